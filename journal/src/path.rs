@@ -1,0 +1,202 @@
+//! Paths inside a tree: validated once, trusted afterwards.
+//!
+//! Promises that a [`RelPath`] is relative, that it cannot climb out of the tree that it is joined to, and
+//! that it means the same on every platform that accepts it (I6).
+//! Does not promise that the path exists, or that the components above it are not symbolic links: the
+//! [`Fs`](crate::Fs) walks one component at a time and follows none.
+//!
+//! Read next: `plan.rs`, which maps these paths to what shall stand there.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use thiserror::Error;
+
+/// Bytes that a component may have: the limit of every common filesystem.
+pub const COMPONENT_BYTES_MAX: usize = 255;
+/// Bytes that a whole path may have.
+pub const PATH_BYTES_MAX: usize = 4096;
+/// Components that a path may have.
+pub const DEPTH_MAX: usize = 128;
+
+/// A relative path below the root of a tree, in UTF-8, with `/` between its components.
+///
+/// The order is that of a tree walk: a directory comes right before what is in it.
+///
+/// ```
+/// use rvenv_journal::RelPath;
+/// assert!(RelPath::new("lib/python3.12/site-packages").is_ok());
+/// assert!(RelPath::new("../outside").is_err());
+/// assert!(RelPath::new("/absolute").is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RelPath(Box<str>);
+
+/// Why a text is not a [`RelPath`].
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RelPathError {
+    /// The text is empty.
+    #[error("a path inside a tree cannot be empty")]
+    Empty,
+    /// The text starts at a root or names a drive.
+    #[error("`{0}` is absolute")]
+    Absolute(String),
+    /// A component is empty, `.` or `..`.
+    #[error("`{0}` has the component `{1}`")]
+    Component(String, String),
+    /// A character that some platform reads as more than a name.
+    #[error("`{0}` has the character {1:?}")]
+    Character(String, char),
+    /// Longer or deeper than the limits of this module.
+    #[error("`{0}…` is too long")]
+    TooLong(String),
+}
+
+impl RelPath {
+    /// Parses a path, which must be in its normal form already.
+    ///
+    /// # Errors
+    /// Everything that could lead out of the tree or mean something else on another platform: absolute
+    /// paths, empty components, `.` and `..`, NUL and other control characters, backslashes, and lengths
+    /// above the limits of this module.
+    pub fn new(text: &str) -> Result<Self, RelPathError> {
+        let shown = || {
+            text.chars()
+                .take(80)
+                .collect::<String>()
+                .escape_debug()
+                .to_string()
+        };
+        if text.is_empty() {
+            return Err(RelPathError::Empty);
+        }
+        if text.len() > PATH_BYTES_MAX || text.split('/').count() > DEPTH_MAX {
+            return Err(RelPathError::TooLong(shown()));
+        }
+        // A control character could forge lines of output; a backslash separates components on Windows.
+        if let Some(bad) = text.chars().find(|c| c.is_control() || *c == '\\') {
+            return Err(RelPathError::Character(shown(), bad));
+        }
+        if text.starts_with('/') || is_drive(text) {
+            return Err(RelPathError::Absolute(shown()));
+        }
+        for component in text.split('/') {
+            if matches!(component, "" | "." | "..") {
+                return Err(RelPathError::Component(shown(), component.to_owned()));
+            }
+            if component.len() > COMPONENT_BYTES_MAX {
+                return Err(RelPathError::TooLong(shown()));
+            }
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The text of the path.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The components from the root down.
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('/')
+    }
+
+    /// The last component.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// The directory that holds this path; `None` when that is the root of the tree.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        self.0
+            .rsplit_once('/')
+            .map(|(parent, _)| Self(parent.into()))
+    }
+
+    /// This path and another one below it.
+    ///
+    /// # Errors
+    /// As [`RelPath::new`], for the joined text.
+    pub fn join(&self, below: &str) -> Result<Self, RelPathError> {
+        Self::new(&format!("{}/{below}", self.0))
+    }
+
+    /// The text that two names share on a filesystem that ignores case.
+    #[must_use]
+    pub fn folded(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+/// `C:` and `C:name` name a drive on Windows, where joining them would leave the tree.
+fn is_drive(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic()) && chars.next() == Some(':')
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl Ord for RelPath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.components().cmp(other.components())
+    }
+}
+
+impl PartialOrd for RelPath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, accepted: bool) {
+        assert_eq!(RelPath::new(text).is_ok(), accepted, "{text:?}");
+    }
+
+    /// I6: nothing that could lead out of the tree becomes a path.
+    #[test]
+    fn only_plain_relative_paths_are_accepted() {
+        check("bin/python", true);
+        check(".rvenv/receipt.json", true);
+        check("a/𝜋thon", true);
+        check("a:b", false);
+        check("ab:c", true);
+        for text in [
+            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "./a", "a\0", "a\nb", "a\\b",
+            "C:/a",
+        ] {
+            check(text, false);
+        }
+        check(&"x".repeat(255), true);
+        check(&"x".repeat(256), false);
+        check(&vec!["x"; 129].join("/"), false);
+        check(&vec!["x".repeat(200); 30].join("/"), false);
+    }
+
+    #[test]
+    fn a_directory_sorts_right_before_what_is_in_it() {
+        let mut paths: Vec<_> = ["a-b", "a/b", "a", "a/b/c", "a.b"]
+            .iter()
+            .map(|p| RelPath::new(p).unwrap())
+            .collect();
+        paths.sort();
+        let order: Vec<_> = paths.iter().map(RelPath::as_str).collect();
+        assert_eq!(order, ["a", "a/b", "a/b/c", "a-b", "a.b"]);
+    }
+}

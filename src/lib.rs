@@ -1,0 +1,1 @@
+//! Python virtual environments as filesystem transactions.

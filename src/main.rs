@@ -1,0 +1,2 @@
+//! The `rvenv` command.
+fn main() {}

@@ -1,0 +1,712 @@
+//! The plan: what shall stand where, as a pure value.
+//!
+//! Promises that a [`Plan`] is complete and consistent: every path has its parent directory, no two
+//! operations claim one path, none collide where case is ignored, no mode goes above 0777, and the engine's
+//! own directory is left alone (I6). Equal plans have equal bytes and equal digests (I4).
+//! Does not promise that the plan still fits the disk; `prepare` checks that under the lock.
+//!
+//! On disk: nothing; `plan_json.rs` writes a plan down, `observe.rs` looks at what is there.
+//! Read next: `plan_json.rs`, `observe.rs`, `stage.rs`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::digest::Digest;
+use crate::identity::Identity;
+use crate::path::RelPath;
+
+/// The engine's own directory in a tree that it published.
+pub const ENGINE_DIR: &str = ".rvenv";
+/// Bytes that a symbolic link's target may have.
+pub const LINK_BYTES_MAX: usize = 4095;
+
+/// Permission bits from 0 to 0777: no setuid, setgid or sticky bit can be written in a plan.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mode(u32);
+
+impl Mode {
+    /// Takes permission bits.
+    ///
+    /// # Errors
+    /// Bits above 0777.
+    pub fn new(bits: u32) -> Result<Self, PlanError> {
+        if bits > 0o777 {
+            Err(PlanError::Mode(bits))
+        } else {
+            Ok(Self(bits))
+        }
+    }
+
+    /// The bits.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The bits that stay when a umask takes its own away.
+    #[must_use]
+    pub const fn masked(self, umask: u32) -> Self {
+        Self(self.0 & !umask)
+    }
+
+    /// 0755: a directory or a program that everybody may use.
+    pub const SHARED_DIR: Self = Self(0o755);
+    /// 0644: a file that everybody may read.
+    pub const SHARED_FILE: Self = Self(0o644);
+    /// 0777, which a umask is meant to narrow.
+    pub const ALL: Self = Self(0o777);
+    /// 0666, which a umask is meant to narrow.
+    pub const ALL_DATA: Self = Self(0o666);
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+impl fmt::Debug for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where the bytes of a file come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The plan carries them.
+    Inline(Vec<u8>),
+    /// A [`ContentSource`](crate::ContentSource) has them under their digest.
+    Object {
+        /// SHA-256 of the bytes.
+        digest: Digest,
+        /// How many there are.
+        len: u64,
+    },
+    /// A file of this machine has them; it is refused when it has changed.
+    Local {
+        /// Absolute path of that file; symbolic links are followed.
+        path: String,
+        /// SHA-256 of the bytes.
+        digest: Digest,
+        /// How many there are.
+        len: u64,
+    },
+}
+
+impl Content {
+    /// SHA-256 of the bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Inline(bytes) => Digest::of(bytes),
+            Self::Object { digest, .. } | Self::Local { digest, .. } => *digest,
+        }
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Object { len, .. } | Self::Local { len, .. } => *len,
+        }
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What shall stand at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A directory.
+    Dir {
+        /// Its permission bits.
+        mode: Mode,
+    },
+    /// A regular file.
+    File {
+        /// Its permission bits.
+        mode: Mode,
+        /// Modification time in whole seconds since 1970; `None` leaves the time of writing.
+        mtime: Option<i64>,
+        /// Its bytes.
+        content: Content,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// The text of the link, relative to the link's directory or absolute.
+        target: String,
+    },
+}
+
+/// One planned object: which stage asked for it, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The stage that emitted it.
+    pub stage: String,
+    /// What it came with, such as the name of a wheel; for folding long lists.
+    pub group: Option<String>,
+    /// What shall stand there.
+    pub node: Node,
+}
+
+/// A file outside the target that the plan was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// What it is to the plan, such as `interpreter` or `wheel`.
+    pub role: String,
+    /// Its absolute path; symbolic links are followed.
+    pub path: String,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub len: u64,
+}
+
+/// How the plan reaches its readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publication {
+    /// Everything is as planned already: nothing is written.
+    Nothing,
+    /// The target is absent: one `Put` of the tree.
+    Put,
+    /// The target is replaced as a whole: one `Swap`, or a `Take` and a `Put` where there is no exchange.
+    Swap,
+}
+
+/// What must stand at the target for the plan to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing.
+    Absent,
+    /// A certain directory with certain entries.
+    Tree {
+        /// Which directory.
+        identity: Identity,
+        /// The names directly in it, sorted; bytes that are not UTF-8 are escaped.
+        names: Vec<String>,
+    },
+}
+
+/// What stood at a planned path when the plan was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// A directory.
+    Dir {
+        /// Permission bits, up to 07777.
+        mode: u32,
+    },
+    /// A regular file.
+    File {
+        /// Permission bits, up to 07777.
+        mode: u32,
+        /// How many bytes it has.
+        len: u64,
+        /// Last change of the content, in nanoseconds since 1970.
+        mtime_ns: i128,
+        /// Its inode number.
+        inode: u64,
+        /// SHA-256 of the bytes, where only they can tell whether they are as planned.
+        digest: Option<Digest>,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// The text of the link; bytes that are not UTF-8 are escaped.
+        target: String,
+    },
+    /// A fifo, socket or device.
+    Other,
+}
+
+/// Everything that a plan expects of its target: made by [`observe`](crate::observe()).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// What stands at the target.
+    pub target: Expected,
+    /// What stands at the planned paths; a path that is absent is absent here.
+    pub paths: BTreeMap<RelPath, Observed>,
+}
+
+/// What an operation does to its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Nothing was there.
+    Create,
+    /// Something else was there.
+    Change,
+    /// It is there already.
+    Keep,
+}
+
+/// Why operations do not make a plan.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// Two operations claim one path.
+    #[error("`{path}` is claimed by the stage `{first}` and again by the stage `{second}`")]
+    Conflict {
+        /// The path.
+        path: RelPath,
+        /// The stage that had it.
+        first: String,
+        /// The stage that wanted it too.
+        second: String,
+    },
+    /// Two paths are one on a filesystem that ignores case.
+    #[error("`{first}` and `{second}` are one name where case is ignored")]
+    CaseCollision {
+        /// The path that was there.
+        first: RelPath,
+        /// The path that collides with it.
+        second: RelPath,
+    },
+    /// A path's parent is planned as something other than a directory, or not at all.
+    #[error("`{0}` has no planned directory to stand in")]
+    NoParent(RelPath),
+    /// Permission bits above 0777.
+    #[error("mode {0:05o} has bits above 0777")]
+    Mode(u32),
+    /// A link without target, or with one that no filesystem takes.
+    #[error("the symbolic link `{0}` has an empty, overlong or NUL-holding target")]
+    LinkTarget(RelPath),
+    /// A path inside the engine's own directory.
+    #[error("`{0}` is in the directory that the engine keeps for itself")]
+    Reserved(RelPath),
+    /// The target's path is not absolute.
+    #[error("the target `{0}` is not an absolute path")]
+    Target(String),
+    /// The publication does not fit what is expected of the target.
+    #[error(
+        "a plan that expects the target to be {expected} cannot be published by `{publication:?}`"
+    )]
+    Publication {
+        /// What is expected.
+        expected: &'static str,
+        /// How it was to be published.
+        publication: Publication,
+    },
+}
+
+/// Collects operations and refuses those that cannot stand together.
+#[derive(Clone, Debug)]
+pub struct PlanBuilder {
+    target: String,
+    root_mode: Mode,
+    inputs: Vec<Input>,
+    operations: BTreeMap<RelPath, Operation>,
+    folded: BTreeMap<String, RelPath>,
+}
+
+/// A complete plan: a pure value with one byte form and one digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    target: String,
+    root_mode: Mode,
+    publication: Publication,
+    inputs: Vec<Input>,
+    operations: BTreeMap<RelPath, Operation>,
+    observation: Observation,
+}
+
+impl PlanBuilder {
+    /// Starts a plan for the tree at `target`, an absolute path, whose root directory gets `root_mode`.
+    ///
+    /// # Errors
+    /// A target that is not absolute.
+    pub fn new(target: &str, root_mode: Mode) -> Result<Self, PlanError> {
+        if !std::path::Path::new(target).is_absolute() {
+            return Err(PlanError::Target(target.escape_debug().to_string()));
+        }
+        Ok(Self {
+            target: target.to_owned(),
+            root_mode,
+            inputs: Vec::new(),
+            operations: BTreeMap::new(),
+            folded: BTreeMap::new(),
+        })
+    }
+
+    /// Adds an operation.
+    ///
+    /// Asking twice for the same directory is one operation.
+    ///
+    /// # Errors
+    /// A path that is taken, reserved, or one with another where case is ignored; a link target that no
+    /// filesystem takes.
+    pub fn add(&mut self, path: RelPath, operation: Operation) -> Result<(), PlanError> {
+        if path
+            .components()
+            .next()
+            .is_some_and(|first| first.to_lowercase() == ENGINE_DIR)
+        {
+            return Err(PlanError::Reserved(path));
+        }
+        if let Node::Symlink { target } = &operation.node
+            && (target.is_empty() || target.len() > LINK_BYTES_MAX || target.contains('\0'))
+        {
+            return Err(PlanError::LinkTarget(path));
+        }
+        if let Some(taken) = self.operations.get(&path) {
+            if matches!(taken.node, Node::Dir { .. }) && taken.node == operation.node {
+                return Ok(());
+            }
+            let first = taken.stage.clone();
+            return Err(PlanError::Conflict {
+                path,
+                first,
+                second: operation.stage,
+            });
+        }
+        if let Some(first) = self.folded.insert(path.folded(), path.clone()) {
+            return Err(PlanError::CaseCollision {
+                first,
+                second: path,
+            });
+        }
+        self.operations.insert(path, operation);
+        Ok(())
+    }
+
+    /// Adds the directories above `path` that nobody has asked for yet.
+    ///
+    /// # Errors
+    /// As [`PlanBuilder::add`].
+    pub fn add_parents(
+        &mut self,
+        path: &RelPath,
+        stage: &str,
+        mode: Mode,
+    ) -> Result<(), PlanError> {
+        let Some(parent) = path.parent() else {
+            return Ok(());
+        };
+        if self.operations.contains_key(&parent) {
+            return Ok(());
+        }
+        self.add_parents(&parent, stage, mode)?;
+        self.add(
+            parent,
+            Operation {
+                stage: stage.to_owned(),
+                group: None,
+                node: Node::Dir { mode },
+            },
+        )
+    }
+
+    /// Adds a file that the plan is made from; asking twice for one path is one input.
+    pub fn add_input(&mut self, input: Input) {
+        if !self.inputs.contains(&input) {
+            self.inputs.push(input);
+        }
+    }
+
+    /// The operations so far, in the order of a tree walk.
+    #[must_use]
+    pub fn operations(&self) -> &BTreeMap<RelPath, Operation> {
+        &self.operations
+    }
+
+    /// The absolute path of the tree.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// What each operation would do to a target that looks like this.
+    pub fn effects<'a>(
+        &'a self,
+        seen: &'a Observation,
+    ) -> impl Iterator<Item = (&'a RelPath, Effect)> {
+        self.operations
+            .iter()
+            .map(|(path, operation)| (path, effect(&operation.node, seen.paths.get(path))))
+    }
+
+    /// Ends the plan with what was observed and how it is to be published.
+    ///
+    /// # Errors
+    /// An operation without a directory to stand in, or a publication that does not fit the observation.
+    pub fn finish(
+        self,
+        observation: Observation,
+        publication: Publication,
+    ) -> Result<Plan, PlanError> {
+        for path in self.operations.keys() {
+            let Some(parent) = path.parent() else {
+                continue;
+            };
+            match self
+                .operations
+                .get(&parent)
+                .map(|operation| &operation.node)
+            {
+                Some(Node::Dir { .. }) => {}
+                Some(Node::File { .. } | Node::Symlink { .. }) | None => {
+                    return Err(PlanError::NoParent(path.clone()));
+                }
+            }
+        }
+        let expected = match (&observation.target, publication) {
+            (Expected::Absent, Publication::Put)
+            | (Expected::Tree { .. }, Publication::Swap | Publication::Nothing) => None,
+            (Expected::Absent, Publication::Swap | Publication::Nothing) => Some("absent"),
+            (Expected::Tree { .. }, Publication::Put) => Some("a directory"),
+        };
+        if let Some(expected) = expected {
+            return Err(PlanError::Publication {
+                expected,
+                publication,
+            });
+        }
+        Ok(Plan {
+            target: self.target,
+            root_mode: self.root_mode,
+            publication,
+            inputs: self.inputs,
+            operations: self.operations,
+            observation,
+        })
+    }
+}
+
+impl Plan {
+    /// The absolute path of the tree.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Permission bits of the tree's root directory.
+    #[must_use]
+    pub fn root_mode(&self) -> Mode {
+        self.root_mode
+    }
+
+    /// How the plan reaches its readers.
+    #[must_use]
+    pub fn publication(&self) -> Publication {
+        self.publication
+    }
+
+    /// The files outside the target that the plan was made from.
+    #[must_use]
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// What shall stand where, in the order of a tree walk.
+    #[must_use]
+    pub fn operations(&self) -> &BTreeMap<RelPath, Operation> {
+        &self.operations
+    }
+
+    /// What the plan expects of its target.
+    #[must_use]
+    pub fn observation(&self) -> &Observation {
+        &self.observation
+    }
+
+    /// What each operation does to its path.
+    pub fn effects(&self) -> impl Iterator<Item = (&RelPath, &Operation, Effect)> {
+        self.operations.iter().map(|(path, operation)| {
+            (
+                path,
+                operation,
+                effect(&operation.node, self.observation.paths.get(path)),
+            )
+        })
+    }
+
+    /// The names directly in the target that the publication takes away.
+    #[must_use]
+    pub fn removed_names(&self) -> Vec<&str> {
+        match (&self.observation.target, self.publication) {
+            (Expected::Tree { names, .. }, Publication::Swap) => {
+                let kept = |name: &str| {
+                    name == ENGINE_DIR
+                        || RelPath::new(name).is_ok_and(|path| self.operations.contains_key(&path))
+                };
+                names
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|name| !kept(name))
+                    .collect()
+            }
+            (Expected::Tree { .. }, Publication::Nothing | Publication::Put)
+            | (Expected::Absent, _) => Vec::new(),
+        }
+    }
+}
+
+/// Compares what is planned with what was seen; files with a planned time are compared by length and time.
+fn effect(node: &Node, seen: Option<&Observed>) -> Effect {
+    let same = match (node, seen) {
+        (_, None) => return Effect::Create,
+        (Node::Dir { mode }, Some(Observed::Dir { mode: seen })) => mode.bits() == *seen,
+        (Node::Symlink { target }, Some(Observed::Symlink { target: seen })) => target == seen,
+        (
+            Node::File {
+                mode,
+                mtime,
+                content,
+            },
+            Some(Observed::File {
+                mode: seen,
+                len,
+                mtime_ns,
+                digest,
+                ..
+            }),
+        ) => {
+            let content_same = match mtime {
+                Some(seconds) => i128::from(*seconds) * 1_000_000_000 == *mtime_ns,
+                None => *digest == Some(content.digest()),
+            };
+            mode.bits() == *seen && content.len() == *len && content_same
+        }
+        (Node::Dir { .. } | Node::File { .. } | Node::Symlink { .. }, Some(_)) => false,
+    };
+    if same { Effect::Keep } else { Effect::Change }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text).unwrap()
+    }
+
+    fn operation(node: Node) -> Operation {
+        Operation {
+            stage: "one".into(),
+            group: None,
+            node,
+        }
+    }
+
+    fn dir() -> Operation {
+        operation(Node::Dir {
+            mode: Mode::SHARED_DIR,
+        })
+    }
+
+    fn file(text: &str) -> Operation {
+        let content = Content::Inline(text.into());
+        operation(Node::File {
+            mode: Mode::SHARED_FILE,
+            mtime: None,
+            content,
+        })
+    }
+
+    fn builder() -> PlanBuilder {
+        PlanBuilder::new(if cfg!(windows) { "C:/t" } else { "/t" }, Mode::SHARED_DIR).unwrap()
+    }
+
+    fn absent() -> Observation {
+        Observation {
+            target: Expected::Absent,
+            paths: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn two_operations_cannot_claim_one_path() {
+        let mut plan = builder();
+        plan.add(path("a"), dir()).unwrap();
+        plan.add(path("a"), dir()).unwrap();
+        assert!(matches!(
+            plan.add(path("a"), file("x")),
+            Err(PlanError::Conflict { .. })
+        ));
+        plan.add(path("b"), file("x")).unwrap();
+        assert!(matches!(
+            plan.add(path("b"), file("x")),
+            Err(PlanError::Conflict { .. })
+        ));
+    }
+
+    #[test]
+    fn names_that_differ_only_in_case_are_refused() {
+        let mut plan = builder();
+        plan.add(path("Lib"), dir()).unwrap();
+        assert!(matches!(
+            plan.add(path("lib"), dir()),
+            Err(PlanError::CaseCollision { .. })
+        ));
+        assert!(matches!(
+            builder().add(path(".RVENV/x"), file("")),
+            Err(PlanError::Reserved(_))
+        ));
+    }
+
+    #[test]
+    fn every_operation_needs_a_directory_to_stand_in() {
+        let mut plan = builder();
+        plan.add(path("a/b"), file("x")).unwrap();
+        assert_eq!(
+            plan.clone().finish(absent(), Publication::Put),
+            Err(PlanError::NoParent(path("a/b")))
+        );
+        plan.add(path("a"), file("x")).unwrap();
+        assert_eq!(
+            plan.finish(absent(), Publication::Put),
+            Err(PlanError::NoParent(path("a/b")))
+        );
+        let mut plan = builder();
+        plan.add_parents(&path("a/b/c"), "one", Mode::SHARED_DIR)
+            .unwrap();
+        plan.add(path("a/b/c"), file("x")).unwrap();
+        assert_eq!(
+            plan.finish(absent(), Publication::Put)
+                .unwrap()
+                .operations()
+                .len(),
+            3
+        );
+    }
+
+    /// I6: a plan cannot ask for a setuid bit.
+    #[test]
+    fn modes_end_at_0777() {
+        assert!(Mode::new(0o777).is_ok());
+        assert_eq!(Mode::new(0o4755), Err(PlanError::Mode(0o4755)));
+    }
+
+    #[test]
+    fn a_publication_must_fit_what_is_expected() {
+        assert!(builder().finish(absent(), Publication::Swap).is_err());
+        assert!(builder().finish(absent(), Publication::Nothing).is_err());
+    }
+
+    #[test]
+    fn a_file_without_planned_time_is_kept_only_when_its_bytes_are_known_to_be_the_same() {
+        let Operation { node, .. } = file("x");
+        let seen = |digest| Observed::File {
+            mode: 0o644,
+            len: 1,
+            mtime_ns: 5,
+            inode: 1,
+            digest,
+        };
+        assert_eq!(effect(&node, None), Effect::Create);
+        assert_eq!(effect(&node, Some(&seen(None))), Effect::Change);
+        assert_eq!(
+            effect(&node, Some(&seen(Some(Digest::of(b"y"))))),
+            Effect::Change
+        );
+        assert_eq!(
+            effect(&node, Some(&seen(Some(Digest::of(b"x"))))),
+            Effect::Keep
+        );
+        assert_eq!(effect(&node, Some(&Observed::Other)), Effect::Change);
+    }
+}

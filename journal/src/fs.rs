@@ -368,6 +368,18 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// The user whom files made now belong to.
     fn user(&self) -> u32;
 
-    /// Every mount point that this process sees; empty where the system cannot tell.
-    fn mount_points(&self) -> Vec<PathBuf>;
+    /// Mount points at or below an open directory; empty where the system cannot tell.
+    fn mounts_under(&self, dir: &Dir) -> Vec<PathBuf>;
+
+    /// Reads a whole regular file of at most `len_max` bytes by its path, following symbolic links: an input.
+    ///
+    /// # Errors
+    /// As [`Fs::read_file`].
+    fn read_path(&self, path: &Path, len_max: u64) -> Result<Vec<u8>, FsError>;
+
+    /// The digest and the length of a regular file by its path, following symbolic links: an input.
+    ///
+    /// # Errors
+    /// As [`Fs::digest_file`].
+    fn digest_path(&self, path: &Path) -> Result<(Digest, u64), FsError>;
 }

@@ -33,12 +33,22 @@ pub enum Durability {
 }
 
 /// When a publication is decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// All steps taken is the decision: recovery settles.
     Taken,
     /// Somebody still has to look at the published tree: until then recovery undoes.
     Awaited,
+}
+
+/// What becomes of what a publication replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retention {
+    /// It is deleted once the publication is decided.
+    #[default]
+    Discard,
+    /// It is kept as a generation.
+    Keep,
 }
 
 /// One atomic rename of one entry, with the identities on both sides; each has its inverse.
@@ -84,6 +94,8 @@ pub struct Record {
     pub boot: String,
     /// What the publication promises to survive.
     pub durability: Durability,
+    /// What becomes of what is replaced.
+    pub retention: Retention,
     /// The second part.
     pub steps: Option<Steps>,
 }
@@ -161,6 +173,7 @@ struct RecordDto {
     stage: IdentityDto,
     boot: String,
     durability: DurabilityDto,
+    retention: RetentionDto,
     steps: Option<StepsDto>,
 }
 
@@ -176,6 +189,13 @@ struct IdentityDto {
 enum DurabilityDto {
     Power,
     Process,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RetentionDto {
+    Discard,
+    Keep,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -230,6 +250,10 @@ impl RecordDto {
                 Durability::Power => DurabilityDto::Power,
                 Durability::Process => DurabilityDto::Process,
             },
+            retention: match record.retention {
+                Retention::Discard => RetentionDto::Discard,
+                Retention::Keep => RetentionDto::Keep,
+            },
             steps,
         }
     }
@@ -252,6 +276,10 @@ impl RecordDto {
             durability: match self.durability {
                 DurabilityDto::Power => Durability::Power,
                 DurabilityDto::Process => Durability::Process,
+            },
+            retention: match self.retention {
+                RetentionDto::Discard => Retention::Discard,
+                RetentionDto::Keep => Retention::Keep,
             },
             steps: self.steps.map(StepsDto::into_steps).transpose()?,
         })
@@ -324,6 +352,7 @@ mod tests {
             },
             boot: "boot".into(),
             durability: Durability::Power,
+            retention: Retention::Discard,
             steps: Some(Steps {
                 list,
                 receipt: Digest::of(b"receipt"),

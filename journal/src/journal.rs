@@ -1,0 +1,146 @@
+//! The journal file: how a record comes to its name, and how it is found again.
+//!
+//! Promises that a record under the name `journal` is whole: it is written to `journal.tmp`, synced, and renamed
+//! in; and that its state is its name, so that changing it needs no new file and works on a full disk.
+//! A journal counts only if it is a regular file with one link, of our user, that nobody else may write (I6).
+//!
+//! On disk meanwhile: `journal.tmp`, which holds nothing that is believed.
+//! Read next: `record.rs`, `evidence.rs`.
+
+use std::ffi::{OsStr, OsString};
+
+use crate::fs::{Flush, FsError, Kind, NewFile, Rename};
+use crate::names::{JournalName, Sibling};
+use crate::record::{Durability, RECORD_BYTES_MAX, Record, RecordReadError};
+use crate::target::Target;
+
+/// Everything beside a target that bears one of our names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Siblings {
+    /// Journals in every state.
+    pub journals: Vec<JournalName>,
+    /// Whether a `journal.tmp` stands there.
+    pub temp: bool,
+    /// Tokens of staged trees.
+    pub stages: Vec<String>,
+    /// Numbers of kept generations.
+    pub generations: Vec<u32>,
+    /// Numbers of the records of kept generations.
+    pub generation_records: Vec<u32>,
+    /// Identities in the names of trash.
+    pub trash: Vec<String>,
+    /// Names that begin like ours and are none.
+    pub unknown: Vec<String>,
+}
+
+/// What a journal's name led to.
+#[derive(Debug)]
+pub(crate) enum JournalRead {
+    /// A record of ours.
+    Record(Record),
+    /// Torn by a power cut, or changed.
+    Torn,
+    /// It does not count: why.
+    Foreign(String),
+}
+
+impl Siblings {
+    /// Lists them.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn list(target: &Target<'_>) -> Result<Self, FsError> {
+        let mut found = Self::default();
+        for name in target.fs.list(&target.parent)? {
+            let Some(name) = name.to_str() else { continue };
+            match target.names.read(name) {
+                Some(Sibling::Journal(state)) => found.journals.push(state),
+                Some(Sibling::JournalTemp) => found.temp = true,
+                Some(Sibling::Stage(token)) => found.stages.push(token),
+                Some(Sibling::Generation(number)) => found.generations.push(number),
+                Some(Sibling::GenerationRecord(number)) => found.generation_records.push(number),
+                Some(Sibling::Trash(identity)) => found.trash.push(identity),
+                Some(Sibling::Unknown) => found.unknown.push(name.to_owned()),
+                Some(Sibling::Lock) | None => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// The number above every kept generation and every record of one.
+    #[must_use]
+    pub fn next_generation(&self) -> u32 {
+        let highest = self
+            .generations
+            .iter()
+            .chain(&self.generation_records)
+            .max();
+        highest.map_or(1, |highest| highest.saturating_add(1))
+    }
+}
+
+/// Writes a part of the journal as a whole file under the name `journal`.
+///
+/// # Crash
+/// Before the rename the former part (or none) counts; after it the new one. With power durability the rename is
+/// durable when this returns.
+pub(crate) fn write(target: &Target<'_>, record: &Record) -> Result<(), FsError> {
+    let (fs, parent) = (target.fs, &target.parent);
+    let temp = OsString::from(target.names.journal_temp());
+    let name = OsString::from(target.names.journal(&JournalName::Open));
+    // Without the sync the rename could be durable and the record empty: a journal that promises nothing.
+    let flush = match record.durability {
+        Durability::Power => Flush::Now,
+        Durability::Process => Flush::Later,
+    };
+    fs.write_file(
+        parent,
+        &temp,
+        &NewFile {
+            mode: 0o600,
+            mtime: None,
+            bytes: &record.to_bytes(),
+            flush,
+        },
+    )?;
+    fs.rename((parent, &temp), (parent, &name), Rename::Replace)?;
+    match record.durability {
+        Durability::Power => fs.sync_dir(parent),
+        Durability::Process => Ok(()),
+    }
+}
+
+/// Reads the journal in a state that was listed.
+pub(crate) fn read(target: &Target<'_>, state: &JournalName) -> Result<JournalRead, FsError> {
+    let (fs, parent) = (target.fs, &target.parent);
+    let name = target.names.journal(state);
+    let name = OsStr::new(&name);
+    let Some(meta) = fs.meta(parent, name)? else {
+        return Ok(JournalRead::Torn);
+    };
+    let foreign = |why: &str| Ok(JournalRead::Foreign(why.to_owned()));
+    if meta.kind != Kind::File {
+        return foreign("it is not a regular file");
+    }
+    if meta.owner != fs.user() {
+        return Ok(JournalRead::Foreign(format!(
+            "it belongs to user {}",
+            meta.owner
+        )));
+    }
+    if meta.links != 1 {
+        return foreign("it has more than one name");
+    }
+    if meta.mode & 0o022 != 0 {
+        return foreign("others may write it");
+    }
+    if meta.len > RECORD_BYTES_MAX {
+        return foreign("it is longer than any record");
+    }
+    let bytes = fs.read_file(parent, name, RECORD_BYTES_MAX)?;
+    Ok(match Record::from_bytes(&bytes) {
+        Ok(record) => JournalRead::Record(record),
+        Err(RecordReadError::Torn) => JournalRead::Torn,
+        Err(error) => JournalRead::Foreign(error.to_string()),
+    })
+}

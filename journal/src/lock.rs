@@ -1,0 +1,269 @@
+//! Both locks of a target: the file beside it, then the target directory itself.
+//!
+//! Promises that two holders never work on one target: a lock counts only if, once it is held, its name still
+//! leads to the locked inode. So the lock file may be unlinked by the one who holds it, and a waiter that wakes up
+//! with a lock on a dead inode begins again. The kernel lets a lock go when its holder dies.
+//! Does not promise anything between machines that share a disk without sharing locks.
+//!
+//! On disk meanwhile: `.N.rvenv.lock`, with a line that says who holds it; unlinked at the end.
+//! Read next: `transaction.rs`.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::fs::{FsError, Held, Kind, Lock};
+use crate::target::Target;
+
+/// Bytes of the line that says who holds a lock.
+const OWNER_BYTES_MAX: u64 = 4096;
+/// How often a lock may turn out to be on a dead inode before that is no race any more.
+const RACES_MAX: usize = 10_000;
+
+/// What a waiter does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Try again: the caller has waited a while.
+    Again,
+    /// Stop waiting.
+    GiveUp,
+}
+
+/// The locks of one target; dropping them unlinks the lock file and lets both go.
+#[derive(Debug)]
+pub(crate) struct Locks<'a> {
+    target: Target<'a>,
+    sibling: Option<Held>,
+    tree: Option<Held>,
+}
+
+/// Why a target could not be locked.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Another process has it and the caller did not want to wait longer.
+    #[error("`{path}` is locked by {owner}")]
+    Busy {
+        /// The target.
+        path: PathBuf,
+        /// What the lock file says of its holder.
+        owner: String,
+    },
+    /// The lock file is not a file of this user.
+    #[error("the lock file of `{path}` belongs to user {owner}")]
+    Foreign {
+        /// The target.
+        path: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+    },
+    /// Neither the directory above nor the target can be locked.
+    #[error("cannot lock `{path}`")]
+    Disk {
+        /// The target.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+    /// The filesystem has no locks at all.
+    #[error("the filesystem of `{0}` has no locks, so nothing would keep two processes apart")]
+    NoLocks(PathBuf),
+}
+
+impl<'a> Locks<'a> {
+    /// Locks a target; `pause` is asked, with what is known of the holder, each time the lock is busy.
+    ///
+    /// # Errors
+    /// See [`LockError`].
+    ///
+    /// # Crash
+    /// The lock file may remain; it is free, and the next holder unlinks it.
+    pub(crate) fn take(
+        target: Target<'a>,
+        owner: &str,
+        pause: &mut dyn FnMut(&str) -> Patience,
+    ) -> Result<Self, LockError> {
+        let mut locks = Self {
+            target,
+            sibling: None,
+            tree: None,
+        };
+        for _ in 0..RACES_MAX {
+            if locks.try_both(owner)? == Lock::Acquired {
+                if locks.sibling.is_none() && locks.tree.is_none() {
+                    return Err(LockError::NoLocks(locks.path()));
+                }
+                return Ok(locks);
+            }
+            let holder = locks.holder();
+            if pause(&holder) == Patience::GiveUp {
+                return Err(LockError::Busy {
+                    path: locks.path(),
+                    owner: holder,
+                });
+            }
+        }
+        Err(LockError::Busy {
+            path: locks.path(),
+            owner: locks.holder(),
+        })
+    }
+
+    /// What is locked.
+    #[must_use]
+    pub(crate) fn target(&self) -> &Target<'a> {
+        &self.target
+    }
+
+    fn path(&self) -> PathBuf {
+        self.target.path().to_path_buf()
+    }
+
+    fn try_both(&mut self, owner: &str) -> Result<Lock, LockError> {
+        if self.sibling.is_none() && self.try_sibling(owner)? == Lock::Busy {
+            return Ok(Lock::Busy);
+        }
+        self.try_tree()
+    }
+
+    /// The lock file; a parent that we may not write has none, and the target's own lock must do.
+    fn try_sibling(&mut self, owner: &str) -> Result<Lock, LockError> {
+        let Target {
+            fs, parent, names, ..
+        } = &self.target;
+        let name = names.lock();
+        let held = match fs.hold_file(parent, OsStr::new(&name)) {
+            Ok(held) => held,
+            Err(error) if is_refused(&error) && self.target_is_dir()? => {
+                return Ok(Lock::Unsupported);
+            }
+            Err(source) => return Err(self.foreign_or(source)?),
+        };
+        let meta = fs.meta_of_held(&held).map_err(|source| self.disk(source))?;
+        if meta.kind != Kind::File || meta.owner != fs.user() {
+            return Err(LockError::Foreign {
+                path: self.path(),
+                owner: meta.owner,
+            });
+        }
+        match fs.try_lock(&held).map_err(|source| self.disk(source))? {
+            Lock::Busy => return Ok(Lock::Busy),
+            Lock::Unsupported => return Ok(Lock::Unsupported),
+            Lock::Acquired => {}
+        }
+        // The holder before us unlinks the file while it holds the lock: then ours is on a dead inode, while a
+        // third process may lock a new file of the same name.
+        let named = fs
+            .meta(parent, OsStr::new(&name))
+            .map_err(|source| self.disk(source))?;
+        if named.map(|named| named.identity) != Some(meta.identity) {
+            return Ok(Lock::Busy);
+        }
+        // A full disk must not keep anybody from recovering: the line is a courtesy.
+        let _courtesy = fs.write_held(&held, owner.as_bytes());
+        self.sibling = Some(held);
+        Ok(Lock::Acquired)
+    }
+
+    /// The target itself, so that somebody who cannot write its parent is excluded too.
+    fn try_tree(&mut self) -> Result<Lock, LockError> {
+        let Target {
+            fs, parent, name, ..
+        } = &self.target;
+        let Some(before) = self.target.meta().map_err(|source| self.disk(source))? else {
+            return Ok(Lock::Acquired);
+        };
+        if before.kind != Kind::Dir {
+            return Ok(Lock::Acquired);
+        }
+        let opened = fs.open_dir(parent, name).and_then(|dir| fs.hold_dir(&dir));
+        let held = match opened {
+            Ok(held) => held,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Lock::Busy),
+            Err(source) => return Err(self.disk(source)),
+        };
+        match fs.try_lock(&held).map_err(|source| self.disk(source))? {
+            Lock::Busy => return Ok(Lock::Busy),
+            // Without the lock file this leaves no lock at all, which `take` refuses.
+            Lock::Unsupported => return Ok(Lock::Acquired),
+            Lock::Acquired => {}
+        }
+        let locked = fs.meta_of_held(&held).map_err(|source| self.disk(source))?;
+        let named = self.target.meta().map_err(|source| self.disk(source))?;
+        if named.map(|named| named.identity) != Some(locked.identity) {
+            return Ok(Lock::Busy);
+        }
+        self.tree = Some(held);
+        Ok(Lock::Acquired)
+    }
+
+    fn target_is_dir(&self) -> Result<bool, LockError> {
+        let meta = self.target.meta().map_err(|source| self.disk(source))?;
+        Ok(meta.is_some_and(|meta| meta.kind == Kind::Dir))
+    }
+
+    /// A lock file of another user cannot even be opened: name its owner rather than "permission denied".
+    fn foreign_or(&self, source: FsError) -> Result<LockError, LockError> {
+        let Target {
+            fs, parent, names, ..
+        } = &self.target;
+        let there = fs
+            .meta(parent, OsStr::new(&names.lock()))
+            .map_err(|source| self.disk(source))?;
+        Ok(match there {
+            Some(meta) if meta.kind != Kind::File || meta.owner != fs.user() => {
+                LockError::Foreign {
+                    path: self.path(),
+                    owner: meta.owner,
+                }
+            }
+            Some(_) | None => self.disk(source),
+        })
+    }
+
+    fn disk(&self, source: FsError) -> LockError {
+        LockError::Disk {
+            path: self.path(),
+            source,
+        }
+    }
+
+    fn holder(&self) -> String {
+        let Target {
+            fs, parent, names, ..
+        } = &self.target;
+        let line = fs
+            .read_file(parent, OsStr::new(&names.lock()), OWNER_BYTES_MAX)
+            .unwrap_or_default();
+        let text = String::from_utf8_lossy(&line)
+            .trim()
+            .escape_debug()
+            .to_string();
+        if text.is_empty() {
+            "another process".to_owned()
+        } else {
+            text
+        }
+    }
+}
+
+fn is_refused(error: &FsError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+/// Tidying only: a lock file that stays is free and harmless.
+impl Drop for Locks<'_> {
+    fn drop(&mut self) {
+        if self.sibling.is_some() {
+            let Target {
+                fs, parent, names, ..
+            } = &self.target;
+            let _tidied = fs.remove_file(parent, OsStr::new(&names.lock()));
+        }
+    }
+}

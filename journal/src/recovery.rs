@@ -1,0 +1,217 @@
+//! Recovery as a table: from what a crash left to what is done about it.
+//!
+//! Promises that [`decide`] is pure and exhaustive, and that each row is the end of a history that a crash can
+//! write; anything else is refused, and nothing is touched (I7).
+//!
+//! A new journal name, or a new way for the steps to be taken, does not compile until it has its rows here.
+//! Read next: `settle.rs`, which carries decisions out.
+
+use crate::evidence::{Place, Taken};
+use crate::names::Direction;
+use crate::record::Verdict;
+
+/// Whether a doubt was written down in this start of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Boot {
+    /// The page cache may still hold what the disk lacks: nothing can be learned by reading.
+    Same,
+    /// The machine was started since: what is read is what the disk has.
+    Another,
+}
+
+/// What the journal says, by its name and its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JournalSeen {
+    /// There is none.
+    Absent,
+    /// The checksum is wrong, and every stage beside it is empty or absent.
+    TornBeforeStaging,
+    /// The checksum is wrong, and there is a stage that is not empty.
+    TornAfterStaging,
+    /// The first part: staging had begun.
+    FirstPart,
+    /// The second part, undecided.
+    Open(Verdict),
+    /// Decided.
+    Decided(Direction),
+    /// A sync failed after the steps, or nothing was synced and the machine was started since.
+    Doubt(Direction, Boot),
+}
+
+/// What recovery does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Decision {
+    /// Nothing is open.
+    Nothing,
+    /// Unlink the journal: it promised nothing, or all it promised is done.
+    DropJournal,
+    /// Delete the staged tree; the target is as it was.
+    Discard,
+    /// The new tree stays: keep or delete what it replaced.
+    Settle,
+    /// Take the steps back, then delete the staged tree unless somebody changed it.
+    Undo,
+    /// Compare the new tree with its receipt: settle if it is whole, otherwise undo.
+    VerifyThenSettle,
+    /// Wait for another start of the machine.
+    Wait,
+    /// Touch nothing and say what was found.
+    Refuse(Refusal),
+}
+
+/// Why nothing is touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// An object is where no history of ours puts it.
+    Stranger,
+    /// A damaged journal beside a stage that holds something.
+    DamagedJournal,
+    /// The journal's state and the steps contradict each other.
+    Contradiction,
+}
+
+/// Decides what to do about what was seen.
+#[must_use]
+pub fn decide(journal: JournalSeen, taken: Taken, staged: Place) -> Decision {
+    use Decision::{Discard, DropJournal, Nothing, Refuse, Settle, Undo, VerifyThenSettle, Wait};
+    use Direction as To;
+    use JournalSeen as J;
+    match (journal, taken) {
+        // No run was under way, or it had finished.
+        (J::Absent, _) => Nothing,
+        // In this start of the machine nothing that is read proves anything.
+        (J::Doubt(_, Boot::Same), _) => Wait,
+        // Power went while the first part was being written: `new-X` is still empty.
+        (J::TornBeforeStaging, _) => DropJournal,
+        // The journal was synced before the stage was filled, so no power cut leaves this.
+        (J::TornAfterStaging, _) => Refuse(Refusal::DamagedJournal),
+        // Somebody put another object at one of the names: this outranks what the journal says.
+        (
+            J::FirstPart | J::Open(_) | J::Decided(_) | J::Doubt(_, Boot::Another),
+            Taken::Neither,
+        ) => Refuse(Refusal::Stranger),
+
+        // Died while staging, or gave the stage up before its journal's state was changed.
+        (J::FirstPart, Taken::None) => first_part(staged),
+        // Died between the second part and the first step.
+        (J::Open(_), Taken::None) => open_untaken(staged),
+        // Died between a `Take` and its `Put`: the old tree comes back.
+        (J::Open(_), Taken::Some) => Undo,
+        // Died after the last step. Without checks that is the decision.
+        (J::Open(Verdict::Taken), Taken::All) => Settle,
+        // Died while somebody looked at the published tree: nobody said that it is good.
+        (J::Open(Verdict::Awaited), Taken::All) => Undo,
+
+        // Died while keeping or deleting what was replaced.
+        (J::Decided(To::Settle), Taken::All) => Settle,
+        // Died while taking the steps back.
+        (J::Decided(To::Undo), Taken::Some | Taken::All) => Undo,
+        // Died while deleting the stage: it is in place, in trash, kept, or gone.
+        (J::Decided(To::Undo), Taken::None) => Discard,
+
+        // The sync after the steps failed, or was never asked for: see what of them reached the disk.
+        (J::Doubt(To::Settle, Boot::Another), Taken::All) => VerifyThenSettle,
+        (J::Doubt(_, Boot::Another), Taken::Some)
+        | (J::Doubt(To::Undo, Boot::Another), Taken::All) => Undo,
+        (J::Doubt(_, Boot::Another), Taken::None) => Discard,
+
+        // The steps were durable before the name said so; a first part has no steps to take.
+        (J::Decided(To::Settle), Taken::None | Taken::Some)
+        | (J::FirstPart, Taken::Some | Taken::All) => Refuse(Refusal::Contradiction),
+    }
+}
+
+fn first_part(staged: Place) -> Decision {
+    match staged {
+        Place::Stage => Decision::Discard,
+        // Power went after the stage was deleted and before the journal was.
+        Place::Gone => Decision::DropJournal,
+        // Nothing was to be published, kept or deleted under this name yet.
+        Place::Target | Place::Generation | Place::Trash => {
+            Decision::Refuse(Refusal::Contradiction)
+        }
+    }
+}
+
+fn open_untaken(staged: Place) -> Decision {
+    match staged {
+        Place::Stage => Decision::Discard,
+        // The stage was durable before the second part, and is given up only under another name.
+        Place::Target | Place::Generation | Place::Trash | Place::Gone => {
+            Decision::Refuse(Refusal::Stranger)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> impl Iterator<Item = (JournalSeen, Taken, Place)> {
+        use JournalSeen as J;
+        let journals = [
+            J::Absent,
+            J::TornBeforeStaging,
+            J::TornAfterStaging,
+            J::FirstPart,
+            J::Open(Verdict::Taken),
+            J::Open(Verdict::Awaited),
+            J::Decided(Direction::Settle),
+            J::Decided(Direction::Undo),
+            J::Doubt(Direction::Settle, Boot::Same),
+            J::Doubt(Direction::Settle, Boot::Another),
+            J::Doubt(Direction::Undo, Boot::Same),
+            J::Doubt(Direction::Undo, Boot::Another),
+        ];
+        let taken = [Taken::None, Taken::Some, Taken::All, Taken::Neither];
+        let places = [
+            Place::Stage,
+            Place::Target,
+            Place::Generation,
+            Place::Trash,
+            Place::Gone,
+        ];
+        journals.into_iter().flat_map(move |journal| {
+            taken
+                .into_iter()
+                .flat_map(move |taken| places.into_iter().map(move |place| (journal, taken, place)))
+        })
+    }
+
+    /// I7: an object that fits no history outranks every state name.
+    #[test]
+    fn a_stranger_outranks_every_state() {
+        for (journal, taken, staged) in all().filter(|(_, taken, _)| *taken == Taken::Neither) {
+            let decision = decide(journal, taken, staged);
+            let touches = matches!(
+                decision,
+                Decision::Discard | Decision::Settle | Decision::Undo | Decision::VerifyThenSettle
+            );
+            assert!(!touches, "{journal:?} {staged:?}: {decision:?}");
+        }
+    }
+
+    /// I5: the new tree is settled only when every step was taken.
+    #[test]
+    fn nothing_settles_before_every_step_was_taken() {
+        for (journal, taken, staged) in all() {
+            let decision = decide(journal, taken, staged);
+            if matches!(decision, Decision::Settle | Decision::VerifyThenSettle) {
+                assert_eq!(taken, Taken::All, "{journal:?} {staged:?}");
+            }
+            if matches!(decision, Decision::Discard) {
+                assert_eq!(taken, Taken::None, "{journal:?} {staged:?}");
+            }
+        }
+    }
+
+    /// I2: in the start of the machine in which a sync failed, nothing is touched.
+    #[test]
+    fn a_doubt_of_this_boot_waits() {
+        for (journal, taken, staged) in all() {
+            if matches!(journal, JournalSeen::Doubt(_, Boot::Same)) {
+                assert_eq!(decide(journal, taken, staged), Decision::Wait);
+            }
+        }
+    }
+}

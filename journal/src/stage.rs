@@ -1,0 +1,361 @@
+//! Staging: building the planned tree beside its place.
+//!
+//! Promises that every object is made with its final bytes, mode and time, that each is what the plan says when
+//! this returns, and that after the barrier all of it survives a power cut.
+//! Does not promise anything to readers: nobody looks here.
+//!
+//! On disk meanwhile: `new-X`, mode 0700, which a first-part journal owns from before its first entry.
+//! Read next: `transaction.rs`.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+
+use thiserror::Error;
+
+use crate::content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, Wanted};
+use crate::digest::Digest;
+use crate::fs::{Dir, Flush, Fs, FsError, NewFile};
+use crate::path::RelPath;
+use crate::plan::{Content, ENGINE_DIR, Mode, Node, Plan};
+use crate::receipt::{RECEIPT_NAME, Receipt};
+
+/// How files come out of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkMode {
+    /// Share blocks, else link, else copy.
+    #[default]
+    Auto,
+    /// Share blocks, else copy.
+    Reflink,
+    /// Link, else copy.
+    Hardlink,
+    /// Copy: edits in place then stay in this tree.
+    Copy,
+}
+
+/// How many files came into the stage in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageCounts {
+    /// Written from the plan's own bytes or from a source's.
+    pub written: u64,
+    /// Sharing blocks with an object of the store.
+    pub reflinked: u64,
+    /// Sharing the inode of an object of the store.
+    pub linked: u64,
+    /// Copied from an object of the store.
+    pub copied: u64,
+}
+
+/// Why the tree could not be staged; the target is untouched.
+#[derive(Debug, Error)]
+pub enum StageError {
+    /// The disk refused.
+    #[error("cannot stage `{path}`")]
+    Disk {
+        /// The planned path.
+        path: String,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+    /// The bytes could not be had.
+    #[error("cannot stage `{path}`")]
+    Content {
+        /// The planned path.
+        path: String,
+        /// Why.
+        #[source]
+        source: ContentError,
+    },
+    /// Somebody asked to stop.
+    #[error("interrupted while staging `{path}`")]
+    Interrupted {
+        /// The planned path that was next.
+        path: String,
+    },
+}
+
+/// What staging needs besides the plan.
+pub struct StageOptions<'a> {
+    /// Who has the bytes.
+    pub content: &'a dyn ContentSource,
+    /// How files come out of a store.
+    pub link_mode: LinkMode,
+    /// Asked before each object; `true` stops.
+    pub interrupted: &'a dyn Fn() -> bool,
+}
+
+/// Builds every planned object and the receipt in the empty directory `root`.
+///
+/// # Errors
+/// See [`StageError`]; what was built remains for the caller to discard.
+///
+/// # Crash
+/// A part of the tree remains; the first part of the journal names its root.
+pub(crate) fn build(
+    fs: &dyn Fs,
+    root: &Dir,
+    plan: &Plan,
+    receipt: &str,
+    options: &StageOptions<'_>,
+) -> Result<StageCounts, StageError> {
+    let mut stage = Stage {
+        fs,
+        options,
+        rungs: Rungs::of(options.link_mode),
+        counts: StageCounts::default(),
+    };
+    let mut stack: Vec<(Option<RelPath>, Dir)> = vec![(None, root.clone())];
+    for (path, operation) in plan.operations() {
+        if (options.interrupted)() {
+            return Err(StageError::Interrupted {
+                path: path.to_string(),
+            });
+        }
+        let parent = path.parent();
+        while stack.last().is_some_and(|(open, _)| *open != parent) {
+            stack.pop();
+        }
+        let (_, dir) = stack
+            .last()
+            .expect("a plan has the parent of each path, and sorts it before");
+        let made = stage.make((dir, OsStr::new(path.name())), path, &operation.node)?;
+        if let Some(below) = made {
+            stack.push((Some(path.clone()), below));
+        }
+    }
+    stage.write_receipt(root, plan, receipt)?;
+    Ok(stage.counts)
+}
+
+/// The rungs of the ladder that are still worth trying in this run.
+struct Rungs {
+    reflink: bool,
+    link: bool,
+}
+
+impl Rungs {
+    fn of(mode: LinkMode) -> Self {
+        Self {
+            reflink: matches!(mode, LinkMode::Auto | LinkMode::Reflink),
+            link: matches!(mode, LinkMode::Auto | LinkMode::Hardlink),
+        }
+    }
+}
+
+struct Stage<'a> {
+    fs: &'a dyn Fs,
+    options: &'a StageOptions<'a>,
+    rungs: Rungs,
+    counts: StageCounts,
+}
+
+type At<'a> = (&'a Dir, &'a OsStr);
+
+impl Stage<'_> {
+    /// Makes one object, and opens it if it is a directory.
+    fn make(&mut self, at: At<'_>, path: &RelPath, node: &Node) -> Result<Option<Dir>, StageError> {
+        let disk = |source| StageError::Disk {
+            path: path.to_string(),
+            source,
+        };
+        match node {
+            Node::Dir { mode } => {
+                self.fs.make_dir(at.0, at.1, mode.bits()).map_err(disk)?;
+                return self.fs.open_dir(at.0, at.1).map_err(disk).map(Some);
+            }
+            Node::Symlink { target } => self
+                .fs
+                .make_symlink(at.0, at.1, OsStr::new(target))
+                .map_err(disk)?,
+            Node::File {
+                mode,
+                mtime,
+                content: Content::Inline(bytes),
+            } => {
+                self.write(at, bytes, (*mode, *mtime)).map_err(disk)?;
+            }
+            Node::File {
+                mode,
+                mtime,
+                content:
+                    Content::Local {
+                        path: local,
+                        digest,
+                        len,
+                    },
+            } => {
+                let bytes = self
+                    .read_local(local, *digest, *len)
+                    .map_err(|source| content_error(path, source))?;
+                self.write(at, &bytes, (*mode, *mtime)).map_err(disk)?;
+            }
+            Node::File {
+                mode,
+                mtime,
+                content: Content::Object { digest, len },
+            } => {
+                let wanted = Wanted {
+                    digest: *digest,
+                    len: *len,
+                    mode: *mode,
+                    mtime: *mtime,
+                };
+                self.bring(at, path, &wanted)?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn write(
+        &mut self,
+        at: At<'_>,
+        bytes: &[u8],
+        meta: (Mode, Option<i64>),
+    ) -> Result<(), FsError> {
+        let file = NewFile {
+            mode: meta.0.bits(),
+            mtime: meta.1,
+            bytes,
+            flush: Flush::Later,
+        };
+        self.fs.write_file(at.0, at.1, &file)?;
+        self.counts.written += 1;
+        Ok(())
+    }
+
+    fn read_local(&self, local: &str, digest: Digest, len: u64) -> Result<Vec<u8>, ContentError> {
+        let read = self
+            .fs
+            .read_path(std::path::Path::new(local), FILE_BYTES_MAX);
+        let bytes = read.map_err(|source| ContentError::Read {
+            what: local.to_owned(),
+            source: source.into(),
+        })?;
+        check_bytes(&bytes, digest, len, local)?;
+        Ok(bytes)
+    }
+
+    /// Brings content that a source has, by the first rung of the ladder that bears.
+    fn bring(&mut self, at: At<'_>, path: &RelPath, wanted: &Wanted) -> Result<(), StageError> {
+        let failed = |source| content_error(path, source);
+        let disk = |source| StageError::Disk {
+            path: path.to_string(),
+            source,
+        };
+        let (dir, name) = match self.options.content.fetch(wanted).map_err(failed)? {
+            Fetched::Bytes(bytes) => {
+                check_bytes(&bytes, wanted.digest, wanted.len, path.as_str()).map_err(failed)?;
+                return self
+                    .write(at, &bytes, (wanted.mode, wanted.mtime))
+                    .map_err(disk);
+            }
+            Fetched::Stored { dir, name } => (dir, name),
+        };
+        let from = (&dir, name.as_os_str());
+        if self.rungs.reflink && self.try_reflink(from, at, wanted).map_err(disk)? {
+            return Ok(());
+        }
+        if self.rungs.link && self.try_link(from, at).map_err(disk)? {
+            return Ok(());
+        }
+        let bytes = self
+            .fs
+            .read_file(from.0, from.1, FILE_BYTES_MAX)
+            .map_err(disk)?;
+        check_bytes(&bytes, wanted.digest, wanted.len, path.as_str()).map_err(failed)?;
+        self.write(at, &bytes, (wanted.mode, wanted.mtime))
+            .map_err(disk)?;
+        self.counts.written -= 1;
+        self.counts.copied += 1;
+        Ok(())
+    }
+
+    fn try_reflink(&mut self, from: At<'_>, at: At<'_>, wanted: &Wanted) -> Result<bool, FsError> {
+        match self
+            .fs
+            .reflink(from, at, (wanted.mode.bits(), wanted.mtime))
+        {
+            Ok(()) => {
+                self.counts.reflinked += 1;
+                Ok(true)
+            }
+            // This filesystem shares no blocks, or the store is on another one: no other file will fare better.
+            Err(error) if is_no_such_way(error.kind()) => {
+                self.rungs.reflink = false;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn try_link(&mut self, from: At<'_>, at: At<'_>) -> Result<bool, FsError> {
+        match self.fs.link(from, at) {
+            Ok(()) => {
+                self.counts.linked += 1;
+                Ok(true)
+            }
+            // Only this object has all the names that it can have.
+            Err(error) if error.kind() == ErrorKind::TooManyLinks => Ok(false),
+            Err(error)
+                if is_no_such_way(error.kind()) || error.kind() == ErrorKind::PermissionDenied =>
+            {
+                self.rungs.link = false;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write_receipt(&mut self, root: &Dir, plan: &Plan, receipt: &str) -> Result<(), StageError> {
+        let disk = |source| StageError::Disk {
+            path: Receipt::path(),
+            source,
+        };
+        let dir = match self.fs.open_dir(root, OsStr::new(ENGINE_DIR)) {
+            Ok(dir) => dir,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.fs
+                    .make_dir(root, OsStr::new(ENGINE_DIR), plan.root_mode().bits())
+                    .map_err(disk)?;
+                self.fs
+                    .open_dir(root, OsStr::new(ENGINE_DIR))
+                    .map_err(disk)?
+            }
+            Err(source) => return Err(disk(source)),
+        };
+        let mode = plan.root_mode().masked(0o111).bits();
+        let file = NewFile {
+            mode,
+            mtime: None,
+            bytes: receipt.as_bytes(),
+            flush: Flush::Later,
+        };
+        self.fs
+            .write_file(&dir, OsStr::new(RECEIPT_NAME), &file)
+            .map_err(disk)
+    }
+}
+
+fn is_no_such_way(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Unsupported | ErrorKind::CrossesDevices | ErrorKind::InvalidInput
+    )
+}
+
+fn content_error(path: &RelPath, source: ContentError) -> StageError {
+    StageError::Content {
+        path: path.to_string(),
+        source,
+    }
+}
+
+fn check_bytes(bytes: &[u8], digest: Digest, len: u64, what: &str) -> Result<(), ContentError> {
+    if bytes.len() as u64 == len && Digest::of(bytes) == digest {
+        return Ok(());
+    }
+    Err(ContentError::Damaged {
+        what: what.to_owned(),
+    })
+}

@@ -1,0 +1,189 @@
+//! The target: one name in one directory that is held open.
+//!
+//! Promises that a symbolic link at the target's own name is resolved once, and that everything afterwards
+//! happens in the directory that was opened then: swapping a parent for a link changes nothing.
+//!
+//! On disk: nothing, but for absent parents, which are made (and made durable) when that is asked for.
+//! Read next: `lock.rs`.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::fs::{Dir, Fs, FsError, Kind, Meta};
+use crate::names::Names;
+
+/// Links that are followed before the target counts as a loop.
+const LINKS_MAX: usize = 40;
+
+/// What to do about directories above the target that are absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parents {
+    /// Refuse.
+    Require,
+    /// Make them, each durable before the next.
+    Make,
+}
+
+/// One name in one directory that is held open.
+#[derive(Clone, Debug)]
+pub struct Target<'a> {
+    pub(crate) fs: &'a dyn Fs,
+    pub(crate) parent: Dir,
+    pub(crate) name: OsString,
+    pub(crate) names: Names,
+    path: PathBuf,
+}
+
+/// Why a path cannot be a target.
+#[derive(Debug, Error)]
+pub enum TargetError {
+    /// The path has no last component, as `/` has none.
+    #[error("`{0}` does not name a directory in another one")]
+    NoName(PathBuf),
+    /// The name is not UTF-8.
+    #[error("`{0}` is not UTF-8")]
+    NotUtf8(PathBuf),
+    /// The directory above is absent.
+    #[error("the directory `{0}` does not exist")]
+    NoParent(PathBuf),
+    /// Something that is not a directory stands there.
+    #[error("`{0}` is not a directory")]
+    NotADirectory(PathBuf),
+    /// A symbolic link that leads nowhere.
+    #[error("`{link}` is a symbolic link to `{to}`, which does not exist")]
+    Dangling {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        to: PathBuf,
+    },
+    /// Links that lead to each other.
+    #[error("`{0}` is a loop of symbolic links")]
+    Loop(PathBuf),
+    /// The disk refused.
+    #[error("cannot open the directory of `{path}`")]
+    Disk {
+        /// The target.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+}
+
+impl<'a> Target<'a> {
+    /// Opens the directory that holds the target and resolves a symbolic link at the target's name.
+    ///
+    /// # Errors
+    /// Paths that cannot be a target: see [`TargetError`].
+    ///
+    /// # Crash
+    /// With [`Parents::Make`] empty directories may remain above an absent target.
+    pub fn open(fs: &'a dyn Fs, path: &Path, parents: Parents) -> Result<Self, TargetError> {
+        let mut at = path.to_path_buf();
+        for _ in 0..LINKS_MAX {
+            let (above, name) = split(&at)?;
+            let parent = open_parent(fs, above, parents)?;
+            let disk = |source| TargetError::Disk {
+                path: at.clone(),
+                source,
+            };
+            match fs.meta(&parent, name).map_err(disk)?.map(|meta| meta.kind) {
+                None if at != path => {
+                    return Err(TargetError::Dangling {
+                        link: path.to_path_buf(),
+                        to: at,
+                    });
+                }
+                None | Some(Kind::Dir) => {
+                    let text = name
+                        .to_str()
+                        .ok_or_else(|| TargetError::NotUtf8(at.clone()))?;
+                    let names = Names::of(text);
+                    return Ok(Self {
+                        fs,
+                        parent,
+                        name: name.to_owned(),
+                        names,
+                        path: at,
+                    });
+                }
+                Some(Kind::Symlink) => at = above.join(fs.read_link(&parent, name).map_err(disk)?),
+                Some(Kind::File | Kind::Other) => return Err(TargetError::NotADirectory(at)),
+            }
+        }
+        Err(TargetError::Loop(path.to_path_buf()))
+    }
+
+    /// The target's path, after its own symbolic link was resolved.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory that holds the target, and the target's name in it.
+    #[must_use]
+    pub fn place(&self) -> (&Dir, &OsStr) {
+        (&self.parent, &self.name)
+    }
+
+    /// What stands at the target's name now.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn meta(&self) -> Result<Option<Meta>, FsError> {
+        self.fs.meta(&self.parent, &self.name)
+    }
+}
+
+fn split(path: &Path) -> Result<(&Path, &OsStr), TargetError> {
+    let no_name = || TargetError::NoName(path.to_path_buf());
+    let name = path.file_name().ok_or_else(no_name)?;
+    let above = path.parent().ok_or_else(no_name)?;
+    Ok((
+        if above.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            above
+        },
+        name,
+    ))
+}
+
+fn open_parent(fs: &dyn Fs, path: &Path, parents: Parents) -> Result<Dir, TargetError> {
+    match (fs.open_path(path), parents) {
+        (Ok(dir), _) => Ok(dir),
+        (Err(error), Parents::Make) if error.kind() == std::io::ErrorKind::NotFound => {
+            make_parent(fs, path)
+        }
+        (Err(error), _) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(TargetError::NoParent(path.to_path_buf()))
+        }
+        (Err(error), _) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            Err(TargetError::NotADirectory(path.to_path_buf()))
+        }
+        (Err(source), _) => Err(TargetError::Disk {
+            path: path.to_path_buf(),
+            source,
+        }),
+    }
+}
+
+fn make_parent(fs: &dyn Fs, path: &Path) -> Result<Dir, TargetError> {
+    let (above, name) = split(path)?;
+    let dir = open_parent(fs, above, Parents::Make)?;
+    let disk = |source| TargetError::Disk {
+        path: path.to_path_buf(),
+        source,
+    };
+    match fs.make_dir(&dir, name, 0o755) {
+        // Power off after success: the tree is durable only if the way to it is.
+        Ok(()) => fs.sync_dir(&dir).map_err(disk)?,
+        // Somebody else who makes the same target was faster.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(source) => return Err(disk(source)),
+    }
+    fs.open_path(path).map_err(disk)
+}

@@ -1,0 +1,168 @@
+//! Comparing a tree with its receipt.
+//!
+//! Promises to name every managed path that is not as it was published, and every path that nobody published,
+//! and to write nothing. Reads every byte of every managed file.
+//! Bytecode that Python writes (`__pycache__/*.pyc`) is no drift.
+//!
+//! Read next: `receipt.rs`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+
+use crate::fs::{Dir, Fs, FsError, Kind};
+use crate::observe::escaped;
+use crate::path::RelPath;
+use crate::plan::ENGINE_DIR;
+use crate::receipt::{Published, Receipt};
+
+/// How a path differs from what was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Difference {
+    /// It is gone.
+    Missing,
+    /// It is another kind of object.
+    Kind,
+    /// It has other permission bits.
+    Mode,
+    /// It has other bytes.
+    Content,
+    /// It leads elsewhere.
+    LinkTarget,
+    /// Nobody published it.
+    Foreign,
+}
+
+/// A path that is not as it was published.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Drift {
+    /// The path below the root; bytes that are not UTF-8 are escaped. Empty for the root itself.
+    pub path: String,
+    /// How it differs.
+    pub difference: Difference,
+}
+
+/// Every path in the tree `root` that is not as the receipt says.
+///
+/// # Errors
+/// What the disk says.
+pub fn drift(fs: &dyn Fs, root: &Dir, receipt: &Receipt) -> Result<Vec<Drift>, FsError> {
+    let mut found = Vec::new();
+    if fs.meta_of(root)?.mode != receipt.root_mode {
+        found.push(Drift {
+            path: String::new(),
+            difference: Difference::Mode,
+        });
+    }
+    let mut seen = BTreeSet::new();
+    let mut verifier = Verifier {
+        fs,
+        receipt,
+        seen: &mut seen,
+        found: &mut found,
+    };
+    verifier.walk(root, None)?;
+    for path in receipt.paths.keys().filter(|path| !seen.contains(*path)) {
+        found.push(Drift {
+            path: path.to_string(),
+            difference: Difference::Missing,
+        });
+    }
+    found.sort();
+    Ok(found)
+}
+
+struct Verifier<'a> {
+    fs: &'a dyn Fs,
+    receipt: &'a Receipt,
+    seen: &'a mut BTreeSet<RelPath>,
+    found: &'a mut Vec<Drift>,
+}
+
+impl Verifier<'_> {
+    fn walk(&mut self, dir: &Dir, at: Option<&RelPath>) -> Result<(), FsError> {
+        for name in self.fs.list(dir)? {
+            if at.is_none() && name == OsStr::new(ENGINE_DIR) {
+                continue;
+            }
+            let shown = at.map_or_else(|| escaped(&name), |at| format!("{at}/{}", escaped(&name)));
+            let path = name.to_str().and_then(|name| match at {
+                Some(at) => at.join(name).ok(),
+                None => RelPath::new(name).ok(),
+            });
+            let published = path.as_ref().and_then(|path| self.receipt.paths.get(path));
+            match (path, published) {
+                (Some(path), Some(published)) => self.compare((dir, &name), path, published)?,
+                (path, _) => self.foreign((dir, &name), shown, path)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(
+        &mut self,
+        at: (&Dir, &OsStr),
+        path: RelPath,
+        published: &Published,
+    ) -> Result<(), FsError> {
+        let Some(meta) = self.fs.meta(at.0, at.1)? else {
+            return Ok(());
+        };
+        let difference = match (published, meta.kind) {
+            (Published::Dir { mode }, Kind::Dir) => {
+                (*mode != meta.mode).then_some(Difference::Mode)
+            }
+            (Published::File { mode, digest, len }, Kind::File) => {
+                if *len != meta.len || self.fs.digest_file(at.0, at.1)? != *digest {
+                    Some(Difference::Content)
+                } else {
+                    (*mode != meta.mode).then_some(Difference::Mode)
+                }
+            }
+            (Published::Symlink { target }, Kind::Symlink) => {
+                let same = self.fs.read_link(at.0, at.1)? == OsStr::new(target);
+                (!same).then_some(Difference::LinkTarget)
+            }
+            (Published::Dir { .. } | Published::File { .. } | Published::Symlink { .. }, _) => {
+                Some(Difference::Kind)
+            }
+        };
+        if let Some(difference) = difference {
+            self.found.push(Drift {
+                path: path.to_string(),
+                difference,
+            });
+        }
+        if meta.kind == Kind::Dir {
+            self.walk(&self.fs.open_dir(at.0, at.1)?, Some(&path))?;
+        }
+        self.seen.insert(path);
+        Ok(())
+    }
+
+    fn foreign(
+        &mut self,
+        at: (&Dir, &OsStr),
+        shown: String,
+        path: Option<RelPath>,
+    ) -> Result<(), FsError> {
+        let is_dir = self
+            .fs
+            .meta(at.0, at.1)?
+            .is_some_and(|meta| meta.kind == Kind::Dir);
+        if is_dir
+            && at.1 == OsStr::new("__pycache__")
+            && let Some(path) = path
+        {
+            return self.walk(&self.fs.open_dir(at.0, at.1)?, Some(&path));
+        }
+        let is_bytecode =
+            shown.ends_with(".pyc") && shown.rsplit('/').nth(1) == Some("__pycache__");
+        if !is_bytecode || is_dir {
+            self.found.push(Drift {
+                path: shown,
+                difference: Difference::Foreign,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,1 +1,3 @@
 //! Python virtual environments as filesystem transactions.
+
+pub mod activate;

@@ -1,0 +1,407 @@
+//! Activation scripts: the texts that put an environment into a shell, one per shell language.
+//!
+//! Promises that any environment path and any prompt that rvenv accepts (UTF-8 without control
+//! characters) arrives in the shell exactly as it is written, and that neither is ever executed or
+//! interpreted, not even when the shell shows its prompt. Every value is quoted by the one function
+//! of its language and put into the template in one pass, so that a value which looks like a
+//! placeholder stays what it is. Works on texts alone and touches no disk.
+//! Does not promise the look of a prompt in shells beyond sh, bash, zsh, dash, ksh, csh, tcsh, fish and
+//! `PowerShell`: busybox's and yash's interpret backslashes after variables (and execute nothing). Nor
+//! anything for a csh whose `histchars` was changed from `!` to a letter or a digit.
+//! Read next: the templates beside this file, in `activate/`.
+
+/// What the activation scripts of one environment say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Activation<'a> {
+    /// The absolute path of the environment, as `VIRTUAL_ENV` shows it.
+    pub env_dir: &'a str,
+    /// The prompt without its parentheses; it may be empty.
+    pub prompt: &'a str,
+    /// The directory of the executables, relative to the environment: `bin` or `Scripts`.
+    pub bin_name: &'a str,
+    /// The site-packages directories, relative to the environment and separated by `/`.
+    pub site_packages: &'a [String],
+}
+
+/// One activation script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// Its file name, inside the directory of the executables.
+    pub name: &'static str,
+    /// Its text.
+    pub text: String,
+}
+
+/// What every placeholder of the templates begins with.
+const PLACEHOLDER_START: &str = "__RVENV_";
+
+/// What every placeholder of the templates ends with.
+const PLACEHOLDER_END: &str = "__";
+
+/// Writes every activation script of an environment, sorted by name.
+#[must_use]
+pub fn scripts(activation: &Activation<'_>) -> Vec<Script> {
+    vec![
+        Script {
+            name: "Activate.ps1",
+            text: powershell_script(activation),
+        },
+        Script {
+            name: "activate",
+            text: posix_script(activation),
+        },
+        Script {
+            name: "activate.csh",
+            text: csh_script(activation),
+        },
+        Script {
+            name: "activate.fish",
+            text: fish_script(activation),
+        },
+        Script {
+            name: "activate_this.py",
+            text: python_script(activation),
+        },
+    ]
+}
+
+fn posix_script(activation: &Activation<'_>) -> String {
+    let prompt_bangs = activation.prompt.replace('!', "!!");
+    fill(
+        include_str!("activate/activate"),
+        &[
+            ("DIR", quote_posix(activation.env_dir)),
+            ("PROMPT", quote_posix(activation.prompt)),
+            ("PROMPT_BANGS", quote_posix(&prompt_bangs)),
+            ("BIN", quote_posix(activation.bin_name)),
+        ],
+    )
+}
+
+fn csh_script(activation: &Activation<'_>) -> String {
+    let tcsh_prefix = format!(
+        "({}) ",
+        escape(activation.prompt, &['\\', '^', '!'], &['%'])
+    );
+    let csh_prefix = format!("({}) ", escape(activation.prompt, &['!'], &[]));
+    fill(
+        include_str!("activate/activate.csh"),
+        &[
+            ("DIR", quote_csh(activation.env_dir)),
+            ("PROMPT", quote_csh(activation.prompt)),
+            ("TCSH_PREFIX", quote_csh(&tcsh_prefix)),
+            ("CSH_PREFIX", quote_csh(&csh_prefix)),
+            ("BIN", quote_csh(activation.bin_name)),
+        ],
+    )
+}
+
+fn fish_script(activation: &Activation<'_>) -> String {
+    fill(
+        include_str!("activate/activate.fish"),
+        &[
+            ("DIR", quote_fish(activation.env_dir)),
+            ("PROMPT", quote_fish(activation.prompt)),
+            ("BIN", quote_fish(activation.bin_name)),
+        ],
+    )
+}
+
+fn powershell_script(activation: &Activation<'_>) -> String {
+    let text = fill(
+        include_str!("activate/Activate.ps1"),
+        &[
+            ("DIR", quote_powershell(activation.env_dir)),
+            ("PROMPT", quote_powershell(activation.prompt)),
+            ("BIN", quote_powershell(activation.bin_name)),
+        ],
+    );
+    // Windows PowerShell 5 reads a file without a byte order mark in the code page of the system,
+    // where half of a letter can be a quote that ends the string.
+    if text.is_ascii() {
+        text
+    } else {
+        format!("\u{feff}{text}")
+    }
+}
+
+fn python_script(activation: &Activation<'_>) -> String {
+    let directories: Vec<String> = activation
+        .site_packages
+        .iter()
+        .map(|directory| quote_python(directory))
+        .collect();
+    fill(
+        include_str!("activate/activate_this.py"),
+        &[
+            ("DIR", quote_python(activation.env_dir)),
+            ("PROMPT", quote_python(activation.prompt)),
+            ("BIN", quote_python(activation.bin_name)),
+            ("SITE_PACKAGES", format!("[{}]", directories.join(", "))),
+        ],
+    )
+}
+
+/// Quotes a text as one word of sh, bash, zsh, dash and ksh.
+///
+/// ```
+/// assert_eq!(rvenv::activate::quote_posix("it's"), r"'it'\''s'");
+/// ```
+#[must_use]
+pub fn quote_posix(text: &str) -> String {
+    if is_plain(text) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Quotes a text as one word of csh and tcsh.
+///
+/// History is expanded inside quotes too, and a variable decides what a backslash means there, so
+/// each special character of ASCII has its own backslash outside of quotes.
+#[must_use]
+pub fn quote_csh(text: &str) -> String {
+    if text.is_empty() {
+        return "''".to_owned();
+    }
+    let mut quoted = String::with_capacity(text.len() + 2);
+    let mut in_quotes = false;
+    for character in text.chars() {
+        // A letter beyond ASCII is several bytes in some locales, which one backslash cannot quote.
+        if character.is_ascii() == in_quotes {
+            quoted.push('\'');
+            in_quotes = !in_quotes;
+        }
+        if character.is_ascii() && !is_plain_character(character) {
+            quoted.push('\\');
+        }
+        quoted.push(character);
+    }
+    if in_quotes {
+        quoted.push('\'');
+    }
+    quoted
+}
+
+/// Quotes a text as one word of fish.
+#[must_use]
+pub fn quote_fish(text: &str) -> String {
+    format!("'{}'", escape(text, &['\\', '\''], &[]))
+}
+
+/// Quotes a text as a string of `PowerShell`, where five characters are single quotes.
+#[must_use]
+pub fn quote_powershell(text: &str) -> String {
+    let quotes = ['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'];
+    format!("'{}'", escape(text, &[], &quotes))
+}
+
+/// Quotes a text as a string of Python 3, in ASCII whatever the text.
+///
+/// ```
+/// assert_eq!(rvenv::activate::quote_python("\"é\""), r#""\"\u00e9\"""#);
+/// ```
+#[must_use]
+pub fn quote_python(text: &str) -> String {
+    let escaped: String = text.chars().map(python_character).collect();
+    format!("\"{escaped}\"")
+}
+
+fn python_character(character: char) -> String {
+    let code = u32::from(character);
+    match character {
+        '"' | '\\' => format!("\\{character}"),
+        ' '..='~' => character.to_string(),
+        '\0'..='\u{ffff}' => format!("\\u{code:04x}"),
+        '\u{10000}'..='\u{10ffff}' => format!("\\U{code:08x}"),
+    }
+}
+
+/// Puts a backslash before each of `backslashed` and writes each of `doubled` twice.
+fn escape(text: &str, backslashed: &[char], doubled: &[char]) -> String {
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if backslashed.contains(&character) {
+            escaped.push('\\');
+        } else if doubled.contains(&character) {
+            escaped.push(character);
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// Whether a text needs no quotes in any shell.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(is_plain_character)
+}
+
+/// Whether a character has no meaning of its own in any shell, wherever it stands in a word.
+fn is_plain_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '/' | '.' | '_' | '-')
+}
+
+/// Replaces the placeholders of a template in one pass: what was put in is not looked at again.
+fn fill(template: &str, values: &[(&str, String)]) -> String {
+    let mut filled = String::with_capacity(template.len() + 256);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once(PLACEHOLDER_START) {
+        let (name, following) = after
+            .split_once(PLACEHOLDER_END)
+            .expect("each placeholder of our templates ends");
+        let (_, value) = values
+            .iter()
+            .find(|(known, _)| *known == name)
+            .expect("each placeholder of our templates has a value");
+        filled.push_str(before);
+        filled.push_str(value);
+        rest = following;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(name: &str, env_dir: &str, prompt: &str) -> String {
+        let site_packages = ["lib/python3.12/site-packages".to_owned()];
+        let activation = Activation {
+            env_dir,
+            prompt,
+            bin_name: "bin",
+            site_packages: &site_packages,
+        };
+        scripts(&activation)
+            .into_iter()
+            .find(|script| script.name == name)
+            .expect("a script of that name")
+            .text
+    }
+
+    fn check(quote: fn(&str) -> String, cases: &[(&str, &str)]) {
+        for (text, quoted) in cases {
+            assert_eq!(quote(text), *quoted, "quoting {text:?}");
+        }
+    }
+
+    #[test]
+    fn posix_words_are_bare_only_if_nothing_in_them_is_special() {
+        check(
+            quote_posix,
+            &[
+                ("", "''"),
+                ("/srv/env-1.0_x", "/srv/env-1.0_x"),
+                ("=ls", "'=ls'"),
+                ("~", "'~'"),
+                ("a b", "'a b'"),
+                ("it's", r"'it'\''s'"),
+                ("$(x)`y`\\!", r"'$(x)`y`\!'"),
+                ("é", "'é'"),
+            ],
+        );
+    }
+
+    #[test]
+    fn csh_words_have_their_backslashes_outside_of_quotes() {
+        check(
+            quote_csh,
+            &[
+                ("", "''"),
+                ("/srv/env", "/srv/env"),
+                ("a!b", r"a\!b"),
+                ("\\!", r"\\\!"),
+                ("it's $x", r"it\'s\ \$x"),
+                ("é!ü", r"'é'\!'ü'"),
+            ],
+        );
+    }
+
+    #[test]
+    fn fish_words_escape_the_backslash_and_the_quote() {
+        check(
+            quote_fish,
+            &[("", "''"), ("$x", "'$x'"), (r"a\'b", r"'a\\\'b'")],
+        );
+    }
+
+    #[test]
+    fn powershell_strings_double_each_of_the_five_single_quotes() {
+        check(
+            quote_powershell,
+            &[
+                ("", "''"),
+                ("$x `y\"", "'$x `y\"'"),
+                (
+                    "'\u{2018}\u{2019}\u{201a}\u{201b}",
+                    "'''\u{2018}\u{2018}\u{2019}\u{2019}\u{201a}\u{201a}\u{201b}\u{201b}'",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn python_strings_are_ascii() {
+        check(
+            quote_python,
+            &[
+                ("", r#""""#),
+                ("a'b\\\"", r#""a'b\\\"""#),
+                ("é\u{2019}", r#""\u00e9\u2019""#),
+                ("\u{1f40d}", r#""\U0001f40d""#),
+                ("\n", r#""\u000a""#),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_scripts_are_sorted_by_name_and_leave_no_placeholder_behind() {
+        let activation = Activation {
+            env_dir: "/e",
+            prompt: "p",
+            bin_name: "bin",
+            site_packages: &[],
+        };
+        let scripts = scripts(&activation);
+        assert!(scripts.is_sorted_by_key(|script| script.name));
+        for script in scripts {
+            assert!(!script.text.contains(PLACEHOLDER_START), "{}", script.name);
+            assert!(!script.text.contains('\r'), "{}", script.name);
+            assert!(script.text.ends_with('\n'), "{}", script.name);
+        }
+    }
+
+    #[test]
+    fn a_value_that_looks_like_a_placeholder_is_not_filled() {
+        let text = text_of("activate", "/__RVENV_PROMPT__", "__RVENV_BIN__");
+        assert!(text.contains("VIRTUAL_ENV=/__RVENV_PROMPT__\n"));
+        assert!(text.contains("VIRTUAL_ENV_PROMPT=__RVENV_BIN__\n"));
+    }
+
+    #[test]
+    fn powershell_gets_a_byte_order_mark_only_where_the_encoding_matters() {
+        assert!(text_of("Activate.ps1", "/e", "p").starts_with('#'));
+        assert!(text_of("Activate.ps1", "/é", "p").starts_with("\u{feff}#"));
+    }
+
+    #[test]
+    fn the_powershell_script_embeds_its_values_quoted() {
+        let text = text_of("Activate.ps1", "/it's", "\u{2019}; calc #");
+        assert!(text.contains("$env:VIRTUAL_ENV = '/it''s'\n"));
+        assert!(text.contains("$env:VIRTUAL_ENV_PROMPT = '\u{2019}\u{2019}; calc #'\n"));
+    }
+
+    #[test]
+    fn csh_prompts_escape_what_each_csh_interprets() {
+        let text = text_of("activate.csh", "/e", r"%n!\^");
+        assert!(
+            text.contains(r#"set prompt = \(\%\%n\\\!\\\\\\\^\)\ "$prompt:q""#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"set prompt = \(\%n\\\!\\\^\)\ "$prompt:q""#),
+            "{text}"
+        );
+    }
+}

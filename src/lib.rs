@@ -1,3 +1,5 @@
 //! Python virtual environments as filesystem transactions.
 
 pub mod activate;
+pub mod interpreter;
+pub mod layout;

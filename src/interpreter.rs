@@ -1,0 +1,24 @@
+//! Interpreters: finding a Python, asking it about itself, remembering the answer.
+//!
+//! Promises that an [`Interpreter`] describes a base installation and never a virtual environment, that
+//! no variable, no `site` and no file of the working directory has a say in the answer, that a candidate
+//! which hangs, crashes or talks nonsense costs a bounded time and an error that names it, and that a
+//! remembered answer is used only while every file that it rests on is unchanged.
+//! Does not promise that the interpreter stays as it was: the plan pins the executable by its digest.
+//!
+//! On disk: the cache directory alone is written, and only by `cache.rs`.
+//! Read next: `discover.rs`, which turns a request into an interpreter; `layout.rs`, which says what an
+//! environment of that interpreter looks like.
+
+mod cache;
+mod describe;
+mod discover;
+mod error;
+mod probe;
+mod process;
+mod request;
+
+pub use describe::{Bundled, FileState, Interpreter, PythonVersion, Scheme, Witness};
+pub use discover::{Control, Surroundings, find};
+pub use error::{InterpreterError, Tried};
+pub use request::{Request, VersionRequest};

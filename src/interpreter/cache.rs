@@ -1,0 +1,240 @@
+//! The cache: what an interpreter said last time.
+//!
+//! Promises never to be wrong after an interpreter, its library or its wheels were replaced, in place or
+//! not: an answer is used only while every witness is the file that it was, and it is kept only if the
+//! path leads to the very file that answered, which rules out shims, whose answer depends on the day.
+//! Never an error: what cannot be read, or is not exactly ours, is as good as nothing.
+//! Does not notice an upgrade of the library that took place within the milliseconds of the probe itself,
+//! nor, where there is neither ctime nor inode number, a file replaced by one of the same size and time.
+//!
+//! On disk: `<cache dir>/interpreters/<sha256 of the path>.json`, replaced by rename.
+//! Read next: `describe.rs`, whose values are stored here under a format of their own.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::{Digest, RelPath};
+use serde::{Deserialize, Serialize};
+
+use super::describe::{Bundled, FileState, Interpreter, PythonVersion, Scheme, Witness};
+use super::discover::Surroundings;
+use super::probe::PROBE;
+
+/// Counts the shapes that this format has had.
+const FORMAT: u32 = 1;
+/// More than any honest entry.
+const ENTRY_MAX: u64 = 1 << 20;
+
+/// The place of one answer.
+pub(super) struct Slot {
+    file: PathBuf,
+    path: PathBuf,
+    /// What the path leads to now.
+    resolved: PathBuf,
+    locale: String,
+}
+
+/// One answer on disk. What is in front of the description decides whether the answer is for us.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    format: u32,
+    probe: String,
+    path: PathBuf,
+    resolved: PathBuf,
+    locale: String,
+    interpreter: Stored,
+}
+
+/// [`Interpreter`] on disk.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    executable: PathBuf,
+    invoked: PathBuf,
+    real_executable: PathBuf,
+    executable_digest: String,
+    executable_len: u64,
+    version: (u32, u32, u32, String),
+    implementation: String,
+    free_threaded: bool,
+    abiflags: String,
+    is_64bit: bool,
+    os_name: String,
+    sys_platform: String,
+    filesystem_encoding: String,
+    /// include, purelib, platlib, scripts
+    scheme: [String; 4],
+    wheels: Vec<PathBuf>,
+    wheels_missing: Option<String>,
+    witnesses: Vec<StoredWitness>,
+}
+
+/// [`Witness`] on disk: its path, and if there was a file its length, two times and inode number.
+#[derive(Serialize, Deserialize)]
+struct StoredWitness {
+    path: PathBuf,
+    state: Option<(u64, i128, i128, u64)>,
+}
+
+impl Slot {
+    /// The place for the answer of `path`; `None` if there is no cache, or the path cannot have one.
+    pub(super) fn of(path: &Path, around: &Surroundings) -> Option<Self> {
+        let name = Digest::of(path.as_os_str().as_encoded_bytes());
+        let directory = around.cache_dir.as_ref()?.join("interpreters");
+        Some(Self {
+            file: directory.join(format!("{name}.json")),
+            path: path.to_owned(),
+            resolved: fs::canonicalize(path).ok()?,
+            locale: around.locale(),
+        })
+    }
+
+    /// The answer of last time, if nothing that it rests on has changed.
+    pub(super) fn recall(&self) -> Option<Interpreter> {
+        let mut bytes = Vec::new();
+        let file = fs::File::open(&self.file).ok()?;
+        file.take(ENTRY_MAX).read_to_end(&mut bytes).ok()?;
+        let entry: Entry = serde_json::from_slice(&bytes).ok()?;
+        let ours = entry.format == FORMAT
+            && entry.probe == Digest::of(PROBE.as_bytes()).to_string()
+            && entry.path == self.path
+            && entry.resolved == self.resolved
+            && entry.locale == self.locale;
+        if !ours {
+            return None;
+        }
+        let known = entry.interpreter.restore()?;
+        // An entry without them was not written by us.
+        let watched = known.witnesses.iter().any(|w| w.path == self.path);
+        (watched && known.witnesses.iter().all(Witness::holds)).then_some(known)
+    }
+
+    /// Keeps an answer, if it is one that only depends on files. Whether that works matters to nobody.
+    pub(super) fn remember(&self, found: &Interpreter) {
+        let answered = fs::canonicalize(&found.invoked).ok();
+        let resolved = fs::canonicalize(&self.path).ok();
+        if answered != resolved || resolved.as_ref() != Some(&self.resolved) {
+            return;
+        }
+        let entry = Entry {
+            format: FORMAT,
+            probe: Digest::of(PROBE.as_bytes()).to_string(),
+            path: self.path.clone(),
+            resolved: self.resolved.clone(),
+            locale: self.locale.clone(),
+            interpreter: Stored::of(found),
+        };
+        // A path that is not UTF-8 is not remembered.
+        if let Ok(bytes) = serde_json::to_vec(&entry) {
+            drop(self.replace(&bytes));
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a plain cache outside every environment, not a tree of the engine"
+    )]
+    fn replace(&self, bytes: &[u8]) -> std::io::Result<()> {
+        let directory = self.file.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(directory)?;
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(bytes)?;
+        file.persist(&self.file)?;
+        Ok(())
+    }
+}
+
+impl Stored {
+    fn of(found: &Interpreter) -> Self {
+        let (wheels, wheels_missing) = match &found.bundled {
+            Bundled::Wheels(wheels) => (wheels.clone(), None),
+            Bundled::Missing { reason } => (Vec::new(), Some(reason.clone())),
+        };
+        let version = &found.version;
+        let scheme = &found.scheme;
+        let witness = |witness: &Witness| {
+            let state = witness
+                .state
+                .map(|s| (s.len, s.mtime_ns, s.ctime_ns, s.inode));
+            let path = witness.path.clone();
+            StoredWitness { path, state }
+        };
+        Self {
+            executable: found.executable.clone(),
+            invoked: found.invoked.clone(),
+            real_executable: found.real_executable.clone(),
+            executable_digest: found.executable_digest.to_string(),
+            executable_len: found.executable_len,
+            version: (
+                version.major,
+                version.minor,
+                version.micro,
+                version.text.clone(),
+            ),
+            implementation: found.implementation.clone(),
+            free_threaded: found.free_threaded,
+            abiflags: found.abiflags.clone(),
+            is_64bit: found.is_64bit,
+            os_name: found.os_name.clone(),
+            sys_platform: found.sys_platform.clone(),
+            filesystem_encoding: found.filesystem_encoding.clone(),
+            scheme: [
+                &scheme.include,
+                &scheme.purelib,
+                &scheme.platlib,
+                &scheme.scripts,
+            ]
+            .map(RelPath::to_string),
+            wheels,
+            wheels_missing,
+            witnesses: found.witnesses.iter().map(witness).collect(),
+        }
+    }
+
+    fn restore(self) -> Option<Interpreter> {
+        let (major, minor, micro, text) = self.version;
+        let [include, purelib, platlib, scripts] = self.scheme;
+        let witness = |stored: StoredWitness| Witness {
+            path: stored.path,
+            state: stored
+                .state
+                .map(|(len, mtime_ns, ctime_ns, inode)| FileState {
+                    len,
+                    mtime_ns,
+                    ctime_ns,
+                    inode,
+                }),
+        };
+        Some(Interpreter {
+            executable: self.executable,
+            invoked: self.invoked,
+            real_executable: self.real_executable,
+            executable_digest: Digest::parse(&self.executable_digest).ok()?,
+            executable_len: self.executable_len,
+            version: PythonVersion {
+                major,
+                minor,
+                micro,
+                text,
+            },
+            implementation: self.implementation,
+            free_threaded: self.free_threaded,
+            abiflags: self.abiflags,
+            is_64bit: self.is_64bit,
+            os_name: self.os_name,
+            sys_platform: self.sys_platform,
+            filesystem_encoding: self.filesystem_encoding,
+            scheme: Scheme {
+                include: RelPath::new(&include).ok()?,
+                purelib: RelPath::new(&purelib).ok()?,
+                platlib: RelPath::new(&platlib).ok()?,
+                scripts: RelPath::new(&scripts).ok()?,
+            },
+            bundled: match self.wheels_missing {
+                Some(reason) => Bundled::Missing { reason },
+                None => Bundled::Wheels(self.wheels),
+            },
+            witnesses: self.witnesses.into_iter().map(witness).collect(),
+        })
+    }
+}

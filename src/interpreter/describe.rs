@@ -1,0 +1,180 @@
+//! What is known about an interpreter: plain values, no effects.
+//!
+//! Promises nothing but their meaning. All paths are absolute and UTF-8, as `pyvenv.cfg` demands.
+//! Read next: `probe.rs`, which makes them; `../layout.rs`, which uses them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::{Digest, RelPath};
+
+/// A base interpreter, as `venv` would see it from inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interpreter {
+    /// The base executable: the path that it was started by, links not resolved.
+    pub executable: PathBuf,
+    /// What `sys.executable` was for the file that was asked for: [`executable`](Self::executable) again, or
+    /// the interpreter of a virtual environment that led to it.
+    pub invoked: PathBuf,
+    /// The file that [`executable`](Self::executable) leads to.
+    pub real_executable: PathBuf,
+    /// SHA-256 of the executable's bytes.
+    pub executable_digest: Digest,
+    /// Bytes of the executable.
+    pub executable_len: u64,
+    /// The version.
+    pub version: PythonVersion,
+    /// `sys.implementation.name`: `cpython`, `pypy`, ….
+    pub implementation: String,
+    /// Whether this build runs without the global lock.
+    pub free_threaded: bool,
+    /// `sys.abiflags`; empty where there is no such thing.
+    pub abiflags: String,
+    /// Whether pointers have 64 bits.
+    pub is_64bit: bool,
+    /// `os.name`: `posix` or `nt`.
+    pub os_name: String,
+    /// `sys.platform`: `linux`, `darwin`, `win32`, ….
+    pub sys_platform: String,
+    /// `sys.getfilesystemencoding()` under the locale of this run.
+    pub filesystem_encoding: String,
+    /// Where things are in an environment of this interpreter.
+    pub scheme: Scheme,
+    /// The wheels that `ensurepip` would install.
+    pub bundled: Bundled,
+    /// The files on which all of this rests.
+    pub witnesses: Vec<Witness>,
+}
+
+/// The version of an interpreter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PythonVersion {
+    /// The 3 of 3.13.0.
+    pub major: u32,
+    /// The 13 of 3.13.0.
+    pub minor: u32,
+    /// The 0 of 3.13.0.
+    pub micro: u32,
+    /// As the interpreter spells it, such as `3.13.0rc1`.
+    pub text: String,
+}
+
+impl PythonVersion {
+    /// Whether this is version `major.minor` or a later one.
+    #[must_use]
+    pub fn at_least(&self, major: u32, minor: u32) -> bool {
+        (self.major, self.minor) >= (major, minor)
+    }
+}
+
+impl fmt::Display for PythonVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Places in an environment, as this version's `venv` makes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scheme {
+    /// C headers.
+    pub include: RelPath,
+    /// Packages without compiled code.
+    pub purelib: RelPath,
+    /// Packages with compiled code.
+    pub platlib: RelPath,
+    /// Executables.
+    pub scripts: RelPath,
+}
+
+/// The wheels that `ensurepip` would install.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bundled {
+    /// In the order of installation: setuptools first where it is bundled, then pip.
+    Wheels(Vec<PathBuf>),
+    /// There are none.
+    Missing {
+        /// Why not, in the words of the interpreter.
+        reason: String,
+    },
+}
+
+impl Bundled {
+    /// The wheels; none when they are missing.
+    #[must_use]
+    pub fn wheels(&self) -> &[PathBuf] {
+        match self {
+            Self::Wheels(wheels) => wheels,
+            Self::Missing { .. } => &[],
+        }
+    }
+}
+
+/// A file whose change means that an answer is outdated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// The path; links are followed.
+    pub path: PathBuf,
+    /// What was there; `None` if nothing was, so that its appearance counts as a change too.
+    pub state: Option<FileState>,
+}
+
+impl Witness {
+    /// Looks at a path now.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        let state = std::fs::metadata(path).ok().map(|m| FileState::of(&m));
+        Self {
+            path: path.to_owned(),
+            state,
+        }
+    }
+
+    /// Whether the path still is as it was.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        Self::of(&self.path).state == self.state
+    }
+}
+
+/// Which file stands at a path, as far as one look can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// Size in bytes.
+    pub len: u64,
+    /// Nanoseconds from 1970 to the last change of the content; negative before.
+    pub mtime_ns: i128,
+    /// Nanoseconds from 1970 to the last change of anything about the file, which no program can set back;
+    /// 0 where there is no such thing.
+    pub ctime_ns: i128,
+    /// Inode number; 0 where there is no such thing. Filesystems give it again as soon as it is free.
+    pub inode: u64,
+}
+
+impl FileState {
+    #[cfg(unix)]
+    fn of(found: &std::fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let ns = |seconds, rest| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Self {
+            len: found.len(),
+            mtime_ns: ns(found.mtime(), found.mtime_nsec()),
+            ctime_ns: ns(found.ctime(), found.ctime_nsec()),
+            inode: found.ino(),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn of(found: &std::fs::Metadata) -> Self {
+        use std::time::UNIX_EPOCH;
+        let since = found
+            .modified()
+            .ok()
+            .and_then(|m| m.duration_since(UNIX_EPOCH).ok());
+        Self {
+            len: found.len(),
+            mtime_ns: since.map_or(0, |s| i128::try_from(s.as_nanos()).unwrap_or(0)),
+            ctime_ns: 0,
+            inode: 0,
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The probe: asks an executable what it is, and follows a virtual environment to its base.
+//!
+//! Promises that an answer comes from the interpreter itself in one run of `probe.py`, that noise around the
+//! answer does no harm, and that whatever the program prints, the worst is an error that names it.
+//! Does not promise that a hostile program tells the truth; running it was the user's wish.
+//!
+//! Read next: `process.rs`, which runs it; `cache.rs`, which saves the next run.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+use std::process::ExitStatus;
+
+use rvenv_journal::{Digest, Hasher, RelPath};
+use serde::Deserialize;
+
+use super::describe::{Bundled, Interpreter, PythonVersion, Scheme, Witness};
+use super::discover::{Control, Surroundings};
+use super::error::{InterpreterError, shown};
+use super::process::{self, Finished, Unfinished};
+
+/// The program that is given to the interpreter.
+pub(super) const PROBE: &str = include_str!("probe.py");
+/// What stands before the answer.
+const MARKER: &str = "rvenv-probe-1:";
+/// Environments made inside environments inside environments; more is a circle.
+const CHAIN_MAX: usize = 8;
+/// More than any `pyvenv.cfg`.
+const CONFIG_MAX: u64 = 1 << 16;
+
+/// What every Python says.
+#[derive(Deserialize)]
+struct Head {
+    version: [u32; 3],
+    text: String,
+    unusable: Option<String>,
+}
+
+/// What a Python that is new enough says.
+#[derive(Deserialize)]
+struct Answer {
+    version: [u32; 3],
+    text: String,
+    executable: PathBuf,
+    base_executable: PathBuf,
+    real_executable: PathBuf,
+    implementation: String,
+    free_threaded: bool,
+    abiflags: String,
+    is_64bit: bool,
+    os_name: String,
+    sys_platform: String,
+    filesystem_encoding: String,
+    scheme: Places,
+    wheels: Vec<PathBuf>,
+    wheels_missing: Option<String>,
+    watched: Vec<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Places {
+    include: String,
+    purelib: String,
+    platlib: String,
+    scripts: String,
+}
+
+/// An interpreter, and whether the answer may be remembered.
+pub(super) struct Probed {
+    pub(super) interpreter: Interpreter,
+    /// Whether no file changed while it was being asked.
+    pub(super) steady: bool,
+}
+
+/// Asks `path`, and if it belongs to a virtual environment the base of that.
+pub(super) fn probe(
+    path: &Path,
+    around: &Surroundings,
+    control: &Control<'_>,
+) -> Result<Probed, InterpreterError> {
+    let mut invoked: Option<PathBuf> = None;
+    let mut witnesses = Vec::new();
+    let mut next = path.to_owned();
+    for _ in 0..CHAIN_MAX {
+        let before = Witness::of(&next);
+        let answer = ask(&next, around, control)?;
+        witnesses.push(before);
+        witnesses.extend(
+            config_places(&answer.executable)
+                .iter()
+                .map(|c| Witness::of(c)),
+        );
+        let first = invoked.get_or_insert_with(|| answer.executable.clone());
+        if let Some(base) = base_of(&answer)? {
+            next = base;
+        } else {
+            let first = first.clone();
+            return describe(answer, first, witnesses);
+        }
+    }
+    Err(InterpreterError::NotPython {
+        path: path.to_owned(),
+        reason: format!("it belongs to a chain of more than {CHAIN_MAX} virtual environments"),
+    })
+}
+
+/// Runs the probe in one executable.
+fn ask(
+    path: &Path,
+    around: &Surroundings,
+    control: &Control<'_>,
+) -> Result<Answer, InterpreterError> {
+    let not_python = |reason: String| InterpreterError::NotPython {
+        path: path.to_owned(),
+        reason,
+    };
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Err(not_python("it is a directory".to_owned())),
+        Ok(_) => {}
+        Err(error) => return Err(not_python(error.to_string())),
+    }
+    (control.starting)(path);
+    // Not `-I`, which Python 2 does not know; the probe itself takes the working directory off the path.
+    let arguments = ["-E", "-s", "-S", "-B", "-c", PROBE];
+    let end = process::run(path, &arguments, around, control).map_err(|why| match why {
+        Unfinished::NotStarted(error) => not_python(error.to_string()),
+        Unfinished::TimedOut => InterpreterError::TimedOut {
+            path: path.to_owned(),
+            seconds: control.timeout.as_secs_f64(),
+        },
+        Unfinished::Interrupted => InterpreterError::Interrupted {
+            path: path.to_owned(),
+        },
+    })?;
+    let Some(line) = answer_line(&end) else {
+        if end.status.success() {
+            return Err(not_python("it printed no answer to the probe".to_owned()));
+        }
+        return Err(InterpreterError::Crashed {
+            path: path.to_owned(),
+            how: ending(end.status),
+            stderr: String::from_utf8_lossy(&end.stderr).into_owned(),
+        });
+    };
+    read(path, line).map_err(|why| match why {
+        Unreadable::Old(version) => InterpreterError::TooOld {
+            path: path.to_owned(),
+            version,
+        },
+        Unreadable::Reason(reason) => not_python(reason),
+    })
+}
+
+/// The last line that starts with the marker; wrappers may talk before and after it.
+fn answer_line(end: &Finished) -> Option<&[u8]> {
+    let mut lines = end.stdout.split(|byte| *byte == b'\n').rev();
+    lines.find_map(|line| line.strip_prefix(MARKER.as_bytes()))
+}
+
+enum Unreadable {
+    Old(String),
+    Reason(String),
+}
+
+fn read(path: &Path, line: &[u8]) -> Result<Answer, Unreadable> {
+    let reason = |error: serde_json::Error| {
+        Unreadable::Reason(format!("its answer to the probe is malformed: {error}"))
+    };
+    let head: Head = serde_json::from_slice(line).map_err(reason)?;
+    let [major, minor, _] = head.version;
+    if (major, minor) < (3, 6) {
+        return Err(Unreadable::Old(head.text.escape_debug().to_string()));
+    }
+    if let Some(why) = head.unusable {
+        return Err(Unreadable::Reason(why.escape_debug().to_string()));
+    }
+    let mut answer: Answer = serde_json::from_slice(line).map_err(reason)?;
+    if answer.executable.as_os_str().is_empty() {
+        // An embedded interpreter does not know its own file; venv refuses it, and we know better.
+        path.clone_into(&mut answer.executable);
+    }
+    if answer.base_executable.as_os_str().is_empty() {
+        answer.base_executable.clone_from(&answer.executable);
+    }
+    let paths = [
+        &answer.executable,
+        &answer.base_executable,
+        &answer.real_executable,
+    ];
+    let all = paths
+        .into_iter()
+        .chain(&answer.wheels)
+        .chain(&answer.watched);
+    if let Some(relative) = all.into_iter().find(|p| !p.is_absolute()) {
+        let text = format!(
+            "it reports `{}`, which is not an absolute path",
+            shown(relative)
+        );
+        return Err(Unreadable::Reason(text));
+    }
+    Ok(answer)
+}
+
+#[cfg(unix)]
+fn ending(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match status.signal() {
+        Some(signal) => {
+            let name = match signal {
+                4 => " (SIGILL)",
+                6 => " (SIGABRT)",
+                8 => " (SIGFPE)",
+                9 => " (SIGKILL)",
+                11 => " (SIGSEGV)",
+                15 => " (SIGTERM)",
+                _ => "",
+            };
+            format!("killed by signal {signal}{name}")
+        }
+        None => format!("exit code {}", status.code().unwrap_or(-1)),
+    }
+}
+
+#[cfg(not(unix))]
+fn ending(status: ExitStatus) -> String {
+    format!("exit code {}", status.code().unwrap_or(-1))
+}
+
+/// The interpreter that an environment was made from; `None` for one that belongs to no environment.
+fn base_of(answer: &Answer) -> Result<Option<PathBuf>, InterpreterError> {
+    // From 3.11 on the interpreter finds this out itself, even without `site`.
+    if answer.base_executable != answer.executable {
+        return Ok(Some(answer.base_executable.clone()));
+    }
+    let places = config_places(&answer.executable);
+    let Some(config) = places.iter().find(|place| place.is_file()) else {
+        return Ok(None);
+    };
+    let fail = |reason: String| InterpreterError::NotPython {
+        path: answer.executable.clone(),
+        reason,
+    };
+    let home = home_key(config)
+        .map_err(|error| fail(format!("`{}` cannot be read: {error}", shown(config))))?;
+    // Without the key no interpreter takes itself for part of an environment.
+    let Some(home) = home else { return Ok(None) };
+    let base = executable_in(&home, answer);
+    base.map(Some).ok_or_else(|| {
+        fail(format!(
+            "`{}` names `{}` as its home, where there is no interpreter",
+            shown(config),
+            shown(&home)
+        ))
+    })
+}
+
+/// Where an interpreter looks for the `pyvenv.cfg` of its environment, in this order.
+fn config_places(executable: &Path) -> Vec<PathBuf> {
+    let above = executable.ancestors().skip(1).take(2);
+    above
+        .map(|directory| directory.join("pyvenv.cfg"))
+        .collect()
+}
+
+/// The first `home` of a `pyvenv.cfg`, as the interpreter reads it.
+fn home_key(config: &Path) -> io::Result<Option<PathBuf>> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(config)?;
+    file.take(CONFIG_MAX).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let values = text.lines().filter_map(|line| line.split_once('='));
+    let mut homes = values.filter(|(key, _)| key.trim().eq_ignore_ascii_case("home"));
+    let home = homes.next().map(|(_, value)| PathBuf::from(value.trim()));
+    Ok(home.filter(|home| home.is_absolute()))
+}
+
+/// The interpreter of an environment's home: where the environment's own link leads to, else by name.
+fn executable_in(home: &Path, answer: &Answer) -> Option<PathBuf> {
+    let own = answer.executable.parent()?;
+    let mut hop = answer.executable.clone();
+    // As many links as the kernel follows.
+    for _ in 0..40 {
+        let Ok(target) = fs::read_link(&hop) else {
+            break;
+        };
+        hop = hop.parent()?.join(target);
+        if hop.parent() == Some(home) && home != own {
+            return Some(hop);
+        }
+    }
+    if home != own {
+        let [major, minor, _] = answer.version;
+        let own_name = answer.executable.file_name()?.to_owned();
+        let names = [
+            own_name,
+            format!("python{major}.{minor}").into(),
+            format!("python{major}").into(),
+            "python".into(),
+        ];
+        let mut candidates = names.into_iter().map(|name| home.join(name));
+        return candidates.find(|candidate| candidate.is_file());
+    }
+    // An environment that was upgraded with its own interpreter calls itself its home; its link still knows.
+    let real = &answer.real_executable;
+    (real.parent() != Some(own) && real.is_file()).then(|| real.clone())
+}
+
+/// Turns the answer of a base interpreter into what the rest of the program uses.
+fn describe(
+    answer: Answer,
+    invoked: PathBuf,
+    mut witnesses: Vec<Witness>,
+) -> Result<Probed, InterpreterError> {
+    let fail = |reason: String| InterpreterError::NotPython {
+        path: answer.executable.clone(),
+        reason,
+    };
+    let executable_before = Witness::of(&answer.executable);
+    let (executable_digest, executable_len) =
+        digest(&answer.executable).map_err(|error| fail(format!("it cannot be read: {error}")))?;
+    let scheme = scheme(&answer.scheme).map_err(&fail)?;
+    witnesses.push(executable_before);
+    let mut steady = witnesses.iter().all(Witness::holds);
+    let watched: Vec<Witness> = answer
+        .watched
+        .iter()
+        .map(|path| Witness::of(path))
+        .collect();
+    // A wheel that vanished between the answer and this look: the answer was outdated when it came.
+    steady &= watched.iter().all(|w| {
+        w.state.is_some() || answer.wheels_missing.is_some() || !answer.wheels.contains(&w.path)
+    });
+    witnesses.extend(watched);
+    witnesses.sort_by(|a, b| a.path.cmp(&b.path));
+    witnesses.dedup_by(|a, b| a.path == b.path);
+    let [major, minor, micro] = answer.version;
+    let interpreter = Interpreter {
+        executable: answer.executable,
+        invoked,
+        real_executable: answer.real_executable,
+        executable_digest,
+        executable_len,
+        version: PythonVersion {
+            major,
+            minor,
+            micro,
+            text: answer.text,
+        },
+        implementation: answer.implementation,
+        free_threaded: answer.free_threaded,
+        abiflags: answer.abiflags,
+        is_64bit: answer.is_64bit,
+        os_name: answer.os_name,
+        sys_platform: answer.sys_platform,
+        filesystem_encoding: answer.filesystem_encoding,
+        scheme,
+        bundled: match answer.wheels_missing {
+            Some(reason) => Bundled::Missing { reason },
+            None => Bundled::Wheels(answer.wheels),
+        },
+        witnesses,
+    };
+    Ok(Probed {
+        interpreter,
+        steady,
+    })
+}
+
+fn scheme(places: &Places) -> Result<Scheme, String> {
+    let place = |text: &str| {
+        RelPath::new(text).map_err(|error| format!("its layout leaves the environment: {error}"))
+    };
+    Ok(Scheme {
+        include: place(&places.include)?,
+        purelib: place(&places.purelib)?,
+        platlib: place(&places.platlib)?,
+        scripts: place(&places.scripts)?,
+    })
+}
+
+/// SHA-256 and length of a file.
+fn digest(path: &Path) -> io::Result<(Digest, u64)> {
+    let mut file = fs::File::open(path)?;
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 1 << 17];
+    let mut length = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((hasher.finish(), length)),
+            Ok(count) => {
+                hasher.update(buffer.get(..count).unwrap_or_default());
+                length += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A path from the working directory on, without `.` and doubled separators. `..` stays: behind a link it
+/// does not mean what it seems to.
+pub(super) fn absolute(path: &Path, cwd: &Path) -> PathBuf {
+    let joined = cwd.join(path);
+    let parts = joined.components();
+    parts
+        .filter(|part| !matches!(part, Component::CurDir))
+        .collect()
+}

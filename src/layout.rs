@@ -1,0 +1,256 @@
+//! The layout of an environment: which names an interpreter's `venv` would give to what.
+//!
+//! Promises to be pure: the same interpreter gives the same layout, on any machine. Differences between
+//! versions of Python live here and in the scheme that the interpreter reports, and nowhere else.
+//! Does not know the environments of Windows yet.
+//!
+//! Read next: `interpreter.rs`, where the facts come from.
+
+use std::path::{Component, Path, PathBuf};
+
+use rvenv_journal::{RelPath, RelPathError};
+use thiserror::Error;
+
+use crate::interpreter::Interpreter;
+
+/// Names and places in an environment of one interpreter; paths start at the environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The directory of executables: `bin`.
+    pub bin_name: RelPath,
+    /// The directory of C headers: `include`, and in Python 3.11 to 3.13 a directory below it.
+    pub inc_path: RelPath,
+    /// The directory of packages: `lib/python3.13/site-packages`.
+    pub lib_path: RelPath,
+    /// The directory of packages with compiled code, which `venv` itself makes from 3.15 on.
+    pub platlib_path: RelPath,
+    /// Whether `lib64` is a link to `lib`.
+    pub lib64_link: bool,
+    /// The environment's interpreter: named as the base executable is.
+    pub env_exe: RelPath,
+    /// The other names of the interpreter, in the order in which `venv` makes them.
+    pub names: Vec<RelPath>,
+    /// The directory of the base executable, links not resolved: `home` in `pyvenv.cfg`.
+    pub python_dir: PathBuf,
+    /// The directories, each after the one that `venv` makes before it.
+    pub directories: Vec<RelPath>,
+}
+
+/// Why there is no layout for an interpreter.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// An operating system whose environments look different.
+    #[error("environments on `{}` are not supported", os_name.escape_debug())]
+    Platform {
+        /// `os.name`.
+        os_name: String,
+    },
+    /// The executable has no name, or one that cannot stand in an environment.
+    #[error("the name of `{}` cannot stand in an environment", path.display().to_string().escape_debug())]
+    Name {
+        /// The executable.
+        path: PathBuf,
+        /// What is wrong with the name.
+        source: RelPathError,
+    },
+}
+
+impl Layout {
+    /// The layout of an environment of `interpreter`.
+    ///
+    /// # Errors
+    /// [`LayoutError`], if the operating system or the name of the executable rules it out.
+    pub fn of(interpreter: &Interpreter) -> Result<Self, LayoutError> {
+        if interpreter.os_name != "posix" {
+            return Err(LayoutError::Platform {
+                os_name: interpreter.os_name.clone(),
+            });
+        }
+        let executable = normal(&interpreter.executable);
+        let fail = |source| LayoutError::Name {
+            path: interpreter.executable.clone(),
+            source,
+        };
+        let scheme = &interpreter.scheme;
+        let in_bin = |name: &str| scheme.scripts.join(name).map_err(fail);
+        let name = executable.file_name().unwrap_or_default();
+        let env_exe = in_bin(&name.to_string_lossy())?;
+        let mut names = Vec::new();
+        for name in names_of(interpreter) {
+            let name = in_bin(&name)?;
+            if name != env_exe {
+                names.push(name);
+            }
+        }
+        let from_3_15 = interpreter.version.at_least(3, 15);
+        let mut directories = vec![scheme.include.clone(), scheme.purelib.clone()];
+        if from_3_15 && scheme.platlib != scheme.purelib {
+            directories.push(scheme.platlib.clone());
+        }
+        directories.push(scheme.scripts.clone());
+        let darwin = interpreter.sys_platform == "darwin";
+        Ok(Self {
+            bin_name: scheme.scripts.clone(),
+            inc_path: scheme.include.clone(),
+            lib_path: scheme.purelib.clone(),
+            platlib_path: scheme.platlib.clone(),
+            lib64_link: interpreter.is_64bit && !darwin && !from_3_15,
+            env_exe,
+            names,
+            python_dir: executable.parent().unwrap_or(&executable).to_owned(),
+            directories,
+        })
+    }
+}
+
+/// Every name of the interpreter, in the order of `venv`.
+fn names_of(interpreter: &Interpreter) -> Vec<String> {
+    let version = &interpreter.version;
+    let mut names = vec!["python".to_owned(), "python3".to_owned()];
+    if version.at_least(3, 9) {
+        names.push(format!("python3.{}", version.minor));
+    }
+    if interpreter.implementation == "pypy" {
+        names.extend(["pypy3".to_owned(), "pypy".to_owned()]);
+    }
+    // Python 3.14 is the release of pi. Another encoding would spell the name in bytes that are not UTF-8.
+    if version.minor == 14 && interpreter.filesystem_encoding == "utf-8" {
+        names.push("𝜋thon".to_owned());
+    }
+    names
+}
+
+/// What Python's `os.path.abspath` makes of an absolute path: `..` goes by the text alone.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => normal.push(part),
+        }
+    }
+    normal
+}
+
+#[cfg(test)]
+mod tests {
+    use rvenv_journal::Digest;
+
+    use super::*;
+    use crate::interpreter::{Bundled, PythonVersion, Scheme};
+
+    fn interpreter(minor: u32, executable: &str) -> Interpreter {
+        let path = |text: &str| RelPath::new(text).unwrap();
+        Interpreter {
+            executable: executable.into(),
+            invoked: executable.into(),
+            real_executable: executable.into(),
+            executable_digest: Digest::of(b""),
+            executable_len: 0,
+            version: PythonVersion {
+                major: 3,
+                minor,
+                micro: 0,
+                text: format!("3.{minor}.0"),
+            },
+            implementation: "cpython".to_owned(),
+            free_threaded: false,
+            abiflags: String::new(),
+            is_64bit: true,
+            os_name: "posix".to_owned(),
+            sys_platform: "linux".to_owned(),
+            filesystem_encoding: "utf-8".to_owned(),
+            scheme: Scheme {
+                include: path("include"),
+                purelib: path("lib/python/site-packages"),
+                platlib: path("lib64/python/site-packages"),
+                scripts: path("bin"),
+            },
+            bundled: Bundled::Wheels(Vec::new()),
+            witnesses: Vec::new(),
+        }
+    }
+
+    fn check_names(interpreter: &Interpreter, expect: &str) {
+        let layout = Layout::of(interpreter).unwrap();
+        let all = std::iter::once(&layout.env_exe).chain(&layout.names);
+        let all: Vec<_> = all.map(RelPath::name).collect();
+        assert_eq!(all.join(" "), expect, "{}", interpreter.version);
+    }
+
+    #[test]
+    fn the_names_of_the_interpreter_depend_on_its_version() {
+        check_names(&interpreter(6, "/p/bin/python3"), "python3 python");
+        check_names(
+            &interpreter(8, "/p/bin/python3.8"),
+            "python3.8 python python3",
+        );
+        check_names(&interpreter(9, "/p/bin/python"), "python python3 python3.9");
+        check_names(
+            &interpreter(13, "/d/mypy"),
+            "mypy python python3 python3.13",
+        );
+        check_names(
+            &interpreter(14, "/p/bin/python3"),
+            "python3 python python3.14 𝜋thon",
+        );
+        check_names(
+            &interpreter(15, "/p/bin/python3"),
+            "python3 python python3.15",
+        );
+        let mut latin = interpreter(14, "/p/bin/python3");
+        latin.filesystem_encoding = "iso8859-1".to_owned();
+        check_names(&latin, "python3 python python3.14");
+        let mut pypy = interpreter(9, "/usr/bin/pypy3");
+        pypy.implementation = "pypy".to_owned();
+        check_names(&pypy, "pypy3 python python3 python3.9 pypy");
+    }
+
+    #[test]
+    fn lib64_is_a_link_where_venv_makes_one() {
+        let link = |change: fn(&mut Interpreter)| {
+            let mut found = interpreter(14, "/p/bin/python3");
+            change(&mut found);
+            Layout::of(&found).unwrap().lib64_link
+        };
+        assert!(link(|_| {}));
+        assert!(!link(|found| found.version.minor = 15));
+        assert!(!link(|found| found.is_64bit = false));
+        assert!(!link(|found| found.sys_platform = "darwin".to_owned()));
+    }
+
+    #[test]
+    fn from_3_15_on_the_directory_for_compiled_packages_is_made() {
+        let made = |minor| {
+            let layout = Layout::of(&interpreter(minor, "/p/bin/python3")).unwrap();
+            let made: Vec<_> = layout.directories.iter().map(RelPath::as_str).collect();
+            made.join(" ")
+        };
+        assert_eq!(made(14), "include lib/python/site-packages bin");
+        assert_eq!(
+            made(15),
+            "include lib/python/site-packages lib64/python/site-packages bin"
+        );
+    }
+
+    #[test]
+    fn home_is_the_directory_of_the_executable_as_python_spells_it() {
+        let home = |executable| Layout::of(&interpreter(8, executable)).unwrap().python_dir;
+        assert_eq!(home("/d/../e/./bin/mypy"), Path::new("/e/bin"));
+        assert_eq!(home("/mypy"), Path::new("/"));
+    }
+
+    #[test]
+    fn a_layout_that_is_not_known_is_refused() {
+        let mut windows = interpreter(13, "C:/python.exe");
+        windows.os_name = "nt".to_owned();
+        let error = Layout::of(&windows).unwrap_err().to_string();
+        assert_eq!(error, "environments on `nt` are not supported");
+        let error = Layout::of(&interpreter(13, "/p/py\nthon")).unwrap_err();
+        assert!(matches!(error, LayoutError::Name { .. }), "{error}");
+    }
+}

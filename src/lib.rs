@@ -3,3 +3,4 @@
 pub mod activate;
 pub mod interpreter;
 pub mod layout;
+pub mod wheel;

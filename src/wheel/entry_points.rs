@@ -1,0 +1,180 @@
+//! `entry_points.txt`: which commands a distribution brings along (entry points specification).
+//!
+//! Promises that an accepted entry point is a plain file name, a module path and an attribute path, so that
+//! writing them into a script or a directory cannot do anything else (I6).
+//! Does not promise that the module exists. Groups other than the two of commands are not read.
+//!
+//! Read next: `script.rs`, which writes the script for an entry point.
+
+use rvenv_journal::RelPath;
+use thiserror::Error;
+
+use super::fault::shown;
+
+/// The groups whose entries become scripts; on Unix there is no difference between them.
+const GROUPS: [&str; 2] = ["console_scripts", "gui_scripts"];
+
+/// A command that calls an attribute of a module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EntryPoint {
+    pub(super) name: String,
+    pub(super) module: String,
+    pub(super) attribute: String,
+}
+
+/// Why `entry_points.txt` cannot be used.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum EntryPointError {
+    /// Neither a group, an entry, a comment nor nothing.
+    #[error("line {0} is not `name = module:attribute`")]
+    Line(usize),
+    /// A name that is not that of a file.
+    #[error("line {0} has the name `{1}`, which cannot be that of a script")]
+    Name(usize, String),
+    /// A value that is not an object reference.
+    #[error("line {0} has the value `{1}`, which is not `module:attribute`")]
+    Value(usize, String),
+    /// A name used twice.
+    #[error("line {0} has the name `{1}` for the second time")]
+    Twice(usize, String),
+}
+
+/// The entry points that become scripts, in the order of the file.
+pub(super) fn scripts(text: &str) -> Result<Vec<EntryPoint>, EntryPointError> {
+    let mut scripts: Vec<EntryPoint> = Vec::new();
+    let mut wanted = false;
+    for (index, line) in text.lines().enumerate() {
+        let (number, line) = (index + 1, line.trim());
+        if let Some(group) = line.strip_prefix('[') {
+            let group = group.strip_suffix(']');
+            wanted = group.is_some_and(|group| GROUPS.contains(&group.trim()));
+        } else if wanted && !line.is_empty() && !line.starts_with(['#', ';']) {
+            let script = entry_point(line, number)?;
+            if scripts.iter().any(|other| other.name == script.name) {
+                return Err(EntryPointError::Twice(number, shown(&script.name)));
+            }
+            scripts.push(script);
+        }
+    }
+    Ok(scripts)
+}
+
+fn entry_point(line: &str, number: usize) -> Result<EntryPoint, EntryPointError> {
+    let (name, value) = line.split_once('=').ok_or(EntryPointError::Line(number))?;
+    let (name, value) = (name.trim(), value.trim());
+    if name.contains('/') || RelPath::new(name).is_err() {
+        return Err(EntryPointError::Name(number, shown(name)));
+    }
+    let (module, attribute) =
+        object(value).ok_or_else(|| EntryPointError::Value(number, shown(value)))?;
+    Ok(EntryPoint {
+        name: name.to_owned(),
+        module: module.to_owned(),
+        attribute: attribute.to_owned(),
+    })
+}
+
+/// `module:attribute`, without the extras that may follow in brackets.
+fn object(value: &str) -> Option<(&str, &str)> {
+    let value = match value.split_once('[') {
+        Some((value, extras)) => {
+            let extras = extras.strip_suffix(']')?;
+            if extras.contains(['[', ']']) {
+                return None;
+            }
+            value.trim_end()
+        }
+        None => value,
+    };
+    let (module, attribute) = value.split_once(':')?;
+    let (module, attribute) = (module.trim_end(), attribute.trim_start());
+    (is_dotted(module) && is_dotted(attribute)).then_some((module, attribute))
+}
+
+fn is_dotted(path: &str) -> bool {
+    path.split('.').all(|word| {
+        word.starts_with(|c: char| c == '_' || c.is_alphabetic())
+            && word.chars().all(|c| c == '_' || c.is_alphanumeric())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(line: &str, expect: Option<(&str, &str, &str)>) {
+        let found = scripts(&format!("[console_scripts]\n{line}\n"));
+        let found = found.as_ref().map(|list| {
+            list.iter()
+                .map(|e| (&*e.name, &*e.module, &*e.attribute))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(found.ok(), expect.map(|expect| vec![expect]), "{line:?}");
+    }
+
+    #[test]
+    fn an_entry_is_a_name_a_module_and_an_attribute() {
+        check("a = b:c", Some(("a", "b", "c")));
+        check(
+            "  easy_install-3.6=b.c.d : e.f [x, y] ",
+            Some(("easy_install-3.6", "b.c.d", "e.f")),
+        );
+        check("A b = _b1:ä[x]\r", Some(("A b", "_b1", "ä")));
+    }
+
+    /// I6: nothing else than a name and an object reference reaches a script.
+    #[test]
+    fn an_entry_that_could_do_more_is_refused() {
+        for line in [
+            "a",
+            "a : b",
+            "= b:c",
+            "../a = b:c",
+            "x/a = b:c",
+            ".. = b:c",
+            "a\\b = b:c",
+            "a\x1b = b:c",
+            "a = b",
+            "a = b:",
+            "a = :c",
+            "a = a;import os:c",
+            "a = b:c;import os",
+            "a = b:c()",
+            "a = b:c, d",
+            "a = b:c\u{2028}import os",
+            "a = b\rimport os:c",
+            "a = b..c:d",
+            "a = 1b:c",
+            "a = b:c:d",
+            "a = b:c [x",
+            "a = b:c [x] y",
+            "a = b:c\na = d:e",
+        ] {
+            check(line, None);
+        }
+    }
+
+    #[test]
+    fn only_the_groups_of_commands_are_read() {
+        let text = "# comment\nbefore = all\n[distutils.commands]\nx y z\n[gui_scripts]\n; comment\n\ng = h:i\n\
+                    [console_scripts]\nc = d:e\n[Console_Scripts]\nno = script\n[broken\nno";
+        let names: Vec<_> = scripts(text).unwrap().into_iter().map(|e| e.name).collect();
+        assert_eq!(names, ["g", "c"]);
+        assert!(scripts("[console_scripts]\na = b:c\n[gui_scripts]\na = d:e\n").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_accepted_is_harmless(name in "\\PC{1,12}", value in "\\PC{1,24}") {
+            if let Ok(list) = scripts(&format!("[console_scripts]\n{name}={value}\n")) {
+                for entry in list {
+                    prop_assert!(!entry.name.contains(['/', '\\', '\n']));
+                    prop_assert!(!entry.module.contains([';', ' ', '\'', '"', '(', '\n']));
+                    prop_assert!(!entry.attribute.contains([';', ' ', '\'', '"', '(', '\n']));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What can be wrong with a wheel.
+//!
+//! Promises that every fault names the member at fault, escaped so that it cannot forge lines of output, and
+//! that [`WheelError`] names the wheel around it.
+//! Read next: `archive.rs`, where most of them are found.
+
+use std::io;
+
+use rvenv_journal::{Digest, RelPathError};
+use thiserror::Error;
+use zip::result::ZipError;
+
+use super::places::Collision;
+
+/// A wheel that cannot be used, and why.
+#[derive(Debug, Error)]
+#[error("cannot use the wheel `{wheel}`")]
+pub struct WheelError {
+    /// The wheel, as it was named by the caller.
+    pub wheel: String,
+    /// What is wrong with it.
+    #[source]
+    pub fault: Box<WheelFault>,
+}
+
+/// What is wrong with a wheel.
+#[derive(Debug, Error)]
+pub enum WheelFault {
+    /// The operating system does not give its bytes.
+    #[error("its bytes cannot be read")]
+    Read(#[source] io::Error),
+    /// A directory, a pipe or a device.
+    #[error("it is not a regular file")]
+    NotAFile,
+    /// More bytes than a wheel may have.
+    #[error("it is larger than {0} bytes")]
+    TooLarge(u64),
+    /// The name says nothing about the content, or lies about it.
+    #[error("its file name is not `name-version[-build]-python-abi-platform.whl`: {0}")]
+    FileName(&'static str),
+    /// Truncated, damaged, or something else altogether.
+    #[error("it is not a whole and consistent zip archive")]
+    Archive(#[source] ZipError),
+    /// More entries than a wheel may have.
+    #[error("it has {0} entries, too many")]
+    TooManyEntries(usize),
+    /// Entries that would share a name when unpacked.
+    #[error("two entries have one name")]
+    Duplicate,
+    /// A name that does not decode.
+    #[error("the entry `{0}` has a name that is not UTF-8")]
+    NotUtf8Name(String),
+    /// A name that could lead out of the tree.
+    #[error("an entry has a name that cannot be installed")]
+    Name(#[source] RelPathError),
+    /// A symbolic link, a device, or a directory whose name says file.
+    #[error("the entry `{0}` is neither a regular file nor an empty directory entry")]
+    Kind(String),
+    /// An entry that only a password opens.
+    #[error("the entry `{0}` is encrypted")]
+    Encrypted(String),
+    /// Entries that some filesystem keeps in one place.
+    #[error("its entries collide")]
+    Collision(#[source] Collision),
+    /// An entry above the limit for one file.
+    #[error("the entry `{member}` would unpack to {len} bytes, too many")]
+    MemberTooLarge {
+        /// The entry.
+        member: String,
+        /// Its declared length.
+        len: u64,
+    },
+    /// Entries above the limit for all files.
+    #[error("its entries would unpack to more than {0} bytes")]
+    TotalTooLarge(u64),
+    /// Contents that do not unpack.
+    #[error("the entry `{member}` cannot be unpacked")]
+    Unpack {
+        /// The entry.
+        member: String,
+        /// What the decoder says.
+        #[source]
+        source: ZipError,
+    },
+    /// Contents longer or shorter than declared.
+    #[error("the entry `{member}` does not unpack to the {len} bytes that it declares")]
+    Length {
+        /// The entry.
+        member: String,
+        /// Its declared length.
+        len: u64,
+    },
+    /// Contents that differ from what `RECORD` promises.
+    #[error("the entry `{member}` has the SHA-256 {found}, but RECORD says {expected}")]
+    Content {
+        /// The entry.
+        member: String,
+        /// What `RECORD` says.
+        expected: Digest,
+        /// What the bytes say.
+        found: Digest,
+    },
+    /// No metadata directory.
+    #[error("it has no `*.dist-info` directory")]
+    NoDistInfo,
+    /// More than one metadata directory.
+    #[error("it has two metadata directories, `{0}` and `{1}`")]
+    SeveralDistInfo(String, String),
+    /// Metadata of another distribution.
+    #[error("its file name says `{expected}`, but {place} says `{found}`")]
+    Identity {
+        /// Where the other name or version stands.
+        place: String,
+        /// What the file name says.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A metadata file that every wheel has is not there.
+    #[error("it has no `{0}`")]
+    Missing(String),
+    /// A metadata file that is not text.
+    #[error("`{0}` is not UTF-8")]
+    NotText(String),
+    /// A header that every wheel has is not there.
+    #[error("`{member}` has no `{header}` header")]
+    Header {
+        /// The metadata file.
+        member: String,
+        /// The header.
+        header: &'static str,
+    },
+    /// A format of the future.
+    #[error("its Wheel-Version `{0}` is not 1.x")]
+    WheelVersion(String),
+    /// `RECORD` does not parse.
+    #[error("its RECORD is not valid CSV")]
+    Record(#[source] csv::Error),
+    /// A row of `RECORD` that says nothing usable.
+    #[error("row {row} of its RECORD is malformed: {reason}")]
+    RecordRow {
+        /// The row, counted from one.
+        row: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// An entry that `RECORD` does not vouch for.
+    #[error("the entry `{0}` is not listed in RECORD")]
+    Unlisted(String),
+    /// An entry that `RECORD` lists without vouching for it.
+    #[error("RECORD lists `{0}` without a hash")]
+    Unhashed(String),
+    /// A hash that this program does not check.
+    #[error(
+        "RECORD lists `{member}` with the hash algorithm `{algorithm}`; only sha256 is supported"
+    )]
+    Algorithm {
+        /// The entry.
+        member: String,
+        /// The name of the algorithm.
+        algorithm: String,
+    },
+    /// A length in `RECORD` that the archive contradicts.
+    #[error("RECORD says that `{member}` has {listed} bytes, the archive says {declared}")]
+    RecordLength {
+        /// The entry.
+        member: String,
+        /// What `RECORD` says.
+        listed: u64,
+        /// What the archive says.
+        declared: u64,
+    },
+    /// `RECORD` promises a file that is not there.
+    #[error("RECORD lists `{0}`, which the archive does not have")]
+    Promised(String),
+}
+
+/// A foreign text, escaped and of bounded length.
+pub(super) fn shown(text: &str) -> String {
+    text.chars()
+        .take(120)
+        .collect::<String>()
+        .escape_debug()
+        .to_string()
+}

@@ -1,0 +1,698 @@
+//! Installation: which files an environment gets from a wheel.
+//!
+//! Promises the files, modes, INSTALLER, REQUESTED and RECORD that `ensurepip` gives for the same wheel,
+//! without bytecode; that no two of them collide; and that none takes a name that belongs to the
+//! environment itself, such as `bin/python` (I6). It is a pure decision: one wheel and one target, one list.
+//! Does not promise that the places are free; the plan around it checks that.
+//!
+//! Read next: `script.rs`, the text of the scripts.
+
+use std::collections::BTreeMap;
+
+use rvenv_journal::{Digest, RelPath, RelPathError};
+use thiserror::Error;
+
+use super::contents::{Library, Member, Wheel};
+use super::entry_points::{self, EntryPoint, EntryPointError};
+use super::fault::{WheelError, shown};
+use super::places::{Collision, Places};
+use super::{record, script};
+
+/// Where an environment wants the files of a wheel; all paths are relative to it.
+#[derive(Clone, Debug)]
+pub struct Target<'a> {
+    /// Python code for any platform, such as `lib/python3.12/site-packages`.
+    pub purelib: RelPath,
+    /// Code for this platform.
+    pub platlib: RelPath,
+    /// Executables, such as `bin`.
+    pub scripts: RelPath,
+    /// The directory above a distribution's C headers, such as `include/site/python3.12`.
+    pub headers: RelPath,
+    /// The absolute path of the interpreter that scripts start with.
+    pub python: &'a str,
+    /// Its major and minor version.
+    pub version: (u8, u8),
+    /// Whether somebody asked for this very distribution.
+    pub requested: Requested,
+}
+
+/// Whether a distribution is marked as asked for, rather than needed by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requested {
+    /// It gets a `REQUESTED` file.
+    Marked,
+    /// It gets none.
+    Unmarked,
+}
+
+/// One file to place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Where, relative to the environment.
+    pub path: RelPath,
+    /// Whether its mode is 0755 rather than 0644.
+    pub executable: bool,
+    /// When it was last modified, if the wheel says so.
+    pub mtime: Option<i64>,
+    /// Its bytes.
+    pub content: Source,
+}
+
+/// Where the bytes of a planned file come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An unmodified member of the wheel.
+    Member {
+        /// Its place in [`Wheel::members`].
+        member: usize,
+        /// Its SHA-256.
+        digest: Digest,
+        /// How many bytes it has.
+        len: u64,
+    },
+    /// Written for this environment.
+    Bytes(Vec<u8>),
+}
+
+/// A wheel that cannot be installed, and why.
+#[derive(Debug, Error)]
+#[error("cannot install the wheel `{wheel}`")]
+pub struct InstallError {
+    /// The file name of the wheel.
+    pub wheel: String,
+    /// What stands in the way.
+    #[source]
+    pub fault: Box<InstallFault>,
+}
+
+/// What stands in the way of an installation.
+#[derive(Debug, Error)]
+pub enum InstallFault {
+    /// A member that had to be looked at is bad.
+    #[error("one of its scripts cannot be read")]
+    Member(#[source] WheelError),
+    /// The commands are not well-formed.
+    #[error("its entry_points.txt is malformed")]
+    EntryPoints(#[source] EntryPointError),
+    /// A data directory that belongs to no category of the specification, or not to this wheel.
+    #[error("there is no place to install the entry `{0}` to")]
+    Category(String),
+    /// A path that cannot be, when all is joined.
+    #[error("a path is too long")]
+    Path(#[source] RelPathError),
+    /// A name that belongs to the environment.
+    #[error("`{0}` belongs to the environment itself")]
+    Reserved(RelPath),
+    /// Two files for one place.
+    #[error("its files collide")]
+    Collision(#[source] Collision),
+}
+
+impl Requested {
+    /// What pip of this version does for a distribution that it was asked to install; 20.2 began to mark.
+    #[must_use]
+    pub fn by_pip(version: &str) -> Self {
+        let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+        let (major, minor) = (parts.next().flatten(), parts.next().flatten());
+        if (major, minor) >= (Some(20), Some(2)) {
+            Self::Marked
+        } else {
+            Self::Unmarked
+        }
+    }
+}
+
+/// The files that this wheel consists of in this target, sorted by path.
+///
+/// # Errors
+/// A wheel whose files have no place in an environment, and scripts that are not what they should be.
+pub fn installation(wheel: &Wheel, target: &Target<'_>) -> Result<Vec<Planned>, InstallError> {
+    plan(wheel, target).map_err(|fault| InstallError {
+        wheel: wheel.file_name().to_owned(),
+        fault: Box::new(fault),
+    })
+}
+
+fn plan(wheel: &Wheel, target: &Target<'_>) -> Result<Vec<Planned>, InstallFault> {
+    let entries = entry_points::scripts(wheel.entry_points().unwrap_or_default())
+        .map_err(InstallFault::EntryPoints)?;
+    let entries = for_version(entries, target.version);
+    let layout = Layout {
+        wheel,
+        target,
+        entries: &entries,
+    };
+    let mut files = Vec::with_capacity(wheel.members().len() + entries.len() + 3);
+    for (index, member) in wheel.members().iter().enumerate() {
+        files.extend(layout.member(index, member)?);
+    }
+    for entry in &entries {
+        files.push(layout.script(entry)?);
+    }
+    files.push(layout.metadata("INSTALLER", b"pip\n".to_vec())?);
+    if target.requested == Requested::Marked {
+        files.push(layout.metadata("REQUESTED", Vec::new())?);
+    }
+    let record = layout.metadata("RECORD", Vec::new())?;
+    let rows = layout.rows(&files, &record);
+    files.push(Planned {
+        content: Source::Bytes(record::write(&rows)),
+        ..record
+    });
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    check(&files, target)?;
+    Ok(files)
+}
+
+/// Renames the commands that carry a Python version in their names, as pip does for `pip` and `easy_install`:
+/// the wheel was built with some Python, the names shall be those of this one.
+fn for_version(entries: Vec<EntryPoint>, (major, minor): (u8, u8)) -> Vec<EntryPoint> {
+    let version = format!("{major}.{minor}");
+    let pip = [major.to_string(), version.clone()];
+    let easy_install = [format!("-{version}")];
+    let special: [(&str, &[String]); 2] = [("pip", &pip), ("easy_install", &easy_install)];
+    let special = special.map(|(base, suffixes)| {
+        let entry = entries.iter().find(|entry| entry.name == base);
+        (base, suffixes, entry.cloned())
+    });
+    let mut kept: Vec<EntryPoint> = entries
+        .into_iter()
+        .filter(|entry| {
+            !special
+                .iter()
+                .any(|(base, _, found)| found.is_some() && is_versioned(&entry.name, base))
+        })
+        .collect();
+    for (_, suffixes, entry) in special {
+        let Some(entry) = entry else { continue };
+        kept.extend(suffixes.iter().map(|suffix| EntryPoint {
+            name: format!("{}{suffix}", entry.name),
+            ..entry.clone()
+        }));
+    }
+    kept
+}
+
+/// `pip3`, `pip3.9`, `easy_install-3.9`: the name and a version.
+fn is_versioned(name: &str, base: &str) -> bool {
+    name.strip_prefix(base).is_some_and(|rest| {
+        let digits = rest.strip_prefix('-').unwrap_or(rest);
+        digits.starts_with(|c: char| c.is_ascii_digit())
+            && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
+    })
+}
+
+/// Where a member of the wheel goes.
+enum Place<'m> {
+    /// To this path, if it is one.
+    File(Result<RelPath, RelPathError>),
+    /// To the scripts, under this name.
+    Script(&'m str),
+}
+
+/// A wheel on its way into a target.
+struct Layout<'a> {
+    wheel: &'a Wheel,
+    target: &'a Target<'a>,
+    entries: &'a [EntryPoint],
+}
+
+impl Layout<'_> {
+    fn library(&self) -> &RelPath {
+        match self.wheel.library() {
+            Library::Pure => &self.target.purelib,
+            Library::Platform => &self.target.platlib,
+        }
+    }
+
+    /// What becomes of a member; `None` if it is replaced by something of ours.
+    fn member(&self, index: usize, member: &Member) -> Result<Option<Planned>, InstallFault> {
+        let unmodified = |path: RelPath| Planned {
+            path,
+            executable: member.executable,
+            mtime: Some(member.mtime),
+            content: Source::Member {
+                member: index,
+                digest: member.digest,
+                len: member.len,
+            },
+        };
+        let path = member.path.as_str();
+        let place = match path.split_once('/') {
+            Some((top, "INSTALLER" | "REQUESTED")) if top == self.wheel.dist_info() => {
+                return Ok(None);
+            }
+            Some((top, rest)) => match top.strip_suffix(".data") {
+                Some(stem) => self.data_place(member, stem, rest)?,
+                None => Place::File(self.library().join(path)),
+            },
+            None => Place::File(self.library().join(path)),
+        };
+        match place {
+            Place::File(path) => path
+                .map(|path| Some(unmodified(path)))
+                .map_err(InstallFault::Path),
+            Place::Script(name) => self.wheel_script(member, name, unmodified),
+        }
+    }
+
+    /// Where a member of a data directory goes.
+    fn data_place<'m>(
+        &self,
+        member: &Member,
+        stem: &str,
+        rest: &'m str,
+    ) -> Result<Place<'m>, InstallFault> {
+        let fail = || InstallFault::Category(shown(member.path.as_str()));
+        // A data directory of another name would be taken for ours by some installers and not by others.
+        if self.wheel.dist_info().strip_suffix(".dist-info") != Some(stem) {
+            return Err(fail());
+        }
+        let (category, rest) = rest.split_once('/').ok_or_else(fail)?;
+        let target = self.target;
+        Ok(match category {
+            "purelib" => Place::File(target.purelib.join(rest)),
+            "platlib" => Place::File(target.platlib.join(rest)),
+            "data" => Place::File(RelPath::new(rest)),
+            "headers" => {
+                let below = format!("{}/{rest}", self.wheel.name());
+                Place::File(target.headers.join(&below))
+            }
+            "scripts" if !rest.contains('/') => Place::Script(rest),
+            _ => return Err(fail()),
+        })
+    }
+
+    /// A script that the wheel brings ready-made, unless it is the wrapper of an entry point.
+    fn wheel_script(
+        &self,
+        member: &Member,
+        name: &str,
+        unmodified: impl FnOnce(RelPath) -> Planned,
+    ) -> Result<Option<Planned>, InstallFault> {
+        let wrapped = ["", ".exe", "-script.py", ".pya"]
+            .iter()
+            .filter_map(|suffix| name.strip_suffix(suffix))
+            .any(|stem| self.entries.iter().any(|entry| entry.name == stem));
+        if wrapped {
+            return Ok(None);
+        }
+        let path = self.target.scripts.join(name).map_err(InstallFault::Path)?;
+        let wheel = self.wheel;
+        let mut planned = Planned {
+            executable: true,
+            ..unmodified(path)
+        };
+        if wheel
+            .begins_with(member, b"#!python")
+            .map_err(InstallFault::Member)?
+        {
+            let text = wheel.read(member).map_err(InstallFault::Member)?;
+            planned.content = Source::Bytes(script::rewritten(self.target.python, &text));
+        }
+        Ok(Some(planned))
+    }
+
+    fn script(&self, entry: &EntryPoint) -> Result<Planned, InstallFault> {
+        let path = self.target.scripts.join(&entry.name);
+        Ok(Planned {
+            path: path.map_err(InstallFault::Path)?,
+            executable: true,
+            mtime: None,
+            content: Source::Bytes(script::console(self.target.python, entry)),
+        })
+    }
+
+    fn metadata(&self, name: &str, bytes: Vec<u8>) -> Result<Planned, InstallFault> {
+        let path = self
+            .library()
+            .join(&format!("{}/{name}", self.wheel.dist_info()));
+        Ok(Planned {
+            path: path.map_err(InstallFault::Path)?,
+            executable: false,
+            mtime: None,
+            content: Source::Bytes(bytes),
+        })
+    }
+
+    /// The rows of RECORD; its own has no hash.
+    fn rows(&self, files: &[Planned], record: &Planned) -> BTreeMap<String, Option<(Digest, u64)>> {
+        let mut rows = BTreeMap::new();
+        for file in files {
+            let sum = match &file.content {
+                Source::Member { digest, len, .. } => (*digest, *len),
+                Source::Bytes(bytes) => (Digest::of(bytes), bytes.len() as u64),
+            };
+            rows.insert(relative(self.library(), &file.path), Some(sum));
+        }
+        rows.insert(relative(self.library(), &record.path), None);
+        rows
+    }
+}
+
+/// The way from a directory to a file of the same tree.
+fn relative(from: &RelPath, to: &RelPath) -> String {
+    let mut from = from.components().peekable();
+    let mut to = to.components().peekable();
+    while from.peek().is_some() && from.peek() == to.peek() {
+        from.next();
+        to.next();
+    }
+    let way: Vec<&str> = from.map(|_| "..").chain(to).collect();
+    way.join("/")
+}
+
+fn check(files: &[Planned], target: &Target<'_>) -> Result<(), InstallFault> {
+    let mut places = Places::default();
+    for file in files {
+        if is_reserved(&file.path, target) {
+            return Err(InstallFault::Reserved(file.path.clone()));
+        }
+        places.file(&file.path).map_err(InstallFault::Collision)?;
+    }
+    Ok(())
+}
+
+/// Names that make the environment what it is; a distribution must not bring its own.
+fn is_reserved(path: &RelPath, target: &Target<'_>) -> bool {
+    let folded = path.folded();
+    let top = folded.split('/').next();
+    if folded == "pyvenv.cfg" || top == Some(".rvenv") {
+        return true;
+    }
+    folded
+        .strip_prefix(&target.scripts.folded())
+        .and_then(|rest| rest.strip_prefix('/'))
+        .is_some_and(is_reserved_script)
+}
+
+fn is_reserved_script(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name);
+    if matches!(stem, "activate" | "deactivate" | "activate_this") {
+        return true;
+    }
+    let name = [".exe", ".py"]
+        .iter()
+        .find_map(|suffix| name.strip_suffix(suffix))
+        .unwrap_or(name);
+    // `pythonw` before `python`: the rest of the longer one would not be a version.
+    let Some(version) = ["pythonw", "python", "pypy", "graalpy"]
+        .iter()
+        .find_map(|base| name.strip_prefix(base))
+    else {
+        return false;
+    };
+    // `python3.13t` is the build without a global lock.
+    let version = version.strip_suffix('t').unwrap_or(version);
+    version.chars().all(|c| c.is_ascii_digit() || c == '.')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::wheel::sample::{Builder, NAME};
+
+    const SITE: &str = "lib/python3.12/site-packages";
+
+    fn target() -> Target<'static> {
+        Target {
+            purelib: RelPath::new(SITE).unwrap(),
+            platlib: RelPath::new("lib64/python3.12/site-packages").unwrap(),
+            scripts: RelPath::new("bin").unwrap(),
+            headers: RelPath::new("include/site/python3.12").unwrap(),
+            python: "/env/bin/python3",
+            version: (3, 12),
+            requested: Requested::Marked,
+        }
+    }
+
+    fn planned(builder: Builder) -> Result<Vec<Planned>, InstallError> {
+        let wheel = Wheel::from_bytes(NAME, builder.bytes()).unwrap();
+        installation(&wheel, &target())
+    }
+
+    fn bytes<'a>(files: &'a [Planned], path: &str) -> &'a [u8] {
+        let file = files.iter().find(|file| file.path.as_str() == path);
+        match &file.unwrap().content {
+            Source::Bytes(bytes) => bytes,
+            Source::Member { .. } => panic!("`{path}` is a member"),
+        }
+    }
+
+    fn check(builder: Builder, expect: &str) {
+        let story = match planned(builder) {
+            Ok(_) => "accepted".to_owned(),
+            Err(error) => {
+                let fault = error.source().unwrap();
+                let cause = fault.source().map(ToString::to_string);
+                format!("{error}: {fault}: {}", cause.unwrap_or_default())
+            }
+        };
+        assert!(story.contains(expect), "{expect:?} is not in {story:?}");
+    }
+
+    #[test]
+    fn a_wheel_becomes_its_members_its_scripts_and_its_metadata() {
+        let builder = Builder::new()
+            .entry_points("[console_scripts]\ndemo = demo_pkg:main\n")
+            .file("demo_pkg-1.0.dist-info/INSTALLER", "other\n");
+        let files = planned(builder).unwrap();
+        let paths: Vec<_> = files
+            .iter()
+            .map(|file| (file.path.as_str(), file.executable))
+            .collect();
+        let info = format!("{SITE}/demo_pkg-1.0.dist-info");
+        assert_eq!(
+            paths,
+            [
+                ("bin/demo", true),
+                (&format!("{SITE}/demo_pkg/__init__.py"), false),
+                (&format!("{info}/INSTALLER"), false),
+                (&format!("{info}/METADATA"), false),
+                (&format!("{info}/RECORD"), false),
+                (&format!("{info}/REQUESTED"), false),
+                (&format!("{info}/WHEEL"), false),
+                (&format!("{info}/entry_points.txt"), false),
+            ]
+        );
+        assert_eq!(bytes(&files, &format!("{info}/INSTALLER")), b"pip\n");
+        assert_eq!(bytes(&files, &format!("{info}/REQUESTED")), b"");
+        assert_eq!(files[1].mtime, Some(315_532_800));
+        let record = String::from_utf8(bytes(&files, &format!("{info}/RECORD")).to_vec()).unwrap();
+        let rows: Vec<_> = record.split("\r\n").collect();
+        assert!(rows[0].starts_with("../../../bin/demo,sha256="), "{record}");
+        assert_eq!(
+            rows[1],
+            "demo_pkg-1.0.dist-info/INSTALLER,sha256=zuuue4knoyJ-UwPPXg8fezS7VCrXJQrAP7zeNuwvFQg,4"
+        );
+        assert_eq!(rows[3], "demo_pkg-1.0.dist-info/RECORD,,");
+        assert_eq!(rows.len(), files.len() + 1);
+    }
+
+    #[test]
+    fn data_goes_where_its_category_says() {
+        let data = |rest: &str| format!("demo_pkg-1.0.data/{rest}");
+        let builder = Builder::new()
+            .file(&data("purelib/p.py"), "")
+            .file(&data("platlib/q.so"), "")
+            .file(&data("headers/sub/h.h"), "")
+            .executable(&data("data/share/d"), "")
+            .file(&data("scripts/python-tool"), "#!python -u\nprint()\n")
+            .file(&data("scripts/shell"), "#!/bin/sh\n")
+            .file(&data("scripts/demo-script.py"), "#!python\n")
+            .file(&data("scripts/demo.exe"), "MZ")
+            .entry_points("[console_scripts]\ndemo = demo_pkg:main\n");
+        let files = planned(builder).unwrap();
+        let seen: Vec<_> = files
+            .iter()
+            .filter(|file| !file.path.as_str().contains("demo_pkg-1.0.dist-info"))
+            .map(|file| (file.path.as_str(), file.executable))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("bin/demo", true),
+                ("bin/python-tool", true),
+                ("bin/shell", true),
+                ("include/site/python3.12/demo_pkg/sub/h.h", false),
+                (&format!("{SITE}/demo_pkg/__init__.py"), false),
+                (&format!("{SITE}/p.py"), false),
+                ("lib64/python3.12/site-packages/q.so", false),
+                ("share/d", true),
+            ]
+        );
+        assert_eq!(
+            bytes(&files, "bin/python-tool"),
+            b"#!/env/bin/python3\nprint()\n"
+        );
+        assert!(matches!(files[2].content, Source::Member { len: 10, .. }));
+        let record = bytes(&files, &format!("{SITE}/demo_pkg-1.0.dist-info/RECORD"));
+        let record = String::from_utf8_lossy(record);
+        assert!(record.contains("\r\n../../../share/d,sha256="), "{record}");
+        assert!(
+            record.contains("\r\n../../../lib64/python3.12/site-packages/q.so,"),
+            "{record}"
+        );
+    }
+
+    #[test]
+    fn data_without_a_place_is_refused() {
+        for path in [
+            "demo_pkg-1.0.data/other/a",
+            "demo_pkg-1.0.data/purelib",
+            "demo_pkg-1.0.data/scripts/a/b",
+            "demo_pkg-1.1.data/purelib/a",
+            "x.data/a",
+        ] {
+            check(
+                Builder::new().file(path, ""),
+                "there is no place to install the entry",
+            );
+        }
+        check(Builder::new().file("a/x.data/b", ""), "accepted");
+    }
+
+    /// I6: a wheel does not replace what makes the environment.
+    #[test]
+    fn names_of_the_environment_are_refused() {
+        for name in [
+            "python",
+            "Python3",
+            "python3.12",
+            "python3.13t",
+            "pythonw",
+            "python.exe",
+            "pypy3",
+            "graalpy",
+            "activate",
+            "activate.fish",
+            "Activate.ps1",
+            "activate_this.py",
+            "deactivate.bat",
+            "python3.py",
+        ] {
+            let entry = format!("[console_scripts]\n{name} = a:b\n");
+            check(
+                Builder::new().entry_points(&entry),
+                "belongs to the environment itself",
+            );
+            let script = format!("demo_pkg-1.0.data/scripts/{name}");
+            check(
+                Builder::new().file(&script, ""),
+                "belongs to the environment itself",
+            );
+            let data = format!("demo_pkg-1.0.data/data/bin/{name}");
+            check(
+                Builder::new().file(&data, ""),
+                "belongs to the environment itself",
+            );
+        }
+        for path in ["pyvenv.cfg", "PYVENV.CFG", ".rvenv/receipt.json"] {
+            let data = format!("demo_pkg-1.0.data/data/{path}");
+            check(
+                Builder::new().file(&data, ""),
+                "belongs to the environment itself",
+            );
+        }
+        for name in [
+            "python-config",
+            "pythonize",
+            "pypyjit",
+            "activate-global",
+            "pip",
+        ] {
+            let entry = format!("[console_scripts]\n{name} = a:b\n");
+            check(Builder::new().entry_points(&entry), "accepted");
+        }
+    }
+
+    #[test]
+    fn two_files_for_one_place_are_refused() {
+        check(
+            Builder::new().file("demo_pkg-1.0.data/purelib/demo_pkg/__init__.py", ""),
+            "two files want the path",
+        );
+        check(
+            Builder::new()
+                .entry_points("[console_scripts]\ndemo = a:b\n")
+                .file("demo_pkg-1.0.data/data/bin/Demo", ""),
+            "where case is ignored",
+        );
+        check(
+            Builder::new().file("demo_pkg-1.0.data/purelib/demo_pkg", ""),
+            "is a file and a directory",
+        );
+        check(
+            Builder::new().file(
+                &format!("demo_pkg-1.0.data/data/{SITE}/demo_pkg-1.0.dist-info/RECORD"),
+                "",
+            ),
+            "two files want the path",
+        );
+    }
+
+    #[test]
+    fn a_malformed_entry_point_names_the_wheel_and_the_line() {
+        let builder = Builder::new().entry_points("[console_scripts]\n../x = a:b\n");
+        check(
+            builder,
+            "demo_pkg-1.0-py3-none-any.whl`: its entry_points.txt is malformed: line 2",
+        );
+    }
+
+    #[test]
+    fn a_bad_script_is_noticed_when_it_is_rewritten() {
+        let builder = Builder::new().file("demo_pkg-1.0.data/scripts/tool", "#!python\n");
+        let record = builder.right_record();
+        let builder = builder
+            .file("demo_pkg-1.0.data/scripts/tool", "#!python!")
+            .record(|_| record);
+        check(
+            builder,
+            "one of its scripts cannot be read: cannot use the wheel",
+        );
+    }
+
+    fn check_names(lines: &[&str], expect: &[&str]) {
+        let text = format!("[console_scripts]\n{}\n", lines.join("\n"));
+        let entries = entry_points::scripts(&text).unwrap();
+        let names: Vec<_> = for_version(entries, (3, 14))
+            .into_iter()
+            .map(|entry| format!("{}={}:{}", entry.name, entry.module, entry.attribute))
+            .collect();
+        assert_eq!(names, expect);
+    }
+
+    #[test]
+    fn pip_and_easy_install_are_named_after_the_target() {
+        check_names(
+            &["pip=a:b", "pip3=a:b", "pip3.9=a:b", "pip3x=a:b", "x=a:b"],
+            &["pip=a:b", "pip3x=a:b", "x=a:b", "pip3=a:b", "pip3.14=a:b"],
+        );
+        check_names(
+            &["easy_install=a:b", "easy_install-3.6=a:b"],
+            &["easy_install=a:b", "easy_install-3.14=a:b"],
+        );
+        check_names(
+            &["pip3=a:b", "easy_install-2.7=a:b"],
+            &["pip3=a:b", "easy_install-2.7=a:b"],
+        );
+    }
+
+    #[test]
+    fn pip_marks_requests_since_20_2() {
+        for (version, expect) in [
+            ("18.1", Requested::Unmarked),
+            ("20.1.1", Requested::Unmarked),
+            ("20.2", Requested::Marked),
+            ("23.0.1", Requested::Marked),
+            ("100", Requested::Marked),
+            ("", Requested::Unmarked),
+        ] {
+            assert_eq!(Requested::by_pip(version), expect, "{version}");
+        }
+    }
+}

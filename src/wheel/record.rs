@@ -1,0 +1,246 @@
+//! `RECORD`: the list of a distribution's files with their hashes and lengths, as CSV.
+//!
+//! Promises that reading refuses what it does not understand, and that writing gives the rows sorted by path
+//! and ended by CR LF, which is what pip writes (recording installed projects, PEP 376 and PEP 627).
+//! Read next: `contents.rs`, which holds the rows against the archive.
+
+use std::collections::BTreeMap;
+
+use rvenv_journal::Digest;
+
+use super::fault::{WheelFault, shown};
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// What a row says about its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) hash: Hash,
+    pub(super) len: Option<u64>,
+}
+
+/// The second column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Hash {
+    Absent,
+    Sha256(Digest),
+    Other(String),
+}
+
+/// Reads the rows by path.
+pub(super) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Row>, WheelFault> {
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(bytes);
+    let mut rows = BTreeMap::new();
+    for (index, record) in reader.records().enumerate() {
+        let record = record.map_err(WheelFault::Record)?;
+        let fail = |reason| WheelFault::RecordRow {
+            row: index + 1,
+            reason,
+        };
+        let mut fields = record.iter();
+        let (Some(path), Some(hash), Some(len), None) =
+            (fields.next(), fields.next(), fields.next(), fields.next())
+        else {
+            return Err(fail("it does not have three columns"));
+        };
+        let row = Row {
+            hash: parse_hash(hash).map_err(fail)?,
+            len: parse_len(len).map_err(fail)?,
+        };
+        // Builders are known to list a file twice; only a contradiction is worth refusing.
+        if rows.get(path).is_some_and(|other| *other != row) {
+            return Err(fail("it contradicts an earlier row"));
+        }
+        rows.insert(path.to_owned(), row);
+    }
+    Ok(rows)
+}
+
+fn parse_hash(text: &str) -> Result<Hash, &'static str> {
+    if text.is_empty() {
+        return Ok(Hash::Absent);
+    }
+    match text.split_once('=') {
+        Some(("sha256", value)) => decode(value)
+            .map(Hash::Sha256)
+            .ok_or("its hash is not a SHA-256 in URL-safe base64"),
+        Some((algorithm, _)) => Ok(Hash::Other(shown(algorithm))),
+        None => Err("its hash names no algorithm"),
+    }
+}
+
+fn parse_len(text: &str) -> Result<Option<u64>, &'static str> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("its length is not a number");
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|_| "its length is not a number")
+}
+
+/// Writes rows; a row without digest and length is that of `RECORD` itself.
+pub(super) fn write(rows: &BTreeMap<String, Option<(Digest, u64)>>) -> Vec<u8> {
+    let mut text = String::with_capacity(rows.len() * 110);
+    for (path, sum) in rows {
+        push_field(&mut text, path);
+        match sum {
+            Some((digest, len)) => {
+                text.push_str(",sha256=");
+                text.push_str(&encode(digest));
+                text.push(',');
+                text.push_str(&len.to_string());
+            }
+            None => text.push_str(",,"),
+        }
+        text.push_str("\r\n");
+    }
+    text.into_bytes()
+}
+
+fn push_field(text: &mut String, field: &str) {
+    if field.contains([',', '"', '\r', '\n']) {
+        text.push('"');
+        text.push_str(&field.replace('"', "\"\""));
+        text.push('"');
+    } else {
+        text.push_str(field);
+    }
+}
+
+/// URL-safe base64 without padding.
+fn encode(digest: &Digest) -> String {
+    let mut text = String::with_capacity(43);
+    for group in digest.as_bytes().chunks(3) {
+        let bits = group
+            .iter()
+            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+            << (8 * (3 - group.len()));
+        for place in 0..=group.len() {
+            let index = (bits >> (18 - 6 * place)) & 63;
+            text.extend(ALPHABET.get(index as usize).map(|byte| char::from(*byte)));
+        }
+    }
+    text
+}
+
+fn decode(text: &str) -> Option<Digest> {
+    let text = text.trim_end_matches('=');
+    if text.len() != 43 {
+        return None;
+    }
+    let mut hex = String::with_capacity(66);
+    // Two characters are twelve bits, three hexadecimal digits; the last character stands alone.
+    for pair in text.as_bytes().chunks(2) {
+        let mut bits = 0;
+        for byte in pair {
+            bits = bits << 6 | sextet(*byte)?;
+        }
+        if let [_, _] = pair {
+            push_hex(&mut hex, &[bits >> 8, bits >> 4, bits]);
+        } else if bits.is_multiple_of(4) {
+            push_hex(&mut hex, &[bits >> 2]);
+        } else {
+            return None;
+        }
+    }
+    Digest::parse(&hex).ok()
+}
+
+fn push_hex(hex: &mut String, nibbles: &[u32]) {
+    hex.extend(
+        nibbles
+            .iter()
+            .filter_map(|nibble| char::from_digit(nibble & 15, 16)),
+    );
+}
+
+fn sextet(byte: u8) -> Option<u32> {
+    let value = match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'-' => 62,
+        b'_' => 63,
+        _ => return None,
+    };
+    Some(u32::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const EMPTY: &str = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+
+    #[test]
+    fn a_digest_is_written_as_url_safe_base64_without_padding() {
+        assert_eq!(encode(&Digest::of(b"")), EMPTY);
+        assert_eq!(decode(EMPTY), Some(Digest::of(b"")));
+        assert_eq!(decode(&format!("{EMPTY}=")), Some(Digest::of(b"")));
+        assert_eq!(decode(&EMPTY[1..]), None);
+        assert_eq!(decode(&EMPTY.replace('U', "V")), None);
+        assert_eq!(decode(&EMPTY.replace('-', "+")), None);
+    }
+
+    #[test]
+    fn rows_are_sorted_quoted_and_ended_as_pip_does() {
+        let mut rows = BTreeMap::new();
+        rows.insert("a,\"b\".py".to_owned(), Some((Digest::of(b""), 0)));
+        rows.insert("a-1.dist-info/RECORD".to_owned(), None);
+        rows.insert("../../../bin/a".to_owned(), Some((Digest::of(b""), 0)));
+        let text = String::from_utf8(write(&rows)).unwrap();
+        assert_eq!(
+            text,
+            format!(
+                "../../../bin/a,sha256={EMPTY},0\r\n\
+                 \"a,\"\"b\"\".py\",sha256={EMPTY},0\r\n\
+                 a-1.dist-info/RECORD,,\r\n"
+            )
+        );
+    }
+
+    fn check(text: &str, accepted: bool) {
+        let parsed = parse(text.as_bytes());
+        assert_eq!(parsed.is_ok(), accepted, "{text:?}: {parsed:?}");
+    }
+
+    #[test]
+    fn a_row_that_says_nothing_usable_is_refused() {
+        check("a,,\n", true);
+        check("a,sha512=x,1\n", true);
+        check(&format!("a,sha256={EMPTY},0\na,sha256={EMPTY},0\n"), true);
+        check(&format!("a,sha256={EMPTY},0\na,sha256={EMPTY},1\n"), false);
+        check("a,\n", false);
+        check("a,,,\n", false);
+        check("a,sha256=x,1\n", false);
+        check("a,x,1\n", false);
+        check("a,,-1\n", false);
+        check("a,,+1\n", false);
+        check("a,,99999999999999999999\n", false);
+        assert!(parse(b"\xff,,\n").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(paths in prop::collection::btree_map("[ -~à-ü]{1,20}", any::<[u8; 8]>(), 0..8)) {
+            let rows: BTreeMap<_, _> = paths
+                .into_iter()
+                .map(|(path, bytes)| (path, Some((Digest::of(&bytes), 8))))
+                .collect();
+            let read = parse(&write(&rows)).unwrap();
+            prop_assert_eq!(read.len(), rows.len());
+            for (path, sum) in rows {
+                let (digest, len) = sum.unwrap();
+                prop_assert_eq!(&read[&path], &Row { hash: Hash::Sha256(digest), len: Some(len) });
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The text of scripts: an interpreter line that works for any path, and the call of an entry point.
+//!
+//! Promises that the kernel, a POSIX shell and Python read the text as meant for every path of an interpreter
+//! that has no NUL: spaces, quotes, `$`, backquotes, backslashes and non-ASCII letters included.
+//! Does not promise the bytes that pip writes; any script that does the same is as good.
+//!
+//! Read next: `install.rs`, which places the scripts.
+
+use super::entry_points::EntryPoint;
+
+/// Bytes of the first line, with its line feed, that every kernel of the platform reads.
+const SHEBANG_BYTES_MAX: usize = if cfg!(target_os = "macos") { 512 } else { 127 };
+
+/// The lines that make a Python script start with this interpreter.
+pub(super) fn interpreter_lines(python: &str) -> String {
+    let splits = |c: char| c.is_whitespace() || c.is_control();
+    if !python.contains(splits) && "#!\n".len() + python.len() <= SHEBANG_BYTES_MAX {
+        return format!("#!{python}\n");
+    }
+    // The shell joins `''` and `'exec'` and never reads the third line; Python sees a string from the first
+    // three quotes to the last three.
+    format!(
+        "#!/bin/sh\n'''exec' {} \"$0\" \"$@\"\n' '''\n",
+        quoted(python)
+    )
+}
+
+/// One word for a POSIX shell that is also harmless inside Python's triple single quotes.
+fn quoted(text: &str) -> String {
+    let mut word = String::with_capacity(text.len() + 2);
+    word.push('\'');
+    for c in text.chars() {
+        match c {
+            // Never three single quotes in a row, which would end Python's string.
+            '\'' => word.push_str(r#"'"'"'"#),
+            // Two backslashes are one for both readers; one alone could be a malformed escape for Python.
+            '\\' => word.push_str(r#"'"\\"'"#),
+            _ => word.push(c),
+        }
+    }
+    word.push('\'');
+    word
+}
+
+/// The script that calls an entry point.
+pub(super) fn console(python: &str, entry: &EntryPoint) -> Vec<u8> {
+    let EntryPoint {
+        module, attribute, ..
+    } = entry;
+    let imported = attribute.split('.').next().unwrap_or(attribute);
+    let shebang = interpreter_lines(python);
+    // Windows wrappers put a suffix on the name of the program, which usage texts should not show.
+    let text = format!(
+        "{shebang}# -*- coding: utf-8 -*-
+import sys
+
+from {module} import {imported}
+
+if __name__ == \"__main__\":
+    for suffix in (\"-script.pyw\", \".exe\"):
+        if sys.argv[0].endswith(suffix):
+            sys.argv[0] = sys.argv[0][: -len(suffix)]
+            break
+    sys.exit({attribute}())
+"
+    );
+    text.into_bytes()
+}
+
+/// A `#!python` script of a wheel with the interpreter of the environment.
+pub(super) fn rewritten(python: &str, script: &[u8]) -> Vec<u8> {
+    let rest = script
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .and_then(|end| script.get(end + 1..))
+        .unwrap_or_default();
+    let mut text = interpreter_lines(python).into_bytes();
+    text.extend_from_slice(rest);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(python: &str, expect: &str) {
+        assert_eq!(interpreter_lines(python), expect);
+    }
+
+    #[test]
+    fn a_short_path_without_spaces_is_a_plain_interpreter_line() {
+        check("/env/bin/python3", "#!/env/bin/python3\n");
+        check("/ä/python", "#!/ä/python\n");
+    }
+
+    #[test]
+    fn any_other_path_goes_through_a_shell() {
+        check(
+            "/my env/bin/python",
+            "#!/bin/sh\n'''exec' '/my env/bin/python' \"$0\" \"$@\"\n' '''\n",
+        );
+        check(
+            "/i'm a\\b/python",
+            "#!/bin/sh\n'''exec' '/i'\"'\"'m a'\"\\\\\"'b/python' \"$0\" \"$@\"\n' '''\n",
+        );
+    }
+
+    #[test]
+    #[cfg(not(target_os = "macos"))]
+    fn the_first_line_is_as_long_as_every_kernel_reads() {
+        let longest = format!("/{}", "x".repeat(123));
+        check(&longest, &format!("#!{longest}\n"));
+        assert!(interpreter_lines(&format!("{longest}x")).starts_with("#!/bin/sh\n"));
+    }
+
+    #[test]
+    fn a_rewritten_script_keeps_all_but_its_first_line() {
+        assert_eq!(rewritten("/p", b"#!python -E\nx\ny"), b"#!/p\nx\ny");
+        assert_eq!(rewritten("/p", b"#!pythonw\r\nx\r\n"), b"#!/p\nx\r\n");
+        assert_eq!(rewritten("/p", b"#!python"), b"#!/p\n");
+    }
+
+    #[test]
+    fn a_script_imports_the_first_word_and_calls_all_of_them() {
+        let entry = EntryPoint {
+            name: "a".to_owned(),
+            module: "b.c".to_owned(),
+            attribute: "D.e".to_owned(),
+        };
+        let text = String::from_utf8(console("/p", &entry)).unwrap();
+        assert!(text.contains("\nfrom b.c import D\n"));
+        assert!(text.ends_with("\n    sys.exit(D.e())\n"));
+    }
+}
+
+/// The scripts are run by a real shell and a real Python.
+#[cfg(test)]
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "tests start real interpreters")]
+mod reality {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Puts a link to Python into a directory of that name and runs a script through it.
+    fn check(python: &Path, scratch: &Path, directory: &str) {
+        let directory = scratch.join(directory);
+        fs::create_dir_all(&directory).unwrap();
+        let link = directory.join("python3");
+        symlink(python, &link).unwrap();
+        fs::write(
+            directory.join("demo.py"),
+            "import sys\nclass A:\n    @staticmethod\n    def main():\n        print(sys.executable, *sys.argv, sep='\\n')\n        return 7\n",
+        )
+        .unwrap();
+        let entry = EntryPoint {
+            name: "demo".to_owned(),
+            module: "demo".to_owned(),
+            attribute: "A.main".to_owned(),
+        };
+        let script = directory.join("run.exe");
+        fs::write(&script, console(link.to_str().unwrap(), &entry)).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let arguments = ["a b", "$HOME", "'"];
+        let output = Command::new(&script).args(arguments).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{directory:?}");
+        assert_eq!(output.status.code(), Some(7), "{directory:?}");
+        let seen = String::from_utf8(output.stdout).unwrap();
+        let name = script.with_extension("");
+        let expect = format!("{}\n{}\na b\n$HOME\n'\n", link.display(), name.display());
+        assert_eq!(seen, expect);
+    }
+
+    #[test]
+    fn a_script_runs_from_a_directory_of_any_name() {
+        let found = Command::new("python3")
+            .args(["-c", "import sys; print(sys.executable)"])
+            .output();
+        let Some(python) = found.ok().filter(|output| output.status.success()) else {
+            println!("skipped: there is no python3 to run scripts with");
+            return;
+        };
+        let python = String::from_utf8(python.stdout).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().canonicalize().unwrap();
+        for name in [
+            "plain",
+            "with space",
+            " 'quoted' ",
+            "''' '''",
+            "\"double\" quotes",
+            "$HOME `id` $(id) !x",
+            "back\\slash \\N \\x \\u1 \\' \\\" \\",
+            "tab\there",
+            "line\nfeed",
+            "ümläut 𝜋",
+            "ümläut-𝜋",
+            "# - {} * ? ; & | < >",
+            &"long".repeat(40),
+        ] {
+            check(Path::new(python.trim()), &root, name);
+        }
+    }
+}

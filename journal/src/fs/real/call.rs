@@ -1,0 +1,113 @@
+//! One verb about to be done: on what, under which name, and how its failure is told.
+//!
+//! Promises that a name which is not one plain component never reaches the operating system (I6), and that
+//! handles given out by another implementation are refused rather than misread.
+//! Does not promise that the name exists. Read next: `unix.rs`, `windows.rs`.
+
+use std::any::Any;
+use std::ffi::OsStr;
+use std::io;
+
+use crate::fs::{Dir, FsError, Held};
+
+/// What a [`Dir`] or a [`Held`] of this implementation keeps: a handle, and its name for messages alone.
+struct Opened<H> {
+    handle: H,
+    name: Box<OsStr>,
+}
+
+/// Gives out a directory that was opened under `name`.
+pub(super) fn dir<H: Any + Send + Sync>(handle: H, name: &OsStr) -> Dir {
+    let name = name.into();
+    Dir::from_handle(Opened { handle, name })
+}
+
+/// Gives out an object to be locked that was opened under `name`.
+pub(super) fn held<H: Any + Send + Sync>(handle: H, name: &OsStr) -> Held {
+    let name = name.into();
+    Held::from_handle(Opened { handle, name })
+}
+
+/// A verb, the handle that it works on, and the name that its failure is told with.
+#[derive(Debug)]
+pub(super) struct Call<'a, H> {
+    verb: &'static str,
+    pub(super) on: &'a H,
+    pub(super) name: &'a OsStr,
+}
+
+impl<'a, H: Any> Call<'a, H> {
+    /// A verb on one entry of a directory.
+    pub(super) fn entry(verb: &'static str, at: &'a Dir, name: &'a OsStr) -> Result<Self, FsError> {
+        if !is_component(name) {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain name");
+            return Err(failed(verb, name, source));
+        }
+        let opened: Option<&Opened<H>> = at.handle();
+        let on = &opened.ok_or_else(|| foreign(verb, name))?.handle;
+        Ok(Self { verb, on, name })
+    }
+
+    /// A verb on a directory itself.
+    pub(super) fn dir(verb: &'static str, dir: &'a Dir) -> Result<Self, FsError> {
+        Self::opened(verb, dir.handle())
+    }
+
+    /// A verb on an object held open.
+    pub(super) fn held(verb: &'static str, held: &'a Held) -> Result<Self, FsError> {
+        Self::opened(verb, held.handle())
+    }
+
+    fn opened(verb: &'static str, opened: Option<&'a Opened<H>>) -> Result<Self, FsError> {
+        let opened = opened.ok_or_else(|| foreign(verb, OsStr::new("")))?;
+        Ok(Self {
+            verb,
+            on: &opened.handle,
+            name: &opened.name,
+        })
+    }
+
+    /// The failure of this verb.
+    pub(super) fn failed(&self, source: impl Into<io::Error>) -> FsError {
+        failed(self.verb, self.name, source)
+    }
+}
+
+/// The failure of a verb at a name.
+pub(super) fn failed(verb: &'static str, name: &OsStr, source: impl Into<io::Error>) -> FsError {
+    FsError {
+        verb,
+        // A foreign name may hold control characters, which would forge lines of output.
+        name: name.to_string_lossy().escape_debug().to_string(),
+        source: source.into(),
+    }
+}
+
+/// The start of a unique name is never refused by itself, but what it becomes must be a component.
+pub(super) fn check_prefix(verb: &'static str, prefix: &str) -> Result<(), FsError> {
+    if is_component(OsStr::new(&format!("{prefix}x"))) {
+        return Ok(());
+    }
+    let source = io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is not the start of a plain name",
+    );
+    Err(failed(verb, OsStr::new(prefix), source))
+}
+
+fn foreign(verb: &'static str, name: &OsStr) -> FsError {
+    let source = io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "its handle belongs to another disk",
+    );
+    failed(verb, name, source)
+}
+
+/// Every byte that some layer of the system reads as more than a name is refused; on Windows also `\`, and `:`,
+/// which names a drive or a stream of a file.
+fn is_component(name: &OsStr) -> bool {
+    let bytes = name.as_encoded_bytes();
+    let special =
+        |byte: &u8| matches!(byte, b'/' | 0) || (cfg!(windows) && matches!(byte, b'\\' | b':'));
+    !matches!(bytes, b"" | b"." | b"..") && !bytes.iter().any(special)
+}

@@ -1,0 +1,67 @@
+//! The content of regular files that are open already: the same on every system.
+//!
+//! Promises that no more is read than the caller allowed, even if the file grows meanwhile, and that what is no
+//! regular file is never read. Does not promise that content which changes while it is read is of one moment.
+//! Read next: `unix.rs`, `windows.rs`, which open the files.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use crate::digest::{Digest, Hasher};
+
+/// Bytes that [`digest`] reads at a time.
+const PIECE_LEN: usize = 128 * 1024;
+
+/// A file that is open, if it is a regular one.
+pub(super) fn regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(not_regular())
+}
+
+/// What a verb for regular files says of anything else.
+pub(super) fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
+}
+
+/// Reads all of a regular file of at most `len_max` bytes.
+pub(super) fn read_bounded(file: File, len_max: u64) -> io::Result<Vec<u8>> {
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(not_regular());
+    }
+    if found.len() > len_max {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).map_err(|_| too_large())?);
+    // The file may grow while it is read, so the limit holds for what comes, not for what was announced.
+    file.take(len_max.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > len_max {
+        return Err(too_large());
+    }
+    Ok(bytes)
+}
+
+/// The digest of all of a regular file.
+pub(super) fn digest(file: File) -> io::Result<Digest> {
+    let mut file = regular(file)?;
+    let mut hasher = Hasher::default();
+    let mut piece = vec![0; PIECE_LEN];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(len) => hasher.update(piece.get(..len).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        "it is longer than what may be read here",
+    )
+}

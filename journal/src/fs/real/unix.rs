@@ -1,0 +1,443 @@
+//! The verbs of the disk on Unix: system calls relative to a directory's descriptor.
+//!
+//! Promises that no call follows a symbolic link in its last component, and there is no other component; that
+//! nothing blocks on a fifo; that every descriptor closes on exec; and that what is made has exactly the mode
+//! that was asked for: where the umask, a default ACL or a setgid directory would change it, it is set again.
+//! The umask is read once, by [`RealFs::new`], and what a directory hands down once for each time that it is opened;
+//! a process that changes them later needs a new value.
+//!
+//! After a failed [`write_file`](Fs::write_file) the file may be there in part; a failed [`reflink`](Fs::reflink)
+//! leaves nothing. Read next: `unix/linux.rs`, `unix/apple.rs`, `unix/posix.rs`: what differs between systems.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::io::Errno;
+
+use super::call::{self, Call};
+use super::content;
+use crate::digest::Digest;
+use crate::fs::{Barrier, Dir, Flush, Fs, FsError, Held, Lock, Meta, NewFile, Rename};
+
+#[cfg(target_vendor = "apple")]
+mod apple;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux;
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+mod posix;
+mod stat;
+
+#[cfg(target_vendor = "apple")]
+use apple as system;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use linux as system;
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+use posix as system;
+
+/// Characters of the random part of [`Fs::make_unique_dir`]: 71 bits, which no two transactions share.
+const RANDOM_LEN: usize = 12;
+
+/// The operating system's disk.
+#[derive(Debug)]
+pub struct RealFs {
+    host: system::Host,
+}
+
+/// A directory held open.
+#[derive(Debug)]
+struct OpenDir {
+    fd: OwnedFd,
+    /// Whether what is made in here may get another mode than the umask alone would give it; asked once.
+    inherits: OnceLock<bool>,
+}
+
+type On<'a> = Call<'a, OpenDir>;
+
+impl RealFs {
+    /// The disk of this process, with the umask that it has now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            host: system::Host::read(),
+        }
+    }
+
+    /// Whether the system gives a new entry this mode without being asked twice.
+    fn makes_exactly(&self, dir: &OpenDir, mode: u32) -> bool {
+        let umask_keeps = self.host.umask().is_some_and(|umask| umask & mode == 0);
+        umask_keeps
+            // Some systems drop these bits when they make something, and when an unprivileged user writes to it.
+            && mode & 0o7000 == 0
+            && !*dir.inherits.get_or_init(|| system::inherits(&dir.fd))
+    }
+
+    fn make_dir_in(&self, dir: &OpenDir, name: &OsStr, mode: u32) -> io::Result<()> {
+        if self.makes_exactly(dir, mode) {
+            return Ok(rustix::fs::mkdirat(&dir.fd, name, permissions(mode))?);
+        }
+        // There is no call that sets the mode of a name without following links: make it so that it can be
+        // opened, then set the mode of what was opened.
+        rustix::fs::mkdirat(&dir.fd, name, Mode::RWXU)?;
+        let fd = rustix::fs::openat(&dir.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
+        Ok(rustix::fs::fchmod(fd, permissions(mode))?)
+    }
+
+    fn fill(&self, dir: &OpenDir, fd: OwnedFd, new: &NewFile<'_>) -> io::Result<()> {
+        let mut file = File::from(fd);
+        file.write_all(new.bytes)?;
+        self.finish(dir, &file, (new.mode, new.mtime))?;
+        match new.flush {
+            Flush::Later => Ok(()),
+            // Not `fdatasync`, which may leave out mode and time; an inode that is new is written as a whole anyway.
+            Flush::Now => system::sync(&file),
+        }
+    }
+
+    /// Mode before time: the time is the last thing that is changed, and nothing changes it afterwards.
+    fn finish(
+        &self,
+        dir: &OpenDir,
+        file: &File,
+        (mode, mtime): (u32, Option<i64>),
+    ) -> io::Result<()> {
+        if !self.makes_exactly(dir, mode) {
+            rustix::fs::fchmod(file, permissions(mode))?;
+        }
+        if let Some(seconds) = mtime {
+            rustix::fs::futimens(file, &mtime_only(seconds))?;
+        }
+        Ok(())
+    }
+}
+
+impl Default for RealFs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Fs for RealFs {
+    fn open_path(&self, path: &Path) -> Result<Dir, FsError> {
+        let fd = rustix::fs::open(path, DIRECTORY, Mode::empty())
+            .map_err(|error| call::failed("open directory", path.as_os_str(), error))?;
+        Ok(opened(fd, path.as_os_str()))
+    }
+
+    fn open_dir(&self, at: &Dir, name: &OsStr) -> Result<Dir, FsError> {
+        let call = On::entry("open directory", at, name)?;
+        let flags = DIRECTORY | OFlags::NOFOLLOW;
+        let fd = rustix::fs::openat(&call.on.fd, name, flags, Mode::empty()).map_err(|error| {
+            // Of a link Linux says that it is no directory; others, that they will not follow it.
+            call.failed(if is_link(error) { Errno::NOTDIR } else { error })
+        })?;
+        Ok(opened(fd, name))
+    }
+
+    fn make_dir(&self, at: &Dir, name: &OsStr, mode: u32) -> Result<(), FsError> {
+        let call = On::entry("make directory", at, name)?;
+        self.make_dir_in(call.on, name, mode)
+            .map_err(|error| call.failed(error))
+    }
+
+    fn make_unique_dir(&self, at: &Dir, prefix: &str) -> Result<OsString, FsError> {
+        const VERB: &str = "make directory";
+        call::check_prefix(VERB, prefix)?;
+        let call = On::dir(VERB, at)?;
+        let last = |path: &Path| path.file_name().map(OsStr::to_owned).unwrap_or_default();
+        // Only the names are tempfile's: it must neither look up the working directory, hence a path from the
+        // root, nor remove what it thinks is at that path.
+        tempfile::Builder::new()
+            .prefix(prefix)
+            .rand_bytes(RANDOM_LEN)
+            .disable_cleanup(true)
+            .make_in("/", |path| self.make_dir_in(call.on, &last(path), 0o700))
+            .map(|made| last(made.path()))
+            .map_err(|error| call::failed(VERB, OsStr::new(prefix), error))
+    }
+
+    fn write_file(&self, at: &Dir, name: &OsStr, file: &NewFile<'_>) -> Result<(), FsError> {
+        let call = On::entry("write", at, name)?;
+        rustix::fs::openat(&call.on.fd, name, NEW_FILE, permissions(file.mode))
+            .map_err(io::Error::from)
+            .and_then(|fd| self.fill(call.on, fd, file))
+            .map_err(|error| call.failed(error))
+    }
+
+    fn make_symlink(&self, at: &Dir, name: &OsStr, target: &OsStr) -> Result<(), FsError> {
+        let call = On::entry("make symbolic link", at, name)?;
+        rustix::fs::symlinkat(target, &call.on.fd, name).map_err(|error| call.failed(error))
+    }
+
+    fn link(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), FsError> {
+        let source = On::entry("link", from.0, from.1)?;
+        let target = On::entry("link", to.0, to.1)?;
+        let (old, new) = (&source.on.fd, &target.on.fd);
+        rustix::fs::linkat(old, source.name, new, target.name, AtFlags::empty())
+            .map_err(|error| target.failed(error))
+    }
+
+    fn reflink(
+        &self,
+        from: (&Dir, &OsStr),
+        to: (&Dir, &OsStr),
+        meta: (u32, Option<i64>),
+    ) -> Result<(), FsError> {
+        let source = On::entry("clone", from.0, from.1)?;
+        let target = On::entry("clone", to.0, to.1)?;
+        let file = open_to_read(&source)
+            .and_then(content::regular)
+            .map_err(|error| source.failed(error))?;
+        let mode = permissions(meta.0);
+        let clone = system::clone_file(&file, &target.on.fd, target.name, mode)
+            .map_err(|error| target.failed(error))?;
+        self.finish(target.on, &clone.into(), meta)
+            .map_err(|error| {
+                // The caller falls back to copying, which must find the name free. The first error tells more than
+                // one about the removal would.
+                let _ = rustix::fs::unlinkat(&target.on.fd, target.name, AtFlags::empty());
+                target.failed(error)
+            })
+    }
+
+    fn read_file(&self, at: &Dir, name: &OsStr, len_max: u64) -> Result<Vec<u8>, FsError> {
+        let call = On::entry("read", at, name)?;
+        open_to_read(&call)
+            .and_then(|file| content::read_bounded(file, len_max))
+            .map_err(|error| call.failed(error))
+    }
+
+    fn digest_file(&self, at: &Dir, name: &OsStr) -> Result<Digest, FsError> {
+        let call = On::entry("read", at, name)?;
+        open_to_read(&call)
+            .and_then(content::digest)
+            .map_err(|error| call.failed(error))
+    }
+
+    fn read_link(&self, at: &Dir, name: &OsStr) -> Result<OsString, FsError> {
+        let call = On::entry("read symbolic link", at, name)?;
+        rustix::fs::readlinkat(&call.on.fd, name, Vec::new())
+            .map(|target| OsString::from_vec(target.into_bytes()))
+            .map_err(|error| call.failed(error))
+    }
+
+    fn meta(&self, at: &Dir, name: &OsStr) -> Result<Option<Meta>, FsError> {
+        let call = On::entry("look at", at, name)?;
+        match system::meta_at(&call.on.fd, name) {
+            Ok(meta) => Ok(Some(meta)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(call.failed(error)),
+        }
+    }
+
+    fn meta_of(&self, dir: &Dir) -> Result<Meta, FsError> {
+        let call = On::dir("look at", dir)?;
+        system::meta_of(&call.on.fd).map_err(|error| call.failed(error))
+    }
+
+    fn list(&self, dir: &Dir) -> Result<Vec<OsString>, FsError> {
+        let call = On::dir("list", dir)?;
+        list(&call.on.fd).map_err(|error| call.failed(error))
+    }
+
+    fn set_mode_of(&self, dir: &Dir, mode: u32) -> Result<(), FsError> {
+        let call = On::dir("set the mode of", dir)?;
+        rustix::fs::fchmod(&call.on.fd, permissions(mode)).map_err(|error| call.failed(error))
+    }
+
+    fn rename(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename) -> Result<(), FsError> {
+        let source = On::entry("rename", from.0, from.1)?;
+        let target = On::entry("rename to", to.0, to.1)?;
+        let old = (&source.on.fd, source.name);
+        let new = (&target.on.fd, target.name);
+        let done = match how {
+            Rename::Replace => rustix::fs::renameat(old.0, old.1, new.0, new.1).map_err(not_empty),
+            Rename::NoReplace => system::rename_to_free_name(old, new),
+            Rename::Exchange => system::exchange(old, new),
+        };
+        done.map_err(|error| source.failed(error))
+    }
+
+    fn remove_file(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
+        let call = On::entry("remove", at, name)?;
+        rustix::fs::unlinkat(&call.on.fd, name, AtFlags::empty())
+            .map_err(|error| call.failed(error))
+    }
+
+    fn remove_dir(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
+        let call = On::entry("remove directory", at, name)?;
+        rustix::fs::unlinkat(&call.on.fd, name, AtFlags::REMOVEDIR)
+            .map_err(|error| call.failed(not_empty(error)))
+    }
+
+    fn sync_file(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
+        let call = On::entry("sync", at, name)?;
+        open_to_read(&call)
+            .and_then(content::regular)
+            .and_then(|file| system::sync(&file))
+            .map_err(|error| call.failed(error))
+    }
+
+    fn sync_dir(&self, dir: &Dir) -> Result<(), FsError> {
+        let call = On::dir("sync directory", dir)?;
+        system::sync(&call.on.fd).map_err(|error| call.failed(error))
+    }
+
+    fn sync_filesystem(&self, dir: &Dir) -> Result<Barrier, FsError> {
+        let call = On::dir("sync the filesystem of", dir)?;
+        self.host
+            .sync_filesystem(&call.on.fd)
+            .map_err(|error| call.failed(error))
+    }
+
+    fn hold_file(&self, at: &Dir, name: &OsStr) -> Result<Held, FsError> {
+        let call = On::entry("hold", at, name)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | PASSIVE;
+        rustix::fs::openat(&call.on.fd, name, flags, permissions(0o600))
+            .map_err(regular_expected)
+            .and_then(|fd| content::regular(fd.into()))
+            .map(|file| call::held(file, name))
+            .map_err(|error| call.failed(error))
+    }
+
+    fn hold_dir(&self, dir: &Dir) -> Result<Held, FsError> {
+        let call = On::dir("hold directory", dir)?;
+        // Locks belong to an open file description: a duplicate of the descriptor would share it.
+        let fd = rustix::fs::openat(&call.on.fd, ".", DIRECTORY, Mode::empty())
+            .map_err(|error| call.failed(error))?;
+        Ok(call::held(File::from(fd), call.name))
+    }
+
+    fn try_lock(&self, held: &Held) -> Result<Lock, FsError> {
+        let call = Call::<File>::held("lock", held)?;
+        match fs4::FileExt::try_lock(call.on) {
+            Ok(()) => Ok(Lock::Acquired),
+            Err(fs4::TryLockError::WouldBlock) => Ok(Lock::Busy),
+            Err(fs4::TryLockError::Error(error)) => match Errno::from_io_error(&error) {
+                // NFS: a lock is a range of bytes, for which a directory is not open, or which has no server.
+                Some(Errno::BADF | Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    Ok(Lock::Unsupported)
+                }
+                Some(_) | None => Err(call.failed(error)),
+            },
+        }
+    }
+
+    fn meta_of_held(&self, held: &Held) -> Result<Meta, FsError> {
+        let call = Call::<File>::held("look at", held)?;
+        system::meta_of(call.on).map_err(|error| call.failed(error))
+    }
+
+    fn write_held(&self, held: &Held, bytes: &[u8]) -> Result<(), FsError> {
+        let call = Call::<File>::held("write", held)?;
+        // Cut first: a reader meanwhile sees nothing or a part, but never two texts in one.
+        call.on
+            .set_len(0)
+            .and_then(|()| call.on.write_all_at(bytes, 0))
+            .map_err(|error| call.failed(error))
+    }
+
+    fn boot_id(&self) -> String {
+        system::boot_id()
+    }
+
+    fn user(&self) -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    fn mount_points(&self) -> Vec<PathBuf> {
+        system::mount_points()
+    }
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+/// Follows no link, and waits for nobody at the other end of a fifo.
+const PASSIVE: OFlags = OFlags::NOFOLLOW
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+const NEW_FILE: OFlags = OFlags::WRONLY
+    .union(OFlags::CREATE)
+    .union(OFlags::EXCL)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+fn opened(fd: OwnedFd, name: &OsStr) -> Dir {
+    let inherits = OnceLock::new();
+    call::dir(OpenDir { fd, inherits }, name)
+}
+
+fn permissions(mode: u32) -> Mode {
+    Mode::from_raw_mode(stat::number(mode & 0o7777))
+}
+
+fn mtime_only(seconds: i64) -> Timestamps {
+    Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: seconds,
+            tv_nsec: 0,
+        },
+    }
+}
+
+/// Opens to be read what should be a regular file.
+fn open_to_read(call: &On<'_>) -> io::Result<File> {
+    let flags = OFlags::RDONLY | PASSIVE;
+    rustix::fs::openat(&call.on.fd, call.name, flags, Mode::empty())
+        .map_err(regular_expected)
+        .map(File::from)
+}
+
+/// Some things that are not regular files cannot even be opened: links, sockets, and directories to be written.
+fn regular_expected(error: Errno) -> io::Error {
+    if is_link(error) || matches!(error, Errno::NXIO | Errno::ISDIR) {
+        return content::not_regular();
+    }
+    error.into()
+}
+
+/// What systems say of a link that they were told not to follow.
+fn is_link(error: Errno) -> bool {
+    matches!(error, Errno::LOOP | Errno::MLINK)
+}
+
+/// POSIX lets a system say either of a directory that is in use; xfs and some others say the first.
+fn not_empty(error: Errno) -> Errno {
+    match error {
+        Errno::EXIST => Errno::NOTEMPTY,
+        other => other,
+    }
+}
+
+/// Through a descriptor of its own: the position in a directory belongs to the open file description, which
+/// others may be listing with.
+fn list(fd: &OwnedFd) -> rustix::io::Result<Vec<OsString>> {
+    let own = rustix::fs::openat(fd, ".", DIRECTORY, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::new(own)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            names.push(OsStr::from_bytes(name).to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// `fsync` may be tried again after a signal, and only then: after an error the pages count as clean.
+fn fsync(fd: impl AsFd) -> rustix::io::Result<()> {
+    rustix::io::retry_on_intr(|| rustix::fs::fsync(fd.as_fd()))
+}

@@ -1,0 +1,147 @@
+//! What Apple systems have that other Unix systems have not: `renamex_np`, `fclonefileat`, `F_FULLFSYNC`.
+//!
+//! Promises that what counts as synced has left the drive's cache wherever the drive can be told to.
+//! Does not promise anything about mount points, which these systems do not list in a file.
+//! Read next: `../unix.rs`, whose verbs these are parts of.
+
+use std::ffi::{CStr, OsStr};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{
+    AtFlags, CloneFlags, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_NOW,
+    UTIME_OMIT,
+};
+use rustix::io::Errno;
+
+use super::stat::{meta, number};
+use super::{PASSIVE, fsync};
+use crate::fs::{Barrier, Meta};
+
+/// What is asked of the machine once.
+#[derive(Debug)]
+pub(super) struct Host;
+
+impl Host {
+    pub(super) fn read() -> Self {
+        Self
+    }
+
+    /// Unknown: there is no way to read the umask without changing it, under the feet of other threads.
+    #[expect(clippy::unused_self, reason = "one interface for all systems")]
+    pub(super) fn umask(&self) -> Option<u32> {
+        None
+    }
+
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "one interface for all systems"
+    )]
+    pub(super) fn sync_filesystem(&self, _: &OwnedFd) -> io::Result<Barrier> {
+        Ok(Barrier::PerObject)
+    }
+}
+
+/// As the umask is unknown, every mode is set in any case.
+pub(super) fn inherits(_: &OwnedFd) -> bool {
+    true
+}
+
+pub(super) fn meta_at(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<Meta> {
+    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| with_birth(&stat))
+}
+
+pub(super) fn meta_of(fd: impl AsFd) -> rustix::io::Result<Meta> {
+    rustix::fs::fstat(fd).map(|stat| with_birth(&stat))
+}
+
+fn with_birth(stat: &Stat) -> Meta {
+    meta(stat, (stat.st_birthtime, number(stat.st_birthtime_nsec)))
+}
+
+pub(super) fn rename_to_free_name(
+    (from, old): (&OwnedFd, &OsStr),
+    (to, new): (&OwnedFd, &OsStr),
+) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE)
+}
+
+pub(super) fn exchange(
+    (from, old): (&OwnedFd, &OsStr),
+    (to, new): (&OwnedFd, &OsStr),
+) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(from, old, to, new, RenameFlags::EXCHANGE)
+}
+
+/// Makes a file that shares the blocks of another.
+pub(super) fn clone_file(
+    file: impl AsFd,
+    dir: &OwnedFd,
+    name: &OsStr,
+    _: Mode,
+) -> io::Result<OwnedFd> {
+    let flags = CloneFlags::NOFOLLOW | CloneFlags::NOOWNERCOPY;
+    rustix::fs::fclonefileat(file, dir, name, flags).map_err(|error| match error {
+        Errno::NOTSUP | Errno::INVAL | Errno::NOSYS => {
+            io::Error::new(io::ErrorKind::Unsupported, error)
+        }
+        other => other.into(),
+    })?;
+    // A clone begins with the times of its source; here it counts as written now.
+    let now = Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        },
+    };
+    let made = rustix::fs::openat(dir, name, OFlags::RDONLY | PASSIVE, Mode::empty());
+    made.and_then(|fd| rustix::fs::futimens(&fd, &now).map(|()| fd))
+        .map_err(|error| {
+            // The caller falls back to another way of making the file, which must find the name free.
+            let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
+            error.into()
+        })
+}
+
+/// `fsync` alone leaves the data in the drive's cache. Some volumes do not know the stronger call; there the
+/// weaker one is all that can be had.
+pub(super) fn sync(fd: impl AsFd) -> io::Result<()> {
+    match rustix::io::retry_on_intr(|| rustix::fs::fcntl_fullfsync(fd.as_fd())) {
+        Err(Errno::NOTSUP | Errno::INVAL | Errno::NOTTY) => Ok(fsync(fd)?),
+        told => Ok(told?),
+    }
+}
+
+/// A UUID that the kernel draws at its start.
+pub(super) fn boot_id() -> String {
+    session_uuid().unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[expect(unsafe_code, reason = "no crate has this `sysctl` in safe form")]
+fn session_uuid() -> Option<String> {
+    const NAME: &CStr = c"kern.bootsessionuuid";
+    let mut buffer = [0_u8; 64];
+    let mut len = buffer.len();
+    // SAFETY: the name ends with NUL, and `len` is the length of the buffer, which the call does not exceed.
+    let status = unsafe {
+        libc::sysctlbyname(
+            NAME.as_ptr(),
+            buffer.as_mut_ptr().cast(),
+            &raw mut len,
+            std::ptr::null_mut(),
+            0,
+        )
+    };
+    let text = CStr::from_bytes_until_nul(&buffer).ok()?.to_str().ok()?;
+    (status == 0 && !text.is_empty()).then(|| text.to_owned())
+}
+
+pub(super) fn mount_points() -> Vec<PathBuf> {
+    Vec::new()
+}

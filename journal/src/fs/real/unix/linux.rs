@@ -1,0 +1,241 @@
+//! What Linux has that other Unix systems have not: `statx`, `renameat2`, `FICLONE`, `syncfs`, `/proc`.
+//!
+//! Promises that [`Barrier::Filesystem`] is answered only where a failed write would have been reported, and
+//! that a missing call of an old kernel is told as `Unsupported`, never guessed around.
+//! Read next: `../unix.rs`, whose verbs these are parts of.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, Mode, RenameFlags, StatxFlags};
+use rustix::io::Errno;
+
+use super::stat::{NEVER_TOLD, birth, kind, meta, number};
+use super::{NEW_FILE, fsync};
+use crate::fs::{Barrier, Meta, Time};
+use crate::identity::Identity;
+
+/// The default ACL of a directory, which takes the place of the umask for what is made in it.
+const DEFAULT_ACL: &str = "system.posix_acl_default";
+/// The first kernel whose `syncfs` reports that writing back failed.
+const SYNCFS_REPORTS: (u32, u32) = (5, 8);
+/// Filesystems whose writes end at a device below them and whose failures `syncfs` reports: ext2 to ext4, xfs,
+/// btrfs, f2fs, tmpfs. Of FUSE, network and stacked filesystems nothing is known: for most `syncfs` does nothing.
+const REPORTING: [u64; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0xF2F5_2010, 0x0102_1994];
+
+/// What is asked of the machine once.
+#[derive(Debug)]
+pub(super) struct Host {
+    umask: Option<u32>,
+    syncfs_reports: bool,
+}
+
+impl Host {
+    pub(super) fn read() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let release = rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned();
+        Self {
+            umask: umask(&status),
+            syncfs_reports: version(&release).is_some_and(|found| found >= SYNCFS_REPORTS),
+        }
+    }
+
+    /// The umask, if it could be read without changing it.
+    pub(super) fn umask(&self) -> Option<u32> {
+        self.umask
+    }
+
+    pub(super) fn sync_filesystem(&self, fd: &OwnedFd) -> io::Result<Barrier> {
+        let magic: u64 = number(rustix::fs::fstatfs(fd)?.f_type);
+        if !self.syncfs_reports || !REPORTING.contains(&magic) {
+            return Ok(Barrier::PerObject);
+        }
+        rustix::fs::syncfs(fd)?;
+        Ok(Barrier::Filesystem)
+    }
+}
+
+/// Whether a directory hands down its setgid bit or an ACL, so that the umask alone does not tell a new mode.
+pub(super) fn inherits(dir: &OwnedFd) -> bool {
+    let setgid = rustix::fs::fstat(dir).map(|stat| stat.st_mode & 0o2000 != 0);
+    let acl = match rustix::fs::fgetxattr_query(dir, DEFAULT_ACL) {
+        Ok(len) => len > 0,
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => false,
+        // Not knowing costs one call more for each entry; guessing could cost a wrong mode.
+        Err(_) => true,
+    };
+    acl || setgid.unwrap_or(true)
+}
+
+pub(super) fn meta_at(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<Meta> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    match statx(dir, name, flags) {
+        Err(Errno::NOSYS) => {
+            rustix::fs::statat(dir, name, flags).map(|stat| meta(&stat, NEVER_TOLD))
+        }
+        told => told,
+    }
+}
+
+pub(super) fn meta_of(fd: impl AsFd) -> rustix::io::Result<Meta> {
+    match statx(fd.as_fd(), OsStr::new(""), AtFlags::EMPTY_PATH) {
+        Err(Errno::NOSYS) => rustix::fs::fstat(fd).map(|stat| meta(&stat, NEVER_TOLD)),
+        told => told,
+    }
+}
+
+fn statx(fd: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Result<Meta> {
+    let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    let stat = rustix::fs::statx(fd, name, flags, mask)?;
+    let knows_birth = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+    let born = stat.stx_btime;
+    Ok(Meta {
+        kind: kind(stat.stx_mode.into()),
+        mode: u32::from(stat.stx_mode) & 0o7777,
+        len: stat.stx_size,
+        mtime: Time {
+            seconds: stat.stx_mtime.tv_sec,
+            nanos: stat.stx_mtime.tv_nsec,
+        },
+        owner: stat.stx_uid,
+        links: stat.stx_nlink.into(),
+        identity: Identity {
+            inode: stat.stx_ino,
+            birth: birth(born.tv_sec, born.tv_nsec).filter(|_| knows_birth),
+        },
+    })
+}
+
+pub(super) fn rename_to_free_name(
+    (from, old): (&OwnedFd, &OsStr),
+    (to, new): (&OwnedFd, &OsStr),
+) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE)
+}
+
+pub(super) fn exchange(
+    (from, old): (&OwnedFd, &OsStr),
+    (to, new): (&OwnedFd, &OsStr),
+) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(from, old, to, new, RenameFlags::EXCHANGE)
+}
+
+/// Makes a file that shares the blocks of another.
+pub(super) fn clone_file(
+    file: impl AsFd,
+    dir: &OwnedFd,
+    name: &OsStr,
+    mode: Mode,
+) -> io::Result<OwnedFd> {
+    let clone = rustix::fs::openat(dir, name, NEW_FILE, mode)?;
+    match rustix::fs::ioctl_ficlone(&clone, file) {
+        Ok(()) => Ok(clone),
+        Err(error) => {
+            // The caller falls back to another way of making the file, which must find the name free.
+            rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+            Err(match error {
+                // What filesystems say that cannot share at all, or not these two files.
+                Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS => {
+                    io::Error::new(io::ErrorKind::Unsupported, error)
+                }
+                other => other.into(),
+            })
+        }
+    }
+}
+
+pub(super) fn sync(fd: impl AsFd) -> io::Result<()> {
+    Ok(fsync(fd)?)
+}
+
+/// A random number that the kernel draws at its start.
+pub(super) fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
+}
+
+pub(super) fn mount_points() -> Vec<PathBuf> {
+    let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    table
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
+        .map(|field| PathBuf::from(OsString::from_vec(unescape(field))))
+        .collect()
+}
+
+/// The kernel writes blanks, line ends and backslashes of a path as `\` and three octal digits.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if let (
+            b'\\',
+            [
+                a @ b'0'..=b'3',
+                b @ b'0'..=b'7',
+                c @ b'0'..=b'7',
+                after @ ..,
+            ],
+        ) = (first, after)
+        {
+            bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+            rest = after;
+        } else {
+            bytes.push(*first);
+        }
+    }
+    bytes
+}
+
+/// The umask as `/proc/self/status` has it since Linux 4.7; asking the system itself would change it.
+fn umask(status: &str) -> Option<u32> {
+    let value = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(value.trim(), 8).ok()
+}
+
+/// Major and minor version of a kernel's release, such as `6.1.0-13-amd64`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit());
+    let major = parts.next()?.parse().ok()?;
+    let minor = parts.next()?.parse().ok()?;
+    Some((major, minor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_release_is_ordered_by_its_numbers() {
+        assert_eq!(version("6.1.0-13-amd64"), Some((6, 1)));
+        assert_eq!(version("5.10+"), Some((5, 10)));
+        assert!(version("5.10.0") >= Some(SYNCFS_REPORTS));
+        assert!(version("5.7.19") < Some(SYNCFS_REPORTS));
+        assert_eq!(version("rolling"), None);
+        assert_eq!(version("6"), None);
+    }
+
+    #[test]
+    fn the_umask_is_read_in_octal() {
+        assert_eq!(umask("Name:\tx\nUmask:\t0027\nState:\tR\n"), Some(0o27));
+        assert_eq!(umask("Name:\tx\n"), None);
+        assert_eq!(umask("Umask:\t9\n"), None);
+    }
+
+    #[test]
+    fn escapes_of_the_mount_table_are_undone() {
+        assert_eq!(unescape(br"/mnt/a\040b\134c\011"), b"/mnt/a b\\c\t");
+        assert_eq!(unescape(br"/plain\x\04"), br"/plain\x\04");
+        assert_eq!(unescape(br"\777"), br"\777");
+        assert_eq!(unescape(b""), b"");
+    }
+}

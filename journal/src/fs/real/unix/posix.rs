@@ -1,0 +1,82 @@
+//! What every other Unix system has: no rename with a condition, no clones, no barrier, no time of birth.
+//!
+//! Promises to say `Unsupported` for what is missing, upon which the engine plans without it.
+//! Does not promise that a process-durable journal is told from one of another start of the machine.
+//! Read next: `../unix.rs`, whose verbs these are parts of.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, Mode};
+use rustix::io::Errno;
+
+use super::fsync;
+use super::stat::{NEVER_TOLD, meta};
+use crate::fs::{Barrier, Meta};
+
+/// What is asked of the machine once.
+#[derive(Debug)]
+pub(super) struct Host;
+
+impl Host {
+    pub(super) fn read() -> Self {
+        Self
+    }
+
+    /// Unknown: there is no way to read the umask without changing it, under the feet of other threads.
+    #[expect(clippy::unused_self, reason = "one interface for all systems")]
+    pub(super) fn umask(&self) -> Option<u32> {
+        None
+    }
+
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "one interface for all systems"
+    )]
+    pub(super) fn sync_filesystem(&self, _: &OwnedFd) -> io::Result<Barrier> {
+        Ok(Barrier::PerObject)
+    }
+}
+
+/// As the umask is unknown, every mode is set in any case.
+pub(super) fn inherits(_: &OwnedFd) -> bool {
+    true
+}
+
+pub(super) fn meta_at(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<Meta> {
+    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| meta(&stat, NEVER_TOLD))
+}
+
+pub(super) fn meta_of(fd: impl AsFd) -> rustix::io::Result<Meta> {
+    rustix::fs::fstat(fd).map(|stat| meta(&stat, NEVER_TOLD))
+}
+
+pub(super) fn rename_to_free_name(
+    _: (&OwnedFd, &OsStr),
+    _: (&OwnedFd, &OsStr),
+) -> rustix::io::Result<()> {
+    Err(Errno::NOSYS)
+}
+
+pub(super) fn exchange(_: (&OwnedFd, &OsStr), _: (&OwnedFd, &OsStr)) -> rustix::io::Result<()> {
+    Err(Errno::NOSYS)
+}
+
+pub(super) fn clone_file(_: impl AsFd, _: &OwnedFd, _: &OsStr, _: Mode) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn sync(fd: impl AsFd) -> io::Result<()> {
+    Ok(fsync(fd)?)
+}
+
+pub(super) fn boot_id() -> String {
+    "unknown".to_owned()
+}
+
+pub(super) fn mount_points() -> Vec<PathBuf> {
+    Vec::new()
+}

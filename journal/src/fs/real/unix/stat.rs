@@ -1,0 +1,66 @@
+//! What `stat` tells, in the engine's words: the same on every Unix.
+//!
+//! Promises that a time of birth which the filesystem does not know is told as unknown, never as zero.
+//! Read next: `linux.rs`, `apple.rs`, `posix.rs`, which ask each system in its own way.
+
+use rustix::fs::{FileType, RawMode, Stat};
+
+use crate::fs::{Kind, Meta, Time};
+use crate::identity::{Birth, Identity};
+
+pub(super) fn kind(mode: RawMode) -> Kind {
+    match FileType::from_raw_mode(mode) {
+        FileType::Directory => Kind::Dir,
+        FileType::RegularFile => Kind::File,
+        FileType::Symlink => Kind::Symlink,
+        FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => Kind::Other,
+    }
+}
+
+/// What `stat` tells, with a time of birth, which has another place on every system.
+pub(super) fn meta(stat: &Stat, (seconds, nanos): (i64, u32)) -> Meta {
+    Meta {
+        kind: kind(stat.st_mode),
+        mode: number::<_, u32>(stat.st_mode) & 0o7777,
+        len: number(stat.st_size),
+        mtime: Time {
+            seconds: number(stat.st_mtime),
+            nanos: number(stat.st_mtime_nsec),
+        },
+        owner: stat.st_uid,
+        links: number(stat.st_nlink),
+        identity: Identity {
+            inode: number(stat.st_ino),
+            birth: birth(seconds, nanos),
+        },
+    }
+}
+
+/// For [`meta`] where the system does not tell a time of birth.
+pub(super) const NEVER_TOLD: (i64, u32) = (0, 0);
+
+/// A time of birth, unless it is the zero that filesystems give for an inode older than their record of it.
+pub(super) fn birth(seconds: i64, nanos: u32) -> Option<Birth> {
+    ((seconds, nanos) != NEVER_TOLD).then_some(Birth { seconds, nanos })
+}
+
+/// The fields of `stat` have other widths and signs on every system, but never a value that the other lacks.
+pub(super) fn number<A, B: TryFrom<A> + Default>(value: A) -> B {
+    B::try_from(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_birth_at_zero_is_no_knowledge_of_it() {
+        assert_eq!(birth(0, 0), None);
+        let (seconds, nanos) = (0, 1);
+        assert_eq!(birth(0, 1), Some(Birth { seconds, nanos }));
+    }
+}

@@ -1,0 +1,453 @@
+//! The verbs of the disk on Windows: calls by path, below a directory that is held open.
+//!
+//! Promises that a directory is followed under its present name, for every path is made anew from the open handle;
+//! that the last component is never followed if it is a link; and that every failure names the entry.
+//! Does not promise what Windows has not: no exchange of two names, no shared blocks, no locks on directories, no
+//! barrier for a whole filesystem, and of the permission bits only whether a file may be written. Between making a
+//! path from a handle and using it, another process may rename a directory above.
+//!
+//! Read next: `windows/system.rs`, the three system calls that std has not; `../unix.rs`.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one door to the operating system's disk"
+)]
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Seek, Write};
+use std::os::windows::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT,
+};
+
+use super::call::{self, Call};
+use super::content;
+use crate::digest::Digest;
+use crate::fs::{Barrier, Dir, Flush, Fs, FsError, Held, Kind, Lock, Meta, NewFile, Rename, Time};
+use crate::identity::{Birth, Identity};
+
+mod system;
+
+/// Characters of the random part of [`Fs::make_unique_dir`]: 71 bits, which no two transactions share.
+const RANDOM_LEN: usize = 12;
+/// Opens whatever stands at the name itself, a directory or a link too.
+const ITSELF: u32 = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
+
+/// The operating system's disk.
+#[derive(Debug, Default)]
+pub struct RealFs;
+
+/// A directory held open, which keeps another from taking its place unseen.
+#[derive(Debug)]
+struct OpenDir(File);
+
+type On<'a> = Call<'a, OpenDir>;
+
+impl RealFs {
+    /// The disk of this process.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl OpenDir {
+    fn path(&self) -> io::Result<PathBuf> {
+        system::path_of(&self.0)
+    }
+}
+
+impl On<'_> {
+    /// The path of the entry, with the directory's present name.
+    fn path(&self) -> io::Result<PathBuf> {
+        Ok(self.on.path()?.join(self.name))
+    }
+
+    /// Does something with the path of the entry.
+    fn run<T>(&self, verb: impl FnOnce(&Path) -> io::Result<T>) -> Result<T, FsError> {
+        self.path()
+            .and_then(|path| verb(&path))
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Does something with the path of the directory itself.
+    fn run_on_dir<T>(&self, verb: impl FnOnce(&Path) -> io::Result<T>) -> Result<T, FsError> {
+        self.on
+            .path()
+            .and_then(|path| verb(&path))
+            .map_err(|error| self.failed(error))
+    }
+}
+
+impl Fs for RealFs {
+    fn open_path(&self, path: &Path) -> Result<Dir, FsError> {
+        open(path, FILE_FLAG_BACKUP_SEMANTICS)
+            .and_then(directory)
+            .map(|dir| call::dir(OpenDir(dir), path.as_os_str()))
+            .map_err(|error| call::failed("open directory", path.as_os_str(), error))
+    }
+
+    fn open_dir(&self, at: &Dir, name: &OsStr) -> Result<Dir, FsError> {
+        let call = On::entry("open directory", at, name)?;
+        let dir = call.run(|path| open(path, ITSELF).and_then(directory))?;
+        Ok(call::dir(OpenDir(dir), name))
+    }
+
+    /// The mode is not kept: what Windows calls read-only says nothing about a directory's entries.
+    fn make_dir(&self, at: &Dir, name: &OsStr, _mode: u32) -> Result<(), FsError> {
+        On::entry("make directory", at, name)?.run(|path| fs::create_dir(path))
+    }
+
+    fn make_unique_dir(&self, at: &Dir, prefix: &str) -> Result<OsString, FsError> {
+        const VERB: &str = "make directory";
+        call::check_prefix(VERB, prefix)?;
+        On::dir(VERB, at)?.run_on_dir(|path| {
+            let made = tempfile::Builder::new()
+                .prefix(prefix)
+                .rand_bytes(RANDOM_LEN)
+                .disable_cleanup(true)
+                .make_in(path, |path| fs::create_dir(path))?;
+            Ok(made.path().file_name().unwrap_or_default().to_owned())
+        })
+    }
+
+    fn write_file(&self, at: &Dir, name: &OsStr, file: &NewFile<'_>) -> Result<(), FsError> {
+        On::entry("write", at, name)?.run(|path| write_new(path, file))
+    }
+
+    fn make_symlink(&self, at: &Dir, name: &OsStr, target: &OsStr) -> Result<(), FsError> {
+        use std::os::windows::fs::{symlink_dir, symlink_file};
+        let call = On::entry("make symbolic link", at, name)?;
+        let dir = call.on.path().map_err(|error| call.failed(error))?;
+        // Windows has two kinds of link, by what they lead to.
+        call.run(|path| {
+            if dir.join(target).is_dir() {
+                return symlink_dir(target, path);
+            }
+            symlink_file(target, path)
+        })
+    }
+
+    fn link(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), FsError> {
+        let source = On::entry("link", from.0, from.1)?;
+        let target = On::entry("link", to.0, to.1)?;
+        target.run(|new| fs::hard_link(source.path()?, new))
+    }
+
+    fn reflink(
+        &self,
+        from: (&Dir, &OsStr),
+        to: (&Dir, &OsStr),
+        _meta: (u32, Option<i64>),
+    ) -> Result<(), FsError> {
+        On::entry("clone", from.0, from.1)?;
+        let target = On::entry("clone", to.0, to.1)?;
+        Err(target.failed(io::ErrorKind::Unsupported))
+    }
+
+    fn read_file(&self, at: &Dir, name: &OsStr, len_max: u64) -> Result<Vec<u8>, FsError> {
+        On::entry("read", at, name)?.run(|path| content::read_bounded(open(path, ITSELF)?, len_max))
+    }
+
+    fn digest_file(&self, at: &Dir, name: &OsStr) -> Result<Digest, FsError> {
+        On::entry("read", at, name)?.run(|path| content::digest(open(path, ITSELF)?))
+    }
+
+    fn read_link(&self, at: &Dir, name: &OsStr) -> Result<OsString, FsError> {
+        On::entry("read symbolic link", at, name)?.run(|path| {
+            if !fs::symlink_metadata(path)?.is_symlink() {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            fs::read_link(path).map(PathBuf::into_os_string)
+        })
+    }
+
+    fn meta(&self, at: &Dir, name: &OsStr) -> Result<Option<Meta>, FsError> {
+        On::entry("look at", at, name)?.run(|path| {
+            let mut seen = match look_at(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                seen => meta_of_handle(&seen?)?,
+            };
+            if seen.kind == Kind::Symlink {
+                seen.len = fs::read_link(path)?.as_os_str().len() as u64;
+            }
+            Ok(Some(seen))
+        })
+    }
+
+    fn meta_of(&self, dir: &Dir) -> Result<Meta, FsError> {
+        let call = On::dir("look at", dir)?;
+        meta_of_handle(&call.on.0).map_err(|error| call.failed(error))
+    }
+
+    fn list(&self, dir: &Dir) -> Result<Vec<OsString>, FsError> {
+        On::dir("list", dir)?.run_on_dir(|path| {
+            let entries = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));
+            let mut names = entries.collect::<io::Result<Vec<_>>>()?;
+            names.sort_unstable();
+            Ok(names)
+        })
+    }
+
+    /// Does nothing, as [`Fs::make_dir`] does nothing about the mode.
+    fn set_mode_of(&self, dir: &Dir, _mode: u32) -> Result<(), FsError> {
+        On::dir("set the mode of", dir).map(|_| ())
+    }
+
+    fn rename(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename) -> Result<(), FsError> {
+        let source = On::entry("rename", from.0, from.1)?;
+        let target = On::entry("rename to", to.0, to.1)?;
+        source.run(|old| {
+            let new = target.path()?;
+            match how {
+                Rename::Replace => replace(old, &new),
+                Rename::NoReplace => system::rename_to_free_name(old, &new),
+                Rename::Exchange => Err(io::ErrorKind::Unsupported.into()),
+            }
+        })
+    }
+
+    fn remove_file(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
+        On::entry("remove", at, name)?.run(remove)
+    }
+
+    fn remove_dir(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
+        On::entry("remove directory", at, name)?.run(|path| {
+            // A link to a directory is one to Windows; to us it is a link.
+            if !fs::symlink_metadata(path)?.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            fs::remove_dir(path)
+        })
+    }
+
+    fn sync_file(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
+        On::entry("sync", at, name)?.run(|path| {
+            content::regular(look_at(path)?)?;
+            writable(path, FILE_FLAG_OPEN_REPARSE_POINT)?.sync_all()
+        })
+    }
+
+    /// Best effort on filesystems without a log. A handle that may not write is refused by the flush; that is an
+    /// error here too, for a barrier that could not be had must not be taken for one (I2).
+    fn sync_dir(&self, dir: &Dir) -> Result<(), FsError> {
+        On::dir("sync directory", dir)?.run_on_dir(|path| writable(path, ITSELF)?.sync_all())
+    }
+
+    /// A volume can be flushed as a whole by an administrator alone.
+    fn sync_filesystem(&self, dir: &Dir) -> Result<Barrier, FsError> {
+        On::dir("sync the filesystem of", dir).map(|_| Barrier::PerObject)
+    }
+
+    fn hold_file(&self, at: &Dir, name: &OsStr) -> Result<Held, FsError> {
+        let call = On::entry("hold", at, name)?;
+        let file = call.run(|path| {
+            if let Ok(found) = look_at(path) {
+                content::regular(found)?;
+            }
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            content::regular(
+                options
+                    .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
+                    .open(path)?,
+            )
+        })?;
+        Ok(call::held(file, name))
+    }
+
+    fn hold_dir(&self, dir: &Dir) -> Result<Held, FsError> {
+        let call = On::dir("hold directory", dir)?;
+        let file = call.run_on_dir(|path| open(path, ITSELF))?;
+        Ok(call::held(file, call.name))
+    }
+
+    fn try_lock(&self, held: &Held) -> Result<Lock, FsError> {
+        let call = Call::<File>::held("lock", held)?;
+        if call.on.metadata().is_ok_and(|found| found.is_dir()) {
+            return Ok(Lock::Unsupported);
+        }
+        match fs4::FileExt::try_lock(call.on) {
+            Ok(()) => Ok(Lock::Acquired),
+            Err(fs4::TryLockError::WouldBlock) => Ok(Lock::Busy),
+            Err(fs4::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Ok(Lock::Unsupported)
+            }
+            Err(fs4::TryLockError::Error(error)) => Err(call.failed(error)),
+        }
+    }
+
+    fn meta_of_held(&self, held: &Held) -> Result<Meta, FsError> {
+        let call = Call::<File>::held("look at", held)?;
+        meta_of_handle(call.on).map_err(|error| call.failed(error))
+    }
+
+    fn write_held(&self, held: &Held, bytes: &[u8]) -> Result<(), FsError> {
+        let call = Call::<File>::held("write", held)?;
+        let mut file = call.on;
+        // Cut first: a reader meanwhile sees nothing or a part, but never two texts in one.
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(bytes))
+            .map_err(|error| call.failed(error))
+    }
+
+    /// Windows counts its starts nowhere that an ordinary call would tell, and the time of the last start moves
+    /// with every correction of the clock; so one start is not told from another.
+    fn boot_id(&self) -> String {
+        "unknown".to_owned()
+    }
+
+    fn user(&self) -> u32 {
+        0
+    }
+
+    fn mount_points(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+}
+
+fn open(path: &Path, flags: u32) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// Opens for nothing but to ask what it is, which needs no right to read.
+fn look_at(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .access_mode(0)
+        .custom_flags(ITSELF)
+        .open(path)
+}
+
+/// Opens to be flushed, for which Windows wants the right to write; a read-only file is made writable meanwhile.
+fn writable(path: &Path, flags: u32) -> io::Result<File> {
+    let open = || {
+        OpenOptions::new()
+            .write(true)
+            .custom_flags(flags)
+            .open(path)
+    };
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let Some(permissions) = unlock_read_only(path)? else {
+                return Err(error);
+            };
+            let file = open();
+            fs::set_permissions(path, permissions)?;
+            file
+        }
+        opened => opened,
+    }
+}
+
+/// Makes a read-only file writable and returns what it was.
+fn unlock_read_only(path: &Path) -> io::Result<Option<fs::Permissions>> {
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_file() || !found.permissions().readonly() {
+        return Ok(None);
+    }
+    let mut changed = found.permissions();
+    #[expect(
+        clippy::permissions_set_readonly_false,
+        reason = "on Windows this is one attribute of the file, not a permission for everybody"
+    )]
+    changed.set_readonly(false);
+    fs::set_permissions(path, changed)?;
+    Ok(Some(found.permissions()))
+}
+
+fn directory(file: File) -> io::Result<File> {
+    if file.metadata()?.is_dir() {
+        return Ok(file);
+    }
+    Err(io::ErrorKind::NotADirectory.into())
+}
+
+fn write_new(path: &Path, new: &NewFile<'_>) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(new.bytes)?;
+    if let Some(seconds) = new.mtime {
+        file.set_modified(time(seconds)?)?;
+    }
+    if new.mode & 0o200 == 0 {
+        let mut permissions = file.metadata()?.permissions();
+        permissions.set_readonly(true);
+        file.set_permissions(permissions)?;
+    }
+    match new.flush {
+        Flush::Later => Ok(()),
+        Flush::Now => file.sync_all(),
+    }
+}
+
+fn time(seconds: i64) -> io::Result<SystemTime> {
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    let time = if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(distance)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(distance)
+    };
+    time.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// The kinds are compared first, since Windows would let a directory take the place of a file. Somebody else may
+/// change either name in between; then the system's own rules hold.
+fn replace(old: &Path, new: &Path) -> io::Result<()> {
+    let moved = fs::symlink_metadata(old)?;
+    match fs::symlink_metadata(new) {
+        Ok(found) if found.is_dir() && !moved.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if moved.is_dir() && !found.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+        Ok(_) | Err(_) => fs::rename(old, new),
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let is_link = |found: &Metadata| found.is_symlink();
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            if unlock_read_only(path)?.is_some() {
+                return fs::remove_file(path);
+            }
+            // A link to a directory is removed as one.
+            if fs::symlink_metadata(path).as_ref().is_ok_and(is_link) {
+                return fs::remove_dir(path);
+            }
+            Err(error)
+        }
+        told => told,
+    }
+}
+
+fn meta_of_handle(file: &File) -> io::Result<Meta> {
+    let found = file.metadata()?;
+    let system = system::information(file)?;
+    let kind = if found.is_symlink() {
+        Kind::Symlink
+    } else if found.is_dir() {
+        Kind::Dir
+    } else {
+        Kind::File
+    };
+    let read_only = kind == Kind::File && found.permissions().readonly();
+    let (seconds, nanos) = system.written;
+    let (born, born_nanos) = system.born;
+    Ok(Meta {
+        kind,
+        mode: if read_only { 0o555 } else { 0o777 },
+        len: found.len(),
+        mtime: Time { seconds, nanos },
+        owner: 0,
+        links: system.links,
+        identity: Identity {
+            inode: system.index,
+            birth: Some(Birth {
+                seconds: born,
+                nanos: born_nanos,
+            }),
+        },
+    })
+}

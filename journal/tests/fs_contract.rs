@@ -1,0 +1,1075 @@
+//! What every disk must do, on each that there is: one suite for the operating system and for the simulated disk.
+//!
+//! A contract is a function of a disk and an empty directory on it. `contracts!` makes a test of each, once per
+//! disk; so the crash tests, which run on the simulated disk alone, speak of the real one too.
+//! What a system or a filesystem cannot do (links, exchange, locks on directories, modes) is tried first, and the
+//! contract that needs it is left with a word on standard error.
+//!
+//! `real` has more: what only an operating system can do wrong, such as fifos, umasks and inherited ACLs.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test says so and stops"
+)]
+
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rvenv_journal::Digest;
+use rvenv_journal::fs::real::RealFs;
+use rvenv_journal::fs::{
+    Barrier, Dir, Flush, Fs, FsError, Kind, Lock, Meta, NewFile, Rename, Time,
+};
+
+macro_rules! contracts {
+    ($($contract:ident,)*) => {
+        mod on_the_real_disk {
+            $(#[test] fn $contract() { super::real::check(super::$contract); })*
+        }
+        // The one-line switch: `true` runs every contract on the simulated disk as well.
+        #[cfg(false)]
+        mod on_the_simulated_disk {
+            $(#[test] fn $contract() { super::simulated::check(super::$contract); })*
+        }
+    };
+}
+
+contracts! {
+    a_name_is_one_plain_component,
+    an_absent_name_is_none_to_a_look_and_not_found_to_all_else,
+    a_failure_names_the_verb_and_the_escaped_entry,
+    a_directory_of_another_disk_is_refused,
+    a_directory_is_made_once_and_opened_only_if_it_is_one,
+    a_directory_has_exactly_the_mode_that_was_asked_for,
+    unique_directories_are_private_and_differ,
+    a_file_is_written_whole_and_read_back,
+    a_file_has_exactly_the_mode_and_time_that_were_asked_for,
+    a_taken_name_is_never_written_to,
+    a_read_is_bounded_and_of_regular_files_alone,
+    a_link_shares_identity_and_is_counted,
+    a_link_to_a_symbolic_link_does_not_follow_it,
+    a_symbolic_link_keeps_its_target_as_written,
+    a_clone_has_its_own_identity_or_leaves_nothing,
+    a_listing_is_sorted_whole_and_repeatable,
+    a_directory_held_open_is_followed_under_another_name,
+    a_rename_keeps_identity_and_replaces_a_file,
+    a_rename_never_mixes_files_and_directories,
+    a_rename_between_two_links_of_one_file_does_nothing,
+    a_rename_without_replacement_refuses_every_taken_name,
+    an_exchange_changes_both_places_at_once,
+    an_exchange_needs_both_sides,
+    removal_is_of_one_kind_and_follows_nothing,
+    what_is_there_can_be_synced,
+    a_held_file_is_made_private_and_keeps_its_content,
+    a_held_file_is_locked_by_one_holder_until_it_is_dropped,
+    what_is_held_is_known_without_a_name,
+    a_held_directory_is_locked_by_one_holder_until_it_is_dropped,
+    files_belong_to_the_user_of_the_disk,
+}
+
+/// How the contracts meet the simulated disk.
+#[cfg(false)]
+mod simulated {
+    use super::*;
+    use rvenv_journal::fs::sim::SimFs;
+
+    pub(crate) fn check(contract: fn(&dyn Fs, &Dir)) {
+        let fs = SimFs::new();
+        let root = fs.open_path(Path::new("/")).unwrap();
+        contract(&fs, &root);
+    }
+}
+
+const NAMES_REFUSED: [&str; 7] = ["", ".", "..", "/", "a/b", "/a", "a\0b"];
+const SECOND: i64 = 1_234_567_890;
+
+fn name(text: &str) -> &OsStr {
+    OsStr::new(text)
+}
+
+fn file(bytes: &[u8]) -> NewFile<'_> {
+    NewFile {
+        mode: 0o644,
+        mtime: None,
+        bytes,
+        flush: Flush::Later,
+    }
+}
+
+fn write(fs: &dyn Fs, at: &Dir, entry: &str, bytes: &str) {
+    fs.write_file(at, name(entry), &file(bytes.as_bytes()))
+        .unwrap();
+}
+
+fn read(fs: &dyn Fs, at: &Dir, entry: &str) -> String {
+    String::from_utf8(fs.read_file(at, name(entry), 1 << 20).unwrap()).unwrap()
+}
+
+fn make_dir(fs: &dyn Fs, at: &Dir, entry: &str) -> Dir {
+    fs.make_dir(at, name(entry), 0o755).unwrap();
+    fs.open_dir(at, name(entry)).unwrap()
+}
+
+fn meta(fs: &dyn Fs, at: &Dir, entry: &str) -> Meta {
+    fs.meta(at, name(entry)).unwrap().unwrap()
+}
+
+fn is_absent(fs: &dyn Fs, at: &Dir, entry: &str) -> bool {
+    fs.meta(at, name(entry)).unwrap().is_none()
+}
+
+fn kind<T>(result: Result<T, FsError>) -> ErrorKind {
+    match result {
+        Ok(_) => panic!("it was done"),
+        Err(error) => error.kind(),
+    }
+}
+
+fn rename(fs: &dyn Fs, at: &Dir, names: (&str, &str), how: Rename) -> Result<(), FsError> {
+    fs.rename((at, name(names.0)), (at, name(names.1)), how)
+}
+
+/// The bits that the system keeps: Windows knows only whether a file may be written.
+fn kept(mode: u32) -> u32 {
+    match (cfg!(windows), mode & 0o200) {
+        (false, _) => mode,
+        (true, 0) => 0o555,
+        (true, _) => 0o777,
+    }
+}
+
+/// The bits that the system keeps of a directory: Windows knows none.
+fn kept_of_dir(mode: u32) -> u32 {
+    if cfg!(windows) { 0o777 } else { mode }
+}
+
+/// Makes a symbolic link; some systems have none, and some say that they made one and did not.
+fn symlink(fs: &dyn Fs, at: &Dir, entry: &str, target: &str) -> bool {
+    match fs.make_symlink(at, name(entry), name(target)) {
+        Ok(()) if !is_absent(fs, at, entry) => return true,
+        Ok(()) => {}
+        Err(error) if is_no_such_thing(error.kind()) => {}
+        Err(error) => panic!("{error:?}"),
+    }
+    eprintln!("skipped: no symbolic links here");
+    false
+}
+
+fn is_no_such_thing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Unsupported | ErrorKind::PermissionDenied)
+}
+
+/// Whether the filesystem has this kind of rename.
+fn can_rename(fs: &dyn Fs, at: &Dir, how: Rename) -> bool {
+    fs.make_dir(at, name("probe-a"), 0o700).unwrap();
+    if how == Rename::Exchange {
+        fs.make_dir(at, name("probe-b"), 0o700).unwrap();
+    }
+    let done = rename(fs, at, ("probe-a", "probe-b"), how);
+    for entry in fs.list(at).unwrap() {
+        fs.remove_dir(at, &entry).unwrap();
+    }
+    match done {
+        Ok(()) => true,
+        Err(error) => {
+            let kind = error.kind();
+            assert!(
+                matches!(kind, ErrorKind::Unsupported | ErrorKind::InvalidInput),
+                "{kind:?}"
+            );
+            eprintln!("skipped: no such rename here: {how:?}");
+            false
+        }
+    }
+}
+
+/// I6: no name leads out of the directory.
+fn a_name_is_one_plain_component(fs: &dyn Fs, root: &Dir) {
+    write(fs, root, "file", "");
+    let good = name("file");
+    for text in NAMES_REFUSED {
+        let bad = name(text);
+        let refusals = [
+            fs.open_dir(root, bad).map(drop),
+            fs.make_dir(root, bad, 0o755),
+            fs.write_file(root, bad, &file(b"")),
+            fs.make_symlink(root, bad, good),
+            fs.link((root, bad), (root, name("new"))),
+            fs.link((root, good), (root, bad)),
+            fs.reflink((root, bad), (root, name("new")), (0o644, None)),
+            fs.reflink((root, good), (root, bad), (0o644, None)),
+            fs.read_file(root, bad, 10).map(drop),
+            fs.digest_file(root, bad).map(drop),
+            fs.read_link(root, bad).map(drop),
+            fs.meta(root, bad).map(drop),
+            rename(fs, root, (text, "new"), Rename::Replace),
+            rename(fs, root, ("file", text), Rename::Replace),
+            rename(fs, root, ("file", text), Rename::NoReplace),
+            rename(fs, root, ("file", text), Rename::Exchange),
+            fs.remove_file(root, bad),
+            fs.remove_dir(root, bad),
+            fs.sync_file(root, bad),
+            fs.hold_file(root, bad).map(drop),
+        ];
+        for (number, refusal) in refusals.into_iter().enumerate() {
+            assert_eq!(
+                kind(refusal),
+                ErrorKind::InvalidInput,
+                "{text:?}, verb {number}"
+            );
+        }
+    }
+    for prefix in ["/", "a/b", "a/", "a\0"] {
+        assert_eq!(
+            kind(fs.make_unique_dir(root, prefix)),
+            ErrorKind::InvalidInput
+        );
+    }
+    assert_eq!(fs.list(root).unwrap(), ["file"]);
+}
+
+fn an_absent_name_is_none_to_a_look_and_not_found_to_all_else(fs: &dyn Fs, root: &Dir) {
+    assert_eq!(fs.meta(root, name("absent")).unwrap(), None);
+    let absent = name("absent");
+    let refusals = [
+        fs.open_dir(root, absent).map(drop),
+        fs.link((root, absent), (root, name("new"))),
+        fs.read_file(root, absent, 10).map(drop),
+        fs.digest_file(root, absent).map(drop),
+        fs.read_link(root, absent).map(drop),
+        rename(fs, root, ("absent", "new"), Rename::Replace),
+        fs.remove_file(root, absent),
+        fs.remove_dir(root, absent),
+        fs.sync_file(root, absent),
+        fs.open_path(Path::new("/there/is/no/such/place")).map(drop),
+    ];
+    for (number, refusal) in refusals.into_iter().enumerate() {
+        assert_eq!(kind(refusal), ErrorKind::NotFound, "verb {number}");
+    }
+    let clone = kind(fs.reflink((root, absent), (root, name("new")), (0o644, None)));
+    assert!(
+        matches!(clone, ErrorKind::NotFound | ErrorKind::Unsupported),
+        "{clone:?}"
+    );
+    assert!(fs.list(root).unwrap().is_empty());
+}
+
+fn a_failure_names_the_verb_and_the_escaped_entry(fs: &dyn Fs, root: &Dir) {
+    let error = fs.open_dir(root, name("a\nb")).unwrap_err();
+    assert_eq!(error.name, "a\\nb");
+    assert_eq!(error.to_string(), format!("cannot {} `a\\nb`", error.verb));
+    assert!(!error.verb.is_empty());
+    assert!(std::error::Error::source(&error).is_some());
+}
+
+fn a_directory_of_another_disk_is_refused(fs: &dyn Fs, root: &Dir) {
+    let foreign = Dir::from_handle("another disk");
+    assert_eq!(kind(fs.list(&foreign)), ErrorKind::InvalidInput);
+    assert_eq!(kind(fs.meta(&foreign, name("a"))), ErrorKind::InvalidInput);
+    write(fs, root, "file", "");
+    let moved = fs.rename(
+        (root, name("file")),
+        (&foreign, name("file")),
+        Rename::Replace,
+    );
+    assert_eq!(kind(moved), ErrorKind::InvalidInput);
+    assert_eq!(fs.list(root).unwrap(), ["file"]);
+}
+
+fn a_directory_is_made_once_and_opened_only_if_it_is_one(fs: &dyn Fs, root: &Dir) {
+    let dir = make_dir(fs, root, "dir");
+    assert!(fs.list(&dir).unwrap().is_empty());
+    assert_eq!(
+        fs.meta_of(&dir).unwrap().identity,
+        meta(fs, root, "dir").identity
+    );
+    assert_eq!(meta(fs, root, "dir").kind, Kind::Dir);
+    write(fs, root, "file", "");
+    for taken in ["dir", "file"] {
+        assert_eq!(
+            kind(fs.make_dir(root, name(taken), 0o755)),
+            ErrorKind::AlreadyExists
+        );
+    }
+    assert_eq!(
+        kind(fs.open_dir(root, name("file"))),
+        ErrorKind::NotADirectory
+    );
+    if symlink(fs, root, "link", "dir") {
+        assert_eq!(
+            kind(fs.make_dir(root, name("link"), 0o755)),
+            ErrorKind::AlreadyExists
+        );
+        assert_eq!(
+            kind(fs.open_dir(root, name("link"))),
+            ErrorKind::NotADirectory
+        );
+    }
+}
+
+fn a_directory_has_exactly_the_mode_that_was_asked_for(fs: &dyn Fs, root: &Dir) {
+    for mode in [0o755, 0o700, 0o777, 0o750, 0o555, 0o1777, 0o300] {
+        let entry = format!("dir-{mode:o}");
+        fs.make_dir(root, name(&entry), mode).unwrap();
+        assert_eq!(meta(fs, root, &entry).mode, kept_of_dir(mode), "{mode:o}");
+    }
+    let dir = make_dir(fs, root, "dir");
+    for mode in [0o700, 0o2755, 0o755] {
+        fs.set_mode_of(&dir, mode).unwrap();
+        assert_eq!(fs.meta_of(&dir).unwrap().mode, kept_of_dir(mode));
+    }
+    fs.set_mode_of(&dir, 0o2775).unwrap();
+    fs.make_dir(&dir, name("below"), 0o755).unwrap();
+    assert_eq!(
+        meta(fs, &dir, "below").mode,
+        kept_of_dir(0o755),
+        "not the setgid bit above it"
+    );
+}
+
+fn unique_directories_are_private_and_differ(fs: &dyn Fs, root: &Dir) {
+    let first = fs.make_unique_dir(root, ".env.new-").unwrap();
+    let second = fs.make_unique_dir(root, ".env.new-").unwrap();
+    assert_ne!(first, second);
+    for made in [&first, &second] {
+        let random = made.to_str().unwrap().strip_prefix(".env.new-").unwrap();
+        assert!(random.len() >= 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        let found = fs.meta(root, made).unwrap().unwrap();
+        assert_eq!((found.kind, found.mode), (Kind::Dir, kept(0o700)));
+    }
+    let mut made = vec![first, second];
+    made.sort();
+    assert_eq!(fs.list(root).unwrap(), made);
+}
+
+fn a_file_is_written_whole_and_read_back(fs: &dyn Fs, root: &Dir) {
+    let long = (0..300_000_u32)
+        .flat_map(u32::to_le_bytes)
+        .collect::<Vec<_>>();
+    for (entry, bytes, flush) in [
+        ("empty", &b""[..], Flush::Later),
+        ("short", b"one line\n", Flush::Now),
+        ("long", &long, Flush::Later),
+    ] {
+        let new = NewFile {
+            flush,
+            ..file(bytes)
+        };
+        fs.write_file(root, name(entry), &new).unwrap();
+        assert_eq!(fs.read_file(root, name(entry), 1 << 21).unwrap(), bytes);
+        assert_eq!(
+            fs.digest_file(root, name(entry)).unwrap(),
+            Digest::of(bytes)
+        );
+        let found = meta(fs, root, entry);
+        assert_eq!((found.kind, found.links), (Kind::File, 1));
+        assert_eq!(found.len, bytes.len() as u64);
+    }
+}
+
+fn a_file_has_exactly_the_mode_and_time_that_were_asked_for(fs: &dyn Fs, root: &Dir) {
+    for mode in [0o644, 0o755, 0o600, 0o444, 0o666, 0o777] {
+        for mtime in [None, Some(SECOND), Some(0)] {
+            let entry = format!("file-{mode:o}-{mtime:?}");
+            let new = NewFile {
+                mode,
+                mtime,
+                ..file(b"x")
+            };
+            fs.write_file(root, name(&entry), &new).unwrap();
+            let found = meta(fs, root, &entry);
+            assert_eq!(found.mode, kept(mode), "{entry}");
+            if let Some(seconds) = mtime {
+                assert_eq!(found.mtime, Time { seconds, nanos: 0 }, "{entry}");
+            } else {
+                assert!(found.mtime.seconds != 0 && found.mtime.seconds != SECOND);
+            }
+            fs.sync_file(root, name(&entry)).unwrap();
+            assert_eq!(meta(fs, root, &entry).mode, kept(mode), "{entry}");
+            fs.remove_file(root, name(&entry)).unwrap();
+        }
+    }
+}
+
+fn a_taken_name_is_never_written_to(fs: &dyn Fs, root: &Dir) {
+    write(fs, root, "file", "old");
+    fs.make_dir(root, name("dir"), 0o755).unwrap();
+    let mut taken = vec!["file", "dir"];
+    let has_symlinks = symlink(fs, root, "dangling", "target");
+    if has_symlinks {
+        taken.push("dangling");
+    }
+    for entry in taken {
+        let before = meta(fs, root, entry);
+        let mut refusals = vec![
+            fs.write_file(root, name(entry), &file(b"new")),
+            fs.link((root, name("file")), (root, name(entry))),
+        ];
+        if has_symlinks {
+            refusals.push(fs.make_symlink(root, name(entry), name("elsewhere")));
+        }
+        for (number, refusal) in refusals.into_iter().enumerate() {
+            assert_eq!(
+                kind(refusal),
+                ErrorKind::AlreadyExists,
+                "{entry}, verb {number}"
+            );
+        }
+        let clone = kind(fs.reflink((root, name("file")), (root, name(entry)), (0o644, None)));
+        assert!(
+            matches!(clone, ErrorKind::AlreadyExists | ErrorKind::Unsupported),
+            "{clone:?}"
+        );
+        assert_eq!(meta(fs, root, entry), before);
+    }
+    assert_eq!(read(fs, root, "file"), "old");
+    assert!(is_absent(fs, root, "target"));
+}
+
+fn a_read_is_bounded_and_of_regular_files_alone(fs: &dyn Fs, root: &Dir) {
+    write(fs, root, "file", "12345");
+    assert_eq!(fs.read_file(root, name("file"), 5).unwrap(), b"12345");
+    assert_eq!(
+        fs.read_file(root, name("file"), u64::MAX).unwrap(),
+        b"12345"
+    );
+    for len_max in [0, 4] {
+        let read = fs.read_file(root, name("file"), len_max);
+        assert_eq!(kind(read), ErrorKind::FileTooLarge);
+    }
+    fs.make_dir(root, name("dir"), 0o755).unwrap();
+    let mut others = vec!["dir"];
+    if symlink(fs, root, "link", "file") {
+        others.push("link");
+    }
+    for entry in others {
+        assert_eq!(
+            kind(fs.read_file(root, name(entry), 10)),
+            ErrorKind::InvalidInput,
+            "{entry}"
+        );
+        assert_eq!(
+            kind(fs.digest_file(root, name(entry))),
+            ErrorKind::InvalidInput,
+            "{entry}"
+        );
+    }
+}
+
+fn a_link_shares_identity_and_is_counted(fs: &dyn Fs, root: &Dir) {
+    let dir = make_dir(fs, root, "dir");
+    let new = NewFile {
+        mtime: Some(SECOND),
+        ..file(b"shared")
+    };
+    fs.write_file(root, name("one"), &new).unwrap();
+    match fs.link((root, name("one")), (&dir, name("two"))) {
+        Err(error) if is_no_such_thing(error.kind()) => return eprintln!("skipped: no links here"),
+        done => done.unwrap(),
+    }
+    assert_eq!(meta(fs, root, "one"), meta(fs, &dir, "two"));
+    assert_eq!(
+        (meta(fs, root, "one").links, read(fs, &dir, "two")),
+        (2, "shared".into())
+    );
+    fs.remove_file(root, name("one")).unwrap();
+    assert_eq!(
+        (meta(fs, &dir, "two").links, read(fs, &dir, "two")),
+        (1, "shared".into())
+    );
+    assert!(fs.link((root, name("dir")), (root, name("dir-2"))).is_err());
+    assert!(is_absent(fs, root, "dir-2"));
+}
+
+fn a_link_to_a_symbolic_link_does_not_follow_it(fs: &dyn Fs, root: &Dir) {
+    write(fs, root, "file", "");
+    if !symlink(fs, root, "link", "file") {
+        return;
+    }
+    match fs.link((root, name("link")), (root, name("second"))) {
+        Err(error) if is_no_such_thing(error.kind()) => return eprintln!("skipped: no links here"),
+        done => done.unwrap(),
+    }
+    assert_eq!(meta(fs, root, "second"), meta(fs, root, "link"));
+    assert_eq!(meta(fs, root, "second").kind, Kind::Symlink);
+    assert_eq!(meta(fs, root, "file").links, 1);
+}
+
+fn a_symbolic_link_keeps_its_target_as_written(fs: &dyn Fs, root: &Dir) {
+    for (entry, target) in [
+        ("a", "../up/./x"),
+        ("b", "/absolute"),
+        ("c", "c"),
+        ("d", "ü b"),
+    ] {
+        if !symlink(fs, root, entry, target) {
+            return;
+        }
+        assert_eq!(fs.read_link(root, name(entry)).unwrap(), target);
+        let found = meta(fs, root, entry);
+        assert_eq!(
+            (found.kind, found.len),
+            (Kind::Symlink, target.len() as u64)
+        );
+    }
+    write(fs, root, "file", "");
+    fs.make_dir(root, name("dir"), 0o755).unwrap();
+    for entry in ["file", "dir"] {
+        assert_eq!(
+            kind(fs.read_link(root, name(entry))),
+            ErrorKind::InvalidInput
+        );
+    }
+}
+
+fn a_clone_has_its_own_identity_or_leaves_nothing(fs: &dyn Fs, root: &Dir) {
+    write(fs, root, "old", "content");
+    let refused = |kind| matches!(kind, ErrorKind::Unsupported | ErrorKind::CrossesDevices);
+    match fs.reflink(
+        (root, name("old")),
+        (root, name("new")),
+        (0o755, Some(SECOND)),
+    ) {
+        Ok(()) => {
+            let found = meta(fs, root, "new");
+            assert_eq!(
+                (found.mode, found.links, found.kind),
+                (0o755, 1, Kind::File)
+            );
+            assert_eq!(
+                found.mtime,
+                Time {
+                    seconds: SECOND,
+                    nanos: 0
+                }
+            );
+            assert_ne!(found.identity, meta(fs, root, "old").identity);
+            assert_eq!(read(fs, root, "new"), "content");
+            fs.remove_file(root, name("old")).unwrap();
+            assert_eq!(read(fs, root, "new"), "content");
+        }
+        Err(error) => {
+            assert!(refused(error.kind()), "{error:?}");
+            assert!(is_absent(fs, root, "new"));
+            eprintln!("half of it skipped: blocks cannot be shared here");
+        }
+    }
+    fs.make_dir(root, name("dir"), 0o755).unwrap();
+    let clone = kind(fs.reflink((root, name("dir")), (root, name("other")), (0o755, None)));
+    assert!(
+        refused(clone) || clone == ErrorKind::InvalidInput,
+        "{clone:?}"
+    );
+    assert!(is_absent(fs, root, "other"));
+}
+
+fn a_listing_is_sorted_whole_and_repeatable(fs: &dyn Fs, root: &Dir) {
+    assert!(fs.list(root).unwrap().is_empty());
+    let dir = make_dir(fs, root, "b");
+    let mut names = vec![OsString::from("b")];
+    for entry in ["a", ".hidden", "é", "Z", "a b", "a.b"] {
+        write(fs, root, entry, "");
+        names.push(entry.into());
+    }
+    names.sort();
+    for _ in 0..2 {
+        assert_eq!(fs.list(root).unwrap(), names);
+    }
+    // More than any system gives in one piece.
+    let mut names = (0..2_000)
+        .map(|number| OsString::from(format!("{number:0>60}")))
+        .collect::<Vec<_>>();
+    for entry in names.iter().rev() {
+        fs.make_dir(&dir, entry, 0o755).unwrap();
+    }
+    names.sort();
+    assert_eq!(fs.list(&dir).unwrap(), names);
+}
+
+fn a_directory_held_open_is_followed_under_another_name(fs: &dyn Fs, root: &Dir) {
+    let dir = make_dir(fs, root, "old");
+    rename(fs, root, ("old", "new"), Rename::Replace).unwrap();
+    if cfg!(windows) && fs.list(&dir).is_err() {
+        return eprintln!("skipped: this emulation of Windows tells a path that is no more");
+    }
+    fs.make_dir(root, name("old"), 0o755).unwrap();
+    write(fs, &dir, "file", "where it went");
+    assert_eq!(fs.list(&dir).unwrap(), ["file"]);
+    let through_name = fs.open_dir(root, name("new")).unwrap();
+    assert_eq!(read(fs, &through_name, "file"), "where it went");
+    assert_eq!(
+        fs.meta_of(&dir).unwrap().identity,
+        meta(fs, root, "new").identity
+    );
+    assert_ne!(
+        fs.meta_of(&dir).unwrap().identity,
+        meta(fs, root, "old").identity
+    );
+}
+
+fn a_rename_keeps_identity_and_replaces_a_file(fs: &dyn Fs, root: &Dir) {
+    let dir = make_dir(fs, root, "dir");
+    write(fs, root, "file", "new");
+    write(fs, &dir, "taken", "old");
+    let moved = meta(fs, root, "file").identity;
+    fs.rename((root, name("file")), (&dir, name("taken")), Rename::Replace)
+        .unwrap();
+    assert!(is_absent(fs, root, "file"));
+    assert_eq!(meta(fs, &dir, "taken").identity, moved);
+    assert_eq!(read(fs, &dir, "taken"), "new");
+    assert_eq!(fs.list(&dir).unwrap(), ["taken"]);
+
+    let moved = meta(fs, root, "dir").identity;
+    rename(fs, root, ("dir", "free"), Rename::Replace).unwrap();
+    assert_eq!(meta(fs, root, "free").identity, moved);
+    if symlink(fs, root, "link", "free") {
+        let link = meta(fs, root, "link");
+        rename(fs, root, ("link", "moved"), Rename::Replace).unwrap();
+        assert_eq!(meta(fs, root, "moved").identity, link.identity);
+        write(fs, root, "file", "over the link");
+        rename(fs, root, ("file", "moved"), Rename::Replace).unwrap();
+        assert_eq!(meta(fs, root, "moved").kind, Kind::File);
+        assert_eq!(fs.list(root).unwrap(), ["free", "moved"]);
+    }
+}
+
+fn a_rename_never_mixes_files_and_directories(fs: &dyn Fs, root: &Dir) {
+    let full = make_dir(fs, root, "full");
+    write(fs, &full, "file", "");
+    fs.make_dir(root, name("dir"), 0o755).unwrap();
+    write(fs, root, "file", "");
+    let check = |names, expected| {
+        let before = fs.list(root).unwrap();
+        assert_eq!(
+            kind(rename(fs, root, names, Rename::Replace)),
+            expected,
+            "{names:?}"
+        );
+        assert_eq!(fs.list(root).unwrap(), before);
+    };
+    check(("dir", "file"), ErrorKind::NotADirectory);
+    check(("file", "dir"), ErrorKind::IsADirectory);
+    if cfg!(unix) {
+        check(("dir", "full"), ErrorKind::DirectoryNotEmpty);
+        let inside = fs.rename((root, name("full")), (&full, name("x")), Rename::Replace);
+        assert_eq!(kind(inside), ErrorKind::InvalidInput);
+    }
+    if symlink(fs, root, "link", "dir") {
+        check(("dir", "link"), ErrorKind::NotADirectory);
+    }
+}
+
+fn a_rename_between_two_links_of_one_file_does_nothing(fs: &dyn Fs, root: &Dir) {
+    write(fs, root, "one", "x");
+    if cfg!(windows) || fs.link((root, name("one")), (root, name("two"))).is_err() {
+        return eprintln!("skipped: no links here, or another rule about them");
+    }
+    rename(fs, root, ("one", "two"), Rename::Replace).unwrap();
+    assert_eq!(fs.list(root).unwrap(), ["one", "two"]);
+    rename(fs, root, ("one", "one"), Rename::Replace).unwrap();
+    assert_eq!(read(fs, root, "one"), "x");
+}
+
+fn a_rename_without_replacement_refuses_every_taken_name(fs: &dyn Fs, root: &Dir) {
+    if !can_rename(fs, root, Rename::NoReplace) {
+        return;
+    }
+    let full = make_dir(fs, root, "full");
+    write(fs, &full, "file", "");
+    fs.make_dir(root, name("empty"), 0o755).unwrap();
+    fs.make_dir(root, name("dir"), 0o755).unwrap();
+    write(fs, root, "file", "old");
+    write(fs, root, "new", "new");
+    let mut taken = vec!["full", "empty", "file"];
+    if symlink(fs, root, "dangling", "absent") {
+        taken.push("dangling");
+    }
+    for source in ["new", "dir"] {
+        for target in &taken {
+            let before = (
+                meta(fs, root, source).identity,
+                meta(fs, root, target).identity,
+            );
+            let refusal = kind(rename(fs, root, (source, target), Rename::NoReplace));
+            assert_eq!(refusal, ErrorKind::AlreadyExists, "{source} to {target}");
+            let after = (
+                meta(fs, root, source).identity,
+                meta(fs, root, target).identity,
+            );
+            assert_eq!(after, before);
+        }
+        let moved = meta(fs, root, source).identity;
+        let free = format!("{source}-moved");
+        fs.rename(
+            (root, name(source)),
+            (&full, name(&free)),
+            Rename::NoReplace,
+        )
+        .unwrap();
+        assert_eq!(meta(fs, &full, &free).identity, moved);
+        assert!(is_absent(fs, root, source));
+    }
+    assert_eq!(read(fs, root, "file"), "old");
+    let absent = rename(fs, root, ("absent", "free"), Rename::NoReplace);
+    assert_eq!(kind(absent), ErrorKind::NotFound);
+}
+
+fn an_exchange_changes_both_places_at_once(fs: &dyn Fs, root: &Dir) {
+    if !can_rename(fs, root, Rename::Exchange) {
+        return;
+    }
+    let dir = make_dir(fs, root, "dir");
+    write(fs, &dir, "in-dir", "");
+    fs.make_dir(root, name("other"), 0o755).unwrap();
+    write(fs, root, "file", "");
+    write(fs, root, "second", "");
+    let mut names = vec!["dir", "other", "file", "second"];
+    if symlink(fs, root, "link", "dir") {
+        names.push("link");
+    }
+    for one in &names {
+        for two in &names {
+            let before = (meta(fs, root, one).identity, meta(fs, root, two).identity);
+            rename(fs, root, (one, two), Rename::Exchange).unwrap();
+            let after = (meta(fs, root, two).identity, meta(fs, root, one).identity);
+            assert_eq!(after, before, "{one} and {two}");
+            rename(fs, root, (one, two), Rename::Exchange).unwrap();
+        }
+    }
+    let before = (
+        meta(fs, root, "file").identity,
+        meta(fs, &dir, "in-dir").identity,
+    );
+    fs.rename(
+        (root, name("file")),
+        (&dir, name("in-dir")),
+        Rename::Exchange,
+    )
+    .unwrap();
+    let after = (
+        meta(fs, &dir, "in-dir").identity,
+        meta(fs, root, "file").identity,
+    );
+    assert_eq!(after, before);
+    // A directory and what is in it cannot change places.
+    let inside = fs.rename(
+        (root, name("dir")),
+        (&dir, name("in-dir")),
+        Rename::Exchange,
+    );
+    assert_eq!(kind(inside), ErrorKind::InvalidInput);
+    assert_eq!(fs.list(&dir).unwrap(), ["in-dir"]);
+}
+
+fn an_exchange_needs_both_sides(fs: &dyn Fs, root: &Dir) {
+    if !can_rename(fs, root, Rename::Exchange) {
+        return;
+    }
+    fs.make_dir(root, name("dir"), 0o755).unwrap();
+    for names in [("dir", "absent"), ("absent", "dir"), ("absent", "none")] {
+        assert_eq!(
+            kind(rename(fs, root, names, Rename::Exchange)),
+            ErrorKind::NotFound
+        );
+    }
+    assert_eq!(fs.list(root).unwrap(), ["dir"]);
+}
+
+fn removal_is_of_one_kind_and_follows_nothing(fs: &dyn Fs, root: &Dir) {
+    let dir = make_dir(fs, root, "dir");
+    write(fs, &dir, "file", "");
+    write(fs, root, "file", "");
+    assert_eq!(
+        kind(fs.remove_dir(root, name("dir"))),
+        ErrorKind::DirectoryNotEmpty
+    );
+    assert_eq!(
+        kind(fs.remove_dir(root, name("file"))),
+        ErrorKind::NotADirectory
+    );
+    // Linux says that it is a directory, others that it is not permitted.
+    let refusal = kind(fs.remove_file(root, name("dir")));
+    assert!(matches!(
+        refusal,
+        ErrorKind::IsADirectory | ErrorKind::PermissionDenied
+    ));
+    if symlink(fs, root, "link", "dir") {
+        assert_eq!(
+            kind(fs.remove_dir(root, name("link"))),
+            ErrorKind::NotADirectory
+        );
+        fs.remove_file(root, name("link")).unwrap();
+    }
+    assert_eq!(fs.list(root).unwrap(), ["dir", "file"]);
+    fs.remove_file(&dir, name("file")).unwrap();
+    drop(dir);
+    fs.remove_dir(root, name("dir")).unwrap();
+    fs.remove_file(root, name("file")).unwrap();
+    assert!(fs.list(root).unwrap().is_empty());
+}
+
+fn what_is_there_can_be_synced(fs: &dyn Fs, root: &Dir) {
+    let dir = make_dir(fs, root, "dir");
+    write(fs, &dir, "file", "x");
+    fs.sync_file(&dir, name("file")).unwrap();
+    fs.sync_dir(&dir).unwrap();
+    fs.sync_dir(root).unwrap();
+    let reach = fs.sync_filesystem(root).unwrap();
+    assert!(matches!(reach, Barrier::Filesystem | Barrier::PerObject));
+    assert_eq!(reach, fs.sync_filesystem(&dir).unwrap());
+    assert_eq!(
+        kind(fs.sync_file(root, name("absent"))),
+        ErrorKind::NotFound
+    );
+    if symlink(fs, &dir, "link", "file") {
+        assert!(fs.sync_file(&dir, name("link")).is_err());
+    }
+}
+
+fn a_held_file_is_made_private_and_keeps_its_content(fs: &dyn Fs, root: &Dir) {
+    let held = fs.hold_file(root, name("lock")).unwrap();
+    let found = meta(fs, root, "lock");
+    assert_eq!(
+        (found.kind, found.mode, found.len),
+        (Kind::File, kept(0o600), 0)
+    );
+    fs.write_held(&held, b"a long text about the holder")
+        .unwrap();
+    drop(held);
+    let held = fs.hold_file(root, name("lock")).unwrap();
+    assert_eq!(read(fs, root, "lock"), "a long text about the holder");
+    fs.write_held(&held, b"short").unwrap();
+    assert_eq!(read(fs, root, "lock"), "short");
+    let identity = meta(fs, root, "lock").identity;
+    assert_eq!(identity.inode, found.identity.inode);
+    // An emulation of Windows may take the last change for the birth.
+    assert!(cfg!(windows) || identity == found.identity);
+
+    fs.make_dir(root, name("dir"), 0o755).unwrap();
+    assert_eq!(
+        kind(fs.hold_file(root, name("dir"))),
+        ErrorKind::InvalidInput
+    );
+    if symlink(fs, root, "link", "lock") && symlink(fs, root, "dangling", "absent") {
+        for entry in ["link", "dangling"] {
+            assert_eq!(
+                kind(fs.hold_file(root, name(entry))),
+                ErrorKind::InvalidInput
+            );
+        }
+        assert!(is_absent(fs, root, "absent"));
+    }
+}
+
+fn a_held_file_is_locked_by_one_holder_until_it_is_dropped(fs: &dyn Fs, root: &Dir) {
+    let first = fs.hold_file(root, name("lock")).unwrap();
+    let second = fs.hold_file(root, name("lock")).unwrap();
+    let other = fs.hold_file(root, name("other")).unwrap();
+    assert_eq!(fs.try_lock(&first).unwrap(), Lock::Acquired);
+    assert_eq!(fs.try_lock(&second).unwrap(), Lock::Busy);
+    assert_eq!(fs.try_lock(&other).unwrap(), Lock::Acquired);
+    drop(first);
+    assert_eq!(fs.try_lock(&second).unwrap(), Lock::Acquired);
+    // The lock is on the object, not on its name.
+    rename(fs, root, ("lock", "moved"), Rename::Replace).unwrap();
+    let third = fs.hold_file(root, name("moved")).unwrap();
+    assert_eq!(fs.try_lock(&third).unwrap(), Lock::Busy);
+    let newborn = fs.hold_file(root, name("lock")).unwrap();
+    assert_eq!(fs.try_lock(&newborn).unwrap(), Lock::Acquired);
+}
+
+fn what_is_held_is_known_without_a_name(fs: &dyn Fs, root: &Dir) {
+    let held = fs.hold_file(root, name("lock")).unwrap();
+    let found = meta(fs, root, "lock");
+    assert_eq!(fs.meta_of_held(&held).unwrap().identity, found.identity);
+    assert_eq!(fs.meta_of_held(&held).unwrap().links, 1);
+    rename(fs, root, ("lock", "moved"), Rename::Replace).unwrap();
+    assert_eq!(fs.meta_of_held(&held).unwrap().identity, found.identity);
+    fs.remove_file(root, name("moved")).unwrap();
+    if cfg!(unix) {
+        assert_eq!(fs.meta_of_held(&held).unwrap().links, 0);
+        let newborn = fs.hold_file(root, name("lock")).unwrap();
+        assert_ne!(fs.meta_of_held(&newborn).unwrap().identity, found.identity);
+    }
+    drop(held);
+
+    let dir = make_dir(fs, root, "dir");
+    let held = fs.hold_dir(&dir).unwrap();
+    rename(fs, root, ("dir", "away"), Rename::Replace).unwrap();
+    let found = meta(fs, root, "away");
+    assert_eq!(fs.meta_of_held(&held).unwrap().identity, found.identity);
+    assert!(fs.write_held(&held, b"x").is_err());
+}
+
+fn a_held_directory_is_locked_by_one_holder_until_it_is_dropped(fs: &dyn Fs, root: &Dir) {
+    let dir = make_dir(fs, root, "dir");
+    let first = fs.hold_dir(&dir).unwrap();
+    match fs.try_lock(&first).unwrap() {
+        Lock::Unsupported => return eprintln!("skipped: no locks on directories here"),
+        told => assert_eq!(told, Lock::Acquired),
+    }
+    let second = fs
+        .hold_dir(&fs.open_dir(root, name("dir")).unwrap())
+        .unwrap();
+    assert_eq!(fs.try_lock(&second).unwrap(), Lock::Busy);
+    rename(fs, root, ("dir", "moved"), Rename::Replace).unwrap();
+    assert_eq!(fs.try_lock(&second).unwrap(), Lock::Busy);
+    drop(first);
+    assert_eq!(fs.try_lock(&second).unwrap(), Lock::Acquired);
+    // A second hold through the same open directory is another holder.
+    let third = fs.hold_dir(&dir).unwrap();
+    assert_eq!(fs.try_lock(&third).unwrap(), Lock::Busy);
+}
+
+fn files_belong_to_the_user_of_the_disk(fs: &dyn Fs, root: &Dir) {
+    write(fs, root, "file", "");
+    assert_eq!(meta(fs, root, "file").owner, fs.user());
+    assert_eq!(fs.boot_id(), fs.boot_id());
+    assert_eq!(fs.boot_id().trim(), fs.boot_id());
+    assert!(!fs.boot_id().is_empty());
+}
+
+/// How the contracts meet the operating system, and what only that can do wrong.
+mod real {
+    use super::*;
+
+    pub(crate) fn check(contract: fn(&dyn Fs, &Dir)) {
+        on_a_scratch_disk(|fs, root, _| contract(fs, root));
+    }
+
+    fn on_a_scratch_disk(body: impl FnOnce(&RealFs, &Dir, &Path)) {
+        let scratch = tempfile::tempdir().unwrap();
+        let fs = RealFs::new();
+        let root = fs.open_path(scratch.path()).unwrap();
+        body(&fs, &root, scratch.path());
+    }
+
+    #[test]
+    fn a_path_leads_through_links_to_a_directory_alone() {
+        on_a_scratch_disk(|fs, root, path| {
+            let dir = make_dir(fs, root, "dir");
+            write(fs, root, "file", "");
+            assert_eq!(
+                kind(fs.open_path(&path.join("file"))),
+                ErrorKind::NotADirectory
+            );
+            if symlink(fs, root, "link", "dir") {
+                let through_link = fs.open_path(&path.join("link")).unwrap();
+                let identity = fs.meta_of(&dir).unwrap().identity;
+                assert_eq!(fs.meta_of(&through_link).unwrap().identity, identity);
+            }
+        });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_need_not_be_text() {
+        use std::os::unix::ffi::OsStrExt;
+        let raw = OsStr::from_bytes(b"caf\xe9");
+        on_a_scratch_disk(|fs, root, _| {
+            if let Err(error) = fs.write_file(root, raw, &file(b"x")) {
+                return eprintln!("skipped: {error}: {}", error.source);
+            }
+            assert_eq!(fs.list(root).unwrap(), [raw]);
+            fs.remove_file(root, raw).unwrap();
+        });
+    }
+
+    /// I6: a fifo in the way neither blocks nor is taken for a file.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_fifo_is_refused_without_waiting_for_its_other_end() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        on_a_scratch_disk(|fs, root, path| {
+            mknodat(CWD, path.join("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+            let fifo = name("fifo");
+            assert_eq!(meta(fs, root, "fifo").kind, Kind::Other);
+            let refusals = [
+                fs.read_file(root, fifo, 10).map(drop),
+                fs.digest_file(root, fifo).map(drop),
+                fs.hold_file(root, fifo).map(drop),
+                fs.sync_file(root, fifo),
+                fs.reflink((root, fifo), (root, name("new")), (0o644, None)),
+                fs.read_link(root, fifo).map(drop),
+            ];
+            for (number, refusal) in refusals.into_iter().enumerate() {
+                assert_eq!(kind(refusal), ErrorKind::InvalidInput, "verb {number}");
+            }
+            assert_eq!(kind(fs.open_dir(root, fifo)), ErrorKind::NotADirectory);
+            assert_eq!(fs.list(root).unwrap(), ["fifo"]);
+        });
+    }
+
+    /// The umask belongs to the whole process, so the contracts about modes run again in one of their own.
+    #[cfg(unix)]
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a process with another umask")]
+    fn modes_are_exact_whatever_the_umask() {
+        for umask in ["000", "022", "077"] {
+            let child = std::process::Command::new("sh")
+                .arg("-c")
+                .arg(format!("umask {umask}; exec \"$0\" \"$@\""))
+                .arg(std::env::current_exe().unwrap())
+                .args(["that_was_asked_for", "that_were_asked_for", "private"])
+                .output()
+                .unwrap();
+            let told = String::from_utf8_lossy(&child.stdout);
+            assert!(child.status.success(), "umask {umask}: {told}");
+            assert!(told.contains("test result: ok. "), "{told}");
+            assert!(!told.contains(" 0 passed"), "{told}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn modes_are_exact_below_a_default_acl() {
+        use rustix::fs::{XattrFlags, setxattr};
+        // Version 2; then tag, permissions and id of the owner (rwx), the group (r-x) and the others (none).
+        let mut acl = 2_u32.to_le_bytes().to_vec();
+        for (tag, permissions) in [(1_u16, 7_u16), (4, 5), (32, 0)] {
+            acl.extend(tag.to_le_bytes());
+            acl.extend(permissions.to_le_bytes());
+            acl.extend(u32::MAX.to_le_bytes());
+        }
+        on_a_scratch_disk(|fs, _, path| {
+            let flags = XattrFlags::empty();
+            if let Err(error) = setxattr(path, "system.posix_acl_default", &acl, flags) {
+                return eprintln!("skipped: no ACLs here: {error}");
+            }
+            let root = fs.open_path(path).unwrap();
+            let dir = make_dir(fs, &root, "dir");
+            write(fs, &dir, "file", "");
+            assert_eq!(meta(fs, &root, "dir").mode, 0o755);
+            assert_eq!(meta(fs, &dir, "file").mode, 0o644);
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_root_is_a_mount_point_and_this_start_has_a_name() {
+        let fs = RealFs::new();
+        assert!(fs.mount_points().iter().any(|path| path == Path::new("/")));
+        assert_eq!(fs.boot_id().len(), 36, "{}", fs.boot_id());
+    }
+
+    /// The verbs work on descriptors: what is at the path by now does not matter.
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_swapped_for_a_link_leads_nobody_elsewhere() {
+        on_a_scratch_disk(|fs, root, path| {
+            let dir = make_dir(fs, root, "dir");
+            let elsewhere = make_dir(fs, root, "elsewhere");
+            rename(fs, root, ("dir", "aside"), Rename::Replace).unwrap();
+            std::os::unix::fs::symlink("elsewhere", path.join("dir")).unwrap();
+            write(fs, &dir, "file", "x");
+            assert!(fs.list(&elsewhere).unwrap().is_empty());
+            assert_eq!(
+                kind(fs.open_dir(root, name("dir"))),
+                ErrorKind::NotADirectory
+            );
+        });
+    }
+}

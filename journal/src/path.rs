@@ -98,6 +98,7 @@ impl RelPath {
     }
 
     /// The components from the root down.
+    #[must_use = "the iterator does nothing by itself"]
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }

@@ -29,8 +29,6 @@ macro_rules! contracts {
         mod on_the_real_disk {
             $(#[test] fn $contract() { super::real::check(super::$contract); })*
         }
-        // The one-line switch: `true` runs every contract on the simulated disk as well.
-        #[cfg(false)]
         mod on_the_simulated_disk {
             $(#[test] fn $contract() { super::simulated::check(super::$contract); })*
         }
@@ -71,7 +69,6 @@ contracts! {
 }
 
 /// How the contracts meet the simulated disk.
-#[cfg(false)]
 mod simulated {
     use super::*;
     use rvenv_journal::fs::sim::SimFs;
@@ -1051,7 +1048,16 @@ mod real {
     #[test]
     fn the_root_is_a_mount_point_and_this_start_has_a_name() {
         let fs = RealFs::new();
-        assert!(fs.mount_points().iter().any(|path| path == Path::new("/")));
+        let top = fs.open_path(Path::new("/")).unwrap();
+        let mounts = fs.mounts_under(&top);
+        assert!(mounts.iter().any(|path| path == Path::new("/")));
+        assert!(mounts.iter().any(|path| path == Path::new("/proc")));
+        let proc = fs.open_path(Path::new("/proc")).unwrap();
+        assert!(
+            fs.mounts_under(&proc)
+                .iter()
+                .all(|path| path.starts_with("/proc"))
+        );
         assert_eq!(fs.boot_id().len(), 36, "{}", fs.boot_id());
     }
 

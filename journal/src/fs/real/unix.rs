@@ -351,9 +351,34 @@ impl Fs for RealFs {
         rustix::process::geteuid().as_raw()
     }
 
-    fn mount_points(&self) -> Vec<PathBuf> {
-        system::mount_points()
+    fn mounts_under(&self, dir: &Dir) -> Vec<PathBuf> {
+        match On::dir("look at", dir) {
+            Ok(call) => system::mounts_under(&call.on.fd),
+            Err(_) => Vec::new(),
+        }
     }
+
+    fn read_path(&self, path: &Path, len_max: u64) -> Result<Vec<u8>, FsError> {
+        open_input(path)
+            .and_then(|file| content::read_bounded(file, len_max))
+            .map_err(|error| call::failed("read", path.as_os_str(), error))
+    }
+
+    fn digest_path(&self, path: &Path) -> Result<(Digest, u64), FsError> {
+        let digest = |file: File| {
+            let len = file.metadata()?.len();
+            Ok((content::digest(file)?, len))
+        };
+        open_input(path)
+            .and_then(digest)
+            .map_err(|error| call::failed("read", path.as_os_str(), error))
+    }
+}
+
+/// Opens an input of a plan: links are followed, and a fifo is not waited for.
+fn open_input(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY

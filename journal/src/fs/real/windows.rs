@@ -306,8 +306,24 @@ impl Fs for RealFs {
         0
     }
 
-    fn mount_points(&self) -> Vec<PathBuf> {
+    fn mounts_under(&self, _dir: &Dir) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    fn read_path(&self, path: &Path, len_max: u64) -> Result<Vec<u8>, FsError> {
+        open(path, 0)
+            .and_then(|file| content::read_bounded(file, len_max))
+            .map_err(|error| call::failed("read", path.as_os_str(), error))
+    }
+
+    fn digest_path(&self, path: &Path) -> Result<(Digest, u64), FsError> {
+        let digest = |file: File| {
+            let len = file.metadata()?.len();
+            Ok((content::digest(file)?, len))
+        };
+        open(path, 0)
+            .and_then(digest)
+            .map_err(|error| call::failed("read", path.as_os_str(), error))
     }
 }
 

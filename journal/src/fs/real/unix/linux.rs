@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
@@ -160,12 +160,18 @@ pub(super) fn boot_id() -> String {
         .map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
 }
 
-pub(super) fn mount_points() -> Vec<PathBuf> {
+pub(super) fn mounts_under(dir: &OwnedFd) -> Vec<PathBuf> {
+    let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
+    // The path by which the directory is reached now, with all links resolved; without it nothing is known.
+    let Ok(below) = std::fs::read_link(link) else {
+        return Vec::new();
+    };
     let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     table
         .split(|byte| *byte == b'\n')
         .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
         .map(|field| PathBuf::from(OsString::from_vec(unescape(field))))
+        .filter(|mount| mount.starts_with(&below))
         .collect()
 }
 

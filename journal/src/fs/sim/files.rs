@@ -1,0 +1,139 @@
+//! Making objects, writing files, and what `lstat` tells of them.
+//!
+//! Promises that a file comes to be as the kernel sees it: empty and private, then written, then given its
+//! mode and time, so that a crash between two of these steps is met by a sweep; a write that fails leaves half.
+
+use std::ffi::OsStr;
+use std::io;
+use std::sync::Arc;
+
+use super::disk::{Content, Id, Inode, Node};
+use super::log::{Change, Data};
+use super::machine::{Machine, Open};
+use super::names::READ;
+use super::step::{Need, Place};
+use crate::fs::{Dir, Kind, Meta, Time};
+
+/// What a file is made with, until it is complete.
+const PRIVATE: u32 = 0o600;
+
+impl Machine {
+    /// Makes an object that is complete at once.
+    pub(super) fn make(
+        &mut self,
+        at: &Dir,
+        name: &OsStr,
+        verb: &'static str,
+        node: impl FnOnce() -> (u32, Node),
+    ) -> io::Result<()> {
+        let at = self.opened(at)?;
+        self.vacant(at.id, name)?;
+        self.step(verb, at.entry(name), Need::Space)?;
+        let (mode, node) = node();
+        self.put_new(at.id, name, mode & 0o7777, node);
+        Ok(())
+    }
+
+    /// Makes an empty file that nobody else may read.
+    pub(super) fn make_file(&mut self, at: &Open, name: &OsStr) -> io::Result<Id> {
+        self.vacant(at.id, name)?;
+        self.step("make file", at.entry(name), Need::Space)?;
+        let empty = Node::File(Content::new(&[]));
+        Ok(self.put_new(at.id, name, PRIVATE, empty))
+    }
+
+    /// Writes the whole content of a file; a write that fails leaves half of it.
+    pub(super) fn write(&mut self, file: Id, bytes: &[u8], at: Place) -> io::Result<()> {
+        let outcome = self.step("write", at, Need::Space);
+        let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
+        let written = if outcome.is_ok() { bytes } else { half };
+        let data = Data {
+            content: Content::new(written),
+            mode: self.live.get(file).mode,
+            mtime: self.now(),
+        };
+        self.change(Change::Data(file, data), &[]);
+        outcome
+    }
+
+    /// Rewrites a file whose writing is under way.
+    fn amend(&mut self, file: Id, data: Data) {
+        if self.log.amend(file, &data) {
+            data.write_to(self.live.edit(file));
+        } else {
+            self.change(Change::Data(file, data), &[]);
+        }
+    }
+
+    /// Gives a new file its mode and time, where they differ from what it was made with.
+    pub(super) fn set(
+        &mut self,
+        file: Id,
+        (mode, mtime): (u32, Option<i64>),
+        at: &Open,
+        name: &OsStr,
+    ) -> io::Result<()> {
+        if mode == PRIVATE && mtime.is_none() {
+            return Ok(());
+        }
+        self.step("set mode and time", at.entry(name), Need::Nothing)?;
+        let inode = self.live.get(file);
+        let content = inode.content().ok_or(io::ErrorKind::InvalidInput)?;
+        let set_time = |seconds| Time { seconds, nanos: 0 };
+        let data = Data {
+            content: Arc::clone(content),
+            mode: mode & 0o7777,
+            mtime: mtime.map_or(inode.mtime, set_time),
+        };
+        self.amend(file, data);
+        Ok(())
+    }
+
+    /// Gives a new file the content of another.
+    pub(super) fn share(&mut self, file: Id, content: Arc<Content>, at: Place) -> io::Result<()> {
+        self.step("share blocks", at, Need::Space)?;
+        let data = Data {
+            content,
+            mode: PRIVATE,
+            mtime: self.now(),
+        };
+        self.change(Change::Data(file, data), &[]);
+        Ok(())
+    }
+
+    /// A regular file that the user may read.
+    pub(super) fn readable(&self, at: &Open, name: &OsStr) -> io::Result<(Id, &Arc<Content>)> {
+        let id = self.existing(at.id, name)?;
+        let content = self.live.get(id).content();
+        let content = content.ok_or(io::ErrorKind::InvalidInput)?;
+        self.permit(id, READ)?;
+        Ok((id, content))
+    }
+
+    pub(super) fn meta(&self, id: Id) -> Meta {
+        let inode = self.live.get(id);
+        let len = match &inode.node {
+            Node::File(content) => content.len(),
+            Node::Symlink(target) => target.len() as u64,
+            Node::Dir(_) | Node::Other => 0,
+        };
+        Meta {
+            kind: inode.kind(),
+            mode: inode.mode,
+            len,
+            mtime: inode.mtime,
+            owner: inode.owner,
+            links: self.links(inode),
+            identity: inode.identity,
+        }
+    }
+
+    /// A directory has its entry, its own `.` and the `..` of each directory in it.
+    fn links(&self, inode: &Inode) -> u64 {
+        let Some(folder) = inode.folder().filter(|_| inode.names > 0) else {
+            return inode.names;
+        };
+        let is_dir = |(_, id): &&(_, Id)| self.live.get(*id).kind() == Kind::Dir;
+        2 + folder.entries.iter().filter(is_dir).count() as u64
+    }
+}

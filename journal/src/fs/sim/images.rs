@@ -1,0 +1,428 @@
+//! Which disks may be found after a crash.
+//!
+//! Promises that all that was synced is on every image, that an image is coherent (a directory has one name,
+//! a change needs those that it builds on, see `log.rs`), and that no two images of one visit are equal.
+//! Content that was not synced is, file by file and whatever its entry does: whole, as before, empty, full of
+//! zeros, or torn in the middle; all five were seen on ext4, xfs or btrfs.
+//! Does not promise every disk beyond the [`Bound`]; what is visited then is said there.
+//!
+//! Read next: `story.rs`, which says in words what became of an image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::disk::{Content, Disk, Id};
+use super::log::{Change, Data, Mutation, Trust};
+use super::machine::Machine;
+use super::story::{Fate, ImageStory};
+
+/// What a crash takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// Only the process: all that it wrote is there, though no more durable than before.
+    Kill,
+    /// The power, where changes of names reach the disk in their order (ext4, xfs): some prefix of them is there.
+    /// A sync of a file or directory takes with it all changes of names up to the last that concerns it.
+    Ordered,
+    /// The power, where each change of a name reaches the disk by itself (btrfs in part, all that POSIX promises):
+    /// any subset is there, as long as one entry's own changes stay in order. A sync of a directory makes its own
+    /// entries durable, a sync of a file its content and not its name.
+    Independent,
+}
+
+/// How many images to visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Up to this many combinations of changes, every one is visited.
+    ///
+    /// Of more changes of names: all, none, every prefix, each one alone missing (with what builds on it), each
+    /// one alone present (with what it builds on), and each two missing, while there are no more such pairs than
+    /// this. For each of those, of more unsynced files: all whole, all as before, all zeros, all torn; and with
+    /// all changes of names present, each file alone in each way, and each alone whole.
+    pub combinations_max: usize,
+}
+
+impl Bound {
+    /// For long runs with an image at each step.
+    pub const QUICK: Self = Self {
+        combinations_max: 256,
+    };
+    /// All subsets of twelve changes.
+    pub const THOROUGH: Self = Self {
+        combinations_max: 4096,
+    };
+}
+
+/// Visits one image.
+pub(super) type Visit<'a> = dyn FnMut(Machine, &ImageStory<'_>) + 'a;
+/// Which changes of names are there.
+type Kept = Vec<bool>;
+
+/// The changes among which a power cut chooses.
+struct Survey<'a> {
+    machine: &'a Machine,
+    model: Persistence,
+    bound: Bound,
+    /// Of names and modes, in order.
+    names: Vec<&'a Mutation>,
+    /// By position, the positions that each builds on.
+    needs: Vec<Vec<usize>>,
+    files: Vec<Unsynced>,
+}
+
+/// A file of which something was not synced.
+struct Unsynced {
+    file: Id,
+    ways: Vec<Way>,
+}
+
+/// What may be found in a file.
+struct Way {
+    fate: Fate,
+    data: Data,
+    /// What the file adds to the digest of a disk.
+    term: u64,
+}
+
+/// A choice of names, on the way to images.
+struct Named<'a> {
+    disk: Disk,
+    digest: u64,
+    kept: &'a Kept,
+    /// Positions of the unsynced files that have a name here.
+    files: Vec<usize>,
+}
+
+/// Visits every image once; returns how many.
+pub(super) fn for_each(
+    machine: &Machine,
+    model: Persistence,
+    bound: Bound,
+    visit: &mut Visit<'_>,
+) -> usize {
+    if model == Persistence::Kill {
+        visit(machine.killed(), &ImageStory::of_kill(machine));
+        return 1;
+    }
+    Survey::new(machine, model, bound).run(visit)
+}
+
+impl<'a> Survey<'a> {
+    fn new(machine: &'a Machine, model: Persistence, bound: Bound) -> Self {
+        let mut names = Vec::new();
+        let mut files: BTreeMap<Id, Vec<&Data>> = BTreeMap::new();
+        for mutation in &machine.log.pending {
+            match &mutation.change {
+                Change::Names(_) | Change::Mode(..) => names.push(mutation),
+                Change::Data(file, data) => files.entry(*file).or_default().push(data),
+            }
+        }
+        let position = |seq: &u64| names.binary_search_by_key(seq, |m| m.seq).ok();
+        let needs = names
+            .iter()
+            .map(|mutation| mutation.needs.iter().filter_map(position).collect())
+            .collect();
+        let base = &machine.log.base;
+        let files = files.iter();
+        Self {
+            machine,
+            model,
+            bound,
+            needs,
+            names,
+            files: files
+                .map(|(id, data)| Unsynced::new(base, *id, data))
+                .collect(),
+        }
+    }
+
+    fn run(&self, visit: &mut Visit<'_>) -> usize {
+        let choices = self.choices();
+        let (mut seen_names, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        for kept in &choices {
+            let mut disk = self.machine.log.base.clone();
+            for (mutation, is_kept) in self.names.iter().zip(kept) {
+                if *is_kept {
+                    mutation.apply(&mut disk);
+                }
+            }
+            let reached = disk.reached();
+            let digest = disk.digest(&reached);
+            if !seen_names.insert(digest) {
+                continue;
+            }
+            let is_named = |at: &usize| {
+                let id = self.files.get(*at).map(|unsynced| unsynced.file);
+                id.and_then(|id| reached.get(id))
+                    .is_some_and(|names| *names > 0)
+            };
+            let named = Named {
+                disk: disk.pruned(&reached),
+                digest,
+                kept,
+                files: (0..self.files.len()).filter(is_named).collect(),
+            };
+            let combinations_max = (self.bound.combinations_max / choices.len()).max(16);
+            for ways in self.contents(&named, combinations_max) {
+                self.emit(&named, &ways, &mut seen, visit);
+            }
+        }
+        seen.len()
+    }
+
+    fn emit(
+        &self,
+        named: &Named<'_>,
+        ways: &[usize],
+        seen: &mut BTreeSet<u64>,
+        visit: &mut Visit<'_>,
+    ) {
+        let files = named.files.iter().filter_map(|at| self.files.get(*at));
+        let found: Vec<(Id, &Way)> = files
+            .zip(ways)
+            .filter_map(|(unsynced, at)| Some((unsynced.file, unsynced.ways.get(*at)?)))
+            .collect();
+        let base = &self.machine.log.base;
+        let digest = found.iter().fold(named.digest, |sum, (file, way)| {
+            let before = base.term(base.get(*file));
+            sum.wrapping_sub(before).wrapping_add(way.term)
+        });
+        if !seen.insert(digest) {
+            return;
+        }
+        let mut disk = named.disk.clone();
+        for (file, way) in &found {
+            if way.fate != Fate::Lost {
+                way.data.write_to(disk.edit(*file));
+            }
+        }
+        let all = self.names.iter().copied().zip(named.kept.iter().copied());
+        let fates = found.iter().map(|(file, way)| (*file, way.fate)).collect();
+        let story = ImageStory::of_power_cut(self.machine, self.model, all.collect(), fates);
+        visit(self.machine.booted(disk), &story);
+    }
+
+    /// The choices of names, everything first.
+    fn choices(&self) -> Vec<Kept> {
+        let mut choices = match self.model {
+            Persistence::Kill => Vec::new(),
+            Persistence::Ordered => self.prefixes(),
+            Persistence::Independent => {
+                let all: Vec<usize> = (0..self.names.len()).collect();
+                self.subsets(&vec![false; all.len()], &all, self.bound.combinations_max)
+            }
+        };
+        // What is visited first is not skipped as equal: with all names come the most contents.
+        choices.reverse();
+        choices
+    }
+
+    /// Prefixes no shorter than what was synced, with any subset of what is in doubt.
+    fn prefixes(&self) -> Vec<Kept> {
+        let is_certain =
+            |m: &&Mutation| m.trust == Trust::Sound && m.seq <= self.machine.log.ordered;
+        let certain = self.closed_up(self.names.iter().map(is_certain).collect());
+        let len_min = self
+            .names
+            .partition_point(|m| m.seq <= self.machine.log.ordered);
+        let lengths = len_min..=self.names.len();
+        let limit = self.bound.combinations_max / lengths.clone().count().max(1);
+        let mut choices = Vec::new();
+        for len in lengths {
+            let mut kept = certain.clone();
+            let mut doubtful = Vec::new();
+            for (at, (kept, mutation)) in kept.iter_mut().zip(&self.names).enumerate().take(len) {
+                match mutation.trust {
+                    Trust::Sound => *kept = true,
+                    Trust::Doubtful if !*kept => doubtful.push(at),
+                    Trust::Doubtful => {}
+                }
+            }
+            choices.extend(self.subsets(&kept, &doubtful, limit));
+        }
+        choices
+    }
+
+    /// What is fixed, with every subset of what is free, or with the family that [`Bound`] names; all of it last.
+    fn subsets(&self, fixed: &Kept, free: &[usize], limit: usize) -> Vec<Kept> {
+        let sets = self.every_subset(fixed, free, limit.max(1));
+        let sets = sets.unwrap_or_else(|| self.some_subsets(fixed, free));
+        sets.into_iter()
+            .map(|kept| self.closed_down(kept))
+            .collect()
+    }
+
+    fn every_subset(&self, fixed: &Kept, free: &[usize], limit: usize) -> Option<Vec<Kept>> {
+        let mut sets = vec![fixed.clone()];
+        for at in free {
+            for index in 0..sets.len() {
+                let Some(set) = sets.get(index).filter(|set| self.may_join(*at, set)) else {
+                    continue;
+                };
+                let mut larger = set.clone();
+                mark(&mut larger, *at, true);
+                sets.push(larger);
+            }
+            if sets.len() > limit {
+                return None;
+            }
+        }
+        Some(sets)
+    }
+
+    fn some_subsets(&self, fixed: &Kept, free: &[usize]) -> Vec<Kept> {
+        let mut sets = Vec::new();
+        let mut all = fixed.clone();
+        for at in free {
+            sets.push(all.clone());
+            mark(&mut all, *at, true);
+        }
+        let without = |missing: &[usize]| {
+            let mut set = all.clone();
+            for at in missing {
+                mark(&mut set, *at, false);
+            }
+            set
+        };
+        for at in free {
+            let mut alone = fixed.clone();
+            mark(&mut alone, *at, true);
+            sets.push(self.closed_up(alone));
+            sets.push(without(&[*at]));
+        }
+        if free.len() * free.len().saturating_sub(1) / 2 <= self.bound.combinations_max {
+            for (index, one) in free.iter().enumerate() {
+                let others = free.iter().skip(index + 1);
+                sets.extend(others.map(|other| without(&[*one, *other])));
+            }
+        }
+        sets.push(all);
+        sets
+    }
+
+    fn may_join(&self, at: usize, set: &Kept) -> bool {
+        let needs = self.needs.get(at).into_iter().flatten();
+        needs.into_iter().all(|need| set.get(*need) == Some(&true))
+    }
+
+    /// Without what builds on something that is missing.
+    fn closed_down(&self, mut set: Kept) -> Kept {
+        for at in 0..set.len() {
+            if !self.may_join(at, &set) {
+                mark(&mut set, at, false);
+            }
+        }
+        set
+    }
+
+    /// With all that something present builds on.
+    fn closed_up(&self, mut set: Kept) -> Kept {
+        for at in (0..set.len()).rev() {
+            if set.get(at) == Some(&true) {
+                let needs = self.needs.get(at).into_iter().flatten();
+                needs.for_each(|need| mark(&mut set, *need, true));
+            }
+        }
+        set
+    }
+
+    /// For each choice of contents, the way of each file.
+    fn contents(&self, named: &Named<'_>, combinations_max: usize) -> Vec<Vec<usize>> {
+        let files: Vec<&Unsynced> = named
+            .files
+            .iter()
+            .filter_map(|at| self.files.get(*at))
+            .collect();
+        let product = files
+            .iter()
+            .fold(1_usize, |n, file| n.saturating_mul(file.ways.len()));
+        if product <= combinations_max {
+            return (0..product).map(|number| digits(number, &files)).collect();
+        }
+        let all = |fate| -> Vec<usize> { files.iter().map(|file| file.way(fate)).collect() };
+        let fates = [Fate::Survived, Fate::Lost, Fate::Zeros, Fate::Torn];
+        let mut contents: Vec<Vec<usize>> = fates.map(all).into();
+        if named.kept.iter().all(|kept| *kept) {
+            let mut alone = |mut rest: Vec<usize>, at: usize, way: usize| {
+                if let Some(chosen) = rest.get_mut(at) {
+                    *chosen = way;
+                }
+                contents.push(rest);
+            };
+            for (at, file) in files.iter().enumerate() {
+                (0..file.ways.len()).for_each(|way| alone(all(Fate::Survived), at, way));
+                alone(all(Fate::Lost), at, file.way(Fate::Survived));
+            }
+        }
+        contents
+    }
+}
+
+impl Unsynced {
+    /// What may be found in a file that was written over in these versions, the newest last.
+    fn new(base: &Disk, file: Id, versions: &[&Data]) -> Self {
+        let inode = base.get(file);
+        let nothing = Content::new(&[]);
+        let before = Data {
+            content: Arc::clone(inode.content().unwrap_or(&nothing)),
+            mode: inode.mode,
+            mtime: inode.mtime,
+        };
+        let mut ways = Vec::new();
+        let mut add = |fate, data: Data| {
+            let mut found = inode.clone();
+            data.write_to(&mut found);
+            let term = base.term(&found);
+            ways.push(Way { fate, data, term });
+        };
+        if let Some((newest, earlier)) = versions.split_last() {
+            let bytes = &newest.content.bytes;
+            let with = |bytes: &[u8]| Data {
+                content: Content::new(bytes),
+                ..(*newest).clone()
+            };
+            add(Fate::Survived, (*newest).clone());
+            if bytes.len() > 1 {
+                add(
+                    Fate::Torn,
+                    with(bytes.get(..bytes.len() / 2).unwrap_or_default()),
+                );
+            }
+            if !bytes.is_empty() {
+                add(Fate::Zeros, with(&vec![0; bytes.len()]));
+            }
+            // A new file is empty in the way of `before`, with the mode that it was made with.
+            if before.content.len() > 0 {
+                add(Fate::Emptied, with(&[]));
+            }
+            for data in earlier {
+                add(Fate::Earlier, (*data).clone());
+            }
+        }
+        add(Fate::Lost, before);
+        Self { file, ways }
+    }
+
+    /// The way with a certain fate, or else that in which all is lost.
+    fn way(&self, fate: Fate) -> usize {
+        let found = self.ways.iter().position(|way| way.fate == fate);
+        found.unwrap_or_else(|| self.ways.len().saturating_sub(1))
+    }
+}
+
+/// The way of each file in the combination of a certain number.
+fn digits(mut number: usize, files: &[&Unsynced]) -> Vec<usize> {
+    let mut next = |file: &&Unsynced| {
+        let ways = file.ways.len();
+        let way = number % ways;
+        number /= ways;
+        way
+    };
+    files.iter().map(&mut next).collect()
+}
+
+fn mark(set: &mut Kept, at: usize, kept: bool) {
+    if let Some(slot) = set.get_mut(at) {
+        *slot = kept;
+    }
+}

@@ -1,0 +1,320 @@
+//! What was changed and is not durable yet.
+//!
+//! Promises that every change is in the durable disk or in the list, with the changes that it builds on:
+//! no file system keeps a later change of an entry and forgets an earlier one of the same entry, removes a
+//! directory and keeps what was in it, or moves something into a directory that it forgets.
+//! Does not say what survives a power cut: that is chosen by `images.rs`.
+//!
+//! A failed sync leaves what it covered in doubt for good: a later sync that succeeds proves nothing about
+//! it, because the kernel has dropped the pages that it could not write.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::sync::{Arc, OnceLock};
+
+use super::disk::{Content, Disk, Id, Inode, Name, Node, ROOT};
+use crate::fs::Time;
+
+/// The number of a mutation, from 1.
+pub(super) type Seq = u64;
+
+/// The durable disk and the mutations that it may lack.
+#[derive(Clone, Debug)]
+pub(super) struct Log {
+    /// What survives a power cut wherever entries persist independently.
+    pub(super) base: Disk,
+    /// In order.
+    pub(super) pending: Vec<Mutation>,
+    /// The last mutation of the namespace that survives where the namespace persists in order.
+    pub(super) ordered: Seq,
+    last: Seq,
+    /// The last mutation of each entry.
+    touched: BTreeMap<(Id, Name), Seq>,
+    /// The last mutation that moved a directory to another parent.
+    moved: Seq,
+}
+
+/// One change, atomic on disk.
+#[derive(Clone, Debug)]
+pub(super) struct Mutation {
+    pub(super) seq: Seq,
+    /// The step that made it.
+    pub(super) step: usize,
+    pub(super) change: Change,
+    /// Mutations without which this one cannot survive.
+    pub(super) needs: Vec<Seq>,
+    pub(super) trust: Trust,
+    time: Time,
+}
+
+/// Whether a sync can still make a mutation durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    Sound,
+    /// A sync that covered it failed.
+    Doubtful,
+}
+
+/// What a mutation changes.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    /// Entries, all at once: one, or the two of a rename.
+    Names(Vec<Cell>),
+    /// The mode of a directory.
+    Mode(Id, u32),
+    /// The content, mode and time of a file.
+    Data(Id, Data),
+}
+
+/// What an entry leads to from now on.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    pub(super) dir: Id,
+    pub(super) name: Name,
+    pub(super) child: Option<Id>,
+}
+
+/// All that can be written of a file.
+#[derive(Clone, Debug)]
+pub(super) struct Data {
+    pub(super) content: Arc<Content>,
+    pub(super) mode: u32,
+    pub(super) mtime: Time,
+}
+
+/// Which step makes a change, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) step: usize,
+    pub(super) time: Time,
+}
+
+/// What a sync is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Covered {
+    File(Id),
+    Dir(Id),
+    All,
+}
+
+impl Data {
+    pub(super) fn write_to(&self, inode: &mut Inode) {
+        inode.mode = self.mode;
+        inode.mtime = self.mtime;
+        inode.node = Node::File(Arc::clone(&self.content));
+        inode.term = OnceLock::new();
+    }
+}
+
+impl Change {
+    pub(super) fn apply(&self, disk: &mut Disk, time: Time) {
+        match self {
+            Self::Names(cells) => {
+                for cell in cells {
+                    disk.set_entry(cell.dir, &cell.name, cell.child, time);
+                }
+            }
+            Self::Mode(dir, mode) => disk.edit(*dir).mode = *mode,
+            Self::Data(file, data) => data.write_to(disk.edit(*file)),
+        }
+    }
+
+    /// Whether a sync of that object alone makes this durable (POSIX promises no more).
+    fn is_of(&self, covered: Covered) -> bool {
+        match (covered, self) {
+            (Covered::All, _) => true,
+            (Covered::File(file), Self::Data(changed, _)) => *changed == file,
+            (Covered::Dir(dir), Self::Mode(changed, _)) => *changed == dir,
+            (Covered::Dir(dir), Self::Names(cells)) => cells.iter().any(|cell| cell.dir == dir),
+            (Covered::File(_), Self::Mode(..) | Self::Names(_))
+            | (Covered::Dir(_), Self::Data(..)) => false,
+        }
+    }
+
+    /// Whether a sync of that object commits a journal of the namespace up to here: its own entry counts too.
+    fn is_journalled_with(&self, covered: Covered) -> bool {
+        let leads_to = |id| match self {
+            Self::Names(cells) => cells.iter().any(|cell| cell.child == Some(id)),
+            Self::Mode(..) | Self::Data(..) => false,
+        };
+        self.is_of(covered)
+            || match covered {
+                Covered::File(id) | Covered::Dir(id) => leads_to(id),
+                Covered::All => true,
+            }
+    }
+}
+
+impl Mutation {
+    pub(super) fn apply(&self, disk: &mut Disk) {
+        self.change.apply(disk, self.time);
+    }
+}
+
+impl Log {
+    /// A log for a disk that is durable as it is.
+    pub(super) fn new(base: Disk) -> Self {
+        Self {
+            base,
+            pending: Vec::new(),
+            ordered: 0,
+            last: 0,
+            touched: BTreeMap::new(),
+            moved: 0,
+        }
+    }
+
+    /// The number that the next mutation will have.
+    pub(super) fn next(&self) -> Seq {
+        self.last + 1
+    }
+
+    /// Writes down a mutation of `live`, the disk that programs see, before it is made there.
+    pub(super) fn record(
+        &mut self,
+        live: &Disk,
+        change: Change,
+        moment: Moment,
+        needs: &[Seq],
+    ) -> Seq {
+        let mut needs = needs.to_vec();
+        if let Change::Names(cells) = &change {
+            self.needs_of(live, cells, &mut needs);
+        }
+        needs.retain(|seq| self.is_pending(*seq));
+        self.last += 1;
+        if let Change::Names(cells) = &change {
+            for cell in cells {
+                let entry = (cell.dir, Name::clone(&cell.name));
+                self.touched.insert(entry, self.last);
+            }
+            if moves_folder(live, cells) {
+                self.moved = self.last;
+            }
+        }
+        self.pending.push(Mutation {
+            seq: self.last,
+            step: moment.step,
+            change,
+            needs,
+            trust: Trust::Sound,
+            time: moment.time,
+        });
+        self.last
+    }
+
+    /// Rewrites the pending data of a file whose writing is still under way, so that it counts as one choice;
+    /// false when nothing of it is pending.
+    pub(super) fn amend(&mut self, file: Id, data: &Data) -> bool {
+        let last = self.pending.iter_mut().rev();
+        for mutation in last {
+            if let Change::Data(of, old) = &mut mutation.change
+                && *of == file
+            {
+                *old = data.clone();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Makes durable what a sync covers.
+    pub(super) fn sync(&mut self, covered: Covered) {
+        let journalled = |m: &&Mutation| m.change.is_journalled_with(covered);
+        if let Some(last) = self.pending.iter().rfind(journalled) {
+            self.ordered = self.ordered.max(last.seq);
+        }
+        let mut due = BTreeSet::new();
+        for mutation in self.pending.iter().rev() {
+            let is_own = mutation.trust == Trust::Sound && mutation.change.is_of(covered);
+            if is_own || due.contains(&mutation.seq) {
+                due.insert(mutation.seq);
+                due.extend(&mutation.needs);
+            }
+        }
+        let mut written = BTreeMap::new();
+        for mutation in &self.pending {
+            if due.contains(&mutation.seq) {
+                mutation.apply(&mut self.base);
+                if let Change::Data(file, _) = mutation.change {
+                    written.insert(file, mutation.seq);
+                }
+            }
+        }
+        self.pending.retain(|mutation| match &mutation.change {
+            // What was written over cannot come back, not even what was in doubt.
+            Change::Data(file, _) => written.get(file).is_none_or(|seq| mutation.seq > *seq),
+            Change::Names(_) | Change::Mode(..) => !due.contains(&mutation.seq),
+        });
+    }
+
+    /// Puts in doubt what a failed sync covered.
+    pub(super) fn sync_failed(&mut self, covered: Covered) {
+        for mutation in &mut self.pending {
+            if mutation.change.is_of(covered) {
+                mutation.trust = Trust::Doubtful;
+            }
+        }
+    }
+
+    /// The mutation that last changed an entry, if that is not durable yet.
+    fn last_of(&self, dir: Id, name: &Name) -> Option<Seq> {
+        let seq = *self.touched.get(&(dir, Name::clone(name)))?;
+        self.is_pending(seq).then_some(seq)
+    }
+
+    fn is_pending(&self, seq: Seq) -> bool {
+        self.pending.binary_search_by_key(&seq, |m| m.seq).is_ok()
+    }
+
+    /// What a change of entries builds on.
+    fn needs_of(&self, live: &Disk, cells: &[Cell], needs: &mut Vec<Seq>) {
+        for cell in cells {
+            // The history of one entry survives as a prefix.
+            needs.extend(self.last_of(cell.dir, &cell.name));
+            // A directory that goes was emptied first.
+            if let Some(gone) = live.child(cell.dir, &cell.name) {
+                let is_moved = cells.iter().any(|other| other.child == Some(gone));
+                let gone_inode = live.get(gone);
+                if !is_moved && gone_inode.names <= 1 && gone_inode.folder().is_some() {
+                    let start = (gone, Name::from(OsStr::new("")));
+                    let entries = self.touched.range(start..);
+                    let own = entries.take_while(|((dir, _), _)| *dir == gone);
+                    needs.extend(own.map(|(_, seq)| *seq));
+                }
+            }
+        }
+        if cells.len() > 1 {
+            // What is moved was perhaps durable: it must not vanish with a directory that was not.
+            for cell in cells.iter().filter(|cell| cell.child.is_some()) {
+                needs.extend(made(live, cell.dir));
+            }
+        }
+        if moves_folder(live, cells) {
+            // Two such moves could otherwise put two directories into each other.
+            needs.push(self.moved);
+        }
+    }
+}
+
+/// The mutations that made a directory and those above it.
+pub(super) fn made(live: &Disk, dir: Id) -> impl Iterator<Item = Seq> {
+    let above = |id: &Id| {
+        let parent = live.get(*id).folder().map(|folder| folder.parent);
+        parent.filter(|_| *id != ROOT)
+    };
+    std::iter::successors(Some(dir), above)
+        .filter_map(|id| live.get(id).folder().map(|folder| folder.made))
+}
+
+/// Whether a directory is taken to another parent.
+fn moves_folder(live: &Disk, cells: &[Cell]) -> bool {
+    let is_moved = |cell: &Cell| {
+        let child = cell.child.map(|child| live.get(child));
+        let moved = child.filter(|inode| inode.names > 0);
+        moved
+            .and_then(Inode::folder)
+            .is_some_and(|folder| folder.parent != cell.dir)
+    };
+    cells.iter().any(is_moved)
+}

@@ -1,0 +1,376 @@
+//! A machine: the disk that programs see, what of it is durable, and what is open.
+//!
+//! Promises that a change reaches both the live disk and the log in one go, so that no verb can forget
+//! one of them; and that a machine made from another's disk shares no handle and no lock with it.
+//!
+//! Read next: `names.rs` (look-up and permission), `files.rs` and `verbs.rs` (what is done with all this).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock, Weak};
+
+use super::disk::{Disk, Folder, Id, Inode, Name, Node, ROOT};
+use super::log::{Cell, Change, Covered, Log, Moment, Seq};
+use super::step::{Need, Place, Schedule, Step};
+use super::{InodeNumbers, Options, Steps, Support};
+use crate::fs::{Dir, Held, Time};
+use crate::identity::{Birth, Identity};
+
+/// The first second of every simulated clock.
+const EPOCH_SECONDS: i64 = 1_700_000_000;
+/// The inode number of the root, as on ext4.
+const ROOT_NUMBER: u64 = 2;
+
+/// All that a simulated machine knows.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    pub(super) options: Options,
+    /// The disk that programs see.
+    pub(super) live: Disk,
+    pub(super) log: Log,
+    pub(super) steps: Schedule,
+    pub(super) user: u32,
+    pub(super) mounts: Vec<PathBuf>,
+    /// Who has the lock of an object: the handle, for as long as it lives.
+    pub(super) locks: BTreeMap<Id, Weak<Open>>,
+    /// How often the power was cut.
+    pub(super) boots: u64,
+    pub(super) unique: u64,
+    /// What the handles given out by this machine have in common.
+    token: Arc<()>,
+    clock: i64,
+    born: u64,
+    number_last: u64,
+    freed: Vec<Freed>,
+    opens: Vec<(Id, Weak<Open>)>,
+}
+
+/// An object held open.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) id: Id,
+    /// The path by which it was opened, for stories.
+    pub(super) path: Arc<str>,
+    token: Arc<()>,
+}
+
+/// An inode number that may be given out again.
+#[derive(Clone, Debug)]
+struct Freed {
+    number: u64,
+    /// Which object had it, if that can still be held open.
+    id: Option<Id>,
+    /// The removal without which the number is not free.
+    by: Seq,
+}
+
+impl Machine {
+    pub(super) fn new(options: Options) -> Self {
+        let user = 1000;
+        let root = Inode {
+            identity: Identity {
+                inode: ROOT_NUMBER,
+                birth: birth(&options, 0),
+            },
+            owner: user,
+            mode: 0o755,
+            mtime: time(0),
+            names: 1,
+            node: Node::Dir(Folder::default()),
+            term: OnceLock::new(),
+        };
+        let live = Disk::new(root);
+        Self {
+            options,
+            log: Log::new(live.clone()),
+            live,
+            steps: Schedule::default(),
+            user,
+            mounts: Vec::new(),
+            locks: BTreeMap::new(),
+            boots: 0,
+            unique: 0,
+            token: Arc::new(()),
+            clock: 0,
+            born: 0,
+            number_last: ROOT_NUMBER,
+            freed: Vec::new(),
+            opens: Vec::new(),
+        }
+    }
+
+    /// The machine after the process was killed: all it wrote is there, and is no more durable than before.
+    pub(super) fn killed(&self) -> Self {
+        let mut machine = self.started(self.live.clone(), self.log.clone());
+        for mutation in &mut machine.log.pending {
+            mutation.step = 0;
+        }
+        machine.freed.clone_from(&self.freed);
+        machine
+    }
+
+    /// The machine after the power was cut and a disk was found.
+    pub(super) fn booted(&self, disk: Disk) -> Self {
+        let mut machine = self.started(disk.clone(), Log::new(disk));
+        machine.boots += 1;
+        if self.options.inode_numbers == InodeNumbers::Reused {
+            let used: BTreeSet<u64> = machine.live.numbers().collect();
+            let free = (ROOT_NUMBER..=self.number_last).filter(|number| !used.contains(number));
+            machine.freed = free.map(Freed::at_boot).collect();
+        }
+        machine
+    }
+
+    fn started(&self, live: Disk, log: Log) -> Self {
+        Self {
+            options: self.options.clone(),
+            live,
+            log,
+            steps: Schedule::default(),
+            user: self.user,
+            mounts: self.mounts.clone(),
+            locks: BTreeMap::new(),
+            boots: self.boots,
+            unique: self.unique,
+            token: Arc::new(()),
+            clock: self.clock,
+            born: self.born,
+            number_last: self.number_last,
+            freed: Vec::new(),
+            opens: Vec::new(),
+        }
+    }
+
+    /// Opens an object.
+    pub(super) fn open(&mut self, id: Id, path: &str) -> Arc<Open> {
+        let open = Arc::new(Open {
+            id,
+            path: path.into(),
+            token: Arc::clone(&self.token),
+        });
+        if self.options.inode_numbers == InodeNumbers::Reused {
+            self.opens.retain(|(_, open)| open.strong_count() > 0);
+            self.opens.push((id, Arc::downgrade(&open)));
+        }
+        open
+    }
+
+    /// What a directory handle leads to.
+    pub(super) fn opened<'a>(&self, dir: &'a Dir) -> io::Result<&'a Arc<Open>> {
+        self.own(dir.handle::<Arc<Open>>())
+    }
+
+    /// What a handle for locking leads to.
+    pub(super) fn held<'a>(&self, held: &'a Held) -> io::Result<&'a Arc<Open>> {
+        self.own(held.handle::<Arc<Open>>())
+    }
+
+    fn own<'a>(&self, open: Option<&'a Arc<Open>>) -> io::Result<&'a Arc<Open>> {
+        let is_own = |open: &&Arc<Open>| Arc::ptr_eq(&open.token, &self.token);
+        let foreign = || {
+            let why = "the handle is of another disk or another boot";
+            io::Error::new(io::ErrorKind::InvalidInput, why)
+        };
+        open.filter(is_own).ok_or_else(foreign)
+    }
+
+    /// A numbered step that changes something.
+    pub(super) fn step(&mut self, verb: &'static str, at: Place, need: Need) -> io::Result<()> {
+        self.step_to(verb, at, None, need)
+    }
+
+    /// A numbered step from one place to another.
+    pub(super) fn step_to(
+        &mut self,
+        verb: &'static str,
+        at: Place,
+        to: Option<Place>,
+        need: Need,
+    ) -> io::Result<()> {
+        self.clock += 1;
+        let step = Step {
+            verb,
+            at,
+            to,
+            failed: None,
+        };
+        self.steps.make(step, need)
+    }
+
+    /// A step that only reads, where those have numbers.
+    pub(super) fn read_step(&mut self, verb: &'static str, at: Place) -> io::Result<()> {
+        match self.options.steps {
+            Steps::Changes => Ok(()),
+            Steps::ChangesAndReads => self.step(verb, at, Need::Nothing),
+        }
+    }
+
+    /// Makes a change, live and in the log.
+    pub(super) fn change(&mut self, change: Change, needs: &[Seq]) -> Seq {
+        let moment = Moment {
+            step: self.steps.made.len(),
+            time: self.now(),
+        };
+        let seq = self.log.record(&self.live, change, moment, needs);
+        if let Some(mutation) = self.log.pending.last() {
+            mutation.apply(&mut self.live);
+        }
+        seq
+    }
+
+    /// Adds an object and the entry that leads to it.
+    pub(super) fn put_new(&mut self, dir: Id, name: &OsStr, mode: u32, mut node: Node) -> Id {
+        let (number, needs) = self.new_number();
+        self.born += 1;
+        if let Node::Dir(folder) = &mut node {
+            folder.parent = dir;
+            folder.made = self.log.next();
+        }
+        let inode = Arc::new(Inode {
+            identity: Identity {
+                inode: number,
+                birth: birth(&self.options, self.born),
+            },
+            owner: self.user,
+            mode,
+            mtime: self.now(),
+            names: 0,
+            node,
+            term: OnceLock::new(),
+        });
+        let id = self.live.add(Arc::clone(&inode));
+        let durable = self.log.base.add(inode);
+        debug_assert_eq!(id, durable, "an object has one position in both layers");
+        let cell = Cell {
+            dir,
+            name: Name::from(name),
+            child: Some(id),
+        };
+        self.change(Change::Names(vec![cell]), &needs);
+        id
+    }
+
+    /// Gives an object one more name.
+    pub(super) fn put(&mut self, dir: Id, name: &OsStr, child: Id) {
+        let cell = Cell {
+            dir,
+            name: Name::from(name),
+            child: Some(child),
+        };
+        self.change(Change::Names(vec![cell]), &[]);
+    }
+
+    /// Takes an entry away, and frees the inode number with the last name.
+    pub(super) fn clear(&mut self, dir: Id, name: &OsStr) {
+        let gone = self.live.child(dir, name);
+        let cell = Cell {
+            dir,
+            name: Name::from(name),
+            child: None,
+        };
+        let by = self.change(Change::Names(vec![cell]), &[]);
+        if let Some(gone) = gone {
+            self.free(gone, by);
+        }
+    }
+
+    /// Frees the inode number of an object without a name.
+    pub(super) fn free(&mut self, id: Id, by: Seq) {
+        let inode = self.live.get(id);
+        if inode.names == 0 {
+            let number = inode.identity.inode;
+            let id = Some(id);
+            self.freed.push(Freed { number, id, by });
+        }
+    }
+
+    /// Makes durable what a sync covers, or puts it in doubt.
+    pub(super) fn sync(
+        &mut self,
+        covered: Covered,
+        verb: &'static str,
+        at: Place,
+    ) -> io::Result<()> {
+        let outcome = self.step(verb, at, Need::Nothing);
+        if outcome.is_ok() {
+            self.log.sync(covered);
+        } else if !self.steps.has_crashed() {
+            self.log.sync_failed(covered);
+        }
+        outcome
+    }
+
+    pub(super) fn now(&self) -> Time {
+        time(self.clock)
+    }
+
+    /// An inode number, and the removals that made it free.
+    fn new_number(&mut self) -> (u64, Vec<Seq>) {
+        if self.options.inode_numbers == InodeNumbers::Reused {
+            let opens = &self.opens;
+            let is_open = |id| {
+                let mut open = opens.iter().filter(|(open, _)| *open == id);
+                open.any(|(_, handle)| handle.strong_count() > 0)
+            };
+            let is_free = |freed: &Freed| !freed.id.is_some_and(is_open);
+            if let Some(at) = self.freed.iter().position(is_free) {
+                let freed = self.freed.remove(at);
+                return (freed.number, vec![freed.by]);
+            }
+        }
+        self.number_last += 1;
+        (self.number_last, Vec::new())
+    }
+}
+
+impl Freed {
+    fn at_boot(number: u64) -> Self {
+        Self {
+            number,
+            id: None,
+            by: 0,
+        }
+    }
+}
+
+impl Open {
+    /// The object itself, for stories.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            dir: Arc::clone(&self.path),
+            name: None,
+        }
+    }
+
+    /// An entry in it.
+    pub(super) fn entry(&self, name: &OsStr) -> Place {
+        Place {
+            dir: Arc::clone(&self.path),
+            name: Some(Name::from(name)),
+        }
+    }
+}
+
+fn time(clock: i64) -> Time {
+    Time {
+        seconds: EPOCH_SECONDS + clock,
+        nanos: 0,
+    }
+}
+
+fn birth(options: &Options, born: u64) -> Option<Birth> {
+    match options.births {
+        Support::Present => Some(Birth {
+            seconds: EPOCH_SECONDS.saturating_add_unsigned(born),
+            nanos: 0,
+        }),
+        Support::Absent => None,
+    }
+}
+
+/// Whether a position is the root, which has no name of its own.
+pub(super) fn is_root(id: Id) -> bool {
+    id == ROOT
+}

@@ -1,0 +1,148 @@
+//! The rename: the one verb by which readers see a change.
+//!
+//! Promises the checks of Linux's `renameat2` in their order: two mounts, absent or taken names, a directory
+//! moved into itself, one object at both names (nothing happens), permissions, mount points, kinds, and last
+//! what the filesystem itself cannot do.
+
+use std::ffi::OsStr;
+use std::io;
+
+use super::disk::{Id, Name};
+use super::log::{Cell, Change, made};
+use super::machine::{Machine, Open};
+use super::names::WRITE;
+use super::step::Need;
+use super::{Moves, Support};
+use crate::fs::{Kind, Rename};
+
+/// One side of a rename.
+#[derive(Clone, Copy)]
+pub(super) struct Side<'a> {
+    pub(super) dir: &'a Open,
+    pub(super) name: &'a OsStr,
+}
+
+impl Machine {
+    /// Moves an entry.
+    pub(super) fn rename(&mut self, from: Side<'_>, to: Side<'_>, how: Rename) -> io::Result<()> {
+        self.check_one_mount(from.dir.id, to.dir.id)?;
+        let moved = self.existing(from.dir.id, from.name)?;
+        let target = self.lookup(to.dir.id, to.name)?;
+        match (how, target) {
+            (Rename::NoReplace, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (Rename::Exchange, None) => return Err(io::ErrorKind::NotFound.into()),
+            (Rename::Exchange | Rename::Replace, Some(_))
+            | (Rename::NoReplace | Rename::Replace, None) => {}
+        }
+        self.check_loop(from, to, (moved, target), how)?;
+        if target == Some(moved) {
+            return Ok(());
+        }
+        self.check_change(from, moved, to.dir.id)?;
+        self.changeable(to.dir.id)?;
+        if let Some(target) = target {
+            self.check_mount(to.dir.id, to.name)?;
+            match how {
+                Rename::Exchange => self.check_change(to, target, from.dir.id)?,
+                Rename::Replace | Rename::NoReplace => self.check_replaced(moved, target)?,
+            }
+        }
+        self.check_support(how)?;
+        let verb = match how {
+            Rename::Replace | Rename::NoReplace => "rename",
+            Rename::Exchange => "exchange",
+        };
+        let to_place = Some(to.dir.entry(to.name));
+        self.step_to(verb, from.dir.entry(from.name), to_place, Need::Nothing)?;
+        self.switch(from, to, (moved, target), how);
+        Ok(())
+    }
+
+    /// A directory cannot be moved into itself.
+    fn check_loop(
+        &self,
+        from: Side<'_>,
+        to: Side<'_>,
+        (moved, target): (Id, Option<Id>),
+        how: Rename,
+    ) -> io::Result<()> {
+        if self.is_within(to.dir.id, moved) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if target.is_some_and(|target| self.is_within(from.dir.id, target)) {
+            return Err(match how {
+                Rename::Exchange => io::ErrorKind::InvalidInput.into(),
+                Rename::Replace | Rename::NoReplace => io::ErrorKind::DirectoryNotEmpty.into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether an object may leave its place for another directory.
+    fn check_change(&self, from: Side<'_>, moved: Id, to: Id) -> io::Result<()> {
+        self.changeable(from.dir.id)?;
+        self.check_mount(from.dir.id, from.name)?;
+        if from.dir.id != to && self.live.get(moved).kind() == Kind::Dir {
+            // Its own `..` changes.
+            self.permit(moved, WRITE)?;
+        }
+        Ok(())
+    }
+
+    /// Whether one object may take the place of another.
+    fn check_replaced(&self, moved: Id, target: Id) -> io::Result<()> {
+        let is_folder = self.live.get(moved).folder().is_some();
+        match (is_folder, self.live.get(target).folder()) {
+            (true, None) => Err(io::ErrorKind::NotADirectory.into()),
+            (false, Some(_)) => Err(io::ErrorKind::IsADirectory.into()),
+            (true, Some(folder)) if !folder.entries.is_empty() => {
+                Err(io::ErrorKind::DirectoryNotEmpty.into())
+            }
+            (true, Some(_)) | (false, None) => Ok(()),
+        }
+    }
+
+    fn check_support(&self, how: Rename) -> io::Result<()> {
+        let support = match how {
+            Rename::Replace => Support::Present,
+            Rename::NoReplace => self.options.no_replace,
+            Rename::Exchange => self.options.exchange,
+        };
+        match support {
+            Support::Present => Ok(()),
+            Support::Absent => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    fn switch(
+        &mut self,
+        from: Side<'_>,
+        to: Side<'_>,
+        (moved, target): (Id, Option<Id>),
+        how: Rename,
+    ) {
+        let cell = |side: Side<'_>, child| Cell {
+            dir: side.dir.id,
+            name: Name::from(side.name),
+            child,
+        };
+        let (left, replaced) = match how {
+            Rename::Exchange => (target, None),
+            Rename::Replace | Rename::NoReplace => (None, target),
+        };
+        let (there, here) = (cell(to, Some(moved)), cell(from, left));
+        let is_split = self.options.moves == Moves::Split
+            && how != Rename::Exchange
+            && from.dir.id != to.dir.id;
+        let by = if is_split {
+            let needs: Vec<_> = made(&self.live, to.dir.id).collect();
+            let put = self.change(Change::Names(vec![there]), &needs);
+            self.change(Change::Names(vec![here]), &[put])
+        } else {
+            self.change(Change::Names(vec![there, here]), &[])
+        };
+        if let Some(replaced) = replaced {
+            self.free(replaced, by);
+        }
+    }
+}

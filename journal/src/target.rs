@@ -123,6 +123,12 @@ impl<'a> Target<'a> {
         &self.path
     }
 
+    /// The disk that the target is on.
+    #[must_use]
+    pub fn disk(&self) -> &'a dyn Fs {
+        self.fs
+    }
+
     /// The directory that holds the target, and the target's name in it.
     #[must_use]
     pub fn place(&self) -> (&Dir, &OsStr) {

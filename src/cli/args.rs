@@ -1,0 +1,231 @@
+//! The command line as clap sees it: names, help, and nothing that does anything.
+//!
+//! Read next: `cli.rs`, where each command is carried out.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Python virtual environments as filesystem transactions
+#[derive(Debug, Parser)]
+#[command(name = "rvenv", version, about, after_help = EXIT_CODES, subcommand_required = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Say nothing but errors and data
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Say more: every path of a plan, what was linked and what was started
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    pub(crate) color: Colour,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed; the target is as it was
+  2    usage
+  3    the plan is stale, or the target is not what the command needs
+  4    changes are pending (plan --detailed-exitcode)
+  5    needs a person: evidence that fits no history, or a recovery that is stuck
+  6    published, but the disk did not confirm it
+  130  interrupted by SIGINT; the target is as it was
+  143  interrupted by SIGTERM; the target is as it was";
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create environments: plan and apply in one go
+    ///
+    /// Each environment appears whole or not at all. An existing one that is as asked for is left alone; one that differs
+    /// is replaced only with `--clear`. See also `rvenv plan`.
+    Create(CreateArgs),
+    /// Show what `create` would do, and save it for `apply`
+    ///
+    /// Writes nothing but the file named by `--out`. Equal inputs give equal plans, byte for byte.
+    Plan(PlanArgs),
+    /// Apply a saved plan, unless something it depends on has changed
+    Apply(ApplyArgs),
+    /// Finish or undo what a crash left
+    ///
+    /// Every changing command does the same before anything else. See also `rvenv status`.
+    Recover(RecoverArgs),
+    /// Show what stands at a target: environment, open transaction, generations
+    Status(StatusArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Directories to create environments in, left to right; the first failure stops
+    #[arg(required = true, value_name = "ENV_DIR")]
+    pub(crate) env_dirs: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(crate) venv: VenvArgs,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// Show the plan and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The directory to plan an environment in
+    #[arg(value_name = "ENV_DIR")]
+    pub(crate) env_dir: OsString,
+
+    #[command(flatten)]
+    pub(crate) venv: VenvArgs,
+
+    /// Save the plan to a file
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Exit with 4 when changes are pending
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// The file that `rvenv plan --out` wrote
+    #[arg(value_name = "PLAN_FILE")]
+    pub(crate) plan_file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// Replace a directory that is not an environment
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Refuse the plan unless it has this digest
+    #[arg(long, value_name = "SHA256")]
+    pub(crate) digest: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// The targets
+    #[arg(required = true, value_name = "ENV_DIR")]
+    pub(crate) env_dirs: Vec<OsString>,
+
+    /// Wait this long for the lock
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) wait: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The target
+    #[arg(value_name = "ENV_DIR")]
+    pub(crate) env_dir: OsString,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What the environment shall be: venv's flags, and the interpreter.
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are the flags of `python -m venv`"
+)]
+pub(crate) struct VenvArgs {
+    /// The interpreter: a path, a name (python3.12) or a version (3.12, 3.13t, pypy3)
+    #[arg(short, long, value_name = "REQUEST")]
+    pub(crate) python: Option<OsString>,
+
+    /// Give the environment access to the base installation's packages
+    #[arg(long)]
+    pub(crate) system_site_packages: bool,
+
+    /// Link to the interpreter (the default)
+    #[arg(long, conflicts_with = "copies")]
+    pub(crate) symlinks: bool,
+
+    /// Copy the interpreter
+    #[arg(long)]
+    pub(crate) copies: bool,
+
+    /// Replace an existing environment, in one switch
+    #[arg(long)]
+    pub(crate) clear: bool,
+
+    /// With --clear: replace a directory that is not an environment
+    #[arg(long, requires = "clear")]
+    pub(crate) force: bool,
+
+    /// Do not install pip
+    #[arg(long)]
+    pub(crate) without_pip: bool,
+
+    /// The prompt of the activated environment; `.` is the name of the working directory
+    #[arg(long)]
+    pub(crate) prompt: Option<String>,
+
+    /// Do not add a .gitignore file (Python 3.13 and later add one)
+    #[arg(long)]
+    pub(crate) without_scm_ignore_files: bool,
+}
+
+/// How a plan is carried out.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// What success survives: a power cut, or the death of the process
+    #[arg(long, value_enum, default_value_t = DurabilityArg::Power)]
+    pub(crate) durability: DurabilityArg,
+
+    /// How files come out of the store
+    #[arg(long, value_enum, default_value_t = LinkModeArg::Auto)]
+    pub(crate) link_mode: LinkModeArg,
+
+    /// Wait this long for the lock
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) wait: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    /// Success survives a power cut
+    Power,
+    /// Success survives a kill; a power cut may leave neither the old nor the new environment
+    Process,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LinkModeArg {
+    /// Share blocks, else link, else copy
+    Auto,
+    /// Share blocks, else copy
+    Reflink,
+    /// Link, else copy
+    Hardlink,
+    /// Copy, so that edits in place stay in one environment
+    Copy,
+}

@@ -1,0 +1,146 @@
+//! The world around the process: environment variables, working directory, umask. Read here and nowhere else.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use rvenv::interpreter::Surroundings;
+
+use crate::error::{CliError, Exit};
+
+/// What the command knows of the world.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) surroundings: Surroundings,
+    pub(crate) cache: Option<PathBuf>,
+    pub(crate) umask: u32,
+    pub(crate) epoch: Option<i64>,
+    cwd: Option<PathBuf>,
+}
+
+impl World {
+    pub(crate) fn read() -> Result<Self, CliError> {
+        let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        let variable = |name: &str| {
+            let found = environment
+                .iter()
+                .find(|(key, value)| key == name && !value.is_empty());
+            found.map(|(_, value)| value.clone())
+        };
+        let home = etcetera::home_dir().ok();
+        let cache = variable("RVENV_CACHE_DIR").map(PathBuf::from).or_else(|| {
+            let strategy = etcetera::choose_base_strategy().ok()?;
+            Some(strategy.cache_dir().join("rvenv"))
+        });
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is where the working directory is read"
+        )]
+        let cwd = std::env::current_dir().ok();
+        let cache = cache.filter(|cache| cache.is_absolute());
+        let uv = variable("UV_PYTHON_INSTALL_DIR").map(PathBuf::from);
+        let installations = uv.or_else(|| {
+            home.as_ref()
+                .map(|home| home.join(".local/share/uv/python"))
+        });
+        let surroundings = Surroundings {
+            search_path: variable("PATH"),
+            cwd: cwd.clone().unwrap_or_default(),
+            pyenv_root: variable("PYENV_ROOT").map(PathBuf::from),
+            installations: installations.into_iter().collect(),
+            cache_dir: cache.clone(),
+            environment: environment.clone(),
+        };
+        let epoch = variable("SOURCE_DATE_EPOCH")
+            .map(|text| read_epoch(&text))
+            .transpose()?;
+        Ok(Self {
+            surroundings,
+            cache,
+            umask: umask(),
+            epoch,
+            cwd,
+        })
+    }
+
+    /// The path of an environment as `venv` reads it: relative to the working directory, `..` by the text alone.
+    pub(crate) fn env_dir(&self, given: &OsStr) -> Result<String, CliError> {
+        let usage = |what: String| CliError::new(Exit::Usage, what);
+        let text = given.to_str().ok_or_else(|| {
+            let shown = given.to_string_lossy().escape_debug().to_string();
+            usage(format!("the path `{shown}` is not UTF-8, and an environment's scripts and pyvenv.cfg must be"))
+        })?;
+        let absolute = if Path::new(text).is_absolute() {
+            PathBuf::from(text)
+        } else {
+            let cwd = self.cwd.as_ref().ok_or_else(|| {
+                usage(format!(
+                    "cannot read `{}`: the working directory is gone",
+                    text.escape_debug()
+                ))
+            })?;
+            cwd.join(text)
+        };
+        let normal = normal(&absolute);
+        let shown = || normal.to_string_lossy().escape_debug().to_string();
+        let text = normal
+            .to_str()
+            .ok_or_else(|| usage(format!("the path `{}` is not UTF-8", shown())))?;
+        rvenv::options::check_path(text).map_err(|error| {
+            usage(error.to_string()).hint("choose a path without that character")
+        })?;
+        Ok(text.to_owned())
+    }
+
+    /// The name of the working directory, for the prompt `.`.
+    pub(crate) fn cwd_name(&self) -> String {
+        let name = self
+            .cwd
+            .as_deref()
+            .and_then(Path::file_name)
+            .unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+}
+
+fn read_epoch(text: &OsStr) -> Result<i64, CliError> {
+    let seconds = text
+        .to_str()
+        .and_then(|text| text.parse::<i64>().ok())
+        .filter(|seconds| *seconds >= 0);
+    seconds.ok_or_else(|| {
+        let shown = text.to_string_lossy().escape_debug().to_string();
+        CliError::new(
+            Exit::Usage,
+            format!("SOURCE_DATE_EPOCH is `{shown}`, which is no number of seconds since 1970"),
+        )
+    })
+}
+
+/// What Python's `os.path.abspath` makes of an absolute path.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => normal.push(part),
+        }
+    }
+    normal
+}
+
+#[cfg(unix)]
+fn umask() -> u32 {
+    // The one way to read it everywhere is to set it; no other thread runs yet.
+    let umask = rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(umask);
+    umask.bits() & 0o777
+}
+
+#[cfg(not(unix))]
+fn umask() -> u32 {
+    0o022
+}

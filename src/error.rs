@@ -1,0 +1,276 @@
+//! What the command says when it fails: the exit code, the causes, the state of the target, and the way out.
+//!
+//! Facts are in the library's errors; advice is here and nowhere else.
+//! Read next: `cli.rs`.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use rvenv::builder::StageError;
+use rvenv::environment::{PlanFailed, RunFailed};
+use rvenv::interpreter::InterpreterError;
+use rvenv::render::escape;
+use rvenv_journal::{
+    Aftermath, LockError, PlanReadError, PrepareError, PublishError, ReadyError, RecoverError,
+    StageError as Staging, StageFailed,
+};
+
+/// How the command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Precondition = 3,
+    Pending = 4,
+    NeedsPerson = 5,
+    InDoubt = 6,
+    Interrupted = 130,
+    Terminated = 143,
+}
+
+/// A failure, ready to be told.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    pub(crate) exit: Exit,
+    message: String,
+    causes: Vec<String>,
+    details: Vec<String>,
+    state: Option<&'static str>,
+    hint: Option<String>,
+}
+
+const AS_BEFORE: &str = "the target is as it was before";
+
+impl CliError {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            causes: Vec::new(),
+            details: Vec::new(),
+            state: Some(AS_BEFORE),
+            hint: None,
+        }
+    }
+
+    fn of(exit: Exit, error: &dyn Error) -> Self {
+        let mut causes = Vec::new();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            causes.push(escape_lines(&cause.to_string()));
+            next = cause.source();
+        }
+        Self {
+            causes,
+            ..Self::new(exit, escape_lines(&error.to_string()))
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn because(mut self, error: &dyn Error) -> Self {
+        self.causes.push(escape(&error.to_string()));
+        self
+    }
+
+    /// The whole story, for standard error.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("\x1b[31merror\x1b[0m: {}\n", self.message);
+        for cause in &self.causes {
+            let _infallible = writeln!(text, "  caused by: {cause}");
+        }
+        for detail in &self.details {
+            let _infallible = writeln!(text, "  {detail}");
+        }
+        if let Some(state) = self.state {
+            let _infallible = writeln!(text, "  {state}");
+        }
+        if let Some(hint) = &self.hint {
+            let _infallible = writeln!(text, "\x1b[36mhint\x1b[0m: {hint}");
+        }
+        text
+    }
+}
+
+/// Messages of our own may have several lines; what they quote was escaped where it was quoted.
+fn escape_lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(escape).collect();
+    lines.join("\n")
+}
+
+/// The code of an interruption: by the signal that came.
+pub(crate) fn interruption(terminated: bool) -> Exit {
+    if terminated {
+        Exit::Terminated
+    } else {
+        Exit::Interrupted
+    }
+}
+
+/// Tells why a run failed; `terminated` says by which signal, should that be the reason.
+pub(crate) fn of_run(error: &RunFailed, terminated: bool) -> CliError {
+    let told = match error {
+        RunFailed::Plan(failed) => return of_plan(failed),
+        RunFailed::Ready(ReadyError::Lock(failed)) => of_lock(error, failed),
+        RunFailed::Ready(ReadyError::Recover(failed)) => return of_recovery(failed),
+        RunFailed::Prepare(failed) => of_prepare(failed),
+        RunFailed::Stage(failed) => of_stage(failed, terminated),
+        RunFailed::Publish(failed) => {
+            let exit = match failed.source {
+                PublishError::Interrupted => interruption(terminated),
+                PublishError::Changed(_) => Exit::Precondition,
+                PublishError::Disk(_) | PublishError::Moved | PublishError::Doubt(_) => {
+                    Exit::Failed
+                }
+            };
+            CliError::of(exit, error)
+        }
+        RunFailed::End(_) => CliError::of(Exit::NeedsPerson, error),
+        RunFailed::Interrupted { .. } => CliError::of(interruption(terminated), error),
+    };
+    with_aftermath(told, error.aftermath(), matches!(error, RunFailed::End(_)))
+}
+
+fn with_aftermath(mut told: CliError, aftermath: Aftermath, published: bool) -> CliError {
+    match aftermath {
+        Aftermath::Unchanged => told,
+        Aftermath::NeedsRecovery if published => {
+            told.state = Some("the new tree is published; what it replaced is not cleaned up yet");
+            told.hint("run `rvenv recover` on the target, or any changing command, to finish")
+        }
+        Aftermath::NeedsRecovery => {
+            told.state = Some("the target is as it was before; the attempt is not cleaned up yet");
+            told.hint("run `rvenv recover` on the target, or any changing command, to finish")
+        }
+        Aftermath::InDoubt => {
+            told.exit = Exit::InDoubt;
+            told.state = Some("the new tree is published, but the disk did not confirm it");
+            told.hint("check the disk, restart the machine, then run `rvenv recover` on the target")
+        }
+    }
+}
+
+fn of_stage(failed: &StageFailed, terminated: bool) -> CliError {
+    let interrupted = matches!(failed.source, Staging::Interrupted { .. });
+    let exit = if interrupted {
+        interruption(terminated)
+    } else {
+        Exit::Failed
+    };
+    CliError::of(exit, failed)
+}
+
+/// Tells why there is no plan.
+pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
+    match failed {
+        PlanFailed::Stage(StageError::Text(_)) => CliError::of(Exit::Usage, failed),
+        PlanFailed::Stage(StageError::NoPip { minor, .. }) => CliError::of(Exit::Failed, failed).hint(format!(
+            "install its bundled wheels (on Debian: `apt install python3.{minor}-venv`), or use `--without-pip`"
+        )),
+        PlanFailed::Stage(_) | PlanFailed::Plan(_) | PlanFailed::Disk { .. } => CliError::of(Exit::Failed, failed),
+        PlanFailed::Target(_) => CliError::of(Exit::Precondition, failed),
+        PlanFailed::Differs { examples, count, .. } => {
+            let mut told = CliError::of(Exit::Precondition, failed);
+            told.details = examples.iter().map(|path| format!("differs: {}", escape(path))).collect();
+            if *count > examples.len() {
+                told.details.push(format!("and {} more", count - examples.len()));
+            }
+            told.hint("use `--clear` to replace it, or name another directory")
+        }
+        PlanFailed::NotAnEnvironment { .. } => CliError::of(Exit::Precondition, failed)
+            .hint("use `--force` with `--clear` if everything in it may be deleted"),
+    }
+}
+
+fn of_lock(error: &RunFailed, failed: &LockError) -> CliError {
+    let told = CliError::of(Exit::Failed, error);
+    match failed {
+        LockError::Busy { .. } => told.hint("wait for it, or wait longer with `--wait SECONDS`"),
+        LockError::Foreign { .. } => {
+            told.hint("run as that user, or remove the lock file if nobody uses it")
+        }
+        LockError::Disk { .. } | LockError::NoLocks(_) => {
+            told.hint("the directory above the target must be writable, on a filesystem with locks")
+        }
+    }
+}
+
+fn of_recovery(failed: &RecoverError) -> CliError {
+    let (exit, state, hint) = match failed {
+        RecoverError::Doubt { .. } => (
+            Exit::InDoubt,
+            "nothing was touched",
+            "check the disk and restart the machine; then run `rvenv recover` on the target",
+        ),
+        RecoverError::End { .. } | RecoverError::Disk { .. } => (
+            Exit::NeedsPerson,
+            "the recovery is not finished; nothing was lost",
+            "mend what is named above, then run `rvenv recover` on the target again",
+        ),
+        RecoverError::Foreign { .. }
+        | RecoverError::Several { .. }
+        | RecoverError::Refused { .. } => (
+            Exit::NeedsPerson,
+            "nothing was touched",
+            "look at what is named above; once you have moved it away, run `rvenv recover` on the target again",
+        ),
+    };
+    CliError {
+        state: Some(state),
+        ..CliError::of(exit, failed)
+    }
+    .hint(hint)
+}
+
+fn of_prepare(failed: &PrepareError) -> CliError {
+    match failed {
+        PrepareError::Stale { reasons, .. } => {
+            let mut told = CliError::of(Exit::Precondition, failed);
+            told.details = reasons
+                .iter()
+                .map(|stale| escape(&format!("`{}` {}", stale.path, stale.why)))
+                .collect();
+            told.hint("make a new plan with `rvenv plan`")
+        }
+        PrepareError::Mounted { .. } => CliError::of(Exit::Precondition, failed)
+            .hint("unmount it, or build the environment elsewhere"),
+        PrepareError::NothingToDo(_) | PrepareError::Disk { .. } => {
+            CliError::of(Exit::Failed, failed)
+        }
+    }
+}
+
+/// Tells why no interpreter was found.
+pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> CliError {
+    match failed {
+        InterpreterError::Interrupted { .. } => CliError::of(interruption(terminated), failed),
+        InterpreterError::BadRequest { .. } => CliError::of(Exit::Usage, failed),
+        InterpreterError::NotFound { .. }
+        | InterpreterError::TooOld { .. }
+        | InterpreterError::Crashed { .. }
+        | InterpreterError::TimedOut { .. }
+        | InterpreterError::NotPython { .. } => {
+            CliError::of(Exit::Failed, failed).hint("name an interpreter with `--python PATH`")
+        }
+        _ => CliError::of(Exit::Failed, failed),
+    }
+}
+
+/// Tells why a plan file was refused.
+pub(crate) fn of_plan_file(path: &str, failed: &PlanReadError) -> CliError {
+    let told = CliError::of(Exit::Failed, failed);
+    let message = format!("`{}` is not a plan that can be applied", escape(path));
+    let mut causes = vec![told.message];
+    causes.extend(told.causes);
+    CliError {
+        message,
+        causes,
+        ..CliError::new(Exit::Failed, "")
+    }
+    .hint("make a new plan with `rvenv plan -o FILE`")
+}

@@ -1,0 +1,142 @@
+//! Options: what was asked for, and which texts are accepted.
+//!
+//! Promises that a path or prompt which passes here cannot break PATH, forge a line of `pyvenv.cfg`, or end a line of
+//! a script. Any other text is accepted, and quoted where it is used.
+//!
+//! Read next: `config.rs` and `builder.rs`, which use them.
+
+use thiserror::Error;
+
+use crate::interpreter::PythonVersion;
+
+/// What the environment shall be, as `venv.EnvBuilder` takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are the options of venv.EnvBuilder, by their names"
+)]
+pub struct Options {
+    /// Whether the packages of the base installation are visible.
+    pub system_site_packages: bool,
+    /// Whether an existing directory is replaced.
+    pub clear: bool,
+    /// Whether the interpreter is linked rather than copied.
+    pub symlinks: bool,
+    /// Whether pip is installed.
+    pub with_pip: bool,
+    /// The prompt, where one was asked for.
+    pub prompt: Option<Prompt>,
+    /// Whether version control is told to ignore the environment (Python 3.13 and later).
+    pub scm_ignore_files: bool,
+    /// The bits that new files and directories do without.
+    pub umask: u32,
+    /// The time of every file that is written rather than taken from a wheel (`SOURCE_DATE_EPOCH`).
+    pub epoch: Option<i64>,
+}
+
+/// A prompt, as it was asked for and as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    /// The text that was given.
+    pub asked: String,
+    /// What `.` stands for: the name of the working directory.
+    pub cwd_name: String,
+}
+
+impl Default for Options {
+    /// What the command line of `venv` does without flags.
+    fn default() -> Self {
+        Self {
+            system_site_packages: false,
+            clear: false,
+            symlinks: true,
+            with_pip: true,
+            prompt: None,
+            scm_ignore_files: true,
+            umask: 0o022,
+            epoch: None,
+        }
+    }
+}
+
+impl Options {
+    /// The prompt that was asked for; since Python 3.9 `.` is the name of the working directory.
+    #[must_use]
+    pub fn prompt_for(&self, version: &PythonVersion) -> Option<&str> {
+        let prompt = self.prompt.as_ref()?;
+        let cwd = prompt.asked == "." && version.at_least(3, 9);
+        Some(if cwd { &prompt.cwd_name } else { &prompt.asked })
+    }
+}
+
+/// A text that must not get into an environment.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum TextError {
+    /// The environment's path is relative.
+    #[error("`{0}` is not an absolute path")]
+    Relative(String),
+    /// The environment's path has a character that breaks PATH or forges lines of `pyvenv.cfg`.
+    #[error("the path `{path}` has {what}, which {why}")]
+    Path {
+        /// The path, escaped.
+        path: String,
+        /// What it has.
+        what: &'static str,
+        /// Why that is refused.
+        why: &'static str,
+    },
+    /// The prompt has a control character.
+    #[error("the prompt `{0}` has a control character, which could forge a line of pyvenv.cfg")]
+    Prompt(String),
+}
+
+/// Refuses a path that no environment can have.
+///
+/// # Errors
+/// Relative paths, `:` (which separates the directories of PATH), and control characters.
+pub fn check_path(env_dir: &str) -> Result<(), TextError> {
+    let refused = |what, why| TextError::Path {
+        path: env_dir.escape_debug().to_string(),
+        what,
+        why,
+    };
+    if env_dir.chars().any(char::is_control) {
+        let why = "could forge a line of pyvenv.cfg";
+        return Err(refused("a control character", why));
+    }
+    if cfg!(not(windows)) && env_dir.contains(':') {
+        return Err(refused("a `:`", "separates the directories of PATH"));
+    }
+    if !std::path::Path::new(env_dir).is_absolute() {
+        return Err(TextError::Relative(env_dir.to_owned()));
+    }
+    Ok(())
+}
+
+/// Refuses a prompt that no environment can have.
+///
+/// # Errors
+/// Control characters.
+pub fn check_prompt(prompt: &str) -> Result<(), TextError> {
+    if prompt.chars().any(char::is_control) {
+        return Err(TextError::Prompt(prompt.escape_debug().to_string()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_breaks_path_or_the_configuration_is_refused() {
+        let refused = |path| check_path(path).is_err();
+        assert!(cfg!(windows) || !refused("/a b/'c\"$`\\é!/E"));
+        assert!(refused("/a\nb"));
+        assert!(refused("/a\u{85}b"));
+        assert!(cfg!(windows) || refused("/a:b"));
+        assert!(refused("relative"));
+        assert!(check_prompt("").is_ok());
+        assert!(check_prompt("a\rb").is_err());
+    }
+}

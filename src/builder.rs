@@ -306,7 +306,7 @@ pub trait Stages {
     /// # Errors
     /// Whatever the override says.
     fn post_setup(&self, context: &Context, plan: &mut PlanBuilder) -> Result<(), StageError> {
-        let _nothing = (context, plan);
+        let (_, _) = (context, plan);
         Ok(())
     }
 }
@@ -372,7 +372,7 @@ fn add_wheel(
         } else {
             Mode::ALL_DATA
         };
-        let (mtime, content) = match planned.content {
+        let (mtime, bytes) = match planned.content {
             Source::Member { digest, len, .. } => (planned.mtime, Content::Object { digest, len }),
             Source::Bytes(bytes) => (context.options.epoch, Content::Inline(bytes)),
         };
@@ -382,7 +382,7 @@ fn add_wheel(
             node: Node::File {
                 mode: all.masked(context.options.umask),
                 mtime,
-                content,
+                content: bytes,
             },
         };
         plan.add(planned.path, operation)?;

@@ -227,7 +227,7 @@ impl<'a> Session<'a> {
             interrupted: &|| self.signals.any(),
             starting: &|path| {
                 self.terminal
-                    .detail(&format!("asking `{}`", escape(&path.to_string_lossy())))
+                    .detail(&format!("asking `{}`", escape(&path.to_string_lossy())));
             },
         };
         interpreter::find(&request, surroundings, &control).map_err(failed)

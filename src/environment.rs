@@ -150,8 +150,10 @@ impl RunFailed {
     #[must_use]
     pub fn aftermath(&self) -> Aftermath {
         match self {
-            Self::Plan(_) | Self::Prepare(_) | Self::Interrupted { .. } => Aftermath::Unchanged,
-            Self::Ready(ReadyError::Lock(_)) => Aftermath::Unchanged,
+            Self::Plan(_)
+            | Self::Prepare(_)
+            | Self::Interrupted { .. }
+            | Self::Ready(ReadyError::Lock(_)) => Aftermath::Unchanged,
             Self::Ready(ReadyError::Recover(_)) => Aftermath::NeedsRecovery,
             Self::Stage(failed) => failed.aftermath,
             Self::Publish(failed) => failed.aftermath,
@@ -233,14 +235,15 @@ fn lock<'a>(run: &Run<'a>, path: &Path) -> Result<Ready<'a>, RunFailed> {
 
 fn take_lock<'a>(run: &Run<'a>, target: Target<'a>) -> Result<(Ready<'a>, Recovered), RunFailed> {
     let path = target.path().to_path_buf();
-    target
-        .lock(run.owner, &mut |holder| (run.pause)(holder))
-        .map_err(|error| match error {
-            ReadyError::Lock(LockError::Busy { .. }) if (run.interrupted)() => {
-                RunFailed::Interrupted { path }
-            }
-            error => error.into(),
-        })
+    let locked = target.lock(run.owner, &mut |holder| (run.pause)(holder));
+    locked.map_err(|error| {
+        let busy = matches!(error, ReadyError::Lock(LockError::Busy { .. }));
+        if busy && (run.interrupted)() {
+            RunFailed::Interrupted { path }
+        } else {
+            error.into()
+        }
+    })
 }
 
 fn publish(

@@ -79,7 +79,7 @@ impl<'a> Provision<'a> {
         }
     }
 
-    fn from_source(
+    fn fetch_from(
         &self,
         source: &SourceWheel<'a>,
         wanted: &Wanted,
@@ -126,7 +126,7 @@ impl<'a> Provision<'a> {
 impl ContentSource for Provision<'_> {
     fn fetch(&self, wanted: &Wanted) -> Result<Fetched, ContentError> {
         for source in &self.sources {
-            if let Some(fetched) = self.from_source(source, wanted)? {
+            if let Some(fetched) = self.fetch_from(source, wanted)? {
                 return Ok(fetched);
             }
         }

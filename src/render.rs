@@ -60,10 +60,12 @@ pub fn plan(plan: &Plan, detail: Detail) -> String {
         lines.push(format!("  {stage}"));
         lines.extend(stage_lines(plan, &stage, detail));
     }
-    let removed = plan.removed_names();
-    if !removed.is_empty() {
+    if plan.publication() == Publication::Swap {
         lines.push("  what is there now".to_owned());
+        let removed = plan.removed_names();
         lines.extend(removed.iter().map(|name| line(Sign::Remove, &escape(name))));
+        let rest = "everything in the directories above that is not planned";
+        lines.push(line(Sign::Remove, rest));
     }
     let totals = Totals::of(plan);
     let _infallible = writeln!(text, "{}\n", headline(plan));

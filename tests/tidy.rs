@@ -1,0 +1,246 @@
+//! Tidiness as a test: floors, sizes and manners of the source, which no compiler checks.
+//!
+//! A file may use files on lower floors only (ARCHITECTURE.md draws them); files and functions end at a size at
+//! which they can still be read in one go; every file says at its head what it promises.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Lines of a file, its tests not counted.
+const FILE_LINES_MAX: usize = 600;
+/// Lines of a function.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// The engine, from the ground up.
+const ENGINE_FLOORS: &[&[&str]] = &[
+    &["digest", "identity", "path"],
+    &["node"],
+    &["plan", "names", "record"],
+    &["plan_json", "receipt", "fs"],
+    &["barrier", "content", "observe", "remove", "target"],
+    &["verify", "lock", "journal", "stage", "store"],
+    &["evidence", "steps"],
+    &["recovery"],
+    &["settle"],
+    &["recover"],
+    &["transaction"],
+    &["lib"],
+];
+
+/// The product, from the ground up; `lib` and below see no disk but through `provision` and `environment`.
+const PRODUCT_FLOORS: &[&[&str]] = &[
+    &["interpreter", "activate", "wheel", "render"],
+    &["layout", "options"],
+    &["config"],
+    &["builder"],
+    &["provision"],
+    &["environment"],
+    &["lib"],
+    &["error"],
+    &["cli"],
+    &["main"],
+];
+
+/// Files of the product that may hold more of the engine than its data types.
+const PUBLISHERS: &[&str] = &["provision", "environment", "error", "cli", "main"];
+/// What a builder must not be able to do.
+const POWERS: &[&str] = &["Fs", "Ready", "Store", "RealFs", "Terms", "StageOptions"];
+
+struct Source {
+    path: PathBuf,
+    module: String,
+    text: String,
+}
+
+impl Source {
+    /// The text before the unit tests, which stand last.
+    fn body(&self) -> &str {
+        self.text
+            .split("\n#[cfg(test)]\nmod tests")
+            .next()
+            .unwrap_or(&self.text)
+    }
+}
+
+fn sources(root: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
+    let mut found = Vec::new();
+    collect(&root, &root, &mut found);
+    assert!(found.len() > 5, "{}", root.display());
+    found
+}
+
+fn collect(root: &Path, dir: &Path, found: &mut Vec<Source>) {
+    let mut entries: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            collect(root, &path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let first = path
+                .strip_prefix(root)
+                .unwrap()
+                .components()
+                .next()
+                .unwrap();
+            let module = first
+                .as_os_str()
+                .to_string_lossy()
+                .trim_end_matches(".rs")
+                .to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push(Source { path, module, text });
+        }
+    }
+}
+
+/// Every module that a text names as `crate::module`.
+fn used(text: &str) -> Vec<String> {
+    let code: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let after = code.split("crate::").skip(1);
+    let mut names: Vec<String> = after
+        .map(|rest| {
+            rest.chars()
+                .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+                .collect()
+        })
+        .filter(|name: &String| !name.is_empty())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn check_floors(root: &str, floors: &[&[&str]]) {
+    let numbered = floors
+        .iter()
+        .enumerate()
+        .flat_map(|(floor, modules)| modules.iter().map(move |m| (*m, floor)));
+    let floor_of: BTreeMap<&str, usize> = numbered.collect();
+    for source in sources(root) {
+        let Some(own) = floor_of.get(source.module.as_str()) else {
+            panic!(
+                "{} stands on no floor: give it one in tests/tidy.rs and ARCHITECTURE.md",
+                source.path.display()
+            );
+        };
+        for name in used(source.body()) {
+            let Some(other) = floor_of.get(name.as_str()) else {
+                continue;
+            };
+            let inside = name == source.module;
+            assert!(
+                inside || other < own,
+                "{} uses `{name}`, which is not below it",
+                source.path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_engine_uses_lower_floors_only() {
+    check_floors("journal/src", ENGINE_FLOORS);
+}
+
+#[test]
+fn the_product_uses_lower_floors_only() {
+    check_floors("src", PRODUCT_FLOORS);
+}
+
+/// I4: whatever a stage does is in the plan, because it has nothing else to do it with.
+#[test]
+fn a_builder_cannot_publish() {
+    for source in sources("src")
+        .iter()
+        .filter(|source| !PUBLISHERS.contains(&source.module.as_str()))
+    {
+        for import in source.body().split("use rvenv_journal::").skip(1) {
+            let import = import.split(';').next().unwrap_or_default();
+            let words = import.split(|c: char| !c.is_ascii_alphanumeric());
+            let power = words.into_iter().find(|word| POWERS.contains(word));
+            assert_eq!(power, None, "{}", source.path.display());
+        }
+    }
+}
+
+#[test]
+fn files_end_where_one_can_still_read_them() {
+    for source in sources("src").iter().chain(&sources("journal/src")) {
+        let lines = source.body().lines().count();
+        assert!(
+            lines <= FILE_LINES_MAX,
+            "{} has {lines} lines",
+            source.path.display()
+        );
+    }
+}
+
+#[test]
+fn functions_end_where_one_can_still_see_them() {
+    for source in sources("src").iter().chain(&sources("journal/src")) {
+        let mut open: Option<(usize, String)> = None;
+        for (number, line) in source.body().lines().enumerate() {
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let starts =
+                line.contains("fn ") && line.contains('(') && !line.trim_start().starts_with("//");
+            if starts && open.is_none() && !line.trim_end().ends_with(';') {
+                open = Some((number, indent.to_owned()));
+            }
+            let Some((start, start_indent)) = &open else {
+                continue;
+            };
+            let ends = line.trim_end() == format!("{start_indent}}}")
+                || line.ends_with("{}")
+                || line.ends_with(");");
+            if ends {
+                let length = number - start + 1;
+                let at = format!("{}:{}", source.path.display(), start + 1);
+                assert!(length <= FUNCTION_LINES_MAX, "{at} has {length} lines");
+                open = None;
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_at_its_head_what_it_promises() {
+    for source in sources("src").iter().chain(&sources("journal/src")) {
+        assert!(source.text.starts_with("//! "), "{}", source.path.display());
+    }
+}
+
+#[test]
+fn nothing_is_put_off() {
+    let put_off = [
+        "TO".to_owned() + "DO",
+        "FIX".to_owned() + "ME",
+        "#[ig".to_owned() + "nore",
+        "#[al".to_owned() + "low(",
+    ];
+    let roots = [
+        "src",
+        "journal/src",
+        "journal/tests",
+        "tests",
+        "fuzz/fuzz_targets",
+    ];
+    for root in roots {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
+        let mut found = Vec::new();
+        collect(&root, &root, &mut found);
+        for source in found {
+            let word = put_off
+                .iter()
+                .find(|word| source.text.contains(word.as_str()));
+            assert_eq!(word, None, "{}", source.path.display());
+        }
+    }
+}

@@ -108,6 +108,12 @@ pub enum PlanFailed {
         /// How many differ.
         count: usize,
     },
+    /// The target is a directory that is not an environment.
+    #[error("`{path}` is a directory that is not a virtual environment")]
+    Occupied {
+        /// The target.
+        path: PathBuf,
+    },
     /// The target is to be cleared and is not an environment.
     #[error("`{path}` is not a virtual environment, so clearing it could delete something else")]
     NotAnEnvironment {
@@ -329,6 +335,11 @@ fn up_to_date(
             return Ok(draft.finish(seen, Publication::Nothing)?);
         }
     }
+    if !is_environment(target).map_err(disk)? {
+        return Err(PlanFailed::Occupied {
+            path: target.path().to_path_buf(),
+        });
+    }
     let mut examples = differing;
     let count = examples.len();
     examples.truncate(5);
@@ -349,25 +360,31 @@ fn differences(draft: &PlanBuilder, seen: &Observation) -> Vec<String> {
 
 /// What may be cleared: an environment, an empty directory, or what somebody forces.
 fn check_clearable(target: &Target<'_>, force: Force) -> Result<(), PlanFailed> {
+    let path = || target.path().to_path_buf();
     let disk = |source| PlanFailed::Disk {
-        path: target.path().to_path_buf(),
+        path: path(),
         source,
     };
-    let fs = target.disk();
-    let (parent, name) = target.place();
-    match target.meta().map_err(disk)? {
-        Some(meta) if meta.kind == Kind::Dir => {}
-        Some(_) | None => return Ok(()),
-    }
-    let root = fs.open_dir(parent, name).map_err(disk)?;
-    let config = fs.meta(&root, OsStr::new(CONFIG_NAME)).map_err(disk)?;
-    let is_environment = config.is_some_and(|meta| meta.kind == Kind::File);
-    if force == Force::Yes || is_environment || fs.list(&root).map_err(disk)?.is_empty() {
+    if target.meta().map_err(disk)?.is_none() || force == Force::Yes {
         return Ok(());
     }
-    Err(PlanFailed::NotAnEnvironment {
-        path: target.path().to_path_buf(),
-    })
+    if is_environment(target).map_err(disk)? || is_empty(target).map_err(disk)? {
+        return Ok(());
+    }
+    Err(PlanFailed::NotAnEnvironment { path: path() })
+}
+
+fn is_environment(target: &Target<'_>) -> Result<bool, FsError> {
+    let (parent, name) = target.place();
+    let root = target.disk().open_dir(parent, name)?;
+    let config = target.disk().meta(&root, OsStr::new(CONFIG_NAME))?;
+    Ok(config.is_some_and(|meta| meta.kind == Kind::File))
+}
+
+fn is_empty(target: &Target<'_>) -> Result<bool, FsError> {
+    let (parent, name) = target.place();
+    let root = target.disk().open_dir(parent, name)?;
+    Ok(target.disk().list(&root)?.is_empty())
 }
 
 fn has_receipt(target: &Target<'_>) -> Result<bool, FsError> {

@@ -12,7 +12,7 @@ use rvenv::interpreter::InterpreterError;
 use rvenv::render::escape;
 use rvenv_journal::{
     Aftermath, LockError, PlanReadError, PrepareError, PublishError, ReadyError, RecoverError,
-    StageError as Staging, StageFailed,
+    StageError as Staging, StageFailed, TargetError,
 };
 
 /// How the command ends.
@@ -173,7 +173,11 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
             "install its bundled wheels (on Debian: `apt install python3.{minor}-venv`), or use `--without-pip`"
         )),
         PlanFailed::Stage(_) | PlanFailed::Plan(_) | PlanFailed::Disk { .. } => CliError::of(Exit::Failed, failed),
-        PlanFailed::Target(_) => CliError::of(Exit::Precondition, failed),
+        PlanFailed::Target(target) => {
+            CliError::of(Exit::Precondition, failed).hint(way_out(target))
+        }
+        PlanFailed::Occupied { .. } => CliError::of(Exit::Precondition, failed)
+            .hint("name a directory that does not exist yet, or an environment"),
         PlanFailed::Differs { examples, count, .. } => {
             let mut told = CliError::of(Exit::Precondition, failed);
             told.details = examples.iter().map(|path| format!("differs: {}", escape(path))).collect();
@@ -184,6 +188,17 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
         }
         PlanFailed::NotAnEnvironment { .. } => CliError::of(Exit::Precondition, failed)
             .hint("use `--force` with `--clear` if everything in it may be deleted"),
+    }
+}
+
+fn way_out(target: &TargetError) -> &'static str {
+    match target {
+        TargetError::Dangling { .. } => "remove the link, or make the directory that it leads to",
+        TargetError::Loop(_) => "remove the links",
+        TargetError::NotADirectory(_) => "move it away, or name another directory",
+        TargetError::NoName(_) | TargetError::NotUtf8(_) => "name another directory",
+        TargetError::NoParent(_) => "make that directory first",
+        TargetError::Disk { .. } => "choose a directory that you may write",
     }
 }
 

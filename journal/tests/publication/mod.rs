@@ -1,0 +1,388 @@
+//! Publications on a simulated disk, for tests that stop them in the middle.
+//!
+//! A [`Case`] is one way to publish a small tree; [`Case::disk`] is the disk before it, [`run`] publishes,
+//! [`recover`] is the next run, and [`Outcome`] knows which trees may stand there afterwards.
+
+// Each test binary uses its own part of this module.
+#![expect(
+    dead_code,
+    unreachable_pub,
+    reason = "shared by several test binaries, each of which uses a part of it"
+)]
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use rvenv_journal::fs::sim::{Entry, InodeNumbers, Options, SimFs, Support};
+use rvenv_journal::fs::{Barrier, Dir, Flush, Fs, NewFile};
+use rvenv_journal::{
+    Aftermath, Content, Decision, Durability, Inspection, LinkMode, Mode, NoContent, Node,
+    Operation, Parents, Patience, Plan, PlanBuilder, Publication, Ready, ReadyError, Recovered,
+    RelPath, Retention, StageOptions, Target, Terms, Verdict, inspect, observe,
+};
+
+/// The directory of the target.
+pub const PARENT: &str = "/p";
+/// The target.
+pub const TARGET: &str = "/p/t";
+/// The journal of an undecided publication.
+pub const JOURNAL: &str = ".t.rvenv.journal";
+
+/// Everything in a tree that a promise speaks of, by path.
+pub type Tree = BTreeMap<String, Entry>;
+
+/// A publication.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub name: &'static str,
+    pub options: Options,
+    pub publication: Publication,
+    pub terms: Terms,
+    pub ending: Ending,
+}
+
+/// What the run does once the tree is published.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending {
+    Settle,
+    Undo,
+}
+
+/// How a run ended, as its caller learns it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Exit {
+    Done,
+    /// It could not begin, or not be prepared: these promise that the target is as it was.
+    NotBegun,
+    Failed(Aftermath),
+}
+
+impl Case {
+    pub fn of(name: &'static str, publication: Publication) -> Self {
+        Self {
+            name,
+            options: Options::default(),
+            publication,
+            terms: Terms::default(),
+            ending: Ending::Settle,
+        }
+    }
+
+    pub fn on(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
+    pub fn undone(self) -> Self {
+        let ending = Ending::Undo;
+        Self { ending, ..self }
+    }
+
+    pub fn kept(mut self) -> Self {
+        self.terms.retention = Retention::Keep;
+        self
+    }
+
+    pub fn awaited(mut self) -> Self {
+        self.terms.verdict = Verdict::Awaited;
+        self
+    }
+
+    pub fn unsynced(mut self) -> Self {
+        self.terms.durability = Durability::Process;
+        self
+    }
+
+    /// The disk with the old tree, or none; all of it durable.
+    pub fn disk(&self) -> SimFs {
+        let disk = SimFs::with(self.options.clone());
+        let root = disk.open_path(Path::new("/")).unwrap();
+        disk.make_dir(&root, OsStr::new("p"), 0o755).unwrap();
+        let parent = disk.open_dir(&root, OsStr::new("p")).unwrap();
+        if self.publication == Publication::Swap {
+            make_old(&disk, &parent);
+        }
+        disk.sync_filesystem(&root).unwrap();
+        if self.options.barrier == Barrier::PerObject {
+            sync_all(&disk, &root);
+        }
+        disk
+    }
+
+    /// The plan of the new tree for what stands on a disk.
+    pub fn plan(&self, disk: &SimFs) -> Plan {
+        let mut builder = PlanBuilder::new(TARGET, Mode::SHARED_DIR).unwrap();
+        let mut add = |path: &str, node| {
+            let operation = Operation {
+                stage: "test".into(),
+                group: None,
+                node,
+            };
+            builder.add(RelPath::new(path).unwrap(), operation).unwrap();
+        };
+        let (dir, target) = (Mode::SHARED_DIR, "bin/tool".into());
+        add("bin", Node::Dir { mode: dir });
+        add("bin/tool", planned_file("new tool"));
+        add("cfg", planned_file("new cfg"));
+        add("link", Node::Symlink { target });
+        let target = open(disk);
+        let seen = observe(disk, target.place(), builder.operations()).unwrap();
+        builder.finish(seen, self.publication).unwrap()
+    }
+
+    /// The steps of a run in which nothing fails.
+    pub fn steps(&self) -> Vec<String> {
+        let disk = self.disk();
+        let before = disk.step_count();
+        assert_eq!(run(&disk, &self.plan(&disk), self), Exit::Done);
+        disk.steps().split_off(before)
+    }
+}
+
+/// Every way to publish a whole tree: what exists, what the filesystem can do, what is asked for.
+pub fn cases() -> Vec<Case> {
+    let no_exchange = Options {
+        exchange: Support::Absent,
+        ..Options::default()
+    };
+    let bare = Options {
+        no_replace: Support::Absent,
+        ..no_exchange.clone()
+    };
+    let per_object = Options {
+        barrier: Barrier::PerObject,
+        ..Options::default()
+    };
+    let put = |name| Case::of(name, Publication::Put);
+    let swap = |name| Case::of(name, Publication::Swap);
+    vec![
+        put("put"),
+        swap("swap"),
+        swap("take and put").on(no_exchange.clone()),
+        swap("take and put without no-replace").on(bare),
+        put("put, synced object by object").on(per_object.clone()),
+        swap("swap, synced object by object").on(per_object),
+        swap("swap, kept").kept(),
+        swap("take and put, kept").kept().on(no_exchange.clone()),
+        put("put, undone").undone(),
+        swap("swap, undone").undone(),
+        swap("take and put, undone").undone().on(no_exchange.clone()),
+        swap("swap, awaiting a verdict").awaited(),
+        swap("take and put, undone by a verdict")
+            .awaited()
+            .undone()
+            .on(no_exchange),
+    ]
+}
+
+/// The options of a filesystem that gives inode numbers out again.
+pub fn with_numbers_reused(options: &Options) -> Options {
+    Options {
+        inode_numbers: InodeNumbers::Reused,
+        ..options.clone()
+    }
+}
+
+fn planned_file(text: &str) -> Node {
+    Node::File {
+        mode: Mode::SHARED_FILE,
+        mtime: Some(1_700_000_000),
+        content: Content::Inline(text.into()),
+    }
+}
+
+/// Makes the old tree under the target's name.
+pub fn make_old(disk: &SimFs, parent: &Dir) {
+    disk.make_dir(parent, OsStr::new("t"), 0o750).unwrap();
+    let old = disk.open_dir(parent, OsStr::new("t")).unwrap();
+    write(disk, &old, "cfg", b"old cfg");
+    disk.make_dir(&old, OsStr::new("kept"), 0o700).unwrap();
+    let inner = disk.open_dir(&old, OsStr::new("kept")).unwrap();
+    disk.make_symlink(&inner, OsStr::new("l"), OsStr::new("../cfg"))
+        .unwrap();
+}
+
+/// Writes a private file.
+pub fn write(disk: &SimFs, dir: &Dir, name: &str, bytes: &[u8]) {
+    let file = NewFile {
+        mode: 0o600,
+        mtime: None,
+        bytes,
+        flush: Flush::Now,
+    };
+    disk.write_file(dir, OsStr::new(name), &file).unwrap();
+}
+
+fn sync_all(disk: &SimFs, dir: &Dir) {
+    for name in disk.list(dir).unwrap() {
+        match disk.open_dir(dir, &name) {
+            Ok(below) => sync_all(disk, &below),
+            Err(_) => drop(disk.sync_file(dir, &name)),
+        }
+    }
+    disk.sync_dir(dir).unwrap();
+}
+
+/// Opens the directory of the target.
+pub fn parent(disk: &SimFs) -> Dir {
+    disk.open_path(Path::new(PARENT)).unwrap()
+}
+
+fn open(disk: &SimFs) -> Target<'_> {
+    Target::open(disk, Path::new(TARGET), Parents::Require).expect("the parent is durable")
+}
+
+/// Locks the target, after whatever recovery that needs.
+pub fn ready(disk: &SimFs) -> Result<(Ready<'_>, Recovered), ReadyError> {
+    open(disk).lock("test", &mut |_| Patience::GiveUp)
+}
+
+/// What the next run does about what is open.
+pub fn recover(disk: &SimFs) -> Result<Decision, ReadyError> {
+    ready(disk).map(|(_, recovered)| recovered.decision)
+}
+
+/// What the next run would do.
+pub fn inspected(disk: &SimFs) -> Inspection {
+    inspect(&open(disk)).unwrap()
+}
+
+/// Publishes a plan and ends the publication as the case says.
+pub fn run(disk: &SimFs, plan: &Plan, case: &Case) -> Exit {
+    run_until(disk, plan, case, &|| false)
+}
+
+/// As [`run`], asking now and then whether to stop.
+pub fn run_until(disk: &SimFs, plan: &Plan, case: &Case, interrupted: &dyn Fn() -> bool) -> Exit {
+    let Ok(target) = Target::open(disk, Path::new(TARGET), Parents::Require) else {
+        return Exit::NotBegun;
+    };
+    let Ok((ready, _)) = target.lock("test", &mut |_| Patience::GiveUp) else {
+        return Exit::NotBegun;
+    };
+    let Ok(prepared) = ready.prepare(plan, case.terms, &NoContent) else {
+        return Exit::NotBegun;
+    };
+    let options = StageOptions {
+        content: &NoContent,
+        link_mode: LinkMode::Copy,
+        interrupted,
+    };
+    let staged = match prepared.stage(&options) {
+        Ok(staged) => staged,
+        Err(failed) => return Exit::Failed(failed.aftermath),
+    };
+    let published = match staged.publish(interrupted) {
+        Ok(published) => published,
+        Err(failed) => return Exit::Failed(failed.aftermath),
+    };
+    let ended = match case.ending {
+        Ending::Settle => published.settle(),
+        Ending::Undo => published.undo(),
+    };
+    match ended {
+        Ok(_) => Exit::Done,
+        Err(failed) => Exit::Failed(failed.aftermath),
+    }
+}
+
+/// A tree as the promises compare it: of the engine's own directory the receipt alone, without its time.
+pub fn tree_at(disk: &SimFs, path: &str) -> Tree {
+    let mut tree = disk.tree(Path::new(path));
+    tree.retain(|path, _| !path.starts_with(".rvenv/") || path == ".rvenv/receipt.json");
+    if let Some(Entry::File { mtime, .. }) = tree.get_mut(".rvenv/receipt.json") {
+        mtime.seconds = 0;
+    }
+    tree
+}
+
+/// The names beside the target.
+pub fn beside(disk: &SimFs) -> Vec<String> {
+    let names = disk.tree(Path::new(PARENT)).into_keys();
+    names
+        .filter(|path| !path.contains('/') && !path.is_empty() && path != "t")
+        .collect()
+}
+
+/// Steps, one a line.
+pub fn numbered(steps: &[String]) -> String {
+    let lines = steps.iter().enumerate();
+    lines
+        .map(|(index, step)| format!("{:4} {step}\n", index + 1))
+        .collect()
+}
+
+/// The trees that a case may end with.
+pub struct Outcome {
+    pub old: Tree,
+    pub new: Tree,
+}
+
+impl Outcome {
+    pub fn of(case: &Case) -> Self {
+        let disk = case.disk();
+        let old = tree_at(&disk, TARGET);
+        let settled = Case {
+            ending: Ending::Settle,
+            ..case.clone()
+        };
+        assert_eq!(
+            run(&disk, &case.plan(&disk), &settled),
+            Exit::Done,
+            "{}",
+            case.name
+        );
+        let new = tree_at(&disk, TARGET);
+        Self { old, new }
+    }
+
+    /// What the target is after a run that succeeded.
+    pub fn wanted(&self, case: &Case) -> &Tree {
+        match case.ending {
+            Ending::Settle => &self.new,
+            Ending::Undo => &self.old,
+        }
+    }
+
+    /// I1 and I5: old or new, and nothing of ours beside it but what was asked for.
+    pub fn check(&self, case: &Case, disk: &SimFs) -> Result<(), String> {
+        self.check_target(disk)?;
+        let is_new = tree_at(disk, TARGET) == self.new;
+        let mut beside = beside(disk);
+        if case.terms.retention == Retention::Keep && is_new {
+            beside.retain(|name| name != ".t.rvenv.old-1" && name != ".t.rvenv.old-1.journal");
+            if tree_at(disk, "/p/.t.rvenv.old-1") != self.old {
+                return Err("the kept generation is not the old tree".into());
+            }
+        }
+        if beside.is_empty() {
+            return Ok(());
+        }
+        Err(format!("litter: {beside:?}"))
+    }
+
+    /// I1: old or new.
+    pub fn check_target(&self, disk: &SimFs) -> Result<(), String> {
+        let tree = tree_at(disk, TARGET);
+        if tree == self.old || tree == self.new {
+            return Ok(());
+        }
+        let paths: Vec<_> = tree.into_keys().collect();
+        Err(format!("neither old nor new: {paths:?}"))
+    }
+
+    /// I5: the old tree or the new one is whole, if not in its place then beside it.
+    pub fn check_nothing_is_lost(&self, disk: &SimFs) -> Result<(), String> {
+        let names = std::iter::once("t".to_owned()).chain(beside(disk));
+        for name in names {
+            let tree = tree_at(disk, &format!("{PARENT}/{name}"));
+            if tree == self.old || tree == self.new {
+                return Ok(());
+            }
+        }
+        if self.old.is_empty() {
+            return Ok(());
+        }
+        Err(format!("no whole tree is left: {:?}", beside(disk)))
+    }
+}

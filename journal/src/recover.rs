@@ -185,6 +185,12 @@ fn act(target: &Target<'_>, case: &Case) -> Result<Ending, EndError> {
         journal: journal.clone(),
         by: By::Recovery,
     };
+    // A killed run leaves names that nobody synced: a decision that reached the disk before them would contradict it.
+    match case.decision {
+        Decision::Settle | Decision::VerifyThenSettle => end.sync(Direction::Settle)?,
+        Decision::Discard | Decision::Undo => end.sync(Direction::Undo)?,
+        Decision::Nothing | Decision::Wait | Decision::Refuse(_) | Decision::DropJournal => {}
+    }
     match case.decision {
         Decision::Nothing | Decision::Wait | Decision::Refuse(_) => Ok(Ending::default()),
         Decision::DropJournal => end.drop_journal(),

@@ -335,7 +335,8 @@ impl End<'_, '_> {
         }
     }
 
-    fn sync(&self, to: Direction) -> Result<(), EndError> {
+    /// Makes the names beside the target durable, where that was promised.
+    pub(crate) fn sync(&self, to: Direction) -> Result<(), EndError> {
         match self.record.durability {
             Durability::Power => self.sync_always(to),
             Durability::Process => Ok(()),

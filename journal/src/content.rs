@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::digest::Digest;
 use crate::fs::{Dir, Fs, FsError};
-use crate::plan::{Input, Mode};
+use crate::node::{Input, Mode};
 
 /// Bytes that one planned file may have.
 pub const FILE_BYTES_MAX: u64 = 4 << 30;

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
+use crate::node::{Content, Expected, Node, Observation, Observed, Operation};
 use crate::path::RelPath;
-use crate::plan::{Content, Expected, Node, Observation, Observed, Operation};
 
 /// Looks at the target `name` in `parent` and at every path that the operations touch.
 ///

@@ -10,17 +10,18 @@
 //! Read next: `plan.rs`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::digest::{Digest, DigestError};
 use crate::identity::{Birth, Identity};
-use crate::path::{RelPath, RelPathError};
-use crate::plan::{
-    Content, Expected, Input, Mode, Node, Observation, Observed, Operation, Plan, PlanBuilder,
-    PlanError, Publication,
+use crate::node::{
+    Content, Expected, Input, Mode, Node, Observation, Observed, Operation, Publication,
 };
+use crate::path::{RelPath, RelPathError};
+use crate::plan::{Plan, PlanBuilder, PlanError};
 
 /// The version of the byte form that this code reads and writes.
 pub const PLAN_FORMAT: u64 = 1;
@@ -71,6 +72,10 @@ pub enum PlanReadError {
 impl Plan {
     /// The plan as text for people and for `diff`, ending with a line feed.
     #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "strings and numbers always serialize"
+    )]
     pub fn to_json(&self) -> String {
         let plan = self.value();
         let digest = digest_of(&plan);
@@ -390,12 +395,19 @@ impl NodeDto {
     }
 }
 
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 impl ContentDto {
     fn from_content(content: &Content) -> Self {
         match content {
             Content::Inline(bytes) => match std::str::from_utf8(bytes) {
                 Ok(text) => Self::Text(text.to_owned()),
-                Err(_) => Self::Hex(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+                Err(_) => Self::Hex(to_hex(bytes)),
             },
             Content::Object { digest, len } => Self::Object {
                 sha256: digest.to_string(),
@@ -483,7 +495,7 @@ fn split_ns(nanoseconds: i128) -> (i64, u32) {
 }
 
 fn mode(text: &str) -> Result<Mode, PlanReadError> {
-    Ok(Mode::new(octal(text)?)?)
+    Ok(Mode::new(octal(text)?).map_err(PlanError::from)?)
 }
 
 /// Exactly four octal digits (or five, for an error that can name them): one value, one spelling.
@@ -576,6 +588,10 @@ mod tests {
             digest: Digest::of(b"w"),
             len: 1,
         });
+        builder.finish(observation(), Publication::Swap).unwrap()
+    }
+
+    fn observation() -> Observation {
         let seen = Observed::File {
             mode: 0o644,
             len: 3,
@@ -583,7 +599,6 @@ mod tests {
             inode: 7,
             digest: Some(Digest::of(b"")),
         };
-        let paths = BTreeMap::from([(RelPath::new("a/text").unwrap(), seen)]);
         let identity = Identity {
             inode: 5,
             birth: Some(Birth {
@@ -591,13 +606,13 @@ mod tests {
                 nanos: 2,
             }),
         };
-        let target = Expected::Tree {
-            identity,
-            names: vec!["a".into()],
-        };
-        builder
-            .finish(Observation { target, paths }, Publication::Swap)
-            .unwrap()
+        Observation {
+            target: Expected::Tree {
+                identity,
+                names: vec!["a".into()],
+            },
+            paths: BTreeMap::from([(RelPath::new("a/text").unwrap(), seen)]),
+        }
     }
 
     /// I4: one plan, one text, one digest; and the way back.

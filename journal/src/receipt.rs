@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::digest::{Digest, DigestError};
+use crate::node::{ENGINE_DIR, Node};
 use crate::path::{RelPath, RelPathError};
-use crate::plan::{ENGINE_DIR, Node, Plan};
+use crate::plan::Plan;
 
 /// The version of the receipt that this code reads and writes.
 pub const RECEIPT_FORMAT: u64 = 1;
@@ -111,6 +112,10 @@ impl Receipt {
 
     /// The byte form: one path a line, so that two receipts can be compared with `diff`.
     #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "strings and numbers always serialize"
+    )]
     pub fn to_json(&self) -> String {
         let mut text = format!(
             "{{\"format\":{RECEIPT_FORMAT},\"plan\":\"{}\",\"root_mode\":{},\"paths\":{{",

@@ -15,8 +15,9 @@ use thiserror::Error;
 use crate::content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, Wanted};
 use crate::digest::Digest;
 use crate::fs::{Dir, Flush, Fs, FsError, NewFile};
+use crate::node::{Content, ENGINE_DIR, Mode, Node};
 use crate::path::RelPath;
-use crate::plan::{Content, ENGINE_DIR, Mode, Node, Plan};
+use crate::plan::Plan;
 use crate::receipt::{RECEIPT_NAME, Receipt};
 
 /// How files come out of a store.

@@ -8,11 +8,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::path::Path;
 
 use crate::fs::{Dir, Fs, FsError, Kind};
+use crate::node::{DIR_MODE_MASK, ENGINE_DIR};
 use crate::observe::escaped;
 use crate::path::RelPath;
-use crate::plan::ENGINE_DIR;
 use crate::receipt::{Published, Receipt};
 
 /// How a path differs from what was published.
@@ -47,7 +48,7 @@ pub struct Drift {
 /// What the disk says.
 pub fn drift(fs: &dyn Fs, root: &Dir, receipt: &Receipt) -> Result<Vec<Drift>, FsError> {
     let mut found = Vec::new();
-    if fs.meta_of(root)?.mode != receipt.root_mode {
+    if fs.meta_of(root)?.mode & DIR_MODE_MASK != receipt.root_mode {
         found.push(Drift {
             path: String::new(),
             difference: Difference::Mode,
@@ -109,7 +110,7 @@ impl Verifier<'_> {
         };
         let difference = match (published, meta.kind) {
             (Published::Dir { mode }, Kind::Dir) => {
-                (*mode != meta.mode).then_some(Difference::Mode)
+                (*mode != meta.mode & DIR_MODE_MASK).then_some(Difference::Mode)
             }
             (Published::File { mode, digest, len }, Kind::File) => {
                 if *len != meta.len || self.fs.digest_file(at.0, at.1)? != *digest {
@@ -155,8 +156,8 @@ impl Verifier<'_> {
         {
             return self.walk(&self.fs.open_dir(at.0, at.1)?, Some(&path));
         }
-        let is_bytecode =
-            shown.ends_with(".pyc") && shown.rsplit('/').nth(1) == Some("__pycache__");
+        let is_compiled = Path::new(at.1).extension() == Some(OsStr::new("pyc"));
+        let is_bytecode = is_compiled && shown.rsplit('/').nth(1) == Some("__pycache__");
         if !is_bytecode || is_dir {
             self.found.push(Drift {
                 path: shown,

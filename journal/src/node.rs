@@ -1,0 +1,250 @@
+//! The words of a plan: what can stand at a path, and what was seen there.
+//!
+//! Plain values without behaviour of their own; promises only that a [`Mode`] has no bit above 0777.
+//!
+//! Read next: `plan.rs`, which puts them together and refuses what cannot stand together.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::digest::Digest;
+use crate::identity::Identity;
+use crate::path::RelPath;
+
+/// The engine's own directory in a tree that it published.
+pub const ENGINE_DIR: &str = ".rvenv";
+/// Bytes that a symbolic link's target may have.
+pub const LINK_BYTES_MAX: usize = 4095;
+
+/// The bits of a directory's mode that can be planned; a setgid bit comes from the directory above.
+pub(crate) const DIR_MODE_MASK: u32 = 0o777;
+
+/// Permission bits from 0 to 0777: no setuid, setgid or sticky bit can be written in a plan.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mode(u32);
+
+/// Permission bits that no plan may ask for.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("mode {0:05o} has bits above 0777")]
+pub struct ModeError(pub u32);
+
+impl Mode {
+    /// Takes permission bits.
+    ///
+    /// # Errors
+    /// Bits above 0777.
+    pub fn new(bits: u32) -> Result<Self, ModeError> {
+        if bits > 0o777 {
+            Err(ModeError(bits))
+        } else {
+            Ok(Self(bits))
+        }
+    }
+
+    /// The bits.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The bits that stay when a umask takes its own away.
+    #[must_use]
+    pub const fn masked(self, umask: u32) -> Self {
+        Self(self.0 & !umask)
+    }
+
+    /// 0755: a directory or a program that everybody may use.
+    pub const SHARED_DIR: Self = Self(0o755);
+    /// 0644: a file that everybody may read.
+    pub const SHARED_FILE: Self = Self(0o644);
+    /// 0777, which a umask is meant to narrow.
+    pub const ALL: Self = Self(0o777);
+    /// 0666, which a umask is meant to narrow.
+    pub const ALL_DATA: Self = Self(0o666);
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+impl fmt::Debug for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where the bytes of a file come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The plan carries them.
+    Inline(Vec<u8>),
+    /// A [`ContentSource`](crate::ContentSource) has them under their digest.
+    Object {
+        /// SHA-256 of the bytes.
+        digest: Digest,
+        /// How many there are.
+        len: u64,
+    },
+    /// A file of this machine has them; it is refused when it has changed.
+    Local {
+        /// Absolute path of that file; symbolic links are followed.
+        path: String,
+        /// SHA-256 of the bytes.
+        digest: Digest,
+        /// How many there are.
+        len: u64,
+    },
+}
+
+impl Content {
+    /// SHA-256 of the bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Inline(bytes) => Digest::of(bytes),
+            Self::Object { digest, .. } | Self::Local { digest, .. } => *digest,
+        }
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Object { len, .. } | Self::Local { len, .. } => *len,
+        }
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What shall stand at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A directory.
+    Dir {
+        /// Its permission bits.
+        mode: Mode,
+    },
+    /// A regular file.
+    File {
+        /// Its permission bits.
+        mode: Mode,
+        /// Modification time in whole seconds since 1970; `None` leaves the time of writing.
+        mtime: Option<i64>,
+        /// Its bytes.
+        content: Content,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// The text of the link, relative to the link's directory or absolute.
+        target: String,
+    },
+}
+
+/// One planned object: which stage asked for it, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The stage that emitted it.
+    pub stage: String,
+    /// What it came with, such as the name of a wheel; for folding long lists.
+    pub group: Option<String>,
+    /// What shall stand there.
+    pub node: Node,
+}
+
+/// A file outside the target that the plan was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// What it is to the plan, such as `interpreter` or `wheel`.
+    pub role: String,
+    /// Its absolute path; symbolic links are followed.
+    pub path: String,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub len: u64,
+}
+
+/// How the plan reaches its readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publication {
+    /// Everything is as planned already: nothing is written.
+    Nothing,
+    /// The target is absent: one `Put` of the tree.
+    Put,
+    /// The target is replaced as a whole: one `Swap`, or a `Take` and a `Put` where there is no exchange.
+    Swap,
+}
+
+/// What must stand at the target for the plan to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing.
+    Absent,
+    /// A certain directory with certain entries.
+    Tree {
+        /// Which directory.
+        identity: Identity,
+        /// The names directly in it, sorted; bytes that are not UTF-8 are escaped.
+        names: Vec<String>,
+    },
+}
+
+/// What stood at a planned path when the plan was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// A directory.
+    Dir {
+        /// Permission bits, up to 07777.
+        mode: u32,
+    },
+    /// A regular file.
+    File {
+        /// Permission bits, up to 07777.
+        mode: u32,
+        /// How many bytes it has.
+        len: u64,
+        /// Last change of the content, in nanoseconds since 1970.
+        mtime_ns: i128,
+        /// Its inode number.
+        inode: u64,
+        /// SHA-256 of the bytes, where only they can tell whether they are as planned.
+        digest: Option<Digest>,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// The text of the link; bytes that are not UTF-8 are escaped.
+        target: String,
+    },
+    /// A fifo, socket or device.
+    Other,
+}
+
+/// Everything that a plan expects of its target: made by [`observe`](crate::observe()).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// What stands at the target.
+    pub target: Expected,
+    /// What stands at the planned paths; a path that is absent is absent here.
+    pub paths: BTreeMap<RelPath, Observed>,
+}
+
+/// What an operation does to its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Nothing was there.
+    Create,
+    /// Something else was there.
+    Change,
+    /// It is there already.
+    Keep,
+}

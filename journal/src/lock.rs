@@ -19,8 +19,8 @@ use crate::target::Target;
 
 /// Bytes of the line that says who holds a lock.
 const OWNER_BYTES_MAX: u64 = 4096;
-/// How often a lock may turn out to be on a dead inode before that is no race any more.
-const RACES_MAX: usize = 10_000;
+/// How often in a row a lock may turn out to be on a dead inode before the loser waits like everybody else.
+const RACES_MAX: usize = 100;
 
 /// What a waiter does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,17 @@ pub(crate) struct Locks<'a> {
     target: Target<'a>,
     sibling: Option<Held>,
     tree: Option<Held>,
+}
+
+/// What came of trying to lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    /// It is held, or this filesystem has no such lock.
+    Held,
+    /// Another process has it.
+    Busy,
+    /// It was had, but its name leads to another object by now.
+    Raced,
 }
 
 /// Why a target could not be locked.
@@ -90,25 +101,37 @@ impl<'a> Locks<'a> {
             sibling: None,
             tree: None,
         };
-        for _ in 0..RACES_MAX {
-            if locks.try_both(owner)? == Lock::Acquired {
-                if locks.sibling.is_none() && locks.tree.is_none() {
+        let mut races = 0;
+        loop {
+            match locks.try_both(owner)? {
+                Attempt::Held if locks.sibling.is_none() && locks.tree.is_none() => {
                     return Err(LockError::NoLocks(locks.path()));
                 }
-                return Ok(locks);
+                Attempt::Held => return Ok(locks),
+                // Nobody holds what the name leads to now, as far as anybody knows: waiting would be for nothing.
+                Attempt::Raced if races < RACES_MAX => {
+                    races += 1;
+                    continue;
+                }
+                Attempt::Busy | Attempt::Raced => races = 0,
             }
-            let holder = locks.holder();
-            if pause(&holder) == Patience::GiveUp {
+            let owner = locks.holder();
+            if pause(&owner) == Patience::GiveUp {
                 return Err(LockError::Busy {
                     path: locks.path(),
-                    owner: holder,
+                    owner,
                 });
             }
         }
-        Err(LockError::Busy {
-            path: locks.path(),
-            owner: locks.holder(),
-        })
+    }
+
+    /// Whether the target's name still leads to the directory that was locked.
+    pub(crate) fn are_current(&self) -> Result<bool, FsError> {
+        let Some(tree) = &self.tree else {
+            return Ok(true);
+        };
+        let locked = self.target.fs.meta_of_held(tree)?.identity;
+        Ok(self.target.meta()?.map(|named| named.identity) == Some(locked))
     }
 
     /// What is locked.
@@ -121,15 +144,19 @@ impl<'a> Locks<'a> {
         self.target.path().to_path_buf()
     }
 
-    fn try_both(&mut self, owner: &str) -> Result<Lock, LockError> {
-        if self.sibling.is_none() && self.try_sibling(owner)? == Lock::Busy {
-            return Ok(Lock::Busy);
+    /// The lock file first. Whoever can make none waits for the tree alone, so no two wait for each other.
+    fn try_both(&mut self, owner: &str) -> Result<Attempt, LockError> {
+        if self.sibling.is_none() {
+            match self.try_sibling(owner)? {
+                Attempt::Held => {}
+                lost @ (Attempt::Busy | Attempt::Raced) => return Ok(lost),
+            }
         }
         self.try_tree()
     }
 
     /// The lock file; a parent that we may not write has none, and the target's own lock must do.
-    fn try_sibling(&mut self, owner: &str) -> Result<Lock, LockError> {
+    fn try_sibling(&mut self, owner: &str) -> Result<Attempt, LockError> {
         let Target {
             fs, parent, names, ..
         } = &self.target;
@@ -137,7 +164,7 @@ impl<'a> Locks<'a> {
         let held = match fs.hold_file(parent, OsStr::new(&name)) {
             Ok(held) => held,
             Err(error) if is_refused(&error) && self.target_is_dir()? => {
-                return Ok(Lock::Unsupported);
+                return Ok(Attempt::Held);
             }
             Err(source) => return Err(self.foreign_or(source)?),
         };
@@ -149,8 +176,8 @@ impl<'a> Locks<'a> {
             });
         }
         match fs.try_lock(&held).map_err(|source| self.disk(source))? {
-            Lock::Busy => return Ok(Lock::Busy),
-            Lock::Unsupported => return Ok(Lock::Unsupported),
+            Lock::Busy => return Ok(Attempt::Busy),
+            Lock::Unsupported => return Ok(Attempt::Held),
             Lock::Acquired => {}
         }
         // The holder before us unlinks the file while it holds the lock: then ours is on a dead inode, while a
@@ -159,44 +186,44 @@ impl<'a> Locks<'a> {
             .meta(parent, OsStr::new(&name))
             .map_err(|source| self.disk(source))?;
         if named.map(|named| named.identity) != Some(meta.identity) {
-            return Ok(Lock::Busy);
+            return Ok(Attempt::Raced);
         }
         // A full disk must not keep anybody from recovering: the line is a courtesy.
         let _courtesy = fs.write_held(&held, owner.as_bytes());
         self.sibling = Some(held);
-        Ok(Lock::Acquired)
+        Ok(Attempt::Held)
     }
 
     /// The target itself, so that somebody who cannot write its parent is excluded too.
-    fn try_tree(&mut self) -> Result<Lock, LockError> {
+    fn try_tree(&mut self) -> Result<Attempt, LockError> {
         let Target {
             fs, parent, name, ..
         } = &self.target;
         let Some(before) = self.target.meta().map_err(|source| self.disk(source))? else {
-            return Ok(Lock::Acquired);
+            return Ok(Attempt::Held);
         };
         if before.kind != Kind::Dir {
-            return Ok(Lock::Acquired);
+            return Ok(Attempt::Held);
         }
         let opened = fs.open_dir(parent, name).and_then(|dir| fs.hold_dir(&dir));
         let held = match opened {
             Ok(held) => held,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Lock::Busy),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Attempt::Raced),
             Err(source) => return Err(self.disk(source)),
         };
         match fs.try_lock(&held).map_err(|source| self.disk(source))? {
-            Lock::Busy => return Ok(Lock::Busy),
+            Lock::Busy => return Ok(Attempt::Busy),
             // Without the lock file this leaves no lock at all, which `take` refuses.
-            Lock::Unsupported => return Ok(Lock::Acquired),
+            Lock::Unsupported => return Ok(Attempt::Held),
             Lock::Acquired => {}
         }
         let locked = fs.meta_of_held(&held).map_err(|source| self.disk(source))?;
         let named = self.target.meta().map_err(|source| self.disk(source))?;
         if named.map(|named| named.identity) != Some(locked.identity) {
-            return Ok(Lock::Busy);
+            return Ok(Attempt::Raced);
         }
         self.tree = Some(held);
-        Ok(Lock::Acquired)
+        Ok(Attempt::Held)
     }
 
     fn target_is_dir(&self) -> Result<bool, LockError> {
@@ -259,11 +286,20 @@ fn is_refused(error: &FsError) -> bool {
 /// Tidying only: a lock file that stays is free and harmless.
 impl Drop for Locks<'_> {
     fn drop(&mut self) {
-        if self.sibling.is_some() {
-            let Target {
-                fs, parent, names, ..
-            } = &self.target;
-            let _tidied = fs.remove_file(parent, OsStr::new(&names.lock()));
+        let Target {
+            fs, parent, names, ..
+        } = &self.target;
+        if let Some(sibling) = &self.sibling {
+            let name = names.lock();
+            let ours = fs.meta_of_held(sibling).map(|meta| meta.identity);
+            let named = fs.meta(parent, OsStr::new(&name));
+            // Somebody may have deleted our lock file and made another, which is theirs.
+            if let (Ok(ours), Ok(Some(named))) = (ours, named)
+                && named.identity == ours
+            {
+                let _tidied = fs.remove_file(parent, OsStr::new(&name));
+            }
         }
+        self.target.unmake_parents();
     }
 }

@@ -22,7 +22,7 @@ const LINKS_MAX: usize = 40;
 pub enum Parents {
     /// Refuse.
     Require,
-    /// Make them, each durable before the next.
+    /// Make them, each durable before the next; those that are still empty when the locks are let go are removed.
     Make,
 }
 
@@ -34,6 +34,8 @@ pub struct Target<'a> {
     pub(crate) name: OsString,
     pub(crate) names: Names,
     path: PathBuf,
+    /// The directories above that were made for it, from the top down, each with the one that holds it.
+    made: Made,
 }
 
 /// Why a path cannot be a target.
@@ -81,11 +83,21 @@ impl<'a> Target<'a> {
     ///
     /// # Crash
     /// With [`Parents::Make`] empty directories may remain above an absent target.
-    pub fn open(fs: &'a dyn Fs, path: &Path, parents: Parents) -> Result<Self, TargetError> {
+    pub fn open(fs: &'a dyn Fs, path: &Path, mut parents: Parents) -> Result<Self, TargetError> {
         let mut at = path.to_path_buf();
+        let mut made = Vec::new();
         for _ in 0..LINKS_MAX {
             let (above, name) = split(&at)?;
-            let parent = open_parent(fs, above, parents)?;
+            let parent = match open_parent(fs, above, parents, &mut made) {
+                // Nothing is made for the sake of a link that leads nowhere.
+                Err(TargetError::NoParent(_)) if at != path => {
+                    return Err(TargetError::Dangling {
+                        link: path.to_path_buf(),
+                        to: at,
+                    });
+                }
+                opened => opened?,
+            };
             let disk = |source| TargetError::Disk {
                 path: at.clone(),
                 source,
@@ -108,9 +120,13 @@ impl<'a> Target<'a> {
                         name: name.to_owned(),
                         names,
                         path: at,
+                        made,
                     });
                 }
-                Some(Kind::Symlink) => at = above.join(fs.read_link(&parent, name).map_err(disk)?),
+                Some(Kind::Symlink) => {
+                    at = above.join(fs.read_link(&parent, name).map_err(disk)?);
+                    parents = Parents::Require;
+                }
                 Some(Kind::File | Kind::Other) => return Err(TargetError::NotADirectory(at)),
             }
         }
@@ -133,6 +149,16 @@ impl<'a> Target<'a> {
     #[must_use]
     pub fn place(&self) -> (&Dir, &OsStr) {
         (&self.parent, &self.name)
+    }
+
+    /// Removes the directories that were made above the target, as long as nothing is in them.
+    pub(crate) fn unmake_parents(&self) {
+        for (above, name) in self.made.iter().rev() {
+            // With a target, or anything else, in them they stay.
+            if self.fs.remove_dir(above, name).is_err() {
+                return;
+            }
+        }
     }
 
     /// What stands at the target's name now.
@@ -158,11 +184,19 @@ fn split(path: &Path) -> Result<(&Path, &OsStr), TargetError> {
     ))
 }
 
-fn open_parent(fs: &dyn Fs, path: &Path, parents: Parents) -> Result<Dir, TargetError> {
+/// Directories that were made, each with the one that holds it.
+type Made = Vec<(Dir, OsString)>;
+
+fn open_parent(
+    fs: &dyn Fs,
+    path: &Path,
+    parents: Parents,
+    made: &mut Made,
+) -> Result<Dir, TargetError> {
     match (fs.open_path(path), parents) {
         (Ok(dir), _) => Ok(dir),
         (Err(error), Parents::Make) if error.kind() == std::io::ErrorKind::NotFound => {
-            make_parent(fs, path)
+            make_parent(fs, path, made)
         }
         (Err(error), _) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(TargetError::NoParent(path.to_path_buf()))
@@ -177,16 +211,19 @@ fn open_parent(fs: &dyn Fs, path: &Path, parents: Parents) -> Result<Dir, Target
     }
 }
 
-fn make_parent(fs: &dyn Fs, path: &Path) -> Result<Dir, TargetError> {
+fn make_parent(fs: &dyn Fs, path: &Path, made: &mut Made) -> Result<Dir, TargetError> {
     let (above, name) = split(path)?;
-    let dir = open_parent(fs, above, Parents::Make)?;
+    let dir = open_parent(fs, above, Parents::Make, made)?;
     let disk = |source| TargetError::Disk {
         path: path.to_path_buf(),
         source,
     };
     match fs.make_dir(&dir, name, 0o755) {
         // Power off after success: the tree is durable only if the way to it is.
-        Ok(()) => fs.sync_dir(&dir).map_err(disk)?,
+        Ok(()) => {
+            made.push((dir.clone(), name.to_owned()));
+            fs.sync_dir(&dir).map_err(disk)?;
+        }
         // Somebody else who makes the same target was faster.
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(source) => return Err(disk(source)),

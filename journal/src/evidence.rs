@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 
 use crate::fs::FsError;
 use crate::identity::Identity;
-use crate::plan::ENGINE_DIR;
+use crate::node::ENGINE_DIR;
 use crate::record::{Record, Step};
 use crate::target::Target;
 
@@ -50,6 +50,15 @@ pub struct Sight {
     pub replaced: Option<Place>,
     /// The steps.
     pub taken: Taken,
+}
+
+impl Sight {
+    /// Whether steps were taken whose inverse has nothing to bring back.
+    #[must_use]
+    pub(crate) fn has_lost_the_old_tree(self) -> bool {
+        let is_lost = matches!(self.replaced, Some(Place::Trash | Place::Gone));
+        is_lost && matches!(self.taken, Taken::Some | Taken::All)
+    }
 }
 
 /// The name of the file that marks a staged tree on filesystems without times of birth.

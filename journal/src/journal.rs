@@ -93,17 +93,21 @@ pub(crate) fn write(target: &Target<'_>, record: &Record) -> Result<(), FsError>
         Durability::Power => Flush::Now,
         Durability::Process => Flush::Later,
     };
-    fs.write_file(
-        parent,
-        &temp,
-        &NewFile {
-            mode: 0o600,
-            mtime: None,
-            bytes: &record.to_bytes(),
-            flush,
-        },
-    )?;
-    fs.rename((parent, &temp), (parent, &name), Rename::Replace)?;
+    let bytes = record.to_bytes();
+    let file = NewFile {
+        mode: 0o600,
+        mtime: None,
+        bytes: &bytes,
+        flush,
+    };
+    let renamed = fs
+        .write_file(parent, &temp, &file)
+        .and_then(|()| fs.rename((parent, &temp), (parent, &name), Rename::Replace));
+    if let Err(error) = renamed {
+        // Whatever was written is believed by nobody; the next run would delete it.
+        let _tidied = fs.remove_file(parent, &temp);
+        return Err(error);
+    }
     match record.durability {
         Durability::Power => fs.sync_dir(parent),
         Durability::Process => Ok(()),

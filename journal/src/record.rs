@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::digest::{Digest, DigestError};
 use crate::identity::{Birth, Identity};
+use crate::names::Direction;
 
 const MAGIC: &str = "rvenv-journal";
 /// The version of the record that this code reads and writes.
@@ -39,6 +40,16 @@ pub enum Verdict {
     Taken,
     /// Somebody still has to look at the published tree: until then recovery undoes.
     Awaited,
+}
+
+impl Verdict {
+    /// Where a publication goes whose steps were all taken and of which nothing more is known.
+    pub(crate) fn direction(self) -> Direction {
+        match self {
+            Self::Taken => Direction::Settle,
+            Self::Awaited => Direction::Undo,
+        }
+    }
 }
 
 /// What becomes of what a publication replaced.
@@ -126,13 +137,16 @@ pub enum RecordReadError {
 impl Record {
     /// The byte form.
     #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "strings and numbers always serialize"
+    )]
     pub fn to_bytes(&self) -> Vec<u8> {
         let dto = RecordDto::from_record(self);
         let value = serde_json::to_value(dto).expect("strings and numbers serialize");
-        let mut text = format!("{MAGIC} {RECORD_VERSION} incompat=\n{value}\n");
+        let text = format!("{MAGIC} {RECORD_VERSION} incompat=\n{value}\n");
         let sum = Digest::of(text.as_bytes());
-        text.push_str(&format!("{sum}\n"));
-        text.into_bytes()
+        format!("{text}{sum}\n").into_bytes()
     }
 
     /// Reads what [`Record::to_bytes`] wrote.
@@ -301,7 +315,7 @@ impl StepsDto {
         // These three are all that a tree can be published by; recovery reasons about nothing else.
         let known = matches!(
             list.as_slice(),
-            [Step::Put] | [Step::Swap { .. }] | [Step::Take { .. }, Step::Put]
+            [Step::Put | Step::Swap { .. }] | [Step::Take { .. }, Step::Put]
         );
         if !known {
             return Err(RecordReadError::BadSteps);

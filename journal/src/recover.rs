@@ -15,7 +15,7 @@ use crate::evidence::{Place, Sight, Taken, sight};
 use crate::fs::{FsError, Kind};
 use crate::journal::{self, JournalRead, Siblings};
 use crate::names::{Direction, JournalName};
-use crate::plan::ENGINE_DIR;
+use crate::node::ENGINE_DIR;
 use crate::record::{Durability, Record};
 use crate::recovery::{Boot, Decision, JournalSeen, Refusal, decide};
 use crate::remove::{Leftovers, remove_tree};
@@ -254,15 +254,20 @@ impl Case {
             }),
             JournalRead::Torn => {
                 let seen = torn(target, &siblings).map_err(disk)?;
-                let decision = decide(seen, Taken::None, Place::Gone);
+                let nothing = Sight {
+                    staged: Place::Gone,
+                    replaced: None,
+                    taken: Taken::None,
+                };
+                let decision = decide(seen, nothing);
                 Ok(Self {
                     open: Some((state, None)),
                     decision,
                 })
             }
             JournalRead::Record(record) => {
-                let Sight { staged, taken, .. } = sight(target, &record).map_err(disk)?;
-                let decision = decide(seen(target, &state, &record), taken, staged);
+                let sight = sight(target, &record).map_err(disk)?;
+                let decision = decide(seen(target, &state, &record), sight);
                 Ok(Self {
                     open: Some((state, Some(record))),
                     decision,
@@ -286,8 +291,8 @@ fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSee
     match (state, &record.steps) {
         (JournalName::Doubt(to, of), _) => JournalSeen::Doubt(*to, boot(of)),
         (JournalName::Open, None) => JournalSeen::FirstPart,
-        (JournalName::Open, Some(_)) if unsynced => {
-            JournalSeen::Doubt(Direction::Settle, Boot::Another)
+        (JournalName::Open, Some(steps)) if unsynced => {
+            JournalSeen::Doubt(steps.verdict.direction(), Boot::Another)
         }
         (JournalName::Decided(to), Some(_)) if unsynced => JournalSeen::Doubt(*to, Boot::Another),
         (JournalName::Open, Some(steps)) => JournalSeen::Open(steps.verdict),
@@ -297,9 +302,15 @@ fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSee
 
 fn torn(target: &Target<'_>, siblings: &Siblings) -> Result<JournalSeen, FsError> {
     for token in &siblings.stages {
-        let dir = target
-            .fs
-            .open_dir(&target.parent, OsStr::new(&target.names.stage(token)))?;
+        let name = target.names.stage(token);
+        let dir = match target.fs.open_dir(&target.parent, OsStr::new(&name)) {
+            Ok(dir) => dir,
+            // Somebody else's file or link, which is not an empty stage of ours.
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                return Ok(JournalSeen::TornAfterStaging);
+            }
+            Err(error) => return Err(error),
+        };
         if !target.fs.list(&dir)?.is_empty() {
             return Ok(JournalSeen::TornAfterStaging);
         }

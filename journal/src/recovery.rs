@@ -6,7 +6,7 @@
 //! A new journal name, or a new way for the steps to be taken, does not compile until it has its rows here.
 //! Read next: `settle.rs`, which carries decisions out.
 
-use crate::evidence::{Place, Taken};
+use crate::evidence::{Place, Sight, Taken};
 use crate::names::Direction;
 use crate::record::Verdict;
 
@@ -72,11 +72,15 @@ pub enum Refusal {
 
 /// Decides what to do about what was seen.
 #[must_use]
-pub fn decide(journal: JournalSeen, taken: Taken, staged: Place) -> Decision {
+#[expect(
+    clippy::match_same_arms,
+    reason = "a row is a history, not what is done about it"
+)]
+pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
     use Decision::{Discard, DropJournal, Nothing, Refuse, Settle, Undo, VerifyThenSettle, Wait};
     use Direction as To;
     use JournalSeen as J;
-    match (journal, taken) {
+    match (journal, sight.taken) {
         // No run was under way, or it had finished.
         (J::Absent, _) => Nothing,
         // In this start of the machine nothing that is read proves anything.
@@ -90,11 +94,17 @@ pub fn decide(journal: JournalSeen, taken: Taken, staged: Place) -> Decision {
             J::FirstPart | J::Open(_) | J::Decided(_) | J::Doubt(_, Boot::Another),
             Taken::Neither,
         ) => Refuse(Refusal::Stranger),
+        // What was replaced is deleted only once the new tree is settled: somebody else took it away before, and
+        // the new tree may be the last good one.
+        (
+            J::Open(_) | J::Decided(To::Undo) | J::Doubt(To::Undo, Boot::Another),
+            Taken::Some | Taken::All,
+        ) if sight.has_lost_the_old_tree() => Refuse(Refusal::Stranger),
 
         // Died while staging, or gave the stage up before its journal's state was changed.
-        (J::FirstPart, Taken::None) => first_part(staged),
+        (J::FirstPart, Taken::None) => first_part(sight.staged),
         // Died between the second part and the first step.
-        (J::Open(_), Taken::None) => open_untaken(staged),
+        (J::Open(_), Taken::None) => open_untaken(sight.staged),
         // Died between a `Take` and its `Put`: the old tree comes back.
         (J::Open(_), Taken::Some) => Undo,
         // Died after the last step. Without checks that is the decision.
@@ -147,7 +157,7 @@ fn open_untaken(staged: Place) -> Decision {
 mod tests {
     use super::*;
 
-    fn all() -> impl Iterator<Item = (JournalSeen, Taken, Place)> {
+    fn all() -> impl Iterator<Item = (JournalSeen, Sight)> {
         use JournalSeen as J;
         let journals = [
             J::Absent,
@@ -171,36 +181,43 @@ mod tests {
             Place::Trash,
             Place::Gone,
         ];
-        journals.into_iter().flat_map(move |journal| {
-            taken
-                .into_iter()
-                .flat_map(move |taken| places.into_iter().map(move |place| (journal, taken, place)))
-        })
+        let replaced = places.map(Some).into_iter().chain([None]);
+        let sights = replaced.flat_map(move |replaced| {
+            let staged = places.into_iter();
+            staged.flat_map(move |staged| {
+                taken.map(|taken| Sight {
+                    staged,
+                    replaced,
+                    taken,
+                })
+            })
+        });
+        sights.flat_map(move |sight| journals.map(|journal| (journal, sight)))
     }
 
     /// I7: an object that fits no history outranks every state name.
     #[test]
     fn a_stranger_outranks_every_state() {
-        for (journal, taken, staged) in all().filter(|(_, taken, _)| *taken == Taken::Neither) {
-            let decision = decide(journal, taken, staged);
+        for (journal, sight) in all().filter(|(_, sight)| sight.taken == Taken::Neither) {
+            let decision = decide(journal, sight);
             let touches = matches!(
                 decision,
                 Decision::Discard | Decision::Settle | Decision::Undo | Decision::VerifyThenSettle
             );
-            assert!(!touches, "{journal:?} {staged:?}: {decision:?}");
+            assert!(!touches, "{journal:?} {sight:?}: {decision:?}");
         }
     }
 
     /// I5: the new tree is settled only when every step was taken.
     #[test]
     fn nothing_settles_before_every_step_was_taken() {
-        for (journal, taken, staged) in all() {
-            let decision = decide(journal, taken, staged);
+        for (journal, sight) in all() {
+            let decision = decide(journal, sight);
             if matches!(decision, Decision::Settle | Decision::VerifyThenSettle) {
-                assert_eq!(taken, Taken::All, "{journal:?} {staged:?}");
+                assert_eq!(sight.taken, Taken::All, "{journal:?} {sight:?}");
             }
             if matches!(decision, Decision::Discard) {
-                assert_eq!(taken, Taken::None, "{journal:?} {staged:?}");
+                assert_eq!(sight.taken, Taken::None, "{journal:?} {sight:?}");
             }
         }
     }
@@ -208,10 +225,19 @@ mod tests {
     /// I2: in the start of the machine in which a sync failed, nothing is touched.
     #[test]
     fn a_doubt_of_this_boot_waits() {
-        for (journal, taken, staged) in all() {
+        for (journal, sight) in all() {
             if matches!(journal, JournalSeen::Doubt(_, Boot::Same)) {
-                assert_eq!(decide(journal, taken, staged), Decision::Wait);
+                assert_eq!(decide(journal, sight), Decision::Wait);
             }
+        }
+    }
+
+    /// I5: nothing takes the new tree away when there is no old one to bring back.
+    #[test]
+    fn nothing_is_taken_back_for_a_tree_that_is_gone() {
+        for (journal, sight) in all().filter(|(_, sight)| sight.has_lost_the_old_tree()) {
+            let decision = decide(journal, sight);
+            assert_ne!(decision, Decision::Undo, "{journal:?} {sight:?}");
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::evidence::{Place, Sight, marker_name, replaced_identity, sight};
 use crate::fs::{Barrier, FsError, Rename};
 use crate::identity::Identity;
 use crate::names::{Direction, JournalName};
-use crate::plan::ENGINE_DIR;
+use crate::node::ENGINE_DIR;
 use crate::receipt::{RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt};
 use crate::record::{Durability, Record, Retention, Step};
 use crate::remove::{Leftovers, remove_tree};
@@ -121,28 +121,21 @@ impl End<'_, '_> {
 
     /// The old tree comes back.
     pub(crate) fn undo(mut self) -> Result<Ending, EndError> {
+        // Taking back needs both trees: without the old one the new one is the last that is good.
+        if self.look()?.has_lost_the_old_tree() {
+            return Err(EndError::Moved);
+        }
         self.decide(Direction::Undo)?;
-        let list = self
-            .record
-            .steps
-            .as_ref()
-            .map(|steps| steps.list.clone())
-            .unwrap_or_default();
-        let taken_back =
-            list.iter()
-                .rev()
-                .try_fold(0, |count, step| match self.is_taken(*step)? {
-                    true => {
-                        let done = steps::take_back(self.target, self.record, *step);
-                        done.map_err(|source| EndError::Disk {
-                            what: "take a step back",
-                            source,
-                        })?;
-                        Ok(count + 1)
-                    }
-                    false => Ok(count),
-                })?;
-        if taken_back > 0 {
+        let steps = self.record.steps.iter().flat_map(|steps| &steps.list);
+        let mut is_changed = false;
+        for step in steps.rev() {
+            if self.is_taken(*step)? {
+                steps::take_back(self.target, self.record, *step)
+                    .map_err(disk("take a step back"))?;
+                is_changed = true;
+            }
+        }
+        if is_changed {
             // Deleting the new tree before the old one is durably back could lose both.
             self.sync_always(Direction::Undo)?;
         }
@@ -252,6 +245,7 @@ impl End<'_, '_> {
             self.sync(to)?;
         }
         self.rename_journal(&names.generation_record(self.record.generation))?;
+        self.remove_marker();
         self.sync(to)?;
         let kept = Kept {
             generation: self.record.generation,
@@ -371,6 +365,13 @@ impl End<'_, '_> {
 
     /// Writes down that a sync failed. A second sync would prove nothing, so nothing more is done in this boot.
     pub(crate) fn doubt(&self, to: Direction, source: FsError) -> EndError {
+        if self.record.steps.is_none() {
+            // No step can have been taken: whatever the disk forgets, the target is the old tree.
+            return EndError::Disk {
+                what: "give the staged tree up",
+                source,
+            };
+        }
         let Target { fs, names, .. } = self.target;
         let name = names.journal(&JournalName::Doubt(to, fs.boot_id()));
         // If even the rename fails, the journal keeps its name, and recovery decides by what it finds.

@@ -21,7 +21,7 @@ use crate::barrier::sync_tree;
 use crate::content::{FILE_BYTES_MAX, Fetched, Wanted};
 use crate::digest::Digest;
 use crate::fs::{Dir, Flush, Fs, FsError, Lock, NewFile, Rename};
-use crate::plan::Mode;
+use crate::node::Mode;
 use crate::remove::remove_tree;
 
 const MANIFEST: &str = "manifest.json";
@@ -49,6 +49,10 @@ pub trait PackSource {
     ///
     /// # Errors
     /// Whatever keeps the source from being read, and whatever `visit` returns.
+    #[expect(
+        clippy::type_complexity,
+        reason = "an alias would hide what an implementation calls"
+    )]
     fn unpack(
         &self,
         visit: &mut dyn FnMut(ObjectMeta, &[u8]) -> Result<(), StoreError>,

@@ -26,8 +26,9 @@ use crate::fs::{Dir, Flush, FsError, Held, Lock, NewFile, Rename};
 use crate::journal::{self, Siblings};
 use crate::lock::{LockError, Locks, Patience};
 use crate::names::{Direction, JournalName};
+use crate::node::{ENGINE_DIR, Expected, Observation, Publication};
 use crate::observe::observe;
-use crate::plan::{ENGINE_DIR, Expected, Observation, Plan, Publication};
+use crate::plan::Plan;
 use crate::receipt::Receipt;
 use crate::record::{Durability, Record, Retention, Step, Steps, Verdict};
 use crate::recover::{RecoverError, Recovered, recover};
@@ -43,7 +44,7 @@ pub enum Aftermath {
     Unchanged,
     /// As it was, but the attempt could not be cleaned up: the next run, or `recover`, does it.
     NeedsRecovery,
-    /// Published, and the disk did not confirm it.
+    /// Published, or taken back after that, and the disk did not confirm it: a restart of the machine shows which.
     InDoubt,
 }
 
@@ -90,6 +91,7 @@ pub struct Staged<'a> {
     root: Dir,
     receipt: Digest,
     counts: StageCounts,
+    lock: Option<Held>,
 }
 
 /// The new tree in its place; readers see it.
@@ -99,7 +101,7 @@ pub struct Published<'a> {
     open: Open<'a>,
     counts: StageCounts,
     /// Keeps the new root locked until the end, so that nobody works in it before the publication is decided.
-    _root: Option<Held>,
+    _lock: Option<Held>,
 }
 
 /// What every state from `Prepared` on holds.
@@ -232,7 +234,7 @@ impl<'a> Target<'a> {
     /// See [`ReadyError`].
     ///
     /// # Crash
-    /// As [`recover`](crate::recover): running it again goes on.
+    /// What recovery did stays done: running it again goes on.
     pub fn lock(
         self,
         owner: &str,
@@ -270,7 +272,8 @@ impl<'a> Ready<'a> {
             target: path(),
             source,
         };
-        let reasons = stale(target, plan, content).map_err(disk)?;
+        let mut reasons = stale(target, plan, content).map_err(disk)?;
+        reasons.extend(not_locked(&self.locks).map_err(disk)?);
         if !reasons.is_empty() {
             return Err(PrepareError::Stale {
                 target: path(),
@@ -335,6 +338,7 @@ impl<'a> Prepared<'a> {
                     root,
                     receipt: Digest::of(receipt.as_bytes()),
                     counts,
+                    lock: None,
                 })
             }
             Err(source) => {
@@ -384,12 +388,14 @@ impl<'a> Staged<'a> {
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Published<'a>, PublishFailed> {
         match self.try_publish(interrupted) {
-            Ok(root) => {
-                let Self { open, counts, .. } = self;
+            Ok(()) => {
+                let Self {
+                    open, counts, lock, ..
+                } = self;
                 Ok(Published {
                     open,
                     counts,
-                    _root: root,
+                    _lock: lock,
                 })
             }
             Err(source) => {
@@ -410,20 +416,14 @@ impl<'a> Staged<'a> {
         }
     }
 
-    fn try_publish(
-        &mut self,
-        interrupted: &dyn Fn() -> bool,
-    ) -> Result<Option<Held>, PublishError> {
+    fn try_publish(&mut self, interrupted: &dyn Fn() -> bool) -> Result<(), PublishError> {
+        self.lock_root().map_err(PublishError::Disk)?;
         let target = self.open.locks.target();
-        // The new root is locked before it can be found by its name, so that nobody gets in between.
-        let held = target.fs.hold_dir(&self.root).map_err(PublishError::Disk)?;
-        let locked = target.fs.try_lock(&held).map_err(PublishError::Disk)?;
         let now = observe(target.fs, target.place(), self.plan.operations())
             .map_err(PublishError::Disk)?;
-        if let Some(stale) = compare(target, self.plan.observation(), &now)
-            .into_iter()
-            .next()
-        {
+        let unlocked = not_locked(&self.open.locks).map_err(PublishError::Disk)?;
+        let reasons = compare(target, self.plan.observation(), &now);
+        if let Some(stale) = reasons.into_iter().chain(unlocked).next() {
             return Err(PublishError::Changed(stale));
         }
         if interrupted() {
@@ -444,7 +444,17 @@ impl<'a> Staged<'a> {
         if seen.taken != Taken::All || matches!(seen.replaced, Some(Place::Trash | Place::Gone)) {
             return Err(PublishError::Moved);
         }
-        Ok((locked == Lock::Acquired).then_some(held))
+        Ok(())
+    }
+
+    /// Locks the new root before it can be found by its name, so that nobody gets in between.
+    fn lock_root(&mut self) -> Result<(), FsError> {
+        let fs = self.open.locks.target().fs;
+        let held = fs.hold_dir(&self.root)?;
+        if fs.try_lock(&held)? == Lock::Acquired {
+            self.lock = Some(held);
+        }
+        Ok(())
     }
 }
 
@@ -490,14 +500,14 @@ impl Open<'_> {
         if self.record.durability == Durability::Process {
             return Ok(());
         }
-        fs.sync_dir(parent).map_err(
-            |source| match self.as_end().doubt(Direction::Settle, source) {
+        fs.sync_dir(parent).map_err(|source| {
+            match self.as_end().doubt(self.verdict.direction(), source) {
                 EndError::Doubt(source) | EndError::Disk { source, .. } => {
                     PublishError::Doubt(source)
                 }
                 EndError::Moved => PublishError::Moved,
-            },
-        )
+            }
+        })
     }
 
     fn as_end(&self) -> End<'_, '_> {
@@ -560,6 +570,14 @@ fn stale(
         });
     }
     Ok(reasons)
+}
+
+/// Somebody put another tree at the target after it was locked: that one nobody keeps others out of.
+fn not_locked(locks: &Locks<'_>) -> Result<Option<Stale>, FsError> {
+    Ok((!locks.are_current()?).then(|| Stale {
+        path: locks.target().path().display().to_string(),
+        why: "is another directory than the one that was locked".to_owned(),
+    }))
 }
 
 fn compare(target: &Target<'_>, expected: &Observation, now: &Observation) -> Vec<Stale> {
@@ -635,17 +653,21 @@ fn make_stage(target: &Target<'_>, plan: &Plan, terms: Terms) -> Result<(Dir, Re
         fs, parent, names, ..
     } = target;
     let siblings = Siblings::list(target)?;
-    let name = fs.make_unique_dir(parent, &names.stage_prefix())?;
-    let root = fs.open_dir(parent, &name)?;
+    let prefix = names.stage_prefix();
+    let name = fs.make_unique_dir(parent, &prefix)?;
+    let opened = fs
+        .open_dir(parent, &name)
+        .and_then(|root| Ok((fs.meta_of(&root)?.identity, root)));
+    let (stage, root) = opened.inspect_err(|_| {
+        // Nobody owns it yet, and it is empty.
+        let _tidied = fs.remove_dir(parent, &name);
+    })?;
+    let token = name.to_string_lossy();
     let record = Record {
         plan: plan.digest(),
-        token: name
-            .to_string_lossy()
-            .strip_prefix(&names.stage_prefix())
-            .unwrap_or_default()
-            .to_owned(),
+        token: token.strip_prefix(&prefix).unwrap_or_default().to_owned(),
         generation: siblings.next_generation(),
-        stage: fs.meta_of(&root)?.identity,
+        stage,
         boot: fs.boot_id(),
         durability: terms.durability,
         retention: terms.retention,

@@ -1,4 +1,123 @@
 //! A transactional filesystem engine with rollback.
+//!
+//! A directory tree is planned, built beside its place, and published by one rename whose two sides were written
+//! down beforehand. Whatever goes wrong then, the tree is the old one or the new one.
+//!
+//! - To replace or make a whole tree: [`PlanBuilder`], then [`Target::lock`] and the verbs that follow.
+//! - To look at the new tree before deciding: [`Verdict::Awaited`], then [`Published::settle`] or
+//!   [`Published::undo`].
+//! - To end what a crash left: [`Target::lock`] does it before anything else; [`inspect`] only says what it would do.
+//! - To compare a tree with what was published: [`Receipt`] and [`drift`]; to share content among trees: [`Store`].
+//!
+//! # Promises
+//!
+//! - **I1 Old or new.** After a failure, a kill at any instruction or a power cut, and then one more [`Target::lock`],
+//!   the target is exactly the old tree or exactly the new one.
+//! - **I2 Success is durable.** What [`Published::settle`] has returned survives a power cut, unless
+//!   [`Durability::Process`] was asked for.
+//! - **I3 Readers see whole things.** One switch; where the filesystem cannot exchange two names, a moment of absence.
+//! - **I4 The plan is the execution.** Equal inputs give equal bytes; a plan that no longer fits is refused as stale.
+//! - **I5 One way back.** A failed publication, [`Published::undo`] and recovery run the same code. Nothing deletes
+//!   the last good tree; a tree that changed since it was published is kept.
+//! - **I6 Strangers are safe.** Names come from the target, objects are known by their identity, links are not followed.
+//! - **I7 Refuse rather than guess.** Evidence that fits no history of ours changes nothing.
+//!
+//! # Limits
+//!
+//! Only whole trees are published, and a mount point cannot be one. Readers that hold a file of the old tree open
+//! keep it. Whoever holds an advisory lock on the target's directory keeps everybody out. Disks that lie about
+//! flushes, machines that share a disk without sharing locks, and one directory mounted at two places are outside of
+//! all promises. Without times of birth (some network and old filesystems) recovery keeps what it cannot identify.
+//! A file is held in memory as a whole while it is staged.
+//!
+//! # Example
+//!
+//! A tree is replaced, looked at and taken back; then replaced for good.
+//!
+//! ```
+//! use rvenv_journal::fs::real::RealFs;
+//! use rvenv_journal::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let disk = RealFs::new();
+//! let place = tempfile::tempdir()?;
+//! let path = place.path().canonicalize()?.join("site");
+//! # std::fs::create_dir(&path)?;
+//! # std::fs::write(path.join("page"), "old")?;
+//! let page = path.join("page"); // holds "old"
+//!
+//! let new = Operation {
+//!     stage: "pages".into(),
+//!     group: None,
+//!     node: Node::File {
+//!         mode: Mode::SHARED_FILE,
+//!         mtime: None,
+//!         content: Content::Inline(b"new".to_vec()),
+//!     },
+//! };
+//! let plan = |target: &Target<'_>| -> Result<Plan, Box<dyn std::error::Error>> {
+//!     let text = target.path().to_str().ok_or("the path is not UTF-8")?;
+//!     let mut builder = PlanBuilder::new(text, Mode::SHARED_DIR)?;
+//!     builder.add(RelPath::new("page")?, new.clone())?;
+//!     let seen = observe(&disk, target.place(), builder.operations())?;
+//!     Ok(builder.finish(seen, Publication::Swap)?)
+//! };
+//! let options = StageOptions {
+//!     content: &NoContent,
+//!     link_mode: LinkMode::Auto,
+//!     interrupted: &|| false,
+//! };
+//! let mut pause = |_holder: &str| Patience::GiveUp;
+//!
+//! // Published, looked at, and taken back.
+//! let target = Target::open(&disk, &path, Parents::Require)?;
+//! let (ready, _recovered) = target.lock("example", &mut pause)?;
+//! let first = plan(ready.target())?;
+//! let terms = Terms { verdict: Verdict::Awaited, ..Terms::default() };
+//! let published = ready.prepare(&first, terms, &NoContent)?.stage(&options)?.publish(&|| false)?;
+//! assert_eq!(std::fs::read_to_string(&page)?, "new");
+//! published.undo()?;
+//! assert_eq!(std::fs::read_to_string(&page)?, "old");
+//!
+//! // Published for good: had the machine died at any moment, the next `lock` would have ended it.
+//! let target = Target::open(&disk, &path, Parents::Require)?;
+//! let (ready, _recovered) = target.lock("example", &mut pause)?;
+//! let second = plan(ready.target())?;
+//! let prepared = ready.prepare(&second, Terms::default(), &NoContent)?;
+//! let ending = prepared.stage(&options)?.publish(&|| false)?.settle()?;
+//! assert!(ending.kept.is_none());
+//! assert_eq!(std::fs::read_to_string(&page)?, "new");
+//! assert_eq!(std::fs::read_dir(place.path())?.count(), 1); // nothing is left beside it
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # States
+//!
+//! Each state is a type, each arrow a method that takes one and returns the next.
+//!
+//! ```text
+//! Target ──lock──▶ Ready ──prepare──▶ Prepared ──stage──▶ Staged ──publish──▶ Published ──settle──▶ Ending
+//!                                                                                 └──────undo──────▶ Ending
+//! ```
+//!
+//! # Words
+//!
+//! | word | what |
+//! |---|---|
+//! | *plan* | a pure value: what shall stand where, what must stand there before, and a digest |
+//! | *prepare* | check the plan under the lock, make an empty stage, write the journal's first part |
+//! | *stage* | build the new tree beside its place and make it durable |
+//! | *step* | one atomic rename of one entry, with the identities on both sides |
+//! | *publish* | take the steps: the only thing that changes what readers see |
+//! | *settle* | decided: keep or delete what was replaced, retire the journal |
+//! | *undo* | take the steps back |
+//! | *receipt* | what was published; it lives in the tree |
+//! | *recover* | end what an earlier run left open |
+//! | *verify* | compare a tree with its receipt |
+//! | *generation* | a tree that was replaced and kept |
+//!
+//! Read next: `transaction.rs` (the verbs), `recovery.rs` (the table), `fs.rs` (the disk as a trait).
 
 mod barrier;
 mod content;
@@ -9,6 +128,7 @@ mod identity;
 mod journal;
 mod lock;
 mod names;
+mod node;
 mod observe;
 mod path;
 mod plan;
@@ -34,12 +154,13 @@ pub use identity::{Birth, Identity};
 pub use journal::Siblings;
 pub use lock::{LockError, Patience};
 pub use names::{Direction, JournalName, Names, Sibling};
+pub use node::{
+    Content, ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, Mode, ModeError, Node,
+    Observation, Observed, Operation, Publication,
+};
 pub use observe::{escaped, observe};
 pub use path::{COMPONENT_BYTES_MAX, DEPTH_MAX, PATH_BYTES_MAX, RelPath, RelPathError};
-pub use plan::{
-    Content, ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, Mode, Node, Observation,
-    Observed, Operation, Plan, PlanBuilder, PlanError, Publication,
-};
+pub use plan::{Plan, PlanBuilder, PlanError};
 pub use plan_json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
 pub use receipt::{
     Published as PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, RECEIPT_NAME, Receipt,

@@ -6,6 +6,13 @@
 //!
 //! A failure prints the steps and what became of each: a story, not a seed. `RVENV_SWEEP=deep` goes further.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "tests unwrap, print what they counted, and are asked by a variable to go further"
+)]
+
 use std::collections::BTreeSet;
 
 use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
@@ -71,13 +78,17 @@ impl<'a> Sweep<'a> {
 
     fn run(mut self) -> Self {
         let (&(model, bound), later) = self.crashes.split_first().expect("a sweep has a crash");
-        for steps in 0.. {
+        for count in 0.. {
             let disk = self.case.disk();
             let plan = self.case.plan(&disk);
-            disk.crash_after(steps);
+            disk.crash_after(count);
             let exit = run(&disk, &plan, self.case);
             let crashed = disk.has_crashed();
-            assert!(crashed || exit == Exit::Done, "{}: {exit:?}", self.case.name);
+            assert!(
+                crashed || exit == Exit::Done,
+                "{}: {exit:?}",
+                self.case.name
+            );
             disk.for_each_image(model, bound, |image, story| {
                 let story = || format!("{}\n{story}", self.case.name);
                 if !crashed {
@@ -175,7 +186,11 @@ fn a_power_cut_at_every_step_leaves_the_old_or_the_new_tree_where_names_persist_
 /// I1, I2: a power cut at every step, on filesystems that promise no more than POSIX.
 #[test]
 fn a_power_cut_at_every_step_leaves_the_old_or_the_new_tree_where_names_persist_independently() {
-    sweep_all("independent", &cases(), &[(Persistence::Independent, wide())]);
+    sweep_all(
+        "independent",
+        &cases(),
+        &[(Persistence::Independent, wide())],
+    );
 }
 
 /// I1: the power is cut, and cut again at every step of the recovery.
@@ -197,6 +212,35 @@ fn a_power_cut_in_the_recovery_from_a_kill_leaves_the_old_or_the_new_tree() {
     }
 }
 
+/// I2: what a recovery said is done survives the power cut after it.
+#[test]
+fn a_recovery_that_succeeded_is_durable() {
+    for (model, case) in [Persistence::Ordered, Persistence::Independent]
+        .into_iter()
+        .flat_map(|model| cases().into_iter().map(move |case| (model, case)))
+    {
+        let outcome = Outcome::of(&case);
+        for count in 0.. {
+            let disk = case.disk();
+            let plan = case.plan(&disk);
+            disk.crash_after(count);
+            run(&disk, &plan, &case);
+            let killed = disk.killed();
+            recover(&killed).unwrap();
+            let tree = tree_at(&killed, TARGET);
+            killed.for_each_image(model, narrow(), |image, story| {
+                assert_eq!(tree_at(&image, TARGET), tree, "{}\n{story}", case.name);
+                recover(&image).unwrap_or_else(|error| panic!("{error:?}\n{story}"));
+                let checked = outcome.check(&case, &image);
+                checked.unwrap_or_else(|what| panic!("{what}\n{}\n{story}", case.name));
+            });
+            if !disk.has_crashed() {
+                break;
+            }
+        }
+    }
+}
+
 /// I1: an inode number that is given out again misleads nobody, since the time of birth tells.
 #[test]
 fn inode_numbers_that_are_given_out_again_mislead_nobody() {
@@ -215,27 +259,27 @@ fn inode_numbers_that_are_given_out_again_mislead_nobody() {
 /// I1, I5: without times of birth the tree is old or new, and what cannot be proved to be ours is kept.
 #[test]
 fn without_times_of_birth_recovery_keeps_what_it_cannot_prove() {
-    let plain = [
+    let bases = [
         Case::of("put", Publication::Put),
         Case::of("swap", Publication::Swap),
         Case::of("swap, kept", Publication::Swap).kept(),
         Case::of("swap, undone", Publication::Swap).undone(),
     ];
-    for (case, exchange) in plain.iter().flat_map(|case| {
+    for (base, exchange) in bases.iter().flat_map(|base| {
         let supports = [Support::Present, Support::Absent];
-        supports.map(|support| (case, support))
+        supports.map(|support| (base, support))
     }) {
         let options = Options {
             births: Support::Absent,
             exchange,
             ..with_numbers_reused(&Options::default())
         };
-        let case = case.clone().on(options);
+        let case = base.clone().on(options);
         let outcome = Outcome::of(&case);
-        for steps in 0.. {
+        for count in 0.. {
             let disk = case.disk();
             let plan = case.plan(&disk);
-            disk.crash_after(steps);
+            disk.crash_after(count);
             run(&disk, &plan, &case);
             let image = disk.killed();
             let story = || format!("{}\n{}", case.name, numbered(&disk.steps()));
@@ -319,19 +363,19 @@ fn a_fault_at_every_step_leaves_what_the_error_says() {
     for case in cases().into_iter().chain(unsynced_cases()) {
         let outcome = Outcome::of(&case);
         for (reach, kind) in reaches {
-            for step in 1.. {
+            for step in 1_usize.. {
                 let disk = case.disk();
                 let plan = case.plan(&disk);
-                let before = disk.step_count();
+                let offset = disk.step_count();
                 disk.fail(Fault {
-                    step: before + step,
+                    step: offset + step,
                     kind,
                     reach,
                 });
                 let exit = run(&disk, &plan, &case);
                 check_after_fault(&case, &outcome, &disk, exit);
                 faults += 1;
-                if disk.step_count() < before + step {
+                if disk.step_count() < offset + step {
                     break;
                 }
             }
@@ -369,7 +413,11 @@ fn check_after_fault(case: &Case, outcome: &Outcome, disk: &SimFs, exit: Exit) {
     for model in [Persistence::Ordered, Persistence::Independent] {
         disk.for_each_image(model, NARROW, |image, after| {
             if exit == Exit::Done {
-                assert_eq!(&tree_at(&image, TARGET), outcome.wanted(case), "I2\n{after}");
+                assert_eq!(
+                    &tree_at(&image, TARGET),
+                    outcome.wanted(case),
+                    "I2\n{after}"
+                );
             }
             recover(&image).unwrap_or_else(|error| panic!("{error:?}\n{}\n{after}", case.name));
             let checked = outcome.check_target(&image);

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use rvenv_journal::fs::sim::{Entry, InodeNumbers, Options, SimFs, Support};
@@ -166,7 +167,9 @@ pub fn cases() -> Vec<Case> {
         swap("take and put, kept").kept().on(no_exchange.clone()),
         put("put, undone").undone(),
         swap("swap, undone").undone(),
-        swap("take and put, undone").undone().on(no_exchange.clone()),
+        swap("take and put, undone")
+            .undone()
+            .on(no_exchange.clone()),
         swap("swap, awaiting a verdict").awaited(),
         swap("take and put, undone by a verdict")
             .awaited()
@@ -307,9 +310,10 @@ pub fn beside(disk: &SimFs) -> Vec<String> {
 /// Steps, one a line.
 pub fn numbered(steps: &[String]) -> String {
     let lines = steps.iter().enumerate();
-    lines
-        .map(|(index, step)| format!("{:4} {step}\n", index + 1))
-        .collect()
+    lines.fold(String::new(), |mut text, (index, step)| {
+        let _infallible = writeln!(text, "{:4} {step}", index + 1);
+        text
+    })
 }
 
 /// The trees that a case may end with.

@@ -1,0 +1,760 @@
+//! The recovery table, row by row: each history is built on a simulated disk, and must land on its row.
+//!
+//! A history is a publication that dies before a step named here by what it does, and sometimes a stranger who
+//! comes by before the next run. [`inspected`] tells the row without writing; then the next run acts on it.
+//!
+//! Read next: `crash.rs`, which visits all histories and asks only for the old tree or the new one.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "outside of `#[test]` functions, too, these are tests"
+)]
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rvenv_journal::fs::sim::{Fault, Options, Reach, SimFs, Support};
+use rvenv_journal::fs::{Flush, Fs, NewFile, Rename};
+use rvenv_journal::{
+    Aftermath, Decision, Digest, EndError, LinkMode, NoContent, Parents, Patience, PrepareError,
+    Publication, ReadyError, Record, RecoverError, Refusal, StageOptions, Target, WhyKept,
+};
+
+use publication::{
+    Case, Exit, JOURNAL, Outcome, TARGET, beside, inspected, parent, ready, recover, run, tree_at,
+    write,
+};
+
+mod publication;
+
+const STAGE: &str = ".t.rvenv.new-000001";
+const SWITCH_PUT: &str = "rename /p/.t.rvenv.new-000001 -> /p/t";
+const SWITCH: &str = "exchange /p/.t.rvenv.new-000001 ";
+const FIRST_PART: &str = "rename /p/.t.rvenv.journal.tmp -> /p/.t.rvenv.journal";
+const DECIDED: &str = "rename /p/.t.rvenv.journal -> /p/.t.rvenv.journal.settle";
+const GIVEN_UP: &str = "rename /p/.t.rvenv.journal -> /p/.t.rvenv.journal.undo";
+
+fn put() -> Case {
+    Case::of("put", Publication::Put)
+}
+
+fn swap() -> Case {
+    Case::of("swap", Publication::Swap)
+}
+
+fn take_and_put() -> Case {
+    swap().on(Options {
+        exchange: Support::Absent,
+        ..Options::default()
+    })
+}
+
+/// The number of steps before the `nth` that begins with `text`.
+fn steps_before(case: &Case, text: &str, nth: usize) -> usize {
+    let steps = case.steps();
+    let mut found = steps.iter().enumerate();
+    let mut found = found.by_ref().filter(|(_, step)| step.starts_with(text));
+    let found = found.nth(nth - 1).map(|(index, _)| index);
+    found.unwrap_or_else(|| panic!("no step {text}:\n{}", publication::numbered(&steps)))
+}
+
+/// The disk of a run that was killed before the first step that begins with `text`.
+fn killed_before(case: &Case, text: &str) -> SimFs {
+    killed_at(case, steps_before(case, text, 1))
+}
+
+/// The disk of a run that was killed right after the `nth` step that begins with `text`.
+fn killed_after(case: &Case, text: &str, nth: usize) -> SimFs {
+    killed_at(case, steps_before(case, text, nth) + 1)
+}
+
+fn killed_at(case: &Case, steps: usize) -> SimFs {
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    disk.crash_after(steps);
+    run(&disk, &plan, case);
+    disk.killed()
+}
+
+/// The disk after the power was cut with everything on it.
+fn restarted(disk: &SimFs) -> SimFs {
+    let root = disk.open_path(Path::new("/")).unwrap();
+    disk.sync_filesystem(&root).unwrap();
+    let mut found = None;
+    let (model, bound) = (
+        rvenv_journal::fs::sim::Persistence::Ordered,
+        rvenv_journal::fs::sim::Bound::QUICK,
+    );
+    // What is visited first lost nothing, not even what a failed sync left in doubt.
+    disk.for_each_image(model, bound, |image, _| {
+        found.get_or_insert(image);
+    });
+    found.unwrap()
+}
+
+/// Which of the two trees stands at the target in the end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ends {
+    Old,
+    New,
+}
+
+/// Everything but the lock file.
+fn state(disk: &SimFs) -> publication::Tree {
+    let mut tree = disk.tree(Path::new("/"));
+    tree.remove("p/.t.rvenv.lock");
+    tree
+}
+
+/// Checks the row, then what is done about it, and that nothing is left.
+#[track_caller]
+fn check(case: &Case, disk: &SimFs, expected: Decision, ends: Ends) {
+    assert_eq!(inspected(disk).decision.unwrap(), expected);
+    assert_eq!(recover(disk).unwrap(), expected);
+    let outcome = Outcome::of(case);
+    let wanted = match ends {
+        Ends::Old => &outcome.old,
+        Ends::New => &outcome.new,
+    };
+    assert_eq!(&tree_at(disk, TARGET), wanted);
+    outcome.check(case, disk).unwrap();
+    // Converged: there is nothing to do any more.
+    assert_eq!(recover(disk).unwrap(), Decision::Nothing);
+}
+
+/// Checks that nothing is touched, and that the error names the row.
+#[track_caller]
+fn check_refused(disk: &SimFs, expected: Refusal) {
+    let before = state(disk);
+    let decision = inspected(disk).decision.unwrap();
+    assert_eq!(decision, Decision::Refuse(expected));
+    let error = recover(disk).unwrap_err();
+    assert!(
+        matches!(error, ReadyError::Recover(RecoverError::Refused { .. })),
+        "{error:?}"
+    );
+    assert!(state(disk) == before, "something was touched");
+}
+
+/// Checks that a journal that does not count is never taken for none (I7).
+#[track_caller]
+fn check_foreign(disk: &SimFs, why: &str) {
+    let before = state(disk);
+    let error = recover(disk).unwrap_err();
+    let ReadyError::Recover(RecoverError::Foreign { why: found, .. }) = error else {
+        panic!("{error:?}");
+    };
+    assert!(found.contains(why), "{found}");
+    assert!(inspected(disk).decision.is_err());
+    assert!(state(disk) == before, "something was touched");
+}
+
+fn rename(disk: &SimFs, from: &str, to: &str) {
+    let parent = parent(disk);
+    let (from, to) = (OsStr::new(from), OsStr::new(to));
+    disk.rename((&parent, from), (&parent, to), Rename::NoReplace)
+        .unwrap();
+}
+
+fn read(disk: &SimFs, name: &str) -> Vec<u8> {
+    disk.read_file(&parent(disk), OsStr::new(name), 1 << 20)
+        .unwrap()
+}
+
+fn replace(disk: &SimFs, name: &str, mode: u32, bytes: &[u8]) {
+    let parent = parent(disk);
+    disk.remove_file(&parent, OsStr::new(name)).unwrap();
+    let file = NewFile {
+        mode,
+        mtime: None,
+        bytes,
+        flush: Flush::Now,
+    };
+    disk.write_file(&parent, OsStr::new(name), &file).unwrap();
+}
+
+fn make_dir(disk: &SimFs, name: &str) {
+    disk.make_dir(&parent(disk), OsStr::new(name), 0o755)
+        .unwrap();
+}
+
+// No journal.
+
+#[test]
+fn without_a_journal_nothing_is_open() {
+    let disk = swap().disk();
+    check(&swap(), &disk, Decision::Nothing, Ends::Old);
+}
+
+#[test]
+fn a_run_that_died_before_its_journal_leaves_an_empty_stage_that_is_tidied() {
+    let disk = killed_before(&swap(), FIRST_PART);
+    assert!(beside(&disk).contains(&STAGE.to_owned()));
+    check(&swap(), &disk, Decision::Nothing, Ends::Old);
+}
+
+#[test]
+fn trash_of_an_earlier_run_is_deleted_and_a_strangers_is_named() {
+    let case = swap();
+    let disk = killed_after(&case, "remove /p/.t.rvenv.journal.settle", 1);
+    assert_eq!(inspected(&disk).siblings.trash.len(), 1);
+    make_dir(&disk, ".t.rvenv.trash-17-0");
+    make_dir(&disk, ".t.rvenv.new-full");
+    let full = disk
+        .open_dir(&parent(&disk), OsStr::new(".t.rvenv.new-full"))
+        .unwrap();
+    write(&disk, &full, "mine", b"");
+    let (ready, recovered) = ready(&disk).unwrap();
+    drop(ready);
+    let orphans = [".t.rvenv.new-full", ".t.rvenv.trash-17-0"];
+    assert_eq!(recovered.orphans, orphans);
+    assert_eq!(recovered.tidied, 1);
+    assert_eq!(beside(&disk), orphans);
+    assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).new);
+}
+
+// First part.
+
+#[test]
+fn a_run_that_died_while_staging_is_discarded() {
+    for case in [put(), swap()] {
+        let disk = killed_before(&case, "make link");
+        check(&case, &disk, Decision::Discard, Ends::Old);
+    }
+}
+
+#[test]
+fn a_stage_that_was_deleted_already_leaves_a_journal_to_drop() {
+    let disk = killed_after(&swap(), FIRST_PART, 1);
+    disk.remove_dir(&parent(&disk), OsStr::new(STAGE)).unwrap();
+    check(&swap(), &disk, Decision::DropJournal, Ends::Old);
+}
+
+#[test]
+fn another_object_at_the_name_of_the_stage_is_not_touched() {
+    let disk = killed_before(&swap(), "make link");
+    rename(&disk, STAGE, "elsewhere");
+    make_dir(&disk, STAGE);
+    check_refused(&disk, Refusal::Stranger);
+}
+
+/// The first part ignores the target: somebody may have replaced it while the stage was built.
+#[test]
+fn while_staging_the_target_is_the_users() {
+    let disk = killed_before(&put(), "make link");
+    make_dir(&disk, "t");
+    assert_eq!(recover(&disk).unwrap(), Decision::Discard);
+    assert_eq!(tree_at(&disk, TARGET).len(), 1);
+}
+
+#[test]
+fn a_stage_in_the_place_of_the_target_before_any_step_is_a_contradiction() {
+    let disk = killed_before(&put(), "make link");
+    rename(&disk, STAGE, "t");
+    check_refused(&disk, Refusal::Contradiction);
+}
+
+// Torn.
+
+#[test]
+fn a_journal_torn_while_its_stage_was_empty_promised_nothing() {
+    let disk = killed_after(&swap(), FIRST_PART, 1);
+    let bytes = read(&disk, JOURNAL);
+    for torn in [&b""[..], &bytes[..bytes.len() / 2], &vec![0; bytes.len()]] {
+        let disk = killed_after(&swap(), FIRST_PART, 1);
+        replace(&disk, JOURNAL, 0o600, torn);
+        check(&swap(), &disk, Decision::DropJournal, Ends::Old);
+    }
+}
+
+#[test]
+fn a_damaged_journal_beside_a_stage_that_holds_something_is_refused() {
+    let disk = killed_before(&swap(), "make link");
+    replace(&disk, JOURNAL, 0o600, b"rvenv-journal 1 incompat=\n{}");
+    check_refused(&disk, Refusal::DamagedJournal);
+    let disk = killed_after(&swap(), FIRST_PART, 1);
+    replace(&disk, JOURNAL, 0o600, b"");
+    write(&disk, &parent(&disk), ".t.rvenv.new-file", b"a stranger");
+    check_refused(&disk, Refusal::DamagedJournal);
+}
+
+// Open.
+
+#[test]
+fn died_before_the_first_step() {
+    for (case, switch) in [(put(), SWITCH_PUT), (swap(), SWITCH)] {
+        let disk = killed_before(&case, switch);
+        check(&case, &disk, Decision::Discard, Ends::Old);
+    }
+}
+
+#[test]
+fn died_between_a_take_and_its_put() {
+    let disk = killed_before(&take_and_put(), SWITCH_PUT);
+    assert!(
+        tree_at(&disk, TARGET).is_empty(),
+        "the moment without a target"
+    );
+    check(&take_and_put(), &disk, Decision::Undo, Ends::Old);
+}
+
+#[test]
+fn died_after_the_last_step() {
+    for case in [put(), swap(), take_and_put()] {
+        let disk = killed_before(&case, DECIDED);
+        check(&case, &disk, Decision::Settle, Ends::New);
+    }
+}
+
+#[test]
+fn died_while_somebody_looked_at_the_published_tree() {
+    for case in [put(), swap(), take_and_put()].map(Case::awaited) {
+        let disk = killed_before(&case, DECIDED);
+        check(&case, &disk, Decision::Undo, Ends::Old);
+    }
+}
+
+/// I5: a published tree that somebody worked in is kept when it is undone.
+#[test]
+fn a_tree_that_changed_since_it_was_published_is_kept_and_named() {
+    let case = swap().awaited();
+    let disk = killed_before(&case, DECIDED);
+    let tree = disk.open_dir(&parent(&disk), OsStr::new("t")).unwrap();
+    write(&disk, &tree, "mine", b"work");
+    let (_, recovered) = ready(&disk).unwrap();
+    let kept = recovered.ending.kept.unwrap();
+    assert_eq!((kept.generation, kept.why), (1, WhyKept::Changed));
+    assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).old);
+    assert!(tree_at(&disk, "/p/.t.rvenv.old-1").contains_key("mine"));
+}
+
+#[test]
+fn a_stage_that_vanished_before_the_first_step_is_refused() {
+    let disk = killed_before(&swap(), SWITCH);
+    rename(&disk, STAGE, "elsewhere");
+    check_refused(&disk, Refusal::Stranger);
+}
+
+#[test]
+fn a_stranger_in_any_of_the_places_is_refused_in_every_state() {
+    // Before the step: another tree at the target.
+    for (case, switch) in [(put(), SWITCH_PUT), (swap(), SWITCH)] {
+        let disk = killed_before(&case, switch);
+        if case.publication == Publication::Swap {
+            rename(&disk, "t", "elsewhere");
+        }
+        make_dir(&disk, "t");
+        check_refused(&disk, Refusal::Stranger);
+    }
+    // After it: the new tree was moved away, before and after the decision.
+    for text in [DECIDED, "remove /p/.t.rvenv.journal.settle"] {
+        let disk = killed_before(&swap(), text);
+        rename(&disk, "t", "elsewhere");
+        check_refused(&disk, Refusal::Stranger);
+        make_dir(&disk, "t");
+        check_refused(&disk, Refusal::Stranger);
+    }
+    // Between two steps.
+    let disk = killed_before(&take_and_put(), SWITCH_PUT);
+    make_dir(&disk, "t");
+    check_refused(&disk, Refusal::Stranger);
+}
+
+/// I5: without the old tree the new one is the last that is good, and is not taken away.
+#[test]
+fn nothing_is_undone_for_an_old_tree_that_is_gone() {
+    for case in [swap().awaited(), take_and_put().awaited()] {
+        let disk = killed_before(&case, DECIDED);
+        let place = beside(&disk)
+            .into_iter()
+            .find(|name| !name.contains("journal") && !name.contains("lock"));
+        rename(&disk, &place.unwrap(), "elsewhere");
+        check_refused(&disk, Refusal::Stranger);
+        assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).new);
+    }
+}
+
+/// I5: the same while the process that published lives.
+#[test]
+fn a_living_run_does_not_undo_for_an_old_tree_that_is_gone() {
+    for case in [swap().awaited(), take_and_put().awaited()] {
+        let disk = case.disk();
+        let plan = case.plan(&disk);
+        let (ready, _) = ready(&disk).unwrap();
+        let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
+        let staged = prepared.stage(&options()).unwrap();
+        let published = staged.publish(&|| false).unwrap();
+        let place = beside(&disk)
+            .into_iter()
+            .find(|name| !name.contains("journal") && !name.contains("lock"));
+        rename(&disk, &place.unwrap(), "elsewhere");
+        let failed = published.undo().unwrap_err();
+        assert!(matches!(failed.source, EndError::Moved), "{failed:?}");
+        assert_eq!(failed.aftermath, Aftermath::NeedsRecovery);
+        assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).new);
+    }
+}
+
+// Decided.
+
+#[test]
+fn died_while_settling() {
+    for case in [swap(), take_and_put(), swap().kept()] {
+        for nth in 1..=2 {
+            let disk = killed_at(&case, steps_before(&case, DECIDED, 1) + nth);
+            check(&case, &disk, Decision::Settle, Ends::New);
+        }
+    }
+    // In trash, then gone.
+    for text in [
+        "remove /p/.t.rvenv.journal.settle",
+        "rename /p/.t.rvenv.new-000001 -> /p/.t.rvenv.trash",
+    ] {
+        let disk = killed_before(&swap(), text);
+        check(&swap(), &disk, Decision::Settle, Ends::New);
+    }
+}
+
+#[test]
+fn died_while_taking_the_steps_back() {
+    for case in [put(), swap(), take_and_put()].map(Case::undone) {
+        let disk = killed_after(&case, GIVEN_UP, 1);
+        check(&case, &disk, Decision::Undo, Ends::Old);
+    }
+    let case = take_and_put().undone();
+    let disk = killed_after(&case, "rename /p/t -> /p/.t.rvenv.new-000001", 1);
+    check(&case, &disk, Decision::Undo, Ends::Old);
+}
+
+#[test]
+fn died_while_deleting_the_stage() {
+    for case in [put(), swap(), take_and_put()].map(Case::undone) {
+        let trash = "rename /p/.t.rvenv.new-000001 -> /p/.t.rvenv.trash";
+        for disk in [killed_before(&case, trash), killed_after(&case, trash, 1)] {
+            check(&case, &disk, Decision::Discard, Ends::Old);
+        }
+    }
+}
+
+#[test]
+fn a_decision_to_settle_what_was_not_published_is_a_contradiction() {
+    let disk = killed_before(&swap(), SWITCH);
+    rename(&disk, JOURNAL, ".t.rvenv.journal.settle");
+    check_refused(&disk, Refusal::Contradiction);
+    let disk = killed_before(&take_and_put(), SWITCH_PUT);
+    rename(&disk, JOURNAL, ".t.rvenv.journal.settle");
+    check_refused(&disk, Refusal::Contradiction);
+}
+
+// Doubt.
+
+/// A run whose sync after the last step fails: the disk, and how the run ended.
+fn doubtful(case: &Case) -> SimFs {
+    let switch = if case.publication == Publication::Put {
+        steps_before(case, SWITCH_PUT, 1)
+    } else {
+        steps_before(case, SWITCH, 1)
+    };
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    disk.fail(Fault {
+        step: disk.step_count() + switch + 2,
+        kind: ErrorKind::Other,
+        reach: Reach::Once,
+    });
+    let exit = run(&disk, &plan, case);
+    assert_eq!(exit, Exit::Failed(Aftermath::InDoubt));
+    disk
+}
+
+#[test]
+fn a_doubt_waits_in_the_boot_that_has_it() {
+    for case in [put(), swap(), swap().awaited()] {
+        let disk = doubtful(&case).killed();
+        let before = state(&disk);
+        assert_eq!(inspected(&disk).decision.unwrap(), Decision::Wait);
+        let error = recover(&disk).unwrap_err();
+        assert!(matches!(
+            error,
+            ReadyError::Recover(RecoverError::Doubt { .. })
+        ));
+        assert!(state(&disk) == before, "something was touched");
+    }
+}
+
+#[test]
+fn in_another_boot_a_doubtful_tree_that_is_whole_is_settled() {
+    for case in [put(), swap()] {
+        let disk = restarted(&doubtful(&case).killed());
+        check(&case, &disk, Decision::VerifyThenSettle, Ends::New);
+    }
+}
+
+#[test]
+fn in_another_boot_a_doubtful_tree_that_is_not_whole_is_undone_and_kept() {
+    let case = swap();
+    let disk = restarted(&doubtful(&case).killed());
+    let tree = disk.open_dir(&parent(&disk), OsStr::new("t")).unwrap();
+    disk.remove_file(&tree, OsStr::new("cfg")).unwrap();
+    let (_, recovered) = ready(&disk).unwrap();
+    assert_eq!(recovered.decision, Decision::VerifyThenSettle);
+    assert_eq!(recovered.ending.kept.unwrap().why, WhyKept::Changed);
+    assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).old);
+}
+
+/// Nobody had said that the tree is good when the sync failed.
+#[test]
+fn in_another_boot_a_doubtful_tree_without_its_verdict_is_undone() {
+    for case in [put().awaited(), swap().awaited()] {
+        let disk = restarted(&doubtful(&case).killed());
+        check(&case, &disk, Decision::Undo, Ends::Old);
+    }
+}
+
+#[test]
+fn in_another_boot_an_unsynced_publication_is_doubtful() {
+    for case in [put(), swap(), take_and_put()].map(Case::unsynced) {
+        let disk = restarted(&killed_before(&case, DECIDED));
+        check(&case, &disk, Decision::VerifyThenSettle, Ends::New);
+        let disk = restarted(&killed_after(&case, DECIDED, 1));
+        check(&case, &disk, Decision::VerifyThenSettle, Ends::New);
+        let awaited = case.clone().awaited();
+        let disk = restarted(&killed_before(&awaited, DECIDED));
+        check(&awaited, &disk, Decision::Undo, Ends::Old);
+    }
+    let case = take_and_put().unsynced();
+    let disk = restarted(&killed_before(&case, SWITCH_PUT));
+    check(&case, &disk, Decision::Undo, Ends::Old);
+}
+
+/// A sync that fails before the steps leaves nothing in doubt: no reader saw anything.
+#[test]
+fn a_sync_that_fails_while_staging_does_not_close_the_target_until_a_restart() {
+    let case = swap();
+    let first = steps_before(&case, "sync the filesystem", 1);
+    for reach in [Reach::Once, Reach::FromThenOn] {
+        let disk = case.disk();
+        let plan = case.plan(&disk);
+        disk.fail(Fault {
+            step: disk.step_count() + first + 1,
+            kind: ErrorKind::Other,
+            reach,
+        });
+        let exit = run(&disk, &plan, &case);
+        let aftermath = match reach {
+            Reach::Once => Aftermath::Unchanged,
+            Reach::FromThenOn | Reach::CreationsFromThenOn => Aftermath::NeedsRecovery,
+        };
+        assert_eq!(exit, Exit::Failed(aftermath));
+        let disk = disk.killed();
+        recover(&disk).unwrap();
+        Outcome::of(&case).check(&case, &disk).unwrap();
+    }
+}
+
+// Journals that do not count.
+
+#[test]
+fn a_journal_of_another_kind_is_foreign() {
+    let disk = killed_before(&swap(), "make link");
+    let place = parent(&disk);
+    rename(&disk, JOURNAL, "real");
+    disk.make_symlink(&place, OsStr::new(JOURNAL), OsStr::new("real"))
+        .unwrap();
+    check_foreign(&disk, "not a regular file");
+    disk.remove_file(&place, OsStr::new(JOURNAL)).unwrap();
+    make_dir(&disk, JOURNAL);
+    check_foreign(&disk, "not a regular file");
+    disk.remove_dir(&place, OsStr::new(JOURNAL)).unwrap();
+    disk.make_other(&place, OsStr::new(JOURNAL), 0o600).unwrap();
+    check_foreign(&disk, "not a regular file");
+}
+
+#[test]
+fn a_journal_with_two_names_is_foreign() {
+    let disk = killed_before(&swap(), "make link");
+    let place = parent(&disk);
+    disk.link(
+        (&place, OsStr::new(JOURNAL)),
+        (&place, OsStr::new("second")),
+    )
+    .unwrap();
+    check_foreign(&disk, "more than one name");
+}
+
+#[test]
+fn a_journal_that_others_may_write_is_foreign() {
+    let disk = killed_before(&swap(), "make link");
+    let bytes = read(&disk, JOURNAL);
+    for mode in [0o620, 0o602] {
+        replace(&disk, JOURNAL, mode, &bytes);
+        check_foreign(&disk, "others may write it");
+    }
+}
+
+/// I6: not even root replays another user's journal.
+#[test]
+fn a_journal_of_another_user_is_foreign() {
+    let disk = killed_before(&swap(), "make link");
+    let place = parent(&disk);
+    disk.remove_file(&place, OsStr::new(".t.rvenv.lock"))
+        .unwrap();
+    disk.set_user(0);
+    check_foreign(&disk, "it belongs to user 1000");
+}
+
+#[test]
+fn garbage_with_a_right_checksum_is_foreign() {
+    let disk = killed_before(&swap(), "make link");
+    for text in [
+        "rvenv-journal 1 incompat=\n{}\n",
+        "rvenv-journal 1 incompat=later\n{}\n",
+        "rvenv-journal 9 incompat=\n{}\n",
+    ] {
+        let garbage = format!("{text}{}\n", Digest::of(text.as_bytes()));
+        replace(&disk, JOURNAL, 0o600, garbage.as_bytes());
+        check_foreign(&disk, "");
+    }
+    let mut record = Record::from_bytes(&read(&killed_before(&swap(), SWITCH), JOURNAL)).unwrap();
+    record.token = "../../etc".to_owned();
+    replace(&disk, JOURNAL, 0o600, &record.to_bytes());
+    check_foreign(&disk, "");
+}
+
+#[test]
+fn a_journal_inside_the_tree_is_of_a_version_that_knows_more() {
+    let disk = swap().disk();
+    let tree = disk.open_dir(&parent(&disk), OsStr::new("t")).unwrap();
+    disk.make_dir(&tree, OsStr::new(".rvenv"), 0o755).unwrap();
+    let inner = disk.open_dir(&tree, OsStr::new(".rvenv")).unwrap();
+    write(&disk, &inner, "journal.settle", b"");
+    check_foreign(&disk, "inside a tree");
+}
+
+#[test]
+fn two_journals_are_never_one() {
+    let disk = killed_before(&swap(), "make link");
+    let bytes = read(&disk, JOURNAL);
+    write(&disk, &parent(&disk), ".t.rvenv.journal.undo", &bytes);
+    let error = recover(&disk).unwrap_err();
+    assert!(matches!(
+        error,
+        ReadyError::Recover(RecoverError::Several { names }) if names.len() == 2
+    ));
+}
+
+// Before a journal.
+
+fn options() -> StageOptions<'static> {
+    StageOptions {
+        content: &NoContent,
+        link_mode: LinkMode::Copy,
+        interrupted: &|| false,
+    }
+}
+
+/// What fails before the journal leaves nothing, not even what the next run would tidy.
+#[test]
+fn a_run_that_cannot_be_prepared_leaves_nothing() {
+    let reading = Options {
+        steps: rvenv_journal::fs::sim::Steps::ChangesAndReads,
+        ..Options::default()
+    };
+    let case = swap().on(reading);
+    let all = case.steps().len();
+    for step in 1..=all {
+        let disk = case.disk();
+        let plan = case.plan(&disk);
+        disk.fail(Fault {
+            step: disk.step_count() + step,
+            kind: ErrorKind::Other,
+            reach: Reach::Once,
+        });
+        let exit = run(&disk, &plan, &case);
+        if exit == Exit::NotBegun {
+            assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).old);
+            let mut litter = beside(&disk);
+            // A fault in the way out of the lock leaves the lock file, which is free.
+            litter.retain(|name| name != ".t.rvenv.lock");
+            let steps = publication::numbered(&disk.steps());
+            assert_eq!(litter, [""; 0], "{steps}");
+        }
+    }
+}
+
+/// I4: the tree that is replaced is the one that was locked.
+#[test]
+fn a_tree_that_took_the_place_of_the_locked_one_is_not_replaced() {
+    let case = swap();
+    let disk = case.disk();
+    let (ready, _) = ready(&disk).unwrap();
+    rename(&disk, "t", "elsewhere");
+    publication::make_old(&disk, &parent(&disk));
+    let plan = case.plan(&disk);
+    let error = ready.prepare(&plan, case.terms, &NoContent).unwrap_err();
+    assert!(
+        matches!(&error, PrepareError::Stale { reasons, .. } if reasons[0].why.contains("locked")),
+        "{error:?}"
+    );
+    assert!(
+        !tree_at(&disk, TARGET).contains_key("link"),
+        "it is not replaced"
+    );
+}
+
+#[test]
+fn both_trees_stay_locked_until_the_end() {
+    let case = swap();
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    let place = parent(&disk);
+    let is_locked = |name: &str| {
+        let dir = disk.open_dir(&place, OsStr::new(name)).unwrap();
+        let held = disk.hold_dir(&dir).unwrap();
+        disk.try_lock(&held).unwrap() == rvenv_journal::fs::Lock::Busy
+    };
+    let (ready, _) = ready(&disk).unwrap();
+    assert!(is_locked("t"));
+    let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
+    let staged = prepared.stage(&options()).unwrap();
+    let published = staged.publish(&|| false).unwrap();
+    assert!(is_locked("t"));
+    assert!(is_locked(STAGE));
+    published.settle().unwrap();
+    assert!(!is_locked("t"));
+}
+
+#[test]
+fn directories_made_above_a_target_go_again_when_nothing_is_published() {
+    let disk = SimFs::new();
+    let path = Path::new("/a/b/c/t");
+    let open = || Target::open(&disk, path, Parents::Make).unwrap();
+    let target = open();
+    let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
+    assert!(disk.open_path(Path::new("/a/b/c")).is_ok());
+    drop(ready);
+    assert!(disk.open_path(Path::new("/a")).is_err());
+    // What somebody else put there meanwhile keeps its directories.
+    let target = open();
+    let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
+    let inner = disk.open_path(Path::new("/a/b")).unwrap();
+    write(&disk, &inner, "mine", b"");
+    drop(ready);
+    assert!(disk.open_path(Path::new("/a/b")).is_ok());
+    assert!(disk.open_path(Path::new("/a/b/c")).is_err());
+}
+
+#[test]
+fn nothing_is_made_for_a_link_that_leads_nowhere() {
+    let disk = SimFs::new();
+    let root = disk.open_path(Path::new("/")).unwrap();
+    disk.make_symlink(&root, OsStr::new("t"), OsStr::new("/nowhere/at/all"))
+        .unwrap();
+    let error = Target::open(&disk, Path::new("/t"), Parents::Make).unwrap_err();
+    assert!(
+        matches!(error, rvenv_journal::TargetError::Dangling { .. }),
+        "{error:?}"
+    );
+    assert!(disk.open_path(Path::new("/nowhere")).is_err());
+}

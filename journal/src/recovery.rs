@@ -99,7 +99,12 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
         (
             J::Open(_) | J::Decided(To::Undo) | J::Doubt(To::Undo, Boot::Another),
             Taken::Some | Taken::All,
-        ) if sight.has_lost_the_old_tree() => Refuse(Refusal::Stranger),
+        )
+        | (J::Doubt(To::Settle, Boot::Another), Taken::Some)
+            if sight.has_lost_the_old_tree() =>
+        {
+            Refuse(Refusal::Stranger)
+        }
 
         // Died while staging, or gave the stage up before its journal's state was changed.
         (J::FirstPart, Taken::None) => first_part(sight.staged),

@@ -20,7 +20,7 @@ use thiserror::Error;
 use crate::barrier::sync_tree;
 use crate::content::{FILE_BYTES_MAX, Fetched, Wanted};
 use crate::digest::Digest;
-use crate::fs::{Dir, Flush, Fs, FsError, Lock, NewFile, Rename};
+use crate::fs::{Dir, Flush, Fs, FsError, Held, Lock, NewFile, Rename};
 use crate::node::Mode;
 use crate::remove::remove_tree;
 
@@ -29,6 +29,8 @@ const MANIFEST_FORMAT: u64 = 1;
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 const FILES: &str = "files";
 const TEMP_PREFIX: &str = "tmp-";
+/// How often a directory may be taken away before it is locked.
+const RACES_MAX: usize = 100;
 
 /// What an object is, besides its bytes; two objects that differ in any of it are two inodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +88,9 @@ pub enum StoreError {
     /// A manifest that is not one.
     #[error("the manifest of the pack {0} is damaged")]
     Manifest(Digest),
+    /// Other processes took each attempt for one of a dead process.
+    #[error("too many processes build packs at once")]
+    Crowded,
 }
 
 impl<'a> Store<'a> {
@@ -149,8 +154,10 @@ impl<'a> Store<'a> {
     /// `packs/tmp-X` remains; the next one who enters a source deletes it.
     pub fn enter(&self, source: Digest, content: &dyn PackSource) -> Result<Pack<'a>, StoreError> {
         self.delete_dead_builds()?;
-        let name = self.fs.make_unique_dir(&self.packs, TEMP_PREFIX)?;
-        let built = self.build(&name, source, content);
+        let (name, dir, _held) = self.begin_build()?;
+        let built = self
+            .build(&dir, content)
+            .and_then(|()| self.name_build(&name, source));
         if built.is_err() {
             let _tidied = remove_tree(self.fs, &self.packs, &name);
         }
@@ -158,18 +165,43 @@ impl<'a> Store<'a> {
         self.pack(source)?.ok_or(StoreError::Manifest(source))
     }
 
-    fn build(
-        &self,
-        name: &OsString,
-        source: Digest,
-        content: &dyn PackSource,
-    ) -> Result<(), StoreError> {
-        let dir = self.fs.open_dir(&self.packs, name)?;
-        // Held until the rename: an unlocked `tmp-X` is one whose builder died.
+    /// Makes `tmp-X` and locks it; the lock is held until it has its name: an unlocked one is one whose builder died.
+    fn begin_build(&self) -> Result<(OsString, Dir, Held), StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let name = self.fs.make_unique_dir(&self.packs, TEMP_PREFIX)?;
+            match self.lock_build(&name) {
+                Ok(Some((dir, held))) => return Ok((name, dir, held)),
+                // Another process took it for that of a dead builder before it was locked.
+                Ok(None) if tries < RACES_MAX => {}
+                Ok(None) => return Err(StoreError::Crowded),
+                Err(error) => {
+                    let _tidied = self.fs.remove_dir(&self.packs, &name);
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    fn lock_build(&self, name: &OsStr) -> Result<Option<(Dir, Held)>, FsError> {
+        let dir = match self.fs.open_dir(&self.packs, name) {
+            Ok(dir) => dir,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let held = self.fs.hold_dir(&dir)?;
-        let _locked = self.fs.try_lock(&held)?;
-        self.fs.make_dir(&dir, OsStr::new(FILES), 0o700)?;
-        let files = self.fs.open_dir(&dir, OsStr::new(FILES))?;
+        if self.fs.try_lock(&held)? == Lock::Busy {
+            return Ok(None);
+        }
+        let named = self.fs.meta(&self.packs, name)?.map(|meta| meta.identity);
+        let ours = self.fs.meta_of(&dir)?.identity;
+        Ok((named == Some(ours)).then_some((dir, held)))
+    }
+
+    fn build(&self, dir: &Dir, content: &dyn PackSource) -> Result<(), StoreError> {
+        self.fs.make_dir(dir, OsStr::new(FILES), 0o700)?;
+        let files = self.fs.open_dir(dir, OsStr::new(FILES))?;
         let mut objects: BTreeMap<Digest, Vec<ObjectMeta>> = BTreeMap::new();
         content.unpack(&mut |object, bytes| {
             let known = objects.entry(object.digest).or_default();
@@ -186,9 +218,12 @@ impl<'a> Store<'a> {
             bytes: manifest.as_bytes(),
             flush: Flush::Later,
         };
-        self.fs.write_file(&dir, OsStr::new(MANIFEST), &file)?;
+        self.fs.write_file(dir, OsStr::new(MANIFEST), &file)?;
         // A pack is believed for ever: it must be on the disk before it has its name.
-        sync_tree(self.fs, &dir)?;
+        Ok(sync_tree(self.fs, dir)?)
+    }
+
+    fn name_build(&self, name: &OsString, source: Digest) -> Result<(), StoreError> {
         let named = OsString::from(source.to_string());
         match self
             .fs

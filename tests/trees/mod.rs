@@ -1,0 +1,268 @@
+//! Whole trees, looked at and compared, and a place to run the real command in.
+//!
+//! A tree is every path with kind, mode, owner, time, link target and content. The environment's own directory
+//! `.rvenv` counts with its receipt only. A [`Lab`] has one target, `parent/E`, a store of its own, and the
+//! interpreter that `python3` leads to; nothing of the machine's configuration reaches the command.
+//!
+//! Does not look while somebody writes: whoever looks has ended the command first.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rvenv_journal::Digest;
+
+/// What counts when trees are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sameness {
+    /// Everything: it is the same tree.
+    Exact,
+    /// All but times, and the plan's digest in the receipt: it is what another run gives.
+    Alike,
+}
+
+/// What one path is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    mode: u32,
+    owner: u32,
+    mtime: (i64, i64),
+    content: String,
+    /// The same without what differs between two runs.
+    likeness: String,
+}
+
+/// Every path of a tree; `None` where there is no tree.
+pub(crate) type Tree = Option<BTreeMap<PathBuf, Entry>>;
+
+/// Looks at a whole tree.
+pub(crate) fn look(root: &Path) -> Tree {
+    let mut tree = BTreeMap::new();
+    enter(root, Path::new("."), &mut tree).then_some(tree)
+}
+
+fn enter(root: &Path, path: &Path, tree: &mut BTreeMap<PathBuf, Entry>) -> bool {
+    let full = root.join(path);
+    let Ok(meta) = fs::symlink_metadata(&full) else {
+        return false;
+    };
+    let bytes = if meta.is_file() {
+        fs::read(&full).unwrap()
+    } else {
+        Vec::new()
+    };
+    let content = if meta.is_symlink() {
+        format!("link to {}", fs::read_link(&full).unwrap().display())
+    } else if meta.is_file() {
+        Digest::of(&bytes).to_string()
+    } else {
+        String::new()
+    };
+    let likeness = if path == Path::new("./.rvenv/receipt.json") {
+        without_plan(&String::from_utf8_lossy(&bytes))
+    } else {
+        content.clone()
+    };
+    let entry = Entry {
+        mode: meta.mode(),
+        owner: meta.uid(),
+        mtime: (meta.mtime(), meta.mtime_nsec()),
+        content,
+        likeness,
+    };
+    tree.insert(path.to_path_buf(), entry);
+    if meta.is_dir() {
+        for child in fs::read_dir(&full).unwrap() {
+            let name = child.unwrap().file_name();
+            if path != Path::new("./.rvenv") || name == "receipt.json" {
+                enter(root, &path.join(name), tree);
+            }
+        }
+    }
+    true
+}
+
+/// A plan's digest covers the identity of the tree that it replaces.
+fn without_plan(receipt: &str) -> String {
+    let key = "\"plan\":\"";
+    let (before, rest) = receipt.split_once(key).unwrap();
+    let (_, after) = rest.split_once('"').unwrap();
+    format!("{before}{key}{after}")
+}
+
+/// Says in which paths two trees differ, if they do.
+pub(crate) fn compare(expected: &Tree, found: &Tree, sameness: Sameness) -> Result<(), String> {
+    let (expected, found) = match (expected, found) {
+        (None, None) => return Ok(()),
+        (Some(_), None) => return Err("there is no tree".to_owned()),
+        (None, Some(_)) => return Err("there is a tree".to_owned()),
+        (Some(expected), Some(found)) => (expected, found),
+    };
+    let same = |one: &Entry, other: &Entry| {
+        let access = (one.mode, one.owner) == (other.mode, other.owner);
+        access
+            && match sameness {
+                Sameness::Exact => (one.mtime, &one.content) == (other.mtime, &other.content),
+                Sameness::Alike => one.likeness == other.likeness,
+            }
+    };
+    let mut differing: Vec<_> = expected
+        .iter()
+        .filter(|(path, entry)| !found.get(*path).is_some_and(|found| same(entry, found)))
+        .map(|(path, entry)| format!("{}: {entry:?} became {:?}", path.display(), found.get(path)))
+        .collect();
+    let added = found.keys().filter(|path| !expected.contains_key(*path));
+    differing.extend(added.map(|path| format!("{} appeared", path.display())));
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let count = differing.len();
+    differing.truncate(4);
+    Err(format!("{count} paths differ: {}", differing.join("; ")))
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The exit code; `None` for a death by signal.
+    pub(crate) code: Option<i32>,
+    /// What it told.
+    pub(crate) story: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            story: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn end(command: &mut Command) -> Ended {
+    command.output().unwrap().into()
+}
+
+/// A place to run the real command in.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    home: tempfile::TempDir,
+    python: PathBuf,
+    /// Whether the interpreter has pip to install.
+    pub(crate) has_pip: bool,
+}
+
+impl Lab {
+    /// A new place on the disk of the build; `None`, with the reason printed, where there is no interpreter.
+    pub(crate) fn new() -> Option<Self> {
+        let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let asked = "import sys\nprint(getattr(sys, '_base_executable', None) or sys.executable)\n\
+                     import ensurepip; print(ensurepip.version())";
+        let Ok(answer) = Command::new("python3").args(["-c", asked]).output() else {
+            println!("skipped: there is no python3 on PATH");
+            return None;
+        };
+        let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+        let Some(python) = answer.lines().next() else {
+            println!("skipped: python3 on PATH does not answer");
+            return None;
+        };
+        let lab = Self {
+            home,
+            python: PathBuf::from(python),
+            has_pip: answer.lines().count() == 2,
+        };
+        fs::create_dir_all(lab.parent()).unwrap();
+        Some(lab)
+    }
+
+    /// The directory that holds the target, and nothing else.
+    pub(crate) fn parent(&self) -> PathBuf {
+        self.home.path().join("parent")
+    }
+
+    /// The target.
+    pub(crate) fn target(&self) -> PathBuf {
+        self.parent().join("E")
+    }
+
+    /// Anything else that a test wants to put down.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// The command, followed by some words.
+    pub(crate) fn rvenv<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
+        self.under::<&str, S>(&[], words)
+    }
+
+    /// The same, started by another command such as a tracer.
+    pub(crate) fn under<W: AsRef<OsStr>, S: AsRef<OsStr>>(
+        &self,
+        wrapper: &[W],
+        words: &[S],
+    ) -> Command {
+        let mut all: Vec<&OsStr> = wrapper.iter().map(AsRef::as_ref).collect();
+        all.push(OsStr::new(env!("CARGO_BIN_EXE_rvenv")));
+        let mut command = Command::new(all.first().unwrap());
+        command
+            .args(all.get(1..).unwrap())
+            .args(words)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", self.home.path())
+            .env("RVENV_CACHE_DIR", self.file("cache"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// The words that create the target; `more` are flags.
+    pub(crate) fn create(&self, more: &[&str]) -> Vec<String> {
+        let mut words = vec![
+            "create".to_owned(),
+            self.shown_target(),
+            "--python".to_owned(),
+        ];
+        words.push(self.python.display().to_string());
+        words.extend(more.iter().map(|word| (*word).to_owned()));
+        words
+    }
+
+    /// The words that end what an earlier run left.
+    pub(crate) fn recover(&self) -> Vec<String> {
+        vec!["recover".to_owned(), self.shown_target()]
+    }
+
+    /// The target as it is typed.
+    pub(crate) fn shown_target(&self) -> String {
+        self.target().display().to_string()
+    }
+
+    /// What stands beside the target.
+    pub(crate) fn litter(&self) -> Vec<String> {
+        let names = fs::read_dir(self.parent()).unwrap();
+        let names = names.map(|name| name.unwrap().file_name().to_string_lossy().into_owned());
+        let mut names: Vec<_> = names.filter(|name| name != "E").collect();
+        names.sort();
+        names
+    }
+
+    /// Puts files into the target that no plan knows, with modes and a time of their own.
+    pub(crate) fn add_strangers(&self, count: usize) {
+        let dir = self.target().join("strangers");
+        fs::create_dir_all(&dir).unwrap();
+        for number in 0..count {
+            let path = dir.join(format!("file {number}"));
+            fs::write(&path, format!("content {number}\n")).unwrap();
+            let mode = if number % 3 == 0 { 0o400 } else { 0o751 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o710)).unwrap();
+    }
+}

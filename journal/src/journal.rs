@@ -104,7 +104,7 @@ pub(crate) fn write(target: &Target<'_>, record: &Record) -> Result<(), FsError>
         .write_file(parent, &temp, &file)
         .and_then(|()| fs.rename((parent, &temp), (parent, &name), Rename::Replace));
     if let Err(error) = renamed {
-        // Whatever was written is believed by nobody; the next run would delete it.
+        // On a full disk a half-written journal would keep the room that giving up needs; nobody believes it.
         let _tidied = fs.remove_file(parent, &temp);
         return Err(error);
     }

@@ -151,7 +151,8 @@ pub(crate) fn end(command: &mut Command) -> Ended {
 #[derive(Debug)]
 pub(crate) struct Lab {
     home: tempfile::TempDir,
-    python: PathBuf,
+    /// The interpreter, by its real path.
+    pub(crate) python: PathBuf,
     /// Whether the interpreter has pip to install.
     pub(crate) has_pip: bool,
 }

@@ -35,11 +35,24 @@ pub(crate) fn calls(lab: &Lab, words: &[String]) -> Vec<Call> {
     let log = lab.file("trace");
     let shown = log.display().to_string();
     let trace = format!("trace={CHANGING}");
-    let ended = end(&mut lab.under(&["strace", "-qq", "-o", &shown, "-e", &trace], words));
+    let ended = end(&mut lab.under(
+        &[
+            "strace",
+            "-f",
+            "--seccomp-bpf",
+            "-qq",
+            "-o",
+            &shown,
+            "-e",
+            &trace,
+        ],
+        words,
+    ));
     assert_eq!(ended.code, Some(0), "{}", ended.story);
     let text = std::fs::read_to_string(&log).unwrap();
     let mut calls: Vec<(Call, bool)> = Vec::new();
     for line in text.lines() {
+        let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
         let Some((kind, arguments)) = line.split_once('(') else {
             continue;
         };
@@ -58,7 +71,15 @@ pub(crate) fn calls(lab: &Lab, words: &[String]) -> Vec<Call> {
 /// What starts the command so that one call meets something; `what` is in the words of `strace`.
 pub(crate) fn meeting(call: &Call, what: &str, when: &str) -> Vec<String> {
     let Call { kind, nth } = call;
-    let words = ["strace", "-qq", "-o", "/dev/null", "-e"];
+    let words = [
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+    ];
     let mut words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
     words.push(format!("trace={kind}"));
     words.push("-e".to_owned());

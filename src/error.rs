@@ -149,7 +149,9 @@ fn with_aftermath(mut told: CliError, aftermath: Aftermath, published: bool) -> 
         }
         Aftermath::InDoubt => {
             told.exit = Exit::InDoubt;
-            told.state = Some("the new tree is published, but the disk did not confirm it");
+            told.state = Some(
+                "the old tree or the new one stands there whole, but the disk did not confirm which",
+            );
             told.hint("check the disk, restart the machine, then run `rvenv recover` on the target")
         }
     }

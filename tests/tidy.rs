@@ -14,15 +14,16 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// The engine, from the ground up.
 const ENGINE_FLOORS: &[&[&str]] = &[
     &["digest", "identity", "path"],
-    &["node"],
-    &["plan", "names", "record"],
+    &["node", "names"],
+    &["plan", "record"],
     &["plan_json", "receipt", "fs"],
     &["barrier", "content", "observe", "remove", "target"],
     &["verify", "lock", "journal", "stage", "store"],
     &["evidence", "steps"],
     &["recovery"],
     &["settle"],
-    &["recover"],
+    &["recover", "precondition"],
+    &["failure"],
     &["transaction"],
     &["lib"],
 ];

@@ -123,6 +123,7 @@ mod barrier;
 mod content;
 mod digest;
 mod evidence;
+mod failure;
 pub mod fs;
 mod identity;
 mod journal;
@@ -133,6 +134,7 @@ mod observe;
 mod path;
 mod plan;
 mod plan_json;
+mod precondition;
 mod receipt;
 mod record;
 mod recover;
@@ -149,6 +151,9 @@ mod verify;
 pub use content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, NoContent, Wanted};
 pub use digest::{Digest, DigestError, Hasher};
 pub use evidence::{Place, Sight, Taken};
+pub use failure::{
+    Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
+};
 pub use fs::{Fs, FsError};
 pub use identity::{Birth, Identity};
 pub use journal::Siblings;
@@ -162,6 +167,7 @@ pub use observe::{escaped, observe};
 pub use path::{COMPONENT_BYTES_MAX, DEPTH_MAX, PATH_BYTES_MAX, RelPath, RelPathError};
 pub use plan::{Plan, PlanBuilder, PlanError};
 pub use plan_json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
+pub use precondition::Stale;
 pub use receipt::{
     Published as PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, RECEIPT_NAME, Receipt,
     ReceiptReadError,
@@ -177,8 +183,5 @@ pub use settle::{EndError, Ending, Kept, WhyKept};
 pub use stage::{LinkMode, StageCounts, StageError, StageOptions};
 pub use store::{ObjectMeta, Pack, PackSource, Store, StoreError, open_or_make};
 pub use target::{Parents, Target, TargetError};
-pub use transaction::{
-    Aftermath, EndFailed, PrepareError, Prepared, PublishError, PublishFailed, Published, Ready,
-    ReadyError, StageFailed, Staged, Stale, Terms,
-};
+pub use transaction::{Prepared, Published, Ready, Staged, Terms};
 pub use verify::{Difference, Drift, drift};

@@ -14,39 +14,30 @@
 //! Read next: `recover.rs`, for what happens when one of the arrows is never reached.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
-
-use thiserror::Error;
 
 use crate::barrier::sync_tree;
 use crate::content::ContentSource;
 use crate::digest::Digest;
 use crate::evidence::{Place, Taken, marker_name, sight};
+use crate::failure::{
+    Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
+    aftermath_of,
+};
 use crate::fs::{Dir, Flush, FsError, Held, Lock, NewFile, Rename};
 use crate::journal::{self, Siblings};
-use crate::lock::{LockError, Locks, Patience};
+use crate::lock::{Locks, Patience};
 use crate::names::{Direction, JournalName};
-use crate::node::{ENGINE_DIR, Expected, Observation, Publication};
+use crate::node::{ENGINE_DIR, Expected, Publication};
 use crate::observe::observe;
 use crate::plan::Plan;
+use crate::precondition::{compare, mounted, not_locked, stale};
 use crate::receipt::Receipt;
 use crate::record::{Durability, Record, Retention, Step, Steps, Verdict};
-use crate::recover::{RecoverError, Recovered, recover};
+use crate::recover::{Recovered, recover};
 use crate::settle::{By, End, EndError, Ending};
 use crate::stage::{self, StageCounts, StageError, StageOptions};
 use crate::steps;
 use crate::target::Target;
-
-/// In which state a failure left the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aftermath {
-    /// As it was; nothing of the attempt is left, or only what the next run tidies.
-    Unchanged,
-    /// As it was, but the attempt could not be cleaned up: the next run, or `recover`, does it.
-    NeedsRecovery,
-    /// Published, or taken back after that, and the disk did not confirm it: a restart of the machine shows which.
-    InDoubt,
-}
 
 /// What a plan is published with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,118 +102,6 @@ struct Open<'a> {
     record: Record,
     steps: Vec<Step>,
     verdict: Verdict,
-}
-
-/// A path that is not as the plan expects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stale {
-    /// The path: of the target, below it, or of an input.
-    pub path: String,
-    /// How it differs.
-    pub why: String,
-}
-
-/// Why a target could not be made ready.
-#[derive(Debug, Error)]
-pub enum ReadyError {
-    /// It could not be locked.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// An open transaction could not be ended.
-    #[error(transparent)]
-    Recover(#[from] RecoverError),
-}
-
-/// Why a plan was not prepared; the target is as it was.
-#[derive(Debug, Error)]
-pub enum PrepareError {
-    /// The plan does not fit what is there now.
-    #[error("the plan no longer fits `{target}`")]
-    Stale {
-        /// The target.
-        target: PathBuf,
-        /// What differs.
-        reasons: Vec<Stale>,
-    },
-    /// The plan changes nothing, so there is nothing to publish.
-    #[error("the plan for `{0}` has no changes")]
-    NothingToDo(PathBuf),
-    /// Something is mounted at or below a tree that is to be replaced.
-    #[error("`{target}` cannot be replaced: `{mount}` is a mount point")]
-    Mounted {
-        /// The target.
-        target: PathBuf,
-        /// The mount point.
-        mount: PathBuf,
-    },
-    /// The disk refused.
-    #[error("cannot prepare `{target}`")]
-    Disk {
-        /// The target.
-        target: PathBuf,
-        /// Why.
-        #[source]
-        source: FsError,
-    },
-}
-
-/// Why a tree was not staged.
-#[derive(Debug, Error)]
-#[error("cannot build the new tree for `{target}`")]
-pub struct StageFailed {
-    /// The target.
-    pub target: PathBuf,
-    /// In which state the failure left the target.
-    pub aftermath: Aftermath,
-    /// Why.
-    #[source]
-    pub source: StageError,
-}
-
-/// Why a tree was not published.
-#[derive(Debug, Error)]
-#[error("cannot publish `{target}`")]
-pub struct PublishFailed {
-    /// The target.
-    pub target: PathBuf,
-    /// In which state the failure left the target.
-    pub aftermath: Aftermath,
-    /// Why.
-    #[source]
-    pub source: PublishError,
-}
-
-/// Why a tree was not published.
-#[derive(Debug, Error)]
-pub enum PublishError {
-    /// The target changed while the new tree was staged.
-    #[error("the target changed while the new tree was being built: `{}` {}", .0.path, .0.why)]
-    Changed(Stale),
-    /// Somebody asked to stop.
-    #[error("interrupted before the switch")]
-    Interrupted,
-    /// The disk refused.
-    #[error("the switch failed")]
-    Disk(#[source] FsError),
-    /// After the steps the names did not hold what was recorded.
-    #[error("somebody moved the trees during the switch")]
-    Moved,
-    /// The disk did not confirm the switch.
-    #[error("the disk did not confirm the switch")]
-    Doubt(#[source] FsError),
-}
-
-/// Why a publication was not ended.
-#[derive(Debug, Error)]
-#[error("cannot end the publication of `{target}`")]
-pub struct EndFailed {
-    /// The target.
-    pub target: PathBuf,
-    /// In which state the failure left the target.
-    pub aftermath: Aftermath,
-    /// Why.
-    #[source]
-    pub source: EndError,
 }
 
 impl<'a> Target<'a> {
@@ -540,111 +419,6 @@ impl Open<'_> {
             Ok(_) => Aftermath::Unchanged,
             Err(error) => aftermath_of(&error),
         }
-    }
-}
-
-fn aftermath_of(error: &EndError) -> Aftermath {
-    match error {
-        EndError::Disk { .. } | EndError::Moved => Aftermath::NeedsRecovery,
-        EndError::Doubt(_) => Aftermath::InDoubt,
-    }
-}
-
-/// Everything in which the target and the inputs differ from what the plan expects.
-fn stale(
-    target: &Target<'_>,
-    plan: &Plan,
-    content: &dyn ContentSource,
-) -> Result<Vec<Stale>, FsError> {
-    let now = observe(target.fs, target.place(), plan.operations())?;
-    let mut reasons = compare(target, plan.observation(), &now);
-    for input in plan.inputs() {
-        let why = match content.is_current(target.fs, input) {
-            Ok(true) => continue,
-            Ok(false) => format!("changed since the plan was made ({})", input.role),
-            Err(error) => format!("cannot be read any more ({}): {}", input.role, error.source),
-        };
-        reasons.push(Stale {
-            path: input.path.clone(),
-            why,
-        });
-    }
-    Ok(reasons)
-}
-
-/// Somebody put another tree at the target after it was locked: that one nobody keeps others out of.
-fn not_locked(locks: &Locks<'_>) -> Result<Option<Stale>, FsError> {
-    Ok((!locks.are_current()?).then(|| Stale {
-        path: locks.target().path().display().to_string(),
-        why: "is another directory than the one that was locked".to_owned(),
-    }))
-}
-
-fn compare(target: &Target<'_>, expected: &Observation, now: &Observation) -> Vec<Stale> {
-    let of_target = |why: &str| {
-        vec![Stale {
-            path: target.path().display().to_string(),
-            why: why.to_owned(),
-        }]
-    };
-    let names = match (&expected.target, &now.target) {
-        (Expected::Absent, Expected::Absent) => return Vec::new(),
-        (Expected::Absent, Expected::Tree { .. }) => {
-            return of_target("was absent, and exists now");
-        }
-        (Expected::Tree { .. }, Expected::Absent) => {
-            return of_target("existed, and is absent now");
-        }
-        (Expected::Tree { identity: then, .. }, Expected::Tree { identity: now, .. })
-            if then != now =>
-        {
-            return of_target("is another directory than when the plan was made");
-        }
-        (Expected::Tree { names: then, .. }, Expected::Tree { names: now, .. }) => (then, now),
-    };
-    let (then, there) = names;
-    let appeared = there
-        .iter()
-        .filter(|name| !then.contains(name))
-        .map(|name| (name, "appeared"));
-    let vanished = then
-        .iter()
-        .filter(|name| !there.contains(name))
-        .map(|name| (name, "vanished"));
-    let mut reasons: Vec<_> = appeared
-        .chain(vanished)
-        .map(|(name, why)| Stale {
-            path: name.clone(),
-            why: format!("{why} since the plan was made"),
-        })
-        .collect();
-    let touched = expected.paths.keys().chain(
-        now.paths
-            .keys()
-            .filter(|path| !expected.paths.contains_key(*path)),
-    );
-    for path in touched.filter(|path| expected.paths.get(*path) != now.paths.get(*path)) {
-        let why = match (
-            expected.paths.contains_key(path),
-            now.paths.contains_key(path),
-        ) {
-            (true, true) => "changed",
-            (true, false) => "vanished",
-            (false, _) => "appeared",
-        };
-        reasons.push(Stale {
-            path: path.to_string(),
-            why: format!("{why} since the plan was made"),
-        });
-    }
-    reasons
-}
-
-fn mounted(target: &Target<'_>) -> Result<Option<PathBuf>, FsError> {
-    match target.fs.open_dir(&target.parent, &target.name) {
-        Ok(dir) => Ok(target.fs.mounts_under(&dir).into_iter().next()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

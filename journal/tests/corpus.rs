@@ -12,8 +12,8 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     for entry in
         std::fs::read_dir(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()))
     {
-        let path = entry.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
+        let path = entry.expect("a listing goes on").path();
+        let bytes = std::fs::read(&path).expect("the corpus is readable");
         found.push((path, bytes));
     }
     assert!(found.len() > 2, "{}", root.display());

@@ -1,0 +1,137 @@
+//! Failures of a transaction: one type per verb, each with the state in which it left the target.
+//!
+//! Promises that whoever handles one learns, without looking at the disk, whether the target is as it was.
+//! Read next: `transaction.rs`, whose verbs fail with these.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::fs::FsError;
+use crate::lock::LockError;
+use crate::precondition::Stale;
+use crate::recover::RecoverError;
+use crate::settle::EndError;
+use crate::stage::StageError;
+
+/// In which state a failure left the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aftermath {
+    /// As it was; nothing of the attempt is left, or only what the next run tidies.
+    Unchanged,
+    /// As it was, but the attempt could not be cleaned up: the next run, or `recover`, does it.
+    NeedsRecovery,
+    /// Published, or taken back after that, and the disk did not confirm it: a restart of the machine shows which.
+    InDoubt,
+}
+
+/// Why a target could not be made ready.
+#[derive(Debug, Error)]
+pub enum ReadyError {
+    /// It could not be locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// An open transaction could not be ended.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+}
+
+/// Why a plan was not prepared; the target is as it was.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// The plan does not fit what is there now.
+    #[error("the plan no longer fits `{target}`")]
+    Stale {
+        /// The target.
+        target: PathBuf,
+        /// What differs.
+        reasons: Vec<Stale>,
+    },
+    /// The plan changes nothing, so there is nothing to publish.
+    #[error("the plan for `{0}` has no changes")]
+    NothingToDo(PathBuf),
+    /// Something is mounted at or below a tree that is to be replaced.
+    #[error("`{target}` cannot be replaced: `{mount}` is a mount point")]
+    Mounted {
+        /// The target.
+        target: PathBuf,
+        /// The mount point.
+        mount: PathBuf,
+    },
+    /// The disk refused.
+    #[error("cannot prepare `{target}`")]
+    Disk {
+        /// The target.
+        target: PathBuf,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+}
+
+/// Why a tree was not staged.
+#[derive(Debug, Error)]
+#[error("cannot build the new tree for `{target}`")]
+pub struct StageFailed {
+    /// The target.
+    pub target: PathBuf,
+    /// In which state the failure left the target.
+    pub aftermath: Aftermath,
+    /// Why.
+    #[source]
+    pub source: StageError,
+}
+
+/// Why a tree was not published.
+#[derive(Debug, Error)]
+#[error("cannot publish `{target}`")]
+pub struct PublishFailed {
+    /// The target.
+    pub target: PathBuf,
+    /// In which state the failure left the target.
+    pub aftermath: Aftermath,
+    /// Why.
+    #[source]
+    pub source: PublishError,
+}
+
+/// Why a tree was not published.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    /// The target changed while the new tree was staged.
+    #[error("the target changed while the new tree was being built: `{}` {}", .0.path, .0.why)]
+    Changed(Stale),
+    /// Somebody asked to stop.
+    #[error("interrupted before the switch")]
+    Interrupted,
+    /// The disk refused.
+    #[error("the switch failed")]
+    Disk(#[source] FsError),
+    /// After the steps the names did not hold what was recorded.
+    #[error("somebody moved the trees during the switch")]
+    Moved,
+    /// The disk did not confirm the switch.
+    #[error("the disk did not confirm the switch")]
+    Doubt(#[source] FsError),
+}
+
+/// Why a publication was not ended.
+#[derive(Debug, Error)]
+#[error("cannot end the publication of `{target}`")]
+pub struct EndFailed {
+    /// The target.
+    pub target: PathBuf,
+    /// In which state the failure left the target.
+    pub aftermath: Aftermath,
+    /// Why.
+    #[source]
+    pub source: EndError,
+}
+
+/// The state that a failed ending leaves.
+pub(crate) fn aftermath_of(error: &EndError) -> Aftermath {
+    match error {
+        EndError::Disk { .. } | EndError::Moved => Aftermath::NeedsRecovery,
+        EndError::Doubt(_) => Aftermath::InDoubt,
+    }
+}

@@ -1,0 +1,128 @@
+//! Preconditions: whether a plan still fits its target and its inputs.
+//!
+//! Promises to name every path that differs (I4), and to write nothing.
+//! The same comparison is made under the lock before anything is staged, and again right before the switch.
+//! Read next: `observe.rs`, which looks; `transaction.rs`, which asks.
+
+use std::path::PathBuf;
+
+use crate::content::ContentSource;
+use crate::fs::FsError;
+use crate::lock::Locks;
+use crate::node::{Expected, Observation};
+use crate::observe::observe;
+use crate::plan::Plan;
+use crate::target::Target;
+
+/// A path that is not as the plan expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// The path: of the target, below it, or of an input.
+    pub path: String,
+    /// How it differs.
+    pub why: String,
+}
+
+/// Everything in which the target and the inputs differ from what the plan expects.
+pub(crate) fn stale(
+    target: &Target<'_>,
+    plan: &Plan,
+    content: &dyn ContentSource,
+) -> Result<Vec<Stale>, FsError> {
+    let now = observe(target.fs, target.place(), plan.operations())?;
+    let mut reasons = compare(target, plan.observation(), &now);
+    for input in plan.inputs() {
+        let why = match content.is_current(target.fs, input) {
+            Ok(true) => continue,
+            Ok(false) => format!("changed since the plan was made ({})", input.role),
+            Err(error) => format!("cannot be read any more ({}): {}", input.role, error.source),
+        };
+        reasons.push(Stale {
+            path: input.path.clone(),
+            why,
+        });
+    }
+    Ok(reasons)
+}
+
+/// Somebody put another tree at the target after it was locked: that one nobody keeps others out of.
+pub(crate) fn not_locked(locks: &Locks<'_>) -> Result<Option<Stale>, FsError> {
+    Ok((!locks.are_current()?).then(|| Stale {
+        path: locks.target().path().display().to_string(),
+        why: "is another directory than the one that was locked".to_owned(),
+    }))
+}
+
+/// Everything in which two looks at a target differ.
+pub(crate) fn compare(
+    target: &Target<'_>,
+    expected: &Observation,
+    now: &Observation,
+) -> Vec<Stale> {
+    let of_target = |why: &str| {
+        vec![Stale {
+            path: target.path().display().to_string(),
+            why: why.to_owned(),
+        }]
+    };
+    let names = match (&expected.target, &now.target) {
+        (Expected::Absent, Expected::Absent) => return Vec::new(),
+        (Expected::Absent, Expected::Tree { .. }) => {
+            return of_target("was absent, and exists now");
+        }
+        (Expected::Tree { .. }, Expected::Absent) => {
+            return of_target("existed, and is absent now");
+        }
+        (Expected::Tree { identity: then, .. }, Expected::Tree { identity: now, .. })
+            if then != now =>
+        {
+            return of_target("is another directory than when the plan was made");
+        }
+        (Expected::Tree { names: then, .. }, Expected::Tree { names: now, .. }) => (then, now),
+    };
+    let (then, there) = names;
+    let appeared = there
+        .iter()
+        .filter(|name| !then.contains(name))
+        .map(|name| (name, "appeared"));
+    let vanished = then
+        .iter()
+        .filter(|name| !there.contains(name))
+        .map(|name| (name, "vanished"));
+    let mut reasons: Vec<_> = appeared
+        .chain(vanished)
+        .map(|(name, why)| Stale {
+            path: name.clone(),
+            why: format!("{why} since the plan was made"),
+        })
+        .collect();
+    let touched = expected.paths.keys().chain(
+        now.paths
+            .keys()
+            .filter(|path| !expected.paths.contains_key(*path)),
+    );
+    for path in touched.filter(|path| expected.paths.get(*path) != now.paths.get(*path)) {
+        let why = match (
+            expected.paths.contains_key(path),
+            now.paths.contains_key(path),
+        ) {
+            (true, true) => "changed",
+            (true, false) => "vanished",
+            (false, _) => "appeared",
+        };
+        reasons.push(Stale {
+            path: path.to_string(),
+            why: format!("{why} since the plan was made"),
+        });
+    }
+    reasons
+}
+
+/// What is mounted at or below the target: it cannot be renamed, or would be carried along.
+pub(crate) fn mounted(target: &Target<'_>) -> Result<Option<PathBuf>, FsError> {
+    match target.fs.open_dir(&target.parent, &target.name) {
+        Ok(dir) => Ok(target.fs.mounts_under(&dir).into_iter().next()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

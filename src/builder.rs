@@ -367,10 +367,11 @@ fn add_wheel(
     };
     for planned in wheel::installation(wheel, &target)? {
         plan.add_parents(&planned.path, stage, context.dir_mode())?;
-        let all = if planned.executable {
-            Mode::ALL
-        } else {
-            Mode::ALL_DATA
+        let umask = context.options.umask;
+        let mode = match (planned.executable, &planned.content) {
+            (false, _) => context.data_mode(),
+            (true, Source::Member { .. }) => wheel::program_mode(umask),
+            (true, Source::Bytes(_)) => wheel::script_mode(umask),
         };
         let (mtime, bytes) = match planned.content {
             Source::Member { digest, len, .. } => (planned.mtime, Content::Object { digest, len }),
@@ -380,7 +381,7 @@ fn add_wheel(
             stage: stage.to_owned(),
             group: Some(wheel.file_name().to_owned()),
             node: Node::File {
-                mode: all.masked(context.options.umask),
+                mode,
                 mtime,
                 content: bytes,
             },

@@ -108,7 +108,8 @@ impl<'a> Session<'a> {
             let outcome = self.run(&args.run, force(args.venv.force), |run| {
                 environment::create(run, &EnvBuilder, &context)
             })?;
-            self.tell(&outcome, given, &context.interpreter.version.text);
+            let version = &context.interpreter.version.text;
+            self.tell(&outcome, given, &format!("with Python {version}"));
         }
         Ok(Exit::Done)
     }
@@ -156,6 +157,7 @@ impl<'a> Session<'a> {
                 format!("cannot read the plan `{}`", escape(&shown)),
             )
             .because(&error.source)
+            .hint("make one with `rvenv plan -o FILE`")
         })?;
         let plan = Plan::from_json(&bytes).map_err(|error| of_plan_file(&shown, &error))?;
         if let Some(pinned) = &args.digest {
@@ -165,7 +167,7 @@ impl<'a> Session<'a> {
         let outcome = self.run(&args.run, force(args.force), |run| {
             environment::apply(run, plan)
         })?;
-        self.tell(&outcome, OsStr::new(&target), "the planned interpreter");
+        self.tell(&outcome, OsStr::new(&target), "as planned");
         Ok(Exit::Done)
     }
 
@@ -359,7 +361,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn tell(&self, outcome: &Outcome, given: &OsStr, python: &str) {
+    fn tell(&self, outcome: &Outcome, given: &OsStr, how: &str) {
         let shown = escape(&given.to_string_lossy());
         match outcome {
             Outcome::NoChanges => self
@@ -374,7 +376,7 @@ impl<'a> Session<'a> {
                 };
                 self.terminal.detail(&counts(report));
                 self.terminal.story(&format!(
-                    "{done} `{shown}` with Python {python}. Activate it with `{activate}`"
+                    "{done} `{shown}` {how}. Activate it with `{activate}`"
                 ));
                 if let Some(why) = &report.ending.leftovers.first {
                     let count = report.ending.leftovers.count;
@@ -417,7 +419,8 @@ fn counts(report: &Report) -> String {
 
 fn check_digest(plan: &Plan, pinned: &str) -> Result<(), CliError> {
     let digest = Digest::parse(pinned)
-        .map_err(|error| CliError::new(Exit::Usage, escape(&error.to_string())))?;
+        .map_err(|error| CliError::new(Exit::Usage, escape(&error.to_string())))
+        .map_err(|error| error.hint("`rvenv plan` prints the digest of a plan"))?;
     if plan.digest() == digest {
         return Ok(());
     }
@@ -442,6 +445,8 @@ fn save(plan: &Plan, file: &Path) -> Result<(), CliError> {
     });
     saved.map_err(|error| {
         let shown = escape(&file.to_string_lossy());
-        CliError::new(Exit::Failed, format!("cannot save the plan to `{shown}`")).because(&error)
+        CliError::new(Exit::Failed, format!("cannot save the plan to `{shown}`"))
+            .because(&error)
+            .hint("name a file in a directory that is there and writable")
     })
 }

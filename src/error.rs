@@ -170,14 +170,16 @@ fn of_stage(failed: &StageFailed, terminated: bool) -> CliError {
 /// Tells why there is no plan.
 pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
     match failed {
-        PlanFailed::Stage(StageError::Text(_)) => CliError::of(Exit::Usage, failed),
+        PlanFailed::Stage(StageError::Text(_)) => {
+            CliError::of(Exit::Usage, failed).hint("choose a text without that character")
+        }
         PlanFailed::Stage(StageError::NoPip { minor, .. }) => CliError::of(Exit::Failed, failed).hint(format!(
             "install its bundled wheels (on Debian: `apt install python3.{minor}-venv`), or use `--without-pip`"
         )),
+        PlanFailed::Stage(StageError::Wheel(_) | StageError::Install(_)) => CliError::of(Exit::Failed, failed)
+            .hint("reinstall that Python, name another with `--python`, or use `--without-pip`"),
         PlanFailed::Stage(_) | PlanFailed::Plan(_) | PlanFailed::Disk { .. } => CliError::of(Exit::Failed, failed),
-        PlanFailed::Target(target) => {
-            CliError::of(Exit::Precondition, failed).hint(way_out(target))
-        }
+        PlanFailed::Target(target) => of_target(failed, target),
         PlanFailed::Occupied { .. } => CliError::of(Exit::Precondition, failed)
             .hint("name a directory that does not exist yet, or an environment"),
         PlanFailed::Differs { examples, count, .. } => {
@@ -193,14 +195,18 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
     }
 }
 
-fn way_out(target: &TargetError) -> &'static str {
+fn of_target(failed: &PlanFailed, target: &TargetError) -> CliError {
     match target {
-        TargetError::Dangling { .. } => "remove the link, or make the directory that it leads to",
-        TargetError::Loop(_) => "remove the links",
-        TargetError::NotADirectory(_) => "move it away, or name another directory",
-        TargetError::NoName(_) | TargetError::NotUtf8(_) => "name another directory",
-        TargetError::NoParent(_) => "make that directory first",
-        TargetError::Disk { .. } => "choose a directory that you may write",
+        TargetError::Disk { .. } => CliError::of(Exit::Failed, failed)
+            .hint("the directory above the target must be one that you may read and write"),
+        TargetError::NoParent(_) => CliError::of(Exit::Precondition, failed)
+            .hint("make that directory, or name another target"),
+        TargetError::NoName(_)
+        | TargetError::NotUtf8(_)
+        | TargetError::NotADirectory(_)
+        | TargetError::Dangling { .. }
+        | TargetError::Loop(_) => CliError::of(Exit::Precondition, failed)
+            .hint("name another directory, or move away what is there"),
     }
 }
 

@@ -18,7 +18,7 @@ use rvenv_journal::{
 };
 
 use crate::interpreter::Witness;
-use crate::wheel::{Member, Wheel, WheelError};
+use crate::wheel::{Member, Wheel, WheelError, program_mode};
 
 /// The role of a plan's inputs that are wheels.
 pub const WHEEL_ROLE: &str = "wheel";
@@ -202,15 +202,15 @@ impl PackSource for Unpacked<'_> {
         visit: &mut dyn FnMut(ObjectMeta, &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let stopped = self.wheel.for_each(|member, bytes| {
-            let all = if member.executable {
-                Mode::ALL
+            let mode = if member.executable {
+                program_mode(self.umask)
             } else {
-                Mode::ALL_DATA
+                Mode::ALL_DATA.masked(self.umask)
             };
             let object = ObjectMeta {
                 digest: member.digest,
                 len: member.len,
-                mode: all.masked(self.umask),
+                mode,
                 mtime: member.mtime,
             };
             visit(object, bytes).map_err(Stop::Store)

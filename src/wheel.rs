@@ -20,7 +20,10 @@ pub use archive::{ENTRIES_MAX, MEMBER_BYTES_MAX, TOTAL_BYTES_MAX};
 pub use contents::{Library, Member, WHEEL_BYTES_MAX, Wheel};
 pub use entry_points::EntryPointError;
 pub use fault::{WheelError, WheelFault};
-pub use install::{InstallError, InstallFault, Planned, Requested, Source, Target, installation};
+pub use install::{
+    InstallError, InstallFault, Planned, Requested, Source, Target, installation, program_mode,
+    script_mode,
+};
 pub use places::Collision;
 
 #[cfg(test)]

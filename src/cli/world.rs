@@ -67,8 +67,9 @@ impl World {
     pub(crate) fn env_dir(&self, given: &OsStr) -> Result<String, CliError> {
         let usage = |what: String| CliError::new(Exit::Usage, what);
         let text = given.to_str().ok_or_else(|| {
-            let shown = given.to_string_lossy().escape_debug().to_string();
+            let shown = given.as_encoded_bytes().escape_ascii();
             usage(format!("the path `{shown}` is not UTF-8, and an environment's scripts and pyvenv.cfg must be"))
+                .hint("choose a path in UTF-8")
         })?;
         let absolute = if Path::new(text).is_absolute() {
             PathBuf::from(text)

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use rvenv_journal::{Digest, RelPath, RelPathError};
+use rvenv_journal::{Digest, Mode, RelPath, RelPathError};
 use thiserror::Error;
 
 use super::contents::{Library, Member, Wheel};
@@ -73,6 +73,18 @@ pub enum Source {
     },
     /// Written for this environment.
     Bytes(Vec<u8>),
+}
+
+/// The mode of an executable member: pip lets everybody run it, whatever the umask.
+#[must_use]
+pub const fn program_mode(umask: u32) -> Mode {
+    Mode::ALL.masked(umask & !0o111)
+}
+
+/// The mode of a written script: pip lets everybody read and run it, whatever the umask.
+#[must_use]
+pub const fn script_mode(umask: u32) -> Mode {
+    Mode::ALL.masked(umask & !0o555)
 }
 
 /// A wheel that cannot be installed, and why.

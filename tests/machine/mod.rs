@@ -1,0 +1,304 @@
+//! The machine that the tests run on: its interpreters, scratch directories, and the command itself.
+//!
+//! Promises that a command runs with an environment of its own (home, cache, PATH and nothing else), under a
+//! umask that the test names, and that a tree is read whole: every path, kind, mode, link target and byte.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rvenv_journal::Digest;
+
+/// A Python of this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Python {
+    pub(crate) path: PathBuf,
+    pub(crate) version: (u32, u32),
+}
+
+impl Python {
+    pub(crate) fn at_least(&self, minor: u32) -> bool {
+        self.version >= (3, minor)
+    }
+
+    pub(crate) fn is_supported(&self) -> bool {
+        self.at_least(6)
+    }
+}
+
+/// Every Python of this machine, old ones too, each once.
+pub(crate) fn pythons() -> Vec<Python> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
+    let root = root.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".pyenv")));
+    let versions = root.and_then(|root| fs::read_dir(root.join("versions")).ok());
+    for version in versions.into_iter().flatten().flatten() {
+        let bin = version.path().join("bin");
+        let found = ["python3", "python"].map(|name| bin.join(name));
+        paths.extend(found.into_iter().find(|path| path.is_file()));
+    }
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    for dir in std::env::split_paths(&search) {
+        let minors = (6..20).map(|minor| format!("python3.{minor}"));
+        let names = minors.chain(["python3", "pypy3", "python2.7"].map(str::to_owned));
+        paths.extend(names.map(|name| dir.join(name)));
+    }
+    let mut seen = Vec::new();
+    let mut found = Vec::new();
+    for path in paths {
+        let Ok(real) = path.canonicalize() else {
+            continue;
+        };
+        if !seen.contains(&real) {
+            seen.push(real);
+            found.extend(version_of(&path).map(|version| Python { path, version }));
+        }
+    }
+    found.sort_by_key(|python| python.version);
+    found
+}
+
+/// Interpreters that can carry an environment; says so when there are none.
+pub(crate) fn supported() -> Vec<Python> {
+    let mut found = pythons();
+    found.retain(Python::is_supported);
+    if found.is_empty() {
+        println!("skipped: no Python 3.6 or newer on this machine");
+    }
+    found
+}
+
+/// One interpreter that brings pip, for the tests where any will do: the newest.
+pub(crate) fn any_python() -> Option<Python> {
+    let bundles = |python: &Python| {
+        let code = "import ensurepip; print(ensurepip.version())";
+        let asked = Command::new(&python.path).args(["-c", code]).output();
+        asked.is_ok_and(|output| output.status.success())
+    };
+    let found = supported().into_iter().rev().find(bundles);
+    if found.is_none() {
+        println!("skipped: no Python that bundles pip on this machine");
+    }
+    found
+}
+
+/// Asks for the version; a script that only dispatches to another Python is not counted.
+fn version_of(path: &Path) -> Option<(u32, u32)> {
+    if fs::read(path).ok()?.starts_with(b"#!") {
+        return None;
+    }
+    let code = "import sys; print('%d %d' % sys.version_info[:2])";
+    let output = Command::new(path).args(["-c", code]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let (major, minor) = text.trim().split_once(' ')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+
+    /// Standard output of a success.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// Standard error of a failure with this exit code.
+    #[track_caller]
+    pub(crate) fn failed(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
+        self.stderr
+    }
+}
+
+/// A scratch directory with a home and a cache of its own.
+pub(crate) struct Scratch {
+    root: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        // Whoever else runs in here as another user must be able to pass.
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["home", "cache", "work"] {
+            fs::create_dir(root.join(name)).unwrap();
+        }
+        Self { root, _dir: dir }
+    }
+
+    /// A path in the directory where the test works; commands start there.
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.root.join("work").join(below)
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
+    /// A program under a umask, with nothing of the test's own environment.
+    pub(crate) fn program(&self, program: &Path, umask: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "umask \"$0\" && exec \"$@\"", umask])
+            .arg(program)
+            .current_dir(self.path(""))
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("LANG", "C.UTF-8")
+            .env("HOME", self.root.join("home"))
+            .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+            .env("RVENV_CACHE_DIR", self.cache());
+        command
+    }
+
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, program: &Path, arguments: &[S]) -> Ended {
+        let mut command = self.program(program, "022");
+        Ended::of(&command.args(arguments).output().unwrap())
+    }
+
+    /// The command under test, to be changed before it runs.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = self.program(Path::new(env!("CARGO_BIN_EXE_rvenv")), "022");
+        command.args(arguments);
+        command
+    }
+
+    pub(crate) fn rvenv<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Ended {
+        ended(&mut self.command(arguments))
+    }
+}
+
+pub(crate) fn ended(command: &mut Command) -> Ended {
+    Ended::of(&command.output().unwrap())
+}
+
+/// One entry of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) inode: u64,
+    /// Nanoseconds since 1970.
+    pub(crate) mtime: i128,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Dir,
+    File(Digest),
+    Link(PathBuf),
+    Other,
+}
+
+/// Every path in a tree, the root as the empty path, without following links.
+pub(crate) fn tree(root: &Path) -> BTreeMap<String, Entry> {
+    let mut entries = BTreeMap::new();
+    let mut open = vec![root.to_path_buf()];
+    while let Some(path) = open.pop() {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let kind = if meta.is_dir() {
+            let below = fs::read_dir(&path).unwrap();
+            open.extend(below.map(|entry| entry.unwrap().path()));
+            Kind::Dir
+        } else if meta.is_symlink() {
+            Kind::Link(fs::read_link(&path).unwrap())
+        } else if meta.is_file() {
+            Kind::File(Digest::of(&fs::read(&path).unwrap()))
+        } else {
+            Kind::Other
+        };
+        let entry = Entry {
+            kind,
+            mode: meta.mode() & 0o7777,
+            inode: meta.ino(),
+            mtime: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
+        };
+        let name = path.strip_prefix(root).unwrap().to_string_lossy();
+        entries.insert(name.into_owned(), entry);
+    }
+    entries
+}
+
+/// A script that answers like a `CPython` 3.13.0 without pip: the same on every machine.
+pub(crate) fn player(scratch: &Scratch, name: &str) -> PathBuf {
+    let path = scratch.path(name);
+    let own = path.to_str().unwrap();
+    let answer = serde_json::json!({
+        "version": [3, 13, 0], "text": "3.13.0",
+        "executable": own, "base_executable": own, "real_executable": own,
+        "implementation": "cpython", "free_threaded": false, "abiflags": "",
+        "is_64bit": true, "os_name": "posix", "sys_platform": "linux",
+        "filesystem_encoding": "utf-8",
+        "scheme": {
+            "include": "include/python3.13",
+            "purelib": "lib/python3.13/site-packages",
+            "platlib": "lib/python3.13/site-packages",
+            "scripts": "bin",
+        },
+        "wheels": [], "wheels_missing": "No module named 'ensurepip'", "watched": [],
+    });
+    script(
+        &path,
+        &format!(
+            "printf '%s\\n' 'rvenv-probe-1:{}'",
+            answer.to_string().replace('\'', "'\\''")
+        ),
+    );
+    path
+}
+
+/// A script that answers as `python` does, but for the directory where its wheels are.
+pub(crate) fn stand_in(scratch: &Scratch, python: &Python) -> (PathBuf, Vec<PathBuf>) {
+    let code = "import ensurepip, os, sysconfig; print(os.path.dirname(ensurepip.__file__)); \
+                print((sysconfig.get_config_var('WHEEL_PKG_DIR') or '').rstrip('/'))";
+    let said = scratch.run(&python.path, &["-c", code]).ok();
+    let mut lines = said.lines();
+    let bundled = Path::new(lines.next().unwrap()).join("_bundled");
+    let shared = lines.next().filter(|line| !line.is_empty());
+    let from = shared.map_or(bundled, PathBuf::from);
+    let to = scratch.path("wheels");
+    fs::create_dir(&to).unwrap();
+    let mut wheels = Vec::new();
+    for wheel in fs::read_dir(&from).unwrap() {
+        let wheel = wheel.unwrap().path();
+        let name = wheel.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("pip-") || name.starts_with("setuptools-") {
+            wheels.push(to.join(&name));
+            fs::copy(&wheel, to.join(&name)).unwrap();
+        }
+    }
+    let path = scratch.path("python3");
+    let (from, to, real) = (from.display(), to.display(), python.path.display());
+    let own = path.display();
+    let body = format!("{real} \"$@\" | sed -e 's|{from}|{to}|g' -e 's|\"{real}\"|\"{own}\"|g'");
+    script(&path, &body);
+    (path, wheels)
+}
+
+/// An executable shell script.
+pub(crate) fn script(path: &Path, body: &str) {
+    fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}

@@ -1,0 +1,170 @@
+//! Stale plans: whatever changes after a plan was saved, `apply` exits with 3, names the path and touches nothing.
+//!
+//! I4: a saved plan is applied only if the target's identity and every path that the plan touches, and every file
+//! that it was made from, are as it expects.
+
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test starts real programs, changes files, and says what it skips"
+)]
+
+mod machine;
+
+use std::fs;
+use std::path::Path;
+
+use machine::{Scratch, any_python, player, stand_in, tree};
+
+/// Saves a plan with `flags`, lets `change` happen, and returns why the plan is refused.
+#[track_caller]
+fn refused(scratch: &Scratch, flags: &[&str], change: impl FnOnce()) -> String {
+    let start = [
+        "plan",
+        "-p",
+        "./python",
+        "--without-pip",
+        "E",
+        "-o",
+        "p.json",
+    ];
+    scratch.rvenv(&[&start, flags].concat()).ok();
+    change();
+    refuse(scratch)
+}
+
+#[track_caller]
+fn refuse(scratch: &Scratch) -> String {
+    let before = tree(&scratch.path(""));
+    let said = scratch.rvenv(&["apply", "p.json"]).failed(3);
+    let mut after = tree(&scratch.path(""));
+    // The lock comes and goes beside the target.
+    after.insert(String::new(), before[""].clone());
+    assert!(before == after, "something was touched: {said}");
+    said.replace(scratch.path("").to_str().unwrap(), "[work]/")
+}
+
+/// A scratch directory with an environment in `E`.
+fn with_environment() -> Scratch {
+    let scratch = Scratch::new();
+    player(&scratch, "python");
+    let create = ["create", "-p", "./python", "--without-pip", "E"];
+    scratch.rvenv(&create).ok();
+    scratch
+}
+
+fn append(path: &Path, text: &str) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes.extend_from_slice(text.as_bytes());
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_target_that_appeared_is_not_replaced() {
+    let scratch = Scratch::new();
+    player(&scratch, "python");
+    let env = scratch.path("E");
+    let said = refused(&scratch, &[], || fs::create_dir(&env).unwrap());
+    insta::assert_snapshot!(said, @r#"
+    error: the plan no longer fits `[work]/E`
+      `[work]/E` was absent, and exists now
+      the target is as it was before
+    hint: make a new plan with `rvenv plan`
+    "#);
+}
+
+#[test]
+fn a_target_that_vanished_is_not_made_again() {
+    let scratch = with_environment();
+    let env = scratch.path("E");
+    let said = refused(&scratch, &["--clear"], || fs::remove_dir_all(&env).unwrap());
+    insta::assert_snapshot!(said, @r#"
+    error: the plan no longer fits `[work]/E`
+      `[work]/E` existed, and is absent now
+      the target is as it was before
+    hint: make a new plan with `rvenv plan`
+    "#);
+}
+
+#[test]
+fn a_changed_file_keeps_its_environment() {
+    let scratch = with_environment();
+    let config = scratch.path("E/pyvenv.cfg");
+    let said = refused(&scratch, &["--clear"], || append(&config, "more = true\n"));
+    insta::assert_snapshot!(said, @r#"
+    error: the plan no longer fits `[work]/E`
+      `pyvenv.cfg` changed since the plan was made
+      the target is as it was before
+    hint: make a new plan with `rvenv plan`
+    "#);
+}
+
+#[test]
+fn a_new_file_beside_the_planned_ones_is_not_lost() {
+    let scratch = with_environment();
+    let notes = scratch.path("E/notes");
+    let said = refused(&scratch, &["--clear"], || {
+        fs::write(&notes, "mine").unwrap();
+    });
+    insta::assert_snapshot!(said, @r#"
+    error: the plan no longer fits `[work]/E`
+      `notes` appeared since the plan was made
+      the target is as it was before
+    hint: make a new plan with `rvenv plan`
+    "#);
+}
+
+#[test]
+fn another_directory_under_the_same_name_is_not_replaced() {
+    let scratch = with_environment();
+    let env = scratch.path("E");
+    let said = refused(&scratch, &["--clear"], || {
+        fs::rename(&env, scratch.path("moved")).unwrap();
+        let create = ["create", "-p", "./python", "--without-pip", "E"];
+        scratch.rvenv(&create).ok();
+    });
+    assert!(
+        said.starts_with("error: the plan no longer fits `[work]/E`\n"),
+        "{said}"
+    );
+    assert!(said.contains("`[work]/E` "), "{said}");
+}
+
+#[test]
+fn an_interpreter_that_changed_is_not_built_upon() {
+    let scratch = Scratch::new();
+    let python = player(&scratch, "python");
+    let said = refused(&scratch, &[], || append(&python, "# upgraded\n"));
+    insta::assert_snapshot!(said, @r#"
+    error: the plan no longer fits `[work]/E`
+      `[work]/python` changed since the plan was made (interpreter)
+      the target is as it was before
+    hint: make a new plan with `rvenv plan`
+    "#);
+    let said = refused(&scratch, &["--copies"], || {
+        fs::remove_file(&python).unwrap();
+    });
+    assert!(said.contains("[work]/python"), "{said}");
+}
+
+#[test]
+fn a_wheel_that_changed_is_not_installed() {
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::new();
+    let (python, wheels) = stand_in(&scratch, &python);
+    let plan = ["plan", "-p", python.to_str().unwrap(), "E", "-o", "p.json"];
+    for wheel in wheels {
+        scratch.rvenv(&plan).ok();
+        let good = fs::read(&wheel).unwrap();
+        append(&wheel, "more");
+        let said = refuse(&scratch);
+        let name = wheel.file_name().unwrap().to_str().unwrap();
+        let named = format!("  `[work]/wheels/{name}` ");
+        assert!(said.contains(&named), "{said}");
+        fs::write(&wheel, good).unwrap();
+    }
+    scratch.rvenv(&["apply", "p.json"]).ok();
+}

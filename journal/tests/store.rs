@@ -184,15 +184,15 @@ fn a_source_that_fails_leaves_nothing() {
 }
 
 /// A disk that is found after a crash: what is believed there is whole, and the source can be entered.
-fn check_after_crash(disk: &SimFs, story: &dyn std::fmt::Display) {
+fn check_after_crash(disk: &SimFs, crash: &dyn std::fmt::Display) {
     let root = disk.open_path(Path::new("/")).unwrap();
     let store = Store::open(disk, &root).unwrap();
     let found = store.pack(key());
-    if let Some(pack) = found.unwrap_or_else(|error| panic!("{error:?}\n{story}")) {
+    if let Some(pack) = found.unwrap_or_else(|error| panic!("{error:?}\n{crash}")) {
         assert_whole(disk, &pack);
     }
     assert_whole(disk, &store.enter(key(), &Source).unwrap());
-    assert_eq!(names(disk, &root), [key().to_string()], "{story}");
+    assert_eq!(names(disk, &root), [key().to_string()], "{crash}");
 }
 
 #[test]
@@ -202,20 +202,20 @@ fn a_kill_or_a_power_cut_at_every_step_of_entering_leaves_a_whole_pack_or_none()
         Persistence::Ordered,
         Persistence::Independent,
     ];
-    for steps in 0.. {
+    for count in 0.. {
         let disk = SimFs::new();
         let root = disk.open_path(Path::new("/")).unwrap();
-        disk.crash_after(steps);
-        let entered = Store::open(&disk, &root).and_then(|store| store.enter(key(), &Source));
+        disk.crash_after(count);
+        let entered = Store::open(&disk, &root).and_then(|opened| opened.enter(key(), &Source));
         assert_eq!(entered.is_err(), disk.has_crashed());
         for model in models {
-            disk.for_each_image(model, Bound::QUICK, |image, story| {
+            disk.for_each_image(model, Bound::QUICK, |image, crash| {
                 if entered.is_ok() {
                     let root = image.open_path(Path::new("/")).unwrap();
                     let store = Store::open(&image, &root).unwrap();
-                    assert!(store.pack(key()).unwrap().is_some(), "not durable\n{story}");
+                    assert!(store.pack(key()).unwrap().is_some(), "not durable\n{crash}");
                 }
-                check_after_crash(&image, story);
+                check_after_crash(&image, crash);
             });
         }
         if entered.is_ok() {

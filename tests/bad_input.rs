@@ -325,6 +325,11 @@ fn a_plan_file_that_is_not_a_plan_is_refused() {
     edited
       caused by: the plan was changed after it was made: it says [digest], and its content is [digest]
     "#);
+}
+
+#[test]
+fn a_plan_file_that_is_absent_is_named() {
+    let scratch = played();
     let said = refused(&scratch, &["apply", "absent.json"], 1);
     insta::assert_snapshot!(said, @r#"
     error: cannot read the plan `absent.json`

@@ -193,9 +193,7 @@ fn a_saved_plan_builds_what_create_builds() {
         .rvenv(&["plan", "-p", python, "E", "-o", "p.json"])
         .ok();
     let applied = scratch.rvenv(&["apply", "p.json"]);
-    insta::assert_snapshot!(stable(&scratch, &applied.stderr), @r#"
-    Created `[work]/E` as planned. Activate it with `source [work]/E/bin/activate`
-    "#);
+    insta::assert_snapshot!(stable(&scratch, &applied.stderr), @"Created `[work]/E` as planned. Activate it with `source [work]/E/bin/activate`");
     applied.ok();
     let first = built(&scratch.path("E"));
     fs::remove_dir_all(scratch.path("E")).unwrap();
@@ -256,9 +254,7 @@ fn creating_what_is_there_already_writes_nothing() {
         let scratch = played();
         let made = with_player(&scratch, "create", flags);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(stable(&scratch, &made.stderr), @r#"
-            Created `E` with Python 3.13.0. Activate it with `source E/bin/activate`
-            "#);
+            insta::assert_snapshot!(stable(&scratch, &made.stderr), @"Created `E` with Python 3.13.0. Activate it with `source E/bin/activate`");
         }
         made.ok();
         let before = times_and_inodes(&scratch.path(""));
@@ -291,9 +287,7 @@ fn an_environment_that_differs_is_left_alone() {
     "#);
     assert_eq!(before, times_and_inodes(&scratch.path("")));
     let ended = with_player(&scratch, "create", &["E", "--copies", "--clear"]);
-    insta::assert_snapshot!(stable(&scratch, &ended.stderr), @r#"
-    Replaced `E` with Python 3.13.0. Activate it with `source E/bin/activate`
-    "#);
+    insta::assert_snapshot!(stable(&scratch, &ended.stderr), @"Replaced `E` with Python 3.13.0. Activate it with `source E/bin/activate`");
     ended.ok();
     assert!(!scratch.path("E/bin/python").is_symlink());
     assert_eq!(

@@ -144,7 +144,8 @@ fn with_aftermath(mut told: CliError, aftermath: Aftermath, published: bool) -> 
             told.hint("run `rvenv recover` on the target, or any changing command, to finish")
         }
         Aftermath::NeedsRecovery => {
-            told.state = Some("the target is as it was before; the attempt is not cleaned up yet");
+            told.state =
+                Some("the attempt is not cleaned up yet; then the target is as it was before");
             told.hint("run `rvenv recover` on the target, or any changing command, to finish")
         }
         Aftermath::InDoubt => {

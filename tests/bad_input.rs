@@ -258,17 +258,7 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 #[test]
 fn a_plan_file_that_is_not_a_plan_is_refused() {
     let scratch = played();
-    let plan = [
-        "plan",
-        "-p",
-        "./python",
-        "--without-pip",
-        "E",
-        "-o",
-        "good.json",
-    ];
-    scratch.rvenv(&plan).ok();
-    let good = fs::read_to_string(scratch.path("good.json")).unwrap();
+    let good = good_plan(&scratch);
     let edited = |from: &str, to: &str| {
         assert!(good.contains(from), "{from}");
         good.replacen(from, to, 1)
@@ -337,6 +327,20 @@ fn a_plan_file_that_is_absent_is_named() {
       the target is as it was before
     hint: make one with `rvenv plan -o FILE`
     "#);
+}
+
+fn good_plan(scratch: &Scratch) -> String {
+    let plan = [
+        "plan",
+        "-p",
+        "./python",
+        "--without-pip",
+        "E",
+        "-o",
+        "good.json",
+    ];
+    scratch.rvenv(&plan).ok();
+    fs::read_to_string(scratch.path("good.json")).unwrap()
 }
 
 fn apply_refused(scratch: &Scratch, text: &str) -> String {

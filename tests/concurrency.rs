@@ -5,7 +5,10 @@
 
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
-#![expect(clippy::print_stdout, reason = "a test says what it skips and what it counted")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what it skips and what it counted"
+)]
 #![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
 
 mod trees;
@@ -156,12 +159,12 @@ fn a_lock_names_its_holder_and_dies_with_it() {
     std::thread::sleep(Duration::from_millis(200));
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    let waited = Ended::from(waiter.wait_with_output().unwrap());
-    assert_eq!(waited.code, Some(0), "{}", waited.story);
+    let after = Ended::from(waiter.wait_with_output().unwrap());
+    assert_eq!(after.code, Some(0), "{}", after.story);
     assert!(
-        waited.story.contains("Waiting for process "),
+        after.story.contains("Waiting for process "),
         "{}",
-        waited.story
+        after.story
     );
     assert_eq!(lab.litter(), [""; 0]);
     holder.wait().unwrap();

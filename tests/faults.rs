@@ -6,7 +6,10 @@
 
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
-#![expect(clippy::print_stdout, reason = "a test says what it skips and what it counted")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what it skips and what it counted"
+)]
 #![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
 
 #[path = "trees/strace.rs"]

@@ -6,7 +6,10 @@
 
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
-#![expect(clippy::print_stdout, reason = "a test says what it skips and what it counted")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what it skips and what it counted"
+)]
 #![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
 
 #[path = "trees/strace.rs"]
@@ -94,7 +97,7 @@ impl<'a> Victim<'a> {
         }
         if self.way == Way::Apply {
             let mut words = self.lab.create(&self.flags);
-            *words.first_mut().unwrap() = "plan".to_owned();
+            "plan".clone_into(words.first_mut().unwrap());
             words.extend(["--clear".to_owned(), "-o".to_owned(), self.plan_file()]);
             let ended = end(&mut self.lab.rvenv(&words));
             assert_eq!(ended.code, Some(0), "{}", ended.story);

@@ -73,8 +73,8 @@ fn sources(root: &str) -> Vec<Source> {
 
 fn collect(root: &Path, dir: &Path, found: &mut Vec<Source>) {
     let mut entries: Vec<_> = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the folder is there")
+        .map(|entry| entry.expect("a listing goes on").path())
         .collect();
     entries.sort();
     for path in entries {
@@ -83,16 +83,16 @@ fn collect(root: &Path, dir: &Path, found: &mut Vec<Source>) {
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let first = path
                 .strip_prefix(root)
-                .unwrap()
+                .expect("below the root")
                 .components()
                 .next()
-                .unwrap();
+                .expect("below the root");
             let module = first
                 .as_os_str()
                 .to_string_lossy()
                 .trim_end_matches(".rs")
                 .to_owned();
-            let text = std::fs::read_to_string(&path).unwrap();
+            let text = std::fs::read_to_string(&path).expect("below the root");
             found.push(Source { path, module, text });
         }
     }

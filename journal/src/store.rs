@@ -72,6 +72,7 @@ pub struct Store<'a> {
 #[derive(Clone, Debug)]
 pub struct Pack<'a> {
     fs: &'a dyn Fs,
+    packs: Dir,
     files: Dir,
     objects: BTreeMap<Digest, Vec<ObjectMeta>>,
 }
@@ -140,6 +141,7 @@ impl<'a> Store<'a> {
         let files = self.fs.open_dir(&dir, OsStr::new(FILES))?;
         Ok(Some(Pack {
             fs: self.fs,
+            packs: self.packs.clone(),
             files,
             objects,
         }))
@@ -301,17 +303,20 @@ impl Pack<'_> {
     /// What the disk says.
     ///
     /// # Crash
-    /// `tmp-X` may remain in the pack; the object is the old one or the new one.
+    /// `packs/tmp-X` may remain; the object is the old one or the new one.
     pub fn enter_again(&self, object: ObjectMeta, bytes: &[u8]) -> Result<(), StoreError> {
         let name = object_name(&object);
-        let build = self.fs.make_unique_dir(&self.files, TEMP_PREFIX)?;
-        let dir = self.fs.open_dir(&self.files, &build)?;
+        // Beside the packs, where the next one who enters a source looks for what dead builders left.
+        let build = self.fs.make_unique_dir(&self.packs, TEMP_PREFIX)?;
+        let dir = self.fs.open_dir(&self.packs, &build)?;
+        let held = self.fs.hold_dir(&dir)?;
+        let _locked = self.fs.try_lock(&held)?;
         let file = new_object(&object, bytes, Flush::Now);
         let written = self.fs.write_file(&dir, &name, &file).and_then(|()| {
             self.fs
                 .rename((&dir, &name), (&self.files, &name), Rename::Replace)
         });
-        let _tidied = remove_tree(self.fs, &self.files, &build);
+        let _tidied = remove_tree(self.fs, &self.packs, &build);
         written?;
         Ok(self.fs.sync_dir(&self.files)?)
     }

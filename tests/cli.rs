@@ -130,6 +130,7 @@ fn a_plan_shows_what_is_added_changed_removed_and_kept() {
         ~ bin/activate_this.py ([length] bytes)
       what is there now
         - notes
+        - everything in the directories above that is not planned
 
     Publication: swap (readers see the old tree, then the new one; where the filesystem has no exchange, a take and a put with nothing for a moment between)
     Plan: 1 to add, 6 to change, 1 to remove, 10 unchanged

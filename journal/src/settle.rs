@@ -122,7 +122,7 @@ impl End<'_, '_> {
     /// The old tree comes back.
     pub(crate) fn undo(mut self) -> Result<Ending, EndError> {
         // Taking back needs both trees: without the old one the new one is the last that is good.
-        if self.look()?.has_lost_the_old_tree() {
+        if self.look()?.has_lost_the_old_tree() && !self.can_exchange_back()? {
             return Err(EndError::Moved);
         }
         self.decide(Direction::Undo)?;
@@ -156,6 +156,24 @@ impl End<'_, '_> {
                 None => self.discard(stage),
             },
         }
+    }
+
+    /// Whatever stood at the target when it was exchanged comes back by another exchange, ours or not.
+    fn can_exchange_back(&self) -> Result<bool, EndError> {
+        let steps = self
+            .record
+            .steps
+            .as_ref()
+            .map(|steps| steps.list.as_slice());
+        let Some([Step::Swap { .. }]) = steps else {
+            return Ok(false);
+        };
+        let Target {
+            fs, parent, names, ..
+        } = self.target;
+        let stage = names.stage(&self.record.token);
+        let there = fs.meta(parent, OsStr::new(&stage));
+        Ok(there.map_err(disk("look at the stage"))?.is_some())
     }
 
     fn look(&self) -> Result<Sight, EndError> {

@@ -14,68 +14,20 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use rvenv_journal::fs::Fs;
 use rvenv_journal::fs::sim::{Fault, Options, Reach, SimFs, Support};
-use rvenv_journal::fs::{Flush, Fs, NewFile, Rename};
 use rvenv_journal::{
-    Aftermath, Decision, Digest, EndError, LinkMode, NoContent, Parents, Patience, PrepareError,
-    Publication, ReadyError, Record, RecoverError, Refusal, StageOptions, Target, WhyKept,
+    Aftermath, Decision, EndError, NoContent, Publication, ReadyError, RecoverError, Refusal,
+    WhyKept,
 };
 
+use publication::history::*;
 use publication::{
     Case, Exit, JOURNAL, Outcome, TARGET, beside, inspected, parent, ready, recover, run, tree_at,
     write,
 };
 
 mod publication;
-
-const STAGE: &str = ".t.rvenv.new-000001";
-const SWITCH_PUT: &str = "rename /p/.t.rvenv.new-000001 -> /p/t";
-const SWITCH: &str = "exchange /p/.t.rvenv.new-000001 ";
-const FIRST_PART: &str = "rename /p/.t.rvenv.journal.tmp -> /p/.t.rvenv.journal";
-const DECIDED: &str = "rename /p/.t.rvenv.journal -> /p/.t.rvenv.journal.settle";
-const GIVEN_UP: &str = "rename /p/.t.rvenv.journal -> /p/.t.rvenv.journal.undo";
-
-fn put() -> Case {
-    Case::of("put", Publication::Put)
-}
-
-fn swap() -> Case {
-    Case::of("swap", Publication::Swap)
-}
-
-fn take_and_put() -> Case {
-    swap().on(Options {
-        exchange: Support::Absent,
-        ..Options::default()
-    })
-}
-
-/// The number of steps before the `nth` that begins with `text`.
-fn steps_before(case: &Case, text: &str, nth: usize) -> usize {
-    let steps = case.steps();
-    let mut found = steps.iter().enumerate();
-    let mut found = found.by_ref().filter(|(_, step)| step.starts_with(text));
-    let found = found.nth(nth - 1).map(|(index, _)| index);
-    found.unwrap_or_else(|| panic!("no step {text}:\n{}", publication::numbered(&steps)))
-}
-
-/// The disk of a run that was killed before the first step that begins with `text`.
-fn killed_before(case: &Case, text: &str) -> SimFs {
-    killed_at(case, steps_before(case, text, 1))
-}
-
-/// The disk of a run that was killed right after the `nth` step that begins with `text`.
-fn killed_after(case: &Case, text: &str, nth: usize) -> SimFs {
-    killed_at(case, steps_before(case, text, nth) + 1)
-}
-
-fn killed_at(case: &Case, steps: usize) -> SimFs {
-    let disk = case.disk();
-    let plan = case.plan(&disk);
-    disk.crash_after(steps);
-    run(&disk, &plan, case);
-    disk.killed()
-}
 
 /// The disk after the power was cut with everything on it.
 fn restarted(disk: &SimFs) -> SimFs {
@@ -100,13 +52,6 @@ enum Ends {
     New,
 }
 
-/// Everything but the lock file.
-fn state(disk: &SimFs) -> publication::Tree {
-    let mut tree = disk.tree(Path::new("/"));
-    tree.remove("p/.t.rvenv.lock");
-    tree
-}
-
 /// Checks the row, then what is done about it, and that nothing is left.
 #[track_caller]
 fn check(case: &Case, disk: &SimFs, expected: Decision, ends: Ends) {
@@ -121,62 +66,6 @@ fn check(case: &Case, disk: &SimFs, expected: Decision, ends: Ends) {
     outcome.check(case, disk).unwrap();
     // Converged: there is nothing to do any more.
     assert_eq!(recover(disk).unwrap(), Decision::Nothing);
-}
-
-/// Checks that nothing is touched, and that the error names the row.
-#[track_caller]
-fn check_refused(disk: &SimFs, expected: Refusal) {
-    let before = state(disk);
-    let decision = inspected(disk).decision.unwrap();
-    assert_eq!(decision, Decision::Refuse(expected));
-    let error = recover(disk).unwrap_err();
-    assert!(
-        matches!(error, ReadyError::Recover(RecoverError::Refused { .. })),
-        "{error:?}"
-    );
-    assert!(state(disk) == before, "something was touched");
-}
-
-/// Checks that a journal that does not count is never taken for none (I7).
-#[track_caller]
-fn check_foreign(disk: &SimFs, why: &str) {
-    let before = state(disk);
-    let error = recover(disk).unwrap_err();
-    let ReadyError::Recover(RecoverError::Foreign { why: found, .. }) = error else {
-        panic!("{error:?}");
-    };
-    assert!(found.contains(why), "{found}");
-    assert!(inspected(disk).decision.is_err());
-    assert!(state(disk) == before, "something was touched");
-}
-
-fn rename(disk: &SimFs, from: &str, to: &str) {
-    let parent = parent(disk);
-    let (from, to) = (OsStr::new(from), OsStr::new(to));
-    disk.rename((&parent, from), (&parent, to), Rename::NoReplace)
-        .unwrap();
-}
-
-fn read(disk: &SimFs, name: &str) -> Vec<u8> {
-    disk.read_file(&parent(disk), OsStr::new(name), 1 << 20)
-        .unwrap()
-}
-
-fn replace(disk: &SimFs, name: &str, mode: u32, bytes: &[u8]) {
-    let parent = parent(disk);
-    disk.remove_file(&parent, OsStr::new(name)).unwrap();
-    let file = NewFile {
-        mode,
-        mtime: None,
-        bytes,
-        flush: Flush::Now,
-    };
-    disk.write_file(&parent, OsStr::new(name), &file).unwrap();
-}
-
-fn make_dir(disk: &SimFs, name: &str) {
-    disk.make_dir(&parent(disk), OsStr::new(name), 0o755)
-        .unwrap();
 }
 
 // No journal.
@@ -553,208 +442,15 @@ fn a_sync_that_fails_while_staging_does_not_close_the_target_until_a_restart() {
     }
 }
 
-// Journals that do not count.
-
+/// I5: without times of birth nothing is deleted on the word of an inode number.
 #[test]
-fn a_journal_of_another_kind_is_foreign() {
-    let disk = killed_before(&swap(), "make link");
-    let place = parent(&disk);
-    rename(&disk, JOURNAL, "real");
-    disk.make_symlink(&place, OsStr::new(JOURNAL), OsStr::new("real"))
-        .unwrap();
-    check_foreign(&disk, "not a regular file");
-    disk.remove_file(&place, OsStr::new(JOURNAL)).unwrap();
-    make_dir(&disk, JOURNAL);
-    check_foreign(&disk, "not a regular file");
-    disk.remove_dir(&place, OsStr::new(JOURNAL)).unwrap();
-    disk.make_other(&place, OsStr::new(JOURNAL), 0o600).unwrap();
-    check_foreign(&disk, "not a regular file");
-}
-
-#[test]
-fn a_journal_with_two_names_is_foreign() {
-    let disk = killed_before(&swap(), "make link");
-    let place = parent(&disk);
-    disk.link(
-        (&place, OsStr::new(JOURNAL)),
-        (&place, OsStr::new("second")),
-    )
-    .unwrap();
-    check_foreign(&disk, "more than one name");
-}
-
-#[test]
-fn a_journal_that_others_may_write_is_foreign() {
-    let disk = killed_before(&swap(), "make link");
-    let bytes = read(&disk, JOURNAL);
-    for mode in [0o620, 0o602] {
-        replace(&disk, JOURNAL, mode, &bytes);
-        check_foreign(&disk, "others may write it");
-    }
-}
-
-/// I6: not even root replays another user's journal.
-#[test]
-fn a_journal_of_another_user_is_foreign() {
-    let disk = killed_before(&swap(), "make link");
-    let place = parent(&disk);
-    disk.remove_file(&place, OsStr::new(".t.rvenv.lock"))
-        .unwrap();
-    disk.set_user(0);
-    check_foreign(&disk, "it belongs to user 1000");
-}
-
-#[test]
-fn garbage_with_a_right_checksum_is_foreign() {
-    let disk = killed_before(&swap(), "make link");
-    for text in [
-        "rvenv-journal 1 incompat=\n{}\n",
-        "rvenv-journal 1 incompat=later\n{}\n",
-        "rvenv-journal 9 incompat=\n{}\n",
-    ] {
-        let garbage = format!("{text}{}\n", Digest::of(text.as_bytes()));
-        replace(&disk, JOURNAL, 0o600, garbage.as_bytes());
-        check_foreign(&disk, "");
-    }
-    let mut record = Record::from_bytes(&read(&killed_before(&swap(), SWITCH), JOURNAL)).unwrap();
-    record.token = "../../etc".to_owned();
-    replace(&disk, JOURNAL, 0o600, &record.to_bytes());
-    check_foreign(&disk, "");
-}
-
-#[test]
-fn a_journal_inside_the_tree_is_of_a_version_that_knows_more() {
-    let disk = swap().disk();
-    let tree = disk.open_dir(&parent(&disk), OsStr::new("t")).unwrap();
-    disk.make_dir(&tree, OsStr::new(".rvenv"), 0o755).unwrap();
-    let inner = disk.open_dir(&tree, OsStr::new(".rvenv")).unwrap();
-    write(&disk, &inner, "journal.settle", b"");
-    check_foreign(&disk, "inside a tree");
-}
-
-#[test]
-fn two_journals_are_never_one() {
-    let disk = killed_before(&swap(), "make link");
-    let bytes = read(&disk, JOURNAL);
-    write(&disk, &parent(&disk), ".t.rvenv.journal.undo", &bytes);
-    let error = recover(&disk).unwrap_err();
-    assert!(matches!(
-        error,
-        ReadyError::Recover(RecoverError::Several { names }) if names.len() == 2
-    ));
-}
-
-// Before a journal.
-
-fn options() -> StageOptions<'static> {
-    StageOptions {
-        content: &NoContent,
-        link_mode: LinkMode::Copy,
-        interrupted: &|| false,
-    }
-}
-
-/// What fails before the journal leaves nothing, not even what the next run would tidy.
-#[test]
-fn a_run_that_cannot_be_prepared_leaves_nothing() {
-    let reading = Options {
-        steps: rvenv_journal::fs::sim::Steps::ChangesAndReads,
+fn what_cannot_be_proved_to_be_the_old_tree_is_kept() {
+    let case = swap().on(Options {
+        births: Support::Absent,
         ..Options::default()
-    };
-    let case = swap().on(reading);
-    let all = case.steps().len();
-    for step in 1..=all {
-        let disk = case.disk();
-        let plan = case.plan(&disk);
-        disk.fail(Fault {
-            step: disk.step_count() + step,
-            kind: ErrorKind::Other,
-            reach: Reach::Once,
-        });
-        let exit = run(&disk, &plan, &case);
-        if exit == Exit::NotBegun {
-            assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).old);
-            let mut litter = beside(&disk);
-            // A fault in the way out of the lock leaves the lock file, which is free.
-            litter.retain(|name| name != ".t.rvenv.lock");
-            let steps = publication::numbered(&disk.steps());
-            assert_eq!(litter, [""; 0], "{steps}");
-        }
-    }
-}
-
-/// I4: the tree that is replaced is the one that was locked.
-#[test]
-fn a_tree_that_took_the_place_of_the_locked_one_is_not_replaced() {
-    let case = swap();
-    let disk = case.disk();
-    let (ready, _) = ready(&disk).unwrap();
-    rename(&disk, "t", "elsewhere");
-    publication::make_old(&disk, &parent(&disk));
-    let plan = case.plan(&disk);
-    let error = ready.prepare(&plan, case.terms, &NoContent).unwrap_err();
-    assert!(
-        matches!(&error, PrepareError::Stale { reasons, .. } if reasons[0].why.contains("locked")),
-        "{error:?}"
-    );
-    assert!(
-        !tree_at(&disk, TARGET).contains_key("link"),
-        "it is not replaced"
-    );
-}
-
-#[test]
-fn both_trees_stay_locked_until_the_end() {
-    let case = swap();
-    let disk = case.disk();
-    let plan = case.plan(&disk);
-    let place = parent(&disk);
-    let is_locked = |name: &str| {
-        let dir = disk.open_dir(&place, OsStr::new(name)).unwrap();
-        let held = disk.hold_dir(&dir).unwrap();
-        disk.try_lock(&held).unwrap() == rvenv_journal::fs::Lock::Busy
-    };
-    let (ready, _) = ready(&disk).unwrap();
-    assert!(is_locked("t"));
-    let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
-    let staged = prepared.stage(&options()).unwrap();
-    let published = staged.publish(&|| false).unwrap();
-    assert!(is_locked("t"));
-    assert!(is_locked(STAGE));
-    published.settle().unwrap();
-    assert!(!is_locked("t"));
-}
-
-#[test]
-fn directories_made_above_a_target_go_again_when_nothing_is_published() {
-    let disk = SimFs::new();
-    let path = Path::new("/a/b/c/t");
-    let open = || Target::open(&disk, path, Parents::Make).unwrap();
-    let target = open();
-    let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
-    assert!(disk.open_path(Path::new("/a/b/c")).is_ok());
-    drop(ready);
-    assert!(disk.open_path(Path::new("/a")).is_err());
-    // What somebody else put there meanwhile keeps its directories.
-    let target = open();
-    let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
-    let inner = disk.open_path(Path::new("/a/b")).unwrap();
-    write(&disk, &inner, "mine", b"");
-    drop(ready);
-    assert!(disk.open_path(Path::new("/a/b")).is_ok());
-    assert!(disk.open_path(Path::new("/a/b/c")).is_err());
-}
-
-#[test]
-fn nothing_is_made_for_a_link_that_leads_nowhere() {
-    let disk = SimFs::new();
-    let root = disk.open_path(Path::new("/")).unwrap();
-    disk.make_symlink(&root, OsStr::new("t"), OsStr::new("/nowhere/at/all"))
-        .unwrap();
-    let error = Target::open(&disk, Path::new("/t"), Parents::Make).unwrap_err();
-    assert!(
-        matches!(error, rvenv_journal::TargetError::Dangling { .. }),
-        "{error:?}"
-    );
-    assert!(disk.open_path(Path::new("/nowhere")).is_err());
+    });
+    let disk = killed_before(&case, DECIDED);
+    let (_, recovered) = ready(&disk).unwrap();
+    assert_eq!(recovered.ending.kept.unwrap().why, WhyKept::Uncertain);
+    assert_eq!(tree_at(&disk, "/p/.t.rvenv.old-1"), Outcome::of(&case).old);
 }

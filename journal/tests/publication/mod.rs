@@ -23,6 +23,8 @@ use rvenv_journal::{
     RelPath, Retention, StageOptions, Target, Terms, Verdict, inspect, observe,
 };
 
+pub mod history;
+
 /// The directory of the target.
 pub const PARENT: &str = "/p";
 /// The target.

@@ -1,0 +1,119 @@
+//! Histories: publications that died before or after a step that is named by what it does.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use rvenv_journal::fs::sim::{Options, SimFs, Support};
+use rvenv_journal::fs::{Flush, Fs, NewFile, Rename};
+use rvenv_journal::{
+    Decision, LinkMode, NoContent, Publication, ReadyError, RecoverError, Refusal, StageOptions,
+};
+
+use super::{Case, Tree, inspected, numbered, parent, recover, run};
+
+pub const STAGE: &str = ".t.rvenv.new-000001";
+pub const SWITCH_PUT: &str = "rename /p/.t.rvenv.new-000001 -> /p/t";
+pub const SWITCH: &str = "exchange /p/.t.rvenv.new-000001 ";
+pub const FIRST_PART: &str = "rename /p/.t.rvenv.journal.tmp -> /p/.t.rvenv.journal";
+pub const DECIDED: &str = "rename /p/.t.rvenv.journal -> /p/.t.rvenv.journal.settle";
+pub const GIVEN_UP: &str = "rename /p/.t.rvenv.journal -> /p/.t.rvenv.journal.undo";
+
+pub fn put() -> Case {
+    Case::of("put", Publication::Put)
+}
+
+pub fn swap() -> Case {
+    Case::of("swap", Publication::Swap)
+}
+
+pub fn take_and_put() -> Case {
+    swap().on(Options {
+        exchange: Support::Absent,
+        ..Options::default()
+    })
+}
+
+/// The number of steps before the `nth` that begins with `text`.
+pub fn steps_before(case: &Case, text: &str, nth: usize) -> usize {
+    let steps = case.steps();
+    let mut found = steps.iter().enumerate();
+    let mut found = found.by_ref().filter(|(_, step)| step.starts_with(text));
+    let found = found.nth(nth - 1).map(|(index, _)| index);
+    found.unwrap_or_else(|| panic!("no step {text}:\n{}", numbered(&steps)))
+}
+
+/// The disk of a run that was killed before the first step that begins with `text`.
+pub fn killed_before(case: &Case, text: &str) -> SimFs {
+    killed_at(case, steps_before(case, text, 1))
+}
+
+/// The disk of a run that was killed right after the `nth` step that begins with `text`.
+pub fn killed_after(case: &Case, text: &str, nth: usize) -> SimFs {
+    killed_at(case, steps_before(case, text, nth) + 1)
+}
+
+pub fn killed_at(case: &Case, steps: usize) -> SimFs {
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    disk.crash_after(steps);
+    run(&disk, &plan, case);
+    disk.killed()
+}
+
+/// Everything but the lock file.
+pub fn state(disk: &SimFs) -> Tree {
+    let mut tree = disk.tree(Path::new("/"));
+    tree.remove("p/.t.rvenv.lock");
+    tree
+}
+
+/// Checks that nothing is touched, and that the error names the row.
+#[track_caller]
+pub fn check_refused(disk: &SimFs, expected: Refusal) {
+    let before = state(disk);
+    let decision = inspected(disk).decision.unwrap();
+    assert_eq!(decision, Decision::Refuse(expected));
+    let error = recover(disk).unwrap_err();
+    assert!(
+        matches!(error, ReadyError::Recover(RecoverError::Refused { .. })),
+        "{error:?}"
+    );
+    assert!(state(disk) == before, "something was touched");
+}
+
+pub fn rename(disk: &SimFs, from: &str, to: &str) {
+    let parent = parent(disk);
+    let (from, to) = (OsStr::new(from), OsStr::new(to));
+    disk.rename((&parent, from), (&parent, to), Rename::NoReplace)
+        .unwrap();
+}
+
+pub fn read(disk: &SimFs, name: &str) -> Vec<u8> {
+    disk.read_file(&parent(disk), OsStr::new(name), 1 << 20)
+        .unwrap()
+}
+
+pub fn replace(disk: &SimFs, name: &str, mode: u32, bytes: &[u8]) {
+    let parent = parent(disk);
+    disk.remove_file(&parent, OsStr::new(name)).unwrap();
+    let file = NewFile {
+        mode,
+        mtime: None,
+        bytes,
+        flush: Flush::Now,
+    };
+    disk.write_file(&parent, OsStr::new(name), &file).unwrap();
+}
+
+pub fn make_dir(disk: &SimFs, name: &str) {
+    disk.make_dir(&parent(disk), OsStr::new(name), 0o755)
+        .unwrap();
+}
+
+pub fn options() -> StageOptions<'static> {
+    StageOptions {
+        content: &NoContent,
+        link_mode: LinkMode::Copy,
+        interrupted: &|| false,
+    }
+}

@@ -1,0 +1,213 @@
+//! Living runs: what a run that fails, is interfered with, or holds its locks leaves to others.
+//!
+//! Read next: `recovery.rs`, for runs that died.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "outside of `#[test]` functions, too, these are tests"
+)]
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rvenv_journal::fs::Fs;
+use rvenv_journal::fs::sim::{Fault, Options, Reach, SimFs, Support};
+use rvenv_journal::{
+    Aftermath, NoContent, Parents, Patience, PrepareError, PublishError, Target, WhyKept,
+};
+
+use publication::history::*;
+use publication::{Exit, Outcome, TARGET, beside, parent, ready, run, tree_at, write};
+
+mod publication;
+
+/// What fails before the journal leaves nothing, not even what the next run would tidy.
+#[test]
+fn a_run_that_cannot_be_prepared_leaves_nothing() {
+    let reading = Options {
+        steps: rvenv_journal::fs::sim::Steps::ChangesAndReads,
+        ..Options::default()
+    };
+    let case = swap().on(reading);
+    let all = case.steps().len();
+    for step in 1..=all {
+        let disk = case.disk();
+        let plan = case.plan(&disk);
+        disk.fail(Fault {
+            step: disk.step_count() + step,
+            kind: ErrorKind::Other,
+            reach: Reach::Once,
+        });
+        let exit = run(&disk, &plan, &case);
+        if exit == Exit::NotBegun {
+            assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).old);
+            let mut litter = beside(&disk);
+            // A fault in the way out of the lock leaves the lock file, which is free.
+            litter.retain(|name| name != ".t.rvenv.lock");
+            let steps = publication::numbered(&disk.steps());
+            assert_eq!(litter, [""; 0], "{steps}");
+        }
+    }
+}
+
+/// I4: the tree that is replaced is the one that was locked.
+#[test]
+fn a_tree_that_took_the_place_of_the_locked_one_is_not_replaced() {
+    let case = swap();
+    let disk = case.disk();
+    let (ready, _) = ready(&disk).unwrap();
+    rename(&disk, "t", "elsewhere");
+    publication::make_old(&disk, &parent(&disk));
+    let plan = case.plan(&disk);
+    let error = ready.prepare(&plan, case.terms, &NoContent).unwrap_err();
+    assert!(
+        matches!(&error, PrepareError::Stale { reasons, .. } if reasons[0].why.contains("locked")),
+        "{error:?}"
+    );
+    assert!(
+        !tree_at(&disk, TARGET).contains_key("link"),
+        "it is not replaced"
+    );
+}
+
+/// I4: what appeared in the target while the new tree was staged is not replaced with it.
+#[test]
+fn a_target_that_changed_while_staging_is_not_replaced() {
+    let case = swap();
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    let (ready, _) = ready(&disk).unwrap();
+    let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
+    let staged = prepared.stage(&options()).unwrap();
+    let tree = disk.open_dir(&parent(&disk), OsStr::new("t")).unwrap();
+    write(&disk, &tree, "mine", b"work");
+    let failed = staged.publish(&|| false).unwrap_err();
+    assert!(
+        matches!(failed.source, PublishError::Changed(_)),
+        "{failed:?}"
+    );
+    assert_eq!(failed.aftermath, Aftermath::Unchanged);
+    assert!(tree_at(&disk, TARGET).contains_key("mine"));
+    assert_eq!(beside(&disk), [""; 0]);
+}
+
+/// I5: a tree that came between the last look and the switch is brought back, or kept where it is found.
+#[test]
+fn a_tree_that_is_switched_by_mistake_is_not_lost() {
+    for case in [swap(), take_and_put()] {
+        let disk = case.disk();
+        let plan = case.plan(&disk);
+        let (ready, _) = ready(&disk).unwrap();
+        let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
+        let staged = prepared.stage(&options()).unwrap();
+        // The question whether to stop is the last thing before the steps.
+        let stranger = || {
+            rename(&disk, "t", "elsewhere");
+            make_dir(&disk, "t");
+            let tree = disk.open_dir(&parent(&disk), OsStr::new("t")).unwrap();
+            write(&disk, &tree, "mine", b"work");
+            false
+        };
+        let failed = staged.publish(&stranger).unwrap_err();
+        assert!(matches!(failed.source, PublishError::Moved), "{failed:?}");
+        let place = if failed.aftermath == Aftermath::Unchanged {
+            assert_eq!(beside(&disk), ["elsewhere"]);
+            TARGET
+        } else {
+            "/p/.t.rvenv.old-1"
+        };
+        assert!(tree_at(&disk, place).contains_key("mine"));
+        let is_exchange = case.options.exchange == Support::Present;
+        assert_eq!(place == TARGET, is_exchange, "only an exchange is undone");
+    }
+}
+
+/// I5: where the new tree is gone from its place, what it replaced may be the last good one.
+#[test]
+fn what_was_replaced_is_kept_when_the_new_tree_was_moved_away() {
+    let case = swap();
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    let (ready, _) = ready(&disk).unwrap();
+    let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
+    let staged = prepared.stage(&options()).unwrap();
+    let published = staged.publish(&|| false).unwrap();
+    rename(&disk, "t", "elsewhere");
+    let kept = published.settle().unwrap().kept.unwrap();
+    assert_eq!(kept.why, WhyKept::Changed);
+    let old = Outcome::of(&case).old;
+    assert_eq!(tree_at(&disk, "/p/.t.rvenv.old-1"), old);
+}
+
+/// I6: what is deleted is the tree that the journal names, not what bears the name of its stage.
+#[test]
+fn a_tree_that_took_the_name_of_the_stage_is_not_deleted() {
+    let case = take_and_put();
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    let (ready, _) = ready(&disk).unwrap();
+    let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
+    let staged = prepared.stage(&options()).unwrap();
+    let published = staged.publish(&|| false).unwrap();
+    make_dir(&disk, STAGE);
+    published.settle().unwrap();
+    assert_eq!(beside(&disk), [STAGE]);
+    assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).new);
+}
+
+#[test]
+fn both_trees_stay_locked_until_the_end() {
+    let case = swap();
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    let place = parent(&disk);
+    let is_locked = |name: &str| {
+        let dir = disk.open_dir(&place, OsStr::new(name)).unwrap();
+        let held = disk.hold_dir(&dir).unwrap();
+        disk.try_lock(&held).unwrap() == rvenv_journal::fs::Lock::Busy
+    };
+    let (ready, _) = ready(&disk).unwrap();
+    assert!(is_locked("t"));
+    let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
+    let staged = prepared.stage(&options()).unwrap();
+    let published = staged.publish(&|| false).unwrap();
+    assert!(is_locked("t"));
+    assert!(is_locked(STAGE));
+    published.settle().unwrap();
+    assert!(!is_locked("t"));
+}
+
+#[test]
+fn directories_made_above_a_target_go_again_when_nothing_is_published() {
+    let disk = SimFs::new();
+    let path = Path::new("/a/b/c/t");
+    let open = || Target::open(&disk, path, Parents::Make).unwrap();
+    let target = open();
+    let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
+    assert!(disk.open_path(Path::new("/a/b/c")).is_ok());
+    drop(ready);
+    assert!(disk.open_path(Path::new("/a")).is_err());
+    // What somebody else put there meanwhile keeps its directories.
+    let target = open();
+    let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
+    let inner = disk.open_path(Path::new("/a/b")).unwrap();
+    write(&disk, &inner, "mine", b"");
+    drop(ready);
+    assert!(disk.open_path(Path::new("/a/b")).is_ok());
+    assert!(disk.open_path(Path::new("/a/b/c")).is_err());
+}
+
+#[test]
+fn nothing_is_made_for_a_link_that_leads_nowhere() {
+    let disk = SimFs::new();
+    let root = disk.open_path(Path::new("/")).unwrap();
+    disk.make_symlink(&root, OsStr::new("t"), OsStr::new("/nowhere/at/all"))
+        .unwrap();
+    let error = Target::open(&disk, Path::new("/t"), Parents::Make).unwrap_err();
+    assert!(
+        matches!(error, rvenv_journal::TargetError::Dangling { .. }),
+        "{error:?}"
+    );
+    assert!(disk.open_path(Path::new("/nowhere")).is_err());
+}

@@ -6,12 +6,13 @@
 //!
 //! Read next: `interpreter.rs`, where the facts come from.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 use rvenv_journal::{RelPath, RelPathError};
 use thiserror::Error;
 
 use crate::interpreter::Interpreter;
+use crate::lexical::normal;
 
 /// Names and places in an environment of one interpreter; paths start at the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,21 +120,6 @@ fn names_of(interpreter: &Interpreter) -> Vec<String> {
         names.push("𝜋thon".to_owned());
     }
     names
-}
-
-/// What Python's `os.path.abspath` makes of an absolute path: `..` goes by the text alone.
-fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                normal.pop();
-            }
-            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => normal.push(part),
-        }
-    }
-    normal
 }
 
 #[cfg(test)]

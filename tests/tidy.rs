@@ -30,7 +30,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
 
 /// The product, from the ground up; `lib` and below see no disk but through `provision` and `environment`.
 const PRODUCT_FLOORS: &[&[&str]] = &[
-    &["interpreter", "activate", "wheel", "render"],
+    &["interpreter", "activate", "wheel", "render", "lexical"],
     &["layout", "options"],
     &["config"],
     &["builder"],

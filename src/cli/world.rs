@@ -1,10 +1,11 @@
 //! The world around the process: environment variables, working directory, umask. Read here and nowhere else.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use rvenv::interpreter::Surroundings;
+use rvenv::lexical::normal;
 
 use crate::error::{CliError, Exit};
 
@@ -116,21 +117,6 @@ fn read_epoch(text: &OsStr) -> Result<i64, CliError> {
             format!("SOURCE_DATE_EPOCH is `{shown}`, which is no number of seconds since 1970"),
         )
     })
-}
-
-/// What Python's `os.path.abspath` makes of an absolute path.
-fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                normal.pop();
-            }
-            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => normal.push(part),
-        }
-    }
-    normal
 }
 
 #[cfg(unix)]

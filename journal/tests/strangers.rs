@@ -15,7 +15,7 @@ use rvenv_journal::fs::sim::{Options, SimFs, Support};
 use rvenv_journal::{Digest, ReadyError, Record, RecoverError, Refusal};
 
 use publication::history::*;
-use publication::{JOURNAL, inspected, parent, recover, write};
+use publication::{JOURNAL, beside, inspected, parent, ready, recover, write};
 
 mod publication;
 
@@ -174,4 +174,20 @@ fn a_strangers_tree_with_the_number_of_ours_is_not_touched() {
     let disk = killed_before(&put().on(unborn), DECIDED);
     replace_by_a_lookalike(&disk, "t");
     check_refused(&disk, Refusal::Stranger);
+}
+
+/// I6: the name of trash can be planted, its owner cannot.
+#[test]
+fn trash_of_another_user_is_not_deleted() {
+    let disk = swap().disk();
+    let place = parent(&disk);
+    disk.set_user(0);
+    make_dir(&disk, "planted");
+    let meta = disk.meta(&place, OsStr::new("planted")).unwrap().unwrap();
+    let name = format!(".t.rvenv.trash-{}", meta.identity);
+    rename(&disk, "planted", &name);
+    disk.set_user(1000);
+    let (_, recovered) = ready(&disk).unwrap();
+    assert_eq!(recovered.orphans, beside(&disk));
+    assert_eq!(recovered.orphans, [name]);
 }

@@ -10,11 +10,14 @@
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rvenv_journal::fs::Fs;
-use rvenv_journal::fs::sim::{Fault, Options, Reach, SimFs, Support};
+use rvenv_journal::fs::real::RealFs;
+use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
+use rvenv_journal::fs::{Barrier, Fs};
 use rvenv_journal::{
-    Aftermath, NoContent, Parents, Patience, PrepareError, PublishError, Target, WhyKept,
+    Aftermath, Mode, NoContent, Parents, Patience, PlanBuilder, PrepareError, Publication,
+    PublishError, Target, WhyKept, observe,
 };
 
 use publication::history::*;
@@ -210,4 +213,115 @@ fn nothing_is_made_for_a_link_that_leads_nowhere() {
         "{error:?}"
     );
     assert!(disk.open_path(Path::new("/nowhere")).is_err());
+}
+
+/// I1: what is found at the target after the switch must be the tree that was staged.
+#[test]
+fn a_tree_that_took_the_place_of_the_stage_is_not_published() {
+    let case = swap();
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    let (ready, _) = ready(&disk).unwrap();
+    let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
+    let staged = prepared.stage(&options()).unwrap();
+    let stranger = || {
+        rename(&disk, STAGE, "elsewhere");
+        make_dir(&disk, STAGE);
+        false
+    };
+    let failed = staged.publish(&stranger).unwrap_err();
+    assert!(matches!(failed.source, PublishError::Moved), "{failed:?}");
+    assert!(
+        beside(&disk)
+            .iter()
+            .any(|name| tree_at(&disk, &format!("/p/{name}")) == Outcome::of(&case).old),
+        "the old tree is not deleted"
+    );
+}
+
+/// I5: without a rename that refuses taken names, the name is looked at.
+#[test]
+fn an_empty_directory_that_came_to_the_target_is_not_swallowed() {
+    let case = put().on(Options {
+        no_replace: Support::Absent,
+        ..Options::default()
+    });
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    let (ready, _) = ready(&disk).unwrap();
+    let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
+    let staged = prepared.stage(&options()).unwrap();
+    let stranger = || {
+        make_dir(&disk, "t");
+        false
+    };
+    let failed = staged.publish(&stranger).unwrap_err();
+    assert_eq!(failed.aftermath, Aftermath::Unchanged);
+    assert_eq!(tree_at(&disk, TARGET).len(), 1);
+    assert_eq!(beside(&disk), [""; 0]);
+}
+
+/// I2: the way to a tree is as durable as the tree.
+#[test]
+fn directories_made_above_a_target_are_durable_with_it() {
+    let disk = SimFs::with(Options {
+        barrier: Barrier::PerObject,
+        ..Options::default()
+    });
+    let target = Target::open(&disk, Path::new("/a/b/t"), Parents::Make).unwrap();
+    let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
+    let builder = PlanBuilder::new("/a/b/t", Mode::SHARED_DIR).unwrap();
+    let seen = observe(&disk, ready.target().place(), builder.operations()).unwrap();
+    let plan = builder.finish(seen, Publication::Put).unwrap();
+    let prepared = ready.prepare(&plan, put().terms, &NoContent).unwrap();
+    let published = prepared
+        .stage(&options())
+        .unwrap()
+        .publish(&|| false)
+        .unwrap();
+    published.settle().unwrap();
+    let (model, bound) = (Persistence::Independent, Bound::QUICK);
+    disk.for_each_image(model, bound, |image, story| {
+        assert!(!image.tree(Path::new("/a/b/t")).is_empty(), "{story}");
+    });
+}
+
+#[test]
+fn a_lock_file_that_somebody_else_has_made_is_not_unlinked() {
+    let disk = swap().disk();
+    let place = parent(&disk);
+    let lock = OsStr::new(".t.rvenv.lock");
+    let (ready, _) = ready(&disk).unwrap();
+    disk.remove_file(&place, lock).unwrap();
+    write(&disk, &place, ".t.rvenv.lock", b"another holder");
+    drop(ready);
+    assert!(disk.meta(&place, lock).unwrap().is_some());
+}
+
+/// The lock file is unlinked and made anew all the time; two never hold it at once.
+#[test]
+fn two_holders_never_work_on_one_target() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("t");
+    let real = RealFs::new();
+    let is_held = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let target = Target::open(&real, &path, Parents::Require).unwrap();
+                    let mut pause = |_: &str| {
+                        std::thread::yield_now();
+                        Patience::Again
+                    };
+                    let (ready, _) = target.lock("test", &mut pause).unwrap();
+                    assert!(!is_held.swap(true, Ordering::SeqCst), "two hold it");
+                    std::thread::yield_now();
+                    is_held.store(false, Ordering::SeqCst);
+                    drop(ready);
+                }
+            });
+        }
+    });
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
 }

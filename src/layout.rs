@@ -126,6 +126,8 @@ fn names_of(interpreter: &Interpreter) -> Vec<String> {
 mod tests {
     use rvenv_journal::Digest;
 
+    use std::path::Path;
+
     use super::*;
     use crate::interpreter::{Bundled, PythonVersion, Scheme};
 

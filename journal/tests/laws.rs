@@ -1,0 +1,76 @@
+//! Laws that hold for all inputs, tried on random ones.
+
+use std::path::{Component, Path};
+
+use proptest::prelude::*;
+use rvenv_journal::{
+    Content, Expected, Mode, Node, Observation, Operation, Plan, PlanBuilder, Publication, Receipt,
+    Record, RelPath,
+};
+
+/// Components that are plain, and some that are not.
+fn component() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-zA-Z0-9._ -]{1,12}",
+        Just("..".to_owned()),
+        Just(".".to_owned()),
+        Just(String::new()),
+        "\\PC{1,4}",
+        any::<char>().prop_map(String::from),
+    ]
+}
+
+fn path() -> impl Strategy<Value = String> {
+    prop::collection::vec(component(), 1..6).prop_map(|components| components.join("/"))
+}
+
+fn absent() -> Observation {
+    Observation {
+        target: Expected::Absent,
+        paths: std::collections::BTreeMap::new(),
+    }
+}
+
+proptest! {
+    /// I6: whatever is accepted stays below the directory that it is joined to.
+    #[test]
+    fn an_accepted_path_never_leaves_its_tree(text in path()) {
+        if let Ok(path) = RelPath::new(&text) {
+            let names = Path::new(path.as_str()).components().all(|part| matches!(part, Component::Normal(_)));
+            prop_assert!(names);
+            prop_assert_eq!(Path::new(path.as_str()).components().count(), path.components().count());
+        }
+    }
+
+    /// I4: a plan is read back as it was written, and its digest says what it is.
+    #[test]
+    fn every_plan_survives_its_byte_form(files in prop::collection::btree_map(path(), any::<Vec<u8>>(), 0..8)) {
+        let target = if cfg!(windows) { "C:/t" } else { "/t" };
+        let mut builder = PlanBuilder::new(target, Mode::SHARED_DIR).expect("the target is absolute");
+        for (text, bytes) in files {
+            let Ok(path) = RelPath::new(&text) else { continue };
+            let node = Node::File { mode: Mode::SHARED_FILE, mtime: None, content: Content::Inline(bytes) };
+            let operation = Operation { stage: "one".to_owned(), group: None, node };
+            // Paths that collide are refused, which is not what is tried here.
+            let _refused = builder.add_parents(&path, "one", Mode::SHARED_DIR).and_then(|()| builder.add(path, operation));
+        }
+        let Ok(plan) = builder.finish(absent(), Publication::Put) else { return Ok(()) };
+        let text = plan.to_json();
+        let back = Plan::from_json(text.as_bytes()).expect("what was written can be read");
+        prop_assert_eq!(&back, &plan);
+        prop_assert_eq!(back.digest(), plan.digest());
+        let receipt = Receipt::of(&plan);
+        let read = Receipt::from_json(receipt.to_json().as_bytes()).expect("what was written can be read");
+        prop_assert_eq!(read, receipt);
+    }
+
+    /// I6: foreign bytes are refused and never a panic.
+    #[test]
+    fn no_bytes_are_too_strange(bytes in any::<Vec<u8>>(), text in "\\PC{0,200}") {
+        for bytes in [bytes.as_slice(), text.as_bytes()] {
+            prop_assert!(Record::from_bytes(bytes).is_err());
+            prop_assert!(Plan::from_json(bytes).is_err());
+            prop_assert!(Receipt::from_json(bytes).is_err());
+        }
+    }
+}

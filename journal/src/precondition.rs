@@ -4,7 +4,7 @@
 //! The same comparison is made under the lock before anything is staged, and again right before the switch.
 //! Read next: `observe.rs`, which looks; `transaction.rs`, which asks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::content::ContentSource;
 use crate::fs::FsError;
@@ -31,6 +31,13 @@ pub(crate) fn stale(
 ) -> Result<Vec<Stale>, FsError> {
     let now = observe(target.fs, target.place(), plan.operations())?;
     let mut reasons = compare(target, plan.observation(), &now);
+    // Every path inside the files was written for the plan's own target.
+    if !target.is_at(Path::new(plan.target())) {
+        reasons.push(Stale {
+            path: plan.target().to_owned(),
+            why: "is not the target that was locked".to_owned(),
+        });
+    }
     for input in plan.inputs() {
         let why = match content.is_current(target.fs, input) {
             Ok(true) => continue,

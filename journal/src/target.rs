@@ -34,6 +34,8 @@ pub struct Target<'a> {
     pub(crate) name: OsString,
     pub(crate) names: Names,
     path: PathBuf,
+    /// The path that it was opened by.
+    asked: PathBuf,
     /// The directories above that were made for it, from the top down, each with the one that holds it.
     made: Made,
 }
@@ -120,6 +122,7 @@ impl<'a> Target<'a> {
                         name: name.to_owned(),
                         names,
                         path: at,
+                        asked: path.to_path_buf(),
                         made,
                     });
                 }
@@ -131,6 +134,11 @@ impl<'a> Target<'a> {
             }
         }
         Err(TargetError::Loop(path.to_path_buf()))
+    }
+
+    /// Whether a plan for this path is a plan for this target: by the path that it was opened by, or the resolved one.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        path == self.asked || path == self.path
     }
 
     /// The target's path, after its own symbolic link was resolved.

@@ -325,3 +325,22 @@ fn two_holders_never_work_on_one_target() {
     });
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
 }
+
+/// I6: a plan is published at the target that it was written for, and nowhere else.
+#[test]
+fn a_plan_for_another_target_is_refused() {
+    let disk = RealFs::new();
+    let place = tempfile::tempdir().unwrap();
+    let path = |name| place.path().canonicalize().unwrap().join(name);
+    let draft = PlanBuilder::new(path("planned").to_str().unwrap(), Mode::SHARED_DIR).unwrap();
+    let target = Target::open(&disk, &path("locked"), Parents::Require).unwrap();
+    let seen = observe(&disk, target.place(), draft.operations()).unwrap();
+    let plan = draft.finish(seen, Publication::Put).unwrap();
+    let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
+    let refused = ready.prepare(&plan, rvenv_journal::Terms::default(), &NoContent);
+    let Err(PrepareError::Stale { reasons, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(reasons[0].path, plan.target());
+    assert!(!path("locked").exists());
+}

@@ -124,7 +124,8 @@ fn umask() -> u32 {
     // The one way to read it everywhere is to set it; no other thread runs yet.
     let umask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(umask);
-    umask.bits() & 0o777
+    // The width of the bits differs between systems.
+    u32::try_from(u64::from(umask.bits()) & 0o777).unwrap_or(0o022)
 }
 
 #[cfg(not(unix))]

@@ -124,6 +124,12 @@ pub(crate) fn of_run(error: &RunFailed, terminated: bool) -> CliError {
             let exit = match failed.source {
                 PublishError::Interrupted => interruption(terminated),
                 PublishError::Changed(_) => Exit::Precondition,
+                // A step may still be taken: "failed" would promise that the target is as it was.
+                PublishError::Disk(_) | PublishError::Moved
+                    if failed.aftermath == Aftermath::NeedsRecovery =>
+                {
+                    Exit::NeedsPerson
+                }
                 PublishError::Disk(_) | PublishError::Moved | PublishError::Doubt(_) => {
                     Exit::Failed
                 }
@@ -145,7 +151,7 @@ fn with_aftermath(mut told: CliError, aftermath: Aftermath, published: bool) -> 
         }
         Aftermath::NeedsRecovery => {
             told.state =
-                Some("the attempt is not cleaned up yet; then the target is as it was before");
+                Some("the target is as it was before, or will be once the attempt is cleaned up");
             told.hint("run `rvenv recover` on the target, or any changing command, to finish")
         }
         Aftermath::InDoubt => {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use rvenv_journal::{Content, Effect, Expected, Node, Operation, Plan, Publication, RelPath};
+use rvenv_journal::{Content, Effect, Node, Operation, Plan, Publication, RelPath};
 
 /// How much of a plan is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,13 +221,4 @@ pub fn escape(text: &str) -> String {
 /// Characters that reorder the text around them could make one path look like another.
 fn is_bidi(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// What a plan expects of its target, in words.
-#[must_use]
-pub fn expectation(plan: &Plan) -> &'static str {
-    match plan.observation().target {
-        Expected::Absent => "absent",
-        Expected::Tree { .. } => "a directory",
-    }
 }

@@ -19,7 +19,7 @@ use crate::stage::StageError;
 pub enum Aftermath {
     /// As it was; nothing of the attempt is left, or only what the next run tidies.
     Unchanged,
-    /// As it was, but the attempt could not be cleaned up: the next run, or `recover`, does it.
+    /// As it was, or will be once the next run has cleaned the attempt up.
     NeedsRecovery,
     /// Published, or taken back after that, and the disk did not confirm it: a restart of the machine shows which.
     InDoubt,

@@ -35,7 +35,7 @@ Exit codes:
   3    the plan is stale, or the target is not what the command needs
   4    changes are pending (plan --detailed-exitcode)
   5    needs a person: evidence that fits no history, or a recovery that is stuck
-  6    published, but the disk did not confirm it
+  6    in doubt: the disk did not confirm what was written to it
   130  interrupted by SIGINT; the target is as it was
   143  interrupted by SIGTERM; the target is as it was";
 

@@ -162,6 +162,16 @@ pub enum Barrier {
     PerObject,
 }
 
+/// Whether a filesystem lays changes over layers that it never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layers {
+    /// There is one layer, or the system cannot tell.
+    Plain,
+    /// It is an overlayfs: what a lower layer gave becomes another object when it is first changed, and a directory
+    /// of a lower layer may never be renamed ([`Rename`] then says `CrossesDevices`).
+    Overlay,
+}
+
 /// The answer to [`Fs::try_lock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
@@ -293,6 +303,27 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// # Errors
     /// What the system says.
     fn set_mode_of(&self, dir: &Dir, mode: u32) -> Result<(), FsError>;
+
+    /// Sets the permission bits of a directory entry that is itself a directory, which need not be readable.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory` (also for a link), or what the system says.
+    fn set_mode(&self, at: &Dir, name: &OsStr, mode: u32) -> Result<(), FsError>;
+
+    /// Makes sure that the object's identity is the one that a rename keeps.
+    ///
+    /// On an overlayfs an object of a lower layer gets another identity when it is first changed, and so do all
+    /// directories above it; this brings that about now, and changes nothing else of it. Elsewhere nothing is done.
+    ///
+    /// # Errors
+    /// On an overlayfs `NotFound`, `StorageFull`, or what the system says.
+    fn pin(&self, at: &Dir, name: &OsStr) -> Result<(), FsError>;
+
+    /// Whether the filesystem of an open directory has layers.
+    fn layers(&self, dir: &Dir) -> Layers;
+
+    /// Whether entries can be made, renamed and removed in an open directory, as far as the system tells beforehand.
+    fn may_write(&self, dir: &Dir) -> bool;
 
     /// Moves an entry: the one verb by which readers see a change.
     ///

@@ -21,7 +21,7 @@ use std::path::Path;
 use rvenv_journal::Digest;
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::fs::{
-    Barrier, Dir, Flush, Fs, FsError, Kind, Lock, Meta, NewFile, Rename, Time,
+    Barrier, Dir, Flush, Fs, FsError, Kind, Layers, Lock, Meta, NewFile, Rename, Time,
 };
 
 macro_rules! contracts {
@@ -66,6 +66,10 @@ contracts! {
     what_is_held_is_known_without_a_name,
     a_held_directory_is_locked_by_one_holder_until_it_is_dropped,
     files_belong_to_the_user_of_the_disk,
+    a_directory_by_name_gets_exactly_the_mode_that_is_asked_for,
+    only_directories_get_a_mode_by_name,
+    a_pinned_object_keeps_its_identity_when_it_is_renamed,
+    the_right_to_write_is_that_of_the_directory,
 }
 
 /// How the contracts meet the simulated disk.
@@ -210,6 +214,8 @@ fn a_name_is_one_plain_component(fs: &dyn Fs, root: &Dir) {
             fs.remove_dir(root, bad),
             fs.sync_file(root, bad),
             fs.hold_file(root, bad).map(drop),
+            fs.set_mode(root, bad, 0o700),
+            fs.pin(root, bad),
         ];
         for (number, refusal) in refusals.into_iter().enumerate() {
             assert_eq!(
@@ -241,6 +247,7 @@ fn an_absent_name_is_none_to_a_look_and_not_found_to_all_else(fs: &dyn Fs, root:
         fs.remove_file(root, absent),
         fs.remove_dir(root, absent),
         fs.sync_file(root, absent),
+        fs.set_mode(root, absent, 0o700),
         fs.open_path(Path::new("/there/is/no/such/place")).map(drop),
     ];
     for (number, refusal) in refusals.into_iter().enumerate() {
@@ -265,6 +272,9 @@ fn a_failure_names_the_verb_and_the_escaped_entry(fs: &dyn Fs, root: &Dir) {
 fn a_directory_of_another_disk_is_refused(fs: &dyn Fs, root: &Dir) {
     let foreign = Dir::from_handle("another disk");
     assert_eq!(kind(fs.list(&foreign)), ErrorKind::InvalidInput);
+    assert_eq!(kind(fs.pin(&foreign, name("a"))), ErrorKind::InvalidInput);
+    assert_eq!(fs.layers(&foreign), Layers::Plain);
+    assert!(!fs.may_write(&foreign));
     assert_eq!(kind(fs.meta(&foreign, name("a"))), ErrorKind::InvalidInput);
     write(fs, root, "file", "");
     let moved = fs.rename(
@@ -929,6 +939,73 @@ fn files_belong_to_the_user_of_the_disk(fs: &dyn Fs, root: &Dir) {
     assert!(!fs.boot_id().is_empty());
 }
 
+/// A directory without any bits can be given some, which is why this verb needs no open directory.
+fn a_directory_by_name_gets_exactly_the_mode_that_is_asked_for(fs: &dyn Fs, root: &Dir) {
+    let dir = make_dir(fs, root, "dir");
+    write(fs, &dir, "file", "x");
+    for mode in [0o000, 0o700, 0o300, 0o2755, 0o000, 0o755] {
+        fs.set_mode(root, name("dir"), mode).unwrap();
+        assert_eq!(meta(fs, root, "dir").mode, kept_of_dir(mode), "{mode:o}");
+    }
+    let dir = fs.open_dir(root, name("dir")).unwrap();
+    assert_eq!(read(fs, &dir, "file"), "x");
+}
+
+/// I6: neither what a link leads to nor what stands in the way of a directory is changed.
+fn only_directories_get_a_mode_by_name(fs: &dyn Fs, root: &Dir) {
+    make_dir(fs, root, "dir");
+    write(fs, root, "file", "");
+    let mut others = vec!["file"];
+    if symlink(fs, root, "link", "dir") && symlink(fs, root, "to-file", "file") {
+        others.extend(["link", "to-file"]);
+    }
+    for other in others {
+        let refused = fs.set_mode(root, name(other), 0o700);
+        assert_eq!(kind(refused), ErrorKind::NotADirectory, "{other}");
+    }
+    assert_eq!(meta(fs, root, "dir").mode, kept_of_dir(0o755));
+    assert_eq!(meta(fs, root, "file").mode, kept(0o644));
+}
+
+fn a_pinned_object_keeps_its_identity_when_it_is_renamed(fs: &dyn Fs, root: &Dir) {
+    let dir = make_dir(fs, root, "dir");
+    write(fs, &dir, "in-dir", "");
+    write(fs, root, "file", "x");
+    let mut names = vec!["dir", "file"];
+    if symlink(fs, root, "link", "file") {
+        names.push("link");
+    }
+    assert_eq!(fs.layers(root), fs.layers(&dir));
+    for entry in names {
+        let before = meta(fs, root, entry);
+        fs.pin(root, name(entry)).unwrap();
+        let pinned = meta(fs, root, entry);
+        if fs.layers(root) == Layers::Plain {
+            assert_eq!(pinned, before, "{entry}");
+        }
+        rename(fs, root, (entry, "moved"), Rename::Replace).unwrap();
+        assert_eq!(meta(fs, root, "moved").identity, pinned.identity, "{entry}");
+        rename(fs, root, ("moved", entry), Rename::Replace).unwrap();
+    }
+}
+
+fn the_right_to_write_is_that_of_the_directory(fs: &dyn Fs, root: &Dir) {
+    let dir = make_dir(fs, root, "dir");
+    assert!(fs.may_write(root) && fs.may_write(&dir));
+    for (mode, expected) in [(0o555, false), (0o677, false), (0o300, true), (0o700, true)] {
+        fs.set_mode_of(&dir, mode).unwrap();
+        let can = fs.make_dir(&dir, name("probe"), 0o755).is_ok();
+        assert_eq!(fs.may_write(&dir), can, "{mode:o}");
+        // The superuser may write anywhere, and Windows keeps no such mode.
+        if cfg!(unix) && fs.user() != 0 {
+            assert_eq!(can, expected, "{mode:o}");
+        }
+        if can {
+            fs.remove_dir(&dir, name("probe")).unwrap();
+        }
+    }
+}
+
 /// How the contracts meet the operating system, and what only that can do wrong.
 mod real {
     use super::*;
@@ -1059,6 +1136,154 @@ mod real {
                 .all(|path| path.starts_with("/proc"))
         );
         assert_eq!(fs.boot_id().len(), 36, "{}", fs.boot_id());
+    }
+
+    /// Where root runs the tests, nothing is ever refused for want of a right; so the contracts about rights run
+    /// again as somebody else.
+    #[cfg(target_os = "linux")]
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a process of another user")]
+    fn the_contracts_about_rights_hold_for_ordinary_users() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("skipped: the contracts ran as an ordinary user already");
+        }
+        let scratch = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(scratch.path(), Some(65534), Some(65534)).unwrap();
+        let test = scratch.path().join("test");
+        std::fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
+        let child = std::process::Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&test)
+            .args(["by_name", "the_right_to_write"])
+            .env("TMPDIR", scratch.path())
+            .current_dir(scratch.path())
+            .output();
+        let child = match child {
+            Err(error) => return eprintln!("skipped: there is no `setpriv`: {error}"),
+            Ok(child) => child,
+        };
+        let told = String::from_utf8_lossy(&child.stdout);
+        assert!(
+            child.status.success(),
+            "{told}{}",
+            String::from_utf8_lossy(&child.stderr)
+        );
+        assert!(told.contains("test result: ok. 6 passed"), "{told}");
+    }
+
+    /// What a lower layer gave is another object once it was changed.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_an_overlay_was_given_keeps_its_identity_once_it_was_pinned() {
+        let test = "what_an_overlay_was_given_keeps_its_identity_once_it_was_pinned";
+        on_an_overlay(test, fill_lower_layer, |fs, root| {
+            assert_eq!(fs.layers(root), Layers::Overlay);
+            let dir = fs.open_dir(root, name("dir")).unwrap();
+            let below = fs.open_dir(&dir, name("below")).unwrap();
+            let identity = |dir| fs.meta_of(dir).unwrap().identity;
+            let before = (identity(&dir), identity(&below));
+            for (at, entry) in [
+                (&below, "file"),
+                (root, "file"),
+                (root, "link"),
+                (root, "linked"),
+            ] {
+                let found = meta(fs, at, entry);
+                fs.pin(at, name(entry)).unwrap();
+                let pinned = meta(fs, at, entry);
+                assert_ne!(pinned.identity, found.identity, "{entry}");
+                let same = |meta: &Meta| (meta.kind, meta.mode, meta.len, meta.mtime, meta.owner);
+                assert_eq!(same(&pinned), same(&found), "{entry}");
+                let above = (identity(&dir), identity(&below));
+                let free = format!("{entry}-moved");
+                rename(fs, at, (entry, &free), Rename::NoReplace).unwrap();
+                assert_eq!(meta(fs, at, &free).identity, pinned.identity, "{entry}");
+                assert_eq!((identity(&dir), identity(&below)), above, "{entry}");
+            }
+            assert_ne!(identity(&dir), before.0, "a change in it is one of it");
+            assert_ne!(identity(&below), before.1, "a change in it is one of it");
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_directory_that_an_overlay_was_given_is_pinned_and_yet_does_not_move() {
+        let test = "a_directory_that_an_overlay_was_given_is_pinned_and_yet_does_not_move";
+        on_an_overlay(test, fill_lower_layer, |fs, root| {
+            let found = meta(fs, root, "dir");
+            fs.pin(root, name("dir")).unwrap();
+            let pinned = meta(fs, root, "dir");
+            assert_ne!(pinned.identity, found.identity);
+            assert_eq!((pinned.mode, pinned.mtime), (found.mode, found.mtime));
+            fs.pin(root, name("dir")).unwrap();
+            assert_eq!(meta(fs, root, "dir").identity, pinned.identity);
+            // Where the mount allows it (`redirect_dir`), it moves and stays what it is.
+            match rename(fs, root, ("dir", "away"), Rename::Replace) {
+                Ok(()) => assert_eq!(meta(fs, root, "away").identity, pinned.identity),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::CrossesDevices),
+            }
+            assert_eq!(kind(fs.pin(root, name("absent"))), ErrorKind::NotFound);
+        });
+    }
+
+    /// Directories, a file that is setuid, one that nobody may write, one with two names, and a link.
+    #[cfg(target_os = "linux")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what is below a disk to be tried"
+    )]
+    fn fill_lower_layer(lower: &Path) {
+        use std::fs;
+        use std::os::unix::fs::PermissionsExt;
+        fs::create_dir_all(lower.join("dir/below")).unwrap();
+        for (file, mode) in [
+            ("dir/below/file", 0o4755),
+            ("file", 0o444),
+            ("linked", 0o644),
+        ] {
+            fs::write(lower.join(file), file).unwrap();
+            fs::set_permissions(lower.join(file), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::hard_link(lower.join("linked"), lower.join("other")).unwrap();
+        std::os::unix::fs::symlink("file", lower.join("link")).unwrap();
+    }
+
+    /// Runs the test of this name again in a process among mounts of its own, which go with it, and there `body`.
+    #[cfg(target_os = "linux")]
+    #[expect(clippy::disallowed_methods, reason = "a process with other mounts")]
+    fn on_an_overlay(test: &str, fill: fn(&Path), body: impl FnOnce(&RealFs, &Dir)) {
+        const PLACE: &str = "RVENV_TEST_OVERLAY";
+        const SCRIPT: &str =
+            "mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work top || exit 77
+                              exec \"$0\" --exact \"$1\" --nocapture";
+        if let Some(place) = std::env::var_os(PLACE) {
+            let fs = RealFs::new();
+            let root = fs.open_path(Path::new(&place)).unwrap();
+            return body(&fs, &root);
+        }
+        let scratch = tempfile::tempdir().unwrap();
+        for dir in ["lower", "upper", "work", "top"] {
+            std::fs::create_dir(scratch.path().join(dir)).unwrap();
+        }
+        fill(&scratch.path().join("lower"));
+        let child = std::process::Command::new("unshare")
+            .args(["-m", "--propagation", "private", "sh", "-c", SCRIPT])
+            .arg(std::env::current_exe().unwrap())
+            .arg(format!("real::{test}"))
+            .env(PLACE, scratch.path().join("top"))
+            .current_dir(scratch.path())
+            .output();
+        let child = match child {
+            Err(error) => return eprintln!("skipped: there is no `unshare`: {error}"),
+            Ok(child) => child,
+        };
+        let told = [child.stdout, child.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        if !child.status.success() && !told.contains("running 1 test") {
+            return eprintln!("skipped: no overlay can be mounted here: {told}");
+        }
+        assert!(child.status.success(), "{told}");
+        assert!(told.contains("1 passed"), "{told}");
     }
 
     /// The verbs work on descriptors: what is at the path by now does not matter.

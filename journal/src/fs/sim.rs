@@ -21,6 +21,7 @@ use super::{Dir, FsError, Time};
 mod disk;
 mod files;
 mod images;
+mod layers;
 mod log;
 mod machine;
 mod names;
@@ -284,6 +285,15 @@ impl SimFs {
     /// (a mount point that is renamed or removed) and `CrossesDevices` (a rename from one mount into another).
     pub fn set_mount_points(&self, paths: Vec<PathBuf>) {
         self.machine().mounts = paths;
+    }
+
+    /// Makes all that there is the lower layer of an overlayfs, as if it had been there, durable, before it was mounted.
+    ///
+    /// From now on [`Fs::layers`](super::Fs::layers) says `Overlay`; a file or link that is there now gets another
+    /// identity when it is first changed or moved, a directory when anything in it changes; and no directory that is
+    /// there now can be moved (`CrossesDevices`). What a crash leaves keeps all this.
+    pub fn seal_lower(&self) {
+        self.machine().seal_lower();
     }
 
     /// Makes a fifo: something that is no file, directory or link.

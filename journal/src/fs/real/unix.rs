@@ -18,13 +18,15 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
 use super::call::{self, Call};
 use super::content;
 use crate::digest::Digest;
-use crate::fs::{Barrier, Dir, Flush, Fs, FsError, Held, Lock, Meta, NewFile, Rename};
+use crate::fs::{
+    Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename,
+};
 
 #[cfg(target_vendor = "apple")]
 mod apple;
@@ -56,6 +58,14 @@ struct OpenDir {
     fd: OwnedFd,
     /// Whether what is made in here may get another mode than the umask alone would give it; asked once.
     inherits: OnceLock<bool>,
+    /// Asked once, too: a directory never changes its filesystem.
+    layers: OnceLock<Layers>,
+}
+
+impl OpenDir {
+    fn layers(&self) -> Layers {
+        *self.layers.get_or_init(|| system::layers(&self.fd))
+    }
 }
 
 type On<'a> = Call<'a, OpenDir>;
@@ -251,6 +261,34 @@ impl Fs for RealFs {
         rustix::fs::fchmod(&call.on.fd, permissions(mode)).map_err(|error| call.failed(error))
     }
 
+    fn set_mode(&self, at: &Dir, name: &OsStr, mode: u32) -> Result<(), FsError> {
+        let call = On::entry("set the mode of", at, name)?;
+        system::set_mode(&call.on.fd, name, permissions(mode)).map_err(|error| call.failed(error))
+    }
+
+    fn pin(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
+        let call = On::entry("copy up", at, name)?;
+        match call.on.layers() {
+            Layers::Plain => Ok(()),
+            Layers::Overlay => copy_up(&call.on.fd, name).map_err(|error| call.failed(error)),
+        }
+    }
+
+    fn layers(&self, dir: &Dir) -> Layers {
+        match On::dir("look at", dir) {
+            Ok(call) => call.on.layers(),
+            Err(_) => Layers::Plain,
+        }
+    }
+
+    fn may_write(&self, dir: &Dir) -> bool {
+        let asked = Access::WRITE_OK | Access::EXEC_OK;
+        // As the user that the verbs will act as, who may be another than the one who started the process.
+        On::dir("look at", dir).is_ok_and(|call| {
+            rustix::fs::accessat(&call.on.fd, ".", asked, AtFlags::EACCESS).is_ok()
+        })
+    }
+
     fn rename(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename) -> Result<(), FsError> {
         let source = On::entry("rename", from.0, from.1)?;
         let target = On::entry("rename to", to.0, to.1)?;
@@ -396,8 +434,12 @@ const NEW_FILE: OFlags = OFlags::WRONLY
     .union(OFlags::CLOEXEC);
 
 fn opened(fd: OwnedFd, name: &OsStr) -> Dir {
-    let inherits = OnceLock::new();
-    call::dir(OpenDir { fd, inherits }, name)
+    let dir = OpenDir {
+        fd,
+        inherits: OnceLock::new(),
+        layers: OnceLock::new(),
+    };
+    call::dir(dir, name)
 }
 
 fn permissions(mode: u32) -> Mode {
@@ -436,6 +478,18 @@ fn regular_expected(error: Errno) -> io::Error {
 /// What systems say of a link that they were told not to follow.
 fn is_link(error: Errno) -> bool {
     matches!(error, Errno::LOOP | Errno::MLINK)
+}
+
+/// Has an overlayfs copy an object to its upper layer, which it does before the first change of it.
+fn copy_up(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
+    // A change of the owner to nobody in particular is a change to all kinds of objects; but it takes the setuid bit
+    // and the capabilities of a file away. Being opened for writing is enough for a file, and changes nothing of it.
+    if system::meta_at(dir, name)?.kind == Kind::File
+        && rustix::fs::openat(dir, name, OFlags::WRONLY | PASSIVE, Mode::empty()).is_ok()
+    {
+        return Ok(());
+    }
+    rustix::fs::chownat(dir, name, None, None, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// POSIX lets a system say either of a directory that is in use; xfs and some others say the first.

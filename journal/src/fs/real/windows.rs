@@ -27,7 +27,9 @@ use windows_sys::Win32::Storage::FileSystem::{
 use super::call::{self, Call};
 use super::content;
 use crate::digest::Digest;
-use crate::fs::{Barrier, Dir, Flush, Fs, FsError, Held, Kind, Lock, Meta, NewFile, Rename, Time};
+use crate::fs::{
+    Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename, Time,
+};
 use crate::identity::{Birth, Identity};
 
 mod system;
@@ -196,6 +198,27 @@ impl Fs for RealFs {
     /// Does nothing, as [`Fs::make_dir`] does nothing about the mode.
     fn set_mode_of(&self, dir: &Dir, _mode: u32) -> Result<(), FsError> {
         On::dir("set the mode of", dir).map(|_| ())
+    }
+
+    /// Does nothing but look, as [`Fs::make_dir`] does nothing about the mode.
+    fn set_mode(&self, at: &Dir, name: &OsStr, _mode: u32) -> Result<(), FsError> {
+        let call = On::entry("set the mode of", at, name)?;
+        call.run(|path| directory(look_at(path)?)).map(drop)
+    }
+
+    fn pin(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
+        On::entry("copy up", at, name).map(|_| ())
+    }
+
+    fn layers(&self, _dir: &Dir) -> Layers {
+        Layers::Plain
+    }
+
+    /// Asks for a handle that may make entries, and lets it go.
+    fn may_write(&self, dir: &Dir) -> bool {
+        On::dir("look at", dir)
+            .and_then(|call| call.run_on_dir(|path| writable(path, ITSELF)))
+            .is_ok()
     }
 
     fn rename(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename) -> Result<(), FsError> {

@@ -36,8 +36,20 @@ pub(super) struct Inode {
     /// How many entries lead here.
     pub(super) names: u64,
     pub(super) node: Node,
+    pub(super) layer: Layer,
     /// What it adds to [`Disk::digest`], for all disks that share it as it is.
     pub(super) term: OnceLock<u64>,
+}
+
+/// Where an object is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Layer {
+    /// Where changes go.
+    Upper,
+    /// Below, where nothing is ever changed: a copy is made first.
+    Lower,
+    /// In both: a directory, whose entries of both layers are seen as one listing.
+    Merged,
 }
 
 /// What an object is.
@@ -253,6 +265,7 @@ impl Disk {
     fn compute_term(&self, inode: &Inode) -> u64 {
         let mut hasher = DefaultHasher::new();
         (inode.identity.inode, inode.owner, inode.mode).hash(&mut hasher);
+        inode.layer.hash(&mut hasher);
         if let Some(birth) = inode.identity.birth {
             (birth.seconds, birth.nanos).hash(&mut hasher);
         }
@@ -271,6 +284,12 @@ impl Disk {
             Node::Other => 3_u8.hash(&mut hasher),
         }
         hasher.finish()
+    }
+
+    /// All positions at which there is an object.
+    pub(super) fn ids(&self) -> Vec<Id> {
+        let there = |(id, inode): (Id, &Option<Arc<Inode>>)| inode.as_ref().map(|_| id);
+        self.0.iter().enumerate().filter_map(there).collect()
     }
 
     /// The inode numbers in use, whether or not anything leads there.

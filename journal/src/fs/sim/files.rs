@@ -89,6 +89,16 @@ impl Machine {
         Ok(())
     }
 
+    /// Sets the mode of a directory.
+    pub(super) fn set_mode(&mut self, dir: Id, mode: u32, at: Place) -> io::Result<()> {
+        if self.user != 0 && self.user != self.live.get(dir).owner {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        self.step("set mode", at, Need::Nothing)?;
+        self.change(Change::Mode(dir, mode & 0o7777), &[]);
+        Ok(())
+    }
+
     /// Gives a new file the content of another.
     pub(super) fn share(&mut self, file: Id, content: Arc<Content>, at: Place) -> io::Result<()> {
         self.step("share blocks", at, Need::Space)?;

@@ -113,7 +113,7 @@ impl<'a> Survey<'a> {
         let mut files: BTreeMap<Id, Vec<&Data>> = BTreeMap::new();
         for mutation in &machine.log.pending {
             match &mutation.change {
-                Change::Names(_) | Change::Mode(..) => names.push(mutation),
+                Change::Names(_) | Change::Mode(..) | Change::Raise { .. } => names.push(mutation),
                 Change::Data(file, data) => files.entry(*file).or_default().push(data),
             }
         }

@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::sync::{Arc, OnceLock};
 
-use super::disk::{Content, Disk, Id, Inode, Name, Node, ROOT};
+use super::disk::{Content, Disk, Id, Inode, Layer, Name, Node, ROOT};
 use crate::fs::Time;
+use crate::identity::Identity;
 
 /// The number of a mutation, from 1.
 pub(super) type Seq = u64;
@@ -32,6 +33,8 @@ pub(super) struct Log {
     touched: BTreeMap<(Id, Name), Seq>,
     /// The last mutation that moved a directory to another parent.
     moved: Seq,
+    /// The mutations by which directories came to have an upper layer.
+    pub(super) raised: BTreeMap<Id, Seq>,
 }
 
 /// One change, atomic on disk.
@@ -62,6 +65,15 @@ pub(super) enum Change {
     Names(Vec<Cell>),
     /// The mode of a directory.
     Mode(Id, u32),
+    /// The layer and the identity of a directory, by an entry in the one above it.
+    Raise {
+        /// The directory above.
+        at: Id,
+        /// The directory.
+        dir: Id,
+        /// What it is from now on.
+        identity: Identity,
+    },
     /// The content, mode and time of a file.
     Data(Id, Data),
 }
@@ -115,6 +127,11 @@ impl Change {
                 }
             }
             Self::Mode(dir, mode) => disk.edit(*dir).mode = *mode,
+            Self::Raise { dir, identity, .. } => {
+                let inode = disk.edit(*dir);
+                inode.identity = *identity;
+                inode.layer = Layer::Merged;
+            }
             Self::Data(file, data) => data.write_to(disk.edit(*file)),
         }
     }
@@ -125,8 +142,9 @@ impl Change {
             (Covered::All, _) => true,
             (Covered::File(file), Self::Data(changed, _)) => *changed == file,
             (Covered::Dir(dir), Self::Mode(changed, _)) => *changed == dir,
+            (Covered::Dir(synced), Self::Raise { at, dir, .. }) => [*at, *dir].contains(&synced),
             (Covered::Dir(dir), Self::Names(cells)) => cells.iter().any(|cell| cell.dir == dir),
-            (Covered::File(_), Self::Mode(..) | Self::Names(_))
+            (Covered::File(_), Self::Mode(..) | Self::Raise { .. } | Self::Names(_))
             | (Covered::Dir(_), Self::Data(..)) => false,
         }
     }
@@ -135,7 +153,7 @@ impl Change {
     fn is_journalled_with(&self, covered: Covered) -> bool {
         let leads_to = |id| match self {
             Self::Names(cells) => cells.iter().any(|cell| cell.child == Some(id)),
-            Self::Mode(..) | Self::Data(..) => false,
+            Self::Mode(..) | Self::Raise { .. } | Self::Data(..) => false,
         };
         self.is_of(covered)
             || match covered {
@@ -161,6 +179,7 @@ impl Log {
             last: 0,
             touched: BTreeMap::new(),
             moved: 0,
+            raised: BTreeMap::new(),
         }
     }
 
@@ -178,11 +197,16 @@ impl Log {
         needs: &[Seq],
     ) -> Seq {
         let mut needs = needs.to_vec();
-        if let Change::Names(cells) = &change {
-            self.needs_of(live, cells, &mut needs);
+        match &change {
+            Change::Names(cells) => self.needs_of(live, cells, &mut needs),
+            Change::Mode(dir, _) => needs.extend(self.raised.get(dir)),
+            Change::Raise { .. } | Change::Data(..) => {}
         }
         needs.retain(|seq| self.is_pending(*seq));
         self.last += 1;
+        if let Change::Raise { dir, .. } = &change {
+            self.raised.insert(*dir, self.last);
+        }
         if let Change::Names(cells) = &change {
             for cell in cells {
                 let entry = (cell.dir, Name::clone(&cell.name));
@@ -244,7 +268,9 @@ impl Log {
         self.pending.retain(|mutation| match &mutation.change {
             // What was written over cannot come back, not even what was in doubt.
             Change::Data(file, _) => written.get(file).is_none_or(|seq| mutation.seq > *seq),
-            Change::Names(_) | Change::Mode(..) => !due.contains(&mutation.seq),
+            Change::Names(_) | Change::Mode(..) | Change::Raise { .. } => {
+                !due.contains(&mutation.seq)
+            }
         });
     }
 
@@ -270,6 +296,8 @@ impl Log {
     /// What a change of entries builds on.
     fn needs_of(&self, live: &Disk, cells: &[Cell], needs: &mut Vec<Seq>) {
         for cell in cells {
+            // An entry of the upper layer is in a directory of the upper layer.
+            needs.extend(self.raised.get(&cell.dir));
             // The history of one entry survives as a prefix.
             needs.extend(self.last_of(cell.dir, &cell.name));
             // A directory that goes was emptied first.

@@ -11,11 +11,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 
-use super::disk::{Disk, Folder, Id, Inode, Name, Node, ROOT};
+use super::disk::{Disk, Folder, Id, Inode, Layer, Name, Node, ROOT};
 use super::log::{Cell, Change, Covered, Log, Moment, Seq};
 use super::step::{Need, Place, Schedule, Step};
 use super::{InodeNumbers, Options, Steps, Support};
-use crate::fs::{Dir, Held, Time};
+use crate::fs::{Dir, Held, Layers, Time};
 use crate::identity::{Birth, Identity};
 
 /// The first second of every simulated clock.
@@ -33,6 +33,7 @@ pub(super) struct Machine {
     pub(super) steps: Schedule,
     pub(super) user: u32,
     pub(super) mounts: Vec<PathBuf>,
+    pub(super) layers: Layers,
     /// Who has the lock of an object: the handle, for as long as it lives.
     pub(super) locks: BTreeMap<Id, Weak<Open>>,
     /// How often the power was cut.
@@ -79,6 +80,7 @@ impl Machine {
             mtime: time(0),
             names: 1,
             node: Node::Dir(Folder::default()),
+            layer: Layer::Upper,
             term: OnceLock::new(),
         };
         let live = Disk::new(root);
@@ -89,6 +91,7 @@ impl Machine {
             steps: Schedule::default(),
             user,
             mounts: Vec::new(),
+            layers: Layers::Plain,
             locks: BTreeMap::new(),
             boots: 0,
             unique: 0,
@@ -131,6 +134,7 @@ impl Machine {
             steps: Schedule::default(),
             user: self.user,
             mounts: self.mounts.clone(),
+            layers: self.layers,
             locks: BTreeMap::new(),
             boots: self.boots,
             unique: self.unique,
@@ -207,8 +211,13 @@ impl Machine {
         }
     }
 
-    /// Makes a change, live and in the log.
+    /// Makes a change, live and in the log, in directories of the upper layer.
     pub(super) fn change(&mut self, change: Change, needs: &[Seq]) -> Seq {
+        match &change {
+            Change::Names(cells) => cells.iter().for_each(|cell| self.raise_dir(cell.dir)),
+            Change::Mode(dir, _) => self.raise_dir(*dir),
+            Change::Raise { .. } | Change::Data(..) => {}
+        }
         let moment = Moment {
             step: self.steps.made.len(),
             time: self.now(),
@@ -222,33 +231,38 @@ impl Machine {
 
     /// Adds an object and the entry that leads to it.
     pub(super) fn put_new(&mut self, dir: Id, name: &OsStr, mode: u32, mut node: Node) -> Id {
-        let (number, needs) = self.new_number();
-        self.born += 1;
+        // Before the number of the mutation that makes the object is known.
+        self.raise_dir(dir);
+        let (identity, needs) = self.new_identity();
         if let Node::Dir(folder) = &mut node {
             folder.parent = dir;
             folder.made = self.log.next();
         }
         let inode = Arc::new(Inode {
-            identity: Identity {
-                inode: number,
-                birth: birth(&self.options, self.born),
-            },
+            identity,
             owner: self.user,
             mode,
             mtime: self.now(),
             names: 0,
             node,
+            layer: Layer::Upper,
             term: OnceLock::new(),
         });
-        let id = self.live.add(Arc::clone(&inode));
-        let durable = self.log.base.add(inode);
-        debug_assert_eq!(id, durable, "an object has one position in both layers");
+        let id = self.add(inode);
         let cell = Cell {
             dir,
             name: Name::from(name),
             child: Some(id),
         };
         self.change(Change::Names(vec![cell]), &needs);
+        id
+    }
+
+    /// Adds an object that nothing leads to yet.
+    pub(super) fn add(&mut self, inode: Arc<Inode>) -> Id {
+        let id = self.live.add(Arc::clone(&inode));
+        let durable = self.log.base.add(inode);
+        debug_assert_eq!(id, durable, "an object has one position in both disks");
         id
     }
 
@@ -304,6 +318,19 @@ impl Machine {
 
     pub(super) fn now(&self) -> Time {
         time(self.clock)
+    }
+
+    /// The identity of a new object, and the removals that made its number free.
+    pub(super) fn new_identity(&mut self) -> (Identity, Vec<Seq>) {
+        let (inode, needs) = self.new_number();
+        let birth = self.new_birth();
+        (Identity { inode, birth }, needs)
+    }
+
+    /// The time of birth of an object that is made now.
+    pub(super) fn new_birth(&mut self) -> Option<Birth> {
+        self.born += 1;
+        birth(&self.options, self.born)
     }
 
     /// An inode number, and the removals that made it free.

@@ -2,7 +2,7 @@
 //!
 //! Promises the checks of Linux's `renameat2` in their order: two mounts, absent or taken names, a directory
 //! moved into itself, one object at both names (nothing happens), permissions, mount points, kinds, and last
-//! what the filesystem itself cannot do.
+//! what the filesystem itself cannot do. On layers, what is moved is first copied up, in a step of its own.
 
 use std::ffi::OsStr;
 use std::io;
@@ -48,6 +48,12 @@ impl Machine {
             }
         }
         self.check_support(how)?;
+        self.check_layers((moved, target), how)?;
+        let moved = self.raise(from)?;
+        let target = match how {
+            Rename::Exchange => Some(self.raise(to)?),
+            Rename::Replace | Rename::NoReplace => target,
+        };
         let verb = match how {
             Rename::Replace | Rename::NoReplace => "rename",
             Rename::Exchange => "exchange",

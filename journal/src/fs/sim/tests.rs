@@ -1,8 +1,9 @@
 //! Tests of the simulated disk: what a power cut may leave (`power`), laws over random histories (`laws`),
-//! faults and deaths (`faults`), and the answers of the verbs that only a simulation can give (`verbs`).
+//! faults and deaths (`faults`), layers (`layers`), and the answers of the verbs that only a simulation can give (`verbs`).
 
 mod faults;
 mod laws;
+mod layers;
 mod power;
 mod verbs;
 

@@ -11,14 +11,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Folder, Node};
-use super::log::{Change, Covered};
+use super::log::Covered;
 use super::machine::Machine;
-use super::names::{READ, WRITE};
+use super::names::{READ, WRITE, check_name};
 use super::rename::Side;
 use super::step::Need;
 use super::{SimFs, Support};
 use crate::digest::Digest;
-use crate::fs::{Barrier, Dir, Flush, Fs, FsError, Held, Kind, Lock, Meta, NewFile, Rename};
+use crate::fs::{
+    Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename,
+};
 
 impl SimFs {
     /// Does something on the machine, if the process is alive, and names it in the error.
@@ -123,6 +125,11 @@ impl Fs for SimFs {
             if inode.names >= machine.options.links_max {
                 return Err(io::ErrorKind::TooManyLinks.into());
             }
+            let name = from.1;
+            let id = machine.raise(Side {
+                dir: from_dir,
+                name,
+            })?;
             let to_place = Some(to_dir.entry(to.1));
             machine.step_to("link", from_dir.entry(from.1), to_place, Need::Space)?;
             machine.put(to_dir.id, to.1, id);
@@ -221,13 +228,40 @@ impl Fs for SimFs {
     fn set_mode_of(&self, dir: &Dir, mode: u32) -> Result<(), FsError> {
         self.act("set the mode of", OsStr::new("."), |machine| {
             let dir = machine.opened(dir)?;
-            if machine.user != 0 && machine.user != machine.live.get(dir.id).owner {
-                return Err(io::ErrorKind::PermissionDenied.into());
-            }
-            machine.step("set mode", dir.place(), Need::Nothing)?;
-            machine.change(Change::Mode(dir.id, mode & 0o7777), &[]);
-            Ok(())
+            machine.set_mode(dir.id, mode, dir.place())
         })
+    }
+
+    fn set_mode(&self, at: &Dir, name: &OsStr, mode: u32) -> Result<(), FsError> {
+        self.act("set the mode of", name, |machine| {
+            let at = machine.opened(at)?;
+            let id = machine.existing(at.id, name)?;
+            if machine.live.get(id).kind() != Kind::Dir {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            machine.set_mode(id, mode, at.entry(name))
+        })
+    }
+
+    fn pin(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
+        self.act("copy up", name, |machine| {
+            let dir = machine.opened(at)?;
+            check_name(name)?;
+            match machine.layers {
+                Layers::Plain => Ok(()),
+                Layers::Overlay => machine.raise(Side { dir, name }).map(drop),
+            }
+        })
+    }
+
+    fn layers(&self, _dir: &Dir) -> Layers {
+        self.machine().layers
+    }
+
+    fn may_write(&self, dir: &Dir) -> bool {
+        let machine = self.machine();
+        let dir = machine.opened(dir);
+        dir.is_ok_and(|dir| machine.changeable(dir.id).is_ok())
     }
 
     fn rename(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename) -> Result<(), FsError> {
@@ -311,7 +345,7 @@ impl Fs for SimFs {
                     }
                     machine.permit(id, READ | WRITE)?;
                     machine.read_step("open", at.entry(name))?;
-                    id
+                    machine.raise(Side { dir: at, name })?
                 }
             };
             let path = at.entry(name).to_string();

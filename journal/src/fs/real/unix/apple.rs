@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::stat::{meta, number};
 use super::{PASSIVE, fsync};
-use crate::fs::{Barrier, Meta};
+use crate::fs::{Barrier, Kind, Layers, Meta};
 
 /// What is asked of the machine once.
 #[derive(Debug)]
@@ -59,6 +59,23 @@ pub(super) fn meta_of(fd: impl AsFd) -> rustix::io::Result<Meta> {
 
 fn with_birth(stat: &Stat) -> Meta {
     meta(stat, (stat.st_birthtime, number(stat.st_birthtime_nsec)))
+}
+
+pub(super) fn layers(_: &OwnedFd) -> Layers {
+    Layers::Plain
+}
+
+/// In the moment between the two calls another process may put something else there; a link is not followed even then.
+pub(super) fn set_mode(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
+    if meta_at(dir, name)?.kind != Kind::Dir {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(rustix::fs::chmodat(
+        dir,
+        name,
+        mode,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
 }
 
 pub(super) fn rename_to_free_name(

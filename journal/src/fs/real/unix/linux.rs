@@ -10,12 +10,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Mode, RenameFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::stat::{NEVER_TOLD, birth, kind, meta, number};
 use super::{NEW_FILE, fsync};
-use crate::fs::{Barrier, Meta, Time};
+use crate::fs::{Barrier, Layers, Meta, Time};
 use crate::identity::Identity;
 
 /// The default ACL of a directory, which takes the place of the umask for what is made in it.
@@ -25,6 +25,9 @@ const SYNCFS_REPORTS: (u32, u32) = (5, 8);
 /// Filesystems whose writes end at a device below them and whose failures `syncfs` reports: ext2 to ext4, xfs,
 /// btrfs, f2fs, tmpfs. Of FUSE, network and stacked filesystems nothing is known: for most `syncfs` does nothing.
 const REPORTING: [u64; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0xF2F5_2010, 0x0102_1994];
+
+/// The filesystem that lays changes over layers. One that does the same through FUSE is not told from others there.
+const OVERLAYFS: u64 = 0x794C_7630;
 
 /// What is asked of the machine once.
 #[derive(Debug)]
@@ -109,6 +112,25 @@ fn statx(fd: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Result<Meta
             inode: stat.stx_ino,
             birth: birth(born.tv_sec, born.tv_nsec).filter(|_| knows_birth),
         },
+    })
+}
+
+pub(super) fn layers(dir: &OwnedFd) -> Layers {
+    match rustix::fs::fstatfs(dir) {
+        Ok(found) if number::<_, u64>(found.f_type) == OVERLAYFS => Layers::Overlay,
+        Ok(_) | Err(_) => Layers::Plain,
+    }
+}
+
+/// A directory without its own r bit opens as a mere place, whose mode is set through the name that `/proc` has for it.
+pub(super) fn set_mode(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let place = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let through = format!("/proc/self/fd/{}", place.as_raw_fd());
+    rustix::fs::chmod(through, mode).map_err(|error| match error {
+        // It was there a moment ago: what is absent is `/proc`.
+        Errno::NOENT => io::ErrorKind::Unsupported.into(),
+        other => other.into(),
     })
 }
 

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::fsync;
 use super::stat::{NEVER_TOLD, meta};
-use crate::fs::{Barrier, Meta};
+use crate::fs::{Barrier, Kind, Layers, Meta};
 
 /// What is asked of the machine once.
 #[derive(Debug)]
@@ -52,6 +52,23 @@ pub(super) fn meta_at(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<Meta> {
 
 pub(super) fn meta_of(fd: impl AsFd) -> rustix::io::Result<Meta> {
     rustix::fs::fstat(fd).map(|stat| meta(&stat, NEVER_TOLD))
+}
+
+pub(super) fn layers(_: &OwnedFd) -> Layers {
+    Layers::Plain
+}
+
+/// In the moment between the two calls another process may put something else there; a link is not followed even then.
+pub(super) fn set_mode(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
+    if meta_at(dir, name)?.kind != Kind::Dir {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(rustix::fs::chmodat(
+        dir,
+        name,
+        mode,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
 }
 
 pub(super) fn rename_to_free_name(

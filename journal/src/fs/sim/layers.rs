@@ -1,0 +1,99 @@
+//! Layers, as an overlayfs has them: what lies below is never changed, a copy above is.
+//!
+//! Promises that an object of the lower layer changes its identity exactly once, when it is copied: a file or link
+//! when it is pinned, moved, linked or opened for writing, a directory when it or anything in it changes, and with it
+//! all directories above. A copy is complete in itself, but reaches the disk as a change of an entry does. A directory
+//! of the lower layer is never moved, copied or not.
+//! Not modelled: the whiteouts and the opaque marks of the upper layer, which no verb of ours sees.
+//!
+//! Read next: `rename.rs`, which asks here.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use super::disk::{Id, Inode, Layer, Name, ROOT};
+use super::log::{Cell, Change, Log};
+use super::machine::Machine;
+use super::rename::Side;
+use super::step::Need;
+use crate::fs::{Kind, Layers, Rename};
+use crate::identity::Identity;
+
+impl Machine {
+    /// Makes all that there is the lower layer: durable, and not to be changed any more.
+    pub(super) fn seal_lower(&mut self) {
+        self.layers = Layers::Overlay;
+        for id in self.live.ids() {
+            // The upper layer begins with a root of its own.
+            let layer = if id == ROOT {
+                Layer::Merged
+            } else {
+                Layer::Lower
+            };
+            self.live.edit(id).layer = layer;
+        }
+        self.log = Log::new(self.live.clone());
+    }
+
+    /// What an entry leads to, in the upper layer: copied there in a numbered step if need be.
+    pub(super) fn raise(&mut self, at: Side<'_>) -> io::Result<Id> {
+        let id = self.existing(at.dir.id, at.name)?;
+        let inode = self.live.get(id);
+        if inode.layer != Layer::Lower {
+            return Ok(id);
+        }
+        let kind = inode.kind();
+        self.step("copy up", at.dir.entry(at.name), Need::Space)?;
+        if kind == Kind::Dir {
+            self.raise_dir(id);
+            return Ok(id);
+        }
+        let (identity, needs) = self.new_identity();
+        let copy = Inode {
+            identity,
+            names: 0,
+            layer: Layer::Upper,
+            term: OnceLock::new(),
+            ..self.live.get(id).clone()
+        };
+        let copy = self.add(Arc::new(copy));
+        let cell = Cell {
+            dir: at.dir.id,
+            name: Name::from(at.name),
+            child: Some(copy),
+        };
+        self.change(Change::Names(vec![cell]), &needs);
+        Ok(copy)
+    }
+
+    /// Gives a directory of the lower layer an upper one, after those above it; a part of the step that needs it.
+    pub(super) fn raise_dir(&mut self, dir: Id) {
+        let inode = self.live.get(dir);
+        let parent = inode.folder().map(|folder| folder.parent);
+        let (Layer::Lower, Some(at)) = (inode.layer, parent) else {
+            return;
+        };
+        let inode = inode.identity.inode;
+        self.raise_dir(at);
+        let birth = self.new_birth();
+        let identity = Identity { inode, birth };
+        let above = self.log.raised.get(&at).copied();
+        self.change(Change::Raise { at, dir, identity }, above.as_slice());
+    }
+
+    /// A directory of the lower layer cannot be moved.
+    pub(super) fn check_layers(
+        &self,
+        (moved, target): (Id, Option<Id>),
+        how: Rename,
+    ) -> io::Result<()> {
+        let is_fixed = |id: Id| {
+            let inode = self.live.get(id);
+            inode.kind() == Kind::Dir && inode.layer != Layer::Upper
+        };
+        if is_fixed(moved) || how == Rename::Exchange && target.is_some_and(is_fixed) {
+            return Err(io::ErrorKind::CrossesDevices.into());
+        }
+        Ok(())
+    }
+}

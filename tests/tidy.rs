@@ -31,7 +31,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
 /// The product, from the ground up; `lib` and below see no disk but through `provision` and `environment`.
 const PRODUCT_FLOORS: &[&[&str]] = &[
     &["interpreter", "activate", "wheel", "render", "lexical"],
-    &["layout", "options"],
+    &["layout", "options", "installed"],
     &["config"],
     &["builder"],
     &["provision"],
@@ -43,7 +43,14 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
 ];
 
 /// Files of the product that may hold more of the engine than its data types.
-const PUBLISHERS: &[&str] = &["provision", "environment", "error", "cli", "main"];
+const PUBLISHERS: &[&str] = &[
+    "installed",
+    "provision",
+    "environment",
+    "error",
+    "cli",
+    "main",
+];
 /// What a builder must not be able to do.
 const POWERS: &[&str] = &["Fs", "Ready", "Store", "RealFs", "Terms", "StageOptions"];
 

@@ -64,7 +64,7 @@ impl WheelName {
 }
 
 /// Runs of `-`, `_` and `.` are one dash, and case is ignored (PEP 503).
-fn normal_name(name: &str) -> String {
+pub(crate) fn normal_name(name: &str) -> String {
     let words: Vec<&str> = name
         .split(['-', '_', '.'])
         .filter(|word| !word.is_empty())

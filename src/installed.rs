@@ -1,0 +1,194 @@
+//! Installed distributions: which ones a `site-packages` directory says that it has.
+//!
+//! Promises to go by the names of entries alone, to open none of them, and to write nothing. Names are compared in
+//! their normal form (PEP 503); a name that is no distribution's is passed over, whatever it is.
+//! Does not promise that a distribution is whole, or that two entries are not the same one: an upgrade that was
+//! cut short leaves both. Directories are recognised as such, and a symbolic link to one is none.
+//!
+//! Read next: `verify.rs`, which holds a distribution against its list of files.
+
+use std::ffi::{OsStr, OsString};
+
+use rvenv_journal::Fs;
+use rvenv_journal::fs::{Dir, FsError, Kind};
+
+use crate::wheel::normal_name;
+
+/// How a distribution says that it is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DistributionKind {
+    /// A directory `NAME-VERSION.dist-info` with a `RECORD` (recording installed projects).
+    DistInfo,
+    /// A file or directory `*.egg-info`, without a list that can be checked.
+    EggInfo,
+    /// A file `NAME.egg-link` that leads to a checkout; it says no version.
+    EggLink,
+}
+
+/// One installed distribution.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Distribution {
+    /// The name in its normal form, as in `ruamel-yaml`.
+    pub name: String,
+    /// The version as the entry spells it; empty where it says none.
+    pub version: String,
+    /// The entry in `site-packages`, as in `pip-23.2.1.dist-info`.
+    pub dir: String,
+    /// What the entry is.
+    pub kind: DistributionKind,
+}
+
+/// The distributions in an open `site-packages` directory, sorted by name.
+///
+/// # Errors
+/// What the disk says.
+pub fn distributions(fs: &dyn Fs, site_packages: &Dir) -> Result<Vec<Distribution>, FsError> {
+    let mut found = Vec::new();
+    for entry in fs.list(site_packages)? {
+        if let Some(distribution) = named(&entry)
+            && stands(fs, (site_packages, &entry), distribution.kind)?
+        {
+            found.push(distribution);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether what stands there is what its name says; one look at each entry that matters.
+fn stands(fs: &dyn Fs, at: (&Dir, &OsString), kind: DistributionKind) -> Result<bool, FsError> {
+    let Some(meta) = fs.meta(at.0, at.1)? else {
+        return Ok(false);
+    };
+    Ok(match kind {
+        DistributionKind::DistInfo => meta.kind == Kind::Dir,
+        DistributionKind::EggInfo => matches!(meta.kind, Kind::Dir | Kind::File),
+        DistributionKind::EggLink => meta.kind == Kind::File,
+    })
+}
+
+fn named(entry: &OsStr) -> Option<Distribution> {
+    let dir = entry.to_str()?;
+    let (stem, extension) = dir.rsplit_once('.')?;
+    let (kind, (name, version)) = match extension {
+        "dist-info" => (DistributionKind::DistInfo, stem.rsplit_once('-')?),
+        "egg-info" => {
+            let stem = without_python(stem);
+            let split = stem.rsplit_once('-').unwrap_or((stem, ""));
+            (DistributionKind::EggInfo, split)
+        }
+        "egg-link" => (DistributionKind::EggLink, (stem, "")),
+        _ => return None,
+    };
+    // While pip uninstalls, it hides what it will delete behind a name that begins with `~`.
+    let is_hidden = name.starts_with(['~', '.']);
+    let name = normal_name(name);
+    if is_hidden || name.is_empty() {
+        return None;
+    }
+    Some(Distribution {
+        name,
+        version: version.to_owned(),
+        dir: dir.to_owned(),
+        kind,
+    })
+}
+
+/// An egg's name and version without `-pyX.Y` and what follows.
+fn without_python(stem: &str) -> &str {
+    let is_tag = |at: usize| {
+        let rest = stem.get(at + "-py".len()..);
+        let tag = rest.and_then(|rest| rest.split('-').next());
+        tag.is_some_and(|tag| tag.starts_with(|c: char| c.is_ascii_digit()) && tag.contains('.'))
+    };
+    let mut tags = stem.rmatch_indices("-py").map(|(at, _)| at);
+    let end = tags.find(|at| is_tag(*at));
+    end.and_then(|end| stem.get(..end)).unwrap_or(stem)
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test lays out a directory by hand"
+)]
+mod tests {
+    use proptest::prelude::*;
+    use rvenv_journal::fs::real::RealFs;
+
+    use super::*;
+
+    fn check(entry: &str, expected: Option<(&str, &str)>) {
+        let found = named(OsStr::new(entry));
+        let found = found
+            .as_ref()
+            .map(|d| (d.name.as_str(), d.version.as_str()));
+        assert_eq!(found, expected, "{entry:?}");
+    }
+
+    #[test]
+    fn a_distribution_is_known_by_the_name_of_its_entry() {
+        check("pip-23.2.1.dist-info", Some(("pip", "23.2.1")));
+        check(
+            "Ruamel.Yaml_x-1.0.dist-info",
+            Some(("ruamel-yaml-x", "1.0")),
+        );
+        check(
+            "foo-bar-1.0+local.dist-info",
+            Some(("foo-bar", "1.0+local")),
+        );
+        check("six-1.16.0-py3.11.egg-info", Some(("six", "1.16.0")));
+        check("six-1.16.0-py3.6-linux.egg-info", Some(("six", "1.16.0")));
+        check("six-py2-1.0.egg-info", Some(("six-py2", "1.0")));
+        check("six.egg-info", Some(("six", "")));
+        check("my_tool.egg-link", Some(("my-tool", "")));
+        for entry in [
+            "",
+            "pip",
+            "pip.dist-info",
+            "-1.0.dist-info",
+            ".dist-info",
+            "~ip-23.2.1.dist-info",
+            "pip-23.2.1.dist-info.tmp",
+            "_-1.0.dist-info",
+        ] {
+            check(entry, None);
+        }
+    }
+
+    #[test]
+    fn a_listing_is_sorted_and_takes_directories_for_what_they_are() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        for dir in ["zip-1.dist-info", "A-2.dist-info", "b-1.egg-info", "code"] {
+            std::fs::create_dir(path(dir)).unwrap();
+        }
+        for file in ["c-1.egg-info", "d.egg-link", "file-1.dist-info"] {
+            std::fs::write(path(file), "").unwrap();
+        }
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("zip-1.dist-info", path("link-1.dist-info")).unwrap();
+        let fs = RealFs::new();
+        let dir = fs.open_path(place.path()).unwrap();
+        let found = distributions(&fs, &dir).unwrap();
+        let found: Vec<_> = found.iter().map(|d| (d.name.as_str(), d.kind)).collect();
+        assert_eq!(
+            found,
+            [
+                ("a", DistributionKind::DistInfo),
+                ("b", DistributionKind::EggInfo),
+                ("c", DistributionKind::EggInfo),
+                ("d", DistributionKind::EggLink),
+                ("zip", DistributionKind::DistInfo),
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_is_too_strange_to_be_read(stem in "\\PC{0,12}", end in "(-py3)?.(dist|egg)-(info|link)") {
+            if let Some(found) = named(OsStr::new(&format!("{stem}{end}"))) {
+                prop_assert!(!found.name.is_empty());
+            }
+        }
+    }
+}

@@ -248,6 +248,8 @@ impl<'a> Session<'a> {
         let options = Options {
             system_site_packages: args.system_site_packages,
             clear: args.clear,
+            upgrade: false,
+            upgrade_deps: false,
             symlinks: !args.copies,
             with_pip: !args.without_pip,
             prompt,

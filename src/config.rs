@@ -2,7 +2,7 @@
 //!
 //! Promises venv's keys in venv's order for the version of the interpreter, then `rvenv`; one line per key, whatever
 //! the prompt: text that could begin a line of its own is refused before it gets here.
-//! Does not read the file as Python does.
+//! Does not read the file as Python does; `existing/config.rs` does.
 //!
 //! Read next: `builder.rs`, whose stage `create_configuration` plans it.
 
@@ -65,6 +65,8 @@ pub fn command(interpreter: &Interpreter, options: &Options, env_dir: &str) -> S
     flag(!options.with_pip, "--without-pip");
     flag(options.system_site_packages, "--system-site-packages");
     flag(options.clear, "--clear");
+    flag(options.upgrade, "--upgrade");
+    flag(options.upgrade_deps, "--upgrade-deps");
     if let Some(prompt) = &options.prompt {
         flag(true, &format!("--prompt=\"{}\"", prompt.asked));
     }

@@ -20,6 +20,10 @@ pub struct Options {
     pub system_site_packages: bool,
     /// Whether an existing directory is replaced.
     pub clear: bool,
+    /// Whether an existing environment is brought to this interpreter, its packages kept.
+    pub upgrade: bool,
+    /// Whether pip, and setuptools before Python 3.12, are the newest rather than the bundled ones.
+    pub upgrade_deps: bool,
     /// Whether the interpreter is linked rather than copied.
     pub symlinks: bool,
     /// Whether pip is installed.
@@ -32,6 +36,42 @@ pub struct Options {
     pub umask: u32,
     /// The time of every file that is written rather than taken from a wheel (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<i64>,
+}
+
+/// The options that an upgrade takes from the environment when nobody says otherwise; `None` is not said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// Whether the packages of the base installation are visible.
+    pub system_site_packages: Option<bool>,
+    /// Whether the interpreter is linked rather than copied.
+    pub symlinks: Option<bool>,
+    /// The prompt.
+    pub prompt: Option<Prompt>,
+}
+
+impl Choices {
+    /// These, and where nothing is said the others: `typed.or(existing.choices())`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            system_site_packages: self.system_site_packages.or(other.system_site_packages),
+            symlinks: self.symlinks.or(other.symlinks),
+            prompt: self.prompt.or(other.prompt),
+        }
+    }
+
+    /// The options, with what is said here in place of what they say.
+    #[must_use]
+    pub fn over(self, options: Options) -> Options {
+        Options {
+            system_site_packages: self
+                .system_site_packages
+                .unwrap_or(options.system_site_packages),
+            symlinks: self.symlinks.unwrap_or(options.symlinks),
+            prompt: self.prompt.or(options.prompt),
+            ..options
+        }
+    }
 }
 
 /// A prompt, as it was asked for and as it is shown.
@@ -49,6 +89,8 @@ impl Default for Options {
         Self {
             system_site_packages: false,
             clear: false,
+            upgrade: false,
+            upgrade_deps: false,
             symlinks: true,
             with_pip: true,
             prompt: None,
@@ -127,6 +169,34 @@ pub fn check_prompt(prompt: &str) -> Result<(), TextError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn prompt(text: &str) -> Option<Prompt> {
+        Some(Prompt {
+            asked: text.to_owned(),
+            cwd_name: "cwd".to_owned(),
+        })
+    }
+
+    #[test]
+    fn what_is_typed_goes_before_what_stands_there_and_that_before_the_defaults() {
+        let typed = Choices {
+            prompt: prompt("typed"),
+            ..Choices::default()
+        };
+        let standing = Choices {
+            system_site_packages: Some(true),
+            symlinks: Some(false),
+            prompt: prompt("standing"),
+        };
+        let options = typed.clone().or(standing).over(Options::default());
+        assert!(options.system_site_packages);
+        assert!(!options.symlinks);
+        assert_eq!(options.prompt, prompt("typed"));
+        let options = typed.over(Options::default());
+        assert!(!options.system_site_packages);
+        assert!(options.symlinks);
+        assert_eq!(Choices::default().over(Options::default()).prompt, None);
+    }
 
     #[test]
     fn a_path_that_breaks_path_or_the_configuration_is_refused() {

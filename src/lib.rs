@@ -57,6 +57,7 @@ pub mod activate;
 pub mod builder;
 pub mod config;
 pub mod environment;
+pub mod existing;
 pub mod installed;
 pub mod interpreter;
 pub mod layout;

@@ -170,28 +170,28 @@ pub fn check_prompt(prompt: &str) -> Result<(), TextError> {
 mod tests {
     use super::*;
 
-    fn prompt(text: &str) -> Option<Prompt> {
-        Some(Prompt {
+    fn prompt(text: &str) -> Prompt {
+        Prompt {
             asked: text.to_owned(),
             cwd_name: "cwd".to_owned(),
-        })
+        }
     }
 
     #[test]
     fn what_is_typed_goes_before_what_stands_there_and_that_before_the_defaults() {
         let typed = Choices {
-            prompt: prompt("typed"),
+            prompt: Some(prompt("typed")),
             ..Choices::default()
         };
         let standing = Choices {
             system_site_packages: Some(true),
             symlinks: Some(false),
-            prompt: prompt("standing"),
+            prompt: Some(prompt("standing")),
         };
         let options = typed.clone().or(standing).over(Options::default());
         assert!(options.system_site_packages);
         assert!(!options.symlinks);
-        assert_eq!(options.prompt, prompt("typed"));
+        assert_eq!(options.prompt, Some(prompt("typed")));
         let options = typed.over(Options::default());
         assert!(!options.system_site_packages);
         assert!(options.symlinks);

@@ -33,7 +33,7 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
     &["interpreter", "activate", "wheel", "render", "lexical"],
     &["layout", "options", "installed"],
     &["config"],
-    &["builder"],
+    &["builder", "existing"],
     &["provision"],
     &["environment"],
     &["lib"],
@@ -45,6 +45,7 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
 /// Files of the product that may hold more of the engine than its data types.
 const PUBLISHERS: &[&str] = &[
     "installed",
+    "existing",
     "provision",
     "environment",
     "error",

@@ -1,0 +1,357 @@
+//! Existing environments: what stands at a target before it is upgraded or added to, whoever made it.
+//!
+//! Promises to read by open directories, to follow no symbolic link in the environment, and to run nothing: what
+//! `venv`, `virtualenv`, `uv` and `rvenv` made is understood by its files alone. Where packages could hide behind a
+//! link it refuses rather than overlook them (I7).
+//! Does not promise that the environment works; `check.rs` asks it.
+//!
+//! Read next: `existing/config.rs` for `pyvenv.cfg`, `existing/names.rs` for `bin`, `existing/base.rs` for the
+//! interpreter that an upgrade uses.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
+use rvenv_journal::{RelPath, RelPathError};
+use thiserror::Error;
+
+use crate::config::CONFIG_NAME;
+use crate::installed::{self, Distribution};
+use crate::layout::Layout;
+use crate::options::{Choices, Prompt};
+
+mod base;
+mod config;
+mod names;
+
+pub use base::BaseError;
+pub use config::Config;
+pub use names::{PythonNames, Standing};
+
+/// More than any `pyvenv.cfg`.
+const CONFIG_BYTES_MAX: u64 = 1 << 16;
+/// The directories in which the libraries of each version are.
+const LIBRARIES: [&str; 2] = ["lib", "lib64"];
+/// The directory of packages.
+const SITE_PACKAGES: &str = "site-packages";
+
+/// An environment as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Existing {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What its `pyvenv.cfg` says.
+    pub config: Config,
+    /// The names of its interpreter and of pip.
+    pub python: PythonNames,
+    /// Its directories of packages, by path.
+    pub libs: Vec<Lib>,
+}
+
+/// A directory of packages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lib {
+    /// Where it is in the environment.
+    pub path: RelPath,
+    /// Whose packages it has; `None` for the `site-packages` at the top that early versions of `PyPy` use.
+    pub flavour: Option<Flavour>,
+    /// What is installed in it.
+    pub distributions: Vec<Distribution>,
+}
+
+/// Which interpreter a name such as `python3.13t` or `pypy3.9` is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Flavour {
+    /// `python`, `pypy`, `graalpy`.
+    pub stem: String,
+    /// The minor version after 3.
+    pub minor: u32,
+    /// Whether it is the build without the global lock.
+    pub free_threaded: bool,
+}
+
+/// Why an environment could not be read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ExistingError {
+    /// There is no `pyvenv.cfg`, so this is no environment.
+    #[error("`{0}` is not a virtual environment: it has no pyvenv.cfg")]
+    NoConfig(PathBuf),
+    /// What stands there as `pyvenv.cfg` is none, or a part of one.
+    #[error("`{path}` is not a whole pyvenv.cfg: {reason}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A symbolic link where packages are: what is behind it cannot be seen.
+    #[error("`{0}` is a symbolic link, and packages behind it could be overlooked")]
+    Link(PathBuf),
+    /// A name that cannot stand in a plan.
+    #[error("cannot use a name in `{path}`")]
+    Name {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with the name.
+        source: RelPathError,
+    },
+    /// The disk refused.
+    #[error("cannot read the environment `{path}`")]
+    Disk {
+        /// The environment.
+        path: PathBuf,
+        /// Why.
+        source: FsError,
+    },
+}
+
+impl Existing {
+    /// Reads the environment at `path`, open as `root`.
+    ///
+    /// # Errors
+    /// See [`ExistingError`].
+    pub fn read(fs: &dyn Fs, root: &Dir, path: &Path) -> Result<Self, ExistingError> {
+        let reader = Reader { fs, path };
+        Ok(Self {
+            path: path.to_owned(),
+            config: reader.config(root)?,
+            python: PythonNames::read(fs, root, path, "bin").map_err(|e| reader.disk(e))?,
+            libs: reader.libs(root)?,
+        })
+    }
+
+    /// Which interpreter it is for: what its `pyvenv.cfg` says, else where its interpreter leads, else its one library.
+    #[must_use]
+    pub fn flavour(&self) -> Option<Flavour> {
+        let only = || match self.libs.as_slice() {
+            [lib] => lib.flavour.as_ref().map(|flavour| flavour.minor),
+            _ => None,
+        };
+        let minor = self.config.minor().or_else(|| self.python.minor());
+        let minor = minor.or_else(only)?;
+        let mut known = self.libs.iter().filter_map(|lib| lib.flavour.as_ref());
+        let own = known.find(|flavour| flavour.minor == minor);
+        let named = self.config.implementation.as_deref().unwrap_or_default();
+        let stem = if named.eq_ignore_ascii_case("pypy") {
+            "pypy"
+        } else {
+            "python"
+        };
+        Some(own.cloned().unwrap_or_else(|| Flavour {
+            stem: stem.to_owned(),
+            minor,
+            free_threaded: false,
+        }))
+    }
+
+    /// What an upgrade keeps of it, unless somebody says otherwise.
+    #[must_use]
+    pub fn choices(&self) -> Choices {
+        let linked = self.python.main().map(|standing| match standing {
+            Standing::Linked { .. } | Standing::Dangling { .. } => true,
+            Standing::Copied => false,
+        });
+        Choices {
+            system_site_packages: Some(self.config.system_site_packages),
+            symlinks: linked,
+            prompt: self.config.prompt.as_ref().map(|prompt| Prompt {
+                asked: prompt.clone(),
+                // What stands in the file is the answer already, even if it is `.`.
+                cwd_name: prompt.clone(),
+            }),
+        }
+    }
+
+    /// What is installed where the layout `new` has its packages.
+    #[must_use]
+    pub fn installed(&self, new: &Layout) -> Vec<Distribution> {
+        let own = self.libs.iter().filter(|lib| is_of(lib, new));
+        own.flat_map(|lib| lib.distributions.iter().cloned())
+            .collect()
+    }
+
+    /// The packages that can be imported now, and no longer once the environment has the layout `new`, by name.
+    ///
+    /// Those named in `seeded` are not counted, since the upgrade installs them anew. Nor are packages that an
+    /// earlier upgrade left behind in a library that neither `pyvenv.cfg` nor the interpreter points to.
+    #[must_use]
+    pub fn lost(&self, new: &Layout, seeded: &[&str]) -> Vec<Distribution> {
+        let stay: BTreeSet<String> = self.installed(new).into_iter().map(|d| d.name).collect();
+        let left = self.libs.iter().filter(|lib| !is_of(lib, new));
+        let in_use = left.filter(|lib| self.is_in_use(lib));
+        let mut lost: Vec<Distribution> = in_use
+            .flat_map(|lib| &lib.distributions)
+            .filter(|found| !stay.contains(&found.name))
+            .filter(|found| !seeded.contains(&found.name.as_str()))
+            .cloned()
+            .collect();
+        lost.sort_by(|a, b| a.name.cmp(&b.name));
+        lost.dedup_by(|a, b| a.name == b.name);
+        lost
+    }
+
+    /// Whether the interpreter that runs now may see a library. The file and the link may disagree, since `venv`
+    /// writes the one and leaves the other; either counts.
+    fn is_in_use(&self, lib: &Lib) -> bool {
+        let minors = [self.config.minor(), self.python.minor()];
+        let Some(flavour) = &lib.flavour else {
+            return true;
+        };
+        let known = minors.iter().any(Option::is_some);
+        !known || minors.contains(&Some(flavour.minor))
+    }
+}
+
+fn is_of(lib: &Lib, layout: &Layout) -> bool {
+    lib.path == layout.lib_path || lib.path == layout.platlib_path
+}
+
+impl Flavour {
+    /// Reads a name such as `python3.13t` or `pypy3.9`; `None` for every other name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let stems = ["python", "pypy", "graalpy"];
+        let stem = stems
+            .into_iter()
+            .find(|stem| name.strip_prefix(stem).is_some_and(|v| v.starts_with("3.")))?;
+        let version = name.strip_prefix(stem)?.strip_prefix("3.")?;
+        let digits = version.strip_suffix('t').unwrap_or(version);
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        Some(Self {
+            stem: stem.to_owned(),
+            minor: digits.parse().ok().filter(|_| plain)?,
+            free_threaded: version.len() > digits.len(),
+        })
+    }
+
+    /// The flavour in a path such as `lib/python3.13t/site-packages`.
+    #[must_use]
+    pub fn of_lib(path: &RelPath) -> Option<Self> {
+        path.as_str().split('/').find_map(Self::parse)
+    }
+
+    /// Whether it is `PyPy`.
+    #[must_use]
+    pub fn is_pypy(&self) -> bool {
+        self.stem == "pypy"
+    }
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flag = if self.free_threaded { "t" } else { "" };
+        write!(f, "{}3.{}{flag}", self.stem, self.minor)
+    }
+}
+
+/// Reads one environment.
+struct Reader<'a> {
+    fs: &'a dyn Fs,
+    path: &'a Path,
+}
+
+impl Reader<'_> {
+    fn disk(&self, source: FsError) -> ExistingError {
+        ExistingError::Disk {
+            path: self.path.to_owned(),
+            source,
+        }
+    }
+
+    fn config(&self, root: &Dir) -> Result<Config, ExistingError> {
+        let name = OsStr::new(CONFIG_NAME);
+        let path = self.path.join(CONFIG_NAME);
+        let fault = |reason| ExistingError::Config {
+            path: path.clone(),
+            reason,
+        };
+        match self.fs.meta(root, name).map_err(|e| self.disk(e))? {
+            None => return Err(ExistingError::NoConfig(self.path.to_owned())),
+            Some(meta) if meta.kind != Kind::File => return Err(fault("it is no regular file")),
+            Some(meta) if meta.len > CONFIG_BYTES_MAX => return Err(fault("it is too long")),
+            Some(_) => {}
+        }
+        let bytes = self.fs.read_file(root, name, CONFIG_BYTES_MAX);
+        Config::parse(&bytes.map_err(|e| self.disk(e))?).map_err(fault)
+    }
+
+    fn libs(&self, root: &Dir) -> Result<Vec<Lib>, ExistingError> {
+        let mut libs = Vec::new();
+        self.lib_in(root, "", None, &mut libs)?;
+        for library in LIBRARIES {
+            // `lib64` is a link to `lib` in most environments, which shows nothing new.
+            let link = self.is_link(root, library)?;
+            if link && library == "lib64" {
+                continue;
+            }
+            let Some(dir) = self.dir(root, library, library)? else {
+                continue;
+            };
+            for name in self.fs.list(&dir).map_err(|e| self.disk(e))? {
+                let Some(flavour) = name.to_str().and_then(Flavour::parse) else {
+                    continue;
+                };
+                let below = format!("{library}/{flavour}");
+                if let Some(dir) = self.dir(&dir, &flavour.to_string(), &below)? {
+                    self.lib_in(&dir, &below, Some(flavour), &mut libs)?;
+                }
+            }
+        }
+        libs.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(libs)
+    }
+
+    /// Adds the `site-packages` in an open directory, if it has one.
+    fn lib_in(
+        &self,
+        dir: &Dir,
+        below: &str,
+        flavour: Option<Flavour>,
+        libs: &mut Vec<Lib>,
+    ) -> Result<(), ExistingError> {
+        let path = format!("{below}/{SITE_PACKAGES}");
+        let path = path.trim_start_matches('/');
+        let Some(dir) = self.dir(dir, SITE_PACKAGES, path)? else {
+            return Ok(());
+        };
+        let path = RelPath::new(path).map_err(|source| ExistingError::Name {
+            path: self.path.to_owned(),
+            source,
+        })?;
+        let distributions = installed::distributions(self.fs, &dir).map_err(|e| self.disk(e))?;
+        libs.push(Lib {
+            path,
+            flavour,
+            distributions,
+        });
+        Ok(())
+    }
+
+    fn is_link(&self, at: &Dir, name: &str) -> Result<bool, ExistingError> {
+        let meta = self.fs.meta(at, OsStr::new(name));
+        let meta = meta.map_err(|e| self.disk(e))?;
+        Ok(meta.is_some_and(|meta| meta.kind == Kind::Symlink))
+    }
+
+    /// Opens a directory; `None` where there is none, an error where there is a link.
+    fn dir(&self, at: &Dir, name: &str, below: &str) -> Result<Option<Dir>, ExistingError> {
+        match self.fs.open_dir(at, OsStr::new(name)) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                if self.is_link(at, name)? {
+                    return Err(ExistingError::Link(self.path.join(below)));
+                }
+                Ok(None)
+            }
+            Err(error) => Err(self.disk(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! The names of the interpreter in an environment: what they lead to, and which of them are stale.
+//!
+//! Promises to follow links by their text, one name at a time, and to say where a chain ended: in an interpreter of the
+//! base installation, in a copy, or nowhere. Reads nothing but names and links; runs nothing.
+//! Does not promise that what stands at the end of a chain is a Python.
+//!
+//! Read next: `base.rs`, which asks it.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
+use rvenv_journal::{RelPath, RelPathError};
+
+use super::Flavour;
+use crate::layout::Layout;
+
+/// As many links as the kernel follows.
+const LINKS_MAX: usize = 40;
+
+/// The names of the interpreter and of pip in an environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PythonNames {
+    /// The directory of executables: `bin`.
+    pub bin_name: String,
+    /// Where each name of the interpreter leads, by name.
+    pub pythons: BTreeMap<String, Standing>,
+    /// The names of pip's scripts, and of `easy_install`'s.
+    pub pips: Vec<String>,
+}
+
+/// Where a name of the interpreter leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Out of the environment, to a file.
+    Linked {
+        /// The first path outside, as the link says it.
+        base: PathBuf,
+        /// The file at the end of the chain.
+        real: PathBuf,
+    },
+    /// To nothing: the base interpreter is gone.
+    Dangling {
+        /// The first path outside, as the link says it; the missing one where the chain never leaves.
+        target: PathBuf,
+    },
+    /// To a file in the environment.
+    Copied,
+}
+
+impl PythonNames {
+    /// Reads the directory of executables of the environment at `env_dir`, open as `root`.
+    ///
+    /// An environment without one has no names.
+    ///
+    /// # Errors
+    /// What the system says, also when the directory is a symbolic link.
+    pub fn read(fs: &dyn Fs, root: &Dir, env_dir: &Path, bin_name: &str) -> Result<Self, FsError> {
+        let mut names = Self {
+            bin_name: bin_name.to_owned(),
+            ..Self::default()
+        };
+        if fs.meta(root, OsStr::new(bin_name))?.is_none() {
+            return Ok(names);
+        }
+        let bin = Bin {
+            fs,
+            dir: fs.open_dir(root, OsStr::new(bin_name))?,
+            path: env_dir.join(bin_name),
+        };
+        let listed = fs.list(&bin.dir)?;
+        let mut open = Vec::new();
+        for name in listed.iter().filter_map(|name| name.to_str()) {
+            if is_python(name) {
+                open.push(name.to_owned());
+            } else if pip_minor(name).is_some() {
+                names.pips.push(name.to_owned());
+            }
+        }
+        while let Some(name) = open.pop() {
+            if names.pythons.contains_key(&name) {
+                continue;
+            }
+            let (standing, through) = bin.trace(&name)?;
+            names.pythons.insert(name, standing);
+            // Of an interpreter with a name of its own only the links to it tell.
+            open.extend(through);
+        }
+        Ok(names)
+    }
+
+    /// Where `python` leads, or the best name after it.
+    #[must_use]
+    pub fn main(&self) -> Option<&Standing> {
+        let known = ["python", "python3"];
+        let mut known = known.into_iter().filter_map(|name| self.pythons.get(name));
+        known.next().or_else(|| self.pythons.values().next())
+    }
+
+    /// Whether no name leads to an interpreter any more.
+    #[must_use]
+    pub fn is_dangling(&self) -> bool {
+        let dangling = |standing: &Standing| matches!(standing, Standing::Dangling { .. });
+        !self.pythons.is_empty() && self.pythons.values().all(dangling)
+    }
+
+    /// The minor version in the name of the file that `python` leads to; `None` for copies and plain names.
+    #[must_use]
+    pub fn minor(&self) -> Option<u32> {
+        match self.main()? {
+            Standing::Linked { real, .. } => {
+                let name = real.file_name()?.to_str()?;
+                Flavour::parse(name).map(|flavour| flavour.minor)
+            }
+            Standing::Dangling { .. } | Standing::Copied => None,
+        }
+    }
+
+    /// The names that would lead to another Python, or to nothing, once the environment has the layout `new`.
+    ///
+    /// # Errors
+    /// A name that cannot stand in a plan.
+    pub fn stale(&self, new: &Layout) -> Result<Vec<RelPath>, RelPathError> {
+        let stays = |name: &str| {
+            let mut own = std::iter::once(&new.env_exe).chain(&new.names);
+            own.any(|path| path.name() == name)
+        };
+        let flavour = Flavour::of_lib(&new.lib_path);
+        let pythons = self.pythons.keys().filter(|name| {
+            let of_new = flavour.is_some() && Flavour::parse(name) == flavour;
+            !stays(name) && !of_new
+        });
+        let minor = flavour.as_ref().map(|flavour| flavour.minor);
+        let pips = self.pips.iter().filter(|name| {
+            let own = pip_minor(name).flatten();
+            own.is_some() && minor.is_some() && own != minor
+        });
+        let bin = RelPath::new(&self.bin_name)?;
+        pythons.chain(pips).map(|name| bin.join(name)).collect()
+    }
+}
+
+/// The open directory of executables, and where it is.
+struct Bin<'a> {
+    fs: &'a dyn Fs,
+    dir: Dir,
+    path: PathBuf,
+}
+
+impl Bin<'_> {
+    /// Follows a name to its end; also the names in here that it leads through.
+    fn trace(&self, name: &str) -> Result<(Standing, Vec<String>), FsError> {
+        let mut through = Vec::new();
+        let mut base: Option<PathBuf> = None;
+        let mut at = self.path.join(name);
+        for _ in 0..LINKS_MAX {
+            match self.look(&at)? {
+                Some(Seen::File) => {
+                    let standing =
+                        base.map_or(Standing::Copied, |base| Standing::Linked { base, real: at });
+                    return Ok((standing, through));
+                }
+                Some(Seen::Link(target)) => {
+                    let Some(parent) = at.parent() else { break };
+                    at = parent.join(target);
+                }
+                None => break,
+            }
+            if base.is_none() {
+                match at.file_name().and_then(OsStr::to_str) {
+                    Some(name) if at.parent() == Some(&self.path) => through.push(name.to_owned()),
+                    Some(_) | None => base = Some(at.clone()),
+                }
+            }
+        }
+        // The names on the way exist only if what they lead to was looked at; the last one is missing.
+        if base.is_none() {
+            through.pop();
+        }
+        let target = base.unwrap_or(at);
+        Ok((Standing::Dangling { target }, through))
+    }
+
+    /// What stands at a path; `None` for nothing, and for nothing that could be run.
+    fn look(&self, at: &Path) -> Result<Option<Seen>, FsError> {
+        let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else {
+            return Ok(None);
+        };
+        let opened;
+        let dir = if parent == self.path {
+            &self.dir
+        } else {
+            // Whatever keeps us from the base installation: from here it is gone.
+            match self.fs.open_path(parent) {
+                Ok(dir) => opened = dir,
+                Err(_) => return Ok(None),
+            }
+            &opened
+        };
+        let kind = self.fs.meta(dir, name)?.map(|meta| meta.kind);
+        match kind {
+            Some(Kind::File) => Ok(Some(Seen::File)),
+            Some(Kind::Symlink) => Ok(Some(Seen::Link(self.fs.read_link(dir, name)?))),
+            Some(Kind::Dir | Kind::Other) | None => Ok(None),
+        }
+    }
+}
+
+enum Seen {
+    File,
+    Link(OsString),
+}
+
+/// Whether tools give this name to an interpreter.
+fn is_python(name: &str) -> bool {
+    let plain = [
+        "python", "python3", "pypy", "pypy3", "graalpy", "graalpy3", "𝜋thon",
+    ];
+    plain.contains(&name) || Flavour::parse(name).is_some()
+}
+
+/// The minor version in the name of one of pip's scripts; `None` for other names.
+#[expect(
+    clippy::option_option,
+    reason = "whether it is pip's, and whether it names a version, are two questions"
+)]
+fn pip_minor(name: &str) -> Option<Option<u32>> {
+    let stems = ["pip", "easy_install"];
+    let rest = stems.iter().find_map(|stem| name.strip_prefix(stem))?;
+    let version = rest.strip_prefix('-').unwrap_or(rest);
+    match version {
+        "" | "3" => Some(None),
+        _ => Some(Some(version.strip_prefix("3.")?.parse().ok()?)),
+    }
+}

@@ -4,9 +4,11 @@
 //! that a stage can do (I4). One context gives one plan, byte for byte. Everything is written for the
 //! environment's final path; no path of a staging directory exists here that could leak.
 //!
-//! Stages: directories → configuration → python → pip → scripts → `post_setup`; whoever overrides one implements
-//! [`Stages`], whose default bodies are venv's behaviour.
-//! Read next: `layout.rs` for names, `config.rs`, `activate.rs`, `wheel.rs` for contents.
+//! Stages: directories → configuration → python → pip → scripts → `post_setup` → dependencies; whoever overrides one
+//! implements [`Stages`], whose default bodies are venv's behaviour.
+//! Read next: `builder/pip.rs`; `layout.rs` for names, `config.rs`, `activate.rs`, `wheel.rs` for contents.
+
+use std::path::PathBuf;
 
 use rvenv_journal::{
     Content, Input, Mode, Node, Operation, PlanBuilder, PlanError, RelPath, RelPathError,
@@ -15,10 +17,15 @@ use thiserror::Error;
 
 use crate::activate::{self, Activation};
 use crate::config;
-use crate::interpreter::{Bundled, Interpreter};
+use crate::installed::Distribution;
+use crate::interpreter::Interpreter;
 use crate::layout::{Layout, LayoutError};
 use crate::options::{Options, TextError, check_path, check_prompt};
-use crate::wheel::{self, InstallError, Requested, Source, Wheel};
+use crate::wheel::{self, InstallError};
+
+mod pip;
+
+pub use pip::{core_dependencies, kept_distributions, replaced_distributions};
 
 /// Everything that a stage may know: venv's context, as values.
 #[derive(Clone, Debug)]
@@ -35,6 +42,10 @@ pub struct Context {
     pub layout: Layout,
     /// What was asked for.
     pub options: Options,
+    /// What is installed in the layout's own directory of packages; nothing in a new environment.
+    pub installed: Vec<Distribution>,
+    /// Wheels that were downloaded for `upgrade_deps`.
+    pub dependencies: Vec<PathBuf>,
 }
 
 /// Why a stage could not plan.
@@ -68,10 +79,16 @@ pub enum StageError {
         /// The minor version, for the name of the package that is missing.
         minor: u32,
     },
+    /// Pip is to be upgraded where there is none.
+    #[error("there is no pip in `{0}` to upgrade, and none is to be installed")]
+    NothingToUpgrade(String),
+    /// A distribution is to be upgraded and no wheel of it is at hand.
+    #[error("no wheel of {0} was downloaded")]
+    NotDownloaded(&'static str),
 }
 
 impl Context {
-    /// The context for an environment at `env_dir`, an absolute path in its normal form.
+    /// The context for a new environment at `env_dir`, an absolute path in its normal form.
     ///
     /// # Errors
     /// Paths and prompts that are refused, and interpreters without a layout.
@@ -93,6 +110,8 @@ impl Context {
             interpreter,
             layout,
             options,
+            installed: Vec::new(),
+            dependencies: Vec::new(),
         })
     }
 
@@ -240,44 +259,12 @@ pub trait Stages {
         Ok(())
     }
 
-    /// Plans what `ensurepip --default-pip` would install, from the interpreter's own wheels.
+    /// Plans what `ensurepip --upgrade --default-pip` would install, from the interpreter's own wheels.
     ///
     /// # Errors
     /// An interpreter without wheels, and wheels that are damaged or hostile.
     fn setup_pip(&self, context: &Context, plan: &mut PlanBuilder) -> Result<(), StageError> {
-        let Interpreter {
-            executable,
-            bundled,
-            version,
-            ..
-        } = &context.interpreter;
-        let paths = match bundled {
-            Bundled::Wheels(paths) => paths,
-            Bundled::Missing { reason } => {
-                return Err(StageError::NoPip {
-                    python: executable.to_string_lossy().into_owned(),
-                    reason: reason.clone(),
-                    minor: version.minor,
-                });
-            }
-        };
-        let wheels = paths
-            .iter()
-            .map(|path| Wheel::open(path))
-            .collect::<Result<Vec<_>, _>>()?;
-        // Whether a distribution is marked as asked for depends on the pip that would have installed it.
-        let pip = wheels.iter().find(|wheel| wheel.name() == "pip");
-        let requested = pip.map_or(Requested::Marked, |pip| Requested::by_pip(pip.version()));
-        for (path, wheel) in paths.iter().zip(&wheels) {
-            plan.add_input(Input {
-                role: "wheel".to_owned(),
-                path: path.to_string_lossy().into_owned(),
-                digest: wheel.digest(),
-                len: wheel.len(),
-            });
-            add_wheel(context, plan, wheel, requested)?;
-        }
-        Ok(())
+        pip::setup(context, plan)
     }
 
     /// Plans the activation scripts.
@@ -301,7 +288,19 @@ pub trait Stages {
         Ok(())
     }
 
-    /// Plans what comes last; nothing, unless somebody overrides it.
+    /// Plans the newest pip, and setuptools where it is [`core_dependencies`]', from wheels that were downloaded.
+    ///
+    /// # Errors
+    /// Wheels that are absent, damaged or hostile, and an environment that would have no pip to upgrade.
+    fn upgrade_dependencies(
+        &self,
+        context: &Context,
+        plan: &mut PlanBuilder,
+    ) -> Result<(), StageError> {
+        pip::upgrade(context, plan)
+    }
+
+    /// Plans what comes after the scripts; nothing, unless somebody overrides it.
     ///
     /// # Errors
     /// Whatever the override says.
@@ -332,6 +331,9 @@ pub fn build(stages: &dyn Stages, context: &Context) -> Result<PlanBuilder, Stag
     }
     stages.setup_scripts(context, &mut plan)?;
     stages.post_setup(context, &mut plan)?;
+    if context.options.upgrade_deps {
+        stages.upgrade_dependencies(context, &mut plan)?;
+    }
     Ok(plan)
 }
 
@@ -342,51 +344,4 @@ fn add(plan: &mut PlanBuilder, stage: &str, path: RelPath, node: Node) -> Result
         node,
     };
     Ok(plan.add(path, operation)?)
-}
-
-fn add_wheel(
-    context: &Context,
-    plan: &mut PlanBuilder,
-    wheel: &Wheel,
-    requested: Requested,
-) -> Result<(), StageError> {
-    let stage = "pip";
-    let version = &context.interpreter.version;
-    let python = context.absolute(&context.layout.env_exe);
-    let target = wheel::Target {
-        purelib: context.layout.lib_path.clone(),
-        platlib: context.layout.platlib_path.clone(),
-        scripts: context.layout.bin_name.clone(),
-        headers: RelPath::new(&format!("include/site/python3.{}", version.minor))?,
-        python: &python,
-        version: (
-            u8::try_from(version.major).unwrap_or(u8::MAX),
-            u8::try_from(version.minor).unwrap_or(u8::MAX),
-        ),
-        requested,
-    };
-    for planned in wheel::installation(wheel, &target)? {
-        plan.add_parents(&planned.path, stage, context.dir_mode())?;
-        let umask = context.options.umask;
-        let mode = match (planned.executable, &planned.content) {
-            (false, _) => context.data_mode(),
-            (true, Source::Member { .. }) => wheel::program_mode(umask),
-            (true, Source::Bytes(_)) => wheel::script_mode(umask),
-        };
-        let (mtime, bytes) = match planned.content {
-            Source::Member { digest, len, .. } => (planned.mtime, Content::Object { digest, len }),
-            Source::Bytes(bytes) => (context.options.epoch, Content::Inline(bytes)),
-        };
-        let operation = Operation {
-            stage: stage.to_owned(),
-            group: Some(wheel.file_name().to_owned()),
-            node: Node::File {
-                mode,
-                mtime,
-                content: bytes,
-            },
-        };
-        plan.add(planned.path, operation)?;
-    }
-    Ok(())
 }

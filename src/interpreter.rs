@@ -20,5 +20,7 @@ mod request;
 
 pub use describe::{Bundled, FileState, Interpreter, PythonVersion, Scheme, Witness};
 pub use discover::{Control, Surroundings, find};
+pub(crate) use error::shown;
 pub use error::{InterpreterError, Tried};
+pub(crate) use process::{Heard, Job, Lines, Unfinished, ending, last_lines, run, unsteered};
 pub use request::{Request, VersionRequest};

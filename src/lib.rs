@@ -56,6 +56,7 @@
 pub mod activate;
 pub mod builder;
 pub mod config;
+pub mod download;
 pub mod environment;
 pub mod existing;
 pub mod installed;
@@ -65,4 +66,5 @@ pub mod lexical;
 pub mod options;
 pub mod provision;
 pub mod render;
+pub mod version;
 pub mod wheel;

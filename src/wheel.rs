@@ -24,6 +24,7 @@ pub use install::{
     InstallError, InstallFault, Planned, Requested, Source, Target, installation, program_mode,
     script_mode,
 };
+pub use name::Named;
 pub(crate) use name::normal_name;
 pub use places::Collision;
 

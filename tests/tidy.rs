@@ -30,9 +30,16 @@ const ENGINE_FLOORS: &[&[&str]] = &[
 
 /// The product, from the ground up; `lib` and below see no disk but through `provision` and `environment`.
 const PRODUCT_FLOORS: &[&[&str]] = &[
-    &["interpreter", "activate", "wheel", "render", "lexical"],
-    &["layout", "options", "installed"],
-    &["config"],
+    &[
+        "interpreter",
+        "activate",
+        "wheel",
+        "render",
+        "lexical",
+        "version",
+    ],
+    &["layout", "options", "installed", "download"],
+    &["config", "check"],
     &["builder", "existing"],
     &["provision"],
     &["environment"],

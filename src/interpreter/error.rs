@@ -113,6 +113,6 @@ impl fmt::Display for Said<'_> {
 }
 
 /// A path for people: no control characters, nothing lost that is text.
-pub(super) fn shown(path: &std::path::Path) -> String {
+pub(crate) fn shown(path: &std::path::Path) -> String {
     path.to_string_lossy().escape_debug().to_string()
 }

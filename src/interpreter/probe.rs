@@ -9,7 +9,6 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
-use std::process::ExitStatus;
 
 use rvenv_journal::{Digest, Hasher, RelPath};
 use serde::Deserialize;
@@ -17,7 +16,7 @@ use serde::Deserialize;
 use super::describe::{Bundled, Interpreter, PythonVersion, Scheme, Witness};
 use super::discover::{Control, Surroundings};
 use super::error::{InterpreterError, shown};
-use super::process::{self, Finished, Unfinished};
+use super::process::{self, Finished, Heard, Job, Unfinished};
 
 /// The program that is given to the interpreter.
 pub(super) const PROBE: &str = include_str!("probe.py");
@@ -122,7 +121,14 @@ fn ask(
     (control.starting)(path);
     // Not `-I`, which Python 2 does not know; the probe itself takes the working directory off the path.
     let arguments = ["-E", "-s", "-S", "-B", "-c", PROBE];
-    let end = process::run(path, &arguments, around, control).map_err(|why| match why {
+    let job = Job {
+        program: path,
+        arguments: arguments.iter().map(AsRef::as_ref).collect(),
+        environment: process::unsteered(around),
+        cwd: &around.cwd,
+        heard: Heard::Answer,
+    };
+    let end = process::run(&job, control).map_err(|why| match why {
         Unfinished::NotStarted(error) => not_python(error.to_string()),
         Unfinished::TimedOut => InterpreterError::TimedOut {
             path: path.to_owned(),
@@ -138,7 +144,7 @@ fn ask(
         }
         return Err(InterpreterError::Crashed {
             path: path.to_owned(),
-            how: ending(end.status),
+            how: process::ending(end.status),
             stderr: String::from_utf8_lossy(&end.stderr).into_owned(),
         });
     };
@@ -199,31 +205,6 @@ fn read(path: &Path, line: &[u8]) -> Result<Answer, Unreadable> {
         return Err(Unreadable::Reason(text));
     }
     Ok(answer)
-}
-
-#[cfg(unix)]
-fn ending(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match status.signal() {
-        Some(signal) => {
-            let name = match signal {
-                4 => " (SIGILL)",
-                6 => " (SIGABRT)",
-                8 => " (SIGFPE)",
-                9 => " (SIGKILL)",
-                11 => " (SIGSEGV)",
-                15 => " (SIGTERM)",
-                _ => "",
-            };
-            format!("killed by signal {signal}{name}")
-        }
-        None => format!("exit code {}", status.code().unwrap_or(-1)),
-    }
-}
-
-#[cfg(not(unix))]
-fn ending(status: ExitStatus) -> String {
-    format!("exit code {}", status.code().unwrap_or(-1))
 }
 
 /// The interpreter that an environment was made from; `None` for one that belongs to no environment.

@@ -1,13 +1,16 @@
-//! The one door to processes: runs an interpreter, for a bounded time and a bounded answer.
+//! The one door to processes: runs a program, for a bounded time and a bounded answer.
 //!
 //! Promises that when it returns the child has been reaped, that a child which is stopped takes its whole
 //! process group with it, and that a grandchild which keeps the pipes open delays nobody: what counts is
 //! the end of the child.
 //! Does not promise to stop a grandchild that made itself a session of its own.
 //!
-//! Read next: `probe.rs`, which is the only caller.
+//! Read next: `probe.rs`, `../download.rs` and `../check.rs`, which say what is run.
 
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io::{self, Read};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -19,34 +22,49 @@ use super::discover::{Control, Surroundings};
 const STDOUT_MAX: usize = 1 << 20;
 /// Enough for the end of a traceback.
 const STDERR_MAX: usize = 4096;
+/// Lines of a failure that are shown.
+const LINES_MAX: usize = 20;
 /// How often a silent child is looked at.
 const TICK: Duration = Duration::from_millis(5);
 /// How long pipes may stay silent after the end of the child before nothing more is expected from them.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// A program to be run, with nothing that is not said here.
+pub(crate) struct Job<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: Vec<&'a OsStr>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) cwd: &'a Path,
+    pub(crate) heard: Heard,
+}
+
+/// What is kept of all that a child says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Standard output, which is an answer, and the beginning of standard error.
+    Answer,
+    /// The end of both together, as `stderr`: why something failed stands last, and programs differ in where.
+    End,
+}
+
 /// A child that came to its end by itself.
-pub(super) struct Finished {
-    pub(super) status: ExitStatus,
-    pub(super) stdout: Vec<u8>,
-    pub(super) stderr: Vec<u8>,
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
 }
 
 /// Why there is no end to speak of.
-pub(super) enum Unfinished {
+pub(crate) enum Unfinished {
     NotStarted(io::Error),
     TimedOut,
     Interrupted,
 }
 
-/// Runs `program` with these arguments and waits for its end.
-pub(super) fn run(
-    program: &std::path::Path,
-    arguments: &[&str],
-    around: &Surroundings,
-    control: &Control<'_>,
-) -> Result<Finished, Unfinished> {
+/// Runs a program and waits for its end.
+pub(crate) fn run(job: &Job<'_>, control: &Control<'_>) -> Result<Finished, Unfinished> {
     let started = Instant::now();
-    let mut command = command(program, arguments, around);
+    let mut command = command(job);
     let mut child = loop {
         match command.spawn() {
             Ok(child) => break child,
@@ -63,7 +81,7 @@ pub(super) fn run(
             Err(error) => return Err(Unfinished::NotStarted(error)),
         }
     };
-    let end = listen(&mut child, started, control);
+    let end = listen(&mut child, job.heard, started, control);
     if end.is_err() {
         stop(&mut child);
     }
@@ -71,34 +89,96 @@ pub(super) fn run(
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one door to processes")]
-fn command(program: &std::path::Path, arguments: &[&str], around: &Surroundings) -> Command {
-    let mut command = Command::new(program);
+fn command(job: &Job<'_>) -> Command {
+    let mut command = Command::new(job.program);
     command
-        .args(arguments)
+        .args(&job.arguments)
         .env_clear()
-        .envs(
-            around
-                .environment
-                .iter()
-                .filter(|(name, _)| harmless(name))
-                .cloned(),
-        )
+        .envs(job.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     // A shim may read a version file there. A working directory that was deleted hinders nobody.
-    if around.cwd.is_dir() {
-        command.current_dir(&around.cwd);
+    if job.cwd.is_dir() {
+        command.current_dir(job.cwd);
     }
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command
 }
 
-/// Whether a variable may reach the child: none that steers a Python may.
-fn harmless(name: &std::ffi::OsStr) -> bool {
-    let name = name.as_encoded_bytes();
-    !name.starts_with(b"PYTHON") && name != b"__PYVENV_LAUNCHER__"
+/// The variables of the surroundings that may reach an interpreter: none that steers a Python.
+pub(crate) fn unsteered(around: &Surroundings) -> Vec<(OsString, OsString)> {
+    let harmless = |name: &OsStr| {
+        let name = name.as_encoded_bytes();
+        !name.starts_with(b"PYTHON") && name != b"__PYVENV_LAUNCHER__"
+    };
+    let all = around.environment.iter();
+    all.filter(|(name, _)| harmless(name)).cloned().collect()
+}
+
+/// How a child ended, in words.
+#[cfg(unix)]
+pub(crate) fn ending(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match status.signal() {
+        Some(signal) => {
+            let name = match signal {
+                2 => " (SIGINT)",
+                4 => " (SIGILL)",
+                6 => " (SIGABRT)",
+                8 => " (SIGFPE)",
+                9 => " (SIGKILL)",
+                11 => " (SIGSEGV)",
+                15 => " (SIGTERM)",
+                _ => "",
+            };
+            format!("killed by signal {signal}{name}")
+        }
+        None => format!("exit code {}", status.code().unwrap_or(-1)),
+    }
+}
+
+/// How a child ended, in words.
+#[cfg(not(unix))]
+pub(crate) fn ending(status: ExitStatus) -> String {
+    format!("exit code {}", status.code().unwrap_or(-1))
+}
+
+/// The last lines of what a child said, each for people to read: no control characters.
+pub(crate) fn last_lines(said: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(said);
+    let lines = text.lines().map(str::trim_end);
+    let mut last: Vec<String> = lines
+        .filter(|line| !line.is_empty())
+        .rev()
+        .take(LINES_MAX)
+        .map(printable)
+        .collect();
+    last.reverse();
+    last
+}
+
+/// The last lines of a program in the text of an error, each on a line of its own.
+pub(crate) struct Lines<'a>(pub(crate) &'a [String]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+/// Text for people, on one line: quotes and backslashes as they are, everything that moves a cursor escaped.
+pub(crate) fn printable(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    for c in line.chars() {
+        if matches!(c, '\'' | '"' | '\\') {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_debug());
+        }
+    }
+    shown
 }
 
 /// One of the two pipes.
@@ -111,6 +191,7 @@ enum Pipe {
 /// Collects what the child says until it has ended.
 fn listen(
     child: &mut Child,
+    kept: Heard,
     started: Instant,
     control: &Control<'_>,
 ) -> Result<Finished, Unfinished> {
@@ -122,9 +203,10 @@ fn listen(
         let closed = match heard.recv_timeout(TICK) {
             Ok((pipe, bytes)) => {
                 last_sign = Instant::now();
-                match pipe {
-                    Pipe::Out => keep(&mut stdout, &bytes, STDOUT_MAX),
-                    Pipe::Err => keep(&mut stderr, &bytes, STDERR_MAX),
+                match (kept, pipe) {
+                    (Heard::Answer, Pipe::Out) => keep(&mut stdout, &bytes, STDOUT_MAX),
+                    (Heard::Answer, Pipe::Err) => keep(&mut stderr, &bytes, STDERR_MAX),
+                    (Heard::End, Pipe::Out | Pipe::Err) => keep_end(&mut stderr, &bytes),
                 }
                 false
             }
@@ -162,6 +244,12 @@ fn listen(
 fn keep(kept: &mut Vec<u8>, bytes: &[u8], max: usize) {
     let room = max.saturating_sub(kept.len());
     kept.extend(bytes.iter().take(room));
+}
+
+fn keep_end(kept: &mut Vec<u8>, bytes: &[u8]) {
+    kept.extend(bytes);
+    let surplus = kept.len().saturating_sub(STDERR_MAX);
+    kept.drain(..surplus);
 }
 
 /// Starts a reader for each pipe. The channel is disconnected when both pipes are at their end.
@@ -205,4 +293,28 @@ fn stop(child: &mut Child) {
     }
     drop(child.kill());
     drop(child.wait());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_kept_and_cannot_forge_lines_of_ours() {
+        let many: Vec<String> = (0..50).map(|n| format!("line {n}")).collect();
+        let last = last_lines(many.join("\n").as_bytes());
+        assert_eq!(last.len(), LINES_MAX);
+        assert_eq!(last.last().map(String::as_str), Some("line 49"));
+        assert_eq!(
+            last_lines(b"a 'b' \\ \x1b[2J\xff\n\n \n"),
+            ["a 'b' \\ \\u{1b}[2J\u{fffd}"]
+        );
+        let mut kept = Vec::new();
+        for _ in 0..100 {
+            keep_end(&mut kept, &[b'x'; 100]);
+        }
+        keep_end(&mut kept, b"end");
+        assert_eq!(kept.len(), STDERR_MAX);
+        assert!(kept.ends_with(b"xend"));
+    }
 }

@@ -3,6 +3,8 @@
 //! Promises that a parsed name has a distribution and a version made of harmless characters.
 //! Does not promise that the content agrees; `contents.rs` compares.
 
+use std::path::Path;
+
 use super::fault::WheelFault;
 
 /// A file name of the form `name-version[-build]-python-abi-platform.whl`.
@@ -11,6 +13,27 @@ pub(super) struct WheelName {
     pub(super) text: String,
     pub(super) name: String,
     pub(super) version: String,
+}
+
+/// Which distribution a wheel is, by the name of its file alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The name in its normal form.
+    pub name: String,
+    /// The version, spelled as in the file name.
+    pub version: String,
+}
+
+impl Named {
+    /// Reads the name of a wheel's file; `None` for a name that no wheel can have. The file is not opened.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let file = WheelName::parse(path.file_name()?.to_str()?).ok()?;
+        Some(Self {
+            name: normal_name(&file.name),
+            version: file.version,
+        })
+    }
 }
 
 impl WheelName {

@@ -1,0 +1,374 @@
+//! Pip in the plan: which wheels are installed, which installed distributions stay, which give way.
+//!
+//! Promises the rule of `ensurepip --upgrade`: what is installed and newer than the wheel stays as it is; what is older
+//! gives way; of what is as new every file is planned, so that missing ones come back. Promises that the
+//! same rule answers [`kept_distributions`] and [`replaced_distributions`] and makes the plan.
+//! Does not plan the removal of what gives way: a stage only adds.
+//!
+//! Read next: `../version.rs` for the order, `../wheel/install.rs` for the files of a wheel.
+
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::{Content, Input, Node, Operation, PlanBuilder, RelPath};
+
+use super::{Context, StageError};
+use crate::installed::Distribution;
+use crate::interpreter::{Bundled, Interpreter, PythonVersion};
+use crate::version;
+use crate::wheel::{self, Named, Requested, Source, Wheel};
+
+/// What `upgrade_deps` upgrades, setuptools first as it is installed: `venv`'s `CORE_VENV_DEPS`.
+#[must_use]
+pub fn core_dependencies(version: &PythonVersion) -> &'static [&'static str] {
+    if version.at_least(3, 12) {
+        &["pip"]
+    } else {
+        &["setuptools", "pip"]
+    }
+}
+
+/// Installed distributions that are newer than the wheel of theirs, and therefore not in the plan.
+#[must_use]
+pub fn kept_distributions(context: &Context) -> Vec<Distribution> {
+    let wheels = chosen(context).filter_map(Named::of);
+    let kept = wheels.filter(|wheel| is_kept(context, wheel));
+    kept.flat_map(|wheel| installed(context, wheel.name).cloned())
+        .collect()
+}
+
+/// Installed distributions that give way to a wheel of another version; what their RECORD lists is to be removed.
+#[must_use]
+pub fn replaced_distributions(context: &Context) -> Vec<Distribution> {
+    let wheels = chosen(context).filter_map(Named::of);
+    let planned = wheels.filter(|wheel| !is_kept(context, wheel));
+    let replaced = planned.flat_map(|wheel| {
+        let all = installed(context, wheel.name);
+        all.filter(move |found| version::compare(&found.version, &wheel.version).is_ne())
+    });
+    replaced.cloned().collect()
+}
+
+fn installed(context: &Context, name: String) -> impl Iterator<Item = &Distribution> {
+    let all = context.installed.iter();
+    all.filter(move |found| found.name == name)
+}
+
+/// Whether what is installed is newer than the wheel. There may be two distributions of one name where an
+/// installation was cut short; the newer one counts.
+fn is_kept(context: &Context, wheel: &Named) -> bool {
+    let newer = |found: &Distribution| version::compare(&found.version, &wheel.version).is_gt();
+    installed(context, wheel.name.clone()).any(newer)
+}
+
+/// Every wheel that has a say: bundled ones where pip is wanted, unless one was downloaded for the same name.
+fn chosen(context: &Context) -> impl Iterator<Item = &Path> {
+    let wanted = context.options.with_pip;
+    let bundled = bundled(context).iter().filter(move |_| wanted);
+    let bundled = bundled.filter(|path| !is_downloaded(context, path));
+    let downloaded = downloaded(context).iter();
+    bundled.chain(downloaded).map(PathBuf::as_path)
+}
+
+fn bundled(context: &Context) -> &[PathBuf] {
+    context.interpreter.bundled.wheels()
+}
+
+fn downloaded(context: &Context) -> &[PathBuf] {
+    let wanted = context.options.upgrade_deps;
+    if wanted { &context.dependencies } else { &[] }
+}
+
+fn is_downloaded(context: &Context, bundled: &Path) -> bool {
+    let own = Named::of(bundled).map(|wheel| wheel.name);
+    let mut others = downloaded(context).iter();
+    own.is_some() && others.any(|other| Named::of(other).map(|wheel| wheel.name) == own)
+}
+
+/// Plans the bundled wheels.
+pub(super) fn setup(context: &Context, plan: &mut PlanBuilder) -> Result<(), StageError> {
+    let Interpreter {
+        executable,
+        bundled,
+        version,
+        ..
+    } = &context.interpreter;
+    let paths = match bundled {
+        Bundled::Wheels(paths) => paths,
+        Bundled::Missing { reason } => {
+            return Err(StageError::NoPip {
+                python: executable.to_string_lossy().into_owned(),
+                reason: reason.clone(),
+                minor: version.minor,
+            });
+        }
+    };
+    for path in paths.iter().filter(|path| !is_downloaded(context, path)) {
+        add(context, plan, path, "pip")?;
+    }
+    Ok(())
+}
+
+/// Plans the downloaded wheels.
+pub(super) fn upgrade(context: &Context, plan: &mut PlanBuilder) -> Result<(), StageError> {
+    let has_pip = context.options.with_pip || context.installed.iter().any(|d| d.name == "pip");
+    if !has_pip {
+        return Err(StageError::NothingToUpgrade(context.env_dir.clone()));
+    }
+    for name in core_dependencies(&context.interpreter.version) {
+        let mut names = downloaded(context)
+            .iter()
+            .filter_map(|path| Named::of(path));
+        if !names.any(|wheel| wheel.name == *name) {
+            return Err(StageError::NotDownloaded(name));
+        }
+    }
+    for path in downloaded(context) {
+        add(context, plan, path, "dependencies")?;
+    }
+    Ok(())
+}
+
+/// Plans a wheel, unless what is installed is newer.
+fn add(
+    context: &Context,
+    plan: &mut PlanBuilder,
+    path: &Path,
+    stage: &str,
+) -> Result<(), StageError> {
+    // A name that cannot be read is refused with its reason when the wheel is opened.
+    if Named::of(path).is_some_and(|wheel| is_kept(context, &wheel)) {
+        return Ok(());
+    }
+    let wheel = Wheel::open(path)?;
+    plan.add_input(Input {
+        role: "wheel".to_owned(),
+        path: path.to_string_lossy().into_owned(),
+        digest: wheel.digest(),
+        len: wheel.len(),
+    });
+    add_wheel(context, plan, &wheel, stage)
+}
+
+/// Whether a distribution is marked as asked for depends on the pip that would have installed it: the bundled one.
+fn requested(context: &Context) -> Requested {
+    let mut wheels = bundled(context).iter().filter_map(|path| Named::of(path));
+    let pip = wheels.find(|wheel| wheel.name == "pip");
+    pip.map_or(Requested::Marked, |pip| Requested::by_pip(&pip.version))
+}
+
+fn add_wheel(
+    context: &Context,
+    plan: &mut PlanBuilder,
+    wheel: &Wheel,
+    stage: &str,
+) -> Result<(), StageError> {
+    let version = &context.interpreter.version;
+    let python = context.absolute(&context.layout.env_exe);
+    let target = wheel::Target {
+        purelib: context.layout.lib_path.clone(),
+        platlib: context.layout.platlib_path.clone(),
+        scripts: context.layout.bin_name.clone(),
+        headers: RelPath::new(&format!("include/site/python3.{}", version.minor))?,
+        python: &python,
+        version: (
+            u8::try_from(version.major).unwrap_or(u8::MAX),
+            u8::try_from(version.minor).unwrap_or(u8::MAX),
+        ),
+        requested: requested(context),
+    };
+    for planned in wheel::installation(wheel, &target)? {
+        plan.add_parents(&planned.path, stage, context.dir_mode())?;
+        let umask = context.options.umask;
+        let mode = match (planned.executable, &planned.content) {
+            (false, _) => context.data_mode(),
+            (true, Source::Member { .. }) => wheel::program_mode(umask),
+            (true, Source::Bytes(_)) => wheel::script_mode(umask),
+        };
+        let (mtime, bytes) = match planned.content {
+            Source::Member { digest, len, .. } => (planned.mtime, Content::Object { digest, len }),
+            Source::Bytes(bytes) => (context.options.epoch, Content::Inline(bytes)),
+        };
+        let operation = Operation {
+            stage: stage.to_owned(),
+            group: Some(wheel.file_name().to_owned()),
+            node: Node::File {
+                mode,
+                mtime,
+                content: bytes,
+            },
+        };
+        plan.add(planned.path, operation)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rvenv_journal::Digest;
+
+    use super::*;
+    use crate::installed::DistributionKind;
+    use crate::interpreter::Scheme;
+    use crate::options::Options;
+
+    fn context(bundled: &[&str], installed: &[(&str, &str)], options: Options) -> Context {
+        let path = |text: &str| RelPath::new(text).unwrap();
+        let interpreter = Interpreter {
+            executable: "/p/bin/python3".into(),
+            invoked: "/p/bin/python3".into(),
+            real_executable: "/p/bin/python3".into(),
+            executable_digest: Digest::of(b""),
+            executable_len: 0,
+            version: version(11),
+            implementation: "cpython".to_owned(),
+            free_threaded: false,
+            abiflags: String::new(),
+            is_64bit: true,
+            os_name: "posix".to_owned(),
+            sys_platform: "linux".to_owned(),
+            filesystem_encoding: "utf-8".to_owned(),
+            scheme: Scheme {
+                include: path("include"),
+                purelib: path("lib/python3.11/site-packages"),
+                platlib: path("lib/python3.11/site-packages"),
+                scripts: path("bin"),
+            },
+            bundled: Bundled::Wheels(bundled.iter().map(|name| wheel(name)).collect()),
+            witnesses: Vec::new(),
+        };
+        let mut context = Context::new("/x/E", interpreter, options).unwrap();
+        let distribution = |(name, version): &(&str, &str)| Distribution {
+            name: (*name).to_owned(),
+            version: (*version).to_owned(),
+            dir: format!("{name}-{version}.dist-info"),
+            kind: DistributionKind::DistInfo,
+        };
+        context.installed = installed.iter().map(distribution).collect();
+        context
+    }
+
+    fn version(minor: u32) -> PythonVersion {
+        PythonVersion {
+            major: 3,
+            minor,
+            micro: 0,
+            text: format!("3.{minor}.0"),
+        }
+    }
+
+    /// A path where no file is, so that whatever is planned fails and whatever is kept does not.
+    fn wheel(stem: &str) -> PathBuf {
+        format!("/nowhere/{stem}-py3-none-any.whl").into()
+    }
+
+    fn shown(found: &[Distribution]) -> Vec<&str> {
+        found.iter().map(|found| found.dir.as_str()).collect()
+    }
+
+    fn plan(context: &Context) -> Result<(), StageError> {
+        let mut plan = PlanBuilder::new(&context.env_dir, context.dir_mode())?;
+        if context.options.with_pip {
+            setup(context, &mut plan)?;
+        }
+        if context.options.upgrade_deps {
+            upgrade(context, &mut plan)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_newer_stays_what_is_older_gives_way_and_the_same_is_planned_again() {
+        let bundled = ["setuptools-65.5.0", "pip-23.2.1"];
+        let newer = [
+            ("pip", "23.10"),
+            ("setuptools", "65.5.0.post1"),
+            ("six", "1"),
+        ];
+        let found = context(&bundled, &newer, Options::default());
+        assert_eq!(
+            shown(&kept_distributions(&found)),
+            ["setuptools-65.5.0.post1.dist-info", "pip-23.10.dist-info"]
+        );
+        assert_eq!(replaced_distributions(&found), []);
+        assert!(plan(&found).is_ok());
+
+        let older = [("pip", "23.2.1rc1"), ("setuptools", "65.5.0")];
+        let found = context(&bundled, &older, Options::default());
+        assert_eq!(kept_distributions(&found), []);
+        assert_eq!(
+            shown(&replaced_distributions(&found)),
+            ["pip-23.2.1rc1.dist-info"]
+        );
+        assert!(matches!(plan(&found), Err(StageError::Wheel(_))));
+    }
+
+    #[test]
+    fn of_two_installed_versions_the_newer_one_counts() {
+        let both = [("pip", "22.0"), ("pip", "24.0")];
+        let found = context(&["pip-23.2.1"], &both, Options::default());
+        assert_eq!(kept_distributions(&found).len(), 2);
+        assert_eq!(replaced_distributions(&found), []);
+    }
+
+    #[test]
+    fn without_pip_nothing_of_it_is_touched() {
+        let options = Options {
+            with_pip: false,
+            ..Options::default()
+        };
+        let found = context(&["pip-23.2.1"], &[("pip", "22.0")], options);
+        assert_eq!(kept_distributions(&found), []);
+        assert_eq!(replaced_distributions(&found), []);
+    }
+
+    fn newest(with_pip: bool, installed: &[(&str, &str)], downloaded: &[&str]) -> Context {
+        let options = Options {
+            with_pip,
+            upgrade_deps: true,
+            ..Options::default()
+        };
+        let mut context = context(&["setuptools-65.5.0", "pip-23.2.1"], installed, options);
+        context.dependencies = downloaded.iter().map(|stem| wheel(stem)).collect();
+        context
+    }
+
+    #[test]
+    fn downloaded_wheels_take_the_place_of_the_bundled_ones() {
+        let downloaded = ["setuptools-80.0", "pip-26.0"];
+        let found = newest(
+            true,
+            &[("pip", "24.0"), ("setuptools", "80.0")],
+            &downloaded,
+        );
+        assert_eq!(kept_distributions(&found), []);
+        assert_eq!(
+            shown(&replaced_distributions(&found)),
+            ["pip-24.0.dist-info"]
+        );
+        let found = newest(
+            true,
+            &[("pip", "27.0"), ("setuptools", "81.0")],
+            &downloaded,
+        );
+        assert_eq!(kept_distributions(&found).len(), 2);
+        assert!(plan(&found).is_ok());
+    }
+
+    #[test]
+    fn an_upgrade_of_what_is_not_there_or_was_not_downloaded_is_refused() {
+        let check = |found: Context, expect: &str| {
+            let error = plan(&found).unwrap_err().to_string();
+            assert!(error.contains(expect), "{error}");
+        };
+        let all = ["setuptools-80.0", "pip-26.0"];
+        check(newest(false, &[], &all), "no pip in `/x/E` to upgrade");
+        let installed = [("pip", "27.0"), ("setuptools", "81.0")];
+        check(
+            newest(true, &installed, &all[..1]),
+            "no wheel of pip was downloaded",
+        );
+        assert!(plan(&newest(false, &installed, &all)).is_ok());
+        assert_eq!(core_dependencies(&version(12)), ["pip"]);
+        assert_eq!(core_dependencies(&version(11)), ["setuptools", "pip"]);
+    }
+}

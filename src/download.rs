@@ -1,0 +1,185 @@
+//! Downloads: pip fetches wheels, and does nothing else.
+//!
+//! Promises that the pip which runs is the one bundled with the base interpreter, out of its wheel, in that
+//! interpreter; that it installs nothing and runs no build; that the person's own configuration of pip (indexes,
+//! proxies, certificates, constraints) has its say; and that a success has exactly one wheel for each name.
+//! Does not promise anything about the network: what pip says when it fails is in the error.
+//!
+//! On disk: wheels in the directory that the caller gives, and pip's own cache.
+//! Read next: `builder/pip.rs`, which plans what was downloaded.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::interpreter::{
+    self, Control, Heard, Interpreter, Job, Lines, Surroundings, Unfinished, shown,
+};
+use crate::wheel::Named;
+
+/// Why wheels could not be downloaded.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DownloadFailed {
+    /// The interpreter brings no pip that could download.
+    #[error("`{}` has no pip to download with", shown(python))]
+    NoPip {
+        /// The base executable.
+        python: PathBuf,
+    },
+    /// The interpreter did not start.
+    #[error("cannot start `{}`", shown(python))]
+    NotStarted {
+        /// The base executable.
+        python: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Pip ended with an error.
+    #[error("pip could not download {}: {how}{}", names.join(" and "), Lines(said))]
+    Pip {
+        /// What was to be downloaded.
+        names: Vec<String>,
+        /// The exit code or the signal, in words.
+        how: String,
+        /// The last lines of what pip said.
+        said: Vec<String>,
+    },
+    /// The directory cannot be read.
+    #[error("cannot list the downloads in `{}`", shown(into))]
+    Listing {
+        /// The directory.
+        into: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Pip succeeded, and there is not exactly one wheel of this name.
+    #[error(
+        "after downloading there are {count} wheels of {name} in `{}`, not one",
+        shown(into)
+    )]
+    Count {
+        /// The name.
+        name: String,
+        /// How many there are.
+        count: usize,
+        /// The directory.
+        into: PathBuf,
+    },
+    /// Somebody asked to stop; pip has been killed.
+    #[error("interrupted while downloading {}", names.join(" and "))]
+    Interrupted {
+        /// What was to be downloaded.
+        names: Vec<String>,
+    },
+}
+
+/// Downloads one wheel for each name into an empty directory, and returns their paths in the order of the names.
+///
+/// Pip has time limits of its own for the network, so the one of `control` is not used.
+///
+/// # Errors
+/// See [`DownloadFailed`]; what is in the directory then is of no use.
+pub fn download(
+    interpreter: &Interpreter,
+    names: &[&str],
+    into: &Path,
+    around: &Surroundings,
+    control: &Control<'_>,
+) -> Result<Vec<PathBuf>, DownloadFailed> {
+    let python = &interpreter.executable;
+    let pip = bundled_pip(interpreter).ok_or_else(|| DownloadFailed::NoPip {
+        python: python.clone(),
+    })?;
+    // A directory in an archive is run as a package: pip's own `__main__` is there.
+    let program = pip.join("pip");
+    let all = || names.iter().map(|name| (*name).to_owned()).collect();
+    (control.starting)(python);
+    let job = Job {
+        program: python,
+        arguments: arguments(&program, names, into),
+        environment: environment(around),
+        cwd: &around.cwd,
+        heard: Heard::End,
+    };
+    let patient = Control {
+        timeout: Duration::MAX,
+        ..*control
+    };
+    let end = interpreter::run(&job, &patient).map_err(|why| match why {
+        Unfinished::NotStarted(source) => DownloadFailed::NotStarted {
+            python: python.clone(),
+            source,
+        },
+        Unfinished::Interrupted | Unfinished::TimedOut => {
+            DownloadFailed::Interrupted { names: all() }
+        }
+    })?;
+    if !end.status.success() {
+        return Err(DownloadFailed::Pip {
+            names: all(),
+            how: interpreter::ending(end.status),
+            said: interpreter::last_lines(&end.stderr),
+        });
+    }
+    collect(names, into)
+}
+
+fn bundled_pip(interpreter: &Interpreter) -> Option<&PathBuf> {
+    let mut wheels = interpreter.bundled.wheels().iter();
+    wheels.find(|path| Named::of(path).is_some_and(|wheel| wheel.name == "pip"))
+}
+
+fn arguments<'a>(program: &'a Path, names: &'a [&'a str], into: &'a Path) -> Vec<&'a OsStr> {
+    let options = [
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--disable-pip-version-check",
+        "--dest",
+    ];
+    let start = ["-I", "-B"].into_iter().map(OsStr::new);
+    let start = start.chain([program.as_os_str()]);
+    let options = options.into_iter().map(OsStr::new);
+    let names = names.iter().map(OsStr::new);
+    let end = [into.as_os_str()].into_iter().chain(names);
+    start.chain(options).chain(end).collect()
+}
+
+/// The person's environment, without what steers a Python.
+fn environment(around: &Surroundings) -> Vec<(OsString, OsString)> {
+    let mut environment = interpreter::unsteered(around);
+    // Who sets this wants pip to install nothing into a base installation, and nothing is installed.
+    let name = "PIP_REQUIRE_VIRTUALENV";
+    environment.retain(|(key, _)| key != name);
+    environment.push((name.into(), "0".into()));
+    environment
+}
+
+/// The one wheel of each name.
+fn collect(names: &[&str], into: &Path) -> Result<Vec<PathBuf>, DownloadFailed> {
+    let listing = |source| DownloadFailed::Listing {
+        into: into.to_owned(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(into).map_err(listing)? {
+        files.push(entry.map_err(listing)?.path());
+    }
+    let one = |name: &&str| {
+        let is_named = |path: &&PathBuf| Named::of(path).is_some_and(|wheel| wheel.name == *name);
+        let found: Vec<&PathBuf> = files.iter().filter(is_named).collect();
+        match found.as_slice() {
+            [path] => Ok((*path).clone()),
+            found => Err(DownloadFailed::Count {
+                name: (*name).to_owned(),
+                count: found.len(),
+                into: into.to_owned(),
+            }),
+        }
+    };
+    names.iter().map(one).collect()
+}

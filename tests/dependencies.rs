@@ -1,0 +1,179 @@
+//! The newest pip: wheels that pip downloads, and what becomes of them in a plan.
+//!
+//! The index is a directory with wheels made here; no network. Interpreters that are not installed are skipped.
+
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test starts real programs, reads what they made, and says what it skips"
+)]
+
+#[expect(dead_code, reason = "other tests use more of the machine")]
+mod machine;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use machine::{Python, Scratch, any_python, supported};
+use rvenv::builder::{Context, EnvBuilder, build, core_dependencies};
+use rvenv::download::{DownloadFailed, download};
+use rvenv::interpreter::{self, Control, Interpreter, Request, Surroundings};
+use rvenv::options::Options;
+
+/// Writes a wheel of a name and a version into a directory.
+const MAKE: &str = r#"
+import base64, hashlib, sys, zipfile
+directory, name, version = sys.argv[1:]
+info = "%s-%s.dist-info/" % (name, version)
+files = {
+    name + "/__init__.py": "made = 'by hand'\n",
+    info + "METADATA": "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version),
+    info + "WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+}
+rows = ""
+with zipfile.ZipFile("%s/%s-%s-py3-none-any.whl" % (directory, name, version), "w") as wheel:
+    for path, text in sorted(files.items()):
+        wheel.writestr(path, text)
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+        rows += "%s,sha256=%s,%d\n" % (path, digest, len(text))
+    wheel.writestr(info + "RECORD", rows + info + "RECORD,,\n")
+"#;
+
+struct Index {
+    scratch: Scratch,
+    around: Surroundings,
+}
+
+impl Index {
+    /// An index with these wheels; pip is told of it as a person would, by variables.
+    fn new(python: &Python, wheels: &[(&str, &str)]) -> Self {
+        let scratch = Scratch::new();
+        let directory = scratch.path("index");
+        fs::create_dir(&directory).unwrap();
+        fs::create_dir(scratch.path("into")).unwrap();
+        for (name, version) in wheels {
+            let arguments = ["-c", MAKE, directory.to_str().unwrap(), name, version];
+            scratch.run(&python.path, &arguments).ok();
+        }
+        let variable = |name: &str, value: OsString| (OsString::from(name), value);
+        let around = Surroundings {
+            cwd: scratch.path(""),
+            cache_dir: Some(scratch.cache()),
+            environment: vec![
+                variable("PATH", "/usr/bin:/bin".into()),
+                variable("HOME", scratch.path("").into()),
+                variable("PIP_NO_INDEX", "1".into()),
+                variable("PIP_FIND_LINKS", directory.into()),
+                variable("PIP_REQUIRE_VIRTUALENV", "1".into()),
+                variable("PYTHONHOME", "/nowhere".into()),
+            ],
+            ..Surroundings::default()
+        };
+        Self { scratch, around }
+    }
+
+    fn interpreter(&self, python: &Python) -> Interpreter {
+        let request = Request::Path(python.path.clone());
+        interpreter::find(&request, &self.around, &Control::default()).unwrap()
+    }
+
+    fn download(
+        &self,
+        interpreter: &Interpreter,
+        names: &[&str],
+    ) -> Result<Vec<PathBuf>, DownloadFailed> {
+        let into = self.scratch.path("into");
+        download(interpreter, names, &into, &self.around, &Control::default())
+    }
+}
+
+#[test]
+fn the_pips_of_old_and_new_interpreters_download_the_newest_wheels() {
+    // The pips between them take the same options, and each is slow to start out of its wheel.
+    let all = supported();
+    for python in all.first().into_iter().chain(all.last()).cloned() {
+        let index = Index::new(
+            &python,
+            &[("pip", "98.0"), ("pip", "99.0"), ("setuptools", "99.1")],
+        );
+        let interpreter = index.interpreter(&python);
+        if interpreter.bundled.wheels().is_empty() {
+            println!("skipped: {} brings no pip", python.path.display());
+            continue;
+        }
+        let found = index.download(&interpreter, &["setuptools", "pip"]);
+        let found = found.unwrap_or_else(|error| panic!("{}: {error}", python.path.display()));
+        let into = index.scratch.path("into");
+        assert_eq!(
+            found,
+            [
+                into.join("setuptools-99.1-py3-none-any.whl"),
+                into.join("pip-99.0-py3-none-any.whl"),
+            ]
+        );
+        assert!(!index.scratch.path(".cache/pip/wheels").exists());
+    }
+}
+
+#[test]
+fn what_was_downloaded_is_planned_in_place_of_what_is_bundled() {
+    let Some(python) = any_python() else { return };
+    let index = Index::new(&python, &[("pip", "99.0"), ("setuptools", "99.1")]);
+    let interpreter = index.interpreter(&python);
+    let names = core_dependencies(&interpreter.version);
+    let wheels = index.download(&interpreter, names).unwrap();
+    let env = index.scratch.path("E");
+    let options = Options {
+        upgrade_deps: true,
+        ..Options::default()
+    };
+    let mut context = Context::new(env.to_str().unwrap(), interpreter, options).unwrap();
+    context.dependencies = wheels;
+    let plan = build(&EnvBuilder, &context).unwrap();
+    let pip: Vec<String> = plan
+        .operations()
+        .iter()
+        .filter(|(path, _)| path.as_str().contains("/pip-"))
+        .map(|(path, operation)| format!("{} {path}", operation.stage))
+        .collect();
+    assert!(!pip.is_empty());
+    for path in &pip {
+        assert!(path.starts_with("dependencies "), "{path}");
+        assert!(path.contains("/pip-99.0.dist-info"), "{path}");
+    }
+}
+
+#[test]
+fn a_download_that_fails_says_what_pip_said() {
+    let Some(python) = any_python() else { return };
+    let index = Index::new(&python, &[("pip", "99.0")]);
+    let interpreter = index.interpreter(&python);
+    let error = index
+        .download(&interpreter, &["absent"])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("pip could not download absent: exit code 1\n  "),
+        "{error}"
+    );
+    assert!(error.contains("No matching distribution"), "{error}");
+
+    // Names are compared in their normal form, and a directory that is not empty may hold two of one name.
+    let into = index.scratch.path("into");
+    fs::write(into.join("pip-1.0-py3-none-any.whl"), "").unwrap();
+    let error = index.download(&interpreter, &["pip"]).unwrap_err();
+    assert!(
+        matches!(&error, DownloadFailed::Count { count: 2, .. }),
+        "{error}"
+    );
+
+    let control = Control {
+        interrupted: &|| true,
+        ..Control::default()
+    };
+    let stopped = download(&interpreter, &["pip"], &into, &index.around, &control);
+    assert!(matches!(stopped, Err(DownloadFailed::Interrupted { .. })));
+}

@@ -22,5 +22,7 @@ pub use describe::{Bundled, FileState, Interpreter, PythonVersion, Scheme, Witne
 pub use discover::{Control, Surroundings, find};
 pub(crate) use error::shown;
 pub use error::{InterpreterError, Tried};
-pub(crate) use process::{Heard, Job, Lines, Unfinished, ending, last_lines, run, unsteered};
+pub(crate) use process::{
+    Heard, Job, Lines, Unfinished, ending, last_lines, printable, run, unsteered,
+};
 pub use request::{Request, VersionRequest};

@@ -55,6 +55,7 @@
 
 pub mod activate;
 pub mod builder;
+pub mod check;
 pub mod config;
 pub mod download;
 pub mod environment;

@@ -1,0 +1,20 @@
+# Whether an environment works: its directory, the version, and modules that must be importable from it.
+#
+# Every Python from 3.6 on can run this. It runs with `-I -B -c`: no variables, nothing written.
+import importlib
+import os
+import sys
+
+directory, version = sys.argv[1:3]
+found = "%d.%d.%d" % sys.version_info[:3]
+if os.path.realpath(sys.prefix) != os.path.realpath(directory):
+    sys.exit("%s belongs to %s, not to %s" % (sys.executable, sys.prefix, directory))
+if sys.prefix == sys.base_prefix:
+    sys.exit("%s is a base installation" % sys.prefix)
+if found != version:
+    sys.exit("%s is Python %s, not %s" % (sys.executable, found, version))
+for name in sys.argv[3:]:
+    module = importlib.import_module(name)
+    place = getattr(module, "__file__", None) or ""
+    if not place.startswith(os.path.join(sys.prefix, "")):
+        sys.exit("%s is imported from %s" % (name, place or "nowhere"))

@@ -180,6 +180,7 @@ mod tests {
     #[test]
     fn what_is_typed_goes_before_what_stands_there_and_that_before_the_defaults() {
         let typed = Choices {
+            symlinks: Some(true),
             prompt: Some(prompt("typed")),
             ..Choices::default()
         };
@@ -188,9 +189,10 @@ mod tests {
             symlinks: Some(false),
             prompt: Some(prompt("standing")),
         };
+        assert!(!standing.clone().over(Options::default()).symlinks);
         let options = typed.clone().or(standing).over(Options::default());
         assert!(options.system_site_packages);
-        assert!(!options.symlinks);
+        assert!(options.symlinks);
         assert_eq!(options.prompt, Some(prompt("typed")));
         let options = typed.over(Options::default());
         assert!(!options.system_site_packages);

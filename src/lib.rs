@@ -3,6 +3,7 @@
 //! - To make an environment: [`builder::Context`], then [`environment::create`].
 //! - To see what that would do: [`environment::plan`]; a [`Plan`](rvenv_journal::Plan) can be saved, compared and given
 //!   to [`environment::apply`] elsewhere.
+//! - To compare one with what was published and what its packages list: [`verify::verify`].
 //! - To build environments of another kind: implement [`builder::Stages`] and override the stages that differ. A stage adds
 //!   operations to the plan; it has no disk.
 //! - To publish trees that have nothing to do with Python: the engine, [`rvenv_journal`].
@@ -67,5 +68,6 @@ pub mod lexical;
 pub mod options;
 pub mod provision;
 pub mod render;
+pub mod verify;
 pub mod version;
 pub mod wheel;

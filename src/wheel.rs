@@ -13,7 +13,7 @@ mod fault;
 mod install;
 mod name;
 mod places;
-mod record;
+pub(crate) mod record;
 mod script;
 
 pub use archive::{ENTRIES_MAX, MEMBER_BYTES_MAX, TOTAL_BYTES_MAX};

@@ -28,7 +28,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
     &["lib"],
 ];
 
-/// The product, from the ground up; `lib` and below see no disk but through `provision` and `environment`.
+/// The product, from the ground up; `lib` and below change no disk but through `provision` and `environment`.
 const PRODUCT_FLOORS: &[&[&str]] = &[
     &[
         "interpreter",
@@ -40,7 +40,7 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
     ],
     &["layout", "options", "installed", "download"],
     &["config", "check"],
-    &["builder", "existing"],
+    &["builder", "existing", "verify"],
     &["provision"],
     &["environment"],
     &["lib"],
@@ -53,6 +53,7 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
 const PUBLISHERS: &[&str] = &[
     "installed",
     "existing",
+    "verify",
     "provision",
     "environment",
     "error",

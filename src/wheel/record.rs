@@ -14,14 +14,14 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 /// What a row says about its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) hash: Hash,
-    pub(super) len: Option<u64>,
+pub(crate) struct Row {
+    pub(crate) hash: Hash,
+    pub(crate) len: Option<u64>,
 }
 
 /// The second column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Hash {
+pub(crate) enum Hash {
     Absent,
     Sha256(Digest),
     Other(String),
@@ -40,16 +40,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Row>, WheelFault> {
             row: index + 1,
             reason,
         };
-        let mut fields = record.iter();
-        let (Some(path), Some(hash), Some(len), None) =
-            (fields.next(), fields.next(), fields.next(), fields.next())
-        else {
-            return Err(fail("it does not have three columns"));
-        };
-        let row = Row {
-            hash: parse_hash(hash).map_err(fail)?,
-            len: parse_len(len).map_err(fail)?,
-        };
+        let (path, row) = parse_row(record.iter()).map_err(fail)?;
         // Builders are known to list a file twice; only a contradiction is worth refusing.
         if rows.get(path).is_some_and(|other| *other != row) {
             return Err(fail("it contradicts an earlier row"));
@@ -57,6 +48,59 @@ pub(super) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Row>, WheelFault> {
         rows.insert(path.to_owned(), row);
     }
     Ok(rows)
+}
+
+/// Reads the rows one by one, for a list that somebody may have damaged since: a row that says nothing usable does not
+/// hide the others. A row without a reading comes with what it says, escaped, and what is wrong with it.
+pub(crate) fn rows(bytes: &[u8]) -> impl Iterator<Item = Result<(String, Row), Unusable>> {
+    let reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(bytes);
+    reader.into_byte_records().map(|record| {
+        let record = record.map_err(|_| Unusable::of(b"", "it is not CSV"))?;
+        let first = record.iter().next().unwrap_or_default();
+        let fields = record.iter().map(std::str::from_utf8);
+        let fields: Vec<_> = fields
+            .collect::<Result<_, _>>()
+            .map_err(|_| Unusable::of(first, "it is not UTF-8"))?;
+        let (path, row) =
+            parse_row(fields.into_iter()).map_err(|reason| Unusable::of(first, reason))?;
+        Ok((path.to_owned(), row))
+    })
+}
+
+/// A row that says nothing usable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unusable {
+    /// Its first column, escaped and of bounded length.
+    pub(crate) path: String,
+    pub(crate) reason: &'static str,
+}
+
+impl Unusable {
+    fn of(path: &[u8], reason: &'static str) -> Self {
+        let path = match std::str::from_utf8(path) {
+            Ok(text) => shown(text),
+            Err(_) => shown(&path.escape_ascii().to_string()),
+        };
+        Self { path, reason }
+    }
+}
+
+fn parse_row<'a>(
+    mut fields: impl Iterator<Item = &'a str>,
+) -> Result<(&'a str, Row), &'static str> {
+    let (Some(path), Some(hash), Some(len), None) =
+        (fields.next(), fields.next(), fields.next(), fields.next())
+    else {
+        return Err("it does not have three columns");
+    };
+    let row = Row {
+        hash: parse_hash(hash)?,
+        len: parse_len(len)?,
+    };
+    Ok((path, row))
 }
 
 fn parse_hash(text: &str) -> Result<Hash, &'static str> {
@@ -228,7 +272,33 @@ mod tests {
         assert!(parse(b"\xff,,\n").is_err());
     }
 
+    #[test]
+    fn a_row_that_says_nothing_usable_does_not_hide_the_others() {
+        let text = b"a,,\nb\xff,,\nc,sha256=x,1\n\"d,\",md5=x,1\ne\n";
+        let read: Vec<_> = rows(text).collect();
+        let unusable = |path: &str, reason| {
+            let path = path.to_owned();
+            Err(Unusable { path, reason })
+        };
+        let row = |path: &str, hash, len| Ok((path.to_owned(), Row { hash, len }));
+        assert_eq!(
+            read,
+            [
+                row("a", Hash::Absent, None),
+                unusable("b\\\\xff", "it is not UTF-8"),
+                unusable("c", "its hash is not a SHA-256 in URL-safe base64"),
+                row("d,", Hash::Other("md5".to_owned()), Some(1)),
+                unusable("e", "it does not have three columns"),
+            ]
+        );
+    }
+
     proptest! {
+        #[test]
+        fn no_bytes_are_too_strange_to_be_read(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _read = rows(&bytes).count();
+        }
+
         #[test]
         fn what_is_written_is_read_back(paths in prop::collection::btree_map("[ -~à-ü]{1,20}", any::<[u8; 8]>(), 0..8)) {
             let rows: BTreeMap<_, _> = paths

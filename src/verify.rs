@@ -1,0 +1,234 @@
+//! Verifying an environment: what stands there against what was published and what its distributions list.
+//!
+//! Promises to write nothing, to follow no symbolic link inside the environment, and to name every path that is not
+//! as the receipt or a `RECORD` says, each once. Works without a receipt too, for environments that `venv` made.
+//! Does not promise to find what somebody hid by changing a file together with the list that it is in; the receipt
+//! is such a list. Takes no lock: a run that changes the environment meanwhile shows as drift.
+//!
+//! Read next: `verify/listed.rs`, one distribution; `rvenv_journal`'s `verify.rs`, the receipt.
+
+mod finding;
+mod foreign;
+mod listed;
+mod managed;
+mod within;
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+use std::path::PathBuf;
+
+use rvenv_journal::fs::{Dir, FsError, Kind};
+use rvenv_journal::{Digest, Fs, Receipt, Target};
+use thiserror::Error;
+
+pub use self::finding::{Change, Finding};
+use self::foreign::Known;
+use self::listed::Site;
+use self::managed::{Kept, Managed, check_config, check_receipt};
+use self::within::has_lib64;
+use crate::config::CONFIG_NAME;
+use crate::installed::{Distribution, distributions};
+
+const SITE_PACKAGES: &str = "site-packages";
+
+/// What verifying an environment found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// The environment, its own symbolic link resolved.
+    pub path: PathBuf,
+    /// Digest of the plan that was published; `None` without a receipt that can be read.
+    pub receipt: Option<Digest>,
+    /// Paths that rvenv published; without a receipt that can be read, `pyvenv.cfg` and the receipt itself.
+    pub managed: Checked,
+    /// The installed distributions, by directory and name.
+    pub distributions: Vec<DistributionChecked>,
+    /// Paths that nobody lists, directories not counted.
+    pub foreign: usize,
+}
+
+/// Paths that were checked, and those of them that differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// How many were.
+    pub checked: usize,
+    /// What differs, by path.
+    pub drift: Vec<Finding>,
+}
+
+/// One distribution against its list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DistributionChecked {
+    /// Which one.
+    pub distribution: Distribution,
+    /// The directory that it is installed in, below the environment.
+    pub site_packages: String,
+    /// Its files; what the receipt reports is not reported again.
+    pub files: Checked,
+}
+
+/// Why an environment could not be verified.
+#[derive(Debug, Error)]
+pub enum VerifyFailed {
+    /// Nothing is there.
+    #[error("there is nothing at `{0}`")]
+    Absent(PathBuf),
+    /// A directory without `pyvenv.cfg` and without a receipt.
+    #[error("`{0}` is not a virtual environment: it has neither a pyvenv.cfg nor a receipt")]
+    NotAnEnvironment(PathBuf),
+    /// The disk refused.
+    #[error("cannot look at `{path}`")]
+    Disk {
+        /// The target.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+}
+
+impl Verification {
+    /// Whether everything is as it was published and listed; foreign paths do no harm.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        let mut distributions = self.distributions.iter();
+        self.managed.drift.is_empty() && distributions.all(|d| d.files.drift.is_empty())
+    }
+}
+
+/// Compares an environment with its receipt and with the lists of its distributions.
+///
+/// # Errors
+/// See [`VerifyFailed`]; what differs is no error.
+pub fn verify(target: &Target<'_>) -> Result<Verification, VerifyFailed> {
+    let path = || target.path().to_path_buf();
+    let disk = |source| VerifyFailed::Disk {
+        path: path(),
+        source,
+    };
+    let meta = target.meta().map_err(disk)?;
+    if meta.is_none_or(|meta| meta.kind != Kind::Dir) {
+        return Err(VerifyFailed::Absent(path()));
+    }
+    let (parent, name) = target.place();
+    let fs = target.disk();
+    let root = fs.open_dir(parent, name).map_err(disk)?;
+    let receipt = managed::receipt(fs, &root);
+    let config = fs.meta(&root, OsStr::new(CONFIG_NAME)).map_err(disk)?;
+    if matches!(receipt, Kept::Absent) && config.is_none() {
+        return Err(VerifyFailed::NotAnEnvironment(path()));
+    }
+    compare(fs, &root, path(), &receipt).map_err(disk)
+}
+
+fn compare(
+    fs: &dyn Fs,
+    root: &Dir,
+    path: PathBuf,
+    receipt: &Kept,
+) -> Result<Verification, FsError> {
+    let mut managed = Managed::default();
+    let (checked, drift) = match receipt {
+        Kept::Whole(receipt) => {
+            let paths = receipt.paths.iter();
+            managed.paths = paths.map(|(path, node)| (path.as_str(), node)).collect();
+            (managed.paths.len(), check_receipt(fs, root, receipt)?)
+        }
+        Kept::Damaged(why) => {
+            let detail = format!("is damaged: {why}");
+            let damaged = Finding::new(&Receipt::path(), Change::Content, detail);
+            let config = check_config(fs, root)?;
+            (2, std::iter::once(damaged).chain(config).collect())
+        }
+        Kept::Absent => (1, check_config(fs, root)?.into_iter().collect()),
+    };
+    managed.drifted = drift.iter().map(|finding| finding.path.as_str()).collect();
+    let (distributions, listed) = check_distributions(fs, root, &managed)?;
+    let known = Known {
+        fs,
+        managed: &managed,
+        listed: &listed,
+    };
+    let foreign = known.count_foreign(root)?;
+    Ok(Verification {
+        path,
+        receipt: match receipt {
+            Kept::Whole(receipt) => Some(receipt.plan),
+            Kept::Absent | Kept::Damaged(_) => None,
+        },
+        managed: Checked { checked, drift },
+        distributions,
+        foreign,
+    })
+}
+
+/// Checks every distribution, and gathers what they list.
+fn check_distributions(
+    fs: &dyn Fs,
+    root: &Dir,
+    managed: &Managed<'_>,
+) -> Result<(Vec<DistributionChecked>, BTreeSet<String>), FsError> {
+    let lib64 = has_lib64(fs, root);
+    let mut checked = Vec::new();
+    let mut listed = BTreeSet::new();
+    for (path, dir) in site_packages(fs, root)? {
+        let site = Site {
+            fs,
+            root,
+            path: &path,
+            lib64,
+            managed,
+        };
+        for distribution in distributions(fs, &dir)? {
+            let outcome = site.check(&distribution);
+            checked.push(DistributionChecked {
+                distribution,
+                site_packages: path.clone(),
+                files: Checked {
+                    checked: outcome.listed.len(),
+                    drift: outcome.findings,
+                },
+            });
+            listed.extend(outcome.listed);
+        }
+    }
+    Ok((checked, listed))
+}
+
+/// `lib*/python*/site-packages`, the same with `pypy*`, and `site-packages` alone, where old versions of `PyPy` have it.
+fn site_packages(fs: &dyn Fs, root: &Dir) -> Result<Vec<(String, Dir)>, FsError> {
+    let mut found = Vec::new();
+    for lib in below(fs, root, &["lib"])? {
+        let Some(dir) = open(fs, root, &lib)? else {
+            continue;
+        };
+        for python in below(fs, &dir, &["python", "pypy"])? {
+            let Some(dir) = open(fs, &dir, &python)? else {
+                continue;
+            };
+            let path = format!("{lib}/{python}/{SITE_PACKAGES}");
+            found.extend(open(fs, &dir, SITE_PACKAGES)?.map(|dir| (path, dir)));
+        }
+    }
+    let own = open(fs, root, SITE_PACKAGES)?;
+    found.extend(own.map(|dir| (SITE_PACKAGES.to_owned(), dir)));
+    Ok(found)
+}
+
+fn below(fs: &dyn Fs, dir: &Dir, prefixes: &[&str]) -> Result<Vec<String>, FsError> {
+    let names = fs.list(dir)?.into_iter();
+    let names = names.filter_map(|name| name.into_string().ok());
+    let wanted = |name: &String| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    Ok(names.filter(wanted).collect())
+}
+
+fn open(fs: &dyn Fs, at: &Dir, name: &str) -> Result<Option<Dir>, FsError> {
+    let opened = fs.open_dir(at, OsStr::new(name));
+    opened.map(Some).or_else(|error| {
+        let is_none = matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        );
+        if is_none { Ok(None) } else { Err(error) }
+    })
+}

@@ -1,0 +1,146 @@
+//! Findings: how one path differs, as a word for programs and as words for people.
+//!
+//! Promises that what a power cut leaves (an empty file, a file of NUL bytes) is told from what an edit leaves, and
+//! that a file with several names is said to have them: an edit through one of them shows under all.
+//! Does not promise to find out who did it.
+//!
+//! Read next: `within.rs`, the way to a path.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+
+use rvenv_journal::Fs;
+use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
+
+/// Bytes of a file that are read to find out whether all of them are NUL.
+const LOOK_BYTES_MAX: u64 = 64 << 20;
+
+/// In what a path differs from what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// It is gone.
+    Missing,
+    /// It is another kind of object, or lies behind one.
+    Kind,
+    /// It has other permission bits.
+    Mode,
+    /// It has other bytes.
+    Content,
+    /// It leads elsewhere.
+    LinkTarget,
+    /// What lists it cannot be used: the row leads out of the environment, or says nothing.
+    Listing,
+    /// The disk does not give it.
+    Unreadable,
+}
+
+impl Change {
+    /// Every change, in order.
+    pub const ALL: [Self; 7] = [
+        Self::Missing,
+        Self::Kind,
+        Self::Mode,
+        Self::Content,
+        Self::LinkTarget,
+        Self::Listing,
+        Self::Unreadable,
+    ];
+
+    /// The word for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Kind => "kind",
+            Self::Mode => "mode",
+            Self::Content => "content",
+            Self::LinkTarget => "link-target",
+            Self::Listing => "listing",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// One path that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// The path below the environment, `.` for the environment itself; of a row that cannot be used, what it says.
+    pub path: String,
+    /// In what it differs.
+    pub difference: Change,
+    /// The same in words that follow the path, as in "is empty".
+    pub detail: String,
+}
+
+impl Finding {
+    pub(super) fn new(path: &str, difference: Change, detail: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            difference,
+            detail: detail.into(),
+        }
+    }
+
+    pub(super) fn missing(path: &str) -> Self {
+        Self::new(path, Change::Missing, "is missing")
+    }
+
+    pub(super) fn kind(path: &str, found: Kind, expected: &str) -> Self {
+        let detail = format!("is {}, not {expected}", article(found));
+        Self::new(path, Change::Kind, detail)
+    }
+
+    pub(super) fn unreadable(path: &str, error: &FsError) -> Self {
+        let detail = format!("cannot be read: {}", error.source);
+        Self::new(path, Change::Unreadable, detail)
+    }
+}
+
+/// A kind of object as people call it.
+pub(super) fn article(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Dir => "a directory",
+        Kind::File => "a file",
+        Kind::Symlink => "a symbolic link",
+        Kind::Other => "a fifo, socket or device",
+    }
+}
+
+/// What can be seen of a file that has other bytes than it should have.
+pub(super) fn content(
+    fs: &dyn Fs,
+    at: (&Dir, &OsStr),
+    meta: &Meta,
+    expected: Option<u64>,
+) -> String {
+    let mut text = match expected {
+        _ if meta.len == 0 => "is empty".to_owned(),
+        _ if is_nul(fs, at, meta) => "is filled with NUL bytes".to_owned(),
+        Some(expected) if expected != meta.len => {
+            format!("has other bytes ({}, not {expected})", meta.len)
+        }
+        Some(_) | None => "has other bytes".to_owned(),
+    };
+    shared(&mut text, meta);
+    text
+}
+
+/// Says that a file has other names, through which it may have been changed.
+pub(super) fn shared(text: &mut String, meta: &Meta) {
+    let others = meta.links.saturating_sub(1);
+    if others == 0 || meta.kind != Kind::File {
+        return;
+    }
+    let names = if others == 1 { "name" } else { "names" };
+    let _infallible = write!(
+        text,
+        ", and shares its inode with {others} other {names}: changed through one of them, perhaps in another environment"
+    );
+}
+
+fn is_nul(fs: &dyn Fs, at: (&Dir, &OsStr), meta: &Meta) -> bool {
+    meta.len <= LOOK_BYTES_MAX
+        && fs
+            .read_file(at.0, at.1, LOOK_BYTES_MAX)
+            .is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+}

@@ -1,0 +1,186 @@
+//! One distribution against its `RECORD`: every file that it lists (PEP 376, PEP 627).
+//!
+//! Promises that a row which leads out of the environment is named and never followed, that a row which says
+//! nothing does not hide the others, and that what the receipt answers for is not read or reported a second time.
+//! A list that is empty or full of NUL bytes is what a power cut leaves, and is named as such.
+//! Does not check what has no hash: bytecode, and `RECORD` itself. Of other hashes than SHA-256 the length counts.
+//!
+//! Read next: `wheel/record.rs`, the form of the list.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+
+use rvenv_journal::Fs;
+use rvenv_journal::PublishedPath;
+use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
+
+use super::finding::{Change, Finding, article, content};
+use super::managed::Managed;
+use super::within::{Sight, Within, is_bytecode, is_compiled, place};
+use crate::installed::{Distribution, DistributionKind};
+use crate::wheel::record::{Hash, Row, rows};
+
+/// Bytes that a list may have.
+const LIST_BYTES_MAX: u64 = 64 << 20;
+
+/// Where the distributions of one `site-packages` directory are checked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site<'a> {
+    pub(super) fs: &'a dyn Fs,
+    pub(super) root: &'a Dir,
+    /// The directory, below the environment.
+    pub(super) path: &'a str,
+    /// Whether `lib64` means `lib`.
+    pub(super) lib64: bool,
+    pub(super) managed: &'a Managed<'a>,
+}
+
+/// What became of one distribution.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// Every path that it lists.
+    pub(super) listed: BTreeSet<String>,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Site<'_> {
+    /// Checks every file that a distribution lists; one without a list has none.
+    pub(super) fn check(&self, distribution: &Distribution) -> Outcome {
+        let mut outcome = Outcome::default();
+        match distribution.kind {
+            DistributionKind::EggInfo | DistributionKind::EggLink => return outcome,
+            DistributionKind::DistInfo => {}
+        }
+        let mut within = Within::new(self.fs, self.root.clone());
+        let list = format!("{}/{}/RECORD", self.path, distribution.dir);
+        match self.read(&mut within, &list) {
+            Ok(bytes) => self.check_rows(&mut within, &bytes, &mut outcome),
+            // The receipt has reported it.
+            Err(_) if self.managed.drifted.contains(list.as_str()) => {}
+            Err(finding) => outcome.findings.push(finding),
+        }
+        outcome.findings.sort();
+        outcome
+    }
+
+    fn read(&self, within: &mut Within<'_>, list: &str) -> Result<Vec<u8>, Finding> {
+        let failed = |error: FsError| Finding::unreadable(list, &error);
+        let (dir, name, meta) = match within.look(list).map_err(failed)? {
+            Sight::There(dir, name, meta) => (dir, name, meta),
+            Sight::Absent => return Err(Finding::missing(list)),
+            Sight::Blocked(by, kind) => return Err(blocked(list, &by, kind)),
+        };
+        if meta.kind != Kind::File {
+            return Err(Finding::kind(list, meta.kind, "a file"));
+        }
+        let read = self.fs.read_file(&dir, name, LIST_BYTES_MAX);
+        let bytes = read.map_err(failed)?;
+        if bytes.iter().all(|byte| *byte == 0) {
+            let detail = content(self.fs, (&dir, name), &meta, None);
+            return Err(Finding::new(list, Change::Content, detail));
+        }
+        Ok(bytes)
+    }
+
+    fn check_rows(&self, within: &mut Within<'_>, bytes: &[u8], outcome: &mut Outcome) {
+        // In the order of the paths, so that each directory is opened once; one file may have several rows.
+        let mut wanted: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+        for row in rows(bytes) {
+            match row {
+                Ok((text, row)) => match place(self.path, &text, self.lib64) {
+                    Ok(path) => {
+                        let rows = wanted.entry(path).or_default();
+                        if !rows.contains(&row) {
+                            rows.push(row);
+                        }
+                    }
+                    Err(stray) => {
+                        outcome
+                            .findings
+                            .push(Finding::new(&text, Change::Listing, stray.detail()));
+                    }
+                },
+                Err(unusable) => {
+                    let detail = format!("is listed in a row of no use: {}", unusable.reason);
+                    outcome
+                        .findings
+                        .push(Finding::new(&unusable.path, Change::Listing, detail));
+                }
+            }
+        }
+        for (path, rows) in &wanted {
+            let found = rows.iter().find_map(|row| self.compare(within, path, row));
+            outcome.findings.extend(found);
+        }
+        outcome.listed = wanted.into_keys().collect();
+    }
+
+    fn compare(&self, within: &mut Within<'_>, path: &str, row: &Row) -> Option<Finding> {
+        if is_bytecode(path) || self.managed.drifted.contains(path) {
+            return None;
+        }
+        if let Some(published) = self.managed.paths.get(path) {
+            return compare_published(path, row, published);
+        }
+        match within.look(path) {
+            Ok(Sight::There(dir, name, meta)) => self.compare_file((&dir, name), &meta, path, row),
+            Ok(Sight::Absent) if row.hash == Hash::Absent && is_compiled(path) => None,
+            Ok(Sight::Absent) => Some(Finding::missing(path)),
+            Ok(Sight::Blocked(by, kind)) => Some(blocked(path, &by, kind)),
+            Err(error) => Some(Finding::unreadable(path, &error)),
+        }
+    }
+
+    fn compare_file(
+        &self,
+        at: (&Dir, &OsStr),
+        meta: &Meta,
+        path: &str,
+        row: &Row,
+    ) -> Option<Finding> {
+        if row.hash == Hash::Absent {
+            return None;
+        }
+        if meta.kind != Kind::File {
+            return Some(Finding::kind(path, meta.kind, "a file"));
+        }
+        let same = row.len.is_none_or(|len| len == meta.len)
+            && match &row.hash {
+                Hash::Sha256(digest) => match self.fs.digest_file(at.0, at.1) {
+                    Ok(found) => found == *digest,
+                    Err(error) => return Some(Finding::unreadable(path, &error)),
+                },
+                Hash::Absent | Hash::Other(_) => true,
+            };
+        if same {
+            return None;
+        }
+        let detail = content(self.fs, at, meta, row.len);
+        Some(Finding::new(path, Change::Content, detail))
+    }
+}
+
+/// A path that is as the receipt says may still not be what another distribution says.
+fn compare_published(path: &str, row: &Row, published: &PublishedPath) -> Option<Finding> {
+    let hash = match &row.hash {
+        Hash::Absent => return None,
+        Hash::Sha256(digest) => Some(*digest),
+        Hash::Other(_) => None,
+    };
+    match published {
+        PublishedPath::File { digest, len, .. } => {
+            let same =
+                row.len.is_none_or(|listed| listed == *len) && hash.is_none_or(|h| h == *digest);
+            let detail = "is as the receipt says, and not as it is listed here";
+            (!same).then(|| Finding::new(path, Change::Content, detail))
+        }
+        PublishedPath::Dir { .. } => Some(Finding::kind(path, Kind::Dir, "a file")),
+        PublishedPath::Symlink { .. } => Some(Finding::kind(path, Kind::Symlink, "a file")),
+    }
+}
+
+fn blocked(path: &str, by: &str, kind: Kind) -> Finding {
+    let kind = article(kind);
+    let detail = format!("lies behind `{by}`, {kind}, which is not followed");
+    Finding::new(path, Change::Kind, detail)
+}

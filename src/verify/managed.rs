@@ -1,0 +1,186 @@
+//! What rvenv published: the receipt, what the engine finds with it, and `pyvenv.cfg` where there is none.
+//!
+//! Promises that a damaged receipt is drift and no failure: whatever can be checked without it is checked. What
+//! differs is looked at a second time to describe it; what is as it was published by then is not reported.
+//!
+//! Read next: `finding.rs`, the words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io;
+
+use rvenv_journal::fs::{Dir, FsError, Kind};
+use rvenv_journal::{
+    Difference, Drift, ENGINE_DIR, Fs, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt,
+    drift,
+};
+
+use super::finding::{Change, Finding, content, shared};
+use super::within::{Sight, Within};
+use crate::config::CONFIG_NAME;
+
+/// Bytes of `pyvenv.cfg` that are read.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// What the receipt answers for.
+#[derive(Debug, Default)]
+pub(super) struct Managed<'a> {
+    pub(super) paths: BTreeMap<&'a str, &'a PublishedPath>,
+    /// Those that are reported already.
+    pub(super) drifted: BTreeSet<&'a str>,
+}
+
+/// What stands where the receipt should.
+#[derive(Debug)]
+pub(super) enum Kept {
+    Absent,
+    Damaged(String),
+    Whole(Receipt),
+}
+
+/// Reads the receipt of an open environment.
+pub(super) fn receipt(fs: &dyn Fs, root: &Dir) -> Kept {
+    let read = fs
+        .open_dir(root, OsStr::new(ENGINE_DIR))
+        .and_then(|inner| fs.read_file(&inner, OsStr::new(RECEIPT_NAME), RECEIPT_BYTES_MAX));
+    let bytes = match read {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Kept::Absent,
+        Err(error) => return Kept::Damaged(format!("it cannot be read: {}", error.source)),
+    };
+    if bytes.is_empty() {
+        return Kept::Damaged("it is empty".to_owned());
+    }
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Kept::Damaged("it is filled with NUL bytes".to_owned());
+    }
+    match Receipt::from_json(&bytes) {
+        Ok(receipt) => Kept::Whole(receipt),
+        Err(error) => Kept::Damaged(error.to_string()),
+    }
+}
+
+/// What is wrong with `pyvenv.cfg`: without a receipt, it is all that is known to have been there.
+pub(super) fn check_config(fs: &dyn Fs, root: &Dir) -> Result<Option<Finding>, FsError> {
+    let name = OsStr::new(CONFIG_NAME);
+    let Some(meta) = fs.meta(root, name)? else {
+        return Ok(Some(Finding::missing(CONFIG_NAME)));
+    };
+    if meta.kind != Kind::File {
+        return Ok(Some(Finding::kind(CONFIG_NAME, meta.kind, "a file")));
+    }
+    let bytes = match fs.read_file(root, name, CONFIG_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) => return Ok(Some(Finding::unreadable(CONFIG_NAME, &error))),
+    };
+    let detail = if bytes.iter().all(|byte| *byte == 0) {
+        content(fs, (root, name), &meta, None)
+    } else if has_home(&bytes) {
+        return Ok(None);
+    } else {
+        "has no line `home = …`, so that no Python takes this for an environment".to_owned()
+    };
+    Ok(Some(Finding::new(CONFIG_NAME, Change::Content, detail)))
+}
+
+/// As Python's `site` looks for it: keys without regard to case, spaces around `=` or none.
+fn has_home(config: &[u8]) -> bool {
+    let is_home = |line: &str| {
+        line.split_once('=').is_some_and(|(key, value)| {
+            key.trim().eq_ignore_ascii_case("home") && !value.trim().is_empty()
+        })
+    };
+    std::str::from_utf8(config).is_ok_and(|text| text.lines().any(is_home))
+}
+
+/// Every managed path that is not as it was published, in words.
+pub(super) fn check_receipt(
+    fs: &dyn Fs,
+    root: &Dir,
+    receipt: &Receipt,
+) -> Result<Vec<Finding>, FsError> {
+    let paths = receipt.paths.iter();
+    let paths: BTreeMap<_, _> = paths.map(|(path, node)| (path.as_str(), node)).collect();
+    let mut within = Within::new(fs, root.clone());
+    let mut found = Vec::new();
+    for drift in drift(fs, root, receipt)? {
+        let finding = match paths.get(drift.path.as_str()) {
+            Some(published) => describe(fs, &mut within, &drift, published)?,
+            None if drift.path.is_empty() => Some(describe_root(fs, root, receipt)?),
+            // Nobody published it: it is counted, not listed.
+            None => None,
+        };
+        found.extend(finding);
+    }
+    Ok(found)
+}
+
+fn describe_root(fs: &dyn Fs, root: &Dir, receipt: &Receipt) -> Result<Finding, FsError> {
+    let mode = fs.meta_of(root)?.mode;
+    let detail = format!("has mode {mode:04o}, not {:04o}", receipt.root_mode);
+    Ok(Finding::new(".", Change::Mode, detail))
+}
+
+fn describe(
+    fs: &dyn Fs,
+    within: &mut Within<'_>,
+    drift: &Drift,
+    published: &PublishedPath,
+) -> Result<Option<Finding>, FsError> {
+    let path = drift.path.as_str();
+    let (dir, name, meta) = match within.look(path)? {
+        Sight::There(dir, name, meta) => (dir, name, meta),
+        Sight::Absent | Sight::Blocked(..) => return Ok(Some(Finding::missing(path))),
+    };
+    let (change, detail) = match (drift.difference, published) {
+        (Difference::Content, PublishedPath::File { len, .. }) => (
+            Change::Content,
+            content(fs, (&dir, name), &meta, Some(*len)),
+        ),
+        (Difference::Mode, PublishedPath::Dir { mode } | PublishedPath::File { mode, .. }) => {
+            let mut text = format!("has mode {:04o}, not {mode:04o}", meta.mode);
+            shared(&mut text, &meta);
+            (Change::Mode, text)
+        }
+        (Difference::LinkTarget, PublishedPath::Symlink { target }) => {
+            let found = fs.read_link(&dir, name)?;
+            let text = format!("leads to `{}`, not `{target}`", found.to_string_lossy());
+            (Change::LinkTarget, text)
+        }
+        (Difference::Kind, published) => {
+            return Ok(Some(Finding::kind(path, meta.kind, expected(published))));
+        }
+        // It was absent a moment ago; or what the engine found can be no difference of such a path.
+        (
+            Difference::Missing
+            | Difference::Foreign
+            | Difference::Content
+            | Difference::Mode
+            | Difference::LinkTarget,
+            _,
+        ) => return Ok(None),
+    };
+    Ok(Some(Finding::new(path, change, detail)))
+}
+
+fn expected(published: &PublishedPath) -> &'static str {
+    match published {
+        PublishedPath::Dir { .. } => "a directory",
+        PublishedPath::File { .. } => "a file",
+        PublishedPath::Symlink { .. } => "a symbolic link",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_one_that_says_where_python_is() {
+        assert!(has_home(b"home = /usr/bin\nversion = 3.12.1\n"));
+        assert!(has_home(b"version=3\r\nHome=/usr/bin\r\n"));
+        assert!(!has_home(b"home =\n"));
+        assert!(!has_home(b"homes = /usr/bin\n"));
+        assert!(!has_home(b"home = /usr/bin\xff\n"));
+    }
+}

@@ -1,0 +1,192 @@
+//! The way to a path inside an environment: by open directories, one component at a time.
+//!
+//! Promises that no symbolic link is followed and that nothing outside of the environment is looked at, whatever a
+//! path says and whoever changes the tree meanwhile (I6). The one link that may be stepped through is `lib64`, by its
+//! text, when that is `lib`: venv makes it.
+//! Paths are cheap when they come in order: the directories above the last one stay open.
+//!
+//! Read next: `listed.rs`, where the paths come from.
+
+use std::ffi::OsStr;
+use std::io;
+
+use rvenv_journal::Fs;
+use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
+
+/// An environment that is looked at.
+#[derive(Debug)]
+pub(super) struct Within<'a> {
+    fs: &'a dyn Fs,
+    root: Dir,
+    /// The directories down to the last path, each with its name.
+    open: Vec<(String, Dir)>,
+}
+
+/// What stands at a path.
+#[derive(Debug)]
+pub(super) enum Sight<'p> {
+    /// Nothing.
+    Absent,
+    /// Something that is no directory stands in the way, at this path; a link is not followed.
+    Blocked(String, Kind),
+    /// An object: its directory, its name there, and what it is.
+    There(Dir, &'p OsStr, Meta),
+}
+
+/// Why a row leads to no path of the environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stray {
+    Absolute,
+    Outside,
+    Nowhere,
+}
+
+impl Stray {
+    pub(super) fn detail(self) -> &'static str {
+        match self {
+            Self::Absolute => "is listed by an absolute path, which is not followed",
+            Self::Outside => "is listed outside of the environment, where nothing is looked at",
+            Self::Nowhere => "is listed and is no path",
+        }
+    }
+}
+
+impl<'a> Within<'a> {
+    pub(super) fn new(fs: &'a dyn Fs, root: Dir) -> Self {
+        Self {
+            fs,
+            root,
+            open: Vec::new(),
+        }
+    }
+
+    /// Looks at a path that [`place`] made.
+    pub(super) fn look<'p>(&mut self, path: &'p str) -> Result<Sight<'p>, FsError> {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let above: Vec<&str> = above.split('/').filter(|part| !part.is_empty()).collect();
+        let same = self.open.iter().zip(&above);
+        let same = same.take_while(|((open, _), part)| open == *part).count();
+        self.open.truncate(same);
+        for part in above.iter().skip(same) {
+            let opened = self.fs.open_dir(self.last(), OsStr::new(part));
+            match opened {
+                Ok(dir) => self.open.push(((*part).to_owned(), dir)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Sight::Absent),
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                    return self.blocked(part);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let name = OsStr::new(name);
+        Ok(match self.fs.meta(self.last(), name)? {
+            Some(meta) => Sight::There(self.last().clone(), name, meta),
+            None => Sight::Absent,
+        })
+    }
+
+    fn last(&self) -> &Dir {
+        self.open.last().map_or(&self.root, |(_, dir)| dir)
+    }
+
+    fn blocked<'p>(&self, part: &str) -> Result<Sight<'p>, FsError> {
+        let Some(meta) = self.fs.meta(self.last(), OsStr::new(part))? else {
+            return Ok(Sight::Absent);
+        };
+        let mut path: Vec<&str> = self.open.iter().map(|(name, _)| name.as_str()).collect();
+        path.push(part);
+        Ok(Sight::Blocked(path.join("/"), meta.kind))
+    }
+}
+
+/// Whether `lib64` is the link to `lib` that venv makes.
+pub(super) fn has_lib64(fs: &dyn Fs, root: &Dir) -> bool {
+    fs.read_link(root, OsStr::new("lib64"))
+        .is_ok_and(|target| target == "lib")
+}
+
+/// The path in the environment that a row of a list in `site_packages` names, by its text alone.
+pub(super) fn place(site_packages: &str, row: &str, lib64: bool) -> Result<String, Stray> {
+    let is_drive =
+        matches!(row.as_bytes(), [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic());
+    if row.starts_with('/') || is_drive {
+        return Err(Stray::Absolute);
+    }
+    if row.contains('\0') {
+        return Err(Stray::Nowhere);
+    }
+    let mut parts: Vec<&str> = site_packages.split('/').collect();
+    for part in row.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop().ok_or(Stray::Outside)?;
+            }
+            part => parts.push(part),
+        }
+    }
+    if lib64
+        && parts.len() > 1
+        && let Some(first) = parts.first_mut().filter(|first| **first == "lib64")
+    {
+        *first = "lib";
+    }
+    if parts.is_empty() {
+        return Err(Stray::Nowhere);
+    }
+    Ok(parts.join("/"))
+}
+
+/// Whether a path is bytecode that Python writes when it pleases.
+pub(super) fn is_bytecode(path: &str) -> bool {
+    let mut parts = path.rsplit('/');
+    parts.next().is_some_and(is_compiled) && parts.next() == Some("__pycache__")
+}
+
+/// Whether a name is that of compiled code.
+pub(super) fn is_compiled(name: &str) -> bool {
+    name.rsplit_once('.')
+        .is_some_and(|(_, extension)| extension == "pyc")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: &str = "lib/python3.12/site-packages";
+
+    fn check(row: &str, expected: Result<&str, Stray>) {
+        let found = place(SITE, row, true);
+        assert_eq!(
+            found.as_deref().map_err(|stray| *stray),
+            expected,
+            "{row:?}"
+        );
+    }
+
+    #[test]
+    fn a_row_leads_to_a_path_of_the_environment_or_nowhere() {
+        check("a/b.py", Ok("lib/python3.12/site-packages/a/b.py"));
+        check("./a//b.py", Ok("lib/python3.12/site-packages/a/b.py"));
+        check("../../../bin/pip", Ok("bin/pip"));
+        check("a/../../x", Ok("lib/python3.12/x"));
+        check("../../../lib64/python3.12/x", Ok("lib/python3.12/x"));
+        check("../../../lib64", Ok("lib64"));
+        check("../../../../bin/pip", Err(Stray::Outside));
+        check("../../../../env/bin/pip", Err(Stray::Outside));
+        check("../../..", Err(Stray::Nowhere));
+        check("a\0b", Err(Stray::Nowhere));
+        check("/etc/passwd", Err(Stray::Absolute));
+        check("C:/x", Err(Stray::Absolute));
+        let own = place(SITE, "../../../lib64/x", false);
+        assert_eq!(own.as_deref(), Ok("lib64/x"));
+    }
+
+    #[test]
+    fn bytecode_is_what_lies_in_pycache_and_ends_as_such() {
+        assert!(is_bytecode("a/__pycache__/b.cpython-312.pyc"));
+        assert!(!is_bytecode("a/b.pyc"));
+        assert!(!is_bytecode("a/__pycache__/b.py"));
+        assert!(!is_bytecode("a/__pycache__/b/c.pyc"));
+    }
+}

@@ -8,6 +8,7 @@ mod args;
 mod signals;
 mod status;
 mod terminal;
+mod verify;
 mod world;
 
 use std::cell::Cell;
@@ -29,7 +30,7 @@ use rvenv_journal::{
 
 use self::args::{
     ApplyArgs, Cli, Command, CreateArgs, DurabilityArg, LinkModeArg, PlanArgs, RecoverArgs,
-    RunArgs, VenvArgs,
+    RunArgs, VenvArgs, VerifyArgs,
 };
 use self::signals::Signals;
 use self::terminal::{Terminal, Volume};
@@ -97,6 +98,7 @@ impl<'a> Session<'a> {
                 self.terminal.data(&text);
                 Ok(Exit::Done)
             }
+            Command::Verify(args) => self.verify(args),
         }
     }
 
@@ -209,6 +211,28 @@ impl<'a> Session<'a> {
         Ok(exit)
     }
 
+    fn verify(&self, args: &VerifyArgs) -> Result<Exit, CliError> {
+        let path = self.world.env_dir(&args.env_dir)?;
+        let given = args.env_dir.to_string_lossy();
+        let (found, said) = verify::verify(&self.fs, Path::new(&path), &given, self.detail())?;
+        if let Some(warning) = &said.warning {
+            self.terminal.error(warning);
+        }
+        if args.json {
+            self.terminal.data(&verify::json(&found));
+        } else {
+            self.terminal.data(&said.data);
+            for line in &said.advice {
+                self.terminal.story(line);
+            }
+        }
+        Ok(if said.is_clean {
+            Exit::Done
+        } else {
+            Exit::Pending
+        })
+    }
+
     /// Every path is read before anything is done, so that a typing error in the last one costs nothing.
     fn env_dirs<'b>(&self, given: &'b [OsString]) -> Result<Vec<(&'b OsStr, String)>, CliError> {
         given
@@ -272,12 +296,15 @@ impl<'a> Session<'a> {
     }
 
     fn show(&self, plan: &Plan) {
-        let detail = if self.terminal.volume == Volume::Verbose {
+        self.terminal.data(&render::plan(plan, self.detail()));
+    }
+
+    fn detail(&self) -> Detail {
+        if self.terminal.volume == Volume::Verbose {
             Detail::EveryPath
         } else {
             Detail::Folded
-        };
-        self.terminal.data(&render::plan(plan, detail));
+        }
     }
 
     /// Runs something that changes a target, with patience for its lock.

@@ -10,6 +10,7 @@ use rvenv::builder::StageError;
 use rvenv::environment::{PlanFailed, RunFailed};
 use rvenv::interpreter::InterpreterError;
 use rvenv::render::escape;
+use rvenv::verify::VerifyFailed;
 use rvenv_journal::{
     Aftermath, LockError, PlanReadError, PrepareError, PublishError, ReadyError, RecoverError,
     StageError as Staging, StageFailed, TargetError,
@@ -200,6 +201,23 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
         PlanFailed::NotAnEnvironment { .. } => CliError::of(Exit::Precondition, failed)
             .hint("use `--force` with `--clear` if everything in it may be deleted"),
     }
+}
+
+/// Tells why an environment could not be verified.
+pub(crate) fn of_verify(failed: &VerifyFailed) -> CliError {
+    match failed {
+        VerifyFailed::Absent(_) | VerifyFailed::NotAnEnvironment(_) => {
+            CliError::of(Exit::Precondition, failed)
+                .hint("name a virtual environment, or make one with `rvenv create`")
+        }
+        VerifyFailed::Disk { .. } => CliError::of(Exit::Failed, failed)
+            .hint("run as a user who may read all of the environment"),
+    }
+}
+
+/// Tells why a path leads to nothing that could be verified.
+pub(crate) fn of_verify_target(failed: TargetError) -> CliError {
+    of_plan(&PlanFailed::Target(failed))
 }
 
 fn of_target(failed: &PlanFailed, target: &TargetError) -> CliError {

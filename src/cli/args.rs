@@ -18,7 +18,7 @@ pub(crate) struct Cli {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Say more: every path of a plan, what was linked and what was started
+    /// Say more: every path of a plan or of what differs, what was linked and what was started
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 
@@ -33,7 +33,7 @@ Exit codes:
   1    failed; the target is as it was
   2    usage
   3    the plan is stale, or the target is not what the command needs
-  4    changes are pending (plan --detailed-exitcode)
+  4    changes are pending (plan --detailed-exitcode), or something differs (verify)
   5    needs a person: evidence that fits no history, or a recovery that is stuck
   6    in doubt: the disk did not confirm what was written to it
   130  interrupted by SIGINT; the target is as it was
@@ -69,6 +69,12 @@ pub(crate) enum Command {
     Recover(RecoverArgs),
     /// Show what stands at a target: environment, open transaction, generations
     Status(StatusArgs),
+    /// Compare an environment with what was published and what its packages list
+    ///
+    /// Writes nothing. Every path that rvenv published is held against the receipt, and every file that an installed
+    /// distribution lists in its RECORD against that list; bytecode and files that nobody lists are no drift. Works
+    /// without a receipt too, for environments that `python -m venv` made. Exits with 4 when something differs.
+    Verify(VerifyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -142,6 +148,17 @@ pub(crate) struct RecoverArgs {
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// The target
+    #[arg(value_name = "ENV_DIR")]
+    pub(crate) env_dir: OsString,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The environment
     #[arg(value_name = "ENV_DIR")]
     pub(crate) env_dir: OsString,
 

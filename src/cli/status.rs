@@ -132,6 +132,15 @@ fn transaction(decision: &Result<Decision, RecoverError>) -> Transaction {
     }
 }
 
+/// What is open at a target, if something is.
+pub(super) fn open(decision: &Result<Decision, RecoverError>) -> Option<String> {
+    let transaction = transaction(decision);
+    let told = transaction
+        .refused
+        .unwrap_or(transaction.recovery.to_owned());
+    transaction.open.then_some(told)
+}
+
 impl Status {
     fn bare(path: &Path, state: &'static str) -> Self {
         Self {

@@ -82,7 +82,13 @@ impl Unusable {
     fn of(path: &[u8], reason: &'static str) -> Self {
         let path = match std::str::from_utf8(path) {
             Ok(text) => shown(text),
-            Err(_) => shown(&path.escape_ascii().to_string()),
+            Err(_) => path
+                .iter()
+                .take(120)
+                .copied()
+                .flat_map(std::ascii::escape_default)
+                .map(char::from)
+                .collect(),
         };
         Self { path, reason }
     }
@@ -285,7 +291,7 @@ mod tests {
             read,
             [
                 row("a", Hash::Absent, None),
-                unusable("b\\\\xff", "it is not UTF-8"),
+                unusable("b\\xff", "it is not UTF-8"),
                 unusable("c", "its hash is not a SHA-256 in URL-safe base64"),
                 row("d,", Hash::Other("md5".to_owned()), Some(1)),
                 unusable("e", "it does not have three columns"),

@@ -12,6 +12,8 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
 
+#[path = "trees/mounts.rs"]
+mod mounts;
 #[path = "trees/strace.rs"]
 mod strace;
 mod trees;
@@ -24,12 +26,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use mounts::{has, is_among_mounts};
 use rustix::process::{Pid, Signal, kill_process};
 use strace::Call;
 use trees::{Ended, Lab, Sameness, Tree, compare, end, look};
-
-/// Set for the part of a test that runs among mounts of its own.
-const AMONG_MOUNTS: &str = "RVENV_AMONG_MOUNTS";
 
 /// An environment with foreign files, which a clear replaces or leaves.
 struct Bench<'a> {
@@ -289,46 +289,6 @@ fn a_signal_at_any_moment_leaves_the_tree_that_the_exit_code_says() {
     println!("signals at moments; exit codes: {codes:?}");
 }
 
-/// Runs the test of this name again among mounts of its own; says whether this is that run.
-fn is_among_mounts(test: &str, tools: &[&str]) -> bool {
-    if std::env::var_os(AMONG_MOUNTS).is_some() {
-        return true;
-    }
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root may mount");
-        return false;
-    }
-    for tool in tools.iter().chain(&["unshare"]) {
-        if Command::new(tool).arg("--version").output().is_err() && which::which(tool).is_err() {
-            println!("skipped: there is no `{tool}`");
-            return false;
-        }
-    }
-    let allowed = Command::new("unshare")
-        .args(["-m", "true"])
-        .output()
-        .unwrap();
-    if !allowed.status.success() {
-        println!("skipped: no mounts of one's own may be made here");
-        return false;
-    }
-    let again = Command::new("unshare")
-        .args(["-m", "--propagation", "private"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(AMONG_MOUNTS, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&again.stdout).into_owned();
-    print!("{said}");
-    assert!(
-        again.status.success(),
-        "{said}{}",
-        String::from_utf8_lossy(&again.stderr)
-    );
-    false
-}
-
 /// Mounts a small filesystem at the directory; `false`, with the reason printed, where that cannot be done.
 fn mount_small(lab: &Lab) -> bool {
     let image = lab.file("disk.img");
@@ -375,7 +335,7 @@ fn fill(filler: &Path, free: u64) {
 #[test]
 fn a_full_disk_leaves_the_old_environment() {
     let test = "a_full_disk_leaves_the_old_environment";
-    if !is_among_mounts(test, &["mkfs.ext4", "mount"]) {
+    if !has("mkfs.ext4") || !is_among_mounts(test) {
         return;
     }
     let Some(lab) = Lab::new() else { return };

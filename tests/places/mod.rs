@@ -1,0 +1,269 @@
+//! Real filesystems to run the real command on: disks, layers, binds, mount points, and what lacks something.
+//!
+//! A [`Place`] is a [`Lab`] of which the parent of the target, or the target itself, lies on the filesystem of its
+//! [`Kind`]. Each test must be among mounts of its own ([`crate::mounts`]); what a place mounted or attached it lets go
+//! when it is dropped, also by a panic. A kind that cannot be had here prints the reason, and is `None`.
+//!
+//! The kernel and the tools decide what a kind can do: nothing here pretends but the lack of flags of a rename.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::mounts::has;
+use crate::trees::{Ended, Lab, end};
+
+/// The launcher that takes the flags of `renameat2` away.
+const NO_RENAME_FLAGS: &str = include_str!("no_rename_flags.py");
+
+/// What the target lies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ext4,
+    Xfs,
+    Btrfs,
+    Tmpfs,
+    /// An overlayfs, the lower layer of which holds all that was prepared.
+    Overlay,
+    /// A directory of the same filesystem, seen at a second place; the target is below it.
+    Bind,
+    /// The target is a mount point itself, of a tmpfs.
+    MountPoint,
+    /// A FUSE filesystem whose renames know no flags, over a tmpfs.
+    Fuse,
+    /// No links, no modes, no owners.
+    Exfat,
+    /// Seen through a mount that may only be read.
+    ReadOnly,
+    /// A tmpfs, under a kernel that knows no flags of a rename.
+    NoRenameFlags,
+}
+
+impl Kind {
+    /// Whether an object's time of birth is told there.
+    pub(crate) fn tells_births(self) -> bool {
+        match self {
+            Self::Fuse | Self::Exfat => false,
+            Self::Ext4
+            | Self::Xfs
+            | Self::Btrfs
+            | Self::Tmpfs
+            | Self::Overlay
+            | Self::Bind
+            | Self::MountPoint
+            | Self::ReadOnly
+            | Self::NoRenameFlags => true,
+        }
+    }
+}
+
+/// A lab on a filesystem of some kind.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) kind: Kind,
+    pub(crate) lab: Lab,
+    /// What starts the command.
+    launcher: Vec<String>,
+    /// Commands that let go what was mounted and attached, the last first.
+    undo: Vec<Vec<String>>,
+}
+
+impl Place {
+    /// A place with what `prepare` puts into its lab; for a lower layer, a mount point and what may only be read that
+    /// is done before it is mounted, for all others on the filesystem itself.
+    pub(crate) fn new(kind: Kind, prepare: impl Fn(&Lab)) -> Option<Self> {
+        let mut place = Self {
+            kind,
+            lab: Lab::new()?,
+            launcher: Vec::new(),
+            undo: Vec::new(),
+        };
+        let is_before = matches!(kind, Kind::Overlay | Kind::MountPoint | Kind::ReadOnly);
+        if is_before {
+            prepare(&place.lab);
+        }
+        place.mount()?;
+        if !is_before {
+            prepare(&place.lab);
+        }
+        Some(place)
+    }
+
+    /// Runs the command with some words.
+    pub(crate) fn run(&self, words: &[String]) -> Ended {
+        self.run_under(&[], words)
+    }
+
+    /// The same, started by another command such as a tracer.
+    pub(crate) fn run_under(&self, outer: &[String], words: &[String]) -> Ended {
+        let wrapper = [outer, &self.launcher].concat();
+        end(&mut self.lab.under(&wrapper, words))
+    }
+
+    fn mount(&mut self) -> Option<()> {
+        let parent = self.lab.parent();
+        match self.kind {
+            Kind::Ext4 => self.mount_image("mkfs.ext4", &["-q"]),
+            Kind::Xfs => self.mount_image("mkfs.xfs", &["-q"]),
+            Kind::Btrfs => self.mount_image("mkfs.btrfs", &["-q"]),
+            Kind::Exfat => self.mount_exfat(),
+            Kind::Tmpfs => self.mount_at(&["-t", "tmpfs", "tmpfs"], &parent),
+            Kind::MountPoint => self.mount_over_target(),
+            Kind::Overlay => self.mount_over_layer(),
+            Kind::Bind => {
+                let below = self.dir("below");
+                self.mount_at(&["--bind", &below], &parent)
+            }
+            Kind::Fuse => {
+                let below = self.dir("below");
+                self.mount_at(&["-t", "tmpfs", "tmpfs"], Path::new(&below))?;
+                self.attach("bindfs", &[&below, &shown(&parent)])?;
+                self.let_go("umount", &parent);
+                Some(())
+            }
+            Kind::ReadOnly => {
+                self.mount_at(&["--bind", &shown(&parent)], &parent)?;
+                self.attach("mount", &["-o", "remount,ro,bind", &shown(&parent)])
+            }
+            Kind::NoRenameFlags => {
+                self.mount_at(&["-t", "tmpfs", "tmpfs"], &parent)?;
+                let python = self.lab.python.display().to_string();
+                self.launcher = vec![python, "-Ic".to_owned(), NO_RENAME_FLAGS.to_owned()];
+                let [program, rest @ ..] = self.launcher.as_slice() else {
+                    return None;
+                };
+                let words: Vec<_> = rest.iter().map(String::as_str).chain(["true"]).collect();
+                done(program, &words).map(drop)
+            }
+        }
+    }
+
+    fn mount_image(&mut self, maker: &str, flags: &[&str]) -> Option<()> {
+        let image = self.image();
+        let parent = self.lab.parent();
+        self.attach(maker, &[flags, &[&image]].concat())?;
+        self.mount_at(&["-o", "loop", &image], &parent)?;
+        let found = parent.join("lost+found");
+        if found.exists() {
+            fs::remove_dir(found).unwrap();
+        }
+        Some(())
+    }
+
+    /// The kernel's own exfat where there is one; else one of FUSE, which wants a device rather than a file.
+    fn mount_exfat(&mut self) -> Option<()> {
+        let image = self.image();
+        let parent = shown(&self.lab.parent());
+        self.attach("mkfs.exfat", &[&image])?;
+        let device = done("losetup", &["--find", "--show", &image])?;
+        let device = device.trim();
+        self.let_go("losetup -d", Path::new(device));
+        let kernel = Command::new("mount")
+            .args(["-i", "-t", "exfat", device, &parent])
+            .output();
+        if !kernel.is_ok_and(|output| output.status.success()) {
+            self.attach("mount.exfat-fuse", &[device, &parent])?;
+        }
+        self.let_go("umount", &self.lab.parent());
+        Some(())
+    }
+
+    /// What was prepared moves into the lower layer.
+    fn mount_over_layer(&mut self) -> Option<()> {
+        let parent = self.lab.parent();
+        let lower = shown(&self.lab.file("lower"));
+        fs::rename(&parent, &lower).unwrap();
+        fs::create_dir(&parent).unwrap();
+        let (upper, work) = (self.dir("upper"), self.dir("work"));
+        let layers = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+        self.mount_at(&["-t", "overlay", "-o", &layers, "overlay"], &parent)
+    }
+
+    /// What was prepared moves onto the filesystem that is mounted at the target.
+    fn mount_over_target(&mut self) -> Option<()> {
+        let (target, was) = (self.lab.target(), self.lab.file("was"));
+        if target.exists() {
+            fs::rename(&target, &was).unwrap();
+        } else {
+            fs::create_dir(&was).unwrap();
+        }
+        fs::create_dir(&target).unwrap();
+        self.mount_at(&["-t", "tmpfs", "tmpfs"], &target)?;
+        let all = format!("{}/.", was.display());
+        self.attach("cp", &["-a", &all, &shown(&target)])
+    }
+
+    fn mount_at(&mut self, how: &[&str], at: &Path) -> Option<()> {
+        self.attach("mount", &[how, &[&shown(at)]].concat())?;
+        self.let_go("umount", at);
+        Some(())
+    }
+
+    /// An empty disk, as large as the largest minimum asks, of which next to nothing is ever written.
+    fn image(&self) -> String {
+        let image = self.lab.file("disk.img");
+        fs::File::create(&image)
+            .unwrap()
+            .set_len(512 << 20)
+            .unwrap();
+        shown(&image)
+    }
+
+    fn dir(&self, name: &str) -> String {
+        let dir = self.lab.file(name);
+        fs::create_dir(&dir).unwrap();
+        shown(&dir)
+    }
+
+    fn attach(&self, tool: &str, words: &[&str]) -> Option<()> {
+        let told = done(tool, words).map(drop);
+        if told.is_none() {
+            println!(
+                "skipped: there is no place of the kind {:?} here",
+                self.kind
+            );
+        }
+        told
+    }
+
+    fn let_go(&mut self, command: &str, what: &Path) {
+        let mut words: Vec<_> = command.split(' ').map(str::to_owned).collect();
+        words.push(shown(what));
+        self.undo.push(words);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        while let Some(words) = self.undo.pop() {
+            let Some((program, rest)) = words.split_first() else {
+                continue;
+            };
+            // A test that fails says more than a mount that stays, which goes with the process in any case.
+            if !Command::new(program)
+                .args(rest)
+                .status()
+                .is_ok_and(|s| s.success())
+            {
+                println!("could not {}", words.join(" "));
+            }
+        }
+    }
+}
+
+/// What a tool tells, if it is there and succeeds; prints the reason if not.
+fn done(tool: &str, words: &[&str]) -> Option<String> {
+    if !has(tool) {
+        return None;
+    }
+    let output = Command::new(tool).args(words).output().unwrap();
+    if !output.status.success() {
+        println!("{tool}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        return None;
+    }
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

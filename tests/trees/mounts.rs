@@ -1,0 +1,51 @@
+//! A process among mounts of its own: what a test mounts there nobody else sees.
+//!
+//! Needs root and `unshare`; whoever asks without them is told so and skips. The mounts are gone when the last
+//! process among them has ended; one that serves a filesystem, as those of FUSE do, ends when that is unmounted.
+
+use std::process::Command;
+
+use crate::trees::end;
+
+/// Set for the part of a test that runs among mounts of its own.
+const AMONG_MOUNTS: &str = "RVENV_AMONG_MOUNTS";
+
+/// Runs the test of this name again among mounts of its own; says whether this is that run.
+pub(crate) fn is_among_mounts(test: &str) -> bool {
+    if std::env::var_os(AMONG_MOUNTS).is_some() {
+        return true;
+    }
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root may mount");
+        return false;
+    }
+    if !has("unshare") {
+        return false;
+    }
+    if end(Command::new("unshare").args(["-m", "true"])).code != Some(0) {
+        println!("skipped: no mounts of one's own may be made here");
+        return false;
+    }
+    let again = Command::new("unshare")
+        .args(["-m", "--propagation", "private"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(AMONG_MOUNTS, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&again.stdout).into_owned();
+    print!("{said}");
+    let told = String::from_utf8_lossy(&again.stderr);
+    assert!(again.status.success(), "{said}{told}");
+    assert!(said.contains("1 passed"), "{said}{told}");
+    false
+}
+
+/// Whether there is such a tool; prints the reason of a skip if not.
+pub(crate) fn has(tool: &str) -> bool {
+    let there = which::which(tool).is_ok();
+    if !there {
+        println!("skipped: there is no `{tool}`");
+    }
+    there
+}

@@ -1,26 +1,29 @@
 //! What a crash left: looked at, not judged.
 //!
 //! Promises to write nothing. Objects are recognised by the identities that the record names, never by where they
-//! stand; without times of birth the staged tree must also hold its token.
+//! stand; without times of birth a staged tree must also hold its token.
 //!
 //! Read next: `recovery.rs`, which judges.
 
 use std::ffi::{OsStr, OsString};
 
 use crate::fs::FsError;
+use crate::home::Home;
 use crate::identity::Identity;
+use crate::names::{Direction, JournalName};
 use crate::node::ENGINE_DIR;
-use crate::record::{Record, Step};
+use crate::record::{Act, Form, Record, Source, Step};
+use crate::sides::{Sides, Stand};
 use crate::target::Target;
 
 /// Where an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// At the name of the staged tree.
+    /// Where it stood before the steps: at the name of the stage, or of the generation that comes back.
     Stage,
     /// At the target.
     Target,
-    /// At the name of the generation that the record numbers.
+    /// At the name that a `Take` moves to: of the generation that the record numbers, or of the stage.
     Generation,
     /// In trash that bears its identity.
     Trash,
@@ -33,7 +36,7 @@ pub enum Place {
 pub enum Taken {
     /// None; also of a record that has none yet.
     None,
-    /// The first of two.
+    /// Some of several.
     Some,
     /// All.
     All,
@@ -41,12 +44,15 @@ pub enum Taken {
     Neither,
 }
 
-/// Where the two trees of a publication are, and what follows for its steps.
+/// Where the two halves of a publication are, and what follows for its steps.
+///
+/// Of a publication by entries, the slots are both halves: what comes until the steps are taken, what was replaced
+/// afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sight {
-    /// The staged tree.
+    /// What comes: [`Place::Target`] once all of it stands there, untouched.
     pub staged: Place,
-    /// The replaced tree, where there is one.
+    /// What was replaced, where there is such a thing.
     pub replaced: Option<Place>,
     /// The steps.
     pub taken: Taken,
@@ -66,34 +72,30 @@ pub(crate) fn marker_name(token: &str) -> OsString {
     OsString::from(format!("token-{token}"))
 }
 
-/// Looks where the trees of a record are.
-pub(crate) fn sight(target: &Target<'_>, record: &Record) -> Result<Sight, FsError> {
-    let lookout = Lookout { target, record };
-    let staged = lookout.place(record.stage, true)?;
-    let old = record
-        .steps
-        .as_ref()
-        .and_then(|steps| replaced_identity(&steps.list));
-    let replaced = old.map(|old| lookout.place(old, false)).transpose()?;
-    let at_target = target.meta()?.map(|meta| meta.identity);
-    let at_stage = lookout.identity_at(&target.names.stage(&record.token))?;
-    let taken = match &record.steps {
-        None => first_part_taken(at_stage, record.stage),
-        Some(steps) => taken(&steps.list, staged, replaced, at_target.is_some()),
+/// Looks where the halves of a record are, and how its steps stand.
+pub(crate) fn sight(
+    target: &Target<'_>,
+    home: &Home<'_>,
+    record: &Record,
+    state: &JournalName,
+) -> Result<Sight, FsError> {
+    let lookout = Lookout {
+        target,
+        home,
+        record,
     };
-    Ok(Sight {
-        staged,
-        replaced,
-        taken,
-    })
+    match record.form {
+        Form::Tree => lookout.tree(),
+        Form::Entries => lookout.entries(state),
+    }
 }
 
-/// The tree that a list of steps replaces.
-pub(crate) fn replaced_identity(steps: &[Step]) -> Option<Identity> {
-    steps.iter().find_map(|step| match step {
-        Step::Put => None,
-        Step::Swap { old } | Step::Take { old } => Some(*old),
-    })
+/// What a settled publication keeps or deletes: the replaced tree, or the slots with the replaced entries.
+pub(crate) fn replaced_identity(record: &Record) -> Option<Identity> {
+    match record.form {
+        Form::Tree => record.steps().iter().find_map(|step| step.act.going()),
+        Form::Entries => Some(record.stage),
+    }
 }
 
 /// A first part took no step, unless somebody put another object at the name of its stage.
@@ -105,24 +107,25 @@ fn first_part_taken(at_stage: Option<Identity>, stage: Identity) -> Taken {
     }
 }
 
-/// Judges the steps by where their objects are. A step that is neither before nor after makes the whole neither.
+/// Judges the steps of a tree by where their objects are. A step that is neither before nor after makes the whole neither.
 fn taken(steps: &[Step], staged: Place, replaced: Option<Place>, target_exists: bool) -> Taken {
     let away = matches!(
         staged,
         Place::Stage | Place::Generation | Place::Trash | Place::Gone
     );
-    match (steps, replaced) {
-        ([Step::Put], None) if staged == Place::Target => Taken::All,
-        ([Step::Put], None) if away && !target_exists => Taken::None,
-        ([Step::Swap { .. }] | [Step::Take { .. }, Step::Put], Some(Place::Target)) if away => {
+    let acts: Vec<Act> = steps.iter().map(|step| step.act).collect();
+    match (acts.as_slice(), replaced) {
+        ([Act::Put { .. }], None) if staged == Place::Target => Taken::All,
+        ([Act::Put { .. }], None) if away && !target_exists => Taken::None,
+        ([Act::Swap { .. }] | [Act::Take { .. }, Act::Put { .. }], Some(Place::Target)) if away => {
             Taken::None
         }
-        ([Step::Swap { .. }] | [Step::Take { .. }, Step::Put], Some(_))
+        ([Act::Swap { .. }] | [Act::Take { .. }, Act::Put { .. }], Some(_))
             if staged == Place::Target =>
         {
             Taken::All
         }
-        ([Step::Take { .. }, Step::Put], Some(Place::Generation))
+        ([Act::Take { .. }, Act::Put { .. }], Some(Place::Generation))
             if staged == Place::Stage && !target_exists =>
         {
             Taken::Some
@@ -133,53 +136,139 @@ fn taken(steps: &[Step], staged: Place, replaced: Option<Place>, target_exists: 
 
 struct Lookout<'a> {
     target: &'a Target<'a>,
+    home: &'a Home<'a>,
     record: &'a Record,
 }
 
 impl Lookout<'_> {
+    fn tree(&self) -> Result<Sight, FsError> {
+        let record = self.record;
+        let staged = self.place(record.stage, true)?;
+        let old = replaced_identity(record);
+        let replaced = old.map(|old| self.place(old, false)).transpose()?;
+        let at_target = self.target.meta()?.map(|meta| meta.identity);
+        let at_stage = self.identity_at(&record.origin(&self.home.names))?;
+        let taken = match &record.steps {
+            None => first_part_taken(at_stage, record.stage),
+            Some(steps) => taken(&steps.list, staged, replaced, at_target.is_some()),
+        };
+        Ok(Sight {
+            staged,
+            replaced,
+            taken,
+        })
+    }
+
+    fn entries(&self, state: &JournalName) -> Result<Sight, FsError> {
+        let Self {
+            target,
+            home,
+            record,
+        } = self;
+        let slots = self.place(record.stage, true)?;
+        let taken = match (&record.steps, slots, state) {
+            (None, _, _) => {
+                let at_stage = self.identity_at(&record.origin(&home.names))?;
+                first_part_taken(at_stage, record.stage)
+            }
+            (Some(_), Place::Stage | Place::Generation, _) => {
+                let sides = Sides::open(target, home, record)?;
+                return self.entries_with(slots, &sides, state);
+            }
+            // The slots are deleted only after the decision was carried out.
+            (
+                Some(_),
+                _,
+                JournalName::Decided(Direction::Settle) | JournalName::Doubt(Direction::Settle, _),
+            ) => Taken::All,
+            (
+                Some(_),
+                _,
+                JournalName::Decided(Direction::Undo) | JournalName::Doubt(Direction::Undo, _),
+            ) => Taken::None,
+            (Some(_), _, JournalName::Open) => Taken::Neither,
+        };
+        let staged = if taken == Taken::All {
+            Place::Target
+        } else {
+            slots
+        };
+        Ok(Sight {
+            staged,
+            replaced: Some(slots),
+            taken,
+        })
+    }
+
+    fn entries_with(
+        &self,
+        slots: Place,
+        sides: &Sides<'_>,
+        state: &JournalName,
+    ) -> Result<Sight, FsError> {
+        let steps = self.record.steps();
+        let stands = sides.stands(steps)?;
+        let count = stands.iter().filter(|stand| stand.is_taken()).count();
+        // An entry that is gone or another one may be what a power cut left of a step that is no single rename: before
+        // the decision nobody has said that the new state is good, so it does not count as all of it.
+        let is_decided = *state == JournalName::Decided(Direction::Settle);
+        let is_whole = is_decided || !stands.contains(&Stand::AfterChanged);
+        let taken = if stands.contains(&Stand::Neither) {
+            Taken::Neither
+        } else if count == 0 {
+            Taken::None
+        } else if count == stands.len() && is_whole {
+            Taken::All
+        } else {
+            Taken::Some
+        };
+        let untouched = taken == Taken::All && !stands.contains(&Stand::AfterChanged);
+        Ok(Sight {
+            staged: if untouched { Place::Target } else { slots },
+            replaced: Some(slots),
+            taken,
+        })
+    }
+
     fn identity_at(&self, name: &str) -> Result<Option<Identity>, FsError> {
-        Ok(self
-            .target
-            .fs
-            .meta(&self.target.parent, OsStr::new(name))?
-            .map(|meta| meta.identity))
+        let Home { fs, dir, .. } = self.home;
+        Ok(fs.meta(dir, OsStr::new(name))?.map(|meta| meta.identity))
     }
 
     fn place(&self, identity: Identity, is_stage: bool) -> Result<Place, FsError> {
-        let Target { names, name, .. } = self.target;
+        let Home { fs, dir, names, .. } = self.home;
+        let tree = (self.record.form == Form::Tree).then(|| self.target.name.clone());
         let places = [
-            (
-                Place::Stage,
-                OsString::from(names.stage(&self.record.token)),
-            ),
-            (Place::Target, name.clone()),
-            (
-                Place::Generation,
-                OsString::from(names.generation(self.record.generation)),
-            ),
-            (Place::Trash, OsString::from(names.trash(identity))),
+            (Place::Stage, Some(self.record.origin(names).into())),
+            (Place::Target, tree),
+            (Place::Generation, Some(self.record.aside(names).into())),
+            (Place::Trash, Some(names.trash(identity).into())),
         ];
         for (place, name) in places {
-            let found = self
-                .target
-                .fs
-                .meta(&self.target.parent, &name)?
-                .map(|meta| meta.identity);
-            if found == Some(identity)
-                && (identity.is_certain() || self.bears_token(&name)? == is_stage)
-            {
+            let Some(name) = name else { continue };
+            let found = fs.meta(dir, &name)?.map(|meta| meta.identity);
+            if found == Some(identity) && self.is_proved(identity, &name, is_stage)? {
                 return Ok(place);
             }
         }
         Ok(Place::Gone)
     }
 
-    /// An inode number without a time of birth may have been given out again: the token tells the staged tree.
+    /// An inode number without a time of birth may have been given out again: the token tells a staged tree.
+    ///
+    /// Slots are known by the random name of their directory, and what a generation brings back bears no token.
+    fn is_proved(&self, identity: Identity, name: &OsStr, is_stage: bool) -> Result<bool, FsError> {
+        let by_number = identity.is_certain()
+            || self.record.form == Form::Entries
+            || self.record.source == Source::Generation;
+        Ok(by_number || self.bears_token(name)? == is_stage)
+    }
+
     fn bears_token(&self, name: &OsStr) -> Result<bool, FsError> {
-        let Target { fs, parent, .. } = self.target;
+        let Home { fs, dir, .. } = self.home;
         let Ok(inner) = fs
-            .open_dir(parent, name)
-            .and_then(|dir| fs.open_dir(&dir, OsStr::new(ENGINE_DIR)))
+            .open_dir(dir, name)
+            .and_then(|root| fs.open_dir(&root, OsStr::new(ENGINE_DIR)))
         else {
             return Ok(false);
         };
@@ -191,78 +280,57 @@ impl Lookout<'_> {
 mod tests {
     use super::*;
 
+    const NEW: Identity = Identity {
+        inode: 2,
+        birth: None,
+    };
     const OLD: Identity = Identity {
         inode: 1,
         birth: None,
     };
 
+    fn steps(acts: &[Act]) -> Vec<Step> {
+        let step = |act: &Act| Step {
+            entry: None,
+            act: *act,
+        };
+        acts.iter().map(step).collect()
+    }
+
     fn check(
-        steps: &[Step],
+        acts: &[Act],
         staged: Place,
         replaced: Option<Place>,
         target_exists: bool,
         expected: Taken,
     ) {
         assert_eq!(
-            taken(steps, staged, replaced, target_exists),
+            taken(&steps(acts), staged, replaced, target_exists),
             expected,
-            "{steps:?} {staged:?} {replaced:?}"
+            "{acts:?} {staged:?} {replaced:?}"
         );
     }
 
     #[test]
     fn steps_are_judged_by_where_their_objects_are() {
-        let put = [Step::Put];
+        let put = [Act::Put { new: NEW }];
         check(&put, Place::Stage, None, false, Taken::None);
         check(&put, Place::Stage, None, true, Taken::Neither);
         check(&put, Place::Target, None, true, Taken::All);
-        let swap = [Step::Swap { old: OLD }];
+        let swap = [Act::Swap { new: NEW, old: OLD }];
         check(&swap, Place::Stage, Some(Place::Target), true, Taken::None);
         check(&swap, Place::Target, Some(Place::Stage), true, Taken::All);
         check(&swap, Place::Target, Some(Place::Gone), true, Taken::All);
-        check(
-            &swap,
-            Place::Stage,
-            Some(Place::Stage),
-            true,
-            Taken::Neither,
-        );
-        check(
-            &swap,
-            Place::Stage,
-            Some(Place::Generation),
-            false,
-            Taken::Neither,
-        );
+        let at_stage = Some(Place::Stage);
+        check(&swap, Place::Stage, at_stage, true, Taken::Neither);
+        let aside = Some(Place::Generation);
+        check(&swap, Place::Stage, aside, false, Taken::Neither);
         check(&swap, Place::Gone, Some(Place::Gone), true, Taken::Neither);
-        let take_put = [Step::Take { old: OLD }, Step::Put];
-        check(
-            &take_put,
-            Place::Stage,
-            Some(Place::Target),
-            true,
-            Taken::None,
-        );
-        check(
-            &take_put,
-            Place::Stage,
-            Some(Place::Generation),
-            false,
-            Taken::Some,
-        );
-        check(
-            &take_put,
-            Place::Stage,
-            Some(Place::Generation),
-            true,
-            Taken::Neither,
-        );
-        check(
-            &take_put,
-            Place::Target,
-            Some(Place::Generation),
-            true,
-            Taken::All,
-        );
+        let take_put = [Act::Take { old: OLD }, Act::Put { new: NEW }];
+        let in_place = Some(Place::Target);
+        check(&take_put, Place::Stage, in_place, true, Taken::None);
+        check(&take_put, Place::Stage, aside, false, Taken::Some);
+        check(&take_put, Place::Stage, aside, true, Taken::Neither);
+        check(&take_put, Place::Target, aside, true, Taken::All);
     }
 }

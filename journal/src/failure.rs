@@ -3,10 +3,12 @@
 //! Promises that whoever handles one learns, without looking at the disk, whether the target is as it was.
 //! Read next: `transaction.rs`, whose verbs fail with these.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::cover::CoverError;
 use crate::fs::FsError;
 use crate::lock::LockError;
 use crate::precondition::Stale;
@@ -58,6 +60,15 @@ pub enum PrepareError {
         /// The mount point.
         mount: PathBuf,
     },
+    /// The changes cannot be made entry by entry.
+    #[error("cannot change `{target}` entry by entry")]
+    Cover {
+        /// The target.
+        target: PathBuf,
+        /// Why.
+        #[source]
+        source: CoverError,
+    },
     /// The disk refused.
     #[error("cannot prepare `{target}`")]
     Disk {
@@ -95,6 +106,28 @@ pub struct PublishFailed {
     pub source: PublishError,
 }
 
+impl PublishFailed {
+    /// Whether a publication that moves smaller entries may succeed where this one was refused.
+    ///
+    /// A filesystem that refuses to rename a directory (a mount point, a lower layer of overlayfs) may let the
+    /// files in it be renamed. Only where the target is as it was.
+    #[must_use]
+    pub fn may_go_by_smaller_steps(&self) -> bool {
+        let PublishError::Step { source, .. } = &self.source else {
+            return false;
+        };
+        self.aftermath == Aftermath::Unchanged
+            && matches!(
+                source.kind(),
+                ErrorKind::CrossesDevices
+                    | ErrorKind::InvalidInput
+                    | ErrorKind::Unsupported
+                    | ErrorKind::ResourceBusy
+                    | ErrorKind::PermissionDenied
+            )
+    }
+}
+
 /// Why a tree was not published.
 #[derive(Debug, Error)]
 pub enum PublishError {
@@ -107,6 +140,15 @@ pub enum PublishError {
     /// The disk refused.
     #[error("the switch failed")]
     Disk(#[source] FsError),
+    /// The disk refused one of the steps.
+    #[error("cannot switch `{path}`")]
+    Step {
+        /// The entry.
+        path: String,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
     /// After the steps the names did not hold what was recorded.
     #[error("somebody moved the trees during the switch")]
     Moved,

@@ -10,11 +10,11 @@
 use std::ffi::{OsStr, OsString};
 
 use crate::fs::{Flush, FsError, Kind, NewFile, Rename};
+use crate::home::Home;
 use crate::names::{JournalName, Sibling};
 use crate::record::{Durability, RECORD_BYTES_MAX, Record, RecordReadError};
-use crate::target::Target;
 
-/// Everything beside a target that bears one of our names.
+/// Everything in one home that bears one of our names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Siblings {
     /// Journals in every state.
@@ -46,14 +46,11 @@ pub(crate) enum JournalRead {
 
 impl Siblings {
     /// Lists them.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn list(target: &Target<'_>) -> Result<Self, FsError> {
+    pub(crate) fn list(home: &Home<'_>) -> Result<Self, FsError> {
         let mut found = Self::default();
-        for name in target.fs.list(&target.parent)? {
+        for name in home.fs.list(&home.dir)? {
             let Some(name) = name.to_str() else { continue };
-            match target.names.read(name) {
+            match home.names.read(name) {
                 Some(Sibling::Journal(state)) => found.journals.push(state),
                 Some(Sibling::JournalTemp) => found.temp = true,
                 Some(Sibling::Stage(token)) => found.stages.push(token),
@@ -84,10 +81,10 @@ impl Siblings {
 /// # Crash
 /// Before the rename the former part (or none) counts; after it the new one. With power durability the rename is
 /// durable when this returns.
-pub(crate) fn write(target: &Target<'_>, record: &Record) -> Result<(), FsError> {
-    let (fs, parent) = (target.fs, &target.parent);
-    let temp = OsString::from(target.names.journal_temp());
-    let name = OsString::from(target.names.journal(&JournalName::Open));
+pub(crate) fn write(home: &Home<'_>, record: &Record) -> Result<(), FsError> {
+    let (fs, dir) = (home.fs, &home.dir);
+    let temp = OsString::from(home.names.journal_temp());
+    let name = OsString::from(home.names.journal(&JournalName::Open));
     // Without the sync the rename could be durable and the record empty: a journal that promises nothing.
     let flush = match record.durability {
         Durability::Power => Flush::Now,
@@ -101,25 +98,29 @@ pub(crate) fn write(target: &Target<'_>, record: &Record) -> Result<(), FsError>
         flush,
     };
     let renamed = fs
-        .write_file(parent, &temp, &file)
-        .and_then(|()| fs.rename((parent, &temp), (parent, &name), Rename::Replace));
+        .write_file(dir, &temp, &file)
+        .and_then(|()| fs.rename((dir, &temp), (dir, &name), Rename::Replace));
     if let Err(error) = renamed {
         // On a full disk a half-written journal would keep the room that giving up needs; nobody believes it.
-        let _tidied = fs.remove_file(parent, &temp);
+        let _tidied = fs.remove_file(dir, &temp);
         return Err(error);
     }
     match record.durability {
-        Durability::Power => fs.sync_dir(parent),
+        Durability::Power => fs.sync_dir(dir),
         Durability::Process => Ok(()),
     }
 }
 
 /// Reads the journal in a state that was listed.
-pub(crate) fn read(target: &Target<'_>, state: &JournalName) -> Result<JournalRead, FsError> {
-    let (fs, parent) = (target.fs, &target.parent);
-    let name = target.names.journal(state);
-    let name = OsStr::new(&name);
-    let Some(meta) = fs.meta(parent, name)? else {
+pub(crate) fn read(home: &Home<'_>, state: &JournalName) -> Result<JournalRead, FsError> {
+    read_name(home, &home.names.journal(state))
+}
+
+/// Reads a journal, or the record of a generation, by its name.
+pub(crate) fn read_name(home: &Home<'_>, name: &str) -> Result<JournalRead, FsError> {
+    let (fs, dir) = (home.fs, &home.dir);
+    let name = OsStr::new(name);
+    let Some(meta) = fs.meta(dir, name)? else {
         return Ok(JournalRead::Torn);
     };
     let foreign = |why: &str| Ok(JournalRead::Foreign(why.to_owned()));
@@ -141,9 +142,10 @@ pub(crate) fn read(target: &Target<'_>, state: &JournalName) -> Result<JournalRe
     if meta.len > RECORD_BYTES_MAX {
         return foreign("it is longer than any record");
     }
-    let bytes = fs.read_file(parent, name, RECORD_BYTES_MAX)?;
+    let bytes = fs.read_file(dir, name, RECORD_BYTES_MAX)?;
     Ok(match Record::from_bytes(&bytes) {
-        Ok(record) => JournalRead::Record(record),
+        Ok(record) if record.form == home.form => JournalRead::Record(record),
+        Ok(_) => JournalRead::Foreign("it is of a transaction in another place".to_owned()),
         Err(RecordReadError::Torn) => JournalRead::Torn,
         Err(error) => JournalRead::Foreign(error.to_string()),
     })

@@ -59,7 +59,7 @@
 //!     let text = target.path().to_str().ok_or("the path is not UTF-8")?;
 //!     let mut builder = PlanBuilder::new(text, Mode::SHARED_DIR)?;
 //!     builder.add(RelPath::new("page")?, new.clone())?;
-//!     let seen = observe(&disk, target.place(), builder.operations())?;
+//!     let seen = observe(&disk, target.place(), builder.operations(), builder.retired())?;
 //!     Ok(builder.finish(seen, Publication::Swap)?)
 //! };
 //! let options = StageOptions {
@@ -121,10 +121,13 @@
 
 mod barrier;
 mod content;
+mod cover;
 mod digest;
+mod entries;
 mod evidence;
 mod failure;
 pub mod fs;
+mod home;
 mod identity;
 mod journal;
 mod lock;
@@ -135,12 +138,15 @@ mod path;
 mod plan;
 mod plan_json;
 mod precondition;
+mod prepare;
 mod receipt;
 mod record;
 mod recover;
 mod recovery;
 mod remove;
+mod rollback;
 mod settle;
+mod sides;
 mod stage;
 mod steps;
 mod store;
@@ -149,6 +155,7 @@ mod transaction;
 mod verify;
 
 pub use content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, NoContent, Wanted};
+pub use cover::{CoverError, Grain};
 pub use digest::{Digest, DigestError, Hasher};
 pub use evidence::{Place, Sight, Taken};
 pub use failure::{
@@ -161,7 +168,7 @@ pub use lock::{LockError, Patience};
 pub use names::{Direction, JournalName, Names, Sibling};
 pub use node::{
     Content, ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, Mode, ModeError, Node,
-    Observation, Observed, Operation, Publication,
+    Observation, Observed, Operation, Publication, RECEIPT_NAME,
 };
 pub use observe::{escaped, observe};
 pub use path::{COMPONENT_BYTES_MAX, DEPTH_MAX, PATH_BYTES_MAX, RelPath, RelPathError};
@@ -169,16 +176,16 @@ pub use plan::{Plan, PlanBuilder, PlanError};
 pub use plan_json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
 pub use precondition::Stale;
 pub use receipt::{
-    Published as PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, RECEIPT_NAME, Receipt,
-    ReceiptReadError,
+    Published as PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, Receipt, ReceiptReadError,
 };
 pub use record::{
-    Durability, RECORD_BYTES_MAX, RECORD_VERSION, Record, RecordReadError, Retention, Step, Steps,
-    Verdict,
+    Act, Durability, Entry, Form, RECORD_BYTES_MAX, RECORD_VERSION, Record, RecordReadError,
+    Retention, Source, Step, Steps, Verdict,
 };
 pub use recover::{Inspection, RecoverError, Recovered, inspect};
 pub use recovery::{Boot, Decision, JournalSeen, Refusal, decide};
 pub use remove::Leftovers;
+pub use rollback::{Changes, RollbackError, RollbackTerms};
 pub use settle::{EndError, Ending, Kept, WhyKept};
 pub use stage::{LinkMode, StageCounts, StageError, StageOptions};
 pub use store::{ObjectMeta, Pack, PackSource, Store, StoreError, open_or_make};

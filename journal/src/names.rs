@@ -1,7 +1,7 @@
-//! The names of everything that the engine keeps beside a target.
+//! The names of everything that the engine keeps, beside a target or in its own directory inside it.
 //!
-//! Promises that every such name begins with `.N.rvenv.`, so that one listing of the parent finds them all, and
-//! that a name is read back as exactly what it was written for, or not at all (I6).
+//! Promises that beside a target every such name begins with `.N.rvenv.`, so that one listing of the parent finds them
+//! all, and that a name is read back as exactly what it was written for, or not at all (I6).
 //!
 //! `N` is shortened and hashed where the names would grow over the limit of the filesystem.
 //! Read next: `journal.rs`, `evidence.rs`.
@@ -79,6 +79,14 @@ impl Names {
         }
     }
 
+    /// The names in the engine's directory inside a target.
+    #[must_use]
+    pub fn inside() -> Self {
+        Self {
+            prefix: String::new(),
+        }
+    }
+
     /// The lock file.
     #[must_use]
     pub fn lock(&self) -> String {
@@ -153,10 +161,17 @@ impl Names {
             "journal.tmp" => Sibling::JournalTemp,
             "journal.settle" => Sibling::Journal(JournalName::Decided(Direction::Settle)),
             "journal.undo" => Sibling::Journal(JournalName::Decided(Direction::Undo)),
+            // The engine's directory holds the receipt too, and whatever else it is nobody's transaction.
+            _ if self.prefix.is_empty() && !is_of_transactions(rest) => return None,
             _ => read_numbered(rest).unwrap_or(Sibling::Unknown),
         };
         Some(sibling)
     }
+}
+
+fn is_of_transactions(name: &str) -> bool {
+    let begins = ["journal", "new-", "old-", "trash-"];
+    begins.iter().any(|begin| name.starts_with(begin))
 }
 
 fn read_numbered(rest: &str) -> Option<Sibling> {
@@ -194,8 +209,9 @@ mod tests {
     /// I6: a name is read back as what it was written for.
     #[test]
     fn every_name_is_read_back_as_what_it_was_written_for() {
-        for target in [".venv", "e", &"x".repeat(255), &"é".repeat(127)] {
-            let names = Names::of(target);
+        let targets = [".venv", "e", &"x".repeat(255), &"é".repeat(127)];
+        let beside = targets.map(Names::of);
+        for names in beside.into_iter().chain([Names::inside()]) {
             let identity = Identity {
                 inode: u64::MAX,
                 birth: Some(crate::Birth {
@@ -229,6 +245,7 @@ mod tests {
                 assert_eq!(names.read(&name), Some(sibling), "{name}");
             }
             assert_eq!(names.read("other"), None);
+            assert_eq!(names.read("receipt.json"), None);
             assert_eq!(
                 names.read(&names.generation(7).replace('7', "07")),
                 Some(Sibling::Unknown)

@@ -18,6 +18,9 @@ pub const ENGINE_DIR: &str = ".rvenv";
 /// Bytes that a symbolic link's target may have.
 pub const LINK_BYTES_MAX: usize = 4095;
 
+/// The receipt's name in the engine's directory.
+pub const RECEIPT_NAME: &str = "receipt.json";
+
 /// The bits of a directory's mode that can be planned; a setgid bit comes from the directory above.
 pub(crate) const DIR_MODE_MASK: u32 = 0o777;
 
@@ -183,6 +186,21 @@ pub enum Publication {
     Put,
     /// The target is replaced as a whole: one `Swap`, or a `Take` and a `Put` where there is no exchange.
     Swap,
+    /// Entry by entry: what is planned is put or swapped, what is retired is taken, and everything else stays.
+    Merge,
+    /// Entry by entry, for a target that cannot be renamed: everything that is not planned is taken.
+    Refill,
+}
+
+impl Publication {
+    /// Whether the target's directory stays and entries in it are the steps.
+    #[must_use]
+    pub fn is_by_entries(self) -> bool {
+        match self {
+            Self::Merge | Self::Refill => true,
+            Self::Nothing | Self::Put | Self::Swap => false,
+        }
+    }
 }
 
 /// What must stand at the target for the plan to be applied.
@@ -194,12 +212,12 @@ pub enum Expected {
     Tree {
         /// Which directory.
         identity: Identity,
-        /// The names directly in it, sorted; bytes that are not UTF-8 are escaped.
+        /// The names directly in it, sorted, bytes that are not UTF-8 escaped; empty where other names may come and go.
         names: Vec<String>,
     },
 }
 
-/// What stood at a planned path when the plan was made.
+/// What stood at a planned or retired path when the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observed {
     /// A directory.
@@ -234,7 +252,7 @@ pub enum Observed {
 pub struct Observation {
     /// What stands at the target.
     pub target: Expected,
-    /// What stands at the planned paths; a path that is absent is absent here.
+    /// What stands at the planned and retired paths; a path that is absent is absent here.
     pub paths: BTreeMap<RelPath, Observed>,
 }
 

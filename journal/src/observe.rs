@@ -5,14 +5,15 @@
 //!
 //! Read next: `plan.rs`, whose `Observation` this fills.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
 use crate::node::{Content, Expected, Node, Observation, Observed, Operation};
 use crate::path::RelPath;
 
-/// Looks at the target `name` in `parent` and at every path that the operations touch.
+/// Looks at the target `name` in `parent` and at every path that is planned or retired.
 ///
 /// A target that is not a directory counts as absent here; [`Target`](crate::Target) refuses it before.
 ///
@@ -22,6 +23,7 @@ pub fn observe(
     fs: &dyn Fs,
     at: (&Dir, &OsStr),
     operations: &BTreeMap<RelPath, Operation>,
+    retired: &BTreeSet<RelPath>,
 ) -> Result<Observation, FsError> {
     let (parent, name) = at;
     let meta = fs.meta(parent, name)?;
@@ -35,11 +37,16 @@ pub fn observe(
     let names = fs.list(&root)?.iter().map(|name| escaped(name)).collect();
     let mut walk = Walk {
         fs,
-        stack: vec![(String::new(), root)],
+        stack: vec![(None, root)],
     };
     let mut paths = BTreeMap::new();
-    for (path, operation) in operations {
-        if let Some(seen) = walk.look(path, &operation.node)? {
+    let planned = operations
+        .iter()
+        .map(|(path, operation)| (path, Some(&operation.node)));
+    let mut wanted: BTreeMap<&RelPath, Option<&Node>> = planned.collect();
+    wanted.extend(retired.iter().map(|path| (path, None)));
+    for (path, node) in wanted {
+        if let Some(seen) = walk.look(path, node)? {
             paths.insert(path.clone(), seen);
         }
     }
@@ -61,57 +68,64 @@ pub fn escaped(name: &OsStr) -> String {
     }
 }
 
-/// Walks down in the order of the plan, keeping the directories above the current path open.
+/// Walks down in the order of paths, keeping the directories above the current path open.
 struct Walk<'a> {
     fs: &'a dyn Fs,
-    stack: Vec<(String, Dir)>,
+    stack: Vec<(Option<RelPath>, Dir)>,
 }
 
 impl Walk<'_> {
-    fn look(&mut self, path: &RelPath, node: &Node) -> Result<Option<Observed>, FsError> {
-        let parent = path
-            .parent()
-            .map_or_else(String::new, |parent| parent.to_string());
-        while self
-            .stack
-            .last()
-            .is_some_and(|(open, _)| !is_at_or_above(open, &parent))
-        {
+    fn look(&mut self, path: &RelPath, node: Option<&Node>) -> Result<Option<Observed>, FsError> {
+        let Some(dir) = self.enter(path.parent())? else {
+            // The directory above is absent or is something else, so nothing of ours stands below it.
+            return Ok(None);
+        };
+        let name = OsStr::new(path.name());
+        let Some(meta) = self.fs.meta(&dir, name)? else {
+            return Ok(None);
+        };
+        observed(self.fs, (&dir, name), &meta, node).map(Some)
+    }
+
+    /// Opens a directory of the target; `None` when it, or one above it, is not a directory.
+    fn enter(&mut self, path: Option<RelPath>) -> Result<Option<Dir>, FsError> {
+        let is_above = |open: &Option<RelPath>| match (open, &path) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(open), Some(path)) => path == open || path.is_below(open),
+        };
+        while self.stack.last().is_some_and(|(open, _)| !is_above(open)) {
             self.stack.pop();
         }
-        let Some((open, dir)) = self.stack.last() else {
+        let Some((open, dir)) = self.stack.last().cloned() else {
             return Ok(None);
         };
-        if *open != parent {
-            // The directory above was absent or is something else, so nothing of ours stands below it.
-            return Ok(None);
-        }
-        let name = OsStr::new(path.name());
-        let Some(meta) = self.fs.meta(dir, name)? else {
+        let Some(path) = path.filter(|path| open.as_ref() != Some(path)) else {
+            return Ok(Some(dir));
+        };
+        let Some(above) = self.enter(path.parent())? else {
             return Ok(None);
         };
-        let seen = observed(self.fs, (dir, name), &meta, node)?;
-        if meta.kind == Kind::Dir && matches!(node, Node::Dir { .. }) {
-            let below = self.fs.open_dir(dir, name)?;
-            self.stack.push((path.to_string(), below));
+        match self.fs.open_dir(&above, OsStr::new(path.name())) {
+            Ok(dir) => {
+                self.stack.push((Some(path), dir.clone()));
+                Ok(Some(dir))
+            }
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
-        Ok(Some(seen))
     }
-}
-
-fn is_at_or_above(open: &str, path: &str) -> bool {
-    open.is_empty()
-        || path == open
-        || path
-            .strip_prefix(open)
-            .is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn observed(
     fs: &dyn Fs,
     at: (&Dir, &OsStr),
     meta: &Meta,
-    node: &Node,
+    node: Option<&Node>,
 ) -> Result<Observed, FsError> {
     Ok(match meta.kind {
         Kind::Dir => Observed::Dir { mode: meta.mode },
@@ -126,12 +140,12 @@ fn observed(
             inode: meta.identity.inode,
             digest: match node {
                 // Without a planned time only the bytes can tell whether the file is as planned.
-                Node::File {
+                Some(Node::File {
                     mtime: None,
                     content,
                     ..
-                } if may_be(content, meta) => Some(fs.digest_file(at.0, at.1)?),
-                Node::File { .. } | Node::Dir { .. } | Node::Symlink { .. } => None,
+                }) if may_be(content, meta) => Some(fs.digest_file(at.0, at.1)?),
+                Some(_) | None => None,
             },
         },
     })

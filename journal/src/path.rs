@@ -125,6 +125,13 @@ impl RelPath {
         Self::new(&format!("{}/{below}", self.0))
     }
 
+    /// Whether this path leads through `other` and further.
+    #[must_use]
+    pub fn is_below(&self, other: &Self) -> bool {
+        let rest = self.as_str().strip_prefix(other.as_str());
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// The text that two names share on a filesystem that ignores case.
     #[must_use]
     pub fn folded(&self) -> String {

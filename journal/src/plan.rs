@@ -8,13 +8,13 @@
 //! On disk: nothing; `plan_json.rs` writes a plan down, `observe.rs` looks at what is there.
 //! Read next: `node.rs` (the words), `plan_json.rs`, `observe.rs`, `stage.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
 use crate::node::{
-    DIR_MODE_MASK, ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, Mode, ModeError, Node,
-    Observation, Observed, Operation, Publication,
+    Content, DIR_MODE_MASK, ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, Mode, ModeError,
+    Node, Observation, Observed, Operation, Publication,
 };
 use crate::path::RelPath;
 
@@ -51,6 +51,12 @@ pub enum PlanError {
     /// A path inside the engine's own directory.
     #[error("`{0}` is in the directory that the engine keeps for itself")]
     Reserved(RelPath),
+    /// A path that is planned and retired.
+    #[error("`{0}` is planned, and is to be taken away too")]
+    Retired(RelPath),
+    /// Paths are retired or ordered in a plan that replaces the tree as a whole.
+    #[error("a plan that is published by `{0:?}` has no single entries to take or to order")]
+    NoEntries(Publication),
     /// The target's path is not absolute.
     #[error("the target `{0}` is not an absolute path")]
     Target(String),
@@ -74,6 +80,8 @@ pub struct PlanBuilder {
     inputs: Vec<Input>,
     operations: BTreeMap<RelPath, Operation>,
     folded: BTreeMap<String, RelPath>,
+    retired: BTreeSet<RelPath>,
+    order: Vec<RelPath>,
 }
 
 /// A complete plan: a pure value with one byte form and one digest.
@@ -84,6 +92,8 @@ pub struct Plan {
     publication: Publication,
     inputs: Vec<Input>,
     operations: BTreeMap<RelPath, Operation>,
+    retired: BTreeSet<RelPath>,
+    order: Vec<RelPath>,
     observation: Observation,
 }
 
@@ -102,6 +112,8 @@ impl PlanBuilder {
             inputs: Vec::new(),
             operations: BTreeMap::new(),
             folded: BTreeMap::new(),
+            retired: BTreeSet::new(),
+            order: Vec::new(),
         })
     }
 
@@ -113,11 +125,7 @@ impl PlanBuilder {
     /// A path that is taken, reserved, or one with another where case is ignored; a link target that no
     /// filesystem takes.
     pub fn add(&mut self, path: RelPath, operation: Operation) -> Result<(), PlanError> {
-        if path
-            .components()
-            .next()
-            .is_some_and(|first| first.to_lowercase() == ENGINE_DIR)
-        {
+        if is_reserved(&path) {
             return Err(PlanError::Reserved(path));
         }
         if let Node::Symlink { target } = &operation.node
@@ -146,14 +154,16 @@ impl PlanBuilder {
         Ok(())
     }
 
-    /// Adds the directories above `path` that nobody has asked for yet.
+    /// Adds the directories above `path` that nobody has asked for yet, for a stage and what it comes with.
+    ///
+    /// A directory that comes with something belongs to that alone, and may be exchanged as a whole.
     ///
     /// # Errors
     /// As [`PlanBuilder::add`].
     pub fn add_parents(
         &mut self,
         path: &RelPath,
-        stage: &str,
+        (stage, group): (&str, Option<&str>),
         mode: Mode,
     ) -> Result<(), PlanError> {
         let Some(parent) = path.parent() else {
@@ -162,15 +172,75 @@ impl PlanBuilder {
         if self.operations.contains_key(&parent) {
             return Ok(());
         }
-        self.add_parents(&parent, stage, mode)?;
+        self.add_parents(&parent, (stage, group), mode)?;
         self.add(
             parent,
             Operation {
                 stage: stage.to_owned(),
-                group: None,
+                group: group.map(str::to_owned),
                 node: Node::Dir { mode },
             },
         )
+    }
+
+    /// Takes away what an earlier plan put at `path`, in a publication by entries.
+    ///
+    /// A directory goes only if everything in it is retired too; what nobody retires stays.
+    ///
+    /// # Errors
+    /// A path of the engine's own.
+    pub fn retire(&mut self, path: RelPath) -> Result<(), PlanError> {
+        if is_reserved(&path) {
+            return Err(PlanError::Reserved(path));
+        }
+        self.retired.insert(path);
+        Ok(())
+    }
+
+    /// Names the paths whose steps come after all other puts and swaps, in this order, in a publication by entries.
+    ///
+    /// Without it the order is: what is new, what is exchanged, what is taken away; each by its path.
+    pub fn set_order(&mut self, paths: Vec<RelPath>) {
+        self.order = paths;
+    }
+
+    /// Drops an operation and all below it: what stands there is none of the plan's business.
+    pub fn leave(&mut self, path: &RelPath) {
+        let gone = |other: &RelPath| other == path || other.is_below(path);
+        self.operations.retain(|other, _| !gone(other));
+        self.folded.retain(|_, other| !gone(other));
+    }
+
+    /// Plans a directory with the permission bits that it has already.
+    pub fn adopt_mode(&mut self, path: &RelPath, bits: Mode) {
+        if let Some(Operation {
+            node: Node::Dir { mode },
+            ..
+        }) = self.operations.get_mut(path)
+        {
+            *mode = bits;
+        }
+    }
+
+    /// Plans a file with the bytes that it has already.
+    pub fn adopt_content(&mut self, path: &RelPath, bytes: Vec<u8>) {
+        if let Some(Operation {
+            node: Node::File { content, .. },
+            ..
+        }) = self.operations.get_mut(path)
+        {
+            *content = Content::Inline(bytes);
+        }
+    }
+
+    /// Takes nothing away after all.
+    pub fn clear_retired(&mut self) {
+        self.retired.clear();
+    }
+
+    /// Gives the tree's root the permission bits that it has already.
+    pub fn adopt_root_mode(&mut self, mode: Mode) {
+        self.root_mode = mode;
     }
 
     /// Adds a file that the plan is made from; asking twice for one path is one input.
@@ -180,10 +250,22 @@ impl PlanBuilder {
         }
     }
 
+    /// The files that the plan is made from so far.
+    #[must_use]
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
     /// The operations so far, in the order of a tree walk.
     #[must_use]
     pub fn operations(&self) -> &BTreeMap<RelPath, Operation> {
         &self.operations
+    }
+
+    /// The paths that are to be taken away.
+    #[must_use]
+    pub fn retired(&self) -> &BTreeSet<RelPath> {
+        &self.retired
     }
 
     /// The absolute path of the tree.
@@ -208,9 +290,20 @@ impl PlanBuilder {
     /// An operation without a directory to stand in, or a publication that does not fit the observation.
     pub fn finish(
         self,
-        observation: Observation,
+        mut observation: Observation,
         publication: Publication,
     ) -> Result<Plan, PlanError> {
+        if let Some(path) = self
+            .retired
+            .iter()
+            .find(|path| self.operations.contains_key(*path))
+        {
+            return Err(PlanError::Retired(path.clone()));
+        }
+        if publication != Publication::Merge && !(self.retired.is_empty() && self.order.is_empty())
+        {
+            return Err(PlanError::NoEntries(publication));
+        }
         for path in self.operations.keys() {
             let Some(parent) = path.parent() else {
                 continue;
@@ -228,8 +321,14 @@ impl PlanBuilder {
         }
         let expected = match (&observation.target, publication) {
             (Expected::Absent, Publication::Put)
-            | (Expected::Tree { .. }, Publication::Swap | Publication::Nothing) => None,
-            (Expected::Absent, Publication::Swap | Publication::Nothing) => Some("absent"),
+            | (
+                Expected::Tree { .. },
+                Publication::Swap | Publication::Nothing | Publication::Merge | Publication::Refill,
+            ) => None,
+            (
+                Expected::Absent,
+                Publication::Swap | Publication::Nothing | Publication::Merge | Publication::Refill,
+            ) => Some("absent"),
             (Expected::Tree { .. }, Publication::Put) => Some("a directory"),
         };
         if let Some(expected) = expected {
@@ -238,12 +337,20 @@ impl PlanBuilder {
                 publication,
             });
         }
+        if let (Expected::Tree { names, .. }, Publication::Merge) =
+            (&mut observation.target, publication)
+        {
+            // What else there is stays, so it may come and go.
+            names.clear();
+        }
         Ok(Plan {
             target: self.target,
             root_mode: self.root_mode,
             publication,
             inputs: self.inputs,
             operations: self.operations,
+            retired: self.retired,
+            order: self.order,
             observation,
         })
     }
@@ -280,6 +387,34 @@ impl Plan {
         &self.operations
     }
 
+    /// The paths that are taken away, unless they are gone already.
+    #[must_use]
+    pub fn retired(&self) -> &BTreeSet<RelPath> {
+        &self.retired
+    }
+
+    /// The paths whose steps come last, in their order.
+    #[must_use]
+    pub fn order(&self) -> &[RelPath] {
+        &self.order
+    }
+
+    /// The same plan for a target that turned out not to be renamable: entry by entry instead of as a whole.
+    #[must_use]
+    pub fn by_entries(&self) -> Self {
+        let publication = match self.publication {
+            Publication::Swap => Publication::Refill,
+            other @ (Publication::Nothing
+            | Publication::Put
+            | Publication::Merge
+            | Publication::Refill) => other,
+        };
+        Self {
+            publication,
+            ..self.clone()
+        }
+    }
+
     /// What the plan expects of its target.
     #[must_use]
     pub fn observation(&self) -> &Observation {
@@ -301,7 +436,7 @@ impl Plan {
     #[must_use]
     pub fn removed_names(&self) -> Vec<&str> {
         match (&self.observation.target, self.publication) {
-            (Expected::Tree { names, .. }, Publication::Swap) => {
+            (Expected::Tree { names, .. }, Publication::Swap | Publication::Refill) => {
                 let kept = |name: &str| {
                     name == ENGINE_DIR
                         || RelPath::new(name).is_ok_and(|path| self.operations.contains_key(&path))
@@ -312,14 +447,22 @@ impl Plan {
                     .filter(|name| !kept(name))
                     .collect()
             }
-            (Expected::Tree { .. }, Publication::Nothing | Publication::Put)
+            (
+                Expected::Tree { .. },
+                Publication::Nothing | Publication::Put | Publication::Merge,
+            )
             | (Expected::Absent, _) => Vec::new(),
         }
     }
 }
 
+fn is_reserved(path: &RelPath) -> bool {
+    let first = path.components().next();
+    first.is_some_and(|first| first.to_lowercase() == ENGINE_DIR)
+}
+
 /// Compares what is planned with what was seen; files with a planned time are compared by length and time.
-fn effect(node: &Node, seen: Option<&Observed>) -> Effect {
+pub(crate) fn effect(node: &Node, seen: Option<&Observed>) -> Effect {
     let same = match (node, seen) {
         (_, None) => return Effect::Create,
         (Node::Dir { mode }, Some(Observed::Dir { mode: seen })) => {
@@ -439,7 +582,7 @@ mod tests {
             Err(PlanError::NoParent(path("a/b")))
         );
         let mut plan = builder();
-        plan.add_parents(&path("a/b/c"), "one", Mode::SHARED_DIR)
+        plan.add_parents(&path("a/b/c"), ("one", None), Mode::SHARED_DIR)
             .unwrap();
         plan.add(path("a/b/c"), file("x")).unwrap();
         assert_eq!(

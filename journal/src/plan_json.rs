@@ -159,6 +159,18 @@ struct PlanDto {
     expects: ExpectedDto,
     inputs: Vec<InputDto>,
     operations: Vec<OperationDto>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    retired: Vec<RetiredDto>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    order: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetiredDto {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    was: Option<ObservedDto>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -167,6 +179,8 @@ enum PublicationDto {
     Nothing,
     Put,
     Swap,
+    Merge,
+    Refill,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -264,14 +278,14 @@ impl PlanDto {
             node: NodeDto::from_node(&operation.node),
             was: seen.paths.get(path).map(ObservedDto::from_observed),
         };
+        let retired = |path: &RelPath| RetiredDto {
+            path: path.to_string(),
+            was: seen.paths.get(path).map(ObservedDto::from_observed),
+        };
         Self {
             target: plan.target().to_owned(),
             root_mode: plan.root_mode().to_string(),
-            publication: match plan.publication() {
-                Publication::Nothing => PublicationDto::Nothing,
-                Publication::Put => PublicationDto::Put,
-                Publication::Swap => PublicationDto::Swap,
-            },
+            publication: PublicationDto::from_publication(plan.publication()),
             expects: match &seen.target {
                 Expected::Absent => ExpectedDto::Absent,
                 Expected::Tree { identity, names } => ExpectedDto::Tree {
@@ -282,6 +296,8 @@ impl PlanDto {
             },
             inputs: plan.inputs().iter().map(InputDto::from_input).collect(),
             operations: plan.operations().iter().map(operation).collect(),
+            retired: plan.retired().iter().map(retired).collect(),
+            order: plan.order().iter().map(RelPath::to_string).collect(),
         }
     }
 
@@ -303,6 +319,15 @@ impl PlanDto {
                 },
             )?;
         }
+        for RetiredDto { path, was } in self.retired {
+            let path = RelPath::new(&path)?;
+            if let Some(was) = was {
+                paths.insert(path.clone(), was.into_observed()?);
+            }
+            builder.retire(path)?;
+        }
+        let order = self.order.iter().map(|path| RelPath::new(path));
+        builder.set_order(order.collect::<Result<_, _>>()?);
         for InputDto {
             role,
             path,
@@ -331,12 +356,30 @@ impl PlanDto {
                 }
             }
         };
-        let publication = match self.publication {
-            PublicationDto::Nothing => Publication::Nothing,
-            PublicationDto::Put => Publication::Put,
-            PublicationDto::Swap => Publication::Swap,
-        };
+        let publication = self.publication.into_publication();
         Ok(builder.finish(Observation { target, paths }, publication)?)
+    }
+}
+
+impl PublicationDto {
+    fn from_publication(publication: Publication) -> Self {
+        match publication {
+            Publication::Nothing => Self::Nothing,
+            Publication::Put => Self::Put,
+            Publication::Swap => Self::Swap,
+            Publication::Merge => Self::Merge,
+            Publication::Refill => Self::Refill,
+        }
+    }
+
+    fn into_publication(self) -> Publication {
+        match self {
+            Self::Nothing => Publication::Nothing,
+            Self::Put => Publication::Put,
+            Self::Swap => Publication::Swap,
+            Self::Merge => Publication::Merge,
+            Self::Refill => Publication::Refill,
+        }
     }
 }
 

@@ -7,10 +7,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::content::ContentSource;
-use crate::fs::FsError;
+use crate::entries::Moves;
+use crate::fs::{Dir, FsError};
+use crate::identity::Identity;
 use crate::lock::Locks;
-use crate::node::{Expected, Observation};
+use crate::node::{Expected, Observation, Publication};
 use crate::observe::observe;
+use crate::path::RelPath;
 use crate::plan::Plan;
 use crate::target::Target;
 
@@ -29,8 +32,8 @@ pub(crate) fn stale(
     plan: &Plan,
     content: &dyn ContentSource,
 ) -> Result<Vec<Stale>, FsError> {
-    let now = observe(target.fs, target.place(), plan.operations())?;
-    let mut reasons = compare(target, plan.observation(), &now);
+    let now = look(target, plan)?;
+    let mut reasons = compare(target, plan, expected_root(plan), &now);
     // Every path inside the files was written for the plan's own target.
     if !target.is_at(Path::new(plan.target())) {
         reasons.push(Stale {
@@ -60,12 +63,27 @@ pub(crate) fn not_locked(locks: &Locks<'_>) -> Result<Option<Stale>, FsError> {
     }))
 }
 
-/// Everything in which two looks at a target differ.
+/// Looks at everything that a plan has expectations about.
+pub(crate) fn look(target: &Target<'_>, plan: &Plan) -> Result<Observation, FsError> {
+    observe(target.fs, target.place(), plan.operations(), plan.retired())
+}
+
+/// The directory that a plan expects at its target.
+pub(crate) fn expected_root(plan: &Plan) -> Option<Identity> {
+    match &plan.observation().target {
+        Expected::Absent => None,
+        Expected::Tree { identity, .. } => Some(*identity),
+    }
+}
+
+/// Everything in which a look at a target differs from what the plan expects, at the directory `root`.
 pub(crate) fn compare(
     target: &Target<'_>,
-    expected: &Observation,
+    plan: &Plan,
+    root: Option<Identity>,
     now: &Observation,
 ) -> Vec<Stale> {
+    let expected = plan.observation();
     let of_target = |why: &str| {
         vec![Stale {
             path: target.path().display().to_string(),
@@ -80,14 +98,19 @@ pub(crate) fn compare(
         (Expected::Tree { .. }, Expected::Absent) => {
             return of_target("existed, and is absent now");
         }
-        (Expected::Tree { identity: then, .. }, Expected::Tree { identity: now, .. })
-            if then != now =>
-        {
+        (Expected::Tree { .. }, Expected::Tree { identity: now, .. }) if root != Some(*now) => {
             return of_target("is another directory than when the plan was made");
         }
         (Expected::Tree { names: then, .. }, Expected::Tree { names: now, .. }) => (then, now),
     };
     let (then, there) = names;
+    let none = Vec::new();
+    // Where other names stay, they may come and go.
+    let there = if plan.publication() == Publication::Merge {
+        &none
+    } else {
+        there
+    };
     let appeared = there
         .iter()
         .filter(|name| !then.contains(name))
@@ -132,4 +155,49 @@ pub(crate) fn mounted(target: &Target<'_>) -> Result<Option<PathBuf>, FsError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What is mounted so that an entry cannot be renamed: on the way to it, at it, or below it.
+pub(crate) fn mounted_entries(
+    target: &Target<'_>,
+    moves: &Moves,
+) -> Result<Option<PathBuf>, FsError> {
+    let fs = target.fs;
+    let root = fs.open_dir(&target.parent, &target.name)?;
+    let mounts = fs.mounts_under(&root);
+    if mounts.is_empty() {
+        return Ok(None);
+    }
+    for path in moves.list.iter().map(|step| &step.entry.path) {
+        let mut dir = root.clone();
+        let mut at: Option<RelPath> = None;
+        for component in path.components() {
+            let Ok(below) = fs.open_dir(&dir, component.as_ref()) else {
+                break;
+            };
+            dir = below;
+            let here = match &at {
+                Some(at) => at.join(component).ok(),
+                None => RelPath::new(component).ok(),
+            };
+            let Some(here) = here else { break };
+            let found = if here == *path {
+                fs.mounts_under(&dir).into_iter().next()
+            } else {
+                mount_at(target, &dir, &here)
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+            at = Some(here);
+        }
+    }
+    Ok(None)
+}
+
+/// The mount point that a directory on the way is, if it is one.
+fn mount_at(target: &Target<'_>, dir: &Dir, path: &RelPath) -> Option<PathBuf> {
+    let mounts = target.fs.mounts_under(dir).into_iter();
+    let mut at = mounts.filter(|mount| mount.ends_with(path.as_str()));
+    at.next()
 }

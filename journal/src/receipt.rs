@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::digest::{Digest, DigestError};
-use crate::node::{ENGINE_DIR, Node};
+use crate::node::{ENGINE_DIR, Node, RECEIPT_NAME};
 use crate::path::{RelPath, RelPathError};
 use crate::plan::Plan;
 
@@ -20,8 +20,6 @@ use crate::plan::Plan;
 pub const RECEIPT_FORMAT: u64 = 1;
 /// Bytes that a receipt may have.
 pub const RECEIPT_BYTES_MAX: u64 = 128 << 20;
-/// The receipt's name in the engine's directory.
-pub const RECEIPT_NAME: &str = "receipt.json";
 
 /// What was published at one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,9 +103,12 @@ impl Receipt {
     }
 
     /// Where the receipt stands in its tree.
+    ///
+    /// # Panics
+    /// Never: both names are constants that make a path.
     #[must_use]
-    pub fn path() -> String {
-        format!("{ENGINE_DIR}/{RECEIPT_NAME}")
+    pub fn path() -> RelPath {
+        RelPath::new(&format!("{ENGINE_DIR}/{RECEIPT_NAME}")).expect("two plain names")
     }
 
     /// The byte form: one path a line, so that two receipts can be compared with `diff`.

@@ -2,7 +2,7 @@
 //!
 //! Promises that bytes which were torn, edited or written by a later version are recognised, and that a
 //! record which is accepted names only the siblings of its own target (I6): the names are derived from the
-//! target and the token, never read.
+//! target, the token and the numbers of slots, never read; its paths are checked as a plan's are.
 //! Does not promise that the disk still looks as the record says; `evidence.rs` looks.
 //!
 //! The byte form is three lines: the header (magic, version, `incompat` features), canonical JSON, and the
@@ -15,13 +15,15 @@ use thiserror::Error;
 
 use crate::digest::{Digest, DigestError};
 use crate::identity::{Birth, Identity};
-use crate::names::Direction;
+use crate::names::{Direction, Names};
+use crate::node::{ENGINE_DIR, RECEIPT_NAME};
+use crate::path::{RelPath, RelPathError};
 
 const MAGIC: &str = "rvenv-journal";
 /// The version of the record that this code reads and writes.
 pub const RECORD_VERSION: u64 = 1;
 /// Bytes that a record may have.
-pub const RECORD_BYTES_MAX: u64 = 1 << 20;
+pub const RECORD_BYTES_MAX: u64 = 64 << 20;
 
 /// What survives what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,21 +64,82 @@ pub enum Retention {
     Keep,
 }
 
-/// One atomic rename of one entry, with the identities on both sides; each has its inverse.
+/// What a publication moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The staged tree goes to the absent target.
-    Put,
-    /// The staged tree and the target change places.
+pub enum Form {
+    /// The target as a whole; journal and stage stand beside it.
+    Tree,
+    /// Entries inside the target; journal and stage stand in the engine's directory in it.
+    Entries,
+}
+
+/// Where that which comes to its place stood before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In a stage that was built for the publication.
+    Built,
+    /// In the kept generation `K`, which goes back or forward.
+    Generation,
+}
+
+/// What a rename does, with the identities on both of its sides; each has its inverse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Something comes to an absent name.
+    Put {
+        /// What comes.
+        new: Identity,
+    },
+    /// Two things change places.
     Swap {
-        /// The tree at the target.
+        /// What comes.
+        new: Identity,
+        /// What goes.
         old: Identity,
     },
-    /// The target goes to the generation `K`.
+    /// Something goes, and nothing comes.
     Take {
-        /// The tree at the target.
+        /// What goes.
         old: Identity,
     },
+}
+
+impl Act {
+    /// What comes.
+    #[must_use]
+    pub fn coming(self) -> Option<Identity> {
+        match self {
+            Self::Put { new } | Self::Swap { new, .. } => Some(new),
+            Self::Take { .. } => None,
+        }
+    }
+
+    /// What goes.
+    #[must_use]
+    pub fn going(self) -> Option<Identity> {
+        match self {
+            Self::Put { .. } => None,
+            Self::Swap { old, .. } | Self::Take { old } => Some(old),
+        }
+    }
+}
+
+/// One entry of a target, and the name in the stage that it changes places with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The entry.
+    pub path: RelPath,
+    /// The number that is its name in the stage; afterwards what was replaced stands there.
+    pub slot: u32,
+}
+
+/// One atomic rename of one entry, or of the whole target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Which entry; `None` is the target itself.
+    pub entry: Option<Entry>,
+    /// What the rename does.
+    pub act: Act,
 }
 
 /// The second part of a record: everything is staged, these steps publish it.
@@ -84,8 +147,8 @@ pub enum Step {
 pub struct Steps {
     /// The steps in their order.
     pub list: Vec<Step>,
-    /// SHA-256 of the receipt in the staged tree.
-    pub receipt: Digest,
+    /// SHA-256 of the receipt that comes with the steps, if one does.
+    pub receipt: Option<Digest>,
     /// When the publication is decided.
     pub verdict: Verdict,
 }
@@ -93,13 +156,17 @@ pub struct Steps {
 /// What a journal says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Digest of the plan.
+    /// Digest of the plan; of the generation's plan when that comes back.
     pub plan: Digest,
     /// X: the random part of the stage's name.
     pub token: String,
-    /// K: the number that what is replaced gets, should it be kept.
+    /// K: the number that what is replaced gets, should it be kept; or the generation that comes back.
     pub generation: u32,
-    /// The staged tree's root.
+    /// What the publication moves.
+    pub form: Form,
+    /// Where that which comes stood before.
+    pub source: Source,
+    /// The staged tree's root; of entries, the directory of the slots.
     pub stage: Identity,
     /// The start of the machine in which the record was written.
     pub boot: String,
@@ -109,6 +176,32 @@ pub struct Record {
     pub retention: Retention,
     /// The second part.
     pub steps: Option<Steps>,
+}
+
+impl Record {
+    /// The name of what comes, or of the directory of the slots, before the steps.
+    #[must_use]
+    pub(crate) fn origin(&self, names: &Names) -> String {
+        match self.source {
+            Source::Built => names.stage(&self.token),
+            Source::Generation => names.generation(self.generation),
+        }
+    }
+
+    /// The name to which a whole tree is taken out of the way.
+    #[must_use]
+    pub(crate) fn aside(&self, names: &Names) -> String {
+        match self.source {
+            Source::Built => names.generation(self.generation),
+            Source::Generation => names.stage(&self.token),
+        }
+    }
+
+    /// The steps, none of a first part.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        self.steps.as_ref().map_or(&[], |steps| &steps.list)
+    }
 }
 
 /// Why bytes are not a record.
@@ -129,6 +222,9 @@ pub enum RecordReadError {
     /// A token that could lead to names other than our own.
     #[error("the journal names a stage `{0}` that is none of ours")]
     BadToken(String),
+    /// A path that leads out of the target, or is none.
+    #[error(transparent)]
+    BadPath(#[from] RelPathError),
     /// A list of steps that no publication has.
     #[error("the journal has steps that no publication has")]
     BadSteps,
@@ -184,6 +280,8 @@ struct RecordDto {
     plan: String,
     token: String,
     generation: u32,
+    form: FormDto,
+    source: SourceDto,
     stage: IdentityDto,
     boot: String,
     durability: DurabilityDto,
@@ -196,6 +294,20 @@ struct RecordDto {
 struct IdentityDto {
     inode: u64,
     birth: Option<(i64, u32)>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum FormDto {
+    Tree,
+    Entries,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum SourceDto {
+    Built,
+    Generation,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -216,7 +328,7 @@ enum RetentionDto {
 #[serde(deny_unknown_fields)]
 struct StepsDto {
     list: Vec<StepDto>,
-    receipt: String,
+    receipt: Option<String>,
     verdict: VerdictDto,
 }
 
@@ -227,28 +339,23 @@ enum VerdictDto {
     Awaited,
 }
 
+/// Which entry, and the identities on both sides: `new` comes, `old` goes.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum StepDto {
-    Put,
-    Swap { old: IdentityDto },
-    Take { old: IdentityDto },
+#[serde(deny_unknown_fields)]
+struct StepDto {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<(String, u32)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new: Option<IdentityDto>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old: Option<IdentityDto>,
 }
 
 impl RecordDto {
     fn from_record(record: &Record) -> Self {
-        let step = |step: &Step| match step {
-            Step::Put => StepDto::Put,
-            Step::Swap { old } => StepDto::Swap {
-                old: IdentityDto::from_identity(*old),
-            },
-            Step::Take { old } => StepDto::Take {
-                old: IdentityDto::from_identity(*old),
-            },
-        };
         let steps = record.steps.as_ref().map(|steps| StepsDto {
-            list: steps.list.iter().map(step).collect(),
-            receipt: steps.receipt.to_string(),
+            list: steps.list.iter().map(StepDto::from_step).collect(),
+            receipt: steps.receipt.map(|receipt| receipt.to_string()),
             verdict: match steps.verdict {
                 Verdict::Taken => VerdictDto::Taken,
                 Verdict::Awaited => VerdictDto::Awaited,
@@ -258,6 +365,14 @@ impl RecordDto {
             plan: record.plan.to_string(),
             token: record.token.clone(),
             generation: record.generation,
+            form: match record.form {
+                Form::Tree => FormDto::Tree,
+                Form::Entries => FormDto::Entries,
+            },
+            source: match record.source {
+                Source::Built => SourceDto::Built,
+                Source::Generation => SourceDto::Generation,
+            },
             stage: IdentityDto::from_identity(record.stage),
             boot: record.boot.clone(),
             durability: match record.durability {
@@ -281,10 +396,26 @@ impl RecordDto {
                 self.token.escape_debug().to_string(),
             ));
         }
+        let form = match self.form {
+            FormDto::Tree => Form::Tree,
+            FormDto::Entries => Form::Entries,
+        };
+        let steps = self.steps.map(StepsDto::into_steps).transpose()?;
+        if steps
+            .as_ref()
+            .is_some_and(|steps| !are_known(form, &steps.list))
+        {
+            return Err(RecordReadError::BadSteps);
+        }
         Ok(Record {
             plan: Digest::parse(&self.plan)?,
             token: self.token,
             generation: self.generation,
+            form,
+            source: match self.source {
+                SourceDto::Built => Source::Built,
+                SourceDto::Generation => Source::Generation,
+            },
             stage: self.stage.into_identity(),
             boot: self.boot,
             durability: match self.durability {
@@ -295,39 +426,84 @@ impl RecordDto {
                 RetentionDto::Discard => Retention::Discard,
                 RetentionDto::Keep => Retention::Keep,
             },
-            steps: self.steps.map(StepsDto::into_steps).transpose()?,
+            steps,
         })
+    }
+}
+
+/// These lists are all that publications have; recovery reasons about nothing else.
+fn are_known(form: Form, list: &[Step]) -> bool {
+    match form {
+        Form::Tree => {
+            let of_tree = list.iter().all(|step| step.entry.is_none());
+            let acts: Vec<Act> = list.iter().map(|step| step.act).collect();
+            of_tree
+                && matches!(
+                    acts.as_slice(),
+                    [Act::Put { .. } | Act::Swap { .. }] | [Act::Take { .. }, Act::Put { .. }]
+                )
+        }
+        Form::Entries => {
+            let entries: Vec<&Entry> = list.iter().filter_map(|step| step.entry.as_ref()).collect();
+            let mut slots: Vec<u32> = entries.iter().map(|entry| entry.slot).collect();
+            slots.sort_unstable();
+            let distinct = slots.windows(2).all(|pair| pair.first() != pair.last());
+            let ours = entries.iter().all(|entry| may_move(&entry.path));
+            entries.len() == list.len() && distinct && ours
+        }
+    }
+}
+
+/// Of the engine's own directory only the receipt is ever moved.
+fn may_move(path: &RelPath) -> bool {
+    let mut components = path.components();
+    let first = components.next().unwrap_or_default().to_lowercase();
+    first != ENGINE_DIR
+        || (path.components().next() == Some(ENGINE_DIR)
+            && components.eq(std::iter::once(RECEIPT_NAME)))
+}
+
+impl StepDto {
+    fn from_step(step: &Step) -> Self {
+        let entry = step.entry.as_ref();
+        Self {
+            entry: entry.map(|entry| (entry.path.to_string(), entry.slot)),
+            new: step.act.coming().map(IdentityDto::from_identity),
+            old: step.act.going().map(IdentityDto::from_identity),
+        }
+    }
+
+    fn into_step(self) -> Result<Step, RecordReadError> {
+        let entry = self
+            .entry
+            .map(|(path, slot)| -> Result<_, RecordReadError> {
+                let path = RelPath::new(&path)?;
+                Ok(Entry { path, slot })
+            });
+        let new = self.new.map(IdentityDto::into_identity);
+        let old = self.old.map(IdentityDto::into_identity);
+        let act = match (new, old) {
+            (Some(new), None) => Act::Put { new },
+            (Some(new), Some(old)) => Act::Swap { new, old },
+            (None, Some(old)) => Act::Take { old },
+            (None, None) => return Err(RecordReadError::BadSteps),
+        };
+        let entry = entry.transpose()?;
+        Ok(Step { entry, act })
     }
 }
 
 impl StepsDto {
     fn into_steps(self) -> Result<Steps, RecordReadError> {
-        let step = |step: StepDto| match step {
-            StepDto::Put => Step::Put,
-            StepDto::Swap { old } => Step::Swap {
-                old: old.into_identity(),
-            },
-            StepDto::Take { old } => Step::Take {
-                old: old.into_identity(),
-            },
-        };
-        let list: Vec<Step> = self.list.into_iter().map(step).collect();
-        // These three are all that a tree can be published by; recovery reasons about nothing else.
-        let known = matches!(
-            list.as_slice(),
-            [Step::Put | Step::Swap { .. }] | [Step::Take { .. }, Step::Put]
-        );
-        if !known {
-            return Err(RecordReadError::BadSteps);
-        }
-        let verdict = match self.verdict {
-            VerdictDto::Taken => Verdict::Taken,
-            VerdictDto::Awaited => Verdict::Awaited,
-        };
+        let list = self.list.into_iter().map(StepDto::into_step);
+        let receipt = self.receipt.as_deref().map(Digest::parse);
         Ok(Steps {
-            list,
-            receipt: Digest::parse(&self.receipt)?,
-            verdict,
+            list: list.collect::<Result<_, _>>()?,
+            receipt: receipt.transpose()?,
+            verdict: match self.verdict {
+                VerdictDto::Taken => Verdict::Taken,
+                VerdictDto::Awaited => Verdict::Awaited,
+            },
         })
     }
 }
@@ -352,11 +528,13 @@ impl IdentityDto {
 mod tests {
     use super::*;
 
-    fn record(list: Vec<Step>) -> Record {
+    fn record(form: Form, list: Vec<Step>) -> Record {
         Record {
             plan: Digest::of(b"plan"),
             token: "Ab3".into(),
             generation: 2,
+            form,
+            source: Source::Built,
             stage: Identity {
                 inode: 7,
                 birth: Some(Birth {
@@ -369,33 +547,64 @@ mod tests {
             retention: Retention::Discard,
             steps: Some(Steps {
                 list,
-                receipt: Digest::of(b"receipt"),
+                receipt: Some(Digest::of(b"receipt")),
                 verdict: Verdict::Taken,
             }),
         }
     }
 
+    const NEW: Identity = Identity {
+        inode: 7,
+        birth: Some(Birth {
+            seconds: 8,
+            nanos: 9,
+        }),
+    };
     const OLD: Identity = Identity {
         inode: 3,
         birth: None,
     };
 
+    fn whole(acts: &[Act]) -> Vec<Step> {
+        let step = |act: &Act| Step {
+            entry: None,
+            act: *act,
+        };
+        acts.iter().map(step).collect()
+    }
+
+    fn of_entries(entries: &[(&str, u32)]) -> Vec<Step> {
+        let step = |(path, slot): &(&str, u32)| Step {
+            entry: Some(Entry {
+                path: RelPath::new(path).unwrap(),
+                slot: *slot,
+            }),
+            act: Act::Swap { new: NEW, old: OLD },
+        };
+        entries.iter().map(step).collect()
+    }
+
+    fn check_golden(golden: &[u8], record: &Record) {
+        let text = String::from_utf8(record.to_bytes()).unwrap();
+        assert_eq!(text, std::str::from_utf8(golden).unwrap());
+        assert_eq!(Record::from_bytes(golden).unwrap(), *record);
+    }
+
     /// I1: every version of the journal stays readable.
     #[test]
-    fn the_golden_record_is_read_and_written_unchanged() {
+    fn the_golden_records_are_read_and_written_unchanged() {
+        let steps = whole(&[Act::Take { old: OLD }, Act::Put { new: NEW }]);
         let golden = include_bytes!("../tests/golden/journal-1");
-        let record = record(vec![Step::Take { old: OLD }, Step::Put]);
-        assert_eq!(
-            String::from_utf8(record.to_bytes()).unwrap(),
-            std::str::from_utf8(golden).unwrap()
-        );
-        assert_eq!(Record::from_bytes(golden).unwrap(), record);
+        check_golden(golden, &record(Form::Tree, steps));
+        let steps = of_entries(&[("bin/python", 0), (".rvenv/receipt.json", 1)]);
+        let golden = include_bytes!("../tests/golden/journal-1-entries");
+        check_golden(golden, &record(Form::Entries, steps));
     }
 
     /// I7: a record that is not whole is never taken for one.
     #[test]
     fn every_cut_and_every_changed_byte_is_noticed() {
-        let bytes = record(vec![Step::Swap { old: OLD }]).to_bytes();
+        let bytes = record(Form::Tree, whole(&[Act::Swap { new: NEW, old: OLD }])).to_bytes();
         for end in 0..bytes.len() {
             assert!(
                 matches!(
@@ -416,18 +625,24 @@ mod tests {
     /// I6: a right checksum does not make a hostile record ours.
     #[test]
     fn a_record_that_names_strangers_or_unknown_steps_is_refused() {
-        let mut hostile = record(vec![Step::Put]);
+        let mut hostile = record(Form::Tree, whole(&[Act::Put { new: NEW }]));
         hostile.token = "../x".into();
         assert!(matches!(
             Record::from_bytes(&hostile.to_bytes()),
             Err(RecordReadError::BadToken(_))
         ));
-        for list in [
-            vec![],
-            vec![Step::Put, Step::Put],
-            vec![Step::Take { old: OLD }],
+        let put = Act::Put { new: NEW };
+        for (form, list) in [
+            (Form::Tree, vec![]),
+            (Form::Tree, whole(&[put, put])),
+            (Form::Tree, whole(&[Act::Take { old: OLD }])),
+            (Form::Tree, of_entries(&[("a", 0)])),
+            (Form::Entries, whole(&[put])),
+            (Form::Entries, of_entries(&[("a", 0), ("b", 0)])),
+            (Form::Entries, of_entries(&[(".rvenv/old-1", 0)])),
+            (Form::Entries, of_entries(&[(".RVENV", 0)])),
         ] {
-            let bytes = record(list).to_bytes();
+            let bytes = record(form, list).to_bytes();
             assert!(matches!(
                 Record::from_bytes(&bytes),
                 Err(RecordReadError::BadSteps)

@@ -13,20 +13,23 @@ use thiserror::Error;
 
 use crate::evidence::{Place, Sight, Taken, sight};
 use crate::fs::{FsError, Kind};
+use crate::home::Home;
 use crate::journal::{self, JournalRead, Siblings};
 use crate::names::{Direction, JournalName};
 use crate::node::ENGINE_DIR;
-use crate::record::{Durability, Record};
+use crate::record::{Durability, Form, Record};
 use crate::recovery::{Boot, Decision, JournalSeen, Refusal, decide};
 use crate::remove::{Leftovers, remove_tree};
-use crate::settle::{By, End, EndError, Ending, is_whole};
+use crate::settle::{By, End, EndError, Ending, are_entries_whole, is_whole};
 use crate::target::Target;
 
 /// What stands beside a target, and what recovery would do about it.
 #[derive(Debug)]
 pub struct Inspection {
-    /// Everything that bears one of our names.
-    pub siblings: Siblings,
+    /// Everything beside the target that bears one of our names.
+    pub beside: Siblings,
+    /// Everything in the engine's directory inside the target that bears one.
+    pub within: Siblings,
     /// What recovery would do; `Err` says why it would refuse.
     pub decision: Result<Decision, RecoverError>,
 }
@@ -100,9 +103,16 @@ pub enum RecoverError {
 }
 
 /// Everything that decides about an open transaction.
-struct Case {
-    open: Option<(JournalName, Option<Record>)>,
+struct Case<'t> {
+    open: Option<Found<'t>>,
     decision: Decision,
+}
+
+/// A journal, and what stands in it unless it is torn.
+struct Found<'t> {
+    home: Home<'t>,
+    state: JournalName,
+    record: Option<Record>,
 }
 
 /// Looks at what stands beside a target, and writes nothing.
@@ -110,9 +120,15 @@ struct Case {
 /// # Errors
 /// What the disk says.
 pub fn inspect(target: &Target<'_>) -> Result<Inspection, FsError> {
-    let siblings = Siblings::list(target)?;
+    let beside = Siblings::list(&Home::beside(target))?;
+    let within = Home::within(target)?.map(|home| Siblings::list(&home));
+    let within = within.transpose()?.unwrap_or_default();
     let decision = Case::of(target).map(|case| case.decision);
-    Ok(Inspection { siblings, decision })
+    Ok(Inspection {
+        beside,
+        within,
+        decision,
+    })
 }
 
 /// Ends what an earlier run left open, and deletes what it left behind. The target must be locked.
@@ -127,11 +143,7 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
     let refused = |what| RecoverError::Refused {
         target: target.path().to_path_buf(),
         what,
-        journal: case
-            .open
-            .as_ref()
-            .map(|(state, _)| target.names.journal(state))
-            .unwrap_or_default(),
+        journal: case.open.as_ref().map(Found::name).unwrap_or_default(),
     };
     match case.decision {
         Decision::Wait => {
@@ -172,23 +184,24 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
     })
 }
 
-fn act(target: &Target<'_>, case: &Case) -> Result<Ending, EndError> {
-    let Some((journal, record)) = &case.open else {
+fn act(target: &Target<'_>, case: &Case<'_>) -> Result<Ending, EndError> {
+    let Some(found) = &case.open else {
         return Ok(Ending::default());
     };
-    let Some(record) = record else {
-        return drop_torn(target, journal);
+    let Some(record) = &found.record else {
+        return drop_torn(found);
     };
     let end = End {
         target,
+        home: &found.home,
         record,
-        journal: journal.clone(),
+        journal: found.state.clone(),
         by: By::Recovery,
     };
     // A killed run leaves names that nobody synced: a decision that reached the disk before them would contradict it.
     match case.decision {
-        Decision::Settle | Decision::VerifyThenSettle => end.sync(Direction::Settle)?,
-        Decision::Discard | Decision::Undo => end.sync(Direction::Undo)?,
+        Decision::Settle | Decision::VerifyThenSettle => end.sync_found(Direction::Settle)?,
+        Decision::Discard | Decision::Undo => end.sync_found(Direction::Undo)?,
         Decision::Nothing | Decision::Wait | Decision::Refuse(_) | Decision::DropJournal => {}
     }
     match case.decision {
@@ -198,83 +211,114 @@ fn act(target: &Target<'_>, case: &Case) -> Result<Ending, EndError> {
         Decision::Settle => end.settle(),
         Decision::Undo => end.undo(),
         Decision::VerifyThenSettle => {
-            let receipt = record.steps.as_ref().map(|steps| steps.receipt);
-            let whole = receipt.is_some_and(|receipt| is_whole(target, &target.name, receipt));
+            let receipt = record.steps.as_ref().and_then(|steps| steps.receipt);
+            let whole = match record.form {
+                Form::Tree => is_whole(target, &target.name, receipt),
+                Form::Entries => are_entries_whole(target, receipt),
+            };
             if whole { end.settle() } else { end.undo() }
         }
     }
 }
 
 /// A first part that was torn by a power cut: its stage is still empty, and is tidied after it.
-fn drop_torn(target: &Target<'_>, journal: &JournalName) -> Result<Ending, EndError> {
-    let name = target.names.journal(journal);
+fn drop_torn(found: &Found<'_>) -> Result<Ending, EndError> {
+    let Home { fs, dir, .. } = &found.home;
     let disk = |source| EndError::Disk {
         what: "unlink a torn journal",
         source,
     };
-    target
-        .fs
-        .remove_file(&target.parent, OsStr::new(&name))
+    fs.remove_file(dir, OsStr::new(&found.home.names.journal(&found.state)))
         .map_err(disk)?;
-    target.fs.sync_dir(&target.parent).map_err(disk)?;
+    fs.sync_dir(dir).map_err(disk)?;
     Ok(Ending::default())
 }
 
-impl Case {
-    fn of(target: &Target<'_>) -> Result<Self, RecoverError> {
+impl Found<'_> {
+    /// The journal's name, for people.
+    fn name(&self) -> String {
+        shown(&self.home, &self.state)
+    }
+}
+
+fn shown(home: &Home<'_>, state: &JournalName) -> String {
+    let name = home.names.journal(state);
+    match home.form {
+        Form::Tree => name,
+        Form::Entries => format!("{ENGINE_DIR}/{name}"),
+    }
+}
+
+impl<'t> Case<'t> {
+    fn of(target: &Target<'t>) -> Result<Self, RecoverError> {
         let disk = |source| RecoverError::Disk {
             target: target.path().to_path_buf(),
             source,
         };
-        if let Some(name) = inner_journal(target).map_err(disk)? {
-            let why = "this version keeps no journal inside a tree".to_owned();
-            return Err(RecoverError::Foreign { name, why });
+        let mut journals = Vec::new();
+        for home in homes(target).map_err(disk)? {
+            let siblings = Siblings::list(&home).map_err(disk)?;
+            let of_home = siblings.journals.iter().cloned();
+            journals.extend(of_home.map(|state| (home.clone(), state)));
         }
-        let siblings = Siblings::list(target).map_err(disk)?;
-        let state = match siblings.journals.as_slice() {
-            [] => {
-                return Ok(Self {
-                    open: None,
-                    decision: Decision::Nothing,
-                });
-            }
-            [state] => state.clone(),
-            several => {
-                let names = several
-                    .iter()
-                    .map(|state| target.names.journal(state))
-                    .collect();
-                return Err(RecoverError::Several { names });
-            }
+        if journals.len() > 1 {
+            let names = journals.iter().map(|(home, state)| shown(home, state));
+            return Err(RecoverError::Several {
+                names: names.collect(),
+            });
+        }
+        let Some((home, state)) = journals.pop() else {
+            return Ok(Self {
+                open: None,
+                decision: Decision::Nothing,
+            });
         };
-        match journal::read(target, &state).map_err(disk)? {
+        match journal::read(&home, &state).map_err(disk)? {
             JournalRead::Foreign(why) => Err(RecoverError::Foreign {
-                name: target.names.journal(&state),
+                name: shown(&home, &state),
                 why,
             }),
             JournalRead::Torn => {
-                let seen = torn(target, &siblings).map_err(disk)?;
                 let nothing = Sight {
                     staged: Place::Gone,
                     replaced: None,
                     taken: Taken::None,
                 };
-                let decision = decide(seen, nothing);
-                Ok(Self {
-                    open: Some((state, None)),
-                    decision,
-                })
+                let decision = decide(torn(&home).map_err(disk)?, nothing);
+                Ok(Self::found(home, state, None, decision))
             }
             JournalRead::Record(record) => {
-                let sight = sight(target, &record).map_err(disk)?;
+                let sight = sight(target, &home, &record, &state).map_err(disk)?;
                 let decision = decide(seen(target, &state, &record), sight);
-                Ok(Self {
-                    open: Some((state, Some(record))),
-                    decision,
-                })
+                Ok(Self::found(home, state, Some(record), decision))
             }
         }
     }
+
+    fn found(
+        home: Home<'t>,
+        state: JournalName,
+        record: Option<Record>,
+        decision: Decision,
+    ) -> Self {
+        let open = Found {
+            home,
+            state,
+            record,
+        };
+        Self {
+            open: Some(open),
+            decision,
+        }
+    }
+}
+
+/// Both places in which a transaction may have been begun.
+fn homes<'t>(target: &Target<'t>) -> Result<Vec<Home<'t>>, FsError> {
+    let within = Home::within(target)?;
+    Ok(std::iter::once(Home::beside(target))
+        .chain(within)
+        .collect())
 }
 
 /// What a believed journal says, in this start of the machine.
@@ -300,10 +344,10 @@ fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSee
     }
 }
 
-fn torn(target: &Target<'_>, siblings: &Siblings) -> Result<JournalSeen, FsError> {
-    for token in &siblings.stages {
-        let name = target.names.stage(token);
-        let dir = match target.fs.open_dir(&target.parent, OsStr::new(&name)) {
+fn torn(home: &Home<'_>) -> Result<JournalSeen, FsError> {
+    for token in &Siblings::list(home)?.stages {
+        let name = home.names.stage(token);
+        let dir = match home.fs.open_dir(&home.dir, OsStr::new(&name)) {
             Ok(dir) => dir,
             // Somebody else's file or link, which is not an empty stage of ours.
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
@@ -311,86 +355,81 @@ fn torn(target: &Target<'_>, siblings: &Siblings) -> Result<JournalSeen, FsError
             }
             Err(error) => return Err(error),
         };
-        if !target.fs.list(&dir)?.is_empty() {
+        if !home.fs.list(&dir)?.is_empty() {
             return Ok(JournalSeen::TornAfterStaging);
         }
     }
     Ok(JournalSeen::TornBeforeStaging)
 }
 
-/// A journal inside the target, from a version that changes single entries.
-fn inner_journal(target: &Target<'_>) -> Result<Option<String>, FsError> {
-    let Target {
-        fs, parent, name, ..
-    } = target;
-    let Ok(inner) = fs
-        .open_dir(parent, name)
-        .and_then(|root| fs.open_dir(&root, OsStr::new(ENGINE_DIR)))
-    else {
-        return Ok(None);
-    };
-    let names = fs.list(&inner)?;
-    let journal = names
-        .iter()
-        .find(|name| name.to_string_lossy().starts_with("journal"));
-    Ok(journal.map(|journal| format!("{ENGINE_DIR}/{}", journal.to_string_lossy().escape_debug())))
-}
-
 /// Deletes what no journal owns and what is provably ours: half-written journals, empty stages, and trash.
 fn tidy(target: &Target<'_>) -> Result<(u64, Vec<String>), FsError> {
-    let Target {
-        fs, parent, names, ..
-    } = target;
-    let siblings = Siblings::list(target)?;
     let mut tidied = 0;
-    let mut orphans = siblings.unknown.clone();
+    let mut orphans = Vec::new();
+    for home in homes(target)? {
+        tidy_home(&home, &mut tidied, &mut orphans)?;
+    }
+    // An engine's directory that a merge made before it died.
+    Home::remove_if_empty(target);
+    Ok((tidied, orphans))
+}
+
+fn tidy_home(home: &Home<'_>, tidied: &mut u64, orphans: &mut Vec<String>) -> Result<(), FsError> {
+    let Home {
+        fs,
+        dir,
+        names,
+        form,
+    } = home;
+    let siblings = Siblings::list(home)?;
+    let mut left = siblings.unknown.clone();
     if siblings.temp {
         let name = OsString::from(names.journal_temp());
         let ours = fs
-            .meta(parent, &name)?
+            .meta(dir, &name)?
             .is_some_and(|meta| meta.kind == Kind::File && meta.owner == fs.user());
-        if ours && fs.remove_file(parent, &name).is_ok() {
-            tidied += 1;
+        if ours && fs.remove_file(dir, &name).is_ok() {
+            *tidied += 1;
         } else {
-            orphans.push(names.journal_temp());
+            left.push(names.journal_temp());
         }
     }
     for token in &siblings.stages {
         let name = names.stage(token);
         // Only an empty directory can be removed this way: nobody died before the journal named a full one.
-        match fs.remove_dir(parent, OsStr::new(&name)) {
-            Ok(()) => tidied += 1,
-            Err(_) => orphans.push(name),
+        match fs.remove_dir(dir, OsStr::new(&name)) {
+            Ok(()) => *tidied += 1,
+            Err(_) => left.push(name),
         }
     }
     for identity in &siblings.trash {
-        match empty_trash(target, identity)? {
-            Leftovers { count: 0, .. } => tidied += 1,
-            Leftovers { .. } => orphans.push(trash_name(target, identity)),
+        let name = format!("{}{identity}", names.trash_prefix());
+        match empty_trash(home, &name, identity)? {
+            Leftovers { count: 0, .. } => *tidied += 1,
+            Leftovers { .. } => left.push(name),
         }
     }
-    Ok((tidied, orphans))
+    orphans.extend(left.into_iter().map(|name| match form {
+        Form::Tree => name,
+        Form::Entries => format!("{ENGINE_DIR}/{name}"),
+    }));
+    Ok(())
 }
 
 /// Deletes trash whose name says its identity; a name can be planted, an identity cannot.
-fn empty_trash(target: &Target<'_>, identity: &str) -> Result<Leftovers, FsError> {
-    let Target { fs, parent, .. } = target;
-    let name = trash_name(target, identity);
-    let meta = fs.meta(parent, OsStr::new(&name))?;
+fn empty_trash(home: &Home<'_>, name: &str, identity: &str) -> Result<Leftovers, FsError> {
+    let Home { fs, dir, .. } = home;
+    let meta = fs.meta(dir, OsStr::new(name))?;
     let ours = meta.is_some_and(|meta| {
         meta.owner == fs.user()
             && meta.identity.is_certain()
             && meta.identity.to_string() == identity
     });
     if ours {
-        return Ok(remove_tree(*fs, parent, OsStr::new(&name)));
+        return Ok(remove_tree(*fs, dir, OsStr::new(name)));
     }
     Ok(Leftovers {
         count: 1,
         first: None,
     })
-}
-
-fn trash_name(target: &Target<'_>, identity: &str) -> String {
-    format!("{}{identity}", target.names.trash_prefix())
 }

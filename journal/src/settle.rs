@@ -15,16 +15,18 @@ use thiserror::Error;
 use crate::barrier::sync_tree;
 use crate::digest::Digest;
 use crate::evidence::{Place, Sight, marker_name, replaced_identity, sight};
-use crate::fs::{Barrier, FsError, Rename};
+use crate::fs::{Barrier, Dir, FsError, Rename};
+use crate::home::Home;
 use crate::identity::Identity;
 use crate::names::{Direction, JournalName};
-use crate::node::ENGINE_DIR;
-use crate::receipt::{RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt};
-use crate::record::{Durability, Record, Retention, Step};
+use crate::node::{ENGINE_DIR, RECEIPT_NAME};
+use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
+use crate::record::{Act, Durability, Form, Record, Retention, Source, Step};
 use crate::remove::{Leftovers, remove_tree};
+use crate::sides::{Side, Sides, Stand};
 use crate::steps;
 use crate::target::Target;
-use crate::verify::drift;
+use crate::verify::{Difference, drift, drift_at};
 
 /// What became of a publication.
 #[derive(Debug, Default)]
@@ -89,26 +91,25 @@ pub(crate) enum By {
 /// A publication that is to be ended.
 pub(crate) struct End<'a, 't> {
     pub(crate) target: &'a Target<'t>,
+    pub(crate) home: &'a Home<'t>,
     pub(crate) record: &'a Record,
     pub(crate) journal: JournalName,
     pub(crate) by: By,
 }
 
 impl End<'_, '_> {
-    /// The new tree stays.
+    /// What is new stays.
     pub(crate) fn settle(mut self) -> Result<Ending, EndError> {
         self.decide(Direction::Settle)?;
-        let old = self
-            .record
-            .steps
-            .as_ref()
-            .and_then(|steps| replaced_identity(&steps.list));
         let seen = self.look()?;
-        match old.zip(seen.replaced) {
+        if seen.replaced == Some(Place::Stage) {
+            self.finish_links()?;
+        }
+        match replaced_identity(self.record).zip(seen.replaced) {
             None | Some((_, Place::Gone)) => self.drop_journal(),
             Some((old, Place::Trash)) => self.empty_trash(old),
             Some((_, Place::Target)) => Err(EndError::Moved),
-            // The new tree is not where it was published: what it replaced may be the last good one.
+            // What is new is not as it was published: what it replaced may be the last that is good.
             Some((old, Place::Stage | Place::Generation)) if seen.staged != Place::Target => {
                 self.keep(old, WhyKept::Changed)
             }
@@ -119,39 +120,41 @@ impl End<'_, '_> {
         }
     }
 
-    /// The old tree comes back.
+    /// What was there before comes back.
     pub(crate) fn undo(mut self) -> Result<Ending, EndError> {
-        // Taking back needs both trees: without the old one the new one is the last that is good.
+        // Taking back needs both halves: without the old one the new one is the last that is good.
         if self.look()?.has_lost_the_old_tree() && !self.can_exchange_back()? {
             return Err(EndError::Moved);
         }
         self.decide(Direction::Undo)?;
-        let steps = self.record.steps.iter().flat_map(|steps| &steps.list);
+        let sides = self.sides()?;
+        let steps = self.record.steps();
+        let taken = self.taken(&sides, steps)?;
         let mut is_changed = false;
-        for step in steps.rev() {
-            if self.is_taken(*step)? {
-                steps::take_back(self.target, self.record, *step)
-                    .map_err(disk("take a step back"))?;
+        for (step, is_taken) in steps.iter().zip(taken).rev() {
+            if is_taken {
+                steps::take_back(&sides, step).map_err(disk("take a step back"))?;
                 is_changed = true;
             }
         }
         if is_changed {
-            // Deleting the new tree before the old one is durably back could lose both.
-            self.sync_always(Direction::Undo)?;
+            // Deleting what was new before the old is durably back could lose both.
+            self.sync_sides(&sides, Direction::Undo)?;
         }
         self.give_up()
     }
 
-    /// The staged tree goes; no step is taken any more.
+    /// What was staged goes; no step is taken any more.
     pub(crate) fn give_up(mut self) -> Result<Ending, EndError> {
         self.decide(Direction::Undo)?;
         let stage = self.record.stage;
-        match self.look()?.staged {
-            Place::Gone => self.drop_journal(),
-            Place::Trash => self.empty_trash(stage),
-            Place::Target => Err(EndError::Moved),
-            Place::Generation => self.keep(stage, WhyKept::Changed),
-            Place::Stage => match self.why_keep_undone(stage) {
+        match (self.look()?.staged, self.record.source) {
+            // The generation is at its place again, with the record that it had.
+            (Place::Gone, _) | (Place::Stage, Source::Generation) => self.drop_journal(),
+            (Place::Trash, _) => self.empty_trash(stage),
+            (Place::Target, _) => Err(EndError::Moved),
+            (Place::Generation, _) => self.keep(stage, WhyKept::Changed),
+            (Place::Stage, Source::Built) => match self.why_keep_undone(stage)? {
                 Some(why) => self.keep(stage, why),
                 None => self.discard(stage),
             },
@@ -160,35 +163,53 @@ impl End<'_, '_> {
 
     /// Whatever stood at the target when it was exchanged comes back by another exchange, ours or not.
     fn can_exchange_back(&self) -> Result<bool, EndError> {
-        let steps = self
-            .record
-            .steps
-            .as_ref()
-            .map(|steps| steps.list.as_slice());
-        let Some([Step::Swap { .. }]) = steps else {
+        let [
+            Step {
+                entry: None,
+                act: Act::Swap { .. },
+            },
+        ] = self.record.steps()
+        else {
             return Ok(false);
         };
-        let Target {
-            fs, parent, names, ..
-        } = self.target;
-        let stage = names.stage(&self.record.token);
-        let there = fs.meta(parent, OsStr::new(&stage));
+        let Home { fs, dir, names, .. } = self.home;
+        let there = fs.meta(dir, OsStr::new(&self.record.origin(names)));
         Ok(there.map_err(disk("look at the stage"))?.is_some())
     }
 
     fn look(&self) -> Result<Sight, EndError> {
-        sight(self.target, self.record).map_err(|source| EndError::Disk {
+        sight(self.target, self.home, self.record, &self.journal).map_err(|source| EndError::Disk {
             what: "look at what was published",
             source,
         })
     }
 
-    fn is_taken(&self, step: Step) -> Result<bool, EndError> {
+    fn sides(&self) -> Result<Sides<'_>, EndError> {
+        Sides::open(self.target, self.home, self.record).map_err(disk("open what was published"))
+    }
+
+    /// Which of the steps stand taken.
+    fn taken(&self, sides: &Sides<'_>, steps: &[Step]) -> Result<Vec<bool>, EndError> {
+        if self.record.form == Form::Entries {
+            let stands = sides.stands(steps).map_err(disk("look at the entries"))?;
+            return Ok(stands.into_iter().map(Stand::is_taken).collect());
+        }
         let seen = self.look()?;
-        Ok(match step {
-            Step::Put | Step::Swap { .. } => seen.staged == Place::Target,
-            Step::Take { .. } => seen.replaced == Some(Place::Generation),
-        })
+        let is_taken = |step: &Step| match step.act {
+            Act::Put { .. } | Act::Swap { .. } => seen.staged == Place::Target,
+            Act::Take { .. } => seen.replaced == Some(Place::Generation),
+        };
+        Ok(steps.iter().map(is_taken).collect())
+    }
+
+    /// Entries that were put by a link lose their names in the stage, which is about to be kept or deleted.
+    fn finish_links(&self) -> Result<(), EndError> {
+        let sides = self.sides()?;
+        let steps = self.record.steps().iter();
+        for step in steps.filter(|step| step.entry.is_some()) {
+            steps::finish(&sides, step).map_err(disk("end a step"))?;
+        }
+        Ok(())
     }
 
     /// Writes the decision down: the journal's name is its state.
@@ -197,19 +218,17 @@ impl End<'_, '_> {
         if self.journal == decided {
             return Ok(());
         }
-        self.rename_journal(&self.target.names.journal(&decided))?;
+        self.rename_journal(&self.home.names.journal(&decided))?;
         self.journal = decided;
         self.sync(to)
     }
 
     fn rename_journal(&self, to: &str) -> Result<(), EndError> {
-        let Target {
-            fs, parent, names, ..
-        } = self.target;
+        let Home { fs, dir, names, .. } = self.home;
         let from = names.journal(&self.journal);
         let moved = fs.rename(
-            (parent, OsStr::new(&from)),
-            (parent, OsStr::new(to)),
+            (dir, OsStr::new(&from)),
+            (dir, OsStr::new(to)),
             Rename::Replace,
         );
         moved.map_err(|source| EndError::Disk {
@@ -228,38 +247,39 @@ impl End<'_, '_> {
         }
     }
 
-    /// A tree that readers saw may have been written to since; it is compared with its receipt.
-    fn why_keep_undone(&self, identity: Identity) -> Option<WhyKept> {
+    /// What readers saw may have been written to since; it is compared with its receipt.
+    fn why_keep_undone(&self, identity: Identity) -> Result<Option<WhyKept>, EndError> {
         let Some(steps) = &self.record.steps else {
-            return None;
+            return Ok(None);
         };
         if self.by == By::Recovery && !identity.is_certain() {
-            return Some(WhyKept::Uncertain);
+            return Ok(Some(WhyKept::Uncertain));
         }
-        let name = self.target.names.stage(&self.record.token);
-        if is_whole(self.target, OsStr::new(&name), steps.receipt) {
-            None
-        } else {
-            Some(WhyKept::Changed)
-        }
+        let whole = match self.record.form {
+            Form::Tree => {
+                let name = self.record.origin(&self.home.names);
+                is_whole(self.target, OsStr::new(&name), steps.receipt)
+            }
+            // What cannot be read is not known to be whole.
+            Form::Entries => are_slots_whole(&self.sides()?, self.record).unwrap_or(false),
+        };
+        Ok((!whole).then_some(WhyKept::Changed))
     }
 
-    /// Keeps a tree as the generation that the record numbers, with the record beside it.
+    /// Keeps something as the generation that the record numbers, with the record beside it.
     fn keep(&self, identity: Identity, why: WhyKept) -> Result<Ending, EndError> {
-        let Target {
-            fs, parent, names, ..
-        } = self.target;
+        let Home { fs, dir, names, .. } = self.home;
         let to = Direction::of(&self.journal);
         let name = names.generation(self.record.generation);
         let kept = OsString::from(&name);
         if fs
-            .meta(parent, &kept)
+            .meta(dir, &kept)
             .map_err(disk("look at the generation"))?
             .map(|meta| meta.identity)
             != Some(identity)
         {
-            let from = OsString::from(names.stage(&self.record.token));
-            steps::put(*fs, parent, &from, &kept).map_err(disk("keep what was replaced"))?;
+            let from = self.side(&names.stage(&self.record.token));
+            steps::put(*fs, &from, &self.side(&name)).map_err(disk("keep what was replaced"))?;
             self.sync(to)?;
         }
         self.rename_journal(&names.generation_record(self.record.generation))?;
@@ -276,39 +296,43 @@ impl End<'_, '_> {
         })
     }
 
-    /// Renames a tree to trash, which says whose it is, then deletes it.
+    /// Renames something to trash, which says whose it is, then deletes it.
     fn discard(&self, identity: Identity) -> Result<Ending, EndError> {
-        let Target {
-            fs, parent, names, ..
-        } = self.target;
+        let Home { fs, dir, names, .. } = self.home;
         if self.record.steps.is_some() {
-            // Process durability has synced nothing yet: the tree that stays must be on the disk before the
-            // other one is taken from it.
+            // Process durability has synced nothing yet: what stays must be on the disk before the other half is
+            // taken from it.
             self.sync_before_trash()?;
         }
-        let stage = OsString::from(names.stage(&self.record.token));
+        let stage = names.stage(&self.record.token);
         let at_stage = fs
-            .meta(parent, &stage)
+            .meta(dir, OsStr::new(&stage))
             .map_err(disk("look at the stage"))?
             .map(|meta| meta.identity);
         let from = if at_stage == Some(identity) {
             stage
         } else {
-            OsString::from(names.generation(self.record.generation))
+            names.generation(self.record.generation)
         };
-        let trash = OsString::from(names.trash(identity));
-        steps::put(*fs, parent, &from, &trash).map_err(disk("move to trash"))?;
+        let trash = self.side(&names.trash(identity));
+        steps::put(*fs, &self.side(&from), &trash).map_err(disk("move to trash"))?;
         // If the journal were gone before the tree is in trash, nothing would say whose tree it is.
         self.sync(Direction::of(&self.journal))?;
         self.empty_trash(identity)
     }
 
+    fn side(&self, name: &str) -> Side {
+        Side {
+            dir: self.home.dir.clone(),
+            name: name.into(),
+        }
+    }
+
     fn empty_trash(&self, identity: Identity) -> Result<Ending, EndError> {
-        let Target {
-            fs, parent, names, ..
-        } = self.target;
+        let Home { fs, dir, names, .. } = self.home;
         self.unlink_journal()?;
-        let leftovers = remove_tree(*fs, parent, OsStr::new(&names.trash(identity)));
+        let leftovers = remove_tree(*fs, dir, OsStr::new(&names.trash(identity)));
+        self.leave_home();
         Ok(Ending {
             kept: None,
             leftovers,
@@ -317,15 +341,21 @@ impl End<'_, '_> {
 
     pub(crate) fn drop_journal(&self) -> Result<Ending, EndError> {
         self.unlink_journal()?;
+        self.leave_home();
         Ok(Ending::default())
     }
 
+    /// A merge that was undone leaves no directory of ours where there was none.
+    fn leave_home(&self) {
+        if self.home.form == Form::Entries {
+            Home::remove_if_empty(self.target);
+        }
+    }
+
     fn unlink_journal(&self) -> Result<(), EndError> {
-        let Target {
-            fs, parent, names, ..
-        } = self.target;
+        let Home { fs, dir, names, .. } = self.home;
         let name = names.journal(&self.journal);
-        fs.remove_file(parent, OsStr::new(&name))
+        fs.remove_file(dir, OsStr::new(&name))
             .map_err(disk("retire the journal"))?;
         self.remove_marker();
         self.sync(Direction::of(&self.journal))
@@ -336,7 +366,7 @@ impl End<'_, '_> {
         let Target {
             fs, parent, name, ..
         } = self.target;
-        if self.record.stage.is_certain() {
+        if self.record.form == Form::Entries || self.record.stage.is_certain() {
             return;
         }
         let inner = fs
@@ -347,7 +377,7 @@ impl End<'_, '_> {
         }
     }
 
-    /// Makes the names beside the target durable, where that was promised.
+    /// Makes the names in the home durable, where that was promised.
     pub(crate) fn sync(&self, to: Direction) -> Result<(), EndError> {
         match self.record.durability {
             Durability::Power => self.sync_always(to),
@@ -355,9 +385,21 @@ impl End<'_, '_> {
         }
     }
 
+    /// Makes the names on both sides of the steps durable, as a killed run may have left them.
+    pub(crate) fn sync_found(&self, to: Direction) -> Result<(), EndError> {
+        match self.record.durability {
+            Durability::Power => self.sync_sides(&self.sides()?, to),
+            Durability::Process => Ok(()),
+        }
+    }
+
+    fn sync_sides(&self, sides: &Sides<'_>, to: Direction) -> Result<(), EndError> {
+        sides.sync().map_err(|source| self.doubt(to, source))
+    }
+
     fn sync_always(&self, to: Direction) -> Result<(), EndError> {
-        let Target { fs, parent, .. } = self.target;
-        fs.sync_dir(parent).map_err(|source| self.doubt(to, source))
+        let Home { fs, dir, .. } = self.home;
+        fs.sync_dir(dir).map_err(|source| self.doubt(to, source))
     }
 
     fn sync_before_trash(&self) -> Result<(), EndError> {
@@ -368,7 +410,7 @@ impl End<'_, '_> {
             return Ok(());
         }
         let to = Direction::of(&self.journal);
-        let synced = match fs.sync_filesystem(parent) {
+        let synced = match fs.sync_filesystem(&self.home.dir) {
             Ok(Barrier::Filesystem) => Ok(()),
             Ok(Barrier::PerObject) => match fs.open_dir(parent, name) {
                 Ok(tree) => sync_tree(*fs, &tree),
@@ -384,13 +426,13 @@ impl End<'_, '_> {
     /// Writes down that a sync failed. A second sync would prove nothing, so nothing more is done in this boot.
     pub(crate) fn doubt(&self, to: Direction, source: FsError) -> EndError {
         if self.record.steps.is_none() {
-            // No step can have been taken: whatever the disk forgets, the target is the old tree.
+            // No step can have been taken: whatever the disk forgets, the target is as it was.
             return EndError::Disk {
-                what: "give the staged tree up",
+                what: "give the stage up",
                 source,
             };
         }
-        let Target { fs, names, .. } = self.target;
+        let Home { fs, names, .. } = self.home;
         let name = names.journal(&JournalName::Doubt(to, fs.boot_id()));
         // If even the rename fails, the journal keeps its name, and recovery decides by what it finds.
         let _noted = self.rename_journal(&name);
@@ -412,20 +454,81 @@ fn disk(what: &'static str) -> impl Fn(FsError) -> EndError {
 }
 
 /// Whether the tree at a name is exactly what its receipt says, and the receipt is the one that was recorded.
-pub(crate) fn is_whole(target: &Target<'_>, name: &OsStr, receipt: Digest) -> bool {
+pub(crate) fn is_whole(target: &Target<'_>, name: &OsStr, receipt: Option<Digest>) -> bool {
     let Target { fs, parent, .. } = target;
     let read = || -> Result<bool, FsError> {
         let root = fs.open_dir(parent, name)?;
         let inner = fs.open_dir(&root, OsStr::new(ENGINE_DIR))?;
-        let bytes = fs.read_file(&inner, OsStr::new(RECEIPT_NAME), RECEIPT_BYTES_MAX)?;
-        if Digest::of(&bytes) != receipt {
-            return Ok(false);
-        }
-        match Receipt::from_json(&bytes) {
-            Ok(receipt) => Ok(drift(*fs, &root, &receipt)?.is_empty()),
-            Err(_) => Ok(false),
+        match read_receipt((*fs, &inner, OsStr::new(RECEIPT_NAME)), receipt)? {
+            Some(receipt) => Ok(drift(*fs, &root, &receipt)?.is_empty()),
+            None => Ok(false),
         }
     };
     // What cannot be read is not known to be whole.
     read().unwrap_or(false)
+}
+
+/// Whether everything that a publication by entries manages is as its receipt says; what else there is does not matter.
+pub(crate) fn are_entries_whole(target: &Target<'_>, receipt: Option<Digest>) -> bool {
+    let Target {
+        fs, parent, name, ..
+    } = target;
+    let read = || -> Result<bool, FsError> {
+        let root = fs.open_dir(parent, name)?;
+        let inner = fs.open_dir(&root, OsStr::new(ENGINE_DIR))?;
+        match read_receipt((*fs, &inner, OsStr::new(RECEIPT_NAME)), receipt)? {
+            Some(receipt) => {
+                let drift = drift(*fs, &root, &receipt)?;
+                let foreign = |difference| difference == Difference::Foreign;
+                Ok(drift.iter().all(|drift| foreign(drift.difference)))
+            }
+            None => Ok(false),
+        }
+    };
+    read().unwrap_or(false)
+}
+
+/// Whether the slots hold exactly what was staged in them.
+fn are_slots_whole(sides: &Sides<'_>, record: &Record) -> Result<bool, FsError> {
+    let receipt_path = Receipt::path();
+    let steps = record.steps();
+    let of_receipt = steps.iter().find(|step| {
+        let path = step.entry.as_ref().map(|entry| &entry.path);
+        path == Some(&receipt_path) && step.act.coming().is_some()
+    });
+    let Some(slot) = of_receipt.and_then(|step| sides.slot(step)) else {
+        return Ok(false);
+    };
+    let digest = record.steps.as_ref().and_then(|steps| steps.receipt);
+    let Some(receipt) = read_receipt((sides.fs, &slot.dir, &slot.name), digest)? else {
+        return Ok(false);
+    };
+    for step in steps {
+        let Some((entry, slot)) = step.entry.as_ref().zip(sides.slot(step)) else {
+            return Ok(false);
+        };
+        match sides.identity(Some(&slot))? {
+            // Somebody deleted what was put: nothing of theirs is here.
+            None => continue,
+            Some(found) if Some(found) != step.act.coming() => return Ok(false),
+            Some(_) => {}
+        }
+        let is_receipt = entry.path == receipt_path;
+        if !is_receipt && !drift_at(sides.fs, slot.at(), &entry.path, &receipt)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The receipt at a name, if it is the one that is meant.
+fn read_receipt(
+    (fs, dir, name): (&dyn crate::fs::Fs, &Dir, &OsStr),
+    digest: Option<Digest>,
+) -> Result<Option<Receipt>, FsError> {
+    let bytes = fs.read_file(dir, name, RECEIPT_BYTES_MAX)?;
+    if Some(Digest::of(&bytes)) != digest {
+        return Ok(None);
+    }
+    Ok(Receipt::from_json(&bytes).ok())
 }

@@ -15,10 +15,10 @@ use thiserror::Error;
 use crate::content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, Wanted};
 use crate::digest::Digest;
 use crate::fs::{Dir, Flush, Fs, FsError, NewFile};
-use crate::node::{Content, ENGINE_DIR, Mode, Node};
+use crate::node::{Content, ENGINE_DIR, Mode, Node, Operation, RECEIPT_NAME};
 use crate::path::RelPath;
 use crate::plan::Plan;
-use crate::receipt::{RECEIPT_NAME, Receipt};
+use crate::receipt::Receipt;
 
 /// How files come out of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,32 +100,54 @@ pub(crate) fn build(
     receipt: &str,
     options: &StageOptions<'_>,
 ) -> Result<StageCounts, StageError> {
-    let mut stage = Stage {
-        fs,
-        options,
-        rungs: Rungs::of(options.link_mode),
-        counts: StageCounts::default(),
-    };
-    let mut stack: Vec<(Option<RelPath>, Dir)> = vec![(None, root.clone())];
-    for (path, operation) in plan.operations() {
-        if (options.interrupted)() {
-            return Err(StageError::Interrupted {
-                path: path.to_string(),
-            });
-        }
-        let parent = path.parent();
-        while stack.last().is_some_and(|(open, _)| *open != parent) {
-            stack.pop();
-        }
-        let (_, dir) = stack
-            .last()
-            .expect("a plan has the parent of each path, and sorts it before");
-        let made = stage.make((dir, OsStr::new(path.name())), path, &operation.node)?;
-        if let Some(below) = made {
-            stack.push((Some(path.clone()), below));
+    let mut stage = Stage::new(fs, options);
+    stage.below(None, root, plan.operations().iter())?;
+    stage.write_receipt_in(root, plan, receipt)?;
+    Ok(stage.counts)
+}
+
+/// What stands at a number in a stage of entries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Filling<'a> {
+    /// The planned object at this path, with everything below it.
+    Planned(&'a RelPath),
+    /// The receipt.
+    Receipt(&'a str),
+}
+
+/// Builds single entries, each under its number, in the empty directory `slots`.
+///
+/// # Errors
+/// See [`StageError`]; what was built remains for the caller to discard.
+///
+/// # Crash
+/// As [`build`].
+pub(crate) fn build_entries(
+    fs: &dyn Fs,
+    slots: &Dir,
+    plan: &Plan,
+    fillings: &[(u32, Filling<'_>)],
+    options: &StageOptions<'_>,
+) -> Result<StageCounts, StageError> {
+    let mut stage = Stage::new(fs, options);
+    for (slot, filling) in fillings {
+        let name = slot.to_string();
+        let at = (slots, OsStr::new(&name));
+        match filling {
+            Filling::Receipt(text) => stage.write_receipt(at, plan, text)?,
+            Filling::Planned(path) => {
+                let Some(operation) = plan.operations().get(*path) else {
+                    continue;
+                };
+                stage.check_interrupted(path)?;
+                if let Some(dir) = stage.make(at, path, &operation.node)? {
+                    let below = plan.operations().range((*path).clone()..).skip(1);
+                    let below = below.take_while(|(other, _)| other.is_below(path));
+                    stage.below(Some((*path).clone()), &dir, below)?;
+                }
+            }
         }
     }
-    stage.write_receipt(root, plan, receipt)?;
     Ok(stage.counts)
 }
 
@@ -153,7 +175,50 @@ struct Stage<'a> {
 
 type At<'a> = (&'a Dir, &'a OsStr);
 
-impl Stage<'_> {
+impl<'s> Stage<'s> {
+    fn new(fs: &'s dyn Fs, options: &'s StageOptions<'s>) -> Self {
+        Self {
+            fs,
+            options,
+            rungs: Rungs::of(options.link_mode),
+            counts: StageCounts::default(),
+        }
+    }
+
+    fn check_interrupted(&self, path: &RelPath) -> Result<(), StageError> {
+        if (self.options.interrupted)() {
+            return Err(StageError::Interrupted {
+                path: path.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes objects below a directory that is open, in the order of a tree walk.
+    fn below<'p>(
+        &mut self,
+        at: Option<RelPath>,
+        dir: &Dir,
+        operations: impl Iterator<Item = (&'p RelPath, &'p Operation)>,
+    ) -> Result<(), StageError> {
+        let mut stack: Vec<(Option<RelPath>, Dir)> = vec![(at, dir.clone())];
+        for (path, operation) in operations {
+            self.check_interrupted(path)?;
+            let parent = path.parent();
+            while stack.last().is_some_and(|(open, _)| *open != parent) {
+                stack.pop();
+            }
+            let (_, dir) = stack
+                .last()
+                .expect("a plan has the parent of each path, and sorts it before");
+            let made = self.make((dir, OsStr::new(path.name())), path, &operation.node)?;
+            if let Some(below) = made {
+                stack.push((Some(path.clone()), below));
+            }
+        }
+        Ok(())
+    }
+
     /// Makes one object, and opens it if it is a directory.
     fn make(&mut self, at: At<'_>, path: &RelPath, node: &Node) -> Result<Option<Dir>, StageError> {
         let disk = |source| StageError::Disk {
@@ -308,33 +373,37 @@ impl Stage<'_> {
         }
     }
 
-    fn write_receipt(&mut self, root: &Dir, plan: &Plan, receipt: &str) -> Result<(), StageError> {
+    fn write_receipt_in(&self, root: &Dir, plan: &Plan, receipt: &str) -> Result<(), StageError> {
         let disk = |source| StageError::Disk {
-            path: Receipt::path(),
+            path: Receipt::path().to_string(),
             source,
         };
-        let dir = match self.fs.open_dir(root, OsStr::new(ENGINE_DIR)) {
+        let name = OsStr::new(ENGINE_DIR);
+        let dir = match self.fs.open_dir(root, name) {
             Ok(dir) => dir,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.fs
-                    .make_dir(root, OsStr::new(ENGINE_DIR), plan.root_mode().bits())
+                    .make_dir(root, name, plan.root_mode().bits())
                     .map_err(disk)?;
-                self.fs
-                    .open_dir(root, OsStr::new(ENGINE_DIR))
-                    .map_err(disk)?
+                self.fs.open_dir(root, name).map_err(disk)?
             }
             Err(source) => return Err(disk(source)),
         };
-        let mode = plan.root_mode().masked(0o111).bits();
+        self.write_receipt((&dir, OsStr::new(RECEIPT_NAME)), plan, receipt)
+    }
+
+    fn write_receipt(&self, at: At<'_>, plan: &Plan, receipt: &str) -> Result<(), StageError> {
         let file = NewFile {
-            mode,
+            mode: plan.root_mode().masked(0o111).bits(),
             mtime: None,
             bytes: receipt.as_bytes(),
             flush: Flush::Later,
         };
-        self.fs
-            .write_file(&dir, OsStr::new(RECEIPT_NAME), &file)
-            .map_err(disk)
+        let written = self.fs.write_file(at.0, at.1, &file);
+        written.map_err(|source| StageError::Disk {
+            path: Receipt::path().to_string(),
+            source,
+        })
     }
 }
 

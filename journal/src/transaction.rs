@@ -3,8 +3,8 @@
 //! Each state is a type, and each verb takes one state and returns the next, so no step can be left out. Dropping a
 //! state only lets the locks go: what it leaves on disk is what a crash would leave, and the next run ends it.
 //!
-//! Promises I1 to I3 for whole trees: readers see the old tree, then the new one (where the filesystem has no
-//! exchange, nothing for a moment between the two).
+//! Promises I1 to I3: of a whole tree readers see the old one, then the new one (where the filesystem has no exchange,
+//! nothing for a moment between the two); of entries they see each switch whole, one right after the other.
 //!
 //! ```text
 //! Target ──lock──▶ Ready ──prepare──▶ Prepared ──stage──▶ Staged ──publish──▶ Published ──settle──▶ Ending
@@ -13,28 +13,31 @@
 //!
 //! Read next: `recover.rs`, for what happens when one of the arrows is never reached.
 
-use std::ffi::{OsStr, OsString};
-
 use crate::barrier::sync_tree;
 use crate::content::ContentSource;
+use crate::cover::{CoverError, Grain};
 use crate::digest::Digest;
-use crate::evidence::{Place, Taken, marker_name, sight};
+use crate::entries::{Exchange, Moves, stranger_in_slots};
+use crate::evidence::{Place, Taken, sight};
 use crate::failure::{
     Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
     aftermath_of,
 };
-use crate::fs::{Dir, Flush, FsError, Held, Lock, NewFile, Rename};
-use crate::journal::{self, Siblings};
+use crate::fs::{Dir, FsError, Held, Lock};
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::journal;
 use crate::lock::{Locks, Patience};
 use crate::names::{Direction, JournalName};
-use crate::node::{ENGINE_DIR, Expected, Publication};
-use crate::observe::observe;
+use crate::node::Publication;
 use crate::plan::Plan;
-use crate::precondition::{compare, mounted, not_locked, stale};
+use crate::precondition::{Stale, compare, look, mounted, not_locked, stale};
+use crate::prepare::{abandon, make_stage, moves, pinned_root, try_exchange, write_first_part};
 use crate::receipt::Receipt;
-use crate::record::{Durability, Record, Retention, Step, Steps, Verdict};
+use crate::record::{Act, Durability, Form, Record, Retention, Step, Steps, Verdict};
 use crate::recover::{Recovered, recover};
 use crate::settle::{By, End, EndError, Ending};
+use crate::sides::Sides;
 use crate::stage::{self, StageCounts, StageError, StageOptions};
 use crate::steps;
 use crate::target::Target;
@@ -48,6 +51,8 @@ pub struct Terms {
     pub retention: Retention,
     /// When the publication is decided.
     pub verdict: Verdict,
+    /// How large the entries are that are moved, where entries are.
+    pub grain: Grain,
 }
 
 impl Default for Terms {
@@ -56,6 +61,7 @@ impl Default for Terms {
             durability: Durability::Power,
             retention: Retention::Discard,
             verdict: Verdict::Taken,
+            grain: Grain::Packages,
         }
     }
 }
@@ -63,7 +69,7 @@ impl Default for Terms {
 /// A target that is locked, with nothing open.
 #[derive(Debug)]
 pub struct Ready<'a> {
-    locks: Locks<'a>,
+    pub(crate) locks: Locks<'a>,
 }
 
 /// A plan that fits the target, and a journal that says so.
@@ -72,36 +78,48 @@ pub struct Prepared<'a> {
     open: Open<'a>,
     plan: &'a Plan,
     root: Dir,
+    work: Work,
+    /// The directory at the target, as a rename keeps it.
+    old: Option<Identity>,
 }
 
-/// The whole new tree beside its place, durable.
+/// Everything that is new beside its place, durable.
 #[derive(Debug)]
 pub struct Staged<'a> {
     open: Open<'a>,
     plan: &'a Plan,
     root: Dir,
+    work: Work,
+    old: Option<Identity>,
     receipt: Digest,
     counts: StageCounts,
     lock: Option<Held>,
 }
 
-/// The new tree in its place; readers see it.
+/// Everything that is new in its place; readers see it.
 #[derive(Debug)]
 #[must_use = "an undecided publication is settled or undone by whoever recovers next"]
 pub struct Published<'a> {
-    open: Open<'a>,
-    counts: StageCounts,
+    pub(crate) open: Open<'a>,
+    pub(crate) counts: StageCounts,
     /// Keeps the new root locked until the end, so that nobody works in it before the publication is decided.
-    _lock: Option<Held>,
+    pub(crate) _lock: Option<Held>,
 }
 
 /// What every state from `Prepared` on holds.
 #[derive(Debug)]
-struct Open<'a> {
-    locks: Locks<'a>,
-    record: Record,
-    steps: Vec<Step>,
-    verdict: Verdict,
+pub(crate) struct Open<'a> {
+    pub(crate) locks: Locks<'a>,
+    pub(crate) home: Home<'a>,
+    pub(crate) record: Record,
+    pub(crate) verdict: Verdict,
+}
+
+/// What is to be moved.
+#[derive(Debug)]
+enum Work {
+    Tree(Exchange),
+    Entries(Moves),
 }
 
 impl<'a> Target<'a> {
@@ -162,45 +180,86 @@ impl<'a> Ready<'a> {
         if plan.publication() == Publication::Nothing {
             return Err(PrepareError::NothingToDo(path()));
         }
-        if let Some(mount) = mounted(target).map_err(disk)? {
-            return Err(PrepareError::Mounted {
-                target: path(),
-                mount,
+        let prepared = self.open(plan, terms);
+        let (open, root, work, old) = prepared?;
+        Ok(Prepared {
+            open,
+            plan,
+            root,
+            work,
+            old,
+        })
+    }
+
+    /// Makes the stage and the journal that owns it, and finds out what is to be moved.
+    fn open(
+        self,
+        plan: &'a Plan,
+        terms: Terms,
+    ) -> Result<(Open<'a>, Dir, Work, Option<Identity>), PrepareError> {
+        let target = self.locks.target();
+        let path = || target.path().to_path_buf();
+        let disk = |source| PrepareError::Disk {
+            target: path(),
+            source,
+        };
+        let old = pinned_root(target, plan).map_err(disk)?;
+        let home = if plan.publication().is_by_entries() {
+            Home::make_within(target, plan.root_mode().bits()).map_err(disk)?
+        } else {
+            if let Some(mount) = mounted(target).map_err(disk)? {
+                return Err(PrepareError::Mounted {
+                    target: path(),
+                    mount,
+                });
+            }
+            Home::beside(target)
+        };
+        let kept = (terms.durability, terms.retention);
+        let (root, record) = make_stage(target, &home, plan, kept).map_err(disk)?;
+        let work = write_first_part(&home, &root, &record)
+            .and_then(|()| try_exchange(&home, &root))
+            .map_err(disk)
+            .and_then(|exchange| match home.form {
+                Form::Tree => Ok(Work::Tree(exchange)),
+                Form::Entries => moves(target, plan, terms.grain, exchange).map(Work::Entries),
             });
-        }
-        let (root, record) = make_stage(target, plan, terms).map_err(disk)?;
-        let written = write_first_part(target, &root, &record)
-            .and_then(|()| choose_steps(target, &root, plan));
-        match written {
-            Ok(steps) => {
-                let open = Open {
-                    locks: self.locks,
-                    record,
-                    steps,
-                    verdict: terms.verdict,
-                };
-                Ok(Prepared { open, plan, root })
+        let work = match work {
+            Ok(work) => work,
+            Err(error) => {
+                abandon(target, &home, &record);
+                return Err(error);
             }
-            Err(source) => {
-                abandon_empty_stage(target, &record);
-                Err(disk(source))
-            }
-        }
+        };
+        let open = Open {
+            locks: self.locks,
+            home,
+            record,
+            verdict: terms.verdict,
+        };
+        Ok((open, root, work, old))
     }
 }
 
 impl<'a> Prepared<'a> {
-    /// Builds the new tree beside its place and makes it durable.
+    /// Builds what is new beside its place and makes it durable.
     ///
     /// # Errors
     /// See [`StageFailed`]; the stage is given up.
     ///
     /// # Crash
-    /// A part of the new tree remains; the next run deletes it by the identity in the journal.
+    /// A part of it remains; the next run deletes it by the identity in the journal.
     pub fn stage(self, options: &StageOptions<'_>) -> Result<Staged<'a>, StageFailed> {
         let fs = self.open.locks.target().fs;
         let receipt = Receipt::of(self.plan).to_json();
-        let built = stage::build(fs, &self.root, self.plan, &receipt, options).and_then(|counts| {
+        let built = match &self.work {
+            Work::Tree(_) => stage::build(fs, &self.root, self.plan, &receipt, options),
+            Work::Entries(moves) => {
+                let fillings = moves.fillings(&receipt);
+                stage::build_entries(fs, &self.root, self.plan, &fillings, options)
+            }
+        };
+        let built = built.and_then(|counts| {
             self.finish_stage()
                 .map(|()| counts)
                 .map_err(|source| StageError::Disk {
@@ -210,11 +269,19 @@ impl<'a> Prepared<'a> {
         });
         match built {
             Ok(counts) => {
-                let Self { open, plan, root } = self;
+                let Self {
+                    open,
+                    plan,
+                    root,
+                    work,
+                    old,
+                } = self;
                 Ok(Staged {
                     open,
                     plan,
                     root,
+                    work,
+                    old,
                     receipt: Digest::of(receipt.as_bytes()),
                     counts,
                     lock: None,
@@ -231,16 +298,18 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// The root gets its mode before the barrier, so that the switch itself changes nothing but names.
+    /// A root gets its mode before the barrier, so that the switch itself changes nothing but names.
     fn finish_stage(&self) -> Result<(), FsError> {
-        let Target { fs, parent, .. } = self.open.locks.target();
-        fs.set_mode_of(&self.root, self.plan.root_mode().bits())?;
+        let Home { fs, dir, form, .. } = &self.open.home;
+        if *form == Form::Tree {
+            fs.set_mode_of(&self.root, self.plan.root_mode().bits())?;
+        }
         match self.open.record.durability {
             Durability::Process => Ok(()),
             Durability::Power => {
                 // A sync that failed is not tried again: the pages it lost count as clean now.
                 sync_tree(*fs, &self.root)?;
-                fs.sync_dir(parent)
+                fs.sync_dir(dir)
             }
         }
     }
@@ -284,6 +353,7 @@ impl<'a> Staged<'a> {
                     PublishError::Changed(_)
                     | PublishError::Interrupted
                     | PublishError::Disk(_)
+                    | PublishError::Step { .. }
                     | PublishError::Moved => self.open.give_up(),
                 };
                 Err(PublishFailed {
@@ -297,37 +367,92 @@ impl<'a> Staged<'a> {
 
     fn try_publish(&mut self, interrupted: &dyn Fn() -> bool) -> Result<(), PublishError> {
         self.lock_root().map_err(PublishError::Disk)?;
-        let target = self.open.locks.target();
-        let now = observe(target.fs, target.place(), self.plan.operations())
-            .map_err(PublishError::Disk)?;
-        let unlocked = not_locked(&self.open.locks).map_err(PublishError::Disk)?;
-        let reasons = compare(target, self.plan.observation(), &now);
-        if let Some(stale) = reasons.into_iter().chain(unlocked).next() {
-            return Err(PublishError::Changed(stale));
+        if let Some(changed) = self.changed()? {
+            return Err(PublishError::Changed(changed));
         }
         if interrupted() {
             return Err(PublishError::Interrupted);
         }
+        let target = self.open.locks.target().clone();
+        let (sides, list) = self.steps(&target).map_err(PublishError::Disk)?;
         self.open.record.steps = Some(Steps {
-            list: self.open.steps.clone(),
-            receipt: self.receipt,
+            list,
+            receipt: Some(self.receipt),
             verdict: self.open.verdict,
         });
+        journal::write(&self.open.home, &self.open.record).map_err(PublishError::Disk)?;
+        self.open.take_steps(&sides)?;
+        let steps = self.open.record.steps();
+        let stranger = stranger_in_slots(&sides, steps, self.plan).map_err(PublishError::Disk)?;
+        match stranger {
+            Some(path) => Err(PublishError::Changed(Stale {
+                path: path.to_string(),
+                why: "got something that is not part of the plan".to_owned(),
+            })),
+            None => Ok(()),
+        }
+    }
+
+    /// The last look before the steps are written down.
+    fn changed(&self) -> Result<Option<Stale>, PublishError> {
         let target = self.open.locks.target();
-        journal::write(target, &self.open.record).map_err(PublishError::Disk)?;
-        for step in &self.open.steps {
-            steps::take(target, &self.open.record, *step).map_err(PublishError::Disk)?;
+        let now = look(target, self.plan).map_err(PublishError::Disk)?;
+        let unlocked = not_locked(&self.open.locks).map_err(PublishError::Disk)?;
+        let reasons = compare(target, self.plan, self.old, &now);
+        let changed = reasons.into_iter().chain(unlocked).next();
+        if changed.is_some() {
+            return Ok(changed);
         }
-        self.open.sync_steps()?;
-        let seen = sight(target, &self.open.record).map_err(PublishError::Disk)?;
-        if seen.taken != Taken::All || matches!(seen.replaced, Some(Place::Trash | Place::Gone)) {
-            return Err(PublishError::Moved);
+        let of_target = |why: String| Stale {
+            path: target.path().display().to_string(),
+            why,
+        };
+        match &self.work {
+            Work::Tree(_) => Ok(None),
+            Work::Entries(moves) => match moves.are_current(target, self.plan) {
+                Ok(true) => Ok(None),
+                Ok(false) => Ok(Some(of_target("has entries that came or went".to_owned()))),
+                Err(CoverError::Disk(source)) => Err(PublishError::Disk(source)),
+                Err(error) => Ok(Some(of_target(error.to_string()))),
+            },
         }
-        Ok(())
+    }
+
+    /// The steps with the identities on both sides, and everything open that they need.
+    fn steps<'s>(&self, target: &Target<'s>) -> Result<(Sides<'s>, Vec<Step>), FsError>
+    where
+        'a: 's,
+    {
+        let Open { home, record, .. } = &self.open;
+        match &self.work {
+            Work::Tree(exchange) => {
+                let sides = Sides::open(target, home, record)?;
+                let new = record.stage;
+                let acts = match (self.old, exchange) {
+                    (None, _) => vec![Act::Put { new }],
+                    (Some(old), Exchange::Possible) => vec![Act::Swap { new, old }],
+                    (Some(old), Exchange::Impossible) => {
+                        vec![Act::Take { old }, Act::Put { new }]
+                    }
+                };
+                let step = |act| Step { entry: None, act };
+                Ok((sides, acts.into_iter().map(step).collect()))
+            }
+            Work::Entries(moves) => {
+                let entries = moves.list.iter().map(|step| &step.entry);
+                let sides = Sides::open_for(target, home, record, entries)?;
+                let steps = moves.steps(&sides)?;
+                Ok((sides, steps))
+            }
+        }
     }
 
     /// Locks the new root before it can be found by its name, so that nobody gets in between.
     fn lock_root(&mut self) -> Result<(), FsError> {
+        if self.open.home.form == Form::Entries {
+            // The target's own root stays, and is locked already.
+            return Ok(());
+        }
         let fs = self.open.locks.target().fs;
         let held = fs.hold_dir(&self.root)?;
         if fs.try_lock(&held)? == Lock::Acquired {
@@ -347,10 +472,10 @@ impl Published<'_> {
     /// The steps that were taken.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
-        &self.open.steps
+        self.open.record.steps()
     }
 
-    /// The new tree stays; what it replaced is kept or deleted, as the terms say.
+    /// What is new stays; what it replaced is kept or deleted, as the terms say.
     ///
     /// # Errors
     /// See [`EndFailed`]; the new tree is published all the same.
@@ -361,7 +486,7 @@ impl Published<'_> {
         self.open.end(Direction::Settle)
     }
 
-    /// The old tree comes back; a new tree that somebody changed meanwhile is kept as a generation.
+    /// What was there before comes back; what is new is kept as a generation if somebody changed it meanwhile.
     ///
     /// # Errors
     /// See [`EndFailed`].
@@ -374,24 +499,47 @@ impl Published<'_> {
 }
 
 impl Open<'_> {
-    fn sync_steps(&self) -> Result<(), PublishError> {
-        let Target { fs, parent, .. } = self.locks.target();
+    /// Takes the steps that the journal says, makes them durable, and looks at what came of it.
+    pub(crate) fn take_steps(&self, sides: &Sides<'_>) -> Result<(), PublishError> {
+        let target = self.locks.target();
+        // Nothing slower than a rename may stand between two of them: readers see a mixture meanwhile.
+        for step in self.record.steps() {
+            steps::take(sides, step).map_err(|source| PublishError::Step {
+                path: match &step.entry {
+                    Some(entry) => entry.path.to_string(),
+                    None => target.path().display().to_string(),
+                },
+                source,
+            })?;
+        }
+        self.sync_steps(sides)?;
+        let seen = sight(target, &self.home, &self.record, &JournalName::Open)
+            .map_err(PublishError::Disk)?;
+        let is_lost = matches!(seen.replaced, Some(Place::Trash | Place::Gone));
+        if seen.taken != Taken::All || seen.staged != Place::Target || is_lost {
+            return Err(PublishError::Moved);
+        }
+        Ok(())
+    }
+
+    fn sync_steps(&self, sides: &Sides<'_>) -> Result<(), PublishError> {
         if self.record.durability == Durability::Process {
             return Ok(());
         }
-        fs.sync_dir(parent).map_err(|source| {
-            match self.as_end().doubt(self.verdict.direction(), source) {
+        sides.sync().map_err(
+            |source| match self.as_end().doubt(self.verdict.direction(), source) {
                 EndError::Doubt(source) | EndError::Disk { source, .. } => {
                     PublishError::Doubt(source)
                 }
                 EndError::Moved => PublishError::Moved,
-            }
-        })
+            },
+        )
     }
 
     fn as_end(&self) -> End<'_, '_> {
         End {
             target: self.locks.target(),
+            home: &self.home,
             record: &self.record,
             journal: JournalName::Open,
             by: By::Itself,
@@ -414,111 +562,10 @@ impl Open<'_> {
     }
 
     /// Takes back what was taken and deletes the stage.
-    fn give_up(&self) -> Aftermath {
+    pub(crate) fn give_up(&self) -> Aftermath {
         match self.as_end().undo() {
             Ok(_) => Aftermath::Unchanged,
             Err(error) => aftermath_of(&error),
         }
     }
-}
-
-fn make_stage(target: &Target<'_>, plan: &Plan, terms: Terms) -> Result<(Dir, Record), FsError> {
-    let Target {
-        fs, parent, names, ..
-    } = target;
-    let siblings = Siblings::list(target)?;
-    let prefix = names.stage_prefix();
-    let name = fs.make_unique_dir(parent, &prefix)?;
-    let opened = fs
-        .open_dir(parent, &name)
-        .and_then(|root| Ok((fs.meta_of(&root)?.identity, root)));
-    let (stage, root) = opened.inspect_err(|_| {
-        // Nobody owns it yet, and it is empty.
-        let _tidied = fs.remove_dir(parent, &name);
-    })?;
-    let token = name.to_string_lossy();
-    let record = Record {
-        plan: plan.digest(),
-        token: token.strip_prefix(&prefix).unwrap_or_default().to_owned(),
-        generation: siblings.next_generation(),
-        stage,
-        boot: fs.boot_id(),
-        durability: terms.durability,
-        retention: terms.retention,
-        steps: None,
-    };
-    Ok((root, record))
-}
-
-/// From here on the stage is owned: whoever finds the journal may delete the tree that it names.
-fn write_first_part(target: &Target<'_>, root: &Dir, record: &Record) -> Result<(), FsError> {
-    journal::write(target, record)?;
-    if record.stage.is_certain() {
-        return Ok(());
-    }
-    let fs = target.fs;
-    fs.make_dir(root, OsStr::new(ENGINE_DIR), 0o755)?;
-    let inner = fs.open_dir(root, OsStr::new(ENGINE_DIR))?;
-    let marker = NewFile {
-        mode: 0o600,
-        mtime: None,
-        bytes: b"",
-        flush: Flush::Later,
-    };
-    fs.write_file(&inner, &marker_name(&record.token), &marker)
-}
-
-/// Chooses the steps by trying an exchange on two scratch entries, where trying harms nobody.
-fn choose_steps(target: &Target<'_>, root: &Dir, plan: &Plan) -> Result<Vec<Step>, FsError> {
-    match (&plan.observation().target, plan.publication()) {
-        (Expected::Tree { identity, .. }, Publication::Swap) => {
-            Ok(if can_exchange(target, root)? {
-                vec![Step::Swap { old: *identity }]
-            } else {
-                vec![Step::Take { old: *identity }, Step::Put]
-            })
-        }
-        (Expected::Absent | Expected::Tree { .. }, _) => Ok(vec![Step::Put]),
-    }
-}
-
-fn can_exchange(target: &Target<'_>, root: &Dir) -> Result<bool, FsError> {
-    let fs = target.fs;
-    let scratch = [OsString::from("scratch-1"), OsString::from("scratch-2")];
-    for name in &scratch {
-        fs.make_dir(root, name, 0o700)?;
-    }
-    let [one, two] = &scratch;
-    let exchanged = fs
-        .rename((root, one), (root, two), Rename::Exchange)
-        .is_ok();
-    for name in &scratch {
-        fs.remove_dir(root, name)?;
-    }
-    Ok(exchanged)
-}
-
-/// The attempt failed before anything was staged: an empty stage needs no journal to be known as ours.
-fn abandon_empty_stage(target: &Target<'_>, record: &Record) {
-    let Target {
-        fs, parent, names, ..
-    } = target;
-    let end = End {
-        target,
-        record,
-        journal: JournalName::Open,
-        by: By::Itself,
-    };
-    let journal = names.journal(&JournalName::Open);
-    let written = fs
-        .meta(parent, OsStr::new(&journal))
-        .is_ok_and(|meta| meta.is_some());
-    // Whatever stays is found by the next run: an owned stage through its journal, an empty one by itself.
-    let _tidied = if written {
-        end.give_up().is_ok()
-    } else {
-        false
-    };
-    let _tidied = fs.remove_file(parent, OsStr::new(&names.journal_temp()));
-    let _tidied = fs.remove_dir(parent, OsStr::new(&names.stage(&record.token)));
 }

@@ -72,6 +72,40 @@ pub fn drift(fs: &dyn Fs, root: &Dir, receipt: &Receipt) -> Result<Vec<Drift>, F
     Ok(found)
 }
 
+/// Every path at and below one entry, wherever it stands now, that is not as the receipt says of `path`.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn drift_at(
+    fs: &dyn Fs,
+    at: (&Dir, &OsStr),
+    path: &RelPath,
+    receipt: &Receipt,
+) -> Result<Vec<Drift>, FsError> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut verifier = Verifier {
+        fs,
+        receipt,
+        seen: &mut seen,
+        found: &mut found,
+    };
+    match receipt.paths.get(path) {
+        Some(published) => verifier.compare(at, path.clone(), published)?,
+        None => verifier.foreign(at, path.to_string(), Some(path.clone()))?,
+    }
+    let below = receipt.paths.keys();
+    let below = below.filter(|other| *other == path || other.is_below(path));
+    for path in below.filter(|path| !seen.contains(*path)) {
+        found.push(Drift {
+            path: path.to_string(),
+            difference: Difference::Missing,
+        });
+    }
+    found.sort();
+    Ok(found)
+}
+
 struct Verifier<'a> {
     fs: &'a dyn Fs,
     receipt: &'a Receipt,

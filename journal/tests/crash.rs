@@ -20,7 +20,7 @@ use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, S
 use rvenv_journal::{Aftermath, Decision, Durability, Publication, ReadyError, RecoverError};
 
 use publication::{
-    Case, Exit, Outcome, TARGET, cases, numbered, recover, run, run_until, tree_at,
+    Case, Exit, Outcome, TARGET, cases, entry_cases, numbered, recover, run, run_until, tree_at,
     with_numbers_reused,
 };
 
@@ -162,14 +162,19 @@ fn sweep_all(name: &str, cases: &[Case], crashes: &[Crash]) {
     println!("{name}: {recoveries} recoveries, {pairs} distinct pairs of disk and decision");
 }
 
+/// Whole trees, and entries.
+fn all_cases() -> Vec<Case> {
+    cases().into_iter().chain(entry_cases()).collect()
+}
+
 fn unsynced_cases() -> Vec<Case> {
-    cases().into_iter().map(Case::unsynced).collect()
+    all_cases().into_iter().map(Case::unsynced).collect()
 }
 
 /// I1, I5: a kill at every step, again at every step of the recovery, and of the recovery from that.
 #[test]
 fn a_kill_at_every_step_leaves_the_old_or_the_new_tree() {
-    sweep_all("kill, kill, kill", &cases(), &[KILL, KILL, KILL]);
+    sweep_all("kill, kill, kill", &all_cases(), &[KILL, KILL, KILL]);
 }
 
 /// I1: process durability promises the same for kills.
@@ -181,7 +186,7 @@ fn process_durability_survives_a_kill_at_every_step() {
 /// I1, I2: a power cut at every step, on filesystems that keep the order of names.
 #[test]
 fn a_power_cut_at_every_step_leaves_the_old_or_the_new_tree_where_names_persist_in_order() {
-    sweep_all("ordered", &cases(), &[(Persistence::Ordered, wide())]);
+    sweep_all("ordered", &all_cases(), &[(Persistence::Ordered, wide())]);
 }
 
 /// I1, I2: a power cut at every step, on filesystems that promise no more than POSIX.
@@ -189,7 +194,7 @@ fn a_power_cut_at_every_step_leaves_the_old_or_the_new_tree_where_names_persist_
 fn a_power_cut_at_every_step_leaves_the_old_or_the_new_tree_where_names_persist_independently() {
     sweep_all(
         "independent",
-        &cases(),
+        &all_cases(),
         &[(Persistence::Independent, wide())],
     );
 }
@@ -197,7 +202,7 @@ fn a_power_cut_at_every_step_leaves_the_old_or_the_new_tree_where_names_persist_
 /// I1: the power is cut, and cut again at every step of the recovery.
 #[test]
 fn a_power_cut_in_the_recovery_from_a_power_cut_leaves_the_old_or_the_new_tree() {
-    let mut cases = cases();
+    let mut cases = all_cases();
     // How a tree is synced and how a name is found free matters little here; it does in long runs.
     cases.retain(|case| {
         let Options {
@@ -219,7 +224,7 @@ fn a_power_cut_in_the_recovery_from_a_power_cut_leaves_the_old_or_the_new_tree()
 fn a_power_cut_in_the_recovery_from_a_kill_leaves_the_old_or_the_new_tree() {
     for model in [Persistence::Ordered, Persistence::Independent] {
         let crashes = [KILL, (model, narrow())];
-        sweep_all(&format!("kill, then {model:?}"), &cases(), &crashes);
+        sweep_all(&format!("kill, then {model:?}"), &all_cases(), &crashes);
     }
 }
 
@@ -260,7 +265,7 @@ fn a_power_cut_in_the_next_publication_finds_one_journal() {
 fn a_recovery_that_succeeded_is_durable() {
     for (model, case) in [Persistence::Ordered, Persistence::Independent]
         .into_iter()
-        .flat_map(|model| cases().into_iter().map(move |case| (model, case)))
+        .flat_map(|model| all_cases().into_iter().map(move |case| (model, case)))
     {
         let outcome = Outcome::of(&case);
         for count in 0.. {
@@ -287,7 +292,7 @@ fn a_recovery_that_succeeded_is_durable() {
 /// I1: an inode number that is given out again misleads nobody, since the time of birth tells.
 #[test]
 fn inode_numbers_that_are_given_out_again_mislead_nobody() {
-    let reused: Vec<Case> = cases()
+    let reused: Vec<Case> = all_cases()
         .into_iter()
         .map(|case| {
             let options = with_numbers_reused(&case.options);
@@ -368,7 +373,7 @@ fn a_power_cut_takes_no_whole_tree_from_a_process_durable_publication() {
 /// I1: whoever asks to stop gets the old tree back, and nothing beside it.
 #[test]
 fn an_interrupted_run_leaves_the_old_tree_and_no_litter() {
-    for case in cases() {
+    for case in all_cases() {
         let outcome = Outcome::of(&case);
         for polls in 0.. {
             let disk = case.disk();

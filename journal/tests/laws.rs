@@ -52,7 +52,7 @@ proptest! {
             let node = Node::File { mode: Mode::SHARED_FILE, mtime: None, content: Content::Inline(bytes) };
             let operation = Operation { stage: "one".to_owned(), group: None, node };
             // Paths that collide are refused, which is not what is tried here.
-            let _refused = builder.add_parents(&path, "one", Mode::SHARED_DIR).and_then(|()| builder.add(path, operation));
+            let _refused = builder.add_parents(&path, ("one", None), Mode::SHARED_DIR).and_then(|()| builder.add(path, operation));
         }
         let Ok(plan) = builder.finish(absent(), Publication::Put) else { return Ok(()) };
         let text = plan.to_json();

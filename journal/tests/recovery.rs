@@ -87,7 +87,7 @@ fn a_run_that_died_before_its_journal_leaves_an_empty_stage_that_is_tidied() {
 fn trash_of_an_earlier_run_is_deleted_and_a_strangers_is_named() {
     let case = swap();
     let disk = killed_after(&case, "remove /p/.t.rvenv.journal.settle", 1);
-    assert_eq!(inspected(&disk).siblings.trash.len(), 1);
+    assert_eq!(inspected(&disk).beside.trash.len(), 1);
     make_dir(&disk, ".t.rvenv.trash-17-0");
     make_dir(&disk, ".t.rvenv.new-full");
     let full = disk

@@ -271,7 +271,13 @@ fn directories_made_above_a_target_are_durable_with_it() {
     let target = Target::open(&disk, Path::new("/a/b/t"), Parents::Make).unwrap();
     let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
     let builder = PlanBuilder::new("/a/b/t", Mode::SHARED_DIR).unwrap();
-    let seen = observe(&disk, ready.target().place(), builder.operations()).unwrap();
+    let seen = observe(
+        &disk,
+        ready.target().place(),
+        builder.operations(),
+        builder.retired(),
+    )
+    .unwrap();
     let plan = builder.finish(seen, Publication::Put).unwrap();
     let prepared = ready.prepare(&plan, put().terms, &NoContent).unwrap();
     let published = prepared
@@ -334,7 +340,7 @@ fn a_plan_for_another_target_is_refused() {
     let path = |name| place.path().canonicalize().unwrap().join(name);
     let draft = PlanBuilder::new(path("planned").to_str().unwrap(), Mode::SHARED_DIR).unwrap();
     let target = Target::open(&disk, &path("locked"), Parents::Require).unwrap();
-    let seen = observe(&disk, target.place(), draft.operations()).unwrap();
+    let seen = observe(&disk, target.place(), draft.operations(), draft.retired()).unwrap();
     let plan = draft.finish(seen, Publication::Put).unwrap();
     let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
     let refused = ready.prepare(&plan, rvenv_journal::Terms::default(), &NoContent);

@@ -10,7 +10,7 @@
     reason = "shared by several test binaries, each of which uses a part of it"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -18,11 +18,12 @@ use std::path::Path;
 use rvenv_journal::fs::sim::{Entry, InodeNumbers, Options, SimFs, Support};
 use rvenv_journal::fs::{Barrier, Dir, Flush, Fs, NewFile};
 use rvenv_journal::{
-    Aftermath, Content, Decision, Durability, Inspection, LinkMode, Mode, NoContent, Node,
+    Aftermath, Content, Decision, Durability, Grain, Inspection, LinkMode, Mode, NoContent, Node,
     Operation, Parents, Patience, Plan, PlanBuilder, Publication, Ready, ReadyError, Recovered,
     RelPath, Retention, StageOptions, Target, Terms, Verdict, inspect, observe,
 };
 
+pub mod entries;
 pub mod history;
 
 /// The directory of the target.
@@ -86,6 +87,11 @@ impl Case {
         self
     }
 
+    pub fn file_by_file(mut self) -> Self {
+        self.terms.grain = Grain::Files;
+        self
+    }
+
     pub fn awaited(mut self) -> Self {
         self.terms.verdict = Verdict::Awaited;
         self
@@ -102,8 +108,10 @@ impl Case {
         let root = disk.open_path(Path::new("/")).unwrap();
         disk.make_dir(&root, OsStr::new("p"), 0o755).unwrap();
         let parent = disk.open_dir(&root, OsStr::new("p")).unwrap();
-        if self.publication == Publication::Swap {
-            make_old(&disk, &parent);
+        match self.publication {
+            Publication::Swap => make_old(&disk, &parent),
+            Publication::Merge | Publication::Refill => entries::make_old(&disk, &parent),
+            Publication::Put | Publication::Nothing => {}
         }
         disk.sync_filesystem(&root).unwrap();
         if self.options.barrier == Barrier::PerObject {
@@ -114,6 +122,9 @@ impl Case {
 
     /// The plan of the new tree for what stands on a disk.
     pub fn plan(&self, disk: &SimFs) -> Plan {
+        if self.publication.is_by_entries() {
+            return entries::plan(disk, self.publication);
+        }
         let mut builder = PlanBuilder::new(TARGET, Mode::SHARED_DIR).unwrap();
         let mut add = |path: &str, node| {
             let operation = Operation {
@@ -129,7 +140,13 @@ impl Case {
         add("cfg", planned_file("new cfg"));
         add("link", Node::Symlink { target });
         let target = open(disk);
-        let seen = observe(disk, target.place(), builder.operations()).unwrap();
+        let seen = observe(
+            disk,
+            target.place(),
+            builder.operations(),
+            builder.retired(),
+        )
+        .unwrap();
         builder.finish(seen, self.publication).unwrap()
     }
 
@@ -177,6 +194,44 @@ pub fn cases() -> Vec<Case> {
             .awaited()
             .undone()
             .on(no_exchange),
+    ]
+}
+
+/// Every way to change a target entry by entry.
+pub fn entry_cases() -> Vec<Case> {
+    let no_exchange = Options {
+        exchange: Support::Absent,
+        ..Options::default()
+    };
+    let bare = Options {
+        no_replace: Support::Absent,
+        ..no_exchange.clone()
+    };
+    let per_object = Options {
+        barrier: Barrier::PerObject,
+        ..Options::default()
+    };
+    let merge = |name| Case::of(name, Publication::Merge);
+    let refill = |name| Case::of(name, Publication::Refill);
+    vec![
+        merge("merge"),
+        merge("merge, take and put").on(no_exchange.clone()),
+        merge("merge without no-replace").on(bare),
+        merge("merge, synced object by object").on(per_object),
+        merge("merge, kept").kept(),
+        merge("merge, take and put, kept")
+            .kept()
+            .on(no_exchange.clone()),
+        merge("merge, undone").undone(),
+        merge("merge, take and put, undone")
+            .undone()
+            .on(no_exchange),
+        merge("merge, awaiting a verdict").awaited(),
+        merge("merge, undone by a verdict").awaited().undone(),
+        merge("merge, file by file").file_by_file(),
+        refill("refill"),
+        refill("refill, kept").kept(),
+        refill("refill, file by file").file_by_file(),
     ]
 }
 
@@ -301,12 +356,18 @@ pub fn tree_at(disk: &SimFs, path: &str) -> Tree {
     tree
 }
 
-/// The names beside the target.
+/// The names beside the target, and those in the engine's directory in it.
 pub fn beside(disk: &SimFs) -> Vec<String> {
-    let names = disk.tree(Path::new(PARENT)).into_keys();
-    names
-        .filter(|path| !path.contains('/') && !path.is_empty() && path != "t")
-        .collect()
+    let tree = disk.tree(Path::new(PARENT));
+    let names = tree.into_keys().filter_map(|path| {
+        let is_ours = |name: &str| !name.contains('/') && name != "receipt.json";
+        match path.strip_prefix("t/.rvenv/") {
+            Some(name) if is_ours(name) => Some(path),
+            Some(_) => None,
+            None => (!path.contains('/') && !path.is_empty() && path != "t").then_some(path),
+        }
+    });
+    names.collect()
 }
 
 /// Steps, one a line.
@@ -356,10 +417,17 @@ impl Outcome {
         let is_new = tree_at(disk, TARGET) == self.new;
         let mut beside = beside(disk);
         if case.terms.retention == Retention::Keep && is_new {
-            beside.retain(|name| name != ".t.rvenv.old-1" && name != ".t.rvenv.old-1.journal");
-            if tree_at(disk, "/p/.t.rvenv.old-1") != self.old {
+            let by_entries = case.publication.is_by_entries();
+            let at = if by_entries { "t/.rvenv/" } else { ".t.rvenv." };
+            let kept = [format!("{at}old-1"), format!("{at}old-1.journal")];
+            beside.retain(|name| !kept.contains(name));
+            if !by_entries && tree_at(disk, "/p/.t.rvenv.old-1") != self.old {
                 return Err("the kept generation is not the old tree".into());
             }
+        }
+        // A put that is no single rename may lose what it puts to a power cut; the rest of it is kept then.
+        if case.publication.is_by_entries() && case.options.no_replace == Support::Absent {
+            beside.retain(|name| !name.starts_with("t/.rvenv/old-1"));
         }
         if beside.is_empty() {
             return Ok(());
@@ -377,6 +445,19 @@ impl Outcome {
         Err(format!("neither old nor new: {paths:?}"))
     }
 
+    /// Whether every file of the old tree is somewhere, in its place or in a slot.
+    fn is_somewhere(&self, disk: &SimFs) -> bool {
+        let contents = |tree: &Tree| -> BTreeSet<Vec<u8>> {
+            let bytes = tree.values().filter_map(|entry| match entry {
+                Entry::File { bytes, .. } => Some(bytes.to_vec()),
+                Entry::Dir { .. } | Entry::Symlink { .. } | Entry::Other { .. } => None,
+            });
+            bytes.collect()
+        };
+        let there = contents(&disk.tree(Path::new(TARGET)));
+        contents(&self.old).is_subset(&there)
+    }
+
     /// I5: the old tree or the new one is whole, if not in its place then beside it.
     pub fn check_nothing_is_lost(&self, disk: &SimFs) -> Result<(), String> {
         let names = std::iter::once("t".to_owned()).chain(beside(disk));
@@ -386,7 +467,7 @@ impl Outcome {
                 return Ok(());
             }
         }
-        if self.old.is_empty() {
+        if self.old.is_empty() || self.is_somewhere(disk) {
             return Ok(());
         }
         Err(format!("no whole tree is left: {:?}", beside(disk)))

@@ -1,0 +1,269 @@
+//! The cover: the smallest entries that cover a change.
+//!
+//! Promises that everything planned is put or exchanged, that everything retired is taken, and that nothing else moves: an
+//! existing directory is one step only if everything in it is planned or retired, and only if it belongs to one thing
+//! (a package); otherwise its entries are the steps. What is new comes first, what is taken away goes last.
+//! Does not write.
+//!
+//! Read next: `entries.rs`, which makes steps of it.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+
+use thiserror::Error;
+
+use crate::fs::{Dir, Fs, FsError, Kind};
+use crate::node::{ENGINE_DIR, Effect, Node, Observed, Operation, Publication};
+use crate::observe::escaped;
+use crate::path::RelPath;
+use crate::plan::{Plan, effect};
+
+/// How large the entries are that a publication moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Grain {
+    /// Files, links, and directories that belong to one thing.
+    #[default]
+    Packages,
+    /// Files and links: no directory that is there is renamed, for filesystems that refuse it (a lower layer of overlayfs).
+    Files,
+}
+
+/// What happens to an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Turn {
+    /// It comes, where nothing was.
+    Put,
+    /// It is exchanged.
+    Swap,
+    /// It goes.
+    Take,
+}
+
+/// One entry that changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) path: RelPath,
+    pub(crate) turn: Turn,
+}
+
+/// Why a change cannot be covered.
+#[derive(Debug, Error)]
+pub enum CoverError {
+    /// A directory stands where a file or a link is planned, and holds what nobody planned.
+    #[error("`{0}` is a directory with something in it that is not part of the plan")]
+    Blocked(RelPath),
+    /// A name in the target that no plan can name.
+    #[error("`{0}` cannot be named in a plan, so it cannot be taken away")]
+    Unnamable(String),
+    /// The disk refused.
+    #[error("cannot look at the target")]
+    Disk(#[from] FsError),
+}
+
+/// Covers what a plan changes in the target whose root is open.
+pub(crate) fn cover(
+    fs: &dyn Fs,
+    root: &Dir,
+    plan: &Plan,
+    grain: Grain,
+) -> Result<Vec<Change>, CoverError> {
+    let mut below: BTreeMap<Option<RelPath>, Vec<RelPath>> = BTreeMap::new();
+    let all = plan.operations().keys().chain(plan.retired());
+    let mut paths: Vec<RelPath> = Vec::new();
+    for path in all {
+        // The directories above what is retired need not be planned themselves.
+        let mut above = Some(path.clone());
+        while let Some(path) = above {
+            above = path.parent();
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    for path in paths {
+        below.entry(path.parent()).or_default().push(path);
+    }
+    let mut cover = Cover {
+        fs,
+        plan,
+        grain,
+        below,
+        changes: Vec::new(),
+    };
+    cover.directory(root, None)?;
+    let mut changes = cover.changes;
+    changes.sort_by_key(|change| rank(plan, change));
+    Ok(changes)
+}
+
+/// What is new, what is exchanged, what the plan orders, what goes; each by its path.
+fn rank(plan: &Plan, change: &Change) -> (u8, usize, RelPath) {
+    let ordered = plan.order().iter().position(|path| *path == change.path);
+    let group = match (change.turn, ordered) {
+        (Turn::Take, _) => (3, 0),
+        (Turn::Put | Turn::Swap, Some(index)) => (2, index),
+        (Turn::Put, None) => (0, 0),
+        (Turn::Swap, None) => (1, 0),
+    };
+    (group.0, group.1, change.path.clone())
+}
+
+/// Whether everything in a directory is planned or retired, or bytecode that Python will write again.
+pub(crate) fn is_known(fs: &dyn Fs, dir: &Dir, at: &RelPath, plan: &Plan) -> Result<bool, FsError> {
+    for name in fs.list(dir)? {
+        let Some(path) = name.to_str().and_then(|name| at.join(name).ok()) else {
+            return Ok(false);
+        };
+        let is_dir = fs
+            .meta(dir, &name)?
+            .is_some_and(|meta| meta.kind == Kind::Dir);
+        let managed = plan.operations().contains_key(&path) || plan.retired().contains(&path);
+        let passes = if is_dir {
+            (managed || path.name() == "__pycache__")
+                && is_known(fs, &fs.open_dir(dir, &name)?, &path, plan)?
+        } else {
+            managed || is_bytecode(&path)
+        };
+        if !passes {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn is_bytecode(path: &RelPath) -> bool {
+    let in_cache = path
+        .parent()
+        .is_some_and(|parent| parent.name() == "__pycache__");
+    in_cache && std::path::Path::new(path.name()).extension() == Some(OsStr::new("pyc"))
+}
+
+struct Cover<'a> {
+    fs: &'a dyn Fs,
+    plan: &'a Plan,
+    grain: Grain,
+    /// The planned and retired paths directly below each directory.
+    below: BTreeMap<Option<RelPath>, Vec<RelPath>>,
+    changes: Vec<Change>,
+}
+
+impl Cover<'_> {
+    fn directory(&mut self, dir: &Dir, at: Option<&RelPath>) -> Result<(), CoverError> {
+        let known = self.below.get(&at.cloned()).cloned().unwrap_or_default();
+        for path in &known {
+            self.entry(dir, path)?;
+        }
+        if self.plan.publication() != Publication::Refill {
+            return Ok(());
+        }
+        for name in self.fs.list(dir)? {
+            let is_ours = at.is_none() && name == OsStr::new(ENGINE_DIR);
+            let is_planned = known.iter().any(|path| OsStr::new(path.name()) == name);
+            if !is_ours && !is_planned {
+                self.stranger(dir, at, &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, dir: &Dir, path: &RelPath) -> Result<(), CoverError> {
+        let name = OsStr::new(path.name());
+        let live = self.fs.meta(dir, name)?.map(|meta| meta.kind);
+        let planned = self.plan.operations().get(path);
+        let retired = self.plan.retired().contains(path);
+        match (planned, live) {
+            (Some(_), None) => self.add(path, Turn::Put),
+            (Some(operation), Some(Kind::Dir)) => {
+                self.planned_at_dir(dir, path, operation)?;
+            }
+            (Some(operation), Some(_)) => {
+                if effect(&operation.node, self.seen(path)) != Effect::Keep {
+                    self.add(path, Turn::Swap);
+                }
+            }
+            (None, Some(Kind::Dir)) => {
+                let inner = self.fs.open_dir(dir, name)?;
+                let whole = retired && self.grain == Grain::Packages;
+                if whole && is_known(self.fs, &inner, path, self.plan)? {
+                    self.add(path, Turn::Take);
+                } else {
+                    self.directory(&inner, Some(path))?;
+                }
+            }
+            (None, Some(_)) if retired => self.add(path, Turn::Take),
+            (None, _) => {}
+        }
+        Ok(())
+    }
+
+    /// A directory stands where something is planned.
+    fn planned_at_dir(
+        &mut self,
+        dir: &Dir,
+        path: &RelPath,
+        operation: &Operation,
+    ) -> Result<(), CoverError> {
+        let inner = self.fs.open_dir(dir, OsStr::new(path.name()))?;
+        let refill = self.plan.publication() == Publication::Refill;
+        let is_dir = matches!(operation.node, Node::Dir { .. });
+        let may_go = match self.grain {
+            Grain::Files => false,
+            Grain::Packages => refill || is_known(self.fs, &inner, path, self.plan)?,
+        };
+        if !is_dir && !may_go {
+            return Err(CoverError::Blocked(path.clone()));
+        }
+        if !is_dir || (may_go && (refill || self.is_changed_unit(path, operation))) {
+            self.add(path, Turn::Swap);
+            return Ok(());
+        }
+        self.directory(&inner, Some(path))
+    }
+
+    /// Whether a directory belongs to one thing, and something at or below it changes.
+    fn is_changed_unit(&self, path: &RelPath, operation: &Operation) -> bool {
+        if operation.group.is_none() {
+            return false;
+        }
+        let within = |other: &RelPath| other == path || other.is_below(path);
+        let planned = self.plan.operations().range(path.clone()..);
+        let mut planned = planned.take_while(|(other, _)| within(other));
+        let mut retired = self.plan.retired().iter().filter(|other| within(other));
+        planned.any(|(other, operation)| effect(&operation.node, self.seen(other)) != Effect::Keep)
+            || retired.any(|other| self.seen(other).is_some())
+    }
+
+    /// Something that nobody planned, in a target that is filled anew.
+    fn stranger(
+        &mut self,
+        dir: &Dir,
+        at: Option<&RelPath>,
+        name: &OsString,
+    ) -> Result<(), CoverError> {
+        let path = name.to_str().and_then(|name| match at {
+            Some(at) => at.join(name).ok(),
+            None => RelPath::new(name).ok(),
+        });
+        let path = path.ok_or_else(|| CoverError::Unnamable(escaped(name)))?;
+        let is_dir = self
+            .fs
+            .meta(dir, name)?
+            .is_some_and(|meta| meta.kind == Kind::Dir);
+        if is_dir && self.grain == Grain::Files {
+            return self.directory(&self.fs.open_dir(dir, name)?, Some(&path));
+        }
+        self.add(&path, Turn::Take);
+        Ok(())
+    }
+
+    fn seen(&self, path: &RelPath) -> Option<&Observed> {
+        self.plan.observation().paths.get(path)
+    }
+
+    fn add(&mut self, path: &RelPath, turn: Turn) {
+        self.changes.push(Change {
+            path: path.clone(),
+            turn,
+        });
+    }
+}

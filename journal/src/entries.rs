@@ -1,0 +1,173 @@
+//! Entries as steps: from what a plan changes to the renames that change it.
+//!
+//! Promises that each entry has its own number in the stage, that a step records the identities which stand on both of
+//! its sides when everything is staged, and that directories which are exchanged held nothing but what the plan knows.
+//! Does not take the steps.
+//!
+//! Read next: `transaction.rs`.
+
+use std::ffi::OsStr;
+
+use crate::cover::{Change, CoverError, Grain, Turn, cover, is_known};
+use crate::fs::{Dir, Fs, FsError, Kind};
+use crate::node::Publication;
+use crate::path::RelPath;
+use crate::plan::Plan;
+use crate::receipt::Receipt;
+use crate::record::{Act, Entry, Step};
+use crate::sides::Sides;
+use crate::stage::Filling;
+use crate::target::Target;
+
+/// Whether two names of a filesystem can change places in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    Possible,
+    Impossible,
+}
+
+/// One rename that is to be made: which entry, how, and under which number its other half stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Move {
+    pub(crate) entry: Entry,
+    pub(crate) turn: Turn,
+}
+
+/// Everything that a publication by entries moves, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Moves {
+    pub(crate) list: Vec<Move>,
+    changes: Vec<Change>,
+    grain: Grain,
+}
+
+impl Moves {
+    /// The moves that a plan asks for as its target is now; the receipt comes last.
+    pub(crate) fn of(
+        target: &Target<'_>,
+        plan: &Plan,
+        grain: Grain,
+        exchange: Exchange,
+    ) -> Result<Self, CoverError> {
+        let root = target.fs.open_dir(&target.parent, &target.name)?;
+        let changes = cover(target.fs, &root, plan, grain)?;
+        let receipt = Change {
+            path: Receipt::path(),
+            turn: receipt_turn(target.fs, &root)?,
+        };
+        let mut list = Vec::new();
+        for change in changes.iter().chain([&receipt]) {
+            let turns: &[Turn] = match (change.turn, exchange) {
+                (Turn::Swap, Exchange::Impossible) => &[Turn::Take, Turn::Put],
+                (Turn::Swap, Exchange::Possible) => &[Turn::Swap],
+                (Turn::Put, _) => &[Turn::Put],
+                (Turn::Take, _) => &[Turn::Take],
+            };
+            for turn in turns {
+                let entry = Entry {
+                    path: change.path.clone(),
+                    slot: u32::try_from(list.len()).unwrap_or(u32::MAX),
+                };
+                list.push(Move { entry, turn: *turn });
+            }
+        }
+        Ok(Self {
+            list,
+            changes,
+            grain,
+        })
+    }
+
+    /// Whether the target still asks for the same moves.
+    pub(crate) fn are_current(&self, target: &Target<'_>, plan: &Plan) -> Result<bool, CoverError> {
+        let root = target.fs.open_dir(&target.parent, &target.name)?;
+        Ok(cover(target.fs, &root, plan, self.grain)? == self.changes)
+    }
+
+    /// What is to be built under which number.
+    pub(crate) fn fillings<'a>(&'a self, receipt: &'a str) -> Vec<(u32, Filling<'a>)> {
+        let coming = self.list.iter().filter(|step| step.turn != Turn::Take);
+        let filling = |step: &'a Move| {
+            let filling = if step.entry.path == Receipt::path() {
+                Filling::Receipt(receipt)
+            } else {
+                Filling::Planned(&step.entry.path)
+            };
+            (step.entry.slot, filling)
+        };
+        coming.map(filling).collect()
+    }
+
+    /// The steps, with what stands on both sides of each now; `sides` must have been opened for these moves.
+    ///
+    /// A move whose two sides are one object is left out: a rename between two links of one file does nothing.
+    pub(crate) fn steps(&self, sides: &Sides<'_>) -> Result<Vec<Step>, FsError> {
+        let mut steps = Vec::new();
+        for Move { entry, turn } in &self.list {
+            let live = sides.live_of(entry);
+            if let Some(live) = live.as_ref().filter(|_| *turn != Turn::Put) {
+                // A lower layer's object gets another identity when it is first changed: that is brought about now.
+                sides.fs.pin(&live.dir, &live.name)?;
+            }
+            let old = sides.identity(live.as_ref())?;
+            let new = sides.identity(sides.slot_of(entry).as_ref())?;
+            let act = match (turn, new, old) {
+                (Turn::Put, Some(new), _) => Act::Put { new },
+                (Turn::Take, _, Some(old)) => Act::Take { old },
+                (Turn::Swap, Some(new), Some(old)) if new == old => continue,
+                (Turn::Swap, Some(new), Some(old)) => Act::Swap { new, old },
+                (Turn::Put | Turn::Swap, None, _) | (Turn::Take | Turn::Swap, _, None) => {
+                    return Err(FsError {
+                        verb: "find",
+                        name: entry.path.to_string(),
+                        source: std::io::ErrorKind::NotFound.into(),
+                    });
+                }
+            };
+            let entry = Some(entry.clone());
+            steps.push(Step { entry, act });
+        }
+        Ok(steps)
+    }
+}
+
+fn receipt_turn(fs: &dyn Fs, root: &Dir) -> Result<Turn, FsError> {
+    let path = Receipt::path();
+    let mut dir = root.clone();
+    if let Some(above) = path.parent() {
+        dir = match fs.open_dir(root, OsStr::new(above.name())) {
+            Ok(dir) => dir,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Turn::Put),
+            Err(error) => return Err(error),
+        };
+    }
+    let there = fs.meta(&dir, OsStr::new(path.name()))?.is_some();
+    Ok(if there { Turn::Swap } else { Turn::Put })
+}
+
+/// The first directory that was taken out of its place with something in it that the plan does not know.
+///
+/// Somebody may have written into it between the last look and the rename.
+pub(crate) fn stranger_in_slots(
+    sides: &Sides<'_>,
+    steps: &[Step],
+    plan: &Plan,
+) -> Result<Option<RelPath>, FsError> {
+    if plan.publication() == Publication::Refill {
+        return Ok(None);
+    }
+    for step in steps.iter().filter(|step| step.act.going().is_some()) {
+        let Some((entry, slot)) = step.entry.as_ref().zip(sides.slot(step)) else {
+            continue;
+        };
+        let kind = sides.fs.meta(&slot.dir, &slot.name)?.map(|meta| meta.kind);
+        if kind != Some(Kind::Dir) {
+            continue;
+        }
+        let dir = sides.fs.open_dir(&slot.dir, &slot.name)?;
+        if !is_known(sides.fs, &dir, &entry.path, plan)? {
+            return Ok(Some(entry.path.clone()));
+        }
+    }
+    Ok(None)
+}

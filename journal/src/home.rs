@@ -1,0 +1,88 @@
+//! The home of a transaction: the directory in which its journal, its stage and what it keeps stand.
+//!
+//! Promises that all of them are entries of one directory, so that one sync of it covers their names: beside the target
+//! for a whole tree, in the engine's directory inside it for entries.
+//!
+//! Read next: `journal.rs`, `sides.rs`.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+
+use crate::fs::{Dir, Fs, FsError};
+use crate::names::Names;
+use crate::node::ENGINE_DIR;
+use crate::record::Form;
+use crate::target::Target;
+
+/// Where a transaction keeps its things.
+#[derive(Clone, Debug)]
+pub(crate) struct Home<'a> {
+    pub(crate) fs: &'a dyn Fs,
+    pub(crate) dir: Dir,
+    pub(crate) names: Names,
+    pub(crate) form: Form,
+}
+
+impl<'a> Home<'a> {
+    /// Beside the target: of publications of the whole tree.
+    pub(crate) fn beside(target: &Target<'a>) -> Self {
+        Self {
+            fs: target.fs,
+            dir: target.parent.clone(),
+            names: target.names.clone(),
+            form: Form::Tree,
+        }
+    }
+
+    /// Inside the target: of publications of its entries; `None` where no such directory is.
+    pub(crate) fn within(target: &Target<'a>) -> Result<Option<Self>, FsError> {
+        let fs = target.fs;
+        let dir = match fs
+            .open_dir(&target.parent, &target.name)
+            .and_then(|root| fs.open_dir(&root, OsStr::new(ENGINE_DIR)))
+        {
+            Ok(dir) => dir,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Self {
+            fs,
+            dir,
+            names: Names::inside(),
+            form: Form::Entries,
+        }))
+    }
+
+    /// Inside the target; the directory is made, and its name durable, where it was absent.
+    ///
+    /// # Crash
+    /// An empty directory may remain, which the next recovery removes.
+    pub(crate) fn make_within(target: &Target<'a>, mode: u32) -> Result<Self, FsError> {
+        let fs = target.fs;
+        let root = fs.open_dir(&target.parent, &target.name)?;
+        match fs.make_dir(&root, OsStr::new(ENGINE_DIR), mode) {
+            // Without it a durable journal would stand in a directory that a power cut takes away.
+            Ok(()) => fs.sync_dir(&root)?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Self {
+            fs,
+            dir: fs.open_dir(&root, OsStr::new(ENGINE_DIR))?,
+            names: Names::inside(),
+            form: Form::Entries,
+        })
+    }
+
+    /// Removes the engine's directory inside a target when nothing is left in it.
+    pub(crate) fn remove_if_empty(target: &Target<'_>) {
+        let fs = target.fs;
+        if let Ok(root) = fs.open_dir(&target.parent, &target.name) {
+            let _tidied = fs.remove_dir(&root, OsStr::new(ENGINE_DIR));
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Rollback: a kept generation comes back, and what it replaces takes its place.
+//!
+//! Promises that going back is a publication like any other: a journal, steps of one rename each, and the same recovery
+//! (I5). The generation itself is the stage, so nothing is built; afterwards it holds what went, and the same verb goes
+//! forward again. What changed since the generation was replaced is named, and refused unless it may be put aside.
+//!
+//! Read next: `transaction.rs`, `sides.rs`.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::digest::Digest;
+use crate::entries::Exchange;
+use crate::failure::{Aftermath, PublishError, PublishFailed};
+use crate::fs::{Dir, FsError};
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::journal::{self, JournalRead, Siblings};
+use crate::node::{ENGINE_DIR, RECEIPT_NAME};
+use crate::prepare::try_exchange;
+use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
+use crate::record::{
+    Act, Durability, Entry, Form, Record, Retention, Source, Step, Steps, Verdict,
+};
+use crate::sides::Sides;
+use crate::stage::StageCounts;
+use crate::transaction::{Open, Published, Ready};
+use crate::verify::{drift, drift_at};
+
+/// What becomes of changes that were made since a generation was replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Changes {
+    /// They are named, and nothing is done.
+    #[default]
+    Refuse,
+    /// They go where the generation was, with everything else that goes.
+    PutAside,
+}
+
+/// How a generation comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RollbackTerms {
+    /// What success survives.
+    pub durability: Durability,
+    /// When the publication is decided.
+    pub verdict: Verdict,
+    /// What becomes of changes that were made meanwhile.
+    pub changes: Changes,
+}
+
+/// Why no generation came back.
+#[derive(Debug, Error)]
+pub enum RollbackError {
+    /// Nothing was kept.
+    #[error("`{0}` has no kept generation")]
+    NoGeneration(PathBuf),
+    /// The generation has no record, or one that cannot be believed.
+    #[error("generation {generation} of `{target}` has no record that can be believed: {why}")]
+    NoRecord {
+        /// The target.
+        target: PathBuf,
+        /// The generation.
+        generation: u32,
+        /// What is wrong.
+        why: String,
+    },
+    /// Entries changed since the generation was replaced.
+    #[error("{} entries of `{target}` changed since generation {generation} was replaced", paths.len())]
+    Changed {
+        /// The target.
+        target: PathBuf,
+        /// The generation.
+        generation: u32,
+        /// Which entries.
+        paths: Vec<String>,
+    },
+    /// The disk refused; the target is as it was.
+    #[error("cannot roll `{target}` back")]
+    Disk {
+        /// The target.
+        target: PathBuf,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+    /// The steps could not be taken.
+    #[error(transparent)]
+    Publish(#[from] PublishFailed),
+}
+
+/// A generation, and the record of what it was replaced by.
+struct Generation<'t> {
+    home: Home<'t>,
+    record: Record,
+}
+
+/// One entry of a generation: what stands in its slot and in its place now.
+struct Pair {
+    entry: Option<Entry>,
+    slot: Option<Identity>,
+    live: Option<Identity>,
+}
+
+impl<'a> Ready<'a> {
+    /// Publishes the newest kept generation; what it replaces is kept in its place.
+    ///
+    /// # Errors
+    /// See [`RollbackError`].
+    ///
+    /// # Crash
+    /// As [`Staged::publish`](crate::Staged::publish): the target is what it was, or what came back.
+    pub fn rollback(self, terms: RollbackTerms) -> Result<Published<'a>, RollbackError> {
+        let path = self.target().path().to_path_buf();
+        let disk = |source| RollbackError::Disk {
+            target: path.clone(),
+            source,
+        };
+        let generation = self.newest()?;
+        let changed = self.changed(&generation).map_err(disk)?;
+        if !changed.is_empty() && terms.changes == Changes::Refuse {
+            return Err(RollbackError::Changed {
+                target: path,
+                generation: generation.record.generation,
+                paths: changed,
+            });
+        }
+        let record = self.inverse(&generation, terms).map_err(disk)?;
+        let open = Open {
+            locks: self.locks,
+            home: generation.home,
+            record,
+            verdict: terms.verdict,
+        };
+        match open.publish_generation() {
+            Ok(()) => Ok(Published {
+                open,
+                counts: StageCounts::default(),
+                _lock: None,
+            }),
+            Err(source) => {
+                let aftermath = match source {
+                    PublishError::Doubt(_) => Aftermath::InDoubt,
+                    PublishError::Changed(_)
+                    | PublishError::Interrupted
+                    | PublishError::Disk(_)
+                    | PublishError::Step { .. }
+                    | PublishError::Moved => open.give_up(),
+                };
+                Err(PublishFailed {
+                    target: path,
+                    aftermath,
+                    source,
+                }
+                .into())
+            }
+        }
+    }
+
+    /// The generation with the highest number, beside the target or inside it.
+    fn newest(&self) -> Result<Generation<'a>, RollbackError> {
+        let target = self.target();
+        let path = || target.path().to_path_buf();
+        let disk = |source| RollbackError::Disk {
+            target: path(),
+            source,
+        };
+        let homes =
+            std::iter::once(Home::beside(target)).chain(Home::within(target).map_err(disk)?);
+        let mut newest = None;
+        for home in homes {
+            let generations = Siblings::list(&home).map_err(disk)?.generations;
+            let highest = generations.into_iter().max();
+            if highest > newest.as_ref().map(|(number, _)| *number) {
+                newest = highest.map(|number| (number, home));
+            }
+        }
+        let (generation, home) = newest.ok_or_else(|| RollbackError::NoGeneration(path()))?;
+        let no_record = |why: &str| RollbackError::NoRecord {
+            target: path(),
+            generation,
+            why: why.to_owned(),
+        };
+        let name = home.names.generation_record(generation);
+        match journal::read_name(&home, &name).map_err(disk)? {
+            JournalRead::Record(record) if record.generation != generation => {
+                Err(no_record("it is of another generation"))
+            }
+            JournalRead::Record(record) if record.steps.is_none() => {
+                Err(no_record("nothing was published"))
+            }
+            JournalRead::Record(record) => Ok(Generation { home, record }),
+            JournalRead::Torn => Err(no_record("it is absent or torn")),
+            JournalRead::Foreign(why) => Err(no_record(&why)),
+        }
+    }
+
+    /// What is no longer as it was when the generation was replaced, by its path.
+    fn changed(&self, generation: &Generation<'a>) -> Result<Vec<String>, FsError> {
+        match generation.record.form {
+            Form::Tree => self.changed_tree(generation),
+            Form::Entries => self.changed_entries(generation),
+        }
+    }
+
+    fn changed_tree(&self, generation: &Generation<'a>) -> Result<Vec<String>, FsError> {
+        let target = self.target();
+        let fs = target.fs;
+        let digest = generation
+            .record
+            .steps
+            .as_ref()
+            .and_then(|steps| steps.receipt);
+        let Ok(root) = fs.open_dir(&target.parent, &target.name) else {
+            return Ok(Vec::new());
+        };
+        let Some(receipt) = self.receipt(&root, digest) else {
+            return Ok(vec![Receipt::path().to_string()]);
+        };
+        let drift = drift(fs, &root, &receipt)?;
+        Ok(drift.into_iter().map(|drift| drift.path).collect())
+    }
+
+    /// Compares each entry that would go with the receipt that came with it, or with what was recorded of it.
+    fn changed_entries(&self, generation: &Generation<'a>) -> Result<Vec<String>, FsError> {
+        let target = self.target();
+        let Generation { home, record } = generation;
+        let sides = Sides::open(target, home, record)?;
+        let root = target.fs.open_dir(&target.parent, &target.name)?;
+        let digest = record.steps.as_ref().and_then(|steps| steps.receipt);
+        let receipt = self.receipt(&root, digest);
+        let mut changed = Vec::new();
+        let steps = record.steps();
+        for (step, stand) in steps.iter().zip(sides.stands(steps)?) {
+            let Some(entry) = &step.entry else { continue };
+            let is_receipt = entry.path == Receipt::path();
+            let coming = step
+                .act
+                .coming()
+                .filter(|_| stand.is_taken() && !is_receipt);
+            let differs = match (coming, sides.live(step), &receipt) {
+                _ if stand.is_disturbed() => true,
+                (Some(_), Some(live), Some(receipt)) => {
+                    !drift_at(target.fs, live.at(), &entry.path, receipt)?.is_empty()
+                }
+                (None, _, _) | (_, None, _) | (_, _, None) => false,
+            };
+            if differs && !changed.contains(&entry.path.to_string()) {
+                changed.push(entry.path.to_string());
+            }
+        }
+        // Something else was published since: its receipt says what, and this one no longer stands.
+        if receipt.is_none() && digest.is_some() {
+            changed.push(Receipt::path().to_string());
+        }
+        Ok(changed)
+    }
+
+    fn receipt(&self, root: &Dir, digest: Option<Digest>) -> Option<Receipt> {
+        let fs = self.target().fs;
+        let inner = fs.open_dir(root, OsStr::new(ENGINE_DIR)).ok()?;
+        let bytes = fs.read_file(&inner, OsStr::new(RECEIPT_NAME), RECEIPT_BYTES_MAX);
+        let bytes = bytes.ok()?;
+        let is_meant = digest.is_none_or(|digest| digest == Digest::of(&bytes));
+        Receipt::from_json(&bytes).ok().filter(|_| is_meant)
+    }
+
+    /// The record of going back: every step the other way, the last one first.
+    fn inverse(
+        &self,
+        generation: &Generation<'a>,
+        terms: RollbackTerms,
+    ) -> Result<Record, FsError> {
+        let target = self.target();
+        let Generation { home, record } = generation;
+        let (token, exchange) = scratch(home)?;
+        let mut inverse = Record {
+            token,
+            source: Source::Generation,
+            boot: target.fs.boot_id(),
+            durability: terms.durability,
+            retention: Retention::Keep,
+            steps: None,
+            ..record.clone()
+        };
+        let list = match record.form {
+            Form::Tree => {
+                let name = home.names.generation(record.generation);
+                let slot = target.fs.meta(&home.dir, OsStr::new(&name))?;
+                target.fs.pin(&target.parent, &target.name)?;
+                let pair = Pair {
+                    entry: None,
+                    slot: slot.map(|meta| meta.identity),
+                    live: target.meta()?.map(|meta| meta.identity),
+                };
+                inverse.stage = pair.slot.unwrap_or(record.stage);
+                turns(pair, exchange, &mut 0)
+            }
+            Form::Entries => {
+                let mut next = record
+                    .steps()
+                    .iter()
+                    .filter_map(|step| step.entry.as_ref().map(|entry| entry.slot + 1))
+                    .max()
+                    .unwrap_or(0);
+                let mut list = Vec::new();
+                for pair in self.pairs(generation)? {
+                    list.extend(turns(pair, exchange, &mut next));
+                }
+                list
+            }
+        };
+        let receipt = receipt_that_comes(generation, &list);
+        inverse.steps = Some(Steps {
+            list,
+            receipt,
+            verdict: terms.verdict,
+        });
+        Ok(inverse)
+    }
+
+    /// Every entry of a generation, the last step first; a take and a put of one entry are one pair.
+    fn pairs(&self, generation: &Generation<'a>) -> Result<Vec<Pair>, FsError> {
+        let Generation { home, record } = generation;
+        let sides = Sides::open(self.target(), home, record)?;
+        let mut pairs: Vec<Pair> = Vec::new();
+        for step in record.steps().iter().rev() {
+            let Some(entry) = &step.entry else { continue };
+            let slot = sides.identity(sides.slot(step).as_ref())?;
+            let known = pairs.iter_mut().find(|pair| {
+                pair.entry
+                    .as_ref()
+                    .is_some_and(|known| known.path == entry.path)
+            });
+            match known {
+                Some(pair) if pair.slot.is_none() => {
+                    pair.slot = slot;
+                    pair.entry = Some(entry.clone());
+                }
+                Some(_) => {}
+                None => {
+                    let live = sides.live(step);
+                    if let Some(live) = &live {
+                        sides.fs.pin(&live.dir, &live.name)?;
+                    }
+                    pairs.push(Pair {
+                        entry: Some(entry.clone()),
+                        slot,
+                        live: sides.identity(live.as_ref())?,
+                    });
+                }
+            }
+        }
+        Ok(pairs)
+    }
+}
+
+/// The digest of the receipt that stands in the tree, or in the slot, that comes back.
+fn receipt_that_comes(generation: &Generation<'_>, list: &[Step]) -> Option<Digest> {
+    let Generation { home, record } = generation;
+    let fs = home.fs;
+    let name = home.names.generation(record.generation);
+    let stage = fs.open_dir(&home.dir, OsStr::new(&name)).ok()?;
+    let read = |dir: &Dir, name: &str| {
+        let bytes = fs.read_file(dir, OsStr::new(name), RECEIPT_BYTES_MAX).ok();
+        bytes.map(|bytes| Digest::of(&bytes))
+    };
+    if record.form == Form::Tree {
+        let inner = fs.open_dir(&stage, OsStr::new(ENGINE_DIR)).ok()?;
+        return read(&inner, RECEIPT_NAME);
+    }
+    let path = Receipt::path();
+    let slot = list.iter().find_map(|step| {
+        let entry = step.entry.as_ref()?;
+        (entry.path == path && step.act.coming().is_some()).then_some(entry.slot)
+    });
+    read(&stage, &slot?.to_string())
+}
+
+impl Open<'_> {
+    fn publish_generation(&self) -> Result<(), PublishError> {
+        let sides = Sides::open(self.locks.target(), &self.home, &self.record)
+            .map_err(PublishError::Disk)?;
+        journal::write(&self.home, &self.record).map_err(PublishError::Disk)?;
+        self.take_steps(&sides)
+    }
+}
+
+/// The steps that exchange what stands in a slot with what stands in its place.
+fn turns(pair: Pair, exchange: Exchange, next: &mut u32) -> Vec<Step> {
+    let Pair { entry, slot, live } = pair;
+    let step = |entry: &Option<Entry>, act| Step {
+        entry: entry.clone(),
+        act,
+    };
+    match (slot, live) {
+        (None, None) => Vec::new(),
+        (Some(new), Some(old)) if new == old => Vec::new(),
+        (Some(new), None) => vec![step(&entry, Act::Put { new })],
+        (None, Some(old)) => vec![step(&entry, Act::Take { old })],
+        (Some(new), Some(old)) => match exchange {
+            Exchange::Possible => vec![step(&entry, Act::Swap { new, old })],
+            Exchange::Impossible => {
+                let aside = entry.clone().map(|entry| Entry {
+                    slot: *next,
+                    ..entry
+                });
+                *next = next.saturating_add(1);
+                vec![
+                    step(&aside, Act::Take { old }),
+                    step(&entry, Act::Put { new }),
+                ]
+            }
+        },
+    }
+}
+
+/// A random part for names that nothing in the home has, and what two names in it can do.
+fn scratch(home: &Home<'_>) -> Result<(String, Exchange), FsError> {
+    let prefix = home.names.stage_prefix();
+    let name = home.fs.make_unique_dir(&home.dir, &prefix)?;
+    let dir = home.fs.open_dir(&home.dir, &name)?;
+    let exchange = try_exchange(home, &dir);
+    home.fs.remove_dir(&home.dir, &name)?;
+    let token = name.to_string_lossy();
+    let token = token.strip_prefix(&prefix).unwrap_or_default().to_owned();
+    Ok((token, exchange?))
+}

@@ -1,0 +1,345 @@
+//! The two sides of each step: where an entry stands for its readers, and where its other half stands.
+//!
+//! Promises that everything a rename needs is open before the first one, so that nothing slower than a rename happens
+//! between two of them (I3); and that what was taken is judged by the side that only we write to, so that whatever a
+//! user did meanwhile on the other one is seen as that.
+//!
+//! Read next: `steps.rs`, `evidence.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+
+use crate::fs::{Dir, Fs, FsError};
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::node::ENGINE_DIR;
+use crate::path::RelPath;
+use crate::record::{Act, Entry, Form, Record, Step};
+use crate::target::Target;
+
+/// One name in one open directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Side {
+    pub(crate) dir: Dir,
+    pub(crate) name: OsString,
+}
+
+impl Side {
+    pub(crate) fn at(&self) -> (&Dir, &OsStr) {
+        (&self.dir, &self.name)
+    }
+}
+
+/// How one step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stand {
+    /// Not taken, or taken back.
+    Before,
+    /// Not taken or taken back, and the place in the stage holds what somebody else made.
+    BeforeChanged,
+    /// Taken.
+    After,
+    /// Taken, and somebody has put or removed something at the entry since.
+    AfterChanged,
+    /// Neither: no history of ours leaves this.
+    Neither,
+}
+
+impl Stand {
+    pub(crate) fn is_disturbed(self) -> bool {
+        self == Self::AfterChanged
+    }
+
+    pub(crate) fn is_taken(self) -> bool {
+        matches!(self, Self::After | Self::AfterChanged)
+    }
+}
+
+/// Both sides of all steps of a record.
+#[derive(Debug)]
+pub(crate) struct Sides<'a> {
+    pub(crate) fs: &'a dyn Fs,
+    home: Home<'a>,
+    origin: String,
+    aside: String,
+    /// The target in its parent, for a tree.
+    tree: Side,
+    /// The slots, wherever they stand by now; `None` when they are gone.
+    slots: Option<Dir>,
+    /// The directories that hold the entries; `None` stands for the target's own root.
+    parents: BTreeMap<Option<RelPath>, Dir>,
+    /// Those of them in which entries change.
+    touched: BTreeSet<Option<RelPath>>,
+}
+
+impl<'a> Sides<'a> {
+    /// Opens every directory that the steps of a record touch; what is absent is left out.
+    pub(crate) fn open(
+        target: &Target<'a>,
+        home: &Home<'a>,
+        record: &Record,
+    ) -> Result<Self, FsError> {
+        let steps = record.steps().iter();
+        let entries = steps.filter_map(|step| step.entry.as_ref());
+        Self::open_for(target, home, record, entries)
+    }
+
+    /// Opens every directory that these entries are in, of a record that does not name them yet.
+    pub(crate) fn open_for<'e>(
+        target: &Target<'a>,
+        home: &Home<'a>,
+        record: &Record,
+        entries: impl Iterator<Item = &'e Entry>,
+    ) -> Result<Self, FsError> {
+        let fs = target.fs;
+        let mut sides = Self {
+            fs,
+            home: home.clone(),
+            origin: record.origin(&home.names),
+            aside: record.aside(&home.names),
+            tree: Side {
+                dir: target.parent.clone(),
+                name: target.name.clone(),
+            },
+            slots: None,
+            parents: BTreeMap::new(),
+            touched: BTreeSet::new(),
+        };
+        if record.form == Form::Tree {
+            return Ok(sides);
+        }
+        // A kept undo leaves the slots under the name of the generation.
+        for name in [&sides.origin, &sides.aside] {
+            let found = present(fs.open_dir(&home.dir, OsStr::new(name)))?;
+            let Some(dir) = found else { continue };
+            if fs.meta_of(&dir)?.identity == record.stage {
+                sides.slots = Some(dir);
+                break;
+            }
+        }
+        let Some(root) = present(fs.open_dir(&target.parent, &target.name))? else {
+            return Ok(sides);
+        };
+        sides.parents.insert(None, root);
+        for entry in entries {
+            let parent = entry.path.parent();
+            sides.open_parent(parent.clone())?;
+            // The home is synced in any case.
+            if parent
+                .as_ref()
+                .is_none_or(|parent| parent.as_str() != ENGINE_DIR)
+            {
+                sides.touched.insert(parent);
+            }
+        }
+        Ok(sides)
+    }
+
+    fn open_parent(&mut self, path: Option<RelPath>) -> Result<Option<Dir>, FsError> {
+        if let Some(dir) = self.parents.get(&path) {
+            return Ok(Some(dir.clone()));
+        }
+        let Some(below) = &path else { return Ok(None) };
+        let Some(above) = self.open_parent(below.parent())? else {
+            return Ok(None);
+        };
+        let opened = present(self.fs.open_dir(&above, OsStr::new(below.name())))?;
+        if let Some(dir) = &opened {
+            self.parents.insert(path, dir.clone());
+        }
+        Ok(opened)
+    }
+
+    /// Where readers find it; `None` when the directory above is gone.
+    pub(crate) fn live(&self, step: &Step) -> Option<Side> {
+        match &step.entry {
+            None => Some(self.tree.clone()),
+            Some(entry) => self.live_of(entry),
+        }
+    }
+
+    /// Where readers find an entry.
+    pub(crate) fn live_of(&self, entry: &Entry) -> Option<Side> {
+        let dir = self.parents.get(&entry.path.parent())?.clone();
+        let name = OsString::from(entry.path.name());
+        Some(Side { dir, name })
+    }
+
+    /// Where its other half stands; `None` when the slots are gone.
+    pub(crate) fn slot(&self, step: &Step) -> Option<Side> {
+        if let Some(entry) = &step.entry {
+            return self.slot_of(entry);
+        }
+        let name = match step.act {
+            Act::Put { .. } | Act::Swap { .. } => &self.origin,
+            Act::Take { .. } => &self.aside,
+        };
+        Some(Side {
+            dir: self.home.dir.clone(),
+            name: OsString::from(name),
+        })
+    }
+
+    /// Where the other half of an entry stands.
+    pub(crate) fn slot_of(&self, entry: &Entry) -> Option<Side> {
+        let dir = self.slots.as_ref()?.clone();
+        let name = OsString::from(entry.slot.to_string());
+        Some(Side { dir, name })
+    }
+
+    /// What stands at a side.
+    pub(crate) fn identity(&self, side: Option<&Side>) -> Result<Option<Identity>, FsError> {
+        let Some(side) = side else { return Ok(None) };
+        let meta = self.fs.meta(&side.dir, &side.name)?;
+        Ok(meta.map(|meta| meta.identity))
+    }
+
+    /// How steps on entries stand.
+    pub(crate) fn stands(&self, steps: &[Step]) -> Result<Vec<Stand>, FsError> {
+        let stand = |step| -> Result<Stand, FsError> {
+            let slot = self.identity(self.slot(step).as_ref())?;
+            let live = self.identity(self.live(step).as_ref())?;
+            Ok(judge(step.act, slot, live))
+        };
+        let mut stands = steps.iter().map(stand).collect::<Result<Vec<_>, _>>()?;
+        let pairs = steps.windows(2).enumerate();
+        for (first, _) in pairs.filter(|(_, pair)| is_take_and_put(pair)) {
+            let (Some(take), Some(put)) = (stands.get(first), stands.get(first + 1)) else {
+                continue;
+            };
+            let (take, put) = judge_pair(*take, *put);
+            for (index, stand) in [(first, take), (first + 1, put)] {
+                if let Some(place) = stands.get_mut(index) {
+                    *place = stand;
+                }
+            }
+        }
+        Ok(stands)
+    }
+
+    /// Makes the names on both sides of all steps durable.
+    pub(crate) fn sync(&self) -> Result<(), FsError> {
+        // A power cut that keeps the new name and loses the old place is recovered from; one that loses the entry is not:
+        // so the entries come first, then the slots.
+        let parents = self.touched.iter();
+        let parents = parents.filter_map(|path| self.parents.get(path));
+        for dir in parents.chain(&self.slots) {
+            self.fs.sync_dir(dir)?;
+        }
+        self.fs.sync_dir(&self.home.dir)
+    }
+}
+
+/// Judges by the slot, where nobody else writes; what stands at the entry only says whether somebody changed it.
+fn judge(act: Act, slot: Option<Identity>, live: Option<Identity>) -> Stand {
+    match act {
+        Act::Put { new } => match slot {
+            // Put by a link, and not unlinked yet: both names are the new entry.
+            Some(slot) if slot == new && live == Some(new) => Stand::After,
+            Some(slot) if slot == new => Stand::Before,
+            Some(_) if live.is_none() => Stand::BeforeChanged,
+            Some(_) => Stand::Neither,
+            None if live == Some(new) => Stand::After,
+            None => Stand::AfterChanged,
+        },
+        Act::Swap { new, old } => match slot {
+            Some(slot) if slot == new => Stand::Before,
+            Some(slot) if slot == old && live == Some(new) => Stand::After,
+            Some(slot) if slot == old => Stand::AfterChanged,
+            Some(_) if live == Some(old) => Stand::BeforeChanged,
+            Some(_) | None => Stand::Neither,
+        },
+        Act::Take { old } => match slot {
+            Some(slot) if slot == old && (live.is_none() || live == Some(old)) => Stand::After,
+            Some(slot) if slot == old => Stand::AfterChanged,
+            Some(_) if live == Some(old) => Stand::BeforeChanged,
+            Some(_) => Stand::Neither,
+            None => Stand::Before,
+        },
+    }
+}
+
+/// Whether two steps exchange one entry where there is no exchange.
+fn is_take_and_put(pair: &[Step]) -> bool {
+    let [take, put] = pair else { return false };
+    let path = |step: &Step| step.entry.as_ref().map(|entry| entry.path.clone());
+    path(take) == path(put) && matches!((take.act, put.act), (Act::Take { .. }, Act::Put { .. }))
+}
+
+/// Judges a take and the put after it together, since both are of one entry.
+fn judge_pair(take: Stand, put: Stand) -> (Stand, Stand) {
+    match (take, put) {
+        // What was put there is ours and no change of somebody's.
+        (Stand::AfterChanged, Stand::After) => (Stand::After, Stand::After),
+        // The old entry is in its place, so nothing was put there: a power cut took what was to be.
+        (Stand::Before, Stand::AfterChanged) => (Stand::Before, Stand::BeforeChanged),
+        apart => apart,
+    }
+}
+
+/// What is absent is evidence, and no failure.
+fn present(opened: Result<Dir, FsError>) -> Result<Option<Dir>, FsError> {
+    match opened {
+        Ok(dir) => Ok(Some(dir)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn id(inode: u64) -> Identity {
+        Identity { inode, birth: None }
+    }
+
+    fn check(act: Act, slot: Option<u64>, live: Option<u64>, expected: Stand) {
+        let judged = judge(act, slot.map(id), live.map(id));
+        assert_eq!(judged, expected, "{act:?} {slot:?} {live:?}");
+    }
+
+    #[test]
+    fn a_step_is_judged_by_the_side_that_only_we_write_to() {
+        let put = Act::Put { new: id(1) };
+        check(put, Some(1), None, Stand::Before);
+        check(put, Some(1), Some(9), Stand::Before);
+        check(put, None, Some(1), Stand::After);
+        check(put, Some(1), Some(1), Stand::After);
+        check(put, None, None, Stand::AfterChanged);
+        check(put, None, Some(9), Stand::AfterChanged);
+        check(put, Some(9), None, Stand::BeforeChanged);
+        check(put, Some(9), Some(8), Stand::Neither);
+        let swap = Act::Swap {
+            new: id(1),
+            old: id(2),
+        };
+        check(swap, Some(1), Some(2), Stand::Before);
+        check(swap, Some(1), Some(9), Stand::Before);
+        check(swap, Some(2), Some(1), Stand::After);
+        check(swap, Some(2), Some(9), Stand::AfterChanged);
+        check(swap, Some(2), None, Stand::AfterChanged);
+        check(swap, Some(9), Some(2), Stand::BeforeChanged);
+        check(swap, None, Some(1), Stand::Neither);
+        check(swap, Some(9), Some(9), Stand::Neither);
+        let take = Act::Take { old: id(2) };
+        check(take, None, Some(2), Stand::Before);
+        check(take, None, None, Stand::Before);
+        check(take, Some(2), None, Stand::After);
+        check(take, Some(2), Some(2), Stand::After);
+        check(take, Some(2), Some(9), Stand::AfterChanged);
+        check(take, Some(9), Some(2), Stand::BeforeChanged);
+        check(take, Some(9), None, Stand::Neither);
+    }
+
+    #[test]
+    fn a_take_and_a_put_of_one_entry_are_judged_together() {
+        use Stand::{After, AfterChanged, Before, BeforeChanged};
+        assert_eq!(judge_pair(AfterChanged, After), (After, After));
+        assert_eq!(judge_pair(Before, AfterChanged), (Before, BeforeChanged));
+        assert_eq!(judge_pair(After, Before), (After, Before));
+    }
+}

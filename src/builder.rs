@@ -153,7 +153,7 @@ pub trait Stages {
     ) -> Result<(), StageError> {
         let stage = "directories";
         for path in &context.layout.directories {
-            plan.add_parents(path, stage, context.dir_mode())?;
+            plan.add_parents(path, (stage, None), context.dir_mode())?;
             let mode = context.dir_mode();
             add(plan, stage, path.clone(), Node::Dir { mode })?;
         }

@@ -94,6 +94,17 @@ pub enum CheckFailed {
 }
 
 impl EnvAt {
+    /// The environment at `env_dir`, of which no more is known.
+    #[must_use]
+    pub fn in_dir(env_dir: &Path) -> Self {
+        let bin = env_dir.join("bin");
+        Self {
+            dir: env_dir.to_owned(),
+            python: bin.join("python"),
+            bin,
+        }
+    }
+
     /// The environment of this layout at `env_dir`.
     #[must_use]
     pub fn of(env_dir: &Path, layout: &Layout) -> Self {

@@ -5,6 +5,7 @@
 //! Read next: `cli/args.rs` for what can be typed, `error.rs` for what is said on failure.
 
 mod args;
+mod change;
 mod signals;
 mod status;
 mod terminal;
@@ -17,25 +18,21 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use rvenv::builder::{Context, EnvBuilder};
-use rvenv::environment::{self, Force, Outcome, Report, Run};
-use rvenv::interpreter::{self, Control, Interpreter, Request};
-use rvenv::options::{Options, Prompt};
+use rvenv::environment::{self, Checker, Force, Outcome, Permissions, Report, Run};
+use rvenv::merge::Lost;
 use rvenv::render::{self, Detail, escape};
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::{
-    Decision, Digest, Durability, LinkMode, PLAN_BYTES_MAX, Patience, Plan, Publication, Recovered,
-    Step, WhyKept,
+    Act, Decision, Durability, Ending, LinkMode, Patience, Plan, Publication, Recovered, Retention,
+    WhyKept,
 };
 
-use self::args::{
-    ApplyArgs, Cli, Command, CreateArgs, DurabilityArg, LinkModeArg, PlanArgs, RecoverArgs,
-    RunArgs, VenvArgs, VerifyArgs,
-};
+use self::args::{Cli, Command, DurabilityArg, LinkModeArg, RecoverArgs, RunArgs, VerifyArgs};
+use self::change::Intent;
 use self::signals::Signals;
 use self::terminal::{Terminal, Volume};
 use self::world::World;
-use crate::error::{CliError, Exit, of_interpreter, of_plan, of_plan_file, of_run};
+use crate::error::{CliError, Exit, of_run};
 
 /// How long a waiter sleeps before it tries the lock again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -87,10 +84,12 @@ impl<'a> Session<'a> {
 
     fn dispatch(&self, command: &Command) -> Result<Exit, CliError> {
         match command {
-            Command::Create(args) if args.dry_run => self.dry_run(args),
-            Command::Create(args) => self.create(args),
+            Command::Create(args) => self.create(args, Intent::of(&args.venv)),
+            Command::Upgrade(args) => self.create(args, Intent::Upgrade),
             Command::Plan(args) => self.plan(args),
             Command::Apply(args) => self.apply(args),
+            Command::Repair(args) => self.repair(args),
+            Command::Rollback(args) => self.rollback(args),
             Command::Recover(args) => self.recover(args),
             Command::Status(args) => {
                 let path = self.world.env_dir(&args.env_dir)?;
@@ -102,77 +101,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn create(&self, args: &CreateArgs) -> Result<Exit, CliError> {
-        let targets = self.env_dirs(&args.env_dirs)?;
-        let interpreter = self.interpreter(&args.venv)?;
-        for (given, env_dir) in targets {
-            let context = self.context(&args.venv, &interpreter, &env_dir)?;
-            let outcome = self.run(&args.run, force(args.venv.force), |run| {
-                environment::create(run, &EnvBuilder, &context)
-            })?;
-            let version = &context.interpreter.version.text;
-            self.tell(&outcome, given, &format!("with Python {version}"));
-        }
-        Ok(Exit::Done)
-    }
-
-    fn dry_run(&self, args: &CreateArgs) -> Result<Exit, CliError> {
-        let targets = self.env_dirs(&args.env_dirs)?;
-        let interpreter = self.interpreter(&args.venv)?;
-        for (_, env_dir) in targets {
-            let plan = self.make_plan(&args.venv, &interpreter, &env_dir)?;
-            self.show(&plan);
-        }
-        Ok(Exit::Done)
-    }
-
-    fn plan(&self, args: &PlanArgs) -> Result<Exit, CliError> {
-        let env_dir = self.world.env_dir(&args.env_dir)?;
-        let interpreter = self.interpreter(&args.venv)?;
-        let plan = self.make_plan(&args.venv, &interpreter, &env_dir)?;
-        if args.json {
-            self.terminal.data(&plan.to_json());
-        } else {
-            self.show(&plan);
-        }
-        if let Some(file) = &args.out {
-            save(&plan, file)?;
-            let shown = escape(&file.to_string_lossy());
-            self.terminal.story(&format!(
-                "Saved the plan. Apply it with `rvenv apply {shown}`"
-            ));
-        }
-        let pending = plan.publication() != Publication::Nothing;
-        Ok(if args.detailed_exitcode && pending {
-            Exit::Pending
-        } else {
-            Exit::Done
-        })
-    }
-
-    fn apply(&self, args: &ApplyArgs) -> Result<Exit, CliError> {
-        let shown = args.plan_file.to_string_lossy();
-        let read = rvenv_journal::Fs::read_path(&self.fs, &args.plan_file, PLAN_BYTES_MAX);
-        let bytes = read.map_err(|error| {
-            CliError::new(
-                Exit::Failed,
-                format!("cannot read the plan `{}`", escape(&shown)),
-            )
-            .because(&error.source)
-            .hint("make one with `rvenv plan -o FILE`")
-        })?;
-        let plan = Plan::from_json(&bytes).map_err(|error| of_plan_file(&shown, &error))?;
-        if let Some(pinned) = &args.digest {
-            check_digest(&plan, pinned)?;
-        }
-        let target = plan.target().to_owned();
-        let outcome = self.run(&args.run, force(args.force), |run| {
-            environment::apply(run, plan)
-        })?;
-        self.tell(&outcome, OsStr::new(&target), "as planned");
-        Ok(Exit::Done)
-    }
-
     fn recover(&self, args: &RecoverArgs) -> Result<Exit, CliError> {
         let mut exit = Exit::Done;
         for (given, env_dir) in self.env_dirs(&args.env_dirs)? {
@@ -181,7 +109,7 @@ impl<'a> Session<'a> {
                 link_mode: LinkModeArg::Auto,
                 wait: args.wait,
             };
-            let recovered = self.run(&terms, Force::No, |run| {
+            let recovered = self.run(&terms, &Manner::default(), |run| {
                 environment::recover(run, Path::new(&env_dir))
             })?;
             let shown = escape(&given.to_string_lossy());
@@ -233,68 +161,6 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Every path is read before anything is done, so that a typing error in the last one costs nothing.
-    fn env_dirs<'b>(&self, given: &'b [OsString]) -> Result<Vec<(&'b OsStr, String)>, CliError> {
-        given
-            .iter()
-            .map(|given| Ok((given.as_os_str(), self.world.env_dir(given)?)))
-            .collect()
-    }
-
-    fn interpreter(&self, args: &VenvArgs) -> Result<Interpreter, CliError> {
-        let surroundings = &self.world.surroundings;
-        let failed = |error| of_interpreter(&error, self.signals.terminated());
-        let request = match &args.python {
-            None => Request::Default,
-            Some(text) => Request::parse(text, &surroundings.cwd).map_err(failed)?,
-        };
-        let control = Control {
-            timeout: Control::TIMEOUT,
-            interrupted: &|| self.signals.any(),
-            starting: &|path| {
-                self.terminal
-                    .detail(&format!("asking `{}`", escape(&path.to_string_lossy())));
-            },
-        };
-        interpreter::find(&request, surroundings, &control).map_err(failed)
-    }
-
-    fn context(
-        &self,
-        args: &VenvArgs,
-        interpreter: &Interpreter,
-        env_dir: &str,
-    ) -> Result<Context, CliError> {
-        let prompt = args.prompt.as_ref().map(|asked| Prompt {
-            asked: asked.clone(),
-            cwd_name: self.world.cwd_name(),
-        });
-        let options = Options {
-            system_site_packages: args.system_site_packages,
-            clear: args.clear,
-            upgrade: false,
-            upgrade_deps: false,
-            symlinks: !args.copies,
-            with_pip: !args.without_pip,
-            prompt,
-            scm_ignore_files: !args.without_scm_ignore_files,
-            umask: self.world.umask,
-            epoch: self.world.epoch,
-        };
-        Context::new(env_dir, interpreter.clone(), options).map_err(|error| of_plan(&error.into()))
-    }
-
-    fn make_plan(
-        &self,
-        args: &VenvArgs,
-        interpreter: &Interpreter,
-        env_dir: &str,
-    ) -> Result<Plan, CliError> {
-        let context = self.context(args, interpreter, env_dir)?;
-        environment::plan(&self.fs, &EnvBuilder, &context, force(args.force))
-            .map_err(|error| of_plan(&error))
-    }
-
     fn show(&self, plan: &Plan) {
         self.terminal.data(&render::plan(plan, self.detail()));
     }
@@ -311,7 +177,7 @@ impl<'a> Session<'a> {
     fn run<T>(
         &self,
         args: &RunArgs,
-        force: Force,
+        manner: &Manner<'_>,
         work: impl FnOnce(&Run<'_>) -> Result<T, environment::RunFailed>,
     ) -> Result<T, CliError> {
         let since = Instant::now();
@@ -341,7 +207,9 @@ impl<'a> Session<'a> {
                 LinkModeArg::Hardlink => LinkMode::Hardlink,
                 LinkModeArg::Copy => LinkMode::Copy,
             },
-            force,
+            retention: manner.retention,
+            permissions: manner.permissions,
+            check: manner.check,
             owner: &format!("process {}", std::process::id()),
             pause: &pause,
             interrupted: &|| self.signals.any(),
@@ -390,6 +258,27 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// What became of what was replaced.
+    fn tell_ending(&self, ending: &Ending, shown: &str) {
+        if let Some(kept) = &ending.kept {
+            let number = kept.generation;
+            let why = match kept.why {
+                WhyKept::Asked => "what was replaced",
+                WhyKept::Changed => "what somebody had changed",
+                WhyKept::Uncertain => "what could not be proved to be replaceable",
+            };
+            self.terminal.story(&format!(
+                "Kept {why} as generation {number}. Bring it back with `rvenv rollback {shown}`"
+            ));
+        }
+        if let Some(why) = &ending.leftovers.first {
+            let count = ending.leftovers.count;
+            self.terminal.story(&format!(
+                "{count} entries of what was replaced could not be deleted: {why}"
+            ));
+        }
+    }
+
     fn tell(&self, outcome: &Outcome, given: &OsStr, how: &str) {
         let shown = escape(&given.to_string_lossy());
         match outcome {
@@ -398,28 +287,39 @@ impl<'a> Session<'a> {
                 .story(&format!("`{shown}` is up to date: no changes")),
             Outcome::Published(report) => {
                 let activate = escape(&quoted_activate(&given.to_string_lossy()));
-                let done = if report.plan.publication() == Publication::Swap {
-                    "Replaced"
-                } else {
-                    "Created"
+                let done = match report.plan.publication() {
+                    Publication::Swap | Publication::Refill => "Replaced",
+                    Publication::Merge => "Changed",
+                    Publication::Put | Publication::Nothing => "Created",
                 };
                 self.terminal.detail(&counts(report));
                 self.terminal.story(&format!(
                     "{done} `{shown}` {how}. Activate it with `{activate}`"
                 ));
-                if let Some(why) = &report.ending.leftovers.first {
-                    let count = report.ending.leftovers.count;
-                    self.terminal.story(&format!(
-                        "{count} entries of the old tree could not be deleted: {why}"
-                    ));
-                }
+                self.tell_ending(&report.ending, &shown);
             }
         }
     }
 }
 
-fn force(forced: bool) -> Force {
-    if forced { Force::Yes } else { Force::No }
+/// What a run may do beyond what was planned, and how it is looked at.
+struct Manner<'a> {
+    retention: Retention,
+    permissions: Permissions,
+    check: Option<&'a Checker<'a>>,
+}
+
+impl Default for Manner<'_> {
+    fn default() -> Self {
+        Self {
+            retention: Retention::Discard,
+            permissions: Permissions {
+                force: Force::No,
+                lost: Lost::Refuse,
+            },
+            check: None,
+        }
+    }
 }
 
 fn quoted_activate(env_dir: &str) -> String {
@@ -431,10 +331,12 @@ fn quoted_activate(env_dir: &str) -> String {
 
 fn counts(report: &Report) -> String {
     let c = report.counts;
-    let way = match report.steps.as_slice() {
-        [Step::Swap { .. }] => "one exchange",
-        [Step::Take { .. }, ..] => "take and put: this filesystem has no exchange",
-        _ => "one rename",
+    let acts: Vec<Act> = report.steps.iter().map(|step| step.act).collect();
+    let way = match acts.as_slice() {
+        _ if report.plan.publication().is_by_entries() => format!("{} renames", acts.len()),
+        [Act::Swap { .. }] => "one exchange".to_owned(),
+        [Act::Take { .. }, ..] => "take and put: this filesystem has no exchange".to_owned(),
+        _ => "one rename".to_owned(),
     };
     format!(
         "{} files linked, {} shared, {} copied, {} written; published by {way}; digest {}",
@@ -444,38 +346,4 @@ fn counts(report: &Report) -> String {
         c.written,
         report.plan.digest()
     )
-}
-
-fn check_digest(plan: &Plan, pinned: &str) -> Result<(), CliError> {
-    let digest = Digest::parse(pinned)
-        .map_err(|error| CliError::new(Exit::Usage, escape(&error.to_string())))
-        .map_err(|error| error.hint("`rvenv plan` prints the digest of a plan"))?;
-    if plan.digest() == digest {
-        return Ok(());
-    }
-    let what = format!(
-        "the plan has the digest {}, not the one that was asked for",
-        plan.digest()
-    );
-    Err(CliError::new(Exit::Precondition, what).hint("look at the plan again before you apply it"))
-}
-
-/// Saves a plan whole or not at all: somebody may be about to apply the former one.
-fn save(plan: &Plan, file: &Path) -> Result<(), CliError> {
-    use std::io::Write as _;
-    let above = match file.parent() {
-        Some(above) if !above.as_os_str().is_empty() => above,
-        Some(_) | None => Path::new("."),
-    };
-    let saved = tempfile::NamedTempFile::new_in(above).and_then(|mut temp| {
-        temp.write_all(plan.to_json().as_bytes())?;
-        temp.as_file().sync_all()?;
-        temp.persist(file).map(drop).map_err(|error| error.error)
-    });
-    saved.map_err(|error| {
-        let shown = escape(&file.to_string_lossy());
-        CliError::new(Exit::Failed, format!("cannot save the plan to `{shown}`"))
-            .because(&error)
-            .hint("name a file in a directory that is there and writable")
-    })
 }

@@ -7,22 +7,24 @@
 //! On disk meanwhile: what the engine says, beside the target and nowhere else, and the store of `provision.rs`.
 //! Read next: `rvenv_journal`'s `transaction.rs`.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use rvenv_journal::fs::{FsError, Kind};
+use rvenv_journal::fs::FsError;
 use rvenv_journal::{
-    Aftermath, Durability, ENGINE_DIR, Effect, EndFailed, Ending, Expected, Fs, LinkMode,
-    LockError, Observation, Parents, Patience, Plan, PlanBuilder, PlanError, PrepareError,
-    Publication, PublishFailed, RECEIPT_NAME, Ready, ReadyError, Recovered, RelPath, Retention,
-    StageCounts, StageFailed, StageOptions, Step, Target, TargetError, Terms, Verdict, observe,
+    Aftermath, Changes, Durability, Effect, EndFailed, Ending, Expected, Fs, LinkMode, LockError,
+    Observation, Observed, Parents, Patience, Plan, PlanBuilder, PlanError, PrepareError,
+    Publication, PublishFailed, Ready, ReadyError, Recovered, Retention, RollbackError,
+    RollbackTerms, StageCounts, StageFailed, Step, Target, TargetError, observe,
 };
 use thiserror::Error;
 
+mod publishing;
+
+use self::publishing::{decide, publish, verdict};
 use crate::builder::{self, Context, StageError, Stages};
-use crate::config::CONFIG_NAME;
-use crate::interpreter::Witness;
-use crate::provision::Provision;
+use crate::check::CheckFailed;
+use crate::merge::{self, Lost, MergeError, Merged, is_environment};
+use crate::repair::{self, RepairError};
 
 /// Whether a directory that is not an environment may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,18 @@ pub enum Force {
     /// It may: somebody said so on the command line of this very run.
     Yes,
 }
+
+/// What a run may do that a plan cannot ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permissions {
+    /// Whether a directory that is not an environment may be replaced.
+    pub force: Force,
+    /// Whether packages may stop being importable.
+    pub lost: Lost,
+}
+
+/// Looks at the published environment before it is decided.
+pub type Checker<'a> = dyn Fn() -> Result<(), CheckFailed> + 'a;
 
 /// Everything that a run is told besides what to build.
 pub struct Run<'a> {
@@ -43,8 +57,12 @@ pub struct Run<'a> {
     pub durability: Durability,
     /// How files come out of the store.
     pub link_mode: LinkMode,
-    /// Whether a directory that is not an environment may be replaced.
-    pub force: Force,
+    /// What becomes of what is replaced; entries that somebody had changed are kept in any case.
+    pub retention: Retention,
+    /// What may be done.
+    pub permissions: Permissions,
+    /// The health check, where one is asked for.
+    pub check: Option<&'a Checker<'a>>,
     /// Who this is, for those who wait.
     pub owner: &'a str,
     /// Asked, with the holder, each time the lock is busy; it waits, and says whether to go on.
@@ -98,22 +116,12 @@ pub enum PlanFailed {
         #[source]
         source: FsError,
     },
-    /// The target exists, differs, and is not to be cleared.
-    #[error("`{path}` exists and is not what was asked for")]
-    Differs {
-        /// The target.
-        path: PathBuf,
-        /// Some of the paths that differ.
-        examples: Vec<String>,
-        /// How many differ.
-        count: usize,
-    },
-    /// The target is a directory that is not an environment.
-    #[error("`{path}` is a directory that is not a virtual environment")]
-    Occupied {
-        /// The target.
-        path: PathBuf,
-    },
+    /// The environment that is there cannot be changed into the one that was asked for.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// The environment that is there cannot be repaired.
+    #[error(transparent)]
+    Repair(#[from] RepairError),
     /// The target is to be cleared and is not an environment.
     #[error("`{path}` is not a virtual environment, so clearing it could delete something else")]
     NotAnEnvironment {
@@ -143,6 +151,26 @@ pub enum RunFailed {
     /// The publication could not be ended.
     #[error(transparent)]
     End(#[from] EndFailed),
+    /// No generation came back.
+    #[error(transparent)]
+    Rollback(#[from] RollbackError),
+    /// The published environment does not work; what was there before is back.
+    #[error("the environment at `{path}` failed its health check; what was there before is back")]
+    Check {
+        /// The target.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: CheckFailed,
+        /// What became of what had been published.
+        ending: Box<Ending>,
+    },
+    /// A saved plan changes what is no environment.
+    #[error("the plan changes files in `{path}`, which is not a virtual environment")]
+    NotAnEnvironment {
+        /// The target.
+        path: PathBuf,
+    },
     /// Somebody asked to stop while the target was locked by another.
     #[error("interrupted while waiting for `{path}`")]
     Interrupted {
@@ -158,11 +186,21 @@ impl RunFailed {
         match self {
             Self::Plan(_)
             | Self::Prepare(_)
+            | Self::Check { .. }
+            | Self::NotAnEnvironment { .. }
             | Self::Interrupted { .. }
+            | Self::Rollback(
+                RollbackError::NoGeneration(_)
+                | RollbackError::NoRecord { .. }
+                | RollbackError::Changed { .. }
+                | RollbackError::Disk { .. },
+            )
             | Self::Ready(ReadyError::Lock(_)) => Aftermath::Unchanged,
             Self::Ready(ReadyError::Recover(_)) => Aftermath::NeedsRecovery,
             Self::Stage(failed) => failed.aftermath,
-            Self::Publish(failed) => failed.aftermath,
+            Self::Publish(failed) | Self::Rollback(RollbackError::Publish(failed)) => {
+                failed.aftermath
+            }
             Self::End(failed) => failed.aftermath,
         }
     }
@@ -176,13 +214,14 @@ pub fn plan(
     fs: &dyn Fs,
     stages: &dyn Stages,
     context: &Context,
-    force: Force,
+    permissions: Permissions,
 ) -> Result<Plan, PlanFailed> {
-    let draft = builder::build(stages, context)?;
     match Target::open(fs, Path::new(&context.env_dir), Parents::Require) {
-        Ok(target) => finish(&target, draft, (stages, context), force),
+        Ok(target) => plan_at(&target, stages, context, permissions),
         // The directories above are made when the plan is applied.
-        Err(TargetError::NoParent(_)) => Ok(draft.finish(nothing(), Publication::Put)?),
+        Err(TargetError::NoParent(_)) => {
+            Ok(builder::build(stages, context)?.finish(nothing(), Publication::Put)?)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -195,11 +234,15 @@ pub fn plan(
 /// # Crash
 /// The next run, or [`recover`], ends what this one left open: the target is the old tree or the new one.
 pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<Outcome, RunFailed> {
-    let draft = builder::build(stages, context).map_err(PlanFailed::from)?;
-    let ready = lock(run, Path::new(&context.env_dir))?;
-    // Another run may have built it while this one waited: what is there now decides.
-    let plan = finish(ready.target(), draft, (stages, context), run.force)?;
-    publish(run, ready, plan, &context.interpreter.witnesses)
+    let path = Path::new(&context.env_dir);
+    // What cannot be planned leaves not even an empty directory above the target.
+    if !context.options.upgrade {
+        builder::build(stages, context).map_err(PlanFailed::from)?;
+    }
+    publish(run, path, &context.interpreter.witnesses, &mut |target| {
+        // Another run may have built it while this one waited: what is there now decides.
+        Ok(plan_at(target, stages, context, run.permissions)?)
+    })
 }
 
 /// Publishes a saved plan, if it still fits.
@@ -209,14 +252,80 @@ pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<O
 ///
 /// # Crash
 /// As [`create`].
-pub fn apply(run: &Run<'_>, plan: Plan) -> Result<Outcome, RunFailed> {
+pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     let path = Path::new(plan.target());
     crate::options::check_path(plan.target()).map_err(|error| PlanFailed::Stage(error.into()))?;
-    let ready = lock(run, path)?;
-    if plan.publication() == Publication::Swap {
-        check_clearable(ready.target(), run.force)?;
-    }
-    publish(run, ready, plan, &[])
+    publish(run, path, &[], &mut |target| {
+        match plan.publication() {
+            Publication::Swap | Publication::Refill => {
+                check_clearable(target, run.permissions.force)?;
+            }
+            Publication::Merge => check_mergeable(target, plan)?,
+            Publication::Nothing | Publication::Put => {}
+        }
+        Ok(plan.clone())
+    })
+}
+
+/// Plans what puts an environment back as its receipt says, and writes nothing.
+///
+/// # Errors
+/// See [`PlanFailed`].
+pub fn plan_repair(
+    fs: &dyn Fs,
+    stages: &dyn Stages,
+    context: &Context,
+) -> Result<Plan, PlanFailed> {
+    let target = Target::open(fs, Path::new(&context.env_dir), Parents::Require)?;
+    repair_at(&target, stages, context)
+}
+
+/// Puts an environment back as its receipt says.
+///
+/// # Errors
+/// See [`RunFailed`].
+///
+/// # Crash
+/// As [`create`].
+pub fn repair(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<Outcome, RunFailed> {
+    let path = Path::new(&context.env_dir);
+    let witnesses = &context.interpreter.witnesses;
+    publish(run, path, witnesses, &mut |target| {
+        Ok(repair_at(target, stages, context)?)
+    })
+}
+
+fn repair_at(
+    target: &Target<'_>,
+    stages: &dyn Stages,
+    context: &Context,
+) -> Result<Plan, PlanFailed> {
+    let Merged {
+        draft,
+        seen,
+        publication,
+    } = repair::repair(target, stages, context)?;
+    Ok(draft.finish(seen, publication)?)
+}
+
+/// Takes the newest kept generation back, and run again, forward.
+///
+/// # Errors
+/// See [`RunFailed`].
+///
+/// # Crash
+/// As [`create`].
+pub fn rollback(run: &Run<'_>, path: &Path, changes: Changes) -> Result<Ending, RunFailed> {
+    let target = Target::open(run.fs, path, Parents::Require).map_err(PlanFailed::from)?;
+    let (ready, recovered) = take_lock(run, target)?;
+    (run.recovered)(&recovered);
+    let terms = RollbackTerms {
+        durability: run.durability,
+        verdict: verdict(run),
+        changes,
+    };
+    let published = ready.rollback(terms)?;
+    decide(run, path, published)
 }
 
 /// Ends what an earlier run left open.
@@ -252,110 +361,87 @@ fn take_lock<'a>(run: &Run<'a>, target: Target<'a>) -> Result<(Ready<'a>, Recove
     })
 }
 
-fn publish(
-    run: &Run<'_>,
-    ready: Ready<'_>,
-    plan: Plan,
-    witnesses: &[Witness],
-) -> Result<Outcome, RunFailed> {
-    let content = Provision::new(run.fs, &plan, run.cache, witnesses);
-    let terms = Terms {
-        durability: run.durability,
-        retention: Retention::Discard,
-        verdict: Verdict::Taken,
-    };
-    let prepared = match ready.prepare(&plan, terms, &content) {
-        Err(PrepareError::NothingToDo(_)) => return Ok(Outcome::NoChanges),
-        prepared => prepared?,
-    };
-    let options = StageOptions {
-        content: &content,
-        link_mode: run.link_mode,
-        interrupted: run.interrupted,
-    };
-    let published = prepared.stage(&options)?.publish(run.interrupted)?;
-    let counts = published.counts();
-    let steps = published.steps().to_vec();
-    let ending = published.settle()?;
-    drop(content);
-    Ok(Outcome::Published(Box::new(Report {
-        plan,
-        counts,
-        steps,
-        ending,
-    })))
-}
-
 /// Decides the publication by what stands at the target.
-fn finish(
+fn plan_at(
     target: &Target<'_>,
-    draft: PlanBuilder,
-    of: (&dyn Stages, &Context),
-    force: Force,
+    stages: &dyn Stages,
+    context: &Context,
+    permissions: Permissions,
 ) -> Result<Plan, PlanFailed> {
-    let (_, context) = of;
     let disk = |source| PlanFailed::Disk {
         path: target.path().to_path_buf(),
         source,
     };
-    let seen = observe(target.disk(), target.place(), draft.operations()).map_err(disk)?;
+    if target.meta().map_err(disk)?.is_some() && !context.options.clear {
+        let merged = merge::merge(target, stages, context, permissions.lost)?;
+        let Merged {
+            draft,
+            seen,
+            publication,
+        } = merged;
+        return Ok(draft.finish(seen, publication)?);
+    }
+    if context.options.upgrade && target.meta().map_err(disk)?.is_none() {
+        return Err(MergeError::NoEnvironment(target.path().to_path_buf()).into());
+    }
+    let draft = builder::build(stages, context)?;
+    let seen = look(target, &draft).map_err(disk)?;
     if seen.target == Expected::Absent {
         return Ok(draft.finish(seen, Publication::Put)?);
     }
-    if context.options.clear {
-        check_clearable(target, force)?;
-        return Ok(draft.finish(seen, Publication::Swap)?);
-    }
-    up_to_date(target, draft, seen, of)
+    check_clearable(target, permissions.force)?;
+    let publication = if can_be_renamed(target).map_err(disk)? {
+        Publication::Swap
+    } else {
+        Publication::Refill
+    };
+    Ok(draft.finish(seen, publication)?)
 }
 
-/// A plan without changes, if the target is what was asked for.
-fn up_to_date(
-    target: &Target<'_>,
-    draft: PlanBuilder,
-    seen: Observation,
-    (stages, context): (&dyn Stages, &Context),
-) -> Result<Plan, PlanFailed> {
-    let differing = differences(&draft, &seen);
+fn look(target: &Target<'_>, draft: &PlanBuilder) -> Result<Observation, FsError> {
+    observe(
+        target.disk(),
+        target.place(),
+        draft.operations(),
+        draft.retired(),
+    )
+}
+
+/// What the system says beforehand: a mount point stays where it is, and so does what is in a directory that we may
+/// not write. Whether a layered filesystem renames a directory is seen when it is tried.
+fn can_be_renamed(target: &Target<'_>) -> Result<bool, FsError> {
+    let (parent, name) = target.place();
+    let fs = target.disk();
+    let root = fs.open_dir(parent, name)?;
+    let is_mount = |mount: &PathBuf| mount.file_name() == Some(name);
+    let mounts = fs.mounts_under(&root);
+    let shortest = mounts.iter().min_by_key(|mount| mount.components().count());
+    Ok(fs.may_write(parent) && !shortest.is_some_and(is_mount))
+}
+
+/// A saved plan changes only environments; elsewhere it may only add.
+fn check_mergeable(target: &Target<'_>, plan: &Plan) -> Result<(), RunFailed> {
+    let path = || target.path().to_path_buf();
     let disk = |source| PlanFailed::Disk {
-        path: target.path().to_path_buf(),
+        path: path(),
         source,
     };
-    let ours = has_receipt(target).map_err(disk)?;
-    if ours && differing.is_empty() {
-        return Ok(draft.finish(seen, Publication::Nothing)?);
-    }
-    if ours && differing == [CONFIG_NAME] && !context.options.clear {
-        // The `command` of an environment that was made with `--clear` says so; it is the same environment.
-        let mut cleared = context.clone();
-        cleared.options.clear = true;
-        let draft = builder::build(stages, &cleared)?;
-        let seen = observe(target.disk(), target.place(), draft.operations()).map_err(disk)?;
-        if differences(&draft, &seen).is_empty() {
-            return Ok(draft.finish(seen, Publication::Nothing)?);
-        }
-    }
-    if !is_environment(target).map_err(disk)? {
-        return Err(PlanFailed::Occupied {
-            path: target.path().to_path_buf(),
-        });
-    }
-    let mut examples = differing;
-    let count = examples.len();
-    examples.truncate(5);
-    Err(PlanFailed::Differs {
-        path: target.path().to_path_buf(),
-        examples,
-        count,
-    })
-}
-
-fn differences(draft: &PlanBuilder, seen: &Observation) -> Vec<String> {
-    let differs = |(path, effect): (&RelPath, Effect)| match effect {
-        Effect::Keep => None,
-        Effect::Create | Effect::Change => Some(path.to_string()),
+    let (parent, name) = target.place();
+    let root = match target.disk().open_dir(parent, name) {
+        Ok(root) => root,
+        // The plan is stale, which the engine says with its reason.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(disk(error).into()),
     };
-    draft.effects(seen).filter_map(differs).collect()
+    let adds_only = plan.retired().is_empty()
+        && plan.effects().all(|(path, _, effect)| {
+            let seen = plan.observation().paths.get(path);
+            effect != Effect::Change || matches!(seen, Some(Observed::Dir { .. }))
+        });
+    if adds_only || is_environment(target.disk(), &root).map_err(disk)? {
+        return Ok(());
+    }
+    Err(RunFailed::NotAnEnvironment { path: path() })
 }
 
 /// What may be cleared: an environment, an empty directory, or what somebody forces.
@@ -368,33 +454,13 @@ fn check_clearable(target: &Target<'_>, force: Force) -> Result<(), PlanFailed> 
     if target.meta().map_err(disk)?.is_none() || force == Force::Yes {
         return Ok(());
     }
-    if is_environment(target).map_err(disk)? || is_empty(target).map_err(disk)? {
+    let (parent, name) = target.place();
+    let root = target.disk().open_dir(parent, name).map_err(disk)?;
+    let is_empty = target.disk().list(&root).map_err(disk)?.is_empty();
+    if is_empty || is_environment(target.disk(), &root).map_err(disk)? {
         return Ok(());
     }
     Err(PlanFailed::NotAnEnvironment { path: path() })
-}
-
-fn is_environment(target: &Target<'_>) -> Result<bool, FsError> {
-    let (parent, name) = target.place();
-    let root = target.disk().open_dir(parent, name)?;
-    let config = target.disk().meta(&root, OsStr::new(CONFIG_NAME))?;
-    Ok(config.is_some_and(|meta| meta.kind == Kind::File))
-}
-
-fn is_empty(target: &Target<'_>) -> Result<bool, FsError> {
-    let (parent, name) = target.place();
-    let root = target.disk().open_dir(parent, name)?;
-    Ok(target.disk().list(&root)?.is_empty())
-}
-
-fn has_receipt(target: &Target<'_>) -> Result<bool, FsError> {
-    let fs = target.disk();
-    let (parent, name) = target.place();
-    let root = fs.open_dir(parent, name)?;
-    let Ok(inner) = fs.open_dir(&root, OsStr::new(ENGINE_DIR)) else {
-        return Ok(false);
-    };
-    Ok(fs.meta(&inner, OsStr::new(RECEIPT_NAME))?.is_some())
 }
 
 fn nothing() -> Observation {

@@ -7,13 +7,19 @@ use std::error::Error;
 use std::fmt::Write as _;
 
 use rvenv::builder::StageError;
+use rvenv::check::CheckFailed;
+use rvenv::download::DownloadFailed;
 use rvenv::environment::{PlanFailed, RunFailed};
+use rvenv::existing::{BaseError, ExistingError};
 use rvenv::interpreter::InterpreterError;
+use rvenv::merge::MergeError;
 use rvenv::render::escape;
+use rvenv::repair::RepairError;
 use rvenv::verify::VerifyFailed;
 use rvenv_journal::{
-    Aftermath, LockError, PlanReadError, PrepareError, PublishError, ReadyError, RecoverError,
-    StageError as Staging, StageFailed, TargetError,
+    Aftermath, Ending, Kept, LockError, PlanReadError, PrepareError, PublishError, PublishFailed,
+    ReadyError, RecoverError, RollbackError, StageError as Staging, StageFailed, TargetError,
+    WhyKept,
 };
 
 /// How the command ends.
@@ -122,25 +128,79 @@ pub(crate) fn of_run(error: &RunFailed, terminated: bool) -> CliError {
         RunFailed::Prepare(failed) => of_prepare(failed),
         RunFailed::Stage(failed) => of_stage(failed, terminated),
         RunFailed::Publish(failed) => {
-            let exit = match failed.source {
-                PublishError::Interrupted => interruption(terminated),
-                PublishError::Changed(_) => Exit::Precondition,
-                // A step may still be taken: "failed" would promise that the target is as it was.
-                PublishError::Disk(_) | PublishError::Moved
-                    if failed.aftermath == Aftermath::NeedsRecovery =>
-                {
-                    Exit::NeedsPerson
-                }
-                PublishError::Disk(_) | PublishError::Moved | PublishError::Doubt(_) => {
-                    Exit::Failed
-                }
-            };
+            let exit = of_publication(failed, terminated);
             CliError::of(exit, error)
         }
         RunFailed::End(_) => CliError::of(Exit::NeedsPerson, error),
         RunFailed::Interrupted { .. } => CliError::of(interruption(terminated), error),
+        RunFailed::Rollback(failed) => of_rollback(error, failed),
+        RunFailed::Check { source, ending, .. } => of_check(error, source, ending, terminated),
+        RunFailed::NotAnEnvironment { .. } => CliError::of(Exit::Precondition, error)
+            .hint("a saved plan changes only environments; make a new plan with `rvenv plan`"),
     };
     with_aftermath(told, error.aftermath(), matches!(error, RunFailed::End(_)))
+}
+
+fn of_publication(failed: &PublishFailed, terminated: bool) -> Exit {
+    match failed.source {
+        PublishError::Interrupted => interruption(terminated),
+        PublishError::Changed(_) => Exit::Precondition,
+        // A step may still be taken: "failed" would promise that the target is as it was.
+        PublishError::Disk(_) | PublishError::Step { .. } | PublishError::Moved
+            if failed.aftermath == Aftermath::NeedsRecovery =>
+        {
+            Exit::NeedsPerson
+        }
+        PublishError::Disk(_)
+        | PublishError::Step { .. }
+        | PublishError::Moved
+        | PublishError::Doubt(_) => Exit::Failed,
+    }
+}
+
+fn of_rollback(error: &RunFailed, failed: &RollbackError) -> CliError {
+    match failed {
+        RollbackError::NoGeneration(_) => CliError::of(Exit::Precondition, error)
+            .hint("changes keep what they replace with `--keep`; upgrades do by themselves"),
+        RollbackError::NoRecord { .. } => CliError::of(Exit::NeedsPerson, error)
+            .hint("look at what is named above; nothing was touched"),
+        RollbackError::Changed { paths, .. } => {
+            let mut told = CliError::of(Exit::Precondition, error);
+            let shown = paths.iter().take(20);
+            told.details = shown
+                .map(|path| format!("changed: {}", escape(path)))
+                .collect();
+            if paths.len() > told.details.len() {
+                let more = paths.len() - told.details.len();
+                told.details.push(format!("and {more} more"));
+            }
+            told.hint("use `--discard-changes` to put them aside with everything else that goes")
+        }
+        RollbackError::Disk { .. } => CliError::of(Exit::Failed, error),
+        RollbackError::Publish(failed) => CliError::of(of_publication(failed, false), error),
+    }
+}
+
+fn of_check(
+    error: &RunFailed,
+    failed: &CheckFailed,
+    ending: &Ending,
+    terminated: bool,
+) -> CliError {
+    let exit = match failed {
+        CheckFailed::Interrupted { .. } => interruption(terminated),
+        _ => Exit::Failed,
+    };
+    let mut told = CliError::of(exit, error);
+    let changed = |kept: &&Kept| kept.why == WhyKept::Changed;
+    if let Some(kept) = ending.kept.as_ref().filter(changed) {
+        told.exit = Exit::NeedsPerson;
+        told.details.push(format!(
+            "somebody changed the new files meanwhile; they are kept as generation {}",
+            kept.generation
+        ));
+    }
+    told
 }
 
 fn with_aftermath(mut told: CliError, aftermath: Aftermath, published: bool) -> CliError {
@@ -188,19 +248,72 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
             .hint("reinstall that Python, name another with `--python`, or use `--without-pip`"),
         PlanFailed::Stage(_) | PlanFailed::Plan(_) | PlanFailed::Disk { .. } => CliError::of(Exit::Failed, failed),
         PlanFailed::Target(target) => of_target(failed, target),
-        PlanFailed::Occupied { .. } => CliError::of(Exit::Precondition, failed)
-            .hint("name a directory that does not exist yet, or an environment"),
-        PlanFailed::Differs { examples, count, .. } => {
-            let mut told = CliError::of(Exit::Precondition, failed);
-            told.details = examples.iter().map(|path| format!("differs: {}", escape(path))).collect();
-            if *count > examples.len() {
-                told.details.push(format!("and {} more", count - examples.len()));
-            }
-            told.hint("use `--clear` to replace it, or name another directory")
-        }
+        PlanFailed::Merge(error) => of_merge(failed, error),
+        PlanFailed::Repair(error) => of_repair(failed, error),
         PlanFailed::NotAnEnvironment { .. } => CliError::of(Exit::Precondition, failed)
             .hint("use `--force` with `--clear` if everything in it may be deleted"),
     }
+}
+
+fn of_merge(failed: &PlanFailed, error: &MergeError) -> CliError {
+    let told = |exit, hint: &str| CliError::of(exit, failed).hint(hint);
+    match error {
+        MergeError::Stage(_)
+        | MergeError::Plan(_)
+        | MergeError::Path(_)
+        | MergeError::Disk { .. } => CliError::of(Exit::Failed, failed),
+        MergeError::Existing(error) => of_existing(error),
+        MergeError::Blocked { .. } => told(
+            Exit::Precondition,
+            "move it away, or use `--clear` to replace the environment",
+        ),
+        MergeError::Occupied { .. } => told(
+            Exit::Precondition,
+            "name a directory that does not exist yet, or an environment; a project's own files are never overwritten",
+        ),
+        MergeError::Lost { .. } => told(
+            Exit::Precondition,
+            "use `--allow-lost` if you will install them again",
+        ),
+        MergeError::NoEnvironment(_) => told(Exit::Precondition, "make one with `rvenv create`"),
+    }
+}
+
+fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
+    match error {
+        RepairError::Merge(error) => of_merge(failed, error),
+        RepairError::Disk { .. } | RepairError::Plan(_) => CliError::of(Exit::Failed, failed),
+        RepairError::NoReceipt(_) => CliError::of(Exit::Precondition, failed)
+            .hint("bring it under management with `rvenv upgrade`, or replace it with `rvenv create --clear`"),
+        RepairError::NoSource { .. } => CliError::of(Exit::Failed, failed)
+            .hint("the base Python may have changed: `rvenv upgrade` brings the environment to what it is now"),
+        RepairError::Modes { .. } => CliError::of(Exit::Failed, failed)
+            .hint("give the directories their modes with `chmod`, then repair again"),
+    }
+}
+
+/// Tells why an existing environment cannot be used.
+pub(crate) fn of_existing(failed: &ExistingError) -> CliError {
+    CliError::of(Exit::Precondition, failed)
+        .hint("replace it with `rvenv create --clear`, or name another environment")
+}
+
+/// Tells why the base of an environment was not found.
+pub(crate) fn of_base(failed: &BaseError, terminated: bool) -> CliError {
+    let exit = match failed {
+        BaseError::Interrupted { .. } => interruption(terminated),
+        _ => Exit::Failed,
+    };
+    CliError::of(exit, failed).hint("name the interpreter with `--python`")
+}
+
+/// Tells why the newest pip could not be downloaded.
+pub(crate) fn of_download(failed: &DownloadFailed, terminated: bool) -> CliError {
+    let exit = match failed {
+        DownloadFailed::Interrupted { .. } => interruption(terminated),
+        _ => Exit::Failed,
+    };
+    CliError::of(exit, failed).hint("see that pip reaches its index, or leave `--upgrade-deps` out")
 }
 
 /// Tells why an environment could not be verified.
@@ -287,6 +400,8 @@ fn of_prepare(failed: &PrepareError) -> CliError {
         }
         PrepareError::Mounted { .. } => CliError::of(Exit::Precondition, failed)
             .hint("unmount it, or build the environment elsewhere"),
+        PrepareError::Cover { .. } => CliError::of(Exit::Precondition, failed)
+            .hint("move it away, or use `--clear` to replace the environment"),
         PrepareError::NothingToDo(_) | PrepareError::Disk { .. } => {
             CliError::of(Exit::Failed, failed)
         }

@@ -37,7 +37,7 @@ impl Totals {
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let mut totals = Self {
-            remove: plan.removed_names().len(),
+            remove: plan.removed_names().len() + removals(plan).count(),
             ..Self::default()
         };
         for (_, _, effect) in plan.effects() {
@@ -60,7 +60,16 @@ pub fn plan(plan: &Plan, detail: Detail) -> String {
         lines.push(format!("  {stage}"));
         lines.extend(stage_lines(plan, &stage, detail));
     }
-    if plan.publication() == Publication::Swap {
+    if removals(plan).next().is_some() {
+        lines.push("  what an earlier plan or version put there".to_owned());
+        let removed: Vec<&RelPath> = removals(plan).collect();
+        let shown = removed.iter().filter(|path| {
+            let above = path.parent();
+            detail == Detail::EveryPath || above.is_none_or(|above| !removed.contains(&&above))
+        });
+        lines.extend(shown.map(|path| line(Sign::Remove, &escape(path.as_str()))));
+    }
+    if matches!(plan.publication(), Publication::Swap | Publication::Refill) {
         lines.push("  what is there now".to_owned());
         let removed = plan.removed_names();
         lines.extend(removed.iter().map(|name| line(Sign::Remove, &escape(name))));
@@ -91,8 +100,16 @@ fn headline(plan: &Plan) -> String {
     match plan.publication() {
         Publication::Nothing => format!("`{target}` is as planned: no changes"),
         Publication::Put => format!("rvenv will create `{target}`"),
-        Publication::Swap => format!("rvenv will replace `{target}`"),
+        Publication::Swap | Publication::Refill => format!("rvenv will replace `{target}`"),
+        Publication::Merge => format!("rvenv will change `{target}`"),
     }
+}
+
+/// What is there and is taken away.
+fn removals(plan: &Plan) -> impl Iterator<Item = &RelPath> {
+    let seen = &plan.observation().paths;
+    let retired = plan.retired().iter();
+    retired.filter(|path| seen.contains_key(*path))
 }
 
 fn publication(plan: &Plan) -> &'static str {
@@ -102,6 +119,14 @@ fn publication(plan: &Plan) -> &'static str {
         Publication::Swap => {
             "swap (readers see the old tree, then the new one; \
              where the filesystem has no exchange, a take and a put with nothing for a moment between)"
+        }
+        Publication::Merge => {
+            "entry by entry (each file or package switches whole, one right after the other; \
+             everything else stays)"
+        }
+        Publication::Refill => {
+            "entry by entry (the directory itself stays, as it cannot be renamed; \
+             each entry switches whole, and everything that is not planned goes)"
         }
     }
 }
@@ -146,7 +171,11 @@ fn stage_lines(plan: &Plan, stage: &str, detail: Detail) -> Vec<String> {
     }
     let mut folded: BTreeMap<(String, Sign), usize> = BTreeMap::new();
     for (_, operation, effect) in of_stage() {
-        let group = operation.group.clone().unwrap_or_default();
+        let of_group = |group: &String| match operation.node {
+            Node::Dir { .. } => String::new(),
+            Node::File { .. } | Node::Symlink { .. } => group.clone(),
+        };
+        let group = operation.group.as_ref().map(of_group).unwrap_or_default();
         *folded.entry((group, Sign::of(effect))).or_default() += 1;
     }
     let shown = |((group, sign), count): (&(String, Sign), &usize)| {

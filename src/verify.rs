@@ -136,7 +136,7 @@ fn compare(
         }
         Kept::Damaged(why) => {
             let detail = format!("is damaged: {why}");
-            let damaged = Finding::new(&Receipt::path(), Change::Content, detail);
+            let damaged = Finding::new(Receipt::path().as_str(), Change::Content, detail);
             let config = check_config(fs, root)?;
             (2, std::iter::once(damaged).chain(config).collect())
         }

@@ -113,7 +113,7 @@ fn create(lab: &Lab, words: &[String]) {
 fn drift(lab: &Lab) -> Vec<Drift> {
     let fs = RealFs::new();
     let root = fs.open_path(&lab.target()).unwrap();
-    let receipt = std::fs::read(lab.target().join(Receipt::path())).unwrap();
+    let receipt = std::fs::read(lab.target().join(Receipt::path().as_str())).unwrap();
     let receipt = Receipt::from_json(&receipt).unwrap();
     rvenv_journal::drift(&fs, &root, &receipt).unwrap()
 }

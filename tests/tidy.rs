@@ -41,7 +41,8 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
     &["layout", "options", "installed", "download"],
     &["config", "check"],
     &["builder", "existing", "verify"],
-    &["provision"],
+    &["provision", "merge"],
+    &["repair"],
     &["environment"],
     &["lib"],
     &["error"],
@@ -53,6 +54,8 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
 const PUBLISHERS: &[&str] = &[
     "installed",
     "existing",
+    "merge",
+    "repair",
     "verify",
     "provision",
     "environment",

@@ -177,7 +177,8 @@ fn add_wheel(
         requested: requested(context),
     };
     for planned in wheel::installation(wheel, &target)? {
-        plan.add_parents(&planned.path, stage, context.dir_mode())?;
+        let of_wheel = (stage, Some(wheel.file_name()));
+        plan.add_parents(&planned.path, of_wheel, context.dir_mode())?;
         let umask = context.options.umask;
         let mode = match (planned.executable, &planned.content) {
             (false, _) => context.data_mode(),

@@ -54,8 +54,9 @@ pub(crate) enum Colour {
 pub(crate) enum Command {
     /// Create environments: plan and apply in one go
     ///
-    /// Each environment appears whole or not at all. An existing one that is as asked for is left alone; one that differs
-    /// is replaced only with `--clear`. See also `rvenv plan`.
+    /// Each environment appears whole or not at all. An existing directory keeps the files that nobody planned: an
+    /// environment is changed entry by entry, anything else only gets what is absent in it. With `--clear` it is replaced
+    /// in one switch. See also `rvenv plan`, `rvenv upgrade`.
     Create(CreateArgs),
     /// Show what `create` would do, and save it for `apply`
     ///
@@ -63,6 +64,16 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Apply a saved plan, unless something it depends on has changed
     Apply(ApplyArgs),
+    /// Bring environments to another Python, or to the same one after it changed
+    ///
+    /// As `create --upgrade`: links, names and configuration follow, packages stay, missing scripts come back. Prompt,
+    /// system-site-packages and links or copies stay as they are unless told otherwise. What is replaced is kept, and
+    /// `rvenv rollback` brings it back.
+    Upgrade(CreateArgs),
+    /// Put back what was changed or lost, as the receipt says
+    Repair(RepairArgs),
+    /// Bring back what the last change replaced; run again, go forward
+    Rollback(RollbackArgs),
     /// Finish or undo what a crash left
     ///
     /// Every changing command does the same before anything else. See also `rvenv status`.
@@ -88,6 +99,9 @@ pub(crate) struct CreateArgs {
 
     #[command(flatten)]
     pub(crate) run: RunArgs,
+
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
 
     /// Show the plan and write nothing
     #[arg(long)]
@@ -125,6 +139,9 @@ pub(crate) struct ApplyArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
 
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
+
     /// Replace a directory that is not an environment
     #[arg(long)]
     pub(crate) force: bool,
@@ -132,6 +149,57 @@ pub(crate) struct ApplyArgs {
     /// Refuse the plan unless it has this digest
     #[arg(long, value_name = "SHA256")]
     pub(crate) digest: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RepairArgs {
+    /// The environment
+    #[arg(value_name = "ENV_DIR")]
+    pub(crate) env_dir: OsString,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
+
+    /// Show the plan and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// The environment
+    #[arg(value_name = "ENV_DIR")]
+    pub(crate) env_dir: OsString,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// A health check: a command for the shell that must succeed; repeatable
+    #[arg(long, value_name = "CMD")]
+    pub(crate) check: Vec<String>,
+
+    /// Put changes that were made meanwhile aside with everything else that goes
+    #[arg(long)]
+    pub(crate) discard_changes: bool,
+}
+
+/// What becomes of what is replaced, and whether the change stays.
+#[derive(Debug, Args)]
+pub(crate) struct ReplaceArgs {
+    /// Keep what is replaced, for `rvenv rollback` (the default of upgrades)
+    #[arg(long, overrides_with = "no_keep")]
+    pub(crate) keep: bool,
+
+    /// Delete what is replaced
+    #[arg(long)]
+    pub(crate) no_keep: bool,
+
+    /// A health check: a command for the shell that must succeed, or what was there comes back; repeatable
+    #[arg(long, value_name = "CMD")]
+    pub(crate) check: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -168,7 +236,7 @@ pub(crate) struct VerifyArgs {
 }
 
 /// What the environment shall be: venv's flags, and the interpreter.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "these are the flags of `python -m venv`"
@@ -193,6 +261,18 @@ pub(crate) struct VenvArgs {
     /// Replace an existing environment, in one switch
     #[arg(long)]
     pub(crate) clear: bool,
+
+    /// Bring an existing environment to this interpreter, its packages kept
+    #[arg(long, conflicts_with = "clear")]
+    pub(crate) upgrade: bool,
+
+    /// Install the newest pip (and setuptools before Python 3.12), downloaded by pip
+    #[arg(long)]
+    pub(crate) upgrade_deps: bool,
+
+    /// Let packages stop being importable, where the minor version of Python changes
+    #[arg(long)]
+    pub(crate) allow_lost: bool,
 
     /// With --clear: replace a directory that is not an environment
     #[arg(long, requires = "clear")]

@@ -58,8 +58,12 @@ pub(crate) fn status(fs: &dyn Fs, path: &Path, json: bool) -> Result<String, Cli
 }
 
 fn look(target: &Target<'_>) -> Result<Status, FsError> {
-    let Inspection { siblings, decision } = inspect(target)?;
-    let mut generations = siblings.generations;
+    let Inspection {
+        beside,
+        within,
+        decision,
+    } = inspect(target)?;
+    let mut generations = [beside.generations, within.generations].concat();
     generations.sort_unstable();
     let (state, receipt) = tree(target)?;
     Ok(Status {

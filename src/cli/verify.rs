@@ -101,7 +101,7 @@ fn receipt(found: &Verification) -> String {
         return format!("receipt: {paths} managed paths, plan {plan}");
     }
     let mut drift = found.managed.drift.iter();
-    let what = if drift.any(|finding| finding.path == Receipt::path()) {
+    let what = if drift.any(|finding| finding.path == Receipt::path().as_str()) {
         "damaged"
     } else {
         "none"

@@ -1,0 +1,417 @@
+//! The commands that plan and change: create, upgrade, plan, apply, repair, rollback.
+//!
+//! Promises that the permissions of a run (to delete what is no environment, to lose packages, to run health checks) come
+//! from its own command line, and that every path is read before anything is done.
+//! Read next: `rvenv`'s `environment.rs`, which does what is asked for here.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use rvenv::builder::{Context, EnvBuilder, core_dependencies};
+use rvenv::check::{self, Check, CheckFailed, EnvAt, Expectation};
+use rvenv::download::download;
+use rvenv::environment::{self, Checker, Force, Permissions};
+use rvenv::existing::Existing;
+use rvenv::interpreter::{self, Control, Interpreter, Request};
+use rvenv::merge::Lost;
+use rvenv::options::{Choices, Options, Prompt};
+use rvenv::render::escape;
+use rvenv_journal::{
+    Changes, Digest, Fs as _, PLAN_BYTES_MAX, Parents, Plan, Publication, Retention, Target,
+    WhyKept,
+};
+use tempfile::TempDir;
+
+use super::args::{
+    ApplyArgs, CreateArgs, PlanArgs, RepairArgs, ReplaceArgs, RollbackArgs, VenvArgs,
+};
+use super::{Manner, Session};
+use crate::error::{
+    CliError, Exit, of_base, of_download, of_existing, of_interpreter, of_plan, of_plan_file,
+};
+
+/// What is to become of an environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// What the flags say.
+    Create,
+    /// The one that is there, with another interpreter.
+    Upgrade,
+}
+
+impl Intent {
+    pub(super) fn of(args: &VenvArgs) -> Self {
+        if args.upgrade {
+            Self::Upgrade
+        } else {
+            Self::Create
+        }
+    }
+}
+
+/// A context, and the wheels that were downloaded for it as long as it is needed.
+struct Prepared {
+    context: Context,
+    downloads: Option<TempDir>,
+}
+
+impl Session<'_> {
+    pub(super) fn create(&self, args: &CreateArgs, intent: Intent) -> Result<Exit, CliError> {
+        let targets = self.env_dirs(&args.env_dirs)?;
+        for (given, env_dir) in targets {
+            let prepared = self.prepare(&args.venv, intent, &env_dir)?;
+            let context = &prepared.context;
+            if args.dry_run {
+                self.show(&self.make_plan(&args.venv, context)?);
+                continue;
+            }
+            let checks = checks(&args.replace, intent, context);
+            let checker = || self.check_all(context, &checks);
+            let manner = Manner {
+                retention: retention(&args.replace, intent),
+                permissions: permissions(&args.venv),
+                check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
+            };
+            let outcome = self.run(&args.run, &manner, |run| {
+                environment::create(run, &EnvBuilder, context)
+            })?;
+            let version = &context.interpreter.version.text;
+            self.tell(&outcome, given, &format!("with Python {version}"));
+        }
+        Ok(Exit::Done)
+    }
+
+    pub(super) fn plan(&self, args: &PlanArgs) -> Result<Exit, CliError> {
+        let env_dir = self.world.env_dir(&args.env_dir)?;
+        let prepared = self.prepare(&args.venv, Intent::of(&args.venv), &env_dir)?;
+        let plan = self.make_plan(&args.venv, &prepared.context)?;
+        if args.json {
+            self.terminal.data(&plan.to_json());
+        } else {
+            self.show(&plan);
+        }
+        if let Some(file) = &args.out {
+            save(&plan, file)?;
+            // The saved plan names the wheels that were downloaded for it.
+            let _kept = prepared.downloads.map(TempDir::keep);
+            let shown = escape(&file.to_string_lossy());
+            self.terminal.story(&format!(
+                "Saved the plan. Apply it with `rvenv apply {shown}`"
+            ));
+        }
+        let pending = plan.publication() != Publication::Nothing;
+        Ok(if args.detailed_exitcode && pending {
+            Exit::Pending
+        } else {
+            Exit::Done
+        })
+    }
+
+    pub(super) fn apply(&self, args: &ApplyArgs) -> Result<Exit, CliError> {
+        let shown = args.plan_file.to_string_lossy();
+        let read = self.fs.read_path(&args.plan_file, PLAN_BYTES_MAX);
+        let bytes = read.map_err(|error| {
+            CliError::new(
+                Exit::Failed,
+                format!("cannot read the plan `{}`", escape(&shown)),
+            )
+            .because(&error.source)
+            .hint("make one with `rvenv plan -o FILE`")
+        })?;
+        let plan = Plan::from_json(&bytes).map_err(|error| of_plan_file(&shown, &error))?;
+        if let Some(pinned) = &args.digest {
+            check_digest(&plan, pinned)?;
+        }
+        let env = EnvAt::in_dir(Path::new(plan.target()));
+        let checks = commands(&args.replace.check);
+        let checker = || self.check_at(&env, &checks);
+        let manner = Manner {
+            retention: retention(&args.replace, Intent::Create),
+            permissions: Permissions {
+                force: force(args.force),
+                lost: Lost::Refuse,
+            },
+            check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
+        };
+        let outcome = self.run(&args.run, &manner, |run| environment::apply(run, &plan))?;
+        self.tell(&outcome, OsStr::new(plan.target()), "as planned");
+        Ok(Exit::Done)
+    }
+
+    pub(super) fn repair(&self, args: &RepairArgs) -> Result<Exit, CliError> {
+        let env_dir = self.world.env_dir(&args.env_dir)?;
+        let nothing_said = VenvArgs::default();
+        let prepared = self.prepare(&nothing_said, Intent::Upgrade, &env_dir)?;
+        let context = Context {
+            options: Options {
+                upgrade: false,
+                ..prepared.context.options.clone()
+            },
+            ..prepared.context.clone()
+        };
+        if args.dry_run {
+            let plan = environment::plan_repair(&self.fs, &EnvBuilder, &context);
+            self.show(&plan.map_err(|error| of_plan(&error))?);
+            return Ok(Exit::Done);
+        }
+        let checks = commands(&args.replace.check);
+        let checker = || self.check_all(&context, &checks);
+        let manner = Manner {
+            retention: retention(&args.replace, Intent::Create),
+            check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
+            ..Manner::default()
+        };
+        let outcome = self.run(&args.run, &manner, |run| {
+            environment::repair(run, &EnvBuilder, &context)
+        })?;
+        self.tell(&outcome, &args.env_dir, "as its receipt says");
+        Ok(Exit::Done)
+    }
+
+    pub(super) fn rollback(&self, args: &RollbackArgs) -> Result<Exit, CliError> {
+        let env_dir = self.world.env_dir(&args.env_dir)?;
+        let env = EnvAt::in_dir(Path::new(&env_dir));
+        let checks = commands(&args.check);
+        let checker = || self.check_at(&env, &checks);
+        let manner = Manner {
+            retention: Retention::Keep,
+            check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
+            ..Manner::default()
+        };
+        let changes = if args.discard_changes {
+            Changes::PutAside
+        } else {
+            Changes::Refuse
+        };
+        let ending = self.run(&args.run, &manner, |run| {
+            environment::rollback(run, Path::new(&env_dir), changes)
+        })?;
+        let shown = escape(&args.env_dir.to_string_lossy());
+        let number = ending.kept.as_ref().map_or(0, |kept| kept.generation);
+        self.terminal.story(&format!(
+            "Brought generation {number} of `{shown}` back. Go forward again with `rvenv rollback {shown}`"
+        ));
+        let asked = |why| why == WhyKept::Asked;
+        Ok(if ending.kept.is_none_or(|kept| asked(kept.why)) {
+            Exit::Done
+        } else {
+            Exit::NeedsPerson
+        })
+    }
+
+    /// Every path is read before anything is done, so that a typing error in the last one costs nothing.
+    pub(super) fn env_dirs<'b>(
+        &self,
+        given: &'b [OsString],
+    ) -> Result<Vec<(&'b OsStr, String)>, CliError> {
+        given
+            .iter()
+            .map(|given| Ok((given.as_os_str(), self.world.env_dir(given)?)))
+            .collect()
+    }
+
+    fn prepare(
+        &self,
+        args: &VenvArgs,
+        intent: Intent,
+        env_dir: &str,
+    ) -> Result<Prepared, CliError> {
+        let (interpreter, choices) = match intent {
+            Intent::Create => (self.interpreter(args)?, typed(args, self.world.cwd_name())),
+            Intent::Upgrade => {
+                let existing = self.existing(env_dir)?;
+                let choices = typed(args, self.world.cwd_name()).or(existing.choices());
+                let interpreter = match args.python {
+                    Some(_) => self.interpreter(args)?,
+                    None => self
+                        .with_control(|control| existing.base(&self.world.surroundings, control))
+                        .map_err(|error| of_base(&error, self.signals.terminated()))?,
+                };
+                (interpreter, choices)
+            }
+        };
+        let options = choices.over(Options {
+            clear: args.clear,
+            upgrade: intent == Intent::Upgrade,
+            upgrade_deps: args.upgrade_deps,
+            with_pip: !args.without_pip,
+            scm_ignore_files: !args.without_scm_ignore_files,
+            umask: self.world.umask,
+            epoch: self.world.epoch,
+            ..Options::default()
+        });
+        let downloads = args.upgrade_deps.then(|| self.download_dir()).transpose()?;
+        let mut context =
+            Context::new(env_dir, interpreter, options).map_err(|error| of_plan(&error.into()))?;
+        if let Some(dir) = &downloads {
+            let names = core_dependencies(&context.interpreter.version);
+            let around = &self.world.surroundings;
+            let wheels = self.with_control(|control| {
+                download(&context.interpreter, names, dir.path(), around, control)
+            });
+            context.dependencies =
+                wheels.map_err(|error| of_download(&error, self.signals.terminated()))?;
+        }
+        Ok(Prepared { context, downloads })
+    }
+
+    fn download_dir(&self) -> Result<TempDir, CliError> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("downloads-");
+        let made = match &self.world.cache {
+            Some(cache) => rvenv_journal::open_or_make(&self.fs, cache)
+                .map_err(|error| error.source)
+                .and_then(|_| builder.tempdir_in(cache)),
+            None => builder.tempdir(),
+        };
+        made.map_err(|error| {
+            CliError::new(Exit::Failed, "cannot make a directory to download to").because(&error)
+        })
+    }
+
+    fn existing(&self, env_dir: &str) -> Result<Existing, CliError> {
+        let target = Target::open(&self.fs, Path::new(env_dir), Parents::Require)
+            .map_err(|error| of_plan(&error.into()))?;
+        let (parent, name) = target.place();
+        let root = match self.fs.open_dir(parent, name) {
+            Ok(root) => root,
+            Err(error) => return Err(of_existing_absent(env_dir, &error.source)),
+        };
+        Existing::read(&self.fs, &root, target.path()).map_err(|error| of_existing(&error))
+    }
+
+    /// What is asked of everything that starts processes.
+    fn with_control<T>(&self, work: impl FnOnce(&Control<'_>) -> T) -> T {
+        work(&Control {
+            timeout: Control::TIMEOUT,
+            interrupted: &|| self.signals.any(),
+            starting: &|path| {
+                self.terminal
+                    .detail(&format!("asking `{}`", escape(&path.to_string_lossy())));
+            },
+        })
+    }
+
+    fn interpreter(&self, args: &VenvArgs) -> Result<Interpreter, CliError> {
+        let surroundings = &self.world.surroundings;
+        let failed = |error| of_interpreter(&error, self.signals.terminated());
+        let request = match &args.python {
+            None => Request::Default,
+            Some(text) => Request::parse(text, &surroundings.cwd).map_err(failed)?,
+        };
+        self.with_control(|control| interpreter::find(&request, surroundings, control))
+            .map_err(failed)
+    }
+
+    fn make_plan(&self, args: &VenvArgs, context: &Context) -> Result<Plan, CliError> {
+        environment::plan(&self.fs, &EnvBuilder, context, permissions(args))
+            .map_err(|error| of_plan(&error))
+    }
+
+    fn check_all(&self, context: &Context, checks: &[Check]) -> Result<(), CheckFailed> {
+        let env = EnvAt::of(Path::new(&context.env_dir), &context.layout);
+        self.check_at(&env, checks)
+    }
+
+    fn check_at(&self, env: &EnvAt, checks: &[Check]) -> Result<(), CheckFailed> {
+        for check in checks {
+            self.terminal.detail(&format!("running {check}"));
+            self.with_control(|control| check::run(env, check, &self.world.surroundings, control))?;
+        }
+        Ok(())
+    }
+}
+
+fn of_existing_absent(env_dir: &str, source: &std::io::Error) -> CliError {
+    let what = format!("there is no environment at `{}`", escape(env_dir));
+    CliError::new(Exit::Precondition, what)
+        .because(source)
+        .hint("make one with `rvenv create`")
+}
+
+/// What was said about the things that an upgrade keeps.
+fn typed(args: &VenvArgs, cwd_name: String) -> Choices {
+    Choices {
+        system_site_packages: args.system_site_packages.then_some(true),
+        symlinks: match (args.symlinks, args.copies) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        },
+        prompt: args.prompt.as_ref().map(|asked| Prompt {
+            asked: asked.clone(),
+            cwd_name,
+        }),
+    }
+}
+
+fn permissions(args: &VenvArgs) -> Permissions {
+    Permissions {
+        force: force(args.force),
+        lost: if args.allow_lost {
+            Lost::Allow
+        } else {
+            Lost::Refuse
+        },
+    }
+}
+
+fn force(forced: bool) -> Force {
+    if forced { Force::Yes } else { Force::No }
+}
+
+fn retention(args: &ReplaceArgs, intent: Intent) -> Retention {
+    match (args.keep, args.no_keep, intent) {
+        (true, _, _) | (false, false, Intent::Upgrade) => Retention::Keep,
+        (false, true, _) | (false, false, Intent::Create) => Retention::Discard,
+    }
+}
+
+fn commands(texts: &[String]) -> Vec<Check> {
+    texts.iter().cloned().map(Check::Command).collect()
+}
+
+/// What is asked for, and for an upgrade whether the environment works at all.
+fn checks(args: &ReplaceArgs, intent: Intent, context: &Context) -> Vec<Check> {
+    let has_pip = context.options.with_pip;
+    let expected = Expectation {
+        version: context.interpreter.version.clone(),
+        modules: has_pip.then(|| "pip".to_owned()).into_iter().collect(),
+    };
+    let builtin = (intent == Intent::Upgrade).then_some(Check::Builtin(expected));
+    builtin.into_iter().chain(commands(&args.check)).collect()
+}
+
+fn check_digest(plan: &Plan, pinned: &str) -> Result<(), CliError> {
+    let digest = Digest::parse(pinned)
+        .map_err(|error| CliError::new(Exit::Usage, escape(&error.to_string())))
+        .map_err(|error| error.hint("`rvenv plan` prints the digest of a plan"))?;
+    if plan.digest() == digest {
+        return Ok(());
+    }
+    let what = format!(
+        "the plan has the digest {}, not the one that was asked for",
+        plan.digest()
+    );
+    Err(CliError::new(Exit::Precondition, what).hint("look at the plan again before you apply it"))
+}
+
+/// Saves a plan whole or not at all: somebody may be about to apply the former one.
+fn save(plan: &Plan, file: &Path) -> Result<(), CliError> {
+    use std::io::Write as _;
+    let above = match file.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        Some(_) | None => Path::new("."),
+    };
+    let saved = tempfile::NamedTempFile::new_in(above).and_then(|mut temp| {
+        temp.write_all(plan.to_json().as_bytes())?;
+        temp.as_file().sync_all()?;
+        temp.persist(file).map(drop).map_err(|error| error.error)
+    });
+    saved.map_err(|error| {
+        let shown = escape(&file.to_string_lossy());
+        CliError::new(Exit::Failed, format!("cannot save the plan to `{shown}`"))
+            .because(&error)
+            .hint("name a file in a directory that is there and writable")
+    })
+}

@@ -1,0 +1,173 @@
+//! Publishing a plan that was made under the lock, and deciding about it.
+//!
+//! Promises that a filesystem which refuses to rename something gets the same plan by smaller entries, each time under
+//! a lock and planned again; that what does not pass its health check is taken back; and that what somebody changed
+//! since it was published is kept whatever was asked for.
+//!
+//! Read next: `../environment.rs`; `rvenv_journal`'s `transaction.rs`.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use rvenv_journal::fs::{Dir, FsError};
+use rvenv_journal::{
+    Digest, Effect, Ending, Fs, Grain, Observed, Plan, PrepareError, Publication, Published,
+    PublishedPath, Ready, RelPath, Retention, StageOptions, Target, Terms, Verdict,
+};
+
+use super::{Outcome, PlanFailed, Report, Run, RunFailed, lock};
+use crate::interpreter::Witness;
+use crate::merge;
+use crate::provision::Provision;
+
+/// Plans under the lock and publishes; where the filesystem refuses to rename something, by smaller entries.
+pub(super) fn publish(
+    run: &Run<'_>,
+    path: &Path,
+    witnesses: &[Witness],
+    plan: &mut dyn FnMut(&Target<'_>) -> Result<Plan, RunFailed>,
+) -> Result<Outcome, RunFailed> {
+    let mut rung = Rung::Planned;
+    loop {
+        let ready = lock(run, path)?;
+        let planned = plan(ready.target())?;
+        let planned = match rung {
+            Rung::Planned => planned,
+            Rung::Entries | Rung::Files => planned.by_entries(),
+        };
+        let by_entries = planned.publication().is_by_entries();
+        match publish_once(run, ready, planned, rung, witnesses) {
+            Err(RunFailed::Publish(failed)) if failed.may_go_by_smaller_steps() => {
+                let next = if by_entries {
+                    Rung::Files
+                } else {
+                    Rung::Entries
+                };
+                if next == rung {
+                    return Err(failed.into());
+                }
+                rung = next;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// How a plan is published: as it says, or by smaller entries after the filesystem refused that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rung {
+    Planned,
+    Entries,
+    Files,
+}
+
+fn publish_once(
+    run: &Run<'_>,
+    ready: Ready<'_>,
+    plan: Plan,
+    rung: Rung,
+    witnesses: &[Witness],
+) -> Result<Outcome, RunFailed> {
+    let content = Provision::new(run.fs, &plan, run.cache, witnesses);
+    let path = ready.target().path().to_path_buf();
+    let terms = Terms {
+        durability: run.durability,
+        retention: retention(run, ready.target(), &plan).map_err(|source| PlanFailed::Disk {
+            path: path.clone(),
+            source,
+        })?,
+        verdict: verdict(run),
+        grain: match rung {
+            Rung::Planned | Rung::Entries => Grain::Packages,
+            Rung::Files => Grain::Files,
+        },
+    };
+    let prepared = match ready.prepare(&plan, terms, &content) {
+        Err(PrepareError::NothingToDo(_)) => return Ok(Outcome::NoChanges),
+        prepared => prepared?,
+    };
+    let options = StageOptions {
+        content: &content,
+        link_mode: run.link_mode,
+        interrupted: run.interrupted,
+    };
+    let published = prepared.stage(&options)?.publish(run.interrupted)?;
+    let counts = published.counts();
+    let steps = published.steps().to_vec();
+    let ending = decide(run, &path, published)?;
+    drop(content);
+    Ok(Outcome::Published(Box::new(Report {
+        plan,
+        counts,
+        steps,
+        ending,
+    })))
+}
+
+pub(super) fn verdict(run: &Run<'_>) -> Verdict {
+    match run.check {
+        Some(_) => Verdict::Awaited,
+        None => Verdict::Taken,
+    }
+}
+
+/// Settles, unless the environment does not work: then what was there before comes back.
+pub(super) fn decide(
+    run: &Run<'_>,
+    path: &Path,
+    published: Published<'_>,
+) -> Result<Ending, RunFailed> {
+    match run.check.map_or(Ok(()), |check| check()) {
+        Ok(()) => Ok(published.settle()?),
+        Err(source) => {
+            let ending = published.undo()?;
+            Err(RunFailed::Check {
+                path: path.to_path_buf(),
+                source,
+                ending: Box::new(ending),
+            })
+        }
+    }
+}
+
+/// What somebody has changed since it was published is never deleted: the generation that takes it away is kept.
+fn retention(run: &Run<'_>, target: &Target<'_>, plan: &Plan) -> Result<Retention, FsError> {
+    if run.retention == Retention::Keep || plan.publication() != Publication::Merge {
+        return Ok(run.retention);
+    }
+    let (parent, name) = target.place();
+    let root = target.disk().open_dir(parent, name)?;
+    let receipt = merge::receipt_in(run.fs, &root);
+    let changed = plan
+        .effects()
+        .filter(|(_, _, effect)| *effect == Effect::Change)
+        .map(|(path, _, _)| path);
+    for path in changed.chain(plan.retired()) {
+        let published = receipt.as_ref().and_then(|receipt| receipt.paths.get(path));
+        let seen = plan.observation().paths.get(path);
+        let is_ours = match (seen, published) {
+            (None | Some(Observed::Dir { .. }), _) => true,
+            (Some(Observed::Symlink { target }), Some(PublishedPath::Symlink { target: own })) => {
+                target == own
+            }
+            (Some(Observed::File { .. }), Some(PublishedPath::File { digest, .. })) => {
+                digest_at(run.fs, &root, path)? == Some(*digest)
+            }
+            (Some(_), _) => false,
+        };
+        if !is_ours {
+            return Ok(Retention::Keep);
+        }
+    }
+    Ok(run.retention)
+}
+
+fn digest_at(fs: &dyn Fs, root: &Dir, path: &RelPath) -> Result<Option<Digest>, FsError> {
+    let mut dir = root.clone();
+    if let Some(above) = path.parent() {
+        for component in above.components() {
+            dir = fs.open_dir(&dir, OsStr::new(component))?;
+        }
+    }
+    fs.digest_file(&dir, OsStr::new(path.name())).map(Some)
+}

@@ -1,0 +1,582 @@
+//! Merging: what an environment that stands there keeps, gets and gives up, as a draft of a plan.
+//!
+//! Promises that files which nobody planned stay; that what an earlier plan published and this one does not want is taken
+//! away only as long as nobody changed it; that a directory which is no environment only gets what is absent in it (a
+//! project's own files are never overwritten); and that packages which would no longer be importable are named first.
+//! Does not write.
+//!
+//! Read next: `environment.rs`, which publishes the draft; `existing.rs`, what is known of the environment.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use rvenv_journal::fs::{Dir, FsError, Kind};
+use rvenv_journal::{
+    Content, ENGINE_DIR, Effect, Fs, Mode, Node, Observation, Observed, PlanBuilder, PlanError,
+    Publication, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt, RelPath, RelPathError,
+    Target, observe,
+};
+use thiserror::Error;
+
+use crate::builder::{self, Context, StageError, Stages};
+use crate::config::CONFIG_NAME;
+use crate::existing::{Existing, ExistingError};
+use crate::installed::Distribution;
+use crate::wheel;
+
+/// Bytes of a RECORD or a `pyvenv.cfg`; more than any has.
+const LIST_BYTES_MAX: u64 = 64 << 20;
+
+/// Whether packages may stop being importable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// They are named, and nothing is done.
+    Refuse,
+    /// They may: somebody said so on the command line of this very run.
+    Allow,
+}
+
+/// Why nothing can be merged.
+#[derive(Debug, Error)]
+pub enum MergeError {
+    /// A stage could not plan.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// Operations and target do not fit.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A name that cannot be a path.
+    #[error(transparent)]
+    Path(#[from] RelPathError),
+    /// The environment cannot be read.
+    #[error(transparent)]
+    Existing(#[from] ExistingError),
+    /// Something stands where a directory is planned, or a directory where something else is.
+    #[error("`{path}` in `{target}` is {found}, where the environment has {wanted}")]
+    Blocked {
+        /// The target.
+        target: PathBuf,
+        /// The path below it.
+        path: RelPath,
+        /// What stands there.
+        found: &'static str,
+        /// What is planned.
+        wanted: &'static str,
+    },
+    /// The directory is no environment, and has files where the environment would put its own.
+    #[error("`{target}` is a directory that is not a virtual environment, and has files of its own where one would put its: {}", paths.join(", "))]
+    Occupied {
+        /// The target.
+        target: PathBuf,
+        /// The files.
+        paths: Vec<String>,
+    },
+    /// Packages could not be imported any more.
+    #[error("{} packages of `{target}` could not be imported any more: {}", packages.len(), packages.join(", "))]
+    Lost {
+        /// The target.
+        target: PathBuf,
+        /// Names and versions.
+        packages: Vec<String>,
+    },
+    /// An upgrade of something that is no environment.
+    #[error("`{0}` is not a virtual environment, so there is nothing to upgrade")]
+    NoEnvironment(PathBuf),
+    /// The disk refused.
+    #[error("cannot look at `{target}`")]
+    Disk {
+        /// The target.
+        target: PathBuf,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+}
+
+/// A draft for a target that is there, what was seen of it, and how it is published.
+#[derive(Debug)]
+pub struct Merged {
+    /// What shall stand there.
+    pub draft: PlanBuilder,
+    /// What stands there.
+    pub seen: Observation,
+    /// Entry by entry, or not at all.
+    pub publication: Publication,
+}
+
+/// Plans the environment of `context` into the directory at the target.
+///
+/// # Errors
+/// See [`MergeError`].
+pub fn merge(
+    target: &Target<'_>,
+    stages: &dyn Stages,
+    context: &Context,
+    lost: Lost,
+) -> Result<Merged, MergeError> {
+    let disk = |source| MergeError::Disk {
+        target: target.path().to_path_buf(),
+        source,
+    };
+    let (parent, name) = target.place();
+    let root = target.disk().open_dir(parent, name).map_err(disk)?;
+    let meta = target.disk().meta_of(&root).map_err(disk)?;
+    let existing = match Existing::read(target.disk(), &root, target.path()) {
+        Ok(existing) => Some(existing),
+        Err(ExistingError::NoConfig(path)) if context.options.upgrade => {
+            return Err(MergeError::NoEnvironment(path));
+        }
+        Err(ExistingError::NoConfig(_)) => None,
+        // A configuration that is torn is written anew; what else there is stays.
+        Err(ExistingError::Config { .. }) if !context.options.upgrade => None,
+        Err(error) => return Err(error.into()),
+    };
+    let is_environment = is_environment(target.disk(), &root).map_err(disk)?;
+    let mut context = context.clone();
+    if let Some(existing) = &existing {
+        check_lost(existing, &context, lost)?;
+        context.installed = existing.installed(&context.layout);
+    }
+    let mut merge = Merge {
+        fs: target.disk(),
+        target,
+        root,
+        receipt: None,
+        draft: builder::build(stages, &context)?,
+        context: &context,
+    };
+    merge.receipt = merge.read_receipt();
+    if let Ok(mode) = Mode::new(meta.mode & 0o777) {
+        merge.draft.adopt_root_mode(mode);
+    }
+    merge.adopt().map_err(disk)??;
+    if is_environment {
+        merge.retire(existing.as_ref()).map_err(disk)??;
+    }
+    let (draft, receipt) = (merge.draft, merge.receipt);
+    let seen = observe(
+        target.disk(),
+        target.place(),
+        draft.operations(),
+        draft.retired(),
+    )
+    .map_err(disk)?;
+    check_occupied(target, &draft, &seen, is_environment)?;
+    Ok(decide(draft, seen, receipt.as_ref(), &context))
+}
+
+/// Whether a directory has a `pyvenv.cfg`, which makes it an environment.
+pub(crate) fn is_environment(fs: &dyn Fs, root: &Dir) -> Result<bool, FsError> {
+    let config = fs.meta(root, OsStr::new(CONFIG_NAME))?;
+    Ok(config.is_some_and(|meta| meta.kind == Kind::File))
+}
+
+/// The receipt in an open environment, if it has one that can be read.
+pub(crate) fn receipt_in(fs: &dyn Fs, root: &Dir) -> Option<Receipt> {
+    let inner = fs.open_dir(root, OsStr::new(ENGINE_DIR)).ok()?;
+    let bytes = fs.read_file(&inner, OsStr::new(RECEIPT_NAME), RECEIPT_BYTES_MAX);
+    Receipt::from_json(&bytes.ok()?).ok()
+}
+
+/// What an environment begins with: no package of the user's, whichever interpreter it is for.
+fn seeded(context: &Context) -> &'static [&'static str] {
+    if context.options.with_pip {
+        &["pip", "setuptools"]
+    } else {
+        &[]
+    }
+}
+
+fn check_lost(existing: &Existing, context: &Context, lost: Lost) -> Result<(), MergeError> {
+    let gone = existing.lost(&context.layout, seeded(context));
+    if gone.is_empty() || lost == Lost::Allow {
+        return Ok(());
+    }
+    let shown = |found: &Distribution| format!("{} {}", found.name, found.version);
+    Err(MergeError::Lost {
+        target: existing.path.clone(),
+        packages: gone.iter().map(shown).collect(),
+    })
+}
+
+/// A directory that is no environment only gets what is absent in it.
+fn check_occupied(
+    target: &Target<'_>,
+    draft: &PlanBuilder,
+    seen: &Observation,
+    is_environment: bool,
+) -> Result<(), MergeError> {
+    if is_environment {
+        return Ok(());
+    }
+    let is_dir = |path: &RelPath| matches!(seen.paths.get(path), Some(Observed::Dir { .. }));
+    let changed = |(path, effect): (&RelPath, Effect)| {
+        (effect == Effect::Change && !is_dir(path)).then(|| path.to_string())
+    };
+    let paths: Vec<String> = draft.effects(seen).filter_map(changed).collect();
+    if paths.is_empty() {
+        return Ok(());
+    }
+    Err(MergeError::Occupied {
+        target: target.path().to_path_buf(),
+        paths,
+    })
+}
+
+/// The order of the steps, and whether there are any.
+fn decide(
+    mut draft: PlanBuilder,
+    seen: Observation,
+    receipt: Option<&Receipt>,
+    context: &Context,
+) -> Merged {
+    let keeps = draft
+        .effects(&seen)
+        .all(|(_, effect)| effect == Effect::Keep);
+    let takes = draft
+        .retired()
+        .iter()
+        .any(|path| seen.paths.contains_key(path));
+    // What was planned before and is no longer must leave the receipt.
+    let managed = receipt.is_some_and(|receipt| receipt.paths.keys().eq(draft.operations().keys()));
+    if keeps && !takes && managed {
+        draft.clear_retired();
+        return Merged {
+            draft,
+            seen,
+            publication: Publication::Nothing,
+        };
+    }
+    // Either of the two works with the other one old; the other names of the interpreter lead to the first.
+    let layout = &context.layout;
+    let config = RelPath::new(CONFIG_NAME).ok();
+    let names = std::iter::once(&layout.env_exe).chain(&layout.names);
+    draft.set_order(config.into_iter().chain(names.cloned()).collect());
+    Merged {
+        draft,
+        seen,
+        publication: Publication::Merge,
+    }
+}
+
+/// A result whose disk may refuse while it is being found.
+type Looked<T> = Result<Result<T, MergeError>, FsError>;
+
+struct Merge<'a> {
+    fs: &'a dyn Fs,
+    target: &'a Target<'a>,
+    root: Dir,
+    receipt: Option<Receipt>,
+    draft: PlanBuilder,
+    context: &'a Context,
+}
+
+impl Merge<'_> {
+    fn read_receipt(&self) -> Option<Receipt> {
+        receipt_in(self.fs, &self.root)
+    }
+
+    /// Accepts what may stay as it is: directories with their modes, and files that are the user's own by now.
+    fn adopt(&mut self) -> Looked<()> {
+        let planned: Vec<(RelPath, Node, bool, String)> = self
+            .draft
+            .operations()
+            .iter()
+            .map(|(path, operation)| {
+                let is_unit = operation.group.is_some();
+                let node = operation.node.clone();
+                (path.clone(), node, is_unit, operation.stage.clone())
+            })
+            .collect();
+        let mut walk = Walk::new(self.fs, &self.root);
+        for (path, node, is_unit, stage) in planned {
+            let Some((dir, kind, mode)) = walk.look(&path)? else {
+                continue;
+            };
+            match (&node, kind) {
+                (Node::Dir { .. }, Kind::Dir) => {
+                    if let Ok(mode) = Mode::new(mode & 0o777)
+                        && !is_unit
+                    {
+                        self.draft.adopt_mode(&path, mode);
+                    }
+                }
+                // Where `lib64` is a directory already, venv leaves it.
+                (Node::Symlink { .. }, Kind::Dir) if stage == "directories" => {
+                    self.draft.leave(&path);
+                }
+                (Node::Dir { .. }, found) | (_, found @ Kind::Dir) => {
+                    return Ok(Err(self.blocked(path, found, &node)));
+                }
+                (Node::File { content, .. }, Kind::File) => {
+                    if let Some(mine) = self.keeps_own(&path, &dir, content, &stage)? {
+                        match mine {
+                            Own::Leave => self.draft.leave(&path),
+                            Own::Adopt(bytes) => self.draft.adopt_content(&path, bytes),
+                        }
+                    }
+                }
+                (Node::File { .. } | Node::Symlink { .. }, _) => {}
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn blocked(&self, path: RelPath, found: Kind, node: &Node) -> MergeError {
+        MergeError::Blocked {
+            target: self.target.path().to_path_buf(),
+            path,
+            found: match found {
+                Kind::Dir => "a directory",
+                Kind::File => "a file",
+                Kind::Symlink => "a symbolic link",
+                Kind::Other => "a special file",
+            },
+            wanted: match node {
+                Node::Dir { .. } => "a directory",
+                Node::File { .. } => "a file",
+                Node::Symlink { .. } => "a symbolic link",
+            },
+        }
+    }
+
+    /// Files that stay although other bytes are planned.
+    fn keeps_own(
+        &self,
+        path: &RelPath,
+        dir: &Dir,
+        planned: &Content,
+        stage: &str,
+    ) -> Result<Option<Own>, FsError> {
+        let name = OsStr::new(path.name());
+        let read = || match self.fs.read_file(dir, name, LIST_BYTES_MAX) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::FileTooLarge => Ok(None),
+            Err(error) => Err(error),
+        };
+        if path.as_str() == CONFIG_NAME
+            && let Content::Inline(planned) = planned
+        {
+            let there = read()?.filter(|there| differ_by_command_only(there, planned));
+            return Ok(there.map(Own::Adopt));
+        }
+        let is_ignore = path.as_str() == ".gitignore";
+        // As venv's, an upgrade leaves scripts alone that are somebody's own; so does every run a `.gitignore`.
+        let is_upgraded_script = stage == "scripts" && self.context.options.upgrade;
+        if !(is_ignore || is_upgraded_script) {
+            return Ok(None);
+        }
+        let of_receipt = self
+            .receipt
+            .as_ref()
+            .and_then(|receipt| receipt.paths.get(path));
+        let published = match of_receipt {
+            Some(PublishedPath::File { digest, .. }) => Some(*digest),
+            Some(PublishedPath::Dir { .. } | PublishedPath::Symlink { .. }) | None => None,
+        };
+        let found = self.fs.digest_file(dir, name)?;
+        let mine = published != Some(found) && found != planned.digest();
+        Ok(mine.then_some(Own::Leave))
+    }
+
+    /// Takes away what earlier plans and older distributions put there, and names of another version.
+    fn retire(&mut self, existing: Option<&Existing>) -> Looked<()> {
+        let mut retired = BTreeSet::new();
+        let mut kept = BTreeSet::new();
+        let site = &self.context.layout.lib_path;
+        for distribution in builder::kept_distributions(self.context) {
+            kept.extend(self.listed(site, &distribution)?);
+        }
+        for distribution in builder::replaced_distributions(self.context) {
+            retired.extend(self.listed(site, &distribution)?);
+        }
+        if let Some(existing) = existing {
+            for lib in existing.libs.iter().filter(|lib| lib.path != *site) {
+                let old = lib.distributions.iter();
+                for distribution in old.filter(|d| seeded(self.context).contains(&d.name.as_str()))
+                {
+                    retired.extend(self.listed(&lib.path, distribution)?);
+                }
+            }
+            match existing.python.stale(&self.context.layout) {
+                Ok(stale) => retired.extend(stale),
+                Err(error) => return Ok(Err(error.into())),
+            }
+        }
+        if let Some(receipt) = &self.receipt {
+            let mut walk = Walk::new(self.fs, &self.root);
+            for (path, published) in &receipt.paths {
+                if !kept.contains(path)
+                    && !self.is_not_asked_for(path)
+                    && !self.draft.operations().contains_key(path)
+                    && is_as_published(&mut walk, path, published)?
+                {
+                    retired.insert(path.clone());
+                }
+            }
+        }
+        for path in retired {
+            if !self.draft.operations().contains_key(&path)
+                && let Err(error) = self.draft.retire(path)
+            {
+                return Ok(Err(error.into()));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whether a path is absent from the plan only because an option leaves it out: as with venv, it stays.
+    fn is_not_asked_for(&self, path: &RelPath) -> bool {
+        let Context {
+            layout, options, ..
+        } = self.context;
+        let of_pip = path.is_below(&layout.lib_path) || path.is_below(&layout.bin_name);
+        path.as_str() == ".gitignore" || (!options.with_pip && of_pip)
+    }
+
+    /// Everything that a distribution lists, and the directories of its own that it is in.
+    fn listed(
+        &self,
+        site: &RelPath,
+        distribution: &Distribution,
+    ) -> Result<BTreeSet<RelPath>, FsError> {
+        let mut paths = BTreeSet::new();
+        let Ok(info) = site.join(&distribution.dir) else {
+            return Ok(paths);
+        };
+        let mut walk = Walk::new(self.fs, &self.root);
+        let Some(dir) = walk.open(&info)? else {
+            return Ok(paths);
+        };
+        let list = match self
+            .fs
+            .read_file(&dir, OsStr::new("RECORD"), LIST_BYTES_MAX)
+        {
+            Ok(list) => list,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(paths),
+            Err(error) => return Err(error),
+        };
+        for (row, _) in wheel::record::rows(&list).flatten() {
+            let Some(path) = lexical(site, &row) else {
+                continue;
+            };
+            let mut above = path.parent();
+            while let Some(dir) = above.filter(|dir| dir.is_below(site)) {
+                above = dir.parent();
+                paths.insert(dir);
+            }
+            paths.insert(path);
+        }
+        Ok(paths)
+    }
+}
+
+/// What becomes of a file that is somebody's own.
+enum Own {
+    /// It stays, and is no longer managed.
+    Leave,
+    /// It is as good as the planned one.
+    Adopt(Vec<u8>),
+}
+
+/// A row of a RECORD as a path of the environment; rows that lead out of it are nobody's business.
+fn lexical(site: &RelPath, row: &str) -> Option<RelPath> {
+    let mut at: Vec<&str> = site.components().collect();
+    if row.starts_with('/') {
+        return None;
+    }
+    for component in row.split('/') {
+        match component {
+            ".." => drop(at.pop()?),
+            "." | "" => {}
+            name => at.push(name),
+        }
+    }
+    RelPath::new(&at.join("/")).ok()
+}
+
+/// The `command` of a `pyvenv.cfg` tells how it came about, which is no reason to write it again.
+fn differ_by_command_only(there: &[u8], planned: &[u8]) -> bool {
+    let lines = |bytes: &[u8]| -> Option<Vec<String>> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let lines = text.lines().filter(|line| !line.starts_with("command = "));
+        Some(lines.map(str::to_owned).collect())
+    };
+    lines(there).is_some_and(|there| Some(there) == lines(planned))
+}
+
+fn is_as_published(
+    walk: &mut Walk<'_>,
+    path: &RelPath,
+    published: &PublishedPath,
+) -> Result<bool, FsError> {
+    let Some((dir, kind, _)) = walk.look(path)? else {
+        return Ok(false);
+    };
+    let name = OsStr::new(path.name());
+    Ok(match (published, kind) {
+        (PublishedPath::Dir { .. }, Kind::Dir) => true,
+        (PublishedPath::File { digest, .. }, Kind::File) => {
+            walk.fs.digest_file(&dir, name)? == *digest
+        }
+        (PublishedPath::Symlink { target }, Kind::Symlink) => {
+            walk.fs.read_link(&dir, name)? == OsStr::new(target)
+        }
+        (
+            PublishedPath::Dir { .. } | PublishedPath::File { .. } | PublishedPath::Symlink { .. },
+            _,
+        ) => false,
+    })
+}
+
+/// Opens directories of the environment one below the other, and follows no link.
+struct Walk<'a> {
+    fs: &'a dyn Fs,
+    root: &'a Dir,
+    open: std::collections::BTreeMap<RelPath, Option<Dir>>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(fs: &'a dyn Fs, root: &'a Dir) -> Self {
+        Self {
+            fs,
+            root,
+            open: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn open(&mut self, path: &RelPath) -> Result<Option<Dir>, FsError> {
+        if let Some(known) = self.open.get(path) {
+            return Ok(known.clone());
+        }
+        let above = match path.parent() {
+            None => Some(self.root.clone()),
+            Some(above) => self.open(&above)?,
+        };
+        let opened = match above.map(|dir| self.fs.open_dir(&dir, OsStr::new(path.name()))) {
+            None => None,
+            Some(Ok(dir)) => Some(dir),
+            Some(Err(error))
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                None
+            }
+            Some(Err(error)) => return Err(error),
+        };
+        self.open.insert(path.clone(), opened.clone());
+        Ok(opened)
+    }
+
+    /// The directory that holds a path, and what stands there.
+    fn look(&mut self, path: &RelPath) -> Result<Option<(Dir, Kind, u32)>, FsError> {
+        let dir = match path.parent() {
+            None => Some(self.root.clone()),
+            Some(above) => self.open(&above)?,
+        };
+        let Some(dir) = dir else { return Ok(None) };
+        let meta = self.fs.meta(&dir, OsStr::new(path.name()))?;
+        Ok(meta.map(|meta| (dir, meta.kind, meta.mode)))
+    }
+}

@@ -1,0 +1,216 @@
+//! Repairing: putting managed paths back as the receipt says, as a draft of a plan.
+//!
+//! Promises that only what differs from the receipt is touched, that every file put back has the bytes that were
+//! published (or, of the files that rvenv writes itself, those that it would write now), and that nothing is done when a
+//! part cannot be had. Files that nobody published stay.
+//! Does not write.
+//!
+//! Read next: `environment.rs`, which publishes the draft; `verify.rs`, which finds what there is to repair.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rvenv_journal::fs::FsError;
+use rvenv_journal::{
+    Content, Difference, Mode, ModeError, Node, Operation, PlanBuilder, PlanError, Publication,
+    PublishedPath, Receipt, RelPath, Target, drift, observe,
+};
+use thiserror::Error;
+
+use crate::builder::{self, Context, Stages};
+use crate::merge::{MergeError, Merged, receipt_in};
+
+/// The stage of what only stands in the plan to stay.
+const STAGE: &str = "receipt";
+
+/// Why nothing can be repaired.
+#[derive(Debug, Error)]
+pub enum RepairError {
+    /// The environment cannot be planned.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// Operations that do not fit.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// There is no receipt, so nobody knows what was published.
+    #[error("`{0}` has no receipt that can be read, so there is nothing to repair it by")]
+    NoReceipt(PathBuf),
+    /// Files whose bytes nobody has any more.
+    #[error("nobody has the content of {} files of `{target}` any more: {}", paths.len(), few(paths))]
+    NoSource {
+        /// The target.
+        target: PathBuf,
+        /// The files.
+        paths: Vec<String>,
+    },
+    /// Directories with other modes, which no rename can change.
+    #[error(
+        "directories of `{target}` have other modes than were published: {}",
+        few(paths)
+    )]
+    Modes {
+        /// The target.
+        target: PathBuf,
+        /// The directories, each with its mode.
+        paths: Vec<String>,
+    },
+    /// The disk refused.
+    #[error("cannot look at `{target}`")]
+    Disk {
+        /// The target.
+        target: PathBuf,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+}
+
+fn few(paths: &[String]) -> String {
+    let mut text = paths.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    if paths.len() > 5 {
+        text.push_str(", …");
+    }
+    text
+}
+
+/// Plans what the receipt of the environment at the target says, where that is no longer so.
+///
+/// # Errors
+/// See [`RepairError`].
+pub fn repair(
+    target: &Target<'_>,
+    stages: &dyn Stages,
+    context: &Context,
+) -> Result<Merged, RepairError> {
+    let path = || target.path().to_path_buf();
+    let disk = |source| RepairError::Disk {
+        target: path(),
+        source,
+    };
+    let (parent, name) = target.place();
+    let root = target.disk().open_dir(parent, name).map_err(disk)?;
+    let receipt = receipt_in(target.disk(), &root).ok_or_else(|| RepairError::NoReceipt(path()))?;
+    let drifted: BTreeMap<String, Difference> = drift(target.disk(), &root, &receipt)
+        .map_err(disk)?
+        .into_iter()
+        .filter(|drift| drift.difference != Difference::Foreign)
+        .map(|drift| (drift.path, drift.difference))
+        .collect();
+    let modes = modes(&receipt, &drifted);
+    if !modes.is_empty() {
+        return Err(RepairError::Modes {
+            target: path(),
+            paths: modes,
+        });
+    }
+    let fresh = builder::build(stages, context).map_err(MergeError::from)?;
+    let mut lost = Vec::new();
+    let mut draft = PlanBuilder::new(&context.env_dir, mode(receipt.root_mode)?)?;
+    for input in fresh.inputs() {
+        draft.add_input(input.clone());
+    }
+    for (path, published) in &receipt.paths {
+        let planned = fresh.operations().get(path);
+        match node(published, planned, drifted.get(path.as_str()).copied())? {
+            Some((stage, node)) => draft.add(
+                path.clone(),
+                Operation {
+                    stage,
+                    // Single files are put back, whatever they came with.
+                    group: None,
+                    node,
+                },
+            )?,
+            None => lost.push(path.to_string()),
+        }
+    }
+    if !lost.is_empty() {
+        return Err(RepairError::NoSource {
+            target: path(),
+            paths: lost,
+        });
+    }
+    let seen = observe(
+        target.disk(),
+        target.place(),
+        draft.operations(),
+        draft.retired(),
+    )
+    .map_err(disk)?;
+    let publication = if drifted.is_empty() {
+        Publication::Nothing
+    } else {
+        Publication::Merge
+    };
+    Ok(Merged {
+        draft,
+        seen,
+        publication,
+    })
+}
+
+/// Directories that are there with other modes.
+fn modes(receipt: &Receipt, drifted: &BTreeMap<String, Difference>) -> Vec<String> {
+    let of = |path: &str| match RelPath::new(path).ok() {
+        None => Some(receipt.root_mode),
+        Some(path) => match receipt.paths.get(&path) {
+            Some(PublishedPath::Dir { mode }) => Some(*mode),
+            Some(PublishedPath::File { .. } | PublishedPath::Symlink { .. }) | None => None,
+        },
+    };
+    let changed = drifted
+        .iter()
+        .filter(|(_, difference)| **difference == Difference::Mode);
+    let shown = changed.filter_map(|(path, _)| {
+        let name = if path.is_empty() { "." } else { path };
+        of(path).map(|mode| format!("{name} (published with {mode:04o})"))
+    });
+    shown.collect()
+}
+
+fn mode(bits: u32) -> Result<Mode, PlanError> {
+    Mode::new(bits).map_err(|error: ModeError| error.into())
+}
+
+/// What shall stand at a path; `None` where nobody has it.
+fn node(
+    published: &PublishedPath,
+    planned: Option<&Operation>,
+    drifted: Option<Difference>,
+) -> Result<Option<(String, Node)>, PlanError> {
+    let stage = planned.map_or_else(|| STAGE.to_owned(), |planned| planned.stage.clone());
+    let (bits, digest, len) = match published {
+        PublishedPath::Dir { mode: bits } => {
+            let mode = mode(*bits)?;
+            return Ok(Some((stage, Node::Dir { mode })));
+        }
+        PublishedPath::Symlink { target } => {
+            let target = target.clone();
+            return Ok(Some((stage, Node::Symlink { target })));
+        }
+        PublishedPath::File { mode, digest, len } => (*mode, *digest, *len),
+    };
+    let source = match planned.map(|planned| &planned.node) {
+        Some(Node::File { mtime, content, .. }) => Some((*mtime, content)),
+        Some(Node::Dir { .. } | Node::Symlink { .. }) | None => None,
+    };
+    let same = source.filter(|(_, content)| content.digest() == digest);
+    let ours = source.filter(|(_, content)| matches!(content, Content::Inline(_)));
+    let (mtime, content) = match (drifted, same.or(ours)) {
+        // It stays, and is compared by its bytes.
+        (None, _) => (None, Content::Object { digest, len }),
+        (Some(Difference::Missing), Some((mtime, content))) => (mtime, content.clone()),
+        // Bytes may have changed under the same length and time, so those prove nothing here.
+        (Some(_), Some((_, content))) => (None, content.clone()),
+        (Some(_), None) => return Ok(None),
+    };
+    let mode = mode(bits)?;
+    Ok(Some((
+        stage,
+        Node::File {
+            mode,
+            mtime,
+            content,
+        },
+    )))
+}

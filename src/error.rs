@@ -187,9 +187,10 @@ fn of_check(
     ending: &Ending,
     terminated: bool,
 ) -> CliError {
-    let exit = match failed {
-        CheckFailed::Interrupted { .. } => interruption(terminated),
-        _ => Exit::Failed,
+    let exit = if matches!(failed, CheckFailed::Interrupted { .. }) {
+        interruption(terminated)
+    } else {
+        Exit::Failed
     };
     let mut told = CliError::of(exit, error);
     let changed = |kept: &&Kept| kept.why == WhyKept::Changed;
@@ -300,18 +301,20 @@ pub(crate) fn of_existing(failed: &ExistingError) -> CliError {
 
 /// Tells why the base of an environment was not found.
 pub(crate) fn of_base(failed: &BaseError, terminated: bool) -> CliError {
-    let exit = match failed {
-        BaseError::Interrupted { .. } => interruption(terminated),
-        _ => Exit::Failed,
+    let exit = if matches!(failed, BaseError::Interrupted(_)) {
+        interruption(terminated)
+    } else {
+        Exit::Failed
     };
     CliError::of(exit, failed).hint("name the interpreter with `--python`")
 }
 
 /// Tells why the newest pip could not be downloaded.
 pub(crate) fn of_download(failed: &DownloadFailed, terminated: bool) -> CliError {
-    let exit = match failed {
-        DownloadFailed::Interrupted { .. } => interruption(terminated),
-        _ => Exit::Failed,
+    let exit = if matches!(failed, DownloadFailed::Interrupted { .. }) {
+        interruption(terminated)
+    } else {
+        Exit::Failed
     };
     CliError::of(exit, failed).hint("see that pip reaches its index, or leave `--upgrade-deps` out")
 }

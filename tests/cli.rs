@@ -272,25 +272,22 @@ fn creating_what_is_there_already_writes_nothing() {
 }
 
 #[test]
-fn an_environment_that_differs_is_left_alone() {
+fn an_environment_that_differs_is_changed_in_place_or_replaced() {
     let scratch = played();
     with_player(&scratch, "create", &["E"]).ok();
-    let before = times_and_inodes(&scratch.path(""));
-    let said = with_player(&scratch, "create", &["E", "--copies"]).failed(3);
-    insta::assert_snapshot!(stable(&scratch, &said), @r#"
-    error: `[work]/E` exists and is not what was asked for
-      differs: bin/python
-      differs: bin/python3
-      differs: bin/python3.13
-      differs: pyvenv.cfg
-      the target is as it was before
-    hint: use `--clear` to replace it, or name another directory
-    "#);
-    assert_eq!(before, times_and_inodes(&scratch.path("")));
+    fs::write(scratch.path("E/mine"), "kept").unwrap();
+    let ended = with_player(&scratch, "create", &["E", "--copies"]);
+    insta::assert_snapshot!(stable(&scratch, &ended.stderr), @"Changed `E` with Python 3.13.0. Activate it with `source E/bin/activate`");
+    ended.ok();
+    assert!(!scratch.path("E/bin/python").is_symlink());
+    assert_eq!(fs::read_to_string(scratch.path("E/mine")).unwrap(), "kept");
+    with_player(&scratch, "create", &["E"]).ok();
+    assert!(scratch.path("E/bin/python").is_symlink());
     let ended = with_player(&scratch, "create", &["E", "--copies", "--clear"]);
     insta::assert_snapshot!(stable(&scratch, &ended.stderr), @"Replaced `E` with Python 3.13.0. Activate it with `source E/bin/activate`");
     ended.ok();
     assert!(!scratch.path("E/bin/python").is_symlink());
+    assert!(!scratch.path("E/mine").exists());
     assert_eq!(
         fs::read_dir(scratch.path("")).unwrap().count(),
         2,
@@ -415,7 +412,7 @@ fn data_is_on_standard_output_and_the_story_on_standard_error() {
     let quiet = with_player(&scratch, "plan", &["-q", "F"]);
     assert!(quiet.stdout.contains("Digest: "), "data is not a story");
     assert!(
-        with_player(&scratch, "create", &["-q", "E", "--copies"])
+        with_player(&scratch, "create", &["-q", "python"])
             .failed(3)
             .contains("error")
     );

@@ -334,6 +334,11 @@ pub fn build(stages: &dyn Stages, context: &Context) -> Result<PlanBuilder, Stag
     if context.options.upgrade_deps {
         stages.upgrade_dependencies(context, &mut plan)?;
     }
+    // There is never an interpreter without its configuration; its other names lead to the first.
+    let layout = &context.layout;
+    let names = std::iter::once(&layout.env_exe).chain(&layout.names);
+    let config = RelPath::new(config::CONFIG_NAME)?;
+    plan.set_order(std::iter::once(&config).chain(names).cloned().collect());
     Ok(plan)
 }
 

@@ -164,7 +164,7 @@ pub fn merge(
     )
     .map_err(disk)?;
     check_occupied(target, &draft, &seen, is_environment)?;
-    Ok(decide(draft, seen, receipt.as_ref(), &context))
+    Ok(decide(draft, seen, receipt.as_ref()))
 }
 
 /// Whether a directory has a `pyvenv.cfg`, which makes it an environment.
@@ -225,13 +225,8 @@ fn check_occupied(
     })
 }
 
-/// The order of the steps, and whether there are any.
-fn decide(
-    mut draft: PlanBuilder,
-    seen: Observation,
-    receipt: Option<&Receipt>,
-    context: &Context,
-) -> Merged {
+/// Whether there is anything to publish.
+fn decide(mut draft: PlanBuilder, seen: Observation, receipt: Option<&Receipt>) -> Merged {
     let keeps = draft
         .effects(&seen)
         .all(|(_, effect)| effect == Effect::Keep);
@@ -249,11 +244,6 @@ fn decide(
             publication: Publication::Nothing,
         };
     }
-    // Either of the two works with the other one old; the other names of the interpreter lead to the first.
-    let layout = &context.layout;
-    let config = RelPath::new(CONFIG_NAME).ok();
-    let names = std::iter::once(&layout.env_exe).chain(&layout.names);
-    draft.set_order(config.into_iter().chain(names.cloned()).collect());
     Merged {
         draft,
         seen,

@@ -109,6 +109,7 @@ pub fn repair(
     for input in fresh.inputs() {
         draft.add_input(input.clone());
     }
+    draft.set_order(fresh.order().to_vec());
     for (path, published) in &receipt.paths {
         let planned = fresh.operations().get(path);
         match node(published, planned, drifted.get(path.as_str()).copied())? {

@@ -98,7 +98,9 @@ pub(crate) fn cover(
 
 /// What is new, what is exchanged, what the plan orders, what goes; each by its path.
 fn rank(plan: &Plan, change: &Change) -> (u8, usize, RelPath) {
-    let ordered = plan.order().iter().position(|path| *path == change.path);
+    // A directory takes the turn of the last path in it that has one.
+    let in_it = |path: &RelPath| *path == change.path || path.is_below(&change.path);
+    let ordered = plan.order().iter().rposition(in_it);
     let group = match (change.turn, ordered) {
         (Turn::Take, _) => (3, 0),
         (Turn::Put | Turn::Swap, Some(index)) => (2, index),
@@ -265,5 +267,51 @@ impl Cover<'_> {
             path: path.clone(),
             turn,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+    use crate::node::{Expected, Mode, Observation};
+    use crate::plan::PlanBuilder;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text).unwrap()
+    }
+
+    /// I3: an interpreter never stands without the configuration that makes it an environment's.
+    #[test]
+    fn a_directory_takes_the_turn_of_the_last_path_in_it() {
+        let target = if cfg!(windows) { "C:/t" } else { "/t" };
+        let mut builder = PlanBuilder::new(target, Mode::SHARED_DIR).unwrap();
+        builder.set_order(vec![path("cfg"), path("bin/tool")]);
+        let identity = Identity {
+            inode: 1,
+            birth: None,
+        };
+        let seen = Observation {
+            target: Expected::Tree {
+                identity,
+                names: Vec::new(),
+            },
+            paths: BTreeMap::new(),
+        };
+        let plan = builder.finish(seen, Publication::Merge).unwrap();
+        let change = |text: &str, turn| Change {
+            path: path(text),
+            turn,
+        };
+        let mut changes = [
+            change("gone", Turn::Take),
+            change("bin", Turn::Put),
+            change("cfg", Turn::Put),
+            change("old", Turn::Swap),
+            change("zero", Turn::Put),
+        ];
+        changes.sort_by_key(|change| rank(&plan, change));
+        let order: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
+        assert_eq!(order, ["zero", "old", "cfg", "bin", "gone"]);
     }
 }

@@ -78,6 +78,14 @@ impl<'a> Home<'a> {
         })
     }
 
+    /// Removes the engine's directory inside a target if this is it and nothing is left in it.
+    pub(crate) fn leave(&self, target: &Target<'_>) {
+        match self.form {
+            Form::Tree => {}
+            Form::Entries => Self::remove_if_empty(target),
+        }
+    }
+
     /// Removes the engine's directory inside a target when nothing is left in it.
     pub(crate) fn remove_if_empty(target: &Target<'_>) {
         let fs = target.fs;

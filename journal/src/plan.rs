@@ -54,8 +54,8 @@ pub enum PlanError {
     /// A path that is planned and retired.
     #[error("`{0}` is planned, and is to be taken away too")]
     Retired(RelPath),
-    /// Paths are retired or ordered in a plan that replaces the tree as a whole.
-    #[error("a plan that is published by `{0:?}` has no single entries to take or to order")]
+    /// Paths are retired in a plan that does not say what stays.
+    #[error("a plan that is published by `{0:?}` has no single entries to take")]
     NoEntries(Publication),
     /// The target's path is not absolute.
     #[error("the target `{0}` is not an absolute path")]
@@ -197,7 +197,7 @@ impl PlanBuilder {
         Ok(())
     }
 
-    /// Names the paths whose steps come after all other puts and swaps, in this order, in a publication by entries.
+    /// Names the paths whose steps come after all other puts and swaps, in this order, where entries are the steps.
     ///
     /// Without it the order is: what is new, what is exchanged, what is taken away; each by its path.
     pub fn set_order(&mut self, paths: Vec<RelPath>) {
@@ -262,6 +262,12 @@ impl PlanBuilder {
         &self.operations
     }
 
+    /// The paths whose steps come last, in their order.
+    #[must_use]
+    pub fn order(&self) -> &[RelPath] {
+        &self.order
+    }
+
     /// The paths that are to be taken away.
     #[must_use]
     pub fn retired(&self) -> &BTreeSet<RelPath> {
@@ -300,8 +306,7 @@ impl PlanBuilder {
         {
             return Err(PlanError::Retired(path.clone()));
         }
-        if publication != Publication::Merge && !(self.retired.is_empty() && self.order.is_empty())
-        {
+        if publication != Publication::Merge && !self.retired.is_empty() {
             return Err(PlanError::NoEntries(publication));
         }
         for path in self.operations.keys() {

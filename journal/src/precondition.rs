@@ -11,7 +11,7 @@ use crate::entries::Moves;
 use crate::fs::{Dir, FsError};
 use crate::identity::Identity;
 use crate::lock::Locks;
-use crate::node::{Expected, Observation, Publication};
+use crate::node::{ENGINE_DIR, Expected, Observation, Publication};
 use crate::observe::observe;
 use crate::path::RelPath;
 use crate::plan::Plan;
@@ -113,7 +113,8 @@ pub(crate) fn compare(
     };
     let appeared = there
         .iter()
-        .filter(|name| !then.contains(name))
+        // The engine's own directory may have been made for this very plan.
+        .filter(|name| !then.contains(name) && *name != ENGINE_DIR)
         .map(|name| (name, "appeared"));
     let vanished = then
         .iter()

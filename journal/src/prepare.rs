@@ -166,7 +166,5 @@ pub(crate) fn abandon(target: &Target<'_>, home: &Home<'_>, record: &Record) {
     let _tidied = written && end.give_up().is_ok();
     let _tidied = fs.remove_file(dir, OsStr::new(&names.journal_temp()));
     let _tidied = fs.remove_dir(dir, OsStr::new(&names.stage(&record.token)));
-    if home.form == Form::Entries {
-        Home::remove_if_empty(target);
-    }
+    home.leave(target);
 }

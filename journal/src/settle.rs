@@ -332,7 +332,7 @@ impl End<'_, '_> {
         let Home { fs, dir, names, .. } = self.home;
         self.unlink_journal()?;
         let leftovers = remove_tree(*fs, dir, OsStr::new(&names.trash(identity)));
-        self.leave_home();
+        self.home.leave(self.target);
         Ok(Ending {
             kept: None,
             leftovers,
@@ -341,15 +341,8 @@ impl End<'_, '_> {
 
     pub(crate) fn drop_journal(&self) -> Result<Ending, EndError> {
         self.unlink_journal()?;
-        self.leave_home();
+        self.home.leave(self.target);
         Ok(Ending::default())
-    }
-
-    /// A merge that was undone leaves no directory of ours where there was none.
-    fn leave_home(&self) {
-        if self.home.form == Form::Entries {
-            Home::remove_if_empty(self.target);
-        }
     }
 
     fn unlink_journal(&self) -> Result<(), EndError> {

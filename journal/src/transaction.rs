@@ -216,7 +216,11 @@ impl<'a> Ready<'a> {
             Home::beside(target)
         };
         let kept = (terms.durability, terms.retention);
-        let (root, record) = make_stage(target, &home, plan, kept).map_err(disk)?;
+        let made = make_stage(target, &home, plan, kept);
+        let (root, record) = made.map_err(|source| {
+            home.leave(target);
+            disk(source)
+        })?;
         let work = write_first_part(&home, &root, &record)
             .and_then(|()| try_exchange(&home, &root))
             .map_err(disk)

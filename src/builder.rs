@@ -121,6 +121,15 @@ impl Context {
         format!("{}/{path}", self.env_dir.trim_end_matches('/'))
     }
 
+    /// The same for a filesystem without symbolic links: the interpreter is copied, and nothing leads to `lib`.
+    #[must_use]
+    pub fn without_symlinks(&self) -> Self {
+        let mut context = self.clone();
+        context.options.symlinks = false;
+        context.layout.lib64_link = false;
+        context
+    }
+
     fn dir_mode(&self) -> Mode {
         Mode::ALL.masked(self.options.umask)
     }

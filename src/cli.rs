@@ -214,6 +214,12 @@ impl<'a> Session<'a> {
             pause: &pause,
             interrupted: &|| self.signals.any(),
             recovered: &|recovered| self.tell_recovery(recovered),
+            copying: &|failed| {
+                let shown = escape(&failed.target.to_string_lossy());
+                self.terminal.story(&format!(
+                    "There are no symbolic links on the filesystem of `{shown}`: planning again with copies"
+                ));
+            },
         };
         work(&run).map_err(|error| of_run(&error, self.signals.terminated()))
     }

@@ -71,6 +71,8 @@ pub struct Run<'a> {
     pub interrupted: &'a dyn Fn() -> bool,
     /// Told what a recovery did before anything else happens.
     pub recovered: &'a dyn Fn(&Recovered),
+    /// Told when a plan is made again with copies, because the filesystem has no symbolic links.
+    pub copying: &'a dyn Fn(&StageFailed),
 }
 
 /// How a run ended.
@@ -228,6 +230,8 @@ pub fn plan(
 
 /// Plans an environment under the lock of its target and publishes it.
 ///
+/// Where the filesystem has no symbolic links, which only trying tells, it is planned again with copies.
+///
 /// # Errors
 /// See [`RunFailed`].
 ///
@@ -239,10 +243,19 @@ pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<O
     if !context.options.upgrade {
         builder::build(stages, context).map_err(PlanFailed::from)?;
     }
-    publish(run, path, &context.interpreter.witnesses, &mut |target| {
-        // Another run may have built it while this one waited: what is there now decides.
-        Ok(plan_at(target, stages, context, run.permissions)?)
-    })
+    let create = |context: &Context| {
+        publish(run, path, &context.interpreter.witnesses, &mut |target| {
+            // Another run may have built it while this one waited: what is there now decides.
+            Ok(plan_at(target, stages, context, run.permissions)?)
+        })
+    };
+    match create(context) {
+        Err(RunFailed::Stage(failed)) if failed.may_go_without_symlinks() => {
+            (run.copying)(&failed);
+            create(&context.without_symlinks())
+        }
+        ended => ended,
+    }
 }
 
 /// Publishes a saved plan, if it still fits.

@@ -233,7 +233,12 @@ fn of_stage(failed: &StageFailed, terminated: bool) -> CliError {
     } else {
         Exit::Failed
     };
-    CliError::of(exit, failed)
+    let told = CliError::of(exit, failed);
+    if failed.may_go_without_symlinks() {
+        return told
+            .hint("`rvenv create` plans again with copies where there are no symbolic links");
+    }
+    told
 }
 
 /// Tells why there is no plan.

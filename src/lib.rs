@@ -14,11 +14,12 @@
 //!
 //! ```
 //! use rvenv::builder::{Context, EnvBuilder};
-//! use rvenv::environment::{self, Force, Outcome, Run};
+//! use rvenv::environment::{self, Force, Outcome, Permissions, Run};
 //! use rvenv::interpreter::{self, Control, Request, Surroundings};
+//! use rvenv::merge::Lost;
 //! use rvenv::options::Options;
 //! use rvenv_journal::fs::real::RealFs;
-//! use rvenv_journal::{Durability, LinkMode, Patience};
+//! use rvenv_journal::{Durability, LinkMode, Patience, Retention};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let surroundings = Surroundings { search_path: std::env::var_os("PATH"), ..Surroundings::default() };
@@ -36,11 +37,14 @@
 //!     cache: None,
 //!     durability: Durability::Power,
 //!     link_mode: LinkMode::Auto,
-//!     force: Force::No,
+//!     retention: Retention::Discard,
+//!     permissions: Permissions { force: Force::No, lost: Lost::Refuse },
+//!     check: None,
 //!     owner: "an example",
 //!     pause: &|_holder| Patience::GiveUp,
 //!     interrupted: &|| false,
 //!     recovered: &|_recovered| {},
+//!     copying: &|_failed| {},
 //! };
 //! let outcome = environment::create(&run, &EnvBuilder, &context)?;
 //! assert!(matches!(outcome, Outcome::Published(_)));

@@ -93,6 +93,15 @@ pub struct StageFailed {
     pub source: StageError,
 }
 
+impl StageFailed {
+    /// Whether a plan without symbolic links may succeed where this one was refused; the target is as it was.
+    #[must_use]
+    pub fn may_go_without_symlinks(&self) -> bool {
+        self.aftermath == Aftermath::Unchanged
+            && matches!(self.source, StageError::NoSymlinks { .. })
+    }
+}
+
 /// Why a tree was not published.
 #[derive(Debug, Error)]
 #[error("cannot publish `{target}`")]

@@ -242,7 +242,7 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// Makes a symbolic link.
     ///
     /// # Errors
-    /// `AlreadyExists`, or what the system says; `Unsupported` or `PermissionDenied` where there are no links.
+    /// `AlreadyExists`, or what the system says; `Unsupported` where there are no links.
     fn make_symlink(&self, at: &Dir, name: &OsStr, target: &OsStr) -> Result<(), FsError>;
 
     /// Gives a file a second name; a symbolic link is not followed.

@@ -59,6 +59,15 @@ pub enum StageError {
         #[source]
         source: FsError,
     },
+    /// The filesystem has no symbolic links; a plan without them may do.
+    #[error("cannot stage `{path}`: there are no symbolic links on this filesystem")]
+    NoSymlinks {
+        /// The planned path.
+        path: String,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
     /// The bytes could not be had.
     #[error("cannot stage `{path}`")]
     Content {
@@ -233,7 +242,13 @@ impl<'s> Stage<'s> {
             Node::Symlink { target } => self
                 .fs
                 .make_symlink(at.0, at.1, OsStr::new(target))
-                .map_err(disk)?,
+                .map_err(|source| match source.kind() {
+                    ErrorKind::Unsupported => StageError::NoSymlinks {
+                        path: path.to_string(),
+                        source,
+                    },
+                    _ => disk(source),
+                })?,
             Node::File {
                 mode,
                 mtime,

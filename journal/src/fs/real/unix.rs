@@ -182,7 +182,13 @@ impl Fs for RealFs {
 
     fn make_symlink(&self, at: &Dir, name: &OsStr, target: &OsStr) -> Result<(), FsError> {
         let call = On::entry("make symbolic link", at, name)?;
-        rustix::fs::symlinkat(target, &call.on.fd, name).map_err(|error| call.failed(error))
+        // Of this call `EPERM` says that the filesystem has no symbolic links, where others would say so plainly.
+        let plainly = |error| match error {
+            Errno::PERM => Errno::OPNOTSUPP,
+            other => other,
+        };
+        rustix::fs::symlinkat(target, &call.on.fd, name)
+            .map_err(|error| call.failed(plainly(error)))
     }
 
     fn link(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), FsError> {

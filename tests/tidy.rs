@@ -18,13 +18,16 @@ const ENGINE_FLOORS: &[&[&str]] = &[
     &["plan", "record"],
     &["plan_json", "receipt", "fs"],
     &["barrier", "content", "observe", "remove", "target"],
-    &["verify", "lock", "journal", "stage", "store"],
-    &["evidence", "steps"],
+    &["verify", "lock", "home", "stage", "store", "cover"],
+    &["journal", "sides"],
+    &["evidence", "steps", "entries", "generation"],
     &["recovery"],
     &["settle"],
     &["recover", "precondition"],
     &["failure"],
+    &["prepare"],
     &["transaction"],
+    &["rollback"],
     &["lib"],
 ];
 

@@ -127,6 +127,7 @@ mod entries;
 mod evidence;
 mod failure;
 pub mod fs;
+mod generation;
 mod home;
 mod identity;
 mod journal;
@@ -162,6 +163,7 @@ pub use failure::{
     Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
 };
 pub use fs::{Fs, FsError};
+pub use generation::{Generation, Size, generations};
 pub use identity::{Birth, Identity};
 pub use journal::Siblings;
 pub use lock::{LockError, Patience};

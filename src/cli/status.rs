@@ -4,15 +4,19 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv::config::CONFIG_NAME;
+use rvenv::existing::Config;
 use rvenv::render::escape;
-use rvenv_journal::fs::{FsError, Kind};
+use rvenv_journal::fs::{FsError, Kind, Time};
 use rvenv_journal::{
-    Decision, ENGINE_DIR, Fs, Inspection, Parents, RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt,
-    RecoverError, Target, TargetError, inspect,
+    Decision, ENGINE_DIR, Form, Fs, Generation, Inspection, Parents, RECEIPT_BYTES_MAX,
+    RECEIPT_NAME, Receipt, RecoverError, RelPath, Target, TargetError, generations, inspect,
 };
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};
+
+/// Bytes of a `pyvenv.cfg` that is read to tell a version.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 #[derive(Serialize)]
 struct Status {
@@ -21,7 +25,19 @@ struct Status {
     state: &'static str,
     receipt: Option<ReceiptStatus>,
     transaction: Transaction,
-    generations: Vec<u32>,
+    generations: Vec<Kept>,
+}
+
+/// A generation; what is not known of it is `null`.
+#[derive(Serialize)]
+struct Kept {
+    generation: u32,
+    form: &'static str,
+    time: Option<String>,
+    python: Option<String>,
+    plan: Option<String>,
+    entries: Option<u64>,
+    bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -58,13 +74,8 @@ pub(crate) fn status(fs: &dyn Fs, path: &Path, json: bool) -> Result<String, Cli
 }
 
 fn look(target: &Target<'_>) -> Result<Status, FsError> {
-    let Inspection {
-        beside,
-        within,
-        decision,
-    } = inspect(target)?;
-    let mut generations = [beside.generations, within.generations].concat();
-    generations.sort_unstable();
+    let Inspection { decision, .. } = inspect(target)?;
+    let generations = generations(target)?;
     let (state, receipt) = tree(target)?;
     Ok(Status {
         format: 1,
@@ -72,8 +83,52 @@ fn look(target: &Target<'_>) -> Result<Status, FsError> {
         state,
         receipt,
         transaction: transaction(&decision),
-        generations,
+        generations: generations.iter().map(|one| kept(target, one)).collect(),
     })
+}
+
+fn kept(target: &Target<'_>, generation: &Generation) -> Kept {
+    Kept {
+        generation: generation.number,
+        form: match generation.form {
+            Form::Tree => "tree",
+            Form::Entries => "entries",
+        },
+        time: generation.time.map(shown_time),
+        python: python(target, generation),
+        plan: generation.plan.map(|plan| plan.to_string()),
+        entries: generation.size.map(|size| size.entries),
+        bytes: generation.size.map(|size| size.bytes),
+    }
+}
+
+/// The version of Python that an environment was for; what cannot be read tells none.
+fn python(target: &Target<'_>, generation: &Generation) -> Option<String> {
+    let path = RelPath::new(CONFIG_NAME).ok()?;
+    let bytes = generation.read(target, &path, CONFIG_BYTES_MAX).ok()??;
+    Config::parse(&bytes).ok()?.version
+}
+
+/// As RFC 3339 has it, in UTC, to the second.
+fn shown_time(time: Time) -> String {
+    let (days, seconds) = (
+        time.seconds.div_euclid(86_400),
+        time.seconds.rem_euclid(86_400),
+    );
+    // Years begin in March here, so that a leap day is the last of its year; 719 468 days from 0000-03-01 to 1970.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = if month < 10 {
+        (era * 400 + year, month + 3)
+    } else {
+        (era * 400 + year + 1, month - 9)
+    };
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 fn tree(target: &Target<'_>) -> Result<(&'static str, Option<ReceiptStatus>), FsError> {
@@ -180,9 +235,71 @@ impl Status {
                 .map(|why| format!("  {}", escape(why))),
         );
         if !self.generations.is_empty() {
-            let numbers: Vec<_> = self.generations.iter().map(ToString::to_string).collect();
-            lines.push(format!("generations: {}", numbers.join(", ")));
+            lines.push("generations, the last one comes back first:".to_owned());
+            lines.extend(self.generations.iter().map(Kept::text));
         }
         lines.join("\n") + "\n"
+    }
+}
+
+impl Kept {
+    fn text(&self) -> String {
+        let of = |text: &Option<String>, unknown: &str| {
+            text.as_ref()
+                .map_or_else(|| unknown.to_owned(), |text| escape(text))
+        };
+        let size = self.entries.zip(self.bytes).map_or_else(
+            || "of unknown size".to_owned(),
+            |(entries, bytes)| format!("{entries} entries, {}", shown_size(bytes)),
+        );
+        let python = self
+            .python
+            .as_ref()
+            .map(|version| format!("Python {version}"));
+        format!(
+            "  {}: {}, {}, {size}, plan {}",
+            self.generation,
+            of(&self.time, "at an unknown time"),
+            of(&python, "no Python"),
+            of(&self.plan, "unknown"),
+        )
+    }
+}
+
+fn shown_size(bytes: u64) -> String {
+    let in_tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{} kB", in_tenths(1_000)),
+        1_000_000..1_000_000_000 => format!("{} MB", in_tenths(1_000_000)),
+        1_000_000_000.. => format!("{} GB", in_tenths(1_000_000_000)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_time(seconds: i64, expected: &str) {
+        assert_eq!(shown_time(Time { seconds, nanos: 0 }), expected);
+    }
+
+    #[test]
+    fn a_time_is_told_as_a_calendar_has_it() {
+        check_time(0, "1970-01-01T00:00:00Z");
+        check_time(-1, "1969-12-31T23:59:59Z");
+        check_time(951_782_399, "2000-02-28T23:59:59Z");
+        check_time(951_782_400, "2000-02-29T00:00:00Z");
+        check_time(4_107_542_399, "2100-02-28T23:59:59Z");
+        check_time(4_107_542_400, "2100-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_size_is_told_in_the_unit_that_fits() {
+        let told = [0, 999, 1_000, 1_999, 9_876_543, 12_000_000_000].map(shown_size);
+        assert_eq!(
+            told,
+            ["0 B", "999 B", "1.0 kB", "1.9 kB", "9.8 MB", "12.0 GB"]
+        );
     }
 }

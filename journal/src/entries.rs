@@ -1,7 +1,7 @@
 //! Entries as steps: from what a plan changes to the renames that change it.
 //!
 //! Promises that each entry has its own number in the stage, that a step records the identities which stand on both of
-//! its sides when everything is staged, and that directories which are exchanged held nothing but what the plan knows.
+//! its sides when everything is staged, and that what was moved out of its place was as the plan saw it.
 //! Does not take the steps.
 //!
 //! Read next: `transaction.rs`.
@@ -9,8 +9,9 @@
 use std::ffi::OsStr;
 
 use crate::cover::{Change, CoverError, Grain, Turn, cover, is_known};
-use crate::fs::{Dir, Fs, FsError, Kind};
-use crate::node::Publication;
+use crate::fs::{Dir, Fs, FsError};
+use crate::node::{Observed, Publication};
+use crate::observe::observe_moved;
 use crate::path::RelPath;
 use crate::plan::Plan;
 use crate::receipt::Receipt;
@@ -145,29 +146,60 @@ fn receipt_turn(fs: &dyn Fs, root: &Dir) -> Result<Turn, FsError> {
     Ok(if there { Turn::Swap } else { Turn::Put })
 }
 
-/// The first directory that was taken out of its place with something in it that the plan does not know.
+/// The first entry that was moved out of its place and is not as the plan saw it.
 ///
-/// Somebody may have written into it between the last look and the rename.
+/// Somebody may have written to it, or into it, between the last look and the rename.
 pub(crate) fn stranger_in_slots(
     sides: &Sides<'_>,
     steps: &[Step],
     plan: &Plan,
 ) -> Result<Option<RelPath>, FsError> {
-    if plan.publication() == Publication::Refill {
-        return Ok(None);
-    }
     for step in steps.iter().filter(|step| step.act.going().is_some()) {
         let Some((entry, slot)) = step.entry.as_ref().zip(sides.slot(step)) else {
             continue;
         };
-        let kind = sides.fs.meta(&slot.dir, &slot.name)?.map(|meta| meta.kind);
-        if kind != Some(Kind::Dir) {
-            continue;
-        }
-        let dir = sides.fs.open_dir(&slot.dir, &slot.name)?;
-        if !is_known(sides.fs, &dir, &entry.path, plan)? {
+        if !is_as_seen(sides.fs, slot.at(), &entry.path, plan)? {
             return Ok(Some(entry.path.clone()));
         }
     }
     Ok(None)
+}
+
+fn is_as_seen(
+    fs: &dyn Fs,
+    at: (&Dir, &OsStr),
+    path: &RelPath,
+    plan: &Plan,
+) -> Result<bool, FsError> {
+    let expected = &plan.observation().paths;
+    if !expected.contains_key(path) {
+        // The receipt, or what nobody planned in a target that is filled anew.
+        return Ok(true);
+    }
+    let below = |paths: &&RelPath| paths.is_below(path);
+    let planned = plan.operations().range(path.clone()..);
+    let planned = planned.map(|(path, _)| path).filter(below);
+    let retired = plan.retired().iter().filter(below);
+    let now = observe_moved(fs, at, path, planned.chain(retired))?;
+    let then = expected.range(path.clone()..);
+    let then = then.filter(|(other, _)| *other == path || other.is_below(path));
+    if !now.iter().map(as_moved).eq(then.map(as_moved)) {
+        return Ok(false);
+    }
+    let is_dir = matches!(now.get(path), Some(Observed::Dir { .. }));
+    let may_hold_others = plan.publication() == Publication::Refill;
+    if !is_dir || may_hold_others {
+        return Ok(true);
+    }
+    is_known(fs, &fs.open_dir(at.0, at.1)?, path, plan)
+}
+
+/// What of an observation stays as it was when its object is moved, and was perhaps copied up for that.
+fn as_moved<'a>((path, seen): (&'a RelPath, &Observed)) -> (&'a RelPath, Observed) {
+    let mut seen = seen.clone();
+    if let Observed::File { inode, digest, .. } = &mut seen {
+        *inode = 0;
+        *digest = None;
+    }
+    (path, seen)
 }

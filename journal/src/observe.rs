@@ -59,6 +59,34 @@ pub fn observe(
     })
 }
 
+/// Looks again at what a plan has expectations about at and below `path`, which stands at another name now.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn observe_moved<'p>(
+    fs: &dyn Fs,
+    (dir, name): (&Dir, &OsStr),
+    path: &RelPath,
+    below: impl Iterator<Item = &'p RelPath>,
+) -> Result<BTreeMap<RelPath, Observed>, FsError> {
+    let mut found = BTreeMap::new();
+    let Some(meta) = fs.meta(dir, name)? else {
+        return Ok(found);
+    };
+    found.insert(path.clone(), observed(fs, (dir, name), &meta, None)?);
+    if meta.kind != Kind::Dir {
+        return Ok(found);
+    }
+    let stack = vec![(Some(path.clone()), fs.open_dir(dir, name)?)];
+    let mut walk = Walk { fs, stack };
+    for path in below {
+        if let Some(seen) = walk.look(path, None)? {
+            found.insert(path.clone(), seen);
+        }
+    }
+    Ok(found)
+}
+
 /// A name as text: bytes that are not UTF-8 are escaped, and so is the escape itself.
 #[must_use]
 pub fn escaped(name: &OsStr) -> String {

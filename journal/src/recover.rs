@@ -17,7 +17,7 @@ use crate::home::Home;
 use crate::journal::{self, JournalRead, Siblings};
 use crate::names::{Direction, JournalName};
 use crate::node::ENGINE_DIR;
-use crate::record::{Durability, Form, Record};
+use crate::record::{Durability, Form, Record, Source};
 use crate::recovery::{Boot, Decision, JournalSeen, Refusal, decide};
 use crate::remove::{Leftovers, remove_tree};
 use crate::settle::{By, End, EndError, Ending, are_entries_whole, is_whole};
@@ -212,9 +212,11 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<Ending, EndError> {
         Decision::Undo => end.undo(),
         Decision::VerifyThenSettle => {
             let receipt = record.steps.as_ref().and_then(|steps| steps.receipt);
-            let whole = match record.form {
-                Form::Tree => is_whole(target, &target.name, receipt),
-                Form::Entries => are_entries_whole(target, receipt),
+            let whole = match (record.source, record.form) {
+                // Nothing was written: what came back was on the disk before, and all of it stands in its place.
+                (Source::Generation, _) => true,
+                (Source::Built, Form::Tree) => is_whole(target, &target.name, receipt),
+                (Source::Built, Form::Entries) => are_entries_whole(target, receipt),
             };
             if whole { end.settle() } else { end.undo() }
         }

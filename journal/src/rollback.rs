@@ -6,25 +6,25 @@
 //!
 //! Read next: `transaction.rs`, `sides.rs`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use thiserror::Error;
 
 use crate::digest::Digest;
 use crate::entries::Exchange;
+use crate::evidence::replaced_identity;
 use crate::failure::{Aftermath, PublishError, PublishFailed};
-use crate::fs::{Dir, FsError};
+use crate::fs::{Dir, FsError, Rename};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::journal::{self, JournalRead, Siblings};
 use crate::node::{ENGINE_DIR, RECEIPT_NAME};
-use crate::prepare::try_exchange;
 use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::record::{
     Act, Durability, Entry, Form, Record, Retention, Source, Step, Steps, Verdict,
 };
-use crate::sides::Sides;
+use crate::sides::{Side, Sides};
 use crate::stage::StageCounts;
 use crate::transaction::{Open, Published, Ready};
 use crate::verify::{drift, drift_at};
@@ -94,6 +94,14 @@ pub enum RollbackError {
 struct Generation<'t> {
     home: Home<'t>,
     record: Record,
+}
+
+impl Generation<'_> {
+    /// Whether an object is what the record says was kept: what was replaced, or what was changed and taken back.
+    fn may_be(&self, found: Identity) -> bool {
+        let record = &self.record;
+        found == record.stage || replaced_identity(record) == Some(found)
+    }
 }
 
 /// One entry of a generation: what stands in its slot and in its place now.
@@ -190,13 +198,25 @@ impl<'a> Ready<'a> {
             JournalRead::Record(record) if record.steps.is_none() => {
                 Err(no_record("nothing was published"))
             }
-            JournalRead::Record(record) => Ok(Generation { home, record }),
+            JournalRead::Record(record) => {
+                let kept = OsString::from(home.names.generation(generation));
+                let meta = home.fs.meta(&home.dir, &kept).map_err(disk)?;
+                let generation = Generation { home, record };
+                if meta.is_some_and(|meta| generation.may_be(meta.identity)) {
+                    Ok(generation)
+                } else {
+                    Err(no_record("something else stands at its name"))
+                }
+            }
             JournalRead::Torn => Err(no_record("it is absent or torn")),
             JournalRead::Foreign(why) => Err(no_record(&why)),
         }
     }
 
     /// What is no longer as it was when the generation was replaced, by its path.
+    ///
+    /// Of what came out of a generation only identities are known: its users had changed it before, and no receipt says
+    /// how. What they did to it since goes where the generation was, as everything else does.
     fn changed(&self, generation: &Generation<'a>) -> Result<Vec<String>, FsError> {
         match generation.record.form {
             Form::Tree => self.changed_tree(generation),
@@ -215,6 +235,10 @@ impl<'a> Ready<'a> {
         let Ok(root) = fs.open_dir(&target.parent, &target.name) else {
             return Ok(Vec::new());
         };
+        if generation.record.source == Source::Generation {
+            let is_other = fs.meta_of(&root)?.identity != generation.record.stage;
+            return Ok(is_other.then(String::new).into_iter().collect());
+        }
         let Some(receipt) = self.receipt(&root, digest) else {
             return Ok(vec![Receipt::path().to_string()]);
         };
@@ -222,14 +246,17 @@ impl<'a> Ready<'a> {
         Ok(drift.into_iter().map(|drift| drift.path).collect())
     }
 
-    /// Compares each entry that would go with the receipt that came with it, or with what was recorded of it.
+    /// Compares each entry that would go with what was recorded of it, and with the receipt that came with it.
     fn changed_entries(&self, generation: &Generation<'a>) -> Result<Vec<String>, FsError> {
         let target = self.target();
         let Generation { home, record } = generation;
         let sides = Sides::open(target, home, record)?;
         let root = target.fs.open_dir(&target.parent, &target.name)?;
         let digest = record.steps.as_ref().and_then(|steps| steps.receipt);
-        let receipt = self.receipt(&root, digest);
+        let receipt = match record.source {
+            Source::Built => self.receipt(&root, digest),
+            Source::Generation => None,
+        };
         let mut changed = Vec::new();
         let steps = record.steps();
         for (step, stand) in steps.iter().zip(sides.stands(steps)?) {
@@ -251,7 +278,8 @@ impl<'a> Ready<'a> {
             }
         }
         // Something else was published since: its receipt says what, and this one no longer stands.
-        if receipt.is_none() && digest.is_some() {
+        let is_superseded = record.source == Source::Built && receipt.is_none();
+        if is_superseded && !changed.contains(&Receipt::path().to_string()) {
             changed.push(Receipt::path().to_string());
         }
         Ok(changed)
@@ -288,7 +316,9 @@ impl<'a> Ready<'a> {
             Form::Tree => {
                 let name = home.names.generation(record.generation);
                 let slot = target.fs.meta(&home.dir, OsStr::new(&name))?;
-                target.fs.pin(&target.parent, &target.name)?;
+                if target.meta()?.is_some() {
+                    target.fs.pin(&target.parent, &target.name)?;
+                }
                 let pair = Pair {
                     entry: None,
                     slot: slot.map(|meta| meta.identity),
@@ -327,11 +357,11 @@ impl<'a> Ready<'a> {
         let mut pairs: Vec<Pair> = Vec::new();
         for step in record.steps().iter().rev() {
             let Some(entry) = &step.entry else { continue };
-            let slot = sides.identity(sides.slot(step).as_ref())?;
-            let known = pairs.iter_mut().find(|pair| {
-                pair.entry
-                    .as_ref()
-                    .is_some_and(|known| known.path == entry.path)
+            let slot = pinned(&sides, sides.slot(step))?;
+            // Nothing comes between a take and the put after it.
+            let known = pairs.last_mut().filter(|pair| {
+                let known = pair.entry.as_ref();
+                known.is_some_and(|known| known.path == entry.path)
             });
             match known {
                 Some(pair) if pair.slot.is_none() => {
@@ -339,21 +369,25 @@ impl<'a> Ready<'a> {
                     pair.entry = Some(entry.clone());
                 }
                 Some(_) => {}
-                None => {
-                    let live = sides.live(step);
-                    if let Some(live) = &live {
-                        sides.fs.pin(&live.dir, &live.name)?;
-                    }
-                    pairs.push(Pair {
-                        entry: Some(entry.clone()),
-                        slot,
-                        live: sides.identity(live.as_ref())?,
-                    });
-                }
+                None => pairs.push(Pair {
+                    entry: Some(entry.clone()),
+                    slot,
+                    live: pinned(&sides, sides.live(step))?,
+                }),
             }
         }
         Ok(pairs)
     }
+}
+
+/// What stands at a side, as a rename keeps it.
+fn pinned(sides: &Sides<'_>, side: Option<Side>) -> Result<Option<Identity>, FsError> {
+    let found = sides.identity(side.as_ref())?;
+    let Some(side) = side.filter(|_| found.is_some()) else {
+        return Ok(None);
+    };
+    sides.fs.pin(&side.dir, &side.name)?;
+    sides.identity(Some(&side))
 }
 
 /// The digest of the receipt that stands in the tree, or in the slot, that comes back.
@@ -417,13 +451,23 @@ fn turns(pair: Pair, exchange: Exchange, next: &mut u32) -> Vec<Step> {
 }
 
 /// A random part for names that nothing in the home has, and what two names in it can do.
+///
+/// # Crash
+/// Empty directories under the names of stages, which the next run removes; a full one it would not.
 fn scratch(home: &Home<'_>) -> Result<(String, Exchange), FsError> {
-    let prefix = home.names.stage_prefix();
-    let name = home.fs.make_unique_dir(&home.dir, &prefix)?;
-    let dir = home.fs.open_dir(&home.dir, &name)?;
-    let exchange = try_exchange(home, &dir);
-    home.fs.remove_dir(&home.dir, &name)?;
-    let token = name.to_string_lossy();
+    let Home { fs, dir, names, .. } = home;
+    let prefix = names.stage_prefix();
+    let one = fs.make_unique_dir(dir, &prefix)?;
+    let tried = fs.make_unique_dir(dir, &prefix).and_then(|other| {
+        let exchange = fs.rename((dir, &one), (dir, &other), Rename::Exchange);
+        fs.remove_dir(dir, &other)?;
+        Ok(match exchange {
+            Ok(()) => Exchange::Possible,
+            Err(_) => Exchange::Impossible,
+        })
+    });
+    fs.remove_dir(dir, &one)?;
+    let token = one.to_string_lossy();
     let token = token.strip_prefix(&prefix).unwrap_or_default().to_owned();
-    Ok((token, exchange?))
+    Ok((token, tried?))
 }

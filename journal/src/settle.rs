@@ -8,6 +8,7 @@
 //! On disk meanwhile: the journal as `.settle` or `.undo`; then trash, which the next run deletes too.
 //! Read next: `transaction.rs`.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use thiserror::Error;
@@ -149,8 +150,8 @@ impl End<'_, '_> {
         self.decide(Direction::Undo)?;
         let stage = self.record.stage;
         match (self.look()?.staged, self.record.source) {
-            // The generation is at its place again, with the record that it had.
-            (Place::Gone, _) | (Place::Stage, Source::Generation) => self.drop_journal(),
+            (Place::Gone, _) => self.drop_journal(),
+            (Place::Stage, Source::Generation) => self.leave_generation(),
             (Place::Trash, _) => self.empty_trash(stage),
             (Place::Target, _) => Err(EndError::Moved),
             (Place::Generation, _) => self.keep(stage, WhyKept::Changed),
@@ -339,6 +340,23 @@ impl End<'_, '_> {
         })
     }
 
+    /// The generation is at its place again, with the record that it had; what somebody made meanwhile went there.
+    fn leave_generation(&self) -> Result<Ending, EndError> {
+        let mut is_changed = false;
+        if self.record.form == Form::Entries {
+            let stands = self.sides()?.stands(self.record.steps());
+            let stands = stands.map_err(disk("look at the entries"))?;
+            is_changed = stands.contains(&Stand::BeforeChanged);
+        }
+        let mut ending = self.drop_journal()?;
+        ending.kept = is_changed.then(|| Kept {
+            generation: self.record.generation,
+            name: self.home.names.generation(self.record.generation),
+            why: WhyKept::Changed,
+        });
+        Ok(ending)
+    }
+
     pub(crate) fn drop_journal(&self) -> Result<Ending, EndError> {
         self.unlink_journal()?;
         self.home.leave(self.target);
@@ -496,6 +514,15 @@ fn are_slots_whole(sides: &Sides<'_>, record: &Record) -> Result<bool, FsError> 
     let Some(receipt) = read_receipt((sides.fs, &slot.dir, &slot.name), digest)? else {
         return Ok(false);
     };
+    // What somebody had put at an entry has a name of its own where there is no exchange.
+    let numbers = steps.iter().filter_map(|step| step.entry.as_ref());
+    let numbers: BTreeSet<_> = numbers
+        .map(|entry| OsString::from(entry.slot.to_string()))
+        .collect();
+    let names = sides.fs.list(&slot.dir)?;
+    if !names.iter().all(|name| numbers.contains(name)) {
+        return Ok(false);
+    }
     for step in steps {
         let Some((entry, slot)) = step.entry.as_ref().zip(sides.slot(step)) else {
             return Ok(false);

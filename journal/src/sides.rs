@@ -248,12 +248,16 @@ fn judge(act: Act, slot: Option<Identity>, live: Option<Identity>) -> Stand {
             Some(slot) if slot == old && live == Some(new) => Stand::After,
             Some(slot) if slot == old => Stand::AfterChanged,
             Some(_) if live == Some(old) => Stand::BeforeChanged,
+            // Somebody replaced the entry right before it was exchanged: theirs stands in the slot and comes back.
+            Some(_) if live == Some(new) => Stand::AfterChanged,
             Some(_) | None => Stand::Neither,
         },
         Act::Take { old } => match slot {
             Some(slot) if slot == old && (live.is_none() || live == Some(old)) => Stand::After,
             Some(slot) if slot == old => Stand::AfterChanged,
             Some(_) if live == Some(old) => Stand::BeforeChanged,
+            // As above: somebody replaced the entry right before it was taken.
+            Some(_) if live.is_none() => Stand::AfterChanged,
             Some(_) => Stand::Neither,
             None => Stand::Before,
         },
@@ -272,6 +276,8 @@ fn judge_pair(take: Stand, put: Stand) -> (Stand, Stand) {
     match (take, put) {
         // What was put there is ours and no change of somebody's.
         (Stand::AfterChanged, Stand::After) => (Stand::After, Stand::After),
+        // What was taken is what somebody had put there right before.
+        (Stand::Neither, Stand::After) => (Stand::AfterChanged, Stand::After),
         // The old entry is in its place, so nothing was put there: a power cut took what was to be.
         (Stand::Before, Stand::AfterChanged) => (Stand::Before, Stand::BeforeChanged),
         apart => apart,
@@ -324,6 +330,7 @@ mod tests {
         check(swap, Some(2), None, Stand::AfterChanged);
         check(swap, Some(9), Some(2), Stand::BeforeChanged);
         check(swap, None, Some(1), Stand::Neither);
+        check(swap, Some(9), Some(1), Stand::AfterChanged);
         check(swap, Some(9), Some(9), Stand::Neither);
         let take = Act::Take { old: id(2) };
         check(take, None, Some(2), Stand::Before);
@@ -332,13 +339,15 @@ mod tests {
         check(take, Some(2), Some(2), Stand::After);
         check(take, Some(2), Some(9), Stand::AfterChanged);
         check(take, Some(9), Some(2), Stand::BeforeChanged);
-        check(take, Some(9), None, Stand::Neither);
+        check(take, Some(9), None, Stand::AfterChanged);
+        check(take, Some(9), Some(8), Stand::Neither);
     }
 
     #[test]
     fn a_take_and_a_put_of_one_entry_are_judged_together() {
-        use Stand::{After, AfterChanged, Before, BeforeChanged};
+        use Stand::{After, AfterChanged, Before, BeforeChanged, Neither};
         assert_eq!(judge_pair(AfterChanged, After), (After, After));
+        assert_eq!(judge_pair(Neither, After), (AfterChanged, After));
         assert_eq!(judge_pair(Before, AfterChanged), (Before, BeforeChanged));
         assert_eq!(judge_pair(After, Before), (After, Before));
     }

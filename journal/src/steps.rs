@@ -10,6 +10,7 @@
 use std::io::ErrorKind;
 
 use crate::fs::{Fs, FsError, Kind, Rename};
+use crate::identity::Identity;
 use crate::record::{Act, Step};
 use crate::sides::{Side, Sides};
 
@@ -34,19 +35,28 @@ fn take_aside(fs: &dyn Fs, live: &Side, slot: &Side) -> Result<(), FsError> {
 }
 
 /// Takes one step back that was taken, whatever stands at its entry by now.
+///
+/// Where the directory of the entry is gone, what was replaced stays in the stage.
 pub(crate) fn take_back(sides: &Sides<'_>, step: &Step) -> Result<(), FsError> {
-    let (slot, live) = both(sides, step)?;
+    let Some((slot, live)) = sides.slot(step).zip(sides.live(step)) else {
+        return Ok(());
+    };
     let at_slot = sides.identity(Some(&slot))?;
     let at_live = sides.identity(Some(&live))?;
     match (step.act, at_slot, at_live) {
         // It was put by a link, and its first name is there still.
-        (Act::Put { .. }, Some(_), Some(_)) => sides.fs.remove_file(&live.dir, &live.name),
+        (Act::Put { .. }, Some(one), Some(other)) if one == other => {
+            sides.fs.remove_file(&live.dir, &live.name)
+        }
         (Act::Take { .. }, Some(one), Some(other)) if one == other => {
             sides.fs.remove_file(&slot.dir, &slot.name)
         }
-        (_, Some(_), Some(_)) => exchange(sides, &slot, &live),
+        (Act::Swap { .. }, Some(_), Some(_)) => exchange(sides, &slot, &live),
+        (Act::Take { .. }, Some(_), Some(found)) => exchange_back(sides, &slot, (&live, found)),
         (_, Some(_), None) => put_durably(sides.fs, &slot, &live),
-        (_, None, Some(_)) => put_durably(sides.fs, &live, &slot),
+        (_, None, Some(_)) | (Act::Put { .. }, Some(_), Some(_)) => {
+            put_durably(sides.fs, &live, &slot)
+        }
         // Somebody has deleted what was put.
         (_, None, None) => Ok(()),
     }
@@ -83,6 +93,36 @@ fn both(sides: &Sides<'_>, step: &Step) -> Result<(Side, Side), FsError> {
 
 fn exchange(sides: &Sides<'_>, one: &Side, other: &Side) -> Result<(), FsError> {
     sides.fs.rename(one.at(), other.at(), Rename::Exchange)
+}
+
+/// Exchanges back; without an exchange, what somebody put at the entry gets a name of its own beside the slot.
+///
+/// # Crash
+/// Between the two moves nothing stands at the entry, and the slot says that it is to come back.
+fn exchange_back(
+    sides: &Sides<'_>,
+    slot: &Side,
+    (live, found): (&Side, Identity),
+) -> Result<(), FsError> {
+    let tried = exchange(sides, slot, live);
+    let Err(error) = &tried else { return tried };
+    if !is_no_such_rename(error) {
+        return tried;
+    }
+    for number in 1_u32.. {
+        let mut name = slot.name.clone();
+        name.push(format!(".found-{number}"));
+        let dir = slot.dir.clone();
+        let aside = Side { dir, name };
+        match sides.identity(Some(&aside))? {
+            None => put_durably(sides.fs, live, &aside)?,
+            // It was moved by a link, and its first name is there still.
+            Some(other) if other == found => sides.fs.remove_file(&live.dir, &live.name)?,
+            Some(_) => continue,
+        }
+        break;
+    }
+    put_durably(sides.fs, slot, live)
 }
 
 /// What is made sure of between the two halves of a move that is no single rename.

@@ -391,7 +391,7 @@ impl<'a> Staged<'a> {
         match stranger {
             Some(path) => Err(PublishError::Changed(Stale {
                 path: path.to_string(),
-                why: "got something that is not part of the plan".to_owned(),
+                why: "changed right before it was switched".to_owned(),
             })),
             None => Ok(()),
         }

@@ -296,6 +296,14 @@ impl SimFs {
         self.machine().seal_lower();
     }
 
+    /// Writes over a file that is there, as no verb of [`Fs`](super::Fs) does: it keeps its identity and its mode.
+    ///
+    /// # Errors
+    /// What stands there must be a file.
+    pub fn overwrite(&self, at: &Dir, name: &OsStr, bytes: &[u8]) -> Result<(), FsError> {
+        self.act("write", name, |machine| machine.overwrite(at, name, bytes))
+    }
+
     /// Makes a fifo: something that is no file, directory or link.
     ///
     /// # Errors

@@ -6,10 +6,10 @@ use rvenv_journal::fs::sim::SimFs;
 use rvenv_journal::fs::{Dir, Fs};
 use rvenv_journal::{Mode, Node, Operation, Plan, PlanBuilder, Publication, RelPath, observe};
 
-use super::{TARGET, open, planned_file, write};
+use super::{Ground, TARGET, open, planned_file, write};
 
 /// Makes a target with files of the plan before, files of a user, and some of both in one directory.
-pub fn make_old(disk: &SimFs, parent: &Dir) {
+pub fn make_old(disk: &SimFs, parent: &Dir, ground: Ground) {
     disk.make_dir(parent, OsStr::new("t"), 0o755).unwrap();
     let old = disk.open_dir(parent, OsStr::new("t")).unwrap();
     let dir = |name: &str| {
@@ -30,8 +30,9 @@ pub fn make_old(disk: &SimFs, parent: &Dir) {
     let mixed = dir("mixed");
     write(disk, &mixed, "y", b"old y");
     write(disk, &mixed, "mine", b"a file of the user");
-    let ours = dir(".rvenv");
-    write(disk, &ours, "receipt.json", b"the receipt before");
+    if ground != Ground::Foreign {
+        write(disk, &dir(".rvenv"), "receipt.json", b"the receipt before");
+    }
 }
 
 /// The plan that changes it; a publication that fills a target anew has nothing to retire.

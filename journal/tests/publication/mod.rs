@@ -18,13 +18,15 @@ use std::path::Path;
 use rvenv_journal::fs::sim::{Entry, InodeNumbers, Options, SimFs, Support};
 use rvenv_journal::fs::{Barrier, Dir, Flush, Fs, NewFile};
 use rvenv_journal::{
-    Aftermath, Content, Decision, Durability, Grain, Inspection, LinkMode, Mode, NoContent, Node,
-    Operation, Parents, Patience, Plan, PlanBuilder, Publication, Ready, ReadyError, Recovered,
-    RelPath, Retention, StageOptions, Target, Terms, Verdict, inspect, observe,
+    Aftermath, Changes, Content, Decision, Durability, Grain, Inspection, LinkMode, Mode,
+    NoContent, Node, Operation, Parents, Patience, Plan, PlanBuilder, Publication, Published,
+    Ready, ReadyError, Recovered, RelPath, Retention, RollbackError, RollbackTerms, StageOptions,
+    Target, Terms, Verdict, inspect, observe,
 };
 
 pub mod entries;
 pub mod history;
+pub mod user;
 
 /// The directory of the target.
 pub const PARENT: &str = "/p";
@@ -44,6 +46,30 @@ pub struct Case {
     pub publication: Publication,
     pub terms: Terms,
     pub ending: Ending,
+    pub ground: Ground,
+    pub verb: Verb,
+}
+
+/// What the old tree stands on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ground {
+    /// An environment of ours.
+    Ours,
+    /// A directory in which nothing of ours was ever published.
+    Foreign,
+    /// The lower layer of an overlay.
+    Lower,
+}
+
+/// What the run does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verb {
+    /// It publishes the plan.
+    Publish,
+    /// It brings back what a publication, which is part of the disk, replaced and kept.
+    Rollback,
+    /// It goes forward again, after a publication and a rollback.
+    Forward,
 }
 
 /// What the run does once the tree is published.
@@ -70,7 +96,18 @@ impl Case {
             publication,
             terms: Terms::default(),
             ending: Ending::Settle,
+            ground: Ground::Ours,
+            verb: Verb::Publish,
         }
+    }
+
+    pub fn standing(self, ground: Ground) -> Self {
+        Self { ground, ..self }
+    }
+
+    /// What is replaced is kept, and comes back.
+    pub fn rolled(self, verb: Verb) -> Self {
+        Self { verb, ..self }.kept()
     }
 
     pub fn on(self, options: Options) -> Self {
@@ -110,14 +147,34 @@ impl Case {
         let parent = disk.open_dir(&root, OsStr::new("p")).unwrap();
         match self.publication {
             Publication::Swap => make_old(&disk, &parent),
-            Publication::Merge | Publication::Refill => entries::make_old(&disk, &parent),
+            Publication::Merge | Publication::Refill => {
+                entries::make_old(&disk, &parent, self.ground);
+            }
             Publication::Put | Publication::Nothing => {}
         }
-        disk.sync_filesystem(&root).unwrap();
-        if self.options.barrier == Barrier::PerObject {
-            sync_all(&disk, &root);
+        if self.ground == Ground::Lower {
+            disk.seal_lower();
         }
-        disk
+        for verb in self.history() {
+            let past = Self {
+                verb: *verb,
+                ending: Ending::Settle,
+                ..self.clone()
+            };
+            assert_eq!(run(&disk, &self.plan(&disk), &past), Exit::Done, "{past:?}");
+        }
+        sync_all(&disk, &root);
+        // Its steps are none of the run that is tested.
+        disk.killed()
+    }
+
+    /// What was done before the run.
+    fn history(&self) -> &'static [Verb] {
+        match self.verb {
+            Verb::Publish => &[],
+            Verb::Rollback => &[Verb::Publish],
+            Verb::Forward => &[Verb::Publish, Verb::Rollback],
+        }
     }
 
     /// The plan of the new tree for what stands on a disk.
@@ -229,10 +286,71 @@ pub fn entry_cases() -> Vec<Case> {
         merge("merge, awaiting a verdict").awaited(),
         merge("merge, undone by a verdict").awaited().undone(),
         merge("merge, file by file").file_by_file(),
+        merge("merge into a foreign directory").standing(Ground::Foreign),
+        merge("merge into a foreign directory, undone")
+            .standing(Ground::Foreign)
+            .undone(),
         refill("refill"),
         refill("refill, kept").kept(),
         refill("refill, file by file").file_by_file(),
     ]
+}
+
+/// Every way to bring back what was kept, and to go forward again.
+pub fn rolled_cases() -> Vec<Case> {
+    let no_exchange = Options {
+        exchange: Support::Absent,
+        ..Options::default()
+    };
+    let swap = |name| Case::of(name, Publication::Swap);
+    let merge = |name| Case::of(name, Publication::Merge);
+    let refill = |name| Case::of(name, Publication::Refill);
+    vec![
+        swap("swap, rolled back").rolled(Verb::Rollback),
+        swap("swap, rolled forward").rolled(Verb::Forward),
+        swap("take and put, rolled back")
+            .on(no_exchange.clone())
+            .rolled(Verb::Rollback),
+        swap("take and put, rolled forward, undone")
+            .on(no_exchange.clone())
+            .rolled(Verb::Forward)
+            .undone(),
+        merge("merge, rolled back").rolled(Verb::Rollback),
+        merge("merge, rolled back, undone by a verdict")
+            .rolled(Verb::Rollback)
+            .awaited()
+            .undone(),
+        merge("merge, rolled forward").rolled(Verb::Forward),
+        merge("merge, take and put, rolled back")
+            .on(no_exchange.clone())
+            .rolled(Verb::Rollback),
+        merge("merge, take and put, rolled forward, undone")
+            .on(no_exchange)
+            .rolled(Verb::Forward)
+            .undone(),
+        merge("merge into a foreign directory, rolled back")
+            .standing(Ground::Foreign)
+            .rolled(Verb::Rollback),
+        refill("refill, rolled back").rolled(Verb::Rollback),
+        refill("refill, rolled forward").rolled(Verb::Forward),
+    ]
+}
+
+/// What is done where no directory can be renamed: the lower layer of an overlay, file by file.
+pub fn layered_cases() -> Vec<Case> {
+    let merge = |name| Case::of(name, Publication::Merge);
+    let refill = |name| Case::of(name, Publication::Refill);
+    let cases = vec![
+        merge("merge over a lower layer"),
+        merge("merge over a lower layer, undone").undone(),
+        merge("merge over a lower layer, kept").kept(),
+        refill("refill over a lower layer"),
+        merge("merge over a lower layer, rolled back").rolled(Verb::Rollback),
+        merge("merge over a lower layer, rolled forward").rolled(Verb::Forward),
+        refill("refill over a lower layer, rolled back").rolled(Verb::Rollback),
+    ];
+    let over = |case: Case| case.standing(Ground::Lower).file_by_file();
+    cases.into_iter().map(over).collect()
 }
 
 /// The options of a filesystem that gives inode numbers out again.
@@ -320,21 +438,13 @@ pub fn run_until(disk: &SimFs, plan: &Plan, case: &Case, interrupted: &dyn Fn() 
     let Ok((ready, _)) = target.lock("test", &mut |_| Patience::GiveUp) else {
         return Exit::NotBegun;
     };
-    let Ok(prepared) = ready.prepare(plan, case.terms, &NoContent) else {
-        return Exit::NotBegun;
+    let published = match case.verb {
+        Verb::Publish => publish(ready, plan, case, interrupted),
+        Verb::Rollback | Verb::Forward => roll(ready, case, Changes::Refuse),
     };
-    let options = StageOptions {
-        content: &NoContent,
-        link_mode: LinkMode::Copy,
-        interrupted,
-    };
-    let staged = match prepared.stage(&options) {
-        Ok(staged) => staged,
-        Err(failed) => return Exit::Failed(failed.aftermath),
-    };
-    let published = match staged.publish(interrupted) {
+    let published = match published {
         Ok(published) => published,
-        Err(failed) => return Exit::Failed(failed.aftermath),
+        Err(exit) => return exit,
     };
     let ended = match case.ending {
         Ending::Settle => published.settle(),
@@ -346,10 +456,48 @@ pub fn run_until(disk: &SimFs, plan: &Plan, case: &Case, interrupted: &dyn Fn() 
     }
 }
 
+fn publish<'a>(
+    ready: Ready<'a>,
+    plan: &'a Plan,
+    case: &Case,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Published<'a>, Exit> {
+    let prepared = ready.prepare(plan, case.terms, &NoContent);
+    let prepared = prepared.map_err(|_| Exit::NotBegun)?;
+    let options = StageOptions {
+        content: &NoContent,
+        link_mode: LinkMode::Copy,
+        interrupted,
+    };
+    let staged = prepared.stage(&options);
+    let staged = staged.map_err(|failed| Exit::Failed(failed.aftermath))?;
+    let published = staged.publish(interrupted);
+    published.map_err(|failed| Exit::Failed(failed.aftermath))
+}
+
+/// Brings the kept generation back, on the terms of a case.
+pub fn roll<'a>(ready: Ready<'a>, case: &Case, changes: Changes) -> Result<Published<'a>, Exit> {
+    let terms = RollbackTerms {
+        durability: case.terms.durability,
+        verdict: case.terms.verdict,
+        changes,
+    };
+    ready.rollback(terms).map_err(|error| match error {
+        RollbackError::Publish(failed) => Exit::Failed(failed.aftermath),
+        RollbackError::Disk { .. } => Exit::NotBegun,
+        RollbackError::NoGeneration(_)
+        | RollbackError::NoRecord { .. }
+        | RollbackError::Changed { .. } => panic!("{error:?}"),
+    })
+}
+
 /// A tree as the promises compare it: of the engine's own directory the receipt alone, without its time.
 pub fn tree_at(disk: &SimFs, path: &str) -> Tree {
     let mut tree = disk.tree(Path::new(path));
     tree.retain(|path, _| !path.starts_with(".rvenv/") || path == ".rvenv/receipt.json");
+    if !tree.contains_key(".rvenv/receipt.json") {
+        tree.remove(".rvenv");
+    }
     if let Some(Entry::File { mtime, .. }) = tree.get_mut(".rvenv/receipt.json") {
         mtime.seconds = 0;
     }
@@ -359,6 +507,9 @@ pub fn tree_at(disk: &SimFs, path: &str) -> Tree {
 /// The names beside the target, and those in the engine's directory in it.
 pub fn beside(disk: &SimFs) -> Vec<String> {
     let tree = disk.tree(Path::new(PARENT));
+    let has_ours = |path: &String| path.starts_with("t/.rvenv/");
+    let is_empty = tree.contains_key("t/.rvenv") && !tree.keys().any(has_ours);
+    let empty = is_empty.then(|| "t/.rvenv".to_owned());
     let names = tree.into_keys().filter_map(|path| {
         let is_ours = |name: &str| !name.contains('/') && name != "receipt.json";
         match path.strip_prefix("t/.rvenv/") {
@@ -367,7 +518,7 @@ pub fn beside(disk: &SimFs) -> Vec<String> {
             None => (!path.contains('/') && !path.is_empty() && path != "t").then_some(path),
         }
     });
-    names.collect()
+    names.chain(empty).collect()
 }
 
 /// Steps, one a line.
@@ -389,10 +540,11 @@ impl Outcome {
     pub fn of(case: &Case) -> Self {
         let disk = case.disk();
         let old = tree_at(&disk, TARGET);
-        let settled = Case {
+        let mut settled = Case {
             ending: Ending::Settle,
             ..case.clone()
         };
+        settled.terms.verdict = Verdict::Taken;
         assert_eq!(
             run(&disk, &case.plan(&disk), &settled),
             Exit::Done,
@@ -416,14 +568,17 @@ impl Outcome {
         self.check_target(disk)?;
         let is_new = tree_at(disk, TARGET) == self.new;
         let mut beside = beside(disk);
-        if case.terms.retention == Retention::Keep && is_new {
-            let by_entries = case.publication.is_by_entries();
+        let by_entries = case.publication.is_by_entries();
+        let is_rolled = case.verb != Verb::Publish;
+        if case.terms.retention == Retention::Keep && (is_new || is_rolled) {
             let at = if by_entries { "t/.rvenv/" } else { ".t.rvenv." };
             let kept = [format!("{at}old-1"), format!("{at}old-1.journal")];
             beside.retain(|name| !kept.contains(name));
-            if !by_entries && tree_at(disk, "/p/.t.rvenv.old-1") != self.old {
-                return Err("the kept generation is not the old tree".into());
+            let other = if is_new { &self.old } else { &self.new };
+            if !by_entries && tree_at(disk, "/p/.t.rvenv.old-1") != *other {
+                return Err("the kept generation is not the other tree".into());
             }
+            self.check_rolls(case, &disk.killed(), other)?;
         }
         // A put that is no single rename may lose what it puts to a power cut; the rest of it is kept then.
         if case.publication.is_by_entries() && case.options.no_replace == Support::Absent {
@@ -433,6 +588,18 @@ impl Outcome {
             return Ok(());
         }
         Err(format!("litter: {beside:?}"))
+    }
+
+    /// I5: whatever is kept can come back, and is the other tree to the last byte.
+    fn check_rolls(&self, case: &Case, disk: &SimFs, other: &Tree) -> Result<(), String> {
+        let (ready, _) = ready(disk).map_err(|error| format!("{error:?}"))?;
+        let rolled = roll(ready, case, Changes::Refuse);
+        let rolled = rolled.map_err(|exit| format!("the generation does not roll: {exit:?}"))?;
+        rolled.settle().map_err(|error| format!("{error:?}"))?;
+        if tree_at(disk, TARGET) != *other {
+            return Err("what comes back is not the other tree".into());
+        }
+        Ok(())
     }
 
     /// I1: old or new.

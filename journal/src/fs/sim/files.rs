@@ -11,6 +11,7 @@ use super::disk::{Content, Id, Inode, Node};
 use super::log::{Change, Data};
 use super::machine::{Machine, Open};
 use super::names::READ;
+use super::rename::Side;
 use super::step::{Need, Place};
 use crate::fs::{Dir, Kind, Meta, Time};
 
@@ -54,6 +55,16 @@ impl Machine {
         };
         self.change(Change::Data(file, data), &[]);
         outcome
+    }
+
+    /// Writes over a file that is there; on layers it is copied up first.
+    pub(super) fn overwrite(&mut self, at: &Dir, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+        let dir = Arc::clone(self.opened(at)?);
+        let file = self.raise(Side { dir: &dir, name })?;
+        if self.live.get(file).kind() != Kind::File {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.write(file, bytes, dir.entry(name))
     }
 
     /// Rewrites a file whose writing is under way.

@@ -242,12 +242,15 @@ impl<'s> Stage<'s> {
             Node::Symlink { target } => self
                 .fs
                 .make_symlink(at.0, at.1, OsStr::new(target))
-                .map_err(|source| match source.kind() {
-                    ErrorKind::Unsupported => StageError::NoSymlinks {
-                        path: path.to_string(),
-                        source,
-                    },
-                    _ => disk(source),
+                .map_err(|source| {
+                    if source.kind() == ErrorKind::Unsupported {
+                        StageError::NoSymlinks {
+                            path: path.to_string(),
+                            source,
+                        }
+                    } else {
+                        disk(source)
+                    }
                 })?,
             Node::File {
                 mode,

@@ -10,12 +10,14 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use rvenv_journal::fs::Fs;
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
-use rvenv_journal::{Digest, ReadyError, Record, RecoverError, Refusal};
+use rvenv_journal::fs::{Dir, Fs};
+use rvenv_journal::{Digest, Publication, ReadyError, Record, RecoverError, Refusal, RelPath};
 
 use publication::history::*;
-use publication::{JOURNAL, beside, inspected, parent, ready, recover, write};
+use publication::{
+    Case, Exit, Ground, JOURNAL, beside, inspected, parent, ready, recover, run, write,
+};
 
 mod publication;
 
@@ -99,14 +101,188 @@ fn garbage_with_a_right_checksum_is_foreign() {
     check_foreign(&disk, "");
 }
 
+/// A merge that dies with something in its slots: the journal inside the target owns them.
+fn merging() -> SimFs {
+    killed_before(&merge(), "sync the filesystem")
+}
+
+fn merge() -> Case {
+    Case::of("merge", Publication::Merge)
+}
+
+/// The name of something in the engine's directory, from the directory of the target.
+const WITHIN: &str = "t/.rvenv/";
+
+/// The directory above a path from the directory of the target, and its name.
+fn place<'p>(disk: &SimFs, path: &'p str) -> (Dir, &'p OsStr) {
+    let (above, name) = path.rsplit_once('/').unwrap();
+    let dir = disk.open_path(&Path::new("/p").join(above)).unwrap();
+    (dir, OsStr::new(name))
+}
+
+fn remove(disk: &SimFs, path: &str) {
+    let (dir, name) = place(disk, path);
+    disk.remove_file(&dir, name).unwrap();
+}
+
+fn bytes_at(disk: &SimFs, path: &str) -> Vec<u8> {
+    let (dir, name) = place(disk, path);
+    disk.read_file(&dir, name, 1 << 20).unwrap()
+}
+
+fn write_at(disk: &SimFs, path: &str, bytes: &[u8]) {
+    let (dir, name) = place(disk, path);
+    write(disk, &dir, name.to_str().unwrap(), bytes);
+}
+
+/// I7: what was said of journals beside a target holds for those inside it.
 #[test]
-fn a_journal_inside_the_tree_is_of_a_version_that_knows_more() {
-    let disk = swap().disk();
-    let tree = disk.open_dir(&parent(&disk), OsStr::new("t")).unwrap();
-    disk.make_dir(&tree, OsStr::new(".rvenv"), 0o755).unwrap();
-    let inner = disk.open_dir(&tree, OsStr::new(".rvenv")).unwrap();
-    write(&disk, &inner, "journal.settle", b"");
-    check_foreign(&disk, "inside a tree");
+fn a_journal_inside_the_target_that_is_none_of_ours_is_foreign() {
+    let path = format!("{WITHIN}journal");
+    let disk = merging();
+    let bytes = bytes_at(&disk, &path);
+    let (dir, name) = place(&disk, &path);
+    let second = OsStr::new("journal.settle");
+    disk.link((&dir, name), (&dir, OsStr::new("second")))
+        .unwrap();
+    check_foreign(&disk, "more than one name");
+    disk.remove_file(&dir, name).unwrap();
+    disk.make_symlink(&dir, name, OsStr::new("second")).unwrap();
+    check_foreign(&disk, "not a regular file");
+    disk.remove_file(&dir, name).unwrap();
+    disk.make_other(&dir, second, 0o600).unwrap();
+    check_foreign(&disk, "not a regular file");
+    disk.remove_file(&dir, second).unwrap();
+    let garbage = "rvenv-journal 1 incompat=later\n{}\n";
+    let garbage = format!("{garbage}{}\n", Digest::of(garbage.as_bytes()));
+    write_at(&disk, &path, garbage.as_bytes());
+    check_foreign(&disk, "");
+    // Not even root replays another user's journal.
+    let disk = merging();
+    remove(&disk, "./.t.rvenv.lock");
+    disk.set_user(0);
+    check_foreign(&disk, "it belongs to user 1000");
+    // Paths that lead out of the target, or to what the engine keeps for itself.
+    let published = killed_before(&merge(), "exchange /p/t/.rvenv/new-000001/3");
+    let record = Record::from_bytes(&bytes_at(&published, &path)).unwrap();
+    for planted in [".rvenv/journal", ".rvenv/old-1", ".rvenv"] {
+        let mut record = record.clone();
+        let entry = record.steps.as_mut().unwrap().list[0].entry.as_mut();
+        entry.unwrap().path = RelPath::new(planted).unwrap();
+        let disk = published.killed();
+        remove(&disk, &path);
+        write_at(&disk, &path, &record.to_bytes());
+        check_foreign(&disk, "");
+    }
+    assert!(!bytes.is_empty());
+}
+
+/// I6: a journal is believed only in the place in which its kind of transaction keeps it.
+#[test]
+fn a_journal_in_the_place_of_the_other_kind_is_foreign() {
+    let disk = merging();
+    let bytes = bytes_at(&disk, &format!("{WITHIN}journal"));
+    remove(&disk, &format!("{WITHIN}journal"));
+    write(&disk, &parent(&disk), JOURNAL, &bytes);
+    check_foreign(&disk, "in another place");
+    let tree = read(&killed_before(&swap(), "make link"), JOURNAL);
+    let disk = merge().disk();
+    write_at(&disk, &format!("{WITHIN}journal"), &tree);
+    check_foreign(&disk, "in another place");
+}
+
+/// I7: one target has one open transaction, wherever it keeps its journal.
+#[test]
+fn a_journal_in_each_place_is_one_too_many() {
+    let disk = merging();
+    let tree = read(&killed_before(&swap(), "make link"), JOURNAL);
+    write(&disk, &parent(&disk), JOURNAL, &tree);
+    let before = state(&disk);
+    let error = recover(&disk).unwrap_err();
+    let ReadyError::Recover(RecoverError::Several { names }) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(names, [JOURNAL, ".rvenv/journal"]);
+    assert!(state(&disk) == before, "something was touched");
+}
+
+/// I7: slots that are not those of the journal, or that hold what no step has, are not touched.
+#[test]
+fn slots_that_hold_something_else_are_refused() {
+    let slots = format!("{WITHIN}new-000001");
+    // Other slots under the name, before and after the steps were written down.
+    for text in ["sync the filesystem", "rename /p/t/.rvenv/new-000001/0"] {
+        let disk = killed_before(&merge(), text);
+        rename(&disk, &slots, "elsewhere");
+        make_dir(&disk, &slots);
+        check_refused(&disk, Refusal::Stranger);
+    }
+    // None at all.
+    let disk = killed_before(&merge(), "exchange /p/t/.rvenv/new-000001/3");
+    rename(&disk, &slots, "elsewhere");
+    check_refused(&disk, Refusal::Stranger);
+    // The entry of a step is in no place.
+    for (text, slot) in [
+        ("exchange /p/t/.rvenv/new-000001/3", "3"),
+        ("exchange /p/t/.rvenv/new-000001/4", "3"),
+    ] {
+        let disk = killed_before(&merge(), text);
+        rename(&disk, &format!("{slots}/{slot}"), "elsewhere");
+        check_refused(&disk, Refusal::Stranger);
+    }
+    // Somebody else's file is in both places of one.
+    let disk = killed_before(&merge(), "exchange /p/t/.rvenv/new-000001/4");
+    for path in [&format!("{slots}/3"), "t/cfg"] {
+        rename(&disk, path, &format!("elsewhere-{}", path.len()));
+        write_at(&disk, path, b"a stranger's");
+    }
+    check_refused(&disk, Refusal::Stranger);
+}
+
+/// I6: what bears one of our names and is owned by no journal is named, and left alone.
+#[test]
+fn what_is_planted_in_the_engines_directory_is_named_and_left_alone() {
+    let disk = merge().disk();
+    let mut planted = vec![
+        format!("{WITHIN}journal.tmp.old"),
+        format!("{WITHIN}new-full"),
+        format!("{WITHIN}trash-17-0"),
+        format!("{WITHIN}trash-17-1700000000.000000000"),
+    ];
+    for path in &planted {
+        make_dir(&disk, path);
+        write_at(&disk, &format!("{path}/mine"), b"a stranger's");
+    }
+    // Somebody's own notes bear none.
+    write_at(&disk, &format!("{WITHIN}notes"), b"a user's");
+    let before = state(&disk);
+    let (_, recovered) = ready(&disk).unwrap();
+    let mut orphans = recovered.orphans;
+    orphans.sort();
+    planted
+        .iter_mut()
+        .for_each(|path| *path = path.replace("t/", ""));
+    assert_eq!(orphans, planted);
+    assert!(state(&disk) == before, "something was touched");
+}
+
+/// I6: what stands in the place of the engine's directory is not followed, and not replaced.
+#[test]
+fn something_else_in_the_place_of_the_engines_directory_is_refused() {
+    let case = merge().standing(Ground::Foreign);
+    let plant: [&dyn Fn(&SimFs, &Dir, &OsStr); 2] = [
+        &|disk, tree, name| write(disk, tree, name.to_str().unwrap(), b"a stranger's"),
+        &|disk, tree, name| disk.make_symlink(tree, name, OsStr::new("mixed")).unwrap(),
+    ];
+    for plant in plant {
+        let disk = case.disk();
+        let (tree, name) = place(&disk, "t/.rvenv");
+        plant(&disk, &tree, name);
+        let plan = case.plan(&disk);
+        let before = state(&disk);
+        assert_eq!(run(&disk, &plan, &case), Exit::NotBegun);
+        assert!(state(&disk) == before, "something was touched");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
-use rvenv_journal::fs::{Flush, Fs, NewFile, Rename};
+use rvenv_journal::fs::{Dir, Flush, Fs, NewFile, Rename};
 use rvenv_journal::{
     Decision, LinkMode, NoContent, Publication, ReadyError, RecoverError, Refusal, StageOptions,
 };
@@ -81,11 +81,21 @@ pub fn check_refused(disk: &SimFs, expected: Refusal) {
     assert!(state(disk) == before, "something was touched");
 }
 
+/// Renames by paths from the directory of the target.
 pub fn rename(disk: &SimFs, from: &str, to: &str) {
-    let parent = parent(disk);
-    let (from, to) = (OsStr::new(from), OsStr::new(to));
-    disk.rename((&parent, from), (&parent, to), Rename::NoReplace)
+    let ((from_dir, from), (to_dir, to)) = (below(disk, from), below(disk, to));
+    disk.rename((&from_dir, from), (&to_dir, to), Rename::NoReplace)
         .unwrap();
+}
+
+fn below<'p>(disk: &SimFs, path: &'p str) -> (Dir, &'p OsStr) {
+    match path.rsplit_once('/') {
+        None => (parent(disk), OsStr::new(path)),
+        Some((above, name)) => {
+            let above = Path::new(super::PARENT).join(above);
+            (disk.open_path(&above).unwrap(), OsStr::new(name))
+        }
+    }
 }
 
 pub fn read(disk: &SimFs, name: &str) -> Vec<u8> {
@@ -106,8 +116,8 @@ pub fn replace(disk: &SimFs, name: &str, mode: u32, bytes: &[u8]) {
 }
 
 pub fn make_dir(disk: &SimFs, name: &str) {
-    disk.make_dir(&parent(disk), OsStr::new(name), 0o755)
-        .unwrap();
+    let (dir, name) = below(disk, name);
+    disk.make_dir(&dir, name, 0o755).unwrap();
 }
 
 pub fn options() -> StageOptions<'static> {

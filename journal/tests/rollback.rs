@@ -1,0 +1,342 @@
+//! Rollback: a kept generation comes back, goes forward again, and is refused where something changed.
+//!
+//! Read next: `crash.rs`, which stops rollbacks at every step.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "outside of `#[test]` functions, too, these are tests"
+)]
+
+use std::ffi::OsStr;
+
+use rvenv_journal::fs::sim::{Options, SimFs, Support};
+use rvenv_journal::fs::{Dir, Fs};
+use rvenv_journal::{
+    Aftermath, Changes, Digest, Publication, Record, RollbackError, RollbackTerms,
+};
+
+use publication::history::{make_dir, rename, state};
+use publication::user::{ACTS, Act, PATHS, act, has_work, target_without, without};
+use publication::{
+    Case, Exit, Ground, Outcome, TARGET, Verb, beside, ready, roll, run, tree_at, write,
+};
+
+mod publication;
+
+fn bare() -> Options {
+    Options {
+        exchange: Support::Absent,
+        ..Options::default()
+    }
+}
+
+/// What was published and may be rolled back.
+fn published() -> Vec<Case> {
+    let merge = Case::of("merge", Publication::Merge);
+    let swap = Case::of("swap", Publication::Swap);
+    let refill = Case::of("refill", Publication::Refill);
+    let layered = merge.clone().standing(Ground::Lower).file_by_file();
+    let cases = [
+        merge.clone(),
+        merge.clone().on(bare()),
+        merge.clone().standing(Ground::Foreign),
+        merge.file_by_file(),
+        layered,
+        swap.clone(),
+        swap.on(bare()),
+        refill.clone(),
+        refill.file_by_file(),
+    ];
+    cases.map(|case| case.rolled(Verb::Rollback)).into()
+}
+
+/// Where what was replaced is kept.
+fn generation(case: &Case) -> &'static str {
+    if case.publication.is_by_entries() {
+        "/p/t/.rvenv/old-1"
+    } else {
+        "/p/.t.rvenv.old-1"
+    }
+}
+
+/// Rolls as the case says, and settles.
+fn roll_all(disk: &SimFs, case: &Case, changes: Changes) {
+    let (ready, _) = ready(disk).unwrap();
+    let ending = roll(ready, case, changes).unwrap().settle().unwrap();
+    assert_eq!(ending.kept.unwrap().generation, 1);
+}
+
+/// Rolls where that is refused.
+fn refused(disk: &SimFs) -> RollbackError {
+    let before = state(disk);
+    let (ready, _) = ready(disk).unwrap();
+    let terms = RollbackTerms {
+        durability: rvenv_journal::Durability::Power,
+        verdict: rvenv_journal::Verdict::Taken,
+        changes: Changes::Refuse,
+    };
+    let error = ready.rollback(terms).unwrap_err();
+    assert!(state(disk) == before, "something was touched: {error:?}");
+    error
+}
+
+/// I5: back is the tree before, forward the tree after, each time to the last byte.
+#[test]
+fn back_and_forward_are_exact_any_number_of_times() {
+    for case in published() {
+        let outcome = Outcome::of(&case);
+        let disk = case.disk();
+        for _ in 0..3 {
+            assert_eq!(tree_at(&disk, TARGET), outcome.old, "{}", case.name);
+            roll_all(&disk, &case, Changes::Refuse);
+            assert_eq!(tree_at(&disk, TARGET), outcome.new, "{}", case.name);
+            roll_all(&disk, &case, Changes::Refuse);
+        }
+        let kept: Vec<_> = beside(&disk);
+        assert_eq!(kept.len(), 2, "one generation and its record: {kept:?}");
+    }
+}
+
+/// The newest is what a rollback brings back, whichever publication kept it.
+#[test]
+fn the_newest_generation_comes_back() {
+    let merge = Case::of("merge", Publication::Merge).kept();
+    let swap = Case::of("swap", Publication::Swap).kept();
+    let disk = merge.disk();
+    assert_eq!(run(&disk, &merge.plan(&disk), &merge), Exit::Done);
+    let merged = tree_at(&disk, TARGET);
+    assert_eq!(run(&disk, &swap.plan(&disk), &swap), Exit::Done);
+    assert_eq!(beside(&disk), [".t.rvenv.old-2", ".t.rvenv.old-2.journal"]);
+    let (ready, _) = ready(&disk).unwrap();
+    let ending = roll(ready, &swap, Changes::Refuse).unwrap().settle();
+    assert_eq!(ending.unwrap().kept.unwrap().generation, 2);
+    assert_eq!(tree_at(&disk, TARGET), merged);
+    assert!(beside(&disk).contains(&"t/.rvenv/old-1".to_owned()));
+}
+
+/// I5: what changed since is named and refused; put aside, it is found in the generation.
+#[test]
+fn what_changed_since_is_refused_or_put_aside() {
+    let (mut changed, mut unchanged) = (0, 0);
+    for case in published() {
+        let outcome = Outcome::of(&case);
+        let base = case.disk();
+        for (path, done) in PATHS.iter().flat_map(|path| ACTS.map(|done| (*path, done))) {
+            let disk = base.killed();
+            if !act(&disk, path, done) {
+                continue;
+            }
+            let story = format!("{}, {done:?} {path}", case.name);
+            let place = format!("{TARGET}/{path}");
+            let is_refused = check_refused(&disk, path, &story);
+            let changes = if is_refused {
+                changed += 1;
+                Changes::PutAside
+            } else {
+                unchanged += 1;
+                Changes::Refuse
+            };
+            roll_all(&disk, &case, changes);
+            assert_eq!(
+                target_without(&disk, path),
+                without(&outcome.new, path),
+                "{story}"
+            );
+            let is_kept = has_work(&disk, generation(&case)) || has_work(&disk, &place);
+            assert!(done == Act::Delete || is_kept, "{story}");
+            assert_eq!(
+                !is_refused,
+                has_work(&disk, &place) && done != Act::Delete,
+                "{story}"
+            );
+            // And it comes back with what it was put aside with.
+            roll_all(&disk, &case, Changes::Refuse);
+            assert_eq!(
+                target_without(&disk, path),
+                without(&outcome.old, path),
+                "{story}"
+            );
+            assert!(done == Act::Delete || has_work(&disk, &place), "{story}");
+        }
+    }
+    assert!(changed > 100 && unchanged > 10, "{changed} {unchanged}");
+}
+
+/// Whether it is refused; then it names what changed.
+fn check_refused(disk: &SimFs, path: &str, story: &str) -> bool {
+    let asked = disk.killed();
+    let (ready, _) = ready(&asked).unwrap();
+    let terms = RollbackTerms {
+        durability: rvenv_journal::Durability::Power,
+        verdict: rvenv_journal::Verdict::Taken,
+        changes: Changes::Refuse,
+    };
+    let Err(error) = ready.rollback(terms) else {
+        return false;
+    };
+    let RollbackError::Changed {
+        paths, generation, ..
+    } = refused(disk)
+    else {
+        panic!("{error:?}, {story}");
+    };
+    assert_eq!(generation, 1);
+    let is_of = |named: &String| {
+        let (named, path) = (format!("{named}/"), format!("{path}/"));
+        named.starts_with(&path) || path.starts_with(&named)
+    };
+    assert!(
+        paths.iter().all(is_of) && !paths.is_empty(),
+        "{paths:?}: {story}"
+    );
+    true
+}
+
+#[test]
+fn without_a_generation_there_is_nothing_to_bring_back() {
+    for publication in [Publication::Merge, Publication::Swap, Publication::Put] {
+        let case = Case::of("unkept", publication);
+        let disk = case.disk();
+        assert!(matches!(refused(&disk), RollbackError::NoGeneration(_)));
+        assert_eq!(run(&disk, &case.plan(&disk), &case), Exit::Done);
+        assert!(matches!(refused(&disk), RollbackError::NoGeneration(_)));
+    }
+}
+
+/// The directory in which a generation is, and the name of its record.
+fn record_of(disk: &SimFs, case: &Case) -> (Dir, String) {
+    let (above, name) = generation(case).rsplit_once('/').unwrap();
+    let dir = disk.open_path(std::path::Path::new(above)).unwrap();
+    (dir, format!("{name}.journal"))
+}
+
+/// I7: a generation without a record that can be believed stays where it is.
+#[test]
+fn a_generation_without_its_record_is_refused() {
+    for case in published() {
+        let base = case.disk();
+        let (dir, name) = record_of(&base, &case);
+        let bytes = base.read_file(&dir, OsStr::new(&name), 1 << 20).unwrap();
+        let record = Record::from_bytes(&bytes).unwrap();
+        let first = Record {
+            steps: None,
+            ..record.clone()
+        };
+        let other = Record {
+            generation: 7,
+            ..record
+        };
+        let later = "rvenv-journal 9 incompat=\n{}\n";
+        let later = format!("{later}{}\n", Digest::of(later.as_bytes()));
+        let no_records = [
+            None,
+            Some(Vec::new()),
+            Some(bytes[..bytes.len() / 2].to_vec()),
+            Some(first.to_bytes()),
+            Some(other.to_bytes()),
+            Some(later.into_bytes()),
+        ];
+        for no_record in no_records {
+            let disk = base.killed();
+            let (dir, name) = record_of(&disk, &case);
+            disk.remove_file(&dir, OsStr::new(&name)).unwrap();
+            if let Some(bytes) = no_record {
+                write(&disk, &dir, &name, &bytes);
+            }
+            let error = refused(&disk);
+            assert!(
+                matches!(error, RollbackError::NoRecord { generation: 1, .. }),
+                "{error:?}"
+            );
+        }
+    }
+}
+
+/// I6: what stands at the name of a generation must be what the record says.
+#[test]
+fn something_else_at_the_name_of_a_generation_does_not_come_back() {
+    for case in published() {
+        let disk = case.disk();
+        let name = generation(&case).strip_prefix("/p/").unwrap();
+        rename(&disk, name, "elsewhere");
+        make_dir(&disk, name);
+        let error = refused(&disk);
+        assert!(matches!(error, RollbackError::NoRecord { .. }), "{error:?}");
+    }
+}
+
+/// I5: a rollback that is not settled in its process goes back, and the generation can be rolled again.
+#[test]
+fn a_rollback_that_is_undone_leaves_the_generation_as_it_was() {
+    for case in published() {
+        let outcome = Outcome::of(&case);
+        let disk = case.disk();
+        let (ready, _) = ready(&disk).unwrap();
+        let rolled = roll(ready, &case, Changes::Refuse).unwrap();
+        assert_eq!(tree_at(&disk, TARGET), outcome.new);
+        rolled.undo().unwrap();
+        assert_eq!(tree_at(&disk, TARGET), outcome.old);
+        roll_all(&disk, &case, Changes::Refuse);
+        assert_eq!(tree_at(&disk, TARGET), outcome.new);
+    }
+}
+
+/// I5: what a user makes while the tree that came back awaits its verdict is kept, and named.
+#[test]
+fn what_a_user_makes_before_a_rollback_is_undone_is_kept_and_named() {
+    let case = Case::of("merge", Publication::Merge)
+        .rolled(Verb::Rollback)
+        .awaited();
+    let outcome = Outcome::of(&case);
+    let disk = case.disk();
+    let (locked, _) = ready(&disk).unwrap();
+    drop(roll(locked, &case, Changes::Refuse).unwrap());
+    let disk = disk.killed();
+    assert!(act(&disk, "cfg", Act::Replace));
+    let (_, recovered) = ready(&disk).unwrap();
+    assert_eq!(recovered.ending.kept.unwrap().generation, 1);
+    assert_eq!(tree_at(&disk, TARGET), outcome.old);
+    assert!(has_work(&disk, generation(&case)));
+}
+
+/// I1: a step of a rollback that is refused takes the others back.
+#[test]
+fn a_rollback_that_is_refused_changes_nothing() {
+    use std::io::ErrorKind;
+
+    use rvenv_journal::fs::sim::{Fault, Reach};
+    for case in published() {
+        let outcome = Outcome::of(&case);
+        let base = case.disk();
+        let first = base.step_count();
+        let steps = case.steps();
+        let renames = steps.iter().enumerate().filter(|(_, step)| {
+            (step.starts_with("rename") || step.starts_with("exchange"))
+                && !step.contains("journal")
+        });
+        for (index, step) in renames {
+            let disk = base.killed();
+            disk.fail(Fault {
+                step: first + index + 1,
+                kind: ErrorKind::ResourceBusy,
+                reach: Reach::Once,
+            });
+            let exit = run(&disk, &case.plan(&disk), &case);
+            if exit == Exit::Done {
+                // The exchange that is tried on two empty directories.
+                continue;
+            }
+            let tree = tree_at(&disk, TARGET);
+            match exit {
+                Exit::Failed(Aftermath::Unchanged) => assert_eq!(tree, outcome.old, "{step}"),
+                // The rename that keeps what went, after all is decided.
+                Exit::Failed(Aftermath::NeedsRecovery) => assert_eq!(tree, outcome.new, "{step}"),
+                Exit::Failed(Aftermath::InDoubt) | Exit::NotBegun | Exit::Done => {
+                    panic!("{exit:?}")
+                }
+            }
+            drop(ready(&disk).unwrap());
+            roll_all(&disk, &case, Changes::Refuse);
+        }
+    }
+}

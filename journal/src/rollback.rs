@@ -268,10 +268,12 @@ impl<'a> Ready<'a> {
                 .filter(|_| stand.is_taken() && !is_receipt);
             let differs = match (coming, sides.live(step), &receipt) {
                 _ if stand.is_disturbed() => true,
+                // The directory that it would come back to is gone.
+                (_, None, _) => true,
                 (Some(_), Some(live), Some(receipt)) => {
                     !drift_at(target.fs, live.at(), &entry.path, receipt)?.is_empty()
                 }
-                (None, _, _) | (_, None, _) | (_, _, None) => false,
+                (None, _, _) | (_, _, None) => false,
             };
             if differs && !changed.contains(&entry.path.to_string()) {
                 changed.push(entry.path.to_string());

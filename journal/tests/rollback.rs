@@ -136,6 +136,15 @@ fn what_changed_since_is_refused_or_put_aside() {
                 unchanged += 1;
                 Changes::Refuse
             };
+            if case.publication.is_by_entries() && is_directory_of_steps_gone(&disk) {
+                // An entry has no place any more: rolling back fails, and leaves everything as the user left it.
+                let before = tree_at(&disk, TARGET);
+                let (ready, _) = ready(&disk).unwrap();
+                let exit = roll(ready, &case, changes).unwrap_err();
+                assert_eq!(exit, Exit::Failed(Aftermath::Unchanged), "{story}");
+                assert_eq!(tree_at(&disk, TARGET), before, "{story}");
+                continue;
+            }
             roll_all(&disk, &case, changes);
             assert_eq!(
                 target_without(&disk, path),
@@ -144,9 +153,10 @@ fn what_changed_since_is_refused_or_put_aside() {
             );
             let is_kept = has_work(&disk, generation(&case)) || has_work(&disk, &place);
             assert!(done == Act::Delete || is_kept, "{story}");
+            let stays = !is_refused || done == Act::Delete;
             assert_eq!(
-                !is_refused,
-                has_work(&disk, &place) && done != Act::Delete,
+                stays,
+                done == Act::Delete || has_work(&disk, &place),
                 "{story}"
             );
             // And it comes back with what it was put aside with.
@@ -160,6 +170,19 @@ fn what_changed_since_is_refused_or_put_aside() {
         }
     }
     assert!(changed > 100 && unchanged > 10, "{changed} {unchanged}");
+}
+
+/// Whether a directory is gone, or is none any more, in which the generation has single entries.
+fn is_directory_of_steps_gone(disk: &SimFs) -> bool {
+    let (dir, name) = record_of(disk, &Case::of("", Publication::Merge));
+    let bytes = disk.read_file(&dir, OsStr::new(&name), 1 << 20).unwrap();
+    let record = Record::from_bytes(&bytes).unwrap();
+    let entries = record.steps().iter().filter_map(|step| step.entry.as_ref());
+    let mut parents = entries.filter_map(|entry| entry.path.parent());
+    parents.any(|parent| {
+        let at = format!("{TARGET}/{parent}");
+        disk.open_path(std::path::Path::new(&at)).is_err()
+    })
 }
 
 /// Whether it is refused; then it names what changed.

@@ -19,10 +19,8 @@ use rvenv_journal::fs::Barrier;
 use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
 use rvenv_journal::{Aftermath, Decision, Durability, Plan, Publication, ReadyError, RecoverError};
 
-use publication::{
-    Case, Exit, Outcome, TARGET, cases, entry_cases, layered_cases, numbered, recover,
-    rolled_cases, run, run_until, tree_at, with_numbers_reused,
-};
+use publication::cases::{cases, entry_cases, layered_cases, rolled_cases, with_numbers_reused};
+use publication::{Case, Exit, Outcome, TARGET, numbered, recover, run, run_until, tree_at};
 
 mod publication;
 
@@ -256,9 +254,8 @@ fn a_power_cut_at_every_step_leaves_the_old_or_the_new_tree_where_names_persist_
 /// I1: the power is cut, and cut again at every step of the recovery.
 fn sweep_two_power_cuts(model: Persistence) {
     let (cases, _) = nested_cases();
-    let crashes = [(model, narrow()); 3];
-    let depth = if is_deep() { 3 } else { 2 };
-    sweep_all(&format!("{model:?} twice"), &cases, &crashes[..depth]);
+    let crashes = vec![(model, narrow()); if is_deep() { 3 } else { 2 }];
+    sweep_all(&format!("{model:?} twice"), &cases, &crashes);
 }
 
 #[test]
@@ -472,11 +469,8 @@ fn a_fault_at_every_step_leaves_what_the_error_says() {
         let base = case.disk();
         let plan = case.plan(&base);
         // What comes out of a full disk or a refused call is the same for all cases of a kind.
-        let reaches = match kinds.iter().any(|other| other.name == case.name) {
-            true => &reaches[..],
-            false => &reaches[..2],
-        };
-        for &(reach, kind) in reaches {
+        let is_kind = kinds.iter().any(|other| other.name == case.name);
+        for &(reach, kind) in reaches.iter().take(if is_kind { 4 } else { 2 }) {
             for step in 1_usize.. {
                 let disk = base.killed();
                 disk.fail(Fault { step, kind, reach });

@@ -117,7 +117,7 @@ fn the_newest_generation_comes_back() {
 /// I5: what changed since is named and refused; put aside, it is found in the generation.
 #[test]
 fn what_changed_since_is_refused_or_put_aside() {
-    let (mut changed, mut unchanged) = (0, 0);
+    let (mut refusals, mut rolls) = (0, 0);
     for case in published() {
         let outcome = Outcome::of(&case);
         let base = case.disk();
@@ -130,10 +130,10 @@ fn what_changed_since_is_refused_or_put_aside() {
             let place = format!("{TARGET}/{path}");
             let is_refused = check_refused(&disk, path, &story);
             let changes = if is_refused {
-                changed += 1;
+                refusals += 1;
                 Changes::PutAside
             } else {
-                unchanged += 1;
+                rolls += 1;
                 Changes::Refuse
             };
             if case.publication.is_by_entries() && is_directory_of_steps_gone(&disk) {
@@ -169,7 +169,7 @@ fn what_changed_since_is_refused_or_put_aside() {
             assert!(done == Act::Delete || has_work(&disk, &place), "{story}");
         }
     }
-    assert!(changed > 100 && unchanged > 10, "{changed} {unchanged}");
+    assert!(refusals > 100 && rolls > 10, "{refusals} {rolls}");
 }
 
 /// Whether a directory is gone, or is none any more, in which the generation has single entries.

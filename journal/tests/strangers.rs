@@ -11,7 +11,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
-use rvenv_journal::fs::{Dir, Fs};
+use rvenv_journal::fs::{Dir, Fs, Kind};
 use rvenv_journal::{Digest, Publication, ReadyError, Record, RecoverError, Refusal, RelPath};
 
 use publication::history::*;
@@ -259,9 +259,9 @@ fn what_is_planted_in_the_engines_directory_is_named_and_left_alone() {
     let (_, recovered) = ready(&disk).unwrap();
     let mut orphans = recovered.orphans;
     orphans.sort();
-    planted
-        .iter_mut()
-        .for_each(|path| *path = path.replace("t/", ""));
+    for path in &mut planted {
+        *path = path.replace("t/", "");
+    }
     assert_eq!(orphans, planted);
     assert!(state(&disk) == before, "something was touched");
 }
@@ -270,14 +270,14 @@ fn what_is_planted_in_the_engines_directory_is_named_and_left_alone() {
 #[test]
 fn something_else_in_the_place_of_the_engines_directory_is_refused() {
     let case = merge().standing(Ground::Foreign);
-    let plant: [&dyn Fn(&SimFs, &Dir, &OsStr); 2] = [
-        &|disk, tree, name| write(disk, tree, name.to_str().unwrap(), b"a stranger's"),
-        &|disk, tree, name| disk.make_symlink(tree, name, OsStr::new("mixed")).unwrap(),
-    ];
-    for plant in plant {
+    for kind in [Kind::File, Kind::Symlink] {
         let disk = case.disk();
         let (tree, name) = place(&disk, "t/.rvenv");
-        plant(&disk, &tree, name);
+        if kind == Kind::File {
+            write(&disk, &tree, ".rvenv", b"a stranger's");
+        } else {
+            disk.make_symlink(&tree, name, OsStr::new("mixed")).unwrap();
+        }
         let plan = case.plan(&disk);
         let before = state(&disk);
         assert_eq!(run(&disk, &plan, &case), Exit::NotBegun);
@@ -339,7 +339,7 @@ fn replace_by_a_lookalike(disk: &SimFs, name: &str) {
 /// I6: an inode number that was given out again does not make a stranger ours; nor does it without times of birth.
 #[test]
 fn a_strangers_tree_with_the_number_of_ours_is_not_touched() {
-    let reused = publication::with_numbers_reused(&Options::default());
+    let reused = publication::cases::with_numbers_reused(&Options::default());
     let disk = killed_before(&swap().on(reused.clone()), DECIDED);
     replace_by_a_lookalike(&disk, STAGE);
     check_refused(&disk, Refusal::Stranger);

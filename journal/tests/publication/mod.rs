@@ -15,8 +15,8 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use rvenv_journal::fs::sim::{Entry, InodeNumbers, Options, SimFs, Support};
-use rvenv_journal::fs::{Barrier, Dir, Flush, Fs, NewFile};
+use rvenv_journal::fs::sim::{Entry, Options, SimFs, Support};
+use rvenv_journal::fs::{Dir, Flush, Fs, NewFile};
 use rvenv_journal::{
     Aftermath, Changes, Content, Decision, Durability, Grain, Inspection, LinkMode, Mode,
     NoContent, Node, Operation, Parents, Patience, Plan, PlanBuilder, Publication, Published,
@@ -24,6 +24,7 @@ use rvenv_journal::{
     Target, Terms, Verdict, inspect, observe,
 };
 
+pub mod cases;
 pub mod entries;
 pub mod history;
 pub mod user;
@@ -213,151 +214,6 @@ impl Case {
         let before = disk.step_count();
         assert_eq!(run(&disk, &self.plan(&disk), self), Exit::Done);
         disk.steps().split_off(before)
-    }
-}
-
-/// Every way to publish a whole tree: what exists, what the filesystem can do, what is asked for.
-pub fn cases() -> Vec<Case> {
-    let no_exchange = Options {
-        exchange: Support::Absent,
-        ..Options::default()
-    };
-    let bare = Options {
-        no_replace: Support::Absent,
-        ..no_exchange.clone()
-    };
-    let per_object = Options {
-        barrier: Barrier::PerObject,
-        ..Options::default()
-    };
-    let put = |name| Case::of(name, Publication::Put);
-    let swap = |name| Case::of(name, Publication::Swap);
-    vec![
-        put("put"),
-        swap("swap"),
-        swap("take and put").on(no_exchange.clone()),
-        swap("take and put without no-replace").on(bare),
-        put("put, synced object by object").on(per_object.clone()),
-        swap("swap, synced object by object").on(per_object),
-        swap("swap, kept").kept(),
-        swap("take and put, kept").kept().on(no_exchange.clone()),
-        put("put, undone").undone(),
-        swap("swap, undone").undone(),
-        swap("take and put, undone")
-            .undone()
-            .on(no_exchange.clone()),
-        swap("swap, awaiting a verdict").awaited(),
-        swap("take and put, undone by a verdict")
-            .awaited()
-            .undone()
-            .on(no_exchange),
-    ]
-}
-
-/// Every way to change a target entry by entry.
-pub fn entry_cases() -> Vec<Case> {
-    let no_exchange = Options {
-        exchange: Support::Absent,
-        ..Options::default()
-    };
-    let bare = Options {
-        no_replace: Support::Absent,
-        ..no_exchange.clone()
-    };
-    let per_object = Options {
-        barrier: Barrier::PerObject,
-        ..Options::default()
-    };
-    let merge = |name| Case::of(name, Publication::Merge);
-    let refill = |name| Case::of(name, Publication::Refill);
-    vec![
-        merge("merge"),
-        merge("merge, take and put").on(no_exchange.clone()),
-        merge("merge without no-replace").on(bare),
-        merge("merge, synced object by object").on(per_object),
-        merge("merge, kept").kept(),
-        merge("merge, take and put, kept")
-            .kept()
-            .on(no_exchange.clone()),
-        merge("merge, undone").undone(),
-        merge("merge, take and put, undone")
-            .undone()
-            .on(no_exchange),
-        merge("merge, awaiting a verdict").awaited(),
-        merge("merge, undone by a verdict").awaited().undone(),
-        merge("merge, file by file").file_by_file(),
-        merge("merge into a foreign directory").standing(Ground::Foreign),
-        merge("merge into a foreign directory, undone")
-            .standing(Ground::Foreign)
-            .undone(),
-        refill("refill"),
-        refill("refill, kept").kept(),
-        refill("refill, file by file").file_by_file(),
-    ]
-}
-
-/// Every way to bring back what was kept, and to go forward again.
-pub fn rolled_cases() -> Vec<Case> {
-    let no_exchange = Options {
-        exchange: Support::Absent,
-        ..Options::default()
-    };
-    let swap = |name| Case::of(name, Publication::Swap);
-    let merge = |name| Case::of(name, Publication::Merge);
-    let refill = |name| Case::of(name, Publication::Refill);
-    vec![
-        swap("swap, rolled back").rolled(Verb::Rollback),
-        swap("swap, rolled forward").rolled(Verb::Forward),
-        swap("take and put, rolled back")
-            .on(no_exchange.clone())
-            .rolled(Verb::Rollback),
-        swap("take and put, rolled forward, undone")
-            .on(no_exchange.clone())
-            .rolled(Verb::Forward)
-            .undone(),
-        merge("merge, rolled back").rolled(Verb::Rollback),
-        merge("merge, rolled back, undone by a verdict")
-            .rolled(Verb::Rollback)
-            .awaited()
-            .undone(),
-        merge("merge, rolled forward").rolled(Verb::Forward),
-        merge("merge, take and put, rolled back")
-            .on(no_exchange.clone())
-            .rolled(Verb::Rollback),
-        merge("merge, take and put, rolled forward, undone")
-            .on(no_exchange)
-            .rolled(Verb::Forward)
-            .undone(),
-        merge("merge into a foreign directory, rolled back")
-            .standing(Ground::Foreign)
-            .rolled(Verb::Rollback),
-        refill("refill, rolled back").rolled(Verb::Rollback),
-        refill("refill, rolled forward").rolled(Verb::Forward),
-    ]
-}
-
-/// What is done where no directory can be renamed: the lower layer of an overlay, file by file.
-pub fn layered_cases() -> Vec<Case> {
-    let merge = |name| Case::of(name, Publication::Merge);
-    let refill = |name| Case::of(name, Publication::Refill);
-    let cases = vec![
-        merge("merge over a lower layer"),
-        merge("merge over a lower layer, undone").undone(),
-        merge("merge over a lower layer, kept").kept(),
-        refill("refill over a lower layer"),
-        merge("merge over a lower layer, rolled back").rolled(Verb::Rollback),
-        merge("merge over a lower layer, rolled forward").rolled(Verb::Forward),
-        refill("refill over a lower layer, rolled back").rolled(Verb::Rollback),
-    ];
-    let over = |case: Case| case.standing(Ground::Lower).file_by_file();
-    cases.into_iter().map(over).collect()
-}
-
-/// The options of a filesystem that gives inode numbers out again.
-pub fn with_numbers_reused(options: &Options) -> Options {
-    Options {
-        inode_numbers: InodeNumbers::Reused,
-        ..options.clone()
     }
 }
 
@@ -578,7 +434,7 @@ impl Outcome {
             if !by_entries && tree_at(disk, "/p/.t.rvenv.old-1") != *other {
                 return Err("the kept generation is not the other tree".into());
             }
-            self.check_rolls(case, &disk.killed(), other)?;
+            check_rolls(case, &disk.killed(), other)?;
         }
         // A put that is no single rename may lose what it puts to a power cut; the rest of it is kept then.
         if case.publication.is_by_entries() && case.options.no_replace == Support::Absent {
@@ -588,18 +444,6 @@ impl Outcome {
             return Ok(());
         }
         Err(format!("litter: {beside:?}"))
-    }
-
-    /// I5: whatever is kept can come back, and is the other tree to the last byte.
-    fn check_rolls(&self, case: &Case, disk: &SimFs, other: &Tree) -> Result<(), String> {
-        let (ready, _) = ready(disk).map_err(|error| format!("{error:?}"))?;
-        let rolled = roll(ready, case, Changes::Refuse);
-        let rolled = rolled.map_err(|exit| format!("the generation does not roll: {exit:?}"))?;
-        rolled.settle().map_err(|error| format!("{error:?}"))?;
-        if tree_at(disk, TARGET) != *other {
-            return Err("what comes back is not the other tree".into());
-        }
-        Ok(())
     }
 
     /// I1: old or new.
@@ -639,4 +483,16 @@ impl Outcome {
         }
         Err(format!("no whole tree is left: {:?}", beside(disk)))
     }
+}
+
+/// I5: whatever is kept can come back, and is the other tree to the last byte.
+fn check_rolls(case: &Case, disk: &SimFs, other: &Tree) -> Result<(), String> {
+    let (ready, _) = ready(disk).map_err(|error| format!("{error:?}"))?;
+    let rolled = roll(ready, case, Changes::Refuse);
+    let rolled = rolled.map_err(|exit| format!("the generation does not roll: {exit:?}"))?;
+    rolled.settle().map_err(|error| format!("{error:?}"))?;
+    if tree_at(disk, TARGET) != *other {
+        return Err("what comes back is not the other tree".into());
+    }
+    Ok(())
 }

@@ -1,0 +1,152 @@
+//! The cases: every way to publish, to change entry by entry, and to bring back what was kept.
+
+use rvenv_journal::Publication;
+use rvenv_journal::fs::Barrier;
+use rvenv_journal::fs::sim::{InodeNumbers, Options, Support};
+
+use super::{Case, Ground, Verb};
+
+/// Every way to publish a whole tree: what exists, what the filesystem can do, what is asked for.
+pub fn cases() -> Vec<Case> {
+    let no_exchange = Options {
+        exchange: Support::Absent,
+        ..Options::default()
+    };
+    let bare = Options {
+        no_replace: Support::Absent,
+        ..no_exchange.clone()
+    };
+    let per_object = Options {
+        barrier: Barrier::PerObject,
+        ..Options::default()
+    };
+    let put = |name| Case::of(name, Publication::Put);
+    let swap = |name| Case::of(name, Publication::Swap);
+    vec![
+        put("put"),
+        swap("swap"),
+        swap("take and put").on(no_exchange.clone()),
+        swap("take and put without no-replace").on(bare),
+        put("put, synced object by object").on(per_object.clone()),
+        swap("swap, synced object by object").on(per_object),
+        swap("swap, kept").kept(),
+        swap("take and put, kept").kept().on(no_exchange.clone()),
+        put("put, undone").undone(),
+        swap("swap, undone").undone(),
+        swap("take and put, undone")
+            .undone()
+            .on(no_exchange.clone()),
+        swap("swap, awaiting a verdict").awaited(),
+        swap("take and put, undone by a verdict")
+            .awaited()
+            .undone()
+            .on(no_exchange),
+    ]
+}
+
+/// Every way to change a target entry by entry.
+pub fn entry_cases() -> Vec<Case> {
+    let no_exchange = Options {
+        exchange: Support::Absent,
+        ..Options::default()
+    };
+    let bare = Options {
+        no_replace: Support::Absent,
+        ..no_exchange.clone()
+    };
+    let per_object = Options {
+        barrier: Barrier::PerObject,
+        ..Options::default()
+    };
+    let merge = |name| Case::of(name, Publication::Merge);
+    let refill = |name| Case::of(name, Publication::Refill);
+    vec![
+        merge("merge"),
+        merge("merge, take and put").on(no_exchange.clone()),
+        merge("merge without no-replace").on(bare),
+        merge("merge, synced object by object").on(per_object),
+        merge("merge, kept").kept(),
+        merge("merge, take and put, kept")
+            .kept()
+            .on(no_exchange.clone()),
+        merge("merge, undone").undone(),
+        merge("merge, take and put, undone")
+            .undone()
+            .on(no_exchange),
+        merge("merge, awaiting a verdict").awaited(),
+        merge("merge, undone by a verdict").awaited().undone(),
+        merge("merge, file by file").file_by_file(),
+        merge("merge into a foreign directory").standing(Ground::Foreign),
+        merge("merge into a foreign directory, undone")
+            .standing(Ground::Foreign)
+            .undone(),
+        refill("refill"),
+        refill("refill, kept").kept(),
+        refill("refill, file by file").file_by_file(),
+    ]
+}
+
+/// Every way to bring back what was kept, and to go forward again.
+pub fn rolled_cases() -> Vec<Case> {
+    let no_exchange = Options {
+        exchange: Support::Absent,
+        ..Options::default()
+    };
+    let swap = |name| Case::of(name, Publication::Swap);
+    let merge = |name| Case::of(name, Publication::Merge);
+    let refill = |name| Case::of(name, Publication::Refill);
+    vec![
+        swap("swap, rolled back").rolled(Verb::Rollback),
+        swap("swap, rolled forward").rolled(Verb::Forward),
+        swap("take and put, rolled back")
+            .on(no_exchange.clone())
+            .rolled(Verb::Rollback),
+        swap("take and put, rolled forward, undone")
+            .on(no_exchange.clone())
+            .rolled(Verb::Forward)
+            .undone(),
+        merge("merge, rolled back").rolled(Verb::Rollback),
+        merge("merge, rolled back, undone by a verdict")
+            .rolled(Verb::Rollback)
+            .awaited()
+            .undone(),
+        merge("merge, rolled forward").rolled(Verb::Forward),
+        merge("merge, take and put, rolled back")
+            .on(no_exchange.clone())
+            .rolled(Verb::Rollback),
+        merge("merge, take and put, rolled forward, undone")
+            .on(no_exchange)
+            .rolled(Verb::Forward)
+            .undone(),
+        merge("merge into a foreign directory, rolled back")
+            .standing(Ground::Foreign)
+            .rolled(Verb::Rollback),
+        refill("refill, rolled back").rolled(Verb::Rollback),
+        refill("refill, rolled forward").rolled(Verb::Forward),
+    ]
+}
+
+/// What is done where no directory can be renamed: the lower layer of an overlay, file by file.
+pub fn layered_cases() -> Vec<Case> {
+    let merge = |name| Case::of(name, Publication::Merge);
+    let refill = |name| Case::of(name, Publication::Refill);
+    let cases = vec![
+        merge("merge over a lower layer"),
+        merge("merge over a lower layer, undone").undone(),
+        merge("merge over a lower layer, kept").kept(),
+        refill("refill over a lower layer"),
+        merge("merge over a lower layer, rolled back").rolled(Verb::Rollback),
+        merge("merge over a lower layer, rolled forward").rolled(Verb::Forward),
+        refill("refill over a lower layer, rolled back").rolled(Verb::Rollback),
+    ];
+    let over = |case: Case| case.standing(Ground::Lower).file_by_file();
+    cases.into_iter().map(over).collect()
+}
+
+/// The options of a filesystem that gives inode numbers out again.
+pub fn with_numbers_reused(options: &Options) -> Options {
+    Options {
+        inode_numbers: InodeNumbers::Reused,
+        ..options.clone()
+    }
+}

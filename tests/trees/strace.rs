@@ -30,7 +30,7 @@ pub(crate) fn is_there() -> bool {
     there
 }
 
-/// Runs the command and lists its calls that change files.
+/// Runs the command and lists its calls that change files; those of programs that it starts are not its own.
 pub(crate) fn calls(lab: &Lab, words: &[String]) -> Vec<Call> {
     let log = lab.file("trace");
     let shown = log.display().to_string();
@@ -51,7 +51,9 @@ pub(crate) fn calls(lab: &Lab, words: &[String]) -> Vec<Call> {
     assert_eq!(ended.code, Some(0), "{}", ended.story);
     let text = std::fs::read_to_string(&log).unwrap();
     let mut calls: Vec<(Call, bool)> = Vec::new();
-    for line in text.lines() {
+    let process = |line: &str| line.split(' ').next().map(str::to_owned);
+    let own = text.lines().next().and_then(process);
+    for line in text.lines().filter(|line| process(line) == own) {
         let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
         let Some((kind, arguments)) = line.split_once('(') else {
             continue;
@@ -71,11 +73,11 @@ pub(crate) fn calls(lab: &Lab, words: &[String]) -> Vec<Call> {
 /// What starts the command so that one call meets something; `what` is in the words of `strace`.
 pub(crate) fn meeting(call: &Call, what: &str, when: &str) -> Vec<String> {
     let Call { kind, nth } = call;
-    let words = ["strace", "-f", "-qq", "-o", "/dev/null", "-e"];
+    let words = ["strace", "-qq", "-o", "/dev/null", "-e"];
     let mut words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
     if what.starts_with("error") {
-        // Faster; signals are not injected this way.
-        words.insert(1, "--seccomp-bpf".to_owned());
+        // Faster; signals are not injected this way, and would reach the programs that the command starts.
+        words.splice(1..1, ["-f", "--seccomp-bpf"].map(str::to_owned));
     }
     words.push(format!("trace={kind}"));
     words.push("-e".to_owned());

@@ -6,7 +6,7 @@
 //!
 //! Read next: `../interpreter/discover.rs`, the usual search.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -54,6 +54,10 @@ impl Existing {
             names.extend(base.file_name().map(ToOwned::to_owned));
             paths.push(base.clone());
         }
+        // A copy does not tell by which name of the base it was made, and scripts are written for that name.
+        let invoked = self.config.invoked.as_deref();
+        let of_home = invoked.filter(|python| python.parent() == Some(&self.config.home));
+        names.extend(of_home.and_then(Path::file_name).map(ToOwned::to_owned));
         let flavour = self.flavour();
         names.extend(flavour.iter().map(|flavour| flavour.to_string().into()));
         if let Some(flavour) = &flavour {

@@ -24,6 +24,8 @@ pub struct Config {
     pub prompt: Option<String>,
     /// The executables that the file names besides `home`, the base first.
     pub executables: Vec<PathBuf>,
+    /// The interpreter by which `venv` was called, as the `command` has it.
+    pub invoked: Option<PathBuf>,
 }
 
 impl Config {
@@ -64,6 +66,9 @@ impl Config {
                 .map(PathBuf::from)
                 .filter(|path| path.is_absolute())
                 .collect(),
+            invoked: first("command")
+                .and_then(|command| command.split_once(" -m venv "))
+                .map(|(python, _)| PathBuf::from(python)),
         })
     }
 

@@ -293,6 +293,8 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
             .hint("bring it under management with `rvenv upgrade`, or replace it with `rvenv create --clear`"),
         RepairError::NoSource { .. } => CliError::of(Exit::Failed, failed)
             .hint("the base Python may have changed: `rvenv upgrade` brings the environment to what it is now"),
+        RepairError::NoChoices(_) => CliError::of(Exit::Failed, failed)
+            .hint("`rvenv create` with the options that you want writes it anew, and keeps everything else"),
         RepairError::Modes { .. } => CliError::of(Exit::Failed, failed)
             .hint("give the directories their modes with `chmod`, then repair again"),
     }

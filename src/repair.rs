@@ -1,8 +1,8 @@
 //! Repairing: putting managed paths back as the receipt says, as a draft of a plan.
 //!
 //! Promises that only what differs from the receipt is touched, that every file put back has the bytes that were
-//! published (or, of the files that rvenv writes itself, those that it would write now), and that nothing is done when a
-//! part cannot be had. Files that nobody published stay.
+//! published (or, of the files that rvenv writes itself, those that it would write now), that a lost `pyvenv.cfg` is
+//! never guessed, and that nothing is done when a part cannot be had. Files that nobody published stay.
 //! Does not write.
 //!
 //! Read next: `environment.rs`, which publishes the draft; `verify.rs`, which finds what there is to repair.
@@ -10,15 +10,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use rvenv_journal::fs::FsError;
+use rvenv_journal::fs::{Dir, Fs, FsError};
 use rvenv_journal::{
-    Content, Difference, Mode, ModeError, Node, Operation, PlanBuilder, PlanError, Publication,
-    PublishedPath, Receipt, RelPath, Target, drift, observe,
+    Content, Difference, Digest, Mode, ModeError, Node, Operation, PlanBuilder, PlanError,
+    Publication, PublishedPath, Receipt, RelPath, Target, drift, observe,
 };
 use thiserror::Error;
 
 use crate::builder::{self, Context, Stages};
+use crate::config::{self, CONFIG_NAME};
+use crate::existing::{Existing, ExistingError};
 use crate::merge::{MergeError, Merged, receipt_in};
+use crate::options::Options;
 
 /// The stage of what only stands in the plan to stay.
 const STAGE: &str = "receipt";
@@ -43,6 +46,9 @@ pub enum RepairError {
         /// The files.
         paths: Vec<String>,
     },
+    /// The `pyvenv.cfg` is lost, and no choices of options that can be guessed give the one that was published.
+    #[error("the pyvenv.cfg of `{0}` is lost, and with it the options that it was made with")]
+    NoChoices(PathBuf),
     /// Directories with other modes, which no rename can change.
     #[error(
         "directories of `{target}` have other modes than were published: {}",
@@ -71,6 +77,22 @@ fn few(paths: &[String]) -> String {
         text.push_str(", …");
     }
     text
+}
+
+/// The interpreter to which the published links lead, for an environment that does not say so itself any more.
+#[must_use]
+pub fn published_base(fs: &dyn Fs, root: &Dir) -> Option<PathBuf> {
+    let receipt = receipt_in(fs, root)?;
+    let bin = RelPath::new("bin").ok()?;
+    let leads = |(path, published): (&RelPath, &PublishedPath)| match published {
+        PublishedPath::Symlink { target } if path.is_below(&bin) && target.starts_with('/') => {
+            Some(PathBuf::from(target))
+        }
+        PublishedPath::Symlink { .. } | PublishedPath::Dir { .. } | PublishedPath::File { .. } => {
+            None
+        }
+    };
+    receipt.paths.iter().find_map(leads)
 }
 
 /// Plans what the receipt of the environment at the target says, where that is no longer so.
@@ -103,7 +125,15 @@ pub fn repair(
             paths: modes,
         });
     }
-    let fresh = builder::build(stages, context).map_err(MergeError::from)?;
+    let context = &with_published_pip(context, &receipt);
+    let mut fresh = builder::build(stages, context).map_err(MergeError::from)?;
+    if drifted.contains_key(CONFIG_NAME) {
+        match published_config(context, &receipt) {
+            Some((path, text)) => fresh.adopt_content(&path, text.into_bytes()),
+            None if is_config_lost(target, &root) => return Err(RepairError::NoChoices(path())),
+            None => {}
+        }
+    }
     let mut lost = Vec::new();
     let mut draft = PlanBuilder::new(&context.env_dir, mode(receipt.root_mode)?)?;
     for input in fresh.inputs() {
@@ -148,6 +178,59 @@ pub fn repair(
         seen,
         publication,
     })
+}
+
+/// A pip that was not published is nothing to repair, and the interpreter need not bring one.
+fn with_published_pip(context: &Context, receipt: &Receipt) -> Context {
+    let is_pip =
+        |path: &RelPath| path.name().starts_with("pip-") && path.name().ends_with(".dist-info");
+    let options = Options {
+        with_pip: receipt.paths.keys().any(is_pip),
+        upgrade: false,
+        ..context.options.clone()
+    };
+    Context {
+        options,
+        ..context.clone()
+    }
+}
+
+/// The `pyvenv.cfg` byte for byte as it was published: it tells by which options, and only the right ones give its digest.
+fn published_config(context: &Context, receipt: &Receipt) -> Option<(RelPath, String)> {
+    let path = RelPath::new(CONFIG_NAME).ok()?;
+    let Some(PublishedPath::File { digest, .. }) = receipt.paths.get(&path) else {
+        return None;
+    };
+    let texts = (0..1 << 6).map(|bits: u32| {
+        let is = |bit: u32| bits & 1 << bit != 0;
+        let options = Options {
+            system_site_packages: is(0),
+            upgrade: is(1),
+            with_pip: is(2),
+            clear: is(3),
+            upgrade_deps: is(4),
+            scm_ignore_files: is(5),
+            ..context.options.clone()
+        };
+        let Context {
+            interpreter,
+            layout,
+            env_dir,
+            ..
+        } = context;
+        config::render(interpreter, layout, &options, env_dir)
+    });
+    let mut texts = texts.filter(|text| Digest::of(text.as_bytes()) == *digest);
+    texts.next().map(|text| (path, text))
+}
+
+/// Whether nothing can be read from the `pyvenv.cfg` that is there.
+fn is_config_lost(target: &Target<'_>, root: &Dir) -> bool {
+    let read = Existing::read(target.disk(), root, target.path());
+    matches!(
+        read,
+        Err(ExistingError::NoConfig(_) | ExistingError::Config { .. })
+    )
 }
 
 /// Directories that are there with other modes.

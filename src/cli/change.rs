@@ -5,17 +5,19 @@
 //! Read next: `rvenv`'s `environment.rs`, which does what is asked for here.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rvenv::builder::{Context, EnvBuilder, core_dependencies};
 use rvenv::check::{self, Check, CheckFailed, EnvAt, Expectation};
 use rvenv::download::download;
 use rvenv::environment::{self, Checker, Force, Permissions};
-use rvenv::existing::Existing;
+use rvenv::existing::{Existing, ExistingError};
 use rvenv::interpreter::{self, Control, Interpreter, Request};
 use rvenv::merge::Lost;
 use rvenv::options::{Choices, Options, Prompt};
 use rvenv::render::escape;
+use rvenv::repair::published_base;
+use rvenv_journal::fs::Dir;
 use rvenv_journal::{
     Changes, Digest, Fs as _, PLAN_BYTES_MAX, Parents, Plan, Publication, Retention, Target,
     WhyKept,
@@ -140,15 +142,7 @@ impl Session<'_> {
 
     pub(super) fn repair(&self, args: &RepairArgs) -> Result<Exit, CliError> {
         let env_dir = self.world.env_dir(&args.env_dir)?;
-        let nothing_said = VenvArgs::default();
-        let prepared = self.prepare(&nothing_said, Intent::Upgrade, &env_dir)?;
-        let context = Context {
-            options: Options {
-                upgrade: false,
-                ..prepared.context.options.clone()
-            },
-            ..prepared.context.clone()
-        };
+        let context = self.prepare_repair(&env_dir)?;
         if args.dry_run {
             let plan = environment::plan_repair(&self.fs, &EnvBuilder, &context);
             self.show(&plan.map_err(|error| of_plan(&error))?);
@@ -223,9 +217,7 @@ impl Session<'_> {
                 let choices = typed(args, self.world.cwd_name()).or(existing.choices());
                 let interpreter = match args.python {
                     Some(_) => self.interpreter(args)?,
-                    None => self
-                        .with_control(|control| existing.base(&self.world.surroundings, control))
-                        .map_err(|error| of_base(&error, self.signals.terminated()))?,
+                    None => self.base_of(&existing)?,
                 };
                 (interpreter, choices)
             }
@@ -255,6 +247,29 @@ impl Session<'_> {
         Ok(Prepared { context, downloads })
     }
 
+    /// What the environment says of itself; where it says nothing any more, what its receipt says.
+    fn prepare_repair(&self, env_dir: &str) -> Result<Context, CliError> {
+        let (root, path) = self.open_existing(env_dir)?;
+        let (interpreter, choices) = match Existing::read(&self.fs, &root, &path) {
+            Ok(existing) => (self.base_of(&existing)?, existing.choices()),
+            Err(error @ (ExistingError::NoConfig(_) | ExistingError::Config { .. })) => {
+                let base = published_base(&self.fs, &root).ok_or_else(|| of_existing(&error))?;
+                let args = VenvArgs {
+                    python: Some(base.into()),
+                    ..VenvArgs::default()
+                };
+                (self.interpreter(&args)?, Choices::default())
+            }
+            Err(error) => return Err(of_existing(&error)),
+        };
+        let options = choices.over(Options {
+            umask: self.world.umask,
+            epoch: self.world.epoch,
+            ..Options::default()
+        });
+        Context::new(env_dir, interpreter, options).map_err(|error| of_plan(&error.into()))
+    }
+
     fn download_dir(&self) -> Result<TempDir, CliError> {
         let mut builder = tempfile::Builder::new();
         builder.prefix("downloads-");
@@ -270,14 +285,23 @@ impl Session<'_> {
     }
 
     fn existing(&self, env_dir: &str) -> Result<Existing, CliError> {
+        let (root, path) = self.open_existing(env_dir)?;
+        Existing::read(&self.fs, &root, &path).map_err(|error| of_existing(&error))
+    }
+
+    fn base_of(&self, existing: &Existing) -> Result<Interpreter, CliError> {
+        self.with_control(|control| existing.base(&self.world.surroundings, control))
+            .map_err(|error| of_base(&error, self.signals.terminated()))
+    }
+
+    fn open_existing(&self, env_dir: &str) -> Result<(Dir, PathBuf), CliError> {
         let target = Target::open(&self.fs, Path::new(env_dir), Parents::Require)
             .map_err(|error| of_plan(&error.into()))?;
         let (parent, name) = target.place();
-        let root = match self.fs.open_dir(parent, name) {
-            Ok(root) => root,
-            Err(error) => return Err(of_existing_absent(env_dir, &error.source)),
-        };
-        Existing::read(&self.fs, &root, target.path()).map_err(|error| of_existing(&error))
+        match self.fs.open_dir(parent, name) {
+            Ok(root) => Ok((root, target.path().to_path_buf())),
+            Err(error) => Err(of_existing_absent(env_dir, &error.source)),
+        }
     }
 
     /// What is asked of everything that starts processes.

@@ -12,6 +12,8 @@
 
 #[expect(dead_code, reason = "other tests use more of the machine")]
 mod machine;
+#[expect(dead_code, reason = "other tests install what is only downloaded here")]
+mod packages;
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,25 +25,6 @@ use rvenv::download::{DownloadFailed, download};
 use rvenv::interpreter::{self, Control, Interpreter, Request, Surroundings};
 use rvenv::options::Options;
 
-/// Writes a wheel of a name and a version into a directory.
-const MAKE: &str = r#"
-import base64, hashlib, sys, zipfile
-directory, name, version = sys.argv[1:]
-info = "%s-%s.dist-info/" % (name, version)
-files = {
-    name + "/__init__.py": "made = 'by hand'\n",
-    info + "METADATA": "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version),
-    info + "WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-}
-rows = ""
-with zipfile.ZipFile("%s/%s-%s-py3-none-any.whl" % (directory, name, version), "w") as wheel:
-    for path, text in sorted(files.items()):
-        wheel.writestr(path, text)
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
-        rows += "%s,sha256=%s,%d\n" % (path, digest, len(text))
-    wheel.writestr(info + "RECORD", rows + info + "RECORD,,\n")
-"#;
-
 struct Index {
     scratch: Scratch,
     around: Surroundings,
@@ -51,13 +34,8 @@ impl Index {
     /// An index with these wheels; pip is told of it as a person would, by variables.
     fn new(python: &Python, wheels: &[(&str, &str)]) -> Self {
         let scratch = Scratch::new();
-        let directory = scratch.path("index");
-        fs::create_dir(&directory).unwrap();
+        let directory = packages::index(&scratch, &python.path, wheels);
         fs::create_dir(scratch.path("into")).unwrap();
-        for (name, version) in wheels {
-            let arguments = ["-c", MAKE, directory.to_str().unwrap(), name, version];
-            scratch.run(&python.path, &arguments).ok();
-        }
         let variable = |name: &str, value: OsString| (OsString::from(name), value);
         let around = Surroundings {
             cwd: scratch.path(""),

@@ -1,6 +1,6 @@
 //! Whole trees, looked at and compared, and a place to run the real command in.
 //!
-//! A tree is every path with kind, mode, owner, time, link target and content. The environment's own directory
+//! A tree is every path with kind, mode, owner, time, link target, content and extended attributes. The environment's own directory
 //! `.rvenv` counts with its receipt only. A [`Lab`] has one target, `parent/E`, a store of its own, and the
 //! interpreter that `python3` leads to; nothing of the machine's configuration reaches the command.
 //!
@@ -9,17 +9,24 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use rvenv_journal::Digest;
 
+/// The bits of a mode that tell the kind, and those of a directory.
+const S_IFMT: u32 = 0o170_000;
+const S_IFDIR: u32 = 0o040_000;
+
 /// What counts when trees are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sameness {
     /// Everything: it is the same tree.
     Exact,
+    /// All but the times of directories: entries in them were switched, and switched back.
+    Switched,
     /// All but times, and the plan's digest in the receipt: it is what another run gives.
     Alike,
 }
@@ -28,9 +35,11 @@ pub(crate) enum Sameness {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     mode: u32,
-    owner: u32,
+    owner: (u32, u32),
     mtime: (i64, i64),
     content: String,
+    /// Extended attributes, each with its value.
+    attributes: Vec<(Vec<u8>, Vec<u8>)>,
     /// The same without what differs between two runs.
     likeness: String,
 }
@@ -68,10 +77,11 @@ fn enter(root: &Path, path: &Path, tree: &mut BTreeMap<PathBuf, Entry>) -> bool 
     };
     let entry = Entry {
         mode: meta.mode(),
-        owner: meta.uid(),
+        owner: (meta.uid(), meta.gid()),
         mtime: (meta.mtime(), meta.mtime_nsec()),
         content,
         likeness,
+        attributes: attributes(&full),
     };
     tree.insert(path.to_path_buf(), entry);
     if meta.is_dir() {
@@ -83,6 +93,24 @@ fn enter(root: &Path, path: &Path, tree: &mut BTreeMap<PathBuf, Entry>) -> bool 
         }
     }
     true
+}
+
+/// What is attached to a path; nothing where the filesystem knows no such things.
+fn attributes(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut names = vec![0; 1 << 12];
+    let Ok(len) = rustix::fs::llistxattr(path, &mut names) else {
+        return Vec::new();
+    };
+    let names = names.get(..len).unwrap().split(|byte| *byte == 0);
+    let value = |name: &[u8]| {
+        let mut value = vec![0; 1 << 12];
+        let len = rustix::fs::lgetxattr(path, OsStr::from_bytes(name), &mut value).unwrap();
+        value.truncate(len);
+        (name.to_vec(), value)
+    };
+    let mut found: Vec<_> = names.filter(|name| !name.is_empty()).map(value).collect();
+    found.sort();
+    found
 }
 
 /// A plan's digest covers the identity of the tree that it replaces.
@@ -102,10 +130,14 @@ pub(crate) fn compare(expected: &Tree, found: &Tree, sameness: Sameness) -> Resu
         (Some(expected), Some(found)) => (expected, found),
     };
     let same = |one: &Entry, other: &Entry| {
-        let access = (one.mode, one.owner) == (other.mode, other.owner);
-        access
+        let access = (one.mode, one.owner, &one.attributes);
+        let is_dir = one.mode & S_IFMT == S_IFDIR;
+        access == (other.mode, other.owner, &other.attributes)
             && match sameness {
-                Sameness::Exact => (one.mtime, &one.content) == (other.mtime, &other.content),
+                Sameness::Switched if is_dir => true,
+                Sameness::Exact | Sameness::Switched => {
+                    (one.mtime, &one.content) == (other.mtime, &other.content)
+                }
                 Sameness::Alike => one.likeness == other.likeness,
             }
     };

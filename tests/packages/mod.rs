@@ -1,0 +1,128 @@
+//! Environments with packages in them: wheels made by hand, installed by the environment's own pip.
+//!
+//! A package here is all that a distribution may bring: a directory with a module and a data file in it, a module beside
+//! it, a data file at the top of the environment, and a program. No network: the index is a directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::machine::{Python, Scratch, ended, supported};
+
+/// How many packages a full environment has.
+pub(crate) const PACKAGES: usize = 20;
+
+/// Writes wheels of names and versions into a directory.
+const MAKE: &str = r#"
+import base64, hashlib, sys, zipfile
+directory, wheels = sys.argv[1], sys.argv[2:]
+for name, version in zip(wheels[::2], wheels[1::2]):
+    info = "%s-%s.dist-info/" % (name, version)
+    data = "%s-%s.data/data/share/" % (name, version)
+    files = {
+        name + "/__init__.py": "made = 'by hand'\n",
+        name + "/inner.py": "def main():\n    print('%s %s')\n" % (name, version),
+        name + "/table.txt": "data of %s\n" % name,
+        name + "_alone.py": "value = '%s'\n" % name,
+        data + name + ".txt": "shared by %s\n" % name,
+        info + "METADATA": "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version),
+        info + "WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        info + "entry_points.txt": "[console_scripts]\n%s = %s.inner:main\n" % (name, name),
+    }
+    rows = ""
+    with zipfile.ZipFile("%s/%s-%s-py3-none-any.whl" % (directory, name, version), "w") as wheel:
+        for path, text in sorted(files.items()):
+            wheel.writestr(path, text)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+            rows += "%s,sha256=%s,%d\n" % (path, digest, len(text))
+        wheel.writestr(info + "RECORD", rows + info + "RECORD,,\n")
+"#;
+
+/// Imports every package and reads its data; says which Python that was, without the build's own words.
+const IMPORT: &str = r#"
+import importlib, os, sys
+for name in sys.argv[1:]:
+    package = importlib.import_module(name)
+    importlib.import_module(name + ".inner")
+    assert importlib.import_module(name + "_alone").value == name
+    with open(os.path.join(os.path.dirname(package.__file__), "table.txt")) as table:
+        assert table.read() == "data of %s\n" % name
+    with open(os.path.join(sys.prefix, "share", name + ".txt")) as table:
+        assert table.read() == "shared by %s\n" % name
+print("%d.%d.%d" % sys.version_info[:3])
+"#;
+
+/// A directory `index` with these wheels, by name and version.
+pub(crate) fn index(scratch: &Scratch, python: &Path, wheels: &[(&str, &str)]) -> PathBuf {
+    let directory = scratch.path("index");
+    fs::create_dir_all(&directory).unwrap();
+    let mut arguments = vec!["-c", MAKE, directory.to_str().unwrap()];
+    arguments.extend(wheels.iter().flat_map(|(name, version)| [*name, *version]));
+    scratch.run(python, &arguments).ok();
+    directory
+}
+
+/// Interpreters of a minor version that bring pip, each another build; says so when there are fewer than wanted.
+pub(crate) fn builds(minor: u32, wanted: usize) -> Option<Vec<Python>> {
+    let mut found = supported();
+    found.retain(|python| {
+        let lib = format!("lib/python3.{minor}/ensurepip");
+        python.version == (3, minor) && prefix(python).join(lib).is_dir()
+    });
+    if found.len() < wanted {
+        println!(
+            "skipped: fewer than {wanted} builds of Python 3.{minor} with pip on this machine"
+        );
+        return None;
+    }
+    Some(found)
+}
+
+/// The directory that an interpreter is installed in.
+pub(crate) fn prefix(python: &Python) -> &Path {
+    python.path.parent().unwrap().parent().unwrap()
+}
+
+/// The names of the packages of a full environment.
+pub(crate) fn names() -> Vec<String> {
+    (0..PACKAGES)
+        .map(|number| format!("p{number:02}"))
+        .collect()
+}
+
+/// Creates the environment `E` for the interpreter at `python`, and installs every package by its own pip.
+pub(crate) fn full(scratch: &Scratch, python: &Path, flags: &[&str]) -> PathBuf {
+    let create = ["create", "E", "--python", python.to_str().unwrap()];
+    scratch.rvenv(&[&create, flags].concat()).ok();
+    let env = scratch.path("E");
+    let names = names();
+    let wheels: Vec<_> = names.iter().map(|name| (name.as_str(), "1.0")).collect();
+    let index = index(scratch, python, &wheels);
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-compile",
+        "--no-index",
+        "--find-links",
+    ];
+    let mut arguments = install.to_vec();
+    arguments.push(index.to_str().unwrap());
+    arguments.extend(names.iter().map(String::as_str));
+    scratch.run(&env.join("bin/python"), &arguments).ok();
+    env
+}
+
+/// Asks everything of a full environment: each package's modules and data, a program, and pip; gives the version.
+#[track_caller]
+pub(crate) fn works(scratch: &Scratch, env: &Path) -> String {
+    let names = names();
+    let mut arguments = vec!["-B", "-c", IMPORT];
+    arguments.extend(names.iter().map(String::as_str));
+    let python = env.join("bin/python");
+    let version = scratch.run(&python, &arguments).ok().trim().to_owned();
+    let mut program = scratch.program(&env.join("bin/p07"), "022");
+    let said = ended(program.env("PYTHONDONTWRITEBYTECODE", "1")).ok();
+    assert_eq!(said.trim(), "p07 1.0");
+    version
+}

@@ -1,0 +1,203 @@
+//! `rvenv rollback`: what a change replaced comes back, and run again, what came goes forward.
+//!
+//! Whole trees are compared: every path with kind, mode, owner, time, link target, bytes and attributes. Only the times
+//! of directories in which entries were switched may differ.
+//! Read next: `upgrade.rs`, the changes that are taken back here.
+
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test starts real programs, changes files, and says what it skips"
+)]
+
+#[expect(dead_code, reason = "other tests use more of the machine")]
+mod machine;
+mod packages;
+#[expect(dead_code, reason = "other tests run the command in a lab")]
+mod trees;
+
+use std::fs;
+use std::path::Path;
+
+use machine::{Scratch, tree};
+use packages::{builds, full, works};
+use rustix::fs::{XattrFlags, lsetxattr};
+use trees::{Sameness, compare, look};
+
+/// The kept generations of `E`, beside it and within it.
+fn generations(scratch: &Scratch) -> Vec<String> {
+    let names = |dir: &str| {
+        let names = fs::read_dir(scratch.path(dir)).unwrap();
+        let names = names.map(|name| name.unwrap().file_name().into_string().unwrap());
+        let kept = names.filter(|name| name.contains("old-") && !name.ends_with(".journal"));
+        kept.collect::<Vec<_>>()
+    };
+    let mut found = [names(""), names("E/.rvenv")].concat();
+    found.sort();
+    found
+}
+
+#[track_caller]
+fn rollback(scratch: &Scratch, flags: &[&str]) {
+    scratch.rvenv(&[&["rollback", "E"], flags].concat()).ok();
+}
+
+/// An owner and an attribute that no plan would give, where this user and this filesystem can.
+fn mark(path: &Path) {
+    if lsetxattr(path, "user.mine", b"kept", XattrFlags::empty()).is_err() {
+        println!("skipped: extended attributes, which are not to be had here");
+    }
+    if std::os::unix::fs::lchown(path, Some(12), Some(34)).is_err() {
+        println!("skipped: another owner, which only root can give");
+    }
+}
+
+#[test]
+fn an_upgrade_goes_back_and_forth_as_often_as_one_likes() {
+    let (Some(old), Some(new)) = (builds(11, 1), builds(12, 1)) else {
+        return;
+    };
+    let scratch = Scratch::new();
+    let env = full(&scratch, &old[0].path, &[]);
+    let site = env.join("lib/python3.11/site-packages");
+    for marked in ["pip/__init__.py", "p05/inner.py", "pip"] {
+        mark(&site.join(marked));
+    }
+    mark(&env.join("bin/activate"));
+    let before = look(&env);
+    let python = new[0].path.to_str().unwrap();
+    let upgrade = ["upgrade", "E", "--python", python, "--allow-lost"];
+    scratch.rvenv(&upgrade).ok();
+    let after = look(&env);
+    assert!(compare(&before, &after, Sameness::Switched).is_err());
+    for _ in 0..2 {
+        rollback(&scratch, &[]);
+        compare(&before, &look(&env), Sameness::Switched).unwrap();
+        rollback(&scratch, &[]);
+        compare(&after, &look(&env), Sameness::Switched).unwrap();
+    }
+    assert_eq!(generations(&scratch), ["old-1"]);
+    rollback(
+        &scratch,
+        &["--check", "p07", "--check", "python -c 'import p11'"],
+    );
+    works(&scratch, &env);
+    // Going forward would take the packages away, which this check does not accept.
+    let before = look(&env);
+    let words = ["rollback", "E", "--check", "python -c 'import p11'"];
+    scratch.rvenv(&words).failed(1);
+    compare(&before, &look(&env), Sameness::Switched).unwrap();
+    scratch.rvenv(&["verify", "E"]).ok();
+}
+
+#[test]
+fn what_changed_meanwhile_is_named_and_put_aside_only_when_told() {
+    let Some(found) = builds(11, 2) else { return };
+    let scratch = Scratch::new();
+    let path = |at: usize| found[at].path.to_str().unwrap();
+    scratch.rvenv(&["create", "E", "--python", path(0)]).ok();
+    let env = scratch.path("E");
+    let before = look(&env);
+    scratch.rvenv(&["upgrade", "E", "--python", path(1)]).ok();
+    let config = env.join("pyvenv.cfg");
+    let edited = fs::read_to_string(&config).unwrap() + "mine = true\n";
+    fs::write(&config, &edited).unwrap();
+    fs::write(env.join("notes"), "mine").unwrap();
+    let sight = tree(&env);
+    let said = scratch.rvenv(&["rollback", "E"]).failed(3);
+    assert!(said.contains("changed: pyvenv.cfg\n"), "{said}");
+    assert!(
+        !said.contains("notes"),
+        "what is not in the way may stay: {said}"
+    );
+    assert!(said.contains("--discard-changes"), "{said}");
+    assert!(sight == tree(&env), "something was touched");
+    rollback(&scratch, &["--discard-changes"]);
+    assert_eq!(fs::read_to_string(env.join("notes")).unwrap(), "mine");
+    fs::remove_file(env.join("notes")).unwrap();
+    compare(&before, &look(&env), Sameness::Switched).unwrap();
+    // What was put aside is not lost: it is what going forward brings.
+    rollback(&scratch, &["--discard-changes"]);
+    assert_eq!(fs::read_to_string(&config).unwrap(), edited);
+}
+
+#[test]
+fn a_cleared_environment_comes_back_in_one_exchange() {
+    let Some(found) = builds(11, 1) else { return };
+    let scratch = Scratch::new();
+    let python = found[0].path.to_str().unwrap();
+    let env = full(&scratch, &found[0].path, &[]);
+    mark(&env.join("lib/python3.11/site-packages/p05/inner.py"));
+    let exact = || (look(&env), tree(&env));
+    let before = exact();
+    scratch
+        .rvenv(&["create", "E", "--clear", "--keep", "--python", python])
+        .ok();
+    let after = exact();
+    assert!(!after.1.keys().any(|path| path.contains("p05")));
+    let turns: [(&_, &_, &[&str]); 3] = [
+        (&after, &before, &[]),
+        // Nobody published the packages that go now: they are put aside only when told.
+        (&before, &after, &["--discard-changes"]),
+        (&after, &before, &[]),
+    ];
+    for (there, back, flags) in turns {
+        assert_ne!(there.1[""].inode, back.1[""].inode);
+        rollback(&scratch, flags);
+        // The very objects, times of directories too: nothing in the tree was moved, made or written.
+        let (looked, sight) = exact();
+        compare(&back.0, &looked, Sameness::Exact).unwrap();
+        assert!(sight == back.1, "an object was replaced by its like");
+    }
+    works(&scratch, &env);
+    assert_eq!(generations(&scratch), [".E.rvenv.old-1"]);
+
+    fs::write(env.join("notes"), "mine").unwrap();
+    let said = scratch.rvenv(&["rollback", "E"]).failed(3);
+    assert!(
+        said.contains("changed since generation 1 was replaced"),
+        "{said}"
+    );
+}
+
+#[test]
+fn of_several_generations_the_newest_comes_back() {
+    let Some(found) = builds(11, 2) else { return };
+    let scratch = Scratch::new();
+    let path = |at: usize| found[at].path.to_str().unwrap();
+    scratch
+        .rvenv(&["create", "E", "--python", path(0), "--without-pip"])
+        .ok();
+    let env = scratch.path("E");
+    let said = scratch.rvenv(&["rollback", "E"]).failed(3);
+    assert!(said.contains("has no kept generation"), "{said}");
+    let mut seen = vec![look(&env)];
+    for at in [1, 0] {
+        scratch
+            .rvenv(&["upgrade", "E", "--without-pip", "--python", path(at)])
+            .ok();
+        seen.push(look(&env));
+    }
+    let clear = [
+        "create",
+        "E",
+        "--clear",
+        "--keep",
+        "--without-pip",
+        "--python",
+        path(1),
+    ];
+    scratch.rvenv(&clear).ok();
+    seen.push(look(&env));
+    // Those of the entries went with the tree that holds them, and come back with it.
+    assert_eq!(generations(&scratch), [".E.rvenv.old-3"]);
+    rollback(&scratch, &[]);
+    compare(&seen[2], &look(&env), Sameness::Exact).unwrap();
+    assert_eq!(generations(&scratch), [".E.rvenv.old-3", "old-1", "old-2"]);
+    rollback(&scratch, &[]);
+    compare(&seen[3], &look(&env), Sameness::Exact).unwrap();
+    assert_eq!(generations(&scratch), [".E.rvenv.old-3"]);
+}

@@ -101,13 +101,39 @@ impl<'a> Locks<'a> {
             sibling: None,
             tree: None,
         };
+        locks.acquire(owner, pause)?;
+        Ok(locks)
+    }
+
+    /// Locks the directory that the target's name leads to now, if recovery has put another one there; says whether.
+    ///
+    /// # Errors
+    /// See [`LockError`].
+    pub(crate) fn follow(
+        &mut self,
+        owner: &str,
+        pause: &mut dyn FnMut(&str) -> Patience,
+    ) -> Result<bool, LockError> {
+        if self.are_current().map_err(|source| self.disk(source))? {
+            return Ok(false);
+        }
+        self.tree = None;
+        self.acquire(owner, pause)?;
+        Ok(true)
+    }
+
+    fn acquire(
+        &mut self,
+        owner: &str,
+        pause: &mut dyn FnMut(&str) -> Patience,
+    ) -> Result<(), LockError> {
         let mut races = 0;
         loop {
-            match locks.try_both(owner)? {
-                Attempt::Held if locks.sibling.is_none() && locks.tree.is_none() => {
-                    return Err(LockError::NoLocks(locks.path()));
+            match self.try_both(owner)? {
+                Attempt::Held if self.sibling.is_none() && self.tree.is_none() => {
+                    return Err(LockError::NoLocks(self.path()));
                 }
-                Attempt::Held => return Ok(locks),
+                Attempt::Held => return Ok(()),
                 // Nobody holds what the name leads to now, as far as anybody knows: waiting would be for nothing.
                 Attempt::Raced if races < RACES_MAX => {
                     races += 1;
@@ -115,10 +141,10 @@ impl<'a> Locks<'a> {
                 }
                 Attempt::Busy | Attempt::Raced => races = 0,
             }
-            let owner = locks.holder();
+            let owner = self.holder();
             if pause(&owner) == Patience::GiveUp {
                 return Err(LockError::Busy {
-                    path: locks.path(),
+                    path: self.path(),
                     owner,
                 });
             }

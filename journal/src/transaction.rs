@@ -36,6 +36,7 @@ use crate::prepare::{abandon, make_stage, moves, pinned_root, try_exchange, writ
 use crate::receipt::Receipt;
 use crate::record::{Act, Durability, Form, Record, Retention, Step, Steps, Verdict};
 use crate::recover::{Recovered, recover};
+use crate::recovery::Decision;
 use crate::settle::{By, End, EndError, Ending};
 use crate::sides::Sides;
 use crate::stage::{self, StageCounts, StageError, StageOptions};
@@ -137,8 +138,15 @@ impl<'a> Target<'a> {
         owner: &str,
         pause: &mut dyn FnMut(&str) -> Patience,
     ) -> Result<(Ready<'a>, Recovered), ReadyError> {
-        let locks = Locks::take(self, owner, pause)?;
-        let recovered = recover(locks.target())?;
+        let mut locks = Locks::take(self, owner, pause)?;
+        let mut recovered = recover(locks.target())?;
+        // Another directory stands there when a switch was taken back. Only once that is locked is nobody in it.
+        while locks.follow(owner, pause)? {
+            let again = recover(locks.target())?;
+            if recovered.decision == Decision::Nothing {
+                recovered = again;
+            }
+        }
         Ok((Ready { locks }, recovered))
     }
 }

@@ -133,7 +133,7 @@ pub(crate) fn of_run(error: &RunFailed, terminated: bool) -> CliError {
         }
         RunFailed::End(_) => CliError::of(Exit::NeedsPerson, error),
         RunFailed::Interrupted { .. } => CliError::of(interruption(terminated), error),
-        RunFailed::Rollback(failed) => of_rollback(error, failed),
+        RunFailed::Rollback(failed) => of_rollback(error, failed, terminated),
         RunFailed::Check { source, ending, .. } => of_check(error, source, ending, terminated),
         RunFailed::NotAnEnvironment { .. } => CliError::of(Exit::Precondition, error)
             .hint("a saved plan changes only environments; make a new plan with `rvenv plan`"),
@@ -158,7 +158,7 @@ fn of_publication(failed: &PublishFailed, terminated: bool) -> Exit {
     }
 }
 
-fn of_rollback(error: &RunFailed, failed: &RollbackError) -> CliError {
+fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> CliError {
     match failed {
         RollbackError::NoGeneration(_) => CliError::of(Exit::Precondition, error)
             .hint("changes keep what they replace with `--keep`; upgrades do by themselves"),
@@ -177,7 +177,7 @@ fn of_rollback(error: &RunFailed, failed: &RollbackError) -> CliError {
             told.hint("use `--discard-changes` to put them aside with everything else that goes")
         }
         RollbackError::Disk { .. } => CliError::of(Exit::Failed, error),
-        RollbackError::Publish(failed) => CliError::of(of_publication(failed, false), error),
+        RollbackError::Publish(failed) => CliError::of(of_publication(failed, terminated), error),
     }
 }
 

@@ -303,6 +303,12 @@ impl<'a> Session<'a> {
                     "{done} `{shown}` {how}. Activate it with `{activate}`"
                 ));
                 self.tell_ending(&report.ending, &shown);
+                let is_swap = report.plan.publication() == Publication::Swap;
+                if is_swap && self.world.is_in(report.plan.target()) {
+                    self.terminal.story(
+                        "The working directory was replaced. Enter the new one with `cd \"$PWD\"`",
+                    );
+                }
             }
         }
     }

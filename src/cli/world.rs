@@ -72,6 +72,11 @@ impl World {
             usage(format!("the path `{shown}` is not UTF-8, and an environment's scripts and pyvenv.cfg must be"))
                 .hint("choose a path in UTF-8")
         })?;
+        if text.is_empty() {
+            // Usually a variable that was not set.
+            return Err(usage("the path of the environment is empty".to_owned())
+                .hint("use `.` for the working directory"));
+        }
         let absolute = if Path::new(text).is_absolute() {
             PathBuf::from(text)
         } else {
@@ -92,6 +97,11 @@ impl World {
             usage(error.to_string()).hint("choose a path without that character")
         })?;
         Ok(text.to_owned())
+    }
+
+    /// Whether the working directory is this one or in it.
+    pub(crate) fn is_in(&self, dir: &str) -> bool {
+        self.cwd.as_deref().is_some_and(|cwd| cwd.starts_with(dir))
     }
 
     /// The name of the working directory, for the prompt `.`.

@@ -10,6 +10,8 @@
 )]
 
 mod machine;
+#[path = "machine/refused.rs"]
+mod refused;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -19,21 +21,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use machine::{Scratch, any_python, ended, player, script, stand_in, tree};
-
-/// Runs a command that must fail and touch nothing; returns what it said.
-#[track_caller]
-fn refused_by(scratch: &Scratch, command: &mut Command, code: i32) -> String {
-    let before = tree(&scratch.path(""));
-    let ended = ended(command);
-    assert_eq!(ended.stdout, "");
-    let said = ended.failed(code);
-    let mut after = tree(&scratch.path(""));
-    // The lock comes and goes beside the target.
-    after.insert(String::new(), before[""].clone());
-    assert!(before == after, "something was touched: {said}");
-    said.replace(scratch.path("").to_str().unwrap(), "[work]/")
-}
+use machine::{Scratch, any_python, ended, player, script, stand_in};
+use refused::refused_by;
 
 #[track_caller]
 fn refused<S: AsRef<OsStr>>(scratch: &Scratch, arguments: &[S], code: i32) -> String {

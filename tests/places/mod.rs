@@ -40,6 +40,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Whether a file has the mode that it was made with.
+    pub(crate) fn keeps_modes(self) -> bool {
+        self != Self::Exfat
+    }
+
     /// Whether an object's time of birth is told there.
     pub(crate) fn tells_births(self) -> bool {
         match self {

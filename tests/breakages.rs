@@ -1,0 +1,714 @@
+//! Breakages: what Python's `venv` does wrong somewhere, each as a test of what is done right here.
+//!
+//! A test is named after what should happen; its comment says what `venv` does instead. Whole mechanisms (kills, full
+//! disks, quoting in every shell) are proved elsewhere; here is a small direct version of each.
+//! Interpreters that are not installed are skipped with a word. Read next: `breakages_peers.rs`, `policies.rs`.
+
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test starts real programs, breaks what they made, and says what it skips"
+)]
+
+#[path = "machine/desk.rs"]
+mod desk;
+#[expect(dead_code, reason = "other tests use more of the machine")]
+mod machine;
+#[path = "machine/refused.rs"]
+mod refused;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use desk::{desk, desk_of, fifo, minor_of};
+use machine::{Kind, ended, tree};
+use refused::refused_by;
+
+const NOT_ISOLATED: &str = "import sys; print(sys.prefix)";
+
+/// `venv` reuses an existing directory without a word, whatever is in it; here what is in it stays too, and a file of
+/// the same name stops it.
+#[test]
+fn an_existing_directory_keeps_its_files_and_none_is_overwritten() {
+    let Some(desk) = desk() else { return };
+    desk.write("E/notes", "mine");
+    desk.create(&["E"]).ok();
+    assert_eq!(desk.read("E/notes"), "mine");
+    desk.write("F/bin/activate", "mine");
+    let said = desk.refused(&["create", "F"], 3);
+    assert!(said.contains("bin/activate"), "{said}");
+}
+
+/// `venv` refuses a link to a directory, after `--clear` has deleted everything that it leads to.
+#[test]
+fn clearing_through_a_link_replaces_the_directory_and_keeps_the_link() {
+    let Some(desk) = desk() else { return };
+    desk.write("real/thesis", "mine");
+    symlink("real", desk.path("E")).unwrap();
+    let said = desk.refused(&["create", "E", "--clear"], 3);
+    assert!(said.contains("is not a virtual environment"), "{said}");
+    desk.create(&["E", "--clear", "--force"]).ok();
+    assert_eq!(fs::read_link(desk.path("E")).unwrap(), Path::new("real"));
+    assert!(!desk.path("real/thesis").exists());
+    desk.works("E");
+}
+
+/// `venv` makes `include` and `lib` before it sees that `bin` is a file, and `include` before it sees that `lib` is one.
+#[test]
+fn a_file_where_a_directory_belongs_is_seen_before_anything_is_made() {
+    let Some(desk) = desk() else { return };
+    for name in ["bin", "include", "lib", "lib/place/site-packages"] {
+        let place = format!("python3.{}", desk.python.version.1);
+        desk.write(&format!("E/{}", name.replace("place", &place)), "mine");
+        desk.refused(&["create", "E"], 3);
+        fs::remove_dir_all(desk.path("E")).unwrap();
+    }
+}
+
+/// `venv` goes through a link at `lib`, and puts the packages outside the environment.
+#[test]
+fn a_link_where_a_directory_belongs_is_not_gone_through() {
+    let Some(desk) = desk() else { return };
+    fs::create_dir_all(desk.path("outside")).unwrap();
+    for name in ["lib", "bin", "include"] {
+        fs::create_dir(desk.path("E")).unwrap();
+        symlink("../outside", desk.path("E").join(name)).unwrap();
+        desk.refused(&["create", "E"], 3);
+        assert_eq!(fs::read_dir(desk.path("outside")).unwrap().count(), 0);
+        fs::remove_dir_all(desk.path("E")).unwrap();
+    }
+}
+
+/// `venv` takes a fifo at `bin` for a directory, and fails half way.
+#[test]
+fn a_fifo_where_a_directory_belongs_is_refused() {
+    let Some(desk) = desk() else { return };
+    fs::create_dir(desk.path("E")).unwrap();
+    fifo(&desk.path("E/bin"));
+    desk.refused(&["create", "E"], 3);
+}
+
+/// `venv` fails with "file exists" at a `lib64` that leads nowhere, and makes it through to a dead link at the target.
+#[test]
+fn a_dangling_lib64_is_put_right() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E"]).ok();
+    let link = desk.path("E/lib64");
+    if fs::symlink_metadata(&link).is_err() {
+        println!("skipped: this Python's environments have no lib64");
+        return;
+    }
+    fs::remove_file(&link).unwrap();
+    symlink("nowhere", &link).unwrap();
+    desk.create(&["E"]).ok();
+    assert_eq!(fs::read_link(&link).unwrap(), Path::new("lib"));
+}
+
+/// `venv --clear` leaves fifos, sockets and devices behind, without a word.
+#[test]
+fn clearing_takes_a_fifo_away_with_the_rest() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E"]).ok();
+    fifo(&desk.path("E/pipe"));
+    desk.create(&["E", "--clear"]).ok();
+    assert!(fs::symlink_metadata(desk.path("E/pipe")).is_err());
+    desk.works("E");
+}
+
+/// `venv --clear` unlinks links and never follows them; so does this.
+#[test]
+fn clearing_never_follows_a_link() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E"]).ok();
+    desk.write("outside/thesis", "mine");
+    symlink("../outside", desk.path("E/data")).unwrap();
+    desk.create(&["E", "--clear"]).ok();
+    assert!(fs::symlink_metadata(desk.path("E/data")).is_err());
+    assert_eq!(desk.read("outside/thesis"), "mine");
+}
+
+/// `venv --clear` stops at the first thing that it cannot delete, when the rest is gone already.
+#[test]
+fn clearing_what_cannot_be_deleted_still_replaces_the_whole_tree_at_once() {
+    let Some(desk) = desk() else { return };
+    let Some(mut nobody) = desk.as_nobody(&["create", "nobody/E", "--clear"]) else {
+        return;
+    };
+    ended(&mut nobody).ok();
+    let locked = desk.path("nobody/E/locked");
+    desk.write("nobody/E/locked/file", "mine");
+    // Whoever runs the command may neither write there nor change the mode.
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
+    let told = ended(&mut nobody);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(!locked.exists());
+    desk.works("nobody/E");
+}
+
+/// `venv --clear .` empties a project, sources and all.
+#[test]
+fn clearing_a_project_directory_is_refused() {
+    let Some(desk) = desk() else { return };
+    desk.write("src/main.py", "print(1)");
+    let said = desk.refused(&["create", ".", "--clear"], 3);
+    assert!(said.contains("--force"), "{said}");
+}
+
+/// Run by the environment's own interpreter, `venv --clear` of 3.10 and before makes `bin/python` a link to itself.
+#[test]
+fn an_environment_is_cleared_with_its_own_interpreter() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E"]).ok();
+    let own = desk.path("E/bin/python");
+    let words = ["create", "E", "--clear", "--without-pip", "-p"];
+    let mut command = desk.scratch.command(&words);
+    ended(command.arg(&own)).ok();
+    desk.works("E");
+    let config = desk.read("E/pyvenv.cfg");
+    assert!(
+        !config.contains(&format!("executable = {}", own.display())),
+        "{config}"
+    );
+    let home = desk.path("E/bin").display().to_string();
+    assert!(!config.contains(&format!("home = {home}\n")), "{config}");
+}
+
+/// `venv` writes through a link at `pyvenv.cfg`, over whatever file it leads to.
+#[test]
+fn a_link_at_the_configuration_is_replaced_and_not_written_through() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E"]).ok();
+    desk.write("precious", "mine");
+    let config = desk.path("E/pyvenv.cfg");
+    for leads_to in ["../precious", "nowhere"] {
+        fs::remove_file(&config).unwrap();
+        symlink(leads_to, &config).unwrap();
+        // Without its configuration it is a directory like any other: nothing in it is overwritten.
+        let said = desk.refused(&["create", "E"], 3);
+        assert!(said.contains("pyvenv.cfg"), "{said}");
+        desk.create(&["E", "--clear", "--force"]).ok();
+        assert_eq!(desk.read("precious"), "mine");
+        desk.works("E");
+    }
+}
+
+/// `venv` writes through the scripts' links and into hard links, so that other files change with them.
+#[test]
+fn scripts_that_are_links_are_replaced_and_not_written_through() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E"]).ok();
+    for (name, text) in [("soft", "mine"), ("hard", "mine too")] {
+        desk.write(name, text);
+    }
+    fs::remove_file(desk.path("E/bin/activate")).unwrap();
+    symlink("../../soft", desk.path("E/bin/activate")).unwrap();
+    fs::remove_file(desk.path("E/bin/activate.csh")).unwrap();
+    fs::hard_link(desk.path("hard"), desk.path("E/bin/activate.csh")).unwrap();
+    desk.create(&["E", "--prompt", "p"]).ok();
+    assert_eq!(
+        (desk.read("soft"), desk.read("hard")),
+        ("mine".to_owned(), "mine too".to_owned())
+    );
+    assert!(desk.read("E/bin/activate.csh").contains("VIRTUAL_ENV"));
+}
+
+/// `venv` writes a line break in a prompt or path into `pyvenv.cfg`, where it forges lines of its own.
+#[test]
+fn a_line_break_forges_no_line_of_the_configuration() {
+    let Some(desk) = desk() else { return };
+    let forged = "a\ninclude-system-site-packages = true\nz";
+    desk.refused(&["create", "E", "--prompt", forged], 2);
+    desk.refused(&["create", forged], 2);
+    desk.create(&["E"]).ok();
+    for verb in ["upgrade", "plan"] {
+        desk.refused(&[verb, "E", "--prompt", forged], 2);
+    }
+}
+
+/// A torn `pyvenv.cfg`, as an interrupted `venv` leaves it, makes the packages of the system visible without a word.
+#[test]
+fn a_torn_configuration_is_told_and_written_anew() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E"]).ok();
+    let whole = desk.read("E/pyvenv.cfg");
+    let (home, _) = whole.split_once('\n').unwrap();
+    desk.write("E/pyvenv.cfg", home);
+    let told = desk.scratch.rvenv(&["verify", "E"]);
+    assert_eq!(told.code, Some(4), "{}{}", told.stdout, told.stderr);
+    desk.create(&["E"]).ok();
+    assert_eq!(desk.read("E/pyvenv.cfg"), whole);
+}
+
+/// `venv` writes part of an environment before it sees that the path cannot be written down, and 3.8 leaves the
+/// activation scripts out.
+#[test]
+fn a_path_that_is_not_utf8_is_refused_before_anything_is_made() {
+    let Some(desk) = desk() else { return };
+    let path = OsStr::from_bytes(b"caf\xe9");
+    let mut command = desk.command(&["create"]);
+    refused_by(&desk.scratch, command.arg(path), 2);
+}
+
+/// Run by another environment's interpreter, `venv` of 3.10 and before builds on that environment, and breaks with it.
+#[test]
+fn an_environment_is_built_on_the_base_and_not_on_another_environment() {
+    for minor in [8, 9, 13] {
+        let Some(desk) = minor_of(minor).map(desk_of) else {
+            continue;
+        };
+        desk.create(&["first"]).ok();
+        let first = desk.path("first/bin/python");
+        let words = ["create", "E", "--without-pip", "-p"];
+        ended(desk.scratch.command(&words).arg(first)).ok();
+        fs::remove_dir_all(desk.path("first")).unwrap();
+        desk.works("E");
+    }
+}
+
+/// `venv` leaves an interpreter's link that leads nowhere, and ends with success.
+#[test]
+fn a_dangling_interpreter_leads_to_the_base_again() {
+    let Some(desk) = desk() else { return };
+    for verb in ["create", "upgrade"] {
+        desk.create(&["E", "--clear"]).ok();
+        for name in ["python", "python3"] {
+            let link = desk.path("E/bin").join(name);
+            fs::remove_file(&link).unwrap();
+            symlink("/nowhere/python3", &link).unwrap();
+        }
+        desk.verb(verb, &["E"]).ok();
+        desk.works("E");
+    }
+}
+
+/// `venv --copies` writes the interpreter through such a link, to wherever outside the environment it leads.
+#[test]
+fn a_copied_interpreter_is_not_written_through_a_link() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E"]).ok();
+    fs::create_dir(desk.path("outside")).unwrap();
+    for name in ["python", "python3"] {
+        let link = desk.path("E/bin").join(name);
+        fs::remove_file(&link).unwrap();
+        symlink("../../outside/python", &link).unwrap();
+    }
+    desk.create(&["E", "--copies"]).ok();
+    assert_eq!(fs::read_dir(desk.path("outside")).unwrap().count(), 0);
+    desk.works("E");
+}
+
+/// `venv --copies` over links fails ("are the same file") with `pyvenv.cfg` rewritten; `--symlinks` over copies leaves
+/// the copies, with a warning.
+#[test]
+fn links_become_copies_and_copies_become_links() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E"]).ok();
+    let is_link = || {
+        fs::symlink_metadata(desk.path("E/bin/python3"))
+            .unwrap()
+            .is_symlink()
+    };
+    for verb in ["create", "upgrade"] {
+        desk.verb(verb, &["E", "--copies"]).ok();
+        assert!(!is_link());
+        desk.works("E");
+        desk.verb(verb, &["E", "--symlinks"]).ok();
+        assert!(is_link());
+        desk.works("E");
+    }
+}
+
+/// `venv` overwrites a copied interpreter in place, which fails ("text file busy") while it runs.
+#[test]
+fn a_running_interpreter_is_replaced_and_runs_on() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E", "--copies"]).ok();
+    let mut running = Command::new(desk.path("E/bin/python"))
+        .args([
+            "-c",
+            "import sys; print('up', flush=True); sys.stdin.read(); import json",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut up = [0; 3];
+    std::io::Read::read_exact(running.stdout.as_mut().unwrap(), &mut up).unwrap();
+    for words in [
+        ["upgrade", "--copies"],
+        ["create", "--symlinks"],
+        ["create", "--clear"],
+    ] {
+        desk.verb(words[0], &["E", words[1]]).ok();
+        desk.works("E");
+    }
+    drop(running.stdin.take());
+    assert!(running.wait().unwrap().success());
+}
+
+/// `venv` replaces its placeholders one after the other, also in what it has just put in.
+#[test]
+fn a_path_like_a_placeholder_stays_what_it_is() {
+    let Some(desk) = desk() else { return };
+    let name = "a__VENV_BIN_NAME__b__VENV_PROMPT__";
+    desk.create(&[name]).ok();
+    let line = format!(". {name}/bin/activate && printf '%s' \"$VIRTUAL_ENV\"");
+    let shown = desk.scratch.run(Path::new("/bin/sh"), &["-c", &line]).ok();
+    assert_eq!(Path::new(&shown), desk.path(name));
+}
+
+/// `venv` before the fix of 2024 puts the path raw between double quotes, so that activation runs what is in it.
+#[test]
+fn a_path_with_a_command_in_it_runs_nothing() {
+    let Some(desk) = desk() else { return };
+    let name = "a \"$(touch evil)`touch evil`'; touch evil; é";
+    desk.create(&[name]).ok();
+    desk.write(
+        "go",
+        &format!(". \"./$1/bin/activate\" && printf '%s' \"$VIRTUAL_ENV\""),
+    );
+    let shown = desk.scratch.run(Path::new("/bin/sh"), &["go", name]).ok();
+    assert_eq!(Path::new(&shown), desk.path(name));
+    assert!(!desk.path("evil").exists());
+    desk.works(name);
+}
+
+/// A name ending with a separator of PATH breaks PATH; `venv` before 3.11 makes it.
+#[test]
+fn a_path_with_a_colon_is_refused_for_every_interpreter() {
+    for minor in [8, 10] {
+        let Some(desk) = minor_of(minor).map(desk_of) else {
+            continue;
+        };
+        desk.refused(&["create", "a:b"], 2);
+    }
+}
+
+/// Run again, `venv` rewrites scripts that somebody edited; with `--upgrade` it never brings back those that are gone.
+#[test]
+fn an_upgrade_keeps_edited_scripts_and_brings_missing_ones_back() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E"]).ok();
+    let edited = desk.read("E/bin/activate") + "# mine\n";
+    desk.write("E/bin/activate", &edited);
+    fs::remove_file(desk.path("E/bin/activate.csh")).unwrap();
+    desk.verb("upgrade", &["E"]).ok();
+    assert_eq!(desk.read("E/bin/activate"), edited);
+    assert!(desk.path("E/bin/activate.csh").is_file());
+    // A run that is asked to write them keeps the edited one as a generation.
+    desk.create(&["E"]).ok();
+    assert!(desk.read("E/bin/activate") != edited);
+    desk.scratch.rvenv(&["rollback", "E"]).ok();
+    assert_eq!(desk.read("E/bin/activate"), edited);
+}
+
+/// Where pip is installed, `venv` of 3.10 and later runs `ensurepip` from the environment's directory if one is there.
+#[test]
+fn a_module_named_ensurepip_in_the_directory_is_not_run() {
+    let Some(desk) = desk() else { return };
+    let body = "import pathlib; pathlib.Path('evil').touch()\n";
+    for name in ["ensurepip.py", "pip.py", "sitecustomize.py", "encodings.py"] {
+        desk.write(&format!("E/{name}"), body);
+        desk.write(name, body);
+    }
+    desk.scratch
+        .rvenv(&["create", "E", "-p", desk.path_of_python()])
+        .ok();
+    assert!(!desk.path("evil").exists() && !desk.path("E/evil").exists());
+    let pip = ["-I", "-m", "pip", "--version"];
+    desk.scratch.run(&desk.path("E/bin/python"), &pip).ok();
+}
+
+/// `ensurepip` leaves a newer pip alone; so must an upgrade.
+#[test]
+fn an_upgrade_keeps_a_newer_pip() {
+    let Some(desk) = desk() else { return };
+    desk.scratch
+        .rvenv(&["create", "E", "-p", desk.path_of_python()])
+        .ok();
+    let site = desk.site_packages("E");
+    let old = fs::read_dir(desk.path(&site))
+        .unwrap()
+        .map(|name| name.unwrap().path());
+    let info = old
+        .into_iter()
+        .find(|path| path.extension() == Some(OsStr::new("dist-info")))
+        .unwrap();
+    let newer = info.with_file_name("pip-99.0.dist-info");
+    fs::rename(&info, &newer).unwrap();
+    let metadata = fs::read_to_string(newer.join("METADATA")).unwrap();
+    let version = metadata
+        .lines()
+        .find(|line| line.starts_with("Version: "))
+        .unwrap();
+    fs::write(
+        newer.join("METADATA"),
+        metadata.replacen(version, "Version: 99.0", 1),
+    )
+    .unwrap();
+    desk.write(&format!("{site}/pip/mine.py"), "");
+    desk.scratch.rvenv(&["upgrade", "E"]).ok();
+    assert!(newer.join("METADATA").is_file() && !info.exists());
+    assert!(desk.path(&site).join("pip/mine.py").is_file());
+}
+
+/// `venv --upgrade` forgets the prompt and whether the packages of the system are visible.
+#[test]
+fn an_upgrade_keeps_the_prompt_and_the_packages_of_the_system() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E", "--prompt", "mine", "--system-site-packages"])
+        .ok();
+    desk.verb("upgrade", &["E"]).ok();
+    let config = desk.read("E/pyvenv.cfg");
+    assert!(
+        config.contains("include-system-site-packages = true\n"),
+        "{config}"
+    );
+    assert!(config.contains("prompt = 'mine'\n"), "{config}");
+}
+
+/// `venv --upgrade` where nothing is makes an environment without activation scripts.
+#[test]
+fn an_upgrade_of_nothing_is_refused() {
+    let Some(desk) = desk() else { return };
+    desk.refused(&["upgrade", "E"], 3);
+    desk.refused(&["create", "--upgrade", "E"], 3);
+    desk.write("project/notes", "mine");
+    desk.refused(&["upgrade", "project"], 3);
+}
+
+/// `venv --upgrade` of another minor version writes the new version down and starts the old one.
+#[test]
+fn an_upgrade_to_another_minor_version_starts_that_version() {
+    for (from, to) in [(8, 13), (13, 8), (11, 12)] {
+        let (Some(old), Some(new)) = (minor_of(from), minor_of(to)) else {
+            continue;
+        };
+        let desk = desk_of(old);
+        desk.create(&["E"]).ok();
+        let new = new.path.to_str().unwrap();
+        desk.scratch
+            .rvenv(&["upgrade", "E", "--without-pip", "-p", new])
+            .ok();
+        let asked = ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"];
+        for name in [
+            "python".to_owned(),
+            "python3".to_owned(),
+            format!("python3.{to}"),
+        ] {
+            let bin = desk.path("E/bin").join(&name);
+            if to < 9 && name.contains('.') {
+                continue;
+            }
+            assert_eq!(
+                desk.scratch.run(&bin, &asked).ok().trim(),
+                format!("3.{to}"),
+                "{name}"
+            );
+        }
+        assert!(!desk.path(&format!("E/bin/python3.{from}")).exists());
+        assert!(
+            desk.read("E/pyvenv.cfg")
+                .contains(&format!("version = 3.{to}."))
+        );
+    }
+}
+
+/// `venv --upgrade` never moves packages, and never says that they are out of sight.
+#[test]
+fn packages_that_another_minor_version_would_lose_are_named_first() {
+    let (Some(old), Some(new)) = (minor_of(11), minor_of(12)) else {
+        return;
+    };
+    let desk = desk_of(old);
+    desk.create(&["E"]).ok();
+    let site = desk.site_packages("E");
+    desk.write(&format!("{site}/demo.py"), "");
+    desk.write(
+        &format!("{site}/demo-1.0.dist-info/METADATA"),
+        "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n",
+    );
+    desk.write(&format!("{site}/demo-1.0.dist-info/RECORD"), "demo.py,,\n");
+    let new = new.path.to_str().unwrap();
+    let upgrade = ["upgrade", "E", "--without-pip", "-p", new];
+    let said = refused_by(&desk.scratch, &mut desk.scratch.command(&upgrade), 3);
+    assert!(said.contains("demo 1.0"), "{said}");
+    desk.scratch
+        .rvenv(&[&upgrade[..], &["--allow-lost"]].concat())
+        .ok();
+    assert!(desk.path(&site).join("demo.py").is_file());
+    desk.works("E");
+}
+
+/// `venv .` overwrites the `.gitignore` of the project; so does every later `venv --upgrade`.
+#[test]
+fn the_gitignore_of_a_project_is_never_overwritten() {
+    let Some(desk) = minor_of(13).map(desk_of) else {
+        return;
+    };
+    desk.write(".gitignore", "*.o\n");
+    desk.create(&["."]).ok();
+    for verb in ["upgrade", "create"] {
+        desk.verb(verb, &["."]).ok();
+        assert_eq!(desk.read(".gitignore"), "*.o\n");
+    }
+    desk.works("");
+}
+
+/// As `venv`: `..` goes by the text, so a link's neighbour is meant and not its target's.
+#[test]
+fn two_dots_go_by_the_text() {
+    let Some(desk) = desk() else { return };
+    fs::create_dir_all(desk.path("far/away")).unwrap();
+    symlink("far/away", desk.path("link")).unwrap();
+    desk.create(&["link/../E"]).ok();
+    desk.works("E");
+    assert!(!desk.path("far/E").exists());
+}
+
+/// `venv ""` fills the working directory, for instance when a variable was not set.
+#[test]
+fn an_empty_path_is_refused() {
+    let Some(desk) = desk() else { return };
+    for verb in ["create", "plan", "upgrade"] {
+        let said = desk.refused(&[verb, ""], 2);
+        assert!(said.contains("empty"), "{said}");
+    }
+}
+
+/// As `venv`: under a strict umask directories are private, scripts readable and interpreters executable.
+#[test]
+fn under_a_strict_umask_interpreters_can_still_be_run() {
+    let Some(desk) = desk() else { return };
+    let rvenv = Path::new(env!("CARGO_BIN_EXE_rvenv"));
+    let mut command = desk.scratch.program(rvenv, "077");
+    command.args([
+        "create",
+        "-p",
+        desk.path_of_python(),
+        "--without-pip",
+        "--copies",
+        "E",
+    ]);
+    ended(&mut command).ok();
+    let mode = |path: &str| fs::metadata(desk.path(path)).unwrap().mode() & 0o777;
+    let modes = ["E", "E/bin/python", "E/bin/activate", "E/pyvenv.cfg"].map(mode);
+    assert_eq!(modes, [0o700, 0o755, 0o644, 0o600]);
+}
+
+/// `venv` of one run is seen half made by another, and several at once end as luck has it.
+#[test]
+fn several_at_once_make_one_whole_environment() {
+    let Some(desk) = desk() else { return };
+    let start = || desk.command(&["create", "E"]).spawn().unwrap();
+    let runs: Vec<_> = (0..6).map(|_| start()).collect();
+    for mut run in runs {
+        assert!(run.wait().unwrap().success());
+    }
+    desk.works("E");
+    assert_eq!(desk.litter(), ["E"]);
+}
+
+/// Interrupted between its steps, `venv` leaves an environment that starts and has neither scripts nor pip.
+#[test]
+fn an_interruption_leaves_no_half_of_an_environment() {
+    let Some(desk) = desk() else { return };
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let check = format!("kill -{signal} $PPID; sleep 20");
+        desk.create(&["E", "--check", &check]).failed(code);
+        assert_eq!(desk.litter(), [""; 0]);
+    }
+    let killed = desk.create(&["E", "--check", "kill -KILL $PPID; sleep 1"]);
+    assert_eq!(killed.code, None, "{}", killed.stderr);
+    desk.create(&["E"]).ok();
+    desk.works("E");
+    assert_eq!(desk.litter(), ["E"]);
+}
+
+/// A full disk leaves what `venv` had written of pip, and an error that does not say why.
+#[test]
+fn a_full_disk_leaves_what_was_there_and_says_why() {
+    let Some(desk) = desk() else { return };
+    let body = "mkdir small && mount -t tmpfs -o size=400k tmpfs small && \
+                \"$0\" create -p \"$1\" --without-pip small/E && find small -printf '%P %m %i\\n' | sort > before && \
+                { \"$0\" create -p \"$1\" --clear small/E; code=$?; \
+                  find small -printf '%P %m %i\\n' | sort | diff before - || exit 99; exit $code; }";
+    let mut command = desk.scratch.program(Path::new("unshare"), "022");
+    command.args([
+        "-m",
+        "sh",
+        "-c",
+        body,
+        env!("CARGO_BIN_EXE_rvenv"),
+        desk.path_of_python(),
+    ]);
+    let ended = ended(&mut command);
+    if !ended.stderr.contains("rror: ") {
+        println!("skipped: nothing can be mounted here: {}", ended.stderr);
+        return;
+    }
+    let said = ended.failed(1);
+    assert!(said.contains("No space left on device"), "{said}");
+    assert!(said.contains("as it was before"), "{said}");
+}
+
+/// A read-only place stops `venv` at its first file; here before anything.
+#[test]
+fn a_directory_that_may_not_be_written_is_left_alone() {
+    let Some(desk) = desk() else { return };
+    let Some(mut nobody) = desk.as_nobody(&["create", "closed/E"]) else {
+        return;
+    };
+    fs::create_dir(desk.path("closed")).unwrap();
+    refused_by(&desk.scratch, &mut nobody, 1);
+}
+
+/// Without `ensurepip` `venv` fails after it has made everything else.
+#[test]
+fn a_python_that_cannot_install_pip_makes_nothing() {
+    let Some(desk) = desk() else { return };
+    machine::player(&desk.scratch, "python");
+    let words = ["create", "-p", "./python", "E"];
+    let said = refused_by(&desk.scratch, &mut desk.scratch.command(&words), 1);
+    assert!(said.contains("--without-pip"), "{said}");
+}
+
+/// As `venv`'s: `include` has a directory of the version from 3.11 to 3.13 only.
+#[test]
+fn names_follow_the_version_of_the_interpreter() {
+    for python in machine::supported() {
+        let desk = desk_of(python.clone());
+        desk.create(&["E"]).ok();
+        let made = tree(&desk.path("E"));
+        let minor = python.version.1;
+        let include = format!("include/python3.{minor}");
+        assert_eq!(
+            made.contains_key(&include),
+            (11..14).contains(&minor),
+            "3.{minor}"
+        );
+        assert_eq!(
+            made.contains_key(&format!("bin/python3.{minor}")),
+            minor >= 9,
+            "3.{minor}"
+        );
+        assert_eq!(made.contains_key("bin/𝜋thon"), minor == 14, "3.{minor}");
+        assert_eq!(made.contains_key(".gitignore"), minor >= 13, "3.{minor}");
+        let lib64 = made.get("lib64").map(|entry| entry.kind.clone());
+        let expected =
+            (minor < 15 && cfg!(target_pointer_width = "64")).then(|| Kind::Link("lib".into()));
+        assert_eq!(lib64, expected, "3.{minor}");
+        let said = desk
+            .scratch
+            .run(&desk.path("E/bin/python"), &["-c", NOT_ISOLATED])
+            .ok();
+        assert_eq!(Path::new(said.trim()), desk.path("E"));
+    }
+}

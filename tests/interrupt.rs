@@ -1,0 +1,193 @@
+//! Interruptions: SIGINT and SIGTERM while an environment that is there is changed.
+//!
+//! At system calls chosen by a sweep, and while a health check runs: the exit code says what stands at the target, and
+//! the tree proves it; a second signal does not make it worse, and nothing is left behind.
+//! `RVENV_FAULTS=all` interrupts every changing call. Read next: `faults.rs`, where a clear is interrupted.
+
+#![cfg(unix)]
+#![expect(clippy::disallowed_methods, reason = "tests start the real command")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what it skips and what it counted"
+)]
+#![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+
+#[path = "trees/strace.rs"]
+mod strace;
+#[expect(dead_code, reason = "other tests look closer")]
+mod trees;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use trees::{Ended, Lab, Sameness, Tree, compare, end, look};
+
+/// What is interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Merge,
+    Upgrade,
+    Repair,
+    Rollback,
+}
+
+impl Deed {
+    const ALL: [Self; 4] = [Self::Merge, Self::Upgrade, Self::Repair, Self::Rollback];
+
+    fn words(self, lab: &Lab) -> Vec<String> {
+        match self {
+            Self::Merge => lab.create(&["--without-pip", "--prompt", "new", "--keep"]),
+            Self::Upgrade => {
+                let target = lab.shown_target();
+                let words = ["upgrade", &target, "--without-pip", "--prompt", "new"];
+                words.map(str::to_owned).to_vec()
+            }
+            Self::Repair => vec!["repair".to_owned(), lab.shown_target()],
+            Self::Rollback => vec!["rollback".to_owned(), lab.shown_target()],
+        }
+    }
+
+    /// Makes anew what the deed meets, and looks at it.
+    fn prepare(self, lab: &Lab) -> Tree {
+        if lab.target().exists() {
+            fs::remove_dir_all(lab.target()).unwrap();
+        }
+        done(lab, &lab.create(&["--without-pip"]));
+        lab.add_strangers(5);
+        match self {
+            Self::Merge | Self::Upgrade => {}
+            Self::Repair => {
+                fs::remove_file(lab.target().join("bin/activate")).unwrap();
+                fs::write(lab.target().join("bin/activate.csh"), "broken").unwrap();
+            }
+            Self::Rollback => done(lab, &Self::Merge.words(lab)),
+        }
+        look(&lab.target())
+    }
+}
+
+fn done(lab: &Lab, words: &[String]) {
+    let ended = end(&mut lab.rvenv(words));
+    assert_eq!(ended.code, Some(0), "{}", ended.story);
+}
+
+/// What is in the environment's own directory.
+fn inner(lab: &Lab) -> Vec<String> {
+    let names = fs::read_dir(lab.target().join(".rvenv")).unwrap();
+    let mut names: Vec<_> = names
+        .map(|name| name.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The trees before and after a deed, each with what is in the environment's own directory.
+struct Ends {
+    old: (Tree, Vec<String>),
+    new: (Tree, Vec<String>),
+}
+
+impl Ends {
+    fn of(lab: &Lab, deed: Deed) -> Self {
+        let old = (deed.prepare(lab), inner(lab));
+        done(lab, &deed.words(lab));
+        let new = (look(&lab.target()), inner(lab));
+        Self { old, new }
+    }
+
+    fn judge(&self, lab: &Lab, ended: &Ended, what: &str) {
+        let story = &ended.story;
+        let (tree, names) = match ended.code {
+            Some(0) => &self.new,
+            Some(1 | 130 | 143) => &self.old,
+            code => panic!("{what}: no code of ours: {code:?} {story}"),
+        };
+        let truth = compare(tree, &look(&lab.target()), Sameness::Alike);
+        assert_eq!(truth, Ok(()), "{what}: {:?} {story}", ended.code);
+        assert_eq!(&inner(lab), names, "{what}: {:?} {story}", ended.code);
+        assert_eq!(lab.litter(), [""; 0], "{what}: {story}");
+    }
+}
+
+fn sweep(deed: Deed) {
+    let Some(lab) = Lab::new() else { return };
+    if !strace::is_there() {
+        return;
+    }
+    let ends = Ends::of(&lab, deed);
+    deed.prepare(&lab);
+    let calls = strace::calls(&lab, &deed.words(&lab));
+    let each = if std::env::var_os("RVENV_FAULTS").is_some() {
+        1
+    } else {
+        calls.len().div_ceil(14)
+    };
+    let mut codes: BTreeMap<Option<i32>, usize> = BTreeMap::new();
+    for (number, call) in calls.iter().step_by(each).enumerate() {
+        deed.prepare(&lab);
+        let (signal, own) = if number % 2 == 0 {
+            ("SIGINT", 130)
+        } else {
+            ("SIGTERM", 143)
+        };
+        // A second signal does not make it worse.
+        let stays = if number % 4 < 2 { "" } else { "+" };
+        let what = format!("{deed:?}: {} {}{stays} {signal}", call.kind, call.nth);
+        let wrapper = strace::meeting(call, &format!("signal={signal}"), stays);
+        let ended = end(&mut lab.under(&wrapper, &deed.words(&lab)));
+        // The check of an upgrade is a process that may meet the signal alone.
+        let is_check = deed == Deed::Upgrade && ended.code == Some(1);
+        assert!(
+            is_check || [Some(0), Some(own)].contains(&ended.code),
+            "{what}: {ended:?}"
+        );
+        ends.judge(&lab, &ended, &what);
+        *codes.entry(ended.code).or_default() += 1;
+    }
+    println!("{deed:?}: {} calls; exit codes: {codes:?}", calls.len());
+    assert!(codes.contains_key(&Some(0)), "{codes:?}");
+    let interrupted = codes.contains_key(&Some(130)) && codes.contains_key(&Some(143));
+    assert!(interrupted || deed == Deed::Rollback, "{codes:?}");
+}
+
+#[test]
+fn a_merge_that_is_interrupted_leaves_what_its_exit_code_says() {
+    sweep(Deed::Merge);
+}
+
+#[test]
+fn an_upgrade_that_is_interrupted_leaves_what_its_exit_code_says() {
+    sweep(Deed::Upgrade);
+}
+
+#[test]
+fn a_repair_that_is_interrupted_leaves_what_its_exit_code_says() {
+    sweep(Deed::Repair);
+}
+
+/// It is a handful of renames: a signal comes too early or too late for it.
+#[test]
+fn a_rollback_that_is_interrupted_leaves_what_its_exit_code_says() {
+    sweep(Deed::Rollback);
+}
+
+/// Undecided is undone, however often somebody asks.
+#[test]
+fn an_interruption_of_a_check_brings_the_old_environment_back() {
+    let Some(lab) = Lab::new() else { return };
+    for deed in Deed::ALL {
+        let ends = Ends::of(&lab, deed);
+        for (signal, code) in [("INT", 130), ("TERM", 143)] {
+            for times in [1, 3] {
+                deed.prepare(&lab);
+                let kill = format!("kill -{signal} $PPID;").repeat(times);
+                let mut words = deed.words(&lab);
+                words.extend(["--check".to_owned(), format!("{kill} sleep 20")]);
+                let ended = end(&mut lab.rvenv(&words));
+                let what = format!("{deed:?}: {times} times {signal}");
+                assert_eq!(ended.code, Some(code), "{what}: {}", ended.story);
+                ends.judge(&lab, &ended, &what);
+            }
+        }
+    }
+}

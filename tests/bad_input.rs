@@ -19,7 +19,6 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::process::Command;
 
 use machine::{Scratch, any_python, ended, player, script, stand_in};
 use refused::refused_by;

@@ -372,7 +372,7 @@ fn a_path_with_a_command_in_it_runs_nothing() {
     desk.create(&[name]).ok();
     desk.write(
         "go",
-        &format!(". \"./$1/bin/activate\" && printf '%s' \"$VIRTUAL_ENV\""),
+        ". \"./$1/bin/activate\" && printf '%s' \"$VIRTUAL_ENV\"",
     );
     let shown = desk.scratch.run(Path::new("/bin/sh"), &["go", name]).ok();
     assert_eq!(Path::new(&shown), desk.path(name));

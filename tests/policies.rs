@@ -219,7 +219,7 @@ fn the_longest_name_works_and_a_longer_one_is_refused() {
     desk.create(&[&longest]).ok();
     all_changes(&desk);
     fs::remove_file(desk.path("E")).unwrap();
-    assert_eq!(desk.litter(), [longest.clone()]);
+    assert_eq!(desk.litter(), [longest.as_str()]);
     let longer = "n".repeat(256);
     let said = desk.refused(&["create", &longer], 1);
     assert!(said.contains("too long"), "{said}");

@@ -9,9 +9,13 @@
     reason = "a benchmark starts real commands and prints what they took"
 )]
 
+mod timing;
+
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
+
+use timing::{median, python};
 
 const ROUNDS: usize = 7;
 
@@ -54,30 +58,14 @@ fn rivals(python: &str) -> Vec<Rival> {
     ]
 }
 
-/// One run into a fresh directory, after everything before it has settled on the disk.
+/// One run into a fresh directory.
 fn time(rival: &Rival, into: &Path) -> Option<Duration> {
-    let _settled = Command::new("sync").arg("-f").arg(into).status();
-    std::thread::sleep(Duration::from_millis(50));
     let target = into.join("env");
     let mut command = Command::new(&rival.program);
-    command
-        .args(&rival.arguments)
-        .arg(&target)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let start = Instant::now();
-    let status = command.status().ok()?;
-    let took = start.elapsed();
+    command.args(&rival.arguments).arg(&target);
+    let took = timing::time(&mut command, into);
     let _emptied = Command::new("rm").arg("-rf").arg(&target).status();
-    status.success().then_some(took)
-}
-
-fn python() -> String {
-    let asked = Command::new("python3")
-        .args(["-c", "import sys; print(sys._base_executable)"])
-        .output();
-    let said = asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    said.unwrap_or_default()
+    took
 }
 
 fn main() {
@@ -93,11 +81,6 @@ fn main() {
             }
         }
     }
-    let median = |times: &[Duration]| {
-        let mut sorted = times.to_vec();
-        sorted.sort();
-        sorted.get(sorted.len() / 2).copied()
-    };
     let base = times.first().and_then(|times| median(times));
     println!("{python}, {ROUNDS} rounds, median, ratio to `rvenv create`");
     for (rival, times) in rivals.iter().zip(&times) {

@@ -15,6 +15,7 @@
 
 #[expect(dead_code, reason = "other tests use more of the machine")]
 mod machine;
+#[expect(dead_code, reason = "nothing is downloaded here")]
 mod packages;
 #[expect(dead_code, reason = "other tests run the command in a lab")]
 mod trees;
@@ -61,7 +62,7 @@ fn an_upgrade_goes_back_and_forth_as_often_as_one_likes() {
         return;
     };
     let scratch = Scratch::new();
-    let env = full(&scratch, &old[0].path, &[]);
+    let env = full(&scratch, &old[0].path, 11, &[]);
     let site = env.join("lib/python3.11/site-packages");
     for marked in ["pip/__init__.py", "p05/inner.py", "pip"] {
         mark(&site.join(marked));
@@ -129,7 +130,7 @@ fn a_cleared_environment_comes_back_in_one_exchange() {
     let Some(found) = builds(11, 1) else { return };
     let scratch = Scratch::new();
     let python = found[0].path.to_str().unwrap();
-    let env = full(&scratch, &found[0].path, &[]);
+    let env = full(&scratch, &found[0].path, 11, &[]);
     mark(&env.join("lib/python3.11/site-packages/p05/inner.py"));
     let exact = || (look(&env), tree(&env));
     let before = exact();

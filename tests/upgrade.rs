@@ -127,7 +127,7 @@ impl Sleeper {
 fn another_build_of_the_same_minor_version_keeps_every_package_and_so_does_the_way_back() {
     let Some(found) = builds(11, 2) else { return };
     let scratch = Scratch::new();
-    let env = full(&scratch, &found[0].path, &[]);
+    let env = full(&scratch, &found[0].path, 11, &[]);
     let before = of_packages(&env);
     for python in [&found[1], &found[0]] {
         let sleeper = Sleeper::new(&scratch, &env);
@@ -162,7 +162,7 @@ fn another_minor_version_is_refused_by_the_names_of_what_it_would_lose_unless_al
         return;
     };
     let scratch = Scratch::new();
-    let env = full(&scratch, &old[0].path, &[]);
+    let env = full(&scratch, &old[0].path, 11, &[]);
     let packages = of_packages(&env);
     let (before, sight) = (look(&env), tree(&env));
     let python = new[0].path.to_str().unwrap();
@@ -204,7 +204,7 @@ fn another_minor_version_is_refused_by_the_names_of_what_it_would_lose_unless_al
 fn a_base_that_was_removed_is_found_elsewhere_or_must_be_named() {
     let Some(found) = builds(11, 1) else { return };
     let scratch = Scratch::new();
-    let env = full(&scratch, &base(&scratch, &found[0]), &[]);
+    let env = full(&scratch, &base(&scratch, &found[0]), 11, &[]);
     fs::remove_dir_all(scratch.path("base")).unwrap();
     assert!(!env.join("bin/python").exists(), "it dangles");
     let before = tree(&env);
@@ -229,7 +229,7 @@ fn a_base_that_is_patched_in_place_is_followed_by_links_and_by_copies() {
     let Some(found) = builds(11, 2) else { return };
     for kind in ["--symlinks", "--copies"] {
         let scratch = Scratch::new();
-        let env = full(&scratch, &base(&scratch, &found[0]), &[kind]);
+        let env = full(&scratch, &base(&scratch, &found[0]), 11, &[kind]);
         let before = of_packages(&env);
         assert_eq!(
             config(&env, "version"),
@@ -256,7 +256,7 @@ fn a_base_that_is_patched_in_place_is_followed_by_links_and_by_copies() {
 fn links_become_copies_and_links_again_while_python_runs() {
     let Some(found) = builds(11, 1) else { return };
     let scratch = Scratch::new();
-    let env = full(&scratch, &found[0].path, &[]);
+    let env = full(&scratch, &found[0].path, 11, &[]);
     let version = version_of(&scratch, &found[0]);
     for (kind, copied) in [("--copies", true), ("--symlinks", false)] {
         let sleeper = Sleeper::new(&scratch, &env);
@@ -313,7 +313,7 @@ fn choices_stay_lost_scripts_come_back_and_edited_ones_are_left_alone() {
 fn a_check_that_fails_brings_everything_back() {
     let Some(found) = builds(11, 2) else { return };
     let scratch = Scratch::new();
-    let env = full(&scratch, &found[0].path, &[]);
+    let env = full(&scratch, &found[0].path, 11, &[]);
     let python = found[1].path.to_str().unwrap();
     let before = look(&env);
     let fails = |checks: &[&str]| {

@@ -1,4 +1,4 @@
-//! Environments with packages in them: wheels made by hand, installed by the environment's own pip.
+//! Environments with packages in them: wheels made by hand, and packages laid out as an installer would.
 //!
 //! A package here is all that a distribution may bring: a directory with a module and a data file in it, a module beside
 //! it, a data file at the top of the environment, and a program. No network: the index is a directory.
@@ -11,31 +11,57 @@ use crate::machine::{Python, Scratch, ended, supported};
 /// How many packages a full environment has.
 pub(crate) const PACKAGES: usize = 20;
 
-/// Writes wheels of names and versions into a directory.
-const MAKE: &str = r#"
-import base64, hashlib, sys, zipfile
-directory, wheels = sys.argv[1], sys.argv[2:]
-for name, version in zip(wheels[::2], wheels[1::2]):
+/// The files of a package, below the directory of packages but for one; and a list of files.
+const PACKAGE: &str = r#"
+import base64, hashlib, os, sys, zipfile
+def package(name, version):
     info = "%s-%s.dist-info/" % (name, version)
-    data = "%s-%s.data/data/share/" % (name, version)
-    files = {
+    return info, "share/%s.txt" % name, {
         name + "/__init__.py": "made = 'by hand'\n",
         name + "/inner.py": "def main():\n    print('%s %s')\n" % (name, version),
         name + "/table.txt": "data of %s\n" % name,
         name + "_alone.py": "value = '%s'\n" % name,
-        data + name + ".txt": "shared by %s\n" % name,
         info + "METADATA": "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version),
         info + "WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         info + "entry_points.txt": "[console_scripts]\n%s = %s.inner:main\n" % (name, name),
     }
+def row(path, text):
+    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+    return "%s,sha256=%s,%d\n" % (path, digest, len(text))
+"#;
+
+/// Writes wheels of names and versions into a directory.
+const MAKE: &str = r#"
+directory, wheels = sys.argv[1], sys.argv[2:]
+for name, version in zip(wheels[::2], wheels[1::2]):
+    info, shared, files = package(name, version)
+    files["%s-%s.data/data/%s" % (name, version, shared)] = "shared by %s\n" % name
     rows = ""
     with zipfile.ZipFile("%s/%s-%s-py3-none-any.whl" % (directory, name, version), "w") as wheel:
         for path, text in sorted(files.items()):
             wheel.writestr(path, text)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
-            rows += "%s,sha256=%s,%d\n" % (path, digest, len(text))
+            rows += row(path, text)
         wheel.writestr(info + "RECORD", rows + info + "RECORD,,\n")
 "#;
+
+/// Lays packages out in an environment as an installer would.
+const LAY: &str = r##"
+env, site, names = sys.argv[1], sys.argv[2], sys.argv[3:]
+for name in names:
+    info, shared, files = package(name, "1.0")
+    files[info + "INSTALLER"] = "hand\n"
+    program = "#!%s/bin/python\nfrom %s.inner import main\nmain()\n" % (env, name)
+    above = os.path.relpath(env, site) + "/"
+    files.update({above + shared: "shared by %s\n" % name, above + "bin/" + name: program})
+    rows = "".join(row(path, text) for path, text in files.items())
+    files[info + "RECORD"] = rows + info + "RECORD,,\n"
+    for path, text in files.items():
+        path = os.path.normpath(os.path.join(site, path))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(text)
+    os.chmod(os.path.join(env, "bin", name), 0o755)
+"##;
 
 /// Imports every package and reads its data; says which Python that was, without the build's own words.
 const IMPORT: &str = r#"
@@ -55,7 +81,8 @@ print("%d.%d.%d" % sys.version_info[:3])
 pub(crate) fn index(scratch: &Scratch, python: &Path, wheels: &[(&str, &str)]) -> PathBuf {
     let directory = scratch.path("index");
     fs::create_dir_all(&directory).unwrap();
-    let mut arguments = vec!["-c", MAKE, directory.to_str().unwrap()];
+    let make = format!("{PACKAGE}{MAKE}");
+    let mut arguments = vec!["-c", &make, directory.to_str().unwrap()];
     arguments.extend(wheels.iter().flat_map(|(name, version)| [*name, *version]));
     scratch.run(python, &arguments).ok();
     directory
@@ -89,27 +116,16 @@ pub(crate) fn names() -> Vec<String> {
         .collect()
 }
 
-/// Creates the environment `E` for the interpreter at `python`, and installs every package by its own pip.
-pub(crate) fn full(scratch: &Scratch, python: &Path, flags: &[&str]) -> PathBuf {
+/// Creates the environment `E` for the interpreter at `python`, of a minor version, with every package in it.
+pub(crate) fn full(scratch: &Scratch, python: &Path, minor: u32, flags: &[&str]) -> PathBuf {
     let create = ["create", "E", "--python", python.to_str().unwrap()];
     scratch.rvenv(&[&create, flags].concat()).ok();
     let env = scratch.path("E");
-    let names = names();
-    let wheels: Vec<_> = names.iter().map(|name| (name.as_str(), "1.0")).collect();
-    let index = index(scratch, python, &wheels);
-    let install = [
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-compile",
-        "--no-index",
-        "--find-links",
-    ];
-    let mut arguments = install.to_vec();
-    arguments.push(index.to_str().unwrap());
+    let site = env.join(format!("lib/python3.{minor}/site-packages"));
+    let (names, lay) = (names(), format!("{PACKAGE}{LAY}"));
+    let mut arguments = vec!["-c", &lay, env.to_str().unwrap(), site.to_str().unwrap()];
     arguments.extend(names.iter().map(String::as_str));
-    scratch.run(&env.join("bin/python"), &arguments).ok();
+    scratch.run(python, &arguments).ok();
     env
 }
 

@@ -128,11 +128,7 @@ pub fn repair(
     let context = &with_published_pip(context, &receipt);
     let mut fresh = builder::build(stages, context).map_err(MergeError::from)?;
     if drifted.contains_key(CONFIG_NAME) {
-        match published_config(context, &receipt) {
-            Some((path, text)) => fresh.adopt_content(&path, text.into_bytes()),
-            None if is_config_lost(target, &root) => return Err(RepairError::NoChoices(path())),
-            None => {}
-        }
+        restore_config((target, &root), context, &receipt, &mut fresh)?;
     }
     let mut lost = Vec::new();
     let mut draft = PlanBuilder::new(&context.env_dir, mode(receipt.root_mode)?)?;
@@ -222,6 +218,23 @@ fn published_config(context: &Context, receipt: &Receipt) -> Option<(RelPath, St
     });
     let mut texts = texts.filter(|text| Digest::of(text.as_bytes()) == *digest);
     texts.next().map(|text| (path, text))
+}
+
+/// Plans the published `pyvenv.cfg`; where its bytes cannot be had, the one of the options that it says now.
+fn restore_config(
+    at: (&Target<'_>, &Dir),
+    context: &Context,
+    receipt: &Receipt,
+    fresh: &mut PlanBuilder,
+) -> Result<(), RepairError> {
+    match published_config(context, receipt) {
+        Some((path, text)) => fresh.adopt_content(&path, text.into_bytes()),
+        None if is_config_lost(at.0, at.1) => {
+            return Err(RepairError::NoChoices(at.0.path().to_path_buf()));
+        }
+        None => {}
+    }
+    Ok(())
 }
 
 /// Whether nothing can be read from the `pyvenv.cfg` that is there.

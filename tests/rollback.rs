@@ -7,7 +7,6 @@
 #![cfg(unix)]
 #![expect(
     clippy::disallowed_methods,
-    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a test starts real programs, changes files, and says what it skips"
@@ -17,6 +16,8 @@
 mod machine;
 #[expect(dead_code, reason = "nothing is downloaded here")]
 mod packages;
+#[path = "trees/switched.rs"]
+mod switched;
 #[expect(dead_code, reason = "other tests run the command in a lab")]
 mod trees;
 
@@ -26,6 +27,7 @@ use std::path::Path;
 use machine::{Scratch, tree};
 use packages::{builds, full, works};
 use rustix::fs::{XattrFlags, lsetxattr};
+use switched::compare_switched;
 use trees::{Sameness, compare, look};
 
 /// The kept generations of `E`, beside it and within it.
@@ -73,12 +75,12 @@ fn an_upgrade_goes_back_and_forth_as_often_as_one_likes() {
     let upgrade = ["upgrade", "E", "--python", python, "--allow-lost"];
     scratch.rvenv(&upgrade).ok();
     let after = look(&env);
-    assert!(compare(&before, &after, Sameness::Switched).is_err());
+    assert!(compare_switched(&before, &after).is_err());
     for _ in 0..2 {
         rollback(&scratch, &[]);
-        compare(&before, &look(&env), Sameness::Switched).unwrap();
+        compare_switched(&before, &look(&env)).unwrap();
         rollback(&scratch, &[]);
-        compare(&after, &look(&env), Sameness::Switched).unwrap();
+        compare_switched(&after, &look(&env)).unwrap();
     }
     assert_eq!(generations(&scratch), ["old-1"]);
     rollback(
@@ -90,7 +92,7 @@ fn an_upgrade_goes_back_and_forth_as_often_as_one_likes() {
     let before = look(&env);
     let words = ["rollback", "E", "--check", "python -c 'import p11'"];
     scratch.rvenv(&words).failed(1);
-    compare(&before, &look(&env), Sameness::Switched).unwrap();
+    compare_switched(&before, &look(&env)).unwrap();
     scratch.rvenv(&["verify", "E"]).ok();
 }
 
@@ -119,7 +121,7 @@ fn what_changed_meanwhile_is_named_and_put_aside_only_when_told() {
     rollback(&scratch, &["--discard-changes"]);
     assert_eq!(fs::read_to_string(env.join("notes")).unwrap(), "mine");
     fs::remove_file(env.join("notes")).unwrap();
-    compare(&before, &look(&env), Sameness::Switched).unwrap();
+    compare_switched(&before, &look(&env)).unwrap();
     // What was put aside is not lost: it is what going forward brings.
     rollback(&scratch, &["--discard-changes"]);
     assert_eq!(fs::read_to_string(&config).unwrap(), edited);

@@ -14,6 +14,8 @@
 #[expect(dead_code, reason = "other tests use more of the machine")]
 mod machine;
 mod packages;
+#[path = "trees/switched.rs"]
+mod switched;
 #[expect(dead_code, reason = "other tests run the command in a lab")]
 mod trees;
 
@@ -26,6 +28,7 @@ use std::process::{Child, Stdio};
 
 use machine::{Entry, Python, Scratch, ended, tree};
 use packages::{builds, full, index, names, prefix, works};
+use switched::compare_switched;
 use trees::{Sameness, compare, look};
 
 /// What a package consists of, by path: it must not even be moved.
@@ -320,7 +323,7 @@ fn a_check_that_fails_brings_everything_back() {
         words.extend(checks.iter().flat_map(|check| ["--check", *check]));
         let said = scratch.rvenv(&words).failed(1);
         assert!(said.contains("what was there before is back"), "{said}");
-        compare(&before, &look(&env), Sameness::Switched).unwrap();
+        compare_switched(&before, &look(&env)).unwrap();
         assert_eq!(own_names(&env), ["receipt.json"]);
         said
     };
@@ -349,7 +352,7 @@ fn a_check_that_fails_brings_everything_back() {
         said.contains("the built-in health check failed: exit code 9"),
         "{said}"
     );
-    compare(&before, &look(&env), Sameness::Switched).unwrap();
+    compare_switched(&before, &look(&env)).unwrap();
     assert_eq!(works(&scratch, &env), version_of(&scratch, &found[0]));
 }
 
@@ -366,12 +369,12 @@ fn what_a_check_wrote_is_not_lost_when_it_fails() {
     check("echo mine > $VIRTUAL_ENV/notes; false").failed(1);
     assert_eq!(fs::read_to_string(env.join("notes")).unwrap(), "mine\n");
     fs::remove_file(env.join("notes")).unwrap();
-    compare(&before, &look(&env), Sameness::Switched).unwrap();
+    compare_switched(&before, &look(&env)).unwrap();
 
     // An edit of a new file goes with that file, which is kept and named.
     let said = check("echo '# mine' >> $VIRTUAL_ENV/pyvenv.cfg; false").failed(5);
     assert!(said.contains("kept as generation 1"), "{said}");
-    compare(&before, &look(&env), Sameness::Switched).unwrap();
+    compare_switched(&before, &look(&env)).unwrap();
     let kept = tree(&env.join(".rvenv/old-1")).into_keys();
     let mut texts =
         kept.filter_map(|name| fs::read_to_string(env.join(".rvenv/old-1").join(name)).ok());
@@ -444,6 +447,6 @@ fn the_newest_dependencies_come_without_the_pip_of_the_environment() {
         assert_eq!(of_pip.count(), 0, "{started}");
         scratch.rvenv(&["verify", "E"]).ok();
         scratch.rvenv(&["rollback", "E"]).ok();
-        compare(&before, &look(&env), Sameness::Switched).unwrap();
+        compare_switched(&before, &look(&env)).unwrap();
     }
 }

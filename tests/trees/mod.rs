@@ -16,17 +16,11 @@ use std::process::{Command, Output, Stdio};
 
 use rvenv_journal::Digest;
 
-/// The bits of a mode that tell the kind, and those of a directory.
-const S_IFMT: u32 = 0o170_000;
-const S_IFDIR: u32 = 0o040_000;
-
 /// What counts when trees are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sameness {
     /// Everything: it is the same tree.
     Exact,
-    /// All but the times of directories: entries in them were switched, and switched back.
-    Switched,
     /// All but times, and the plan's digest in the receipt: it is what another run gives.
     Alike,
 }
@@ -34,9 +28,9 @@ pub(crate) enum Sameness {
 /// What one path is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    mode: u32,
+    pub(crate) mode: u32,
     owner: (u32, u32),
-    mtime: (i64, i64),
+    pub(crate) mtime: (i64, i64),
     content: String,
     /// Extended attributes, each with its value.
     attributes: Vec<(Vec<u8>, Vec<u8>)>,
@@ -131,13 +125,9 @@ pub(crate) fn compare(expected: &Tree, found: &Tree, sameness: Sameness) -> Resu
     };
     let same = |one: &Entry, other: &Entry| {
         let access = (one.mode, one.owner, &one.attributes);
-        let is_dir = one.mode & S_IFMT == S_IFDIR;
         access == (other.mode, other.owner, &other.attributes)
             && match sameness {
-                Sameness::Switched if is_dir => true,
-                Sameness::Exact | Sameness::Switched => {
-                    (one.mtime, &one.content) == (other.mtime, &other.content)
-                }
+                Sameness::Exact => (one.mtime, &one.content) == (other.mtime, &other.content),
                 Sameness::Alike => one.likeness == other.likeness,
             }
     };

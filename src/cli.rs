@@ -252,9 +252,14 @@ impl<'a> Session<'a> {
             .filter(|kept| kept.why != WhyKept::Asked)
         {
             let name = escape(&kept.name);
-            self.terminal.story(&format!(
-                "Kept `{name}`, which somebody changed after it was published"
-            ));
+            let why = match kept.why {
+                WhyKept::Asked => "as was asked for",
+                WhyKept::Changed => "which somebody changed after it was published",
+                WhyKept::Uncertain => {
+                    "since this filesystem cannot prove that it is what may be deleted; delete it if nobody needs it"
+                }
+            };
+            self.terminal.story(&format!("Kept `{name}`, {why}"));
         }
         for orphan in &recovered.orphans {
             let orphan = escape(orphan);

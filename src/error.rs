@@ -177,7 +177,14 @@ fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> C
             told.hint("use `--discard-changes` to put them aside with everything else that goes")
         }
         RollbackError::Disk { .. } => CliError::of(Exit::Failed, error),
-        RollbackError::Publish(failed) => CliError::of(of_publication(failed, terminated), error),
+        RollbackError::Publish(failed) => {
+            let told = CliError::of(of_publication(failed, terminated), error);
+            if failed.may_go_by_smaller_steps() {
+                told.hint("this filesystem does not rename what is named above; upgrade to the former interpreter instead")
+            } else {
+                told
+            }
+        }
     }
 }
 

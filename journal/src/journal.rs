@@ -82,9 +82,22 @@ impl Siblings {
 /// Before the rename the former part (or none) counts; after it the new one. With power durability the rename is
 /// durable when this returns.
 pub(crate) fn write(home: &Home<'_>, record: &Record) -> Result<(), FsError> {
+    write_as(home, record, &home.names.journal(&JournalName::Open))
+}
+
+/// Replaces the record of a kept generation, as [`write`] does.
+pub(crate) fn write_generation(home: &Home<'_>, record: &Record) -> Result<(), FsError> {
+    write_as(
+        home,
+        record,
+        &home.names.generation_record(record.generation),
+    )
+}
+
+fn write_as(home: &Home<'_>, record: &Record, name: &str) -> Result<(), FsError> {
     let (fs, dir) = (home.fs, &home.dir);
     let temp = OsString::from(home.names.journal_temp());
-    let name = OsString::from(home.names.journal(&JournalName::Open));
+    let name = OsString::from(name);
     // Without the sync the rename could be durable and the record empty: a journal that promises nothing.
     let flush = match record.durability {
         Durability::Power => Flush::Now,

@@ -136,6 +136,7 @@ mod names;
 mod node;
 mod observe;
 mod path;
+mod pinned;
 mod plan;
 mod plan_json;
 mod precondition;

@@ -111,10 +111,11 @@ pub(crate) fn compare(
     } else {
         there
     };
+    // The engine's own directory is made by the very run that looks again.
+    let is_ours = |name: &&String| plan.publication().is_by_entries() && *name == ENGINE_DIR;
     let appeared = there
         .iter()
-        // The engine's own directory may have been made for this very plan.
-        .filter(|name| !then.contains(name) && *name != ENGINE_DIR)
+        .filter(|name| !then.contains(name) && !is_ours(name))
         .map(|name| (name, "appeared"));
     let vanished = then
         .iter()

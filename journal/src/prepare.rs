@@ -133,13 +133,12 @@ pub(crate) fn write_first_part(
 /// Tries an exchange on two scratch entries.
 pub(crate) fn try_exchange(home: &Home<'_>, root: &Dir) -> Result<Exchange, FsError> {
     let fs = home.fs;
-    let scratch = [OsString::from("scratch-1"), OsString::from("scratch-2")];
-    for name in &scratch {
+    let [one, two] = ["scratch-1", "scratch-2"].map(OsString::from);
+    for name in [&one, &two] {
         fs.make_dir(root, name, 0o700)?;
     }
-    let [one, two] = &scratch;
-    let exchanged = fs.rename((root, one), (root, two), Rename::Exchange);
-    for name in &scratch {
+    let exchanged = fs.rename((root, &one), (root, &two), Rename::Exchange);
+    for name in [&one, &two] {
         fs.remove_dir(root, name)?;
     }
     Ok(match exchanged {

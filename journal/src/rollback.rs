@@ -20,6 +20,7 @@ use crate::home::Home;
 use crate::identity::Identity;
 use crate::journal::{self, JournalRead, Siblings};
 use crate::node::{ENGINE_DIR, RECEIPT_NAME};
+use crate::pinned::pinned;
 use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::record::{
     Act, Durability, Entry, Form, Record, Retention, Source, Step, Steps, Verdict,
@@ -125,7 +126,7 @@ impl<'a> Ready<'a> {
             target: path.clone(),
             source,
         };
-        let generation = self.newest()?;
+        let mut generation = self.newest()?;
         let changed = self.changed(&generation).map_err(disk)?;
         if !changed.is_empty() && terms.changes == Changes::Refuse {
             return Err(RollbackError::Changed {
@@ -134,6 +135,8 @@ impl<'a> Ready<'a> {
                 paths: changed,
             });
         }
+        generation.record =
+            pinned(self.target(), &generation.home, generation.record).map_err(disk)?;
         let record = self.inverse(&generation, terms).map_err(disk)?;
         let open = Open {
             locks: self.locks,
@@ -205,7 +208,9 @@ impl<'a> Ready<'a> {
                 if meta.is_some_and(|meta| generation.may_be(meta.identity)) {
                     Ok(generation)
                 } else {
-                    Err(no_record("something else stands at its name"))
+                    Err(no_record(
+                        "it is of other files, as in a copy of an environment",
+                    ))
                 }
             }
             JournalRead::Torn => Err(no_record("it is absent or torn")),
@@ -359,7 +364,7 @@ impl<'a> Ready<'a> {
         let mut pairs: Vec<Pair> = Vec::new();
         for step in record.steps().iter().rev() {
             let Some(entry) = &step.entry else { continue };
-            let slot = pinned(&sides, sides.slot(step))?;
+            let slot = pinned_side(&sides, sides.slot(step))?;
             // Nothing comes between a take and the put after it.
             let known = pairs.last_mut().filter(|pair| {
                 let known = pair.entry.as_ref();
@@ -374,7 +379,7 @@ impl<'a> Ready<'a> {
                 None => pairs.push(Pair {
                     entry: Some(entry.clone()),
                     slot,
-                    live: pinned(&sides, sides.live(step))?,
+                    live: pinned_side(&sides, sides.live(step))?,
                 }),
             }
         }
@@ -383,7 +388,7 @@ impl<'a> Ready<'a> {
 }
 
 /// What stands at a side, as a rename keeps it.
-fn pinned(sides: &Sides<'_>, side: Option<Side>) -> Result<Option<Identity>, FsError> {
+fn pinned_side(sides: &Sides<'_>, side: Option<Side>) -> Result<Option<Identity>, FsError> {
     let found = sides.identity(side.as_ref())?;
     let Some(side) = side.filter(|_| found.is_some()) else {
         return Ok(None);

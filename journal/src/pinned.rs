@@ -1,0 +1,89 @@
+//! Pinning: what a kept generation and its target are, over a layer that is never changed.
+//!
+//! On an overlayfs an object of a lower layer becomes another one when it is first changed, so a record that was written
+//! below no longer names what a rename would move. Promises that afterwards every object of a record is the one that a
+//! rename keeps, and that the record on the disk says so. Elsewhere nothing is done.
+//!
+//! Read next: `rollback.rs`, which needs it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+
+use crate::fs::{Dir, Fs, FsError, Layers};
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::journal;
+use crate::record::{Act, Record};
+use crate::sides::Sides;
+use crate::target::Target;
+
+/// The record of a generation, with every object that it names pinned.
+///
+/// # Crash
+/// Objects may be pinned and the record still name what they were: then the generation counts as changed.
+pub(crate) fn pinned(
+    target: &Target<'_>,
+    home: &Home<'_>,
+    record: Record,
+) -> Result<Record, FsError> {
+    let fs = home.fs;
+    if fs.layers(&home.dir) == Layers::Plain {
+        return Ok(record);
+    }
+    let sides = Sides::open(target, home, &record)?;
+    let mut pins = Pins {
+        fs,
+        now: BTreeMap::new(),
+    };
+    let name = home.names.generation(record.generation);
+    pins.pin(&home.dir, OsStr::new(&name))?;
+    for step in record.steps() {
+        let both = [sides.slot(step), sides.live(step)];
+        for side in both.iter().flatten() {
+            pins.pin(&side.dir, &side.name)?;
+        }
+    }
+    let mut record = record;
+    record.stage = pins.of(record.stage);
+    for step in record.steps.iter_mut().flat_map(|steps| &mut steps.list) {
+        step.act = match step.act {
+            Act::Put { new } => Act::Put { new: pins.of(new) },
+            Act::Take { old } => Act::Take { old: pins.of(old) },
+            Act::Swap { new, old } => Act::Swap {
+                new: pins.of(new),
+                old: pins.of(old),
+            },
+        };
+    }
+    if pins.has_changed() {
+        journal::write_generation(home, &record)?;
+    }
+    Ok(record)
+}
+
+/// What objects were, and what they are now.
+struct Pins<'a> {
+    fs: &'a dyn Fs,
+    now: BTreeMap<Identity, Identity>,
+}
+
+impl Pins<'_> {
+    fn pin(&mut self, dir: &Dir, name: &OsStr) -> Result<(), FsError> {
+        let Some(before) = self.fs.meta(dir, name)? else {
+            return Ok(());
+        };
+        self.fs.pin(dir, name)?;
+        if let Some(after) = self.fs.meta(dir, name)? {
+            self.now.insert(before.identity, after.identity);
+        }
+        Ok(())
+    }
+
+    fn of(&self, identity: Identity) -> Identity {
+        self.now.get(&identity).copied().unwrap_or(identity)
+    }
+
+    fn has_changed(&self) -> bool {
+        self.now.iter().any(|(before, after)| before != after)
+    }
+}

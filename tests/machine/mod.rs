@@ -73,16 +73,31 @@ pub(crate) fn supported() -> Vec<Python> {
 
 /// One interpreter that brings pip, for the tests where any will do: the newest.
 pub(crate) fn any_python() -> Option<Python> {
-    let bundles = |python: &Python| {
-        let code = "import ensurepip; print(ensurepip.version())";
-        let asked = Command::new(&python.path).args(["-c", code]).output();
-        asked.is_ok_and(|output| output.status.success())
-    };
-    let found = supported().into_iter().rev().find(bundles);
+    let found = supported().into_iter().rev().find(bundles_pip);
     if found.is_none() {
         println!("skipped: no Python that bundles pip on this machine");
     }
     found
+}
+
+/// Two builds of `CPython` of one minor version that bring pip; says so when there are none.
+pub(crate) fn twins() -> Option<[Python; 2]> {
+    let is_meant = |python: &Python| !python.path.ends_with("pypy3") && bundles_pip(python);
+    let found: Vec<Python> = supported().into_iter().filter(is_meant).collect();
+    let pair = found.windows(2).find_map(|pair| match pair {
+        [one, other] if one.version == other.version => Some([other.clone(), one.clone()]),
+        _ => None,
+    });
+    if pair.is_none() {
+        println!("skipped: no two Pythons of one minor version on this machine");
+    }
+    pair
+}
+
+fn bundles_pip(python: &Python) -> bool {
+    let code = "import ensurepip; print(ensurepip.version())";
+    let asked = Command::new(&python.path).args(["-c", code]).output();
+    asked.is_ok_and(|output| output.status.success())
 }
 
 /// Asks for the version; a script that only dispatches to another Python is not counted.

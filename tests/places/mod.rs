@@ -13,6 +13,9 @@ use std::process::Command;
 use crate::mounts::has;
 use crate::trees::{Ended, Lab, end};
 
+/// The user who owns a target and not the directory that holds it.
+const OTHER_USER: u32 = 65534;
+
 /// The launcher that takes the flags of `renameat2` away.
 const NO_RENAME_FLAGS: &str = include_str!("no_rename_flags.py");
 
@@ -37,6 +40,8 @@ pub(crate) enum Kind {
     ReadOnly,
     /// A tmpfs, under a kernel that knows no flags of a rename.
     NoRenameFlags,
+    /// A tmpfs, for a user who owns the target and may not write the directory that holds it.
+    Unwritable,
 }
 
 impl Kind {
@@ -57,7 +62,8 @@ impl Kind {
             | Self::Bind
             | Self::MountPoint
             | Self::ReadOnly
-            | Self::NoRenameFlags => true,
+            | Self::NoRenameFlags
+            | Self::Unwritable => true,
         }
     }
 }
@@ -67,29 +73,30 @@ impl Kind {
 pub(crate) struct Place {
     pub(crate) kind: Kind,
     pub(crate) lab: Lab,
-    /// What starts the command.
-    launcher: Vec<String>,
     /// Commands that let go what was mounted and attached, the last first.
     undo: Vec<Vec<String>>,
 }
 
 impl Place {
-    /// A place with what `prepare` puts into its lab; for a lower layer, a mount point and what may only be read that
-    /// is done before it is mounted, for all others on the filesystem itself.
-    pub(crate) fn new(kind: Kind, prepare: impl Fn(&Lab)) -> Option<Self> {
+    /// A place with what `prepare` puts into its lab; for a lower layer and what may only be read that is done before it
+    /// is mounted, for all others on the filesystem itself.
+    pub(crate) fn new(kind: Kind, prepare: impl Fn(&mut Lab)) -> Option<Self> {
         let mut place = Self {
             kind,
             lab: Lab::new()?,
-            launcher: Vec::new(),
             undo: Vec::new(),
         };
-        let is_before = matches!(kind, Kind::Overlay | Kind::MountPoint | Kind::ReadOnly);
+        let is_before = matches!(kind, Kind::Overlay | Kind::ReadOnly);
         if is_before {
-            prepare(&place.lab);
+            prepare(&mut place.lab);
         }
         place.mount()?;
         if !is_before {
-            prepare(&place.lab);
+            prepare(&mut place.lab);
+        }
+        if kind == Kind::Unwritable {
+            let parent = place.lab.parent();
+            std::os::unix::fs::chown(parent, Some(0), Some(0)).unwrap();
         }
         Some(place)
     }
@@ -101,8 +108,7 @@ impl Place {
 
     /// The same, started by another command such as a tracer.
     pub(crate) fn run_under(&self, outer: &[String], words: &[String]) -> Ended {
-        let wrapper = [outer, &self.launcher].concat();
-        end(&mut self.lab.under(&wrapper, words))
+        end(&mut self.lab.under(outer, words))
     }
 
     fn mount(&mut self) -> Option<()> {
@@ -113,7 +119,11 @@ impl Place {
             Kind::Btrfs => self.mount_image("mkfs.btrfs", &["-q"]),
             Kind::Exfat => self.mount_exfat(),
             Kind::Tmpfs => self.mount_at(&["-t", "tmpfs", "tmpfs"], &parent),
-            Kind::MountPoint => self.mount_over_target(),
+            Kind::MountPoint => {
+                let target = self.lab.target();
+                fs::create_dir(&target).unwrap();
+                self.mount_at(&["-t", "tmpfs", "tmpfs"], &target)
+            }
             Kind::Overlay => self.mount_over_layer(),
             Kind::Bind => {
                 let below = self.dir("below");
@@ -133,14 +143,28 @@ impl Place {
             Kind::NoRenameFlags => {
                 self.mount_at(&["-t", "tmpfs", "tmpfs"], &parent)?;
                 let python = self.lab.python.display().to_string();
-                self.launcher = vec![python, "-Ic".to_owned(), NO_RENAME_FLAGS.to_owned()];
-                let [program, rest @ ..] = self.launcher.as_slice() else {
-                    return None;
-                };
-                let words: Vec<_> = rest.iter().map(String::as_str).chain(["true"]).collect();
-                done(program, &words).map(drop)
+                self.start_by(&[&python, "-Ic", NO_RENAME_FLAGS])
+            }
+            Kind::Unwritable => {
+                self.mount_at(&["-t", "tmpfs", "tmpfs"], &parent)?;
+                self.lab.owner = Some(OTHER_USER);
+                for dir in [parent.display().to_string(), self.dir("cache")] {
+                    std::os::unix::fs::chown(dir, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
+                }
+                // Interpreters may stand where only root may look; nothing is written by that.
+                let user = OTHER_USER.to_string();
+                let who = ["--reuid", &user, "--regid", &user, "--clear-groups"];
+                let may = ["--inh-caps", "+dac_read_search", "--ambient-caps"];
+                self.start_by(&[&["setpriv"], &who[..], &may, &["+dac_read_search"]].concat())
             }
         }
+    }
+
+    /// Has the command started by another one, which must be able to start `true`.
+    fn start_by(&mut self, launcher: &[&str]) -> Option<()> {
+        self.lab.launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
+        let (program, rest) = launcher.split_first()?;
+        self.attach(program, &[rest, &["true"]].concat())
     }
 
     fn mount_image(&mut self, maker: &str, flags: &[&str]) -> Option<()> {
@@ -182,20 +206,6 @@ impl Place {
         let (upper, work) = (self.dir("upper"), self.dir("work"));
         let layers = format!("lowerdir={lower},upperdir={upper},workdir={work}");
         self.mount_at(&["-t", "overlay", "-o", &layers, "overlay"], &parent)
-    }
-
-    /// What was prepared moves onto the filesystem that is mounted at the target.
-    fn mount_over_target(&mut self) -> Option<()> {
-        let (target, was) = (self.lab.target(), self.lab.file("was"));
-        if target.exists() {
-            fs::rename(&target, &was).unwrap();
-        } else {
-            fs::create_dir(&was).unwrap();
-        }
-        fs::create_dir(&target).unwrap();
-        self.mount_at(&["-t", "tmpfs", "tmpfs"], &target)?;
-        let all = format!("{}/.", was.display());
-        self.attach("cp", &["-a", &all, &shown(&target)])
     }
 
     fn mount_at(&mut self, how: &[&str], at: &Path) -> Option<()> {

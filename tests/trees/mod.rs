@@ -16,11 +16,17 @@ use std::process::{Command, Output, Stdio};
 
 use rvenv_journal::Digest;
 
+/// The bits of a mode that tell the kind of the object, and those of a directory.
+const S_IFMT: u32 = 0o170_000;
+const S_IFDIR: u32 = 0o040_000;
+
 /// What counts when trees are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sameness {
     /// Everything: it is the same tree.
     Exact,
+    /// All but the times of directories: entries went, and came back.
+    Restored,
     /// All but times, and the plan's digest in the receipt: it is what another run gives.
     Alike,
 }
@@ -128,6 +134,10 @@ pub(crate) fn compare(expected: &Tree, found: &Tree, sameness: Sameness) -> Resu
         access == (other.mode, other.owner, &other.attributes)
             && match sameness {
                 Sameness::Exact => (one.mtime, &one.content) == (other.mtime, &other.content),
+                Sameness::Restored => {
+                    let is_dir = one.mode & S_IFMT == S_IFDIR;
+                    (is_dir || one.mtime == other.mtime) && one.content == other.content
+                }
                 Sameness::Alike => one.likeness == other.likeness,
             }
     };
@@ -177,6 +187,10 @@ pub(crate) struct Lab {
     pub(crate) python: PathBuf,
     /// Whether the interpreter has pip to install.
     pub(crate) has_pip: bool,
+    /// What starts the command.
+    pub(crate) launcher: Vec<String>,
+    /// Who owns the target, if not the user of the test.
+    pub(crate) owner: Option<u32>,
 }
 
 impl Lab {
@@ -198,6 +212,8 @@ impl Lab {
             home,
             python: PathBuf::from(python),
             has_pip: answer.lines().count() == 2,
+            launcher: Vec::new(),
+            owner: None,
         };
         fs::create_dir_all(lab.parent()).unwrap();
         Some(lab)
@@ -230,6 +246,7 @@ impl Lab {
         words: &[S],
     ) -> Command {
         let mut all: Vec<&OsStr> = wrapper.iter().map(AsRef::as_ref).collect();
+        all.extend(self.launcher.iter().map(OsStr::new));
         all.push(OsStr::new(env!("CARGO_BIN_EXE_rvenv")));
         let mut command = Command::new(all.first().unwrap());
         command
@@ -287,5 +304,10 @@ impl Lab {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         }
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o710)).unwrap();
+        let files = fs::read_dir(&dir).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        for path in files.chain([dir]) {
+            std::os::unix::fs::chown(path, self.owner, None).unwrap();
+        }
     }
 }

@@ -20,7 +20,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
     &["barrier", "content", "observe", "remove", "target"],
     &["verify", "lock", "home", "stage", "store", "cover"],
     &["journal", "sides"],
-    &["evidence", "steps", "entries", "generation"],
+    &["evidence", "steps", "entries", "generation", "pinned"],
     &["recovery"],
     &["settle"],
     &["recover", "precondition"],

@@ -1,9 +1,13 @@
 //! A transactional filesystem engine with rollback.
 //!
-//! A directory tree is planned, built beside its place, and published by one rename whose two sides were written
-//! down beforehand. Whatever goes wrong then, the tree is the old one or the new one.
+//! A directory tree, or what changes in one, is planned, built beside its place, and published by renames whose two
+//! sides were written down beforehand: one of the whole tree, or one of each entry. Whatever goes wrong then, the tree is
+//! the old one or the new one.
 //!
 //! - To replace or make a whole tree: [`PlanBuilder`], then [`Target::lock`] and the verbs that follow.
+//! - To change a tree that stays where it is: the same, with [`Publication::Merge`] (what is planned comes, what is
+//!   retired goes, all else stays) or [`Publication::Refill`] (what is not planned goes).
+//! - To go back to what was replaced, and forward again: [`Retention::Keep`], then [`Ready::rollback`].
 //! - To look at the new tree before deciding: [`Verdict::Awaited`], then [`Published::settle`] or
 //!   [`Published::undo`].
 //! - To end what a crash left: [`Target::lock`] does it before anything else; [`inspect`] only says what it would do.
@@ -15,17 +19,20 @@
 //!   the target is exactly the old tree or exactly the new one.
 //! - **I2 Success is durable.** What [`Published::settle`] has returned survives a power cut, unless
 //!   [`Durability::Process`] was asked for.
-//! - **I3 Readers see whole things.** One switch; where the filesystem cannot exchange two names, a moment of absence.
+//! - **I3 Readers see whole things.** One switch of a tree; of entries one switch each, with nothing slower in between.
+//!   Where the filesystem cannot exchange two names, there is a moment of absence.
 //! - **I4 The plan is the execution.** Equal inputs give equal bytes; a plan that no longer fits is refused as stale.
 //! - **I5 One way back.** A failed publication, [`Published::undo`] and recovery run the same code. Nothing deletes
-//!   the last good tree; a tree that changed since it was published is kept.
+//!   the last good tree; a tree or an entry that changed since it was published is kept.
 //! - **I6 Strangers are safe.** Names come from the target, objects are known by their identity, links are not followed.
 //! - **I7 Refuse rather than guess.** Evidence that fits no history of ours changes nothing.
 //!
 //! # Limits
 //!
-//! Only whole trees are published, and a mount point cannot be one. Readers that hold a file of the old tree open
-//! keep it. Whoever holds an advisory lock on the target's directory keeps everybody out. Disks that lie about
+//! A mount point cannot be replaced as a whole, and no entry is moved on the way to, at, or above which something is
+//! mounted. Between two switches of entries readers see some old and some new ones. What somebody writes, through a
+//! handle that they held open, to something that was replaced goes where that goes. A generation brings back the entries
+//! that it holds, not what was done beside them. Whoever holds an advisory lock on the target's directory keeps everybody out. Disks that lie about
 //! flushes, machines that share a disk without sharing locks, and one directory mounted at two places are outside of
 //! all promises. Without times of birth (some network and old filesystems) recovery keeps what it cannot identify.
 //! A file is held in memory as a whole while it is staged.
@@ -98,7 +105,7 @@
 //!
 //! ```text
 //! Target ──lock──▶ Ready ──prepare──▶ Prepared ──stage──▶ Staged ──publish──▶ Published ──settle──▶ Ending
-//!                                                                                 └──────undo──────▶ Ending
+//!                     └─────────────rollback─────────────────────────────────────────▲   └──undo──▶ Ending
 //! ```
 //!
 //! # Words
@@ -108,14 +115,15 @@
 //! | *plan* | a pure value: what shall stand where, what must stand there before, and a digest |
 //! | *prepare* | check the plan under the lock, make an empty stage, write the journal's first part |
 //! | *stage* | build the new tree beside its place and make it durable |
-//! | *step* | one atomic rename of one entry, with the identities on both sides |
+//! | *step* | one atomic rename of one entry, or of the whole tree, with the identities on both sides |
+//! | *slot* | the numbered place in the stage where the other half of an entry stands |
 //! | *publish* | take the steps: the only thing that changes what readers see |
 //! | *settle* | decided: keep or delete what was replaced, retire the journal |
 //! | *undo* | take the steps back |
 //! | *receipt* | what was published; it lives in the tree |
 //! | *recover* | end what an earlier run left open |
 //! | *verify* | compare a tree with its receipt |
-//! | *generation* | a tree that was replaced and kept |
+//! | *generation* | what was replaced and kept: a tree, or the entries of one |
 //!
 //! Read next: `transaction.rs` (the verbs), `recovery.rs` (the table), `fs.rs` (the disk as a trait).
 

@@ -72,6 +72,7 @@ pub(crate) fn make_stage(
     (durability, retention): (Durability, Retention),
 ) -> Result<(Dir, Record), FsError> {
     let Home { fs, dir, names, .. } = home;
+    let generation = next_generation(target)?;
     let prefix = names.stage_prefix();
     let name = fs.make_unique_dir(dir, &prefix)?;
     let opened = fs
@@ -85,7 +86,7 @@ pub(crate) fn make_stage(
     let record = Record {
         plan: plan.digest(),
         token: token.strip_prefix(&prefix).unwrap_or_default().to_owned(),
-        generation: next_generation(target)?,
+        generation,
         form: home.form,
         source: Source::Built,
         stage,

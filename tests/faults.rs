@@ -16,6 +16,7 @@
 mod mounts;
 #[path = "trees/strace.rs"]
 mod strace;
+#[expect(dead_code, reason = "other tests use more of it")]
 mod trees;
 
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@
     reason = "a test starts real programs, damages what they made, and says what it skips"
 )]
 
+#[expect(dead_code, reason = "other tests use more of it")]
 mod machine;
 
 use std::ffi::OsStr;

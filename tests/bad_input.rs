@@ -384,7 +384,7 @@ fn a_directory_that_is_no_environment_is_cleared_only_by_force() {
 }
 
 #[test]
-fn a_mount_at_or_in_the_target_is_not_cleared() {
+fn a_mount_in_the_target_is_not_cleared() {
     let scratch = played();
     scratch
         .rvenv(&["create", "-p", "./python", "--without-pip", "E"])
@@ -392,7 +392,7 @@ fn a_mount_at_or_in_the_target_is_not_cleared() {
     fs::create_dir(scratch.path("E/data")).unwrap();
     let rvenv = env!("CARGO_BIN_EXE_rvenv");
     let mut story = String::new();
-    for place in ["E/data", "E"] {
+    for place in ["E/data"] {
         let body = "mount --bind \"$1\" \"$1\" && touch \"$1/inside\" && \
                     { \"$0\" create -p ./python --without-pip --clear E; code=$?; \
                       test -e \"$1/inside\" || exit 99; rm \"$1/inside\"; exit $code; }";
@@ -411,9 +411,6 @@ fn a_mount_at_or_in_the_target_is_not_cleared() {
     }
     insta::assert_snapshot!(story, @r#"
     error: `[work]/E` cannot be replaced: `[work]/E/data` is a mount point
-      the target is as it was before
-    hint: unmount it, or build the environment elsewhere
-    error: `[work]/E` cannot be replaced: `[work]/E` is a mount point
       the target is as it was before
     hint: unmount it, or build the environment elsewhere
     "#);

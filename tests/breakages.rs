@@ -27,7 +27,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use desk::{desk, desk_of, fifo, minor_of};
+use desk::{desk, desk_for_all, desk_of, fifo, minor_of};
 use machine::{Kind, ended, tree};
 use refused::refused_by;
 
@@ -137,10 +137,8 @@ fn clearing_never_follows_a_link() {
 /// `venv --clear` stops at the first thing that it cannot delete, when the rest is gone already.
 #[test]
 fn clearing_what_cannot_be_deleted_still_replaces_the_whole_tree_at_once() {
-    let Some(desk) = desk() else { return };
-    let Some(mut nobody) = desk.as_nobody(&["create", "nobody/E", "--clear"]) else {
-        return;
-    };
+    let Some(desk) = desk_for_all() else { return };
+    let mut nobody = desk.as_nobody(&["create", "nobody/E", "--clear"]);
     ended(&mut nobody).ok();
     let locked = desk.path("nobody/E/locked");
     desk.write("nobody/E/locked/file", "mine");
@@ -662,10 +660,8 @@ fn a_full_disk_leaves_what_was_there_and_says_why() {
 /// A read-only place stops `venv` at its first file; here before anything.
 #[test]
 fn a_directory_that_may_not_be_written_is_left_alone() {
-    let Some(desk) = desk() else { return };
-    let Some(mut nobody) = desk.as_nobody(&["create", "closed/E"]) else {
-        return;
-    };
+    let Some(desk) = desk_for_all() else { return };
+    let mut nobody = desk.as_nobody(&["create", "closed/E"]);
     fs::create_dir(desk.path("closed")).unwrap();
     refused_by(&desk.scratch, &mut nobody, 1);
 }

@@ -30,6 +30,23 @@ pub(crate) fn desk_of(python: Python) -> Desk {
     Desk { scratch, python }
 }
 
+/// A desk with an interpreter that everybody may run.
+pub(crate) fn desk_for_all() -> Option<Desk> {
+    let is_for_all = |python: &Python| {
+        let asked = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&python.path)
+            .args(["-c", "pass"])
+            .output();
+        asked.is_ok_and(|output| output.status.success())
+    };
+    let found = supported().into_iter().rev().find(is_for_all);
+    if found.is_none() {
+        println!("skipped: this is not root, or no Python here is for everybody");
+    }
+    found.map(desk_of)
+}
+
 /// A Python 3 of this minor version.
 pub(crate) fn minor_of(minor: u32) -> Option<Python> {
     static PYTHONS: OnceLock<Vec<Python>> = OnceLock::new();
@@ -115,17 +132,8 @@ impl Desk {
         names
     }
 
-    /// The same command by somebody else, who owns the directory `nobody` and a cache; `None` where there is no such way.
-    pub(crate) fn as_nobody(&self, words: &[&str]) -> Option<Command> {
-        let usable = Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .arg(&self.python.path)
-            .args(["-c", "pass"])
-            .output();
-        if !usable.is_ok_and(|output| output.status.success()) {
-            println!("skipped: this cannot be run as somebody else");
-            return None;
-        }
+    /// The same command by somebody else, who owns the directory `nobody` and a cache; at a desk for all.
+    pub(crate) fn as_nobody(&self, words: &[&str]) -> Command {
         let tools = self.path("../tools");
         let rvenv = tools.join("rvenv");
         if !rvenv.exists() {
@@ -144,7 +152,7 @@ impl Desk {
             .arg(&rvenv)
             .args([*verb, "--without-pip", "-p", self.path_of_python()])
             .args(rest);
-        Some(command)
+        command
     }
 }
 

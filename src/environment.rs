@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rvenv_journal::fs::FsError;
 use rvenv_journal::{
     Aftermath, Changes, Durability, Effect, EndFailed, Ending, Expected, Fs, LinkMode, LockError,
-    Observation, Observed, Parents, Patience, Plan, PlanBuilder, PlanError, PrepareError,
+    Mode, Observation, Observed, Parents, Patience, Plan, PlanBuilder, PlanError, PrepareError,
     Publication, PublishFailed, Ready, ReadyError, Recovered, Retention, RollbackError,
     RollbackTerms, StageCounts, StageFailed, Step, Target, TargetError, observe,
 };
@@ -397,7 +397,7 @@ fn plan_at(
     if context.options.upgrade && target.meta().map_err(disk)?.is_none() {
         return Err(MergeError::NoEnvironment(target.path().to_path_buf()).into());
     }
-    let draft = builder::build(stages, context)?;
+    let mut draft = builder::build(stages, context)?;
     let seen = look(target, &draft).map_err(disk)?;
     if seen.target == Expected::Absent {
         return Ok(draft.finish(seen, Publication::Put)?);
@@ -406,6 +406,11 @@ fn plan_at(
     let publication = if can_be_renamed(target).map_err(disk)? {
         Publication::Swap
     } else {
+        // The directory itself stays, with its mode.
+        let meta = target.meta().map_err(disk)?;
+        if let Some(Ok(mode)) = meta.map(|meta| Mode::new(meta.mode & 0o777)) {
+            draft.adopt_root_mode(mode);
+        }
         Publication::Refill
     };
     Ok(draft.finish(seen, publication)?)

@@ -385,6 +385,39 @@ fn the_status_of_a_target_is_told_to_people_and_to_programs() {
 }
 
 #[test]
+fn the_status_tells_of_each_generation_what_it_was() {
+    let scratch = played();
+    with_player(&scratch, "create", &["E"]).ok();
+    let player = scratch.path("python");
+    let newer = fs::read_to_string(&player)
+        .unwrap()
+        .replace("3.13.0", "3.13.1");
+    fs::write(&player, newer.replace("[3,13,0]", "[3,13,1]")).unwrap();
+    with_player(&scratch, "create", &["E", "--clear", "--keep"]).ok();
+    with_player(&scratch, "create", &["E", "--prompt", "other", "--keep"]).ok();
+    let json = scratch.rvenv(&["status", "--json", "E"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let generations = json["generations"].as_array().unwrap();
+    let told = |key: &str| -> Vec<_> { generations.iter().map(|one| one[key].clone()).collect() };
+    assert_eq!(told("generation"), [1, 2]);
+    assert_eq!(told("form"), ["tree", "entries"]);
+    assert_eq!(told("python"), ["3.13.0", "3.13.1"]);
+    assert_eq!(generations[1]["plan"], json["receipt"]["plan"]);
+    assert!(told("entries")[0].as_u64() > told("entries")[1].as_u64());
+    assert!(told("bytes").iter().all(|bytes| bytes.as_u64() > Some(0)));
+    let text = scratch.rvenv(&["status", "E"]).ok();
+    for one in generations {
+        let (number, time) = (&one["generation"], one["time"].as_str().unwrap());
+        let python = one["python"].as_str().unwrap();
+        let line = format!(
+            "  {number}: {time}, Python {python}, {} entries, ",
+            one["entries"]
+        );
+        assert!(text.contains(&line), "{text}");
+    }
+}
+
+#[test]
 fn recovering_where_nothing_is_open_says_so_and_changes_nothing() {
     let scratch = played();
     with_player(&scratch, "create", &["E"]).ok();

@@ -9,6 +9,7 @@
     reason = "a test starts real programs, damages files, and says what it skips"
 )]
 
+#[expect(dead_code, reason = "other tests use more of it")]
 mod machine;
 #[path = "machine/refused.rs"]
 mod refused;

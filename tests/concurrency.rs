@@ -11,6 +11,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
 
+#[expect(dead_code, reason = "other tests use more of it")]
 mod trees;
 
 use std::fs;

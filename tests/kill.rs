@@ -14,6 +14,7 @@
 
 #[path = "trees/strace.rs"]
 mod strace;
+#[expect(dead_code, reason = "other tests use more of it")]
 mod trees;
 
 use std::fs;

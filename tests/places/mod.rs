@@ -106,7 +106,13 @@ impl Place {
         self.run_under(&[], words)
     }
 
-    /// The same, started by another command such as a tracer.
+    /// Runs the command with words that must succeed.
+    pub(crate) fn done(&self, words: &[String]) {
+        let ended = self.run(words);
+        assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.story);
+    }
+
+    /// Runs the command by another one, such as a tracer.
     pub(crate) fn run_under(&self, outer: &[String], words: &[String]) -> Ended {
         end(&mut self.lab.under(outer, words))
     }

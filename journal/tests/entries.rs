@@ -23,7 +23,7 @@ use rvenv_journal::{
 use publication::history::options;
 use publication::user::{ACTS, Act, PATHS, act, has_work, target_without, without};
 use publication::{
-    Case, Exit, Ground, Outcome, TARGET, beside, numbered, ready, recover, run, tree_at,
+    Case, Exit, Ground, Outcome, TARGET, Verb, beside, numbered, ready, recover, run, tree_at,
 };
 
 mod publication;
@@ -365,6 +365,31 @@ fn what_a_plan_orders_is_switched_last_and_in_its_order() {
         steps.windows(2).all(|pair| pair[0] + 1 == pair[1]),
         "{steps:?}"
     );
+}
+
+/// I2: POSIX promises a rename between two directories only once both are synced, and no simulated disk forgets as much
+/// as it allows: so the syncs themselves are looked at.
+#[test]
+fn both_sides_of_every_step_are_synced_before_the_decision() {
+    let rolled = merge().rolled(Verb::Rollback);
+    let parents = ["/p/t", "/p/t/bin", "/p/t/mixed"];
+    for (case, slots) in [
+        (merge(), "/p/t/.rvenv/new-000001"),
+        (rolled, "/p/t/.rvenv/old-1"),
+    ] {
+        let steps = case.steps();
+        let mut decided = steps.iter().enumerate();
+        let decided = decided.find(|(_, step)| step.ends_with("/journal.settle"));
+        let (decided, _) = decided.unwrap();
+        let is_sync = |step: &&String| step.starts_with("sync /p/t");
+        let before = steps[..decided].iter().rev();
+        let mut synced: Vec<_> = before.take_while(is_sync).collect();
+        synced.reverse();
+        // The entries first: a cut that keeps the loss of a slot and forgets the entry would lose what was in it.
+        let dirs = parents.iter().chain([&slots, &"/p/t/.rvenv"]);
+        let expected: Vec<_> = dirs.map(|dir| format!("sync {dir}")).collect();
+        assert!(synced.into_iter().eq(&expected), "{}", numbered(&steps));
+    }
 }
 
 /// I5: a take where there is no exchange, undone over a file that a user made there.

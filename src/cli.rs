@@ -282,6 +282,12 @@ impl<'a> Session<'a> {
                 "Kept {why} as generation {number}. Bring it back with `rvenv rollback {shown}`"
             ));
         }
+        for path in &ending.emptied {
+            let path = escape(path.as_str());
+            self.terminal.story(&format!(
+                "Left `{path}`, which is empty now: what was kept has its place in it"
+            ));
+        }
         if let Some(why) = &ending.leftovers.first {
             let count = ending.leftovers.count;
             self.terminal.story(&format!(

@@ -265,7 +265,7 @@ fn names_that_differ_in_case_alone_are_refused_when_they_are_planned() {
 
 /// A lab at a place, with an environment that has files of its own where the place can carry one.
 fn place(test: &str, kind: Kind, prepare: impl Fn(&Lab)) -> Option<Place> {
-    is_among_mounts(test).then(|| Place::new(kind, prepare))?
+    is_among_mounts(test).then(|| Place::new(kind, |lab| prepare(lab)))?
 }
 
 fn created(lab: &Lab) {

@@ -46,6 +46,14 @@ pub(crate) struct Change {
     pub(crate) turn: Turn,
 }
 
+/// Everything that changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Covered {
+    pub(crate) changes: Vec<Change>,
+    /// Directories that nobody plans and that are not moved: what is in them is. They may end up empty.
+    pub(crate) emptied: Vec<RelPath>,
+}
+
 /// Why a change cannot be covered.
 #[derive(Debug, Error)]
 pub enum CoverError {
@@ -66,7 +74,7 @@ pub(crate) fn cover(
     root: &Dir,
     plan: &Plan,
     grain: Grain,
-) -> Result<Vec<Change>, CoverError> {
+) -> Result<Covered, CoverError> {
     let mut below: BTreeMap<Option<RelPath>, Vec<RelPath>> = BTreeMap::new();
     let all = plan.operations().keys().chain(plan.retired());
     let mut paths: Vec<RelPath> = Vec::new();
@@ -88,12 +96,12 @@ pub(crate) fn cover(
         plan,
         grain,
         below,
-        changes: Vec::new(),
+        covered: Covered::default(),
     };
     cover.directory(root, None)?;
-    let mut changes = cover.changes;
-    changes.sort_by_key(|change| rank(plan, change));
-    Ok(changes)
+    let mut covered = cover.covered;
+    covered.changes.sort_by_key(|change| rank(plan, change));
+    Ok(covered)
 }
 
 /// What is new, what is exchanged, what the plan orders, what goes; each by its path.
@@ -146,7 +154,7 @@ struct Cover<'a> {
     grain: Grain,
     /// The planned and retired paths directly below each directory.
     below: BTreeMap<Option<RelPath>, Vec<RelPath>>,
-    changes: Vec<Change>,
+    covered: Covered,
 }
 
 impl Cover<'_> {
@@ -189,6 +197,9 @@ impl Cover<'_> {
                 if whole && is_known(self.fs, &inner, path, self.plan)? {
                     self.add(path, Turn::Take);
                 } else {
+                    if retired {
+                        self.covered.emptied.push(path.clone());
+                    }
                     self.directory(&inner, Some(path))?;
                 }
             }
@@ -252,6 +263,7 @@ impl Cover<'_> {
             .meta(dir, name)?
             .is_some_and(|meta| meta.kind == Kind::Dir);
         if is_dir && self.grain == Grain::Files {
+            self.covered.emptied.push(path.clone());
             return self.directory(&self.fs.open_dir(dir, name)?, Some(&path));
         }
         self.add(&path, Turn::Take);
@@ -263,7 +275,7 @@ impl Cover<'_> {
     }
 
     fn add(&mut self, path: &RelPath, turn: Turn) {
-        self.changes.push(Change {
+        self.covered.changes.push(Change {
             path: path.clone(),
             turn,
         });

@@ -8,7 +8,7 @@
 
 use std::ffi::OsStr;
 
-use crate::cover::{Change, CoverError, Grain, Turn, cover, is_known};
+use crate::cover::{Change, CoverError, Covered, Grain, Turn, cover, is_known};
 use crate::fs::{Dir, Fs, FsError};
 use crate::node::{Observed, Publication};
 use crate::observe::observe_moved;
@@ -38,7 +38,7 @@ pub(crate) struct Move {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Moves {
     pub(crate) list: Vec<Move>,
-    changes: Vec<Change>,
+    covered: Covered,
     grain: Grain,
 }
 
@@ -51,13 +51,13 @@ impl Moves {
         exchange: Exchange,
     ) -> Result<Self, CoverError> {
         let root = target.fs.open_dir(&target.parent, &target.name)?;
-        let changes = cover(target.fs, &root, plan, grain)?;
+        let covered = cover(target.fs, &root, plan, grain)?;
         let receipt = Change {
             path: Receipt::path(),
             turn: receipt_turn(target.fs, &root)?,
         };
         let mut list = Vec::new();
-        for change in changes.iter().chain([&receipt]) {
+        for change in covered.changes.iter().chain([&receipt]) {
             let turns: &[Turn] = match (change.turn, exchange) {
                 (Turn::Swap, Exchange::Impossible) => &[Turn::Take, Turn::Put],
                 (Turn::Swap, Exchange::Possible) => &[Turn::Swap],
@@ -74,7 +74,7 @@ impl Moves {
         }
         Ok(Self {
             list,
-            changes,
+            covered,
             grain,
         })
     }
@@ -82,7 +82,12 @@ impl Moves {
     /// Whether the target still asks for the same moves.
     pub(crate) fn are_current(&self, target: &Target<'_>, plan: &Plan) -> Result<bool, CoverError> {
         let root = target.fs.open_dir(&target.parent, &target.name)?;
-        Ok(cover(target.fs, &root, plan, self.grain)? == self.changes)
+        Ok(cover(target.fs, &root, plan, self.grain)? == self.covered)
+    }
+
+    /// Directories that nobody plans, and that are empty once everything in them has gone; those below others first.
+    pub(crate) fn emptied(&self) -> Vec<RelPath> {
+        self.covered.emptied.iter().rev().cloned().collect()
     }
 
     /// What is to be built under which number.

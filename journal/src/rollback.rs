@@ -148,6 +148,7 @@ impl<'a> Ready<'a> {
             Ok(()) => Ok(Published {
                 open,
                 counts: StageCounts::default(),
+                emptied: Vec::new(),
                 _lock: None,
             }),
             Err(source) => {

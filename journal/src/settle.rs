@@ -21,6 +21,7 @@ use crate::home::Home;
 use crate::identity::Identity;
 use crate::names::{Direction, JournalName};
 use crate::node::{ENGINE_DIR, RECEIPT_NAME};
+use crate::path::RelPath;
 use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::record::{Act, Durability, Form, Record, Retention, Source, Step};
 use crate::remove::{Leftovers, remove_tree};
@@ -36,6 +37,8 @@ pub struct Ending {
     pub kept: Option<Kept>,
     /// What could not be deleted.
     pub leftovers: Leftovers,
+    /// Directories of the target that were emptied and stay, since what is kept has its place in them.
+    pub emptied: Vec<RelPath>,
 }
 
 /// A tree that was kept.
@@ -293,7 +296,7 @@ impl End<'_, '_> {
         };
         Ok(Ending {
             kept: Some(kept),
-            leftovers: Leftovers::default(),
+            ..Ending::default()
         })
     }
 
@@ -335,8 +338,8 @@ impl End<'_, '_> {
         let leftovers = remove_tree(*fs, dir, OsStr::new(&names.trash(identity)));
         self.home.leave(self.target);
         Ok(Ending {
-            kept: None,
             leftovers,
+            ..Ending::default()
         })
     }
 
@@ -462,6 +465,32 @@ impl Direction {
 
 fn disk(what: &'static str) -> impl Fn(FsError) -> EndError {
     move |source| EndError::Disk { what, source }
+}
+
+/// Removes directories that were emptied, unless what is kept has its place in them; returns those that stay.
+///
+/// Deletion is never part of success: what cannot be removed stays, and is told.
+pub(crate) fn remove_emptied(
+    target: &Target<'_>,
+    emptied: &[RelPath],
+    kept: Option<&Kept>,
+) -> Vec<RelPath> {
+    let fs = target.fs;
+    let open = |path: &RelPath| -> Result<Dir, FsError> {
+        let mut dir = fs.open_dir(&target.parent, &target.name)?;
+        for component in path.parent().iter().flat_map(RelPath::components) {
+            dir = fs.open_dir(&dir, OsStr::new(component))?;
+        }
+        Ok(dir)
+    };
+    let stays = |path: &&RelPath| {
+        let Ok(above) = open(path) else { return false };
+        let name = OsStr::new(path.name());
+        let listed = fs.open_dir(&above, name).and_then(|dir| fs.list(&dir));
+        let is_empty = listed.is_ok_and(|names| names.is_empty());
+        is_empty && (kept.is_some() || fs.remove_dir(&above, name).is_err())
+    };
+    emptied.iter().filter(stays).cloned().collect()
 }
 
 /// Whether the tree at a name is exactly what its receipt says, and the receipt is the one that was recorded.

@@ -30,6 +30,7 @@ use crate::journal;
 use crate::lock::{Locks, Patience};
 use crate::names::{Direction, JournalName};
 use crate::node::Publication;
+use crate::path::RelPath;
 use crate::plan::Plan;
 use crate::precondition::{Stale, compare, look, mounted, not_locked, stale};
 use crate::prepare::{abandon, make_stage, moves, pinned_root, try_exchange, write_first_part};
@@ -37,7 +38,7 @@ use crate::receipt::Receipt;
 use crate::record::{Act, Durability, Form, Record, Retention, Step, Steps, Verdict};
 use crate::recover::{Recovered, recover};
 use crate::recovery::Decision;
-use crate::settle::{By, End, EndError, Ending};
+use crate::settle::{By, End, EndError, Ending, remove_emptied};
 use crate::sides::Sides;
 use crate::stage::{self, StageCounts, StageError, StageOptions};
 use crate::steps;
@@ -103,6 +104,8 @@ pub struct Staged<'a> {
 pub struct Published<'a> {
     pub(crate) open: Open<'a>,
     pub(crate) counts: StageCounts,
+    /// Directories that nobody plans and that may be empty now; those below others first.
+    pub(crate) emptied: Vec<RelPath>,
     /// Keeps the new root locked until the end, so that nobody works in it before the publication is decided.
     pub(crate) _lock: Option<Held>,
 }
@@ -350,11 +353,19 @@ impl<'a> Staged<'a> {
         match self.try_publish(interrupted) {
             Ok(()) => {
                 let Self {
-                    open, counts, lock, ..
+                    open,
+                    counts,
+                    lock,
+                    work,
+                    ..
                 } = self;
                 Ok(Published {
                     open,
                     counts,
+                    emptied: match work {
+                        Work::Tree(_) => Vec::new(),
+                        Work::Entries(moves) => moves.emptied(),
+                    },
                     _lock: lock,
                 })
             }
@@ -495,7 +506,10 @@ impl Published<'_> {
     /// # Crash
     /// The next run goes on settling.
     pub fn settle(self) -> Result<Ending, EndFailed> {
-        self.open.end(Direction::Settle)
+        let mut ending = self.open.end(Direction::Settle)?;
+        let target = self.open.locks.target();
+        ending.emptied = remove_emptied(target, &self.emptied, ending.kept.as_ref());
+        Ok(ending)
     }
 
     /// What was there before comes back; what is new is kept as a generation if somebody changed it meanwhile.
@@ -558,7 +572,7 @@ impl Open<'_> {
         }
     }
 
-    fn end(self, to: Direction) -> Result<Ending, EndFailed> {
+    fn end(&self, to: Direction) -> Result<Ending, EndFailed> {
         let ended = match to {
             Direction::Settle => self.as_end().settle(),
             Direction::Undo => self.as_end().undo(),

@@ -96,7 +96,9 @@ impl Place {
         }
         if kind == Kind::Unwritable {
             let parent = place.lab.parent();
-            std::os::unix::fs::chown(parent, Some(0), Some(0)).unwrap();
+            std::os::unix::fs::chown(&parent, Some(0), Some(0)).unwrap();
+            let others_look = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(&parent, others_look).unwrap();
         }
         Some(place)
     }

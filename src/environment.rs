@@ -173,8 +173,8 @@ pub enum RunFailed {
         /// The target.
         path: PathBuf,
     },
-    /// Somebody asked to stop while the target was locked by another.
-    #[error("interrupted while waiting for `{path}`")]
+    /// Somebody asked to stop before anything was begun.
+    #[error("interrupted before anything was changed at `{path}`")]
     Interrupted {
         /// The target.
         path: PathBuf,
@@ -332,6 +332,12 @@ pub fn rollback(run: &Run<'_>, path: &Path, changes: Changes) -> Result<Ending, 
     let target = Target::open(run.fs, path, Parents::Require).map_err(PlanFailed::from)?;
     let (ready, recovered) = take_lock(run, target)?;
     (run.recovered)(&recovered);
+    // Nothing is built, so this is the last moment at which nothing has happened yet.
+    if (run.interrupted)() {
+        return Err(RunFailed::Interrupted {
+            path: ready.target().path().to_path_buf(),
+        });
+    }
     let terms = RollbackTerms {
         durability: run.durability,
         verdict: verdict(run),

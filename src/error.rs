@@ -18,8 +18,8 @@ use rvenv::repair::RepairError;
 use rvenv::verify::VerifyFailed;
 use rvenv_journal::{
     Aftermath, Ending, Kept, LockError, PlanReadError, PrepareError, PublishError, PublishFailed,
-    ReadyError, RecoverError, RollbackError, StageError as Staging, StageFailed, TargetError,
-    WhyKept,
+    ReadyError, Receipt, RecoverError, RollbackError, StageError as Staging, StageFailed,
+    TargetError, WhyKept,
 };
 
 /// How the command ends.
@@ -168,7 +168,13 @@ fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> C
             let mut told = CliError::of(Exit::Precondition, error);
             let shown = paths.iter().take(20);
             told.details = shown
-                .map(|path| format!("changed: {}", escape(path)))
+                .map(|path| {
+                    if path == Receipt::path().as_str() {
+                        format!("changed: {path}, since something else was published meanwhile")
+                    } else {
+                        format!("changed: {}", escape(path))
+                    }
+                })
                 .collect();
             if paths.len() > told.details.len() {
                 let more = paths.len() - told.details.len();

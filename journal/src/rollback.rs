@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::digest::Digest;
 use crate::entries::Exchange;
 use crate::evidence::replaced_identity;
-use crate::failure::{Aftermath, PublishError, PublishFailed};
+use crate::failure::{PublishError, PublishFailed};
 use crate::fs::{Dir, FsError, Rename};
 use crate::home::Home;
 use crate::identity::Identity;
@@ -151,22 +151,7 @@ impl<'a> Ready<'a> {
                 emptied: Vec::new(),
                 _lock: None,
             }),
-            Err(source) => {
-                let aftermath = match source {
-                    PublishError::Doubt(_) => Aftermath::InDoubt,
-                    PublishError::Changed(_)
-                    | PublishError::Interrupted
-                    | PublishError::Disk(_)
-                    | PublishError::Step { .. }
-                    | PublishError::Moved => open.give_up(),
-                };
-                Err(PublishFailed {
-                    target: path,
-                    aftermath,
-                    source,
-                }
-                .into())
-            }
+            Err(source) => Err(open.failed(source).into()),
         }
     }
 

@@ -369,22 +369,7 @@ impl<'a> Staged<'a> {
                     _lock: lock,
                 })
             }
-            Err(source) => {
-                let target = self.open.locks.target().path().to_path_buf();
-                let aftermath = match source {
-                    PublishError::Doubt(_) => Aftermath::InDoubt,
-                    PublishError::Changed(_)
-                    | PublishError::Interrupted
-                    | PublishError::Disk(_)
-                    | PublishError::Step { .. }
-                    | PublishError::Moved => self.open.give_up(),
-                };
-                Err(PublishFailed {
-                    target,
-                    aftermath,
-                    source,
-                })
-            }
+            Err(source) => Err(self.open.failed(source)),
         }
     }
 
@@ -587,8 +572,25 @@ impl Open<'_> {
         })
     }
 
+    /// Gives up, unless the disk is in doubt, and says how that left the target.
+    pub(crate) fn failed(&self, source: PublishError) -> PublishFailed {
+        let aftermath = match source {
+            PublishError::Doubt(_) => Aftermath::InDoubt,
+            PublishError::Changed(_)
+            | PublishError::Interrupted
+            | PublishError::Disk(_)
+            | PublishError::Step { .. }
+            | PublishError::Moved => self.give_up(),
+        };
+        PublishFailed {
+            target: self.locks.target().path().to_path_buf(),
+            aftermath,
+            source,
+        }
+    }
+
     /// Takes back what was taken and deletes the stage.
-    pub(crate) fn give_up(&self) -> Aftermath {
+    fn give_up(&self) -> Aftermath {
         match self.as_end().undo() {
             Ok(_) => Aftermath::Unchanged,
             Err(error) => aftermath_of(&error),

@@ -6,8 +6,8 @@ use rvenv_journal::fs::sim::{InodeNumbers, Options, Support};
 
 use super::{Case, Ground, Verb};
 
-/// Every way to publish a whole tree: what exists, what the filesystem can do, what is asked for.
-pub fn cases() -> Vec<Case> {
+/// Filesystems without an exchange, also without no-replace, and without one sync for everything.
+fn poor() -> [Options; 3] {
     let no_exchange = Options {
         exchange: Support::Absent,
         ..Options::default()
@@ -20,6 +20,12 @@ pub fn cases() -> Vec<Case> {
         barrier: Barrier::PerObject,
         ..Options::default()
     };
+    [no_exchange, bare, per_object]
+}
+
+/// Every way to publish a whole tree: what exists, what the filesystem can do, what is asked for.
+pub fn cases() -> Vec<Case> {
+    let [no_exchange, bare, per_object] = poor();
     let put = |name| Case::of(name, Publication::Put);
     let swap = |name| Case::of(name, Publication::Swap);
     vec![
@@ -46,18 +52,7 @@ pub fn cases() -> Vec<Case> {
 
 /// Every way to change a target entry by entry.
 pub fn entry_cases() -> Vec<Case> {
-    let no_exchange = Options {
-        exchange: Support::Absent,
-        ..Options::default()
-    };
-    let bare = Options {
-        no_replace: Support::Absent,
-        ..no_exchange.clone()
-    };
-    let per_object = Options {
-        barrier: Barrier::PerObject,
-        ..Options::default()
-    };
+    let [no_exchange, bare, per_object] = poor();
     let merge = |name| Case::of(name, Publication::Merge);
     let refill = |name| Case::of(name, Publication::Refill);
     vec![

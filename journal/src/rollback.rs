@@ -14,11 +14,12 @@ use thiserror::Error;
 use crate::digest::Digest;
 use crate::entries::Exchange;
 use crate::evidence::replaced_identity;
-use crate::failure::{PublishError, PublishFailed};
+use crate::failure::{Aftermath, PublishError, PublishFailed};
 use crate::fs::{Dir, FsError, Rename};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::journal::{self, JournalRead, Siblings};
+use crate::names::JournalName;
 use crate::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::pinned::pinned;
 use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
@@ -151,7 +152,7 @@ impl<'a> Ready<'a> {
                 emptied: Vec::new(),
                 _lock: None,
             }),
-            Err(source) => Err(open.failed(source).into()),
+            Err(failed) => Err(failed.into()),
         }
     }
 
@@ -406,11 +407,29 @@ fn receipt_that_comes(generation: &Generation<'_>, list: &[Step]) -> Option<Dige
 }
 
 impl Open<'_> {
-    fn publish_generation(&self) -> Result<(), PublishError> {
-        let sides = Sides::open(self.locks.target(), &self.home, &self.record)
-            .map_err(PublishError::Disk)?;
-        journal::write(&self.home, &self.record).map_err(PublishError::Disk)?;
+    fn publish_generation(&self) -> Result<(), PublishFailed> {
+        let target = self.locks.target();
+        let sides = Sides::open(target, &self.home, &self.record);
+        let sides = sides.map_err(|source| self.not_begun(source))?;
+        if let Err(source) = journal::write(&self.home, &self.record) {
+            let Home { fs, dir, names, .. } = &self.home;
+            let journal = names.journal(&JournalName::Open);
+            return match fs.meta(dir, OsStr::new(&journal)) {
+                // Without a journal nothing is open, and there is nothing to take back.
+                Ok(None) => Err(self.not_begun(source)),
+                Ok(Some(_)) | Err(_) => Err(self.failed(PublishError::Disk(source))),
+            };
+        }
         self.take_steps(&sides)
+            .map_err(|source| self.failed(source))
+    }
+
+    fn not_begun(&self, source: FsError) -> PublishFailed {
+        PublishFailed {
+            target: self.locks.target().path().to_path_buf(),
+            aftermath: Aftermath::Unchanged,
+            source: PublishError::Disk(source),
+        }
     }
 }
 

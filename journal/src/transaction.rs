@@ -191,8 +191,7 @@ impl<'a> Ready<'a> {
         if plan.publication() == Publication::Nothing {
             return Err(PrepareError::NothingToDo(path()));
         }
-        let prepared = self.open(plan, terms);
-        let (open, root, work, old) = prepared?;
+        let (open, root, work, old) = self.open(plan, terms)?;
         Ok(Prepared {
             open,
             plan,
@@ -226,8 +225,7 @@ impl<'a> Ready<'a> {
             }
             Home::beside(target)
         };
-        let kept = (terms.durability, terms.retention);
-        let made = make_stage(target, &home, plan, kept);
+        let made = make_stage(target, &home, plan, (terms.durability, terms.retention));
         let (root, record) = made.map_err(|source| {
             home.leave(target);
             disk(source)
@@ -388,11 +386,14 @@ impl<'a> Staged<'a> {
             receipt: Some(self.receipt),
             verdict: self.open.verdict,
         });
-        journal::write(&self.open.home, &self.open.record).map_err(PublishError::Disk)?;
+        if let Err(source) = journal::write(&self.open.home, &self.open.record) {
+            // No step can have been taken, so nobody can have changed what was staged.
+            self.open.record.steps = None;
+            return Err(PublishError::Disk(source));
+        }
         self.open.take_steps(&sides)?;
         let steps = self.open.record.steps();
-        let stranger = stranger_in_slots(&sides, steps, self.plan).map_err(PublishError::Disk)?;
-        match stranger {
+        match stranger_in_slots(&sides, steps, self.plan).map_err(PublishError::Disk)? {
             Some(path) => Err(PublishError::Changed(Stale {
                 path: path.to_string(),
                 why: "changed right before it was switched".to_owned(),
@@ -524,8 +525,8 @@ impl Open<'_> {
             })?;
         }
         self.sync_steps(sides)?;
-        let seen = sight(target, &self.home, &self.record, &JournalName::Open)
-            .map_err(PublishError::Disk)?;
+        let seen = sight(target, &self.home, &self.record, &JournalName::Open);
+        let seen = seen.map_err(PublishError::Disk)?;
         let is_lost = matches!(seen.replaced, Some(Place::Trash | Place::Gone));
         if seen.taken != Taken::All || seen.staged != Place::Target || is_lost {
             return Err(PublishError::Moved);

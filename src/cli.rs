@@ -285,7 +285,7 @@ impl<'a> Session<'a> {
         for path in &ending.emptied {
             let path = escape(path.as_str());
             self.terminal.story(&format!(
-                "Left `{path}`, which is empty now: what was kept has its place in it"
+                "Left the directory `{path}`, which is empty now and could not be moved"
             ));
         }
         if let Some(why) = &ending.leftovers.first {

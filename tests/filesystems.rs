@@ -289,6 +289,15 @@ impl Bench {
         let own: fn(&PathBuf) -> bool = |path| !path.starts_with("./strangers");
         match self.deed {
             Create => {}
+            // Directories of a lower layer are not renamed: those that nobody plans stay, empty.
+            Clear if self.place.kind == Kind::Overlay => {
+                let (old, new) = (of(&self.old, own), of(&self.tree(), own));
+                compare(&old, &new, Sameness::Alike)?;
+                let left = fs::read_dir(lab.target().join("strangers")).unwrap();
+                if left.count() > 0 {
+                    return Err("a foreign file is left".to_owned());
+                }
+            }
             Clear => compare(&of(&self.old, own), &self.tree(), Sameness::Alike)?,
             Merge | Upgrade => compare(
                 &of(&self.old, strangers),

@@ -37,7 +37,7 @@ pub struct Ending {
     pub kept: Option<Kept>,
     /// What could not be deleted.
     pub leftovers: Leftovers,
-    /// Directories of the target that were emptied and stay, since what is kept has its place in them.
+    /// Directories of the target that nobody planned, and that stay although they are empty now.
     pub emptied: Vec<RelPath>,
 }
 
@@ -467,30 +467,20 @@ fn disk(what: &'static str) -> impl Fn(FsError) -> EndError {
     move |source| EndError::Disk { what, source }
 }
 
-/// Removes directories that were emptied, unless what is kept has its place in them; returns those that stay.
+/// Those of some directories of the target that are empty now.
 ///
-/// Deletion is never part of success: what cannot be removed stays, and is told.
-pub(crate) fn remove_emptied(
-    target: &Target<'_>,
-    emptied: &[RelPath],
-    kept: Option<&Kept>,
-) -> Vec<RelPath> {
+/// They stay: removing them is no rename, so a crash before it would leave neither the old tree nor the new one.
+pub(crate) fn empty_now(target: &Target<'_>, paths: &[RelPath]) -> Vec<RelPath> {
     let fs = target.fs;
-    let open = |path: &RelPath| -> Result<Dir, FsError> {
+    let list = |path: &RelPath| -> Result<Vec<OsString>, FsError> {
         let mut dir = fs.open_dir(&target.parent, &target.name)?;
-        for component in path.parent().iter().flat_map(RelPath::components) {
+        for component in path.components() {
             dir = fs.open_dir(&dir, OsStr::new(component))?;
         }
-        Ok(dir)
+        fs.list(&dir)
     };
-    let stays = |path: &&RelPath| {
-        let Ok(above) = open(path) else { return false };
-        let name = OsStr::new(path.name());
-        let listed = fs.open_dir(&above, name).and_then(|dir| fs.list(&dir));
-        let is_empty = listed.is_ok_and(|names| names.is_empty());
-        is_empty && (kept.is_some() || fs.remove_dir(&above, name).is_err())
-    };
-    emptied.iter().filter(stays).cloned().collect()
+    let is_empty = |path: &&RelPath| list(path).is_ok_and(|names| names.is_empty());
+    paths.iter().filter(is_empty).cloned().collect()
 }
 
 /// Whether the tree at a name is exactly what its receipt says, and the receipt is the one that was recorded.

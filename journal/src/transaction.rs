@@ -38,7 +38,7 @@ use crate::receipt::Receipt;
 use crate::record::{Act, Durability, Form, Record, Retention, Step, Steps, Verdict};
 use crate::recover::{Recovered, recover};
 use crate::recovery::Decision;
-use crate::settle::{By, End, EndError, Ending, remove_emptied};
+use crate::settle::{By, End, EndError, Ending, empty_now};
 use crate::sides::Sides;
 use crate::stage::{self, StageCounts, StageError, StageOptions};
 use crate::steps;
@@ -494,7 +494,7 @@ impl Published<'_> {
     pub fn settle(self) -> Result<Ending, EndFailed> {
         let mut ending = self.open.end(Direction::Settle)?;
         let target = self.open.locks.target();
-        ending.emptied = remove_emptied(target, &self.emptied, ending.kept.as_ref());
+        ending.emptied = empty_now(target, &self.emptied);
         Ok(ending)
     }
 

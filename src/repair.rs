@@ -130,33 +130,7 @@ pub fn repair(
     if drifted.contains_key(CONFIG_NAME) {
         restore_config((target, &root), context, &receipt, &mut fresh)?;
     }
-    let mut lost = Vec::new();
-    let mut draft = PlanBuilder::new(&context.env_dir, mode(receipt.root_mode)?)?;
-    for input in fresh.inputs() {
-        draft.add_input(input.clone());
-    }
-    draft.set_order(fresh.order().to_vec());
-    for (path, published) in &receipt.paths {
-        let planned = fresh.operations().get(path);
-        match node(published, planned, drifted.get(path.as_str()).copied())? {
-            Some((stage, node)) => draft.add(
-                path.clone(),
-                Operation {
-                    stage,
-                    // Single files are put back, whatever they came with.
-                    group: None,
-                    node,
-                },
-            )?,
-            None => lost.push(path.to_string()),
-        }
-    }
-    if !lost.is_empty() {
-        return Err(RepairError::NoSource {
-            target: path(),
-            paths: lost,
-        });
-    }
+    let draft = draft(target, context, &receipt, (&fresh, &drifted))?;
     let seen = observe(
         target.disk(),
         target.place(),
@@ -173,6 +147,43 @@ pub fn repair(
         draft,
         seen,
         publication,
+    })
+}
+
+/// Everything that the receipt lists: what differs with the content that is planned afresh, all else as it stands.
+fn draft(
+    target: &Target<'_>,
+    context: &Context,
+    receipt: &Receipt,
+    (fresh, drifted): (&PlanBuilder, &BTreeMap<String, Difference>),
+) -> Result<PlanBuilder, RepairError> {
+    let mut lost = Vec::new();
+    let mut draft = PlanBuilder::new(&context.env_dir, mode(receipt.root_mode)?)?;
+    for input in fresh.inputs() {
+        draft.add_input(input.clone());
+    }
+    draft.set_order(fresh.order().to_vec());
+    for (path, published) in &receipt.paths {
+        let planned = fresh.operations().get(path);
+        let Some((stage, node)) = node(published, planned, drifted.get(path.as_str()).copied())?
+        else {
+            lost.push(path.to_string());
+            continue;
+        };
+        let operation = Operation {
+            stage,
+            // Single files are put back, whatever they came with.
+            group: None,
+            node,
+        };
+        draft.add(path.clone(), operation)?;
+    }
+    if lost.is_empty() {
+        return Ok(draft);
+    }
+    Err(RepairError::NoSource {
+        target: target.path().to_path_buf(),
+        paths: lost,
     })
 }
 

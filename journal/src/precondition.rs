@@ -128,26 +128,32 @@ pub(crate) fn compare(
             why: format!("{why} since the plan was made"),
         })
         .collect();
-    let touched = expected.paths.keys().chain(
-        now.paths
-            .keys()
-            .filter(|path| !expected.paths.contains_key(*path)),
-    );
-    for path in touched.filter(|path| expected.paths.get(*path) != now.paths.get(*path)) {
-        let why = match (
+    reasons.extend(changed_paths(expected, now));
+    reasons
+}
+
+/// The planned and retired paths at which something else stands than was expected.
+fn changed_paths(expected: &Observation, now: &Observation) -> Vec<Stale> {
+    let then = expected.paths.keys();
+    let new = now.paths.keys();
+    let touched = then.chain(new.filter(|path| !expected.paths.contains_key(*path)));
+    let differs = touched.filter(|path| expected.paths.get(*path) != now.paths.get(*path));
+    let stale = |path: &RelPath| {
+        let there = (
             expected.paths.contains_key(path),
             now.paths.contains_key(path),
-        ) {
+        );
+        let why = match there {
             (true, true) => "changed",
             (true, false) => "vanished",
             (false, _) => "appeared",
         };
-        reasons.push(Stale {
+        Stale {
             path: path.to_string(),
             why: format!("{why} since the plan was made"),
-        });
-    }
-    reasons
+        }
+    };
+    differs.map(stale).collect()
 }
 
 /// What is mounted at or below the target: it cannot be renamed, or would be carried along.

@@ -86,7 +86,11 @@ impl Hasher {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // One piece: 64 formatted pieces a digest were a tenth of the time that a plan takes to be written.
+        let mut text = String::with_capacity(64);
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        text.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
+        f.write_str(&text)
     }
 }
 

@@ -158,8 +158,20 @@ impl fmt::Debug for RelPath {
 }
 
 impl Ord for RelPath {
+    /// Component by component, which is byte by byte with `/` before every other character.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.components().cmp(other.components())
+        let (one, two) = (self.0.as_bytes(), other.0.as_bytes());
+        // Paths of one tree begin alike, so most of each is compared in large pieces.
+        let pieces = one.as_chunks::<16>().0.iter().zip(two.as_chunks::<16>().0);
+        let same = 16 * pieces.take_while(|(one, two)| one == two).count();
+        let one = one.get(same..).unwrap_or_default();
+        let two = two.get(same..).unwrap_or_default();
+        match one.iter().zip(two).find(|(one, two)| one != two) {
+            Some((b'/', _)) => Ordering::Less,
+            Some((_, b'/')) => Ordering::Greater,
+            Some((one, two)) => one.cmp(two),
+            None => one.len().cmp(&two.len()),
+        }
     }
 }
 
@@ -206,5 +218,27 @@ mod tests {
         paths.sort();
         let order: Vec<_> = paths.iter().map(RelPath::as_str).collect();
         assert_eq!(order, ["a", "a/b", "a/b/c", "a-b", "a.b"]);
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_components() {
+        let parts = ["a", "aa", "a-b", "a b", "a.b", "b", "\u{e9}", "0123456789abcde", "z"];
+        let mut paths = Vec::new();
+        for one in parts {
+            paths.push(RelPath::new(one).unwrap());
+            for two in parts {
+                paths.push(RelPath::new(&format!("{one}/{two}")).unwrap());
+                paths.push(RelPath::new(&format!("0123456789abcdef/{one}{two}/{two}")).unwrap());
+            }
+        }
+        for one in &paths {
+            for two in &paths {
+                assert_eq!(
+                    one.cmp(two),
+                    one.components().cmp(two.components()),
+                    "{one} {two}"
+                );
+            }
+        }
     }
 }

@@ -21,7 +21,7 @@ use crate::installed::Distribution;
 use crate::interpreter::Interpreter;
 use crate::layout::{Layout, LayoutError};
 use crate::options::{Options, TextError, check_path, check_prompt};
-use crate::wheel::{self, InstallError};
+use crate::wheel::{self, Catalogue, InstallError};
 
 mod pip;
 
@@ -46,6 +46,8 @@ pub struct Context {
     pub installed: Vec<Distribution>,
     /// Wheels that were downloaded for `upgrade_deps`.
     pub dependencies: Vec<PathBuf>,
+    /// What wheels were found to hold, so that none is read twice.
+    pub wheels: Catalogue,
 }
 
 /// Why a stage could not plan.
@@ -112,6 +114,7 @@ impl Context {
             options,
             installed: Vec::new(),
             dependencies: Vec::new(),
+            wheels: Catalogue::default(),
         })
     }
 

@@ -24,7 +24,9 @@ use self::publishing::{decide, publish, verdict};
 use crate::builder::{self, Context, StageError, Stages};
 use crate::check::CheckFailed;
 use crate::merge::{self, Lost, MergeError, Merged, is_environment};
+use crate::provision::Known;
 use crate::repair::{self, RepairError};
+use crate::wheel::Catalogue;
 
 /// Whether a directory that is not an environment may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,7 +221,7 @@ pub fn plan(
     permissions: Permissions,
 ) -> Result<Plan, PlanFailed> {
     match Target::open(fs, Path::new(&context.env_dir), Parents::Require) {
-        Ok(target) => plan_at(&target, stages, context, permissions),
+        Ok(target) => plan_at(&target, stages, context, (permissions, None)),
         // The directories above are made when the plan is applied.
         Err(TargetError::NoParent(_)) => {
             Ok(builder::build(stages, context)?.finish(nothing(), Publication::Put)?)
@@ -239,14 +241,20 @@ pub fn plan(
 /// The next run, or [`recover`], ends what this one left open: the target is the old tree or the new one.
 pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<Outcome, RunFailed> {
     let path = Path::new(&context.env_dir);
-    // What cannot be planned leaves not even an empty directory above the target.
-    if !context.options.upgrade {
-        builder::build(stages, context).map_err(PlanFailed::from)?;
-    }
     let create = |context: &Context| {
-        publish(run, path, &context.interpreter.witnesses, &mut |target| {
+        // What cannot be planned leaves not even an empty directory above the target.
+        let mut draft = match context.options.upgrade {
+            false => Some(builder::build(stages, context).map_err(PlanFailed::from)?),
+            true => None,
+        };
+        publish(run, path, known(context), &mut |target| {
             // Another run may have built it while this one waited: what is there now decides.
-            Ok(plan_at(target, stages, context, run.permissions)?)
+            Ok(plan_at(
+                target,
+                stages,
+                context,
+                (run.permissions, draft.take()),
+            )?)
         })
     };
     match create(context) {
@@ -268,7 +276,12 @@ pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<O
 pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     let path = Path::new(plan.target());
     crate::options::check_path(plan.target()).map_err(|error| PlanFailed::Stage(error.into()))?;
-    publish(run, path, &[], &mut |target| {
+    let wheels = Catalogue::new(run.cache);
+    let known = Known {
+        witnesses: &[],
+        wheels: &wheels,
+    };
+    publish(run, path, known, &mut |target| {
         match plan.publication() {
             Publication::Swap | Publication::Refill => {
                 check_clearable(target, run.permissions.force)?;
@@ -302,8 +315,7 @@ pub fn plan_repair(
 /// As [`create`].
 pub fn repair(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<Outcome, RunFailed> {
     let path = Path::new(&context.env_dir);
-    let witnesses = &context.interpreter.witnesses;
-    publish(run, path, witnesses, &mut |target| {
+    publish(run, path, known(context), &mut |target| {
         Ok(repair_at(target, stages, context)?)
     })
 }
@@ -380,12 +392,19 @@ fn take_lock<'a>(run: &Run<'a>, target: Target<'a>) -> Result<(Ready<'a>, Recove
     })
 }
 
-/// Decides the publication by what stands at the target.
+fn known(context: &Context) -> Known<'_> {
+    Known {
+        witnesses: &context.interpreter.witnesses,
+        wheels: &context.wheels,
+    }
+}
+
+/// Decides the publication by what stands at the target; a draft that was made for an empty one is used there.
 fn plan_at(
     target: &Target<'_>,
     stages: &dyn Stages,
     context: &Context,
-    permissions: Permissions,
+    (permissions, draft): (Permissions, Option<PlanBuilder>),
 ) -> Result<Plan, PlanFailed> {
     let disk = |source| PlanFailed::Disk {
         path: target.path().to_path_buf(),
@@ -403,7 +422,10 @@ fn plan_at(
     if context.options.upgrade && target.meta().map_err(disk)?.is_none() {
         return Err(MergeError::NoEnvironment(target.path().to_path_buf()).into());
     }
-    let mut draft = builder::build(stages, context)?;
+    let mut draft = match draft {
+        Some(draft) => draft,
+        None => builder::build(stages, context)?,
+    };
     let seen = look(target, &draft).map_err(disk)?;
     if seen.target == Expected::Absent {
         return Ok(draft.finish(seen, Publication::Put)?);

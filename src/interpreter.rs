@@ -18,7 +18,7 @@ mod probe;
 mod process;
 mod request;
 
-pub use describe::{Bundled, FileState, Interpreter, PythonVersion, Scheme, Witness};
+pub use describe::{Bundled, Interpreter, PythonVersion, Scheme};
 pub use discover::{Control, Surroundings, find};
 pub(crate) use error::shown;
 pub use error::{InterpreterError, Tried};

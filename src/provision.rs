@@ -10,6 +10,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use rvenv_journal::fs::FsError;
 use rvenv_journal::{
@@ -17,8 +18,8 @@ use rvenv_journal::{
     Plan, Store, StoreError, Wanted, open_or_make,
 };
 
-use crate::interpreter::Witness;
-use crate::wheel::{Member, Wheel, WheelError, program_mode};
+use crate::wheel::{Catalogue, Member, Wheel, WheelError, program_mode};
+use crate::witness::Witness;
 
 /// The role of a plan's inputs that are wheels.
 pub const WHEEL_ROLE: &str = "wheel";
@@ -30,32 +31,37 @@ pub struct Provision<'a> {
     sources: Vec<SourceWheel<'a>>,
     /// Files that were looked at when the plan was made, in this process.
     witnesses: &'a [Witness],
+    wheels: &'a Catalogue,
     umask: u32,
+}
+
+/// What a process knows of a plan's inputs without reading them again.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Files that it looked at when it made the plan.
+    pub witnesses: &'a [Witness],
+    /// Wheels that it or another process read.
+    pub wheels: &'a Catalogue,
 }
 
 #[derive(Debug)]
 struct SourceWheel<'a> {
     input: Input,
     pack: OnceCell<Option<Pack<'a>>>,
-    wheel: OnceCell<Result<Opened, String>>,
+    opened: OnceCell<Result<Opened, String>>,
 }
 
 /// A wheel and its members by their content.
 #[derive(Debug)]
 struct Opened {
-    wheel: Wheel,
+    wheel: Arc<Wheel>,
     by_digest: BTreeMap<Digest, usize>,
 }
 
 impl<'a> Provision<'a> {
-    /// The provision for a plan; `cache` is where the store may be, `witnesses` what this process looked at.
+    /// The provision for a plan; `cache` is where the store may be, `known` what this process looked at.
     #[must_use]
-    pub fn new(
-        fs: &'a dyn Fs,
-        plan: &Plan,
-        cache: Option<&Path>,
-        witnesses: &'a [Witness],
-    ) -> Self {
+    pub fn new(fs: &'a dyn Fs, plan: &Plan, cache: Option<&Path>, known: Known<'a>) -> Self {
         let wheels = plan
             .inputs()
             .iter()
@@ -63,7 +69,7 @@ impl<'a> Provision<'a> {
         let source = |input: &Input| SourceWheel {
             input: input.clone(),
             pack: OnceCell::new(),
-            wheel: OnceCell::new(),
+            opened: OnceCell::new(),
         };
         let sources: Vec<_> = wheels.map(source).collect();
         let store = cache.filter(|_| !sources.is_empty()).and_then(|cache| {
@@ -74,7 +80,8 @@ impl<'a> Provision<'a> {
         Self {
             store,
             sources,
-            witnesses,
+            witnesses: known.witnesses,
+            wheels: known.wheels,
             umask,
         }
     }
@@ -90,7 +97,7 @@ impl<'a> Provision<'a> {
         {
             return Ok(Some(fetched));
         }
-        let opened = source.opened()?;
+        let opened = self.opened(source)?;
         let Some(member) = opened.member(wanted.digest) else {
             return Ok(None);
         };
@@ -105,13 +112,32 @@ impl<'a> Provision<'a> {
         Ok(Some(Fetched::Bytes(bytes)))
     }
 
+    fn opened<'s>(&self, source: &'s SourceWheel<'a>) -> Result<&'s Opened, ContentError> {
+        let open = || {
+            let path = Path::new(&source.input.path);
+            let wheel = self.wheels.open(path).map_err(|error| chain(&error))?;
+            if wheel.digest() != source.input.digest {
+                return Err("it is not the wheel that the plan was made from".to_owned());
+            }
+            let members = wheel.members().iter().enumerate();
+            let by_digest = members
+                .map(|(index, member)| (member.digest, index))
+                .collect();
+            Ok(Opened { wheel, by_digest })
+        };
+        match source.opened.get_or_init(open) {
+            Ok(opened) => Ok(opened),
+            Err(why) => Err(source.unreadable(why.clone().into())),
+        }
+    }
+
     /// The wheel's pack, entered now if it never was; `None` where the store does not serve.
     fn pack(&self, source: &SourceWheel<'a>) -> Option<Pack<'a>> {
         let store = self.store.as_ref()?;
         match store.pack(source.input.digest) {
             Ok(Some(pack)) => Some(pack),
             Ok(None) => {
-                let opened = source.opened().ok()?;
+                let opened = self.opened(source).ok()?;
                 let unpacked = Unpacked {
                     wheel: &opened.wheel,
                     umask: self.umask,
@@ -140,30 +166,17 @@ impl ContentSource for Provision<'_> {
         if known.is_some_and(Witness::holds) {
             return Ok(true);
         }
+        if input.role == WHEEL_ROLE
+            && let Ok(wheel) = self.wheels.open(path)
+        {
+            return Ok(wheel.digest() == input.digest && wheel.len() == input.len);
+        }
         let (digest, len) = fs.digest_path(path)?;
         Ok(digest == input.digest && len == input.len)
     }
 }
 
 impl SourceWheel<'_> {
-    fn opened(&self) -> Result<&Opened, ContentError> {
-        let open = || {
-            let wheel = Wheel::open(Path::new(&self.input.path)).map_err(|error| chain(&error))?;
-            if wheel.digest() != self.input.digest {
-                return Err("it is not the wheel that the plan was made from".to_owned());
-            }
-            let members = wheel.members().iter().enumerate();
-            let by_digest = members
-                .map(|(index, member)| (member.digest, index))
-                .collect();
-            Ok(Opened { wheel, by_digest })
-        };
-        match self.wheel.get_or_init(open) {
-            Ok(opened) => Ok(opened),
-            Err(why) => Err(self.unreadable(why.clone().into())),
-        }
-    }
-
     fn unreadable(&self, source: Box<dyn std::error::Error + Send + Sync>) -> ContentError {
         ContentError::Read {
             what: self.input.path.clone(),

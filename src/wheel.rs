@@ -7,6 +7,7 @@
 //! Read next: `wheel/contents.rs`, the [`Wheel`]; then `wheel/install.rs`, what becomes of it.
 
 mod archive;
+mod catalogue;
 mod contents;
 mod entry_points;
 mod fault;
@@ -17,6 +18,7 @@ pub(crate) mod record;
 mod script;
 
 pub use archive::{ENTRIES_MAX, MEMBER_BYTES_MAX, TOTAL_BYTES_MAX};
+pub use catalogue::Catalogue;
 pub use contents::{Library, Member, WHEEL_BYTES_MAX, Wheel};
 pub use entry_points::EntryPointError;
 pub use fault::{WheelError, WheelFault};

@@ -103,7 +103,10 @@ pub(super) fn setup(context: &Context, plan: &mut PlanBuilder) -> Result<(), Sta
         }
     };
     for path in paths.iter().filter(|path| !is_downloaded(context, path)) {
-        add(context, plan, path, "pip")?;
+        if !is_newer_installed(context, path) {
+            let wheel = context.wheels.open(path)?;
+            add(context, plan, (path, &wheel), "pip")?;
+        }
     }
     Ok(())
 }
@@ -123,30 +126,34 @@ pub(super) fn upgrade(context: &Context, plan: &mut PlanBuilder) -> Result<(), S
         }
     }
     for path in downloaded(context) {
-        add(context, plan, path, "dependencies")?;
+        if !is_newer_installed(context, path) {
+            // The download is deleted with the directory that it is in.
+            let wheel = context.wheels.open_passing(path)?;
+            add(context, plan, (path, &wheel), "dependencies")?;
+        }
     }
     Ok(())
 }
 
-/// Plans a wheel, unless what is installed is newer.
+/// Whether what is installed is newer than a wheel; one whose name cannot be read is refused when it is opened.
+fn is_newer_installed(context: &Context, path: &Path) -> bool {
+    Named::of(path).is_some_and(|wheel| is_kept(context, &wheel))
+}
+
+/// Plans a wheel.
 fn add(
     context: &Context,
     plan: &mut PlanBuilder,
-    path: &Path,
+    (path, wheel): (&Path, &Wheel),
     stage: &str,
 ) -> Result<(), StageError> {
-    // A name that cannot be read is refused with its reason when the wheel is opened.
-    if Named::of(path).is_some_and(|wheel| is_kept(context, &wheel)) {
-        return Ok(());
-    }
-    let wheel = Wheel::open(path)?;
     plan.add_input(Input {
         role: "wheel".to_owned(),
         path: path.to_string_lossy().into_owned(),
         digest: wheel.digest(),
         len: wheel.len(),
     });
-    add_wheel(context, plan, &wheel, stage)
+    add_wheel(context, plan, wheel, stage)
 }
 
 /// Whether a distribution is marked as asked for depends on the pip that would have installed it: the bundled one.

@@ -17,6 +17,7 @@ use rvenv::merge::Lost;
 use rvenv::options::{Choices, Options, Prompt};
 use rvenv::render::escape;
 use rvenv::repair::published_base;
+use rvenv::wheel::Catalogue;
 use rvenv_journal::fs::Dir;
 use rvenv_journal::{
     Changes, Digest, Fs as _, PLAN_BYTES_MAX, Parents, Plan, Publication, Retention, Target,
@@ -233,8 +234,7 @@ impl Session<'_> {
             ..Options::default()
         });
         let downloads = args.upgrade_deps.then(|| self.download_dir()).transpose()?;
-        let mut context =
-            Context::new(env_dir, interpreter, options).map_err(|error| of_plan(&error.into()))?;
+        let mut context = self.context(env_dir, interpreter, options)?;
         if let Some(dir) = &downloads {
             let names = core_dependencies(&context.interpreter.version);
             let around = &self.world.surroundings;
@@ -267,7 +267,19 @@ impl Session<'_> {
             epoch: self.world.epoch,
             ..Options::default()
         });
-        Context::new(env_dir, interpreter, options).map_err(|error| of_plan(&error.into()))
+        self.context(env_dir, interpreter, options)
+    }
+
+    fn context(
+        &self,
+        env_dir: &str,
+        interpreter: Interpreter,
+        options: Options,
+    ) -> Result<Context, CliError> {
+        let made = Context::new(env_dir, interpreter, options);
+        let mut context = made.map_err(|error| of_plan(&error.into()))?;
+        context.wheels = Catalogue::new(self.world.cache.as_deref());
+        Ok(context)
     }
 
     fn download_dir(&self) -> Result<TempDir, CliError> {

@@ -16,15 +16,14 @@ use rvenv_journal::{
 };
 
 use super::{Outcome, PlanFailed, Report, Run, RunFailed, lock};
-use crate::interpreter::Witness;
 use crate::merge;
-use crate::provision::Provision;
+use crate::provision::{Known, Provision};
 
 /// Plans under the lock and publishes; where the filesystem refuses to rename something, by smaller entries.
 pub(super) fn publish(
     run: &Run<'_>,
     path: &Path,
-    witnesses: &[Witness],
+    known: Known<'_>,
     plan: &mut dyn FnMut(&Target<'_>) -> Result<Plan, RunFailed>,
 ) -> Result<Outcome, RunFailed> {
     let mut rung = Rung::Planned;
@@ -36,7 +35,7 @@ pub(super) fn publish(
             Rung::Entries | Rung::Files => planned.by_entries(),
         };
         let by_entries = planned.publication().is_by_entries();
-        match publish_once(run, ready, planned, rung, witnesses) {
+        match publish_once(run, ready, planned, rung, known) {
             Err(RunFailed::Publish(failed)) if failed.may_go_by_smaller_steps() => {
                 let next = if by_entries {
                     Rung::Files
@@ -66,9 +65,9 @@ fn publish_once(
     ready: Ready<'_>,
     plan: Plan,
     rung: Rung,
-    witnesses: &[Witness],
+    known: Known<'_>,
 ) -> Result<Outcome, RunFailed> {
-    let content = Provision::new(run.fs, &plan, run.cache, witnesses);
+    let content = Provision::new(run.fs, &plan, run.cache, known);
     let path = ready.target().path().to_path_buf();
     let terms = Terms {
         durability: run.durability,

@@ -7,19 +7,20 @@
 //! Does not notice an upgrade of the library that took place within the milliseconds of the probe itself,
 //! nor, where there is neither ctime nor inode number, a file replaced by one of the same size and time.
 //!
-//! On disk: `<cache dir>/interpreters/<sha256 of the path>.json`, replaced by rename.
+//! On disk: memos, `<cache dir>/interpreters/<sha256 of the path>.json`.
 //! Read next: `describe.rs`, whose values are stored here under a format of their own.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
 
-use super::describe::{Bundled, FileState, Interpreter, PythonVersion, Scheme, Witness};
+use super::describe::{Bundled, Interpreter, PythonVersion, Scheme};
 use super::discover::Surroundings;
 use super::probe::PROBE;
+use crate::memo::Memo;
+use crate::witness::{self, Witness};
 
 /// Counts the shapes that this format has had.
 const FORMAT: u32 = 1;
@@ -28,7 +29,7 @@ const ENTRY_MAX: u64 = 1 << 20;
 
 /// The place of one answer.
 pub(super) struct Slot {
-    file: PathBuf,
+    memo: Memo,
     path: PathBuf,
     /// What the path leads to now.
     resolved: PathBuf,
@@ -66,23 +67,14 @@ struct Stored {
     scheme: [String; 4],
     wheels: Vec<PathBuf>,
     wheels_missing: Option<String>,
-    witnesses: Vec<StoredWitness>,
-}
-
-/// [`Witness`] on disk: its path, and if there was a file its length, two times and inode number.
-#[derive(Serialize, Deserialize)]
-struct StoredWitness {
-    path: PathBuf,
-    state: Option<(u64, i128, i128, u64)>,
+    witnesses: Vec<witness::Stored>,
 }
 
 impl Slot {
     /// The place for the answer of `path`; `None` if there is no cache, or the path cannot have one.
     pub(super) fn of(path: &Path, around: &Surroundings) -> Option<Self> {
-        let name = Digest::of(path.as_os_str().as_encoded_bytes());
-        let directory = around.cache_dir.as_ref()?.join("interpreters");
         Some(Self {
-            file: directory.join(format!("{name}.json")),
+            memo: Memo::about(path, "interpreters", around.cache_dir.as_ref()?),
             path: path.to_owned(),
             resolved: fs::canonicalize(path).ok()?,
             locale: around.locale(),
@@ -91,9 +83,7 @@ impl Slot {
 
     /// The answer of last time, if nothing that it rests on has changed.
     pub(super) fn recall(&self) -> Option<Interpreter> {
-        let mut bytes = Vec::new();
-        let file = fs::File::open(&self.file).ok()?;
-        file.take(ENTRY_MAX).read_to_end(&mut bytes).ok()?;
+        let bytes = self.memo.read(ENTRY_MAX)?;
         let entry: Entry = serde_json::from_slice(&bytes).ok()?;
         let ours = entry.format == FORMAT
             && entry.probe == Digest::of(PROBE.as_bytes()).to_string()
@@ -126,21 +116,8 @@ impl Slot {
         };
         // A path that is not UTF-8 is not remembered.
         if let Ok(bytes) = serde_json::to_vec(&entry) {
-            drop(self.replace(&bytes));
+            drop(self.memo.write(&bytes));
         }
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a plain cache outside every environment, not a tree of the engine"
-    )]
-    fn replace(&self, bytes: &[u8]) -> std::io::Result<()> {
-        let directory = self.file.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(directory)?;
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(bytes)?;
-        file.persist(&self.file)?;
-        Ok(())
     }
 }
 
@@ -152,13 +129,6 @@ impl Stored {
         };
         let version = &found.version;
         let scheme = &found.scheme;
-        let witness = |witness: &Witness| {
-            let state = witness
-                .state
-                .map(|s| (s.len, s.mtime_ns, s.ctime_ns, s.inode));
-            let path = witness.path.clone();
-            StoredWitness { path, state }
-        };
         Self {
             executable: found.executable.clone(),
             invoked: found.invoked.clone(),
@@ -187,24 +157,13 @@ impl Stored {
             .map(RelPath::to_string),
             wheels,
             wheels_missing,
-            witnesses: found.witnesses.iter().map(witness).collect(),
+            witnesses: found.witnesses.iter().map(witness::Stored::from).collect(),
         }
     }
 
     fn restore(self) -> Option<Interpreter> {
         let (major, minor, micro, text) = self.version;
         let [include, purelib, platlib, scripts] = self.scheme;
-        let witness = |stored: StoredWitness| Witness {
-            path: stored.path,
-            state: stored
-                .state
-                .map(|(len, mtime_ns, ctime_ns, inode)| FileState {
-                    len,
-                    mtime_ns,
-                    ctime_ns,
-                    inode,
-                }),
-        };
         Some(Interpreter {
             executable: self.executable,
             invoked: self.invoked,
@@ -234,7 +193,7 @@ impl Stored {
                 Some(reason) => Bundled::Missing { reason },
                 None => Bundled::Wheels(self.wheels),
             },
-            witnesses: self.witnesses.into_iter().map(witness).collect(),
+            witnesses: self.witnesses.into_iter().map(Witness::from).collect(),
         })
     }
 }

@@ -4,9 +4,11 @@
 //! Read next: `probe.rs`, which makes them; `../layout.rs`, which uses them.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rvenv_journal::{Digest, RelPath};
+
+use crate::witness::Witness;
 
 /// A base interpreter, as `venv` would see it from inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,76 +107,6 @@ impl Bundled {
         match self {
             Self::Wheels(wheels) => wheels,
             Self::Missing { .. } => &[],
-        }
-    }
-}
-
-/// A file whose change means that an answer is outdated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Witness {
-    /// The path; links are followed.
-    pub path: PathBuf,
-    /// What was there; `None` if nothing was, so that its appearance counts as a change too.
-    pub state: Option<FileState>,
-}
-
-impl Witness {
-    /// Looks at a path now.
-    #[must_use]
-    pub fn of(path: &Path) -> Self {
-        let state = std::fs::metadata(path).ok().map(|m| FileState::of(&m));
-        Self {
-            path: path.to_owned(),
-            state,
-        }
-    }
-
-    /// Whether the path still is as it was.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        Self::of(&self.path).state == self.state
-    }
-}
-
-/// Which file stands at a path, as far as one look can tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileState {
-    /// Size in bytes.
-    pub len: u64,
-    /// Nanoseconds from 1970 to the last change of the content; negative before.
-    pub mtime_ns: i128,
-    /// Nanoseconds from 1970 to the last change of anything about the file, which no program can set back;
-    /// 0 where there is no such thing.
-    pub ctime_ns: i128,
-    /// Inode number; 0 where there is no such thing. Filesystems give it again as soon as it is free.
-    pub inode: u64,
-}
-
-impl FileState {
-    #[cfg(unix)]
-    fn of(found: &std::fs::Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        let ns = |seconds, rest| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        Self {
-            len: found.len(),
-            mtime_ns: ns(found.mtime(), found.mtime_nsec()),
-            ctime_ns: ns(found.ctime(), found.ctime_nsec()),
-            inode: found.ino(),
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn of(found: &std::fs::Metadata) -> Self {
-        use std::time::UNIX_EPOCH;
-        let since = found
-            .modified()
-            .ok()
-            .and_then(|m| m.duration_since(UNIX_EPOCH).ok());
-        Self {
-            len: found.len(),
-            mtime_ns: since.map_or(0, |s| i128::try_from(s.as_nanos()).unwrap_or(0)),
-            ctime_ns: 0,
-            inode: 0,
         }
     }
 }

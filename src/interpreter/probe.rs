@@ -13,10 +13,11 @@ use std::path::{Component, Path, PathBuf};
 use rvenv_journal::{Digest, Hasher, RelPath};
 use serde::Deserialize;
 
-use super::describe::{Bundled, Interpreter, PythonVersion, Scheme, Witness};
+use super::describe::{Bundled, Interpreter, PythonVersion, Scheme};
 use super::discover::{Control, Surroundings};
 use super::error::{InterpreterError, shown};
 use super::process::{self, Finished, Heard, Job, Unfinished};
+use crate::witness::Witness;
 
 /// The program that is given to the interpreter.
 pub(super) const PROBE: &str = include_str!("probe.py");

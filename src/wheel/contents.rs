@@ -3,7 +3,8 @@
 //! Promises that an open wheel is what its file name says, that RECORD vouches for every member with a
 //! SHA-256, and that the bytes of a member are given only after they were checked against it (I6).
 //! Does not promise that the wheel fits an interpreter; tags are not read.
-//! Opening inflates RECORD, WHEEL, METADATA and `entry_points.txt`, nothing else.
+//! Opening inflates RECORD, WHEEL, METADATA and `entry_points.txt`, nothing else; a wheel that the catalogue knows is
+//! not even opened before somebody wants bytes, and is then held against its digest.
 //!
 //! Read next: `install.rs`, which decides where the members go.
 
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rvenv_journal::{Digest, RelPath};
@@ -36,12 +37,21 @@ const SIGNATURES: [&str; 2] = ["RECORD.jws", "RECORD.p7s"];
 /// ```
 pub struct Wheel {
     file: WheelName,
-    archive: Archive,
-    dist_info: String,
-    library: Library,
-    members: Vec<Member>,
-    entry_points: Option<String>,
-    digest: OnceLock<Digest>,
+    facts: Facts,
+    /// Where the archive is read from, if it is read at all.
+    path: PathBuf,
+    archive: OnceLock<Archive>,
+}
+
+/// What a wheel was found to hold: everything but the bytes of its members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) digest: Digest,
+    pub(super) len: u64,
+    pub(super) dist_info: String,
+    pub(super) library: Library,
+    pub(super) members: Vec<Member>,
+    pub(super) entry_points: Option<String>,
 }
 
 /// Which of the two library directories the root of a wheel goes to.
@@ -67,7 +77,7 @@ pub struct Member {
     /// When it was last modified, in seconds since 1970, never before 1980.
     pub mtime: i64,
     /// Which file of the archive it is.
-    file: usize,
+    pub(super) file: usize,
 }
 
 impl Wheel {
@@ -76,16 +86,8 @@ impl Wheel {
     /// # Errors
     /// An unreadable file, or anything that [`Wheel::from_bytes`] refuses.
     pub fn open(path: &Path) -> Result<Self, WheelError> {
-        let named = |fault| WheelError {
-            wheel: shown(&path.to_string_lossy()),
-            fault: Box::new(fault),
-        };
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .ok_or_else(|| named(WheelFault::FileName("it is not UTF-8")))?;
-        let bytes = read_file(path).map_err(named)?;
-        Self::parse(name, bytes).map_err(named)
+        let read = || Self::parse(path, file_name(path)?, read_file(path)?);
+        read().map_err(|fault| of_path(path, fault))
     }
 
     /// Reads a wheel from its bytes; any bytes give a wheel or an error.
@@ -94,30 +96,50 @@ impl Wheel {
     /// A file name, an archive, metadata or a RECORD that is malformed, contradicts another of them, or could
     /// do harm when installed.
     pub fn from_bytes(file_name: &str, bytes: Vec<u8>) -> Result<Self, WheelError> {
-        Self::parse(file_name, bytes).map_err(|fault| WheelError {
+        let parsed = Self::parse(Path::new(file_name), file_name, bytes);
+        parsed.map_err(|fault| WheelError {
             wheel: shown(file_name),
             fault: Box::new(fault),
         })
     }
 
-    fn parse(file_name: &str, bytes: Vec<u8>) -> Result<Self, WheelFault> {
+    /// A wheel that was read before, and whose file did not change since; it is read again when bytes are wanted.
+    pub(super) fn recalled(path: &Path, facts: Facts) -> Result<Self, WheelError> {
+        let name = file_name(path).and_then(WheelName::parse);
+        Ok(Self {
+            file: name.map_err(|fault| of_path(path, fault))?,
+            facts,
+            path: path.to_owned(),
+            archive: OnceLock::new(),
+        })
+    }
+
+    fn parse(path: &Path, file_name: &str, bytes: Vec<u8>) -> Result<Self, WheelFault> {
         let file = WheelName::parse(file_name)?;
         let archive = Archive::open(bytes)?;
         let dist_info = dist_info(&archive, &file)?;
-        let members = members(&archive, &dist_info)?;
-        let mut wheel = Self {
-            file,
-            archive,
+        let facts = Facts {
+            digest: Digest::of(archive.bytes()),
+            len: archive.bytes().len() as u64,
+            members: members(&archive, &dist_info)?,
             dist_info,
             library: Library::Platform,
-            members,
             entry_points: None,
-            digest: OnceLock::new(),
         };
-        wheel.library = wheel.read_wheel()?;
+        let mut wheel = Self {
+            file,
+            facts,
+            path: path.to_owned(),
+            archive: OnceLock::from(archive),
+        };
+        wheel.facts.library = wheel.read_wheel()?;
         wheel.check_metadata()?;
-        wheel.entry_points = wheel.metadata("entry_points.txt")?;
+        wheel.facts.entry_points = wheel.metadata("entry_points.txt")?;
         Ok(wheel)
+    }
+
+    pub(super) fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// The name of the distribution, spelled as in the file name.
@@ -141,43 +163,43 @@ impl Wheel {
     /// The SHA-256 of the whole wheel.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        *self.digest.get_or_init(|| Digest::of(self.archive.bytes()))
+        self.facts.digest
     }
 
     /// How many bytes the whole wheel has.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.archive.bytes().len() as u64
+        self.facts.len
     }
 
     /// Whether the wheel has no members; it has at least its metadata.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.facts.members.is_empty()
     }
 
     /// The metadata directory at the top of the wheel.
     #[must_use]
     pub fn dist_info(&self) -> &str {
-        &self.dist_info
+        &self.facts.dist_info
     }
 
     /// Where the root of the wheel goes.
     #[must_use]
     pub fn library(&self) -> Library {
-        self.library
+        self.facts.library
     }
 
     /// The members, in the order of the archive.
     #[must_use]
     pub fn members(&self) -> &[Member] {
-        &self.members
+        &self.facts.members
     }
 
     /// The text of `entry_points.txt`, if there is one.
     #[must_use]
     pub fn entry_points(&self) -> Option<&str> {
-        self.entry_points.as_deref()
+        self.facts.entry_points.as_deref()
     }
 
     /// The bytes of a member, checked against RECORD.
@@ -200,7 +222,7 @@ impl Wheel {
         mut each: impl FnMut(&Member, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut bytes = Vec::new();
-        for member in &self.members {
+        for member in &self.facts.members {
             self.read_into(member, &mut bytes)
                 .map_err(|fault| self.error(fault))?;
             each(member, &bytes)?;
@@ -212,9 +234,8 @@ impl Wheel {
     pub(super) fn begins_with(&self, member: &Member, prefix: &[u8]) -> Result<bool, WheelError> {
         let mut bytes = Vec::new();
         self.file(member)
-            .and_then(|file| {
-                self.archive
-                    .unpack_at_most(file, prefix.len() as u64, &mut bytes)
+            .and_then(|(archive, file)| {
+                archive.unpack_at_most(file, prefix.len() as u64, &mut bytes)
             })
             .map_err(|fault| self.error(fault))?;
         Ok(bytes == prefix)
@@ -227,17 +248,31 @@ impl Wheel {
         }
     }
 
-    fn file(&self, member: &Member) -> Result<&File, WheelFault> {
+    fn file(&self, member: &Member) -> Result<(&Archive, &File), WheelFault> {
+        let archive = self.archive()?;
         // A member of another wheel is a mistake of the caller's, but not one to panic for.
-        self.archive
-            .files()
-            .get(member.file)
-            .filter(|file| file.path == member.path)
-            .ok_or_else(|| WheelFault::Missing(shown(member.path.as_str())))
+        let file = archive.files().get(member.file);
+        let file = file.filter(|file| file.path == member.path);
+        let missing = || WheelFault::Missing(shown(member.path.as_str()));
+        Ok((archive, file.ok_or_else(missing)?))
+    }
+
+    /// The archive, read now if all that was needed so far is what was known of it.
+    fn archive(&self) -> Result<&Archive, WheelFault> {
+        if let Some(archive) = self.archive.get() {
+            return Ok(archive);
+        }
+        let bytes = read_file(&self.path)?;
+        if Digest::of(&bytes) != self.facts.digest {
+            return Err(WheelFault::Changed);
+        }
+        let archive = Archive::open(bytes)?;
+        Ok(self.archive.get_or_init(|| archive))
     }
 
     fn read_into(&self, member: &Member, bytes: &mut Vec<u8>) -> Result<(), WheelFault> {
-        self.archive.unpack(self.file(member)?, bytes)?;
+        let (archive, file) = self.file(member)?;
+        archive.unpack(file, bytes)?;
         let found = Digest::of(bytes);
         if found == member.digest {
             return Ok(());
@@ -251,8 +286,8 @@ impl Wheel {
 
     /// The text of a file in the metadata directory, if there is one.
     fn metadata(&self, name: &str) -> Result<Option<String>, WheelFault> {
-        let path = format!("{}/{name}", self.dist_info);
-        let member = self.members.iter().find(|m| m.path.as_str() == path);
+        let path = format!("{}/{name}", self.facts.dist_info);
+        let member = self.facts.members.iter().find(|m| m.path.as_str() == path);
         let Some(member) = member else {
             return Ok(None);
         };
@@ -266,7 +301,7 @@ impl Wheel {
 
     fn required_metadata(&self, name: &'static str) -> Result<String, WheelFault> {
         self.metadata(name)?
-            .ok_or_else(|| WheelFault::Missing(format!("{}/{name}", self.dist_info)))
+            .ok_or_else(|| WheelFault::Missing(format!("{}/{name}", self.facts.dist_info)))
     }
 
     fn read_wheel(&self) -> Result<Library, WheelFault> {
@@ -309,9 +344,21 @@ impl fmt::Debug for Wheel {
         f.debug_struct("Wheel")
             .field("file_name", &self.file.text)
             .field("len", &self.len())
-            .field("members", &self.members.len())
+            .field("members", &self.facts.members.len())
             .finish_non_exhaustive()
     }
+}
+
+fn of_path(path: &Path, fault: WheelFault) -> WheelError {
+    WheelError {
+        wheel: shown(&path.to_string_lossy()),
+        fault: Box::new(fault),
+    }
+}
+
+fn file_name(path: &Path) -> Result<&str, WheelFault> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.ok_or(WheelFault::FileName("it is not UTF-8"))
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, WheelFault> {

@@ -35,6 +35,9 @@ pub enum WheelFault {
     /// More bytes than a wheel may have.
     #[error("it is larger than {0} bytes")]
     TooLarge(u64),
+    /// Other bytes than the ones that were read before.
+    #[error("its file was changed meanwhile")]
+    Changed,
     /// The name says nothing about the content, or lies about it.
     #[error("its file name is not `name-version[-build]-python-abi-platform.whl`: {0}")]
     FileName(&'static str),

@@ -25,6 +25,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
     &["settle"],
     &["recover", "precondition"],
     &["failure"],
+    &["publication"],
     &["prepare"],
     &["transaction"],
     &["rollback"],
@@ -33,6 +34,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
 
 /// The product, from the ground up; `lib` and below change no disk but through `provision` and `environment`.
 const PRODUCT_FLOORS: &[&[&str]] = &[
+    &["memo", "witness"],
     &[
         "interpreter",
         "activate",

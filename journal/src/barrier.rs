@@ -8,15 +8,16 @@
 
 use crate::fs::{Barrier, Dir, Fs, FsError, Kind};
 
-/// Makes everything below a directory durable, and the directory itself.
+/// Makes everything below a directory durable, and the directory itself; says how far that reached.
 ///
 /// # Errors
 /// The sync that failed; what was written must then be abandoned, since a second sync would prove nothing.
-pub(crate) fn sync_tree(fs: &dyn Fs, root: &Dir) -> Result<(), FsError> {
-    match fs.sync_filesystem(root)? {
-        Barrier::Filesystem => Ok(()),
-        Barrier::PerObject => sync_objects(fs, root),
+pub(crate) fn sync_tree(fs: &dyn Fs, root: &Dir) -> Result<Barrier, FsError> {
+    let reach = fs.sync_filesystem(root)?;
+    if reach == Barrier::PerObject {
+        sync_objects(fs, root)?;
     }
+    Ok(reach)
 }
 
 /// Files before the directory that names them, and a directory before the one above.

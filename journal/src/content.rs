@@ -76,6 +76,14 @@ pub trait ContentSource {
     /// When nobody has it, or it cannot be read.
     fn fetch(&self, wanted: &Wanted) -> Result<Fetched, ContentError>;
 
+    /// The same content again, when the object that [`fetch`](Self::fetch) named is gone: somebody cleared the store.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch); by default nobody has it.
+    fn fetch_bytes(&self, wanted: &Wanted) -> Result<Vec<u8>, ContentError> {
+        Err(ContentError::Unknown(wanted.digest))
+    }
+
     /// Whether an input of the plan is still what the plan was made from.
     ///
     /// A source that knows the file by its identity may answer without reading it.

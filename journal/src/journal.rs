@@ -94,6 +94,45 @@ pub(crate) fn write_generation(home: &Home<'_>, record: &Record) -> Result<(), F
     )
 }
 
+/// Writes a part of the journal that becomes durable with a barrier of the caller's, and counts from [`publish_draft`] on.
+///
+/// # Crash
+/// `journal.tmp` may remain, which nobody believes.
+pub(crate) fn write_draft(home: &Home<'_>, record: &Record) -> Result<(), FsError> {
+    let bytes = record.to_bytes();
+    let temp = OsString::from(home.names.journal_temp());
+    let file = draft_file(&bytes, Flush::Later);
+    let written = home.fs.write_file(&home.dir, &temp, &file);
+    written.inspect_err(|_| discard_draft(home))
+}
+
+/// Makes a draft that is durable the journal.
+///
+/// # Crash
+/// As [`write`].
+pub(crate) fn publish_draft(home: &Home<'_>) -> Result<(), FsError> {
+    let (fs, dir) = (home.fs, &home.dir);
+    let temp = OsString::from(home.names.journal_temp());
+    let name = OsString::from(home.names.journal(&JournalName::Open));
+    fs.rename((dir, &temp), (dir, &name), Rename::Replace)?;
+    fs.sync_dir(dir)
+}
+
+/// Removes a draft that does not come to count; if it stays, the next run removes it.
+pub(crate) fn discard_draft(home: &Home<'_>) {
+    let temp = OsString::from(home.names.journal_temp());
+    let _tidied = home.fs.remove_file(&home.dir, &temp);
+}
+
+fn draft_file(bytes: &[u8], flush: Flush) -> NewFile<'_> {
+    NewFile {
+        mode: 0o600,
+        mtime: None,
+        bytes,
+        flush,
+    }
+}
+
 fn write_as(home: &Home<'_>, record: &Record, name: &str) -> Result<(), FsError> {
     let (fs, dir) = (home.fs, &home.dir);
     let temp = OsString::from(home.names.journal_temp());
@@ -104,18 +143,13 @@ fn write_as(home: &Home<'_>, record: &Record, name: &str) -> Result<(), FsError>
         Durability::Process => Flush::Later,
     };
     let bytes = record.to_bytes();
-    let file = NewFile {
-        mode: 0o600,
-        mtime: None,
-        bytes: &bytes,
-        flush,
-    };
+    let file = draft_file(&bytes, flush);
     let renamed = fs
         .write_file(dir, &temp, &file)
         .and_then(|()| fs.rename((dir, &temp), (dir, &name), Rename::Replace));
     if let Err(error) = renamed {
         // On a full disk a half-written journal would keep the room that giving up needs; nobody believes it.
-        let _tidied = fs.remove_file(dir, &temp);
+        discard_draft(home);
         return Err(error);
     }
     match record.durability {

@@ -149,6 +149,7 @@ mod plan;
 mod plan_json;
 mod precondition;
 mod prepare;
+mod publication;
 mod receipt;
 mod record;
 mod recover;
@@ -186,6 +187,7 @@ pub use path::{COMPONENT_BYTES_MAX, DEPTH_MAX, PATH_BYTES_MAX, RelPath, RelPathE
 pub use plan::{Plan, PlanBuilder, PlanError};
 pub use plan_json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
 pub use precondition::Stale;
+pub use publication::Published;
 pub use receipt::{
     Published as PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, Receipt, ReceiptReadError,
 };
@@ -201,5 +203,5 @@ pub use settle::{EndError, Ending, Kept, WhyKept};
 pub use stage::{LinkMode, StageCounts, StageError, StageOptions};
 pub use store::{ObjectMeta, Pack, PackSource, Store, StoreError, open_or_make};
 pub use target::{Parents, Target, TargetError};
-pub use transaction::{Prepared, Published, Ready, Staged, Terms};
+pub use transaction::{Prepared, Ready, Staged, Terms};
 pub use verify::{Difference, Drift, drift};

@@ -222,7 +222,17 @@ mod tests {
 
     #[test]
     fn the_order_is_that_of_the_components() {
-        let parts = ["a", "aa", "a-b", "a b", "a.b", "b", "\u{e9}", "0123456789abcde", "z"];
+        let parts = [
+            "a",
+            "aa",
+            "a-b",
+            "a b",
+            "a.b",
+            "b",
+            "\u{e9}",
+            "0123456789abcde",
+            "z",
+        ];
         let mut paths = Vec::new();
         for one in parts {
             paths.push(RelPath::new(one).unwrap());

@@ -22,13 +22,14 @@ use crate::journal::{self, JournalRead, Siblings};
 use crate::names::JournalName;
 use crate::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::pinned::pinned;
+use crate::publication::{Open, Published};
 use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::record::{
     Act, Durability, Entry, Form, Record, Retention, Source, Step, Steps, Verdict,
 };
 use crate::sides::{Side, Sides};
 use crate::stage::StageCounts;
-use crate::transaction::{Open, Published, Ready};
+use crate::transaction::Ready;
 use crate::verify::{drift, drift_at};
 
 /// What becomes of changes that were made since a generation was replaced.
@@ -144,6 +145,7 @@ impl<'a> Ready<'a> {
             home: generation.home,
             record,
             verdict: terms.verdict,
+            draft: None,
         };
         match open.publish_generation() {
             Ok(()) => Ok(Published {

@@ -23,7 +23,7 @@ use crate::names::{Direction, JournalName};
 use crate::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::path::RelPath;
 use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
-use crate::record::{Act, Durability, Form, Record, Retention, Source, Step};
+use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Verdict};
 use crate::remove::{Leftovers, remove_tree};
 use crate::sides::{Side, Sides, Stand};
 use crate::steps;
@@ -104,7 +104,9 @@ pub(crate) struct End<'a, 't> {
 impl End<'_, '_> {
     /// What is new stays.
     pub(crate) fn settle(mut self) -> Result<Ending, EndError> {
-        self.decide(Direction::Settle)?;
+        if !self.is_decided_by_its_steps() {
+            self.decide(Direction::Settle)?;
+        }
         let seen = self.look()?;
         if seen.replaced == Some(Place::Stage) {
             self.finish_links()?;
@@ -214,6 +216,16 @@ impl End<'_, '_> {
             steps::finish(&sides, step).map_err(disk("end a step"))?;
         }
         Ok(())
+    }
+
+    /// Whether the journal as it is says already that its steps stay, and nothing has to be kept or deleted, for which
+    /// a later run would have to know that.
+    fn is_decided_by_its_steps(&self) -> bool {
+        let steps = self.record.steps.as_ref();
+        self.record.form == Form::Tree
+            && self.journal == JournalName::Open
+            && steps.is_some_and(|steps| steps.verdict == Verdict::Taken)
+            && replaced_identity(self.record).is_none()
     }
 
     /// Writes the decision down: the journal's name is its state.
@@ -427,7 +439,7 @@ impl End<'_, '_> {
         let synced = match fs.sync_filesystem(&self.home.dir) {
             Ok(Barrier::Filesystem) => Ok(()),
             Ok(Barrier::PerObject) => match fs.open_dir(parent, name) {
-                Ok(tree) => sync_tree(*fs, &tree),
+                Ok(tree) => sync_tree(*fs, &tree).map(drop),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
                 Err(error) => Err(error),
             },

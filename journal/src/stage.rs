@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, Wanted};
 use crate::digest::Digest;
-use crate::fs::{Dir, Flush, Fs, FsError, NewFile};
+use crate::fs::{Barrier, Dir, Flush, Fs, FsError, NewFile};
 use crate::node::{Content, ENGINE_DIR, Mode, Node, Operation, RECEIPT_NAME};
 use crate::path::RelPath;
 use crate::plan::Plan;
@@ -45,6 +45,8 @@ pub struct StageCounts {
     pub linked: u64,
     /// Copied from an object of the store.
     pub copied: u64,
+    /// How the stage was made durable, where that was asked for.
+    pub barrier: Option<Barrier>,
 }
 
 /// Why the tree could not be staged; the target is untouched.
@@ -297,15 +299,23 @@ impl<'s> Stage<'s> {
         bytes: &[u8],
         meta: (Mode, Option<i64>),
     ) -> Result<(), FsError> {
+        self.counts.written += 1;
+        self.write_new(at, bytes, meta)
+    }
+
+    fn write_new(
+        &self,
+        at: At<'_>,
+        bytes: &[u8],
+        (mode, mtime): (Mode, Option<i64>),
+    ) -> Result<(), FsError> {
         let file = NewFile {
-            mode: meta.0.bits(),
-            mtime: meta.1,
+            mode: mode.bits(),
+            mtime,
             bytes,
             flush: Flush::Later,
         };
-        self.fs.write_file(at.0, at.1, &file)?;
-        self.counts.written += 1;
-        Ok(())
+        self.fs.write_file(at.0, at.1, &file)
     }
 
     fn read_local(&self, local: &str, digest: Digest, len: u64) -> Result<Vec<u8>, ContentError> {
@@ -337,22 +347,36 @@ impl<'s> Stage<'s> {
             Fetched::Stored { dir, name } => (dir, name),
         };
         let from = (&dir, name.as_os_str());
-        if self.rungs.reflink && self.try_reflink(from, at, wanted).map_err(disk)? {
-            return Ok(());
-        }
-        if self.rungs.link && self.try_link(from, at).map_err(disk)? {
-            return Ok(());
-        }
-        let bytes = self
-            .fs
-            .read_file(from.0, from.1, FILE_BYTES_MAX)
-            .map_err(disk)?;
+        let (bytes, count) = match self.share_or_read(from, at, wanted) {
+            Ok(None) => return Ok(()),
+            Ok(Some(bytes)) => (bytes, &mut self.counts.copied),
+            // Somebody cleared the store meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let bytes = self.options.content.fetch_bytes(wanted);
+                (bytes.map_err(failed)?, &mut self.counts.written)
+            }
+            Err(error) => return Err(disk(error)),
+        };
+        *count += 1;
         check_bytes(&bytes, wanted.digest, wanted.len, path.as_str()).map_err(failed)?;
-        self.write(at, &bytes, (wanted.mode, wanted.mtime))
-            .map_err(disk)?;
-        self.counts.written -= 1;
-        self.counts.copied += 1;
-        Ok(())
+        self.write_new(at, &bytes, (wanted.mode, wanted.mtime))
+            .map_err(disk)
+    }
+
+    /// Shares an object of the store; where nothing can be shared its bytes come back.
+    fn share_or_read(
+        &mut self,
+        from: At<'_>,
+        at: At<'_>,
+        wanted: &Wanted,
+    ) -> Result<Option<Vec<u8>>, FsError> {
+        if self.rungs.reflink && self.try_reflink(from, at, wanted)? {
+            return Ok(None);
+        }
+        if self.rungs.link && self.try_link(from, at)? {
+            return Ok(None);
+        }
+        self.fs.read_file(from.0, from.1, FILE_BYTES_MAX).map(Some)
     }
 
     fn try_reflink(&mut self, from: At<'_>, at: At<'_>, wanted: &Wanted) -> Result<bool, FsError> {

@@ -222,7 +222,8 @@ impl<'a> Store<'a> {
         };
         self.fs.write_file(dir, OsStr::new(MANIFEST), &file)?;
         // A pack is believed for ever: it must be on the disk before it has its name.
-        Ok(sync_tree(self.fs, dir)?)
+        sync_tree(self.fs, dir)?;
+        Ok(())
     }
 
     fn name_build(&self, name: &OsString, source: Digest) -> Result<(), StoreError> {

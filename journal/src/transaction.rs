@@ -13,35 +13,30 @@
 //!
 //! Read next: `recover.rs`, for what happens when one of the arrows is never reached.
 
+use std::ffi::OsStr;
+
 use crate::barrier::sync_tree;
 use crate::content::ContentSource;
 use crate::cover::{CoverError, Grain};
 use crate::digest::Digest;
 use crate::entries::{Exchange, Moves, stranger_in_slots};
-use crate::evidence::{Place, Taken, sight};
-use crate::failure::{
-    Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
-    aftermath_of,
-};
-use crate::fs::{Dir, FsError, Held, Lock};
+use crate::failure::{PrepareError, PublishError, PublishFailed, ReadyError, StageFailed};
+use crate::fs::{Barrier, Dir, FsError, Held, Lock};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::journal;
 use crate::lock::{Locks, Patience};
-use crate::names::{Direction, JournalName};
 use crate::node::Publication;
-use crate::path::RelPath;
 use crate::plan::Plan;
 use crate::precondition::{Stale, compare, look, mounted, not_locked, stale};
 use crate::prepare::{abandon, make_stage, moves, pinned_root, try_exchange, write_first_part};
+use crate::publication::{Open, Published};
 use crate::receipt::Receipt;
 use crate::record::{Act, Durability, Form, Record, Retention, Step, Steps, Verdict};
 use crate::recover::{Recovered, recover};
 use crate::recovery::Decision;
-use crate::settle::{By, End, EndError, Ending, empty_now};
 use crate::sides::Sides;
 use crate::stage::{self, StageCounts, StageError, StageOptions};
-use crate::steps;
 use crate::target::Target;
 
 /// What a plan is published with.
@@ -96,27 +91,6 @@ pub struct Staged<'a> {
     receipt: Digest,
     counts: StageCounts,
     lock: Option<Held>,
-}
-
-/// Everything that is new in its place; readers see it.
-#[derive(Debug)]
-#[must_use = "an undecided publication is settled or undone by whoever recovers next"]
-pub struct Published<'a> {
-    pub(crate) open: Open<'a>,
-    pub(crate) counts: StageCounts,
-    /// Directories that nobody plans and that may be empty now; those below others first.
-    pub(crate) emptied: Vec<RelPath>,
-    /// Keeps the new root locked until the end, so that nobody works in it before the publication is decided.
-    pub(crate) _lock: Option<Held>,
-}
-
-/// What every state from `Prepared` on holds.
-#[derive(Debug)]
-pub(crate) struct Open<'a> {
-    pub(crate) locks: Locks<'a>,
-    pub(crate) home: Home<'a>,
-    pub(crate) record: Record,
-    pub(crate) verdict: Verdict,
 }
 
 /// What is to be moved.
@@ -249,6 +223,7 @@ impl<'a> Ready<'a> {
             home,
             record,
             verdict: terms.verdict,
+            draft: None,
         };
         Ok((open, root, work, old))
     }
@@ -262,9 +237,10 @@ impl<'a> Prepared<'a> {
     ///
     /// # Crash
     /// A part of it remains; the next run deletes it by the identity in the journal.
-    pub fn stage(self, options: &StageOptions<'_>) -> Result<Staged<'a>, StageFailed> {
+    pub fn stage(mut self, options: &StageOptions<'_>) -> Result<Staged<'a>, StageFailed> {
         let fs = self.open.locks.target().fs;
         let receipt = Receipt::of(self.plan).to_json();
+        let receipt_digest = Digest::of(receipt.as_bytes());
         let built = match &self.work {
             Work::Tree(_) => stage::build(fs, &self.root, self.plan, &receipt, options),
             Work::Entries(moves) => {
@@ -273,12 +249,12 @@ impl<'a> Prepared<'a> {
             }
         };
         let built = built.and_then(|counts| {
-            self.finish_stage()
-                .map(|()| counts)
-                .map_err(|source| StageError::Disk {
-                    path: ".".to_owned(),
-                    source,
-                })
+            let finished = self.finish_stage(receipt_digest);
+            let barrier = finished.map_err(|source| StageError::Disk {
+                path: ".".to_owned(),
+                source,
+            })?;
+            Ok(StageCounts { barrier, ..counts })
         });
         match built {
             Ok(counts) => {
@@ -295,7 +271,7 @@ impl<'a> Prepared<'a> {
                     root,
                     work,
                     old,
-                    receipt: Digest::of(receipt.as_bytes()),
+                    receipt: receipt_digest,
                     counts,
                     lock: None,
                 })
@@ -312,20 +288,57 @@ impl<'a> Prepared<'a> {
     }
 
     /// A root gets its mode before the barrier, so that the switch itself changes nothing but names.
-    fn finish_stage(&self) -> Result<(), FsError> {
+    fn finish_stage(&mut self, receipt: Digest) -> Result<Option<Barrier>, FsError> {
         let Home { fs, dir, form, .. } = &self.open.home;
         if *form == Form::Tree {
             fs.set_mode_of(&self.root, self.plan.root_mode().bits())?;
         }
-        match self.open.record.durability {
-            Durability::Process => Ok(()),
-            Durability::Power => {
-                // A sync that failed is not tried again: the pages it lost count as clean now.
-                sync_tree(*fs, &self.root)?;
-                fs.sync_dir(dir)
-            }
+        if self.open.record.durability == Durability::Process {
+            return Ok(None);
         }
+        self.open.draft = self.write_draft(receipt)?;
+        // A sync that failed is not tried again: the pages it lost count as clean now.
+        let barrier = sync_tree(*fs, &self.root)?;
+        if barrier == Barrier::PerObject && self.open.draft.is_some() {
+            fs.sync_file(dir, OsStr::new(&self.open.home.names.journal_temp()))?;
+        }
+        // The name of the stage has been durable since the journal that owns it.
+        Ok(Some(barrier))
     }
+
+    /// The steps of a whole tree are known before it is durable: written now, they become so with the same barrier.
+    fn write_draft(&self, receipt: Digest) -> Result<Option<Record>, FsError> {
+        let Work::Tree(exchange) = &self.work else {
+            return Ok(None);
+        };
+        let Open {
+            home,
+            record,
+            verdict,
+            ..
+        } = &self.open;
+        let draft = Record {
+            steps: Some(Steps {
+                list: tree_steps(record.stage, self.old, *exchange),
+                receipt: Some(receipt),
+                verdict: *verdict,
+            }),
+            ..record.clone()
+        };
+        journal::write_draft(home, &draft)?;
+        Ok(Some(draft))
+    }
+}
+
+/// What is done with a whole tree: put where nothing is, else exchanged, or taken away and put.
+fn tree_steps(new: Identity, old: Option<Identity>, exchange: Exchange) -> Vec<Step> {
+    let acts = match (old, exchange) {
+        (None, _) => vec![Act::Put { new }],
+        (Some(old), Exchange::Possible) => vec![Act::Swap { new, old }],
+        (Some(old), Exchange::Impossible) => vec![Act::Take { old }, Act::Put { new }],
+    };
+    let step = |act| Step { entry: None, act };
+    acts.into_iter().map(step).collect()
 }
 
 impl<'a> Staged<'a> {
@@ -386,7 +399,7 @@ impl<'a> Staged<'a> {
             receipt: Some(self.receipt),
             verdict: self.open.verdict,
         });
-        if let Err(source) = journal::write(&self.open.home, &self.open.record) {
+        if let Err(source) = self.open.write_second_part() {
             // No step can have been taken, so nobody can have changed what was staged.
             self.open.record.steps = None;
             return Err(PublishError::Disk(source));
@@ -436,16 +449,7 @@ impl<'a> Staged<'a> {
         match &self.work {
             Work::Tree(exchange) => {
                 let sides = Sides::open(target, home, record)?;
-                let new = record.stage;
-                let acts = match (self.old, exchange) {
-                    (None, _) => vec![Act::Put { new }],
-                    (Some(old), Exchange::Possible) => vec![Act::Swap { new, old }],
-                    (Some(old), Exchange::Impossible) => {
-                        vec![Act::Take { old }, Act::Put { new }]
-                    }
-                };
-                let step = |act| Step { entry: None, act };
-                Ok((sides, acts.into_iter().map(step).collect()))
+                Ok((sides, tree_steps(record.stage, self.old, *exchange)))
             }
             Work::Entries(moves) => {
                 let entries = moves.list.iter().map(|step| &step.entry);
@@ -468,133 +472,5 @@ impl<'a> Staged<'a> {
             self.lock = Some(held);
         }
         Ok(())
-    }
-}
-
-impl Published<'_> {
-    /// How the files came into the tree.
-    #[must_use]
-    pub fn counts(&self) -> StageCounts {
-        self.counts
-    }
-
-    /// The steps that were taken.
-    #[must_use]
-    pub fn steps(&self) -> &[Step] {
-        self.open.record.steps()
-    }
-
-    /// What is new stays; what it replaced is kept or deleted, as the terms say.
-    ///
-    /// # Errors
-    /// See [`EndFailed`]; the new tree is published all the same.
-    ///
-    /// # Crash
-    /// The next run goes on settling.
-    pub fn settle(self) -> Result<Ending, EndFailed> {
-        let mut ending = self.open.end(Direction::Settle)?;
-        let target = self.open.locks.target();
-        ending.emptied = empty_now(target, &self.emptied);
-        Ok(ending)
-    }
-
-    /// What was there before comes back; what is new is kept as a generation if somebody changed it meanwhile.
-    ///
-    /// # Errors
-    /// See [`EndFailed`].
-    ///
-    /// # Crash
-    /// The next run goes on undoing.
-    pub fn undo(self) -> Result<Ending, EndFailed> {
-        self.open.end(Direction::Undo)
-    }
-}
-
-impl Open<'_> {
-    /// Takes the steps that the journal says, makes them durable, and looks at what came of it.
-    pub(crate) fn take_steps(&self, sides: &Sides<'_>) -> Result<(), PublishError> {
-        let target = self.locks.target();
-        // Nothing slower than a rename may stand between two of them: readers see a mixture meanwhile.
-        for step in self.record.steps() {
-            steps::take(sides, step).map_err(|source| PublishError::Step {
-                path: match &step.entry {
-                    Some(entry) => entry.path.to_string(),
-                    None => target.path().display().to_string(),
-                },
-                source,
-            })?;
-        }
-        self.sync_steps(sides)?;
-        let seen = sight(target, &self.home, &self.record, &JournalName::Open);
-        let seen = seen.map_err(PublishError::Disk)?;
-        let is_lost = matches!(seen.replaced, Some(Place::Trash | Place::Gone));
-        if seen.taken != Taken::All || seen.staged != Place::Target || is_lost {
-            return Err(PublishError::Moved);
-        }
-        Ok(())
-    }
-
-    fn sync_steps(&self, sides: &Sides<'_>) -> Result<(), PublishError> {
-        if self.record.durability == Durability::Process {
-            return Ok(());
-        }
-        sides.sync().map_err(
-            |source| match self.as_end().doubt(self.verdict.direction(), source) {
-                EndError::Doubt(source) | EndError::Disk { source, .. } => {
-                    PublishError::Doubt(source)
-                }
-                EndError::Moved => PublishError::Moved,
-            },
-        )
-    }
-
-    fn as_end(&self) -> End<'_, '_> {
-        End {
-            target: self.locks.target(),
-            home: &self.home,
-            record: &self.record,
-            journal: JournalName::Open,
-            by: By::Itself,
-        }
-    }
-
-    fn end(&self, to: Direction) -> Result<Ending, EndFailed> {
-        let ended = match to {
-            Direction::Settle => self.as_end().settle(),
-            Direction::Undo => self.as_end().undo(),
-        };
-        ended.map_err(|source| {
-            let aftermath = aftermath_of(&source);
-            EndFailed {
-                target: self.locks.target().path().to_path_buf(),
-                aftermath,
-                source,
-            }
-        })
-    }
-
-    /// Gives up, unless the disk is in doubt, and says how that left the target.
-    pub(crate) fn failed(&self, source: PublishError) -> PublishFailed {
-        let aftermath = match source {
-            PublishError::Doubt(_) => Aftermath::InDoubt,
-            PublishError::Changed(_)
-            | PublishError::Interrupted
-            | PublishError::Disk(_)
-            | PublishError::Step { .. }
-            | PublishError::Moved => self.give_up(),
-        };
-        PublishFailed {
-            target: self.locks.target().path().to_path_buf(),
-            aftermath,
-            source,
-        }
-    }
-
-    /// Takes back what was taken and deletes the stage.
-    fn give_up(&self) -> Aftermath {
-        match self.as_end().undo() {
-            Ok(_) => Aftermath::Unchanged,
-            Err(error) => aftermath_of(&error),
-        }
     }
 }

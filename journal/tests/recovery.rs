@@ -191,7 +191,7 @@ fn died_between_a_take_and_its_put() {
 #[test]
 fn died_after_the_last_step() {
     for case in [put(), swap(), take_and_put()] {
-        let disk = killed_before(&case, DECIDED);
+        let disk = killed_before_the_end(&case);
         check(&case, &disk, Decision::Settle, Ends::New);
     }
 }
@@ -404,13 +404,15 @@ fn in_another_boot_a_doubtful_tree_without_its_verdict_is_undone() {
 #[test]
 fn in_another_boot_an_unsynced_publication_is_doubtful() {
     for case in [put(), swap(), take_and_put()].map(Case::unsynced) {
-        let disk = restarted(&killed_before(&case, DECIDED));
-        check(&case, &disk, Decision::VerifyThenSettle, Ends::New);
-        let disk = restarted(&killed_after(&case, DECIDED, 1));
+        let disk = restarted(&killed_before_the_end(&case));
         check(&case, &disk, Decision::VerifyThenSettle, Ends::New);
         let awaited = case.clone().awaited();
         let disk = restarted(&killed_before(&awaited, DECIDED));
         check(&awaited, &disk, Decision::Undo, Ends::Old);
+    }
+    for case in [swap(), take_and_put()].map(Case::unsynced) {
+        let disk = restarted(&killed_after(&case, DECIDED, 1));
+        check(&case, &disk, Decision::VerifyThenSettle, Ends::New);
     }
     let case = take_and_put().unsynced();
     let disk = restarted(&killed_before(&case, SWITCH_PUT));

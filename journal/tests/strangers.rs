@@ -347,7 +347,7 @@ fn a_strangers_tree_with_the_number_of_ours_is_not_touched() {
         births: Support::Absent,
         ..reused
     };
-    let disk = killed_before(&put().on(unborn), DECIDED);
+    let disk = killed_before_the_end(&put().on(unborn));
     replace_by_a_lookalike(&disk, "t");
     check_refused(&disk, Refusal::Stranger);
 }

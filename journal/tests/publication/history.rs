@@ -47,6 +47,15 @@ pub fn killed_before(case: &Case, text: &str) -> SimFs {
     killed_at(case, steps_before(case, text, 1))
 }
 
+/// The disk of a run that was killed when its steps stood and before it ended: before the decision was written down, or
+/// where the steps are the decision, before the journal went.
+pub fn killed_before_the_end(case: &Case) -> SimFs {
+    let steps = case.steps();
+    let ends = |step: &String| step.starts_with(DECIDED) || step == "remove /p/.t.rvenv.journal";
+    let end = steps.iter().position(ends);
+    killed_at(case, end.unwrap_or_else(|| panic!("{}", numbered(&steps))))
+}
+
 /// The disk of a run that was killed right after the `nth` step that begins with `text`.
 pub fn killed_after(case: &Case, text: &str, nth: usize) -> SimFs {
     killed_at(case, steps_before(case, text, nth) + 1)

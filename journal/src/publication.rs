@@ -1,0 +1,187 @@
+//! The publication: what is open from the journal's first part on, and how it comes to its end.
+//!
+//! Promises that the steps which the journal says are the ones that are taken, that success is told only when they are
+//! durable and were seen to stand (I1, I2), and that whatever fails before is given up in one way.
+//! A state that is dropped only lets the locks go: what it leaves on disk is what a crash would leave.
+//!
+//! Read next: `settle.rs`, the ends; `transaction.rs`, the states before.
+
+use crate::evidence::{Place, Taken, sight};
+use crate::failure::{Aftermath, EndFailed, PublishError, PublishFailed, aftermath_of};
+use crate::fs::{FsError, Held};
+use crate::home::Home;
+use crate::journal;
+use crate::lock::Locks;
+use crate::names::{Direction, JournalName};
+use crate::path::RelPath;
+use crate::record::{Durability, Record, Step, Verdict};
+use crate::settle::{By, End, EndError, Ending, empty_now};
+use crate::sides::Sides;
+use crate::stage::StageCounts;
+use crate::steps;
+
+/// Everything that is new in its place; readers see it.
+#[derive(Debug)]
+#[must_use = "an undecided publication is settled or undone by whoever recovers next"]
+pub struct Published<'a> {
+    pub(crate) open: Open<'a>,
+    pub(crate) counts: StageCounts,
+    /// Directories that nobody plans and that may be empty now; those below others first.
+    pub(crate) emptied: Vec<RelPath>,
+    /// Keeps the new root locked until the end, so that nobody works in it before the publication is decided.
+    pub(crate) _lock: Option<Held>,
+}
+
+/// What every state from `Prepared` on holds.
+#[derive(Debug)]
+pub(crate) struct Open<'a> {
+    pub(crate) locks: Locks<'a>,
+    pub(crate) home: Home<'a>,
+    pub(crate) record: Record,
+    pub(crate) verdict: Verdict,
+    /// The record with its steps, as it stands in `journal.tmp`.
+    pub(crate) draft: Option<Record>,
+}
+
+impl Published<'_> {
+    /// How the files came into the tree.
+    #[must_use]
+    pub fn counts(&self) -> StageCounts {
+        self.counts
+    }
+
+    /// The steps that were taken.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        self.open.record.steps()
+    }
+
+    /// What is new stays; what it replaced is kept or deleted, as the terms say.
+    ///
+    /// # Errors
+    /// See [`EndFailed`]; the new tree is published all the same.
+    ///
+    /// # Crash
+    /// The next run goes on settling.
+    pub fn settle(self) -> Result<Ending, EndFailed> {
+        let mut ending = self.open.end(Direction::Settle)?;
+        let target = self.open.locks.target();
+        ending.emptied = empty_now(target, &self.emptied);
+        Ok(ending)
+    }
+
+    /// What was there before comes back; what is new is kept as a generation if somebody changed it meanwhile.
+    ///
+    /// # Errors
+    /// See [`EndFailed`].
+    ///
+    /// # Crash
+    /// The next run goes on undoing.
+    pub fn undo(self) -> Result<Ending, EndFailed> {
+        self.open.end(Direction::Undo)
+    }
+}
+
+impl Open<'_> {
+    /// Takes the steps that the journal says, makes them durable, and looks at what came of it.
+    pub(crate) fn take_steps(&self, sides: &Sides<'_>) -> Result<(), PublishError> {
+        let target = self.locks.target();
+        // Nothing slower than a rename may stand between two of them: readers see a mixture meanwhile.
+        for step in self.record.steps() {
+            steps::take(sides, step).map_err(|source| PublishError::Step {
+                path: match &step.entry {
+                    Some(entry) => entry.path.to_string(),
+                    None => target.path().display().to_string(),
+                },
+                source,
+            })?;
+        }
+        self.sync_steps(sides)?;
+        let seen = sight(target, &self.home, &self.record, &JournalName::Open);
+        let seen = seen.map_err(PublishError::Disk)?;
+        let is_lost = matches!(seen.replaced, Some(Place::Trash | Place::Gone));
+        if seen.taken != Taken::All || seen.staged != Place::Target || is_lost {
+            return Err(PublishError::Moved);
+        }
+        Ok(())
+    }
+
+    fn sync_steps(&self, sides: &Sides<'_>) -> Result<(), PublishError> {
+        if self.record.durability == Durability::Process {
+            return Ok(());
+        }
+        sides.sync().map_err(
+            |source| match self.as_end().doubt(self.verdict.direction(), source) {
+                EndError::Doubt(source) | EndError::Disk { source, .. } => {
+                    PublishError::Doubt(source)
+                }
+                EndError::Moved => PublishError::Moved,
+            },
+        )
+    }
+
+    fn as_end(&self) -> End<'_, '_> {
+        End {
+            target: self.locks.target(),
+            home: &self.home,
+            record: &self.record,
+            journal: JournalName::Open,
+            by: By::Itself,
+        }
+    }
+
+    fn end(&self, to: Direction) -> Result<Ending, EndFailed> {
+        let ended = match to {
+            Direction::Settle => self.as_end().settle(),
+            Direction::Undo => self.as_end().undo(),
+        };
+        ended.map_err(|source| {
+            let aftermath = aftermath_of(&source);
+            EndFailed {
+                target: self.locks.target().path().to_path_buf(),
+                aftermath,
+                source,
+            }
+        })
+    }
+
+    /// Gives up, unless the disk is in doubt, and says how that left the target.
+    pub(crate) fn failed(&self, source: PublishError) -> PublishFailed {
+        let aftermath = match source {
+            PublishError::Doubt(_) => Aftermath::InDoubt,
+            PublishError::Changed(_)
+            | PublishError::Interrupted
+            | PublishError::Disk(_)
+            | PublishError::Step { .. }
+            | PublishError::Moved => self.give_up(),
+        };
+        PublishFailed {
+            target: self.locks.target().path().to_path_buf(),
+            aftermath,
+            source,
+        }
+    }
+
+    /// The draft, if it is what has to be written; nothing else is durable yet.
+    pub(crate) fn write_second_part(&mut self) -> Result<(), FsError> {
+        match self.draft.take() {
+            Some(draft) if draft == self.record => journal::publish_draft(&self.home),
+            Some(_) => {
+                journal::discard_draft(&self.home);
+                journal::write(&self.home, &self.record)
+            }
+            None => journal::write(&self.home, &self.record),
+        }
+    }
+
+    /// Takes back what was taken and deletes the stage.
+    pub(crate) fn give_up(&self) -> Aftermath {
+        if self.draft.is_some() {
+            journal::discard_draft(&self.home);
+        }
+        match self.as_end().undo() {
+            Ok(_) => Aftermath::Unchanged,
+            Err(error) => aftermath_of(&error),
+        }
+    }
+}

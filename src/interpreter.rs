@@ -17,6 +17,7 @@ mod error;
 mod probe;
 mod process;
 mod request;
+mod shim;
 
 pub use describe::{Bundled, Interpreter, PythonVersion, Scheme};
 pub use discover::{Control, Surroundings, find};

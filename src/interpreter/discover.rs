@@ -18,6 +18,7 @@ use super::describe::Interpreter;
 use super::error::{InterpreterError, Tried};
 use super::probe;
 use super::request::Request;
+use super::shim;
 
 /// What the world around the program has a say in. The command line reads it; nothing below does.
 #[derive(Clone, Debug, Default)]
@@ -125,6 +126,8 @@ fn ask(
     around: &Surroundings,
     control: &Control<'_>,
 ) -> Result<Interpreter, InterpreterError> {
+    let behind = shim::behind(path, around);
+    let path = behind.as_deref().unwrap_or(path);
     let slot = cache::Slot::of(path, around);
     if let Some(known) = slot.as_ref().and_then(cache::Slot::recall) {
         return Ok(known);

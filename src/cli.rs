@@ -21,6 +21,7 @@ use clap::Parser as _;
 use rvenv::environment::{self, Checker, Force, Outcome, Permissions, Report, Run};
 use rvenv::merge::Lost;
 use rvenv::render::{self, Detail, escape};
+use rvenv_journal::fs::Barrier;
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::{
     Act, Decision, Durability, Ending, LinkMode, Patience, Plan, Publication, Recovered, Retention,
@@ -309,7 +310,8 @@ impl<'a> Session<'a> {
                     Publication::Merge => "Changed",
                     Publication::Put | Publication::Nothing => "Created",
                 };
-                self.terminal.detail(&counts(report));
+                // The digest of a large plan takes a while.
+                self.terminal.detail_of(|| counts(report));
                 self.terminal.story(&format!(
                     "{done} `{shown}` {how}. Activate it with `{activate}`"
                 ));
@@ -361,8 +363,13 @@ fn counts(report: &Report) -> String {
         [Act::Take { .. }, ..] => "take and put: this filesystem has no exchange".to_owned(),
         _ => "one rename".to_owned(),
     };
+    let barrier = match c.barrier {
+        Some(Barrier::Filesystem) => "made durable by one sync of the filesystem",
+        Some(Barrier::PerObject) => "made durable file by file",
+        None => "not synced",
+    };
     format!(
-        "{} files linked, {} shared, {} copied, {} written; published by {way}; digest {}",
+        "{} files linked, {} shared, {} copied, {} written; {barrier}; published by {way}; digest {}",
         c.linked,
         c.reflinked,
         c.copied,

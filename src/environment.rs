@@ -243,18 +243,13 @@ pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<O
     let path = Path::new(&context.env_dir);
     let create = |context: &Context| {
         // What cannot be planned leaves not even an empty directory above the target.
-        let mut draft = match context.options.upgrade {
-            false => Some(builder::build(stages, context).map_err(PlanFailed::from)?),
-            true => None,
-        };
+        let is_new = !context.options.upgrade && !stands(run.fs, path);
+        let draft = is_new.then(|| builder::build(stages, context));
+        let mut draft = draft.transpose().map_err(PlanFailed::from)?;
         publish(run, path, known(context), &mut |target| {
             // Another run may have built it while this one waited: what is there now decides.
-            Ok(plan_at(
-                target,
-                stages,
-                context,
-                (run.permissions, draft.take()),
-            )?)
+            let terms = (run.permissions, draft.take());
+            Ok(fresh(plan_at(target, stages, context, terms)?))
         })
     };
     match create(context) {
@@ -289,7 +284,7 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
             Publication::Merge => check_mergeable(target, plan)?,
             Publication::Nothing | Publication::Put => {}
         }
-        Ok(plan.clone())
+        Ok(Some(plan.clone()))
     })
 }
 
@@ -316,7 +311,7 @@ pub fn plan_repair(
 pub fn repair(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<Outcome, RunFailed> {
     let path = Path::new(&context.env_dir);
     publish(run, path, known(context), &mut |target| {
-        Ok(repair_at(target, stages, context)?)
+        Ok(fresh(repair_at(target, stages, context)?))
     })
 }
 
@@ -390,6 +385,17 @@ fn take_lock<'a>(run: &Run<'a>, target: Target<'a>) -> Result<(Ready<'a>, Recove
             error.into()
         }
     })
+}
+
+/// Whether anything is at a path, as far as one look before the lock can tell.
+fn stands(fs: &dyn Fs, path: &Path) -> bool {
+    let target = Target::open(fs, path, Parents::Require);
+    target.is_ok_and(|target| target.meta().is_ok_and(|meta| meta.is_some()))
+}
+
+/// A plan that was made under this very lock, if there is anything to do.
+fn fresh(plan: Plan) -> Option<Plan> {
+    (plan.publication() != Publication::Nothing).then_some(plan)
 }
 
 fn known(context: &Context) -> Known<'_> {

@@ -159,17 +159,23 @@ impl ContentSource for Provision<'_> {
         Err(ContentError::Unknown(wanted.digest))
     }
 
+    fn fetch_bytes(&self, wanted: &Wanted) -> Result<Vec<u8>, ContentError> {
+        for source in &self.sources {
+            let opened = self.opened(source)?;
+            if let Some(member) = opened.member(wanted.digest) {
+                let read = opened.wheel.read(member);
+                return read.map_err(|error| source.unreadable(Box::new(error)));
+            }
+        }
+        Err(ContentError::Unknown(wanted.digest))
+    }
+
     /// A file that this process read when it made the plan is current while its identity is.
     fn is_current(&self, fs: &dyn Fs, input: &Input) -> Result<bool, FsError> {
         let path = Path::new(&input.path);
         let known = self.witnesses.iter().find(|witness| witness.path == path);
         if known.is_some_and(Witness::holds) {
             return Ok(true);
-        }
-        if input.role == WHEEL_ROLE
-            && let Ok(wheel) = self.wheels.open(path)
-        {
-            return Ok(wheel.digest() == input.digest && wheel.len() == input.len);
         }
         let (digest, len) = fs.digest_path(path)?;
         Ok(digest == input.digest && len == input.len)

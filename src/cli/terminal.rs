@@ -56,6 +56,13 @@ impl Terminal {
         }
     }
 
+    /// The same, of something that is only worked out if anybody asks.
+    pub(crate) fn detail_of(self, text: impl FnOnce() -> String) {
+        if self.volume == Volume::Verbose {
+            self.detail(&text());
+        }
+    }
+
     /// What is said in any case.
     pub(crate) fn error(self, text: &str) {
         let mut stream = AutoStream::new(io::stderr(), self.colour);

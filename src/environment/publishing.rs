@@ -19,17 +19,19 @@ use super::{Outcome, PlanFailed, Report, Run, RunFailed, lock};
 use crate::merge;
 use crate::provision::{Known, Provision};
 
-/// Plans under the lock and publishes; where the filesystem refuses to rename something, by smaller entries.
+/// Plans under the lock and publishes, if there is anything to do; where the filesystem refuses to rename something, by smaller entries.
 pub(super) fn publish(
     run: &Run<'_>,
     path: &Path,
     known: Known<'_>,
-    plan: &mut dyn FnMut(&Target<'_>) -> Result<Plan, RunFailed>,
+    plan: &mut dyn FnMut(&Target<'_>) -> Result<Option<Plan>, RunFailed>,
 ) -> Result<Outcome, RunFailed> {
     let mut rung = Rung::Planned;
     loop {
         let ready = lock(run, path)?;
-        let planned = plan(ready.target())?;
+        let Some(planned) = plan(ready.target())? else {
+            return Ok(Outcome::NoChanges);
+        };
         let planned = match rung {
             Rung::Planned => planned,
             Rung::Entries | Rung::Files => planned.by_entries(),

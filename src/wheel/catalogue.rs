@@ -198,6 +198,10 @@ impl<'a> StoredFacts<'a> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests put wheels where others would"
+)]
 mod tests {
     use std::fs;
 

@@ -201,7 +201,9 @@ pub use remove::Leftovers;
 pub use rollback::{Changes, RollbackError, RollbackTerms};
 pub use settle::{EndError, Ending, Kept, WhyKept};
 pub use stage::{LinkMode, StageCounts, StageError, StageOptions};
-pub use store::{ObjectMeta, Pack, PackSource, Store, StoreError, open_or_make};
+pub use store::{
+    Audit, Fault, Flaw, ObjectMeta, Pack, PackSource, Stock, Store, StoreError, Swept, open_or_make,
+};
 pub use target::{Parents, Target, TargetError};
 pub use transaction::{Prepared, Ready, Staged, Terms};
 pub use verify::{Difference, Drift, drift};

@@ -3,33 +3,44 @@
 //! Promises that an object which is handed out has the bytes, the mode and the time that it was entered with, as far
 //! as its length, mode and time can tell; an object that somebody edited is entered again. A pack appears whole: it is
 //! built under a temporary name, synced, and renamed in, so that kills, full disks and many processes at once
-//! leave either the pack or nothing that is believed.
-//! Does not promise to be there: whoever has the source can do without.
+//! leave either the pack or nothing that is believed. What is not exactly a pack is as good as absent, and is replaced.
+//! Does not promise to be there: whoever has the source can do without, also in the middle of using it.
 //!
-//! On disk: `packs/SHA256/` of the source, with `manifest.json` and `files/DIGEST-MODE-MTIME`; `packs/tmp-X` while
-//! a pack is built, locked by its builder, and deleted by the next one when that died.
-//! Read next: `content.rs`, which the product implements with this.
+//! On disk: `packs/SHA256/` of the source, with `manifest.json`, `files/DIGEST-MODE-MTIME` and `used`, whose time
+//! tells when the pack was last wanted; `packs/tmp-X` while a pack is built or deleted, locked by whoever does that, and
+//! deleted by the next builder when that one died.
+//! Read next: `store/pack.rs` (what is handed out), `store/tend.rs` (verify, prune, clear), `content.rs`.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::barrier::sync_tree;
-use crate::content::{FILE_BYTES_MAX, Fetched, Wanted};
 use crate::digest::Digest;
 use crate::fs::{Dir, Flush, Fs, FsError, Held, Lock, NewFile, Rename};
 use crate::node::Mode;
-use crate::remove::remove_tree;
+use crate::remove::{Leftovers, remove_tree};
 
+mod manifest;
+mod pack;
+mod tend;
+
+pub use pack::Pack;
+pub use tend::{Audit, Fault, Flaw, Stock, Swept};
+
+use manifest::Objects;
+
+const PACKS: &str = "packs";
 const MANIFEST: &str = "manifest.json";
-const MANIFEST_FORMAT: u64 = 1;
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 const FILES: &str = "files";
+const USED: &str = "used";
 const TEMP_PREFIX: &str = "tmp-";
-/// How often a directory may be taken away before it is locked.
+/// The name of what is deleted, in a directory of its own.
+const DISCARDED: &str = "discarded";
+/// How often another process may be faster.
 const RACES_MAX: usize = 100;
 
 /// What an object is, besides its bytes; two objects that differ in any of it are two inodes.
@@ -68,15 +79,6 @@ pub struct Store<'a> {
     packs: Dir,
 }
 
-/// One unpacked source.
-#[derive(Clone, Debug)]
-pub struct Pack<'a> {
-    fs: &'a dyn Fs,
-    packs: Dir,
-    files: Dir,
-    objects: BTreeMap<Digest, Vec<ObjectMeta>>,
-}
-
 /// Why the store cannot be used; never a reason for a transaction to fail.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -100,54 +102,50 @@ impl<'a> Store<'a> {
     /// # Errors
     /// When the directory cannot be made or belongs to somebody else.
     pub fn open(fs: &'a dyn Fs, dir: &Dir) -> Result<Self, StoreError> {
-        let name = OsStr::new("packs");
-        match fs.make_dir(dir, name, 0o700) {
+        if let Some(store) = Self::find(fs, dir)? {
+            return Ok(store);
+        }
+        match fs.make_dir(dir, OsStr::new(PACKS), 0o700) {
             Ok(()) => fs.sync_dir(dir)?,
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error.into()),
         }
-        let packs = fs.open_dir(dir, name)?;
-        let owner = fs.meta_of(&packs)?.owner;
-        if owner != fs.user() {
-            // Somebody else could put what they like under any digest.
-            let source = std::io::ErrorKind::PermissionDenied.into();
-            return Err(FsError {
-                verb: "trust, with another owner,",
-                name: "packs".to_owned(),
-                source,
-            }
-            .into());
-        }
-        Ok(Self { fs, packs })
+        Self::trusted(fs, fs.open_dir(dir, OsStr::new(PACKS))?)
     }
 
-    /// The pack of a source, if it was entered.
+    /// Opens the store in a directory of its own, if there is one; makes nothing.
     ///
     /// # Errors
-    /// What the disk says, or a damaged manifest.
-    pub fn pack(&self, source: Digest) -> Result<Option<Pack<'a>>, StoreError> {
-        let dir = match self
-            .fs
-            .open_dir(&self.packs, OsStr::new(&source.to_string()))
-        {
-            Ok(dir) => dir,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let bytes = self
-            .fs
-            .read_file(&dir, OsStr::new(MANIFEST), MANIFEST_BYTES_MAX)?;
-        let objects = read_manifest(&bytes).ok_or(StoreError::Manifest(source))?;
-        let files = self.fs.open_dir(&dir, OsStr::new(FILES))?;
-        Ok(Some(Pack {
-            fs: self.fs,
-            packs: self.packs.clone(),
-            files,
-            objects,
+    /// When the store cannot be opened or belongs to somebody else.
+    pub fn find(fs: &'a dyn Fs, dir: &Dir) -> Result<Option<Self>, StoreError> {
+        match fs.open_dir(dir, OsStr::new(PACKS)) {
+            Ok(packs) => Self::trusted(fs, packs).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn trusted(fs: &'a dyn Fs, packs: Dir) -> Result<Self, StoreError> {
+        if fs.meta_of(&packs)?.owner == fs.user() {
+            return Ok(Self { fs, packs });
+        }
+        // Somebody else could put what they like under any digest.
+        Err(StoreError::Disk(FsError {
+            verb: "trust, with another owner,",
+            name: PACKS.to_owned(),
+            source: ErrorKind::PermissionDenied.into(),
         }))
     }
 
-    /// Enters a source, unless somebody else did meanwhile.
+    /// The pack of a source, if it was entered; what is not exactly a pack counts as absent.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn pack(&self, source: Digest) -> Result<Option<Pack<'a>>, StoreError> {
+        Ok(Pack::open(self, OsString::from(source.to_string()))?)
+    }
+
+    /// Enters a source, unless somebody else did meanwhile; what is there and is not exactly a pack is replaced.
     ///
     /// # Errors
     /// What the source or the disk says; nothing of the attempt is believed afterwards.
@@ -156,25 +154,31 @@ impl<'a> Store<'a> {
     /// `packs/tmp-X` remains; the next one who enters a source deletes it.
     pub fn enter(&self, source: Digest, content: &dyn PackSource) -> Result<Pack<'a>, StoreError> {
         self.delete_dead_builds()?;
-        let (name, dir, _held) = self.begin_build()?;
-        let built = self
-            .build(&dir, content)
-            .and_then(|()| self.name_build(&name, source));
-        if built.is_err() {
-            let _tidied = remove_tree(self.fs, &self.packs, &name);
+        let build = self.begin_build()?;
+        let ended = self
+            .build(&build.dir, content)
+            .and_then(|()| self.name_build(&build.name, source));
+        if ended.is_err() {
+            let _tidied = remove_tree(self.fs, &self.packs, &build.name);
         }
-        built?;
+        ended?;
         self.pack(source)?.ok_or(StoreError::Manifest(source))
     }
 
     /// Makes `tmp-X` and locks it; the lock is held until it has its name: an unlocked one is one whose builder died.
-    fn begin_build(&self) -> Result<(OsString, Dir, Held), StoreError> {
+    fn begin_build(&self) -> Result<Build, StoreError> {
         let mut tries = 0;
         loop {
             tries += 1;
             let name = self.fs.make_unique_dir(&self.packs, TEMP_PREFIX)?;
             match self.lock_build(&name) {
-                Ok(Some((dir, held))) => return Ok((name, dir, held)),
+                Ok(Some((dir, held))) => {
+                    return Ok(Build {
+                        name,
+                        dir,
+                        _held: held,
+                    });
+                }
                 // Another process took it for that of a dead builder before it was locked.
                 Ok(None) if tries < RACES_MAX => {}
                 Ok(None) => return Err(StoreError::Crowded),
@@ -189,7 +193,7 @@ impl<'a> Store<'a> {
     fn lock_build(&self, name: &OsStr) -> Result<Option<(Dir, Held)>, FsError> {
         let dir = match self.fs.open_dir(&self.packs, name) {
             Ok(dir) => dir,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         let held = self.fs.hold_dir(&dir)?;
@@ -204,16 +208,17 @@ impl<'a> Store<'a> {
     fn build(&self, dir: &Dir, content: &dyn PackSource) -> Result<(), StoreError> {
         self.fs.make_dir(dir, OsStr::new(FILES), 0o700)?;
         let files = self.fs.open_dir(dir, OsStr::new(FILES))?;
-        let mut objects: BTreeMap<Digest, Vec<ObjectMeta>> = BTreeMap::new();
+        let mut objects = Objects::new();
         content.unpack(&mut |object, bytes| {
             let known = objects.entry(object.digest).or_default();
             if !known.contains(&object) {
-                write_object(self.fs, &files, object, bytes)?;
+                let file = new_object(&object, bytes, Flush::Later);
+                self.fs.write_file(&files, &object_name(&object), &file)?;
                 known.push(object);
             }
             Ok(())
         })?;
-        let manifest = write_manifest(&objects);
+        let manifest = manifest::write(&objects);
         let file = NewFile {
             mode: 0o600,
             mtime: None,
@@ -226,116 +231,75 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
-    fn name_build(&self, name: &OsString, source: Digest) -> Result<(), StoreError> {
+    fn name_build(&self, name: &OsStr, source: Digest) -> Result<(), StoreError> {
         let named = OsString::from(source.to_string());
-        match self
-            .fs
-            .rename((&self.packs, name), (&self.packs, &named), Rename::Replace)
-        {
-            Ok(()) => Ok(self.fs.sync_dir(&self.packs)?),
-            // Another process entered the same source first; both have the same content.
-            Err(error) if is_taken(error.kind()) => {
-                let _tidied = remove_tree(self.fs, &self.packs, name);
-                Ok(())
+        for _ in 0..RACES_MAX {
+            let (from, to) = ((&self.packs, name), (&self.packs, named.as_os_str()));
+            match self.fs.rename(from, to, Rename::Replace) {
+                Ok(()) => return Ok(self.fs.sync_dir(&self.packs)?),
+                Err(error) if !is_taken(error.kind()) => return Err(error.into()),
+                Err(_) => {}
             }
-            Err(error) => Err(error.into()),
+            if self.pack(source)?.is_some() {
+                // Another process entered the same source first; both have the same content.
+                let _tidied = remove_tree(self.fs, &self.packs, name);
+                return Ok(());
+            }
+            self.discard(&named)?;
+        }
+        Err(StoreError::Crowded)
+    }
+
+    /// Takes what stands at a name away from it in one rename, and deletes it.
+    ///
+    /// # Crash
+    /// It is gone, or it is in `packs/tmp-X`, which the next builder deletes. A power cut may also leave a pack at its
+    /// name that lost some of its files: they are entered again one by one; or its manifest: then it is no pack.
+    fn discard(&self, name: &OsStr) -> Result<Leftovers, StoreError> {
+        // It goes into the locked directory, not over it: whoever deletes it holds the lock until it is gone.
+        let build = self.begin_build()?;
+        let to = (&build.dir, OsStr::new(DISCARDED));
+        let rename = || self.fs.rename((&self.packs, name), to, Rename::Replace);
+        let moved = match rename() {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                // A directory that its owner may not write cannot go to another one; it is ours to change.
+                let changed = self.fs.set_mode(&self.packs, name, 0o700);
+                changed.map_err(|_| error).and_then(|()| rename())
+            }
+            moved => moved,
+        };
+        let left = remove_tree(self.fs, &self.packs, &build.name);
+        match moved {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            Ok(()) | Err(_) => Ok(left),
         }
     }
 
     fn delete_dead_builds(&self) -> Result<(), StoreError> {
-        let names = self.fs.list(&self.packs)?;
-        for name in names
-            .iter()
-            .filter(|name| name.to_string_lossy().starts_with(TEMP_PREFIX))
-        {
-            let held = self
-                .fs
-                .open_dir(&self.packs, name)
-                .and_then(|dir| self.fs.hold_dir(&dir));
-            if let Ok(held) = held
-                && self
-                    .fs
-                    .try_lock(&held)
-                    .is_ok_and(|lock| lock == Lock::Acquired)
+        for name in self.fs.list(&self.packs)? {
+            if is_build(&name)
+                && let Ok(Some(_held)) = self.lock_dead(&name)
             {
-                let _tidied = remove_tree(self.fs, &self.packs, name);
+                let _tidied = remove_tree(self.fs, &self.packs, &name);
             }
         }
         Ok(())
     }
+
+    /// Locks the build of a process that died; `None` where it may live.
+    fn lock_dead(&self, name: &OsStr) -> Result<Option<(Dir, Held)>, FsError> {
+        let dir = self.fs.open_dir(&self.packs, name)?;
+        let held = self.fs.hold_dir(&dir)?;
+        let is_dead = self.fs.try_lock(&held)? == Lock::Acquired;
+        Ok(is_dead.then_some((dir, held)))
+    }
 }
 
-impl Pack<'_> {
-    /// An object with the wanted bytes, mode and time; or its bytes, when only its mode or time differs.
-    ///
-    /// `None` when the pack has no such bytes, or somebody edited the object since.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn fetch(&self, wanted: &Wanted) -> Result<Option<Fetched>, StoreError> {
-        let Some(objects) = self.objects.get(&wanted.digest) else {
-            return Ok(None);
-        };
-        let fits =
-            |object: &&ObjectMeta| object.mode == wanted.mode && Some(object.mtime) == wanted.mtime;
-        let Some(object) = objects.iter().find(fits).or_else(|| objects.first()) else {
-            return Ok(None);
-        };
-        let name = object_name(object);
-        if !self.is_unchanged(object, &name)? {
-            return Ok(None);
-        }
-        if fits(&object) {
-            return Ok(Some(Fetched::Stored {
-                dir: self.files.clone(),
-                name,
-            }));
-        }
-        let bytes = self.fs.read_file(&self.files, &name, FILE_BYTES_MAX)?;
-        // An edit may keep length and time, as a loss of power does: then the source has to be asked again.
-        let is_whole = Digest::of(&bytes) == wanted.digest;
-        Ok(is_whole.then_some(Fetched::Bytes(bytes)))
-    }
-
-    /// Enters an object again that somebody edited through a link, under a new inode.
-    ///
-    /// # Errors
-    /// What the disk says.
-    ///
-    /// # Crash
-    /// `packs/tmp-X` may remain; the object is the old one or the new one.
-    pub fn enter_again(&self, object: ObjectMeta, bytes: &[u8]) -> Result<(), StoreError> {
-        let name = object_name(&object);
-        // Beside the packs, where the next one who enters a source looks for what dead builders left.
-        let build = self.fs.make_unique_dir(&self.packs, TEMP_PREFIX)?;
-        let dir = self.fs.open_dir(&self.packs, &build)?;
-        let held = self.fs.hold_dir(&dir)?;
-        let _locked = self.fs.try_lock(&held)?;
-        let file = new_object(&object, bytes, Flush::Now);
-        let written = self.fs.write_file(&dir, &name, &file).and_then(|()| {
-            self.fs
-                .rename((&dir, &name), (&self.files, &name), Rename::Replace)
-        });
-        let _tidied = remove_tree(self.fs, &self.packs, &build);
-        written?;
-        Ok(self.fs.sync_dir(&self.files)?)
-    }
-
-    /// What the pack was entered with under a digest.
-    #[must_use]
-    pub fn entered(&self, digest: Digest) -> &[ObjectMeta] {
-        self.objects.get(&digest).map_or(&[], Vec::as_slice)
-    }
-
-    fn is_unchanged(&self, object: &ObjectMeta, name: &OsStr) -> Result<bool, FsError> {
-        let Some(meta) = self.fs.meta(&self.files, name)? else {
-            return Ok(false);
-        };
-        Ok(meta.len == object.len
-            && meta.mode == object.mode.bits()
-            && meta.mtime.seconds == object.mtime
-            && meta.mtime.nanos == 0)
-    }
+/// A directory of our own among the packs, in which one is built or deleted.
+struct Build {
+    name: OsString,
+    dir: Dir,
+    _held: Held,
 }
 
 /// Opens a directory by its path, making it and those above it when they are absent.
@@ -344,7 +308,7 @@ impl Pack<'_> {
 /// What the disk says.
 pub fn open_or_make(fs: &dyn Fs, path: &Path) -> Result<Dir, FsError> {
     match fs.open_path(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         opened => return opened,
     }
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
@@ -352,17 +316,22 @@ pub fn open_or_make(fs: &dyn Fs, path: &Path) -> Result<Dir, FsError> {
     };
     let dir = open_or_make(fs, above)?;
     match fs.make_dir(&dir, name, 0o700) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}
     }
     fs.open_path(path)
 }
 
-fn is_taken(kind: std::io::ErrorKind) -> bool {
+/// What stands in the way of a directory that gets its name.
+fn is_taken(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::DirectoryNotEmpty
+        ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory
     )
+}
+
+fn is_build(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with(TEMP_PREFIX)
 }
 
 fn object_name(object: &ObjectMeta) -> OsString {
@@ -379,59 +348,4 @@ fn new_object<'a>(object: &ObjectMeta, bytes: &'a [u8], flush: Flush) -> NewFile
         bytes,
         flush,
     }
-}
-
-fn write_object(
-    fs: &dyn Fs,
-    files: &Dir,
-    object: ObjectMeta,
-    bytes: &[u8],
-) -> Result<(), StoreError> {
-    Ok(fs.write_file(
-        files,
-        &object_name(&object),
-        &new_object(&object, bytes, Flush::Later),
-    )?)
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ManifestDto {
-    format: u64,
-    objects: Vec<(String, u64, u32, i64)>,
-}
-
-fn write_manifest(objects: &BTreeMap<Digest, Vec<ObjectMeta>>) -> String {
-    let row = |object: &ObjectMeta| {
-        (
-            object.digest.to_string(),
-            object.len,
-            object.mode.bits(),
-            object.mtime,
-        )
-    };
-    let dto = ManifestDto {
-        format: MANIFEST_FORMAT,
-        objects: objects.values().flatten().map(row).collect(),
-    };
-    serde_json::to_string(&dto).expect("strings and numbers serialize")
-}
-
-/// Nothing that is not exactly a manifest is read as one; the pack is then as good as absent.
-fn read_manifest(bytes: &[u8]) -> Option<BTreeMap<Digest, Vec<ObjectMeta>>> {
-    let dto: ManifestDto = serde_json::from_slice(bytes).ok()?;
-    if dto.format != MANIFEST_FORMAT {
-        return None;
-    }
-    let mut objects: BTreeMap<Digest, Vec<ObjectMeta>> = BTreeMap::new();
-    for (digest, len, mode, mtime) in dto.objects {
-        let object = ObjectMeta {
-            digest: Digest::parse(&digest).ok()?,
-            len,
-            mode: Mode::new(mode).ok()?,
-            mtime,
-        };
-        objects.entry(object.digest).or_default().push(object);
-    }
-    Some(objects)
 }

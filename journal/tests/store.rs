@@ -1,6 +1,6 @@
 //! The content store, on the simulated disk and on the real one: a pack is whole, or it is not there.
 //!
-//! Read next: `src/store.rs`.
+//! Read next: `store_crash.rs` (kills, power cuts and faults), `src/store.rs`.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,79 +8,24 @@
     reason = "outside of `#[test]` functions, too, these are tests, and they play the user who edits a file"
 )]
 
-use std::ffi::OsStr;
-use std::io::{ErrorKind, Write as _};
-use std::path::Path;
+#[expect(dead_code, reason = "other tests use more of it")]
+mod entered;
 
-use rvenv_journal::fs::real::RealFs;
-use rvenv_journal::fs::sim::{Bound, Fault, Persistence, Reach, SimFs};
-use rvenv_journal::fs::{Dir, Fs};
-use rvenv_journal::{
-    Digest, Fetched, Mode, ObjectMeta, Pack, PackSource, Store, StoreError, Wanted, open_or_make,
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Barrier;
+
+use entered::{
+    MTIME, Source, assert_whole, files_dir, key, name_of, names, objects, pack_dir, wanted,
 };
 
-/// Two objects with the same bytes and different modes, and another.
-struct Source;
-
-const MTIME: i64 = 1_700_000_000;
-
-fn objects() -> Vec<(ObjectMeta, &'static [u8])> {
-    let object = |bytes: &'static [u8], mode| {
-        let meta = ObjectMeta {
-            digest: Digest::of(bytes),
-            len: bytes.len() as u64,
-            mode,
-            mtime: MTIME,
-        };
-        (meta, bytes)
-    };
-    vec![
-        object(b"print()", Mode::SHARED_FILE),
-        object(b"print()", Mode::SHARED_DIR),
-        object(b"data", Mode::SHARED_FILE),
-    ]
-}
-
-impl PackSource for Source {
-    fn unpack(
-        &self,
-        visit: &mut dyn FnMut(ObjectMeta, &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        // Asking twice for one object is one object.
-        let all = objects().into_iter().chain(objects());
-        all.into_iter()
-            .try_for_each(|(meta, bytes)| visit(meta, bytes))
-    }
-}
-
-fn key() -> Digest {
-    Digest::of(b"a wheel")
-}
-
-fn wanted(object: &ObjectMeta) -> Wanted {
-    Wanted {
-        digest: object.digest,
-        len: object.len,
-        mode: object.mode,
-        mtime: Some(object.mtime),
-    }
-}
-
-/// Every object is handed out with its bytes, mode and time.
-#[track_caller]
-fn assert_whole(fs: &dyn Fs, pack: &Pack<'_>) {
-    for (object, bytes) in objects() {
-        match pack.fetch(&wanted(&object)).unwrap() {
-            Some(Fetched::Stored { dir, name }) => {
-                assert_eq!(fs.read_file(&dir, &name, 100).unwrap(), bytes);
-                let meta = fs.meta(&dir, &name).unwrap().unwrap();
-                assert_eq!(meta.mode, object.mode.bits());
-                assert_eq!((meta.mtime.seconds, meta.mtime.nanos), (MTIME, 0));
-            }
-            Some(Fetched::Bytes(_)) | None => panic!("{object:?} is not handed out"),
-        }
-    }
-}
+use rvenv_journal::fs::real::RealFs;
+use rvenv_journal::fs::sim::SimFs;
+use rvenv_journal::fs::{Dir, Flush, Fs, NewFile, Rename, Time};
+use rvenv_journal::{
+    Digest, Fetched, Flaw, ObjectMeta, PackSource, Stock, Store, StoreError, Wanted, open_or_make,
+};
 
 /// Runs a test on both disks.
 fn on_both(test: impl Fn(&dyn Fs, &Dir)) {
@@ -89,15 +34,6 @@ fn on_both(test: impl Fn(&dyn Fs, &Dir)) {
     let place = tempfile::tempdir().unwrap();
     let real = RealFs::new();
     test(&real, &real.open_path(place.path()).unwrap());
-}
-
-fn names(fs: &dyn Fs, dir: &Dir) -> Vec<String> {
-    let packs = fs.open_dir(dir, OsStr::new("packs")).unwrap();
-    let names = fs.list(&packs).unwrap();
-    names
-        .iter()
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect()
 }
 
 #[test]
@@ -183,65 +119,6 @@ fn a_source_that_fails_leaves_nothing() {
     });
 }
 
-/// A disk that is found after a crash: what is believed there is whole, and the source can be entered.
-fn check_after_crash(disk: &SimFs, crash: &dyn std::fmt::Display) {
-    let root = disk.open_path(Path::new("/")).unwrap();
-    let store = Store::open(disk, &root).unwrap();
-    let found = store.pack(key());
-    if let Some(pack) = found.unwrap_or_else(|error| panic!("{error:?}\n{crash}")) {
-        assert_whole(disk, &pack);
-    }
-    assert_whole(disk, &store.enter(key(), &Source).unwrap());
-    assert_eq!(names(disk, &root), [key().to_string()], "{crash}");
-}
-
-#[test]
-fn a_kill_or_a_power_cut_at_every_step_of_entering_leaves_a_whole_pack_or_none() {
-    let models = [
-        Persistence::Kill,
-        Persistence::Ordered,
-        Persistence::Independent,
-    ];
-    for count in 0.. {
-        let disk = SimFs::new();
-        let root = disk.open_path(Path::new("/")).unwrap();
-        disk.crash_after(count);
-        let entered = Store::open(&disk, &root).and_then(|opened| opened.enter(key(), &Source));
-        assert_eq!(entered.is_err(), disk.has_crashed());
-        for model in models {
-            disk.for_each_image(model, Bound::QUICK, |image, crash| {
-                if entered.is_ok() {
-                    let root = image.open_path(Path::new("/")).unwrap();
-                    let store = Store::open(&image, &root).unwrap();
-                    assert!(store.pack(key()).unwrap().is_some(), "not durable\n{crash}");
-                }
-                check_after_crash(&image, crash);
-            });
-        }
-        if entered.is_ok() {
-            break;
-        }
-    }
-}
-
-#[test]
-fn a_fault_at_every_step_of_entering_leaves_nothing_that_is_believed() {
-    for step in 1.. {
-        let disk = SimFs::new();
-        let root = disk.open_path(Path::new("/")).unwrap();
-        let kind = ErrorKind::StorageFull;
-        let reach = Reach::Once;
-        disk.fail(Fault { step, kind, reach });
-        let entered = Store::open(&disk, &root).and_then(|store| store.enter(key(), &Source));
-        let is_done = entered.is_ok() && disk.step_count() < step;
-        drop(entered);
-        check_after_crash(&disk.killed(), &format!("a fault at step {step}"));
-        if is_done {
-            break;
-        }
-    }
-}
-
 #[test]
 fn an_object_that_somebody_edited_is_not_handed_out_until_it_is_entered_again() {
     let place = tempfile::tempdir().unwrap();
@@ -291,21 +168,6 @@ fn an_object_with_another_mode_or_time_is_handed_out_as_bytes() {
 }
 
 #[test]
-fn a_damaged_manifest_is_never_believed() {
-    let disk = SimFs::new();
-    let root = disk.open_path(Path::new("/")).unwrap();
-    let store = Store::open(&disk, &root).unwrap();
-    store.enter(key(), &Source).unwrap();
-    let packs = disk.open_dir(&root, OsStr::new("packs")).unwrap();
-    let pack = disk
-        .open_dir(&packs, OsStr::new(&key().to_string()))
-        .unwrap();
-    disk.remove_file(&pack, OsStr::new("manifest.json"))
-        .unwrap();
-    assert!(store.pack(key()).is_err());
-}
-
-#[test]
 fn a_store_of_another_user_is_not_trusted() {
     let disk = SimFs::new();
     let root = disk.open_path(Path::new("/")).unwrap();
@@ -313,4 +175,390 @@ fn a_store_of_another_user_is_not_trusted() {
     let cache = disk.open_dir(&root, OsStr::new("cache")).unwrap();
     disk.set_user(0);
     assert!(Store::open(&disk, &cache).is_err());
+}
+
+/// Writes a file into a directory.
+fn put(fs: &dyn Fs, dir: &Dir, name: &str, bytes: &[u8]) {
+    let file = NewFile {
+        mode: 0o600,
+        mtime: None,
+        bytes,
+        flush: Flush::Later,
+    };
+    fs.write_file(dir, OsStr::new(name), &file).unwrap();
+}
+
+/// A store with one pack, and its directories.
+fn on_both_entered(test: impl Fn(&dyn Fs, &Dir, &Store<'_>)) {
+    on_both(|fs, dir| {
+        let store = Store::open(fs, dir).unwrap();
+        store.enter(key(), &Source).unwrap();
+        test(fs, dir, &store);
+    });
+}
+
+fn after(time: Time, days: i64) -> Time {
+    Time {
+        seconds: time.seconds + days * 86_400,
+        nanos: 0,
+    }
+}
+
+/// When something in the pack was written.
+fn time_of(fs: &dyn Fs, dir: &Dir, name: &str) -> Option<Time> {
+    let meta = fs.meta(&pack_dir(fs, dir), OsStr::new(name)).unwrap();
+    meta.map(|meta| meta.mtime)
+}
+
+/// Damages a pack in each way in which it is no pack any more.
+#[test]
+fn a_damaged_pack_is_never_believed_and_is_replaced() {
+    type Damage = fn(&dyn Fs, &Dir, &Dir);
+    let damages: [Damage; 6] = [
+        |fs, _, pack| fs.remove_file(pack, OsStr::new("manifest.json")).unwrap(),
+        |fs, _, pack| {
+            fs.remove_file(pack, OsStr::new("manifest.json")).unwrap();
+            put(fs, pack, "manifest.json", b"{\"format\":1,\"objects\":[[");
+        },
+        |fs, _, pack| {
+            fs.remove_file(pack, OsStr::new("manifest.json")).unwrap();
+            fs.make_symlink(pack, OsStr::new("manifest.json"), OsStr::new("used"))
+                .unwrap();
+        },
+        |fs, _, pack| {
+            let (from, to) = (OsStr::new("files"), OsStr::new("elsewhere"));
+            fs.rename((pack, from), (pack, to), Rename::NoReplace)
+                .unwrap();
+        },
+        // Something that is no directory stands at its name.
+        |fs, packs, _| {
+            let name = key().to_string();
+            let (from, to) = (OsStr::new(&name), OsStr::new("tmp-moved"));
+            fs.rename((packs, from), (packs, to), Rename::NoReplace)
+                .unwrap();
+            put(fs, packs, &name, b"a file");
+        },
+        |fs, packs, _| {
+            let name = key().to_string();
+            let (from, to) = (OsStr::new(&name), OsStr::new("tmp-moved"));
+            fs.rename((packs, from), (packs, to), Rename::NoReplace)
+                .unwrap();
+            fs.make_symlink(packs, from, OsStr::new("tmp-moved"))
+                .unwrap();
+        },
+    ];
+    for damage in damages {
+        on_both_entered(|fs, dir, store| {
+            let packs = fs.open_dir(dir, OsStr::new("packs")).unwrap();
+            damage(fs, &packs, &pack_dir(fs, dir));
+            assert!(store.pack(key()).unwrap().is_none());
+            assert_whole(fs, &store.enter(key(), &Source).unwrap());
+            assert_eq!(names(fs, dir), [key().to_string()]);
+        });
+    }
+}
+
+/// Another process clears the store while a pack is open: it has nothing any more, and that is no failure.
+#[test]
+fn a_pack_that_vanishes_has_nothing_to_hand_out() {
+    on_both_entered(|fs, dir, store| {
+        let pack = store.pack(key()).unwrap().unwrap();
+        let swept = store.clear().unwrap();
+        assert_eq!(swept.deleted.packs, 1);
+        assert_eq!(names(fs, dir), [""; 0]);
+        for (object, bytes) in objects() {
+            assert!(pack.fetch(&wanted(&object)).unwrap().is_none());
+            let other = Wanted {
+                mtime: None,
+                ..wanted(&object)
+            };
+            assert!(pack.fetch(&other).unwrap().is_none());
+            assert!(pack.enter_again(object, bytes).is_err());
+        }
+        assert_eq!(names(fs, dir), [""; 0]);
+        // Replaced by another process, it is another one.
+        assert_whole(fs, &store.enter(key(), &Source).unwrap());
+        let (object, bytes) = objects().remove(0);
+        assert!(pack.enter_again(object, bytes).is_err());
+    });
+}
+
+/// The same pack, at once, by threads that each open the disk anew, as processes do.
+#[test]
+fn many_who_enter_one_pack_at_once_while_another_clears_leave_it_whole_or_absent() {
+    let place = tempfile::tempdir().unwrap();
+    let start = Barrier::new(5);
+    std::thread::scope(|scope| {
+        for builder in 0..5 {
+            let (place, start) = (place.path(), &start);
+            scope.spawn(move || {
+                let real = RealFs::new();
+                let dir = real.open_path(place).unwrap();
+                let store = Store::open(&real, &dir).unwrap();
+                start.wait();
+                for _ in 0..30 {
+                    if builder == 4 {
+                        store.clear().unwrap();
+                        continue;
+                    }
+                    // The one who clears may be faster than the look at what was entered.
+                    let entered = store.enter(key(), &Source);
+                    let pack = match entered {
+                        Ok(pack) => pack,
+                        Err(StoreError::Manifest(_)) => continue,
+                        Err(error) => panic!("{error:?}"),
+                    };
+                    for (object, bytes) in objects() {
+                        let Some(Fetched::Stored { dir, name }) =
+                            pack.fetch(&wanted(&object)).unwrap()
+                        else {
+                            continue;
+                        };
+                        if let Ok(found) = real.read_file(&dir, &name, 100) {
+                            assert_eq!(found, bytes);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let real = RealFs::new();
+    let dir = real.open_path(place.path()).unwrap();
+    let store = Store::open(&real, &dir).unwrap();
+    assert_whole(&real, &store.enter(key(), &Source).unwrap());
+    assert_eq!(names(&real, &dir), [key().to_string()]);
+}
+
+/// A plan has hundreds of files: for none of them is a directory made, locked and deleted in vain.
+#[test]
+fn nothing_is_begun_for_a_pack_that_is_gone() {
+    let disk = SimFs::new();
+    let root = disk.open_path(Path::new("/")).unwrap();
+    let store = Store::open(&disk, &root).unwrap();
+    let pack = store.enter(key(), &Source).unwrap();
+    store.clear().unwrap();
+    let before = disk.step_count();
+    let (object, bytes) = objects().remove(0);
+    assert!(pack.enter_again(object, bytes).is_err());
+    assert_eq!(disk.step_count(), before);
+}
+
+#[test]
+fn use_is_noted_once_a_day() {
+    on_both_entered(|fs, dir, store| {
+        let pack = store.pack(key()).unwrap().unwrap();
+        let entered = time_of(fs, dir, "manifest.json").unwrap();
+        pack.mark_used(entered).unwrap();
+        let noted = time_of(fs, dir, "used").unwrap();
+        pack.mark_used(after(noted, 0)).unwrap();
+        assert_eq!(time_of(fs, dir, "used"), Some(noted));
+        // Later than a day, and from a time to come: both are no notes to trust.
+        for days in [1, -1] {
+            let noted = time_of(fs, dir, "used").unwrap();
+            // The clock of a filesystem goes in steps of some milliseconds.
+            let mut times = (0..1_000_000).map(|_| {
+                pack.mark_used(after(noted, days)).unwrap();
+                time_of(fs, dir, "used")
+            });
+            assert!(times.any(|time| time > Some(noted)), "{days}");
+        }
+    });
+}
+
+#[test]
+fn a_pack_is_pruned_when_nobody_used_it_for_long_and_no_environment_shares_its_files() {
+    const MONTH: u64 = 30 * 86_400;
+    on_both_entered(|fs, dir, store| {
+        let pack = store.pack(key()).unwrap().unwrap();
+        pack.mark_used(time_of(fs, dir, "manifest.json").unwrap())
+            .unwrap();
+        let used = time_of(fs, dir, "used").unwrap();
+        let young = store.prune(after(used, 29), MONTH).unwrap();
+        assert_eq!((young.deleted, young.kept.packs), (Stock::default(), 1));
+        // A clock that was wrong is no reason to delete.
+        let future = store.prune(after(used, -400), MONTH).unwrap();
+        assert_eq!(future.kept.packs, 1);
+        // An environment shares a file.
+        let files = files_dir(fs, dir);
+        let name = name_of(&objects()[0].0);
+        let (name, link) = (OsStr::new(&name), OsStr::new("environment"));
+        fs.link((&files, name), (dir, link)).unwrap();
+        let shared = store.prune(after(used, 400), MONTH).unwrap();
+        assert_eq!((shared.deleted, shared.kept.shared), (Stock::default(), 7));
+        assert_whole(fs, &pack);
+        fs.remove_file(dir, link).unwrap();
+        let old = store.prune(after(used, 31), MONTH).unwrap();
+        let stock = Stock {
+            packs: 1,
+            objects: 3,
+            bytes: 18,
+            shared: 0,
+        };
+        assert_eq!((old.deleted, old.damaged), (stock, 0));
+        assert_eq!(names(fs, dir), [""; 0]);
+    });
+}
+
+#[test]
+fn pruning_deletes_dead_builds_and_damaged_packs_and_nothing_that_is_not_ours() {
+    on_both_entered(|fs, dir, store| {
+        let packs = fs.open_dir(dir, OsStr::new("packs")).unwrap();
+        for name in ["tmp-dead", "tmp-alive", "mine"] {
+            fs.make_dir(&packs, OsStr::new(name), 0o700).unwrap();
+        }
+        let alive = fs.open_dir(&packs, OsStr::new("tmp-alive")).unwrap();
+        let held = fs.hold_dir(&alive).unwrap();
+        fs.try_lock(&held).unwrap();
+        let spelled = key().to_string().to_uppercase();
+        put(fs, &packs, &spelled, b"in another spelling");
+        put(fs, &packs, "tmp-file", b"no build");
+        let damaged = Digest::of(b"another wheel").to_string();
+        fs.make_dir(&packs, OsStr::new(&damaged), 0o500).unwrap();
+        let now = time_of(fs, dir, "manifest.json").unwrap();
+        let swept = store.prune(now, 1_000).unwrap();
+        assert_eq!((swept.builds, swept.damaged, swept.living), (1, 1, 1));
+        assert_eq!((swept.kept.packs, swept.leftovers.count), (1, 0));
+        let mut strangers = swept.strangers;
+        strangers.sort();
+        assert_eq!(
+            strangers,
+            [spelled.clone(), "mine".into(), "tmp-file".into()]
+        );
+        let mut left = names(fs, dir);
+        left.retain(|name| *name != key().to_string());
+        assert_eq!(left, [&*spelled, "mine", "tmp-alive", "tmp-file"]);
+        drop(held);
+        let cleared = store.clear().unwrap();
+        assert_eq!((cleared.deleted.packs, cleared.builds), (1, 1));
+        assert_eq!(names(fs, dir), [&*spelled, "mine", "tmp-file"]);
+    });
+}
+
+/// I6: what a link in the store leads to stays as it is.
+#[test]
+fn deleting_follows_no_link() {
+    on_both_entered(|fs, dir, store| {
+        fs.make_dir(dir, OsStr::new("precious"), 0o700).unwrap();
+        let precious = fs.open_dir(dir, OsStr::new("precious")).unwrap();
+        put(fs, &precious, "file", b"precious");
+        let packs = fs.open_dir(dir, OsStr::new("packs")).unwrap();
+        let linked = Digest::of(b"a link").to_string();
+        let link = |at: &Dir, name: &str, up: &str| {
+            let target = format!("{up}precious");
+            fs.make_symlink(at, OsStr::new(name), OsStr::new(&target))
+                .unwrap();
+        };
+        link(&packs, &linked, "../");
+        link(&packs, "tmp-link", "../");
+        link(&pack_dir(fs, dir), "up", "../../");
+        link(&files_dir(fs, dir), "up", "../../../");
+        let audit = store.verify().unwrap();
+        assert_eq!(audit.faults.len(), 3, "{:?}", audit.faults);
+        link(&files_dir(fs, dir), "up", "../../../");
+        store.clear().unwrap();
+        assert_eq!(names(fs, dir), ["tmp-link"]);
+        assert_eq!(
+            fs.read_file(&precious, OsStr::new("file"), 100).unwrap(),
+            b"precious"
+        );
+    });
+}
+
+type Damage = fn(&dyn Fs, &Dir, &str);
+
+/// Everything that may be wrong with an object.
+fn damages() -> [(Flaw, Damage); 6] {
+    fn again(fs: &dyn Fs, files: &Dir, name: &str, file: &NewFile<'_>) {
+        fs.remove_file(files, OsStr::new(name)).unwrap();
+        fs.write_file(files, OsStr::new(name), file).unwrap();
+    }
+    const RIGHT: NewFile<'_> = NewFile {
+        mode: 0o644,
+        mtime: Some(MTIME),
+        bytes: b"data",
+        flush: Flush::Later,
+    };
+    [
+        (Flaw::Content, |fs, files, name| {
+            // As a loss of power may leave it, or somebody who sets the time back.
+            let file = NewFile {
+                bytes: b"DATA",
+                ..RIGHT
+            };
+            again(fs, files, name, &file);
+        }),
+        (Flaw::Length, |fs, files, name| {
+            let file = NewFile {
+                bytes: b"dat",
+                ..RIGHT
+            };
+            again(fs, files, name, &file);
+        }),
+        (Flaw::Mode, |fs, files, name| {
+            again(
+                fs,
+                files,
+                name,
+                &NewFile {
+                    mode: 0o600,
+                    ..RIGHT
+                },
+            );
+        }),
+        (Flaw::Time, |fs, files, name| {
+            let mtime = Some(MTIME + 1);
+            again(fs, files, name, &NewFile { mtime, ..RIGHT });
+        }),
+        (Flaw::Kind, |fs, files, name| {
+            fs.remove_file(files, OsStr::new(name)).unwrap();
+            fs.make_dir(files, OsStr::new(name), 0o700).unwrap();
+            let dir = fs.open_dir(files, OsStr::new(name)).unwrap();
+            put(fs, &dir, "inner", b"x");
+        }),
+        (Flaw::Unlisted, |fs, files, _| {
+            put(fs, files, "notes", b"mine");
+        }),
+    ]
+}
+
+#[test]
+fn verifying_finds_and_deletes_what_is_not_as_it_was_entered() {
+    for (flaw, damage) in damages() {
+        on_both_entered(|fs, dir, store| {
+            let clean = store.verify().unwrap();
+            assert_eq!((clean.faults.len(), clean.stock.objects), (0, 3));
+            let (object, bytes) = objects().remove(2);
+            damage(fs, &files_dir(fs, dir), &name_of(&object));
+            let audit = store.verify().unwrap();
+            let [fault] = &audit.faults[..] else {
+                panic!("{flaw:?}: {:?}", audit.faults);
+            };
+            assert_eq!((fault.flaw, &fault.pack), (flaw, &key().to_string()));
+            assert!(fault.path.as_ref().unwrap().starts_with("files/"));
+            assert!(fault.kept.is_none(), "{fault:?}");
+            // It was deleted: nothing differs any more, and the object is entered again.
+            assert_eq!(store.verify().unwrap().faults.len(), 0, "{flaw:?}");
+            let pack = store.pack(key()).unwrap().unwrap();
+            if flaw != Flaw::Unlisted {
+                assert!(pack.fetch(&wanted(&object)).unwrap().is_none());
+                pack.enter_again(object, bytes).unwrap();
+            }
+            assert_whole(fs, &pack);
+        });
+    }
+}
+
+#[test]
+fn verifying_deletes_a_damaged_pack() {
+    on_both_entered(|fs, dir, store| {
+        let name = OsStr::new("manifest.json");
+        fs.remove_file(&pack_dir(fs, dir), name).unwrap();
+        let audit = store.verify().unwrap();
+        assert_eq!(audit.faults.len(), 1);
+        assert_eq!(
+            (audit.faults[0].flaw, &audit.faults[0].path),
+            (Flaw::Manifest, &None)
+        );
+        assert_eq!(names(fs, dir), [""; 0]);
+    });
 }

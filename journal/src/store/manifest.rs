@@ -1,0 +1,60 @@
+//! The manifest of a pack: which objects it was entered with.
+//!
+//! Promises that nothing which is not exactly a manifest is read as one; the pack is then as good as absent.
+//! Does not promise that the objects are there: somebody may have edited or removed them since.
+//!
+//! Read next: `pack.rs`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ObjectMeta;
+use crate::digest::Digest;
+use crate::node::Mode;
+
+const FORMAT: u64 = 1;
+
+/// The objects of a pack by their bytes.
+pub(super) type Objects = BTreeMap<Digest, Vec<ObjectMeta>>;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ManifestDto {
+    format: u64,
+    objects: Vec<(String, u64, u32, i64)>,
+}
+
+pub(super) fn write(objects: &Objects) -> String {
+    let row = |object: &ObjectMeta| {
+        (
+            object.digest.to_string(),
+            object.len,
+            object.mode.bits(),
+            object.mtime,
+        )
+    };
+    let dto = ManifestDto {
+        format: FORMAT,
+        objects: objects.values().flatten().map(row).collect(),
+    };
+    serde_json::to_string(&dto).expect("strings and numbers serialize")
+}
+
+pub(super) fn read(bytes: &[u8]) -> Option<Objects> {
+    let dto: ManifestDto = serde_json::from_slice(bytes).ok()?;
+    if dto.format != FORMAT {
+        return None;
+    }
+    let mut objects = Objects::new();
+    for (digest, len, mode, mtime) in dto.objects {
+        let object = ObjectMeta {
+            digest: Digest::parse(&digest).ok()?,
+            len,
+            mode: Mode::new(mode).ok()?,
+            mtime,
+        };
+        objects.entry(object.digest).or_default().push(object);
+    }
+    Some(objects)
+}

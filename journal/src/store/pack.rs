@@ -1,0 +1,189 @@
+//! A pack: one unpacked source, and what it hands out.
+//!
+//! Promises that an object is handed out only while it is a file of the length, mode and time that it was entered with;
+//! and that a pack which vanishes meanwhile, because somebody cleared the store, has nothing to hand out, which is no
+//! failure.
+//! Does not promise that what was handed out can still be linked a moment later: ask again then, and get nothing.
+//!
+//! Read next: `tend.rs`, which compares the bytes too.
+
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+
+use super::manifest::{self, Objects};
+use super::{
+    FILES, MANIFEST, MANIFEST_BYTES_MAX, ObjectMeta, Store, StoreError, USED, new_object,
+    object_name,
+};
+use crate::content::{FILE_BYTES_MAX, Fetched, Wanted};
+use crate::digest::Digest;
+use crate::fs::{Dir, Flush, FsError, Kind, Rename, Time};
+use crate::remove::remove_tree;
+
+/// How long a note of use is true enough.
+const USED_FOR_SECONDS: i64 = 24 * 60 * 60;
+
+/// One unpacked source.
+#[derive(Clone, Debug)]
+pub struct Pack<'a> {
+    store: Store<'a>,
+    name: OsString,
+    pub(super) dir: Dir,
+    pub(super) files: Dir,
+    pub(super) objects: Objects,
+}
+
+impl<'a> Pack<'a> {
+    /// What stands at a name, if it is a pack; another process may replace or delete it at the same time.
+    pub(super) fn open(store: &Store<'a>, name: OsString) -> Result<Option<Self>, FsError> {
+        let fs = store.fs;
+        let Some(dir) = if_there(fs.open_dir(&store.packs, &name))? else {
+            return Ok(None);
+        };
+        let manifest = fs.read_file(&dir, OsStr::new(MANIFEST), MANIFEST_BYTES_MAX);
+        let manifest = if_there(manifest)?;
+        let Some(objects) = manifest.and_then(|bytes| manifest::read(&bytes)) else {
+            return Ok(None);
+        };
+        let files = if_there(fs.open_dir(&dir, OsStr::new(FILES)))?;
+        Ok(files.map(|files| Self {
+            store: store.clone(),
+            name,
+            dir,
+            files,
+            objects,
+        }))
+    }
+
+    /// An object with the wanted bytes, mode and time; or its bytes, when only its mode or time differs.
+    ///
+    /// `None` when the pack has no such bytes, when somebody edited the object since, and when the pack is gone.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn fetch(&self, wanted: &Wanted) -> Result<Option<Fetched>, StoreError> {
+        let Some(objects) = self.objects.get(&wanted.digest) else {
+            return Ok(None);
+        };
+        let fits =
+            |object: &&ObjectMeta| object.mode == wanted.mode && Some(object.mtime) == wanted.mtime;
+        let Some(object) = objects.iter().find(fits).or_else(|| objects.first()) else {
+            return Ok(None);
+        };
+        let name = object_name(object);
+        if !self.is_unchanged(object, &name)? {
+            return Ok(None);
+        }
+        if fits(&object) {
+            return Ok(Some(Fetched::Stored {
+                dir: self.files.clone(),
+                name,
+            }));
+        }
+        let bytes = match self.store.fs.read_file(&self.files, &name, FILE_BYTES_MAX) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            read => read?,
+        };
+        // An edit may keep length and time, as a loss of power does: then the source has to be asked again.
+        let is_whole = Digest::of(&bytes) == wanted.digest;
+        Ok(is_whole.then_some(Fetched::Bytes(bytes)))
+    }
+
+    /// Enters an object again that somebody edited through a link, under a new inode.
+    ///
+    /// # Errors
+    /// What the disk says; `NotFound` once the pack is gone, and then nothing is made.
+    ///
+    /// # Crash
+    /// `packs/tmp-X` may remain; the object is the old one or the new one.
+    pub fn enter_again(&self, object: ObjectMeta, bytes: &[u8]) -> Result<(), StoreError> {
+        let fs = self.store.fs;
+        self.check_named()?;
+        let name = object_name(&object);
+        // Beside the packs, where the next one who enters a source looks for what dead builders left.
+        let build = self.store.begin_build()?;
+        let file = new_object(&object, bytes, Flush::Now);
+        let written = fs
+            .write_file(&build.dir, &name, &file)
+            .and_then(|()| fs.rename((&build.dir, &name), (&self.files, &name), Rename::Replace));
+        let _tidied = remove_tree(fs, &self.store.packs, &build.name);
+        written?;
+        Ok(fs.sync_dir(&self.files)?)
+    }
+
+    /// Notes that the pack is in use, so that it is not pruned; once a day is enough.
+    ///
+    /// # Errors
+    /// What the disk says, which matters to nobody else.
+    pub fn mark_used(&self, now: Time) -> Result<(), StoreError> {
+        let fs = self.store.fs;
+        let name = OsStr::new(USED);
+        let noted = fs.meta(&self.dir, name)?.map(|meta| meta.mtime.seconds);
+        // A note of a time to come was made by a clock that was wrong.
+        if noted.is_some_and(|noted| (0..USED_FOR_SECONDS).contains(&(now.seconds - noted))) {
+            return Ok(());
+        }
+        // Only its time counts, so it may be torn, and is never synced.
+        let held = fs.hold_file(&self.dir, name)?;
+        Ok(fs.write_held(&held, b"used\n")?)
+    }
+
+    /// When the pack was last wanted or entered.
+    pub(super) fn used(&self) -> Result<Option<Time>, FsError> {
+        let mut last = None;
+        for name in [USED, MANIFEST] {
+            let meta = self.store.fs.meta(&self.dir, OsStr::new(name))?;
+            last = last.max(meta.map(|meta| meta.mtime));
+        }
+        Ok(last)
+    }
+
+    /// What the pack was entered with under a digest.
+    #[must_use]
+    pub fn entered(&self, digest: Digest) -> &[ObjectMeta] {
+        self.objects.get(&digest).map_or(&[], Vec::as_slice)
+    }
+
+    fn is_unchanged(&self, object: &ObjectMeta, name: &OsStr) -> Result<bool, FsError> {
+        let Some(meta) = self.store.fs.meta(&self.files, name)? else {
+            return Ok(false);
+        };
+        Ok(meta.kind == Kind::File
+            && meta.len == object.len
+            && meta.mode == object.mode.bits()
+            && meta.mtime.seconds == object.mtime
+            && meta.mtime.nanos == 0)
+    }
+
+    /// Another process may have discarded the pack: what is entered into it then is lost, at a price.
+    fn check_named(&self) -> Result<(), FsError> {
+        let fs = self.store.fs;
+        let named = fs.meta(&self.store.packs, &self.name)?;
+        let ours = fs.meta_of(&self.dir)?.identity;
+        if named.is_some_and(|meta| meta.identity == ours) {
+            return Ok(());
+        }
+        Err(FsError {
+            verb: "enter into the pack",
+            name: self.name.to_string_lossy().into_owned(),
+            source: ErrorKind::NotFound.into(),
+        })
+    }
+}
+
+/// What is absent, or something else than what was asked for, is not there.
+fn if_there<T>(found: Result<T, FsError>) -> Result<Option<T>, FsError> {
+    let is_absent = |kind| {
+        matches!(
+            kind,
+            ErrorKind::NotFound
+                | ErrorKind::NotADirectory
+                | ErrorKind::InvalidInput
+                | ErrorKind::FileTooLarge
+        )
+    };
+    match found {
+        Err(error) if !is_absent(error.kind()) => Err(error),
+        found => Ok(found.ok()),
+    }
+}

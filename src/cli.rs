@@ -5,6 +5,7 @@
 //! Read next: `cli/args.rs` for what can be typed, `error.rs` for what is said on failure.
 
 mod args;
+mod cache;
 mod change;
 mod signals;
 mod status;
@@ -99,6 +100,7 @@ impl<'a> Session<'a> {
                 Ok(Exit::Done)
             }
             Command::Verify(args) => self.verify(args),
+            Command::Cache(command) => self.cache(command),
         }
     }
 

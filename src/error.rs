@@ -80,6 +80,12 @@ impl CliError {
         self
     }
 
+    /// The state that the failure leaves, where it is not that of a target.
+    pub(crate) fn leaving(mut self, state: &'static str) -> Self {
+        self.state = Some(state);
+        self
+    }
+
     pub(crate) fn because(mut self, error: &dyn Error) -> Self {
         self.causes.push(escape(&error.to_string()));
         self

@@ -40,6 +40,8 @@ const USED: &str = "used";
 const TEMP_PREFIX: &str = "tmp-";
 /// The name of what is deleted, in a directory of its own.
 const DISCARDED: &str = "discarded";
+/// The user who may write everywhere.
+const ROOT: u32 = 0;
 /// How often another process may be faster.
 const RACES_MAX: usize = 100;
 
@@ -105,6 +107,8 @@ impl<'a> Store<'a> {
         if let Some(store) = Self::find(fs, dir)? {
             return Ok(store);
         }
+        // What root makes in somebody's cache would keep its owner from using it, and from deleting it.
+        check_owner(fs, dir)?;
         match fs.make_dir(dir, OsStr::new(PACKS), 0o700) {
             Ok(()) => fs.sync_dir(dir)?,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -126,15 +130,9 @@ impl<'a> Store<'a> {
     }
 
     fn trusted(fs: &'a dyn Fs, packs: Dir) -> Result<Self, StoreError> {
-        if fs.meta_of(&packs)?.owner == fs.user() {
-            return Ok(Self { fs, packs });
-        }
         // Somebody else could put what they like under any digest.
-        Err(StoreError::Disk(FsError {
-            verb: "trust, with another owner,",
-            name: PACKS.to_owned(),
-            source: ErrorKind::PermissionDenied.into(),
-        }))
+        check_owner(fs, &packs)?;
+        Ok(Self { fs, packs })
     }
 
     /// The pack of a source, if it was entered; what is not exactly a pack counts as absent.
@@ -305,7 +303,8 @@ struct Build {
 /// Opens a directory by its path, making it and those above it when they are absent.
 ///
 /// # Errors
-/// What the disk says.
+/// What the disk says; `PermissionDenied` where root would have to make something in another user's directory, which
+/// would then be in that user's way.
 pub fn open_or_make(fs: &dyn Fs, path: &Path) -> Result<Dir, FsError> {
     match fs.open_path(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -315,11 +314,25 @@ pub fn open_or_make(fs: &dyn Fs, path: &Path) -> Result<Dir, FsError> {
         return fs.open_path(path);
     };
     let dir = open_or_make(fs, above)?;
+    if fs.user() == ROOT {
+        check_owner(fs, &dir)?;
+    }
     match fs.make_dir(&dir, name, 0o700) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}
     }
     fs.open_path(path)
+}
+
+fn check_owner(fs: &dyn Fs, dir: &Dir) -> Result<(), FsError> {
+    if fs.meta_of(dir)?.owner == fs.user() {
+        return Ok(());
+    }
+    Err(FsError {
+        verb: "trust, with another owner,",
+        name: ".".to_owned(),
+        source: ErrorKind::PermissionDenied.into(),
+    })
 }
 
 /// What stands in the way of a directory that gets its name.

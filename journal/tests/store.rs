@@ -177,6 +177,22 @@ fn a_store_of_another_user_is_not_trusted() {
     assert!(Store::open(&disk, &cache).is_err());
 }
 
+/// What root makes in somebody's directory would be in the way of its owner for ever.
+#[test]
+fn root_makes_no_store_in_a_directory_of_another_user() {
+    let disk = SimFs::new();
+    let cache = open_or_make(&disk, Path::new("/home/cache")).unwrap();
+    disk.set_user(0);
+    assert!(Store::open(&disk, &cache).is_err());
+    assert!(Store::find(&disk, &cache).unwrap().is_none());
+    let made = open_or_make(&disk, Path::new("/home/cache/rvenv"));
+    assert_eq!(
+        made.unwrap_err().kind(),
+        std::io::ErrorKind::PermissionDenied
+    );
+    assert_eq!(disk.tree(Path::new("/home/cache")).len(), 1);
+}
+
 /// Writes a file into a directory.
 fn put(fs: &dyn Fs, dir: &Dir, name: &str, bytes: &[u8]) {
     let file = NewFile {

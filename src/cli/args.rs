@@ -33,7 +33,7 @@ Exit codes:
   1    failed; the target is as it was
   2    usage
   3    the plan is stale, or the target is not what the command needs
-  4    changes are pending (plan --detailed-exitcode), or something differs (verify)
+  4    changes are pending (plan --detailed-exitcode), or something differs (verify, cache verify)
   5    needs a person: evidence that fits no history, or a recovery that is stuck
   6    in doubt: the disk did not confirm what was written to it
   130  interrupted by SIGINT; the target is as it was
@@ -86,6 +86,48 @@ pub(crate) enum Command {
     /// distribution lists in its RECORD against that list; bytecode and files that nobody lists are no drift. Works
     /// without a receipt too, for environments that `python -m venv` made. Exits with 4 when something differs.
     Verify(VerifyArgs),
+    /// Look after the cache: unpacked wheels, and notes on interpreters and wheels
+    ///
+    /// No environment needs the cache: what is deleted from it is made again when it is wanted, also by commands that run
+    /// at the same time. Environments keep the files that they share with it.
+    #[command(subcommand)]
+    Cache(CacheCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Print the directory of the cache: `RVENV_CACHE_DIR`, or `rvenv` in the user's own
+    Dir,
+    /// Compare every unpacked file with what was unpacked, to the byte, and delete what differs
+    ///
+    /// What is deleted is unpacked again when it is next wanted. Exits with 4 when something differed.
+    Verify(CacheJsonArgs),
+    /// Delete what nobody needs
+    ///
+    /// That is: what dead processes were unpacking, what is damaged, notes on interpreters and wheels that are gone or have
+    /// changed, and wheels that nobody has used for a while and of which no environment shares a file: deleting those
+    /// would free next to nothing. Environments on another filesystem, or made with `--link-mode copy`, share none.
+    Prune(CachePruneArgs),
+    /// Delete everything, but for what another process is unpacking now
+    Clear(CacheJsonArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheJsonArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CachePruneArgs {
+    /// Keep wheels that were used within so many days; 0 keeps only those that environments share files of
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    pub(crate) unused_for: u32,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -266,7 +266,8 @@ impl Kept {
     }
 }
 
-fn shown_size(bytes: u64) -> String {
+/// A size for people, in the unit that fits.
+pub(super) fn shown_size(bytes: u64) -> String {
     let in_tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);
     match bytes {
         0..1_000 => format!("{bytes} B"),

@@ -1,11 +1,13 @@
-//! The world around the process: environment variables, working directory, umask. Read here and nowhere else.
+//! The world around the process: environment variables, working directory, umask, clock. Read here and nowhere else.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use etcetera::BaseStrategy;
 use rvenv::interpreter::Surroundings;
 use rvenv::lexical::normal;
+use rvenv_journal::fs::Time;
 
 use crate::error::{CliError, Exit};
 
@@ -16,6 +18,8 @@ pub(crate) struct World {
     pub(crate) cache: Option<PathBuf>,
     pub(crate) umask: u32,
     pub(crate) epoch: Option<i64>,
+    /// When the command started.
+    pub(crate) now: Time,
     cwd: Option<PathBuf>,
 }
 
@@ -60,6 +64,7 @@ impl World {
             cache,
             umask: umask(),
             epoch,
+            now: now(),
             cwd,
         })
     }
@@ -127,6 +132,17 @@ fn read_epoch(text: &OsStr) -> Result<i64, CliError> {
             format!("SOURCE_DATE_EPOCH is `{shown}`, which is no number of seconds since 1970"),
         )
     })
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+fn now() -> Time {
+    // A clock that was never set is in 1970 at the earliest.
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let since = since.unwrap_or_default();
+    Time {
+        seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        nanos: since.subsec_nanos(),
+    }
 }
 
 #[cfg(unix)]

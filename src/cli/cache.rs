@@ -1,0 +1,266 @@
+//! `rvenv cache`: where it is, whether it is right, and what of it can go.
+//!
+//! Promises to touch nothing but what has a name of ours in a directory of our own, and that other commands may run at
+//! the same time: they do without what is gone. What is not ours is left alone and named.
+//! Read next: the engine's `store/tend.rs`, which looks after unpacked wheels; `cache/memos.rs`, after notes.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rvenv::render::escape;
+use rvenv_journal::fs::{Dir, Fs};
+use rvenv_journal::{Audit, Stock, Store, StoreError, Swept};
+
+use super::Session;
+use super::args::{CacheCommand, CachePruneArgs};
+use super::status::shown_size;
+use crate::error::{CliError, Exit};
+
+mod memos;
+mod report;
+
+use memos::Which;
+use report::{Deleted, Notes};
+
+const PACKS: &str = "packs";
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+const AS_BEFORE: &str = "the cache is as it was before";
+
+impl Session<'_> {
+    pub(super) fn cache(&self, command: &CacheCommand) -> Result<Exit, CliError> {
+        let path = self.world.cache.as_deref().ok_or_else(|| {
+            CliError::new(Exit::Failed, "there is no cache directory")
+                .leaving(AS_BEFORE)
+                .hint("set RVENV_CACHE_DIR to an absolute path")
+        })?;
+        match command {
+            CacheCommand::Dir => self.cache_dir(path),
+            CacheCommand::Verify(args) => self.cache_verify(path, args.json),
+            CacheCommand::Prune(args) => self.cache_prune(path, args),
+            CacheCommand::Clear(args) => self.cache_clear(path, args.json),
+        }
+    }
+
+    fn cache_dir(&self, path: &Path) -> Result<Exit, CliError> {
+        // A script would go on with whatever is printed here.
+        let text = path.to_str().ok_or_else(|| {
+            let shown = path.as_os_str().as_encoded_bytes().escape_ascii();
+            CliError::new(
+                Exit::Failed,
+                format!("the path `{shown}` of the cache is not UTF-8"),
+            )
+            .leaving(AS_BEFORE)
+            .hint("set RVENV_CACHE_DIR to a path in UTF-8")
+        })?;
+        self.terminal.data(&format!("{text}\n"));
+        Ok(Exit::Done)
+    }
+
+    fn cache_verify(&self, path: &Path, json: bool) -> Result<Exit, CliError> {
+        let cache = Cache::open(&self.fs, path)?;
+        let failed = |error: &StoreError| failed(path, error);
+        let audit = cache.store().map(Store::verify);
+        let audit = audit.transpose().map_err(|error| failed(&error))?;
+        let mut audit = audit.unwrap_or_else(|| Audit {
+            stock: Stock::default(),
+            faults: Vec::new(),
+            strangers: Vec::new(),
+        });
+        audit.strangers = cache.strangers(&audit.strangers);
+        self.terminal.data(&if json {
+            report::audit_json(path, &audit)
+        } else {
+            report::audit_text(path, &audit)
+        });
+        self.tell_strangers(path, &audit.strangers);
+        if audit.faults.is_empty() {
+            return Ok(Exit::Done);
+        }
+        self.terminal.story(
+            "What was deleted is unpacked again when it is next wanted. Environments may share what was edited: \
+             see `rvenv verify ENV_DIR`",
+        );
+        let kept = audit.faults.iter().filter_map(|fault| fault.kept.as_ref());
+        for why in kept {
+            let why = escape(&format!("{why}: {}", why.source));
+            self.terminal.story(&format!("Could not delete it: {why}"));
+        }
+        Ok(Exit::Pending)
+    }
+
+    fn cache_prune(&self, path: &Path, args: &CachePruneArgs) -> Result<Exit, CliError> {
+        let cache = Cache::open(&self.fs, path)?;
+        let unused_for = u64::from(args.unused_for) * DAY_SECONDS;
+        let now = self.world.now;
+        let swept = cache.sweep(Which::Outdated, |store| store.prune(now, unused_for))?;
+        self.tell_swept(path, &swept, args.json)
+    }
+
+    fn cache_clear(&self, path: &Path, json: bool) -> Result<Exit, CliError> {
+        let cache = Cache::open(&self.fs, path)?;
+        let swept = cache.sweep(Which::All, Store::clear)?;
+        cache.remove_empty();
+        self.tell_swept(path, &swept, json)
+    }
+
+    fn tell_swept(&self, path: &Path, swept: &Deleted, json: bool) -> Result<Exit, CliError> {
+        self.terminal.data(&if json {
+            report::swept_json(path, swept)
+        } else {
+            report::swept_text(path, swept)
+        });
+        self.tell_strangers(path, &swept.strangers);
+        let lives_on = swept.packs.deleted.shared;
+        if lives_on > 0 {
+            let size = shown_size(lives_on);
+            self.terminal.story(&format!(
+                "{size} of what was deleted are also in environments, and go with these"
+            ));
+        }
+        let Some(first) = &swept.leftovers.first else {
+            return Ok(Exit::Done);
+        };
+        let count = swept.leftovers.count;
+        let shown = escape(&path.to_string_lossy());
+        Err(CliError::new(
+            Exit::Failed,
+            format!("cannot delete {count} entries of the cache `{shown}`"),
+        )
+        .leaving("everything else that was to go is deleted")
+        .because(first)
+        .because(&first.source)
+        .hint("see whom these entries belong to, and whether something is mounted there"))
+    }
+
+    fn tell_strangers(&self, path: &Path, strangers: &[String]) {
+        for stranger in strangers {
+            let shown = escape(&path.join(stranger).to_string_lossy());
+            self.terminal.story(&format!(
+                "Left `{shown}` alone: it is not ours; delete it if nobody needs it"
+            ));
+        }
+    }
+}
+
+/// The directory of the cache, if there is one.
+struct Cache<'a> {
+    fs: &'a dyn Fs,
+    path: &'a Path,
+    dir: Option<Dir>,
+    store: Option<Store<'a>>,
+    /// What stands where the store should be.
+    stranger: Option<String>,
+}
+
+impl<'a> Cache<'a> {
+    /// Opens the cache, and makes nothing.
+    fn open(fs: &'a dyn Fs, path: &'a Path) -> Result<Self, CliError> {
+        let shown = || escape(&path.to_string_lossy());
+        let mut cache = Self {
+            fs,
+            path,
+            dir: None,
+            store: None,
+            stranger: None,
+        };
+        let dir = match fs.open_path(path) {
+            Ok(dir) => dir,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(cache),
+            Err(error) => {
+                let message = format!("cannot open the cache `{}`", shown());
+                return Err(CliError::new(Exit::Precondition, message)
+                    .leaving(AS_BEFORE)
+                    .because(&error.source)
+                    .hint("set RVENV_CACHE_DIR to a directory of your own"));
+            }
+        };
+        let owner = fs.meta_of(&dir).map_err(|e| failed(path, &e.into()))?.owner;
+        if owner != fs.user() {
+            let message = format!("the cache `{}` belongs to user {owner}", shown());
+            return Err(CliError::new(Exit::Precondition, message)
+                .leaving(AS_BEFORE)
+                .hint("run as that user, or set RVENV_CACHE_DIR to a directory of your own"));
+        }
+        match Store::find(fs, &dir) {
+            Ok(store) => cache.store = store,
+            Err(StoreError::Disk(error)) if error.kind() == ErrorKind::NotADirectory => {
+                cache.stranger = Some(PACKS.to_owned());
+            }
+            Err(error) => return Err(failed(path, &error)),
+        }
+        cache.dir = Some(dir);
+        Ok(cache)
+    }
+
+    fn store(&self) -> Option<&Store<'a>> {
+        self.store.as_ref()
+    }
+
+    fn sweep(
+        &self,
+        which: Which,
+        packs: impl FnOnce(&Store<'a>) -> Result<Swept, StoreError>,
+    ) -> Result<Deleted, CliError> {
+        let packs = self.store().map_or_else(|| Ok(Swept::default()), packs);
+        let mut packs = packs.map_err(|error| failed(self.path, &error))?;
+        let mut deleted = Deleted {
+            strangers: self.strangers(&packs.strangers),
+            leftovers: std::mem::take(&mut packs.leftovers),
+            notes: Notes::default(),
+            packs,
+        };
+        let kinds = self
+            .dir
+            .iter()
+            .flat_map(|dir| memos::KINDS.map(|kind| (dir, kind)));
+        for (dir, kind) in kinds {
+            let swept = memos::sweep(self.fs, dir, kind, which);
+            deleted.notes.deleted += swept.deleted;
+            deleted.notes.bytes += swept.bytes;
+            deleted.notes.kept += swept.kept;
+            deleted.strangers.extend(swept.strangers);
+            deleted.leftovers.count += swept.leftovers.count;
+            if let Some(first) = swept.leftovers.first {
+                deleted.leftovers.first.get_or_insert(first);
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// What is not ours, by its path in the cache.
+    fn strangers(&self, among_packs: &[String]) -> Vec<String> {
+        let names = self.dir.as_ref().map(|dir| self.fs.list(dir));
+        let names = names.and_then(Result::ok).unwrap_or_default();
+        let names = names.iter().map(|name| name.to_string_lossy().into_owned());
+        let is_ours = |name: &String| name == PACKS || memos::KINDS.contains(&name.as_str());
+        let mut strangers: Vec<_> = names.filter(|name| !is_ours(name)).collect();
+        strangers.extend(self.stranger.clone());
+        strangers.extend(among_packs.iter().map(|name| format!("{PACKS}/{name}")));
+        strangers
+    }
+
+    /// Removes the directories in the cache that are empty now; a process that is using one does without.
+    fn remove_empty(&self) {
+        for name in memos::KINDS.iter().chain([&PACKS]) {
+            if let Some(dir) = &self.dir {
+                let _others_are_left = self.fs.remove_dir(dir, OsStr::new(name));
+            }
+        }
+    }
+}
+
+fn failed(path: &Path, error: &StoreError) -> CliError {
+    let shown = escape(&path.to_string_lossy());
+    let told = CliError::new(
+        Exit::Failed,
+        format!("cannot look through the cache `{shown}`"),
+    );
+    let told = told.leaving(AS_BEFORE);
+    match error {
+        StoreError::Disk(error) => told.because(error).because(&error.source),
+        StoreError::Source(_) | StoreError::Manifest(_) | StoreError::Crowded => {
+            told.because(error)
+        }
+    }
+}

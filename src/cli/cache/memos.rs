@@ -1,0 +1,144 @@
+//! Notes in the cache, which save finding an answer again: what interpreters said, what wheels hold.
+//!
+//! Promises to delete only what has a name of ours, in a directory that is one, without following a link; and to keep,
+//! where that is asked for, what still rests on files that are as they were.
+//! Does not promise that what is kept will be used: whoever reads a note checks more than its witnesses.
+//!
+//! Read next: the library's `interpreter/cache.rs`, which writes them.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use rvenv::interpreter::{FileState, Witness};
+use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
+use rvenv_journal::{Digest, Leftovers};
+use serde::Deserialize;
+
+/// The directories of notes.
+pub(super) const KINDS: [&str; 2] = ["interpreters", "wheels"];
+/// More than any honest note.
+const BYTES_MAX: u64 = 32 << 20;
+
+/// Which notes are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those that rest on something that is gone or has changed.
+    Outdated,
+    All,
+}
+
+/// What became of the notes of one kind.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    pub(super) deleted: u64,
+    pub(super) bytes: u64,
+    pub(super) kept: u64,
+    /// Paths in the cache that are not ours.
+    pub(super) strangers: Vec<String>,
+    pub(super) leftovers: Leftovers,
+}
+
+/// A note, as far as it says what it rests on.
+#[derive(Deserialize)]
+struct Note {
+    witness: Option<Seen>,
+    interpreter: Option<Answer>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    witnesses: Vec<Seen>,
+}
+
+/// A path, and if there was a file its length, two times and inode number.
+#[derive(Deserialize)]
+struct Seen {
+    path: PathBuf,
+    state: Option<(u64, i128, i128, u64)>,
+}
+
+/// Deletes notes of one kind.
+pub(super) fn sweep(fs: &dyn Fs, cache: &Dir, kind: &str, which: Which) -> Swept {
+    let mut swept = Swept::default();
+    let dir = match fs.open_dir(cache, OsStr::new(kind)) {
+        Ok(dir) => dir,
+        Err(error) if error.kind() == ErrorKind::NotFound => return swept,
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            swept.strangers.push(kind.to_owned());
+            return swept;
+        }
+        Err(error) => {
+            note(&mut swept.leftovers, error);
+            return swept;
+        }
+    };
+    let names = fs.list(&dir).unwrap_or_else(|error| {
+        note(&mut swept.leftovers, error);
+        Vec::new()
+    });
+    for name in names {
+        let meta = match fs.meta(&dir, &name) {
+            Ok(Some(meta)) => meta,
+            Ok(None) => continue,
+            Err(error) => {
+                note(&mut swept.leftovers, error);
+                continue;
+            }
+        };
+        if meta.kind != Kind::File || !is_ours(&name) {
+            let name = name.to_string_lossy();
+            swept.strangers.push(format!("{kind}/{name}"));
+        } else if which == Which::Outdated && holds(fs, &dir, &name) {
+            swept.kept += 1;
+        } else {
+            match fs.remove_file(&dir, &name) {
+                Ok(()) => {
+                    swept.deleted += 1;
+                    swept.bytes += meta.len;
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => note(&mut swept.leftovers, error),
+            }
+        }
+    }
+    swept
+}
+
+/// A note, or what a process that died was writing; one that lives does without.
+fn is_ours(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let is_digest = |stem: &str| Digest::parse(stem).is_ok();
+    name.strip_suffix(".json").is_some_and(is_digest) || name.starts_with(".tmp")
+}
+
+/// Whether everything that a note rests on is as it was; one that rests on nothing was not written by us.
+fn holds(fs: &dyn Fs, dir: &Dir, name: &OsStr) -> bool {
+    let read = fs.read_file(dir, name, BYTES_MAX).ok();
+    let note = read.and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+    let Some(note) = note else { return false };
+    let answered = note.interpreter.map(|answer| answer.witnesses);
+    let mut seen = answered.unwrap_or_default();
+    seen.extend(note.witness);
+    !seen.is_empty() && seen.into_iter().all(|seen| seen.witness().holds())
+}
+
+impl Seen {
+    fn witness(self) -> Witness {
+        let state = |(len, mtime_ns, ctime_ns, inode)| FileState {
+            len,
+            mtime_ns,
+            ctime_ns,
+            inode,
+        };
+        Witness {
+            path: self.path,
+            state: self.state.map(state),
+        }
+    }
+}
+
+fn note(leftovers: &mut Leftovers, error: FsError) {
+    leftovers.count += 1;
+    leftovers.first.get_or_insert(error);
+}

@@ -197,7 +197,7 @@ pub use record::{
 };
 pub use recover::{Inspection, RecoverError, Recovered, inspect};
 pub use recovery::{Boot, Decision, JournalSeen, Refusal, decide};
-pub use remove::Leftovers;
+pub use remove::{Leftovers, remove_tree};
 pub use rollback::{Changes, RollbackError, RollbackTerms};
 pub use settle::{EndError, Ending, Kept, WhyKept};
 pub use stage::{LinkMode, StageCounts, StageError, StageOptions};

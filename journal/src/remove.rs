@@ -30,8 +30,8 @@ impl Leftovers {
 /// Deletes a directory and everything in it, as far as that is possible.
 ///
 /// # Crash
-/// What was not reached yet remains, under the name of trash, and is deleted by the next run.
-pub(crate) fn remove_tree(fs: &dyn Fs, parent: &Dir, name: &OsStr) -> Leftovers {
+/// What was not reached yet remains, under the name that it has: of trash, which the next run deletes.
+pub fn remove_tree(fs: &dyn Fs, parent: &Dir, name: &OsStr) -> Leftovers {
     let mut left = Leftovers::default();
     match open_to_empty(fs, parent, name) {
         // What is mounted there is somebody else's: deleting "in it" would delete on another filesystem.

@@ -9,11 +9,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use rvenv::render::escape;
-use rvenv_journal::fs::{Dir, Fs};
-use rvenv_journal::{Audit, Stock, Store, StoreError, Swept};
+use rvenv_journal::fs::{Dir, Fs, Kind, Meta, Time};
+use rvenv_journal::{Audit, Stock, Store, StoreError, Swept, remove_tree};
 
 use super::Session;
 use super::args::{CacheCommand, CachePruneArgs};
+use super::change::DOWNLOADS_PREFIX;
 use super::status::shown_size;
 use crate::error::{CliError, Exit};
 
@@ -93,13 +94,13 @@ impl Session<'_> {
         let cache = Cache::open(&self.fs, path)?;
         let unused_for = u64::from(args.unused_for) * DAY_SECONDS;
         let now = self.world.now;
-        let swept = cache.sweep(Which::Outdated, |store| store.prune(now, unused_for))?;
+        let swept = cache.sweep(Which::Outdated, now, |store| store.prune(now, unused_for))?;
         self.tell_swept(path, &swept, args.json)
     }
 
     fn cache_clear(&self, path: &Path, json: bool) -> Result<Exit, CliError> {
         let cache = Cache::open(&self.fs, path)?;
-        let swept = cache.sweep(Which::All, Store::clear)?;
+        let swept = cache.sweep(Which::All, self.world.now, Store::clear)?;
         cache.remove_empty();
         self.tell_swept(path, &swept, json)
     }
@@ -200,6 +201,7 @@ impl<'a> Cache<'a> {
     fn sweep(
         &self,
         which: Which,
+        now: Time,
         packs: impl FnOnce(&Store<'a>) -> Result<Swept, StoreError>,
     ) -> Result<Deleted, CliError> {
         let packs = self.store().map_or_else(|| Ok(Swept::default()), packs);
@@ -208,24 +210,51 @@ impl<'a> Cache<'a> {
             strangers: self.strangers(&packs.strangers),
             leftovers: std::mem::take(&mut packs.leftovers),
             notes: Notes::default(),
+            downloads: 0,
             packs,
         };
         let kinds = self
             .dir
             .iter()
             .flat_map(|dir| memos::KINDS.map(|kind| (dir, kind)));
+        self.sweep_downloads(now, &mut deleted);
         for (dir, kind) in kinds {
             let swept = memos::sweep(self.fs, dir, kind, which);
             deleted.notes.deleted += swept.deleted;
             deleted.notes.bytes += swept.bytes;
             deleted.notes.kept += swept.kept;
             deleted.strangers.extend(swept.strangers);
-            deleted.leftovers.count += swept.leftovers.count;
-            if let Some(first) = swept.leftovers.first {
-                deleted.leftovers.first.get_or_insert(first);
-            }
+            deleted.leave(swept.leftovers);
         }
         Ok(deleted)
+    }
+
+    /// Deletes what processes that died were downloading, as far as its age can tell: nothing locks it, and whoever is
+    /// downloading cannot do without.
+    fn sweep_downloads(&self, now: Time, deleted: &mut Deleted) {
+        let Some(dir) = &self.dir else { return };
+        for name in self.fs.list(dir).unwrap_or_default() {
+            if !name.to_string_lossy().starts_with(DOWNLOADS_PREFIX) {
+                continue;
+            }
+            let meta = self.fs.meta(dir, &name).ok().flatten();
+            let is_old = |meta: Meta| {
+                let age = now.seconds.saturating_sub(meta.mtime.seconds);
+                u64::try_from(age).is_ok_and(|age| age > DAY_SECONDS)
+            };
+            match meta {
+                Some(meta) if meta.kind != Kind::Dir => {
+                    deleted.strangers.push(name.to_string_lossy().into_owned());
+                }
+                Some(meta) if is_old(meta) => {
+                    let left = remove_tree(self.fs, dir, &name);
+                    deleted.downloads += u64::from(left.count == 0);
+                    deleted.leave(left);
+                }
+                Some(_) => deleted.packs.living += 1,
+                None => {}
+            }
+        }
     }
 
     /// What is not ours, by its path in the cache.
@@ -233,7 +262,11 @@ impl<'a> Cache<'a> {
         let names = self.dir.as_ref().map(|dir| self.fs.list(dir));
         let names = names.and_then(Result::ok).unwrap_or_default();
         let names = names.iter().map(|name| name.to_string_lossy().into_owned());
-        let is_ours = |name: &String| name == PACKS || memos::KINDS.contains(&name.as_str());
+        let is_ours = |name: &String| {
+            name == PACKS
+                || memos::KINDS.contains(&name.as_str())
+                || name.starts_with(DOWNLOADS_PREFIX)
+        };
         let mut strangers: Vec<_> = names.filter(|name| !is_ours(name)).collect();
         strangers.extend(self.stranger.clone());
         strangers.extend(among_packs.iter().map(|name| format!("{PACKS}/{name}")));

@@ -33,6 +33,9 @@ use crate::error::{
     CliError, Exit, of_base, of_download, of_existing, of_interpreter, of_plan, of_plan_file,
 };
 
+/// How the names of directories in the cache begin to which a process downloads.
+pub(super) const DOWNLOADS_PREFIX: &str = "downloads-";
+
 /// What is to become of an environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Intent {
@@ -284,13 +287,13 @@ impl Session<'_> {
 
     fn download_dir(&self) -> Result<TempDir, CliError> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix("downloads-");
-        let made = match &self.world.cache {
-            Some(cache) => rvenv_journal::open_or_make(&self.fs, cache)
-                .map_err(|error| error.source)
-                .and_then(|_| builder.tempdir_in(cache)),
-            None => builder.tempdir(),
-        };
+        builder.prefix(DOWNLOADS_PREFIX);
+        let in_cache = self.world.cache.as_ref().and_then(|cache| {
+            rvenv_journal::open_or_make(&self.fs, cache).ok()?;
+            builder.tempdir_in(cache).ok()
+        });
+        // A cache that cannot be used is never needed.
+        let made = in_cache.map_or_else(|| builder.tempdir(), Ok);
         made.map_err(|error| {
             CliError::new(Exit::Failed, "cannot make a directory to download to").because(&error)
         })

@@ -15,6 +15,8 @@ use super::super::status::shown_size;
 pub(super) struct Deleted {
     pub(super) packs: Swept,
     pub(super) notes: Notes,
+    /// Downloads of processes that died.
+    pub(super) downloads: u64,
     pub(super) strangers: Vec<String>,
     pub(super) leftovers: Leftovers,
 }
@@ -101,13 +103,12 @@ pub(super) fn swept_text(path: &Path, swept: &Deleted) -> String {
     if packs.damaged > 0 {
         lines.push(format!("damaged: {} of the deleted ones", packs.damaged));
     }
-    if packs.builds > 0 {
-        let builds = counted(packs.builds, "unfinished pack");
-        lines.push(format!("builds: {builds} of dead processes deleted"));
-    }
-    if packs.living > 0 {
-        let builds = counted(packs.living, "unfinished pack");
-        lines.push(format!("builds: {builds} left to processes that may live"));
+    let dead = packs.builds + swept.downloads;
+    if dead > 0 || packs.living > 0 {
+        let living = packs.living;
+        lines.push(format!(
+            "unfinished: {dead} of dead processes deleted, {living} left to processes that may live"
+        ));
     }
     lines.push(format!(
         "notes on interpreters and wheels: {} deleted, {} kept",
@@ -118,6 +119,14 @@ pub(super) fn swept_text(path: &Path, swept: &Deleted) -> String {
 }
 
 impl Deleted {
+    /// Adds what could not be deleted.
+    pub(super) fn leave(&mut self, left: Leftovers) {
+        self.leftovers.count += left.count;
+        if let Some(first) = left.first {
+            self.leftovers.first.get_or_insert(first);
+        }
+    }
+
     /// Bytes that are free now: what environments share is not.
     fn freed(&self) -> u64 {
         self.packs.deleted.bytes - self.packs.deleted.shared + self.notes.bytes
@@ -203,6 +212,7 @@ struct SweptDto<'a> {
     deleted: StockDto,
     damaged: u64,
     builds: u64,
+    downloads: u64,
     kept: StockDto,
     living: u64,
     notes: Notes,
@@ -219,6 +229,7 @@ impl<'a> SweptDto<'a> {
             deleted: StockDto::of(&swept.packs.deleted),
             damaged: swept.packs.damaged,
             builds: swept.packs.builds,
+            downloads: swept.downloads,
             kept: StockDto::of(&swept.packs.kept),
             living: swept.packs.living,
             notes: swept.notes,

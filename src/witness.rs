@@ -81,8 +81,8 @@ impl FileState {
 }
 
 /// [`Witness`] on disk: its path, and if there was a file its length, two times and inode number.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Stored {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stored {
     path: PathBuf,
     state: Option<(u64, i128, i128, u64)>,
 }

@@ -8,9 +8,8 @@
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
-use std::path::PathBuf;
 
-use rvenv::interpreter::{FileState, Witness};
+use rvenv::witness::{Stored, Witness};
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
 use rvenv_journal::{Digest, Leftovers};
 use serde::Deserialize;
@@ -42,20 +41,13 @@ pub(super) struct Swept {
 /// A note, as far as it says what it rests on.
 #[derive(Deserialize)]
 struct Note {
-    witness: Option<Seen>,
+    witness: Option<Stored>,
     interpreter: Option<Answer>,
 }
 
 #[derive(Deserialize)]
 struct Answer {
-    witnesses: Vec<Seen>,
-}
-
-/// A path, and if there was a file its length, two times and inode number.
-#[derive(Deserialize)]
-struct Seen {
-    path: PathBuf,
-    state: Option<(u64, i128, i128, u64)>,
+    witnesses: Vec<Stored>,
 }
 
 /// Deletes notes of one kind.
@@ -120,22 +112,7 @@ fn holds(fs: &dyn Fs, dir: &Dir, name: &OsStr) -> bool {
     let answered = note.interpreter.map(|answer| answer.witnesses);
     let mut seen = answered.unwrap_or_default();
     seen.extend(note.witness);
-    !seen.is_empty() && seen.into_iter().all(|seen| seen.witness().holds())
-}
-
-impl Seen {
-    fn witness(self) -> Witness {
-        let state = |(len, mtime_ns, ctime_ns, inode)| FileState {
-            len,
-            mtime_ns,
-            ctime_ns,
-            inode,
-        };
-        Witness {
-            path: self.path,
-            state: self.state.map(state),
-        }
-    }
+    !seen.is_empty() && seen.into_iter().all(|seen| Witness::from(seen).holds())
 }
 
 fn note(leftovers: &mut Leftovers, error: FsError) {

@@ -1,0 +1,210 @@
+//! Changing an environment of many files, and one that holds nothing but pip: what a change costs must depend on what it
+//! changes.
+//!
+//! The files are packages that somebody installed: no plan and no receipt knows them. The two environments take turns, and
+//! the order changes from round to round. A clear with deletion is watched from outside: its time ends when another
+//! directory stands at the target.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::budgets::{Budgets, shown_spread};
+use super::field::Field;
+use super::report::{Report, millis};
+use super::rivals::{Python, done};
+use super::settings::Settings;
+use super::timing::{Times, settle, time};
+
+const FILES_PER_PACKAGE: usize = 100;
+
+/// What is measured in every round, in this order; each leaves what the next one needs.
+const DEEDS: &[(&str, &[&str])] = &[
+    ("`upgrade`", &["upgrade", "--prompt", "other"]),
+    ("`rollback` of an upgrade", &["rollback"]),
+    ("`create`, nothing to do", &["create"]),
+    ("`create --clear --keep`", &["create", "--clear", "--keep"]),
+    ("`rollback` of a clear", &["rollback"]),
+];
+
+/// The deed that is watched; it deletes, so it has a tree of its own each time.
+const CLEAR: &str = "`create --clear`, until the switch";
+const CLEAR_ALL: &str = "`create --clear`, with deletion";
+
+const AFTER_DELETING: Duration = Duration::from_secs(1);
+
+/// How often the target is looked at.
+const LOOK: Duration = Duration::from_micros(50);
+
+/// An environment, and what each deed took in it.
+struct Subject {
+    target: PathBuf,
+    times: Vec<Times>,
+    switch: Times,
+    cleared: Times,
+}
+
+/// Measures each change in both environments.
+pub(crate) fn run(settings: &Settings, report: &mut Report, budgets: &mut Budgets) {
+    let none = "there is no CPython here, so no environments are changed".to_owned();
+    let measured = match Python::choose(settings) {
+        Some(python) => measure(settings, &python).inspect_err(|why| budgets.blame(why)),
+        None => Err(none),
+    };
+    if let Ok([empty, full]) = &measured {
+        tell(settings.files, [empty, full], report);
+    }
+    judge(settings.files, &measured, budgets);
+}
+
+/// The environment with pip, and the one with many more files.
+fn measure(settings: &Settings, python: &Python) -> Result<[Subject; 2], String> {
+    let field = Field::on_disk();
+    let subject = |name, files| Subject::new(field.root.join(name), &field, python, files);
+    let mut subjects = [subject("empty", 0)?, subject("full", settings.files)?];
+    for round in 0..=settings.rounds {
+        for deed in 0..DEEDS.len() {
+            for subject in &mut subjects {
+                subject.change(deed, round, &field, python)?;
+            }
+            subjects.reverse();
+        }
+    }
+    for round in 0..=settings.fewer_rounds() {
+        for subject in &mut subjects {
+            subject.clear(round, &field, python)?;
+        }
+        subjects.reverse();
+    }
+    subjects.sort_by(|one, other| one.target.cmp(&other.target));
+    Ok(subjects)
+}
+
+fn pairs([empty, full]: [&Subject; 2]) -> Vec<(&'static str, [&Times; 2])> {
+    let deeds = DEEDS.iter().zip(empty.times.iter().zip(&full.times));
+    let mut pairs: Vec<_> = deeds
+        .map(|((name, _), (empty, full))| (*name, [empty, full]))
+        .collect();
+    pairs.push((CLEAR, [&empty.switch, &full.switch]));
+    pairs.push((CLEAR_ALL, [&empty.cleared, &full.cleared]));
+    pairs
+}
+
+fn tell(files: usize, subjects: [&Subject; 2], report: &mut Report) {
+    let shown = |times: &Times| times.median().map_or("–".to_owned(), millis);
+    let rows = pairs(subjects).into_iter().map(|(name, [empty, full])| {
+        let ratio = full.ratio(empty);
+        let ratio = ratio.map_or("–".to_owned(), |ratio| shown_spread(&ratio));
+        vec![name.to_owned(), shown(empty), shown(full), ratio]
+    });
+    let full = format!("with {files} more files");
+    let head = ["change", "environment with pip", &full, "ratio"];
+    report.table("changes", &head, &rows.collect::<Vec<_>>());
+}
+
+/// What is deleted is deleted file by file, and is nobody's budget.
+fn judge(files: usize, measured: &Result<[Subject; 2], String>, budgets: &mut Budgets) {
+    let names = DEEDS.iter().map(|(name, _)| *name).chain([CLEAR]);
+    for name in names {
+        let work = format!("{name}, in an environment of {files} files");
+        let times = measured.as_ref().map_err(Clone::clone);
+        let times = times.and_then(|[empty, full]| {
+            let pairs = pairs([empty, full]);
+            let found = pairs.into_iter().find(|(other, _)| *other == name);
+            let (_, [empty, full]) = found.ok_or("it did not run")?;
+            Ok([full, empty])
+        });
+        budgets.independent(&work, times);
+    }
+}
+
+impl Subject {
+    fn new(target: PathBuf, field: &Field, python: &Python, files: usize) -> Result<Self, String> {
+        done(&mut field.rvenv(&["create"], python, &target))?;
+        fill(&target, files).map_err(|error| error.to_string())?;
+        // What a clear deletes is a copy, made of links.
+        let copy = target.with_extension("copy");
+        done(Command::new("cp").arg("-al").args([&target, &copy]))?;
+        Ok(Self {
+            target,
+            times: DEEDS.iter().map(|_| Times::default()).collect(),
+            switch: Times::default(),
+            cleared: Times::default(),
+        })
+    }
+
+    /// The first round warms caches and is not counted.
+    fn change(
+        &mut self,
+        deed: usize,
+        round: usize,
+        field: &Field,
+        python: &Python,
+    ) -> Result<(), String> {
+        let found = DEEDS.get(deed).zip(self.times.get_mut(deed));
+        let ((name, words), times) = found.ok_or("there is no such deed")?;
+        let took = time(&mut field.rvenv(words, python, &self.target), &field.root)
+            .map_err(|why| format!("{name} failed in {}: {why}", self.target.display()))?;
+        if round > 0 {
+            times.push(round, took);
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self, round: usize, field: &Field, python: &Python) -> Result<(), String> {
+        let copy = self.target.with_extension("copy");
+        let target = self.target.with_extension(round.to_string());
+        done(Command::new("cp").arg("-al").args([&copy, &target]))?;
+        // Whoever was cleared before left work for the filesystem's journal.
+        std::thread::sleep(AFTER_DELETING);
+        settle(&field.root);
+        let command = field.rvenv(&["create", "--clear"], python, &target);
+        let (switch, all) = watch(command, &target)?;
+        if round > 0 {
+            self.switch.push(round, switch);
+            self.cleared.push(round, all);
+        }
+        Ok(())
+    }
+}
+
+/// How long a command takes until another directory stands at the target, and to its end.
+fn watch(mut command: Command, target: &Path) -> Result<(Duration, Duration), String> {
+    let inode = || fs::metadata(target).map(|meta| meta.ino()).ok();
+    let old = inode();
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let mut switch = None;
+    let status = loop {
+        if switch.is_none() && inode() != old {
+            switch = Some(start.elapsed());
+        }
+        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+            break status;
+        }
+        std::thread::sleep(LOOK);
+    };
+    let all = start.elapsed();
+    if !status.success() {
+        return Err(format!("a clear of {} failed", target.display()));
+    }
+    Ok((switch.unwrap_or(all), all))
+}
+
+fn fill(target: &Path, files: usize) -> std::io::Result<()> {
+    for version in fs::read_dir(target.join("lib"))? {
+        let site = version?.path().join("site-packages");
+        for package in 0..files / FILES_PER_PACKAGE {
+            let dir = site.join(format!("package_{package}"));
+            fs::create_dir(&dir)?;
+            for module in 0..FILES_PER_PACKAGE {
+                let path = dir.join(format!("module_{module}.py"));
+                fs::write(path, format!("MODULE = {module}\n"))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! Engines side by side: replacing all of a tree of small files, and ten of them, so that it survives a loss of power.
+//!
+//! Promises that every engine starts each round from the same tree on a settled disk, is asked in the way that its own
+//! documentation shows, and leaves the right bytes in every file, or does not count. The clock runs inside the process,
+//! from the engine's first call to its last, what it deletes of the old tree included.
+//!
+//! The rivals are a program of their own, `benches/rivals/`, so that nobody builds them who does not race.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::budgets::Budgets;
+use super::field::Field;
+use super::report::{Report, spread_cells};
+use super::rivals::{self, done};
+use super::settings::Settings;
+use super::small_files;
+use super::timing::{Times, settle};
+
+/// Deeds, and what they are called.
+const DEEDS: &[(&str, &str)] = &[("all", "replace all"), ("ten", "replace ten")];
+
+const AFTER_DELETING: Duration = Duration::from_millis(200);
+
+/// What a directory of an engine's own may be called.
+const OWN: &[&str] = &[".rvenv", ".fstx", ".fstx-journal"];
+
+/// An engine in its own tree.
+struct Racer {
+    name: &'static str,
+    program: Result<PathBuf, String>,
+    /// The words before those of the deed.
+    words: Vec<String>,
+    tree: PathBuf,
+    /// The edition of each file.
+    editions: Vec<usize>,
+    /// Per deed: all of it, and until the new tree is durable where the engine tells.
+    all: Vec<Times>,
+    durable: Vec<Times>,
+    failed: Option<String>,
+}
+
+/// Races with small trees and large ones.
+pub(crate) fn run(settings: &Settings, report: &mut Report, budgets: &mut Budgets) {
+    let rivals = build_rivals(settings);
+    let sizes: &[usize] = if settings.quick {
+        &[200]
+    } else {
+        &[1000, 10_000]
+    };
+    let mut rows = Vec::new();
+    for &files in sizes {
+        let rounds = if files > 1000 {
+            settings.fewer_rounds()
+        } else {
+            settings.rounds
+        };
+        let racers = race(files, rounds, &rivals);
+        if let Some(why) = racers.first().and_then(|own| own.failed.as_ref()) {
+            budgets.blame(&format!("replacing files: {why}"));
+        }
+        for (number, (_, deed)) in DEEDS.iter().enumerate() {
+            let work = format!("{deed} of {files} files");
+            rows.extend(deed_rows(&work, number, &racers));
+        }
+        if files == sizes.first().copied().unwrap_or_default() {
+            judge(files, &racers, budgets);
+        }
+    }
+    let head = [
+        "work",
+        "engine",
+        "median",
+        "quartiles",
+        "least",
+        "runs",
+        "ratio",
+    ];
+    report.table("engines", &head, &rows);
+}
+
+fn judge(files: usize, racers: &[Racer], budgets: &mut Budgets) {
+    let timed = |racer: &'_ Racer| match &racer.failed {
+        Some(why) => Err(why.clone()),
+        None => Ok(racer.all.first().cloned().unwrap_or_default()),
+    };
+    let Some((own, others)) = racers.split_first() else {
+        return;
+    };
+    let own = timed(own);
+    for other in others {
+        let work = format!("engine: replace all of {files} small files, power-durable");
+        let base = timed(other);
+        let pair = [own.as_ref(), base.as_ref()].map(|times| times.map_err(Clone::clone));
+        budgets.ratio(&work, 0.2, &format!("`{}`", other.name), pair);
+    }
+}
+
+fn deed_rows(work: &str, deed: usize, racers: &[Racer]) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let base = racers.first().and_then(|racer| racer.all.get(deed));
+    let mut add = |name: String, times: Option<&Times>| {
+        let Some((times, base)) = times.zip(base) else {
+            return;
+        };
+        let ratio = times.ratio(base);
+        let ratio = ratio.map_or("–".to_owned(), |ratio| format!("{:.2}", ratio.median));
+        let mut row = vec![work.to_owned(), name];
+        row.extend(spread_cells(times));
+        row.push(ratio);
+        rows.push(row);
+    };
+    for racer in racers {
+        let name = match &racer.failed {
+            Some(why) => format!("{}: {why}", racer.name),
+            None => racer.name.to_owned(),
+        };
+        add(name, racer.all.get(deed));
+        if racer.durable.get(deed).is_some_and(|times| times.len() > 0) {
+            let name = format!("{}, until the new files are durable", racer.name);
+            add(name, racer.durable.get(deed));
+        }
+    }
+    rows
+}
+
+fn race(files: usize, rounds: usize, rivals: &Result<PathBuf, String>) -> Vec<Racer> {
+    let field = Field::on_disk();
+    let own = std::env::current_exe().map_err(|error| error.to_string());
+    let engine = |name: &'static str, program: &Result<PathBuf, String>, word: &str| Racer {
+        name,
+        program: program.clone(),
+        words: vec![word.to_owned()],
+        tree: field.root.join(name).join("site"),
+        editions: vec![0; files],
+        all: DEEDS.iter().map(|_| Times::default()).collect(),
+        durable: DEEDS.iter().map(|_| Times::default()).collect(),
+        failed: None,
+    };
+    let mut racers = vec![
+        engine("rvenv-journal", &own, "child:engine"),
+        engine("fstx", rivals, "fstx"),
+        engine("fs-transaction", rivals, "fs-transaction"),
+    ];
+    for racer in &mut racers {
+        racer.make_tree(files);
+    }
+    let count = racers.len();
+    for round in 0..=rounds {
+        for deed in 0..DEEDS.len() {
+            for turn in 0..count {
+                let place = if round % 2 == 0 { turn } else { count - turn };
+                if let Some(racer) = racers.get_mut((place + round) % count) {
+                    racer.run(round, deed);
+                }
+            }
+        }
+    }
+    racers
+}
+
+impl Racer {
+    fn make_tree(&self, files: usize) {
+        for file in 0..files {
+            let path = self.tree.join(small_files::path(file));
+            let dir = path.parent().expect("a file stands in a directory");
+            fs::create_dir_all(dir).expect("a directory can be made");
+            fs::write(path, small_files::bytes(file, 0)).expect("a file can be written");
+        }
+    }
+
+    /// The first round warms caches and is not counted; one that fails is the last.
+    fn run(&mut self, round: usize, deed: usize) {
+        if self.failed.is_some() {
+            return;
+        }
+        match self.try_run(round, deed) {
+            Ok(_) if round == 0 => {}
+            Ok((durable, all)) => {
+                if let Some(times) = self.all.get_mut(deed) {
+                    times.push(round, all);
+                }
+                if let Some((times, durable)) = self.durable.get_mut(deed).zip(durable) {
+                    times.push(round, durable);
+                }
+            }
+            Err(why) => self.failed = Some(why),
+        }
+    }
+
+    fn try_run(
+        &mut self,
+        round: usize,
+        deed: usize,
+    ) -> Result<(Option<Duration>, Duration), String> {
+        let (deed_word, _) = DEEDS.get(deed).ok_or("there is no such deed")?;
+        let edition = round * DEEDS.len() + deed + 1;
+        let program = self.program.clone()?;
+        // Whoever ran before may have deleted a tree, which the filesystem is not done with at once.
+        std::thread::sleep(AFTER_DELETING);
+        settle(&self.tree);
+        let output = Command::new(program)
+            .args(&self.words)
+            .arg(deed_word)
+            .arg(self.editions.len().to_string())
+            .arg(edition.to_string())
+            .arg(&self.tree)
+            .output()
+            .map_err(|error| error.to_string())?;
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if !output.status.success() {
+            return Err(said);
+        }
+        for file in small_files::replaced(deed_word, self.editions.len()) {
+            if let Some(known) = self.editions.get_mut(file) {
+                *known = edition;
+            }
+        }
+        self.check()?;
+        let nanos: Vec<u64> = said
+            .split(' ')
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        let all = nanos.last().copied().ok_or(said)?;
+        let durable = nanos.first().filter(|_| nanos.len() > 1).copied();
+        Ok((durable.map(Duration::from_nanos), Duration::from_nanos(all)))
+    }
+
+    /// Every file has the right bytes, and there is no other.
+    fn check(&self) -> Result<(), String> {
+        for (file, &edition) in self.editions.iter().enumerate() {
+            let path = self.tree.join(small_files::path(file));
+            let bytes = fs::read(&path).map_err(|error| error.to_string())?;
+            if bytes != small_files::bytes(file, edition) {
+                return Err(format!("{} has other bytes", path.display()));
+            }
+        }
+        let found = count_files(&self.tree).map_err(|error| error.to_string())?;
+        if found == self.editions.len() {
+            return Ok(());
+        }
+        Err(format!(
+            "there are {found} files, not {}",
+            self.editions.len()
+        ))
+    }
+}
+
+fn count_files(dir: &Path) -> std::io::Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if OWN.iter().any(|own| entry.file_name() == *own) {
+            continue;
+        }
+        count += if entry.file_type()?.is_dir() {
+            count_files(&entry.path())?
+        } else {
+            1
+        };
+    }
+    Ok(count)
+}
+
+/// Builds the rivals' program, once; or says why there is none.
+fn build_rivals(settings: &Settings) -> Result<PathBuf, String> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/rivals/Cargo.toml");
+    let into = rivals::folder().join("engines");
+    let program = into.join("release/engines");
+    if settings.quick {
+        let why = "a quick run builds no rivals".to_owned();
+        return if program.is_file() {
+            Ok(program)
+        } else {
+            Err(why)
+        };
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    done(
+        Command::new(cargo)
+            .args([
+                "build",
+                "--quiet",
+                "--release",
+                "--locked",
+                "--manifest-path",
+            ])
+            .arg(manifest)
+            .arg("--target-dir")
+            .arg(&into),
+    )?;
+    Ok(program)
+}

@@ -1,0 +1,34 @@
+//! What the numbers were measured on.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::field::filesystem;
+use super::report::Report;
+use super::settings::Settings;
+
+/// Says which machine this is, which is all that it takes to see whether two runs may be compared.
+pub(crate) fn describe(settings: &Settings, report: &mut Report) {
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = said("uname", &["-sr"]);
+    let at = filesystem(Path::new(env!("CARGO_TARGET_TMPDIR")));
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
+    let mut text = format!(
+        "rvenv {}, {kernel}, {processors} processors, {at}; {} rounds, {} for what takes long; \
+         load when it began: {load}.",
+        env!("CARGO_PKG_VERSION"),
+        settings.rounds,
+        settings.fewer_rounds()
+    );
+    if settings.quick {
+        text.push_str(" **A quick run: it shows that everything runs, and nothing else.**");
+    }
+    report.say("machine", &text);
+}
+
+fn said(program: &str, words: &[&str]) -> String {
+    let output = Command::new(program).args(words).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    text.unwrap_or_default()
+}

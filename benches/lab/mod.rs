@@ -1,0 +1,114 @@
+//! What the benches share: rivals, fields to race on, clocks, budgets, tables, plots.
+//!
+//! Promises that what is compared ran in one run of one bench: interleaved, in an order that changes each round, on one
+//! interpreter and one filesystem, in fresh directories, after the disk had settled, with warm caches. Whatever could
+//! not be measured is said to be so, and never counts as passed.
+//! Does not promise that a time means anything by itself: compare medians and ratios of the same run.
+//!
+//! Read next: `contest.rs` (environments), `changes.rs` (large ones), `engine.rs` (the engine alone), `budgets.rs`.
+
+mod budgets;
+mod calls;
+mod changes;
+mod contest;
+mod engine;
+mod field;
+mod floor;
+mod growth;
+mod machine;
+mod made;
+mod plot;
+mod race;
+mod report;
+mod rivals;
+mod settings;
+mod small_files;
+mod subject;
+mod timing;
+
+use std::process::{Command, ExitCode};
+
+use budgets::Budgets;
+use report::Report;
+use settings::Settings;
+
+/// Set for the run among mounts of its own.
+const AMONG_MOUNTS: &str = "RVENV_AMONG_MOUNTS";
+
+/// Runs the bench of a name: `create` measures everything, `upgrade` what changes large environments, `engine` the engine.
+pub(crate) fn main(bench: &str) -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((verb, rest)) = words.split_first()
+        && let Some(verb) = verb.strip_prefix("child:")
+    {
+        return child(verb, rest);
+    }
+    if let Some(code) = among_mounts(&words) {
+        return code;
+    }
+    let settings = Settings::read(&words);
+    let mut report = Report::new();
+    let mut budgets = Budgets::default();
+    machine::describe(&settings, &mut report);
+    if bench == "create" {
+        contest::run(&settings, &mut report, &mut budgets);
+    }
+    if bench != "engine" {
+        changes::run(&settings, &mut report, &mut budgets);
+    }
+    if bench != "upgrade" {
+        engine::run(&settings, &mut report, &mut budgets);
+        growth::run(&settings, &mut report, &mut budgets);
+    }
+    budgets.tell(&mut report);
+    if settings.write_docs && settings.quick {
+        println!("nothing is written: a quick run measures nothing");
+    } else if settings.write_docs {
+        report.write_docs();
+    }
+    if budgets.is_broken() || (settings.strict && !budgets.all_pass()) {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// What is measured as a process of its own, and is part of this program so that nothing else has to be built.
+fn child(verb: &str, words: &[String]) -> ExitCode {
+    let told = match verb {
+        "floor" => floor::replay(words),
+        "engine" => subject::replace(words),
+        "grow" => subject::grow(words),
+        _ => Err(format!("there is no child {verb}")),
+    };
+    match told {
+        Ok(said) => {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            println!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs everything again among mounts of its own, so that no loop mount outlives the bench; `None` where that is here.
+fn among_mounts(words: &[String]) -> Option<ExitCode> {
+    if std::env::var_os(AMONG_MOUNTS).is_some() || !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let may = Command::new("unshare").args(["-m", "true"]).status();
+    if !may.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let own = std::env::current_exe().ok()?;
+    let status = Command::new("unshare")
+        .args(["-m", "--propagation", "private"])
+        .arg(own)
+        .args(words)
+        .env(AMONG_MOUNTS, "1")
+        .status()
+        .ok()?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Some(ExitCode::from(code.unwrap_or(1)))
+}

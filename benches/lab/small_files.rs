@@ -1,0 +1,30 @@
+//! The tree that engines are compared on: small files, a hundred to a directory, whose bytes tell file and edition.
+//!
+//! Everybody who races uses this very file, so that all write the same bytes.
+
+/// Files in one directory.
+const PER_DIR: usize = 100;
+/// Bytes of a file, about what a small module has.
+const LEN: usize = 1024;
+
+/// The path of a file.
+pub(crate) fn path(file: usize) -> String {
+    format!("dir_{:04}/file_{file:06}", file / PER_DIR)
+}
+
+/// The bytes of a file in an edition.
+pub(crate) fn bytes(file: usize, edition: usize) -> Vec<u8> {
+    let line = format!("file {file:08} edition {edition:04}\n");
+    line.bytes().cycle().take(LEN).collect()
+}
+
+/// The files that a deed replaces.
+pub(crate) fn replaced(deed: &str, files: usize) -> Vec<usize> {
+    match deed {
+        "all" => (0..files).collect(),
+        // Spread over the tree, as an upgrade's are.
+        _ => (0..10.min(files))
+            .map(|number| number * files / 10)
+            .collect(),
+    }
+}

@@ -98,8 +98,10 @@ pub(crate) fn millis(seconds: f64) -> String {
     let millis = seconds * 1000.0;
     if millis < 100.0 {
         format!("{millis:.1} ms")
-    } else {
+    } else if seconds < 10.0 {
         format!("{millis:.0} ms")
+    } else {
+        format!("{seconds:.1} s")
     }
 }
 

@@ -200,6 +200,7 @@ impl<'a> Session<'a> {
         let run = Run {
             fs: &self.fs,
             cache: self.world.cache.as_deref(),
+            now: Some(self.world.now),
             durability: match args.durability {
                 DurabilityArg::Power => Durability::Power,
                 DurabilityArg::Process => Durability::Process,

@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rvenv_journal::fs::FsError;
+use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::{
     Aftermath, Changes, Durability, Effect, EndFailed, Ending, Expected, Fs, LinkMode, LockError,
     Mode, Observation, Observed, Parents, Patience, Plan, PlanBuilder, PlanError, PrepareError,
@@ -55,6 +55,8 @@ pub struct Run<'a> {
     pub fs: &'a dyn Fs,
     /// Where the content store may be.
     pub cache: Option<&'a Path>,
+    /// What time it is: the store notes when it was last used; without it, it does not.
+    pub now: Option<Time>,
     /// What success survives.
     pub durability: Durability,
     /// How files come out of the store.

@@ -35,6 +35,7 @@
 //! let run = Run {
 //!     fs: &disk,
 //!     cache: None,
+//!     now: None,
 //!     durability: Durability::Power,
 //!     link_mode: LinkMode::Auto,
 //!     retention: Retention::Discard,

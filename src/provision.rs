@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use rvenv_journal::fs::FsError;
+use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::{
     ContentError, ContentSource, Digest, Fetched, Fs, Input, Mode, ObjectMeta, Pack, PackSource,
     Plan, Store, StoreError, Wanted, open_or_make,
@@ -33,6 +33,7 @@ pub struct Provision<'a> {
     witnesses: &'a [Witness],
     wheels: &'a Catalogue,
     umask: u32,
+    now: Option<Time>,
 }
 
 /// What a process knows of a plan's inputs without reading them again.
@@ -83,7 +84,14 @@ impl<'a> Provision<'a> {
             witnesses: known.witnesses,
             wheels: known.wheels,
             umask,
+            now: None,
         }
+    }
+
+    /// The same, which notes that it used the store at this time.
+    #[must_use]
+    pub fn at(self, now: Option<Time>) -> Self {
+        Self { now, ..self }
     }
 
     fn fetch_from(
@@ -135,7 +143,11 @@ impl<'a> Provision<'a> {
     fn pack(&self, source: &SourceWheel<'a>) -> Option<Pack<'a>> {
         let store = self.store.as_ref()?;
         match store.pack(source.input.digest) {
-            Ok(Some(pack)) => Some(pack),
+            Ok(Some(pack)) => {
+                // Pruning then spares it; whether that could be noted matters to nobody else.
+                let _noted = self.now.map(|now| pack.mark_used(now));
+                Some(pack)
+            }
             Ok(None) => {
                 let opened = self.opened(source).ok()?;
                 let unpacked = Unpacked {

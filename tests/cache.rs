@@ -262,6 +262,12 @@ fn packs_are_pruned_by_age_unless_an_environment_shares_them() {
     assert_eq!(prune(&[]), (0, count));
     age(&scratch, 20);
     assert_eq!(prune(&[]), (0, count));
+    // An environment that shares nothing is a use all the same.
+    let path = python.path.to_str().unwrap();
+    let copied = ["create", "--link-mode", "copy", "-p", path, "B"];
+    scratch.rvenv(&copied).ok();
+    assert_eq!(prune(&["--unused-for", "19"]), (0, count));
+    age(&scratch, 20);
     assert_eq!(prune(&["--unused-for", "19"]), (count, 0));
 }
 

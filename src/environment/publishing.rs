@@ -69,7 +69,7 @@ fn publish_once(
     rung: Rung,
     known: Known<'_>,
 ) -> Result<Outcome, RunFailed> {
-    let content = Provision::new(run.fs, &plan, run.cache, known);
+    let content = Provision::new(run.fs, &plan, run.cache, known).at(run.now);
     let path = ready.target().path().to_path_buf();
     let terms = Terms {
         durability: run.durability,

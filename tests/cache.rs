@@ -18,6 +18,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use machine::{Ended, Python, Scratch, any_python, ended, player, tree};
@@ -496,4 +497,41 @@ fn a_cache_of_another_user_is_neither_used_nor_touched() {
     assert!(!cache.join("packs").exists());
     let said = nobody.scratch.rvenv(&["cache", "clear"]).failed(3);
     assert!(said.contains("belongs to user 65534"), "{said}");
+}
+
+/// Whoever creates while another clears takes what is gone from the wheels.
+#[test]
+fn creating_while_another_process_clears_makes_whole_environments() {
+    let Some((scratch, python)) = with_pip() else {
+        return;
+    };
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (scratch, python, is_over) = (&scratch, &python, &is_over);
+        let clearer = scope.spawn(move || {
+            let mut count = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let verb = ["clear", "prune", "verify"][count % 3];
+                scratch.rvenv(&["cache", verb]).ok();
+                count += 1;
+            }
+            count
+        });
+        let creators = ["A", "B", "C"].map(|name| {
+            scope.spawn(move || {
+                for round in 0..6 {
+                    let env = format!("{name}{round}");
+                    create(scratch, python, &env).ok();
+                    scratch.rvenv(&["verify", &env]).ok();
+                }
+            })
+        });
+        let ended = creators.map(std::thread::ScopedJoinHandle::join);
+        is_over.store(true, Ordering::Relaxed);
+        let count = clearer.join().unwrap();
+        println!("cleared, pruned or verified {count} times");
+        assert!(ended.iter().all(Result::is_ok));
+    });
+    scratch.rvenv(&["cache", "clear"]).ok();
+    assert_eq!(fs::read_dir(scratch.cache()).unwrap().count(), 0);
 }

@@ -266,7 +266,11 @@ impl<'a> Store<'a> {
             }
             moved => moved,
         };
-        let left = remove_tree(self.fs, &self.packs, &build.name);
+        let mut left = remove_tree(self.fs, &self.packs, &build.name);
+        if left.count > 0 {
+            // Who had the pack open may have put one more thing into it.
+            left = remove_tree(self.fs, &self.packs, &build.name);
+        }
         match moved {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
             Ok(()) | Err(_) => Ok(left),

@@ -7,7 +7,7 @@
 //!
 //! Read next: `entries.rs`, which makes steps of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
 use thiserror::Error;
@@ -76,18 +76,15 @@ pub(crate) fn cover(
     grain: Grain,
 ) -> Result<Covered, CoverError> {
     let mut below: BTreeMap<Option<RelPath>, Vec<RelPath>> = BTreeMap::new();
-    let all = plan.operations().keys().chain(plan.retired());
-    let mut paths: Vec<RelPath> = Vec::new();
-    for path in all {
+    let mut paths: BTreeSet<RelPath> = plan.operations().keys().cloned().collect();
+    for path in plan.retired() {
         // The directories above what is retired need not be planned themselves.
         let mut above = Some(path.clone());
-        while let Some(path) = above {
+        while let Some(path) = above.filter(|path| !paths.contains(path)) {
             above = path.parent();
-            paths.push(path);
+            paths.insert(path);
         }
     }
-    paths.sort();
-    paths.dedup();
     for path in paths {
         below.entry(path.parent()).or_default().push(path);
     }
@@ -100,7 +97,9 @@ pub(crate) fn cover(
     };
     cover.directory(root, None)?;
     let mut covered = cover.covered;
-    covered.changes.sort_by_key(|change| rank(plan, change));
+    covered
+        .changes
+        .sort_by_cached_key(|change| rank(plan, change));
     Ok(covered)
 }
 
@@ -166,10 +165,10 @@ impl Cover<'_> {
         if self.plan.publication() != Publication::Refill {
             return Ok(());
         }
+        let planned: BTreeSet<&OsStr> = known.iter().map(|path| OsStr::new(path.name())).collect();
         for name in self.fs.list(dir)? {
             let is_ours = at.is_none() && name == OsStr::new(ENGINE_DIR);
-            let is_planned = known.iter().any(|path| OsStr::new(path.name()) == name);
-            if !is_ours && !is_planned {
+            if !is_ours && !planned.contains(name.as_os_str()) {
                 self.stranger(dir, at, &name)?;
             }
         }
@@ -219,16 +218,18 @@ impl Cover<'_> {
         let inner = self.fs.open_dir(dir, OsStr::new(path.name()))?;
         let refill = self.plan.publication() == Publication::Refill;
         let is_dir = matches!(operation.node, Node::Dir { .. });
+        // What stays is not walked through, however large it is.
+        let is_to_go = !is_dir || refill || self.is_changed_unit(path, operation);
         let may_go = match self.grain {
             Grain::Files => false,
-            Grain::Packages => refill || is_known(self.fs, &inner, path, self.plan)?,
+            Grain::Packages => is_to_go && (refill || is_known(self.fs, &inner, path, self.plan)?),
         };
-        if !is_dir && !may_go {
-            return Err(CoverError::Blocked(path.clone()));
-        }
-        if !is_dir || (may_go && (refill || self.is_changed_unit(path, operation))) {
+        if may_go {
             self.add(path, Turn::Swap);
             return Ok(());
+        }
+        if !is_dir {
+            return Err(CoverError::Blocked(path.clone()));
         }
         self.directory(&inner, Some(path))
     }
@@ -241,7 +242,8 @@ impl Cover<'_> {
         let within = |other: &RelPath| other == path || other.is_below(path);
         let planned = self.plan.operations().range(path.clone()..);
         let mut planned = planned.take_while(|(other, _)| within(other));
-        let mut retired = self.plan.retired().iter().filter(|other| within(other));
+        let retired = self.plan.retired().range(path.clone()..);
+        let mut retired = retired.take_while(|other| within(other));
         planned.any(|(other, operation)| effect(&operation.node, self.seen(other)) != Effect::Keep)
             || retired.any(|other| self.seen(other).is_some())
     }

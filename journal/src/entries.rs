@@ -181,13 +181,15 @@ fn is_as_seen(
         // The receipt, or what nobody planned in a target that is filled anew.
         return Ok(true);
     }
-    let below = |paths: &&RelPath| paths.is_below(path);
+    // What is below a path comes right after it.
+    let within = |other: &&RelPath| *other == path || other.is_below(path);
     let planned = plan.operations().range(path.clone()..);
-    let planned = planned.map(|(path, _)| path).filter(below);
-    let retired = plan.retired().iter().filter(below);
-    let now = observe_moved(fs, at, path, planned.chain(retired))?;
+    let planned = planned.map(|(path, _)| path).take_while(within);
+    let retired = plan.retired().range(path.clone()..).take_while(within);
+    let below = planned.chain(retired).filter(|other| *other != path);
+    let now = observe_moved(fs, at, path, below)?;
     let then = expected.range(path.clone()..);
-    let then = then.filter(|(other, _)| *other == path || other.is_below(path));
+    let then = then.take_while(|(other, _)| within(other));
     if !now.iter().map(as_moved).eq(then.map(as_moved)) {
         return Ok(false);
     }

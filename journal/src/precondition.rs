@@ -4,6 +4,7 @@
 //! The same comparison is made under the lock before anything is staged, and again right before the switch.
 //! Read next: `observe.rs`, which looks; `transaction.rs`, which asks.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::content::ContentSource;
@@ -104,27 +105,24 @@ pub(crate) fn compare(
         (Expected::Tree { names: then, .. }, Expected::Tree { names: now, .. }) => (then, now),
     };
     let (then, there) = names;
-    let none = Vec::new();
+    let then: BTreeSet<&String> = then.iter().collect();
     // Where other names stay, they may come and go.
-    let there = if plan.publication() == Publication::Merge {
-        &none
+    let there: BTreeSet<&String> = if plan.publication() == Publication::Merge {
+        BTreeSet::new()
     } else {
-        there
+        there.iter().collect()
     };
     // The engine's own directory is made by the very run that looks again.
-    let is_ours = |name: &&String| plan.publication().is_by_entries() && *name == ENGINE_DIR;
+    let is_ours = |name: &str| plan.publication().is_by_entries() && name == ENGINE_DIR;
     let appeared = there
-        .iter()
-        .filter(|name| !then.contains(name) && !is_ours(name))
+        .difference(&then)
+        .filter(|name| !is_ours(name))
         .map(|name| (name, "appeared"));
-    let vanished = then
-        .iter()
-        .filter(|name| !there.contains(name))
-        .map(|name| (name, "vanished"));
+    let vanished = then.difference(&there).map(|name| (name, "vanished"));
     let mut reasons: Vec<_> = appeared
         .chain(vanished)
         .map(|(name, why)| Stale {
-            path: name.clone(),
+            path: (*name).clone(),
             why: format!("{why} since the plan was made"),
         })
         .collect();

@@ -94,8 +94,9 @@ pub(crate) fn drift_at(
         Some(published) => verifier.compare(at, path.clone(), published)?,
         None => verifier.foreign(at, path.to_string(), Some(path.clone()))?,
     }
-    let below = receipt.paths.keys();
-    let below = below.filter(|other| *other == path || other.is_below(path));
+    // What is below a path comes right after it.
+    let below = receipt.paths.range(path.clone()..).map(|(path, _)| path);
+    let below = below.take_while(|other| *other == path || other.is_below(path));
     for path in below.filter(|path| !seen.contains(*path)) {
         found.push(Drift {
             path: path.to_string(),

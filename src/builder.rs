@@ -356,7 +356,7 @@ pub fn build(stages: &dyn Stages, context: &Context) -> Result<PlanBuilder, Stag
 
 fn add(plan: &mut PlanBuilder, stage: &str, path: RelPath, node: Node) -> Result<(), StageError> {
     let operation = Operation {
-        stage: stage.to_owned(),
+        stage: stage.into(),
         group: None,
         node,
     };

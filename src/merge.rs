@@ -270,45 +270,37 @@ impl Merge<'_> {
 
     /// Accepts what may stay as it is: directories with their modes, and files that are the user's own by now.
     fn adopt(&mut self) -> Looked<()> {
-        let planned: Vec<(RelPath, Node, bool, String)> = self
-            .draft
-            .operations()
-            .iter()
-            .map(|(path, operation)| {
-                let is_unit = operation.group.is_some();
-                let node = operation.node.clone();
-                (path.clone(), node, is_unit, operation.stage.clone())
-            })
-            .collect();
+        let mut adopted = Vec::new();
         let mut walk = Walk::new(self.fs, &self.root);
-        for (path, node, is_unit, stage) in planned {
-            let Some((dir, kind, mode)) = walk.look(&path)? else {
+        for (path, operation) in self.draft.operations() {
+            let Some((dir, kind, mode)) = walk.look(path)? else {
                 continue;
             };
-            match (&node, kind) {
-                (Node::Dir { .. }, Kind::Dir) => {
-                    if let Ok(mode) = Mode::new(mode & 0o777)
-                        && !is_unit
-                    {
-                        self.draft.adopt_mode(&path, mode);
-                    }
-                }
+            let node = &operation.node;
+            let own = match (node, kind) {
+                (Node::Dir { .. }, Kind::Dir) => Mode::new(mode & 0o777)
+                    .ok()
+                    .filter(|_| operation.group.is_none())
+                    .map(Own::Mode),
                 // Where `lib64` is a directory already, venv leaves it.
-                (Node::Symlink { .. }, Kind::Dir) if stage == "directories" => {
-                    self.draft.leave(&path);
+                (Node::Symlink { .. }, Kind::Dir) if &*operation.stage == "directories" => {
+                    Some(Own::Leave)
                 }
                 (Node::Dir { .. }, found) | (_, found @ Kind::Dir) => {
-                    return Ok(Err(self.blocked(path, found, &node)));
+                    return Ok(Err(self.blocked(path.clone(), found, node)));
                 }
                 (Node::File { content, .. }, Kind::File) => {
-                    if let Some(mine) = self.keeps_own(&path, &dir, content, &stage)? {
-                        match mine {
-                            Own::Leave => self.draft.leave(&path),
-                            Own::Adopt(bytes) => self.draft.adopt_content(&path, bytes),
-                        }
-                    }
+                    self.keeps_own(path, &dir, content, &operation.stage)?
                 }
-                (Node::File { .. } | Node::Symlink { .. }, _) => {}
+                (Node::File { .. } | Node::Symlink { .. }, _) => None,
+            };
+            adopted.extend(own.map(|own| (path.clone(), own)));
+        }
+        for (path, own) in adopted {
+            match own {
+                Own::Leave => self.draft.leave(&path),
+                Own::Content(bytes) => self.draft.adopt_content(&path, bytes),
+                Own::Mode(mode) => self.draft.adopt_mode(&path, mode),
             }
         }
         Ok(Ok(()))
@@ -350,7 +342,7 @@ impl Merge<'_> {
             && let Content::Inline(planned) = planned
         {
             let there = read()?.filter(|there| differ_by_command_only(there, planned));
-            return Ok(there.map(Own::Adopt));
+            return Ok(there.map(Own::Content));
         }
         let is_ignore = path.as_str() == ".gitignore";
         // As venv's, an upgrade leaves scripts alone that are somebody's own; so does every run a `.gitignore`.
@@ -463,12 +455,14 @@ impl Merge<'_> {
     }
 }
 
-/// What becomes of a file that is somebody's own.
+/// What is taken over of what stands there.
 enum Own {
-    /// It stays, and is no longer managed.
+    /// All of it: it stays, and is no longer managed.
     Leave,
-    /// It is as good as the planned one.
-    Adopt(Vec<u8>),
+    /// The bytes of a file that is as good as the planned one.
+    Content(Vec<u8>),
+    /// The permission bits of a directory.
+    Mode(Mode),
 }
 
 /// A row of a RECORD as a path of the environment; rows that lead out of it are nobody's business.
@@ -521,11 +515,12 @@ fn is_as_published(
     })
 }
 
-/// Opens directories of the environment one below the other, and follows no link.
+/// Opens directories of the environment one below the other, and follows no link; only those on the way to the last path
+/// that was asked for stay open.
 struct Walk<'a> {
     fs: &'a dyn Fs,
     root: &'a Dir,
-    open: std::collections::BTreeMap<RelPath, Option<Dir>>,
+    way: Vec<(RelPath, Option<Dir>)>,
 }
 
 impl<'a> Walk<'a> {
@@ -533,12 +528,20 @@ impl<'a> Walk<'a> {
         Self {
             fs,
             root,
-            open: std::collections::BTreeMap::new(),
+            way: Vec::new(),
         }
     }
 
     fn open(&mut self, path: &RelPath) -> Result<Option<Dir>, FsError> {
-        if let Some(known) = self.open.get(path) {
+        let is_on_the_way = |open: &RelPath| path == open || path.is_below(open);
+        while self
+            .way
+            .last()
+            .is_some_and(|(open, _)| !is_on_the_way(open))
+        {
+            self.way.pop();
+        }
+        if let Some((_, known)) = self.way.last().filter(|(open, _)| open == path) {
             return Ok(known.clone());
         }
         let above = match path.parent() {
@@ -555,7 +558,7 @@ impl<'a> Walk<'a> {
             }
             Some(Err(error)) => return Err(error),
         };
-        self.open.insert(path.clone(), opened.clone());
+        self.way.push((path.clone(), opened.clone()));
         Ok(opened)
     }
 

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use rvenv_journal::{Content, Effect, Node, Operation, Plan, Publication, RelPath};
 
@@ -132,7 +133,7 @@ fn publication(plan: &Plan) -> &'static str {
 }
 
 /// The stages in the order in which they first appear in venv, then any others.
-fn stages(plan: &Plan) -> Vec<String> {
+fn stages(plan: &Plan) -> Vec<Arc<str>> {
     let known = [
         "directories",
         "configuration",
@@ -147,10 +148,10 @@ fn stages(plan: &Plan) -> Vec<String> {
             .position(|known| *known == stage)
             .unwrap_or(known.len())
     };
-    let mut stages: Vec<String> = Vec::new();
+    let mut stages: Vec<Arc<str>> = Vec::new();
     for operation in plan.operations().values() {
         if !stages.contains(&operation.stage) {
-            stages.push(operation.stage.clone());
+            stages.push(Arc::clone(&operation.stage));
         }
     }
     stages.sort_by(|one, other| rank(one).cmp(&rank(other)).then_with(|| one.cmp(other)));
@@ -160,7 +161,7 @@ fn stages(plan: &Plan) -> Vec<String> {
 fn stage_lines(plan: &Plan, stage: &str, detail: Detail) -> Vec<String> {
     let of_stage = || {
         plan.effects()
-            .filter(|(_, operation, _)| operation.stage == stage)
+            .filter(|(_, operation, _)| &*operation.stage == stage)
     };
     let has_groups = of_stage().any(|(_, operation, _)| operation.group.is_some());
     if !has_groups || detail == Detail::EveryPath {
@@ -171,9 +172,9 @@ fn stage_lines(plan: &Plan, stage: &str, detail: Detail) -> Vec<String> {
     }
     let mut folded: BTreeMap<(String, Sign), usize> = BTreeMap::new();
     for (_, operation, effect) in of_stage() {
-        let of_group = |group: &String| match operation.node {
+        let of_group = |group: &Arc<str>| match operation.node {
             Node::Dir { .. } => String::new(),
-            Node::File { .. } | Node::Symlink { .. } => group.clone(),
+            Node::File { .. } | Node::Symlink { .. } => group.to_string(),
         };
         let group = operation.group.as_ref().map(of_group).unwrap_or_default();
         *folded.entry((group, Sign::of(effect))).or_default() += 1;

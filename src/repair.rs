@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rvenv_journal::fs::{Dir, Fs, FsError};
 use rvenv_journal::{
@@ -285,8 +286,8 @@ fn node(
     published: &PublishedPath,
     planned: Option<&Operation>,
     drifted: Option<Difference>,
-) -> Result<Option<(String, Node)>, PlanError> {
-    let stage = planned.map_or_else(|| STAGE.to_owned(), |planned| planned.stage.clone());
+) -> Result<Option<(Arc<str>, Node)>, PlanError> {
+    let stage = planned.map_or_else(|| STAGE.into(), |planned| Arc::clone(&planned.stage));
     let (bits, digest, len) = match published {
         PublishedPath::Dir { mode: bits } => {
             let mode = mode(*bits)?;

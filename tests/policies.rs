@@ -230,7 +230,7 @@ impl Stages for Shouting {
     fn post_setup(&self, _context: &Context, plan: &mut PlanBuilder) -> Result<(), StageError> {
         let target = "activate".to_owned();
         let operation = Operation {
-            stage: "post_setup".to_owned(),
+            stage: "post_setup".into(),
             group: None,
             node: Node::Symlink { target },
         };

@@ -86,11 +86,14 @@ impl Hasher {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // One piece: 64 formatted pieces a digest were a tenth of the time that a plan takes to be written.
-        let mut text = String::with_capacity(64);
-        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        text.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
-        f.write_str(&text)
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+        let mut text = [0; 64];
+        let (pairs, _) = text.as_chunks_mut::<2>();
+        for ([high, low], byte) in pairs.iter_mut().zip(self.0) {
+            (*high, *low) = (digit(byte >> 4), digit(byte & 15));
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -157,9 +158,9 @@ pub enum Node {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// The stage that emitted it.
-    pub stage: String,
+    pub stage: Arc<str>,
     /// What it came with, such as the name of a wheel; for folding long lists.
-    pub group: Option<String>,
+    pub group: Option<Arc<str>>,
     /// What shall stand there.
     pub node: Node,
 }

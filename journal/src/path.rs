@@ -9,6 +9,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -21,7 +22,7 @@ pub const DEPTH_MAX: usize = 128;
 
 /// A relative path below the root of a tree, in UTF-8, with `/` between its components.
 ///
-/// The order is that of a tree walk: a directory comes right before what is in it.
+/// The order is that of a tree walk: a directory comes right before what is in it. Copies share one text.
 ///
 /// ```
 /// use rvenv_journal::RelPath;
@@ -30,7 +31,7 @@ pub const DEPTH_MAX: usize = 128;
 /// assert!(RelPath::new("/absolute").is_err());
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RelPath(Box<str>);
+pub struct RelPath(Arc<str>);
 
 /// Why a text is not a [`RelPath`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -112,9 +113,12 @@ impl RelPath {
     /// The directory that holds this path; `None` when that is the root of the tree.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        self.0
-            .rsplit_once('/')
-            .map(|(parent, _)| Self(parent.into()))
+        self.parent_text().map(|parent| Self(parent.into()))
+    }
+
+    /// The text of the parent, for comparisons that need no path of their own.
+    pub(crate) fn parent_text(&self) -> Option<&str> {
+        self.0.rsplit_once('/').map(|(parent, _)| parent)
     }
 
     /// This path and another one below it.
@@ -136,6 +140,16 @@ impl RelPath {
     #[must_use]
     pub fn folded(&self) -> String {
         self.0.to_lowercase()
+    }
+
+    /// The path of that text, which may be longer than a path may be; `None` where it is this path itself.
+    pub(crate) fn folded_to_another(&self) -> Option<Self> {
+        let is_plain = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+        if self.0.bytes().all(is_plain) {
+            return None;
+        }
+        let folded = self.folded();
+        (folded != *self.0).then(|| Self(folded.into()))
     }
 }
 
@@ -250,5 +264,13 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_path_that_is_folded_already_is_not_copied() {
+        let folded = |text: &str| RelPath::new(text).unwrap().folded_to_another();
+        assert_eq!(folded("a/é_1"), None);
+        assert_eq!(folded("A/b"), Some(RelPath::new("a/b").unwrap()));
+        assert_eq!(folded("É"), Some(RelPath::new("é").unwrap()));
     }
 }

@@ -9,14 +9,21 @@
 //! Read next: `node.rs` (the words), `plan_json.rs`, `observe.rs`, `stage.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
 
+use crate::digest::Digest;
 use crate::node::{
-    Content, DIR_MODE_MASK, ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, Mode, ModeError,
-    Node, Observation, Observed, Operation, Publication,
+    Content, DIR_MODE_MASK, ENGINE_DIR, Effect, Expected, Input, Mode, ModeError, Node,
+    Observation, Observed, Operation, Publication,
 };
 use crate::path::RelPath;
+
+mod operations;
+
+pub(crate) use operations::Operations;
+use operations::is_reserved;
 
 /// Why operations do not make a plan.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -78,24 +85,36 @@ pub struct PlanBuilder {
     target: String,
     root_mode: Mode,
     inputs: Vec<Input>,
-    operations: BTreeMap<RelPath, Operation>,
-    folded: BTreeMap<String, RelPath>,
+    operations: Operations,
     retired: BTreeSet<RelPath>,
     order: Vec<RelPath>,
 }
 
-/// A complete plan: a pure value with one byte form and one digest.
+/// A complete plan: a pure value with one byte form and one digest. Copies share what is large.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     target: String,
     root_mode: Mode,
     publication: Publication,
     inputs: Vec<Input>,
-    operations: BTreeMap<RelPath, Operation>,
-    retired: BTreeSet<RelPath>,
+    operations: Arc<BTreeMap<RelPath, Operation>>,
+    retired: Arc<BTreeSet<RelPath>>,
     order: Vec<RelPath>,
-    observation: Observation,
+    observation: Arc<Observation>,
+    pub(crate) digest: Memo,
 }
+
+/// A digest that is found when it is first asked for; plans are equal with it or without it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memo(pub(crate) OnceLock<Digest>);
+
+impl PartialEq for Memo {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Memo {}
 
 impl PlanBuilder {
     /// Starts a plan for the tree at `target`, an absolute path, whose root directory gets `root_mode`.
@@ -103,6 +122,15 @@ impl PlanBuilder {
     /// # Errors
     /// A target that is not absolute.
     pub fn new(target: &str, root_mode: Mode) -> Result<Self, PlanError> {
+        Self::with(target, root_mode, Operations::default())
+    }
+
+    /// Starts a plan that has operations already.
+    pub(crate) fn with(
+        target: &str,
+        root_mode: Mode,
+        operations: Operations,
+    ) -> Result<Self, PlanError> {
         if !std::path::Path::new(target).is_absolute() {
             return Err(PlanError::Target(target.escape_debug().to_string()));
         }
@@ -110,8 +138,7 @@ impl PlanBuilder {
             target: target.to_owned(),
             root_mode,
             inputs: Vec::new(),
-            operations: BTreeMap::new(),
-            folded: BTreeMap::new(),
+            operations,
             retired: BTreeSet::new(),
             order: Vec::new(),
         })
@@ -125,33 +152,7 @@ impl PlanBuilder {
     /// A path that is taken, reserved, or one with another where case is ignored; a link target that no
     /// filesystem takes.
     pub fn add(&mut self, path: RelPath, operation: Operation) -> Result<(), PlanError> {
-        if is_reserved(&path) {
-            return Err(PlanError::Reserved(path));
-        }
-        if let Node::Symlink { target } = &operation.node
-            && (target.is_empty() || target.len() > LINK_BYTES_MAX || target.contains('\0'))
-        {
-            return Err(PlanError::LinkTarget(path));
-        }
-        if let Some(taken) = self.operations.get(&path) {
-            if matches!(taken.node, Node::Dir { .. }) && taken.node == operation.node {
-                return Ok(());
-            }
-            let first = taken.stage.clone();
-            return Err(PlanError::Conflict {
-                path,
-                first,
-                second: operation.stage,
-            });
-        }
-        if let Some(first) = self.folded.insert(path.folded(), path.clone()) {
-            return Err(PlanError::CaseCollision {
-                first,
-                second: path,
-            });
-        }
-        self.operations.insert(path, operation);
-        Ok(())
+        self.operations.add(path, operation)
     }
 
     /// Adds the directories above `path` that nobody has asked for yet, for a stage and what it comes with.
@@ -169,15 +170,15 @@ impl PlanBuilder {
         let Some(parent) = path.parent() else {
             return Ok(());
         };
-        if self.operations.contains_key(&parent) {
+        if self.operations.by_path.contains_key(&parent) {
             return Ok(());
         }
         self.add_parents(&parent, (stage, group), mode)?;
         self.add(
             parent,
             Operation {
-                stage: stage.to_owned(),
-                group: group.map(str::to_owned),
+                stage: stage.into(),
+                group: group.map(Into::into),
                 node: Node::Dir { mode },
             },
         )
@@ -207,8 +208,8 @@ impl PlanBuilder {
     /// Drops an operation and all below it: what stands there is none of the plan's business.
     pub fn leave(&mut self, path: &RelPath) {
         let gone = |other: &RelPath| other == path || other.is_below(path);
-        self.operations.retain(|other, _| !gone(other));
-        self.folded.retain(|_, other| !gone(other));
+        self.operations.by_path.retain(|other, _| !gone(other));
+        self.operations.folded.retain(|_, other| !gone(other));
     }
 
     /// Plans a directory with the permission bits that it has already.
@@ -216,7 +217,7 @@ impl PlanBuilder {
         if let Some(Operation {
             node: Node::Dir { mode },
             ..
-        }) = self.operations.get_mut(path)
+        }) = self.operations.by_path.get_mut(path)
         {
             *mode = bits;
         }
@@ -227,7 +228,7 @@ impl PlanBuilder {
         if let Some(Operation {
             node: Node::File { content, .. },
             ..
-        }) = self.operations.get_mut(path)
+        }) = self.operations.by_path.get_mut(path)
         {
             *content = Content::Inline(bytes);
         }
@@ -259,7 +260,7 @@ impl PlanBuilder {
     /// The operations so far, in the order of a tree walk.
     #[must_use]
     pub fn operations(&self) -> &BTreeMap<RelPath, Operation> {
-        &self.operations
+        &self.operations.by_path
     }
 
     /// The paths whose steps come last, in their order.
@@ -285,9 +286,8 @@ impl PlanBuilder {
         &'a self,
         seen: &'a Observation,
     ) -> impl Iterator<Item = (&'a RelPath, Effect)> {
-        self.operations
-            .iter()
-            .map(|(path, operation)| (path, effect(&operation.node, seen.paths.get(path))))
+        let operations = self.operations.by_path.iter();
+        operations.map(|(path, operation)| (path, effect(&operation.node, seen.paths.get(path))))
     }
 
     /// Ends the plan with what was observed and how it is to be published.
@@ -302,28 +302,14 @@ impl PlanBuilder {
         if let Some(path) = self
             .retired
             .iter()
-            .find(|path| self.operations.contains_key(*path))
+            .find(|path| self.operations.by_path.contains_key(*path))
         {
             return Err(PlanError::Retired(path.clone()));
         }
         if publication != Publication::Merge && !self.retired.is_empty() {
             return Err(PlanError::NoEntries(publication));
         }
-        for path in self.operations.keys() {
-            let Some(parent) = path.parent() else {
-                continue;
-            };
-            match self
-                .operations
-                .get(&parent)
-                .map(|operation| &operation.node)
-            {
-                Some(Node::Dir { .. }) => {}
-                Some(Node::File { .. } | Node::Symlink { .. }) | None => {
-                    return Err(PlanError::NoParent(path.clone()));
-                }
-            }
-        }
+        self.operations.check_parents()?;
         let expected = match (&observation.target, publication) {
             (Expected::Absent, Publication::Put)
             | (
@@ -353,10 +339,11 @@ impl PlanBuilder {
             root_mode: self.root_mode,
             publication,
             inputs: self.inputs,
-            operations: self.operations,
-            retired: self.retired,
+            operations: Arc::new(self.operations.by_path),
+            retired: Arc::new(self.retired),
             order: self.order,
-            observation,
+            observation: Arc::new(observation),
+            digest: Memo::default(),
         })
     }
 }
@@ -416,6 +403,7 @@ impl Plan {
         };
         Self {
             publication,
+            digest: Memo::default(),
             ..self.clone()
         }
     }
@@ -459,11 +447,6 @@ impl Plan {
             | (Expected::Absent, _) => Vec::new(),
         }
     }
-}
-
-fn is_reserved(path: &RelPath) -> bool {
-    let first = path.components().next();
-    first.is_some_and(|first| first.to_lowercase() == ENGINE_DIR)
 }
 
 /// Compares what is planned with what was seen; files with a planned time are compared by length and time.
@@ -561,6 +544,18 @@ mod tests {
 
     #[test]
     fn names_that_differ_only_in_case_are_refused() {
+        for (one, other) in [("a/X", "a/x"), ("a/x", "a/X"), ("a/xY", "a/Xy"), ("É", "é")] {
+            let mut plan = builder();
+            plan.add(path(one), dir()).unwrap();
+            plan.add(path("a/z"), dir()).unwrap();
+            assert_eq!(
+                plan.add(path(other), dir()),
+                Err(PlanError::CaseCollision {
+                    first: path(one),
+                    second: path(other),
+                })
+            );
+        }
         let mut plan = builder();
         plan.add(path("Lib"), dir()).unwrap();
         assert!(matches!(

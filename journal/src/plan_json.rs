@@ -9,19 +9,26 @@
 //!
 //! Read next: `plan.rs`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt;
+use std::io::{self, Write as _};
 
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::digest::{Digest, DigestError};
+use crate::digest::{Digest, DigestError, Hasher};
 use crate::identity::{Birth, Identity};
-use crate::node::{
-    Content, Expected, Input, Mode, Node, Observation, Observed, Operation, Publication,
-};
+use crate::node::{Expected, Input, Observation, Observed, Operation};
 use crate::path::{RelPath, RelPathError};
-use crate::plan::{Plan, PlanBuilder, PlanError};
+use crate::plan::{Operations, Plan, PlanBuilder, PlanError};
+
+mod values;
+
+use values::{
+    ExpectedDto, InputDto, NodeDto, ObservedDto, OperationDto, PublicationDto, RetiredDto, mode,
+};
 
 /// The version of the byte form that this code reads and writes.
 pub const PLAN_FORMAT: u64 = 1;
@@ -74,26 +81,33 @@ impl Plan {
     #[must_use]
     #[expect(
         clippy::missing_panics_doc,
-        reason = "strings and numbers always serialize"
+        reason = "strings and numbers always serialize, and always are UTF-8"
     )]
     pub fn to_json(&self) -> String {
-        let plan = self.value();
-        let digest = digest_of(&plan);
+        let mut text = Vec::new();
+        self.write_json(&mut text)
+            .expect("strings and numbers serialize");
+        String::from_utf8(text).expect("JSON is UTF-8")
+    }
+
+    /// Writes the text of [`Plan::to_json`] piece by piece, so that it is never in memory as a whole.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn write_json(&self, mut to: impl io::Write) -> io::Result<()> {
         let envelope = EnvelopeOut {
-            digest: digest.to_string(),
+            digest: self.digest().to_string(),
             format: PLAN_FORMAT,
-            plan: &plan,
+            plan: PlanOut::of(self),
         };
-        let mut text =
-            serde_json::to_string_pretty(&envelope).expect("strings and numbers serialize");
-        text.push('\n');
-        text
+        serde_json::to_writer_pretty(&mut to, &envelope)?;
+        to.write_all(b"\n")
     }
 
     /// The SHA-256 of the plan's canonical form.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        digest_of(&self.value())
+        *self.digest.0.get_or_init(|| digest_of(&PlanOut::of(self)))
     }
 
     /// Reads what [`Plan::to_json`] wrote.
@@ -109,24 +123,43 @@ impl Plan {
         if version.format != PLAN_FORMAT {
             return Err(PlanReadError::Format(version.format));
         }
-        let envelope: EnvelopeIn = serde_json::from_slice(bytes).map_err(PlanReadError::Syntax)?;
+        let envelope: EnvelopeIn<'_> =
+            serde_json::from_slice(bytes).map_err(PlanReadError::Syntax)?;
         let written = Digest::parse(&envelope.digest)?;
-        let found =
-            digest_of(&serde_json::to_value(&envelope.plan).map_err(PlanReadError::Syntax)?);
+        let plan = envelope.plan.into_plan()?;
+        // What was read is written again: whatever the text says that a plan does not say is noticed, too.
+        let found = plan.digest();
         if written != found {
             return Err(PlanReadError::Digest { written, found });
         }
-        envelope.plan.into_plan()
-    }
-
-    fn value(&self) -> serde_json::Value {
-        // A `Value` keeps its keys sorted, which is what makes the form canonical.
-        serde_json::to_value(PlanDto::from_plan(self)).expect("strings and numbers serialize")
+        Ok(plan)
     }
 }
 
-fn digest_of(plan: &serde_json::Value) -> Digest {
-    Digest::of(plan.to_string().as_bytes())
+#[expect(
+    clippy::expect_used,
+    reason = "strings and numbers always serialize, and a hasher takes everything"
+)]
+fn digest_of(plan: &impl Serialize) -> Digest {
+    let mut hasher = Hasher::default();
+    let mut to = io::BufWriter::with_capacity(1 << 16, HashWriter(&mut hasher));
+    serde_json::to_writer(&mut to, plan).expect("strings and numbers serialize");
+    to.flush().expect("a hasher takes everything");
+    drop(to);
+    hasher.finish()
+}
+
+struct HashWriter<'a>(&'a mut Hasher);
+
+impl io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[derive(Deserialize)]
@@ -138,187 +171,178 @@ struct VersionDto {
 struct EnvelopeOut<'a> {
     digest: String,
     format: u64,
-    plan: &'a serde_json::Value,
+    plan: PlanOut<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EnvelopeIn {
+struct EnvelopeIn<'a> {
     digest: String,
     #[expect(dead_code, reason = "checked by `VersionDto` before the rest is read")]
     format: u64,
-    plan: PlanDto,
+    #[serde(borrow)]
+    plan: PlanIn<'a>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PlanDto {
-    target: String,
-    root_mode: String,
+/// A plan as it is written: its operations become text one by one.
+#[derive(Serialize)]
+struct PlanOut<'a> {
+    expects: ExpectedDto<'a>,
+    inputs: Vec<InputDto<'a>>,
+    operations: OperationsOut<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    order: &'a [RelPath],
     publication: PublicationDto,
-    expects: ExpectedDto,
-    inputs: Vec<InputDto>,
-    operations: Vec<OperationDto>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    retired: Vec<RetiredDto>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    order: Vec<String>,
+    #[serde(skip_serializing_if = "RetiredOut::is_empty")]
+    retired: RetiredOut<'a>,
+    root_mode: String,
+    target: &'a str,
 }
 
-#[derive(Serialize, Deserialize)]
+struct OperationsOut<'a>(&'a Plan);
+
+struct RetiredOut<'a>(&'a Plan);
+
+/// A plan as it is read: each operation is taken out of the text, and checked, as it comes.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RetiredDto {
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    was: Option<ObservedDto>,
+struct PlanIn<'a> {
+    #[serde(borrow)]
+    expects: ExpectedDto<'a>,
+    #[serde(borrow)]
+    inputs: Vec<InputDto<'a>>,
+    operations: OperationsIn,
+    #[serde(borrow, default)]
+    order: Vec<Cow<'a, str>>,
+    publication: PublicationDto,
+    #[serde(borrow, default)]
+    retired: Vec<RetiredDto<'a>>,
+    root_mode: String,
+    target: String,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum PublicationDto {
-    Nothing,
-    Put,
-    Swap,
-    Merge,
-    Refill,
+#[derive(Default)]
+struct OperationsIn {
+    operations: Operations,
+    seen: BTreeMap<RelPath, Observed>,
+    /// The first that is none; what follows it is only read over.
+    fault: Option<PlanReadError>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum ExpectedDto {
-    Absent,
-    Tree {
-        inode: u64,
-        birth: Option<(i64, u32)>,
-        names: Vec<String>,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InputDto {
-    role: String,
-    path: String,
-    sha256: String,
-    len: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OperationDto {
-    path: String,
-    stage: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<String>,
-    node: NodeDto,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    was: Option<ObservedDto>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum NodeDto {
-    Dir {
-        mode: String,
-    },
-    File {
-        mode: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        mtime: Option<i64>,
-        content: ContentDto,
-    },
-    Symlink {
-        target: String,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum ContentDto {
-    Text(String),
-    Hex(String),
-    Object {
-        sha256: String,
-        len: u64,
-    },
-    Local {
-        path: String,
-        sha256: String,
-        len: u64,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum ObservedDto {
-    Dir {
-        mode: String,
-    },
-    File {
-        mode: String,
-        len: u64,
-        mtime: (i64, u32),
-        inode: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        sha256: Option<String>,
-    },
-    Symlink {
-        target: String,
-    },
-    Other,
-}
-
-impl PlanDto {
-    fn from_plan(plan: &Plan) -> Self {
-        let seen = plan.observation();
-        let operation = |(path, operation): (&RelPath, &Operation)| OperationDto {
-            path: path.to_string(),
-            stage: operation.stage.clone(),
-            group: operation.group.clone(),
-            node: NodeDto::from_node(&operation.node),
-            was: seen.paths.get(path).map(ObservedDto::from_observed),
-        };
-        let retired = |path: &RelPath| RetiredDto {
-            path: path.to_string(),
-            was: seen.paths.get(path).map(ObservedDto::from_observed),
-        };
+impl<'a> PlanOut<'a> {
+    fn of(plan: &'a Plan) -> Self {
         Self {
-            target: plan.target().to_owned(),
-            root_mode: plan.root_mode().to_string(),
-            publication: PublicationDto::from_publication(plan.publication()),
-            expects: match &seen.target {
+            expects: match &plan.observation().target {
                 Expected::Absent => ExpectedDto::Absent,
                 Expected::Tree { identity, names } => ExpectedDto::Tree {
-                    inode: identity.inode,
                     birth: identity.birth.map(|birth| (birth.seconds, birth.nanos)),
-                    names: names.clone(),
+                    inode: identity.inode,
+                    names: names.into(),
                 },
             },
             inputs: plan.inputs().iter().map(InputDto::from_input).collect(),
-            operations: plan.operations().iter().map(operation).collect(),
-            retired: plan.retired().iter().map(retired).collect(),
-            order: plan.order().iter().map(RelPath::to_string).collect(),
+            operations: OperationsOut(plan),
+            order: plan.order(),
+            publication: PublicationDto::from_publication(plan.publication()),
+            retired: RetiredOut(plan),
+            root_mode: plan.root_mode().to_string(),
+            target: plan.target(),
         }
     }
+}
 
-    fn into_plan(self) -> Result<Plan, PlanReadError> {
-        let mut builder = PlanBuilder::new(&self.target, mode(&self.root_mode)?)?;
-        let mut paths = BTreeMap::new();
-        for dto in self.operations {
-            let path = RelPath::new(&dto.path)?;
-            if let Some(was) = dto.was {
-                paths.insert(path.clone(), was.into_observed()?);
+impl RetiredOut<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.retired().is_empty()
+    }
+}
+
+impl Serialize for OperationsOut<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let seen = &self.0.observation().paths;
+        to.collect_seq(
+            self.0
+                .operations()
+                .iter()
+                .map(|(path, operation)| OperationDto {
+                    group: operation.group.as_deref().map(Cow::Borrowed),
+                    node: NodeDto::from_node(&operation.node),
+                    path: path.as_str().into(),
+                    stage: Cow::Borrowed(&operation.stage),
+                    was: seen.get(path).map(ObservedDto::from_observed),
+                }),
+        )
+    }
+}
+
+impl Serialize for RetiredOut<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let seen = &self.0.observation().paths;
+        to.collect_seq(self.0.retired().iter().map(|path| RetiredDto {
+            path: path.as_str().into(),
+            was: seen.get(path).map(ObservedDto::from_observed),
+        }))
+    }
+}
+
+impl Serialize for RelPath {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for OperationsIn {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(OneByOne)
+    }
+}
+
+struct OneByOne;
+
+impl<'de> Visitor<'de> for OneByOne {
+    type Value = OperationsIn;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a list of operations")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OperationsIn, A::Error> {
+        let mut read = OperationsIn::default();
+        while let Some(dto) = list.next_element::<OperationDto<'de>>()? {
+            if read.fault.is_none() {
+                read.fault = read.take(dto).err();
             }
-            let node = dto.node.into_node()?;
-            builder.add(
-                path,
-                Operation {
-                    stage: dto.stage,
-                    group: dto.group,
-                    node,
-                },
-            )?;
         }
+        Ok(read)
+    }
+}
+
+impl OperationsIn {
+    fn take(&mut self, dto: OperationDto<'_>) -> Result<(), PlanReadError> {
+        let path = RelPath::new(&dto.path)?;
+        if let Some(was) = dto.was {
+            self.seen.insert(path.clone(), was.into_observed()?);
+        }
+        let operation = Operation {
+            stage: dto.stage.into(),
+            group: dto.group.map(Into::into),
+            node: dto.node.into_node()?,
+        };
+        Ok(self.operations.add(path, operation)?)
+    }
+}
+
+impl PlanIn<'_> {
+    fn into_plan(self) -> Result<Plan, PlanReadError> {
+        let OperationsIn {
+            operations,
+            seen: mut paths,
+            fault,
+        } = self.operations;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let mut builder = PlanBuilder::with(&self.target, mode(&self.root_mode)?, operations)?;
         for RetiredDto { path, was } in self.retired {
             let path = RelPath::new(&path)?;
             if let Some(was) = was {
@@ -336,8 +360,8 @@ impl PlanDto {
         } in self.inputs
         {
             builder.add_input(Input {
-                role,
-                path,
+                role: role.into_owned(),
+                path: path.into_owned(),
                 digest: Digest::parse(&sha256)?,
                 len,
             });
@@ -352,7 +376,7 @@ impl PlanDto {
                 let birth = birth.map(|(seconds, nanos)| Birth { seconds, nanos });
                 Expected::Tree {
                     identity: Identity { inode, birth },
-                    names,
+                    names: names.into_owned(),
                 }
             }
         };
@@ -361,224 +385,10 @@ impl PlanDto {
     }
 }
 
-impl PublicationDto {
-    fn from_publication(publication: Publication) -> Self {
-        match publication {
-            Publication::Nothing => Self::Nothing,
-            Publication::Put => Self::Put,
-            Publication::Swap => Self::Swap,
-            Publication::Merge => Self::Merge,
-            Publication::Refill => Self::Refill,
-        }
-    }
-
-    fn into_publication(self) -> Publication {
-        match self {
-            Self::Nothing => Publication::Nothing,
-            Self::Put => Publication::Put,
-            Self::Swap => Publication::Swap,
-            Self::Merge => Publication::Merge,
-            Self::Refill => Publication::Refill,
-        }
-    }
-}
-
-impl InputDto {
-    fn from_input(input: &Input) -> Self {
-        let Input {
-            role,
-            path,
-            digest,
-            len,
-        } = input;
-        Self {
-            role: role.clone(),
-            path: path.clone(),
-            sha256: digest.to_string(),
-            len: *len,
-        }
-    }
-}
-
-impl NodeDto {
-    fn from_node(node: &Node) -> Self {
-        match node {
-            Node::Dir { mode } => Self::Dir {
-                mode: mode.to_string(),
-            },
-            Node::Symlink { target } => Self::Symlink {
-                target: target.clone(),
-            },
-            Node::File {
-                mode,
-                mtime,
-                content,
-            } => Self::File {
-                mode: mode.to_string(),
-                mtime: *mtime,
-                content: ContentDto::from_content(content),
-            },
-        }
-    }
-
-    fn into_node(self) -> Result<Node, PlanReadError> {
-        Ok(match self {
-            Self::Dir { mode: text } => Node::Dir { mode: mode(&text)? },
-            Self::Symlink { target } => Node::Symlink { target },
-            Self::File {
-                mode: text,
-                mtime,
-                content,
-            } => Node::File {
-                mode: mode(&text)?,
-                mtime,
-                content: content.into_content()?,
-            },
-        })
-    }
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-impl ContentDto {
-    fn from_content(content: &Content) -> Self {
-        match content {
-            Content::Inline(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => Self::Text(text.to_owned()),
-                Err(_) => Self::Hex(to_hex(bytes)),
-            },
-            Content::Object { digest, len } => Self::Object {
-                sha256: digest.to_string(),
-                len: *len,
-            },
-            Content::Local { path, digest, len } => Self::Local {
-                path: path.clone(),
-                sha256: digest.to_string(),
-                len: *len,
-            },
-        }
-    }
-
-    fn into_content(self) -> Result<Content, PlanReadError> {
-        Ok(match self {
-            Self::Text(text) => Content::Inline(text.into_bytes()),
-            Self::Hex(text) => Content::Inline(hex(&text)?),
-            Self::Object { sha256, len } => Content::Object {
-                digest: Digest::parse(&sha256)?,
-                len,
-            },
-            Self::Local { path, sha256, len } => Content::Local {
-                path,
-                digest: Digest::parse(&sha256)?,
-                len,
-            },
-        })
-    }
-}
-
-impl ObservedDto {
-    fn from_observed(seen: &Observed) -> Self {
-        match seen {
-            Observed::Dir { mode } => Self::Dir {
-                mode: format!("{mode:04o}"),
-            },
-            Observed::Symlink { target } => Self::Symlink {
-                target: target.clone(),
-            },
-            Observed::Other => Self::Other,
-            Observed::File {
-                mode,
-                len,
-                mtime_ns,
-                inode,
-                digest,
-            } => Self::File {
-                mode: format!("{mode:04o}"),
-                len: *len,
-                mtime: split_ns(*mtime_ns),
-                inode: *inode,
-                sha256: digest.map(|digest| digest.to_string()),
-            },
-        }
-    }
-
-    fn into_observed(self) -> Result<Observed, PlanReadError> {
-        Ok(match self {
-            Self::Dir { mode } => Observed::Dir {
-                mode: octal(&mode)?,
-            },
-            Self::Symlink { target } => Observed::Symlink { target },
-            Self::Other => Observed::Other,
-            Self::File {
-                mode,
-                len,
-                mtime: (seconds, nanos),
-                inode,
-                sha256,
-            } => Observed::File {
-                mode: octal(&mode)?,
-                len,
-                mtime_ns: i128::from(seconds) * 1_000_000_000 + i128::from(nanos),
-                inode,
-                digest: sha256.as_deref().map(Digest::parse).transpose()?,
-            },
-        })
-    }
-}
-
-fn split_ns(nanoseconds: i128) -> (i64, u32) {
-    let seconds = i64::try_from(nanoseconds.div_euclid(1_000_000_000)).unwrap_or(i64::MAX);
-    let nanos = u32::try_from(nanoseconds.rem_euclid(1_000_000_000)).unwrap_or(0);
-    (seconds, nanos)
-}
-
-fn mode(text: &str) -> Result<Mode, PlanReadError> {
-    Ok(Mode::new(octal(text)?).map_err(PlanError::from)?)
-}
-
-/// Exactly four octal digits (or five, for an error that can name them): one value, one spelling.
-fn octal(text: &str) -> Result<u32, PlanReadError> {
-    let digits =
-        matches!(text.len(), 4..=5) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
-    let value = digits.then(|| u32::from_str_radix(text, 8).ok()).flatten();
-    value.ok_or_else(|| bad_value("mode in octal digits", text))
-}
-
-fn hex(text: &str) -> Result<Vec<u8>, PlanReadError> {
-    let pair = |pair: &[u8]| {
-        let digits = std::str::from_utf8(pair)
-            .ok()
-            .filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()))?;
-        u8::from_str_radix(digits, 16).ok()
-    };
-    let bytes: Option<Vec<u8>> = text
-        .as_bytes()
-        .chunks(2)
-        .map(|c| (c.len() == 2).then(|| pair(c)).flatten())
-        .collect();
-    bytes.ok_or_else(|| bad_value("text of hexadecimal pairs", text))
-}
-
-fn bad_value(kind: &'static str, value: &str) -> PlanReadError {
-    PlanReadError::BadValue {
-        kind,
-        value: value
-            .chars()
-            .take(80)
-            .collect::<String>()
-            .escape_debug()
-            .to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::{Content, Mode, Node, Publication};
 
     fn plan() -> Plan {
         let target = if cfg!(windows) { "C:/t" } else { "/t" };
@@ -668,6 +478,36 @@ mod tests {
         assert!(text.contains(&format!("\"digest\": \"{}\"", plan().digest())));
     }
 
+    /// I4: the fields are in the order of their names, which no writer can get wrong.
+    #[test]
+    fn the_canonical_form_has_its_keys_sorted() {
+        let text = serde_json::to_string(&PlanOut::of(&plan())).unwrap();
+        let sorted: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(text, sorted.to_string());
+    }
+
+    /// I4: one plan has one text; another that means the same is none of ours.
+    #[test]
+    fn a_text_that_spells_a_plan_differently_is_refused() {
+        let text = plan().to_json();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let respelled = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut value = value.clone();
+            change(&mut value["plan"]);
+            let digest = digest_of(&value["plan"]);
+            value["digest"] = digest.to_string().into();
+            Plan::from_json(value.to_string().as_bytes())
+        };
+        assert_eq!(respelled(&|_| {}).unwrap(), plan());
+        let swapped = respelled(&|plan| plan["operations"].as_array_mut().unwrap().swap(1, 2));
+        assert!(matches!(swapped, Err(PlanReadError::Digest { .. })));
+        let twice = respelled(&|plan| {
+            let operations = plan["operations"].as_array_mut().unwrap();
+            operations.push(operations[0].clone());
+        });
+        assert!(matches!(twice, Err(PlanReadError::Digest { .. })));
+    }
+
     /// I4: the byte form of version 1 never changes.
     #[test]
     #[cfg(unix)]
@@ -704,11 +544,11 @@ mod tests {
         let refused = |from: &str, to: &str| {
             let value: serde_json::Value =
                 serde_json::from_str(&plan().to_json().replace(from, to)).unwrap();
-            let plan: PlanDto = serde_json::from_value(value["plan"].clone()).unwrap();
-            let plan = serde_json::to_value(plan).unwrap();
+            // A `Value` keeps its keys sorted.
+            let plan = &value["plan"];
             let text = format!(
                 "{{\"digest\":\"{}\",\"format\":1,\"plan\":{plan}}}",
-                digest_of(&plan)
+                digest_of(plan)
             );
             Plan::from_json(text.as_bytes()).unwrap_err().to_string()
         };

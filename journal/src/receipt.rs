@@ -6,9 +6,13 @@
 //! On disk: `.rvenv/receipt.json` in the published tree; written into the stage, never afterwards.
 //! Read next: `verify.rs`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::digest::{Digest, DigestError};
@@ -77,29 +81,12 @@ pub enum ReceiptReadError {
 }
 
 impl Receipt {
-    /// The receipt of a plan, known before a single byte of it is staged.
+    /// The byte form of the receipt of a plan, known before a single byte of it is staged.
     #[must_use]
-    pub fn of(plan: &Plan) -> Self {
-        let published = |node: &Node| match node {
-            Node::Dir { mode } => Published::Dir { mode: mode.bits() },
-            Node::File { mode, content, .. } => Published::File {
-                mode: mode.bits(),
-                digest: content.digest(),
-                len: content.len(),
-            },
-            Node::Symlink { target } => Published::Symlink {
-                target: target.clone(),
-            },
-        };
-        let paths = plan
-            .operations()
-            .iter()
-            .map(|(path, operation)| (path.clone(), published(&operation.node)));
-        Self {
-            plan: plan.digest(),
-            root_mode: plan.root_mode().bits(),
-            paths: paths.collect(),
-        }
+    pub fn json_of(plan: &Plan) -> String {
+        let paths = plan.operations().iter();
+        let paths = paths.map(|(path, operation)| (path, PublishedDto::from_node(&operation.node)));
+        json((plan.digest(), plan.root_mode().bits()), paths)
     }
 
     /// Where the receipt stands in its tree.
@@ -113,25 +100,10 @@ impl Receipt {
 
     /// The byte form: one path a line, so that two receipts can be compared with `diff`.
     #[must_use]
-    #[expect(
-        clippy::missing_panics_doc,
-        reason = "strings and numbers always serialize"
-    )]
     pub fn to_json(&self) -> String {
-        let mut text = format!(
-            "{{\"format\":{RECEIPT_FORMAT},\"plan\":\"{}\",\"root_mode\":{},\"paths\":{{",
-            self.plan, self.root_mode
-        );
-        for (index, (path, published)) in self.paths.iter().enumerate() {
-            let line = serde_json::to_string(&PublishedDto::from_published(published));
-            let name = serde_json::to_string(path.as_str());
-            text.push_str(if index == 0 { "\n" } else { ",\n" });
-            text.push_str(&name.expect("a string serializes"));
-            text.push(':');
-            text.push_str(&line.expect("strings and numbers serialize"));
-        }
-        text.push_str("\n}}\n");
-        text
+        let paths = self.paths.iter();
+        let paths = paths.map(|(path, published)| (path, PublishedDto::from_published(published)));
+        json((self.plan, self.root_mode), paths)
     }
 
     /// Reads what [`Receipt::to_json`] wrote.
@@ -143,22 +115,34 @@ impl Receipt {
         if dto.format != RECEIPT_FORMAT {
             return Err(ReceiptReadError::Format(dto.format));
         }
-        let mut paths = BTreeMap::new();
-        for (text, published) in dto.paths {
-            let path = RelPath::new(&text)?;
-            if paths
-                .insert(path.clone(), published.into_published()?)
-                .is_some()
-            {
-                return Err(ReceiptReadError::Twice(path));
-            }
+        if let Some(fault) = dto.paths.fault {
+            return Err(fault);
         }
         Ok(Self {
             plan: Digest::parse(&dto.plan)?,
             root_mode: dto.root_mode,
-            paths,
+            paths: dto.paths.paths,
         })
     }
+}
+
+#[expect(clippy::expect_used, reason = "strings and numbers always serialize")]
+fn json<'a>(
+    (plan, root_mode): (Digest, u32),
+    paths: impl Iterator<Item = (&'a RelPath, PublishedDto<'a>)>,
+) -> String {
+    let mut text = format!(
+        "{{\"format\":{RECEIPT_FORMAT},\"plan\":\"{plan}\",\"root_mode\":{root_mode},\"paths\":{{"
+    )
+    .into_bytes();
+    for (index, (path, published)) in paths.enumerate() {
+        text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
+        serde_json::to_writer(&mut text, path.as_str()).expect("a string serializes");
+        text.push(b':');
+        serde_json::to_writer(&mut text, &published).expect("strings and numbers serialize");
+    }
+    text.extend_from_slice(b"\n}}\n");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 #[derive(Deserialize)]
@@ -167,28 +151,107 @@ struct ReceiptDto {
     format: u64,
     plan: String,
     root_mode: u32,
-    paths: BTreeMap<String, PublishedDto>,
+    paths: PathsIn,
 }
+
+/// The paths of a receipt, each checked as it is read.
+#[derive(Default)]
+struct PathsIn {
+    paths: BTreeMap<RelPath, Published>,
+    /// The first that is none; what follows it is only read over.
+    fault: Option<ReceiptReadError>,
+}
+
+impl PathsIn {
+    fn take(&mut self, text: &str, published: PublishedDto<'_>) -> Result<(), ReceiptReadError> {
+        let path = RelPath::new(text)?;
+        let published = published.into_published()?;
+        match self.paths.entry(path) {
+            Entry::Occupied(taken) => Err(ReceiptReadError::Twice(taken.key().clone())),
+            Entry::Vacant(free) => {
+                free.insert(published);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PathsIn {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(OneByOne)
+    }
+}
+
+struct OneByOne;
+
+impl<'de> Visitor<'de> for OneByOne {
+    type Value = PathsIn;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("paths and what was published there")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PathsIn, A::Error> {
+        let mut read = PathsIn::default();
+        while let Some((Text(text), published)) =
+            map.next_entry::<Text<'de>, PublishedDto<'de>>()?
+        {
+            if read.fault.is_none() {
+                read.fault = read.take(&text, published).err();
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// A text that is borrowed as long as it has no escape.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum PublishedDto {
-    Dir { mode: u32 },
-    File { mode: u32, sha256: String, len: u64 },
-    Symlink { target: String },
+enum PublishedDto<'a> {
+    Dir {
+        mode: u32,
+    },
+    File {
+        mode: u32,
+        #[serde(borrow)]
+        sha256: Cow<'a, str>,
+        len: u64,
+    },
+    Symlink {
+        #[serde(borrow)]
+        target: Cow<'a, str>,
+    },
 }
 
-impl PublishedDto {
-    fn from_published(published: &Published) -> Self {
+impl<'a> PublishedDto<'a> {
+    fn from_node(node: &'a Node) -> Self {
+        match node {
+            Node::Dir { mode } => Self::Dir { mode: mode.bits() },
+            Node::File { mode, content, .. } => Self::File {
+                mode: mode.bits(),
+                sha256: content.digest().to_string().into(),
+                len: content.len(),
+            },
+            Node::Symlink { target } => Self::Symlink {
+                target: target.into(),
+            },
+        }
+    }
+
+    fn from_published(published: &'a Published) -> Self {
         match published {
             Published::Dir { mode } => Self::Dir { mode: *mode },
             Published::File { mode, digest, len } => Self::File {
                 mode: *mode,
-                sha256: digest.to_string(),
+                sha256: digest.to_string().into(),
                 len: *len,
             },
             Published::Symlink { target } => Self::Symlink {
-                target: target.clone(),
+                target: target.into(),
             },
         }
     }
@@ -201,7 +264,9 @@ impl PublishedDto {
                 digest: Digest::parse(&sha256)?,
                 len,
             },
-            Self::Symlink { target } => Published::Symlink { target },
+            Self::Symlink { target } => Published::Symlink {
+                target: target.into_owned(),
+            },
         })
     }
 }
@@ -236,5 +301,10 @@ mod tests {
             );
         }
         assert!(Receipt::from_json(text.replace("\"a\":", "\"../a\":").as_bytes()).is_err());
+        let twice = text.replace("\"b\":", "\"a\":");
+        assert!(matches!(
+            Receipt::from_json(twice.as_bytes()),
+            Err(ReceiptReadError::Twice(_))
+        ));
     }
 }

@@ -239,7 +239,7 @@ impl<'a> Prepared<'a> {
     /// A part of it remains; the next run deletes it by the identity in the journal.
     pub fn stage(mut self, options: &StageOptions<'_>) -> Result<Staged<'a>, StageFailed> {
         let fs = self.open.locks.target().fs;
-        let receipt = Receipt::of(self.plan).to_json();
+        let receipt = Receipt::json_of(self.plan);
         let receipt_digest = Digest::of(receipt.as_bytes());
         let built = match &self.work {
             Work::Tree(_) => stage::build(fs, &self.root, self.plan, &receipt, options),

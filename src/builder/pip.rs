@@ -197,8 +197,8 @@ fn add_wheel(
             Source::Bytes(bytes) => (context.options.epoch, Content::Inline(bytes)),
         };
         let operation = Operation {
-            stage: stage.to_owned(),
-            group: Some(wheel.file_name().to_owned()),
+            stage: stage.into(),
+            group: Some(wheel.file_name().into()),
             node: Node::File {
                 mode,
                 mtime,

@@ -5,6 +5,7 @@
 //! Read next: `rvenv`'s `environment.rs`, which does what is asked for here.
 
 use std::ffi::{OsStr, OsString};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use rvenv::builder::{Context, EnvBuilder, core_dependencies};
@@ -437,13 +438,12 @@ fn check_digest(plan: &Plan, pinned: &str) -> Result<(), CliError> {
 
 /// Saves a plan whole or not at all: somebody may be about to apply the former one.
 fn save(plan: &Plan, file: &Path) -> Result<(), CliError> {
-    use std::io::Write as _;
     let above = match file.parent() {
         Some(above) if !above.as_os_str().is_empty() => above,
         Some(_) | None => Path::new("."),
     };
     let saved = tempfile::NamedTempFile::new_in(above).and_then(|mut temp| {
-        temp.write_all(plan.to_json().as_bytes())?;
+        plan.write_json(BufWriter::new(&mut temp))?;
         temp.as_file().sync_all()?;
         temp.persist(file).map(drop).map_err(|error| error.error)
     });

@@ -50,7 +50,7 @@ fn builder(publication: Publication) -> PlanBuilder {
     let mut add = |text: &str, group: Option<&str>, node| {
         let operation = Operation {
             stage: "test".into(),
-            group: group.map(str::to_owned),
+            group: group.map(Into::into),
             node,
         };
         builder.add(path(text), operation).unwrap();

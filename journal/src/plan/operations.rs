@@ -1,0 +1,100 @@
+//! The operations of a plan while they are collected.
+//!
+//! Promises that no two claim one path, that none collide where case is ignored, that none is in the engine's own
+//! directory, and that each word which many of them share is in memory once.
+//! Does not promise that each has its directory until [`Operations::check_parents`] says so.
+//!
+//! Read next: `../plan.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::PlanError;
+use crate::node::{ENGINE_DIR, LINK_BYTES_MAX, Node, Operation};
+use crate::path::RelPath;
+
+/// Operations that can stand together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Operations {
+    pub(super) by_path: BTreeMap<RelPath, Operation>,
+    /// The planned paths that are others where case is ignored, by what they are there.
+    pub(super) folded: BTreeMap<RelPath, RelPath>,
+    /// The names of stages and groups, of which a large plan has few: each is in memory once.
+    words: BTreeSet<Arc<str>>,
+}
+
+impl Operations {
+    /// As [`PlanBuilder::add`].
+    pub(crate) fn add(&mut self, path: RelPath, mut operation: Operation) -> Result<(), PlanError> {
+        if is_reserved(&path) {
+            return Err(PlanError::Reserved(path));
+        }
+        if let Node::Symlink { target } = &operation.node
+            && (target.is_empty() || target.len() > LINK_BYTES_MAX || target.contains('\0'))
+        {
+            return Err(PlanError::LinkTarget(path));
+        }
+        if let Some(taken) = self.by_path.get(&path) {
+            if matches!(taken.node, Node::Dir { .. }) && taken.node == operation.node {
+                return Ok(());
+            }
+            return Err(PlanError::Conflict {
+                path,
+                first: taken.stage.to_string(),
+                second: operation.stage.to_string(),
+            });
+        }
+        if let Some(first) = self.fold(&path) {
+            return Err(PlanError::CaseCollision {
+                first,
+                second: path,
+            });
+        }
+        self.share(&mut operation.stage);
+        if let Some(group) = &mut operation.group {
+            self.share(group);
+        }
+        self.by_path.insert(path, operation);
+        Ok(())
+    }
+
+    /// Takes note of what a path is where case is ignored, or finds the path that is the same there.
+    fn fold(&mut self, path: &RelPath) -> Option<RelPath> {
+        let Some(folded) = path.folded_to_another() else {
+            return self.folded.get(path).cloned();
+        };
+        if self.by_path.contains_key(&folded) {
+            return Some(folded);
+        }
+        self.folded.insert(folded, path.clone())
+    }
+
+    fn share(&mut self, word: &mut Arc<str>) {
+        match self.words.get(word) {
+            Some(known) => *word = Arc::clone(known),
+            None => drop(self.words.insert(Arc::clone(word))),
+        }
+    }
+
+    /// In the order of a tree walk the directories above a path are the last ones that were seen.
+    pub(super) fn check_parents(&self) -> Result<(), PlanError> {
+        let mut above: Vec<&RelPath> = Vec::new();
+        for (path, operation) in &self.by_path {
+            while above.last().is_some_and(|dir| !path.is_below(dir)) {
+                above.pop();
+            }
+            if path.parent_text() != above.last().map(|dir| dir.as_str()) {
+                return Err(PlanError::NoParent(path.clone()));
+            }
+            if matches!(operation.node, Node::Dir { .. }) {
+                above.push(path);
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn is_reserved(path: &RelPath) -> bool {
+    let first = path.components().next();
+    first.is_some_and(|first| first.to_lowercase() == ENGINE_DIR)
+}

@@ -1,6 +1,7 @@
 //! Memos: small files of the cache, each of which saves the work of finding an answer about one path again.
 //!
-//! Promises that a memo is read whole or not at all: it is replaced by rename.
+//! Promises that a memo is read whole or not at all, since it is replaced by rename, and that none is believed or written
+//! in a directory of another user.
 //! Does not promise that there is one, that it is ours, or that it still holds: whoever reads it decides, by witnesses.
 //! Whether writing works matters to nobody.
 //!
@@ -20,11 +21,15 @@ pub(crate) struct Memo {
 }
 
 impl Memo {
-    /// The place of the memo of this kind about a path.
-    pub(crate) fn about(path: &Path, kind: &str, cache_dir: &Path) -> Self {
+    /// The place of the memo of this kind about a path; none in a directory of somebody else, who could write what they
+    /// like into it, and would find files there that are not theirs.
+    pub(crate) fn about(path: &Path, kind: &str, cache_dir: &Path) -> Option<Self> {
+        if !may_be_ours(cache_dir) {
+            return None;
+        }
         let name = Digest::of(path.as_os_str().as_encoded_bytes());
         let file = cache_dir.join(kind).join(format!("{name}.json"));
-        Self { file }
+        Some(Self { file })
     }
 
     /// What was written, if it has at most `len_max` bytes.
@@ -52,4 +57,19 @@ impl Memo {
         file.persist(&self.file)?;
         Ok(())
     }
+}
+
+/// Whether a directory is absent or belongs to this user.
+#[cfg(unix)]
+fn may_be_ours(directory: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let found = fs::metadata(directory);
+    found.map_or(true, |found| {
+        found.uid() == rustix::process::geteuid().as_raw()
+    })
+}
+
+#[cfg(not(unix))]
+fn may_be_ours(_directory: &Path) -> bool {
+    true
 }

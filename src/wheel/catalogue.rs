@@ -81,7 +81,7 @@ impl Catalogue {
 
     fn memo(&self, path: &Path) -> Option<Memo> {
         let cache_dir = self.cache_dir.as_deref()?;
-        Some(Memo::about(path, "wheels", cache_dir))
+        Memo::about(path, "wheels", cache_dir)
     }
 
     fn recall(&self, path: &Path) -> Option<Wheel> {

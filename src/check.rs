@@ -150,6 +150,7 @@ pub fn run(
                 arguments: start.chain(told).chain(modules).collect(),
                 environment: interpreter::unsteered(around),
                 cwd: &around.cwd,
+                input: None,
                 heard: Heard::End,
             };
             passed(check, &job, BUILTIN_TIMEOUT, control)
@@ -161,6 +162,7 @@ pub fn run(
                 arguments: vec!["-c".as_ref(), command.as_ref()],
                 environment: activated(env, around),
                 cwd: &around.cwd,
+                input: None,
                 heard: Heard::End,
             };
             passed(check, &job, Duration::MAX, control)

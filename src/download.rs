@@ -103,6 +103,7 @@ pub fn download(
         arguments: arguments(&program, names, into),
         environment: environment(around),
         cwd: &around.cwd,
+        input: None,
         heard: Heard::End,
     };
     let patient = Control {

@@ -19,7 +19,7 @@ mod process;
 mod request;
 mod shim;
 
-pub use describe::{Bundled, Interpreter, PythonVersion, Scheme};
+pub use describe::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
 pub use discover::{Control, Surroundings, find};
 pub(crate) use error::shown;
 pub use error::{InterpreterError, Tried};

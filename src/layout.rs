@@ -158,6 +158,7 @@ mod tests {
                 platlib: path("lib64/python/site-packages"),
                 scripts: path("bin"),
             },
+            caching: None,
             bundled: Bundled::Wheels(Vec::new()),
             witnesses: Vec::new(),
         }

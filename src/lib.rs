@@ -61,6 +61,7 @@
 
 pub mod activate;
 pub mod builder;
+pub mod bytecode;
 pub mod check;
 pub mod config;
 pub mod download;

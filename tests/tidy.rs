@@ -43,7 +43,7 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
         "lexical",
         "version",
     ],
-    &["layout", "options", "installed", "download"],
+    &["layout", "options", "installed", "download", "bytecode"],
     &["config", "check"],
     &["builder", "existing", "verify"],
     &["provision", "merge"],

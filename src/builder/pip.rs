@@ -241,6 +241,7 @@ mod tests {
                 platlib: path("lib/python3.11/site-packages"),
                 scripts: path("bin"),
             },
+            caching: None,
             bundled: Bundled::Wheels(bundled.iter().map(|name| wheel(name)).collect()),
             witnesses: Vec::new(),
         };

@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 use rvenv_journal::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
 
-use super::describe::{Bundled, Interpreter, PythonVersion, Scheme};
+use super::describe::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
 use super::discover::Surroundings;
 use super::probe::PROBE;
 use crate::memo::Memo;
 use crate::witness::{self, Witness};
 
 /// Counts the shapes that this format has had.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// More than any honest entry.
 const ENTRY_MAX: u64 = 1 << 20;
 
@@ -65,6 +65,8 @@ struct Stored {
     filesystem_encoding: String,
     /// include, purelib, platlib, scripts
     scheme: [String; 4],
+    /// tag, magic
+    caching: Option<(String, String)>,
     wheels: Vec<PathBuf>,
     wheels_missing: Option<String>,
     witnesses: Vec<witness::Stored>,
@@ -155,6 +157,10 @@ impl Stored {
                 &scheme.scripts,
             ]
             .map(RelPath::to_string),
+            caching: found
+                .caching
+                .as_ref()
+                .map(|c| (c.tag.clone(), c.magic.clone())),
             wheels,
             wheels_missing,
             witnesses: found.witnesses.iter().map(witness::Stored::from).collect(),
@@ -189,6 +195,7 @@ impl Stored {
                 platlib: RelPath::new(&platlib).ok()?,
                 scripts: RelPath::new(&scripts).ok()?,
             },
+            caching: self.caching.map(|(tag, magic)| Caching { tag, magic }),
             bundled: match self.wheels_missing {
                 Some(reason) => Bundled::Missing { reason },
                 None => Bundled::Wheels(self.wheels),

@@ -42,6 +42,8 @@ pub struct Interpreter {
     pub filesystem_encoding: String,
     /// Where things are in an environment of this interpreter.
     pub scheme: Scheme,
+    /// How it marks the bytecode that it keeps; `None` for one that keeps none.
+    pub caching: Option<Caching>,
     /// The wheels that `ensurepip` would install.
     pub bundled: Bundled,
     /// The files on which all of this rests.
@@ -86,6 +88,15 @@ pub struct Scheme {
     pub platlib: RelPath,
     /// Executables.
     pub scripts: RelPath,
+}
+
+/// How an interpreter marks the bytecode that it keeps in `__pycache__`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caching {
+    /// `sys.implementation.cache_tag`, such as `cpython-313`.
+    pub tag: String,
+    /// The magic number that such files begin with, in hexadecimal.
+    pub magic: String,
 }
 
 /// The wheels that `ensurepip` would install.

@@ -21,6 +21,7 @@ if sys.version_info < (3, 6):
     report(head)
     sys.exit(0)
 
+import importlib.util
 import sysconfig
 
 PYPY = sys.implementation.name == "pypy"
@@ -163,6 +164,8 @@ try:
         sys_platform=sys.platform,
         filesystem_encoding=sys.getfilesystemencoding(),
         scheme=scheme(),
+        cache_tag=sys.implementation.cache_tag,
+        magic=importlib.util.MAGIC_NUMBER.hex(),
         wheels=[plain(wheel) for wheel in wheels],
         wheels_missing=reason,
         watched=sorted(set(plain(path) for path in watched)),

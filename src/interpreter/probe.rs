@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use rvenv_journal::{Digest, Hasher, RelPath};
 use serde::Deserialize;
 
-use super::describe::{Bundled, Interpreter, PythonVersion, Scheme};
+use super::describe::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
 use super::discover::{Control, Surroundings};
 use super::error::{InterpreterError, shown};
 use super::process::{self, Finished, Heard, Job, Unfinished};
@@ -52,6 +52,10 @@ struct Answer {
     sys_platform: String,
     filesystem_encoding: String,
     scheme: Places,
+    #[serde(default)]
+    cache_tag: Option<String>,
+    #[serde(default)]
+    magic: String,
     wheels: Vec<PathBuf>,
     wheels_missing: Option<String>,
     watched: Vec<PathBuf>,
@@ -127,6 +131,7 @@ fn ask(
         arguments: arguments.iter().map(AsRef::as_ref).collect(),
         environment: process::unsteered(around),
         cwd: &around.cwd,
+        input: None,
         heard: Heard::Answer,
     };
     let end = process::run(&job, control).map_err(|why| match why {
@@ -301,6 +306,7 @@ fn describe(
     let (executable_digest, executable_len) =
         digest(&answer.executable).map_err(|error| fail(format!("it cannot be read: {error}")))?;
     let scheme = scheme(&answer.scheme).map_err(&fail)?;
+    let caching = caching(answer.cache_tag, answer.magic).map_err(&fail)?;
     witnesses.push(executable_before);
     let mut steady = witnesses.iter().all(Witness::holds);
     let watched: Vec<Witness> = answer
@@ -336,6 +342,7 @@ fn describe(
         sys_platform: answer.sys_platform,
         filesystem_encoding: answer.filesystem_encoding,
         scheme,
+        caching,
         bundled: match answer.wheels_missing {
             Some(reason) => Bundled::Missing { reason },
             None => Bundled::Wheels(answer.wheels),
@@ -358,6 +365,20 @@ fn scheme(places: &Places) -> Result<Scheme, String> {
         platlib: place(&places.platlib)?,
         scripts: place(&places.scripts)?,
     })
+}
+
+/// A tag becomes part of file names, so that it must be fit for one.
+fn caching(tag: Option<String>, magic: String) -> Result<Option<Caching>, String> {
+    let Some(tag) = tag else { return Ok(None) };
+    let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if tag.is_empty() || !tag.chars().all(is_fit) {
+        let shown = tag.escape_debug();
+        return Err(format!("its cache tag `{shown}` cannot be in a file name"));
+    }
+    if magic.is_empty() || !magic.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Err("it has a cache tag and no magic number".to_owned());
+    }
+    Ok(Some(Caching { tag, magic }))
 }
 
 /// SHA-256 and length of a file.

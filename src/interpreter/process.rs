@@ -5,13 +5,14 @@
 //! the end of the child.
 //! Does not promise to stop a grandchild that made itself a session of its own.
 //!
-//! Read next: `probe.rs`, `../download.rs` and `../check.rs`, which say what is run.
+//! Read next: `probe.rs`, `../bytecode.rs`, `../download.rs` and `../check.rs`, which say what is run.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ use super::discover::{Control, Surroundings};
 
 /// More than any honest answer; the rest is read and dropped.
 const STDOUT_MAX: usize = 1 << 20;
+/// More than the bytecode of any sources that are given to one process.
+const FILES_MAX: usize = 1 << 30;
 /// Enough for the end of a traceback.
 const STDERR_MAX: usize = 4096;
 /// Lines of a failure that are shown.
@@ -35,6 +38,8 @@ pub(crate) struct Job<'a> {
     pub(crate) arguments: Vec<&'a OsStr>,
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) cwd: &'a Path,
+    /// What it reads from its standard input.
+    pub(crate) input: Option<Arc<[u8]>>,
     pub(crate) heard: Heard,
 }
 
@@ -43,6 +48,8 @@ pub(crate) struct Job<'a> {
 pub(crate) enum Heard {
     /// Standard output, which is an answer, and the beginning of standard error.
     Answer,
+    /// The same, and the answer may be as large as files are.
+    Files,
     /// The end of both together, as `stderr`: why something failed stands last, and programs differ in where.
     End,
 }
@@ -81,6 +88,7 @@ pub(crate) fn run(job: &Job<'_>, control: &Control<'_>) -> Result<Finished, Unfi
             Err(error) => return Err(Unfinished::NotStarted(error)),
         }
     };
+    feed(&mut child, job.input.clone());
     let end = listen(&mut child, job.heard, started, control);
     if end.is_err() {
         stop(&mut child);
@@ -95,7 +103,10 @@ fn command(job: &Job<'_>) -> Command {
         .args(&job.arguments)
         .env_clear()
         .envs(job.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
+        .stdin(match job.input {
+            Some(_) => Stdio::piped(),
+            None => Stdio::null(),
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     // A shim may read a version file there. A working directory that was deleted hinders nobody.
@@ -205,7 +216,10 @@ fn listen(
                 last_sign = Instant::now();
                 match (kept, pipe) {
                     (Heard::Answer, Pipe::Out) => keep(&mut stdout, &bytes, STDOUT_MAX),
-                    (Heard::Answer, Pipe::Err) => keep(&mut stderr, &bytes, STDERR_MAX),
+                    (Heard::Files, Pipe::Out) => keep(&mut stdout, &bytes, FILES_MAX),
+                    (Heard::Answer | Heard::Files, Pipe::Err) => {
+                        keep(&mut stderr, &bytes, STDERR_MAX)
+                    }
                     (Heard::End, Pipe::Out | Pipe::Err) => keep_end(&mut stderr, &bytes),
                 }
                 false
@@ -250,6 +264,13 @@ fn keep_end(kept: &mut Vec<u8>, bytes: &[u8]) {
     kept.extend(bytes);
     let surplus = kept.len().saturating_sub(STDERR_MAX);
     kept.drain(..surplus);
+}
+
+/// Starts a writer where there is something to read; a child that reads no further says itself why.
+fn feed(child: &mut Child, input: Option<Arc<[u8]>>) {
+    if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input) {
+        thread::spawn(move || drop(pipe.write_all(&input)));
+    }
 }
 
 /// Starts a reader for each pipe. The channel is disconnected when both pipes are at their end.

@@ -1,0 +1,404 @@
+//! Bytecode: what an interpreter would write into `__pycache__` for the sources of a wheel, made ahead of time.
+//!
+//! Promises that equal sources and an equal interpreter give equal bytes: the times in the headers are those of the
+//! sources, the names inside are those in the wheel (Python puts the real path in their place when it imports), the
+//! seed of hashes is fixed, and what is compiled by one process depends on the sources alone, never on how many
+//! processes there are. A source that this Python refuses has no bytecode, which is no error.
+//! Does not promise that two builds of one version give the same bytes; the interpreter itself is part of the [`key`].
+//!
+//! Read next: `bytecode/compile.py`, which runs in the interpreter; `provision.rs`, which keeps what it made.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use rvenv_journal::{Digest, RelPath, RelPathError};
+use thiserror::Error;
+
+use crate::interpreter::{
+    self, Caching, Control, Heard, Interpreter, Job, Lines, Surroundings, Unfinished, shown,
+};
+
+mod wire;
+
+use wire::{Malformed, answer, question};
+
+/// The program that is given to the interpreter.
+const PROGRAM: &str = include_str!("bytecode/compile.py");
+/// Counts the shapes that the files and their names inside have had.
+const FORMAT: u32 = 1;
+/// Text that one process compiles, if it is not that of a single source. What is compiled together may depend on each
+/// other in versions before 3.11, so that this is as much a part of the format as the program.
+const BATCH_BYTES: usize = 512 << 10;
+/// How long one process may take: a hundred times what it needs.
+const BATCH_TIMEOUT: Duration = Duration::from_mins(5);
+/// How often somebody is asked whether to stop.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A Python source of a wheel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its path in the wheel, which the bytecode calls it by until it is imported.
+    pub name: String,
+    /// The modification time that it has in every environment.
+    pub mtime: i64,
+    /// Its text.
+    pub text: Vec<u8>,
+}
+
+/// Runs interpreters that compile.
+#[derive(Clone, Copy)]
+pub struct Compiler<'a> {
+    /// Where they run.
+    pub around: &'a Surroundings,
+    /// Whom they obey; the time limit is their own.
+    pub control: &'a Control<'a>,
+    /// How many may run at once.
+    pub workers: NonZeroUsize,
+}
+
+/// Why there is no bytecode.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CompileFailed {
+    /// The interpreter keeps no bytecode.
+    #[error("`{}` keeps no bytecode: it has no cache tag", shown(python))]
+    NoCache {
+        /// The base executable.
+        python: PathBuf,
+    },
+    /// The interpreter did not start.
+    #[error("cannot start `{}`", shown(python))]
+    NotStarted {
+        /// The base executable.
+        python: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The interpreter ended with an error.
+    #[error("`{}` could not compile: {how}{}", shown(python), Lines(said))]
+    Crashed {
+        /// The base executable.
+        python: PathBuf,
+        /// The exit code or the signal, in words.
+        how: String,
+        /// The last lines of what it said.
+        said: Vec<String>,
+    },
+    /// The interpreter gave something else than bytecode.
+    #[error("what `{}` compiled cannot be used: {reason}", shown(python))]
+    Malformed {
+        /// The base executable.
+        python: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The interpreter did not end in time, and was killed.
+    #[error("`{}` did not compile within {seconds} s", shown(python))]
+    TimedOut {
+        /// The base executable.
+        python: PathBuf,
+        /// The time that it had.
+        seconds: u64,
+    },
+    /// Somebody asked to stop; the interpreter has been killed.
+    #[error("interrupted while `{}` compiled", shown(python))]
+    Interrupted {
+        /// The base executable.
+        python: PathBuf,
+    },
+}
+
+/// The bytecode of wheels: by the digest of the wheel, then by the path of the source in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bytecode {
+    wheels: BTreeMap<Digest, Arc<Compiled>>,
+}
+
+/// The bytecode of one wheel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// What it is kept under.
+    pub key: Digest,
+    /// Digest and length of each file, by the path of its source; nothing for what cannot be compiled.
+    pub files: BTreeMap<String, (Digest, u64)>,
+    /// The files themselves, where nobody keeps them.
+    pub bytes: BTreeMap<Digest, Vec<u8>>,
+}
+
+impl Bytecode {
+    /// Adds the bytecode of a wheel.
+    pub fn add(&mut self, wheel: Digest, compiled: Compiled) {
+        self.wheels.insert(wheel, Arc::new(compiled));
+    }
+
+    /// The bytecode of a wheel.
+    #[must_use]
+    pub fn of(&self, wheel: Digest) -> Option<&Compiled> {
+        self.wheels.get(&wheel).map(Arc::as_ref)
+    }
+}
+
+/// What the bytecode of a wheel is kept under: a name that no wheel has, for this wheel and this very interpreter.
+///
+/// `None` for an interpreter that keeps no bytecode.
+#[must_use]
+pub fn key(wheel: Digest, interpreter: &Interpreter) -> Option<Digest> {
+    let Caching { tag, magic } = interpreter.caching.as_ref()?;
+    let Interpreter {
+        implementation,
+        version,
+        executable_digest: executable,
+        ..
+    } = interpreter;
+    let program = Digest::of(PROGRAM.as_bytes());
+    let version = &version.text;
+    let text = format!(
+        "rvenv bytecode {FORMAT}\nwheel {wheel}\nprogram {program}\nbatch {BATCH_BYTES}\n\
+         python {implementation} {version} {tag} {magic} {executable}\n"
+    );
+    Some(Digest::of(text.as_bytes()))
+}
+
+/// Where Python looks for the bytecode of a source: `a/__pycache__/b.TAG.pyc` for `a/b.py`; `None` for anything else.
+///
+/// # Errors
+/// A path that would be too long.
+pub fn place(source: &RelPath, tag: &str) -> Result<Option<RelPath>, RelPathError> {
+    let Some(stem) = source.name().strip_suffix(".py") else {
+        return Ok(None);
+    };
+    let name = format!("__pycache__/{stem}.{tag}.pyc");
+    match source.parent() {
+        Some(above) => above.join(&name).map(Some),
+        None => RelPath::new(&name).map(Some),
+    }
+}
+
+impl Compiler<'_> {
+    /// Compiles sources; the answer has their order, and nothing for those that this Python refuses.
+    ///
+    /// The names have to be different, and in order for an answer that does not depend on the caller.
+    ///
+    /// # Errors
+    /// See [`CompileFailed`].
+    pub fn compile(
+        &self,
+        interpreter: &Interpreter,
+        sources: &[Source],
+    ) -> Result<Vec<Option<Vec<u8>>>, CompileFailed> {
+        let python = &interpreter.executable;
+        let Some(caching) = &interpreter.caching else {
+            let python = python.clone();
+            return Err(CompileFailed::NoCache { python });
+        };
+        let batches = batches(sources);
+        if !batches.is_empty() {
+            (self.control.starting)(python);
+        }
+        let work = Work {
+            interpreter,
+            caching,
+            environment: environment(self.around),
+            cwd: &self.around.cwd,
+            next: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+        };
+        let workers = self.workers.get().min(batches.len());
+        let done = thread::scope(|scope| {
+            let (to, done) = channel();
+            for _ in 0..workers {
+                let (to, work, batches) = (to.clone(), &work, &batches);
+                scope.spawn(move || work.take_all(batches, &to));
+            }
+            drop(to);
+            self.gather(&work, &done, batches.len())
+        })?;
+        Ok(done.into_iter().flatten().collect())
+    }
+
+    /// Waits for every batch, and passes on that somebody asked to stop.
+    fn gather(
+        &self,
+        work: &Work<'_>,
+        done: &std::sync::mpsc::Receiver<(usize, Outcome)>,
+        count: usize,
+    ) -> Result<Vec<Files>, CompileFailed> {
+        let mut files: Vec<Files> = vec![Vec::new(); count];
+        let mut failed = None;
+        loop {
+            match done.recv_timeout(TICK) {
+                Ok((index, Ok(compiled))) => {
+                    if let Some(slot) = files.get_mut(index) {
+                        *slot = compiled;
+                    }
+                }
+                Ok((_, Err(why))) => {
+                    work.stopped.store(true, Ordering::Relaxed);
+                    // The others were stopped because of this one.
+                    failed.get_or_insert(why);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return failed.map_or(Ok(files), Err),
+            }
+            if (self.control.interrupted)() {
+                work.stopped.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// The files of a batch, in the order of its sources.
+type Files = Vec<Option<Vec<u8>>>;
+type Outcome = Result<Files, CompileFailed>;
+
+/// What the threads share that wait for the interpreters.
+struct Work<'a> {
+    interpreter: &'a Interpreter,
+    caching: &'a Caching,
+    environment: Vec<(OsString, OsString)>,
+    cwd: &'a std::path::Path,
+    next: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl Work<'_> {
+    fn take_all(&self, batches: &[&[Source]], to: &Sender<(usize, Outcome)>) {
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(batch) = batches.get(index) else {
+                return;
+            };
+            let outcome = self.compile(batch);
+            let is_last = outcome.is_err();
+            if to.send((index, outcome)).is_err() || is_last {
+                return;
+            }
+        }
+    }
+
+    fn compile(&self, batch: &[Source]) -> Outcome {
+        let python = || self.interpreter.executable.clone();
+        let arguments = ["-s", "-S", "-B", "-c", PROGRAM];
+        let job = Job {
+            program: &self.interpreter.executable,
+            arguments: arguments.iter().map(OsStr::new).collect(),
+            environment: self.environment.clone(),
+            cwd: self.cwd,
+            input: Some(question(batch).into()),
+            heard: Heard::Files,
+        };
+        let control = Control {
+            timeout: BATCH_TIMEOUT,
+            interrupted: &|| self.stopped.load(Ordering::Relaxed),
+            starting: &|_| {},
+        };
+        let end = interpreter::run(&job, &control).map_err(|why| match why {
+            Unfinished::NotStarted(source) => CompileFailed::NotStarted {
+                python: python(),
+                source,
+            },
+            Unfinished::TimedOut => CompileFailed::TimedOut {
+                python: python(),
+                seconds: BATCH_TIMEOUT.as_secs(),
+            },
+            Unfinished::Interrupted => CompileFailed::Interrupted { python: python() },
+        })?;
+        if !end.status.success() {
+            return Err(CompileFailed::Crashed {
+                python: python(),
+                how: interpreter::ending(end.status),
+                said: interpreter::last_lines(&end.stderr),
+            });
+        }
+        answer(&end.stdout, batch, self.caching).map_err(|Malformed(reason)| {
+            CompileFailed::Malformed {
+                python: python(),
+                reason,
+            }
+        })
+    }
+}
+
+/// Cuts where the text of a batch is enough, in the order of the sources.
+fn batches(sources: &[Source]) -> Vec<&[Source]> {
+    let mut found = Vec::new();
+    let mut rest = sources;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = |source: &&Source| {
+            let is_first = bytes == 0;
+            bytes += source.text.len().max(1);
+            is_first || bytes <= BATCH_BYTES
+        };
+        let count = rest.iter().take_while(fits).count();
+        let (batch, others) = rest.split_at(count);
+        found.push(batch);
+        rest = others;
+    }
+    found
+}
+
+/// What a program needs to start, and a locale and a seed that are always the same.
+fn environment(around: &Surroundings) -> Vec<(OsString, OsString)> {
+    let needed = [
+        "PATH",
+        "LD_LIBRARY_PATH",
+        "DYLD_LIBRARY_PATH",
+        "DYLD_FRAMEWORK_PATH",
+        "SYSTEMROOT",
+    ];
+    let all = around.environment.iter();
+    let all = all.filter(|(name, _)| needed.iter().any(|needed| name == needed));
+    let mut environment: Vec<(OsString, OsString)> = all.cloned().collect();
+    environment.push(("LC_ALL".into(), "C".into()));
+    environment.push(("PYTHONHASHSEED".into(), "0".into()));
+    environment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(name: &str, len: usize) -> Source {
+        Source {
+            name: name.to_owned(),
+            mtime: 0,
+            text: vec![b'#'; len],
+        }
+    }
+
+    #[test]
+    fn a_batch_ends_where_its_text_is_enough_and_a_long_source_is_alone() {
+        let check = |lens: &[usize], expect: &[usize]| {
+            let sources: Vec<Source> = lens.iter().map(|len| source("a.py", *len)).collect();
+            let counts: Vec<usize> = batches(&sources).iter().map(|b| b.len()).collect();
+            assert_eq!(counts, expect, "{lens:?}");
+        };
+        check(&[], &[]);
+        check(&[0, 0, 0], &[3]);
+        check(&[BATCH_BYTES, 1], &[1, 1]);
+        check(&[BATCH_BYTES - 1, 1, 1], &[2, 1]);
+        check(&[0, BATCH_BYTES * 2, 1, 1], &[1, 1, 2]);
+    }
+
+    #[test]
+    fn bytecode_has_its_place_beside_the_source() {
+        let check = |source: &str, expect: Option<&str>| {
+            let found = place(&RelPath::new(source).unwrap(), "cpython-313").unwrap();
+            assert_eq!(found.as_ref().map(RelPath::as_str), expect);
+        };
+        check("a/b.py", Some("a/__pycache__/b.cpython-313.pyc"));
+        check("six.py", Some("__pycache__/six.cpython-313.pyc"));
+        check("a/b.c.py", Some("a/__pycache__/b.c.cpython-313.pyc"));
+        check("a/b.pyi", None);
+        check("a/b.so", None);
+    }
+}

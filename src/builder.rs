@@ -16,6 +16,7 @@ use rvenv_journal::{
 use thiserror::Error;
 
 use crate::activate::{self, Activation};
+use crate::bytecode::Bytecode;
 use crate::config;
 use crate::installed::Distribution;
 use crate::interpreter::Interpreter;
@@ -25,7 +26,9 @@ use crate::wheel::{self, Catalogue, InstallError};
 
 mod pip;
 
-pub use pip::{core_dependencies, kept_distributions, replaced_distributions};
+pub use pip::{
+    BYTECODE_ROLE, core_dependencies, kept_distributions, planned_wheels, replaced_distributions,
+};
 
 /// Everything that a stage may know: venv's context, as values.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct Context {
     pub installed: Vec<Distribution>,
     /// Wheels that were downloaded for `upgrade_deps`.
     pub dependencies: Vec<PathBuf>,
+    /// What was compiled for `compile_bytecode`.
+    pub bytecode: Bytecode,
     /// What wheels were found to hold, so that none is read twice.
     pub wheels: Catalogue,
 }
@@ -84,6 +89,9 @@ pub enum StageError {
     /// Pip is to be upgraded where there is none.
     #[error("there is no pip in `{0}` to upgrade, and none is to be installed")]
     NothingToUpgrade(String),
+    /// Bytecode is wanted, and was not made.
+    #[error("the sources of `{0}` were not compiled")]
+    NotCompiled(String),
     /// A distribution is to be upgraded and no wheel of it is at hand.
     #[error("no wheel of {0} was downloaded")]
     NotDownloaded(&'static str),
@@ -114,6 +122,7 @@ impl Context {
             options,
             installed: Vec::new(),
             dependencies: Vec::new(),
+            bytecode: Bytecode::default(),
             wheels: Catalogue::default(),
         })
     }

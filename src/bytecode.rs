@@ -19,7 +19,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use rvenv_journal::{Digest, RelPath, RelPathError};
+use rvenv_journal::Digest;
 use thiserror::Error;
 
 use crate::interpreter::{
@@ -165,21 +165,6 @@ pub fn key(wheel: Digest, interpreter: &Interpreter) -> Option<Digest> {
          python {implementation} {version} {tag} {magic} {executable}\n"
     );
     Some(Digest::of(text.as_bytes()))
-}
-
-/// Where Python looks for the bytecode of a source: `a/__pycache__/b.TAG.pyc` for `a/b.py`; `None` for anything else.
-///
-/// # Errors
-/// A path that would be too long.
-pub fn place(source: &RelPath, tag: &str) -> Result<Option<RelPath>, RelPathError> {
-    let Some(stem) = source.name().strip_suffix(".py") else {
-        return Ok(None);
-    };
-    let name = format!("__pycache__/{stem}.{tag}.pyc");
-    match source.parent() {
-        Some(above) => above.join(&name).map(Some),
-        None => RelPath::new(&name).map(Some),
-    }
 }
 
 impl Compiler<'_> {
@@ -387,18 +372,5 @@ mod tests {
         check(&[BATCH_BYTES, 1], &[1, 1]);
         check(&[BATCH_BYTES - 1, 1, 1], &[2, 1]);
         check(&[0, BATCH_BYTES * 2, 1, 1], &[1, 1, 2]);
-    }
-
-    #[test]
-    fn bytecode_has_its_place_beside_the_source() {
-        let check = |source: &str, expect: Option<&str>| {
-            let found = place(&RelPath::new(source).unwrap(), "cpython-313").unwrap();
-            assert_eq!(found.as_ref().map(RelPath::as_str), expect);
-        };
-        check("a/b.py", Some("a/__pycache__/b.cpython-313.pyc"));
-        check("six.py", Some("__pycache__/six.cpython-313.pyc"));
-        check("a/b.c.py", Some("a/__pycache__/b.c.cpython-313.pyc"));
-        check("a/b.pyi", None);
-        check("a/b.so", None);
     }
 }

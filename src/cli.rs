@@ -197,10 +197,14 @@ impl<'a> Session<'a> {
                 Patience::GiveUp
             }
         };
+        let may_compile = manner.compilation == Compilation::Allowed;
+        let done = self.with_control(|control| {
+            let compiler = self.compiler(control);
         let run = Run {
             fs: &self.fs,
             cache: self.world.cache.as_deref(),
             now: Some(self.world.now),
+            compiler: may_compile.then_some(&compiler),
             durability: match args.durability {
                 DurabilityArg::Power => Durability::Power,
                 DurabilityArg::Process => Durability::Process,
@@ -225,7 +229,9 @@ impl<'a> Session<'a> {
                 ));
             },
         };
-        work(&run).map_err(|error| of_run(&error, self.signals.terminated()))
+            work(&run)
+        });
+        done.map_err(|error| of_run(&error, self.signals.terminated()))
     }
 
     fn tell_recovery(&self, recovered: &Recovered) {
@@ -335,6 +341,20 @@ struct Manner<'a> {
     retention: Retention,
     permissions: Permissions,
     check: Option<&'a Checker<'a>>,
+    compilation: Compilation,
+}
+
+/// Whether an interpreter may be started while a plan is carried out, to compile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compilation {
+    Refused,
+    Allowed,
+}
+
+impl Compilation {
+    fn of(asked: bool) -> Self {
+        if asked { Self::Allowed } else { Self::Refused }
+    }
 }
 
 impl Default for Manner<'_> {
@@ -346,6 +366,7 @@ impl Default for Manner<'_> {
                 lost: Lost::Refuse,
             },
             check: None,
+            compilation: Compilation::Refused,
         }
     }
 }

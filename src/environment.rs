@@ -22,6 +22,7 @@ mod publishing;
 
 use self::publishing::{decide, publish, verdict};
 use crate::builder::{self, Context, StageError, Stages};
+use crate::bytecode::{Bytecode, Compiler};
 use crate::check::CheckFailed;
 use crate::merge::{self, Lost, MergeError, Merged, is_environment};
 use crate::provision::Known;
@@ -57,6 +58,8 @@ pub struct Run<'a> {
     pub cache: Option<&'a Path>,
     /// What time it is: the store notes when it was last used; without it, it does not.
     pub now: Option<Time>,
+    /// Who may compile bytecode that the store does not have any more; without one such a plan fails.
+    pub compiler: Option<&'a Compiler<'a>>,
     /// What success survives.
     pub durability: Durability,
     /// How files come out of the store.
@@ -248,7 +251,7 @@ pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<O
         let is_new = !context.options.upgrade && !stands(run.fs, path);
         let draft = is_new.then(|| builder::build(stages, context));
         let mut draft = draft.transpose().map_err(PlanFailed::from)?;
-        publish(run, path, known(context), &mut |target| {
+        publish(run, path, known(run, context), &mut |target| {
             // Another run may have built it while this one waited: what is there now decides.
             let terms = (run.permissions, draft.take());
             Ok(fresh(plan_at(target, stages, context, terms)?))
@@ -274,9 +277,12 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     let path = Path::new(plan.target());
     crate::options::check_path(plan.target()).map_err(|error| PlanFailed::Stage(error.into()))?;
     let wheels = Catalogue::new(run.cache);
+    let bytecode = Bytecode::default();
     let known = Known {
         witnesses: &[],
         wheels: &wheels,
+        bytecode: &bytecode,
+        compiler: run.compiler,
     };
     publish(run, path, known, &mut |target| {
         match plan.publication() {
@@ -312,7 +318,7 @@ pub fn plan_repair(
 /// As [`create`].
 pub fn repair(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<Outcome, RunFailed> {
     let path = Path::new(&context.env_dir);
-    publish(run, path, known(context), &mut |target| {
+    publish(run, path, known(run, context), &mut |target| {
         Ok(fresh(repair_at(target, stages, context)?))
     })
 }
@@ -400,10 +406,12 @@ fn fresh(plan: Plan) -> Option<Plan> {
     (plan.publication() != Publication::Nothing).then_some(plan)
 }
 
-fn known(context: &Context) -> Known<'_> {
+fn known<'a>(run: &Run<'a>, context: &'a Context) -> Known<'a> {
     Known {
         witnesses: &context.interpreter.witnesses,
         wheels: &context.wheels,
+        bytecode: &context.bytecode,
+        compiler: run.compiler,
     }
 }
 

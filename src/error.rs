@@ -7,19 +7,21 @@ use std::error::Error;
 use std::fmt::Write as _;
 
 use rvenv::builder::StageError;
+use rvenv::bytecode::CompileFailed;
 use rvenv::check::CheckFailed;
 use rvenv::download::DownloadFailed;
 use rvenv::environment::{PlanFailed, RunFailed};
 use rvenv::existing::{BaseError, ExistingError};
 use rvenv::interpreter::InterpreterError;
 use rvenv::merge::MergeError;
+use rvenv::provision::{BytecodeFailed, BytecodeLost};
 use rvenv::render::escape;
 use rvenv::repair::RepairError;
 use rvenv::verify::VerifyFailed;
 use rvenv_journal::{
-    Aftermath, Ending, Kept, LockError, PlanReadError, PrepareError, PublishError, PublishFailed,
-    ReadyError, Receipt, RecoverError, RollbackError, StageError as Staging, StageFailed,
-    TargetError, WhyKept,
+    Aftermath, ContentError, Ending, Kept, LockError, PlanReadError, PrepareError, PublishError,
+    PublishFailed, ReadyError, Receipt, RecoverError, RollbackError, StageError as Staging,
+    StageFailed, TargetError, WhyKept,
 };
 
 /// How the command ends.
@@ -246,7 +248,9 @@ fn with_aftermath(mut told: CliError, aftermath: Aftermath, published: bool) -> 
 }
 
 fn of_stage(failed: &StageFailed, terminated: bool) -> CliError {
-    let interrupted = matches!(failed.source, Staging::Interrupted { .. });
+    let lost = lost_bytecode(&failed.source);
+    let interrupted = matches!(failed.source, Staging::Interrupted { .. })
+        || matches!(lost, Some(BytecodeLost::Interrupted));
     let exit = if interrupted {
         interruption(terminated)
     } else {
@@ -257,7 +261,36 @@ fn of_stage(failed: &StageFailed, terminated: bool) -> CliError {
         return told
             .hint("`rvenv create` plans again with copies where there are no symbolic links");
     }
-    told
+    match lost {
+        Some(BytecodeLost::NoCompiler) => told.hint(
+            "with `--compile-bytecode` the interpreter that the plan names may compile it again",
+        ),
+        Some(BytecodeLost::OtherPython) => told.hint("make a new plan with `rvenv plan`"),
+        Some(BytecodeLost::Interrupted | BytecodeLost::Failed(_)) | None => told,
+    }
+}
+
+fn lost_bytecode(failed: &Staging) -> Option<&BytecodeLost> {
+    let Staging::Content { source, .. } = failed else {
+        return None;
+    };
+    match source {
+        ContentError::Read { source, .. } => source.downcast_ref(),
+        ContentError::Unknown(_) | ContentError::Damaged { .. } => None,
+    }
+}
+
+/// Tells why there is no bytecode.
+pub(crate) fn of_bytecode(failed: &BytecodeFailed, terminated: bool) -> CliError {
+    match failed {
+        BytecodeFailed::Compile(CompileFailed::Interrupted { .. }) => {
+            CliError::of(interruption(terminated), failed)
+        }
+        BytecodeFailed::Compile(_) => CliError::of(Exit::Failed, failed)
+            .hint("leave `--compile-bytecode` out: Python compiles what it imports"),
+        BytecodeFailed::Wheel(_) => CliError::of(Exit::Failed, failed)
+            .hint("reinstall that Python, name another with `--python`, or use `--without-pip`"),
+    }
 }
 
 /// Tells why there is no plan.

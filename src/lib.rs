@@ -36,6 +36,7 @@
 //!     fs: &disk,
 //!     cache: None,
 //!     now: None,
+//!     compiler: None,
 //!     durability: Durability::Power,
 //!     link_mode: LinkMode::Auto,
 //!     retention: Retention::Discard,

@@ -32,6 +32,8 @@ pub struct Options {
     pub prompt: Option<Prompt>,
     /// Whether version control is told to ignore the environment (Python 3.13 and later).
     pub scm_ignore_files: bool,
+    /// Whether the sources of wheels get bytecode.
+    pub compile_bytecode: bool,
     /// The bits that new files and directories do without.
     pub umask: u32,
     /// The time of every file that is written rather than taken from a wheel (`SOURCE_DATE_EPOCH`).
@@ -95,6 +97,7 @@ impl Default for Options {
             with_pip: true,
             prompt: None,
             scm_ignore_files: true,
+            compile_bytecode: false,
             umask: 0o022,
             epoch: None,
         }

@@ -1,11 +1,12 @@
-//! Provision: where the bytes of a plan's wheels come from when it is applied.
+//! Provision: where the bytes of a plan's wheels and of their bytecode come from when it is applied.
 //!
 //! Promises that the content store is used where it can be and never needed: one that is absent, read-only, damaged
 //! or somebody else's costs time, not the environment. An object that was edited through a link is entered again
-//! from its wheel. Every wheel is the one that the plan pins, by its digest.
+//! from its wheel, and bytecode that nobody keeps any more is compiled again where the run may start an interpreter.
+//! Every wheel is the one that the plan pins, by its digest.
 //!
-//! On disk: the store, `RVENV_CACHE_DIR/packs`; nothing else.
-//! Read next: `environment.rs`, which hands this to the engine.
+//! On disk: the store, `RVENV_CACHE_DIR/packs`, and the index of `provision/bytecode.rs`; nothing else.
+//! Read next: `provision/bytecode.rs`; `environment.rs`, which hands this to the engine.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -18,31 +19,42 @@ use rvenv_journal::{
     Plan, Store, StoreError, Wanted, open_or_make,
 };
 
+use crate::builder::BYTECODE_ROLE;
+use crate::bytecode::{Bytecode, CompileFailed, Compiler, key};
+use crate::interpreter::{self, Request};
 use crate::wheel::{Catalogue, Member, Wheel, WheelError, program_mode};
 use crate::witness::Witness;
+
+mod bytecode;
+
+pub use bytecode::{BytecodeFailed, BytecodeLost, Shelf, compile};
 
 /// The role of a plan's inputs that are wheels.
 pub const WHEEL_ROLE: &str = "wheel";
 
 /// The bytes of a plan's wheels, out of the store or out of the wheels themselves.
-#[derive(Debug)]
 pub struct Provision<'a> {
+    shelf: Shelf<'a>,
     store: Option<Store<'a>>,
     sources: Vec<SourceWheel<'a>>,
-    /// Files that were looked at when the plan was made, in this process.
-    witnesses: &'a [Witness],
-    wheels: &'a Catalogue,
+    /// The interpreter that the plan is for.
+    interpreter: Option<Input>,
+    known: Known<'a>,
     umask: u32,
     now: Option<Time>,
 }
 
 /// What a process knows of a plan's inputs without reading them again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Known<'a> {
     /// Files that it looked at when it made the plan.
     pub witnesses: &'a [Witness],
     /// Wheels that it or another process read.
     pub wheels: &'a Catalogue,
+    /// Bytecode that it made and could not keep.
+    pub bytecode: &'a Bytecode,
+    /// Who may compile bytecode that is gone.
+    pub compiler: Option<&'a Compiler<'a>>,
 }
 
 #[derive(Debug)]
@@ -50,6 +62,15 @@ struct SourceWheel<'a> {
     input: Input,
     pack: OnceCell<Option<Pack<'a>>>,
     opened: OnceCell<Result<Opened, String>>,
+    bytecode: Option<SourceBytecode<'a>>,
+}
+
+/// The bytecode of a wheel.
+#[derive(Debug)]
+struct SourceBytecode<'a> {
+    key: Digest,
+    pack: OnceCell<Option<Pack<'a>>>,
+    made: OnceCell<Result<BTreeMap<Digest, Vec<u8>>, BytecodeLost>>,
 }
 
 /// A wheel and its members by their content.
@@ -62,27 +83,32 @@ struct Opened {
 impl<'a> Provision<'a> {
     /// The provision for a plan; `cache` is where the store may be, `known` what this process looked at.
     #[must_use]
-    pub fn new(fs: &'a dyn Fs, plan: &Plan, cache: Option<&Path>, known: Known<'a>) -> Self {
-        let wheels = plan
-            .inputs()
-            .iter()
-            .filter(|input| input.role == WHEEL_ROLE);
+    pub fn new(shelf: Shelf<'a>, plan: &Plan, known: Known<'a>) -> Self {
+        let of_role = |role| plan.inputs().iter().filter(move |input| input.role == role);
+        let bytecode = |wheel: &Input| {
+            let mut all = of_role(BYTECODE_ROLE);
+            let own = all.find(|input| input.path == wheel.path)?;
+            Some(SourceBytecode {
+                key: own.digest,
+                pack: OnceCell::new(),
+                made: OnceCell::new(),
+            })
+        };
         let source = |input: &Input| SourceWheel {
             input: input.clone(),
             pack: OnceCell::new(),
             opened: OnceCell::new(),
+            bytecode: bytecode(input),
         };
-        let sources: Vec<_> = wheels.map(source).collect();
-        let store = cache.filter(|_| !sources.is_empty()).and_then(|cache| {
-            let dir = open_or_make(fs, cache).ok()?;
-            Store::open(fs, &dir).ok()
-        });
+        let sources: Vec<_> = of_role(WHEEL_ROLE).map(source).collect();
+        let cache = shelf.cache.filter(|_| !sources.is_empty());
         let umask = !plan.root_mode().bits() & 0o777;
         Self {
-            store,
+            shelf,
+            store: open_store(shelf.fs, cache),
             sources,
-            witnesses: known.witnesses,
-            wheels: known.wheels,
+            interpreter: of_role("interpreter").next().cloned(),
+            known,
             umask,
             now: None,
         }
@@ -94,36 +120,94 @@ impl<'a> Provision<'a> {
         Self { now, ..self }
     }
 
-    fn fetch_from(
+    fn stored(&self, source: &SourceWheel<'a>, wanted: &Wanted) -> Option<Fetched> {
+        let pack = source.pack.get_or_init(|| self.pack(source)).as_ref()?;
+        pack.fetch(wanted).ok()?
+    }
+
+    fn member(
         &self,
         source: &SourceWheel<'a>,
         wanted: &Wanted,
     ) -> Result<Option<Fetched>, ContentError> {
-        let pack = source.pack.get_or_init(|| self.pack(source));
-        if let Some(pack) = pack
-            && let Ok(Some(fetched)) = pack.fetch(wanted)
-        {
-            return Ok(Some(fetched));
-        }
         let opened = self.opened(source)?;
         let Some(member) = opened.member(wanted.digest) else {
             return Ok(None);
         };
         let failed = |error: WheelError| source.unreadable(Box::new(error));
         let bytes = opened.wheel.read(member).map_err(failed)?;
-        if let Some(pack) = pack {
-            for object in pack.entered(wanted.digest) {
-                // Somebody edited the object in place: the store gets a new inode, and keeps serving.
-                let _mended = pack.enter_again(*object, &bytes);
-            }
-        }
+        mend(source.pack.get(), wanted.digest, &bytes);
         Ok(Some(Fetched::Bytes(bytes)))
+    }
+
+    /// Bytecode that is kept, or that this process made and nobody keeps.
+    fn kept_bytecode(&self, source: &SourceWheel<'a>, wanted: &Wanted) -> Option<Fetched> {
+        let bytecode = source.bytecode.as_ref()?;
+        let made = self.known.bytecode.of(source.input.digest);
+        if let Some(bytes) = made.and_then(|made| made.bytes.get(&wanted.digest)) {
+            return Some(Fetched::Bytes(bytes.clone()));
+        }
+        let pack = || {
+            let pack = self.store.as_ref()?.pack(bytecode.key).ok()??;
+            Some(self.used(pack))
+        };
+        let pack = bytecode.pack.get_or_init(pack).as_ref()?;
+        pack.fetch(wanted).ok()?
+    }
+
+    /// Bytecode that nobody keeps any more, compiled again: what no wheel has, where there is bytecode at all.
+    fn new_bytecode(&self, wanted: &Wanted) -> Result<Vec<u8>, ContentError> {
+        let mut last = ContentError::Unknown(wanted.digest);
+        for source in &self.sources {
+            let Some(bytecode) = &source.bytecode else {
+                continue;
+            };
+            let made = || self.make(source, bytecode.key);
+            let files = bytecode.made.get_or_init(made).as_ref();
+            let files = files.map_err(|why| source.lost(why.clone()))?;
+            if let Some(bytes) = files.get(&wanted.digest) {
+                mend(bytecode.pack.get(), wanted.digest, bytes);
+                return Ok(bytes.clone());
+            }
+            last = source.lost(BytecodeLost::OtherPython);
+        }
+        Err(last)
+    }
+
+    fn make(
+        &self,
+        source: &SourceWheel<'a>,
+        planned: Digest,
+    ) -> Result<BTreeMap<Digest, Vec<u8>>, BytecodeLost> {
+        let failed = |error: &dyn std::error::Error| BytecodeLost::Failed(chain(error));
+        let compiler = self.known.compiler.ok_or(BytecodeLost::NoCompiler)?;
+        let input = self.interpreter.as_ref().ok_or(BytecodeLost::OtherPython)?;
+        let request = Request::Path(input.path.clone().into());
+        let found = interpreter::find(&request, compiler.around, compiler.control);
+        let interpreter = found.map_err(|error| failed(&error))?;
+        if key(source.input.digest, &interpreter) != Some(planned) {
+            return Err(BytecodeLost::OtherPython);
+        }
+        let opened = self.opened(source).map_err(|error| failed(&error))?;
+        let made = bytecode::make(compiler, &interpreter, &opened.wheel);
+        let made = made.map_err(|error| match error {
+            BytecodeFailed::Compile(CompileFailed::Interrupted { .. }) => BytecodeLost::Interrupted,
+            BytecodeFailed::Compile(_) | BytecodeFailed::Wheel(_) => failed(&error),
+        })?;
+        let bytes = made.iter().map(|made| (made.digest, made.bytes.clone()));
+        let bytes = bytes.collect();
+        bytecode::keep(self.shelf, planned, self.umask, made);
+        Ok(bytes)
     }
 
     fn opened<'s>(&self, source: &'s SourceWheel<'a>) -> Result<&'s Opened, ContentError> {
         let open = || {
             let path = Path::new(&source.input.path);
-            let wheel = self.wheels.open(path).map_err(|error| chain(&error))?;
+            let wheel = self
+                .known
+                .wheels
+                .open(path)
+                .map_err(|error| chain(&error))?;
             if wheel.digest() != source.input.digest {
                 return Err("it is not the wheel that the plan was made from".to_owned());
             }
@@ -139,15 +223,17 @@ impl<'a> Provision<'a> {
         }
     }
 
+    /// A pack that pruning then spares; whether that could be noted matters to nobody else.
+    fn used(&self, pack: Pack<'a>) -> Pack<'a> {
+        let _noted = self.now.map(|now| pack.mark_used(now));
+        pack
+    }
+
     /// The wheel's pack, entered now if it never was; `None` where the store does not serve.
     fn pack(&self, source: &SourceWheel<'a>) -> Option<Pack<'a>> {
         let store = self.store.as_ref()?;
         match store.pack(source.input.digest) {
-            Ok(Some(pack)) => {
-                // Pruning then spares it; whether that could be noted matters to nobody else.
-                let _noted = self.now.map(|now| pack.mark_used(now));
-                Some(pack)
-            }
+            Ok(Some(pack)) => Some(self.used(pack)),
             Ok(None) => {
                 let opened = self.opened(source).ok()?;
                 let unpacked = Unpacked {
@@ -163,12 +249,18 @@ impl<'a> Provision<'a> {
 
 impl ContentSource for Provision<'_> {
     fn fetch(&self, wanted: &Wanted) -> Result<Fetched, ContentError> {
-        for source in &self.sources {
-            if let Some(fetched) = self.fetch_from(source, wanted)? {
+        let sources = || self.sources.iter();
+        let stored = sources().find_map(|source| self.stored(source, wanted));
+        let kept = || sources().find_map(|source| self.kept_bytecode(source, wanted));
+        if let Some(fetched) = stored.or_else(kept) {
+            return Ok(fetched);
+        }
+        for source in sources() {
+            if let Some(fetched) = self.member(source, wanted)? {
                 return Ok(fetched);
             }
         }
-        Err(ContentError::Unknown(wanted.digest))
+        self.new_bytecode(wanted).map(Fetched::Bytes)
     }
 
     fn fetch_bytes(&self, wanted: &Wanted) -> Result<Vec<u8>, ContentError> {
@@ -179,13 +271,21 @@ impl ContentSource for Provision<'_> {
                 return read.map_err(|error| source.unreadable(Box::new(error)));
             }
         }
-        Err(ContentError::Unknown(wanted.digest))
+        self.new_bytecode(wanted)
     }
 
     /// A file that this process read when it made the plan is current while its identity is.
     fn is_current(&self, fs: &dyn Fs, input: &Input) -> Result<bool, FsError> {
+        if input.role == BYTECODE_ROLE {
+            // It is no file: what it is made from, wheel and interpreter, are inputs of their own.
+            return Ok(true);
+        }
         let path = Path::new(&input.path);
-        let known = self.witnesses.iter().find(|witness| witness.path == path);
+        let known = self
+            .known
+            .witnesses
+            .iter()
+            .find(|witness| witness.path == path);
         if known.is_some_and(Witness::holds) {
             return Ok(true);
         }
@@ -195,6 +295,13 @@ impl ContentSource for Provision<'_> {
 }
 
 impl SourceWheel<'_> {
+    fn lost(&self, why: BytecodeLost) -> ContentError {
+        ContentError::Read {
+            what: format!("the bytecode of {}", self.input.path),
+            source: why.into(),
+        }
+    }
+
     fn unreadable(&self, source: Box<dyn std::error::Error + Send + Sync>) -> ContentError {
         ContentError::Read {
             what: self.input.path.clone(),
@@ -206,6 +313,20 @@ impl SourceWheel<'_> {
 impl Opened {
     fn member(&self, digest: Digest) -> Option<&Member> {
         self.wheel.members().get(*self.by_digest.get(&digest)?)
+    }
+}
+
+fn open_store<'a>(fs: &'a dyn Fs, cache: Option<&Path>) -> Option<Store<'a>> {
+    let dir = open_or_make(fs, cache?).ok()?;
+    Store::open(fs, &dir).ok()
+}
+
+/// Enters an object again that somebody edited in place: the store gets a new inode, and keeps serving.
+fn mend(pack: Option<&Option<Pack<'_>>>, digest: Digest, bytes: &[u8]) {
+    if let Some(Some(pack)) = pack {
+        for object in pack.entered(digest) {
+            let _mended = pack.enter_again(*object, bytes);
+        }
     }
 }
 

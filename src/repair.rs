@@ -23,6 +23,7 @@ use crate::config::{self, CONFIG_NAME};
 use crate::existing::{Existing, ExistingError};
 use crate::merge::{MergeError, Merged, receipt_in};
 use crate::options::Options;
+use crate::verify::is_bytecode;
 
 /// The stage of what only stands in the plan to stay.
 const STAGE: &str = "receipt";
@@ -94,6 +95,13 @@ pub fn published_base(fs: &dyn Fs, root: &Dir) -> Option<PathBuf> {
         }
     };
     receipt.paths.iter().find_map(leads)
+}
+
+/// Whether bytecode was published, which then belongs to what is put back.
+#[must_use]
+pub fn has_published_bytecode(fs: &dyn Fs, root: &Dir) -> bool {
+    let receipt = receipt_in(fs, root);
+    receipt.is_some_and(|receipt| receipt.paths.keys().any(|path| is_bytecode(path.as_str())))
 }
 
 /// Plans what the receipt of the environment at the target says, where that is no longer so.
@@ -168,7 +176,10 @@ fn draft(
         let planned = fresh.operations().get(path);
         let Some((stage, node)) = node(published, planned, drifted.get(path.as_str()).copied())?
         else {
-            lost.push(path.to_string());
+            // Bytecode that this Python does not give any more is Python's own from now on.
+            if !is_bytecode(path.as_str()) {
+                lost.push(path.to_string());
+            }
             continue;
         };
         let operation = Operation {

@@ -7,6 +7,7 @@
 //!
 //! Read next: `verify/listed.rs`, one distribution; `rvenv_journal`'s `verify.rs`, the receipt.
 
+mod bytecode;
 mod finding;
 mod foreign;
 mod listed;
@@ -27,6 +28,7 @@ use self::foreign::Known;
 use self::listed::Site;
 use self::managed::{Kept, Managed, check_config, check_receipt};
 use self::within::has_lib64;
+pub(crate) use self::within::is_bytecode;
 use crate::config::CONFIG_NAME;
 use crate::installed::{Distribution, distributions};
 

@@ -1,5 +1,13 @@
 //! Bytecode, on every Python of this machine: what is made ahead of time is what Python itself would use.
 
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test starts real programs, reads what they made, and says what it skips"
+)]
+
 #[expect(dead_code, reason = "other tests use more of the machine")]
 mod machine;
 
@@ -53,7 +61,8 @@ fn compile(
 fn sources_of(wheel: &Path) -> Vec<Source> {
     let wheel = Wheel::open(wheel).unwrap();
     let members = wheel.members().iter();
-    let sources = members.filter(|member| member.path.as_str().ends_with(".py"));
+    let sources =
+        members.filter(|member| Path::new(member.path.as_str()).extension() == Some("py".as_ref()));
     let read = |member| wheel.read(member).unwrap();
     let mut sources: Vec<Source> = sources
         .map(|member| Source {
@@ -70,7 +79,7 @@ fn sources_of(wheel: &Path) -> Vec<Source> {
 fn place(scratch: &Scratch, interpreter: &Interpreter, source: &Source, bytecode: &[u8]) {
     let tag = &interpreter.caching.as_ref().unwrap().tag;
     let path = rvenv_journal::RelPath::new(&source.name).unwrap();
-    let cached = rvenv::bytecode::place(&path, tag).unwrap().unwrap();
+    let cached = rvenv::wheel::cached(&path, tag).unwrap().unwrap();
     for (path, bytes) in [(&path, source.text.as_slice()), (&cached, bytecode)] {
         let path = scratch.path(path.as_str());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -82,7 +91,10 @@ fn place(scratch: &Scratch, interpreter: &Interpreter, source: &Source, bytecode
 }
 
 fn said(python: &Python, dir: &Path, code: &str) -> String {
-    let program = format!("import sys; sys.path.insert(0, {dir:?})\n{code}");
+    let program = format!(
+        "import sys; sys.path.insert(0, {:?})\n{code}",
+        dir.to_str().unwrap()
+    );
     let output = std::process::Command::new(&python.path)
         .args(["-I", "-B", "-c", &program])
         .output()

@@ -167,6 +167,7 @@ fn check(minor: u8) {
         headers: rel(&format!("include/site/python3.{minor}")),
         python: python.to_str().unwrap(),
         version: (3, minor),
+        bytecode: None,
         requested: Requested::by_pip(pip.version()),
     };
     let mut seen = BTreeMap::new();
@@ -191,6 +192,7 @@ fn check_contents(wheel: &Wheel, files: &[Planned], reference: &Reference) {
                 assert_eq!(*digest, Digest::of(&real), "{}", file.path);
                 assert_eq!(*len, real.len() as u64, "{}", file.path);
             }
+            Source::Bytecode { .. } => panic!("nobody asked for {}", file.path),
             Source::Bytes(bytes) if file.path.name() == "RECORD" => {
                 assert_eq!(rows(bytes), rows(&real), "{}", file.path);
                 let scripts = |bytes| names(bytes, "../../../bin/");

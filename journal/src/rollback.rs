@@ -30,7 +30,7 @@ use crate::record::{
 use crate::sides::{Side, Sides};
 use crate::stage::StageCounts;
 use crate::transaction::Ready;
-use crate::verify::{drift, drift_at};
+use crate::verify::{Drift, drift, drift_at};
 
 /// What becomes of changes that were made since a generation was replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -237,7 +237,8 @@ impl<'a> Ready<'a> {
             return Ok(vec![Receipt::path().to_string()]);
         };
         let drift = drift(fs, &root, &receipt)?;
-        Ok(drift.into_iter().map(|drift| drift.path).collect())
+        let by_people = drift.into_iter().filter(|drift| !drift.is_of_bytecode());
+        Ok(by_people.map(|drift| drift.path).collect())
     }
 
     /// Compares each entry that would go with what was recorded of it, and with the receipt that came with it.
@@ -265,7 +266,8 @@ impl<'a> Ready<'a> {
                 // The directory that it would come back to is gone.
                 (_, None, _) => true,
                 (Some(_), Some(live), Some(receipt)) => {
-                    !drift_at(target.fs, live.at(), &entry.path, receipt)?.is_empty()
+                    let drift = drift_at(target.fs, live.at(), &entry.path, receipt)?;
+                    !drift.iter().all(Drift::is_of_bytecode)
                 }
                 (None, _, _) | (_, _, None) => false,
             };

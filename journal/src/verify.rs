@@ -2,7 +2,8 @@
 //!
 //! Promises to name every managed path that is not as it was published, and every path that nobody published,
 //! and to write nothing. Reads every byte of every managed file.
-//! Bytecode that Python writes (`__pycache__/*.pyc`) is no drift.
+//! Bytecode that Python writes (`__pycache__/*.pyc`) and nobody published is no drift; what was published is compared like
+//! anything else, and whoever only asks for changes of people leaves it out.
 //!
 //! Read next: `receipt.rs`.
 
@@ -40,6 +41,22 @@ pub struct Drift {
     pub path: String,
     /// How it differs.
     pub difference: Difference,
+}
+
+impl Drift {
+    /// Whether it is only that bytecode is gone or was written anew, which Python does as it pleases.
+    #[must_use]
+    pub fn is_of_bytecode(&self) -> bool {
+        let mut parts = self.path.rsplit('/');
+        let (name, above) = (parts.next().unwrap_or_default(), parts.next());
+        let is_compiled = Path::new(name).extension() == Some(OsStr::new("pyc"));
+        let is_bytecode = is_compiled && above == Some("__pycache__");
+        match self.difference {
+            Difference::Missing => is_bytecode || name == "__pycache__",
+            Difference::Content | Difference::Mode => is_bytecode,
+            Difference::Kind | Difference::LinkTarget | Difference::Foreign => false,
+        }
+    }
 }
 
 /// Every path in the tree `root` that is not as the receipt says.

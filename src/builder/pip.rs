@@ -8,14 +8,18 @@
 //! Read next: `../version.rs` for the order, `../wheel/install.rs` for the files of a wheel.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rvenv_journal::{Content, Input, Node, Operation, PlanBuilder, RelPath};
+use rvenv_journal::{Content, Digest, Input, Node, Operation, PlanBuilder, RelPath};
 
 use super::{Context, StageError};
 use crate::installed::Distribution;
-use crate::interpreter::{Bundled, Interpreter, PythonVersion};
+use crate::interpreter::{Bundled, Caching, Interpreter, PythonVersion};
 use crate::version;
-use crate::wheel::{self, Named, Requested, Source, Wheel};
+use crate::wheel::{self, Cached, Named, Requested, Source, Wheel, WheelError};
+
+/// The role of an input that is bytecode: its path is that of the wheel, its digest what the store keeps it under.
+pub const BYTECODE_ROLE: &str = "bytecode";
 
 /// What `upgrade_deps` upgrades, setuptools first as it is installed: `venv`'s `CORE_VENV_DEPS`.
 #[must_use]
@@ -67,6 +71,22 @@ fn chosen(context: &Context) -> impl Iterator<Item = &Path> {
     let bundled = bundled.filter(|path| !is_downloaded(context, path));
     let downloaded = downloaded(context).iter();
     bundled.chain(downloaded).map(PathBuf::as_path)
+}
+
+/// Every wheel that has a say, opened.
+///
+/// # Errors
+/// A wheel that is damaged or hostile.
+pub fn planned_wheels(context: &Context) -> Result<Vec<Arc<Wheel>>, WheelError> {
+    let open = |path: &Path| {
+        if downloaded(context).iter().any(|other| other == path) {
+            // The download is deleted with the directory that it is in.
+            context.wheels.open_passing(path)
+        } else {
+            context.wheels.open(path)
+        }
+    };
+    chosen(context).map(open).collect()
 }
 
 fn bundled(context: &Context) -> &[PathBuf] {
@@ -153,7 +173,21 @@ fn add(
         digest: wheel.digest(),
         len: wheel.len(),
     });
-    add_wheel(context, plan, wheel, stage)
+    let bytecode = bytecode(context, wheel)?;
+    if let Some((key, _)) = bytecode {
+        plan.add_input(Input {
+            role: BYTECODE_ROLE.to_owned(),
+            path: path.to_string_lossy().into_owned(),
+            digest: key,
+            len: wheel.len(),
+        });
+    }
+    add_wheel(
+        context,
+        plan,
+        (wheel, bytecode.map(|(_, files)| files)),
+        stage,
+    )
 }
 
 /// Whether a distribution is marked as asked for depends on the pip that would have installed it: the bundled one.
@@ -163,10 +197,25 @@ fn requested(context: &Context) -> Requested {
     pip.map_or(Requested::Marked, |pip| Requested::by_pip(&pip.version))
 }
 
+/// The bytecode of a wheel and what it is kept under, where it is wanted.
+fn bytecode<'a>(
+    context: &'a Context,
+    wheel: &Wheel,
+) -> Result<Option<(Digest, Cached<'a>)>, StageError> {
+    if !context.options.compile_bytecode {
+        return Ok(None);
+    }
+    let missing = || StageError::NotCompiled(wheel.file_name().to_owned());
+    let Caching { tag, .. } = context.interpreter.caching.as_ref().ok_or_else(missing)?;
+    let compiled = context.bytecode.of(wheel.digest()).ok_or_else(missing)?;
+    let files = &compiled.files;
+    Ok(Some((compiled.key, Cached { tag, files })))
+}
+
 fn add_wheel(
     context: &Context,
     plan: &mut PlanBuilder,
-    wheel: &Wheel,
+    (wheel, bytecode): (&Wheel, Option<Cached<'_>>),
     stage: &str,
 ) -> Result<(), StageError> {
     let version = &context.interpreter.version;
@@ -182,6 +231,7 @@ fn add_wheel(
             u8::try_from(version.minor).unwrap_or(u8::MAX),
         ),
         requested: requested(context),
+        bytecode,
     };
     for planned in wheel::installation(wheel, &target)? {
         let of_wheel = (stage, Some(wheel.file_name()));
@@ -189,11 +239,13 @@ fn add_wheel(
         let umask = context.options.umask;
         let mode = match (planned.executable, &planned.content) {
             (false, _) => context.data_mode(),
-            (true, Source::Member { .. }) => wheel::program_mode(umask),
+            (true, Source::Member { .. } | Source::Bytecode { .. }) => wheel::program_mode(umask),
             (true, Source::Bytes(_)) => wheel::script_mode(umask),
         };
         let (mtime, bytes) = match planned.content {
-            Source::Member { digest, len, .. } => (planned.mtime, Content::Object { digest, len }),
+            Source::Member { digest, len, .. } | Source::Bytecode { digest, len } => {
+                (planned.mtime, Content::Object { digest, len })
+            }
             Source::Bytes(bytes) => (context.options.epoch, Content::Inline(bytes)),
         };
         let operation = Operation {
@@ -212,8 +264,6 @@ fn add_wheel(
 
 #[cfg(test)]
 mod tests {
-    use rvenv_journal::Digest;
-
     use super::*;
     use crate::installed::DistributionKind;
     use crate::interpreter::Scheme;

@@ -188,6 +188,10 @@ pub(crate) struct ApplyArgs {
     #[arg(long)]
     pub(crate) force: bool,
 
+    /// Let the interpreter that the plan names compile bytecode that is not kept any more
+    #[arg(long)]
+    pub(crate) compile_bytecode: bool,
+
     /// Refuse the plan unless it has this digest
     #[arg(long, value_name = "SHA256")]
     pub(crate) digest: Option<String>,
@@ -319,6 +323,10 @@ pub(crate) struct VenvArgs {
     /// With --clear: replace a directory that is not an environment
     #[arg(long, requires = "clear")]
     pub(crate) force: bool,
+
+    /// Compile the sources of pip (and setuptools), once for each Python; later environments link what is kept
+    #[arg(long)]
+    pub(crate) compile_bytecode: bool,
 
     /// Do not install pip
     #[arg(long)]

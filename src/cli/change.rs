@@ -9,6 +9,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use rvenv::builder::{Context, EnvBuilder, core_dependencies};
+use rvenv::bytecode::Compiler;
 use rvenv::check::{self, Check, CheckFailed, EnvAt, Expectation};
 use rvenv::download::download;
 use rvenv::environment::{self, Checker, Force, Permissions};
@@ -16,8 +17,9 @@ use rvenv::existing::{Existing, ExistingError};
 use rvenv::interpreter::{self, Control, Interpreter, Request};
 use rvenv::merge::Lost;
 use rvenv::options::{Choices, Options, Prompt};
+use rvenv::provision::{self, Shelf};
 use rvenv::render::escape;
-use rvenv::repair::published_base;
+use rvenv::repair::{has_published_bytecode, published_base};
 use rvenv::wheel::Catalogue;
 use rvenv_journal::fs::Dir;
 use rvenv_journal::{
@@ -29,9 +31,10 @@ use tempfile::TempDir;
 use super::args::{
     ApplyArgs, CreateArgs, PlanArgs, RepairArgs, ReplaceArgs, RollbackArgs, VenvArgs,
 };
-use super::{Manner, Session};
+use super::{Compilation, Manner, Session};
 use crate::error::{
-    CliError, Exit, of_base, of_download, of_existing, of_interpreter, of_plan, of_plan_file,
+    CliError, Exit, of_base, of_bytecode, of_download, of_existing, of_interpreter, of_plan,
+    of_plan_file,
 };
 
 /// How the names of directories in the cache begin to which a process downloads.
@@ -78,6 +81,7 @@ impl Session<'_> {
                 retention: retention(&args.replace, intent),
                 permissions: permissions(&args.venv),
                 check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
+                compilation: Compilation::of(args.venv.compile_bytecode),
             };
             let outcome = self.run(&args.run, &manner, |run| {
                 environment::create(run, &EnvBuilder, context)
@@ -139,6 +143,7 @@ impl Session<'_> {
                 lost: Lost::Refuse,
             },
             check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
+            compilation: Compilation::of(args.compile_bytecode),
         };
         let outcome = self.run(&args.run, &manner, |run| environment::apply(run, &plan))?;
         self.tell(&outcome, OsStr::new(plan.target()), "as planned");
@@ -158,6 +163,7 @@ impl Session<'_> {
         let manner = Manner {
             retention: retention(&args.replace, Intent::Create),
             check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
+            compilation: Compilation::of(context.options.compile_bytecode),
             ..Manner::default()
         };
         let outcome = self.run(&args.run, &manner, |run| {
@@ -232,6 +238,7 @@ impl Session<'_> {
             upgrade: intent == Intent::Upgrade,
             upgrade_deps: args.upgrade_deps,
             with_pip: !args.without_pip,
+            compile_bytecode: args.compile_bytecode,
             scm_ignore_files: !args.without_scm_ignore_files,
             umask: self.world.umask,
             epoch: self.world.epoch,
@@ -248,6 +255,7 @@ impl Session<'_> {
             context.dependencies =
                 wheels.map_err(|error| of_download(&error, self.signals.terminated()))?;
         }
+        self.compile(&mut context)?;
         Ok(Prepared { context, downloads })
     }
 
@@ -267,11 +275,37 @@ impl Session<'_> {
             Err(error) => return Err(of_existing(&error)),
         };
         let options = choices.over(Options {
+            // What is put back is what was published.
+            compile_bytecode: has_published_bytecode(&self.fs, &root),
             umask: self.world.umask,
             epoch: self.world.epoch,
             ..Options::default()
         });
-        self.context(env_dir, interpreter, options)
+        let mut context = self.context(env_dir, interpreter, options)?;
+        self.compile(&mut context)?;
+        Ok(context)
+    }
+
+    /// Has bytecode made for what will be planned, if that is wanted.
+    fn compile(&self, context: &mut Context) -> Result<(), CliError> {
+        if !context.options.compile_bytecode {
+            return Ok(());
+        }
+        let kept_at = Shelf {
+            fs: &self.fs,
+            cache: self.world.cache.as_deref(),
+        };
+        let done = self
+            .with_control(|control| provision::compile(kept_at, &self.compiler(control), context));
+        done.map_err(|error| of_bytecode(&error, self.signals.terminated()))
+    }
+
+    pub(super) fn compiler<'c>(&'c self, control: &'c Control<'c>) -> Compiler<'c> {
+        Compiler {
+            around: &self.world.surroundings,
+            control,
+            workers: self.world.processors,
+        }
     }
 
     fn context(
@@ -321,7 +355,7 @@ impl Session<'_> {
     }
 
     /// What is asked of everything that starts processes.
-    fn with_control<T>(&self, work: impl FnOnce(&Control<'_>) -> T) -> T {
+    pub(super) fn with_control<T>(&self, work: impl FnOnce(&Control<'_>) -> T) -> T {
         work(&Control {
             timeout: Control::TIMEOUT,
             interrupted: &|| self.signals.any(),

@@ -1,6 +1,7 @@
 //! The world around the process: environment variables, working directory, umask, clock. Read here and nowhere else.
 
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -20,6 +21,8 @@ pub(crate) struct World {
     pub(crate) epoch: Option<i64>,
     /// When the command started.
     pub(crate) now: Time,
+    /// How many processes may compile at once.
+    pub(crate) processors: NonZeroUsize,
     cwd: Option<PathBuf>,
 }
 
@@ -63,6 +66,7 @@ impl World {
             surroundings,
             cache,
             umask: umask(),
+            processors: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             epoch,
             now: now(),
             cwd,

@@ -17,7 +17,7 @@ use rvenv_journal::{
 
 use super::{Outcome, PlanFailed, Report, Run, RunFailed, lock};
 use crate::merge;
-use crate::provision::{Known, Provision};
+use crate::provision::{Known, Provision, Shelf};
 
 /// Plans under the lock and publishes, if there is anything to do; where the filesystem refuses to rename something, by smaller entries.
 pub(super) fn publish(
@@ -69,7 +69,11 @@ fn publish_once(
     rung: Rung,
     known: Known<'_>,
 ) -> Result<Outcome, RunFailed> {
-    let content = Provision::new(run.fs, &plan, run.cache, known).at(run.now);
+    let shelf = Shelf {
+        fs: run.fs,
+        cache: run.cache,
+    };
+    let content = Provision::new(shelf, &plan, known).at(run.now);
     let path = ready.target().path().to_path_buf();
     let terms = Terms {
         durability: run.durability,

@@ -370,7 +370,7 @@ fn scheme(places: &Places) -> Result<Scheme, String> {
 /// A tag becomes part of file names, so that it must be fit for one.
 fn caching(tag: Option<String>, magic: String) -> Result<Option<Caching>, String> {
     let Some(tag) = tag else { return Ok(None) };
-    let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if tag.is_empty() || !tag.chars().all(is_fit) {
         let shown = tag.escape_debug();
         return Err(format!("its cache tag `{shown}` cannot be in a file name"));

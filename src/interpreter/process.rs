@@ -218,7 +218,7 @@ fn listen(
                     (Heard::Answer, Pipe::Out) => keep(&mut stdout, &bytes, STDOUT_MAX),
                     (Heard::Files, Pipe::Out) => keep(&mut stdout, &bytes, FILES_MAX),
                     (Heard::Answer | Heard::Files, Pipe::Err) => {
-                        keep(&mut stderr, &bytes, STDERR_MAX)
+                        keep(&mut stderr, &bytes, STDERR_MAX);
                     }
                     (Heard::End, Pipe::Out | Pipe::Err) => keep_end(&mut stderr, &bytes),
                 }

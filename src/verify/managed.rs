@@ -1,7 +1,8 @@
 //! What rvenv published: the receipt, what the engine finds with it, and `pyvenv.cfg` where there is none.
 //!
 //! Promises that a damaged receipt is drift and no failure: whatever can be checked without it is checked. What
-//! differs is looked at a second time to describe it; what is as it was published by then is not reported.
+//! differs is looked at a second time to describe it; what is as it was published by then is not reported, and neither is
+//! bytecode that is gone or that Python wrote anew.
 //!
 //! Read next: `finding.rs`, the words.
 
@@ -15,8 +16,9 @@ use rvenv_journal::{
     drift,
 };
 
+use super::bytecode::is_rewritten;
 use super::finding::{Change, Finding, content, shared};
-use super::within::{Sight, Within};
+use super::within::{Sight, Within, is_bytecode};
 use crate::config::CONFIG_NAME;
 
 /// Bytes of `pyvenv.cfg` that are read.
@@ -130,8 +132,15 @@ fn describe(
     let path = drift.path.as_str();
     let (dir, name, meta) = match within.look(path)? {
         Sight::There(dir, name, meta) => (dir, name, meta),
+        Sight::Absent | Sight::Blocked(..) if is_derived(path) => return Ok(None),
         Sight::Absent | Sight::Blocked(..) => return Ok(Some(Finding::missing(path))),
     };
+    if drift.difference == Difference::Content
+        && is_bytecode(path)
+        && is_rewritten(fs, within, path, (&dir, &meta))?
+    {
+        return Ok(None);
+    }
     let (change, detail) = match (drift.difference, published) {
         (Difference::Content, PublishedPath::File { len, .. }) => (
             Change::Content,
@@ -161,6 +170,11 @@ fn describe(
         ) => return Ok(None),
     };
     Ok(Some(Finding::new(path, change, detail)))
+}
+
+/// Bytecode, or the directory of it: Python does without, and makes it again.
+fn is_derived(path: &str) -> bool {
+    is_bytecode(path) || path.rsplit('/').next() == Some("__pycache__")
 }
 
 fn expected(published: &PublishedPath) -> &'static str {

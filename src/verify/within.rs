@@ -138,7 +138,7 @@ pub(super) fn place(site_packages: &str, row: &str, lib64: bool) -> Result<Strin
 }
 
 /// Whether a path is bytecode that Python writes when it pleases.
-pub(super) fn is_bytecode(path: &str) -> bool {
+pub(crate) fn is_bytecode(path: &str) -> bool {
     let mut parts = path.rsplit('/');
     parts.next().is_some_and(is_compiled) && parts.next() == Some("__pycache__")
 }

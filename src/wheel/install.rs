@@ -1,17 +1,18 @@
 //! Installation: which files an environment gets from a wheel.
 //!
-//! Promises the files, modes, INSTALLER, REQUESTED and RECORD that `ensurepip` gives for the same wheel,
-//! without bytecode; that no two of them collide; and that none takes a name that belongs to the
+//! Promises the files, modes, INSTALLER, REQUESTED and RECORD that `ensurepip` gives for the same wheel, with the
+//! bytecode that it is given and no other; that no two of them collide; and that none takes a name that belongs to the
 //! environment itself, such as `bin/python` (I6). It is a pure decision: one wheel and one target, one list.
 //! Does not promise that the places are free; the plan around it checks that.
 //!
 //! Read next: `script.rs`, the text of the scripts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rvenv_journal::{Digest, Mode, RelPath, RelPathError};
 use thiserror::Error;
 
+use super::cached::{Cached, cached};
 use super::contents::{Library, Member, Wheel};
 use super::entry_points::{self, EntryPoint, EntryPointError};
 use super::fault::{WheelError, shown};
@@ -35,6 +36,8 @@ pub struct Target<'a> {
     pub version: (u8, u8),
     /// Whether somebody asked for this very distribution.
     pub requested: Requested,
+    /// The bytecode that the sources get, where it is wanted.
+    pub bytecode: Option<Cached<'a>>,
 }
 
 /// Whether a distribution is marked as asked for, rather than needed by another.
@@ -66,6 +69,13 @@ pub enum Source {
     Member {
         /// Its place in [`Wheel::members`].
         member: usize,
+        /// Its SHA-256.
+        digest: Digest,
+        /// How many bytes it has.
+        len: u64,
+    },
+    /// The bytecode of an unmodified member.
+    Bytecode {
         /// Its SHA-256.
         digest: Digest,
         /// How many bytes it has.
@@ -158,6 +168,9 @@ fn plan(wheel: &Wheel, target: &Target<'_>) -> Result<Vec<Planned>, InstallFault
     let mut files = Vec::with_capacity(wheel.members().len() + entries.len() + 3);
     for (index, member) in wheel.members().iter().enumerate() {
         files.extend(layout.member(index, member)?);
+    }
+    if let Some(bytecode) = &target.bytecode {
+        files.extend(layout.bytecode(bytecode, &files)?);
     }
     for entry in &entries {
         files.push(layout.script(entry)?);
@@ -326,6 +339,36 @@ impl Layout<'_> {
         Ok(Some(planned))
     }
 
+    /// The bytecode of sources that are installed as they are; where the wheel brings its own, that stays.
+    fn bytecode(
+        &self,
+        bytecode: &Cached<'_>,
+        files: &[Planned],
+    ) -> Result<Vec<Planned>, InstallFault> {
+        let taken: BTreeSet<&RelPath> = files.iter().map(|file| &file.path).collect();
+        let mut found = Vec::with_capacity(bytecode.files.len());
+        for file in files {
+            let Source::Member { member, .. } = file.content else {
+                continue;
+            };
+            let name = self.wheel.members().get(member).map(|m| m.path.as_str());
+            let Some((digest, len)) = name.and_then(|name| bytecode.files.get(name)).copied()
+            else {
+                continue;
+            };
+            let path = cached(&file.path, bytecode.tag).map_err(InstallFault::Path)?;
+            if let Some(path) = path.filter(|path| !taken.contains(path)) {
+                found.push(Planned {
+                    path,
+                    executable: false,
+                    mtime: file.mtime,
+                    content: Source::Bytecode { digest, len },
+                });
+            }
+        }
+        Ok(found)
+    }
+
     fn script(&self, entry: &EntryPoint) -> Result<Planned, InstallFault> {
         let path = self.target.scripts.join(&entry.name);
         Ok(Planned {
@@ -353,10 +396,12 @@ impl Layout<'_> {
         let mut rows = BTreeMap::new();
         for file in files {
             let sum = match &file.content {
-                Source::Member { digest, len, .. } => (*digest, *len),
-                Source::Bytes(bytes) => (Digest::of(bytes), bytes.len() as u64),
+                Source::Member { digest, len, .. } => Some((*digest, *len)),
+                // Python may write it anew, and so pip does not hold it against a hash.
+                Source::Bytecode { .. } => None,
+                Source::Bytes(bytes) => Some((Digest::of(bytes), bytes.len() as u64)),
             };
-            rows.insert(relative(self.library(), &file.path), Some(sum));
+            rows.insert(relative(self.library(), &file.path), sum);
         }
         rows.insert(relative(self.library(), &record.path), None);
         rows
@@ -438,6 +483,7 @@ mod tests {
             python: "/env/bin/python3",
             version: (3, 12),
             requested: Requested::Marked,
+            bytecode: None,
         }
     }
 
@@ -450,7 +496,7 @@ mod tests {
         let file = files.iter().find(|file| file.path.as_str() == path);
         match &file.unwrap().content {
             Source::Bytes(bytes) => bytes,
-            Source::Member { .. } => panic!("`{path}` is a member"),
+            Source::Member { .. } | Source::Bytecode { .. } => panic!("`{path}` is a member"),
         }
     }
 
@@ -464,6 +510,47 @@ mod tests {
             }
         };
         assert!(story.contains(expect), "{expect:?} is not in {story:?}");
+    }
+
+    #[test]
+    fn bytecode_lies_beside_its_source_and_is_listed_without_a_hash() {
+        let wheel = Builder::new()
+            .file("demo/a.py", "x = 1")
+            .file("demo/b.py", "{{")
+            .file("demo/c.py", "")
+            .file("demo/__pycache__/c.t-3.pyc", "the wheel's own")
+            .file("demo_pkg-1.0.data/scripts/run.py", "#!python\n");
+        let wheel = Wheel::from_bytes(NAME, wheel.bytes()).unwrap();
+        let made = (Digest::of(b"made"), 4);
+        let names = ["demo/a.py", "demo/c.py", "demo_pkg-1.0.data/scripts/run.py"];
+        let files = names.map(|name| (name.to_owned(), made)).into();
+        let target = Target {
+            bytecode: Some(Cached {
+                tag: "t-3",
+                files: &files,
+            }),
+            ..target()
+        };
+        let planned = installation(&wheel, &target).unwrap();
+        let bytecode: Vec<_> = planned
+            .iter()
+            .filter(|file| matches!(file.content, Source::Bytecode { .. }))
+            .collect();
+        let [bytecode] = bytecode.as_slice() else {
+            panic!("{bytecode:?}");
+        };
+        assert_eq!(
+            bytecode.path.as_str(),
+            format!("{SITE}/demo/__pycache__/a.t-3.pyc")
+        );
+        let source = format!("{SITE}/demo/a.py");
+        let source = planned.iter().find(|file| file.path.as_str() == source);
+        assert_eq!(bytecode.mtime, source.unwrap().mtime);
+        assert!(bytecode.mtime.is_some());
+        let record = bytes(&planned, &format!("{SITE}/demo_pkg-1.0.dist-info/RECORD"));
+        let record = String::from_utf8_lossy(record);
+        let row = "demo/__pycache__/a.t-3.pyc,,";
+        assert!(record.lines().any(|line| line == row), "{record}");
     }
 
     #[test]

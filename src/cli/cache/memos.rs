@@ -1,10 +1,11 @@
-//! Notes in the cache, which save finding an answer again: what interpreters said, what wheels hold.
+//! Notes in the cache, which save finding an answer again: what interpreters said, what wheels hold, and which source
+//! has which bytecode.
 //!
 //! Promises to delete only what has a name of ours, in a directory that is one, without following a link; and to keep,
 //! where that is asked for, what still rests on files that are as they were.
 //! Does not promise that what is kept will be used: whoever reads a note checks more than its witnesses.
 //!
-//! Read next: the library's `interpreter/cache.rs`, which writes them.
+//! Read next: the library's `interpreter/cache.rs` and `provision/bytecode.rs`, which write them.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -15,7 +16,7 @@ use rvenv_journal::{Digest, Leftovers};
 use serde::Deserialize;
 
 /// The directories of notes.
-pub(super) const KINDS: [&str; 2] = ["interpreters", "wheels"];
+pub(super) const KINDS: [&str; 3] = ["bytecode", "interpreters", "wheels"];
 /// More than any honest note.
 const BYTES_MAX: u64 = 32 << 20;
 
@@ -43,6 +44,8 @@ pub(super) struct Swept {
 struct Note {
     witness: Option<Stored>,
     interpreter: Option<Answer>,
+    /// The pack that it speaks of.
+    pack: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +84,7 @@ pub(super) fn sweep(fs: &dyn Fs, cache: &Dir, kind: &str, which: Which) -> Swept
         if meta.kind != Kind::File || !is_ours(&name) {
             let name = name.to_string_lossy();
             swept.strangers.push(format!("{kind}/{name}"));
-        } else if which == Which::Outdated && holds(fs, &dir, &name) {
+        } else if which == Which::Outdated && holds(fs, (cache, &dir), &name) {
             swept.kept += 1;
         } else {
             match fs.remove_file(&dir, &name) {
@@ -105,10 +108,15 @@ fn is_ours(name: &OsStr) -> bool {
 }
 
 /// Whether everything that a note rests on is as it was; one that rests on nothing was not written by us.
-fn holds(fs: &dyn Fs, dir: &Dir, name: &OsStr) -> bool {
+fn holds(fs: &dyn Fs, (cache, dir): (&Dir, &Dir), name: &OsStr) -> bool {
     let read = fs.read_file(dir, name, BYTES_MAX).ok();
     let note = read.and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
     let Some(note) = note else { return false };
+    if let Some(pack) = note.pack {
+        let packs = fs.open_dir(cache, OsStr::new(super::PACKS));
+        let is_pack = |packs: Dir| fs.open_dir(&packs, OsStr::new(&pack));
+        return Digest::parse(&pack).is_ok() && packs.and_then(is_pack).is_ok();
+    }
     let answered = note.interpreter.map(|answer| answer.witnesses);
     let mut seen = answered.unwrap_or_default();
     seen.extend(note.witness);

@@ -1,0 +1,282 @@
+//! Bytecode that is kept: compiled once for each wheel and interpreter, then recalled without starting anything.
+//!
+//! Promises that what is recalled was entered into the store whole, and that a store which does not serve costs time: then
+//! the files go with the plan. Entered as wheels are, under a key that no wheel has, so that kills, full disks and many
+//! processes at once leave either all of it or nothing that is believed.
+//!
+//! On disk: a pack, `packs/KEY/`, and which source has which file, `bytecode/SHA256 of the key.json`.
+//! Read next: `../bytecode.rs`, which compiles.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use rvenv_journal::{Digest, Fs, Hasher, Mode, ObjectMeta, PackSource, Store, StoreError};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::open_store;
+use crate::builder::{Context, planned_wheels};
+use crate::bytecode::{Bytecode, CompileFailed, Compiled, Compiler, Source, key};
+use crate::interpreter::Interpreter;
+use crate::memo::Memo;
+use crate::wheel::{Member, Wheel, WheelError};
+
+/// Counts the shapes that the index has had.
+const FORMAT: u32 = 1;
+/// As for the entries of a wheel.
+const INDEX_BYTES_MAX: u64 = 32 << 20;
+
+/// Why there is no bytecode.
+#[derive(Debug, Error)]
+pub enum BytecodeFailed {
+    /// A wheel cannot be read.
+    #[error(transparent)]
+    Wheel(#[from] WheelError),
+    /// The interpreter could not compile.
+    #[error(transparent)]
+    Compile(#[from] CompileFailed),
+}
+
+/// Why bytecode that was planned cannot be had any more.
+#[derive(Clone, Debug, Error)]
+pub enum BytecodeLost {
+    /// It is not kept, and the run may not start the interpreter that a plan names.
+    #[error("the store does not have it any more, and this run may start no interpreter")]
+    NoCompiler,
+    /// The interpreter that the plan names is another by now, or gives other bytes.
+    #[error("compiled again it is not what was planned: the plan was made with another Python")]
+    OtherPython,
+    /// Somebody asked to stop.
+    #[error("interrupted while it was compiled again")]
+    Interrupted,
+    /// It could not be compiled again, with the causes in words.
+    #[error("it could not be compiled again: {0}")]
+    Failed(String),
+}
+
+/// Where bytecode is kept.
+#[derive(Clone, Copy)]
+pub struct Shelf<'a> {
+    /// The disk.
+    pub fs: &'a dyn Fs,
+    /// Where the content store may be.
+    pub cache: Option<&'a Path>,
+}
+
+/// Gives a context the bytecode of the wheels that it will plan: what is kept, else what is compiled now.
+///
+/// # Errors
+/// See [`BytecodeFailed`]; a store that does not serve is no error.
+///
+/// # Crash
+/// What was entered is kept, and is found by the next who compiles.
+pub fn compile(
+    shelf: Shelf<'_>,
+    compiler: &Compiler<'_>,
+    context: &mut Context,
+) -> Result<(), BytecodeFailed> {
+    let interpreter = &context.interpreter;
+    let mut bytecode = Bytecode::default();
+    for wheel in planned_wheels(context)? {
+        let key = key(wheel.digest(), interpreter).ok_or_else(|| CompileFailed::NoCache {
+            python: interpreter.executable.clone(),
+        })?;
+        let kept = recall(shelf.cache, key).map(|files| Compiled {
+            key,
+            files,
+            bytes: BTreeMap::new(),
+        });
+        let found = match kept {
+            Some(found) => found,
+            None => keep(
+                shelf,
+                key,
+                context.options.umask,
+                make(compiler, interpreter, &wheel)?,
+            ),
+        };
+        bytecode.add(wheel.digest(), found);
+    }
+    context.bytecode = bytecode;
+    Ok(())
+}
+
+/// The bytecode of one source, just compiled.
+pub(super) struct Made {
+    name: String,
+    mtime: i64,
+    pub(super) digest: Digest,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Compiles every source of a wheel.
+pub(super) fn make(
+    compiler: &Compiler<'_>,
+    interpreter: &Interpreter,
+    wheel: &Wheel,
+) -> Result<Vec<Made>, BytecodeFailed> {
+    let members = wheel.members().iter();
+    let is_source = |member: &&Member| {
+        let extension = Path::new(member.path.as_str()).extension();
+        extension == Some(OsStr::new("py"))
+    };
+    let sources = members.filter(is_source);
+    let source = |member| Ok((member, wheel.read(member)?));
+    let sources = sources
+        .map(source)
+        .collect::<Result<Vec<_>, WheelError>>()?;
+    let source = |(member, text): (&Member, Vec<u8>)| Source {
+        name: member.path.to_string(),
+        mtime: member.mtime,
+        text,
+    };
+    let mut sources: Vec<Source> = sources.into_iter().map(source).collect();
+    // What is compiled together may depend on each other, and so the order must not be the archive's.
+    sources.sort_by(|one, other| one.name.cmp(&other.name));
+    let files = compiler.compile(interpreter, &sources)?;
+    let made = sources.into_iter().zip(files).filter_map(|(source, file)| {
+        let bytes = file?;
+        Some(Made {
+            name: source.name,
+            mtime: source.mtime,
+            digest: Digest::of(&bytes),
+            bytes,
+        })
+    });
+    Ok(made.collect())
+}
+
+/// Enters what was made, and notes which source has which file; where that fails the files go along.
+pub(super) fn keep(shelf: Shelf<'_>, key: Digest, umask: u32, made: Vec<Made>) -> Compiled {
+    let file = |made: &Made| (made.name.clone(), (made.digest, made.bytes.len() as u64));
+    let files: BTreeMap<_, _> = made.iter().map(file).collect();
+    let is_kept = enter(shelf, key, umask, &made).is_some();
+    if is_kept && let Some(memo) = memo(shelf.cache, key) {
+        drop(memo.write(&write_index(key, &files)));
+    }
+    let bytes = made.into_iter().map(|made| (made.digest, made.bytes));
+    Compiled {
+        key,
+        files,
+        bytes: bytes.filter(|_| !is_kept).collect(),
+    }
+}
+
+fn enter(shelf: Shelf<'_>, key: Digest, umask: u32, made: &[Made]) -> Option<()> {
+    let store: Store<'_> = open_store(shelf.fs, shelf.cache)?;
+    let pack = store.enter(key, &Unpacked { made, umask }).ok()?;
+    // Somebody may have entered it before with other bytes: then those are not what this plan speaks of.
+    let has_all = made
+        .iter()
+        .all(|made| !pack.entered(made.digest).is_empty());
+    has_all.then_some(())
+}
+
+fn memo(cache: Option<&Path>, key: Digest) -> Option<Memo> {
+    Memo::about(Path::new(&key.to_string()), "bytecode", cache?)
+}
+
+fn recall(cache: Option<&Path>, key: Digest) -> Option<BTreeMap<String, (Digest, u64)>> {
+    read_index(key, &memo(cache, key)?.read(INDEX_BYTES_MAX)?)
+}
+
+/// What was made, as the store takes it: with the mode that it will have in an environment under this umask.
+struct Unpacked<'a> {
+    made: &'a [Made],
+    umask: u32,
+}
+
+impl PackSource for Unpacked<'_> {
+    fn unpack(
+        &self,
+        visit: &mut dyn FnMut(ObjectMeta, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.made.iter().try_for_each(|made| {
+            let object = ObjectMeta {
+                digest: made.digest,
+                len: made.bytes.len() as u64,
+                mode: Mode::ALL_DATA.masked(self.umask),
+                mtime: made.mtime,
+            };
+            visit(object, &made.bytes)
+        })
+    }
+}
+
+/// The index on disk, with a sum of its rows: a wrong one would be planned by, again and again.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Index<'a> {
+    format: u32,
+    /// The pack that it speaks of.
+    pack: String,
+    sum: String,
+    #[serde(borrow)]
+    files: Vec<Row<'a>>,
+}
+
+/// Path of the source; digest and length of its bytecode.
+#[derive(Serialize, Deserialize)]
+struct Row<'a>(#[serde(borrow)] Cow<'a, str>, Cow<'a, str>, u64);
+
+fn write_index(key: Digest, files: &BTreeMap<String, (Digest, u64)>) -> Vec<u8> {
+    let row = |(name, (digest, len)): (&String, &(Digest, u64))| {
+        Row(name.clone().into(), digest.to_string().into(), *len)
+    };
+    let files: Vec<Row<'_>> = files.iter().map(row).collect();
+    let index = Index {
+        format: FORMAT,
+        pack: key.to_string(),
+        sum: sum(&files).to_string(),
+        files,
+    };
+    serde_json::to_vec(&index).expect("strings and numbers serialize")
+}
+
+fn read_index(key: Digest, bytes: &[u8]) -> Option<BTreeMap<String, (Digest, u64)>> {
+    let index: Index<'_> = serde_json::from_slice(bytes).ok()?;
+    let is_ours = index.format == FORMAT
+        && index.pack == key.to_string()
+        && index.sum == sum(&index.files).to_string();
+    if !is_ours {
+        return None;
+    }
+    let file = |Row(name, digest, len): Row<'_>| {
+        Some((name.into_owned(), (Digest::parse(&digest).ok()?, len)))
+    };
+    index.files.into_iter().map(file).collect()
+}
+
+fn sum(files: &[Row<'_>]) -> Digest {
+    let mut hasher = Hasher::default();
+    for Row(name, digest, len) in files {
+        // No part has a NUL, so that no two lists are the same text.
+        hasher.update(format!("{name}\0{digest}\0{len}\0").as_bytes());
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_is_not_exactly_what_was_written_is_none() {
+        let key = Digest::of(b"key");
+        let files = BTreeMap::from([
+            ("a/b.py".to_owned(), (Digest::of(b"b"), 7)),
+            ("c \"d\".py".to_owned(), (Digest::of(b"c"), 0)),
+        ]);
+        let whole = write_index(key, &files);
+        assert_eq!(read_index(key, &whole), Some(files.clone()));
+        assert_eq!(read_index(Digest::of(b"other"), &whole), None);
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            assert_eq!(read_index(key, &bytes), None, "{at}");
+            assert_eq!(read_index(key, &whole[..at]), None, "{at}");
+        }
+    }
+}

@@ -847,7 +847,7 @@ fn a_cache_that_is_damaged_foreign_or_unwritable_is_as_good_as_none() {
     assert_eq!(lab.starts(), 1);
     let half = &good[..good.len() / 2];
     let renamed = good.replace("/python\"", "/pythom\"");
-    let future = good.replacen("\"format\":1", "\"format\":2", 1);
+    let future = good.replacen("\"format\":2", "\"format\":3", 1);
     let digest = good.replace("\"executable_digest\":\"", "\"executable_digest\":\"z");
     let outside = good.replace("lib/site", "../site");
     for bad in ["", "[]", "\0\0", half, &renamed, &future, &digest, &outside] {

@@ -126,7 +126,6 @@ impl Receipt {
     }
 }
 
-#[expect(clippy::expect_used, reason = "strings and numbers always serialize")]
 fn json<'a>(
     (plan, root_mode): (Digest, u32),
     paths: impl Iterator<Item = (&'a RelPath, PublishedDto<'a>)>,

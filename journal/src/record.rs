@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::digest::{Digest, DigestError};
+use crate::digest::{Digest, DigestError, Hasher};
 use crate::identity::{Birth, Identity};
 use crate::names::{Direction, Names};
 use crate::node::{ENGINE_DIR, RECEIPT_NAME};
@@ -239,10 +239,12 @@ impl Record {
     )]
     pub fn to_bytes(&self) -> Vec<u8> {
         let dto = RecordDto::from_record(self);
-        let value = serde_json::to_value(dto).expect("strings and numbers serialize");
-        let text = format!("{MAGIC} {RECORD_VERSION} incompat=\n{value}\n");
-        let sum = Digest::of(text.as_bytes());
-        format!("{text}{sum}\n").into_bytes()
+        let mut bytes = format!("{MAGIC} {RECORD_VERSION} incompat=\n").into_bytes();
+        serde_json::to_writer(&mut bytes, &dto).expect("strings and numbers serialize");
+        bytes.push(b'\n');
+        let sum = Digest::of(&bytes);
+        bytes.extend_from_slice(format!("{sum}\n").as_bytes());
+        bytes
     }
 
     /// Reads what [`Record::to_bytes`] wrote.
@@ -251,15 +253,20 @@ impl Record {
     /// Everything but such bytes; never a panic, whatever they are.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordReadError> {
         let text = std::str::from_utf8(bytes).map_err(|_| RecordReadError::Torn)?;
-        let lines: Vec<&str> = text.split('\n').collect();
-        let [header, json, sum, ""] = lines.as_slice() else {
-            return Err(RecordReadError::Torn);
-        };
-        let summed = format!("{header}\n{json}\n");
-        if Digest::parse(sum).ok() != Some(Digest::of(summed.as_bytes())) {
+        let whole = text.strip_suffix('\n').and_then(|text| {
+            let (summed, sum) = text.rsplit_once('\n')?;
+            let (header, json) = summed.split_once('\n')?;
+            Some((header, json, sum)).filter(|_| !json.contains('\n'))
+        });
+        let (header, json, sum) = whole.ok_or(RecordReadError::Torn)?;
+        let mut summed = Hasher::default();
+        for part in [header, "\n", json, "\n"] {
+            summed.update(part.as_bytes());
+        }
+        if Digest::parse(sum).ok() != Some(summed.finish()) {
             return Err(RecordReadError::Torn);
         }
-        if *header != format!("{MAGIC} {RECORD_VERSION} incompat=") {
+        if header != format!("{MAGIC} {RECORD_VERSION} incompat=") {
             return Err(RecordReadError::Unknown(
                 header
                     .chars()
@@ -274,26 +281,28 @@ impl Record {
     }
 }
 
+// Fields are in the order of their names, which is what makes the form canonical.
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RecordDto {
-    plan: String,
-    token: String,
-    generation: u32,
-    form: FormDto,
-    source: SourceDto,
-    stage: IdentityDto,
     boot: String,
     durability: DurabilityDto,
+    form: FormDto,
+    generation: u32,
+    plan: String,
     retention: RetentionDto,
+    source: SourceDto,
+    stage: IdentityDto,
     steps: Option<StepsDto>,
+    token: String,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct IdentityDto {
-    inode: u64,
     birth: Option<(i64, u32)>,
+    inode: u64,
 }
 
 #[derive(Serialize, Deserialize)]

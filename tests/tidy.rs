@@ -13,7 +13,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// The engine, from the ground up.
 const ENGINE_FLOORS: &[&[&str]] = &[
-    &["digest", "identity", "path"],
+    &["digest", "identity", "path", "watch"],
     &["node", "names"],
     &["plan", "record"],
     &["plan_json", "receipt", "fs"],

@@ -396,6 +396,11 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// What changes when the machine starts anew, so that a record of another start is recognised.
     fn boot_id(&self) -> String;
 
+    /// How many threads may use this disk at once with a gain; one where the order of calls is to be the same each time.
+    fn threads(&self) -> usize {
+        1
+    }
+
     /// The user whom files made now belong to.
     fn user(&self) -> u32;
 

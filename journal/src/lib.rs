@@ -164,6 +164,7 @@ mod store;
 mod target;
 mod transaction;
 mod verify;
+mod watch;
 
 pub use content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, NoContent, Wanted};
 pub use cover::{CoverError, Grain};
@@ -207,3 +208,4 @@ pub use store::{
 pub use target::{Parents, Target, TargetError};
 pub use transaction::{Prepared, Ready, Staged, Terms};
 pub use verify::{Difference, Drift, drift};
+pub use watch::{Deletion, Unwatched, Watch};

@@ -19,9 +19,10 @@ use crate::names::{Direction, JournalName};
 use crate::node::ENGINE_DIR;
 use crate::record::{Durability, Form, Record, Source};
 use crate::recovery::{Boot, Decision, JournalSeen, Refusal, decide};
-use crate::remove::{Leftovers, remove_tree};
+use crate::remove::{Leftovers, remove_watched};
 use crate::settle::{By, End, EndError, Ending, are_entries_whole, is_whole};
 use crate::target::Target;
+use crate::watch::Watch;
 
 /// What stands beside a target, and what recovery would do about it.
 #[derive(Debug)]
@@ -369,14 +370,18 @@ fn tidy(target: &Target<'_>) -> Result<(u64, Vec<String>), FsError> {
     let mut tidied = 0;
     let mut orphans = Vec::new();
     for home in homes(target)? {
-        tidy_home(&home, &mut tidied, &mut orphans)?;
+        tidy_home(target, &home, (&mut tidied, &mut orphans))?;
     }
     // An engine's directory that a merge made before it died.
     Home::remove_if_empty(target);
     Ok((tidied, orphans))
 }
 
-fn tidy_home(home: &Home<'_>, tidied: &mut u64, orphans: &mut Vec<String>) -> Result<(), FsError> {
+fn tidy_home(
+    target: &Target<'_>,
+    home: &Home<'_>,
+    (tidied, orphans): (&mut u64, &mut Vec<String>),
+) -> Result<(), FsError> {
     let Home {
         fs,
         dir,
@@ -406,7 +411,9 @@ fn tidy_home(home: &Home<'_>, tidied: &mut u64, orphans: &mut Vec<String>) -> Re
     }
     for identity in &siblings.trash {
         let name = format!("{}{identity}", names.trash_prefix());
-        match empty_trash(home, &name, identity)? {
+        match empty_trash(home, &name, identity, target.watch)? {
+            // It stays what it is until somebody has the time.
+            Leftovers { stopped: true, .. } => {}
             Leftovers { count: 0, .. } => *tidied += 1,
             Leftovers { .. } => left.push(name),
         }
@@ -419,7 +426,12 @@ fn tidy_home(home: &Home<'_>, tidied: &mut u64, orphans: &mut Vec<String>) -> Re
 }
 
 /// Deletes trash whose name says its identity; a name can be planted, an identity cannot.
-fn empty_trash(home: &Home<'_>, name: &str, identity: &str) -> Result<Leftovers, FsError> {
+fn empty_trash(
+    home: &Home<'_>,
+    name: &str,
+    identity: &str,
+    watch: &dyn Watch,
+) -> Result<Leftovers, FsError> {
     let Home { fs, dir, .. } = home;
     let meta = fs.meta(dir, OsStr::new(name))?;
     let ours = meta.is_some_and(|meta| {
@@ -428,10 +440,10 @@ fn empty_trash(home: &Home<'_>, name: &str, identity: &str) -> Result<Leftovers,
             && meta.identity.to_string() == identity
     });
     if ours {
-        return Ok(remove_tree(*fs, dir, OsStr::new(name)));
+        return Ok(remove_watched(*fs, (dir, OsStr::new(name)), watch));
     }
     Ok(Leftovers {
         count: 1,
-        first: None,
+        ..Leftovers::default()
     })
 }

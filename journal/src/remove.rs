@@ -2,29 +2,37 @@
 //!
 //! Promises to stay inside the directory that it was given: it walks by open directories, follows no link and
 //! leaves a tree alone in which something is mounted. Directories that were closed to their own owner are opened.
+//! However deep or wide the tree is, few directories are open at once, and nothing recurses.
 //! Does not promise to succeed: what cannot be removed stays and is counted. Deletion is never part of success.
 //!
-//! Read next: `transaction.rs`, which only ever deletes what it has renamed to trash.
+//! Where the disk serves several threads, a large tree is deleted by as many; what is reported does not depend on it.
+//! Read next: `settle.rs`, which only ever deletes what it has renamed to trash.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Scope, scope};
 
-use crate::fs::{Dir, Fs, FsError, Kind};
+use crate::fs::{Dir, Fs, FsError, Kind, Rename};
+use crate::watch::{Deletion, Unwatched, Watch};
+
+/// How deep the directories are that are open at once; what is deeper is moved up first.
+const DEPTH_MAX: usize = 16;
+/// How many objects one thread removes before another one is worth its start.
+const ALONE_MAX: u64 = 512;
+/// How many objects are removed between two questions to whoever watches.
+const WATCH_EVERY: u64 = 64;
 
 /// What could not be deleted.
 #[derive(Debug, Default)]
 pub struct Leftovers {
     /// How many entries stayed.
     pub count: u64,
-    /// Why the first of them stayed.
+    /// Why the first of them stayed, by its path; a directory that holds another one of them is none.
     pub first: Option<FsError>,
-}
-
-impl Leftovers {
-    fn add(&mut self, error: FsError) {
-        self.count += 1;
-        self.first.get_or_insert(error);
-    }
+    /// Whether somebody stopped it: then there may be more, all of it trash that the next run deletes.
+    pub stopped: bool,
 }
 
 /// Deletes a directory and everything in it, as far as that is possible.
@@ -32,27 +40,29 @@ impl Leftovers {
 /// # Crash
 /// What was not reached yet remains, under the name that it has: of trash, which the next run deletes.
 pub fn remove_tree(fs: &dyn Fs, parent: &Dir, name: &OsStr) -> Leftovers {
-    let mut left = Leftovers::default();
+    remove_watched(fs, (parent, name), &Unwatched)
+}
+
+/// As [`remove_tree`], for somebody who watches.
+pub(crate) fn remove_watched(
+    fs: &dyn Fs,
+    (parent, name): (&Dir, &OsStr),
+    watch: &dyn Watch,
+) -> Leftovers {
+    let failed = |error| Leftovers {
+        count: 1,
+        first: Some(error),
+        stopped: false,
+    };
     match open_to_empty(fs, parent, name) {
         // What is mounted there is somebody else's: deleting "in it" would delete on another filesystem.
-        Ok(dir) if !fs.mounts_under(&dir).is_empty() => left.add(FsError {
+        Ok(dir) if !fs.mounts_under(&dir).is_empty() => failed(FsError {
             verb: "delete",
             name: name.to_string_lossy().escape_debug().to_string(),
             source: ErrorKind::ResourceBusy.into(),
         }),
-        Ok(_) => remove_dir(fs, parent, name, &mut left),
-        Err(error) => left.add(error),
-    }
-    left
-}
-
-fn remove_dir(fs: &dyn Fs, parent: &Dir, name: &OsStr, left: &mut Leftovers) {
-    match open_to_empty(fs, parent, name) {
-        Ok(dir) => empty_dir(fs, &dir, left),
-        Err(error) => return left.add(error),
-    }
-    if let Err(error) = fs.remove_dir(parent, name) {
-        left.add(error);
+        Ok(_) => Removal::of(fs, (parent, name), watch).run(),
+        Err(error) => failed(error),
     }
 }
 
@@ -68,29 +78,365 @@ fn open_to_empty(fs: &dyn Fs, parent: &Dir, name: &OsStr) -> Result<Dir, FsError
     }
 }
 
-fn empty_dir(fs: &dyn Fs, dir: &Dir, left: &mut Leftovers) {
-    // A directory without our own w and x bits cannot be emptied, though it could be opened.
-    if let Ok(meta) = fs.meta_of(dir)
-        && meta.mode & 0o700 != 0o700
-    {
-        let _tried = fs.set_mode_of(dir, 0o700);
+/// A directory that is to be emptied and removed.
+#[derive(Debug)]
+struct Task {
+    above: Arc<Above>,
+    name: OsString,
+}
+
+/// A directory that is open, and that goes as soon as nothing is left in it.
+#[derive(Debug)]
+struct Above {
+    /// `None` once it is about to go: some systems remove only what nobody has open.
+    dir: Mutex<Option<Dir>>,
+    /// Where it stands; `None` of the one that holds the whole tree, which stays.
+    at: Option<Task>,
+    depth: usize,
+    /// What it still waits for: the directories in it, and its own files.
+    waits: AtomicUsize,
+    /// Whether something in it stays.
+    holds: AtomicBool,
+}
+
+impl Above {
+    fn new(dir: &Dir, at: Option<Task>) -> Arc<Self> {
+        Arc::new(Self {
+            dir: Mutex::new(Some(dir.clone())),
+            depth: at.as_ref().map_or(0, |task| task.above.depth + 1),
+            at,
+            waits: AtomicUsize::new(1),
+            holds: AtomicBool::new(false),
+        })
     }
-    let names = match fs.list(dir) {
-        Ok(names) => names,
-        Err(error) => return left.add(error),
-    };
-    for name in names {
-        match fs.meta(dir, &name) {
-            Ok(Some(meta)) if meta.kind == Kind::Dir => remove_dir(fs, dir, &name, left),
-            Ok(Some(_)) => {
-                if let Err(error) = fs.remove_file(dir, &name) {
-                    left.add(error);
-                }
-            }
-            Ok(None) => {}
-            Err(error) => left.add(error),
+}
+
+impl Task {
+    /// The open directory that it is in.
+    fn dir(&self) -> Result<Dir, FsError> {
+        let dir = locked(&self.above.dir).clone();
+        dir.ok_or_else(|| FsError {
+            verb: "find the directory of",
+            name: self.name.to_string_lossy().escape_debug().to_string(),
+            source: ErrorKind::NotFound.into(),
+        })
+    }
+
+    /// The names that lead here, the outermost first.
+    fn path(&self) -> Vec<OsString> {
+        let mut path = vec![self.name.clone()];
+        let mut above = &self.above;
+        while let Some(task) = &above.at {
+            path.push(task.name.clone());
+            above = &task.above;
+        }
+        path.reverse();
+        path
+    }
+}
+
+/// What all threads share.
+struct Removal<'a> {
+    fs: &'a dyn Fs,
+    watch: &'a dyn Watch,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    removed: AtomicU64,
+    moved_up: AtomicU64,
+    stopped: AtomicBool,
+    left: Mutex<Left>,
+}
+
+#[derive(Default)]
+struct Queue {
+    tasks: Vec<Task>,
+    /// What was moved up: the directories that it came out of are closed first.
+    later: Vec<Task>,
+    /// How many tasks are taken and not done.
+    in_hand: usize,
+    is_shared: bool,
+}
+
+#[derive(Default)]
+struct Left {
+    count: u64,
+    first: Option<(Vec<OsString>, FsError)>,
+}
+
+/// A thread that died of a fault of ours must not make another one panic while it deletes.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Removal<'a> {
+    fn of(fs: &'a dyn Fs, (parent, name): (&Dir, &OsStr), watch: &'a dyn Watch) -> Self {
+        let task = Task {
+            above: Above::new(parent, None),
+            name: name.to_owned(),
+        };
+        Self {
+            fs,
+            watch,
+            queue: Mutex::new(Queue {
+                tasks: vec![task],
+                ..Queue::default()
+            }),
+            changed: Condvar::new(),
+            removed: AtomicU64::new(0),
+            moved_up: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+            left: Mutex::default(),
         }
     }
+
+    fn run(self) -> Leftovers {
+        scope(|scope| self.work(scope));
+        let Left { count, first } = self
+            .left
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        Leftovers {
+            count,
+            first: first.map(|(_, error)| error),
+            stopped: self.stopped.into_inner(),
+        }
+    }
+
+    fn work<'s>(&'s self, scope: &'s Scope<'s, '_>) {
+        while let Some(task) = self.next() {
+            self.empty(task);
+            self.done();
+            self.share(scope);
+        }
+    }
+
+    /// The task that came last, so that few directories are open; waits while others may still bring some.
+    fn next(&self) -> Option<Task> {
+        let mut queue = locked(&self.queue);
+        loop {
+            if self.stopped.load(Ordering::Relaxed) {
+                return None;
+            }
+            let next = queue.tasks.pop();
+            if let Some(task) = next.or_else(|| queue.later.pop()) {
+                queue.in_hand += 1;
+                return Some(task);
+            }
+            if queue.in_hand == 0 {
+                return None;
+            }
+            let woken = self.changed.wait(queue);
+            queue = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn done(&self) {
+        let mut queue = locked(&self.queue);
+        queue.in_hand -= 1;
+        if queue.is_shared {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Starts the other threads once the tree has turned out to be large.
+    fn share<'s>(&'s self, scope: &'s Scope<'s, '_>) {
+        if self.removed.load(Ordering::Relaxed) < ALONE_MAX {
+            return;
+        }
+        let mut queue = locked(&self.queue);
+        if queue.is_shared || queue.tasks.is_empty() {
+            return;
+        }
+        queue.is_shared = true;
+        drop(queue);
+        for number in 1..self.fs.threads() {
+            let name = format!("delete-{number}");
+            let builder = std::thread::Builder::new().name(name);
+            // Where no thread can be started, this one does all of it.
+            let _started = builder.spawn_scoped(scope, move || self.work(scope));
+        }
+    }
+
+    fn empty(&self, task: Task) {
+        let dir = match self.open(&task) {
+            Ok(dir) => dir,
+            Err(error) => {
+                let fate = self.failed(&task, error);
+                return self.ended(task.above, fate);
+            }
+        };
+        if task.above.depth >= DEPTH_MAX
+            && let Some(moved) = self.move_up(&task)
+        {
+            locked(&self.queue).later.push(moved);
+            return self.ended(task.above, Fate::Goes);
+        }
+        let above = Above::new(&dir, Some(task));
+        let fate = match self.fs.list(&dir) {
+            Ok(names) => self.remove_files(&above, &dir, names),
+            Err(error) => match &above.at {
+                Some(task) => self.failed(task, error),
+                None => Fate::Stays,
+            },
+        };
+        drop(dir);
+        self.ended(above, fate);
+    }
+
+    /// Removes what is not a directory; the directories become tasks.
+    fn remove_files(&self, above: &Arc<Above>, dir: &Dir, names: Vec<OsString>) -> Fate {
+        let mut fate = Fate::Goes;
+        let mut dirs = Vec::new();
+        for name in names {
+            if self.stopped.load(Ordering::Relaxed) {
+                return Fate::Stays;
+            }
+            let found = self.remove_file(dir, &name);
+            let task = |name| Task {
+                above: Arc::clone(above),
+                name,
+            };
+            match found {
+                Ok(Found::Removed) => {}
+                Ok(Found::Dir) => dirs.push(task(name)),
+                Err(error) => fate = self.failed(&task(name), error),
+            }
+        }
+        self.add(above, dirs);
+        fate
+    }
+
+    /// Opens a directory so that it can be emptied and moved.
+    fn open(&self, task: &Task) -> Result<Dir, FsError> {
+        let dir = open_to_empty(self.fs, &task.dir()?, &task.name)?;
+        // Without our own w and x bits it cannot be, though it could be opened.
+        if let Ok(meta) = self.fs.meta_of(&dir)
+            && meta.mode & 0o700 != 0o700
+        {
+            let _tried = self.fs.set_mode_of(&dir, 0o700);
+        }
+        Ok(dir)
+    }
+
+    /// Moves a directory to the top of the tree, all of which is to be deleted, so that those above it can be closed.
+    ///
+    /// `None` where the name is taken, or the filesystem moves no directories: then it is emptied where it is.
+    fn move_up(&self, task: &Task) -> Option<Task> {
+        let mut in_top = task;
+        while in_top.above.depth > 1 {
+            in_top = in_top.above.at.as_ref()?;
+        }
+        let number = self.moved_up.fetch_add(1, Ordering::Relaxed);
+        let name = OsString::from(format!(".rvenv.deep-{number}"));
+        let (from, to) = (task.dir().ok()?, in_top.dir().ok()?);
+        let moved = self
+            .fs
+            .rename((&from, &task.name), (&to, &name), Rename::Replace);
+        moved.ok()?;
+        let above = Arc::clone(&in_top.above);
+        above.waits.fetch_add(1, Ordering::Relaxed);
+        Some(Task { above, name })
+    }
+
+    /// Removes what is not a directory; most things are not, so they are not looked at before.
+    fn remove_file(&self, dir: &Dir, name: &OsStr) -> Result<Found, FsError> {
+        let Err(error) = self.fs.remove_file(dir, name) else {
+            self.count();
+            return Ok(Found::Removed);
+        };
+        if error.kind() == ErrorKind::IsADirectory {
+            return Ok(Found::Dir);
+        }
+        // Not every system says it that plainly.
+        match self.fs.meta(dir, name) {
+            Ok(Some(meta)) if meta.kind == Kind::Dir => Ok(Found::Dir),
+            Ok(Some(_)) | Err(_) => Err(error),
+            Ok(None) => Ok(Found::Removed),
+        }
+    }
+
+    fn add(&self, above: &Above, dirs: Vec<Task>) {
+        if dirs.is_empty() {
+            return;
+        }
+        above.waits.fetch_add(dirs.len(), Ordering::Relaxed);
+        let mut queue = locked(&self.queue);
+        // The last one is taken first.
+        queue.tasks.extend(dirs.into_iter().rev());
+        if queue.is_shared {
+            self.changed.notify_all();
+        }
+    }
+
+    /// One thing that a directory waited for has ended; removes it, and those above it, when that was the last.
+    fn ended(&self, above: Arc<Above>, mut fate: Fate) {
+        let mut above = above;
+        loop {
+            if fate == Fate::Stays {
+                above.holds.store(true, Ordering::Relaxed);
+            }
+            // What other threads did to what it holds happened before it is removed.
+            if above.waits.fetch_sub(1, Ordering::AcqRel) != 1 {
+                return;
+            }
+            let Some(task) = &above.at else { return };
+            drop(locked(&above.dir).take());
+            fate = if above.holds.load(Ordering::Relaxed) {
+                locked(&self.left).count += 1;
+                Fate::Stays
+            } else {
+                let removed = task
+                    .dir()
+                    .and_then(|dir| self.fs.remove_dir(&dir, &task.name));
+                match removed {
+                    Ok(()) => {
+                        self.count();
+                        Fate::Goes
+                    }
+                    Err(error) => self.failed(task, error),
+                }
+            };
+            above = Arc::clone(&task.above);
+        }
+    }
+
+    /// Takes note of what stays, and why; what is gone already was to go.
+    fn failed(&self, task: &Task, error: FsError) -> Fate {
+        if error.kind() == ErrorKind::NotFound {
+            return Fate::Goes;
+        }
+        let path = task.path();
+        let mut left = locked(&self.left);
+        left.count += 1;
+        if left.first.as_ref().is_none_or(|(first, _)| path < *first) {
+            left.first = Some((path, error));
+        }
+        Fate::Stays
+    }
+
+    fn count(&self) {
+        let count = self.removed.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_multiple_of(WATCH_EVERY) && self.watch.removed(count) == Deletion::Stop {
+            self.stopped.store(true, Ordering::Relaxed);
+            drop(locked(&self.queue));
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// What was found where a file was to be removed.
+enum Found {
+    /// It is gone.
+    Removed,
+    /// A directory, which is still there.
+    Dir,
+}
+
+/// What becomes of an entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Goes,
+    Stays,
 }
 
 #[cfg(test)]
@@ -98,6 +444,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::fs::real::RealFs;
     use crate::fs::sim::SimFs;
     use crate::fs::{Flush, NewFile};
 
@@ -153,5 +500,122 @@ mod tests {
         assert_eq!(first.kind(), ErrorKind::PermissionDenied);
         assert_eq!((first.verb, first.name.as_str()), ("open", "inner"));
         assert_eq!(disk.tree(Path::new("/tree")).len(), 4);
+    }
+
+    /// A directory of the operating system's disk, and a tree to be deleted in it.
+    fn place() -> (tempfile::TempDir, RealFs, Dir) {
+        let place = tempfile::tempdir().unwrap();
+        let disk = RealFs::new();
+        let parent = disk.open_path(place.path()).unwrap();
+        disk.make_dir(&parent, OsStr::new("tree"), 0o700).unwrap();
+        (place, disk, parent)
+    }
+
+    fn write(disk: &RealFs, dir: &Dir, name: &str) {
+        let file = NewFile {
+            mode: 0o600,
+            mtime: None,
+            bytes: b"",
+            flush: Flush::Later,
+        };
+        disk.write_file(dir, OsStr::new(name), &file).unwrap();
+    }
+
+    /// Makes directories one in another, each with a file, and a file that has the first name to which one is moved.
+    fn make_deep(disk: &RealFs, parent: &Dir, depth: usize) {
+        let mut at = disk.open_dir(parent, OsStr::new("tree")).unwrap();
+        write(disk, &at, ".rvenv.deep-0");
+        disk.make_dir(&at, OsStr::new(".rvenv.deep-1"), 0o700)
+            .unwrap();
+        for _ in 0..depth {
+            write(disk, &at, "file");
+            disk.make_dir(&at, OsStr::new("dir"), 0o700).unwrap();
+            at = disk.open_dir(&at, OsStr::new("dir")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_tree_that_is_deeper_than_any_path_is_deleted() {
+        let (place, disk, parent) = place();
+        make_deep(&disk, &parent, 2_000);
+        let left = remove_tree(&disk, &parent, OsStr::new("tree"));
+        assert_eq!(left.count, 0, "{:?}", left.first);
+        assert!(disk.list(&parent).unwrap().is_empty());
+        drop(place);
+    }
+
+    /// Makes a tree that is worth a second thread: 40 directories with 50 files and 2 directories of 5 files each.
+    fn make_wide(disk: &RealFs, parent: &Dir) {
+        let tree = disk.open_dir(parent, OsStr::new("tree")).unwrap();
+        for dir in 0..40 {
+            let name = format!("dir-{dir:02}");
+            disk.make_dir(&tree, OsStr::new(&name), 0o700).unwrap();
+            let dir = disk.open_dir(&tree, OsStr::new(&name)).unwrap();
+            (0..50).for_each(|file| write(disk, &dir, &file.to_string()));
+            for name in ["one", "two"] {
+                disk.make_dir(&dir, OsStr::new(name), 0o700).unwrap();
+                let dir = disk.open_dir(&dir, OsStr::new(name)).unwrap();
+                (0..5).for_each(|file| write(disk, &dir, &file.to_string()));
+            }
+        }
+    }
+
+    #[derive(Debug)]
+    struct Watcher {
+        stop_at: u64,
+        told: AtomicU64,
+        threads: Mutex<std::collections::BTreeSet<String>>,
+    }
+
+    impl Watcher {
+        fn new(stop_at: u64) -> Self {
+            let (told, threads) = (AtomicU64::new(0), Mutex::default());
+            Self {
+                stop_at,
+                told,
+                threads,
+            }
+        }
+    }
+
+    impl Watch for Watcher {
+        fn removed(&self, count: u64) -> Deletion {
+            self.told.fetch_max(count, Ordering::Relaxed);
+            let thread = format!("{:?}", std::thread::current().id());
+            locked(&self.threads).insert(thread);
+            if count >= self.stop_at {
+                Deletion::Stop
+            } else {
+                Deletion::GoOn
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_tree_is_deleted_whole_and_whoever_watches_is_told() {
+        let (_place, disk, parent) = place();
+        make_wide(&disk, &parent);
+        let watcher = Watcher::new(u64::MAX);
+        let left = remove_watched(&disk, (&parent, OsStr::new("tree")), &watcher);
+        assert_eq!((left.count, left.stopped), (0, false), "{:?}", left.first);
+        assert!(disk.list(&parent).unwrap().is_empty());
+        // 40 * (50 + 2 * (5 + 1) + 1) + 1 objects.
+        assert_eq!(watcher.told.into_inner(), 2521 / WATCH_EVERY * WATCH_EVERY);
+        assert!(locked(&watcher.threads).len() <= disk.threads());
+    }
+
+    #[test]
+    fn a_deletion_that_is_stopped_leaves_the_rest_where_it_is() {
+        let (_place, disk, parent) = place();
+        make_wide(&disk, &parent);
+        let watcher = Watcher::new(1);
+        let left = remove_watched(&disk, (&parent, OsStr::new("tree")), &watcher);
+        assert!(left.stopped);
+        assert_eq!(watcher.told.into_inner(), WATCH_EVERY);
+        let tree = disk.open_dir(&parent, OsStr::new("tree")).unwrap();
+        assert!(disk.list(&tree).unwrap().len() > 30);
+        let left = remove_tree(&disk, &parent, OsStr::new("tree"));
+        assert_eq!((left.count, left.stopped), (0, false), "{:?}", left.first);
+        assert!(disk.list(&parent).unwrap().is_empty());
     }
 }

@@ -24,11 +24,12 @@ use crate::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::path::RelPath;
 use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Verdict};
-use crate::remove::{Leftovers, remove_tree};
+use crate::remove::{Leftovers, remove_watched};
 use crate::sides::{Side, Sides, Stand};
 use crate::steps;
 use crate::target::Target;
 use crate::verify::{Difference, drift, drift_at};
+use crate::watch::Unwatched;
 
 /// What became of a publication.
 #[derive(Debug, Default)]
@@ -347,7 +348,14 @@ impl End<'_, '_> {
     fn empty_trash(&self, identity: Identity) -> Result<Ending, EndError> {
         let Home { fs, dir, names, .. } = self.home;
         self.unlink_journal()?;
-        let leftovers = remove_tree(*fs, dir, OsStr::new(&names.trash(identity)));
+        let name = names.trash(identity);
+        // What nothing proves to be ours later is deleted now.
+        let watch = if identity.is_certain() {
+            self.target.watch
+        } else {
+            &Unwatched
+        };
+        let leftovers = remove_watched(*fs, (dir, OsStr::new(&name)), watch);
         self.home.leave(self.target);
         Ok(Ending {
             leftovers,

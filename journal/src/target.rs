@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
 use crate::names::Names;
+use crate::watch::{Unwatched, Watch};
 
 /// Links that are followed before the target counts as a loop.
 const LINKS_MAX: usize = 40;
@@ -33,6 +34,8 @@ pub struct Target<'a> {
     pub(crate) parent: Dir,
     pub(crate) name: OsString,
     pub(crate) names: Names,
+    /// Told of deletions.
+    pub(crate) watch: &'a dyn Watch,
     path: PathBuf,
     /// The path that it was opened by.
     asked: PathBuf,
@@ -121,6 +124,7 @@ impl<'a> Target<'a> {
                         parent,
                         name: name.to_owned(),
                         names,
+                        watch: &Unwatched,
                         path: at,
                         asked: path.to_path_buf(),
                         made,
@@ -134,6 +138,12 @@ impl<'a> Target<'a> {
             }
         }
         Err(TargetError::Loop(path.to_path_buf()))
+    }
+
+    /// The same target, with somebody who is told of deletions of what it no longer needs, and may stop them.
+    #[must_use]
+    pub fn watched(self, watch: &'a dyn Watch) -> Self {
+        Self { watch, ..self }
     }
 
     /// Whether a plan for this path is a plan for this target: by the path that it was opened by, or the resolved one.

@@ -391,6 +391,11 @@ impl Fs for RealFs {
         system::boot_id()
     }
 
+    fn threads(&self) -> usize {
+        // Two share what a filesystem does for each object; more wait for its one journal.
+        2
+    }
+
     fn user(&self) -> u32 {
         rustix::process::geteuid().as_raw()
     }

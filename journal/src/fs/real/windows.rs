@@ -325,6 +325,11 @@ impl Fs for RealFs {
         "unknown".to_owned()
     }
 
+    fn threads(&self) -> usize {
+        // Two share what a filesystem does for each object; more wait for its one journal.
+        2
+    }
+
     fn user(&self) -> u32 {
         0
     }

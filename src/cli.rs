@@ -7,6 +7,7 @@
 mod args;
 mod cache;
 mod change;
+mod progress;
 mod signals;
 mod status;
 mod terminal;
@@ -25,12 +26,13 @@ use rvenv::render::{self, Detail, escape};
 use rvenv_journal::fs::Barrier;
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::{
-    Act, Decision, Durability, Ending, LinkMode, Patience, Plan, Publication, Recovered, Retention,
-    WhyKept,
+    Act, Decision, Durability, Ending, Leftovers, LinkMode, Patience, Plan, Publication, Recovered,
+    Retention, WhyKept,
 };
 
 use self::args::{Cli, Command, DurabilityArg, LinkModeArg, RecoverArgs, RunArgs, VerifyArgs};
 use self::change::Intent;
+use self::progress::Progress;
 use self::signals::Signals;
 use self::terminal::{Terminal, Volume};
 use self::world::World;
@@ -197,6 +199,7 @@ impl<'a> Session<'a> {
                 Patience::GiveUp
             }
         };
+        let progress = Progress::new(self.terminal, self.signals.clone());
         let may_compile = manner.compilation == Compilation::Allowed;
         let done = self.with_control(|control| {
             let compiler = self.compiler(control);
@@ -209,19 +212,18 @@ impl<'a> Session<'a> {
                 DurabilityArg::Power => Durability::Power,
                 DurabilityArg::Process => Durability::Process,
             },
-            link_mode: match args.link_mode {
-                LinkModeArg::Auto => LinkMode::Auto,
-                LinkModeArg::Reflink => LinkMode::Reflink,
-                LinkModeArg::Hardlink => LinkMode::Hardlink,
-                LinkModeArg::Copy => LinkMode::Copy,
-            },
+            link_mode: link_mode(args),
             retention: manner.retention,
             permissions: manner.permissions,
             check: manner.check,
             owner: &format!("process {}", std::process::id()),
             pause: &pause,
             interrupted: &|| self.signals.any(),
-            recovered: &|recovered| self.tell_recovery(recovered),
+            watch: &progress,
+            recovered: &|recovered| {
+                progress.clear();
+                self.tell_recovery(recovered);
+            },
             copying: &|failed| {
                 let shown = escape(&failed.target.to_string_lossy());
                 self.terminal.story(&format!(
@@ -231,6 +233,7 @@ impl<'a> Session<'a> {
         };
             work(&run)
         });
+        progress.clear();
         done.map_err(|error| of_run(&error, self.signals.terminated()))
     }
 
@@ -271,11 +274,21 @@ impl<'a> Session<'a> {
             };
             self.terminal.story(&format!("Kept `{name}`, {why}"));
         }
+        self.tell_stopped(&recovered.ending.leftovers);
         for orphan in &recovered.orphans {
             let orphan = escape(orphan);
             self.terminal.story(&format!(
                 "Left `{orphan}` alone: no journal owns it; delete it if nobody needs it"
             ));
+        }
+    }
+
+    /// A signal ended the deletion and nothing else.
+    fn tell_stopped(&self, leftovers: &Leftovers) {
+        if leftovers.stopped {
+            self.terminal.story(
+                "Interrupted while deleting what is no longer needed. The next change here deletes the rest",
+            );
         }
     }
 
@@ -292,6 +305,7 @@ impl<'a> Session<'a> {
                 "Kept {why} as generation {number}. Bring it back with `rvenv rollback {shown}`"
             ));
         }
+        self.tell_stopped(&ending.leftovers);
         for path in &ending.emptied {
             let path = escape(path.as_str());
             self.terminal.story(&format!(
@@ -368,6 +382,15 @@ impl Default for Manner<'_> {
             check: None,
             compilation: Compilation::Refused,
         }
+    }
+}
+
+fn link_mode(args: &RunArgs) -> LinkMode {
+    match args.link_mode {
+        LinkModeArg::Auto => LinkMode::Auto,
+        LinkModeArg::Reflink => LinkMode::Reflink,
+        LinkModeArg::Hardlink => LinkMode::Hardlink,
+        LinkModeArg::Copy => LinkMode::Copy,
     }
 }
 

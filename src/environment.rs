@@ -14,7 +14,7 @@ use rvenv_journal::{
     Aftermath, Changes, Durability, Effect, EndFailed, Ending, Expected, Fs, LinkMode, LockError,
     Mode, Observation, Observed, Parents, Patience, Plan, PlanBuilder, PlanError, PrepareError,
     Publication, PublishFailed, Ready, ReadyError, Recovered, Retention, RollbackError,
-    RollbackTerms, StageCounts, StageFailed, Step, Target, TargetError, observe,
+    RollbackTerms, StageCounts, StageFailed, Step, Target, TargetError, Watch, observe,
 };
 use thiserror::Error;
 
@@ -76,6 +76,8 @@ pub struct Run<'a> {
     pub pause: &'a dyn Fn(&str) -> Patience,
     /// Whether somebody asked to stop.
     pub interrupted: &'a dyn Fn() -> bool,
+    /// Told of deletions, which may take long, and may stop them.
+    pub watch: &'a dyn Watch,
     /// Told what a recovery did before anything else happens.
     pub recovered: &'a dyn Fn(&Recovered),
     /// Told when a plan is made again with copies, because the filesystem has no symbolic links.
@@ -384,7 +386,9 @@ fn lock<'a>(run: &Run<'a>, path: &Path) -> Result<Ready<'a>, RunFailed> {
 
 fn take_lock<'a>(run: &Run<'a>, target: Target<'a>) -> Result<(Ready<'a>, Recovered), RunFailed> {
     let path = target.path().to_path_buf();
-    let locked = target.lock(run.owner, &mut |holder| (run.pause)(holder));
+    let locked = target
+        .watched(run.watch)
+        .lock(run.owner, &mut |holder| (run.pause)(holder));
     locked.map_err(|error| {
         let busy = matches!(error, ReadyError::Lock(LockError::Busy { .. }));
         if busy && (run.interrupted)() {

@@ -19,7 +19,7 @@
 //! use rvenv::merge::Lost;
 //! use rvenv::options::Options;
 //! use rvenv_journal::fs::real::RealFs;
-//! use rvenv_journal::{Durability, LinkMode, Patience, Retention};
+//! use rvenv_journal::{Durability, LinkMode, Patience, Retention, Unwatched};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let surroundings = Surroundings { search_path: std::env::var_os("PATH"), ..Surroundings::default() };
@@ -45,6 +45,7 @@
 //!     owner: "an example",
 //!     pause: &|_holder| Patience::GiveUp,
 //!     interrupted: &|| false,
+//!     watch: &Unwatched,
 //!     recovered: &|_recovered| {},
 //!     copying: &|_failed| {},
 //! };

@@ -397,9 +397,7 @@ pub trait Fs: fmt::Debug + Send + Sync {
     fn boot_id(&self) -> String;
 
     /// How many threads may use this disk at once with a gain; one where the order of calls is to be the same each time.
-    fn threads(&self) -> usize {
-        1
-    }
+    fn threads(&self) -> usize;
 
     /// The user whom files made now belong to.
     fn user(&self) -> u32;

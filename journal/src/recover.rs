@@ -168,7 +168,7 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
         | Decision::Undo
         | Decision::VerifyThenSettle => {}
     }
-    let ending = act(target, &case).map_err(|source| RecoverError::End {
+    let mut ending = act(target, &case).map_err(|source| RecoverError::End {
         target: target.path().to_path_buf(),
         source,
     })?;
@@ -176,7 +176,7 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
         target: target.path().to_path_buf(),
         source,
     };
-    let (tidied, orphans) = tidy(target).map_err(disk)?;
+    let (tidied, orphans) = tidy(target, &mut ending).map_err(disk)?;
     Ok(Recovered {
         decision: case.decision,
         ending,
@@ -366,11 +366,13 @@ fn torn(home: &Home<'_>) -> Result<JournalSeen, FsError> {
 }
 
 /// Deletes what no journal owns and what is provably ours: half-written journals, empty stages, and trash.
-fn tidy(target: &Target<'_>) -> Result<(u64, Vec<String>), FsError> {
+///
+/// Where somebody stopped that, the ending says so.
+fn tidy(target: &Target<'_>, ending: &mut Ending) -> Result<(u64, Vec<String>), FsError> {
     let mut tidied = 0;
     let mut orphans = Vec::new();
     for home in homes(target)? {
-        tidy_home(target, &home, (&mut tidied, &mut orphans))?;
+        ending.leftovers.stopped |= tidy_home(target, &home, (&mut tidied, &mut orphans))?;
     }
     // An engine's directory that a merge made before it died.
     Home::remove_if_empty(target);
@@ -381,7 +383,7 @@ fn tidy_home(
     target: &Target<'_>,
     home: &Home<'_>,
     (tidied, orphans): (&mut u64, &mut Vec<String>),
-) -> Result<(), FsError> {
+) -> Result<bool, FsError> {
     let Home {
         fs,
         dir,
@@ -409,11 +411,12 @@ fn tidy_home(
             Err(_) => left.push(name),
         }
     }
+    let mut stopped = false;
     for identity in &siblings.trash {
         let name = format!("{}{identity}", names.trash_prefix());
         match empty_trash(home, &name, identity, target.watch)? {
             // It stays what it is until somebody has the time.
-            Leftovers { stopped: true, .. } => {}
+            Leftovers { stopped: true, .. } => stopped = true,
             Leftovers { count: 0, .. } => *tidied += 1,
             Leftovers { .. } => left.push(name),
         }
@@ -422,7 +425,7 @@ fn tidy_home(
         Form::Tree => name,
         Form::Entries => format!("{ENGINE_DIR}/{name}"),
     }));
-    Ok(())
+    Ok(stopped)
 }
 
 /// Deletes trash whose name says its identity; a name can be planted, an identity cannot.

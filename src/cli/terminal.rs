@@ -2,11 +2,14 @@
 //!
 //! Promises that a reader who went away is no failure, and that colour is taken out where it is not wanted.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use anstream::{AutoStream, ColorChoice};
 
 use super::args::Colour;
+
+/// Columns that what passes takes, so that a shorter text covers a longer one.
+const PASSING_WIDTH: usize = 60;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +63,16 @@ impl Terminal {
     pub(crate) fn detail_of(self, text: impl FnOnce() -> String) {
         if self.volume == Volume::Verbose {
             self.detail(&text());
+        }
+    }
+
+    /// What passes: it takes the place of what passed before, and only a person at a terminal sees it.
+    pub(crate) fn passing(self, text: &str) {
+        if self.volume > Volume::Quiet && io::stderr().is_terminal() {
+            let (width, back) = (PASSING_WIDTH, '\r');
+            // The place is cleared before the next line of the story is written from its beginning.
+            let clear = if text.is_empty() { "\r" } else { "" };
+            self.error(&format!("{back}{text:width$}{clear}"));
         }
     }
 

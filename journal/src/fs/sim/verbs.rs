@@ -404,6 +404,10 @@ impl Fs for SimFs {
         format!("00000000-0000-4000-8000-{:012}", self.machine().boots)
     }
 
+    fn threads(&self) -> usize {
+        1
+    }
+
     fn user(&self) -> u32 {
         self.machine().user
     }

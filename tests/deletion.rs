@@ -1,0 +1,149 @@
+//! Deleting what was replaced, when it takes long: what is shown, and what a signal does.
+//!
+//! A tracer slows the calls that delete. The switch is long done by then, so a signal is no failure: the command ends with
+//! success, and what it left is trash that the next change deletes.
+//! Read next: `interrupt.rs`, for signals before the switch.
+
+#![cfg(unix)]
+#![expect(clippy::disallowed_methods, reason = "tests start the real command")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what it skips and what it counted"
+)]
+
+#[expect(dead_code, reason = "other tests trace calls")]
+#[path = "trees/strace.rs"]
+mod strace;
+#[expect(dead_code, reason = "other tests look closer")]
+mod trees;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use trees::{Ended, Lab, end};
+
+/// Files that are deleted one after the other, at 10 ms each.
+const FILES: usize = 400;
+/// So many are gone after much more than a second.
+const MANY: usize = 250;
+/// Deletes slowly, and stays in the background, so that the command itself is our child.
+const SLOWLY: &[&str] = &[
+    "strace",
+    "-D",
+    "-f",
+    "--seccomp-bpf",
+    "-qq",
+    "-o",
+    "/dev/null",
+    "-e",
+    "trace=unlinkat",
+    "-e",
+    "inject=unlinkat:delay_exit=10000",
+];
+const SHOWN: &str = "Deleting what is no longer needed";
+
+/// An environment with many files of its user's; `None` where nobody can slow a deletion.
+fn lab() -> Option<Lab> {
+    let lab = Lab::new()?;
+    if !strace::is_there() {
+        return None;
+    }
+    fill(&lab);
+    Some(lab)
+}
+
+fn fill(lab: &Lab) {
+    let made = end(&mut lab.rvenv(&lab.create(&["--without-pip", "--clear"])));
+    assert_eq!(made.code, Some(0), "{}", made.story);
+    lab.add_strangers(FILES);
+}
+
+fn clear(lab: &Lab, more: &[&str]) -> Vec<String> {
+    lab.create(&[&["--clear", "--without-pip"], more].concat())
+}
+
+/// Runs the slow command at a terminal of its own, and gives what a person sees.
+fn at_a_terminal(lab: &Lab, words: &[String]) -> Option<String> {
+    let wrapper = ["sh", "-c", "exec script -qec \"$*\" /dev/null", "sh"];
+    let there = Command::new("script").arg("--version").output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        println!("skipped: there is no script, which would make a terminal");
+        return None;
+    }
+    let mut command = lab.under(&[&wrapper, SLOWLY].concat(), words);
+    let output = command.stdout(Stdio::piped()).output().unwrap();
+    let seen = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{seen}");
+    Some(seen)
+}
+
+#[test]
+fn a_long_deletion_is_shown_to_a_person_and_to_nobody_else() {
+    let Some(lab) = lab() else { return };
+    let unseen = end(&mut lab.under(SLOWLY, &clear(&lab, &[])));
+    assert_eq!(unseen.code, Some(0), "{}", unseen.story);
+    assert!(!unseen.story.contains(SHOWN), "{}", unseen.story);
+    fill(&lab);
+    let Some(seen) = at_a_terminal(&lab, &clear(&lab, &[])) else {
+        return;
+    };
+    assert!(seen.contains(SHOWN), "{seen:?}");
+    let (_, end) = seen.rsplit_once(SHOWN).unwrap();
+    // The line is cleared before the story goes on.
+    let (_, story) = end.rsplit_once("  \r").unwrap();
+    assert!(story.starts_with("Replaced"), "{seen:?}");
+    fill(&lab);
+    let quiet = at_a_terminal(&lab, &clear(&lab, &["-q"]));
+    assert_eq!(quiet.unwrap(), "");
+    assert_eq!(lab.litter(), [""; 0]);
+}
+
+/// What is left of the user's files in trash, once the journal is gone.
+fn strangers_in_trash(lab: &Lab) -> Option<(PathBuf, usize)> {
+    let litter = lab.litter();
+    if litter.iter().any(|name| name.contains(".journal")) {
+        return None;
+    }
+    let trash = litter.iter().find(|name| name.contains(".trash-"))?;
+    let trash = lab.parent().join(trash);
+    let left = fs::read_dir(trash.join("strangers")).ok()?;
+    Some((trash, left.count()))
+}
+
+/// Clears slowly, and sends a signal once many files are gone.
+fn clear_with(lab: &Lab, signal: Signal) -> Ended {
+    let child = lab.under(SLOWLY, &clear(lab, &[])).spawn().unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    while strangers_in_trash(lab).is_none_or(|(_, left)| left > FILES - MANY) {
+        sleep(Duration::from_millis(5));
+    }
+    kill_process(pid, signal).unwrap();
+    child.wait_with_output().unwrap().into()
+}
+
+#[test]
+fn a_signal_while_what_was_replaced_is_deleted_leaves_trash_and_is_no_failure() {
+    let Some(lab) = lab() else { return };
+    for signal in [Signal::INT, Signal::TERM] {
+        fill(&lab);
+        let ended = clear_with(&lab, signal);
+        assert_eq!(ended.code, Some(0), "{}", ended.story);
+        assert!(ended.story.contains("Replaced"), "{}", ended.story);
+        let told = "Interrupted while deleting what is no longer needed";
+        assert!(ended.story.contains(told), "{}", ended.story);
+        // The new tree is whole, and the old one on its way.
+        assert!(lab.target().join("pyvenv.cfg").exists());
+        assert!(!lab.target().join("strangers").exists());
+        let (_, left) = strangers_in_trash(&lab).unwrap();
+        assert!((1..=FILES - MANY).contains(&left), "{left}");
+        let again = end(&mut lab.rvenv(&lab.create(&["--without-pip"])));
+        assert_eq!(again.code, Some(0), "{}", again.story);
+        assert!(again.story.contains("no changes"), "{}", again.story);
+        assert_eq!(lab.litter(), [""; 0]);
+    }
+}

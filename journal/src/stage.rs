@@ -9,6 +9,8 @@
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
+use std::panic::resume_unwind;
+use std::thread;
 
 use thiserror::Error;
 
@@ -19,6 +21,13 @@ use crate::node::{Content, ENGINE_DIR, Mode, Node, Operation, RECEIPT_NAME};
 use crate::path::RelPath;
 use crate::plan::Plan;
 use crate::receipt::Receipt;
+
+mod links;
+
+use links::{Link, Links};
+
+/// Files out of a store from which on a second thread pays for its start.
+const LINKS_MIN: usize = 64;
 
 /// How files come out of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,8 +121,10 @@ pub(crate) fn build(
     options: &StageOptions<'_>,
 ) -> Result<StageCounts, StageError> {
     let mut stage = Stage::new(fs, options);
-    stage.below(None, root, plan.operations().iter())?;
-    stage.write_receipt_in(root, plan, receipt)?;
+    stage.build(plan, |stage| {
+        stage.below(None, root, plan.operations().iter())?;
+        stage.write_receipt_in(root, plan, receipt)
+    })?;
     Ok(stage.counts)
 }
 
@@ -141,28 +152,12 @@ pub(crate) fn build_entries(
     options: &StageOptions<'_>,
 ) -> Result<StageCounts, StageError> {
     let mut stage = Stage::new(fs, options);
-    for (slot, filling) in fillings {
-        let name = slot.to_string();
-        let at = (slots, OsStr::new(&name));
-        match filling {
-            Filling::Receipt(text) => stage.write_receipt(at, plan, text)?,
-            Filling::Planned(path) => {
-                let Some(operation) = plan.operations().get(*path) else {
-                    continue;
-                };
-                stage.check_interrupted(path)?;
-                if let Some(dir) = stage.make(at, path, &operation.node)? {
-                    let below = plan.operations().range((*path).clone()..).skip(1);
-                    let below = below.take_while(|(other, _)| other.is_below(path));
-                    stage.below(Some((*path).clone()), &dir, below)?;
-                }
-            }
-        }
-    }
+    stage.build(plan, |stage| stage.fill(slots, plan, fillings))?;
     Ok(stage.counts)
 }
 
 /// The rungs of the ladder that are still worth trying in this run.
+#[derive(Clone, Copy)]
 struct Rungs {
     reflink: bool,
     link: bool,
@@ -182,6 +177,8 @@ struct Stage<'a> {
     options: &'a StageOptions<'a>,
     rungs: Rungs,
     counts: StageCounts,
+    /// The second thread's, while there is one.
+    links: Option<Links>,
 }
 
 type At<'a> = (&'a Dir, &'a OsStr);
@@ -193,7 +190,81 @@ impl<'s> Stage<'s> {
             options,
             rungs: Rungs::of(options.link_mode),
             counts: StageCounts::default(),
+            links: None,
         }
+    }
+
+    /// Builds with a second thread for the links, where there are many of them and the disk serves two.
+    ///
+    /// Whatever happens, that thread has ended when this returns: a stage that is given up must not grow any more.
+    fn build(
+        &mut self,
+        plan: &Plan,
+        steps: impl FnOnce(&mut Self) -> Result<(), StageError>,
+    ) -> Result<(), StageError> {
+        let objects = plan.operations().values().filter(|operation| {
+            matches!(
+                &operation.node,
+                Node::File {
+                    content: Content::Object { .. },
+                    ..
+                }
+            )
+        });
+        if self.fs.threads() < 2 || objects.take(LINKS_MIN).count() < LINKS_MIN {
+            return steps(self);
+        }
+        let fs = self.fs;
+        let (built, made) = thread::scope(|scope| {
+            let (links, handed) = Links::new();
+            let second = scope.spawn(move || links::make(fs, &handed));
+            // A value of its own, so that a panic drops its end of the way, and the other thread ends too.
+            let mut first = Stage {
+                links: Some(links),
+                ..*self
+            };
+            let built = steps(&mut first);
+            if let Some(links) = first.links.take() {
+                links.end();
+            }
+            (self.rungs, self.counts) = (first.rungs, first.counts);
+            let made = second.join();
+            (built, made.unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        built?;
+        self.counts.linked += made.linked;
+        for link in made.failed {
+            let at = (&link.to.0, link.to.1.as_os_str());
+            self.bring(at, &link.path, &link.wanted)?;
+        }
+        Ok(())
+    }
+
+    fn fill(
+        &mut self,
+        slots: &Dir,
+        plan: &Plan,
+        fillings: &[(u32, Filling<'_>)],
+    ) -> Result<(), StageError> {
+        for (slot, filling) in fillings {
+            let name = slot.to_string();
+            let at = (slots, OsStr::new(&name));
+            match filling {
+                Filling::Receipt(text) => self.write_receipt(at, plan, text)?,
+                Filling::Planned(path) => {
+                    let Some(operation) = plan.operations().get(*path) else {
+                        continue;
+                    };
+                    self.check_interrupted(path)?;
+                    if let Some(dir) = self.make(at, path, &operation.node)? {
+                        let below = plan.operations().range((*path).clone()..).skip(1);
+                        let below = below.take_while(|(other, _)| other.is_below(path));
+                        self.below(Some((*path).clone()), &dir, below)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     fn check_interrupted(&self, path: &RelPath) -> Result<(), StageError> {
@@ -346,6 +417,20 @@ impl<'s> Stage<'s> {
             }
             Fetched::Stored { dir, name } => (dir, name),
         };
+        // The first link shows that links are possible here; the others are made meanwhile.
+        if !self.rungs.reflink
+            && self.rungs.link
+            && self.counts.linked > 0
+            && let Some(links) = &mut self.links
+        {
+            links.add(Link {
+                from: (dir, name),
+                to: (at.0.clone(), at.1.to_owned()),
+                path: path.clone(),
+                wanted: *wanted,
+            });
+            return Ok(());
+        }
         let from = (&dir, name.as_os_str());
         let (bytes, count) = match self.share_or_read(from, at, wanted) {
             Ok(None) => return Ok(()),

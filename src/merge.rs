@@ -7,16 +7,16 @@
 //!
 //! Read next: `environment.rs`, which publishes the draft; `existing.rs`, what is known of the environment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::{
-    Content, ENGINE_DIR, Effect, Fs, Mode, Node, Observation, Observed, PlanBuilder, PlanError,
-    Publication, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt, RelPath, RelPathError,
-    Target, observe,
+    Content, Digest, ENGINE_DIR, Effect, Fs, Mode, Node, Observation, Observed, Operation,
+    PlanBuilder, PlanError, Publication, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt,
+    RelPath, RelPathError, Target, observe,
 };
 use thiserror::Error;
 
@@ -25,6 +25,10 @@ use crate::config::CONFIG_NAME;
 use crate::existing::{Existing, ExistingError};
 use crate::installed::Distribution;
 use crate::wheel;
+
+mod walk;
+
+use walk::{Walk, is_as_published};
 
 /// Bytes of a RECORD or a `pyvenv.cfg`; more than any has.
 const LIST_BYTES_MAX: u64 = 64 << 20;
@@ -139,12 +143,15 @@ pub fn merge(
         check_lost(existing, &context, lost)?;
         context.installed = existing.installed(&context.layout);
     }
+    let draft = builder::build(stages, &context)?;
+    let seen = look(target, draft.operations(), &BTreeSet::new()).map_err(disk)?;
     let mut merge = Merge {
         fs: target.disk(),
         target,
         root,
         receipt: None,
-        draft: builder::build(stages, &context)?,
+        draft,
+        seen,
         context: &context,
     };
     merge.receipt = merge.read_receipt();
@@ -155,16 +162,24 @@ pub fn merge(
     if is_environment {
         merge.retire(existing.as_ref()).map_err(disk)??;
     }
-    let (draft, receipt) = (merge.draft, merge.receipt);
-    let seen = observe(
-        target.disk(),
-        target.place(),
-        draft.operations(),
-        draft.retired(),
-    )
-    .map_err(disk)?;
+    let Merge {
+        draft,
+        receipt,
+        mut seen,
+        ..
+    } = merge;
+    let retired = look(target, &BTreeMap::new(), draft.retired()).map_err(disk)?;
+    seen.paths.extend(retired.paths);
     check_occupied(target, &draft, &seen, is_environment)?;
     Ok(decide(draft, seen, receipt.as_ref()))
+}
+
+fn look(
+    target: &Target<'_>,
+    operations: &BTreeMap<RelPath, Operation>,
+    retired: &BTreeSet<RelPath>,
+) -> Result<Observation, FsError> {
+    observe(target.disk(), target.place(), operations, retired)
 }
 
 /// Whether a directory has a `pyvenv.cfg`, which makes it an environment.
@@ -260,6 +275,8 @@ struct Merge<'a> {
     root: Dir,
     receipt: Option<Receipt>,
     draft: PlanBuilder,
+    /// What stands where something is planned.
+    seen: Observation,
     context: &'a Context,
 }
 
@@ -273,24 +290,26 @@ impl Merge<'_> {
         let mut adopted = Vec::new();
         let mut walk = Walk::new(self.fs, &self.root);
         for (path, operation) in self.draft.operations() {
-            let Some((dir, kind, mode)) = walk.look(path)? else {
+            let Some(found) = self.seen.paths.get(path) else {
                 continue;
             };
             let node = &operation.node;
-            let own = match (node, kind) {
-                (Node::Dir { .. }, Kind::Dir) => Mode::new(mode & 0o777)
+            let own = match (node, found) {
+                (Node::Dir { .. }, Observed::Dir { mode }) => Mode::new(mode & 0o777)
                     .ok()
                     .filter(|_| operation.group.is_none())
                     .map(Own::Mode),
                 // Where `lib64` is a directory already, venv leaves it.
-                (Node::Symlink { .. }, Kind::Dir) if &*operation.stage == "directories" => {
+                (Node::Symlink { .. }, Observed::Dir { .. })
+                    if &*operation.stage == "directories" =>
+                {
                     Some(Own::Leave)
                 }
-                (Node::Dir { .. }, found) | (_, found @ Kind::Dir) => {
+                (Node::Dir { .. }, found) | (_, found @ Observed::Dir { .. }) => {
                     return Ok(Err(self.blocked(path.clone(), found, node)));
                 }
-                (Node::File { content, .. }, Kind::File) => {
-                    self.keeps_own(path, &dir, content, &operation.stage)?
+                (Node::File { content, .. }, Observed::File { .. }) => {
+                    self.keeps_own(&mut walk, path, (content, &operation.stage))?
                 }
                 (Node::File { .. } | Node::Symlink { .. }, _) => None,
             };
@@ -298,23 +317,41 @@ impl Merge<'_> {
         }
         for (path, own) in adopted {
             match own {
-                Own::Leave => self.draft.leave(&path),
-                Own::Content(bytes) => self.draft.adopt_content(&path, bytes),
+                Own::Leave => {
+                    self.draft.leave(&path);
+                    self.seen.paths.remove(&path);
+                }
+                Own::Content(bytes) => {
+                    self.expect(&path, &bytes);
+                    self.draft.adopt_content(&path, bytes);
+                }
                 Own::Mode(mode) => self.draft.adopt_mode(&path, mode),
             }
         }
         Ok(Ok(()))
     }
 
-    fn blocked(&self, path: RelPath, found: Kind, node: &Node) -> MergeError {
+    /// Takes note that a file has the bytes that were read, as another look for them would.
+    fn expect(&mut self, path: &RelPath, bytes: &[u8]) {
+        let planned = self.draft.operations().get(path);
+        let Some(Node::File { mtime: None, .. }) = planned.map(|planned| &planned.node) else {
+            // Files with a planned time are told by that.
+            return;
+        };
+        if let Some(Observed::File { digest, .. }) = self.seen.paths.get_mut(path) {
+            *digest = Some(Digest::of(bytes));
+        }
+    }
+
+    fn blocked(&self, path: RelPath, found: &Observed, node: &Node) -> MergeError {
         MergeError::Blocked {
             target: self.target.path().to_path_buf(),
             path,
             found: match found {
-                Kind::Dir => "a directory",
-                Kind::File => "a file",
-                Kind::Symlink => "a symbolic link",
-                Kind::Other => "a special file",
+                Observed::Dir { .. } => "a directory",
+                Observed::File { .. } => "a file",
+                Observed::Symlink { .. } => "a symbolic link",
+                Observed::Other => "a special file",
             },
             wanted: match node {
                 Node::Dir { .. } => "a directory",
@@ -327,26 +364,30 @@ impl Merge<'_> {
     /// Files that stay although other bytes are planned.
     fn keeps_own(
         &self,
+        walk: &mut Walk<'_>,
         path: &RelPath,
-        dir: &Dir,
-        planned: &Content,
-        stage: &str,
+        (planned, stage): (&Content, &str),
     ) -> Result<Option<Own>, FsError> {
+        let is_config = path.as_str() == CONFIG_NAME;
+        let is_ignore = path.as_str() == ".gitignore";
+        // As venv's, an upgrade leaves scripts alone that are somebody's own; so does every run a `.gitignore`.
+        let is_upgraded_script = stage == "scripts" && self.context.options.upgrade;
+        if !(is_config || is_ignore || is_upgraded_script) {
+            return Ok(None);
+        }
+        let Some(dir) = &walk.above(path)? else {
+            return Ok(None);
+        };
         let name = OsStr::new(path.name());
         let read = || match self.fs.read_file(dir, name, LIST_BYTES_MAX) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::FileTooLarge => Ok(None),
             Err(error) => Err(error),
         };
-        if path.as_str() == CONFIG_NAME
-            && let Content::Inline(planned) = planned
-        {
+        if is_config && let Content::Inline(planned) = planned {
             let there = read()?.filter(|there| differ_by_command_only(there, planned));
             return Ok(there.map(Own::Content));
         }
-        let is_ignore = path.as_str() == ".gitignore";
-        // As venv's, an upgrade leaves scripts alone that are somebody's own; so does every run a `.gitignore`.
-        let is_upgraded_script = stage == "scripts" && self.context.options.upgrade;
         if !(is_ignore || is_upgraded_script) {
             return Ok(None);
         }
@@ -489,87 +530,4 @@ fn differ_by_command_only(there: &[u8], planned: &[u8]) -> bool {
         Some(lines.map(str::to_owned).collect())
     };
     lines(there).is_some_and(|there| Some(there) == lines(planned))
-}
-
-fn is_as_published(
-    walk: &mut Walk<'_>,
-    path: &RelPath,
-    published: &PublishedPath,
-) -> Result<bool, FsError> {
-    let Some((dir, kind, _)) = walk.look(path)? else {
-        return Ok(false);
-    };
-    let name = OsStr::new(path.name());
-    Ok(match (published, kind) {
-        (PublishedPath::Dir { .. }, Kind::Dir) => true,
-        (PublishedPath::File { digest, .. }, Kind::File) => {
-            walk.fs.digest_file(&dir, name)? == *digest
-        }
-        (PublishedPath::Symlink { target }, Kind::Symlink) => {
-            walk.fs.read_link(&dir, name)? == OsStr::new(target)
-        }
-        (
-            PublishedPath::Dir { .. } | PublishedPath::File { .. } | PublishedPath::Symlink { .. },
-            _,
-        ) => false,
-    })
-}
-
-/// Opens directories of the environment one below the other, and follows no link; only those on the way to the last path
-/// that was asked for stay open.
-struct Walk<'a> {
-    fs: &'a dyn Fs,
-    root: &'a Dir,
-    way: Vec<(RelPath, Option<Dir>)>,
-}
-
-impl<'a> Walk<'a> {
-    fn new(fs: &'a dyn Fs, root: &'a Dir) -> Self {
-        Self {
-            fs,
-            root,
-            way: Vec::new(),
-        }
-    }
-
-    fn open(&mut self, path: &RelPath) -> Result<Option<Dir>, FsError> {
-        let is_on_the_way = |open: &RelPath| path == open || path.is_below(open);
-        while self
-            .way
-            .last()
-            .is_some_and(|(open, _)| !is_on_the_way(open))
-        {
-            self.way.pop();
-        }
-        if let Some((_, known)) = self.way.last().filter(|(open, _)| open == path) {
-            return Ok(known.clone());
-        }
-        let above = match path.parent() {
-            None => Some(self.root.clone()),
-            Some(above) => self.open(&above)?,
-        };
-        let opened = match above.map(|dir| self.fs.open_dir(&dir, OsStr::new(path.name()))) {
-            None => None,
-            Some(Ok(dir)) => Some(dir),
-            Some(Err(error))
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
-                None
-            }
-            Some(Err(error)) => return Err(error),
-        };
-        self.way.push((path.clone(), opened.clone()));
-        Ok(opened)
-    }
-
-    /// The directory that holds a path, and what stands there.
-    fn look(&mut self, path: &RelPath) -> Result<Option<(Dir, Kind, u32)>, FsError> {
-        let dir = match path.parent() {
-            None => Some(self.root.clone()),
-            Some(above) => self.open(&above)?,
-        };
-        let Some(dir) = dir else { return Ok(None) };
-        let meta = self.fs.meta(&dir, OsStr::new(path.name()))?;
-        Ok(meta.map(|meta| (dir, meta.kind, meta.mode)))
-    }
 }

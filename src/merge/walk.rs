@@ -1,0 +1,102 @@
+//! The way to a path of an environment, by open directories.
+//!
+//! Promises to follow no link, and that only the directories on the way to the last path that was asked for stay open,
+//! however many there are.
+//!
+//! Read next: `../merge.rs`.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+
+use rvenv_journal::fs::{Dir, FsError, Kind};
+use rvenv_journal::{Fs, PublishedPath, RelPath};
+
+/// Whether what stands at a path is what was published there.
+pub(super) fn is_as_published(
+    walk: &mut Walk<'_>,
+    path: &RelPath,
+    published: &PublishedPath,
+) -> Result<bool, FsError> {
+    let Some((dir, kind)) = walk.look(path)? else {
+        return Ok(false);
+    };
+    let name = OsStr::new(path.name());
+    Ok(match (published, kind) {
+        (PublishedPath::Dir { .. }, Kind::Dir) => true,
+        (PublishedPath::File { digest, .. }, Kind::File) => {
+            walk.fs.digest_file(&dir, name)? == *digest
+        }
+        (PublishedPath::Symlink { target }, Kind::Symlink) => {
+            walk.fs.read_link(&dir, name)? == OsStr::new(target)
+        }
+        (
+            PublishedPath::Dir { .. } | PublishedPath::File { .. } | PublishedPath::Symlink { .. },
+            _,
+        ) => false,
+    })
+}
+
+/// Opens directories of the environment one below the other, and follows no link; only those on the way to the last path
+/// that was asked for stay open.
+pub(super) struct Walk<'a> {
+    fs: &'a dyn Fs,
+    root: &'a Dir,
+    way: Vec<(RelPath, Option<Dir>)>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(fs: &'a dyn Fs, root: &'a Dir) -> Self {
+        Self {
+            fs,
+            root,
+            way: Vec::new(),
+        }
+    }
+
+    pub(super) fn open(&mut self, path: &RelPath) -> Result<Option<Dir>, FsError> {
+        let is_on_the_way = |open: &RelPath| path == open || path.is_below(open);
+        while self
+            .way
+            .last()
+            .is_some_and(|(open, _)| !is_on_the_way(open))
+        {
+            self.way.pop();
+        }
+        if let Some((_, known)) = self.way.last().filter(|(open, _)| open == path) {
+            return Ok(known.clone());
+        }
+        let above = match path.parent() {
+            None => Some(self.root.clone()),
+            Some(above) => self.open(&above)?,
+        };
+        let opened = match above.map(|dir| self.fs.open_dir(&dir, OsStr::new(path.name()))) {
+            None => None,
+            Some(Ok(dir)) => Some(dir),
+            Some(Err(error))
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                None
+            }
+            Some(Err(error)) => return Err(error),
+        };
+        self.way.push((path.clone(), opened.clone()));
+        Ok(opened)
+    }
+
+    /// The directory that holds a path.
+    pub(super) fn above(&mut self, path: &RelPath) -> Result<Option<Dir>, FsError> {
+        match path.parent() {
+            None => Ok(Some(self.root.clone())),
+            Some(above) => self.open(&above),
+        }
+    }
+
+    /// The directory that holds a path, and what stands there.
+    pub(super) fn look(&mut self, path: &RelPath) -> Result<Option<(Dir, Kind)>, FsError> {
+        let Some(dir) = self.above(path)? else {
+            return Ok(None);
+        };
+        let meta = self.fs.meta(&dir, OsStr::new(path.name()))?;
+        Ok(meta.map(|meta| (dir, meta.kind)))
+    }
+}

@@ -10,7 +10,11 @@
 //!
 //! Read next: `journal.rs`, `recovery.rs`.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::digest::{Digest, DigestError, Hasher};
@@ -276,7 +280,7 @@ impl Record {
                     .to_string(),
             ));
         }
-        let dto: RecordDto = serde_json::from_str(json).map_err(RecordReadError::Syntax)?;
+        let dto: RecordDto<'_> = serde_json::from_str(json).map_err(RecordReadError::Syntax)?;
         dto.into_record()
     }
 }
@@ -285,7 +289,7 @@ impl Record {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RecordDto {
+struct RecordDto<'a> {
     boot: String,
     durability: DurabilityDto,
     form: FormDto,
@@ -294,7 +298,8 @@ struct RecordDto {
     retention: RetentionDto,
     source: SourceDto,
     stage: IdentityDto,
-    steps: Option<StepsDto>,
+    #[serde(borrow)]
+    steps: Option<StepsDto<'a>>,
     token: String,
 }
 
@@ -335,8 +340,9 @@ enum RetentionDto {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StepsDto {
-    list: Vec<StepDto>,
+struct StepsDto<'a> {
+    #[serde(borrow)]
+    list: StepListDto<'a>,
     receipt: Option<String>,
     verdict: VerdictDto,
 }
@@ -351,19 +357,65 @@ enum VerdictDto {
 /// Which entry, and the identities on both sides: `new` comes, `old` goes.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StepDto {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entry: Option<(String, u32)>,
+struct StepDto<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    entry: Option<(Cow<'a, str>, u32)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     new: Option<IdentityDto>,
     #[serde(skip_serializing_if = "Option::is_none")]
     old: Option<IdentityDto>,
 }
 
-impl RecordDto {
-    fn from_record(record: &Record) -> Self {
+/// Steps that are written and read one by one: there may be as many as paths.
+enum StepListDto<'a> {
+    Written(&'a [Step]),
+    Read(Result<Vec<Step>, RecordReadError>),
+}
+
+impl Serialize for StepListDto<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let list = match self {
+            Self::Written(list) => list,
+            Self::Read(list) => list.as_deref().unwrap_or_default(),
+        };
+        to.collect_seq(list.iter().map(StepDto::from_step))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for StepListDto<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(OneByOne).map(Self::Read)
+    }
+}
+
+struct OneByOne;
+
+impl<'de> Visitor<'de> for OneByOne {
+    type Value = Result<Vec<Step>, RecordReadError>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a list of steps")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut steps = Ok(Vec::new());
+        while let Some(dto) = list.next_element::<StepDto<'de>>()? {
+            // After the first that is none the others are only read over.
+            if let Ok(read) = &mut steps {
+                match dto.into_step() {
+                    Ok(step) => read.push(step),
+                    Err(error) => steps = Err(error),
+                }
+            }
+        }
+        Ok(steps)
+    }
+}
+
+impl<'a> RecordDto<'a> {
+    fn from_record(record: &'a Record) -> Self {
         let steps = record.steps.as_ref().map(|steps| StepsDto {
-            list: steps.list.iter().map(StepDto::from_step).collect(),
+            list: StepListDto::Written(&steps.list),
             receipt: steps.receipt.map(|receipt| receipt.to_string()),
             verdict: match steps.verdict {
                 Verdict::Taken => VerdictDto::Taken,
@@ -472,11 +524,11 @@ fn may_move(path: &RelPath) -> bool {
             && components.eq(std::iter::once(RECEIPT_NAME)))
 }
 
-impl StepDto {
-    fn from_step(step: &Step) -> Self {
+impl<'a> StepDto<'a> {
+    fn from_step(step: &'a Step) -> Self {
         let entry = step.entry.as_ref();
         Self {
-            entry: entry.map(|entry| (entry.path.to_string(), entry.slot)),
+            entry: entry.map(|entry| (entry.path.as_str().into(), entry.slot)),
             new: step.act.coming().map(IdentityDto::from_identity),
             old: step.act.going().map(IdentityDto::from_identity),
         }
@@ -502,12 +554,15 @@ impl StepDto {
     }
 }
 
-impl StepsDto {
+impl StepsDto<'_> {
     fn into_steps(self) -> Result<Steps, RecordReadError> {
-        let list = self.list.into_iter().map(StepDto::into_step);
+        let list = match self.list {
+            StepListDto::Written(list) => list.to_vec(),
+            StepListDto::Read(list) => list?,
+        };
         let receipt = self.receipt.as_deref().map(Digest::parse);
         Ok(Steps {
-            list: list.collect::<Result<_, _>>()?,
+            list,
             receipt: receipt.transpose()?,
             verdict: match self.verdict {
                 VerdictDto::Taken => Verdict::Taken,

@@ -25,13 +25,26 @@ pub fn observe(
     operations: &BTreeMap<RelPath, Operation>,
     retired: &BTreeSet<RelPath>,
 ) -> Result<Observation, FsError> {
-    let (parent, name) = at;
+    let mut paths = BTreeMap::new();
+    let target = observe_each(fs, at, (operations, retired), &mut |path, seen| {
+        paths.extend(seen.map(|seen| (path.clone(), seen)));
+    })?;
+    Ok(Observation { target, paths })
+}
+
+/// As [`observe`], and shows what stands at each path, or that nothing does, instead of keeping it.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn observe_each(
+    fs: &dyn Fs,
+    (parent, name): (&Dir, &OsStr),
+    (operations, retired): (&BTreeMap<RelPath, Operation>, &BTreeSet<RelPath>),
+    show: &mut dyn FnMut(&RelPath, Option<Observed>),
+) -> Result<Expected, FsError> {
     let meta = fs.meta(parent, name)?;
     let Some(meta) = meta.filter(|meta| meta.kind == Kind::Dir) else {
-        return Ok(Observation {
-            target: Expected::Absent,
-            paths: BTreeMap::new(),
-        });
+        return Ok(Expected::Absent);
     };
     let root = fs.open_dir(parent, name)?;
     let names = fs.list(&root)?.iter().map(|name| escaped(name)).collect();
@@ -39,23 +52,17 @@ pub fn observe(
         fs,
         stack: vec![(None, root)],
     };
-    let mut paths = BTreeMap::new();
     let planned = operations
         .iter()
         .map(|(path, operation)| (path, Some(&operation.node)));
     let mut wanted: BTreeMap<&RelPath, Option<&Node>> = planned.collect();
     wanted.extend(retired.iter().map(|path| (path, None)));
     for (path, node) in wanted {
-        if let Some(seen) = walk.look(path, node)? {
-            paths.insert(path.clone(), seen);
-        }
+        show(path, walk.look(path, node)?);
     }
-    Ok(Observation {
-        target: Expected::Tree {
-            identity: meta.identity,
-            names,
-        },
-        paths,
+    Ok(Expected::Tree {
+        identity: meta.identity,
+        names,
     })
 }
 

@@ -12,8 +12,8 @@ use crate::entries::Moves;
 use crate::fs::{Dir, FsError};
 use crate::identity::Identity;
 use crate::lock::Locks;
-use crate::node::{ENGINE_DIR, Expected, Observation, Publication};
-use crate::observe::observe;
+use crate::node::{ENGINE_DIR, Expected, Observed, Publication};
+use crate::observe::observe_each;
 use crate::path::RelPath;
 use crate::plan::Plan;
 use crate::target::Target;
@@ -33,8 +33,7 @@ pub(crate) fn stale(
     plan: &Plan,
     content: &dyn ContentSource,
 ) -> Result<Vec<Stale>, FsError> {
-    let now = look(target, plan)?;
-    let mut reasons = compare(target, plan, expected_root(plan), &now);
+    let mut reasons = differences(target, plan, expected_root(plan))?;
     // Every path inside the files was written for the plan's own target.
     if !target.is_at(Path::new(plan.target())) {
         reasons.push(Stale {
@@ -64,11 +63,6 @@ pub(crate) fn not_locked(locks: &Locks<'_>) -> Result<Option<Stale>, FsError> {
     }))
 }
 
-/// Looks at everything that a plan has expectations about.
-pub(crate) fn look(target: &Target<'_>, plan: &Plan) -> Result<Observation, FsError> {
-    observe(target.fs, target.place(), plan.operations(), plan.retired())
-}
-
 /// The directory that a plan expects at its target.
 pub(crate) fn expected_root(plan: &Plan) -> Option<Identity> {
     match &plan.observation().target {
@@ -77,22 +71,40 @@ pub(crate) fn expected_root(plan: &Plan) -> Option<Identity> {
     }
 }
 
-/// Everything in which a look at a target differs from what the plan expects, at the directory `root`.
-pub(crate) fn compare(
+/// Everything in which a target differs from what the plan expects, at the directory `root`.
+pub(crate) fn differences(
     target: &Target<'_>,
     plan: &Plan,
     root: Option<Identity>,
-    now: &Observation,
-) -> Vec<Stale> {
-    let expected = plan.observation();
+) -> Result<Vec<Stale>, FsError> {
+    let expected = &plan.observation().paths;
+    let mut changed = Vec::new();
+    let planned = (plan.operations(), plan.retired());
+    // What is as expected is not kept: a plan may have many paths.
+    let now = observe_each(target.fs, target.place(), planned, &mut |path, now| {
+        changed.extend(changed_path(path, expected.get(path), now.as_ref()));
+    })?;
+    Ok(match of_target(target, plan, root, &now) {
+        Ok(reasons) => reasons.into_iter().chain(changed).collect(),
+        Err(reason) => vec![reason],
+    })
+}
+
+/// In which names the target itself differs; an error if it is another one altogether, whose paths say nothing.
+fn of_target(
+    target: &Target<'_>,
+    plan: &Plan,
+    root: Option<Identity>,
+    now: &Expected,
+) -> Result<Vec<Stale>, Stale> {
     let of_target = |why: &str| {
-        vec![Stale {
+        Err(Stale {
             path: target.path().display().to_string(),
             why: why.to_owned(),
-        }]
+        })
     };
-    let names = match (&expected.target, &now.target) {
-        (Expected::Absent, Expected::Absent) => return Vec::new(),
+    let names = match (&plan.observation().target, now) {
+        (Expected::Absent, Expected::Absent) => return Ok(Vec::new()),
         (Expected::Absent, Expected::Tree { .. }) => {
             return of_target("was absent, and exists now");
         }
@@ -119,39 +131,25 @@ pub(crate) fn compare(
         .filter(|name| !is_ours(name))
         .map(|name| (name, "appeared"));
     let vanished = then.difference(&there).map(|name| (name, "vanished"));
-    let mut reasons: Vec<_> = appeared
-        .chain(vanished)
-        .map(|(name, why)| Stale {
-            path: (*name).clone(),
-            why: format!("{why} since the plan was made"),
-        })
-        .collect();
-    reasons.extend(changed_paths(expected, now));
-    reasons
+    let reason = |(name, why): (&&String, &str)| Stale {
+        path: (*name).clone(),
+        why: format!("{why} since the plan was made"),
+    };
+    Ok(appeared.chain(vanished).map(reason).collect())
 }
 
-/// The planned and retired paths at which something else stands than was expected.
-fn changed_paths(expected: &Observation, now: &Observation) -> Vec<Stale> {
-    let then = expected.paths.keys();
-    let new = now.paths.keys();
-    let touched = then.chain(new.filter(|path| !expected.paths.contains_key(*path)));
-    let differs = touched.filter(|path| expected.paths.get(*path) != now.paths.get(*path));
-    let stale = |path: &RelPath| {
-        let there = (
-            expected.paths.contains_key(path),
-            now.paths.contains_key(path),
-        );
-        let why = match there {
-            (true, true) => "changed",
-            (true, false) => "vanished",
-            (false, _) => "appeared",
-        };
-        Stale {
-            path: path.to_string(),
-            why: format!("{why} since the plan was made"),
-        }
+/// How a planned or retired path differs from what was expected there.
+fn changed_path(path: &RelPath, then: Option<&Observed>, now: Option<&Observed>) -> Option<Stale> {
+    let why = match (then, now) {
+        (Some(then), Some(now)) if then != now => "changed",
+        (Some(_), None) => "vanished",
+        (None, Some(_)) => "appeared",
+        (Some(_), Some(_)) | (None, None) => return None,
     };
-    differs.map(stale).collect()
+    Some(Stale {
+        path: path.to_string(),
+        why: format!("{why} since the plan was made"),
+    })
 }
 
 /// What is mounted at or below the target: it cannot be renamed, or would be carried along.

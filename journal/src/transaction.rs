@@ -28,7 +28,7 @@ use crate::journal;
 use crate::lock::{Locks, Patience};
 use crate::node::Publication;
 use crate::plan::Plan;
-use crate::precondition::{Stale, compare, look, mounted, not_locked, stale};
+use crate::precondition::{Stale, differences, mounted, not_locked, stale};
 use crate::prepare::{abandon, make_stage, moves, pinned_root, try_exchange, write_first_part};
 use crate::publication::{Open, Published};
 use crate::receipt::Receipt;
@@ -418,9 +418,8 @@ impl<'a> Staged<'a> {
     /// The last look before the steps are written down.
     fn changed(&self) -> Result<Option<Stale>, PublishError> {
         let target = self.open.locks.target();
-        let now = look(target, self.plan).map_err(PublishError::Disk)?;
+        let reasons = differences(target, self.plan, self.old).map_err(PublishError::Disk)?;
         let unlocked = not_locked(&self.open.locks).map_err(PublishError::Disk)?;
-        let reasons = compare(target, self.plan, self.old, &now);
         let changed = reasons.into_iter().chain(unlocked).next();
         if changed.is_some() {
             return Ok(changed);

@@ -19,7 +19,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
     &["plan_json", "receipt", "fs"],
     &["barrier", "content", "observe", "remove", "target"],
     &["verify", "lock", "home", "stage", "store", "cover"],
-    &["journal", "sides"],
+    &["journal", "sides", "claim"],
     &["evidence", "steps", "entries", "generation", "pinned"],
     &["recovery"],
     &["settle"],

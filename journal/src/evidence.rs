@@ -5,13 +5,13 @@
 //!
 //! Read next: `recovery.rs`, which judges.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 
+use crate::claim::bears_token;
 use crate::fs::FsError;
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::names::{Direction, JournalName};
-use crate::node::ENGINE_DIR;
 use crate::record::{Act, Form, Record, Source, Step};
 use crate::sides::{Sides, Stand};
 use crate::target::Target;
@@ -34,7 +34,7 @@ pub enum Place {
 /// How far the steps of a record were taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Taken {
-    /// None; also of a record that has none yet.
+    /// None.
     None,
     /// Some of several.
     Some,
@@ -67,11 +67,6 @@ impl Sight {
     }
 }
 
-/// The name of the file that marks a staged tree on filesystems without times of birth.
-pub(crate) fn marker_name(token: &str) -> OsString {
-    OsString::from(format!("token-{token}"))
-}
-
 /// Looks where the halves of a record are, and how its steps stand.
 pub(crate) fn sight(
     target: &Target<'_>,
@@ -95,15 +90,6 @@ pub(crate) fn replaced_identity(record: &Record) -> Option<Identity> {
     match record.form {
         Form::Tree => record.steps().iter().find_map(|step| step.act.going()),
         Form::Entries => Some(record.stage),
-    }
-}
-
-/// A first part took no step, unless somebody put another object at the name of its stage.
-fn first_part_taken(at_stage: Option<Identity>, stage: Identity) -> Taken {
-    if at_stage.is_none_or(|found| found == stage) {
-        Taken::None
-    } else {
-        Taken::Neither
     }
 }
 
@@ -147,11 +133,7 @@ impl Lookout<'_> {
         let old = replaced_identity(record);
         let replaced = old.map(|old| self.place(old, false)).transpose()?;
         let at_target = self.target.meta()?.map(|meta| meta.identity);
-        let at_stage = self.identity_at(&record.origin(&self.home.names))?;
-        let taken = match &record.steps {
-            None => first_part_taken(at_stage, record.stage),
-            Some(steps) => taken(&steps.list, staged, replaced, at_target.is_some()),
-        };
+        let taken = taken(record.steps(), staged, replaced, at_target.is_some());
         Ok(Sight {
             staged,
             replaced,
@@ -166,27 +148,20 @@ impl Lookout<'_> {
             record,
         } = self;
         let slots = self.place(record.stage, true)?;
-        let taken = match (&record.steps, slots, state) {
-            (None, _, _) => {
-                let at_stage = self.identity_at(&record.origin(&home.names))?;
-                first_part_taken(at_stage, record.stage)
-            }
-            (Some(_), Place::Stage | Place::Generation, _) => {
+        let taken = match (slots, state) {
+            (Place::Stage | Place::Generation, _) => {
                 let sides = Sides::open(target, home, record)?;
                 return self.entries_with(slots, &sides, state);
             }
             // The slots are deleted only after the decision was carried out.
             (
-                Some(_),
                 _,
                 JournalName::Decided(Direction::Settle) | JournalName::Doubt(Direction::Settle, _),
             ) => Taken::All,
-            (
-                Some(_),
-                _,
-                JournalName::Decided(Direction::Undo) | JournalName::Doubt(Direction::Undo, _),
-            ) => Taken::None,
-            (Some(_), _, JournalName::Open) => Taken::Neither,
+            (_, JournalName::Decided(Direction::Undo) | JournalName::Doubt(Direction::Undo, _)) => {
+                Taken::None
+            }
+            (_, JournalName::Open | JournalName::Draft) => Taken::Neither,
         };
         let staged = if taken == Taken::All {
             Place::Target
@@ -230,11 +205,6 @@ impl Lookout<'_> {
         })
     }
 
-    fn identity_at(&self, name: &str) -> Result<Option<Identity>, FsError> {
-        let Home { fs, dir, .. } = self.home;
-        Ok(fs.meta(dir, OsStr::new(name))?.map(|meta| meta.identity))
-    }
-
     fn place(&self, identity: Identity, is_stage: bool) -> Result<Place, FsError> {
         let Home { fs, dir, names, .. } = self.home;
         let tree = (self.record.form == Form::Tree).then(|| self.target.name.clone());
@@ -261,18 +231,7 @@ impl Lookout<'_> {
         let by_number = identity.is_certain()
             || self.record.form == Form::Entries
             || self.record.source == Source::Generation;
-        Ok(by_number || self.bears_token(name)? == is_stage)
-    }
-
-    fn bears_token(&self, name: &OsStr) -> Result<bool, FsError> {
-        let Home { fs, dir, .. } = self.home;
-        let Ok(inner) = fs
-            .open_dir(dir, name)
-            .and_then(|root| fs.open_dir(&root, OsStr::new(ENGINE_DIR)))
-        else {
-            return Ok(false);
-        };
-        Ok(fs.meta(&inner, &marker_name(&self.record.token))?.is_some())
+        Ok(by_number || bears_token(self.home, name, &self.record.token)? == is_stage)
     }
 }
 

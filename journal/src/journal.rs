@@ -76,11 +76,10 @@ impl Siblings {
     }
 }
 
-/// Writes a part of the journal as a whole file under the name `journal`.
+/// Writes the journal as a whole file under the name `journal`.
 ///
 /// # Crash
-/// Before the rename the former part (or none) counts; after it the new one. With power durability the rename is
-/// durable when this returns.
+/// Before the rename there is none; after it, this one. With power durability the rename is durable when this returns.
 pub(crate) fn write(home: &Home<'_>, record: &Record) -> Result<(), FsError> {
     write_as(home, record, &home.names.journal(&JournalName::Open))
 }
@@ -94,7 +93,7 @@ pub(crate) fn write_generation(home: &Home<'_>, record: &Record) -> Result<(), F
     )
 }
 
-/// Writes a part of the journal that becomes durable with a barrier of the caller's, and counts from [`publish_draft`] on.
+/// Writes a journal that becomes durable with a barrier of the caller's, and counts from [`publish_draft`] on.
 ///
 /// # Crash
 /// `journal.tmp` may remain, which nobody believes.
@@ -110,12 +109,15 @@ pub(crate) fn write_draft(home: &Home<'_>, record: &Record) -> Result<(), FsErro
 ///
 /// # Crash
 /// As [`write`].
-pub(crate) fn publish_draft(home: &Home<'_>) -> Result<(), FsError> {
+pub(crate) fn publish_draft(home: &Home<'_>, durability: Durability) -> Result<(), FsError> {
     let (fs, dir) = (home.fs, &home.dir);
     let temp = OsString::from(home.names.journal_temp());
     let name = OsString::from(home.names.journal(&JournalName::Open));
     fs.rename((dir, &temp), (dir, &name), Rename::Replace)?;
-    fs.sync_dir(dir)
+    match durability {
+        Durability::Power => fs.sync_dir(dir),
+        Durability::Process => Ok(()),
+    }
 }
 
 /// Removes a draft that does not come to count; if it stays, the next run removes it.

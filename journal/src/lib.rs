@@ -113,7 +113,7 @@
 //! | word | what |
 //! |---|---|
 //! | *plan* | a pure value: what shall stand where, what must stand there before, and a digest |
-//! | *prepare* | check the plan under the lock, make an empty stage, write the journal's first part |
+//! | *prepare* | check the plan under the lock, make an empty stage that says whose it is |
 //! | *stage* | build the new tree beside its place and make it durable |
 //! | *step* | one atomic rename of one entry, or of the whole tree, with the identities on both sides |
 //! | *slot* | the numbered place in the stage where the other half of an entry stands |
@@ -128,6 +128,7 @@
 //! Read next: `transaction.rs` (the verbs), `recovery.rs` (the table), `fs.rs` (the disk as a trait).
 
 mod barrier;
+mod claim;
 mod content;
 mod cover;
 mod digest;

@@ -24,6 +24,8 @@ pub enum Direction {
 /// The state of a journal, which is its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum JournalName {
+    /// Written, and not needed to be believed: a lone put is its own decision, and its stage says whose it is.
+    Draft,
     /// Undecided.
     Open,
     /// Decided.
@@ -41,7 +43,7 @@ pub enum Sibling {
     Journal(JournalName),
     /// A journal that was being written.
     JournalTemp,
-    /// A staged tree and its token; after an exchange, what was replaced.
+    /// A staged tree and its token, which is its identity once it has one; after an exchange, what was replaced.
     Stage(String),
     /// A kept generation.
     Generation(u32),
@@ -107,6 +109,7 @@ impl Names {
             Direction::Undo => "undo",
         };
         match state {
+            JournalName::Draft => self.journal_temp(),
             JournalName::Open => format!("{}journal", self.prefix),
             JournalName::Decided(to) => format!("{}journal.{}", self.prefix, direction(to)),
             JournalName::Doubt(to, boot) => {
@@ -115,7 +118,7 @@ impl Names {
         }
     }
 
-    /// What the name of a staged tree begins with; a random token follows.
+    /// What the name of a staged tree begins with; a random token follows while it is empty.
     #[must_use]
     pub fn stage_prefix(&self) -> String {
         format!("{}new-", self.prefix)

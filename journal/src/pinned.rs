@@ -45,7 +45,7 @@ pub(crate) fn pinned(
     }
     let mut record = record;
     record.stage = pins.of(record.stage);
-    for step in record.steps.iter_mut().flat_map(|steps| &mut steps.list) {
+    for step in &mut record.steps.list {
         step.act = match step.act {
             Act::Put { new } => Act::Put { new: pins.of(new) },
             Act::Take { old } => Act::Take { old: pins.of(old) },

@@ -1,4 +1,4 @@
-//! The publication: what is open from the journal's first part on, and how it comes to its end.
+//! The publication: what is open from the journal on, and how it comes to its end.
 //!
 //! Promises that the steps which the journal says are the ones that are taken, that success is told only when they are
 //! durable and were seen to stand (I1, I2), and that whatever fails before is given up in one way.
@@ -6,6 +6,7 @@
 //!
 //! Read next: `settle.rs`, the ends; `transaction.rs`, the states before.
 
+use crate::claim::{self, proves_itself};
 use crate::evidence::{Place, Taken, sight};
 use crate::failure::{Aftermath, EndFailed, PublishError, PublishFailed, aftermath_of};
 use crate::fs::{FsError, Held};
@@ -14,8 +15,8 @@ use crate::journal;
 use crate::lock::Locks;
 use crate::names::{Direction, JournalName};
 use crate::path::RelPath;
-use crate::record::{Durability, Record, Step, Verdict};
-use crate::settle::{By, End, EndError, Ending, empty_now};
+use crate::record::{Durability, Record, Step};
+use crate::settle::{By, End, Ending, empty_now};
 use crate::sides::Sides;
 use crate::stage::StageCounts;
 use crate::steps;
@@ -32,15 +33,14 @@ pub struct Published<'a> {
     pub(crate) _lock: Option<Held>,
 }
 
-/// What every state from `Prepared` on holds.
+/// A record that is written down, and everything that its steps need.
 #[derive(Debug)]
 pub(crate) struct Open<'a> {
     pub(crate) locks: Locks<'a>,
     pub(crate) home: Home<'a>,
     pub(crate) record: Record,
-    pub(crate) verdict: Verdict,
-    /// The record with its steps, as it stands in `journal.tmp`.
-    pub(crate) draft: Option<Record>,
+    /// The name under which the record stands.
+    pub(crate) journal: JournalName,
 }
 
 impl Published<'_> {
@@ -97,7 +97,7 @@ impl Open<'_> {
             })?;
         }
         self.sync_steps(sides)?;
-        let seen = sight(target, &self.home, &self.record, &JournalName::Open);
+        let seen = sight(target, &self.home, &self.record, &self.journal);
         let seen = seen.map_err(PublishError::Disk)?;
         let is_lost = matches!(seen.replaced, Some(Place::Trash | Place::Gone));
         if seen.taken != Taken::All || seen.staged != Place::Target || is_lost {
@@ -110,14 +110,11 @@ impl Open<'_> {
         if self.record.durability == Durability::Process {
             return Ok(());
         }
-        sides.sync().map_err(
-            |source| match self.as_end().doubt(self.verdict.direction(), source) {
-                EndError::Doubt(source) | EndError::Disk { source, .. } => {
-                    PublishError::Doubt(source)
-                }
-                EndError::Moved => PublishError::Moved,
-            },
-        )
+        let to = self.record.steps.verdict.direction();
+        sides.sync().map_err(|source| {
+            self.as_end().note_doubt(to);
+            PublishError::Doubt(source)
+        })
     }
 
     fn as_end(&self) -> End<'_, '_> {
@@ -125,7 +122,7 @@ impl Open<'_> {
             target: self.locks.target(),
             home: &self.home,
             record: &self.record,
-            journal: JournalName::Open,
+            journal: self.journal.clone(),
             by: By::Itself,
         }
     }
@@ -162,26 +159,43 @@ impl Open<'_> {
         }
     }
 
-    /// The draft, if it is what has to be written; nothing else is durable yet.
-    pub(crate) fn write_second_part(&mut self) -> Result<(), FsError> {
-        match self.draft.take() {
-            Some(draft) if draft == self.record => journal::publish_draft(&self.home),
-            Some(_) => {
-                journal::discard_draft(&self.home);
-                journal::write(&self.home, &self.record)
-            }
-            None => journal::write(&self.home, &self.record),
+    /// Gives up before the first step, when the journal could not be made durable.
+    pub(crate) fn not_begun(&self, source: FsError) -> PublishFailed {
+        let aftermath = match self.as_end().abandon() {
+            Ok(_) => Aftermath::Unchanged,
+            Err(error) => aftermath_of(&error),
+        };
+        PublishFailed {
+            target: self.locks.target().path().to_path_buf(),
+            aftermath,
+            source: PublishError::Disk(source),
         }
     }
 
     /// Takes back what was taken and deletes the stage.
-    pub(crate) fn give_up(&self) -> Aftermath {
-        if self.draft.is_some() {
-            journal::discard_draft(&self.home);
+    fn give_up(&self) -> Aftermath {
+        let token = &self.record.token;
+        // The step was refused, so nothing but the stage is ours, and it says so itself.
+        if self.journal == JournalName::Draft && proves_itself(&self.home, token).unwrap_or(false) {
+            return give_stage_up(&self.locks, &self.home, token);
         }
         match self.as_end().undo() {
             Ok(_) => Aftermath::Unchanged,
             Err(error) => aftermath_of(&error),
         }
+    }
+}
+
+/// Deletes a stage that no journal names, and what was drafted for it.
+pub(crate) fn give_stage_up(locks: &Locks<'_>, home: &Home<'_>, token: &str) -> Aftermath {
+    journal::discard_draft(home);
+    let target = locks.target();
+    let left = claim::discard(home, token, target.watch);
+    home.leave(target);
+    // What stays is ours, as its name says, and is deleted by whoever comes next.
+    if left.count == 0 && !left.stopped {
+        Aftermath::Unchanged
+    } else {
+        Aftermath::NeedsRecovery
     }
 }

@@ -6,7 +6,7 @@
 //! Does not promise that the disk still looks as the record says; `evidence.rs` looks.
 //!
 //! The byte form is three lines: the header (magic, version, `incompat` features), canonical JSON, and the
-//! SHA-256 of both. The first part has no steps; the second part replaces it once everything is staged.
+//! SHA-256 of both.
 //!
 //! Read next: `journal.rs`, `recovery.rs`.
 
@@ -146,7 +146,7 @@ pub struct Step {
     pub act: Act,
 }
 
-/// The second part of a record: everything is staged, these steps publish it.
+/// What publishes: everything is staged, these steps are all that is left to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Steps {
     /// The steps in their order.
@@ -162,7 +162,7 @@ pub struct Steps {
 pub struct Record {
     /// Digest of the plan; of the generation's plan when that comes back.
     pub plan: Digest,
-    /// X: the random part of the stage's name.
+    /// What the stage's name ends with: its identity, or a random X where that proves nothing.
     pub token: String,
     /// K: the number that what is replaced gets, should it be kept; or the generation that comes back.
     pub generation: u32,
@@ -178,8 +178,8 @@ pub struct Record {
     pub durability: Durability,
     /// What becomes of what is replaced.
     pub retention: Retention,
-    /// The second part.
-    pub steps: Option<Steps>,
+    /// What publishes.
+    pub steps: Steps,
 }
 
 impl Record {
@@ -201,10 +201,24 @@ impl Record {
         }
     }
 
-    /// The steps, none of a first part.
+    /// Whether all there is to do is one put that is its own decision.
+    ///
+    /// It replaces nothing; what it puts is durable, and says itself whose it is until it is put. So no later run has to
+    /// know of it, before or after: its record only serves the run itself, should the disk not confirm the step.
+    #[must_use]
+    pub(crate) fn is_lone_put(&self) -> bool {
+        self.form == Form::Tree
+            && self.source == Source::Built
+            && self.durability == Durability::Power
+            && self.stage.is_certain()
+            && self.steps.verdict == Verdict::Taken
+            && matches!(self.steps.list.as_slice(), [step] if step.act.going().is_none())
+    }
+
+    /// The steps.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
-        self.steps.as_ref().map_or(&[], |steps| &steps.list)
+        &self.steps.list
     }
 }
 
@@ -299,7 +313,7 @@ struct RecordDto<'a> {
     source: SourceDto,
     stage: IdentityDto,
     #[serde(borrow)]
-    steps: Option<StepsDto<'a>>,
+    steps: StepsDto<'a>,
     token: String,
 }
 
@@ -414,14 +428,14 @@ impl<'de> Visitor<'de> for OneByOne {
 
 impl<'a> RecordDto<'a> {
     fn from_record(record: &'a Record) -> Self {
-        let steps = record.steps.as_ref().map(|steps| StepsDto {
-            list: StepListDto::Written(&steps.list),
-            receipt: steps.receipt.map(|receipt| receipt.to_string()),
-            verdict: match steps.verdict {
+        let steps = StepsDto {
+            list: StepListDto::Written(&record.steps.list),
+            receipt: record.steps.receipt.map(|receipt| receipt.to_string()),
+            verdict: match record.steps.verdict {
                 Verdict::Taken => VerdictDto::Taken,
                 Verdict::Awaited => VerdictDto::Awaited,
             },
-        });
+        };
         Self {
             plan: record.plan.to_string(),
             token: record.token.clone(),
@@ -451,7 +465,7 @@ impl<'a> RecordDto<'a> {
     fn into_record(self) -> Result<Record, RecordReadError> {
         let token_is_ours = !self.token.is_empty()
             && self.token.len() <= 64
-            && self.token.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            && self.token.bytes().all(may_be_in_token);
         if !token_is_ours {
             return Err(RecordReadError::BadToken(
                 self.token.escape_debug().to_string(),
@@ -461,11 +475,8 @@ impl<'a> RecordDto<'a> {
             FormDto::Tree => Form::Tree,
             FormDto::Entries => Form::Entries,
         };
-        let steps = self.steps.map(StepsDto::into_steps).transpose()?;
-        if steps
-            .as_ref()
-            .is_some_and(|steps| !are_known(form, &steps.list))
-        {
+        let steps = self.steps.into_steps()?;
+        if !are_known(form, &steps.list) {
             return Err(RecordReadError::BadSteps);
         }
         Ok(Record {
@@ -490,6 +501,11 @@ impl<'a> RecordDto<'a> {
             steps,
         })
     }
+}
+
+/// A random token's letters, or what identities are written with; nothing that leads to another directory.
+fn may_be_in_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')
 }
 
 /// These lists are all that publications have; recovery reasons about nothing else.
@@ -609,11 +625,11 @@ mod tests {
             boot: "boot".into(),
             durability: Durability::Power,
             retention: Retention::Discard,
-            steps: Some(Steps {
+            steps: Steps {
                 list,
                 receipt: Some(Digest::of(b"receipt")),
                 verdict: Verdict::Taken,
-            }),
+            },
         }
     }
 

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::claim::{self, proves_itself};
 use crate::evidence::{Place, Sight, Taken, sight};
 use crate::fs::{FsError, Kind};
 use crate::home::Home;
@@ -212,7 +213,7 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<Ending, EndError> {
         Decision::Settle => end.settle(),
         Decision::Undo => end.undo(),
         Decision::VerifyThenSettle => {
-            let receipt = record.steps.as_ref().and_then(|steps| steps.receipt);
+            let receipt = record.steps.receipt;
             let whole = match (record.source, record.form) {
                 // Nothing was written: what came back was on the disk before, and all of it stands in its place.
                 (Source::Generation, _) => true,
@@ -224,7 +225,7 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<Ending, EndError> {
     }
 }
 
-/// A first part that was torn by a power cut: its stage is still empty, and is tidied after it.
+/// A journal that was torn by a power cut before anything stood beside it.
 fn drop_torn(found: &Found<'_>) -> Result<Ending, EndError> {
     let Home { fs, dir, .. } = &found.home;
     let disk = |source| EndError::Disk {
@@ -271,9 +272,10 @@ impl<'t> Case<'t> {
             });
         }
         let Some((home, state)) = journals.pop() else {
+            let decision = decide(JournalSeen::Absent, unowned(target).map_err(disk)?);
             return Ok(Self {
                 open: None,
-                decision: Decision::Nothing,
+                decision,
             });
         };
         match journal::read(&home, &state).map_err(disk)? {
@@ -335,16 +337,32 @@ fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSee
     };
     // Nothing of a process-durable publication was synced: after a restart it is as doubtful as a failed sync.
     let unsynced = record.durability == Durability::Process && boot(&record.boot) == Boot::Another;
-    match (state, &record.steps) {
-        (JournalName::Doubt(to, of), _) => JournalSeen::Doubt(*to, boot(of)),
-        (JournalName::Open, None) => JournalSeen::FirstPart,
-        (JournalName::Open, Some(steps)) if unsynced => {
-            JournalSeen::Doubt(steps.verdict.direction(), Boot::Another)
-        }
-        (JournalName::Decided(to), Some(_)) if unsynced => JournalSeen::Doubt(*to, Boot::Another),
-        (JournalName::Open, Some(steps)) => JournalSeen::Open(steps.verdict),
-        (JournalName::Decided(to), _) => JournalSeen::Decided(*to),
+    let verdict = record.steps.verdict;
+    match state {
+        JournalName::Doubt(to, of) => JournalSeen::Doubt(*to, boot(of)),
+        JournalName::Open if unsynced => JournalSeen::Doubt(verdict.direction(), Boot::Another),
+        JournalName::Decided(to) if unsynced => JournalSeen::Doubt(*to, Boot::Another),
+        JournalName::Open => JournalSeen::Open(verdict),
+        JournalName::Decided(to) => JournalSeen::Decided(*to),
+        JournalName::Draft => JournalSeen::Absent,
     }
+}
+
+/// What stands there that no journal names: stages that say themselves whose they are.
+fn unowned(target: &Target<'_>) -> Result<Sight, FsError> {
+    let mut staged = Place::Gone;
+    for home in homes(target)? {
+        for token in &Siblings::list(&home)?.stages {
+            if proves_itself(&home, token)? {
+                staged = Place::Stage;
+            }
+        }
+    }
+    Ok(Sight {
+        staged,
+        replaced: None,
+        taken: Taken::None,
+    })
 }
 
 fn torn(home: &Home<'_>) -> Result<JournalSeen, FsError> {
@@ -354,18 +372,18 @@ fn torn(home: &Home<'_>) -> Result<JournalSeen, FsError> {
             Ok(dir) => dir,
             // Somebody else's file or link, which is not an empty stage of ours.
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-                return Ok(JournalSeen::TornAfterStaging);
+                return Ok(JournalSeen::TornBesideStage);
             }
             Err(error) => return Err(error),
         };
         if !home.fs.list(&dir)?.is_empty() {
-            return Ok(JournalSeen::TornAfterStaging);
+            return Ok(JournalSeen::TornBesideStage);
         }
     }
-    Ok(JournalSeen::TornBeforeStaging)
+    Ok(JournalSeen::TornAlone)
 }
 
-/// Deletes what no journal owns and what is provably ours: half-written journals, empty stages, and trash.
+/// Deletes what no journal owns and what is provably ours: drafts of journals, stages and trash.
 ///
 /// Where somebody stopped that, the ending says so.
 fn tidy(target: &Target<'_>, ending: &mut Ending) -> Result<(u64, Vec<String>), FsError> {
@@ -397,21 +415,30 @@ fn tidy_home(
         let ours = fs
             .meta(dir, &name)?
             .is_some_and(|meta| meta.kind == Kind::File && meta.owner == fs.user());
+        if ours {
+            // A run may have died between a lone put, which needs no other record, and the sync that confirms it.
+            fs.sync_dir(dir)?;
+        }
         if ours && fs.remove_file(dir, &name).is_ok() {
             *tidied += 1;
         } else {
             left.push(names.journal_temp());
         }
     }
+    let mut stopped = false;
     for token in &siblings.stages {
-        let name = names.stage(token);
-        // Only an empty directory can be removed this way: nobody died before the journal named a full one.
-        match fs.remove_dir(dir, OsStr::new(&name)) {
-            Ok(()) => *tidied += 1,
-            Err(_) => left.push(name),
+        if proves_itself(home, token)? {
+            match claim::discard(home, token, target.watch) {
+                Leftovers { stopped: true, .. } => stopped = true,
+                Leftovers { count: 0, .. } => *tidied += 1,
+                Leftovers { .. } => left.push(names.stage(token)),
+            }
+        } else if claim::remove_if_empty(home, token) {
+            *tidied += 1;
+        } else {
+            left.push(names.stage(token));
         }
     }
-    let mut stopped = false;
     for identity in &siblings.trash {
         let name = format!("{}{identity}", names.trash_prefix());
         match empty_trash(home, &name, identity, target.watch)? {

@@ -25,12 +25,10 @@ pub enum JournalSeen {
     /// There is none.
     Absent,
     /// The checksum is wrong, and every stage beside it is empty or absent.
-    TornBeforeStaging,
+    TornAlone,
     /// The checksum is wrong, and there is a stage that is not empty.
-    TornAfterStaging,
-    /// The first part: staging had begun.
-    FirstPart,
-    /// The second part, undecided.
+    TornBesideStage,
+    /// Undecided.
     Open(Verdict),
     /// Decided.
     Decided(Direction),
@@ -81,19 +79,20 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
     use Direction as To;
     use JournalSeen as J;
     match (journal, sight.taken) {
+        // Died while staging: a stage that no journal names, and that says itself whose it is.
+        (J::Absent, Taken::None) if sight.staged == Place::Stage => Discard,
         // No run was under way, or it had finished.
         (J::Absent, _) => Nothing,
         // In this start of the machine nothing that is read proves anything.
         (J::Doubt(_, Boot::Same), _) => Wait,
-        // Power went while the first part was being written: `new-X` is still empty.
-        (J::TornBeforeStaging, _) => DropJournal,
-        // The journal was synced before the stage was filled, so no power cut leaves this.
-        (J::TornAfterStaging, _) => Refuse(Refusal::DamagedJournal),
+        // Power went while an unsynced journal was being written: nothing is left that it could have spoken of.
+        (J::TornAlone, _) => DropJournal,
+        // The journal was synced before it got its name, so no power cut leaves this.
+        (J::TornBesideStage, _) => Refuse(Refusal::DamagedJournal),
         // Somebody put another object at one of the names: this outranks what the journal says.
-        (
-            J::FirstPart | J::Open(_) | J::Decided(_) | J::Doubt(_, Boot::Another),
-            Taken::Neither,
-        ) => Refuse(Refusal::Stranger),
+        (J::Open(_) | J::Decided(_) | J::Doubt(_, Boot::Another), Taken::Neither) => {
+            Refuse(Refusal::Stranger)
+        }
         // What was replaced is deleted only once the new tree is settled: somebody else took it away before, and
         // the new tree may be the last good one.
         (
@@ -106,9 +105,7 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
             Refuse(Refusal::Stranger)
         }
 
-        // Died while staging, or gave the stage up before its journal's state was changed.
-        (J::FirstPart, Taken::None) => first_part(sight.staged),
-        // Died between the second part and the first step.
+        // Died between the journal and the first step.
         (J::Open(_), Taken::None) => open_untaken(sight.staged),
         // Died between a `Take` and its `Put`: the old tree comes back.
         (J::Open(_), Taken::Some) => Undo,
@@ -130,28 +127,15 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
         | (J::Doubt(To::Undo, Boot::Another), Taken::All) => Undo,
         (J::Doubt(_, Boot::Another), Taken::None) => Discard,
 
-        // The steps were durable before the name said so; a first part has no steps to take.
-        (J::Decided(To::Settle), Taken::None | Taken::Some)
-        | (J::FirstPart, Taken::Some | Taken::All) => Refuse(Refusal::Contradiction),
-    }
-}
-
-fn first_part(staged: Place) -> Decision {
-    match staged {
-        Place::Stage => Decision::Discard,
-        // Power went after the stage was deleted and before the journal was.
-        Place::Gone => Decision::DropJournal,
-        // Nothing was to be published, kept or deleted under this name yet.
-        Place::Target | Place::Generation | Place::Trash => {
-            Decision::Refuse(Refusal::Contradiction)
-        }
+        // The steps were durable before the name said so.
+        (J::Decided(To::Settle), Taken::None | Taken::Some) => Refuse(Refusal::Contradiction),
     }
 }
 
 fn open_untaken(staged: Place) -> Decision {
     match staged {
         Place::Stage => Decision::Discard,
-        // The stage was durable before the second part, and is given up only under another name.
+        // The stage was durable before the journal, and is given up only under another name.
         Place::Target | Place::Generation | Place::Trash | Place::Gone => {
             Decision::Refuse(Refusal::Stranger)
         }
@@ -166,9 +150,8 @@ mod tests {
         use JournalSeen as J;
         let journals = [
             J::Absent,
-            J::TornBeforeStaging,
-            J::TornAfterStaging,
-            J::FirstPart,
+            J::TornAlone,
+            J::TornBesideStage,
             J::Open(Verdict::Taken),
             J::Open(Verdict::Awaited),
             J::Decided(Direction::Settle),

@@ -144,8 +144,7 @@ impl<'a> Ready<'a> {
             locks: self.locks,
             home: generation.home,
             record,
-            verdict: terms.verdict,
-            draft: None,
+            journal: JournalName::Open,
         };
         match open.publish_generation() {
             Ok(()) => Ok(Published {
@@ -187,9 +186,6 @@ impl<'a> Ready<'a> {
             JournalRead::Record(record) if record.generation != generation => {
                 Err(no_record("it is of another generation"))
             }
-            JournalRead::Record(record) if record.steps.is_none() => {
-                Err(no_record("nothing was published"))
-            }
             JournalRead::Record(record) => {
                 let kept = OsString::from(home.names.generation(generation));
                 let meta = home.fs.meta(&home.dir, &kept).map_err(disk)?;
@@ -221,11 +217,7 @@ impl<'a> Ready<'a> {
     fn changed_tree(&self, generation: &Generation<'a>) -> Result<Vec<String>, FsError> {
         let target = self.target();
         let fs = target.fs;
-        let digest = generation
-            .record
-            .steps
-            .as_ref()
-            .and_then(|steps| steps.receipt);
+        let digest = generation.record.steps.receipt;
         let Ok(root) = fs.open_dir(&target.parent, &target.name) else {
             return Ok(Vec::new());
         };
@@ -247,7 +239,7 @@ impl<'a> Ready<'a> {
         let Generation { home, record } = generation;
         let sides = Sides::open(target, home, record)?;
         let root = target.fs.open_dir(&target.parent, &target.name)?;
-        let digest = record.steps.as_ref().and_then(|steps| steps.receipt);
+        let digest = record.steps.receipt;
         let receipt = match record.source {
             Source::Built => self.receipt(&root, digest),
             Source::Generation => None,
@@ -307,7 +299,6 @@ impl<'a> Ready<'a> {
             boot: target.fs.boot_id(),
             durability: terms.durability,
             retention: Retention::Keep,
-            steps: None,
             ..record.clone()
         };
         let list = match record.form {
@@ -340,11 +331,11 @@ impl<'a> Ready<'a> {
             }
         };
         let receipt = receipt_that_comes(generation, &list);
-        inverse.steps = Some(Steps {
+        inverse.steps = Steps {
             list,
             receipt,
             verdict: terms.verdict,
-        });
+        };
         Ok(inverse)
     }
 
@@ -414,21 +405,21 @@ impl Open<'_> {
     fn publish_generation(&self) -> Result<(), PublishFailed> {
         let target = self.locks.target();
         let sides = Sides::open(target, &self.home, &self.record);
-        let sides = sides.map_err(|source| self.not_begun(source))?;
+        let sides = sides.map_err(|source| self.refused(source))?;
         if let Err(source) = journal::write(&self.home, &self.record) {
             let Home { fs, dir, names, .. } = &self.home;
             let journal = names.journal(&JournalName::Open);
             return match fs.meta(dir, OsStr::new(&journal)) {
                 // Without a journal nothing is open, and there is nothing to take back.
-                Ok(None) => Err(self.not_begun(source)),
-                Ok(Some(_)) | Err(_) => Err(self.failed(PublishError::Disk(source))),
+                Ok(None) => Err(self.refused(source)),
+                Ok(Some(_)) | Err(_) => Err(self.not_begun(source)),
             };
         }
         self.take_steps(&sides)
             .map_err(|source| self.failed(source))
     }
 
-    fn not_begun(&self, source: FsError) -> PublishFailed {
+    fn refused(&self, source: FsError) -> PublishFailed {
         PublishFailed {
             target: self.locks.target().path().to_path_buf(),
             aftermath: Aftermath::Unchanged,

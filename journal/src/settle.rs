@@ -14,8 +14,9 @@ use std::ffi::{OsStr, OsString};
 use thiserror::Error;
 
 use crate::barrier::sync_tree;
+use crate::claim::marker_name;
 use crate::digest::Digest;
-use crate::evidence::{Place, Sight, marker_name, replaced_identity, sight};
+use crate::evidence::{Place, Sight, replaced_identity, sight};
 use crate::fs::{Barrier, Dir, FsError, Rename};
 use crate::home::Home;
 use crate::identity::Identity;
@@ -151,6 +152,17 @@ impl End<'_, '_> {
         self.give_up()
     }
 
+    /// What was staged goes before a step was taken: whatever the disk forgets, the target is as it was.
+    pub(crate) fn abandon(mut self) -> Result<Ending, EndError> {
+        let Home { fs, dir, names, .. } = self.home;
+        let decided = JournalName::Decided(Direction::Undo);
+        self.rename_journal(&names.journal(&decided))?;
+        self.journal = decided;
+        // Were the stage deleted first, the journal could come back without it.
+        fs.sync_dir(dir).map_err(disk("give the stage up"))?;
+        self.give_up()
+    }
+
     /// What was staged goes; no step is taken any more.
     pub(crate) fn give_up(mut self) -> Result<Ending, EndError> {
         self.decide(Direction::Undo)?;
@@ -222,10 +234,9 @@ impl End<'_, '_> {
     /// Whether the journal as it is says already that its steps stay, and nothing has to be kept or deleted, for which
     /// a later run would have to know that.
     fn is_decided_by_its_steps(&self) -> bool {
-        let steps = self.record.steps.as_ref();
         self.record.form == Form::Tree
-            && self.journal == JournalName::Open
-            && steps.is_some_and(|steps| steps.verdict == Verdict::Taken)
+            && matches!(self.journal, JournalName::Draft | JournalName::Open)
+            && self.record.steps.verdict == Verdict::Taken
             && replaced_identity(self.record).is_none()
     }
 
@@ -266,16 +277,13 @@ impl End<'_, '_> {
 
     /// What readers saw may have been written to since; it is compared with its receipt.
     fn why_keep_undone(&self, identity: Identity) -> Result<Option<WhyKept>, EndError> {
-        let Some(steps) = &self.record.steps else {
-            return Ok(None);
-        };
         if self.by == By::Recovery && !identity.is_certain() {
             return Ok(Some(WhyKept::Uncertain));
         }
         let whole = match self.record.form {
             Form::Tree => {
                 let name = self.record.origin(&self.home.names);
-                is_whole(self.target, OsStr::new(&name), steps.receipt)
+                is_whole(self.target, OsStr::new(&name), self.record.steps.receipt)
             }
             // What cannot be read is not known to be whole.
             Form::Entries => are_slots_whole(&self.sides()?, self.record).unwrap_or(false),
@@ -316,11 +324,9 @@ impl End<'_, '_> {
     /// Renames something to trash, which says whose it is, then deletes it.
     fn discard(&self, identity: Identity) -> Result<Ending, EndError> {
         let Home { fs, dir, names, .. } = self.home;
-        if self.record.steps.is_some() {
-            // Process durability has synced nothing yet: what stays must be on the disk before the other half is
-            // taken from it.
-            self.sync_before_trash()?;
-        }
+        // Process durability has synced nothing yet: what stays must be on the disk before the other half is taken
+        // from it.
+        self.sync_before_trash()?;
         let stage = names.stage(&self.record.token);
         let at_stage = fs
             .meta(dir, OsStr::new(&stage))
@@ -392,6 +398,10 @@ impl End<'_, '_> {
         fs.remove_file(dir, OsStr::new(&name))
             .map_err(disk("retire the journal"))?;
         self.remove_marker();
+        // A draft that comes back with a power cut is believed by nobody.
+        if self.journal == JournalName::Draft {
+            return Ok(());
+        }
         self.sync(Direction::of(&self.journal))
     }
 
@@ -457,27 +467,24 @@ impl End<'_, '_> {
         self.sync_always(to)
     }
 
+    fn doubt(&self, to: Direction, source: FsError) -> EndError {
+        self.note_doubt(to);
+        EndError::Doubt(source)
+    }
+
     /// Writes down that a sync failed. A second sync would prove nothing, so nothing more is done in this boot.
-    pub(crate) fn doubt(&self, to: Direction, source: FsError) -> EndError {
-        if self.record.steps.is_none() {
-            // No step can have been taken: whatever the disk forgets, the target is as it was.
-            return EndError::Disk {
-                what: "give the stage up",
-                source,
-            };
-        }
+    pub(crate) fn note_doubt(&self, to: Direction) {
         let Home { fs, names, .. } = self.home;
         let name = names.journal(&JournalName::Doubt(to, fs.boot_id()));
         // If even the rename fails, the journal keeps its name, and recovery decides by what it finds.
         let _noted = self.rename_journal(&name);
-        EndError::Doubt(source)
     }
 }
 
 impl Direction {
     fn of(journal: &JournalName) -> Self {
         match journal {
-            JournalName::Open => Self::Settle,
+            JournalName::Draft | JournalName::Open => Self::Settle,
             JournalName::Decided(to) | JournalName::Doubt(to, _) => *to,
         }
     }
@@ -549,7 +556,7 @@ fn are_slots_whole(sides: &Sides<'_>, record: &Record) -> Result<bool, FsError> 
     let Some(slot) = of_receipt.and_then(|step| sides.slot(step)) else {
         return Ok(false);
     };
-    let digest = record.steps.as_ref().and_then(|steps| steps.receipt);
+    let digest = record.steps.receipt;
     let Some(receipt) = read_receipt((sides.fs, &slot.dir, &slot.name), digest)? else {
         return Ok(false);
     };

@@ -4,7 +4,7 @@
 //! this returns, and that after the barrier all of it survives a power cut.
 //! Does not promise anything to readers: nobody looks here.
 //!
-//! On disk meanwhile: `new-X`, mode 0700, which a first-part journal owns from before its first entry.
+//! On disk meanwhile: `new-I-B`, mode 0700, whose name says which object it is from before its first entry.
 //! Read next: `transaction.rs`.
 
 use std::ffi::OsStr;
@@ -112,7 +112,7 @@ pub struct StageOptions<'a> {
 /// See [`StageError`]; what was built remains for the caller to discard.
 ///
 /// # Crash
-/// A part of the tree remains; the first part of the journal names its root.
+/// A part of the tree remains; the name of its root proves whose it is.
 pub(crate) fn build(
     fs: &dyn Fs,
     root: &Dir,

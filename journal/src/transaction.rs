@@ -16,23 +16,27 @@
 use std::ffi::OsStr;
 
 use crate::barrier::sync_tree;
+use crate::claim::Claim;
 use crate::content::ContentSource;
 use crate::cover::{CoverError, Grain};
 use crate::digest::Digest;
 use crate::entries::{Exchange, Moves, stranger_in_slots};
-use crate::failure::{PrepareError, PublishError, PublishFailed, ReadyError, StageFailed};
-use crate::fs::{Barrier, Dir, FsError, Held, Lock};
+use crate::failure::{
+    Aftermath, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
+};
+use crate::fs::{Barrier, FsError, Held, Lock};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::journal;
 use crate::lock::{Locks, Patience};
+use crate::names::JournalName;
 use crate::node::Publication;
 use crate::plan::Plan;
 use crate::precondition::{Stale, differences, mounted, not_locked, stale};
-use crate::prepare::{abandon, make_stage, moves, pinned_root, try_exchange, write_first_part};
-use crate::publication::{Open, Published};
+use crate::prepare::{moves, next_generation, pinned_root, try_exchange};
+use crate::publication::{Open, Published, give_stage_up};
 use crate::receipt::Receipt;
-use crate::record::{Act, Durability, Form, Record, Retention, Step, Steps, Verdict};
+use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Steps, Verdict};
 use crate::recover::{Recovered, recover};
 use crate::recovery::Decision;
 use crate::sides::Sides;
@@ -69,28 +73,36 @@ pub struct Ready<'a> {
     pub(crate) locks: Locks<'a>,
 }
 
-/// A plan that fits the target, and a journal that says so.
+/// A plan that fits the target, and an empty stage for it.
 #[derive(Debug)]
 pub struct Prepared<'a> {
-    open: Open<'a>,
-    plan: &'a Plan,
-    root: Dir,
-    work: Work,
-    /// The directory at the target, as a rename keeps it.
-    old: Option<Identity>,
+    begun: Begun<'a>,
 }
 
 /// Everything that is new beside its place, durable.
 #[derive(Debug)]
 pub struct Staged<'a> {
-    open: Open<'a>,
-    plan: &'a Plan,
-    root: Dir,
-    work: Work,
-    old: Option<Identity>,
+    begun: Begun<'a>,
     receipt: Digest,
     counts: StageCounts,
+    /// The record of a whole tree, as it stands in `journal.tmp`.
+    draft: Option<Record>,
     lock: Option<Held>,
+}
+
+/// What both states before the journal hold.
+#[derive(Debug)]
+struct Begun<'a> {
+    locks: Locks<'a>,
+    home: Home<'a>,
+    claim: Claim,
+    plan: &'a Plan,
+    terms: Terms,
+    work: Work,
+    /// The directory at the target, as a rename keeps it.
+    old: Option<Identity>,
+    /// The number that what is replaced gets, should it be kept.
+    generation: u32,
 }
 
 /// What is to be moved.
@@ -135,13 +147,13 @@ impl<'a> Ready<'a> {
         self.locks.target()
     }
 
-    /// Checks that the plan fits, makes an empty stage, and writes the first part of the journal.
+    /// Checks that the plan fits, and makes an empty stage whose name says whose it is.
     ///
     /// # Errors
     /// See [`PrepareError`]; the target is as it was.
     ///
     /// # Crash
-    /// An empty stage may remain, or a journal that names one; the next run deletes both.
+    /// An empty stage may remain; the next run deletes it.
     pub fn prepare(
         self,
         plan: &'a Plan,
@@ -165,22 +177,12 @@ impl<'a> Ready<'a> {
         if plan.publication() == Publication::Nothing {
             return Err(PrepareError::NothingToDo(path()));
         }
-        let (open, root, work, old) = self.open(plan, terms)?;
-        Ok(Prepared {
-            open,
-            plan,
-            root,
-            work,
-            old,
-        })
+        let begun = self.begin(plan, terms)?;
+        Ok(Prepared { begun })
     }
 
-    /// Makes the stage and the journal that owns it, and finds out what is to be moved.
-    fn open(
-        self,
-        plan: &'a Plan,
-        terms: Terms,
-    ) -> Result<(Open<'a>, Dir, Work, Option<Identity>), PrepareError> {
+    /// Makes the stage, and finds out what is to be moved.
+    fn begin(self, plan: &'a Plan, terms: Terms) -> Result<Begun<'a>, PrepareError> {
         let target = self.locks.target();
         let path = || target.path().to_path_buf();
         let disk = |source| PrepareError::Disk {
@@ -199,33 +201,115 @@ impl<'a> Ready<'a> {
             }
             Home::beside(target)
         };
-        let made = make_stage(target, &home, plan, (terms.durability, terms.retention));
-        let (root, record) = made.map_err(|source| {
+        let made = next_generation(target)
+            .and_then(|generation| Ok((generation, Claim::make(&home, terms.durability)?)));
+        let (generation, claim) = made.map_err(|source| {
             home.leave(target);
             disk(source)
         })?;
-        let work = write_first_part(&home, &root, &record)
-            .and_then(|()| try_exchange(&home, &root))
-            .map_err(disk)
-            .and_then(|exchange| match home.form {
-                Form::Tree => Ok(Work::Tree(exchange)),
-                Form::Entries => moves(target, plan, terms.grain, exchange).map(Work::Entries),
-            });
-        let work = match work {
-            Ok(work) => work,
-            Err(error) => {
-                abandon(target, &home, &record);
-                return Err(error);
-            }
+        let work = match (home.form, old) {
+            // Where nothing is, nothing is exchanged.
+            (Form::Tree, None) => Ok(Work::Tree(Exchange::Impossible)),
+            (Form::Tree, Some(_)) => try_exchange(&home, &claim.root)
+                .map(Work::Tree)
+                .map_err(disk),
+            (Form::Entries, _) => try_exchange(&home, &claim.root)
+                .map_err(disk)
+                .and_then(|exchange| moves(target, plan, terms.grain, exchange))
+                .map(Work::Entries),
         };
-        let open = Open {
+        let work = work.inspect_err(|_| {
+            give_stage_up(&self.locks, &home, &claim.token);
+        })?;
+        Ok(Begun {
             locks: self.locks,
             home,
-            record,
-            verdict: terms.verdict,
-            draft: None,
+            claim,
+            plan,
+            terms,
+            work,
+            old,
+            generation,
+        })
+    }
+}
+
+impl Begun<'_> {
+    /// Builds what is new, and the record of a whole tree, whose steps are known already; makes both durable.
+    fn build(
+        &self,
+        receipt: &str,
+        options: &StageOptions<'_>,
+    ) -> Result<(StageCounts, Option<Record>), StageError> {
+        let fs = self.home.fs;
+        let root = &self.claim.root;
+        let disk = |source| StageError::Disk {
+            path: ".".to_owned(),
+            source,
         };
-        Ok((open, root, work, old))
+        let (counts, draft) = match &self.work {
+            Work::Tree(exchange) => {
+                let counts = stage::build(fs, root, self.plan, receipt, options)?;
+                // A root gets its mode before the barrier, so that the switch itself changes nothing but names.
+                fs.set_mode_of(root, self.plan.root_mode().bits())
+                    .map_err(disk)?;
+                let steps = tree_steps(self.claim.identity, self.old, *exchange);
+                let draft = self.record(steps, Digest::of(receipt.as_bytes()));
+                journal::write_draft(&self.home, &draft).map_err(disk)?;
+                (counts, Some(draft))
+            }
+            Work::Entries(moves) => {
+                let fillings = moves.fillings(receipt);
+                let counts = stage::build_entries(fs, root, self.plan, &fillings, options)?;
+                (counts, None)
+            }
+        };
+        let barrier = self.make_durable(draft.is_some()).map_err(disk)?;
+        Ok((StageCounts { barrier, ..counts }, draft))
+    }
+
+    /// One barrier for what was staged and for the draft of its journal; the name of the stage is durable already.
+    fn make_durable(&self, is_drafted: bool) -> Result<Option<Barrier>, FsError> {
+        if self.terms.durability == Durability::Process {
+            return Ok(None);
+        }
+        let Home { fs, dir, names, .. } = &self.home;
+        // A sync that failed is not tried again: the pages it lost count as clean now.
+        let barrier = sync_tree(*fs, &self.claim.root)?;
+        if barrier == Barrier::PerObject && is_drafted {
+            fs.sync_file(dir, OsStr::new(&names.journal_temp()))?;
+        }
+        Ok(Some(barrier))
+    }
+
+    fn record(&self, list: Vec<Step>, receipt: Digest) -> Record {
+        let Terms {
+            durability,
+            retention,
+            verdict,
+            ..
+        } = self.terms;
+        Record {
+            plan: self.plan.digest(),
+            token: self.claim.token.clone(),
+            generation: self.generation,
+            form: self.home.form,
+            source: Source::Built,
+            stage: self.claim.identity,
+            boot: self.home.fs.boot_id(),
+            durability,
+            retention,
+            steps: Steps {
+                list,
+                receipt: Some(receipt),
+                verdict,
+            },
+        }
+    }
+
+    /// What was staged goes; no journal names it.
+    fn give_up(&self) -> Aftermath {
+        give_stage_up(&self.locks, &self.home, &self.claim.token)
     }
 }
 
@@ -236,97 +320,23 @@ impl<'a> Prepared<'a> {
     /// See [`StageFailed`]; the stage is given up.
     ///
     /// # Crash
-    /// A part of it remains; the next run deletes it by the identity in the journal.
-    pub fn stage(mut self, options: &StageOptions<'_>) -> Result<Staged<'a>, StageFailed> {
-        let fs = self.open.locks.target().fs;
-        let receipt = Receipt::json_of(self.plan);
-        let receipt_digest = Digest::of(receipt.as_bytes());
-        let built = match &self.work {
-            Work::Tree(_) => stage::build(fs, &self.root, self.plan, &receipt, options),
-            Work::Entries(moves) => {
-                let fillings = moves.fillings(&receipt);
-                stage::build_entries(fs, &self.root, self.plan, &fillings, options)
-            }
-        };
-        let built = built.and_then(|counts| {
-            let finished = self.finish_stage(receipt_digest);
-            let barrier = finished.map_err(|source| StageError::Disk {
-                path: ".".to_owned(),
-                source,
-            })?;
-            Ok(StageCounts { barrier, ..counts })
-        });
-        match built {
-            Ok(counts) => {
-                let Self {
-                    open,
-                    plan,
-                    root,
-                    work,
-                    old,
-                } = self;
-                Ok(Staged {
-                    open,
-                    plan,
-                    root,
-                    work,
-                    old,
-                    receipt: receipt_digest,
-                    counts,
-                    lock: None,
-                })
-            }
-            Err(source) => {
-                let target = self.open.locks.target().path().to_path_buf();
-                Err(StageFailed {
-                    target,
-                    aftermath: self.open.give_up(),
-                    source,
-                })
-            }
-        }
-    }
-
-    /// A root gets its mode before the barrier, so that the switch itself changes nothing but names.
-    fn finish_stage(&mut self, receipt: Digest) -> Result<Option<Barrier>, FsError> {
-        let Home { fs, dir, form, .. } = &self.open.home;
-        if *form == Form::Tree {
-            fs.set_mode_of(&self.root, self.plan.root_mode().bits())?;
-        }
-        if self.open.record.durability == Durability::Process {
-            return Ok(None);
-        }
-        self.open.draft = self.write_draft(receipt)?;
-        // A sync that failed is not tried again: the pages it lost count as clean now.
-        let barrier = sync_tree(*fs, &self.root)?;
-        if barrier == Barrier::PerObject && self.open.draft.is_some() {
-            fs.sync_file(dir, OsStr::new(&self.open.home.names.journal_temp()))?;
-        }
-        // The name of the stage has been durable since the journal that owns it.
-        Ok(Some(barrier))
-    }
-
-    /// The steps of a whole tree are known before it is durable: written now, they become so with the same barrier.
-    fn write_draft(&self, receipt: Digest) -> Result<Option<Record>, FsError> {
-        let Work::Tree(exchange) = &self.work else {
-            return Ok(None);
-        };
-        let Open {
-            home,
-            record,
-            verdict,
-            ..
-        } = &self.open;
-        let draft = Record {
-            steps: Some(Steps {
-                list: tree_steps(record.stage, self.old, *exchange),
-                receipt: Some(receipt),
-                verdict: *verdict,
+    /// A part of it remains; the next run deletes it, as its name says whose it is.
+    pub fn stage(self, options: &StageOptions<'_>) -> Result<Staged<'a>, StageFailed> {
+        let receipt = Receipt::json_of(self.begun.plan);
+        match self.begun.build(&receipt, options) {
+            Ok((counts, draft)) => Ok(Staged {
+                begun: self.begun,
+                receipt: Digest::of(receipt.as_bytes()),
+                counts,
+                draft,
+                lock: None,
             }),
-            ..record.clone()
-        };
-        journal::write_draft(home, &draft)?;
-        Ok(Some(draft))
+            Err(source) => Err(StageFailed {
+                target: self.begun.locks.target().path().to_path_buf(),
+                aftermath: self.begun.give_up(),
+                source,
+            }),
+        }
     }
 }
 
@@ -350,7 +360,7 @@ impl<'a> Staged<'a> {
 
     /// Takes the steps: what readers see changes here and nowhere else.
     ///
-    /// `interrupted` is asked once, before the journal's second part; after that the switch is taken to its end.
+    /// `interrupted` is asked once, before the journal; after that the switch is taken to its end.
     ///
     /// # Errors
     /// See [`PublishFailed`]; steps that were taken are taken back.
@@ -361,30 +371,62 @@ impl<'a> Staged<'a> {
         mut self,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Published<'a>, PublishFailed> {
-        match self.try_publish(interrupted) {
-            Ok(()) => {
-                let Self {
-                    open,
-                    counts,
-                    lock,
-                    work,
-                    ..
-                } = self;
-                Ok(Published {
-                    open,
-                    counts,
-                    emptied: match work {
-                        Work::Tree(_) => Vec::new(),
-                        Work::Entries(moves) => moves.emptied(),
-                    },
-                    _lock: lock,
-                })
-            }
-            Err(source) => Err(self.open.failed(source)),
+        let target = self.begun.locks.target().clone();
+        let (sides, record) = match self.last_look(&target, interrupted) {
+            Ok(found) => found,
+            Err(source) => return Err(self.failed(source)),
+        };
+        if let Err(source) = self.write_journal(&record) {
+            return Err(self.unwritten(record, source));
         }
+        let Self {
+            begun,
+            counts,
+            lock,
+            ..
+        } = self;
+        let (plan, work) = (begun.plan, begun.work);
+        let open = Open {
+            journal: name_of(&record),
+            locks: begun.locks,
+            home: begun.home,
+            record,
+        };
+        if let Err(source) = open.take_steps(&sides) {
+            return Err(open.failed(source));
+        }
+        let stranger = match stranger_in_slots(&sides, open.record.steps(), plan) {
+            Ok(found) => found.map(|path| {
+                PublishError::Changed(Stale {
+                    path: path.to_string(),
+                    why: "changed right before it was switched".to_owned(),
+                })
+            }),
+            Err(source) => Some(PublishError::Disk(source)),
+        };
+        if let Some(source) = stranger {
+            return Err(open.failed(source));
+        }
+        Ok(Published {
+            open,
+            counts,
+            emptied: match work {
+                Work::Tree(_) => Vec::new(),
+                Work::Entries(moves) => moves.emptied(),
+            },
+            _lock: lock,
+        })
     }
 
-    fn try_publish(&mut self, interrupted: &dyn Fn() -> bool) -> Result<(), PublishError> {
+    /// Locks what is to be published, sees that nothing changed, and opens everything that the steps need.
+    fn last_look<'s>(
+        &mut self,
+        target: &Target<'s>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<(Sides<'s>, Record), PublishError>
+    where
+        'a: 's,
+    {
         self.lock_root().map_err(PublishError::Disk)?;
         if let Some(changed) = self.changed()? {
             return Err(PublishError::Changed(changed));
@@ -392,34 +434,52 @@ impl<'a> Staged<'a> {
         if interrupted() {
             return Err(PublishError::Interrupted);
         }
-        let target = self.open.locks.target().clone();
-        let (sides, list) = self.steps(&target).map_err(PublishError::Disk)?;
-        self.open.record.steps = Some(Steps {
-            list,
-            receipt: Some(self.receipt),
-            verdict: self.open.verdict,
-        });
-        if let Err(source) = self.open.write_second_part() {
-            // No step can have been taken, so nobody can have changed what was staged.
-            self.open.record.steps = None;
-            return Err(PublishError::Disk(source));
+        self.steps(target).map_err(PublishError::Disk)
+    }
+
+    /// The steps become durable before the first of them; those of a lone put are with what it puts.
+    fn write_journal(&self, record: &Record) -> Result<(), FsError> {
+        let home = &self.begun.home;
+        match &self.draft {
+            Some(_) if record.is_lone_put() => Ok(()),
+            Some(_) => journal::publish_draft(home, record.durability),
+            None => journal::write(home, record),
         }
-        self.open.take_steps(&sides)?;
-        let steps = self.open.record.steps();
-        match stranger_in_slots(&sides, steps, self.plan).map_err(PublishError::Disk)? {
-            Some(path) => Err(PublishError::Changed(Stale {
-                path: path.to_string(),
-                why: "changed right before it was switched".to_owned(),
-            })),
-            None => Ok(()),
+    }
+
+    /// Gives up when no journal was begun.
+    fn failed(&self, source: PublishError) -> PublishFailed {
+        PublishFailed {
+            target: self.begun.locks.target().path().to_path_buf(),
+            aftermath: self.begun.give_up(),
+            source,
         }
+    }
+
+    /// Gives up when the journal could not be made durable: it may stand under its name, or not.
+    fn unwritten(self, record: Record, source: FsError) -> PublishFailed {
+        let Home { fs, dir, names, .. } = &self.begun.home;
+        let journal = names.journal(&JournalName::Open);
+        if let Ok(None) = fs.meta(dir, OsStr::new(&journal)) {
+            return self.failed(PublishError::Disk(source));
+        }
+        let open = Open {
+            locks: self.begun.locks,
+            home: self.begun.home,
+            record,
+            journal: JournalName::Open,
+        };
+        open.not_begun(source)
     }
 
     /// The last look before the steps are written down.
     fn changed(&self) -> Result<Option<Stale>, PublishError> {
-        let target = self.open.locks.target();
-        let reasons = differences(target, self.plan, self.old).map_err(PublishError::Disk)?;
-        let unlocked = not_locked(&self.open.locks).map_err(PublishError::Disk)?;
+        let Begun {
+            locks, plan, old, ..
+        } = &self.begun;
+        let target = locks.target();
+        let reasons = differences(target, plan, *old).map_err(PublishError::Disk)?;
+        let unlocked = not_locked(locks).map_err(PublishError::Disk)?;
         let changed = reasons.into_iter().chain(unlocked).next();
         if changed.is_some() {
             return Ok(changed);
@@ -428,9 +488,9 @@ impl<'a> Staged<'a> {
             path: target.path().display().to_string(),
             why,
         };
-        match &self.work {
+        match &self.begun.work {
             Work::Tree(_) => Ok(None),
-            Work::Entries(moves) => match moves.are_current(target, self.plan) {
+            Work::Entries(moves) => match moves.are_current(target, plan) {
                 Ok(true) => Ok(None),
                 Ok(false) => Ok(Some(of_target("has entries that came or went".to_owned()))),
                 Err(CoverError::Disk(source)) => Err(PublishError::Disk(source)),
@@ -439,37 +499,45 @@ impl<'a> Staged<'a> {
         }
     }
 
-    /// The steps with the identities on both sides, and everything open that they need.
-    fn steps<'s>(&self, target: &Target<'s>) -> Result<(Sides<'s>, Vec<Step>), FsError>
+    /// The record, whose steps have the identities on both sides, and everything open that they need.
+    fn steps<'s>(&self, target: &Target<'s>) -> Result<(Sides<'s>, Record), FsError>
     where
         'a: 's,
     {
-        let Open { home, record, .. } = &self.open;
-        match &self.work {
-            Work::Tree(exchange) => {
-                let sides = Sides::open(target, home, record)?;
-                Ok((sides, tree_steps(record.stage, self.old, *exchange)))
-            }
-            Work::Entries(moves) => {
-                let entries = moves.list.iter().map(|step| &step.entry);
-                let sides = Sides::open_for(target, home, record, entries)?;
-                let steps = moves.steps(&sides)?;
-                Ok((sides, steps))
-            }
-        }
+        let Begun { home, work, .. } = &self.begun;
+        let mut record = match &self.draft {
+            Some(draft) => draft.clone(),
+            None => self.begun.record(Vec::new(), self.receipt),
+        };
+        let Work::Entries(moves) = work else {
+            return Ok((Sides::open(target, home, &record)?, record));
+        };
+        let entries = moves.list.iter().map(|step| &step.entry);
+        let sides = Sides::open_for(target, home, &record, entries)?;
+        record.steps.list = moves.steps(&sides)?;
+        Ok((sides, record))
     }
 
     /// Locks the new root before it can be found by its name, so that nobody gets in between.
     fn lock_root(&mut self) -> Result<(), FsError> {
-        if self.open.home.form == Form::Entries {
+        if self.begun.home.form == Form::Entries {
             // The target's own root stays, and is locked already.
             return Ok(());
         }
-        let fs = self.open.locks.target().fs;
-        let held = fs.hold_dir(&self.root)?;
+        let fs = self.begun.home.fs;
+        let held = fs.hold_dir(&self.begun.claim.root)?;
         if fs.try_lock(&held)? == Lock::Acquired {
             self.lock = Some(held);
         }
         Ok(())
+    }
+}
+
+/// The name under which a record stands when its first step is taken.
+fn name_of(record: &Record) -> JournalName {
+    if record.is_lone_put() {
+        JournalName::Draft
+    } else {
+        JournalName::Open
     }
 }

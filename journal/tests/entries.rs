@@ -20,7 +20,7 @@ use rvenv_journal::{
     Aftermath, Decision, NoContent, Publication, PublishError, PublishFailed, WhyKept,
 };
 
-use publication::history::options;
+use publication::history::{options, slots};
 use publication::user::{ACTS, Act, PATHS, act, has_work, target_without, without};
 use publication::{
     Case, Exit, Ground, Outcome, TARGET, Verb, beside, numbered, ready, recover, run, tree_at,
@@ -235,7 +235,8 @@ fn publishing(case: &Case) -> Vec<(usize, String, String, Rename)> {
 
 fn open_side<'p>(disk: &SimFs, path: &'p str) -> (Dir, &'p OsStr) {
     let (above, name) = path.rsplit_once('/').unwrap();
-    let dir = disk.open_path(std::path::Path::new(above)).unwrap();
+    let above = above.replace("/p/t/.rvenv/new-*", &format!("/p/{}", slots(disk)));
+    let dir = disk.open_path(std::path::Path::new(&above)).unwrap();
     (dir, OsStr::new(name))
 }
 
@@ -374,7 +375,7 @@ fn both_sides_of_every_step_are_synced_before_the_decision() {
     let rolled = merge().rolled(Verb::Rollback);
     let parents = ["/p/t", "/p/t/bin", "/p/t/mixed"];
     for (case, slots) in [
-        (merge(), "/p/t/.rvenv/new-000001"),
+        (merge(), "/p/t/.rvenv/new-*"),
         (rolled, "/p/t/.rvenv/old-1"),
     ] {
         let steps = case.steps();

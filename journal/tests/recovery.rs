@@ -77,9 +77,9 @@ fn without_a_journal_nothing_is_open() {
 }
 
 #[test]
-fn a_run_that_died_before_its_journal_leaves_an_empty_stage_that_is_tidied() {
-    let disk = killed_before(&swap(), FIRST_PART);
-    assert!(beside(&disk).contains(&STAGE.to_owned()));
+fn a_run_that_died_before_its_stage_had_its_name_leaves_an_empty_one_that_is_tidied() {
+    let disk = killed_before(&swap(), NAMED);
+    assert!(beside(&disk).contains(&stage(&disk)));
     check(&swap(), &disk, Decision::Nothing, Ends::Old);
 }
 
@@ -103,67 +103,66 @@ fn trash_of_an_earlier_run_is_deleted_and_a_strangers_is_named() {
     assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).new);
 }
 
-// First part.
+// A stage that no journal names.
 
 #[test]
 fn a_run_that_died_while_staging_is_discarded() {
-    for case in [put(), swap()] {
+    let unborn = swap().on(Options {
+        births: Support::Absent,
+        ..Options::default()
+    });
+    for case in [put(), swap(), unborn] {
         let disk = killed_before(&case, "make link");
         check(&case, &disk, Decision::Discard, Ends::Old);
     }
 }
 
+/// I6: a name can be planted, an identity cannot.
 #[test]
-fn a_stage_that_was_deleted_already_leaves_a_journal_to_drop() {
-    let disk = killed_after(&swap(), FIRST_PART, 1);
-    disk.remove_dir(&parent(&disk), OsStr::new(STAGE)).unwrap();
-    check(&swap(), &disk, Decision::DropJournal, Ends::Old);
-}
-
-#[test]
-fn another_object_at_the_name_of_the_stage_is_not_touched() {
+fn another_object_at_the_name_of_the_stage_is_named_and_left_alone() {
     let disk = killed_before(&swap(), "make link");
-    rename(&disk, STAGE, "elsewhere");
-    make_dir(&disk, STAGE);
-    check_refused(&disk, Refusal::Stranger);
+    let name = stage(&disk);
+    rename(&disk, &name, "elsewhere");
+    make_dir(&disk, &name);
+    let tree = disk.open_dir(&parent(&disk), OsStr::new(&name)).unwrap();
+    write(&disk, &tree, "mine", b"work");
+    let (ready, recovered) = ready(&disk).unwrap();
+    drop(ready);
+    assert_eq!(recovered.decision, Decision::Nothing);
+    assert_eq!(recovered.orphans, std::slice::from_ref(&name));
+    assert_eq!(beside(&disk), [name, "elsewhere".to_owned()]);
 }
 
-/// The first part ignores the target: somebody may have replaced it while the stage was built.
+/// Somebody may have made something at the target while the stage was built, or right before it was put.
 #[test]
 fn while_staging_the_target_is_the_users() {
-    let disk = killed_before(&put(), "make link");
-    make_dir(&disk, "t");
-    assert_eq!(recover(&disk).unwrap(), Decision::Discard);
-    assert_eq!(tree_at(&disk, TARGET).len(), 1);
-}
-
-#[test]
-fn a_stage_in_the_place_of_the_target_before_any_step_is_a_contradiction() {
-    let disk = killed_before(&put(), "make link");
-    rename(&disk, STAGE, "t");
-    check_refused(&disk, Refusal::Contradiction);
+    for text in ["make link", SWITCH_PUT] {
+        let disk = killed_before(&put(), text);
+        make_dir(&disk, "t");
+        assert_eq!(recover(&disk).unwrap(), Decision::Discard);
+        assert_eq!(tree_at(&disk, TARGET).len(), 1);
+    }
 }
 
 // Torn.
 
 #[test]
-fn a_journal_torn_while_its_stage_was_empty_promised_nothing() {
-    let disk = killed_after(&swap(), FIRST_PART, 1);
-    let bytes = read(&disk, JOURNAL);
+fn a_torn_journal_with_nothing_beside_it_promises_nothing() {
+    let bytes = read(&killed_before(&swap(), SWITCH), JOURNAL);
     for torn in [&b""[..], &bytes[..bytes.len() / 2], &vec![0; bytes.len()]] {
-        let disk = killed_after(&swap(), FIRST_PART, 1);
-        replace(&disk, JOURNAL, 0o600, torn);
+        let disk = swap().disk();
+        write(&disk, &parent(&disk), JOURNAL, torn);
         check(&swap(), &disk, Decision::DropJournal, Ends::Old);
     }
 }
 
 #[test]
 fn a_damaged_journal_beside_a_stage_that_holds_something_is_refused() {
-    let disk = killed_before(&swap(), "make link");
+    let disk = killed_before(&swap(), SWITCH);
     replace(&disk, JOURNAL, 0o600, b"rvenv-journal 1 incompat=\n{}");
     check_refused(&disk, Refusal::DamagedJournal);
-    let disk = killed_after(&swap(), FIRST_PART, 1);
-    replace(&disk, JOURNAL, 0o600, b"");
+    let disk = swap().disk();
+    write(&disk, &parent(&disk), JOURNAL, b"");
     write(&disk, &parent(&disk), ".t.rvenv.new-file", b"a stranger");
     check_refused(&disk, Refusal::DamagedJournal);
 }
@@ -190,9 +189,14 @@ fn died_between_a_take_and_its_put() {
 
 #[test]
 fn died_after_the_last_step() {
-    for case in [put(), swap(), take_and_put()] {
+    // A lone put is its own decision, and leaves nothing but a draft.
+    for (case, decision) in [
+        (put(), Decision::Nothing),
+        (swap(), Decision::Settle),
+        (take_and_put(), Decision::Settle),
+    ] {
         let disk = killed_before_the_end(&case);
-        check(&case, &disk, Decision::Settle, Ends::New);
+        check(&case, &disk, decision, Ends::New);
     }
 }
 
@@ -221,14 +225,14 @@ fn a_tree_that_changed_since_it_was_published_is_kept_and_named() {
 #[test]
 fn a_stage_that_vanished_before_the_first_step_is_refused() {
     let disk = killed_before(&swap(), SWITCH);
-    rename(&disk, STAGE, "elsewhere");
+    rename(&disk, &stage(&disk), "elsewhere");
     check_refused(&disk, Refusal::Stranger);
 }
 
 #[test]
 fn a_stranger_in_any_of_the_places_is_refused_in_every_state() {
     // Before the step: another tree at the target.
-    for (case, switch) in [(put(), SWITCH_PUT), (swap(), SWITCH)] {
+    for (case, switch) in [(put().awaited(), SWITCH_PUT), (swap(), SWITCH)] {
         let disk = killed_before(&case, switch);
         if case.publication == Publication::Swap {
             rename(&disk, "t", "elsewhere");
@@ -298,7 +302,7 @@ fn died_while_settling() {
     // In trash, then gone.
     for text in [
         "remove /p/.t.rvenv.journal.settle",
-        "rename /p/.t.rvenv.new-000001 -> /p/.t.rvenv.trash",
+        "rename /p/.t.rvenv.new-* -> /p/.t.rvenv.trash",
     ] {
         let disk = killed_before(&swap(), text);
         check(&swap(), &disk, Decision::Settle, Ends::New);
@@ -308,18 +312,20 @@ fn died_while_settling() {
 #[test]
 fn died_while_taking_the_steps_back() {
     for case in [put(), swap(), take_and_put()].map(Case::undone) {
-        let disk = killed_after(&case, GIVEN_UP, 1);
+        let steps = case.steps();
+        let given_up = |step: &String| step.ends_with(" -> /p/.t.rvenv.journal.undo");
+        let disk = killed_at(&case, steps.iter().position(given_up).unwrap() + 1);
         check(&case, &disk, Decision::Undo, Ends::Old);
     }
     let case = take_and_put().undone();
-    let disk = killed_after(&case, "rename /p/t -> /p/.t.rvenv.new-000001", 1);
+    let disk = killed_after(&case, "rename /p/t -> /p/.t.rvenv.new-*", 1);
     check(&case, &disk, Decision::Undo, Ends::Old);
 }
 
 #[test]
 fn died_while_deleting_the_stage() {
     for case in [put(), swap(), take_and_put()].map(Case::undone) {
-        let trash = "rename /p/.t.rvenv.new-000001 -> /p/.t.rvenv.trash";
+        let trash = "rename /p/.t.rvenv.new-* -> /p/.t.rvenv.trash";
         for disk in [killed_before(&case, trash), killed_after(&case, trash, 1)] {
             check(&case, &disk, Decision::Discard, Ends::Old);
         }

@@ -36,7 +36,7 @@ fn check_foreign(disk: &SimFs, why: &str) {
 
 #[test]
 fn a_journal_of_another_kind_is_foreign() {
-    let disk = killed_before(&swap(), "make link");
+    let disk = killed_before(&swap(), SWITCH);
     let place = parent(&disk);
     rename(&disk, JOURNAL, "real");
     disk.make_symlink(&place, OsStr::new(JOURNAL), OsStr::new("real"))
@@ -52,7 +52,7 @@ fn a_journal_of_another_kind_is_foreign() {
 
 #[test]
 fn a_journal_with_two_names_is_foreign() {
-    let disk = killed_before(&swap(), "make link");
+    let disk = killed_before(&swap(), SWITCH);
     let place = parent(&disk);
     disk.link(
         (&place, OsStr::new(JOURNAL)),
@@ -64,7 +64,7 @@ fn a_journal_with_two_names_is_foreign() {
 
 #[test]
 fn a_journal_that_others_may_write_is_foreign() {
-    let disk = killed_before(&swap(), "make link");
+    let disk = killed_before(&swap(), SWITCH);
     let bytes = read(&disk, JOURNAL);
     for mode in [0o620, 0o602] {
         replace(&disk, JOURNAL, mode, &bytes);
@@ -75,7 +75,7 @@ fn a_journal_that_others_may_write_is_foreign() {
 /// I6: not even root replays another user's journal.
 #[test]
 fn a_journal_of_another_user_is_foreign() {
-    let disk = killed_before(&swap(), "make link");
+    let disk = killed_before(&swap(), SWITCH);
     let place = parent(&disk);
     disk.remove_file(&place, OsStr::new(".t.rvenv.lock"))
         .unwrap();
@@ -85,7 +85,7 @@ fn a_journal_of_another_user_is_foreign() {
 
 #[test]
 fn garbage_with_a_right_checksum_is_foreign() {
-    let disk = killed_before(&swap(), "make link");
+    let disk = killed_before(&swap(), SWITCH);
     for text in [
         "rvenv-journal 1 incompat=\n{}\n",
         "rvenv-journal 1 incompat=later\n{}\n",
@@ -101,9 +101,9 @@ fn garbage_with_a_right_checksum_is_foreign() {
     check_foreign(&disk, "");
 }
 
-/// A merge that dies with something in its slots: the journal inside the target owns them.
+/// A merge that dies before its first step: the journal inside the target owns its slots.
 fn merging() -> SimFs {
-    killed_before(&merge(), "sync the filesystem")
+    killed_before(&merge(), "rename /p/t/.rvenv/new-*/0")
 }
 
 fn merge() -> Case {
@@ -163,11 +163,11 @@ fn a_journal_inside_the_target_that_is_none_of_ours_is_foreign() {
     disk.set_user(0);
     check_foreign(&disk, "it belongs to user 1000");
     // Paths that lead out of the target, or to what the engine keeps for itself.
-    let published = killed_before(&merge(), "exchange /p/t/.rvenv/new-000001/3");
+    let published = killed_before(&merge(), "exchange /p/t/.rvenv/new-*/3");
     let record = Record::from_bytes(&bytes_at(&published, &path)).unwrap();
     for planted in [".rvenv/journal", ".rvenv/old-1", ".rvenv"] {
         let mut record = record.clone();
-        let entry = record.steps.as_mut().unwrap().list[0].entry.as_mut();
+        let entry = record.steps.list[0].entry.as_mut();
         entry.unwrap().path = RelPath::new(planted).unwrap();
         let disk = published.killed();
         remove(&disk, &path);
@@ -185,7 +185,7 @@ fn a_journal_in_the_place_of_the_other_kind_is_foreign() {
     remove(&disk, &format!("{WITHIN}journal"));
     write(&disk, &parent(&disk), JOURNAL, &bytes);
     check_foreign(&disk, "in another place");
-    let tree = read(&killed_before(&swap(), "make link"), JOURNAL);
+    let tree = read(&killed_before(&swap(), SWITCH), JOURNAL);
     let disk = merge().disk();
     write_at(&disk, &format!("{WITHIN}journal"), &tree);
     check_foreign(&disk, "in another place");
@@ -195,7 +195,7 @@ fn a_journal_in_the_place_of_the_other_kind_is_foreign() {
 #[test]
 fn a_journal_in_each_place_is_one_too_many() {
     let disk = merging();
-    let tree = read(&killed_before(&swap(), "make link"), JOURNAL);
+    let tree = read(&killed_before(&swap(), SWITCH), JOURNAL);
     write(&disk, &parent(&disk), JOURNAL, &tree);
     let before = state(&disk);
     let error = recover(&disk).unwrap_err();
@@ -209,29 +209,27 @@ fn a_journal_in_each_place_is_one_too_many() {
 /// I7: slots that are not those of the journal, or that hold what no step has, are not touched.
 #[test]
 fn slots_that_hold_something_else_are_refused() {
-    let slots = format!("{WITHIN}new-000001");
-    // Other slots under the name, before and after the steps were written down.
-    for text in ["sync the filesystem", "rename /p/t/.rvenv/new-000001/0"] {
-        let disk = killed_before(&merge(), text);
-        rename(&disk, &slots, "elsewhere");
-        make_dir(&disk, &slots);
-        check_refused(&disk, Refusal::Stranger);
-    }
+    // Other slots under the name.
+    let disk = merging();
+    let slots = slots(&disk);
+    rename(&disk, &slots, "elsewhere");
+    make_dir(&disk, &slots);
+    check_refused(&disk, Refusal::Stranger);
     // None at all.
-    let disk = killed_before(&merge(), "exchange /p/t/.rvenv/new-000001/3");
+    let disk = killed_before(&merge(), "exchange /p/t/.rvenv/new-*/3");
     rename(&disk, &slots, "elsewhere");
     check_refused(&disk, Refusal::Stranger);
     // The entry of a step is in no place.
     for (text, slot) in [
-        ("exchange /p/t/.rvenv/new-000001/3", "3"),
-        ("exchange /p/t/.rvenv/new-000001/4", "3"),
+        ("exchange /p/t/.rvenv/new-*/3", "3"),
+        ("exchange /p/t/.rvenv/new-*/4", "3"),
     ] {
         let disk = killed_before(&merge(), text);
         rename(&disk, &format!("{slots}/{slot}"), "elsewhere");
         check_refused(&disk, Refusal::Stranger);
     }
     // Somebody else's file is in both places of one.
-    let disk = killed_before(&merge(), "exchange /p/t/.rvenv/new-000001/4");
+    let disk = killed_before(&merge(), "exchange /p/t/.rvenv/new-*/4");
     for path in [&format!("{slots}/3"), "t/cfg"] {
         rename(&disk, path, &format!("elsewhere-{}", path.len()));
         write_at(&disk, path, b"a stranger's");
@@ -287,7 +285,7 @@ fn something_else_in_the_place_of_the_engines_directory_is_refused() {
 
 #[test]
 fn two_journals_are_never_one() {
-    let disk = killed_before(&swap(), "make link");
+    let disk = killed_before(&swap(), SWITCH);
     let bytes = read(&disk, JOURNAL);
     write(&disk, &parent(&disk), ".t.rvenv.journal.undo", &bytes);
     let error = recover(&disk).unwrap_err();
@@ -341,7 +339,7 @@ fn replace_by_a_lookalike(disk: &SimFs, name: &str) {
 fn a_strangers_tree_with_the_number_of_ours_is_not_touched() {
     let reused = publication::cases::with_numbers_reused(&Options::default());
     let disk = killed_before(&swap().on(reused.clone()), DECIDED);
-    replace_by_a_lookalike(&disk, STAGE);
+    replace_by_a_lookalike(&disk, &stage(&disk));
     check_refused(&disk, Refusal::Stranger);
     let unborn = Options {
         births: Support::Absent,

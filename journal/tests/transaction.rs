@@ -152,10 +152,11 @@ fn a_tree_that_took_the_name_of_the_stage_is_not_deleted() {
     let (ready, _) = ready(&disk).unwrap();
     let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
     let staged = prepared.stage(&options()).unwrap();
+    let name = stage(&disk);
     let published = staged.publish(&|| false).unwrap();
-    make_dir(&disk, STAGE);
+    make_dir(&disk, &name);
     published.settle().unwrap();
-    assert_eq!(beside(&disk), [STAGE]);
+    assert_eq!(beside(&disk), [name]);
     assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).new);
 }
 
@@ -176,7 +177,7 @@ fn both_trees_stay_locked_until_the_end() {
     let staged = prepared.stage(&options()).unwrap();
     let published = staged.publish(&|| false).unwrap();
     assert!(is_locked("t"));
-    assert!(is_locked(STAGE));
+    assert!(is_locked(&stage(&disk)));
     published.settle().unwrap();
     assert!(!is_locked("t"));
 }
@@ -225,8 +226,9 @@ fn a_tree_that_took_the_place_of_the_stage_is_not_published() {
     let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
     let staged = prepared.stage(&options()).unwrap();
     let stranger = || {
-        rename(&disk, STAGE, "elsewhere");
-        make_dir(&disk, STAGE);
+        let name = stage(&disk);
+        rename(&disk, &name, "elsewhere");
+        make_dir(&disk, &name);
         false
     };
     let failed = staged.publish(&stranger).unwrap_err();

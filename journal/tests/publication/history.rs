@@ -11,12 +11,27 @@ use rvenv_journal::{
 
 use super::{Case, Tree, inspected, numbered, parent, recover, run};
 
-pub const STAGE: &str = ".t.rvenv.new-000001";
-pub const SWITCH_PUT: &str = "rename /p/.t.rvenv.new-000001 -> /p/t";
-pub const SWITCH: &str = "exchange /p/.t.rvenv.new-000001 ";
-pub const FIRST_PART: &str = "rename /p/.t.rvenv.journal.tmp -> /p/.t.rvenv.journal";
+pub const NAMED: &str = "rename /p/.t.rvenv.new-* -> /p/.t.rvenv.new-*";
+pub const SWITCH_PUT: &str = "rename /p/.t.rvenv.new-* -> /p/t";
+pub const SWITCH: &str = "exchange /p/.t.rvenv.new-* ";
 pub const DECIDED: &str = "rename /p/.t.rvenv.journal -> /p/.t.rvenv.journal.settle";
-pub const GIVEN_UP: &str = "rename /p/.t.rvenv.journal -> /p/.t.rvenv.journal.undo";
+
+/// The name of the stage, or of what was exchanged for it, beside the target.
+pub fn stage(disk: &SimFs) -> String {
+    let names = disk.list(&parent(disk)).unwrap().into_iter();
+    let mut names = names.map(|name| name.into_string().unwrap());
+    let is_stage = |name: &String| name.starts_with(".t.rvenv.new-");
+    names.find(is_stage).expect("there is a stage")
+}
+
+/// The name of the directory of the slots, from the directory of the target.
+pub fn slots(disk: &SimFs) -> String {
+    let within = disk.open_path(Path::new("/p/t/.rvenv")).unwrap();
+    let names = disk.list(&within).unwrap().into_iter();
+    let mut names = names.map(|name| format!("t/.rvenv/{}", name.display()));
+    let is_stage = |name: &String| name.starts_with("t/.rvenv/new-");
+    names.find(is_stage).expect("there are slots")
+}
 
 pub fn put() -> Case {
     Case::of("put", Publication::Put)
@@ -51,7 +66,11 @@ pub fn killed_before(case: &Case, text: &str) -> SimFs {
 /// where the steps are the decision, before the journal went.
 pub fn killed_before_the_end(case: &Case) -> SimFs {
     let steps = case.steps();
-    let ends = |step: &String| step.starts_with(DECIDED) || step == "remove /p/.t.rvenv.journal";
+    let is_unlinked = |step: &str| {
+        let name = step.strip_prefix("remove /p/.t.rvenv.journal");
+        matches!(name, Some("" | ".tmp"))
+    };
+    let ends = |step: &String| step.starts_with(DECIDED) || is_unlinked(step);
     let end = steps.iter().position(ends);
     killed_at(case, end.unwrap_or_else(|| panic!("{}", numbered(&steps))))
 }

@@ -1,0 +1,156 @@
+//! Claiming a stage: an empty directory whose name says which object it is, from before its first entry.
+//!
+//! Promises that a stage which no journal names is recognised as ours, whatever is in it, by its own name: a name can be
+//! planted, an identity cannot. So nothing has to be written down before staging, and giving a stage up needs no journal.
+//!
+//! On disk meanwhile: an empty `new-X`; then `new-I-B`, of the inode number and time of birth that it must have. Where
+//! there are no times of birth it stays `new-X`, and a tree bears its token X inside.
+//! Read next: `stage.rs`, which fills it; `recover.rs`, which deletes what a run left of it.
+
+use std::ffi::{OsStr, OsString};
+
+use crate::fs::{Dir, Flush, FsError, Kind, NewFile, Rename};
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::node::ENGINE_DIR;
+use crate::record::{Durability, Form};
+use crate::remove::{Leftovers, remove_watched};
+use crate::watch::{Unwatched, Watch};
+
+/// A stage that no journal owns yet.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    /// The staged tree's root; of entries, the directory of the slots.
+    pub(crate) root: Dir,
+    pub(crate) identity: Identity,
+    /// What its name ends with.
+    pub(crate) token: String,
+}
+
+impl Claim {
+    /// Makes an empty stage that is known as ours from before its first entry.
+    ///
+    /// # Crash
+    /// An empty directory, or one that proves itself, which the next run deletes.
+    pub(crate) fn make(home: &Home<'_>, durability: Durability) -> Result<Self, FsError> {
+        let Home { fs, dir, names, .. } = home;
+        let prefix = names.stage_prefix();
+        let name = fs.make_unique_dir(dir, &prefix)?;
+        let token = name.to_string_lossy();
+        let token = token.strip_prefix(&prefix).unwrap_or_default().to_owned();
+        let made = Self::named(home, &name, token).and_then(|stage| {
+            if durability == Durability::Power {
+                // Were its first entries on the disk before its name, nothing would say whose they are.
+                fs.sync_dir(dir).inspect_err(|_| stage.discard(home))?;
+            }
+            Ok(stage)
+        });
+        made.inspect_err(|_| {
+            // Nothing is in it yet.
+            let _tidied = fs.remove_dir(dir, &name);
+        })
+    }
+
+    /// Gives an empty stage the name that proves it; where an identity proves nothing, it bears its token instead.
+    fn named(home: &Home<'_>, name: &OsStr, token: String) -> Result<Self, FsError> {
+        let Home { fs, dir, names, .. } = home;
+        let root = fs.open_dir(dir, name)?;
+        let identity = fs.meta_of(&root)?.identity;
+        let stage = |token| Self {
+            root,
+            identity,
+            token,
+        };
+        if identity.is_certain() {
+            let stage = stage(identity.to_string());
+            let proof = OsString::from(names.stage(&stage.token));
+            fs.rename((dir, name), (dir, &proof), Rename::Replace)?;
+            return Ok(stage);
+        }
+        let stage = stage(token);
+        // Slots are known by the random name of their directory; a tree leaves it when it is published.
+        if home.form == Form::Tree {
+            let marked = stage.mark(home);
+            marked.inspect_err(|_| stage.discard(home))?;
+        }
+        Ok(stage)
+    }
+
+    fn mark(&self, home: &Home<'_>) -> Result<(), FsError> {
+        let fs = home.fs;
+        fs.make_dir(&self.root, OsStr::new(ENGINE_DIR), 0o755)?;
+        let inner = fs.open_dir(&self.root, OsStr::new(ENGINE_DIR))?;
+        let marker = NewFile {
+            mode: 0o600,
+            mtime: None,
+            bytes: b"",
+            flush: Flush::Now,
+        };
+        fs.write_file(&inner, &marker_name(&self.token), &marker)?;
+        fs.sync_dir(&inner)?;
+        fs.sync_dir(&self.root)
+    }
+
+    /// Nothing is in it yet but what marks it.
+    fn discard(&self, home: &Home<'_>) {
+        let _tidied = discard(home, &self.token, &Unwatched);
+    }
+}
+
+/// Deletes the stage with this token, which must prove itself; what stays of it still does.
+pub(crate) fn discard(home: &Home<'_>, token: &str, watch: &dyn Watch) -> Leftovers {
+    // A tree that lost its token while somebody stopped its deletion would be nobody's.
+    let is_named = token.contains('-');
+    let watch = if is_named { watch } else { &Unwatched };
+    let name = home.names.stage(token);
+    remove_watched(home.fs, (&home.dir, OsStr::new(&name)), watch)
+}
+
+/// Removes what stands at the name of a stage if nothing is in it, or only the empty directory that was to be marked.
+pub(crate) fn remove_if_empty(home: &Home<'_>, token: &str) -> bool {
+    let Home { fs, dir, names, .. } = home;
+    let name = OsString::from(names.stage(token));
+    if fs.remove_dir(dir, &name).is_ok() {
+        return true;
+    }
+    let opened = fs.open_dir(dir, &name);
+    let emptied = opened.and_then(|root| fs.remove_dir(&root, OsStr::new(ENGINE_DIR)));
+    emptied.and_then(|()| fs.remove_dir(dir, &name)).is_ok()
+}
+
+/// Whether what stands at the name of a stage is one that we made and nobody published, whatever is in it.
+///
+/// A name can be planted, an identity cannot. Where there are no times of birth, a tree must bear its token; slots are
+/// in a directory of ours, under a random name, and hold what was replaced only while a journal says so.
+pub(crate) fn proves_itself(home: &Home<'_>, token: &str) -> Result<bool, FsError> {
+    let Home { fs, dir, names, .. } = home;
+    let name = OsString::from(names.stage(token));
+    let Some(meta) = fs.meta(dir, &name)? else {
+        return Ok(false);
+    };
+    if meta.kind != Kind::Dir || meta.owner != fs.user() {
+        return Ok(false);
+    }
+    match (meta.identity.is_certain(), home.form) {
+        (true, _) => Ok(meta.identity.to_string() == token),
+        (false, Form::Tree) => bears_token(home, &name, token),
+        (false, Form::Entries) => Ok(true),
+    }
+}
+
+/// The name of the file that marks a staged tree on filesystems without times of birth.
+pub(crate) fn marker_name(token: &str) -> OsString {
+    OsString::from(format!("token-{token}"))
+}
+
+/// Whether a tree bears the token of a stage, which tells it from others where there are no times of birth.
+pub(crate) fn bears_token(home: &Home<'_>, name: &OsStr, token: &str) -> Result<bool, FsError> {
+    let Home { fs, dir, .. } = home;
+    let Ok(inner) = fs
+        .open_dir(dir, name)
+        .and_then(|root| fs.open_dir(&root, OsStr::new(ENGINE_DIR)))
+    else {
+        return Ok(false);
+    };
+    Ok(fs.meta(&inner, &marker_name(token))?.is_some())
+}

@@ -16,7 +16,7 @@ use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::{
     Content, Digest, ENGINE_DIR, Effect, Fs, Mode, Node, Observation, Observed, Operation,
     PlanBuilder, PlanError, Publication, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt,
-    RelPath, RelPathError, Target, observe,
+    RelPath, RelPathError, Target, both, observe,
 };
 use thiserror::Error;
 
@@ -143,18 +143,23 @@ pub fn merge(
         check_lost(existing, &context, lost)?;
         context.installed = existing.installed(&context.layout);
     }
-    let draft = builder::build(stages, &context)?;
+    let fs = target.disk();
+    let (receipt, draft) = both(
+        fs,
+        || receipt_in(fs, &root),
+        || builder::build(stages, &context),
+    );
+    let draft = draft?;
     let seen = look(target, draft.operations(), &BTreeSet::new()).map_err(disk)?;
     let mut merge = Merge {
         fs: target.disk(),
         target,
         root,
-        receipt: None,
+        receipt,
         draft,
         seen,
         context: &context,
     };
-    merge.receipt = merge.read_receipt();
     if let Ok(mode) = Mode::new(meta.mode & 0o777) {
         merge.draft.adopt_root_mode(mode);
     }
@@ -281,10 +286,6 @@ struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    fn read_receipt(&self) -> Option<Receipt> {
-        receipt_in(self.fs, &self.root)
-    }
-
     /// Accepts what may stay as it is: directories with their modes, and files that are the user's own by now.
     fn adopt(&mut self) -> Looked<()> {
         let mut adopted = Vec::new();

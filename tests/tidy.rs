@@ -17,6 +17,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
     &["node", "names"],
     &["plan", "record"],
     &["plan_json", "receipt", "fs"],
+    &["both"],
     &["barrier", "content", "observe", "remove", "target"],
     &["verify", "lock", "home", "stage", "store", "cover"],
     &["journal", "sides", "claim"],

@@ -128,6 +128,7 @@
 //! Read next: `transaction.rs` (the verbs), `recovery.rs` (the table), `fs.rs` (the disk as a trait).
 
 mod barrier;
+mod both;
 mod claim;
 mod content;
 mod cover;
@@ -167,6 +168,7 @@ mod transaction;
 mod verify;
 mod watch;
 
+pub use both::both;
 pub use content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, NoContent, Wanted};
 pub use cover::{CoverError, Grain};
 pub use digest::{Digest, DigestError, Hasher};

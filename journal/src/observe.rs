@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 
+use crate::both::both;
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
 use crate::node::{Content, Expected, Node, Observation, Observed, Operation};
 use crate::path::RelPath;
@@ -25,11 +26,79 @@ pub fn observe(
     operations: &BTreeMap<RelPath, Operation>,
     retired: &BTreeSet<RelPath>,
 ) -> Result<Observation, FsError> {
-    let mut paths = BTreeMap::new();
-    let target = observe_each(fs, at, (operations, retired), &mut |path, seen| {
-        paths.extend(seen.map(|seen| (path.clone(), seen)));
-    })?;
-    Ok(Observation { target, paths })
+    let Some((target, root)) = look_at_root(fs, at)? else {
+        return Ok(Observation {
+            target: Expected::Absent,
+            paths: BTreeMap::new(),
+        });
+    };
+    let wanted = wanted(operations, retired);
+    // Most of it is waiting for the kernel's answers, which it gives to two at once.
+    let half = if wanted.len() < PATHS_MIN {
+        0
+    } else {
+        wanted.len() / 2
+    };
+    let (one, other) = wanted.split_at(half);
+    let look = |part: &[Wanted<'_>]| -> Result<Vec<_>, FsError> {
+        let mut found = Vec::with_capacity(part.len());
+        Walk::from(fs, &root).look_at(part, &mut |path, seen| {
+            found.extend(seen.map(|seen| (path.clone(), seen)));
+        })?;
+        Ok(found)
+    };
+    let (one, other) = match half {
+        0 => (Ok(Vec::new()), look(other)),
+        _ => both(fs, || look(one), || look(other)),
+    };
+    Ok(Observation {
+        target,
+        paths: one?.into_iter().chain(other?).collect(),
+    })
+}
+
+/// Paths from which on a second thread pays for its start.
+const PATHS_MIN: usize = 128;
+
+/// A path, and what is planned there.
+type Wanted<'a> = (&'a RelPath, Option<&'a Node>);
+
+/// Every path that is planned or retired, in the order of a tree walk.
+fn wanted<'a>(
+    operations: &'a BTreeMap<RelPath, Operation>,
+    retired: &'a BTreeSet<RelPath>,
+) -> Vec<Wanted<'a>> {
+    let planned = operations
+        .iter()
+        .map(|(path, operation)| (path, Some(&operation.node)));
+    let retired = retired
+        .iter()
+        .filter(|path| !operations.contains_key(*path));
+    let mut wanted: Vec<Wanted<'a>> = planned.collect();
+    let is_sorted = retired.clone().next().is_none();
+    wanted.extend(retired.map(|path| (path, None)));
+    if !is_sorted {
+        wanted.sort_by_key(|(path, _)| *path);
+    }
+    wanted
+}
+
+/// What stands at the target, and its root if that is a directory.
+fn look_at_root(
+    fs: &dyn Fs,
+    (parent, name): (&Dir, &OsStr),
+) -> Result<Option<(Expected, Dir)>, FsError> {
+    let meta = fs.meta(parent, name)?;
+    let Some(meta) = meta.filter(|meta| meta.kind == Kind::Dir) else {
+        return Ok(None);
+    };
+    let root = fs.open_dir(parent, name)?;
+    let names = fs.list(&root)?.iter().map(|name| escaped(name)).collect();
+    let target = Expected::Tree {
+        identity: meta.identity,
+        names,
+    };
+    Ok(Some((target, root)))
 }
 
 /// As [`observe`], and shows what stands at each path, or that nothing does, instead of keeping it.
@@ -38,32 +107,15 @@ pub fn observe(
 /// What the disk says.
 pub(crate) fn observe_each(
     fs: &dyn Fs,
-    (parent, name): (&Dir, &OsStr),
+    at: (&Dir, &OsStr),
     (operations, retired): (&BTreeMap<RelPath, Operation>, &BTreeSet<RelPath>),
     show: &mut dyn FnMut(&RelPath, Option<Observed>),
 ) -> Result<Expected, FsError> {
-    let meta = fs.meta(parent, name)?;
-    let Some(meta) = meta.filter(|meta| meta.kind == Kind::Dir) else {
+    let Some((target, root)) = look_at_root(fs, at)? else {
         return Ok(Expected::Absent);
     };
-    let root = fs.open_dir(parent, name)?;
-    let names = fs.list(&root)?.iter().map(|name| escaped(name)).collect();
-    let mut walk = Walk {
-        fs,
-        stack: vec![(None, root)],
-    };
-    let planned = operations
-        .iter()
-        .map(|(path, operation)| (path, Some(&operation.node)));
-    let mut wanted: BTreeMap<&RelPath, Option<&Node>> = planned.collect();
-    wanted.extend(retired.iter().map(|path| (path, None)));
-    for (path, node) in wanted {
-        show(path, walk.look(path, node)?);
-    }
-    Ok(Expected::Tree {
-        identity: meta.identity,
-        names,
-    })
+    Walk::from(fs, &root).look_at(&wanted(operations, retired), show)?;
+    Ok(target)
 }
 
 /// Looks again at what a plan has expectations about at and below `path`, which stands at another name now.
@@ -109,7 +161,24 @@ struct Walk<'a> {
     stack: Vec<(Option<RelPath>, Dir)>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn from(fs: &'a dyn Fs, root: &Dir) -> Self {
+        let stack = vec![(None, root.clone())];
+        Self { fs, stack }
+    }
+
+    /// Shows what stands at each path; they must be in the order of a tree walk.
+    fn look_at(
+        mut self,
+        wanted: &[Wanted<'_>],
+        show: &mut dyn FnMut(&RelPath, Option<Observed>),
+    ) -> Result<(), FsError> {
+        for (path, node) in wanted {
+            show(path, self.look(path, *node)?);
+        }
+        Ok(())
+    }
+
     fn look(&mut self, path: &RelPath, node: Option<&Node>) -> Result<Option<Observed>, FsError> {
         let Some(dir) = self.enter(path.parent())? else {
             // The directory above is absent or is something else, so nothing of ours stands below it.

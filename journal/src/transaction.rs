@@ -16,6 +16,7 @@
 use std::ffi::OsStr;
 
 use crate::barrier::sync_tree;
+use crate::both::both;
 use crate::claim::Claim;
 use crate::content::ContentSource;
 use crate::cover::{CoverError, Grain};
@@ -83,7 +84,6 @@ pub struct Prepared<'a> {
 #[derive(Debug)]
 pub struct Staged<'a> {
     begun: Begun<'a>,
-    receipt: Digest,
     counts: StageCounts,
     /// The record of a whole tree, as it stands in `journal.tmp`.
     draft: Option<Record>,
@@ -103,6 +103,7 @@ struct Begun<'a> {
     old: Option<Identity>,
     /// The number that what is replaced gets, should it be kept.
     generation: u32,
+    receipt: (String, Digest),
 }
 
 /// What is to be moved.
@@ -201,9 +202,16 @@ impl<'a> Ready<'a> {
             }
             Home::beside(target)
         };
-        let made = next_generation(target)
-            .and_then(|generation| Ok((generation, Claim::make(&home, terms.durability)?)));
-        let (generation, claim) = made.map_err(|source| {
+        // The digests are made while the disk confirms the name of the stage.
+        let (receipt, made) = both(
+            target.fs,
+            || receipt_of(plan),
+            || {
+                let generation = next_generation(target)?;
+                Ok((generation, Claim::make(&home, terms.durability)?))
+            },
+        );
+        let (generation, claim) = made.map_err(|source: FsError| {
             home.leave(target);
             disk(source)
         })?;
@@ -230,18 +238,26 @@ impl<'a> Ready<'a> {
             work,
             old,
             generation,
+            receipt,
         })
     }
+}
+
+/// The receipt of a plan, whose digest is known to the plan from then on.
+fn receipt_of(plan: &Plan) -> (String, Digest) {
+    let receipt = Receipt::json_of(plan);
+    let digest = Digest::of(receipt.as_bytes());
+    (receipt, digest)
 }
 
 impl Begun<'_> {
     /// Builds what is new, and the record of a whole tree, whose steps are known already; makes both durable.
     fn build(
         &self,
-        receipt: &str,
         options: &StageOptions<'_>,
     ) -> Result<(StageCounts, Option<Record>), StageError> {
         let fs = self.home.fs;
+        let receipt = &self.receipt.0;
         let root = &self.claim.root;
         let disk = |source| StageError::Disk {
             path: ".".to_owned(),
@@ -254,7 +270,7 @@ impl Begun<'_> {
                 fs.set_mode_of(root, self.plan.root_mode().bits())
                     .map_err(disk)?;
                 let steps = tree_steps(self.claim.identity, self.old, *exchange);
-                let draft = self.record(steps, Digest::of(receipt.as_bytes()));
+                let draft = self.record(steps);
                 journal::write_draft(&self.home, &draft).map_err(disk)?;
                 (counts, Some(draft))
             }
@@ -282,7 +298,7 @@ impl Begun<'_> {
         Ok(Some(barrier))
     }
 
-    fn record(&self, list: Vec<Step>, receipt: Digest) -> Record {
+    fn record(&self, list: Vec<Step>) -> Record {
         let Terms {
             durability,
             retention,
@@ -301,7 +317,7 @@ impl Begun<'_> {
             retention,
             steps: Steps {
                 list,
-                receipt: Some(receipt),
+                receipt: Some(self.receipt.1),
                 verdict,
             },
         }
@@ -322,11 +338,9 @@ impl<'a> Prepared<'a> {
     /// # Crash
     /// A part of it remains; the next run deletes it, as its name says whose it is.
     pub fn stage(self, options: &StageOptions<'_>) -> Result<Staged<'a>, StageFailed> {
-        let receipt = Receipt::json_of(self.begun.plan);
-        match self.begun.build(&receipt, options) {
+        match self.begun.build(options) {
             Ok((counts, draft)) => Ok(Staged {
                 begun: self.begun,
-                receipt: Digest::of(receipt.as_bytes()),
                 counts,
                 draft,
                 lock: None,
@@ -507,7 +521,7 @@ impl<'a> Staged<'a> {
         let Begun { home, work, .. } = &self.begun;
         let mut record = match &self.draft {
             Some(draft) => draft.clone(),
-            None => self.begun.record(Vec::new(), self.receipt),
+            None => self.begun.record(Vec::new()),
         };
         let Work::Entries(moves) = work else {
             return Ok((Sides::open(target, home, &record)?, record));

@@ -122,14 +122,14 @@ impl<'a> Provision<'a> {
 
     fn stored(&self, source: &SourceWheel<'a>, wanted: &Wanted) -> Option<Fetched> {
         let pack = source.pack.get_or_init(|| self.pack(source)).as_ref()?;
-        pack.fetch(wanted).ok()?
+        pack.locate(wanted).ok()?
     }
 
     fn member(
         &self,
         source: &SourceWheel<'a>,
         wanted: &Wanted,
-    ) -> Result<Option<Fetched>, ContentError> {
+    ) -> Result<Option<Vec<u8>>, ContentError> {
         let opened = self.opened(source)?;
         let Some(member) = opened.member(wanted.digest) else {
             return Ok(None);
@@ -137,7 +137,7 @@ impl<'a> Provision<'a> {
         let failed = |error: WheelError| source.unreadable(Box::new(error));
         let bytes = opened.wheel.read(member).map_err(failed)?;
         mend(source.pack.get(), wanted.digest, &bytes);
-        Ok(Some(Fetched::Bytes(bytes)))
+        Ok(Some(bytes))
     }
 
     /// Bytecode that is kept, or that this process made and nobody keeps.
@@ -152,7 +152,7 @@ impl<'a> Provision<'a> {
             Some(self.used(pack))
         };
         let pack = bytecode.pack.get_or_init(pack).as_ref()?;
-        pack.fetch(wanted).ok()?
+        pack.locate(wanted).ok()?
     }
 
     /// Bytecode that nobody keeps any more, compiled again: what no wheel has, where there is bytecode at all.
@@ -256,8 +256,8 @@ impl ContentSource for Provision<'_> {
             return Ok(fetched);
         }
         for source in sources() {
-            if let Some(fetched) = self.member(source, wanted)? {
-                return Ok(fetched);
+            if let Some(bytes) = self.member(source, wanted)? {
+                return Ok(Fetched::Bytes(bytes));
             }
         }
         self.new_bytecode(wanted).map(Fetched::Bytes)
@@ -265,10 +265,8 @@ impl ContentSource for Provision<'_> {
 
     fn fetch_bytes(&self, wanted: &Wanted) -> Result<Vec<u8>, ContentError> {
         for source in &self.sources {
-            let opened = self.opened(source)?;
-            if let Some(member) = opened.member(wanted.digest) {
-                let read = opened.wheel.read(member);
-                return read.map_err(|error| source.unreadable(Box::new(error)));
+            if let Some(bytes) = self.member(source, wanted)? {
+                return Ok(bytes);
             }
         }
         self.new_bytecode(wanted)

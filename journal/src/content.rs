@@ -12,7 +12,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::digest::Digest;
-use crate::fs::{Dir, Fs, FsError};
+use crate::fs::{Dir, Fs, FsError, Kind, Meta};
 use crate::node::{Input, Mode};
 
 /// Bytes that one planned file may have.
@@ -36,13 +36,26 @@ pub struct Wanted {
 pub enum Fetched {
     /// The bytes themselves.
     Bytes(Vec<u8>),
-    /// An object with the wanted bytes, mode and time that may be linked.
+    /// An object that was entered with the wanted bytes, mode and time; whoever links it looks whether it still has them.
     Stored {
         /// The directory that holds it.
         dir: Dir,
         /// Its name there.
         name: OsString,
     },
+}
+
+impl Wanted {
+    /// Whether an object that was entered for this is still as it was, as far as one look can tell.
+    pub(crate) fn is_met_by(&self, meta: Option<&Meta>) -> bool {
+        meta.is_some_and(|meta| {
+            meta.kind == Kind::File
+                && meta.len == self.len
+                && meta.mode == self.mode.bits()
+                && Some(meta.mtime.seconds) == self.mtime
+                && meta.mtime.nanos == 0
+        })
+    }
 }
 
 /// Why a source has nothing to hand over.
@@ -76,7 +89,8 @@ pub trait ContentSource {
     /// When nobody has it, or it cannot be read.
     fn fetch(&self, wanted: &Wanted) -> Result<Fetched, ContentError>;
 
-    /// The same content again, when the object that [`fetch`](Self::fetch) named is gone: somebody cleared the store.
+    /// The same content again, when the object that [`fetch`](Self::fetch) named is gone, since somebody cleared the
+    /// store, or was edited through another of its names.
     ///
     /// # Errors
     /// As [`fetch`](Self::fetch); by default nobody has it.

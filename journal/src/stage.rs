@@ -156,6 +156,15 @@ pub(crate) fn build_entries(
     Ok(stage.counts)
 }
 
+/// What is said of an object that is not there any more as it was entered.
+fn gone(name: &OsStr) -> FsError {
+    FsError {
+        verb: "link",
+        name: name.to_string_lossy().into_owned(),
+        source: ErrorKind::NotFound.into(),
+    }
+}
+
 /// The rungs of the ladder that are still worth trying in this run.
 #[derive(Clone, Copy)]
 struct Rungs {
@@ -432,10 +441,16 @@ impl<'s> Stage<'s> {
             return Ok(());
         }
         let from = (&dir, name.as_os_str());
-        let (bytes, count) = match self.share_or_read(from, at, wanted) {
+        let meta = self.fs.meta(from.0, from.1).map_err(disk)?;
+        let shared = if wanted.is_met_by(meta.as_ref()) {
+            self.share_or_read(from, at, wanted)
+        } else {
+            // Somebody edited it through a link, or cleared the store.
+            Err(gone(from.1))
+        };
+        let (bytes, count) = match shared {
             Ok(None) => return Ok(()),
             Ok(Some(bytes)) => (bytes, &mut self.counts.copied),
-            // Somebody cleared the store meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let bytes = self.options.content.fetch_bytes(wanted);
                 (bytes.map_err(failed)?, &mut self.counts.written)

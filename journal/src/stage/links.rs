@@ -1,4 +1,4 @@
-//! Links that a second thread makes, while the first goes on with directories and with looking at objects.
+//! Links that a second thread makes, after a look at each object, while the first goes on with directories.
 //!
 //! Promises that every link which was handed over is made or handed back when the stage is built, and that few directories are
 //! held open for links that wait.
@@ -77,10 +77,14 @@ pub(super) fn make(fs: &dyn Fs, links: &Receiver<Vec<Link>>) -> Made {
     for link in links.iter().flatten() {
         let from = (&link.from.0, link.from.1.as_os_str());
         let to = (&link.to.0, link.to.1.as_os_str());
-        match fs.link(from, to) {
-            Ok(()) => made.linked += 1,
-            // Its reason is found again by whoever tries it again.
-            Err(_) => made.failed.push(link),
+        let is_current = fs
+            .meta(from.0, from.1)
+            .is_ok_and(|meta| link.wanted.is_met_by(meta.as_ref()));
+        // The reason why one is not made is found again by whoever brings it in another way.
+        if is_current && fs.link(from, to).is_ok() {
+            made.linked += 1;
+        } else {
+            made.failed.push(link);
         }
     }
     made

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::content::{FILE_BYTES_MAX, Fetched, Wanted};
 use crate::digest::Digest;
-use crate::fs::{Dir, Flush, FsError, Kind, Rename, Time};
+use crate::fs::{Dir, Flush, FsError, Rename, Time};
 use crate::remove::remove_tree;
 
 /// How long a note of use is true enough.
@@ -65,21 +65,15 @@ impl<'a> Pack<'a> {
         let Some(objects) = self.objects.get(&wanted.digest) else {
             return Ok(None);
         };
-        let fits =
-            |object: &&ObjectMeta| object.mode == wanted.mode && Some(object.mtime) == wanted.mtime;
-        let Some(object) = objects.iter().find(fits).or_else(|| objects.first()) else {
+        if let Some(object) = objects.iter().find(|object| fits(object, wanted)) {
+            let name = object_name(object);
+            let meta = self.store.fs.meta(&self.files, &name)?;
+            return Ok(wanted.is_met_by(meta.as_ref()).then(|| self.stored(object)));
+        }
+        let Some(object) = objects.first() else {
             return Ok(None);
         };
         let name = object_name(object);
-        if !self.is_unchanged(object, &name)? {
-            return Ok(None);
-        }
-        if fits(&object) {
-            return Ok(Some(Fetched::Stored {
-                dir: self.files.clone(),
-                name,
-            }));
-        }
         let bytes = match self.store.fs.read_file(&self.files, &name, FILE_BYTES_MAX) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             read => read?,
@@ -87,6 +81,25 @@ impl<'a> Pack<'a> {
         // An edit may keep length and time, as a loss of power does: then the source has to be asked again.
         let is_whole = Digest::of(&bytes) == wanted.digest;
         Ok(is_whole.then_some(Fetched::Bytes(bytes)))
+    }
+
+    /// As [`Pack::fetch`], and does not look at an object that can be linked: whoever links it does.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn locate(&self, wanted: &Wanted) -> Result<Option<Fetched>, StoreError> {
+        let mut objects = self.entered(wanted.digest).iter();
+        match objects.find(|object| fits(object, wanted)) {
+            Some(object) => Ok(Some(self.stored(object))),
+            None => self.fetch(wanted),
+        }
+    }
+
+    fn stored(&self, object: &ObjectMeta) -> Fetched {
+        Fetched::Stored {
+            dir: self.files.clone(),
+            name: object_name(object),
+        }
     }
 
     /// Enters an object again that somebody edited through a link, under a new inode.
@@ -144,17 +157,6 @@ impl<'a> Pack<'a> {
         self.objects.get(&digest).map_or(&[], Vec::as_slice)
     }
 
-    fn is_unchanged(&self, object: &ObjectMeta, name: &OsStr) -> Result<bool, FsError> {
-        let Some(meta) = self.store.fs.meta(&self.files, name)? else {
-            return Ok(false);
-        };
-        Ok(meta.kind == Kind::File
-            && meta.len == object.len
-            && meta.mode == object.mode.bits()
-            && meta.mtime.seconds == object.mtime
-            && meta.mtime.nanos == 0)
-    }
-
     /// Another process may have discarded the pack: what is entered into it then is lost, at a price.
     fn check_named(&self) -> Result<(), FsError> {
         let fs = self.store.fs;
@@ -169,6 +171,11 @@ impl<'a> Pack<'a> {
             source: ErrorKind::NotFound.into(),
         })
     }
+}
+
+/// Whether an object can be linked for what is wanted.
+fn fits(object: &ObjectMeta, wanted: &Wanted) -> bool {
+    object.mode == wanted.mode && Some(object.mtime) == wanted.mtime
 }
 
 /// What is absent, or something else than what was asked for, is not there.

@@ -410,6 +410,10 @@ impl Layout<'_> {
 
 /// The way from a directory to a file of the same tree.
 fn relative(from: &RelPath, to: &RelPath) -> String {
+    if to.is_below(from) {
+        let below = to.as_str().get(from.as_str().len() + 1..);
+        return below.unwrap_or_default().to_owned();
+    }
     let mut from = from.components().peekable();
     let mut to = to.components().peekable();
     while from.peek().is_some() && from.peek() == to.peek() {

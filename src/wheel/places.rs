@@ -5,6 +5,7 @@
 //! Read next: `archive.rs` and `install.rs`, which ask.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use rvenv_journal::RelPath;
 use thiserror::Error;
@@ -68,10 +69,14 @@ impl Places {
     }
 
     fn take_one(&mut self, path: RelPath, kind: Kind) -> Result<(), Collision> {
-        let Some((other, before)) = self.taken.get(&path.folded()) else {
-            self.taken.insert(path.folded(), (path, kind));
-            return Ok(());
+        let slot = match self.taken.entry(path.folded()) {
+            Entry::Occupied(slot) => slot,
+            Entry::Vacant(slot) => {
+                slot.insert((path, kind));
+                return Ok(());
+            }
         };
+        let (other, before) = slot.get();
         if *other != path {
             return Err(Collision::Case(other.clone(), path));
         }

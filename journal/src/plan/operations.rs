@@ -6,6 +6,7 @@
 //!
 //! Read next: `../plan.rs`.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ impl Operations {
         {
             return Err(PlanError::LinkTarget(path));
         }
-        if let Some(taken) = self.by_path.get(&path) {
+        if let Some(taken) = self.taken(&path) {
             if matches!(taken.node, Node::Dir { .. }) && taken.node == operation.node {
                 return Ok(());
             }
@@ -56,6 +57,16 @@ impl Operations {
         }
         self.by_path.insert(path, operation);
         Ok(())
+    }
+
+    /// What claims a path already; most paths come in their order, and nothing claims what comes after the last one.
+    fn taken(&self, path: &RelPath) -> Option<&Operation> {
+        let (last, operation) = self.by_path.last_key_value()?;
+        match path.cmp(last) {
+            Ordering::Greater => None,
+            Ordering::Equal => Some(operation),
+            Ordering::Less => self.by_path.get(path),
+        }
     }
 
     /// Takes note of what a path is where case is ignored, or finds the path that is the same there.
@@ -96,5 +107,6 @@ impl Operations {
 
 pub(super) fn is_reserved(path: &RelPath) -> bool {
     let first = path.components().next();
-    first.is_some_and(|first| first.to_lowercase() == ENGINE_DIR)
+    // Most names have no dot in front, and need not be folded.
+    first.is_some_and(|first| first.starts_with('.') && first.to_lowercase() == ENGINE_DIR)
 }

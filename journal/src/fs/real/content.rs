@@ -9,8 +9,8 @@ use std::io::{self, Read};
 
 use crate::digest::{Digest, Hasher};
 
-/// Bytes that [`digest`] reads at a time.
-const PIECE_LEN: usize = 128 * 1024;
+/// Bytes that [`digest`] reads at most at a time.
+const PIECE_LEN_MAX: u64 = 128 * 1024;
 
 /// A file that is open, if it is a regular one.
 pub(super) fn regular(file: File) -> io::Result<File> {
@@ -46,9 +46,15 @@ pub(super) fn read_bounded(file: File, len_max: u64) -> io::Result<Vec<u8>> {
 
 /// The digest of all of a regular file.
 pub(super) fn digest(file: File) -> io::Result<Digest> {
-    let mut file = regular(file)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(not_regular());
+    }
+    let mut file = file;
     let mut hasher = Hasher::default();
-    let mut piece = vec![0; PIECE_LEN];
+    // One more than there are, so that the end of a small file is seen with its last bytes still to come.
+    let len = found.len().saturating_add(1).min(PIECE_LEN_MAX);
+    let mut piece = vec![0; usize::try_from(len).map_err(|_| too_large())?];
     loop {
         match file.read(&mut piece) {
             Ok(0) => return Ok(hasher.finish()),

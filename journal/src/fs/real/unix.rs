@@ -380,9 +380,13 @@ impl Fs for RealFs {
 
     fn write_held(&self, held: &Held, bytes: &[u8]) -> Result<(), FsError> {
         let call = Call::<File>::held("write", held)?;
-        // Cut first: a reader meanwhile sees nothing or a part, but never two texts in one.
-        call.on
-            .set_len(0)
+        // Cut first: a reader meanwhile sees nothing or a part, but never two texts in one. Not a file that is empty:
+        // ext4 would take that for a replacement, and write the text to the disk when it is closed.
+        let cut = || match call.on.metadata()?.len() {
+            0 => Ok(()),
+            _ => call.on.set_len(0),
+        };
+        cut()
             .and_then(|()| call.on.write_all_at(bytes, 0))
             .map_err(|error| call.failed(error))
     }

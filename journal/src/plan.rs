@@ -88,6 +88,8 @@ pub struct PlanBuilder {
     operations: Operations,
     retired: BTreeSet<RelPath>,
     order: Vec<RelPath>,
+    /// The parent that was last found to be planned, or was added.
+    parent: Option<RelPath>,
 }
 
 /// A complete plan: a pure value with one byte form and one digest. Copies share what is large.
@@ -141,6 +143,7 @@ impl PlanBuilder {
             operations,
             retired: BTreeSet::new(),
             order: Vec::new(),
+            parent: None,
         })
     }
 
@@ -167,21 +170,25 @@ impl PlanBuilder {
         (stage, group): (&str, Option<&str>),
         mode: Mode,
     ) -> Result<(), PlanError> {
+        // Nearly always it is the one that was asked for last.
+        let known = self.parent.as_ref().map(RelPath::as_str);
+        if known.is_some() && known == path.parent_text() {
+            return Ok(());
+        }
         let Some(parent) = path.parent() else {
             return Ok(());
         };
-        if self.operations.by_path.contains_key(&parent) {
-            return Ok(());
-        }
-        self.add_parents(&parent, (stage, group), mode)?;
-        self.add(
-            parent,
-            Operation {
+        if !self.operations.by_path.contains_key(&parent) {
+            self.add_parents(&parent, (stage, group), mode)?;
+            let directory = Operation {
                 stage: stage.into(),
                 group: group.map(Into::into),
                 node: Node::Dir { mode },
-            },
-        )
+            };
+            self.add(parent.clone(), directory)?;
+        }
+        self.parent = Some(parent);
+        Ok(())
     }
 
     /// Takes away what an earlier plan put at `path`, in a publication by entries.

@@ -26,6 +26,12 @@ pub(crate) enum Deed {
     Rollback,
     /// Of a tree that was replaced as a whole.
     RollbackOfTree,
+    /// Into a directory with files of its own, where everything is added.
+    Adopt,
+    /// The recovery of an upgrade that was killed before it was decided.
+    Undo,
+    /// The same of a tree that was switched.
+    UndoOfTree,
     /// A control: an environment whose success is to survive a kill, and nothing worse.
     CreateForProcess,
     /// A control: a program that copies a tree to its place, and syncs nothing.
@@ -33,11 +39,11 @@ pub(crate) enum Deed {
 }
 
 use Deed::{
-    Clear, ClearAndKeep, Create, CreateForProcess, Merge, PlainCopy, Repair, Rollback,
-    RollbackOfTree, Upgrade,
+    Adopt, Clear, ClearAndKeep, Create, CreateForProcess, Merge, PlainCopy, Repair, Rollback,
+    RollbackOfTree, Undo, UndoOfTree, Upgrade,
 };
 
-pub(crate) const DEEDS: [Deed; 8] = [
+pub(crate) const DEEDS: [Deed; 11] = [
     Create,
     Clear,
     ClearAndKeep,
@@ -46,6 +52,9 @@ pub(crate) const DEEDS: [Deed; 8] = [
     Repair,
     Rollback,
     RollbackOfTree,
+    Adopt,
+    Undo,
+    UndoOfTree,
 ];
 /// Each with what it must be caught by.
 pub(crate) const CONTROLS: [(Deed, &str); 2] = [
@@ -71,6 +80,9 @@ impl Case {
             Repair => "repair",
             Rollback => "rollback",
             RollbackOfTree => "rollback-of-tree",
+            Adopt => "adopt",
+            Undo => "undo",
+            UndoOfTree => "undo-of-tree",
             CreateForProcess => "create-for-process",
             PlainCopy => "copy",
         };
@@ -82,15 +94,24 @@ impl Case {
     /// have another time.
     pub(crate) fn sameness(self) -> Sameness {
         match self.deed {
-            Create | Clear | ClearAndKeep | CreateForProcess | PlainCopy => Sameness::Exact,
-            Upgrade | Merge | Repair | Rollback | RollbackOfTree => Sameness::Restored,
+            Create | Clear | ClearAndKeep | UndoOfTree | CreateForProcess | PlainCopy => {
+                Sameness::Exact
+            }
+            Upgrade | Merge | Repair | Rollback | RollbackOfTree | Adopt | Undo => {
+                Sameness::Restored
+            }
         }
     }
 
     /// Whether the same command, run again, gives the new tree: rolling back once more goes forward, and clearing once more
     /// keeps one more.
     pub(crate) fn can_repeat(self) -> bool {
-        matches!(self.deed, Create | Clear | Upgrade | Merge | Repair)
+        matches!(self.deed, Create | Clear | Upgrade | Merge | Repair | Adopt)
+    }
+
+    /// Whether what stands there before is half done: then there is nothing old that could come back.
+    pub(crate) fn is_recovery(self) -> bool {
+        matches!(self.deed, Undo | UndoOfTree)
     }
 
     fn flags(self) -> &'static [&'static str] {
@@ -111,7 +132,12 @@ impl Case {
                 fs::rename(lab.target(), lab.file("template")).unwrap();
                 return;
             }
-            Clear | ClearAndKeep | Upgrade | Merge | Repair | Rollback | RollbackOfTree => {
+            Adopt => {
+                fs::create_dir_all(lab.target().join("bin")).unwrap();
+                fs::write(lab.target().join(".gitignore"), "mine\n").unwrap();
+            }
+            Clear | ClearAndKeep | Upgrade | Merge | Repair | Rollback | RollbackOfTree | Undo
+            | UndoOfTree => {
                 done(
                     lab,
                     &lab.create(&[self.flags(), &["--prompt", "old"]].concat()),
@@ -131,8 +157,18 @@ impl Case {
             Upgrade | Merge => fs::remove_file(bin.join("activate.csh")).unwrap(),
             Rollback => done(lab, &self.with(Upgrade).words(lab)),
             RollbackOfTree => done(lab, &self.with(ClearAndKeep).words(lab)),
-            Create | Clear | ClearAndKeep | CreateForProcess | PlainCopy => {}
+            Undo => self.with(Upgrade).die_undecided(lab),
+            UndoOfTree => self.with(Clear).die_undecided(lab),
+            Create | Clear | ClearAndKeep | Adopt | CreateForProcess | PlainCopy => {}
         }
+    }
+
+    /// A health check is asked after everything is in its place, and nothing is decided before it has answered.
+    fn die_undecided(self, lab: &Lab) {
+        let mut words = self.words(lab);
+        words.extend(["--check", "kill -KILL $PPID"].map(str::to_owned));
+        let ended = end(&mut lab.rvenv(&words));
+        assert_eq!(ended.code, None, "{}", ended.story);
     }
 
     fn with(self, deed: Deed) -> Self {
@@ -156,7 +192,7 @@ impl Case {
         let create = |more: &[&str]| lab.create(&[self.flags(), more].concat());
         let verb = |verb: &str| vec![verb.to_owned(), lab.shown_target()];
         match self.deed {
-            Create => create(&[]),
+            Create | Adopt => create(&[]),
             Clear => create(&["--clear", "--no-keep"]),
             ClearAndKeep => create(&["--clear", "--keep"]),
             Upgrade => {
@@ -169,6 +205,7 @@ impl Case {
             }
             Merge => create(&["--prompt", "new"]),
             Repair => verb("repair"),
+            Undo | UndoOfTree => lab.recover(),
             Rollback | RollbackOfTree => verb("rollback"),
             CreateForProcess => create(&["--durability", "process"]),
             PlainCopy => unreachable!("that is no word of ours"),

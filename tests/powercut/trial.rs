@@ -291,6 +291,9 @@ impl<'a> Trial<'a> {
                 ended.story
             ));
         }
+        if self.case.is_recovery() {
+            return Err(format!("nothing was recovered: {}", ended.story));
+        }
         if is_again {
             return Err(format!(
                 "the old tree, after the command ran again: {}",

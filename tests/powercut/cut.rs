@@ -111,6 +111,22 @@ impl Cut {
     }
 }
 
+impl Cut {
+    /// The same for two cuts that leave the same on the disk: the first write that is not there as a whole, and what is
+    /// there after it.
+    fn content(&self, log: &Log) -> (usize, Vec<(usize, u64)>) {
+        let mut writes = self.writes(log);
+        let is_whole = |index: &usize| {
+            let len = log.ops[*index].len();
+            len == 0 || writes.contains(&(*index, len))
+        };
+        let missing = (log.unflushed(self.end)..log.ops.len()).find(|index| !is_whole(index));
+        let missing = missing.unwrap_or(log.ops.len());
+        writes.retain(|(index, _)| *index >= missing);
+        (missing, writes)
+    }
+}
+
 /// Numbers that look random, and are the same in every run (splitmix64).
 #[derive(Debug)]
 pub(crate) struct Dice(pub(crate) u64);
@@ -146,7 +162,7 @@ pub(crate) fn cuts(log: &Log, count: usize) -> Vec<Cut> {
     let mut cuts = Vec::new();
     let mut add = |cut: Cut| {
         let is_done = log.mark(DONE).is_some_and(|done| cut.end > done);
-        if seen.insert((is_done, log.unflushed(cut.end), cut.writes(log))) {
+        if seen.insert((is_done, cut.content(log))) {
             cuts.push(cut);
             return true;
         }

@@ -116,9 +116,12 @@ fn attributes(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
 /// A plan's digest covers the identity of the tree that it replaces.
 fn without_plan(receipt: &str) -> String {
     let key = "\"plan\":\"";
-    let (before, rest) = receipt.split_once(key).unwrap();
-    let (_, after) = rest.split_once('"').unwrap();
-    format!("{before}{key}{after}")
+    let rest = receipt.split_once(key);
+    match rest.and_then(|(before, rest)| Some((before, rest.split_once('"')?.1))) {
+        Some((before, after)) => format!("{before}{key}{after}"),
+        // A part of a receipt is like nothing else.
+        None => receipt.to_owned(),
+    }
 }
 
 /// Says in which paths two trees differ, if they do.
@@ -182,7 +185,9 @@ pub(crate) fn end(command: &mut Command) -> Ended {
 /// A place to run the real command in.
 #[derive(Debug)]
 pub(crate) struct Lab {
-    home: tempfile::TempDir,
+    home: PathBuf,
+    /// Deletes the home, where it was made for this lab.
+    _guard: Option<tempfile::TempDir>,
     /// The interpreter, by its real path.
     pub(crate) python: PathBuf,
     /// Whether the interpreter has pip to install.
@@ -196,7 +201,16 @@ pub(crate) struct Lab {
 impl Lab {
     /// A new place on the disk of the build; `None`, with the reason printed, where there is no interpreter.
     pub(crate) fn new() -> Option<Self> {
-        let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let guard = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let lab = Self::at(guard.path())?;
+        Some(Self {
+            _guard: Some(guard),
+            ..lab
+        })
+    }
+
+    /// The same in a directory that somebody else made, and deletes.
+    pub(crate) fn at(home: &Path) -> Option<Self> {
         let asked = "import sys\nprint(getattr(sys, '_base_executable', None) or sys.executable)\n\
                      import ensurepip; print(ensurepip.version())";
         let Ok(answer) = Command::new("python3").args(["-c", asked]).output() else {
@@ -209,7 +223,8 @@ impl Lab {
             return None;
         };
         let lab = Self {
-            home,
+            home: home.to_owned(),
+            _guard: None,
             python: PathBuf::from(python),
             has_pip: answer.lines().count() == 2,
             launcher: Vec::new(),
@@ -221,7 +236,7 @@ impl Lab {
 
     /// The directory that holds the target, and nothing else.
     pub(crate) fn parent(&self) -> PathBuf {
-        self.home.path().join("parent")
+        self.home.join("parent")
     }
 
     /// The target.
@@ -231,7 +246,7 @@ impl Lab {
 
     /// Anything else that a test wants to put down.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
+        self.home.join(name)
     }
 
     /// The command, followed by some words.
@@ -254,7 +269,7 @@ impl Lab {
             .args(words)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", self.home.path())
+            .env("HOME", &self.home)
             .env("RVENV_CACHE_DIR", self.file("cache"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

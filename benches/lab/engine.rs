@@ -1,7 +1,9 @@
 //! Engines side by side: replacing all of a tree of small files, and ten of them, so that it survives a loss of power.
 //!
-//! Promises that every engine starts each round from the same tree on a settled disk, is asked in the way that its own
-//! documentation shows, and leaves the right bytes in every file, or does not count. The clock runs inside the process,
+//! Promises that every engine starts each round from the same tree, on an empty filesystem of its own where there may be
+//! one: ext4 does not give an inode number out again for minutes, and passes over every one that was freed, so that whoever
+//! makes files where others were deleted waits for that. Each is asked in the way that its own documentation shows, and
+//! leaves the right bytes in every file, or does not count. The clock runs inside the process,
 //! from the engine's first call to its last, what it deletes of the old tree included.
 //!
 //! The rivals are a program of their own, `benches/rivals/`, so that nobody builds them who does not race.
@@ -22,7 +24,8 @@ use super::timing::{Times, settle};
 /// Deeds, and what they are called.
 const DEEDS: &[(&str, &str)] = &[("all", "replace all"), ("ten", "replace ten")];
 
-const AFTER_DELETING: Duration = Duration::from_millis(200);
+/// Room for the largest tree, twice.
+const IMAGE_BYTES: u64 = 1 << 30;
 
 /// What a directory of an engine's own may be called.
 const OWN: &[&str] = &[".rvenv", ".fstx", ".fstx-journal"];
@@ -33,7 +36,8 @@ struct Racer {
     program: Result<PathBuf, String>,
     /// The words before those of the deed.
     words: Vec<String>,
-    tree: PathBuf,
+    /// Where it runs without a filesystem of its own.
+    place: PathBuf,
     /// The edition of each file.
     editions: Vec<usize>,
     /// Per deed: all of it, and until the new tree is durable where the engine tells.
@@ -133,7 +137,7 @@ fn race(files: usize, rounds: usize, rivals: &Result<PathBuf, String>) -> Vec<Ra
         name,
         program: program.clone(),
         words: vec![word.to_owned()],
-        tree: field.root.join(name).join("site"),
+        place: field.root.join(name),
         editions: vec![0; files],
         all: DEEDS.iter().map(|_| Times::default()).collect(),
         durable: DEEDS.iter().map(|_| Times::default()).collect(),
@@ -144,9 +148,6 @@ fn race(files: usize, rounds: usize, rivals: &Result<PathBuf, String>) -> Vec<Ra
         engine("fstx", rivals, "fstx"),
         engine("fs-transaction", rivals, "fs-transaction"),
     ];
-    for racer in &mut racers {
-        racer.make_tree(files);
-    }
     let count = racers.len();
     for round in 0..=rounds {
         for deed in 0..DEEDS.len() {
@@ -162,9 +163,11 @@ fn race(files: usize, rounds: usize, rivals: &Result<PathBuf, String>) -> Vec<Ra
 }
 
 impl Racer {
-    fn make_tree(&self, files: usize) {
-        for file in 0..files {
-            let path = self.tree.join(small_files::path(file));
+    /// A new tree, in which every file has its first edition.
+    fn make_tree(&mut self, tree: &Path) {
+        self.editions.fill(0);
+        for file in 0..self.editions.len() {
+            let path = tree.join(small_files::path(file));
             let dir = path.parent().expect("a file stands in a directory");
             fs::create_dir_all(dir).expect("a directory can be made");
             fs::write(path, small_files::bytes(file, 0)).expect("a file can be written");
@@ -198,15 +201,17 @@ impl Racer {
         let (deed_word, _) = DEEDS.get(deed).ok_or("there is no such deed")?;
         let edition = round * DEEDS.len() + deed + 1;
         let program = self.program.clone()?;
-        // Whoever ran before may have deleted a tree, which the filesystem is not done with at once.
-        std::thread::sleep(AFTER_DELETING);
-        settle(&self.tree);
+        let own = Field::on_image("ext4", IMAGE_BYTES);
+        let place = own.as_ref().map_or(&self.place, |field| &field.root);
+        let tree = place.join(format!("round-{round}-{deed}")).join("site");
+        self.make_tree(&tree);
+        settle(&tree);
         let output = Command::new(program)
             .args(&self.words)
             .arg(deed_word)
             .arg(self.editions.len().to_string())
             .arg(edition.to_string())
-            .arg(&self.tree)
+            .arg(&tree)
             .output()
             .map_err(|error| error.to_string())?;
         let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -218,7 +223,7 @@ impl Racer {
                 *known = edition;
             }
         }
-        self.check()?;
+        self.check(&tree)?;
         let nanos: Vec<u64> = said
             .split(' ')
             .filter_map(|word| word.parse().ok())
@@ -229,15 +234,15 @@ impl Racer {
     }
 
     /// Every file has the right bytes, and there is no other.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, tree: &Path) -> Result<(), String> {
         for (file, &edition) in self.editions.iter().enumerate() {
-            let path = self.tree.join(small_files::path(file));
+            let path = tree.join(small_files::path(file));
             let bytes = fs::read(&path).map_err(|error| error.to_string())?;
             if bytes != small_files::bytes(file, edition) {
                 return Err(format!("{} has other bytes", path.display()));
             }
         }
-        let found = count_files(&self.tree).map_err(|error| error.to_string())?;
+        let found = count_files(tree).map_err(|error| error.to_string())?;
         if found == self.editions.len() {
             return Ok(());
         }

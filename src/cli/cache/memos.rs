@@ -84,7 +84,7 @@ pub(super) fn sweep(fs: &dyn Fs, cache: &Dir, kind: &str, which: Which) -> Swept
         if meta.kind != Kind::File || !is_ours(&name) {
             let name = name.to_string_lossy();
             swept.strangers.push(format!("{kind}/{name}"));
-        } else if which == Which::Outdated && holds(fs, (cache, &dir), &name) {
+        } else if which == Which::Outdated && !is_draft(&name) && holds(fs, (cache, &dir), &name) {
             swept.kept += 1;
         } else {
             match fs.remove_file(&dir, &name) {
@@ -102,9 +102,14 @@ pub(super) fn sweep(fs: &dyn Fs, cache: &Dir, kind: &str, which: Which) -> Swept
 
 /// A note, or what a process that died was writing; one that lives does without.
 fn is_ours(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
+    let shown = name.to_string_lossy();
     let is_digest = |stem: &str| Digest::parse(stem).is_ok();
-    name.strip_suffix(".json").is_some_and(is_digest) || name.starts_with(".tmp")
+    shown.strip_suffix(".json").is_some_and(is_digest) || is_draft(name)
+}
+
+/// What was not renamed to its name yet: nobody reads it, also if the process died when all of it was written.
+fn is_draft(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with(".tmp")
 }
 
 /// Whether everything that a note rests on is as it was; one that rests on nothing was not written by us.

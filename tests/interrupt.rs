@@ -2,7 +2,7 @@
 //!
 //! At system calls chosen by a sweep, and while a health check runs: the exit code says what stands at the target, and
 //! the tree proves it; a second signal does not make it worse, and nothing is left behind.
-//! `RVENV_FAULTS=all` interrupts every changing call. Read next: `faults.rs`, where a clear is interrupted.
+//! `RVENV_FAULTS=all` interrupts every changing call. Read next: `adversity.rs`, where a clear is interrupted.
 
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]

@@ -1,0 +1,529 @@
+//! Every command that changes an environment, with what stands before it and after it, to be disturbed again and again.
+//!
+//! A [`Bench`] makes the old state anew, runs the command, and tells which of the two states stands there: the tree to the
+//! byte, mode and time, the names of what is kept in it and beside it, and the names in the cache.
+//! A tree that is published whole is the old one with all its times; of one in which entries came back, the times of
+//! directories do not count. A new one is what another run gives, but for its times.
+
+use std::cell::Cell;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+
+use crate::calls::Call;
+use crate::machine;
+use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
+
+/// How many commands are disturbed at the same time.
+const AT_A_TIME: usize = 4;
+
+/// A command, and what it meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// Where nothing stands.
+    Create,
+    /// The same with an empty cache, so that the interpreter is asked and the answer kept.
+    CreateCold,
+    /// Over an environment with foreign files, all of which go.
+    Clear,
+    /// The same, and what goes is kept.
+    ClearKeep,
+    /// The same by a saved plan.
+    Apply,
+    /// To another Python: entries come, change and go; what was there is kept.
+    Upgrade,
+    /// With another prompt: entries change, and what they replace is deleted.
+    Merge,
+    /// Into a directory with files of its own, where everything is added.
+    Adopt,
+    /// What was deleted and edited comes back, and the edits are kept.
+    Repair,
+    /// An upgrade is taken back.
+    Rollback,
+    /// And goes forward again.
+    Forward,
+    /// A clear is taken back.
+    RollbackTree,
+}
+
+impl Deed {
+    /// All of them.
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Create,
+        Self::CreateCold,
+        Self::Clear,
+        Self::ClearKeep,
+        Self::Apply,
+        Self::Upgrade,
+        Self::Merge,
+        Self::Adopt,
+        Self::Repair,
+        Self::Rollback,
+        Self::Forward,
+        Self::RollbackTree,
+    ];
+
+    /// Whether the tree is switched as one, and not entry by entry.
+    pub(crate) fn is_whole(self) -> bool {
+        match self {
+            Self::Create
+            | Self::CreateCold
+            | Self::Clear
+            | Self::ClearKeep
+            | Self::Apply
+            | Self::RollbackTree => true,
+            Self::Upgrade
+            | Self::Merge
+            | Self::Adopt
+            | Self::Repair
+            | Self::Rollback
+            | Self::Forward => false,
+        }
+    }
+
+    /// Whether the same command leads back to the old state.
+    pub(crate) fn goes_back(self) -> bool {
+        matches!(self, Self::Rollback | Self::Forward | Self::RollbackTree)
+    }
+
+    /// Whether the same command, run again after a kill, ends in the new state; of one that keeps what it replaces, a second
+    /// one keeps more.
+    pub(crate) fn can_be_repeated(self) -> bool {
+        !self.goes_back() && self != Self::ClearKeep
+    }
+
+    fn words(self, lab: &Lab, flags: &[&str]) -> Vec<String> {
+        let with = |verb: &str, more: &[&str]| {
+            let words = [verb, &lab.shown_target()].map(str::to_owned);
+            let more = more.iter().map(|word| (*word).to_owned());
+            words.into_iter().chain(more).collect()
+        };
+        match self {
+            Self::Create | Self::CreateCold | Self::Adopt => lab.create(flags),
+            Self::Clear => lab.create(&[flags, &["--clear"]].concat()),
+            Self::ClearKeep => lab.create(&[flags, &["--clear", "--keep"]].concat()),
+            Self::Apply => vec!["apply".to_owned(), plan_file(lab)],
+            Self::Upgrade => {
+                // Where there is only one Python, the entries that change are fewer.
+                let newest = machine::any_python().map_or(lab.python.clone(), |python| python.path);
+                let newest = newest.display().to_string();
+                with(
+                    "upgrade",
+                    &[flags, &["--prompt", "new", "--python", &newest]].concat(),
+                )
+            }
+            Self::Merge => lab.create(&[flags, &["--prompt", "new"]].concat()),
+            Self::Repair => with("repair", &[]),
+            Self::Rollback | Self::Forward | Self::RollbackTree => with("rollback", &[]),
+        }
+    }
+
+    /// Makes what stands at the target before the command.
+    fn begin(self, lab: &Lab, flags: &[&str]) {
+        let target = lab.target();
+        match self {
+            Self::Create | Self::CreateCold => return,
+            Self::Adopt => {
+                fs::create_dir(&target).unwrap();
+                fs::write(target.join(".gitignore"), "mine\n").unwrap();
+                fs::create_dir(target.join("bin")).unwrap();
+            }
+            Self::Clear
+            | Self::ClearKeep
+            | Self::Apply
+            | Self::Upgrade
+            | Self::Merge
+            | Self::Repair
+            | Self::Rollback
+            | Self::Forward
+            | Self::RollbackTree => {
+                done(lab, &lab.create(&[flags, &["--prompt", "old"]].concat()));
+            }
+        }
+        lab.add_strangers(6);
+        fs::write(target.join("bin/mine"), "mine\n").unwrap();
+        match self {
+            Self::Upgrade | Self::Merge => {
+                fs::remove_file(target.join("bin/activate.csh")).unwrap();
+            }
+            Self::Repair => damage(&target),
+            Self::Rollback => done(lab, &Self::Upgrade.words(lab, flags)),
+            Self::Forward => {
+                done(lab, &Self::Upgrade.words(lab, flags));
+                done(lab, &Self::Rollback.words(lab, flags));
+            }
+            Self::RollbackTree => done(lab, &Self::ClearKeep.words(lab, flags)),
+            Self::Create
+            | Self::CreateCold
+            | Self::Clear
+            | Self::ClearKeep
+            | Self::Apply
+            | Self::Adopt => {}
+        }
+    }
+}
+
+fn damage(target: &Path) {
+    fs::remove_file(target.join("bin/activate.csh")).unwrap();
+    let script = target.join("bin/activate");
+    let mut script = fs::OpenOptions::new().append(true).open(script).unwrap();
+    script.write_all(b"# mine\n").unwrap();
+    if fs::remove_file(target.join("lib64")).is_ok() {
+        std::os::unix::fs::symlink("elsewhere", target.join("lib64")).unwrap();
+    }
+}
+
+fn plan_file(lab: &Lab) -> String {
+    lab.file("plan.json").display().to_string()
+}
+
+/// Runs a command that has to succeed.
+pub(crate) fn done(lab: &Lab, words: &[String]) {
+    let ended = end(&mut lab.rvenv(words));
+    assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.story);
+}
+
+/// Which state stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Old,
+    New,
+}
+
+/// A tree, and the names of all that a run may leave.
+#[derive(Debug)]
+struct State {
+    tree: Tree,
+    kept: Vec<PathBuf>,
+    cache: Vec<PathBuf>,
+}
+
+impl State {
+    fn of(lab: &Lab) -> Self {
+        let inner = names(&lab.target().join(".rvenv"), 1);
+        let mut kept: Vec<PathBuf> = inner
+            .into_iter()
+            .map(|name| Path::new("E/.rvenv").join(name))
+            .collect();
+        kept.extend(lab.litter().iter().map(PathBuf::from));
+        Self {
+            tree: look(&lab.target()),
+            kept,
+            cache: names(&lab.file("cache"), 5),
+        }
+    }
+}
+
+/// What stands below a directory, so many levels deep.
+fn names(dir: &Path, depth: usize) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for one in fs::read_dir(dir).into_iter().flatten() {
+        let one = one.unwrap();
+        let name = PathBuf::from(one.file_name());
+        if depth > 1 && one.file_type().unwrap().is_dir() {
+            let below = names(&one.path(), depth - 1);
+            found.extend(below.iter().map(|below| name.join(below)));
+        }
+        found.push(name);
+    }
+    found.sort();
+    found
+}
+
+/// A command that is disturbed again and again.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) lab: Lab,
+    pub(crate) deed: Deed,
+    pub(crate) words: Vec<String>,
+    flags: &'static [&'static str],
+    /// Directories that are empty may stand where none are expected.
+    pub(crate) empty_may_stay: Cell<bool>,
+    old: State,
+    new: State,
+}
+
+impl Bench {
+    /// Runs the command undisturbed, to know its new state; the old one stands there again. `None` where there is no interpreter.
+    pub(crate) fn new(deed: Deed, flags: &'static [&'static str]) -> Option<Self> {
+        let lab = Lab::new()?;
+        deed.begin(&lab, flags);
+        if deed != Deed::CreateCold {
+            warm(&lab, deed, flags);
+        }
+        if lab.target().exists() && !deed.goes_back() {
+            copy(&lab.target(), &lab.file("template"));
+        }
+        let old = State::of(&lab);
+        let words = deed.words(&lab, flags);
+        if deed == Deed::Apply {
+            plan(&lab, flags);
+        }
+        done(&lab, &words);
+        let new = State::of(&lab);
+        let bench = Self {
+            lab,
+            deed,
+            words,
+            flags,
+            empty_may_stay: Cell::new(false),
+            old,
+            new,
+        };
+        bench.prepare();
+        assert_eq!(bench.settled(), Ok(Seen::Old), "{deed:?}");
+        Some(bench)
+    }
+
+    /// The command for a table.
+    pub(crate) fn shown(&self) -> String {
+        let pip = if self.flags.is_empty() {
+            ", with pip"
+        } else {
+            ""
+        };
+        format!("{:?}{pip}", self.deed)
+    }
+
+    /// The command.
+    pub(crate) fn command(&self) -> Command {
+        self.lab.rvenv(&self.words)
+    }
+
+    /// Makes the old state, whichever of the two stands there.
+    pub(crate) fn prepare(&self) {
+        if self.deed == Deed::CreateCold {
+            forget(&self.lab.file("cache"));
+        }
+        self.empty_may_stay.set(false);
+        let seen = self.seen();
+        if seen == Ok(Seen::Old) {
+            return;
+        }
+        if self.deed.goes_back() {
+            assert_eq!(seen, Ok(Seen::New), "{:?}", self.deed);
+            done(&self.lab, &self.words);
+        } else {
+            for name in self.lab.litter() {
+                forget(&self.lab.parent().join(name));
+            }
+            forget(&self.lab.target());
+            let template = self.lab.file("template");
+            if template.exists() {
+                copy(&template, &self.lab.target());
+            }
+            if self.deed == Deed::Apply {
+                plan(&self.lab, self.flags);
+            }
+        }
+    }
+
+    /// Which tree stands there, whatever else does.
+    pub(crate) fn seen(&self) -> Result<Seen, String> {
+        self.judge(&look(&self.lab.target()))
+    }
+
+    fn judge(&self, found: &Tree) -> Result<Seen, String> {
+        let sameness = if self.deed.is_whole() {
+            Sameness::Exact
+        } else {
+            Sameness::Restored
+        };
+        let not_old = compare(
+            &self.old.tree,
+            &self.without_empty(found, &self.old.tree),
+            sameness,
+        );
+        let not_new = compare(
+            &self.new.tree,
+            &self.without_empty(found, &self.new.tree),
+            Sameness::Alike,
+        );
+        match (not_old, not_new) {
+            (Ok(()), _) => Ok(Seen::Old),
+            (_, Ok(())) => Ok(Seen::New),
+            (Err(old), Err(new)) => Err(format!(
+                "not the old tree ({old}) and not the new one ({new})"
+            )),
+        }
+    }
+
+    /// A tree without the empty directories that a run said it left, and that are not expected.
+    fn without_empty(&self, found: &Tree, expected: &Tree) -> Tree {
+        let mut found = found.clone();
+        let (true, Some(found_in), Some(expected)) =
+            (self.empty_may_stay.get(), &mut found, expected)
+        else {
+            return found;
+        };
+        // Deeper ones come first.
+        for path in found_in.keys().rev().cloned().collect::<Vec<_>>() {
+            let is_dir = self.lab.target().join(&path).is_dir();
+            let is_empty = !found_in
+                .keys()
+                .any(|other| *other != path && other.starts_with(&path));
+            if is_dir && is_empty && !expected.contains_key(&path) {
+                found_in.remove(&path);
+            }
+        }
+        found
+    }
+
+    /// Which state stands there, with nothing left of what led there.
+    pub(crate) fn settled(&self) -> Result<Seen, String> {
+        if self.deed == Deed::CreateCold {
+            // What a process was writing down about an interpreter when it died is nothing that a target needs.
+            done(&self.lab, &["cache", "prune"].map(str::to_owned));
+        }
+        let found = State::of(&self.lab);
+        let seen = self.judge(&found.tree)?;
+        let state = match seen {
+            Seen::Old => &self.old,
+            Seen::New => &self.new,
+        };
+        if found.kept != state.kept {
+            return Err(format!(
+                "{seen:?}, but there is {:?} and not {:?}",
+                found.kept, state.kept
+            ));
+        }
+        // Whatever was learned meanwhile may stay; nothing else may.
+        let known =
+            |name: &&PathBuf| !self.new.cache.contains(name) && !self.old.cache.contains(name);
+        match found.cache.iter().find(known) {
+            Some(litter) => Err(format!("{seen:?}, but the cache has {}", litter.display())),
+            None => Ok(seen),
+        }
+    }
+
+    /// I3: an interpreter that is there has its configuration.
+    pub(crate) fn check_interpreter(&self) {
+        let target = self.lab.target();
+        if fs::symlink_metadata(target.join("bin/python")).is_ok() {
+            assert!(target.join("pyvenv.cfg").is_file(), "{:?}", self.deed);
+        }
+    }
+
+    /// Ends what a run left, which has to succeed, and tells which state that gives.
+    pub(crate) fn recover(&self, what: &str) -> Seen {
+        let ended = end(&mut self.lab.rvenv(&self.lab.recover()));
+        assert_eq!(ended.code, Some(0), "{what}: {}", ended.story);
+        match self.settled() {
+            Ok(seen) => seen,
+            Err(why) => panic!("{what}, after `recover`: {why}\n{}", ended.story),
+        }
+    }
+
+    /// After a sync that failed nothing is touched until the machine was started anew, which another name stands for.
+    pub(crate) fn wait_out_doubt(&self, what: &str) {
+        let found = State::of(&self.lab);
+        let is_doubt = |path: &&PathBuf| path.to_string_lossy().contains("journal.doubt-");
+        let Some(doubt) = found.kept.iter().find(is_doubt) else {
+            return;
+        };
+        let ended = end(&mut self.lab.rvenv(&self.lab.recover()));
+        assert_eq!(ended.code, Some(6), "{what}: {}", ended.story);
+        let now = State::of(&self.lab);
+        assert_eq!(now.kept, found.kept, "{what}");
+        assert_eq!(
+            compare(&found.tree, &now.tree, Sameness::Exact),
+            Ok(()),
+            "{what}"
+        );
+        let name = doubt.to_string_lossy();
+        let start = ["doubt-settle-", "doubt-undo-"]
+            .iter()
+            .find_map(|way| name.find(way).and_then(|at| name.get(..at + way.len())))
+            .unwrap();
+        let parent = self.lab.parent();
+        fs::rename(parent.join(doubt), parent.join(format!("{start}another"))).unwrap();
+    }
+
+    /// Whether the run says that nothing was changed, or that all was; `None` where it says neither.
+    pub(crate) fn claim(ended: &Ended) -> Option<Seen> {
+        match ended.code {
+            Some(0) => Some(Seen::New),
+            Some(1 | 2 | 3 | 130 | 143) => Some(Seen::Old),
+            _ if ended.story.contains("the new tree is published") => Some(Seen::New),
+            _ => None,
+        }
+    }
+}
+
+/// Does something for all of them, a few at a time, since most of it is waiting for a disk.
+pub(crate) fn for_each<T: Send>(deeds: &[Deed], act: impl Fn(Deed) -> Vec<T> + Sync) -> Vec<T> {
+    let waiting = Mutex::new(deeds.iter().enumerate());
+    let made = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let next = waiting.lock().unwrap().next();
+                    let Some((index, deed)) = next else { return };
+                    let of_deed = act(*deed);
+                    made.lock().unwrap().push((index, of_deed));
+                }
+            });
+        }
+    });
+    let mut made = made.into_inner().unwrap();
+    made.sort_by_key(|(index, _)| *index);
+    made.into_iter().flat_map(|(_, of_deed)| of_deed).collect()
+}
+
+/// Calls of a run right after which it shall have died, for its recovery to be disturbed: one in the midst of the renames and one
+/// near the end, or every rename.
+pub(crate) fn wrecks(calls: &[Call], every: bool) -> Vec<Call> {
+    let renames = calls.iter().filter(|call| call.kind.starts_with("rename"));
+    let renames: Vec<Call> = renames.cloned().collect();
+    if every {
+        return renames;
+    }
+    let picked = [renames.len() * 6 / 10, renames.len().saturating_sub(2)];
+    picked
+        .iter()
+        .filter_map(|at| renames.get(*at).cloned())
+        .collect()
+}
+
+/// Fills the cache with what the command will find in it.
+fn warm(lab: &Lab, deed: Deed, flags: &[&str]) {
+    let mut words = lab.create(flags);
+    let upgrade = Deed::Upgrade.words(lab, flags);
+    let python = if deed == Deed::Upgrade {
+        upgrade.last()
+    } else {
+        None
+    };
+    *words.get_mut(1).unwrap() = lab.file("another").display().to_string();
+    if let Some(python) = python {
+        words.get_mut(3).unwrap().clone_from(python);
+    }
+    done(lab, &words);
+}
+
+/// Saves the plan of a clear.
+fn plan(lab: &Lab, flags: &[&str]) {
+    let mut words = Deed::Clear.words(lab, flags);
+    "plan".clone_into(words.first_mut().unwrap());
+    words.extend(["-o".to_owned(), plan_file(lab)]);
+    done(lab, &words);
+}
+
+fn forget(path: &Path) {
+    if path.is_dir() && !path.is_symlink() {
+        fs::remove_dir_all(path).unwrap();
+    } else if fs::symlink_metadata(path).is_ok() {
+        fs::remove_file(path).unwrap();
+    }
+}
+
+/// Copies a tree with all that `cp -a` keeps, in the place of whatever was there.
+fn copy(from: &Path, to: &Path) {
+    forget(to);
+    let copied = end(Command::new("cp").arg("-a").arg(from).arg(to));
+    assert_eq!(copied.code, Some(0), "{}", copied.story);
+}

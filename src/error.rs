@@ -19,9 +19,9 @@ use rvenv::render::escape;
 use rvenv::repair::RepairError;
 use rvenv::verify::VerifyFailed;
 use rvenv_journal::{
-    Aftermath, ContentError, Ending, Kept, LockError, PlanReadError, PrepareError, PublishError,
-    PublishFailed, ReadyError, Receipt, RecoverError, RollbackError, StageError as Staging,
-    StageFailed, TargetError, WhyKept,
+    Aftermath, ContentError, EndError, Ending, Kept, LockError, PlanReadError, PrepareError,
+    PublishError, PublishFailed, ReadyError, Receipt, RecoverError, RollbackError,
+    StageError as Staging, StageFailed, TargetError, WhyKept,
 };
 
 /// How the command ends.
@@ -146,7 +146,15 @@ pub(crate) fn of_run(error: &RunFailed, terminated: bool) -> CliError {
         RunFailed::NotAnEnvironment { .. } => CliError::of(Exit::Precondition, error)
             .hint("a saved plan changes only environments; make a new plan with `rvenv plan`"),
     };
-    with_aftermath(told, error.aftermath(), matches!(error, RunFailed::End(_)))
+    let aftermath = error.aftermath();
+    if let RunFailed::End(failed) = error
+        && matches!(failed.source, EndError::Undecided(_))
+    {
+        let mut told = with_aftermath(told, aftermath, true);
+        told.state = Some("the new tree stands there, but it is not decided yet whether it stays");
+        return told;
+    }
+    with_aftermath(told, aftermath, matches!(error, RunFailed::End(_)))
 }
 
 fn of_publication(failed: &PublishFailed, terminated: bool) -> Exit {

@@ -182,7 +182,9 @@ pub struct EndFailed {
 /// The state that a failed ending leaves.
 pub(crate) fn aftermath_of(error: &EndError) -> Aftermath {
     match error {
-        EndError::Disk { .. } | EndError::Moved => Aftermath::NeedsRecovery,
+        EndError::Disk { .. } | EndError::Undecided(_) | EndError::Moved => {
+            Aftermath::NeedsRecovery
+        }
         EndError::Doubt(_) => Aftermath::InDoubt,
     }
 }

@@ -77,6 +77,9 @@ pub enum EndError {
         #[source]
         source: FsError,
     },
+    /// The disk refused to take the decision; the next run decides.
+    #[error("cannot write the decision down")]
+    Undecided(#[source] FsError),
     /// Somebody moved our trees while they were locked; nothing was deleted.
     #[error("the trees of this publication were moved by somebody else")]
     Moved,
@@ -259,10 +262,7 @@ impl End<'_, '_> {
             (dir, OsStr::new(to)),
             Rename::Replace,
         );
-        moved.map_err(|source| EndError::Disk {
-            what: "write the decision down",
-            source,
-        })
+        moved.map_err(EndError::Undecided)
     }
 
     fn why_keep(&self, identity: Identity) -> Option<WhyKept> {

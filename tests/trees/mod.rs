@@ -234,11 +234,6 @@ impl Lab {
         Some(lab)
     }
 
-    /// Where everything of it is.
-    pub(crate) fn home(&self) -> &Path {
-        &self.home
-    }
-
     /// The directory that holds the target, and nothing else.
     pub(crate) fn parent(&self) -> PathBuf {
         self.home.join("parent")

@@ -425,6 +425,7 @@ fn of_lock(error: &RunFailed, failed: &LockError) -> CliError {
         LockError::Foreign { .. } => {
             told.hint("run as that user, or remove the lock file if nobody uses it")
         }
+        LockError::Linked(_) => told.hint("remove the lock file if nobody uses it"),
         LockError::Disk { .. } | LockError::NoLocks(_) => {
             told.hint("the directory above the target must be writable, on a filesystem with locks")
         }

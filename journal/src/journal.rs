@@ -123,7 +123,11 @@ pub(crate) fn publish_draft(home: &Home<'_>, durability: Durability) -> Result<(
 /// Removes a draft that does not come to count; if it stays, the next run removes it.
 pub(crate) fn discard_draft(home: &Home<'_>) {
     let temp = OsString::from(home.names.journal_temp());
-    let _tidied = home.fs.remove_file(&home.dir, &temp);
+    let meta = home.fs.meta(&home.dir, &temp).ok().flatten();
+    // Root could remove what somebody else put there, and what kept the draft from being written.
+    if meta.is_some_and(|meta| meta.kind == Kind::File && meta.owner == home.fs.user()) {
+        let _tidied = home.fs.remove_file(&home.dir, &temp);
+    }
 }
 
 fn draft_file(bytes: &[u8], flush: Flush) -> NewFile<'_> {

@@ -69,6 +69,11 @@ pub enum LockError {
         /// The user id of its owner.
         owner: u32,
     },
+    /// The lock file is a file that has another name, too: writing to it would change something else.
+    #[error(
+        "the lock file of `{0}` has another name, too, so writing to it would change something else"
+    )]
+    Linked(PathBuf),
     /// Neither the directory above nor the target can be locked.
     #[error("cannot lock `{path}`")]
     Disk {
@@ -200,6 +205,10 @@ impl<'a> Locks<'a> {
                 path: self.path(),
                 owner: meta.owner,
             });
+        }
+        // Where anybody may give another name to anybody's file, somebody else can make it one that we care for.
+        if meta.links > 1 {
+            return Err(LockError::Linked(self.path()));
         }
         match fs.try_lock(&held).map_err(|source| self.disk(source))? {
             Lock::Busy => return Ok(Attempt::Busy),

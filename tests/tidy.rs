@@ -261,6 +261,7 @@ fn nothing_is_put_off() {
         "journal/tests",
         "tests",
         "fuzz/fuzz_targets",
+        "fuzz/src",
     ];
     for root in roots {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);

@@ -1,0 +1,190 @@
+//! Disks on which the engine worked, with strangers beside its target, and what may become of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rvenv_journal::fs::sim::{Entry, SimFs};
+use rvenv_journal::fs::{Dir, Fs};
+use rvenv_journal::{Identity, Names, Target};
+
+use super::publication::cases;
+use super::publication::{Case, Ground, parent, write};
+
+/// Every case, with its disk: the old tree, and strangers of whom nothing may change.
+pub fn histories() -> &'static [(Case, SimFs)] {
+    static ALL: OnceLock<Vec<(Case, SimFs)>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let lists = [
+            cases::cases(),
+            cases::entry_cases(),
+            cases::rolled_cases(),
+            cases::layered_cases(),
+        ];
+        let all = lists.into_iter().flatten().map(|case| {
+            let disk = case.disk();
+            add_strangers(&disk);
+            (case, disk)
+        });
+        all.collect()
+    })
+}
+
+/// A copy of a disk: nothing of it is locked, and no fault waits.
+pub fn copy(disk: &SimFs) -> SimFs {
+    disk.killed()
+}
+
+fn add_strangers(disk: &SimFs) {
+    let root = disk.open_path(Path::new("/")).expect("there is a root");
+    let dir = |at: &Dir, name: &str| {
+        disk.make_dir(at, OsStr::new(name), 0o750)
+            .expect("the name is free");
+        disk.open_dir(at, OsStr::new(name))
+            .expect("it was just made")
+    };
+    let outside = dir(&root, "o");
+    write(disk, &outside, "f", b"a file outside");
+    let deeper = dir(&outside, "d");
+    write(disk, &deeper, "f", b"a file further outside");
+    let at = parent(disk);
+    write(disk, &dir(&at, "n"), "f", b"a neighbour's file");
+    // What another target has beside it, and names that are almost those of ours.
+    for name in [
+        ".n.rvenv.journal",
+        ".n.rvenv.new-x",
+        ".t.rvenv",
+        "t.rvenv.journal",
+        ".tt.rvenv.lock",
+    ] {
+        write(disk, &at, name, b"a neighbour's notes");
+    }
+    disk.make_symlink(&outside, OsStr::new("link"), OsStr::new("/p/t"))
+        .expect("the name is free");
+}
+
+/// One object: which, and all that a promise speaks of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    pub identity: Identity,
+    pub entry: Entry,
+    owner: u32,
+}
+
+/// Every object of a disk, by its path from the root.
+pub type Objects = BTreeMap<String, Object>;
+
+pub fn objects(disk: &SimFs) -> Objects {
+    let seen = disk
+        .tree(Path::new("/"))
+        .into_iter()
+        .filter(|(path, _)| !path.is_empty());
+    let object = |(path, entry): (String, Entry)| {
+        let (dir, name) = place(disk, &path)?;
+        let meta = disk.meta(&dir, &name).ok()??;
+        let (identity, owner) = (meta.identity, meta.owner);
+        Some((
+            path,
+            Object {
+                identity,
+                entry,
+                owner,
+            },
+        ))
+    };
+    seen.filter_map(object).collect()
+}
+
+/// The directory that holds a path from the root, and its name there.
+pub fn place(disk: &SimFs, path: &str) -> Option<(Dir, OsString)> {
+    let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let dir = disk.open_path(&Path::new("/").join(above)).ok()?;
+    Some((dir, name.into()))
+}
+
+/// Where a transaction may work: at one target, and under the names of ours beside it.
+pub struct Bounds {
+    /// The target, from the root.
+    pub target: String,
+    /// The directory that holds it, with a separator at its end unless it is the root.
+    above: String,
+    names: Names,
+}
+
+impl Bounds {
+    pub fn of(target: &Target<'_>) -> Self {
+        let path = target.path().to_string_lossy().into_owned();
+        let target = path.trim_start_matches('/').to_owned();
+        let (above, name) = target
+            .rsplit_once('/')
+            .map_or((String::new(), target.as_str()), |(above, name)| {
+                (format!("{above}/"), name)
+            });
+        let names = Names::of(name);
+        Self {
+            above,
+            names,
+            target,
+        }
+    }
+
+    /// The first name below the directory that holds the target, if it is one of those that may change.
+    fn own_name<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let name = path.strip_prefix(&self.above)?.split('/').next()?;
+        let is_target = format!("{}{name}", self.above) == self.target;
+        (is_target || self.names.read(name).is_some()).then_some(name)
+    }
+
+    /// Whether what stands at a path may change.
+    pub fn has(&self, path: &str) -> bool {
+        self.own_name(path).is_some()
+    }
+
+    /// I6: outside of the target and its own siblings everything is as it was.
+    pub fn check_outside(&self, before: &Objects, after: &Objects) {
+        let outside = |objects: &Objects| -> Objects {
+            let outside = objects.iter().filter(|(path, _)| !self.has(path));
+            outside
+                .map(|(path, object)| (path.clone(), object.clone()))
+                .collect()
+        };
+        assert_eq!(
+            outside(before),
+            outside(after),
+            "something outside of {} changed",
+            self.target
+        );
+    }
+}
+
+/// Everything but lock files, which whoever looks makes and removes.
+pub fn without_locks(objects: &Objects) -> Objects {
+    let mut objects = objects.clone();
+    objects.retain(|path, _| !path.ends_with(".rvenv.lock"));
+    objects
+}
+
+/// The objects of which every part is still somewhere, as far as `is_owned` does not say that it may go.
+pub fn lost<'o>(
+    before: &'o Objects,
+    after: &Objects,
+    case: &Case,
+    is_owned: impl Fn(&str, &Object) -> bool,
+) -> Vec<&'o str> {
+    let identities: BTreeSet<Identity> = after.values().map(|object| object.identity).collect();
+    let is_there = |object: &Object| match &object.entry {
+        // What was in a lower layer becomes another object, and keeps its content.
+        Entry::File { bytes, .. } => after.values().any(|other| {
+            let same = case.ground == Ground::Lower || other.identity == object.identity;
+            same && matches!(&other.entry, Entry::File { bytes: found, .. } if found == bytes)
+        }),
+        Entry::Dir { .. } | Entry::Symlink { .. } | Entry::Other { .. } => {
+            case.ground == Ground::Lower || identities.contains(&object.identity)
+        }
+    };
+    let lost = before
+        .iter()
+        .filter(|(path, object)| !is_owned(path, object) && !is_there(object));
+    lost.map(|(path, _)| path.as_str()).collect()
+}

@@ -1,0 +1,162 @@
+//! Recovery, from whatever stands on the disk: the state after a killed run, changed by a stranger.
+//!
+//! The first bytes say which publication was begun and after which of its steps it was killed, the others what was done to
+//! what it left: also to its journal, which is sealed anew, because everything else ends at the checksum.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rvenv_journal::fs::sim::{Entry, SimFs};
+use rvenv_journal::{
+    Decision, Identity, Inspection, Names, Parents, Patience, ReadyError, RecoverError, Recovered,
+    Sibling, Target, inspect,
+};
+
+use super::choices::Choices;
+use super::disk::{Bounds, Object, Objects, copy, histories, lost, objects, without_locks};
+use super::publication::{Case, TARGET, run};
+use super::tamper::{records, tamper};
+
+/// How often a disk is changed at most.
+const CHANGES_MAX: usize = 8;
+
+/// I5, I6, I7: recovery stays within its bounds, deletes what a record owns and nothing else, changes nothing when it
+/// refuses, and is done when it says so.
+pub fn recover(bytes: &[u8]) -> bool {
+    let mut choices = Choices::new(bytes);
+    let Some((case, base)) = choices.pick(histories()) else {
+        return false;
+    };
+    let disk = copy(base);
+    let plan = case.plan(&disk);
+    disk.crash_after(choices.below(400));
+    run(&disk, &plan, case);
+    let disk = copy(&disk);
+    for _ in 0..CHANGES_MAX {
+        if choices.is_over() {
+            break;
+        }
+        tamper(&disk, &mut choices);
+    }
+    disk.set_user(*choices.pick(&[1000, 0, 1001]).unwrap_or(&1000));
+    check(case, &disk)
+}
+
+fn check(case: &Case, disk: &SimFs) -> bool {
+    let before = objects(disk);
+    let Ok(target) = Target::open(disk, Path::new(TARGET), Parents::Require) else {
+        return false;
+    };
+    let bounds = Bounds::of(&target);
+    let inspected = inspect(&target);
+    let first = recovered(disk);
+    let after = objects(disk);
+    bounds.check_outside(&before, &after);
+    check_deletions(case, &bounds, (&before, &after));
+    match &first {
+        Ok(recovered) => check_done(disk, recovered, inspected.as_ref().ok()),
+        Err(ReadyError::Recover(RecoverError::End { .. } | RecoverError::Disk { .. })) => {}
+        Err(error) => {
+            assert_eq!(
+                without_locks(&before),
+                without_locks(&after),
+                "refused, and changed: {error:?}"
+            );
+        }
+    }
+    first.is_ok()
+}
+
+fn recovered(disk: &SimFs) -> Result<Recovered, ReadyError> {
+    let target = Target::open(disk, Path::new(TARGET), Parents::Require);
+    let target =
+        target.expect("it was opened before, and recovery leaves no link or file in its place");
+    target
+        .lock("fuzz", &mut |_| Patience::GiveUp)
+        .map(|(_, recovered)| recovered)
+}
+
+/// What was announced was done, and the next run has nothing to do.
+fn check_done(disk: &SimFs, done: &Recovered, announced: Option<&Inspection>) {
+    let announced = announced.expect("who can recover can look");
+    assert_eq!(announced.decision.as_ref().ok(), Some(&done.decision));
+    let before = objects(disk);
+    let again = recovered(disk).expect("what was recovered can be locked");
+    assert_eq!(again.decision, Decision::Nothing);
+    assert_eq!(
+        without_locks(&before),
+        without_locks(&objects(disk)),
+        "a second recovery changes something"
+    );
+}
+
+/// I5: what goes is owned by a record, or proves itself.
+fn check_deletions(case: &Case, bounds: &Bounds, (before, after): (&Objects, &Objects)) {
+    let mut claimed: BTreeSet<Identity> = BTreeSet::new();
+    for (_, record) in records(before) {
+        claimed.insert(record.stage);
+        let acts = record.steps().iter().map(|step| step.act);
+        claimed.extend(acts.flat_map(|act| [act.coming(), act.going()]).flatten());
+    }
+    let is_owned = |path: &str, object: &Object| {
+        let above = path
+            .match_indices('/')
+            .filter_map(|(end, _)| path.get(..end));
+        let mut at = above
+            .chain([path])
+            .filter_map(|path| Some((path, before.get(path)?)));
+        at.any(|(path, object)| claimed.contains(&object.identity) || proves_itself(path, object))
+            || is_passing(before, bounds, path, object)
+    };
+    let lost = lost(before, after, case, is_owned);
+    assert!(lost.is_empty(), "nobody owned what was deleted: {lost:?}");
+}
+
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// What is named after the very object that it is: trash, and a stage that nobody published.
+fn proves_itself(path: &str, object: &Object) -> bool {
+    let proofs = ["trash", "new"].map(|kind| format!("{kind}-{}", object.identity));
+    proofs
+        .iter()
+        .any(|proof| name(path).ends_with(proof.as_str()))
+}
+
+/// What comes and goes with transactions: journals, locks, markers, the engine's own directory, and what is empty.
+fn is_passing(before: &Objects, bounds: &Bounds, path: &str, object: &Object) -> bool {
+    match &object.entry {
+        // A record goes with its generation, a marker was part of an identity.
+        Entry::File { .. } => {
+            bounds.has(path) && (is_note(bounds, path) || name(path).starts_with("token-"))
+        }
+        Entry::Dir { .. } => {
+            let below = format!("{path}/");
+            let is_empty = !before.keys().any(|other| other.starts_with(&below));
+            is_empty || path == format!("{}/.rvenv", bounds.target)
+        }
+        Entry::Symlink { .. } | Entry::Other { .. } => false,
+    }
+}
+
+fn is_note(bounds: &Bounds, path: &str) -> bool {
+    let within = format!("{}/.rvenv/", bounds.target);
+    let read = match path.strip_prefix(&within) {
+        Some(name) => Names::inside().read(name),
+        None if bounds.has(path) => {
+            let target = name(&bounds.target);
+            Names::of(target).read(name(path))
+        }
+        None => None,
+    };
+    matches!(
+        read,
+        Some(
+            Sibling::Journal(_)
+                | Sibling::JournalTemp
+                | Sibling::Lock
+                | Sibling::GenerationRecord(_)
+        )
+    )
+}

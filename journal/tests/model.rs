@@ -537,7 +537,7 @@ fn every_history_is_as_the_model_says() {
         .ok()
         .and_then(|cases| cases.parse().ok());
     let config = ProptestConfig {
-        cases: asked.unwrap_or(96),
+        cases: asked.unwrap_or(64),
         failure_persistence: None,
         ..ProptestConfig::default()
     };

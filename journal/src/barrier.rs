@@ -7,6 +7,7 @@
 //! Read next: `stage.rs`, `store.rs`.
 
 use crate::fs::{Barrier, Dir, Fs, FsError, Kind};
+use crate::mutant::{self, Site};
 
 /// Makes everything below a directory durable, and the directory itself; says how far that reached.
 ///
@@ -25,9 +26,13 @@ fn sync_objects(fs: &dyn Fs, dir: &Dir) -> Result<(), FsError> {
     for name in fs.list(dir)? {
         match fs.meta(dir, &name)?.map(|meta| meta.kind) {
             Some(Kind::Dir) => sync_objects(fs, &fs.open_dir(dir, &name)?)?,
+            Some(Kind::File) if mutant::drops(Site::SyncOfStagedFiles) => {}
             Some(Kind::File) => fs.sync_file(dir, &name)?,
             Some(Kind::Symlink | Kind::Other) | None => {}
         }
+    }
+    if mutant::drops(Site::SyncOfStagedDirs) {
+        return Ok(());
     }
     fs.sync_dir(dir)
 }

@@ -12,6 +12,7 @@ use std::ffi::{OsStr, OsString};
 use crate::fs::{Dir, Flush, FsError, Kind, NewFile, Rename};
 use crate::home::Home;
 use crate::identity::Identity;
+use crate::mutant::{self, Site};
 use crate::node::ENGINE_DIR;
 use crate::record::{Durability, Form};
 use crate::remove::{Leftovers, remove_watched};
@@ -39,7 +40,7 @@ impl Claim {
         let token = name.to_string_lossy();
         let token = token.strip_prefix(&prefix).unwrap_or_default().to_owned();
         let made = Self::named(home, &name, token).and_then(|stage| {
-            if durability == Durability::Power {
+            if durability == Durability::Power && !mutant::drops(Site::SyncOfStageName) {
                 // Were its first entries on the disk before its name, nothing would say whose they are.
                 fs.sync_dir(dir).inspect_err(|_| stage.discard(home))?;
             }
@@ -64,7 +65,9 @@ impl Claim {
         if identity.is_certain() {
             let stage = stage(identity.to_string());
             let proof = OsString::from(names.stage(&stage.token));
-            fs.rename((dir, name), (dir, &proof), Rename::Replace)?;
+            if !mutant::drops(Site::StageName) {
+                fs.rename((dir, name), (dir, &proof), Rename::Replace)?;
+            }
             return Ok(stage);
         }
         let stage = stage(token);
@@ -84,9 +87,16 @@ impl Claim {
             mode: 0o600,
             mtime: None,
             bytes: b"",
-            flush: Flush::Now,
+            flush: if mutant::drops(Site::SyncOfMarkerFile) {
+                Flush::Later
+            } else {
+                Flush::Now
+            },
         };
         fs.write_file(&inner, &marker_name(&self.token), &marker)?;
+        if mutant::drops(Site::SyncOfMarkerDirs) {
+            return Ok(());
+        }
         fs.sync_dir(&inner)?;
         fs.sync_dir(&self.root)
     }
@@ -128,11 +138,14 @@ pub(crate) fn proves_itself(home: &Home<'_>, token: &str) -> Result<bool, FsErro
     let Some(meta) = fs.meta(dir, &name)? else {
         return Ok(false);
     };
-    if meta.kind != Kind::Dir || meta.owner != fs.user() {
+    let is_ours = meta.owner == fs.user() || mutant::drops(Site::OwnerOfStage);
+    if meta.kind != Kind::Dir || !is_ours {
         return Ok(false);
     }
     match (meta.identity.is_certain(), home.form) {
+        (true, _) if mutant::drops(Site::IdentityOfStage) => Ok(true),
         (true, _) => Ok(meta.identity.to_string() == token),
+        (false, Form::Tree) if mutant::drops(Site::MarkerOfStage) => Ok(true),
         (false, Form::Tree) => bears_token(home, &name, token),
         (false, Form::Entries) => Ok(true),
     }

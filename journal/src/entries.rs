@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 
 use crate::cover::{Change, CoverError, Covered, Grain, Turn, cover, is_known};
 use crate::fs::{Dir, Fs, FsError};
+use crate::mutant::{self, Site};
 use crate::node::{Observed, Publication};
 use crate::observe::observe_moved;
 use crate::path::RelPath;
@@ -111,7 +112,8 @@ impl Moves {
         let mut steps = Vec::new();
         for Move { entry, turn } in &self.list {
             let live = sides.live_of(entry);
-            if let Some(live) = live.as_ref().filter(|_| *turn != Turn::Put) {
+            let is_pinned = *turn != Turn::Put && !mutant::drops(Site::PinOfEntries);
+            if let Some(live) = live.as_ref().filter(|_| is_pinned) {
                 // A lower layer's object gets another identity when it is first changed: that is brought about now.
                 sides.fs.pin(&live.dir, &live.name)?;
             }

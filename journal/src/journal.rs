@@ -11,6 +11,7 @@ use std::ffi::{OsStr, OsString};
 
 use crate::fs::{Flush, FsError, Kind, NewFile, Rename};
 use crate::home::Home;
+use crate::mutant::{self, Site};
 use crate::names::{JournalName, Sibling};
 use crate::record::{Durability, RECORD_BYTES_MAX, Record, RecordReadError};
 
@@ -115,6 +116,7 @@ pub(crate) fn publish_draft(home: &Home<'_>, durability: Durability) -> Result<(
     let name = OsString::from(home.names.journal(&JournalName::Open));
     fs.rename((dir, &temp), (dir, &name), Rename::Replace)?;
     match durability {
+        Durability::Power if mutant::drops(Site::SyncOfDraftRename) => Ok(()),
         Durability::Power => fs.sync_dir(dir),
         Durability::Process => Ok(()),
     }
@@ -145,6 +147,7 @@ fn write_as(home: &Home<'_>, record: &Record, name: &str) -> Result<(), FsError>
     let name = OsString::from(name);
     // Without the sync the rename could be durable and the record empty: a journal that promises nothing.
     let flush = match record.durability {
+        Durability::Power if mutant::drops(Site::SyncOfRecord) => Flush::Later,
         Durability::Power => Flush::Now,
         Durability::Process => Flush::Later,
     };
@@ -159,6 +162,7 @@ fn write_as(home: &Home<'_>, record: &Record, name: &str) -> Result<(), FsError>
         return Err(error);
     }
     match record.durability {
+        Durability::Power if mutant::drops(Site::SyncOfRecordRename) => Ok(()),
         Durability::Power => fs.sync_dir(dir),
         Durability::Process => Ok(()),
     }
@@ -180,16 +184,16 @@ pub(crate) fn read_name(home: &Home<'_>, name: &str) -> Result<JournalRead, FsEr
     if meta.kind != Kind::File {
         return foreign("it is not a regular file");
     }
-    if meta.owner != fs.user() {
+    if meta.owner != fs.user() && !mutant::drops(Site::OwnerOfJournal) {
         return Ok(JournalRead::Foreign(format!(
             "it belongs to user {}",
             meta.owner
         )));
     }
-    if meta.links != 1 {
+    if meta.links != 1 && !mutant::drops(Site::LinksOfJournal) {
         return foreign("it has more than one name");
     }
-    if meta.mode & 0o022 != 0 {
+    if meta.mode & 0o022 != 0 && !mutant::drops(Site::ModeOfJournal) {
         return foreign("others may write it");
     }
     if meta.len > RECORD_BYTES_MAX {

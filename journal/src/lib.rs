@@ -142,6 +142,11 @@ mod home;
 mod identity;
 mod journal;
 mod lock;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
+#[cfg(feature = "mutants")]
+#[doc(hidden)]
+pub mod mutant;
 mod names;
 mod node;
 mod observe;

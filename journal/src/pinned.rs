@@ -13,6 +13,7 @@ use crate::fs::{Dir, Fs, FsError, Layers};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::journal;
+use crate::mutant::{self, Site};
 use crate::record::{Act, Record};
 use crate::sides::Sides;
 use crate::target::Target;
@@ -27,7 +28,7 @@ pub(crate) fn pinned(
     record: Record,
 ) -> Result<Record, FsError> {
     let fs = home.fs;
-    if fs.layers(&home.dir) == Layers::Plain {
+    if fs.layers(&home.dir) == Layers::Plain || mutant::drops(Site::PinOfGeneration) {
         return Ok(record);
     }
     let sides = Sides::open(target, home, &record)?;

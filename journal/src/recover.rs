@@ -16,6 +16,7 @@ use crate::evidence::{Place, Sight, Taken, sight};
 use crate::fs::{FsError, Kind};
 use crate::home::Home;
 use crate::journal::{self, JournalRead, Siblings};
+use crate::mutant::{self, Site};
 use crate::names::{Direction, JournalName};
 use crate::node::ENGINE_DIR;
 use crate::record::{Durability, Form, Record, Source};
@@ -215,6 +216,7 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<Ending, EndError> {
         Decision::VerifyThenSettle => {
             let receipt = record.steps.receipt;
             let whole = match (record.source, record.form) {
+                _ if mutant::drops(Site::ReceiptOfDoubt) => true,
                 // Nothing was written: what came back was on the disk before, and all of it stands in its place.
                 (Source::Generation, _) => true,
                 (Source::Built, Form::Tree) => is_whole(target, &target.name, receipt),
@@ -265,7 +267,7 @@ impl<'t> Case<'t> {
             let of_home = siblings.journals.iter().cloned();
             journals.extend(of_home.map(|state| (home.clone(), state)));
         }
-        if journals.len() > 1 {
+        if journals.len() > 1 && !mutant::drops(Site::OneJournal) {
             let names = journals.iter().map(|(home, state)| shown(home, state));
             return Err(RecoverError::Several {
                 names: names.collect(),
@@ -329,7 +331,7 @@ fn homes<'t>(target: &Target<'t>) -> Result<Vec<Home<'t>>, FsError> {
 /// What a believed journal says, in this start of the machine.
 fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSeen {
     let boot = |of: &str| {
-        if of == target.fs.boot_id() {
+        if of == target.fs.boot_id() && !mutant::drops(Site::BootOfDoubt) {
             Boot::Same
         } else {
             Boot::Another
@@ -376,7 +378,7 @@ fn torn(home: &Home<'_>) -> Result<JournalSeen, FsError> {
             }
             Err(error) => return Err(error),
         };
-        if !home.fs.list(&dir)?.is_empty() {
+        if !home.fs.list(&dir)?.is_empty() && !mutant::drops(Site::TornBesideStage) {
             return Ok(JournalSeen::TornBesideStage);
         }
     }
@@ -415,7 +417,7 @@ fn tidy_home(
         let ours = fs
             .meta(dir, &name)?
             .is_some_and(|meta| meta.kind == Kind::File && meta.owner == fs.user());
-        if ours {
+        if ours && !mutant::drops(Site::SyncOfFoundDraft) {
             // A run may have died between a lone put, which needs no other record, and the sync that confirms it.
             fs.sync_dir(dir)?;
         }
@@ -465,9 +467,9 @@ fn empty_trash(
     let Home { fs, dir, .. } = home;
     let meta = fs.meta(dir, OsStr::new(name))?;
     let ours = meta.is_some_and(|meta| {
-        meta.owner == fs.user()
-            && meta.identity.is_certain()
-            && meta.identity.to_string() == identity
+        let is_named = meta.identity.is_certain() && meta.identity.to_string() == identity;
+        (meta.owner == fs.user() || mutant::drops(Site::OwnerOfTrash))
+            && (is_named || mutant::drops(Site::IdentityOfTrash))
     });
     if ours {
         return Ok(remove_watched(*fs, (dir, OsStr::new(name)), watch));

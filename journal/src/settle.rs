@@ -20,6 +20,7 @@ use crate::evidence::{Place, Sight, replaced_identity, sight};
 use crate::fs::{Barrier, Dir, FsError, Rename};
 use crate::home::Home;
 use crate::identity::Identity;
+use crate::mutant::{self, Site};
 use crate::names::{Direction, JournalName};
 use crate::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::path::RelPath;
@@ -148,7 +149,7 @@ impl End<'_, '_> {
                 is_changed = true;
             }
         }
-        if is_changed {
+        if is_changed && !mutant::drops(Site::SyncOfUndo) {
             // Deleting what was new before the old is durably back could lose both.
             self.sync_sides(&sides, Direction::Undo)?;
         }
@@ -246,11 +247,18 @@ impl End<'_, '_> {
     /// Writes the decision down: the journal's name is its state.
     fn decide(&mut self, to: Direction) -> Result<(), EndError> {
         let decided = JournalName::Decided(to);
-        if self.journal == decided {
+        let is_dropped = match to {
+            Direction::Settle => mutant::drops(Site::StateSettle),
+            Direction::Undo => mutant::drops(Site::StateUndo),
+        };
+        if self.journal == decided || is_dropped {
             return Ok(());
         }
         self.rename_journal(&self.home.names.journal(&decided))?;
         self.journal = decided;
+        if mutant::drops(Site::SyncOfDecision) {
+            return Ok(());
+        }
         self.sync(to)
     }
 
@@ -288,6 +296,7 @@ impl End<'_, '_> {
             // What cannot be read is not known to be whole.
             Form::Entries => are_slots_whole(&self.sides()?, self.record).unwrap_or(false),
         };
+        let whole = whole || mutant::drops(Site::ReceiptOfUndone);
         Ok((!whole).then_some(WhyKept::Changed))
     }
 
@@ -297,6 +306,10 @@ impl End<'_, '_> {
         let to = Direction::of(&self.journal);
         let name = names.generation(self.record.generation);
         let kept = OsString::from(&name);
+        if mutant::drops(Site::KeepBeforeRecord) {
+            self.rename_journal(&names.generation_record(self.record.generation))?;
+            self.sync(to)?;
+        }
         if fs
             .meta(dir, &kept)
             .map_err(disk("look at the generation"))?
@@ -305,9 +318,13 @@ impl End<'_, '_> {
         {
             let from = self.side(&names.stage(&self.record.token));
             steps::put(*fs, &from, &self.side(&name)).map_err(disk("keep what was replaced"))?;
-            self.sync(to)?;
+            if !mutant::drops(Site::SyncOfGeneration) {
+                self.sync(to)?;
+            }
         }
-        self.rename_journal(&names.generation_record(self.record.generation))?;
+        if !mutant::drops(Site::KeepBeforeRecord) {
+            self.rename_journal(&names.generation_record(self.record.generation))?;
+        }
         self.remove_marker();
         self.sync(to)?;
         let kept = Kept {
@@ -338,9 +355,14 @@ impl End<'_, '_> {
             names.generation(self.record.generation)
         };
         let trash = self.side(&names.trash(identity));
+        if mutant::drops(Site::TrashBeforeUnlink) {
+            self.unlink_journal()?;
+        }
         steps::put(*fs, &self.side(&from), &trash).map_err(disk("move to trash"))?;
         // If the journal were gone before the tree is in trash, nothing would say whose tree it is.
-        self.sync(Direction::of(&self.journal))?;
+        if !mutant::drops(Site::SyncOfTrash) {
+            self.sync(Direction::of(&self.journal))?;
+        }
         self.empty_trash(identity)
     }
 
@@ -353,7 +375,9 @@ impl End<'_, '_> {
 
     fn empty_trash(&self, identity: Identity) -> Result<Ending, EndError> {
         let Home { fs, dir, names, .. } = self.home;
-        self.unlink_journal()?;
+        if !mutant::drops(Site::TrashBeforeUnlink) {
+            self.unlink_journal()?;
+        }
         let name = names.trash(identity);
         // What nothing proves to be ours later is deleted now.
         let watch = if identity.is_certain() {
@@ -399,7 +423,7 @@ impl End<'_, '_> {
             .map_err(disk("retire the journal"))?;
         self.remove_marker();
         // A draft that comes back with a power cut is believed by nobody.
-        if self.journal == JournalName::Draft {
+        if self.journal == JournalName::Draft || mutant::drops(Site::SyncOfRetirement) {
             return Ok(());
         }
         self.sync(Direction::of(&self.journal))
@@ -432,6 +456,7 @@ impl End<'_, '_> {
     /// Makes the names on both sides of the steps durable, as a killed run may have left them.
     pub(crate) fn sync_found(&self, to: Direction) -> Result<(), EndError> {
         match self.record.durability {
+            Durability::Power if mutant::drops(Site::SyncOfFound) => Ok(()),
             Durability::Power => self.sync_sides(&self.sides()?, to),
             Durability::Process => Ok(()),
         }
@@ -450,7 +475,8 @@ impl End<'_, '_> {
         let Target {
             fs, parent, name, ..
         } = self.target;
-        if self.record.durability == Durability::Power {
+        let is_synced = self.record.durability == Durability::Power;
+        if is_synced || mutant::drops(Site::SyncBeforeTrash) {
             return Ok(());
         }
         let to = Direction::of(&self.journal);
@@ -474,6 +500,9 @@ impl End<'_, '_> {
 
     /// Writes down that a sync failed. A second sync would prove nothing, so nothing more is done in this boot.
     pub(crate) fn note_doubt(&self, to: Direction) {
+        if mutant::drops(Site::StateDoubt) {
+            return;
+        }
         let Home { fs, names, .. } = self.home;
         let name = names.journal(&JournalName::Doubt(to, fs.boot_id()));
         // If even the rename fails, the journal keeps its name, and recovery decides by what it finds.

@@ -13,6 +13,7 @@ use std::io::ErrorKind;
 use crate::fs::{Dir, Fs, FsError};
 use crate::home::Home;
 use crate::identity::Identity;
+use crate::mutant::{self, Site};
 use crate::node::ENGINE_DIR;
 use crate::path::RelPath;
 use crate::record::{Act, Entry, Form, Record, Step};
@@ -224,8 +225,18 @@ impl<'a> Sides<'a> {
         // so the entries come first, then the slots.
         let parents = self.touched.iter();
         let parents = parents.filter_map(|path| self.parents.get(path));
-        for dir in parents.chain(&self.slots) {
+        let parents = parents.filter(|_| !mutant::drops(Site::SyncOfEntries));
+        let slots = self.slots.iter();
+        let slots = slots.filter(|_| !mutant::drops(Site::SyncOfSlots));
+        let mut dirs: Vec<_> = parents.chain(slots).collect();
+        if mutant::drops(Site::EntriesBeforeSlots) {
+            dirs.reverse();
+        }
+        for dir in dirs {
             self.fs.sync_dir(dir)?;
+        }
+        if mutant::drops(Site::SyncOfHome) {
+            return Ok(());
         }
         self.fs.sync_dir(&self.home.dir)
     }

@@ -11,6 +11,7 @@ use std::io::ErrorKind;
 
 use crate::fs::{Fs, FsError, Kind, Rename};
 use crate::identity::Identity;
+use crate::mutant::{self, Site};
 use crate::record::{Act, Step};
 use crate::sides::{Side, Sides};
 
@@ -153,7 +154,7 @@ fn put_with(fs: &dyn Fs, from: &Side, to: &Side, between: Between) -> Result<(),
     if !is_no_such_rename(error) {
         return tried;
     }
-    if fs.meta(&to.dir, &to.name)?.is_some() {
+    if fs.meta(&to.dir, &to.name)?.is_some() && !mutant::drops(Site::LookBeforePut) {
         let name = to.name.to_string_lossy().escape_debug().to_string();
         return Err(FsError {
             verb: "rename to",
@@ -165,7 +166,7 @@ fn put_with(fs: &dyn Fs, from: &Side, to: &Side, between: Between) -> Result<(),
     if kind != Some(Kind::Dir) {
         match fs.link(from.at(), to.at()) {
             Ok(()) => {
-                if between == Between::Sync {
+                if between == Between::Sync && !mutant::drops(Site::SyncBetweenNames) {
                     fs.sync_dir(&to.dir)?;
                 }
                 return fs.remove_file(&from.dir, &from.name);

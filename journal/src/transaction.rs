@@ -30,6 +30,7 @@ use crate::home::Home;
 use crate::identity::Identity;
 use crate::journal;
 use crate::lock::{Locks, Patience};
+use crate::mutant::{self, Site};
 use crate::names::JournalName;
 use crate::node::Publication;
 use crate::plan::Plan;
@@ -291,8 +292,13 @@ impl Begun<'_> {
         }
         let Home { fs, dir, names, .. } = &self.home;
         // A sync that failed is not tried again: the pages it lost count as clean now.
-        let barrier = sync_tree(*fs, &self.claim.root)?;
-        if barrier == Barrier::PerObject && is_drafted {
+        let barrier = if mutant::drops(Site::BarrierOfStage) {
+            Barrier::PerObject
+        } else {
+            sync_tree(*fs, &self.claim.root)?
+        };
+        let is_apart = barrier == Barrier::PerObject && !mutant::drops(Site::SyncOfDraft);
+        if is_apart && is_drafted {
             fs.sync_file(dir, OsStr::new(&names.journal_temp()))?;
         }
         Ok(Some(barrier))
@@ -410,6 +416,7 @@ impl<'a> Staged<'a> {
             return Err(open.failed(source));
         }
         let stranger = match stranger_in_slots(&sides, open.record.steps(), plan) {
+            _ if mutant::drops(Site::LookIntoSlots) => None,
             Ok(found) => found.map(|path| {
                 PublishError::Changed(Stale {
                     path: path.to_string(),
@@ -492,8 +499,12 @@ impl<'a> Staged<'a> {
             locks, plan, old, ..
         } = &self.begun;
         let target = locks.target();
-        let reasons = differences(target, plan, *old).map_err(PublishError::Disk)?;
+        let mut reasons = differences(target, plan, *old).map_err(PublishError::Disk)?;
+        if mutant::drops(Site::LastLook) {
+            reasons.clear();
+        }
         let unlocked = not_locked(locks).map_err(PublishError::Disk)?;
+        let unlocked = unlocked.filter(|_| !mutant::drops(Site::LookAtLock));
         let changed = reasons.into_iter().chain(unlocked).next();
         if changed.is_some() {
             return Ok(changed);
@@ -506,6 +517,7 @@ impl<'a> Staged<'a> {
             Work::Tree(_) => Ok(None),
             Work::Entries(moves) => match moves.are_current(target, plan) {
                 Ok(true) => Ok(None),
+                Ok(false) if mutant::drops(Site::LookAtMoves) => Ok(None),
                 Ok(false) => Ok(Some(of_target("has entries that came or went".to_owned()))),
                 Err(CoverError::Disk(source)) => Err(PublishError::Disk(source)),
                 Err(error) => Ok(Some(of_target(error.to_string()))),

@@ -1,0 +1,102 @@
+//! The mutation check: whatever the engine does for safety is dropped once, and some test must notice.
+//!
+//! Each site of `src/mutant.rs` is one sync, one state of the journal, one comparison or one order of two effects. This
+//! binary holds the tests of the engine, with the crash sweep over a few cases only, and starts itself once per site:
+//! first the quick tests, then the sweep, until the first failure. The table says which test noticed.
+//! Without a mutant all of them pass, as this very run shows.
+//!
+//! `RVENV_MUTANT=SITE` drops that site in any test binary that is built with the feature, to see what it breaks.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::duplicate_mod,
+    reason = "tests unwrap; this one starts itself, and its modules are the other tests as they are"
+)]
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+#[path = "crash.rs"]
+mod crash;
+#[path = "entries.rs"]
+mod entries;
+#[path = "recovery.rs"]
+mod recovery;
+#[path = "rollback.rs"]
+mod rollback;
+#[path = "strangers.rs"]
+mod strangers;
+#[path = "transaction.rs"]
+mod transaction;
+
+/// The quick ones first.
+const ROUNDS: [&[&str]; 2] = [
+    &[
+        "recovery::",
+        "strangers::",
+        "transaction::",
+        "rollback::",
+        "entries::",
+    ],
+    &["crash::"],
+];
+
+/// The first test that fails without what a site does.
+fn noticed_by(site: &str) -> Option<String> {
+    ROUNDS
+        .iter()
+        .find_map(|filters| first_failure(site, filters))
+}
+
+fn first_failure(site: &str, filters: &[&str]) -> Option<String> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(filters)
+        .args(["--test-threads", "2"])
+        .env("RVENV_MUTANT", site)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let failure = lines.map(Result::unwrap).find_map(|line| {
+        let test = line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?;
+        Some(test.to_owned())
+    });
+    // The rest does not matter any more.
+    let _gone = child.kill();
+    let status = child.wait().unwrap();
+    // A process that dies without a word has noticed, too.
+    let is_silent = failure.is_none() && !status.success();
+    failure.or_else(|| is_silent.then(|| format!("{filters:?}: {status}")))
+}
+
+#[test]
+fn every_drop_makes_some_test_red() {
+    if std::env::var_os("RVENV_MUTANT").is_some() {
+        return;
+    }
+    let (mut table, mut unnoticed, mut count) = (String::new(), Vec::new(), 0);
+    let start = Instant::now();
+    for site in rvenv_journal::mutant::sites() {
+        count += 1;
+        let begun = Instant::now();
+        let test = noticed_by(site);
+        let seconds = begun.elapsed().as_secs_f32();
+        let by = test.as_deref().unwrap_or("NOT NOTICED");
+        writeln!(table, "{site:20} {seconds:6.1} s  {by}").unwrap();
+        println!("{site:20} {seconds:6.1} s  {by}");
+        if test.is_none() {
+            unnoticed.push(site);
+        }
+    }
+    println!("{count} sites in {:.0} s", start.elapsed().as_secs_f32());
+    assert!(
+        unnoticed.is_empty(),
+        "nobody noticed {unnoticed:?}\n{table}"
+    );
+    assert!(count > 40, "{count}");
+}

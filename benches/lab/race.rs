@@ -25,6 +25,7 @@ pub(crate) const BYTECODE: &str = "rvenv create --compile-bytecode";
 pub(crate) const PLAN: &str = "rvenv plan";
 pub(crate) const NOTHING: &str = "rvenv create, nothing to do";
 pub(crate) const START: &str = "rvenv --version";
+pub(crate) const TRUE: &str = "true";
 pub(crate) const UV: &str = "uv venv";
 pub(crate) const UV_SEED: &str = "uv venv --seed";
 pub(crate) const VENV: &str = "python -m venv";
@@ -94,7 +95,7 @@ impl<'a> Race<'a> {
             command
         };
         self.enter(START, Ok(Box::new(start)));
-        self.enter("true", Ok(Box::new(|_| field.command(Path::new("true")))));
+        self.enter(TRUE, Ok(Box::new(|_| field.command(Path::new("true")))));
     }
 
     pub(crate) fn enter_rivals(&mut self, rivals: &Rivals, settings: &Settings) {

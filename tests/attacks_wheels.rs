@@ -8,6 +8,7 @@
 #![cfg(unix)]
 #![expect(
     clippy::disallowed_methods,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test starts real programs and plants what it likes"
 )]
@@ -378,9 +379,9 @@ fn what_unpacks_to_more_than_it_says_or_than_anybody_has_is_refused() {
         declare(&mut huge, "pip/bomb", 600 << 20);
         let names: Vec<String> = (0..5).map(|number| format!("pip/bomb{number}")).collect();
         let mut many = pip.with(names.iter().map(|name| entry(name, b"")).collect());
-        names
-            .iter()
-            .for_each(|name| declare(&mut many, name, 500 << 20));
+        for name in &names {
+            declare(&mut many, name, 500 << 20);
+        }
         // Both entries are the same bytes of the archive.
         let mut overlapping = pip.with(vec![
             entry("pip/bomb1", &[0; 4096]),

@@ -23,7 +23,6 @@ mod calls;
 mod deeds;
 #[expect(dead_code, reason = "other tests use more of the machine")]
 mod machine;
-#[expect(dead_code, reason = "other tests use more of it")]
 mod trees;
 
 use std::fs;

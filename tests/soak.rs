@@ -201,8 +201,8 @@ fn spell(lab: &Lab, counts: &Counts) {
                     lab,
                     counts,
                     one_of(&["upgrade", "rollback", "repair", "recover"]),
-                )
-            })
+                );
+            });
         });
         scope.spawn(|| again(&|| run(lab, counts, one_of(&["verify", "status"]))));
         scope.spawn(|| {
@@ -218,8 +218,8 @@ fn spell(lab: &Lab, counts: &Counts) {
                         "rollback",
                         "recover",
                     ]),
-                )
-            })
+                );
+            });
         });
         scope.spawn(|| again(&|| read(lab, counts)));
     });

@@ -10,7 +10,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    clippy::print_stdout,
     reason = "these are tests, which work on a real disk and say what they counted"
 )]
 
@@ -250,8 +249,9 @@ impl Lab {
                 .filter(|path| !builder.operations().contains_key(*path))
                 .cloned();
             let gone: Vec<_> = gone.collect();
-            gone.into_iter()
-                .for_each(|path| builder.retire(path).unwrap());
+            for path in gone {
+                builder.retire(path).unwrap();
+            }
         }
         builder
     }

@@ -360,9 +360,9 @@ fn target_of(case: &Case, bounds: &Bounds, objects: &Objects) -> Objects {
             inode: 0,
             birth: None,
         };
-        objects
-            .values_mut()
-            .for_each(|object| object.identity = none);
+        for object in objects.values_mut() {
+            object.identity = none;
+        }
     }
     objects
 }

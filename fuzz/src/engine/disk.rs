@@ -123,9 +123,9 @@ impl Bounds {
             });
         let names = Names::of(name);
         Self {
+            target,
             above,
             names,
-            target,
         }
     }
 

@@ -255,7 +255,7 @@ fn change(record: &mut Record, seen: &Objects, choices: &mut Choices<'_>) {
         5 => {
             record.boot = choices
                 .pick(&["boot-1", "boot-2", "another"])
-                .map_or_else(String::new, |boot| (*boot).to_owned())
+                .map_or_else(String::new, |boot| (*boot).to_owned());
         }
         6 => {
             record.durability = if choices.below(2) == 0 {

@@ -224,7 +224,8 @@ fn archive(bytes: &[u8]) -> Vec<u8> {
         .iter()
         .map(|(name, content, _)| row(name, content))
         .collect();
-    record.push_str(&format!("{INFO}/RECORD,,\n"));
+    record.push_str(INFO);
+    record.push_str("/RECORD,,\n");
     if bytes.next() % 8 == 7 {
         record.push_str(&String::from_utf8_lossy(bytes.some()));
     }

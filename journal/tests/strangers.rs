@@ -12,7 +12,9 @@ use std::path::Path;
 
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
 use rvenv_journal::fs::{Dir, Fs, Kind};
-use rvenv_journal::{Digest, Publication, ReadyError, Record, RecoverError, Refusal, RelPath};
+use rvenv_journal::{
+    Decision, Digest, Publication, ReadyError, Record, RecoverError, Refusal, RelPath,
+};
 
 use publication::history::*;
 use publication::{
@@ -364,4 +366,38 @@ fn trash_of_another_user_is_not_deleted() {
     let (_, recovered) = ready(&disk).unwrap();
     assert_eq!(recovered.orphans, beside(&disk));
     assert_eq!(recovered.orphans, [name]);
+}
+
+/// I6: nor is a stage, whose name says an identity that is right.
+#[test]
+fn a_stage_of_another_user_is_not_deleted() {
+    let disk = swap().disk();
+    let place = parent(&disk);
+    disk.set_user(0);
+    make_dir(&disk, "planted");
+    make_dir(&disk, "planted/theirs");
+    let meta = disk.meta(&place, OsStr::new("planted")).unwrap().unwrap();
+    let name = format!(".t.rvenv.new-{}", meta.identity);
+    rename(&disk, "planted", &name);
+    disk.set_user(1000);
+    let (_, recovered) = ready(&disk).unwrap();
+    assert_eq!(recovered.decision, Decision::Nothing);
+    assert_eq!(recovered.orphans, beside(&disk));
+    assert_eq!(recovered.orphans, [name]);
+}
+
+/// I6: where there are no times of birth, the token inside tells.
+#[test]
+fn without_times_of_birth_a_planted_stage_is_named_and_left_alone() {
+    let unborn = Options {
+        births: Support::Absent,
+        ..Options::default()
+    };
+    let disk = swap().on(unborn).disk();
+    make_dir(&disk, ".t.rvenv.new-full");
+    make_dir(&disk, ".t.rvenv.new-full/theirs");
+    let (_, recovered) = ready(&disk).unwrap();
+    assert_eq!(recovered.decision, Decision::Nothing);
+    assert_eq!(recovered.orphans, [".t.rvenv.new-full"]);
+    assert_eq!(recovered.orphans, beside(&disk));
 }

@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
             })?;
             let shown = escape(&given.to_string_lossy());
             match recovered.decision {
-                Decision::Nothing if recovered.tidied == 0 => {
+                Decision::Nothing if recovered.tidied == 0 && recovered.orphans.is_empty() => {
                     self.terminal
                         .story(&format!("Nothing is open at `{shown}`"));
                 }

@@ -15,7 +15,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use rvenv_journal::fs::Fs;
-use rvenv_journal::fs::sim::{Fault, Options, Reach, SimFs, Support};
+use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
 use rvenv_journal::{
     Aftermath, Decision, EndError, NoContent, Publication, ReadyError, RecoverError, Refusal,
     WhyKept,
@@ -34,10 +34,7 @@ fn restarted(disk: &SimFs) -> SimFs {
     let root = disk.open_path(Path::new("/")).unwrap();
     disk.sync_filesystem(&root).unwrap();
     let mut found = None;
-    let (model, bound) = (
-        rvenv_journal::fs::sim::Persistence::Ordered,
-        rvenv_journal::fs::sim::Bound::QUICK,
-    );
+    let (model, bound) = (Persistence::Ordered, Bound::QUICK);
     // What is visited first lost nothing, not even what a failed sync left in doubt.
     disk.for_each_image(model, bound, |image, _| {
         found.get_or_insert(image);
@@ -197,6 +194,19 @@ fn died_after_the_last_step() {
     ] {
         let disk = killed_before_the_end(&case);
         check(&case, &disk, decision, Ends::New);
+    }
+}
+
+/// I2: of a put whose process was killed only the page cache may know; whoever says that all is done has made it durable.
+#[test]
+fn what_a_killed_put_left_is_durable_after_the_next_run() {
+    let disk = killed_after(&put(), SWITCH_PUT, 1);
+    assert_eq!(recover(&disk).unwrap(), Decision::Nothing);
+    let new = Outcome::of(&put()).new;
+    for model in [Persistence::Ordered, Persistence::Independent] {
+        disk.for_each_image(model, Bound::QUICK, |image, story| {
+            assert_eq!(tree_at(&image, TARGET), new, "{model:?}\n{story}");
+        });
     }
 }
 

@@ -111,6 +111,15 @@ fn calls(bench: &mut Bench<'_>) -> Vec<Call> {
     calls
 }
 
+/// What stands beside the target; a signal after the switch may leave trash, of which the command tells.
+fn left_by(lab: &Lab, ended: &Ended) -> Vec<String> {
+    let mut left = lab.litter();
+    if ended.story.contains("Interrupted while deleting") {
+        left.retain(|name| !name.starts_with(".E.rvenv.trash-"));
+    }
+    left
+}
+
 fn wants_all() -> bool {
     std::env::var_os("RVENV_FAULTS").is_some()
 }
@@ -139,7 +148,7 @@ fn a_signal_at_a_changing_call_ends_the_run_with_its_own_code() {
             "{what}: {ended:?}"
         );
         bench.judge(&ended, &what);
-        assert_eq!(lab.litter(), [""; 0], "{what}: {}", ended.story);
+        assert_eq!(left_by(&lab, &ended), [""; 0], "{what}: {}", ended.story);
         *codes.entry(ended.code).or_default() += 1;
     }
     println!("signals at calls; exit codes: {codes:?}");
@@ -183,7 +192,7 @@ fn a_signal_at_any_moment_leaves_the_tree_that_the_exit_code_says() {
             );
             bench.judge(&ended, &what);
         }
-        assert_eq!(lab.litter(), [""; 0], "{what}: {}", ended.story);
+        assert_eq!(left_by(&lab, &ended), [""; 0], "{what}: {}", ended.story);
         *codes.entry(ended.code).or_default() += 1;
     }
     println!("signals at moments; exit codes: {codes:?}");

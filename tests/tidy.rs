@@ -13,7 +13,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// The engine, from the ground up.
 const ENGINE_FLOORS: &[&[&str]] = &[
-    &["digest", "identity", "path", "watch"],
+    &["digest", "identity", "path", "watch", "mutant"],
     &["node", "names"],
     &["plan", "record"],
     &["plan_json", "receipt", "fs"],
@@ -21,7 +21,14 @@ const ENGINE_FLOORS: &[&[&str]] = &[
     &["barrier", "content", "observe", "remove", "target"],
     &["verify", "lock", "home", "stage", "store", "cover"],
     &["journal", "sides", "claim"],
-    &["evidence", "steps", "entries", "generation", "pinned"],
+    &[
+        "evidence",
+        "steps",
+        "entries",
+        "generation",
+        "pinned",
+        "whole",
+    ],
     &["recovery"],
     &["settle"],
     &["recover", "precondition"],

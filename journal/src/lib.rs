@@ -172,6 +172,7 @@ mod target;
 mod transaction;
 mod verify;
 mod watch;
+mod whole;
 
 pub use both::both;
 pub use content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, NoContent, Wanted};

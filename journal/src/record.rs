@@ -463,10 +463,9 @@ impl<'a> RecordDto<'a> {
     }
 
     fn into_record(self) -> Result<Record, RecordReadError> {
-        let token_is_ours = !self.token.is_empty()
-            && self.token.len() <= 64
-            && self.token.bytes().all(may_be_in_token);
-        if !token_is_ours {
+        // Letters, or what identities are written with; nothing that leads to another directory.
+        let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        if !(1..=64).contains(&self.token.len()) || !self.token.bytes().all(is_ours) {
             return Err(RecordReadError::BadToken(
                 self.token.escape_debug().to_string(),
             ));
@@ -501,11 +500,6 @@ impl<'a> RecordDto<'a> {
             steps,
         })
     }
-}
-
-/// A random token's letters, or what identities are written with; nothing that leads to another directory.
-fn may_be_in_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')
 }
 
 /// These lists are all that publications have; recovery reasons about nothing else.

@@ -22,9 +22,10 @@ use crate::node::ENGINE_DIR;
 use crate::record::{Durability, Form, Record, Source};
 use crate::recovery::{Boot, Decision, JournalSeen, Refusal, decide};
 use crate::remove::{Leftovers, remove_watched};
-use crate::settle::{By, End, EndError, Ending, are_entries_whole, is_whole};
+use crate::settle::{By, End, EndError, Ending};
 use crate::target::Target;
 use crate::watch::Watch;
+use crate::whole::{are_entries_whole, is_whole};
 
 /// What stands beside a target, and what recovery would do about it.
 #[derive(Debug)]

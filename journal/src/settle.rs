@@ -8,30 +8,27 @@
 //! On disk meanwhile: the journal as `.settle` or `.undo`; then trash, which the next run deletes too.
 //! Read next: `transaction.rs`.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use thiserror::Error;
 
 use crate::barrier::sync_tree;
 use crate::claim::marker_name;
-use crate::digest::Digest;
 use crate::evidence::{Place, Sight, replaced_identity, sight};
-use crate::fs::{Barrier, Dir, FsError, Rename};
+use crate::fs::{Barrier, FsError, Rename};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::mutant::{self, Site};
 use crate::names::{Direction, JournalName};
-use crate::node::{ENGINE_DIR, RECEIPT_NAME};
+use crate::node::ENGINE_DIR;
 use crate::path::RelPath;
-use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Verdict};
 use crate::remove::{Leftovers, remove_watched};
 use crate::sides::{Side, Sides, Stand};
 use crate::steps;
 use crate::target::Target;
-use crate::verify::{Difference, drift, drift_at};
 use crate::watch::Unwatched;
+use crate::whole::{are_slots_whole, is_whole};
 
 /// What became of a publication.
 #[derive(Debug, Default)]
@@ -537,93 +534,4 @@ pub(crate) fn empty_now(target: &Target<'_>, paths: &[RelPath]) -> Vec<RelPath> 
     };
     let is_empty = |path: &&RelPath| list(path).is_ok_and(|names| names.is_empty());
     paths.iter().filter(is_empty).cloned().collect()
-}
-
-/// Whether the tree at a name is exactly what its receipt says, and the receipt is the one that was recorded.
-pub(crate) fn is_whole(target: &Target<'_>, name: &OsStr, receipt: Option<Digest>) -> bool {
-    let Target { fs, parent, .. } = target;
-    let read = || -> Result<bool, FsError> {
-        let root = fs.open_dir(parent, name)?;
-        let inner = fs.open_dir(&root, OsStr::new(ENGINE_DIR))?;
-        match read_receipt((*fs, &inner, OsStr::new(RECEIPT_NAME)), receipt)? {
-            Some(receipt) => Ok(drift(*fs, &root, &receipt)?.is_empty()),
-            None => Ok(false),
-        }
-    };
-    // What cannot be read is not known to be whole.
-    read().unwrap_or(false)
-}
-
-/// Whether everything that a publication by entries manages is as its receipt says; what else there is does not matter.
-pub(crate) fn are_entries_whole(target: &Target<'_>, receipt: Option<Digest>) -> bool {
-    let Target {
-        fs, parent, name, ..
-    } = target;
-    let read = || -> Result<bool, FsError> {
-        let root = fs.open_dir(parent, name)?;
-        let inner = fs.open_dir(&root, OsStr::new(ENGINE_DIR))?;
-        match read_receipt((*fs, &inner, OsStr::new(RECEIPT_NAME)), receipt)? {
-            Some(receipt) => {
-                let drift = drift(*fs, &root, &receipt)?;
-                let foreign = |difference| difference == Difference::Foreign;
-                Ok(drift.iter().all(|drift| foreign(drift.difference)))
-            }
-            None => Ok(false),
-        }
-    };
-    read().unwrap_or(false)
-}
-
-/// Whether the slots hold exactly what was staged in them.
-fn are_slots_whole(sides: &Sides<'_>, record: &Record) -> Result<bool, FsError> {
-    let receipt_path = Receipt::path();
-    let steps = record.steps();
-    let of_receipt = steps.iter().find(|step| {
-        let path = step.entry.as_ref().map(|entry| &entry.path);
-        path == Some(&receipt_path) && step.act.coming().is_some()
-    });
-    let Some(slot) = of_receipt.and_then(|step| sides.slot(step)) else {
-        return Ok(false);
-    };
-    let digest = record.steps.receipt;
-    let Some(receipt) = read_receipt((sides.fs, &slot.dir, &slot.name), digest)? else {
-        return Ok(false);
-    };
-    // What somebody had put at an entry has a name of its own where there is no exchange.
-    let numbers = steps.iter().filter_map(|step| step.entry.as_ref());
-    let numbers: BTreeSet<_> = numbers
-        .map(|entry| OsString::from(entry.slot.to_string()))
-        .collect();
-    let names = sides.fs.list(&slot.dir)?;
-    if !names.iter().all(|name| numbers.contains(name)) {
-        return Ok(false);
-    }
-    for step in steps {
-        let Some((entry, slot)) = step.entry.as_ref().zip(sides.slot(step)) else {
-            return Ok(false);
-        };
-        match sides.identity(Some(&slot))? {
-            // Somebody deleted what was put: nothing of theirs is here.
-            None => continue,
-            Some(found) if Some(found) != step.act.coming() => return Ok(false),
-            Some(_) => {}
-        }
-        let is_receipt = entry.path == receipt_path;
-        if !is_receipt && !drift_at(sides.fs, slot.at(), &entry.path, &receipt)?.is_empty() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// The receipt at a name, if it is the one that is meant.
-fn read_receipt(
-    (fs, dir, name): (&dyn crate::fs::Fs, &Dir, &OsStr),
-    digest: Option<Digest>,
-) -> Result<Option<Receipt>, FsError> {
-    let bytes = fs.read_file(dir, name, RECEIPT_BYTES_MAX)?;
-    if Some(Digest::of(&bytes)) != digest {
-        return Ok(None);
-    }
-    Ok(Receipt::from_json(&bytes).ok())
 }

@@ -151,7 +151,9 @@ fn explore(machine: &Machine, lab: &Lab, logs: &Path) {
                 // A run at full speed has few flushes, and not many different states.
                 owed = owed.saturating_sub(tally.states());
                 let name = trial.name();
-                let has_old = tally.old > 0 || case.is_recovery();
+                // A few cuts may all come after the switch.
+                let is_few = tally.states() < 20;
+                let has_old = tally.old > 0 || case.is_recovery() || is_few;
                 assert!(has_old, "{name}: no cut led to the old tree");
                 assert!(tally.after_success > 0, "{name}: no cut after exit 0");
                 if tally.failures.is_empty() {

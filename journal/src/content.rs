@@ -49,11 +49,11 @@ impl Wanted {
     /// Whether an object that was entered for this is still as it was, as far as one look can tell.
     pub(crate) fn is_met_by(&self, meta: Option<&Meta>) -> bool {
         meta.is_some_and(|meta| {
+            let is_of_time = |seconds| meta.mtime.seconds == seconds && meta.mtime.nanos == 0;
             meta.kind == Kind::File
                 && meta.len == self.len
                 && meta.mode == self.mode.bits()
-                && Some(meta.mtime.seconds) == self.mtime
-                && meta.mtime.nanos == 0
+                && self.mtime.is_none_or(is_of_time)
         })
     }
 }

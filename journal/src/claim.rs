@@ -87,11 +87,7 @@ impl Claim {
             mode: 0o600,
             mtime: None,
             bytes: b"",
-            flush: if mutant::drops(Site::SyncOfMarkerFile) {
-                Flush::Later
-            } else {
-                Flush::Now
-            },
+            flush: Flush::Now,
         };
         fs.write_file(&inner, &marker_name(&self.token), &marker)?;
         if mutant::drops(Site::SyncOfMarkerDirs) {

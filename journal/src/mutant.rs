@@ -24,7 +24,6 @@ sites! {
     IdentityOfStage,
     OwnerOfStage,
     MarkerOfStage,
-    SyncOfMarkerFile,
     SyncOfMarkerDirs,
     SyncOfEngineDir,
     // Staging, and the journal.

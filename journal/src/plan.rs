@@ -1,8 +1,8 @@
 //! The plan: what shall stand where, as a pure value.
 //!
 //! Promises that a [`Plan`] is complete and consistent: every path has its parent directory, no two
-//! operations claim one path, none collide where case is ignored, no mode goes above 0777, and the engine's
-//! own directory is left alone (I6). Equal plans have equal bytes and equal digests (I4).
+//! operations claim one path, none collide where case is ignored, no mode goes above 0777, no directory is closed to
+//! its owner, and the engine's own directory is left alone (I6). Equal plans have equal bytes and equal digests (I4).
 //! Does not promise that the plan still fits the disk; `prepare` checks that under the lock.
 //!
 //! On disk: nothing; `plan_json.rs` writes a plan down, `observe.rs` looks at what is there.
@@ -55,6 +55,16 @@ pub enum PlanError {
     /// A link without target, or with one that no filesystem takes.
     #[error("the symbolic link `{0}` has an empty, overlong or NUL-holding target")]
     LinkTarget(RelPath),
+    /// A directory that not even its owner could list and search.
+    #[error(
+        "the directory `{dir}` is planned with the mode {mode}, which lets not even its owner look into it; it needs 0500 at least"
+    )]
+    Closed {
+        /// Its path in the target, or the target.
+        dir: String,
+        /// The mode.
+        mode: Mode,
+    },
     /// A path inside the engine's own directory.
     #[error("`{0}` is in the directory that the engine keeps for itself")]
     Reserved(RelPath),
@@ -122,7 +132,7 @@ impl PlanBuilder {
     /// Starts a plan for the tree at `target`, an absolute path, whose root directory gets `root_mode`.
     ///
     /// # Errors
-    /// A target that is not absolute.
+    /// A target that is not absolute; a mode that closes it to its owner.
     pub fn new(target: &str, root_mode: Mode) -> Result<Self, PlanError> {
         Self::with(target, root_mode, Operations::default())
     }
@@ -136,6 +146,7 @@ impl PlanBuilder {
         if !std::path::Path::new(target).is_absolute() {
             return Err(PlanError::Target(target.escape_debug().to_string()));
         }
+        operations::check_open(root_mode, || target.to_owned())?;
         Ok(Self {
             target: target.to_owned(),
             root_mode,
@@ -153,7 +164,7 @@ impl PlanBuilder {
     ///
     /// # Errors
     /// A path that is taken, reserved, or one with another where case is ignored; a link target that no
-    /// filesystem takes.
+    /// filesystem takes; a directory that is closed to its owner.
     pub fn add(&mut self, path: RelPath, operation: Operation) -> Result<(), PlanError> {
         self.operations.add(path, operation)
     }
@@ -547,6 +558,22 @@ mod tests {
             plan.add(path("b"), file("x")),
             Err(PlanError::Conflict { .. })
         ));
+    }
+
+    #[test]
+    fn a_directory_that_is_closed_to_its_owner_is_refused() {
+        let target = if cfg!(windows) { "C:/t" } else { "/t" };
+        for bits in [0, 0o077, 0o100, 0o400, 0o644] {
+            let mode = Mode::new(bits).unwrap();
+            let refused = builder().add(path("a"), operation(Node::Dir { mode }));
+            assert!(matches!(refused, Err(PlanError::Closed { dir, .. }) if dir == "a"));
+            let refused = PlanBuilder::new(target, mode);
+            assert!(matches!(refused, Err(PlanError::Closed { dir, .. }) if dir == target));
+        }
+        let mode = Mode::new(0o500).unwrap();
+        builder()
+            .add(path("a"), operation(Node::Dir { mode }))
+            .unwrap();
     }
 
     #[test]

@@ -18,9 +18,9 @@ const NAMES: [&str; 14] = [
     "journal.settle",
     "journal.undo",
     "journal.tmp",
-    "journal.doubt-settle-boot-1",
-    "journal.doubt-undo-boot-9",
-    "new-000001",
+    "journal.doubt-settle-00000000-0000-4000-8000-000000000001",
+    "journal.doubt-undo-00000000-0000-4000-8000-000000000002",
+    "new-1-1",
     "new-x",
     "old-1",
     "old-1.journal",
@@ -253,9 +253,7 @@ fn change(record: &mut Record, seen: &Objects, choices: &mut Choices<'_>) {
         }
         4 => record.stage = pick_identity(seen, choices),
         5 => {
-            record.boot = choices
-                .pick(&["boot-1", "boot-2", "another"])
-                .map_or_else(String::new, |boot| (*boot).to_owned());
+            record.boot = format!("00000000-0000-4000-8000-{:012}", choices.below(4));
         }
         6 => {
             record.durability = if choices.below(2) == 0 {

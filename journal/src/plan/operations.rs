@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::PlanError;
-use crate::node::{ENGINE_DIR, LINK_BYTES_MAX, Node, Operation};
+use crate::node::{ENGINE_DIR, LINK_BYTES_MAX, Mode, Node, Operation};
 use crate::path::RelPath;
 
 /// Operations that can stand together.
@@ -34,6 +34,9 @@ impl Operations {
             && (target.is_empty() || target.len() > LINK_BYTES_MAX || target.contains('\0'))
         {
             return Err(PlanError::LinkTarget(path));
+        }
+        if let Node::Dir { mode } = operation.node {
+            check_open(mode, || path.as_str().to_owned())?;
         }
         if let Some(taken) = self.taken(&path) {
             if matches!(taken.node, Node::Dir { .. }) && taken.node == operation.node {
@@ -102,6 +105,16 @@ impl Operations {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses a directory into which nobody could look again: what is in it could never be compared with the plan.
+pub(super) fn check_open(mode: Mode, name: impl FnOnce() -> String) -> Result<(), PlanError> {
+    const READ_AND_SEARCH: u32 = 0o500;
+    if mode.bits() & READ_AND_SEARCH == READ_AND_SEARCH {
+        Ok(())
+    } else {
+        Err(PlanError::Closed { dir: name(), mode })
     }
 }
 

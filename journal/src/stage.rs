@@ -187,7 +187,7 @@ struct Stage<'a> {
     rungs: Rungs,
     counts: StageCounts,
     /// The second thread's, while there is one.
-    links: Option<Links>,
+    links: Option<Links<'a>>,
 }
 
 type At<'a> = (&'a Dir, &'a OsStr);
@@ -225,7 +225,7 @@ impl<'s> Stage<'s> {
         }
         let fs = self.fs;
         let (built, made) = thread::scope(|scope| {
-            let (links, handed) = Links::new();
+            let (links, handed) = Links::new(fs);
             let second = scope.spawn(move || links::make(fs, &handed));
             // A value of its own, so that a panic drops its end of the way, and the other thread ends too.
             let mut first = Stage {
@@ -233,16 +233,17 @@ impl<'s> Stage<'s> {
                 ..*self
             };
             let built = steps(&mut first);
-            if let Some(links) = first.links.take() {
-                links.end();
-            }
+            let here = first.links.take().map(Links::end).unwrap_or_default();
             (self.rungs, self.counts) = (first.rungs, first.counts);
-            let made = second.join();
-            (built, made.unwrap_or_else(|panic| resume_unwind(panic)))
+            let there = second.join();
+            (
+                built,
+                [here, there.unwrap_or_else(|panic| resume_unwind(panic))],
+            )
         });
         built?;
-        self.counts.linked += made.linked;
-        for link in made.failed {
+        self.counts.linked += made.iter().map(|made| made.linked).sum::<u64>();
+        for link in made.into_iter().flat_map(|made| made.failed) {
             let at = (&link.to.0, link.to.1.as_os_str());
             self.bring(at, &link.path, &link.wanted)?;
         }

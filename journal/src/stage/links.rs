@@ -1,22 +1,22 @@
 //! Links that a second thread makes, after a look at each object, while the first goes on with directories.
 //!
-//! Promises that every link which was handed over is made or handed back when the stage is built, and that few directories are
-//! held open for links that wait.
+//! Promises that every link which was handed over is made or handed back when the stage is built, that few directories are
+//! held open for links that wait, and that neither thread waits for the other before the end.
 //! Does not decide what becomes of those that could not be made.
 //!
 //! Read next: `../stage.rs`, which hands them over.
 
 use std::ffi::OsString;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crate::content::Wanted;
 use crate::fs::{Dir, Fs};
 use crate::path::RelPath;
 
-/// Links that are handed over at a time: waking a thread costs more than a link.
-const BATCH: usize = 16;
-/// Batches that may wait; each link of them may hold a directory open.
-const WAITING_MAX: usize = 4;
+/// Links that are handed over at a time: waking a thread costs about as much as a link.
+const BATCH: usize = 8;
+/// Batches that may wait: the first thread has nothing to do while the last ones are made.
+const WAITING_MAX: usize = 2;
 
 /// An object of a store, and the name that it shall have in the stage.
 #[derive(Debug)]
@@ -29,10 +29,11 @@ pub(super) struct Link {
 }
 
 /// Where links are handed over.
-#[derive(Debug)]
-pub(super) struct Links {
+pub(super) struct Links<'a> {
+    fs: &'a dyn Fs,
     batch: Vec<Link>,
     to: SyncSender<Vec<Link>>,
+    made: Made,
 }
 
 /// What became of all of them.
@@ -42,50 +43,65 @@ pub(super) struct Made {
     pub(super) failed: Vec<Link>,
 }
 
-impl Links {
+impl<'a> Links<'a> {
     /// The two ends of the way.
-    pub(super) fn new() -> (Self, Receiver<Vec<Link>>) {
+    pub(super) fn new(fs: &'a dyn Fs) -> (Self, Receiver<Vec<Link>>) {
         let (to, links) = sync_channel(WAITING_MAX);
-        let batch = Vec::with_capacity(BATCH);
-        (Self { batch, to }, links)
+        let links_here = Self {
+            fs,
+            batch: Vec::with_capacity(BATCH),
+            to,
+            made: Made::default(),
+        };
+        (links_here, links)
     }
 
-    /// Hands a link over; waits where too many do already.
+    /// Hands a link over; where too many wait already, this thread makes a batch itself.
     pub(super) fn add(&mut self, link: Link) {
         self.batch.push(link);
         if self.batch.len() == BATCH {
-            let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
-            self.send(batch);
+            self.send();
         }
     }
 
-    /// Hands the rest over: there will be no more.
-    pub(super) fn end(mut self) {
-        let batch = std::mem::take(&mut self.batch);
-        self.send(batch);
+    /// Hands the rest over: there will be no more. What became of those that were made here comes back.
+    pub(super) fn end(mut self) -> Made {
+        self.send();
+        self.made
     }
 
-    fn send(&self, batch: Vec<Link>) {
+    fn send(&mut self) {
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
         // The other end is there until this one is gone; if it panicked, that is told when it is joined.
-        let _panicked = self.to.send(batch);
+        if let Err(TrySendError::Full(batch)) = self.to.try_send(batch) {
+            self.made.make(self.fs, batch);
+        }
     }
 }
 
 /// Makes links until there are no more.
 pub(super) fn make(fs: &dyn Fs, links: &Receiver<Vec<Link>>) -> Made {
     let mut made = Made::default();
-    for link in links.iter().flatten() {
-        let from = (&link.from.0, link.from.1.as_os_str());
-        let to = (&link.to.0, link.to.1.as_os_str());
-        let is_current = fs
-            .meta(from.0, from.1)
-            .is_ok_and(|meta| link.wanted.is_met_by(meta.as_ref()));
-        // The reason why one is not made is found again by whoever brings it in another way.
-        if is_current && fs.link(from, to).is_ok() {
-            made.linked += 1;
-        } else {
-            made.failed.push(link);
-        }
+    for batch in links {
+        made.make(fs, batch);
     }
     made
+}
+
+impl Made {
+    fn make(&mut self, fs: &dyn Fs, batch: Vec<Link>) {
+        for link in batch {
+            let from = (&link.from.0, link.from.1.as_os_str());
+            let to = (&link.to.0, link.to.1.as_os_str());
+            let is_current = fs
+                .meta(from.0, from.1)
+                .is_ok_and(|meta| link.wanted.is_met_by(meta.as_ref()));
+            // The reason why one is not made is found again by whoever brings it in another way.
+            if is_current && fs.link(from, to).is_ok() {
+                self.linked += 1;
+            } else {
+                self.failed.push(link);
+            }
+        }
+    }
 }

@@ -30,7 +30,9 @@ use rvenv_journal::{
     Retention, WhyKept,
 };
 
-use self::args::{Cli, Command, DurabilityArg, LinkModeArg, RecoverArgs, RunArgs, VerifyArgs};
+use self::args::{
+    Cli, Command, Deferred, DurabilityArg, LinkModeArg, RecoverArgs, RunArgs, VerifyArgs,
+};
 use self::change::Intent;
 use self::progress::Progress;
 use self::signals::Signals;
@@ -88,20 +90,20 @@ impl<'a> Session<'a> {
 
     fn dispatch(&self, command: &Command) -> Result<Exit, CliError> {
         match command {
-            Command::Create(args) => self.create(args, Intent::of(&args.venv)),
-            Command::Upgrade(args) => self.create(args, Intent::Upgrade),
-            Command::Plan(args) => self.plan(args),
-            Command::Apply(args) => self.apply(args),
-            Command::Repair(args) => self.repair(args),
-            Command::Rollback(args) => self.rollback(args),
-            Command::Recover(args) => self.recover(args),
-            Command::Status(args) => {
+            Command::Create(Deferred(args)) => self.create(args, Intent::of(&args.venv)),
+            Command::Upgrade(Deferred(args)) => self.create(args, Intent::Upgrade),
+            Command::Plan(Deferred(args)) => self.plan(args),
+            Command::Apply(Deferred(args)) => self.apply(args),
+            Command::Repair(Deferred(args)) => self.repair(args),
+            Command::Rollback(Deferred(args)) => self.rollback(args),
+            Command::Recover(Deferred(args)) => self.recover(args),
+            Command::Status(Deferred(args)) => {
                 let path = self.world.env_dir(&args.env_dir)?;
                 let text = status::status(&self.fs, Path::new(&path), args.json)?;
                 self.terminal.data(&text);
                 Ok(Exit::Done)
             }
-            Command::Verify(args) => self.verify(args),
+            Command::Verify(Deferred(args)) => self.verify(args),
             Command::Cache(command) => self.cache(command),
         }
     }

@@ -14,7 +14,7 @@ use rvenv_journal::{
     Aftermath, Changes, Durability, Effect, EndFailed, Ending, Expected, Fs, LinkMode, LockError,
     Mode, Observation, Observed, Parents, Patience, Plan, PlanBuilder, PlanError, PrepareError,
     Publication, PublishFailed, Ready, ReadyError, Recovered, Retention, RollbackError,
-    RollbackTerms, StageCounts, StageFailed, Step, Target, TargetError, Watch, observe,
+    RollbackTerms, StageCounts, StageFailed, Step, Target, TargetError, Watch, both, observe,
 };
 use thiserror::Error;
 
@@ -250,13 +250,21 @@ pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<O
     let path = Path::new(&context.env_dir);
     let create = |context: &Context| {
         // What cannot be planned leaves not even an empty directory above the target.
-        let is_new = !context.options.upgrade && !stands(run.fs, path);
-        let draft = is_new.then(|| builder::build(stages, context));
-        let mut draft = draft.transpose().map_err(PlanFailed::from)?;
-        publish(run, path, known(run, context), &mut |target| {
-            // Another run may have built it while this one waited: what is there now decides.
-            let terms = (run.permissions, draft.take());
-            Ok(fresh(plan_at(target, stages, context, terms)?))
+        let mut draft = if context.options.upgrade || has_parent(run.fs, path) {
+            None
+        } else {
+            Some(builder::build(stages, context).map_err(PlanFailed::from)?)
+        };
+        publish(run, path, known(run, context), &mut |ready| {
+            let draft = match draft.take() {
+                // Another run may have built it while this one waited: what is there now decides.
+                None if is_put(ready.target(), context)? => {
+                    Some(draft_and_claim(run, stages, context, ready)?)
+                }
+                draft => draft,
+            };
+            let terms = (run.permissions, draft);
+            Ok(fresh(plan_at(ready.target(), stages, context, terms)?))
         })
     };
     match create(context) {
@@ -286,7 +294,8 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
         bytecode: &bytecode,
         compiler: run.compiler,
     };
-    publish(run, path, known, &mut |target| {
+    publish(run, path, known, &mut |ready| {
+        let target = ready.target();
         match plan.publication() {
             Publication::Swap | Publication::Refill => {
                 check_clearable(target, run.permissions.force)?;
@@ -320,8 +329,8 @@ pub fn plan_repair(
 /// As [`create`].
 pub fn repair(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<Outcome, RunFailed> {
     let path = Path::new(&context.env_dir);
-    publish(run, path, known(run, context), &mut |target| {
-        Ok(fresh(repair_at(target, stages, context)?))
+    publish(run, path, known(run, context), &mut |ready| {
+        Ok(fresh(repair_at(ready.target(), stages, context)?))
     })
 }
 
@@ -399,10 +408,34 @@ fn take_lock<'a>(run: &Run<'a>, target: Target<'a>) -> Result<(Ready<'a>, Recove
     })
 }
 
-/// Whether anything is at a path, as far as one look before the lock can tell.
-fn stands(fs: &dyn Fs, path: &Path) -> bool {
-    let target = Target::open(fs, path, Parents::Require);
-    target.is_ok_and(|target| target.meta().is_ok_and(|meta| meta.is_some()))
+/// Whether the directory is there that the target of a path would be in.
+fn has_parent(fs: &dyn Fs, path: &Path) -> bool {
+    !matches!(
+        Target::open(fs, path, Parents::Require),
+        Err(TargetError::NoParent(_))
+    )
+}
+
+/// Whether a tree will be put at the target, as nothing is there.
+fn is_put(target: &Target<'_>, context: &Context) -> Result<bool, PlanFailed> {
+    let seen = target.meta().map_err(|source| PlanFailed::Disk {
+        path: target.path().to_path_buf(),
+        source,
+    })?;
+    Ok(seen.is_none() && !context.options.upgrade)
+}
+
+/// Plans a new environment, while another thread has its stage made: the processor for the one, the disk for the other.
+fn draft_and_claim(
+    run: &Run<'_>,
+    stages: &dyn Stages,
+    context: &Context,
+    ready: &mut Ready<'_>,
+) -> Result<PlanBuilder, PlanFailed> {
+    let durability = run.durability;
+    let claim = || ready.claim(durability);
+    let ((), draft) = both(run.fs, claim, || builder::build(stages, context));
+    Ok(draft?)
 }
 
 /// A plan that was made under this very lock, if there is anything to do.

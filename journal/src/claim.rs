@@ -98,7 +98,7 @@ impl Claim {
     }
 
     /// Nothing is in it yet but what marks it.
-    fn discard(&self, home: &Home<'_>) {
+    pub(crate) fn discard(&self, home: &Home<'_>) {
         let _tidied = discard(home, &self.token, &Unwatched);
     }
 }

@@ -92,17 +92,18 @@ impl Moves {
     }
 
     /// What is to be built under which number.
-    pub(crate) fn fillings<'a>(&'a self, receipt: &'a str) -> Vec<(u32, Filling<'a>)> {
+    pub(crate) fn fillings(&self) -> Vec<(u32, Filling<'_>)> {
         let coming = self.list.iter().filter(|step| step.turn != Turn::Take);
-        let filling = |step: &'a Move| {
-            let filling = if step.entry.path == Receipt::path() {
-                Filling::Receipt(receipt)
-            } else {
-                Filling::Planned(&step.entry.path)
-            };
-            (step.entry.slot, filling)
-        };
-        coming.map(filling).collect()
+        coming
+            .map(|step| {
+                let filling = if step.entry.path == Receipt::path() {
+                    Filling::Receipt
+                } else {
+                    Filling::Planned(&step.entry.path)
+                };
+                (step.entry.slot, filling)
+            })
+            .collect()
     }
 
     /// The steps, with what stands on both sides of each now; `sides` must have been opened for these moves.

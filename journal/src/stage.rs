@@ -106,6 +106,9 @@ pub struct StageOptions<'a> {
     pub interrupted: &'a dyn Fn() -> bool,
 }
 
+/// The text of the receipt, which may be made in another thread while objects are.
+pub(crate) type ReceiptText<'a> = dyn Fn() -> &'a str + Sync + 'a;
+
 /// Builds every planned object and the receipt in the empty directory `root`.
 ///
 /// # Errors
@@ -117,13 +120,13 @@ pub(crate) fn build(
     fs: &dyn Fs,
     root: &Dir,
     plan: &Plan,
-    receipt: &str,
+    receipt: &ReceiptText<'_>,
     options: &StageOptions<'_>,
 ) -> Result<StageCounts, StageError> {
     let mut stage = Stage::new(fs, options);
-    stage.build(plan, |stage| {
+    stage.build((plan, receipt), |stage| {
         stage.below(None, root, plan.operations().iter())?;
-        stage.write_receipt_in(root, plan, receipt)
+        stage.write_receipt_in(root, plan, receipt())
     })?;
     Ok(stage.counts)
 }
@@ -134,7 +137,7 @@ pub(crate) enum Filling<'a> {
     /// The planned object at this path, with everything below it.
     Planned(&'a RelPath),
     /// The receipt.
-    Receipt(&'a str),
+    Receipt,
 }
 
 /// Builds single entries, each under its number, in the empty directory `slots`.
@@ -147,12 +150,14 @@ pub(crate) enum Filling<'a> {
 pub(crate) fn build_entries(
     fs: &dyn Fs,
     slots: &Dir,
-    plan: &Plan,
+    (plan, receipt): (&Plan, &ReceiptText<'_>),
     fillings: &[(u32, Filling<'_>)],
     options: &StageOptions<'_>,
 ) -> Result<StageCounts, StageError> {
     let mut stage = Stage::new(fs, options);
-    stage.build(plan, |stage| stage.fill(slots, plan, fillings))?;
+    stage.build((plan, receipt), |stage| {
+        stage.fill(slots, (plan, receipt), fillings)
+    })?;
     Ok(stage.counts)
 }
 
@@ -203,12 +208,12 @@ impl<'s> Stage<'s> {
         }
     }
 
-    /// Builds with a second thread for the links, where there are many of them and the disk serves two.
+    /// Builds with a second thread for the receipt and the links, where there are many of them and the disk serves two.
     ///
     /// Whatever happens, that thread has ended when this returns: a stage that is given up must not grow any more.
     fn build(
         &mut self,
-        plan: &Plan,
+        (plan, receipt): (&Plan, &ReceiptText<'_>),
         steps: impl FnOnce(&mut Self) -> Result<(), StageError>,
     ) -> Result<(), StageError> {
         let objects = plan.operations().values().filter(|operation| {
@@ -226,7 +231,11 @@ impl<'s> Stage<'s> {
         let fs = self.fs;
         let (built, made) = thread::scope(|scope| {
             let (links, handed) = Links::new(fs);
-            let second = scope.spawn(move || links::make(fs, &handed));
+            let second = scope.spawn(move || {
+                // The longest piece of work that needs nobody else, and nothing waits for it but the end.
+                receipt();
+                links::make(fs, &handed)
+            });
             // A value of its own, so that a panic drops its end of the way, and the other thread ends too.
             let mut first = Stage {
                 links: Some(links),
@@ -253,14 +262,14 @@ impl<'s> Stage<'s> {
     fn fill(
         &mut self,
         slots: &Dir,
-        plan: &Plan,
+        (plan, receipt): (&Plan, &ReceiptText<'_>),
         fillings: &[(u32, Filling<'_>)],
     ) -> Result<(), StageError> {
         for (slot, filling) in fillings {
             let name = slot.to_string();
             let at = (slots, OsStr::new(&name));
             match filling {
-                Filling::Receipt(text) => self.write_receipt(at, plan, text)?,
+                Filling::Receipt => self.write_receipt(at, plan, receipt())?,
                 Filling::Planned(path) => {
                     let Some(operation) = plan.operations().get(*path) else {
                         continue;

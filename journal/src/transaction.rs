@@ -14,9 +14,9 @@
 //! Read next: `recover.rs`, for what happens when one of the arrows is never reached.
 
 use std::ffi::OsStr;
+use std::sync::OnceLock;
 
 use crate::barrier::sync_tree;
-use crate::both::both;
 use crate::claim::Claim;
 use crate::content::ContentSource;
 use crate::cover::{CoverError, Grain};
@@ -72,7 +72,33 @@ impl Default for Terms {
 /// A target that is locked, with nothing open.
 #[derive(Debug)]
 pub struct Ready<'a> {
+    // Before the locks: a stage that nobody needed goes while they are held.
+    early: Option<Early<'a>>,
     pub(crate) locks: Locks<'a>,
+}
+
+/// An empty stage that was made while its plan was, or why there is none.
+#[derive(Debug)]
+struct Early<'a> {
+    home: Home<'a>,
+    durability: Durability,
+    claim: Option<Result<Claim, FsError>>,
+}
+
+impl Early<'_> {
+    /// The stage that was made beforehand, if it is of the kind that is needed now.
+    fn fitting(mut self, form: Form, durability: Durability) -> Option<Result<Claim, FsError>> {
+        let fits = form == Form::Tree && durability == self.durability;
+        if fits { self.claim.take() } else { None }
+    }
+}
+
+impl Drop for Early<'_> {
+    fn drop(&mut self) {
+        if let Some(Ok(claim)) = &self.claim {
+            claim.discard(&self.home);
+        }
+    }
 }
 
 /// A plan that fits the target, and an empty stage for it.
@@ -104,7 +130,25 @@ struct Begun<'a> {
     old: Option<Identity>,
     /// The number that what is replaced gets, should it be kept.
     generation: u32,
-    receipt: (String, Digest),
+    receipt: LateReceipt<'a>,
+}
+
+/// The receipt of a plan, which is made when it is first asked for; whoever asks meanwhile waits for it.
+#[derive(Debug)]
+struct LateReceipt<'a> {
+    plan: &'a Plan,
+    made: OnceLock<(String, Digest)>,
+}
+
+impl LateReceipt<'_> {
+    /// Its text and digest; the digest of the plan is known to the plan from then on.
+    fn get(&self) -> &(String, Digest) {
+        self.made.get_or_init(|| {
+            let receipt = Receipt::json_of(self.plan);
+            let digest = Digest::of(receipt.as_bytes());
+            (receipt, digest)
+        })
+    }
 }
 
 /// What is to be moved.
@@ -138,7 +182,7 @@ impl<'a> Target<'a> {
                 recovered = again;
             }
         }
-        Ok((Ready { locks }, recovered))
+        Ok((Ready { early: None, locks }, recovered))
     }
 }
 
@@ -147,6 +191,23 @@ impl<'a> Ready<'a> {
     #[must_use]
     pub fn target(&self) -> &Target<'a> {
         self.locks.target()
+    }
+
+    /// Makes the empty stage of a tree that will be put where nothing is, before there is a plan for it.
+    ///
+    /// For whoever makes the plan in another thread meanwhile: of what [`Ready::prepare`] does this waits for the disk. A
+    /// stage that is not needed goes with this state, and what went wrong is said when the plan is prepared.
+    ///
+    /// # Crash
+    /// As [`Ready::prepare`].
+    pub fn claim(&mut self, durability: Durability) {
+        let home = Home::beside(self.target());
+        let claim = Some(Claim::make(&home, durability));
+        self.early = Some(Early {
+            home,
+            durability,
+            claim,
+        });
     }
 
     /// Checks that the plan fits, and makes an empty stage whose name says whose it is.
@@ -184,7 +245,8 @@ impl<'a> Ready<'a> {
     }
 
     /// Makes the stage, and finds out what is to be moved.
-    fn begin(self, plan: &'a Plan, terms: Terms) -> Result<Begun<'a>, PrepareError> {
+    fn begin(mut self, plan: &'a Plan, terms: Terms) -> Result<Begun<'a>, PrepareError> {
+        let early = self.early.take();
         let target = self.locks.target();
         let path = || target.path().to_path_buf();
         let disk = |source| PrepareError::Disk {
@@ -203,19 +265,14 @@ impl<'a> Ready<'a> {
             }
             Home::beside(target)
         };
-        // The digests are made while the disk confirms the name of the stage.
-        let (receipt, made) = both(
-            target.fs,
-            || receipt_of(plan),
-            || {
-                let generation = next_generation(target)?;
-                Ok((generation, Claim::make(&home, terms.durability)?))
-            },
-        );
-        let (generation, claim) = made.map_err(|source: FsError| {
+        let failed = |source: FsError| {
             home.leave(target);
             disk(source)
-        })?;
+        };
+        let generation = next_generation(target).map_err(failed)?;
+        let early = early.and_then(|early| early.fitting(home.form, terms.durability));
+        let claim = early.unwrap_or_else(|| Claim::make(&home, terms.durability));
+        let claim = claim.map_err(failed)?;
         let work = match (home.form, old) {
             // Where nothing is, nothing is exchanged.
             (Form::Tree, None) => Ok(Work::Tree(Exchange::Impossible)),
@@ -239,16 +296,12 @@ impl<'a> Ready<'a> {
             work,
             old,
             generation,
-            receipt,
+            receipt: LateReceipt {
+                plan,
+                made: OnceLock::new(),
+            },
         })
     }
-}
-
-/// The receipt of a plan, whose digest is known to the plan from then on.
-fn receipt_of(plan: &Plan) -> (String, Digest) {
-    let receipt = Receipt::json_of(plan);
-    let digest = Digest::of(receipt.as_bytes());
-    (receipt, digest)
 }
 
 impl Begun<'_> {
@@ -258,7 +311,8 @@ impl Begun<'_> {
         options: &StageOptions<'_>,
     ) -> Result<(StageCounts, Option<Record>), StageError> {
         let fs = self.home.fs;
-        let receipt = &self.receipt.0;
+        let late = &self.receipt;
+        let receipt = || late.get().0.as_str();
         let root = &self.claim.root;
         let disk = |source| StageError::Disk {
             path: ".".to_owned(),
@@ -266,7 +320,7 @@ impl Begun<'_> {
         };
         let (counts, draft) = match &self.work {
             Work::Tree(exchange) => {
-                let counts = stage::build(fs, root, self.plan, receipt, options)?;
+                let counts = stage::build(fs, root, self.plan, &receipt, options)?;
                 // A root gets its mode before the barrier, so that the switch itself changes nothing but names.
                 fs.set_mode_of(root, self.plan.root_mode().bits())
                     .map_err(disk)?;
@@ -276,8 +330,9 @@ impl Begun<'_> {
                 (counts, Some(draft))
             }
             Work::Entries(moves) => {
-                let fillings = moves.fillings(receipt);
-                let counts = stage::build_entries(fs, root, self.plan, &fillings, options)?;
+                let fillings = moves.fillings();
+                let counts =
+                    stage::build_entries(fs, root, (self.plan, &receipt), &fillings, options)?;
                 (counts, None)
             }
         };
@@ -323,7 +378,7 @@ impl Begun<'_> {
             retention,
             steps: Steps {
                 list,
-                receipt: Some(self.receipt.1),
+                receipt: Some(self.receipt.get().1),
                 verdict,
             },
         }

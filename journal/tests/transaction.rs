@@ -16,8 +16,8 @@ use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
 use rvenv_journal::fs::{Barrier, Fs};
 use rvenv_journal::{
-    Aftermath, Mode, NoContent, Parents, Patience, PlanBuilder, PrepareError, Publication,
-    PublishError, Target, WhyKept, observe,
+    Aftermath, Durability, Mode, NoContent, Parents, Patience, PlanBuilder, PrepareError,
+    Publication, PublishError, Target, WhyKept, observe,
 };
 
 use publication::history::*;
@@ -51,6 +51,70 @@ fn a_run_that_cannot_be_prepared_leaves_nothing() {
             let steps = publication::numbered(&disk.steps());
             assert_eq!(litter, [""; 0], "{steps}");
         }
+    }
+}
+
+/// A stage that was made before its plan is the one that is published; one that no plan needed is gone.
+#[test]
+fn a_stage_that_was_made_early_is_used_or_goes() {
+    let case = put();
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    let (mut early, _) = ready(&disk).unwrap();
+    early.claim(case.terms.durability);
+    let [lock, stage] = beside(&disk).try_into().unwrap();
+    assert_eq!(lock, ".t.rvenv.lock");
+    assert!(stage.starts_with(".t.rvenv.new-"), "{stage}");
+    drop(early);
+    assert_eq!(beside(&disk), [""; 0]);
+
+    let (mut early, _) = ready(&disk).unwrap();
+    early.claim(case.terms.durability);
+    let prepared = early.prepare(&plan, case.terms, &NoContent).unwrap();
+    assert_eq!(beside(&disk).len(), 2, "there is one stage");
+    let staged = prepared.stage(&options()).unwrap();
+    staged.publish(&|| false).unwrap().settle().unwrap();
+    assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).new);
+    assert_eq!(beside(&disk), [""; 0]);
+}
+
+/// A stage that was made for more or less than the plan asks for is not published.
+#[test]
+fn a_stage_that_was_made_early_on_other_terms_goes() {
+    let case = put();
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    let (mut early, _) = ready(&disk).unwrap();
+    early.claim(Durability::Process);
+    let made = beside(&disk);
+    let prepared = early.prepare(&plan, case.terms, &NoContent).unwrap();
+    let now = beside(&disk);
+    assert_eq!(now.len(), 2);
+    assert_ne!(made, now, "it is another one, whose name is durable");
+    drop(prepared);
+}
+
+/// What went wrong with an early stage is said, and not tried again: a sync that failed is not believed the second time.
+#[test]
+fn a_stage_that_could_not_be_made_early_is_not_made_again() {
+    let case = put();
+    // It is made, gets its name, and the name becomes durable.
+    for step in 1..=3 {
+        let disk = case.disk();
+        let plan = case.plan(&disk);
+        let (mut early, _) = ready(&disk).unwrap();
+        disk.fail(Fault {
+            step: disk.step_count() + step,
+            kind: ErrorKind::Other,
+            reach: Reach::Once,
+        });
+        early.claim(case.terms.durability);
+        let refused = early.prepare(&plan, case.terms, &NoContent);
+        assert!(
+            matches!(refused, Err(PrepareError::Disk { .. })),
+            "{step}: {refused:?}"
+        );
+        assert_eq!(beside(&disk), [""; 0], "{step}");
     }
 }
 

@@ -24,12 +24,12 @@ pub(super) fn publish(
     run: &Run<'_>,
     path: &Path,
     known: Known<'_>,
-    plan: &mut dyn FnMut(&Target<'_>) -> Result<Option<Plan>, RunFailed>,
+    plan: &mut dyn FnMut(&mut Ready<'_>) -> Result<Option<Plan>, RunFailed>,
 ) -> Result<Outcome, RunFailed> {
     let mut rung = Rung::Planned;
     loop {
-        let ready = lock(run, path)?;
-        let Some(planned) = plan(ready.target())? else {
+        let mut ready = lock(run, path)?;
+        let Some(planned) = plan(&mut ready)? else {
             return Ok(Outcome::NoChanges);
         };
         let planned = match rung {

@@ -13,6 +13,7 @@
 mod cache;
 mod describe;
 mod discover;
+mod ears;
 mod error;
 mod probe;
 mod process;

@@ -98,8 +98,46 @@ impl Claim {
     }
 
     /// Nothing is in it yet but what marks it.
-    pub(crate) fn discard(&self, home: &Home<'_>) {
+    fn discard(&self, home: &Home<'_>) {
         let _tidied = discard(home, &self.token, &Unwatched);
+    }
+}
+
+/// An empty stage that was made while its plan was, or why there is none.
+#[derive(Debug)]
+pub(crate) struct Early<'a> {
+    home: Home<'a>,
+    durability: Durability,
+    claim: Option<Result<Claim, FsError>>,
+}
+
+impl<'a> Early<'a> {
+    /// Makes a stage, as [`Claim::make`]; dropping this discards it.
+    pub(crate) fn make(home: Home<'a>, durability: Durability) -> Self {
+        let claim = Some(Claim::make(&home, durability));
+        Self {
+            home,
+            durability,
+            claim,
+        }
+    }
+
+    /// The stage that was made beforehand, if it is of the kind that is needed now.
+    pub(crate) fn fitting(
+        mut self,
+        form: Form,
+        durability: Durability,
+    ) -> Option<Result<Claim, FsError>> {
+        let fits = form == Form::Tree && durability == self.durability;
+        if fits { self.claim.take() } else { None }
+    }
+}
+
+impl Drop for Early<'_> {
+    fn drop(&mut self) {
+        if let Some(Ok(claim)) = &self.claim {
+            claim.discard(&self.home);
+        }
     }
 }
 

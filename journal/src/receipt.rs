@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -266,6 +267,30 @@ impl<'a> PublishedDto<'a> {
             Self::Symlink { target } => Published::Symlink {
                 target: target.into_owned(),
             },
+        })
+    }
+}
+
+/// The receipt of a plan, which is made when it is first asked for; whoever asks meanwhile waits for it.
+#[derive(Debug)]
+pub(crate) struct LateReceipt<'a> {
+    plan: &'a Plan,
+    made: OnceLock<(String, Digest)>,
+}
+
+impl<'a> LateReceipt<'a> {
+    /// The receipt of this plan, which nobody has asked for yet.
+    pub(crate) fn of(plan: &'a Plan) -> Self {
+        let made = OnceLock::new();
+        Self { plan, made }
+    }
+
+    /// Its text and digest; the digest of the plan is known to the plan from then on.
+    pub(crate) fn get(&self) -> &(String, Digest) {
+        self.made.get_or_init(|| {
+            let receipt = Receipt::json_of(self.plan);
+            let digest = Digest::of(receipt.as_bytes());
+            (receipt, digest)
         })
     }
 }

@@ -14,13 +14,11 @@
 //! Read next: `recover.rs`, for what happens when one of the arrows is never reached.
 
 use std::ffi::OsStr;
-use std::sync::OnceLock;
 
 use crate::barrier::sync_tree;
-use crate::claim::Claim;
+use crate::claim::{Claim, Early};
 use crate::content::ContentSource;
 use crate::cover::{CoverError, Grain};
-use crate::digest::Digest;
 use crate::entries::{Exchange, Moves, stranger_in_slots};
 use crate::failure::{
     Aftermath, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
@@ -37,7 +35,7 @@ use crate::plan::Plan;
 use crate::precondition::{Stale, differences, mounted, not_locked, stale};
 use crate::prepare::{moves, next_generation, pinned_root, try_exchange};
 use crate::publication::{Open, Published, give_stage_up};
-use crate::receipt::Receipt;
+use crate::receipt::LateReceipt;
 use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Steps, Verdict};
 use crate::recover::{Recovered, recover};
 use crate::recovery::Decision;
@@ -77,30 +75,6 @@ pub struct Ready<'a> {
     pub(crate) locks: Locks<'a>,
 }
 
-/// An empty stage that was made while its plan was, or why there is none.
-#[derive(Debug)]
-struct Early<'a> {
-    home: Home<'a>,
-    durability: Durability,
-    claim: Option<Result<Claim, FsError>>,
-}
-
-impl Early<'_> {
-    /// The stage that was made beforehand, if it is of the kind that is needed now.
-    fn fitting(mut self, form: Form, durability: Durability) -> Option<Result<Claim, FsError>> {
-        let fits = form == Form::Tree && durability == self.durability;
-        if fits { self.claim.take() } else { None }
-    }
-}
-
-impl Drop for Early<'_> {
-    fn drop(&mut self) {
-        if let Some(Ok(claim)) = &self.claim {
-            claim.discard(&self.home);
-        }
-    }
-}
-
 /// A plan that fits the target, and an empty stage for it.
 #[derive(Debug)]
 pub struct Prepared<'a> {
@@ -131,24 +105,6 @@ struct Begun<'a> {
     /// The number that what is replaced gets, should it be kept.
     generation: u32,
     receipt: LateReceipt<'a>,
-}
-
-/// The receipt of a plan, which is made when it is first asked for; whoever asks meanwhile waits for it.
-#[derive(Debug)]
-struct LateReceipt<'a> {
-    plan: &'a Plan,
-    made: OnceLock<(String, Digest)>,
-}
-
-impl LateReceipt<'_> {
-    /// Its text and digest; the digest of the plan is known to the plan from then on.
-    fn get(&self) -> &(String, Digest) {
-        self.made.get_or_init(|| {
-            let receipt = Receipt::json_of(self.plan);
-            let digest = Digest::of(receipt.as_bytes());
-            (receipt, digest)
-        })
-    }
 }
 
 /// What is to be moved.
@@ -201,13 +157,7 @@ impl<'a> Ready<'a> {
     /// # Crash
     /// As [`Ready::prepare`].
     pub fn claim(&mut self, durability: Durability) {
-        let home = Home::beside(self.target());
-        let claim = Some(Claim::make(&home, durability));
-        self.early = Some(Early {
-            home,
-            durability,
-            claim,
-        });
+        self.early = Some(Early::make(Home::beside(self.target()), durability));
     }
 
     /// Checks that the plan fits, and makes an empty stage whose name says whose it is.
@@ -296,10 +246,7 @@ impl<'a> Ready<'a> {
             work,
             old,
             generation,
-            receipt: LateReceipt {
-                plan,
-                made: OnceLock::new(),
-            },
+            receipt: LateReceipt::of(plan),
         })
     }
 }

@@ -5,19 +5,19 @@
 //! the end of the child.
 //! Does not promise to stop a grandchild that made itself a session of its own.
 //!
-//! Read next: `probe.rs`, `../bytecode.rs`, `../download.rs` and `../check.rs`, which say what is run.
+//! Read next: `ears.rs`; `probe.rs`, `../bytecode.rs`, `../download.rs` and `../check.rs`, which say what is run.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::discover::{Control, Surroundings};
+use super::ears::{Ears, GRACE, Pipe, Sound};
 
 /// More than any honest answer; the rest is read and dropped.
 const STDOUT_MAX: usize = 1 << 20;
@@ -29,8 +29,6 @@ const STDERR_MAX: usize = 4096;
 const LINES_MAX: usize = 20;
 /// How often a silent child is looked at.
 const TICK: Duration = Duration::from_millis(5);
-/// How long pipes may stay silent after the end of the child before nothing more is expected from them.
-const GRACE: Duration = Duration::from_millis(100);
 
 /// A program to be run, with nothing that is not said here.
 pub(crate) struct Job<'a> {
@@ -192,13 +190,6 @@ pub(crate) fn printable(line: &str) -> String {
     shown
 }
 
-/// One of the two pipes.
-#[derive(Clone, Copy)]
-enum Pipe {
-    Out,
-    Err,
-}
-
 /// Collects what the child says until it has ended.
 fn listen(
     child: &mut Child,
@@ -206,35 +197,25 @@ fn listen(
     started: Instant,
     control: &Control<'_>,
 ) -> Result<Finished, Unfinished> {
-    let heard = ears(child);
+    let mut ears = Ears::of(child).map_err(Unfinished::NotStarted)?;
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut status = None;
-    let mut last_sign = started;
     loop {
-        let closed = match heard.recv_timeout(TICK) {
-            Ok((pipe, bytes)) => {
-                last_sign = Instant::now();
-                match (kept, pipe) {
-                    (Heard::Answer, Pipe::Out) => keep(&mut stdout, &bytes, STDOUT_MAX),
-                    (Heard::Files, Pipe::Out) => keep(&mut stdout, &bytes, FILES_MAX),
-                    (Heard::Answer | Heard::Files, Pipe::Err) => {
-                        keep(&mut stderr, &bytes, STDERR_MAX);
-                    }
-                    (Heard::End, Pipe::Out | Pipe::Err) => keep_end(&mut stderr, &bytes),
+        let wait = if status.is_some() { GRACE } else { TICK };
+        let sound = ears.hear(wait).map_err(Unfinished::NotStarted)?;
+        let is_over = sound == Sound::Closed || (status.is_some() && sound == Sound::Silence);
+        if let Sound::Bytes(pipe, bytes) = sound {
+            match (kept, pipe) {
+                (Heard::Answer, Pipe::Out) => keep(&mut stdout, &bytes, STDOUT_MAX),
+                (Heard::Files, Pipe::Out) => keep(&mut stdout, &bytes, FILES_MAX),
+                (Heard::Answer | Heard::Files, Pipe::Err) => {
+                    keep(&mut stderr, &bytes, STDERR_MAX);
                 }
-                false
-            }
-            Err(RecvTimeoutError::Timeout) => false,
-            Err(RecvTimeoutError::Disconnected) => true,
-        };
-        if status.is_none() {
-            status = child.try_wait().map_err(Unfinished::NotStarted)?;
-            if status.is_some() {
-                last_sign = Instant::now();
+                (Heard::End, Pipe::Out | Pipe::Err) => keep_end(&mut stderr, &bytes),
             }
         }
         if let Some(status) = status
-            && (closed || last_sign.elapsed() >= GRACE || started.elapsed() >= control.timeout)
+            && (is_over || started.elapsed() >= control.timeout)
         {
             return Ok(Finished {
                 status,
@@ -242,13 +223,15 @@ fn listen(
                 stderr,
             });
         }
+        // What it said before its end is heard after it, as the next look at the pipes comes later.
+        status = child.try_wait().map_err(Unfinished::NotStarted)?;
         if (control.interrupted)() {
             return Err(Unfinished::Interrupted);
         }
-        if started.elapsed() >= control.timeout {
+        if status.is_none() && started.elapsed() >= control.timeout {
             return Err(Unfinished::TimedOut);
         }
-        if closed {
+        if is_over && status.is_none() {
             // Closed pipes answer at once; the child is on its last steps.
             thread::sleep(Duration::from_millis(1));
         }
@@ -270,37 +253,6 @@ fn keep_end(kept: &mut Vec<u8>, bytes: &[u8]) {
 fn feed(child: &mut Child, input: Option<Arc<[u8]>>) {
     if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input) {
         thread::spawn(move || drop(pipe.write_all(&input)));
-    }
-}
-
-/// Starts a reader for each pipe. The channel is disconnected when both pipes are at their end.
-fn ears(child: &mut Child) -> Receiver<(Pipe, Vec<u8>)> {
-    let (to, heard) = sync_channel(16);
-    if let Some(pipe) = child.stdout.take() {
-        let to = to.clone();
-        thread::spawn(move || relay(pipe, Pipe::Out, &to));
-    }
-    if let Some(pipe) = child.stderr.take() {
-        thread::spawn(move || relay(pipe, Pipe::Err, &to));
-    }
-    heard
-}
-
-/// Passes on what comes through a pipe, to its end or until nobody listens any more.
-fn relay(mut pipe: impl Read, name: Pipe, to: &SyncSender<(Pipe, Vec<u8>)>) {
-    let mut buffer = vec![0; 8192];
-    loop {
-        match pipe.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(length) => {
-                let bytes = buffer.get(..length).unwrap_or_default().to_vec();
-                if to.send((name, bytes)).is_err() {
-                    return;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
-        }
     }
 }
 

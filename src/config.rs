@@ -70,7 +70,7 @@ pub fn command(interpreter: &Interpreter, options: &Options, env_dir: &str) -> S
     if let Some(prompt) = &options.prompt {
         flag(true, &format!("--prompt=\"{}\"", prompt.asked));
     }
-    let without_ignore = !options.scm_ignore_files && interpreter.version.at_least(3, 13);
+    let without_ignore = options.scm_ignore_files.is_empty() && interpreter.version.at_least(3, 13);
     flag(without_ignore, "--without-scm-ignore-files");
     text.push(' ');
     text.push_str(env_dir);

@@ -8,7 +8,8 @@
 //! Does not promise the look of a prompt in shells beyond sh, bash, zsh, dash, ksh, csh, tcsh, fish, nushell, xonsh
 //! and `PowerShell`: cmd shows `'` for `"`, and busybox's and yash's interpret backslashes after variables (and execute nothing). Nor
 //! anything for a csh whose `histchars` was changed from `!` to a letter or a digit, or for a cmd with delayed expansion,
-//! which takes each `!` for the beginning of a name.
+//! which takes each `!` for the beginning of a name; or that xonsh finds programs in a path with the `$NAME` of a
+//! variable that is set, because it replaces those in PATH.
 //! Read next: the templates beside this file, in `activate/`.
 
 /// What the activation scripts of one environment say.

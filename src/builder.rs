@@ -24,6 +24,7 @@ use crate::wheel::{self, InstallError};
 mod context;
 mod draft;
 mod pip;
+mod windows;
 
 pub use context::Context;
 pub use draft::Draft;
@@ -74,6 +75,12 @@ pub enum StageError {
     /// A stage wants to install what nobody gave it.
     #[error("the wheel `{0}` was not among the packages that were given")]
     NotGiven(String),
+    /// The installation on Windows has no program that an environment could start with.
+    #[error("the installation of `{0}` was found to have no program for an environment")]
+    NoProgram(String),
+    /// The programs of a package on Windows are launchers, which are not planned.
+    #[error("the programs of `{0}` cannot be planned for Windows")]
+    NoLauncher(String),
     /// Version control is to ignore the environment, and nobody knows how that one is told.
     #[error("there is no file that tells `{0}` what to ignore")]
     UnknownScm(String),
@@ -151,6 +158,9 @@ pub trait Stages {
     /// # Errors
     /// Operations that cannot stand together.
     fn setup_python(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+        if context.interpreter.os_name == "nt" {
+            return windows::setup_python(context, draft);
+        }
         let Interpreter {
             executable,
             executable_digest: digest,
@@ -212,7 +222,12 @@ pub trait Stages {
             bin_name: bin.as_str(),
             site_packages: &packages,
         };
-        for script in activate::scripts(&activation) {
+        let scripts = if context.interpreter.os_name == "nt" {
+            activate::windows_scripts(&activation)
+        } else {
+            activate::scripts(&activation)
+        };
+        for script in scripts {
             // As venv's: 0644 whatever the umask, since a script is read and not run.
             let path = bin.join(script.name)?;
             draft.file_with_mode(path.as_str(), script.text, Mode::SHARED_FILE)?;

@@ -48,6 +48,9 @@ pub fn render(
         line("command", &command(interpreter, options, env_dir));
     }
     line("rvenv", env!("CARGO_PKG_VERSION"));
+    if interpreter.os_name == "nt" {
+        text = text.replace('\n', "\r\n");
+    }
     text
 }
 
@@ -61,7 +64,12 @@ pub fn command(interpreter: &Interpreter, options: &Options, env_dir: &str) -> S
             text.push_str(flag);
         }
     };
-    flag(!options.symlinks, "--copies");
+    // Only what is not the platform's own default is said.
+    if interpreter.os_name == "nt" {
+        flag(options.symlinks, "--symlinks");
+    } else {
+        flag(!options.symlinks, "--copies");
+    }
     flag(!options.with_pip, "--without-pip");
     flag(options.system_site_packages, "--system-site-packages");
     flag(options.clear, "--clear");

@@ -65,6 +65,7 @@ pub mod lexical;
 mod memo;
 pub mod merge;
 pub mod options;
+pub mod programs;
 pub mod provision;
 pub mod render;
 pub mod repair;

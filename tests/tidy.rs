@@ -59,6 +59,7 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
         "bytecode",
         "scripts",
         "wheelhouse",
+        "programs",
     ],
     &["config", "check", "host"],
     &["builder", "existing", "verify"],

@@ -17,6 +17,7 @@ use crate::installed::Distribution;
 use crate::interpreter::Interpreter;
 use crate::layout::Layout;
 use crate::options::{Options, check_path, check_prompt};
+use crate::programs::Program;
 use crate::wheel::Catalogue;
 
 /// Everything that a stage may know: venv's context, as values.
@@ -40,6 +41,8 @@ pub struct Context {
     pub dependencies: Vec<PathBuf>,
     /// Wheels that were given beforehand, for [`post_setup`](super::Stages::post_setup) to install.
     pub packages: Vec<PathBuf>,
+    /// On Windows, the files of the base installation that the environment may need, found beforehand.
+    pub programs: Vec<Program>,
     /// What was compiled for `compile_bytecode`.
     pub bytecode: Bytecode,
     /// What wheels were found to hold, so that none is read twice.
@@ -74,6 +77,7 @@ impl Context {
             installed: Vec::new(),
             dependencies: Vec::new(),
             packages: Vec::new(),
+            programs: Vec::new(),
             bytecode: Bytecode::default(),
             wheels: Catalogue::default(),
         })

@@ -193,6 +193,9 @@ fn add(
     (path, wheel): (&Path, &Wheel),
     stage: &str,
 ) -> Result<(), StageError> {
+    if context.interpreter.os_name == "nt" {
+        return Err(StageError::NoLauncher(wheel.file_name().to_owned()));
+    }
     plan.add_input(Input {
         role: "wheel".to_owned(),
         path: path.to_string_lossy().into_owned(),

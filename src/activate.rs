@@ -5,9 +5,11 @@
 //! interpreted, not even when the shell shows its prompt. Every value is quoted by the one function
 //! of its language and put into the template in one pass, so that a value which looks like a
 //! placeholder stays what it is. Works on texts alone and touches no disk.
-//! Does not promise the look of a prompt in shells beyond sh, bash, zsh, dash, ksh, csh, tcsh, fish and
-//! `PowerShell`: busybox's and yash's interpret backslashes after variables (and execute nothing). Nor
-//! anything for a csh whose `histchars` was changed from `!` to a letter or a digit.
+//! Does not promise the look of a prompt in shells beyond sh, bash, zsh, dash, ksh, csh, tcsh, fish, nushell, xonsh
+//! and `PowerShell`: cmd shows `'` for `"`, and busybox's and yash's interpret backslashes after variables (and execute nothing). Nor
+//! anything for a csh whose `histchars` was changed from `!` to a letter or a digit, or for a cmd with delayed expansion,
+//! which takes each `!` for the beginning of a name; or that xonsh finds programs in a path with the `$NAME` of a
+//! variable that is set, because it replaces those in PATH.
 //! Read next: the templates beside this file, in `activate/`.
 
 /// What the activation scripts of one environment say.
@@ -59,10 +61,38 @@ pub fn scripts(activation: &Activation<'_>) -> Vec<Script> {
             text: fish_script(activation),
         },
         Script {
+            name: "activate.nu",
+            text: nushell_script(activation),
+        },
+        Script {
+            name: "activate.xsh",
+            text: xonsh_script(activation),
+        },
+        Script {
             name: "activate_this.py",
             text: python_script(activation),
         },
     ]
+}
+
+/// Writes the activation scripts of an environment on Windows, sorted by name: those of [`scripts`] but csh's, and cmd's.
+#[must_use]
+pub fn windows_scripts(activation: &Activation<'_>) -> Vec<Script> {
+    let batch = [
+        Script {
+            name: "activate.bat",
+            text: batch_script(activation),
+        },
+        Script {
+            name: "deactivate.bat",
+            text: dos_lines(include_str!("activate/deactivate.bat")),
+        },
+    ];
+    let others = scripts(activation).into_iter();
+    let others = others.filter(|script| script.name != "activate.csh");
+    let mut all: Vec<Script> = others.chain(batch).collect();
+    all.sort_by_key(|script| script.name);
+    all
 }
 
 fn posix_script(activation: &Activation<'_>) -> String {
@@ -123,6 +153,48 @@ fn powershell_script(activation: &Activation<'_>) -> String {
     } else {
         format!("\u{feff}{text}")
     }
+}
+
+fn nushell_script(activation: &Activation<'_>) -> String {
+    fill(
+        include_str!("activate/activate.nu"),
+        &[
+            ("DIR", quote_nushell(activation.env_dir)),
+            ("PROMPT", quote_nushell(activation.prompt)),
+            ("BIN", quote_nushell(activation.bin_name)),
+        ],
+    )
+}
+
+fn xonsh_script(activation: &Activation<'_>) -> String {
+    fill(
+        include_str!("activate/activate.xsh"),
+        &[
+            ("DIR", quote_python(activation.env_dir)),
+            ("PROMPT", quote_python(activation.prompt)),
+            ("BIN", quote_python(activation.bin_name)),
+        ],
+    )
+}
+
+fn batch_script(activation: &Activation<'_>) -> String {
+    // What cmd shows is between quotes in the script; `$` and its letters are codes there.
+    let label = activation.prompt.replace('$', "$$").replace('"', "'");
+    let text = fill(
+        include_str!("activate/activate.bat"),
+        &[
+            ("DIR", quote_batch(activation.env_dir)),
+            ("PROMPT", quote_batch(activation.prompt)),
+            ("LABEL", label.replace('%', "%%")),
+            ("BIN", activation.bin_name.replace('%', "%%")),
+        ],
+    );
+    dos_lines(&text)
+}
+
+/// As cmd wants its files; a label after `goto` may not be found otherwise.
+fn dos_lines(text: &str) -> String {
+    text.replace('\n', "\r\n")
 }
 
 fn python_script(activation: &Activation<'_>) -> String {
@@ -194,6 +266,35 @@ pub fn quote_fish(text: &str) -> String {
 pub fn quote_powershell(text: &str) -> String {
     let quotes = ['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'];
     format!("'{}'", escape(text, &[], &quotes))
+}
+
+/// Quotes a text as a string of nushell.
+///
+/// ```
+/// assert_eq!(rvenv::activate::quote_nushell(r#"a "$x" \"#), r#""a \"$x\" \\""#);
+/// ```
+#[must_use]
+pub fn quote_nushell(text: &str) -> String {
+    format!("\"{}\"", escape(text, &['\\', '"'], &[]))
+}
+
+/// Quotes a text for the right side of cmd's `set NAME=`, outside of quotation marks.
+///
+/// ```
+/// assert_eq!(rvenv::activate::quote_batch(r#"a&b "50%""#), r#"a^&b ^"50%%^""#);
+/// ```
+#[must_use]
+pub fn quote_batch(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if matches!(character, '"' | '&' | '|' | '<' | '>' | '(' | ')' | '^') {
+            quoted.push('^');
+        } else if character == '%' {
+            quoted.push('%');
+        }
+        quoted.push(character);
+    }
+    quoted
 }
 
 /// Quotes a text as a string of Python 3, in ASCII whatever the text.
@@ -370,6 +471,45 @@ mod tests {
             assert!(!script.text.contains('\r'), "{}", script.name);
             assert!(script.text.ends_with('\n'), "{}", script.name);
         }
+    }
+
+    #[test]
+    fn cmd_executes_nothing_of_a_value_and_its_prompt_has_no_quotes() {
+        check(
+            quote_batch,
+            &[
+                (r"C:\my env", r"C:\my env"),
+                ("%PATH%", "%%PATH%%"),
+                ("a\" & calc & \"b", "a^\" ^& calc ^& ^\"b"),
+                ("(^)|<>!", "^(^^^)^|^<^>!"),
+            ],
+        );
+        let activation = Activation {
+            env_dir: r"C:\50% (é)",
+            prompt: "a\" & $p %x%",
+            bin_name: "Scripts",
+            site_packages: &[],
+        };
+        let scripts = windows_scripts(&activation);
+        let names: Vec<_> = scripts.iter().map(|script| script.name).collect();
+        assert_eq!(
+            names.join(" "),
+            "Activate.ps1 activate activate.bat activate.fish activate.nu activate.xsh activate_this.py deactivate.bat"
+        );
+        let text = &scripts[2].text;
+        assert!(
+            text.contains("\r\nset VIRTUAL_ENV=C:\\50%% ^(é^)\r\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\r\nset VIRTUAL_ENV_PROMPT=a^\" ^& $p %%x%%\r\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\r\nset \"PROMPT=(a' & $$p %%x%%) %PROMPT%\"\r\n"),
+            "{text}"
+        );
+        assert!(!text.replace("\r\n", "").contains(['\r', '\n']));
     }
 
     #[test]

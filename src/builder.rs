@@ -1,59 +1,36 @@
 //! The builder: stages, in the order of Python's `venv`, that emit planned operations.
 //!
-//! Promises that a stage touches no disk: it receives the [`Context`] and adds operations to the plan, which is all
+//! Promises that a stage touches no disk: it receives the [`Context`] and adds to the [`Draft`], which is all
 //! that a stage can do (I4). One context gives one plan, byte for byte. Everything is written for the
 //! environment's final path; no path of a staging directory exists here that could leak.
 //!
 //! Stages: directories → configuration → python → pip → scripts → `post_setup` → dependencies; whoever overrides one
-//! implements [`Stages`], whose default bodies are venv's behaviour.
-//! Read next: `builder/pip.rs`; `layout.rs` for names, `config.rs`, `activate.rs`, `wheel.rs` for contents.
+//! implements [`Stages`], whose default bodies are venv's behaviour. Other than in venv an upgrade runs all of them.
+//! Read next: `builder/draft.rs`, `builder/pip.rs`; `layout.rs` for names, `config.rs`, `activate.rs`, `wheel.rs` for
+//! contents.
 
-use std::path::PathBuf;
-
-use rvenv_journal::{
-    Content, Input, Mode, Node, Operation, PlanBuilder, PlanError, RelPath, RelPathError,
-};
+use rvenv_journal::{Content, Input, Mode, Node, PlanBuilder, PlanError, RelPath, RelPathError};
 use thiserror::Error;
 
 use crate::activate::{self, Activation};
-use crate::bytecode::Bytecode;
+use crate::check::Check;
 use crate::config;
-use crate::installed::Distribution;
 use crate::interpreter::Interpreter;
-use crate::layout::{Layout, LayoutError};
-use crate::options::{Options, TextError, check_path, check_prompt};
-use crate::wheel::{self, Catalogue, InstallError};
+use crate::layout::LayoutError;
+use crate::options::{GIT, TextError};
+use crate::scripts::ScriptTree;
+use crate::wheel::{self, InstallError};
 
+mod context;
+mod draft;
 mod pip;
+mod windows;
 
+pub use context::Context;
+pub use draft::Draft;
 pub use pip::{
     BYTECODE_ROLE, core_dependencies, kept_distributions, planned_wheels, replaced_distributions,
 };
-
-/// Everything that a stage may know: venv's context, as values.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// The environment's absolute path.
-    pub env_dir: String,
-    /// The last component of that path.
-    pub env_name: String,
-    /// The prompt, without parentheses.
-    pub prompt: String,
-    /// The base interpreter.
-    pub interpreter: Interpreter,
-    /// Names and places in the environment.
-    pub layout: Layout,
-    /// What was asked for.
-    pub options: Options,
-    /// What is installed in the layout's own directory of packages; nothing in a new environment.
-    pub installed: Vec<Distribution>,
-    /// Wheels that were downloaded for `upgrade_deps`.
-    pub dependencies: Vec<PathBuf>,
-    /// What was compiled for `compile_bytecode`.
-    pub bytecode: Bytecode,
-    /// What wheels were found to hold, so that none is read twice.
-    pub wheels: Catalogue,
-}
 
 /// Why a stage could not plan.
 #[derive(Debug, Error)]
@@ -95,70 +72,21 @@ pub enum StageError {
     /// A distribution is to be upgraded and no wheel of it is at hand.
     #[error("no wheel of {0} was downloaded")]
     NotDownloaded(&'static str),
-}
-
-impl Context {
-    /// The context for a new environment at `env_dir`, an absolute path in its normal form.
-    ///
-    /// # Errors
-    /// Paths and prompts that are refused, and interpreters without a layout.
-    pub fn new(
-        env_dir: &str,
-        interpreter: Interpreter,
-        options: Options,
-    ) -> Result<Self, StageError> {
-        check_path(env_dir)?;
-        let layout = Layout::of(&interpreter)?;
-        let env_name = env_dir.rsplit('/').next().unwrap_or(env_dir).to_owned();
-        let asked = options.prompt_for(&interpreter.version);
-        let prompt = asked.unwrap_or(&env_name).to_owned();
-        check_prompt(&prompt)?;
-        Ok(Self {
-            env_dir: env_dir.to_owned(),
-            env_name,
-            prompt,
-            interpreter,
-            layout,
-            options,
-            installed: Vec::new(),
-            dependencies: Vec::new(),
-            bytecode: Bytecode::default(),
-            wheels: Catalogue::default(),
-        })
-    }
-
-    /// The absolute path of something in the environment.
-    #[must_use]
-    pub fn absolute(&self, path: &RelPath) -> String {
-        format!("{}/{path}", self.env_dir.trim_end_matches('/'))
-    }
-
-    /// The same for a filesystem without symbolic links: the interpreter is copied, and nothing leads to `lib`.
-    #[must_use]
-    pub fn without_symlinks(&self) -> Self {
-        let mut context = self.clone();
-        context.options.symlinks = false;
-        context.layout.lib64_link = false;
-        context
-    }
-
-    fn dir_mode(&self) -> Mode {
-        Mode::ALL.masked(self.options.umask)
-    }
-
-    fn data_mode(&self) -> Mode {
-        Mode::ALL_DATA.masked(self.options.umask)
-    }
-
-    /// A file that is written for this environment.
-    fn text(&self, text: impl Into<Vec<u8>>, mode: Mode) -> Node {
-        let content = Content::Inline(text.into());
-        Node::File {
-            mode,
-            mtime: self.options.epoch,
-            content,
-        }
-    }
+    /// A stage wants to install what nobody gave it.
+    #[error("the wheel `{0}` was not among the packages that were given")]
+    NotGiven(String),
+    /// The installation on Windows has no program that an environment could start with.
+    #[error("the installation of `{0}` was found to have no program for an environment")]
+    NoProgram(String),
+    /// The programs of a package on Windows are launchers, which are not planned.
+    #[error("the programs of `{0}` cannot be planned for Windows")]
+    NoLauncher(String),
+    /// Version control is to ignore the environment, and nobody knows how that one is told.
+    #[error("there is no file that tells `{0}` what to ignore")]
+    UnknownScm(String),
+    /// Whatever a stage of somebody else's says.
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The stages of an environment; the default bodies do what Python's `venv` does.
@@ -167,27 +95,30 @@ pub trait Stages {
     ///
     /// # Errors
     /// Operations that cannot stand together.
-    fn ensure_directories(
-        &self,
-        context: &Context,
-        plan: &mut PlanBuilder,
-    ) -> Result<(), StageError> {
-        let stage = "directories";
+    fn ensure_directories(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         for path in &context.layout.directories {
-            plan.add_parents(path, (stage, None), context.dir_mode())?;
-            let mode = context.dir_mode();
-            add(plan, stage, path.clone(), Node::Dir { mode })?;
+            draft.dir(path.as_str())?;
         }
         if context.layout.lib64_link {
-            let target = "lib".to_owned();
-            add(
-                plan,
-                stage,
-                RelPath::new("lib64")?,
-                Node::Symlink { target },
-            )?;
+            draft.symlink("lib64", "lib")?;
         }
         Ok(())
+    }
+
+    /// Plans the file that keeps the environment out of one system of version control; of those, only `git` is known.
+    ///
+    /// # Errors
+    /// A system that is not known, and operations that cannot stand together.
+    fn create_scm_ignore_file(
+        &self,
+        scm: &str,
+        context: &Context,
+        draft: &mut Draft,
+    ) -> Result<(), StageError> {
+        match scm {
+            GIT => self.create_git_ignore_file(context, draft),
+            _ => Err(StageError::UnknownScm(scm.escape_debug().to_string())),
+        }
     }
 
     /// Plans `.gitignore`, which keeps the environment out of version control (Python 3.13 and later).
@@ -197,26 +128,20 @@ pub trait Stages {
     fn create_git_ignore_file(
         &self,
         context: &Context,
-        plan: &mut PlanBuilder,
+        draft: &mut Draft,
     ) -> Result<(), StageError> {
-        let wanted = context.options.scm_ignore_files;
-        if !wanted || !context.interpreter.version.at_least(3, 13) {
+        if !context.interpreter.version.at_least(3, 13) {
             return Ok(());
         }
         let text = "# Made by rvenv: an environment is built, not versioned.\n*\n";
-        let node = context.text(text, context.data_mode());
-        add(plan, "directories", RelPath::new(".gitignore")?, node)
+        draft.file(".gitignore", text)
     }
 
     /// Plans `pyvenv.cfg`.
     ///
     /// # Errors
     /// Operations that cannot stand together.
-    fn create_configuration(
-        &self,
-        context: &Context,
-        plan: &mut PlanBuilder,
-    ) -> Result<(), StageError> {
+    fn create_configuration(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         let Context {
             interpreter,
             layout,
@@ -225,21 +150,17 @@ pub trait Stages {
             ..
         } = context;
         let text = config::render(interpreter, layout, options, env_dir);
-        let node = context.text(text, context.data_mode());
-        add(
-            plan,
-            "configuration",
-            RelPath::new(config::CONFIG_NAME)?,
-            node,
-        )
+        draft.file(config::CONFIG_NAME, text)
     }
 
     /// Plans the interpreter and its other names, as links or as copies.
     ///
     /// # Errors
     /// Operations that cannot stand together.
-    fn setup_python(&self, context: &Context, plan: &mut PlanBuilder) -> Result<(), StageError> {
-        let stage = "python";
+    fn setup_python(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+        if context.interpreter.os_name == "nt" {
+            return windows::setup_python(context, draft);
+        }
         let Interpreter {
             executable,
             executable_digest: digest,
@@ -247,7 +168,7 @@ pub trait Stages {
             ..
         } = &context.interpreter;
         let path = executable.to_string_lossy().into_owned();
-        plan.add_input(Input {
+        draft.plan().add_input(Input {
             role: "interpreter".to_owned(),
             path: path.clone(),
             digest: *digest,
@@ -273,9 +194,9 @@ pub trait Stages {
             };
             (copy.clone(), copy)
         };
-        add(plan, stage, context.layout.env_exe.clone(), python)?;
+        draft.node(context.layout.env_exe.clone(), python)?;
         for name in &context.layout.names {
-            add(plan, stage, name.clone(), other.clone())?;
+            draft.node(name.clone(), other.clone())?;
         }
         Ok(())
     }
@@ -284,15 +205,15 @@ pub trait Stages {
     ///
     /// # Errors
     /// An interpreter without wheels, and wheels that are damaged or hostile.
-    fn setup_pip(&self, context: &Context, plan: &mut PlanBuilder) -> Result<(), StageError> {
-        pip::setup(context, plan)
+    fn setup_pip(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+        pip::setup(context, draft.plan())
     }
 
     /// Plans the activation scripts.
     ///
     /// # Errors
     /// Operations that cannot stand together.
-    fn setup_scripts(&self, context: &Context, plan: &mut PlanBuilder) -> Result<(), StageError> {
+    fn setup_scripts(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         let bin = &context.layout.bin_name;
         let packages = [context.layout.lib_path.to_string()];
         let activation = Activation {
@@ -301,73 +222,95 @@ pub trait Stages {
             bin_name: bin.as_str(),
             site_packages: &packages,
         };
-        for script in activate::scripts(&activation) {
+        let scripts = if context.interpreter.os_name == "nt" {
+            activate::windows_scripts(&activation)
+        } else {
+            activate::scripts(&activation)
+        };
+        for script in scripts {
             // As venv's: 0644 whatever the umask, since a script is read and not run.
-            let node = context.text(script.text, Mode::SHARED_FILE);
-            add(plan, "scripts", bin.join(script.name)?, node)?;
+            let path = bin.join(script.name)?;
+            draft.file_with_mode(path.as_str(), script.text, Mode::SHARED_FILE)?;
         }
         Ok(())
+    }
+
+    /// Plans scripts of somebody else's, their placeholders replaced; for an override of
+    /// [`setup_scripts`](Self::setup_scripts) or [`post_setup`](Self::post_setup) to call.
+    ///
+    /// # Errors
+    /// A path that is taken by something that is no script.
+    fn install_scripts(
+        &self,
+        context: &Context,
+        scripts: &ScriptTree,
+        draft: &mut Draft,
+    ) -> Result<(), StageError> {
+        draft.install_scripts(context, scripts)
     }
 
     /// Plans the newest pip, and setuptools where it is [`core_dependencies`]', from wheels that were downloaded.
     ///
     /// # Errors
     /// Wheels that are absent, damaged or hostile, and an environment that would have no pip to upgrade.
-    fn upgrade_dependencies(
-        &self,
-        context: &Context,
-        plan: &mut PlanBuilder,
-    ) -> Result<(), StageError> {
-        pip::upgrade(context, plan)
+    fn upgrade_dependencies(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+        pip::upgrade(context, draft.plan())
     }
 
     /// Plans what comes after the scripts; nothing, unless somebody overrides it.
     ///
     /// # Errors
     /// Whatever the override says.
-    fn post_setup(&self, context: &Context, plan: &mut PlanBuilder) -> Result<(), StageError> {
-        let (_, _) = (context, plan);
+    fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+        let (_, _) = (context, draft);
         Ok(())
     }
 }
 
 /// The stages of an ordinary environment.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct EnvBuilder;
+pub struct Venv;
 
-impl Stages for EnvBuilder {}
+impl Stages for Venv {}
 
 /// Runs every stage, in venv's order, into one plan.
 ///
 /// # Errors
 /// The stage that could not plan.
 pub fn build(stages: &dyn Stages, context: &Context) -> Result<PlanBuilder, StageError> {
-    let mut plan = PlanBuilder::new(&context.env_dir, context.dir_mode())?;
-    stages.ensure_directories(context, &mut plan)?;
-    stages.create_git_ignore_file(context, &mut plan)?;
-    stages.create_configuration(context, &mut plan)?;
-    stages.setup_python(context, &mut plan)?;
-    if context.options.with_pip {
-        stages.setup_pip(context, &mut plan)?;
+    Ok(draft(stages, context)?.into_parts().0)
+}
+
+/// The health checks that the stages ask for.
+///
+/// # Errors
+/// The stage that could not plan.
+pub fn checks(stages: &dyn Stages, context: &Context) -> Result<Vec<Check>, StageError> {
+    Ok(draft(stages, context)?.into_parts().1)
+}
+
+fn draft(stages: &dyn Stages, context: &Context) -> Result<Draft, StageError> {
+    let options = &context.options;
+    let mut draft = Draft::new(context)?;
+    stages.ensure_directories(context, draft.enter("directories"))?;
+    for scm in &options.scm_ignore_files {
+        stages.create_scm_ignore_file(scm, context, &mut draft)?;
     }
-    stages.setup_scripts(context, &mut plan)?;
-    stages.post_setup(context, &mut plan)?;
-    if context.options.upgrade_deps {
-        stages.upgrade_dependencies(context, &mut plan)?;
+    stages.create_configuration(context, draft.enter("configuration"))?;
+    stages.setup_python(context, draft.enter("python"))?;
+    if options.with_pip {
+        stages.setup_pip(context, draft.enter("pip"))?;
+    }
+    stages.setup_scripts(context, draft.enter("scripts"))?;
+    stages.post_setup(context, draft.enter("post_setup"))?;
+    if options.upgrade_deps {
+        stages.upgrade_dependencies(context, draft.enter("dependencies"))?;
     }
     // There is never an interpreter without its configuration; its other names lead to the first.
     let layout = &context.layout;
     let names = std::iter::once(&layout.env_exe).chain(&layout.names);
     let config = RelPath::new(config::CONFIG_NAME)?;
-    plan.set_order(std::iter::once(&config).chain(names).cloned().collect());
-    Ok(plan)
-}
-
-fn add(plan: &mut PlanBuilder, stage: &str, path: RelPath, node: Node) -> Result<(), StageError> {
-    let operation = Operation {
-        stage: stage.into(),
-        group: None,
-        node,
-    };
-    Ok(plan.add(path, operation)?)
+    let order = std::iter::once(&config).chain(names).cloned().collect();
+    draft.plan().set_order(order);
+    Ok(draft)
 }

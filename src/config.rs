@@ -48,6 +48,9 @@ pub fn render(
         line("command", &command(interpreter, options, env_dir));
     }
     line("rvenv", env!("CARGO_PKG_VERSION"));
+    if interpreter.os_name == "nt" {
+        text = text.replace('\n', "\r\n");
+    }
     text
 }
 
@@ -61,7 +64,12 @@ pub fn command(interpreter: &Interpreter, options: &Options, env_dir: &str) -> S
             text.push_str(flag);
         }
     };
-    flag(!options.symlinks, "--copies");
+    // Only what is not the platform's own default is said.
+    if interpreter.os_name == "nt" {
+        flag(options.symlinks, "--symlinks");
+    } else {
+        flag(!options.symlinks, "--copies");
+    }
     flag(!options.with_pip, "--without-pip");
     flag(options.system_site_packages, "--system-site-packages");
     flag(options.clear, "--clear");
@@ -70,7 +78,7 @@ pub fn command(interpreter: &Interpreter, options: &Options, env_dir: &str) -> S
     if let Some(prompt) = &options.prompt {
         flag(true, &format!("--prompt=\"{}\"", prompt.asked));
     }
-    let without_ignore = !options.scm_ignore_files && interpreter.version.at_least(3, 13);
+    let without_ignore = options.scm_ignore_files.is_empty() && interpreter.version.at_least(3, 13);
     flag(without_ignore, "--without-scm-ignore-files");
     text.push(' ');
     text.push_str(env_dir);

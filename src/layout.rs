@@ -2,7 +2,7 @@
 //!
 //! Promises to be pure: the same interpreter gives the same layout, on any machine. Differences between
 //! versions of Python live here and in the scheme that the interpreter reports, and nowhere else.
-//! Does not know the environments of Windows yet.
+//! On Windows it says where things are; which programs an installation lends is `programs.rs`.
 //!
 //! Read next: `interpreter.rs`, where the facts come from.
 
@@ -63,7 +63,8 @@ impl Layout {
     /// # Errors
     /// [`LayoutError`], if the operating system or the name of the executable rules it out.
     pub fn of(interpreter: &Interpreter) -> Result<Self, LayoutError> {
-        if interpreter.os_name != "posix" {
+        let is_nt = interpreter.os_name == "nt";
+        if interpreter.os_name != "posix" && !is_nt {
             return Err(LayoutError::Platform {
                 os_name: interpreter.os_name.clone(),
             });
@@ -75,10 +76,15 @@ impl Layout {
         };
         let scheme = &interpreter.scheme;
         let in_bin = |name: &str| scheme.scripts.join(name).map_err(fail);
-        let name = executable.file_name().unwrap_or_default();
-        let env_exe = in_bin(&name.to_string_lossy())?;
+        let name = executable.file_name().unwrap_or_default().to_string_lossy();
+        let env_exe = in_bin(nt_name(interpreter, &name).unwrap_or(&name))?;
         let mut names = Vec::new();
-        for name in names_of(interpreter) {
+        let others = if is_nt {
+            Vec::new()
+        } else {
+            names_of(interpreter)
+        };
+        for name in others {
             let name = in_bin(&name)?;
             if name != env_exe {
                 names.push(name);
@@ -96,13 +102,20 @@ impl Layout {
             inc_path: scheme.include.clone(),
             lib_path: scheme.purelib.clone(),
             platlib_path: scheme.platlib.clone(),
-            lib64_link: interpreter.is_64bit && !darwin && !from_3_15,
+            lib64_link: interpreter.is_64bit && !is_nt && !darwin && !from_3_15,
             env_exe,
             names,
             python_dir: executable.parent().unwrap_or(&executable).to_owned(),
             directories,
         })
     }
+}
+
+/// On Windows the interpreter is called so since Python 3.13, whatever it was started as.
+fn nt_name(interpreter: &Interpreter, name: &str) -> Option<&'static str> {
+    let is_named = interpreter.os_name == "nt" && interpreter.version.at_least(3, 13);
+    let debug = name.ends_with("_d.exe");
+    is_named.then_some(if debug { "python_d.exe" } else { "python.exe" })
 }
 
 /// Every name of the interpreter, in the order of `venv`.
@@ -235,10 +248,10 @@ mod tests {
 
     #[test]
     fn a_layout_that_is_not_known_is_refused() {
-        let mut windows = interpreter(13, "C:/python.exe");
-        windows.os_name = "nt".to_owned();
-        let error = Layout::of(&windows).unwrap_err().to_string();
-        assert_eq!(error, "environments on `nt` are not supported");
+        let mut other = interpreter(13, "/python");
+        other.os_name = "java".to_owned();
+        let error = Layout::of(&other).unwrap_err().to_string();
+        assert_eq!(error, "environments on `java` are not supported");
         let error = Layout::of(&interpreter(13, "/p/py\nthon")).unwrap_err();
         assert!(matches!(error, LayoutError::Name { .. }), "{error}");
     }

@@ -1,65 +1,53 @@
 //! Python virtual environments as filesystem transactions.
 //!
-//! - To make an environment: [`builder::Context`], then [`environment::create`].
+//! - To make an environment: [`EnvBuilder`], whose fields are the arguments of Python's `venv.EnvBuilder`.
+//! - To build environments of another kind: implement [`Stages`] and override the stages that differ; `examples/` has
+//!   builders that do real work. A stage adds to the [`Draft`](builder::Draft); it has no disk.
+//! - To have a say in locks, durability, links and progress: [`environment::create`] with an [`environment::Run`].
 //! - To see what that would do: [`environment::plan`]; a [`Plan`](rvenv_journal::Plan) can be saved, compared and given
 //!   to [`environment::apply`] elsewhere.
 //! - To compare one with what was published and what its packages list: [`verify::verify`].
-//! - To build environments of another kind: implement [`builder::Stages`] and override the stages that differ. A stage adds
-//!   operations to the plan; it has no disk.
 //! - To publish trees that have nothing to do with Python: the engine, [`rvenv_journal`].
 //!
 //! Promises what the engine promises: the target is the old tree or the new one, and success is durable.
-//! Does not read the process's environment, working directory or clock: whoever calls hands them in, as
-//! [`interpreter::Surroundings`], [`options::Options`] and [`environment::Run`].
+//! The process's environment, working directory, umask and clock are read by [`host::Host::read`] alone, for
+//! [`EnvBuilder::create`]; everything else gets them handed in.
+//!
+//! # A builder of your own
 //!
 //! ```
-//! use rvenv::builder::{Context, EnvBuilder};
-//! use rvenv::environment::{self, Force, Outcome, Permissions, Run};
-//! use rvenv::interpreter::{self, Control, Request, Surroundings};
-//! use rvenv::merge::Lost;
-//! use rvenv::options::Options;
-//! use rvenv_journal::fs::real::RealFs;
-//! use rvenv_journal::{Durability, LinkMode, Patience, Retention, Unwatched};
+//! use rvenv::builder::{Context, Draft};
+//! use rvenv::check::Check;
+//! use rvenv::scripts::{Folder, ScriptTree};
+//! use rvenv::{EnvBuilder, StageError, Stages};
+//!
+//! /// Environments that know which project they are for.
+//! struct ForProject {
+//!     scripts: ScriptTree,
+//! }
+//!
+//! impl Stages for ForProject {
+//!     fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+//!         draft.file("project.txt", format!("project = {}\n", context.env_name))?;
+//!         self.install_scripts(context, &self.scripts, draft)?;
+//!         // Were this to fail, what was there before would come back.
+//!         draft.check(Check::Command("test -f \"$VIRTUAL_ENV/project.txt\"".to_owned()));
+//!         Ok(())
+//!     }
+//! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let surroundings = Surroundings { search_path: std::env::var_os("PATH"), ..Surroundings::default() };
-//! let python = interpreter::find(&Request::Default, &surroundings, &Control::default())?;
-//!
+//! let scripts = ScriptTree::default().with(Folder::Posix, "where.sh", "echo __VENV_DIR__\n")?;
+//! let builder = EnvBuilder { symlinks: true, ..EnvBuilder::default() };
 //! # let place = tempfile::tempdir()?;
-//! # let path = place.path().join("env");
-//! # let env_dir = path.to_str().ok_or("the path is not UTF-8")?;
-//! let options = Options { with_pip: false, ..Options::default() };
-//! let context = Context::new(env_dir, python, options)?;
-//!
-//! let disk = RealFs::new();
-//! let run = Run {
-//!     fs: &disk,
-//!     cache: None,
-//!     now: None,
-//!     compiler: None,
-//!     durability: Durability::Power,
-//!     link_mode: LinkMode::Auto,
-//!     retention: Retention::Discard,
-//!     permissions: Permissions { force: Force::No, lost: Lost::Refuse },
-//!     check: None,
-//!     owner: "an example",
-//!     pause: &|_holder| Patience::GiveUp,
-//!     interrupted: &|| false,
-//!     watch: &Unwatched,
-//!     recovered: &|_recovered| {},
-//!     copying: &|_failed| {},
-//! };
-//! let outcome = environment::create(&run, &EnvBuilder, &context)?;
-//! assert!(matches!(outcome, Outcome::Published(_)));
-//!
-//! // The same again has nothing to do.
-//! let outcome = environment::create(&run, &EnvBuilder, &context)?;
-//! assert!(matches!(outcome, Outcome::NoChanges));
+//! # let env_dir = place.path().join("env");
+//! builder.create_with(&ForProject { scripts }, &env_dir)?;
+//! # assert_eq!(std::fs::read_to_string(env_dir.join("project.txt"))?, "project = env\n");
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Read next: `builder.rs` for the stages, `environment.rs` for how a plan meets the disk.
+//! Read next: `venv.rs` for the options, `builder.rs` for the stages, `environment.rs` for how a plan meets the disk.
 
 pub mod activate;
 pub mod builder;
@@ -69,6 +57,7 @@ pub mod config;
 pub mod download;
 pub mod environment;
 pub mod existing;
+pub mod host;
 pub mod installed;
 pub mod interpreter;
 pub mod layout;
@@ -76,10 +65,17 @@ pub mod lexical;
 mod memo;
 pub mod merge;
 pub mod options;
+pub mod programs;
 pub mod provision;
 pub mod render;
 pub mod repair;
+pub mod scripts;
+pub mod venv;
 pub mod verify;
 pub mod version;
 pub mod wheel;
+pub mod wheelhouse;
 pub mod witness;
+
+pub use builder::{StageError, Stages};
+pub use venv::{CreateFailed, Created, EnvBuilder, create};

@@ -413,7 +413,7 @@ impl Merge<'_> {
         for distribution in builder::kept_distributions(self.context) {
             kept.extend(self.listed(site, &distribution)?);
         }
-        for distribution in builder::replaced_distributions(self.context) {
+        for distribution in builder::replaced_distributions(self.context, &self.draft) {
             retired.extend(self.listed(site, &distribution)?);
         }
         if let Some(existing) = existing {

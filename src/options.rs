@@ -5,9 +5,14 @@
 //!
 //! Read next: `config.rs` and `builder.rs`, which use them.
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 
 use crate::interpreter::PythonVersion;
+
+/// The one system of version control that `venv` knows.
+pub const GIT: &str = "git";
 
 /// What the environment shall be, as `venv.EnvBuilder` takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +35,8 @@ pub struct Options {
     pub with_pip: bool,
     /// The prompt, where one was asked for.
     pub prompt: Option<Prompt>,
-    /// Whether version control is told to ignore the environment (Python 3.13 and later).
-    pub scm_ignore_files: bool,
+    /// Which systems of version control are told to ignore the environment (Python 3.13 and later); lower case.
+    pub scm_ignore_files: BTreeSet<String>,
     /// Whether the sources of wheels get bytecode.
     pub compile_bytecode: bool,
     /// The bits that new files and directories do without.
@@ -96,7 +101,7 @@ impl Default for Options {
             symlinks: true,
             with_pip: true,
             prompt: None,
-            scm_ignore_files: true,
+            scm_ignore_files: BTreeSet::from([GIT.to_owned()]),
             compile_bytecode: false,
             umask: 0o022,
             epoch: None,

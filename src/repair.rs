@@ -22,7 +22,7 @@ use crate::builder::{self, Context, Stages};
 use crate::config::{self, CONFIG_NAME};
 use crate::existing::{Existing, ExistingError};
 use crate::merge::{MergeError, Merged, receipt_in};
-use crate::options::Options;
+use crate::options::{GIT, Options};
 use crate::verify::is_bytecode;
 
 /// The stage of what only stands in the plan to stay.
@@ -228,7 +228,7 @@ fn published_config(context: &Context, receipt: &Receipt) -> Option<(RelPath, St
             with_pip: is(2),
             clear: is(3),
             upgrade_deps: is(4),
-            scm_ignore_files: is(5),
+            scm_ignore_files: is(5).then(|| GIT.to_owned()).into_iter().collect(),
             ..context.options.clone()
         };
         let Context {

@@ -31,6 +31,7 @@ pub use install::{
 pub use name::Named;
 pub(crate) use name::normal_name;
 pub use places::Collision;
+pub(crate) use script::interpreter_lines;
 
 #[cfg(test)]
 mod sample;

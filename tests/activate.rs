@@ -847,4 +847,160 @@ fn every_text_survives_its_quoting_in_the_shells() {
     check_round_trip("zsh", &["-f", "-o", "rc_quotes"], activate::quote_posix);
     check_round_trip("tcsh", &["-f"], activate::quote_csh);
     check_round_trip("fish", &["--no-config"], activate::quote_fish);
+    check_round_trip("nu", &["--no-config-file"], activate::quote_nushell);
+}
+
+/// What nushell tells of itself: four variables, the head of PATH and what its children see, then the prompt.
+const NUSHELL: &str = r#"
+def show [] {
+    for name in [VIRTUAL_ENV VIRTUAL_ENV_PROMPT PYTHONHOME] {
+        print ($env | get -o $name | default "unset")
+    }
+    print ($env.PATH | str join (char esep))
+    print (^env | lines | where {|line| $line starts-with "VIRTUAL_ENV" } | length)
+    print (do $env.PROMPT_COMMAND)
+    print "@@@"
+}
+$env.PROMPT_COMMAND = {|| "old> " }
+"#;
+
+#[test]
+fn nushell_sees_the_awkward_path_and_prompt_as_written_and_forgets_them_again() {
+    if !is_installed("nu") {
+        return;
+    }
+    for name in AWKWARD {
+        let home = scratch();
+        let env = Env::new(home.path(), name, name);
+        let other = Env::new(home.path(), "other", "other");
+        // The path of an overlay is part of the text, because nushell reads it before it runs anything.
+        let load = |env: &Env| {
+            let path = env.dir.join("bin/activate.nu");
+            format!(
+                "overlay use {}",
+                activate::quote_nushell(path.to_str().unwrap())
+            )
+        };
+        let (load, over) = (load(&env), load(&other));
+        let file = home.path().join("script.nu");
+        let python = "^python\nprint '@@@'";
+        let text = format!(
+            "{NUSHELL}show\n{load}\nshow\n{python}\n{over}\nshow\n{load}\nshow\ndeactivate\nshow\n"
+        );
+        fs::write(&file, text).unwrap();
+        let output = command("nu", home.path())
+            .args(["--no-config-file", "--no-std-lib"])
+            .arg(&file)
+            .env("PYTHONHOME", "/old home")
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(stderr, "", "{name:?}");
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let active = |env: &Env, prompt: &str| {
+            let (dir, path) = (env.text(), search_path());
+            format!("{dir}\n{prompt}\nunset\n{dir}/bin:{path}\n2\n({prompt}) old> \n")
+        };
+        let left = format!("unset\nunset\n/old home\n{}\n0\nold> \n", search_path());
+        let expected = [
+            left.clone(),
+            active(&env, name),
+            format!("python={}/bin/python\n", env.text()),
+            active(&other, "other"),
+            active(&env, name),
+            left,
+        ];
+        let parts: Vec<_> = stdout.split_terminator("@@@\n").collect();
+        assert_eq!(parts, expected, "{name:?}");
+        assert_nothing_ran(home.path());
+    }
+}
+
+#[test]
+fn nushell_keeps_its_prompt_where_the_user_says_so() {
+    if !is_installed("nu") {
+        return;
+    }
+    for (value, expected) in [("1", "old> "), ("", "(shown) old> ")] {
+        let home = scratch();
+        let env = Env::new(home.path(), "env", "shown");
+        let path = env.dir.join("bin/activate.nu");
+        let load = activate::quote_nushell(path.to_str().unwrap());
+        let text = format!(
+            "$env.PROMPT_COMMAND = \"old> \"\noverlay use {load}\nlet prompt = $env.PROMPT_COMMAND\n\
+             print (if ($prompt | describe) == closure {{ do $prompt }} else {{ $prompt }})\n"
+        );
+        let file = home.path().join("script.nu");
+        fs::write(&file, text).unwrap();
+        let output = command("nu", home.path())
+            .args(["--no-config-file", "--no-std-lib"])
+            .arg(&file)
+            .env("VIRTUAL_ENV_DISABLE_PROMPT", value)
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            format!("{expected}\n")
+        );
+    }
+}
+
+/// What xonsh tells of itself and of what its children see.
+const XONSH: &str = "
+import os
+def show():
+    for name in ('VIRTUAL_ENV', 'VIRTUAL_ENV_PROMPT', 'PYTHONHOME'):
+        print(${...}.get(name, 'unset'))
+    print(os.pathsep.join($PATH))
+    print(len([line for line in $(env).splitlines() if line.startswith('VIRTUAL_ENV')]))
+    print('deactivate' in aliases)
+    print('@@@', flush=True)
+";
+
+#[test]
+fn xonsh_sees_the_awkward_path_and_prompt_as_written_and_forgets_them_again() {
+    if !is_installed("xonsh") {
+        return;
+    }
+    for name in AWKWARD {
+        let home = scratch();
+        // In what it takes from PATH xonsh itself puts in the values of variables that are set.
+        let env = Env::new(home.path(), &name.replace("$HOME", "$"), name);
+        let other = Env::new(home.path(), "other", "other");
+        let file = home.path().join("script.xsh");
+        let text = format!(
+            "{XONSH}show()\nsource $ACTIVATE\nshow()\npython\necho @@@\nsource $OTHER\nshow()\n\
+             source $OTHER\nshow()\ndeactivate\nshow()\n"
+        );
+        fs::write(&file, text).unwrap();
+        let output = command("xonsh", home.path())
+            .arg("--no-rc")
+            .arg(&file)
+            .env("ACTIVATE", env.dir.join("bin/activate.xsh"))
+            .env("OTHER", other.dir.join("bin/activate.xsh"))
+            .env("PYTHONHOME", "")
+            .env("XONSH_SHOW_TRACEBACK", "1")
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(stderr, "", "{name:?}");
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let active = |env: &Env, prompt: &str| {
+            let (dir, path) = (env.text(), search_path());
+            format!("{dir}\n{prompt}\nunset\n{dir}/bin:{path}\n2\nTrue\n")
+        };
+        let left = format!("unset\nunset\n\n{}\n0\nFalse\n", search_path());
+        let expected = [
+            left.clone(),
+            active(&env, name),
+            format!("python={}/bin/python\n", env.text()),
+            active(&other, "other"),
+            active(&other, "other"),
+            left,
+        ];
+        let parts: Vec<_> = stdout.split_terminator("@@@\n").collect();
+        assert_eq!(parts, expected, "{name:?}");
+        assert_nothing_ran(home.path());
+    }
 }

@@ -95,10 +95,12 @@ fn a_plan_shows_what_is_added_changed_removed_and_kept() {
         + bin/activate ([length] bytes)
         + bin/activate.csh ([length] bytes)
         + bin/activate.fish ([length] bytes)
+        + bin/activate.nu ([length] bytes)
+        + bin/activate.xsh ([length] bytes)
         + bin/activate_this.py ([length] bytes)
 
     Publication: put (readers see nothing, then all of it)
-    Plan: 17 to add, 0 to change, 0 to remove, 0 unchanged
+    Plan: 19 to add, 0 to change, 0 to remove, 0 unchanged
     Digest: [digest]
     "#);
     with_player(&scratch, "create", &["E"]).ok();
@@ -128,13 +130,15 @@ fn a_plan_shows_what_is_added_changed_removed_and_kept() {
         ~ bin/activate ([length] bytes)
         ~ bin/activate.csh ([length] bytes)
         ~ bin/activate.fish ([length] bytes)
+        ~ bin/activate.nu ([length] bytes)
+        ~ bin/activate.xsh ([length] bytes)
         ~ bin/activate_this.py ([length] bytes)
       what is there now
         - notes
         - everything in the directories above that is not planned
 
     Publication: swap (readers see the old tree, then the new one; where the filesystem has no exchange, a take and a put with nothing for a moment between)
-    Plan: 1 to add, 6 to change, 1 to remove, 10 unchanged
+    Plan: 1 to add, 8 to change, 1 to remove, 10 unchanged
     Digest: [digest]
     "#);
 }
@@ -358,7 +362,7 @@ fn the_status_of_a_target_is_told_to_people_and_to_programs() {
     transaction: nothing is open
 
     `[work]/E`: environment
-    receipt: 17 managed paths, plan [digest]
+    receipt: 19 managed paths, plan [digest]
     transaction: nothing is open
     "#);
     let json = scratch.rvenv(&["status", "--json", "E"]).ok();
@@ -369,7 +373,7 @@ fn the_status_of_a_target_is_told_to_people_and_to_programs() {
       "state": "environment",
       "receipt": {
         "plan": "[digest]",
-        "paths": 17
+        "paths": 19
       },
       "transaction": {
         "open": false,

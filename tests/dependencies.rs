@@ -20,7 +20,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use machine::{Python, Scratch, any_python, supported};
-use rvenv::builder::{Context, EnvBuilder, build, core_dependencies};
+use rvenv::builder::{Context, Venv, build, core_dependencies};
 use rvenv::download::{DownloadFailed, download};
 use rvenv::interpreter::{self, Control, Interpreter, Request, Surroundings};
 use rvenv::options::Options;
@@ -110,7 +110,7 @@ fn what_was_downloaded_is_planned_in_place_of_what_is_bundled() {
     };
     let mut context = Context::new(env.to_str().unwrap(), interpreter, options).unwrap();
     context.dependencies = wheels;
-    let plan = build(&EnvBuilder, &context).unwrap();
+    let plan = build(&Venv, &context).unwrap();
     let pip: Vec<String> = plan
         .operations()
         .iter()

@@ -13,6 +13,7 @@
 #[expect(dead_code, reason = "other tests use more of the machine")]
 mod machine;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -156,7 +157,7 @@ fn the_command_of_an_upgrade_is_spelled_as_venv_spells_it() {
         symlinks: false,
         with_pip: false,
         prompt: Some(prompt),
-        scm_ignore_files: false,
+        scm_ignore_files: BTreeSet::new(),
         ..Options::default()
     };
     let base = ask(&python.path, &around(&scratch));

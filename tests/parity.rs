@@ -59,6 +59,16 @@ const DIFFERENCES: &[Difference] = &[
         reason: "an additional activation script, for programs that embed Python",
     },
     Difference {
+        path: "bin/activate.nu",
+        what: What::Presence,
+        reason: "an additional activation script, for nushell",
+    },
+    Difference {
+        path: "bin/activate.xsh",
+        what: What::Presence,
+        reason: "an additional activation script, for xonsh",
+    },
+    Difference {
         path: "bin/Activate.ps1",
         what: What::Presence,
         reason: "venv has it since 3.8, rvenv for every version",

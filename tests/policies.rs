@@ -37,10 +37,10 @@ use machine::ended;
 use mounts::{has, is_among_mounts};
 use places::{Kind, Place};
 use refused::refused_by;
-use rvenv::builder::{self, Context, EnvBuilder, StageError, Stages};
+use rvenv::builder::{self, Context, Draft, StageError, Stages, Venv};
 use rvenv::interpreter::{self, Control, Request, Surroundings};
 use rvenv::options::Options;
-use rvenv_journal::{Mode, Node, Operation, PlanBuilder, RelPath};
+use rvenv_journal::Mode;
 use trees::{Ended, Lab, Sameness, compare, end, look};
 
 /// Every way to change `E`; what makes an environment of it comes first.
@@ -227,14 +227,8 @@ fn the_longest_name_works_and_a_longer_one_is_refused() {
 struct Shouting;
 
 impl Stages for Shouting {
-    fn post_setup(&self, _context: &Context, plan: &mut PlanBuilder) -> Result<(), StageError> {
-        let target = "activate".to_owned();
-        let operation = Operation {
-            stage: "post_setup".into(),
-            group: None,
-            node: Node::Symlink { target },
-        };
-        Ok(plan.add(RelPath::new("bin/PYTHON")?, operation)?)
+    fn post_setup(&self, _context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+        draft.symlink("bin/PYTHON", "activate")
     }
 }
 
@@ -255,7 +249,7 @@ fn names_that_differ_in_case_alone_are_refused_when_they_are_planned() {
         ..Options::default()
     };
     let context = Context::new(desk.path("E").to_str().unwrap(), found, options).unwrap();
-    assert!(builder::build(&EnvBuilder, &context).is_ok());
+    assert!(builder::build(&Venv, &context).is_ok());
     let refused = builder::build(&Shouting, &context).unwrap_err().to_string();
     assert!(
         refused.contains("bin/PYTHON") && refused.contains("case"),

@@ -139,7 +139,7 @@ fn an_environment_is_clean_after_it_was_created() {
     let scratch = played();
     let said = verified(&scratch, "E");
     assert_eq!(said["clean"], true, "{said}");
-    assert_eq!(said["managed"]["checked"], 17);
+    assert_eq!(said["managed"]["checked"], 19);
     assert_eq!(said["foreign"], 0);
     assert_eq!(said["receipt"].as_str().unwrap().len(), 64);
     assert_eq!(said["path"], scratch.path("E").to_str().unwrap());

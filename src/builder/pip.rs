@@ -40,10 +40,17 @@ pub fn kept_distributions(context: &Context) -> Vec<Distribution> {
         .collect()
 }
 
-/// Installed distributions that give way to a wheel of another version; what their RECORD lists is to be removed.
+/// Installed distributions that give way to a wheel of another version in a plan; what their RECORD lists is to be removed.
+///
+/// A wheel that was given and that no stage installs is in no plan, and takes nothing away.
 #[must_use]
-pub fn replaced_distributions(context: &Context) -> Vec<Distribution> {
-    let wheels = chosen(context).filter_map(Named::of);
+pub fn replaced_distributions(context: &Context, plan: &PlanBuilder) -> Vec<Distribution> {
+    let is_planned = |path: &&Path| {
+        let given = context.packages.iter().any(|given| given == path);
+        let mut inputs = plan.inputs().iter();
+        !given || inputs.any(|input| Path::new(&input.path) == *path)
+    };
+    let wheels = chosen(context).filter(is_planned).filter_map(Named::of);
     let planned = wheels.filter(|wheel| !is_kept(context, wheel));
     let replaced = planned.flat_map(|wheel| {
         let all = installed(context, wheel.name);
@@ -70,7 +77,8 @@ fn chosen(context: &Context) -> impl Iterator<Item = &Path> {
     let bundled = bundled(context).iter().filter(move |_| wanted);
     let bundled = bundled.filter(|path| !is_downloaded(context, path));
     let downloaded = downloaded(context).iter();
-    bundled.chain(downloaded).map(PathBuf::as_path)
+    let given = context.packages.iter();
+    bundled.chain(downloaded).chain(given).map(PathBuf::as_path)
 }
 
 /// Every wheel that has a say, opened.
@@ -155,6 +163,24 @@ pub(super) fn upgrade(context: &Context, plan: &mut PlanBuilder) -> Result<(), S
     Ok(())
 }
 
+/// Plans a wheel that was given beforehand.
+pub(super) fn install(
+    context: &Context,
+    plan: &mut PlanBuilder,
+    (path, stage): (&Path, &str),
+) -> Result<(), StageError> {
+    if !context.packages.iter().any(|given| given == path) {
+        return Err(StageError::NotGiven(
+            path.to_string_lossy().escape_debug().to_string(),
+        ));
+    }
+    if is_newer_installed(context, path) {
+        return Ok(());
+    }
+    let wheel = context.wheels.open(path)?;
+    add(context, plan, (path, &wheel), stage)
+}
+
 /// Whether what is installed is newer than a wheel; one whose name cannot be read is refused when it is opened.
 fn is_newer_installed(context: &Context, path: &Path) -> bool {
     Named::of(path).is_some_and(|wheel| is_kept(context, &wheel))
@@ -167,6 +193,9 @@ fn add(
     (path, wheel): (&Path, &Wheel),
     stage: &str,
 ) -> Result<(), StageError> {
+    if context.interpreter.os_name == "nt" {
+        return Err(StageError::NoLauncher(wheel.file_name().to_owned()));
+    }
     plan.add_input(Input {
         role: "wheel".to_owned(),
         path: path.to_string_lossy().into_owned(),
@@ -324,6 +353,10 @@ mod tests {
         found.iter().map(|found| found.dir.as_str()).collect()
     }
 
+    fn nothing(context: &Context) -> PlanBuilder {
+        PlanBuilder::new(&context.env_dir, context.dir_mode()).unwrap()
+    }
+
     fn plan(context: &Context) -> Result<(), StageError> {
         let mut plan = PlanBuilder::new(&context.env_dir, context.dir_mode())?;
         if context.options.with_pip {
@@ -348,14 +381,14 @@ mod tests {
             shown(&kept_distributions(&found)),
             ["setuptools-65.5.0.post1.dist-info", "pip-23.10.dist-info"]
         );
-        assert_eq!(replaced_distributions(&found), []);
+        assert_eq!(replaced_distributions(&found, &nothing(&found)), []);
         assert!(plan(&found).is_ok());
 
         let older = [("pip", "23.2.1rc1"), ("setuptools", "65.5.0")];
         let found = context(&bundled, &older, Options::default());
         assert_eq!(kept_distributions(&found), []);
         assert_eq!(
-            shown(&replaced_distributions(&found)),
+            shown(&replaced_distributions(&found, &nothing(&found))),
             ["pip-23.2.1rc1.dist-info"]
         );
         assert!(matches!(plan(&found), Err(StageError::Wheel(_))));
@@ -366,7 +399,7 @@ mod tests {
         let both = [("pip", "22.0"), ("pip", "24.0")];
         let found = context(&["pip-23.2.1"], &both, Options::default());
         assert_eq!(kept_distributions(&found).len(), 2);
-        assert_eq!(replaced_distributions(&found), []);
+        assert_eq!(replaced_distributions(&found, &nothing(&found)), []);
     }
 
     #[test]
@@ -377,7 +410,7 @@ mod tests {
         };
         let found = context(&["pip-23.2.1"], &[("pip", "22.0")], options);
         assert_eq!(kept_distributions(&found), []);
-        assert_eq!(replaced_distributions(&found), []);
+        assert_eq!(replaced_distributions(&found, &nothing(&found)), []);
     }
 
     fn newest(with_pip: bool, installed: &[(&str, &str)], downloaded: &[&str]) -> Context {
@@ -401,7 +434,7 @@ mod tests {
         );
         assert_eq!(kept_distributions(&found), []);
         assert_eq!(
-            shown(&replaced_distributions(&found)),
+            shown(&replaced_distributions(&found, &nothing(&found))),
             ["pip-24.0.dist-info"]
         );
         let found = newest(

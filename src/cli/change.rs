@@ -9,7 +9,7 @@ use std::io::BufWriter;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
-use rvenv::builder::{Context, EnvBuilder, core_dependencies};
+use rvenv::builder::{Context, Venv, core_dependencies};
 use rvenv::bytecode::Compiler;
 use rvenv::check::{self, Check, CheckFailed, EnvAt, Expectation};
 use rvenv::download::download;
@@ -17,7 +17,7 @@ use rvenv::environment::{self, Checker, Force, Permissions};
 use rvenv::existing::{Existing, ExistingError};
 use rvenv::interpreter::{self, Control, Interpreter, Request};
 use rvenv::merge::Lost;
-use rvenv::options::{Choices, Options, Prompt};
+use rvenv::options::{Choices, GIT, Options, Prompt};
 use rvenv::provision::{self, Shelf};
 use rvenv::render::escape;
 use rvenv::repair::{has_published_bytecode, published_base};
@@ -86,7 +86,7 @@ impl Session<'_> {
                 compilation: Compilation::of(args.venv.compile_bytecode),
             };
             let outcome = self.run(&args.run, &manner, |run| {
-                environment::create(run, &EnvBuilder, context)
+                environment::create(run, &Venv, context)
             })?;
             let outcome = ManuallyDrop::new(outcome);
             drop(downloads);
@@ -158,7 +158,7 @@ impl Session<'_> {
         let env_dir = self.world.env_dir(&args.env_dir)?;
         let context = self.prepare_repair(&env_dir)?;
         if args.dry_run {
-            let plan = environment::plan_repair(&self.fs, &EnvBuilder, &context);
+            let plan = environment::plan_repair(&self.fs, &Venv, &context);
             self.show(&plan.map_err(|error| of_plan(&error))?);
             return Ok(Exit::Done);
         }
@@ -171,7 +171,7 @@ impl Session<'_> {
             ..Manner::default()
         };
         let outcome = self.run(&args.run, &manner, |run| {
-            environment::repair(run, &EnvBuilder, &context)
+            environment::repair(run, &Venv, &context)
         })?;
         self.tell(&outcome, &args.env_dir, "as its receipt says");
         Ok(Exit::Done)
@@ -243,7 +243,10 @@ impl Session<'_> {
             upgrade_deps: args.upgrade_deps,
             with_pip: !args.without_pip,
             compile_bytecode: args.compile_bytecode,
-            scm_ignore_files: !args.without_scm_ignore_files,
+            scm_ignore_files: (!args.without_scm_ignore_files)
+                .then(|| GIT.to_owned())
+                .into_iter()
+                .collect(),
             umask: self.world.umask,
             epoch: self.world.epoch,
             ..Options::default()
@@ -382,7 +385,7 @@ impl Session<'_> {
     }
 
     fn make_plan(&self, args: &VenvArgs, context: &Context) -> Result<Plan, CliError> {
-        environment::plan(&self.fs, &EnvBuilder, context, permissions(args))
+        environment::plan(&self.fs, &Venv, context, permissions(args))
             .map_err(|error| of_plan(&error))
     }
 

@@ -12,7 +12,7 @@ use super::entry_points::EntryPoint;
 const SHEBANG_BYTES_MAX: usize = if cfg!(target_os = "macos") { 512 } else { 127 };
 
 /// The lines that make a Python script start with this interpreter.
-pub(super) fn interpreter_lines(python: &str) -> String {
+pub(crate) fn interpreter_lines(python: &str) -> String {
     let splits = |c: char| c.is_whitespace() || c.is_control();
     if !python.contains(splits) && "#!\n".len() + python.len() <= SHEBANG_BYTES_MAX {
         return format!("#!{python}\n");

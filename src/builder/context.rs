@@ -1,0 +1,183 @@
+//! The context: everything that a stage may know, as values, under the names that `venv` gives to them.
+//!
+//! Promises to be made of what was found beforehand: nothing in it leads to a disk but the catalogue of wheels, which only
+//! reads files that were named when the context was made.
+//! Does not have venv's `script_path`, which a stage would set for another one.
+//!
+//! Read next: `../layout.rs`, where the names come from; `draft.rs`, what a stage does with them.
+
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::{Mode, RelPath};
+
+use super::StageError;
+use crate::bytecode::Bytecode;
+use crate::config;
+use crate::installed::Distribution;
+use crate::interpreter::Interpreter;
+use crate::layout::Layout;
+use crate::options::{Options, check_path, check_prompt};
+use crate::programs::Program;
+use crate::wheel::Catalogue;
+
+/// Everything that a stage may know: venv's context, as values.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The environment's absolute path.
+    pub env_dir: String,
+    /// The last component of that path.
+    pub env_name: String,
+    /// The prompt, without parentheses.
+    pub prompt: String,
+    /// The base interpreter.
+    pub interpreter: Interpreter,
+    /// Names and places in the environment.
+    pub layout: Layout,
+    /// What was asked for.
+    pub options: Options,
+    /// What is installed in the layout's own directory of packages; nothing in a new environment.
+    pub installed: Vec<Distribution>,
+    /// Wheels that were downloaded for `upgrade_deps`.
+    pub dependencies: Vec<PathBuf>,
+    /// Wheels that were given beforehand, for [`post_setup`](super::Stages::post_setup) to install.
+    pub packages: Vec<PathBuf>,
+    /// On Windows, the files of the base installation that the environment may need, found beforehand.
+    pub programs: Vec<Program>,
+    /// What was compiled for `compile_bytecode`.
+    pub bytecode: Bytecode,
+    /// What wheels were found to hold, so that none is read twice.
+    pub wheels: Catalogue,
+}
+
+impl Context {
+    /// The context for a new environment at `env_dir`, an absolute path in its normal form.
+    ///
+    /// # Errors
+    /// Paths and prompts that are refused, and interpreters without a layout.
+    pub fn new(
+        env_dir: &str,
+        interpreter: Interpreter,
+        options: Options,
+    ) -> Result<Self, StageError> {
+        check_path(env_dir)?;
+        let layout = Layout::of(&interpreter)?;
+        let windows = interpreter.os_name == "nt";
+        let mut components = env_dir.rsplit(|c| c == '/' || (windows && c == '\\'));
+        let env_name = components.next().unwrap_or(env_dir).to_owned();
+        let asked = options.prompt_for(&interpreter.version);
+        let prompt = asked.unwrap_or(&env_name).to_owned();
+        check_prompt(&prompt)?;
+        Ok(Self {
+            env_dir: env_dir.to_owned(),
+            env_name,
+            prompt,
+            interpreter,
+            layout,
+            options,
+            installed: Vec::new(),
+            dependencies: Vec::new(),
+            packages: Vec::new(),
+            programs: Vec::new(),
+            bytecode: Bytecode::default(),
+            wheels: Catalogue::default(),
+        })
+    }
+
+    /// The absolute path of something in the environment.
+    #[must_use]
+    pub fn absolute(&self, path: &RelPath) -> String {
+        self.below(path.as_str())
+    }
+
+    fn below(&self, path: &str) -> String {
+        if self.interpreter.os_name == "nt" {
+            let dir = self.env_dir.trim_end_matches(['/', '\\']);
+            return format!("{dir}\\{}", path.replace('/', "\\"));
+        }
+        format!("{}/{path}", self.env_dir.trim_end_matches('/'))
+    }
+
+    /// The same for a filesystem without symbolic links: the interpreter is copied, and nothing leads to `lib`.
+    #[must_use]
+    pub fn without_symlinks(&self) -> Self {
+        let mut context = self.clone();
+        context.options.symlinks = false;
+        context.layout.lib64_link = false;
+        context
+    }
+
+    /// The base executable as it was asked for, links not resolved: venv's `executable`.
+    #[must_use]
+    pub fn executable(&self) -> &Path {
+        &self.interpreter.executable
+    }
+
+    /// The directory of the base executable.
+    #[must_use]
+    pub fn python_dir(&self) -> &Path {
+        &self.layout.python_dir
+    }
+
+    /// The name that the base executable has in the environment.
+    #[must_use]
+    pub fn python_exe(&self) -> &str {
+        self.layout.env_exe.name()
+    }
+
+    /// The absolute path of the directory of C headers.
+    #[must_use]
+    pub fn inc_path(&self) -> String {
+        self.absolute(&self.layout.inc_path)
+    }
+
+    /// The absolute path of the directory of packages.
+    #[must_use]
+    pub fn lib_path(&self) -> String {
+        self.absolute(&self.layout.lib_path)
+    }
+
+    /// The absolute path of the directory of packages with compiled code.
+    #[must_use]
+    pub fn platlib_path(&self) -> String {
+        self.absolute(&self.layout.platlib_path)
+    }
+
+    /// The absolute path of the directory of executables.
+    #[must_use]
+    pub fn bin_path(&self) -> String {
+        self.absolute(&self.layout.bin_name)
+    }
+
+    /// The name of the directory of executables: `bin` or `Scripts`.
+    #[must_use]
+    pub fn bin_name(&self) -> &str {
+        self.layout.bin_name.as_str()
+    }
+
+    /// The absolute path of the environment's interpreter.
+    #[must_use]
+    pub fn env_exe(&self) -> String {
+        self.absolute(&self.layout.env_exe)
+    }
+
+    /// What starts the environment's interpreter: [`env_exe`](Self::env_exe), because a path on Windows is the one that
+    /// the caller made normal.
+    #[must_use]
+    pub fn env_exec_cmd(&self) -> String {
+        self.env_exe()
+    }
+
+    /// The absolute path of `pyvenv.cfg`.
+    #[must_use]
+    pub fn cfg_path(&self) -> String {
+        self.below(config::CONFIG_NAME)
+    }
+
+    pub(super) fn dir_mode(&self) -> Mode {
+        Mode::ALL.masked(self.options.umask)
+    }
+
+    pub(super) fn data_mode(&self) -> Mode {
+        Mode::ALL_DATA.masked(self.options.umask)
+    }
+}

@@ -1,0 +1,170 @@
+//! The draft: what the stages have planned so far, and all that a stage can do.
+//!
+//! Promises that nothing here changes a disk: operations go into the plan, wheels are those that were given beforehand,
+//! health checks are noted and run by whoever publishes (I4). Directories above what is planned are planned with it.
+//! Does not run the checks, nor put them into a saved plan: a plan from elsewhere must not start programs (I6).
+//!
+//! Read next: `../builder.rs`, the stages; `pip.rs`, how a wheel is planned.
+
+use std::path::Path;
+
+use rvenv_journal::{Content, Mode, Node, Operation, PlanBuilder, RelPath};
+
+use super::{Context, StageError, pip};
+use crate::check::Check;
+use crate::scripts::{ScriptTree, Values};
+
+/// What the stages have planned so far.
+#[derive(Debug)]
+pub struct Draft {
+    plan: PlanBuilder,
+    checks: Vec<Check>,
+    stage: &'static str,
+    dir_mode: Mode,
+    data_mode: Mode,
+    mtime: Option<i64>,
+}
+
+impl Draft {
+    /// An empty draft for the environment of a context.
+    ///
+    /// # Errors
+    /// A path that no plan can be for.
+    pub fn new(context: &Context) -> Result<Self, StageError> {
+        Ok(Self {
+            plan: PlanBuilder::new(&context.env_dir, context.dir_mode())?,
+            checks: Vec::new(),
+            stage: "directories",
+            dir_mode: context.dir_mode(),
+            data_mode: context.data_mode(),
+            mtime: context.options.epoch,
+        })
+    }
+
+    /// Plans a directory; asking twice is asking once.
+    ///
+    /// # Errors
+    /// A path that leaves the environment or is taken by something else.
+    pub fn dir(&mut self, path: &str) -> Result<(), StageError> {
+        let mode = self.dir_mode;
+        self.node(RelPath::new(path)?, Node::Dir { mode })
+    }
+
+    /// Plans a file that is read.
+    ///
+    /// # Errors
+    /// A path that leaves the environment or is taken.
+    pub fn file(&mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Result<(), StageError> {
+        self.file_with_mode(path, bytes, self.data_mode)
+    }
+
+    /// Plans a file that is run.
+    ///
+    /// # Errors
+    /// A path that leaves the environment or is taken.
+    pub fn program(&mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Result<(), StageError> {
+        self.file_with_mode(path, bytes, self.dir_mode)
+    }
+
+    /// Plans a file with these permissions, whatever the umask.
+    ///
+    /// # Errors
+    /// A path that leaves the environment or is taken.
+    pub fn file_with_mode(
+        &mut self,
+        path: &str,
+        bytes: impl Into<Vec<u8>>,
+        mode: Mode,
+    ) -> Result<(), StageError> {
+        let node = Node::File {
+            mode,
+            mtime: self.mtime,
+            content: Content::Inline(bytes.into()),
+        };
+        self.node(RelPath::new(path)?, node)
+    }
+
+    /// Plans a symbolic link.
+    ///
+    /// # Errors
+    /// A path that leaves the environment or is taken; a link to nothing.
+    pub fn symlink(&mut self, path: &str, target: &str) -> Result<(), StageError> {
+        let target = target.to_owned();
+        self.node(RelPath::new(path)?, Node::Symlink { target })
+    }
+
+    /// Plans the installation of a wheel of [`Context::packages`], and nothing that it depends on.
+    ///
+    /// As pip does, it leaves a newer version alone that is installed already; an older one gives way.
+    ///
+    /// # Errors
+    /// A wheel that was not given beforehand, is damaged or hostile, or has files where others are planned.
+    pub fn install(&mut self, context: &Context, wheel: &Path) -> Result<(), StageError> {
+        pip::install(context, &mut self.plan, (wheel, self.stage))
+    }
+
+    /// Plans the scripts of a tree into the directory of executables: venv's `install_scripts`.
+    ///
+    /// A script with the name of an activation script takes its place.
+    ///
+    /// # Errors
+    /// A path that is taken by something that is no script.
+    pub fn install_scripts(
+        &mut self,
+        context: &Context,
+        scripts: &ScriptTree,
+    ) -> Result<(), StageError> {
+        let python = context.env_exe();
+        let values = Values {
+            dir: &context.env_dir,
+            name: &context.env_name,
+            prompt: &context.prompt,
+            bin_name: context.bin_name(),
+            python: &python,
+        };
+        let bin = &context.layout.bin_name;
+        for (name, script) in scripts.scripts(&context.interpreter) {
+            let path = bin.join(name.as_str())?;
+            let former = self.plan.operations().get(&path);
+            if former.is_some_and(|former| &*former.stage == "scripts") {
+                self.plan.leave(&path);
+            }
+            let bytes = values.fill(name, &script.bytes);
+            self.file_with_mode(path.as_str(), bytes, script.mode)?;
+        }
+        Ok(())
+    }
+
+    /// Notes a health check: what is published is taken back when it fails.
+    pub fn check(&mut self, check: Check) {
+        self.checks.push(check);
+    }
+
+    /// The plan itself, for operations that have no name here.
+    pub fn plan(&mut self) -> &mut PlanBuilder {
+        &mut self.plan
+    }
+
+    /// The plan and the health checks.
+    #[must_use]
+    pub fn into_parts(self) -> (PlanBuilder, Vec<Check>) {
+        (self.plan, self.checks)
+    }
+
+    /// What follows is of this stage.
+    pub(super) fn enter(&mut self, stage: &'static str) -> &mut Self {
+        self.stage = stage;
+        self
+    }
+
+    pub(super) fn node(&mut self, path: RelPath, node: Node) -> Result<(), StageError> {
+        self.plan
+            .add_parents(&path, (self.stage, None), self.dir_mode)?;
+        let operation = Operation {
+            stage: self.stage.into(),
+            group: None,
+            node,
+        };
+        Ok(self.plan.add(path, operation)?)
+    }
+}

@@ -1,0 +1,44 @@
+//! The interpreter of an environment on Windows: programs of the base installation, under the names that it needs.
+//!
+//! Promises that nothing is planned where the installation was not looked at: without a program there is no environment.
+//! Does not plan the launchers of packages' programs; `pip.rs` refuses those.
+//!
+//! Read next: `../programs.rs`, which program goes where.
+
+use rvenv_journal::{Content, Input, Mode, Node};
+
+use super::{Context, Draft, StageError};
+use crate::programs;
+
+/// Plans the programs, as copies or as links.
+pub(super) fn setup_python(context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+    let interpreter = &context.interpreter;
+    let symlinks = context.options.symlinks;
+    let chosen = programs::chosen(interpreter, symlinks, &context.programs);
+    let main = context.layout.env_exe.name();
+    if !chosen.iter().any(|(name, _)| name == main) {
+        let shown = interpreter.executable.to_string_lossy();
+        return Err(StageError::NoProgram(shown.escape_debug().to_string()));
+    }
+    for (name, program) in chosen {
+        let path = program.path.to_string_lossy().into_owned();
+        let (digest, len) = (program.digest, program.len);
+        draft.plan().add_input(Input {
+            role: "interpreter".to_owned(),
+            path: path.clone(),
+            digest,
+            len,
+        });
+        let node = if symlinks {
+            Node::Symlink { target: path }
+        } else {
+            Node::File {
+                mode: Mode::SHARED_DIR,
+                mtime: context.options.epoch,
+                content: Content::Local { path, digest, len },
+            }
+        };
+        draft.node(context.layout.bin_name.join(&name)?, node)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! The host: what a process knows of the world around it, for whoever has no reason to hand in another one.
+//!
+//! Promises that environment variables, working directory, umask and clock are read in [`Host::read`] and nowhere else
+//! in this crate, and that what was read is a value: whoever wants another world changes its fields.
+//! Does not promise the umask of a process that changes it meanwhile.
+//!
+//! Read next: `venv.rs`, which builds on it; `options.rs`, which paths are refused.
+
+use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use etcetera::BaseStrategy;
+use rvenv_journal::fs::Time;
+use thiserror::Error;
+
+use crate::interpreter::Surroundings;
+use crate::lexical::normal;
+use crate::options::{TextError, check_path};
+
+/// What a process knows of the world.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Where interpreters are looked for, and what they are told.
+    pub surroundings: Surroundings,
+    /// Where unpacked wheels and notes are kept, if there is a place.
+    pub cache: Option<PathBuf>,
+    /// The bits that new files and directories do without.
+    pub umask: u32,
+    /// The time of every file that is written (`SOURCE_DATE_EPOCH`).
+    pub epoch: Option<i64>,
+    /// What time it is.
+    pub now: Time,
+    /// How many processes may work at once.
+    pub processors: NonZeroUsize,
+    /// The working directory, if it is still there.
+    pub cwd: Option<PathBuf>,
+}
+
+/// What is wrong with the world, or with a path in it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum HostError {
+    /// `SOURCE_DATE_EPOCH` is not a time.
+    #[error("SOURCE_DATE_EPOCH is `{0}`, which is no number of seconds since 1970")]
+    Epoch(String),
+    /// The path is not UTF-8.
+    #[error("the path `{0}` is not UTF-8, and an environment's scripts and pyvenv.cfg must be")]
+    NotUtf8(String),
+    /// The path is empty; usually a variable that was not set.
+    #[error("the path of the environment is empty")]
+    Empty,
+    /// The path is relative, and to nothing.
+    #[error("cannot read `{0}`: the working directory is gone")]
+    NoCwd(String),
+    /// The path has a character that no environment can have.
+    #[error(transparent)]
+    Text(#[from] TextError),
+}
+
+impl Host {
+    /// Reads what this process was given.
+    ///
+    /// # Errors
+    /// [`HostError::Epoch`].
+    pub fn read() -> Result<Self, HostError> {
+        let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        let variable = |name: &str| {
+            let found = environment
+                .iter()
+                .find(|(key, value)| key == name && !value.is_empty());
+            found.map(|(_, value)| value.clone())
+        };
+        let home = etcetera::home_dir().ok();
+        let cache = variable("RVENV_CACHE_DIR").map(PathBuf::from).or_else(|| {
+            let strategy = etcetera::choose_base_strategy().ok()?;
+            Some(strategy.cache_dir().join("rvenv"))
+        });
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is where the working directory is read"
+        )]
+        let cwd = std::env::current_dir().ok();
+        let cache = cache.filter(|cache| cache.is_absolute());
+        let uv = variable("UV_PYTHON_INSTALL_DIR").map(PathBuf::from);
+        let installations = uv.or_else(|| {
+            home.as_ref()
+                .map(|home| home.join(".local/share/uv/python"))
+        });
+        let surroundings = Surroundings {
+            search_path: variable("PATH"),
+            cwd: cwd.clone().unwrap_or_default(),
+            pyenv_root: variable("PYENV_ROOT").map(PathBuf::from),
+            installations: installations.into_iter().collect(),
+            cache_dir: cache.clone(),
+            environment: environment.clone(),
+        };
+        let epoch = variable("SOURCE_DATE_EPOCH")
+            .map(|text| read_epoch(&text))
+            .transpose()?;
+        Ok(Self {
+            surroundings,
+            cache,
+            umask: umask(),
+            processors: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            epoch,
+            now: now(),
+            cwd,
+        })
+    }
+
+    /// The path of an environment as `venv` reads it: relative to the working directory, `..` by the text alone.
+    ///
+    /// # Errors
+    /// See [`HostError`].
+    pub fn env_dir(&self, given: &OsStr) -> Result<String, HostError> {
+        let not_utf8 =
+            |text: &OsStr| HostError::NotUtf8(text.as_encoded_bytes().escape_ascii().to_string());
+        let text = given.to_str().ok_or_else(|| not_utf8(given))?;
+        if text.is_empty() {
+            return Err(HostError::Empty);
+        }
+        let absolute = if Path::new(text).is_absolute() {
+            PathBuf::from(text)
+        } else {
+            let gone = || HostError::NoCwd(text.escape_debug().to_string());
+            self.cwd.as_ref().ok_or_else(gone)?.join(text)
+        };
+        let normal = normal(&absolute);
+        let text = normal
+            .to_str()
+            .ok_or_else(|| not_utf8(normal.as_os_str()))?;
+        check_path(text)?;
+        Ok(text.to_owned())
+    }
+
+    /// The name of the working directory, for the prompt `.`.
+    #[must_use]
+    pub fn cwd_name(&self) -> String {
+        let name = self.cwd.as_deref().and_then(Path::file_name);
+        name.unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+fn read_epoch(text: &OsStr) -> Result<i64, HostError> {
+    let seconds = text
+        .to_str()
+        .and_then(|text| text.parse::<i64>().ok())
+        .filter(|seconds| *seconds >= 0);
+    seconds.ok_or_else(|| HostError::Epoch(text.to_string_lossy().escape_debug().to_string()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+fn now() -> Time {
+    // A clock that was never set is in 1970 at the earliest.
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let since = since.unwrap_or_default();
+    Time {
+        seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        nanos: since.subsec_nanos(),
+    }
+}
+
+#[cfg(unix)]
+fn umask() -> u32 {
+    // Setting it is the one way to read it everywhere, and other threads would make files meanwhile.
+    if let Some(bits) = umask_of_status() {
+        return bits;
+    }
+    let umask = rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::umask(umask);
+    // The width of the bits differs between systems.
+    u32::try_from(u64::from(umask.bits()) & 0o777).unwrap_or(0o022)
+}
+
+/// The umask as Linux tells it (since 4.7).
+#[cfg(unix)]
+fn umask_of_status() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Umask:"))?;
+    let bits = u32::from_str_radix(line.trim(), 8).ok()?;
+    Some(bits & 0o777)
+}
+
+#[cfg(not(unix))]
+fn umask() -> u32 {
+    0o022
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_umask_is_read_without_setting_it() {
+        let told = umask_of_status();
+        let umask = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o022));
+        rustix::process::umask(umask);
+        assert_eq!(told, Some(umask.bits() & 0o777));
+    }
+}

@@ -1,0 +1,556 @@
+//! Builders of others: the library as `venv.EnvBuilder` is used, and the three examples, which do real work here.
+//!
+//! The wheels are made here; no network. Without a Python that is supported the tests say so and pass.
+//! Read next: `src/venv.rs`, `src/builder.rs`, `examples/`.
+
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test starts real programs, reads what they made, and says what it skips"
+)]
+
+#[expect(dead_code, reason = "other tests use more of the machine")]
+mod machine;
+#[expect(dead_code, reason = "other tests install what is only planned here")]
+mod packages;
+#[expect(
+    dead_code,
+    reason = "an example has a main function, which tests do not call"
+)]
+#[path = "../examples/preinstalled.rs"]
+mod preinstalled;
+#[expect(
+    dead_code,
+    reason = "an example has a main function, which tests do not call"
+)]
+#[path = "../examples/scripted.rs"]
+mod scripted;
+#[expect(
+    dead_code,
+    reason = "an example has a main function, which tests do not call"
+)]
+#[path = "../examples/site.rs"]
+mod site;
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use machine::{Python, Scratch, any_python, tree};
+use rvenv::builder::{Context, Draft};
+use rvenv::check::Check;
+use rvenv::environment::Outcome;
+use rvenv::host::Host;
+use rvenv::interpreter::{Request, Surroundings};
+use rvenv::wheelhouse::Wheelhouse;
+use rvenv::{CreateFailed, EnvBuilder, StageError, Stages};
+use rvenv_journal::fs::Time;
+
+struct Bench {
+    scratch: Scratch,
+    python: Python,
+    host: Host,
+}
+
+/// A place to build in, with a world that has nothing of the person's.
+fn bench() -> Option<Bench> {
+    let python = any_python()?;
+    let scratch = Scratch::new();
+    let environment = vec![("PATH".into(), "/usr/bin:/bin".into())];
+    let host = Host {
+        surroundings: Surroundings {
+            cwd: scratch.path(""),
+            search_path: Some("/usr/bin:/bin".into()),
+            cache_dir: Some(scratch.cache()),
+            environment,
+            ..Surroundings::default()
+        },
+        cache: Some(scratch.cache()),
+        umask: 0o022,
+        epoch: None,
+        now: Time {
+            seconds: 1,
+            nanos: 0,
+        },
+        processors: std::num::NonZeroUsize::MIN,
+        cwd: Some(scratch.path("")),
+    };
+    Some(Bench {
+        scratch,
+        python,
+        host,
+    })
+}
+
+impl Bench {
+    fn path(&self, below: &str) -> PathBuf {
+        self.scratch.path(below)
+    }
+
+    /// The API's defaults, with an interpreter that the test knows.
+    fn builder(&self) -> EnvBuilder {
+        EnvBuilder {
+            python: Request::Path(self.python.path.clone()),
+            symlinks: true,
+            ..EnvBuilder::default()
+        }
+    }
+
+    fn create(&self, stages: &dyn Stages) -> Result<Outcome, CreateFailed> {
+        let made = self.builder().create_on(&self.host, stages, "E")?;
+        Ok(made.outcome)
+    }
+
+    fn refused(&self, stages: &dyn Stages, expect: &str) {
+        let error = self.create(stages).unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+        assert_eq!(names(&self.path("")), Vec::<String>::new());
+    }
+}
+
+/// What stands in a directory, but for the cache.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names
+        .filter(|name| name != "cache" && name != "index")
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_defaults_of_the_api_and_of_the_command_line_are_those_of_venv() {
+    let Some(bench) = bench() else { return };
+    let api = EnvBuilder {
+        python: Request::Path(bench.python.path.clone()),
+        ..EnvBuilder::default()
+    };
+    let made = api
+        .create_on(&bench.host, &rvenv::builder::Venv, "E")
+        .unwrap();
+    let env = bench.path("E");
+    let exe = env.join("bin").join(made.context.python_exe());
+    assert!(fs::symlink_metadata(&exe).unwrap().is_file(), "a copy");
+    assert!(!env.join(".gitignore").exists());
+    assert!(!env.join("bin/pip").exists());
+    let config = fs::read_to_string(made.context.cfg_path()).unwrap();
+    if made.context.interpreter.version.at_least(3, 13) {
+        let expected = format!(
+            " -m venv --copies --without-pip --without-scm-ignore-files {}\n",
+            env.display()
+        );
+        assert!(config.contains(&expected), "{config}");
+    }
+    let typed = EnvBuilder::command_line();
+    assert!(typed.symlinks && typed.with_pip && typed.scm_ignore_files.contains("git"));
+    assert!(!typed.system_site_packages && !typed.clear && !typed.upgrade && !typed.upgrade_deps);
+    assert_eq!(typed.prompt, None);
+}
+
+#[test]
+fn the_context_has_the_attributes_of_venv() {
+    let Some(bench) = bench() else { return };
+    let builder = EnvBuilder {
+        prompt: Some(".".to_owned()),
+        ..bench.builder()
+    };
+    let made = builder
+        .create_on(&bench.host, &rvenv::builder::Venv, "x/../E")
+        .unwrap();
+    let context = made.context;
+    let env = bench.path("E").to_str().unwrap().to_owned();
+    let cwd = bench.host.cwd_name();
+    let minor = context.interpreter.version.minor;
+    let shown = if minor >= 9 { cwd.as_str() } else { "." };
+    assert_eq!(
+        (context.env_dir.as_str(), context.env_name.as_str()),
+        (env.as_str(), "E")
+    );
+    assert_eq!(context.prompt, shown);
+    assert_eq!(context.bin_name(), "bin");
+    assert_eq!(context.bin_path(), format!("{env}/bin"));
+    assert_eq!(
+        context.env_exe(),
+        format!("{env}/bin/{}", context.python_exe())
+    );
+    assert_eq!(context.env_exec_cmd(), context.env_exe());
+    assert_eq!(context.cfg_path(), format!("{env}/pyvenv.cfg"));
+    assert!(Path::new(&context.inc_path()).is_dir());
+    assert!(Path::new(&context.lib_path()).is_dir());
+    assert!(context.platlib_path().starts_with(&env));
+    assert_eq!(
+        context.python_dir().join(context.python_exe()),
+        context.executable()
+    );
+}
+
+/// Says which stages were run, in which order, and plans nothing more.
+#[derive(Default)]
+struct Recording(RefCell<Vec<&'static str>>);
+
+impl Recording {
+    fn note(&self, stage: &'static str) {
+        self.0.borrow_mut().push(stage);
+    }
+}
+
+impl Stages for Recording {
+    fn ensure_directories(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+        self.note("ensure_directories");
+        rvenv::builder::Venv.ensure_directories(context, draft)
+    }
+
+    fn create_git_ignore_file(&self, _: &Context, _: &mut Draft) -> Result<(), StageError> {
+        self.note("create_git_ignore_file");
+        Ok(())
+    }
+
+    fn create_configuration(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+        self.note("create_configuration");
+        rvenv::builder::Venv.create_configuration(context, draft)
+    }
+
+    fn setup_python(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+        self.note("setup_python");
+        rvenv::builder::Venv.setup_python(context, draft)
+    }
+
+    fn setup_pip(&self, _: &Context, _: &mut Draft) -> Result<(), StageError> {
+        self.note("setup_pip");
+        Ok(())
+    }
+
+    fn setup_scripts(&self, _: &Context, _: &mut Draft) -> Result<(), StageError> {
+        self.note("setup_scripts");
+        Ok(())
+    }
+
+    fn post_setup(&self, _: &Context, _: &mut Draft) -> Result<(), StageError> {
+        self.note("post_setup");
+        Ok(())
+    }
+}
+
+#[test]
+fn the_stages_run_in_the_order_of_venv() {
+    let Some(bench) = bench() else { return };
+    let recording = Recording::default();
+    let builder = EnvBuilder {
+        with_pip: true,
+        scm_ignore_files: ["GIT".to_owned()].into(),
+        ..bench.builder()
+    };
+    builder.plan_on(&bench.host, &recording, "E").unwrap();
+    let stages = recording.0.borrow().join(" ");
+    assert_eq!(
+        stages,
+        "ensure_directories create_git_ignore_file create_configuration setup_python setup_pip setup_scripts post_setup"
+    );
+    assert_eq!(names(&bench.path("")), Vec::<String>::new());
+}
+
+/// Knows of another system of version control.
+struct Bazaar;
+
+impl Stages for Bazaar {
+    fn create_scm_ignore_file(
+        &self,
+        scm: &str,
+        context: &Context,
+        draft: &mut Draft,
+    ) -> Result<(), StageError> {
+        match scm {
+            "bzr" => draft.file(".bzrignore", "*\n"),
+            _ => rvenv::builder::Venv.create_scm_ignore_file(scm, context, draft),
+        }
+    }
+}
+
+/// `test_create_scm_ignore_files_multiple` of the tests of `venv`.
+#[test]
+fn a_builder_may_know_of_more_systems_of_version_control_and_one_that_nobody_knows_is_refused() {
+    let Some(bench) = bench() else { return };
+    let builder = EnvBuilder {
+        scm_ignore_files: ["git".to_owned(), "bzr".to_owned()].into(),
+        ..bench.builder()
+    };
+    let error = builder
+        .create_on(&bench.host, &rvenv::builder::Venv, "E")
+        .unwrap_err();
+    assert!(error.to_string().contains("`bzr`"), "{error}");
+    assert_eq!(names(&bench.path("")), Vec::<String>::new());
+    let made = builder.create_on(&bench.host, &Bazaar, "E").unwrap();
+    let expected = made.context.interpreter.version.at_least(3, 13);
+    assert_eq!(
+        fs::read_to_string(bench.path("E/.bzrignore")).unwrap(),
+        "*\n"
+    );
+    assert_eq!(bench.path("E/.gitignore").exists(), expected);
+}
+
+/// Plans something, and notes a command that judges it.
+struct Judged(&'static str);
+
+impl Stages for Judged {
+    fn post_setup(&self, _: &Context, draft: &mut Draft) -> Result<(), StageError> {
+        draft.file("share/note.txt", "made\n")?;
+        draft.check(Check::Command(self.0.to_owned()));
+        Ok(())
+    }
+}
+
+/// I5: a health check of a stage decides.
+#[test]
+fn what_fails_the_health_check_of_a_stage_is_taken_back() {
+    let Some(bench) = bench() else { return };
+    bench.refused(&Judged("exit 3"), "failed its health check");
+    let judge = "test \"$(cat \"$VIRTUAL_ENV/share/note.txt\")\" = made && python -c ''";
+    let outcome = bench.create(&Judged(judge)).unwrap();
+    assert!(matches!(outcome, Outcome::Published(_)));
+    let before = tree(&bench.path("E"));
+    let clear = EnvBuilder {
+        clear: true,
+        ..bench.builder()
+    };
+    assert!(
+        clear
+            .create_on(&bench.host, &Judged("exit 3"), "E")
+            .is_err()
+    );
+    assert_eq!(tree(&bench.path("E")), before);
+}
+
+/// Wants what nobody gave it.
+struct Greedy(PathBuf);
+
+impl Stages for Greedy {
+    fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+        draft.install(context, &self.0)
+    }
+}
+
+#[test]
+fn a_stage_installs_only_wheels_that_were_given_beforehand() {
+    let Some(bench) = bench() else { return };
+    let index = packages::index(&bench.scratch, &bench.python.path, &[("demo", "1.0")]);
+    let wheel = index.join("demo-1.0-py3-none-any.whl");
+    assert!(wheel.is_file());
+    bench.refused(&Greedy(wheel), "was not among the packages");
+}
+
+/// Wants to leave the environment.
+struct Escaping(&'static str);
+
+impl Stages for Escaping {
+    fn post_setup(&self, _: &Context, draft: &mut Draft) -> Result<(), StageError> {
+        draft.file(self.0, "x")
+    }
+}
+
+/// I6: a stage cannot plan anything outside, nor over what another stage plans.
+#[test]
+fn a_stage_plans_nothing_outside_its_environment_nor_over_another_stage() {
+    let Some(bench) = bench() else { return };
+    for path in ["../x", "/x", "pyvenv.cfg", "bin/python/x", ".rvenv/x"] {
+        assert!(bench.create(&Escaping(path)).is_err(), "{path}");
+        assert_eq!(names(&bench.path("")), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_example_preinstalled_makes_environments_with_packages_and_follows_newer_ones() {
+    let Some(bench) = bench() else { return };
+    let wheels = [("demo", "1.0"), ("other", "2.0"), ("unwanted", "1.0")];
+    let index = packages::index(&bench.scratch, &bench.python.path, &wheels);
+    let wanted = ["demo".to_owned(), "Other".to_owned()];
+    let built = |builder: EnvBuilder| {
+        let house = Wheelhouse::read(&index).unwrap();
+        preinstalled::make(&bench.host, builder, (&house, &wanted), &bench.path("E"))
+    };
+    let made = built(bench.builder()).unwrap();
+    let python = PathBuf::from(made.context.env_exe());
+    let said = |python: &Path| {
+        let code = "import demo, demo_alone, other.inner; other.inner.main()";
+        bench.scratch.run(python, &["-c", code]).ok()
+    };
+    assert_eq!(said(&python), "other 2.0\n");
+    let program = bench.path("E/bin/demo");
+    assert_eq!(bench.scratch.run::<&str>(&program, &[]).ok(), "demo 1.0\n");
+    assert!(!bench.path("E/bin/unwanted").exists());
+
+    // The same again is no change; a newer wheel takes the place of the older one, and leaves nothing of it.
+    assert!(matches!(
+        built(bench.builder()).unwrap().outcome,
+        Outcome::NoChanges
+    ));
+    packages::index(&bench.scratch, &bench.python.path, &[("demo", "1.10")]);
+    built(bench.builder()).unwrap();
+    assert_eq!(bench.scratch.run::<&str>(&program, &[]).ok(), "demo 1.10\n");
+    let site = PathBuf::from(made.context.lib_path());
+    assert!(site.join("demo-1.10.dist-info").is_dir());
+    assert!(!site.join("demo-1.0.dist-info").exists());
+}
+
+/// I1: the environment with some of its packages never exists.
+#[test]
+fn a_package_without_a_wheel_leaves_no_environment_behind() {
+    let Some(bench) = bench() else { return };
+    let index = packages::index(&bench.scratch, &bench.python.path, &[("demo", "1.0")]);
+    let house = Wheelhouse::read(&index).unwrap();
+    let wanted = ["demo".to_owned(), "absent".to_owned()];
+    let failed = preinstalled::make(
+        &bench.host,
+        bench.builder(),
+        (&house, &wanted),
+        &bench.path("E"),
+    );
+    assert_eq!(
+        failed.unwrap_err().to_string(),
+        "there is no wheel of `absent`"
+    );
+    assert_eq!(names(&bench.path("")), Vec::<String>::new());
+}
+
+/// A package that pip had put there, in an older version, gives way to the wheel of a stage.
+#[test]
+fn a_wheel_of_a_stage_takes_the_place_of_what_an_installer_had_put_there() {
+    let Some(bench) = bench() else { return };
+    let index = packages::index(
+        &bench.scratch,
+        &bench.python.path,
+        &[("demo", "2.0"), ("six", "1.0")],
+    );
+    let house = Wheelhouse::read(&index).unwrap();
+    let made = bench
+        .builder()
+        .create_on(&bench.host, &rvenv::builder::Venv, "E")
+        .unwrap();
+    let site = PathBuf::from(made.context.lib_path());
+    let info = |name: &str| site.join(format!("{name}-0.1.dist-info"));
+    for name in ["demo", "six"] {
+        fs::create_dir(info(name)).unwrap();
+        fs::write(info(name).join("METADATA"), "Metadata-Version: 2.1\n").unwrap();
+        let module = format!("{name}_old.py");
+        fs::write(site.join(&module), "").unwrap();
+        let record =
+            format!("{module},,\n{name}-0.1.dist-info/METADATA,,\n{name}-0.1.dist-info/RECORD,,\n");
+        fs::write(info(name).join("RECORD"), record).unwrap();
+    }
+    let wanted = ["demo".to_owned()];
+    preinstalled::make(
+        &bench.host,
+        bench.builder(),
+        (&house, &wanted),
+        &bench.path("E"),
+    )
+    .unwrap();
+    assert!(site.join("demo-2.0.dist-info").is_dir());
+    assert!(!info("demo").exists() && !site.join("demo_old.py").exists());
+    // A wheel that was given and that no stage installs takes nothing away.
+    assert!(info("six").is_dir() && site.join("six_old.py").exists());
+}
+
+#[test]
+fn the_example_scripted_installs_scripts_that_work_from_any_path() {
+    let Some(bench) = bench() else { return };
+    let scripts = bench.path("scripts");
+    let write = |path: &str, bytes: &[u8], mode: u32| {
+        let path = scripts.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let shell = b"#!/bin/sh\nprintf '%s|' __VENV_DIR__ __VENV_NAME__ __VENV_PROMPT__ __VENV_BIN_NAME__ __VENV_PYTHON__\n";
+    write("common/where", shell, 0o755);
+    let python = b"#!__VENV_PYTHON__\nimport sys\nprint(sys.executable == __VENV_PYTHON__, sys.prefix == __VENV_DIR__)\n";
+    write("common/hello", b"of all platforms", 0o644);
+    write("posix/hello", python, 0o750);
+    write("posix/deep/er/data.bin", b"\xff__VENV_DIR__", 0o600);
+    write("posix/activate", b"# ours for __VENV_NAME__\n", 0o644);
+    write("nt/hello.bat", b"nothing for us", 0o644);
+    write("README", b"not in a folder", 0o644);
+    std::os::unix::fs::symlink("where", scripts.join("common/link")).unwrap();
+
+    let name = "it's \"$HOME\" `x` !1 é __VENV_PROMPT__";
+    let builder = EnvBuilder {
+        prompt: Some("a 'prompt' __VENV_DIR__".to_owned()),
+        ..bench.builder()
+    };
+    let env = bench.path(name);
+    let made = scripted::make(&bench.host, &builder, &scripts, &env).unwrap();
+    let bin = env.join("bin");
+    let exe = made.context.env_exe();
+    let expected = format!(
+        "{}|{name}|a 'prompt' __VENV_DIR__|bin|{exe}|",
+        env.display()
+    );
+    assert_eq!(
+        bench.scratch.run::<&str>(&bin.join("where"), &[]).ok(),
+        expected
+    );
+    assert_eq!(
+        bench.scratch.run::<&str>(&bin.join("link"), &[]).ok(),
+        expected
+    );
+    assert_eq!(
+        bench.scratch.run::<&str>(&bin.join("hello"), &[]).ok(),
+        "True True\n"
+    );
+    assert_eq!(
+        fs::read(bin.join("deep/er/data.bin")).unwrap(),
+        b"\xff__VENV_DIR__"
+    );
+    let ours = fs::read_to_string(bin.join("activate")).unwrap();
+    assert!(ours.starts_with("# ours for 'it'\\''s "), "{ours}");
+    let permissions =
+        |path: &str| fs::metadata(bin.join(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(
+        (
+            permissions("where"),
+            permissions("hello"),
+            permissions("deep/er/data.bin")
+        ),
+        (0o755, 0o750, 0o600)
+    );
+    assert!(!bin.join("hello.bat").exists() && !bin.join("README").exists());
+}
+
+#[test]
+fn a_script_does_not_take_the_place_of_the_interpreter() {
+    let Some(bench) = bench() else { return };
+    let scripts = bench.path("cache/scripts");
+    fs::create_dir_all(scripts.join("posix")).unwrap();
+    fs::write(scripts.join("posix/python"), "#!/bin/sh\n").unwrap();
+    let failed = scripted::make(&bench.host, &bench.builder(), &scripts, &bench.path("E"));
+    let error = failed.unwrap_err().to_string();
+    assert!(error.contains("bin/python"), "{error}");
+    assert!(!bench.path("E").exists());
+}
+
+/// I1 and I5, without any Python.
+#[test]
+fn the_example_site_publishes_a_directory_and_takes_it_back() {
+    let scratch = Scratch::new();
+    let [one, two, live] = ["one", "two", "live"].map(|name| scratch.path(name));
+    fs::create_dir_all(one.join("css")).unwrap();
+    fs::write(one.join("index.html"), "one").unwrap();
+    fs::write(one.join("css/a.css"), "a").unwrap();
+    fs::create_dir(&two).unwrap();
+    fs::write(two.join("index.html"), "two").unwrap();
+    let index = || fs::read_to_string(live.join("index.html")).unwrap();
+
+    assert!(site::publish(&one, &live).unwrap().kept.is_none());
+    assert_eq!(index(), "one");
+    assert!(site::publish(&two, &live).unwrap().kept.is_some());
+    assert_eq!(index(), "two");
+    assert!(!live.join("css").exists());
+    site::back(&live).unwrap();
+    assert_eq!(index(), "one");
+    assert_eq!(fs::read_to_string(live.join("css/a.css")).unwrap(), "a");
+    site::back(&live).unwrap();
+    assert_eq!(index(), "two");
+}

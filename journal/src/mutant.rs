@@ -34,9 +34,9 @@ sites! {
     SyncOfDraftRename,
     SyncOfRecord,
     SyncOfRecordRename,
-    // The last look, and the steps.
-    LastLook,
+    // The looks, and the steps.
     LookAtLock,
+    LastLook,
     LookAtMoves,
     LookAtSteps,
     LookIntoSlots,

@@ -25,7 +25,7 @@ use crate::path::RelPath;
 use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Verdict};
 use crate::remove::{Leftovers, remove_watched};
 use crate::sides::{Side, Sides, Stand};
-use crate::steps;
+use crate::steps::{self, Stuck};
 use crate::target::Target;
 use crate::watch::Unwatched;
 use crate::whole::{are_slots_whole, is_whole};
@@ -142,7 +142,10 @@ impl End<'_, '_> {
         let mut is_changed = false;
         for (step, is_taken) in steps.iter().zip(taken).rev() {
             if is_taken {
-                steps::take_back(&sides, step).map_err(disk("take a step back"))?;
+                steps::take_back(&sides, step).map_err(|stuck| match stuck {
+                    Stuck::Disk(source) => disk("take a step back")(source),
+                    Stuck::Sync(source) => self.doubt(Direction::Undo, source),
+                })?;
                 is_changed = true;
             }
         }

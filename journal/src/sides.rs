@@ -209,7 +209,12 @@ impl<'a> Sides<'a> {
             let (Some(take), Some(put)) = (stands.get(first), stands.get(first + 1)) else {
                 continue;
             };
-            let (take, put) = judge_pair(*take, *put);
+            let (take, put) = match (take, put) {
+                (Stand::After, Stand::AfterChanged) if self.is_half_back(steps.get(first))? => {
+                    (Stand::After, Stand::BeforeChanged)
+                }
+                (take, put) => judge_pair(*take, *put),
+            };
             for (index, stand) in [(first, take), (first + 1, put)] {
                 if let Some(place) = stands.get_mut(index) {
                     *place = stand;
@@ -217,6 +222,16 @@ impl<'a> Sides<'a> {
             }
         }
         Ok(stands)
+    }
+
+    /// Whether what was taken has both its names: a crash came while it was taken back by a link, and what stands at the
+    /// entry is nobody's change but the old entry itself.
+    fn is_half_back(&self, take: Option<&Step>) -> Result<bool, FsError> {
+        let Some(step) = take else { return Ok(false) };
+        let Act::Take { old } = step.act else {
+            return Ok(false);
+        };
+        Ok(self.identity(self.live(step).as_ref())? == Some(old))
     }
 
     /// Makes the names on both sides of all steps durable.

@@ -15,6 +15,21 @@ use crate::mutant::{self, Site};
 use crate::record::{Act, Step};
 use crate::sides::{Side, Sides};
 
+/// Why a step could not be taken back.
+#[derive(Debug)]
+pub(crate) enum Stuck {
+    /// The disk refused.
+    Disk(FsError),
+    /// A sync failed: the next one proves nothing about what this one was for.
+    Sync(FsError),
+}
+
+impl From<FsError> for Stuck {
+    fn from(source: FsError) -> Self {
+        Self::Disk(source)
+    }
+}
+
 /// Takes one step.
 pub(crate) fn take(sides: &Sides<'_>, step: &Step) -> Result<(), FsError> {
     let (slot, live) = both(sides, step)?;
@@ -38,7 +53,7 @@ fn take_aside(fs: &dyn Fs, live: &Side, slot: &Side) -> Result<(), FsError> {
 /// Takes one step back that was taken, whatever stands at its entry by now.
 ///
 /// Where the directory of the entry is gone, what was replaced stays in the stage.
-pub(crate) fn take_back(sides: &Sides<'_>, step: &Step) -> Result<(), FsError> {
+pub(crate) fn take_back(sides: &Sides<'_>, step: &Step) -> Result<(), Stuck> {
     let Some((slot, live)) = sides.slot(step).zip(sides.live(step)) else {
         return Ok(());
     };
@@ -47,12 +62,12 @@ pub(crate) fn take_back(sides: &Sides<'_>, step: &Step) -> Result<(), FsError> {
     match (step.act, at_slot, at_live) {
         // It was put by a link, and its first name is there still.
         (Act::Put { .. }, Some(one), Some(other)) if one == other => {
-            sides.fs.remove_file(&live.dir, &live.name)
+            Ok(sides.fs.remove_file(&live.dir, &live.name)?)
         }
         (Act::Take { .. }, Some(one), Some(other)) if one == other => {
-            sides.fs.remove_file(&slot.dir, &slot.name)
+            Ok(sides.fs.remove_file(&slot.dir, &slot.name)?)
         }
-        (Act::Swap { .. }, Some(_), Some(_)) => exchange(sides, &slot, &live),
+        (Act::Swap { .. }, Some(_), Some(_)) => Ok(exchange(sides, &slot, &live)?),
         (Act::Take { .. }, Some(_), Some(found)) => exchange_back(sides, &slot, (&live, found)),
         (_, Some(_), None) => put_durably(sides.fs, &slot, &live),
         (_, None, Some(_)) | (Act::Put { .. }, Some(_), Some(_)) => {
@@ -104,11 +119,11 @@ fn exchange_back(
     sides: &Sides<'_>,
     slot: &Side,
     (live, found): (&Side, Identity),
-) -> Result<(), FsError> {
+) -> Result<(), Stuck> {
     let tried = exchange(sides, slot, live);
-    let Err(error) = &tried else { return tried };
+    let Err(error) = &tried else { return Ok(()) };
     if !is_no_such_rename(error) {
-        return tried;
+        return Ok(tried?);
     }
     for number in 1_u32.. {
         let mut name = slot.name.clone();
@@ -140,44 +155,46 @@ enum Between {
 /// rename of a directory then fails on anything that appeared meanwhile, except an empty directory, which holds
 /// nothing to lose.
 pub(crate) fn put(fs: &dyn Fs, from: &Side, to: &Side) -> Result<(), FsError> {
-    put_with(fs, from, to, Between::Nothing)
+    put_with(fs, from, to, Between::Nothing).map_err(|stuck| match stuck {
+        Stuck::Disk(source) | Stuck::Sync(source) => source,
+    })
 }
 
 /// As [`put`], for what must not be lost: a power cut that kept the unlink and not the link would lose it.
-fn put_durably(fs: &dyn Fs, from: &Side, to: &Side) -> Result<(), FsError> {
+fn put_durably(fs: &dyn Fs, from: &Side, to: &Side) -> Result<(), Stuck> {
     put_with(fs, from, to, Between::Sync)
 }
 
-fn put_with(fs: &dyn Fs, from: &Side, to: &Side, between: Between) -> Result<(), FsError> {
+fn put_with(fs: &dyn Fs, from: &Side, to: &Side, between: Between) -> Result<(), Stuck> {
     let tried = fs.rename(from.at(), to.at(), Rename::NoReplace);
-    let Err(error) = &tried else { return tried };
+    let Err(error) = &tried else { return Ok(()) };
     if !is_no_such_rename(error) {
-        return tried;
+        return Ok(tried?);
     }
     if fs.meta(&to.dir, &to.name)?.is_some() && !mutant::drops(Site::LookBeforePut) {
         let name = to.name.to_string_lossy().escape_debug().to_string();
-        return Err(FsError {
+        return Err(Stuck::Disk(FsError {
             verb: "rename to",
             name,
             source: ErrorKind::AlreadyExists.into(),
-        });
+        }));
     }
     let kind = fs.meta(&from.dir, &from.name)?.map(|meta| meta.kind);
     if kind != Some(Kind::Dir) {
         match fs.link(from.at(), to.at()) {
             Ok(()) => {
                 if between == Between::Sync && !mutant::drops(Site::SyncBetweenNames) {
-                    fs.sync_dir(&to.dir)?;
+                    fs.sync_dir(&to.dir).map_err(Stuck::Sync)?;
                 }
-                return fs.remove_file(&from.dir, &from.name);
+                return Ok(fs.remove_file(&from.dir, &from.name)?);
             }
             // Filesystems without links have nothing better than the look that was taken.
             Err(error)
                 if is_no_such_rename(&error) || error.kind() == ErrorKind::PermissionDenied => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
-    fs.rename(from.at(), to.at(), Rename::Replace)
+    Ok(fs.rename(from.at(), to.at(), Rename::Replace)?)
 }
 
 fn is_no_such_rename(error: &FsError) -> bool {

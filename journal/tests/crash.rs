@@ -1,10 +1,12 @@
-//! The crash sweep: every publication of a whole tree, killed and cut off from power at every step.
+//! The crash sweep: every publication, killed and cut off from power at every step.
 //!
 //! For each step of a publication the run is stopped there; for each disk that may be found afterwards the next
 //! run recovers, and the target must be the old tree or the new one (I1), the new one if the run had succeeded
-//! (I2), with nothing of ours beside it. Then the same again, with further crashes inside the recovery.
+//! (I2), with nothing of ours beside it. Then the same again, with a second and a third crash inside recoveries.
 //!
-//! A failure prints the steps and what became of each: a story, not a seed. `RVENV_SWEEP=deep` goes further.
+//! The count at the end is of distinct pairs of a disk and a decision; `sweep/mod.rs` says what makes two disks equal.
+//! `RVENV_SWEEP=deep` goes further. A failure prints the steps and what became of each, and a line that brings it about
+//! again.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,161 +15,187 @@
     reason = "tests unwrap, print what they counted, and are asked by a variable to go further"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use rvenv_journal::fs::Barrier;
 use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
-use rvenv_journal::{Aftermath, Decision, Durability, Plan, Publication, ReadyError, RecoverError};
+use rvenv_journal::{Aftermath, Durability, Publication, ReadyError, RecoverError};
 
 use publication::cases::{cases, entry_cases, layered_cases, rolled_cases, with_numbers_reused};
 use publication::{Case, Exit, Outcome, TARGET, numbered, recover, run, run_until, tree_at};
+use sweep::{Job, Report, Scale, Sweep, Trouble, sweep_all};
 
 mod publication;
+mod sweep;
 
-/// A kind of crash, and how many of its images are visited.
-type Crash = (Persistence, Bound);
+/// All that a crash may take.
+const CRASHES: &[Persistence] = &[
+    Persistence::Kill,
+    Persistence::Ordered,
+    Persistence::Independent,
+];
+const KILLS: &[Persistence] = &[Persistence::Kill];
 
-const KILL: Crash = (Persistence::Kill, Bound::QUICK);
+/// Enough images for each way in which names may be lost.
+const NARROW: Bound = narrow(6);
 
-/// Enough images for each way in which names may be lost, where a crash follows on a crash.
-const NARROW: Bound = Bound {
-    combinations_max: if IS_BOUNDED { 6 } else { 12 },
-};
+/// So many images of a crash, and no more.
+const fn narrow(combinations_max: usize) -> Bound {
+    Bound {
+        combinations_max,
+        sampled: 0,
+        seed: 0,
+    }
+}
 
 /// Whether the question is only if a mutant is noticed: a few cases then, and a few images of each.
 const IS_BOUNDED: bool = cfg!(feature = "mutants");
 
-/// How far the sweeps go.
-fn is_deep() -> bool {
-    std::env::var_os("RVENV_SWEEP").is_some_and(|value| value == "deep")
+/// What the sweep is asked for: `deep`, or the line that a failure ended with.
+fn asked() -> Option<String> {
+    std::env::var("RVENV_SWEEP").ok()
 }
 
-fn wide() -> Bound {
-    if is_deep() {
-        Bound::THOROUGH
-    } else if IS_BOUNDED {
-        NARROW
-    } else {
-        Bound::QUICK
+/// How far a sweep goes: each publication has a random choice of its own where there are too many images.
+fn scale(seed: usize) -> Scale {
+    let is_deep = asked().is_some_and(|asked| asked == "deep");
+    let (combinations_max, sampled, inside, follow_max) = match (IS_BOUNDED, is_deep) {
+        (true, _) => (6, 0, 4, 40),
+        (false, false) => (256, 220, 6, 200),
+        (false, true) => (4096, 2_500, 16, 2_000),
+    };
+    let wide = Bound {
+        combinations_max,
+        sampled,
+        seed: (seed as u64) << 32,
+    };
+    Scale {
+        wide,
+        narrow: narrow(inside),
+        third_one_in: 16,
+        follow_max,
     }
 }
 
-fn narrow() -> Bound {
-    if is_deep() { Bound::QUICK } else { NARROW }
-}
-
-/// One case, and the crashes that follow on each other: the first in the publication, the rest in recoveries.
-struct Sweep<'a> {
-    case: &'a Case,
-    /// The disk before the publication, and its plan.
-    base: SimFs,
-    plan: Plan,
-    outcome: Outcome,
-    crashes: &'a [Crash],
-    /// Disks that were recovered already, with how many crashes were still to come.
-    seen: BTreeSet<(u64, usize)>,
-    /// Distinct pairs of a disk that a crash left and what was decided about it.
-    pairs: BTreeSet<(u64, Decision)>,
-    recoveries: u64,
-}
-
-impl<'a> Sweep<'a> {
-    fn new(case: &'a Case, crashes: &'a [Crash]) -> Self {
-        let base = case.disk();
-        Self {
-            case,
-            plan: case.plan(&base),
-            base,
-            outcome: Outcome::of(case),
-            crashes,
-            seen: BTreeSet::new(),
-            pairs: BTreeSet::new(),
-            recoveries: 0,
+/// Every sweep there is.
+fn jobs() -> Vec<Job> {
+    let job = |group, case, models, trouble| Job {
+        group,
+        case,
+        models,
+        trouble,
+        scale: scale(0),
+    };
+    let every = || {
+        let others = rolled_cases().into_iter().chain(layered_cases());
+        all_cases().into_iter().chain(others)
+    };
+    let nothing = Trouble::Nothing;
+    let mut jobs = Vec::new();
+    jobs.extend(every().map(|case| job("crashes", case, CRASHES, nothing)));
+    let sync = Trouble::Sync;
+    jobs.extend(
+        all_cases()
+            .into_iter()
+            .map(|case| job("doubt", case, CRASHES, sync)),
+    );
+    let reused = |case: Case| {
+        let options = with_numbers_reused(&case.options);
+        case.on(options)
+    };
+    let reused = all_cases().into_iter().map(reused);
+    jobs.extend(reused.map(|case| job("numbers reused", case, CRASHES, nothing)));
+    jobs.extend(every().map(|case| job("kills", case, KILLS, nothing)));
+    let unsynced = unsynced_cases().into_iter();
+    jobs.extend(unsynced.map(|case| job("process durability", case, KILLS, nothing)));
+    for (seed, job) in jobs.iter_mut().enumerate() {
+        job.scale = scale(seed);
+        if job.models == KILLS {
+            job.scale.follow_max = usize::MAX;
+        } else if job.group != "crashes" {
+            job.scale.wide.sampled /= 8;
+            job.scale.follow_max /= 4;
         }
     }
-
-    fn run(mut self) -> Self {
-        let (&(model, bound), later) = self.crashes.split_first().expect("a sweep has a crash");
-        for count in 0.. {
-            let disk = self.base.killed();
-            disk.crash_after(count);
-            let exit = run(&disk, &self.plan, self.case);
-            let crashed = disk.has_crashed();
-            assert!(
-                crashed || exit == Exit::Done,
-                "{}: {exit:?}",
-                self.case.name
-            );
-            disk.for_each_image(model, bound, |image, story| {
-                let story = || format!("{}\n{story}", self.case.name);
-                if !crashed {
-                    let (tree, wanted) = (tree_at(&image, TARGET), self.outcome.wanted(self.case));
-                    assert_eq!(&tree, wanted, "I2: success was not durable\n{}", story());
-                }
-                self.crash_again(&image, model, later, &story);
-            });
-            if !crashed {
-                return self;
-            }
-        }
-        self
-    }
-
-    /// Recovers from a crash with each crash that may come next, and then without any.
-    fn crash_again(
-        &mut self,
-        image: &SimFs,
-        before: Persistence,
-        later: &[Crash],
-        story: &dyn Fn() -> String,
-    ) {
-        let digest = image.state_digest();
-        // After a kill two equal disks may differ in what of them is durable.
-        let is_plain = before != Persistence::Kill || later.iter().all(|(next, _)| *next == before);
-        if is_plain && !self.seen.insert((digest, later.len())) {
-            return;
-        }
-        if let Some((&(model, bound), latest)) = later.split_first() {
-            for steps in 0.. {
-                let disk = image.killed();
-                disk.crash_after(steps);
-                let _interrupted = recover(&disk);
-                if !disk.has_crashed() {
-                    break;
-                }
-                disk.for_each_image(model, bound, |next, again| {
-                    let story = || format!("{}\nthen, while recovering, {again}", story());
-                    self.crash_again(&next, model, latest, &story);
-                });
-            }
-        }
-        self.recover(&image.killed(), digest, story);
-    }
-
-    fn recover(&mut self, disk: &SimFs, digest: u64, story: &dyn Fn() -> String) {
-        self.recoveries += 1;
-        let told = || format!("{}\nthen:\n{}", story(), numbered(&disk.steps()));
-        let decision = recover(disk).unwrap_or_else(|error| panic!("{error:?}\n{}", told()));
-        self.pairs.insert((digest, decision));
-        let checked = self.outcome.check(self.case, disk);
-        checked.unwrap_or_else(|what| panic!("{what}\n{}", told()));
-    }
+    jobs
 }
 
-fn sweep_all(name: &str, cases: &[Case], crashes: &[Crash]) {
-    let (mut recoveries, mut pairs) = (0, 0);
-    for case in cases {
-        let done = Sweep::new(case, crashes).run();
+/// I1, I2, I5: whatever crashes, and whatever crashes in the recovery from that, and in the next, the old tree stands or the
+/// new one, the new one if that was said, and what was kept can come back.
+#[test]
+fn every_crash_leaves_the_old_or_the_new_tree() {
+    let jobs = jobs();
+    if let Some(line) = asked().filter(|asked| asked != "deep") {
+        let is_it = |job: &&Job| line.starts_with(&format!("{}; {};", job.group, job.case.name));
+        let job = jobs.iter().find(is_it).expect("the line names a sweep");
+        let story = Sweep::new(job).again(&line);
+        println!("{}", story.unwrap_or_else(|tale| panic!("{tale}")));
+        return;
+    }
+    let start = Instant::now();
+    let reports = sweep_all(&jobs).unwrap_or_else(|tale| panic!("{tale}"));
+    print_counts(&jobs, &reports);
+    println!("in {:.0} s", start.elapsed().as_secs_f32());
+}
+
+/// One line for each publication, and the one total.
+fn print_counts(jobs: &[Job], reports: &[Report]) {
+    let mut groups: BTreeMap<&str, (u64, Vec<u64>)> = BTreeMap::new();
+    let (mut recoveries, mut pairs) = (0, Vec::new());
+    for (job, report) in jobs.iter().zip(reports) {
+        let Report {
+            firsts, followed, ..
+        } = report;
         println!(
-            "{name}, {}: {} recoveries, {} distinct",
-            case.name,
-            done.recoveries,
-            done.pairs.len()
+            "{}, {}: {} distinct pairs in {} recoveries; {followed} of {firsts} first crashes were followed by others",
+            job.group,
+            job.case.name,
+            report.pairs.len(),
+            report.recoveries,
         );
-        recoveries += done.recoveries;
-        pairs += done.pairs.len();
+        let group = groups.entry(job.group).or_default();
+        group.0 += report.recoveries;
+        group.1.extend(&report.pairs);
+        recoveries += report.recoveries;
+        pairs.extend(&report.pairs);
     }
-    println!("{name}: {recoveries} recoveries, {pairs} distinct pairs of disk and decision");
+    let distinct = |pairs: &mut Vec<u64>| {
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs.len()
+    };
+    for (name, (recoveries, mut pairs)) in groups {
+        println!(
+            "{name}: {} distinct pairs in {recoveries} recoveries",
+            distinct(&mut pairs)
+        );
+    }
+    println!(
+        "in all: {} distinct pairs of disk and decision, {recoveries} recoveries",
+        distinct(&mut pairs)
+    );
+}
+
+/// The sweep can fail: without a single sync in the publication, a power cut is seen to break it.
+#[test]
+fn a_sweep_over_publications_without_syncs_fails() {
+    for models in [&[Persistence::Ordered], &[Persistence::Independent]] {
+        for case in unsynced_cases() {
+            let job = Job {
+                group: "control",
+                case,
+                models,
+                trouble: Trouble::Nothing,
+                scale: scale(1),
+            };
+            let tale = Sweep::new(&job).run().expect_err(job.case.name);
+            assert!(tale.contains("again: RVENV_SWEEP='control; "), "{tale}");
+            let line = tale.rsplit('\'').nth(1).unwrap();
+            let again = Sweep::new(&job).again(line).expect_err(line);
+            assert_eq!(again, tale);
+        }
+    }
 }
 
 /// Whole trees, and entries.
@@ -178,7 +206,7 @@ fn all_cases() -> Vec<Case> {
 }
 
 /// One case for each thing that only it does.
-const BOUNDED: [&str; 14] = [
+const BOUNDED: [&str; 16] = [
     "put",
     "swap",
     "take and put without no-replace",
@@ -189,7 +217,9 @@ const BOUNDED: [&str; 14] = [
     "take and put, undone by a verdict",
     "merge",
     "merge without no-replace",
+    "merge without no-replace, undone",
     "merge, synced object by object",
+    "merge into a foreign directory, synced object by object",
     "merge, kept",
     "merge, undone by a verdict",
     "merge into a foreign directory",
@@ -210,110 +240,13 @@ fn nested_cases() -> (Vec<Case>, Vec<Case>) {
             && (case.options.no_replace == Support::Present || case.publication.is_by_entries());
         let is_kind = !case.publication.is_by_entries() || kinds.contains(&case.name);
         let is_chosen = !IS_BOUNDED || ["put", "swap", "merge"].contains(&case.name);
-        is_deep() || (is_plain && is_kind && is_chosen)
+        is_plain && is_kind && is_chosen
     };
     all_cases().into_iter().partition(is_nested)
 }
 
 fn unsynced_cases() -> Vec<Case> {
     all_cases().into_iter().map(Case::unsynced).collect()
-}
-
-/// I1, I5: a generation that comes back may be stopped anywhere: one of the two trees stands, and the other is kept.
-#[test]
-fn a_rollback_that_is_stopped_leaves_either_tree_and_keeps_the_other() {
-    let cases = rolled_cases();
-    sweep_all("rollback, kill, kill", &cases, &[KILL, KILL]);
-    for model in [Persistence::Ordered, Persistence::Independent] {
-        sweep_all(
-            &format!("rollback, {model:?}"),
-            &cases,
-            &[(model, narrow())],
-        );
-        if IS_BOUNDED {
-            continue;
-        }
-        let crashes = [KILL, (model, narrow())];
-        sweep_all(&format!("rollback, kill, then {model:?}"), &cases, &crashes);
-    }
-}
-
-/// I1: over a lower layer, where what is first moved becomes another object.
-#[test]
-fn a_crash_over_a_lower_layer_leaves_the_old_or_the_new_tree() {
-    let cases = layered_cases();
-    sweep_all("layers, kill, kill", &cases, &[KILL, KILL]);
-    sweep_all(
-        "layers, ordered",
-        &cases,
-        &[(Persistence::Ordered, narrow())],
-    );
-}
-
-/// I1, I5: a kill at every step, again at every step of the recovery, and of the recovery from that.
-#[test]
-fn a_kill_at_every_step_leaves_the_old_or_the_new_tree() {
-    let (nested, others) = nested_cases();
-    sweep_all("kill, kill, kill", &nested, &[KILL, KILL, KILL]);
-    sweep_all("kill, kill", &others, &[KILL, KILL]);
-}
-
-/// I1: process durability promises the same for kills.
-#[test]
-fn process_durability_survives_a_kill_at_every_step() {
-    sweep_all("process durability", &unsynced_cases(), &[KILL, KILL]);
-}
-
-/// I1, I2: a power cut at every step, on filesystems that keep the order of names.
-#[test]
-fn a_power_cut_at_every_step_leaves_the_old_or_the_new_tree_where_names_persist_in_order() {
-    sweep_all("ordered", &all_cases(), &[(Persistence::Ordered, wide())]);
-}
-
-/// I1, I2: a power cut at every step, on filesystems that promise no more than POSIX.
-#[test]
-fn a_power_cut_at_every_step_leaves_the_old_or_the_new_tree_where_names_persist_independently() {
-    sweep_all(
-        "independent",
-        &all_cases(),
-        &[(Persistence::Independent, wide())],
-    );
-}
-
-/// I1: the power is cut, and cut again at every step of the recovery.
-fn sweep_two_power_cuts(model: Persistence) {
-    let (cases, _) = nested_cases();
-    if IS_BOUNDED {
-        return;
-    }
-    let crashes = vec![(model, narrow()); if is_deep() { 3 } else { 2 }];
-    sweep_all(&format!("{model:?} twice"), &cases, &crashes);
-}
-
-#[test]
-fn a_second_power_cut_leaves_the_old_or_the_new_tree_where_names_persist_in_order() {
-    sweep_two_power_cuts(Persistence::Ordered);
-}
-
-#[test]
-fn a_second_power_cut_leaves_the_old_or_the_new_tree_where_names_persist_independently() {
-    sweep_two_power_cuts(Persistence::Independent);
-}
-
-/// I1: what a killed run left in the page cache is not durable when the recovery from it is cut off.
-#[test]
-fn a_power_cut_in_the_recovery_from_a_kill_leaves_the_old_or_the_new_tree() {
-    let (nested, others) = nested_cases();
-    for model in [Persistence::Ordered, Persistence::Independent] {
-        let crashes = [KILL, (model, narrow())];
-        sweep_all(&format!("kill, then {model:?}"), &nested, &crashes);
-    }
-    if IS_BOUNDED {
-        return;
-    }
-    // Where there is one order there are few disks.
-    let crashes = [KILL, (Persistence::Ordered, narrow())];
-    sweep_all("kill, then Ordered", &others, &crashes);
 }
 
 /// The receipt names the plan, which expects another tree each time.
@@ -337,7 +270,7 @@ fn a_power_cut_in_the_next_publication_finds_one_journal() {
             let plan = case.plan(&disk);
             disk.crash_after(count);
             run(&disk, &plan, &case);
-            disk.for_each_image(Persistence::Independent, narrow(), |image, story| {
+            disk.for_each_image(Persistence::Independent, NARROW, |image, story| {
                 recover(&image).unwrap_or_else(|error| panic!("{error:?}\n{story}"));
                 assert_eq!(without_receipt(&image), new, "{story}");
             });
@@ -346,50 +279,6 @@ fn a_power_cut_in_the_next_publication_finds_one_journal() {
             }
         }
     }
-}
-
-/// I2: what a recovery said is done survives the power cut after it.
-#[test]
-fn a_recovery_that_succeeded_is_durable() {
-    for (model, case) in [Persistence::Ordered, Persistence::Independent]
-        .into_iter()
-        .flat_map(|model| all_cases().into_iter().map(move |case| (model, case)))
-    {
-        let outcome = Outcome::of(&case);
-        for count in 0.. {
-            let disk = case.disk();
-            let plan = case.plan(&disk);
-            disk.crash_after(count);
-            run(&disk, &plan, &case);
-            let killed = disk.killed();
-            recover(&killed).unwrap();
-            let tree = tree_at(&killed, TARGET);
-            killed.for_each_image(model, narrow(), |image, story| {
-                assert_eq!(tree_at(&image, TARGET), tree, "{}\n{story}", case.name);
-                recover(&image).unwrap_or_else(|error| panic!("{error:?}\n{story}"));
-                let checked = outcome.check(&case, &image);
-                checked.unwrap_or_else(|what| panic!("{what}\n{}\n{story}", case.name));
-            });
-            if !disk.has_crashed() {
-                break;
-            }
-        }
-    }
-}
-
-/// I1: an inode number that is given out again misleads nobody, since the time of birth tells.
-#[test]
-fn inode_numbers_that_are_given_out_again_mislead_nobody() {
-    let reused: Vec<Case> = all_cases()
-        .into_iter()
-        .map(|case| {
-            let options = with_numbers_reused(&case.options);
-            case.on(options)
-        })
-        .collect();
-    sweep_all("numbers reused", &reused, &[KILL, KILL]);
-    let crashes = [(Persistence::Ordered, narrow())];
-    sweep_all("numbers reused", &reused, &crashes);
 }
 
 /// I1, I5: without times of birth the tree is old or new, and what cannot be proved to be ours is kept.
@@ -441,7 +330,7 @@ fn a_power_cut_takes_no_whole_tree_from_a_process_durable_publication() {
             let plan = case.plan(&disk);
             disk.crash_after(steps);
             run(&disk, &plan, &case);
-            disk.for_each_image(Persistence::Ordered, narrow(), |image, story| {
+            disk.for_each_image(Persistence::Ordered, NARROW, |image, story| {
                 if !seen.insert(image.state_digest()) {
                     return;
                 }
@@ -583,7 +472,7 @@ fn without_times_of_birth_a_power_cut_while_staging_leaves_no_litter() {
             if disk.steps().iter().any(is_journal) {
                 break;
             }
-            disk.for_each_image(model, narrow(), |image, story| {
+            disk.for_each_image(model, NARROW, |image, story| {
                 recover(&image).unwrap_or_else(|error| panic!("{error:?}\n{story}"));
                 assert_eq!(publication::beside(&image), [""; 0], "{story}");
             });

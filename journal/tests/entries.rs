@@ -13,6 +13,7 @@
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
+use std::path::Path;
 
 use rvenv_journal::fs::sim::{Fault, Options, Reach, SimFs, Support};
 use rvenv_journal::fs::{Dir, Fs, Rename};
@@ -20,7 +21,7 @@ use rvenv_journal::{
     Aftermath, Decision, NoContent, Publication, PublishError, PublishFailed, WhyKept,
 };
 
-use publication::history::{options, slots};
+use publication::history::{killed_before, options, slots};
 use publication::user::{ACTS, Act, PATHS, act, has_work, target_without, without};
 use publication::{
     Case, Exit, Ground, Outcome, TARGET, Verb, beside, numbered, ready, recover, run, tree_at,
@@ -418,6 +419,39 @@ fn without_an_exchange_a_new_file_at_a_taken_entry_is_kept() {
         assert!(is_ended || recovered.ending.kept.is_some(), "{count}");
         assert_eq!(tree_at(&disk, TARGET), outcome.old);
         assert!(has_work(&disk, "/p/t/.rvenv/old-1"), "{count}");
+        if is_done {
+            break;
+        }
+    }
+}
+
+/// I1: a power cut lost what was to be put, and another one came while the old entry was taken back by a link: what stands
+/// at the entry is nobody's change then.
+#[test]
+fn an_old_entry_that_is_half_back_is_not_taken_for_a_change() {
+    let case = merge().on(Options {
+        no_replace: Support::Absent,
+        ..no_exchange()
+    });
+    let outcome = Outcome::of(&case);
+    let base = killed_before(&case, "link /p/t/.rvenv/new-*/5 -> /p/t/cfg");
+    let slots = base.open_path(&Path::new("/p").join(slots(&base))).unwrap();
+    let root = base.open_path(Path::new(TARGET)).unwrap();
+    base.remove_file(&slots, OsStr::new("5")).unwrap();
+    base.link((&slots, OsStr::new("4")), (&root, OsStr::new("cfg")))
+        .unwrap();
+    let home = base.open_path(Path::new("/p/t/.rvenv")).unwrap();
+    let [open, undo] = ["journal", "journal.undo"].map(OsStr::new);
+    base.rename((&home, open), (&home, undo), Rename::Replace)
+        .unwrap();
+    for steps in 0.. {
+        let disk = base.killed();
+        disk.crash_after(steps);
+        let _interrupted = recover(&disk);
+        let is_done = !disk.has_crashed();
+        let disk = disk.killed();
+        recover(&disk).unwrap_or_else(|error| panic!("{error:?} after {steps} steps"));
+        assert_eq!(tree_at(&disk, TARGET), outcome.old, "{steps}");
         if is_done {
             break;
         }

@@ -19,6 +19,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+#[path = "alone.rs"]
+mod alone;
 #[path = "crash.rs"]
 mod crash;
 #[path = "entries.rs"]
@@ -33,14 +35,16 @@ mod strangers;
 mod transaction;
 
 /// The quick ones first.
-const ROUNDS: [&[&str]; 2] = [
+const ROUNDS: [&[&str]; 3] = [
     &[
+        "alone::",
         "recovery::",
         "strangers::",
         "transaction::",
         "rollback::",
         "entries::",
     ],
+    &["crash::every_crash"],
     &["crash::"],
 ];
 

@@ -196,6 +196,20 @@ impl SimFs {
         self.machine().steps.crash_after(steps);
     }
 
+    /// Keeps, at each step from now on, the disk of a process that dies there.
+    ///
+    /// One run then gives what one run for each [`crash_after`](Self::crash_after) would give.
+    pub fn keep_crashes(&self) {
+        self.machine().keep_crashes();
+    }
+
+    /// The disks that were kept, in the order of the steps, and no more are.
+    #[must_use]
+    pub fn take_crashes(&self) -> Vec<Self> {
+        let crashes = self.machine().take_crashes();
+        crashes.into_iter().map(Self::from_machine).collect()
+    }
+
     /// Whether the process has died, so that a sweep knows that the run did not come to its end.
     #[must_use]
     pub fn has_crashed(&self) -> bool {
@@ -230,11 +244,30 @@ impl SimFs {
         bound: Bound,
         mut visit: impl FnMut(SimFs, &ImageStory<'_>),
     ) -> usize {
+        self.for_each_new_image(
+            model,
+            bound,
+            |_| true,
+            |_, image, story| visit(image, story),
+        )
+    }
+
+    /// As [`for_each_image`](Self::for_each_image), but makes only those images whose
+    /// [`state_digest`](Self::state_digest) is new to the caller; the visitor learns which of all images it is.
+    pub fn for_each_new_image(
+        &self,
+        model: Persistence,
+        bound: Bound,
+        mut is_new: impl FnMut(u64) -> bool,
+        mut visit: impl FnMut(usize, SimFs, &ImageStory<'_>),
+    ) -> usize {
         // The visitor may use this disk: it must not be locked meanwhile.
         let machine = self.machine().clone();
-        images::for_each(&machine, model, bound, &mut |machine, story| {
-            visit(Self::from_machine(machine), story);
-        })
+        let visitor = &mut images::Visitor {
+            is_new: &mut is_new,
+            visit: &mut |nth, machine, story| visit(nth, Self::from_machine(machine), story),
+        };
+        images::for_each(&machine, model, bound, visitor)
     }
 
     /// The disk as another process finds it when this one is killed now: the one image of [`Persistence::Kill`].
@@ -274,6 +307,19 @@ impl SimFs {
     pub fn state_digest(&self) -> u64 {
         let machine = self.machine();
         machine.live.digest(&machine.live.reached())
+    }
+
+    /// A number that is equal for disks of which the same may survive the next crash, [`state_digest`](Self::state_digest)
+    /// aside.
+    #[must_use]
+    pub fn durable_digest(&self) -> u64 {
+        self.machine().log.digest()
+    }
+
+    /// Files of this name count only as being there: what is written to them, when, and which objects they are makes no
+    /// other image and no other digest. For what every run makes anew and nobody reads, as a lock file.
+    pub fn set_courtesy(&self, name: &OsStr) {
+        self.machine().courtesy = Some(name.into());
     }
 
     /// Changes whom the process runs as; 0 may do everything.

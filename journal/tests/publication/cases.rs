@@ -58,8 +58,12 @@ pub fn entry_cases() -> Vec<Case> {
     vec![
         merge("merge"),
         merge("merge, take and put").on(no_exchange.clone()),
-        merge("merge without no-replace").on(bare),
-        merge("merge, synced object by object").on(per_object),
+        merge("merge without no-replace").on(bare.clone()),
+        merge("merge without no-replace, undone").undone().on(bare),
+        merge("merge, synced object by object").on(per_object.clone()),
+        merge("merge into a foreign directory, synced object by object")
+            .standing(Ground::Foreign)
+            .on(per_object),
         merge("merge, kept").kept(),
         merge("merge, take and put, kept")
             .kept()

@@ -37,6 +37,8 @@ pub(super) struct Inode {
     pub(super) names: u64,
     pub(super) node: Node,
     pub(super) layer: Layer,
+    /// Whether only its presence counts.
+    pub(super) is_courtesy: bool,
     /// What it adds to [`Disk::digest`], for all disks that share it as it is.
     pub(super) term: OnceLock<u64>,
 }
@@ -264,6 +266,10 @@ impl Disk {
 
     fn compute_term(&self, inode: &Inode) -> u64 {
         let mut hasher = DefaultHasher::new();
+        if inode.is_courtesy {
+            inode.mode.hash(&mut hasher);
+            return hasher.finish();
+        }
         (inode.identity.inode, inode.owner, inode.mode).hash(&mut hasher);
         inode.layer.hash(&mut hasher);
         if let Some(birth) = inode.identity.birth {
@@ -273,7 +279,10 @@ impl Disk {
             Node::Dir(folder) => {
                 for (name, child) in &folder.entries {
                     name.hash(&mut hasher);
-                    self.get(*child).identity.inode.hash(&mut hasher);
+                    let child = self.get(*child);
+                    if !child.is_courtesy {
+                        child.identity.inode.hash(&mut hasher);
+                    }
                 }
             }
             Node::File(content) => {

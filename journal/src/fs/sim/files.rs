@@ -47,14 +47,26 @@ impl Machine {
     pub(super) fn write(&mut self, file: Id, bytes: &[u8], at: Place) -> io::Result<()> {
         let outcome = self.step("write", at, Need::Space);
         let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
+        if let Some(dead) = self.dying() {
+            dead.write_data(file, half);
+        }
         let written = if outcome.is_ok() { bytes } else { half };
+        self.write_data(file, written);
+        outcome
+    }
+
+    fn write_data(&mut self, file: Id, bytes: &[u8]) {
         let data = Data {
-            content: Content::new(written),
+            content: Content::new(bytes),
             mode: self.live.get(file).mode,
             mtime: self.now(),
         };
+        if self.live.get(file).is_courtesy {
+            data.write_to(self.live.edit(file));
+            data.write_to(self.log.base.edit(file));
+            return;
+        }
         self.change(Change::Data(file, data), &[]);
-        outcome
     }
 
     /// Writes over a file that is there; on layers it is copied up first.

@@ -40,21 +40,35 @@ pub struct Bound {
     /// this. For each of those, of more unsynced files: all whole, all as before, all zeros, all torn; and with
     /// all changes of names present, each file alone in each way, and each alone whole.
     pub combinations_max: usize,
+    /// Of more, so many are visited besides that a random choice names, the same in each run that has the same `seed`:
+    /// each a set of changes of names, with one way for each unsynced file.
+    pub sampled: usize,
+    /// What the random choice begins with.
+    pub seed: u64,
 }
 
 impl Bound {
     /// For long runs with an image at each step.
     pub const QUICK: Self = Self {
         combinations_max: 256,
+        sampled: 0,
+        seed: 0,
     };
     /// All subsets of twelve changes.
     pub const THOROUGH: Self = Self {
         combinations_max: 4096,
+        sampled: 0,
+        seed: 0,
     };
 }
 
-/// Visits one image.
-pub(super) type Visit<'a> = dyn FnMut(Machine, &ImageStory<'_>) + 'a;
+/// Who visits images.
+pub(super) struct Visitor<'a> {
+    /// Whether an image of a certain digest is to be made.
+    pub(super) is_new: &'a mut dyn FnMut(u64) -> bool,
+    /// Visits one, and learns which of all it is.
+    pub(super) visit: &'a mut dyn FnMut(usize, Machine, &ImageStory<'_>),
+}
 /// Which changes of names are there.
 type Kept = Vec<bool>;
 
@@ -98,13 +112,16 @@ pub(super) fn for_each(
     machine: &Machine,
     model: Persistence,
     bound: Bound,
-    visit: &mut Visit<'_>,
+    visitor: &mut Visitor<'_>,
 ) -> usize {
     if model == Persistence::Kill {
-        visit(machine.killed(), &ImageStory::of_kill(machine));
+        let digest = machine.live.digest(&machine.live.reached());
+        if (visitor.is_new)(digest) {
+            (visitor.visit)(0, machine.killed(), &ImageStory::of_kill(machine));
+        }
         return 1;
     }
-    Survey::new(machine, model, bound).run(visit)
+    Survey::new(machine, model, bound).run(visitor)
 }
 
 impl<'a> Survey<'a> {
@@ -136,38 +153,79 @@ impl<'a> Survey<'a> {
         }
     }
 
-    fn run(&self, visit: &mut Visit<'_>) -> usize {
+    fn run(&self, visitor: &mut Visitor<'_>) -> usize {
         let choices = self.choices();
         let (mut seen_names, mut seen) = (BTreeSet::new(), BTreeSet::new());
         for kept in &choices {
-            let mut disk = self.machine.log.base.clone();
-            for (mutation, is_kept) in self.names.iter().zip(kept) {
-                if *is_kept {
-                    mutation.apply(&mut disk);
-                }
-            }
-            let reached = disk.reached();
-            let digest = disk.digest(&reached);
-            if !seen_names.insert(digest) {
+            let Some(named) = self.named(kept, &mut seen_names) else {
                 continue;
-            }
-            let is_named = |at: &usize| {
-                let id = self.files.get(*at).map(|unsynced| unsynced.file);
-                id.and_then(|id| reached.get(id))
-                    .is_some_and(|names| *names > 0)
-            };
-            let named = Named {
-                disk: disk.pruned(&reached),
-                digest,
-                kept,
-                files: (0..self.files.len()).filter(is_named).collect(),
             };
             let combinations_max = (self.bound.combinations_max / choices.len()).max(16);
             for ways in self.contents(&named, combinations_max) {
-                self.emit(&named, &ways, &mut seen, visit);
+                self.emit(&named, &ways, &mut seen, visitor);
             }
         }
+        self.sample(&mut seen, visitor);
         seen.len()
+    }
+
+    /// Images that a random choice names, where there are more than the bound.
+    fn sample(&self, seen: &mut BTreeSet<u64>, visitor: &mut Visitor<'_>) {
+        let ways = self.files.iter().map(|file| file.ways.len());
+        let contents = ways.fold(1_usize, usize::saturating_mul);
+        let names = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let names = 1_usize.checked_shl(names).unwrap_or(usize::MAX);
+        if contents.saturating_mul(names) <= self.bound.combinations_max {
+            return;
+        }
+        // A step of its own has a choice of its own.
+        let mut random = Random(self.bound.seed ^ self.machine.steps.made.len() as u64);
+        for _ in 0..self.bound.sampled {
+            let kept = match self.model {
+                Persistence::Kill => return,
+                Persistence::Ordered => {
+                    let prefixes = self.prefixes();
+                    let chosen = random.below(prefixes.len());
+                    prefixes.into_iter().nth(chosen).unwrap_or_default()
+                }
+                Persistence::Independent => {
+                    let set = self.names.iter().map(|_| random.below(4) > 0).collect();
+                    self.closed_down(set)
+                }
+            };
+            let Some(named) = self.named(&kept, &mut BTreeSet::new()) else {
+                continue;
+            };
+            let files = named.files.iter().filter_map(|at| self.files.get(*at));
+            let ways: Vec<usize> = files.map(|file| random.below(file.ways.len())).collect();
+            self.emit(&named, &ways, seen, visitor);
+        }
+    }
+
+    /// The disk with some changes of names, unless an equal one was there.
+    fn named<'k>(&self, kept: &'k Kept, seen_names: &mut BTreeSet<u64>) -> Option<Named<'k>> {
+        let mut disk = self.machine.log.base.clone();
+        for (mutation, is_kept) in self.names.iter().zip(kept) {
+            if *is_kept {
+                mutation.apply(&mut disk);
+            }
+        }
+        let reached = disk.reached();
+        let digest = disk.digest(&reached);
+        if !seen_names.insert(digest) {
+            return None;
+        }
+        let is_named = |at: &usize| {
+            let id = self.files.get(*at).map(|unsynced| unsynced.file);
+            id.and_then(|id| reached.get(id))
+                .is_some_and(|names| *names > 0)
+        };
+        Some(Named {
+            disk: disk.pruned(&reached),
+            digest,
+            kept,
+            files: (0..self.files.len()).filter(is_named).collect(),
+        })
     }
 
     fn emit(
@@ -175,7 +233,7 @@ impl<'a> Survey<'a> {
         named: &Named<'_>,
         ways: &[usize],
         seen: &mut BTreeSet<u64>,
-        visit: &mut Visit<'_>,
+        visitor: &mut Visitor<'_>,
     ) {
         let files = named.files.iter().filter_map(|at| self.files.get(*at));
         let found: Vec<(Id, &Way)> = files
@@ -187,7 +245,7 @@ impl<'a> Survey<'a> {
             let before = base.term(base.get(*file));
             sum.wrapping_sub(before).wrapping_add(way.term)
         });
-        if !seen.insert(digest) {
+        if !seen.insert(digest) || !(visitor.is_new)(digest) {
             return;
         }
         let mut disk = named.disk.clone();
@@ -199,7 +257,7 @@ impl<'a> Survey<'a> {
         let all = self.names.iter().copied().zip(named.kept.iter().copied());
         let fates = found.iter().map(|(file, way)| (*file, way.fate)).collect();
         let story = ImageStory::of_power_cut(self.machine, self.model, all.collect(), fates);
-        visit(self.machine.booted(disk), &story);
+        (visitor.visit)(seen.len() - 1, self.machine.booted(disk), &story);
     }
 
     /// The choices of names, everything first.
@@ -407,6 +465,20 @@ impl Unsynced {
     fn way(&self, fate: Fate) -> usize {
         let found = self.ways.iter().position(|way| way.fate == fate);
         found.unwrap_or_else(|| self.ways.len().saturating_sub(1))
+    }
+}
+
+/// Numbers that look random and are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let limit = limit.max(1) as u64;
+        usize::try_from((mixed ^ (mixed >> 31)) % limit).unwrap_or_default()
     }
 }
 

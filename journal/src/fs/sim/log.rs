@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, OnceLock};
 
 use super::disk::{Content, Disk, Id, Inode, Layer, Name, Node, ROOT};
@@ -186,6 +187,32 @@ impl Log {
     /// The number that the next mutation will have.
     pub(super) fn next(&self) -> Seq {
         self.last + 1
+    }
+
+    /// A number that is equal for logs of which the same may survive.
+    pub(super) fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.base.digest(&self.base.reached()).hash(&mut hasher);
+        for mutation in &self.pending {
+            (mutation.seq <= self.ordered).hash(&mut hasher);
+            (mutation.seq, mutation.trust == Trust::Sound).hash(&mut hasher);
+            mutation.needs.hash(&mut hasher);
+            match &mutation.change {
+                Change::Names(cells) => {
+                    for cell in cells {
+                        (cell.dir, &cell.name, cell.child).hash(&mut hasher);
+                    }
+                }
+                Change::Mode(dir, mode) => (dir, mode).hash(&mut hasher),
+                Change::Raise { at, dir, identity } => {
+                    (at, dir, identity.inode).hash(&mut hasher);
+                }
+                Change::Data(file, data) => {
+                    (file, data.mode, &data.content.bytes).hash(&mut hasher);
+                }
+            }
+        }
+        hasher.finish()
     }
 
     /// Writes down a mutation of `live`, the disk that programs see, before it is made there.

@@ -39,6 +39,8 @@ pub(super) struct Machine {
     /// How often the power was cut.
     pub(super) boots: u64,
     pub(super) unique: u64,
+    /// The name of files of which only their presence counts.
+    pub(super) courtesy: Option<Name>,
     /// What the handles given out by this machine have in common.
     token: Arc<()>,
     clock: i64,
@@ -46,6 +48,8 @@ pub(super) struct Machine {
     number_last: u64,
     freed: Vec<Freed>,
     opens: Vec<(Id, Weak<Open>)>,
+    /// The machine as it is if the process dies at a step, for each step made since this was asked for.
+    crashes: Option<Vec<Machine>>,
 }
 
 /// An object held open.
@@ -81,6 +85,7 @@ impl Machine {
             names: 1,
             node: Node::Dir(Folder::default()),
             layer: Layer::Upper,
+            is_courtesy: false,
             term: OnceLock::new(),
         };
         let live = Disk::new(root);
@@ -95,13 +100,41 @@ impl Machine {
             locks: BTreeMap::new(),
             boots: 0,
             unique: 0,
+            courtesy: None,
             token: Arc::new(()),
             clock: 0,
             born: 0,
             number_last: ROOT_NUMBER,
             freed: Vec::new(),
             opens: Vec::new(),
+            crashes: None,
         }
+    }
+
+    /// Keeps the machine of a process that dies, at each step from now on.
+    pub(super) fn keep_crashes(&mut self) {
+        self.crashes = Some(Vec::new());
+    }
+
+    /// The machines that were kept, in the order of steps.
+    pub(super) fn take_crashes(&mut self) -> Vec<Self> {
+        self.crashes.take().unwrap_or_default()
+    }
+
+    /// The machine of a process that died at the step that is being made, if it is kept.
+    pub(super) fn dying(&mut self) -> Option<&mut Self> {
+        self.crashes.as_mut().and_then(|crashes| crashes.last_mut())
+    }
+
+    /// Keeps the machine of a process that dies at a step.
+    fn keep_crash(&mut self, step: &Step) {
+        let Some(mut crashes) = self.crashes.take() else {
+            return;
+        };
+        let mut dead = self.clone();
+        dead.steps.die_at(step.clone());
+        crashes.push(dead);
+        self.crashes = Some(crashes);
     }
 
     /// The machine after the process was killed: all it wrote is there, and is no more durable than before.
@@ -138,12 +171,14 @@ impl Machine {
             locks: BTreeMap::new(),
             boots: self.boots,
             unique: self.unique,
+            courtesy: self.courtesy.clone(),
             token: Arc::new(()),
             clock: self.clock,
             born: self.born,
             number_last: self.number_last,
             freed: Vec::new(),
             opens: Vec::new(),
+            crashes: None,
         }
     }
 
@@ -200,6 +235,7 @@ impl Machine {
             to,
             failed: None,
         };
+        self.keep_crash(&step);
         self.steps.make(step, need)
     }
 
@@ -246,6 +282,7 @@ impl Machine {
             names: 0,
             node,
             layer: Layer::Upper,
+            is_courtesy: self.courtesy.as_deref() == Some(name),
             term: OnceLock::new(),
         });
         let id = self.add(inode);

@@ -87,6 +87,13 @@ impl Schedule {
         self.last = Some(self.made.len().saturating_add(steps));
     }
 
+    /// The process died at a step.
+    pub(super) fn die_at(&mut self, mut step: Step) {
+        step.failed = Some(Failed::Died);
+        self.made.push(step);
+        self.is_dead = true;
+    }
+
     pub(super) fn fail(&mut self, fault: Fault) {
         self.faults.push(fault);
     }

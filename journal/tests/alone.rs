@@ -1,0 +1,136 @@
+//! Safety that only one history shows: what a user does at the worst moment, and layers that were sealed in between.
+//!
+//! The crash sweep cannot come upon these, since in it nobody else does anything. Each test goes red without one step
+//! of the engine, which `mutants.rs` drops.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "outside of `#[test]` functions, too, these are tests"
+)]
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use rvenv_journal::fs::sim::{Bound, Options, Persistence, Support};
+use rvenv_journal::fs::{Fs, Rename};
+use rvenv_journal::{Aftermath, NoContent, PrepareError, Publication};
+
+use publication::history::options;
+use publication::{
+    Case, Exit, Ground, Outcome, TARGET, Verb, make_old, numbered, parent, ready, recover, run,
+    tree_at,
+};
+
+mod publication;
+
+fn swap() -> Case {
+    Case::of("swap", Publication::Swap)
+}
+
+/// I6: a plan for a directory that came after the lock is refused: nobody keeps others out of that one.
+#[test]
+fn a_plan_for_another_directory_than_the_one_that_was_locked_is_refused() {
+    for case in [swap(), Case::of("merge", Publication::Merge)] {
+        let disk = case.disk();
+        let (ready, _) = ready(&disk).unwrap();
+        let (at, t) = (parent(&disk), OsStr::new("t"));
+        let aside = (&at, OsStr::new("aside"));
+        disk.rename((&at, t), aside, Rename::NoReplace).unwrap();
+        match case.publication {
+            Publication::Merge => publication::entries::make_old(&disk, &at, Ground::Ours),
+            _ => make_old(&disk, &at),
+        }
+        let plan = case.plan(&disk);
+        let error = ready.prepare(&plan, case.terms, &NoContent).unwrap_err();
+        assert!(matches!(error, PrepareError::Stale { .. }), "{error:?}");
+    }
+}
+
+/// I6: where no rename refuses a taken name, an empty directory at the name of the generation is not replaced either.
+#[test]
+fn an_empty_directory_at_the_name_of_a_generation_is_left_alone() {
+    let case = swap().kept().on(Options {
+        no_replace: Support::Absent,
+        ..Options::default()
+    });
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    let (at, taken) = (parent(&disk), OsStr::new(".t.rvenv.old-1"));
+    let (ready, _) = ready(&disk).unwrap();
+    let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
+    let staged = prepared.stage(&options()).unwrap();
+    let published = staged.publish(&|| false).unwrap();
+    disk.make_dir(&at, taken, 0o711).unwrap();
+    let failed = published.settle().expect_err("the name is taken");
+    let theirs = disk.meta(&at, taken).unwrap().expect("it is there");
+    assert_eq!(theirs.mode, 0o711, "{failed:?}");
+    // Once it is gone, the next run goes on.
+    disk.remove_dir(&at, taken).unwrap();
+    let disk = disk.killed();
+    recover(&disk).unwrap();
+    let outcome = Outcome::of(&case);
+    assert_eq!(tree_at(&disk, TARGET), outcome.new);
+    assert_eq!(tree_at(&disk, "/p/.t.rvenv.old-1"), outcome.old);
+}
+
+/// I1, I7: what was said to be done leaves no journal that contradicts what somebody does to the target afterwards.
+#[test]
+fn a_target_that_is_moved_after_success_is_no_contradiction_after_a_power_cut() {
+    for case in [swap(), swap().kept(), swap().undone()] {
+        let disk = case.disk();
+        assert_eq!(run(&disk, &case.plan(&disk), &case), Exit::Done);
+        let done = tree_at(&disk, TARGET);
+        let at = parent(&disk);
+        let (from, to) = ((&at, OsStr::new("t")), (&at, OsStr::new("moved")));
+        disk.rename(from, to, Rename::NoReplace).unwrap();
+        for model in [Persistence::Ordered, Persistence::Independent] {
+            disk.for_each_image(model, Bound::QUICK, |image, story| {
+                recover(&image).unwrap_or_else(|error| panic!("{error:?}\n{story}"));
+                let there = [TARGET, "/p/moved"].map(|path| tree_at(&image, path));
+                assert!(there.contains(&done), "{}\n{story}", case.name);
+            });
+        }
+    }
+}
+
+/// I1, I5: a generation whose layer was sealed since, as when an image is built on another, comes back over that layer.
+#[test]
+fn a_generation_comes_back_over_a_layer_that_was_sealed_after_it_was_kept() {
+    for publication in [Publication::Merge, Publication::Refill] {
+        let case = Case::of("over sealed layers", publication)
+            .standing(Ground::Lower)
+            .file_by_file()
+            .rolled(Verb::Rollback);
+        let base = case.disk();
+        base.seal_lower();
+        let outcome = Outcome::of(&case);
+        let plan = case.plan(&base);
+        for steps in 0.. {
+            let disk = base.killed();
+            disk.crash_after(steps);
+            let exit = run(&disk, &plan, &case);
+            let image = disk.killed();
+            let story = || format!("{exit:?}\n{}", numbered(&disk.steps()));
+            recover(&image).unwrap_or_else(|error| panic!("{error:?}\n{}", story()));
+            let checked = outcome.check_target(&image);
+            checked.unwrap_or_else(|what| panic!("{what}\n{}", story()));
+            if !disk.has_crashed() {
+                // A whole directory that came to lie in a lower layer cannot be moved, and nothing is changed then.
+                let is_done = exit == Exit::Done;
+                assert!(
+                    is_done || exit == Exit::Failed(Aftermath::Unchanged),
+                    "{}",
+                    story()
+                );
+                let wanted = if is_done {
+                    outcome.wanted(&case)
+                } else {
+                    &outcome.old
+                };
+                assert_eq!(&tree_at(&disk, TARGET), wanted, "{}", story());
+                break;
+            }
+        }
+        assert!(!base.tree(Path::new(TARGET)).is_empty());
+    }
+}

@@ -62,7 +62,7 @@ fn scale(seed: usize) -> Scale {
     let is_deep = asked().is_some_and(|asked| asked == "deep");
     let (combinations_max, sampled, inside, follow_max) = match (IS_BOUNDED, is_deep) {
         (true, _) => (6, 0, 4, 40),
-        (false, false) => (256, 220, 6, 200),
+        (false, false) => (256, 2_400, 6, 40),
         (false, true) => (4096, 2_500, 16, 2_000),
     };
     let wide = Bound {

@@ -163,6 +163,7 @@ pub fn merge(
     if let Ok(mode) = Mode::new(meta.mode & 0o777) {
         merge.draft.adopt_root_mode(mode);
     }
+    merge.recall();
     merge.adopt().map_err(disk)??;
     if is_environment {
         merge.retire(existing.as_ref()).map_err(disk)??;
@@ -330,6 +331,30 @@ impl Merge<'_> {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Takes note of files that were published with other bytes than are planned: length and time may be the same, as
+    /// those who build wheels like to give every file of every version one time.
+    fn recall(&mut self) {
+        let Some(receipt) = &self.receipt else { return };
+        for (path, operation) in self.draft.operations() {
+            let Node::File {
+                mtime: Some(_),
+                content,
+                ..
+            } = &operation.node
+            else {
+                continue;
+            };
+            let Some(PublishedPath::File { digest: own, .. }) = receipt.paths.get(path) else {
+                continue;
+            };
+            if *own != content.digest()
+                && let Some(Observed::File { digest, .. }) = self.seen.paths.get_mut(path)
+            {
+                *digest = Some(*own);
+            }
+        }
     }
 
     /// Takes note that a file has the bytes that were read, as another look for them would.

@@ -467,7 +467,8 @@ impl Plan {
     }
 }
 
-/// Compares what is planned with what was seen; files with a planned time are compared by length and time.
+/// Compares what is planned with what was seen; files with a planned time are compared by length and time, unless
+/// somebody knows their bytes.
 pub(crate) fn effect(node: &Node, seen: Option<&Observed>) -> Effect {
     let same = match (node, seen) {
         (_, None) => return Effect::Create,
@@ -490,7 +491,10 @@ pub(crate) fn effect(node: &Node, seen: Option<&Observed>) -> Effect {
             }),
         ) => {
             let content_same = match mtime {
-                Some(seconds) => i128::from(*seconds) * 1_000_000_000 == *mtime_ns,
+                Some(seconds) => {
+                    let is_other = digest.is_some_and(|digest| digest != content.digest());
+                    i128::from(*seconds) * 1_000_000_000 == *mtime_ns && !is_other
+                }
                 None => *digest == Some(content.digest()),
             };
             mode.bits() == *seen && content.len() == *len && content_same

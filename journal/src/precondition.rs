@@ -141,7 +141,7 @@ fn of_target(
 /// How a planned or retired path differs from what was expected there.
 fn changed_path(path: &RelPath, then: Option<&Observed>, now: Option<&Observed>) -> Option<Stale> {
     let why = match (then, now) {
-        (Some(then), Some(now)) if then != now => "changed",
+        (Some(then), Some(now)) if then != now && !is_same_unread(then, now) => "changed",
         (Some(_), None) => "vanished",
         (None, Some(_)) => "appeared",
         (Some(_), Some(_)) | (None, None) => return None,
@@ -150,6 +150,18 @@ fn changed_path(path: &RelPath, then: Option<&Observed>, now: Option<&Observed>)
         path: path.to_string(),
         why: format!("{why} since the plan was made"),
     })
+}
+
+/// Whether a file of which the planner knew the bytes, and which is not read again, is the same by all else.
+fn is_same_unread(then: &Observed, now: &Observed) -> bool {
+    let Observed::File { digest: None, .. } = now else {
+        return false;
+    };
+    let mut then = then.clone();
+    if let Observed::File { digest, .. } = &mut then {
+        *digest = None;
+    }
+    then == *now
 }
 
 /// What is mounted at or below the target: it cannot be renamed, or would be carried along.

@@ -395,6 +395,42 @@ fn the_example_preinstalled_makes_environments_with_packages_and_follows_newer_o
     assert!(!site.join("demo-1.0.dist-info").exists());
 }
 
+/// I4: a wheel may give all files of every version one time; what is as long and as old is not the same for that.
+#[test]
+fn a_file_that_is_as_long_and_as_old_is_exchanged_for_other_bytes() {
+    let Some(bench) = bench() else { return };
+    let built = |version, env: &str| {
+        let index = bench.path(version);
+        fs::create_dir(&index).unwrap_or(());
+        let made = packages::index(&bench.scratch, &bench.python.path, &[("demo", version)]);
+        let wheel = format!("demo-{version}-py3-none-any.whl");
+        fs::copy(made.join(&wheel), index.join(&wheel)).unwrap();
+        let house = Wheelhouse::read(&index).unwrap();
+        let wanted = ["demo".to_owned()];
+        let env = bench.path(env);
+        let made = preinstalled::make(&bench.host, bench.builder(), (&house, &wanted), &env);
+        PathBuf::from(made.unwrap().context.lib_path()).join("demo/inner.py")
+    };
+    let one = built("1.0", "E");
+    let other = built("1.5", "F");
+    let old = fs::read(&one).unwrap();
+    let time = fs::metadata(&other).unwrap().modified().unwrap();
+    fs::File::options()
+        .write(true)
+        .open(&one)
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
+    // A file of one's own makes the files of the package change one by one.
+    fs::write(one.with_file_name("notes"), "mine").unwrap();
+    built("1.5", "E");
+    let new = fs::read(&one).unwrap();
+    assert_eq!(fs::metadata(&one).unwrap().modified().unwrap(), time);
+    assert_eq!(old.len(), new.len());
+    assert_ne!(old, new);
+    assert_eq!(new, fs::read(&other).unwrap());
+}
+
 /// I1: the environment with some of its packages never exists.
 #[test]
 fn a_package_without_a_wheel_leaves_no_environment_behind() {

@@ -36,9 +36,10 @@ fn a_plan_for_another_directory_than_the_one_that_was_locked_is_refused() {
         let (at, t) = (parent(&disk), OsStr::new("t"));
         let aside = (&at, OsStr::new("aside"));
         disk.rename((&at, t), aside, Rename::NoReplace).unwrap();
-        match case.publication {
-            Publication::Merge => publication::entries::make_old(&disk, &at, Ground::Ours),
-            _ => make_old(&disk, &at),
+        if case.publication == Publication::Merge {
+            publication::entries::make_old(&disk, &at, Ground::Ours);
+        } else {
+            make_old(&disk, &at);
         }
         let plan = case.plan(&disk);
         let error = ready.prepare(&plan, case.terms, &NoContent).unwrap_err();

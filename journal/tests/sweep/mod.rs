@@ -365,7 +365,7 @@ pub(crate) fn sweep_all(jobs: &[Job]) -> Result<Vec<Report>, String> {
     use std::sync::Mutex;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = Mutex::new(0..jobs.len());
-    let done: Mutex<Vec<Option<Report>>> = Mutex::new(jobs.iter().map(|_| None).collect());
+    let done: Mutex<BTreeMap<usize, Report>> = Mutex::default();
     let failed: Mutex<Option<String>> = Mutex::new(None);
     let work = || {
         loop {
@@ -374,7 +374,7 @@ pub(crate) fn sweep_all(jobs: &[Job]) -> Result<Vec<Report>, String> {
                 return;
             };
             match Sweep::new(job).run() {
-                Ok(report) => done.lock().unwrap()[at] = Some(report),
+                Ok(report) => drop(done.lock().unwrap().insert(at, report)),
                 Err(tale) => {
                     *failed.lock().unwrap() = Some(tale);
                     *next.lock().unwrap() = 0..0;
@@ -389,6 +389,6 @@ pub(crate) fn sweep_all(jobs: &[Job]) -> Result<Vec<Report>, String> {
     });
     match failed.into_inner().unwrap() {
         Some(tale) => Err(tale),
-        None => Ok(done.into_inner().unwrap().into_iter().flatten().collect()),
+        None => Ok(done.into_inner().unwrap().into_values().collect()),
     }
 }

@@ -173,9 +173,9 @@ impl<'a> Survey<'a> {
     fn sample(&self, seen: &mut BTreeSet<u64>, visitor: &mut Visitor<'_>) {
         let ways = self.files.iter().map(|file| file.ways.len());
         let contents = ways.fold(1_usize, usize::saturating_mul);
-        let names = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        let names = 1_usize.checked_shl(names).unwrap_or(usize::MAX);
-        if contents.saturating_mul(names) <= self.bound.combinations_max {
+        let count = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let name_choices = 1_usize.checked_shl(count).unwrap_or(usize::MAX);
+        if contents.saturating_mul(name_choices) <= self.bound.combinations_max {
             return;
         }
         // A step of its own has a choice of its own.

@@ -88,7 +88,7 @@ fn context(interpreter: Interpreter, symlinks: bool) -> Context {
         symlinks,
         ..Options::default()
     };
-    let mut context = Context::new("/work/E", interpreter, options).unwrap();
+    let mut context = Context::new("/srv/E", interpreter, options).unwrap();
     context.programs = programs();
     context
 }
@@ -133,8 +133,8 @@ fn programs_of(interpreter: Interpreter, symlinks: bool) -> String {
 #[test]
 fn an_environment_on_windows_has_scripts_lib_and_launchers() {
     let context = context(interpreter(13, "python3.13.exe"), false);
-    assert_eq!(context.env_exe(), r"/work/E\Scripts\python.exe");
-    assert_eq!(context.lib_path(), r"/work/E\Lib\site-packages");
+    assert_eq!(context.env_exe(), r"/srv/E\Scripts\python.exe");
+    assert_eq!(context.lib_path(), r"/srv/E\Lib\site-packages");
     assert_snapshot!(shown(&context), @r#"
     .gitignore
     Include/
@@ -151,7 +151,7 @@ fn an_environment_on_windows_has_scripts_lib_and_launchers() {
     Scripts/deactivate.bat
     Scripts/python.exe = C:/Python/Lib/venv/scripts/nt/venvlauncher.exe
     Scripts/pythonw.exe = C:/Python/Lib/venv/scripts/nt/venvwlauncher.exe
-    pyvenv.cfg "home = C:/Python\r\ninclude-system-site-packages = false\r\nversion = 3.13.1\r\nexecutable = C:/Python/python3.13.exe\r\ncommand = C:/Python/python3.13.exe -m venv --without-pip /work/E\r\nrvenv = [version]\r\n"
+    pyvenv.cfg "home = C:/Python\r\ninclude-system-site-packages = false\r\nversion = 3.13.1\r\nexecutable = C:/Python/python3.13.exe\r\ncommand = C:/Python/python3.13.exe -m venv --without-pip /srv/E\r\nrvenv = [version]\r\n"
     "#);
 }
 

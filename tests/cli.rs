@@ -68,7 +68,7 @@ fn built(root: &Path) -> BTreeMap<String, (Kind, u32)> {
 
 /// The plan that `plan` prints, by stage; readers see every sign that there is.
 #[test]
-fn a_plan_shows_what_is_added_changed_removed_and_kept() {
+fn a_plan_for_nothing_shows_what_is_added() {
     let scratch = played();
     let planned = with_player(&scratch, "plan", &["E"]);
     assert_eq!(planned.stderr, "");
@@ -103,6 +103,11 @@ fn a_plan_shows_what_is_added_changed_removed_and_kept() {
     Plan: 19 to add, 0 to change, 0 to remove, 0 unchanged
     Digest: [digest]
     "#);
+}
+
+#[test]
+fn a_plan_for_an_environment_shows_what_is_changed_removed_and_kept() {
+    let scratch = played();
     with_player(&scratch, "create", &["E"]).ok();
     fs::write(scratch.path("E/notes"), "mine").unwrap();
     fs::remove_file(scratch.path("E/bin/python3")).unwrap();

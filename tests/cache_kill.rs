@@ -17,6 +17,7 @@ mod strace;
 #[expect(dead_code, reason = "other tests use more of it")]
 mod trees;
 
+use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
@@ -110,9 +111,20 @@ fn meet(what: &str, check: impl Fn(&Lab, &Ended)) {
 
 #[test]
 fn a_kill_while_wheels_are_entered_leaves_nothing_that_is_believed() {
+    let (killed, whole) = (Cell::new(0), Cell::new(0));
     meet("signal=SIGKILL", |_, ended| {
-        assert_eq!(ended.code, None, "{}", ended.story);
+        // Two threads share the links, so that a run may end before its thread's call of that number.
+        assert!(matches!(ended.code, None | Some(0)), "{}", ended.story);
+        let count = if ended.code.is_none() {
+            &killed
+        } else {
+            &whole
+        };
+        count.set(count.get() + 1);
     });
+    let (killed, whole) = (killed.get(), whole.get());
+    println!("{killed} runs were killed, {whole} ended before");
+    assert!(whole * 3 <= killed, "{killed} killed, {whole} whole");
 }
 
 /// The environment does not need the store: only where its own files meet the full disk does the run fail.

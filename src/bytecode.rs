@@ -26,6 +26,7 @@ use crate::interpreter::{
     self, Caching, Control, Heard, Interpreter, Job, Lines, Surroundings, Unfinished, shown,
 };
 
+pub(crate) mod header;
 mod wire;
 
 use wire::{Malformed, answer, question};

@@ -26,8 +26,10 @@ use crate::existing::{Existing, ExistingError};
 use crate::installed::Distribution;
 use crate::wheel;
 
+mod dated;
 mod walk;
 
+pub(crate) use dated::redate;
 use walk::{Walk, is_as_published};
 
 /// Bytes of a RECORD or a `pyvenv.cfg`; more than any has.
@@ -165,6 +167,7 @@ pub fn merge(
     }
     merge.recall();
     merge.adopt().map_err(disk)??;
+    redate(fs, &merge.root, &mut merge.draft, &merge.seen).map_err(disk)?;
     if is_environment {
         merge.retire(existing.as_ref()).map_err(disk)??;
     }

@@ -21,7 +21,7 @@ use thiserror::Error;
 use crate::builder::{self, Context, Stages};
 use crate::config::{self, CONFIG_NAME};
 use crate::existing::{Existing, ExistingError};
-use crate::merge::{MergeError, Merged, receipt_in};
+use crate::merge::{MergeError, Merged, receipt_in, redate};
 use crate::options::{GIT, Options};
 use crate::verify::is_bytecode;
 
@@ -139,7 +139,7 @@ pub fn repair(
     if drifted.contains_key(CONFIG_NAME) {
         restore_config((target, &root), context, &receipt, &mut fresh)?;
     }
-    let draft = draft(target, context, &receipt, (&fresh, &drifted))?;
+    let mut draft = draft(target, context, &receipt, (&fresh, &drifted))?;
     let seen = observe(
         target.disk(),
         target.place(),
@@ -147,6 +147,7 @@ pub fn repair(
         draft.retired(),
     )
     .map_err(disk)?;
+    redate(target.disk(), &root, &mut draft, &seen).map_err(disk)?;
     let publication = if drifted.is_empty() {
         Publication::Nothing
     } else {

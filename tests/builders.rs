@@ -425,10 +425,59 @@ fn a_file_that_is_as_long_and_as_old_is_exchanged_for_other_bytes() {
     fs::write(one.with_file_name("notes"), "mine").unwrap();
     built("1.5", "E");
     let new = fs::read(&one).unwrap();
-    assert_eq!(fs::metadata(&one).unwrap().modified().unwrap(), time);
     assert_eq!(old.len(), new.len());
     assert_ne!(old, new);
     assert_eq!(new, fs::read(&other).unwrap());
+}
+
+/// Python takes bytecode as that of its source by length and time alone, and a wheel says the time.
+#[test]
+fn no_bytecode_outlives_the_source_that_it_was_compiled_from() {
+    let Some(bench) = bench() else { return };
+    let env = bench.path("E");
+    let built = |version| {
+        let index = bench.path(version);
+        fs::create_dir(&index).unwrap_or(());
+        let made = packages::index(&bench.scratch, &bench.python.path, &[("demo", version)]);
+        let wheel = format!("demo-{version}-py3-none-any.whl");
+        fs::copy(made.join(&wheel), index.join(&wheel)).unwrap();
+        let house = Wheelhouse::read(&index).unwrap();
+        let builder = EnvBuilder {
+            // An upgrade keeps what it replaces.
+            upgrade: version != "1.0",
+            ..bench.builder()
+        };
+        preinstalled::make(&bench.host, builder, (&house, &["demo".to_owned()]), &env).unwrap()
+    };
+    let made = built("1.0");
+    let python = PathBuf::from(made.context.env_exe());
+    let site = PathBuf::from(made.context.lib_path());
+    let says = |version: &str, flags: &[&str]| {
+        let words = [flags, &["-c", "import demo.inner; demo.inner.main()"]].concat();
+        let expect = format!("demo {version}\n");
+        assert_eq!(bench.scratch.run(&python, &words).ok(), expect, "{flags:?}");
+    };
+    let nothing_to_do = |version| matches!(built(version).outcome, Outcome::NoChanges);
+    // A file of one's own in the package makes its files change one by one.
+    fs::write(site.join("demo/notes"), "mine").unwrap();
+    let modes: [&[&str]; 3] = [&[], &["-O"], &["-OO"]];
+    says("1.0", modes[0]);
+    says("1.0", modes[1]);
+    // Of the third version nothing is compiled until it comes back.
+    for version in ["1.5", "1.6", "1.7"] {
+        built(version);
+        for flags in modes.iter().filter(|_| version != "1.6") {
+            says(version, flags);
+        }
+        assert!(nothing_to_do(version), "{version}");
+    }
+    for version in ["1.6", "1.7", "1.6"] {
+        bench.scratch.rvenv(&["rollback", "E"]).ok();
+        for flags in modes {
+            says(version, flags);
+        }
+    }
+    bench.scratch.rvenv(&["verify", "E"]).ok();
 }
 
 /// I1: the environment with some of its packages never exists.

@@ -252,6 +252,17 @@ impl PlanBuilder {
         }
     }
 
+    /// Plans a file with another modification time, in seconds since 1970.
+    pub fn adopt_time(&mut self, path: &RelPath, seconds: i64) {
+        if let Some(Operation {
+            node: Node::File { mtime, .. },
+            ..
+        }) = self.operations.by_path.get_mut(path)
+        {
+            *mtime = Some(seconds);
+        }
+    }
+
     /// Takes nothing away after all.
     pub fn clear_retired(&mut self) {
         self.retired.clear();

@@ -12,6 +12,8 @@ use std::ffi::OsStr;
 use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 
+use crate::bytecode::header;
+
 use super::within::{Sight, Within};
 
 /// Bytes of bytecode that are read; more than any file has.
@@ -24,7 +26,7 @@ pub(super) fn is_rewritten(
     path: &str,
     (dir, meta): (&Dir, &Meta),
 ) -> Result<bool, FsError> {
-    let Some(source) = source_of(path) else {
+    let Some(source) = header::source_of(path) else {
         return Ok(false);
     };
     let name = OsStr::new(path.rsplit('/').next().unwrap_or(path));
@@ -32,64 +34,11 @@ pub(super) fn is_rewritten(
     let Sight::There(_, _, source) = within.look(&source)? else {
         return Ok(false);
     };
-    let is_for = |(time, size): (u32, u32)| {
-        time.to_le_bytes() == low(source.mtime.seconds.to_le_bytes())
-            && size.to_le_bytes() == low(source.len.to_le_bytes())
-    };
+    let own = (
+        header::low(source.mtime.seconds.to_le_bytes()),
+        header::low(source.len.to_le_bytes()),
+    );
     let time = |of: &Meta| (of.mtime.seconds, of.mtime.nanos);
     let is_later = time(meta) > time(&source);
-    Ok(source.kind == Kind::File && is_later && headers(&bytes).into_iter().flatten().any(is_for))
-}
-
-/// The four bytes that a header has of a number.
-fn low([a, b, c, d, ..]: [u8; 8]) -> [u8; 4] {
-    [a, b, c, d]
-}
-
-/// `a/b.py` for `a/__pycache__/b.TAG.pyc`.
-fn source_of(path: &str) -> Option<String> {
-    let (cache, name) = path.rsplit_once('/')?;
-    let above = cache.strip_suffix("__pycache__")?;
-    let (stem, _) = name.strip_suffix(".pyc")?.rsplit_once('.')?;
-    Some(format!("{above}{stem}.py"))
-}
-
-/// Time and size of the source as the header says them: as Python 3.7 and later write it, and as 3.6 does.
-fn headers(bytes: &[u8]) -> [Option<(u32, u32)>; 2] {
-    let number = |at: usize| {
-        let bytes = bytes.get(at..)?.first_chunk::<4>()?;
-        Some(u32::from_le_bytes(*bytes))
-    };
-    let is_bytecode = bytes.get(2..4) == Some(b"\r\n".as_slice());
-    let pair = |at| number(at).zip(number(at + 4)).filter(|_| is_bytecode);
-    // With another flag there is a hash in the place of time and size.
-    [pair(8).filter(|_| number(4) == Some(0)), pair(4)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_source_of_bytecode_lies_above_it() {
-        let check = |path: &str, expect: Option<&str>| {
-            assert_eq!(source_of(path).as_deref(), expect, "{path}");
-        };
-        check("a/__pycache__/b.cpython-313.pyc", Some("a/b.py"));
-        check("__pycache__/six.pypy39.pyc", Some("six.py"));
-        check("a/__pycache__/b.pyc", None);
-        check("a/b.cpython-313.pyc", None);
-    }
-
-    #[test]
-    fn a_header_says_the_time_and_size_of_its_source() {
-        let new = b"\xa7\x0d\r\n\0\0\0\0\x01\0\0\0\x02\0\0\0code";
-        assert_eq!(headers(new)[0], Some((1, 2)));
-        let old = b"\x33\x0d\r\n\x01\0\0\0\x02\0\0\0code";
-        assert_eq!(headers(old)[1], Some((1, 2)));
-        let hashed = b"\xa7\x0d\r\n\x01\0\0\0\x01\0\0\0\x02\0\0\0code";
-        assert_eq!(headers(hashed)[0], None);
-        assert_eq!(headers(&[0; 64]), [None, None]);
-        assert_eq!(headers(b""), [None, None]);
-    }
+    Ok(source.kind == Kind::File && is_later && header::claims(&bytes).any(|of| of == own))
 }

@@ -1,0 +1,206 @@
+//! Times of sources that come alone: what Python tells by that the bytecode beside them is of something else.
+//!
+//! Promises that no source which a merge puts or exchanges has the time and the size of which there is bytecode already:
+//! wheels may give all files of all versions one time, and Python, which compares nothing else (PEP 3147), would go on
+//! with the old code. Such a source is planned a second or more later; and what has got its time so, and has the planned
+//! bytes, keeps it. Nothing has to be deleted, so that a rollback meets nothing that it does not know, and the source
+//! that it brings back has its own time.
+//!
+//! Read next: `../bytecode/header.rs`, what bytecode says of its source.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+
+use rvenv_journal::fs::{Dir, FsError, Kind};
+use rvenv_journal::{
+    Content, Effect, Fs, Node, Observation, Observed, Operation, PlanBuilder, RelPath,
+};
+
+use super::walk::Walk;
+use crate::bytecode::header::{claims, low, stem_of};
+
+/// Bytes of bytecode that are read; more than any file has.
+const BYTES_MAX: u64 = 256 << 20;
+const NANOS: i128 = 1_000_000_000;
+
+/// Times and sizes of sources that there is bytecode of, each modulo 2³².
+type Taken = BTreeSet<(u32, u32)>;
+
+/// Plans sources that come with times at which no bytecode beside them is for them.
+///
+/// # Errors
+/// The disk refuses to list or to read what is there.
+pub(crate) fn redate(
+    fs: &dyn Fs,
+    root: &Dir,
+    draft: &mut PlanBuilder,
+    seen: &Observation,
+) -> Result<(), FsError> {
+    let mut around = Around {
+        fs,
+        walk: Walk::new(fs, root),
+        planned: draft.operations(),
+        caches: BTreeMap::new(),
+    };
+    let mut dated = Vec::new();
+    for (path, effect) in draft.effects(seen) {
+        let Some(source) = Source::of(path, draft.operations().get(path)) else {
+            continue;
+        };
+        if effect == Effect::Keep {
+            continue;
+        }
+        let found = seen.paths.get(path);
+        let time = match around.kept_time(&source, found)? {
+            Some(time) => time,
+            None => source.free_time(&around.taken(&source, found)?),
+        };
+        if time != source.time {
+            dated.push((path.clone(), time));
+        }
+    }
+    for (path, time) in dated {
+        draft.adopt_time(&path, time);
+    }
+    Ok(())
+}
+
+/// A source that is planned with a time.
+struct Source<'a> {
+    path: &'a RelPath,
+    /// Its name without the end, which bytecode begins with.
+    stem: &'a str,
+    time: i64,
+    content: &'a Content,
+}
+
+impl<'a> Source<'a> {
+    fn of(path: &'a RelPath, planned: Option<&'a Operation>) -> Option<Self> {
+        let stem = path.name().strip_suffix(".py")?;
+        match &planned?.node {
+            Node::File {
+                mtime: Some(time),
+                content,
+                ..
+            } => Some(Self {
+                path,
+                stem,
+                time: *time,
+                content,
+            }),
+            Node::File { .. } | Node::Dir { .. } | Node::Symlink { .. } => None,
+        }
+    }
+
+    /// The first time from the planned one on that nothing takes.
+    fn free_time(&self, taken: &Taken) -> i64 {
+        let size = low(self.content.len().to_le_bytes());
+        let is_free = |time: &i64| !taken.contains(&(low(time.to_le_bytes()), size));
+        (self.time..i64::MAX).find(is_free).unwrap_or(self.time)
+    }
+}
+
+/// What stands around the sources.
+struct Around<'a> {
+    fs: &'a dyn Fs,
+    walk: Walk<'a>,
+    planned: &'a BTreeMap<RelPath, Operation>,
+    /// Of each `__pycache__` what it has, by the names of the sources without their ends.
+    caches: BTreeMap<RelPath, BTreeMap<String, Taken>>,
+}
+
+impl Around<'_> {
+    /// The later time that a source with the planned bytes was given by an earlier merge.
+    fn kept_time(
+        &mut self,
+        source: &Source<'_>,
+        found: Option<&Observed>,
+    ) -> Result<Option<i64>, FsError> {
+        let Some(Observed::File { len, mtime_ns, .. }) = found else {
+            return Ok(None);
+        };
+        let time = i64::try_from(mtime_ns / NANOS).unwrap_or(i64::MIN);
+        let is_later = time > source.time && mtime_ns % NANOS == 0;
+        if !is_later || *len != source.content.len() {
+            return Ok(None);
+        }
+        let Some(dir) = self.walk.above(source.path)? else {
+            return Ok(None);
+        };
+        let name = OsStr::new(source.path.name());
+        let is_same = self.fs.digest_file(&dir, name)? == source.content.digest();
+        Ok(is_same.then_some(time))
+    }
+
+    /// Times and sizes that a source must not have together.
+    fn taken(&mut self, source: &Source<'_>, found: Option<&Observed>) -> Result<Taken, FsError> {
+        let mut taken = self.bytecode_of(source)?;
+        // Whoever imports the old source just now writes bytecode of it a moment after this look.
+        if let Some(Observed::File {
+            len,
+            mtime_ns,
+            digest: Some(_),
+            ..
+        }) = found
+        {
+            let time = i64::try_from(mtime_ns / NANOS).unwrap_or(i64::MIN);
+            taken.insert((low(time.to_le_bytes()), low(len.to_le_bytes())));
+        }
+        Ok(taken)
+    }
+
+    fn bytecode_of(&mut self, source: &Source<'_>) -> Result<Taken, FsError> {
+        let cache = match source.path.parent() {
+            Some(above) => above.join("__pycache__"),
+            None => RelPath::new("__pycache__"),
+        };
+        let Ok(cache) = cache else {
+            return Ok(Taken::new());
+        };
+        if !self.caches.contains_key(&cache) {
+            let read = self.read(&cache)?;
+            self.caches.insert(cache.clone(), read);
+        }
+        let of = self
+            .caches
+            .get(&cache)
+            .and_then(|cache| cache.get(source.stem));
+        Ok(of.cloned().unwrap_or_default())
+    }
+
+    /// Reads a `__pycache__`; files that come with the plan are of the planned sources.
+    fn read(&mut self, cache: &RelPath) -> Result<BTreeMap<String, Taken>, FsError> {
+        let mut read: BTreeMap<String, Taken> = BTreeMap::new();
+        let Some(dir) = self.walk.open(cache)? else {
+            return Ok(read);
+        };
+        for name in self.fs.list(&dir)? {
+            let Some((stem, path)) = name
+                .to_str()
+                .and_then(|name| Some((stem_of(name)?, cache.join(name).ok()?)))
+            else {
+                continue;
+            };
+            if self.planned.contains_key(&path) {
+                continue;
+            }
+            let is_file = self
+                .fs
+                .meta(&dir, &name)?
+                .is_some_and(|meta| meta.kind == Kind::File);
+            if !is_file {
+                continue;
+            }
+            match self.fs.read_file(&dir, &name, BYTES_MAX) {
+                Ok(bytes) => {
+                    let of = read.entry(stem.to_owned()).or_default();
+                    of.extend(claims(&bytes));
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+}

@@ -325,7 +325,7 @@ impl<'a> Session<'a> {
     fn tell(&self, outcome: &Outcome, given: &OsStr, how: &str) {
         let shown = escape(&given.to_string_lossy());
         match outcome {
-            Outcome::NoChanges => self
+            Outcome::NoChanges(_) => self
                 .terminal
                 .story(&format!("`{shown}` is up to date: no changes")),
             Outcome::Published(report) => {

@@ -7,6 +7,7 @@
 //! On disk meanwhile: what the engine says, beside the target and nowhere else, and the store of `provision.rs`.
 //! Read next: `rvenv_journal`'s `transaction.rs`.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{FsError, Time};
@@ -20,7 +21,7 @@ use thiserror::Error;
 
 mod publishing;
 
-use self::publishing::{decide, publish, verdict};
+use self::publishing::{Planned, decide, publish, verdict};
 use crate::builder::{self, Context, StageError, Stages};
 use crate::bytecode::{Bytecode, Compiler};
 use crate::check::CheckFailed;
@@ -87,8 +88,8 @@ pub struct Run<'a> {
 /// How a run ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Everything was as planned already.
-    NoChanges,
+    /// Everything was as this plan says already.
+    NoChanges(Box<Plan>),
     /// The plan was published.
     Published(Box<Report>),
 }
@@ -303,7 +304,7 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
             Publication::Merge => check_mergeable(target, plan)?,
             Publication::Nothing | Publication::Put => {}
         }
-        Ok(Some(plan.clone()))
+        Ok(ControlFlow::Continue(plan.clone()))
     })
 }
 
@@ -438,9 +439,14 @@ fn draft_and_claim(
     Ok(draft?)
 }
 
-/// A plan that was made under this very lock, if there is anything to do.
-fn fresh(plan: Plan) -> Option<Plan> {
-    (plan.publication() != Publication::Nothing).then_some(plan)
+/// A plan that was made under this very lock; where it has nothing to do, all is done.
+fn fresh(plan: Plan) -> Planned {
+    match plan.publication() {
+        Publication::Nothing => ControlFlow::Break(plan),
+        Publication::Put | Publication::Swap | Publication::Merge | Publication::Refill => {
+            ControlFlow::Continue(plan)
+        }
+    }
 }
 
 fn known<'a>(run: &Run<'a>, context: &'a Context) -> Known<'a> {

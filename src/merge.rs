@@ -16,7 +16,7 @@ use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::{
     Content, Digest, ENGINE_DIR, Effect, Fs, Mode, Node, Observation, Observed, Operation,
     PlanBuilder, PlanError, Publication, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt,
-    RelPath, RelPathError, Target, both, observe,
+    RelPath, RelPathError, Target, both, observe, paired,
 };
 use thiserror::Error;
 
@@ -294,10 +294,8 @@ impl Merge<'_> {
     fn adopt(&mut self) -> Looked<()> {
         let mut adopted = Vec::new();
         let mut walk = Walk::new(self.fs, &self.root);
-        for (path, operation) in self.draft.operations() {
-            let Some(found) = self.seen.paths.get(path) else {
-                continue;
-            };
+        for (path, operation, found) in paired(self.draft.operations(), &self.seen.paths) {
+            let Some(found) = found else { continue };
             let node = &operation.node;
             let own = match (node, found) {
                 (Node::Dir { .. }, Observed::Dir { mode }) => Mode::new(mode & 0o777)
@@ -340,7 +338,7 @@ impl Merge<'_> {
     /// those who build wheels like to give every file of every version one time.
     fn recall(&mut self) {
         let Some(receipt) = &self.receipt else { return };
-        for (path, operation) in self.draft.operations() {
+        for (path, operation, published) in paired(self.draft.operations(), &receipt.paths) {
             let Node::File {
                 mtime: Some(_),
                 content,
@@ -349,7 +347,7 @@ impl Merge<'_> {
             else {
                 continue;
             };
-            let Some(PublishedPath::File { digest: own, .. }) = receipt.paths.get(path) else {
+            let Some(PublishedPath::File { digest: own, .. }) = published else {
                 continue;
             };
             if *own != content.digest()
@@ -459,10 +457,10 @@ impl Merge<'_> {
         }
         if let Some(receipt) = &self.receipt {
             let mut walk = Walk::new(self.fs, &self.root);
-            for (path, published) in &receipt.paths {
-                if !kept.contains(path)
+            for (path, published, planned) in paired(&receipt.paths, self.draft.operations()) {
+                if planned.is_none()
+                    && !kept.contains(path)
                     && !self.is_not_asked_for(path)
-                    && !self.draft.operations().contains_key(path)
                     && is_as_published(&mut walk, path, published)?
                 {
                     retired.insert(path.clone());

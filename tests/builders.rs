@@ -385,7 +385,7 @@ fn the_example_preinstalled_makes_environments_with_packages_and_follows_newer_o
     // The same again is no change; a newer wheel takes the place of the older one, and leaves nothing of it.
     assert!(matches!(
         built(bench.builder()).unwrap().outcome,
-        Outcome::NoChanges
+        Outcome::NoChanges(_)
     ));
     packages::index(&bench.scratch, &bench.python.path, &[("demo", "1.10")]);
     built(bench.builder()).unwrap();
@@ -457,7 +457,7 @@ fn no_bytecode_outlives_the_source_that_it_was_compiled_from() {
         let expect = format!("demo {version}\n");
         assert_eq!(bench.scratch.run(&python, &words).ok(), expect, "{flags:?}");
     };
-    let nothing_to_do = |version| matches!(built(version).outcome, Outcome::NoChanges);
+    let nothing_to_do = |version| matches!(built(version).outcome, Outcome::NoChanges(_));
     // A file of one's own in the package makes its files change one by one.
     fs::write(site.join("demo/notes"), "mine").unwrap();
     let modes: [&[&str]; 3] = [&[], &["-O"], &["-OO"]];

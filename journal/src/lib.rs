@@ -193,8 +193,8 @@ pub use node::{
     Observation, Observed, Operation, Publication, RECEIPT_NAME,
 };
 pub use observe::{escaped, observe};
-pub use path::{COMPONENT_BYTES_MAX, DEPTH_MAX, PATH_BYTES_MAX, RelPath, RelPathError};
-pub use plan::{Plan, PlanBuilder, PlanError};
+pub use path::{COMPONENT_BYTES_MAX, DEPTH_MAX, PATH_BYTES_MAX, RelPath, RelPathError, paired};
+pub use plan::{Plan, PlanBuilder, PlanError, effect};
 pub use plan_json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
 pub use precondition::Stale;
 pub use publication::Published;

@@ -18,7 +18,7 @@ use crate::node::{
     Content, DIR_MODE_MASK, ENGINE_DIR, Effect, Expected, Input, Mode, ModeError, Node,
     Observation, Observed, Operation, Publication,
 };
-use crate::path::RelPath;
+use crate::path::{RelPath, paired};
 
 mod operations;
 
@@ -315,8 +315,8 @@ impl PlanBuilder {
         &'a self,
         seen: &'a Observation,
     ) -> impl Iterator<Item = (&'a RelPath, Effect)> {
-        let operations = self.operations.by_path.iter();
-        operations.map(|(path, operation)| (path, effect(&operation.node, seen.paths.get(path))))
+        let pairs = paired(&self.operations.by_path, &seen.paths);
+        pairs.map(|(path, operation, seen)| (path, effect(&operation.node, seen)))
     }
 
     /// Ends the plan with what was observed and how it is to be published.
@@ -445,13 +445,8 @@ impl Plan {
 
     /// What each operation does to its path.
     pub fn effects(&self) -> impl Iterator<Item = (&RelPath, &Operation, Effect)> {
-        self.operations.iter().map(|(path, operation)| {
-            (
-                path,
-                operation,
-                effect(&operation.node, self.observation.paths.get(path)),
-            )
-        })
+        let pairs = paired(&self.operations, &self.observation.paths);
+        pairs.map(|(path, operation, seen)| (path, operation, effect(&operation.node, seen)))
     }
 
     /// The names directly in the target that the publication takes away.
@@ -480,7 +475,8 @@ impl Plan {
 
 /// Compares what is planned with what was seen; files with a planned time are compared by length and time, unless
 /// somebody knows their bytes.
-pub(crate) fn effect(node: &Node, seen: Option<&Observed>) -> Effect {
+#[must_use]
+pub fn effect(node: &Node, seen: Option<&Observed>) -> Effect {
     let same = match (node, seen) {
         (_, None) => return Effect::Create,
         (Node::Dir { mode }, Some(Observed::Dir { mode: seen })) => {
@@ -501,14 +497,14 @@ pub(crate) fn effect(node: &Node, seen: Option<&Observed>) -> Effect {
                 ..
             }),
         ) => {
-            let content_same = match mtime {
+            let content_same = || match mtime {
                 Some(seconds) => {
                     let is_other = digest.is_some_and(|digest| digest != content.digest());
                     i128::from(*seconds) * 1_000_000_000 == *mtime_ns && !is_other
                 }
                 None => *digest == Some(content.digest()),
             };
-            mode.bits() == *seen && content.len() == *len && content_same
+            mode.bits() == *seen && content.len() == *len && content_same()
         }
         (Node::Dir { .. } | Node::File { .. } | Node::Symlink { .. }, Some(_)) => false,
     };

@@ -7,6 +7,7 @@
 //! Read next: `../environment.rs`; `rvenv_journal`'s `transaction.rs`.
 
 use std::ffi::OsStr;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use rvenv_journal::fs::{Dir, FsError};
@@ -19,18 +20,22 @@ use super::{Outcome, PlanFailed, Report, Run, RunFailed, lock};
 use crate::merge;
 use crate::provision::{Known, Provision, Shelf};
 
+/// A plan to publish, or one that has nothing to do.
+pub(super) type Planned = ControlFlow<Plan, Plan>;
+
 /// Plans under the lock and publishes, if there is anything to do; where the filesystem refuses to rename something, by smaller entries.
 pub(super) fn publish(
     run: &Run<'_>,
     path: &Path,
     known: Known<'_>,
-    plan: &mut dyn FnMut(&mut Ready<'_>) -> Result<Option<Plan>, RunFailed>,
+    plan: &mut dyn FnMut(&mut Ready<'_>) -> Result<Planned, RunFailed>,
 ) -> Result<Outcome, RunFailed> {
     let mut rung = Rung::Planned;
     loop {
         let mut ready = lock(run, path)?;
-        let Some(planned) = plan(&mut ready)? else {
-            return Ok(Outcome::NoChanges);
+        let planned = match plan(&mut ready)? {
+            ControlFlow::Break(plan) => return Ok(Outcome::NoChanges(Box::new(plan.clone()))),
+            ControlFlow::Continue(plan) => plan,
         };
         let planned = match rung {
             Rung::Planned => planned,
@@ -88,7 +93,9 @@ fn publish_once(
         },
     };
     let prepared = match ready.prepare(&plan, terms, &content) {
-        Err(PrepareError::NothingToDo(_)) => return Ok(Outcome::NoChanges),
+        Err(PrepareError::NothingToDo(_)) => {
+            return Ok(Outcome::NoChanges(Box::new(plan.clone())));
+        }
         prepared => prepared?,
     };
     let options = StageOptions {

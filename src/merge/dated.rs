@@ -14,7 +14,8 @@ use std::io::ErrorKind;
 
 use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::{
-    Content, Effect, Fs, Node, Observation, Observed, Operation, PlanBuilder, RelPath,
+    Content, Effect, Fs, Node, Observation, Observed, Operation, PlanBuilder, RelPath, effect,
+    paired,
 };
 
 use super::walk::Walk;
@@ -44,14 +45,13 @@ pub(crate) fn redate(
         caches: BTreeMap::new(),
     };
     let mut dated = Vec::new();
-    for (path, effect) in draft.effects(seen) {
-        let Some(source) = Source::of(path, draft.operations().get(path)) else {
+    for (path, operation, found) in paired(draft.operations(), &seen.paths) {
+        let Some(source) = Source::of(path, &operation.node) else {
             continue;
         };
-        if effect == Effect::Keep {
+        if effect(&operation.node, found) == Effect::Keep {
             continue;
         }
-        let found = seen.paths.get(path);
         let time = match around.kept_time(&source, found)? {
             Some(time) => time,
             None => source.free_time(&around.taken(&source, found)?),
@@ -76,9 +76,9 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn of(path: &'a RelPath, planned: Option<&'a Operation>) -> Option<Self> {
+    fn of(path: &'a RelPath, planned: &'a Node) -> Option<Self> {
         let stem = path.name().strip_suffix(".py")?;
-        match &planned?.node {
+        match planned {
             Node::File {
                 mtime: Some(time),
                 content,

@@ -7,6 +7,7 @@
 //!
 //! Read next: `plan.rs`, which maps these paths to what shall stand there.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -147,11 +148,11 @@ impl RelPath {
 
     /// The text that two names share on a filesystem that ignores case.
     #[must_use]
-    pub fn folded(&self) -> String {
+    pub fn folded(&self) -> Cow<'_, str> {
         if self.is_folded() {
-            self.0.to_string()
+            Cow::Borrowed(self.as_str())
         } else {
-            self.0.to_lowercase()
+            Cow::Owned(self.0.to_lowercase())
         }
     }
 
@@ -163,7 +164,8 @@ impl RelPath {
     }
 
     /// The path of that text, which may be longer than a path may be; `None` where it is this path itself.
-    pub(crate) fn folded_to_another(&self) -> Option<Self> {
+    #[must_use]
+    pub fn folded_to_another(&self) -> Option<Self> {
         if self.is_folded() {
             return None;
         }

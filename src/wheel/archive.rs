@@ -134,6 +134,7 @@ fn files(directory: &ZipArchiveMetadata) -> Result<Vec<File>, WheelFault> {
         }
         files.push(file);
     }
+    places.check().map_err(WheelFault::Collision)?;
     Ok(files)
 }
 
@@ -164,14 +165,14 @@ fn file(
         if len != 0 {
             return Err(WheelFault::Kind(shown(name)));
         }
-        places.directory(&path).map_err(WheelFault::Collision)?;
+        places.directory(&path);
         return Ok(None);
     }
     if len > MEMBER_BYTES_MAX {
         let member = shown(name);
         return Err(WheelFault::MemberTooLarge { member, len });
     }
-    places.file(&path).map_err(WheelFault::Collision)?;
+    places.file(&path);
     Ok(Some(File {
         path,
         len,

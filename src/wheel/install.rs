@@ -425,25 +425,26 @@ fn relative(from: &RelPath, to: &RelPath) -> String {
 }
 
 fn check(files: &[Planned], target: &Target<'_>) -> Result<(), InstallFault> {
+    let scripts = target.scripts.folded();
     let mut places = Places::default();
     for file in files {
-        if is_reserved(&file.path, target) {
+        if is_reserved(&file.path, &scripts) {
             return Err(InstallFault::Reserved(file.path.clone()));
         }
-        places.file(&file.path).map_err(InstallFault::Collision)?;
+        places.file(&file.path);
     }
-    Ok(())
+    places.check().map_err(InstallFault::Collision)
 }
 
 /// Names that make the environment what it is; a distribution must not bring its own.
-fn is_reserved(path: &RelPath, target: &Target<'_>) -> bool {
+fn is_reserved(path: &RelPath, scripts: &str) -> bool {
     let folded = path.folded();
     let top = folded.split('/').next();
     if folded == "pyvenv.cfg" || top == Some(".rvenv") {
         return true;
     }
     folded
-        .strip_prefix(&target.scripts.folded())
+        .strip_prefix(scripts)
         .and_then(|rest| rest.strip_prefix('/'))
         .is_some_and(is_reserved_script)
 }

@@ -4,9 +4,6 @@
 //! changes its meaning on a filesystem that ignores case (I6).
 //! Read next: `archive.rs` and `install.rs`, which ask.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use rvenv_journal::RelPath;
 use thiserror::Error;
 
@@ -30,63 +27,84 @@ enum Kind {
     Directory,
 }
 
-/// The paths taken so far, by the name that they have where case is ignored.
+/// The paths that shall stand in one tree.
 #[derive(Default)]
 pub(super) struct Places {
-    taken: BTreeMap<String, (RelPath, Kind)>,
-    /// Archives list siblings together, so the parent is nearly always the one before.
-    parent: Option<RelPath>,
+    taken: Vec<Place>,
+}
+
+struct Place {
+    /// Its path where case is ignored.
+    folded: RelPath,
+    path: RelPath,
+    kind: Kind,
 }
 
 impl Places {
     /// Takes a path for a file.
-    pub(super) fn file(&mut self, path: &RelPath) -> Result<(), Collision> {
-        self.take(path, Kind::File)
+    pub(super) fn file(&mut self, path: &RelPath) {
+        self.take(path, Kind::File);
     }
 
     /// Takes a path for a directory; a directory may be taken many times.
-    pub(super) fn directory(&mut self, path: &RelPath) -> Result<(), Collision> {
-        self.take(path, Kind::Directory)
+    pub(super) fn directory(&mut self, path: &RelPath) {
+        self.take(path, Kind::Directory);
     }
 
-    fn take(&mut self, path: &RelPath, kind: Kind) -> Result<(), Collision> {
-        self.take_parents(path)?;
-        self.take_one(path.clone(), kind)
+    fn take(&mut self, path: &RelPath, kind: Kind) {
+        let folded = path.folded_to_another().unwrap_or_else(|| path.clone());
+        let path = path.clone();
+        self.taken.push(Place { folded, path, kind });
     }
 
-    fn take_parents(&mut self, path: &RelPath) -> Result<(), Collision> {
-        let parent = path.parent();
-        if parent == self.parent {
+    /// Finds the paths that cannot stand together; archives list them nearly in the order of a tree walk, in which they
+    /// are neighbours.
+    pub(super) fn check(mut self) -> Result<(), Collision> {
+        self.taken.sort_by(|one, next| one.folded.cmp(&next.folded));
+        self.taken.windows(2).try_for_each(|pair| match pair {
+            [one, next] => one.check(next),
+            _ => Ok(()),
+        })
+    }
+}
+
+impl Place {
+    /// Compares a place with the next one.
+    fn check(&self, next: &Self) -> Result<(), Collision> {
+        if let Some((one, other)) = self.spelled_otherwise(next) {
+            return Err(Collision::Case(one, other));
+        }
+        let path = || self.path.clone();
+        if self.folded != next.folded {
+            if self.kind == Kind::File && next.folded.is_below(&self.folded) {
+                return Err(Collision::FileAndDirectory(path()));
+            }
             return Ok(());
         }
-        let mut above = parent.clone();
-        while let Some(directory) = above {
-            above = directory.parent();
-            self.take_one(directory, Kind::Directory)?;
+        match (self.kind, next.kind) {
+            (Kind::Directory, Kind::Directory) => Ok(()),
+            (Kind::File, Kind::File) => Err(Collision::Twice(path())),
+            (Kind::File, Kind::Directory) | (Kind::Directory, Kind::File) => {
+                Err(Collision::FileAndDirectory(path()))
+            }
         }
-        self.parent = parent;
-        Ok(())
     }
 
-    fn take_one(&mut self, path: RelPath, kind: Kind) -> Result<(), Collision> {
-        let slot = match self.taken.entry(path.folded()) {
-            Entry::Occupied(slot) => slot,
-            Entry::Vacant(slot) => {
-                slot.insert((path, kind));
-                return Ok(());
-            }
+    /// The directory or file that both lead through, where they spell it in two ways.
+    fn spelled_otherwise(&self, next: &Self) -> Option<(RelPath, RelPath)> {
+        if self.path == self.folded && next.path == next.folded {
+            return None;
+        }
+        let folded = self.folded.components().zip(next.folded.components());
+        let shared = folded.take_while(|(one, other)| one == other).count();
+        let is_same = |(one, other): (&str, &str)| one == other;
+        let mut spelled = self.path.components().zip(next.path.components());
+        let at = spelled.position(|pair| !is_same(pair))?;
+        let way = |place: &Self| {
+            let way: Vec<_> = place.path.components().take(at + 1).collect();
+            RelPath::new(&way.join("/")).ok()
         };
-        let (other, before) = slot.get();
-        if *other != path {
-            return Err(Collision::Case(other.clone(), path));
-        }
-        match (before, kind) {
-            (Kind::Directory, Kind::Directory) => Ok(()),
-            (Kind::File, Kind::File) => Err(Collision::Twice(path)),
-            (Kind::File, Kind::Directory) | (Kind::Directory, Kind::File) => {
-                Err(Collision::FileAndDirectory(path))
-            }
-        }
+        (at < shared).then(|| way(self).zip(way(next))).flatten()
     }
 }
 
@@ -96,12 +114,13 @@ mod tests {
 
     fn check(paths: &[&str], accepted: bool) {
         let mut places = Places::default();
-        let result = paths
-            .iter()
-            .try_for_each(|path| match path.strip_suffix('/') {
+        for path in paths {
+            match path.strip_suffix('/') {
                 Some(directory) => places.directory(&RelPath::new(directory).unwrap()),
                 None => places.file(&RelPath::new(path).unwrap()),
-            });
+            }
+        }
+        let result = places.check();
         assert_eq!(result.is_ok(), accepted, "{paths:?}: {result:?}");
     }
 
@@ -116,5 +135,21 @@ mod tests {
         check(&["a", "a/b"], false);
         check(&["a/b/c", "a/b"], false);
         check(&["ä", "Ä"], false);
+        check(&["a/b/c", "a/b/d", "a/b-c", "A.b", "a-b/c"], true);
+        check(&["x", "a/b/c", "y", "a-b", "a/B/d"], false);
+        check(&["A/b", "A/c", "A/b/d"], false);
+        check(&["A/b", "A/c", "A/d/e", "A/d/"], true);
+        check(&["a/b/c", "d", "a/B"], false);
+    }
+
+    #[test]
+    fn a_collision_names_what_is_spelled_in_two_ways() {
+        let mut places = Places::default();
+        for path in ["a/Lib/x", "a/lib/y"] {
+            places.file(&RelPath::new(path).unwrap());
+        }
+        let collision = places.check().unwrap_err().to_string();
+        let expect = "`a/Lib` and `a/lib` are one path where case is ignored";
+        assert_eq!(collision, expect);
     }
 }

@@ -209,6 +209,7 @@ impl Log {
                 }
                 Change::Data(file, data) => {
                     (file, data.mode, &data.content.bytes).hash(&mut hasher);
+                    (data.mtime.seconds, data.mtime.nanos).hash(&mut hasher);
                 }
             }
         }
@@ -340,8 +341,12 @@ impl Log {
             }
         }
         if cells.len() > 1 {
-            // What is moved was perhaps durable: it must not vanish with a directory that was not.
-            for cell in cells.iter().filter(|cell| cell.child.is_some()) {
+            // What comes from another directory was perhaps durable there: it must not vanish with a directory that was not.
+            // Under another name in the same directory it vanishes with it as it would have before.
+            let comes = |cell: &&Cell| {
+                cell.child.is_some() && cells.iter().any(|other| other.dir != cell.dir)
+            };
+            for cell in cells.iter().filter(comes) {
                 needs.extend(made(live, cell.dir));
             }
         }

@@ -125,6 +125,20 @@ fn an_inner_directory_that_was_not_synced_may_be_empty() {
 }
 
 #[test]
+fn a_rename_in_a_directory_that_was_not_synced_into_its_own_says_nothing_of_its_name() {
+    let desk = Desk::new();
+    let dir = desk.mkdir("a");
+    desk.mkdir_in(&dir, "x");
+    let (from, to) = ((&dir, os("x")), (&dir, os("y")));
+    desk.disk.rename(from, to, Rename::NoReplace).unwrap();
+    desk.disk.sync_dir(&dir).unwrap();
+    desk.check(Persistence::Ordered, &["a/ a/y/"]);
+    desk.check(Persistence::Independent, &["", "a/ a/y/"]);
+    desk.sync_root();
+    desk.check(Persistence::Independent, &["a/ a/y/"]);
+}
+
+#[test]
 fn a_synced_file_needs_its_directory_synced_unless_names_persist_in_order() {
     let desk = Desk::new();
     desk.write(&desk.root, "f", "1", Flush::Now);

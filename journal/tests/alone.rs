@@ -17,8 +17,8 @@ use rvenv_journal::{Aftermath, NoContent, PrepareError, Publication};
 
 use publication::history::options;
 use publication::{
-    Case, Exit, Ground, Outcome, TARGET, Verb, make_old, numbered, parent, ready, recover, run,
-    tree_at,
+    Case, Exit, Ground, Outcome, TARGET, Verb, beside, make_old, numbered, parent, ready, recover,
+    run, tree_at,
 };
 
 mod publication;
@@ -72,6 +72,31 @@ fn an_empty_directory_at_the_name_of_a_generation_is_left_alone() {
     let outcome = Outcome::of(&case);
     assert_eq!(tree_at(&disk, TARGET), outcome.new);
     assert_eq!(tree_at(&disk, "/p/.t.rvenv.old-1"), outcome.old);
+}
+
+/// I6: a directory that somebody makes at the target right before a tree is put there stays theirs, empty as it is, also
+/// where the system does not know the call that replaces nothing. A plain rename would take its place and say nothing.
+#[test]
+fn an_empty_directory_that_came_right_before_a_put_is_left_alone() {
+    let case = Case::of("put", Publication::Put).on(Options {
+        rename_flags: Support::Absent,
+        ..Options::default()
+    });
+    let disk = case.disk();
+    let plan = case.plan(&disk);
+    let (at, target) = (parent(&disk), OsStr::new("t"));
+    let (ready, _) = ready(&disk).unwrap();
+    let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
+    let staged = prepared.stage(&options()).unwrap();
+    let published = staged.publish(&|| {
+        disk.make_dir(&at, target, 0o711).unwrap();
+        false
+    });
+    let failed = published.expect_err("the name is taken");
+    assert_eq!(failed.aftermath, Aftermath::Unchanged);
+    let theirs = disk.meta(&at, target).unwrap().expect("it is there");
+    assert_eq!(theirs.mode, 0o711);
+    assert_eq!(beside(&disk), [""; 0]);
 }
 
 /// I1, I7: what was said to be done leaves no journal that contradicts what somebody does to the target afterwards.

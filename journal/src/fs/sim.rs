@@ -69,6 +69,9 @@ pub struct Options {
     pub exchange: Support,
     /// Whether [`Rename::NoReplace`](super::Rename::NoReplace) works; else it is `InvalidInput`.
     pub no_replace: Support,
+    /// Whether the system knows the call by which a rename exchanges or replaces nothing; else it is `Unsupported`, before
+    /// anything is looked at.
+    pub rename_flags: Support,
     /// Whether blocks can be shared; else it is `Unsupported`.
     pub reflink: Support,
     /// Whether one call makes everything durable.
@@ -157,6 +160,7 @@ impl Default for Options {
             births: Support::Present,
             exchange: Support::Present,
             no_replace: Support::Present,
+            rename_flags: Support::Present,
             reflink: Support::Absent,
             barrier: super::Barrier::Filesystem,
             directory_locks: Support::Present,

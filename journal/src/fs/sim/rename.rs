@@ -25,6 +25,10 @@ pub(super) struct Side<'a> {
 impl Machine {
     /// Moves an entry.
     pub(super) fn rename(&mut self, from: Side<'_>, to: Side<'_>, how: Rename) -> io::Result<()> {
+        let has_flags = how != Rename::Replace;
+        if has_flags && self.options.rename_flags == Support::Absent {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         self.check_one_mount(from.dir.id, to.dir.id)?;
         let moved = self.existing(from.dir.id, from.name)?;
         let target = self.lookup(to.dir.id, to.name)?;

@@ -26,6 +26,26 @@ fn a_filesystem_without_exchange_or_no_replace_refuses_what_was_not_refused_befo
 }
 
 #[test]
+fn a_system_without_the_call_for_flags_refuses_before_it_looks() {
+    let desk = Desk::with(Options {
+        rename_flags: Support::Absent,
+        ..Options::default()
+    });
+    desk.mkdir("a");
+    desk.mkdir("b");
+    let rename = |to, how| {
+        desk.disk
+            .rename((&desk.root, os("a")), (&desk.root, os(to)), how)
+    };
+    for how in [Rename::NoReplace, Rename::Exchange] {
+        check_kind(rename("b", how), ErrorKind::Unsupported);
+        check_kind(rename("c", how), ErrorKind::Unsupported);
+    }
+    rename("b", Rename::Replace).unwrap();
+    assert_eq!(show(&desk.disk), "b/");
+}
+
+#[test]
 fn a_rename_keeps_to_the_kinds_of_what_it_replaces() {
     let desk = Desk::new();
     let full = desk.mkdir("full");

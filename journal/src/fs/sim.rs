@@ -317,7 +317,8 @@ impl SimFs {
     /// aside.
     #[must_use]
     pub fn durable_digest(&self) -> u64 {
-        self.machine().log.digest()
+        let machine = self.machine();
+        machine.log.digest() ^ machine.freed_digest()
     }
 
     /// Files of this name count only as being there: what is written to them, when, and which objects they are makes no

@@ -2,23 +2,27 @@
 //!
 //! Promises that the first crash is met at every step, under each model, with every image up to [`Scale::wide`]; that
 //! crashes inside recoveries are met at every step too, for as many images as [`Scale::follow_max`] says, all kills
-//! first, then the rest in the order of a hash, which is the same in every run; and that one disk is recovered once.
+//! first, then the rest in the order of a hash, which is the same in every run; and that one disk is recovered once, also
+//! where several publications lead to it: `memory.rs` says when that is the same recovery.
 //!
 //! What is counted: a pair is a disk (names, contents, modes, identities, times of files) and what recovery decided about
 //! it. What kind of filesystem it is, which crashes led there, and which lock file a run left do not make it another one.
 //!
-//! Read next: `tale.rs` (a failure, told), `../crash.rs` (which sweeps there are).
+//! Read next: `memory.rs` (what is not done twice), `tale.rs` (a failure, told), `../crash.rs` (which sweeps there are).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 
+use rvenv_journal::fs::Fs as _;
 use rvenv_journal::fs::sim::{Bound, Fault, Persistence, Reach, SimFs};
 use rvenv_journal::{Decision, Plan, ReadyError, RecoverError};
 
 use super::publication::{Case, Exit, Outcome, TARGET, Tree, recover, run, tree_at};
 
+mod memory;
 mod tale;
 
+use memory::{Memory, in_classes};
 use tale::Crash;
 
 /// The file that every run makes anew.
@@ -77,10 +81,7 @@ pub(crate) struct Sweep<'a> {
     /// The crashes that led to where the sweep is, and the step that failed before them, if any.
     path: Vec<Crash>,
     fault: Option<usize>,
-    /// Disks that were recovered already, with how many crashes were let follow.
-    seen: BTreeMap<u64, usize>,
-    /// Disks as recovery left them, which were looked at already.
-    ended: BTreeSet<u64>,
+    memory: Memory,
     pairs: BTreeSet<u64>,
     /// Images of the first crash, by a hash.
     firsts: BTreeMap<u64, (SimFs, Crash, Option<usize>)>,
@@ -99,8 +100,7 @@ impl<'a> Sweep<'a> {
             job,
             path: Vec::new(),
             fault: None,
-            seen: BTreeMap::new(),
-            ended: BTreeSet::new(),
+            memory: Memory::default(),
             pairs: BTreeSet::new(),
             firsts: BTreeMap::new(),
             first_count: 0,
@@ -108,19 +108,33 @@ impl<'a> Sweep<'a> {
         }
     }
 
+    /// As [`new`](Self::new), after other sweeps of one class.
+    fn after(job: &'a Job, memory: Memory) -> Self {
+        Self {
+            memory,
+            ..Self::new(job)
+        }
+    }
+
     /// Meets every crash; the error is the tale of the first one that broke a promise.
-    pub(crate) fn run(mut self) -> Result<Report, String> {
+    pub(crate) fn run(self) -> Result<Report, String> {
+        self.run_on().map(|(report, _)| report)
+    }
+
+    /// As [`run`](Self::run), for the next sweep of the class.
+    fn run_on(mut self) -> Result<(Report, Memory), String> {
         for fault in self.faults() {
             self.fault = fault;
             self.crash_first()?;
         }
         let followed = self.crash_again()?;
-        Ok(Report {
+        let report = Report {
             pairs: self.pairs.into_iter().collect(),
             recoveries: self.recoveries,
             firsts: self.first_count,
             followed,
-        })
+        };
+        Ok((report, self.memory))
     }
 
     /// The steps that fail, one in each run.
@@ -192,7 +206,7 @@ impl<'a> Sweep<'a> {
         };
         for &model in self.job.models {
             let mut images = Vec::new();
-            // After a kill, equal disks may differ in what is durable.
+            // After a kill, equal disks may differ in what is durable; a power cut starts the machine anew.
             let is_met = |digest| model != Persistence::Kill && self.is_met(digest, later);
             crashed.for_each_new_image(
                 model,
@@ -255,16 +269,19 @@ impl<'a> Sweep<'a> {
     /// Recovers from an image that was not met before, with as many crashes inside as are to come; says which it is.
     fn visit(&mut self, image: &SimFs, crash: Crash, later: usize) -> Result<Option<u64>, String> {
         let visible = image.state_digest();
-        // After a kill two equal disks may differ in what of them is durable.
+        // After a kill two equal disks may differ in what of them is durable, and whether the machine was started again
+        // since a doubt was noted. After a power cut it was, and all is durable.
         let key = match crash.model {
-            Persistence::Kill if self.job.models.len() > 1 => mix(visible) ^ image.durable_digest(),
+            Persistence::Kill if self.job.models.len() > 1 => {
+                mix(visible) ^ image.durable_digest() ^ number(image.boot_id())
+            }
             Persistence::Kill | Persistence::Ordered | Persistence::Independent => visible,
         };
         let later = self.chosen(key, later);
         if self.is_met(key, later) {
             return Ok(None);
         }
-        self.seen.insert(key, later + 1);
+        self.memory.keep(key, later);
         self.path.push(crash);
         self.recover(image, later)?;
         self.path.pop();
@@ -281,7 +298,7 @@ impl<'a> Sweep<'a> {
     /// Whether a disk was recovered already, with no fewer crashes inside.
     fn is_met(&self, key: u64, later: usize) -> bool {
         let later = self.chosen(key, later);
-        self.seen.get(&key).is_some_and(|met| *met > later)
+        self.memory.has(key, later)
     }
 
     /// Recovers from the last crash of the path, and crashes in that.
@@ -324,7 +341,7 @@ impl<'a> Sweep<'a> {
         let is_troubled = self.fault.is_some();
         match recovered {
             Ok(decision) => {
-                if self.ended.insert(disk.state_digest()) {
+                if self.memory.is_first_end(disk.state_digest()) {
                     let checked = if is_troubled {
                         self.outcome.check_target(disk)
                     } else {
@@ -345,10 +362,10 @@ impl<'a> Sweep<'a> {
     }
 }
 
-fn number(decision: Decision) -> u64 {
+fn number(what: impl std::fmt::Debug) -> u64 {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();
-    format!("{decision:?}").hash(&mut hasher);
+    format!("{what:?}").hash(&mut hasher);
     hasher.finish()
 }
 
@@ -364,22 +381,32 @@ fn mix(number: u64) -> u64 {
 pub(crate) fn sweep_all(jobs: &[Job]) -> Result<Vec<Report>, String> {
     use std::sync::Mutex;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = Mutex::new(0..jobs.len());
+    let next = Mutex::new(in_classes(jobs).into_iter());
     let done: Mutex<BTreeMap<usize, Report>> = Mutex::default();
     let failed: Mutex<Option<String>> = Mutex::new(None);
-    let work = || {
-        loop {
-            let at = next.lock().unwrap().next();
-            let Some((at, job)) = at.and_then(|at| Some((at, jobs.get(at)?))) else {
+    let sweep_class = |class: Vec<usize>| {
+        let mut memory = Memory::default();
+        for at in class {
+            let Some(job) = jobs.get(at).filter(|_| failed.lock().unwrap().is_none()) else {
                 return;
             };
-            match Sweep::new(job).run() {
-                Ok(report) => drop(done.lock().unwrap().insert(at, report)),
+            match Sweep::after(job, memory).run_on() {
+                Ok((report, known)) => {
+                    done.lock().unwrap().insert(at, report);
+                    memory = known;
+                }
                 Err(tale) => {
                     *failed.lock().unwrap() = Some(tale);
-                    *next.lock().unwrap() = 0..0;
+                    return;
                 }
             }
+        }
+    };
+    let work = || {
+        loop {
+            let class = next.lock().unwrap().next();
+            let Some(class) = class else { return };
+            sweep_class(class);
         }
     };
     std::thread::scope(|scope| {

@@ -40,7 +40,7 @@ pub struct Bound {
     /// this. For each of those, of more unsynced files: all whole, all as before, all zeros, all torn; and with
     /// all changes of names present, each file alone in each way, and each alone whole.
     pub combinations_max: usize,
-    /// Of more, so many are visited besides that a random choice names, the same in each run that has the same `seed`:
+    /// Of more, so many at most are visited besides that a random choice names, the same in each run that has the same `seed`:
     /// each a set of changes of names, with one way for each unsynced file.
     pub sampled: usize,
     /// What the random choice begins with.
@@ -173,25 +173,32 @@ impl<'a> Survey<'a> {
     fn sample(&self, seen: &mut BTreeSet<u64>, visitor: &mut Visitor<'_>) {
         let ways = self.files.iter().map(|file| file.ways.len());
         let contents = ways.fold(1_usize, usize::saturating_mul);
-        let count = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        let name_choices = 1_usize.checked_shl(count).unwrap_or(usize::MAX);
-        if contents.saturating_mul(name_choices) <= self.bound.combinations_max {
+        let (prefixes, name_choices) = match self.model {
+            Persistence::Kill => return,
+            Persistence::Ordered => {
+                let prefixes = self.prefixes();
+                let count = prefixes.len();
+                (prefixes, count)
+            }
+            Persistence::Independent => {
+                let count = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+                let count = 1_usize.checked_shl(count).unwrap_or(usize::MAX);
+                (Vec::new(), count)
+            }
+        };
+        let all = contents.saturating_mul(name_choices);
+        if all <= self.bound.combinations_max {
             return;
         }
         // A step of its own has a choice of its own.
         let mut random = Random(self.bound.seed ^ self.machine.steps.made.len() as u64);
-        for _ in 0..self.bound.sampled {
-            let kept = match self.model {
-                Persistence::Kill => return,
-                Persistence::Ordered => {
-                    let prefixes = self.prefixes();
-                    let chosen = random.below(prefixes.len());
-                    prefixes.into_iter().nth(chosen).unwrap_or_default()
-                }
-                Persistence::Independent => {
-                    let set = self.names.iter().map(|_| random.below(4) > 0).collect();
-                    self.closed_down(set)
-                }
+        // More choices than there are combinations would only meet the same ones again.
+        for _ in 0..self.bound.sampled.min(all) {
+            let kept = if let Some(prefix) = prefixes.get(random.below(prefixes.len())) {
+                prefix.clone()
+            } else {
+                let set = self.names.iter().map(|_| random.below(4) > 0).collect();
+                self.closed_down(set)
             };
             let Some(named) = self.named(&kept, &mut BTreeSet::new()) else {
                 continue;

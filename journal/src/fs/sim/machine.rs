@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
@@ -335,6 +336,15 @@ impl Machine {
             let id = Some(id);
             self.freed.push(Freed { number, id, by });
         }
+    }
+
+    /// A number that is equal for machines that give the same inode numbers out again.
+    pub(super) fn freed_digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for freed in &self.freed {
+            (freed.number, freed.by).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// Makes durable what a sync covers, or puts it in doubt.

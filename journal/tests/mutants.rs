@@ -35,7 +35,7 @@ mod strangers;
 mod transaction;
 
 /// The quick ones first.
-const ROUNDS: [&[&str]; 3] = [
+const ROUNDS: [&[&str]; 4] = [
     &[
         "alone::",
         "recovery::",
@@ -44,6 +44,7 @@ const ROUNDS: [&[&str]; 3] = [
         "rollback::",
         "entries::",
     ],
+    &["crash::without", "crash::a_power_cut"],
     &["crash::every_crash"],
     &["crash::"],
 ];

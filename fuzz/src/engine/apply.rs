@@ -41,6 +41,11 @@ const PATHS: [&str; 20] = [
     "fresh/deep/er",
 ];
 const LINKS: [&str; 6] = ["bin/tool", "/o", "/o/f", "../../o", "..", "."];
+/// Stands for objects that a layer may have replaced.
+const NONE: Identity = Identity {
+    inode: 0,
+    birth: None,
+};
 /// What the source of contents hands over, whatever it is asked for.
 const STORED: &[u8] = b"what is stored";
 
@@ -219,7 +224,10 @@ fn check(case: &Case, disk: &SimFs, plan: &Plan, choices: &mut Choices<'_>) -> b
     outside.retain(|path, _| {
         before.contains_key(path) || !bounds.target.starts_with(&format!("{path}/"))
     });
-    bounds.check_outside(&before, &outside);
+    bounds.check_outside(
+        &above_in_a_layer(case, &bounds, &before),
+        &above_in_a_layer(case, &bounds, &outside),
+    );
     match ended {
         Ended::AsPlanned => check_published(disk, plan),
         Ended::AsBefore => {
@@ -348,6 +356,20 @@ fn is_shared(plan: &Plan, path: &RelPath) -> bool {
     )
 }
 
+/// Everything, but for which objects the directories above the target are in a lower layer: they become others as soon as
+/// anything is made in them.
+fn above_in_a_layer(case: &Case, bounds: &Bounds, objects: &Objects) -> Objects {
+    let mut objects = objects.clone();
+    if case.ground == Ground::Lower {
+        for (path, object) in &mut objects {
+            if bounds.target.starts_with(&format!("{path}/")) {
+                object.identity = NONE;
+            }
+        }
+    }
+    objects
+}
+
 /// The target, but for what the engine keeps in it; what was in a lower layer may have become another object.
 fn target_of(case: &Case, bounds: &Bounds, objects: &Objects) -> Objects {
     let (own, below) = (bounds.target.clone(), format!("{}/", bounds.target));
@@ -356,12 +378,8 @@ fn target_of(case: &Case, bounds: &Bounds, objects: &Objects) -> Objects {
     objects
         .retain(|path, _| (*path == own || path.starts_with(&below)) && !path.starts_with(&engine));
     if case.ground == Ground::Lower {
-        let none = Identity {
-            inode: 0,
-            birth: None,
-        };
         for object in objects.values_mut() {
-            object.identity = none;
+            object.identity = NONE;
         }
     }
     objects

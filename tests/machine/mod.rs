@@ -42,7 +42,9 @@ pub(crate) fn pythons() -> Vec<Python> {
     }
     let search = std::env::var_os("PATH").unwrap_or_default();
     for dir in std::env::split_paths(&search) {
-        let minors = (6..20).map(|minor| format!("python3.{minor}"));
+        // With a `t`: built without the global interpreter lock.
+        let minors =
+            (6..20).flat_map(|minor| ["", "t"].map(|free| format!("python3.{minor}{free}")));
         let names = minors.chain(["python3", "pypy3", "python2.7"].map(str::to_owned));
         paths.extend(names.map(|name| dir.join(name)));
     }

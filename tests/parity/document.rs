@@ -1,0 +1,94 @@
+//! The document: `docs/parity.md`, made from the rules alone.
+//!
+//! It says the same on every machine, whichever interpreters that has.
+
+use std::fmt::Write as _;
+
+use crate::cells::{DEEDS, Deed, PROMPTS};
+use crate::made::ALL;
+use crate::rules::{RULES, Rule, Who};
+use crate::subjects::Kind;
+
+/// The command that writes it.
+pub(crate) const WRITE: &str = "RVENV_WRITE_DOCS=1 cargo test --test parity";
+
+const HEAD: &str = "\
+# How an environment differs from venv's
+
+`tests/parity.rs` makes environments by `rvenv create` and by the same interpreter's `python -m venv`, at the same path, and compares
+every path, kind, mode, link target and byte, `pyvenv.cfg` key by key, and each RECORD row by row. This table has every difference that is
+accepted. Any other fails the test, and so does a row that an interpreter in its range does not need.
+
+What is compared, for each CPython from 3.6 on, Debian's PyPy, and Debian's CPython with and without python3-venv:
+
+- the deed: create; clear, over and upgrade where an environment of the same tool stands already, with another prompt and
+  the opposite of `--system-site-packages`, files of the user's in it, an edited script and a missing one;
+- `--symlinks`, `--copies`; with pip, `--without-pip`; with and without `--system-site-packages`;
+";
+
+fn deeds(rule: &Rule) -> String {
+    let word = |deed: &Deed| match deed {
+        Deed::Create => "create",
+        Deed::Clear => "clear",
+        Deed::Over => "over",
+        Deed::Upgrade => "upgrade",
+    };
+    let words: Vec<_> = rule.deeds.iter().map(word).collect();
+    let all = words.len() == DEEDS.len();
+    let deeds = if all {
+        "all".to_owned()
+    } else {
+        words.join(", ")
+    };
+    let comma = if rule.when.text.is_empty() { "" } else { ", " };
+    format!("{deeds}{comma}{}", rule.when.text)
+}
+
+fn versions(who: &Who) -> String {
+    let kind = |kind: Kind| who.kinds.contains(&kind);
+    let kinds = match (
+        kind(Kind::CPython),
+        kind(Kind::WithoutVenv),
+        kind(Kind::PyPy),
+    ) {
+        (true, true, true) => "every",
+        (true, false, true) => "every that brings pip",
+        (false, false, true) => "Debian's PyPy",
+        (false, true, false) => "Debian's CPython without python3-venv",
+        (true | false, ..) => panic!("a rule about those for whom the document has no word"),
+    };
+    match (who.minor_min, who.minor_max) {
+        (6, None) => kinds.to_owned(),
+        (min, None) => format!("3.{min} and later"),
+        (min, Some(max)) if min == max => format!("3.{min}"),
+        (min, Some(max)) => format!("3.{min} to 3.{max}"),
+    }
+}
+
+/// The whole document.
+pub(crate) fn document() -> String {
+    let mut text = HEAD.to_owned();
+    let prompts =
+        PROMPTS.map(|prompt| prompt.map_or("none".to_owned(), |text| format!("`{text:?}`")));
+    writeln!(text, "- as prompt: {};", prompts.join(", ")).unwrap();
+    text.push_str("- with and without `--without-scm-ignore-files`, since 3.13.\n\n");
+    writeln!(
+        text,
+        "By default six environments for each interpreter, in which each of these is met; `RVENV_PARITY=all cargo test --test parity` \
+         compares\nevery combination. This file is written by `{WRITE}`.\n"
+    )
+    .unwrap();
+    text.push_str("| what | how | deeds | Pythons | why |\n|---|---|---|---|---|\n");
+    for rule in RULES {
+        let tick = if rule.path == ALL { "" } else { "`" };
+        let (path, how) = (rule.path, rule.what.text());
+        let (deeds, who) = (deeds(rule), versions(&rule.who));
+        writeln!(
+            text,
+            "| {tick}{path}{tick} | {how} | {deeds} | {who} | {} |",
+            rule.reason
+        )
+        .unwrap();
+    }
+    text
+}

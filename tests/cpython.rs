@@ -133,6 +133,7 @@ const TESTS: &[(&str, Covered)] = &[
             "asserts that a function of Python's is not called; no attribute of a script is copied here",
         ),
     ),
+    // Newer than the rest, and called after what they assert: gh-149701, gh-143768, gh-129382.
     (
         "test_deactivate_with_strict_bash_opts_and_hashing_off",
         Here,

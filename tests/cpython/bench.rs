@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
-use crate::machine::{Ended, Python, Scratch, supported};
+use crate::machine::{Ended, Python, Scratch, ended, supported};
 
 pub(crate) struct Bench {
     pub(crate) scratch: Scratch,
@@ -93,17 +93,30 @@ impl Bench {
         fs::read_to_string(self.path(below)).unwrap()
     }
 
-    /// `rvenv create` with this interpreter, and these words before the environment's name.
+    /// The command under test. One cache for all, because asking an interpreter takes longer than everything else.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.scratch.command(words);
+        command.env(
+            "RVENV_CACHE_DIR",
+            concat!(env!("CARGO_TARGET_TMPDIR"), "/cpython-cache"),
+        );
+        command
+    }
+
     pub(crate) fn rvenv(&self, words: &[&str]) -> Ended {
+        ended(&mut self.command(words))
+    }
+
+    /// `rvenv create` with this interpreter, and these words before the environment's name.
+    pub(crate) fn make(&self, words: &[&str]) -> Ended {
         let python = self.python.path.to_str().unwrap();
-        let all = [&["create", "--python", python][..], words, &["E"]].concat();
-        self.scratch.rvenv(&all)
+        self.rvenv(&[&["create", "--python", python][..], words, &["E"]].concat())
     }
 
     /// Makes an environment without pip.
     #[track_caller]
     pub(crate) fn create(&self, words: &[&str]) {
-        self.rvenv(&[&["--without-pip"], words].concat()).ok();
+        self.make(&[&["--without-pip"], words].concat()).ok();
     }
 
     /// The name that the interpreter was started by, in the environment.

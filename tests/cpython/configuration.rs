@@ -214,7 +214,7 @@ mod test_unoverwritable_fails {
             for name in ["bin", "include", "lib"] {
                 fs::create_dir(bench.env()).unwrap();
                 fs::write(bench.path(name), "").unwrap();
-                let said = bench.rvenv(&["--without-pip"]).failed(3);
+                let said = bench.make(&["--without-pip"]).failed(3);
                 assert!(said.contains(name), "{said}");
                 let left: Vec<_> = tree(&bench.env()).into_keys().collect();
                 assert_eq!(left, ["", name]);
@@ -256,7 +256,7 @@ mod test_upgrade {
                 own.to_str().unwrap(),
                 "E",
             ];
-            bench.scratch.rvenv(&words).ok();
+            bench.rvenv(&words).ok();
             assert_eq!(home(bench.read("pyvenv.cfg")), before);
             assert_eq!(
                 bench.says("import sys; print(sys.prefix)"),
@@ -326,7 +326,6 @@ mod test_pathsep_error {
         each(|bench| {
             let python = bench.python.path.to_str().unwrap();
             let said = bench
-                .scratch
                 .rvenv(&["create", "--without-pip", "--python", python, "a:b"])
                 .failed(2);
             assert!(said.contains('`'), "{said}");

@@ -81,7 +81,7 @@ mod test_with_pip {
             &["E"],
         ]
         .concat();
-        ended(bench.scratch.command(&words).envs(HOSTILE)).ok();
+        ended(bench.command(&words).envs(HOSTILE)).ok();
         for path in &configurations {
             fs::remove_file(path).unwrap();
         }

@@ -202,7 +202,7 @@ mod test_zippath_from_non_installed_posix {
                 python.to_str().unwrap(),
                 "E",
             ];
-            bench.scratch.rvenv(&words).ok();
+            bench.rvenv(&words).ok();
             let code = "import sys; print('\\n'.join(sys.path)); print(sys.base_prefix)";
             let said = bench
                 .scratch

@@ -21,7 +21,6 @@ fn check_bash(bench: &Bench, script: &str, expected: &str) {
 fn awkward(bench: &Bench) -> String {
     let python = bench.python.path.to_str().unwrap();
     bench
-        .scratch
         .rvenv(&["create", "--without-pip", "--python", python, AWKWARD])
         .ok();
     let env = bench.scratch.path(AWKWARD);

@@ -118,6 +118,7 @@ impl<'a> Bench<'a> {
             deed: Deed::Create,
             pip,
             system: !cell.system,
+            ignored: true,
             prompt: Some("before"),
             ..*cell
         };

@@ -163,8 +163,8 @@ pub(crate) const RULES: &[Rule] = &[
         path: ".gitignore",
         what: What::Bytes,
         when: When {
-            text: "without `--without-scm-ignore-files`",
-            holds: |cell| cell.ignored,
+            text: "unless none was there and `--without-scm-ignore-files` asks for none",
+            holds: |cell| cell.ignored || [Deed::Over, Deed::Upgrade].contains(&cell.deed),
         },
         who: Who {
             minor_min: 13,

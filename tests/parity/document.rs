@@ -75,7 +75,7 @@ pub(crate) fn document() -> String {
     writeln!(
         text,
         "By default six environments for each interpreter, in which each of these is met; `RVENV_PARITY=all cargo test --test parity` \
-         compares\nevery combination. This file is written by `{WRITE}`.\n"
+         compares\nevery combination, in which deed and kind of interpreter decide about the ignore file. This file is written by `{WRITE}`.\n"
     )
     .unwrap();
     text.push_str("| what | how | deeds | Pythons | why |\n|---|---|---|---|---|\n");

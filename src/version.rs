@@ -1,12 +1,16 @@
-//! The order of versions of distributions (PEP 440).
+//! The order of versions (PEP 440), of distributions and of Pythons.
 //!
 //! Promises a total order: whatever two texts are given, one comes first or they are equal, and never a panic. Texts
 //! that are no versions come before all that are, in the order of their bytes.
-//! Does not promise to match specifiers such as `>=1.0`; nobody asks for that here.
 //!
-//! Read next: `builder/pip.rs`, which keeps a pip that is newer than the bundled one.
+//! Read next: `version/specifiers.rs`, which says whether one is in a range; `builder/pip.rs`, which keeps a pip that
+//! is newer than the bundled one.
+
+mod specifiers;
 
 use std::cmp::Ordering;
+
+pub use specifiers::Specifiers;
 
 /// Compares two versions, spelled however PEP 440 allows.
 #[must_use]
@@ -19,7 +23,7 @@ pub fn compare(a: &str, b: &str) -> Ordering {
 }
 
 /// A version in the form in which the derived order is the order of PEP 440.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Version {
     epoch: u64,
     /// Without trailing zeros: 1.0 is 1.
@@ -32,7 +36,7 @@ struct Version {
     local: Option<Vec<Local>>,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Pre {
     /// `1.0.dev1` comes before `1.0a1`.
     DevAlone,
@@ -42,13 +46,13 @@ enum Pre {
     None,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Dev {
     Number(u64),
     None,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Local {
     Word(String),
     Number(u64),
@@ -59,6 +63,11 @@ struct Rest<'a>(&'a str);
 
 impl Version {
     fn parse(text: &str) -> Option<Self> {
+        Self::read(text).map(|(version, _)| version)
+    }
+
+    /// The version, and the numbers of its release as they were written.
+    fn read(text: &str) -> Option<(Self, Vec<u64>)> {
         let text = text.trim().to_ascii_lowercase();
         let (public, local) = match text.split_once('+') {
             Some((public, local)) => (public, Some(Self::local(local)?)),
@@ -74,6 +83,7 @@ impl Version {
         while let Some(part) = rest.after(|rest| rest.eat(".").then(|| rest.number())?) {
             release.push(part);
         }
+        let written = release.clone();
         while release.len() > 1 && release.last() == Some(&0) {
             release.pop();
         }
@@ -81,7 +91,7 @@ impl Version {
         let post = rest.post();
         let dev = rest.word(&["dev"]);
         rest.0.is_empty().then_some(())?;
-        Some(Self {
+        let version = Self {
             epoch,
             release,
             pre: match pre {
@@ -92,7 +102,29 @@ impl Version {
             post,
             dev: dev.map_or(Dev::None, Dev::Number),
             local,
-        })
+        };
+        Some((version, written))
+    }
+
+    /// Whether this comes before the release of its numbers.
+    fn is_preview(&self) -> bool {
+        self.pre != Pre::None || self.dev != Dev::None
+    }
+
+    /// Whether this is nothing but the numbers of a release.
+    fn is_release(&self) -> bool {
+        !self.is_preview() && self.post.is_none() && self.local.is_none()
+    }
+
+    fn has_release_of(&self, other: &Self) -> bool {
+        (self.epoch, &self.release) == (other.epoch, &other.release)
+    }
+
+    fn without_local(&self) -> Self {
+        Self {
+            local: None,
+            ..self.clone()
+        }
     }
 
     fn local(text: &str) -> Option<Vec<Local>> {

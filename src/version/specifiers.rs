@@ -1,0 +1,226 @@
+//! Specifiers: which versions a text such as `>=3.9,<3.12` admits (PEP 440).
+//!
+//! Promises every operator of PEP 440 (`~= == != <= >= < > ===`), with `.*` where it allows that, and that a preview is
+//! admitted only where a specifier names one itself. Never a panic, whatever is given.
+//! Does not promise the fallback of installers, which take a preview when nothing else fits.
+//!
+//! Read next: `../version.rs`, whose order this rests on; `interpreter/request.rs`, which asks.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use super::Version;
+
+/// A list of specifiers, all of which must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Specifiers {
+    /// As it was written.
+    text: String,
+    all: Vec<Specifier>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Specifier {
+    operator: Operator,
+    /// The version as it was written.
+    text: String,
+    version: Version,
+    /// The numbers of its release as they were written, zeros at the end included.
+    release: Vec<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operator {
+    Compatible,
+    Equal,
+    EqualPrefix,
+    Unequal,
+    UnequalPrefix,
+    AtMost,
+    AtLeast,
+    Less,
+    Greater,
+    Identical,
+}
+
+impl Specifiers {
+    /// Reads a list with commas in it.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a clause.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let parts = text.split(',').map(str::trim);
+        let all = parts.map(Specifier::parse).collect::<Result<_, _>>()?;
+        Ok(Self {
+            text: text.to_owned(),
+            all,
+        })
+    }
+
+    /// Whether a version is among those that are meant; a text that is no version never is.
+    #[must_use]
+    pub fn admit(&self, version: &str) -> bool {
+        let Some((read, release)) = Version::read(version) else {
+            return false;
+        };
+        let previews = self.all.iter().any(|one| one.version.is_preview());
+        (previews || !read.is_preview())
+            && self
+                .all
+                .iter()
+                .all(|one| one.admits(&read, &release, version))
+    }
+}
+
+impl fmt::Display for Specifiers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Specifier {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        // The long ones first, since each begins with a short one.
+        let operators = [
+            ("===", Operator::Identical),
+            ("~=", Operator::Compatible),
+            ("==", Operator::Equal),
+            ("!=", Operator::Unequal),
+            ("<=", Operator::AtMost),
+            (">=", Operator::AtLeast),
+            ("<", Operator::Less),
+            (">", Operator::Greater),
+        ];
+        let found = operators.into_iter().find_map(|(sign, operator)| {
+            let rest = text.strip_prefix(sign)?;
+            Some((operator, rest.trim()))
+        });
+        let (operator, written) = found.ok_or(
+            "each part of a range begins with one of `>=`, `<=`, `>`, `<`, `==`, `!=`, `~=`",
+        )?;
+        let (operator, number) = match (operator, written.strip_suffix(".*")) {
+            (Operator::Equal, Some(prefix)) => (Operator::EqualPrefix, prefix),
+            (Operator::Unequal, Some(prefix)) => (Operator::UnequalPrefix, prefix),
+            (_, Some(_)) => return Err("`.*` goes with `==` and `!=` alone"),
+            (operator, None) => (operator, written),
+        };
+        let (version, release) =
+            Version::read(number).ok_or("a part of the range names no version of PEP 440")?;
+        if operator == Operator::Compatible && release.len() < 2 {
+            return Err("`~=` needs a version of at least two numbers");
+        }
+        let is_prefix = matches!(operator, Operator::EqualPrefix | Operator::UnequalPrefix);
+        if is_prefix && !version.is_release() {
+            return Err("`.*` goes with the numbers of a release alone");
+        }
+        Ok(Self {
+            operator,
+            text: number.to_owned(),
+            version,
+            release,
+        })
+    }
+
+    fn admits(&self, found: &Version, release: &[u64], text: &str) -> bool {
+        let wanted = &self.version;
+        // A local version is ignored, unless the specifier has one itself.
+        let public = found.without_local();
+        let found_here = if wanted.local.is_some() { found } else { &public };
+        let order = found_here.cmp(wanted);
+        match self.operator {
+            Operator::Equal => order == Ordering::Equal,
+            Operator::Unequal => order != Ordering::Equal,
+            Operator::EqualPrefix => self.is_prefix(found, release, self.release.len()),
+            Operator::UnequalPrefix => !self.is_prefix(found, release, self.release.len()),
+            Operator::AtMost => order != Ordering::Greater,
+            Operator::AtLeast => order != Ordering::Less,
+            Operator::Compatible => {
+                order != Ordering::Less && self.is_prefix(found, release, self.release.len() - 1)
+            }
+            // `<3.12` does not mean the previews of 3.12.
+            Operator::Less => {
+                let of_it = found.has_release_of(wanted) && found.is_preview();
+                order == Ordering::Less && (wanted.is_preview() || !of_it)
+            }
+            // `>3.12` does not mean what was added to 3.12 afterwards.
+            Operator::Greater => {
+                let of_it = found.has_release_of(wanted) && found.post.is_some();
+                order == Ordering::Greater && (wanted.post.is_some() || !of_it)
+            }
+            Operator::Identical => self.text.eq_ignore_ascii_case(text),
+        }
+    }
+
+    /// Whether a version begins with the first numbers of ours; a number that it does not have is 0.
+    fn is_prefix(&self, found: &Version, release: &[u64], count: usize) -> bool {
+        let padded = release.iter().copied().chain(std::iter::repeat(0));
+        let begins = self.release.iter().take(count);
+        found.epoch == self.version.epoch && padded.zip(begins).all(|(a, b)| a == *b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(specifiers: &str, admitted: &str, refused: &str) {
+        let read = Specifiers::parse(specifiers).unwrap();
+        for version in admitted.split_whitespace() {
+            assert!(read.admit(version), "{specifiers} {version}");
+        }
+        for version in refused.split_whitespace() {
+            assert!(!read.admit(version), "{specifiers} {version}");
+        }
+    }
+
+    /// The examples of PEP 440, and those that people type.
+    #[test]
+    fn specifiers_admit_what_pep_440_says() {
+        check(">=3.9,<3.12", "3.9 3.9.0 3.11.7", "3.8.18 3.12 3.12.0rc1 3.12.1 junk");
+        check(">= 3.9 , != 3.10.*", "3.9.1 3.11", "3.10 3.10.13");
+        check("~=3.9", "3.9 3.13.0", "3.8 4.0");
+        check("~=3.9.0", "3.9 3.9.18", "3.10.0 3.8.9");
+        check("~=2.2.post3", "2.2.post3 2.3", "2.2 3.0");
+        check("==3.12", "3.12 3.12.0 3.12.0+local", "3.12.1 3.12.0rc1");
+        check("==3.12.*", "3.12 3.12.1", "3.11.9 3.13 3.12.0rc1");
+        check("==3.*", "3.6.15 3.13", "2.7.18 4");
+        check("!=3.12.1", "3.12 3.12.2", "3.12.1");
+        check(">3.12", "3.12.1", "3.12 3.12.0 3.12.post1 3.12+local 3.11");
+        check(">3.12.post1", "3.12.post2", "3.12.post1");
+        check("<=3.12", "3.12 3.12+local 3.11", "3.12.1");
+        check("===3.12.0", "3.12.0", "3.12");
+        check(">=3.14.0rc1", "3.14.0rc1 3.14.0rc2 3.14.0", "3.14.0b4");
+        check("<3.14.0rc1", "3.14.0b4", "3.14.0rc1");
+        check("==1.0+abc", "1.0+abc", "1.0 1.0+abd");
+        check("==1!3.*", "1!3.1", "3.1");
+    }
+
+    #[test]
+    fn what_is_no_specifier_is_refused_with_the_reason() {
+        let check = |text: &str, expect: &str| {
+            let error = Specifiers::parse(text).unwrap_err();
+            assert!(error.contains(expect), "{text}: {error}");
+        };
+        for text in ["", "3.9", ">=3.9,", ",", "=3.9"] {
+            check(text, "begins with one of");
+        }
+        for text in [">=", "==x", "<3..9", "==.*"] {
+            check(text, "names no version");
+        }
+        check(">=3.*", "goes with `==`");
+        check("~=3.9.*", "goes with `==`");
+        check("~=3", "two numbers");
+        check("==3.9a1.*", "numbers of a release");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_given_panics(a in "[~=!<>0-9a-z.*,+ -]{0,16}|\\PC{0,8}", b in "[0-9a-z.!+_-]{0,12}|\\PC{0,4}") {
+            if let Ok(read) = Specifiers::parse(&a) {
+                let _either = read.admit(&b);
+            }
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod args;
 mod cache;
 mod change;
 mod progress;
+mod python;
 mod signals;
 mod status;
 mod terminal;
@@ -104,6 +105,7 @@ impl<'a> Session<'a> {
                 Ok(Exit::Done)
             }
             Command::Verify(Deferred(args)) => self.verify(args),
+            Command::Python(command) => self.python(command),
             Command::Cache(command) => self.cache(command),
         }
     }

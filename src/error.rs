@@ -484,6 +484,13 @@ pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> Cli
     match failed {
         InterpreterError::Interrupted { .. } => CliError::of(interruption(terminated), failed),
         InterpreterError::BadRequest { .. } => CliError::of(Exit::Usage, failed),
+        // Nothing is searched for a path.
+        InterpreterError::NotFound { searched, .. } if !searched.is_empty() => {
+            CliError::of(Exit::Failed, failed).hint(
+                "`rvenv python list` shows what there is; install another, for example with apt, `uv python install` or \
+                 `pyenv install`, or name one by its path",
+            )
+        }
         InterpreterError::NotFound { .. }
         | InterpreterError::TooOld { .. }
         | InterpreterError::Crashed { .. }

@@ -15,9 +15,15 @@ use etcetera::BaseStrategy;
 use rvenv_journal::fs::Time;
 use thiserror::Error;
 
-use crate::interpreter::Surroundings;
+use crate::interpreter::{self, Surroundings};
 use crate::lexical::normal;
 use crate::options::{TextError, check_path};
+
+/// Where `update-alternatives` keeps what is registered: Debian and its kin, Fedora and its kin.
+#[cfg(target_os = "linux")]
+const ALTERNATIVES: [&str; 2] = ["/var/lib/dpkg/alternatives", "/var/lib/alternatives"];
+#[cfg(not(target_os = "linux"))]
+const ALTERNATIVES: [&str; 0] = [];
 
 /// What a process knows of the world.
 #[derive(Clone, Debug)]
@@ -82,16 +88,17 @@ impl Host {
         )]
         let cwd = std::env::current_dir().ok();
         let cache = cache.filter(|cache| cache.is_absolute());
-        let uv = variable("UV_PYTHON_INSTALL_DIR").map(PathBuf::from);
-        let installations = uv.or_else(|| {
-            home.as_ref()
-                .map(|home| home.join(".local/share/uv/python"))
-        });
+        let directory = |name: &str| variable(name).map(PathBuf::from);
         let surroundings = Surroundings {
             search_path: variable("PATH"),
             cwd: cwd.clone().unwrap_or_default(),
-            pyenv_root: variable("PYENV_ROOT").map(PathBuf::from),
-            installations: installations.into_iter().collect(),
+            active: directory("VIRTUAL_ENV").filter(|active| active.is_absolute()),
+            pyenv_root: pyenv_root(&directory, home.as_deref()),
+            installations: uv_installations(&directory, home.as_deref())
+                .into_iter()
+                .collect(),
+            alternatives: ALTERNATIVES.map(PathBuf::from).to_vec(),
+            registered: interpreter::registered(),
             cache_dir: cache.clone(),
             environment: environment.clone(),
         };
@@ -140,6 +147,35 @@ impl Host {
         let name = self.cwd.as_deref().and_then(Path::file_name);
         name.unwrap_or_default().to_string_lossy().into_owned()
     }
+}
+
+/// Where pyenv keeps its versions, if it is there; on Windows that is pyenv-win.
+fn pyenv_root(directory: &dyn Fn(&str) -> Option<PathBuf>, home: Option<&Path>) -> Option<PathBuf> {
+    let named = directory("PYENV_ROOT").or_else(|| directory("PYENV").filter(|_| cfg!(windows)));
+    named.or_else(|| {
+        let usual = if cfg!(windows) {
+            ".pyenv/pyenv-win"
+        } else {
+            ".pyenv"
+        };
+        Some(home?.join(usual)).filter(|root| root.is_dir())
+    })
+}
+
+/// Where uv installs interpreters.
+fn uv_installations(
+    directory: &dyn Fn(&str) -> Option<PathBuf>,
+    home: Option<&Path>,
+) -> Option<PathBuf> {
+    if let Some(named) = directory("UV_PYTHON_INSTALL_DIR") {
+        return Some(named);
+    }
+    if cfg!(windows) {
+        return Some(directory("APPDATA")?.join("uv").join("data").join("python"));
+    }
+    let data = directory("XDG_DATA_HOME").filter(|data| data.is_absolute());
+    let data = data.or_else(|| Some(home?.join(".local/share")))?;
+    Some(data.join("uv").join("python"))
 }
 
 fn read_epoch(text: &OsStr) -> Result<i64, HostError> {

@@ -10,21 +10,34 @@
 //! Read next: `discover.rs`, which turns a request into an interpreter; `layout.rs`, which says what an
 //! environment of that interpreter looks like.
 
+mod alternatives;
+mod around;
 mod cache;
+mod candidates;
 mod describe;
+mod details;
 mod discover;
 mod ears;
 mod error;
+mod listing;
+mod pin;
 mod probe;
 mod process;
+mod registry;
+mod release;
 mod request;
 mod shim;
 
+pub use around::{Control, Surroundings};
+pub use candidates::Source;
 pub use describe::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
-pub use discover::{Control, Surroundings, find};
+pub use discover::{Located, find, locate};
 pub(crate) use error::shown;
 pub use error::{InterpreterError, Tried};
+pub use listing::{Listed, Listing, list};
 pub(crate) use process::{
     Heard, Job, Lines, Unfinished, ending, last_lines, printable, run, unsteered,
 };
-pub use request::{Request, VersionRequest};
+pub use registry::registered;
+pub use release::Release;
+pub use request::{RangeRequest, Request, VersionRequest};

@@ -668,7 +668,8 @@ fn the_default_is_the_first_usable_python_on_path() {
     let error = lab.find(&Request::Default).unwrap_err().to_string();
     assert_eq!(
         error,
-        "found no usable interpreter for `python3` or `python`; no file with such a name is on PATH"
+        "found no usable interpreter for `python3` or `python`; no file with such a name is in any place that was \
+         searched\n  searched: 1 directory of PATH"
     );
     lab.script(
         "bin/python3",

@@ -42,15 +42,8 @@ const ENGINE_FLOORS: &[&[&str]] = &[
 
 /// The product, from the ground up; `lib` and below change no disk but through `provision` and `environment`.
 const PRODUCT_FLOORS: &[&[&str]] = &[
-    &["memo", "witness"],
-    &[
-        "interpreter",
-        "activate",
-        "wheel",
-        "render",
-        "lexical",
-        "version",
-    ],
+    &["memo", "witness", "version"],
+    &["interpreter", "activate", "wheel", "render", "lexical"],
     &[
         "layout",
         "options",

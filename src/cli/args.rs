@@ -112,12 +112,42 @@ pub(crate) enum Command {
     /// distribution lists in its RECORD against that list; bytecode and files that nobody lists are no drift. Works
     /// without a receipt too, for environments that `python -m venv` made. Exits with 4 when something differs.
     Verify(Deferred<VerifyArgs>),
+    /// Find interpreters: those that there are, and the one that a request means
+    ///
+    /// Looks at the base of the active environment, on PATH, among the versions of pyenv and uv, at what is registered with
+    /// `update-alternatives`, and on Windows in the registry. `rvenv create --python REQUEST` takes what `find` finds.
+    #[command(subcommand)]
+    Python(PythonCommand),
     /// Look after the cache: unpacked wheels, and notes on interpreters and wheels
     ///
     /// No environment needs the cache: what is deleted from it is made again when it is wanted, also by commands that run
     /// at the same time. Environments keep the files that they share with it.
     #[command(subcommand)]
     Cache(CacheCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PythonCommand {
+    /// List interpreters, each of them once, with all paths that lead to it
+    ///
+    /// With a request, those that fit. What does not work is told, and ends nothing.
+    List(PythonArgs),
+    /// Print the path of the interpreter that a request means
+    ///
+    /// Without a request: what the project's `.python-version` asks for, else `python3` or `python` on PATH, else the newest
+    /// installation.
+    Find(PythonArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PythonArgs {
+    /// A version (3.12, 3.13t, pypy3.9, cpython@3.12, >=3.9,<3.12), a name (python3) or a path
+    #[arg(value_name = "REQUEST")]
+    pub(crate) request: Option<OsString>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -314,7 +344,7 @@ pub(crate) struct VerifyArgs {
     reason = "these are the flags of `python -m venv`"
 )]
 pub(crate) struct VenvArgs {
-    /// The interpreter: a path, a name (python3.12) or a version (3.12, 3.13t, pypy3)
+    /// The interpreter: a path, a name (python3.12) or a version (3.12, 3.13t, pypy3.9, >=3.9,<3.12)
     #[arg(short, long, value_name = "REQUEST")]
     pub(crate) python: Option<OsString>,
 

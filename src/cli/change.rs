@@ -15,7 +15,7 @@ use rvenv::check::{self, Check, CheckFailed, EnvAt, Expectation};
 use rvenv::download::download;
 use rvenv::environment::{self, Checker, Force, Permissions};
 use rvenv::existing::{Existing, ExistingError};
-use rvenv::interpreter::{self, Control, Interpreter, Request};
+use rvenv::interpreter::{self, Control, Interpreter};
 use rvenv::merge::Lost;
 use rvenv::options::{Choices, GIT, Options, Prompt};
 use rvenv::provision::{self, Shelf};
@@ -376,10 +376,7 @@ impl Session<'_> {
     fn interpreter(&self, args: &VenvArgs) -> Result<Interpreter, CliError> {
         let surroundings = &self.world.surroundings;
         let failed = |error| of_interpreter(&error, self.signals.terminated());
-        let request = match &args.python {
-            None => Request::Default,
-            Some(text) => Request::parse(text, &surroundings.cwd).map_err(failed)?,
-        };
+        let request = self.python_request(args.python.as_ref()).map_err(failed)?;
         self.with_control(|control| interpreter::find(&request, surroundings, control))
             .map_err(failed)
     }

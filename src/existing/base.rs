@@ -117,6 +117,7 @@ impl Existing {
             source: Box::new(InterpreterError::NotFound {
                 request: python.clone(),
                 tried: seen,
+                searched: Vec::new(),
             }),
             python,
         })
@@ -150,7 +151,7 @@ fn told(request: &Request, error: &InterpreterError) -> Option<Tried> {
             path: path.clone(),
             reason: error.to_string(),
         }),
-        Request::Default | Request::Name(_) | Request::Version(_) => None,
+        Request::Default | Request::Name(_) | Request::Version(_) | Request::Range(_) => None,
     }
 }
 

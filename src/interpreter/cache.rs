@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use rvenv_journal::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
 
+use super::around::Surroundings;
 use super::describe::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
-use super::discover::Surroundings;
 use super::probe::PROBE;
 use crate::memo::Memo;
 use crate::witness::{self, Witness};

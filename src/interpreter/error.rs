@@ -22,12 +22,14 @@ pub enum InterpreterError {
         reason: &'static str,
     },
     /// Nothing that could be tried is a usable interpreter that matches.
-    #[error("found no usable interpreter for {request}{}", Tries(tried))]
+    #[error("found no usable interpreter for {request}{}", Tries(tried, searched))]
     NotFound {
         /// The request in words.
         request: String,
         /// What was looked at, in order.
         tried: Vec<Tried>,
+        /// The places that were searched, in words; none for a file that was named by its path.
+        searched: Vec<String>,
     },
     /// An interpreter from before 3.6.
     #[error(
@@ -83,19 +85,24 @@ pub struct Tried {
     pub reason: String,
 }
 
-/// The candidates of an error, a line each.
-struct Tries<'a>(&'a [Tried]);
+/// The candidates of an error, a line each, and the places where there could have been more.
+struct Tries<'a>(&'a [Tried], &'a [String]);
 
 impl fmt::Display for Tries<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("; no file with such a name is on PATH");
+        let Self(tried, searched) = self;
+        if tried.is_empty() {
+            f.write_str("; no file with such a name is in any place that was searched")?;
+        } else {
+            f.write_str("; tried:")?;
         }
-        f.write_str("; tried:")?;
-        for tried in self.0 {
+        for tried in *tried {
             write!(f, "\n  `{}`: {}", shown(&tried.path), tried.reason)?;
         }
-        Ok(())
+        if searched.is_empty() {
+            return Ok(());
+        }
+        write!(f, "\n  searched: {}", searched.join("; "))
     }
 }
 

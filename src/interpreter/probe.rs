@@ -13,8 +13,8 @@ use std::path::{Component, Path, PathBuf};
 use rvenv_journal::{Digest, Hasher, RelPath};
 use serde::Deserialize;
 
+use super::around::{Control, Surroundings};
 use super::describe::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
-use super::discover::{Control, Surroundings};
 use super::error::{InterpreterError, shown};
 use super::process::{self, Finished, Heard, Job, Unfinished};
 use crate::witness::Witness;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::discover::{Control, Surroundings};
+use super::around::{Control, Surroundings};
 use super::ears::{Ears, GRACE, Pipe, Sound};
 
 /// More than any honest answer; the rest is read and dropped.

@@ -2,26 +2,34 @@
 //!
 //! Promises that a version or a well-known name is never taken for a file of the working directory: a
 //! stranger's directory that holds a file called `python3` must not be run because somebody stood in it.
-//! Read next: `discover.rs`, which looks for what is requested here.
+//! Read next: `request/spelling.rs`, which reads versions; `discover.rs`, which looks for what is requested here.
+
+mod spelling;
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use self::spelling::Spelled;
 use super::describe::Interpreter;
 use super::error::InterpreterError;
+use super::release::Release;
+use crate::version::Specifiers;
 
 /// Which interpreter somebody wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Whatever `python3` or `python` on PATH is.
+    /// What the project's `.python-version` says, else whatever `python3` or `python` on PATH is, else the newest
+    /// installation.
     Default,
-    /// This file; a relative path starts at the working directory.
+    /// This file, or the interpreter of this directory; a relative path starts at the working directory.
     Path(PathBuf),
-    /// The first usable file of this name on PATH.
+    /// The first usable file of this name on PATH, else in an installation.
     Name(String),
     /// The first interpreter of this version.
     Version(VersionRequest),
+    /// The first interpreter whose version is in a range.
+    Range(RangeRequest),
 }
 
 /// A version, as far as somebody named it.
@@ -37,16 +45,26 @@ pub struct VersionRequest {
     pub free_threaded: bool,
 }
 
+/// A range of versions; only ordinary builds match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeRequest {
+    /// `sys.implementation.name`; `None` takes any.
+    pub implementation: Option<String>,
+    /// What must hold.
+    pub specifiers: Specifiers,
+}
+
 impl Request {
     /// Reads the text of a `--python` option; no option is [`Request::Default`].
     ///
-    /// In this order: a text with a separator is a path; `3`, `3.12`, `3.12.1`, `3.13t`, `pypy3` and
-    /// `pypy3.9` are versions; `python…` is a name; a file of the working directory is a path; anything
-    /// else is a name.
+    /// In this order: a text with a separator, or one that begins with a dot, is a path; `3`, `3.12`, `3.12.1`, `312`,
+    /// `3.13t`, `3.13+freethreaded`, `3.14.0rc1`, `>=3.9,<3.12`, and each of them behind `cpython`, `pypy`, `graalpy`
+    /// (`pypy3.9`, `cpython@3.12`, `cp312`, `cpython-3.12.1-linux-x86_64-gnu`) are versions, as are those names alone;
+    /// `python…` is a name; a file or directory of the working directory is a path; anything else is a name.
     ///
     /// # Errors
     /// [`InterpreterError::BadRequest`] for an empty text, a control character, a version that no
-    /// supported interpreter can have, and a range of versions.
+    /// supported interpreter can have, and a range that nobody can read.
     pub fn parse(text: &OsStr, cwd: &Path) -> Result<Self, InterpreterError> {
         let bad = |reason| InterpreterError::BadRequest {
             text: text.to_string_lossy().into_owned(),
@@ -65,21 +83,12 @@ impl Request {
         if name.contains(char::is_control) {
             return Err(bad("it has a control character"));
         }
-        if name.starts_with(|c: char| c.is_ascii_digit()) {
-            return VersionRequest::parse(name, None)
-                .map(Self::Version)
-                .map_err(bad);
+        match spelling::read(name).map_err(bad)? {
+            Some(Spelled::Version(version)) => return Ok(Self::Version(version)),
+            Some(Spelled::Range(range)) => return Ok(Self::Range(range)),
+            None => {}
         }
-        if let Some(version) = name.strip_prefix("pypy").filter(|v| v.starts_with('3')) {
-            let parsed = VersionRequest::parse(version, Some("pypy".to_owned()));
-            return parsed.map(Self::Version).map_err(bad);
-        }
-        if name.contains(['<', '>', '=', '~', '!', '*', ',']) {
-            return Err(bad(
-                "ranges of versions are not supported; name one version",
-            ));
-        }
-        if !name.starts_with("python") && cwd.join(name).is_file() {
+        if !name.starts_with("python") && cwd.join(name).exists() {
             return Ok(Self::Path(PathBuf::from(name)));
         }
         Ok(Self::Name(name.to_owned()))
@@ -92,25 +101,83 @@ impl Request {
             Self::Path(_) => Vec::new(),
             Self::Name(name) => vec![name.clone()],
             Self::Version(version) => version.names(),
+            Self::Range(range) => generic(stem(range.implementation.as_ref())),
+        }
+    }
+
+    /// The file names to look for in an installation, which has the generic ones whatever it is.
+    pub(super) fn managed_names(&self) -> Vec<String> {
+        let mut names = self.names();
+        if !self.is_open() {
+            // Only the telling one says which is meant.
+            names.truncate(1);
+        }
+        if cfg!(windows) && !matches!(self, Self::Name(_)) {
+            names.push("python".to_owned());
+        }
+        names
+    }
+
+    /// Whether files with any minor version in their names may be meant.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Default | Self::Range(_) => true,
+            Self::Path(_) | Self::Name(_) => false,
+            Self::Version(version) => version.minor.is_none(),
+        }
+    }
+
+    /// How names begin that may be meant.
+    pub(super) fn stems(&self) -> &'static [&'static str] {
+        match self {
+            Self::Default => &["python"],
+            Self::Path(_) | Self::Name(_) => &[],
+            Self::Version(version) => stems(version.implementation.as_ref()),
+            Self::Range(range) => stems(range.implementation.as_ref()),
+        }
+    }
+
+    /// Whether what is registered under this name may be meant.
+    pub(super) fn may_be_called(&self, name: &str) -> bool {
+        match self {
+            Self::Path(_) => false,
+            Self::Name(wanted) => wanted == name,
+            Self::Default | Self::Version(_) | Self::Range(_) => {
+                let mut stems = self.stems().iter();
+                stems.any(|stem| name.starts_with(stem))
+            }
         }
     }
 
     /// Why an interpreter is not what was asked for, if it is not.
-    pub(super) fn objection(&self, found: &Interpreter) -> Option<String> {
-        match self {
-            Self::Version(wanted) if !wanted.matches(found) => Some(format!(
-                "it is {} {}{}",
-                found.implementation.escape_debug(),
-                found.version.text.escape_debug(),
-                if found.free_threaded {
-                    " (free-threaded)"
-                } else {
-                    ""
-                }
-            )),
-            Self::Default | Self::Path(_) | Self::Name(_) | Self::Version(_) => None,
-        }
+    pub(super) fn objection(&self, found: &Release) -> Option<String> {
+        let fits = match self {
+            Self::Default | Self::Path(_) | Self::Name(_) => true,
+            Self::Version(wanted) => wanted.admits(found),
+            Self::Range(wanted) => wanted.admits(found),
+        };
+        (!fits).then(|| format!("it is {found}"))
     }
+}
+
+/// How names of an implementation begin.
+fn stem(implementation: Option<&String>) -> &str {
+    match implementation.map(String::as_str) {
+        None | Some("cpython") => "python",
+        Some(other) => other,
+    }
+}
+
+fn stems(implementation: Option<&String>) -> &'static [&'static str] {
+    match stem(implementation) {
+        "pypy" => &["pypy"],
+        "graalpy" => &["graalpy"],
+        _ => &["python"],
+    }
+}
+
+fn generic(stem: &str) -> Vec<String> {
+    vec![format!("{stem}3"), stem.to_owned()]
 }
 
 impl fmt::Display for Request {
@@ -120,64 +187,41 @@ impl fmt::Display for Request {
             Self::Path(path) => write!(f, "`{}`", super::error::shown(path)),
             Self::Name(name) => write!(f, "`{}`", name.escape_debug()),
             Self::Version(version) => write!(f, "`{version}`"),
+            Self::Range(range) => write!(f, "`{range}`"),
         }
     }
 }
 
 impl VersionRequest {
-    /// Reads what follows the implementation: `3`, `3.12`, `3.12.1`, `3.13t`.
-    fn parse(text: &str, implementation: Option<String>) -> Result<Self, &'static str> {
-        const SHAPE: &str = "a version is written as `3`, `3.12`, `3.12.1` or `3.13t`";
-        let (digits, free_threaded) = match text.strip_suffix('t') {
-            Some(digits) => (digits, true),
-            None => (text, false),
-        };
-        let mut numbers = [None; 3];
-        let mut parts = digits.split('.');
-        for number in &mut numbers {
-            let Some(part) = parts.next() else { break };
-            // `parse` alone would take `+3`, and leading zeros would give a version two spellings.
-            let plain = part.bytes().all(|b| b.is_ascii_digit());
-            if !plain || (part.len() > 1 && part.starts_with('0')) {
-                return Err(SHAPE);
-            }
-            *number = Some(part.parse::<u32>().map_err(|_| SHAPE)?);
-        }
-        let [major, minor, micro] = numbers;
-        if parts.next().is_some() || (free_threaded && minor.is_none()) {
-            return Err(SHAPE);
-        }
-        if major != Some(3) || minor.is_some_and(|minor| minor < 6) {
-            return Err("rvenv supports Python 3.6 and newer versions of Python 3");
-        }
-        Ok(Self {
-            implementation,
-            minor,
-            micro,
-            free_threaded,
-        })
-    }
-
     fn names(&self) -> Vec<String> {
-        let stem = self.implementation.as_deref().unwrap_or("python");
+        let stem = stem(self.implementation.as_ref());
         let flag = if self.free_threaded { "t" } else { "" };
-        let mut names = Vec::new();
-        if let Some(minor) = self.minor {
-            names.push(format!("{stem}3.{minor}{flag}"));
-        }
-        names.extend([format!("{stem}3"), stem.to_owned()]);
-        names
+        let minor = self.minor.map(|minor| format!("{stem}3.{minor}{flag}"));
+        minor.into_iter().chain(generic(stem)).collect()
     }
 
     /// Whether an interpreter is of this version.
     #[must_use]
     pub fn matches(&self, found: &Interpreter) -> bool {
+        self.admits(&found.release())
+    }
+
+    pub(super) fn admits(&self, found: &Release) -> bool {
         let asked = self.implementation.as_ref();
         asked.is_none_or(|name| *name == found.implementation)
             && found.version.major == 3
             && self.minor.is_none_or(|minor| minor == found.version.minor)
             && self.micro.is_none_or(|micro| micro == found.version.micro)
             && self.free_threaded == found.free_threaded
+    }
+}
+
+impl RangeRequest {
+    pub(super) fn admits(&self, found: &Release) -> bool {
+        let asked = self.implementation.as_ref();
+        asked.is_none_or(|name| *name == found.implementation)
+            && self.specifiers.admit(found.public())
+            && !found.free_threaded
     }
 }
 
@@ -192,6 +236,13 @@ impl fmt::Display for VersionRequest {
             write!(f, ".{part}")?;
         }
         f.write_str(if self.free_threaded { "t" } else { "" })
+    }
+}
+
+impl fmt::Display for RangeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let implementation = self.implementation.as_deref().unwrap_or("Python ");
+        write!(f, "{implementation}{}", self.specifiers)
     }
 }
 
@@ -216,7 +267,9 @@ mod tests {
         check("..", r#"Path("..")"#);
         check("python3.12", r#"Name("python3.12") ["python3.12"]"#);
         check("mypython", r#"Name("mypython")"#);
-        check("pypy", r#"Name("pypy")"#);
+        check("python", r#"Name("python")"#);
+        check("cpu", r#"Name("cpu")"#);
+        check("pypyx", r#"Name("pypyx")"#);
     }
 
     #[test]
@@ -231,6 +284,81 @@ mod tests {
         assert_eq!(names("3.13t"), "python3.13t python3 python");
         assert_eq!(names("pypy3"), "pypy3 pypy");
         assert_eq!(names("pypy3.9"), "pypy3.9 pypy3 pypy");
+        assert_eq!(names("pypy"), "pypy3 pypy");
+        assert_eq!(names("cpython@3.12"), "python3.12 python3 python");
+    }
+
+    fn check_meaning(texts: &[&str], expect: &str) {
+        for text in texts {
+            let read = Request::parse(OsStr::new(text), Path::new("/nowhere"));
+            let read = read.map_or_else(|error| error.to_string(), |read| read.to_string());
+            assert_eq!(read, expect, "{text}");
+        }
+    }
+
+    /// What users of uv type means here what it means there.
+    #[test]
+    fn a_version_may_be_spelled_in_every_usual_way() {
+        check_meaning(&["3.12", "312", "python@3.12", "3.12+gil"], "`Python 3.12`");
+        check_meaning(&["310"], "`Python 3.10`");
+        check_meaning(
+            &[
+                "cpython3.12",
+                "cpython@3.12",
+                "cp312",
+                "CPython3.12",
+                "cpython-3.12",
+                "cpython-3.12-any-any-any",
+            ],
+            "`cpython3.12`",
+        );
+        let key = format!(
+            "cpython-3.12.1-{}-{}-gnu",
+            std::env::consts::OS,
+            std::env::consts::ARCH
+        );
+        check_meaning(&[&key, "cpython@3.12.1"], "`cpython3.12.1`");
+        check_meaning(&["pypy39", "pp39", "pypy@3.9", "pypy3.9"], "`pypy3.9`");
+        check_meaning(
+            &["3.13t", "313t", "3.13+freethreaded", "python@3.13t"],
+            "`Python 3.13t`",
+        );
+        check_meaning(&["pypy", "pypy3"], "`pypy3`");
+        check_meaning(&["graalpy"], "`graalpy3`");
+        check_meaning(
+            &[">=3.9,<3.12", "python>=3.9,<3.12"],
+            "`Python >=3.9,<3.12`",
+        );
+        check_meaning(&["pypy>=3.9"], "`pypy>=3.9`");
+        check_meaning(&["3.14.0rc1"], "`Python ==3.14.0rc1`");
+        check_meaning(&["cpython@3.15a2"], "`cpython==3.15a2`");
+    }
+
+    #[test]
+    fn a_range_is_met_by_ordinary_builds_of_the_implementation() {
+        let check = |text: &str, implementation: &str, version: &str, expect: bool| {
+            let request = Request::parse(OsStr::new(text), Path::new("/nowhere")).unwrap();
+            let free_threaded = version.ends_with('t');
+            let plain = version.trim_end_matches('t');
+            let found = Release {
+                implementation: implementation.to_owned(),
+                version: crate::interpreter::PythonVersion {
+                    major: 3,
+                    minor: 0,
+                    micro: 0,
+                    text: plain.to_owned(),
+                },
+                free_threaded,
+            };
+            let fits = request.objection(&found).is_none();
+            assert_eq!(fits, expect, "{text} {implementation} {version}");
+        };
+        check(">=3.9,<3.12", "cpython", "3.11.2+", true);
+        check(">=3.9,<3.12", "pypy", "3.9.16", true);
+        check("cpython>=3.9", "pypy", "3.9.16", false);
+        check(">=3.9", "cpython", "3.13.0t", false);
+        check(">=3.9", "cpython", "3.14.0rc1", false);
+        check("3.14.0rc1", "cpython", "3.14.0rc1", true);
     }
 
     #[test]
@@ -252,11 +380,24 @@ mod tests {
             check(text, &shape(text));
         }
         let old = |text: &str| format!("cannot read the Python request `{text}`: rvenv supports");
-        for text in ["2.7", "3.5", "4", "310"] {
+        for text in ["2.7", "3.5", "4", "27", "35", "pypy2.7", "cp27"] {
             check(text, &old(text));
         }
         check("", "cannot read the Python request ``: it is empty");
-        check(">=3.12", "cannot read the Python request `>=3.12`: ranges");
+        let told = |text: &str, reason: &str| {
+            check(
+                text,
+                &format!("cannot read the Python request `{text}`: {reason}"),
+            );
+        };
+        told(">=3.x", "a part of the range names no version");
+        told("3.9,<3.12", "a version is written as");
+        told("=3.9", "each part of a range");
+        told("mypython>=3", "a range follows nothing or");
+        told("3.12d", "debug builds");
+        told("3.12+debug", "debug builds");
+        told("cpython-3.12-beos-any-any", "it is for another machine");
+        told("cpython-3.12-any-vax-any", "it is for another machine");
         check(
             "a\nb",
             r"cannot read the Python request `a\nb`: it has a control",
@@ -266,7 +407,7 @@ mod tests {
     #[test]
     fn a_file_of_the_working_directory_is_taken_only_if_no_python_is_called_so() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["python3", "3.12", "tool"] {
+        for name in ["python3", "3.12", "tool", "pypy"] {
             tempfile::NamedTempFile::new_in(dir.path())
                 .unwrap()
                 .persist(dir.path().join(name))
@@ -275,6 +416,7 @@ mod tests {
         let parse = |text: &str| Request::parse(OsStr::new(text), dir.path()).unwrap();
         assert_eq!(parse("python3"), Request::Name("python3".to_owned()));
         assert!(matches!(parse("3.12"), Request::Version(_)));
+        assert!(matches!(parse("pypy"), Request::Version(_)));
         assert_eq!(parse("tool"), Request::Path(PathBuf::from("tool")));
     }
 }

@@ -13,20 +13,14 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::discover::Surroundings;
+use super::around::Surroundings;
 
 /// More than any shim, and than any file of versions.
 const TEXT_MAX: u64 = 4096;
 
 /// The interpreter that a shim runs; `None` of what is no shim, or where only pyenv knows.
 pub(super) fn behind(path: &Path, around: &Surroundings) -> Option<PathBuf> {
-    let shims = path.parent().filter(|above| above.ends_with("shims"))?;
-    let root = shims.parent()?;
-    let text = read(path)?;
-    let of_root = format!("export PYENV_ROOT=\"{}\"", root.display());
-    if !text.contains(&of_root) || !text.contains("/pyenv\" exec \"$program\"") {
-        return None;
-    }
+    let root = root_of(path)?;
     let names = versions(root, around)?;
     let program = path.file_name()?;
     for name in &names {
@@ -41,6 +35,21 @@ pub(super) fn behind(path: &Path, around: &Surroundings) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// Whether a file is a shim of pyenv.
+pub(super) fn is_shim(path: &Path) -> bool {
+    root_of(path).is_some()
+}
+
+/// The root of the pyenv that made a shim.
+fn root_of(path: &Path) -> Option<&Path> {
+    let shims = path.parent().filter(|above| above.ends_with("shims"))?;
+    let root = shims.parent()?;
+    let text = read(path)?;
+    let of_root = format!("export PYENV_ROOT=\"{}\"", root.display());
+    let is_shim = text.contains(&of_root) && text.contains("/pyenv\" exec \"$program\"");
+    is_shim.then_some(root)
 }
 
 /// The versions that are in force, the first one first.
@@ -85,7 +94,8 @@ fn read(path: &Path) -> Option<String> {
     Some(text)
 }
 
-#[cfg(test)]
+// Shims are scripts for a shell; those of pyenv-win are not looked behind.
+#[cfg(all(test, unix))]
 #[expect(
     clippy::disallowed_methods,
     reason = "the tests make a pyenv where others would"

@@ -125,7 +125,11 @@ impl Specifier {
         let wanted = &self.version;
         // A local version is ignored, unless the specifier has one itself.
         let public = found.without_local();
-        let found_here = if wanted.local.is_some() { found } else { &public };
+        let found_here = if wanted.local.is_some() {
+            found
+        } else {
+            &public
+        };
         let order = found_here.cmp(wanted);
         match self.operator {
             Operator::Equal => order == Ordering::Equal,
@@ -178,7 +182,11 @@ mod tests {
     /// The examples of PEP 440, and those that people type.
     #[test]
     fn specifiers_admit_what_pep_440_says() {
-        check(">=3.9,<3.12", "3.9 3.9.0 3.11.7", "3.8.18 3.12 3.12.0rc1 3.12.1 junk");
+        check(
+            ">=3.9,<3.12",
+            "3.9 3.9.0 3.11.7",
+            "3.8.18 3.12 3.12.0rc1 3.12.1 junk",
+        );
         check(">= 3.9 , != 3.10.*", "3.9.1 3.11", "3.10 3.10.13");
         check("~=3.9", "3.9 3.13.0", "3.8 4.0");
         check("~=3.9.0", "3.9 3.9.18", "3.10.0 3.8.9");

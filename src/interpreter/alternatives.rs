@@ -1,0 +1,80 @@
+//! Alternatives: the interpreters that an administrator of Debian registered under a common name.
+//!
+//! Promises to read what `update-alternatives` keeps, in the order of priority, and to start nothing.
+//! Does not promise that what is registered is still there.
+//!
+//! Read next: `candidates.rs`, which looks at what is named here.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// More than any honest file.
+const BYTES_MAX: u64 = 1 << 16;
+
+/// What is registered under one name, such as `python3`, in a directory of such files.
+pub(super) fn registered(directory: &Path, name: &str) -> Vec<PathBuf> {
+    let mut text = String::new();
+    let Ok(file) = File::open(directory.join(name)) else {
+        return Vec::new();
+    };
+    // A file that cannot be read to its end registers what was read.
+    let _enough = file.take(BYTES_MAX).read_to_string(&mut text);
+    parse(&text)
+}
+
+/// A file has the mode and the link, names and links of what follows along, and after an empty line the
+/// alternatives: path, priority, and one line for each that follows along.
+fn parse(text: &str) -> Vec<PathBuf> {
+    let mut lines = text.lines();
+    let head: Vec<&str> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    let followers = head.len().saturating_sub(2) / 2;
+    let mut found = Vec::new();
+    while let Some(path) = lines.next().filter(|path| path.starts_with('/')) {
+        let Some(priority) = lines.next().and_then(|line| line.parse::<i64>().ok()) else {
+            break;
+        };
+        found.push((priority, PathBuf::from(path)));
+        for _ in 0..followers {
+            lines.next();
+        }
+    }
+    // Equal priorities stay in the order of the file.
+    found.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expect: &[&str]) {
+        let expect: Vec<PathBuf> = expect.iter().map(PathBuf::from).collect();
+        assert_eq!(parse(text), expect, "{text}");
+    }
+
+    #[test]
+    fn alternatives_come_in_the_order_of_priority() {
+        check(
+            "auto\n/usr/bin/python3\n\n/usr/bin/python3.11\n1\n/opt/python/bin/python3.12\n20\n\n",
+            &["/opt/python/bin/python3.12", "/usr/bin/python3.11"],
+        );
+        let followed = "manual\n/usr/bin/python3\npython3.1.gz\n/usr/share/man/man1/python3.1.gz\n\n\
+                        /usr/bin/python3.11\n1\n\n/opt/bin/python3.12\n2\n/opt/man/python3.1.gz\n\n";
+        check(followed, &["/opt/bin/python3.12", "/usr/bin/python3.11"]);
+    }
+
+    #[test]
+    fn what_is_no_such_file_registers_nothing() {
+        for text in [
+            "",
+            "\n",
+            "auto",
+            "auto\n/usr/bin/python3\n",
+            "a\nb\n\npython3\n1\n",
+        ] {
+            check(text, &[]);
+        }
+        check("auto\n/l\n\n/usr/bin/python3\nhigh\n/opt/python3\n1\n", &[]);
+    }
+}

@@ -1,0 +1,643 @@
+//! `rvenv python list` and `find`, and `create --python`: every place where an interpreter may be, every way to ask.
+//!
+//! Interpreters are those of this machine, reached through directories of the test's own, and small scripts that play one
+//! where only the place matters.
+
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test sets its scene with plain files, processes and variables, and says what it skips"
+)]
+
+#[expect(dead_code, reason = "each test uses some of it")]
+mod machine;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use machine::{Python, Scratch, any_python, ended, player, script, supported};
+use rvenv::interpreter::{Control, Request, Source, Surroundings, list, locate};
+use serde_json::Value;
+
+/// A scratch directory; PATH is its `bin` and nothing else.
+struct Lab(Scratch);
+
+impl Lab {
+    fn new() -> Self {
+        let lab = Self(Scratch::new());
+        fs::create_dir(lab.path("bin")).unwrap();
+        lab
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.0.path(below)
+    }
+
+    fn home(&self, below: &str) -> PathBuf {
+        self.path("").parent().unwrap().join("home").join(below)
+    }
+
+    fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = self.0.command(arguments);
+        // The programs of the system that scripts need, and no interpreter.
+        let tools = self.path("tools");
+        if !tools.exists() {
+            fs::create_dir(&tools).unwrap();
+            for tool in ["sh", "dirname", "touch"] {
+                symlink(Path::new("/bin").join(tool), tools.join(tool)).unwrap();
+            }
+        }
+        let path = std::env::join_paths([self.path("bin"), tools]).unwrap();
+        command.env("PATH", path);
+        command
+    }
+
+    fn find(&self, request: &str) -> String {
+        the_path(&mut self.command(&["python", "find", request]))
+    }
+
+    fn list_all(&self) -> Value {
+        listed(&mut self.command(&["python", "list", "--json"]))
+    }
+}
+
+/// What `python find` prints, which is one line.
+fn the_path(command: &mut Command) -> String {
+    let said = ended(command).ok();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    said.trim_end().to_owned()
+}
+
+/// What `python list --json` prints, but for this machine's own alternatives, which are nobody's matter here.
+fn listed(command: &mut Command) -> Value {
+    let said = ended(command).ok();
+    let mut value: Value = serde_json::from_str(&said).unwrap();
+    let found = value.get_mut("interpreters").unwrap();
+    let found = found.as_array_mut().unwrap();
+    found.retain(|one| one.get("source").unwrap() != "alternatives");
+    value
+}
+
+/// Puts the installation of an interpreter under another name.
+fn install(python: &Python, to: &Path) {
+    let real = python.path.canonicalize().unwrap();
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    symlink(real.parent().unwrap().parent().unwrap(), to).unwrap();
+}
+
+/// The interpreters of pyenv, whose installations can be put anywhere, with their versions.
+fn movable() -> Vec<(Python, String)> {
+    let all = supported().into_iter().filter_map(|python| {
+        let real = python.path.canonicalize().unwrap();
+        let is_own = real.starts_with("/usr");
+        let installation = real.parent()?.parent()?.file_name()?.to_str()?.to_owned();
+        let is_version = installation
+            .split('.')
+            .all(|part| part.parse::<u32>().is_ok());
+        (!is_own && is_version).then_some((python, installation))
+    });
+    let found: Vec<_> = all.collect();
+    if found.is_empty() {
+        println!("skipped: no interpreter of pyenv's on this machine");
+    }
+    found
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+/// `3.12.1` as `3.12`, and the minor version after it as `3.13`.
+fn minors(version: &str) -> (String, String) {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap());
+    let (major, minor) = (parts.next().unwrap(), parts.next().unwrap());
+    (format!("{major}.{minor}"), format!("{major}.{}", minor + 1))
+}
+
+fn paths(listing: &Value) -> Vec<&str> {
+    let found = listing["interpreters"].as_array().unwrap();
+    found
+        .iter()
+        .map(|one| one["path"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_versions_of_pyenv_and_uv_are_found_where_they_are_by_default() {
+    let all = movable();
+    let [(first, one), (second, other), ..] = all.as_slice() else {
+        return;
+    };
+    let lab = Lab::new();
+    let pyenv = lab.home(".pyenv/versions").join(one);
+    install(first, &pyenv);
+    let uv = lab
+        .home(".local/share/uv/python/cpython-")
+        .with_file_name(format!("cpython-{other}-linux-x86_64-gnu"));
+    install(second, &uv);
+    let (short, _) = minors(one);
+    let python = pyenv.join(format!("bin/python{short}"));
+    assert_eq!(lab.find(one), text(&python));
+    let (short, _) = minors(other);
+    let managed = uv.join(format!("bin/python{short}"));
+    assert_eq!(lab.find(other), text(&managed));
+    let listing = lab.list_all();
+    let mut sources: Vec<_> = listing["interpreters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| i["source"].as_str().unwrap())
+        .collect();
+    sources.sort_unstable();
+    assert_eq!(sources, ["managed", "pyenv"], "{listing}");
+    // Where variables say that they are elsewhere, they are.
+    let mut elsewhere = lab.command(&["python", "list", "--json"]);
+    elsewhere
+        .env("PYENV_ROOT", lab.home(".pyenv"))
+        .env("UV_PYTHON_INSTALL_DIR", lab.path("none"));
+    assert_eq!(paths(&listed(&mut elsewhere)), [text(&python)]);
+    let mut elsewhere = lab.command(&["python", "list", "--json"]);
+    elsewhere
+        .env("PYENV_ROOT", lab.path("none"))
+        .env("XDG_DATA_HOME", lab.home(".local/share"));
+    assert_eq!(paths(&listed(&mut elsewhere)), [text(&managed)]);
+}
+
+#[test]
+fn without_a_word_the_newest_installation_is_better_than_nothing() {
+    let lab = Lab::new();
+    player(&lab.0, "bin/other");
+    for version in ["3.9.1", "3.13.0"] {
+        fs::create_dir_all(lab.home(&format!(".pyenv/versions/{version}/bin"))).unwrap();
+        symlink(
+            lab.path("bin/other"),
+            lab.home(&format!(".pyenv/versions/{version}/bin/python3")),
+        )
+        .unwrap();
+    }
+    let found = the_path(&mut lab.command(&["python", "find"]));
+    assert_eq!(found, text(&lab.path("bin/other")));
+    // PATH comes first.
+    player(&lab.0, "bin/python");
+    assert_eq!(
+        the_path(&mut lab.command(&["python", "find"])),
+        text(&lab.path("bin/python"))
+    );
+}
+
+#[test]
+fn the_base_of_the_active_environment_comes_first() {
+    let Some(python) = any_python() else { return };
+    let lab = Lab::new();
+    player(&lab.0, "bin/python3");
+    let created = lab.0.rvenv(&[
+        OsStr::new("create"),
+        OsStr::new("--without-pip"),
+        OsStr::new("-p"),
+        python.path.as_os_str(),
+        OsStr::new("E"),
+    ]);
+    created.ok();
+    let real = python.path.canonicalize().unwrap();
+    let mut active = lab.command(&["python", "find"]);
+    let found = the_path(active.env("VIRTUAL_ENV", lab.path("E")));
+    assert_eq!(Path::new(&found).canonicalize().unwrap(), real);
+    let mut active = lab.command(&["python", "list", "--json"]);
+    let listing = listed(active.env("VIRTUAL_ENV", lab.path("E")));
+    let all = listing["interpreters"].as_array().unwrap();
+    let base = all
+        .iter()
+        .find(|one| one["source"] == "VIRTUAL_ENV")
+        .unwrap();
+    assert_eq!(base["real_path"], text(&real));
+    assert_eq!(
+        base["links"],
+        serde_json::json!([text(&lab.path("E/bin/python"))])
+    );
+    assert_eq!(all.len(), 2, "{listing}");
+    // One that is gone, or is none, is passed over.
+    let mut gone = lab.command(&["python", "find"]);
+    assert_eq!(
+        the_path(gone.env("VIRTUAL_ENV", lab.path("gone"))),
+        text(&lab.path("bin/python3"))
+    );
+}
+
+/// What the library is told of alternatives and of the registry, since both are at fixed places of the machine.
+#[test]
+fn what_is_registered_is_found() {
+    let lab = Lab::new();
+    let (registered, alternative) = (player(&lab.0, "one"), player(&lab.0, "two"));
+    fs::create_dir(lab.path("alternatives")).unwrap();
+    let gone = text(&lab.path("gone"));
+    let file = format!(
+        "auto\n/usr/bin/python3\n\n{gone}\n9\n{}\n1\n\n",
+        text(&alternative)
+    );
+    fs::write(lab.path("alternatives/python3"), file).unwrap();
+    fs::write(
+        lab.path("alternatives/editor"),
+        "auto\n/usr/bin/editor\n\n/bin/sh\n1\n\n",
+    )
+    .unwrap();
+    let around = Surroundings {
+        cwd: lab.path(""),
+        environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        alternatives: vec![lab.path("alternatives"), lab.path("none")],
+        registered: vec![lab.path("gone"), registered.clone()],
+        ..Surroundings::default()
+    };
+    let control = Control::default();
+    let listing = list(&Request::Default, &around, &control).unwrap();
+    let mut found: Vec<_> = listing
+        .found
+        .iter()
+        .map(|l| (l.located.executable.clone(), l.located.source))
+        .collect();
+    found.sort_by_key(|(path, _)| path.clone());
+    assert_eq!(
+        found,
+        [
+            (registered.clone(), Source::Registry),
+            (alternative.clone(), Source::Alternatives)
+        ]
+    );
+    assert_eq!(listing.unusable, []);
+    let located = |request: &str| {
+        let request = Request::parse(OsStr::new(request), &around.cwd).unwrap();
+        locate(&request, &around, &control).map(|found| found.executable)
+    };
+    assert_eq!(located("3.13").unwrap(), alternative);
+    assert_eq!(located("python3").unwrap(), alternative);
+    let error = located("3.9").unwrap_err().to_string();
+    assert!(
+        error.contains(&format!(
+            "searched: PATH, which is not set; `{}`",
+            text(&lab.path("alternatives"))
+        )),
+        "{error}"
+    );
+    assert!(
+        error.contains(&format!("`{}`, which is absent", text(&lab.path("none")))),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_project_says_which_version_it_wants() {
+    let all = movable();
+    let [(first, one), (second, other), ..] = all.as_slice() else {
+        return;
+    };
+    let lab = Lab::new();
+    for (python, version) in [(first, one), (second, other)] {
+        install(python, &lab.home(".pyenv/versions").join(version));
+    }
+    let find = |variable: &str| {
+        let mut command = lab.command(&["python", "find"]);
+        let found = the_path(command.env("PYENV_VERSION", variable));
+        Path::new(&found).canonicalize().unwrap()
+    };
+    for (python, version) in [(first, one), (second, other)] {
+        for text in [
+            format!("{version}\n"),
+            format!("# ours\n\n  {}\nsystem\n", minors(version).0),
+        ] {
+            fs::write(lab.path(".python-version"), &text).unwrap();
+            assert_eq!(find(""), python.path.canonicalize().unwrap(), "{text}");
+        }
+    }
+    // An environment is made of it, too, and whoever says something else gets that.
+    let create = |arguments: &[&str]| {
+        ended(&mut lab.command(&[&["create", "--without-pip"], arguments].concat()))
+    };
+    create(&["E"]).ok();
+    let of = |python: &Python| python.path.canonicalize().unwrap();
+    assert_eq!(lab.path("E/bin/python").canonicalize().unwrap(), of(second));
+    create(&["--python", one, "F"]).ok();
+    assert_eq!(lab.path("F/bin/python").canonicalize().unwrap(), of(first));
+    // What is pinned and absent is told, with the file that asks for it.
+    fs::write(lab.path(".python-version"), "3.99\n").unwrap();
+    let said = create(&["G"]).failed(1);
+    let file = text(&lab.path(".python-version"));
+    assert!(
+        said.contains(&format!("for `Python 3.99`, which `{file}` asks for")),
+        "{said}"
+    );
+    // Names are pyenv's, whose `python3` is on PATH, and a variable of pyenv's outranks the file.
+    for (pin, variable) in [("system\n", ""), ("3.99\n", "3.99")] {
+        fs::write(lab.path(".python-version"), pin).unwrap();
+        assert_eq!(find(variable), of(second), "{pin}");
+    }
+}
+
+/// The same request means the same for `find`, `list` and `create`.
+#[test]
+fn every_way_to_ask_means_the_same_interpreter_everywhere() {
+    let all = movable();
+    let lab = Lab::new();
+    for (python, version) in &all {
+        install(python, &lab.home(".pyenv/versions").join(version));
+    }
+    for (number, (python, version)) in all.iter().enumerate() {
+        let real = python.path.canonicalize().unwrap();
+        let (short, next) = minors(version);
+        let key = format!(
+            "cpython-{version}-{}-{}-gnu",
+            std::env::consts::OS,
+            std::env::consts::ARCH
+        );
+        let requests = [
+            version.clone(),
+            short.clone(),
+            short.replace('.', ""),
+            format!("cpython@{short}"),
+            format!("cpython{short}"),
+            format!("python{short}"),
+            format!("=={short}.*"),
+            format!(">={short},<{next}"),
+            format!("~={short}.0"),
+            key,
+            text(&python.path),
+            text(&lab.home(".pyenv/versions").join(version)),
+        ];
+        for request in &requests {
+            let found = lab.find(request);
+            assert_eq!(Path::new(&found).canonicalize().unwrap(), real, "{request}");
+        }
+        // One of them, another for each interpreter, all the way.
+        let request = &requests[number % requests.len()];
+        let listing = listed(&mut lab.command(&["python", "list", "--json", request]));
+        let found = listing["interpreters"].as_array().unwrap();
+        let real_paths: Vec<_> = found.iter().map(|one| &one["real_path"]).collect();
+        assert_eq!(real_paths, [&text(&real)], "{request}: {listing}");
+        let env = format!("E{number}");
+        ended(&mut lab.command(&["create", "--without-pip", "--python", request, &env])).ok();
+        let made = lab.path(&env).join("bin/python").canonicalize().unwrap();
+        assert_eq!(made, real, "{request}");
+        // An environment stands for its base.
+        let found = lab.find(&format!("./{env}"));
+        assert_eq!(Path::new(&found).canonicalize().unwrap(), real);
+    }
+    let Some(pypy) = supported()
+        .into_iter()
+        .find(|p| p.path.to_string_lossy().contains("pypy"))
+    else {
+        println!("skipped: no PyPy");
+        return;
+    };
+    symlink(&pypy.path, lab.path("bin/pypy3")).unwrap();
+    for request in ["pypy", "pypy3", "pypy>=3.6"] {
+        let found = lab.find(request);
+        assert_eq!(
+            Path::new(&found).canonicalize().unwrap(),
+            pypy.path.canonicalize().unwrap(),
+            "{request}"
+        );
+    }
+}
+
+#[test]
+fn an_interpreter_is_listed_once_with_every_path_to_it() {
+    let Some(python) = any_python() else { return };
+    let lab = Lab::new();
+    let real = python.path.canonicalize().unwrap();
+    symlink(&real, lab.path("bin/python3")).unwrap();
+    symlink("python3", lab.path("bin/python")).unwrap();
+    // A directory under another name has nothing new.
+    symlink("bin", lab.path("same")).unwrap();
+    let mut command = lab.command(&["python", "list", "--json"]);
+    let path = std::env::join_paths([lab.path("bin"), lab.path("same")]).unwrap();
+    let listing = listed(command.env("PATH", path));
+    assert_eq!(
+        paths(&listing),
+        [text(&lab.path("bin/python3"))],
+        "{listing}"
+    );
+    let one = &listing["interpreters"][0];
+    assert_eq!(one["real_path"], text(&real));
+    assert_eq!(
+        one["links"],
+        serde_json::json!([text(&lab.path("bin/python"))])
+    );
+}
+
+#[test]
+fn what_does_not_work_is_told_and_ends_nothing() {
+    let lab = Lab::new();
+    script(&lab.path("bin/python3.12"), "echo no library >&2; exit 3");
+    player(&lab.0, "bin/python3");
+    let listing = lab.list_all();
+    assert_eq!(paths(&listing), [text(&lab.path("bin/python3"))]);
+    let unusable = listing["unusable"].as_array().unwrap();
+    assert_eq!(unusable.len(), 1);
+    assert_eq!(unusable[0]["path"], text(&lab.path("bin/python3.12")));
+    let reason = unusable[0]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("exit code 3; it said: no library"),
+        "{reason}"
+    );
+    assert_eq!(lab.find(">=3.6"), text(&lab.path("bin/python3")));
+    assert_eq!(lab.find("3"), text(&lab.path("bin/python3")));
+}
+
+/// A second run knows everything: it says of each process that it starts.
+#[test]
+fn a_warm_list_starts_no_process() {
+    let all = movable();
+    let lab = Lab::new();
+    for (python, version) in &all {
+        install(python, &lab.home(".pyenv/versions").join(version));
+    }
+    let starts = || {
+        let command = &mut lab.command(&["python", "list", "-v"]);
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        said.lines()
+            .filter(|line| line.starts_with("asking `"))
+            .count()
+    };
+    assert_eq!(starts(), all.len());
+    assert_eq!(starts(), 0);
+}
+
+/// PEP 739, with an interpreter that leaves a trace when it is started.
+#[test]
+fn an_installation_that_says_what_it_is_is_not_started() {
+    let lab = Lab::new();
+    let root = lab.home(".local/share/uv/python/cpython-3.14.2-linux");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::create_dir_all(root.join("lib/python3.14")).unwrap();
+    let trace = lab.path("started");
+    script(
+        &root.join("bin/python3.14"),
+        &format!("touch {}; exit 1", trace.display()),
+    );
+    let version = r#"{"major": 3, "minor": 14, "micro": 2, "releaselevel": "final", "serial": 0}"#;
+    let details = format!(
+        r#"{{"schema_version": "1.0", "base_prefix": "/install", "platform": "linux-x86_64",
+        "language": {{"version": "3.14", "version_info": {version}}},
+        "implementation": {{"name": "cpython", "cache_tag": "cpython-314", "version": {version}}},
+        "abi": {{"flags": []}}}}"#
+    );
+    fs::write(root.join("lib/python3.14/build-details.json"), details).unwrap();
+    assert_eq!(lab.find("3.14"), text(&root.join("bin/python3.14")));
+    assert_eq!(lab.find(">=3.14"), text(&root.join("bin/python3.14")));
+    let listing = lab.list_all();
+    assert_eq!(listing["interpreters"][0]["version"], "3.14.2", "{listing}");
+    let said = ended(&mut lab.command(&["create", "--python", "3.14.1", "E"])).failed(1);
+    assert!(said.contains("python3.14`: it is cpython 3.14.2"), "{said}");
+    assert!(!trace.exists());
+    // What an environment is made of has to answer for itself.
+    ended(&mut lab.command(&["create", "--python", "3.14", "E"])).failed(1);
+    assert!(trace.exists());
+}
+
+/// Whatever it was told by, a file beside it, the cache or the interpreter itself.
+#[test]
+fn what_is_told_of_an_interpreter_is_what_it_says_itself() {
+    let lab = Lab::new();
+    let code = "import sys; print(sys.implementation.name, sys.version.split()[0])";
+    for python in supported() {
+        let says = lab.0.run(&python.path, &["-c", code]).ok();
+        for _ in 0..2 {
+            let request = text(&python.path);
+            let listing = listed(&mut lab.command(&["python", "list", "--json", &request]));
+            let told = &listing["interpreters"][0];
+            let told = ["implementation", "version"].map(|key| told[key].as_str().unwrap());
+            assert_eq!(told.join(" "), says.trim(), "{request}");
+        }
+    }
+}
+
+#[test]
+fn shims_of_versions_that_are_not_in_force_are_left_out() {
+    let lab = Lab::new();
+    let root = lab.home(".pyenv");
+    for directory in ["shims", "versions/3.13.0/bin"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    let real = player(&lab.0, "real");
+    symlink(&real, root.join("versions/3.13.0/bin/python3.13")).unwrap();
+    symlink(&real, root.join("versions/3.13.0/bin/python3")).unwrap();
+    let (path, trace) = (root.display(), lab.path("started"));
+    for name in ["python3", "python3.9"] {
+        script(
+            &root.join("shims").join(name),
+            &format!(
+                "program=\"${{0##*/}}\"\nexport PYENV_ROOT=\"{path}\"\ntouch {}\nexec \"{path}/libexec/pyenv\" exec \"$program\" \"$@\"",
+                trace.display()
+            ),
+        );
+    }
+    fs::write(root.join("version"), "3.13.0\n").unwrap();
+    let mut command = lab.command(&["python", "list", "--json"]);
+    let shims = std::env::join_paths([root.join("shims"), lab.path("tools")]).unwrap();
+    let listing = listed(command.env("PATH", shims));
+    assert_eq!(paths(&listing), [text(&real)], "{listing}");
+    assert_eq!(listing["unusable"], serde_json::json!([]));
+    let shim = text(&root.join("shims/python3"));
+    assert!(
+        listing["interpreters"][0]["links"]
+            .as_array()
+            .unwrap()
+            .contains(&shim.into()),
+        "{listing}"
+    );
+    assert!(!trace.exists());
+}
+
+#[test]
+fn what_is_not_there_is_refused_with_where_it_was_looked_for_and_what_to_do() {
+    let lab = Lab::new();
+    player(&lab.0, "bin/python3");
+    fs::create_dir_all(lab.home(".pyenv/versions")).unwrap();
+    for request in ["3.12", ">=3.14", "pypy3.9", "3.13t", "cpython@3.13.1"] {
+        let said = ended(&mut lab.command(&["python", "find", request])).failed(1);
+        assert!(
+            said.starts_with("error: found no usable interpreter for"),
+            "{said}"
+        );
+        let uv = text(&lab.home(".local/share/uv/python"));
+        let pyenv = text(&lab.home(".pyenv/versions"));
+        for part in [
+            "searched: 2 directories of PATH",
+            &format!("`{pyenv}`; `{uv}`, which is absent"),
+            "nothing was changed",
+            "uv python install",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    let said = ended(&mut lab.command(&["python", "find", "./absent"])).failed(1);
+    assert!(!said.contains("searched"), "{said}");
+    let said = ended(&mut lab.command(&["python", "find", ">=x"])).failed(2);
+    assert!(said.contains("names no version"), "{said}");
+    // A list of nothing is a list.
+    let listing = listed(&mut lab.command(&["python", "list", "--json", "3.12"]));
+    assert_eq!(listing["interpreters"], serde_json::json!([]));
+}
+
+/// Format 1: what it has stays as it is.
+#[test]
+fn the_forms_for_people_and_programs_are_these() {
+    let lab = Lab::new();
+    player(&lab.0, "bin/python3.13");
+    symlink("python3.13", lab.path("bin/python3")).unwrap();
+    script(&lab.path("bin/python3.9"), "exit 1");
+    let place = text(&lab.path(""));
+    let place = place.trim_end_matches('/');
+    let shown = |arguments: &[&str]| {
+        ended(&mut lab.command(arguments))
+            .ok()
+            .replace(place, "[work]")
+    };
+    insta::assert_snapshot!(shown(&["python", "find", "3.13", "--json"]), @r#"
+    {
+      "format": 1,
+      "interpreter": {
+        "implementation": "cpython",
+        "version": "3.13.0",
+        "free_threaded": false,
+        "path": "[work]/bin/python3.13",
+        "real_path": "[work]/bin/python3.13",
+        "source": "PATH",
+        "links": []
+      }
+    }
+    "#);
+    insta::assert_snapshot!(shown(&["python", "list", "--json", "cpython@3.13"]), @r#"
+    {
+      "format": 1,
+      "interpreters": [
+        {
+          "implementation": "cpython",
+          "version": "3.13.0",
+          "free_threaded": false,
+          "path": "[work]/bin/python3.13",
+          "real_path": "[work]/bin/python3.13",
+          "source": "PATH",
+          "links": [
+            "[work]/bin/python3"
+          ]
+        }
+      ],
+      "unusable": [
+        {
+          "path": "[work]/bin/python3.9",
+          "reason": "`[work]/bin/python3.9` did not run: exit code 1"
+        }
+      ]
+    }
+    "#);
+    insta::assert_snapshot!(shown(&["python", "list", "cpython@3.13"]), @"
+    cpython 3.13.0  [work]/bin/python3.13  PATH
+                    also python3
+    ");
+}

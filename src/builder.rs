@@ -78,8 +78,8 @@ pub enum StageError {
     /// The installation on Windows has no program that an environment could start with.
     #[error("the installation of `{0}` was found to have no program for an environment")]
     NoProgram(String),
-    /// The programs of a package on Windows are launchers, which are not planned.
-    #[error("the programs of `{0}` cannot be planned for Windows")]
+    /// The programs of a package on Windows need a launcher, and the bundled pip has none.
+    #[error("there is no launcher for the programs of `{0}`: the interpreter's pip brings none")]
     NoLauncher(String),
     /// Version control is to ignore the environment, and nobody knows how that one is told.
     #[error("there is no file that tells `{0}` what to ignore")]

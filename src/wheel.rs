@@ -13,6 +13,7 @@ mod contents;
 mod entry_points;
 mod fault;
 mod install;
+mod launcher;
 mod name;
 mod places;
 pub(crate) mod record;
@@ -28,6 +29,7 @@ pub use install::{
     InstallError, InstallFault, Planned, Requested, Source, Target, installation, program_mode,
     script_mode,
 };
+pub use launcher::Launchers;
 pub use name::Named;
 pub(crate) use name::normal_name;
 pub use places::Collision;

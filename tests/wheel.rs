@@ -166,6 +166,7 @@ fn check(minor: u8) {
         scripts: rel("bin"),
         headers: rel(&format!("include/site/python3.{minor}")),
         python: python.to_str().unwrap(),
+        launchers: None,
         version: (3, minor),
         bytecode: None,
         requested: Requested::by_pip(pip.version()),

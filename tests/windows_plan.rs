@@ -4,11 +4,20 @@
 //! Read next: `src/programs.rs`, `src/builder/windows.rs`.
 
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may fail, and looks for a wheel of this machine"
+)]
+
+#[expect(dead_code, reason = "each test uses some of it")]
+mod machine;
 
 use std::path::PathBuf;
 
 use insta::assert_snapshot;
+use machine::{Scratch, any_python, stand_in};
 use rvenv::builder::{Context, Venv, build};
 use rvenv::interpreter::{Bundled, Interpreter, PythonVersion, Scheme};
 use rvenv::options::Options;
@@ -203,5 +212,55 @@ fn an_installation_that_nobody_looked_at_gives_no_environment() {
     assert_eq!(
         error,
         "the installation of `C:/Python/python.exe` was found to have no program for an environment"
+    );
+}
+
+/// With the wheel that an interpreter of this machine brings: pip's launchers are for Windows wherever it is.
+#[test]
+fn the_programs_of_packages_are_launchers_with_the_script_behind_them() {
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::new();
+    let (_, wheels) = stand_in(&scratch, &python);
+    let mut interpreter = interpreter(13, "python.exe");
+    interpreter.bundled = Bundled::Wheels(wheels);
+    let mut context = context(interpreter, false);
+    context.options.with_pip = true;
+    let plan = build(&Venv, &context).unwrap();
+    let mut programs = Vec::new();
+    for (path, operation) in plan.operations() {
+        let Node::File {
+            content: Content::Inline(bytes),
+            ..
+        } = &operation.node
+        else {
+            continue;
+        };
+        let is_program = bytes.starts_with(b"MZ");
+        let extension = path.name().rsplit_once('.').map(|(_, extension)| extension);
+        assert_eq!(is_program, extension == Some("exe"), "{path}");
+        if is_program {
+            let line = b"#!/srv/E\\Scripts\\python.exe\r\nPK\x03\x04";
+            assert!(bytes.windows(line.len()).any(|part| part == line), "{path}");
+            let call = b"from pip._internal.cli.main import main\n";
+            assert!(bytes.windows(call.len()).any(|part| part == call), "{path}");
+            programs.push(path.name());
+        }
+    }
+    assert_eq!(programs, ["pip.exe", "pip3.13.exe", "pip3.exe"]);
+    let record = plan
+        .operations()
+        .iter()
+        .find(|(path, _)| path.as_str().ends_with("/RECORD"));
+    let Node::File {
+        content: Content::Inline(bytes),
+        ..
+    } = &record.unwrap().1.node
+    else {
+        panic!("RECORD is written for the environment");
+    };
+    let record = String::from_utf8(bytes.clone()).unwrap();
+    assert!(
+        record.starts_with("../../Scripts/pip.exe,sha256="),
+        "{record}"
     );
 }

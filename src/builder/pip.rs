@@ -16,7 +16,7 @@ use super::{Context, StageError};
 use crate::installed::Distribution;
 use crate::interpreter::{Bundled, Caching, Interpreter, PythonVersion};
 use crate::version;
-use crate::wheel::{self, Cached, Named, Requested, Source, Wheel, WheelError};
+use crate::wheel::{self, Cached, Launchers, Named, Requested, Source, Wheel, WheelError};
 
 /// The role of an input that is bytecode: its path is that of the wheel, its digest what the store keeps it under.
 pub const BYTECODE_ROLE: &str = "bytecode";
@@ -193,9 +193,6 @@ fn add(
     (path, wheel): (&Path, &Wheel),
     stage: &str,
 ) -> Result<(), StageError> {
-    if context.interpreter.os_name == "nt" {
-        return Err(StageError::NoLauncher(wheel.file_name().to_owned()));
-    }
     plan.add_input(Input {
         role: "wheel".to_owned(),
         path: path.to_string_lossy().into_owned(),
@@ -217,6 +214,25 @@ fn add(
         (wheel, bytecode.map(|(_, files)| files)),
         stage,
     )
+}
+
+/// What starts the scripts of a wheel on Windows: pip's own wheel has it, be it this one or the bundled one.
+fn launchers(context: &Context, wheel: &Wheel) -> Result<Option<Launchers>, StageError> {
+    let Interpreter {
+        os_name, is_64bit, ..
+    } = &context.interpreter;
+    if os_name != "nt" {
+        return Ok(None);
+    }
+    if let Some(own) = Launchers::of(wheel, *is_64bit)? {
+        return Ok(Some(own));
+    }
+    let is_pip = |path: &&PathBuf| Named::of(path).is_some_and(|wheel| wheel.name == "pip");
+    let pip = bundled(context).iter().find(is_pip);
+    let missing = || StageError::NoLauncher(wheel.file_name().to_owned());
+    let pip = context.wheels.open(pip.ok_or_else(missing)?)?;
+    let launchers = Launchers::of(&pip, *is_64bit)?;
+    launchers.map(Some).ok_or_else(missing)
 }
 
 /// Whether a distribution is marked as asked for depends on the pip that would have installed it: the bundled one.
@@ -249,12 +265,19 @@ fn add_wheel(
 ) -> Result<(), StageError> {
     let version = &context.interpreter.version;
     let python = context.absolute(&context.layout.env_exe);
+    let launchers = launchers(context, wheel)?;
+    let include = match context.interpreter.os_name.as_str() {
+        "nt" => "Include",
+        _ => "include",
+    };
+    let headers = RelPath::new(&format!("{include}/site/python3.{}", version.minor))?;
     let target = wheel::Target {
         purelib: context.layout.lib_path.clone(),
         platlib: context.layout.platlib_path.clone(),
         scripts: context.layout.bin_name.clone(),
-        headers: RelPath::new(&format!("include/site/python3.{}", version.minor))?,
+        headers,
         python: &python,
+        launchers: launchers.as_ref(),
         version: (
             u8::try_from(version.major).unwrap_or(u8::MAX),
             u8::try_from(version.minor).unwrap_or(u8::MAX),
@@ -324,7 +347,8 @@ mod tests {
             bundled: Bundled::Wheels(bundled.iter().map(|name| wheel(name)).collect()),
             witnesses: Vec::new(),
         };
-        let mut context = Context::new("/x/E", interpreter, options).unwrap();
+        let env_dir = if cfg!(windows) { "C:/x/E" } else { "/x/E" };
+        let mut context = Context::new(env_dir, interpreter, options).unwrap();
         let distribution = |(name, version): &(&str, &str)| Distribution {
             name: (*name).to_owned(),
             version: (*version).to_owned(),

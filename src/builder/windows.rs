@@ -1,7 +1,7 @@
 //! The interpreter of an environment on Windows: programs of the base installation, under the names that it needs.
 //!
 //! Promises that nothing is planned where the installation was not looked at: without a program there is no environment.
-//! Does not plan the launchers of packages' programs; `pip.rs` refuses those.
+//! Launchers of packages' programs are planned by `pip.rs`.
 //!
 //! Read next: `../programs.rs`, which program goes where.
 

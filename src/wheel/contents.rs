@@ -722,7 +722,8 @@ mod tests {
         let path = directory.path().join(NAME);
         let missing = Wheel::open(&path).unwrap_err();
         assert!(matches!(*missing.fault, WheelFault::Read(_)));
-        assert!(missing.to_string().contains(&*path.to_string_lossy()));
+        let shown = path.to_string_lossy().escape_debug().to_string();
+        assert!(missing.to_string().contains(&shown));
         #[expect(
             clippy::disallowed_methods,
             reason = "a test lays out the files that it reads"

@@ -11,8 +11,18 @@ use thiserror::Error;
 
 use super::fault::shown;
 
-/// The groups whose entries become scripts; on Unix there is no difference between them.
-const GROUPS: [&str; 2] = ["console_scripts", "gui_scripts"];
+/// The groups whose entries become scripts; only on Windows is there a difference between them.
+const GROUPS: [(&str, Window); 2] = [
+    ("console_scripts", Window::Console),
+    ("gui_scripts", Window::Own),
+];
+
+/// Whether a command has a console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Window {
+    Console,
+    Own,
+}
 
 /// A command that calls an attribute of a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +30,7 @@ pub(super) struct EntryPoint {
     pub(super) name: String,
     pub(super) module: String,
     pub(super) attribute: String,
+    pub(super) window: Window,
 }
 
 /// Why `entry_points.txt` cannot be used.
@@ -42,14 +53,19 @@ pub enum EntryPointError {
 /// The entry points that become scripts, in the order of the file.
 pub(super) fn scripts(text: &str) -> Result<Vec<EntryPoint>, EntryPointError> {
     let mut scripts: Vec<EntryPoint> = Vec::new();
-    let mut wanted = false;
+    let mut wanted = None;
     for (index, line) in text.lines().enumerate() {
         let (number, line) = (index + 1, line.trim());
         if let Some(group) = line.strip_prefix('[') {
-            let group = group.strip_suffix(']');
-            wanted = group.is_some_and(|group| GROUPS.contains(&group.trim()));
-        } else if wanted && !line.is_empty() && !line.starts_with(['#', ';']) {
-            let script = entry_point(line, number)?;
+            let group = group.strip_suffix(']').map(str::trim);
+            let mut groups = GROUPS.into_iter();
+            let known = groups.find(|(name, _)| Some(*name) == group);
+            wanted = known.map(|(_, window)| window);
+        } else if let Some(window) = wanted
+            && !line.is_empty()
+            && !line.starts_with(['#', ';'])
+        {
+            let script = entry_point(line, number, window)?;
             if scripts.iter().any(|other| other.name == script.name) {
                 return Err(EntryPointError::Twice(number, shown(&script.name)));
             }
@@ -59,7 +75,7 @@ pub(super) fn scripts(text: &str) -> Result<Vec<EntryPoint>, EntryPointError> {
     Ok(scripts)
 }
 
-fn entry_point(line: &str, number: usize) -> Result<EntryPoint, EntryPointError> {
+fn entry_point(line: &str, number: usize, window: Window) -> Result<EntryPoint, EntryPointError> {
     let (name, value) = line.split_once('=').ok_or(EntryPointError::Line(number))?;
     let (name, value) = (name.trim(), value.trim());
     if name.contains('/') || RelPath::new(name).is_err() {
@@ -71,6 +87,7 @@ fn entry_point(line: &str, number: usize) -> Result<EntryPoint, EntryPointError>
         name: name.to_owned(),
         module: module.to_owned(),
         attribute: attribute.to_owned(),
+        window,
     })
 }
 

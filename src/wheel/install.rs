@@ -16,6 +16,7 @@ use super::cached::{Cached, cached};
 use super::contents::{Library, Member, Wheel};
 use super::entry_points::{self, EntryPoint, EntryPointError};
 use super::fault::{WheelError, shown};
+use super::launcher::{self, Launchers};
 use super::places::{Collision, Places};
 use super::{record, script};
 
@@ -32,6 +33,8 @@ pub struct Target<'a> {
     pub headers: RelPath,
     /// The absolute path of the interpreter that scripts start with.
     pub python: &'a str,
+    /// What starts scripts on Windows; `None` elsewhere, where the system reads interpreter lines.
+    pub launchers: Option<&'a Launchers>,
     /// Its major and minor version.
     pub version: (u8, u8),
     /// Whether somebody asked for this very distribution.
@@ -334,7 +337,12 @@ impl Layout<'_> {
             .map_err(InstallFault::Member)?
         {
             let text = wheel.read(member).map_err(InstallFault::Member)?;
-            planned.content = Source::Bytes(script::rewritten(self.target.python, &text));
+            let lines = if self.target.launchers.is_some() {
+                launcher::interpreter_line(self.target.python)
+            } else {
+                script::interpreter_lines(self.target.python)
+            };
+            planned.content = Source::Bytes(script::rewritten(&lines, &text));
         }
         Ok(Some(planned))
     }
@@ -370,12 +378,20 @@ impl Layout<'_> {
     }
 
     fn script(&self, entry: &EntryPoint) -> Result<Planned, InstallFault> {
-        let path = self.target.scripts.join(&entry.name);
+        let python = self.target.python;
+        let (name, bytes) = match self.target.launchers {
+            Some(launchers) => {
+                let program = launchers.program(entry.window, python, &script::call(entry));
+                (format!("{}.exe", entry.name), program)
+            }
+            None => (entry.name.clone(), script::console(python, entry)),
+        };
+        let path = self.target.scripts.join(&name);
         Ok(Planned {
             path: path.map_err(InstallFault::Path)?,
             executable: true,
             mtime: None,
-            content: Source::Bytes(script::console(self.target.python, entry)),
+            content: Source::Bytes(bytes),
         })
     }
 
@@ -486,6 +502,7 @@ mod tests {
             scripts: RelPath::new("bin").unwrap(),
             headers: RelPath::new("include/site/python3.12").unwrap(),
             python: "/env/bin/python3",
+            launchers: None,
             version: (3, 12),
             requested: Requested::Marked,
             bytecode: None,

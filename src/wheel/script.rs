@@ -42,16 +42,22 @@ fn quoted(text: &str) -> String {
     word
 }
 
-/// The script that calls an entry point.
+/// The script that calls an entry point, with its interpreter line.
 pub(super) fn console(python: &str, entry: &EntryPoint) -> Vec<u8> {
+    let mut text = interpreter_lines(python).into_bytes();
+    text.extend(call(entry));
+    text
+}
+
+/// The same without the line.
+pub(super) fn call(entry: &EntryPoint) -> Vec<u8> {
     let EntryPoint {
         module, attribute, ..
     } = entry;
     let imported = attribute.split('.').next().unwrap_or(attribute);
-    let shebang = interpreter_lines(python);
     // Windows wrappers put a suffix on the name of the program, which usage texts should not show.
     let text = format!(
-        "{shebang}# -*- coding: utf-8 -*-
+        "# -*- coding: utf-8 -*-
 import sys
 
 from {module} import {imported}
@@ -67,14 +73,14 @@ if __name__ == \"__main__\":
     text.into_bytes()
 }
 
-/// A `#!python` script of a wheel with the interpreter of the environment.
-pub(super) fn rewritten(python: &str, script: &[u8]) -> Vec<u8> {
+/// A `#!python` script of a wheel with other first lines.
+pub(super) fn rewritten(lines: &str, script: &[u8]) -> Vec<u8> {
     let rest = script
         .iter()
         .position(|byte| *byte == b'\n')
         .and_then(|end| script.get(end + 1..))
         .unwrap_or_default();
-    let mut text = interpreter_lines(python).into_bytes();
+    let mut text = lines.as_bytes().to_vec();
     text.extend_from_slice(rest);
     text
 }
@@ -82,6 +88,7 @@ pub(super) fn rewritten(python: &str, script: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wheel::entry_points::Window;
 
     fn check(python: &str, expect: &str) {
         assert_eq!(interpreter_lines(python), expect);
@@ -115,9 +122,9 @@ mod tests {
 
     #[test]
     fn a_rewritten_script_keeps_all_but_its_first_line() {
-        assert_eq!(rewritten("/p", b"#!python -E\nx\ny"), b"#!/p\nx\ny");
-        assert_eq!(rewritten("/p", b"#!pythonw\r\nx\r\n"), b"#!/p\nx\r\n");
-        assert_eq!(rewritten("/p", b"#!python"), b"#!/p\n");
+        assert_eq!(rewritten("#!/p\n", b"#!python -E\nx\ny"), b"#!/p\nx\ny");
+        assert_eq!(rewritten("#!/p\n", b"#!pythonw\r\nx\r\n"), b"#!/p\nx\r\n");
+        assert_eq!(rewritten("#!/p\n", b"#!python"), b"#!/p\n");
     }
 
     #[test]
@@ -126,6 +133,7 @@ mod tests {
             name: "a".to_owned(),
             module: "b.c".to_owned(),
             attribute: "D.e".to_owned(),
+            window: Window::Console,
         };
         let text = String::from_utf8(console("/p", &entry)).unwrap();
         assert!(text.contains("\nfrom b.c import D\n"));
@@ -144,6 +152,7 @@ mod reality {
     use std::process::Command;
 
     use super::*;
+    use crate::wheel::entry_points::Window;
 
     /// Puts a link to Python into a directory of that name and runs a script through it.
     fn check(python: &Path, scratch: &Path, directory: &str) {
@@ -160,6 +169,7 @@ mod reality {
             name: "demo".to_owned(),
             module: "demo".to_owned(),
             attribute: "A.main".to_owned(),
+            window: Window::Console,
         };
         let script = directory.join("run.exe");
         fs::write(&script, console(link.to_str().unwrap(), &entry)).unwrap();

@@ -111,6 +111,7 @@ fn check_installation(wheel: &Wheel, python: &str) {
         scripts: rel("bin"),
         headers: rel("include/site/python3.12"),
         python,
+        launchers: None,
         version: (3, 12),
         bytecode: None,
         requested: Requested::Marked,

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::digest::Digest;
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
-use crate::node::{Input, Mode};
+use crate::node::{Input, Mode, is_same_mode};
 
 /// Bytes that one planned file may have.
 pub const FILE_BYTES_MAX: u64 = 4 << 30;
@@ -52,7 +52,7 @@ impl Wanted {
             let is_of_time = |seconds| meta.mtime.seconds == seconds && meta.mtime.nanos == 0;
             meta.kind == Kind::File
                 && meta.len == self.len
-                && meta.mode == self.mode.bits()
+                && is_same_mode(self.mode.bits(), meta.mode)
                 && self.mtime.is_none_or(is_of_time)
         })
     }

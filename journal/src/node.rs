@@ -29,6 +29,13 @@ pub(crate) const DIR_MODE_MASK: u32 = 0o777;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mode(u32);
 
+/// Whether a mode that was asked for is the one that is seen, as far as the system keeps modes: Windows knows only
+/// whether a file may be written.
+pub(crate) fn is_same_mode(asked: u32, seen: u32) -> bool {
+    let kept = if cfg!(windows) { 0o200 } else { u32::MAX };
+    (asked ^ seen) & kept == 0
+}
+
 /// Permission bits that no plan may ask for.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("mode {0:05o} has bits above 0777")]

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::fs::{Dir, Fs, FsError, Kind};
-use crate::node::{DIR_MODE_MASK, ENGINE_DIR};
+use crate::node::{DIR_MODE_MASK, ENGINE_DIR, is_same_mode};
 use crate::observe::escaped;
 use crate::path::RelPath;
 use crate::receipt::{Published, Receipt};
@@ -65,7 +65,8 @@ impl Drift {
 /// What the disk says.
 pub fn drift(fs: &dyn Fs, root: &Dir, receipt: &Receipt) -> Result<Vec<Drift>, FsError> {
     let mut found = Vec::new();
-    if fs.meta_of(root)?.mode & DIR_MODE_MASK != receipt.root_mode {
+    let root_mode = fs.meta_of(root)?.mode & DIR_MODE_MASK;
+    if !is_same_mode(receipt.root_mode, root_mode) {
         found.push(Drift {
             path: String::new(),
             difference: Difference::Mode,
@@ -162,13 +163,13 @@ impl Verifier<'_> {
         };
         let difference = match (published, meta.kind) {
             (Published::Dir { mode }, Kind::Dir) => {
-                (*mode != meta.mode & DIR_MODE_MASK).then_some(Difference::Mode)
+                (!is_same_mode(*mode, meta.mode & DIR_MODE_MASK)).then_some(Difference::Mode)
             }
             (Published::File { mode, digest, len }, Kind::File) => {
                 if *len != meta.len || self.fs.digest_file(at.0, at.1)? != *digest {
                     Some(Difference::Content)
                 } else {
-                    (*mode != meta.mode).then_some(Difference::Mode)
+                    (!is_same_mode(*mode, meta.mode)).then_some(Difference::Mode)
                 }
             }
             (Published::Symlink { target }, Kind::Symlink) => {

@@ -15,6 +15,7 @@ use std::io::ErrorKind;
 use super::{FILES, MANIFEST, ObjectMeta, Pack, Store, StoreError, USED, is_build, object_name};
 use crate::digest::Digest;
 use crate::fs::{Dir, FsError, Kind, Meta, Time};
+use crate::node::is_same_mode;
 use crate::remove::{Leftovers, remove_tree};
 
 /// How much is, or was, in the store.
@@ -314,7 +315,7 @@ impl<'a> Store<'a> {
             Some(Flaw::Length)
         } else if let Some(flaw) = digest() {
             Some(flaw)
-        } else if meta.mode != object.mode.bits() {
+        } else if !is_same_mode(object.mode.bits(), meta.mode) {
             Some(Flaw::Mode)
         } else if (meta.mtime.seconds, meta.mtime.nanos) != (object.mtime, 0) {
             Some(Flaw::Time)

@@ -522,6 +522,7 @@ mod tests {
     }
 
     /// Makes directories one in another, each with a file, and a file that has the first name to which one is moved.
+    #[cfg(unix)]
     fn make_deep(disk: &RealFs, parent: &Dir, depth: usize) {
         let mut at = disk.open_dir(parent, OsStr::new("tree")).unwrap();
         write(disk, &at, ".rvenv.deep-0");
@@ -534,6 +535,8 @@ mod tests {
         }
     }
 
+    /// On Windows, where everything goes by path, nobody can make one.
+    #[cfg(unix)]
     #[test]
     fn a_tree_that_is_deeper_than_any_path_is_deleted() {
         let (place, disk, parent) = place();
@@ -614,6 +617,8 @@ mod tests {
         assert_eq!(watcher.told.into_inner(), WATCH_EVERY);
         let tree = disk.open_dir(&parent, OsStr::new("tree")).unwrap();
         assert!(disk.list(&tree).unwrap().len() > 30);
+        // On Windows a directory has its name for as long as somebody holds it.
+        drop(tree);
         let left = remove_tree(&disk, &parent, OsStr::new("tree"));
         assert_eq!((left.count, left.stopped), (0, false), "{:?}", left.first);
         assert!(disk.list(&parent).unwrap().is_empty());

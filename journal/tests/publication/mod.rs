@@ -29,10 +29,10 @@ pub mod entries;
 pub mod history;
 pub mod user;
 
-/// The directory of the target.
-pub const PARENT: &str = "/p";
+/// The directory of the target; the simulated disk has no drives, but a plan for Windows names one.
+pub const PARENT: &str = if cfg!(windows) { "C:/p" } else { "/p" };
 /// The target.
-pub const TARGET: &str = "/p/t";
+pub const TARGET: &str = if cfg!(windows) { "C:/p/t" } else { "/p/t" };
 /// The journal of an undecided publication.
 pub const JOURNAL: &str = ".t.rvenv.journal";
 

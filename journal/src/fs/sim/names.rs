@@ -181,11 +181,23 @@ pub(super) fn check_name(name: &OsStr) -> io::Result<()> {
     Ok(())
 }
 
+/// A path as stories tell it: a plan for Windows names a drive, and there are none here.
+pub(super) fn without_drive(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let drive = match path.components().next() {
+        Some(Component::Prefix(drive)) => drive.as_os_str().to_string_lossy(),
+        _ => return text.into_owned(),
+    };
+    text.strip_prefix(&*drive).unwrap_or(&text).to_owned()
+}
+
 /// Puts the components of a path before those that are still to be walked.
 fn prepend(open: &mut VecDeque<OsString>, path: &Path) {
     for component in path.components().rev() {
         match component {
-            Component::RootDir | Component::ParentDir | Component::Normal(_) => {
+            // Windows spells its root otherwise; there is one root here, whatever machine this is.
+            Component::RootDir => open.push_front(OsString::from("/")),
+            Component::ParentDir | Component::Normal(_) => {
                 open.push_front(component.as_os_str().to_owned());
             }
             Component::CurDir | Component::Prefix(_) => {}

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::disk::{Folder, Node};
 use super::log::Covered;
 use super::machine::Machine;
-use super::names::{READ, WRITE, check_name};
+use super::names::{READ, WRITE, check_name, without_drive};
 use super::rename::Side;
 use super::step::Need;
 use super::{SimFs, Support};
@@ -45,7 +45,7 @@ impl Fs for SimFs {
         self.act("open", path.as_os_str(), |machine| {
             let id = machine.walk(path)?;
             machine.permit(id, READ)?;
-            let open = machine.open(id, &path.to_string_lossy());
+            let open = machine.open(id, &without_drive(path));
             machine.read_step("open", open.place())?;
             Ok(Dir::from_handle(open))
         })

@@ -95,7 +95,8 @@ fn read(path: &Path) -> Option<String> {
 }
 
 // Shims are scripts for a shell; those of pyenv-win are not looked behind.
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 #[expect(
     clippy::disallowed_methods,
     reason = "the tests make a pyenv where others would"

@@ -334,9 +334,10 @@ fn directories_made_above_a_target_are_durable_with_it() {
         barrier: Barrier::PerObject,
         ..Options::default()
     });
-    let target = Target::open(&disk, Path::new("/a/b/t"), Parents::Make).unwrap();
+    let path = if cfg!(windows) { "C:/a/b/t" } else { "/a/b/t" };
+    let target = Target::open(&disk, Path::new(path), Parents::Make).unwrap();
     let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
-    let builder = PlanBuilder::new("/a/b/t", Mode::SHARED_DIR).unwrap();
+    let builder = PlanBuilder::new(path, Mode::SHARED_DIR).unwrap();
     let seen = observe(
         &disk,
         ready.target().place(),

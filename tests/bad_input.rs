@@ -197,14 +197,14 @@ fn a_python_that_cannot_be_had_is_named() {
     assert!(said.contains("`3.x.y`"), "{said}");
 }
 
-/// The time that an interpreter has to answer is ten seconds.
+/// The time that an interpreter has to answer is thirty seconds.
 #[test]
 fn a_python_that_hangs_is_killed() {
     let scratch = Scratch::new();
     script(&scratch.path("hang"), "sleep 600");
     let said = refused(&scratch, &["create", "-p", "./hang", "E"], 1);
     insta::assert_snapshot!(said, @r#"
-    error: `[work]/hang` did not answer within 10 s
+    error: `[work]/hang` did not answer within 30 s
       the target is as it was before
     hint: name an interpreter with `--python PATH`
     "#);

@@ -120,7 +120,7 @@ impl Around<'_> {
         let Some(Observed::File { len, mtime_ns, .. }) = found else {
             return Ok(None);
         };
-        let time = i64::try_from(mtime_ns / NANOS).unwrap_or(i64::MIN);
+        let time = seconds(*mtime_ns);
         let is_later = time > source.time && mtime_ns % NANOS == 0;
         if !is_later || *len != source.content.len() {
             return Ok(None);
@@ -129,7 +129,8 @@ impl Around<'_> {
             return Ok(None);
         };
         let name = OsStr::new(source.path.name());
-        let is_same = self.fs.digest_file(&dir, name)? == source.content.digest();
+        let found = readable(self.fs.digest_file(&dir, name))?;
+        let is_same = found == Some(source.content.digest());
         Ok(is_same.then_some(time))
     }
 
@@ -144,8 +145,8 @@ impl Around<'_> {
             ..
         }) = found
         {
-            let time = i64::try_from(mtime_ns / NANOS).unwrap_or(i64::MIN);
-            taken.insert((low(time.to_le_bytes()), low(len.to_le_bytes())));
+            let time = seconds(*mtime_ns).to_le_bytes();
+            taken.insert((low(time), low(len.to_le_bytes())));
         }
         Ok(taken)
     }
@@ -172,10 +173,10 @@ impl Around<'_> {
     /// Reads a `__pycache__`; files that come with the plan are of the planned sources.
     fn read(&mut self, cache: &RelPath) -> Result<BTreeMap<String, Taken>, FsError> {
         let mut read: BTreeMap<String, Taken> = BTreeMap::new();
-        let Some(dir) = self.walk.open(cache)? else {
+        let Some(dir) = readable(self.walk.open(cache))?.flatten() else {
             return Ok(read);
         };
-        for name in self.fs.list(&dir)? {
+        for name in readable(self.fs.list(&dir))?.into_iter().flatten() {
             let Some((stem, path)) = name
                 .to_str()
                 .and_then(|name| Some((stem_of(name)?, cache.join(name).ok()?)))
@@ -192,15 +193,31 @@ impl Around<'_> {
             if !is_file {
                 continue;
             }
-            match self.fs.read_file(&dir, &name, BYTES_MAX) {
-                Ok(bytes) => {
-                    let of = read.entry(stem.to_owned()).or_default();
-                    of.extend(claims(&bytes));
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+            if let Some(bytes) = readable(self.fs.read_file(&dir, &name, BYTES_MAX))? {
+                let of = read.entry(stem.to_owned()).or_default();
+                of.extend(claims(&bytes));
             }
         }
         Ok(read)
     }
+}
+
+/// What was read; `None` of what is gone, may not be read, or is longer than any bytecode: Python takes none of that either,
+/// so it keeps nobody from following.
+fn readable<T>(read: Result<T, FsError>) -> Result<Option<T>, FsError> {
+    let is_nobodys = |error: &FsError| {
+        matches!(
+            error.kind(),
+            ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::FileTooLarge
+        )
+    };
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_nobodys(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn seconds(nanos: i128) -> i64 {
+    i64::try_from(nanos / NANOS).unwrap_or(i64::MIN)
 }

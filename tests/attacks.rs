@@ -23,6 +23,7 @@ mod refused;
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,7 +31,7 @@ use std::thread;
 
 use desk::{Desk, NOBODY, desk, desk_for_all, fifo};
 use machine::{ended, tree};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, open, openat2, renameat_with};
 
 /// Every command that changes `tmp/E`.
 const CHANGES: [&[&str]; 5] = [
@@ -280,6 +281,19 @@ impl Drop for Swapper<'_> {
     }
 }
 
+/// The directory above a path, if nothing on the way there from `root` is a link now.
+///
+/// The attacker keeps what it opened: where the command puts a link into the place of the target, the attacker must not
+/// exchange the victim's directories itself.
+fn above(root: &Path, path: &Path) -> Option<OwnedFd> {
+    let root_dir = open(root, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).ok()?;
+    let below = path.parent()?.strip_prefix(root).ok()?;
+    let below = Path::new(".").join(below);
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    openat2(root_dir, below, flags, Mode::empty(), resolve).ok()
+}
+
 /// Every directory at and below a path, to a depth at which a command works.
 fn directories(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
@@ -299,7 +313,10 @@ fn swap_each(parent: &Path, link: &Path, swaps: &AtomicU64) {
     directories(parent, 2, &mut found);
     found.retain(|dir| !dir.ends_with("E"));
     for dir in found {
-        let swap = || renameat_with(CWD, link, CWD, &dir, RenameFlags::EXCHANGE).is_ok();
+        let (Some(above), Some(name)) = (above(parent, &dir), dir.file_name()) else {
+            continue;
+        };
+        let swap = || renameat_with(CWD, link, &above, name, RenameFlags::EXCHANGE).is_ok();
         if swap() {
             thread::yield_now();
             swaps.fetch_add(1, Ordering::Relaxed);
@@ -368,9 +385,10 @@ fn a_directory_that_turns_into_a_link_leads_nowhere() {
                     is_told && !ended.stderr.contains("panicked"),
                     "round {round}, {words:?}: {ended:?}"
                 );
+                let after = tree(&desk.path("victim"));
                 assert!(
-                    before == tree(&desk.path("victim")),
-                    "round {round}, {words:?}: {ended:?}"
+                    before == after,
+                    "round {round}, {words:?}: {ended:?}\n{before:?}\nbecame\n{after:?}"
                 );
             }
         }

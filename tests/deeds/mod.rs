@@ -413,10 +413,14 @@ impl Bench {
                 found.kept, state.kept
             ));
         }
-        // Whatever was learned meanwhile may stay; nothing else may.
-        let known =
-            |name: &&PathBuf| !self.new.cache.contains(name) && !self.old.cache.contains(name);
-        match found.cache.iter().find(known) {
+        // Whatever was learned meanwhile may stay, and when it was last used; nothing else may.
+        let is_known =
+            |name: &PathBuf| self.new.cache.contains(name) || self.old.cache.contains(name);
+        let is_use = |name: &PathBuf| {
+            name.ends_with("used") && is_known(&name.with_file_name("manifest.json"))
+        };
+        let is_litter = |name: &&PathBuf| !is_known(name) && !is_use(name);
+        match found.cache.iter().find(is_litter) {
             Some(litter) => Err(format!("{seen:?}, but the cache has {}", litter.display())),
             None => Ok(seen),
         }

@@ -182,9 +182,10 @@ pub struct EndFailed {
 /// The state that a failed ending leaves.
 pub(crate) fn aftermath_of(error: &EndError) -> Aftermath {
     match error {
-        EndError::Disk { .. } | EndError::Undecided(_) | EndError::Moved => {
-            Aftermath::NeedsRecovery
-        }
+        EndError::Disk { .. }
+        | EndError::Undecided(_)
+        | EndError::Moved
+        | EndError::Taken { .. } => Aftermath::NeedsRecovery,
         EndError::Doubt(_) => Aftermath::InDoubt,
     }
 }

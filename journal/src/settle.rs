@@ -18,6 +18,7 @@ use crate::evidence::{Place, Sight, replaced_identity, sight};
 use crate::fs::{Barrier, FsError, Rename};
 use crate::home::Home;
 use crate::identity::Identity;
+use crate::journal::{self, JournalRead};
 use crate::mutant::{self, Site};
 use crate::names::{Direction, JournalName};
 use crate::node::ENGINE_DIR;
@@ -81,6 +82,14 @@ pub enum EndError {
     /// Somebody moved our trees while they were locked; nothing was deleted.
     #[error("the trees of this publication were moved by somebody else")]
     Moved,
+    /// Somebody else's file, link or directory has the name of the record of what is to be kept; nothing was deleted.
+    #[error("`{name}` is in the way of what is to be kept: {why}; move it elsewhere, and recover")]
+    Taken {
+        /// The name, beside what is kept.
+        name: String,
+        /// Why it is none of ours.
+        why: String,
+    },
     /// A sync failed: what is on the disk will be known after the machine was started anew.
     #[error("the disk did not confirm what was written to it")]
     Doubt(#[source] FsError),
@@ -262,6 +271,17 @@ impl End<'_, '_> {
         self.sync(to)
     }
 
+    /// Makes the journal the record of the generation; it replaces the one that a generation had which is kept again.
+    fn rename_to_record(&self) -> Result<(), EndError> {
+        let name = self.home.names.generation_record(self.record.generation);
+        let stands = journal::read_name(self.home, &name);
+        match stands.map_err(disk("look at the record of the generation"))? {
+            // A torn one can be ours: with process durability nothing was synced.
+            JournalRead::Record(_) | JournalRead::Torn => self.rename_journal(&name),
+            JournalRead::Foreign(why) => Err(EndError::Taken { name, why }),
+        }
+    }
+
     fn rename_journal(&self, to: &str) -> Result<(), EndError> {
         let Home { fs, dir, names, .. } = self.home;
         let from = names.journal(&self.journal);
@@ -307,7 +327,7 @@ impl End<'_, '_> {
         let name = names.generation(self.record.generation);
         let kept = OsString::from(&name);
         if mutant::drops(Site::KeepBeforeRecord) {
-            self.rename_journal(&names.generation_record(self.record.generation))?;
+            self.rename_to_record()?;
             self.sync(to)?;
         }
         if fs
@@ -323,7 +343,7 @@ impl End<'_, '_> {
             }
         }
         if !mutant::drops(Site::KeepBeforeRecord) {
-            self.rename_journal(&names.generation_record(self.record.generation))?;
+            self.rename_to_record()?;
         }
         self.remove_marker();
         self.sync(to)?;

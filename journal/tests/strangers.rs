@@ -13,7 +13,8 @@ use std::path::Path;
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
 use rvenv_journal::fs::{Dir, Fs, Kind};
 use rvenv_journal::{
-    Decision, Digest, Publication, ReadyError, Record, RecoverError, Refusal, RelPath,
+    Decision, Digest, EndError, Parents, Publication, ReadyError, Record, RecoverError, Refusal,
+    RelPath, Target, generations,
 };
 
 use publication::history::*;
@@ -350,6 +351,28 @@ fn a_strangers_tree_with_the_number_of_ours_is_not_touched() {
     let disk = killed_before_the_end(&put().on(unborn));
     replace_by_a_lookalike(&disk, "t");
     check_refused(&disk, Refusal::Stranger);
+}
+
+/// I6: what is kept gets its record without replacing what somebody else has under that name.
+#[test]
+fn what_stands_in_the_place_of_a_generations_record_is_not_replaced() {
+    let disk = killed_before(&swap().kept(), DECIDED);
+    let (place, name) = (parent(&disk), OsStr::new(".t.rvenv.old-1.journal"));
+    disk.make_symlink(&place, name, OsStr::new("/o/f")).unwrap();
+    for _ in 0..2 {
+        let error = recover(&disk).unwrap_err();
+        let ReadyError::Recover(RecoverError::End { source, .. }) = error else {
+            panic!("{error:?}");
+        };
+        assert!(matches!(source, EndError::Taken { .. }), "{source:?}");
+        let stands = disk.meta(&place, name).unwrap().unwrap();
+        assert_eq!(stands.kind, Kind::Symlink);
+    }
+    disk.remove_file(&place, name).unwrap();
+    assert_eq!(recover(&disk).unwrap(), Decision::Settle);
+    let kept = generations(&Target::open(&disk, Path::new("/p/t"), Parents::Require).unwrap());
+    let numbers: Vec<u32> = kept.unwrap().iter().map(|kept| kept.number).collect();
+    assert_eq!(numbers, [1]);
 }
 
 /// I6: the name of trash can be planted, its owner cannot.

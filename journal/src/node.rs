@@ -5,6 +5,7 @@
 //! Read next: `plan.rs`, which puts them together and refuses what cannot stand together.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use thiserror::Error;
 
 use crate::digest::Digest;
 use crate::identity::Identity;
+use crate::observe::escaped;
 use crate::path::RelPath;
 
 /// The engine's own directory in a tree that it published.
@@ -248,11 +250,23 @@ pub enum Observed {
     },
     /// A symbolic link.
     Symlink {
-        /// The text of the link; bytes that are not UTF-8 are escaped.
+        /// The text of the link; where it is not UTF-8 or has a backslash, all bytes that are not printable ASCII, and
+        /// backslashes, are escaped.
         target: String,
     },
     /// A fifo, socket or device.
     Other,
+}
+
+impl Observed {
+    /// Whether this is a symbolic link with this very text.
+    #[must_use]
+    pub fn is_link_to(&self, text: &str) -> bool {
+        match self {
+            Self::Symlink { target } => *target == escaped(OsStr::new(text)),
+            Self::Dir { .. } | Self::File { .. } | Self::Other => false,
+        }
+    }
 }
 
 /// Everything that a plan expects of its target: made by [`observe`](crate::observe()).
@@ -273,4 +287,23 @@ pub enum Effect {
     Change,
     /// It is there already.
     Keep,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text of a link may have a backslash, as on Windows each has, or look like what is escaped.
+    #[test]
+    fn a_link_is_known_by_its_text_whatever_is_in_it() {
+        let texts = ["plain", "a\\b", "a\\\\b", "é", "é\\", "\\xc3\\xa9\\\\"];
+        for text in texts {
+            let target = escaped(OsStr::new(text));
+            let seen = Observed::Symlink { target };
+            for other in texts {
+                assert_eq!(seen.is_link_to(other), text == other, "{text} {other}");
+            }
+        }
+        assert!(!Observed::Other.is_link_to("plain"));
+    }
 }

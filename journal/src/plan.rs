@@ -482,7 +482,9 @@ pub fn effect(node: &Node, seen: Option<&Observed>) -> Effect {
         (Node::Dir { mode }, Some(Observed::Dir { mode: seen })) => {
             is_same_mode(mode.bits(), *seen & DIR_MODE_MASK)
         }
-        (Node::Symlink { target }, Some(Observed::Symlink { target: seen })) => target == seen,
+        (Node::Symlink { target }, Some(seen @ Observed::Symlink { .. })) => {
+            seen.is_link_to(target)
+        }
         (
             Node::File {
                 mode,

@@ -159,8 +159,8 @@ fn retention(run: &Run<'_>, target: &Target<'_>, plan: &Plan) -> Result<Retentio
         let seen = plan.observation().paths.get(path);
         let is_ours = match (seen, published) {
             (None | Some(Observed::Dir { .. }), _) => true,
-            (Some(Observed::Symlink { target }), Some(PublishedPath::Symlink { target: own })) => {
-                target == own
+            (Some(seen @ Observed::Symlink { .. }), Some(PublishedPath::Symlink { target })) => {
+                seen.is_link_to(target)
             }
             (Some(Observed::File { .. }), Some(PublishedPath::File { digest, .. })) => {
                 digest_at(run.fs, &root, path)? == Some(*digest)

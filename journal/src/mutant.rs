@@ -60,6 +60,7 @@ sites! {
     SyncOfGeneration,
     TrashBeforeUnlink,
     KeepBeforeRecord,
+    LookBeforeRecord,
     ReceiptOfUndone,
     LossOfOld,
     // Recovery.

@@ -278,6 +278,9 @@ impl End<'_, '_> {
         match stands.map_err(disk("look at the record of the generation"))? {
             // A torn one can be ours: with process durability nothing was synced.
             JournalRead::Record(_) | JournalRead::Torn => self.rename_journal(&name),
+            JournalRead::Foreign(_) if mutant::drops(Site::LookBeforeRecord) => {
+                self.rename_journal(&name)
+            }
             JournalRead::Foreign(why) => Err(EndError::Taken { name, why }),
         }
     }

@@ -63,7 +63,7 @@ fn scale(seed: usize) -> Scale {
     let (combinations_max, sampled, inside, follow_max) = match (IS_BOUNDED, is_deep) {
         (true, _) => (6, 0, 4, 40),
         (false, false) => (256, 5_000, 6, 40),
-        (false, true) => (4096, 300_000, 8, 200),
+        (false, true) => (4096, 500_000, 8, 200),
     };
     let wide = Bound {
         combinations_max,

@@ -14,8 +14,7 @@ use thiserror::Error;
 
 use crate::fs::{Dir, Fs, FsError, Kind};
 use crate::node::{ENGINE_DIR, Effect, Node, Observed, Operation, Publication};
-use crate::observe::escaped;
-use crate::path::RelPath;
+use crate::path::{RelPath, escaped};
 use crate::plan::{Plan, effect};
 
 /// How large the entries are that a publication moves.

@@ -192,8 +192,10 @@ pub use node::{
     Content, ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, Mode, ModeError, Node,
     Observation, Observed, Operation, Publication, RECEIPT_NAME,
 };
-pub use observe::{escaped, observe};
-pub use path::{COMPONENT_BYTES_MAX, DEPTH_MAX, PATH_BYTES_MAX, RelPath, RelPathError, paired};
+pub use observe::observe;
+pub use path::{
+    COMPONENT_BYTES_MAX, DEPTH_MAX, PATH_BYTES_MAX, RelPath, RelPathError, escaped, paired,
+};
 pub use plan::{Plan, PlanBuilder, PlanError, effect};
 pub use plan_json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
 pub use precondition::Stale;

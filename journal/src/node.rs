@@ -13,8 +13,7 @@ use thiserror::Error;
 
 use crate::digest::Digest;
 use crate::identity::Identity;
-use crate::observe::escaped;
-use crate::path::RelPath;
+use crate::path::{RelPath, escaped};
 
 /// The engine's own directory in a tree that it published.
 pub const ENGINE_DIR: &str = ".rvenv";

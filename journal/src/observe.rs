@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use crate::both::both;
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
 use crate::node::{Content, Expected, Node, Observation, Observed, Operation};
-use crate::path::RelPath;
+use crate::path::{RelPath, escaped};
 
 /// Looks at the target `name` in `parent` and at every path that is planned or retired.
 ///
@@ -144,15 +144,6 @@ pub(crate) fn observe_moved<'p>(
         }
     }
     Ok(found)
-}
-
-/// A name as text: bytes that are not UTF-8 are escaped, and so is the escape itself.
-#[must_use]
-pub fn escaped(name: &OsStr) -> String {
-    match name.to_str() {
-        Some(text) if !text.contains('\\') => text.to_owned(),
-        _ => name.as_encoded_bytes().escape_ascii().to_string(),
-    }
 }
 
 /// Walks down in the order of paths, keeping the directories above the current path open.

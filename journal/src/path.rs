@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::sync::Arc;
 
@@ -282,6 +283,15 @@ pub fn paired<'a, A, B>(
 impl PartialOrd for RelPath {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+/// A name as text: bytes that are not UTF-8 are escaped, and so is the escape itself.
+#[must_use]
+pub fn escaped(name: &OsStr) -> String {
+    match name.to_str() {
+        Some(text) if !text.contains('\\') => text.to_owned(),
+        _ => name.as_encoded_bytes().escape_ascii().to_string(),
     }
 }
 

@@ -13,8 +13,7 @@ use std::path::Path;
 
 use crate::fs::{Dir, Fs, FsError, Kind};
 use crate::node::{DIR_MODE_MASK, ENGINE_DIR, is_same_mode};
-use crate::observe::escaped;
-use crate::path::RelPath;
+use crate::path::{RelPath, escaped};
 use crate::receipt::{Published, Receipt};
 
 /// How a path differs from what was published.

@@ -6,7 +6,7 @@
 //! when `recover` is killed at each of its calls, and where the command itself is the next one.
 //! By default environments have no pip, and two things are recovered from that a kill of each command left.
 //! `RVENV_KILLS=all` recovers from whatever a kill right after a rename left, and kills with pip, too, where of many calls
-//! of one kind in a row only the first and the last are met. With `-- --nocapture` the counts are seen.
+//! of one kind, or of a few kinds in turn, only the first and the last are met. With `-- --nocapture` the counts are seen.
 //! Read next: `faults.rs`, where the same calls fail.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -176,18 +176,31 @@ fn check_with_pip(deed: Deed) -> Vec<Row> {
     vec![sweep(&bench, numbers).0]
 }
 
-/// The calls without those in the midst of many of one kind, but with every rename.
+/// How many kinds in turn are seen as a round: a file that is unpacked is opened, written, and given its mode and its time.
+const ROUND_MAX: usize = 6;
+
+/// The calls without those in the midst of many of one kind, or of many rounds of a few kinds, but with every rename.
 fn telling(calls: &[Call]) -> Vec<Call> {
-    let kind = |index: usize| calls.get(index).map(|call| call.kind);
-    let is_inner = |index: usize| {
-        let own = kind(index);
-        let is_alone = kind(index.wrapping_sub(1)) != own || kind(index + 1) != own;
-        !is_alone && !own.is_some_and(|kind| kind.starts_with("rename"))
+    let kinds: Vec<&str> = calls.iter().map(|call| call.kind).collect();
+    let is_in_rounds = |at: usize, len: usize| {
+        let around = at
+            .checked_sub(len)
+            .map(|start| kinds.get(start..at + 2 * len));
+        let around = around.flatten().unwrap_or_default();
+        !around.is_empty()
+            && around
+                .iter()
+                .zip(around.iter().skip(len))
+                .all(|(a, b)| a == b)
     };
-    let outer = (0..calls.len()).filter(|index| !is_inner(*index));
-    outer
-        .filter_map(|index| calls.get(index).cloned())
-        .collect()
+    let is_inner = |at: usize, call: &Call| {
+        !call.kind.starts_with("rename") && (1..=ROUND_MAX).any(|len| is_in_rounds(at, len))
+    };
+    let telling = calls
+        .iter()
+        .enumerate()
+        .filter(|(at, call)| !is_inner(*at, call));
+    telling.map(|(_, call)| call.clone()).collect()
 }
 
 /// I1, I3: not a sample of moments, but each call of a run that changes a file.

@@ -55,6 +55,18 @@ impl Row {
             Seen::New => self.new += 1,
         }
     }
+
+    /// As soon as it is known: a run of all kills takes long, and may be stopped.
+    fn print(&self) {
+        let Self {
+            name,
+            calls,
+            kills,
+            old,
+            new,
+        } = self;
+        println!("{name:38} {calls:6} {kills:6} {old:6} {new:6}");
+    }
 }
 
 fn wants_all() -> bool {
@@ -159,7 +171,9 @@ fn check(deed: Deed) -> Vec<Row> {
     let (row, calls) = sweep(&bench, 1..);
     let seen = bench.settled();
     assert_eq!(seen, Ok(Seen::New), "{deed:?}, not killed any more");
-    vec![row, sweep_recovery(&bench, &calls)]
+    let rows = vec![row, sweep_recovery(&bench, &calls)];
+    rows.iter().for_each(Row::print);
+    rows
 }
 
 /// Kills of one command in an environment with pip.
@@ -173,7 +187,9 @@ fn check_with_pip(deed: Deed) -> Vec<Row> {
     }
     let calls = telling(&list(&mut bench.command(), Counted::Changing));
     let numbers = calls.iter().map(|call| call.number);
-    vec![sweep(&bench, numbers).0]
+    let (row, _) = sweep(&bench, numbers);
+    row.print();
+    vec![row]
 }
 
 /// How many kinds in turn are seen as a round: a file that is unpacked is opened, written, and given its mode and its time.
@@ -209,23 +225,13 @@ fn a_kill_at_any_call_leaves_the_old_environment_or_the_new_one() {
     if !are_met() {
         return;
     }
-    let mut rows = for_each(&Deed::ALL, check);
-    if wants_all() {
-        rows.extend(for_each(&Deed::ALL, check_with_pip));
-    }
     println!(
         "{:38} {:>6} {:>6} {:>6} {:>6}",
         "command", "calls", "kills", "old", "new"
     );
-    for row in &rows {
-        let Row {
-            name,
-            calls,
-            kills,
-            old,
-            new,
-        } = row;
-        println!("{name:38} {calls:6} {kills:6} {old:6} {new:6}");
+    let mut rows = for_each(&Deed::ALL, check);
+    if wants_all() {
+        rows.extend(for_each(&Deed::ALL, check_with_pip));
     }
     let kills: usize = rows.iter().map(|row| row.kills).sum();
     println!("{kills} kills");

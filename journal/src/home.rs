@@ -58,6 +58,14 @@ impl<'a> Home<'a> {
         }))
     }
 
+    /// A name of this home as people are told of it: from the directory above the target, or from the target.
+    pub(crate) fn shown(&self, name: String) -> String {
+        match self.form {
+            Form::Tree => name,
+            Form::Entries => format!("{ENGINE_DIR}/{name}"),
+        }
+    }
+
     /// Inside the target; the directory is made, and its name durable, where it was absent.
     ///
     /// # Crash

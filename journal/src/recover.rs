@@ -18,7 +18,6 @@ use crate::home::Home;
 use crate::journal::{self, JournalRead, Siblings};
 use crate::mutant::{self, Site};
 use crate::names::{Direction, JournalName};
-use crate::node::ENGINE_DIR;
 use crate::record::{Durability, Form, Record, Source};
 use crate::recovery::{Boot, Decision, JournalSeen, Refusal, decide};
 use crate::remove::{Leftovers, remove_watched};
@@ -249,11 +248,7 @@ impl Found<'_> {
 }
 
 fn shown(home: &Home<'_>, state: &JournalName) -> String {
-    let name = home.names.journal(state);
-    match home.form {
-        Form::Tree => name,
-        Form::Entries => format!("{ENGINE_DIR}/{name}"),
-    }
+    home.shown(home.names.journal(state))
 }
 
 impl<'t> Case<'t> {
@@ -405,12 +400,7 @@ fn tidy_home(
     home: &Home<'_>,
     (tidied, orphans): (&mut u64, &mut Vec<String>),
 ) -> Result<bool, FsError> {
-    let Home {
-        fs,
-        dir,
-        names,
-        form,
-    } = home;
+    let Home { fs, dir, names, .. } = home;
     let siblings = Siblings::list(home)?;
     let mut left = siblings.unknown.clone();
     if siblings.temp {
@@ -451,10 +441,7 @@ fn tidy_home(
             Leftovers { .. } => left.push(name),
         }
     }
-    orphans.extend(left.into_iter().map(|name| match form {
-        Form::Tree => name,
-        Form::Entries => format!("{ENGINE_DIR}/{name}"),
-    }));
+    orphans.extend(left.into_iter().map(|name| home.shown(name)));
     Ok(stopped)
 }
 

@@ -85,7 +85,7 @@ pub enum EndError {
     /// Somebody else's file, link or directory has the name of the record of what is to be kept; nothing was deleted.
     #[error("`{name}` is in the way of what is to be kept: {why}; move it elsewhere, and recover")]
     Taken {
-        /// The name, beside what is kept.
+        /// The name, from the directory above the target, or from the target.
         name: String,
         /// Why it is none of ours.
         why: String,
@@ -281,7 +281,10 @@ impl End<'_, '_> {
             JournalRead::Foreign(_) if mutant::drops(Site::LookBeforeRecord) => {
                 self.rename_journal(&name)
             }
-            JournalRead::Foreign(why) => Err(EndError::Taken { name, why }),
+            JournalRead::Foreign(why) => Err(EndError::Taken {
+                name: self.home.shown(name),
+                why,
+            }),
         }
     }
 

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, StatxFlags};
 use rustix::io::Errno;
@@ -78,18 +79,41 @@ pub(super) fn inherits(dir: &OwnedFd) -> bool {
 
 pub(super) fn meta_at(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<Meta> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    match statx(dir, name, flags) {
-        Err(Errno::NOSYS) => {
-            rustix::fs::statat(dir, name, flags).map(|stat| meta(&stat, NEVER_TOLD))
-        }
-        told => told,
-    }
+    one_of_two(
+        &HAS_STATX,
+        || statx(dir, name, flags),
+        || rustix::fs::statat(dir, name, flags).map(|stat| meta(&stat, NEVER_TOLD)),
+    )
 }
 
 pub(super) fn meta_of(fd: impl AsFd) -> rustix::io::Result<Meta> {
-    match statx(fd.as_fd(), OsStr::new(""), AtFlags::EMPTY_PATH) {
-        Err(Errno::NOSYS) => rustix::fs::fstat(fd).map(|stat| meta(&stat, NEVER_TOLD)),
-        told => told,
+    let fd = fd.as_fd();
+    one_of_two(
+        &HAS_STATX,
+        || statx(fd, OsStr::new(""), AtFlags::EMPTY_PATH),
+        || rustix::fs::fstat(fd).map(|stat| meta(&stat, NEVER_TOLD)),
+    )
+}
+
+/// Whether the kernel has `statx`, as the first answer said.
+static HAS_STATX: OnceLock<bool> = OnceLock::new();
+
+/// Asks `statx`, or on a kernel without it the older call, but never one for this object and the other for that: only `statx`
+/// tells times of birth, and an object that had one a moment ago would pass for another.
+fn one_of_two<T>(
+    has_statx: &OnceLock<bool>,
+    statx: impl FnOnce() -> rustix::io::Result<T>,
+    older: impl FnOnce() -> rustix::io::Result<T>,
+) -> rustix::io::Result<T> {
+    if has_statx.get() == Some(&false) {
+        return older();
+    }
+    let told = statx();
+    let is_there = !matches!(told, Err(Errno::NOSYS));
+    if *has_statx.get_or_init(|| is_there) {
+        told
+    } else {
+        older()
     }
 }
 
@@ -250,6 +274,20 @@ mod tests {
         assert!(version("5.7.19") < Some(SYNCFS_REPORTS));
         assert_eq!(version("rolling"), None);
         assert_eq!(version("6"), None);
+    }
+
+    #[test]
+    fn one_run_asks_one_of_two_calls_for_all_objects() {
+        let older = || Ok("older");
+        let missing = || Err(Errno::NOSYS);
+        let new_kernel = OnceLock::new();
+        let told = one_of_two(&new_kernel, || Ok("statx"), older);
+        assert_eq!(told, Ok("statx"));
+        assert_eq!(one_of_two(&new_kernel, missing, older), Err(Errno::NOSYS));
+        let old_kernel = OnceLock::new();
+        assert_eq!(one_of_two(&old_kernel, missing, older), Ok("older"));
+        let told = one_of_two(&old_kernel, || Ok("statx"), older);
+        assert_eq!(told, Ok("older"));
     }
 
     #[test]

@@ -57,10 +57,13 @@ fn asked() -> Option<String> {
     std::env::var("RVENV_SWEEP").ok()
 }
 
+fn is_deep() -> bool {
+    asked().is_some_and(|asked| asked == "deep")
+}
+
 /// How far a sweep goes: each publication has a random choice of its own where there are too many images.
 fn scale(seed: usize) -> Scale {
-    let is_deep = asked().is_some_and(|asked| asked == "deep");
-    let (combinations_max, sampled, inside, follow_max) = match (IS_BOUNDED, is_deep) {
+    let (combinations_max, sampled, inside, follow_max) = match (IS_BOUNDED, is_deep()) {
         (true, _) => (6, 0, 4, 40),
         (false, false) => (256, 5_000, 6, 40),
         (false, true) => (4096, 500_000, 8, 200),
@@ -114,7 +117,7 @@ fn jobs() -> Vec<Job> {
         if job.models == KILLS {
             job.scale.follow_max = usize::MAX;
         } else if job.group != "crashes" {
-            job.scale.wide.sampled /= 8;
+            job.scale.wide.sampled /= if is_deep() { 2 } else { 8 };
             job.scale.follow_max /= 4;
         }
     }

@@ -3,7 +3,7 @@
 //! The parent is one that everybody may write to, as `/tmp` is. What is planted there by somebody else is named and left
 //! alone, also by root, and stops whatever cannot go on beside it. A thread that exchanges directories for links at every
 //! moment never leads the command to what the links lead to.
-//! What needs root is skipped with the reason. Read next: `attacks_wheels.rs`, `journal/tests/strangers.rs`.
+//! What needs root is skipped with the reason. Read next: `attacks_wheels.rs`, `journal/tests/protocol/strangers.rs`.
 
 #![cfg(target_os = "linux")]
 #![expect(

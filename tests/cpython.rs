@@ -54,15 +54,15 @@ const TESTS: &[(&str, Covered)] = &[
         "test_upgrade_dependencies",
         At(&[
             (
-                "tests/dependencies.rs",
+                "tests/behaviour/dependencies.rs",
                 "the_pips_of_old_and_new_interpreters_download_the_newest_wheels",
             ),
             (
-                "tests/dependencies.rs",
+                "tests/behaviour/dependencies.rs",
                 "what_was_downloaded_is_planned_in_place_of_what_is_bundled",
             ),
             (
-                "tests/upgrade.rs",
+                "tests/behaviour/upgrade.rs",
                 "the_newest_dependencies_come_without_the_pip_of_the_environment",
             ),
         ]),
@@ -81,7 +81,7 @@ const TESTS: &[(&str, Covered)] = &[
     (
         "test_failed_symlink",
         At(&[(
-            "tests/policies.rs",
+            "tests/behaviour/policies.rs",
             "without_symbolic_links_it_is_planned_again_with_copies_and_said_so",
         )]),
     ),
@@ -99,7 +99,7 @@ const TESTS: &[(&str, Covered)] = &[
     (
         "test_create_scm_ignore_files_multiple",
         At(&[(
-            "tests/builders.rs",
+            "tests/behaviour/builders.rs",
             "a_builder_may_know_of_more_systems_of_version_control_and_one_that_nobody_knows_is_refused",
         )]),
     ),
@@ -123,7 +123,7 @@ const TESTS: &[(&str, Covered)] = &[
     (
         "test_venvwlauncher",
         At(&[(
-            "tests/windows_plan.rs",
+            "tests/behaviour/windows_plan.rs",
             "each_version_takes_the_programs_that_its_venv_takes",
         )]),
     ),
@@ -142,7 +142,7 @@ const TESTS: &[(&str, Covered)] = &[
     (
         "test_default_symlinks",
         At(&[(
-            "tests/builders.rs",
+            "tests/behaviour/builders.rs",
             "the_defaults_of_the_api_and_of_the_command_line_are_those_of_venv",
         )]),
     ),
@@ -153,23 +153,26 @@ const TRAPS: &[(&str, &[(&str, &str)])] = &[
     (
         "a link at the environment's name, cleared",
         &[(
-            "tests/breakages.rs",
+            "tests/behaviour/breakages.rs",
             "clearing_through_a_link_replaces_the_directory_and_keeps_the_link",
         )],
     ),
     (
         "a fifo in a directory that is cleared",
         &[(
-            "tests/breakages.rs",
+            "tests/behaviour/breakages.rs",
             "clearing_takes_a_fifo_away_with_the_rest",
         )],
     ),
     (
         "a mount inside",
         &[
-            ("tests/bad_input.rs", "a_mount_in_the_target_is_not_cleared"),
             (
-                "tests/policies.rs",
+                "tests/behaviour/bad_input.rs",
+                "a_mount_in_the_target_is_not_cleared",
+            ),
+            (
+                "tests/behaviour/policies.rs",
                 "a_mount_inside_hinders_a_clear_and_nothing_else",
             ),
         ],
@@ -177,21 +180,21 @@ const TRAPS: &[(&str, &[(&str, &str)])] = &[
     (
         "lines of the configuration, forged by prompt or path",
         &[(
-            "tests/breakages.rs",
+            "tests/behaviour/breakages.rs",
             "a_line_break_forges_no_line_of_the_configuration",
         )],
     ),
     (
         "a configuration that is cut short",
         &[(
-            "tests/breakages.rs",
+            "tests/behaviour/breakages.rs",
             "a_torn_configuration_is_told_and_written_anew",
         )],
     ),
     (
         "the .gitignore of a project",
         &[(
-            "tests/breakages.rs",
+            "tests/behaviour/breakages.rs",
             "the_gitignore_of_a_project_is_never_overwritten",
         )],
     ),
@@ -199,44 +202,47 @@ const TRAPS: &[(&str, &[(&str, &str)])] = &[
         "an interpreter's link that leads nowhere",
         &[
             (
-                "tests/breakages.rs",
+                "tests/behaviour/breakages.rs",
                 "a_dangling_interpreter_leads_to_the_base_again",
             ),
             (
-                "tests/breakages.rs",
+                "tests/behaviour/breakages.rs",
                 "a_copied_interpreter_is_not_written_through_a_link",
             ),
         ],
     ),
     (
         "a lib64 that leads nowhere",
-        &[("tests/breakages.rs", "a_dangling_lib64_is_put_right")],
+        &[(
+            "tests/behaviour/breakages.rs",
+            "a_dangling_lib64_is_put_right",
+        )],
     ),
     (
         "a link at the environment's name that leads nowhere",
         &[(
-            "tests/breakages_peers.rs",
+            "tests/behaviour/breakages_peers.rs",
             "a_link_that_leads_nowhere_is_refused",
         )],
     ),
     (
         "from links to copies and back",
         &[(
-            "tests/breakages.rs",
+            "tests/behaviour/breakages.rs",
             "links_become_copies_and_copies_become_links",
         )],
     ),
     (
         "an interpreter that is running",
         &[(
-            "tests/breakages.rs",
+            "tests/behaviour/breakages.rs",
             "a_running_interpreter_is_replaced_and_runs_on",
         )],
     ),
     (
         "cleared by its own interpreter",
         &[(
-            "tests/breakages.rs",
+            "tests/behaviour/breakages.rs",
             "an_environment_is_cleared_with_its_own_interpreter",
         )],
     ),
@@ -250,43 +256,43 @@ const TRAPS: &[(&str, &[(&str, &str)])] = &[
     (
         "another minor version",
         &[(
-            "tests/breakages.rs",
+            "tests/behaviour/breakages.rs",
             "an_upgrade_to_another_minor_version_starts_that_version",
         )],
     ),
     (
         "two dots after a link",
-        &[("tests/breakages.rs", "two_dots_go_by_the_text")],
+        &[("tests/behaviour/breakages.rs", "two_dots_go_by_the_text")],
     ),
     (
         "an empty path",
-        &[("tests/breakages.rs", "an_empty_path_is_refused")],
+        &[("tests/behaviour/breakages.rs", "an_empty_path_is_refused")],
     ),
     (
         "the working directory",
         &[(
-            "tests/policies.rs",
+            "tests/behaviour/policies.rs",
             "the_working_directory_becomes_an_environment_around_what_is_in_it",
         )],
     ),
     (
         "a path that is not UTF-8",
         &[(
-            "tests/breakages.rs",
+            "tests/behaviour/breakages.rs",
             "a_path_that_is_not_utf8_is_refused_before_anything_is_made",
         )],
     ),
     (
         "a module named ensurepip in the way",
         &[(
-            "tests/breakages.rs",
+            "tests/behaviour/breakages.rs",
             "a_module_named_ensurepip_in_the_directory_is_not_run",
         )],
     ),
     (
         "SIGINT and SIGTERM at each step",
         &[(
-            "tests/adversity.rs",
+            "tests/behaviour/adversity.rs",
             "a_signal_at_a_changing_call_ends_the_run_with_its_own_code",
         )],
     ),
@@ -301,7 +307,7 @@ const TRAPS: &[(&str, &[(&str, &str)])] = &[
         "a strict umask",
         &[
             (
-                "tests/breakages.rs",
+                "tests/behaviour/breakages.rs",
                 "under_a_strict_umask_interpreters_can_still_be_run",
             ),
             (
@@ -313,14 +319,14 @@ const TRAPS: &[(&str, &[(&str, &str)])] = &[
     (
         "which generation of scripts quotes what",
         &[(
-            "tests/activate.rs",
+            "tests/behaviour/activate.rs",
             "every_text_survives_its_quoting_in_the_shells",
         )],
     ),
     (
         "include, lib64 and the names of each version",
         &[(
-            "tests/breakages.rs",
+            "tests/behaviour/breakages.rs",
             "names_follow_the_version_of_the_interpreter",
         )],
     ),

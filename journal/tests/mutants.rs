@@ -19,19 +19,20 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-#[path = "alone.rs"]
+#[path = "protocol/alone.rs"]
 mod alone;
 #[path = "crash.rs"]
 mod crash;
-#[path = "entries.rs"]
+#[path = "protocol/entries.rs"]
 mod entries;
-#[path = "recovery.rs"]
+mod publication;
+#[path = "protocol/recovery.rs"]
 mod recovery;
-#[path = "rollback.rs"]
+#[path = "protocol/rollback.rs"]
 mod rollback;
-#[path = "strangers.rs"]
+#[path = "protocol/strangers.rs"]
 mod strangers;
-#[path = "transaction.rs"]
+#[path = "protocol/transaction.rs"]
 mod transaction;
 
 /// The quick ones first.

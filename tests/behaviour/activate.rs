@@ -4,16 +4,6 @@
 //! awkward as rvenv accepts, and compares what the shell's own children see. A shell that is not
 //! installed is named and passed over.
 //! Read next: `src/activate.rs`.
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests start real shells on real files"
-)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a helper of a test may fail the test and say what it skips"
-)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,22 +3,7 @@
 //! A corrupt wheel, a full disk, SIGINT and SIGTERM at system calls: the exit code
 //! says what stands at the target, and the tree proves it, to the byte, mode and time (I1); nothing is left beside it
 //! after `recover`. An error never becomes a panic. `RVENV_FAULTS=all` meets more of
-//! them. Read next: `faults.rs`, where single system calls fail.
-
-#![cfg(unix)]
-#![expect(clippy::disallowed_methods, reason = "tests start the real command")]
-#![expect(
-    clippy::print_stdout,
-    reason = "a test says what it skips and what it counted"
-)]
-#![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
-
-#[path = "trees/mounts.rs"]
-mod mounts;
-#[path = "trees/strace.rs"]
-mod strace;
-#[expect(dead_code, reason = "other tests use more of it")]
-mod trees;
+//! them. Read next: `tests/faults.rs`, where single system calls fail.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use mounts::{has, is_among_mounts};
+use crate::mounts::{has, is_among_mounts};
+use crate::strace::{self, Call};
+use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 use rustix::process::{Pid, Signal, kill_process};
-use strace::Call;
-use trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 
 /// An environment with foreign files, which a clear replaces or leaves.
 struct Bench<'a> {
@@ -244,7 +229,7 @@ fn fill(filler: &Path, free: u64) {
 #[test]
 fn a_full_disk_leaves_the_old_environment() {
     let test = "a_full_disk_leaves_the_old_environment";
-    if !has("mkfs.ext4") || !is_among_mounts(test) {
+    if !has("mkfs.ext4") || !is_among_mounts(module_path!(), test) {
         return;
     }
     let Some(lab) = Lab::new() else { return };

@@ -1,19 +1,5 @@
 //! Bad input: each is refused with its exit code and a message that says what to do, and nothing is touched.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, damages files, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of it")]
-mod machine;
-#[path = "machine/refused.rs"]
-mod refused;
-
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
@@ -21,8 +7,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use machine::{Scratch, any_python, ended, player, script, stand_in};
-use refused::refused_by;
+use crate::machine::{Scratch, any_python, ended, player, script, stand_in};
+use crate::refused::refused_by;
 
 #[track_caller]
 fn refused<S: AsRef<OsStr>>(scratch: &Scratch, arguments: &[S], code: i32) -> String {

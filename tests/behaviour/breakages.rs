@@ -4,21 +4,6 @@
 //! disks, quoting in every shell) are proved elsewhere; here is a small direct version of each.
 //! Interpreters that are not installed are skipped with a word. Read next: `breakages_peers.rs`, `policies.rs`.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, breaks what they made, and says what it skips"
-)]
-
-#[path = "machine/desk.rs"]
-mod desk;
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-#[path = "machine/refused.rs"]
-mod refused;
-
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -26,9 +11,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use desk::{desk, desk_for_all, desk_of, fifo, minor_of};
-use machine::{Kind, ended, tree};
-use refused::refused_by;
+use crate::desk::{desk, desk_for_all, desk_of, fifo, minor_of};
+use crate::machine::{self, Kind, ended, tree};
+use crate::refused::refused_by;
 
 const NOT_ISOLATED: &str = "import sys; print(sys.prefix)";
 

@@ -3,30 +3,13 @@
 //! A test is named after what should happen; its comment says what they do instead. What they have in common with
 //! `venv` is in `breakages.rs`.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, breaks what they made, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of the desk")]
-#[path = "machine/desk.rs"]
-mod desk;
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-#[path = "machine/refused.rs"]
-mod refused;
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use desk::{Desk, desk};
-use machine::{ended, tree};
+use crate::desk::{self, Desk, desk};
+use crate::machine::{ended, tree};
 
 /// Runs a command that dies before it has decided, with everything published.
 fn killed(desk: &Desk, words: &[&str]) {

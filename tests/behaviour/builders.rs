@@ -3,43 +3,16 @@
 //! The wheels are made here; no network. Without a Python that is supported the tests say so and pass.
 //! Read next: `src/venv.rs`, `src/builder.rs`, `examples/`.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, reads what they made, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-#[expect(dead_code, reason = "other tests install what is only planned here")]
-mod packages;
-#[expect(
-    dead_code,
-    reason = "an example has a main function, which tests do not call"
-)]
-#[path = "../examples/preinstalled.rs"]
-mod preinstalled;
-#[expect(
-    dead_code,
-    reason = "an example has a main function, which tests do not call"
-)]
-#[path = "../examples/scripted.rs"]
-mod scripted;
-#[expect(
-    dead_code,
-    reason = "an example has a main function, which tests do not call"
-)]
-#[path = "../examples/site.rs"]
-mod site;
-
+use crate::packages;
+use crate::preinstalled;
+use crate::scripted;
+use crate::site;
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use machine::{Python, Scratch, any_python, tree};
+use crate::machine::{Python, Scratch, any_python, tree};
 use rvenv::builder::{Context, Draft};
 use rvenv::check::Check;
 use rvenv::environment::Outcome;

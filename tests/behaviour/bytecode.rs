@@ -1,22 +1,11 @@
 //! Bytecode, on every Python of this machine: what is made ahead of time is what Python itself would use.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, reads what they made, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use machine::{Python, Scratch, supported};
+use crate::machine::{self, Python, Scratch, supported};
 use rvenv::bytecode::{CompileFailed, Compiler, Source};
 use rvenv::interpreter::{self, Control, Interpreter, Request, Surroundings};
 use rvenv::wheel::Wheel;

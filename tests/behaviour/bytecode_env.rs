@@ -1,25 +1,13 @@
 //! Environments with bytecode: compiled once, linked afterwards, and never in the way of anything.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, reads what they made, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-#[expect(dead_code, reason = "other tests install what is only downloaded here")]
-mod packages;
-
+use crate::packages;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use machine::{Ended, Entry, Kind, Python, Scratch, any_python, ended, supported, tree};
+use crate::machine::{Ended, Entry, Kind, Python, Scratch, any_python, ended, supported, tree};
 
 const FLAG: &str = "--compile-bytecode";
 

@@ -2,17 +2,6 @@
 //!
 //! Read next: `cache_kill.rs` (kills and full disks), and the engine's `tests/store.rs`.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, plays the user who edits files, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of it")]
-mod machine;
-
 use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
@@ -21,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use machine::{Ended, Python, Scratch, any_python, ended, player, tree};
+use crate::machine::{Ended, Python, Scratch, any_python, ended, player, tree};
 use rvenv_journal::Digest;
 use serde_json::Value;
 

@@ -2,24 +2,13 @@
 //!
 //! Interpreters that are not installed are skipped with a word.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, breaks what they made, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use machine::{Python, Scratch, any_python, supported, tree};
+use crate::machine::{Python, Scratch, any_python, supported, tree};
 use rvenv::check::{Check, CheckFailed, EnvAt, Expectation, run};
 use rvenv::interpreter::{self, Control, PythonVersion, Request, Surroundings};
 use rvenv::layout::Layout;

@@ -3,24 +3,13 @@
 //! Most tests ask a script that plays a Python 3.13 without pip, so that outputs are the same on every machine.
 //! Read next: `stale.rs` and `bad_input.rs`, where things go wrong.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, reads what they made, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of it")]
-mod machine;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
 
-use machine::{Ended, Entry, Kind, Scratch, any_python, ended, player, stand_in, tree};
+use crate::machine::{Ended, Entry, Kind, Scratch, any_python, ended, player, stand_in, tree};
 
 /// A scratch directory with `python`, a script that plays one.
 fn played() -> Scratch {

@@ -4,28 +4,15 @@
 //! success, and what it left is trash that the next change deletes.
 //! Read next: `interrupt.rs`, for signals before the switch.
 
-#![cfg(unix)]
-#![expect(clippy::disallowed_methods, reason = "tests start the real command")]
-#![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
-#![expect(
-    clippy::print_stdout,
-    reason = "a test says what it skips and what it counted"
-)]
-
-#[expect(dead_code, reason = "other tests trace calls")]
-#[path = "trees/strace.rs"]
-mod strace;
-#[expect(dead_code, reason = "other tests look closer")]
-mod trees;
-
+use crate::strace;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::trees::{Ended, Lab, end};
 use rustix::process::{Pid, Signal, kill_process};
-use trees::{Ended, Lab, end};
 
 /// Files that are deleted one after the other, at 10 ms each.
 const FILES: usize = 400;

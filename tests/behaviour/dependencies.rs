@@ -2,24 +2,12 @@
 //!
 //! The index is a directory with wheels made here; no network. Interpreters that are not installed are skipped.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, reads what they made, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-#[expect(dead_code, reason = "other tests install what is only downloaded here")]
-mod packages;
-
+use crate::packages;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
-use machine::{Python, Scratch, any_python, supported};
+use crate::machine::{Python, Scratch, any_python, supported};
 use rvenv::builder::{Context, Venv, build, core_dependencies};
 use rvenv::download::{DownloadFailed, download};
 use rvenv::interpreter::{self, Control, Interpreter, Request, Surroundings};

@@ -3,24 +3,13 @@
 //! Interpreters are those of this machine, reached through directories of the test's own, and small scripts that play one
 //! where only the place matters.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test sets its scene with plain files, processes and variables, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "each test uses some of it")]
-mod machine;
-
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use machine::{Python, Scratch, any_python, ended, player, script, supported};
+use crate::machine::{Python, Scratch, any_python, ended, player, script, supported};
 use rvenv::interpreter::{Control, Request, Source, Surroundings, list, locate};
 use serde_json::Value;
 

@@ -2,22 +2,11 @@
 //!
 //! The reference is the interpreter itself. Tools and interpreters that are not installed are skipped with a word.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, reads what they made, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use machine::{Python, Scratch, any_python, player, supported};
+use crate::machine::{self, Python, Scratch, any_python, player, supported};
 use rvenv::existing::{Existing, Standing};
 use rvenv::interpreter::{self, Control, Interpreter, Request, Surroundings};
 use rvenv::layout::Layout;

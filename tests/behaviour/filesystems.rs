@@ -5,40 +5,19 @@
 //! tree stands or the new one. `RVENV_EVERY=1` kills at each rename.
 //! Places need root, and some of them a tool; what cannot be had is skipped with the reason.
 
-#![cfg(target_os = "linux")]
-#![expect(clippy::disallowed_methods, reason = "tests start the real command")]
-#![expect(
-    clippy::print_stdout,
-    reason = "a test says what it skips and what it counted"
-)]
-#![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
-
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-#[path = "trees/mounts.rs"]
-mod mounts;
-mod places;
-#[expect(
-    dead_code,
-    reason = "here calls are counted by meeting them, not by a list"
-)]
-#[path = "trees/strace.rs"]
-mod strace;
-mod trees;
-
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use machine::Python;
-use mounts::is_among_mounts;
-use places::{Kind, Place};
+use crate::machine::{self, Python};
+use crate::mounts::is_among_mounts;
+use crate::places::{Kind, Place};
+use crate::strace::{self, Call, meeting};
+use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::{Difference, Drift, Fs as _, Receipt};
-use strace::{Call, meeting};
-use trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 
 /// What is done at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -386,7 +365,7 @@ impl Bench {
 
 /// All deeds at a kind of place, and each of them killed at each of its renames.
 fn check(test: &str, kind: Kind) {
-    if !is_among_mounts(test) {
+    if !is_among_mounts(module_path!(), test) {
         return;
     }
     let (_, ends) = EXPECTED.iter().find(|(known, _)| *known == kind).unwrap();
@@ -480,7 +459,10 @@ places! {
 /// What is mounted where entries change is named before anything is touched; elsewhere it does not matter.
 #[test]
 fn a_mount_inside_is_named_where_it_is_in_the_way() {
-    if !is_among_mounts("a_mount_inside_is_named_where_it_is_in_the_way") {
+    if !is_among_mounts(
+        module_path!(),
+        "a_mount_inside_is_named_where_it_is_in_the_way",
+    ) {
         return;
     }
     let (Some(mut lab), Some(_)) = (Lab::new(), twins()) else {

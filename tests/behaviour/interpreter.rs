@@ -3,14 +3,6 @@
 //! The reference is the interpreter itself: what its own `-m venv` makes, what its own `ensurepip` says.
 //! Interpreters that are not installed are skipped with a word.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test sets its scene with plain files, processes and variables, and says what it skips"
-)]
-
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs;

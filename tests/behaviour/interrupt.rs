@@ -4,23 +4,11 @@
 //! the tree proves it; a second signal does not make it worse, and nothing is left behind.
 //! `RVENV_FAULTS=all` interrupts every changing call. Read next: `adversity.rs`, where a clear is interrupted.
 
-#![cfg(unix)]
-#![expect(clippy::disallowed_methods, reason = "tests start the real command")]
-#![expect(
-    clippy::print_stdout,
-    reason = "a test says what it skips and what it counted"
-)]
-#![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
-
-#[path = "trees/strace.rs"]
-mod strace;
-#[expect(dead_code, reason = "other tests look closer")]
-mod trees;
-
+use crate::strace;
 use std::collections::BTreeMap;
 use std::fs;
 
-use trees::{Ended, Lab, Sameness, Tree, compare, end, look};
+use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 
 /// What is interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

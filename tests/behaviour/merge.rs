@@ -3,22 +3,11 @@
 //! Whoever made the environment: rvenv, or the interpreter's own venv. Nothing is written where nothing changes.
 //! Read next: `upgrade.rs`, where the interpreter changes too.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, changes files, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use machine::{Ended, Entry, Scratch, any_python, ended, player, tree};
+use crate::machine::{self, Ended, Entry, Scratch, any_python, ended, player, tree};
 
 /// The objects of a tree that were not there before, or are others now, by path.
 fn changed(before: &BTreeMap<String, Entry>, after: &BTreeMap<String, Entry>) -> Vec<String> {

@@ -4,44 +4,21 @@
 //! names, and filesystems that lack something. What is refused is refused before anything is touched.
 //! What needs root or a tool that is missing is skipped with the reason. Read next: `bad_input.rs`, `breakages.rs`.
 
-#![cfg(target_os = "linux")]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, reads what they made, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of the desk")]
-#[path = "machine/desk.rs"]
-mod desk;
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-#[path = "trees/mounts.rs"]
-mod mounts;
-#[expect(dead_code, reason = "other tests are at more places")]
-mod places;
-#[path = "machine/refused.rs"]
-mod refused;
-#[expect(dead_code, reason = "other tests compare more trees")]
-mod trees;
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use desk::{Desk, desk, desk_for_all};
-use machine::ended;
-use mounts::{has, is_among_mounts};
-use places::{Kind, Place};
-use refused::refused_by;
+use crate::desk::{self, Desk, desk, desk_for_all};
+use crate::machine::{self, ended};
+use crate::mounts::{has, is_among_mounts};
+use crate::places::{Kind, Place};
+use crate::refused::refused_by;
+use crate::trees::{Ended, Lab, Sameness, compare, end, look};
 use rvenv::builder::{self, Context, Draft, StageError, Stages, Venv};
 use rvenv::interpreter::{self, Control, Request, Surroundings};
 use rvenv::options::Options;
 use rvenv_journal::Mode;
-use trees::{Ended, Lab, Sameness, compare, end, look};
 
 /// Every way to change `E`; what makes an environment of it comes first.
 const CHANGES: [&[&str]; 5] = [
@@ -259,7 +236,7 @@ fn names_that_differ_in_case_alone_are_refused_when_they_are_planned() {
 
 /// A lab at a place, with an environment that has files of its own where the place can carry one.
 fn place(test: &str, kind: Kind, prepare: impl Fn(&Lab)) -> Option<Place> {
-    is_among_mounts(test).then(|| Place::new(kind, |lab| prepare(lab)))?
+    is_among_mounts(module_path!(), test).then(|| Place::new(kind, |lab| prepare(lab)))?
 }
 
 fn created(lab: &Lab) {

@@ -3,25 +3,13 @@
 //! After each repair the tree is what it was, `verify` agrees, and a second repair finds nothing to do.
 //! Read next: `verify.rs`, which names the same kinds of damage.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, damages what they made, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use machine::{Kind, Scratch, any_python, player, tree};
+use crate::machine::{Kind, Scratch, any_python, player, tree};
 
 /// What is restored of every path: kind, bytes or link target, and mode.
 fn essence(env: &Path) -> BTreeMap<String, (Kind, u32)> {

@@ -4,31 +4,14 @@
 //! of directories in which entries were switched may differ.
 //! Read next: `upgrade.rs`, the changes that are taken back here.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, changes files, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-#[expect(dead_code, reason = "nothing is downloaded here")]
-mod packages;
-#[path = "trees/switched.rs"]
-mod switched;
-#[expect(dead_code, reason = "other tests run the command in a lab")]
-mod trees;
-
 use std::fs;
 use std::path::Path;
 
-use machine::{Scratch, tree};
-use packages::{builds, full, works};
+use crate::machine::{Scratch, tree};
+use crate::packages::{builds, full, works};
+use crate::switched::compare_switched;
+use crate::trees::{Sameness, compare, look};
 use rustix::fs::{XattrFlags, lsetxattr};
-use switched::compare_switched;
-use trees::{Sameness, compare, look};
 
 /// The kept generations of `E`, beside it and within it.
 fn generations(scratch: &Scratch) -> Vec<String> {

@@ -3,22 +3,10 @@
 //! I4: a saved plan is applied only if the target's identity and every path that the plan touches, and every file
 //! that it was made from, are as it expects.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, changes files, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of it")]
-mod machine;
-
 use std::fs;
 use std::path::Path;
 
-use machine::{Scratch, any_python, player, stand_in, tree};
+use crate::machine::{Scratch, any_python, player, stand_in, tree};
 
 /// Saves a plan with `flags`, lets `change` happen, and returns why the plan is refused.
 #[track_caller]

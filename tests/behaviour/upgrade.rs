@@ -1,23 +1,7 @@
 //! `rvenv upgrade`: an environment comes to another Python, and its packages, choices and running programs stay.
 //!
 //! The interpreters are those of this machine; a base that goes away or is patched in place is a copy of one of them.
-//! Read next: `rollback.rs`, the way back; `packages/mod.rs`, what is installed.
-
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, changes files, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of the machine")]
-mod machine;
-mod packages;
-#[path = "trees/switched.rs"]
-mod switched;
-#[expect(dead_code, reason = "other tests run the command in a lab")]
-mod trees;
+//! Read next: `rollback.rs`, the way back; `tests/packages/mod.rs`, what is installed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,10 +10,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use machine::{Entry, Python, Scratch, ended, tree};
-use packages::{builds, full, index, names, prefix, works};
-use switched::compare_switched;
-use trees::{Sameness, compare, look};
+use crate::machine::{Entry, Python, Scratch, ended, tree};
+use crate::packages::{builds, full, index, names, prefix, works};
+use crate::switched::compare_switched;
+use crate::trees::{Sameness, compare, look};
 
 /// What a package consists of, by path: it must not even be moved.
 fn of_packages(env: &Path) -> BTreeMap<String, Entry> {

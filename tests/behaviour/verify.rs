@@ -4,18 +4,6 @@
 //! by hand as an installer would; those that need links out of the store have a real pip.
 //! Read next: `cli.rs`, the other commands.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test starts real programs, damages what they made, and says what it skips"
-)]
-
-#[expect(dead_code, reason = "other tests use more of it")]
-mod machine;
-
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
@@ -24,7 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use machine::{Python, Scratch, any_python, player, stand_in, tree};
+use crate::machine::{Python, Scratch, any_python, player, stand_in, tree};
 use rvenv_journal::Digest;
 use serde_json::Value;
 

@@ -2,10 +2,6 @@
 //!
 //! Each comparison needs an interpreter of a certain version; where it is missing the test says so and
 //! returns.
-#![cfg(unix)]
-#![expect(clippy::disallowed_methods, reason = "tests start real interpreters")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "a test says why it was skipped")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -3,21 +3,10 @@
 //! The interpreters are descriptions; nothing is started and nothing is written.
 //! Read next: `src/programs.rs`, `src/builder/windows.rs`.
 
-#![cfg(unix)]
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test may fail, and looks for a wheel of this machine"
-)]
-
-#[expect(dead_code, reason = "each test uses some of it")]
-mod machine;
-
 use std::path::PathBuf;
 
+use crate::machine::{Scratch, any_python, stand_in};
 use insta::assert_snapshot;
-use machine::{Scratch, any_python, stand_in};
 use rvenv::builder::{Context, Venv, build};
 use rvenv::interpreter::{Bundled, Interpreter, PythonVersion, Scheme};
 use rvenv::options::Options;

@@ -10,8 +10,8 @@ use crate::trees::end;
 /// Set for the part of a test that runs among mounts of its own.
 const AMONG_MOUNTS: &str = "RVENV_AMONG_MOUNTS";
 
-/// Runs the test of this name again among mounts of its own; says whether this is that run.
-pub(crate) fn is_among_mounts(test: &str) -> bool {
+/// Runs the test of this name, in the module of this path, again among mounts of its own; says whether this is that run.
+pub(crate) fn is_among_mounts(module: &str, test: &str) -> bool {
     if std::env::var_os(AMONG_MOUNTS).is_some() {
         return true;
     }
@@ -26,10 +26,12 @@ pub(crate) fn is_among_mounts(test: &str) -> bool {
         println!("skipped: no mounts of one's own may be made here");
         return false;
     }
+    // The program itself is no part of a test's name.
+    let (_program, inside) = module.split_once("::").unwrap();
     let again = Command::new("unshare")
         .args(["-m", "--propagation", "private"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
+        .args(["--exact", &format!("{inside}::{test}"), "--nocapture"])
         .env(AMONG_MOUNTS, "1")
         .output()
         .unwrap();

@@ -3,11 +3,6 @@
 //! The crash sweep cannot come upon these, since in it nobody else does anything. Each test goes red without one step
 //! of the engine, which `mutants.rs` drops.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "outside of `#[test]` functions, too, these are tests"
-)]
-
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -15,13 +10,11 @@ use rvenv_journal::fs::sim::{Bound, Options, Persistence, Support};
 use rvenv_journal::fs::{Fs, Rename};
 use rvenv_journal::{Aftermath, NoContent, PrepareError, Publication};
 
-use publication::history::options;
-use publication::{
-    Case, Exit, Ground, Outcome, TARGET, Verb, beside, make_old, numbered, parent, ready, recover,
-    run, tree_at,
+use crate::publication::history::options;
+use crate::publication::{
+    self, Case, Exit, Ground, Outcome, TARGET, Verb, beside, make_old, numbered, parent, ready,
+    recover, run, tree_at,
 };
-
-mod publication;
 
 fn swap() -> Case {
     Case::of("swap", Publication::Swap)

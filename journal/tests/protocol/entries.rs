@@ -6,11 +6,6 @@
 //!
 //! Read next: `crash.rs`, where nobody else is there.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "outside of `#[test]` functions, too, these are tests"
-)]
-
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -21,13 +16,11 @@ use rvenv_journal::{
     Aftermath, Decision, NoContent, Publication, PublishError, PublishFailed, WhyKept,
 };
 
-use publication::history::{killed_before, options, slots};
-use publication::user::{ACTS, Act, PATHS, act, has_work, target_without, without};
-use publication::{
+use crate::publication::history::{killed_before, options, slots};
+use crate::publication::user::{ACTS, Act, PATHS, act, has_work, target_without, without};
+use crate::publication::{
     Case, Exit, Ground, Outcome, TARGET, Verb, beside, numbered, ready, recover, run, tree_at,
 };
-
-mod publication;
 
 fn merge() -> Case {
     Case::of("merge", Publication::Merge)

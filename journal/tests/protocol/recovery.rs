@@ -5,11 +5,6 @@
 //!
 //! Read next: `crash.rs`, which visits all histories and asks only for the old tree or the new one.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "outside of `#[test]` functions, too, these are tests"
-)]
-
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -21,13 +16,11 @@ use rvenv_journal::{
     WhyKept,
 };
 
-use publication::history::*;
-use publication::{
+use crate::publication::history::*;
+use crate::publication::{
     Case, Exit, JOURNAL, Outcome, TARGET, beside, inspected, parent, ready, recover, run, tree_at,
     write,
 };
-
-mod publication;
 
 /// The disk after the power was cut with everything on it.
 fn restarted(disk: &SimFs) -> SimFs {

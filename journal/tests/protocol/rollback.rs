@@ -2,11 +2,6 @@
 //!
 //! Read next: `crash.rs`, which stops rollbacks at every step.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "outside of `#[test]` functions, too, these are tests"
-)]
-
 use std::ffi::OsStr;
 
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
@@ -15,13 +10,11 @@ use rvenv_journal::{
     Aftermath, Changes, Digest, Publication, Record, RollbackError, RollbackTerms,
 };
 
-use publication::history::{make_dir, rename, state};
-use publication::user::{ACTS, Act, PATHS, act, has_work, target_without, without};
-use publication::{
+use crate::publication::history::{make_dir, rename, state};
+use crate::publication::user::{ACTS, Act, PATHS, act, has_work, target_without, without};
+use crate::publication::{
     Case, Exit, Ground, Outcome, TARGET, Verb, beside, ready, roll, run, tree_at, write,
 };
-
-mod publication;
 
 fn bare() -> Options {
     Options {

@@ -2,11 +2,6 @@
 //!
 //! Read next: `recovery.rs`, for what is ours.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "outside of `#[test]` functions, too, these are tests"
-)]
-
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -17,12 +12,10 @@ use rvenv_journal::{
     RelPath, Target, generations,
 };
 
-use publication::history::*;
-use publication::{
-    Case, Exit, Ground, JOURNAL, beside, inspected, parent, ready, recover, run, write,
+use crate::publication::history::*;
+use crate::publication::{
+    self, Case, Exit, Ground, JOURNAL, beside, inspected, parent, ready, recover, run, write,
 };
-
-mod publication;
 
 /// Checks that a journal that does not count is never taken for none (I7).
 #[track_caller]

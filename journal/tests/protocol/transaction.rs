@@ -2,11 +2,6 @@
 //!
 //! Read next: `recovery.rs`, for runs that died.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "outside of `#[test]` functions, too, these are tests"
-)]
-
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -20,10 +15,8 @@ use rvenv_journal::{
     Publication, PublishError, Target, WhyKept, observe,
 };
 
-use publication::history::*;
-use publication::{Exit, Outcome, TARGET, beside, parent, ready, run, tree_at, write};
-
-mod publication;
+use crate::publication::history::*;
+use crate::publication::{self, Exit, Outcome, TARGET, beside, parent, ready, run, tree_at, write};
 
 /// What fails before the journal leaves nothing, not even what the next run would tidy.
 #[test]

@@ -1,0 +1,82 @@
+//! What rvenv does, one subject to a file, with the interpreters, shells and filesystems that this machine has.
+//!
+//! One program, so that all of it shares the helpers and the processors: `cargo test --test behaviour merge::` runs the
+//! tests of one file. What takes long or is asked to go further has a program of its own beside this one.
+
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test starts real programs, reads and damages what they made, and says what it skips"
+)]
+
+#[path = "../machine/desk.rs"]
+mod desk;
+#[path = "../machine/mod.rs"]
+mod machine;
+#[path = "../trees/mounts.rs"]
+mod mounts;
+#[path = "../packages/mod.rs"]
+mod packages;
+#[cfg(target_os = "linux")]
+#[path = "../places/mod.rs"]
+mod places;
+#[path = "../machine/refused.rs"]
+mod refused;
+#[path = "../trees/strace.rs"]
+mod strace;
+#[path = "../trees/switched.rs"]
+mod switched;
+#[path = "../trees/mod.rs"]
+mod trees;
+
+#[expect(
+    dead_code,
+    reason = "an example has a main function, which tests do not call"
+)]
+#[path = "../../examples/preinstalled.rs"]
+mod preinstalled;
+#[expect(
+    dead_code,
+    reason = "an example has a main function, which tests do not call"
+)]
+#[path = "../../examples/scripted.rs"]
+mod scripted;
+#[expect(
+    dead_code,
+    reason = "an example has a main function, which tests do not call"
+)]
+#[path = "../../examples/site.rs"]
+mod site;
+
+mod activate;
+mod adversity;
+mod bad_input;
+mod breakages;
+mod breakages_peers;
+mod builders;
+mod bytecode;
+mod bytecode_env;
+mod cache;
+mod check;
+mod cli;
+mod deletion;
+mod dependencies;
+mod discovery;
+mod existing;
+#[cfg(target_os = "linux")]
+mod filesystems;
+mod interpreter;
+mod interrupt;
+mod merge;
+#[cfg(target_os = "linux")]
+mod policies;
+mod repair;
+mod rollback;
+mod stale;
+mod upgrade;
+mod verify;
+mod wheel;
+mod windows_plan;

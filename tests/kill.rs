@@ -25,6 +25,7 @@ mod deeds;
 mod machine;
 mod trees;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -195,28 +196,34 @@ fn check_with_pip(deed: Deed) -> Vec<Row> {
 /// How many kinds in turn are seen as a round: a file that is unpacked is opened, written, and given its mode and its time.
 const ROUND_MAX: usize = 6;
 
-/// The calls without those in the midst of many of one kind, or of many rounds of a few kinds, but with every rename.
+/// The calls without those in the midst of many of one kind, or of many rounds of a few kinds, but with every rename; each thread
+/// has rounds of its own.
 fn telling(calls: &[Call]) -> Vec<Call> {
-    let kinds: Vec<&str> = calls.iter().map(|call| call.kind).collect();
-    let is_in_rounds = |at: usize, len: usize| {
-        let around = at
-            .checked_sub(len)
-            .map(|start| kinds.get(start..at + 2 * len));
-        let around = around.flatten().unwrap_or_default();
-        !around.is_empty()
-            && around
-                .iter()
-                .zip(around.iter().skip(len))
-                .all(|(a, b)| a == b)
-    };
-    let is_inner = |at: usize, call: &Call| {
-        !call.kind.starts_with("rename") && (1..=ROUND_MAX).any(|len| is_in_rounds(at, len))
-    };
-    let telling = calls
-        .iter()
-        .enumerate()
-        .filter(|(at, call)| !is_inner(*at, call));
-    telling.map(|(_, call)| call.clone()).collect()
+    let mut threads: BTreeMap<usize, Vec<&Call>> = BTreeMap::new();
+    for call in calls {
+        threads.entry(call.thread).or_default().push(call);
+    }
+    let mut telling = Vec::new();
+    for calls in threads.values() {
+        for (at, call) in calls.iter().enumerate() {
+            let is_inner = (1..=ROUND_MAX).any(|len| is_in_rounds(calls, at, len));
+            if !is_inner || call.kind.starts_with("rename") {
+                telling.push((*call).clone());
+            }
+        }
+    }
+    telling.sort_by_key(|call| call.number);
+    telling
+}
+
+/// Whether the same so many kinds are before this call, and after it.
+fn is_in_rounds(calls: &[&Call], at: usize, len: usize) -> bool {
+    let around = at
+        .checked_sub(len)
+        .and_then(|start| calls.get(start..at + 2 * len))
+        .unwrap_or_default();
+    let later = around.iter().skip(len);
+    !around.is_empty() && around.iter().zip(later).all(|(a, b)| a.kind == b.kind)
 }
 
 /// I1, I3: not a sample of moments, but each call of a run that changes a file.

@@ -37,6 +37,8 @@ pub(crate) struct Call {
     pub(crate) kind: &'static str,
     /// Which call of its kind it is, from 1.
     pub(crate) nth: usize,
+    /// Which thread makes it, from 0, in the order of their first calls.
+    pub(crate) thread: usize,
     /// The file; of two names the new one.
     pub(crate) path: PathBuf,
     /// Whether it changes anything, rather than looks.
@@ -79,6 +81,7 @@ pub(crate) fn run(
         counted,
         number: 0,
         kinds: BTreeMap::new(),
+        threads: Vec::new(),
     };
     let mut is_killed = false;
     let output = notified::run(command, &numbers, &mut |notice| {
@@ -155,6 +158,7 @@ struct Count<'a> {
     counted: Counted<'a>,
     number: usize,
     kinds: BTreeMap<&'static str, usize>,
+    threads: Vec<Pid>,
 }
 
 impl Count<'_> {
@@ -191,10 +195,19 @@ impl Count<'_> {
         self.number += 1;
         let nth = self.kinds.entry(row.name).or_default();
         *nth += 1;
+        let known = self
+            .threads
+            .iter()
+            .position(|known| *known == notice.thread);
+        let thread = known.unwrap_or_else(|| {
+            self.threads.push(notice.thread);
+            self.threads.len() - 1
+        });
         Some(Call {
             number: self.number,
             kind: row.name,
             nth: *nth,
+            thread,
             path,
             changes,
         })

@@ -14,6 +14,10 @@
 
 #[path = "../machine/desk.rs"]
 mod desk;
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "filesystems are tried on Linux alone")
+)]
 #[path = "../machine/mod.rs"]
 mod machine;
 #[path = "../trees/mounts.rs"]
@@ -29,6 +33,10 @@ mod refused;
 mod strace;
 #[path = "../trees/switched.rs"]
 mod switched;
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "filesystems are tried on Linux alone")
+)]
 #[path = "../trees/mod.rs"]
 mod trees;
 

@@ -55,7 +55,7 @@ use trial::{Pace, Tally, Trial, begin};
 
 /// How many states are judged on each filesystem, unless `RVENV_POWERCUTS` says otherwise; and how many are for `deep`.
 const STATES: usize = 176;
-const STATES_DEEP: usize = 4000;
+const STATES_DEEP: usize = 4500;
 /// How many states of a control there are.
 const STATES_OF_CONTROL: usize = 16;
 

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 /// Set for a child that is to tell its variables.
 const TELL: &str = "RVENV_TELL";
-/// What stands before each variable that is told, and before each line of the scripts.
+/// What stands before each line that is told.
 const TOLD: &str = "@@@ ";
 
 /// Names of directories, which are prompts too.
@@ -42,7 +42,6 @@ const PROMPTS: [&str; 4] = ["a|b<c>d", "\"quoted\"", "\"odd & even", "*?:;/\\"];
 /// A directory with its scripts and a `where-am-i` that says where it is.
 struct Env {
     dir: PathBuf,
-    prompt: String,
 }
 
 impl Env {
@@ -59,8 +58,7 @@ impl Env {
         for script in windows_scripts(&activation) {
             fs::write(bin.join(script.name), script.text).unwrap();
         }
-        let prompt = prompt.to_owned();
-        Self { dir, prompt }
+        Self { dir }
     }
 
     fn text(&self) -> &str {
@@ -124,7 +122,8 @@ fn enter(variable: &str) -> String {
     format!("cd /d \"%{variable}%\\Scripts\"\r\ncall activate.bat\r\ncd /d \"%HOME%\"")
 }
 
-fn active(seen: &Seen, name: &str) -> String {
+/// The value of a variable; what is not set is empty to cmd.
+fn value(seen: &Seen, name: &str) -> String {
     seen.get(name).cloned().unwrap_or_default()
 }
 
@@ -150,18 +149,14 @@ fn check(name: &str, prompt: &str) {
         panic!("{name}, {prompt}: {seen:?}");
     };
     let context = format!("{name:?}, {prompt:?}");
-    assert_eq!(active(inside, "VIRTUAL_ENV"), env.text(), "{context}");
-    assert_eq!(
-        active(inside, "VIRTUAL_ENV_PROMPT"),
-        env.prompt,
-        "{context}"
-    );
+    assert_eq!(value(inside, "VIRTUAL_ENV"), env.text(), "{context}");
+    assert_eq!(value(inside, "VIRTUAL_ENV_PROMPT"), prompt, "{context}");
     assert_eq!(inside.get("PYTHONHOME"), None, "{context}");
-    let path = format!("{}\\Scripts;{}", env.text(), active(before, "PATH"));
-    assert_eq!(active(inside, "PATH"), path, "{context}");
+    let path = format!("{}\\Scripts;{}", env.text(), value(before, "PATH"));
+    assert_eq!(value(inside, "PATH"), path, "{context}");
     let label = prompt.replace('$', "$$").replace('"', "'");
     assert_eq!(
-        active(inside, "PROMPT"),
+        value(inside, "PROMPT"),
         format!("({label}) $P$G"),
         "{context}"
     );
@@ -174,7 +169,7 @@ fn follows_code_pages() -> bool {
     let choose = "\"%SystemRoot%\\System32\\chcp.com\" 65001 > nul";
     let seen = run(scratch.path(), &[choose, "set LETTER=é", "tell"], &[]);
     seen.first()
-        .is_some_and(|seen| active(seen, "LETTER") == "é")
+        .is_some_and(|seen| value(seen, "LETTER") == "é")
 }
 
 #[test]
@@ -207,9 +202,9 @@ fn an_environment_activated_over_another_or_itself_leaves_the_first() {
         ("PYTHONHOME", "C:\\old"),
     ];
     let seen = run(home, &lines, &vars);
-    let path = format!("{}\\Scripts;{}", second.text(), active(&seen[0], "PATH"));
-    assert_eq!(active(&seen[1], "PATH"), path);
-    assert_eq!(active(&seen[1], "VIRTUAL_ENV_PROMPT"), "second");
+    let path = format!("{}\\Scripts;{}", second.text(), value(&seen[0], "PATH"));
+    assert_eq!(value(&seen[1], "PATH"), path);
+    assert_eq!(value(&seen[1], "VIRTUAL_ENV_PROMPT"), "second");
     assert_eq!(seen[0], seen[2]);
 }
 
@@ -234,7 +229,7 @@ fn the_prompt_stays_where_that_is_asked_for() {
         ],
         &vars,
     );
-    assert_eq!(active(&seen[0], "VIRTUAL_ENV"), env.text());
-    assert_eq!(active(&seen[0], "PROMPT"), "mine$G");
-    assert_eq!(active(&seen[1], "PROMPT"), "mine$G");
+    assert_eq!(value(&seen[0], "VIRTUAL_ENV"), env.text());
+    assert_eq!(value(&seen[0], "PROMPT"), "mine$G");
+    assert_eq!(value(&seen[1], "PROMPT"), "mine$G");
 }

@@ -94,7 +94,7 @@ fn faults(calls: &[Call]) -> Vec<Fault> {
         if wants_all() {
             for (index, (error, _)) in ERRORS.into_iter().enumerate() {
                 let stays = (call.number + index).is_multiple_of(2) && error != EINTR;
-                // Where there are no links, copies are made: another environment, which `policies.rs` looks at.
+                // Where there are no links, copies are made: another environment, which `behaviour/policies.rs` looks at.
                 let is_answered = error == ENOSYS && call.kind.starts_with("symlink");
                 if !is_answered {
                     faults.push(fault(error, stays));

@@ -392,7 +392,10 @@ pub(crate) fn sweep_all(jobs: &[Job]) -> Result<Vec<Report>, String> {
             };
             match Sweep::after(job, memory).run_on() {
                 Ok((report, known)) => {
-                    done.lock().unwrap().insert(at, report);
+                    let mut done = done.lock().unwrap();
+                    done.insert(at, report);
+                    // The deep form takes an hour; nobody should wonder whether it stands still.
+                    eprintln!("{} of {} publications swept", done.len(), jobs.len());
                     memory = known;
                 }
                 Err(tale) => {

@@ -8,6 +8,7 @@
 //!
 //! Read next: `story.rs`, which says in words what became of an image.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -41,7 +42,8 @@ pub struct Bound {
     /// all changes of names present, each file alone in each way, and each alone whole.
     pub combinations_max: usize,
     /// Of more, so many at most are visited besides that a random choice names, the same in each run that has the same `seed`:
-    /// each a set of changes of names, with one way for each unsynced file.
+    /// each a set of changes of names, with one way for each unsynced file. The choice ends where it meets little but what
+    /// was met before.
     pub sampled: usize,
     /// What the random choice begins with.
     pub seed: u64,
@@ -101,11 +103,19 @@ struct Way {
 /// A choice of names, on the way to images.
 struct Named<'a> {
     disk: Disk,
+    reached: Vec<u64>,
     digest: u64,
     kept: &'a Kept,
     /// Positions of the unsynced files that have a name here.
     files: Vec<usize>,
+    /// The disk as a boot finds it, once an image of it is made.
+    pruned: OnceCell<Disk>,
 }
+
+/// After so many random choices it is asked whether they still lead to anything new.
+const ROUND: usize = 2048;
+/// Of how many choices one at least has to be new for others to be made.
+const NEW_ONE_IN: usize = 32;
 
 /// Visits every image once; returns how many.
 pub(super) fn for_each(
@@ -157,9 +167,10 @@ impl<'a> Survey<'a> {
         let choices = self.choices();
         let (mut seen_names, mut seen) = (BTreeSet::new(), BTreeSet::new());
         for kept in &choices {
-            let Some(named) = self.named(kept, &mut seen_names) else {
+            let named = self.named(kept);
+            if !seen_names.insert(named.digest) {
                 continue;
-            };
+            }
             let combinations_max = (self.bound.combinations_max / choices.len()).max(16);
             for ways in self.contents(&named, combinations_max) {
                 self.emit(&named, &ways, &mut seen, visitor);
@@ -192,25 +203,44 @@ impl<'a> Survey<'a> {
         }
         // A step of its own has a choice of its own.
         let mut random = Random(self.bound.seed ^ self.machine.steps.made.len() as u64);
-        // More choices than there are combinations would only meet the same ones again.
-        for _ in 0..self.bound.sampled.min(all) {
-            let kept = if let Some(prefix) = prefixes.get(random.below(prefixes.len())) {
-                prefix.clone()
-            } else {
+        let named: Vec<OnceCell<Named<'_>>> = prefixes.iter().map(|_| OnceCell::new()).collect();
+        let mut is_new = || {
+            let at = random.below(prefixes.len());
+            let Some((prefix, named)) = prefixes.get(at).zip(named.get(at)) else {
                 let set = self.names.iter().map(|_| random.below(4) > 0).collect();
-                self.closed_down(set)
+                let kept = self.closed_down(set);
+                return self.draw(&self.named(&kept), &mut random, seen, visitor);
             };
-            let Some(named) = self.named(&kept, &mut BTreeSet::new()) else {
-                continue;
-            };
-            let files = named.files.iter().filter_map(|at| self.files.get(*at));
-            let ways: Vec<usize> = files.map(|file| random.below(file.ways.len())).collect();
-            self.emit(&named, &ways, seen, visitor);
+            let named = named.get_or_init(|| self.named(prefix));
+            self.draw(named, &mut random, seen, visitor)
+        };
+        // More choices than there are combinations would only meet the same ones again.
+        let mut left = self.bound.sampled.min(all);
+        while left > 0 {
+            let round = left.min(ROUND);
+            let new = (0..round).filter(|_| is_new()).count();
+            if new * NEW_ONE_IN < round {
+                return;
+            }
+            left -= round;
         }
     }
 
-    /// The disk with some changes of names, unless an equal one was there.
-    fn named<'k>(&self, kept: &'k Kept, seen_names: &mut BTreeSet<u64>) -> Option<Named<'k>> {
+    /// One image of a choice of names, with a random way for each file; whether it was new.
+    fn draw(
+        &self,
+        named: &Named<'_>,
+        random: &mut Random,
+        seen: &mut BTreeSet<u64>,
+        visitor: &mut Visitor<'_>,
+    ) -> bool {
+        let files = named.files.iter().filter_map(|at| self.files.get(*at));
+        let ways: Vec<usize> = files.map(|file| random.below(file.ways.len())).collect();
+        self.emit(named, &ways, seen, visitor)
+    }
+
+    /// The disk with some changes of names.
+    fn named<'k>(&self, kept: &'k Kept) -> Named<'k> {
         let mut disk = self.machine.log.base.clone();
         for (mutation, is_kept) in self.names.iter().zip(kept) {
             if *is_kept {
@@ -218,30 +248,29 @@ impl<'a> Survey<'a> {
             }
         }
         let reached = disk.reached();
-        let digest = disk.digest(&reached);
-        if !seen_names.insert(digest) {
-            return None;
-        }
         let is_named = |at: &usize| {
             let id = self.files.get(*at).map(|unsynced| unsynced.file);
             id.and_then(|id| reached.get(id))
                 .is_some_and(|names| *names > 0)
         };
-        Some(Named {
-            disk: disk.pruned(&reached),
-            digest,
+        Named {
+            digest: disk.digest(&reached),
             kept,
             files: (0..self.files.len()).filter(is_named).collect(),
-        })
+            pruned: OnceCell::new(),
+            disk,
+            reached,
+        }
     }
 
+    /// Visits an image, unless an equal one was there; whether it was visited.
     fn emit(
         &self,
         named: &Named<'_>,
         ways: &[usize],
         seen: &mut BTreeSet<u64>,
         visitor: &mut Visitor<'_>,
-    ) {
+    ) -> bool {
         let files = named.files.iter().filter_map(|at| self.files.get(*at));
         let found: Vec<(Id, &Way)> = files
             .zip(ways)
@@ -253,9 +282,10 @@ impl<'a> Survey<'a> {
             sum.wrapping_sub(before).wrapping_add(way.term)
         });
         if !seen.insert(digest) || !(visitor.is_new)(digest) {
-            return;
+            return false;
         }
-        let mut disk = named.disk.clone();
+        let pruned = || named.disk.pruned(&named.reached);
+        let mut disk = named.pruned.get_or_init(pruned).clone();
         for (file, way) in &found {
             if way.fate != Fate::Lost {
                 way.data.write_to(disk.edit(*file));
@@ -265,6 +295,7 @@ impl<'a> Survey<'a> {
         let fates = found.iter().map(|(file, way)| (*file, way.fate)).collect();
         let story = ImageStory::of_power_cut(self.machine, self.model, all.collect(), fates);
         (visitor.visit)(seen.len() - 1, self.machine.booted(disk), &story);
+        true
     }
 
     /// The choices of names, everything first.

@@ -14,6 +14,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, OnceLock};
 
 use super::disk::{Content, Disk, Id, Inode, Layer, Name, Node, ROOT};
+use super::step::roomy;
 use crate::fs::Time;
 use crate::identity::Identity;
 
@@ -244,7 +245,7 @@ impl Log {
                 self.moved = self.last;
             }
         }
-        self.pending.push(Mutation {
+        roomy(&mut self.pending).push(Mutation {
             seq: self.last,
             step: moment.step,
             change,

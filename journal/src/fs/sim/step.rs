@@ -73,6 +73,14 @@ pub(super) enum Failed {
     With(io::ErrorKind),
 }
 
+/// A list with room for what a recovery adds; a sweep makes millions, and most of their time was to let lists grow.
+pub(super) fn roomy<T>(list: &mut Vec<T>) -> &mut Vec<T> {
+    if list.len() == list.capacity() {
+        list.reserve(48);
+    }
+    list
+}
+
 /// The steps made, and the failures to come.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Schedule {
@@ -126,7 +134,7 @@ impl Schedule {
             fault.map(Failed::With)
         };
         let failed = step.failed;
-        self.made.push(step);
+        roomy(&mut self.made).push(step);
         match failed {
             None => Ok(()),
             Some(Failed::Died) => Err(io::Error::other(Crashed)),

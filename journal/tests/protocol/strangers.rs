@@ -346,26 +346,46 @@ fn a_strangers_tree_with_the_number_of_ours_is_not_touched() {
     check_refused(&disk, Refusal::Stranger);
 }
 
-/// I6: what is kept gets its record without replacing what somebody else has under that name.
+/// I6: what is kept gets its record without replacing what somebody else has under that name, and says where that is.
 #[test]
 fn what_stands_in_the_place_of_a_generations_record_is_not_replaced() {
-    let disk = killed_before(&swap().kept(), DECIDED);
-    let (place, name) = (parent(&disk), OsStr::new(".t.rvenv.old-1.journal"));
-    disk.make_symlink(&place, name, OsStr::new("/o/f")).unwrap();
-    for _ in 0..2 {
-        let error = recover(&disk).unwrap_err();
-        let ReadyError::Recover(RecoverError::End { source, .. }) = error else {
-            panic!("{error:?}");
-        };
-        assert!(matches!(source, EndError::Taken { .. }), "{source:?}");
-        let stands = disk.meta(&place, name).unwrap().unwrap();
-        assert_eq!(stands.kind, Kind::Symlink);
+    let decided = "rename /p/t/.rvenv/journal -> /p/t/.rvenv/journal.settle";
+    for (disk, path, shown) in [
+        (
+            killed_before(&swap().kept(), DECIDED),
+            "./.t.rvenv.old-1.journal",
+            ".t.rvenv.old-1.journal",
+        ),
+        (
+            killed_before(&merge().kept(), decided),
+            "t/.rvenv/old-1.journal",
+            ".rvenv/old-1.journal",
+        ),
+    ] {
+        let (dir, name) = place(&disk, path);
+        disk.make_symlink(&dir, name, OsStr::new("/o/f")).unwrap();
+        for _ in 0..2 {
+            let error = recover(&disk).unwrap_err();
+            let ReadyError::Recover(RecoverError::End { source, .. }) = error else {
+                panic!("{error:?}");
+            };
+            let said = source.to_string();
+            assert!(matches!(source, EndError::Taken { .. }), "{said}");
+            assert!(
+                said.starts_with(&format!("`{shown}` is in the way")),
+                "{said}"
+            );
+            let stands = disk.meta(&dir, name).unwrap().unwrap();
+            assert_eq!(stands.kind, Kind::Symlink);
+        }
+        drop(dir);
+        remove(&disk, path);
+        assert_eq!(recover(&disk).unwrap(), Decision::Settle);
+        let target = Target::open(&disk, Path::new("/p/t"), Parents::Require).unwrap();
+        let kept = generations(&target).unwrap();
+        let numbers: Vec<u32> = kept.iter().map(|kept| kept.number).collect();
+        assert_eq!(numbers, [1]);
     }
-    disk.remove_file(&place, name).unwrap();
-    assert_eq!(recover(&disk).unwrap(), Decision::Settle);
-    let kept = generations(&Target::open(&disk, Path::new("/p/t"), Parents::Require).unwrap());
-    let numbers: Vec<u32> = kept.unwrap().iter().map(|kept| kept.number).collect();
-    assert_eq!(numbers, [1]);
 }
 
 /// I6: the name of trash can be planted, its owner cannot.

@@ -494,10 +494,13 @@ pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> Cli
         InterpreterError::NotFound { .. }
         | InterpreterError::TooOld { .. }
         | InterpreterError::Crashed { .. }
-        | InterpreterError::TimedOut { .. }
         | InterpreterError::NotPython { .. } => {
             CliError::of(Exit::Failed, failed).hint("name an interpreter with `--python PATH`")
         }
+        // A free-threaded one that starts while others have the processors yields them dozens of times.
+        InterpreterError::TimedOut { .. } => CliError::of(Exit::Failed, failed).hint(
+            "try again when the machine is less busy, or name another interpreter with `--python PATH`",
+        ),
         _ => CliError::of(Exit::Failed, failed),
     }
 }

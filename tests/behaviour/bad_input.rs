@@ -192,7 +192,7 @@ fn a_python_that_hangs_is_killed() {
     insta::assert_snapshot!(said, @r#"
     error: `[work]/hang` did not answer within 30 s
       the target is as it was before
-    hint: name an interpreter with `--python PATH`
+    hint: try again when the machine is less busy, or name another interpreter with `--python PATH`
     "#);
 }
 

@@ -497,7 +497,7 @@ pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> Cli
         | InterpreterError::NotPython { .. } => {
             CliError::of(Exit::Failed, failed).hint("name an interpreter with `--python PATH`")
         }
-        // A free-threaded one that starts while others have the processors yields them dozens of times.
+        // Seen of a free-threaded one at low priority, which had 0.4 s of work, while others had the processors.
         InterpreterError::TimedOut { .. } => CliError::of(Exit::Failed, failed).hint(
             "try again when the machine is less busy, or name another interpreter with `--python PATH`",
         ),

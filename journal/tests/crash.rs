@@ -118,9 +118,10 @@ fn jobs() -> Vec<Job> {
         if job.models == KILLS {
             job.scale.follow_max = usize::MAX;
         } else if job.group != "crashes" {
-            // A few are enough to see that nothing else comes of it; the deep form meets what there is.
-            job.scale.wide.sampled /= if is_deep() { 1 } else { 8 };
             job.scale.follow_max /= 4;
+            if !is_deep() {
+                job.scale.wide.sampled /= 8;
+            }
         }
     }
     jobs

@@ -394,7 +394,7 @@ pub(crate) fn sweep_all(jobs: &[Job]) -> Result<Vec<Report>, String> {
                 Ok((report, known)) => {
                     let mut done = done.lock().unwrap();
                     done.insert(at, report);
-                    // The deep form takes an hour; nobody should wonder whether it stands still.
+                    // The deep form takes half an hour; nobody should wonder whether it stands still.
                     eprintln!("{} of {} publications swept", done.len(), jobs.len());
                     memory = known;
                 }

@@ -219,6 +219,8 @@ impl<'a> Survey<'a> {
         while left > 0 {
             let round = left.min(ROUND);
             let new = (0..round).filter(|_| is_new()).count();
+            // A visitor to whom more is new gets at least as far: the number of an image means the same to a run that
+            // repeats a failure.
             if new * NEW_ONE_IN < round {
                 return;
             }

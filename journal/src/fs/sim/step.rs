@@ -73,7 +73,7 @@ pub(super) enum Failed {
     With(io::ErrorKind),
 }
 
-/// A list with room for what a recovery adds; a sweep makes millions, and most of their time was to let lists grow.
+/// A list with room for what a recovery adds: a sweep makes millions, in which letting lists grow is felt.
 pub(super) fn roomy<T>(list: &mut Vec<T>) -> &mut Vec<T> {
     if list.len() == list.capacity() {
         list.reserve(48);

@@ -28,7 +28,7 @@ use rvenv_journal::fs::Barrier;
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::{
     Act, Decision, Durability, Ending, Leftovers, LinkMode, Patience, Plan, Publication, Recovered,
-    Retention, WhyKept,
+    Retention, WhyKept, counted,
 };
 
 use self::args::{
@@ -258,8 +258,8 @@ impl<'a> Session<'a> {
             self.terminal.story(what);
         } else if recovered.tidied > 0 {
             self.terminal.detail(&format!(
-                "deleted {} leftovers of earlier runs",
-                recovered.tidied
+                "deleted {} of earlier runs",
+                counted(recovered.tidied, "leftover")
             ));
         }
         if let Some(kept) = recovered
@@ -317,9 +317,9 @@ impl<'a> Session<'a> {
             ));
         }
         if let Some(why) = &ending.leftovers.first {
-            let count = ending.leftovers.count;
+            let count = counted(ending.leftovers.count, "entry");
             self.terminal.story(&format!(
-                "{count} entries of what was replaced could not be deleted: {why}"
+                "{count} of what was replaced could not be deleted: {why}"
             ));
         }
     }
@@ -409,7 +409,7 @@ fn counts(report: &Report) -> String {
     let c = report.counts;
     let acts: Vec<Act> = report.steps.iter().map(|step| step.act).collect();
     let way = match acts.as_slice() {
-        _ if report.plan.publication().is_by_entries() => format!("{} renames", acts.len()),
+        _ if report.plan.publication().is_by_entries() => counted(acts.len(), "rename"),
         [Act::Swap { .. }] => "one exchange".to_owned(),
         [Act::Take { .. }, ..] => "take and put: this filesystem has no exchange".to_owned(),
         _ => "one rename".to_owned(),
@@ -420,8 +420,8 @@ fn counts(report: &Report) -> String {
         None => "not synced",
     };
     format!(
-        "{} files linked, {} shared, {} copied, {} written; {barrier}; published by {way}; digest {}",
-        c.linked,
+        "{} linked, {} shared, {} copied, {} written; {barrier}; published by {way}; digest {}",
+        counted(c.linked, "file"),
         c.reflinked,
         c.copied,
         c.written,

@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rvenv_journal::{agreeing, counted};
 use thiserror::Error;
 
 use crate::interpreter::{
@@ -58,7 +59,9 @@ pub enum DownloadFailed {
     },
     /// Pip succeeded, and there is not exactly one wheel of this name.
     #[error(
-        "after downloading there are {count} wheels of {name} in `{}`, not one",
+        "after downloading there {} {} of {name} in `{}`, not one",
+        agreeing(*count, "is", "are"),
+        counted(*count, "wheel"),
         shown(into)
     )]
     Count {

@@ -16,7 +16,7 @@ use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::{
     Content, Digest, ENGINE_DIR, Effect, Fs, Mode, Node, Observation, Observed, Operation,
     PlanBuilder, PlanError, Publication, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt,
-    RelPath, RelPathError, Target, both, observe, paired,
+    RelPath, RelPathError, Target, both, counted, observe, paired,
 };
 use thiserror::Error;
 
@@ -80,7 +80,7 @@ pub enum MergeError {
         paths: Vec<String>,
     },
     /// Packages could not be imported any more.
-    #[error("{} packages of `{target}` could not be imported any more: {}", packages.len(), packages.join(", "))]
+    #[error("{} of `{target}` could not be imported any more: {}", counted(packages.len(), "package"), packages.join(", "))]
     Lost {
         /// The target.
         target: PathBuf,

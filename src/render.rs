@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use rvenv_journal::{Content, Effect, Node, Operation, Plan, Publication, RelPath};
+use rvenv_journal::{Content, Effect, Node, Operation, Plan, Publication, RelPath, counted};
 
 /// How much of a plan is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,9 +181,9 @@ fn stage_lines(plan: &Plan, stage: &str, detail: Detail) -> Vec<String> {
     }
     let shown = |((group, sign), count): (&(String, Sign), &usize)| {
         let what = if group.is_empty() {
-            format!("{count} directories")
+            counted(*count, "directory")
         } else {
-            format!("{}: {count} files", escape(group))
+            format!("{}: {}", escape(group), counted(*count, "file"))
         };
         line(*sign, &what)
     };
@@ -198,7 +198,7 @@ fn describe(path: &RelPath, node: &Node) -> String {
         Node::File { content, .. } => match content {
             Content::Local { path: from, .. } => format!("{path} (a copy of {})", escape(from)),
             Content::Inline(_) | Content::Object { .. } => {
-                format!("{path} ({} bytes)", content.len())
+                format!("{path} ({})", counted(content.len(), "byte"))
             }
         },
     }

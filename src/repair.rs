@@ -14,7 +14,7 @@ use std::sync::Arc;
 use rvenv_journal::fs::{Dir, Fs, FsError};
 use rvenv_journal::{
     Content, Difference, Digest, Mode, ModeError, Node, Operation, PlanBuilder, PlanError,
-    Publication, PublishedPath, Receipt, RelPath, Target, drift, observe,
+    Publication, PublishedPath, Receipt, RelPath, Target, counted, drift, observe,
 };
 use thiserror::Error;
 
@@ -41,7 +41,7 @@ pub enum RepairError {
     #[error("`{0}` has no receipt that can be read, so there is nothing to repair it by")]
     NoReceipt(PathBuf),
     /// Files whose bytes nobody has any more.
-    #[error("nobody has the content of {} files of `{target}` any more: {}", paths.len(), few(paths))]
+    #[error("the content of {} of `{target}` is lost: {}", counted(paths.len(), "file"), few(paths))]
     NoSource {
         /// The target.
         target: PathBuf,

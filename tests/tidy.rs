@@ -13,7 +13,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// The engine, from the ground up.
 const ENGINE_FLOORS: &[&[&str]] = &[
-    &["digest", "identity", "path", "watch", "mutant"],
+    &["digest", "identity", "path", "plural", "watch", "mutant"],
     &["node", "names"],
     &["plan", "record"],
     &["plan_json", "receipt", "fs"],
@@ -255,6 +255,41 @@ fn functions_end_where_one_can_still_see_them() {
 fn every_file_says_at_its_head_what_it_promises() {
     for source in sources("src").iter().chain(&sources("journal/src")) {
         assert!(source.text.starts_with("//! "), "{}", source.path.display());
+    }
+}
+
+/// One function knows when a noun is in the singular; a format string that counts by itself is wrong for one.
+#[test]
+fn counts_are_worded_by_one_function() {
+    let plurals = [
+        "bytes",
+        "changes",
+        "directories",
+        "distributions",
+        "entries",
+        "environments",
+        "files",
+        "generations",
+        "interpreters",
+        "leftovers",
+        "lines",
+        "links",
+        "names",
+        "packages",
+        "paths",
+        "places",
+        "processes",
+        "renames",
+        "steps",
+        "wheels",
+    ];
+    for source in sources("src").iter().chain(&sources("journal/src")) {
+        for text in code(source.body()).split("} ").skip(1) {
+            // As in `{count} managed paths`: one word may come before the noun.
+            let words = text.split(|c: char| !c.is_ascii_alphabetic()).take(2);
+            let plural = words.into_iter().find(|word| plurals.contains(word));
+            assert_eq!(plural, None, "{}: `{text:.60}`", source.path.display());
+        }
     }
 }
 

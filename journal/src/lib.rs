@@ -154,6 +154,7 @@ mod path;
 mod pinned;
 mod plan;
 mod plan_json;
+mod plural;
 mod precondition;
 mod prepare;
 mod publication;
@@ -198,6 +199,7 @@ pub use path::{
 };
 pub use plan::{Plan, PlanBuilder, PlanError, effect};
 pub use plan_json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
+pub use plural::{agreeing, counted};
 pub use precondition::Stale;
 pub use publication::Published;
 pub use receipt::{

@@ -23,6 +23,7 @@ use crate::identity::{Birth, Identity};
 use crate::node::{Expected, Input, Observation, Observed, Operation};
 use crate::path::{RelPath, RelPathError};
 use crate::plan::{Operations, Plan, PlanBuilder, PlanError};
+use crate::plural::counted;
 
 mod values;
 
@@ -39,7 +40,7 @@ pub const PLAN_BYTES_MAX: u64 = 256 << 20;
 #[derive(Debug, Error)]
 pub enum PlanReadError {
     /// Longer than [`PLAN_BYTES_MAX`].
-    #[error("the plan has {0} bytes, more than any plan has")]
+    #[error("the plan has {}, more than any plan has", counted(*.0, "byte"))]
     TooLong(u64),
     /// Not JSON, cut short, or with fields that a plan does not have.
     #[error("the text is not a whole plan")]

@@ -22,6 +22,7 @@ use crate::journal::{self, JournalRead, Siblings};
 use crate::names::JournalName;
 use crate::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::pinned::pinned;
+use crate::plural::counted;
 use crate::publication::{Open, Published};
 use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::record::{
@@ -70,7 +71,7 @@ pub enum RollbackError {
         why: String,
     },
     /// Entries changed since the generation was replaced.
-    #[error("{} entries of `{target}` changed since generation {generation} was replaced", paths.len())]
+    #[error("{} of `{target}` changed since generation {generation} was replaced", counted(paths.len(), "entry"))]
     Changed {
         /// The target.
         target: PathBuf,

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rvenv::render::escape;
 use rvenv_journal::fs::{Dir, Fs, Kind, Meta, Time};
-use rvenv_journal::{Audit, Stock, Store, StoreError, Swept, remove_tree};
+use rvenv_journal::{Audit, Stock, Store, StoreError, Swept, counted, remove_tree};
 
 use super::Session;
 use super::args::{CacheCommand, CachePruneArgs};
@@ -116,17 +116,17 @@ impl Session<'_> {
         if lives_on > 0 {
             let size = shown_size(lives_on);
             self.terminal.story(&format!(
-                "{size} of what was deleted are also in environments, and go with these"
+                "{size} of what was deleted is also in environments, and goes with them"
             ));
         }
         let Some(first) = &swept.leftovers.first else {
             return Ok(Exit::Done);
         };
-        let count = swept.leftovers.count;
+        let count = counted(swept.leftovers.count, "entry");
         let shown = escape(&path.to_string_lossy());
         Err(CliError::new(
             Exit::Failed,
-            format!("cannot delete {count} entries of the cache `{shown}`"),
+            format!("cannot delete {count} of the cache `{shown}`"),
         )
         .leaving("everything else that was to go is deleted")
         .because(first)

@@ -9,7 +9,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rvenv_journal::{Deletion, Watch};
+use rvenv_journal::{Deletion, Watch, counted};
 
 use super::signals::Signals;
 use super::terminal::Terminal;
@@ -69,8 +69,10 @@ impl Watch for Progress {
             .is_none_or(|shown| now.duration_since(shown) >= EACH)
         {
             times.shown = Some(now);
-            self.terminal
-                .passing(&format!("Deleting what is no longer needed: {count} files"));
+            self.terminal.passing(&format!(
+                "Deleting what is no longer needed: {}",
+                counted(count, "file")
+            ));
         }
         Deletion::GoOn
     }

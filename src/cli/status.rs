@@ -9,7 +9,8 @@ use rvenv::render::escape;
 use rvenv_journal::fs::{FsError, Kind, Time};
 use rvenv_journal::{
     Decision, ENGINE_DIR, Form, Fs, Generation, Inspection, Parents, RECEIPT_BYTES_MAX,
-    RECEIPT_NAME, Receipt, RecoverError, RelPath, Target, TargetError, generations, inspect,
+    RECEIPT_NAME, Receipt, RecoverError, RelPath, Target, TargetError, counted, generations,
+    inspect,
 };
 use serde::Serialize;
 
@@ -222,8 +223,9 @@ impl Status {
         let mut lines = vec![format!("`{}`: {}", escape(&self.path), self.state)];
         match &self.receipt {
             Some(receipt) => lines.push(format!(
-                "receipt: {} managed paths, plan {}",
-                receipt.paths, receipt.plan
+                "receipt: {}, plan {}",
+                counted(receipt.paths, "managed path"),
+                receipt.plan
             )),
             None => lines.push("receipt: none".to_owned()),
         }
@@ -250,7 +252,7 @@ impl Kept {
         };
         let size = self.entries.zip(self.bytes).map_or_else(
             || "of unknown size".to_owned(),
-            |(entries, bytes)| format!("{entries} entries, {}", shown_size(bytes)),
+            |(entries, bytes)| format!("{}, {}", counted(entries, "entry"), shown_size(bytes)),
         );
         let python = self
             .python

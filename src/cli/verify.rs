@@ -10,7 +10,7 @@ use std::path::Path;
 use rvenv::activate::quote_posix;
 use rvenv::render::{Detail, escape};
 use rvenv::verify::{Change, Checked, DistributionChecked, Finding, Verification};
-use rvenv_journal::{Fs, Parents, Receipt, Target, inspect};
+use rvenv_journal::{Fs, Parents, Receipt, Target, agreeing, counted, inspect};
 use serde::Serialize;
 
 use super::status;
@@ -68,25 +68,30 @@ fn text(found: &Verification, detail: Detail) -> String {
         push(&mut lines, package, &findings, detail);
     }
     let files: usize = found.distributions.iter().map(|d| d.files.checked).sum();
+    let distributions = found.distributions.len();
     lines.push(format!(
-        "distributions: {}, which list {files} files",
-        found.distributions.len()
+        "distributions: {distributions}, which {} {}",
+        agreeing(distributions, "lists", "list"),
+        counted(files, "file")
     ));
     for checked in &found.distributions {
         let findings: Vec<_> = checked.files.drift.iter().collect();
         push(&mut lines, &title(checked), &findings, detail);
     }
     lines.push(format!(
-        "foreign: {} paths that nobody lists",
-        found.foreign
+        "foreign: {} that nothing lists",
+        counted(found.foreign, "path")
     ));
     let drift = |checked: &Checked| checked.drift.len();
     let listed: usize = found.distributions.iter().map(|d| drift(&d.files)).sum();
     let differing = drift(&found.managed) + listed;
     lines.push(match differing {
         0 => "state: clean".to_owned(),
-        1 => "state: 1 path differs".to_owned(),
-        _ => format!("state: {differing} paths differ"),
+        _ => format!(
+            "state: {} {}",
+            counted(differing, "path"),
+            agreeing(differing, "differs", "differ")
+        ),
     });
     format!(
         "`{}`\n{}\n",
@@ -97,8 +102,8 @@ fn text(found: &Verification, detail: Detail) -> String {
 
 fn receipt(found: &Verification) -> String {
     if let Some(plan) = &found.receipt {
-        let paths = found.managed.checked;
-        return format!("receipt: {paths} managed paths, plan {plan}");
+        let paths = counted(found.managed.checked, "managed path");
+        return format!("receipt: {paths}, plan {plan}");
     }
     let mut drift = found.managed.drift.iter();
     let what = if drift.any(|finding| finding.path == Receipt::path().as_str()) {
@@ -154,9 +159,10 @@ fn push(lines: &mut Vec<String>, title: &str, findings: &[&Finding], detail: Det
     });
     let counts: Vec<_> = counts.into_iter().flatten().collect();
     lines.push(format!(
-        "  {}: {} paths differ ({}); `-v` lists them",
+        "  {}: {} {} ({}); `-v` lists them",
         escape(title),
-        findings.len(),
+        counted(findings.len(), "path"),
+        agreeing(findings.len(), "differs", "differ"),
         counts.join(", ")
     ));
 }

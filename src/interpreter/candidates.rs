@@ -12,6 +12,8 @@ use std::fs;
 use std::iter;
 use std::path::{Path, PathBuf};
 
+use rvenv_journal::counted;
+
 use super::alternatives;
 use super::around::Surroundings;
 use super::request::Request;
@@ -118,10 +120,10 @@ pub(super) fn searched(around: &Surroundings) -> Vec<String> {
     }));
     places.push(match &around.search_path {
         None => "PATH, which is not set".to_owned(),
-        Some(path) => match std::env::split_paths(path).count() {
-            1 => "1 directory of PATH".to_owned(),
-            count => format!("{count} directories of PATH"),
-        },
+        Some(path) => {
+            let count = std::env::split_paths(path).count();
+            format!("{} of PATH", counted(count, "directory"))
+        }
     });
     let roots = roots(around).into_iter().map(|(_, root)| root);
     places.extend(roots.chain(around.alternatives.clone()).map(|root| {

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use rvenv_journal::{Digest, Hasher, RelPath};
+use rvenv_journal::{Digest, Hasher, RelPath, counted};
 use serde::Deserialize;
 
 use super::around::{Control, Surroundings};
@@ -104,7 +104,10 @@ pub(super) fn probe(
     }
     Err(InterpreterError::NotPython {
         path: path.to_owned(),
-        reason: format!("it belongs to a chain of more than {CHAIN_MAX} virtual environments"),
+        reason: format!(
+            "it belongs to a chain of more than {}",
+            counted(CHAIN_MAX, "virtual environment")
+        ),
     })
 }
 

@@ -9,8 +9,8 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 
-use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
+use rvenv_journal::{Fs, counted};
 
 /// Bytes of a file that are read to find out whether all of them are NUL.
 const LOOK_BYTES_MAX: u64 = 64 << 20;
@@ -131,10 +131,10 @@ pub(super) fn shared(text: &mut String, meta: &Meta) {
     if others == 0 || meta.kind != Kind::File {
         return;
     }
-    let names = if others == 1 { "name" } else { "names" };
+    let others = counted(others, "other name");
     let _infallible = write!(
         text,
-        ", and shares its inode with {others} other {names}: changed through one of them, perhaps in another environment"
+        ", and shares its inode with {others}: changed through one of them, perhaps in another environment"
     );
 }
 

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use rvenv_journal::{Digest, RelPathError};
+use rvenv_journal::{Digest, RelPathError, counted};
 use thiserror::Error;
 use zip::result::ZipError;
 
@@ -33,7 +33,7 @@ pub enum WheelFault {
     #[error("it is not a regular file")]
     NotAFile,
     /// More bytes than a wheel may have.
-    #[error("it is larger than {0} bytes")]
+    #[error("it is larger than {}", counted(*.0, "byte"))]
     TooLarge(u64),
     /// Other bytes than the ones that were read before.
     #[error("its file was changed meanwhile")]
@@ -45,7 +45,7 @@ pub enum WheelFault {
     #[error("it is not a whole and consistent zip archive")]
     Archive(#[source] ZipError),
     /// More entries than a wheel may have.
-    #[error("it has {0} entries, too many")]
+    #[error("it has {}, too many", counted(*.0, "entry"))]
     TooManyEntries(usize),
     /// Entries that would share a name when unpacked.
     #[error("two entries have one name")]
@@ -66,7 +66,7 @@ pub enum WheelFault {
     #[error("its entries collide")]
     Collision(#[source] Collision),
     /// An entry above the limit for one file.
-    #[error("the entry `{member}` would unpack to {len} bytes, too many")]
+    #[error("the entry `{member}` would unpack to {}, too many", counted(*len, "byte"))]
     MemberTooLarge {
         /// The entry.
         member: String,
@@ -74,7 +74,7 @@ pub enum WheelFault {
         len: u64,
     },
     /// Entries above the limit for all files.
-    #[error("its entries would unpack to more than {0} bytes")]
+    #[error("its entries would unpack to more than {}", counted(*.0, "byte"))]
     TotalTooLarge(u64),
     /// Contents that do not unpack.
     #[error("the entry `{member}` cannot be unpacked")]
@@ -86,7 +86,7 @@ pub enum WheelFault {
         source: ZipError,
     },
     /// Contents longer or shorter than declared.
-    #[error("the entry `{member}` does not unpack to the {len} bytes that it declares")]
+    #[error("the entry `{member}` does not unpack to the {} that it declares", counted(*len, "byte"))]
     Length {
         /// The entry.
         member: String,
@@ -164,7 +164,7 @@ pub enum WheelFault {
         algorithm: String,
     },
     /// A length in `RECORD` that the archive contradicts.
-    #[error("RECORD says that `{member}` has {listed} bytes, the archive says {declared}")]
+    #[error("RECORD says that `{member}` has {}, the archive says {declared}", counted(*listed, "byte"))]
     RecordLength {
         /// The entry.
         member: String,

@@ -79,6 +79,7 @@ mod filesystems;
 mod interpreter;
 mod interrupt;
 mod merge;
+mod messages;
 #[cfg(target_os = "linux")]
 mod policies;
 mod repair;

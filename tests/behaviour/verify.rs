@@ -573,7 +573,9 @@ fn names_that_could_steer_a_terminal_are_escaped() {
         ended.stdout
     );
     assert!(
-        ended.stdout.contains("\nforeign: 1 paths"),
+        ended
+            .stdout
+            .contains("\nforeign: 1 path that nothing lists\n"),
         "{}",
         ended.stdout
     );

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use rvenv::render::escape;
-use rvenv_journal::{Audit, Fault, Flaw, Leftovers, Stock, Swept};
+use rvenv_journal::{Audit, Fault, Flaw, Leftovers, Stock, Swept, counted};
 use serde::Serialize;
 
 use super::super::status::shown_size;
@@ -29,11 +29,6 @@ pub(super) struct Notes {
     pub(super) kept: u64,
 }
 
-fn counted(count: u64, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
-}
-
 fn stock_text(stock: &Stock) -> String {
     let objects = counted(stock.objects, "file");
     format!("{objects}, {}", shown_size(stock.bytes))
@@ -45,11 +40,9 @@ pub(super) fn audit_text(path: &Path, audit: &Audit) -> String {
     let packs = counted(audit.stock.packs, "wheel");
     lines.push(format!("packs: {packs} ({})", stock_text(&audit.stock)));
     lines.extend(audit.faults.iter().map(fault_text));
-    let faults = u64::try_from(audit.faults.len()).unwrap_or(u64::MAX);
-    lines.push(match faults {
+    lines.push(match audit.faults.len() {
         0 => "state: clean".to_owned(),
-        1 => "state: 1 entry differed".to_owned(),
-        _ => format!("state: {faults} entries differed"),
+        faults => format!("state: {} differed", counted(faults, "entry")),
     });
     lines.join("\n") + "\n"
 }

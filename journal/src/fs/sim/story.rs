@@ -9,6 +9,7 @@ use super::disk::Id;
 use super::images::Persistence;
 use super::log::{Change, Mutation};
 use super::machine::Machine;
+use crate::plural::counted;
 
 /// How an image came to be; print it when a check fails.
 ///
@@ -104,9 +105,9 @@ impl Fate {
 
 impl fmt::Display for ImageStory<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let steps = self.step_count();
+        let steps = counted(self.step_count(), "step");
         match self.model {
-            Persistence::Kill => writeln!(f, "the process is killed after {steps} steps")?,
+            Persistence::Kill => writeln!(f, "the process is killed after {steps}")?,
             Persistence::Ordered | Persistence::Independent => {
                 let how = match self.model {
                     Persistence::Kill | Persistence::Ordered => "in order",
@@ -114,7 +115,7 @@ impl fmt::Display for ImageStory<'_> {
                 };
                 writeln!(
                     f,
-                    "the power is cut after {steps} steps; names persist {how}; all without a note is durable"
+                    "the power is cut after {steps}; names persist {how}; all without a note is durable"
                 )?;
             }
         }

@@ -11,13 +11,16 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use etcetera::BaseStrategy;
 use rvenv_journal::fs::Time;
 use thiserror::Error;
 
-use crate::interpreter::{self, Surroundings};
+use crate::interpreter::{self, Surroundings, shown};
 use crate::lexical::normal;
 use crate::options::{TextError, check_path};
+
+mod cache;
+
+pub use self::cache::{CACHE_VARIABLE, CacheUnusable};
 
 /// Where `update-alternatives` keeps what is registered: Debian and its kin, Fedora and its kin.
 #[cfg(target_os = "linux")]
@@ -50,6 +53,14 @@ pub enum HostError {
     /// `SOURCE_DATE_EPOCH` is not a time.
     #[error("SOURCE_DATE_EPOCH is `{0}`, which is no number of seconds since 1970")]
     Epoch(String),
+    /// The cache that was named cannot be one.
+    #[error("{CACHE_VARIABLE} is `{}`, which {why}", shown(path))]
+    Cache {
+        /// What the variable says.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: CacheUnusable,
+    },
     /// The path is not UTF-8.
     #[error("the path `{0}` is not UTF-8, and an environment's scripts and pyvenv.cfg must be")]
     NotUtf8(String),
@@ -68,7 +79,7 @@ impl Host {
     /// Reads what this process was given.
     ///
     /// # Errors
-    /// [`HostError::Epoch`].
+    /// [`HostError::Epoch`] and [`HostError::Cache`].
     pub fn read() -> Result<Self, HostError> {
         let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         let variable = |name: &str| {
@@ -78,16 +89,13 @@ impl Host {
             found.map(|(_, value)| value.clone())
         };
         let home = etcetera::home_dir().ok();
-        let cache = variable("RVENV_CACHE_DIR").map(PathBuf::from).or_else(|| {
-            let strategy = etcetera::choose_base_strategy().ok()?;
-            Some(strategy.cache_dir().join("rvenv"))
-        });
+        let cache = cache::chosen(variable(CACHE_VARIABLE).map(PathBuf::from))
+            .map_err(|(path, why)| HostError::Cache { path, why })?;
         #[expect(
             clippy::disallowed_methods,
             reason = "this is where the working directory is read"
         )]
         let cwd = std::env::current_dir().ok();
-        let cache = cache.filter(|cache| cache.is_absolute());
         let directory = |name: &str| variable(name).map(PathBuf::from);
         let surroundings = Surroundings {
             search_path: variable("PATH"),

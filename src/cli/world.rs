@@ -43,6 +43,9 @@ fn usage(error: &HostError) -> CliError {
     match error {
         HostError::NotUtf8(_) => refused.hint("choose a path in UTF-8"),
         HostError::Empty => refused.hint("use `.` for the working directory"),
+        HostError::Cache { .. } => refused.hint(
+            "set RVENV_CACHE_DIR to the absolute path of a directory, or unset it to use the cache in your home",
+        ),
         HostError::Text(_) => refused.hint("choose a path without that character"),
         HostError::Epoch(_) | HostError::NoCwd(_) => refused,
     }

@@ -395,22 +395,16 @@ fn damage_the_store(lab: &Lab) {
     }
 }
 
-/// A store that cannot be written, or be at all, costs time and nothing else.
+/// A store that cannot be made costs time and nothing else.
 #[test]
 fn an_unwritable_cache_is_no_failure() {
     let Some(lab) = Lab::new() else { return };
     let flags: &[&str] = if lab.has_pip { &[] } else { &["--without-pip"] };
     let mut bench = Bench::new(&lab, flags);
-    fs::write(lab.file("a file"), "").unwrap();
-    for cache in [
-        lab.file("a file/cache"),
-        lab.file("a file"),
-        PathBuf::from("/proc/self/none"),
-    ] {
-        bench.prepare();
-        let ended = end(lab.rvenv(&bench.words).env("RVENV_CACHE_DIR", &cache));
-        assert_eq!(ended.code, Some(0), "{}: {}", cache.display(), ended.story);
-        bench.judge(&ended, "no cache");
-        assert_eq!(lab.litter(), [""; 0]);
-    }
+    bench.prepare();
+    let cache = "/proc/self/none";
+    let ended = end(lab.rvenv(&bench.words).env("RVENV_CACHE_DIR", cache));
+    assert_eq!(ended.code, Some(0), "{}", ended.story);
+    bench.judge(&ended, "no cache");
+    assert_eq!(lab.litter(), [""; 0]);
 }

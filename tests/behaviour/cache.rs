@@ -88,9 +88,6 @@ fn an_absent_cache_is_clean_and_stays_absent() {
     let said = scratch.rvenv(&["cache", "dir"]).ok();
     assert_eq!(said.trim_end(), scratch.cache().to_str().unwrap());
     assert!(!scratch.cache().exists());
-    let mut command = scratch.command(&["cache", "dir"]);
-    let said = ended(command.env("RVENV_CACHE_DIR", "relative")).failed(1);
-    assert!(said.contains("absolute path"), "{said}");
 }
 
 /// What the commands say of a small cache, with the sizes that it really has.
@@ -350,36 +347,23 @@ fn clearing_leaves_what_is_not_ours_alone_and_names_it() {
     assert!(cache.join("downloads-young").exists());
 }
 
-/// Anything may stand where the cache should be.
+/// Anything may be where the wheels should be.
 #[test]
-fn a_plain_file_in_place_of_the_cache_costs_no_environment() {
+fn a_plain_file_in_place_of_the_packs_costs_no_environment() {
     let Some((scratch, python)) = with_pip() else {
         return;
     };
     create(&scratch, &python, "A").ok();
-    for place in ["packs", ""] {
-        let path = scratch.cache().join(place);
-        fs::remove_dir_all(&path).unwrap();
-        let path = if place.is_empty() {
-            scratch.cache()
-        } else {
-            path
-        };
-        fs::write(&path, "mine").unwrap();
-        let env = format!("E{place}");
-        create(&scratch, &python, &env).ok();
-        scratch.rvenv(&["verify", &env]).ok();
-        assert_eq!(links(&pip_of(&scratch, &env)), 1);
-        assert_eq!(fs::read(&path).unwrap(), b"mine");
-        if place.is_empty() {
-            scratch.rvenv(&["cache", "clear"]).failed(3);
-        } else {
-            let cleared = scratch.rvenv(&["cache", "clear"]);
-            assert!(cleared.stderr.contains("is not ours"), "{}", cleared.stderr);
-            cleared.ok();
-        }
-        assert_eq!(fs::read(&path).unwrap(), b"mine");
-    }
+    let packs = scratch.cache().join("packs");
+    fs::remove_dir_all(&packs).unwrap();
+    fs::write(&packs, "mine").unwrap();
+    create(&scratch, &python, "E").ok();
+    scratch.rvenv(&["verify", "E"]).ok();
+    assert_eq!(links(&pip_of(&scratch, "E")), 1);
+    let cleared = scratch.rvenv(&["cache", "clear"]);
+    assert!(cleared.stderr.contains("is not ours"), "{}", cleared.stderr);
+    cleared.ok();
+    assert_eq!(fs::read(&packs).unwrap(), b"mine");
 }
 
 /// The command run by somebody whom permissions bind, in a directory of their own.

@@ -514,21 +514,3 @@ fn with_source_date_epoch_two_runs_give_the_same_times() {
     let said = ended(command.env("SOURCE_DATE_EPOCH", "yesterday")).failed(2);
     assert!(said.contains("SOURCE_DATE_EPOCH is `yesterday`"), "{said}");
 }
-
-#[test]
-fn a_cache_that_cannot_be_used_costs_time_and_nothing_else() {
-    let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
-    let python = python.path.to_str().unwrap();
-    fs::write(scratch.path("file"), "").unwrap();
-    for cache in [
-        "/dev/null",
-        "/proc/nowhere",
-        scratch.path("file/below").to_str().unwrap(),
-    ] {
-        let mut command = scratch.command(&["create", "-p", python, "E"]);
-        ended(command.env("RVENV_CACHE_DIR", cache)).ok();
-        assert!(scratch.path("E/bin/pip").is_file(), "{cache}");
-        fs::remove_dir_all(scratch.path("E")).unwrap();
-    }
-}

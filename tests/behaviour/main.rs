@@ -80,6 +80,7 @@ mod interpreter;
 mod interrupt;
 mod merge;
 mod messages;
+mod named_cache;
 #[cfg(target_os = "linux")]
 mod policies;
 mod repair;

@@ -1,0 +1,71 @@
+//! The directory of the cache: the one that is named, if it can be one, else the user's own.
+//!
+//! Promises that a named directory is refused for what it is (relative, a file, unreadable) before anything else happens,
+//! and that the usual one never is: without it every command still works.
+//! Does not promise that the directory exists or can be written: what is in it is used, and no more is needed.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy as _;
+use thiserror::Error;
+
+/// The variable that names the directory.
+pub const CACHE_VARIABLE: &str = "RVENV_CACHE_DIR";
+
+/// Why a directory cannot be the cache.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum CacheUnusable {
+    /// What it means depends on the working directory.
+    #[error("is not an absolute path")]
+    Relative,
+    /// Something else has the name.
+    #[error("is not a directory")]
+    NotADirectory,
+    /// One of the directories above it is none.
+    #[error("is below a file")]
+    BelowAFile,
+    /// No directory can be made under the name.
+    #[error("is a symbolic link to nothing")]
+    Dangling,
+    /// The system refuses to open it.
+    #[error("cannot be opened: {0}")]
+    Unreadable(io::ErrorKind),
+}
+
+/// The named directory, or the user's own; none where the system has no place for one.
+pub(super) fn chosen(named: Option<PathBuf>) -> Result<Option<PathBuf>, (PathBuf, CacheUnusable)> {
+    if let Some(named) = named {
+        return match usable(&named) {
+            Ok(()) => Ok(Some(named)),
+            Err(why) => Err((named, why)),
+        };
+    }
+    let usual = etcetera::choose_base_strategy().ok();
+    let usual = usual.map(|strategy| strategy.cache_dir().join("rvenv"));
+    Ok(usual.filter(|usual| usual.is_absolute()))
+}
+
+/// Whether a directory can be the cache as it is now.
+fn usable(dir: &Path) -> Result<(), CacheUnusable> {
+    if !dir.is_absolute() {
+        return Err(CacheUnusable::Relative);
+    }
+    match fs::metadata(dir) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(CacheUnusable::NotADirectory),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let is_link = fs::symlink_metadata(dir).is_ok_and(|found| found.is_symlink());
+            if is_link {
+                Err(CacheUnusable::Dangling)
+            } else {
+                Ok(())
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(CacheUnusable::BelowAFile)
+        }
+        Err(error) => Err(CacheUnusable::Unreadable(error.kind())),
+    }
+}

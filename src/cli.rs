@@ -170,7 +170,11 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Shows a plan to people, unless they asked for quiet: the exit code and `--json` are there for programs.
     fn show(&self, plan: &Plan) {
+        if self.terminal.volume == Volume::Quiet {
+            return;
+        }
         self.terminal.data(&render::plan(plan, self.detail()));
     }
 

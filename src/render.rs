@@ -3,20 +3,23 @@
 //! Promises to be pure, that colour only repeats what signs and words say, and that text from a wheel or a disk
 //! cannot steer a terminal: it is escaped.
 //!
-//! Read next: `cli.rs`, which prints what this makes.
+//! Read next: `render/changes.rs` for what a plan shows of each stage; `cli.rs`, which prints what this makes.
 
-use std::collections::BTreeMap;
+mod changes;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use rvenv_journal::{Content, Effect, Node, Operation, Plan, Publication, RelPath, counted};
+use rvenv_journal::{Effect, Plan, Publication, RelPath};
+
+use self::changes::{Sign, line, stage_lines};
 
 /// How much of a plan is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// Wheels are one line each.
+    /// Only what changes; a new wheel or a new directory with many files is one line.
     Folded,
-    /// Every path is shown.
+    /// Every path, the unchanged ones too.
     EveryPath,
 }
 
@@ -52,58 +55,107 @@ impl Totals {
     }
 }
 
-/// A plan as text, grouped by stage.
+/// A plan as text: what changes, grouped by stage, and how much stays as it is.
+///
+/// A plan that changes nothing is one line, unless every path is asked for.
 #[must_use]
 pub fn plan(plan: &Plan, detail: Detail) -> String {
-    let mut text = String::new();
-    let mut lines = Vec::new();
-    for stage in stages(plan) {
-        lines.push(format!("  {stage}"));
-        lines.extend(stage_lines(plan, &stage, detail));
+    let mut text = headline(plan) + "\n";
+    if plan.publication() == Publication::Nothing && detail == Detail::Folded {
+        return text;
     }
-    if removals(plan).next().is_some() {
-        lines.push("  what an earlier plan or version put there".to_owned());
-        let removed: Vec<&RelPath> = removals(plan).collect();
-        let shown = removed.iter().filter(|path| {
-            let above = path.parent();
-            detail == Detail::EveryPath || above.is_none_or(|above| !removed.contains(&&above))
-        });
-        lines.extend(shown.map(|path| line(Sign::Remove, &escape(path.as_str()))));
-    }
-    if matches!(plan.publication(), Publication::Swap | Publication::Refill) {
-        lines.push("  what is there now".to_owned());
-        let removed = plan.removed_names();
-        lines.extend(removed.iter().map(|name| line(Sign::Remove, &escape(name))));
-        let rest = "everything in the directories above that is not planned";
-        lines.push(line(Sign::Remove, rest));
-    }
-    let totals = Totals::of(plan);
-    let _infallible = writeln!(text, "{}\n", headline(plan));
-    for line in lines {
-        text.push_str(&line);
-        text.push('\n');
+    text.push('\n');
+    for section in sections(plan, detail) {
+        let _infallible = writeln!(text, "  {}", section.heading);
+        for line in section.lines {
+            let _infallible = writeln!(text, "{line}");
+        }
     }
     let _infallible = write!(
         text,
-        "\nPublication: {}\nPlan: {} to add, {} to change, {} to remove, {} unchanged\nDigest: {}\n",
+        "\nPublication: {}\nDigest: {}\nPlan: {}\n",
         publication(plan),
-        totals.add,
-        totals.change,
-        totals.remove,
-        totals.keep,
         plan.digest(),
+        summary(Totals::of(plan)),
     );
     text
+}
+
+/// A heading of a plan and what is listed below it.
+struct Section {
+    heading: String,
+    lines: Vec<String>,
+}
+
+/// What is added and changed by stage, then what is removed; a section without lines is left out.
+fn sections(plan: &Plan, detail: Detail) -> Vec<Section> {
+    let mut sections: Vec<Section> = stages(plan)
+        .iter()
+        .map(|stage| Section {
+            heading: escape(stage),
+            lines: stage_lines(plan, stage, detail),
+        })
+        .collect();
+    sections.push(Section {
+        heading: "what an earlier plan or version put there".to_owned(),
+        lines: retired_lines(plan, detail),
+    });
+    sections.push(Section {
+        heading: "what is there now".to_owned(),
+        lines: replaced_lines(plan),
+    });
+    sections.retain(|section| !section.lines.is_empty());
+    sections
+}
+
+/// The counts that are not zero.
+fn summary(totals: Totals) -> String {
+    let counts = [
+        (totals.add, "to add"),
+        (totals.change, "to change"),
+        (totals.remove, "to remove"),
+        (totals.keep, "unchanged"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    if counts.is_empty() {
+        "an empty directory".to_owned()
+    } else {
+        counts.join(", ")
+    }
 }
 
 fn headline(plan: &Plan) -> String {
     let target = escape(plan.target());
     match plan.publication() {
-        Publication::Nothing => format!("`{target}` is as planned: no changes"),
+        Publication::Nothing => format!("`{target}` is up to date: no changes"),
         Publication::Put => format!("rvenv will create `{target}`"),
         Publication::Swap | Publication::Refill => format!("rvenv will replace `{target}`"),
         Publication::Merge => format!("rvenv will change `{target}`"),
     }
+}
+
+fn retired_lines(plan: &Plan, detail: Detail) -> Vec<String> {
+    let removed: Vec<&RelPath> = removals(plan).collect();
+    let shown = removed.iter().filter(|path| {
+        let above = path.parent();
+        detail == Detail::EveryPath || above.is_none_or(|above| !removed.contains(&&above))
+    });
+    shown
+        .map(|path| line(Sign::Remove, &escape(path.as_str())))
+        .collect()
+}
+
+fn replaced_lines(plan: &Plan) -> Vec<String> {
+    if !matches!(plan.publication(), Publication::Swap | Publication::Refill) {
+        return Vec::new();
+    }
+    let names = plan.removed_names().into_iter().map(escape);
+    let rest = "every other path that is not planned".to_owned();
+    let shown = names.chain([rest]);
+    shown.map(|what| line(Sign::Remove, &what)).collect()
 }
 
 /// What is there and is taken away.
@@ -156,82 +208,6 @@ fn stages(plan: &Plan) -> Vec<Arc<str>> {
     }
     stages.sort_by(|one, other| rank(one).cmp(&rank(other)).then_with(|| one.cmp(other)));
     stages
-}
-
-fn stage_lines(plan: &Plan, stage: &str, detail: Detail) -> Vec<String> {
-    let of_stage = || {
-        plan.effects()
-            .filter(|(_, operation, _)| &*operation.stage == stage)
-    };
-    let has_groups = of_stage().any(|(_, operation, _)| operation.group.is_some());
-    if !has_groups || detail == Detail::EveryPath {
-        let shown = |(path, operation, effect): (&RelPath, &Operation, Effect)| {
-            line(Sign::of(effect), &describe(path, &operation.node))
-        };
-        return of_stage().map(shown).collect();
-    }
-    let mut folded: BTreeMap<(String, Sign), usize> = BTreeMap::new();
-    for (_, operation, effect) in of_stage() {
-        let of_group = |group: &Arc<str>| match operation.node {
-            Node::Dir { .. } => String::new(),
-            Node::File { .. } | Node::Symlink { .. } => group.to_string(),
-        };
-        let group = operation.group.as_ref().map(of_group).unwrap_or_default();
-        *folded.entry((group, Sign::of(effect))).or_default() += 1;
-    }
-    let shown = |((group, sign), count): (&(String, Sign), &usize)| {
-        let what = if group.is_empty() {
-            counted(*count, "directory")
-        } else {
-            format!("{}: {}", escape(group), counted(*count, "file"))
-        };
-        line(*sign, &what)
-    };
-    folded.iter().map(shown).collect()
-}
-
-fn describe(path: &RelPath, node: &Node) -> String {
-    let path = escape(path.as_str());
-    match node {
-        Node::Dir { .. } => format!("{path}/"),
-        Node::Symlink { target } => format!("{path} -> {}", escape(target)),
-        Node::File { content, .. } => match content {
-            Content::Local { path: from, .. } => format!("{path} (a copy of {})", escape(from)),
-            Content::Inline(_) | Content::Object { .. } => {
-                format!("{path} ({})", counted(content.len(), "byte"))
-            }
-        },
-    }
-}
-
-/// What becomes of a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Sign {
-    Add,
-    Change,
-    Remove,
-    Keep,
-}
-
-impl Sign {
-    fn of(effect: Effect) -> Self {
-        match effect {
-            Effect::Create => Self::Add,
-            Effect::Change => Self::Change,
-            Effect::Keep => Self::Keep,
-        }
-    }
-}
-
-/// Colours repeat the sign; whoever prints takes them away where they are not wanted.
-fn line(sign: Sign, what: &str) -> String {
-    let (colour, sign) = match sign {
-        Sign::Add => ("\x1b[32m", '+'),
-        Sign::Change => ("\x1b[33m", '~'),
-        Sign::Remove => ("\x1b[31m", '-'),
-        Sign::Keep => ("\x1b[2m", '='),
-    };
-    format!("    {colour}{sign}\x1b[0m {what}")
 }
 
 /// A text whose control characters cannot reach the terminal.

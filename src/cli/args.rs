@@ -14,11 +14,11 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Say nothing but errors and data
+    /// Print only errors and the data that was asked for; a plan is data as JSON only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Say more: every path of a plan or of what differs, what was linked and what was started
+    /// Print more: every path of a plan or of what differs, what was linked, what was started
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
 

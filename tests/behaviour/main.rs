@@ -82,6 +82,7 @@ mod merge;
 mod messages;
 mod named_cache;
 #[cfg(target_os = "linux")]
+mod plans;
 mod policies;
 mod repair;
 mod rollback;

@@ -1,0 +1,161 @@
+//! What a stage of a plan changes, as lines: one for each path, or for many that belong together.
+//!
+//! Promises that nothing that changes is left out: it is shown by its path, or counted in the line of its wheel or of
+//! the new directory that it is in. What does not change is shown only when every path is asked for.
+//! Read next: `render.rs`, which puts the lines below headings.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rvenv_journal::{Content, Effect, Node, Operation, Plan, RelPath, counted};
+
+use super::{Detail, escape};
+
+/// Paths that belong together and are still shown one by one.
+const SHOWN_MAX: usize = 10;
+
+/// One path of a plan.
+#[derive(Clone, Copy)]
+struct Change<'a> {
+    path: &'a RelPath,
+    operation: &'a Operation,
+    sign: Sign,
+}
+
+impl Change<'_> {
+    fn line(&self) -> String {
+        line(self.sign, &describe(self.path, &self.operation.node))
+    }
+
+    fn is_dir(&self) -> bool {
+        matches!(self.operation.node, Node::Dir { .. })
+    }
+}
+
+/// What a stage changes.
+pub(super) fn stage_lines(plan: &Plan, stage: &str, detail: Detail) -> Vec<String> {
+    let of_stage = plan
+        .effects()
+        .filter(|(_, operation, _)| &*operation.stage == stage);
+    let all = of_stage.map(|(path, operation, effect)| Change {
+        path,
+        operation,
+        sign: Sign::of(effect),
+    });
+    match detail {
+        Detail::EveryPath => all.map(|change| change.line()).collect(),
+        Detail::Folded => folded(&all.collect::<Vec<_>>()),
+    }
+}
+
+/// What changes, with each wheel and each new directory of many files in one line.
+fn folded(all: &[Change<'_>]) -> Vec<String> {
+    let has_groups = all.iter().any(|change| change.operation.group.is_some());
+    let changing = all.iter().filter(|change| change.sign != Sign::Keep);
+    let (grouped, loose): (Vec<_>, Vec<_>) = changing.copied().partition(|change| {
+        let is_grouped = change.operation.group.is_some();
+        is_grouped || (has_groups && change.is_dir())
+    });
+    let mut lines = grouped_lines(&grouped, &partial_groups(all));
+    lines.extend(loose_lines(&loose));
+    lines
+}
+
+/// The groups of which something exists already.
+fn partial_groups<'a>(all: &[Change<'a>]) -> BTreeSet<&'a str> {
+    let existing = all.iter().filter(|change| change.sign != Sign::Add);
+    existing
+        .filter(|change| !change.is_dir())
+        .filter_map(|change| change.operation.group.as_deref())
+        .collect()
+}
+
+/// One line for the directories and one for each wheel, unless few paths of a wheel change that exists already.
+fn grouped_lines(changes: &[Change<'_>], partial: &BTreeSet<&str>) -> Vec<String> {
+    let mut groups: BTreeMap<(Option<&str>, Sign), Vec<&Change<'_>>> = BTreeMap::new();
+    for change in changes {
+        let group = change.operation.group.as_deref();
+        let group = group.filter(|_| !change.is_dir());
+        groups.entry((group, change.sign)).or_default().push(change);
+    }
+    let shown = |((group, sign), changes): (&(Option<&str>, Sign), &Vec<&Change<'_>>)| {
+        let is_partial = group.map_or(!partial.is_empty(), |group| partial.contains(group));
+        if is_partial && changes.len() <= SHOWN_MAX {
+            return changes.iter().map(|change| change.line()).collect();
+        }
+        let what = match group {
+            Some(group) => format!("{}: {}", escape(group), counted(changes.len(), "file")),
+            None => counted(changes.len(), "directory"),
+        };
+        vec![line(*sign, &what)]
+    };
+    groups.iter().flat_map(shown).collect()
+}
+
+/// One line for each path, and one for a new directory with many files.
+fn loose_lines(changes: &[Change<'_>]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut rest = changes;
+    while let Some((first, after)) = rest.split_first() {
+        let is_new_dir = first.is_dir() && first.sign == Sign::Add;
+        // What is below a directory follows it.
+        let below = after
+            .iter()
+            .take_while(|change| is_new_dir && change.path.is_below(first.path));
+        let (below, further) = after.split_at(below.count());
+        let files = below.iter().filter(|change| !change.is_dir()).count();
+        if files > SHOWN_MAX {
+            let dir = describe(first.path, &first.operation.node);
+            let what = format!("{dir}: {}", counted(files, "file"));
+            lines.push(line(first.sign, &what));
+            rest = further;
+        } else {
+            lines.push(first.line());
+            rest = after;
+        }
+    }
+    lines
+}
+
+fn describe(path: &RelPath, node: &Node) -> String {
+    let path = escape(path.as_str());
+    match node {
+        Node::Dir { .. } => format!("{path}/"),
+        Node::Symlink { target } => format!("{path} -> {}", escape(target)),
+        Node::File { content, .. } => match content {
+            Content::Local { path: from, .. } => format!("{path} (a copy of {})", escape(from)),
+            Content::Inline(_) | Content::Object { .. } => {
+                format!("{path} ({})", counted(content.len(), "byte"))
+            }
+        },
+    }
+}
+
+/// What becomes of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sign {
+    Add,
+    Change,
+    Remove,
+    Keep,
+}
+
+impl Sign {
+    fn of(effect: Effect) -> Self {
+        match effect {
+            Effect::Create => Self::Add,
+            Effect::Change => Self::Change,
+            Effect::Keep => Self::Keep,
+        }
+    }
+}
+
+/// Colours repeat the sign; whoever prints takes them away where they are not wanted.
+pub(super) fn line(sign: Sign, what: &str) -> String {
+    let (colour, sign) = match sign {
+        Sign::Add => ("\x1b[32m", '+'),
+        Sign::Change => ("\x1b[33m", '~'),
+        Sign::Remove => ("\x1b[31m", '-'),
+        Sign::Keep => ("\x1b[2m", '='),
+    };
+    format!("    {colour}{sign}\x1b[0m {what}")
+}

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use rvenv_journal::fs::{Dir, FsError, Kind};
+use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 use rvenv_journal::{
     Content, Digest, ENGINE_DIR, Effect, Fs, Mode, Node, Observation, Observed, Operation,
     PlanBuilder, PlanError, Publication, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt,
@@ -423,11 +423,21 @@ impl Merge<'_> {
             .as_ref()
             .and_then(|receipt| receipt.paths.get(path));
         let published = match of_receipt {
-            Some(PublishedPath::File { digest, .. }) => Some(*digest),
+            Some(PublishedPath::File { digest, len, .. }) => Some((*digest, *len)),
             Some(PublishedPath::Dir { .. } | PublishedPath::Symlink { .. }) | None => None,
         };
-        let found = self.fs.digest_file(dir, name)?;
-        let mine = published != Some(found) && found != planned.digest();
+        let is_one_of = |found: &Meta| {
+            let lens = [published.map(|(_, len)| len), Some(planned.len())];
+            lens.contains(&Some(found.len))
+        };
+        // A file of another length is not read: it may be sparse, and of any length.
+        let mine = match self.fs.meta(dir, name)?.filter(is_one_of) {
+            Some(_) => {
+                let found = self.fs.digest_file(dir, name)?;
+                published.map(|(digest, _)| digest) != Some(found) && found != planned.digest()
+            }
+            None => true,
+        };
         Ok(mine.then_some(Own::Leave))
     }
 
@@ -502,13 +512,13 @@ impl Merge<'_> {
         };
         let list = match self
             .fs
-            .read_file(&dir, OsStr::new("RECORD"), LIST_BYTES_MAX)
+            .open_file(&dir, OsStr::new("RECORD"), LIST_BYTES_MAX)
         {
             Ok(list) => list,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(paths),
             Err(error) => return Err(error),
         };
-        for (row, _) in wheel::record::rows(&list).flatten() {
+        for (row, _) in wheel::record::rows(list).flatten() {
             let Some(path) = lexical(site, &row) else {
                 continue;
             };

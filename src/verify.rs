@@ -54,8 +54,10 @@ pub struct Verification {
 pub struct Checked {
     /// How many were.
     pub checked: usize,
-    /// What differs, by path.
+    /// What differs, by path; of a distribution that lists millions of files the first ten thousand.
     pub drift: Vec<Finding>,
+    /// How many more differ.
+    pub more: usize,
 }
 
 /// One distribution against its list.
@@ -158,7 +160,11 @@ fn compare(
             Kept::Whole(receipt) => Some(receipt.plan),
             Kept::Absent | Kept::Damaged(_) => None,
         },
-        managed: Checked { checked, drift },
+        managed: Checked {
+            checked,
+            drift,
+            more: 0,
+        },
         distributions,
         foreign,
     })
@@ -187,8 +193,9 @@ fn check_distributions(
                 distribution,
                 site_packages: path.clone(),
                 files: Checked {
-                    checked: outcome.listed.len(),
+                    checked: outcome.rows,
                     drift: outcome.findings,
+                    more: outcome.more,
                 },
             });
             listed.extend(outcome.listed);

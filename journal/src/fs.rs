@@ -268,6 +268,16 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// `InvalidInput` when it is no regular file, `FileTooLarge` when it is longer, or what the system says.
     fn read_file(&self, at: &Dir, name: &OsStr, len_max: u64) -> Result<Vec<u8>, FsError>;
 
+    /// Opens a regular file of at most `len_max` bytes, to be read in pieces.
+    ///
+    /// The reader fails with `FileTooLarge` once it has given `len_max` bytes and there are more, so that a file which
+    /// grows meanwhile is bounded too.
+    ///
+    /// # Errors
+    /// As [`Fs::read_file`].
+    fn open_file(&self, at: &Dir, name: &OsStr, len_max: u64)
+    -> Result<Box<dyn io::Read>, FsError>;
+
     /// The digest of a regular file's content, read in pieces.
     ///
     /// # Errors

@@ -15,7 +15,7 @@
 )]
 
 use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use rvenv_journal::Digest;
@@ -206,6 +206,7 @@ fn a_name_is_one_plain_component(fs: &dyn Fs, root: &Dir) {
             fs.reflink((root, bad), (root, name("new")), (0o644, None)),
             fs.reflink((root, good), (root, bad), (0o644, None)),
             fs.read_file(root, bad, 10).map(drop),
+            fs.open_file(root, bad, 10).map(drop),
             fs.digest_file(root, bad).map(drop),
             fs.read_link(root, bad).map(drop),
             fs.meta(root, bad).map(drop),
@@ -244,6 +245,7 @@ fn an_absent_name_is_none_to_a_look_and_not_found_to_all_else(fs: &dyn Fs, root:
         fs.open_dir(root, absent).map(drop),
         fs.link((root, absent), (root, name("new"))),
         fs.read_file(root, absent, 10).map(drop),
+        fs.open_file(root, absent, 10).map(drop),
         fs.digest_file(root, absent).map(drop),
         fs.read_link(root, absent).map(drop),
         rename(fs, root, ("absent", "new"), Rename::Replace),
@@ -370,6 +372,10 @@ fn a_file_is_written_whole_and_read_back(fs: &dyn Fs, root: &Dir) {
         };
         fs.write_file(root, name(entry), &new).unwrap();
         assert_eq!(fs.read_file(root, name(entry), 1 << 21).unwrap(), bytes);
+        let mut read = Vec::new();
+        let mut pieces = fs.open_file(root, name(entry), bytes.len() as u64).unwrap();
+        pieces.read_to_end(&mut read).unwrap();
+        assert_eq!(read, bytes);
         assert_eq!(
             fs.digest_file(root, name(entry)).unwrap(),
             Digest::of(bytes)
@@ -449,6 +455,8 @@ fn a_read_is_bounded_and_of_regular_files_alone(fs: &dyn Fs, root: &Dir) {
     for len_max in [0, 4] {
         let read = fs.read_file(root, name("file"), len_max);
         assert_eq!(kind(read), ErrorKind::FileTooLarge);
+        let opened = fs.open_file(root, name("file"), len_max);
+        assert_eq!(kind(opened), ErrorKind::FileTooLarge);
     }
     fs.make_dir(root, name("dir"), 0o755).unwrap();
     let mut others = vec!["dir"];
@@ -458,6 +466,11 @@ fn a_read_is_bounded_and_of_regular_files_alone(fs: &dyn Fs, root: &Dir) {
     for entry in others {
         assert_eq!(
             kind(fs.read_file(root, name(entry), 10)),
+            ErrorKind::InvalidInput,
+            "{entry}"
+        );
+        assert_eq!(
+            kind(fs.open_file(root, name(entry), 10)),
             ErrorKind::InvalidInput,
             "{entry}"
         );
@@ -1066,6 +1079,7 @@ mod real {
             assert_eq!(meta(fs, root, "fifo").kind, Kind::Other);
             let refusals = [
                 fs.read_file(root, fifo, 10).map(drop),
+                fs.open_file(root, fifo, 10).map(drop),
                 fs.digest_file(root, fifo).map(drop),
                 fs.hold_file(root, fifo).map(drop),
                 fs.sync_file(root, fifo),

@@ -77,12 +77,17 @@ fn text(found: &Verification, detail: Detail) -> String {
     for checked in &found.distributions {
         let findings: Vec<_> = checked.files.drift.iter().collect();
         push(&mut lines, &title(checked), &findings, detail);
+        if checked.files.more > 0 {
+            let more = counted(checked.files.more, "more row");
+            let verb = agreeing(checked.files.more, "differs", "differ");
+            lines.push(format!("  {}: and {more} {verb}", escape(&title(checked))));
+        }
     }
     lines.push(format!(
         "foreign: {} that nothing lists",
         counted(found.foreign, "path")
     ));
-    let drift = |checked: &Checked| checked.drift.len();
+    let drift = |checked: &Checked| checked.drift.len() + checked.more;
     let listed: usize = found.distributions.iter().map(|d| drift(&d.files)).sum();
     let differing = drift(&found.managed) + listed;
     lines.push(match differing {
@@ -235,6 +240,8 @@ struct VerificationDto<'a> {
 struct CheckedDto<'a> {
     checked: usize,
     drift: Vec<FindingDto<'a>>,
+    /// How many more differ than `drift` lists.
+    more: usize,
 }
 
 #[derive(Serialize)]
@@ -283,6 +290,7 @@ impl<'a> CheckedDto<'a> {
         Self {
             checked: checked.checked,
             drift: drift.collect(),
+            more: checked.more,
         }
     }
 }

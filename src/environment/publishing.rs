@@ -162,9 +162,10 @@ fn retention(run: &Run<'_>, target: &Target<'_>, plan: &Plan) -> Result<Retentio
             (Some(seen @ Observed::Symlink { .. }), Some(PublishedPath::Symlink { target })) => {
                 seen.is_link_to(target)
             }
-            (Some(Observed::File { .. }), Some(PublishedPath::File { digest, .. })) => {
-                digest_at(run.fs, &root, path)? == Some(*digest)
-            }
+            (
+                Some(Observed::File { len: seen, .. }),
+                Some(PublishedPath::File { digest, len, .. }),
+            ) => seen == len && digest_at(run.fs, &root, path)? == Some(*digest),
             (Some(_), _) => false,
         };
         if !is_ours {

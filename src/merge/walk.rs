@@ -23,8 +23,10 @@ pub(super) fn is_as_published(
     let name = OsStr::new(path.name());
     Ok(match (published, kind) {
         (PublishedPath::Dir { .. }, Kind::Dir) => true,
-        (PublishedPath::File { digest, .. }, Kind::File) => {
-            walk.fs.digest_file(&dir, name)? == *digest
+        (PublishedPath::File { digest, len, .. }, Kind::File) => {
+            let found = walk.fs.meta(&dir, name)?;
+            found.is_some_and(|found| found.len == *len)
+                && walk.fs.digest_file(&dir, name)? == *digest
         }
         (PublishedPath::Symlink { target }, Kind::Symlink) => {
             walk.fs.read_link(&dir, name)? == OsStr::new(target)

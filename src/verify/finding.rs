@@ -8,11 +8,12 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::io::{ErrorKind, Read as _};
 
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 use rvenv_journal::{Fs, counted};
 
-/// Bytes of a file that are read to find out whether all of them are NUL.
+/// Bytes that a file may have to be read to find out whether all of them are NUL.
 const LOOK_BYTES_MAX: u64 = 64 << 20;
 
 /// In what a path differs from what it should be.
@@ -138,9 +139,21 @@ pub(super) fn shared(text: &mut String, meta: &Meta) {
     );
 }
 
-fn is_nul(fs: &dyn Fs, at: (&Dir, &OsStr), meta: &Meta) -> bool {
-    meta.len <= LOOK_BYTES_MAX
-        && fs
-            .read_file(at.0, at.1, LOOK_BYTES_MAX)
-            .is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+/// Whether all bytes of a file are NUL; no more is read of it than up to the first that is not.
+pub(super) fn is_nul(fs: &dyn Fs, at: (&Dir, &OsStr), meta: &Meta) -> bool {
+    if meta.len > LOOK_BYTES_MAX {
+        return false;
+    }
+    let Ok(mut file) = fs.open_file(at.0, at.1, LOOK_BYTES_MAX) else {
+        return false;
+    };
+    let mut piece = [0; 16 * 1024];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return true,
+            Ok(len) if piece.iter().take(len).all(|byte| *byte == 0) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => return false,
+        }
+    }
 }

@@ -7,14 +7,14 @@
 //!
 //! Read next: `wheel/record.rs`, the form of the list.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::io::Read;
 
-use rvenv_journal::Fs;
-use rvenv_journal::PublishedPath;
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
+use rvenv_journal::{FILE_BYTES_MAX, Fs, PublishedPath};
 
-use super::finding::{Change, Finding, article, content};
+use super::finding::{Change, Finding, article, content, is_nul};
 use super::managed::Managed;
 use super::within::{Sight, Within, is_bytecode, is_compiled, place};
 use crate::installed::{Distribution, DistributionKind};
@@ -22,6 +22,8 @@ use crate::wheel::record::{Hash, Row, rows};
 
 /// Bytes that a list may have.
 const LIST_BYTES_MAX: u64 = 64 << 20;
+/// Findings of one distribution that are kept; the others are counted.
+const FINDINGS_MAX: usize = 10_000;
 
 /// Where the distributions of one `site-packages` directory are checked.
 #[derive(Clone, Copy, Debug)]
@@ -38,9 +40,24 @@ pub(super) struct Site<'a> {
 /// What became of one distribution.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// Every path that it lists.
+    /// How many rows of its list name a path of the environment.
+    pub(super) rows: usize,
+    /// The paths that it lists and that exist.
     pub(super) listed: BTreeSet<String>,
+    /// What differs, sorted: the first [`FINDINGS_MAX`] paths.
     pub(super) findings: Vec<Finding>,
+    /// How many more rows differ.
+    pub(super) more: usize,
+}
+
+impl Outcome {
+    fn find(&mut self, found: &mut BTreeSet<Finding>, finding: Finding) {
+        if found.len() < FINDINGS_MAX {
+            found.insert(finding);
+        } else if !found.contains(&finding) {
+            self.more += 1;
+        }
+    }
 }
 
 impl Site<'_> {
@@ -53,17 +70,16 @@ impl Site<'_> {
         }
         let mut within = Within::new(self.fs, self.root.clone());
         let list = format!("{}/{}/RECORD", self.path, distribution.dir);
-        match self.read(&mut within, &list) {
-            Ok(bytes) => self.check_rows(&mut within, &bytes, &mut outcome),
+        match self.open(&mut within, &list) {
+            Ok(rows) => self.check_rows(&mut within, rows, &mut outcome),
             // The receipt has reported it.
             Err(_) if self.managed.drifted.contains(list.as_str()) => {}
             Err(finding) => outcome.findings.push(finding),
         }
-        outcome.findings.sort();
         outcome
     }
 
-    fn read(&self, within: &mut Within<'_>, list: &str) -> Result<Vec<u8>, Finding> {
+    fn open(&self, within: &mut Within<'_>, list: &str) -> Result<Box<dyn Read>, Finding> {
         let failed = |error: FsError| Finding::unreadable(list, &error);
         let (dir, name, meta) = match within.look(list).map_err(failed)? {
             Sight::There(dir, name, meta) => (dir, name, meta),
@@ -73,61 +89,63 @@ impl Site<'_> {
         if meta.kind != Kind::File {
             return Err(Finding::kind(list, meta.kind, "a file"));
         }
-        let read = self.fs.read_file(&dir, name, LIST_BYTES_MAX);
-        let bytes = read.map_err(failed)?;
-        if bytes.iter().all(|byte| *byte == 0) {
+        let file = self.fs.open_file(&dir, name, LIST_BYTES_MAX);
+        let file = file.map_err(failed)?;
+        if is_nul(self.fs, (&dir, name), &meta) {
             let detail = content(self.fs, (&dir, name), &meta, None);
             return Err(Finding::new(list, Change::Content, detail));
         }
-        Ok(bytes)
+        Ok(file)
     }
 
-    fn check_rows(&self, within: &mut Within<'_>, bytes: &[u8], outcome: &mut Outcome) {
-        // In the order of the paths, so that each directory is opened once; one file may have several rows.
-        let mut wanted: BTreeMap<String, Vec<Row>> = BTreeMap::new();
-        for row in rows(bytes) {
-            match row {
+    /// Row by row, so that a list of millions of rows takes no more memory than the files that exist.
+    fn check_rows(&self, within: &mut Within<'_>, list: impl Read, outcome: &mut Outcome) {
+        // One file may have several rows.
+        let mut found = BTreeSet::new();
+        for row in rows(list) {
+            let finding = match row {
                 Ok((text, row)) => match place(self.path, &text, self.lib64) {
                     Ok(path) => {
-                        let rows = wanted.entry(path).or_default();
-                        if !rows.contains(&row) {
-                            rows.push(row);
-                        }
+                        outcome.rows += 1;
+                        self.compare(within, path, &row, &mut outcome.listed)
                     }
-                    Err(stray) => {
-                        outcome
-                            .findings
-                            .push(Finding::new(&text, Change::Listing, stray.detail()));
-                    }
+                    Err(stray) => Some(Finding::new(&text, Change::Listing, stray.detail())),
                 },
                 Err(unusable) => {
                     let detail = format!("is listed in a row of no use: {}", unusable.reason);
-                    outcome
-                        .findings
-                        .push(Finding::new(&unusable.path, Change::Listing, detail));
+                    Some(Finding::new(&unusable.path, Change::Listing, detail))
                 }
+            };
+            if let Some(finding) = finding {
+                outcome.find(&mut found, finding);
             }
         }
-        for (path, rows) in &wanted {
-            let found = rows.iter().find_map(|row| self.compare(within, path, row));
-            outcome.findings.extend(found);
-        }
-        outcome.listed = wanted.into_keys().collect();
+        outcome.findings = found.into_iter().collect();
     }
 
-    fn compare(&self, within: &mut Within<'_>, path: &str, row: &Row) -> Option<Finding> {
-        if is_bytecode(path) || self.managed.drifted.contains(path) {
+    fn compare(
+        &self,
+        within: &mut Within<'_>,
+        path: String,
+        row: &Row,
+        listed: &mut BTreeSet<String>,
+    ) -> Option<Finding> {
+        if is_bytecode(&path) || self.managed.drifted.contains(path.as_str()) {
             return None;
         }
-        if let Some(published) = self.managed.paths.get(path) {
-            return compare_published(path, row, published);
+        if let Some(published) = self.managed.paths.get(path.as_str()) {
+            return compare_published(&path, row, published);
         }
-        match within.look(path) {
-            Ok(Sight::There(dir, name, meta)) => self.compare_file((&dir, name), &meta, path, row),
-            Ok(Sight::Absent) if row.hash == Hash::Absent && is_compiled(path) => None,
-            Ok(Sight::Absent) => Some(Finding::missing(path)),
-            Ok(Sight::Blocked(by, kind)) => Some(blocked(path, &by, kind)),
-            Err(error) => Some(Finding::unreadable(path, &error)),
+        match within.look(&path) {
+            Ok(Sight::There(dir, name, meta)) => {
+                let finding = self.compare_file((&dir, name), &meta, &path, row);
+                listed.insert(path);
+                finding
+            }
+            Ok(Sight::Absent) if row.hash == Hash::Absent && is_compiled(&path) => None,
+            Ok(Sight::Absent) => Some(Finding::missing(&path)),
+            Ok(Sight::Blocked(by, kind)) => Some(blocked(&path, &by, kind)),
+            Err(error) => Some(Finding::unreadable(&path, &error)),
         }
     }
 
@@ -144,7 +162,10 @@ impl Site<'_> {
         if meta.kind != Kind::File {
             return Some(Finding::kind(path, meta.kind, "a file"));
         }
-        let same = row.len.is_none_or(|len| len == meta.len)
+        // Without a length in the row, a sparse file would be read through for ever.
+        let same = row
+            .len
+            .map_or(meta.len <= FILE_BYTES_MAX, |len| len == meta.len)
             && match &row.hash {
                 Hash::Sha256(digest) => match self.fs.digest_file(at.0, at.1) {
                     Ok(found) => found == *digest,

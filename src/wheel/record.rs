@@ -5,12 +5,16 @@
 //! Read next: `contents.rs`, which holds the rows against the archive.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 
 use rvenv_journal::Digest;
 
 use super::fault::{WheelFault, shown};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Bytes of a row of a list that is streamed; a path has at most 4096.
+const ROW_BYTES_MAX: usize = 64 * 1024;
 
 /// What a row says about its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,13 +56,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Row>, WheelFault> {
 
 /// Reads the rows one by one, for a list that somebody may have damaged since: a row that says nothing usable does not
 /// hide the others. A row without a reading comes with what it says, escaped, and what is wrong with it.
-pub(crate) fn rows(bytes: &[u8]) -> impl Iterator<Item = Result<(String, Row), Unusable>> {
+///
+/// No more than one row is in memory. A failure to read is a row of its own, and the last one.
+pub(crate) fn rows(list: impl Read) -> impl Iterator<Item = Result<(String, Row), Unusable>> {
     let reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
-        .from_reader(bytes);
+        .from_reader(Rows::of(list));
     reader.into_byte_records().map(|record| {
-        let record = record.map_err(|_| Unusable::of(b"", "it is not CSV"))?;
+        let record = record.map_err(|_| Unusable::of(b"", "it cannot be read as CSV"))?;
         let first = record.iter().next().unwrap_or_default();
         let fields = record.iter().map(std::str::from_utf8);
         let fields: Vec<_> = fields
@@ -68,6 +74,45 @@ pub(crate) fn rows(bytes: &[u8]) -> impl Iterator<Item = Result<(String, Row), U
             parse_row(fields.into_iter()).map_err(|reason| Unusable::of(first, reason))?;
         Ok((path.to_owned(), row))
     })
+}
+
+/// A list of which no row is longer than [`ROW_BYTES_MAX`]: a quote that is never closed would make one row of the rest.
+struct Rows<R> {
+    list: R,
+    /// Bytes of the row so far.
+    len: usize,
+    is_quoted: bool,
+}
+
+impl<R> Rows<R> {
+    fn of(list: R) -> Self {
+        Self {
+            list,
+            len: 0,
+            is_quoted: false,
+        }
+    }
+}
+
+impl<R: Read> Read for Rows<R> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let read = self.list.read(piece)?;
+        for byte in piece.iter().take(read) {
+            self.len += 1;
+            match byte {
+                b'"' => self.is_quoted = !self.is_quoted,
+                b'\n' if !self.is_quoted => self.len = 0,
+                _ if self.len > ROW_BYTES_MAX => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "a row is too long",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(read)
+    }
 }
 
 /// A row that says nothing usable.
@@ -281,7 +326,7 @@ mod tests {
     #[test]
     fn a_row_that_says_nothing_usable_does_not_hide_the_others() {
         let text = b"a,,\nb\xff,,\nc,sha256=x,1\n\"d,\",md5=x,1\ne\n";
-        let read: Vec<_> = rows(text).collect();
+        let read: Vec<_> = rows(&text[..]).collect();
         let unusable = |path: &str, reason| {
             let path = path.to_owned();
             Err(Unusable { path, reason })
@@ -302,7 +347,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_are_too_strange_to_be_read(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let _read = rows(&bytes).count();
+            let _read = rows(&bytes[..]).count();
         }
 
         #[test]

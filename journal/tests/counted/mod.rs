@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -78,6 +78,7 @@ impl Fs for Counted {
         fn link(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), FsError>;
         fn reflink(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), meta: (u32, Option<i64>)) -> Result<(), FsError>;
         fn read_file(&self, at: &Dir, name: &OsStr, len_max: u64) -> Result<Vec<u8>, FsError>;
+        fn open_file(&self, at: &Dir, name: &OsStr, len_max: u64) -> Result<Box<dyn Read>, FsError>;
         fn digest_file(&self, at: &Dir, name: &OsStr) -> Result<Digest, FsError>;
         fn read_link(&self, at: &Dir, name: &OsStr) -> Result<OsString, FsError>;
         fn meta(&self, at: &Dir, name: &OsStr) -> Result<Option<Meta>, FsError>;

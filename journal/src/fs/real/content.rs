@@ -44,6 +44,36 @@ pub(super) fn read_bounded(file: File, len_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A regular file of at most `len_max` bytes, to be read in pieces.
+pub(super) fn bounded(file: File, len_max: u64) -> io::Result<Box<dyn Read>> {
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(not_regular());
+    }
+    if found.len() > len_max {
+        return Err(too_large());
+    }
+    Ok(Box::new(Bounded {
+        file,
+        left: len_max,
+    }))
+}
+
+/// A file of which no more than so many bytes are read.
+struct Bounded {
+    file: File,
+    left: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(piece)?;
+        // The file may grow while it is read.
+        self.left = self.left.checked_sub(read as u64).ok_or_else(too_large)?;
+        Ok(read)
+    }
+}
+
 /// The digest of all of a regular file.
 pub(super) fn digest(file: File) -> io::Result<Digest> {
     let found = file.metadata()?;

@@ -229,6 +229,18 @@ impl Fs for RealFs {
             .map_err(|error| call.failed(error))
     }
 
+    fn open_file(
+        &self,
+        at: &Dir,
+        name: &OsStr,
+        len_max: u64,
+    ) -> Result<Box<dyn io::Read>, FsError> {
+        let call = On::entry("read", at, name)?;
+        open_to_read(&call)
+            .and_then(|file| content::bounded(file, len_max))
+            .map_err(|error| call.failed(error))
+    }
+
     fn digest_file(&self, at: &Dir, name: &OsStr) -> Result<Digest, FsError> {
         let call = On::entry("read", at, name)?;
         open_to_read(&call)

@@ -155,6 +155,15 @@ impl Fs for RealFs {
         On::entry("read", at, name)?.run(|path| content::read_bounded(open(path, ITSELF)?, len_max))
     }
 
+    fn open_file(
+        &self,
+        at: &Dir,
+        name: &OsStr,
+        len_max: u64,
+    ) -> Result<Box<dyn io::Read>, FsError> {
+        On::entry("read", at, name)?.run(|path| content::bounded(open(path, ITSELF)?, len_max))
+    }
+
     fn digest_file(&self, at: &Dir, name: &OsStr) -> Result<Digest, FsError> {
         On::entry("read", at, name)?.run(|path| content::digest(open(path, ITSELF)?))
     }

@@ -176,6 +176,16 @@ impl Fs for SimFs {
         })
     }
 
+    fn open_file(
+        &self,
+        at: &Dir,
+        name: &OsStr,
+        len_max: u64,
+    ) -> Result<Box<dyn io::Read>, FsError> {
+        let bytes = self.read_file(at, name, len_max)?;
+        Ok(Box::new(io::Cursor::new(bytes)))
+    }
+
     fn digest_file(&self, at: &Dir, name: &OsStr) -> Result<Digest, FsError> {
         self.act("read", name, |machine| {
             let at = machine.opened(at)?;

@@ -1,0 +1,96 @@
+//! Bounds: lists of millions of rows and files of any length are read in pieces, or not at all.
+
+use std::fs;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use crate::desk::{Desk, desk};
+use crate::machine::ended;
+
+const RVENV: &str = env!("CARGO_BIN_EXE_rvenv");
+/// Kilobytes that a run may take above one that has nothing to do.
+const ABOVE_KB_MAX: u64 = 64 * 1024;
+/// Seconds of processor time in which nobody hashes 100 GB.
+const CPU_SECONDS_MAX: u32 = 20;
+
+/// Runs a program and prints the most memory that it had, in kilobytes.
+const MEASURED: &str = "
+import resource, subprocess, sys
+ended = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(ended.returncode)
+";
+
+/// The most memory, in kilobytes, and the exit code of a command of rvenv.
+fn memory_of(desk: &Desk, words: &[&str]) -> (u64, Option<i32>) {
+    let mut measured = desk.scratch.program(&desk.python.path, "022");
+    measured.args(["-c", MEASURED, RVENV]).args(words);
+    let ended = ended(&mut measured);
+    let kilobytes = ended.stdout.trim().parse();
+    (kilobytes.expect(&ended.stderr), ended.code)
+}
+
+/// A distribution whose RECORD has so many rows.
+fn list(dir: &Path, rows: u32, row: impl Fn(u32) -> String) {
+    let info = dir.join("endless-1.dist-info");
+    fs::create_dir_all(&info).unwrap();
+    fs::write(info.join("METADATA"), "Name: endless\nVersion: 1\n").unwrap();
+    let mut list = BufWriter::new(fs::File::create(info.join("RECORD")).unwrap());
+    for number in 0..rows {
+        writeln!(list, "{}", row(number)).unwrap();
+    }
+    list.flush().unwrap();
+}
+
+/// I6: what verifying costs is bounded, whatever a list says: files that are absent, one row that never ends.
+#[test]
+fn a_list_of_three_million_rows_is_read_row_by_row() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E"]).ok();
+    let python = desk.python.version;
+    let site = format!("E/lib/python{}.{}/site-packages", python.0, python.1);
+    let (idle, code) = memory_of(&desk, &["verify", "E"]);
+    assert_eq!(code, Some(0));
+
+    list(&desk.path(&site), 3_000_000, |number| {
+        format!("e/{number},,")
+    });
+    let (taken, code) = memory_of(&desk, &["verify", "E"]);
+    assert_eq!(code, Some(4), "files that are listed and absent differ");
+    assert!(taken <= idle + ABOVE_KB_MAX, "{taken} kB above {idle} kB");
+    let found = desk.scratch.rvenv(&["verify", "E"]).stdout;
+    assert!(found.contains("and 2990000 more rows differ"), "{found}");
+
+    // A quote that is never closed makes one row of all that follows it.
+    list(&desk.path(&site), 500_000, |number| match number {
+        0 => "\"e".to_owned(),
+        _ => "x,,".to_owned(),
+    });
+    let (taken, code) = memory_of(&desk, &["verify", "E"]);
+    assert_eq!(code, Some(4));
+    assert!(taken <= idle + ABOVE_KB_MAX, "{taken} kB above {idle} kB");
+}
+
+/// I6: a file whose length alone tells that it is another one is not read.
+#[test]
+fn a_sparse_file_of_a_hundred_gigabytes_is_not_read_through() {
+    let Some(desk) = desk() else { return };
+    desk.create(&["E"]).ok();
+    let script = desk.path("E/bin/activate");
+    fs::remove_file(&script).unwrap();
+    let sparse = fs::File::create(&script).unwrap();
+    sparse.set_len(100 << 30).unwrap();
+    drop(sparse);
+    let bounded = |words: &[&str]| {
+        let limited = format!("ulimit -t {CPU_SECONDS_MAX}; exec \"$0\" \"$@\"");
+        let mut shell = desk.scratch.program(Path::new("/bin/sh"), "022");
+        ended(shell.args(["-c", &limited, RVENV]).args(words)).ok()
+    };
+    bounded(&["upgrade", "E", "--without-pip", "--prompt", "other"]);
+    bounded(&["plan", "--upgrade", "--without-pip", "E"]);
+    assert_eq!(
+        fs::metadata(&script).unwrap().len(),
+        100 << 30,
+        "it is the user's own"
+    );
+}

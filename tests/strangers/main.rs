@@ -1,0 +1,23 @@
+//! Strangers: another user of the machine, the author of a checkout, and input without bounds (I6).
+//!
+//! Each way in has a test here, as two users where
+//! that is the point. What needs root is skipped with the reason. Read next: `tests/attacks.rs`, which races the command.
+
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test starts real programs, plants files, and reports what it skips"
+)]
+
+#[expect(dead_code, reason = "other tests use more of the desk")]
+#[path = "../machine/desk.rs"]
+mod desk;
+#[expect(dead_code, reason = "other tests use more of the machine")]
+#[path = "../machine/mod.rs"]
+mod machine;
+#[path = "../machine/refused.rs"]
+mod refused;
+
+mod bounds;

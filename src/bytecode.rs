@@ -297,10 +297,10 @@ impl Work<'_> {
             },
             Unfinished::Interrupted => CompileFailed::Interrupted { python: python() },
         })?;
-        if !end.status.success() {
+        if end.status.is_failure() {
             return Err(CompileFailed::Crashed {
                 python: python(),
-                how: interpreter::ending(end.status),
+                how: end.status.to_string(),
                 said: interpreter::last_lines(&end.stderr),
             });
         }

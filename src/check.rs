@@ -17,7 +17,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::interpreter::{
-    self, Control, Heard, Job, Lines, PythonVersion, Surroundings, Unfinished,
+    self, Control, Heard, Job, Lines, PythonVersion, Status, Surroundings, Unfinished,
 };
 use crate::layout::Layout;
 
@@ -76,6 +76,12 @@ pub enum CheckFailed {
         how: String,
         /// The last lines of what it said, control characters escaped.
         said: Vec<String>,
+    },
+    /// It ended, and how is not known.
+    #[error("the exit code of {check} is lost, since this process ignores SIGCHLD")]
+    Lost {
+        /// Which check.
+        check: String,
     },
     /// It did not end in time, and was killed.
     #[error("{check} did not end within {seconds} s")]
@@ -192,14 +198,17 @@ fn passed(
             },
         }
     })?;
-    if end.status.success() {
-        return Ok(());
+    let check = check.to_string();
+    match end.status {
+        Status::Known(status) if status.success() => Ok(()),
+        // Nothing but the exit code tells a success.
+        Status::Lost => Err(CheckFailed::Lost { check }),
+        Status::Known(_) => Err(CheckFailed::Failed {
+            check,
+            how: end.status.to_string(),
+            said: interpreter::last_lines(&end.stderr),
+        }),
     }
-    Err(CheckFailed::Failed {
-        check: check.to_string(),
-        how: interpreter::ending(end.status),
-        said: interpreter::last_lines(&end.stderr),
-    })
 }
 
 fn plain(version: &PythonVersion) -> String {

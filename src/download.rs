@@ -17,7 +17,7 @@ use rvenv_journal::{agreeing, counted};
 use thiserror::Error;
 
 use crate::interpreter::{
-    self, Control, Heard, Interpreter, Job, Lines, Surroundings, Unfinished, shown,
+    self, Control, Heard, Interpreter, Job, Lines, Status, Surroundings, Unfinished, shown,
 };
 use crate::wheel::Named;
 
@@ -122,14 +122,18 @@ pub fn download(
             DownloadFailed::Interrupted { names: all() }
         }
     })?;
-    if !end.status.success() {
-        return Err(DownloadFailed::Pip {
-            names: all(),
-            how: interpreter::ending(end.status),
-            said: interpreter::last_lines(&end.stderr),
-        });
+    let failed = || DownloadFailed::Pip {
+        names: all(),
+        how: end.status.to_string(),
+        said: interpreter::last_lines(&end.stderr),
+    };
+    if end.status.is_failure() {
+        return Err(failed());
     }
-    collect(names, into)
+    match collect(names, into) {
+        Err(_) if end.status == Status::Lost => Err(failed()),
+        collected => collected,
+    }
 }
 
 fn bundled_pip(interpreter: &Interpreter) -> Option<&PathBuf> {

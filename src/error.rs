@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::io;
 
 use rvenv::builder::StageError;
 use rvenv::bytecode::CompileFailed;
@@ -12,6 +13,7 @@ use rvenv::check::CheckFailed;
 use rvenv::download::DownloadFailed;
 use rvenv::environment::{PlanFailed, RunFailed};
 use rvenv::existing::{BaseError, ExistingError};
+use rvenv::host::file_size_max;
 use rvenv::interpreter::InterpreterError;
 use rvenv::merge::MergeError;
 use rvenv::provision::{BytecodeFailed, BytecodeLost};
@@ -21,7 +23,7 @@ use rvenv::verify::VerifyFailed;
 use rvenv_journal::{
     Aftermath, ContentError, EndError, Ending, Kept, LockError, PlanReadError, PrepareError,
     PublishError, PublishFailed, ReadyError, Receipt, RecoverError, RollbackError,
-    StageError as Staging, StageFailed, TargetError, WhyKept,
+    StageError as Staging, StageFailed, TargetError, WhyKept, counted,
 };
 
 /// How the command ends.
@@ -65,15 +67,21 @@ impl CliError {
     }
 
     fn of(exit: Exit, error: &dyn Error) -> Self {
-        let mut causes = Vec::new();
+        let mut told = Self::new(exit, escape_lines(&error.to_string()));
         let mut next = error.source();
         while let Some(cause) = next {
-            causes.push(escape_lines(&cause.to_string()));
+            told.add_cause(cause, escape_lines(&cause.to_string()));
             next = cause.source();
         }
-        Self {
-            causes,
-            ..Self::new(exit, escape_lines(&error.to_string()))
+        told
+    }
+
+    fn add_cause(&mut self, error: &(dyn Error + 'static), text: String) {
+        self.causes.push(text);
+        let error = error.downcast_ref::<io::Error>();
+        let limit = error.and_then(exceeded);
+        if let Some(limit) = limit.filter(|limit| !self.details.contains(limit)) {
+            self.details.push(limit);
         }
     }
 
@@ -88,8 +96,8 @@ impl CliError {
         self
     }
 
-    pub(crate) fn because(mut self, error: &dyn Error) -> Self {
-        self.causes.push(escape(&error.to_string()));
+    pub(crate) fn because(mut self, error: &(dyn Error + 'static)) -> Self {
+        self.add_cause(error, escape(&error.to_string()));
         self
     }
 
@@ -110,6 +118,17 @@ impl CliError {
         }
         text
     }
+}
+
+/// The limit that a write exceeded, where one is set for this process.
+fn exceeded(error: &io::Error) -> Option<String> {
+    if error.kind() != io::ErrorKind::FileTooLarge {
+        return None;
+    }
+    let limit = counted(file_size_max()?, "byte");
+    Some(format!(
+        "no file of this process may exceed {limit} (`ulimit -f`)"
+    ))
 }
 
 /// Messages of our own may have several lines; what they quote was escaped where it was quoted.

@@ -186,6 +186,15 @@ fn uv_installations(
     Some(data.join("uv").join("python"))
 }
 
+/// The size in bytes that no file of this process may exceed; `None` without such a limit.
+#[must_use]
+pub fn file_size_max() -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    #[cfg(not(unix))]
+    None
+}
+
 fn read_epoch(text: &OsStr) -> Result<i64, HostError> {
     let seconds = text
         .to_str()

@@ -36,7 +36,7 @@ pub(crate) use error::shown;
 pub use error::{InterpreterError, Tried};
 pub use listing::{Listed, Listing, list};
 pub(crate) use process::{
-    Heard, Job, Lines, Unfinished, ending, last_lines, printable, run, unsteered,
+    Heard, Job, Lines, Status, Unfinished, last_lines, printable, run, unsteered,
 };
 pub use registry::registered;
 pub use release::Release;

@@ -1,10 +1,15 @@
-//! SIGINT and SIGTERM as flags that the engine polls.
+//! Signals: SIGINT and SIGTERM as flags that the engine polls, and what the caller left of the others.
 //!
 //! Promises that a signal, or a second one, never ends the process between two steps: it is looked at where stopping
-//! leaves the target as it was.
+//! leaves the target as it was. A signal that the caller had ignored stays ignored, here and in children. Children can be
+//! waited for, and a write beyond the limit for files fails instead of ending the process.
+//! Does not promise any of this to a process that uses the library: its dispositions are its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+#[cfg(unix)]
+mod unix;
 
 /// Which signals came.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +19,8 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over. Where that fails they end the process as ever, which recovery copes with.
+    /// Catches the signals, but for those that the caller had ignored. Where that fails they end the process, which
+    /// recovery copes with.
     pub(crate) fn catch() -> Self {
         let signals = Self::default();
         let flags = [
@@ -22,7 +28,16 @@ impl Signals {
             (signal_hook::consts::SIGTERM, &signals.terminated),
         ];
         for (signal, flag) in flags {
-            let _caught = signal_hook::flag::register(signal, Arc::clone(flag));
+            if !is_ignored(signal) {
+                let _caught = signal_hook::flag::register(signal, Arc::clone(flag));
+            }
+        }
+        #[cfg(unix)]
+        {
+            unix::wait_for_children();
+            // Caught, not ignored: children get the default back, and the write fails all the same.
+            let unread = Arc::default();
+            let _caught = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, unread);
         }
         signals
     }
@@ -36,4 +51,14 @@ impl Signals {
     pub(crate) fn terminated(&self) -> bool {
         self.terminated.load(Ordering::Relaxed)
     }
+}
+
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    unix::is_ignored(signal)
+}
+
+#[cfg(not(unix))]
+fn is_ignored(_signal: i32) -> bool {
+    false
 }

@@ -148,12 +148,12 @@ fn ask(
         },
     })?;
     let Some(line) = answer_line(&end) else {
-        if end.status.success() {
+        if !end.status.is_failure() {
             return Err(not_python("it printed no answer to the probe".to_owned()));
         }
         return Err(InterpreterError::Crashed {
             path: path.to_owned(),
-            how: process::ending(end.status),
+            how: end.status.to_string(),
             stderr: String::from_utf8_lossy(&end.stderr).into_owned(),
         });
     };

@@ -3,7 +3,8 @@
 //! Promises that when it returns the child has been reaped, that a child which is stopped takes its whole
 //! process group with it, and that a grandchild which keeps the pipes open delays nobody: what counts is
 //! the end of the child.
-//! Does not promise to stop a grandchild that made itself a session of its own.
+//! Does not promise to stop a grandchild that made itself a session of its own, nor to know how a child ended in a
+//! process that ignores SIGCHLD or waits for every child itself: the end alone is certain then.
 //!
 //! Read next: `ears.rs`; `probe.rs`, `../bytecode.rs`, `../download.rs` and `../check.rs`, which say what is run.
 
@@ -54,9 +55,34 @@ pub(crate) enum Heard {
 
 /// A child that came to its end by itself.
 pub(crate) struct Finished {
-    pub(crate) status: ExitStatus,
+    pub(crate) status: Status,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// As the system reports it.
+    Known(ExitStatus),
+    /// The system reports nothing: this process ignores SIGCHLD, or another part of it waits for every child.
+    Lost,
+}
+
+impl Status {
+    /// Whether it is a failure. Where that is not known, what the child said must show that it is whole.
+    pub(crate) fn is_failure(self) -> bool {
+        matches!(self, Self::Known(status) if !status.success())
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(status) => f.write_str(&ending(*status)),
+            Self::Lost => f.write_str("its exit code is lost, since this process ignores SIGCHLD"),
+        }
+    }
 }
 
 /// Why there is no end to speak of.
@@ -128,7 +154,7 @@ pub(crate) fn unsteered(around: &Surroundings) -> Vec<(OsString, OsString)> {
 
 /// How a child ended, in words.
 #[cfg(unix)]
-pub(crate) fn ending(status: ExitStatus) -> String {
+fn ending(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match status.signal() {
         Some(signal) => {
@@ -150,7 +176,7 @@ pub(crate) fn ending(status: ExitStatus) -> String {
 
 /// How a child ended, in words.
 #[cfg(not(unix))]
-pub(crate) fn ending(status: ExitStatus) -> String {
+fn ending(status: ExitStatus) -> String {
     format!("exit code {}", status.code().unwrap_or(-1))
 }
 
@@ -224,7 +250,7 @@ fn listen(
             });
         }
         // What it said before its end is heard after it, as the next look at the pipes comes later.
-        status = child.try_wait().map_err(Unfinished::NotStarted)?;
+        status = end_of(child).map_err(Unfinished::NotStarted)?;
         if (control.interrupted)() {
             return Err(Unfinished::Interrupted);
         }
@@ -236,6 +262,26 @@ fn listen(
             thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// How the child ended, if it has.
+fn end_of(child: &mut Child) -> io::Result<Option<Status>> {
+    match child.try_wait() {
+        Ok(status) => Ok(status.map(Status::Known)),
+        Err(error) if is_gone(&error) => Ok(Some(Status::Lost)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there is no such child any more: another part of the process, or the system, has waited for it.
+#[cfg(unix)]
+fn is_gone(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::CHILD)
+}
+
+#[cfg(not(unix))]
+fn is_gone(_error: &io::Error) -> bool {
+    false
 }
 
 fn keep(kept: &mut Vec<u8>, bytes: &[u8], max: usize) {
@@ -260,7 +306,7 @@ fn feed(child: &mut Child, input: Option<Arc<[u8]>>) {
 fn stop(child: &mut Child) {
     // Not reaped yet, so that its number cannot have passed to a stranger; errors mean that it is dead.
     #[cfg(unix)]
-    {
+    if !matches!(end_of(child), Ok(Some(Status::Lost))) {
         let group = rustix::process::Pid::from_child(child);
         rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap_or(());
     }

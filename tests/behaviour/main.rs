@@ -86,6 +86,7 @@ mod plans;
 mod policies;
 mod repair;
 mod rollback;
+mod signals;
 mod stale;
 mod upgrade;
 mod verify;

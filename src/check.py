@@ -1,4 +1,4 @@
-# Whether an environment works: its directory, the version, and modules that must be importable from it.
+# Whether an environment works: its directory, the version or how it begins, and modules that must be importable from it.
 #
 # Every Python from 3.6 on can run this. It runs with `-I -B -c`: no variables, nothing written.
 import importlib
@@ -11,7 +11,7 @@ if os.path.realpath(sys.prefix) != os.path.realpath(directory):
     sys.exit("%s belongs to %s, not to %s" % (sys.executable, sys.prefix, directory))
 if sys.prefix == sys.base_prefix:
     sys.exit("%s is a base installation" % sys.prefix)
-if found != version:
+if version and not (found + ".").startswith(version + "."):
     sys.exit("%s is Python %s, not %s" % (sys.executable, found, version))
 for name in sys.argv[3:]:
     module = importlib.import_module(name)

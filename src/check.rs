@@ -1,13 +1,14 @@
 //! Health checks: whether a published environment works, asked of the environment itself.
 //!
 //! Promises that the built-in check writes nothing, not even bytecode, and ends within a minute; that a command of the
-//! person's own runs with the environment active, as after `activate`, and is killed with all that it started
-//! as soon as somebody asks to stop. What a check says is kept, and its last lines are in the error: a check that
+//! person's own runs with the environment active, as after `activate`, and only if each name of Python leads to the
+//! environment; that it is killed with all that it started as soon as the caller asks to stop. What a check says is kept, and its last lines are in the error: a check that
 //! succeeds is silent, so that standard output stays data.
 //! Does not promise that a command of the person's own leaves the environment as it is, or ever ends.
 //!
 //! Read next: `interpreter/process.rs`, which runs it.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::interpreter::{
-    self, Control, Heard, Job, Lines, PythonVersion, Status, Surroundings, Unfinished,
+    self, Control, Heard, Job, Lines, PythonVersion, Status, Surroundings, Unfinished, shown,
 };
 use crate::layout::Layout;
 
@@ -39,9 +40,48 @@ pub enum Check {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expectation {
     /// The version of the interpreter.
-    pub version: PythonVersion,
+    pub version: Expected,
     /// Modules that must be importable, from the environment: `pip` where it was planned.
     pub modules: Vec<String>,
+}
+
+/// Which version an interpreter must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// This one: it was asked just now.
+    Version(PythonVersion),
+    /// Any of this minor version: a configuration keeps the version for which it was written, and its base is updated.
+    Minor {
+        /// The 3 of 3.12.
+        major: u32,
+        /// The 12 of 3.12.
+        minor: u32,
+    },
+    /// Any.
+    Any,
+}
+
+impl Expected {
+    /// What a `pyvenv.cfg` says as its version: `3.12.1`, `3.12.1.final.0`, `3.12`.
+    #[must_use]
+    pub fn by_config(version: &str) -> Self {
+        let mut parts = version.split('.').map(|part| part.trim().parse().ok());
+        match (parts.next().flatten(), parts.next().flatten()) {
+            (Some(major), Some(minor)) => Self::Minor { major, minor },
+            (_, _) => Self::Any,
+        }
+    }
+
+    /// What the version of an interpreter must begin with.
+    fn start(&self) -> String {
+        match self {
+            Self::Version(version) => {
+                format!("{}.{}.{}", version.major, version.minor, version.micro)
+            }
+            Self::Minor { major, minor } => format!("{major}.{minor}"),
+            Self::Any => String::new(),
+        }
+    }
 }
 
 /// Where an environment is.
@@ -77,6 +117,16 @@ pub enum CheckFailed {
         /// The last lines of what it said, control characters escaped.
         said: Vec<String>,
     },
+    /// A name of Python leads out of the environment.
+    #[error("`{name}` in {check} is `{}`, outside the environment", shown(found))]
+    Outside {
+        /// Which check.
+        check: String,
+        /// The name.
+        name: String,
+        /// What the shell would start under it.
+        found: PathBuf,
+    },
     /// It ended, and how is not known.
     #[error("the exit code of {check} is lost, since this process ignores SIGCHLD")]
     Lost {
@@ -103,10 +153,15 @@ impl EnvAt {
     /// The environment at `env_dir`, of which no more is known.
     #[must_use]
     pub fn in_dir(env_dir: &Path) -> Self {
-        let bin = env_dir.join("bin");
+        let (bin, python) = if cfg!(windows) {
+            ("Scripts", "python.exe")
+        } else {
+            ("bin", "python")
+        };
+        let bin = env_dir.join(bin);
         Self {
             dir: env_dir.to_owned(),
-            python: bin.join("python"),
+            python: bin.join(python),
             bin,
         }
     }
@@ -148,9 +203,9 @@ pub fn run(
     match check {
         Check::Builtin(expected) => {
             let modules = expected.modules.iter().map(OsStr::new);
-            let version = plain(&expected.version);
+            let version = expected.version.start();
             let start = ["-I", "-B", "-c", PROGRAM].into_iter().map(OsStr::new);
-            let told = [env.dir.as_os_str(), version.as_ref()];
+            let told = [env.dir.as_os_str(), OsStr::new(&version)];
             let job = Job {
                 program: &env.python,
                 arguments: start.chain(told).chain(modules).collect(),
@@ -162,6 +217,10 @@ pub fn run(
             passed(check, &job, BUILTIN_TIMEOUT, control)
         }
         Check::Command(command) => {
+            if let Some((name, found)) = outside(env, around) {
+                let check = check.to_string();
+                return Err(CheckFailed::Outside { check, name, found });
+            }
             let job = Job {
                 // Not by its name: the environment is first on PATH, and anybody may install a `sh` there.
                 program: Path::new("/bin/sh"),
@@ -211,8 +270,53 @@ fn passed(
     }
 }
 
-fn plain(version: &PythonVersion) -> String {
-    format!("{}.{}.{}", version.major, version.minor, version.micro)
+/// The built-in check, and then the commands: one that asks another interpreter shows nothing of this environment.
+#[must_use]
+pub fn built_in_first(expected: Expectation, commands: &[String]) -> Vec<Check> {
+    let commands = commands.iter().cloned().map(Check::Command);
+    [Check::Builtin(expected)]
+        .into_iter()
+        .chain(commands)
+        .collect()
+}
+
+/// A name of Python for which the shell walks on along PATH, since it cannot start the environment's own, and what it
+/// finds.
+fn outside(env: &EnvAt, around: &Surroundings) -> Option<(String, PathBuf)> {
+    let path = search_path(env, around);
+    let found = |name: String| {
+        let found = which::which_in(&name, Some(&path), &around.cwd).ok()?;
+        Some((name, found))
+    };
+    let mut all = names_of_python(env).into_iter().filter_map(found);
+    all.find(|(_, found)| !found.starts_with(&env.bin))
+}
+
+/// `python` and `python3`, and what the environment has of that kind: `python3.12`, `python3.13t`.
+fn names_of_python(env: &EnvAt) -> BTreeSet<String> {
+    let is_version = |rest: &str| {
+        let rest = rest.strip_suffix('t').unwrap_or(rest);
+        rest.bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    let entries = std::fs::read_dir(&env.bin).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let own = names.filter(|name| name.strip_prefix("python").is_some_and(is_version));
+    ["python", "python3"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(own)
+        .collect()
+}
+
+/// PATH as `activate` would leave it.
+fn search_path(env: &EnvAt, around: &Surroundings) -> OsString {
+    let mut path = env.bin.clone().into_os_string();
+    if let Some(rest) = around.search_path.as_ref().filter(|rest| !rest.is_empty()) {
+        path.push(":");
+        path.push(rest);
+    }
+    path
 }
 
 /// The person's environment as `activate` would leave it, and without bytecode: a check is no reason for a tree to
@@ -225,16 +329,50 @@ fn activated(env: &EnvAt, around: &Surroundings) -> Vec<(OsString, OsString)> {
         "PYTHONDONTWRITEBYTECODE",
         "__PYVENV_LAUNCHER__",
     ];
-    let mut path = env.bin.clone().into_os_string();
-    if let Some(rest) = around.search_path.as_ref().filter(|rest| !rest.is_empty()) {
-        path.push(":");
-        path.push(rest);
-    }
+    // A shell runs what bash exports as a function before it looks along PATH.
+    let is_function = |name: &OsStr| name.as_encoded_bytes().starts_with(b"BASH_FUNC_python");
     let others = around.environment.iter();
-    let others = others.filter(|(name, _)| own.iter().all(|own| name != own));
+    let others = others.filter(|(name, _)| own.iter().all(|own| name != own) && !is_function(name));
     let mut environment: Vec<(OsString, OsString)> = others.cloned().collect();
-    environment.push(("PATH".into(), path));
+    environment.push(("PATH".into(), search_path(env, around)));
     environment.push(("VIRTUAL_ENV".into(), env.dir.clone().into_os_string()));
     environment.push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
     environment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_promises_a_minor_version() {
+        let check = |text: &str, expect: &str| {
+            assert_eq!(Expected::by_config(text).start(), expect, "{text}");
+        };
+        check("3.12.1", "3.12");
+        check("3.12.1.final.0", "3.12");
+        check(" 3.12 ", "3.12");
+        check("3", "");
+        check("", "");
+        check("three.12", "");
+    }
+
+    #[test]
+    fn an_exported_function_is_no_python_of_the_environment() {
+        let variable = |name: &str| (OsString::from(name), OsString::from("() { true; }"));
+        let around = Surroundings {
+            environment: vec![
+                variable("BASH_FUNC_python%%"),
+                variable("BASH_FUNC_python3%%"),
+                variable("BASH_FUNC_mine%%"),
+            ],
+            ..Surroundings::default()
+        };
+        let found = activated(&EnvAt::in_dir(Path::new("/E")), &around);
+        let functions = found.iter().map(|(name, _)| name);
+        let functions: Vec<_> = functions
+            .filter(|name| name.as_encoded_bytes().starts_with(b"BASH_FUNC"))
+            .collect();
+        assert_eq!(functions, ["BASH_FUNC_mine%%"]);
+    }
 }

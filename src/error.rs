@@ -241,6 +241,13 @@ fn of_check(
         Exit::Failed
     };
     let mut told = CliError::of(exit, error);
+    if let CheckFailed::NotStarted { source, .. } = failed
+        && source.kind() == io::ErrorKind::PermissionDenied
+    {
+        told = told.hint(
+            "a filesystem that is mounted with `noexec` starts no program: name a directory on another one",
+        );
+    }
     let changed = |kept: &&Kept| kept.why == WhyKept::Changed;
     if let Some(kept) = ending.kept.as_ref().filter(changed) {
         told.exit = Exit::NeedsPerson;

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use rvenv::builder::{Context, Venv, core_dependencies};
 use rvenv::bytecode::Compiler;
-use rvenv::check::{self, Check, CheckFailed, EnvAt, Expectation};
+use rvenv::check::{self, Check, CheckFailed, EnvAt, Expectation, Expected};
 use rvenv::download::download;
 use rvenv::environment::{self, Checker, Force, Permissions};
-use rvenv::existing::{Existing, ExistingError};
+use rvenv::existing::{Config, Existing, ExistingError};
 use rvenv::interpreter::{self, Control, Interpreter};
 use rvenv::merge::Lost;
 use rvenv::options::{Choices, GIT, Options, Prompt};
@@ -40,6 +40,9 @@ use crate::error::{
 
 /// How the names of directories in the cache begin to which a process downloads.
 pub(super) const DOWNLOADS_PREFIX: &str = "downloads-";
+
+/// More than any `pyvenv.cfg`.
+const CONFIG_BYTES_MAX: u64 = 1 << 16;
 
 /// What is to become of an environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,16 +140,15 @@ impl Session<'_> {
         if let Some(pinned) = &args.digest {
             check_digest(&plan, pinned)?;
         }
-        let env = EnvAt::in_dir(Path::new(plan.target()));
-        let checks = commands(&args.replace.check);
-        let checker = || self.check_at(&env, &checks);
+        let commands = &args.replace.check;
+        let checker = || self.check_published(Path::new(plan.target()), commands);
         let manner = Manner {
             retention: retention(&args.replace, Intent::Create),
             permissions: Permissions {
                 force: force(args.force),
                 lost: Lost::Refuse,
             },
-            check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
+            check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
             compilation: Compilation::of(args.compile_bytecode),
         };
         let outcome = self.run(&args.run, &manner, |run| environment::apply(run, &plan))?;
@@ -162,11 +164,11 @@ impl Session<'_> {
             self.show(&plan.map_err(|error| of_plan(&error))?);
             return Ok(Exit::Done);
         }
-        let checks = commands(&args.replace.check);
-        let checker = || self.check_all(&context, &checks);
+        let commands = &args.replace.check;
+        let checker = || self.check_published(Path::new(&env_dir), commands);
         let manner = Manner {
             retention: retention(&args.replace, Intent::Create),
-            check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
+            check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
             compilation: Compilation::of(context.options.compile_bytecode),
             ..Manner::default()
         };
@@ -179,12 +181,11 @@ impl Session<'_> {
 
     pub(super) fn rollback(&self, args: &RollbackArgs) -> Result<Exit, CliError> {
         let env_dir = self.world.env_dir(&args.env_dir)?;
-        let env = EnvAt::in_dir(Path::new(&env_dir));
-        let checks = commands(&args.check);
-        let checker = || self.check_at(&env, &checks);
+        let commands = &args.check;
+        let checker = || self.check_published(Path::new(&env_dir), commands);
         let manner = Manner {
             retention: Retention::Keep,
-            check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
+            check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
             ..Manner::default()
         };
         let changes = if args.discard_changes {
@@ -391,6 +392,21 @@ impl Session<'_> {
         self.check_at(&env, checks)
     }
 
+    /// Checks what was published from a record of it: its own configuration says which Python it is.
+    fn check_published(&self, env_dir: &Path, commands: &[String]) -> Result<(), CheckFailed> {
+        let read = self
+            .fs
+            .read_path(&env_dir.join("pyvenv.cfg"), CONFIG_BYTES_MAX);
+        let config = read.ok().and_then(|bytes| Config::parse(&bytes).ok());
+        let version = config.and_then(|config| config.version);
+        let expected = Expectation {
+            version: version.map_or(Expected::Any, |version| Expected::by_config(&version)),
+            modules: Vec::new(),
+        };
+        let checks = check::built_in_first(expected, commands);
+        self.check_at(&EnvAt::in_dir(env_dir), &checks)
+    }
+
     fn check_at(&self, env: &EnvAt, checks: &[Check]) -> Result<(), CheckFailed> {
         for check in checks {
             self.terminal.detail(&format!("running {check}"));
@@ -445,19 +461,17 @@ fn retention(args: &ReplaceArgs, intent: Intent) -> Retention {
     }
 }
 
-fn commands(texts: &[String]) -> Vec<Check> {
-    texts.iter().cloned().map(Check::Command).collect()
-}
-
-/// What is asked for, and for an upgrade whether the environment works at all.
+/// What is asked for, after whether the environment works at all; that is asked of every upgrade.
 fn checks(args: &ReplaceArgs, intent: Intent, context: &Context) -> Vec<Check> {
+    if intent == Intent::Create && args.check.is_empty() {
+        return Vec::new();
+    }
     let has_pip = context.options.with_pip;
     let expected = Expectation {
-        version: context.interpreter.version.clone(),
+        version: Expected::Version(context.interpreter.version.clone()),
         modules: has_pip.then(|| "pip".to_owned()).into_iter().collect(),
     };
-    let builtin = (intent == Intent::Upgrade).then_some(Check::Builtin(expected));
-    builtin.into_iter().chain(commands(&args.check)).collect()
+    check::built_in_first(expected, &args.check)
 }
 
 fn check_digest(plan: &Plan, pinned: &str) -> Result<(), CliError> {

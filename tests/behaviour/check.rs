@@ -8,8 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::machine::{Python, Scratch, any_python, supported, tree};
-use rvenv::check::{Check, CheckFailed, EnvAt, Expectation, run};
+use crate::machine::{Python, Scratch, any_python, script, supported, tree};
+use rvenv::check::{Check, CheckFailed, EnvAt, Expectation, Expected, run};
 use rvenv::interpreter::{self, Control, PythonVersion, Request, Surroundings};
 use rvenv::layout::Layout;
 
@@ -54,7 +54,7 @@ impl Lab {
 
     fn builtin(&self, modules: &[&str]) -> Result<(), CheckFailed> {
         let check = Check::Builtin(Expectation {
-            version: self.version.clone(),
+            version: Expected::Version(self.version.clone()),
             modules: modules.iter().map(|name| (*name).to_owned()).collect(),
         });
         run(&self.at, &check, &self.around, &Control::default())
@@ -187,4 +187,44 @@ fn a_command_that_is_interrupted_is_killed_with_all_that_it_started() {
         std::thread::yield_now();
     }
     assert!(gone());
+}
+
+/// The shell passes over what it cannot start, and walks on along PATH.
+#[test]
+fn a_command_fails_where_a_name_of_python_leads_out_of_the_environment() {
+    let Some(python) = any_python() else { return };
+    let mut lab = Lab::new(&python, &["--without-pip", "--copies"]);
+    let decoys = lab.scratch.path("decoys");
+    fs::create_dir(&decoys).unwrap();
+    let minor = format!("python3.{}", python.version.1);
+    let path = format!("{}:/usr/bin:/bin", decoys.display());
+    lab.around.search_path = Some(path.into());
+    lab.command("true").unwrap();
+    for name in ["python", "python3", &minor] {
+        script(&decoys.join(name), "true");
+        let own = lab.at.bin.join(name);
+        let kept = lab.at.bin.join("kept");
+        fs::rename(&own, &kept).unwrap();
+        // A link to nothing, and a file that nobody may start.
+        symlink("nothing", &own).unwrap();
+        outside(&lab, name, &decoys);
+        fs::remove_file(&own).unwrap();
+        fs::write(&own, "").unwrap();
+        outside(&lab, name, &decoys);
+        fs::remove_file(&own).unwrap();
+        fs::rename(&kept, &own).unwrap();
+        fs::remove_file(decoys.join(name)).unwrap();
+    }
+}
+
+fn outside(lab: &Lab, name: &str, decoys: &Path) {
+    let ran = lab.scratch.path("ran");
+    let error = lab.command("touch ran").unwrap_err();
+    assert!(matches!(error, CheckFailed::Outside { .. }), "{error}");
+    let expected = format!(
+        "`{name}` in the health check `touch ran` is `{}`, outside the environment",
+        decoys.join(name).display()
+    );
+    assert_eq!(error.to_string(), expected);
+    assert!(!ran.exists());
 }

@@ -76,6 +76,7 @@ mod discovery;
 mod existing;
 #[cfg(target_os = "linux")]
 mod filesystems;
+mod health;
 mod interpreter;
 mod interrupt;
 mod merge;

@@ -82,8 +82,8 @@ mod interrupt;
 mod merge;
 mod messages;
 mod named_cache;
-#[cfg(target_os = "linux")]
 mod plans;
+#[cfg(target_os = "linux")]
 mod policies;
 mod repair;
 mod rollback;

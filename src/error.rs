@@ -497,6 +497,9 @@ fn of_prepare(failed: &PrepareError) -> CliError {
         }
         PrepareError::Mounted { .. } => CliError::of(Exit::Precondition, failed)
             .hint("unmount it, or build the environment elsewhere"),
+        PrepareError::Unnumbered { .. } => CliError::of(Exit::Precondition, failed).hint(
+            "move away or delete what is named above: rvenv counts from 1 and did not make it",
+        ),
         PrepareError::Cover { .. } => CliError::of(Exit::Precondition, failed)
             .hint("move it away, or use `--clear` to replace the environment"),
         PrepareError::NothingToDo(_) | PrepareError::Disk { .. } => {

@@ -62,6 +62,9 @@ pub enum CoverError {
     /// A name in the target that no plan can name.
     #[error("`{0}` cannot be named in a plan, so it cannot be taken away")]
     Unnamable(String),
+    /// More entries than there are numbers for them.
+    #[error("there are more entries than can be numbered")]
+    TooMany,
     /// The disk refused.
     #[error("cannot look at the target")]
     Disk(#[from] FsError),

@@ -68,7 +68,7 @@ impl Moves {
             for turn in turns {
                 let entry = Entry {
                     path: change.path.clone(),
-                    slot: u32::try_from(list.len()).unwrap_or(u32::MAX),
+                    slot: u32::try_from(list.len()).map_err(|_| CoverError::TooMany)?,
                 };
                 list.push(Move { entry, turn: *turn });
             }

@@ -60,6 +60,14 @@ pub enum PrepareError {
         /// The mount point.
         mount: PathBuf,
     },
+    /// What is replaced could not be numbered: a generation with the highest number exists already.
+    #[error("`{target}` cannot be changed: no generation can have a higher number than `{name}`")]
+    Unnumbered {
+        /// The target.
+        target: PathBuf,
+        /// The generation, or the record of one, from the directory above the target or from the target.
+        name: String,
+    },
     /// The changes cannot be made entry by entry.
     #[error("cannot change `{target}` entry by entry")]
     Cover {

@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use crate::fs::{Flush, FsError, Kind, NewFile, Rename};
 use crate::home::Home;
 use crate::mutant::{self, Site};
-use crate::names::{JournalName, Sibling};
+use crate::names::{JournalName, Names, Sibling};
 use crate::record::{Durability, RECORD_BYTES_MAX, Record, RecordReadError};
 
 /// Everything in one home that bears one of our names.
@@ -65,15 +65,15 @@ impl Siblings {
         Ok(found)
     }
 
-    /// The number above every kept generation and every record of one.
-    #[must_use]
-    pub fn next_generation(&self) -> u32 {
-        let highest = self
-            .generations
-            .iter()
-            .chain(&self.generation_records)
-            .max();
-        highest.map_or(1, |highest| highest.saturating_add(1))
+    /// The name of a kept generation, or of the record of one, that has the highest number; and that number.
+    pub(crate) fn highest_generation(&self, names: &Names) -> Option<(u32, String)> {
+        let kept = self.generations.iter().max();
+        let records = self.generation_records.iter().max();
+        if kept >= records {
+            kept.map(|number| (*number, names.generation(*number)))
+        } else {
+            records.map(|number| (*number, names.generation_record(*number)))
+        }
     }
 }
 

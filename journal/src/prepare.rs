@@ -43,7 +43,7 @@ pub(crate) fn moves(
     let moves = match Moves::of(target, plan, grain, exchange) {
         Ok(moves) => moves,
         Err(CoverError::Disk(source)) => return Err(disk(source)),
-        Err(source @ (CoverError::Blocked(_) | CoverError::Unnamable(_))) => {
+        Err(source @ (CoverError::Blocked(_) | CoverError::Unnamable(_) | CoverError::TooMany)) => {
             return Err(PrepareError::Cover {
                 target: path(),
                 source,
@@ -60,13 +60,29 @@ pub(crate) fn moves(
 }
 
 /// One above the highest in both places, so that the order of generations is that in which they were replaced.
-pub(crate) fn next_generation(target: &Target<'_>) -> Result<u32, FsError> {
-    let beside = Siblings::list(&Home::beside(target))?.next_generation();
-    let within = match Home::within(target)? {
-        Some(home) => Siblings::list(&home)?.next_generation(),
-        None => 1,
+///
+/// Names can be planted: a number that has no successor is refused here, while nothing is published yet.
+pub(crate) fn next_generation(target: &Target<'_>) -> Result<u32, PrepareError> {
+    let disk = |source| PrepareError::Disk {
+        target: target.path().to_path_buf(),
+        source,
     };
-    Ok(beside.max(within))
+    let mut next = 1;
+    let homes = std::iter::once(Home::beside(target)).chain(Home::within(target).map_err(disk)?);
+    for home in homes {
+        let siblings = Siblings::list(&home).map_err(disk)?;
+        let Some((highest, name)) = siblings.highest_generation(&home.names) else {
+            continue;
+        };
+        let above = highest
+            .checked_add(1)
+            .ok_or_else(|| PrepareError::Unnumbered {
+                target: target.path().to_path_buf(),
+                name: home.shown(name),
+            })?;
+        next = next.max(above);
+    }
+    Ok(next)
 }
 
 /// Tries an exchange on two scratch entries.

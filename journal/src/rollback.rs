@@ -6,6 +6,7 @@
 //!
 //! Read next: `transaction.rs`, `sides.rs`.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -315,18 +316,16 @@ impl<'a> Ready<'a> {
                     live: target.meta()?.map(|meta| meta.identity),
                 };
                 inverse.stage = pair.slot.unwrap_or(record.stage);
-                turns(pair, exchange, &mut 0)
+                turns(pair, exchange, &mut std::iter::empty())
             }
             Form::Entries => {
-                let mut next = record
-                    .steps()
-                    .iter()
-                    .filter_map(|step| step.entry.as_ref().map(|entry| entry.slot + 1))
-                    .max()
-                    .unwrap_or(0);
+                let entries = record.steps().iter().filter_map(|step| step.entry.as_ref());
+                let used: BTreeSet<u32> = entries.map(|entry| entry.slot).collect();
+                // A record has fewer entries than there are numbers, however high those are that it says.
+                let mut free = (0..=u32::MAX).filter(|slot| !used.contains(slot));
                 let mut list = Vec::new();
                 for pair in self.pairs(generation)? {
-                    list.extend(turns(pair, exchange, &mut next));
+                    list.extend(turns(pair, exchange, &mut free));
                 }
                 list
             }
@@ -429,8 +428,8 @@ impl Open<'_> {
     }
 }
 
-/// The steps that exchange what stands in a slot with what stands in its place.
-fn turns(pair: Pair, exchange: Exchange, next: &mut u32) -> Vec<Step> {
+/// The steps that exchange what stands in a slot with what stands in its place; `free` numbers a slot to put aside.
+fn turns(pair: Pair, exchange: Exchange, free: &mut dyn Iterator<Item = u32>) -> Vec<Step> {
     let Pair { entry, slot, live } = pair;
     let step = |entry: &Option<Entry>, act| Step {
         entry: entry.clone(),
@@ -445,10 +444,11 @@ fn turns(pair: Pair, exchange: Exchange, next: &mut u32) -> Vec<Step> {
             Exchange::Possible => vec![step(&entry, Act::Swap { new, old })],
             Exchange::Impossible => {
                 let aside = entry.clone().map(|entry| Entry {
-                    slot: *next,
+                    slot: free
+                        .next()
+                        .expect("as many entries as there are numbers fit into no record"),
                     ..entry
                 });
-                *next = next.saturating_add(1);
                 vec![
                     step(&aside, Act::Take { old }),
                     step(&entry, Act::Put { new }),

@@ -220,7 +220,7 @@ impl<'a> Ready<'a> {
             home.leave(target);
             disk(source)
         };
-        let generation = next_generation(target).map_err(failed)?;
+        let generation = next_generation(target).inspect_err(|_| home.leave(target))?;
         let early = early.and_then(|early| early.fitting(home.form, terms.durability));
         let claim = early.unwrap_or_else(|| Claim::make(&home, terms.durability));
         let claim = claim.map_err(failed)?;

@@ -21,3 +21,4 @@ mod machine;
 mod refused;
 
 mod bounds;
+mod numbers;

@@ -133,7 +133,8 @@ impl<'a> Pack<'a> {
         let name = OsStr::new(USED);
         let noted = fs.meta(&self.dir, name)?.map(|meta| meta.mtime.seconds);
         // A note of a time to come was made by a clock that was wrong.
-        if noted.is_some_and(|noted| (0..USED_FOR_SECONDS).contains(&(now.seconds - noted))) {
+        let age = noted.and_then(|noted| now.seconds.checked_sub(noted));
+        if age.is_some_and(|age| (0..USED_FOR_SECONDS).contains(&age)) {
             return Ok(());
         }
         // Only its time counts, so it may be torn, and is never synced.

@@ -8,8 +8,8 @@ use std::path::Path;
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
 use rvenv_journal::fs::{Dir, Fs, Kind};
 use rvenv_journal::{
-    Decision, Digest, EndError, Parents, Publication, ReadyError, Record, RecoverError, Refusal,
-    RelPath, Target, generations,
+    Changes, Decision, Digest, EndError, NoContent, Parents, PrepareError, Publication, ReadyError,
+    Record, RecoverError, Refusal, RelPath, Step, Target, generations,
 };
 
 use crate::publication::history::*;
@@ -385,6 +385,79 @@ fn what_stands_in_the_place_of_a_generations_record_is_not_replaced() {
         let kept = generations(&target).unwrap();
         let numbers: Vec<u32> = kept.iter().map(|kept| kept.number).collect();
         assert_eq!(numbers, [1]);
+    }
+}
+
+/// I6: above the highest number there is none, so a planted one is named before anything is published.
+#[test]
+fn a_generation_above_which_there_is_no_number_is_refused_before_anything_is_published() {
+    let beside = [".t.rvenv.old-4294967295", ".t.rvenv.old-4294967295.journal"];
+    let within = [".rvenv/old-4294967295", ".rvenv/old-4294967295.journal"];
+    for case in [put(), swap(), swap().kept(), merge(), merge().kept()] {
+        for shown in beside.into_iter().chain(within) {
+            let disk = case.disk();
+            let path = match shown.strip_prefix(".rvenv/") {
+                Some(name) => format!("{WITHIN}{name}"),
+                None => shown.to_owned(),
+            };
+            if path.starts_with("t/") && disk.open_path(Path::new("/p/t/.rvenv")).is_err() {
+                continue;
+            }
+            make_dir(&disk, &path);
+            let plan = case.plan(&disk);
+            let before = state(&disk);
+            // Every run says it, and none is the last that can say anything.
+            for _ in 0..2 {
+                let (ready, _) = ready(&disk).unwrap();
+                let refused = ready.prepare(&plan, case.terms, &NoContent);
+                let Err(PrepareError::Unnumbered { name, .. }) = refused else {
+                    panic!("{} {shown}: {refused:?}", case.name);
+                };
+                assert_eq!(name, shown);
+                assert!(state(&disk) == before, "something was touched");
+            }
+            // The number below is the last that can be given.
+            rename(&disk, &path, &path.replace("295", "294"));
+            let plan = case.plan(&disk);
+            assert_eq!(
+                run(&disk, &plan, &case),
+                Exit::Done,
+                "{} {shown}",
+                case.name
+            );
+        }
+    }
+}
+
+/// I6: a record of a generation that says the highest number of a slot is rolled back like any other.
+#[test]
+fn the_highest_number_of_a_slot_has_no_successor_and_needs_none() {
+    let bare = Options {
+        exchange: Support::Absent,
+        ..Options::default()
+    };
+    let case = merge().kept().on(bare);
+    let disk = case.disk();
+    let old = disk.tree(Path::new("/p/t/package"));
+    let plan = case.plan(&disk);
+    assert_eq!(run(&disk, &plan, &case), Exit::Done);
+    let new = disk.tree(Path::new("/p/t/package"));
+    let path = format!("{WITHIN}old-1.journal");
+    let mut record = Record::from_bytes(&bytes_at(&disk, &path)).unwrap();
+    let is_take = |step: &&mut Step| step.act.coming().is_none();
+    let step = record.steps.list.iter_mut().find(is_take).unwrap();
+    let entry = step.entry.as_mut().unwrap();
+    let slots = format!("{WITHIN}old-1");
+    let [from, to] = [entry.slot, u32::MAX].map(|slot| format!("{slots}/{slot}"));
+    rename(&disk, &from, &to);
+    entry.slot = u32::MAX;
+    remove(&disk, &path);
+    write_at(&disk, &path, &record.to_bytes());
+    for tree in [&old, &new, &old, &new] {
+        let (ready, _) = ready(&disk).unwrap();
+        let published = publication::roll(ready, &case, Changes::Refuse).unwrap();
+        published.settle().unwrap();
+        assert!(disk.tree(Path::new("/p/t/package")) == *tree);
     }
 }
 

@@ -7,6 +7,7 @@
 mod args;
 mod cache;
 mod change;
+mod length;
 mod progress;
 mod python;
 mod signals;
@@ -46,7 +47,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Carries out what was typed.
 pub(crate) fn run(typed: impl IntoIterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(typed) {
+    let typed: Vec<OsString> = typed.into_iter().collect();
+    let cli = match Cli::try_parse_from(&typed) {
         Ok(cli) => cli,
         Err(error) => {
             let _reader = error.print();
@@ -63,7 +65,17 @@ pub(crate) fn run(typed: impl IntoIterator<Item = OsString>) -> Exit {
         (false, false) => Volume::Normal,
     };
     let terminal = Terminal::new(volume, cli.color);
-    match World::read().and_then(|world| Session::new(terminal, &world).dispatch(&cli.command)) {
+    let done = World::read().and_then(|world| {
+        let done = Session::new(terminal, &world).dispatch(&cli.command);
+        done.map_err(|error| {
+            if error.tells(&length::words()) {
+                error.hint(length::hint(&typed, &world.surroundings.cwd))
+            } else {
+                error
+            }
+        })
+    });
+    match done {
         Ok(exit) => exit,
         Err(error) => {
             terminal.error(&error.text());

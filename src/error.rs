@@ -14,7 +14,7 @@ use rvenv::download::DownloadFailed;
 use rvenv::environment::{PlanFailed, RunFailed};
 use rvenv::existing::{BaseError, ExistingError};
 use rvenv::host::file_size_max;
-use rvenv::interpreter::InterpreterError;
+use rvenv::interpreter::{InterpreterError, Tried};
 use rvenv::merge::MergeError;
 use rvenv::provision::{BytecodeFailed, BytecodeLost};
 use rvenv::render::escape;
@@ -51,6 +51,9 @@ pub(crate) struct CliError {
     state: Option<&'static str>,
     hint: Option<String>,
 }
+
+/// Interpreters that do not work, of which a failed search says why.
+const BROKEN_MAX: usize = 3;
 
 const AS_BEFORE: &str = "the target is as it was before";
 
@@ -92,12 +95,26 @@ impl CliError {
 
     /// The state that the failure leaves, where it is not that of a target.
     pub(crate) fn leaving(mut self, state: &'static str) -> Self {
-        self.state = Some(state);
+        // A failure that names no state keeps silent about it.
+        self.state = self.state.map(|_| state);
+        self
+    }
+
+    /// Whether the failure is told in these words of the system.
+    pub(crate) fn tells(&self, words: &str) -> bool {
+        let mut texts = self.causes.iter().chain(&self.details);
+        self.message.contains(words) || texts.any(|text| text.contains(words))
+    }
+
+    /// What there is in place of what was asked for; says so in place of the state, as a search changes nothing.
+    pub(crate) fn instead(mut self, what: &str) -> Self {
+        self.details.insert(0, escape(what));
+        self.state = None;
         self
     }
 
     pub(crate) fn because(mut self, error: &(dyn Error + 'static)) -> Self {
-        self.add_cause(error, escape(&error.to_string()));
+        self.add_cause(error, escape_lines(&error.to_string()));
         self
     }
 
@@ -513,13 +530,14 @@ pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> Cli
     match failed {
         InterpreterError::Interrupted { .. } => CliError::of(interruption(terminated), failed),
         InterpreterError::BadRequest { .. } => CliError::of(Exit::Usage, failed),
+        InterpreterError::BadPin(_) => CliError::of(Exit::Failed, failed)
+            .hint("write a version such as `3.12` there, or name an interpreter with `--python`"),
         // Nothing is searched for a path.
-        InterpreterError::NotFound { searched, .. } if !searched.is_empty() => {
-            CliError::of(Exit::Failed, failed).hint(
-                "`rvenv python list` shows what there is; install another, for example with apt, `uv python install` or \
-                 `pyenv install`, or name one by its path",
-            )
-        }
+        InterpreterError::NotFound {
+            request,
+            tried,
+            searched,
+        } if !searched.is_empty() => of_search(request, tried),
         InterpreterError::NotFound { .. }
         | InterpreterError::TooOld { .. }
         | InterpreterError::Crashed { .. }
@@ -532,6 +550,25 @@ pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> Cli
         ),
         _ => CliError::of(Exit::Failed, failed),
     }
+}
+
+/// Tells that no interpreter is what was looked for: in three lines, where none of them is broken.
+fn of_search(request: &str, tried: &[Tried]) -> CliError {
+    let message = format!("found no usable interpreter for {request}");
+    let mut told = CliError::new(Exit::Failed, escape_lines(&message));
+    let mut seen = Vec::new();
+    for tried in tried.iter().filter(|tried| tried.is_broken) {
+        if seen.len() < BROKEN_MAX && !seen.contains(&&tried.path) {
+            seen.push(&tried.path);
+            let path = escape(&tried.path.to_string_lossy());
+            let why = escape_lines(&tried.reason);
+            told.details.push(format!("`{path}`: {why}"));
+        }
+    }
+    told.hint(
+        "install another, for example with apt, `uv python install` or `pyenv install`, or name one by its path; \
+         `-v` says where rvenv looked",
+    )
 }
 
 /// Tells why a plan file was refused.

@@ -43,6 +43,8 @@ pub struct Host {
     pub now: Time,
     /// How many processes may work at once.
     pub processors: NonZeroUsize,
+    /// Which interpreter is wanted where the command names none (`RVENV_PYTHON`).
+    pub python: Option<OsString>,
     /// The working directory, if it is still there.
     pub cwd: Option<PathBuf>,
 }
@@ -120,6 +122,7 @@ impl Host {
             processors: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             epoch,
             now: now(),
+            python: variable("RVENV_PYTHON"),
             cwd,
         })
     }

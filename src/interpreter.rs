@@ -23,17 +23,19 @@ mod listing;
 mod pin;
 mod probe;
 mod process;
+mod project;
 mod registry;
 mod release;
 mod request;
 mod shim;
+mod wanted;
 
 pub use around::{Control, Surroundings};
 pub use candidates::Source;
 pub use describe::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
-pub use discover::{Located, find, locate};
+pub use discover::{Located, find, find_wanted, locate, locate_wanted};
 pub(crate) use error::shown;
-pub use error::{InterpreterError, Tried};
+pub use error::{InterpreterError, Tried, Unread};
 pub use listing::{Listed, Listing, list};
 pub(crate) use process::{
     Heard, Job, Lines, Status, Unfinished, last_lines, printable, run, unsteered,
@@ -41,3 +43,4 @@ pub(crate) use process::{
 pub use registry::registered;
 pub use release::Release;
 pub use request::{RangeRequest, Request, VersionRequest};
+pub use wanted::Wanted;

@@ -30,7 +30,7 @@ use crate::download::{DownloadFailed, download};
 use crate::environment::{self, Checker, Force, Outcome, Permissions, PlanFailed, Run, RunFailed};
 use crate::existing::{BaseError, Existing, ExistingError};
 use crate::host::{Host, HostError};
-use crate::interpreter::{self, Control, Interpreter, InterpreterError, Request};
+use crate::interpreter::{self, Control, Interpreter, InterpreterError, Request, Wanted};
 use crate::merge::Lost;
 use crate::options::{GIT, Options, Prompt};
 use crate::wheel::Catalogue;
@@ -284,7 +284,13 @@ impl EnvBuilder {
         let interpreter = if self.upgrade && self.python == Request::Default {
             base_of(fs, Path::new(&env_dir), host, control)?
         } else {
-            interpreter::find(&self.python, around, control)?
+            let wanted = Wanted {
+                request: &self.python,
+                variable: None,
+                target: Some(Path::new(&env_dir)),
+                warning: &|_| {},
+            };
+            interpreter::find_wanted(&wanted, around, control)?
         };
         let downloads = if self.upgrade_deps {
             Some(tempfile::tempdir().map_err(CreateFailed::NoDownloads)?)

@@ -134,8 +134,8 @@ pub(crate) enum PythonCommand {
     List(PythonArgs),
     /// Print the path of the interpreter that a request means
     ///
-    /// Without a request: what the project's `.python-version` asks for, else `python3` or `python` on PATH, else the newest
-    /// installation.
+    /// Without a request: what `RVENV_PYTHON` asks for, else the nearest `.python-version`; else the first that satisfies
+    /// `requires-python` of `pyproject.toml`, looked for as `python3` or `python` on PATH, then among installations.
     Find(PythonArgs),
 }
 
@@ -344,7 +344,7 @@ pub(crate) struct VerifyArgs {
     reason = "these are the flags of `python -m venv`"
 )]
 pub(crate) struct VenvArgs {
-    /// The interpreter: a path, a name (python3.12) or a version (3.12, 3.13t, pypy3.9, >=3.9,<3.12)
+    /// The interpreter: a path, a name (python3.12) or a version (3.12, 3.13t, pypy3.9, >=3.9,<3.12) [env: `RVENV_PYTHON`]
     #[arg(short, long, value_name = "REQUEST")]
     pub(crate) python: Option<OsString>,
 

@@ -15,7 +15,7 @@ use rvenv::check::{self, Check, CheckFailed, EnvAt, Expectation, Expected};
 use rvenv::download::download;
 use rvenv::environment::{self, Checker, Force, Permissions};
 use rvenv::existing::{Config, Existing, ExistingError};
-use rvenv::interpreter::{self, Control, Interpreter};
+use rvenv::interpreter::{self, Control, Interpreter, Request};
 use rvenv::merge::Lost;
 use rvenv::options::{Choices, GIT, Options, Prompt};
 use rvenv::provision::{self, Shelf};
@@ -227,12 +227,15 @@ impl Session<'_> {
         env_dir: &str,
     ) -> Result<Prepared, CliError> {
         let (interpreter, choices) = match intent {
-            Intent::Create => (self.interpreter(args)?, typed(args, self.world.cwd_name())),
+            Intent::Create => (
+                self.interpreter(args.python.as_ref(), env_dir)?,
+                typed(args, self.world.cwd_name()),
+            ),
             Intent::Upgrade => {
                 let existing = self.existing(env_dir)?;
                 let choices = typed(args, self.world.cwd_name()).or(existing.choices());
-                let interpreter = match args.python {
-                    Some(_) => self.interpreter(args)?,
+                let interpreter = match self.asked(args.python.as_ref()) {
+                    Some(_) => self.interpreter(args.python.as_ref(), env_dir)?,
                     None => self.base_of(&existing)?,
                 };
                 (interpreter, choices)
@@ -274,11 +277,7 @@ impl Session<'_> {
             Ok(existing) => (self.base_of(&existing)?, existing.choices()),
             Err(error @ (ExistingError::NoConfig(_) | ExistingError::Config { .. })) => {
                 let base = published_base(&self.fs, &root).ok_or_else(|| of_existing(&error))?;
-                let args = VenvArgs {
-                    python: Some(base.into()),
-                    ..VenvArgs::default()
-                };
-                (self.interpreter(&args)?, Choices::default())
+                (self.published(&base.into())?, Choices::default())
             }
             Err(error) => return Err(of_existing(&error)),
         };
@@ -374,12 +373,21 @@ impl Session<'_> {
         })
     }
 
-    fn interpreter(&self, args: &VenvArgs) -> Result<Interpreter, CliError> {
-        let surroundings = &self.world.surroundings;
-        let failed = |error| of_interpreter(&error, self.signals.terminated());
-        let request = self.python_request(args.python.as_ref()).map_err(failed)?;
-        self.with_control(|control| interpreter::find(&request, surroundings, control))
-            .map_err(failed)
+    fn interpreter(
+        &self,
+        typed: Option<&OsString>,
+        env_dir: &str,
+    ) -> Result<Interpreter, CliError> {
+        self.look(typed, Path::new(env_dir), interpreter::find_wanted)
+    }
+
+    /// The interpreter that a receipt names; no project has a say in a repair.
+    fn published(&self, base: &OsString) -> Result<Interpreter, CliError> {
+        let around = &self.world.surroundings;
+        let found = Request::parse(base, &around.cwd).and_then(|request| {
+            self.with_control(|control| interpreter::find(&request, around, control))
+        });
+        found.map_err(|error| of_interpreter(&error, self.signals.terminated()))
     }
 
     fn make_plan(&self, args: &VenvArgs, context: &Context) -> Result<Plan, CliError> {

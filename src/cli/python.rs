@@ -7,8 +7,11 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rvenv::interpreter::{self, InterpreterError, Listed, Listing, Located, Request};
+use rvenv::interpreter::{
+    self, Control, InterpreterError, Listed, Listing, Located, Request, Surroundings, Wanted,
+};
 use rvenv::render::escape;
 use serde::Serialize;
 
@@ -16,6 +19,8 @@ use super::Session;
 use super::args::{PythonArgs, PythonCommand};
 use crate::error::{CliError, Exit, of_interpreter};
 
+/// How long an interpreter may take to answer for the list of what there is.
+const LISTING_TIMEOUT: Duration = Duration::from_secs(3);
 const UNCHANGED: &str = "nothing was changed";
 
 #[derive(Serialize)]
@@ -57,13 +62,10 @@ impl Session<'_> {
     }
 
     fn python_find(&self, args: &PythonArgs) -> Result<Exit, CliError> {
-        let request = self
-            .python_request(args.request.as_ref())
-            .map_err(|error| self.python_failed(&error))?;
-        let around = &self.world.surroundings;
+        let project = self.world.surroundings.cwd.clone();
         let found = self
-            .with_control(|control| interpreter::locate(&request, around, control))
-            .map_err(|error| self.python_failed(&error))?;
+            .look(args.request.as_ref(), &project, interpreter::locate_wanted)
+            .map_err(|error| error.leaving(UNCHANGED))?;
         let release = found.release.to_string();
         self.terminal
             .detail(&format!("{release}, from {}", found.source.word()));
@@ -81,10 +83,11 @@ impl Session<'_> {
     }
 
     fn python_list(&self, args: &PythonArgs) -> Result<Exit, CliError> {
-        let request = self
-            .python_request(args.request.as_ref())
-            .map_err(|error| self.python_failed(&error))?;
         let around = &self.world.surroundings;
+        let request = args.request.as_ref().map_or(Ok(Request::Default), |text| {
+            Request::parse(text, &around.cwd)
+        });
+        let request = request.map_err(|error| self.python_failed(&error))?;
         let listing = self
             .with_control(|control| interpreter::list(&request, around, control))
             .map_err(|error| self.python_failed(&error))?;
@@ -107,14 +110,60 @@ impl Session<'_> {
         Ok(Exit::Done)
     }
 
-    /// What was asked for, as `create --python` reads it.
-    pub(super) fn python_request(
+    /// What is asked for: what was typed, else what `RVENV_PYTHON` says.
+    pub(super) fn asked<'t>(&'t self, typed: Option<&'t OsString>) -> Option<&'t OsString> {
+        typed.or(self.world.python.as_ref())
+    }
+
+    /// Looks for the interpreter that is asked for, or that the project of `target` wants where nothing is.
+    pub(super) fn look<T>(
         &self,
-        text: Option<&OsString>,
-    ) -> Result<Request, InterpreterError> {
-        text.map_or(Ok(Request::Default), |text| {
-            Request::parse(text, &self.world.surroundings.cwd)
-        })
+        typed: Option<&OsString>,
+        target: &Path,
+        find: impl FnOnce(&Wanted<'_>, &Surroundings, &Control<'_>) -> Result<T, InterpreterError>,
+    ) -> Result<T, CliError> {
+        let around = &self.world.surroundings;
+        let variable = (typed.is_none() && self.world.python.is_some()).then_some("RVENV_PYTHON");
+        let asked = self.asked(typed);
+        let request = asked.map_or(Ok(Request::Default), |text| {
+            Request::parse(text, &around.cwd)
+        });
+        let found = request.and_then(|request| {
+            let wanted = Wanted {
+                request: &request,
+                variable,
+                target: Some(target),
+                warning: &|text| self.terminal.warning(text),
+            };
+            self.with_control(|control| find(&wanted, around, control))
+        });
+        found.map_err(|error| self.not_found(&error, variable))
+    }
+
+    /// Why there is no interpreter, and where one of another version is wanted, which there are.
+    fn not_found(&self, error: &InterpreterError, variable: Option<&str>) -> CliError {
+        let told = of_interpreter(error, self.signals.terminated());
+        match (error, variable) {
+            (InterpreterError::NotFound { searched, .. }, _) if !searched.is_empty() => {
+                self.terminal.detail_of(|| error.to_string());
+                let around = &self.world.surroundings;
+                let listing = self.with_control(|control| {
+                    let brief = Control {
+                        timeout: LISTING_TIMEOUT,
+                        ..*control
+                    };
+                    interpreter::list(&Request::Default, around, &brief)
+                });
+                match listing {
+                    Ok(listing) => told.instead(&there_is(&listing)),
+                    Err(error) => of_interpreter(&error, self.signals.terminated()),
+                }
+            }
+            (InterpreterError::BadRequest { .. }, Some(variable)) => {
+                told.hint(format!("correct or unset `{variable}`, which asks for it"))
+            }
+            _ => told,
+        }
     }
 
     fn python_failed(&self, error: &InterpreterError) -> CliError {
@@ -163,6 +212,22 @@ impl<'a> ListingJson<'a> {
                 })
                 .collect(),
         }
+    }
+}
+
+/// The releases of a listing, each once.
+fn there_is(listing: &Listing) -> String {
+    let mut releases: Vec<String> = Vec::new();
+    for listed in &listing.found {
+        let release = listed.located.release.to_string();
+        if !releases.contains(&release) {
+            releases.push(release);
+        }
+    }
+    match releases.as_slice() {
+        [] => "there is no interpreter".to_owned(),
+        [one] => format!("there is {one}"),
+        [others @ .., last] => format!("there are {} and {last}", others.join(", ")),
     }
 }
 

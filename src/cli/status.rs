@@ -14,7 +14,7 @@ use rvenv_journal::{
 };
 use serde::Serialize;
 
-use crate::error::{CliError, Exit};
+use crate::error::{CliError, Exit, of_verify_target};
 
 /// Bytes of a `pyvenv.cfg` that is read to tell a version.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -64,12 +64,7 @@ pub(crate) fn status(fs: &dyn Fs, path: &Path, json: bool) -> Result<String, Cli
         Ok(target) => look(&target).map_err(disk)?,
         Err(TargetError::NoParent(_)) => Status::bare(path, "absent"),
         Err(TargetError::NotADirectory(_)) => Status::bare(path, "not a directory"),
-        Err(error) => {
-            return Err(CliError::new(
-                Exit::Precondition,
-                escape(&error.to_string()),
-            ));
-        }
+        Err(error) => return Err(of_verify_target(error)),
     };
     Ok(if json { status.json() } else { status.text() })
 }

@@ -5,6 +5,7 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use anstream::{AutoStream, ColorChoice};
+use rvenv::render::escape;
 
 use super::args::Colour;
 
@@ -50,6 +51,12 @@ impl Terminal {
         if self.volume > Volume::Quiet {
             self.error(&format!("{text}\n"));
         }
+    }
+
+    /// What the user should know though nothing fails.
+    pub(crate) fn warning(self, text: &str) {
+        let text = escape(text);
+        self.story(&format!("\x1b[33mwarning\x1b[0m: {text}"));
     }
 
     /// More of the story, for those who ask.

@@ -91,6 +91,7 @@ impl Existing {
                 Ok(found) => match self.objection(&found) {
                     None => return Ok(found),
                     Some(reason) => tried.push(Tried {
+                        is_broken: false,
                         path: found.executable,
                         reason,
                     }),
@@ -148,6 +149,7 @@ impl Existing {
 fn told(request: &Request, error: &InterpreterError) -> Option<Tried> {
     match request {
         Request::Path(path) => Some(Tried {
+            is_broken: true,
             path: path.clone(),
             reason: error.to_string(),
         }),

@@ -2,7 +2,7 @@
 //!
 //! Promises to look in the order of `candidates.rs`, to take the first that fits, and to say what it passed over, why, and
 //! where it looked. A file that was named by its path is the only one looked at, and its error is the error. Where nobody
-//! asked for anything, the project's `.python-version` does.
+//! asked for anything, the project may (`wanted.rs`).
 //! Reads no variable and no working directory: [`Surroundings`] has them.
 //!
 //! Read next: `probe.rs`, which asks a candidate; `cache.rs` and `details.rs`, which may spare the asking; `listing.rs`,
@@ -16,12 +16,12 @@ use super::cache;
 use super::candidates::{self, Candidate, Source};
 use super::describe::Interpreter;
 use super::details;
-use super::error::{InterpreterError, Tried, shown};
-use super::pin::{self, Pin};
+use super::error::{InterpreterError, Tried};
 use super::probe;
 use super::release::Release;
 use super::request::Request;
 use super::shim;
+use super::wanted::{Resolved, Wanted};
 
 /// Finds the interpreter that was asked for, and describes the base installation that it belongs to.
 ///
@@ -33,11 +33,33 @@ pub fn find(
     around: &Surroundings,
     control: &Control<'_>,
 ) -> Result<Interpreter, InterpreterError> {
+    find_wanted(&unlimited(request), around, control)
+}
+
+/// The same, with a project that has a say.
+///
+/// # Errors
+/// As those of [`find`], and [`InterpreterError::BadPin`].
+pub fn find_wanted(
+    wanted: &Wanted<'_>,
+    around: &Surroundings,
+    control: &Control<'_>,
+) -> Result<Interpreter, InterpreterError> {
     let look = Look {
         around,
         take: &|path| ask(path, around, control),
     };
-    look.search(request).map(|(found, _)| found)
+    look.search(wanted).map(|(found, _)| found)
+}
+
+/// A request that no project limits.
+fn unlimited(request: &Request) -> Wanted<'_> {
+    Wanted {
+        request,
+        variable: None,
+        target: None,
+        warning: &|_| {},
+    }
 }
 
 /// An interpreter, as far as it has to be known to choose it.
@@ -62,11 +84,23 @@ pub fn locate(
     around: &Surroundings,
     control: &Control<'_>,
 ) -> Result<Located, InterpreterError> {
+    locate_wanted(&unlimited(request), around, control)
+}
+
+/// Finds the interpreter that [`find_wanted`] would find, and starts none that says beside itself what it is.
+///
+/// # Errors
+/// As those of [`find_wanted`].
+pub fn locate_wanted(
+    wanted: &Wanted<'_>,
+    around: &Surroundings,
+    control: &Control<'_>,
+) -> Result<Located, InterpreterError> {
     let look = Look {
         around,
         take: &|path| glance(path, around, control),
     };
-    let (found, source) = look.search(request)?;
+    let (found, source) = look.search(wanted)?;
     Ok(Located { source, ..found })
 }
 
@@ -149,23 +183,25 @@ struct Look<'a, T> {
 }
 
 impl<T: Found> Look<'_, T> {
-    fn search(&self, request: &Request) -> Result<(T, Source), InterpreterError> {
-        if let Request::Path(path) = request {
+    fn search(&self, wanted: &Wanted<'_>) -> Result<(T, Source), InterpreterError> {
+        let resolved = wanted.resolve(self.around)?;
+        let (found, source) = self.first(&resolved)?;
+        wanted.compare(&resolved, &found.release());
+        Ok((found, source))
+    }
+
+    fn first(&self, resolved: &Resolved) -> Result<(T, Source), InterpreterError> {
+        if let Request::Path(path) = &resolved.request {
             return self.at_path(path).map(|found| (found, Source::Asked));
         }
-        let pin = match request {
-            Request::Default => pin::pinned(self.around),
-            Request::Path(_) | Request::Name(_) | Request::Version(_) | Request::Range(_) => None,
-        };
-        let wanted = pin.as_ref().map_or(request, |pin| &pin.request);
         let mut seen = Seen::default();
-        for candidate in candidates::candidates(wanted, self.around) {
-            if let Some(found) = self.consider(&candidate, wanted, &mut seen)? {
+        for candidate in candidates::candidates(&resolved.request, self.around) {
+            if let Some(found) = self.consider(&candidate, resolved, &mut seen)? {
                 return Ok((found, candidate.source));
             }
         }
         Err(InterpreterError::NotFound {
-            request: in_words(request, pin.as_ref()),
+            request: resolved.in_words(),
             tried: seen.tried,
             searched: candidates::searched(self.around),
         })
@@ -177,6 +213,7 @@ impl<T: Found> Look<'_, T> {
             Err(error) => Err(InterpreterError::NotFound {
                 request: Request::Path(path.clone()).to_string(),
                 tried: vec![Tried {
+                    is_broken: true,
                     reason: error.to_string(),
                     path,
                 }],
@@ -193,7 +230,7 @@ impl<T: Found> Look<'_, T> {
     fn consider(
         &self,
         candidate: &Candidate,
-        request: &Request,
+        wanted: &Resolved,
         seen: &mut Seen,
     ) -> Result<Option<T>, InterpreterError> {
         let path = &candidate.path;
@@ -201,31 +238,35 @@ impl<T: Found> Look<'_, T> {
         if seen.unfit.contains(&real) {
             return Ok(None);
         }
-        let told = details::beside(path).and_then(|release| request.objection(&release));
-        let reason = match told {
-            Some(reason) => {
+        let unfit = |release: Release| wanted.objection(&release).map(|reason| (false, reason));
+        let (is_broken, reason) = match details::beside(path).and_then(unfit) {
+            Some(unfit) => {
                 seen.unfit.push(real);
-                reason
+                unfit
             }
             None => match (self.take)(path) {
-                Ok(found) => match request.objection(&found.release()) {
+                Ok(found) => match unfit(found.release()) {
                     None => return Ok(Some(found)),
-                    Some(reason) => {
+                    Some(unfit) => {
                         // The file of a shim is not the file that answered: it may answer otherwise
                         // under another name.
                         if real == found.real_executable() {
                             seen.unfit.push(real);
                         }
-                        reason
+                        unfit
                     }
                 },
                 Err(error @ InterpreterError::Interrupted { .. }) => return Err(error),
-                Err(error) => error.to_string(),
+                Err(error) => {
+                    let is_old = matches!(error, InterpreterError::TooOld { .. });
+                    (!is_old && !shim::is_shim(path), error.to_string())
+                }
             },
         };
         seen.tried.push(Tried {
             path: path.clone(),
             reason,
+            is_broken,
         });
         Ok(None)
     }
@@ -237,12 +278,4 @@ struct Seen {
     tried: Vec<Tried>,
     /// Files that are known not to match, under whatever name they come again.
     unfit: Vec<PathBuf>,
-}
-
-/// What was asked for, and by whom.
-fn in_words(request: &Request, pin: Option<&Pin>) -> String {
-    pin.map_or_else(
-        || request.to_string(),
-        |Pin { file, request }| format!("{request}, which `{}` asks for", shown(file)),
-    )
 }

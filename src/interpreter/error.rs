@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::process::Lines;
+
 /// Why no interpreter could be had.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -21,6 +23,9 @@ pub enum InterpreterError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A `.python-version` means no Python, and nothing else was asked for.
+    #[error("{0}")]
+    BadPin(Box<Unread>),
     /// Nothing that could be tried is a usable interpreter that matches.
     #[error("found no usable interpreter for {request}{}", Tries(tried, searched))]
     NotFound {
@@ -43,14 +48,14 @@ pub enum InterpreterError {
         version: String,
     },
     /// The executable failed before it answered.
-    #[error("`{}` did not run: {how}{}", shown(path), Said(stderr))]
+    #[error("`{}` did not run: {how}{}", shown(path), Said(said))]
     Crashed {
         /// The executable.
         path: PathBuf,
         /// The signal or the exit code, in words.
         how: String,
-        /// The beginning of what it wrote to its standard error.
-        stderr: String,
+        /// The last lines of what it wrote to its standard error, control characters escaped.
+        said: Vec<String>,
     },
     /// The executable did not answer in time, and was killed.
     #[error("`{}` did not answer within {seconds} s", shown(path))]
@@ -76,6 +81,33 @@ pub enum InterpreterError {
     },
 }
 
+/// Something in a project's file that says nothing about a Python.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1 on.
+    pub line: usize,
+    /// What cannot be read, control characters escaped; empty where the line as a whole cannot.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (file, line) = (shown(&self.file), self.line);
+        if self.text.is_empty() {
+            return write!(f, "cannot read line {line} of `{file}`: {}", self.reason);
+        }
+        let (text, reason) = (&self.text, &self.reason);
+        write!(
+            f,
+            "cannot read `{text}` in line {line} of `{file}`: {reason}"
+        )
+    }
+}
+
 /// A candidate that was looked at and passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tried {
@@ -83,6 +115,8 @@ pub struct Tried {
     pub path: PathBuf,
     /// Why it was passed over.
     pub reason: String,
+    /// Whether it should work and does not: it is no Python of another version, and no shim of pyenv's without a version.
+    pub is_broken: bool,
 }
 
 /// The candidates of an error, a line each, and the places where there could have been more.
@@ -97,7 +131,9 @@ impl fmt::Display for Tries<'_> {
             f.write_str("; tried:")?;
         }
         for tried in *tried {
-            write!(f, "\n  `{}`: {}", shown(&tried.path), tried.reason)?;
+            // What it said goes below it.
+            let reason = tried.reason.replace('\n', "\n  ");
+            write!(f, "\n  `{}`: {reason}", shown(&tried.path))?;
         }
         if searched.is_empty() {
             return Ok(());
@@ -107,15 +143,14 @@ impl fmt::Display for Tries<'_> {
 }
 
 /// What a program wrote before it failed; nothing when it was silent.
-struct Said<'a>(&'a str);
+struct Said<'a>(&'a [String]);
 
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.trim();
-        if text.is_empty() {
-            return Ok(());
+        match self.0 {
+            [] => Ok(()),
+            said => write!(f, "; it said:{}", Lines(said)),
         }
-        write!(f, "; it said: {}", text.escape_debug())
     }
 }
 

@@ -107,6 +107,7 @@ impl Listing {
             Err(error @ InterpreterError::Interrupted { .. }) => return Err(error),
             Err(error) => self.unusable.push(Tried {
                 reason: error.to_string(),
+                is_broken: true,
                 path,
             }),
         }

@@ -1,47 +1,255 @@
 //! Pins: the version that a project names in its `.python-version`.
 //!
-//! Promises to read the nearest file at or above the working directory, and its first line that is no comment.
-//! A line that means something to pyenv alone, such as `system` or the name of an environment, pins nothing here:
-//! pyenv's own `python3` on PATH answers it. So is it where `PYENV_VERSION` is set, which outranks the file.
+//! Promises to read the nearest file at or above the working directory as pyenv and uv read it: comments and empty lines count
+//! for nothing, the first word that means a Python is the request, and every word before it that means none is reported with its
+//! line. `PYENV_VERSION` outranks the file.
+//! Promises that a file alone never says which program is started: a word means a version, or an installation that the user's
+//! own pyenv has; a path means nothing here.
 //!
-//! Read next: `shim.rs`, which knows pyenv's rules; `discover.rs`, which asks when nobody asked for anything else.
+//! Read next: `shim.rs`, which knows pyenv's rules; `wanted.rs`, which decides between a pin and what else was asked for.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::around::Surroundings;
+use super::error::{InterpreterError, Unread};
+use super::process::printable;
 use super::request::Request;
 
 /// More than any honest file.
 const TEXT_MAX: u64 = 4096;
+/// What of a word is quoted.
+const QUOTED_CHARS_MAX: usize = 60;
 
-/// A request that stands in a file.
-pub(super) struct Pin {
+/// What a `.python-version` says.
+#[derive(Debug, Default)]
+pub(super) struct Pinned {
+    /// The request, and the line that it is in; `system` is [`Request::Default`].
+    pub(super) request: Option<(Request, usize)>,
+    /// Words before it that mean no Python.
+    pub(super) unread: Vec<Unread>,
+    /// The file.
     pub(super) file: PathBuf,
-    pub(super) request: Request,
 }
 
-/// What the project wants, if it says so.
-pub(super) fn pinned(around: &Surroundings) -> Option<Pin> {
+/// What the nearest `.python-version` says; nothing where there is none, or where `PYENV_VERSION` outranks it.
+pub(super) fn pinned(around: &Surroundings) -> Pinned {
     let mut environment = around.environment.iter();
     if environment.any(|(key, value)| key == "PYENV_VERSION" && !value.is_empty()) {
-        return None;
+        return Pinned::default();
     }
     let mut above = around.cwd.ancestors();
     let file = above.find_map(|directory| {
         let file = directory.join(".python-version");
         file.is_file().then_some(file)
-    })?;
-    let mut text = String::new();
-    let opened = fs::File::open(&file).ok()?;
-    opened.take(TEXT_MAX).read_to_string(&mut text).ok()?;
-    let mut lines = text.lines().map(str::trim);
-    let line = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
-    let request = Request::parse(OsStr::new(line), &around.cwd).ok()?;
-    match request {
-        Request::Version(_) | Request::Range(_) => Some(Pin { file, request }),
-        Request::Default | Request::Path(_) | Request::Name(_) => None,
+    });
+    file.map(|file| read(file, around)).unwrap_or_default()
+}
+
+fn read(file: PathBuf, around: &Surroundings) -> Pinned {
+    let mut bytes = Vec::new();
+    let opened = fs::File::open(&file);
+    let taken = opened.and_then(|opened| opened.take(TEXT_MAX).read_to_end(&mut bytes));
+    let mut pinned = Pinned {
+        file,
+        ..Pinned::default()
+    };
+    if let Err(error) = taken {
+        pinned.refuse(1, "", error.to_string());
+        return pinned;
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    for (index, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        // A range may have spaces in it; pyenv takes several versions on one line.
+        let words = match means(line, around) {
+            Ok(_) => vec![line],
+            Err(_) => line.split_whitespace().collect(),
+        };
+        for word in words.into_iter().filter(|word| !word.is_empty()) {
+            match means(word, around) {
+                Ok(request) => {
+                    pinned.request = Some((request, index + 1));
+                    return pinned;
+                }
+                Err(reason) => pinned.refuse(index + 1, word, reason),
+            }
+        }
+    }
+    pinned
+}
+
+impl Pinned {
+    fn refuse(&mut self, line: usize, word: &str, reason: String) {
+        self.unread.push(Unread {
+            file: self.file.clone(),
+            line,
+            text: printable(&word.chars().take(QUOTED_CHARS_MAX).collect::<String>()),
+            reason,
+        });
+    }
+}
+
+/// What a word means to pyenv or uv.
+fn means(word: &str, around: &Surroundings) -> Result<Request, String> {
+    if word == "system" {
+        return Ok(Request::Default);
+    }
+    let read = |text: &str| match Request::parse(OsStr::new(text), Path::new("")) {
+        Ok(request @ (Request::Version(_) | Request::Range(_))) => Ok(request),
+        Ok(_) if Path::new(text).components().count() != 1 => {
+            Err("it is a path, and a file does not say which program is started".to_owned())
+        }
+        Ok(_) => Err("it names no version of Python".to_owned()),
+        Err(InterpreterError::BadRequest { reason, .. }) => Err(reason.to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    let plain = plain(word);
+    let refused = match read(&plain) {
+        Ok(request) => return Ok(request),
+        Err(reason) => reason,
+    };
+    // An environment or an installation of pyenv's, by the name that its user gave it.
+    if let Some(installed) = installed(word, around) {
+        return Ok(Request::Path(installed));
+    }
+    Err(refused)
+}
+
+/// A spelling of pyenv's or a packager's as a version: `v3.12.1`, `3.13-dev`, `python-3.12.1`, `python3.12`,
+/// `pypy3.9-7.3.11`, `graalpy-24.1.1`, `3.9.18/envs/foo`.
+fn plain(word: &str) -> String {
+    let lower = word.to_ascii_lowercase();
+    let word = lower.split("/envs/").next().unwrap_or_default();
+    let is_number = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_digit());
+    let prefixes = ["v", "python-", "python"];
+    let stripped = prefixes
+        .iter()
+        .find_map(|prefix| word.strip_prefix(prefix).filter(is_number));
+    let word = stripped.unwrap_or(word);
+    if stripped.is_some() || is_number(&word) {
+        return word.strip_suffix("-dev").unwrap_or(word).to_owned();
+    }
+    // PyPy's own release follows; GraalPy's stands alone, and says nothing of the version of Python.
+    if let Some(version) = word.strip_prefix("pypy").filter(is_number) {
+        let version = version.split('-').next().unwrap_or_default();
+        return format!("pypy{version}");
+    }
+    if word.starts_with("graalpy-") {
+        return "graalpy".to_owned();
+    }
+    word.to_owned()
+}
+
+/// What pyenv has under a name.
+fn installed(name: &str, around: &Surroundings) -> Option<PathBuf> {
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+');
+    let is_plain = !name.starts_with('.') && name.chars().all(known);
+    let root = around.pyenv_root.as_ref().filter(|_| is_plain)?;
+    let installed = root.join("versions").join(name);
+    installed.is_dir().then_some(installed)
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests write the files that a project has"
+)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("pyenv");
+        fs::create_dir_all(root.join("versions/tools")).unwrap();
+        fs::write(place.path().join(".python-version"), text).unwrap();
+        let around = Surroundings {
+            cwd: place.path().to_owned(),
+            pyenv_root: Some(root),
+            ..Surroundings::default()
+        };
+        let found = pinned(&around);
+        let request = found.request.map_or_else(
+            || "nothing".to_owned(),
+            |(request, line)| {
+                let shown = if let Request::Path(path) = &request {
+                    format!("pyenv's {:?}", path.file_name().unwrap())
+                } else {
+                    request.to_string()
+                };
+                format!("{shown} in line {line}")
+            },
+        );
+        let unread = found.unread.iter();
+        let unread = unread.map(|unread| format!("; not line {} `{}`", unread.line, unread.text));
+        format!("{request}{}", unread.collect::<String>())
+    }
+
+    #[test]
+    fn what_pyenv_and_uv_accept_is_read() {
+        let check = |texts: &[&str], expect: &str| {
+            for text in texts {
+                assert_eq!(said(text), format!("{expect} in line 1"), "{text}");
+            }
+        };
+        let exact = [
+            "3.12.1\n",
+            "3.12.1\r\n",
+            "\u{feff}3.12.1",
+            "v3.12.1",
+            "python-3.12.1",
+            "python3.12.1",
+            "3.12.1 # ours",
+            "3.12.1 3.11.4",
+            "3.12.1/envs/foo",
+            "3.12.1\nsystem\nwhatever\n",
+        ];
+        check(&exact, "`Python 3.12.1`");
+        check(
+            &["3.13-dev", "v3.13", "python3.13", "Python-3.13"],
+            "`Python 3.13`",
+        );
+        check(&["3.13t-dev", "3.13t"], "`Python 3.13t`");
+        check(
+            &["pypy3.9-7.3.11", "pypy3.9-v7.3.11", "pypy3.9", "pypy@3.9"],
+            "`pypy3.9`",
+        );
+        check(&["pypy3.10-7.3.12-src"], "`pypy3.10`");
+        check(&["graalpy-24.1.1"], "`graalpy3`");
+        check(&["cpython-3.12.1", "cpython@3.12.1"], "`cpython3.12.1`");
+        check(&[">=3.12, <3.13"], "`Python >=3.12, <3.13`");
+        check(&["system"], "`python3` or `python`");
+        check(&["tools"], "pyenv's \"tools\"");
+    }
+
+    #[test]
+    fn what_means_no_python_is_reported_with_its_line() {
+        for text in [
+            "~3.12",
+            "myenv",
+            "/usr/bin/python3",
+            "./python",
+            "2.7.18",
+            "../tools",
+        ] {
+            assert_eq!(
+                said(&format!("# c\n\n{text}\n")),
+                format!("nothing; not line 3 `{text}`")
+            );
+        }
+        assert_eq!(
+            said("myenv\n3.12\n"),
+            "`Python 3.12` in line 2; not line 1 `myenv`"
+        );
+        assert_eq!(
+            said("my 3.12\n"),
+            "`Python 3.12` in line 1; not line 1 `my`"
+        );
+        assert_eq!(said("a\x1b[2J\n"), "nothing; not line 1 `a\\u{1b}[2J`");
+        assert_eq!(said("# nothing\n\n"), "nothing");
+        assert!(said(&"x".repeat(5000)).len() < 200);
     }
 }

@@ -154,7 +154,7 @@ fn ask(
         return Err(InterpreterError::Crashed {
             path: path.to_owned(),
             how: end.status.to_string(),
-            stderr: String::from_utf8_lossy(&end.stderr).into_owned(),
+            said: process::last_lines(&end.stderr),
         });
     };
     read(path, line).map_err(|why| match why {
@@ -184,10 +184,10 @@ fn read(path: &Path, line: &[u8]) -> Result<Answer, Unreadable> {
     let head: Head = serde_json::from_slice(line).map_err(reason)?;
     let [major, minor, _] = head.version;
     if (major, minor) < (3, 6) {
-        return Err(Unreadable::Old(head.text.escape_debug().to_string()));
+        return Err(Unreadable::Old(process::printable(&head.text)));
     }
     if let Some(why) = head.unusable {
-        return Err(Unreadable::Reason(why.escape_debug().to_string()));
+        return Err(Unreadable::Reason(process::printable(&why)));
     }
     let mut answer: Answer = serde_json::from_slice(line).map_err(reason)?;
     if answer.executable.as_os_str().is_empty() {

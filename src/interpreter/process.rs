@@ -183,7 +183,8 @@ fn ending(status: ExitStatus) -> String {
 /// The last lines of what a child said, each for people to read: no control characters.
 pub(crate) fn last_lines(said: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(said);
-    let lines = text.lines().map(str::trim_end);
+    // A bare carriage return begins a line, too: progress is written over itself.
+    let lines = text.split(['\n', '\r']).map(str::trim_end);
     let mut last: Vec<String> = lines
         .filter(|line| !line.is_empty())
         .rev()
@@ -203,14 +204,14 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
-/// Text for people, on one line: quotes and backslashes as they are, everything that moves a cursor escaped.
+/// Text for people, on one line: quotes and backslashes as they are, tabs as blanks, everything else that moves a cursor escaped.
 pub(crate) fn printable(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     for c in line.chars() {
-        if matches!(c, '\'' | '"' | '\\') {
-            shown.push(c);
-        } else {
-            shown.extend(c.escape_debug());
+        match c {
+            '\'' | '"' | '\\' => shown.push(c),
+            '\t' => shown.push_str("    "),
+            c => shown.extend(c.escape_debug()),
         }
     }
     shown
@@ -325,8 +326,8 @@ mod tests {
         assert_eq!(last.len(), LINES_MAX);
         assert_eq!(last.last().map(String::as_str), Some("line 49"));
         assert_eq!(
-            last_lines(b"a 'b' \\ \x1b[2J\xff\n\n \n"),
-            ["a 'b' \\ \\u{1b}[2J\u{fffd}"]
+            last_lines(b"\ta 'b' \\ \x1b[2J\xff\n\n \n1 %\r2 %\r\n"),
+            ["    a 'b' \\ \\u{1b}[2J\u{fffd}", "1 %", "2 %"]
         );
         let mut kept = Vec::new();
         for _ in 0..100 {

@@ -19,7 +19,7 @@ use crate::version::Specifiers;
 /// Which interpreter somebody wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// What the project's `.python-version` says, else whatever `python3` or `python` on PATH is, else the newest
+    /// What the project's `.python-version` or its `requires-python` says, else whatever `python3` or `python` on PATH is, else the newest
     /// installation.
     Default,
     /// This file, or the interpreter of this directory; a relative path starts at the working directory.

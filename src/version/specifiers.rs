@@ -60,15 +60,20 @@ impl Specifiers {
     /// Whether a version is among those that are meant; a text that is no version never is.
     #[must_use]
     pub fn admit(&self, version: &str) -> bool {
+        let is_preview = |read: &Version| read.is_preview();
+        let previews = self.all.iter().any(|one| one.version.is_preview());
+        (previews || !Version::parse(version).as_ref().is_some_and(is_preview))
+            && self.include(version)
+    }
+
+    /// The same, and a preview counts like a release: what is installed may be one.
+    #[must_use]
+    pub fn include(&self, version: &str) -> bool {
         let Some((read, release)) = Version::read(version) else {
             return false;
         };
-        let previews = self.all.iter().any(|one| one.version.is_preview());
-        (previews || !read.is_preview())
-            && self
-                .all
-                .iter()
-                .all(|one| one.admits(&read, &release, version))
+        let mut all = self.all.iter();
+        all.all(|one| one.admits(&read, &release, version))
     }
 }
 

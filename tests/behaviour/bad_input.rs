@@ -122,11 +122,11 @@ fn what_is_typed_wrong_is_a_usage_error() {
     assert!(create_refused(&scratch, &["E", "--force"], 2).contains("--clear"));
 }
 
-/// Where was searched depends on the machine.
+/// What there is depends on the machine.
 fn without_places(said: &str) -> String {
     let lines = said.lines().map(|line| {
-        if line.starts_with("  searched: ") {
-            "  [searched]\n".to_owned()
+        if line.starts_with("  there ") {
+            "  [what there is]\n".to_owned()
         } else {
             format!("{line}\n")
         }
@@ -144,7 +144,8 @@ fn a_python_that_cannot_be_had_is_named() {
     let said = ["./crash", "./mute", "./liar", "./absent", "nosuch"].map(create);
     let said = without_places(&said.join("\n"));
     insta::assert_snapshot!(said, @r#"
-    error: `[work]/crash` did not run: exit code 127; it said: broken library
+    error: `[work]/crash` did not run: exit code 127; it said:
+      broken library
       the target is as it was before
     hint: name an interpreter with `--python PATH`
 
@@ -161,10 +162,9 @@ fn a_python_that_cannot_be_had_is_named() {
       the target is as it was before
     hint: name an interpreter with `--python PATH`
 
-    error: found no usable interpreter for `nosuch`; no file with such a name is in any place that was searched
-      [searched]
-      the target is as it was before
-    hint: `rvenv python list` shows what there is; install another, for example with apt, `uv python install` or `pyenv install`, or name one by its path
+    error: found no usable interpreter for `nosuch`
+      [what there is]
+    hint: install another, for example with apt, `uv python install` or `pyenv install`, or name one by its path; `-v` says where rvenv looked
     "#);
     let said = create("3.99");
     assert!(
@@ -174,10 +174,9 @@ fn a_python_that_cannot_be_had_is_named() {
     let mut command = scratch.command(&["create", "E"]);
     let said = refused_by(&scratch, command.env("PATH", scratch.path("")), 1);
     insta::assert_snapshot!(without_places(&said), @r#"
-    error: found no usable interpreter for `python3` or `python`; no file with such a name is in any place that was searched
-      [searched]
-      the target is as it was before
-    hint: `rvenv python list` shows what there is; install another, for example with apt, `uv python install` or `pyenv install`, or name one by its path
+    error: found no usable interpreter for `python3` or `python`
+      [what there is]
+    hint: install another, for example with apt, `uv python install` or `pyenv install`, or name one by its path; `-v` says where rvenv looked
     "#);
     let said = refused(&scratch, &["create", "-p", "3.x.y", "E"], 2);
     assert!(said.contains("`3.x.y`"), "{said}");

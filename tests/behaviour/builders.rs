@@ -49,6 +49,7 @@ fn bench() -> Option<Bench> {
             nanos: 0,
         },
         processors: std::num::NonZeroUsize::MIN,
+        python: None,
         cwd: Some(scratch.path("")),
     };
     Some(Bench {

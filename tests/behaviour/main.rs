@@ -82,6 +82,7 @@ mod interrupt;
 mod merge;
 mod messages;
 mod named_cache;
+mod pins;
 mod plans;
 #[cfg(target_os = "linux")]
 mod policies;

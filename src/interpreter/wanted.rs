@@ -1,0 +1,123 @@
+//! Wanted: who has a say in which interpreter is looked for, and who comes first.
+//!
+//! Promises one order: what the caller asks for (`--python`, else `RVENV_PYTHON`); else the nearest `.python-version`; else any
+//! interpreter that the project's `requires-python` admits, the usual one first.
+//! Promises that what is passed over is reported: a line that means no Python, a `pyproject.toml` that cannot be read, and an
+//! interpreter that was asked for and that the project does not work with. Where a `.python-version` has no other line and
+//! nothing else was asked for, that is an error: taking another Python would hide it.
+//!
+//! Read next: `pin.rs` and `project.rs`, which read the files; `discover.rs`, which looks.
+
+use std::path::Path;
+
+use super::around::Surroundings;
+use super::error::{InterpreterError, shown};
+use super::pin;
+use super::project::{self, Requirement};
+use super::release::Release;
+use super::request::Request;
+
+/// What an interpreter is looked for.
+pub struct Wanted<'a> {
+    /// What the caller asks for.
+    pub request: &'a Request,
+    /// The variable that asks for it, where the caller typed nothing.
+    pub variable: Option<&'a str>,
+    /// The environment that it is for; its project has a say. `None` asks no project.
+    pub target: Option<&'a Path>,
+    /// Notified of what is passed over, in a sentence each.
+    pub warning: &'a dyn Fn(&str),
+}
+
+/// What is looked for in the end, and why.
+pub(super) struct Resolved {
+    pub(super) request: Request,
+    /// The file or the variable that asks for it, where the caller typed nothing.
+    asked_in: Option<String>,
+    requirement: Option<Requirement>,
+}
+
+impl Wanted<'_> {
+    /// Reads the files that have a say.
+    ///
+    /// # Errors
+    /// [`InterpreterError::BadPin`] for a `.python-version` that means no Python, where nothing else was asked for.
+    pub(super) fn resolve(&self, around: &Surroundings) -> Result<Resolved, InterpreterError> {
+        let is_asked = *self.request != Request::Default;
+        let mut resolved = Resolved {
+            request: self.request.clone(),
+            asked_in: self.variable.map(str::to_owned),
+            requirement: self.requirement(),
+        };
+        if is_asked && self.target.is_none() {
+            return Ok(resolved);
+        }
+        let mut pinned = pin::pinned(around);
+        let instead = match &pinned.request {
+            _ if is_asked => format!("{}, which was asked for,", self.request),
+            Some((request, line)) => format!("{request} in line {line}"),
+            None => match pinned.unread.pop() {
+                Some(unread) => return Err(InterpreterError::BadPin(Box::new(unread))),
+                None => return Ok(resolved),
+            },
+        };
+        for unread in &pinned.unread {
+            (self.warning)(&format!("{unread}; {instead} is used instead"));
+        }
+        if let Some((request, _)) = pinned.request.filter(|_| !is_asked) {
+            if request != Request::Default {
+                resolved.asked_in = Some(shown(&pinned.file));
+            }
+            resolved.request = request;
+        }
+        Ok(resolved)
+    }
+
+    fn requirement(&self) -> Option<Requirement> {
+        match project::requirement(self.target?) {
+            Ok(found) => found,
+            Err(unread) => {
+                (self.warning)(&format!("{unread}; its `requires-python` is not obeyed"));
+                None
+            }
+        }
+    }
+
+    /// Warns of an interpreter that was asked for and that the project does not work with.
+    pub(super) fn compare(&self, resolved: &Resolved, found: &Release) {
+        let Some(requirement) = &resolved.requirement else {
+            return;
+        };
+        if requirement.admits(found) {
+            return;
+        }
+        let why = match &resolved.asked_in {
+            Some(file) => format!("`{file}` asks for it"),
+            None => "it was asked for".to_owned(),
+        };
+        (self.warning)(&format!(
+            "{found} does not satisfy {requirement}; it is used because {why}"
+        ));
+    }
+}
+
+impl Resolved {
+    /// Why an interpreter is not what is looked for, if it is not.
+    pub(super) fn objection(&self, found: &Release) -> Option<String> {
+        let admitted = match (&self.request, &self.requirement) {
+            (Request::Default, Some(requirement)) => requirement.admits(found),
+            _ => true,
+        };
+        let refused = (!admitted).then(|| format!("it is {found}"));
+        self.request.objection(found).or(refused)
+    }
+
+    /// What is looked for, and who asks for it.
+    pub(super) fn in_words(&self) -> String {
+        match (&self.request, &self.requirement, &self.asked_in) {
+            (request, _, Some(file)) => format!("{request}, which `{file}` asks for"),
+            (Request::Default, Some(requirement), None) => requirement.to_string(),
+            (request, _, None) => request.to_string(),
+        }
+    }
+}

@@ -74,6 +74,9 @@ pub enum PlanError {
     /// Paths are retired in a plan that does not say what stays.
     #[error("a plan that is published by `{0:?}` has no single entries to take")]
     NoEntries(Publication),
+    /// A root that is shared with other entries, in a plan after which there are none.
+    #[error("after a publication by `{0:?}` nothing but what is planned is in the target")]
+    NothingShared(Publication),
     /// The target's path is not absolute.
     #[error("the target `{0}` is not an absolute path")]
     Target(String),
@@ -98,6 +101,7 @@ pub struct PlanBuilder {
     operations: Operations,
     retired: BTreeSet<RelPath>,
     order: Vec<RelPath>,
+    is_shared: bool,
     /// The parent that was last found to be planned, or was added.
     parent: Option<RelPath>,
 }
@@ -112,6 +116,7 @@ pub struct Plan {
     operations: Arc<BTreeMap<RelPath, Operation>>,
     retired: Arc<BTreeSet<RelPath>>,
     order: Vec<RelPath>,
+    is_shared: bool,
     observation: Arc<Observation>,
     pub(crate) digest: Memo,
 }
@@ -154,6 +159,7 @@ impl PlanBuilder {
             operations,
             retired: BTreeSet::new(),
             order: Vec::new(),
+            is_shared: false,
             parent: None,
         })
     }
@@ -273,6 +279,13 @@ impl PlanBuilder {
         self.root_mode = mode;
     }
 
+    /// Notes that the target's root is a directory that existed before any plan, with entries of its own.
+    ///
+    /// The receipt carries the note, so that a later plan can tell such a target from one that plans alone made.
+    pub fn share(&mut self) {
+        self.is_shared = true;
+    }
+
     /// Adds a file that the plan is made from; asking twice for one path is one input.
     pub fn add_input(&mut self, input: Input) {
         if !self.inputs.contains(&input) {
@@ -338,6 +351,10 @@ impl PlanBuilder {
         if publication != Publication::Merge && !self.retired.is_empty() {
             return Err(PlanError::NoEntries(publication));
         }
+        let leaves_others = matches!(publication, Publication::Merge | Publication::Nothing);
+        if self.is_shared && !leaves_others {
+            return Err(PlanError::NothingShared(publication));
+        }
         self.operations.check_parents()?;
         let expected = match (&observation.target, publication) {
             (Expected::Absent, Publication::Put)
@@ -371,6 +388,7 @@ impl PlanBuilder {
             operations: Arc::new(self.operations.by_path),
             retired: Arc::new(self.retired),
             order: self.order,
+            is_shared: self.is_shared,
             observation: Arc::new(observation),
             digest: Memo::default(),
         })
@@ -418,6 +436,12 @@ impl Plan {
     #[must_use]
     pub fn order(&self) -> &[RelPath] {
         &self.order
+    }
+
+    /// Whether the target's root existed before any plan, with entries of its own ([`PlanBuilder::share`]).
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// The same plan for a target that turned out not to be renamable: entry by entry instead of as a whole.

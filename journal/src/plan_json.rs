@@ -205,6 +205,8 @@ struct PlanOut<'a> {
     #[serde(skip_serializing_if = "RetiredOut::is_empty")]
     retired: RetiredOut<'a>,
     root_mode: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    shared: bool,
     target: &'a str,
 }
 
@@ -227,6 +229,8 @@ struct PlanIn<'a> {
     #[serde(borrow, default)]
     retired: Vec<RetiredDto<'a>>,
     root_mode: String,
+    #[serde(default)]
+    shared: bool,
     target: String,
 }
 
@@ -255,6 +259,7 @@ impl<'a> PlanOut<'a> {
             publication: PublicationDto::from_publication(plan.publication()),
             retired: RetiredOut(plan),
             root_mode: plan.root_mode().to_string(),
+            shared: plan.is_shared(),
             target: plan.target(),
         }
     }
@@ -389,6 +394,9 @@ impl PlanIn<'_> {
                 }
             }
         };
+        if self.shared {
+            builder.share();
+        }
         let publication = self.publication.into_publication();
         Ok(builder.finish(Observation { target, paths }, publication)?)
     }
@@ -451,6 +459,18 @@ mod tests {
             len: 1,
         });
         builder.finish(observation(), Publication::Swap).unwrap()
+    }
+
+    /// A plan that adds to a directory which has other entries.
+    fn shared() -> Plan {
+        let target = if cfg!(windows) { "C:/t" } else { "/t" };
+        let mut builder = PlanBuilder::new(target, Mode::SHARED_DIR).unwrap();
+        builder.share();
+        let seen = Observation {
+            paths: BTreeMap::new(),
+            ..observation()
+        };
+        builder.finish(seen, Publication::Merge).unwrap()
     }
 
     fn observation() -> Observation {
@@ -520,9 +540,24 @@ mod tests {
     /// I4: the byte form of version 1 never changes.
     #[test]
     #[cfg(unix)]
-    fn the_golden_plan_is_read_and_written_unchanged() {
+    fn the_golden_plans_are_read_and_written_unchanged() {
         let golden = include_str!("../tests/golden/plan-1.json");
         assert_eq!(plan().to_json(), golden);
+        let golden = include_str!("../tests/golden/plan-1-shared.json");
+        assert_eq!(shared().to_json(), golden);
+        assert_eq!(Plan::from_json(golden.as_bytes()).unwrap(), shared());
+    }
+
+    /// The note is a part of what the digest pins, and fits only a publication that leaves something else there.
+    #[test]
+    fn a_shared_root_is_noted_where_others_stay() {
+        assert!(shared().is_shared());
+        assert!(!plan().is_shared());
+        assert!(!plan().to_json().contains("shared"));
+        let mut builder = PlanBuilder::new(shared().target(), Mode::SHARED_DIR).unwrap();
+        builder.share();
+        let refused = builder.finish(observation(), Publication::Swap);
+        assert_eq!(refused, Err(PlanError::NothingShared(Publication::Swap)));
     }
 
     /// I6: a plan that was cut short or edited is refused.

@@ -57,6 +57,8 @@ pub struct Receipt {
     pub plan: Digest,
     /// Permission bits of the tree's root.
     pub root_mode: u32,
+    /// Whether the root existed before any plan, with entries of its own.
+    pub is_shared: bool,
     /// Every managed path.
     pub paths: BTreeMap<RelPath, Published>,
 }
@@ -87,7 +89,12 @@ impl Receipt {
     pub fn json_of(plan: &Plan) -> String {
         let paths = plan.operations().iter();
         let paths = paths.map(|(path, operation)| (path, PublishedDto::from_node(&operation.node)));
-        json((plan.digest(), plan.root_mode().bits()), paths)
+        let head = Head {
+            plan: plan.digest(),
+            root_mode: plan.root_mode().bits(),
+            is_shared: plan.is_shared(),
+        };
+        json(&head, paths)
     }
 
     /// Where the receipt stands in its tree.
@@ -104,7 +111,12 @@ impl Receipt {
     pub fn to_json(&self) -> String {
         let paths = self.paths.iter();
         let paths = paths.map(|(path, published)| (path, PublishedDto::from_published(published)));
-        json((self.plan, self.root_mode), paths)
+        let head = Head {
+            plan: self.plan,
+            root_mode: self.root_mode,
+            is_shared: self.is_shared,
+        };
+        json(&head, paths)
     }
 
     /// Reads what [`Receipt::to_json`] wrote.
@@ -122,17 +134,29 @@ impl Receipt {
         Ok(Self {
             plan: Digest::parse(&dto.plan)?,
             root_mode: dto.root_mode,
+            is_shared: dto.shared,
             paths: dto.paths.paths,
         })
     }
 }
 
-fn json<'a>(
-    (plan, root_mode): (Digest, u32),
-    paths: impl Iterator<Item = (&'a RelPath, PublishedDto<'a>)>,
-) -> String {
+/// What a receipt says of the tree as a whole.
+struct Head {
+    plan: Digest,
+    root_mode: u32,
+    is_shared: bool,
+}
+
+fn json<'a>(head: &Head, paths: impl Iterator<Item = (&'a RelPath, PublishedDto<'a>)>) -> String {
+    let Head {
+        plan,
+        root_mode,
+        is_shared,
+    } = head;
+    // Most roots are not shared, and their receipts do not say so.
+    let shared = if *is_shared { ",\"shared\":true" } else { "" };
     let mut text = format!(
-        "{{\"format\":{RECEIPT_FORMAT},\"plan\":\"{plan}\",\"root_mode\":{root_mode},\"paths\":{{"
+        "{{\"format\":{RECEIPT_FORMAT},\"plan\":\"{plan}\",\"root_mode\":{root_mode}{shared},\"paths\":{{"
     )
     .into_bytes();
     for (index, (path, published)) in paths.enumerate() {
@@ -151,6 +175,8 @@ struct ReceiptDto {
     format: u64,
     plan: String,
     root_mode: u32,
+    #[serde(default)]
+    shared: bool,
     paths: PathsIn,
 }
 
@@ -299,23 +325,43 @@ impl<'a> LateReceipt<'a> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_receipt_survives_its_byte_form() {
+    fn receipt() -> Receipt {
         let path = |text| RelPath::new(text).unwrap();
         let file = Published::File {
             mode: 0o644,
             digest: Digest::of(b"x"),
             len: 1,
         };
-        let receipt = Receipt {
+        Receipt {
             plan: Digest::of(b"plan"),
             root_mode: 0o755,
+            is_shared: false,
             paths: BTreeMap::from([
                 (path("a"), Published::Dir { mode: 0o755 }),
                 (path("a/\"quoted\""), file),
                 (path("b"), Published::Symlink { target: "a".into() }),
             ]),
+        }
+    }
+
+    /// The byte form of version 1 never changes; only a receipt of a shared root says so.
+    #[test]
+    fn the_golden_receipts_are_read_and_written_unchanged() {
+        let golden = include_str!("../tests/golden/receipt-1.json");
+        assert_eq!(receipt().to_json(), golden);
+        assert_eq!(Receipt::from_json(golden.as_bytes()).unwrap(), receipt());
+        let shared = Receipt {
+            is_shared: true,
+            ..receipt()
         };
+        let golden = include_str!("../tests/golden/receipt-1-shared.json");
+        assert_eq!(shared.to_json(), golden);
+        assert_eq!(Receipt::from_json(golden.as_bytes()).unwrap(), shared);
+    }
+
+    #[test]
+    fn a_receipt_survives_its_byte_form() {
+        let receipt = receipt();
         let text = receipt.to_json();
         assert_eq!(Receipt::from_json(text.as_bytes()).unwrap(), receipt);
         for end in 0..text.trim_end().len() {

@@ -187,7 +187,9 @@ impl<'a> Session<'a> {
         if self.terminal.volume == Volume::Quiet {
             return;
         }
-        self.terminal.data(&render::plan(plan, self.detail()));
+        let replaced = environment::look_at_replaced(&self.fs, plan);
+        self.terminal
+            .data(&render::plan(plan, &replaced, self.detail()));
     }
 
     fn detail(&self) -> Detail {
@@ -353,11 +355,16 @@ impl<'a> Session<'a> {
                     Publication::Merge => "Changed",
                     Publication::Put | Publication::Nothing => "Created",
                 };
+                let change = render::python_change(&report.plan, &report.replaced);
+                let how = change.unwrap_or_else(|| how.to_owned());
                 // The digest of a large plan takes a while.
                 self.terminal.detail_of(|| counts(report));
                 self.terminal.story(&format!(
                     "{done} `{shown}` {how}. Activate it with `{activate}`"
                 ));
+                if let Some(loss) = render::loss(&report.plan, &report.replaced) {
+                    self.terminal.story(&loss);
+                }
                 self.tell_ending(&report.ending, &shown);
                 let is_swap = report.plan.publication() == Publication::Swap;
                 if is_swap && self.world.is_in(report.plan.target()) {
@@ -372,7 +379,7 @@ impl<'a> Session<'a> {
 
 /// What a run may do beyond what was planned, and how it is looked at.
 struct Manner<'a> {
-    retention: Retention,
+    retention: Option<Retention>,
     permissions: Permissions,
     check: Option<&'a Checker<'a>>,
     compilation: Compilation,
@@ -394,7 +401,7 @@ impl Compilation {
 impl Default for Manner<'_> {
     fn default() -> Self {
         Self {
-            retention: Retention::Discard,
+            retention: None,
             permissions: Permissions {
                 force: Force::No,
                 lost: Lost::Refuse,

@@ -12,22 +12,25 @@ use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::{
-    Aftermath, Changes, Durability, Effect, EndFailed, Ending, Expected, Fs, LinkMode, LockError,
-    Mode, Observation, Observed, Parents, Patience, Plan, PlanBuilder, PlanError, PrepareError,
-    Publication, PublishFailed, Ready, ReadyError, Recovered, Retention, RollbackError,
-    RollbackTerms, StageCounts, StageFailed, Step, Target, TargetError, Watch, both, observe,
+    Aftermath, Changes, Durability, EndFailed, Ending, Expected, Fs, LinkMode, LockError, Mode,
+    Observation, Parents, Patience, Plan, PlanBuilder, PlanError, PrepareError, Publication,
+    PublishFailed, Ready, ReadyError, Recovered, Retention, RollbackError, RollbackTerms,
+    StageCounts, StageFailed, Step, Target, TargetError, Watch, both, observe,
 };
 use thiserror::Error;
 
+mod policies;
 mod publishing;
 
+use self::policies::{check_clearable, check_mergeable};
 use self::publishing::{Planned, decide, publish, verdict};
 use crate::builder::{self, Context, StageError, Stages};
 use crate::bytecode::{Bytecode, Compiler};
 use crate::check::CheckFailed;
-use crate::merge::{self, Lost, MergeError, Merged, is_environment};
+use crate::merge::{self, Lost, MergeError, Merged};
 use crate::provision::Known;
 use crate::repair::{self, RepairError};
+use crate::replaced::{self, Replaced};
 use crate::wheel::Catalogue;
 
 /// Whether a directory that is not an environment may be replaced.
@@ -65,8 +68,9 @@ pub struct Run<'a> {
     pub durability: Durability,
     /// How files come out of the store.
     pub link_mode: LinkMode,
-    /// What becomes of what is replaced; entries that somebody had changed are kept in any case.
-    pub retention: Retention,
+    /// What is to become of what is replaced; without a word it is kept where the environment comes to another Python.
+    /// Entries that changed after they were published are kept in any case.
+    pub retention: Option<Retention>,
     /// What may be done.
     pub permissions: Permissions,
     /// The health check, where one is asked for.
@@ -99,6 +103,8 @@ pub enum Outcome {
 pub struct Report {
     /// The plan.
     pub plan: Plan,
+    /// What it replaced.
+    pub replaced: Replaced,
     /// How the files came into the tree.
     pub counts: StageCounts,
     /// The steps that were taken.
@@ -238,6 +244,18 @@ pub fn plan(
     }
 }
 
+/// What a plan replaces, counted too: for people, who may see another state than the plan will find.
+#[must_use]
+pub fn look_at_replaced(fs: &dyn Fs, plan: &Plan) -> Replaced {
+    match Target::open(fs, Path::new(plan.target()), Parents::Require) {
+        Ok(target) => Replaced {
+            entries: Some(replaced::count(&target, plan)),
+            ..replaced::replaced(&target, plan)
+        },
+        Err(_) => Replaced::default(),
+    }
+}
+
 /// Plans an environment under the lock of its target and publishes it.
 ///
 /// Where the filesystem has no symbolic links, which only trying tells, it is planned again with copies.
@@ -301,7 +319,7 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
             Publication::Swap | Publication::Refill => {
                 check_clearable(target, run.permissions.force)?;
             }
-            Publication::Merge => check_mergeable(target, plan)?,
+            Publication::Merge => check_mergeable(target, plan, run.permissions.lost)?,
             Publication::Nothing | Publication::Put => {}
         }
         Ok(ControlFlow::Continue(plan.clone()))
@@ -522,50 +540,6 @@ fn can_be_renamed(target: &Target<'_>) -> Result<bool, FsError> {
     let mounts = fs.mounts_under(&root);
     let shortest = mounts.iter().min_by_key(|mount| mount.components().count());
     Ok(fs.may_write(parent) && !shortest.is_some_and(is_mount))
-}
-
-/// A saved plan changes only environments; elsewhere it may only add.
-fn check_mergeable(target: &Target<'_>, plan: &Plan) -> Result<(), RunFailed> {
-    let path = || target.path().to_path_buf();
-    let disk = |source| PlanFailed::Disk {
-        path: path(),
-        source,
-    };
-    let (parent, name) = target.place();
-    let root = match target.disk().open_dir(parent, name) {
-        Ok(root) => root,
-        // The plan is stale, which the engine says with its reason.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(disk(error).into()),
-    };
-    let adds_only = plan.retired().is_empty()
-        && plan.effects().all(|(path, _, effect)| {
-            let seen = plan.observation().paths.get(path);
-            effect != Effect::Change || matches!(seen, Some(Observed::Dir { .. }))
-        });
-    if adds_only || is_environment(target.disk(), &root).map_err(disk)? {
-        return Ok(());
-    }
-    Err(RunFailed::NotAnEnvironment { path: path() })
-}
-
-/// What may be cleared: an environment, an empty directory, or what somebody forces.
-fn check_clearable(target: &Target<'_>, force: Force) -> Result<(), PlanFailed> {
-    let path = || target.path().to_path_buf();
-    let disk = |source| PlanFailed::Disk {
-        path: path(),
-        source,
-    };
-    if target.meta().map_err(disk)?.is_none() || force == Force::Yes {
-        return Ok(());
-    }
-    let (parent, name) = target.place();
-    let root = target.disk().open_dir(parent, name).map_err(disk)?;
-    let is_empty = target.disk().list(&root).map_err(disk)?.is_empty();
-    if is_empty || is_environment(target.disk(), &root).map_err(disk)? {
-        return Ok(());
-    }
-    Err(PlanFailed::NotAnEnvironment { path: path() })
 }
 
 fn nothing() -> Observation {

@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
-use rvenv_journal::{RelPath, RelPathError};
+use rvenv_journal::{Plan, RelPath, RelPathError};
 use thiserror::Error;
 
 use crate::config::CONFIG_NAME;
@@ -24,10 +24,13 @@ use crate::layout::Layout;
 use crate::options::{Choices, Prompt};
 
 mod base;
+mod change;
 mod config;
 mod names;
 
 pub use base::BaseError;
+pub use change::{EnvPython, PythonChange};
+pub(crate) use change::{planned_distributions, planned_libs};
 pub use config::Config;
 pub use names::{PythonNames, Standing};
 
@@ -135,17 +138,10 @@ impl Existing {
         let minor = minor.or_else(only)?;
         let mut known = self.libs.iter().filter_map(|lib| lib.flavour.as_ref());
         let own = known.find(|flavour| flavour.minor == minor);
-        let named = self.config.implementation.as_deref().unwrap_or_default();
-        let stem = if named.eq_ignore_ascii_case("pypy") {
-            "pypy"
-        } else {
-            "python"
-        };
-        Some(own.cloned().unwrap_or_else(|| Flavour {
-            stem: stem.to_owned(),
-            minor,
-            free_threaded: false,
-        }))
+        Some(
+            own.cloned()
+                .unwrap_or_else(|| Flavour::of_config(&self.config, minor)),
+        )
     }
 
     /// What an upgrade keeps of it, unless somebody says otherwise.
@@ -180,12 +176,29 @@ impl Existing {
     /// earlier upgrade left behind in a library that neither `pyvenv.cfg` nor the interpreter points to.
     #[must_use]
     pub fn lost(&self, new: &Layout, seeded: &[&str]) -> Vec<Distribution> {
-        let stay: BTreeSet<String> = self.installed(new).into_iter().map(|d| d.name).collect();
-        let left = self.libs.iter().filter(|lib| !is_of(lib, new));
-        let in_use = left.filter(|lib| self.is_in_use(lib));
+        self.lost_outside(&|lib| is_of(lib, new), seeded)
+    }
+
+    /// The same for a plan that is made already.
+    #[must_use]
+    pub fn lost_by(&self, plan: &Plan, seeded: &[&str]) -> Vec<Distribution> {
+        let planned: Vec<&RelPath> = planned_libs(plan).collect();
+        let flavours: Vec<_> = planned.iter().map(|lib| Flavour::of_lib(lib)).collect();
+        // On some systems a version has two directories of packages, of which a plan makes one.
+        let stays = |lib: &Lib| {
+            planned.contains(&&lib.path) || lib.flavour.is_some() && flavours.contains(&lib.flavour)
+        };
+        self.lost_outside(&stays, seeded)
+    }
+
+    fn lost_outside(&self, stays: &dyn Fn(&Lib) -> bool, seeded: &[&str]) -> Vec<Distribution> {
+        let (kept, left): (Vec<&Lib>, Vec<&Lib>) = self.libs.iter().partition(|lib| stays(lib));
+        let kept = kept.into_iter().flat_map(|lib| &lib.distributions);
+        let stay: BTreeSet<&str> = kept.map(|found| found.name.as_str()).collect();
+        let in_use = left.into_iter().filter(|lib| self.is_in_use(lib));
         let mut lost: Vec<Distribution> = in_use
             .flat_map(|lib| &lib.distributions)
-            .filter(|found| !stay.contains(&found.name))
+            .filter(|found| !stay.contains(found.name.as_str()))
             .filter(|found| !seeded.contains(&found.name.as_str()))
             .cloned()
             .collect();
@@ -226,6 +239,17 @@ impl Flavour {
             minor: digits.parse().ok().filter(|_| plain)?,
             free_threaded: version.len() > digits.len(),
         })
+    }
+
+    /// What a `pyvenv.cfg` says, for an environment without a library that says it.
+    fn of_config(config: &Config, minor: u32) -> Self {
+        let named = config.implementation.as_deref().unwrap_or_default();
+        let is_pypy = named.eq_ignore_ascii_case("pypy");
+        Self {
+            stem: if is_pypy { "pypy" } else { "python" }.to_owned(),
+            minor,
+            free_threaded: false,
+        }
     }
 
     /// The flavour in a path such as `lib/python3.13t/site-packages`.

@@ -8,6 +8,7 @@
 //! Read next: `verify.rs`, which holds a distribution against its list of files.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 
 use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, FsError, Kind};
@@ -36,6 +37,16 @@ pub struct Distribution {
     pub dir: String,
     /// What the entry is.
     pub kind: DistributionKind,
+}
+
+impl fmt::Display for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, version, .. } = self;
+        match version.as_str() {
+            "" => f.write_str(name),
+            version => write!(f, "{name} {version}"),
+        }
+    }
 }
 
 /// The distributions in an open `site-packages` directory, sorted by name.
@@ -67,7 +78,8 @@ fn stands(fs: &dyn Fs, at: (&Dir, &OsString), kind: DistributionKind) -> Result<
     })
 }
 
-fn named(entry: &OsStr) -> Option<Distribution> {
+/// The distribution that an entry of this name is; `None` for every other entry.
+pub(crate) fn named(entry: &OsStr) -> Option<Distribution> {
     let dir = entry.to_str()?;
     let (stem, extension) = dir.rsplit_once('.')?;
     let (kind, (name, version)) = match extension {

@@ -69,6 +69,7 @@ pub mod programs;
 pub mod provision;
 pub mod render;
 pub mod repair;
+pub mod replaced;
 pub mod scripts;
 pub mod venv;
 pub mod verify;

@@ -27,9 +27,12 @@ use crate::installed::Distribution;
 use crate::wheel;
 
 mod dated;
+mod lost;
 mod walk;
 
 pub(crate) use dated::redate;
+use lost::{check_lost, seeded};
+pub(crate) use lost::{check_lost_by, lost_by};
 use walk::{Walk, is_as_published};
 
 /// Bytes of a RECORD or a `pyvenv.cfg`; more than any has.
@@ -202,27 +205,6 @@ pub(crate) fn receipt_in(fs: &dyn Fs, root: &Dir) -> Option<Receipt> {
     let inner = fs.open_dir(root, OsStr::new(ENGINE_DIR)).ok()?;
     let bytes = fs.read_file(&inner, OsStr::new(RECEIPT_NAME), RECEIPT_BYTES_MAX);
     Receipt::from_json(&bytes.ok()?).ok()
-}
-
-/// What an environment begins with: no package of the user's, whichever interpreter it is for.
-fn seeded(context: &Context) -> &'static [&'static str] {
-    if context.options.with_pip {
-        &["pip", "setuptools"]
-    } else {
-        &[]
-    }
-}
-
-fn check_lost(existing: &Existing, context: &Context, lost: Lost) -> Result<(), MergeError> {
-    let gone = existing.lost(&context.layout, seeded(context));
-    if gone.is_empty() || lost == Lost::Allow {
-        return Ok(());
-    }
-    let shown = |found: &Distribution| format!("{} {}", found.name, found.version);
-    Err(MergeError::Lost {
-        target: existing.path.clone(),
-        packages: gone.iter().map(shown).collect(),
-    })
 }
 
 /// A directory that is no environment only gets what is absent in it.

@@ -10,9 +10,14 @@ mod changes;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use rvenv_journal::{Effect, Plan, Publication, RelPath};
+use rvenv_journal::{Effect, Plan, Publication, RelPath, counted};
 
 use self::changes::{Sign, line, stage_lines};
+use crate::existing::{EnvPython, PythonChange};
+use crate::replaced::{Count, Replaced};
+
+/// How many names the story of a success has.
+const LOSSES_MAX: usize = 10;
 
 /// How much of a plan is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,25 +29,28 @@ pub enum Detail {
 }
 
 /// How many paths a plan adds, changes, removes and keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Totals {
     /// Nothing is there yet.
     pub add: usize,
     /// Something else is there.
     pub change: usize,
-    /// Names directly in the target that go with the old tree.
-    pub remove: usize,
+    /// It is there, and is neither planned nor kept.
+    pub remove: Count,
     /// It is there already.
     pub keep: usize,
 }
 
 impl Totals {
-    /// Counts the effects of a plan.
+    /// Counts the effects of a plan, and what else it replaces.
     #[must_use]
-    pub fn of(plan: &Plan) -> Self {
+    pub fn of(plan: &Plan, replaced: &Replaced) -> Self {
+        let named = plan.removed_names().len() + removals(plan).count();
         let mut totals = Self {
-            remove: plan.removed_names().len() + removals(plan).count(),
-            ..Self::default()
+            add: 0,
+            change: 0,
+            remove: replaced.entries.unwrap_or(Count::Exactly(named)),
+            keep: 0,
         };
         for (_, _, effect) in plan.effects() {
             match effect {
@@ -59,13 +67,13 @@ impl Totals {
 ///
 /// A plan that changes nothing is one line, unless every path is asked for.
 #[must_use]
-pub fn plan(plan: &Plan, detail: Detail) -> String {
-    let mut text = headline(plan) + "\n";
+pub fn plan(plan: &Plan, replaced: &Replaced, detail: Detail) -> String {
+    let mut text = headline(plan, replaced) + "\n";
     if plan.publication() == Publication::Nothing && detail == Detail::Folded {
         return text;
     }
     text.push('\n');
-    for section in sections(plan, detail) {
+    for section in sections(plan, replaced, detail) {
         let _infallible = writeln!(text, "  {}", section.heading);
         for line in section.lines {
             let _infallible = writeln!(text, "{line}");
@@ -76,7 +84,7 @@ pub fn plan(plan: &Plan, detail: Detail) -> String {
         "\nPublication: {}\nDigest: {}\nPlan: {}\n",
         publication(plan),
         plan.digest(),
-        summary(Totals::of(plan)),
+        summary(Totals::of(plan, replaced)),
     );
     text
 }
@@ -88,7 +96,7 @@ struct Section {
 }
 
 /// What is added and changed by stage, then what is removed; a section without lines is left out.
-fn sections(plan: &Plan, detail: Detail) -> Vec<Section> {
+fn sections(plan: &Plan, replaced: &Replaced, detail: Detail) -> Vec<Section> {
     let mut sections: Vec<Section> = stages(plan)
         .iter()
         .map(|stage| Section {
@@ -102,7 +110,11 @@ fn sections(plan: &Plan, detail: Detail) -> Vec<Section> {
     });
     sections.push(Section {
         heading: "what is there now".to_owned(),
-        lines: replaced_lines(plan),
+        lines: replaced_lines(plan, replaced),
+    });
+    sections.push(Section {
+        heading: "what stays and can no longer be imported".to_owned(),
+        lines: lost_lines(plan, replaced),
     });
     sections.retain(|section| !section.lines.is_empty());
     sections
@@ -111,14 +123,19 @@ fn sections(plan: &Plan, detail: Detail) -> Vec<Section> {
 /// The counts that are not zero.
 fn summary(totals: Totals) -> String {
     let counts = [
-        (totals.add, "to add"),
-        (totals.change, "to change"),
+        (Count::Exactly(totals.add), "to add"),
+        (Count::Exactly(totals.change), "to change"),
         (totals.remove, "to remove"),
-        (totals.keep, "unchanged"),
+        (Count::Exactly(totals.keep), "unchanged"),
     ];
-    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let counts = counts
+        .iter()
+        .filter(|(count, _)| *count != Count::Exactly(0));
     let counts: Vec<String> = counts
-        .map(|(count, what)| format!("{count} {what}"))
+        .map(|(count, what)| match count {
+            Count::Exactly(count) => format!("{count} {what}"),
+            Count::MoreThan(count) => format!("more than {count} {what}"),
+        })
         .collect();
     if counts.is_empty() {
         "an empty directory".to_owned()
@@ -127,13 +144,70 @@ fn summary(totals: Totals) -> String {
     }
 }
 
-fn headline(plan: &Plan) -> String {
+fn headline(plan: &Plan, replaced: &Replaced) -> String {
     let target = escape(plan.target());
-    match plan.publication() {
-        Publication::Nothing => format!("`{target}` is up to date: no changes"),
-        Publication::Put => format!("rvenv will create `{target}`"),
-        Publication::Swap | Publication::Refill => format!("rvenv will replace `{target}`"),
-        Publication::Merge => format!("rvenv will change `{target}`"),
+    match (plan.publication(), &replaced.python) {
+        (Publication::Nothing, _) => format!("`{target}` is up to date: no changes"),
+        (Publication::Put, _) => format!("rvenv will create `{target}`"),
+        (Publication::Swap | Publication::Refill, None) => format!("rvenv will replace `{target}`"),
+        (Publication::Swap | Publication::Refill, Some(python)) => {
+            let (from, to) = versions(python);
+            format!("rvenv will replace `{target}`, which has {from}, with {to}")
+        }
+        (Publication::Merge, None) => format!("rvenv will change `{target}`"),
+        (Publication::Merge, Some(python)) => {
+            let (from, to) = versions(python);
+            format!("rvenv will change `{target}` from {from} to {to}")
+        }
+    }
+}
+
+/// What an environment is said to be for; a `pyvenv.cfg` may hold any text.
+fn versions(python: &PythonChange) -> (String, String) {
+    let shown = |python: &EnvPython| escape(&python.to_string());
+    (shown(&python.from), shown(&python.to))
+}
+
+/// How a published plan came about, where it did not simply make an environment: `from Python 3.11.2 to Python 3.12.1`.
+#[must_use]
+pub fn python_change(plan: &Plan, replaced: &Replaced) -> Option<String> {
+    let (from, to) = versions(replaced.python.as_ref()?);
+    Some(match plan.publication() {
+        Publication::Merge => format!("from {from} to {to}"),
+        Publication::Nothing | Publication::Put | Publication::Swap | Publication::Refill => {
+            format!("with {to} instead of {from}")
+        }
+    })
+}
+
+/// What an environment had and has no more once the plan is published, in one sentence.
+#[must_use]
+pub fn loss(plan: &Plan, replaced: &Replaced) -> Option<String> {
+    let missing = &replaced.missing;
+    let packages = (!missing.is_empty()).then(|| {
+        let some = few(missing, LOSSES_MAX);
+        format!("{} ({some})", counted(missing.len(), "package"))
+    });
+    if plan.publication() == Publication::Merge {
+        return packages.map(|packages| format!("No longer importable: {packages}"));
+    }
+    let names = plan.removed_names().into_iter();
+    let names: Vec<String> = names.map(|name| format!("`{}`", escape(name))).collect();
+    let names = (!names.is_empty()).then(|| few(&names, LOSSES_MAX));
+    let gone: Vec<String> = packages.into_iter().chain(names).collect();
+    (!gone.is_empty()).then(|| format!("Not in the new environment: {}", gone.join(", ")))
+}
+
+fn few(names: &[String], shown_max: usize) -> String {
+    let shown: Vec<String> = names
+        .iter()
+        .take(shown_max)
+        .map(|name| escape(name))
+        .collect();
+    let shown = shown.join(", ");
+    match names.len().saturating_sub(shown_max) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -148,14 +222,29 @@ fn retired_lines(plan: &Plan, detail: Detail) -> Vec<String> {
         .collect()
 }
 
-fn replaced_lines(plan: &Plan) -> Vec<String> {
+fn replaced_lines(plan: &Plan, replaced: &Replaced) -> Vec<String> {
     if !matches!(plan.publication(), Publication::Swap | Publication::Refill) {
         return Vec::new();
     }
     let names = plan.removed_names().into_iter().map(escape);
     let rest = "every other path that is not planned".to_owned();
-    let shown = names.chain([rest]);
+    let shown = names.chain(packages(replaced)).chain([rest]);
     shown.map(|what| line(Sign::Remove, &what)).collect()
+}
+
+fn lost_lines(plan: &Plan, replaced: &Replaced) -> Vec<String> {
+    if plan.publication() != Publication::Merge {
+        return Vec::new();
+    }
+    let lost = packages(replaced).into_iter();
+    lost.map(|what| line(Sign::Remove, &what)).collect()
+}
+
+/// All distributions in one line: a reader looks for the one that matters.
+fn packages(replaced: &Replaced) -> Option<String> {
+    let names = &replaced.distributions;
+    let count = counted(names.len(), "package");
+    (!names.is_empty()).then(|| format!("{count}: {}", few(names, usize::MAX)))
 }
 
 /// What is there and is taken away.

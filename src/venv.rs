@@ -227,11 +227,7 @@ impl EnvBuilder {
             compiler: None,
             durability: Durability::Power,
             link_mode: LinkMode::Auto,
-            retention: if self.upgrade {
-                Retention::Keep
-            } else {
-                Retention::Discard
-            },
+            retention: self.upgrade.then_some(Retention::Keep),
             permissions: PERMISSIONS,
             check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
             owner: &format!("process {}", std::process::id()),

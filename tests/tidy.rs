@@ -43,7 +43,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
 /// The product, from the ground up; `lib` and below change no disk but through `provision` and `environment`.
 const PRODUCT_FLOORS: &[&[&str]] = &[
     &["memo", "witness", "version"],
-    &["interpreter", "activate", "wheel", "render", "lexical"],
+    &["interpreter", "activate", "wheel", "lexical"],
     &[
         "layout",
         "options",
@@ -57,8 +57,8 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
     &["config", "check", "host"],
     &["builder", "existing", "verify"],
     &["provision", "merge"],
-    &["repair"],
-    &["environment"],
+    &["repair", "replaced"],
+    &["environment", "render"],
     &["venv"],
     &["lib"],
     &["error"],
@@ -72,6 +72,7 @@ const PUBLISHERS: &[&str] = &[
     "existing",
     "merge",
     "repair",
+    "replaced",
     "verify",
     "provision",
     "environment",

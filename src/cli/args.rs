@@ -244,6 +244,10 @@ pub(crate) struct ApplyArgs {
     #[arg(long)]
     pub(crate) force: bool,
 
+    /// Let packages stop being importable, where the minor version of Python changes
+    #[arg(long)]
+    pub(crate) allow_lost: bool,
+
     /// Let the interpreter that the plan names compile bytecode that is not kept any more
     #[arg(long)]
     pub(crate) compile_bytecode: bool,
@@ -291,7 +295,7 @@ pub(crate) struct RollbackArgs {
 /// What becomes of what is replaced, and whether the change stays.
 #[derive(Debug, Args)]
 pub(crate) struct ReplaceArgs {
-    /// Keep what is replaced, for `rvenv rollback` (the default of upgrades)
+    /// Keep what is replaced, for `rvenv rollback` (the default of upgrades, and of changes to another Python)
     #[arg(long, overrides_with = "no_keep")]
     pub(crate) keep: bool,
 

@@ -146,7 +146,7 @@ impl Session<'_> {
             retention: retention(&args.replace, Intent::Create),
             permissions: Permissions {
                 force: force(args.force),
-                lost: Lost::Refuse,
+                lost: lost(args.allow_lost),
             },
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
             compilation: Compilation::of(args.compile_bytecode),
@@ -184,7 +184,7 @@ impl Session<'_> {
         let commands = &args.check;
         let checker = || self.check_published(Path::new(&env_dir), commands);
         let manner = Manner {
-            retention: Retention::Keep,
+            retention: Some(Retention::Keep),
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
             ..Manner::default()
         };
@@ -450,22 +450,24 @@ fn typed(args: &VenvArgs, cwd_name: String) -> Choices {
 fn permissions(args: &VenvArgs) -> Permissions {
     Permissions {
         force: force(args.force),
-        lost: if args.allow_lost {
-            Lost::Allow
-        } else {
-            Lost::Refuse
-        },
+        lost: lost(args.allow_lost),
     }
+}
+
+fn lost(allowed: bool) -> Lost {
+    if allowed { Lost::Allow } else { Lost::Refuse }
 }
 
 fn force(forced: bool) -> Force {
     if forced { Force::Yes } else { Force::No }
 }
 
-fn retention(args: &ReplaceArgs, intent: Intent) -> Retention {
+/// What is asked to become of what is replaced; for a `create` the change itself decides, which is known under the lock.
+fn retention(args: &ReplaceArgs, intent: Intent) -> Option<Retention> {
     match (args.keep, args.no_keep, intent) {
-        (true, _, _) | (false, false, Intent::Upgrade) => Retention::Keep,
-        (false, true, _) | (false, false, Intent::Create) => Retention::Discard,
+        (true, _, _) | (false, false, Intent::Upgrade) => Some(Retention::Keep),
+        (false, true, _) => Some(Retention::Discard),
+        (false, false, Intent::Create) => None,
     }
 }
 

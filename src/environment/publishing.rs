@@ -19,6 +19,7 @@ use rvenv_journal::{
 use super::{Outcome, PlanFailed, Report, Run, RunFailed, lock};
 use crate::merge;
 use crate::provision::{Known, Provision, Shelf};
+use crate::replaced::{self, Replaced};
 
 /// A plan to publish, or one that has nothing to do.
 pub(super) type Planned = ControlFlow<Plan, Plan>;
@@ -80,9 +81,11 @@ fn publish_once(
     };
     let content = Provision::new(shelf, &plan, known).at(run.now);
     let path = ready.target().path().to_path_buf();
+    let replaced = replaced::replaced(ready.target(), &plan);
+    let retention = retention(run, ready.target(), (&plan, &replaced));
     let terms = Terms {
         durability: run.durability,
-        retention: retention(run, ready.target(), &plan).map_err(|source| PlanFailed::Disk {
+        retention: retention.map_err(|source| PlanFailed::Disk {
             path: path.clone(),
             source,
         })?,
@@ -110,6 +113,7 @@ fn publish_once(
     drop(content);
     Ok(Outcome::Published(Box::new(Report {
         plan,
+        replaced,
         counts,
         steps,
         ending,
@@ -142,10 +146,20 @@ pub(super) fn decide(
     }
 }
 
-/// What somebody has changed since it was published is never deleted: the generation that takes it away is kept.
-fn retention(run: &Run<'_>, target: &Target<'_>, plan: &Plan) -> Result<Retention, FsError> {
-    if run.retention == Retention::Keep || plan.publication() != Publication::Merge {
-        return Ok(run.retention);
+/// What was asked; else whether there is a reason to go back. What changed since it was published is never deleted: the
+/// generation that takes it away is kept.
+fn retention(
+    run: &Run<'_>,
+    target: &Target<'_>,
+    (plan, replaced): (&Plan, &Replaced),
+) -> Result<Retention, FsError> {
+    let is_merge = plan.publication() == Publication::Merge;
+    let retention = run.retention.unwrap_or(match replaced.python {
+        Some(_) if is_merge => Retention::Keep,
+        Some(_) | None => Retention::Discard,
+    });
+    if retention == Retention::Keep || !is_merge {
+        return Ok(retention);
     }
     let (parent, name) = target.place();
     let root = target.disk().open_dir(parent, name)?;
@@ -172,7 +186,7 @@ fn retention(run: &Run<'_>, target: &Target<'_>, plan: &Plan) -> Result<Retentio
             return Ok(Retention::Keep);
         }
     }
-    Ok(run.retention)
+    Ok(retention)
 }
 
 fn digest_at(fs: &dyn Fs, root: &Dir, path: &RelPath) -> Result<Option<Digest>, FsError> {

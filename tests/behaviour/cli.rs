@@ -272,7 +272,10 @@ fn an_environment_that_differs_is_changed_in_place_or_replaced() {
     with_player(&scratch, "create", &["E"]).ok();
     assert!(scratch.path("E/bin/python").is_symlink());
     let ended = with_player(&scratch, "create", &["E", "--copies", "--clear"]);
-    insta::assert_snapshot!(stable(&scratch, &ended.stderr), @"Replaced `E` with Python 3.13.0. Activate it with `source E/bin/activate`");
+    insta::assert_snapshot!(stable(&scratch, &ended.stderr), @r"
+    Replaced `E` with Python 3.13.0. Activate it with `source E/bin/activate`
+    Not in the new environment: `mine`
+    ");
     ended.ok();
     assert!(!scratch.path("E/bin/python").is_symlink());
     assert!(!scratch.path("E/mine").exists());

@@ -61,6 +61,7 @@ mod site;
 
 mod activate;
 mod adversity;
+mod another_python;
 mod bad_input;
 mod breakages;
 mod breakages_peers;

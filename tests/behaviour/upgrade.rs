@@ -276,7 +276,7 @@ fn choices_stay_lost_scripts_come_back_and_edited_ones_are_left_alone() {
     fs::write(env.join("bin/activate"), edited).unwrap();
     fs::remove_file(env.join("bin/activate.fish")).unwrap();
     let said = upgrade(&scratch, &["--python", path(1), "--without-pip"]);
-    assert!(said.contains("Changed `E` with Python 3.11."), "{said}");
+    assert!(said.contains("Changed `E` from Python 3.11."), "{said}");
     assert_eq!(cfg("prompt"), prompt);
     assert_eq!(cfg("include-system-site-packages"), "true");
     assert_eq!(

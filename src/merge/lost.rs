@@ -1,0 +1,85 @@
+//! Packages that a change of Python would lose: one rule for plans that are made and for plans that were saved.
+//!
+//! Promises that a package which can be imported now, and could not be afterwards, is named before anything is done
+//! (I8), and that the permission to lose it comes from the command line of this run, never from a plan (I6).
+//! Does not promise that the packages which stay can be imported.
+//!
+//! Read next: `../existing/change.rs`, what a plan makes of the Python of an environment.
+
+use rvenv_journal::fs::{Dir, Fs};
+use rvenv_journal::{Plan, Target};
+
+use super::{Lost, MergeError};
+use crate::builder::Context;
+use crate::existing::{Existing, ExistingError, PythonChange, planned_distributions};
+use crate::installed::Distribution;
+
+/// What an environment begins with: no package of the user's, whichever interpreter it is for.
+const SEEDS: &[&str] = &["pip", "setuptools"];
+
+pub(super) fn seeded(context: &Context) -> &'static [&'static str] {
+    if context.options.with_pip { SEEDS } else { &[] }
+}
+
+/// Refuses to make an environment of `context` where packages of the one that exists would be lost.
+pub(super) fn check_lost(
+    existing: &Existing,
+    context: &Context,
+    lost: Lost,
+) -> Result<(), MergeError> {
+    let gone = existing.lost(&context.layout, seeded(context));
+    refuse(existing, &gone, lost)
+}
+
+/// Refuses a saved plan where packages of the environment that exists would be lost.
+///
+/// # Errors
+/// [`MergeError::Lost`], or an environment that cannot be read.
+pub(crate) fn check_lost_by(
+    plan: &Plan,
+    (target, root): (&Target<'_>, &Dir),
+    lost: Lost,
+) -> Result<(), MergeError> {
+    let existing = match read(target.disk(), root, target) {
+        Ok(Some(existing)) => existing,
+        Ok(None) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    refuse(&existing, &lost_by(&existing, plan), lost)
+}
+
+/// The packages of an environment that could not be imported any more once this plan is published.
+pub(crate) fn lost_by(existing: &Existing, plan: &Plan) -> Vec<Distribution> {
+    if PythonChange::between(existing, plan).is_none() {
+        return Vec::new();
+    }
+    let planned: Vec<String> = planned_distributions(plan)
+        .into_iter()
+        .map(|distribution| distribution.name)
+        .collect();
+    let mut seeded: Vec<&str> = planned.iter().map(String::as_str).collect();
+    // A plan with pip begins the environment anew, also where the new version begins with less.
+    if seeded.contains(&"pip") {
+        seeded.extend(SEEDS);
+    }
+    existing.lost_by(plan, &seeded)
+}
+
+/// The environment in an open directory; `None` where its configuration is absent or torn.
+fn read(fs: &dyn Fs, root: &Dir, target: &Target<'_>) -> Result<Option<Existing>, ExistingError> {
+    match Existing::read(fs, root, target.path()) {
+        Ok(existing) => Ok(Some(existing)),
+        Err(ExistingError::NoConfig(_) | ExistingError::Config { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn refuse(existing: &Existing, gone: &[Distribution], lost: Lost) -> Result<(), MergeError> {
+    if gone.is_empty() || lost == Lost::Allow {
+        return Ok(());
+    }
+    Err(MergeError::Lost {
+        target: existing.path.clone(),
+        packages: gone.iter().map(ToString::to_string).collect(),
+    })
+}

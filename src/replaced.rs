@@ -1,0 +1,183 @@
+//! What a plan replaces, for people: which Python, which distributions and names go, and how many entries.
+//!
+//! Promises to write nothing, to follow no symbolic link, and that a count ends at a bound: how long it takes to tell
+//! what goes does not depend on how much there is. Nothing of it is in a plan, whose bytes depend on its inputs (I4).
+//! Does not promise that what goes is still the same when the plan is published; what must not change is in the plan.
+//!
+//! Read next: `render.rs`, which shows it.
+
+use std::ffi::{OsStr, OsString};
+
+use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
+use rvenv_journal::{ENGINE_DIR, Effect, Plan, Publication, RelPath, Target};
+
+use crate::config::CONFIG_NAME;
+use crate::existing::{Existing, PythonChange, planned_distributions};
+use crate::installed::Distribution;
+use crate::merge::lost_by;
+
+/// Entries to which is counted: more than fifteen environments with pip have, and a hundredth of a second.
+const ENTRIES_MAX: usize = 10_000;
+
+/// What goes, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replaced {
+    /// The Python, where the environment comes to another one.
+    pub python: Option<PythonChange>,
+    /// The distributions that the new environment does not have in this version, or cannot import, in words.
+    pub distributions: Vec<String>,
+    /// Those of them that it has in no version.
+    pub missing: Vec<String>,
+    /// How many entries go, where that was counted.
+    pub entries: Option<Count>,
+}
+
+/// How many entries go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// So many.
+    Exactly(usize),
+    /// More than that; it was not counted further, or a directory could not be read.
+    MoreThan(usize),
+}
+
+/// Looks at what a plan replaces by name.
+///
+/// What cannot be read is not named: this is told besides, and decides nothing.
+#[must_use]
+pub fn replaced(target: &Target<'_>, plan: &Plan) -> Replaced {
+    // Whichever Python an environment comes to, its configuration says another version.
+    if !is_cleared(plan) && !changes_config(plan) {
+        return Replaced::default();
+    }
+    let (parent, name) = target.place();
+    let fs = target.disk();
+    let existing = fs
+        .open_dir(parent, name)
+        .ok()
+        .and_then(|root| Existing::read(fs, &root, target.path()).ok());
+    let Some(existing) = existing else {
+        return Replaced::default();
+    };
+    let gone = gone(&existing, plan);
+    let planned = planned_distributions(plan);
+    let missing = gone
+        .iter()
+        .filter(|gone| planned.iter().all(|planned| planned.name != gone.name));
+    Replaced {
+        python: PythonChange::between(&existing, plan),
+        missing: missing.map(ToString::to_string).collect(),
+        distributions: gone.iter().map(ToString::to_string).collect(),
+        entries: None,
+    }
+}
+
+/// The distributions that the new environment has not in this version; of a merge those of another Python, which stay.
+fn gone(existing: &Existing, plan: &Plan) -> Vec<Distribution> {
+    if !is_cleared(plan) {
+        return lost_by(existing, plan);
+    }
+    let planned = planned_distributions(plan);
+    let is_same = |one: &Distribution, two: &Distribution| {
+        (&one.name, &one.version) == (&two.name, &two.version)
+    };
+    let all = existing.libs.iter().flat_map(|lib| &lib.distributions);
+    let mut gone: Vec<Distribution> = all
+        .filter(|found| planned.iter().all(|planned| !is_same(found, planned)))
+        .cloned()
+        .collect();
+    gone.sort();
+    gone.dedup_by(|one, two| is_same(one, two));
+    gone
+}
+
+/// Counts the entries that a plan takes away.
+#[must_use]
+pub fn count(target: &Target<'_>, plan: &Plan) -> Count {
+    if !is_cleared(plan) {
+        let seen = &plan.observation().paths;
+        let retired = plan.retired().iter();
+        return Count::Exactly(retired.filter(|path| seen.contains_key(*path)).count());
+    }
+    let (parent, name) = target.place();
+    let mut open = vec![(parent.clone(), name.to_owned(), At::Root)];
+    let mut gone = 0;
+    let mut is_all = true;
+    // The directory of an entry stays open until the last one in it was counted: as many are open as the tree is deep.
+    while let Some((dir, name, at)) = open.pop() {
+        let Ok((dir, names)) = list(target.disk(), &dir, &name) else {
+            is_all = false;
+            continue;
+        };
+        for name in names {
+            if gone > ENTRIES_MAX {
+                return Count::MoreThan(ENTRIES_MAX);
+            }
+            let at = at.join(&name);
+            if at.is_receipts() {
+                continue;
+            }
+            gone += usize::from(!at.is_planned(plan));
+            let meta = target.disk().meta(&dir, &name);
+            if meta.is_ok_and(|meta| meta.is_some_and(|meta| meta.kind == Kind::Dir)) {
+                open.push((dir.clone(), name, at));
+            }
+        }
+    }
+    if is_all {
+        Count::Exactly(gone)
+    } else {
+        Count::MoreThan(gone)
+    }
+}
+
+fn list(fs: &dyn Fs, at: &Dir, name: &OsStr) -> Result<(Dir, Vec<OsString>), FsError> {
+    let dir = fs.open_dir(at, name)?;
+    let names = fs.list(&dir)?;
+    Ok((dir, names))
+}
+
+/// Whether everything goes that is not planned.
+fn is_cleared(plan: &Plan) -> bool {
+    match plan.publication() {
+        Publication::Swap | Publication::Refill => true,
+        Publication::Nothing | Publication::Put | Publication::Merge => false,
+    }
+}
+
+fn changes_config(plan: &Plan) -> bool {
+    let is_change = |effect| effect == Effect::Change;
+    plan.effects()
+        .any(|(path, _, effect)| path.as_str() == CONFIG_NAME && is_change(effect))
+}
+
+/// Where an entry is, as far as a plan could have it.
+enum At {
+    Root,
+    Path(RelPath),
+    /// No plan has such a name, nor anything below it.
+    Nowhere,
+}
+
+impl At {
+    fn join(&self, name: &OsStr) -> Self {
+        let path = match (self, name.to_str()) {
+            (Self::Root, Some(name)) => RelPath::new(name).ok(),
+            (Self::Path(path), Some(name)) => path.join(name).ok(),
+            (Self::Nowhere, _) | (_, None) => None,
+        };
+        path.map_or(Self::Nowhere, Self::Path)
+    }
+
+    fn is_planned(&self, plan: &Plan) -> bool {
+        match self {
+            Self::Path(path) => plan.operations().contains_key(path),
+            Self::Root | Self::Nowhere => false,
+        }
+    }
+
+    /// Whether it is the directory of the receipt, of which the new tree has one as well.
+    fn is_receipts(&self) -> bool {
+        matches!(self, Self::Path(path) if path.as_str() == ENGINE_DIR)
+    }
+}

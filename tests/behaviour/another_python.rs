@@ -1,0 +1,208 @@
+//! `create` over an environment of another Python: it says so, can be taken back, and loses no package unasked.
+//!
+//! The rule is that of `upgrade`, whoever asks: `create`, a saved plan, a library. With real interpreters of two minor
+//! versions. Read next: `upgrade.rs`; `clear.rs`.
+
+use std::fs;
+
+use crate::desk::{Desk, desk_of, minor_of};
+use crate::machine::{Python, ended};
+use crate::refused::refused_by;
+use crate::trees::{Sameness, compare, look};
+use rvenv::EnvBuilder;
+use rvenv::host::Host;
+use rvenv::interpreter::Request;
+
+/// A desk with an environment `E` of 3.11, and a 3.12; the text of both versions.
+struct Two {
+    desk: Desk,
+    new: Python,
+    from: String,
+    to: String,
+}
+
+fn version(desk: &Desk, python: &Python) -> String {
+    let code = "import sys; print('%d.%d.%d' % sys.version_info[:3])";
+    let said = desk.scratch.run(&python.path, &["-c", code]).ok();
+    said.trim().to_owned()
+}
+
+fn two() -> Option<Two> {
+    let (old, new) = (minor_of(11)?, minor_of(12)?);
+    let desk = desk_of(old);
+    desk.create(&["E"]).ok();
+    let from = version(&desk, &desk.python);
+    let to = version(&desk, &new);
+    Some(Two {
+        desk,
+        new,
+        from,
+        to,
+    })
+}
+
+impl Two {
+    fn install(&self, name: &str) {
+        let site = self.desk.site_packages("E");
+        self.desk
+            .write(&format!("{site}/{name}.dist-info/RECORD"), "");
+    }
+
+    /// A command with the newer interpreter.
+    fn words<'a>(&'a self, words: &[&'a str]) -> Vec<&'a str> {
+        let python = self.new.path.to_str().unwrap();
+        [words, &["--without-pip", "-p", python]].concat()
+    }
+
+    fn plan_file(&self) -> String {
+        self.desk.path("../plan.json").display().to_string()
+    }
+
+    fn change(&self) -> String {
+        format!("from Python {} to Python {}", self.from, self.to)
+    }
+}
+
+#[test]
+fn the_plan_and_the_success_name_both_versions_and_a_generation_is_kept() {
+    let Some(two) = two() else { return };
+    let desk = &two.desk;
+    let before = look(&desk.path("E"));
+    let shown = desk.scratch.rvenv(&two.words(&["plan", "E"])).ok();
+    assert!(shown.contains(&two.change()), "{shown}");
+    let made = desk.scratch.rvenv(&two.words(&["create", "E"]));
+    made.clone().ok();
+    assert!(made.stderr.contains(&two.change()), "{}", made.stderr);
+    assert!(
+        made.stderr
+            .contains("Bring it back with `rvenv rollback E`"),
+        "{}",
+        made.stderr
+    );
+    desk.works("E");
+    // The same again is no change, and nothing is kept.
+    let again = desk.scratch.rvenv(&two.words(&["create", "E"]));
+    assert!(again.stderr.contains("no changes"), "{again:?}");
+    desk.scratch.rvenv(&["rollback", "E"]).ok();
+    compare(&before, &look(&desk.path("E")), Sameness::Restored).unwrap();
+    desk.works("E");
+}
+
+#[test]
+fn a_change_for_the_same_python_says_nothing_of_versions_and_keeps_nothing() {
+    let Some(two) = two() else { return };
+    let shown = two.desk.verb("plan", &["E", "--prompt", "p"]).ok();
+    assert!(!shown.contains("from Python"), "{shown}");
+    let said = two.desk.create(&["E", "--prompt", "p"]).stderr;
+    assert!(
+        said.contains(&format!("with Python {}", two.from)),
+        "{said}"
+    );
+    assert!(!said.contains("rollback"), "{said}");
+}
+
+#[test]
+fn nothing_is_kept_where_that_is_asked() {
+    let Some(two) = two() else { return };
+    let words = two.words(&["create", "E", "--no-keep"]);
+    let said = two.desk.scratch.rvenv(&words);
+    said.clone().ok();
+    assert!(!said.stderr.contains("rollback"), "{}", said.stderr);
+    two.desk.scratch.rvenv(&["rollback", "E"]).failed(3);
+}
+
+/// I8: whichever way it comes about.
+#[test]
+fn packages_that_would_be_lost_are_named_by_create_plan_and_apply() {
+    let Some(two) = two() else { return };
+    let desk = &two.desk;
+    two.install("six-1.16.0");
+    let plan = two.plan_file();
+    let allowed = two.words(&["plan", "E", "--allow-lost", "-o", &plan]);
+    desk.scratch.rvenv(&allowed).ok();
+    let refused = |words: &[&str]| {
+        let said = refused_by(&desk.scratch, &mut desk.scratch.command(words), 3);
+        assert!(said.contains("six 1.16.0"), "{said}");
+        assert!(said.contains("--allow-lost"), "{said}");
+        said
+    };
+    let mut said = vec![
+        refused(&two.words(&["upgrade", "E"])),
+        refused(&two.words(&["create", "E"])),
+        refused(&two.words(&["plan", "E"])),
+        refused(&["apply", &plan]),
+    ];
+    said.dedup();
+    assert_eq!(said.len(), 1, "one rule, one message: {said:?}");
+    let mut apply = desk.scratch.command(&["apply", &plan, "--allow-lost"]);
+    let made = ended(&mut apply);
+    made.clone().ok();
+    assert!(made.stderr.contains(&two.change()), "{}", made.stderr);
+    assert!(made.stderr.contains("rvenv rollback"), "{}", made.stderr);
+    assert!(made.stderr.contains("six 1.16.0"), "{}", made.stderr);
+}
+
+/// A plan that was made before the package was installed allows nothing that happened since.
+#[test]
+fn a_package_that_came_after_the_plan_is_not_lost_by_it() {
+    let Some(two) = two() else { return };
+    let plan = two.plan_file();
+    let scratch = &two.desk.scratch;
+    scratch.rvenv(&two.words(&["plan", "E", "-o", &plan])).ok();
+    two.install("late-1.0");
+    let said = refused_by(scratch, &mut scratch.command(&["apply", &plan]), 3);
+    assert!(said.contains("late 1.0"), "{said}");
+}
+
+#[test]
+fn pip_that_the_plan_installs_anew_is_not_lost() {
+    let Some(two) = two() else { return };
+    let desk = &two.desk;
+    let python = two.new.path.to_str().unwrap();
+    desk.scratch
+        .rvenv(&["create", "E", "-p", desk.path_of_python()])
+        .ok();
+    let plan = two.plan_file();
+    desk.scratch
+        .rvenv(&["plan", "E", "-p", python, "-o", &plan])
+        .ok();
+    desk.scratch.rvenv(&["apply", &plan]).ok();
+    let code = "import pip, sys; print(sys.version_info[1])";
+    let said = desk.scratch.run(&desk.path("E/bin/python"), &["-c", code]);
+    assert_eq!(said.ok().trim(), "12");
+}
+
+#[test]
+fn a_library_obeys_the_same_rule_and_keeps_a_generation() {
+    let Some(two) = two() else { return };
+    two.install("six-1.16.0");
+    let desk = &two.desk;
+    let builder = EnvBuilder {
+        symlinks: true,
+        python: Request::Path(two.new.path.clone()),
+        ..EnvBuilder::default()
+    };
+    let host = Host {
+        cache: Some(desk.scratch.cache()),
+        ..Host::read().unwrap()
+    };
+    let create = || builder.create_on(&host, &rvenv::builder::Venv, desk.path("E"));
+    let refused = create().unwrap_err().to_string();
+    assert!(refused.contains("six 1.16.0"), "{refused}");
+    let site = desk.path(&desk.site_packages("E"));
+    fs::remove_dir_all(site.join("six-1.16.0.dist-info")).unwrap();
+    create().unwrap();
+    let said = desk.scratch.rvenv(&["rollback", "E"]);
+    said.ok();
+    desk.works("E");
+}
+
+#[test]
+fn a_clear_says_which_python_goes() {
+    let Some(two) = two() else { return };
+    let words = two.words(&["create", "E", "--clear", "--dry-run"]);
+    let shown = two.desk.scratch.rvenv(&words).ok();
+    for version in [&two.from, &two.to] {
+        assert!(shown.contains(&format!("Python {version}")), "{shown}");
+    }
+}

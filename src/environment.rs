@@ -146,6 +146,14 @@ pub enum PlanFailed {
         /// The target.
         path: PathBuf,
     },
+    /// The target is to be cleared, and is an environment that has something else in it.
+    #[error("`{path}` is more than a virtual environment, and clearing it would delete {}", found.join(", "))]
+    MoreThanAnEnvironment {
+        /// The target.
+        path: PathBuf,
+        /// What else there is, in words.
+        found: Vec<String>,
+    },
 }
 
 /// Why a run failed.
@@ -189,6 +197,14 @@ pub enum RunFailed {
         /// The target.
         path: PathBuf,
     },
+    /// A saved plan was made for an environment alone, and the target has something else.
+    #[error(
+        "the plan does not know that `{path}` has entries which existed before any environment there"
+    )]
+    Shared {
+        /// The target.
+        path: PathBuf,
+    },
     /// Somebody asked to stop before anything was begun.
     #[error("interrupted before anything was changed at `{path}`")]
     Interrupted {
@@ -206,6 +222,7 @@ impl RunFailed {
             | Self::Prepare(_)
             | Self::Check { .. }
             | Self::NotAnEnvironment { .. }
+            | Self::Shared { .. }
             | Self::Interrupted { .. }
             | Self::Rollback(
                 RollbackError::NoGeneration(_)

@@ -179,6 +179,9 @@ pub(crate) fn of_run(error: &RunFailed, terminated: bool) -> CliError {
         RunFailed::Interrupted { .. } => CliError::of(interruption(terminated), error),
         RunFailed::Rollback(failed) => of_rollback(error, failed, terminated),
         RunFailed::Check { source, ending, .. } => of_check(error, source, ending, terminated),
+        RunFailed::Shared { .. } => {
+            CliError::of(Exit::Precondition, error).hint("make a new plan with `rvenv plan`")
+        }
         RunFailed::NotAnEnvironment { .. } => CliError::of(Exit::Precondition, error)
             .hint("a saved plan changes only environments; make a new plan with `rvenv plan`"),
     };
@@ -361,6 +364,8 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
         PlanFailed::Repair(error) => of_repair(failed, error),
         PlanFailed::NotAnEnvironment { .. } => CliError::of(Exit::Precondition, failed)
             .hint("use `--force` with `--clear` if everything in it may be deleted"),
+        PlanFailed::MoreThanAnEnvironment { .. } => CliError::of(Exit::Precondition, failed)
+            .hint("use `--force` if all of it may be deleted, or delete by hand what may go"),
     }
 }
 

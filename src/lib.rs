@@ -53,6 +53,7 @@ pub mod activate;
 pub mod builder;
 pub mod bytecode;
 pub mod check;
+mod clearable;
 pub mod config;
 pub mod download;
 pub mod environment;

@@ -8,7 +8,7 @@
 //! Read next: `environment.rs`, which publishes the draft; `existing.rs`, what is known of the environment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -168,6 +168,9 @@ pub fn merge(
     if let Ok(mode) = Mode::new(meta.mode & 0o777) {
         merge.draft.adopt_root_mode(mode);
     }
+    if is_shared(fs, &merge.root, merge.receipt.as_ref()).map_err(disk)? {
+        merge.draft.share();
+    }
     merge.recall();
     merge.adopt().map_err(disk)??;
     redate(fs, &merge.root, &mut merge.draft, &merge.seen).map_err(disk)?;
@@ -198,6 +201,25 @@ fn look(
 pub(crate) fn is_environment(fs: &dyn Fs, root: &Dir) -> Result<bool, FsError> {
     let config = fs.meta(root, OsStr::new(CONFIG_NAME))?;
     Ok(config.is_some_and(|meta| meta.kind == Kind::File))
+}
+
+/// Whether an environment at this root shares it with entries that existed before: the receipt says so from the first
+/// plan on, which finds something in a directory that is no environment.
+pub(crate) fn is_shared(
+    fs: &dyn Fs,
+    root: &Dir,
+    receipt: Option<&Receipt>,
+) -> Result<bool, FsError> {
+    if let Some(receipt) = receipt {
+        return Ok(receipt.is_shared);
+    }
+    if is_environment(fs, root)? {
+        return Ok(false);
+    }
+    let names = fs.list(root)?;
+    // A filesystem of its own brings `lost+found`.
+    let is_other = |name: &OsString| name != ENGINE_DIR && name != "lost+found";
+    Ok(names.iter().any(is_other))
 }
 
 /// The receipt in an open environment, if it has one that can be read.

@@ -173,6 +173,9 @@ fn draft(
         draft.add_input(input.clone());
     }
     draft.set_order(fresh.order().to_vec());
+    if receipt.is_shared {
+        draft.share();
+    }
     for (path, published) in &receipt.paths {
         let planned = fresh.operations().get(path);
         let Some((stage, node)) = node(published, planned, drifted.get(path.as_str()).copied())?

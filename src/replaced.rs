@@ -4,7 +4,7 @@
 //! what goes does not depend on how much there is. Nothing of it is in a plan, whose bytes depend on its inputs (I4).
 //! Does not promise that what goes is still the same when the plan is published; what must not change is in the plan.
 //!
-//! Read next: `render.rs`, which shows it.
+//! Read next: `render.rs`, which shows it; `clearable.rs`, what may go at all.
 
 use std::ffi::{OsStr, OsString};
 

@@ -3,7 +3,7 @@
 //! Promises the options of the documented constructor by their names, the defaults of the API in [`Default`] and those of
 //! the command line in [`EnvBuilder::command_line`], and that a builder of somebody else's differs in its [`Stages`]
 //! alone: what is made is planned, staged, published in one step and durable, or the directory is as it was (I1, I2).
-//! Does not empty a directory that is no environment, whatever `clear` says; and an upgrade runs every stage.
+//! Does not empty a directory that is no environment, or more than one, whatever `clear` says; and an upgrade runs every stage.
 //!
 //! On disk meanwhile: what `environment.rs` says.
 //! Read next: `builder.rs`, the stages; `host.rs`, what is read of the process; `environment.rs`, for whoever wants a say

@@ -240,7 +240,7 @@ pub(crate) struct ApplyArgs {
     #[command(flatten)]
     pub(crate) replace: ReplaceArgs,
 
-    /// Replace a directory that is not an environment
+    /// Replace a directory that is not an environment, or more than one
     #[arg(long)]
     pub(crate) force: bool,
 
@@ -380,7 +380,7 @@ pub(crate) struct VenvArgs {
     #[arg(long)]
     pub(crate) allow_lost: bool,
 
-    /// With --clear: replace a directory that is not an environment
+    /// With --clear: replace a directory that is not an environment, or more than one
     #[arg(long, requires = "clear")]
     pub(crate) force: bool,
 

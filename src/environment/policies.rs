@@ -1,12 +1,14 @@
 //! What no plan may do unasked, whoever made it: checked when one is made, and again when one is applied (I6).
 //!
-//! Promises that every permission comes from the command line of this run: to clear what is no environment, and to lose packages. Writes nothing.
+//! Promises that every permission comes from the command line of this run: to clear what is more than an environment,
+//! and to lose packages. Writes nothing.
 //!
-//! Read next: `../merge/lost.rs`.
+//! Read next: `../clearable.rs`, `../merge/lost.rs`.
 
 use rvenv_journal::{Effect, Observed, Plan, Target};
 
 use super::{Force, PlanFailed, RunFailed};
+use crate::clearable::{Clearable, clearable};
 use crate::merge::{self, Lost, is_environment};
 
 /// A saved plan changes only environments, of which it loses no package unasked; elsewhere it may only add.
@@ -27,6 +29,12 @@ pub(super) fn check_mergeable(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(disk(error).into()),
     };
+    let receipt = merge::receipt_in(target.disk(), &root);
+    if !plan.is_shared()
+        && merge::is_shared(target.disk(), &root, receipt.as_ref()).map_err(disk)?
+    {
+        return Err(RunFailed::Shared { path: path() });
+    }
     merge::check_lost_by(plan, (target, &root), lost).map_err(PlanFailed::from)?;
     let adds_only = plan.retired().is_empty()
         && plan.effects().all(|(path, _, effect)| {
@@ -51,9 +59,12 @@ pub(super) fn check_clearable(target: &Target<'_>, force: Force) -> Result<(), P
     }
     let (parent, name) = target.place();
     let root = target.disk().open_dir(parent, name).map_err(disk)?;
-    let is_empty = target.disk().list(&root).map_err(disk)?.is_empty();
-    if is_empty || is_environment(target.disk(), &root).map_err(disk)? {
-        return Ok(());
+    match clearable(target.disk(), &root).map_err(disk)? {
+        Clearable::Yes => Ok(()),
+        Clearable::NoEnvironment => Err(PlanFailed::NotAnEnvironment { path: path() }),
+        Clearable::More(found) => Err(PlanFailed::MoreThanAnEnvironment {
+            path: path(),
+            found,
+        }),
     }
-    Err(PlanFailed::NotAnEnvironment { path: path() })
 }

@@ -70,6 +70,7 @@ mod bytecode;
 mod bytecode_env;
 mod cache;
 mod check;
+mod clear;
 mod cli;
 mod deletion;
 mod dependencies;

@@ -179,7 +179,11 @@ fn retention(
             (
                 Some(Observed::File { len: seen, .. }),
                 Some(PublishedPath::File { digest, len, .. }),
-            ) => seen == len && digest_at(run.fs, &root, path)? == Some(*digest),
+            ) => {
+                // What cannot be read any more is not what was published; the engine then calls the plan stale.
+                let found = digest_at(run.fs, &root, path);
+                seen == len && found.is_ok_and(|found| found == *digest)
+            }
             (Some(_), _) => false,
         };
         if !is_ours {
@@ -189,12 +193,12 @@ fn retention(
     Ok(retention)
 }
 
-fn digest_at(fs: &dyn Fs, root: &Dir, path: &RelPath) -> Result<Option<Digest>, FsError> {
+fn digest_at(fs: &dyn Fs, root: &Dir, path: &RelPath) -> Result<Digest, FsError> {
     let mut dir = root.clone();
     if let Some(above) = path.parent() {
         for component in above.components() {
             dir = fs.open_dir(&dir, OsStr::new(component))?;
         }
     }
-    fs.digest_file(&dir, OsStr::new(path.name())).map(Some)
+    fs.digest_file(&dir, OsStr::new(path.name()))
 }

@@ -79,6 +79,21 @@ fn a_target_that_vanished_is_not_made_again() {
 }
 
 #[test]
+fn a_file_that_vanished_is_not_written_again() {
+    let scratch = with_environment();
+    let script = scratch.path("E/bin/activate");
+    let said = refused(&scratch, &["--prompt", "other"], || {
+        fs::remove_file(&script).unwrap()
+    });
+    insta::assert_snapshot!(said, @r#"
+    error: the plan no longer fits `[work]/E`
+      `bin/activate` vanished since the plan was made
+      the target is as it was before
+    hint: make a new plan with `rvenv plan`
+    "#);
+}
+
+#[test]
 fn a_changed_file_keeps_its_environment() {
     let scratch = with_environment();
     let config = scratch.path("E/pyvenv.cfg");

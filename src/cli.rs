@@ -33,7 +33,8 @@ use rvenv_journal::{
 };
 
 use self::args::{
-    Cli, Command, Deferred, DurabilityArg, LinkModeArg, RecoverArgs, RunArgs, VerifyArgs,
+    Cli, Command, Deferred, DurabilityArg, LinkModeArg, RecoverArgs, RunArgs, UpgradeArgs,
+    VerifyArgs,
 };
 use self::change::Intent;
 use self::progress::Progress;
@@ -104,7 +105,7 @@ impl<'a> Session<'a> {
     fn dispatch(&self, command: &Command) -> Result<Exit, CliError> {
         match command {
             Command::Create(Deferred(args)) => self.create(args, Intent::of(&args.venv)),
-            Command::Upgrade(Deferred(args)) => self.create(args, Intent::Upgrade),
+            Command::Upgrade(Deferred(UpgradeArgs(args))) => self.create(args, Intent::Upgrade),
             Command::Plan(Deferred(args)) => self.plan(args),
             Command::Apply(Deferred(args)) => self.apply(args),
             Command::Repair(Deferred(args)) => self.repair(args),

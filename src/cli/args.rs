@@ -1,52 +1,86 @@
 //! The command line as clap sees it: names, help, and nothing that does anything.
 //!
+//! Promises that the help of each command opens with the command's own sentence, and lists its options below the
+//! headings of this file, in their order; `tests/behaviour/help.rs` holds every text.
 //! Read next: `cli.rs`, where each command is carried out.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+/// The headings of the options, in the order in which they are shown.
+const TARGET: &str = "Target";
+const INTERPRETER: &str = "Interpreter";
+const PACKAGES: &str = "Packages";
+const PUBLICATION: &str = "Publication";
+const OUTPUT: &str = "Output";
+
+/// The place of the options of every command: after the command's own.
+const LAST: usize = 1000;
 
 /// Python virtual environments as filesystem transactions
+///
+/// Each change is planned, built beside the target, made durable and published by renames: after a failure, a kill or a
+/// power cut, the target is the old environment or the new one. Begin with `rvenv create .venv`; `rvenv help COMMAND`
+/// explains a command.
 #[derive(Debug, Parser)]
-#[command(name = "rvenv", version, about, after_help = EXIT_CODES, subcommand_required = true)]
+#[command(
+    name = "rvenv",
+    version,
+    after_help = EXIT_CODES,
+    subcommand_required = true,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    next_help_heading = OUTPUT
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Print only errors and the data that was asked for; a plan is data as JSON only
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    /// Print only errors and reports; print a plan only with --json
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = LAST)]
     pub(crate) quiet: bool,
 
-    /// Print more: every path of a plan or of what differs, what was linked, what was started
-    #[arg(short, long, global = true)]
+    /// Print more: every path of a plan or report, and how files and programs are used
+    #[arg(short, long, global = true, display_order = LAST + 1)]
     pub(crate) verbose: bool,
 
-    /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    /// Choose when to use colour
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Colour::Auto, display_order = LAST + 2)]
     pub(crate) color: Colour,
+
+    /// Print version
+    #[arg(short = 'V', long, action = ArgAction::Version, display_order = LAST + 3)]
+    version: Option<bool>,
+
+    /// Print help; -h prints a summary
+    #[arg(short, long, global = true, action = ArgAction::Help, display_order = LAST + 4)]
+    help: Option<bool>,
 }
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done
-  1    failed; the target is as it was
-  2    usage
+  0    success
+  1    failure; the target is as it was
+  2    wrong arguments or settings
   3    the plan is stale, or the target is not what the command needs
   4    changes are pending (plan --detailed-exitcode), or something differs (verify, cache verify)
-  5    needs a person: evidence that fits no history, or a recovery that is stuck
-  6    in doubt: the disk did not confirm what was written to it
+  5    a person must decide: the evidence contradicts itself, or recovery cannot continue
+  6    in doubt: fsync failed
   130  interrupted by SIGINT; the target is as it was
   143  interrupted by SIGTERM; the target is as it was";
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Colour {
-    /// On a terminal, unless `NO_COLOR` is set
+    /// Use colour on a terminal, unless `NO_COLOR` is set
     Auto,
-    /// Always
+    /// Always use colour
     Always,
-    /// Never
+    /// Never use colour
     Never,
 }
 
@@ -68,74 +102,114 @@ impl<T: FromArgMatches> FromArgMatches for Deferred<T> {
 
 impl<T: Args> Args for Deferred<T> {
     fn augment_args(command: clap::Command) -> clap::Command {
-        command.defer(T::augment_args)
+        command.defer(|command| as_command(command, T::augment_args))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        command.defer(T::augment_args_for_update)
+        command.defer(|command| as_command(command, T::augment_args_for_update))
     }
+}
+
+/// Adds the arguments of a command, and gives back what the command has of its own.
+///
+/// The doc comment of a flattened group would become the description of the command. The options of every command are
+/// in the list before the command's own, since those are added late: they go to the end, as headings follow the list.
+fn as_command(
+    command: clap::Command,
+    augment: impl FnOnce(clap::Command) -> clap::Command,
+) -> clap::Command {
+    let about = command.get_about().cloned();
+    let long_about = command.get_long_about().cloned();
+    let global: Vec<clap::Id> = command
+        .get_arguments()
+        .map(|arg| arg.get_id().clone())
+        .collect();
+    let command = augment(command)
+        .about(Resettable::from(about))
+        .long_about(Resettable::from(long_about));
+    global
+        .iter()
+        .fold(command, |command, id| command.mut_arg(id, |arg| arg))
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create environments: plan and apply in one go
+    /// Create environments
     ///
-    /// Each environment appears whole or not at all. An existing directory keeps the files that nobody planned: an
-    /// environment is changed entry by entry, anything else only gets what is absent in it. With `--clear` it is replaced
-    /// in one switch. See also `rvenv plan`, `rvenv upgrade`.
+    /// Plans and applies in one step; each environment appears whole or not at all. In an existing directory, files that
+    /// are not planned stay: an environment is changed entry by entry, any other directory only gets the entries that it
+    /// lacks. With --clear the directory is replaced in one switch. `rvenv plan` shows the changes first, `rvenv upgrade`
+    /// changes the Python of an environment.
     Create(Deferred<CreateArgs>),
+    /// Bring environments to another Python, or to a Python that changed
+    ///
+    /// Links, names, configuration and scripts follow the interpreter; packages stay. Prompt, system-site-packages, and
+    /// links or copies stay unless an option changes them. What is replaced is kept: `rvenv rollback` brings it back.
+    /// `rvenv create --upgrade` is the same command.
+    Upgrade(Deferred<UpgradeArgs>),
     /// Show what `create` would do, and save it for `apply`
     ///
-    /// Writes nothing but the file named by `--out`. Equal inputs give equal plans, byte for byte.
+    /// Writes nothing but the file of --out. Paths that do not change are counted only; -v shows them. Equal inputs give
+    /// equal plans, byte for byte. `rvenv apply` applies a saved plan; `rvenv create`, `upgrade` and `repair` show their own
+    /// plans with --dry-run.
     Plan(Deferred<PlanArgs>),
-    /// Apply a saved plan, unless something it depends on has changed
-    Apply(Deferred<ApplyArgs>),
-    /// Bring environments to another Python, or to the same one after it changed
+    /// Apply a saved plan
     ///
-    /// As `create --upgrade`: links, names and configuration follow, packages stay, missing scripts come back. Prompt,
-    /// system-site-packages and links or copies stay as they are unless told otherwise. What is replaced is kept, and
-    /// `rvenv rollback` brings it back.
-    Upgrade(Deferred<CreateArgs>),
-    /// Put back what was changed or lost, as the receipt says
+    /// Applies exactly the plan that `rvenv plan --out` saved. When anything that the plan depends on has changed, the plan
+    /// is stale: the command names the path, changes nothing, and exits with 3.
+    Apply(Deferred<ApplyArgs>),
+    /// Show the state of a target: environment, open transaction, generations
+    ///
+    /// Writes nothing. `rvenv verify` compares the files, `rvenv recover` ends an open transaction, `rvenv rollback` brings
+    /// the last generation back.
+    Status(Deferred<StatusArgs>),
+    /// Compare an environment with its receipt and its packages
+    ///
+    /// Writes nothing. Each path that rvenv published is compared with the receipt, and each file that an installed
+    /// distribution lists in its RECORD with that list; bytecode and files that no list names are no difference. Works
+    /// without a receipt too, for environments of `python -m venv`. Exits with 4 when something differs; `rvenv repair`
+    /// restores what rvenv published.
+    Verify(Deferred<VerifyArgs>),
+    /// Restore what was changed or lost, from the receipt
+    ///
+    /// Restores only paths that rvenv published, and keeps every other file. Files that were edited are kept as a generation.
+    /// `rvenv verify` shows what differs, `rvenv rollback` takes the repair back when it was run with --keep.
     Repair(Deferred<RepairArgs>),
-    /// Bring back what the last change replaced; run again, go forward
+    /// Bring back what the last change replaced
+    ///
+    /// Changes to another Python keep what they replace, other changes do so with --keep; `rvenv status` lists the generations. A second
+    /// rollback goes forward again.
     Rollback(Deferred<RollbackArgs>),
     /// Finish or undo what a crash left
     ///
-    /// Every changing command does the same before anything else. See also `rvenv status`.
+    /// Each command that changes a target does the same first. `rvenv status` shows whether a transaction is open.
     Recover(Deferred<RecoverArgs>),
-    /// Show what stands at a target: environment, open transaction, generations
-    Status(Deferred<StatusArgs>),
-    /// Compare an environment with what was published and what its packages list
+    /// Find Python interpreters
     ///
-    /// Writes nothing. Every path that rvenv published is held against the receipt, and every file that an installed
-    /// distribution lists in its RECORD against that list; bytecode and files that nobody lists are no drift. Works
-    /// without a receipt too, for environments that `python -m venv` made. Exits with 4 when something differs.
-    Verify(Deferred<VerifyArgs>),
-    /// Find interpreters: those that there are, and the one that a request means
-    ///
-    /// Looks at the base of the active environment, on PATH, among the versions of pyenv and uv, at what is registered with
-    /// `update-alternatives`, and on Windows in the registry. `rvenv create --python REQUEST` takes what `find` finds.
+    /// Looks at the base of the active environment, PATH, the versions of pyenv and uv, the alternatives of
+    /// `update-alternatives`, and on Windows the registry. `rvenv create --python REQUEST` takes what `find` finds.
     #[command(subcommand)]
     Python(PythonCommand),
-    /// Look after the cache: unpacked wheels, and notes on interpreters and wheels
+    /// Manage the cache: unpacked wheels, bytecode, and notes on interpreters
     ///
-    /// No environment needs the cache: what is deleted from it is made again when it is wanted, also by commands that run
-    /// at the same time. Environments keep the files that they share with it.
+    /// No environment needs the cache: what is deleted is made again when it is needed, also by commands that run at the same
+    /// time. Environments keep the files that they share with it.
     #[command(subcommand)]
     Cache(CacheCommand),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PythonCommand {
-    /// List interpreters, each of them once, with all paths that lead to it
+    /// List interpreters, each once, with every path to it
     ///
-    /// With a request, those that fit. What does not work is told, and ends nothing.
+    /// A request limits the list to interpreters that fit. An interpreter that does not work is named with the reason.
+    /// `rvenv python find` prints one path.
     List(PythonArgs),
-    /// Print the path of the interpreter that a request means
+    /// Print the path of the interpreter that `create` would use
     ///
     /// Without a request: what `RVENV_PYTHON` asks for, else the nearest `.python-version`; else the first that satisfies
     /// `requires-python` of `pyproject.toml`, looked for as `python3` or `python` on PATH, then among installations.
+    /// `rvenv python list` shows all interpreters.
     Find(PythonArgs),
 }
 
@@ -146,49 +220,55 @@ pub(crate) struct PythonArgs {
     pub(crate) request: Option<OsString>,
 
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// Print the directory of the cache: `RVENV_CACHE_DIR`, or `rvenv` in the user's own
+    /// Print the directory of the cache
+    ///
+    /// That is `RVENV_CACHE_DIR`, or `rvenv` in the user's cache directory.
     Dir,
-    /// Compare every unpacked file with what was unpacked, to the byte, and delete what differs
+    /// Compare every unpacked file with its wheel, and delete what differs
     ///
-    /// What is deleted is unpacked again when it is next wanted. Exits with 4 when something differed.
+    /// Compares every byte. What is deleted is unpacked again when it is needed. Exits with 4 when something differed.
+    /// `rvenv verify` compares an environment.
     Verify(CacheJsonArgs),
-    /// Delete what nobody needs
+    /// Delete what is unused
     ///
-    /// That is: what dead processes were unpacking, what is damaged, notes on interpreters and wheels that are gone or have
-    /// changed, and wheels that nobody has used for a while and of which no environment shares a file: deleting those
-    /// would free next to nothing. Environments on another filesystem, or made with `--link-mode copy`, share none.
+    /// Deletes unfinished work of dead processes, damaged files, notes on interpreters and wheels that are gone or have
+    /// changed, and wheels that were not used for a while and share no file with an environment; deleting shared files
+    /// would free next to nothing. Environments on another filesystem, or made with --link-mode copy, share no files.
+    /// `rvenv cache clear` deletes everything.
     Prune(CachePruneArgs),
-    /// Delete everything, but for what another process is unpacking now
+    /// Delete everything, except what another process is unpacking
+    ///
+    /// Environments keep working. `rvenv cache prune` deletes only what is unused.
     Clear(CacheJsonArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CacheJsonArgs {
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CachePruneArgs {
-    /// Keep wheels that were used within so many days; 0 keeps only those that environments share files of
-    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    /// Keep wheels that were used within so many days; 0 keeps only wheels that share files with environments
+    #[arg(long, value_name = "DAYS", default_value_t = 30, help_heading = TARGET)]
     pub(crate) unused_for: u32,
 
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    /// Directories to create environments in, left to right; the first failure stops
+    /// Directories of the environments, changed from left to right until one fails
     #[arg(required = true, value_name = "ENV_DIR")]
     pub(crate) env_dirs: Vec<OsString>,
 
@@ -202,64 +282,101 @@ pub(crate) struct CreateArgs {
     pub(crate) replace: ReplaceArgs,
 
     /// Show the plan and write nothing
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) dry_run: bool,
+}
+
+/// The arguments of `create`, except those that replace an environment.
+#[derive(Debug)]
+pub(crate) struct UpgradeArgs(pub(crate) CreateArgs);
+
+/// What makes no sense for an upgrade: to delete what it keeps, and to be an upgrade once more.
+const NOT_FOR_UPGRADE: [&str; 3] = ["clear", "force", "upgrade"];
+
+impl FromArgMatches for UpgradeArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let args = CreateArgs::from_arg_matches(matches)?;
+        if args.venv.clear {
+            let why = "`upgrade` keeps the packages, and `--clear` deletes them; \
+                       `rvenv create --clear` makes the environment anew";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, why));
+        }
+        Ok(Self(args))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for UpgradeArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let command = CreateArgs::augment_args(command);
+        NOT_FOR_UPGRADE.iter().fold(command, |command, id| {
+            command.mut_arg(id, |arg| arg.hide(true))
+        })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// The directory to plan an environment in
+    /// Directory of the environment
     #[arg(value_name = "ENV_DIR")]
     pub(crate) env_dir: OsString,
 
     #[command(flatten)]
     pub(crate) venv: VenvArgs,
 
-    /// Save the plan to a file
-    #[arg(short, long, value_name = "FILE")]
+    /// Save the plan to a file, for `rvenv apply`
+    #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     pub(crate) out: Option<PathBuf>,
 
     /// Print the plan as JSON
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) json: bool,
 
-    /// Exit with 4 when changes are pending
-    #[arg(long)]
+    /// Exit with 4 when changes are pending, 0 when there are none
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) detailed_exitcode: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
-    /// The file that `rvenv plan --out` wrote
+    /// File that `rvenv plan --out` saved
     #[arg(value_name = "PLAN_FILE")]
     pub(crate) plan_file: PathBuf,
+
+    /// Replace a directory that is not an environment, or that holds more than one
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) force: bool,
+
+    /// Change to another minor version although packages can then not be imported
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) allow_lost: bool,
+
+    /// Let the interpreter of the plan compile bytecode that the cache no longer has
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) compile_bytecode: bool,
+
+    /// Refuse the plan unless it has this digest
+    #[arg(long, value_name = "SHA256", help_heading = PUBLICATION)]
+    pub(crate) digest: Option<String>,
 
     #[command(flatten)]
     pub(crate) run: RunArgs,
 
     #[command(flatten)]
     pub(crate) replace: ReplaceArgs,
-
-    /// Replace a directory that is not an environment, or more than one
-    #[arg(long)]
-    pub(crate) force: bool,
-
-    /// Let packages stop being importable, where the minor version of Python changes
-    #[arg(long)]
-    pub(crate) allow_lost: bool,
-
-    /// Let the interpreter that the plan names compile bytecode that is not kept any more
-    #[arg(long)]
-    pub(crate) compile_bytecode: bool,
-
-    /// Refuse the plan unless it has this digest
-    #[arg(long, value_name = "SHA256")]
-    pub(crate) digest: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RepairArgs {
-    /// The environment
+    /// Directory of the environment
     #[arg(value_name = "ENV_DIR")]
     pub(crate) env_dir: OsString,
 
@@ -270,74 +387,74 @@ pub(crate) struct RepairArgs {
     pub(crate) replace: ReplaceArgs,
 
     /// Show the plan and write nothing
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RollbackArgs {
-    /// The environment
+    /// Directory of the environment
     #[arg(value_name = "ENV_DIR")]
     pub(crate) env_dir: OsString,
+
+    /// Roll back although files were changed since; the changed files become part of the generation
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) discard_changes: bool,
 
     #[command(flatten)]
     pub(crate) run: RunArgs,
 
-    /// A health check: a command for the shell that must succeed; repeatable
-    #[arg(long, value_name = "CMD")]
+    /// Run a shell command in the environment afterwards; if it fails, the rollback is undone; repeatable
+    #[arg(long, value_name = "CMD", help_heading = PUBLICATION)]
     pub(crate) check: Vec<String>,
-
-    /// Put changes that were made meanwhile aside with everything else that goes
-    #[arg(long)]
-    pub(crate) discard_changes: bool,
 }
 
 /// What becomes of what is replaced, and whether the change stays.
 #[derive(Debug, Args)]
 pub(crate) struct ReplaceArgs {
-    /// Keep what is replaced, for `rvenv rollback` (the default of upgrades, and of changes to another Python)
-    #[arg(long, overrides_with = "no_keep")]
+    /// Keep what is replaced, for `rvenv rollback`; the default of upgrades and of a change to another Python
+    #[arg(long, overrides_with = "no_keep", help_heading = PUBLICATION)]
     pub(crate) keep: bool,
 
-    /// Delete what is replaced
-    #[arg(long)]
+    /// Delete what is replaced; the default of other changes
+    #[arg(long, help_heading = PUBLICATION)]
     pub(crate) no_keep: bool,
 
-    /// A health check: a command for the shell that must succeed, or what was there comes back; repeatable
-    #[arg(long, value_name = "CMD")]
+    /// Run a shell command in the environment afterwards; if it fails, the change is undone; repeatable
+    #[arg(long, value_name = "CMD", help_heading = PUBLICATION)]
     pub(crate) check: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
-    /// The targets
+    /// Directories of the environments
     #[arg(required = true, value_name = "ENV_DIR")]
     pub(crate) env_dirs: Vec<OsString>,
 
-    /// Wait this long for the lock
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// Wait at most this long while another process changes the target
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = PUBLICATION)]
     pub(crate) wait: u64,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// The target
+    /// Directory of the environment
     #[arg(value_name = "ENV_DIR")]
     pub(crate) env_dir: OsString,
 
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The environment
+    /// Directory of the environment
     #[arg(value_name = "ENV_DIR")]
     pub(crate) env_dir: OsString,
 
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) json: bool,
 }
 
@@ -348,80 +465,80 @@ pub(crate) struct VerifyArgs {
     reason = "these are the flags of `python -m venv`"
 )]
 pub(crate) struct VenvArgs {
-    /// The interpreter: a path, a name (python3.12) or a version (3.12, 3.13t, pypy3.9, >=3.9,<3.12) [env: `RVENV_PYTHON`]
-    #[arg(short, long, value_name = "REQUEST")]
-    pub(crate) python: Option<OsString>,
-
-    /// Give the environment access to the base installation's packages
-    #[arg(long)]
-    pub(crate) system_site_packages: bool,
-
-    /// Link to the interpreter (the default)
-    #[arg(long, conflicts_with = "copies")]
-    pub(crate) symlinks: bool,
-
-    /// Copy the interpreter
-    #[arg(long)]
-    pub(crate) copies: bool,
-
-    /// Replace an existing environment, in one switch
-    #[arg(long)]
+    /// Replace an existing environment in one switch
+    #[arg(long, help_heading = TARGET)]
     pub(crate) clear: bool,
 
-    /// Bring an existing environment to this interpreter, its packages kept
-    #[arg(long, conflicts_with = "clear")]
-    pub(crate) upgrade: bool,
-
-    /// Install the newest pip (and setuptools before Python 3.12), downloaded by pip
-    #[arg(long)]
-    pub(crate) upgrade_deps: bool,
-
-    /// Let packages stop being importable, where the minor version of Python changes
-    #[arg(long)]
-    pub(crate) allow_lost: bool,
-
-    /// With --clear: replace a directory that is not an environment, or more than one
-    #[arg(long, requires = "clear")]
+    /// Replace a directory that is not an environment, or that holds more than one; with --clear only
+    #[arg(long, requires = "clear", help_heading = TARGET)]
     pub(crate) force: bool,
 
-    /// Compile the sources of pip (and setuptools), once for each Python; later environments link what is kept
-    #[arg(long)]
-    pub(crate) compile_bytecode: bool,
+    /// Bring an existing environment to this interpreter, and keep its packages
+    #[arg(long, conflicts_with = "clear", help_heading = TARGET)]
+    pub(crate) upgrade: bool,
 
-    /// Do not install pip
-    #[arg(long)]
-    pub(crate) without_pip: bool,
-
-    /// The prompt of the activated environment; `.` is the name of the working directory
-    #[arg(long)]
+    /// Set the prompt of the activated environment; `.` is the name of the working directory
+    #[arg(long, help_heading = TARGET)]
     pub(crate) prompt: Option<String>,
 
     /// Do not add a .gitignore file (Python 3.13 and later add one)
-    #[arg(long)]
+    #[arg(long, help_heading = TARGET)]
     pub(crate) without_scm_ignore_files: bool,
+
+    /// Use this interpreter: a path, a name (python3.12) or a version (3.12, 3.13t, pypy3.9, >=3.9,<3.12); the default is `RVENV_PYTHON`
+    #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
+    pub(crate) python: Option<OsString>,
+
+    /// Give the environment access to the packages of the interpreter's installation
+    #[arg(long, help_heading = INTERPRETER)]
+    pub(crate) system_site_packages: bool,
+
+    /// Link to the interpreter; the default
+    #[arg(long, conflicts_with = "copies", help_heading = INTERPRETER)]
+    pub(crate) symlinks: bool,
+
+    /// Copy the interpreter
+    #[arg(long, help_heading = INTERPRETER)]
+    pub(crate) copies: bool,
+
+    /// Do not install pip
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) without_pip: bool,
+
+    /// Install the newest pip (and setuptools before Python 3.12), which pip downloads
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) upgrade_deps: bool,
+
+    /// Compile the sources of pip (and setuptools) once for each Python; later environments share the bytecode
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) compile_bytecode: bool,
+
+    /// Change to another minor version although packages can then not be imported
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) allow_lost: bool,
 }
 
 /// How a plan is carried out.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// What success survives: a power cut, or the death of the process
-    #[arg(long, value_enum, default_value_t = DurabilityArg::Power)]
+    /// Choose what a successful change survives
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = DurabilityArg::Power, help_heading = PUBLICATION)]
     pub(crate) durability: DurabilityArg,
 
-    /// How files come out of the store
-    #[arg(long, value_enum, default_value_t = LinkModeArg::Auto)]
+    /// Choose how files are taken from the cache
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = LinkModeArg::Auto, help_heading = PUBLICATION)]
     pub(crate) link_mode: LinkModeArg,
 
-    /// Wait this long for the lock
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// Wait at most this long while another process changes the target
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = PUBLICATION)]
     pub(crate) wait: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DurabilityArg {
-    /// Success survives a power cut
+    /// Survive a power cut
     Power,
-    /// Success survives a kill; a power cut may leave neither the old nor the new environment
+    /// Survive a kill; a power cut may leave neither the old nor the new environment
     Process,
 }
 
@@ -433,6 +550,6 @@ pub(crate) enum LinkModeArg {
     Reflink,
     /// Link, else copy
     Hardlink,
-    /// Copy, so that edits in place stay in one environment
+    /// Copy; an edit in place then changes one environment only
     Copy,
 }

@@ -79,6 +79,7 @@ mod existing;
 #[cfg(target_os = "linux")]
 mod filesystems;
 mod health;
+mod help;
 mod interpreter;
 mod interrupt;
 mod merge;

@@ -316,7 +316,7 @@ impl<'a> Session<'a> {
     }
 
     /// What became of what was replaced.
-    fn tell_ending(&self, ending: &Ending, shown: &str) {
+    fn tell_ending(&self, ending: &Ending, env: &str) {
         if let Some(kept) = &ending.kept {
             let number = kept.generation;
             let why = match kept.why {
@@ -325,7 +325,7 @@ impl<'a> Session<'a> {
                 WhyKept::Uncertain => "what could not be proved to be replaceable",
             };
             self.terminal.story(&format!(
-                "Kept {why} as generation {number}. Bring it back with `rvenv rollback {shown}`"
+                "Kept {why} as generation {number}. Bring it back with `rvenv rollback {env}`"
             ));
         }
         self.tell_stopped(&ending.leftovers);
@@ -366,7 +366,7 @@ impl<'a> Session<'a> {
                 if let Some(loss) = render::loss(&report.plan, &report.replaced) {
                     self.terminal.story(&loss);
                 }
-                self.tell_ending(&report.ending, &shown);
+                self.tell_ending(&report.ending, &word(&given.to_string_lossy()));
                 let is_swap = report.plan.publication() == Publication::Swap;
                 if is_swap && self.world.is_in(report.plan.target()) {
                     self.terminal.story(
@@ -422,11 +422,18 @@ fn link_mode(args: &RunArgs) -> LinkMode {
     }
 }
 
+/// A path as a word of a command that a message offers: quoted for the shell, and no option.
+fn word(path: &str) -> String {
+    let plain = if path.starts_with('-') {
+        format!("./{path}")
+    } else {
+        path.to_owned()
+    };
+    escape(&rvenv::activate::quote_posix(&plain))
+}
+
 fn quoted_activate(env_dir: &str) -> String {
-    format!(
-        "source {}",
-        rvenv::activate::quote_posix(&format!("{env_dir}/bin/activate"))
-    )
+    format!("source {}", word(&format!("{env_dir}/bin/activate")))
 }
 
 fn counts(report: &Report) -> String {

@@ -351,7 +351,7 @@ pub(crate) struct ApplyArgs {
     #[arg(value_name = "PLAN_FILE")]
     pub(crate) plan_file: PathBuf,
 
-    /// Replace a directory that is not an environment, or that holds more than one
+    /// Replace a directory that is not an environment, or that holds more than an environment
     #[arg(long, help_heading = TARGET)]
     pub(crate) force: bool,
 
@@ -469,7 +469,7 @@ pub(crate) struct VenvArgs {
     #[arg(long, help_heading = TARGET)]
     pub(crate) clear: bool,
 
-    /// Replace a directory that is not an environment, or that holds more than one; with --clear only
+    /// Replace a directory that is not an environment, or that holds more than an environment; with --clear only
     #[arg(long, requires = "clear", help_heading = TARGET)]
     pub(crate) force: bool,
 

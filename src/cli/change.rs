@@ -32,7 +32,7 @@ use tempfile::TempDir;
 use super::args::{
     ApplyArgs, CreateArgs, PlanArgs, RepairArgs, ReplaceArgs, RollbackArgs, VenvArgs,
 };
-use super::{Compilation, Manner, Session};
+use super::{Compilation, Manner, Session, word};
 use crate::error::{
     CliError, Exit, of_base, of_bytecode, of_download, of_existing, of_interpreter, of_plan,
     of_plan_file,
@@ -112,9 +112,9 @@ impl Session<'_> {
             save(&plan, file)?;
             // The saved plan names the wheels that were downloaded for it.
             let _kept = prepared.downloads.map(TempDir::keep);
-            let shown = escape(&file.to_string_lossy());
+            let file = word(&file.to_string_lossy());
             self.terminal.story(&format!(
-                "Saved the plan. Apply it with `rvenv apply {shown}`"
+                "Saved the plan. Apply it with `rvenv apply {file}`"
             ));
         }
         let pending = plan.publication() != Publication::Nothing;
@@ -197,9 +197,10 @@ impl Session<'_> {
             environment::rollback(run, Path::new(&env_dir), changes)
         })?;
         let shown = escape(&args.env_dir.to_string_lossy());
+        let env = word(&args.env_dir.to_string_lossy());
         let number = ending.kept.as_ref().map_or(0, |kept| kept.generation);
         self.terminal.story(&format!(
-            "Brought generation {number} of `{shown}` back. Go forward again with `rvenv rollback {shown}`"
+            "Brought generation {number} of `{shown}` back. Go forward again with `rvenv rollback {env}`"
         ));
         let asked = |why| why == WhyKept::Asked;
         Ok(if ending.kept.is_none_or(|kept| asked(kept.why)) {

@@ -49,9 +49,9 @@ pub(super) fn verify(
     };
     let verification = rvenv::verify::verify(&target).map_err(|error| of_verify(&error))?;
     let warning = warning.map(|what| {
-        let given = escape(given);
+        let (shown, env) = (escape(given), super::word(given));
         let what = escape(&what);
-        format!("A transaction is open at `{given}` ({what}); see `rvenv status {given}`\n")
+        format!("A transaction is open at `{shown}` ({what}); see `rvenv status {env}`\n")
     });
     let said = Said {
         data: text(&verification, detail),
@@ -185,7 +185,7 @@ fn word(change: Change) -> &'static str {
 }
 
 fn advice(found: &Verification, given: &str) -> Vec<String> {
-    let shown = escape(&quote_posix(given));
+    let shown = super::word(given);
     if found.is_clean() {
         let activate = escape(&super::quoted_activate(given));
         let what = match found.receipt {

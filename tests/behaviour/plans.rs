@@ -194,3 +194,45 @@ fn a_lost_directory_is_one_line_with_the_number_of_its_files() {
     let added = every.lines().filter(|line| line.starts_with("    + "));
     assert_eq!(added.count(), files + 1, "{every}");
 }
+
+/// The command that a message offers, from its name to the end of the quotation.
+fn offered(message: &str, verb: &str) -> String {
+    let from = message.find(&format!("`rvenv {verb} ")).expect(message) + 1;
+    message[from..].split('`').next().unwrap().to_owned()
+}
+
+/// Runs a command as a shell reads it from the message.
+fn pasted(scratch: &Scratch, command: &str) -> Ended {
+    let rvenv = env!("CARGO_BIN_EXE_rvenv");
+    let line = command.replacen("rvenv", &format!("'{rvenv}'"), 1);
+    scratch.run(Path::new("/bin/sh"), &["-c", &line])
+}
+
+#[test]
+fn commands_in_messages_can_be_pasted_into_a_shell() {
+    for env in ["my env's", "$HOME;x", "-dash"] {
+        let scratch = played();
+        let (plan, python) = ("a plan.json", "./python");
+        let run = |verb: &str, rest: &[&str]| {
+            let words = [
+                &[verb, "--python", python, "--without-pip"],
+                rest,
+                &["--", env],
+            ]
+            .concat();
+            scratch.rvenv(&words)
+        };
+        let saved = run("plan", &["-o", plan]);
+        let made = pasted(&scratch, &offered(&saved.stderr, "apply"));
+        assert!(!made.stderr.contains("source -"), "{made:?}");
+        made.ok();
+        assert!(scratch.path(env).join("pyvenv.cfg").is_file(), "{env}");
+        let kept = run("create", &["--keep", "--prompt", "other"]);
+        assert!(!kept.stderr.contains("source -"), "{kept:?}");
+        let back = pasted(&scratch, &offered(&kept.stderr, "rollback"));
+        let forward = pasted(&scratch, &offered(&back.stderr, "rollback"));
+        forward.ok();
+        let config = fs::read_to_string(scratch.path(env).join("pyvenv.cfg")).unwrap();
+        assert!(config.contains("other"), "{env}: {config}");
+    }
+}

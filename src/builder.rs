@@ -188,7 +188,7 @@ pub trait Stages {
                 len: *len,
             };
             let copy = Node::File {
-                mode: Mode::SHARED_DIR,
+                mode: context.fixed_mode(Mode::SHARED_DIR),
                 mtime: context.options.epoch,
                 content,
             };
@@ -230,7 +230,8 @@ pub trait Stages {
         for script in scripts {
             // As venv's: 0644 whatever the umask, since a script is read and not run.
             let path = bin.join(script.name)?;
-            draft.file_with_mode(path.as_str(), script.text, Mode::SHARED_FILE)?;
+            let mode = context.fixed_mode(Mode::SHARED_FILE);
+            draft.file_with_mode(path.as_str(), script.text, mode)?;
         }
         Ok(())
     }

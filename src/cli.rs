@@ -29,7 +29,7 @@ use rvenv_journal::fs::Barrier;
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::{
     Act, Decision, Durability, Ending, Leftovers, LinkMode, Patience, Plan, Publication, Recovered,
-    Retention, WhyKept, counted,
+    Retention, Unlinked, WhyKept, counted,
 };
 
 use self::args::{
@@ -450,8 +450,12 @@ fn counts(report: &Report) -> String {
         Some(Barrier::PerObject) => "made durable file by file",
         None => "not synced",
     };
+    let unlinked = c.unlinked.map_or("", |why| match why {
+        Unlinked::Group => ", not linked: a link would have another group than its directory gives",
+        Unlinked::Acl => ", not linked: a link would have another ACL than its directory gives",
+    });
     format!(
-        "{} linked, {} shared, {} copied, {} written; {barrier}; published by {way}; digest {}",
+        "{} linked, {} shared, {} copied, {} written{unlinked}; {barrier}; published by {way}; digest {}",
         counted(c.linked, "file"),
         c.reflinked,
         c.copied,

@@ -528,13 +528,16 @@ fn plan_at(
     let publication = if can_be_renamed(target).map_err(disk)? {
         Publication::Swap
     } else {
-        // The directory itself stays, with its mode.
-        let meta = target.meta().map_err(disk)?;
-        if let Some(Ok(mode)) = meta.map(|meta| Mode::new(meta.mode & 0o777)) {
-            draft.adopt_root_mode(mode);
-        }
         Publication::Refill
     };
+    // Whether the directory itself stays or another takes its place: its mode is as it was.
+    let meta = target.meta().map_err(disk)?;
+    if let Some(Ok(mode)) = meta.map(|meta| Mode::new(meta.mode & 0o777))
+        // No plan makes a directory that its owner cannot use.
+        && (publication == Publication::Refill || mode.bits() & 0o700 == 0o700)
+    {
+        draft.adopt_root_mode(mode);
+    }
     Ok(draft.finish(seen, publication)?)
 }
 

@@ -72,6 +72,7 @@ pub mod render;
 pub mod repair;
 pub mod replaced;
 pub mod scripts;
+pub mod umask;
 pub mod venv;
 pub mod verify;
 pub mod version;

@@ -41,6 +41,8 @@ pub struct Options {
     pub compile_bytecode: bool,
     /// The bits that new files and directories do without.
     pub umask: u32,
+    /// Whether a default ACL says so, which then also rules where venv sets a mode whatever the umask.
+    pub umask_is_of_acl: bool,
     /// The time of every file that is written rather than taken from a wheel (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<i64>,
 }
@@ -104,6 +106,7 @@ impl Default for Options {
             scm_ignore_files: BTreeSet::from([GIT.to_owned()]),
             compile_bytecode: false,
             umask: 0o022,
+            umask_is_of_acl: false,
             epoch: None,
         }
     }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::{
-    ContentError, ContentSource, Digest, Fetched, Fs, Input, Mode, ObjectMeta, Pack, PackSource,
-    Plan, Store, StoreError, Wanted, open_or_make,
+    Content, ContentError, ContentSource, Digest, Fetched, Fs, Input, Mode, Node, ObjectMeta, Pack,
+    PackSource, Plan, Store, StoreError, Wanted, open_or_make,
 };
 
 use crate::builder::BYTECODE_ROLE;
@@ -102,7 +102,7 @@ impl<'a> Provision<'a> {
         };
         let sources: Vec<_> = of_role(WHEEL_ROLE).map(source).collect();
         let cache = shelf.cache.filter(|_| !sources.is_empty());
-        let umask = !plan.root_mode().bits() & 0o777;
+        let umask = umask_of(plan);
         Self {
             shelf,
             store: open_store(shelf.fs, cache),
@@ -312,6 +312,23 @@ impl Opened {
     fn member(&self, digest: Digest) -> Option<&Member> {
         self.wheel.members().get(*self.by_digest.get(&digest)?)
     }
+}
+
+/// The umask that the plan's files were given, as far as it matters to files; the root may have been there before.
+fn umask_of(plan: &Plan) -> u32 {
+    let data = plan
+        .operations()
+        .values()
+        .find_map(|operation| match &operation.node {
+            Node::File {
+                mode,
+                content: Content::Object { .. },
+                ..
+            } if mode.bits() & 0o111 == 0 => Some(*mode),
+            Node::File { .. } | Node::Dir { .. } | Node::Symlink { .. } => None,
+        });
+    let root = plan.root_mode().bits();
+    data.map_or(!root & 0o777, |mode| !mode.bits() & 0o666 | !root & 0o111)
 }
 
 fn open_store<'a>(fs: &'a dyn Fs, cache: Option<&Path>) -> Option<Store<'a>> {

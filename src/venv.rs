@@ -33,6 +33,7 @@ use crate::host::{Host, HostError};
 use crate::interpreter::{self, Control, Interpreter, InterpreterError, Request, Wanted};
 use crate::merge::Lost;
 use crate::options::{GIT, Options, Prompt};
+use crate::umask::Umask;
 use crate::wheel::Catalogue;
 
 /// How long is waited between two looks at a lock that somebody else holds.
@@ -293,7 +294,8 @@ impl EnvBuilder {
         } else {
             None
         };
-        let mut context = Context::new(&env_dir, interpreter, self.options(host))?;
+        let umask = Umask::at(fs, Path::new(&env_dir), host.umask);
+        let mut context = Context::new(&env_dir, interpreter, self.options(host, umask))?;
         context.wheels = Catalogue::new(host.cache.as_deref());
         context.packages.clone_from(&self.packages);
         if let Some(dir) = &downloads {
@@ -304,7 +306,7 @@ impl EnvBuilder {
         Ok((context, downloads))
     }
 
-    fn options(&self, host: &Host) -> Options {
+    fn options(&self, host: &Host, umask: Umask) -> Options {
         let lower = self.scm_ignore_files.iter().map(|scm| scm.to_lowercase());
         Options {
             system_site_packages: self.system_site_packages,
@@ -319,7 +321,8 @@ impl EnvBuilder {
             }),
             scm_ignore_files: lower.collect(),
             compile_bytecode: false,
-            umask: host.umask,
+            umask: umask.bits,
+            umask_is_of_acl: umask.is_of_acl,
             epoch: host.epoch,
         }
     }

@@ -53,6 +53,7 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
         "scripts",
         "wheelhouse",
         "programs",
+        "umask",
     ],
     &["config", "check", "host"],
     &["builder", "existing", "verify"],
@@ -70,6 +71,7 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
 const PUBLISHERS: &[&str] = &[
     "installed",
     "existing",
+    "umask",
     "merge",
     "repair",
     "clearable",

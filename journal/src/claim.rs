@@ -9,7 +9,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::fs::{Dir, Flush, FsError, Kind, NewFile, Rename};
+use crate::fs::{Dir, Flush, FsError, Kind, Meta, NewFile, Rename};
 use crate::home::Home;
 use crate::identity::Identity;
 use crate::mutant::{self, Site};
@@ -24,6 +24,8 @@ pub(crate) struct Claim {
     /// The staged tree's root; of entries, the directory of the slots.
     pub(crate) root: Dir,
     pub(crate) identity: Identity,
+    /// What it was when it had just been made: what the directory above handed down is in it.
+    pub(crate) made: Meta,
     /// What its name ends with.
     pub(crate) token: String,
 }
@@ -56,10 +58,12 @@ impl Claim {
     fn named(home: &Home<'_>, name: &OsStr, token: String) -> Result<Self, FsError> {
         let Home { fs, dir, names, .. } = home;
         let root = fs.open_dir(dir, name)?;
-        let identity = fs.meta_of(&root)?.identity;
+        let made = fs.meta_of(&root)?;
+        let identity = made.identity;
         let stage = |token| Self {
             root,
             identity,
+            made,
             token,
         };
         if identity.is_certain() {

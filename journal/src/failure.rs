@@ -108,6 +108,16 @@ impl StageFailed {
         self.aftermath == Aftermath::Unchanged
             && matches!(self.source, StageError::NoSymlinks { .. })
     }
+
+    /// Whether a publication that changes entries may succeed where this one was refused: it leaves the root, whose group
+    /// this user may inherit but not give, as it is. Only where the target is as it was.
+    #[must_use]
+    pub fn may_go_by_entries(&self) -> bool {
+        let StageError::Sharing { source, .. } = &self.source else {
+            return false;
+        };
+        self.aftermath == Aftermath::Unchanged && source.kind() == ErrorKind::PermissionDenied
+    }
 }
 
 /// Why a tree was not published.

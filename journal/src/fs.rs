@@ -20,8 +20,11 @@ use crate::digest::Digest;
 use crate::identity::Identity;
 
 pub mod real;
+mod sharing;
 #[cfg(feature = "sim")]
 pub mod sim;
+
+pub use sharing::{Acl, Sharing, left_by_acl};
 
 /// A directory held open by the [`Fs`] that gave it out.
 #[derive(Clone)]
@@ -105,6 +108,8 @@ pub struct Meta {
     pub mtime: Time,
     /// User id of the owner; 0 on Windows.
     pub owner: u32,
+    /// Group id; 0 on Windows.
+    pub group: u32,
     /// How many names the object has.
     pub links: u64,
     /// Which object it is.
@@ -207,7 +212,8 @@ impl FsError {
 /// The verbs of a disk.
 ///
 /// A name is one component: no separator, not empty, not `.` or `..`; implementations refuse anything else with
-/// `InvalidInput`. Verbs that make something make it with exactly the mode that is asked for.
+/// `InvalidInput`. Verbs that make something make it with exactly the permission bits that are asked for; its group, the
+/// setgid bit of a directory and its ACL are what the directory hands down.
 pub trait Fs: fmt::Debug + Send + Sync {
     /// Opens a directory by its path, following symbolic links.
     ///
@@ -226,6 +232,14 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// # Errors
     /// `AlreadyExists` when the name is taken, or what the system says.
     fn make_dir(&self, at: &Dir, name: &OsStr, mode: u32) -> Result<(), FsError>;
+
+    /// Makes an empty directory as a program does that names no mode: with what the umask, or a default ACL, leaves of 0777.
+    ///
+    /// # Errors
+    /// As [`Fs::make_dir`].
+    fn make_plain_dir(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
+        self.make_dir(at, name, 0o755)
+    }
 
     /// Makes an empty directory of mode 0700 named `prefix` and a random part, and returns its name.
     ///
@@ -261,6 +275,37 @@ pub trait Fs: fmt::Debug + Send + Sync {
         to: (&Dir, &OsStr),
         meta: (u32, Option<i64>),
     ) -> Result<(), FsError>;
+
+    /// Whether new objects in an open directory get an ACL; where the system does not tell, they do.
+    ///
+    /// A disk without ACLs keeps this and the three verbs after it as they are here: it hands nothing down.
+    fn has_default_acl(&self, _dir: &Dir) -> bool {
+        false
+    }
+
+    /// With whom an open directory is shared.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn sharing(&self, _dir: &Dir) -> Result<Sharing, FsError> {
+        Ok(Sharing::default())
+    }
+
+    /// Gives an open directory a group, the setgid bit or none, and a default ACL or none; its own ACL stays.
+    ///
+    /// # Errors
+    /// `PermissionDenied` for a group that the user is not in, or what the system says.
+    fn hand_down(&self, _dir: &Dir, _sharing: &Sharing) -> Result<(), FsError> {
+        Ok(())
+    }
+
+    /// Gives an open directory its own ACL, or none; its permission bits may change with it.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn set_acl_of(&self, _dir: &Dir, _acl: Option<&Acl>) -> Result<(), FsError> {
+        Ok(())
+    }
 
     /// Reads a whole regular file of at most `len_max` bytes.
     ///

@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 
-use crate::fs::{Dir, Fs, FsError};
+use crate::fs::{Dir, Fs, FsError, left_by_acl};
 use crate::mutant::{self, Site};
 use crate::names::Names;
 use crate::node::ENGINE_DIR;
@@ -73,6 +73,7 @@ impl<'a> Home<'a> {
     pub(crate) fn make_within(target: &Target<'a>, mode: u32) -> Result<Self, FsError> {
         let fs = target.fs;
         let root = fs.open_dir(&target.parent, &target.name)?;
+        let mode = left_by_acl(fs, &root).unwrap_or(mode);
         match fs.make_dir(&root, OsStr::new(ENGINE_DIR), mode) {
             // Without it a durable journal would stand in a directory that a power cut takes away.
             Ok(()) if mutant::drops(Site::SyncOfEngineDir) => {}

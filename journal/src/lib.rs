@@ -214,7 +214,7 @@ pub use recovery::{Boot, Decision, JournalSeen, Refusal, decide};
 pub use remove::{Leftovers, remove_tree};
 pub use rollback::{Changes, RollbackError, RollbackTerms};
 pub use settle::{EndError, Ending, Kept, WhyKept};
-pub use stage::{LinkMode, StageCounts, StageError, StageOptions};
+pub use stage::{LinkMode, StageCounts, StageError, StageOptions, Unlinked};
 pub use store::{
     Audit, Fault, Flaw, ObjectMeta, Pack, PackSource, Stock, Store, StoreError, Swept, open_or_make,
 };

@@ -1,7 +1,8 @@
 //! Staging: building the planned tree beside its place.
 //!
 //! Promises that every object is made with its final bytes, mode and time, that each is what the plan says when
-//! this returns, and that after the barrier all of it survives a power cut.
+//! this returns, that each has the group and the ACL that it would have if it were made where it goes, and that after the
+//! barrier all of it survives a power cut.
 //! Does not promise anything to readers: nobody looks here.
 //!
 //! On disk meanwhile: `new-I-B`, mode 0700, whose name says which object it is from before its first entry.
@@ -12,18 +13,23 @@ use std::io::ErrorKind;
 use std::panic::resume_unwind;
 use std::thread;
 
-use thiserror::Error;
-
 use crate::content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, Wanted};
 use crate::digest::Digest;
-use crate::fs::{Barrier, Dir, Flush, Fs, FsError, NewFile};
+use crate::fs::{Barrier, Dir, Flush, Fs, FsError, Meta, NewFile, Sharing};
 use crate::node::{Content, ENGINE_DIR, Mode, Node, Operation, RECEIPT_NAME};
 use crate::path::RelPath;
 use crate::plan::Plan;
 use crate::receipt::Receipt;
 
+mod fault;
+mod given;
 mod links;
 
+pub use fault::StageError;
+use fault::{check_bytes, content_error, gone, is_no_such_way};
+pub use given::Unlinked;
+use given::{Given, Slots, take_over};
+pub(crate) use given::{Ground, SETGID};
 use links::{Link, Links};
 
 /// Files out of a store from which on a second thread pays for its start.
@@ -54,46 +60,10 @@ pub struct StageCounts {
     pub linked: u64,
     /// Copied from an object of the store.
     pub copied: u64,
+    /// Why files were not linked that could have been.
+    pub unlinked: Option<Unlinked>,
     /// How the stage was made durable, where that was asked for.
     pub barrier: Option<Barrier>,
-}
-
-/// Why the tree could not be staged; the target is untouched.
-#[derive(Debug, Error)]
-pub enum StageError {
-    /// The disk refused.
-    #[error("cannot stage `{path}`")]
-    Disk {
-        /// The planned path.
-        path: String,
-        /// Why.
-        #[source]
-        source: FsError,
-    },
-    /// The filesystem has no symbolic links; a plan without them may do.
-    #[error("cannot stage `{path}`: there are no symbolic links on this filesystem")]
-    NoSymlinks {
-        /// The planned path.
-        path: String,
-        /// Why.
-        #[source]
-        source: FsError,
-    },
-    /// The bytes could not be had.
-    #[error("cannot stage `{path}`")]
-    Content {
-        /// The planned path.
-        path: String,
-        /// Why.
-        #[source]
-        source: ContentError,
-    },
-    /// Somebody asked to stop.
-    #[error("interrupted while staging `{path}`")]
-    Interrupted {
-        /// The planned path that was next.
-        path: String,
-    },
 }
 
 /// What staging needs besides the plan.
@@ -109,7 +79,8 @@ pub struct StageOptions<'a> {
 /// The text of the receipt, which may be made in another thread while objects are.
 pub(crate) type ReceiptText<'a> = dyn Fn() -> &'a str + Sync + 'a;
 
-/// Builds every planned object and the receipt in the empty directory `root`.
+/// Builds every planned object and the receipt in the empty directory of `ground`, which hands down what the target does,
+/// if there is one, and is shared as it when this returns.
 ///
 /// # Errors
 /// See [`StageError`]; what was built remains for the caller to discard.
@@ -118,17 +89,62 @@ pub(crate) type ReceiptText<'a> = dyn Fn() -> &'a str + Sync + 'a;
 /// A part of the tree remains; the name of its root proves whose it is.
 pub(crate) fn build(
     fs: &dyn Fs,
-    root: &Dir,
+    ground: &Ground<'_>,
     plan: &Plan,
     receipt: &ReceiptText<'_>,
     options: &StageOptions<'_>,
 ) -> Result<StageCounts, StageError> {
-    let mut stage = Stage::new(fs, options);
+    let root = ground.root;
+    let refused = |source: FsError| {
+        let path = plan.target().to_owned();
+        if source.kind() == ErrorKind::PermissionDenied {
+            StageError::Sharing { path, source }
+        } else {
+            StageError::Disk { path, source }
+        }
+    };
+    let kept = ground.target.map(|old| take_over(fs, root, old));
+    let kept = kept.transpose().map_err(refused)?;
+    let mut stage = Stage::new(fs, ground, options);
+    if let Some(kept) = &kept {
+        stage.given = Given::by(kept, ground.made);
+    }
     stage.build((plan, receipt), |stage| {
         stage.below(None, root, plan.operations().iter())?;
         stage.write_receipt_in(root, plan, receipt())
     })?;
+    finish_root(fs, ground, plan.root_mode(), kept.as_ref()).map_err(refused)?;
     Ok(stage.counts)
+}
+
+/// Gives the root its mode, and the ACL of the one that it replaces, before the barrier, so that the switch itself changes
+/// nothing but names.
+fn finish_root(
+    fs: &dyn Fs,
+    ground: &Ground<'_>,
+    mode: Mode,
+    kept: Option<&Sharing>,
+) -> Result<(), FsError> {
+    let root = ground.root;
+    let handed_down = ground.made.mode & SETGID;
+    let bit = kept.map_or(handed_down, |kept| if kept.is_setgid { SETGID } else { 0 });
+    if let Some(kept) = kept
+        && fs.sharing(root)?.acl != kept.acl
+    {
+        fs.set_acl_of(root, kept.acl.as_ref())?;
+    }
+    // The mode is the last word: its bits of the group are the mask of the ACL.
+    fs.set_mode_of(root, mode.bits() | bit)?;
+    // Of a group that the user is not in the system takes the bit away. What replaces nothing can do without.
+    let is_lost = kept.is_some() && bit != 0 && fs.meta_of(root)?.mode & bit == 0;
+    if is_lost {
+        return Err(FsError {
+            verb: "keep the setgid bit of",
+            name: ".".to_owned(),
+            source: ErrorKind::PermissionDenied.into(),
+        });
+    }
+    Ok(())
 }
 
 /// What stands at a number in a stage of entries.
@@ -140,7 +156,7 @@ pub(crate) enum Filling<'a> {
     Receipt,
 }
 
-/// Builds single entries, each under its number, in the empty directory `slots`.
+/// Builds single entries, each under its number, in the empty directory of `ground`, each as if it were made where it goes.
 ///
 /// # Errors
 /// See [`StageError`]; what was built remains for the caller to discard.
@@ -149,25 +165,16 @@ pub(crate) enum Filling<'a> {
 /// As [`build`].
 pub(crate) fn build_entries(
     fs: &dyn Fs,
-    slots: &Dir,
+    ground: &Ground<'_>,
     (plan, receipt): (&Plan, &ReceiptText<'_>),
     fillings: &[(u32, Filling<'_>)],
     options: &StageOptions<'_>,
 ) -> Result<StageCounts, StageError> {
-    let mut stage = Stage::new(fs, options);
+    let mut stage = Stage::new(fs, ground, options);
     stage.build((plan, receipt), |stage| {
-        stage.fill(slots, (plan, receipt), fillings)
+        stage.fill(*ground, (plan, receipt), fillings)
     })?;
     Ok(stage.counts)
-}
-
-/// What is said of an object that is not there any more as it was entered.
-fn gone(name: &OsStr) -> FsError {
-    FsError {
-        verb: "link",
-        name: name.to_string_lossy().into_owned(),
-        source: ErrorKind::NotFound.into(),
-    }
 }
 
 /// The rungs of the ladder that are still worth trying in this run.
@@ -190,6 +197,7 @@ struct Stage<'a> {
     fs: &'a dyn Fs,
     options: &'a StageOptions<'a>,
     rungs: Rungs,
+    given: Given,
     counts: StageCounts,
     /// The second thread's, while there is one.
     links: Option<Links<'a>>,
@@ -198,11 +206,12 @@ struct Stage<'a> {
 type At<'a> = (&'a Dir, &'a OsStr);
 
 impl<'s> Stage<'s> {
-    fn new(fs: &'s dyn Fs, options: &'s StageOptions<'s>) -> Self {
+    fn new(fs: &'s dyn Fs, ground: &Ground<'_>, options: &'s StageOptions<'s>) -> Self {
         Self {
             fs,
             options,
             rungs: Rungs::of(options.link_mode),
+            given: Given::as_made(fs, ground),
             counts: StageCounts::default(),
             links: None,
         }
@@ -261,13 +270,30 @@ impl<'s> Stage<'s> {
 
     fn fill(
         &mut self,
-        slots: &Dir,
+        ground: Ground<'_>,
         (plan, receipt): (&Plan, &ReceiptText<'_>),
         fillings: &[(u32, Filling<'_>)],
     ) -> Result<(), StageError> {
+        let disk = |path: &RelPath, source| StageError::Disk {
+            path: path.to_string(),
+            source,
+        };
+        let mut slots = None;
         for (slot, filling) in fillings {
             let name = slot.to_string();
-            let at = (slots, OsStr::new(&name));
+            let at = (ground.root, OsStr::new(&name));
+            let place = match filling {
+                Filling::Receipt => &Receipt::path(),
+                Filling::Planned(path) => *path,
+            };
+            let slots = match &mut slots {
+                Some(slots) => slots,
+                none => {
+                    none.insert(Slots::new(self.fs, ground).map_err(|error| disk(place, error))?)
+                }
+            };
+            let given = slots.ready_for(place).map_err(|error| disk(place, error))?;
+            self.given = given.unwrap_or(self.given);
             match filling {
                 Filling::Receipt => self.write_receipt(at, plan, receipt())?,
                 Filling::Planned(path) => {
@@ -427,6 +453,10 @@ impl<'s> Stage<'s> {
             path: path.to_string(),
             source,
         };
+        if self.rungs.link && self.given.has_acl() {
+            // Also where the source has no object that could be.
+            self.counts.unlinked = Some(Unlinked::Acl);
+        }
         let (dir, name) = match self.options.content.fetch(wanted).map_err(failed)? {
             Fetched::Bytes(bytes) => {
                 check_bytes(&bytes, wanted.digest, wanted.len, path.as_str()).map_err(failed)?;
@@ -440,6 +470,7 @@ impl<'s> Stage<'s> {
         if !self.rungs.reflink
             && self.rungs.link
             && self.counts.linked > 0
+            && self.given.refuses_all_of(self.fs, &dir).is_none()
             && let Some(links) = &mut self.links
         {
             links.add(Link {
@@ -447,16 +478,16 @@ impl<'s> Stage<'s> {
                 to: (at.0.clone(), at.1.to_owned()),
                 path: path.clone(),
                 wanted: *wanted,
+                given: self.given,
             });
             return Ok(());
         }
         let from = (&dir, name.as_os_str());
         let meta = self.fs.meta(from.0, from.1).map_err(disk)?;
-        let shared = if wanted.is_met_by(meta.as_ref()) {
-            self.share_or_read(from, at, wanted)
-        } else {
+        let shared = match meta.filter(|meta| wanted.is_met_by(Some(meta))) {
+            Some(meta) => self.share_or_read((from, &meta), at, wanted),
             // Somebody edited it through a link, or cleared the store.
-            Err(gone(from.1))
+            None => Err(gone(from.1)),
         };
         let (bytes, count) = match shared {
             Ok(None) => return Ok(()),
@@ -476,15 +507,19 @@ impl<'s> Stage<'s> {
     /// Shares an object of the store; where nothing can be shared its bytes come back.
     fn share_or_read(
         &mut self,
-        from: At<'_>,
+        (from, object): (At<'_>, &Meta),
         at: At<'_>,
         wanted: &Wanted,
     ) -> Result<Option<Vec<u8>>, FsError> {
         if self.rungs.reflink && self.try_reflink(from, at, wanted)? {
             return Ok(None);
         }
-        if self.rungs.link && self.try_link(from, at)? {
-            return Ok(None);
+        if self.rungs.link {
+            match self.given.refuses(self.fs, from.0, object) {
+                None if self.try_link(from, at)? => return Ok(None),
+                None => {}
+                why => self.counts.unlinked = why,
+            }
         }
         self.fs.read_file(from.0, from.1, FILE_BYTES_MAX).map(Some)
     }
@@ -535,7 +570,7 @@ impl<'s> Stage<'s> {
             Ok(dir) => dir,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.fs
-                    .make_dir(root, name, plan.root_mode().bits())
+                    .make_dir(root, name, self.given.dir_mode(plan.root_mode()).bits())
                     .map_err(disk)?;
                 self.fs.open_dir(root, name).map_err(disk)?
             }
@@ -546,7 +581,7 @@ impl<'s> Stage<'s> {
 
     fn write_receipt(&self, at: At<'_>, plan: &Plan, receipt: &str) -> Result<(), StageError> {
         let file = NewFile {
-            mode: plan.root_mode().masked(0o111).bits(),
+            mode: self.given.dir_mode(plan.root_mode()).masked(0o111).bits(),
             mtime: None,
             bytes: receipt.as_bytes(),
             flush: Flush::Later,
@@ -557,27 +592,4 @@ impl<'s> Stage<'s> {
             source,
         })
     }
-}
-
-fn is_no_such_way(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::Unsupported | ErrorKind::CrossesDevices | ErrorKind::InvalidInput
-    )
-}
-
-fn content_error(path: &RelPath, source: ContentError) -> StageError {
-    StageError::Content {
-        path: path.to_string(),
-        source,
-    }
-}
-
-fn check_bytes(bytes: &[u8], digest: Digest, len: u64, what: &str) -> Result<(), ContentError> {
-    if bytes.len() as u64 == len && Digest::of(bytes) == digest {
-        return Ok(());
-    }
-    Err(ContentError::Damaged {
-        what: what.to_owned(),
-    })
 }

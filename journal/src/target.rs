@@ -169,6 +169,11 @@ impl<'a> Target<'a> {
         (&self.parent, &self.name)
     }
 
+    /// Opens the directory that is at the target.
+    pub(crate) fn root(&self) -> Result<Dir, FsError> {
+        self.fs.open_dir(&self.parent, &self.name)
+    }
+
     /// Removes the directories that were made above the target, as long as nothing is in them.
     pub(crate) fn unmake_parents(&self) {
         for (above, name) in self.made.iter().rev() {
@@ -236,7 +241,7 @@ fn make_parent(fs: &dyn Fs, path: &Path, made: &mut Made) -> Result<Dir, TargetE
         path: path.to_path_buf(),
         source,
     };
-    match fs.make_dir(&dir, name, 0o755) {
+    match fs.make_plain_dir(&dir, name) {
         // Power off after success: the tree is durable only if the way to it is.
         Ok(()) => {
             made.push((dir.clone(), name.to_owned()));

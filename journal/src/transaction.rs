@@ -40,7 +40,7 @@ use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Step
 use crate::recover::{Recovered, recover};
 use crate::recovery::Decision;
 use crate::sides::Sides;
-use crate::stage::{self, StageCounts, StageError, StageOptions};
+use crate::stage::{self, Ground, ReceiptText, StageCounts, StageError, StageOptions};
 use crate::target::Target;
 
 /// What a plan is published with.
@@ -261,17 +261,20 @@ impl Begun<'_> {
         let fs = self.home.fs;
         let late = &self.receipt;
         let receipt = || late.get().0.as_str();
-        let root = &self.claim.root;
         let disk = |source| StageError::Disk {
             path: ".".to_owned(),
             source,
         };
+        let target = self.old.map(|_| self.locks.target().root());
+        let target = target.transpose().map_err(disk)?;
+        let ground = Ground {
+            root: &self.claim.root,
+            made: &self.claim.made,
+            target: target.as_ref(),
+        };
         let (counts, draft) = match &self.work {
             Work::Tree(exchange) => {
-                let counts = stage::build(fs, root, self.plan, &receipt, options)?;
-                // A root gets its mode before the barrier, so that the switch itself changes nothing but names.
-                fs.set_mode_of(root, self.plan.root_mode().bits())
-                    .map_err(disk)?;
+                let counts = stage::build(fs, &ground, self.plan, &receipt, options)?;
                 let steps = tree_steps(self.claim.identity, self.old, *exchange);
                 let draft = self.record(steps);
                 journal::write_draft(&self.home, &draft).map_err(disk)?;
@@ -279,8 +282,8 @@ impl Begun<'_> {
             }
             Work::Entries(moves) => {
                 let fillings = moves.fillings();
-                let counts =
-                    stage::build_entries(fs, root, (self.plan, &receipt), &fillings, options)?;
+                let both = (self.plan, &receipt as &ReceiptText<'_>);
+                let counts = stage::build_entries(fs, &ground, both, &fillings, options)?;
                 (counts, None)
             }
         };

@@ -21,7 +21,7 @@ use std::path::Path;
 use rvenv_journal::Digest;
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::fs::{
-    Barrier, Dir, Flush, Fs, FsError, Kind, Layers, Lock, Meta, NewFile, Rename, Time,
+    Barrier, Dir, Flush, Fs, FsError, Kind, Layers, Lock, Meta, NewFile, Rename, Time, left_by_acl,
 };
 
 macro_rules! contracts {
@@ -44,6 +44,9 @@ contracts! {
     a_directory_of_another_disk_is_refused,
     a_directory_is_made_once_and_opened_only_if_it_is_one,
     a_directory_has_exactly_the_mode_that_was_asked_for,
+    a_directory_below_a_setgid_one_has_the_permission_bits_that_were_asked_for,
+    what_a_directory_hands_down_already_changes_nothing,
+    a_plain_directory_is_one_that_its_owner_can_use,
     unique_directories_are_private_and_differ,
     a_file_is_written_whole_and_read_back,
     a_file_has_exactly_the_mode_and_time_that_were_asked_for,
@@ -333,12 +336,45 @@ fn a_directory_has_exactly_the_mode_that_was_asked_for(fs: &dyn Fs, root: &Dir) 
         fs.set_mode_of(&dir, mode).unwrap();
         assert_eq!(fs.meta_of(&dir).unwrap().mode, kept_of_dir(mode));
     }
+}
+
+/// A setgid bit above it says whose a directory is, and nothing of who may use it.
+fn a_directory_below_a_setgid_one_has_the_permission_bits_that_were_asked_for(
+    fs: &dyn Fs,
+    root: &Dir,
+) {
+    let dir = make_dir(fs, root, "dir");
     fs.set_mode_of(&dir, 0o2775).unwrap();
-    fs.make_dir(&dir, name("below"), 0o755).unwrap();
+    for mode in [0o755, 0o700, 0o777, 0o300] {
+        let entry = format!("below-{mode:o}");
+        fs.make_dir(&dir, name(&entry), mode).unwrap();
+        let found = meta(fs, &dir, &entry).mode;
+        assert_eq!(found & 0o777, kept_of_dir(mode), "{mode:o}");
+    }
+}
+
+fn what_a_directory_hands_down_already_changes_nothing(fs: &dyn Fs, root: &Dir) {
+    let dir = make_dir(fs, root, "dir");
+    for mode in [0o755, 0o2750] {
+        fs.set_mode_of(&dir, mode).unwrap();
+        let before = (fs.meta_of(&dir).unwrap(), fs.sharing(&dir).unwrap());
+        fs.hand_down(&dir, &before.1).unwrap();
+        fs.set_acl_of(&dir, before.1.acl.as_ref()).unwrap();
+        let after = (fs.meta_of(&dir).unwrap(), fs.sharing(&dir).unwrap());
+        assert_eq!(after, before);
+        assert_eq!(fs.has_default_acl(&dir), before.1.default_acl.is_some());
+    }
+}
+
+fn a_plain_directory_is_one_that_its_owner_can_use(fs: &dyn Fs, root: &Dir) {
+    fs.make_plain_dir(root, name("dir")).unwrap();
     assert_eq!(
-        meta(fs, &dir, "below").mode,
-        kept_of_dir(0o755),
-        "not the setgid bit above it"
+        meta(fs, root, "dir").mode & 0o700,
+        kept_of_dir(0o755) & 0o700
+    );
+    assert_eq!(
+        kind(fs.make_plain_dir(root, name("dir"))),
+        ErrorKind::AlreadyExists
     );
 }
 
@@ -1135,6 +1171,87 @@ mod real {
             write(fs, &dir, "file", "");
             assert_eq!(meta(fs, &root, "dir").mode, 0o755);
             assert_eq!(meta(fs, &dir, "file").mode, 0o644);
+        });
+    }
+
+    /// Setting a mode in so many words would take the bit away again.
+    #[cfg(unix)]
+    #[test]
+    fn a_setgid_bit_and_its_group_are_handed_down_beside_the_bits_that_were_asked_for() {
+        on_a_scratch_disk(|fs, root, path| {
+            let dir = make_dir(fs, root, "dir");
+            let other = std::os::unix::fs::chown(path.join("dir"), None, Some(54321));
+            let group = if other.is_ok() {
+                54321
+            } else {
+                fs.meta_of(&dir).unwrap().group
+            };
+            fs.set_mode_of(&dir, 0o2777).unwrap();
+            fs.make_dir(&dir, name("below"), 0o757).unwrap();
+            fs.make_plain_dir(&dir, name("plain")).unwrap();
+            let unique = fs.make_unique_dir(&dir, "unique-").unwrap();
+            write(fs, &dir, "file", "");
+            let found = |entry: &str| {
+                let meta = meta(fs, &dir, entry);
+                (meta.mode, meta.group)
+            };
+            assert_eq!(found("below"), (0o2757, group));
+            assert_eq!(found("plain").0 & 0o2700, 0o2700);
+            assert_eq!(found(unique.to_str().unwrap()), (0o2700, group));
+            assert_eq!(found("file"), (0o644, group));
+            let below = fs.open_dir(&dir, name("below")).unwrap();
+            let own = make_dir(fs, root, "own");
+            fs.hand_down(&own, &fs.sharing(&below).unwrap()).unwrap();
+            assert_eq!(fs.sharing(&own).unwrap(), fs.sharing(&below).unwrap());
+            assert_eq!(fs.meta_of(&own).unwrap().mode, 0o2755);
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_acl_is_given_and_taken_as_it_is_and_leaves_what_the_kernel_leaves() {
+        use rustix::fs::{XattrFlags, setxattr};
+        let mut acl = 2_u32.to_le_bytes().to_vec();
+        let entries = [(1_u16, 7_u16, u32::MAX), (2, 7, 54321), (4, 5, u32::MAX)];
+        for (tag, permissions, id) in entries
+            .into_iter()
+            .chain([(16, 7, u32::MAX), (32, 1, u32::MAX)])
+        {
+            acl.extend(tag.to_le_bytes());
+            acl.extend(permissions.to_le_bytes());
+            acl.extend(id.to_le_bytes());
+        }
+        on_a_scratch_disk(|fs, root, path| {
+            let flags = XattrFlags::empty();
+            let giver = make_dir(fs, root, "giver");
+            assert!(!fs.has_default_acl(&giver));
+            if let Err(error) =
+                setxattr(path.join("giver"), "system.posix_acl_default", &acl, flags)
+            {
+                return eprintln!("skipped: no ACLs here: {error}");
+            }
+            let giver = fs.open_dir(root, name("giver")).unwrap();
+            let shared = fs.sharing(&giver).unwrap();
+            assert_eq!(shared.acl, None);
+            assert_eq!(left_by_acl(fs, &giver), Some(0o771));
+            let dir = make_dir(fs, root, "dir");
+            // What was known of it before must not be believed.
+            write(fs, &dir, "before", "");
+            fs.hand_down(&dir, &shared).unwrap();
+            assert!(fs.has_default_acl(&dir));
+            write(fs, &dir, "after", "");
+            fs.make_plain_dir(&dir, name("plain")).unwrap();
+            let plain = fs.open_dir(&dir, name("plain")).unwrap();
+            assert_eq!(fs.meta_of(&plain).unwrap().mode, 0o771);
+            let inherited = fs.sharing(&plain).unwrap();
+            assert_eq!(inherited.default_acl, shared.default_acl);
+            fs.set_acl_of(&dir, inherited.acl.as_ref()).unwrap();
+            assert_eq!(fs.sharing(&dir).unwrap(), inherited);
+            fs.set_acl_of(&dir, None).unwrap();
+            let none = fs.sharing(&make_dir(fs, root, "none")).unwrap();
+            fs.hand_down(&dir, &none).unwrap();
+            assert_eq!(fs.sharing(&dir).unwrap(), none);
+            assert!(!fs.has_default_acl(&dir));
         });
     }
 

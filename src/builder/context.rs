@@ -177,6 +177,15 @@ impl Context {
         Mode::ALL.masked(self.options.umask)
     }
 
+    /// A mode that venv sets whatever the umask; a default ACL decides even there, as it does for what `open` makes.
+    pub(super) fn fixed_mode(&self, mode: Mode) -> Mode {
+        match (self.options.umask_is_of_acl, mode.bits() & 0o111) {
+            (false, _) => mode,
+            (true, 0) => self.data_mode(),
+            (true, _) => self.dir_mode(),
+        }
+    }
+
     pub(super) fn data_mode(&self) -> Mode {
         Mode::ALL_DATA.masked(self.options.umask)
     }

@@ -130,7 +130,7 @@ impl Draft {
                 self.plan.leave(&path);
             }
             let bytes = values.fill(name, &script.bytes);
-            self.file_with_mode(path.as_str(), bytes, script.mode)?;
+            self.file_with_mode(path.as_str(), bytes, context.fixed_mode(script.mode))?;
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use rvenv::options::{Choices, GIT, Options, Prompt};
 use rvenv::provision::{self, Shelf};
 use rvenv::render::escape;
 use rvenv::repair::{has_published_bytecode, published_base};
+use rvenv::umask::Umask;
 use rvenv::wheel::Catalogue;
 use rvenv_journal::fs::Dir;
 use rvenv_journal::{
@@ -242,6 +243,7 @@ impl Session<'_> {
                 (interpreter, choices)
             }
         };
+        let umask = Umask::at(&self.fs, Path::new(env_dir), self.world.umask);
         let options = choices.over(Options {
             clear: args.clear,
             upgrade: intent == Intent::Upgrade,
@@ -252,7 +254,8 @@ impl Session<'_> {
                 .then(|| GIT.to_owned())
                 .into_iter()
                 .collect(),
-            umask: self.world.umask,
+            umask: umask.bits,
+            umask_is_of_acl: umask.is_of_acl,
             epoch: self.world.epoch,
             ..Options::default()
         });
@@ -282,10 +285,12 @@ impl Session<'_> {
             }
             Err(error) => return Err(of_existing(&error)),
         };
+        let umask = Umask::at(&self.fs, Path::new(env_dir), self.world.umask);
         let options = choices.over(Options {
             // What is put back is what was published.
             compile_bytecode: has_published_bytecode(&self.fs, &root),
-            umask: self.world.umask,
+            umask: umask.bits,
+            umask_is_of_acl: umask.is_of_acl,
             epoch: self.world.epoch,
             ..Options::default()
         });

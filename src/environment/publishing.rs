@@ -44,6 +44,9 @@ pub(super) fn publish(
         };
         let by_entries = planned.publication().is_by_entries();
         match publish_once(run, ready, planned, rung, known) {
+            Err(RunFailed::Stage(failed)) if failed.may_go_by_entries() && !by_entries => {
+                rung = Rung::Entries;
+            }
             Err(RunFailed::Publish(failed)) if failed.may_go_by_smaller_steps() => {
                 let next = if by_entries {
                     Rung::Files

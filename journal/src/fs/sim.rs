@@ -6,7 +6,8 @@
 //!
 //! The fault model: a write survives a power cut for certain only once it was synced; until then what
 //! [`Persistence`] says may happen. Sectors do not rot, and what was synced successfully is never lost.
-//! Not modelled: quotas, extended attributes, other processes' memory, devices that lie about flushes.
+//! Not modelled: quotas, extended attributes, groups, what directories hand down (a setgid bit is a bit of a mode here),
+//! other processes' memory, devices that lie about flushes.
 //!
 //! Read next: `sim/log.rs` (what is not durable yet), `sim/images.rs` (what may survive), `sim/verbs.rs`.
 

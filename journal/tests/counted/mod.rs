@@ -10,7 +10,9 @@ use std::sync::Mutex;
 
 use rvenv_journal::Digest;
 use rvenv_journal::fs::real::RealFs;
-use rvenv_journal::fs::{Barrier, Dir, Fs, FsError, Held, Layers, Lock, Meta, NewFile, Rename};
+use rvenv_journal::fs::{
+    Acl, Barrier, Dir, Fs, FsError, Held, Layers, Lock, Meta, NewFile, Rename, Sharing,
+};
 
 /// How often each verb was called.
 pub type Calls = BTreeMap<&'static str, u64>;
@@ -99,6 +101,11 @@ impl Fs for Counted {
         fn try_lock(&self, held: &Held) -> Result<Lock, FsError>;
         fn meta_of_held(&self, held: &Held) -> Result<Meta, FsError>;
         fn write_held(&self, held: &Held, bytes: &[u8]) -> Result<(), FsError>;
+        fn make_plain_dir(&self, at: &Dir, name: &OsStr) -> Result<(), FsError>;
+        fn has_default_acl(&self, dir: &Dir) -> bool;
+        fn sharing(&self, dir: &Dir) -> Result<Sharing, FsError>;
+        fn hand_down(&self, dir: &Dir, sharing: &Sharing) -> Result<(), FsError>;
+        fn set_acl_of(&self, dir: &Dir, acl: Option<&Acl>) -> Result<(), FsError>;
         fn boot_id(&self) -> String;
         fn user(&self) -> u32;
         fn mounts_under(&self, dir: &Dir) -> Vec<PathBuf>;

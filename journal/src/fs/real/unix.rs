@@ -1,10 +1,10 @@
 //! The verbs of the disk on Unix: system calls relative to a directory's descriptor.
 //!
 //! Promises that no call follows a symbolic link in its last component, and there is no other component; that
-//! nothing blocks on a fifo; that every descriptor closes on exec; and that what is made has exactly the mode
-//! that was asked for: where the umask, a default ACL or a setgid directory would change it, it is set again.
-//! The umask is read once, by [`RealFs::new`], and what a directory hands down once for each time that it is opened;
-//! a process that changes them later needs a new value.
+//! nothing blocks on a fifo; that every descriptor closes on exec; and that what is made has exactly the permission bits
+//! that were asked for: where the umask or a default ACL would change them, they are set again.
+//! The umask is read once, by [`RealFs::new`], and what a directory hands down once for each time that it is opened, or
+//! when this changes it; a process that changes them later needs a new value.
 //!
 //! After a failed [`write_file`](Fs::write_file) the file may be there in part; a failed [`reflink`](Fs::reflink)
 //! leaves nothing. Read next: `unix/linux.rs`, `unix/apple.rs`, `unix/posix.rs`: what differs between systems.
@@ -17,6 +17,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fs::{Access, AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
@@ -25,7 +26,7 @@ use super::call::{self, Call};
 use super::content;
 use crate::digest::Digest;
 use crate::fs::{
-    Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename,
+    Acl, Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename, Sharing,
 };
 
 #[cfg(target_vendor = "apple")]
@@ -34,6 +35,7 @@ mod apple;
 mod linux;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 mod posix;
+mod sharing;
 mod stat;
 
 #[cfg(target_vendor = "apple")]
@@ -42,6 +44,7 @@ use apple as system;
 use linux as system;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 use posix as system;
+use sharing::Which;
 
 /// Characters of the random part of [`Fs::make_unique_dir`]: 71 bits, which no two transactions share.
 const RANDOM_LEN: usize = 12;
@@ -56,13 +59,30 @@ pub struct RealFs {
 #[derive(Debug)]
 struct OpenDir {
     fd: OwnedFd,
-    /// Whether what is made in here may get another mode than the umask alone would give it; asked once.
-    inherits: OnceLock<bool>,
+    /// Whether a default ACL takes the place of the umask for what is made in here, once that is known.
+    has_default_acl: AtomicU8,
     /// Asked once, too: a directory never changes its filesystem.
     layers: OnceLock<Layers>,
 }
 
+/// What is known of a default ACL.
+const UNKNOWN: u8 = 0;
+const ABSENT: u8 = 1;
+const PRESENT: u8 = 2;
+
 impl OpenDir {
+    fn has_default_acl(&self) -> bool {
+        match self.has_default_acl.load(Ordering::Relaxed) {
+            UNKNOWN => {
+                let found = system::has_default_acl(&self.fd);
+                let known = if found { PRESENT } else { ABSENT };
+                self.has_default_acl.store(known, Ordering::Relaxed);
+                found
+            }
+            known => known == PRESENT,
+        }
+    }
+
     fn layers(&self) -> Layers {
         *self.layers.get_or_init(|| system::layers(&self.fd))
     }
@@ -85,7 +105,7 @@ impl RealFs {
         umask_keeps
             // Some systems drop these bits when they make something, and when an unprivileged user writes to it.
             && mode & 0o7000 == 0
-            && !*dir.inherits.get_or_init(|| system::inherits(&dir.fd))
+            && !dir.has_default_acl()
     }
 
     fn make_dir_in(&self, dir: &OpenDir, name: &OsStr, mode: u32) -> io::Result<()> {
@@ -94,9 +114,9 @@ impl RealFs {
         }
         // There is no call that sets the mode of a name without following links: make it so that it can be
         // opened, then set the mode of what was opened.
-        rustix::fs::mkdirat(&dir.fd, name, Mode::RWXU)?;
+        rustix::fs::mkdirat(&dir.fd, name, permissions(mode) | Mode::RWXU)?;
         let fd = rustix::fs::openat(&dir.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
-        Ok(rustix::fs::fchmod(fd, permissions(mode))?)
+        sharing::set_bits(&fd, mode)
     }
 
     fn fill(&self, dir: &OpenDir, fd: OwnedFd, new: &NewFile<'_>) -> io::Result<()> {
@@ -153,6 +173,12 @@ impl Fs for RealFs {
     fn make_dir(&self, at: &Dir, name: &OsStr, mode: u32) -> Result<(), FsError> {
         let call = On::entry("make directory", at, name)?;
         self.make_dir_in(call.on, name, mode)
+            .map_err(|error| call.failed(error))
+    }
+
+    fn make_plain_dir(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
+        let call = On::entry("make directory", at, name)?;
+        rustix::fs::mkdirat(&call.on.fd, name, Mode::RWXU | Mode::RWXG | Mode::RWXO)
             .map_err(|error| call.failed(error))
     }
 
@@ -282,6 +308,26 @@ impl Fs for RealFs {
     fn set_mode(&self, at: &Dir, name: &OsStr, mode: u32) -> Result<(), FsError> {
         let call = On::entry("set the mode of", at, name)?;
         system::set_mode(&call.on.fd, name, permissions(mode)).map_err(|error| call.failed(error))
+    }
+
+    fn has_default_acl(&self, dir: &Dir) -> bool {
+        On::dir("look at", dir).is_ok_and(|call| call.on.has_default_acl())
+    }
+
+    fn sharing(&self, dir: &Dir) -> Result<Sharing, FsError> {
+        let call = On::dir("look at", dir)?;
+        sharing::of(&call.on.fd).map_err(|error| call.failed(error))
+    }
+
+    fn hand_down(&self, dir: &Dir, sharing: &Sharing) -> Result<(), FsError> {
+        let call = On::dir("share", dir)?;
+        call.on.has_default_acl.store(UNKNOWN, Ordering::Relaxed);
+        sharing::hand_down(&call.on.fd, sharing).map_err(|error| call.failed(error))
+    }
+
+    fn set_acl_of(&self, dir: &Dir, acl: Option<&Acl>) -> Result<(), FsError> {
+        let call = On::dir("set the ACL of", dir)?;
+        system::set_acl(&call.on.fd, Which::Own, acl).map_err(|error| call.failed(error))
     }
 
     fn pin(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
@@ -463,7 +509,7 @@ const NEW_FILE: OFlags = OFlags::WRONLY
 fn opened(fd: OwnedFd, name: &OsStr) -> Dir {
     let dir = OpenDir {
         fd,
-        inherits: OnceLock::new(),
+        has_default_acl: AtomicU8::new(UNKNOWN),
         layers: OnceLock::new(),
     };
     call::dir(dir, name)

@@ -494,6 +494,7 @@ fn meta_of_handle(file: &File) -> io::Result<Meta> {
         len: found.len(),
         mtime: Time { seconds, nanos },
         owner: 0,
+        group: 0,
         links: system.links,
         identity: Identity {
             inode: system.index,

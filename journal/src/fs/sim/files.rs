@@ -156,6 +156,7 @@ impl Machine {
             len,
             mtime: inode.mtime,
             owner: inode.owner,
+            group: 0,
             links: self.links(inode),
             identity: inode.identity,
         }

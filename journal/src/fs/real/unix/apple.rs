@@ -15,9 +15,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::sharing::Which;
 use super::stat::{meta, number};
 use super::{PASSIVE, fsync};
-use crate::fs::{Barrier, Kind, Layers, Meta};
+use crate::fs::{Acl, Barrier, Kind, Layers, Meta};
 
 /// What is asked of the machine once.
 #[derive(Debug)]
@@ -44,9 +45,19 @@ impl Host {
     }
 }
 
-/// As the umask is unknown, every mode is set in any case.
-pub(super) fn inherits(_: &OwnedFd) -> bool {
-    true
+/// What ACLs these systems have they hand down themselves, and no mode that is set afterwards cuts them.
+pub(super) fn has_default_acl(_: &OwnedFd) -> bool {
+    false
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one interface for all systems")]
+pub(super) fn acl(_: &OwnedFd, _: Which) -> rustix::io::Result<Option<Acl>> {
+    Ok(None)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one interface for all systems")]
+pub(super) fn set_acl(_: &OwnedFd, _: Which, _: Option<&Acl>) -> rustix::io::Result<()> {
+    Ok(())
 }
 
 pub(super) fn meta_at(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<Meta> {

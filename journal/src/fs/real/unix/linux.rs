@@ -11,16 +11,21 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, StatxFlags, XattrFlags};
 use rustix::io::Errno;
 
+use super::sharing::Which;
 use super::stat::{NEVER_TOLD, birth, kind, meta, number};
 use super::{NEW_FILE, fsync};
-use crate::fs::{Barrier, Layers, Meta, Time};
+use crate::fs::{Acl, Barrier, Layers, Meta, Time};
 use crate::identity::Identity;
 
 /// The default ACL of a directory, which takes the place of the umask for what is made in it.
 const DEFAULT_ACL: &str = "system.posix_acl_default";
+/// The ACL of an object itself.
+const OWN_ACL: &str = "system.posix_acl_access";
+/// Bytes that the kernel lets an attribute have.
+const ACL_BYTES_MAX: usize = 64 * 1024;
 /// The first kernel whose `syncfs` reports that writing back failed.
 const SYNCFS_REPORTS: (u32, u32) = (5, 8);
 /// Filesystems whose writes end at a device below them and whose failures `syncfs` reports: ext2 to ext4, xfs,
@@ -65,16 +70,47 @@ impl Host {
     }
 }
 
-/// Whether a directory hands down its setgid bit or an ACL, so that the umask alone does not tell a new mode.
-pub(super) fn inherits(dir: &OwnedFd) -> bool {
-    let setgid = rustix::fs::fstat(dir).map(|stat| stat.st_mode & 0o2000 != 0);
-    let acl = match rustix::fs::fgetxattr_query(dir, DEFAULT_ACL) {
+/// Whether a directory hands down an ACL, so that the umask does not tell a new mode.
+pub(super) fn has_default_acl(dir: &OwnedFd) -> bool {
+    match rustix::fs::fgetxattr_query(dir, DEFAULT_ACL) {
         Ok(len) => len > 0,
         Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => false,
         // Not knowing costs one call more for each entry; guessing could cost a wrong mode.
         Err(_) => true,
-    };
-    acl || setgid.unwrap_or(true)
+    }
+}
+
+/// Reads an ACL of an open directory; `None` where it has none, or the filesystem knows none.
+pub(super) fn acl(dir: &OwnedFd, which: Which) -> rustix::io::Result<Option<Acl>> {
+    let mut bytes = vec![0; ACL_BYTES_MAX];
+    match rustix::fs::fgetxattr(dir, which.name(), &mut *bytes) {
+        Ok(len) => {
+            bytes.truncate(len);
+            Ok(Acl::new(bytes))
+        }
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives an open directory an ACL, or none.
+pub(super) fn set_acl(dir: &OwnedFd, which: Which, acl: Option<&Acl>) -> rustix::io::Result<()> {
+    if let Some(acl) = acl {
+        return rustix::fs::fsetxattr(dir, which.name(), acl.bytes(), XattrFlags::empty());
+    }
+    match rustix::fs::fremovexattr(dir, which.name()) {
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        told => told,
+    }
+}
+
+impl Which {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Own => OWN_ACL,
+            Self::Default => DEFAULT_ACL,
+        }
+    }
 }
 
 pub(super) fn meta_at(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<Meta> {
@@ -131,6 +167,7 @@ fn statx(fd: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Result<Meta
             nanos: stat.stx_mtime.tv_nsec,
         },
         owner: stat.stx_uid,
+        group: stat.stx_gid,
         links: stat.stx_nlink.into(),
         identity: Identity {
             inode: stat.stx_ino,

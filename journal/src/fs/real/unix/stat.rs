@@ -32,6 +32,7 @@ pub(super) fn meta(stat: &Stat, (seconds, nanos): (i64, u32)) -> Meta {
             nanos: number(stat.st_mtime_nsec),
         },
         owner: stat.st_uid,
+        group: stat.st_gid,
         links: number(stat.st_nlink),
         identity: Identity {
             inode: number(stat.st_ino),

@@ -1,0 +1,72 @@
+//! Groups, setgid bits and ACLs of open directories.
+//!
+//! Promises that a setgid bit is never taken away by setting a mode: of a group that the user is not in the system gives
+//! a new directory the bit, and nothing brings it back once it is gone.
+//! Does not promise anything of ACLs but those of Linux. Read next: `linux.rs`.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Gid, Mode};
+
+use super::stat::number;
+use super::system;
+use crate::fs::Sharing;
+
+/// The bit by which a directory hands down its group.
+const SETGID: u32 = 0o2000;
+/// All that a mode can have.
+const BITS: u32 = 0o7777;
+
+/// One of the two ACLs of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android")),
+    expect(dead_code, reason = "only Linux tells the two apart")
+)]
+pub(super) enum Which {
+    /// Its own.
+    Own,
+    /// That of what is made in it.
+    Default,
+}
+
+pub(super) fn of(dir: &OwnedFd) -> io::Result<Sharing> {
+    let stat = rustix::fs::fstat(dir)?;
+    Ok(Sharing {
+        group: stat.st_gid,
+        is_setgid: number::<_, u32>(stat.st_mode) & SETGID != 0,
+        acl: system::acl(dir, Which::Own)?,
+        default_acl: system::acl(dir, Which::Default)?,
+    })
+}
+
+pub(super) fn hand_down(dir: &OwnedFd, sharing: &Sharing) -> io::Result<()> {
+    let stat = rustix::fs::fstat(dir)?;
+    if stat.st_gid != sharing.group {
+        rustix::fs::fchown(dir, None, Some(Gid::from_raw(sharing.group)))?;
+    }
+    let found = number::<_, u32>(stat.st_mode) & BITS;
+    let bit = if sharing.is_setgid { SETGID } else { 0 };
+    if found & SETGID != bit {
+        set_mode(dir, found & !SETGID | bit)?;
+    }
+    if system::acl(dir, Which::Default)? != sharing.default_acl {
+        system::set_acl(dir, Which::Default, sharing.default_acl.as_ref())?;
+    }
+    Ok(())
+}
+
+/// Sets the permission bits of a directory that was just made, which keeps the setgid bit that it was made with.
+pub(super) fn set_bits(dir: &OwnedFd, mode: u32) -> io::Result<()> {
+    let found = number::<_, u32>(rustix::fs::fstat(dir)?.st_mode) & BITS;
+    let wanted = mode | found & SETGID;
+    if found == wanted {
+        return Ok(());
+    }
+    set_mode(dir, wanted)
+}
+
+fn set_mode(dir: &OwnedFd, mode: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(dir, Mode::from_raw_mode(number(mode)))?)
+}

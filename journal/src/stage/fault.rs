@@ -1,0 +1,97 @@
+//! Why a tree could not be staged.
+//!
+//! Plain values; promises only that each names the planned path. Read next: `../stage.rs`.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+
+use thiserror::Error;
+
+use crate::content::ContentError;
+use crate::digest::Digest;
+use crate::fs::FsError;
+use crate::path::RelPath;
+
+/// Why the tree could not be staged; the target is untouched.
+#[derive(Debug, Error)]
+pub enum StageError {
+    /// The disk refused.
+    #[error("cannot stage `{path}`")]
+    Disk {
+        /// The planned path.
+        path: String,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+    /// The filesystem has no symbolic links; a plan without them may do.
+    #[error("cannot stage `{path}`: there are no symbolic links on this filesystem")]
+    NoSymlinks {
+        /// The planned path.
+        path: String,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+    /// The bytes could not be had.
+    #[error("cannot stage `{path}`")]
+    Content {
+        /// The planned path.
+        path: String,
+        /// Why.
+        #[source]
+        source: ContentError,
+    },
+    /// The new tree cannot have the group and the ACL of the one that it replaces; entries of that one can be changed.
+    #[error("cannot give `{path}` the group and the ACL of what is there")]
+    Sharing {
+        /// The planned path.
+        path: String,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+    /// Somebody asked to stop.
+    #[error("interrupted while staging `{path}`")]
+    Interrupted {
+        /// The planned path that was next.
+        path: String,
+    },
+}
+
+/// What is said of an object that is not there any more as it was entered.
+pub(super) fn gone(name: &OsStr) -> FsError {
+    FsError {
+        verb: "link",
+        name: name.to_string_lossy().into_owned(),
+        source: ErrorKind::NotFound.into(),
+    }
+}
+
+pub(super) fn is_no_such_way(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Unsupported | ErrorKind::CrossesDevices | ErrorKind::InvalidInput
+    )
+}
+
+pub(super) fn content_error(path: &RelPath, source: ContentError) -> StageError {
+    StageError::Content {
+        path: path.to_string(),
+        source,
+    }
+}
+
+pub(super) fn check_bytes(
+    bytes: &[u8],
+    digest: Digest,
+    len: u64,
+    what: &str,
+) -> Result<(), ContentError> {
+    if bytes.len() as u64 == len && Digest::of(bytes) == digest {
+        return Ok(());
+    }
+    Err(ContentError::Damaged {
+        what: what.to_owned(),
+    })
+}

@@ -1,0 +1,182 @@
+//! What a directory gives to new objects beside their permission bits: its group, its setgid bit, its default ACL.
+//!
+//! Promises that the system itself gives them: the stage takes over what the place hands down for which an object is made,
+//! before the object is made. So nothing has to be set on single objects, and nothing is taken from them.
+//! Does not promise a group that the user may inherit but not give, where an entry's directory has another than the stage.
+//!
+//! On disk meanwhile: the stage, mode 0700 all the time. Read next: `../stage.rs`, `../claim.rs`.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+
+use crate::fs::{Acl, Dir, Fs, FsError, Meta, Sharing, left_by_acl};
+use crate::node::Mode;
+use crate::path::RelPath;
+
+/// The bit of a directory by which it hands down its group.
+pub(crate) const SETGID: u32 = 0o2000;
+
+/// Why files of a store were copied where they could have been linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlinked {
+    /// A link would have another group than a new file gets there.
+    Group,
+    /// A link would have another ACL than a new file gets there, or none.
+    Acl,
+}
+
+/// Where a stage is built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ground<'a> {
+    /// The root of the staged tree, or the directory of the slots.
+    pub(crate) root: &'a Dir,
+    /// What it was when it had just been made.
+    pub(crate) made: &'a Meta,
+    /// The root of the target, where entries go to.
+    pub(crate) target: Option<&'a Dir>,
+}
+
+/// What a new file gets in the stage that a link to another one does not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Given {
+    /// `None` where nothing tells.
+    group: Option<u32>,
+    has_acl: bool,
+    /// The permission bits that the ACL leaves, if its form is known.
+    leaves: Option<u32>,
+}
+
+impl Given {
+    /// In a directory as it was made.
+    pub(super) fn as_made(fs: &dyn Fs, ground: &Ground<'_>) -> Self {
+        Self {
+            // Whatever rule of the system gave it this group gives new files the same.
+            group: Some(ground.made.group),
+            has_acl: fs.has_default_acl(ground.root),
+            leaves: left_by_acl(fs, ground.root),
+        }
+    }
+
+    /// In a directory that took over what another one hands down.
+    pub(super) fn by(sharing: &Sharing, made: &Meta) -> Self {
+        let was_setgid = made.mode & SETGID != 0;
+        Self {
+            group: match (sharing.is_setgid, was_setgid) {
+                (true, _) => Some(sharing.group),
+                (false, false) => Some(made.group),
+                (false, true) => None,
+            },
+            has_acl: sharing.default_acl.is_some(),
+            leaves: sharing.default_acl.as_ref().and_then(Acl::leaves),
+        }
+    }
+
+    /// Why an object of a store, which is in the directory `from`, may not be linked here.
+    pub(super) fn refuses(&self, fs: &dyn Fs, from: &Dir, object: &Meta) -> Option<Unlinked> {
+        self.refuses_all_of(fs, from).or_else(|| {
+            let is_same = self.is_group_of(object);
+            (!is_same).then_some(Unlinked::Group)
+        })
+    }
+
+    /// Why nothing that is in the directory `from` may be linked here.
+    pub(super) fn refuses_all_of(&self, fs: &dyn Fs, from: &Dir) -> Option<Unlinked> {
+        // Asking each object for its ACL would cost a call each; the directory that it was made in tells whether it has one.
+        (self.has_acl || fs.has_default_acl(from)).then_some(Unlinked::Acl)
+    }
+
+    /// The mode of a directory that no plan names: that of the planned root, unless an ACL decides.
+    pub(super) fn dir_mode(&self, root: Mode) -> Mode {
+        let left = self.leaves.and_then(|bits| Mode::new(bits).ok());
+        left.unwrap_or(root)
+    }
+
+    /// Whether a new file here gets an ACL.
+    pub(super) fn has_acl(&self) -> bool {
+        self.has_acl
+    }
+
+    /// Whether a new file here gets the group that the object has.
+    pub(super) fn is_group_of(&self, object: &Meta) -> bool {
+        self.group == Some(object.group)
+    }
+}
+
+/// Has the root of a stage hand down what the root that it will replace does; tells how that one is shared.
+///
+/// # Errors
+/// `PermissionDenied` for a group that the user is not in, or what the disk says.
+///
+/// # Crash
+/// The stage is empty, and its name still proves it.
+pub(super) fn take_over(fs: &dyn Fs, root: &Dir, old: &Dir) -> Result<Sharing, FsError> {
+    let (own, kept) = (fs.sharing(root)?, fs.sharing(old)?);
+    if own.group != kept.group || !own.gives_as(&kept) {
+        fs.hand_down(root, &kept)?;
+    }
+    Ok(kept)
+}
+
+/// Slots that hand down what the directory of each entry does, while the entry is made.
+pub(super) struct Slots<'a> {
+    fs: &'a dyn Fs,
+    ground: Ground<'a>,
+    /// As it is now.
+    sharing: Sharing,
+    /// The entry before.
+    last: Option<RelPath>,
+}
+
+impl<'a> Slots<'a> {
+    pub(super) fn new(fs: &'a dyn Fs, ground: Ground<'a>) -> Result<Self, FsError> {
+        Ok(Self {
+            fs,
+            ground,
+            sharing: fs.sharing(ground.root)?,
+            last: None,
+        })
+    }
+
+    /// Gets ready for the entry that goes to this path; `None` where that changes nothing.
+    pub(super) fn ready_for(&mut self, path: &RelPath) -> Result<Option<Given>, FsError> {
+        let above = path.parent();
+        let last = self.last.replace(path.clone());
+        if last.is_some_and(|last| last.parent() == above) {
+            return Ok(None);
+        }
+        let Some(dir) = self.open(above.as_ref())? else {
+            // An entry that is about to be stale; whoever looks again before the steps says so.
+            return Ok(None);
+        };
+        let wanted = self.fs.sharing(&dir)?;
+        if wanted.gives_as(&self.sharing) {
+            return Ok(None);
+        }
+        match self.fs.hand_down(self.ground.root, &wanted) {
+            // Of a group that the user is not in the slots give what they have of the directory that they are in.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(None),
+            done => done?,
+        }
+        let given = Given::by(&wanted, self.ground.made);
+        self.sharing = wanted;
+        Ok(Some(given))
+    }
+
+    fn open(&self, path: Option<&RelPath>) -> Result<Option<Dir>, FsError> {
+        let Some(target) = self.ground.target else {
+            return Ok(None);
+        };
+        let mut dir = target.clone();
+        for component in path.iter().flat_map(|path| path.components()) {
+            dir = match self.fs.open_dir(&dir, OsStr::new(component)) {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+                {
+                    return Ok(None);
+                }
+                opened => opened?,
+            };
+        }
+        Ok(Some(dir))
+    }
+}

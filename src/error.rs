@@ -26,6 +26,8 @@ use rvenv_journal::{
     StageError as Staging, StageFailed, TargetError, WhyKept, counted,
 };
 
+mod shortage;
+
 /// How the command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -173,7 +175,7 @@ pub(crate) fn of_run(error: &RunFailed, terminated: bool) -> CliError {
         RunFailed::Stage(failed) => of_stage(failed, terminated),
         RunFailed::Publish(failed) => {
             let exit = of_publication(failed, terminated);
-            CliError::of(exit, error)
+            CliError::of(exit, error).short_of(failed.shortage.as_deref())
         }
         RunFailed::End(_) => CliError::of(Exit::NeedsPerson, error),
         RunFailed::Interrupted { .. } => CliError::of(interruption(terminated), error),
@@ -310,7 +312,7 @@ fn of_stage(failed: &StageFailed, terminated: bool) -> CliError {
     } else {
         Exit::Failed
     };
-    let told = CliError::of(exit, failed);
+    let told = CliError::of(exit, failed).short_of(failed.shortage.as_deref());
     if failed.may_go_without_symlinks() {
         return told
             .hint("`rvenv create` plans again with copies where there are no symbolic links");

@@ -317,3 +317,29 @@ pub fn escape(text: &str) -> String {
 fn is_bidi(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
+
+/// A size for people, in the unit that fits.
+#[must_use]
+pub fn shown_size(bytes: u64) -> String {
+    let in_tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{} kB", in_tenths(1_000)),
+        1_000_000..1_000_000_000 => format!("{} MB", in_tenths(1_000_000)),
+        1_000_000_000.. => format!("{} GB", in_tenths(1_000_000_000)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_told_in_the_unit_that_fits() {
+        let told = [0, 999, 1_000, 1_999, 9_876_543, 12_000_000_000].map(shown_size);
+        assert_eq!(
+            told,
+            ["0 B", "999 B", "1.0 kB", "1.9 kB", "9.8 MB", "12.0 GB"]
+        );
+    }
+}

@@ -18,7 +18,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
     &["plan", "record"],
     &["plan_json", "receipt", "fs"],
     &["both"],
-    &["barrier", "content", "observe", "remove", "target"],
+    &["barrier", "content", "observe", "remove", "target", "room"],
     &["verify", "lock", "home", "stage", "store", "cover"],
     &["journal", "sides", "claim"],
     &[

@@ -13,6 +13,7 @@ use crate::fs::FsError;
 use crate::lock::LockError;
 use crate::precondition::Stale;
 use crate::recover::RecoverError;
+use crate::room::Shortage;
 use crate::settle::EndError;
 use crate::stage::StageError;
 
@@ -96,6 +97,8 @@ pub struct StageFailed {
     pub target: PathBuf,
     /// In which state the failure left the target.
     pub aftermath: Aftermath,
+    /// How much room was wanted and how much there is, where that is why.
+    pub shortage: Option<Box<Shortage>>,
     /// Why.
     #[source]
     pub source: StageError,
@@ -128,6 +131,8 @@ pub struct PublishFailed {
     pub target: PathBuf,
     /// In which state the failure left the target.
     pub aftermath: Aftermath,
+    /// How much room was wanted and how much there is, where that is why and a plan says it.
+    pub shortage: Option<Box<Shortage>>,
     /// Why.
     #[source]
     pub source: PublishError,

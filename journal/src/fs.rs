@@ -177,6 +177,17 @@ pub enum Layers {
     Overlay,
 }
 
+/// Room on a filesystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// How many bytes.
+    pub bytes: u64,
+    /// How many objects; `None` where their number has no bound.
+    pub objects: Option<u64>,
+    /// What a file takes at least, unless it is empty.
+    pub block: u64,
+}
+
 /// The answer to [`Fs::try_lock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
@@ -305,6 +316,11 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// What the system says.
     fn set_acl_of(&self, _dir: &Dir, _acl: Option<&Acl>) -> Result<(), FsError> {
         Ok(())
+    }
+
+    /// The room that this user has on the filesystem of an open directory; `None` where the system does not tell.
+    fn room(&self, _dir: &Dir) -> Option<Room> {
+        None
     }
 
     /// Reads a whole regular file of at most `len_max` bytes.

@@ -164,6 +164,7 @@ mod recover;
 mod recovery;
 mod remove;
 mod rollback;
+mod room;
 mod settle;
 mod sides;
 mod stage;
@@ -213,6 +214,7 @@ pub use recover::{Inspection, RecoverError, Recovered, inspect};
 pub use recovery::{Boot, Decision, JournalSeen, Refusal, decide};
 pub use remove::{Leftovers, remove_tree};
 pub use rollback::{Changes, RollbackError, RollbackTerms};
+pub use room::Shortage;
 pub use settle::{EndError, Ending, Kept, WhyKept};
 pub use stage::{LinkMode, StageCounts, StageError, StageOptions, Unlinked};
 pub use store::{

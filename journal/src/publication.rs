@@ -159,6 +159,7 @@ impl Open<'_> {
         PublishFailed {
             target: self.locks.target().path().to_path_buf(),
             aftermath,
+            shortage: None,
             source,
         }
     }
@@ -172,6 +173,7 @@ impl Open<'_> {
         PublishFailed {
             target: self.locks.target().path().to_path_buf(),
             aftermath,
+            shortage: None,
             source: PublishError::Disk(source),
         }
     }

@@ -423,6 +423,7 @@ impl Open<'_> {
         PublishFailed {
             target: self.locks.target().path().to_path_buf(),
             aftermath: Aftermath::Unchanged,
+            shortage: None,
             source: PublishError::Disk(source),
         }
     }

@@ -39,6 +39,7 @@ use crate::receipt::LateReceipt;
 use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Steps, Verdict};
 use crate::recover::{Recovered, recover};
 use crate::recovery::Decision;
+use crate::room::{self, Shortage};
 use crate::sides::Sides;
 use crate::stage::{self, Ground, ReceiptText, StageCounts, StageError, StageOptions};
 use crate::target::Target;
@@ -335,6 +336,11 @@ impl Begun<'_> {
         }
     }
 
+    /// What is short, where a verb failed for want of room; to be asked when what was staged has gone.
+    fn shortage(&self, failed: &FsError) -> Option<Box<Shortage>> {
+        room::shortage(self.home.fs, &self.home.dir, self.plan, failed).map(Box::new)
+    }
+
     /// What was staged goes; no journal names it.
     fn give_up(&self) -> Aftermath {
         give_stage_up(&self.locks, &self.home, &self.claim.token)
@@ -360,6 +366,9 @@ impl<'a> Prepared<'a> {
             Err(source) => Err(StageFailed {
                 target: self.begun.locks.target().path().to_path_buf(),
                 aftermath: self.begun.give_up(),
+                shortage: source
+                    .of_disk()
+                    .and_then(|failed| self.begun.shortage(failed)),
                 source,
             }),
         }
@@ -476,9 +485,19 @@ impl<'a> Staged<'a> {
 
     /// Gives up when no journal was begun.
     fn failed(&self, source: PublishError) -> PublishFailed {
+        let aftermath = self.begun.give_up();
+        let shortage = match &source {
+            PublishError::Disk(failed) => self.begun.shortage(failed),
+            PublishError::Changed(_)
+            | PublishError::Interrupted
+            | PublishError::Step { .. }
+            | PublishError::Moved
+            | PublishError::Doubt(_) => None,
+        };
         PublishFailed {
             target: self.begun.locks.target().path().to_path_buf(),
-            aftermath: self.begun.give_up(),
+            aftermath,
+            shortage,
             source,
         }
     }

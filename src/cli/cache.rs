@@ -15,8 +15,8 @@ use rvenv_journal::{Audit, Stock, Store, StoreError, Swept, counted, remove_tree
 use super::Session;
 use super::args::{CacheCommand, CachePruneArgs};
 use super::change::DOWNLOADS_PREFIX;
-use super::status::shown_size;
 use crate::error::{CliError, Exit};
+use rvenv::render::shown_size;
 
 mod memos;
 mod report;

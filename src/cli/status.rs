@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rvenv::config::CONFIG_NAME;
 use rvenv::existing::Config;
-use rvenv::render::escape;
+use rvenv::render::{escape, shown_size};
 use rvenv_journal::fs::{FsError, Kind, Time};
 use rvenv_journal::{
     Decision, ENGINE_DIR, Form, Fs, Generation, Inspection, Parents, RECEIPT_BYTES_MAX,
@@ -263,17 +263,6 @@ impl Kept {
     }
 }
 
-/// A size for people, in the unit that fits.
-pub(super) fn shown_size(bytes: u64) -> String {
-    let in_tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{} kB", in_tenths(1_000)),
-        1_000_000..1_000_000_000 => format!("{} MB", in_tenths(1_000_000)),
-        1_000_000_000.. => format!("{} GB", in_tenths(1_000_000_000)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,14 +279,5 @@ mod tests {
         check_time(951_782_400, "2000-02-29T00:00:00Z");
         check_time(4_107_542_399, "2100-02-28T23:59:59Z");
         check_time(4_107_542_400, "2100-03-01T00:00:00Z");
-    }
-
-    #[test]
-    fn a_size_is_told_in_the_unit_that_fits() {
-        let told = [0, 999, 1_000, 1_999, 9_876_543, 12_000_000_000].map(shown_size);
-        assert_eq!(
-            told,
-            ["0 B", "999 B", "1.0 kB", "1.9 kB", "9.8 MB", "12.0 GB"]
-        );
     }
 }

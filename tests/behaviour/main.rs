@@ -78,6 +78,7 @@ mod discovery;
 mod existing;
 #[cfg(target_os = "linux")]
 mod filesystems;
+mod full_disk;
 mod handed_down;
 mod health;
 mod help;

@@ -59,6 +59,18 @@ pub enum StageError {
     },
 }
 
+impl StageError {
+    /// What the disk refused, if it was the disk.
+    pub(crate) fn of_disk(&self) -> Option<&FsError> {
+        match self {
+            Self::Disk { source, .. }
+            | Self::NoSymlinks { source, .. }
+            | Self::Sharing { source, .. } => Some(source),
+            Self::Content { .. } | Self::Interrupted { .. } => None,
+        }
+    }
+}
+
 /// What is said of an object that is not there any more as it was entered.
 pub(super) fn gone(name: &OsStr) -> FsError {
     FsError {

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use rvenv_journal::Digest;
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::fs::{
-    Acl, Barrier, Dir, Fs, FsError, Held, Layers, Lock, Meta, NewFile, Rename, Sharing,
+    Acl, Barrier, Dir, Fs, FsError, Held, Layers, Lock, Meta, NewFile, Rename, Room, Sharing,
 };
 
 /// How often each verb was called.
@@ -106,6 +106,7 @@ impl Fs for Counted {
         fn sharing(&self, dir: &Dir) -> Result<Sharing, FsError>;
         fn hand_down(&self, dir: &Dir, sharing: &Sharing) -> Result<(), FsError>;
         fn set_acl_of(&self, dir: &Dir, acl: Option<&Acl>) -> Result<(), FsError>;
+        fn room(&self, dir: &Dir) -> Option<Room>;
         fn boot_id(&self) -> String;
         fn user(&self) -> u32;
         fn mounts_under(&self, dir: &Dir) -> Vec<PathBuf>;

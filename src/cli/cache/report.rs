@@ -9,7 +9,7 @@ use rvenv::render::escape;
 use rvenv_journal::{Audit, Fault, Flaw, Leftovers, Stock, Swept, counted};
 use serde::Serialize;
 
-use super::super::status::shown_size;
+use rvenv::render::shown_size;
 
 /// What became of everything in the cache.
 pub(super) struct Deleted {

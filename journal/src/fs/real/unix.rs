@@ -16,8 +16,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fs::{Access, AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
@@ -26,13 +24,15 @@ use super::call::{self, Call};
 use super::content;
 use crate::digest::Digest;
 use crate::fs::{
-    Acl, Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename, Sharing,
+    Acl, Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename, Room,
+    Sharing,
 };
 
 #[cfg(target_vendor = "apple")]
 mod apple;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
+mod opened;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 mod posix;
 mod sharing;
@@ -42,6 +42,7 @@ mod stat;
 use apple as system;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as system;
+use opened::OpenDir;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 use posix as system;
 use sharing::Which;
@@ -53,39 +54,6 @@ const RANDOM_LEN: usize = 12;
 #[derive(Debug)]
 pub struct RealFs {
     host: system::Host,
-}
-
-/// A directory held open.
-#[derive(Debug)]
-struct OpenDir {
-    fd: OwnedFd,
-    /// Whether a default ACL takes the place of the umask for what is made in here, once that is known.
-    has_default_acl: AtomicU8,
-    /// Asked once, too: a directory never changes its filesystem.
-    layers: OnceLock<Layers>,
-}
-
-/// What is known of a default ACL.
-const UNKNOWN: u8 = 0;
-const ABSENT: u8 = 1;
-const PRESENT: u8 = 2;
-
-impl OpenDir {
-    fn has_default_acl(&self) -> bool {
-        match self.has_default_acl.load(Ordering::Relaxed) {
-            UNKNOWN => {
-                let found = system::has_default_acl(&self.fd);
-                let known = if found { PRESENT } else { ABSENT };
-                self.has_default_acl.store(known, Ordering::Relaxed);
-                found
-            }
-            known => known == PRESENT,
-        }
-    }
-
-    fn layers(&self) -> Layers {
-        *self.layers.get_or_init(|| system::layers(&self.fd))
-    }
 }
 
 type On<'a> = Call<'a, OpenDir>;
@@ -321,13 +289,25 @@ impl Fs for RealFs {
 
     fn hand_down(&self, dir: &Dir, sharing: &Sharing) -> Result<(), FsError> {
         let call = On::dir("share", dir)?;
-        call.on.has_default_acl.store(UNKNOWN, Ordering::Relaxed);
-        sharing::hand_down(&call.on.fd, sharing).map_err(|error| call.failed(error))
+        let done = sharing::hand_down(&call.on.fd, sharing);
+        call.on.forget_acl();
+        done.map_err(|error| call.failed(error))
     }
 
     fn set_acl_of(&self, dir: &Dir, acl: Option<&Acl>) -> Result<(), FsError> {
         let call = On::dir("set the ACL of", dir)?;
         system::set_acl(&call.on.fd, Which::Own, acl).map_err(|error| call.failed(error))
+    }
+
+    fn room(&self, dir: &Dir) -> Option<Room> {
+        let call = On::dir("look at", dir).ok()?;
+        let found = rustix::fs::fstatvfs(&call.on.fd).ok()?;
+        Some(Room {
+            bytes: found.f_bavail.saturating_mul(found.f_frsize),
+            // btrfs and others count none.
+            objects: (found.f_files != 0).then_some(found.f_favail),
+            block: found.f_frsize,
+        })
     }
 
     fn pin(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
@@ -507,12 +487,7 @@ const NEW_FILE: OFlags = OFlags::WRONLY
     .union(OFlags::CLOEXEC);
 
 fn opened(fd: OwnedFd, name: &OsStr) -> Dir {
-    let dir = OpenDir {
-        fd,
-        has_default_acl: AtomicU8::new(UNKNOWN),
-        layers: OnceLock::new(),
-    };
-    call::dir(dir, name)
+    call::dir(OpenDir::new(fd), name)
 }
 
 fn permissions(mode: u32) -> Mode {

@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use cells::{Cell, DEEDS, Deed, PROMPTS, diagonal, whole};
+use cells::{Cell, DEEDS, Deed, PROMPTS, Parent, below, diagonal, whole};
 use document::{WRITE, document};
 use lists::{check_leaks, check_records};
 use machine::{Scratch, any_python, pythons};
@@ -61,6 +61,8 @@ struct Bench<'a> {
     umask: &'static str,
     /// What `venv` made with pip, by deed, `--copies` and whether there is an ignore file.
     with_pip: BTreeMap<(Deed, bool, bool), Made>,
+    /// Of all cells: what stands above the environment.
+    parent: Parent,
 }
 
 impl<'a> Bench<'a> {
@@ -70,11 +72,38 @@ impl<'a> Bench<'a> {
             scratch: Scratch::new(),
             umask,
             with_pip: BTreeMap::new(),
+            parent: Parent::Nothing,
         }
     }
 
+    /// A bench whose directory hands something down; `None`, with the reason printed, where that cannot be had.
+    fn below(subject: &'a Subject, parent: Parent) -> Option<Self> {
+        let bench = Self {
+            parent,
+            ..Self::new(subject, "022")
+        };
+        let dir = bench.env().parent().unwrap().to_owned();
+        fs::create_dir_all(&dir).unwrap();
+        let done = |tool: &str, words: &[&str]| {
+            let ran = Command::new(tool).args(words).arg(&dir).status();
+            ran.is_ok_and(|status| status.success())
+        };
+        let is_had = match parent {
+            Parent::Nothing => true,
+            Parent::Group => done("chgrp", &["54321"]) && done("chmod", &["g+ws"]),
+            Parent::Acl => done("setfacl", &["-d", "-m", "u:54321:rwx,g::rwx,o::r-x"]),
+        };
+        if !is_had {
+            println!("skipped: no directory can be had that hands down: {parent:?}");
+        }
+        is_had.then_some(bench)
+    }
+
     fn env(&self) -> PathBuf {
-        self.scratch.path("E")
+        match self.parent {
+            Parent::Nothing => self.scratch.path("E"),
+            Parent::Group | Parent::Acl => self.scratch.path("shared/E"),
+        }
     }
 
     /// Lets a tool make the environment; what it said, if it fails.
@@ -359,8 +388,25 @@ fn under_a_strict_umask_modes_are_those_of_venv() {
             system: false,
             prompt: None,
             ignored: true,
+            parent: Parent::Nothing,
         };
         let compared = [(cell, Bench::new(&subject, "077").compare(&cell))];
+        let found = judge(&subject, &compared);
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}
+
+/// Owner, group, setgid bit and ACL of each object are those of venv's, or a rule says why not.
+#[test]
+fn where_the_parent_hands_something_down_an_environment_has_what_that_of_venv_has() {
+    let Some(python) = any_python() else { return };
+    let subject = Subject::of(&python);
+    for parent in [Parent::Group, Parent::Acl] {
+        let Some(mut bench) = Bench::below(&subject, parent) else {
+            continue;
+        };
+        let cells = below(parent).into_iter();
+        let compared: Vec<_> = cells.map(|cell| (cell, bench.compare(&cell))).collect();
         let found = judge(&subject, &compared);
         assert!(found.is_empty(), "{}", found.join("\n"));
     }

@@ -24,6 +24,16 @@ pub(crate) enum Deed {
 
 pub(crate) const DEEDS: [Deed; 4] = [Deed::Create, Deed::Clear, Deed::Over, Deed::Upgrade];
 
+/// What the directory above hands down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Parent {
+    Nothing,
+    /// Its group, which is another than the user's, and its setgid bit.
+    Group,
+    /// A default ACL.
+    Acl,
+}
+
 /// One environment that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(
@@ -38,6 +48,7 @@ pub(crate) struct Cell {
     pub(crate) prompt: Option<&'static str>,
     /// Whether there is a `.gitignore`, where venv knows of it.
     pub(crate) ignored: bool,
+    pub(crate) parent: Parent,
 }
 
 impl Cell {
@@ -76,6 +87,7 @@ pub(crate) fn diagonal(number: usize) -> Vec<Cell> {
             system: (turn / 2 % 2 == 1) != opposite,
             prompt: PROMPTS.into_iter().cycle().nth(turn).flatten(),
             ignored: place % 3 != 1,
+            parent: Parent::Nothing,
         }
     };
     deeds.enumerate().map(cell).collect()
@@ -95,9 +107,24 @@ pub(crate) fn whole() -> Vec<Cell> {
                     prompt,
                     // Not of `system` and `prompt`: see `Made::with_pip_of`.
                     ignored: (number + (bits & 1)) % 3 != 1,
+                    parent: Parent::Nothing,
                 });
             }
         }
     }
     cells
+}
+
+/// Every deed where the parent hands something down; pip is created once, with a copied interpreter.
+pub(crate) fn below(parent: Parent) -> Vec<Cell> {
+    let cell = |deed: Deed| Cell {
+        deed,
+        copies: deed == Deed::Create,
+        pip: deed == Deed::Create,
+        system: false,
+        prompt: Some("p"),
+        ignored: true,
+        parent,
+    };
+    DEEDS.into_iter().map(cell).collect()
 }

@@ -16,13 +16,14 @@ const HEAD: &str = "\
 # How an environment differs from venv's
 
 `tests/parity.rs` makes environments by `rvenv create` and by the same interpreter's `python -m venv`, at the same path, and compares
-every path, kind, mode, link target and byte, `pyvenv.cfg` key by key, and each RECORD row by row. This table has every difference that is
-accepted. Any other fails the test, and so does a row that an interpreter in its range does not need.
+every path, kind, mode, owner, group, ACL, link target and byte, `pyvenv.cfg` key by key, and each RECORD row by row. This table has
+every difference that is accepted. Any other fails the test, and so does a row that an interpreter in its range does not need.
 
 What is compared, for each CPython from 3.6 on, Debian's PyPy, and Debian's CPython with and without python3-venv:
 
 - the deed: create; clear, over and upgrade where an environment of the same tool stands already, with another prompt and
   the opposite of `--system-site-packages`, files of the user's in it, an edited script and a missing one;
+- for the newest interpreter, each deed in a directory that hands down a group and the setgid bit, and in one with a default ACL;
 - `--symlinks`, `--copies`; with pip, `--without-pip`; with and without `--system-site-packages`;
 ";
 

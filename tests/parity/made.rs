@@ -1,10 +1,11 @@
 //! What was made: an environment as it is compared, and in what two of them differ.
 //!
-//! Compared are every path, kind, mode, link target and byte. `pyvenv.cfg` is compared key by key, a RECORD row by row:
+//! Compared are every path, kind, mode, owner, group, ACL, link target and byte. `pyvenv.cfg` is compared key by key, a RECORD row by row:
 //! `pyvenv.cfg: home` and `pip-24.2.dist-info/RECORD: pip/__init__.py` are paths here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rvenv_journal::Digest;
@@ -22,10 +23,35 @@ const EDITED: &str = "bin/activate: the line that the user added";
 #[derive(Clone, PartialEq)]
 pub(crate) struct Made {
     tree: BTreeMap<String, Entry>,
+    shares: BTreeMap<String, Share>,
     /// Keys and rows, each after the name of its file.
     lines: BTreeMap<String, String>,
     /// The keys of the configuration in their order.
     keys: Vec<String>,
+}
+
+/// To whom an object belongs, and who else may use it; its setgid bit is in its mode.
+#[derive(Clone, Debug, PartialEq)]
+struct Share {
+    owner: (u32, u32),
+    /// Its own ACL, and the one that it hands down.
+    acls: [Vec<u8>; 2],
+}
+
+impl Share {
+    fn of(path: &Path) -> Self {
+        let meta = fs::symlink_metadata(path).unwrap();
+        let acls = ["system.posix_acl_access", "system.posix_acl_default"].map(|name| {
+            let mut bytes = vec![0; 4096];
+            let len = rustix::fs::lgetxattr(path, name, &mut bytes[..]).unwrap_or(0);
+            bytes.truncate(len);
+            bytes
+        });
+        Self {
+            owner: (meta.uid(), meta.gid()),
+            acls,
+        }
+    }
 }
 
 /// What differs, and how in words.
@@ -77,7 +103,14 @@ impl Made {
         if text("bin/activate").ends_with(EDIT) {
             lines.insert(EDITED.to_owned(), String::new());
         }
-        Self { tree, lines, keys }
+        let share = |path: &String| (path.clone(), Share::of(&env.join(path)));
+        let shares = tree.keys().map(share).collect();
+        Self {
+            tree,
+            shares,
+            lines,
+            keys,
+        }
     }
 
     /// The environment with pip that these flags give, from one without, and one with pip that differs in its prompt and in
@@ -87,6 +120,8 @@ impl Made {
     pub(crate) fn with_pip_of(self, other: &Self) -> Self {
         let mut tree = other.tree.clone();
         tree.extend(self.tree);
+        let mut shares = other.shares.clone();
+        shares.extend(self.shares);
         let mut lines = other.lines.clone();
         lines.retain(|path, _| !path.starts_with("pyvenv.cfg: "));
         lines.extend(self.lines);
@@ -95,6 +130,7 @@ impl Made {
         }
         Self {
             tree,
+            shares,
             lines,
             keys: self.keys,
         }
@@ -110,7 +146,16 @@ pub(crate) fn differences(venv: &Made, rvenv: &Made) -> Vec<Difference> {
     let mut found = Vec::new();
     for path in both(&venv.tree, &rvenv.tree) {
         let sides = (venv.tree.get(path), rvenv.tree.get(path));
-        found.extend(differ(path, sides, entry));
+        let shares = (venv.shares.get(path), rvenv.shares.get(path));
+        let has_acl = [shares.0, shares.1]
+            .iter()
+            .any(|share| share.is_some_and(|share| !share.acls[0].is_empty()));
+        // The bits of the group are the mask of the ACL then, and compared with it.
+        let bits = if has_acl { !0o070 } else { !0 };
+        found.extend(differ(path, sides, |venv, rvenv| entry(bits, venv, rvenv)));
+        if let (Some(_), Some(_)) = shares {
+            found.extend(differ(path, shares, share));
+        }
     }
     for path in both(&venv.lines, &rvenv.lines) {
         let sides = (venv.lines.get(path), rvenv.lines.get(path));
@@ -154,8 +199,16 @@ fn differ<T>(
     Some(Difference { path, what, detail })
 }
 
-fn entry(venv: &Entry, rvenv: &Entry) -> Option<(Option<What>, String)> {
-    if venv.mode != rvenv.mode && !matches!(venv.kind, Kind::Link(_)) {
+fn share(venv: &Share, rvenv: &Share) -> Option<(Option<What>, String)> {
+    if venv.owner != rvenv.owner {
+        let detail = format!("owner {:?} and not {:?}", venv.owner, rvenv.owner);
+        return Some((None, detail));
+    }
+    (venv.acls != rvenv.acls).then(|| (Some(What::Acl), "another ACL".to_owned()))
+}
+
+fn entry(bits: u32, venv: &Entry, rvenv: &Entry) -> Option<(Option<What>, String)> {
+    if (venv.mode ^ rvenv.mode) & bits != 0 && !matches!(venv.kind, Kind::Link(_)) {
         let (venv, rvenv) = (venv.mode, rvenv.mode);
         return Some((None, format!("mode {venv:o} and not {rvenv:o}")));
     }

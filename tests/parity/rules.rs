@@ -3,7 +3,7 @@
 //! A difference that no rule covers fails the test, and so does a rule that an interpreter in its range, in the cells
 //! that it speaks of, never needs. `docs/parity.md` is made from this table; see `document.rs`.
 
-use crate::cells::{Cell, DEEDS, Deed};
+use crate::cells::{Cell, DEEDS, Deed, Parent};
 use crate::made::ALL;
 use crate::subjects::{Kind, Subject};
 
@@ -16,6 +16,8 @@ pub(crate) enum What {
     VenvAlone,
     /// Both make it with the same mode, and the bytes differ.
     Bytes,
+    /// Both make it, and its ACL differs.
+    Acl,
     /// Both fail, and `venv` leaves half of an environment.
     BothFail,
     /// `rvenv` makes it, and `venv` is not run.
@@ -28,6 +30,7 @@ impl What {
             Self::RvenvAlone => "rvenv alone has it",
             Self::VenvAlone => "venv alone has it",
             Self::Bytes => "other text",
+            Self::Acl => "another ACL",
             Self::BothFail => "both fail",
             Self::VenvIsNotRun => "venv is not run",
         }
@@ -73,6 +76,11 @@ const ALWAYS: When = When {
 const WITH_PIP: When = When {
     text: "with pip",
     holds: |cell| cell.pip,
+};
+
+const BELOW_ACL: When = When {
+    text: "in a directory with a default ACL",
+    holds: |cell| cell.parent == Parent::Acl,
 };
 
 /// Whom the rules about what pip brings concern: Debian's Python without python3-venv brings none.
@@ -276,6 +284,34 @@ pub(crate) const RULES: &[Rule] = &[
             ..EVERY
         },
         reason: "it has the flags that were kept",
+    },
+    Rule {
+        path: "bin/*ctivate*",
+        what: What::Acl,
+        when: BELOW_ACL,
+        reason: "it is what `open` would give it; venv cuts the mask with the mode of its template",
+        ..ANY
+    },
+    Rule {
+        path: "*.dist-info/*",
+        what: What::Acl,
+        when: When {
+            text: "with pip, in a directory with a default ACL",
+            holds: |cell| cell.pip && cell.parent == Parent::Acl,
+        },
+        who: BRINGS_PIP,
+        reason: "it is what `open` would give it; pip sets a mode of what it makes under another name first, which cuts the mask",
+        ..ANY
+    },
+    Rule {
+        path: "bin/python*",
+        what: What::Acl,
+        when: When {
+            text: "with `--copies`, in a directory with a default ACL",
+            holds: |cell| cell.copies && cell.parent == Parent::Acl,
+        },
+        reason: "it is what `open` would give it; venv cuts the mask with the mode 0755",
+        ..ANY
     },
     Rule {
         path: ALL,

@@ -33,7 +33,7 @@ use rvenv_journal::{
 };
 
 use self::args::{
-    Cli, Command, Deferred, DurabilityArg, LinkModeArg, RecoverArgs, RunArgs, UpgradeArgs,
+    Cli, Colour, Command, Deferred, DurabilityArg, LinkModeArg, RecoverArgs, RunArgs, UpgradeArgs,
     VerifyArgs,
 };
 use self::change::Intent;
@@ -51,14 +51,7 @@ pub(crate) fn run(typed: impl IntoIterator<Item = OsString>) -> Exit {
     let typed: Vec<OsString> = typed.into_iter().collect();
     let cli = match Cli::try_parse_from(&typed) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _reader = error.print();
-            return if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
-        }
+        Err(error) => return tell_parsing(&error),
     };
     let volume = match (cli.quiet, cli.verbose) {
         (true, _) => Volume::Quiet,
@@ -78,6 +71,23 @@ pub(crate) fn run(typed: impl IntoIterator<Item = OsString>) -> Exit {
     });
     match done {
         Ok(exit) => exit,
+        Err(error) => {
+            terminal.error(&error.text());
+            error.exit
+        }
+    }
+}
+
+/// Help and version are data; everything else that clap says is a usage error.
+fn tell_parsing(said: &clap::Error) -> Exit {
+    let terminal = Terminal::new(Volume::Normal, Colour::Auto);
+    let text = said.render().ansi().to_string();
+    if said.use_stderr() {
+        terminal.error(&text);
+        return Exit::Usage;
+    }
+    match terminal.data(&text) {
+        Ok(()) => Exit::Done,
         Err(error) => {
             terminal.error(&error.text());
             error.exit
@@ -114,7 +124,7 @@ impl<'a> Session<'a> {
             Command::Status(Deferred(args)) => {
                 let path = self.world.env_dir(&args.env_dir)?;
                 let text = status::status(&self.fs, Path::new(&path), args.json)?;
-                self.terminal.data(&text);
+                self.terminal.data(&text)?;
                 Ok(Exit::Done)
             }
             Command::Verify(Deferred(args)) => self.verify(args),
@@ -169,9 +179,9 @@ impl<'a> Session<'a> {
             self.terminal.error(warning);
         }
         if args.json {
-            self.terminal.data(&verify::json(&found));
+            self.terminal.data(&verify::json(&found))?;
         } else {
-            self.terminal.data(&said.data);
+            self.terminal.data(&said.data)?;
             for line in &said.advice {
                 self.terminal.story(line);
             }
@@ -184,13 +194,13 @@ impl<'a> Session<'a> {
     }
 
     /// Shows a plan to people, unless they asked for quiet: the exit code and `--json` are there for programs.
-    fn show(&self, plan: &Plan) {
+    fn show(&self, plan: &Plan) -> Result<(), CliError> {
         if self.terminal.volume == Volume::Quiet {
-            return;
+            return Ok(());
         }
         let replaced = environment::look_at_replaced(&self.fs, plan);
         self.terminal
-            .data(&render::plan(plan, &replaced, self.detail()));
+            .data(&render::plan(plan, &replaced, self.detail()))
     }
 
     fn detail(&self) -> Detail {

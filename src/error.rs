@@ -532,6 +532,13 @@ fn of_prepare(failed: &PrepareError) -> CliError {
     }
 }
 
+/// Reports that data could not be written to standard output.
+pub(crate) fn of_output(failed: &io::Error) -> CliError {
+    let mut told = CliError::new(Exit::Failed, "cannot write to standard output").because(failed);
+    told.state = None;
+    told.hint("send standard output elsewhere, then run the command again")
+}
+
 /// Tells why no interpreter was found.
 pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> CliError {
     match failed {

@@ -27,6 +27,7 @@ use report::{Deleted, Notes};
 const PACKS: &str = "packs";
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 const AS_BEFORE: &str = "the cache is as it was before";
+const DELETED: &str = "what was to be deleted from the cache is deleted";
 
 impl Session<'_> {
     pub(super) fn cache(&self, command: &CacheCommand) -> Result<Exit, CliError> {
@@ -54,7 +55,7 @@ impl Session<'_> {
             .leaving(AS_BEFORE)
             .hint("set RVENV_CACHE_DIR to a path in UTF-8")
         })?;
-        self.terminal.data(&format!("{text}\n"));
+        self.terminal.data(&format!("{text}\n"))?;
         Ok(Exit::Done)
     }
 
@@ -69,11 +70,19 @@ impl Session<'_> {
             strangers: Vec::new(),
         });
         audit.strangers = cache.strangers(&audit.strangers);
-        self.terminal.data(&if json {
+        let reported = self.terminal.data(&if json {
             report::audit_json(path, &audit)
         } else {
             report::audit_text(path, &audit)
         });
+        let has_deleted = audit.faults.iter().any(|fault| fault.kept.is_none());
+        reported.map_err(|lost| {
+            if has_deleted {
+                lost.leaving(DELETED)
+            } else {
+                lost
+            }
+        })?;
         self.tell_strangers(path, &audit.strangers);
         if audit.faults.is_empty() {
             return Ok(Exit::Done);
@@ -106,7 +115,7 @@ impl Session<'_> {
     }
 
     fn tell_swept(&self, path: &Path, swept: &Deleted, json: bool) -> Result<Exit, CliError> {
-        self.terminal.data(&if json {
+        let reported = self.terminal.data(&if json {
             report::swept_json(path, swept)
         } else {
             report::swept_text(path, swept)
@@ -120,8 +129,12 @@ impl Session<'_> {
             ));
         }
         let Some(first) = &swept.leftovers.first else {
+            reported.map_err(|lost| lost.leaving(DELETED))?;
             return Ok(Exit::Done);
         };
+        if let Err(lost) = reported {
+            self.terminal.error(&lost.text());
+        }
         let count = counted(swept.leftovers.count, "entry");
         let shown = escape(&path.to_string_lossy());
         Err(CliError::new(

@@ -78,7 +78,7 @@ impl Session<'_> {
             let Prepared { context, downloads } = self.prepare(&args.venv, intent, &env_dir)?;
             let context = &*ManuallyDrop::new(context);
             if args.dry_run {
-                self.show(&self.make_plan(&args.venv, context)?);
+                self.show(&self.make_plan(&args.venv, context)?)?;
                 continue;
             }
             let checks = checks(&args.replace, intent, context);
@@ -104,19 +104,25 @@ impl Session<'_> {
         let env_dir = self.world.env_dir(&args.env_dir)?;
         let prepared = self.prepare(&args.venv, Intent::of(&args.venv), &env_dir)?;
         let plan = self.make_plan(&args.venv, &prepared.context)?;
-        if args.json {
-            self.terminal.data(&plan.to_json());
-        } else {
-            self.show(&plan);
-        }
+        // A plan whose data is lost is saved all the same.
         if let Some(file) = &args.out {
             save(&plan, file)?;
             // The saved plan names the wheels that were downloaded for it.
             let _kept = prepared.downloads.map(TempDir::keep);
+        }
+        let shown = if args.json {
+            self.terminal.data(&plan.to_json())
+        } else {
+            self.show(&plan)
+        };
+        if let Some(file) = &args.out {
+            shown.map_err(|lost| lost.leaving("the plan is saved"))?;
             let file = word(&file.to_string_lossy());
             self.terminal.story(&format!(
                 "Saved the plan. Apply it with `rvenv apply {file}`"
             ));
+        } else {
+            shown?;
         }
         let pending = plan.publication() != Publication::Nothing;
         Ok(if args.detailed_exitcode && pending {
@@ -162,7 +168,7 @@ impl Session<'_> {
         let context = self.prepare_repair(&env_dir)?;
         if args.dry_run {
             let plan = environment::plan_repair(&self.fs, &Venv, &context);
-            self.show(&plan.map_err(|error| of_plan(&error))?);
+            self.show(&plan.map_err(|error| of_plan(&error))?)?;
             return Ok(Exit::Done);
         }
         let commands = &args.replace.check;

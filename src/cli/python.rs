@@ -77,7 +77,7 @@ impl Session<'_> {
             self.python_json(&found)?;
         } else {
             let path = found.executable.to_string_lossy();
-            self.terminal.data(&format!("{path}\n"));
+            self.terminal.data(&format!("{path}\n"))?;
         }
         Ok(Exit::Done)
     }
@@ -95,7 +95,7 @@ impl Session<'_> {
             self.python_json(&ListingJson::of(&listing))?;
             return Ok(Exit::Done);
         }
-        self.terminal.data(&text(&listing));
+        self.terminal.data(&text(&listing))?;
         for tried in &listing.unusable {
             let shown = escape(&tried.path.to_string_lossy());
             self.terminal
@@ -177,8 +177,7 @@ impl Session<'_> {
                 .leaving(UNCHANGED)
                 .because(&error)
         })?;
-        self.terminal.data(&format!("{text}\n"));
-        Ok(())
+        self.terminal.data(&format!("{text}\n"))
     }
 }
 

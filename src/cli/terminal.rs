@@ -1,13 +1,18 @@
 //! The terminal: data goes to standard output, the story to standard error.
 //!
-//! Promises that a reader who went away is no failure, and that colour is taken out where it is not wanted.
+//! Promises that data which cannot be written is an error, unless its reader has seen enough and closed the pipe, and
+//! that colour is taken out where it is not wanted. Does not promise that the story arrives: there is no other stream on
+//! which to report that.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
 
 use anstream::{AutoStream, ColorChoice};
+#[cfg(unix)]
+use rustix::event::{PollFd, PollFlags, poll};
 use rvenv::render::escape;
 
 use super::args::Colour;
+use crate::error::{CliError, of_output};
 
 /// Columns that what passes takes, so that a shorter text covers a longer one.
 const PASSING_WIDTH: usize = 60;
@@ -38,12 +43,25 @@ impl Terminal {
     }
 
     /// Data: what the command was asked for.
-    pub(crate) fn data(self, text: &str) {
-        let mut stream = AutoStream::new(io::stdout(), self.colour);
-        // A closed pipe is a reader who has seen enough.
-        let _reader = stream
-            .write_all(text.as_bytes())
-            .and_then(|()| stream.flush());
+    ///
+    /// # Errors
+    /// What the stream says, other than that its reader is gone.
+    #[must_use = "data that is lost is a failure of the command"]
+    pub(crate) fn data(self, text: &str) -> Result<(), CliError> {
+        let colour = match self.colour {
+            ColorChoice::Auto => AutoStream::choice(&io::stdout()),
+            chosen @ (ColorChoice::Always | ColorChoice::AlwaysAnsi | ColorChoice::Never) => chosen,
+        };
+        let written = standard_output().and_then(|stream| {
+            let mut stream = AutoStream::new(stream, colour);
+            stream.write_all(text.as_bytes())?;
+            stream.flush()
+        });
+        match written {
+            // The reader has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|error| of_output(&error)),
+        }
     }
 
     /// The story: how it ended, and what to type next.
@@ -87,5 +105,42 @@ impl Terminal {
     pub(crate) fn error(self, text: &str) {
         let mut stream = AutoStream::new(io::stderr(), self.colour);
         let _reader = stream.write_all(text.as_bytes());
+    }
+}
+
+/// Standard output itself: the standard library's stream takes a descriptor that is not open for writing for one that
+/// nobody wants, and forgets what it was given.
+#[cfg(unix)]
+fn standard_output() -> io::Result<Box<dyn Write>> {
+    use std::os::fd::AsFd as _;
+    let own = io::stdout().as_fd().try_clone_to_owned()?;
+    Ok(Box::new(Patient(own.into())))
+}
+
+#[cfg(not(unix))]
+fn standard_output() -> io::Result<Box<dyn Write>> {
+    Ok(Box::new(io::stdout()))
+}
+
+/// A stream that is waited for, also where the parent process made it one that does not block.
+#[cfg(unix)]
+struct Patient(std::fs::File);
+
+#[cfg(unix)]
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut ready = [PollFd::new(&self.0, PollFlags::OUT)];
+                    poll(&mut ready, None)?;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }

@@ -95,6 +95,7 @@ mod repair;
 mod rollback;
 mod signals;
 mod stale;
+mod streams;
 mod upgrade;
 mod verify;
 mod wheel;

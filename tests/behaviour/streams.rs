@@ -1,0 +1,190 @@
+//! Standard output: what it carries, and what is said when it cannot.
+//!
+//! Every command that prints data is run with a standard output that has no space, one without a reader, and one that
+//! is not open for writing. The device without space is a private node of the test; making one needs root.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::process::Stdio;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mknodat};
+
+use crate::machine::{Ended, Scratch, any_python, ended, player};
+
+/// Every kind of data: the words of the command, and how it ends when all is well.
+const DATA: [(&[&str], i32); 23] = [
+    (&["plan", "new"], 0),
+    (&["plan", "--json", "new"], 0),
+    (&["plan", "--detailed-exitcode", "new"], 4),
+    (&["create", "--dry-run", "new"], 0),
+    (&["upgrade", "--dry-run", "E"], 0),
+    (&["repair", "--dry-run", "E"], 0),
+    (&["status", "E"], 0),
+    (&["status", "--json", "E"], 0),
+    (&["verify", "E"], 0),
+    (&["verify", "--json", "E"], 0),
+    (&["python", "list"], 0),
+    (&["python", "list", "--json"], 0),
+    (&["python", "find"], 0),
+    (&["python", "find", "--json"], 0),
+    (&["cache", "dir"], 0),
+    (&["cache", "verify"], 0),
+    (&["cache", "verify", "--json"], 0),
+    (&["cache", "prune"], 0),
+    (&["cache", "clear", "--json"], 0),
+    (&["--version"], 0),
+    (&["--help"], 0),
+    (&["create", "-h"], 0),
+    (&["help", "plan"], 0),
+];
+
+/// A scratch directory with an environment `E`, made by a script that plays the only Python.
+fn lab() -> Scratch {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path("bin")).unwrap();
+    player(&scratch, "bin/python3");
+    run(&scratch, &["create", "E"], Stdio::piped()).ok();
+    scratch
+}
+
+fn run(scratch: &Scratch, words: &[&str], stdout: Stdio) -> Ended {
+    let makes = ["plan", "create", "upgrade"].contains(&words[0]) && !words.contains(&"-h");
+    let bare: &[&str] = if makes { &["--without-pip"] } else { &[] };
+    let mut command = scratch.command(&[words, bare].concat());
+    command
+        .env("PATH", scratch.path("bin"))
+        .env_remove("PYENV_ROOT");
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(command);
+    let mut said = String::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout.read_to_string(&mut said).unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: said,
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A device that takes nothing, as `/dev/full`: the test's own node, so that the machine's is left alone.
+fn full(scratch: &Scratch) -> Option<File> {
+    let node = scratch.path("full");
+    if !node.exists() {
+        let mode = Mode::RUSR | Mode::WUSR;
+        if let Err(error) = mknodat(CWD, &node, FileType::CharacterDevice, mode, makedev(1, 7)) {
+            println!("skipped: no device can be made here: {error}");
+            return None;
+        }
+    }
+    let opened = File::options().write(true).open(&node);
+    if let Err(error) = &opened {
+        println!("skipped: no device can be opened here: {error}");
+    }
+    opened.ok()
+}
+
+#[test]
+fn data_without_space_is_an_error_of_every_command() {
+    let scratch = lab();
+    for (words, _) in DATA {
+        let Some(full) = full(&scratch) else { return };
+        let said = run(&scratch, words, full.into()).failed(1);
+        let expected = "error: cannot write to standard output\n  \
+                        caused by: No space left on device (os error 28)\n";
+        assert!(said.contains(expected), "{words:?}: {said}");
+        assert!(!said.contains("the target"), "{words:?}: {said}");
+    }
+    assert!(!scratch.path("new").exists());
+}
+
+/// Even where a language's library takes a stream that cannot be written to for one that nobody wants.
+#[test]
+fn data_for_a_stream_that_is_open_for_reading_only_is_an_error_of_every_command() {
+    let scratch = lab();
+    fs::write(scratch.path("file"), "as it was").unwrap();
+    for (words, _) in DATA {
+        let file = File::open(scratch.path("file")).unwrap();
+        let said = run(&scratch, words, file.into()).failed(1);
+        let expected = "error: cannot write to standard output\n  \
+                        caused by: Bad file descriptor (os error 9)\n";
+        assert!(said.contains(expected), "{words:?}: {said}");
+    }
+    assert_eq!(
+        fs::read_to_string(scratch.path("file")).unwrap(),
+        "as it was"
+    );
+}
+
+/// Nothing is said of it, and the exit code is that of a run with a reader.
+#[test]
+fn a_reader_that_went_away_is_no_failure_of_any_command() {
+    let scratch = lab();
+    for (words, code) in DATA {
+        let heard = run(&scratch, words, Stdio::piped());
+        assert_eq!(heard.code, Some(code), "{words:?}: {}", heard.stderr);
+        assert_ne!(heard.stdout, "", "{words:?}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let unheard = run(&scratch, words, writer.into());
+        assert_eq!(unheard.code, Some(code), "{words:?}: {}", unheard.stderr);
+        assert_eq!(unheard.stderr, heard.stderr, "{words:?}");
+    }
+}
+
+/// A pipe that was made not to block, as some parents make it, is waited for.
+#[test]
+fn a_pipe_that_does_not_block_gets_all_of_the_data() {
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::new();
+    let words = ["plan", "--json", "E", "-p", python.path.to_str().unwrap()];
+    let expected = scratch.rvenv(&words).ok();
+    // As many bytes as a pipe holds on Linux.
+    assert!(expected.len() > 1 << 16, "{}", expected.len());
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    rustix::fs::fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+    let mut command = scratch.command(&words);
+    let mut child = command.stdout(writer).spawn().unwrap();
+    drop(command);
+    // Nothing is read before the pipe is full.
+    let is_full = || rustix::io::ioctl_fionread(&reader).unwrap() >= 1 << 15;
+    while !is_full() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    let mut said = String::new();
+    reader.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(said == expected, "{} of {}", said.len(), expected.len());
+}
+
+/// What was done stays done, and is said.
+#[test]
+fn a_change_whose_report_is_lost_says_what_was_changed() {
+    let scratch = lab();
+    let at = scratch.cache().join("interpreters");
+    assert!(at.exists());
+    let Some(device) = full(&scratch) else { return };
+    let said = run(&scratch, &["cache", "clear"], device.into()).failed(1);
+    insta::assert_snapshot!(said, @r"
+    error: cannot write to standard output
+      caused by: No space left on device (os error 28)
+      what was to be deleted from the cache is deleted
+    hint: send standard output elsewhere, then run the command again
+    ");
+    assert!(!at.exists());
+    let Some(device) = full(&scratch) else { return };
+    let said = run(&scratch, &["plan", "new", "-o", "p.json"], device.into()).failed(1);
+    insta::assert_snapshot!(said, @r"
+    error: cannot write to standard output
+      caused by: No space left on device (os error 28)
+      the plan is saved
+    hint: send standard output elsewhere, then run the command again
+    ");
+    ended(&mut scratch.command(&["apply", "p.json"])).ok();
+}

@@ -211,7 +211,7 @@ pub use record::{
     Retention, Source, Step, Steps, Verdict,
 };
 pub use recover::{Inspection, RecoverError, Recovered, inspect};
-pub use recovery::{Boot, Decision, JournalSeen, Refusal, decide};
+pub use recovery::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 pub use remove::{Leftovers, remove_tree};
 pub use rollback::{Changes, RollbackError, RollbackTerms};
 pub use room::Shortage;

@@ -19,7 +19,7 @@ use crate::journal::{self, JournalRead, Siblings};
 use crate::mutant::{self, Site};
 use crate::names::{Direction, JournalName};
 use crate::record::{Durability, Form, Record, Source};
-use crate::recovery::{Boot, Decision, JournalSeen, Refusal, decide};
+use crate::recovery::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 use crate::remove::{Leftovers, remove_watched};
 use crate::settle::{By, End, EndError, Ending};
 use crate::target::Target;
@@ -35,6 +35,8 @@ pub struct Inspection {
     pub within: Siblings,
     /// What recovery would do; `Err` says why it would refuse.
     pub decision: Result<Decision, RecoverError>,
+    /// What the open transaction replaces, where its journal can be read.
+    pub former: Option<Former>,
 }
 
 /// What recovery did.
@@ -43,6 +45,8 @@ pub struct Recovered {
     /// What was decided about the open transaction.
     pub decision: Decision,
     /// What became of it.
+    pub upshot: Upshot,
+    /// What became of the trees that it moved.
     pub ending: Ending,
     /// Names of ours that no journal owns and that hold something; they were left alone.
     pub orphans: Vec<String>,
@@ -126,11 +130,13 @@ pub fn inspect(target: &Target<'_>) -> Result<Inspection, FsError> {
     let beside = Siblings::list(&Home::beside(target))?;
     let within = Home::within(target)?.map(|home| Siblings::list(&home));
     let within = within.transpose()?.unwrap_or_default();
-    let decision = Case::of(target).map(|case| case.decision);
+    let case = Case::of(target);
+    let former = case.as_ref().ok().and_then(Case::former);
     Ok(Inspection {
         beside,
         within,
-        decision,
+        decision: case.map(|case| case.decision),
+        former,
     })
 }
 
@@ -170,7 +176,7 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
         | Decision::Undo
         | Decision::VerifyThenSettle => {}
     }
-    let mut ending = act(target, &case).map_err(|source| RecoverError::End {
+    let (upshot, mut ending) = act(target, &case).map_err(|source| RecoverError::End {
         target: target.path().to_path_buf(),
         source,
     })?;
@@ -181,19 +187,32 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
     let (tidied, orphans) = tidy(target, &mut ending).map_err(disk)?;
     Ok(Recovered {
         decision: case.decision,
+        upshot,
         ending,
         orphans,
         tidied,
     })
 }
 
-fn act(target: &Target<'_>, case: &Case<'_>) -> Result<Ending, EndError> {
+fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndError> {
     let Some(found) = &case.open else {
-        return Ok(Ending::default());
+        // A stage that no journal names is deleted with everything else that nobody owns.
+        let upshot = match case.decision {
+            Decision::Discard => Upshot::Unpublished,
+            Decision::Nothing
+            | Decision::DropJournal
+            | Decision::Settle
+            | Decision::Undo
+            | Decision::VerifyThenSettle
+            | Decision::Wait
+            | Decision::Refuse(_) => Upshot::NothingOpen,
+        };
+        return Ok((upshot, Ending::default()));
     };
     let Some(record) = &found.record else {
-        return drop_torn(found);
+        return Ok((Upshot::Torn, drop_torn(found)?));
     };
+    let undone = Upshot::Undone(Former::of(record));
     let end = End {
         target,
         home: &found.home,
@@ -208,11 +227,13 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<Ending, EndError> {
         Decision::Nothing | Decision::Wait | Decision::Refuse(_) | Decision::DropJournal => {}
     }
     match case.decision {
-        Decision::Nothing | Decision::Wait | Decision::Refuse(_) => Ok(Ending::default()),
-        Decision::DropJournal => end.drop_journal(),
-        Decision::Discard => end.give_up(),
-        Decision::Settle => end.settle(),
-        Decision::Undo => end.undo(),
+        Decision::Nothing | Decision::Wait | Decision::Refuse(_) => {
+            Ok((Upshot::NothingOpen, Ending::default()))
+        }
+        Decision::DropJournal => Ok((Upshot::Torn, end.drop_journal()?)),
+        Decision::Discard => Ok((Upshot::Unpublished, end.give_up()?)),
+        Decision::Settle => Ok((Upshot::Stays, end.settle()?)),
+        Decision::Undo => Ok((undone, end.undo()?)),
         Decision::VerifyThenSettle => {
             let receipt = record.steps.receipt;
             let whole = match (record.source, record.form) {
@@ -222,7 +243,11 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<Ending, EndError> {
                 (Source::Built, Form::Tree) => is_whole(target, &target.name, receipt),
                 (Source::Built, Form::Entries) => are_entries_whole(target, receipt),
             };
-            if whole { end.settle() } else { end.undo() }
+            if whole {
+                Ok((Upshot::Stays, end.settle()?))
+            } else {
+                Ok((undone, end.undo()?))
+            }
         }
     }
 }
@@ -252,6 +277,12 @@ fn shown(home: &Home<'_>, state: &JournalName) -> String {
 }
 
 impl<'t> Case<'t> {
+    /// What the open transaction replaces.
+    fn former(&self) -> Option<Former> {
+        let record = self.open.as_ref()?.record.as_ref()?;
+        Some(Former::of(record))
+    }
+
     fn of(target: &Target<'t>) -> Result<Self, RecoverError> {
         let disk = |source| RecoverError::Disk {
             target: target.path().to_path_buf(),

@@ -8,7 +8,7 @@
 
 use crate::evidence::{Place, Sight, Taken};
 use crate::names::Direction;
-use crate::record::Verdict;
+use crate::record::{Form, Record, Step, Verdict};
 
 /// Whether a doubt was written down in this start of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +66,45 @@ pub enum Refusal {
     DamagedJournal,
     /// The journal's state and the steps contradict each other.
     Contradiction,
+}
+
+/// What a publication replaces, and so what comes back when it is undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Former {
+    /// Nothing: a whole tree comes to an absent name.
+    Nothing,
+    /// A whole tree.
+    Tree,
+    /// Entries of a directory that stays where it is.
+    Entries,
+}
+
+/// What became of an open transaction, and so what the target holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Upshot {
+    /// None was open; the target was not touched.
+    NothingOpen,
+    /// Its journal was torn, so that nothing is known of it; the target was not touched.
+    Torn,
+    /// No step of it was taken, or all had been taken back: the target is as it was before it.
+    Unpublished,
+    /// What it published stays.
+    Stays,
+    /// Its steps were taken back: what it replaced is at the target again.
+    Undone(Former),
+}
+
+impl Former {
+    /// What the publication of this record replaces.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        let goes = |step: &Step| step.act.going().is_some();
+        match record.form {
+            Form::Entries => Self::Entries,
+            Form::Tree if record.steps.list.iter().any(goes) => Self::Tree,
+            Form::Tree => Self::Nothing,
+        }
+    }
 }
 
 /// Decides what to do about what was seen.

@@ -13,7 +13,8 @@ use std::path::Path;
 use rvenv_journal::fs::sim::{Fault, Options, Reach, SimFs, Support};
 use rvenv_journal::fs::{Dir, Fs, Rename};
 use rvenv_journal::{
-    Aftermath, Decision, NoContent, Publication, PublishError, PublishFailed, WhyKept,
+    Aftermath, Decision, Former, NoContent, Publication, PublishError, PublishFailed, Upshot,
+    WhyKept,
 };
 
 use crate::publication::history::{killed_before, options, slots};
@@ -92,6 +93,15 @@ fn check_recovered(outcome: &Outcome, disk: &SimFs, (path, done): (&str, Act), s
     let rest = target_without(disk, path);
     let is_one = [&outcome.old, &outcome.new].map(|tree| without(tree, path) == rest);
     assert!(is_one.contains(&true), "neither old nor new\n{}", told());
+    // What is reported of the target is what it holds.
+    let [is_old, is_new] = is_one;
+    let is_so = match recovered.upshot {
+        Upshot::NothingOpen | Upshot::Torn => true,
+        Upshot::Unpublished | Upshot::Undone(Former::Entries) => is_old,
+        Upshot::Stays => is_new,
+        Upshot::Undone(Former::Nothing | Former::Tree) => false,
+    };
+    assert!(is_so, "{:?}\n{}", recovered.upshot, told());
     if done != Act::Delete && !has_work(disk, &format!("{TARGET}/{path}")) {
         let kept = recovered.ending.kept;
         let kept = kept.unwrap_or_else(|| panic!("nothing is kept\n{}", told()));

@@ -12,8 +12,8 @@ use std::path::Path;
 use rvenv_journal::fs::Fs;
 use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
 use rvenv_journal::{
-    Aftermath, Decision, EndError, NoContent, Publication, ReadyError, RecoverError, Refusal,
-    WhyKept,
+    Aftermath, Decision, EndError, Former, NoContent, Publication, ReadyError, RecoverError,
+    Refusal, Upshot, WhyKept,
 };
 
 use crate::publication::history::*;
@@ -46,8 +46,26 @@ enum Ends {
 #[track_caller]
 fn check(case: &Case, disk: &SimFs, expected: Decision, ends: Ends) {
     assert_eq!(inspected(disk).decision.unwrap(), expected);
-    assert_eq!(recover(disk).unwrap(), expected);
+    let (ready, recovered) = ready(disk).unwrap();
+    drop(ready);
+    assert_eq!(recovered.decision, expected);
     let outcome = Outcome::of(case);
+    // What is reported of the target is what it holds.
+    let reported = match recovered.upshot {
+        Upshot::NothingOpen | Upshot::Torn => ends,
+        Upshot::Stays => Ends::New,
+        Upshot::Unpublished | Upshot::Undone(_) => Ends::Old,
+    };
+    assert_eq!(reported, ends);
+    if let Upshot::Undone(former) = recovered.upshot {
+        let is_absent = outcome.old == Outcome::of(&put()).old;
+        let expected = if is_absent {
+            Former::Nothing
+        } else {
+            Former::Tree
+        };
+        assert_eq!(former, expected);
+    }
     let wanted = match ends {
         Ends::Old => &outcome.old,
         Ends::New => &outcome.new,
@@ -397,6 +415,7 @@ fn in_another_boot_a_doubtful_tree_that_is_not_whole_is_undone_and_kept() {
     disk.remove_file(&tree, OsStr::new("cfg")).unwrap();
     let (_, recovered) = ready(&disk).unwrap();
     assert_eq!(recovered.decision, Decision::VerifyThenSettle);
+    assert_eq!(recovered.upshot, Upshot::Undone(Former::Tree));
     assert_eq!(recovered.ending.kept.unwrap().why, WhyKept::Changed);
     assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).old);
 }

@@ -33,15 +33,15 @@ use rvenv_journal::{
 };
 
 use self::args::{
-    Cli, Colour, Command, Deferred, DurabilityArg, LinkModeArg, RecoverArgs, RunArgs, UpgradeArgs,
-    VerifyArgs,
+    CacheCommand, Cli, Colour, Command, Deferred, DurabilityArg, LinkModeArg, RecoverArgs, RunArgs,
+    UpgradeArgs, VerifyArgs,
 };
 use self::change::Intent;
 use self::progress::Progress;
 use self::signals::Signals;
 use self::terminal::{Terminal, Volume};
 use self::world::World;
-use crate::error::{CliError, Exit, of_run};
+use crate::error::{self, CliError, Effect, Exit, Recovery, of_run};
 
 /// How long a waiter sleeps before it tries the lock again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -72,9 +72,33 @@ pub(crate) fn run(typed: impl IntoIterator<Item = OsString>) -> Exit {
     match done {
         Ok(exit) => exit,
         Err(error) => {
+            let error = error.or_not_begun(effect(&cli.command));
             terminal.error(&error.text());
             error.exit
         }
+    }
+}
+
+/// What a command may change; all that it does is known here.
+fn effect(command: &Command) -> Effect {
+    match command {
+        Command::Create(Deferred(args)) if args.dry_run => Effect::Nothing,
+        Command::Upgrade(Deferred(args)) if args.0.dry_run => Effect::Nothing,
+        Command::Repair(Deferred(args)) if args.dry_run => Effect::Nothing,
+        Command::Create(_)
+        | Command::Upgrade(_)
+        | Command::Apply(_)
+        | Command::Repair(_)
+        | Command::Rollback(_)
+        | Command::Recover(_) => Effect::Target,
+        Command::Plan(_)
+        | Command::Status(_)
+        | Command::Verify(_)
+        | Command::Python(_)
+        | Command::Cache(CacheCommand::Dir) => Effect::Nothing,
+        Command::Cache(
+            CacheCommand::Verify(_) | CacheCommand::Prune(_) | CacheCommand::Clear(_),
+        ) => Effect::Cache,
     }
 }
 
@@ -233,6 +257,7 @@ impl<'a> Session<'a> {
             }
         };
         let progress = Progress::new(self.terminal, self.signals.clone());
+        let recovery = Cell::new(Recovery::default());
         let may_compile = manner.compilation == Compilation::Allowed;
         let done = self.with_control(|control| {
             let compiler = self.compiler(control);
@@ -255,6 +280,7 @@ impl<'a> Session<'a> {
             watch: &progress,
             recovered: &|recovered| {
                 progress.clear();
+                recovery.set(Recovery::of(recovered));
                 self.tell_recovery(recovered);
             },
             copying: &|failed| {
@@ -267,23 +293,11 @@ impl<'a> Session<'a> {
             work(&run)
         });
         progress.clear();
-        done.map_err(|error| of_run(&error, self.signals.terminated()))
+        done.map_err(|error| of_run(&error, self.signals.terminated(), recovery.get()))
     }
 
     fn tell_recovery(&self, recovered: &Recovered) {
-        let what = match recovered.decision {
-            Decision::Nothing | Decision::Wait | Decision::Refuse(_) => None,
-            Decision::DropJournal | Decision::Discard => {
-                Some("An earlier run died while building; its stage is gone")
-            }
-            Decision::Settle | Decision::VerifyThenSettle => {
-                Some("An earlier run died after publishing; its environment stays")
-            }
-            Decision::Undo => {
-                Some("An earlier run died while publishing; the environment before it is back")
-            }
-        };
-        if let Some(what) = what {
+        if let Some(what) = error::recovered(recovered.upshot) {
             self.terminal.story(what);
         } else if recovered.tidied > 0 {
             self.terminal.detail(&format!(
@@ -472,4 +486,43 @@ fn counts(report: &Report) -> String {
         c.written,
         report.plan.digest()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::State;
+
+    /// What stands under an error of a command that had not begun anything.
+    #[test]
+    fn each_command_says_of_what_it_may_change_that_it_did_not() {
+        let cases: [(&[&str], Option<State>); 22] = [
+            (&["create", "E"], Some(State::AsBefore)),
+            (&["create", "E", "--dry-run"], None),
+            (&["upgrade", "E"], Some(State::AsBefore)),
+            (&["upgrade", "E", "--dry-run"], None),
+            (&["repair", "E"], Some(State::AsBefore)),
+            (&["repair", "E", "--dry-run"], None),
+            (&["apply", "p"], Some(State::AsBefore)),
+            (&["rollback", "E"], Some(State::AsBefore)),
+            (&["recover", "E"], Some(State::AsBefore)),
+            (&["plan", "E"], None),
+            (&["plan", "E", "-o", "p"], None),
+            (&["plan", "E", "--json"], None),
+            (&["status", "E"], None),
+            (&["verify", "E"], None),
+            (&["python", "list"], None),
+            (&["python", "find"], None),
+            (&["cache", "dir"], None),
+            (&["cache", "verify"], Some(State::CacheAsBefore)),
+            (&["cache", "prune"], Some(State::CacheAsBefore)),
+            (&["cache", "clear"], Some(State::CacheAsBefore)),
+            (&["create", "E", "F", "--dry-run"], None),
+            (&["create", "E", "F"], Some(State::AsBefore)),
+        ];
+        for (words, expected) in cases {
+            let cli = Cli::try_parse_from([&["rvenv"], words].concat()).unwrap();
+            assert_eq!(effect(&cli.command).not_begun(), expected, "{words:?}");
+        }
+    }
 }

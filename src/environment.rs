@@ -23,7 +23,8 @@ mod policies;
 mod publishing;
 
 use self::policies::{check_clearable, check_mergeable};
-use self::publishing::{Planned, decide, publish, verdict};
+pub use self::publishing::UndoFailed;
+use self::publishing::{Planned, decide, publish, unchecked, verdict};
 use crate::builder::{self, Context, StageError, Stages};
 use crate::bytecode::{Bytecode, Compiler};
 use crate::check::CheckFailed;
@@ -180,8 +181,8 @@ pub enum RunFailed {
     /// No generation came back.
     #[error(transparent)]
     Rollback(#[from] RollbackError),
-    /// The published environment does not work; what was there before is back.
-    #[error("the environment at `{path}` failed its health check; what was there before is back")]
+    /// The published environment did not pass its health check; what was published has been taken back.
+    #[error("{}", unchecked(path, source))]
     Check {
         /// The target.
         path: PathBuf,
@@ -191,6 +192,9 @@ pub enum RunFailed {
         /// What became of what had been published.
         ending: Box<Ending>,
     },
+    /// The published environment did not pass its health check, and taking it back did not end.
+    #[error(transparent)]
+    Undo(#[from] Box<UndoFailed>),
     /// A saved plan changes what is no environment.
     #[error("the plan changes files in `{path}`, which is not a virtual environment")]
     NotAnEnvironment {
@@ -206,7 +210,7 @@ pub enum RunFailed {
         path: PathBuf,
     },
     /// Somebody asked to stop before anything was begun.
-    #[error("interrupted before anything was changed at `{path}`")]
+    #[error("interrupted before the change of `{path}` began")]
     Interrupted {
         /// The target.
         path: PathBuf,
@@ -237,6 +241,7 @@ impl RunFailed {
                 failed.aftermath
             }
             Self::End(failed) => failed.aftermath,
+            Self::Undo(failed) => failed.source.aftermath,
         }
     }
 }

@@ -21,12 +21,15 @@ use rvenv::render::escape;
 use rvenv::repair::RepairError;
 use rvenv::verify::VerifyFailed;
 use rvenv_journal::{
-    Aftermath, ContentError, EndError, Ending, Kept, LockError, PlanReadError, PrepareError,
-    PublishError, PublishFailed, ReadyError, Receipt, RecoverError, RollbackError,
-    StageError as Staging, StageFailed, TargetError, WhyKept, counted,
+    Aftermath, ContentError, Ending, Kept, LockError, PlanReadError, PrepareError, PublishError,
+    PublishFailed, ReadyError, Receipt, RecoverError, RollbackError, StageError as Staging,
+    StageFailed, TargetError, WhyKept, counted,
 };
 
 mod shortage;
+mod state;
+
+pub(crate) use state::{Effect, Recovery, State, pending, recovered};
 
 /// How the command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +53,14 @@ pub(crate) struct CliError {
     message: String,
     causes: Vec<String>,
     details: Vec<String>,
-    state: Option<&'static str>,
+    state: Option<State>,
+    /// Whether nothing but a search failed, of which nobody expects a change.
+    is_search: bool,
     hint: Option<String>,
 }
 
 /// Interpreters that do not work, of which a failed search says why.
 const BROKEN_MAX: usize = 3;
-
-const AS_BEFORE: &str = "the target is as it was before";
 
 impl CliError {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
@@ -66,7 +69,8 @@ impl CliError {
             message: message.into(),
             causes: Vec::new(),
             details: Vec::new(),
-            state: Some(AS_BEFORE),
+            state: None,
+            is_search: false,
             hint: None,
         }
     }
@@ -95,10 +99,9 @@ impl CliError {
         self
     }
 
-    /// The state that the failure leaves, where it is not that of a target.
-    pub(crate) fn leaving(mut self, state: &'static str) -> Self {
-        // A failure that names no state keeps silent about it.
-        self.state = self.state.map(|_| state);
+    /// The state that the failure leaves.
+    pub(crate) fn leaving(mut self, state: State) -> Self {
+        self.state = Some(state);
         self
     }
 
@@ -111,7 +114,15 @@ impl CliError {
     /// What there is in place of what was asked for; says so in place of the state, as a search changes nothing.
     pub(crate) fn instead(mut self, what: &str) -> Self {
         self.details.insert(0, escape(what));
-        self.state = None;
+        self.is_search = true;
+        self
+    }
+
+    /// The state of something that the command had not begun to change, unless more is known.
+    pub(crate) fn or_not_begun(mut self, effect: Effect) -> Self {
+        if !self.is_search {
+            self.state = self.state.or(effect.not_begun());
+        }
         self
     }
 
@@ -130,7 +141,7 @@ impl CliError {
             let _infallible = writeln!(text, "  {detail}");
         }
         if let Some(state) = self.state {
-            let _infallible = writeln!(text, "  {state}");
+            let _infallible = writeln!(text, "  {}", state.sentence());
         }
         if let Some(hint) = &self.hint {
             let _infallible = writeln!(text, "\x1b[36mhint\x1b[0m: {hint}");
@@ -166,11 +177,23 @@ pub(crate) fn interruption(terminated: bool) -> Exit {
 }
 
 /// Tells why a run failed; `terminated` says by which signal, should that be the reason.
-pub(crate) fn of_run(error: &RunFailed, terminated: bool) -> CliError {
-    let told = match error {
-        RunFailed::Plan(failed) => return of_plan(failed),
+pub(crate) fn of_run(error: &RunFailed, terminated: bool, recovery: Recovery) -> CliError {
+    let state = State::after(error, recovery);
+    let mut told = of_run_anywhere(error, terminated).leaving(state);
+    if state == State::InDoubt {
+        told.exit = Exit::InDoubt;
+    }
+    match state.way_out() {
+        Some(hint) => told.hint(hint),
+        None => told,
+    }
+}
+
+fn of_run_anywhere(error: &RunFailed, terminated: bool) -> CliError {
+    match error {
+        RunFailed::Plan(failed) => of_plan(failed),
         RunFailed::Ready(ReadyError::Lock(failed)) => of_lock(error, failed),
-        RunFailed::Ready(ReadyError::Recover(failed)) => return of_recovery(failed),
+        RunFailed::Ready(ReadyError::Recover(failed)) => of_recovery(failed),
         RunFailed::Prepare(failed) => of_prepare(failed),
         RunFailed::Stage(failed) => of_stage(failed, terminated),
         RunFailed::Publish(failed) => {
@@ -178,6 +201,13 @@ pub(crate) fn of_run(error: &RunFailed, terminated: bool) -> CliError {
             CliError::of(exit, error).short_of(failed.shortage.as_deref())
         }
         RunFailed::End(_) => CliError::of(Exit::NeedsPerson, error),
+        RunFailed::Undo(failed) => {
+            let mut told = CliError::of(Exit::NeedsPerson, error);
+            let why = failed.check.to_string();
+            let why = why.split('\n').map(escape);
+            told.details.extend(why);
+            told
+        }
         RunFailed::Interrupted { .. } => CliError::of(interruption(terminated), error),
         RunFailed::Rollback(failed) => of_rollback(error, failed, terminated),
         RunFailed::Check { source, ending, .. } => of_check(error, source, ending, terminated),
@@ -186,16 +216,7 @@ pub(crate) fn of_run(error: &RunFailed, terminated: bool) -> CliError {
         }
         RunFailed::NotAnEnvironment { .. } => CliError::of(Exit::Precondition, error)
             .hint("a saved plan changes only environments; make a new plan with `rvenv plan`"),
-    };
-    let aftermath = error.aftermath();
-    if let RunFailed::End(failed) = error
-        && matches!(failed.source, EndError::Undecided(_))
-    {
-        let mut told = with_aftermath(told, aftermath, true);
-        told.state = Some("the new tree stands there, but it is not decided yet whether it stays");
-        return told;
     }
-    with_aftermath(told, aftermath, matches!(error, RunFailed::End(_)))
 }
 
 fn of_publication(failed: &PublishFailed, terminated: bool) -> Exit {
@@ -219,8 +240,9 @@ fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> C
     match failed {
         RollbackError::NoGeneration(_) => CliError::of(Exit::Precondition, error)
             .hint("changes keep what they replace with `--keep`; upgrades do by themselves"),
-        RollbackError::NoRecord { .. } => CliError::of(Exit::NeedsPerson, error)
-            .hint("look at what is named above; nothing was touched"),
+        RollbackError::NoRecord { .. } => {
+            CliError::of(Exit::NeedsPerson, error).hint("look at what is named above")
+        }
         RollbackError::Changed { paths, .. } => {
             let mut told = CliError::of(Exit::Precondition, error);
             let shown = paths.iter().take(20);
@@ -274,33 +296,11 @@ fn of_check(
     if let Some(kept) = ending.kept.as_ref().filter(changed) {
         told.exit = Exit::NeedsPerson;
         told.details.push(format!(
-            "somebody changed the new files meanwhile; they are kept as generation {}",
+            "another process changed the new files meanwhile; they are kept as generation {}",
             kept.generation
         ));
     }
     told
-}
-
-fn with_aftermath(mut told: CliError, aftermath: Aftermath, published: bool) -> CliError {
-    match aftermath {
-        Aftermath::Unchanged => told,
-        Aftermath::NeedsRecovery if published => {
-            told.state = Some("the new tree is published; what it replaced is not cleaned up yet");
-            told.hint("run `rvenv recover` on the target, or any changing command, to finish")
-        }
-        Aftermath::NeedsRecovery => {
-            told.state =
-                Some("the target is as it was before, or will be once the attempt is cleaned up");
-            told.hint("run `rvenv recover` on the target, or any changing command, to finish")
-        }
-        Aftermath::InDoubt => {
-            told.exit = Exit::InDoubt;
-            told.state = Some(
-                "the old tree or the new one stands there whole, but the disk did not confirm which",
-            );
-            told.hint("check the disk, restart the machine, then run `rvenv recover` on the target")
-        }
-    }
 }
 
 fn of_stage(failed: &StageFailed, terminated: bool) -> CliError {
@@ -483,30 +483,23 @@ fn of_lock(error: &RunFailed, failed: &LockError) -> CliError {
 }
 
 fn of_recovery(failed: &RecoverError) -> CliError {
-    let (exit, state, hint) = match failed {
+    let (exit, hint) = match failed {
         RecoverError::Doubt { .. } => (
             Exit::InDoubt,
-            "nothing was touched",
             "check the disk and restart the machine; then run `rvenv recover` on the target",
         ),
         RecoverError::End { .. } | RecoverError::Disk { .. } => (
             Exit::NeedsPerson,
-            "the recovery is not finished; nothing was lost",
             "mend what is named above, then run `rvenv recover` on the target again",
         ),
         RecoverError::Foreign { .. }
         | RecoverError::Several { .. }
         | RecoverError::Refused { .. } => (
             Exit::NeedsPerson,
-            "nothing was touched",
             "look at what is named above; once you have moved it away, run `rvenv recover` on the target again",
         ),
     };
-    CliError {
-        state: Some(state),
-        ..CliError::of(exit, failed)
-    }
-    .hint(hint)
+    CliError::of(exit, failed).hint(hint)
 }
 
 fn of_prepare(failed: &PrepareError) -> CliError {
@@ -534,9 +527,9 @@ fn of_prepare(failed: &PrepareError) -> CliError {
 
 /// Reports that data could not be written to standard output.
 pub(crate) fn of_output(failed: &io::Error) -> CliError {
-    let mut told = CliError::new(Exit::Failed, "cannot write to standard output").because(failed);
-    told.state = None;
-    told.hint("send standard output elsewhere, then run the command again")
+    CliError::new(Exit::Failed, "cannot write to standard output")
+        .because(failed)
+        .hint("send standard output elsewhere, then run the command again")
 }
 
 /// Tells why no interpreter was found.

@@ -15,7 +15,7 @@ use rvenv_journal::{Audit, Stock, Store, StoreError, Swept, counted, remove_tree
 use super::Session;
 use super::args::{CacheCommand, CachePruneArgs};
 use super::change::DOWNLOADS_PREFIX;
-use crate::error::{CliError, Exit};
+use crate::error::{CliError, Exit, State};
 use rvenv::render::shown_size;
 
 mod memos;
@@ -26,14 +26,11 @@ use report::{Deleted, Notes};
 
 const PACKS: &str = "packs";
 const DAY_SECONDS: u64 = 24 * 60 * 60;
-const AS_BEFORE: &str = "the cache is as it was before";
-const DELETED: &str = "what was to be deleted from the cache is deleted";
 
 impl Session<'_> {
     pub(super) fn cache(&self, command: &CacheCommand) -> Result<Exit, CliError> {
         let path = self.world.cache.as_deref().ok_or_else(|| {
             CliError::new(Exit::Failed, "there is no cache directory")
-                .leaving(AS_BEFORE)
                 .hint("set RVENV_CACHE_DIR to an absolute path")
         })?;
         match command {
@@ -52,7 +49,6 @@ impl Session<'_> {
                 Exit::Failed,
                 format!("the path `{shown}` of the cache is not UTF-8"),
             )
-            .leaving(AS_BEFORE)
             .hint("set RVENV_CACHE_DIR to a path in UTF-8")
         })?;
         self.terminal.data(&format!("{text}\n"))?;
@@ -61,7 +57,7 @@ impl Session<'_> {
 
     fn cache_verify(&self, path: &Path, json: bool) -> Result<Exit, CliError> {
         let cache = Cache::open(&self.fs, path)?;
-        let failed = |error: &StoreError| failed(path, error);
+        let failed = |error: &StoreError| failed(path, error).leaving(State::CacheHalfSwept);
         let audit = cache.store().map(Store::verify);
         let audit = audit.transpose().map_err(|error| failed(&error))?;
         let mut audit = audit.unwrap_or_else(|| Audit {
@@ -78,7 +74,7 @@ impl Session<'_> {
         let has_deleted = audit.faults.iter().any(|fault| fault.kept.is_none());
         reported.map_err(|lost| {
             if has_deleted {
-                lost.leaving(DELETED)
+                lost.leaving(State::CacheSwept)
             } else {
                 lost
             }
@@ -129,7 +125,7 @@ impl Session<'_> {
             ));
         }
         let Some(first) = &swept.leftovers.first else {
-            reported.map_err(|lost| lost.leaving(DELETED))?;
+            reported.map_err(|lost| lost.leaving(State::CacheSwept))?;
             return Ok(Exit::Done);
         };
         if let Err(lost) = reported {
@@ -141,7 +137,7 @@ impl Session<'_> {
             Exit::Failed,
             format!("cannot delete {count} of the cache `{shown}`"),
         )
-        .leaving("everything else that was to go is deleted")
+        .leaving(State::CacheSweptButSome)
         .because(first)
         .because(&first.source)
         .hint("see whom these entries belong to, and whether something is mounted there"))
@@ -184,7 +180,6 @@ impl<'a> Cache<'a> {
             Err(error) => {
                 let message = format!("cannot open the cache `{}`", shown());
                 return Err(CliError::new(Exit::Precondition, message)
-                    .leaving(AS_BEFORE)
                     .because(&error.source)
                     .hint("set RVENV_CACHE_DIR to a directory of your own"));
             }
@@ -193,7 +188,6 @@ impl<'a> Cache<'a> {
         if owner != fs.user() {
             let message = format!("the cache `{}` belongs to user {owner}", shown());
             return Err(CliError::new(Exit::Precondition, message)
-                .leaving(AS_BEFORE)
                 .hint("run as that user, or set RVENV_CACHE_DIR to a directory of your own"));
         }
         match Store::find(fs, &dir) {
@@ -218,7 +212,8 @@ impl<'a> Cache<'a> {
         packs: impl FnOnce(&Store<'a>) -> Result<Swept, StoreError>,
     ) -> Result<Deleted, CliError> {
         let packs = self.store().map_or_else(|| Ok(Swept::default()), packs);
-        let mut packs = packs.map_err(|error| failed(self.path, &error))?;
+        let mut packs =
+            packs.map_err(|error| failed(self.path, &error).leaving(State::CacheHalfSwept))?;
         let mut deleted = Deleted {
             strangers: self.strangers(&packs.strangers),
             leftovers: std::mem::take(&mut packs.leftovers),
@@ -302,7 +297,6 @@ fn failed(path: &Path, error: &StoreError) -> CliError {
         Exit::Failed,
         format!("cannot look through the cache `{shown}`"),
     );
-    let told = told.leaving(AS_BEFORE);
     match error {
         StoreError::Disk(error) => told.because(error).because(&error.source),
         StoreError::Source(_) | StoreError::Manifest(_) | StoreError::Crowded => {

@@ -35,7 +35,7 @@ use super::args::{
 };
 use super::{Compilation, Manner, Session, word};
 use crate::error::{
-    CliError, Exit, of_base, of_bytecode, of_download, of_existing, of_interpreter, of_plan,
+    CliError, Exit, State, of_base, of_bytecode, of_download, of_existing, of_interpreter, of_plan,
     of_plan_file,
 };
 
@@ -116,7 +116,7 @@ impl Session<'_> {
             self.show(&plan)
         };
         if let Some(file) = &args.out {
-            shown.map_err(|lost| lost.leaving("the plan is saved"))?;
+            shown.map_err(|lost| lost.leaving(State::PlanSaved))?;
             let file = word(&file.to_string_lossy());
             self.terminal.story(&format!(
                 "Saved the plan. Apply it with `rvenv apply {file}`"
@@ -525,6 +525,7 @@ fn save(plan: &Plan, file: &Path) -> Result<(), CliError> {
         let shown = escape(&file.to_string_lossy());
         CliError::new(Exit::Failed, format!("cannot save the plan to `{shown}`"))
             .because(&error)
+            .leaving(State::PlanNotSaved)
             .hint("name a file in a directory that is there and writable")
     })
 }

@@ -21,7 +21,6 @@ use crate::error::{CliError, Exit, of_interpreter};
 
 /// How long an interpreter may take to answer for the list of what there is.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(3);
-const UNCHANGED: &str = "nothing was changed";
 
 #[derive(Serialize)]
 struct ListingJson<'a> {
@@ -63,9 +62,7 @@ impl Session<'_> {
 
     fn python_find(&self, args: &PythonArgs) -> Result<Exit, CliError> {
         let project = self.world.surroundings.cwd.clone();
-        let found = self
-            .look(args.request.as_ref(), &project, interpreter::locate_wanted)
-            .map_err(|error| error.leaving(UNCHANGED))?;
+        let found = self.look(args.request.as_ref(), &project, interpreter::locate_wanted)?;
         let release = found.release.to_string();
         self.terminal
             .detail(&format!("{release}, from {}", found.source.word()));
@@ -167,15 +164,13 @@ impl Session<'_> {
     }
 
     fn python_failed(&self, error: &InterpreterError) -> CliError {
-        of_interpreter(error, self.signals.terminated()).leaving(UNCHANGED)
+        of_interpreter(error, self.signals.terminated())
     }
 
     fn python_json(&self, what: &impl Serialize) -> Result<(), CliError> {
         // A path that is not UTF-8 has no JSON; every interpreter that may be used has one that is.
         let text = serde_json::to_string_pretty(what).map_err(|error| {
-            CliError::new(Exit::Failed, "a path that was found is not UTF-8")
-                .leaving(UNCHANGED)
-                .because(&error)
+            CliError::new(Exit::Failed, "a path that was found is not UTF-8").because(&error)
         })?;
         self.terminal.data(&format!("{text}\n"))
     }

@@ -8,16 +8,16 @@ use rvenv::existing::Config;
 use rvenv::render::{escape, shown_size};
 use rvenv_journal::fs::{FsError, Kind, Time};
 use rvenv_journal::{
-    Decision, ENGINE_DIR, Form, Fs, Generation, Inspection, Parents, RECEIPT_BYTES_MAX,
-    RECEIPT_NAME, Receipt, RecoverError, RelPath, Target, TargetError, counted, generations,
-    inspect,
+    ENGINE_DIR, Form, Fs, Generation, Inspection, Parents, RECEIPT_BYTES_MAX, RECEIPT_NAME,
+    Receipt, RelPath, Target, TargetError, counted, generations, inspect,
 };
 use serde::Serialize;
 
-use crate::error::{CliError, Exit, of_verify_target};
+use crate::error::{CliError, Exit, of_verify_target, pending};
 
 /// Bytes of a `pyvenv.cfg` that is read to tell a version.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
+const NOTHING_OPEN: &str = "nothing is open";
 
 #[derive(Serialize)]
 struct Status {
@@ -70,7 +70,7 @@ pub(crate) fn status(fs: &dyn Fs, path: &Path, json: bool) -> Result<String, Cli
 }
 
 fn look(target: &Target<'_>) -> Result<Status, FsError> {
-    let Inspection { decision, .. } = inspect(target)?;
+    let seen = inspect(target)?;
     let generations = generations(target)?;
     let (state, receipt) = tree(target)?;
     Ok(Status {
@@ -78,7 +78,7 @@ fn look(target: &Target<'_>) -> Result<Status, FsError> {
         path: target.path().to_string_lossy().into_owned(),
         state,
         receipt,
-        transaction: transaction(&decision),
+        transaction: transaction(&seen),
         generations: generations.iter().map(|one| kept(target, one)).collect(),
     })
 }
@@ -155,45 +155,23 @@ fn tree(target: &Target<'_>) -> Result<(&'static str, Option<ReceiptStatus>), Fs
     ))
 }
 
-fn transaction(decision: &Result<Decision, RecoverError>) -> Transaction {
-    let (open, recovery) = match decision {
-        Ok(Decision::Nothing) => (false, "nothing is open"),
-        Ok(Decision::DropJournal | Decision::Discard) => {
-            (true, "a run died while building; its stage will be deleted")
-        }
-        Ok(Decision::Settle) => (true, "a run died after publishing; the new tree will stay"),
-        Ok(Decision::VerifyThenSettle) => (
-            true,
-            "a run was not confirmed by the disk; the new tree will be verified",
-        ),
-        Ok(Decision::Undo) => (
-            true,
-            "a run died while publishing; the old tree will come back",
-        ),
-        Ok(Decision::Wait) => (
-            true,
-            "the disk did not confirm what was written; nothing is done before a restart",
-        ),
-        Ok(Decision::Refuse(_)) | Err(_) => (
-            true,
-            "needs a person: what stands there fits no history of ours",
-        ),
-    };
-    let refused = decision.as_ref().err().map(ToString::to_string);
+fn transaction(seen: &Inspection) -> Transaction {
+    let pending = pending(seen);
     Transaction {
-        open,
-        recovery,
-        refused,
+        open: pending.is_some(),
+        recovery: pending.unwrap_or(NOTHING_OPEN),
+        refused: seen.decision.as_ref().err().map(ToString::to_string),
     }
 }
 
 /// What is open at a target, if something is.
-pub(super) fn open(decision: &Result<Decision, RecoverError>) -> Option<String> {
-    let transaction = transaction(decision);
-    let told = transaction
-        .refused
-        .unwrap_or(transaction.recovery.to_owned());
-    transaction.open.then_some(told)
+pub(super) fn open(seen: &Inspection) -> Option<String> {
+    let Transaction {
+        open,
+        recovery,
+        refused,
+    } = transaction(seen);
+    open.then(|| refused.unwrap_or_else(|| recovery.to_owned()))
 }
 
 impl Status {
@@ -203,7 +181,11 @@ impl Status {
             path: path.to_string_lossy().into_owned(),
             state,
             receipt: None,
-            transaction: transaction(&Ok(Decision::Nothing)),
+            transaction: Transaction {
+                open: false,
+                recovery: NOTHING_OPEN,
+                refused: None,
+            },
             generations: Vec::new(),
         }
     }

@@ -41,7 +41,7 @@ pub(super) fn verify(
 ) -> Result<(Verification, Said), CliError> {
     let target = Target::open(fs, path, Parents::Require).map_err(of_verify_target)?;
     let warning = match inspect(&target) {
-        Ok(inspection) => status::open(&inspection.decision),
+        Ok(inspection) => status::open(&inspection),
         Err(error) => Some(format!(
             "what stands beside it is unknown: {}",
             error.source

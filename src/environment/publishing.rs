@@ -8,21 +8,51 @@
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{Dir, FsError};
 use rvenv_journal::{
-    Digest, Effect, Ending, Fs, Grain, Observed, Plan, PrepareError, Publication, Published,
-    PublishedPath, Ready, RelPath, Retention, StageOptions, Target, Terms, Verdict,
+    Digest, Effect, EndFailed, Ending, Fs, Grain, Observed, Plan, PrepareError, Publication,
+    Published, PublishedPath, Ready, RelPath, Retention, StageOptions, Target, Terms, Verdict,
 };
+use thiserror::Error;
 
 use super::{Outcome, PlanFailed, Report, Run, RunFailed, lock};
+use crate::check::CheckFailed;
 use crate::merge;
 use crate::provision::{Known, Provision, Shelf};
 use crate::replaced::{self, Replaced};
 
 /// A plan to publish, or one that has nothing to do.
 pub(super) type Planned = ControlFlow<Plan, Plan>;
+
+/// Why what did not pass its check was not taken back.
+#[derive(Debug, Error)]
+#[error(
+    "cannot take back what was published at `{path}`, since {}",
+    unchecked(path, check)
+)]
+pub struct UndoFailed {
+    /// The target.
+    pub path: PathBuf,
+    /// Why it was to be taken back.
+    pub check: CheckFailed,
+    /// Why that did not end.
+    #[source]
+    pub source: EndFailed,
+}
+
+/// What is known of an environment whose check did not end well.
+pub(super) fn unchecked(path: &Path, why: &CheckFailed) -> String {
+    let path = path.display();
+    if matches!(why, CheckFailed::Interrupted { .. }) {
+        format!("the health check of the environment at `{path}` did not end")
+    } else if matches!(why, CheckFailed::NotStarted { .. }) {
+        format!("the health check of the environment at `{path}` did not begin")
+    } else {
+        format!("the environment at `{path}` failed its health check")
+    }
+}
 
 /// Plans under the lock and publishes, if there is anything to do; where the filesystem refuses to rename something, by smaller entries.
 pub(super) fn publish(
@@ -138,14 +168,18 @@ pub(super) fn decide(
 ) -> Result<Ending, RunFailed> {
     match run.check.map_or(Ok(()), |check| check()) {
         Ok(()) => Ok(published.settle()?),
-        Err(source) => {
-            let ending = published.undo()?;
-            Err(RunFailed::Check {
+        Err(check) => Err(match published.undo() {
+            Ok(ending) => RunFailed::Check {
                 path: path.to_path_buf(),
-                source,
+                source: check,
                 ending: Box::new(ending),
-            })
-        }
+            },
+            Err(source) => RunFailed::Undo(Box::new(UndoFailed {
+                path: path.to_path_buf(),
+                check,
+                source,
+            })),
+        }),
     }
 }
 

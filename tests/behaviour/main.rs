@@ -95,6 +95,7 @@ mod repair;
 mod rollback;
 mod signals;
 mod stale;
+mod states;
 mod streams;
 mod upgrade;
 mod verify;

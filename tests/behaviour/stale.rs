@@ -83,7 +83,7 @@ fn a_file_that_vanished_is_not_written_again() {
     let scratch = with_environment();
     let script = scratch.path("E/bin/activate");
     let said = refused(&scratch, &["--prompt", "other"], || {
-        fs::remove_file(&script).unwrap()
+        fs::remove_file(&script).unwrap();
     });
     insta::assert_snapshot!(said, @r#"
     error: the plan no longer fits `[work]/E`

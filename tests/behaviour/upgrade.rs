@@ -306,7 +306,7 @@ fn a_check_that_fails_brings_everything_back() {
         let mut words = vec!["upgrade", "E", "--python", python];
         words.extend(checks.iter().flat_map(|check| ["--check", *check]));
         let said = scratch.rvenv(&words).failed(1);
-        assert!(said.contains("what was there before is back"), "{said}");
+        assert!(said.contains("the target is as it was before"), "{said}");
         compare_switched(&before, &look(&env)).unwrap();
         assert_eq!(own_names(&env), ["receipt.json"]);
         said

@@ -8,6 +8,7 @@ mod args;
 mod cache;
 mod change;
 mod length;
+mod plan_file;
 mod progress;
 mod python;
 mod signals;

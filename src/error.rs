@@ -579,9 +579,9 @@ fn of_search(request: &str, tried: &[Tried]) -> CliError {
 }
 
 /// Tells why a plan file was refused.
-pub(crate) fn of_plan_file(path: &str, failed: &PlanReadError) -> CliError {
+pub(crate) fn of_plan_file(shown: &str, failed: &PlanReadError) -> CliError {
     let told = CliError::of(Exit::Failed, failed);
-    let message = format!("`{}` is not a plan that can be applied", escape(path));
+    let message = format!("{shown} is not a plan that can be applied");
     let mut causes = vec![told.message];
     causes.extend(told.causes);
     CliError {

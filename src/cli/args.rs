@@ -64,14 +64,14 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    success
-  1    failure; the target is as it was
+  1    failure; the target is as it was before, or as a recovery left it
   2    wrong arguments or settings
   3    the plan is stale, or the target is not what the command needs
   4    changes are pending (plan --detailed-exitcode), or something differs (verify, cache verify)
   5    a person must decide: the evidence contradicts itself, or recovery cannot continue
   6    in doubt: fsync failed
-  130  interrupted by SIGINT; the target is as it was
-  143  interrupted by SIGTERM; the target is as it was";
+  130  interrupted by SIGINT; the target is as after a failure
+  143  interrupted by SIGTERM; the target is as after a failure";
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -332,7 +332,10 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) venv: VenvArgs,
 
-    /// Save the plan to a file, for `rvenv apply`
+    /// Save the plan to a file, for `rvenv apply`; `-` is standard output
+    ///
+    /// A regular file is replaced whole, also at the end of a link; a pipe or a device is written into. With `-`, nothing but
+    /// the plan is printed, as with `--json`.
     #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     pub(crate) out: Option<PathBuf>,
 
@@ -347,7 +350,7 @@ pub(crate) struct PlanArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
-    /// File that `rvenv plan --out` saved
+    /// File or pipe with what `rvenv plan --out` saved; `-` is standard input
     #[arg(value_name = "PLAN_FILE")]
     pub(crate) plan_file: PathBuf,
 

@@ -5,7 +5,6 @@
 //! Read next: `rvenv`'s `environment.rs`, which does what is asked for here.
 
 use std::ffi::{OsStr, OsString};
-use std::io::BufWriter;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
@@ -25,14 +24,14 @@ use rvenv::umask::Umask;
 use rvenv::wheel::Catalogue;
 use rvenv_journal::fs::Dir;
 use rvenv_journal::{
-    Changes, Digest, Fs as _, PLAN_BYTES_MAX, Parents, Plan, Publication, Retention, Target,
-    WhyKept,
+    Changes, Digest, Fs as _, Parents, Plan, Publication, Retention, Target, WhyKept,
 };
 use tempfile::TempDir;
 
 use super::args::{
     ApplyArgs, CreateArgs, PlanArgs, RepairArgs, ReplaceArgs, RollbackArgs, VenvArgs,
 };
+use super::plan_file::{self, Out};
 use super::{Compilation, Manner, Session, word};
 use crate::error::{
     CliError, Exit, State, of_base, of_bytecode, of_download, of_existing, of_interpreter, of_plan,
@@ -102,27 +101,37 @@ impl Session<'_> {
 
     pub(super) fn plan(&self, args: &PlanArgs) -> Result<Exit, CliError> {
         let env_dir = self.world.env_dir(&args.env_dir)?;
+        let out = args.out.as_deref();
+        let out = out.map(|given| Ok((given, Out::of(given)?))).transpose()?;
         let prepared = self.prepare(&args.venv, Intent::of(&args.venv), &env_dir)?;
         let plan = self.make_plan(&args.venv, &prepared.context)?;
-        // A plan whose data is lost is saved all the same.
-        if let Some(file) = &args.out {
-            save(&plan, file)?;
-            // The saved plan names the wheels that were downloaded for it.
+        if let Some((given, out)) = &out {
+            out.save(&plan, given, &self.signals)?;
+        }
+        let is_data = args.json || matches!(out, Some((_, Out::Standard)));
+        if is_data || out.is_some() {
+            // A plan that can be applied names the wheels that were downloaded for it.
             let _kept = prepared.downloads.map(TempDir::keep);
         }
-        let shown = if args.json {
+        let shown = if is_data {
             self.terminal.data(&plan.to_json())
         } else {
             self.show(&plan)
         };
-        if let Some(file) = &args.out {
-            shown.map_err(|lost| lost.leaving(State::PlanSaved))?;
-            let file = word(&file.to_string_lossy());
-            self.terminal.story(&format!(
-                "Saved the plan. Apply it with `rvenv apply {file}`"
-            ));
-        } else {
-            shown?;
+        match &out {
+            None | Some((_, Out::Standard)) => shown?,
+            Some((given, saved)) => {
+                // A plan whose data is lost is saved all the same.
+                shown.map_err(|lost| lost.leaving(State::PlanSaved))?;
+                let shown = escape(&given.to_string_lossy());
+                self.terminal.story(&match saved {
+                    Out::Stream(_) => format!("Wrote the plan into `{shown}`"),
+                    Out::File { .. } | Out::Standard => {
+                        let file = word(&given.to_string_lossy());
+                        format!("Saved the plan. Apply it with `rvenv apply {file}`")
+                    }
+                });
+            }
         }
         let pending = plan.publication() != Publication::Nothing;
         Ok(if args.detailed_exitcode && pending {
@@ -133,17 +142,9 @@ impl Session<'_> {
     }
 
     pub(super) fn apply(&self, args: &ApplyArgs) -> Result<Exit, CliError> {
-        let shown = args.plan_file.to_string_lossy();
-        let read = self.fs.read_path(&args.plan_file, PLAN_BYTES_MAX);
-        let bytes = read.map_err(|error| {
-            CliError::new(
-                Exit::Failed,
-                format!("cannot read the plan `{}`", escape(&shown)),
-            )
-            .because(&error.source)
-            .hint("make one with `rvenv plan -o FILE`")
-        })?;
-        let plan = Plan::from_json(&bytes).map_err(|error| of_plan_file(&shown, &error))?;
+        let bytes = plan_file::read(&args.plan_file, &self.signals)?;
+        let plan = Plan::from_json(&bytes)
+            .map_err(|error| of_plan_file(&plan_file::shown_input(&args.plan_file), &error))?;
         if let Some(pinned) = &args.digest {
             check_digest(&plan, pinned)?;
         }
@@ -508,24 +509,4 @@ fn check_digest(plan: &Plan, pinned: &str) -> Result<(), CliError> {
         plan.digest()
     );
     Err(CliError::new(Exit::Precondition, what).hint("look at the plan again before you apply it"))
-}
-
-/// Saves a plan whole or not at all: somebody may be about to apply the former one.
-fn save(plan: &Plan, file: &Path) -> Result<(), CliError> {
-    let above = match file.parent() {
-        Some(above) if !above.as_os_str().is_empty() => above,
-        Some(_) | None => Path::new("."),
-    };
-    let saved = tempfile::NamedTempFile::new_in(above).and_then(|mut temp| {
-        plan.write_json(BufWriter::new(&mut temp))?;
-        temp.as_file().sync_all()?;
-        temp.persist(file).map(drop).map_err(|error| error.error)
-    });
-    saved.map_err(|error| {
-        let shown = escape(&file.to_string_lossy());
-        CliError::new(Exit::Failed, format!("cannot save the plan to `{shown}`"))
-            .because(&error)
-            .leaving(State::PlanNotSaved)
-            .hint("name a file in a directory that is there and writable")
-    })
 }

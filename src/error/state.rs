@@ -58,6 +58,8 @@ pub(crate) enum State {
     PlanSaved,
     /// The file has not been replaced.
     PlanNotSaved,
+    /// What is written into a pipe or a device cannot be taken back.
+    PlanHalfWritten,
 }
 
 impl Effect {
@@ -105,6 +107,7 @@ impl State {
             }
             Self::PlanSaved => "the plan is saved",
             Self::PlanNotSaved => "no plan was saved; a file of that name is as it was before",
+            Self::PlanHalfWritten => "a part of the plan may have been written",
         }
     }
 
@@ -126,7 +129,8 @@ impl State {
             | Self::CacheSweptButSome
             | Self::CacheHalfSwept
             | Self::PlanSaved
-            | Self::PlanNotSaved => None,
+            | Self::PlanNotSaved
+            | Self::PlanHalfWritten => None,
         }
     }
 
@@ -289,7 +293,7 @@ mod tests {
     use super::*;
     use crate::error::{Exit, of_run};
 
-    const STATES: [(State, &str); 16] = [
+    const STATES: [(State, &str); 17] = [
         (State::AsBefore, "the target is as it was before"),
         (
             State::AsRecovered,
@@ -341,6 +345,10 @@ mod tests {
         (
             State::PlanNotSaved,
             "no plan was saved; a file of that name is as it was before",
+        ),
+        (
+            State::PlanHalfWritten,
+            "a part of the plan may have been written",
         ),
     ];
 

@@ -289,8 +289,7 @@ fn a_plan_file_that_is_not_a_plan_is_refused() {
       caused by: the text is not a whole plan
       caused by: expected value at line 1 column 1
     empty
-      caused by: the text is not a whole plan
-      caused by: EOF while parsing a value at line 1 column 0
+      caused by: it is empty
     of another format
       caused by: the plan has format 2, and this version reads format 1
     setuid
@@ -311,7 +310,7 @@ fn a_plan_file_that_is_absent_is_named() {
     let scratch = played();
     let said = refused(&scratch, &["apply", "absent.json"], 1);
     insta::assert_snapshot!(said, @r#"
-    error: cannot read the plan `absent.json`
+    error: cannot read the plan from `absent.json`
       caused by: No such file or directory (os error 2)
       the target is as it was before
     hint: make one with `rvenv plan -o FILE`

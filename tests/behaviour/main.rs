@@ -88,6 +88,7 @@ mod merge;
 mod messages;
 mod named_cache;
 mod pins;
+mod plan_files;
 mod plans;
 #[cfg(target_os = "linux")]
 mod policies;

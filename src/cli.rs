@@ -23,6 +23,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
+use rvenv::cache::NotUsed;
 use rvenv::environment::{self, Checker, Force, Outcome, Permissions, Report, Run};
 use rvenv::merge::Lost;
 use rvenv::render::{self, Detail, escape};
@@ -139,6 +140,20 @@ impl<'a> Session<'a> {
 
     fn dispatch(&self, command: &Command) -> Result<Exit, CliError> {
         match command {
+            Command::Create(_)
+            | Command::Upgrade(_)
+            | Command::Plan(_)
+            | Command::Apply(_)
+            | Command::Repair(_)
+            | Command::Python(_) => self.tell_cache(),
+            // They need none, or say more of it themselves.
+            Command::Rollback(_)
+            | Command::Recover(_)
+            | Command::Status(_)
+            | Command::Verify(_)
+            | Command::Cache(_) => {}
+        }
+        match command {
             Command::Create(Deferred(args)) => self.create(args, Intent::of(&args.venv)),
             Command::Upgrade(Deferred(UpgradeArgs(args))) => self.create(args, Intent::Upgrade),
             Command::Plan(Deferred(args)) => self.plan(args),
@@ -156,6 +171,24 @@ impl<'a> Session<'a> {
             Command::Python(command) => self.python(command),
             Command::Cache(command) => self.cache(command),
         }
+    }
+
+    /// Says why the usual cache is not used, if it is not private to the user; one that was named is refused before.
+    fn tell_cache(&self) {
+        let Some(cache) = &self.world.cache else {
+            return;
+        };
+        let Err(why) = cache.dir() else { return };
+        let shown = escape(&why.to_string());
+        let NotUsed::Writable { path, .. } = &why else {
+            // As for root in the home of another user: nothing is wrong there.
+            self.terminal.detail(&format!("no cache is used: {shown}"));
+            return;
+        };
+        let quoted = escape(&rvenv::activate::quote_posix(&path.to_string_lossy()));
+        self.terminal.story(&format!(
+            "Warning: no cache is used: {shown}. Make it private with `chmod -R go-w {quoted}`"
+        ));
     }
 
     fn recover(&self, args: &RecoverArgs) -> Result<Exit, CliError> {
@@ -264,7 +297,7 @@ impl<'a> Session<'a> {
             let compiler = self.compiler(control);
         let run = Run {
             fs: &self.fs,
-            cache: self.world.cache.as_deref(),
+            cache: self.world.cache.as_ref(),
             now: Some(self.world.now),
             compiler: may_compile.then_some(&compiler),
             durability: match args.durability {

@@ -27,6 +27,7 @@ pub use self::publishing::UndoFailed;
 use self::publishing::{Planned, decide, publish, unchecked, verdict};
 use crate::builder::{self, Context, StageError, Stages};
 use crate::bytecode::{Bytecode, Compiler};
+use crate::cache::Cache;
 use crate::check::CheckFailed;
 use crate::merge::{self, Lost, MergeError, Merged};
 use crate::provision::Known;
@@ -60,7 +61,7 @@ pub struct Run<'a> {
     /// The disk.
     pub fs: &'a dyn Fs,
     /// Where the content store may be.
-    pub cache: Option<&'a Path>,
+    pub cache: Option<&'a Cache>,
     /// What time it is: the store notes when it was last used; without it, it does not.
     pub now: Option<Time>,
     /// Who may compile bytecode that the store does not have any more; without one such a plan fails.

@@ -26,10 +26,13 @@ use rvenv_journal::{
     StageFailed, TargetError, WhyKept, counted,
 };
 
+mod cache;
 mod shortage;
 mod state;
 
 pub(crate) use state::{Effect, Recovery, State, pending, recovered};
+
+pub(crate) use cache::of_cache;
 
 /// How the command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

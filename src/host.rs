@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use rvenv_journal::fs::Time;
 use thiserror::Error;
 
+use crate::cache::Cache;
 use crate::interpreter::{self, Surroundings, shown};
 use crate::lexical::normal;
 use crate::options::{TextError, check_path};
@@ -34,7 +35,7 @@ pub struct Host {
     /// Where interpreters are looked for, and what they are told.
     pub surroundings: Surroundings,
     /// Where unpacked wheels and notes are kept, if there is a place.
-    pub cache: Option<PathBuf>,
+    pub cache: Option<Cache>,
     /// The bits that new files and directories do without.
     pub umask: u32,
     /// The time of every file that is written (`SOURCE_DATE_EPOCH`).

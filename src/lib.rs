@@ -52,6 +52,7 @@
 pub mod activate;
 pub mod builder;
 pub mod bytecode;
+pub mod cache;
 pub mod check;
 mod clearable;
 pub mod config;

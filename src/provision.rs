@@ -16,11 +16,12 @@ use std::sync::Arc;
 use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::{
     Content, ContentError, ContentSource, Digest, Fetched, Fs, Input, Mode, Node, ObjectMeta, Pack,
-    PackSource, Plan, Store, StoreError, Wanted, open_or_make,
+    PackSource, Plan, Store, StoreError, Wanted,
 };
 
 use crate::builder::BYTECODE_ROLE;
 use crate::bytecode::{Bytecode, CompileFailed, Compiler, key};
+use crate::cache::Cache;
 use crate::interpreter::{self, Request};
 use crate::wheel::{Catalogue, Member, Wheel, WheelError, program_mode};
 use crate::witness::Witness;
@@ -118,6 +119,19 @@ impl<'a> Provision<'a> {
     #[must_use]
     pub fn at(self, now: Option<Time>) -> Self {
         Self { now, ..self }
+    }
+
+    /// Notes which objects of the store were examined, once no more of them are linked or unlinked; a note that cannot be
+    /// written costs hashing them again.
+    pub fn note_examined(&self) {
+        for source in &self.sources {
+            let bytecode = source.bytecode.as_ref().map(|bytecode| &bytecode.pack);
+            for pack in bytecode.into_iter().chain([&source.pack]) {
+                if let Some(Some(pack)) = pack.get() {
+                    let _noted = pack.note_examined();
+                }
+            }
+        }
     }
 
     fn stored(&self, source: &SourceWheel<'a>, wanted: &Wanted) -> Option<Fetched> {
@@ -331,8 +345,8 @@ fn umask_of(plan: &Plan) -> u32 {
     data.map_or(!root & 0o777, |mode| !mode.bits() & 0o666 | !root & 0o111)
 }
 
-fn open_store<'a>(fs: &'a dyn Fs, cache: Option<&Path>) -> Option<Store<'a>> {
-    let dir = open_or_make(fs, cache?).ok()?;
+fn open_store<'a>(fs: &'a dyn Fs, cache: Option<&Cache>) -> Option<Store<'a>> {
+    let dir = cache?.make().ok()?;
     Store::open(fs, &dir).ok()
 }
 

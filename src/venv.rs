@@ -223,7 +223,7 @@ impl EnvBuilder {
         let pauses = std::cell::Cell::new(0);
         let run = Run {
             fs: &fs,
-            cache: host.cache.as_deref(),
+            cache: host.cache.as_ref(),
             now: Some(host.now),
             compiler: None,
             durability: Durability::Power,
@@ -296,7 +296,7 @@ impl EnvBuilder {
         };
         let umask = Umask::at(fs, Path::new(&env_dir), host.umask);
         let mut context = Context::new(&env_dir, interpreter, self.options(host, umask))?;
-        context.wheels = Catalogue::new(host.cache.as_deref());
+        context.wheels = Catalogue::new(host.cache.as_ref());
         context.packages.clone_from(&self.packages);
         if let Some(dir) = &downloads {
             let names = core_dependencies(&context.interpreter.version);

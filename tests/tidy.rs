@@ -17,7 +17,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
     &["node", "names"],
     &["plan", "record"],
     &["plan_json", "receipt", "fs"],
-    &["both"],
+    &["both", "private"],
     &["barrier", "content", "observe", "remove", "target", "room"],
     &["verify", "lock", "home", "stage", "store", "cover"],
     &["journal", "sides", "claim"],
@@ -42,6 +42,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
 
 /// The product, from the ground up; `lib` and below change no disk but through `provision` and `environment`.
 const PRODUCT_FLOORS: &[&[&str]] = &[
+    &["cache"],
     &["memo", "witness", "version"],
     &["interpreter", "activate", "wheel", "lexical"],
     &[
@@ -69,6 +70,8 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
 
 /// Files of the product that may hold more of the engine than its data types.
 const PUBLISHERS: &[&str] = &[
+    "cache",
+    "memo",
     "installed",
     "existing",
     "umask",

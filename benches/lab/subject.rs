@@ -157,6 +157,7 @@ impl ContentSource for Objects {
         Ok(Fetched::Stored {
             dir: self.dir.clone(),
             name: wanted.digest.to_string().into(),
+            custody: None,
         })
     }
 }

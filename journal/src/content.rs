@@ -6,13 +6,15 @@
 //!
 //! Read next: `stage.rs`, `store.rs`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
 
 use crate::digest::Digest;
-use crate::fs::{Dir, Fs, FsError, Kind, Meta};
+use crate::fs::{Dir, Fs, FsError, Kind, Meta, Time};
 use crate::node::{Input, Mode, is_same_mode};
 
 /// Bytes that one planned file may have.
@@ -42,19 +44,98 @@ pub enum Fetched {
         dir: Dir,
         /// Its name there.
         name: OsString,
+        /// Whose it must be, and since when its bytes are known; `None` where the source answers for both.
+        custody: Option<Custody>,
     },
 }
 
+/// Whose an object of a store must be, and up to which change of it its bytes are known.
+#[derive(Clone, Debug)]
+pub struct Custody {
+    /// User and group.
+    pub owner: (u32, u32),
+    /// Every change up to this time was made by rvenv, or the bytes were hashed after it.
+    pub known_until: Time,
+    /// Where it is noted that the object was examined and handed out.
+    pub examined: Examined,
+}
+
+/// One place in the list of the objects that a run examined.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    list: Arc<[AtomicBool]>,
+    at: usize,
+}
+
+impl Examined {
+    /// The place `at` of a list.
+    #[must_use]
+    pub fn new(list: &Arc<[AtomicBool]>, at: usize) -> Self {
+        Self {
+            list: Arc::clone(list),
+            at,
+        }
+    }
+
+    fn mark(&self) {
+        if let Some(place) = self.list.get(self.at) {
+            // Read only after the threads that mark have ended.
+            place.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What one look at an object of a store tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// It is as it was entered.
+    Whole,
+    /// It looks so, and something changed it since its bytes were known: a link, or an edit that set the times back.
+    Touched,
+    /// It is something else, or gone.
+    Other,
+}
+
 impl Wanted {
-    /// Whether an object that was entered for this is still as it was, as far as one look can tell.
-    pub(crate) fn is_met_by(&self, meta: Option<&Meta>) -> bool {
-        meta.is_some_and(|meta| {
-            let is_of_time = |seconds| meta.mtime.seconds == seconds && meta.mtime.nanos == 0;
-            meta.kind == Kind::File
-                && meta.len == self.len
-                && is_same_mode(self.mode.bits(), meta.mode)
-                && self.mtime.is_none_or(is_of_time)
-        })
+    /// What one look at an object that was entered for this tells.
+    pub(crate) fn look(&self, meta: Option<&Meta>, custody: Option<&Custody>) -> Look {
+        let Some(meta) = meta else {
+            return Look::Other;
+        };
+        let is_of_time = |seconds| meta.mtime.seconds == seconds && meta.mtime.nanos == 0;
+        let is_of_owner = |custody: &Custody| custody.owner == (meta.owner, meta.group);
+        let is_met = meta.kind == Kind::File
+            && meta.len == self.len
+            && is_same_mode(self.mode.bits(), meta.mode)
+            && self.mtime.is_none_or(is_of_time)
+            && custody.is_none_or(is_of_owner);
+        match custody {
+            _ if !is_met => Look::Other,
+            Some(custody) if meta.ctime > custody.known_until => Look::Touched,
+            Some(_) | None => Look::Whole,
+        }
+    }
+
+    /// What an object is, if it may be handed out: one that something touched is hashed first.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn met(
+        &self,
+        fs: &dyn Fs,
+        at: (&Dir, &OsStr),
+        custody: Option<&Custody>,
+    ) -> Result<Option<Meta>, FsError> {
+        let meta = fs.meta(at.0, at.1)?;
+        let is_met = match self.look(meta.as_ref(), custody) {
+            Look::Whole => true,
+            Look::Touched => fs.digest_file(at.0, at.1)? == self.digest,
+            Look::Other => false,
+        };
+        if let Some(custody) = custody.filter(|_| is_met) {
+            custody.examined.mark();
+        }
+        Ok(meta.filter(|_| is_met))
     }
 }
 

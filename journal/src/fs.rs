@@ -106,6 +106,9 @@ pub struct Meta {
     pub len: u64,
     /// Last change of the content.
     pub mtime: Time,
+    /// Last change of anything about it: its content, mode, owner or number of names. No program can set it; on Windows
+    /// it is `mtime`.
+    pub ctime: Time,
     /// User id of the owner; 0 on Windows.
     pub owner: u32,
     /// Group id; 0 on Windows.

@@ -157,6 +157,7 @@ mod plan_json;
 mod plural;
 mod precondition;
 mod prepare;
+mod private;
 mod publication;
 mod receipt;
 mod record;
@@ -177,7 +178,9 @@ mod watch;
 mod whole;
 
 pub use both::both;
-pub use content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, NoContent, Wanted};
+pub use content::{
+    ContentError, ContentSource, Custody, Examined, FILE_BYTES_MAX, Fetched, NoContent, Wanted,
+};
 pub use cover::{CoverError, Grain};
 pub use digest::{Digest, DigestError, Hasher};
 pub use evidence::{Place, Sight, Taken};
@@ -202,6 +205,7 @@ pub use plan::{Plan, PlanBuilder, PlanError, effect};
 pub use plan_json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
 pub use plural::{agreeing, counted};
 pub use precondition::Stale;
+pub use private::{Exposed, check_private, exposed, open_private_dir, read_private_file};
 pub use publication::Published;
 pub use receipt::{
     Published as PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, Receipt, ReceiptReadError,
@@ -218,7 +222,7 @@ pub use room::Shortage;
 pub use settle::{EndError, Ending, Kept, WhyKept};
 pub use stage::{LinkMode, StageCounts, StageError, StageOptions, Unlinked};
 pub use store::{
-    Audit, Fault, Flaw, ObjectMeta, Pack, PackSource, Stock, Store, StoreError, Swept, open_or_make,
+    Audit, Fault, Flaw, ObjectMeta, Pack, PackSource, Stock, Store, StoreError, Swept,
 };
 pub use target::{Parents, Target, TargetError};
 pub use transaction::{Prepared, Ready, Staged, Terms};

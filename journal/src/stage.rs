@@ -457,14 +457,14 @@ impl<'s> Stage<'s> {
             // Also where the source has no object that could be.
             self.counts.unlinked = Some(Unlinked::Acl);
         }
-        let (dir, name) = match self.options.content.fetch(wanted).map_err(failed)? {
+        let (dir, name, custody) = match self.options.content.fetch(wanted).map_err(failed)? {
             Fetched::Bytes(bytes) => {
                 check_bytes(&bytes, wanted.digest, wanted.len, path.as_str()).map_err(failed)?;
                 return self
                     .write(at, &bytes, (wanted.mode, wanted.mtime))
                     .map_err(disk);
             }
-            Fetched::Stored { dir, name } => (dir, name),
+            Fetched::Stored { dir, name, custody } => (dir, name, custody),
         };
         // The first link shows that links are possible here; the others are made meanwhile.
         if !self.rungs.reflink
@@ -479,15 +479,16 @@ impl<'s> Stage<'s> {
                 path: path.clone(),
                 wanted: *wanted,
                 given: self.given,
+                custody,
             });
             return Ok(());
         }
         let from = (&dir, name.as_os_str());
-        let meta = self.fs.meta(from.0, from.1).map_err(disk)?;
-        let shared = match meta.filter(|meta| wanted.is_met_by(Some(meta))) {
-            Some(meta) => self.share_or_read((from, &meta), at, wanted),
-            // Somebody edited it through a link, or cleared the store.
-            None => Err(gone(from.1)),
+        let shared = match wanted.met(self.fs, from, custody.as_ref()) {
+            Ok(Some(meta)) => self.share_or_read((from, &meta), at, wanted),
+            // Another process edited it through a link, was given it, or cleared the store.
+            Ok(None) => Err(gone(from.1)),
+            Err(error) => Err(error),
         };
         let (bytes, count) = match shared {
             Ok(None) => return Ok(()),

@@ -1,19 +1,20 @@
 //! The content store: sources such as wheels, unpacked once and linked out many times.
 //!
-//! Promises that an object which is handed out has the bytes, the mode and the time that it was entered with, as far
-//! as its length, mode and time can tell; an object that somebody edited is entered again. A pack appears whole: it is
+//! Promises that an object which is handed out belongs to the user, and has the bytes, the mode and the time that it was
+//! entered with: one that anything touched since its bytes were known is hashed first (`store/note.rs` says how that
+//! is known, and what is left); one that was edited or given away is entered again. A pack appears whole: it is
 //! built under a temporary name, synced, and renamed in, so that kills, full disks and many processes at once
-//! leave either the pack or nothing that is believed. What is not exactly a pack is as good as absent, and is replaced.
+//! leave either the pack or nothing that is believed. What is not exactly a pack, or not private to the user, is as good
+//! as absent, and is replaced.
 //! Does not promise to be there: whoever has the source can do without, also in the middle of using it.
 //!
-//! On disk: `packs/SHA256/` of the source, with `manifest.json`, `files/DIGEST-MODE-MTIME` and `used`, whose time
-//! tells when the pack was last wanted; `packs/tmp-X` while a pack is built or deleted, locked by whoever does that, and
-//! deleted by the next builder when that one died.
+//! On disk: `packs/SHA256/` of the source, with `manifest.json`, `files/DIGEST-MODE-MTIME`, `linked` (`note.rs`) and
+//! `used`, whose time tells when the pack was last wanted; `packs/tmp-X` while a pack is built or deleted, locked by the
+//! process that does that, and deleted by the next builder when that one died.
 //! Read next: `store/pack.rs` (what is handed out), `store/tend.rs` (verify, prune, clear), `content.rs`.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
-use std::path::Path;
 
 use thiserror::Error;
 
@@ -21,9 +22,11 @@ use crate::barrier::sync_tree;
 use crate::digest::Digest;
 use crate::fs::{Dir, Flush, Fs, FsError, Held, Lock, NewFile, Rename};
 use crate::node::Mode;
+use crate::private::{check_private, open_private_dir};
 use crate::remove::{Leftovers, remove_tree};
 
 mod manifest;
+mod note;
 mod pack;
 mod tend;
 
@@ -37,11 +40,11 @@ const MANIFEST: &str = "manifest.json";
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 const FILES: &str = "files";
 const USED: &str = "used";
+/// Which objects were examined; its time says until when.
+const LINKED: &str = "linked";
 const TEMP_PREFIX: &str = "tmp-";
 /// The name of what is deleted, in a directory of its own.
 const DISCARDED: &str = "discarded";
-/// The user who may write everywhere.
-const ROOT: u32 = 0;
 /// How often another process may be faster.
 const RACES_MAX: usize = 100;
 
@@ -102,37 +105,33 @@ impl<'a> Store<'a> {
     /// Opens the store in a directory of its own, and makes it there if need be.
     ///
     /// # Errors
-    /// When the directory cannot be made or belongs to somebody else.
+    /// When the directory cannot be made, or is not private to the user.
     pub fn open(fs: &'a dyn Fs, dir: &Dir) -> Result<Self, StoreError> {
         if let Some(store) = Self::find(fs, dir)? {
             return Ok(store);
         }
-        // What root makes in somebody's cache would keep its owner from using it, and from deleting it.
-        check_owner(fs, dir)?;
+        // What root makes in another user's cache would keep its owner from using it, and from deleting it.
+        check_private(fs, dir)?;
         match fs.make_dir(dir, OsStr::new(PACKS), 0o700) {
             Ok(()) => fs.sync_dir(dir)?,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error.into()),
         }
-        Self::trusted(fs, fs.open_dir(dir, OsStr::new(PACKS))?)
+        let packs = open_private_dir(fs, dir, OsStr::new(PACKS))?;
+        Ok(Self { fs, packs })
     }
 
     /// Opens the store in a directory of its own, if there is one; makes nothing.
     ///
     /// # Errors
-    /// When the store cannot be opened or belongs to somebody else.
+    /// When the store cannot be opened, or is not private to the user.
     pub fn find(fs: &'a dyn Fs, dir: &Dir) -> Result<Option<Self>, StoreError> {
-        match fs.open_dir(dir, OsStr::new(PACKS)) {
-            Ok(packs) => Self::trusted(fs, packs).map(Some),
+        // Another user could put what they like under any digest.
+        match open_private_dir(fs, dir, OsStr::new(PACKS)) {
+            Ok(packs) => Ok(Some(Self { fs, packs })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
-    }
-
-    fn trusted(fs: &'a dyn Fs, packs: Dir) -> Result<Self, StoreError> {
-        // Somebody else could put what they like under any digest.
-        check_owner(fs, &packs)?;
-        Ok(Self { fs, packs })
     }
 
     /// The pack of a source, if it was entered; what is not exactly a pack counts as absent.
@@ -208,7 +207,7 @@ impl<'a> Store<'a> {
         let files = self.fs.open_dir(dir, OsStr::new(FILES))?;
         let mut objects = Objects::new();
         content.unpack(&mut |object, bytes| {
-            let known = objects.entry(object.digest).or_default();
+            let known = &mut objects.entry(object.digest).or_default().all;
             if !known.contains(&object) {
                 let file = new_object(&object, bytes, Flush::Later);
                 self.fs.write_file(&files, &object_name(&object), &file)?;
@@ -302,41 +301,6 @@ struct Build {
     name: OsString,
     dir: Dir,
     _held: Held,
-}
-
-/// Opens a directory by its path, making it and those above it when they are absent.
-///
-/// # Errors
-/// What the disk says; `PermissionDenied` where root would have to make something in another user's directory, which
-/// would then be in that user's way.
-pub fn open_or_make(fs: &dyn Fs, path: &Path) -> Result<Dir, FsError> {
-    match fs.open_path(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        opened => return opened,
-    }
-    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
-        return fs.open_path(path);
-    };
-    let dir = open_or_make(fs, above)?;
-    if fs.user() == ROOT {
-        check_owner(fs, &dir)?;
-    }
-    match fs.make_dir(&dir, name, 0o700) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    fs.open_path(path)
-}
-
-fn check_owner(fs: &dyn Fs, dir: &Dir) -> Result<(), FsError> {
-    if fs.meta_of(dir)?.owner == fs.user() {
-        return Ok(());
-    }
-    Err(FsError {
-        verb: "trust, with another owner,",
-        name: ".".to_owned(),
-        source: ErrorKind::PermissionDenied.into(),
-    })
 }
 
 /// What stands in the way of a directory that gets its name.

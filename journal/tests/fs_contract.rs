@@ -71,6 +71,7 @@ contracts! {
     what_is_held_is_known_without_a_name,
     a_held_directory_is_locked_by_one_holder_until_it_is_dropped,
     files_belong_to_the_user_of_the_disk,
+    every_change_moves_the_time_of_change,
     a_directory_by_name_gets_exactly_the_mode_that_is_asked_for,
     only_directories_get_a_mode_by_name,
     a_pinned_object_keeps_its_identity_when_it_is_renamed,
@@ -989,6 +990,61 @@ fn files_belong_to_the_user_of_the_disk(fs: &dyn Fs, root: &Dir) {
     assert_eq!(fs.boot_id(), fs.boot_id());
     assert_eq!(fs.boot_id().trim(), fs.boot_id());
     assert!(!fs.boot_id().is_empty());
+}
+
+/// Nothing that changes a file is earlier than what was written before, whatever its other time says (I6).
+fn every_change_moves_the_time_of_change(fs: &dyn Fs, root: &Dir) {
+    if cfg!(windows) {
+        return;
+    }
+    // Clocks tick slowly: the same is done until it is later.
+    let moves = |what: &str, mut change: Box<dyn FnMut(usize) + '_>| {
+        let before = meta(fs, root, "file");
+        for round in 0.. {
+            change(round);
+            let after = meta(fs, root, "file");
+            assert!(after.ctime >= before.ctime, "{what}");
+            assert_eq!(after.mtime.seconds, SECOND, "{what}");
+            if after.ctime > before.ctime {
+                return;
+            }
+        }
+    };
+    let old = NewFile {
+        mtime: Some(SECOND),
+        ..file(b"text")
+    };
+    fs.write_file(root, name("file"), &old).unwrap();
+    write(fs, root, "later", "");
+    let [first, later] = ["file", "later"].map(|entry| meta(fs, root, entry));
+    assert!(first.ctime.seconds > SECOND || first.ctime.seconds < 1000);
+    assert!(later.mtime >= first.ctime && later.ctime >= later.mtime);
+    assert_eq!((first.owner, first.group), (later.owner, later.group));
+    let entry = |round: usize| OsString::from(format!("link-{round}"));
+    if fs.link((root, name("file")), (root, name("link"))).is_ok() {
+        let link = |round: usize| {
+            let done = fs.link((root, name("file")), (root, &entry(round)));
+            done.unwrap();
+        };
+        moves("link", Box::new(link));
+        // A name that goes is a change of the file behind the others.
+        let unlink = |round: usize| {
+            let done = fs.remove_file(root, &entry(round));
+            // There may be fewer names than the clock takes to tick.
+            done.unwrap_or_else(|_| link(round));
+        };
+        moves("unlink", Box::new(unlink));
+    }
+    moves(
+        "rename",
+        Box::new(|round| {
+            let names = [["file", "away"], ["away", "file"]];
+            for [from, to] in names {
+                rename(fs, root, (from, to), Rename::Replace).unwrap();
+            }
+            assert!(round < 1 << 20);
+        }),
+    );
 }
 
 /// A directory without any bits can be given some, which is why this verb needs no open directory.

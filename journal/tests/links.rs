@@ -83,6 +83,7 @@ impl ContentSource for Objects<'_> {
         Ok(Fetched::Stored {
             dir: self.fs.open_path(&self.path).unwrap(),
             name: wanted.digest.to_string().into(),
+            custody: None,
         })
     }
 

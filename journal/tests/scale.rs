@@ -62,6 +62,7 @@ impl ContentSource for Objects {
         Ok(Fetched::Stored {
             dir: self.dir.clone(),
             name: wanted.digest.to_string().into(),
+            custody: None,
         })
     }
 }

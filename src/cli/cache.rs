@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use rvenv::cache::Cache;
 use rvenv::render::escape;
 use rvenv_journal::fs::{Dir, Fs, Kind, Meta, Time};
 use rvenv_journal::{Audit, Stock, Store, StoreError, Swept, counted, remove_tree};
@@ -15,7 +16,7 @@ use rvenv_journal::{Audit, Stock, Store, StoreError, Swept, counted, remove_tree
 use super::Session;
 use super::args::{CacheCommand, CachePruneArgs};
 use super::change::DOWNLOADS_PREFIX;
-use crate::error::{CliError, Exit, State};
+use crate::error::{CliError, Exit, State, of_cache};
 use rvenv::render::shown_size;
 
 mod memos;
@@ -29,15 +30,15 @@ const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 impl Session<'_> {
     pub(super) fn cache(&self, command: &CacheCommand) -> Result<Exit, CliError> {
-        let path = self.world.cache.as_deref().ok_or_else(|| {
+        let cache = self.world.cache.as_ref().ok_or_else(|| {
             CliError::new(Exit::Failed, "there is no cache directory")
                 .hint("set RVENV_CACHE_DIR to an absolute path")
         })?;
         match command {
-            CacheCommand::Dir => self.cache_dir(path),
-            CacheCommand::Verify(args) => self.cache_verify(path, args.json),
-            CacheCommand::Prune(args) => self.cache_prune(path, args),
-            CacheCommand::Clear(args) => self.cache_clear(path, args.json),
+            CacheCommand::Dir => self.cache_dir(cache.path()),
+            CacheCommand::Verify(args) => self.cache_verify(cache, args.json),
+            CacheCommand::Prune(args) => self.cache_prune(cache, args),
+            CacheCommand::Clear(args) => self.cache_clear(cache, args.json),
         }
     }
 
@@ -55,8 +56,9 @@ impl Session<'_> {
         Ok(Exit::Done)
     }
 
-    fn cache_verify(&self, path: &Path, json: bool) -> Result<Exit, CliError> {
-        let cache = Cache::open(&self.fs, path)?;
+    fn cache_verify(&self, cache: &Cache, json: bool) -> Result<Exit, CliError> {
+        let path = cache.path();
+        let cache = Opened::of(&self.fs, cache)?;
         let failed = |error: &StoreError| failed(path, error).leaving(State::CacheHalfSwept);
         let audit = cache.store().map(Store::verify);
         let audit = audit.transpose().map_err(|error| failed(&error))?;
@@ -95,16 +97,18 @@ impl Session<'_> {
         Ok(Exit::Pending)
     }
 
-    fn cache_prune(&self, path: &Path, args: &CachePruneArgs) -> Result<Exit, CliError> {
-        let cache = Cache::open(&self.fs, path)?;
+    fn cache_prune(&self, cache: &Cache, args: &CachePruneArgs) -> Result<Exit, CliError> {
+        let path = cache.path();
+        let cache = Opened::of(&self.fs, cache)?;
         let unused_for = u64::from(args.unused_for) * DAY_SECONDS;
         let now = self.world.now;
         let swept = cache.sweep(Which::Outdated, now, |store| store.prune(now, unused_for))?;
         self.tell_swept(path, &swept, args.json)
     }
 
-    fn cache_clear(&self, path: &Path, json: bool) -> Result<Exit, CliError> {
-        let cache = Cache::open(&self.fs, path)?;
+    fn cache_clear(&self, cache: &Cache, json: bool) -> Result<Exit, CliError> {
+        let path = cache.path();
+        let cache = Opened::of(&self.fs, cache)?;
         let swept = cache.sweep(Which::All, self.world.now, Store::clear)?;
         cache.remove_empty();
         self.tell_swept(path, &swept, json)
@@ -154,7 +158,7 @@ impl Session<'_> {
 }
 
 /// The directory of the cache, if there is one.
-struct Cache<'a> {
+struct Opened<'a> {
     fs: &'a dyn Fs,
     path: &'a Path,
     dir: Option<Dir>,
@@ -163,10 +167,10 @@ struct Cache<'a> {
     stranger: Option<String>,
 }
 
-impl<'a> Cache<'a> {
+impl<'a> Opened<'a> {
     /// Opens the cache, and makes nothing.
-    fn open(fs: &'a dyn Fs, path: &'a Path) -> Result<Self, CliError> {
-        let shown = || escape(&path.to_string_lossy());
+    fn of(fs: &'a dyn Fs, from: &'a Cache) -> Result<Self, CliError> {
+        let path = from.path();
         let mut cache = Self {
             fs,
             path,
@@ -174,22 +178,9 @@ impl<'a> Cache<'a> {
             store: None,
             stranger: None,
         };
-        let dir = match fs.open_path(path) {
-            Ok(dir) => dir,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(cache),
-            Err(error) => {
-                let message = format!("cannot open the cache `{}`", shown());
-                return Err(CliError::new(Exit::Precondition, message)
-                    .because(&error.source)
-                    .hint("set RVENV_CACHE_DIR to a directory of your own"));
-            }
+        let Some(dir) = from.dir().map_err(|why| of_cache(&why))? else {
+            return Ok(cache);
         };
-        let owner = fs.meta_of(&dir).map_err(|e| failed(path, &e.into()))?.owner;
-        if owner != fs.user() {
-            let message = format!("the cache `{}` belongs to user {owner}", shown());
-            return Err(CliError::new(Exit::Precondition, message)
-                .hint("run as that user, or set RVENV_CACHE_DIR to a directory of your own"));
-        }
         match Store::find(fs, &dir) {
             Ok(store) => cache.store = store,
             Err(StoreError::Disk(error)) if error.kind() == ErrorKind::NotADirectory => {

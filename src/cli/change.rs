@@ -313,7 +313,7 @@ impl Session<'_> {
         }
         let kept_at = Shelf {
             fs: &self.fs,
-            cache: self.world.cache.as_deref(),
+            cache: self.world.cache.as_ref(),
         };
         let done = self
             .with_control(|control| provision::compile(kept_at, &self.compiler(control), context));
@@ -336,7 +336,7 @@ impl Session<'_> {
     ) -> Result<Context, CliError> {
         let made = Context::new(env_dir, interpreter, options);
         let mut context = made.map_err(|error| of_plan(&error.into()))?;
-        context.wheels = Catalogue::new(self.world.cache.as_deref());
+        context.wheels = Catalogue::new(self.world.cache.as_ref());
         Ok(context)
     }
 
@@ -344,8 +344,8 @@ impl Session<'_> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(DOWNLOADS_PREFIX);
         let in_cache = self.world.cache.as_ref().and_then(|cache| {
-            rvenv_journal::open_or_make(&self.fs, cache).ok()?;
-            builder.tempdir_in(cache).ok()
+            cache.make().ok()?;
+            builder.tempdir_in(cache.path()).ok()
         });
         // A cache that cannot be used is never needed.
         let made = in_cache.map_or_else(|| builder.tempdir(), Ok);

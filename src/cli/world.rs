@@ -6,7 +6,9 @@
 use std::ffi::OsStr;
 use std::ops::Deref;
 
-use rvenv::host::{Host, HostError};
+use rvenv::activate::quote_posix;
+use rvenv::host::{CacheUnusable, Host, HostError};
+use rvenv::render::escape;
 
 use crate::error::{CliError, Exit};
 
@@ -43,6 +45,19 @@ fn usage(error: &HostError) -> CliError {
     match error {
         HostError::NotUtf8(_) => refused.hint("choose a path in UTF-8"),
         HostError::Empty => refused.hint("use `.` for the working directory"),
+        HostError::Cache {
+            path,
+            why: CacheUnusable::Writable { .. },
+        } => refused.hint(format!(
+            "run `chmod -R go-w {}`, or set RVENV_CACHE_DIR to a directory of your own",
+            escape(&quote_posix(&path.to_string_lossy()))
+        )),
+        HostError::Cache {
+            why: CacheUnusable::Foreign { .. },
+            ..
+        } => refused.hint(
+            "run as that user, set RVENV_CACHE_DIR to a directory of your own, or unset it to use the cache in your home",
+        ),
         HostError::Cache { .. } => refused.hint(
             "set RVENV_CACHE_DIR to the absolute path of a directory, or unset it to use the cache in your home",
         ),

@@ -143,6 +143,7 @@ fn publish_once(
     let counts = published.counts();
     let steps = published.steps().to_vec();
     let ending = decide(run, &path, published)?;
+    content.note_examined();
     drop(content);
     Ok(Outcome::Published(Box::new(Report {
         plan,

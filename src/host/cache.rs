@@ -1,7 +1,7 @@
 //! The directory of the cache: the one that is named, if it can be one, else the user's own.
 //!
-//! Promises that a named directory is refused for what it is (relative, a file, unreadable) before anything else happens,
-//! and that the usual one never is: without it every command still works.
+//! Promises that a named directory is refused for what it is (relative, a file, unreadable, in reach of other users)
+//! before anything else happens, and that the usual one never is: without it every command still works.
 //! Does not promise that the directory exists or can be written: what is in it is used, and no more is needed.
 
 use std::fs;
@@ -11,11 +11,14 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy as _;
 use thiserror::Error;
 
+use crate::cache::{Cache, NotUsed};
+use crate::interpreter::shown;
+
 /// The variable that names the directory.
 pub const CACHE_VARIABLE: &str = "RVENV_CACHE_DIR";
 
 /// Why a directory cannot be the cache.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CacheUnusable {
     /// What it means depends on the working directory.
     #[error("is not an absolute path")]
@@ -32,19 +35,45 @@ pub enum CacheUnusable {
     /// The system refuses to open it.
     #[error("cannot be opened: {0}")]
     Unreadable(io::ErrorKind),
+    /// Another user owns it, or a directory or link on the way to it.
+    #[error("cannot be trusted: `{}` belongs to user {owner}", shown(path))]
+    Foreign {
+        /// The first component of the way that another user owns.
+        path: PathBuf,
+        /// Who that is.
+        owner: u32,
+    },
+    /// Others may put what they like into it.
+    #[error("other users may write into (mode {mode:04o})")]
+    Writable {
+        /// Its permission bits.
+        mode: u32,
+    },
 }
 
 /// The named directory, or the user's own; none where the system has no place for one.
-pub(super) fn chosen(named: Option<PathBuf>) -> Result<Option<PathBuf>, (PathBuf, CacheUnusable)> {
+pub(super) fn chosen(named: Option<PathBuf>) -> Result<Option<Cache>, (PathBuf, CacheUnusable)> {
     if let Some(named) = named {
         return match usable(&named) {
-            Ok(()) => Ok(Some(named)),
+            Ok(()) => private(Cache::at(named)).map(Some),
             Err(why) => Err((named, why)),
         };
     }
     let usual = etcetera::choose_base_strategy().ok();
     let usual = usual.map(|strategy| strategy.cache_dir().join("rvenv"));
-    Ok(usual.filter(|usual| usual.is_absolute()))
+    let usual = usual.filter(|usual| usual.is_absolute());
+    Ok(usual.map(Cache::at))
+}
+
+/// The cache, unless others can write what is believed of it.
+fn private(cache: Cache) -> Result<Cache, (PathBuf, CacheUnusable)> {
+    let why = match cache.dir() {
+        Err(NotUsed::Foreign { path, owner }) => CacheUnusable::Foreign { path, owner },
+        Err(NotUsed::Writable { mode, .. }) => CacheUnusable::Writable { mode },
+        // A cache that cannot be made or opened costs time alone.
+        Ok(_) | Err(NotUsed::Disk { .. }) => return Ok(cache),
+    };
+    Err((cache.path().to_owned(), why))
 }
 
 /// Whether a directory can be the cache as it is now.

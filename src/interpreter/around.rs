@@ -7,6 +7,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::cache::Cache;
+
 /// What the world around the program has a say in. The command line reads it; nothing below does.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
@@ -27,7 +29,7 @@ pub struct Surroundings {
     /// The executables that the registry of Windows names.
     pub registered: Vec<PathBuf>,
     /// Where answers are remembered; `None` asks every time.
-    pub cache_dir: Option<PathBuf>,
+    pub cache_dir: Option<Cache>,
 }
 
 impl Surroundings {

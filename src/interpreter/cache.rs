@@ -76,7 +76,7 @@ impl Slot {
     /// The place for the answer of `path`; `None` if there is no cache, or the path cannot have one.
     pub(super) fn of(path: &Path, around: &Surroundings) -> Option<Self> {
         Some(Self {
-            memo: Memo::about(path, "interpreters", around.cache_dir.as_ref()?)?,
+            memo: Memo::about(path, "interpreters", around.cache_dir.as_ref()?),
             path: path.to_owned(),
             resolved: fs::canonicalize(path).ok()?,
             locale: around.locale(),

@@ -19,6 +19,7 @@ use thiserror::Error;
 use super::open_store;
 use crate::builder::{Context, planned_wheels};
 use crate::bytecode::{Bytecode, CompileFailed, Compiled, Compiler, Source, key};
+use crate::cache::Cache;
 use crate::interpreter::Interpreter;
 use crate::memo::Memo;
 use crate::wheel::{Member, Wheel, WheelError};
@@ -62,7 +63,7 @@ pub struct Shelf<'a> {
     /// The disk.
     pub fs: &'a dyn Fs,
     /// Where the content store may be.
-    pub cache: Option<&'a Path>,
+    pub cache: Option<&'a Cache>,
 }
 
 /// Gives a context the bytecode of the wheels that it will plan: what is kept, else what is compiled now.
@@ -174,11 +175,11 @@ fn enter(shelf: Shelf<'_>, key: Digest, umask: u32, made: &[Made]) -> Option<()>
     has_all.then_some(())
 }
 
-fn memo(cache: Option<&Path>, key: Digest) -> Option<Memo> {
-    Memo::about(Path::new(&key.to_string()), "bytecode", cache?)
+fn memo(cache: Option<&Cache>, key: Digest) -> Option<Memo> {
+    Some(Memo::about(Path::new(&key.to_string()), "bytecode", cache?))
 }
 
-fn recall(cache: Option<&Path>, key: Digest) -> Option<BTreeMap<String, (Digest, u64)>> {
+fn recall(cache: Option<&Cache>, key: Digest) -> Option<BTreeMap<String, (Digest, u64)>> {
     read_index(key, &memo(cache, key)?.read(INDEX_BYTES_MAX)?)
 }
 

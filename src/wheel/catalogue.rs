@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::contents::{Facts, Library, Member, Wheel};
 use super::fault::WheelError;
+use crate::cache::Cache;
 use crate::memo::Memo;
 use crate::witness::{self, Witness};
 
@@ -28,16 +29,16 @@ const MEMO_BYTES_MAX: u64 = 32 << 20;
 /// Wheels that were read before; clones share what they know.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
-    cache_dir: Option<PathBuf>,
+    cache: Option<Cache>,
     read: Arc<Mutex<BTreeMap<PathBuf, Arc<Wheel>>>>,
 }
 
 impl Catalogue {
     /// The catalogue of a cache directory; without one it lasts as long as the process.
     #[must_use]
-    pub fn new(cache_dir: Option<&Path>) -> Self {
+    pub fn new(cache: Option<&Cache>) -> Self {
         Self {
-            cache_dir: cache_dir.map(Path::to_owned),
+            cache: cache.cloned(),
             read: Arc::default(),
         }
     }
@@ -80,8 +81,7 @@ impl Catalogue {
     }
 
     fn memo(&self, path: &Path) -> Option<Memo> {
-        let cache_dir = self.cache_dir.as_deref()?;
-        Memo::about(path, "wheels", cache_dir)
+        Some(Memo::about(path, "wheels", self.cache.as_ref()?))
     }
 
     fn recall(&self, path: &Path) -> Option<Wheel> {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn catalogue(place: &tempfile::TempDir) -> Catalogue {
-        Catalogue::new(Some(&place.path().join("cache")))
+        Catalogue::new(Some(&Cache::at(place.path().join("cache"))))
     }
 
     fn bytes_of(wheel: &Wheel) -> Vec<u8> {

@@ -186,7 +186,7 @@ fn a_library_obeys_the_same_rule_and_keeps_a_generation() {
         ..EnvBuilder::default()
     };
     let host = Host {
-        cache: Some(desk.scratch.cache()),
+        cache: Some(rvenv::cache::Cache::at(desk.scratch.cache())),
         ..Host::read().unwrap()
     };
     let create = || builder.create_on(&host, &rvenv::builder::Venv, desk.path("E"));

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::{Python, Scratch, any_python, tree};
 use rvenv::builder::{Context, Draft};
+use rvenv::cache::Cache;
 use rvenv::check::Check;
 use rvenv::environment::Outcome;
 use rvenv::host::Host;
@@ -37,11 +38,11 @@ fn bench() -> Option<Bench> {
         surroundings: Surroundings {
             cwd: scratch.path(""),
             search_path: Some("/usr/bin:/bin".into()),
-            cache_dir: Some(scratch.cache()),
+            cache_dir: Some(Cache::at(scratch.cache())),
             environment,
             ..Surroundings::default()
         },
-        cache: Some(scratch.cache()),
+        cache: Some(Cache::at(scratch.cache())),
         umask: 0o022,
         epoch: None,
         now: Time {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::machine::{Python, Scratch, any_python, supported};
 use rvenv::builder::{Context, Venv, build, core_dependencies};
+use rvenv::cache::Cache;
 use rvenv::download::{DownloadFailed, download};
 use rvenv::interpreter::{self, Control, Interpreter, Request, Surroundings};
 use rvenv::options::Options;
@@ -27,7 +28,7 @@ impl Index {
         let variable = |name: &str, value: OsString| (OsString::from(name), value);
         let around = Surroundings {
             cwd: scratch.path(""),
-            cache_dir: Some(scratch.cache()),
+            cache_dir: Some(Cache::at(scratch.cache())),
             environment: vec![
                 variable("PATH", "/usr/bin:/bin".into()),
                 variable("HOME", scratch.path("").into()),

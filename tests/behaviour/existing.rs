@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::machine::{self, Python, Scratch, any_python, player, supported};
+use rvenv::cache::Cache;
 use rvenv::existing::{Existing, Standing};
 use rvenv::interpreter::{self, Control, Interpreter, Request, Surroundings};
 use rvenv::layout::Layout;
@@ -23,7 +24,7 @@ fn read(env: &Path) -> Existing {
 fn around(scratch: &Scratch) -> Surroundings {
     Surroundings {
         cwd: scratch.path(""),
-        cache_dir: Some(scratch.cache()),
+        cache_dir: Some(Cache::at(scratch.cache())),
         ..Surroundings::default()
     }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rvenv::cache::Cache;
 use rvenv::interpreter::{
     Bundled, Control, Interpreter, InterpreterError, Request, Surroundings, find,
 };
@@ -37,7 +38,7 @@ impl Lab {
             search_path: Some(path.join("bin").into()),
             cwd: path.clone(),
             environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
-            cache_dir: Some(path.join("cache")),
+            cache_dir: Some(Cache::at(path.join("cache"))),
             ..Surroundings::default()
         };
         let lab = Self {
@@ -851,7 +852,7 @@ fn a_cache_that_is_damaged_foreign_or_unwritable_is_as_good_as_none() {
     }
     assert_eq!(fs::read_to_string(&entry).unwrap(), good);
     // A file stands where the directory should be.
-    lab.around.cache_dir = Some(lab.write("file", ""));
+    lab.around.cache_dir = Some(Cache::at(lab.write("file", "")));
     assert_eq!(lab.ask(&python).unwrap().version.text, "3.9.1");
     lab.around.cache_dir = None;
     assert_eq!(lab.ask(&python).unwrap().version.text, "3.9.1");

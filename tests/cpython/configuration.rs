@@ -63,6 +63,7 @@ mod test_defaults_with_pathlike {
 
     use rvenv::EnvBuilder;
     use rvenv::builder::Venv;
+    use rvenv::cache::Cache;
     use rvenv::host::Host;
     use rvenv::interpreter::{Request, Surroundings};
 
@@ -82,7 +83,7 @@ mod test_defaults_with_pathlike {
             };
             let host = Host {
                 surroundings,
-                cache: Some(bench.scratch.cache()),
+                cache: Some(Cache::at(bench.scratch.cache())),
                 cwd: Some(bench.scratch.path("")),
                 ..Host::read().unwrap()
             };

@@ -134,20 +134,22 @@ impl Desk {
 
     /// The same command by somebody else, who owns the directory `nobody` and a cache; at a desk for all.
     pub(crate) fn as_nobody(&self, words: &[&str]) -> Command {
-        let tools = self.path("../tools");
+        let (tools, cache) = (self.path("../tools"), self.path("../cache-of-nobody"));
         let rvenv = tools.join("rvenv");
         if !rvenv.exists() {
             fs::create_dir(&tools).unwrap();
             fs::copy(env!("CARGO_BIN_EXE_rvenv"), &rvenv).unwrap();
             fs::create_dir(self.path("nobody")).unwrap();
-            for owned in [self.path("nobody"), self.scratch.cache()] {
-                fs::set_permissions(&owned, fs::Permissions::from_mode(0o755)).unwrap();
-                chown(&owned, Some(NOBODY), Some(NOBODY)).unwrap();
+            fs::create_dir(&cache).unwrap();
+            for owned in [&self.path("nobody"), &cache] {
+                fs::set_permissions(owned, fs::Permissions::from_mode(0o755)).unwrap();
+                chown(owned, Some(NOBODY), Some(NOBODY)).unwrap();
             }
         }
         let mut command = self.scratch.program(Path::new("setpriv"), "022");
         let (verb, rest) = words.split_first().unwrap();
         command
+            .env("RVENV_CACHE_DIR", &cache)
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
             .arg(&rvenv)
             .args([*verb, "--without-pip", "-p", self.path_of_python()])

@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a test starts real programs, plants files, and reports what it skips"
@@ -21,4 +22,8 @@ mod machine;
 mod refused;
 
 mod bounds;
+mod given_away;
+mod modes;
 mod numbers;
+mod planted;
+mod users;

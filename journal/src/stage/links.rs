@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use super::given::Given;
-use crate::content::Wanted;
+use crate::content::{Custody, Wanted};
 use crate::fs::{Dir, Fs, Meta};
 use crate::path::RelPath;
 
@@ -28,6 +28,7 @@ pub(super) struct Link {
     pub(super) path: RelPath,
     pub(super) wanted: Wanted,
     pub(super) given: Given,
+    pub(super) custody: Option<Custody>,
 }
 
 /// Where links are handed over.
@@ -95,10 +96,9 @@ impl Made {
         for link in batch {
             let from = (&link.from.0, link.from.1.as_os_str());
             let to = (&link.to.0, link.to.1.as_os_str());
-            let may_be_linked =
-                |meta: &Meta| link.wanted.is_met_by(Some(meta)) && link.given.is_group_of(meta);
-            let found = fs.meta(from.0, from.1);
-            let is_current = found.is_ok_and(|meta| meta.as_ref().is_some_and(may_be_linked));
+            let met = link.wanted.met(fs, from, link.custody.as_ref());
+            let may_be_linked = |meta: &Meta| link.given.is_group_of(meta);
+            let is_current = met.is_ok_and(|meta| meta.as_ref().is_some_and(may_be_linked));
             // The reason why one is not made is found again by whoever brings it in another way.
             if is_current && fs.link(from, to).is_ok() {
                 self.linked += 1;

@@ -16,7 +16,15 @@ use crate::node::Mode;
 const FORMAT: u64 = 1;
 
 /// The objects of a pack by their bytes.
-pub(super) type Objects = BTreeMap<Digest, Vec<ObjectMeta>>;
+pub(super) type Objects = BTreeMap<Digest, Same>;
+
+/// Objects with the same bytes, which differ in mode or time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Same {
+    pub(super) all: Vec<ObjectMeta>,
+    /// The number of the first one among all objects of a pack that was read.
+    pub(super) first: usize,
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,7 +44,11 @@ pub(super) fn write(objects: &Objects) -> String {
     };
     let dto = ManifestDto {
         format: FORMAT,
-        objects: objects.values().flatten().map(row).collect(),
+        objects: objects
+            .values()
+            .flat_map(|same| &same.all)
+            .map(row)
+            .collect(),
     };
     serde_json::to_string(&dto).expect("strings and numbers serialize")
 }
@@ -54,7 +66,12 @@ pub(super) fn read(bytes: &[u8]) -> Option<Objects> {
             mode: Mode::new(mode).ok()?,
             mtime,
         };
-        objects.entry(object.digest).or_default().push(object);
+        objects.entry(object.digest).or_default().all.push(object);
+    }
+    let mut count = 0;
+    for same in objects.values_mut() {
+        same.first = count;
+        count += same.all.len();
     }
     Some(objects)
 }

@@ -1,7 +1,7 @@
 //! A pack: one unpacked source, and what it hands out.
 //!
-//! Promises that an object is handed out only while it is a file of the length, mode and time that it was entered with;
-//! and that a pack which vanishes meanwhile, because somebody cleared the store, has nothing to hand out, which is no
+//! Promises that an object is handed out only while it is a file of the owner, length, mode and time that it was entered
+//! with, and says since when its bytes are known; and that a pack which vanishes meanwhile, because somebody cleared the store, has nothing to hand out, which is no
 //! failure.
 //! Does not promise that what was handed out can still be linked a moment later: ask again then, and get nothing.
 //!
@@ -9,15 +9,19 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::manifest::{self, Objects};
+use super::note::{self, Note};
 use super::{
-    FILES, MANIFEST, MANIFEST_BYTES_MAX, ObjectMeta, Store, StoreError, USED, new_object,
+    FILES, LINKED, MANIFEST, MANIFEST_BYTES_MAX, ObjectMeta, Store, StoreError, USED, new_object,
     object_name,
 };
-use crate::content::{FILE_BYTES_MAX, Fetched, Wanted};
+use crate::content::{Custody, Examined, FILE_BYTES_MAX, Fetched, Wanted};
 use crate::digest::Digest;
 use crate::fs::{Dir, Flush, FsError, Rename, Time};
+use crate::private::{open_private_dir, read_private_file};
 use crate::remove::remove_tree;
 
 /// How long a note of use is true enough.
@@ -31,27 +35,51 @@ pub struct Pack<'a> {
     pub(super) dir: Dir,
     pub(super) files: Dir,
     pub(super) objects: Objects,
+    /// User and group of every object.
+    pub(super) owner: (u32, u32),
+    /// When all objects had been written.
+    entered: Time,
+    /// What the last run noted that linked objects.
+    note: Option<Note>,
+    /// What this run examines.
+    examined: Arc<[AtomicBool]>,
 }
 
 impl<'a> Pack<'a> {
     /// What stands at a name, if it is a pack; another process may replace or delete it at the same time.
     pub(super) fn open(store: &Store<'a>, name: OsString) -> Result<Option<Self>, FsError> {
         let fs = store.fs;
-        let Some(dir) = if_there(fs.open_dir(&store.packs, &name))? else {
+        let Some(dir) = if_there(open_private_dir(fs, &store.packs, &name))? else {
             return Ok(None);
         };
-        let manifest = fs.read_file(&dir, OsStr::new(MANIFEST), MANIFEST_BYTES_MAX);
-        let manifest = if_there(manifest)?;
-        let Some(objects) = manifest.and_then(|bytes| manifest::read(&bytes)) else {
+        let at = (&dir, OsStr::new(MANIFEST));
+        let Some((bytes, manifest)) = if_there(read_private_file(fs, at, MANIFEST_BYTES_MAX))?
+        else {
             return Ok(None);
         };
-        let files = if_there(fs.open_dir(&dir, OsStr::new(FILES)))?;
-        Ok(files.map(|files| Self {
+        let Some(objects) = manifest::read(&bytes) else {
+            return Ok(None);
+        };
+        let Some(files) = if_there(open_private_dir(fs, &dir, OsStr::new(FILES)))? else {
+            return Ok(None);
+        };
+        let own = fs.meta_of(&files)?;
+        let count = objects.values().map(|same| same.all.len()).sum();
+        // Any text of the right length is at most a little longer than this.
+        let linked = read_private_file(fs, (&dir, OsStr::new(LINKED)), count as u64 + 64);
+        let note = linked
+            .ok()
+            .and_then(|(bytes, meta)| Note::read(&bytes, count, meta.mtime));
+        Ok(Some(Self {
             store: store.clone(),
             name,
             dir,
             files,
             objects,
+            owner: (own.owner, own.group),
+            entered: manifest.mtime,
+            note,
+            examined: note::list(count),
         }))
     }
 
@@ -62,15 +90,13 @@ impl<'a> Pack<'a> {
     /// # Errors
     /// What the disk says.
     pub fn fetch(&self, wanted: &Wanted) -> Result<Option<Fetched>, StoreError> {
-        let Some(objects) = self.objects.get(&wanted.digest) else {
-            return Ok(None);
-        };
-        if let Some(object) = objects.iter().find(|object| fits(object, wanted)) {
+        if let Some((object, custody)) = self.fitting(wanted) {
             let name = object_name(object);
-            let meta = self.store.fs.meta(&self.files, &name)?;
-            return Ok(wanted.is_met_by(meta.as_ref()).then(|| self.stored(object)));
+            let at = (&self.files, name.as_os_str());
+            let met = wanted.met(self.store.fs, at, Some(&custody))?;
+            return Ok(met.map(|_| self.stored(name, custody)));
         }
-        let Some(object) = objects.first() else {
+        let Some(object) = self.entered(wanted.digest).first() else {
             return Ok(None);
         };
         let name = object_name(object);
@@ -88,18 +114,49 @@ impl<'a> Pack<'a> {
     /// # Errors
     /// What the disk says.
     pub fn locate(&self, wanted: &Wanted) -> Result<Option<Fetched>, StoreError> {
-        let mut objects = self.entered(wanted.digest).iter();
-        match objects.find(|object| fits(object, wanted)) {
-            Some(object) => Ok(Some(self.stored(object))),
+        match self.fitting(wanted) {
+            Some((object, custody)) => Ok(Some(self.stored(object_name(object), custody))),
             None => self.fetch(wanted),
         }
     }
 
-    fn stored(&self, object: &ObjectMeta) -> Fetched {
+    /// The object that can be linked for what is wanted, and what is known of it.
+    fn fitting(&self, wanted: &Wanted) -> Option<(&ObjectMeta, Custody)> {
+        let same = self.objects.get(&wanted.digest)?;
+        let numbers = same.first..;
+        let mut all = numbers.zip(&same.all);
+        let (number, object) = all.find(|(_, object)| fits(object, wanted))?;
+        let noted = self.note.as_ref().and_then(|note| note.of(number));
+        let custody = Custody {
+            owner: self.owner,
+            known_until: noted.unwrap_or(self.entered),
+            examined: Examined::new(&self.examined, number),
+        };
+        Some((object, custody))
+    }
+
+    fn stored(&self, name: OsString, custody: Custody) -> Fetched {
         Fetched::Stored {
             dir: self.files.clone(),
-            name: object_name(object),
+            name,
+            custody: Some(custody),
         }
+    }
+
+    /// Notes which objects were examined and handed out, after the last link to them was made or removed.
+    ///
+    /// # Errors
+    /// What the disk says; without a note these objects are hashed when they are next wanted.
+    ///
+    /// # Crash
+    /// The note is the old one, the new one, or none.
+    pub fn note_examined(&self) -> Result<(), StoreError> {
+        let Some(text) = note::write(&self.examined) else {
+            return Ok(());
+        };
+        let fs = self.store.fs;
+        let held = fs.hold_file(&self.dir, OsStr::new(LINKED))?;
+        Ok(fs.write_held(&held, text.as_bytes())?)
     }
 
     /// Enters an object again that somebody edited through a link, under a new inode.
@@ -155,7 +212,7 @@ impl<'a> Pack<'a> {
     /// What the pack was entered with under a digest.
     #[must_use]
     pub fn entered(&self, digest: Digest) -> &[ObjectMeta] {
-        self.objects.get(&digest).map_or(&[], Vec::as_slice)
+        self.objects.get(&digest).map_or(&[], |same| &same.all)
     }
 
     /// Another process may have discarded the pack: what is entered into it then is lost, at a price.
@@ -185,6 +242,8 @@ fn if_there<T>(found: Result<T, FsError>) -> Result<Option<T>, FsError> {
         matches!(
             kind,
             ErrorKind::NotFound
+                // It is not private to the user, who could not read it otherwise.
+                | ErrorKind::PermissionDenied
                 | ErrorKind::NotADirectory
                 | ErrorKind::InvalidInput
                 | ErrorKind::FileTooLarge

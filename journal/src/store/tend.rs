@@ -12,10 +12,13 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 
-use super::{FILES, MANIFEST, ObjectMeta, Pack, Store, StoreError, USED, is_build, object_name};
+use super::{
+    FILES, LINKED, MANIFEST, ObjectMeta, Pack, Store, StoreError, USED, is_build, object_name,
+};
 use crate::digest::Digest;
 use crate::fs::{Dir, FsError, Kind, Meta, Time};
 use crate::node::is_same_mode;
+use crate::private::{Exposed, exposed};
 use crate::remove::{Leftovers, remove_tree};
 
 /// How much is, or was, in the store.
@@ -68,6 +71,8 @@ pub enum Flaw {
     Content,
     /// Its permission bits are others.
     Mode,
+    /// It belongs to another user or group.
+    Owner,
     /// Its time is another.
     Time,
     /// No manifest lists it.
@@ -241,9 +246,15 @@ impl<'a> Store<'a> {
             Ok(None) => Flaw::Manifest,
             Err(_) => Flaw::Unreadable,
         };
-        if matches!(self.fs.meta(&self.packs, name), Ok(None)) {
-            return;
-        }
+        let flaw = match self.fs.meta(&self.packs, name) {
+            Ok(None) => return,
+            Ok(Some(meta)) => match exposed(self.fs, &meta) {
+                Some(Exposed::Owner(_)) => Flaw::Owner,
+                Some(Exposed::Mode(_)) if meta.kind == Kind::Dir => Flaw::Mode,
+                Some(Exposed::Mode(_)) | None => flaw,
+            },
+            Err(_) => flaw,
+        };
         let kept = match self.discard(name) {
             Ok(left) => left.first,
             Err(error) => Some(disk_error(error, name)),
@@ -258,7 +269,7 @@ impl<'a> Store<'a> {
 
     fn verify_objects(&self, pack: &Pack<'a>, name: &OsStr, audit: &mut Audit) {
         audit.stock.packs += 1;
-        let entered = pack.objects.values().flatten();
+        let entered = pack.objects.values().flat_map(|same| &same.all);
         let entered = entered.map(|object| (object_name(object), *object));
         let entered: BTreeMap<OsString, ObjectMeta> = entered.collect();
         let mut found = Vec::new();
@@ -266,9 +277,17 @@ impl<'a> Store<'a> {
             // What cannot be listed is found below, object by object.
             for entry in self.fs.list(dir).unwrap_or_default() {
                 let flaw = match at {
-                    None if [MANIFEST, FILES, USED].map(OsStr::new).contains(&&*entry) => None,
+                    None if [MANIFEST, FILES, USED, LINKED]
+                        .map(OsStr::new)
+                        .contains(&&*entry) =>
+                    {
+                        None
+                    }
                     None => Some(Flaw::Unlisted),
-                    Some(_) => self.examine(dir, &entry, entered.get(&entry), &mut audit.stock),
+                    Some(_) => {
+                        let object = entered.get(&entry).map(|object| (object, pack.owner));
+                        self.examine((dir, &entry), object, &mut audit.stock)
+                    }
                 };
                 if let Some(flaw) = flaw {
                     let path = at.map_or_else(String::new, |at| format!("{at}/"));
@@ -290,9 +309,8 @@ impl<'a> Store<'a> {
     /// What is wrong with an entry among the objects; one that is right is counted.
     fn examine(
         &self,
-        files: &Dir,
-        name: &OsStr,
-        entered: Option<&ObjectMeta>,
+        (files, name): (&Dir, &OsStr),
+        entered: Option<(&ObjectMeta, (u32, u32))>,
         stock: &mut Stock,
     ) -> Option<Flaw> {
         let meta = match self.fs.meta(files, name) {
@@ -301,7 +319,7 @@ impl<'a> Store<'a> {
             Ok(None) => return None,
             Err(_) => return Some(Flaw::Unreadable),
         };
-        let Some(object) = entered else {
+        let Some((object, owner)) = entered else {
             return Some(Flaw::Unlisted);
         };
         let digest = || match self.fs.digest_file(files, name) {
@@ -311,6 +329,8 @@ impl<'a> Store<'a> {
         };
         let flaw = if meta.kind != Kind::File {
             Some(Flaw::Kind)
+        } else if (meta.owner, meta.group) != owner {
+            Some(Flaw::Owner)
         } else if meta.len != object.len {
             Some(Flaw::Length)
         } else if let Some(flaw) = digest() {

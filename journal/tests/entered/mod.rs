@@ -57,7 +57,7 @@ pub(crate) fn wanted(object: &ObjectMeta) -> Wanted {
 pub(crate) fn assert_whole(fs: &dyn Fs, pack: &Pack<'_>) {
     for (object, bytes) in objects() {
         match pack.fetch(&wanted(&object)).unwrap() {
-            Some(Fetched::Stored { dir, name }) => {
+            Some(Fetched::Stored { dir, name, .. }) => {
                 assert_eq!(fs.read_file(&dir, &name, 100).unwrap(), bytes);
                 let meta = fs.meta(&dir, &name).unwrap().unwrap();
                 assert_eq!(meta.mode, object.mode.bits());
@@ -82,7 +82,7 @@ pub(crate) fn names(fs: &dyn Fs, dir: &Dir) -> Vec<String> {
 pub(crate) fn mend(fs: &dyn Fs, pack: &Pack<'_>) {
     for (object, bytes) in objects() {
         match pack.fetch(&wanted(&object)).unwrap() {
-            Some(Fetched::Stored { dir, name }) => {
+            Some(Fetched::Stored { dir, name, .. }) => {
                 assert_eq!(fs.read_file(&dir, &name, 100).unwrap(), bytes);
             }
             Some(Fetched::Bytes(found)) => assert_eq!(found, bytes),

@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 
 use rvenv::witness::{Stored, Witness};
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
-use rvenv_journal::{Digest, Leftovers};
+use rvenv_journal::{Digest, Leftovers, check_private, open_private_dir, read_private_file};
 use serde::Deserialize;
 
 /// The directories of notes.
@@ -68,6 +68,11 @@ pub(super) fn sweep(fs: &dyn Fs, cache: &Dir, kind: &str, which: Which) -> Swept
             return swept;
         }
     };
+    // Nobody reads notes in a directory into which others may write.
+    let which = match check_private(fs, &dir) {
+        Ok(()) => which,
+        Err(_) => Which::All,
+    };
     let names = fs.list(&dir).unwrap_or_else(|error| {
         note(&mut swept.leftovers, error);
         Vec::new()
@@ -114,12 +119,12 @@ fn is_draft(name: &OsStr) -> bool {
 
 /// Whether everything that a note rests on is as it was; one that rests on nothing was not written by us.
 fn holds(fs: &dyn Fs, (cache, dir): (&Dir, &Dir), name: &OsStr) -> bool {
-    let read = fs.read_file(dir, name, BYTES_MAX).ok();
-    let note = read.and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+    let read = read_private_file(fs, (dir, name), BYTES_MAX).ok();
+    let note = read.and_then(|(bytes, _)| serde_json::from_slice::<Note>(&bytes).ok());
     let Some(note) = note else { return false };
     if let Some(pack) = note.pack {
-        let packs = fs.open_dir(cache, OsStr::new(super::PACKS));
-        let is_pack = |packs: Dir| fs.open_dir(&packs, OsStr::new(&pack));
+        let packs = open_private_dir(fs, cache, OsStr::new(super::PACKS));
+        let is_pack = |packs: Dir| open_private_dir(fs, &packs, OsStr::new(&pack));
         return Digest::parse(&pack).is_ok() && packs.and_then(is_pack).is_ok();
     }
     let answered = note.interpreter.map(|answer| answer.witnesses);

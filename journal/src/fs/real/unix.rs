@@ -418,10 +418,11 @@ impl Fs for RealFs {
 
     fn write_held(&self, held: &Held, bytes: &[u8]) -> Result<(), FsError> {
         let call = Call::<File>::held("write", held)?;
-        // Cut first: a reader meanwhile sees nothing or a part, but never two texts in one. Not a file that is empty:
-        // ext4 would take that for a replacement, and write the text to the disk when it is closed.
+        // Cut first: a reader meanwhile sees nothing or a part, but never the end of a longer text. Not a file that is
+        // empty or of this length: ext4 takes a cut for a replacement, and writes the text to the disk on close.
         let cut = || match call.on.metadata()?.len() {
             0 => Ok(()),
+            len if len == bytes.len() as u64 => Ok(()),
             _ => call.on.set_len(0),
         };
         cut()

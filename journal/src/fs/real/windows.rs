@@ -493,6 +493,7 @@ fn meta_of_handle(file: &File) -> io::Result<Meta> {
         mode: if read_only { 0o555 } else { 0o777 },
         len: found.len(),
         mtime: Time { seconds, nanos },
+        ctime: Time { seconds, nanos },
         owner: 0,
         group: 0,
         links: system.links,

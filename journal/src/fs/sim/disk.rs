@@ -33,6 +33,8 @@ pub(super) struct Inode {
     pub(super) owner: u32,
     pub(super) mode: u32,
     pub(super) mtime: Time,
+    /// Last change of anything about it; like the clock, no part of [`Disk::digest`].
+    pub(super) ctime: Time,
     /// How many entries lead here.
     pub(super) names: u64,
     pub(super) node: Node,
@@ -195,16 +197,18 @@ impl Disk {
         if let Some(before) = self.child(dir, name) {
             let inode = self.edit(before);
             inode.names = inode.names.saturating_sub(1);
+            inode.ctime = now;
         }
         if let Some(child) = child {
             let inode = self.edit(child);
             inode.names += 1;
+            inode.ctime = now;
             if let Node::Dir(folder) = &mut inode.node {
                 folder.parent = dir;
             }
         }
         let parent = self.edit(dir);
-        parent.mtime = now;
+        (parent.mtime, parent.ctime) = (now, now);
         if let Node::Dir(folder) = &mut parent.node {
             folder.set(name, child);
         }

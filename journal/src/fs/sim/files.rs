@@ -60,6 +60,7 @@ impl Machine {
             content: Content::new(bytes),
             mode: self.live.get(file).mode,
             mtime: self.now(),
+            ctime: self.now(),
         };
         if self.live.get(file).is_courtesy {
             data.write_to(self.live.edit(file));
@@ -107,6 +108,7 @@ impl Machine {
             content: Arc::clone(content),
             mode: mode & 0o7777,
             mtime: mtime.map_or(inode.mtime, set_time),
+            ctime: self.now(),
         };
         self.amend(file, data);
         Ok(())
@@ -129,6 +131,7 @@ impl Machine {
             content,
             mode: PRIVATE,
             mtime: self.now(),
+            ctime: self.now(),
         };
         self.change(Change::Data(file, data), &[]);
         Ok(())
@@ -155,6 +158,7 @@ impl Machine {
             mode: inode.mode,
             len,
             mtime: inode.mtime,
+            ctime: inode.ctime,
             owner: inode.owner,
             group: 0,
             links: self.links(inode),

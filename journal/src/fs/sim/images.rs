@@ -465,6 +465,7 @@ impl Unsynced {
             content: Arc::clone(inode.content().unwrap_or(&nothing)),
             mode: inode.mode,
             mtime: inode.mtime,
+            ctime: inode.ctime,
         };
         let mut ways = Vec::new();
         let mut add = |fate, data: Data| {

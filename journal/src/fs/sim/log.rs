@@ -94,6 +94,7 @@ pub(super) struct Data {
     pub(super) content: Arc<Content>,
     pub(super) mode: u32,
     pub(super) mtime: Time,
+    pub(super) ctime: Time,
 }
 
 /// Which step makes a change, and when.
@@ -115,6 +116,7 @@ impl Data {
     pub(super) fn write_to(&self, inode: &mut Inode) {
         inode.mode = self.mode;
         inode.mtime = self.mtime;
+        inode.ctime = self.ctime;
         inode.node = Node::File(Arc::clone(&self.content));
         inode.term = OnceLock::new();
     }
@@ -128,7 +130,10 @@ impl Change {
                     disk.set_entry(cell.dir, &cell.name, cell.child, time);
                 }
             }
-            Self::Mode(dir, mode) => disk.edit(*dir).mode = *mode,
+            Self::Mode(dir, mode) => {
+                let inode = disk.edit(*dir);
+                (inode.mode, inode.ctime) = (*mode, time);
+            }
             Self::Raise { dir, identity, .. } => {
                 let inode = disk.edit(*dir);
                 inode.identity = *identity;

@@ -166,6 +166,10 @@ fn statx(fd: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Result<Meta
             seconds: stat.stx_mtime.tv_sec,
             nanos: stat.stx_mtime.tv_nsec,
         },
+        ctime: Time {
+            seconds: stat.stx_ctime.tv_sec,
+            nanos: stat.stx_ctime.tv_nsec,
+        },
         owner: stat.stx_uid,
         group: stat.stx_gid,
         links: stat.stx_nlink.into(),

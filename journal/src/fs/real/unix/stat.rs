@@ -31,6 +31,10 @@ pub(super) fn meta(stat: &Stat, (seconds, nanos): (i64, u32)) -> Meta {
             seconds: number(stat.st_mtime),
             nanos: number(stat.st_mtime_nsec),
         },
+        ctime: Time {
+            seconds: number(stat.st_ctime),
+            nanos: number(stat.st_ctime_nsec),
+        },
         owner: stat.st_uid,
         group: stat.st_gid,
         links: number(stat.st_nlink),

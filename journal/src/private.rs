@@ -1,0 +1,91 @@
+//! Privacy: directories and files that nobody but the user can have put there or changed.
+//!
+//! Promises that what passes belongs to the user or to root, and that its permission bits let nobody else write.
+//! Does not look at ACLs, which the group bits bound, nor at the directories above: the caller got here by a handle.
+//! On Windows everything passes: a directory of the user's profile is its owner's by inheritance.
+//!
+//! Read next: `store.rs`.
+
+use std::ffi::OsStr;
+use std::io::{self, ErrorKind};
+
+use crate::fs::{Dir, Fs, FsError, Meta};
+
+/// The user who may write everywhere.
+const ROOT: u32 = 0;
+/// The permission bits that let others write.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// Why something is not private.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposed {
+    /// It belongs to another user.
+    Owner(u32),
+    /// Others may write to it.
+    Mode(u32),
+}
+
+/// Why something that was looked at is not private; `None` when it is.
+#[must_use]
+pub fn exposed(fs: &dyn Fs, meta: &Meta) -> Option<Exposed> {
+    if cfg!(windows) {
+        return None;
+    }
+    if meta.owner != fs.user() && meta.owner != ROOT {
+        return Some(Exposed::Owner(meta.owner));
+    }
+    (meta.mode & OTHERS_WRITE != 0).then_some(Exposed::Mode(meta.mode))
+}
+
+/// Sees that an open directory is private.
+///
+/// # Errors
+/// `PermissionDenied` when it is not, or what the disk says.
+pub fn check_private(fs: &dyn Fs, dir: &Dir) -> Result<(), FsError> {
+    check(fs, &fs.meta_of(dir)?, OsStr::new("."))
+}
+
+/// Opens a directory in one that is private, if it is private, too; a symbolic link is refused.
+///
+/// # Errors
+/// `PermissionDenied` when it is not private, or as [`Fs::open_dir`].
+pub fn open_private_dir(fs: &dyn Fs, at: &Dir, name: &OsStr) -> Result<Dir, FsError> {
+    let dir = fs.open_dir(at, name)?;
+    check(fs, &fs.meta_of(&dir)?, name)?;
+    Ok(dir)
+}
+
+/// Reads a regular file in a directory that is private, if it is private, too.
+///
+/// # Errors
+/// `NotFound`, `PermissionDenied` when it is not private, or as [`Fs::read_file`].
+pub fn read_private_file(
+    fs: &dyn Fs,
+    at: (&Dir, &OsStr),
+    len_max: u64,
+) -> Result<(Vec<u8>, Meta), FsError> {
+    let Some(meta) = fs.meta(at.0, at.1)? else {
+        return Err(refused(at.1, ErrorKind::NotFound.into()));
+    };
+    // Nobody else can put another file there between the two calls.
+    check(fs, &meta, at.1)?;
+    Ok((fs.read_file(at.0, at.1, len_max)?, meta))
+}
+
+fn check(fs: &dyn Fs, meta: &Meta, name: &OsStr) -> Result<(), FsError> {
+    let why = match exposed(fs, meta) {
+        None => return Ok(()),
+        Some(Exposed::Owner(owner)) => format!("it belongs to user {owner}"),
+        Some(Exposed::Mode(mode)) => format!("others may write to it (mode {mode:04o})"),
+    };
+    let source = io::Error::new(ErrorKind::PermissionDenied, why);
+    Err(refused(name, source))
+}
+
+fn refused(name: &OsStr, source: io::Error) -> FsError {
+    FsError {
+        verb: "trust",
+        name: name.to_string_lossy().escape_debug().to_string(),
+        source,
+    }
+}

@@ -1,0 +1,190 @@
+//! The cache of a user: the one door to everything that is kept in it.
+//!
+//! What the cache says is believed: which program is an interpreter, what a wheel holds, which bytes a digest has. So
+//! nobody but the user, or root, may have put it there.
+//!
+//! Promises that every component of the way to the cache (directories and symbolic links, each looked at by itself)
+//! belongs to the user or to root; that the cache is a directory of one of the two which the permission bits let nobody
+//! else write; that what is read in it passes the same look, by handles that follow no link; and that all
+//! that is made has mode 0700 or 0600, whatever the umask.
+//! Does not look at ACLs of the directories on the way, nor at their permission bits: who may write one of
+//! them can put another directory of the user's in the place of the cache.
+//! Does not promise that there is a cache: every caller can do without.
+//!
+//! Read next: `memo.rs`, the notes in it; the engine's `store.rs`, the packs; `private.rs`, what passes.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rvenv_journal::fs::real::RealFs;
+use rvenv_journal::fs::{Dir, FsError, Meta};
+use rvenv_journal::{Exposed, Fs, exposed, open_private_dir, read_private_file, remove_tree};
+use thiserror::Error;
+
+mod way;
+
+/// Of directories that rvenv makes.
+const DIR_MODE: u32 = 0o700;
+
+/// The cache directory; clones share what they opened.
+#[derive(Clone, Debug)]
+pub struct Cache(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    fs: RealFs,
+    dir: Mutex<Option<Dir>>,
+}
+
+/// Why a cache is not used.
+#[derive(Debug, Error)]
+pub enum NotUsed {
+    /// Another user controls the way to it.
+    #[error("`{}` belongs to user {owner}", path.display())]
+    Foreign {
+        /// The component of the way, or the cache itself.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// Other users may write into it.
+    #[error("other users may write into the cache `{}` (mode {mode:04o})", path.display())]
+    Writable {
+        /// The cache.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The disk refused.
+    #[error("cannot open the cache `{}`", path.display())]
+    Disk {
+        /// The cache, or what is on the way to it.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Cache {
+    /// The cache at a path, which must be absolute; nothing is opened yet.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(Arc::new(Inner {
+            path: path.into(),
+            fs: RealFs::new(),
+            dir: Mutex::default(),
+        }))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The directory, if it is there; nothing is made.
+    ///
+    /// # Errors
+    /// When it is not private to the user; see [`NotUsed`].
+    pub fn dir(&self) -> Result<Option<Dir>, NotUsed> {
+        self.open(false)
+    }
+
+    /// The directory, which is made if need be, with those above it.
+    ///
+    /// # Errors
+    /// As [`dir`](Self::dir); nothing is made then.
+    ///
+    /// # Crash
+    /// Some of the directories are there, empty.
+    pub fn make(&self) -> Result<Dir, NotUsed> {
+        let made = self.open(true)?;
+        made.ok_or_else(|| self.failed(ErrorKind::NotFound.into()))
+    }
+
+    /// Reads a note: a private file in a private directory of the cache.
+    pub(crate) fn read(&self, kind: &str, name: &OsStr, len_max: u64) -> Option<Vec<u8>> {
+        let fs = &self.0.fs;
+        let dir = open_private_dir(fs, &self.dir().ok()??, OsStr::new(kind)).ok()?;
+        let (bytes, _) = read_private_file(fs, (&dir, name), len_max).ok()?;
+        Some(bytes)
+    }
+
+    /// The directory of one kind of notes, to write to; one that others may have written to is made anew.
+    pub(crate) fn make_kind(&self, kind: &str) -> Result<(&dyn Fs, Dir), NotUsed> {
+        let fs = &self.0.fs;
+        let failed = |error: FsError| self.failed(error.source);
+        let (top, kind) = (self.make()?, OsStr::new(kind));
+        match open_private_dir(fs, &top, kind) {
+            Ok(dir) => return Ok((fs, dir)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                let _is_tried_below = remove_tree(fs, &top, kind);
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        make_in(fs, &top, kind).map_err(failed)?;
+        let dir = open_private_dir(fs, &top, kind).map_err(failed)?;
+        Ok((fs, dir))
+    }
+
+    fn open(&self, makes: bool) -> Result<Option<Dir>, NotUsed> {
+        let mut known = self.0.dir.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() {
+            *known = self.find(makes)?;
+        }
+        Ok(known.clone())
+    }
+
+    fn find(&self, makes: bool) -> Result<Option<Dir>, NotUsed> {
+        let Inner { path, fs, .. } = &*self.0;
+        let failed = |error: FsError| self.failed(error.source);
+        let way = way::walk(path, fs.user())?;
+        if !makes && !way.rest.is_empty() {
+            return Ok(None);
+        }
+        let mut dir = fs.open_path(&way.nearest).map_err(failed)?;
+        for name in &way.rest {
+            make_in(fs, &dir, name).map_err(failed)?;
+            dir = fs.open_dir(&dir, name).map_err(failed)?;
+        }
+        let meta = fs.meta_of(&dir).map_err(failed)?;
+        self.check(&meta)?;
+        Ok(Some(dir))
+    }
+
+    fn check(&self, meta: &Meta) -> Result<(), NotUsed> {
+        let path = self.0.path.clone();
+        match exposed(&self.0.fs, meta) {
+            None => Ok(()),
+            Some(Exposed::Owner(owner)) => Err(NotUsed::Foreign { path, owner }),
+            Some(Exposed::Mode(mode)) => Err(NotUsed::Writable { path, mode }),
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> NotUsed {
+        let path = self.0.path.clone();
+        NotUsed::Disk { path, source }
+    }
+}
+
+/// Makes a directory, unless another process does.
+fn make_in(fs: &RealFs, dir: &Dir, name: &OsStr) -> Result<(), FsError> {
+    match fs.make_dir(dir, name, DIR_MODE) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// How far the way to a cache exists.
+#[derive(Debug)]
+struct Way {
+    /// The nearest directory that exists, without symbolic links in its path.
+    nearest: PathBuf,
+    /// What is still to be made below it.
+    rest: Vec<OsString>,
+}

@@ -1,0 +1,149 @@
+//! The way to a cache: whose each directory and each symbolic link on it is.
+//!
+//! Promises to follow links as the system does, and to name the first component that another user controls, or to say
+//! which directory is the nearest one that exists.
+//! Does not hold what it looked at: the directories are the user's and root's, who do not race themselves.
+//! On Windows no owner is looked at.
+//!
+//! Read next: `../cache.rs`.
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind};
+use std::path::{Component, Path, PathBuf};
+
+use super::{NotUsed, Way};
+
+/// As many as Linux follows.
+const LINKS_MAX: usize = 40;
+
+/// Walks to a directory, whether or not it exists.
+#[cfg(unix)]
+pub(super) fn walk(path: &Path, user: u32) -> Result<Way, NotUsed> {
+    use std::os::unix::fs::MetadataExt;
+    let mut nearest = PathBuf::from("/");
+    // The system's own user, who is not called 0 in a user namespace without root.
+    let system = std::fs::metadata(&nearest).map_or(0, |found| found.uid());
+    let mut left = components(path);
+    let mut links = 0;
+    while let Some(name) = left.pop() {
+        if name == ".." {
+            nearest.pop();
+            continue;
+        }
+        let at = nearest.join(&name);
+        let found = match std::fs::symlink_metadata(&at) {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                left.push(name);
+                left.reverse();
+                if left.iter().any(|name| name == "..") {
+                    return Err(failed(&at, error));
+                }
+                return Ok(Way {
+                    nearest,
+                    rest: left,
+                });
+            }
+            Err(error) => return Err(failed(&at, error)),
+        };
+        let owner = found.uid();
+        if owner != user && owner != 0 && owner != system {
+            return Err(NotUsed::Foreign { path: at, owner });
+        }
+        if found.is_symlink() {
+            links += 1;
+            if links > LINKS_MAX {
+                return Err(failed(&at, ErrorKind::InvalidInput.into()));
+            }
+            let target = std::fs::read_link(&at).map_err(|error| failed(&at, error))?;
+            if target.is_absolute() {
+                nearest = PathBuf::from("/");
+            }
+            left.extend(components(&target));
+        } else if found.is_dir() {
+            nearest = at;
+        } else {
+            return Err(failed(&at, ErrorKind::NotADirectory.into()));
+        }
+    }
+    Ok(Way {
+        nearest,
+        rest: Vec::new(),
+    })
+}
+
+/// The components of a path, the first one last.
+#[cfg(unix)]
+fn components(path: &Path) -> Vec<OsString> {
+    let named = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    });
+    let mut named: Vec<_> = named.collect();
+    named.reverse();
+    named
+}
+
+/// Finds the nearest directory that exists.
+#[cfg(not(unix))]
+pub(super) fn walk(path: &Path, _user: u32) -> Result<Way, NotUsed> {
+    let mut nearest = path;
+    let mut rest: Vec<OsString> = Vec::new();
+    while let Err(error) = std::fs::metadata(nearest) {
+        match (error.kind(), nearest.parent(), nearest.file_name()) {
+            (ErrorKind::NotFound, Some(above), Some(name)) => {
+                rest.insert(0, name.to_owned());
+                nearest = above;
+            }
+            _ => return Err(failed(nearest, error)),
+        }
+    }
+    let nearest = nearest.to_owned();
+    Ok(Way { nearest, rest })
+}
+
+fn failed(path: &Path, source: io::Error) -> NotUsed {
+    let path = path.to_owned();
+    NotUsed::Disk { path, source }
+}
+
+#[cfg(all(test, unix))]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test makes the directories that are walked"
+)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn user() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    #[test]
+    fn the_way_leads_through_links_to_what_exists() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        symlink("a/b/..", root.join("relative")).unwrap();
+        symlink(root.join("a"), root.join("absolute")).unwrap();
+        symlink("round", root.join("round")).unwrap();
+        std::fs::write(root.join("file"), "").unwrap();
+        let check = |path: &str, nearest: &str, rest: &[&str]| {
+            let way = walk(&root.join(path), user()).unwrap();
+            assert_eq!(way.nearest, root.join(nearest), "{path}");
+            assert_eq!(way.rest, rest, "{path}");
+        };
+        check("a/b", "a/b", &[]);
+        check("relative", "a", &[]);
+        check("relative/b/c/d", "a/b", &["c", "d"]);
+        check("absolute/x", "a", &["x"]);
+        check("a/./b/../x", "a", &["x"]);
+        for path in ["round/x", "file/x", "absent/../x"] {
+            let refused = walk(&root.join(path), user()).unwrap_err();
+            assert!(matches!(refused, NotUsed::Disk { .. }), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What rvenv makes of the cache is its user's alone, and it is made in no other user's directory.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+use std::path::Path;
+
+use crate::machine::{Scratch, any_python, ended, player, tree};
+use crate::users::{STRANGER, at_home, dir_of, is_root};
+
+/// Whatever the umask; and the directories above the cache, which are made with it.
+#[test]
+fn all_of_the_cache_is_private_under_any_umask() {
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::new();
+    let home = scratch.path("home");
+    fs::create_dir(&home).unwrap();
+    for (umask, env) in [("000", "A"), ("002", "B"), ("077", "C")] {
+        let cache = home.join(".cache/rvenv");
+        let program = Path::new(env!("CARGO_BIN_EXE_rvenv"));
+        let mut command = scratch.program(program, umask);
+        command.env_remove("RVENV_CACHE_DIR").env("HOME", &home);
+        let python = python.path.to_str().unwrap();
+        command.args(["create", "--compile-bytecode", "-p", python, env]);
+        ended(&mut command).ok();
+        let mut kinds = 0;
+        for (path, entry) in tree(&home.join(".cache")) {
+            let is_object = path.contains("/files/");
+            let is_dir = fs::metadata(home.join(".cache").join(&path))
+                .unwrap()
+                .is_dir();
+            let right = if is_dir { 0o700 } else { 0o600 };
+            assert!(is_object || entry.mode == right, "{path} {:o}", entry.mode);
+            assert_eq!(entry.mode & 0o022 & !right, entry.mode & 0o022, "{path}");
+            kinds += usize::from(is_dir);
+        }
+        assert!(kinds > 5, "{kinds}");
+        fs::remove_dir_all(cache.parent().unwrap()).unwrap();
+    }
+}
+
+/// As `sudo` leaves HOME where it is told to.
+#[test]
+fn root_makes_nothing_in_the_home_of_another_user() {
+    if !is_root() {
+        return;
+    }
+    let scratch = Scratch::new();
+    player(&scratch, "python3");
+    let home = scratch.path("stranger");
+    dir_of(&home, STRANGER, 0o755);
+    let words = ["create", "--without-pip", "-v", "-p", "./python3", "A"];
+    let made = ended(&mut at_home(&scratch, &home, &words));
+    let said = made.stderr.clone();
+    made.ok();
+    let why = format!(
+        "no cache is used: `{}` belongs to user {STRANGER}",
+        home.display()
+    );
+    assert!(said.contains(&why), "{said}");
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+    let words = ["create", "--without-pip", "-p", "./python3", "B"];
+    let made = ended(&mut at_home(&scratch, &home, &words));
+    assert!(!made.stderr.contains("cache"), "{}", made.stderr);
+    made.ok();
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+}
+
+/// Where the link leads is root's own; where it is, is not.
+#[test]
+fn root_follows_no_link_of_another_user_to_a_cache() {
+    if !is_root() {
+        return;
+    }
+    let scratch = Scratch::new();
+    player(&scratch, "python3");
+    let [home, elsewhere] = ["home", "elsewhere"].map(|name| scratch.path(name));
+    dir_of(&home, 0, 0o755);
+    dir_of(&elsewhere, 0, 0o755);
+    let link = home.join(".cache");
+    symlink(&elsewhere, &link).unwrap();
+    std::os::unix::fs::lchown(&link, Some(STRANGER), Some(STRANGER)).unwrap();
+    let words = ["create", "--without-pip", "-v", "-p", "./python3", "A"];
+    let made = ended(&mut at_home(&scratch, &home, &words));
+    assert!(made.stderr.contains("no cache is used"), "{}", made.stderr);
+    made.ok();
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+}
+
+/// A cache that root once made there is in the hands of whom the directory above it belongs to.
+#[test]
+fn root_uses_no_cache_of_its_own_in_the_home_of_another_user() {
+    if !is_root() {
+        return;
+    }
+    let scratch = Scratch::new();
+    player(&scratch, "python3");
+    let home = scratch.path("home");
+    dir_of(&home, 0, 0o755);
+    let words = ["create", "--without-pip", "-p", "./python3", "A"];
+    ended(&mut at_home(&scratch, &home, &words)).ok();
+    let before = tree(&home);
+    assert!(before.len() > 3);
+    chown(&home, Some(STRANGER), Some(STRANGER)).unwrap();
+    let words = ["create", "--without-pip", "-v", "-p", "./python3", "B"];
+    let made = ended(&mut at_home(&scratch, &home, &words));
+    assert!(made.stderr.contains("no cache is used"), "{}", made.stderr);
+    made.ok();
+    assert!(before == tree(&home));
+    assert_eq!(fs::metadata(home.join(".cache")).unwrap().uid(), 0);
+}

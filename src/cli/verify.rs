@@ -177,6 +177,7 @@ fn word(change: Change) -> &'static str {
         Change::Missing => "missing",
         Change::Kind => "of another kind",
         Change::Mode => "with another mode",
+        Change::Owner => "of another user",
         Change::Content => "with other bytes",
         Change::LinkTarget => "that lead elsewhere",
         Change::Listing => "in rows of no use",

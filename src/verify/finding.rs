@@ -25,6 +25,8 @@ pub enum Change {
     Kind,
     /// It has other permission bits.
     Mode,
+    /// It belongs to another user than the environment.
+    Owner,
     /// It has other bytes.
     Content,
     /// It leads elsewhere.
@@ -37,10 +39,11 @@ pub enum Change {
 
 impl Change {
     /// Every change, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Missing,
         Self::Kind,
         Self::Mode,
+        Self::Owner,
         Self::Content,
         Self::LinkTarget,
         Self::Listing,
@@ -54,6 +57,7 @@ impl Change {
             Self::Missing => "missing",
             Self::Kind => "kind",
             Self::Mode => "mode",
+            Self::Owner => "owner",
             Self::Content => "content",
             Self::LinkTarget => "link-target",
             Self::Listing => "listing",

@@ -114,6 +114,36 @@ pub(super) fn check_receipt(
         };
         found.extend(finding);
     }
+    let foreign = check_owners(fs, root, paths.keys().copied())?;
+    if !foreign.is_empty() {
+        let reported: BTreeSet<String> = found.iter().map(|found| found.path.clone()).collect();
+        let is_new = |foreign: &Finding| !reported.contains(&foreign.path);
+        found.extend(foreign.into_iter().filter(is_new));
+        found.sort();
+    }
+    Ok(found)
+}
+
+/// Managed paths that belong to another user than the environment's directory: that user can change them at any time.
+fn check_owners<'p>(
+    fs: &dyn Fs,
+    root: &Dir,
+    paths: impl Iterator<Item = &'p str>,
+) -> Result<Vec<Finding>, FsError> {
+    let owner = fs.meta_of(root)?.owner;
+    let mut within = Within::new(fs, root.clone());
+    let mut found = Vec::new();
+    for path in paths {
+        if let Sight::There(_, _, meta) = within.look(path)?
+            && meta.owner != owner
+        {
+            let detail = format!(
+                "belongs to user {}, not to user {owner} as the environment does",
+                meta.owner
+            );
+            found.push(Finding::new(path, Change::Owner, detail));
+        }
+    }
     Ok(found)
 }
 

@@ -148,3 +148,24 @@ fn an_object_of_another_group_is_not_linked() {
     create(&scratch, &python, "B").ok();
     assert_eq!(fs::metadata(pip_of(&scratch, "B")).unwrap().gid(), 0);
 }
+
+#[test]
+fn verifying_an_environment_names_what_belongs_to_another_user() {
+    let Some((scratch, python)) = with_pip() else {
+        return;
+    };
+    create(&scratch, &python, "A").ok();
+    scratch.rvenv(&["verify", "A"]).ok();
+    let given = pip_of(&scratch, "A");
+    chown(&given, Some(STRANGER), None).unwrap();
+    let found = scratch.rvenv(&["verify", "A"]);
+    let said = format!("belongs to user {STRANGER}, not to user 0 as the environment does");
+    assert!(found.stdout.contains(&said), "{}", found.stdout);
+    assert!(found.stdout.contains("pip/__init__.py"));
+    found.failed(4);
+    let told = scratch.rvenv(&["verify", "--json", "A"]);
+    assert!(told.stdout.contains("\"owner\""), "{}", told.stdout);
+    // The whole of it given away is another user's environment, and theirs to change.
+    give(&scratch.path("A"), STRANGER);
+    scratch.rvenv(&["verify", "A"]).ok();
+}

@@ -8,8 +8,12 @@ use std::io::Read as _;
 use std::process::Stdio;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mknodat};
+#[cfg(target_os = "linux")]
+use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::machine::{Ended, Scratch, any_python, ended, player};
+#[cfg(target_os = "linux")]
+use crate::mounts::is_among_mounts;
 
 /// Every kind of data: the words of the command, and how it ends when all is well.
 const DATA: [(&[&str], i32); 23] = [
@@ -161,6 +165,33 @@ fn a_pipe_that_does_not_block_gets_all_of_the_data() {
     reader.read_to_string(&mut said).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(said == expected, "{} of {}", said.len(), expected.len());
+}
+
+/// The first half of the data fits, so that only the second write fails.
+#[cfg(target_os = "linux")]
+#[test]
+fn data_that_a_disk_holds_only_half_of_is_an_error() {
+    let test = "data_that_a_disk_holds_only_half_of_is_an_error";
+    if !is_among_mounts(module_path!(), test) {
+        return;
+    }
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::new();
+    let small = scratch.path("small");
+    fs::create_dir(&small).unwrap();
+    let options = Some(c"size=64k");
+    rustix::mount::mount("tmpfs", &small, "tmpfs", MountFlags::empty(), options).unwrap();
+    let file = File::create(small.join("p.json")).unwrap();
+    let words = ["plan", "--json", "E", "-p", python.path.to_str().unwrap()];
+    let mut command = scratch.command(&words);
+    let child = command.stdout(file).stderr(Stdio::piped()).spawn().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    assert_eq!(fs::metadata(small.join("p.json")).unwrap().len(), 1 << 16);
+    drop(command);
+    rustix::mount::unmount(&small, UnmountFlags::empty()).unwrap();
 }
 
 /// What was done stays done, and is said.

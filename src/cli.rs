@@ -30,8 +30,8 @@ use rvenv::render::{self, Detail, escape};
 use rvenv_journal::fs::Barrier;
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::{
-    Act, Decision, Durability, Ending, Leftovers, LinkMode, Patience, Plan, Publication, Recovered,
-    Retention, Unlinked, WhyKept, counted,
+    Act, Decision, Durability, Ending, Fs, Leftovers, LinkMode, Patience, Plan, Publication,
+    Recovered, Retention, Unlinked, WhyKept, counted,
 };
 
 use self::args::{
@@ -401,6 +401,19 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Says why files were copied for an environment that may be given to another user.
+    fn tell_receiver(&self, report: &Report) {
+        let target = Path::new(report.plan.target());
+        if report.counts.copied > 0
+            && let Some((dir, owner)) = environment::receiver(self.fs.user(), target)
+        {
+            let shown = escape(&dir.to_string_lossy());
+            self.terminal.story(&format!(
+                "The files are copied, not linked: `{shown}` belongs to user {owner}, who may be given them"
+            ));
+        }
+    }
+
     fn tell(&self, outcome: &Outcome, given: &OsStr, how: &str) {
         let shown = escape(&given.to_string_lossy());
         match outcome {
@@ -421,6 +434,7 @@ impl<'a> Session<'a> {
                 self.terminal.story(&format!(
                     "{done} `{shown}` {how}. Activate it with `{activate}`"
                 ));
+                self.tell_receiver(report);
                 if let Some(loss) = render::loss(&report.plan, &report.replaced) {
                     self.terminal.story(&loss);
                 }

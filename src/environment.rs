@@ -19,9 +19,11 @@ use rvenv_journal::{
 };
 use thiserror::Error;
 
+mod given;
 mod policies;
 mod publishing;
 
+pub use self::given::receiver;
 use self::policies::{check_clearable, check_mergeable};
 pub use self::publishing::UndoFailed;
 use self::publishing::{Planned, decide, publish, unchecked, verdict};

@@ -17,7 +17,7 @@ use rvenv_journal::{
 };
 use thiserror::Error;
 
-use super::{Outcome, PlanFailed, Report, Run, RunFailed, lock};
+use super::{Outcome, PlanFailed, Report, Run, RunFailed, given, lock};
 use crate::check::CheckFailed;
 use crate::merge;
 use crate::provision::{Known, Provision, Shelf};
@@ -136,7 +136,7 @@ fn publish_once(
     };
     let options = StageOptions {
         content: &content,
-        link_mode: run.link_mode,
+        link_mode: given::link_mode(run.link_mode, run.fs.user(), &path),
         interrupted: run.interrupted,
     };
     let published = prepared.stage(&options)?.publish(run.interrupted)?;

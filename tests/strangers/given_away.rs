@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use crate::machine::{Ended, Python, Scratch, any_python};
-use crate::users::{STRANGER, give, is_root, stranger_runs};
+use crate::users::{STRANGER, dir_of, give, is_root, stranger_runs};
 
 /// The evil program has the length of what it replaces.
 const EVIL: &str = "import os; os.system('id')";
@@ -168,4 +168,26 @@ fn verifying_an_environment_names_what_belongs_to_another_user() {
     // The whole of it given away is another user's environment, and theirs to change.
     give(&scratch.path("A"), STRANGER);
     scratch.rvenv(&["verify", "A"]).ok();
+}
+
+#[test]
+fn files_below_a_directory_of_another_user_are_copied() {
+    let Some((scratch, python)) = with_pip() else {
+        return;
+    };
+    create(&scratch, &python, "A").ok();
+    dir_of(&scratch.path("u"), STRANGER, 0o755);
+    for (env, below) in [("u/B", "u"), ("u/deep/er/C", "u")] {
+        let made = create(&scratch, &python, env);
+        let said = made.stderr.clone();
+        made.ok();
+        let shown = scratch.path(below);
+        let line = format!("`{}` belongs to user {STRANGER}", shown.display());
+        assert!(said.contains(&line), "{said}");
+        assert!(said.contains("copied, not linked"), "{said}");
+        assert_eq!(fs::metadata(pip_of(&scratch, env)).unwrap().nlink(), 1);
+    }
+    let said = create(&scratch, &python, "D");
+    assert!(!said.stderr.contains("copied"), "{}", said.stderr);
+    assert!(fs::metadata(pip_of(&scratch, "D")).unwrap().nlink() > 1);
 }

@@ -139,6 +139,9 @@ impl<'a> Session<'a> {
     }
 
     fn dispatch(&self, command: &Command) -> Result<Exit, CliError> {
+        for ignored in &self.world.surroundings.ignored {
+            self.terminal.detail(ignored);
+        }
         match command {
             Command::Create(_)
             | Command::Upgrade(_)

@@ -12,9 +12,8 @@ use rvenv::bytecode::CompileFailed;
 use rvenv::check::CheckFailed;
 use rvenv::download::DownloadFailed;
 use rvenv::environment::{PlanFailed, RunFailed};
-use rvenv::existing::{BaseError, ExistingError};
+use rvenv::existing::ExistingError;
 use rvenv::host::file_size_max;
-use rvenv::interpreter::{InterpreterError, Tried};
 use rvenv::merge::MergeError;
 use rvenv::provision::{BytecodeFailed, BytecodeLost};
 use rvenv::render::escape;
@@ -27,11 +26,13 @@ use rvenv_journal::{
 };
 
 mod cache;
+mod interpreter;
 mod shortage;
 mod state;
 
 pub(crate) use state::{Effect, Recovery, State, pending, recovered};
 
+pub(crate) use self::interpreter::{of_base, of_interpreter};
 pub(crate) use cache::of_cache;
 
 /// How the command ends.
@@ -61,9 +62,6 @@ pub(crate) struct CliError {
     is_search: bool,
     hint: Option<String>,
 }
-
-/// Interpreters that do not work, of which a failed search says why.
-const BROKEN_MAX: usize = 3;
 
 impl CliError {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
@@ -419,16 +417,6 @@ pub(crate) fn of_existing(failed: &ExistingError) -> CliError {
         .hint("replace it with `rvenv create --clear`, or name another environment")
 }
 
-/// Tells why the base of an environment was not found.
-pub(crate) fn of_base(failed: &BaseError, terminated: bool) -> CliError {
-    let exit = if matches!(failed, BaseError::Interrupted(_)) {
-        interruption(terminated)
-    } else {
-        Exit::Failed
-    };
-    CliError::of(exit, failed).hint("name the interpreter with `--python`")
-}
-
 /// Tells why the newest pip could not be downloaded.
 pub(crate) fn of_download(failed: &DownloadFailed, terminated: bool) -> CliError {
     let exit = if matches!(failed, DownloadFailed::Interrupted { .. }) {
@@ -533,52 +521,6 @@ pub(crate) fn of_output(failed: &io::Error) -> CliError {
     CliError::new(Exit::Failed, "cannot write to standard output")
         .because(failed)
         .hint("send standard output elsewhere, then run the command again")
-}
-
-/// Tells why no interpreter was found.
-pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> CliError {
-    match failed {
-        InterpreterError::Interrupted { .. } => CliError::of(interruption(terminated), failed),
-        InterpreterError::BadRequest { .. } => CliError::of(Exit::Usage, failed),
-        InterpreterError::BadPin(_) => CliError::of(Exit::Failed, failed)
-            .hint("write a version such as `3.12` there, or name an interpreter with `--python`"),
-        // Nothing is searched for a path.
-        InterpreterError::NotFound {
-            request,
-            tried,
-            searched,
-        } if !searched.is_empty() => of_search(request, tried),
-        InterpreterError::NotFound { .. }
-        | InterpreterError::TooOld { .. }
-        | InterpreterError::Crashed { .. }
-        | InterpreterError::NotPython { .. } => {
-            CliError::of(Exit::Failed, failed).hint("name an interpreter with `--python PATH`")
-        }
-        // Seen of a free-threaded one at low priority, which had 0.4 s of work, while others had the processors.
-        InterpreterError::TimedOut { .. } => CliError::of(Exit::Failed, failed).hint(
-            "try again when the machine is less busy, or name another interpreter with `--python PATH`",
-        ),
-        _ => CliError::of(Exit::Failed, failed),
-    }
-}
-
-/// Tells that no interpreter is what was looked for: in three lines, where none of them is broken.
-fn of_search(request: &str, tried: &[Tried]) -> CliError {
-    let message = format!("found no usable interpreter for {request}");
-    let mut told = CliError::new(Exit::Failed, escape_lines(&message));
-    let mut seen = Vec::new();
-    for tried in tried.iter().filter(|tried| tried.is_broken) {
-        if seen.len() < BROKEN_MAX && !seen.contains(&&tried.path) {
-            seen.push(&tried.path);
-            let path = escape(&tried.path.to_string_lossy());
-            let why = escape_lines(&tried.reason);
-            told.details.push(format!("`{path}`: {why}"));
-        }
-    }
-    told.hint(
-        "install another, for example with apt, `uv python install` or `pyenv install`, or name one by its path; \
-         `-v` says where rvenv looked",
-    )
 }
 
 /// Tells why a plan file was refused.

@@ -100,13 +100,16 @@ impl Host {
         )]
         let cwd = std::env::current_dir().ok();
         let directory = |name: &str| variable(name).map(PathBuf::from);
+        let search_path = variable("PATH");
         let surroundings = Surroundings {
-            search_path: variable("PATH"),
+            ignored: ignored(search_path.as_ref(), &directory),
+            search_path,
             cwd: cwd.clone().unwrap_or_default(),
             active: directory("VIRTUAL_ENV").filter(|active| active.is_absolute()),
-            pyenv_root: pyenv_root(&directory, home.as_deref()),
+            pyenv_root: pyenv_root(&directory, home.as_deref()).filter(|root| root.is_absolute()),
             installations: uv_installations(&directory, home.as_deref())
                 .into_iter()
+                .filter(|root| root.is_absolute())
                 .collect(),
             alternatives: ALTERNATIVES.map(PathBuf::from).to_vec(),
             registered: interpreter::registered(),
@@ -159,6 +162,24 @@ impl Host {
         let name = self.cwd.as_deref().and_then(Path::file_name);
         name.unwrap_or_default().to_string_lossy().into_owned()
     }
+}
+
+/// Directories of interpreters that mean something else in each working directory, as lines for people.
+fn ignored(
+    search_path: Option<&OsString>,
+    directory: &dyn Fn(&str) -> Option<PathBuf>,
+) -> Vec<String> {
+    let on_path = search_path.into_iter().flat_map(std::env::split_paths);
+    let mut ignored: Vec<(&str, PathBuf)> = on_path.map(|entry| ("PATH", entry)).collect();
+    for name in ["PYENV_ROOT", "UV_PYTHON_INSTALL_DIR"] {
+        ignored.extend(directory(name).map(|root| (name, root)));
+    }
+    ignored.retain(|(_, place)| !place.is_absolute());
+    let shown = |(name, place): (&str, PathBuf)| {
+        let place = place.to_string_lossy().escape_debug().to_string();
+        format!("ignoring `{place}` in {name}: it depends on the working directory")
+    };
+    ignored.into_iter().map(shown).collect()
 }
 
 /// Where pyenv keeps its versions, if it is there; on Windows that is pyenv-win.

@@ -7,6 +7,7 @@
 //! Does not promise that the interpreter stays as it was: the plan pins the executable by its digest.
 //!
 //! On disk: the cache directory alone is written, and only by `cache.rs`.
+//! What only a target names is started as `trust.rs` allows.
 //! Read next: `discover.rs`, which turns a request into an interpreter; `layout.rs`, which says what an
 //! environment of that interpreter looks like.
 
@@ -28,6 +29,7 @@ mod registry;
 mod release;
 mod request;
 mod shim;
+mod trust;
 mod wanted;
 
 pub use around::{Control, Surroundings};
@@ -43,4 +45,5 @@ pub(crate) use process::{
 pub use registry::registered;
 pub use release::Release;
 pub use request::{RangeRequest, Request, VersionRequest};
+pub use trust::{Checkout, NamedByTarget, Purpose, find_named};
 pub use wanted::Wanted;

@@ -21,6 +21,7 @@ use thiserror::Error;
 use crate::builder::{self, Context, Stages};
 use crate::config::{self, CONFIG_NAME};
 use crate::existing::{Existing, ExistingError};
+use crate::interpreter::NamedByTarget;
 use crate::merge::{MergeError, Merged, receipt_in, redate};
 use crate::options::{GIT, Options};
 use crate::verify::is_bytecode;
@@ -83,12 +84,12 @@ fn few(paths: &[String]) -> String {
 
 /// The interpreter to which the published links lead, for an environment that does not say so itself any more.
 #[must_use]
-pub fn published_base(fs: &dyn Fs, root: &Dir) -> Option<PathBuf> {
+pub fn published_base(fs: &dyn Fs, root: &Dir) -> Option<NamedByTarget> {
     let receipt = receipt_in(fs, root)?;
     let bin = RelPath::new("bin").ok()?;
     let leads = |(path, published): (&RelPath, &PublishedPath)| match published {
-        PublishedPath::Symlink { target } if path.is_below(&bin) && target.starts_with('/') => {
-            Some(PathBuf::from(target))
+        PublishedPath::Symlink { target } if path.is_below(&bin) => {
+            NamedByTarget::new(PathBuf::from(target))
         }
         PublishedPath::Symlink { .. } | PublishedPath::Dir { .. } | PublishedPath::File { .. } => {
             None

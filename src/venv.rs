@@ -30,7 +30,9 @@ use crate::download::{DownloadFailed, download};
 use crate::environment::{self, Checker, Force, Outcome, Permissions, PlanFailed, Run, RunFailed};
 use crate::existing::{BaseError, Existing, ExistingError};
 use crate::host::{Host, HostError};
-use crate::interpreter::{self, Control, Interpreter, InterpreterError, Request, Wanted};
+use crate::interpreter::{
+    self, Checkout, Control, Interpreter, InterpreterError, Purpose, Request, Wanted,
+};
 use crate::merge::Lost;
 use crate::options::{GIT, Options, Prompt};
 use crate::umask::Umask;
@@ -211,7 +213,8 @@ impl EnvBuilder {
     ) -> Result<Created, CreateFailed> {
         let fs = RealFs::new();
         let control = Control::default();
-        let (context, _downloads) = self.prepare(&fs, host, (env_dir.as_ref(), &control))?;
+        let wanted = (env_dir.as_ref(), Purpose::Change);
+        let (context, _downloads) = self.prepare(&fs, host, wanted, &control)?;
         let checks = asked_checks(stages, &context)?;
         let env = EnvAt::of(Path::new(&context.env_dir), &context.layout);
         let checker = || -> Result<(), CheckFailed> {
@@ -265,7 +268,13 @@ impl EnvBuilder {
     ) -> Result<Plan, CreateFailed> {
         let fs = RealFs::new();
         let control = Control::default();
-        let (context, _downloads) = self.prepare(&fs, host, (env_dir.as_ref(), &control))?;
+        let purpose = if self.upgrade_deps {
+            Purpose::ShowAtWork
+        } else {
+            Purpose::Show
+        };
+        let wanted = (env_dir.as_ref(), purpose);
+        let (context, _downloads) = self.prepare(&fs, host, wanted, &control)?;
         Ok(environment::plan(&fs, stages, &context, PERMISSIONS)?)
     }
 
@@ -274,12 +283,13 @@ impl EnvBuilder {
         &self,
         fs: &RealFs,
         host: &Host,
-        (env_dir, control): (&OsStr, &Control<'_>),
+        (env_dir, purpose): (&OsStr, Purpose),
+        control: &Control<'_>,
     ) -> Result<(Context, Option<TempDir>), CreateFailed> {
         let env_dir = host.env_dir(env_dir)?;
         let around = &host.surroundings;
         let interpreter = if self.upgrade && self.python == Request::Default {
-            base_of(fs, Path::new(&env_dir), host, control)?
+            base_of((fs, host), (Path::new(&env_dir), purpose), control)?
         } else {
             let wanted = Wanted {
                 request: &self.python,
@@ -336,9 +346,8 @@ const PERMISSIONS: Permissions = Permissions {
 
 /// The interpreter that an environment was made for.
 fn base_of(
-    fs: &RealFs,
-    env_dir: &Path,
-    host: &Host,
+    (fs, host): (&RealFs, &Host),
+    (env_dir, purpose): (&Path, Purpose),
     control: &Control<'_>,
 ) -> Result<Interpreter, CreateFailed> {
     let target = Target::open(fs, env_dir, Parents::Require)?;
@@ -348,7 +357,9 @@ fn base_of(
         CreateFailed::NoEnvironment { path, source }
     })?;
     let existing = Existing::read(fs, &root, target.path())?;
-    Ok(existing.base(&host.surroundings, control)?)
+    let around = &host.surroundings;
+    let checkout = Checkout::of(&[env_dir, target.path()], around);
+    Ok(existing.base((&checkout, purpose), around, control)?)
 }
 
 /// The health checks of the stages. Whether there is a pip to upgrade is known when the environment has been looked at.

@@ -383,6 +383,10 @@ pub(crate) struct RepairArgs {
     #[arg(value_name = "ENV_DIR")]
     pub(crate) env_dir: OsString,
 
+    /// The interpreter that the environment was made from, where only the environment names it
+    #[arg(short, long, value_name = "REQUEST")]
+    pub(crate) python: Option<OsString>,
+
     #[command(flatten)]
     pub(crate) run: RunArgs,
 

@@ -14,7 +14,7 @@ use rvenv::check::{self, Check, CheckFailed, EnvAt, Expectation, Expected};
 use rvenv::download::download;
 use rvenv::environment::{self, Checker, Force, Permissions};
 use rvenv::existing::{Config, Existing, ExistingError};
-use rvenv::interpreter::{self, Control, Interpreter, Request};
+use rvenv::interpreter::{self, Checkout, Control, Interpreter, Purpose};
 use rvenv::merge::Lost;
 use rvenv::options::{Choices, GIT, Options, Prompt};
 use rvenv::provision::{self, Shelf};
@@ -74,7 +74,13 @@ impl Session<'_> {
         let targets = self.env_dirs(&args.env_dirs)?;
         for (given, env_dir) in targets {
             // The process ends soon: to give back each piece of a plan and of what it was made from takes a millisecond.
-            let Prepared { context, downloads } = self.prepare(&args.venv, intent, &env_dir)?;
+            let purpose = if args.dry_run {
+                show(&args.venv)
+            } else {
+                Purpose::Change
+            };
+            let prepared = self.prepare(&args.venv, (intent, purpose), &env_dir)?;
+            let Prepared { context, downloads } = prepared;
             let context = &*ManuallyDrop::new(context);
             if args.dry_run {
                 self.show(&self.make_plan(&args.venv, context)?)?;
@@ -103,7 +109,8 @@ impl Session<'_> {
         let env_dir = self.world.env_dir(&args.env_dir)?;
         let out = args.out.as_deref();
         let out = out.map(|given| Ok((given, Out::of(given)?))).transpose()?;
-        let prepared = self.prepare(&args.venv, Intent::of(&args.venv), &env_dir)?;
+        let wanted = (Intent::of(&args.venv), show(&args.venv));
+        let prepared = self.prepare(&args.venv, wanted, &env_dir)?;
         let plan = self.make_plan(&args.venv, &prepared.context)?;
         if let Some((given, out)) = &out {
             out.save(&plan, given, &self.signals)?;
@@ -166,7 +173,7 @@ impl Session<'_> {
 
     pub(super) fn repair(&self, args: &RepairArgs) -> Result<Exit, CliError> {
         let env_dir = self.world.env_dir(&args.env_dir)?;
-        let context = self.prepare_repair(&env_dir)?;
+        let context = self.prepare_repair(args, &env_dir)?;
         if args.dry_run {
             let plan = environment::plan_repair(&self.fs, &Venv, &context);
             self.show(&plan.map_err(|error| of_plan(&error))?)?;
@@ -232,7 +239,7 @@ impl Session<'_> {
     fn prepare(
         &self,
         args: &VenvArgs,
-        intent: Intent,
+        (intent, purpose): (Intent, Purpose),
         env_dir: &str,
     ) -> Result<Prepared, CliError> {
         let (interpreter, choices) = match intent {
@@ -245,7 +252,7 @@ impl Session<'_> {
                 let choices = typed(args, self.world.cwd_name()).or(existing.choices());
                 let interpreter = match self.asked(args.python.as_ref()) {
                     Some(_) => self.interpreter(args.python.as_ref(), env_dir)?,
-                    None => self.base_of(&existing)?,
+                    None => self.base_of(&existing, (env_dir, purpose))?,
                 };
                 (interpreter, choices)
             }
@@ -282,20 +289,38 @@ impl Session<'_> {
     }
 
     /// What the environment says of itself; where it says nothing any more, what its receipt says.
-    fn prepare_repair(&self, env_dir: &str) -> Result<Context, CliError> {
+    fn prepare_repair(&self, args: &RepairArgs, env_dir: &str) -> Result<Context, CliError> {
         let (root, path) = self.open_existing(env_dir)?;
-        let (interpreter, choices) = match Existing::read(&self.fs, &root, &path) {
-            Ok(existing) => (self.base_of(&existing)?, existing.choices()),
-            Err(error @ (ExistingError::NoConfig(_) | ExistingError::Config { .. })) => {
-                let base = published_base(&self.fs, &root).ok_or_else(|| of_existing(&error))?;
-                (self.published(&base.into())?, Choices::default())
+        let compiled = has_published_bytecode(&self.fs, &root);
+        let purpose = match (args.dry_run, compiled) {
+            (false, _) => Purpose::Change,
+            (true, false) => Purpose::Show,
+            (true, true) => Purpose::ShowAtWork,
+        };
+        let read = Existing::read(&self.fs, &root, &path);
+        let choices = match &read {
+            Ok(existing) => existing.choices(),
+            Err(ExistingError::NoConfig(_) | ExistingError::Config { .. }) => Choices::default(),
+            Err(error) => return Err(of_existing(error)),
+        };
+        let interpreter = match (&args.python, &read) {
+            (Some(_), _) => self.interpreter(args.python.as_ref(), env_dir)?,
+            (None, Ok(existing)) => self.base_of(existing, (env_dir, purpose))?,
+            (None, Err(error)) => {
+                let named = published_base(&self.fs, &root).ok_or_else(|| of_existing(error))?;
+                let around = &self.world.surroundings;
+                let checkout = Checkout::of(&[Path::new(env_dir), &path], around);
+                let terms = (&checkout, purpose);
+                let find =
+                    |control: &Control<'_>| interpreter::find_named(&named, terms, around, control);
+                self.with_control(find)
+                    .map_err(|error| of_interpreter(&error, self.signals.terminated()))?
             }
-            Err(error) => return Err(of_existing(&error)),
         };
         let umask = Umask::at(&self.fs, Path::new(env_dir), self.world.umask);
         let options = choices.over(Options {
             // What is put back is what was published.
-            compile_bytecode: has_published_bytecode(&self.fs, &root),
+            compile_bytecode: compiled,
             umask: umask.bits,
             umask_is_of_acl: umask.is_of_acl,
             epoch: self.world.epoch,
@@ -359,8 +384,14 @@ impl Session<'_> {
         Existing::read(&self.fs, &root, &path).map_err(|error| of_existing(&error))
     }
 
-    fn base_of(&self, existing: &Existing) -> Result<Interpreter, CliError> {
-        self.with_control(|control| existing.base(&self.world.surroundings, control))
+    fn base_of(
+        &self,
+        existing: &Existing,
+        (env_dir, purpose): (&str, Purpose),
+    ) -> Result<Interpreter, CliError> {
+        let around = &self.world.surroundings;
+        let checkout = Checkout::of(&[Path::new(env_dir), &existing.path], around);
+        self.with_control(|control| existing.base((&checkout, purpose), around, control))
             .map_err(|error| of_base(&error, self.signals.terminated()))
     }
 
@@ -392,15 +423,6 @@ impl Session<'_> {
         env_dir: &str,
     ) -> Result<Interpreter, CliError> {
         self.look(typed, Path::new(env_dir), interpreter::find_wanted)
-    }
-
-    /// The interpreter that a receipt names; no project has a say in a repair.
-    fn published(&self, base: &OsString) -> Result<Interpreter, CliError> {
-        let around = &self.world.surroundings;
-        let found = Request::parse(base, &around.cwd).and_then(|request| {
-            self.with_control(|control| interpreter::find(&request, around, control))
-        });
-        found.map_err(|error| of_interpreter(&error, self.signals.terminated()))
     }
 
     fn make_plan(&self, args: &VenvArgs, context: &Context) -> Result<Plan, CliError> {
@@ -442,6 +464,15 @@ fn of_existing_absent(env_dir: &str, source: &std::io::Error) -> CliError {
     CliError::new(Exit::Precondition, what)
         .because(source)
         .hint("make one with `rvenv create`")
+}
+
+/// What a plan that is only shown needs an interpreter for.
+fn show(args: &VenvArgs) -> Purpose {
+    if args.compile_bytecode || args.upgrade_deps {
+        Purpose::ShowAtWork
+    } else {
+        Purpose::Show
+    }
 }
 
 /// What was said about the things that an upgrade keeps.

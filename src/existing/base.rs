@@ -1,7 +1,8 @@
 //! The base of an existing environment: which interpreter an upgrade uses when nobody names one.
 //!
 //! Promises the interpreter that the environment was made from if it is still there and of the same minor version;
-//! else the same minor version from wherever the usual search finds it; else an error that names what is gone.
+//! else the same minor version from wherever the usual search finds it; else an error that names what is gone. What only
+//! the environment names is started as `../interpreter/trust.rs` allows.
 //! Never promises another minor version: packages would vanish from view, and that is a person's decision.
 //!
 //! Read next: `../interpreter/discover.rs`, the usual search.
@@ -12,7 +13,8 @@ use thiserror::Error;
 
 use super::{Existing, Flavour, Standing};
 use crate::interpreter::{
-    self, Control, Interpreter, InterpreterError, Request, Surroundings, Tried, VersionRequest,
+    self, Checkout, Control, Interpreter, InterpreterError, NamedByTarget, Purpose, Request,
+    Surroundings, Tried, VersionRequest,
 };
 
 /// Why an environment's base interpreter could not be had.
@@ -35,17 +37,33 @@ pub enum BaseError {
         #[source]
         source: Box<InterpreterError>,
     },
+    /// Only the environment names it, and its author may have put it there.
+    #[error(
+        "the base interpreter of `{}` ({python}) is one that `--python` must name",
+        path.display().to_string().escape_debug()
+    )]
+    Untrusted {
+        /// The environment.
+        path: PathBuf,
+        /// Which Python it is said to be.
+        python: String,
+        /// The version of Python to ask for, if it is known.
+        version: Option<String>,
+        /// Which file it is, and why it is not started.
+        #[source]
+        source: Box<InterpreterError>,
+    },
     /// Somebody asked to stop.
     #[error(transparent)]
     Interrupted(InterpreterError),
 }
 
 impl Existing {
-    /// What to ask for, in order: the base by its paths, then its version.
+    /// Where the base is, in order, as the environment says.
     ///
     /// A path says nothing of a version: whoever uses it must compare, as [`Existing::base`] does.
     #[must_use]
-    pub fn requests(&self) -> Vec<Request> {
+    pub fn named(&self) -> Vec<NamedByTarget> {
         let mut paths = Vec::new();
         let mut names = Vec::new();
         if let Some(Standing::Linked { base, .. } | Standing::Dangling { target: base }) =
@@ -65,53 +83,63 @@ impl Existing {
         }
         paths.extend(names.into_iter().map(|name| self.config.home.join(name)));
         paths.extend(self.config.executables.iter().cloned());
-        let mut requests: Vec<Request> = Vec::new();
-        for path in paths.into_iter().filter(|path| path.is_absolute()) {
-            let request = Request::Path(path);
-            if !requests.contains(&request) {
-                requests.push(request);
+        let mut all: Vec<NamedByTarget> = Vec::new();
+        for path in paths.into_iter().filter_map(NamedByTarget::new) {
+            if !all.contains(&path) {
+                all.push(path);
             }
         }
-        requests.extend(flavour.as_ref().map(version_request).map(Request::Version));
-        requests
+        all
     }
 
-    /// The interpreter for an upgrade that names none.
+    /// The version of the base, if the environment says it.
+    #[must_use]
+    pub fn version(&self) -> Option<VersionRequest> {
+        self.flavour().as_ref().map(version_request)
+    }
+
+    /// The interpreter for an upgrade that names none; `checkout` is what came with the environment.
     ///
     /// # Errors
+    /// [`BaseError::Untrusted`] where it is a program that must not be started because the environment says so;
     /// [`BaseError::Gone`] with everything that was looked at; [`BaseError::Interrupted`] as soon as `control` says so.
     pub fn base(
         &self,
+        (checkout, purpose): (&Checkout, Purpose),
         around: &Surroundings,
         control: &Control<'_>,
     ) -> Result<Interpreter, BaseError> {
-        let mut tried = Vec::new();
-        for request in self.requests() {
-            match interpreter::find(&request, around, control) {
-                Ok(found) => match self.objection(&found) {
-                    None => return Ok(found),
-                    Some(reason) => tried.push(Tried {
-                        is_broken: false,
-                        path: found.executable,
-                        reason,
-                    }),
-                },
-                Err(error @ InterpreterError::Interrupted { .. }) => {
-                    return Err(BaseError::Interrupted(error));
-                }
-                Err(InterpreterError::NotFound { tried: more, .. }) => tried.extend(more),
-                Err(error) => tried.extend(told(&request, &error)),
-            }
-        }
-        let mut seen: Vec<Tried> = Vec::new();
-        for one in tried {
-            if seen.iter().all(|other| other.path != one.path) {
-                seen.push(one);
+        let mut passed = Passed::default();
+        for path in self.named() {
+            let found = interpreter::find_named(&path, (checkout, purpose), around, control);
+            if let Some(found) = self.consider(found, &mut passed)? {
+                return Ok(found);
             }
         }
         let python = self
             .flavour()
             .map_or_else(|| "its version unknown".to_owned(), |f| f.to_string());
+        // Another installation of the same version would not be what it was made from, and that is a person's decision.
+        if let Some(error) = passed.untrusted {
+            return Err(BaseError::Untrusted {
+                path: self.path.clone(),
+                version: self.flavour().map(|flavour| format!("3.{}", flavour.minor)),
+                python,
+                source: Box::new(error),
+            });
+        }
+        if let Some(request) = self.version().map(Request::Version) {
+            let found = interpreter::find(&request, around, control);
+            if let Some(found) = self.consider(found, &mut passed)? {
+                return Ok(found);
+            }
+        }
+        let mut seen: Vec<Tried> = Vec::new();
+        for one in passed.tried {
+            if seen.iter().all(|other| other.path != one.path) {
+                seen.push(one);
+            }
+        }
         Err(BaseError::Gone {
             path: self.path.clone(),
             home: self.config.home.clone(),
@@ -122,6 +150,37 @@ impl Existing {
             }),
             python,
         })
+    }
+
+    /// What a search found, if it fits; what does not is noted with its reason.
+    fn consider(
+        &self,
+        found: Result<Interpreter, InterpreterError>,
+        passed: &mut Passed,
+    ) -> Result<Option<Interpreter>, BaseError> {
+        match found {
+            Ok(found) => match self.objection(&found) {
+                None => return Ok(Some(found)),
+                Some(reason) => passed.tried.push(Tried {
+                    is_broken: false,
+                    path: found.executable,
+                    reason,
+                }),
+            },
+            Err(error @ InterpreterError::Interrupted { .. }) => {
+                return Err(BaseError::Interrupted(error));
+            }
+            Err(error @ InterpreterError::Untrusted { .. }) => {
+                passed.untrusted.get_or_insert(error);
+            }
+            Err(InterpreterError::NotFound { tried, .. }) => passed.tried.extend(tried),
+            Err(error) => passed.tried.extend(error.path().map(|path| Tried {
+                is_broken: true,
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })),
+        }
+        Ok(None)
     }
 
     /// Why an interpreter cannot be this environment's base, if it cannot.
@@ -145,16 +204,12 @@ impl Existing {
     }
 }
 
-/// A path that was asked, and what came of it.
-fn told(request: &Request, error: &InterpreterError) -> Option<Tried> {
-    match request {
-        Request::Path(path) => Some(Tried {
-            is_broken: true,
-            path: path.clone(),
-            reason: error.to_string(),
-        }),
-        Request::Default | Request::Name(_) | Request::Version(_) | Request::Range(_) => None,
-    }
+/// What a search for a base passed over.
+#[derive(Default)]
+struct Passed {
+    tried: Vec<Tried>,
+    /// The first file that must not be started.
+    untrusted: Option<InterpreterError>,
 }
 
 fn version_request(flavour: &Flavour) -> VersionRequest {

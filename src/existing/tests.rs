@@ -13,7 +13,6 @@ use std::os::unix::fs::symlink;
 use rvenv_journal::fs::real::RealFs;
 
 use super::*;
-use crate::interpreter::{Request, VersionRequest};
 
 const CONFIG: &str =
     "home = /gone/bin\ninclude-system-site-packages = false\nversion = 3.11.7\nprompt = 'it'\n";
@@ -288,52 +287,50 @@ fn an_upgrade_keeps_prompt_packages_and_copies() {
 }
 
 #[test]
-fn the_base_is_asked_for_by_its_paths_and_then_by_its_version() {
-    let requests = |config: &str, link: Option<&str>| {
+fn the_base_is_named_by_its_paths_and_by_its_version() {
+    let read = |config: &str, link: Option<&str>| {
         let scene = Scene::new(config);
         if let Some(link) = link {
             scene.link("E/bin/python", link);
         }
-        scene.read().unwrap().requests()
+        scene.read().unwrap()
     };
-    let path = |text: &str| Request::Path(text.into());
-    let version = |minor| {
-        Request::Version(VersionRequest {
-            implementation: None,
-            minor: Some(minor),
-            micro: None,
-            free_threaded: false,
-        })
+    let check = |found: &Existing, paths: &[&str], version: Option<&str>| {
+        let named = found.named();
+        let named: Vec<_> = named
+            .iter()
+            .map(|named| named.path().to_str().unwrap())
+            .collect();
+        assert_eq!(named, paths);
+        let asked = found.version().map(|version| version.to_string());
+        assert_eq!(asked.as_deref(), version);
     };
-    assert_eq!(
-        requests(CONFIG, Some("/gone/bin/python3")),
-        [
-            path("/gone/bin/python3"),
-            path("/gone/bin/python3.11"),
-            path("/gone/bin/python"),
-            version(11)
-        ]
+    check(
+        &read(CONFIG, Some("/gone/bin/python3")),
+        &[
+            "/gone/bin/python3",
+            "/gone/bin/python3.11",
+            "/gone/bin/python",
+        ],
+        Some("Python 3.11"),
     );
-    assert_eq!(
-        requests(
+    check(
+        &read(
             "home = /h\nversion = 3.9.1\nexecutable = /x/python3.9\n",
-            None
+            None,
         ),
-        [
-            path("/h/python3.9"),
-            path("/h/python3"),
-            path("/h/python"),
-            path("/x/python3.9"),
-            version(9)
-        ]
+        &["/h/python3.9", "/h/python3", "/h/python", "/x/python3.9"],
+        Some("Python 3.9"),
     );
     let pypy = "home = /h\nimplementation = PyPy\nversion_info = 3.9.1\n";
-    let last = requests(pypy, None).pop();
-    assert!(
-        matches!(&last, Some(Request::Version(asked)) if asked.implementation.as_deref() == Some("pypy")),
-        "{last:?}"
-    );
-    assert_eq!(requests("home = /h\n", None), []);
+    let asked = read(pypy, None)
+        .version()
+        .map(|version| version.to_string());
+    assert_eq!(asked.as_deref(), Some("pypy3.9"));
+    check(&read("home = /h\n", None), &[], None);
+    // What depends on the working directory names nothing.
+    let relative = "home = h\nversion = 3.9.1\nexecutable = ./python3.9\n";
+    check(&read(relative, None), &[], Some("Python 3.9"));
 }
 
 #[test]

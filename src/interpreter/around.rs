@@ -22,6 +22,8 @@ pub struct Surroundings {
     pub active: Option<PathBuf>,
     /// The root of pyenv, whose `versions/*/bin` are looked at after PATH.
     pub pyenv_root: Option<PathBuf>,
+    /// What was left out of these, with its reason: places that depend on the working directory.
+    pub ignored: Vec<String>,
     /// Directories of installations, such as `~/.local/share/uv/python`, whose `*/bin` are looked at then.
     pub installations: Vec<PathBuf>,
     /// Directories in which `update-alternatives` keeps what is registered.
@@ -33,6 +35,14 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// The directories of PATH that say the same wherever the program was started. An empty entry means the working
+    /// directory, in which a stranger may have put a `python3`.
+    pub(super) fn search_directories(&self) -> impl Iterator<Item = PathBuf> + use<'_> {
+        let path = self.search_path.iter();
+        let directories = path.flat_map(std::env::split_paths);
+        directories.filter(|directory| directory.is_absolute())
+    }
+
     /// The locale that decides about the filesystem encoding, and so about the answer of an interpreter.
     pub(super) fn locale(&self) -> String {
         let of = |name: &str| {

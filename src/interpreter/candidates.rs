@@ -71,7 +71,8 @@ pub(super) fn candidates<'a>(
     let of = |source| move |path| Candidate { path, source };
     let active = active(around).filter(|_| !matches!(request, Request::Name(_)));
     let on_path = request.names().into_iter().flat_map(|name| {
-        let path = around.search_path.as_ref();
+        // A name alone, so that no file of the working directory is meant.
+        let path = std::env::join_paths(around.search_directories()).ok();
         let found = which::which_in_all(name, path, around.cwd.clone());
         found.into_iter().flatten()
     });
@@ -118,12 +119,11 @@ pub(super) fn searched(around: &Surroundings) -> Vec<String> {
         let active = shown(active);
         format!("the active environment `{active}`")
     }));
-    places.push(match &around.search_path {
-        None => "PATH, which is not set".to_owned(),
-        Some(path) => {
-            let count = std::env::split_paths(path).count();
-            format!("{} of PATH", counted(count, "directory"))
-        }
+    places.push(if around.search_path.is_some() {
+        let count = around.search_directories().count();
+        format!("{} of PATH", counted(count, "directory"))
+    } else {
+        "PATH, which is not set".to_owned()
     });
     let roots = roots(around).into_iter().map(|(_, root)| root);
     places.extend(roots.chain(around.alternatives.clone()).map(|root| {
@@ -229,9 +229,14 @@ fn on_search_path<'a>(
     around: &'a Surroundings,
     stems: &'a [&'a str],
 ) -> impl Iterator<Item = PathBuf> + use<'a> {
-    let path = around.search_path.as_ref();
-    let directories = path.into_iter().flat_map(std::env::split_paths);
-    directories.flat_map(|directory| called_so(&around.cwd.join(directory), stems))
+    let directories = around.search_directories();
+    directories.flat_map(|directory| called_so(&directory, stems))
+}
+
+/// Whether the name of a file begins as those of interpreters do.
+pub(super) fn is_called_so(name: &str) -> bool {
+    let name = name.to_lowercase();
+    STEMS.iter().any(|stem| name.starts_with(stem))
 }
 
 /// The files of a directory that are called as interpreters are, the most telling name first.

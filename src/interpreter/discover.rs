@@ -129,8 +129,15 @@ pub(super) fn glance(
     })
 }
 
+/// What a file answered once, if nothing that the answer rests on has changed.
+pub(super) fn remembered(path: &Path, around: &Surroundings) -> Option<Interpreter> {
+    let behind = shim::behind(path, around);
+    let path = behind.as_deref().unwrap_or(path);
+    cache::Slot::of(path, around).as_ref()?.recall()
+}
+
 /// One look at a file: remembered, or asked and then remembered.
-fn ask(
+pub(super) fn ask(
     path: &Path,
     around: &Surroundings,
     control: &Control<'_>,

@@ -5,7 +5,7 @@
 //! Read next: `discover.rs`, which decides what is fatal and what only means "try the next one".
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -35,6 +35,17 @@ pub enum InterpreterError {
         tried: Vec<Tried>,
         /// The places that were searched, in words; none for a file that was named by its path.
         searched: Vec<String>,
+    },
+    /// A program that only a target names, and that its author may have put there.
+    #[error(
+        "`{}` is named by the environment alone, so it is not started: {why}",
+        shown(path)
+    )]
+    Untrusted {
+        /// The executable.
+        path: PathBuf,
+        /// What keeps it from being started.
+        why: String,
     },
     /// An interpreter from before 3.6.
     #[error(
@@ -105,6 +116,22 @@ impl fmt::Display for Unread {
             f,
             "cannot read `{text}` in line {line} of `{file}`: {reason}"
         )
+    }
+}
+
+impl InterpreterError {
+    /// The one file that it is about.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::BadRequest { .. } | Self::BadPin(_) | Self::NotFound { .. } => None,
+            Self::Untrusted { path, .. }
+            | Self::TooOld { path, .. }
+            | Self::Crashed { path, .. }
+            | Self::TimedOut { path, .. }
+            | Self::NotPython { path, .. }
+            | Self::Interrupted { path } => Some(path),
+        }
     }
 }
 

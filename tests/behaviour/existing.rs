@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::{self, Python, Scratch, any_python, player, supported};
 use rvenv::cache::Cache;
-use rvenv::existing::{Existing, Standing};
-use rvenv::interpreter::{self, Control, Interpreter, Request, Surroundings};
+use rvenv::existing::{BaseError, Existing, Standing};
+use rvenv::interpreter::{self, Checkout, Control, Interpreter, Purpose, Request, Surroundings};
 use rvenv::layout::Layout;
 use rvenv::options::{Options, Prompt};
 use rvenv_journal::Fs as _;
@@ -34,6 +34,13 @@ fn ask(python: &Path, around: &Surroundings) -> Interpreter {
     interpreter::find(&request, around, &Control::default()).unwrap()
 }
 
+/// The interpreter for an upgrade.
+fn base_of(found: &Existing, around: &Surroundings) -> Result<Interpreter, BaseError> {
+    let checkout = Checkout::of(&[&found.path], around);
+    let terms = (&checkout, Purpose::Change);
+    found.base(terms, around, &Control::default())
+}
+
 /// What holds for an environment of `python`, whoever made it.
 fn check(env: &Path, python: &Python, scratch: &Scratch) -> Existing {
     let found = read(env);
@@ -50,7 +57,7 @@ fn check(env: &Path, python: &Python, scratch: &Scratch) -> Existing {
     let layout = Layout::of(&base).unwrap();
     let own = found.libs.iter().filter(|lib| lib.path == layout.lib_path);
     assert_eq!(own.count(), 1, "{at}: {:?}", found.libs);
-    let again = found.base(&around, &Control::default()).unwrap();
+    let again = base_of(&found, &around).unwrap();
     assert_eq!(again.real_executable, base.real_executable, "{at}");
     assert_eq!(found.lost(&layout, &[]), [], "{at}");
     assert_eq!(found.python.stale(&layout).unwrap(), [], "{at}");
@@ -232,16 +239,13 @@ fn the_base_is_the_same_version_from_elsewhere_when_the_old_one_is_gone() {
     fs::create_dir(scratch.path("old")).unwrap();
     fs::create_dir(scratch.path("new")).unwrap();
     let python = player(&scratch, "old/python3");
-    let env = scratch.path("E");
+    let env = scratch.path("project/E");
     let text = env.to_str().unwrap();
     let arguments = ["create", text, "--without-pip", "--python"];
     let mut command = scratch.command(&arguments);
     machine::ended(command.arg(&python)).ok();
     let mut around = around(&scratch);
-    let base = |around: &Surroundings| {
-        let found = read(&env);
-        found.base(around, &Control::default())
-    };
+    let base = |around: &Surroundings| base_of(&read(&env), around);
     assert_eq!(base(&around).unwrap().executable, python);
 
     // The base is replaced by another minor version: the packages would be lost, so it does not count.

@@ -11,6 +11,12 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::{Kind, Scratch, any_python, player, tree};
 
+/// An interpreter outside the directory that the environments are in: a repair starts it because they name it.
+fn outside(scratch: &Scratch) -> PathBuf {
+    let path = scratch.cache().with_file_name("python");
+    player(scratch, path.to_str().unwrap())
+}
+
 /// What is restored of every path: kind, bytes or link target, and mode.
 fn essence(env: &Path) -> BTreeMap<String, (Kind, u32)> {
     let entries = tree(env).into_iter();
@@ -103,7 +109,7 @@ fn check(scratch: &Scratch, cases: &[(&str, Damage)]) {
 #[test]
 fn every_damage_to_what_rvenv_writes_itself_is_undone() {
     let scratch = Scratch::new();
-    let python = player(&scratch, "python");
+    let python = outside(&scratch);
     let flags = [
         "--without-pip",
         "--prompt",
@@ -137,7 +143,7 @@ fn every_damage_to_what_rvenv_writes_itself_is_undone() {
 #[test]
 fn a_lost_configuration_comes_back_from_what_the_receipt_knows() {
     let scratch = Scratch::new();
-    let python = player(&scratch, "python");
+    let python = outside(&scratch);
     for flags in [
         &["--without-pip"][..],
         &[
@@ -227,7 +233,7 @@ fn an_edit_through_a_hard_link_is_undone_in_each_environment() {
 #[test]
 fn without_a_receipt_nothing_is_repaired() {
     let scratch = Scratch::new();
-    let python = player(&scratch, "python");
+    let python = outside(&scratch);
     let env = create(&scratch, &python, &["--without-pip"]);
     let receipt = env.join(".rvenv/receipt.json");
     for damage in [edit as Damage, empty, remove] {
@@ -245,7 +251,7 @@ fn without_a_receipt_nothing_is_repaired() {
 #[test]
 fn what_an_edit_replaced_can_be_kept_and_had_back() {
     let scratch = Scratch::new();
-    let python = player(&scratch, "python");
+    let python = outside(&scratch);
     let env = create(&scratch, &python, &["--without-pip"]);
     let activate = env.join("bin/activate");
     let good = fs::read(&activate).unwrap();

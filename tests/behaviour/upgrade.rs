@@ -66,7 +66,7 @@ fn version_of(scratch: &Scratch, python: &Python) -> String {
 
 /// An installation `base` of its own, which borrows the library of an interpreter; it takes the place of another one.
 fn base(scratch: &Scratch, python: &Python) -> PathBuf {
-    let base = scratch.path("base");
+    let base = scratch.cache().with_file_name("base");
     if base.exists() {
         fs::remove_dir_all(&base).unwrap();
     }
@@ -191,7 +191,7 @@ fn a_base_that_was_removed_is_found_elsewhere_or_must_be_named() {
     let Some(found) = builds(11, 1) else { return };
     let scratch = Scratch::new();
     let env = full(&scratch, &base(&scratch, &found[0]), 11, &[]);
-    fs::remove_dir_all(scratch.path("base")).unwrap();
+    fs::remove_dir_all(scratch.cache().with_file_name("base")).unwrap();
     assert!(!env.join("bin/python").exists(), "it dangles");
     let before = tree(&env);
     let mut command = scratch.command(&["upgrade", "E"]);

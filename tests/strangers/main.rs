@@ -26,4 +26,5 @@ mod given_away;
 mod modes;
 mod numbers;
 mod planted;
+mod programs;
 mod users;

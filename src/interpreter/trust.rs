@@ -1,0 +1,214 @@
+//! Trust: which programs that only a target names may be started.
+//!
+//! A checkout says in many ways what its environment's interpreter is: the link `bin/python`, `home` and `executable` in
+//! its `pyvenv.cfg`, the links in its receipt. Whoever wrote the checkout wrote those, so none of them is a reason to start
+//! a program. Promises that a path of this kind is started only if the ordinary search knows the same file, or for a
+//! command that changes the target if the file is called as interpreters are and lies outside the checkout, on a way that
+//! only root and the user can write; and that a remembered answer alone is no reason either.
+//! Does not promise anything of what the user names: `--python`, PATH and the active environment.
+//!
+//! Read next: `trust/way.rs`, which walks such a path; `discover.rs`, which asks the program.
+
+mod way;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use self::way::{Way, walk};
+use super::around::{Control, Surroundings};
+use super::candidates;
+use super::describe::Interpreter;
+use super::discover;
+use super::error::{InterpreterError, Tried, shown};
+
+/// What version control keeps at the top of a repository.
+const MARKS: [&str; 4] = [".git", ".hg", ".svn", ".jj"];
+
+/// A path that only a target names. It is no request, so that it cannot be started by mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedByTarget(PathBuf);
+
+/// What a command wants an interpreter for that only a target names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To show what would be done: nothing is started that only the target names, and what it answered once is enough.
+    Show,
+    /// To show what would be done with what the interpreter does, such as bytecode: an answer is not enough.
+    ShowAtWork,
+    /// To change the target.
+    Change,
+}
+
+/// A target and the directories that came with it: the top of its repository, else the directory that it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkout {
+    tops: Vec<PathBuf>,
+}
+
+impl NamedByTarget {
+    /// A path out of a target; a relative one names nothing.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Option<Self> {
+        path.is_absolute().then_some(Self(path))
+    }
+
+    /// The path, to be shown.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Checkout {
+    /// The checkout of a target, under every name by which it is known.
+    ///
+    /// Of repositories within repositories the outermost one counts, since those within can come with it. One at the home
+    /// directory or above it counts only if there is no other: a home directory may be kept in a repository.
+    #[must_use]
+    pub fn of(targets: &[&Path], around: &Surroundings) -> Self {
+        let mut environment = around.environment.iter();
+        let home = environment.find(|(name, _)| name == "HOME");
+        let home = home.and_then(|(_, home)| fs::canonicalize(home).ok());
+        let mut tops = Vec::new();
+        for target in targets {
+            let real = fs::canonicalize(target).unwrap_or_else(|_| (*target).to_owned());
+            tops.push(top(&real, home.as_deref()));
+        }
+        Self { tops }
+    }
+
+    fn holding(&self, path: &Path) -> Option<&Path> {
+        let mut tops = self.tops.iter();
+        tops.find(|top| path.starts_with(top)).map(PathBuf::as_path)
+    }
+}
+
+fn top(target: &Path, home: Option<&Path>) -> PathBuf {
+    let above = || target.ancestors().skip(1);
+    let is_marked = |dir: &&Path| {
+        let mut marks = MARKS.iter();
+        marks.any(|mark| fs::symlink_metadata(dir.join(mark)).is_ok())
+    };
+    let is_below_home = |dir: &&Path| home.is_none_or(|home| !home.starts_with(dir));
+    let outermost = above().take_while(is_below_home).filter(is_marked).last();
+    let top = outermost.or_else(|| above().find(is_marked));
+    let top = top.filter(|top| top.parent().is_some());
+    top.or_else(|| target.parent()).unwrap_or(target).to_owned()
+}
+
+/// Finds the interpreter that a target names.
+///
+/// # Errors
+/// [`InterpreterError::Untrusted`] for a file that must not be started; [`InterpreterError::NotFound`] where there is none;
+/// else as [`find`](super::find) of a path.
+pub fn find_named(
+    named: &NamedByTarget,
+    (checkout, purpose): (&Checkout, Purpose),
+    around: &Surroundings,
+    control: &Control<'_>,
+) -> Result<Interpreter, InterpreterError> {
+    let path = named.path();
+    let real = match fs::canonicalize(path) {
+        Ok(real) if real.is_file() => real,
+        Ok(_) => return Err(absent(path, "it is not a file")),
+        Err(error) => return Err(absent(path, &error.to_string())),
+    };
+    let own = private(path, checkout).or_else(|why| {
+        // A link in the checkout to what lies outside names that, and is not itself looked at by what is started.
+        if real == path {
+            Err(why)
+        } else {
+            private(&real, checkout).map_err(|_| why)
+        }
+    });
+    let why = match (own, purpose) {
+        (Ok(own), Purpose::Change) => return discover::ask(&own, around, control),
+        (Ok(own), Purpose::Show | Purpose::ShowAtWork) => {
+            if purpose == Purpose::Show
+                && let Some(known) = discover::remembered(&own, around)
+            {
+                return Ok(known);
+            }
+            "a command that only shows what would be done does not start it".to_owned()
+        }
+        (Err(why), _) => why,
+    };
+    match known(path, &real, around) {
+        Some(known) => discover::ask(&known, around, control),
+        None => Err(InterpreterError::Untrusted {
+            path: path.to_owned(),
+            why,
+        }),
+    }
+}
+
+fn absent(path: &Path, reason: &str) -> InterpreterError {
+    InterpreterError::NotFound {
+        request: format!("`{}`", shown(path)),
+        tried: vec![Tried {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+            is_broken: true,
+        }],
+        searched: Vec::new(),
+    }
+}
+
+/// The path by which the ordinary search knows a file: the same one, else the first that leads to it.
+///
+/// What is beside a path, such as a `pyvenv.cfg`, has a say in what is started. So a file that is known is not started by
+/// a path that is not.
+fn known(path: &Path, real: &Path, around: &Surroundings) -> Option<PathBuf> {
+    let candidates = candidates::everything(around).into_iter();
+    let paths: Vec<PathBuf> = candidates.map(|candidate| candidate.path).collect();
+    if paths.iter().any(|known| known == path) {
+        return Some(path.to_owned());
+    }
+    let leads = |known: &PathBuf| fs::canonicalize(known).is_ok_and(|known| known == real);
+    paths.into_iter().find(leads)
+}
+
+/// A path that may be started though only the target names it, or why it may not.
+fn private(path: &Path, checkout: &Checkout) -> Result<PathBuf, String> {
+    let Way { real, passed } = walk(path)?;
+    let within = passed.iter().find_map(|dir| checkout.holding(dir));
+    if let Some(top) = within.or_else(|| checkout.holding(path)) {
+        return Err(format!("it is in `{}`, with the environment", shown(top)));
+    }
+    let name = real.file_name().unwrap_or_default().to_string_lossy();
+    if !candidates::is_called_so(&name) {
+        return Err(format!(
+            "`{}` is not called as interpreters are",
+            shown(&real)
+        ));
+    }
+    Ok(path.to_owned())
+}
+
+#[cfg(all(test, unix))]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests make what others would"
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_top_is_that_of_the_outermost_repository_below_the_home_directory() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().canonicalize().unwrap();
+        let home = root.join("home");
+        let target = home.join("a/b/c/.venv");
+        fs::create_dir_all(&target).unwrap();
+        let check = |expect: &Path| assert_eq!(top(&target, Some(&home)), expect);
+        check(&home.join("a/b/c"));
+        fs::create_dir(home.join(".git")).unwrap();
+        check(&home);
+        // What is in a repository may come with it, also a repository of another system.
+        fs::create_dir(home.join("a/b/.hg")).unwrap();
+        check(&home.join("a/b"));
+        fs::write(home.join("a/.git"), "gitdir: elsewhere").unwrap();
+        check(&home.join("a"));
+        assert_eq!(top(&target, None), home);
+    }
+}

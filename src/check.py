@@ -1,16 +1,19 @@
 # Whether an environment works: its directory, the version or how it begins, and modules that must be importable from it.
 #
-# Every Python from 3.6 on can run this. It runs with `-I -B -c`: no variables, nothing written.
+# Every Python from 3.6 on can run this. It runs with `-I -S -B -c` and then with `-I -B -c`: no variables, nothing
+# written, and the first time nothing of what an environment has `site` run.
 import importlib
 import os
 import sys
 
 directory, version = sys.argv[1:3]
 found = "%d.%d.%d" % sys.version_info[:3]
-if os.path.realpath(sys.prefix) != os.path.realpath(directory):
-    sys.exit("%s belongs to %s, not to %s" % (sys.executable, sys.prefix, directory))
-if sys.prefix == sys.base_prefix:
-    sys.exit("%s is a base installation" % sys.prefix)
+# Before 3.14 it is `site` that finds the environment.
+if not sys.flags.no_site:
+    if os.path.realpath(sys.prefix) != os.path.realpath(directory):
+        sys.exit("%s belongs to %s, not to %s" % (sys.executable, sys.prefix, directory))
+    if sys.prefix == sys.base_prefix:
+        sys.exit("%s is a base installation" % sys.prefix)
 if version and not (found + ".").startswith(version + "."):
     sys.exit("%s is Python %s, not %s" % (sys.executable, found, version))
 for name in sys.argv[3:]:

@@ -4,6 +4,8 @@
 //! person's own runs with the environment active, as after `activate`, and only if each name of Python leads to the
 //! environment; that it is killed with all that it started as soon as the caller asks to stop. What a check says is kept, and its last lines are in the error: a check that
 //! succeeds is silent, so that standard output stays data.
+//! What `site` runs of the environment is run only once its interpreter turned out to be the right one; whether the
+//! environment is another user's, `other_owner` tells, and its caller decides.
 //! Does not promise that a command of the person's own leaves the environment as it is, or ever ends.
 //!
 //! Read next: `interpreter/process.rs`, which runs it.
@@ -95,10 +97,70 @@ pub struct EnvAt {
     pub python: PathBuf,
 }
 
+/// A part of an environment that belongs to another user: what is in it runs when the environment starts.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "`{}` belongs to user {owner}, and a health check would run what is in it",
+    shown(path)
+)]
+pub struct OtherOwner {
+    /// Which part.
+    pub path: PathBuf,
+    /// The user.
+    pub owner: u32,
+}
+
+/// Finds a part of the environment in `dir` that belongs to neither the user nor root, if there is one.
+///
+/// Looked at are its directory, those of its programs and packages, and the files there that an interpreter runs when it
+/// starts.
+#[must_use]
+pub fn other_owner(dir: &Path) -> Option<OtherOwner> {
+    let owners = |path: PathBuf| owner(&path).map(|owner| OtherOwner { path, owner });
+    let mut parts = vec![dir.to_owned(), dir.join("bin"), dir.join("pyvenv.cfg")];
+    for lib in ["lib", "lib64"].map(|lib| dir.join(lib)) {
+        for python in entries(&lib) {
+            let site = python.join("site-packages");
+            let starts = |path: &PathBuf| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let customizes = ["sitecustomize", "usercustomize"];
+                path.extension().is_some_and(|extension| extension == "pth")
+                    || customizes.iter().any(|start| name.starts_with(start))
+            };
+            let run = entries(&site).into_iter().filter(starts);
+            parts.extend(run);
+            parts.extend([python, site]);
+        }
+        parts.push(lib);
+    }
+    parts.into_iter().find_map(owners)
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+/// The owner of a file or link, if that is another user than this one and root.
+#[cfg(unix)]
+fn owner(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    let owner = std::fs::symlink_metadata(path).ok()?.uid();
+    (owner != 0 && owner != rustix::process::geteuid().as_raw()).then_some(owner)
+}
+
+#[cfg(not(unix))]
+fn owner(_path: &Path) -> Option<u32> {
+    None
+}
+
 /// Why a check did not succeed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckFailed {
+    /// A part of the environment belongs to another user.
+    #[error(transparent)]
+    OtherOwner(#[from] OtherOwner),
     /// It could not be started.
     #[error("cannot start {check}")]
     NotStarted {
@@ -202,19 +264,26 @@ pub fn run(
 ) -> Result<(), CheckFailed> {
     match check {
         Check::Builtin(expected) => {
-            let modules = expected.modules.iter().map(OsStr::new);
+            let modules: Vec<&OsStr> = expected.modules.iter().map(OsStr::new).collect();
             let version = expected.version.start();
-            let start = ["-I", "-B", "-c", PROGRAM].into_iter().map(OsStr::new);
             let told = [env.dir.as_os_str(), OsStr::new(&version)];
-            let job = Job {
-                program: &env.python,
-                arguments: start.chain(told).chain(modules).collect(),
-                environment: interpreter::unsteered(around),
-                cwd: &around.cwd,
-                input: None,
-                heard: Heard::End,
-            };
-            passed(check, &job, BUILTIN_TIMEOUT, control)
+            // What `site` runs of the environment, such as a `.pth`, runs only in an interpreter that is the right one.
+            for (flags, modules) in [
+                (&["-I", "-S", "-B", "-c"][..], &[][..]),
+                (&["-I", "-B", "-c"], &modules),
+            ] {
+                let start = flags.iter().copied().chain([PROGRAM]).map(OsStr::new);
+                let job = Job {
+                    program: &env.python,
+                    arguments: start.chain(told).chain(modules.iter().copied()).collect(),
+                    environment: interpreter::unsteered(around),
+                    cwd: &around.cwd,
+                    input: None,
+                    heard: Heard::End,
+                };
+                passed(check, &job, BUILTIN_TIMEOUT, control)?;
+            }
+            Ok(())
         }
         Check::Command(command) => {
             if let Some((name, found)) = outside(env, around) {

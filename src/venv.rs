@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use crate::builder::{self, Context, StageError, Stages, Venv, core_dependencies};
-use crate::check::{self, CheckFailed, EnvAt};
+use crate::check::{self, CheckFailed, EnvAt, OtherOwner};
 use crate::download::{DownloadFailed, download};
 use crate::environment::{self, Checker, Force, Outcome, Permissions, PlanFailed, Run, RunFailed};
 use crate::existing::{BaseError, Existing, ExistingError};
@@ -134,6 +134,9 @@ pub enum CreateFailed {
     /// Nothing was downloaded.
     #[error(transparent)]
     Download(#[from] DownloadFailed),
+    /// A health check would run what another user has put into the environment.
+    #[error(transparent)]
+    OtherOwner(#[from] OtherOwner),
     /// There is no plan.
     #[error(transparent)]
     Plan(#[from] PlanFailed),
@@ -216,6 +219,9 @@ impl EnvBuilder {
         let wanted = (env_dir.as_ref(), Purpose::Change);
         let (context, _downloads) = self.prepare(&fs, host, wanted, &control)?;
         let checks = asked_checks(stages, &context)?;
+        if !checks.is_empty() && !self.clear {
+            check::other_owner(Path::new(&context.env_dir)).map_or(Ok(()), Err)?;
+        }
         let env = EnvAt::of(Path::new(&context.env_dir), &context.layout);
         let checker = || -> Result<(), CheckFailed> {
             for check in &checks {

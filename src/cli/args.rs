@@ -383,8 +383,8 @@ pub(crate) struct RepairArgs {
     #[arg(value_name = "ENV_DIR")]
     pub(crate) env_dir: OsString,
 
-    /// The interpreter that the environment was made from, where only the environment names it
-    #[arg(short, long, value_name = "REQUEST")]
+    /// Use this interpreter; needed where only the environment names its own
+    #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
     pub(crate) python: Option<OsString>,
 
     #[command(flatten)]
@@ -414,6 +414,10 @@ pub(crate) struct RollbackArgs {
     /// Run a shell command in the environment afterwards; if it fails, the rollback is undone; repeatable
     #[arg(long, value_name = "CMD", help_heading = PUBLICATION)]
     pub(crate) check: Vec<String>,
+
+    /// Let --check run files in the environment that belong to another user
+    #[arg(long, help_heading = PUBLICATION)]
+    pub(crate) allow_other_owner: bool,
 }
 
 /// What becomes of what is replaced, and whether the change stays.
@@ -430,6 +434,10 @@ pub(crate) struct ReplaceArgs {
     /// Run a shell command in the environment afterwards; if it fails, the change is undone; repeatable
     #[arg(long, value_name = "CMD", help_heading = PUBLICATION)]
     pub(crate) check: Vec<String>,
+
+    /// Let health checks run files in the environment that belong to another user
+    #[arg(long, help_heading = PUBLICATION)]
+    pub(crate) allow_other_owner: bool,
 }
 
 #[derive(Debug, Args)]

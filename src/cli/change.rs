@@ -87,6 +87,9 @@ impl Session<'_> {
                 continue;
             }
             let checks = checks(&args.replace, intent, context);
+            if !checks.is_empty() && !args.venv.clear {
+                may_run(&env_dir, args.replace.allow_other_owner)?;
+            }
             let checker = || self.check_all(context, &checks);
             let manner = Manner {
                 retention: retention(&args.replace, intent),
@@ -156,6 +159,9 @@ impl Session<'_> {
             check_digest(&plan, pinned)?;
         }
         let commands = &args.replace.check;
+        if !commands.is_empty() {
+            may_run(plan.target(), args.replace.allow_other_owner)?;
+        }
         let checker = || self.check_published(Path::new(plan.target()), commands);
         let manner = Manner {
             retention: retention(&args.replace, Intent::Create),
@@ -180,6 +186,9 @@ impl Session<'_> {
             return Ok(Exit::Done);
         }
         let commands = &args.replace.check;
+        if !commands.is_empty() {
+            may_run(&env_dir, args.replace.allow_other_owner)?;
+        }
         let checker = || self.check_published(Path::new(&env_dir), commands);
         let manner = Manner {
             retention: retention(&args.replace, Intent::Create),
@@ -197,7 +206,16 @@ impl Session<'_> {
     pub(super) fn rollback(&self, args: &RollbackArgs) -> Result<Exit, CliError> {
         let env_dir = self.world.env_dir(&args.env_dir)?;
         let commands = &args.check;
-        let checker = || self.check_published(Path::new(&env_dir), commands);
+        if !commands.is_empty() {
+            may_run(&env_dir, args.allow_other_owner)?;
+        }
+        let checker = || {
+            // What comes back has owners of its own.
+            match check::other_owner(Path::new(&env_dir)) {
+                Some(other) if !args.allow_other_owner => Err(other.into()),
+                Some(_) | None => self.check_published(Path::new(&env_dir), commands),
+            }
+        };
         let manner = Manner {
             retention: Some(Retention::Keep),
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
@@ -464,6 +482,18 @@ fn of_existing_absent(env_dir: &str, source: &std::io::Error) -> CliError {
     CliError::new(Exit::Precondition, what)
         .because(source)
         .hint("make one with `rvenv create`")
+}
+
+/// Whether health checks may run what is in an environment now.
+fn may_run(env_dir: &str, allowed: bool) -> Result<(), CliError> {
+    match check::other_owner(Path::new(env_dir)) {
+        Some(other) if !allowed => Err(CliError::new(
+            Exit::Precondition,
+            escape(&other.to_string()),
+        )
+        .hint("run as that user, or use `--allow-other-owner` if you trust them")),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What a plan that is only shown needs an interpreter for.

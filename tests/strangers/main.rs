@@ -22,6 +22,7 @@ mod machine;
 mod refused;
 
 mod bounds;
+mod checks;
 mod given_away;
 mod modes;
 mod numbers;

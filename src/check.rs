@@ -17,10 +17,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rvenv_journal::Digest;
 use thiserror::Error;
 
 use crate::interpreter::{
-    self, Control, Heard, Job, Lines, PythonVersion, Status, Surroundings, Unfinished, shown,
+    self, Control, Heard, Interpreter, Job, Lines, PythonVersion, Status, Surroundings, Unfinished,
+    shown,
 };
 use crate::layout::Layout;
 
@@ -136,6 +138,31 @@ pub fn other_owner(dir: &Path) -> Option<OtherOwner> {
     parts.into_iter().find_map(owners)
 }
 
+/// Whether the interpreter of the environment in `dir` is this one, or a copy of it.
+///
+/// # Errors
+/// [`CheckFailed::OtherPython`].
+pub fn is_of(dir: &Path, interpreter: &Interpreter) -> Result<(), CheckFailed> {
+    let python = EnvAt::in_dir(dir).python;
+    let real = std::fs::canonicalize(&python).unwrap_or(python);
+    let is_same = real == interpreter.real_executable
+        || std::fs::canonicalize(&interpreter.executable).is_ok_and(|own| own == real);
+    // A copy has the same bytes; only one of the same length is read.
+    let is_as_long =
+        || std::fs::metadata(&real).is_ok_and(|m| m.len() == interpreter.executable_len);
+    let is_copy = || {
+        let bytes = std::fs::read(&real).unwrap_or_default();
+        Digest::of(&bytes) == interpreter.executable_digest
+    };
+    if is_same || (is_as_long() && is_copy()) {
+        return Ok(());
+    }
+    Err(CheckFailed::OtherPython {
+        python: real,
+        expected: interpreter.executable.clone(),
+    })
+}
+
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).collect()
@@ -178,6 +205,18 @@ pub enum CheckFailed {
         how: String,
         /// The last lines of what it said, control characters escaped.
         said: Vec<String>,
+    },
+    /// The environment's interpreter is another file than the one that may be started.
+    #[error(
+        "`{}` is not `{}`, so no health check starts it",
+        shown(python),
+        shown(expected)
+    )]
+    OtherPython {
+        /// What the environment's interpreter is.
+        python: PathBuf,
+        /// What it would be.
+        expected: PathBuf,
     },
     /// A name of Python leads out of the environment.
     #[error("`{name}` in {check} is `{}`, outside the environment", shown(found))]

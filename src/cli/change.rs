@@ -189,7 +189,11 @@ impl Session<'_> {
         if !commands.is_empty() {
             may_run(&env_dir, args.replace.allow_other_owner)?;
         }
-        let checker = || self.check_published(Path::new(&env_dir), commands);
+        let checker = || {
+            // The receipt may lead elsewhere than the interpreter that may be started.
+            check::is_of(Path::new(&env_dir), &context.interpreter)?;
+            self.check_published(Path::new(&env_dir), commands)
+        };
         let manner = Manner {
             retention: retention(&args.replace, Intent::Create),
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),

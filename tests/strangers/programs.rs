@@ -212,6 +212,29 @@ fn a_program_that_only_the_receipt_names_is_not_started() {
 }
 
 #[test]
+fn a_check_after_a_repair_does_not_start_what_the_receipt_leads_to() {
+    let Some(project) = Project::new() else {
+        return;
+    };
+    let evil = project.evil("project/python3");
+    let receipt = project.path("project/.venv/.rvenv/receipt.json");
+    let text = fs::read_to_string(&receipt).unwrap();
+    let own = project.desk.path_of_python();
+    fs::write(&receipt, text.replace(own, evil.to_str().unwrap())).unwrap();
+    // The configuration leads to an interpreter that may be started.
+    let check = ["repair", "--check", "true"];
+    let said = project.run(&check, "project/.venv").failed(1);
+    assert!(!project.started(), "{said}");
+    assert!(said.contains("so no health check starts it"), "{said}");
+    for copies in ["--symlinks", "--copies"] {
+        let clear = ["--clear", copies, "project/.venv"];
+        project.desk.create(&clear).ok();
+        fs::remove_file(project.path("project/.venv/bin/activate")).unwrap();
+        project.run(&check, "project/.venv").ok();
+    }
+}
+
+#[test]
 fn an_interpreter_outside_the_checkout_is_started_by_what_changes_and_by_nothing_else() {
     let Some(project) = Project::new() else {
         return;

@@ -4,7 +4,7 @@
 //! Read next: `transaction.rs`, whose verbs fail with these.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -91,10 +91,10 @@ pub enum PrepareError {
 
 /// Why a tree was not staged.
 #[derive(Debug, Error)]
-#[error("cannot build the new tree for `{target}`")]
+#[error("cannot build the new tree for `{}`", .target.display())]
 pub struct StageFailed {
-    /// The target.
-    pub target: PathBuf,
+    /// The target; boxed, as a failure should not make every success large.
+    pub target: Box<Path>,
     /// In which state the failure left the target.
     pub aftermath: Aftermath,
     /// How much room was wanted and how much there is, where that is why.
@@ -125,10 +125,10 @@ impl StageFailed {
 
 /// Why a tree was not published.
 #[derive(Debug, Error)]
-#[error("cannot publish `{target}`")]
+#[error("cannot publish `{}`", .target.display())]
 pub struct PublishFailed {
-    /// The target.
-    pub target: PathBuf,
+    /// The target; boxed as above.
+    pub target: Box<Path>,
     /// In which state the failure left the target.
     pub aftermath: Aftermath,
     /// How much room was wanted and how much there is, where that is why and a plan says it.

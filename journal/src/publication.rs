@@ -157,7 +157,7 @@ impl Open<'_> {
             | PublishError::Moved => self.give_up(),
         };
         PublishFailed {
-            target: self.locks.target().path().to_path_buf(),
+            target: self.locks.target().path().into(),
             aftermath,
             shortage: None,
             source,
@@ -171,7 +171,7 @@ impl Open<'_> {
             Err(error) => aftermath_of(&error),
         };
         PublishFailed {
-            target: self.locks.target().path().to_path_buf(),
+            target: self.locks.target().path().into(),
             aftermath,
             shortage: None,
             source: PublishError::Disk(source),

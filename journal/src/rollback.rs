@@ -421,7 +421,7 @@ impl Open<'_> {
 
     fn refused(&self, source: FsError) -> PublishFailed {
         PublishFailed {
-            target: self.locks.target().path().to_path_buf(),
+            target: self.locks.target().path().into(),
             aftermath: Aftermath::Unchanged,
             shortage: None,
             source: PublishError::Disk(source),

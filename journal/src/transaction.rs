@@ -364,7 +364,7 @@ impl<'a> Prepared<'a> {
                 lock: None,
             }),
             Err(source) => Err(StageFailed {
-                target: self.begun.locks.target().path().to_path_buf(),
+                target: self.begun.locks.target().path().into(),
                 aftermath: self.begun.give_up(),
                 shortage: source
                     .of_disk()
@@ -495,7 +495,7 @@ impl<'a> Staged<'a> {
             | PublishError::Doubt(_) => None,
         };
         PublishFailed {
-            target: self.begun.locks.target().path().to_path_buf(),
+            target: self.begun.locks.target().path().into(),
             aftermath,
             shortage,
             source,

@@ -21,7 +21,7 @@ use std::path::Path;
 use rvenv_journal::Digest;
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::fs::{
-    Barrier, Dir, Flush, Fs, FsError, Kind, Layers, Lock, Meta, NewFile, Rename, Time, left_by_acl,
+    Barrier, Dir, Flush, Fs, FsError, Kind, Layers, Lock, Meta, NewFile, Rename, Time,
 };
 
 macro_rules! contracts {
@@ -1267,6 +1267,7 @@ mod real {
     #[test]
     fn an_acl_is_given_and_taken_as_it_is_and_leaves_what_the_kernel_leaves() {
         use rustix::fs::{XattrFlags, setxattr};
+        use rvenv_journal::fs::left_by_acl;
         let mut acl = 2_u32.to_le_bytes().to_vec();
         let entries = [(1_u16, 7_u16, u32::MAX), (2, 7, 54321), (4, 5, u32::MAX)];
         for (tag, permissions, id) in entries

@@ -377,7 +377,7 @@ mod tests {
 
     fn staged(aftermath: Aftermath) -> RunFailed {
         RunFailed::Stage(StageFailed {
-            target: target(),
+            target: target().into(),
             aftermath,
             shortage: None,
             source: StageError::Interrupted {
@@ -388,7 +388,7 @@ mod tests {
 
     fn published(aftermath: Aftermath, source: PublishError) -> PublishFailed {
         PublishFailed {
-            target: target(),
+            target: target().into(),
             aftermath,
             shortage: None,
             source,

@@ -20,10 +20,6 @@ const BITS: u32 = 0o7777;
 
 /// One of the two ACLs of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    not(any(target_os = "linux", target_os = "android")),
-    expect(dead_code, reason = "only Linux tells the two apart")
-)]
 pub(super) enum Which {
     /// Its own.
     Own,

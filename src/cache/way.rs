@@ -9,11 +9,14 @@
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
+#[cfg(unix)]
+use std::path::{Component, PathBuf};
 
 use super::{NotUsed, Way};
 
 /// As many as Linux follows.
+#[cfg(unix)]
 const LINKS_MAX: usize = 40;
 
 /// Walks to a directory, whether or not it exists.

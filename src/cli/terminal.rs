@@ -118,6 +118,7 @@ fn standard_output() -> io::Result<Box<dyn Write>> {
 }
 
 #[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "one interface for all systems")]
 fn standard_output() -> io::Result<Box<dyn Write>> {
     Ok(Box::new(io::stdout()))
 }

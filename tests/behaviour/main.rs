@@ -14,10 +14,6 @@
 
 #[path = "../machine/desk.rs"]
 mod desk;
-#[cfg_attr(
-    not(target_os = "linux"),
-    expect(dead_code, reason = "filesystems are tried on Linux alone")
-)]
 #[path = "../machine/mod.rs"]
 mod machine;
 #[path = "../trees/mounts.rs"]
@@ -33,10 +29,6 @@ mod refused;
 mod strace;
 #[path = "../trees/switched.rs"]
 mod switched;
-#[cfg_attr(
-    not(target_os = "linux"),
-    expect(dead_code, reason = "filesystems are tried on Linux alone")
-)]
 #[path = "../trees/mod.rs"]
 mod trees;
 
@@ -88,6 +80,7 @@ mod merge;
 mod messages;
 mod named_cache;
 mod pins;
+#[cfg(target_os = "linux")]
 mod plan_files;
 mod plans;
 #[cfg(target_os = "linux")]
@@ -97,6 +90,7 @@ mod rollback;
 mod signals;
 mod stale;
 mod states;
+#[cfg(target_os = "linux")]
 mod streams;
 mod upgrade;
 mod verify;

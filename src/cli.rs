@@ -167,7 +167,11 @@ impl<'a> Session<'a> {
             Command::Status(Deferred(args)) => {
                 let path = self.world.env_dir(&args.env_dir)?;
                 let text = status::status(&self.fs, Path::new(&path), args.json)?;
-                self.terminal.data(&text)?;
+                if args.json {
+                    self.terminal.json(&text)?;
+                } else {
+                    self.terminal.data(&text)?;
+                }
                 Ok(Exit::Done)
             }
             Command::Verify(Deferred(args)) => self.verify(args),
@@ -240,7 +244,7 @@ impl<'a> Session<'a> {
             self.terminal.error(warning);
         }
         if args.json {
-            self.terminal.data(&verify::json(&found))?;
+            self.terminal.json(&verify::json(&found))?;
         } else {
             self.terminal.data(&said.data)?;
             for line in &said.advice {

@@ -313,9 +313,27 @@ pub fn escape(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
+/// A JSON text whose strings cannot reach the terminal as anything but what they are; its values stay the same.
+///
+/// JSON demands that of the first 32 characters alone (RFC 8259, section 7).
+#[must_use]
+pub fn escape_json(text: &str) -> String {
+    // A line break that is not part of the layout is an escape already.
+    let is_plain = |c: char| c == '\n' || !(c.is_control() || is_bidi(c));
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_plain(c) {
+            escaped.push(c);
+        } else {
+            let _infallible = write!(escaped, "\\u{:04x}", u32::from(c));
+        }
+    }
+    escaped
+}
+
 /// Characters that reorder the text around them could make one path look like another.
 fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A size for people, in the unit that fits.

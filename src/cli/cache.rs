@@ -68,11 +68,11 @@ impl Session<'_> {
             strangers: Vec::new(),
         });
         audit.strangers = cache.strangers(&audit.strangers);
-        let reported = self.terminal.data(&if json {
-            report::audit_json(path, &audit)
+        let reported = if json {
+            self.terminal.json(&report::audit_json(path, &audit))
         } else {
-            report::audit_text(path, &audit)
-        });
+            self.terminal.data(&report::audit_text(path, &audit))
+        };
         let has_deleted = audit.faults.iter().any(|fault| fault.kept.is_none());
         reported.map_err(|lost| {
             if has_deleted {
@@ -115,11 +115,11 @@ impl Session<'_> {
     }
 
     fn tell_swept(&self, path: &Path, swept: &Deleted, json: bool) -> Result<Exit, CliError> {
-        let reported = self.terminal.data(&if json {
-            report::swept_json(path, swept)
+        let reported = if json {
+            self.terminal.json(&report::swept_json(path, swept))
         } else {
-            report::swept_text(path, swept)
-        });
+            self.terminal.data(&report::swept_text(path, swept))
+        };
         self.tell_strangers(path, &swept.strangers);
         let lives_on = swept.packs.deleted.shared;
         if lives_on > 0 {

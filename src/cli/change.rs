@@ -124,7 +124,7 @@ impl Session<'_> {
             let _kept = prepared.downloads.map(TempDir::keep);
         }
         let shown = if is_data {
-            self.terminal.data(&plan.to_json())
+            self.terminal.json(&plan.to_json())
         } else {
             self.show(&plan)
         };

@@ -172,7 +172,7 @@ impl Session<'_> {
         let text = serde_json::to_string_pretty(what).map_err(|error| {
             CliError::new(Exit::Failed, "a path that was found is not UTF-8").because(&error)
         })?;
-        self.terminal.data(&format!("{text}\n"))
+        self.terminal.json(&format!("{text}\n"))
     }
 }
 

@@ -11,6 +11,8 @@ use anstream::{AutoStream, ColorChoice};
 use rustix::event::{PollFd, PollFlags, poll};
 use rvenv::render::escape;
 
+use rvenv::render::escape_json;
+
 use super::args::Colour;
 use crate::error::{CliError, of_output};
 
@@ -62,6 +64,15 @@ impl Terminal {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(|error| of_output(&error)),
         }
+    }
+
+    /// Data as JSON, which shows a person at a terminal nothing else than what it says.
+    ///
+    /// # Errors
+    /// As [`Terminal::data`].
+    #[must_use = "data that is lost is a failure of the command"]
+    pub(crate) fn json(self, text: &str) -> Result<(), CliError> {
+        self.data(&escape_json(text))
     }
 
     /// The story: how it ended, and what to type next.

@@ -28,4 +28,5 @@ mod modes;
 mod numbers;
 mod planted;
 mod programs;
+mod text;
 mod users;

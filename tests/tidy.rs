@@ -247,7 +247,9 @@ fn functions_end_where_one_can_still_see_them() {
             };
             let ends = line.trim_end() == format!("{start_indent}}}")
                 || line.ends_with("{}")
-                || line.ends_with(");");
+                || line.ends_with(");")
+                // A declaration in a trait, whose answer has a line of its own.
+                || (line.trim_start().starts_with("->") && line.ends_with(';'));
             if ends {
                 let length = number - start + 1;
                 let at = format!("{}:{}", source.path.display(), start + 1);

@@ -455,6 +455,11 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// What the system says, other than that another process has the lock.
     fn try_lock(&self, held: &Held) -> Result<Lock, FsError>;
 
+    /// The process that has the lock which [`Fs::try_lock`] found busy, in words; `None` where the system does not tell.
+    fn lock_holder(&self, _held: &Held) -> Option<String> {
+        None
+    }
+
     /// What an object held open is, whatever name it has by now; `links` is 0 once it has none.
     ///
     /// # Errors

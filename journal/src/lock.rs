@@ -37,6 +37,8 @@ pub(crate) struct Locks<'a> {
     target: Target<'a>,
     sibling: Option<Held>,
     tree: Option<Held>,
+    /// Who had the lock that was busy last, where the system tells.
+    holder: Option<String>,
 }
 
 /// What came of trying to lock.
@@ -105,6 +107,7 @@ impl<'a> Locks<'a> {
             target,
             sibling: None,
             tree: None,
+            holder: None,
         };
         locks.acquire(owner, pause)?;
         Ok(locks)
@@ -211,7 +214,10 @@ impl<'a> Locks<'a> {
             return Err(LockError::Linked(self.path()));
         }
         match fs.try_lock(&held).map_err(|source| self.disk(source))? {
-            Lock::Busy => return Ok(Attempt::Busy),
+            Lock::Busy => {
+                self.holder = fs.lock_holder(&held);
+                return Ok(Attempt::Busy);
+            }
             Lock::Unsupported => return Ok(Attempt::Held),
             Lock::Acquired => {}
         }
@@ -247,7 +253,11 @@ impl<'a> Locks<'a> {
             Err(source) => return Err(self.disk(source)),
         };
         match fs.try_lock(&held).map_err(|source| self.disk(source))? {
-            Lock::Busy => return Ok(Attempt::Busy),
+            Lock::Busy => {
+                // Whoever may read the directory may lock it: a reader too, who writes no line into the lock file.
+                self.holder = fs.lock_holder(&held);
+                return Ok(Attempt::Busy);
+            }
             // Without the lock file this leaves no lock at all, which `take` refuses.
             Lock::Unsupported => return Ok(Attempt::Held),
             Lock::Acquired => {}
@@ -292,13 +302,19 @@ impl<'a> Locks<'a> {
         }
     }
 
+    /// Who has the lock: as the system tells it, else as the lock file does, unless that is this process's own.
     fn holder(&self) -> String {
+        if let Some(holder) = &self.holder {
+            return holder.clone();
+        }
         let Target {
             fs, parent, names, ..
         } = &self.target;
-        let line = fs
-            .read_file(parent, OsStr::new(&names.lock()), OWNER_BYTES_MAX)
-            .unwrap_or_default();
+        let line = match self.sibling {
+            None => fs.read_file(parent, OsStr::new(&names.lock()), OWNER_BYTES_MAX),
+            Some(_) => return "another process".to_owned(),
+        };
+        let line = line.unwrap_or_default();
         let text = String::from_utf8_lossy(&line)
             .trim()
             .escape_debug()

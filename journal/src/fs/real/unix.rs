@@ -411,6 +411,10 @@ impl Fs for RealFs {
         }
     }
 
+    fn lock_holder(&self, held: &Held) -> Option<String> {
+        system::lock_holder(Call::<File>::held("look at", held).ok()?.on)
+    }
+
     fn meta_of_held(&self, held: &Held) -> Result<Meta, FsError> {
         let call = Call::<File>::held("look at", held)?;
         system::meta_of(call.on).map_err(|error| call.failed(error))

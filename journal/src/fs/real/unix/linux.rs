@@ -247,6 +247,38 @@ pub(super) fn boot_id() -> String {
         .map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
 }
 
+/// The holder of a lock on an open file, from the kernel's list of locks: `process 12 (bash)`.
+///
+/// A filesystem that tells `stat` another device than the kernel has (btrfs) has no entry there, and neither has a process in
+/// another PID namespace.
+pub(super) fn lock_holder(file: &impl AsFd) -> Option<String> {
+    let found = rustix::fs::fstat(file).ok()?;
+    let (major, minor) = (
+        rustix::fs::major(found.st_dev),
+        rustix::fs::minor(found.st_dev),
+    );
+    let object = format!("{major:02x}:{minor:02x}:{}", found.st_ino);
+    let table = std::fs::read_to_string("/proc/locks").ok()?;
+    let holder = table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        match fields.as_slice() {
+            // A waiter has an arrow in the place of the kind of its lock.
+            [_, "FLOCK", _, _, pid, of, ..] if *of == object => pid.parse::<u32>().ok(),
+            _ => None,
+        }
+    })?;
+    let command = std::fs::read(format!("/proc/{holder}/comm")).unwrap_or_default();
+    let command = String::from_utf8_lossy(&command)
+        .trim()
+        .escape_debug()
+        .to_string();
+    Some(if command.is_empty() {
+        format!("process {holder}")
+    } else {
+        format!("process {holder} ({command})")
+    })
+}
+
 pub(super) fn mounts_under(dir: &OwnedFd) -> Vec<PathBuf> {
     let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
     // The path by which the directory is reached now, with all links resolved; without it nothing is known.

@@ -105,6 +105,10 @@ pub(super) fn boot_id() -> String {
     "unknown".to_owned()
 }
 
+pub(super) fn lock_holder(_: &impl AsFd) -> Option<String> {
+    None
+}
+
 pub(super) fn mounts_under(_dir: &OwnedFd) -> Vec<PathBuf> {
     Vec::new()
 }

@@ -1,0 +1,35 @@
+//! Locks: another user who may read an environment may lock it.
+
+use std::process::Stdio;
+
+use crate::desk::{NOBODY, desk_for_all};
+
+/// I6: a stranger who holds the lock is named by process and program, and not by the note of whoever waits.
+#[test]
+fn a_reader_who_holds_the_lock_is_named() {
+    let Some(desk) = desk_for_all() else { return };
+    desk.create(&["E"]).ok();
+    let mut reader = desk.scratch.program("setpriv".as_ref(), "022");
+    reader.args(["--reuid", &NOBODY.to_string(), "--clear-groups"]);
+    reader.args(["flock", "E", "sh", "-c", "echo locked; read end"]);
+    let mut reader = reader
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = std::io::BufReader::new(reader.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut said, &mut String::new()).unwrap();
+    // `sh` became `setpriv`, which became `flock`.
+    let named = format!("locked by process {} (flock)", reader.id());
+    for command in [
+        desk.command(&["create", "--clear", "--wait", "0", "E"]),
+        desk.scratch.command(&["recover", "--wait", "0", "E"]),
+    ] {
+        let mut command = command;
+        let refused = crate::machine::ended(&mut command).failed(1);
+        assert!(refused.contains(&named), "{named}: {refused}");
+    }
+    drop(reader.stdin.take());
+    reader.wait().unwrap();
+    desk.create(&["--clear", "E"]).ok();
+}

@@ -438,8 +438,9 @@ impl<'a> Session<'a> {
                 let how = change.unwrap_or_else(|| how.to_owned());
                 // The digest of a large plan takes a while.
                 self.terminal.detail_of(|| counts(report));
+                let target = render::target(&given.to_string_lossy(), &report.replaced);
                 self.terminal.story(&format!(
-                    "{done} `{shown}` {how}. Activate it with `{activate}`"
+                    "{done} {target} {how}. Activate it with `{activate}`"
                 ));
                 self.tell_receiver(report);
                 if let Some(loss) = render::loss(&report.plan, &report.replaced) {
@@ -460,7 +461,7 @@ impl<'a> Session<'a> {
 /// What a run may do beyond what was planned, and how it is looked at.
 struct Manner<'a> {
     retention: Option<Retention>,
-    permissions: Permissions,
+    permissions: Permissions<'a>,
     check: Option<&'a Checker<'a>>,
     compilation: Compilation,
 }
@@ -484,6 +485,7 @@ impl Default for Manner<'_> {
             retention: None,
             permissions: Permissions {
                 force: Force::No,
+                cwd: None,
                 lost: Lost::Refuse,
             },
             check: None,

@@ -48,9 +48,11 @@ pub enum Force {
 
 /// What a run may do that a plan cannot ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Permissions {
+pub struct Permissions<'a> {
     /// Whether a directory that is not an environment may be replaced.
     pub force: Force,
+    /// The working directory, which is not cleared through a symbolic link unasked.
+    pub cwd: Option<&'a Path>,
     /// Whether packages may stop being importable.
     pub lost: Lost,
 }
@@ -76,7 +78,7 @@ pub struct Run<'a> {
     /// Entries that changed after they were published are kept in any case.
     pub retention: Option<Retention>,
     /// What may be done.
-    pub permissions: Permissions,
+    pub permissions: Permissions<'a>,
     /// The health check, where one is asked for.
     pub check: Option<&'a Checker<'a>>,
     /// Who this is, for those who wait.
@@ -157,6 +159,16 @@ pub enum PlanFailed {
         path: PathBuf,
         /// What else there is, in words.
         found: Vec<String>,
+    },
+    /// The target is to be cleared through a symbolic link, which leads where a stranger may want it to.
+    #[error("`{link}` is a symbolic link to `{path}`, which {why}")]
+    Link {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        path: PathBuf,
+        /// What is wrong with that, in words.
+        why: String,
     },
 }
 
@@ -257,7 +269,7 @@ pub fn plan(
     fs: &dyn Fs,
     stages: &dyn Stages,
     context: &Context,
-    permissions: Permissions,
+    permissions: Permissions<'_>,
 ) -> Result<Plan, PlanFailed> {
     match Target::open(fs, Path::new(&context.env_dir), Parents::Require) {
         Ok(target) => plan_at(&target, stages, context, (permissions, None)),
@@ -342,7 +354,7 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
         let target = ready.target();
         match plan.publication() {
             Publication::Swap | Publication::Refill => {
-                check_clearable(target, run.permissions.force)?;
+                check_clearable(target, run.permissions)?;
             }
             Publication::Merge => check_mergeable(target, plan, run.permissions.lost)?,
             Publication::Nothing | Publication::Put => {}
@@ -506,7 +518,7 @@ fn plan_at(
     target: &Target<'_>,
     stages: &dyn Stages,
     context: &Context,
-    (permissions, draft): (Permissions, Option<PlanBuilder>),
+    (permissions, draft): (Permissions<'_>, Option<PlanBuilder>),
 ) -> Result<Plan, PlanFailed> {
     let disk = |source| PlanFailed::Disk {
         path: target.path().to_path_buf(),
@@ -532,7 +544,7 @@ fn plan_at(
     if seen.target == Expected::Absent {
         return Ok(draft.finish(seen, Publication::Put)?);
     }
-    check_clearable(target, permissions.force)?;
+    check_clearable(target, permissions)?;
     let publication = if can_be_renamed(target).map_err(disk)? {
         Publication::Swap
     } else {

@@ -369,6 +369,8 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
             .hint("use `--force` with `--clear` if everything in it may be deleted"),
         PlanFailed::MoreThanAnEnvironment { .. } => CliError::of(Exit::Precondition, failed)
             .hint("use `--force` if all of it may be deleted, or delete by hand what may go"),
+        PlanFailed::Link { .. } => CliError::of(Exit::Precondition, failed)
+            .hint("name the directory itself, or use `--force` if all of it may be deleted"),
     }
 }
 
@@ -454,7 +456,7 @@ fn of_target(failed: &PlanFailed, target: &TargetError) -> CliError {
         | TargetError::NotUtf8(_)
         | TargetError::NotADirectory(_)
         | TargetError::Dangling { .. }
-        | TargetError::Loop(_) => CliError::of(Exit::Precondition, failed)
+        | TargetError::Chain { .. } => CliError::of(Exit::Precondition, failed)
             .hint("name another directory, or move away what is there"),
     }
 }

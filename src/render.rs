@@ -145,20 +145,33 @@ fn summary(totals: Totals) -> String {
 }
 
 fn headline(plan: &Plan, replaced: &Replaced) -> String {
-    let target = escape(plan.target());
+    let target = target(plan.target(), replaced);
     match (plan.publication(), &replaced.python) {
-        (Publication::Nothing, _) => format!("`{target}` is up to date: no changes"),
-        (Publication::Put, _) => format!("rvenv will create `{target}`"),
-        (Publication::Swap | Publication::Refill, None) => format!("rvenv will replace `{target}`"),
+        (Publication::Nothing, _) => format!("{target} is up to date: no changes"),
+        (Publication::Put, _) => format!("rvenv will create {target}"),
+        (Publication::Swap | Publication::Refill, None) => format!("rvenv will replace {target}"),
         (Publication::Swap | Publication::Refill, Some(python)) => {
             let (from, to) = versions(python);
-            format!("rvenv will replace `{target}`, which has {from}, with {to}")
+            format!("rvenv will replace {target}, which has {from}, with {to}")
         }
-        (Publication::Merge, None) => format!("rvenv will change `{target}`"),
+        (Publication::Merge, None) => format!("rvenv will change {target}"),
         (Publication::Merge, Some(python)) => {
             let (from, to) = versions(python);
-            format!("rvenv will change `{target}` from {from} to {to}")
+            format!("rvenv will change {target} from {from} to {to}")
         }
+    }
+}
+
+/// A target by the name that it was given, and by its place where that is a symbolic link.
+#[must_use]
+pub fn target(given: &str, replaced: &Replaced) -> String {
+    let given = escape(given);
+    match &replaced.link {
+        Some(place) => {
+            let place = escape(&place.to_string_lossy());
+            format!("`{given}` (a symbolic link to `{place}`)")
+        }
+        None => format!("`{given}`"),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Read next: `render.rs`, which shows it; `clearable.rs`, what may go at all.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
 use rvenv_journal::{ENGINE_DIR, Effect, Plan, Publication, RelPath, Target};
@@ -22,6 +23,8 @@ const ENTRIES_MAX: usize = 10_000;
 /// What goes, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replaced {
+    /// Where the target is, if a symbolic link leads there.
+    pub link: Option<PathBuf>,
     /// The Python, where the environment comes to another one.
     pub python: Option<PythonChange>,
     /// The distributions that the new environment does not have in this version, or cannot import, in words.
@@ -46,9 +49,14 @@ pub enum Count {
 /// What cannot be read is not named: this is told besides, and decides nothing.
 #[must_use]
 pub fn replaced(target: &Target<'_>, plan: &Plan) -> Replaced {
+    let link = target.link().map(|_| target.path().to_owned());
+    let unnamed = Replaced {
+        link,
+        ..Replaced::default()
+    };
     // Whichever Python an environment comes to, its configuration says another version.
     if !is_cleared(plan) && !changes_config(plan) {
-        return Replaced::default();
+        return unnamed;
     }
     let (parent, name) = target.place();
     let fs = target.disk();
@@ -57,7 +65,7 @@ pub fn replaced(target: &Target<'_>, plan: &Plan) -> Replaced {
         .ok()
         .and_then(|root| Existing::read(fs, &root, target.path()).ok());
     let Some(existing) = existing else {
-        return Replaced::default();
+        return unnamed;
     };
     let gone = gone(&existing, plan);
     let planned = planned_distributions(plan);
@@ -68,7 +76,7 @@ pub fn replaced(target: &Target<'_>, plan: &Plan) -> Replaced {
         python: PythonChange::between(&existing, plan),
         missing: missing.map(ToString::to_string).collect(),
         distributions: gone.iter().map(ToString::to_string).collect(),
-        entries: None,
+        ..unnamed
     }
 }
 

@@ -238,7 +238,7 @@ impl EnvBuilder {
             durability: Durability::Power,
             link_mode: LinkMode::Auto,
             retention: self.upgrade.then_some(Retention::Keep),
-            permissions: PERMISSIONS,
+            permissions: permissions(host),
             check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
             owner: &format!("process {}", std::process::id()),
             pause: &|_holder| {
@@ -281,7 +281,7 @@ impl EnvBuilder {
         };
         let wanted = (env_dir.as_ref(), purpose);
         let (context, _downloads) = self.prepare(&fs, host, wanted, &control)?;
-        Ok(environment::plan(&fs, stages, &context, PERMISSIONS)?)
+        Ok(environment::plan(&fs, stages, &context, permissions(host))?)
     }
 
     /// The context, and the wheels that were downloaded for it as long as it is needed.
@@ -345,10 +345,13 @@ impl EnvBuilder {
 }
 
 /// What a library does without being told: it deletes nothing that is no environment, and loses no package.
-const PERMISSIONS: Permissions = Permissions {
-    force: Force::No,
-    lost: Lost::Refuse,
-};
+fn permissions(host: &Host) -> Permissions<'_> {
+    Permissions {
+        force: Force::No,
+        cwd: host.cwd.as_deref(),
+        lost: Lost::Refuse,
+    }
+}
 
 /// The interpreter that an environment was made for.
 fn base_of(

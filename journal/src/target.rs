@@ -15,9 +15,6 @@ use crate::fs::{Dir, Fs, FsError, Kind, Meta};
 use crate::names::Names;
 use crate::watch::{Unwatched, Watch};
 
-/// Links that are followed before the target counts as a loop.
-const LINKS_MAX: usize = 40;
-
 /// What to do about directories above the target that are absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parents {
@@ -39,6 +36,8 @@ pub struct Target<'a> {
     path: PathBuf,
     /// The path that it was opened by.
     asked: PathBuf,
+    /// Whether that is a symbolic link.
+    is_linked: bool,
     /// The directories above that were made for it, from the top down, each with the one that holds it.
     made: Made,
 }
@@ -66,9 +65,14 @@ pub enum TargetError {
         /// Where it leads.
         to: PathBuf,
     },
-    /// Links that lead to each other.
-    #[error("`{0}` is a loop of symbolic links")]
-    Loop(PathBuf),
+    /// A symbolic link to another one, which may lead anywhere.
+    #[error("`{link}` is a symbolic link to `{to}`, which is one, too, and only one is followed")]
+    Chain {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        to: PathBuf,
+    },
     /// The disk refused.
     #[error("cannot open the directory of `{path}`")]
     Disk {
@@ -91,11 +95,12 @@ impl<'a> Target<'a> {
     pub fn open(fs: &'a dyn Fs, path: &Path, mut parents: Parents) -> Result<Self, TargetError> {
         let mut at = path.to_path_buf();
         let mut made = Vec::new();
-        for _ in 0..LINKS_MAX {
+        let mut is_linked = false;
+        loop {
             let (above, name) = split(&at)?;
             let parent = match open_parent(fs, above, parents, &mut made) {
                 // Nothing is made for the sake of a link that leads nowhere.
-                Err(TargetError::NoParent(_)) if at != path => {
+                Err(TargetError::NoParent(_)) if is_linked => {
                     return Err(TargetError::Dangling {
                         link: path.to_path_buf(),
                         to: at,
@@ -108,7 +113,7 @@ impl<'a> Target<'a> {
                 source,
             };
             match fs.meta(&parent, name).map_err(disk)?.map(|meta| meta.kind) {
-                None if at != path => {
+                None if is_linked => {
                     return Err(TargetError::Dangling {
                         link: path.to_path_buf(),
                         to: at,
@@ -127,17 +132,24 @@ impl<'a> Target<'a> {
                         watch: &Unwatched,
                         path: at,
                         asked: path.to_path_buf(),
+                        is_linked,
                         made,
                     });
                 }
+                Some(Kind::Symlink) if is_linked => {
+                    return Err(TargetError::Chain {
+                        link: path.to_path_buf(),
+                        to: at,
+                    });
+                }
                 Some(Kind::Symlink) => {
+                    is_linked = true;
                     at = above.join(fs.read_link(&parent, name).map_err(disk)?);
                     parents = Parents::Require;
                 }
                 Some(Kind::File | Kind::Other) => return Err(TargetError::NotADirectory(at)),
             }
         }
-        Err(TargetError::Loop(path.to_path_buf()))
     }
 
     /// The same target, with somebody who is told of deletions of what it no longer needs, and may stop them.
@@ -155,6 +167,12 @@ impl<'a> Target<'a> {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The symbolic link by which the target was opened, if it was.
+    #[must_use]
+    pub fn link(&self) -> Option<&Path> {
+        self.is_linked.then_some(&*self.asked)
     }
 
     /// The disk that the target is on.

@@ -93,7 +93,7 @@ impl Session<'_> {
             let checker = || self.check_all(context, &checks);
             let manner = Manner {
                 retention: retention(&args.replace, intent),
-                permissions: permissions(&args.venv),
+                permissions: self.permissions(args.venv.force, args.venv.allow_lost),
                 check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
                 compilation: Compilation::of(args.venv.compile_bytecode),
             };
@@ -165,10 +165,7 @@ impl Session<'_> {
         let checker = || self.check_published(Path::new(plan.target()), commands);
         let manner = Manner {
             retention: retention(&args.replace, Intent::Create),
-            permissions: Permissions {
-                force: force(args.force),
-                lost: lost(args.allow_lost),
-            },
+            permissions: self.permissions(args.force, args.allow_lost),
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
             compilation: Compilation::of(args.compile_bytecode),
         };
@@ -448,8 +445,20 @@ impl Session<'_> {
     }
 
     fn make_plan(&self, args: &VenvArgs, context: &Context) -> Result<Plan, CliError> {
-        environment::plan(&self.fs, &Venv, context, permissions(args))
-            .map_err(|error| of_plan(&error))
+        let permissions = self.permissions(args.force, args.allow_lost);
+        environment::plan(&self.fs, &Venv, context, permissions).map_err(|error| of_plan(&error))
+    }
+
+    fn permissions(&self, force: bool, allow_lost: bool) -> Permissions<'_> {
+        Permissions {
+            force: if force { Force::Yes } else { Force::No },
+            cwd: self.world.cwd.as_deref(),
+            lost: if allow_lost {
+                Lost::Allow
+            } else {
+                Lost::Refuse
+            },
+        }
     }
 
     fn check_all(&self, context: &Context, checks: &[Check]) -> Result<(), CheckFailed> {
@@ -523,21 +532,6 @@ fn typed(args: &VenvArgs, cwd_name: String) -> Choices {
             cwd_name,
         }),
     }
-}
-
-fn permissions(args: &VenvArgs) -> Permissions {
-    Permissions {
-        force: force(args.force),
-        lost: lost(args.allow_lost),
-    }
-}
-
-fn lost(allowed: bool) -> Lost {
-    if allowed { Lost::Allow } else { Lost::Refuse }
-}
-
-fn force(forced: bool) -> Force {
-    if forced { Force::Yes } else { Force::No }
 }
 
 /// What is asked to become of what is replaced; for a `create` the change itself decides, which is known under the lock.

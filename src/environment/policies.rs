@@ -5,9 +5,12 @@
 //!
 //! Read next: `../clearable.rs`, `../merge/lost.rs`.
 
-use rvenv_journal::{Effect, Observed, Plan, Target};
+use std::path::Path;
 
-use super::{Force, PlanFailed, RunFailed};
+use rvenv_journal::fs::Meta;
+use rvenv_journal::{Effect, Fs, Observed, Plan, Target};
+
+use super::{Force, Permissions, PlanFailed, RunFailed};
 use crate::clearable::{Clearable, clearable};
 use crate::merge::{self, Lost, is_environment};
 
@@ -48,14 +51,32 @@ pub(super) fn check_mergeable(
 }
 
 /// What may be cleared: an environment, an empty directory, or what the command line of this run forces.
-pub(super) fn check_clearable(target: &Target<'_>, force: Force) -> Result<(), PlanFailed> {
+///
+/// A link was typed for what it is named, not for where a checkout made it lead: what it leads to must besides belong to
+/// the user, and not hold the working directory.
+pub(super) fn check_clearable(
+    target: &Target<'_>,
+    permissions: Permissions<'_>,
+) -> Result<(), PlanFailed> {
     let path = || target.path().to_path_buf();
     let disk = |source| PlanFailed::Disk {
         path: path(),
         source,
     };
-    if target.meta().map_err(disk)?.is_none() || force == Force::Yes {
+    let Some(meta) = target.meta().map_err(disk)? else {
         return Ok(());
+    };
+    if permissions.force == Force::Yes {
+        return Ok(());
+    }
+    if let Some(link) = target.link()
+        && let Some(why) = objection(target.disk(), &meta, permissions.cwd)
+    {
+        return Err(PlanFailed::Link {
+            link: link.to_path_buf(),
+            path: path(),
+            why,
+        });
     }
     let (parent, name) = target.place();
     let root = target.disk().open_dir(parent, name).map_err(disk)?;
@@ -67,4 +88,18 @@ pub(super) fn check_clearable(target: &Target<'_>, force: Force) -> Result<(), P
             found,
         }),
     }
+}
+
+/// Why a directory to which a link leads may not be cleared, if it may not.
+fn objection(fs: &dyn Fs, meta: &Meta, cwd: Option<&Path>) -> Option<String> {
+    if meta.owner != fs.user() {
+        return Some(format!("belongs to user {}", meta.owner));
+    }
+    // By identity: the path to which a link leads may have any form.
+    let is_it = |dir: &Path| {
+        let found = fs.open_path(dir).and_then(|dir| fs.meta_of(&dir));
+        found.is_ok_and(|found| found.identity == meta.identity)
+    };
+    let holds_cwd = cwd.is_some_and(|cwd| cwd.ancestors().any(is_it));
+    holds_cwd.then(|| "is the working directory or above it".to_owned())
 }

@@ -54,7 +54,7 @@ fn a_target_that_is_no_directory_is_refused() {
       the target is as it was before
     hint: name another directory, or move away what is there
 
-    error: `[work]/loop` is a loop of symbolic links
+    error: `[work]/loop` is a symbolic link to `[work]/loop`, which is one, too, and only one is followed
       the target is as it was before
     hint: name another directory, or move away what is there
 

@@ -35,7 +35,7 @@ impl Named {
             &["plan", "-p", python, "--without-pip", "G"],
             &["apply", "plan"],
             &["upgrade", "-p", python, "--without-pip", "E"],
-            &["repair", "E"],
+            &["repair", "-p", python, "E"],
             &["rollback", "E"],
             &["recover", "E"],
             &["status", "E"],

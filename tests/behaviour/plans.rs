@@ -21,8 +21,15 @@ const SHOWING: &[&[&str]] = &[
         "--dry-run",
         "E",
     ],
-    &["upgrade", "--without-pip", "--dry-run", "E"],
-    &["repair", "--dry-run", "E"],
+    &[
+        "upgrade",
+        "-p",
+        "./python",
+        "--without-pip",
+        "--dry-run",
+        "E",
+    ],
+    &["repair", "-p", "./python", "--dry-run", "E"],
 ];
 
 #[test]

@@ -24,6 +24,7 @@ mod refused;
 mod bounds;
 mod checks;
 mod given_away;
+mod links;
 mod locks;
 mod modes;
 mod numbers;

@@ -1,8 +1,8 @@
 //! A pack: one unpacked source, and what it hands out.
 //!
 //! Promises that an object is handed out only while it is a file of the owner, length, mode and time that it was entered
-//! with, and says since when its bytes are known; and that a pack which vanishes meanwhile, because somebody cleared the store, has nothing to hand out, which is no
-//! failure.
+//! with, and reports since when its bytes are known; and that a pack which vanishes meanwhile, because another process
+//! cleared the store, has nothing to hand out, which is no failure.
 //! Does not promise that what was handed out can still be linked a moment later: ask again then, and get nothing.
 //!
 //! Read next: `tend.rs`, which compares the bytes too.

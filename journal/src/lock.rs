@@ -254,7 +254,7 @@ impl<'a> Locks<'a> {
         };
         match fs.try_lock(&held).map_err(|source| self.disk(source))? {
             Lock::Busy => {
-                // Whoever may read the directory may lock it: a reader too, who writes no line into the lock file.
+                // A user who may only read the directory may lock it, and writes no line into the lock file.
                 self.holder = fs.lock_holder(&held);
                 return Ok(Attempt::Busy);
             }

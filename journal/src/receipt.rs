@@ -344,7 +344,7 @@ mod tests {
         }
     }
 
-    /// The byte form of version 1 never changes; only a receipt of a shared root says so.
+    /// The byte form of version 1 never changes; only a receipt of a shared root has the field for that.
     #[test]
     fn the_golden_receipts_are_read_and_written_unchanged() {
         let golden = include_str!("../tests/golden/receipt-1.json");

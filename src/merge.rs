@@ -294,7 +294,8 @@ struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    /// Accepts what may stay as it is: directories with their modes, and files that are the user's own by now.
+    /// Accepts what may stay as it is: directories with their modes, files that are the user's own by now, and of every
+    /// other file that others may not read it.
     fn adopt(&mut self) -> Looked<()> {
         let mut adopted = Vec::new();
         let mut walk = Walk::new(self.fs, &self.root);
@@ -315,7 +316,11 @@ impl Merge<'_> {
                 (Node::Dir { .. }, found) | (_, found @ Observed::Dir { .. }) => {
                     return Ok(Err(self.blocked(path.clone(), found, node)));
                 }
-                (Node::File { content, .. }, Observed::File { .. }) => {
+                (Node::File { mode, content, .. }, Observed::File { mode: old, .. }) => {
+                    let kept = mode.no_wider_than(*old);
+                    if kept != *mode {
+                        adopted.push((path.clone(), Own::Mode(kept)));
+                    }
                     self.keeps_own(&mut walk, path, (content, &operation.stage))?
                 }
                 (Node::File { .. } | Node::Symlink { .. }, _) => None,
@@ -543,7 +548,7 @@ enum Own {
     Leave,
     /// The bytes of a file that is as good as the planned one.
     Content(Vec<u8>),
-    /// The permission bits of a directory.
+    /// Permission bits: those of a directory, or of a file no more than it lets others do.
     Mode(Mode),
 }
 

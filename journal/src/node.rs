@@ -67,6 +67,22 @@ impl Mode {
         Self(self.0 & !umask)
     }
 
+    /// The bits for a file that replaces one with the bits `old`: no wider for the group and for others than that was.
+    ///
+    /// Who could use the old file in any way may also execute the new one, where it is a program.
+    #[must_use]
+    pub const fn no_wider_than(self, old: u32) -> Self {
+        let mut bits = self.0;
+        let mut shift = 0;
+        while shift <= 3 {
+            let class = (old >> shift) & 0o7;
+            let allowed = if class == 0 { 0 } else { class | 0o1 };
+            bits &= !((0o7 & !allowed) << shift);
+            shift += 3;
+        }
+        Self(bits)
+    }
+
     /// 0755: a directory or a program that everybody may use.
     pub const SHARED_DIR: Self = Self(0o755);
     /// 0644: a file that everybody may read.

@@ -236,10 +236,10 @@ impl PlanBuilder {
         self.operations.folded.retain(|_, other| !gone(other));
     }
 
-    /// Plans a directory with the permission bits that it has already.
+    /// Plans a directory or a file with other permission bits.
     pub fn adopt_mode(&mut self, path: &RelPath, bits: Mode) {
         if let Some(Operation {
-            node: Node::Dir { mode },
+            node: Node::Dir { mode } | Node::File { mode, .. },
             ..
         }) = self.operations.by_path.get_mut(path)
         {

@@ -1,7 +1,7 @@
 //! What rvenv makes of the cache is its user's alone, and it is made in no other user's directory.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
 
 use crate::machine::{Scratch, any_python, ended, player, tree};
@@ -107,4 +107,41 @@ fn root_uses_no_cache_of_its_own_in_the_home_of_another_user() {
     made.ok();
     assert!(before == tree(&home));
     assert_eq!(fs::metadata(home.join(".cache")).unwrap().uid(), 0);
+}
+
+/// What the user closed to others stays closed, whatever the umask says by now; nothing else changes for it.
+#[test]
+fn a_file_that_is_replaced_stays_as_private_as_it_was() {
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::new();
+    let python = python.path.to_str().unwrap();
+    scratch.rvenv(&["create", "-p", python, "E"]).ok();
+    let lib = scratch.path("E/lib");
+    let init = tree(&lib)
+        .into_keys()
+        .find(|path| path.ends_with("/pip/__init__.py"))
+        .unwrap();
+    let module = lib.join(init);
+    let private = [
+        scratch.path("E/pyvenv.cfg"),
+        scratch.path("E/bin/activate"),
+        module,
+    ];
+    for path in &private {
+        fs::write(path, "# shorter\n").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let program = scratch.path("E/bin/pip");
+    fs::write(&program, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o740)).unwrap();
+    scratch.rvenv(&["create", "-p", python, "E"]).ok();
+    for path in &private {
+        let found = fs::metadata(path).unwrap();
+        assert!(found.len() > 20, "{} is not replaced", path.display());
+        assert_eq!(found.mode() & 0o7777, 0o600, "{}", path.display());
+    }
+    assert_eq!(fs::metadata(&program).unwrap().mode() & 0o7777, 0o750);
+    let again = scratch.rvenv(&["create", "-p", python, "E"]);
+    assert!(again.stderr.contains("no changes"), "{again:?}");
+    scratch.rvenv(&["verify", "E"]).ok();
 }

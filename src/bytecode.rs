@@ -362,6 +362,18 @@ mod tests {
     }
 
     #[test]
+    fn a_compiler_gets_what_a_program_needs_to_start_and_nothing_else() {
+        let caller = ["PATH", "HOME", "TOKEN", "PYTHONPATH", "PYTHONHASHSEED"];
+        let around = Surroundings {
+            environment: caller.map(|name| (name.into(), "1".into())).to_vec(),
+            ..Surroundings::default()
+        };
+        let pairs = [("PATH", "1"), ("LC_ALL", "C"), ("PYTHONHASHSEED", "0")];
+        let expected = pairs.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        assert_eq!(environment(&around), expected);
+    }
+
+    #[test]
     fn a_batch_ends_where_its_text_is_enough_and_a_long_source_is_alone() {
         let check = |lens: &[usize], expect: &[usize]| {
             let sources: Vec<Source> = lens.iter().map(|len| source("a.py", *len)).collect();

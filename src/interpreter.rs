@@ -16,6 +16,8 @@ mod around;
 mod cache;
 mod candidates;
 mod describe;
+#[cfg(unix)]
+mod descriptors;
 mod details;
 mod discover;
 mod ears;

@@ -23,6 +23,7 @@ mod refused;
 
 mod bounds;
 mod checks;
+mod children;
 mod given_away;
 mod links;
 mod locks;

@@ -3,7 +3,7 @@
 //! Promises to be pure, that colour only repeats what signs and words say, and that text from a wheel or a disk
 //! cannot steer a terminal: it is escaped.
 //!
-//! Read next: `render/changes.rs` for what a plan shows of each stage; `cli.rs`, which prints what this makes.
+//! Read next: `render/changes.rs` for what a plan shows of each stage; the command's `outcome.rs`, which prints what this makes.
 
 mod changes;
 

@@ -63,9 +63,7 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
     &["environment", "render"],
     &["venv"],
     &["lib"],
-    &["error"],
-    &["cli"],
-    &["main"],
+    &["bin"],
 ];
 
 /// Files of the product that may hold more of the engine than its data types.
@@ -83,9 +81,7 @@ const PUBLISHERS: &[&str] = &[
     "provision",
     "environment",
     "venv",
-    "error",
-    "cli",
-    "main",
+    "bin",
 ];
 /// What a builder must not be able to do.
 const POWERS: &[&str] = &["Fs", "Ready", "Store", "RealFs", "Terms", "StageOptions"];

@@ -2,7 +2,7 @@
 //!
 //! A command that never writes says nothing of it; a failed or interrupted check, and the recovery of a run that died,
 //! say what is there now, which differs where nothing was there before.
-//! Read next: the tables of the unit tests in `src/error.rs` and `src/error/state.rs`, which hold every sentence.
+//! Read next: the tables of the unit tests in `src/bin/rvenv/advice.rs` and `advice/state.rs`, which hold every sentence.
 
 use std::fs;
 

@@ -1,0 +1,91 @@
+//! What the command says when there is no interpreter, or none that it may start.
+//!
+//! Read next: `../advice.rs`, whose part this is.
+
+use std::path::Path;
+
+use rvenv::activate::quote_posix;
+use rvenv::existing::BaseError;
+use rvenv::interpreter::{InterpreterError, Tried};
+use rvenv::render::escape;
+
+use super::{CliError, Exit, escape_lines, interruption};
+
+/// Interpreters that do not work, of which a failed search says why.
+const BROKEN_MAX: usize = 3;
+
+/// Tells why no interpreter was found.
+pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> CliError {
+    match failed {
+        InterpreterError::Interrupted { .. } => CliError::of(interruption(terminated), failed),
+        InterpreterError::Untrusted { path, .. } => {
+            CliError::of(Exit::Precondition, failed).hint(trusting(path, None))
+        }
+        InterpreterError::BadRequest { .. } => CliError::of(Exit::Usage, failed),
+        InterpreterError::BadPin(_) => CliError::of(Exit::Failed, failed)
+            .hint("write a version such as `3.12` there, or name an interpreter with `--python`"),
+        // Nothing is searched for a path.
+        InterpreterError::NotFound {
+            request,
+            tried,
+            searched,
+        } if !searched.is_empty() => of_search(request, tried),
+        InterpreterError::NotFound { .. }
+        | InterpreterError::TooOld { .. }
+        | InterpreterError::Crashed { .. }
+        | InterpreterError::NotPython { .. } => {
+            CliError::of(Exit::Failed, failed).hint("name an interpreter with `--python PATH`")
+        }
+        // Seen of a free-threaded one at low priority, which had 0.4 s of work, while others had the processors.
+        InterpreterError::TimedOut { .. } => CliError::of(Exit::Failed, failed).hint(
+            "try again when the machine is less busy, or name another interpreter with `--python PATH`",
+        ),
+        _ => CliError::of(Exit::Failed, failed),
+    }
+}
+
+/// Tells that no interpreter is what was looked for: in three lines, where none of them is broken.
+fn of_search(request: &str, tried: &[Tried]) -> CliError {
+    let message = format!("found no usable interpreter for {request}");
+    let mut told = CliError::new(Exit::Failed, escape_lines(&message));
+    let mut seen = Vec::new();
+    for tried in tried.iter().filter(|tried| tried.is_broken) {
+        if seen.len() < BROKEN_MAX && !seen.contains(&&tried.path) {
+            seen.push(&tried.path);
+            let path = escape(&tried.path.to_string_lossy());
+            let why = escape_lines(&tried.reason);
+            told.details.push(format!("`{path}`: {why}"));
+        }
+    }
+    told.hint(
+        "install another, for example with apt, `uv python install` or `pyenv install`, or name one by its path; \
+         `-v` says where rvenv looked",
+    )
+}
+
+/// Tells why the base of an environment was not found.
+pub(crate) fn of_base(failed: &BaseError, terminated: bool) -> CliError {
+    match failed {
+        BaseError::Interrupted(_) => CliError::of(interruption(terminated), failed)
+            .hint("name the interpreter with `--python`"),
+        BaseError::Untrusted {
+            version, source, ..
+        } => {
+            let own = source.path().unwrap_or(Path::new("PATH"));
+            CliError::of(Exit::Precondition, failed).hint(trusting(own, version.as_deref()))
+        }
+        BaseError::Gone { .. } => {
+            CliError::of(Exit::Failed, failed).hint("name the interpreter with `--python`")
+        }
+        _ => CliError::of(Exit::Failed, failed),
+    }
+}
+
+/// What to type for an interpreter that only an environment names.
+fn trusting(own: &Path, version: Option<&str>) -> String {
+    let own = escape(&quote_posix(&own.to_string_lossy()));
+    let installed = version.map_or_else(String::new, |version| {
+        format!("use `--python {version}` for an installed one, or ")
+    });
+    format!("{installed}if you trust it `--python {own}`")
+}

@@ -1,0 +1,782 @@
+//! What is known of a target, of the cache or of a saved plan after a failure or a recovery, and the sentence for it.
+//!
+//! Promises that every such sentence is in this file, that it claims no more than is known, and that a command which
+//! never writes says none. A new failure or a new state does not compile before it has its row here.
+//! Read next: `../advice.rs`, which puts the sentence under the error.
+
+use rvenv::environment::RunFailed;
+use rvenv_journal::{
+    Aftermath, Decision, EndError, EndFailed, Former, Inspection, PublishError, PublishFailed,
+    ReadyError, RecoverError, Recovered, RollbackError, Upshot,
+};
+
+const NO_HISTORY: &str = "needs a person: what is there fits no history of rvenv";
+
+/// What a command may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing, or only notes in the cache and the file that it was told to write.
+    Nothing,
+    /// A target.
+    Target,
+    /// The cache.
+    Cache,
+}
+
+/// What a failure leaves, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nothing was begun, or all of it was taken back.
+    AsBefore,
+    /// The same, after this run ended what an earlier one had left.
+    AsRecovered,
+    /// No step was taken; what was built is still there.
+    Littered,
+    /// Steps may be taken, until a recovery takes them back.
+    Started,
+    /// All steps are taken, and stay.
+    Published,
+    /// All steps are taken, and nothing says whether they stay.
+    Undecided,
+    /// All steps were taken, and were to be taken back.
+    Rejected,
+    /// Steps were taken or taken back, and an fsync failed.
+    InDoubt,
+    /// There is something that only a person understands.
+    Untouched,
+    /// A recovery has begun.
+    HalfRecovered,
+    /// Nothing was deleted.
+    CacheAsBefore,
+    /// All that was to be deleted is.
+    CacheSwept,
+    /// All that was to be deleted is, but for the entries that the error names.
+    CacheSweptButSome,
+    /// What was to be deleted may be.
+    CacheHalfSwept,
+    /// The plan was written before something else failed.
+    PlanSaved,
+    /// The file has not been replaced.
+    PlanNotSaved,
+    /// What is written into a pipe or a device cannot be taken back.
+    PlanHalfWritten,
+}
+
+impl Effect {
+    /// The state before such a command has begun anything.
+    pub(crate) fn not_begun(self) -> Option<State> {
+        match self {
+            Self::Nothing => None,
+            Self::Target => Some(State::AsBefore),
+            Self::Cache => Some(State::CacheAsBefore),
+        }
+    }
+}
+
+impl State {
+    /// The sentence, for the lines under an error.
+    pub(crate) fn sentence(self) -> &'static str {
+        match self {
+            Self::AsBefore => "the target is as it was before",
+            Self::AsRecovered => "the target is as the recovery of the earlier run left it",
+            Self::Littered => {
+                "the target is as it was before; what was built for it is not deleted yet"
+            }
+            Self::Started => {
+                "the target is as it was before, or will be once the attempt is cleaned up"
+            }
+            Self::Published => {
+                "the new tree is published; what is no longer needed is not cleaned up yet"
+            }
+            Self::Undecided => {
+                "the new tree is at the target, but it is not decided yet whether it stays"
+            }
+            Self::Rejected => {
+                "what was published may still be at the target, and is not to stay there"
+            }
+            Self::InDoubt => {
+                "the target is as it was before or as it was to be; a restart of the machine shows which"
+            }
+            Self::Untouched => "nothing was touched",
+            Self::HalfRecovered => "the recovery is not finished; nothing was lost",
+            Self::CacheAsBefore => "the cache is as it was before",
+            Self::CacheSwept => "what was to be deleted from the cache is deleted",
+            Self::CacheSweptButSome => "everything else that was to go is deleted",
+            Self::CacheHalfSwept => {
+                "some of what was to be deleted from the cache may be deleted; nothing else was touched"
+            }
+            Self::PlanSaved => "the plan is saved",
+            Self::PlanNotSaved => "no plan was saved; a file of that name is as it was before",
+            Self::PlanHalfWritten => "a part of the plan may have been written",
+        }
+    }
+
+    /// What ends it, where a run has begun something.
+    pub(crate) fn way_out(self) -> Option<&'static str> {
+        match self {
+            Self::Littered | Self::Started | Self::Published | Self::Undecided | Self::Rejected => {
+                Some("run `rvenv recover` on the target, or any changing command, to finish")
+            }
+            Self::InDoubt => {
+                Some("check the disk, restart the machine, then run `rvenv recover` on the target")
+            }
+            Self::AsBefore
+            | Self::AsRecovered
+            | Self::Untouched
+            | Self::HalfRecovered
+            | Self::CacheAsBefore
+            | Self::CacheSwept
+            | Self::CacheSweptButSome
+            | Self::CacheHalfSwept
+            | Self::PlanSaved
+            | Self::PlanNotSaved
+            | Self::PlanHalfWritten => None,
+        }
+    }
+
+    /// The state in which a run leaves its target that fails so.
+    pub(crate) fn after(failed: &RunFailed, recovery: Recovery) -> Self {
+        let unchanged = match recovery {
+            Recovery::Nothing => Self::AsBefore,
+            Recovery::Ended => Self::AsRecovered,
+        };
+        match failed {
+            RunFailed::Plan(_)
+            | RunFailed::Prepare(_)
+            | RunFailed::Check { .. }
+            | RunFailed::NotAnEnvironment { .. }
+            | RunFailed::Shared { .. }
+            | RunFailed::Interrupted { .. }
+            | RunFailed::Ready(ReadyError::Lock(_))
+            | RunFailed::Rollback(
+                RollbackError::NoGeneration(_)
+                | RollbackError::NoRecord { .. }
+                | RollbackError::Changed { .. }
+                | RollbackError::Disk { .. },
+            ) => unchanged,
+            RunFailed::Ready(ReadyError::Recover(failed)) => Self::after_recovery(failed),
+            RunFailed::Stage(failed) => match failed.aftermath {
+                Aftermath::Unchanged => unchanged,
+                Aftermath::NeedsRecovery => Self::Littered,
+                Aftermath::InDoubt => Self::InDoubt,
+            },
+            RunFailed::Publish(failed) | RunFailed::Rollback(RollbackError::Publish(failed)) => {
+                Self::after_publication(failed, unchanged)
+            }
+            RunFailed::End(failed) => Self::after_end(failed, Self::Published),
+            RunFailed::Undo(failed) => Self::after_end(&failed.source, Self::Rejected),
+        }
+    }
+
+    fn after_publication(failed: &PublishFailed, unchanged: Self) -> Self {
+        match (failed.aftermath, &failed.source) {
+            (Aftermath::Unchanged, _) => unchanged,
+            // Both come before the first step.
+            (Aftermath::NeedsRecovery, PublishError::Changed(_) | PublishError::Interrupted) => {
+                Self::Littered
+            }
+            (
+                Aftermath::NeedsRecovery,
+                PublishError::Disk(_)
+                | PublishError::Step { .. }
+                | PublishError::Moved
+                | PublishError::Doubt(_),
+            ) => Self::Started,
+            (Aftermath::InDoubt, _) => Self::InDoubt,
+        }
+    }
+
+    fn after_end(failed: &EndFailed, not_ended: Self) -> Self {
+        match (failed.aftermath, &failed.source) {
+            (Aftermath::InDoubt, _) => Self::InDoubt,
+            (Aftermath::Unchanged | Aftermath::NeedsRecovery, EndError::Undecided(_))
+                if not_ended == Self::Published =>
+            {
+                Self::Undecided
+            }
+            (Aftermath::Unchanged | Aftermath::NeedsRecovery, _) => not_ended,
+        }
+    }
+
+    fn after_recovery(failed: &RecoverError) -> Self {
+        match failed {
+            RecoverError::Doubt { .. }
+            | RecoverError::Foreign { .. }
+            | RecoverError::Several { .. }
+            | RecoverError::Refused { .. } => Self::Untouched,
+            RecoverError::End { .. } | RecoverError::Disk { .. } => Self::HalfRecovered,
+        }
+    }
+}
+
+/// Whether a run ended what an earlier one had left, before its own work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Recovery {
+    #[default]
+    Nothing,
+    Ended,
+}
+
+impl Recovery {
+    pub(crate) fn of(recovered: &Recovered) -> Self {
+        match recovered.upshot {
+            Upshot::NothingOpen | Upshot::Torn => Self::Nothing,
+            Upshot::Unpublished | Upshot::Stays | Upshot::Undone(_) => Self::Ended,
+        }
+    }
+}
+
+/// What a recovery made of an earlier run.
+pub(crate) fn recovered(upshot: Upshot) -> Option<&'static str> {
+    match upshot {
+        Upshot::NothingOpen => None,
+        Upshot::Torn => Some("An earlier run left a damaged journal, which is deleted"),
+        Upshot::Unpublished => Some("An earlier run died; the target is as it was before that run"),
+        Upshot::Stays => Some("An earlier run died after publishing; what it published stays"),
+        Upshot::Undone(Former::Nothing) => Some(
+            "An earlier run died; what it published is taken back, and nothing is at the target, as before it",
+        ),
+        Upshot::Undone(Former::Tree) => Some(
+            "An earlier run died; what it published is taken back, and the tree before it is back",
+        ),
+        Upshot::Undone(Former::Entries) => Some(
+            "An earlier run died; what it published is taken back, and the entries before it are back",
+        ),
+    }
+}
+
+/// What a recovery would make of an earlier run.
+pub(crate) fn pending(seen: &Inspection) -> Option<&'static str> {
+    let Ok(decision) = &seen.decision else {
+        return Some(NO_HISTORY);
+    };
+    match (decision, seen.former) {
+        (Decision::Nothing, _) => None,
+        (Decision::DropJournal, _) => Some("a run left a damaged journal, which will be deleted"),
+        (Decision::Discard, _) => Some(
+            "a run died; the target is as it was before that run, and what it left will be cleaned up",
+        ),
+        (Decision::Settle, _) => Some("a run died after publishing; what it published will stay"),
+        (Decision::VerifyThenSettle, _) => Some(
+            "a run published and the disk did not confirm it; what it published will be verified",
+        ),
+        (Decision::Undo, Some(Former::Nothing)) => Some(
+            "a run died; what it published will be taken back, and nothing will be at the target",
+        ),
+        (Decision::Undo, Some(Former::Tree)) => Some(
+            "a run died; what it published will be taken back, and the tree before it will come back",
+        ),
+        (Decision::Undo, Some(Former::Entries) | None) => Some(
+            "a run died; what it published will be taken back, and the entries before it will come back",
+        ),
+        (Decision::Wait, _) => {
+            Some("the disk did not confirm what was written; nothing is done before a restart")
+        }
+        (Decision::Refuse(_), _) => Some(NO_HISTORY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use rvenv::check::CheckFailed;
+    use rvenv::environment::{PlanFailed, UndoFailed};
+    use rvenv_journal::fs::FsError;
+    use rvenv_journal::{
+        Ending, LockError, PrepareError, Refusal, StageError, StageFailed, Stale, TargetError,
+    };
+
+    use rvenv_journal::Siblings;
+
+    use super::*;
+    use crate::advice::{Exit, of_run};
+
+    const STATES: [(State, &str); 17] = [
+        (State::AsBefore, "the target is as it was before"),
+        (
+            State::AsRecovered,
+            "the target is as the recovery of the earlier run left it",
+        ),
+        (
+            State::Littered,
+            "the target is as it was before; what was built for it is not deleted yet",
+        ),
+        (
+            State::Started,
+            "the target is as it was before, or will be once the attempt is cleaned up",
+        ),
+        (
+            State::Published,
+            "the new tree is published; what is no longer needed is not cleaned up yet",
+        ),
+        (
+            State::Undecided,
+            "the new tree is at the target, but it is not decided yet whether it stays",
+        ),
+        (
+            State::Rejected,
+            "what was published may still be at the target, and is not to stay there",
+        ),
+        (
+            State::InDoubt,
+            "the target is as it was before or as it was to be; a restart of the machine shows which",
+        ),
+        (State::Untouched, "nothing was touched"),
+        (
+            State::HalfRecovered,
+            "the recovery is not finished; nothing was lost",
+        ),
+        (State::CacheAsBefore, "the cache is as it was before"),
+        (
+            State::CacheSwept,
+            "what was to be deleted from the cache is deleted",
+        ),
+        (
+            State::CacheSweptButSome,
+            "everything else that was to go is deleted",
+        ),
+        (
+            State::CacheHalfSwept,
+            "some of what was to be deleted from the cache may be deleted; nothing else was touched",
+        ),
+        (State::PlanSaved, "the plan is saved"),
+        (
+            State::PlanNotSaved,
+            "no plan was saved; a file of that name is as it was before",
+        ),
+        (
+            State::PlanHalfWritten,
+            "a part of the plan may have been written",
+        ),
+    ];
+
+    #[test]
+    fn each_state_has_its_sentence() {
+        for (state, sentence) in STATES {
+            assert_eq!(state.sentence(), sentence);
+        }
+        // Each has its own row: a state that is forgotten is there twice.
+        for (at, (state, _)) in STATES.iter().enumerate() {
+            assert!(STATES.iter().skip(at + 1).all(|(other, _)| other != state));
+        }
+    }
+
+    fn target() -> PathBuf {
+        "/p/E".into()
+    }
+
+    fn disk() -> FsError {
+        FsError {
+            verb: "write",
+            name: "entry".to_owned(),
+            source: io::Error::other("refused"),
+        }
+    }
+
+    fn staged(aftermath: Aftermath) -> RunFailed {
+        RunFailed::Stage(StageFailed {
+            target: target().into(),
+            aftermath,
+            shortage: None,
+            source: StageError::Interrupted {
+                path: "bin".to_owned(),
+            },
+        })
+    }
+
+    fn published(aftermath: Aftermath, source: PublishError) -> PublishFailed {
+        PublishFailed {
+            target: target().into(),
+            aftermath,
+            shortage: None,
+            source,
+        }
+    }
+
+    fn ended(aftermath: Aftermath, source: EndError) -> EndFailed {
+        EndFailed {
+            target: target(),
+            aftermath,
+            source,
+        }
+    }
+
+    fn check() -> CheckFailed {
+        CheckFailed::TimedOut {
+            check: "the built-in health check".to_owned(),
+            seconds: 60,
+        }
+    }
+
+    fn unrolled(failed: RollbackError) -> RunFailed {
+        RunFailed::Rollback(failed)
+    }
+
+    fn unrecovered(failed: RecoverError) -> RunFailed {
+        RunFailed::Ready(ReadyError::Recover(failed))
+    }
+
+    fn undo(aftermath: Aftermath, source: EndError) -> RunFailed {
+        RunFailed::Undo(Box::new(UndoFailed {
+            path: target(),
+            check: check(),
+            source: ended(aftermath, source),
+        }))
+    }
+
+    fn stale() -> Stale {
+        Stale {
+            path: "bin".to_owned(),
+            why: "is gone".to_owned(),
+        }
+    }
+
+    /// Failures of which nothing is left.
+    fn without_a_trace() -> Vec<(RunFailed, Exit)> {
+        use Aftermath::Unchanged;
+        vec![
+            (
+                RunFailed::Plan(PlanFailed::Target(TargetError::NoParent(target()))),
+                Exit::Precondition,
+            ),
+            (
+                RunFailed::Ready(ReadyError::Lock(LockError::NoLocks(target()))),
+                Exit::Failed,
+            ),
+            (
+                RunFailed::Prepare(PrepareError::Stale {
+                    target: target(),
+                    reasons: vec![stale()],
+                }),
+                Exit::Precondition,
+            ),
+            (staged(Unchanged), Exit::Interrupted),
+            (
+                published(Unchanged, PublishError::Interrupted).into(),
+                Exit::Interrupted,
+            ),
+            (
+                published(Unchanged, PublishError::Changed(stale())).into(),
+                Exit::Precondition,
+            ),
+            (
+                published(Unchanged, PublishError::Disk(disk())).into(),
+                Exit::Failed,
+            ),
+            (
+                published(Unchanged, PublishError::Moved).into(),
+                Exit::Failed,
+            ),
+            (
+                RunFailed::Check {
+                    path: target(),
+                    source: check(),
+                    ending: Box::new(Ending::default()),
+                },
+                Exit::Failed,
+            ),
+            (
+                RunFailed::Check {
+                    path: target(),
+                    source: CheckFailed::Interrupted {
+                        check: "it".to_owned(),
+                    },
+                    ending: Box::new(Ending::default()),
+                },
+                Exit::Interrupted,
+            ),
+            (
+                RunFailed::NotAnEnvironment { path: target() },
+                Exit::Precondition,
+            ),
+            (RunFailed::Interrupted { path: target() }, Exit::Interrupted),
+            (
+                unrolled(RollbackError::NoGeneration(target())),
+                Exit::Precondition,
+            ),
+            (
+                unrolled(RollbackError::Publish(published(
+                    Unchanged,
+                    PublishError::Moved,
+                ))),
+                Exit::Failed,
+            ),
+        ]
+    }
+
+    /// Failures that leave something, with the state that they leave.
+    #[expect(clippy::too_many_lines, reason = "a table has a row for each failure")]
+    fn with_a_trace() -> Vec<(RunFailed, State, Exit)> {
+        use Aftermath::{InDoubt, NeedsRecovery};
+        let publish = |source| published(NeedsRecovery, source);
+        let doubt = || EndError::Doubt(disk());
+        let end = |aftermath, source| RunFailed::End(ended(aftermath, source));
+        let (what, name, why) = ("delete", || "old-1".to_owned(), || "a file".to_owned());
+        let disk_of_end = || EndError::Disk {
+            what,
+            source: disk(),
+        };
+        let taken = EndError::Taken {
+            name: name(),
+            why: why(),
+        };
+        let step = PublishError::Step {
+            path: "bin".to_owned(),
+            source: disk(),
+        };
+        vec![
+            (staged(NeedsRecovery), State::Littered, Exit::Interrupted),
+            (staged(InDoubt), State::InDoubt, Exit::InDoubt),
+            (
+                publish(PublishError::Interrupted).into(),
+                State::Littered,
+                Exit::Interrupted,
+            ),
+            (
+                publish(PublishError::Changed(stale())).into(),
+                State::Littered,
+                Exit::Precondition,
+            ),
+            (
+                publish(PublishError::Disk(disk())).into(),
+                State::Started,
+                Exit::NeedsPerson,
+            ),
+            (publish(step).into(), State::Started, Exit::NeedsPerson),
+            (
+                publish(PublishError::Moved).into(),
+                State::Started,
+                Exit::NeedsPerson,
+            ),
+            (
+                published(InDoubt, PublishError::Doubt(disk())).into(),
+                State::InDoubt,
+                Exit::InDoubt,
+            ),
+            (
+                unrolled(RollbackError::Publish(publish(PublishError::Moved))),
+                State::Started,
+                Exit::NeedsPerson,
+            ),
+            (
+                end(NeedsRecovery, disk_of_end()),
+                State::Published,
+                Exit::NeedsPerson,
+            ),
+            (
+                end(NeedsRecovery, EndError::Moved),
+                State::Published,
+                Exit::NeedsPerson,
+            ),
+            (
+                end(NeedsRecovery, taken),
+                State::Published,
+                Exit::NeedsPerson,
+            ),
+            (
+                end(NeedsRecovery, EndError::Undecided(disk())),
+                State::Undecided,
+                Exit::NeedsPerson,
+            ),
+            (end(InDoubt, doubt()), State::InDoubt, Exit::InDoubt),
+            (
+                undo(NeedsRecovery, disk_of_end()),
+                State::Rejected,
+                Exit::NeedsPerson,
+            ),
+            (
+                undo(NeedsRecovery, EndError::Undecided(disk())),
+                State::Rejected,
+                Exit::NeedsPerson,
+            ),
+            (undo(InDoubt, doubt()), State::InDoubt, Exit::InDoubt),
+            (
+                unrecovered(RecoverError::Doubt { target: target() }),
+                State::Untouched,
+                Exit::InDoubt,
+            ),
+            (
+                unrecovered(RecoverError::Foreign {
+                    name: name(),
+                    why: why(),
+                }),
+                State::Untouched,
+                Exit::NeedsPerson,
+            ),
+            (
+                unrecovered(RecoverError::Several { names: Vec::new() }),
+                State::Untouched,
+                Exit::NeedsPerson,
+            ),
+            (
+                unrecovered(RecoverError::Refused {
+                    target: target(),
+                    what,
+                    journal: name(),
+                }),
+                State::Untouched,
+                Exit::NeedsPerson,
+            ),
+            (
+                unrecovered(RecoverError::End {
+                    target: target(),
+                    source: disk_of_end(),
+                }),
+                State::HalfRecovered,
+                Exit::NeedsPerson,
+            ),
+            (
+                unrecovered(RecoverError::Disk {
+                    target: target(),
+                    source: disk(),
+                }),
+                State::HalfRecovered,
+                Exit::NeedsPerson,
+            ),
+        ]
+    }
+
+    #[track_caller]
+    fn check_told(failed: &RunFailed, recovery: Recovery, state: State, exit: Exit) {
+        let told = of_run(failed, false, recovery);
+        assert_eq!((told.state, told.exit), (Some(state), exit), "{failed:?}");
+        let line = format!("\n  {}\n", state.sentence());
+        let text = told.text();
+        assert_eq!(text.matches(&line).count(), 1, "{text}");
+        // The state is said once, and by nothing else.
+        for other in ["is back", "as it was before", "nothing was"] {
+            let said = text.replace(&line, "\n");
+            assert!(!said.contains(other), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_failure_of_a_run_has_its_state_and_its_exit_code() {
+        for (failed, exit) in without_a_trace() {
+            check_told(&failed, Recovery::Nothing, State::AsBefore, exit);
+            check_told(&failed, Recovery::Ended, State::AsRecovered, exit);
+        }
+        for (failed, state, exit) in with_a_trace() {
+            for recovery in [Recovery::Nothing, Recovery::Ended] {
+                check_told(&failed, recovery, state, exit);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_finished_has_a_way_out() {
+        for (state, _) in STATES {
+            let is_open = [
+                State::Littered,
+                State::Started,
+                State::Published,
+                State::Undecided,
+                State::Rejected,
+                State::InDoubt,
+            ]
+            .contains(&state);
+            assert_eq!(state.way_out().is_some(), is_open, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_recovery_says_what_the_target_holds_now() {
+        let died = "An earlier run died";
+        let taken_back = "what it published is taken back";
+        for (upshot, expected) in [
+            (Upshot::NothingOpen, None),
+            (
+                Upshot::Torn,
+                Some("An earlier run left a damaged journal, which is deleted".to_owned()),
+            ),
+            (
+                Upshot::Unpublished,
+                Some(format!("{died}; the target is as it was before that run")),
+            ),
+            (
+                Upshot::Stays,
+                Some(format!("{died} after publishing; what it published stays")),
+            ),
+            (
+                Upshot::Undone(Former::Nothing),
+                Some(format!(
+                    "{died}; {taken_back}, and nothing is at the target, as before it"
+                )),
+            ),
+            (
+                Upshot::Undone(Former::Tree),
+                Some(format!(
+                    "{died}; {taken_back}, and the tree before it is back"
+                )),
+            ),
+            (
+                Upshot::Undone(Former::Entries),
+                Some(format!(
+                    "{died}; {taken_back}, and the entries before it are back"
+                )),
+            ),
+        ] {
+            assert_eq!(recovered(upshot), expected.as_deref(), "{upshot:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_open_says_what_a_recovery_will_do() {
+        let to_come = "a run died; what it published will be taken back, and";
+        let bare = [
+            (Decision::Nothing, None),
+            (
+                Decision::DropJournal,
+                Some("a run left a damaged journal, which will be deleted"),
+            ),
+            (
+                Decision::Discard,
+                Some(
+                    "a run died; the target is as it was before that run, and what it left will be cleaned up",
+                ),
+            ),
+            (
+                Decision::Settle,
+                Some("a run died after publishing; what it published will stay"),
+            ),
+            (
+                Decision::VerifyThenSettle,
+                Some(
+                    "a run published and the disk did not confirm it; what it published will be verified",
+                ),
+            ),
+            (
+                Decision::Wait,
+                Some("the disk did not confirm what was written; nothing is done before a restart"),
+            ),
+            (Decision::Refuse(Refusal::Stranger), Some(NO_HISTORY)),
+        ];
+        let seen = |decision, former| Inspection {
+            beside: Siblings::default(),
+            within: Siblings::default(),
+            decision,
+            former,
+        };
+        for (decision, expected) in bare {
+            for former in [None, Some(Former::Nothing), Some(Former::Tree)] {
+                assert_eq!(pending(&seen(Ok(decision), former)), expected);
+            }
+        }
+        for (former, rest) in [
+            (Some(Former::Nothing), "nothing will be at the target"),
+            (Some(Former::Tree), "the tree before it will come back"),
+            (
+                Some(Former::Entries),
+                "the entries before it will come back",
+            ),
+        ] {
+            let expected = format!("{to_come} {rest}");
+            let said = pending(&seen(Ok(Decision::Undo), former));
+            assert_eq!(said, Some(expected.as_str()));
+        }
+        let refused = RecoverError::Several { names: Vec::new() };
+        assert_eq!(pending(&seen(Err(refused), None)), Some(NO_HISTORY));
+    }
+}

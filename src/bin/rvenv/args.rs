@@ -1,0 +1,570 @@
+//! The command line as clap sees it: names, help, and nothing that does anything.
+//!
+//! Promises that the help of each command opens with the command's own sentence, and lists its options below the
+//! headings of this file, in their order; `tests/behaviour/help.rs` holds every text.
+//! Read next: `commands.rs`, a file for each command.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+/// The headings of the options, in the order in which they are shown.
+const TARGET: &str = "Target";
+const INTERPRETER: &str = "Interpreter";
+const PACKAGES: &str = "Packages";
+const PUBLICATION: &str = "Publication";
+const OUTPUT: &str = "Output";
+
+/// The place of the options of every command: after the command's own.
+const LAST: usize = 1000;
+
+/// Python virtual environments as filesystem transactions
+///
+/// Each change is planned, built beside the target, made durable and published by renames: after a failure, a kill or a
+/// power cut, the target is the old environment or the new one. Begin with `rvenv create .venv`; `rvenv help COMMAND`
+/// explains a command.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rvenv",
+    version,
+    after_help = EXIT_CODES,
+    subcommand_required = true,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    next_help_heading = OUTPUT
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Print only errors and reports; print a plan only with --json
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = LAST)]
+    pub(crate) quiet: bool,
+
+    /// Print more: every path of a plan or report, and how files and programs are used
+    #[arg(short, long, global = true, display_order = LAST + 1)]
+    pub(crate) verbose: bool,
+
+    /// Choose when to use colour
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Colour::Auto, display_order = LAST + 2)]
+    pub(crate) color: Colour,
+
+    /// Print version
+    #[arg(short = 'V', long, action = ArgAction::Version, display_order = LAST + 3)]
+    version: Option<bool>,
+
+    /// Print help; -h prints a summary
+    #[arg(short, long, global = true, action = ArgAction::Help, display_order = LAST + 4)]
+    help: Option<bool>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    success
+  1    failure; the target is as it was before, or as a recovery left it
+  2    wrong arguments or settings
+  3    the plan is stale, or the target is not what the command needs
+  4    changes are pending (plan --detailed-exitcode), or something differs (verify, cache verify)
+  5    a person must decide: the evidence contradicts itself, or recovery cannot continue
+  6    in doubt: fsync failed
+  130  interrupted by SIGINT; the target is as after a failure
+  143  interrupted by SIGTERM; the target is as after a failure";
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// Use colour on a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always use colour
+    Always,
+    /// Never use colour
+    Never,
+}
+
+/// The arguments of a command, which are put together only when it is the one that was typed.
+///
+/// Each run would otherwise put together those of all of them: a third of the time that it takes to start.
+#[derive(Debug)]
+pub(crate) struct Deferred<T>(pub(crate) T);
+
+impl<T: FromArgMatches> FromArgMatches for Deferred<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        T::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl<T: Args> Args for Deferred<T> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.defer(|command| as_command(command, T::augment_args))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        command.defer(|command| as_command(command, T::augment_args_for_update))
+    }
+}
+
+/// Adds the arguments of a command, and gives back what the command has of its own.
+///
+/// The doc comment of a flattened group would become the description of the command. The options of every command are
+/// in the list before the command's own, since those are added late: they go to the end, as headings follow the list.
+fn as_command(
+    command: clap::Command,
+    augment: impl FnOnce(clap::Command) -> clap::Command,
+) -> clap::Command {
+    let about = command.get_about().cloned();
+    let long_about = command.get_long_about().cloned();
+    let global: Vec<clap::Id> = command
+        .get_arguments()
+        .map(|arg| arg.get_id().clone())
+        .collect();
+    let command = augment(command)
+        .about(Resettable::from(about))
+        .long_about(Resettable::from(long_about));
+    global
+        .iter()
+        .fold(command, |command, id| command.mut_arg(id, |arg| arg))
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create environments
+    ///
+    /// Plans and applies in one step; each environment appears whole or not at all. In an existing directory, files that
+    /// are not planned stay: an environment is changed entry by entry, any other directory only gets the entries that it
+    /// lacks. With --clear the directory is replaced in one switch. `rvenv plan` shows the changes first, `rvenv upgrade`
+    /// changes the Python of an environment.
+    Create(Deferred<CreateArgs>),
+    /// Bring environments to another Python, or to a Python that changed
+    ///
+    /// Links, names, configuration and scripts follow the interpreter; packages stay. Prompt, system-site-packages, and
+    /// links or copies stay unless an option changes them. What is replaced is kept: `rvenv rollback` brings it back.
+    /// `rvenv create --upgrade` is the same command.
+    Upgrade(Deferred<UpgradeArgs>),
+    /// Show what `create` would do, and save it for `apply`
+    ///
+    /// Writes nothing but the file of --out. Paths that do not change are counted only; -v shows them. Equal inputs give
+    /// equal plans, byte for byte. `rvenv apply` applies a saved plan; `rvenv create`, `upgrade` and `repair` show their own
+    /// plans with --dry-run.
+    Plan(Deferred<PlanArgs>),
+    /// Apply a saved plan
+    ///
+    /// Applies exactly the plan that `rvenv plan --out` saved. When anything that the plan depends on has changed, the plan
+    /// is stale: the command names the path, changes nothing, and exits with 3.
+    Apply(Deferred<ApplyArgs>),
+    /// Show the state of a target: environment, open transaction, generations
+    ///
+    /// Writes nothing. `rvenv verify` compares the files, `rvenv recover` ends an open transaction, `rvenv rollback` brings
+    /// the last generation back.
+    Status(Deferred<StatusArgs>),
+    /// Compare an environment with its receipt and its packages
+    ///
+    /// Writes nothing. Each path that rvenv published is compared with the receipt, and each file that an installed
+    /// distribution lists in its RECORD with that list; bytecode and files that no list names are no difference. Works
+    /// without a receipt too, for environments of `python -m venv`. Exits with 4 when something differs; `rvenv repair`
+    /// restores what rvenv published.
+    Verify(Deferred<VerifyArgs>),
+    /// Restore what was changed or lost, from the receipt
+    ///
+    /// Restores only paths that rvenv published, and keeps every other file. Files that were edited are kept as a generation.
+    /// `rvenv verify` shows what differs, `rvenv rollback` takes the repair back when it was run with --keep.
+    Repair(Deferred<RepairArgs>),
+    /// Bring back what the last change replaced
+    ///
+    /// Changes to another Python keep what they replace, other changes do so with --keep; `rvenv status` lists the generations. A second
+    /// rollback goes forward again.
+    Rollback(Deferred<RollbackArgs>),
+    /// Finish or undo what a crash left
+    ///
+    /// Each command that changes a target does the same first. `rvenv status` shows whether a transaction is open.
+    Recover(Deferred<RecoverArgs>),
+    /// Find Python interpreters
+    ///
+    /// Looks at the base of the active environment, PATH, the versions of pyenv and uv, the alternatives of
+    /// `update-alternatives`, and on Windows the registry. `rvenv create --python REQUEST` takes what `find` finds.
+    #[command(subcommand)]
+    Python(PythonCommand),
+    /// Manage the cache: unpacked wheels, bytecode, and notes on interpreters
+    ///
+    /// No environment needs the cache: what is deleted is made again when it is needed, also by commands that run at the same
+    /// time. Environments keep the files that they share with it.
+    #[command(subcommand)]
+    Cache(CacheCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PythonCommand {
+    /// List interpreters, each once, with every path to it
+    ///
+    /// A request limits the list to interpreters that fit. An interpreter that does not work is named with the reason.
+    /// `rvenv python find` prints one path.
+    List(PythonArgs),
+    /// Print the path of the interpreter that `create` would use
+    ///
+    /// Without a request: what `RVENV_PYTHON` asks for, else the nearest `.python-version`; else the first that satisfies
+    /// `requires-python` of `pyproject.toml`, looked for as `python3` or `python` on PATH, then among installations.
+    /// `rvenv python list` shows all interpreters.
+    Find(PythonArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PythonArgs {
+    /// A version (3.12, 3.13t, pypy3.9, cpython@3.12, >=3.9,<3.12), a name (python3) or a path
+    #[arg(value_name = "REQUEST")]
+    pub(crate) request: Option<OsString>,
+
+    /// Print one JSON object
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Print the directory of the cache
+    ///
+    /// That is `RVENV_CACHE_DIR`, or `rvenv` in the user's cache directory.
+    Dir,
+    /// Compare every unpacked file with its wheel, and delete what differs
+    ///
+    /// Compares every byte. What is deleted is unpacked again when it is needed. Exits with 4 when something differed.
+    /// `rvenv verify` compares an environment.
+    Verify(CacheJsonArgs),
+    /// Delete what is unused
+    ///
+    /// Deletes unfinished work of dead processes, damaged files, notes on interpreters and wheels that are gone or have
+    /// changed, and wheels that were not used for a while and share no file with an environment; deleting shared files
+    /// would free next to nothing. Environments on another filesystem, or made with --link-mode copy, share no files.
+    /// `rvenv cache clear` deletes everything.
+    Prune(CachePruneArgs),
+    /// Delete everything, except what another process is unpacking
+    ///
+    /// Environments keep working. `rvenv cache prune` deletes only what is unused.
+    Clear(CacheJsonArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheJsonArgs {
+    /// Print one JSON object
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CachePruneArgs {
+    /// Keep wheels that were used within so many days; 0 keeps only wheels that share files with environments
+    #[arg(long, value_name = "DAYS", default_value_t = 30, help_heading = TARGET)]
+    pub(crate) unused_for: u32,
+
+    /// Print one JSON object
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Directories of the environments, changed from left to right until one fails
+    #[arg(required = true, value_name = "ENV_DIR")]
+    pub(crate) env_dirs: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(crate) venv: VenvArgs,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
+
+    /// Show the plan and write nothing
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) dry_run: bool,
+}
+
+/// The arguments of `create`, except those that replace an environment.
+#[derive(Debug)]
+pub(crate) struct UpgradeArgs(pub(crate) CreateArgs);
+
+/// What makes no sense for an upgrade: to delete what it keeps, and to be an upgrade once more.
+const NOT_FOR_UPGRADE: [&str; 3] = ["clear", "force", "upgrade"];
+
+impl FromArgMatches for UpgradeArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let args = CreateArgs::from_arg_matches(matches)?;
+        if args.venv.clear {
+            let why = "`upgrade` keeps the packages, and `--clear` deletes them; \
+                       `rvenv create --clear` makes the environment anew";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, why));
+        }
+        Ok(Self(args))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for UpgradeArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let command = CreateArgs::augment_args(command);
+        NOT_FOR_UPGRADE.iter().fold(command, |command, id| {
+            command.mut_arg(id, |arg| arg.hide(true))
+        })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Directory of the environment
+    #[arg(value_name = "ENV_DIR")]
+    pub(crate) env_dir: OsString,
+
+    #[command(flatten)]
+    pub(crate) venv: VenvArgs,
+
+    /// Save the plan to a file, for `rvenv apply`; `-` is standard output
+    ///
+    /// A regular file is replaced whole, also at the end of a link; a pipe or a device is written into. With `-`, nothing but
+    /// the plan is printed, as with `--json`.
+    #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Print the plan as JSON
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) json: bool,
+
+    /// Exit with 4 when changes are pending, 0 when there are none
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// File or pipe with what `rvenv plan --out` saved; `-` is standard input
+    #[arg(value_name = "PLAN_FILE")]
+    pub(crate) plan_file: PathBuf,
+
+    /// Replace a directory that is not an environment, or that holds more than an environment
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) force: bool,
+
+    /// Change to another minor version although packages can then not be imported
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) allow_lost: bool,
+
+    /// Let the interpreter of the plan compile bytecode that the cache no longer has
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) compile_bytecode: bool,
+
+    /// Refuse the plan unless it has this digest
+    #[arg(long, value_name = "SHA256", help_heading = PUBLICATION)]
+    pub(crate) digest: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RepairArgs {
+    /// Directory of the environment
+    #[arg(value_name = "ENV_DIR")]
+    pub(crate) env_dir: OsString,
+
+    /// Use this interpreter; needed where only the environment names its own
+    #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
+    pub(crate) python: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
+
+    /// Show the plan and write nothing
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// Directory of the environment
+    #[arg(value_name = "ENV_DIR")]
+    pub(crate) env_dir: OsString,
+
+    /// Roll back although files were changed since; the changed files become part of the generation
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) discard_changes: bool,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// Run a shell command in the environment afterwards; if it fails, the rollback is undone; repeatable
+    #[arg(long, value_name = "CMD", help_heading = PUBLICATION)]
+    pub(crate) check: Vec<String>,
+
+    /// Let --check run files in the environment that belong to another user
+    #[arg(long, help_heading = PUBLICATION)]
+    pub(crate) allow_other_owner: bool,
+}
+
+/// What becomes of what is replaced, and whether the change stays.
+#[derive(Debug, Args)]
+pub(crate) struct ReplaceArgs {
+    /// Keep what is replaced, for `rvenv rollback`; the default of upgrades and of a change to another Python
+    #[arg(long, overrides_with = "no_keep", help_heading = PUBLICATION)]
+    pub(crate) keep: bool,
+
+    /// Delete what is replaced; the default of other changes
+    #[arg(long, help_heading = PUBLICATION)]
+    pub(crate) no_keep: bool,
+
+    /// Run a shell command in the environment afterwards; if it fails, the change is undone; repeatable
+    #[arg(long, value_name = "CMD", help_heading = PUBLICATION)]
+    pub(crate) check: Vec<String>,
+
+    /// Let health checks run files in the environment that belong to another user
+    #[arg(long, help_heading = PUBLICATION)]
+    pub(crate) allow_other_owner: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// Directories of the environments
+    #[arg(required = true, value_name = "ENV_DIR")]
+    pub(crate) env_dirs: Vec<OsString>,
+
+    /// Wait at most this long while another process changes the target
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = PUBLICATION)]
+    pub(crate) wait: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Directory of the environment
+    #[arg(value_name = "ENV_DIR")]
+    pub(crate) env_dir: OsString,
+
+    /// Print one JSON object
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Directory of the environment
+    #[arg(value_name = "ENV_DIR")]
+    pub(crate) env_dir: OsString,
+
+    /// Print one JSON object
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) json: bool,
+}
+
+/// What the environment shall be: venv's flags, and the interpreter.
+#[derive(Debug, Default, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are the flags of `python -m venv`"
+)]
+pub(crate) struct VenvArgs {
+    /// Replace an existing environment in one switch
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) clear: bool,
+
+    /// Replace a directory that is not an environment, or that holds more than an environment; with --clear only
+    #[arg(long, requires = "clear", help_heading = TARGET)]
+    pub(crate) force: bool,
+
+    /// Bring an existing environment to this interpreter, and keep its packages
+    #[arg(long, conflicts_with = "clear", help_heading = TARGET)]
+    pub(crate) upgrade: bool,
+
+    /// Set the prompt of the activated environment; `.` is the name of the working directory
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) prompt: Option<String>,
+
+    /// Do not add a .gitignore file (Python 3.13 and later add one)
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) without_scm_ignore_files: bool,
+
+    /// Use this interpreter: a path, a name (python3.12) or a version (3.12, 3.13t, pypy3.9, >=3.9,<3.12); the default is `RVENV_PYTHON`
+    #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
+    pub(crate) python: Option<OsString>,
+
+    /// Give the environment access to the packages of the interpreter's installation
+    #[arg(long, help_heading = INTERPRETER)]
+    pub(crate) system_site_packages: bool,
+
+    /// Link to the interpreter; the default
+    #[arg(long, conflicts_with = "copies", help_heading = INTERPRETER)]
+    pub(crate) symlinks: bool,
+
+    /// Copy the interpreter
+    #[arg(long, help_heading = INTERPRETER)]
+    pub(crate) copies: bool,
+
+    /// Do not install pip
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) without_pip: bool,
+
+    /// Install the newest pip (and setuptools before Python 3.12), which pip downloads
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) upgrade_deps: bool,
+
+    /// Compile the sources of pip (and setuptools) once for each Python; later environments share the bytecode
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) compile_bytecode: bool,
+
+    /// Change to another minor version although packages can then not be imported
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) allow_lost: bool,
+}
+
+/// How a plan is carried out.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Choose what a successful change survives
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = DurabilityArg::Power, help_heading = PUBLICATION)]
+    pub(crate) durability: DurabilityArg,
+
+    /// Choose how files are taken from the cache
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = LinkModeArg::Auto, help_heading = PUBLICATION)]
+    pub(crate) link_mode: LinkModeArg,
+
+    /// Wait at most this long while another process changes the target
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = PUBLICATION)]
+    pub(crate) wait: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    /// Survive a power cut
+    Power,
+    /// Survive a kill; a power cut may leave neither the old nor the new environment
+    Process,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LinkModeArg {
+    /// Share blocks, else link, else copy
+    Auto,
+    /// Share blocks, else copy
+    Reflink,
+    /// Link, else copy
+    Hardlink,
+    /// Copy; an edit in place then changes one environment only
+    Copy,
+}

@@ -1,0 +1,16 @@
+//! The commands, a file each.
+//!
+//! Read next: the file that is named after the command.
+
+mod apply;
+mod cache;
+mod create;
+mod plan;
+mod preparing;
+mod python;
+mod recover;
+mod repair;
+mod rollback;
+mod status;
+mod upgrade;
+mod verify;

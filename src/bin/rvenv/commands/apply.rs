@@ -1,0 +1,55 @@
+//! `rvenv apply`: exactly the plan that was saved.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use rvenv::environment::{self, Checker};
+use rvenv::render::escape;
+use rvenv_journal::{Digest, Plan};
+
+use super::create::retention;
+use super::preparing::Intent;
+use crate::advice::{CliError, Exit, of_plan_file};
+use crate::args::ApplyArgs;
+use crate::health_checks::may_run;
+use crate::plan_file;
+use crate::session::{Compilation, Manner, Session};
+
+impl Session<'_> {
+    pub(crate) fn apply(&self, args: &ApplyArgs) -> Result<Exit, CliError> {
+        let bytes = plan_file::read(&args.plan_file, &self.signals)?;
+        let plan = Plan::from_json(&bytes)
+            .map_err(|error| of_plan_file(&plan_file::shown_input(&args.plan_file), &error))?;
+        if let Some(pinned) = &args.digest {
+            check_digest(&plan, pinned)?;
+        }
+        let commands = &args.replace.check;
+        if !commands.is_empty() {
+            may_run(plan.target(), args.replace.allow_other_owner)?;
+        }
+        let checker = || self.check_published(Path::new(plan.target()), commands);
+        let manner = Manner {
+            retention: retention(&args.replace, Intent::Create),
+            permissions: self.permissions(args.force, args.allow_lost),
+            check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
+            compilation: Compilation::of(args.compile_bytecode),
+        };
+        let outcome = self.run(&args.run, &manner, |run| environment::apply(run, &plan))?;
+        self.tell(&outcome, OsStr::new(plan.target()), "as planned");
+        Ok(Exit::Done)
+    }
+}
+
+fn check_digest(plan: &Plan, pinned: &str) -> Result<(), CliError> {
+    let digest = Digest::parse(pinned)
+        .map_err(|error| CliError::new(Exit::Usage, escape(&error.to_string())))
+        .map_err(|error| error.hint("`rvenv plan` prints the digest of a plan"))?;
+    if plan.digest() == digest {
+        return Ok(());
+    }
+    let what = format!(
+        "the plan has the digest {}, not the one that was asked for",
+        plan.digest()
+    );
+    Err(CliError::new(Exit::Precondition, what).hint("look at the plan again before you apply it"))
+}

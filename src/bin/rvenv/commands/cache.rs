@@ -1,0 +1,297 @@
+//! `rvenv cache`: where it is, whether it is right, and what of it can go.
+//!
+//! Promises to touch nothing but what has a name of ours in a directory of our own, and that other commands may run at
+//! the same time: they do without what is gone. What is not ours is left alone and named.
+//! Read next: the engine's `store/tend.rs`, which looks after unpacked wheels; `cache/answers.rs`, after notes.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rvenv::cache::Cache;
+use rvenv::render::escape;
+use rvenv_journal::fs::{Dir, Fs, Kind, Meta, Time};
+use rvenv_journal::{Audit, Stock, Store, StoreError, Swept, counted, remove_tree};
+
+use super::preparing::DOWNLOADS_PREFIX;
+use crate::advice::{CliError, Exit, State, of_cache};
+use crate::args::{CacheCommand, CachePruneArgs};
+use crate::session::Session;
+use rvenv::render::shown_size;
+
+mod answers;
+mod report;
+
+use answers::Which;
+use report::{Deleted, Notes};
+
+const PACKS: &str = "packs";
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
+impl Session<'_> {
+    pub(crate) fn cache(&self, command: &CacheCommand) -> Result<Exit, CliError> {
+        let cache = self.world.cache.as_ref().ok_or_else(|| {
+            CliError::new(Exit::Failed, "there is no cache directory")
+                .hint("set RVENV_CACHE_DIR to an absolute path")
+        })?;
+        match command {
+            CacheCommand::Dir => self.cache_dir(cache.path()),
+            CacheCommand::Verify(args) => self.cache_verify(cache, args.json),
+            CacheCommand::Prune(args) => self.cache_prune(cache, args),
+            CacheCommand::Clear(args) => self.cache_clear(cache, args.json),
+        }
+    }
+
+    fn cache_dir(&self, path: &Path) -> Result<Exit, CliError> {
+        // A script would go on with whatever is printed here.
+        let text = path.to_str().ok_or_else(|| {
+            let shown = path.as_os_str().as_encoded_bytes().escape_ascii();
+            CliError::new(
+                Exit::Failed,
+                format!("the path `{shown}` of the cache is not UTF-8"),
+            )
+            .hint("set RVENV_CACHE_DIR to a path in UTF-8")
+        })?;
+        self.terminal.data(&format!("{text}\n"))?;
+        Ok(Exit::Done)
+    }
+
+    fn cache_verify(&self, cache: &Cache, json: bool) -> Result<Exit, CliError> {
+        let path = cache.path();
+        let cache = Opened::of(&self.fs, cache)?;
+        let failed = |error: &StoreError| failed(path, error).leaving(State::CacheHalfSwept);
+        let audit = cache.store().map(Store::verify);
+        let audit = audit.transpose().map_err(|error| failed(&error))?;
+        let mut audit = audit.unwrap_or_else(|| Audit {
+            stock: Stock::default(),
+            faults: Vec::new(),
+            strangers: Vec::new(),
+        });
+        audit.strangers = cache.strangers(&audit.strangers);
+        let reported = if json {
+            self.terminal.json(&report::audit_json(path, &audit))
+        } else {
+            self.terminal.data(&report::audit_text(path, &audit))
+        };
+        let has_deleted = audit.faults.iter().any(|fault| fault.kept.is_none());
+        reported.map_err(|lost| {
+            if has_deleted {
+                lost.leaving(State::CacheSwept)
+            } else {
+                lost
+            }
+        })?;
+        self.tell_strangers(path, &audit.strangers);
+        if audit.faults.is_empty() {
+            return Ok(Exit::Done);
+        }
+        self.terminal.story(
+            "What was deleted is unpacked again when it is next wanted. Environments may share what was edited: \
+             see `rvenv verify ENV_DIR`",
+        );
+        let kept = audit.faults.iter().filter_map(|fault| fault.kept.as_ref());
+        for why in kept {
+            let why = escape(&format!("{why}: {}", why.source));
+            self.terminal.story(&format!("Could not delete it: {why}"));
+        }
+        Ok(Exit::Pending)
+    }
+
+    fn cache_prune(&self, cache: &Cache, args: &CachePruneArgs) -> Result<Exit, CliError> {
+        let path = cache.path();
+        let cache = Opened::of(&self.fs, cache)?;
+        let unused_for = u64::from(args.unused_for) * DAY_SECONDS;
+        let now = self.world.now;
+        let swept = cache.sweep(Which::Outdated, now, |store| store.prune(now, unused_for))?;
+        self.tell_swept(path, &swept, args.json)
+    }
+
+    fn cache_clear(&self, cache: &Cache, json: bool) -> Result<Exit, CliError> {
+        let path = cache.path();
+        let cache = Opened::of(&self.fs, cache)?;
+        let swept = cache.sweep(Which::All, self.world.now, Store::clear)?;
+        cache.remove_empty();
+        self.tell_swept(path, &swept, json)
+    }
+
+    fn tell_swept(&self, path: &Path, swept: &Deleted, json: bool) -> Result<Exit, CliError> {
+        let reported = if json {
+            self.terminal.json(&report::swept_json(path, swept))
+        } else {
+            self.terminal.data(&report::swept_text(path, swept))
+        };
+        self.tell_strangers(path, &swept.strangers);
+        let lives_on = swept.packs.deleted.shared;
+        if lives_on > 0 {
+            let size = shown_size(lives_on);
+            self.terminal.story(&format!(
+                "{size} of what was deleted is also in environments, and goes with them"
+            ));
+        }
+        let Some(first) = &swept.leftovers.first else {
+            reported.map_err(|lost| lost.leaving(State::CacheSwept))?;
+            return Ok(Exit::Done);
+        };
+        if let Err(lost) = reported {
+            self.terminal.error(&lost.text());
+        }
+        let count = counted(swept.leftovers.count, "entry");
+        let shown = escape(&path.to_string_lossy());
+        Err(CliError::new(
+            Exit::Failed,
+            format!("cannot delete {count} of the cache `{shown}`"),
+        )
+        .leaving(State::CacheSweptButSome)
+        .because(first)
+        .because(&first.source)
+        .hint("see whom these entries belong to, and whether something is mounted there"))
+    }
+
+    fn tell_strangers(&self, path: &Path, strangers: &[String]) {
+        for stranger in strangers {
+            let shown = escape(&path.join(stranger).to_string_lossy());
+            self.terminal.story(&format!(
+                "Left `{shown}` alone: it is not ours; delete it if nobody needs it"
+            ));
+        }
+    }
+}
+
+/// The directory of the cache, if there is one.
+struct Opened<'a> {
+    fs: &'a dyn Fs,
+    path: &'a Path,
+    dir: Option<Dir>,
+    store: Option<Store<'a>>,
+    /// What stands where the store should be.
+    stranger: Option<String>,
+}
+
+impl<'a> Opened<'a> {
+    /// Opens the cache, and makes nothing.
+    fn of(fs: &'a dyn Fs, from: &'a Cache) -> Result<Self, CliError> {
+        let path = from.path();
+        let mut cache = Self {
+            fs,
+            path,
+            dir: None,
+            store: None,
+            stranger: None,
+        };
+        let Some(dir) = from.dir().map_err(|why| of_cache(&why))? else {
+            return Ok(cache);
+        };
+        match Store::find(fs, &dir) {
+            Ok(store) => cache.store = store,
+            Err(StoreError::Disk(error)) if error.kind() == ErrorKind::NotADirectory => {
+                cache.stranger = Some(PACKS.to_owned());
+            }
+            Err(error) => return Err(failed(path, &error)),
+        }
+        cache.dir = Some(dir);
+        Ok(cache)
+    }
+
+    fn store(&self) -> Option<&Store<'a>> {
+        self.store.as_ref()
+    }
+
+    fn sweep(
+        &self,
+        which: Which,
+        now: Time,
+        packs: impl FnOnce(&Store<'a>) -> Result<Swept, StoreError>,
+    ) -> Result<Deleted, CliError> {
+        let packs = self.store().map_or_else(|| Ok(Swept::default()), packs);
+        let mut packs =
+            packs.map_err(|error| failed(self.path, &error).leaving(State::CacheHalfSwept))?;
+        let mut deleted = Deleted {
+            strangers: self.strangers(&packs.strangers),
+            leftovers: std::mem::take(&mut packs.leftovers),
+            notes: Notes::default(),
+            downloads: 0,
+            packs,
+        };
+        let kinds = self
+            .dir
+            .iter()
+            .flat_map(|dir| answers::KINDS.map(|kind| (dir, kind)));
+        self.sweep_downloads(now, &mut deleted);
+        for (dir, kind) in kinds {
+            let swept = answers::sweep(self.fs, dir, kind, which);
+            deleted.notes.deleted += swept.deleted;
+            deleted.notes.bytes += swept.bytes;
+            deleted.notes.kept += swept.kept;
+            deleted.strangers.extend(swept.strangers);
+            deleted.leave(swept.leftovers);
+        }
+        Ok(deleted)
+    }
+
+    /// Deletes what processes that died were downloading, as far as its age can tell: nothing locks it, and whoever is
+    /// downloading cannot do without.
+    fn sweep_downloads(&self, now: Time, deleted: &mut Deleted) {
+        let Some(dir) = &self.dir else { return };
+        for name in self.fs.list(dir).unwrap_or_default() {
+            if !name.to_string_lossy().starts_with(DOWNLOADS_PREFIX) {
+                continue;
+            }
+            let meta = self.fs.meta(dir, &name).ok().flatten();
+            let is_old = |meta: Meta| {
+                let age = now.seconds.saturating_sub(meta.mtime.seconds);
+                u64::try_from(age).is_ok_and(|age| age > DAY_SECONDS)
+            };
+            match meta {
+                Some(meta) if meta.kind != Kind::Dir => {
+                    deleted.strangers.push(name.to_string_lossy().into_owned());
+                }
+                Some(meta) if is_old(meta) => {
+                    let left = remove_tree(self.fs, dir, &name);
+                    deleted.downloads += u64::from(left.count == 0);
+                    deleted.leave(left);
+                }
+                Some(_) => deleted.packs.living += 1,
+                None => {}
+            }
+        }
+    }
+
+    /// What is not ours, by its path in the cache.
+    fn strangers(&self, among_packs: &[String]) -> Vec<String> {
+        let names = self.dir.as_ref().map(|dir| self.fs.list(dir));
+        let names = names.and_then(Result::ok).unwrap_or_default();
+        let names = names.iter().map(|name| name.to_string_lossy().into_owned());
+        let is_ours = |name: &String| {
+            name == PACKS
+                || answers::KINDS.contains(&name.as_str())
+                || name.starts_with(DOWNLOADS_PREFIX)
+        };
+        let mut strangers: Vec<_> = names.filter(|name| !is_ours(name)).collect();
+        strangers.extend(self.stranger.clone());
+        strangers.extend(among_packs.iter().map(|name| format!("{PACKS}/{name}")));
+        strangers
+    }
+
+    /// Removes the directories in the cache that are empty now; a process that is using one does without.
+    fn remove_empty(&self) {
+        for name in answers::KINDS.iter().chain([&PACKS]) {
+            if let Some(dir) = &self.dir {
+                let _others_are_left = self.fs.remove_dir(dir, OsStr::new(name));
+            }
+        }
+    }
+}
+
+fn failed(path: &Path, error: &StoreError) -> CliError {
+    let shown = escape(&path.to_string_lossy());
+    let told = CliError::new(
+        Exit::Failed,
+        format!("cannot look through the cache `{shown}`"),
+    );
+    match error {
+        StoreError::Disk(error) => told.because(error).because(&error.source),
+        StoreError::Source(_) | StoreError::Manifest(_) | StoreError::Crowded => {
+            told.because(error)
+        }
+    }
+}

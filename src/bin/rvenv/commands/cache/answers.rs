@@ -1,0 +1,139 @@
+//! Notes in the cache, which save finding an answer again: what interpreters said, what wheels hold, and which source
+//! has which bytecode.
+//!
+//! Promises to delete only what has a name of ours, in a directory that is one, without following a link; and to keep,
+//! where that is asked for, what still rests on files that are as they were.
+//! Does not promise that what is kept will be used: whoever reads a note checks more than its witnesses.
+//!
+//! Read next: the library's `interpreter/cache.rs` and `provision/bytecode.rs`, which write them.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+
+use rvenv::witness::{Stored, Witness};
+use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
+use rvenv_journal::{Digest, Leftovers, check_private, open_private_dir, read_private_file};
+use serde::Deserialize;
+
+/// The directories of notes.
+pub(crate) const KINDS: [&str; 3] = ["bytecode", "interpreters", "wheels"];
+/// More than any honest note.
+const BYTES_MAX: u64 = 32 << 20;
+
+/// Which notes are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that rest on something that is gone or has changed.
+    Outdated,
+    All,
+}
+
+/// What became of the notes of one kind.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    pub(crate) deleted: u64,
+    pub(crate) bytes: u64,
+    pub(crate) kept: u64,
+    /// Paths in the cache that are not ours.
+    pub(crate) strangers: Vec<String>,
+    pub(crate) leftovers: Leftovers,
+}
+
+/// A note, as far as it says what it rests on.
+#[derive(Deserialize)]
+struct Note {
+    witness: Option<Stored>,
+    interpreter: Option<Answer>,
+    /// The pack that it speaks of.
+    pack: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    witnesses: Vec<Stored>,
+}
+
+/// Deletes notes of one kind.
+pub(crate) fn sweep(fs: &dyn Fs, cache: &Dir, kind: &str, which: Which) -> Swept {
+    let mut swept = Swept::default();
+    let dir = match fs.open_dir(cache, OsStr::new(kind)) {
+        Ok(dir) => dir,
+        Err(error) if error.kind() == ErrorKind::NotFound => return swept,
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            swept.strangers.push(kind.to_owned());
+            return swept;
+        }
+        Err(error) => {
+            note(&mut swept.leftovers, error);
+            return swept;
+        }
+    };
+    // Nobody reads notes in a directory into which others may write.
+    let which = match check_private(fs, &dir) {
+        Ok(()) => which,
+        Err(_) => Which::All,
+    };
+    let names = fs.list(&dir).unwrap_or_else(|error| {
+        note(&mut swept.leftovers, error);
+        Vec::new()
+    });
+    for name in names {
+        let meta = match fs.meta(&dir, &name) {
+            Ok(Some(meta)) => meta,
+            Ok(None) => continue,
+            Err(error) => {
+                note(&mut swept.leftovers, error);
+                continue;
+            }
+        };
+        if meta.kind != Kind::File || !is_ours(&name) {
+            let name = name.to_string_lossy();
+            swept.strangers.push(format!("{kind}/{name}"));
+        } else if which == Which::Outdated && !is_draft(&name) && holds(fs, (cache, &dir), &name) {
+            swept.kept += 1;
+        } else {
+            match fs.remove_file(&dir, &name) {
+                Ok(()) => {
+                    swept.deleted += 1;
+                    swept.bytes += meta.len;
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => note(&mut swept.leftovers, error),
+            }
+        }
+    }
+    swept
+}
+
+/// A note, or what a process that died was writing; one that lives does without.
+fn is_ours(name: &OsStr) -> bool {
+    let shown = name.to_string_lossy();
+    let is_digest = |stem: &str| Digest::parse(stem).is_ok();
+    shown.strip_suffix(".json").is_some_and(is_digest) || is_draft(name)
+}
+
+/// What was not renamed to its name yet: nobody reads it, also if the process died when all of it was written.
+fn is_draft(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with(".tmp")
+}
+
+/// Whether everything that a note rests on is as it was; one that rests on nothing was not written by us.
+fn holds(fs: &dyn Fs, (cache, dir): (&Dir, &Dir), name: &OsStr) -> bool {
+    let read = read_private_file(fs, (dir, name), BYTES_MAX).ok();
+    let note = read.and_then(|(bytes, _)| serde_json::from_slice::<Note>(&bytes).ok());
+    let Some(note) = note else { return false };
+    if let Some(pack) = note.pack {
+        let packs = open_private_dir(fs, cache, OsStr::new(super::PACKS));
+        let is_pack = |packs: Dir| open_private_dir(fs, &packs, OsStr::new(&pack));
+        return Digest::parse(&pack).is_ok() && packs.and_then(is_pack).is_ok();
+    }
+    let answered = note.interpreter.map(|answer| answer.witnesses);
+    let mut seen = answered.unwrap_or_default();
+    seen.extend(note.witness);
+    !seen.is_empty() && seen.into_iter().all(|seen| Witness::from(seen).holds())
+}
+
+fn note(leftovers: &mut Leftovers, error: FsError) {
+    leftovers.count += 1;
+    leftovers.first.get_or_insert(error);
+}

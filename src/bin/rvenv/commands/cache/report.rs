@@ -1,0 +1,236 @@
+//! What is said of the cache: as text for people, with sizes in units, and as JSON, in bytes.
+//!
+//! Promises one line per entry that differed, and names from the disk escaped.
+//! Read next: `../cache.rs`, which does what is told here.
+
+use std::path::Path;
+
+use rvenv::render::escape;
+use rvenv_journal::{Audit, Fault, Flaw, Leftovers, Stock, Swept, counted};
+use serde::Serialize;
+
+use rvenv::render::shown_size;
+
+/// What became of everything in the cache.
+pub(crate) struct Deleted {
+    pub(crate) packs: Swept,
+    pub(crate) notes: Notes,
+    /// Downloads of processes that died.
+    pub(crate) downloads: u64,
+    pub(crate) strangers: Vec<String>,
+    pub(crate) leftovers: Leftovers,
+}
+
+/// What became of notes on interpreters and wheels.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Notes {
+    pub(crate) deleted: u64,
+    pub(crate) bytes: u64,
+    pub(crate) kept: u64,
+}
+
+fn stock_text(stock: &Stock) -> String {
+    let objects = counted(stock.objects, "file");
+    format!("{objects}, {}", shown_size(stock.bytes))
+}
+
+/// What was found when the cache was verified.
+pub(crate) fn audit_text(path: &Path, audit: &Audit) -> String {
+    let mut lines = vec![format!("`{}`", escape(&path.to_string_lossy()))];
+    let packs = counted(audit.stock.packs, "wheel");
+    lines.push(format!("packs: {packs} ({})", stock_text(&audit.stock)));
+    lines.extend(audit.faults.iter().map(fault_text));
+    lines.push(match audit.faults.len() {
+        0 => "state: clean".to_owned(),
+        faults => format!("state: {} differed", counted(faults, "entry")),
+    });
+    lines.join("\n") + "\n"
+}
+
+fn fault_text(fault: &Fault) -> String {
+    let path = fault.path.as_ref().map(|path| format!("/{path}"));
+    let shown = escape(&format!("{}{}", fault.pack, path.unwrap_or_default()));
+    let done = match fault.kept {
+        None => "deleted",
+        Some(_) => "could not be deleted",
+    };
+    format!("  `{shown}` {}; {done}", flaw_text(fault.flaw))
+}
+
+fn flaw_text(flaw: Flaw) -> &'static str {
+    match flaw {
+        Flaw::Manifest => "has no manifest that can be read",
+        Flaw::Kind => "is no regular file",
+        Flaw::Length => "has another length",
+        Flaw::Content => "has other bytes",
+        Flaw::Mode => "has another mode",
+        Flaw::Owner => "belongs to another user or group",
+        Flaw::Time => "has another time",
+        Flaw::Unlisted => "is in no manifest",
+        Flaw::Unreadable => "cannot be read",
+    }
+}
+
+fn flaw_word(flaw: Flaw) -> &'static str {
+    match flaw {
+        Flaw::Manifest => "manifest",
+        Flaw::Kind => "kind",
+        Flaw::Length => "length",
+        Flaw::Content => "content",
+        Flaw::Mode => "mode",
+        Flaw::Owner => "owner",
+        Flaw::Time => "time",
+        Flaw::Unlisted => "unlisted",
+        Flaw::Unreadable => "unreadable",
+    }
+}
+
+/// What was deleted and what was kept.
+pub(crate) fn swept_text(path: &Path, swept: &Deleted) -> String {
+    let Deleted { packs, notes, .. } = swept;
+    let mut lines = vec![format!("`{}`", escape(&path.to_string_lossy()))];
+    let gone = (packs.deleted.packs, stock_text(&packs.deleted));
+    let kept = (packs.kept.packs, stock_text(&packs.kept));
+    lines.push(format!(
+        "packs: {} deleted ({}), {} kept ({})",
+        gone.0, gone.1, kept.0, kept.1
+    ));
+    if packs.damaged > 0 {
+        lines.push(format!("damaged: {} of the deleted ones", packs.damaged));
+    }
+    let dead = packs.builds + swept.downloads;
+    if dead > 0 || packs.living > 0 {
+        let living = packs.living;
+        lines.push(format!(
+            "unfinished: {dead} of dead processes deleted, {living} left to processes that may live"
+        ));
+    }
+    lines.push(format!(
+        "notes on interpreters and wheels: {} deleted, {} kept",
+        notes.deleted, notes.kept
+    ));
+    lines.push(format!("freed: {}", shown_size(swept.freed())));
+    lines.join("\n") + "\n"
+}
+
+impl Deleted {
+    /// Adds what could not be deleted.
+    pub(crate) fn leave(&mut self, left: Leftovers) {
+        self.leftovers.count += left.count;
+        if let Some(first) = left.first {
+            self.leftovers.first.get_or_insert(first);
+        }
+    }
+
+    /// Bytes that are free now: what environments share is not.
+    fn freed(&self) -> u64 {
+        self.packs.deleted.bytes - self.packs.deleted.shared + self.notes.bytes
+    }
+}
+
+/// The same as one JSON object.
+pub(crate) fn audit_json(path: &Path, audit: &Audit) -> String {
+    json(&AuditDto::of(path, audit))
+}
+
+/// The same as one JSON object.
+pub(crate) fn swept_json(path: &Path, swept: &Deleted) -> String {
+    json(&SweptDto::of(path, swept))
+}
+
+fn json(dto: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(dto).expect("strings and numbers serialize");
+    text.push('\n');
+    text
+}
+
+#[derive(Serialize)]
+struct StockDto {
+    packs: u64,
+    objects: u64,
+    bytes: u64,
+    shared: u64,
+}
+
+impl StockDto {
+    fn of(stock: &Stock) -> Self {
+        Self {
+            packs: stock.packs,
+            objects: stock.objects,
+            bytes: stock.bytes,
+            shared: stock.shared,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AuditDto<'a> {
+    format: u64,
+    path: String,
+    stock: StockDto,
+    faults: Vec<FaultDto<'a>>,
+    strangers: &'a [String],
+    clean: bool,
+}
+
+#[derive(Serialize)]
+struct FaultDto<'a> {
+    pack: &'a str,
+    path: Option<&'a str>,
+    difference: &'static str,
+    deleted: bool,
+}
+
+impl<'a> AuditDto<'a> {
+    fn of(path: &Path, audit: &'a Audit) -> Self {
+        let fault = |fault: &'a Fault| FaultDto {
+            pack: &fault.pack,
+            path: fault.path.as_deref(),
+            difference: flaw_word(fault.flaw),
+            deleted: fault.kept.is_none(),
+        };
+        Self {
+            format: 1,
+            path: path.to_string_lossy().into_owned(),
+            stock: StockDto::of(&audit.stock),
+            faults: audit.faults.iter().map(fault).collect(),
+            strangers: &audit.strangers,
+            clean: audit.faults.is_empty(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct SweptDto<'a> {
+    format: u64,
+    path: String,
+    deleted: StockDto,
+    damaged: u64,
+    builds: u64,
+    downloads: u64,
+    kept: StockDto,
+    living: u64,
+    notes: Notes,
+    freed: u64,
+    strangers: &'a [String],
+    failed: u64,
+}
+
+impl<'a> SweptDto<'a> {
+    fn of(path: &Path, swept: &'a Deleted) -> Self {
+        Self {
+            format: 1,
+            path: path.to_string_lossy().into_owned(),
+            deleted: StockDto::of(&swept.packs.deleted),
+            damaged: swept.packs.damaged,
+            builds: swept.packs.builds,
+            downloads: swept.downloads,
+            kept: StockDto::of(&swept.packs.kept),
+            living: swept.packs.living,
+            notes: swept.notes,
+            freed: swept.freed(),
+            strangers: &swept.strangers,
+            failed: swept.leftovers.count,
+        }
+    }
+}

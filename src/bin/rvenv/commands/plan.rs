@@ -1,0 +1,57 @@
+//! `rvenv plan`: what `create` would do, shown or saved.
+
+use rvenv::render::escape;
+use rvenv_journal::Publication;
+use tempfile::TempDir;
+
+use super::preparing::{Intent, show};
+use crate::advice::{CliError, Exit, State};
+use crate::args::PlanArgs;
+use crate::plan_file::Out;
+use crate::session::Session;
+use crate::shell_words::word;
+
+impl Session<'_> {
+    pub(crate) fn plan(&self, args: &PlanArgs) -> Result<Exit, CliError> {
+        let env_dir = self.world.env_dir(&args.env_dir)?;
+        let out = args.out.as_deref();
+        let out = out.map(|given| Ok((given, Out::of(given)?))).transpose()?;
+        let wanted = (Intent::of(&args.venv), show(&args.venv));
+        let prepared = self.prepare(&args.venv, wanted, &env_dir)?;
+        let plan = self.make_plan(&args.venv, &prepared.context)?;
+        if let Some((given, out)) = &out {
+            out.save(&plan, given, &self.signals)?;
+        }
+        let is_data = args.json || matches!(out, Some((_, Out::Standard)));
+        if is_data || out.is_some() {
+            // A plan that can be applied names the wheels that were downloaded for it.
+            let _kept = prepared.downloads.map(TempDir::keep);
+        }
+        let shown = if is_data {
+            self.terminal.json(&plan.to_json())
+        } else {
+            self.show(&plan)
+        };
+        match &out {
+            None | Some((_, Out::Standard)) => shown?,
+            Some((given, saved)) => {
+                // A plan whose data is lost is saved all the same.
+                shown.map_err(|lost| lost.leaving(State::PlanSaved))?;
+                let shown = escape(&given.to_string_lossy());
+                self.terminal.story(&match saved {
+                    Out::Stream(_) => format!("Wrote the plan into `{shown}`"),
+                    Out::File { .. } | Out::Standard => {
+                        let file = word(&given.to_string_lossy());
+                        format!("Saved the plan. Apply it with `rvenv apply {file}`")
+                    }
+                });
+            }
+        }
+        let pending = plan.publication() != Publication::Nothing;
+        Ok(if args.detailed_exitcode && pending {
+            Exit::Pending
+        } else {
+            Exit::Done
+        })
+    }
+}

@@ -1,0 +1,56 @@
+//! `rvenv rollback`: brings back what the last change replaced.
+
+use std::path::Path;
+
+use rvenv::check;
+use rvenv::environment::{self, Checker};
+use rvenv::render::escape;
+use rvenv_journal::{Changes, Retention, WhyKept};
+
+use crate::advice::{CliError, Exit};
+use crate::args::RollbackArgs;
+use crate::health_checks::may_run;
+use crate::session::{Manner, Session};
+use crate::shell_words::word;
+
+impl Session<'_> {
+    pub(crate) fn rollback(&self, args: &RollbackArgs) -> Result<Exit, CliError> {
+        let env_dir = self.world.env_dir(&args.env_dir)?;
+        let commands = &args.check;
+        if !commands.is_empty() {
+            may_run(&env_dir, args.allow_other_owner)?;
+        }
+        let checker = || {
+            // What comes back has owners of its own.
+            match check::other_owner(Path::new(&env_dir)) {
+                Some(other) if !args.allow_other_owner => Err(other.into()),
+                Some(_) | None => self.check_published(Path::new(&env_dir), commands),
+            }
+        };
+        let manner = Manner {
+            retention: Some(Retention::Keep),
+            check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
+            ..Manner::default()
+        };
+        let changes = if args.discard_changes {
+            Changes::PutAside
+        } else {
+            Changes::Refuse
+        };
+        let ending = self.run(&args.run, &manner, |run| {
+            environment::rollback(run, Path::new(&env_dir), changes)
+        })?;
+        let shown = escape(&args.env_dir.to_string_lossy());
+        let env = word(&args.env_dir.to_string_lossy());
+        let number = ending.kept.as_ref().map_or(0, |kept| kept.generation);
+        self.terminal.story(&format!(
+            "Brought generation {number} of `{shown}` back. Go forward again with `rvenv rollback {env}`"
+        ));
+        let asked = |why| why == WhyKept::Asked;
+        Ok(if ending.kept.is_none_or(|kept| asked(kept.why)) {
+            Exit::Done
+        } else {
+            Exit::NeedsPerson
+        })
+    }
+}

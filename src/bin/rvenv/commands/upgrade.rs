@@ -1,0 +1,12 @@
+//! `rvenv upgrade`: brings environments to another Python, their packages kept.
+
+use super::preparing::Intent;
+use crate::advice::{CliError, Exit};
+use crate::args::UpgradeArgs;
+use crate::session::Session;
+
+impl Session<'_> {
+    pub(crate) fn upgrade(&self, UpgradeArgs(args): &UpgradeArgs) -> Result<Exit, CliError> {
+        self.create_or_upgrade(args, Intent::Upgrade)
+    }
+}

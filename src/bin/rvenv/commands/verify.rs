@@ -1,0 +1,324 @@
+//! `rvenv verify`: what stands there against what was published and listed, without writing.
+//!
+//! Promises one line per path that differs; many of one package are one line, unless all are asked for. An open
+//! transaction is told on standard error, and what stands there is verified all the same.
+//! Read next: the library's `verify.rs`, which compares.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rvenv::activate::quote_posix;
+use rvenv::render::{Detail, escape};
+use rvenv::verify::{Change, Checked, DistributionChecked, Finding, Verification};
+use rvenv_journal::{Fs, Parents, Receipt, Target, agreeing, counted, inspect};
+use serde::Serialize;
+
+use super::status;
+use crate::advice::{CliError, Exit, of_verify, of_verify_target};
+use crate::args::VerifyArgs;
+use crate::session::Session;
+use crate::shell_words::{quoted_activate, word};
+
+/// Findings of one package that are shown one by one.
+const SHOWN_MAX: usize = 10;
+/// Distributions that are named in the advice.
+const NAMED_MAX: usize = 5;
+
+/// What is said of an environment.
+#[derive(Debug)]
+struct Said {
+    data: String,
+    /// What is open beside it.
+    warning: Option<String>,
+    /// What to type next, a line each.
+    advice: Vec<String>,
+    is_clean: bool,
+}
+
+impl Session<'_> {
+    pub(crate) fn verify(&self, args: &VerifyArgs) -> Result<Exit, CliError> {
+        let path = self.world.env_dir(&args.env_dir)?;
+        let given = args.env_dir.to_string_lossy();
+        let (found, said) = verify(&self.fs, Path::new(&path), &given, self.detail())?;
+        if let Some(warning) = &said.warning {
+            self.terminal.error(warning);
+        }
+        if args.json {
+            self.terminal.json(&json(&found))?;
+        } else {
+            self.terminal.data(&said.data)?;
+            for line in &said.advice {
+                self.terminal.story(line);
+            }
+        }
+        Ok(if said.is_clean {
+            Exit::Done
+        } else {
+            Exit::Pending
+        })
+    }
+}
+
+/// Verifies the environment at `path`, which was typed as `given`.
+fn verify(
+    fs: &dyn Fs,
+    path: &Path,
+    given: &str,
+    detail: Detail,
+) -> Result<(Verification, Said), CliError> {
+    let target = Target::open(fs, path, Parents::Require).map_err(of_verify_target)?;
+    let warning = match inspect(&target) {
+        Ok(inspection) => status::open(&inspection),
+        Err(error) => Some(format!(
+            "what stands beside it is unknown: {}",
+            error.source
+        )),
+    };
+    let verification = rvenv::verify::verify(&target).map_err(|error| of_verify(&error))?;
+    let warning = warning.map(|what| {
+        let (shown, env) = (escape(given), word(given));
+        let what = escape(&what);
+        format!("A transaction is open at `{shown}` ({what}); see `rvenv status {env}`\n")
+    });
+    let said = Said {
+        data: text(&verification, detail),
+        warning,
+        advice: advice(&verification, given),
+        is_clean: verification.is_clean(),
+    };
+    Ok((verification, said))
+}
+
+fn text(found: &Verification, detail: Detail) -> String {
+    let mut lines = vec![receipt(found)];
+    for (package, findings) in packages(&found.managed.drift) {
+        push(&mut lines, package, &findings, detail);
+    }
+    let files: usize = found.distributions.iter().map(|d| d.files.checked).sum();
+    let distributions = found.distributions.len();
+    lines.push(format!(
+        "distributions: {distributions}, which {} {}",
+        agreeing(distributions, "lists", "list"),
+        counted(files, "file")
+    ));
+    for checked in &found.distributions {
+        let findings: Vec<_> = checked.files.drift.iter().collect();
+        push(&mut lines, &title(checked), &findings, detail);
+        if checked.files.more > 0 {
+            let more = counted(checked.files.more, "more row");
+            let verb = agreeing(checked.files.more, "differs", "differ");
+            lines.push(format!("  {}: and {more} {verb}", escape(&title(checked))));
+        }
+    }
+    lines.push(format!(
+        "foreign: {} that nothing lists",
+        counted(found.foreign, "path")
+    ));
+    let drift = |checked: &Checked| checked.drift.len() + checked.more;
+    let listed: usize = found.distributions.iter().map(|d| drift(&d.files)).sum();
+    let differing = drift(&found.managed) + listed;
+    lines.push(match differing {
+        0 => "state: clean".to_owned(),
+        _ => format!(
+            "state: {} {}",
+            counted(differing, "path"),
+            agreeing(differing, "differs", "differ")
+        ),
+    });
+    format!(
+        "`{}`\n{}\n",
+        escape(&found.path.to_string_lossy()),
+        lines.join("\n")
+    )
+}
+
+fn receipt(found: &Verification) -> String {
+    if let Some(plan) = &found.receipt {
+        let paths = counted(found.managed.checked, "managed path");
+        return format!("receipt: {paths}, plan {plan}");
+    }
+    let mut drift = found.managed.drift.iter();
+    let what = if drift.any(|finding| finding.path == Receipt::path().as_str()) {
+        "damaged"
+    } else {
+        "none"
+    };
+    format!("receipt: {what}; compared with pyvenv.cfg and what the distributions list")
+}
+
+fn title(checked: &DistributionChecked) -> String {
+    let of = &checked.distribution;
+    format!("{} {}", of.name, of.version)
+}
+
+/// Findings by the package or directory that they are in.
+fn packages(findings: &[Finding]) -> BTreeMap<&str, Vec<&Finding>> {
+    let mut packages: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
+    for finding in findings {
+        packages
+            .entry(package(&finding.path))
+            .or_default()
+            .push(finding);
+    }
+    packages
+}
+
+/// Down to the entry in `site-packages`, else to the first component.
+fn package(path: &str) -> &str {
+    let below = "site-packages/";
+    let from = path.find(below).map_or(0, |at| at + below.len());
+    let rest = path.get(from..).unwrap_or_default();
+    let end = rest.find('/').map_or(path.len(), |end| from + end);
+    path.get(..end).unwrap_or(path)
+}
+
+fn push(lines: &mut Vec<String>, title: &str, findings: &[&Finding], detail: Detail) {
+    let is_shown = match detail {
+        Detail::EveryPath => true,
+        Detail::Folded => findings.len() <= SHOWN_MAX,
+    };
+    if is_shown {
+        let line = |finding: &&Finding| {
+            let path = escape(&finding.path);
+            format!("  `{path}` {}", escape(&finding.detail))
+        };
+        lines.extend(findings.iter().map(line));
+        return;
+    }
+    let counts = Change::ALL.map(|change| {
+        let of = findings.iter().filter(|f| f.difference == change).count();
+        (of > 0).then(|| format!("{of} {}", change_word(change)))
+    });
+    let counts: Vec<_> = counts.into_iter().flatten().collect();
+    lines.push(format!(
+        "  {}: {} {} ({}); `-v` lists them",
+        escape(title),
+        counted(findings.len(), "path"),
+        agreeing(findings.len(), "differs", "differ"),
+        counts.join(", ")
+    ));
+}
+
+fn change_word(change: Change) -> &'static str {
+    match change {
+        Change::Missing => "missing",
+        Change::Kind => "of another kind",
+        Change::Mode => "with another mode",
+        Change::Owner => "of another user",
+        Change::Content => "with other bytes",
+        Change::LinkTarget => "that lead elsewhere",
+        Change::Listing => "in rows of no use",
+        Change::Unreadable => "that cannot be read",
+    }
+}
+
+fn advice(found: &Verification, given: &str) -> Vec<String> {
+    let shown = word(given);
+    if found.is_clean() {
+        let activate = escape(&quoted_activate(given));
+        let what = match found.receipt {
+            Some(_) => "Everything is as it was published",
+            None => "Without a receipt, nothing was found that differs",
+        };
+        return vec![format!("{what}. Activate it with `{activate}`")];
+    }
+    let mut lines = Vec::new();
+    if !found.managed.drift.is_empty() {
+        lines.push(match found.receipt {
+            Some(_) => format!("Put the managed paths back with `rvenv repair {shown}`"),
+            None => format!("Make it anew with `rvenv create --clear {shown}`"),
+        });
+    }
+    let damaged = found.distributions.iter();
+    let damaged: Vec<_> = damaged.filter(|d| !d.files.drift.is_empty()).collect();
+    if damaged.is_empty() {
+        return lines;
+    }
+    let python = escape(&quote_posix(&format!("{given}/bin/python")));
+    let named = damaged.iter().take(NAMED_MAX).map(|checked| {
+        let of = &checked.distribution;
+        escape(&quote_posix(&format!("{}=={}", of.name, of.version)))
+    });
+    let named: Vec<_> = named.collect();
+    let more = damaged.len() - named.len();
+    let rest = if more == 0 {
+        String::new()
+    } else {
+        format!(", and {more} more alike")
+    };
+    lines.push(format!(
+        "Reinstall what differs with `{python} -m pip install --force-reinstall --no-deps {}`{rest}",
+        named.join(" ")
+    ));
+    lines
+}
+
+#[derive(Serialize)]
+struct VerificationDto<'a> {
+    format: u64,
+    path: String,
+    receipt: Option<String>,
+    managed: CheckedDto<'a>,
+    distributions: Vec<DistributionDto<'a>>,
+    foreign: usize,
+    clean: bool,
+}
+
+#[derive(Serialize)]
+struct CheckedDto<'a> {
+    checked: usize,
+    drift: Vec<FindingDto<'a>>,
+    /// How many more differ than `drift` lists.
+    more: usize,
+}
+
+#[derive(Serialize)]
+struct DistributionDto<'a> {
+    name: &'a str,
+    version: &'a str,
+    #[serde(flatten)]
+    files: CheckedDto<'a>,
+}
+
+#[derive(Serialize)]
+struct FindingDto<'a> {
+    path: &'a str,
+    difference: &'static str,
+    detail: &'a str,
+}
+
+/// The same as one JSON object.
+fn json(found: &Verification) -> String {
+    let distributions = found.distributions.iter().map(|checked| DistributionDto {
+        name: &checked.distribution.name,
+        version: &checked.distribution.version,
+        files: CheckedDto::of(&checked.files),
+    });
+    let dto = VerificationDto {
+        format: 1,
+        path: found.path.to_string_lossy().into_owned(),
+        receipt: found.receipt.map(|plan| plan.to_string()),
+        managed: CheckedDto::of(&found.managed),
+        distributions: distributions.collect(),
+        foreign: found.foreign,
+        clean: found.is_clean(),
+    };
+    let mut text = serde_json::to_string_pretty(&dto).expect("strings and numbers serialize");
+    text.push('\n');
+    text
+}
+
+impl<'a> CheckedDto<'a> {
+    fn of(checked: &'a Checked) -> Self {
+        let drift = checked.drift.iter().map(|finding| FindingDto {
+            path: &finding.path,
+            difference: finding.difference.as_str(),
+            detail: &finding.detail,
+        });
+        Self {
+            checked: checked.checked,
+            drift: drift.collect(),
+            more: checked.more,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! From what was typed to the command that carries it out, and from its end to the exit code.
+//!
+//! Promises that every error leaves through here, with the state of what the command may change.
+//! Read next: `args.rs` for what can be typed, `commands.rs` for what is done.
+
+use std::ffi::OsString;
+
+use clap::Parser as _;
+use rvenv::cache::NotUsed;
+use rvenv::render::escape;
+
+use crate::advice::{CliError, Effect, Exit};
+use crate::args::{CacheCommand, Cli, Colour, Command, Deferred};
+use crate::session::Session;
+use crate::terminal::{Terminal, Volume};
+use crate::too_long;
+use crate::world::World;
+
+/// Carries out what was typed.
+pub(crate) fn run(typed: impl IntoIterator<Item = OsString>) -> Exit {
+    let typed: Vec<OsString> = typed.into_iter().collect();
+    let cli = match Cli::try_parse_from(&typed) {
+        Ok(cli) => cli,
+        Err(error) => return tell_parsing(&error),
+    };
+    let volume = match (cli.quiet, cli.verbose) {
+        (true, _) => Volume::Quiet,
+        (false, true) => Volume::Verbose,
+        (false, false) => Volume::Normal,
+    };
+    let terminal = Terminal::new(volume, cli.color);
+    let done = World::read().and_then(|world| {
+        let done = dispatch(&Session::new(terminal, &world), &cli.command);
+        done.map_err(|error| {
+            if error.tells(&too_long::words()) {
+                error.hint(too_long::hint(&typed, &world.surroundings.cwd))
+            } else {
+                error
+            }
+        })
+    });
+    match done {
+        Ok(exit) => exit,
+        Err(error) => {
+            let error = error.or_not_begun(effect(&cli.command));
+            terminal.error(&error.text());
+            error.exit
+        }
+    }
+}
+
+fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> {
+    for ignored in &session.world.surroundings.ignored {
+        session.terminal.detail(ignored);
+    }
+    match command {
+        Command::Create(_)
+        | Command::Upgrade(_)
+        | Command::Plan(_)
+        | Command::Apply(_)
+        | Command::Repair(_)
+        | Command::Python(_) => tell_cache(session),
+        // They need none, or say more of it themselves.
+        Command::Rollback(_)
+        | Command::Recover(_)
+        | Command::Status(_)
+        | Command::Verify(_)
+        | Command::Cache(_) => {}
+    }
+    match command {
+        Command::Create(Deferred(args)) => session.create(args),
+        Command::Upgrade(Deferred(args)) => session.upgrade(args),
+        Command::Plan(Deferred(args)) => session.plan(args),
+        Command::Apply(Deferred(args)) => session.apply(args),
+        Command::Repair(Deferred(args)) => session.repair(args),
+        Command::Rollback(Deferred(args)) => session.rollback(args),
+        Command::Recover(Deferred(args)) => session.recover(args),
+        Command::Status(Deferred(args)) => session.status(args),
+        Command::Verify(Deferred(args)) => session.verify(args),
+        Command::Python(command) => session.python(command),
+        Command::Cache(command) => session.cache(command),
+    }
+}
+
+/// Says why the usual cache is not used, if it is not private to the user; one that was named is refused before.
+fn tell_cache(session: &Session<'_>) {
+    let Some(cache) = &session.world.cache else {
+        return;
+    };
+    let Err(why) = cache.dir() else { return };
+    let shown = escape(&why.to_string());
+    let NotUsed::Writable { path, .. } = &why else {
+        // As for root in the home of another user: nothing is wrong there.
+        session
+            .terminal
+            .detail(&format!("no cache is used: {shown}"));
+        return;
+    };
+    let quoted = escape(&rvenv::activate::quote_posix(&path.to_string_lossy()));
+    session.terminal.story(&format!(
+        "Warning: no cache is used: {shown}. Make it private with `chmod -R go-w {quoted}`"
+    ));
+}
+
+/// What a command may change; all that it does is known here.
+fn effect(command: &Command) -> Effect {
+    match command {
+        Command::Create(Deferred(args)) if args.dry_run => Effect::Nothing,
+        Command::Upgrade(Deferred(args)) if args.0.dry_run => Effect::Nothing,
+        Command::Repair(Deferred(args)) if args.dry_run => Effect::Nothing,
+        Command::Create(_)
+        | Command::Upgrade(_)
+        | Command::Apply(_)
+        | Command::Repair(_)
+        | Command::Rollback(_)
+        | Command::Recover(_) => Effect::Target,
+        Command::Plan(_)
+        | Command::Status(_)
+        | Command::Verify(_)
+        | Command::Python(_)
+        | Command::Cache(CacheCommand::Dir) => Effect::Nothing,
+        Command::Cache(
+            CacheCommand::Verify(_) | CacheCommand::Prune(_) | CacheCommand::Clear(_),
+        ) => Effect::Cache,
+    }
+}
+
+/// Help and version are data; everything else that clap says is a usage error.
+fn tell_parsing(said: &clap::Error) -> Exit {
+    let terminal = Terminal::new(Volume::Normal, Colour::Auto);
+    let text = said.render().ansi().to_string();
+    if said.use_stderr() {
+        terminal.error(&text);
+        return Exit::Usage;
+    }
+    match terminal.data(&text) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            terminal.error(&error.text());
+            error.exit
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advice::State;
+
+    /// What stands under an error of a command that had not begun anything.
+    #[test]
+    fn each_command_says_of_what_it_may_change_that_it_did_not() {
+        let cases: [(&[&str], Option<State>); 22] = [
+            (&["create", "E"], Some(State::AsBefore)),
+            (&["create", "E", "--dry-run"], None),
+            (&["upgrade", "E"], Some(State::AsBefore)),
+            (&["upgrade", "E", "--dry-run"], None),
+            (&["repair", "E"], Some(State::AsBefore)),
+            (&["repair", "E", "--dry-run"], None),
+            (&["apply", "p"], Some(State::AsBefore)),
+            (&["rollback", "E"], Some(State::AsBefore)),
+            (&["recover", "E"], Some(State::AsBefore)),
+            (&["plan", "E"], None),
+            (&["plan", "E", "-o", "p"], None),
+            (&["plan", "E", "--json"], None),
+            (&["status", "E"], None),
+            (&["verify", "E"], None),
+            (&["python", "list"], None),
+            (&["python", "find"], None),
+            (&["cache", "dir"], None),
+            (&["cache", "verify"], Some(State::CacheAsBefore)),
+            (&["cache", "prune"], Some(State::CacheAsBefore)),
+            (&["cache", "clear"], Some(State::CacheAsBefore)),
+            (&["create", "E", "F", "--dry-run"], None),
+            (&["create", "E", "F"], Some(State::AsBefore)),
+        ];
+        for (words, expected) in cases {
+            let cli = Cli::try_parse_from([&["rvenv"], words].concat()).unwrap();
+            assert_eq!(effect(&cli.command).not_begun(), expected, "{words:?}");
+        }
+    }
+}

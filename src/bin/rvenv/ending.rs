@@ -1,0 +1,82 @@
+//! How a run ended, in words: what was recovered, what was kept, what is left.
+//!
+//! Read next: `outcome.rs`, which tells the whole end of a change.
+
+use rvenv::render::escape;
+use rvenv_journal::{Ending, Leftovers, Recovered, WhyKept, counted};
+
+use crate::advice;
+use crate::terminal::Terminal;
+
+impl Terminal {
+    pub(crate) fn tell_recovery(self, recovered: &Recovered) {
+        if let Some(what) = advice::recovered(recovered.upshot) {
+            self.story(what);
+        } else if recovered.tidied > 0 {
+            self.detail(&format!(
+                "deleted {} of earlier runs",
+                counted(recovered.tidied, "leftover")
+            ));
+        }
+        if let Some(kept) = recovered
+            .ending
+            .kept
+            .as_ref()
+            .filter(|kept| kept.why != WhyKept::Asked)
+        {
+            let name = escape(&kept.name);
+            let why = match kept.why {
+                WhyKept::Asked => "as was asked for",
+                WhyKept::Changed => "which somebody changed after it was published",
+                WhyKept::Uncertain => {
+                    "since this filesystem cannot prove that it is what may be deleted; delete it if nobody needs it"
+                }
+            };
+            self.story(&format!("Kept `{name}`, {why}"));
+        }
+        self.tell_stopped(&recovered.ending.leftovers);
+        for orphan in &recovered.orphans {
+            let orphan = escape(orphan);
+            self.story(&format!(
+                "Left `{orphan}` alone: no journal owns it; delete it if nobody needs it"
+            ));
+        }
+    }
+
+    /// A signal ended the deletion and nothing else.
+    pub(crate) fn tell_stopped(self, leftovers: &Leftovers) {
+        if leftovers.stopped {
+            self.story(
+                "Interrupted while deleting what is no longer needed. The next change here deletes the rest",
+            );
+        }
+    }
+
+    /// What became of what was replaced.
+    pub(crate) fn tell_ending(self, ending: &Ending, env: &str) {
+        if let Some(kept) = &ending.kept {
+            let number = kept.generation;
+            let why = match kept.why {
+                WhyKept::Asked => "what was replaced",
+                WhyKept::Changed => "what somebody had changed",
+                WhyKept::Uncertain => "what could not be proved to be replaceable",
+            };
+            self.story(&format!(
+                "Kept {why} as generation {number}. Bring it back with `rvenv rollback {env}`"
+            ));
+        }
+        self.tell_stopped(&ending.leftovers);
+        for path in &ending.emptied {
+            let path = escape(path.as_str());
+            self.story(&format!(
+                "Left the directory `{path}`, which is empty now and could not be moved"
+            ));
+        }
+        if let Some(why) = &ending.leftovers.first {
+            let count = counted(ending.leftovers.count, "entry");
+            self.story(&format!(
+                "{count} of what was replaced could not be deleted: {why}"
+            ));
+        }
+    }
+}

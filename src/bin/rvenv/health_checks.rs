@@ -1,0 +1,63 @@
+//! Health checks of a command: which ones, whether they may run, and how they are told.
+//!
+//! Read next: the library's `checks.rs`, which runs one.
+
+use std::path::Path;
+
+use rvenv::builder::Context;
+use rvenv::check::{self, Check, CheckFailed, EnvAt, Expectation, Expected};
+use rvenv::existing::Config;
+use rvenv::render::escape;
+use rvenv_journal::Fs as _;
+
+use crate::advice::{CliError, Exit};
+use crate::session::Session;
+
+/// More than any `pyvenv.cfg`.
+const CONFIG_BYTES_MAX: u64 = 1 << 16;
+
+impl Session<'_> {
+    pub(crate) fn check_all(&self, context: &Context, checks: &[Check]) -> Result<(), CheckFailed> {
+        let env = EnvAt::of(Path::new(&context.env_dir), &context.layout);
+        self.check_at(&env, checks)
+    }
+
+    /// Checks what was published from a record of it: its own configuration says which Python it is.
+    pub(crate) fn check_published(
+        &self,
+        env_dir: &Path,
+        commands: &[String],
+    ) -> Result<(), CheckFailed> {
+        let read = self
+            .fs
+            .read_path(&env_dir.join("pyvenv.cfg"), CONFIG_BYTES_MAX);
+        let config = read.ok().and_then(|bytes| Config::parse(&bytes).ok());
+        let version = config.and_then(|config| config.version);
+        let expected = Expectation {
+            version: version.map_or(Expected::Any, |version| Expected::by_config(&version)),
+            modules: Vec::new(),
+        };
+        let checks = check::built_in_first(expected, commands);
+        self.check_at(&EnvAt::in_dir(env_dir), &checks)
+    }
+
+    fn check_at(&self, env: &EnvAt, checks: &[Check]) -> Result<(), CheckFailed> {
+        for check in checks {
+            self.terminal.detail(&format!("running {check}"));
+            self.with_control(|control| check::run(env, check, &self.world.surroundings, control))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether health checks may run what is in an environment now.
+pub(crate) fn may_run(env_dir: &str, allowed: bool) -> Result<(), CliError> {
+    match check::other_owner(Path::new(env_dir)) {
+        Some(other) if !allowed => Err(CliError::new(
+            Exit::Precondition,
+            escape(&other.to_string()),
+        )
+        .hint("run as that user, or use `--allow-other-owner` if you trust them")),
+        Some(_) | None => Ok(()),
+    }
+}

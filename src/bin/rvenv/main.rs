@@ -1,0 +1,26 @@
+//! The `rvenv` command.
+//!
+//! Read next: `dispatch.rs`, from what was typed to a command; `commands.rs`, a file for each.
+
+mod advice;
+mod args;
+mod commands;
+mod dispatch;
+mod ending;
+mod find_python;
+mod health_checks;
+mod outcome;
+mod plan_file;
+mod progress;
+mod session;
+mod shell_words;
+mod signals;
+mod terminal;
+mod too_long;
+mod world;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(dispatch::run(std::env::args_os()) as u8)
+}

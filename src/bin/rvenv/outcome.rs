@@ -1,0 +1,94 @@
+//! How a change ended, in words: what was done to which environment, and what to type next.
+//!
+//! Read next: `ending.rs`, what is told of what was replaced.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use rvenv::environment::{self, Outcome, Report};
+use rvenv::render::{self, escape};
+use rvenv_journal::fs::Barrier;
+use rvenv_journal::{Act, Fs as _, Publication, Unlinked, counted};
+
+use crate::session::Session;
+use crate::shell_words::{quoted_activate, word};
+
+impl Session<'_> {
+    pub(crate) fn tell(&self, outcome: &Outcome, given: &OsStr, how: &str) {
+        let shown = escape(&given.to_string_lossy());
+        match outcome {
+            Outcome::NoChanges(_) => self
+                .terminal
+                .story(&format!("`{shown}` is up to date: no changes")),
+            Outcome::Published(report) => {
+                let activate = escape(&quoted_activate(&given.to_string_lossy()));
+                let done = match report.plan.publication() {
+                    Publication::Swap | Publication::Refill => "Replaced",
+                    Publication::Merge => "Changed",
+                    Publication::Put | Publication::Nothing => "Created",
+                };
+                let change = render::python_change(&report.plan, &report.replaced);
+                let how = change.unwrap_or_else(|| how.to_owned());
+                // The digest of a large plan takes a while.
+                self.terminal.detail_of(|| counts(report));
+                let target = render::target(&given.to_string_lossy(), &report.replaced);
+                self.terminal.story(&format!(
+                    "{done} {target} {how}. Activate it with `{activate}`"
+                ));
+                self.tell_receiver(report);
+                if let Some(loss) = render::loss(&report.plan, &report.replaced) {
+                    self.terminal.story(&loss);
+                }
+                self.terminal
+                    .tell_ending(&report.ending, &word(&given.to_string_lossy()));
+                let is_swap = report.plan.publication() == Publication::Swap;
+                if is_swap && self.world.is_in(report.plan.target()) {
+                    self.terminal.story(
+                        "The working directory was replaced. Enter the new one with `cd \"$PWD\"`",
+                    );
+                }
+            }
+        }
+    }
+
+    /// Says why files were copied for an environment that may be given to another user.
+    fn tell_receiver(&self, report: &Report) {
+        let target = Path::new(report.plan.target());
+        if report.counts.copied > 0
+            && let Some((dir, owner)) = environment::receiver(self.fs.user(), target)
+        {
+            let shown = escape(&dir.to_string_lossy());
+            self.terminal.story(&format!(
+                "The files are copied, not linked: `{shown}` belongs to user {owner}, who may be given them"
+            ));
+        }
+    }
+}
+
+fn counts(report: &Report) -> String {
+    let c = report.counts;
+    let acts: Vec<Act> = report.steps.iter().map(|step| step.act).collect();
+    let way = match acts.as_slice() {
+        _ if report.plan.publication().is_by_entries() => counted(acts.len(), "rename"),
+        [Act::Swap { .. }] => "one exchange".to_owned(),
+        [Act::Take { .. }, ..] => "take and put: this filesystem has no exchange".to_owned(),
+        _ => "one rename".to_owned(),
+    };
+    let barrier = match c.barrier {
+        Some(Barrier::Filesystem) => "made durable by one sync of the filesystem",
+        Some(Barrier::PerObject) => "made durable file by file",
+        None => "not synced",
+    };
+    let unlinked = c.unlinked.map_or("", |why| match why {
+        Unlinked::Group => ", not linked: a link would have another group than its directory gives",
+        Unlinked::Acl => ", not linked: a link would have another ACL than its directory gives",
+    });
+    format!(
+        "{} linked, {} shared, {} copied, {} written{unlinked}; {barrier}; published by {way}; digest {}",
+        counted(c.linked, "file"),
+        c.reflinked,
+        c.copied,
+        c.written,
+        report.plan.digest()
+    )
+}

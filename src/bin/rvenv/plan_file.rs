@@ -1,0 +1,156 @@
+//! Plan files: where `plan --out` writes, and what `apply` reads.
+//!
+//! Promises that a regular file, or a name at which nothing is, is replaced in one rename after an fsync, also at the end
+//! of a link, with the mode, owner, group and access list that it had, or those that `open` gives under the umask; that
+//! pipes and devices are written into, and never replaced; and that no more is read than a plan may have. A signal ends
+//! the wait for a pipe.
+//! Does not promise that what was written into a pipe or a device can be taken back.
+//!
+//! On disk meanwhile: a temporary file beside the one that is replaced; a crash may leave it.
+//! Read next: `plan_file/unix.rs`, what a name leads to; `change.rs`, whose commands use this.
+
+#[cfg(not(unix))]
+mod other;
+#[cfg(unix)]
+mod unix;
+
+use std::fs::Metadata;
+use std::io::{self, BufWriter, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use rvenv::render::escape;
+use rvenv_journal::{PLAN_BYTES_MAX, Plan, counted};
+
+#[cfg(not(unix))]
+use self::other as system;
+#[cfg(unix)]
+use self::unix as system;
+use crate::advice::{CliError, Exit, State, interruption};
+use crate::signals::Signals;
+
+/// The name of standard input and of standard output.
+const STANDARD: &str = "-";
+/// Where a plan goes.
+#[derive(Debug)]
+pub(crate) enum Out {
+    /// To standard output, as data.
+    Standard,
+    /// To a regular file, or a name at which nothing is.
+    File {
+        /// Where it is, behind any links.
+        at: PathBuf,
+        /// The file that is there.
+        old: Option<Metadata>,
+    },
+    /// Into a pipe or a device.
+    Stream(PathBuf),
+}
+
+impl Out {
+    /// Where `given` leads.
+    pub(crate) fn of(given: &Path) -> Result<Self, CliError> {
+        if given.as_os_str() == STANDARD {
+            return Ok(Self::Standard);
+        }
+        system::place(given).map_err(|error| not_saved(given, &error).leaving(State::PlanNotSaved))
+    }
+
+    /// Saves a plan there; one for standard output is not written here.
+    pub(crate) fn save(
+        &self,
+        plan: &Plan,
+        given: &Path,
+        signals: &Signals,
+    ) -> Result<(), CliError> {
+        let (saved, state) = match self {
+            Self::Standard => return Ok(()),
+            Self::File { at, old } => (replace(plan, at, old.as_ref()), State::PlanNotSaved),
+            Self::Stream(at) => (
+                system::write_into(plan, at, signals),
+                State::PlanHalfWritten,
+            ),
+        };
+        saved.map_err(|error| {
+            let mut told = not_saved(given, &error).leaving(state);
+            if signals.any() {
+                told.exit = interruption(signals.terminated());
+            }
+            told
+        })
+    }
+}
+
+/// Reads a saved plan from a file, a pipe or standard input, up to the size that a plan may have.
+pub(crate) fn read(given: &Path, signals: &Signals) -> Result<Vec<u8>, CliError> {
+    let is_standard = given.as_os_str() == STANDARD;
+    let shown = shown_input(given);
+    let bytes = system::read(given, signals).map_err(|error| {
+        let message = format!("cannot read the plan from {shown}");
+        if signals.any() {
+            return CliError::new(interruption(signals.terminated()), message).because(&error);
+        }
+        CliError::new(Exit::Failed, message)
+            .because(&error)
+            .hint("make one with `rvenv plan -o FILE`")
+    })?;
+    if bytes.is_empty() {
+        let hint = if is_standard {
+            "see what the command before the pipe says: it printed no plan"
+        } else {
+            "make one with `rvenv plan -o FILE`"
+        };
+        let message = format!("{shown} is not a plan that can be applied");
+        let empty = io::Error::new(ErrorKind::UnexpectedEof, "it is empty");
+        return Err(CliError::new(Exit::Failed, message)
+            .because(&empty)
+            .hint(hint));
+    }
+    Ok(bytes)
+}
+
+/// What a plan is read from, for people.
+pub(crate) fn shown_input(given: &Path) -> String {
+    if given.as_os_str() == STANDARD {
+        "standard input".to_owned()
+    } else {
+        format!("`{}`", escape(&given.to_string_lossy()))
+    }
+}
+
+fn not_saved(given: &Path, error: &io::Error) -> CliError {
+    let shown = escape(&given.to_string_lossy());
+    CliError::new(Exit::Failed, format!("cannot save the plan to `{shown}`"))
+        .because(error)
+        .hint("name a file in a directory that is there and writable")
+}
+
+fn directory_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// Replaces a file whole or not at all: another process may be about to apply the former plan.
+fn replace(plan: &Plan, at: &Path, old: Option<&Metadata>) -> io::Result<()> {
+    let above = directory_of(at);
+    let mut temp = system::temporary(above)?;
+    plan.write_json(BufWriter::new(&mut temp))?;
+    if let Some(old) = old {
+        system::take_after(temp.as_file(), at, old)?;
+    }
+    temp.as_file().sync_all()?;
+    temp.persist(at).map_err(|error| error.error)?;
+    system::sync_directory(above)
+}
+
+/// Adds a piece of what is read, which must not become more than a plan may have.
+fn push(bytes: &mut Vec<u8>, piece: &[u8]) -> io::Result<()> {
+    bytes.extend_from_slice(piece);
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) <= PLAN_BYTES_MAX {
+        return Ok(());
+    }
+    let most = counted(PLAN_BYTES_MAX, "byte");
+    let what = format!("it has more than the {most} that a plan may have");
+    Err(io::Error::new(ErrorKind::FileTooLarge, what))
+}

@@ -1,0 +1,78 @@
+//! Plan files where there are neither owners nor pipes with names: files and devices.
+//!
+//! Promises what `../plan_file.rs` does, but that a signal ends a wait. Read next: that file.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, Read, Write as _};
+use std::path::Path;
+
+use rvenv_journal::Plan;
+use tempfile::NamedTempFile;
+
+use super::{Out, STANDARD, push};
+use crate::signals::Signals;
+
+pub(super) fn place(given: &Path) -> io::Result<Out> {
+    let meta = match fs::metadata(given) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let at = given.to_owned();
+            return Ok(Out::File { at, old: None });
+        }
+        Err(error) => return Err(error),
+    };
+    if meta.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    if !meta.is_file() {
+        return Ok(Out::Stream(given.to_owned()));
+    }
+    let at = fs::canonicalize(given)?;
+    let old = Some(meta);
+    Ok(Out::File { at, old })
+}
+
+/// A file that becomes the plan.
+pub(super) fn temporary(above: &Path) -> io::Result<NamedTempFile> {
+    NamedTempFile::new_in(above)
+}
+
+/// A rename is durable with the file here, as far as the system lets anyone ask.
+#[expect(clippy::unnecessary_wraps, reason = "one interface for all systems")]
+pub(super) fn sync_directory(_above: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Keeps a file that must not be written to as it is.
+pub(super) fn take_after(new: &File, _at: &Path, old: &Metadata) -> io::Result<()> {
+    if old.permissions().readonly() {
+        return Err(ErrorKind::PermissionDenied.into());
+    }
+    new.set_permissions(old.permissions())
+}
+
+/// Writes into a device.
+pub(super) fn write_into(plan: &Plan, at: &Path, _signals: &Signals) -> io::Result<()> {
+    let mut stream = BufWriter::new(OpenOptions::new().write(true).open(at)?);
+    plan.write_json(&mut stream)?;
+    stream.flush()
+}
+
+/// Reads a plan from a file or standard input.
+pub(super) fn read(given: &Path, _signals: &Signals) -> io::Result<Vec<u8>> {
+    let mut file: Box<dyn Read> = if given.as_os_str() == STANDARD {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(given)?)
+    };
+    let mut bytes = Vec::new();
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(bytes),
+            Ok(len) => push(&mut bytes, piece.get(..len).unwrap_or_default())?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

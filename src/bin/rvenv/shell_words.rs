@@ -1,0 +1,18 @@
+//! Words of commands that a message offers: quoted for the shell.
+
+use rvenv::activate::quote_posix;
+use rvenv::render::escape;
+
+/// A path as a word of a command that a message offers: quoted for the shell, and no option.
+pub(crate) fn word(path: &str) -> String {
+    let plain = if path.starts_with('-') {
+        format!("./{path}")
+    } else {
+        path.to_owned()
+    };
+    escape(&quote_posix(&plain))
+}
+
+pub(crate) fn quoted_activate(env_dir: &str) -> String {
+    format!("source {}", word(&format!("{env_dir}/bin/activate")))
+}

@@ -1,0 +1,158 @@
+//! The terminal: data goes to standard output, the story to standard error.
+//!
+//! Promises that data which cannot be written is an error, unless its reader has seen enough and closed the pipe, and
+//! that colour is taken out where it is not wanted. Does not promise that the story arrives: there is no other stream on
+//! which to report that.
+
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
+
+use anstream::{AutoStream, ColorChoice};
+#[cfg(unix)]
+use rustix::event::{PollFd, PollFlags, poll};
+use rvenv::render::escape;
+
+use rvenv::render::escape_json;
+
+use crate::advice::{CliError, of_output};
+use crate::args::Colour;
+
+/// Columns that what passes takes, so that a shorter text covers a longer one.
+const PASSING_WIDTH: usize = 60;
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Volume {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
+/// Where the command speaks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terminal {
+    pub(crate) volume: Volume,
+    colour: ColorChoice,
+}
+
+impl Terminal {
+    pub(crate) fn new(volume: Volume, colour: Colour) -> Self {
+        let colour = match colour {
+            Colour::Auto => ColorChoice::Auto,
+            Colour::Always => ColorChoice::Always,
+            Colour::Never => ColorChoice::Never,
+        };
+        Self { volume, colour }
+    }
+
+    /// Data: what the command was asked for.
+    ///
+    /// # Errors
+    /// What the stream says, other than that its reader is gone.
+    #[must_use = "data that is lost is a failure of the command"]
+    pub(crate) fn data(self, text: &str) -> Result<(), CliError> {
+        let colour = match self.colour {
+            ColorChoice::Auto => AutoStream::choice(&io::stdout()),
+            chosen @ (ColorChoice::Always | ColorChoice::AlwaysAnsi | ColorChoice::Never) => chosen,
+        };
+        let written = standard_output().and_then(|stream| {
+            let mut stream = AutoStream::new(stream, colour);
+            stream.write_all(text.as_bytes())?;
+            stream.flush()
+        });
+        match written {
+            // The reader has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|error| of_output(&error)),
+        }
+    }
+
+    /// Data as JSON, which shows a person at a terminal nothing else than what it says.
+    ///
+    /// # Errors
+    /// As [`Terminal::data`].
+    #[must_use = "data that is lost is a failure of the command"]
+    pub(crate) fn json(self, text: &str) -> Result<(), CliError> {
+        self.data(&escape_json(text))
+    }
+
+    /// The story: how it ended, and what to type next.
+    pub(crate) fn story(self, text: &str) {
+        if self.volume > Volume::Quiet {
+            self.error(&format!("{text}\n"));
+        }
+    }
+
+    /// What the user should know though nothing fails.
+    pub(crate) fn warning(self, text: &str) {
+        let text = escape(text);
+        self.story(&format!("\x1b[33mwarning\x1b[0m: {text}"));
+    }
+
+    /// More of the story, for those who ask.
+    pub(crate) fn detail(self, text: &str) {
+        if self.volume == Volume::Verbose {
+            self.error(&format!("{text}\n"));
+        }
+    }
+
+    /// The same, of something that is only worked out if anybody asks.
+    pub(crate) fn detail_of(self, text: impl FnOnce() -> String) {
+        if self.volume == Volume::Verbose {
+            self.detail(&text());
+        }
+    }
+
+    /// What passes: it takes the place of what passed before, and only a person at a terminal sees it.
+    pub(crate) fn passing(self, text: &str) {
+        if self.volume > Volume::Quiet && io::stderr().is_terminal() {
+            let (width, back) = (PASSING_WIDTH, '\r');
+            // The place is cleared before the next line of the story is written from its beginning.
+            let clear = if text.is_empty() { "\r" } else { "" };
+            self.error(&format!("{back}{text:width$}{clear}"));
+        }
+    }
+
+    /// What is said in any case.
+    pub(crate) fn error(self, text: &str) {
+        let mut stream = AutoStream::new(io::stderr(), self.colour);
+        let _reader = stream.write_all(text.as_bytes());
+    }
+}
+
+/// Standard output itself: the standard library's stream takes a descriptor that is not open for writing for one that
+/// nobody wants, and forgets what it was given.
+#[cfg(unix)]
+fn standard_output() -> io::Result<Box<dyn Write>> {
+    use std::os::fd::AsFd as _;
+    let own = io::stdout().as_fd().try_clone_to_owned()?;
+    Ok(Box::new(Patient(own.into())))
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "one interface for all systems")]
+fn standard_output() -> io::Result<Box<dyn Write>> {
+    Ok(Box::new(io::stdout()))
+}
+
+/// A stream that is waited for, also where the parent process made it one that does not block.
+#[cfg(unix)]
+struct Patient(std::fs::File);
+
+#[cfg(unix)]
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut ready = [PollFd::new(&self.0, PollFlags::OUT)];
+                    poll(&mut ready, None)?;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

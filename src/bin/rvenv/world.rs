@@ -1,0 +1,67 @@
+//! The world around the process, in the words of the command line: what is wrong with it, and what to type instead.
+//!
+//! Promises that what it says about a path is what the library says, with advice.
+//! Read next: `rvenv`'s `host.rs`, which reads it.
+
+use std::ffi::OsStr;
+use std::ops::Deref;
+
+use rvenv::activate::quote_posix;
+use rvenv::host::{CacheUnusable, Host, HostError};
+use rvenv::render::escape;
+
+use crate::advice::{CliError, Exit};
+
+/// What the command knows of the world.
+#[derive(Debug)]
+pub(crate) struct World(Host);
+
+impl Deref for World {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.0
+    }
+}
+
+impl World {
+    pub(crate) fn read() -> Result<Self, CliError> {
+        Host::read().map(Self).map_err(|error| usage(&error))
+    }
+
+    /// The path of an environment as `venv` reads it: relative to the working directory, `..` by the text alone.
+    pub(crate) fn env_dir(&self, given: &OsStr) -> Result<String, CliError> {
+        self.0.env_dir(given).map_err(|error| usage(&error))
+    }
+
+    /// Whether the working directory is this one or in it.
+    pub(crate) fn is_in(&self, dir: &str) -> bool {
+        self.cwd.as_deref().is_some_and(|cwd| cwd.starts_with(dir))
+    }
+}
+
+fn usage(error: &HostError) -> CliError {
+    let refused = CliError::new(Exit::Usage, error.to_string());
+    match error {
+        HostError::NotUtf8(_) => refused.hint("choose a path in UTF-8"),
+        HostError::Empty => refused.hint("use `.` for the working directory"),
+        HostError::Cache {
+            path,
+            why: CacheUnusable::Writable { .. },
+        } => refused.hint(format!(
+            "run `chmod -R go-w {}`, or set RVENV_CACHE_DIR to a directory of your own",
+            escape(&quote_posix(&path.to_string_lossy()))
+        )),
+        HostError::Cache {
+            why: CacheUnusable::Foreign { .. },
+            ..
+        } => refused.hint(
+            "run as that user, set RVENV_CACHE_DIR to a directory of your own, or unset it to use the cache in your home",
+        ),
+        HostError::Cache { .. } => refused.hint(
+            "set RVENV_CACHE_DIR to the absolute path of a directory, or unset it to use the cache in your home",
+        ),
+        HostError::Text(_) => refused.hint("choose a path without that character"),
+        HostError::Epoch(_) | HostError::NoCwd(_) => refused,
+    }
+}

@@ -14,9 +14,9 @@ use std::time::SystemTime;
 use rvenv_journal::fs::Time;
 use thiserror::Error;
 
-use crate::cache::Cache;
+use crate::base::cache::Cache;
+use crate::base::lexical_path::normal;
 use crate::interpreter::{self, Surroundings, shown};
-use crate::lexical::normal;
 use crate::options::{TextError, check_path};
 
 mod cache;

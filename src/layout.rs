@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use rvenv_journal::{RelPath, RelPathError};
 use thiserror::Error;
 
+use crate::base::lexical_path::normal;
 use crate::interpreter::Interpreter;
-use crate::lexical::normal;
 
 /// Names and places in an environment of one interpreter; paths start at the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -49,10 +49,11 @@
 //!
 //! Read next: `venv.rs` for the options, `builder.rs` for the stages, `environment.rs` for how a plan meets the disk.
 
+mod base;
+
 pub mod activate;
 pub mod builder;
 pub mod bytecode;
-pub mod cache;
 pub mod check;
 mod clearable;
 pub mod config;
@@ -63,8 +64,6 @@ pub mod host;
 pub mod installed;
 pub mod interpreter;
 pub mod layout;
-pub mod lexical;
-mod memo;
 pub mod merge;
 pub mod options;
 pub mod programs;
@@ -73,13 +72,11 @@ pub mod render;
 pub mod repair;
 pub mod replaced;
 pub mod scripts;
-pub mod umask;
 pub mod venv;
 pub mod verify;
-pub mod version;
 pub mod wheel;
 pub mod wheelhouse;
-pub mod witness;
 
+pub use base::{cache, fingerprint, lexical_path, umask, version};
 pub use builder::{StageError, Stages};
 pub use venv::{CreateFailed, Created, EnvBuilder, create};

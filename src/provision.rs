@@ -19,12 +19,12 @@ use rvenv_journal::{
     PackSource, Plan, Store, StoreError, Wanted,
 };
 
+use crate::base::cache::Cache;
+use crate::base::fingerprint::Fingerprint;
 use crate::builder::BYTECODE_ROLE;
 use crate::bytecode::{Bytecode, CompileFailed, Compiler, key};
-use crate::cache::Cache;
 use crate::interpreter::{self, Request};
 use crate::wheel::{Catalogue, Member, Wheel, WheelError, program_mode};
-use crate::witness::Witness;
 
 mod bytecode;
 
@@ -49,7 +49,7 @@ pub struct Provision<'a> {
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
     /// Files that it looked at when it made the plan.
-    pub witnesses: &'a [Witness],
+    pub witnesses: &'a [Fingerprint],
     /// Wheels that it or another process read.
     pub wheels: &'a Catalogue,
     /// Bytecode that it made and could not keep.
@@ -298,7 +298,7 @@ impl ContentSource for Provision<'_> {
             .witnesses
             .iter()
             .find(|witness| witness.path == path);
-        if known.is_some_and(Witness::holds) {
+        if known.is_some_and(Fingerprint::holds) {
             return Ok(true);
         }
         let (digest, len) = fs.digest_path(path)?;

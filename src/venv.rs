@@ -24,6 +24,7 @@ use rvenv_journal::{
 use tempfile::TempDir;
 use thiserror::Error;
 
+use crate::base::umask::Umask;
 use crate::builder::{self, Context, StageError, Stages, Venv, core_dependencies};
 use crate::check::{self, CheckFailed, EnvAt, OtherOwner};
 use crate::download::{DownloadFailed, download};
@@ -35,7 +36,6 @@ use crate::interpreter::{
 };
 use crate::merge::Lost;
 use crate::options::{GIT, Options, Prompt};
-use crate::umask::Umask;
 use crate::wheel::Catalogue;
 
 /// How long is waited between two looks at a lock that somebody else holds.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::version;
+use crate::base::version;
 use crate::wheel::{Named, normal_name};
 
 /// The wheels of a directory, sorted by their file names.

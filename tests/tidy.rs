@@ -42,9 +42,8 @@ const ENGINE_FLOORS: &[&[&str]] = &[
 
 /// The product, from the ground up; `lib` and below change no disk but through `provision` and `environment`.
 const PRODUCT_FLOORS: &[&[&str]] = &[
-    &["cache"],
-    &["memo", "witness", "version"],
-    &["interpreter", "activate", "wheel", "lexical"],
+    &["base"],
+    &["interpreter", "activate", "wheel"],
     &[
         "layout",
         "options",
@@ -54,7 +53,6 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
         "scripts",
         "wheelhouse",
         "programs",
-        "umask",
     ],
     &["config", "check", "host"],
     &["builder", "existing", "verify"],
@@ -68,11 +66,9 @@ const PRODUCT_FLOORS: &[&[&str]] = &[
 
 /// Files of the product that may hold more of the engine than its data types.
 const PUBLISHERS: &[&str] = &[
-    "cache",
-    "memo",
+    "base",
     "installed",
     "existing",
-    "umask",
     "merge",
     "repair",
     "clearable",

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use rvenv_journal::{Content, Digest, Input, Node, Operation, PlanBuilder, RelPath};
 
 use super::{Context, StageError};
+use crate::base::version;
 use crate::installed::Distribution;
 use crate::interpreter::{Bundled, Caching, Interpreter, PythonVersion};
-use crate::version;
 use crate::wheel::{self, Cached, Launchers, Named, Requested, Source, Wheel, WheelError};
 
 /// The role of an input that is bytecode: its path is that of the wheel, its digest what the store keeps it under.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy as _;
 use thiserror::Error;
 
-use crate::cache::{Cache, NotUsed};
+use crate::base::cache::{Cache, NotUsed};
 use crate::interpreter::shown;
 
 /// The variable that names the directory.

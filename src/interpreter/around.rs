@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cache::Cache;
+use crate::base::cache::Cache;
 
 /// What the world around the program has a say in. The command line reads it; nothing below does.
 #[derive(Clone, Debug, Default)]

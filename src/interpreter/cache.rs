@@ -1,13 +1,13 @@
 //! The cache: what an interpreter said last time.
 //!
 //! Promises never to be wrong after an interpreter, its library or its wheels were replaced, in place or
-//! not: an answer is used only while every witness is the file that it was, and it is kept only if the
+//! not: an answer is used only while every fingerprint is the file that it was, and it is kept only if the
 //! path leads to the very file that answered, which rules out shims, whose answer depends on the day.
 //! Never an error: what cannot be read, or is not exactly ours, is as good as nothing.
 //! Does not notice an upgrade of the library that took place within the milliseconds of the probe itself,
 //! nor, where there is neither ctime nor inode number, a file replaced by one of the same size and time.
 //!
-//! On disk: memos, `<cache dir>/interpreters/<sha256 of the path>.json`.
+//! On disk: answers, `<cache dir>/interpreters/<sha256 of the path>.json`.
 //! Read next: `describe.rs`, whose values are stored here under a format of their own.
 
 use std::fs;
@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::around::Surroundings;
 use super::describe::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
 use super::probe::PROBE;
-use crate::memo::Memo;
-use crate::witness::{self, Witness};
+use crate::base::cached_answer::CachedAnswer;
+use crate::base::fingerprint::{self, Fingerprint};
 
 /// Counts the shapes that this format has had.
 const FORMAT: u32 = 2;
@@ -29,7 +29,7 @@ const ENTRY_MAX: u64 = 1 << 20;
 
 /// The place of one answer.
 pub(super) struct Slot {
-    memo: Memo,
+    memo: CachedAnswer,
     path: PathBuf,
     /// What the path leads to now.
     resolved: PathBuf,
@@ -69,14 +69,14 @@ struct Stored {
     caching: Option<(String, String)>,
     wheels: Vec<PathBuf>,
     wheels_missing: Option<String>,
-    witnesses: Vec<witness::Stored>,
+    witnesses: Vec<fingerprint::Stored>,
 }
 
 impl Slot {
     /// The place for the answer of `path`; `None` if there is no cache, or the path cannot have one.
     pub(super) fn of(path: &Path, around: &Surroundings) -> Option<Self> {
         Some(Self {
-            memo: Memo::about(path, "interpreters", around.cache_dir.as_ref()?),
+            memo: CachedAnswer::about(path, "interpreters", around.cache_dir.as_ref()?),
             path: path.to_owned(),
             resolved: fs::canonicalize(path).ok()?,
             locale: around.locale(),
@@ -98,7 +98,7 @@ impl Slot {
         let known = entry.interpreter.restore()?;
         // An entry without them was not written by us.
         let watched = known.witnesses.iter().any(|w| w.path == self.path);
-        (watched && known.witnesses.iter().all(Witness::holds)).then_some(known)
+        (watched && known.witnesses.iter().all(Fingerprint::holds)).then_some(known)
     }
 
     /// Keeps an answer, if it is one that only depends on files. Whether that works matters to nobody.
@@ -163,7 +163,11 @@ impl Stored {
                 .map(|c| (c.tag.clone(), c.magic.clone())),
             wheels,
             wheels_missing,
-            witnesses: found.witnesses.iter().map(witness::Stored::from).collect(),
+            witnesses: found
+                .witnesses
+                .iter()
+                .map(fingerprint::Stored::from)
+                .collect(),
         }
     }
 
@@ -200,7 +204,7 @@ impl Stored {
                 Some(reason) => Bundled::Missing { reason },
                 None => Bundled::Wheels(self.wheels),
             },
-            witnesses: self.witnesses.into_iter().map(Witness::from).collect(),
+            witnesses: self.witnesses.into_iter().map(Fingerprint::from).collect(),
         })
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use rvenv_journal::{Digest, RelPath};
 
-use crate::witness::Witness;
+use crate::base::fingerprint::Fingerprint;
 
 /// A base interpreter, as `venv` would see it from inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct Interpreter {
     /// The wheels that `ensurepip` would install.
     pub bundled: Bundled,
     /// The files on which all of this rests.
-    pub witnesses: Vec<Witness>,
+    pub witnesses: Vec<Fingerprint>,
 }
 
 /// The version of an interpreter.

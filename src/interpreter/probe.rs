@@ -17,7 +17,7 @@ use super::around::{Control, Surroundings};
 use super::describe::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
 use super::error::{InterpreterError, shown};
 use super::process::{self, Finished, Heard, Job, Unfinished};
-use crate::witness::Witness;
+use crate::base::fingerprint::Fingerprint;
 
 /// The program that is given to the interpreter.
 pub(super) const PROBE: &str = include_str!("probe.py");
@@ -86,13 +86,13 @@ pub(super) fn probe(
     let mut witnesses = Vec::new();
     let mut next = path.to_owned();
     for _ in 0..CHAIN_MAX {
-        let before = Witness::of(&next);
+        let before = Fingerprint::of(&next);
         let answer = ask(&next, around, control)?;
         witnesses.push(before);
         witnesses.extend(
             config_places(&answer.executable)
                 .iter()
-                .map(|c| Witness::of(c)),
+                .map(|c| Fingerprint::of(c)),
         );
         let first = invoked.get_or_insert_with(|| answer.executable.clone());
         if let Some(base) = base_of(&answer)? {
@@ -299,23 +299,23 @@ fn executable_in(home: &Path, answer: &Answer) -> Option<PathBuf> {
 fn describe(
     answer: Answer,
     invoked: PathBuf,
-    mut witnesses: Vec<Witness>,
+    mut witnesses: Vec<Fingerprint>,
 ) -> Result<Probed, InterpreterError> {
     let fail = |reason: String| InterpreterError::NotPython {
         path: answer.executable.clone(),
         reason,
     };
-    let executable_before = Witness::of(&answer.executable);
+    let executable_before = Fingerprint::of(&answer.executable);
     let (executable_digest, executable_len) =
         digest(&answer.executable).map_err(|error| fail(format!("it cannot be read: {error}")))?;
     let scheme = scheme(&answer.scheme).map_err(&fail)?;
     let caching = caching(answer.cache_tag, answer.magic).map_err(&fail)?;
     witnesses.push(executable_before);
-    let mut steady = witnesses.iter().all(Witness::holds);
-    let watched: Vec<Witness> = answer
+    let mut steady = witnesses.iter().all(Fingerprint::holds);
+    let watched: Vec<Fingerprint> = answer
         .watched
         .iter()
-        .map(|path| Witness::of(path))
+        .map(|path| Fingerprint::of(path))
         .collect();
     // A wheel that vanished between the answer and this look: the answer was outdated when it came.
     steady &= watched.iter().all(|w| {

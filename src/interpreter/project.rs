@@ -17,7 +17,7 @@ use toml::Spanned;
 use super::error::{Unread, shown};
 use super::process::printable;
 use super::release::Release;
-use crate::version::Specifiers;
+use crate::base::version::Specifiers;
 
 /// More than any honest file.
 const TEXT_MAX: u64 = 1 << 20;

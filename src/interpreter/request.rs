@@ -14,7 +14,7 @@ use self::spelling::Spelled;
 use super::describe::Interpreter;
 use super::error::InterpreterError;
 use super::release::Release;
-use crate::version::Specifiers;
+use crate::base::version::Specifiers;
 
 /// Which interpreter somebody wants.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::open_store;
+use crate::base::cache::Cache;
+use crate::base::cached_answer::CachedAnswer;
 use crate::builder::{Context, planned_wheels};
 use crate::bytecode::{Bytecode, CompileFailed, Compiled, Compiler, Source, key};
-use crate::cache::Cache;
 use crate::interpreter::Interpreter;
-use crate::memo::Memo;
 use crate::wheel::{Member, Wheel, WheelError};
 
 /// Counts the shapes that the index has had.
@@ -175,8 +175,12 @@ fn enter(shelf: Shelf<'_>, key: Digest, umask: u32, made: &[Made]) -> Option<()>
     has_all.then_some(())
 }
 
-fn memo(cache: Option<&Cache>, key: Digest) -> Option<Memo> {
-    Some(Memo::about(Path::new(&key.to_string()), "bytecode", cache?))
+fn memo(cache: Option<&Cache>, key: Digest) -> Option<CachedAnswer> {
+    Some(CachedAnswer::about(
+        Path::new(&key.to_string()),
+        "bytecode",
+        cache?,
+    ))
 }
 
 fn recall(cache: Option<&Cache>, key: Digest) -> Option<BTreeMap<String, (Digest, u64)>> {

@@ -1,11 +1,11 @@
 //! The catalogue: what the file of a wheel was found to hold when it was last read.
 //!
 //! Promises that a wheel is read at most once in a process, and that what an earlier process found is used only while
-//! the file is the one that was read, as far as its witness can tell: then planning needs none of its bytes. Whoever wants
+//! the file is the one that was read, as far as its fingerprint can tell: then planning needs none of its bytes. Whoever wants
 //! bytes gets those of that very file, which are held against its digest first.
 //! Never an error of its own: what cannot be recalled is read.
 //!
-//! On disk: memos, `<cache dir>/wheels/<sha256 of the path>.json`.
+//! On disk: answers, `<cache dir>/wheels/<sha256 of the path>.json`.
 //! Read next: `contents.rs`, what is read.
 
 use std::collections::BTreeMap;
@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::contents::{Facts, Library, Member, Wheel};
 use super::fault::WheelError;
-use crate::cache::Cache;
-use crate::memo::Memo;
-use crate::witness::{self, Witness};
+use crate::base::cache::Cache;
+use crate::base::cached_answer::CachedAnswer;
+use crate::base::fingerprint::{self, Fingerprint};
 
 /// Counts the shapes that this format has had.
 const FORMAT: u32 = 1;
@@ -80,8 +80,8 @@ impl Catalogue {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn memo(&self, path: &Path) -> Option<Memo> {
-        Some(Memo::about(path, "wheels", self.cache.as_ref()?))
+    fn memo(&self, path: &Path) -> Option<CachedAnswer> {
+        Some(CachedAnswer::about(path, "wheels", self.cache.as_ref()?))
     }
 
     fn recall(&self, path: &Path) -> Option<Wheel> {
@@ -90,7 +90,7 @@ impl Catalogue {
         if entry.format != FORMAT {
             return None;
         }
-        let witness = Witness::from(entry.witness);
+        let witness = Fingerprint::from(entry.witness);
         if witness.path != path || witness.state.is_none() || !witness.holds() {
             return None;
         }
@@ -98,14 +98,14 @@ impl Catalogue {
     }
 
     fn read(&self, path: &Path) -> Result<Wheel, WheelError> {
-        let before = Witness::of(path);
+        let before = Fingerprint::of(path);
         let wheel = Wheel::open(path)?;
         if before.holds()
             && let Some(memo) = self.memo(path)
         {
             let entry = Entry {
                 format: FORMAT,
-                witness: witness::Stored::from(&before),
+                witness: fingerprint::Stored::from(&before),
                 facts: StoredFacts::of(wheel.facts()),
             };
             if let Ok(bytes) = serde_json::to_vec(&entry) {
@@ -119,7 +119,7 @@ impl Catalogue {
 #[derive(Serialize, Deserialize)]
 struct Entry<'a> {
     format: u32,
-    witness: witness::Stored,
+    witness: fingerprint::Stored,
     #[serde(borrow)]
     facts: StoredFacts<'a>,
 }

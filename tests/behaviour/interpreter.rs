@@ -343,7 +343,8 @@ fn the_wheels_are_those_that_ensurepip_installs() {
         assert!(names[0].starts_with(first), "{shown}: {names:?}");
         let parents = wheels.iter().map(|wheel| wheel.parent().unwrap());
         for path in wheels.iter().map(PathBuf::as_path).chain(parents) {
-            let watched = |w: &rvenv::witness::Witness| w.path.components().eq(path.components());
+            let watched =
+                |w: &rvenv::fingerprint::Fingerprint| w.path.components().eq(path.components());
             assert!(found.witnesses.iter().any(watched), "{}", path.display());
         }
     }

@@ -4,7 +4,7 @@
 //! Read next: `../request.rs`, which asks for this.
 
 use super::{RangeRequest, VersionRequest};
-use crate::version::Specifiers;
+use crate::base::version::Specifiers;
 
 /// What a text means.
 pub(super) enum Spelled {

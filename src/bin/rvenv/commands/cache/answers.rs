@@ -3,14 +3,14 @@
 //!
 //! Promises to delete only what has a name of ours, in a directory that is one, without following a link; and to keep,
 //! where that is asked for, what still rests on files that are as they were.
-//! Does not promise that what is kept will be used: whoever reads a note checks more than its witnesses.
+//! Does not promise that what is kept will be used: whoever reads a note checks more than its fingerprints.
 //!
 //! Read next: the library's `interpreter/cache.rs` and `provision/bytecode.rs`, which write them.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 
-use rvenv::witness::{Stored, Witness};
+use rvenv::fingerprint::{Fingerprint, Stored};
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
 use rvenv_journal::{Digest, Leftovers, check_private, open_private_dir, read_private_file};
 use serde::Deserialize;
@@ -130,7 +130,7 @@ fn holds(fs: &dyn Fs, (cache, dir): (&Dir, &Dir), name: &OsStr) -> bool {
     let answered = note.interpreter.map(|answer| answer.witnesses);
     let mut seen = answered.unwrap_or_default();
     seen.extend(note.witness);
-    !seen.is_empty() && seen.into_iter().all(|seen| Witness::from(seen).holds())
+    !seen.is_empty() && seen.into_iter().all(|seen| Fingerprint::from(seen).holds())
 }
 
 fn note(leftovers: &mut Leftovers, error: FsError) {

@@ -11,7 +11,7 @@
 //! them can put another directory of the user's in the place of the cache.
 //! Does not promise that there is a cache: every caller can do without.
 //!
-//! Read next: `memo.rs`, the notes in it; the engine's `store.rs`, the packs; `private.rs`, what passes.
+//! Read next: `cached_answer.rs`, the notes in it; the engine's `store.rs`, the packs; `private.rs`, what passes.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
@@ -23,7 +23,7 @@ use rvenv_journal::fs::{Dir, FsError, Meta};
 use rvenv_journal::{Exposed, Fs, exposed, open_private_dir, read_private_file, remove_tree};
 use thiserror::Error;
 
-mod way;
+mod path_owners;
 
 /// Of directories that rvenv makes.
 const DIR_MODE: u32 = 0o700;
@@ -143,7 +143,7 @@ impl Cache {
     fn find(&self, makes: bool) -> Result<Option<Dir>, NotUsed> {
         let Inner { path, fs, .. } = &*self.0;
         let failed = |error: FsError| self.failed(error.source);
-        let way = way::walk(path, fs.user())?;
+        let way = path_owners::walk(path, fs.user())?;
         if !makes && !way.rest.is_empty() {
             return Ok(None);
         }

@@ -1,8 +1,8 @@
-//! Memos: small files of the cache, each of which saves the work of finding an answer about one path again.
+//! Cached answers: small files of the cache, each of which saves the work of finding an answer about one path again.
 //!
-//! Promises that a memo is read whole or not at all, since it is replaced by rename, and that none is believed that
+//! Promises that an answer is read whole or not at all, since it is replaced by rename, and that none is believed that
 //! another user can have written.
-//! Does not promise that there is one, or that it still holds: the reader decides, by witnesses. A memo that
+//! Does not promise that there is one, or that it still holds: the reader decides, by fingerprints. An answer that
 //! cannot be written is no failure.
 //!
 //! On disk: `<cache dir>/<kind>/<sha256 of the path>.json`, mode 0600 in directories of mode 0700.
@@ -15,21 +15,21 @@ use std::path::Path;
 use rvenv_journal::Digest;
 use rvenv_journal::fs::{Flush, NewFile, Rename};
 
-use crate::cache::Cache;
+use crate::base::cache::Cache;
 
-/// How the names of memos begin that are being written.
+/// How the names of answers begin that are being written.
 const DRAFT_PREFIX: &str = ".tmp";
 
-/// The place of one memo.
+/// The place of one answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Memo {
+pub(crate) struct CachedAnswer {
     cache: Cache,
     kind: &'static str,
     name: OsString,
 }
 
-impl Memo {
-    /// The place of the memo of this kind about a path.
+impl CachedAnswer {
+    /// The place of the answer of this kind about a path.
     pub(crate) fn about(path: &Path, kind: &'static str, cache: &Cache) -> Self {
         let name = Digest::of(path.as_os_str().as_encoded_bytes());
         Self {

@@ -1,10 +1,10 @@
-//! Witnesses: files that something known rests on, and whether they still are what they were.
+//! Fingerprints: files that something known rests on, and whether they still are what they were.
 //!
 //! Promises that a file which was replaced or changed since is noticed, also when its time was set back.
 //! Does not notice a change within the same tick of the filesystem's clock that keeps the length; nor, where there is
 //! neither ctime nor inode number, a file replaced by one of the same size and time.
 //!
-//! Read next: `interpreter/cache.rs` and `wheel/catalogue.rs`, which keep what they know under witnesses.
+//! Read next: `interpreter/cache.rs` and `wheel/catalogue.rs`, which keep what they know under fingerprints.
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 
 /// A file whose change means that an answer is outdated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Witness {
+pub struct Fingerprint {
     /// The path; links are followed.
     pub path: PathBuf,
     /// What was there; `None` if nothing was, so that its appearance counts as a change too.
     pub state: Option<FileState>,
 }
 
-impl Witness {
+impl Fingerprint {
     /// Looks at a path now.
     #[must_use]
     pub fn of(path: &Path) -> Self {
@@ -80,15 +80,15 @@ impl FileState {
     }
 }
 
-/// [`Witness`] on disk: its path, and if there was a file its length, two times and inode number.
+/// [`Fingerprint`] on disk: its path, and if there was a file its length, two times and inode number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stored {
     path: PathBuf,
     state: Option<(u64, i128, i128, u64)>,
 }
 
-impl From<&Witness> for Stored {
-    fn from(witness: &Witness) -> Self {
+impl From<&Fingerprint> for Stored {
+    fn from(witness: &Fingerprint) -> Self {
         let state = witness.state;
         Self {
             path: witness.path.clone(),
@@ -97,7 +97,7 @@ impl From<&Witness> for Stored {
     }
 }
 
-impl From<Stored> for Witness {
+impl From<Stored> for Fingerprint {
     fn from(stored: Stored) -> Self {
         let state = |(len, mtime_ns, ctime_ns, inode)| FileState {
             len,

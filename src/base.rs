@@ -1,0 +1,10 @@
+//! What the rest rests on, and what knows nothing of environments: the cache directory, versions, paths as text.
+//!
+//! Read next: the file that is named after what you look for.
+
+pub mod cache;
+pub(crate) mod cached_answer;
+pub mod fingerprint;
+pub mod lexical_path;
+pub mod umask;
+pub mod version;

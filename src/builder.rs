@@ -15,9 +15,9 @@ use thiserror::Error;
 use crate::activate::{self, Activation};
 use crate::check::Check;
 use crate::config;
-use crate::interpreter::Interpreter;
 use crate::layout::LayoutError;
 use crate::options::{GIT, TextError};
+use crate::python::Interpreter;
 use crate::scripts::ScriptTree;
 use crate::wheel::{self, InstallError};
 

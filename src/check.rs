@@ -8,7 +8,7 @@
 //! environment is another user's, `other_owner` tells, and its caller decides.
 //! Does not promise that a command of the person's own leaves the environment as it is, or ever ends.
 //!
-//! Read next: `interpreter/process.rs`, which runs it.
+//! Read next: `python/process.rs`, which runs it.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -20,11 +20,11 @@ use std::time::Duration;
 use rvenv_journal::Digest;
 use thiserror::Error;
 
-use crate::interpreter::{
+use crate::layout::Layout;
+use crate::python::{
     self, Control, Heard, Interpreter, Job, Lines, PythonVersion, Status, Surroundings, Unfinished,
     shown,
 };
-use crate::layout::Layout;
 
 /// How long the built-in check may take: time for a cold disk and a slow machine.
 const BUILTIN_TIMEOUT: Duration = Duration::from_mins(1);
@@ -283,7 +283,7 @@ impl fmt::Display for Check {
         match self {
             Self::Builtin(_) => f.write_str("the built-in health check"),
             Self::Command(command) => {
-                write!(f, "the health check `{}`", interpreter::printable(command))
+                write!(f, "the health check `{}`", python::printable(command))
             }
         }
     }
@@ -315,7 +315,7 @@ pub fn run(
                 let job = Job {
                     program: &env.python,
                     arguments: start.chain(told).chain(modules.iter().copied()).collect(),
-                    environment: interpreter::unsteered(around),
+                    environment: python::unsteered(around),
                     cwd: &around.cwd,
                     input: None,
                     heard: Heard::End,
@@ -354,7 +354,7 @@ fn passed(
         timeout,
         ..*control
     };
-    let end = interpreter::run(job, &control).map_err(|why| {
+    let end = python::run(job, &control).map_err(|why| {
         let check = check.to_string();
         match why {
             Unfinished::NotStarted(source) => CheckFailed::NotStarted { check, source },
@@ -373,7 +373,7 @@ fn passed(
         Status::Known(_) => Err(CheckFailed::Failed {
             check,
             how: end.status.to_string(),
-            said: interpreter::last_lines(&end.stderr),
+            said: python::last_lines(&end.stderr),
         }),
     }
 }

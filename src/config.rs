@@ -8,9 +8,9 @@
 
 use std::fmt::Write as _;
 
-use crate::interpreter::Interpreter;
 use crate::layout::Layout;
 use crate::options::Options;
+use crate::python::Interpreter;
 
 /// The name of the file, directly in the environment.
 pub const CONFIG_NAME: &str = "pyvenv.cfg";

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rvenv_journal::{agreeing, counted};
 use thiserror::Error;
 
-use crate::interpreter::{
+use crate::python::{
     self, Control, Heard, Interpreter, Job, Lines, Status, Surroundings, Unfinished, shown,
 };
 use crate::wheel::Named;
@@ -113,7 +113,7 @@ pub fn download(
         timeout: Duration::MAX,
         ..*control
     };
-    let end = interpreter::run(&job, &patient).map_err(|why| match why {
+    let end = python::run(&job, &patient).map_err(|why| match why {
         Unfinished::NotStarted(source) => DownloadFailed::NotStarted {
             python: python.clone(),
             source,
@@ -125,7 +125,7 @@ pub fn download(
     let failed = || DownloadFailed::Pip {
         names: all(),
         how: end.status.to_string(),
-        said: interpreter::last_lines(&end.stderr),
+        said: python::last_lines(&end.stderr),
     };
     if end.status.is_failure() {
         return Err(failed());
@@ -159,7 +159,7 @@ fn arguments<'a>(program: &'a Path, names: &'a [&'a str], into: &'a Path) -> Vec
 
 /// The person's environment, without what steers a Python.
 fn environment(around: &Surroundings) -> Vec<(OsString, OsString)> {
-    let mut environment = interpreter::unsteered(around);
+    let mut environment = python::unsteered(around);
     // Who sets this wants pip to install nothing into a base installation, and nothing is installed.
     let name = "PIP_REQUIRE_VIRTUALENV";
     environment.retain(|(key, _)| key != name);

@@ -16,8 +16,8 @@ use thiserror::Error;
 
 use crate::base::cache::Cache;
 use crate::base::lexical_path::normal;
-use crate::interpreter::{self, Surroundings, shown};
 use crate::options::{TextError, check_path};
+use crate::python::{self, Surroundings, shown};
 
 mod cache;
 
@@ -112,7 +112,7 @@ impl Host {
                 .filter(|root| root.is_absolute())
                 .collect(),
             alternatives: ALTERNATIVES.map(PathBuf::from).to_vec(),
-            registered: interpreter::registered(),
+            registered: python::registered(),
             cache_dir: cache.clone(),
             environment: environment.clone(),
         };

@@ -12,7 +12,7 @@ use rvenv_journal::{RelPath, RelPathError};
 use thiserror::Error;
 
 use crate::base::lexical_path::normal;
-use crate::interpreter::Interpreter;
+use crate::python::Interpreter;
 
 /// Names and places in an environment of one interpreter; paths start at the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::interpreter::{Bundled, PythonVersion, Scheme};
+    use crate::python::{Bundled, PythonVersion, Scheme};
 
     fn interpreter(minor: u32, executable: &str) -> Interpreter {
         let path = |text: &str| RelPath::new(text).unwrap();

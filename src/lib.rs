@@ -53,7 +53,6 @@ mod base;
 
 pub mod activate;
 pub mod builder;
-pub mod bytecode;
 pub mod check;
 mod clearable;
 pub mod config;
@@ -62,12 +61,12 @@ pub mod environment;
 pub mod existing;
 pub mod host;
 pub mod installed;
-pub mod interpreter;
 pub mod layout;
 pub mod merge;
 pub mod options;
 pub mod programs;
 pub mod provision;
+pub mod python;
 pub mod render;
 pub mod repair;
 pub mod replaced;
@@ -79,4 +78,5 @@ pub mod wheelhouse;
 
 pub use base::{cache, fingerprint, lexical_path, umask, version};
 pub use builder::{StageError, Stages};
+pub use python::bytecode;
 pub use venv::{CreateFailed, Created, EnvBuilder, create};

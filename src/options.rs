@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use crate::interpreter::PythonVersion;
+use crate::python::PythonVersion;
 
 /// The one system of version control that `venv` knows.
 pub const GIT: &str = "git";

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rvenv_journal::Digest;
 
-use crate::interpreter::Interpreter;
+use crate::python::Interpreter;
 
 /// A file of an installation on Windows.
 #[derive(Clone, Debug, PartialEq, Eq)]

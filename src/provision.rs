@@ -22,8 +22,8 @@ use rvenv_journal::{
 use crate::base::cache::Cache;
 use crate::base::fingerprint::Fingerprint;
 use crate::builder::BYTECODE_ROLE;
-use crate::bytecode::{Bytecode, CompileFailed, Compiler, key};
-use crate::interpreter::{self, Request};
+use crate::python::bytecode::{Bytecode, CompileFailed, Compiler, key};
+use crate::python::{self, Request};
 use crate::wheel::{Catalogue, Member, Wheel, WheelError, program_mode};
 
 mod bytecode;
@@ -197,7 +197,7 @@ impl<'a> Provision<'a> {
         let compiler = self.known.compiler.ok_or(BytecodeLost::NoCompiler)?;
         let input = self.interpreter.as_ref().ok_or(BytecodeLost::OtherPython)?;
         let request = Request::Path(input.path.clone().into());
-        let found = interpreter::find(&request, compiler.around, compiler.control);
+        let found = python::find(&request, compiler.around, compiler.control);
         let interpreter = found.map_err(|error| failed(&error))?;
         if key(source.input.digest, &interpreter) != Some(planned) {
             return Err(BytecodeLost::OtherPython);

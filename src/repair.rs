@@ -21,9 +21,9 @@ use thiserror::Error;
 use crate::builder::{self, Context, Stages};
 use crate::config::{self, CONFIG_NAME};
 use crate::existing::{Existing, ExistingError};
-use crate::interpreter::NamedByTarget;
 use crate::merge::{MergeError, Merged, receipt_in, redate};
 use crate::options::{GIT, Options};
+use crate::python::NamedByTarget;
 use crate::verify::is_bytecode;
 
 /// The stage of what only stands in the plan to stay.

@@ -19,7 +19,7 @@ use rvenv_journal::{Mode, RelPath, RelPathError};
 use thiserror::Error;
 
 use crate::activate;
-use crate::interpreter::Interpreter;
+use crate::python::Interpreter;
 use crate::wheel::interpreter_lines;
 
 /// What every placeholder begins with.

@@ -31,11 +31,11 @@ use crate::download::{DownloadFailed, download};
 use crate::environment::{self, Checker, Force, Outcome, Permissions, PlanFailed, Run, RunFailed};
 use crate::existing::{BaseError, Existing, ExistingError};
 use crate::host::{Host, HostError};
-use crate::interpreter::{
-    self, Checkout, Control, Interpreter, InterpreterError, Purpose, Request, Wanted,
-};
 use crate::merge::Lost;
 use crate::options::{GIT, Options, Prompt};
+use crate::python::{
+    self, Checkout, Control, Interpreter, InterpreterError, Purpose, Request, Wanted,
+};
 use crate::wheel::Catalogue;
 
 /// How long is waited between two looks at a lock that somebody else holds.
@@ -303,7 +303,7 @@ impl EnvBuilder {
                 target: Some(Path::new(&env_dir)),
                 warning: &|_| {},
             };
-            interpreter::find_wanted(&wanted, around, control)?
+            python::find_wanted(&wanted, around, control)?
         };
         let downloads = if self.upgrade_deps {
             Some(tempfile::tempdir().map_err(CreateFailed::NoDownloads)?)

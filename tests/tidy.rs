@@ -43,13 +43,13 @@ const ENGINE_FLOORS: &[&[&str]] = &[
 /// The product, from the ground up; `lib` and below change no disk but through `provision` and `environment`.
 const PRODUCT_FLOORS: &[&[&str]] = &[
     &["base"],
-    &["interpreter", "activate", "wheel"],
+    &["python"],
+    &["activate", "wheel"],
     &[
         "layout",
         "options",
         "installed",
         "download",
-        "bytecode",
         "scripts",
         "wheelhouse",
         "programs",

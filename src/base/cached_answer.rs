@@ -6,7 +6,7 @@
 //! cannot be written is no failure.
 //!
 //! On disk: `<cache dir>/<kind>/<sha256 of the path>.json`, mode 0600 in directories of mode 0700.
-//! Read next: `cache.rs`, the door; `interpreter/cache.rs`, `wheel/catalogue.rs`.
+//! Read next: `cache.rs`, the door; `python/probe_cache.rs`, `wheel/catalogue.rs`.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

@@ -4,7 +4,7 @@
 //! Does not notice a change within the same tick of the filesystem's clock that keeps the length; nor, where there is
 //! neither ctime nor inode number, a file replaced by one of the same size and time.
 //!
-//! Read next: `interpreter/cache.rs` and `wheel/catalogue.rs`, which keep what they know under fingerprints.
+//! Read next: `python/probe_cache.rs` and `wheel/catalogue.rs`, which keep what they know under fingerprints.
 
 use std::path::{Path, PathBuf};
 

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use rvenv_journal::{Mode, RelPath};
 
 use super::StageError;
-use crate::bytecode::Bytecode;
 use crate::config;
 use crate::installed::Distribution;
-use crate::interpreter::Interpreter;
 use crate::layout::Layout;
 use crate::options::{Options, check_path, check_prompt};
 use crate::programs::Program;
+use crate::python::Interpreter;
+use crate::python::bytecode::Bytecode;
 use crate::wheel::Catalogue;
 
 /// Everything that a stage may know: venv's context, as values.

@@ -15,7 +15,7 @@ use rvenv_journal::{Content, Digest, Input, Node, Operation, PlanBuilder, RelPat
 use super::{Context, StageError};
 use crate::base::version;
 use crate::installed::Distribution;
-use crate::interpreter::{Bundled, Caching, Interpreter, PythonVersion};
+use crate::python::{Bundled, Caching, Interpreter, PythonVersion};
 use crate::wheel::{self, Cached, Launchers, Named, Requested, Source, Wheel, WheelError};
 
 /// The role of an input that is bytecode: its path is that of the wheel, its digest what the store keeps it under.
@@ -318,8 +318,8 @@ fn add_wheel(
 mod tests {
     use super::*;
     use crate::installed::DistributionKind;
-    use crate::interpreter::Scheme;
     use crate::options::Options;
+    use crate::python::Scheme;
 
     fn context(bundled: &[&str], installed: &[(&str, &str)], options: Options) -> Context {
         let path = |text: &str| RelPath::new(text).unwrap();

@@ -2,17 +2,17 @@
 //!
 //! Promises the interpreter that the environment was made from if it is still there and of the same minor version;
 //! else the same minor version from wherever the usual search finds it; else an error that names what is gone. What only
-//! the environment names is started as `../interpreter/trust.rs` allows.
+//! the environment names is started as `../python/trust.rs` allows.
 //! Never promises another minor version: packages would vanish from view, and that is a person's decision.
 //!
-//! Read next: `../interpreter/discover.rs`, the usual search.
+//! Read next: `../python/discover.rs`, the usual search.
 
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::{Existing, Flavour, Standing};
-use crate::interpreter::{
+use crate::python::{
     self, Checkout, Control, Interpreter, InterpreterError, NamedByTarget, Purpose, Request,
     Surroundings, Tried, VersionRequest,
 };
@@ -111,7 +111,7 @@ impl Existing {
     ) -> Result<Interpreter, BaseError> {
         let mut passed = Passed::default();
         for path in self.named() {
-            let found = interpreter::find_named(&path, (checkout, purpose), around, control);
+            let found = python::find_named(&path, (checkout, purpose), around, control);
             if let Some(found) = self.consider(found, &mut passed)? {
                 return Ok(found);
             }
@@ -129,7 +129,7 @@ impl Existing {
             });
         }
         if let Some(request) = self.version().map(Request::Version) {
-            let found = interpreter::find(&request, around, control);
+            let found = python::find(&request, around, control);
             if let Some(found) = self.consider(found, &mut passed)? {
                 return Ok(found);
             }

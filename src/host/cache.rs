@@ -12,7 +12,7 @@ use etcetera::BaseStrategy as _;
 use thiserror::Error;
 
 use crate::base::cache::{Cache, NotUsed};
-use crate::interpreter::shown;
+use crate::python::shown;
 
 /// The variable that names the directory.
 pub const CACHE_VARIABLE: &str = "RVENV_CACHE_DIR";

@@ -19,7 +19,7 @@ use rvenv_journal::{
 };
 
 use super::walk::Walk;
-use crate::bytecode::header::{claims, low, stem_of};
+use crate::python::bytecode::header::{claims, low, stem_of};
 
 /// Bytes of bytecode that are read; more than any file has.
 const BYTES_MAX: u64 = 256 << 20;

@@ -20,8 +20,8 @@ use super::open_store;
 use crate::base::cache::Cache;
 use crate::base::cached_answer::CachedAnswer;
 use crate::builder::{Context, planned_wheels};
-use crate::bytecode::{Bytecode, CompileFailed, Compiled, Compiler, Source, key};
-use crate::interpreter::Interpreter;
+use crate::python::Interpreter;
+use crate::python::bytecode::{Bytecode, CompileFailed, Compiled, Compiler, Source, key};
 use crate::wheel::{Member, Wheel, WheelError};
 
 /// Counts the shapes that the index has had.

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 
-use crate::bytecode::header;
+use crate::python::bytecode::header;
 
 use super::within::{Sight, Within};
 

@@ -11,7 +11,7 @@ use crate::refused::refused_by;
 use crate::trees::{Sameness, compare, look};
 use rvenv::EnvBuilder;
 use rvenv::host::Host;
-use rvenv::interpreter::Request;
+use rvenv::python::Request;
 
 /// A desk with an environment `E` of 3.11, and a 3.12; the text of both versions.
 struct Two {

@@ -18,7 +18,7 @@ use rvenv::cache::Cache;
 use rvenv::check::Check;
 use rvenv::environment::Outcome;
 use rvenv::host::Host;
-use rvenv::interpreter::{Request, Surroundings};
+use rvenv::python::{Request, Surroundings};
 use rvenv::wheelhouse::Wheelhouse;
 use rvenv::{CreateFailed, EnvBuilder, StageError, Stages};
 use rvenv_journal::fs::Time;

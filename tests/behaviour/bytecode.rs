@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::machine::{self, Python, Scratch, supported};
 use rvenv::bytecode::{CompileFailed, Compiler, Source};
-use rvenv::interpreter::{self, Control, Interpreter, Request, Surroundings};
+use rvenv::python::{self, Control, Interpreter, Request, Surroundings};
 use rvenv::wheel::Wheel;
 
 /// The time of a file in a wheel that says none.
@@ -23,7 +23,7 @@ fn surroundings() -> Surroundings {
 
 fn asked(python: &Path) -> Interpreter {
     let request = Request::Path(python.to_owned());
-    interpreter::find(&request, &surroundings(), &Control::default()).unwrap()
+    python::find(&request, &surroundings(), &Control::default()).unwrap()
 }
 
 fn source(name: &str, text: &str) -> Source {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::machine::{Python, Scratch, any_python, script, supported, tree};
 use rvenv::check::{Check, CheckFailed, EnvAt, Expectation, Expected, run};
-use rvenv::interpreter::{self, Control, PythonVersion, Request, Surroundings};
 use rvenv::layout::Layout;
+use rvenv::python::{self, Control, PythonVersion, Request, Surroundings};
 
 struct Lab {
     scratch: Scratch,
@@ -42,7 +42,7 @@ impl Lab {
             ..Surroundings::default()
         };
         let request = Request::Path(python.path.clone());
-        let base = interpreter::find(&request, &around, &Control::default()).unwrap();
+        let base = python::find(&request, &around, &Control::default()).unwrap();
         let layout = Layout::of(&base).unwrap();
         Self {
             at: EnvAt::of(&env, &layout),

@@ -11,8 +11,8 @@ use crate::machine::{Python, Scratch, any_python, supported};
 use rvenv::builder::{Context, Venv, build, core_dependencies};
 use rvenv::cache::Cache;
 use rvenv::download::{DownloadFailed, download};
-use rvenv::interpreter::{self, Control, Interpreter, Request, Surroundings};
 use rvenv::options::Options;
+use rvenv::python::{self, Control, Interpreter, Request, Surroundings};
 
 struct Index {
     scratch: Scratch,
@@ -44,7 +44,7 @@ impl Index {
 
     fn interpreter(&self, python: &Python) -> Interpreter {
         let request = Request::Path(python.path.clone());
-        interpreter::find(&request, &self.around, &Control::default()).unwrap()
+        python::find(&request, &self.around, &Control::default()).unwrap()
     }
 
     fn download(

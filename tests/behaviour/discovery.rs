@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::machine::{Python, Scratch, any_python, ended, player, script, supported};
-use rvenv::interpreter::{Control, Request, Source, Surroundings, list, locate};
+use rvenv::python::{Control, Request, Source, Surroundings, list, locate};
 use serde_json::Value;
 
 /// A scratch directory; PATH is its `bin` and nothing else.

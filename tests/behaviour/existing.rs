@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use crate::machine::{self, Python, Scratch, any_python, player, supported};
 use rvenv::cache::Cache;
 use rvenv::existing::{BaseError, Existing, Standing};
-use rvenv::interpreter::{self, Checkout, Control, Interpreter, Purpose, Request, Surroundings};
 use rvenv::layout::Layout;
 use rvenv::options::{Options, Prompt};
+use rvenv::python::{self, Checkout, Control, Interpreter, Purpose, Request, Surroundings};
 use rvenv_journal::Fs as _;
 use rvenv_journal::fs::real::RealFs;
 
@@ -31,7 +31,7 @@ fn around(scratch: &Scratch) -> Surroundings {
 
 fn ask(python: &Path, around: &Surroundings) -> Interpreter {
     let request = Request::Path(python.to_owned());
-    interpreter::find(&request, around, &Control::default()).unwrap()
+    python::find(&request, around, &Control::default()).unwrap()
 }
 
 /// The interpreter for an upgrade.

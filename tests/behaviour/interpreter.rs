@@ -12,10 +12,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rvenv::cache::Cache;
-use rvenv::interpreter::{
-    Bundled, Control, Interpreter, InterpreterError, Request, Surroundings, find,
-};
 use rvenv::layout::Layout;
+use rvenv::python::{Bundled, Control, Interpreter, InterpreterError, Request, Surroundings, find};
 use rvenv_journal::{Digest, RelPath};
 
 /// The wheel that scripts which play an interpreter have bundled.

@@ -16,8 +16,8 @@ use crate::places::{Kind, Place};
 use crate::refused::refused_by;
 use crate::trees::{Ended, Lab, Sameness, compare, end, look};
 use rvenv::builder::{self, Context, Draft, StageError, Stages, Venv};
-use rvenv::interpreter::{self, Control, Request, Surroundings};
 use rvenv::options::Options;
+use rvenv::python::{self, Control, Request, Surroundings};
 use rvenv_journal::Mode;
 
 /// Every way to change `E`; what makes an environment of it comes first.
@@ -220,7 +220,7 @@ fn names_that_differ_in_case_alone_are_refused_when_they_are_planned() {
         ..Surroundings::default()
     };
     let request = Request::Path(desk.python.path.clone());
-    let found = interpreter::find(&request, &around, &Control::default()).unwrap();
+    let found = python::find(&request, &around, &Control::default()).unwrap();
     let options = Options {
         with_pip: false,
         umask: Mode::ALL.bits() & 0o022,

@@ -12,7 +12,7 @@ use rvenv::EnvBuilder;
 use rvenv::builder::Venv;
 use rvenv::check::{self, Check, CheckFailed, EnvAt};
 use rvenv::host::Host;
-use rvenv::interpreter::{Control, Request};
+use rvenv::python::{Control, Request};
 
 /// Ignores the signals that are named, limits the size of files if that is not zero, and becomes the command.
 const LAUNCHER: &str = "

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use crate::machine::{Scratch, any_python, stand_in};
 use insta::assert_snapshot;
 use rvenv::builder::{Context, Venv, build};
-use rvenv::interpreter::{Bundled, Interpreter, PythonVersion, Scheme};
 use rvenv::options::Options;
 use rvenv::programs::{Place, Program};
+use rvenv::python::{Bundled, Interpreter, PythonVersion, Scheme};
 use rvenv_journal::{Content, Digest, Node, RelPath};
 
 const BASE: &str = "C:/Python/";

@@ -65,7 +65,7 @@ mod test_defaults_with_pathlike {
     use rvenv::builder::Venv;
     use rvenv::cache::Cache;
     use rvenv::host::Host;
-    use rvenv::interpreter::{Request, Surroundings};
+    use rvenv::python::{Request, Surroundings};
 
     use super::{check_defaults, each};
 

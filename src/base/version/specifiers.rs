@@ -4,7 +4,7 @@
 //! admitted only where a specifier names one itself. Never a panic, whatever is given.
 //! Does not promise the fallback of installers, which take a preview when nothing else fits.
 //!
-//! Read next: `../version.rs`, whose order this rests on; `interpreter/request.rs`, which asks.
+//! Read next: `../version.rs`, whose order this rests on; `python/request.rs`, which asks.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use rvenv::interpreter::{self, Control, InterpreterError, Listing, Request, Surroundings, Wanted};
+use rvenv::python::{self, Control, InterpreterError, Listing, Request, Surroundings, Wanted};
 
 use crate::advice::{CliError, of_interpreter};
 use crate::session::Session;
@@ -57,7 +57,7 @@ impl Session<'_> {
                         timeout: LISTING_TIMEOUT,
                         ..*control
                     };
-                    interpreter::list(&Request::Default, around, &brief)
+                    python::list(&Request::Default, around, &brief)
                 });
                 match listing {
                     Ok(listing) => told.instead(&there_is(&listing)),

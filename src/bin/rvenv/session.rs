@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rvenv::bytecode::Compiler;
 use rvenv::environment::{self, Checker, Force, Permissions, Run};
-use rvenv::interpreter::Control;
 use rvenv::merge::Lost;
+use rvenv::python::Control;
 use rvenv::render::{self, Detail, escape};
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::{Durability, LinkMode, Patience, Plan, Retention};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rvenv::activate::quote_posix;
 use rvenv::existing::BaseError;
-use rvenv::interpreter::{InterpreterError, Tried};
+use rvenv::python::{InterpreterError, Tried};
 use rvenv::render::escape;
 
 use super::{CliError, Exit, escape_lines, interruption};

@@ -9,7 +9,7 @@ use std::mem::ManuallyDrop;
 use rvenv::builder::{Context, Venv};
 use rvenv::check::{self, Check, Expectation, Expected};
 use rvenv::environment::{self, Checker};
-use rvenv::interpreter::Purpose;
+use rvenv::python::Purpose;
 use rvenv_journal::Retention;
 
 use super::preparing::{Intent, Prepared, show};

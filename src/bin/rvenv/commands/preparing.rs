@@ -9,9 +9,9 @@ use rvenv::builder::{Context, Venv, core_dependencies};
 use rvenv::download::download;
 use rvenv::environment;
 use rvenv::existing::{Existing, ExistingError};
-use rvenv::interpreter::{self, Checkout, Control, Interpreter, Purpose};
 use rvenv::options::{Choices, GIT, Options, Prompt};
 use rvenv::provision::{self, Shelf};
+use rvenv::python::{self, Checkout, Control, Interpreter, Purpose};
 use rvenv::render::escape;
 use rvenv::repair::{has_published_bytecode, published_base};
 use rvenv::umask::Umask;
@@ -135,7 +135,7 @@ impl Session<'_> {
                 let checkout = Checkout::of(&[Path::new(env_dir), &path], around);
                 let terms = (&checkout, purpose);
                 let find =
-                    |control: &Control<'_>| interpreter::find_named(&named, terms, around, control);
+                    |control: &Control<'_>| python::find_named(&named, terms, around, control);
                 self.with_control(find)
                     .map_err(|error| of_interpreter(&error, self.signals.terminated()))?
             }
@@ -225,7 +225,7 @@ impl Session<'_> {
         typed: Option<&OsString>,
         env_dir: &str,
     ) -> Result<Interpreter, CliError> {
-        self.look(typed, Path::new(env_dir), interpreter::find_wanted)
+        self.look(typed, Path::new(env_dir), python::find_wanted)
     }
 
     pub(crate) fn make_plan(&self, args: &VenvArgs, context: &Context) -> Result<Plan, CliError> {

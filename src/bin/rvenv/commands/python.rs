@@ -2,12 +2,12 @@
 //!
 //! Promises that `find` names the interpreter that `create --python` would take, and that `list` shows each one once.
 //! Writes nothing but notes in the cache.
-//! Read next: the library's `interpreter/discover.rs` and `interpreter/listing.rs`.
+//! Read next: the library's `python/discover.rs` and `python/listing.rs`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use rvenv::interpreter::{self, InterpreterError, Listed, Listing, Located, Request};
+use rvenv::python::{self, InterpreterError, Listed, Listing, Located, Request};
 use rvenv::render::escape;
 use serde::Serialize;
 
@@ -55,7 +55,7 @@ impl Session<'_> {
 
     fn python_find(&self, args: &PythonArgs) -> Result<Exit, CliError> {
         let project = self.world.surroundings.cwd.clone();
-        let found = self.look(args.request.as_ref(), &project, interpreter::locate_wanted)?;
+        let found = self.look(args.request.as_ref(), &project, python::locate_wanted)?;
         let release = found.release.to_string();
         self.terminal
             .detail(&format!("{release}, from {}", found.source.word()));
@@ -79,7 +79,7 @@ impl Session<'_> {
         });
         let request = request.map_err(|error| self.python_failed(&error))?;
         let listing = self
-            .with_control(|control| interpreter::list(&request, around, control))
+            .with_control(|control| python::list(&request, around, control))
             .map_err(|error| self.python_failed(&error))?;
         if args.json {
             self.python_json(&ListingJson::of(&listing))?;

@@ -2,26 +2,26 @@
 //!
 //! Promises to look in the order of `candidates.rs`, to take the first that fits, and to say what it passed over, why, and
 //! where it looked. A file that was named by its path is the only one looked at, and its error is the error. Where nobody
-//! asked for anything, the project may (`wanted.rs`).
+//! asked for anything, the project may (`precedence.rs`).
 //! Reads no variable and no working directory: [`Surroundings`] has them.
 //!
-//! Read next: `probe.rs`, which asks a candidate; `cache.rs` and `details.rs`, which may spare the asking; `listing.rs`,
+//! Read next: `probe.rs`, which asks a candidate; `probe_cache.rs` and `build_details.rs`, which may spare the asking; `listing.rs`,
 //! which looks at all of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::around::{Control, Surroundings};
-use super::cache;
+use super::build_details;
 use super::candidates::{self, Candidate, Source};
-use super::describe::Interpreter;
-use super::details;
 use super::error::{InterpreterError, Tried};
+use super::interpreter::Interpreter;
+use super::precedence::{Resolved, Wanted};
 use super::probe;
+use super::probe_cache;
+use super::pyenv_shim;
 use super::release::Release;
 use super::request::Request;
-use super::shim;
-use super::wanted::{Resolved, Wanted};
+use super::surroundings::{Control, Surroundings};
 
 /// Finds the interpreter that was asked for, and describes the base installation that it belongs to.
 ///
@@ -110,9 +110,11 @@ pub(super) fn glance(
     around: &Surroundings,
     control: &Control<'_>,
 ) -> Result<Located, InterpreterError> {
-    let behind = shim::behind(path, around);
+    let behind = pyenv_shim::behind(path, around);
     let path = behind.as_deref().unwrap_or(path);
-    if let (Some(release), Ok(real_executable)) = (details::beside(path), fs::canonicalize(path)) {
+    if let (Some(release), Ok(real_executable)) =
+        (build_details::beside(path), fs::canonicalize(path))
+    {
         return Ok(Located {
             release,
             executable: path.to_owned(),
@@ -131,9 +133,9 @@ pub(super) fn glance(
 
 /// What a file answered once, if nothing that the answer rests on has changed.
 pub(super) fn remembered(path: &Path, around: &Surroundings) -> Option<Interpreter> {
-    let behind = shim::behind(path, around);
+    let behind = pyenv_shim::behind(path, around);
     let path = behind.as_deref().unwrap_or(path);
-    cache::Slot::of(path, around).as_ref()?.recall()
+    probe_cache::Slot::of(path, around).as_ref()?.recall()
 }
 
 /// One look at a file: remembered, or asked and then remembered.
@@ -142,10 +144,10 @@ pub(super) fn ask(
     around: &Surroundings,
     control: &Control<'_>,
 ) -> Result<Interpreter, InterpreterError> {
-    let behind = shim::behind(path, around);
+    let behind = pyenv_shim::behind(path, around);
     let path = behind.as_deref().unwrap_or(path);
-    let slot = cache::Slot::of(path, around);
-    if let Some(known) = slot.as_ref().and_then(cache::Slot::recall) {
+    let slot = probe_cache::Slot::of(path, around);
+    if let Some(known) = slot.as_ref().and_then(probe_cache::Slot::recall) {
         return Ok(known);
     }
     let probed = probe::probe(path, around, control)?;
@@ -246,7 +248,7 @@ impl<T: Found> Look<'_, T> {
             return Ok(None);
         }
         let unfit = |release: Release| wanted.objection(&release).map(|reason| (false, reason));
-        let (is_broken, reason) = match details::beside(path).and_then(unfit) {
+        let (is_broken, reason) = match build_details::beside(path).and_then(unfit) {
             Some(unfit) => {
                 seen.unfit.push(real);
                 unfit
@@ -266,7 +268,7 @@ impl<T: Found> Look<'_, T> {
                 Err(error @ InterpreterError::Interrupted { .. }) => return Err(error),
                 Err(error) => {
                     let is_old = matches!(error, InterpreterError::TooOld { .. });
-                    (!is_old && !shim::is_shim(path), error.to_string())
+                    (!is_old && !pyenv_shim::is_shim(path), error.to_string())
                 }
             },
         };

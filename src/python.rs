@@ -6,46 +6,47 @@
 //! remembered answer is used only while every file that it rests on is unchanged.
 //! Does not promise that the interpreter stays as it was: the plan pins the executable by its digest.
 //!
-//! On disk: the cache directory alone is written, and only by `cache.rs`.
+//! On disk: the cache directory alone is written, and only by `probe_cache.rs`.
 //! What only a target names is started as `trust.rs` allows.
 //! Read next: `discover.rs`, which turns a request into an interpreter; `layout.rs`, which says what an
 //! environment of that interpreter looks like.
 
-mod alternatives;
-mod around;
-mod cache;
+mod build_details;
+pub mod bytecode;
 mod candidates;
-mod describe;
+mod child_output;
+mod debian_alternatives;
 #[cfg(unix)]
 mod descriptors;
-mod details;
 mod discover;
-mod ears;
 mod error;
+mod interpreter;
 mod listing;
-mod pin;
+mod precedence;
 mod probe;
+mod probe_cache;
 mod process;
-mod project;
+mod pyenv_shim;
 mod registry;
 mod release;
 mod request;
-mod shim;
+mod requires_python;
+mod surroundings;
 mod trust;
-mod wanted;
+mod version_file;
 
-pub use around::{Control, Surroundings};
 pub use candidates::Source;
-pub use describe::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
 pub use discover::{Located, find, find_wanted, locate, locate_wanted};
 pub(crate) use error::shown;
 pub use error::{InterpreterError, Tried, Unread};
+pub use interpreter::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
 pub use listing::{Listed, Listing, list};
+pub use precedence::Wanted;
 pub(crate) use process::{
     Heard, Job, Lines, Status, Unfinished, last_lines, printable, run, unsteered,
 };
 pub use registry::registered;
 pub use release::Release;
 pub use request::{RangeRequest, Request, VersionRequest};
+pub use surroundings::{Control, Surroundings};
 pub use trust::{Checkout, NamedByTarget, Purpose, find_named};
-pub use wanted::Wanted;

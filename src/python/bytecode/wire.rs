@@ -6,7 +6,7 @@
 //! Read next: `compile.py`, the other side.
 
 use super::Source;
-use crate::interpreter::Caching;
+use crate::python::Caching;
 
 /// What stands before an answer; a wrapper may talk before it.
 const MARKER: &[u8] = b"\nrvenv-bytecode-1:";

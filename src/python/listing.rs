@@ -13,12 +13,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::around::{Control, Surroundings};
 use super::candidates::{self, Candidate};
 use super::discover::{self, Located};
 use super::error::{InterpreterError, Tried};
+use super::pyenv_shim;
 use super::request::Request;
-use super::shim;
+use super::surroundings::{Control, Surroundings};
 
 /// What there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,7 +132,8 @@ fn place(path: &Path) -> PathBuf {
 fn is_left_out(path: &Path, around: &Surroundings) -> bool {
     let real = fs::canonicalize(path).unwrap_or_default();
     let name = real.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with("python2") || (shim::is_shim(path) && shim::behind(path, around).is_none())
+    name.starts_with("python2")
+        || (pyenv_shim::is_shim(path) && pyenv_shim::behind(path, around).is_none())
 }
 
 /// `CPython` first, and the newest version first; what is equal stays in the order in which it was found.

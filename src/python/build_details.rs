@@ -13,7 +13,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::describe::PythonVersion;
+use super::interpreter::PythonVersion;
 use super::release::Release;
 
 /// More than any honest file.

@@ -38,7 +38,7 @@ mod unix {
     use std::path::{Component, Path, PathBuf};
 
     use super::Way;
-    use crate::interpreter::error::shown;
+    use crate::python::error::shown;
 
     /// As many links as the kernel follows.
     const LINKS_MAX: usize = 40;

@@ -8,7 +8,7 @@
 //! nor, where there is neither ctime nor inode number, a file replaced by one of the same size and time.
 //!
 //! On disk: answers, `<cache dir>/interpreters/<sha256 of the path>.json`.
-//! Read next: `describe.rs`, whose values are stored here under a format of their own.
+//! Read next: `interpreter.rs`, whose values are stored here under a format of their own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use rvenv_journal::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
 
-use super::around::Surroundings;
-use super::describe::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
+use super::interpreter::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
 use super::probe::PROBE;
+use super::surroundings::Surroundings;
 use crate::base::cached_answer::CachedAnswer;
 use crate::base::fingerprint::{self, Fingerprint};
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 use rvenv_journal::Digest;
 use thiserror::Error;
 
-use crate::interpreter::{
+use crate::python::{
     self, Caching, Control, Heard, Interpreter, Job, Lines, Surroundings, Unfinished, shown,
 };
 
@@ -286,7 +286,7 @@ impl Work<'_> {
             interrupted: &|| self.stopped.load(Ordering::Relaxed),
             starting: &|_| {},
         };
-        let end = interpreter::run(&job, &control).map_err(|why| match why {
+        let end = python::run(&job, &control).map_err(|why| match why {
             Unfinished::NotStarted(source) => CompileFailed::NotStarted {
                 python: python(),
                 source,
@@ -301,7 +301,7 @@ impl Work<'_> {
             return Err(CompileFailed::Crashed {
                 python: python(),
                 how: end.status.to_string(),
-                said: interpreter::last_lines(&end.stderr),
+                said: python::last_lines(&end.stderr),
             });
         }
         answer(&end.stdout, batch, self.caching).map_err(|Malformed(reason)| {

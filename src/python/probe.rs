@@ -4,7 +4,7 @@
 //! answer does no harm, and that whatever the program prints, the worst is an error that names it.
 //! Does not promise that a hostile program tells the truth; running it was the user's wish.
 //!
-//! Read next: `process.rs`, which runs it; `cache.rs`, which saves the next run.
+//! Read next: `process.rs`, which runs it; `probe_cache.rs`, which saves the next run.
 
 use std::fs;
 use std::io::{self, Read};
@@ -13,10 +13,10 @@ use std::path::{Component, Path, PathBuf};
 use rvenv_journal::{Digest, Hasher, RelPath, counted};
 use serde::Deserialize;
 
-use super::around::{Control, Surroundings};
-use super::describe::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
 use super::error::{InterpreterError, shown};
+use super::interpreter::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
 use super::process::{self, Finished, Heard, Job, Unfinished};
+use super::surroundings::{Control, Surroundings};
 use crate::base::fingerprint::Fingerprint;
 
 /// The program that is given to the interpreter.

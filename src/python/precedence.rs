@@ -6,16 +6,16 @@
 //! interpreter that was asked for and that the project does not work with. Where a `.python-version` has no other line and
 //! nothing else was asked for, that is an error: taking another Python would hide it.
 //!
-//! Read next: `pin.rs` and `project.rs`, which read the files; `discover.rs`, which looks.
+//! Read next: `version_file.rs` and `requires_python.rs`, which read the files; `discover.rs`, which looks.
 
 use std::path::Path;
 
-use super::around::Surroundings;
 use super::error::{InterpreterError, shown};
-use super::pin;
-use super::project::{self, Requirement};
 use super::release::Release;
 use super::request::Request;
+use super::requires_python::{self, Requirement};
+use super::surroundings::Surroundings;
+use super::version_file;
 
 /// What an interpreter is looked for.
 pub struct Wanted<'a> {
@@ -52,7 +52,7 @@ impl Wanted<'_> {
         if is_asked && self.target.is_none() {
             return Ok(resolved);
         }
-        let mut pinned = pin::pinned(around);
+        let mut pinned = version_file::pinned(around);
         let instead = match &pinned.request {
             _ if is_asked => format!("{}, which was asked for,", self.request),
             Some((request, line)) => format!("{request} in line {line}"),
@@ -74,7 +74,7 @@ impl Wanted<'_> {
     }
 
     fn requirement(&self) -> Option<Requirement> {
-        match project::requirement(self.target?) {
+        match requires_python::requirement(self.target?) {
             Ok(found) => found,
             Err(unread) => {
                 (self.warning)(&format!("{unread}; its `requires-python` is not obeyed"));

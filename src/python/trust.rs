@@ -9,17 +9,17 @@
 //!
 //! Read next: `trust/way.rs`, which walks such a path; `discover.rs`, which asks the program.
 
-mod way;
+mod path_owners;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use self::way::{Way, walk};
-use super::around::{Control, Surroundings};
+use self::path_owners::{Way, walk};
 use super::candidates;
-use super::describe::Interpreter;
 use super::discover;
 use super::error::{InterpreterError, Tried, shown};
+use super::interpreter::Interpreter;
+use super::surroundings::{Control, Surroundings};
 
 /// What version control keeps at the top of a repository.
 const MARKS: [&str; 4] = [".git", ".hg", ".svn", ".jj"];

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 
 use rvenv_journal::counted;
 
-use super::alternatives;
-use super::around::Surroundings;
+use super::debian_alternatives;
 use super::request::Request;
+use super::surroundings::Surroundings;
 
 /// The first words of names of interpreters.
 const STEMS: [&str; 3] = ["python", "pypy", "graalpy"];
@@ -214,7 +214,7 @@ fn registered(
         names.sort();
         let names = names.into_iter().map(|(_, name)| name);
         for name in names.filter(|name| is_wanted(name)) {
-            let paths = alternatives::registered(directory, &name);
+            let paths = debian_alternatives::registered(directory, &name);
             found.extend(paths.into_iter().map(|path| (Source::Alternatives, path)));
         }
     }

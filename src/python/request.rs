@@ -11,8 +11,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use self::spelling::Spelled;
-use super::describe::Interpreter;
 use super::error::InterpreterError;
+use super::interpreter::Interpreter;
 use super::release::Release;
 use crate::base::version::Specifiers;
 
@@ -342,7 +342,7 @@ mod tests {
             let plain = version.trim_end_matches('t');
             let found = Release {
                 implementation: implementation.to_owned(),
-                version: crate::interpreter::PythonVersion {
+                version: crate::python::PythonVersion {
                     major: 3,
                     minor: 0,
                     micro: 0,

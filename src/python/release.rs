@@ -1,11 +1,11 @@
 //! What a request is compared with: implementation, version and kind of build, without anything else.
 //!
 //! Promises nothing but their meaning. A release may come from the interpreter itself or from a file beside it.
-//! Read next: `request.rs`, which compares; `details.rs`, which reads such a file.
+//! Read next: `request.rs`, which compares; `build_details.rs`, which reads such a file.
 
 use std::fmt;
 
-use super::describe::{Interpreter, PythonVersion};
+use super::interpreter::{Interpreter, PythonVersion};
 
 /// Which Python an interpreter is.
 #[derive(Clone, Debug, PartialEq, Eq)]

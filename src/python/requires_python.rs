@@ -4,7 +4,7 @@
 //! most 1 MiB of it; that a file which cannot be read demands nothing and is reported with its line; and never a panic.
 //! Does not promise to understand the requirements of build tools in tables of their own.
 //!
-//! Read next: `wanted.rs`, which obeys it where no version was asked for.
+//! Read next: `precedence.rs`, which obeys it where no version was asked for.
 
 use std::fmt;
 use std::fs;

@@ -6,7 +6,7 @@
 //! Does not promise to stop a grandchild that made itself a session of its own, nor to know how a child ended in a
 //! process that ignores SIGCHLD or waits for every child itself: the end alone is certain then.
 //!
-//! Read next: `ears.rs`; `probe.rs`, `../bytecode.rs`, `../download.rs` and `../check.rs`, which say what is run.
+//! Read next: `child_output.rs`; `probe.rs`, `../bytecode.rs`, `../download.rs` and `../check.rs`, which say what is run.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::around::{Control, Surroundings};
-use super::ears::{Ears, GRACE, Pipe, Sound};
+use super::child_output::{Ears, GRACE, Pipe, Sound};
+use super::surroundings::{Control, Surroundings};
 
 /// More than any honest answer; the rest is read and dropped.
 const STDOUT_MAX: usize = 1 << 20;

@@ -6,17 +6,17 @@
 //! Promises that a file alone never says which program is started: a word means a version, or an installation that the user's
 //! own pyenv has; a path means nothing here.
 //!
-//! Read next: `shim.rs`, which knows pyenv's rules; `wanted.rs`, which decides between a pin and what else was asked for.
+//! Read next: `pyenv_shim.rs`, which knows pyenv's rules; `precedence.rs`, which decides between a pin and what else was asked for.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::around::Surroundings;
 use super::error::{InterpreterError, Unread};
 use super::process::printable;
 use super::request::Request;
+use super::surroundings::Surroundings;
 
 /// More than any honest file.
 const TEXT_MAX: u64 = 4096;

@@ -13,7 +13,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::around::Surroundings;
+use super::surroundings::Surroundings;
 
 /// More than any shim, and than any file of versions.
 const TEXT_MAX: u64 = 4096;

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Dir, FsError, Time};
 
+mod bound;
 mod disk;
 mod files;
 mod images;
@@ -31,7 +32,7 @@ mod step;
 mod story;
 mod verbs;
 
-pub use images::{Bound, Persistence};
+pub use bound::{Bound, Persistence};
 pub use step::{Crashed, Fault, Reach};
 pub use story::ImageStory;
 

@@ -28,6 +28,7 @@ use crate::fs::{
     Sharing,
 };
 
+mod acl;
 #[cfg(target_vendor = "apple")]
 mod apple;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -38,6 +39,7 @@ mod posix;
 mod sharing;
 mod stat;
 
+use acl::AclKind;
 #[cfg(target_vendor = "apple")]
 use apple as system;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -45,7 +47,6 @@ use linux as system;
 use opened::OpenDir;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 use posix as system;
-use sharing::Which;
 
 /// Characters of the random part of [`Fs::make_unique_dir`]: 71 bits, which no two transactions share.
 const RANDOM_LEN: usize = 12;
@@ -296,7 +297,7 @@ impl Fs for RealFs {
 
     fn set_acl_of(&self, dir: &Dir, acl: Option<&Acl>) -> Result<(), FsError> {
         let call = On::dir("set the ACL of", dir)?;
-        system::set_acl(&call.on.fd, Which::Own, acl).map_err(|error| call.failed(error))
+        system::set_acl(&call.on.fd, AclKind::Own, acl).map_err(|error| call.failed(error))
     }
 
     fn room(&self, dir: &Dir) -> Option<Room> {

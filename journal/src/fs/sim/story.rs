@@ -5,8 +5,8 @@
 
 use std::fmt;
 
+use super::bound::Persistence;
 use super::disk::Id;
-use super::images::Persistence;
 use super::log::{Change, Mutation};
 use super::machine::Machine;
 use crate::plural::counted;

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, StatxFlags, XattrFlags};
 use rustix::io::Errno;
 
-use super::sharing::Which;
+use super::acl::AclKind;
 use super::stat::{NEVER_TOLD, birth, kind, meta, number};
 use super::{NEW_FILE, fsync};
 use crate::fs::{Acl, Barrier, Layers, Meta, Time};
@@ -81,7 +81,7 @@ pub(super) fn has_default_acl(dir: &OwnedFd) -> bool {
 }
 
 /// Reads an ACL of an open directory; `None` where it has none, or the filesystem knows none.
-pub(super) fn acl(dir: &OwnedFd, which: Which) -> rustix::io::Result<Option<Acl>> {
+pub(super) fn acl(dir: &OwnedFd, which: AclKind) -> rustix::io::Result<Option<Acl>> {
     let mut bytes = vec![0; ACL_BYTES_MAX];
     match rustix::fs::fgetxattr(dir, which.name(), &mut *bytes) {
         Ok(len) => {
@@ -94,7 +94,7 @@ pub(super) fn acl(dir: &OwnedFd, which: Which) -> rustix::io::Result<Option<Acl>
 }
 
 /// Gives an open directory an ACL, or none.
-pub(super) fn set_acl(dir: &OwnedFd, which: Which, acl: Option<&Acl>) -> rustix::io::Result<()> {
+pub(super) fn set_acl(dir: &OwnedFd, which: AclKind, acl: Option<&Acl>) -> rustix::io::Result<()> {
     if let Some(acl) = acl {
         return rustix::fs::fsetxattr(dir, which.name(), acl.bytes(), XattrFlags::empty());
     }
@@ -104,7 +104,7 @@ pub(super) fn set_acl(dir: &OwnedFd, which: Which, acl: Option<&Acl>) -> rustix:
     }
 }
 
-impl Which {
+impl AclKind {
     fn name(self) -> &'static str {
         match self {
             Self::Own => OWN_ACL,

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
+use super::acl::AclKind;
 use super::fsync;
-use super::sharing::Which;
 use super::stat::{NEVER_TOLD, meta};
 use crate::fs::{Acl, Barrier, Kind, Layers, Meta};
 
@@ -48,12 +48,12 @@ pub(super) fn has_default_acl(_: &OwnedFd) -> bool {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "one interface for all systems")]
-pub(super) fn acl(_: &OwnedFd, _: Which) -> rustix::io::Result<Option<Acl>> {
+pub(super) fn acl(_: &OwnedFd, _: AclKind) -> rustix::io::Result<Option<Acl>> {
     Ok(None)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "one interface for all systems")]
-pub(super) fn set_acl(_: &OwnedFd, _: Which, _: Option<&Acl>) -> rustix::io::Result<()> {
+pub(super) fn set_acl(_: &OwnedFd, _: AclKind, _: Option<&Acl>) -> rustix::io::Result<()> {
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Gid, Mode};
 
+use super::acl::AclKind;
 use super::stat::number;
 use super::system;
 use crate::fs::Sharing;
@@ -18,22 +19,13 @@ const SETGID: u32 = 0o2000;
 /// All that a mode can have.
 const BITS: u32 = 0o7777;
 
-/// One of the two ACLs of a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Which {
-    /// Its own.
-    Own,
-    /// That of what is made in it.
-    Default,
-}
-
 pub(super) fn of(dir: &OwnedFd) -> io::Result<Sharing> {
     let stat = rustix::fs::fstat(dir)?;
     Ok(Sharing {
         group: stat.st_gid,
         is_setgid: number::<_, u32>(stat.st_mode) & SETGID != 0,
-        acl: system::acl(dir, Which::Own)?,
-        default_acl: system::acl(dir, Which::Default)?,
+        acl: system::acl(dir, AclKind::Own)?,
+        default_acl: system::acl(dir, AclKind::Default)?,
     })
 }
 
@@ -47,8 +39,8 @@ pub(super) fn hand_down(dir: &OwnedFd, sharing: &Sharing) -> io::Result<()> {
     if found & SETGID != bit {
         set_mode(dir, found & !SETGID | bit)?;
     }
-    if system::acl(dir, Which::Default)? != sharing.default_acl {
-        system::set_acl(dir, Which::Default, sharing.default_acl.as_ref())?;
+    if system::acl(dir, AclKind::Default)? != sharing.default_acl {
+        system::set_acl(dir, AclKind::Default, sharing.default_acl.as_ref())?;
     }
     Ok(())
 }

@@ -3,66 +3,22 @@
 //! A file may use files on lower floors only (ARCHITECTURE.md draws them); files and functions end at a size at
 //! which they can still be read in one go; every file says at its head what it promises.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test that reads past an end fails, as it should"
+)]
+
+mod floors;
+mod source;
+
+use std::path::Path;
+
+use crate::source::sources;
 
 /// Lines of a file, its tests not counted.
 const FILE_LINES_MAX: usize = 600;
 /// Lines of a function.
 const FUNCTION_LINES_MAX: usize = 70;
-
-/// The engine, from the ground up.
-const ENGINE_FLOORS: &[&[&str]] = &[
-    &["digest", "identity", "path", "plural", "watch", "mutant"],
-    &["node", "names"],
-    &["plan", "record"],
-    &["plan_json", "receipt", "fs"],
-    &["both", "private"],
-    &["barrier", "content", "observe", "remove", "target", "room"],
-    &["verify", "lock", "home", "stage", "store", "cover"],
-    &["journal", "sides", "claim"],
-    &[
-        "evidence",
-        "steps",
-        "entries",
-        "generation",
-        "pinned",
-        "whole",
-    ],
-    &["recovery"],
-    &["settle"],
-    &["recover", "precondition"],
-    &["failure"],
-    &["publication"],
-    &["prepare"],
-    &["transaction"],
-    &["rollback"],
-    &["lib"],
-];
-
-/// The product, from the ground up; `lib` and below change no disk but through `provision` and `environment`.
-const PRODUCT_FLOORS: &[&[&str]] = &[
-    &["base"],
-    &["python"],
-    &["activate", "wheel"],
-    &[
-        "layout",
-        "options",
-        "installed",
-        "download",
-        "scripts",
-        "wheelhouse",
-        "programs",
-    ],
-    &["config", "check", "host"],
-    &["builder", "existing", "verify"],
-    &["provision", "merge"],
-    &["repair", "clearable", "replaced"],
-    &["environment", "render"],
-    &["venv"],
-    &["lib"],
-    &["bin"],
-];
 
 /// Files of the product that may hold more of the engine than its data types.
 const PUBLISHERS: &[&str] = &[
@@ -82,57 +38,6 @@ const PUBLISHERS: &[&str] = &[
 /// What a builder must not be able to do.
 const POWERS: &[&str] = &["Fs", "Ready", "Store", "RealFs", "Terms", "StageOptions"];
 
-struct Source {
-    path: PathBuf,
-    module: String,
-    text: String,
-}
-
-impl Source {
-    /// The text before the unit tests, which stand last.
-    fn body(&self) -> &str {
-        self.text
-            .split("\n#[cfg(test)]\nmod tests")
-            .next()
-            .unwrap_or(&self.text)
-    }
-}
-
-fn sources(root: &str) -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
-    let mut found = Vec::new();
-    collect(&root, &root, &mut found);
-    assert!(found.len() > 5, "{}", root.display());
-    found
-}
-
-fn collect(root: &Path, dir: &Path, found: &mut Vec<Source>) {
-    let mut entries: Vec<_> = std::fs::read_dir(dir)
-        .expect("the folder is there")
-        .map(|entry| entry.expect("a listing goes on").path())
-        .collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            collect(root, &path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let first = path
-                .strip_prefix(root)
-                .expect("below the root")
-                .components()
-                .next()
-                .expect("below the root");
-            let module = first
-                .as_os_str()
-                .to_string_lossy()
-                .trim_end_matches(".rs")
-                .to_owned();
-            let text = std::fs::read_to_string(&path).expect("below the root");
-            found.push(Source { path, module, text });
-        }
-    }
-}
-
 /// A text without its comments, whose examples may do what the code must not.
 fn code(text: &str) -> String {
     let lines = text
@@ -141,66 +46,12 @@ fn code(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Every module that a text names as `crate::module`.
-fn used(text: &str) -> Vec<String> {
-    let code = code(text);
-    let after = code.split("crate::").skip(1);
-    let mut names: Vec<String> = after
-        .map(|rest| {
-            rest.chars()
-                .take_while(|c| c.is_ascii_lowercase() || *c == '_')
-                .collect()
-        })
-        .filter(|name: &String| !name.is_empty())
-        .collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-fn check_floors(root: &str, floors: &[&[&str]]) {
-    let numbered = floors
-        .iter()
-        .enumerate()
-        .flat_map(|(floor, modules)| modules.iter().map(move |m| (*m, floor)));
-    let floor_of: BTreeMap<&str, usize> = numbered.collect();
-    for source in sources(root) {
-        let Some(own) = floor_of.get(source.module.as_str()) else {
-            panic!(
-                "{} stands on no floor: give it one in tests/tidy.rs and ARCHITECTURE.md",
-                source.path.display()
-            );
-        };
-        for name in used(source.body()) {
-            let Some(other) = floor_of.get(name.as_str()) else {
-                continue;
-            };
-            let inside = name == source.module;
-            assert!(
-                inside || other < own,
-                "{} uses `{name}`, which is not below it",
-                source.path.display()
-            );
-        }
-    }
-}
-
-#[test]
-fn the_engine_uses_lower_floors_only() {
-    check_floors("journal/src", ENGINE_FLOORS);
-}
-
-#[test]
-fn the_product_uses_lower_floors_only() {
-    check_floors("src", PRODUCT_FLOORS);
-}
-
 /// I4: whatever a stage does is in the plan, because it has nothing else to do it with.
 #[test]
 fn a_builder_cannot_publish() {
     for source in sources("src")
         .iter()
-        .filter(|source| !PUBLISHERS.contains(&source.module.as_str()))
+        .filter(|source| !PUBLISHERS.contains(&source.top()))
     {
         for import in code(source.body()).split("use rvenv_journal::").skip(1) {
             let import = import.split(';').next().unwrap_or_default();
@@ -311,10 +162,7 @@ fn nothing_is_put_off() {
         "fuzz/src",
     ];
     for root in roots {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
-        let mut found = Vec::new();
-        collect(&root, &root, &mut found);
-        for source in found {
+        for source in sources(root) {
             let word = put_off
                 .iter()
                 .find(|word| source.text.contains(word.as_str()));
@@ -329,8 +177,7 @@ fn every_test_that_a_document_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut tests = Vec::new();
     for below in ["tests", "journal/tests"] {
-        let below = root.join(below);
-        collect(&below, &below, &mut tests);
+        tests.extend(sources(below));
     }
     let exists = |name: &str| {
         let (file, test) = name.rsplit_once("::")?;

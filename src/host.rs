@@ -91,7 +91,7 @@ impl Host {
                 .find(|(key, value)| key == name && !value.is_empty());
             found.map(|(_, value)| value.clone())
         };
-        let home = etcetera::home_dir().ok();
+        let (home, foreign) = own_home();
         let cache = cache::chosen(variable(CACHE_VARIABLE).map(PathBuf::from))
             .map_err(|(path, why)| HostError::Cache { path, why })?;
         #[expect(
@@ -102,7 +102,10 @@ impl Host {
         let directory = |name: &str| variable(name).map(PathBuf::from);
         let search_path = variable("PATH");
         let surroundings = Surroundings {
-            ignored: ignored(search_path.as_ref(), &directory),
+            ignored: ignored(search_path.as_ref(), &directory)
+                .into_iter()
+                .chain(foreign)
+                .collect(),
             search_path,
             cwd: cwd.clone().unwrap_or_default(),
             active: directory("VIRTUAL_ENV").filter(|active| active.is_absolute()),
@@ -161,6 +164,25 @@ impl Host {
     pub fn cwd_name(&self) -> String {
         let name = self.cwd.as_deref().and_then(Path::file_name);
         name.unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// The home directory, where interpreters are looked for unasked; else a line for people about why they are not.
+///
+/// `sudo` can keep the variable: a program there would be started as root because another user put it there.
+fn own_home() -> (Option<PathBuf>, Option<String>) {
+    let Ok(home) = etcetera::home_dir() else {
+        return (None, None);
+    };
+    match cache::other_owner(&home) {
+        None => (Some(home), None),
+        Some(owner) => {
+            let line = format!(
+                "ignoring the interpreters in the home directory `{}`: it belongs to user {owner}",
+                shown(&home)
+            );
+            (None, Some(line))
+        }
     }
 }
 

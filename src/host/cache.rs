@@ -98,3 +98,17 @@ fn usable(dir: &Path) -> Result<(), CacheUnusable> {
         Err(error) => Err(CacheUnusable::Unreadable(error.kind())),
     }
 }
+
+/// The owner of a directory, if that is neither the user nor root.
+#[cfg(unix)]
+pub(super) fn other_owner(dir: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    let owner = fs::metadata(dir).ok()?.uid();
+    (owner != 0 && owner != rustix::process::geteuid().as_raw()).then_some(owner)
+}
+
+/// The owner of a directory, which this system does not tell.
+#[cfg(not(unix))]
+pub(super) fn other_owner(_dir: &Path) -> Option<u32> {
+    None
+}

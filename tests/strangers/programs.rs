@@ -11,6 +11,7 @@ use rustix::process::geteuid;
 
 use crate::desk::{Desk, NOBODY, desk};
 use crate::machine::{Ended, ended, player, script};
+use crate::users::{STRANGER, at_home, dir_of, give, is_root};
 
 /// The commands that look for the interpreter of an environment; the first four only read.
 const COMMANDS: [&[&str]; 8] = [
@@ -371,4 +372,42 @@ fn places_that_depend_on_the_working_directory_are_not_searched() {
         run(&["python", "list"], (name, &absolute)).ok();
         assert!(project.started(), "{name}={absolute}");
     }
+}
+
+/// As `sudo` leaves HOME where it is told to.
+#[test]
+fn root_starts_no_interpreter_out_of_the_home_of_another_user() {
+    let Some(project) = Project::new() else {
+        return;
+    };
+    if !is_root() {
+        return;
+    }
+    let home = project.path("stranger");
+    dir_of(&home, STRANGER, 0o755);
+    for below in [
+        "stranger/.pyenv/versions/3.9.0/bin/python3",
+        "stranger/.local/share/uv/python/cpython-3.9.0-linux/bin/python3",
+    ] {
+        project.evil(below);
+    }
+    give(&home, STRANGER);
+    for words in [
+        &["python", "list", "-v"][..],
+        &["python", "find", "-v", "3.5.99"],
+        &["create", "--without-pip", "-v", "-p", "3.5.99", "F"],
+    ] {
+        let run = ended(&mut at_home(&project.desk.scratch, &home, words));
+        assert!(!project.started(), "{words:?}: {}", run.stderr);
+        let why = format!(
+            "ignoring the interpreters in the home directory `{}`: it belongs to user {STRANGER}",
+            home.display()
+        );
+        assert!(run.stderr.contains(&why), "{words:?}: {}", run.stderr);
+    }
+    // They are found where the home is root's own.
+    chown(&home, Some(0), Some(0)).unwrap();
+    let list = ["python", "list"];
+    ended(&mut at_home(&project.desk.scratch, &home, &list)).ok();
+    assert!(project.started());
 }

@@ -6,5 +6,6 @@ pub mod cache;
 pub(crate) mod cached_answer;
 pub mod fingerprint;
 pub mod lexical_path;
+pub(crate) mod owners;
 pub mod umask;
 pub mod version;

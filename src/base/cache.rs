@@ -4,11 +4,11 @@
 //! nobody but the user, or root, may have put it there.
 //!
 //! Promises that every component of the way to the cache (directories and symbolic links, each looked at by itself)
-//! belongs to the user or to root; that the cache is a directory of one of the two which the permission bits let nobody
-//! else write; that what is read in it passes the same look, by handles that follow no link; and that all
+//! belongs to the user or to root, and that no other user may write these directories, since they could put another
+//! one of the user's in the place of the cache; that the cache is a directory of one of the two which the permission
+//! bits let nobody else write; that what is read in it passes the same look, by handles that follow no link; and that all
 //! that is made has mode 0700 or 0600, whatever the umask.
-//! Does not look at ACLs of the directories on the way, nor at their permission bits: who may write one of
-//! them can put another directory of the user's in the place of the cache.
+//! A directory on the way may be sticky, as `/tmp` is, or belong to a group of the user alone.
 //! Does not promise that there is a cache: every caller can do without.
 //!
 //! Read next: `cached_answer.rs`, the notes in it; the engine's `store.rs`, the packs; `private.rs`, what passes.
@@ -54,6 +54,14 @@ pub enum NotUsed {
     #[error("other users may write into the cache `{}` (mode {mode:04o})", path.display())]
     Writable {
         /// The cache.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Other users may write a directory on the way to it.
+    #[error("other users may write into `{}`, above the cache (mode {mode:04o})", path.display())]
+    Above {
+        /// The directory.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
@@ -151,9 +159,10 @@ impl Cache {
         for name in &way.rest {
             make_in(fs, &dir, name).map_err(failed)?;
             dir = fs.open_dir(&dir, name).map_err(failed)?;
+            // Another user may have been faster.
+            self.check(&fs.meta_of(&dir).map_err(failed)?)?;
         }
-        let meta = fs.meta_of(&dir).map_err(failed)?;
-        self.check(&meta)?;
+        self.check(&fs.meta_of(&dir).map_err(failed)?)?;
         Ok(Some(dir))
     }
 

@@ -43,6 +43,17 @@ pub enum CacheUnusable {
         /// Who that is.
         owner: u32,
     },
+    /// Others may put another directory in its place.
+    #[error(
+        "cannot be trusted: other users may write into `{}` (mode {mode:04o})",
+        shown(path)
+    )]
+    Above {
+        /// The directory above it into which they may write.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// Others may put what they like into it.
     #[error("other users may write into (mode {mode:04o})")]
     Writable {
@@ -69,6 +80,7 @@ pub(super) fn chosen(named: Option<PathBuf>) -> Result<Option<Cache>, (PathBuf, 
 fn private(cache: Cache) -> Result<Cache, (PathBuf, CacheUnusable)> {
     let why = match cache.dir() {
         Err(NotUsed::Foreign { path, owner }) => CacheUnusable::Foreign { path, owner },
+        Err(NotUsed::Above { path, mode }) => CacheUnusable::Above { path, mode },
         Err(NotUsed::Writable { mode, .. }) => CacheUnusable::Writable { mode },
         // A cache that cannot be made or opened costs time alone.
         Ok(_) | Err(NotUsed::Disk { .. }) => return Ok(cache),

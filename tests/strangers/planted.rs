@@ -187,3 +187,52 @@ fn a_note_of_another_user_or_that_others_may_write_is_not_believed() {
     symlink(&other, &kind).unwrap();
     lab.finds_the_right_one();
 }
+
+/// What root unpacked is root's, also a note that its author wrote: it only has to come to the right place.
+#[test]
+fn a_cache_in_whose_place_others_can_put_another_directory_is_not_used() {
+    let Some(lab) = Lab::new() else { return };
+    let open = lab.scratch.path("open");
+    dir_of(&open, 0, 0o755);
+    let unpacked = open.join("unpacked/interpreters");
+    fs::create_dir_all(&unpacked).unwrap();
+    fs::copy(&lab.note, unpacked.join(&lab.name)).unwrap();
+    let cache = open.join("cache");
+    dir_of(&cache, 0, 0o700);
+    let mut find = lab.scratch.command(&lab.find());
+    find.env("RVENV_CACHE_DIR", &cache);
+    ended(&mut find).ok();
+    let set = |mode| fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
+    set(0o777);
+    let there = open.display();
+    stranger_runs(&format!(
+        "mv '{there}/cache' '{there}/aside'; mv '{there}/unpacked' '{there}/cache'"
+    ));
+    let said = ended(&mut find).failed(2);
+    let why = format!("other users may write into `{there}` (mode 0777)");
+    assert!(said.contains(&why), "{said}");
+    assert!(said.contains(&format!("chmod go-w {there}`")), "{said}");
+    // The usual one is not used.
+    let home = open.join("home");
+    dir_of(&home, 0, 0o755);
+    fs::create_dir(home.join(".cache")).unwrap();
+    stranger_runs(&format!("mv '{there}/home' '{there}/old'"));
+    fs::rename(open.join("old"), &home).unwrap();
+    fs::rename(&cache, home.join(".cache/rvenv")).unwrap();
+    let usual = ended(&mut at_home(&lab.scratch, &home, &lab.find()));
+    assert!(!usual.stdout.contains("evil"), "{}", usual.stdout);
+    let said = format!("Warning: no cache is used: other users may write into `{there}`");
+    assert!(usual.stderr.contains(&said), "{}", usual.stderr);
+    usual.ok();
+    // A group that root is alone in is no one else, and in a sticky directory each keeps what is theirs.
+    for mode in [0o775, 0o1777] {
+        set(mode);
+        let usual = ended(&mut at_home(&lab.scratch, &home, &lab.find()));
+        assert!(usual.stdout.contains("evil"), "{mode:o} {}", usual.stdout);
+        assert_eq!(usual.stderr, "");
+    }
+    chown(&open, Some(0), Some(STRANGER)).unwrap();
+    set(0o775);
+    let usual = ended(&mut at_home(&lab.scratch, &home, &lab.find()));
+    assert!(!usual.stdout.contains("evil"), "{}", usual.stdout);
+}

@@ -1,19 +1,23 @@
 //! The way to a cache: whose each directory and each symbolic link on it is.
 //!
-//! Promises to follow links as the system does, and to name the first component that another user controls, or to say
-//! which directory is the nearest one that exists.
+//! Promises to follow links as the system does, and to name the first component that another user controls: one of
+//! theirs, or a directory above the cache that they may write; or to say which directory is the nearest one that exists.
 //! Does not hold what it looked at: the directories are the user's and root's, who do not race themselves.
 //! On Windows no owner is looked at.
 //!
 //! Read next: `../cache.rs`.
 
 use std::ffi::OsString;
+#[cfg(unix)]
+use std::fs::Metadata;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 #[cfg(unix)]
 use std::path::{Component, PathBuf};
 
 use super::{NotUsed, Way};
+#[cfg(unix)]
+use crate::base::owners::others_write;
 
 /// As many as Linux follows.
 #[cfg(unix)]
@@ -24,8 +28,10 @@ const LINKS_MAX: usize = 40;
 pub(super) fn walk(path: &Path, user: u32) -> Result<Way, NotUsed> {
     use std::os::unix::fs::MetadataExt;
     let mut nearest = PathBuf::from("/");
+    let top = std::fs::metadata(&nearest).map_err(|error| failed(&nearest, error))?;
+    check(&nearest, &top, user)?;
     // The system's own user, who is not called 0 in a user namespace without root.
-    let system = std::fs::metadata(&nearest).map_or(0, |found| found.uid());
+    let system = top.uid();
     let mut left = components(path);
     let mut links = 0;
     while let Some(name) = left.pop() {
@@ -64,6 +70,10 @@ pub(super) fn walk(path: &Path, user: u32) -> Result<Way, NotUsed> {
             }
             left.extend(components(&target));
         } else if found.is_dir() {
+            // The last one is the cache itself, of which more is asked.
+            if !left.is_empty() {
+                check(&at, &found, user)?;
+            }
             nearest = at;
         } else {
             return Err(failed(&at, ErrorKind::NotADirectory.into()));
@@ -73,6 +83,17 @@ pub(super) fn walk(path: &Path, user: u32) -> Result<Way, NotUsed> {
         nearest,
         rest: Vec::new(),
     })
+}
+
+/// Sees that no other user may put something else into a directory.
+#[cfg(unix)]
+fn check(dir: &Path, found: &Metadata, user: u32) -> Result<(), NotUsed> {
+    use std::os::unix::fs::MetadataExt;
+    if others_write(found, user) {
+        let (path, mode) = (dir.to_owned(), found.mode() & 0o7777);
+        return Err(NotUsed::Above { path, mode });
+    }
+    Ok(())
 }
 
 /// The components of a path, the first one last.
@@ -117,7 +138,7 @@ fn failed(path: &Path, source: io::Error) -> NotUsed {
     reason = "the test makes the directories that are walked"
 )]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
@@ -144,6 +165,18 @@ mod tests {
         check("relative/b/c/d", "a/b", &["c", "d"]);
         check("absolute/x", "a", &["x"]);
         check("a/./b/../x", "a", &["x"]);
+        let set = |mode| {
+            std::fs::set_permissions(root.join("a"), std::fs::Permissions::from_mode(mode))
+                .unwrap();
+        };
+        for (mode, is_refused) in [(0o777, true), (0o1777, false), (0o755, false)] {
+            set(mode);
+            for path in ["a/b", "a/x/y", "relative/b", "absolute/b"] {
+                let refused = walk(&root.join(path), user()).err();
+                let is_above = matches!(refused, Some(NotUsed::Above { .. }));
+                assert_eq!(is_above, is_refused, "{mode:o} {path}");
+            }
+        }
         for path in ["round/x", "file/x", "absent/../x"] {
             let refused = walk(&root.join(path), user()).unwrap_err();
             assert!(matches!(refused, NotUsed::Disk { .. }), "{refused}");

@@ -33,7 +33,7 @@ mod state;
 pub(crate) use state::{Effect, Recovery, State, pending, recovered};
 
 pub(crate) use self::interpreter::{of_base, of_interpreter};
-pub(crate) use cache::of_cache;
+pub(crate) use cache::{chmod, of_cache, private_by};
 
 /// How the command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,9 @@
 use std::ffi::OsString;
 
 use clap::Parser as _;
-use rvenv::cache::NotUsed;
 use rvenv::render::escape;
 
-use crate::advice::{CliError, Effect, Exit};
+use crate::advice::{CliError, Effect, Exit, private_by};
 use crate::args::{CacheCommand, Cli, Colour, Command, Deferred};
 use crate::session::Session;
 use crate::terminal::{Terminal, Volume};
@@ -89,16 +88,15 @@ fn tell_cache(session: &Session<'_>) {
     };
     let Err(why) = cache.dir() else { return };
     let shown = escape(&why.to_string());
-    let NotUsed::Writable { path, .. } = &why else {
+    let Some(mend) = private_by(&why) else {
         // As for root in the home of another user: nothing is wrong there.
         session
             .terminal
             .detail(&format!("no cache is used: {shown}"));
         return;
     };
-    let quoted = escape(&rvenv::activate::quote_posix(&path.to_string_lossy()));
     session.terminal.story(&format!(
-        "Warning: no cache is used: {shown}. Make it private with `chmod -R go-w {quoted}`"
+        "Warning: no cache is used: {shown}. Make it private with `{mend}`"
     ));
 }
 

@@ -6,11 +6,9 @@
 use std::ffi::OsStr;
 use std::ops::Deref;
 
-use rvenv::activate::quote_posix;
 use rvenv::host::{CacheUnusable, Host, HostError};
-use rvenv::render::escape;
 
-use crate::advice::{CliError, Exit};
+use crate::advice::{CliError, Exit, chmod};
 
 /// What the command knows of the world.
 #[derive(Debug)]
@@ -49,8 +47,15 @@ fn usage(error: &HostError) -> CliError {
             path,
             why: CacheUnusable::Writable { .. },
         } => refused.hint(format!(
-            "run `chmod -R go-w {}`, or set RVENV_CACHE_DIR to a directory of your own",
-            escape(&quote_posix(&path.to_string_lossy()))
+            "run `{}`, or set RVENV_CACHE_DIR to a directory of your own",
+            chmod("chmod -R go-w", path)
+        )),
+        HostError::Cache {
+            why: CacheUnusable::Above { path, .. },
+            ..
+        } => refused.hint(format!(
+            "run `{}`, or set RVENV_CACHE_DIR to a directory of your own",
+            chmod("chmod go-w", path)
         )),
         HostError::Cache {
             why: CacheUnusable::Foreign { .. },

@@ -38,13 +38,11 @@ mod unix {
     use std::path::{Component, Path, PathBuf};
 
     use super::Way;
+    use crate::base::owners::others_write;
     use crate::python::error::shown;
 
     /// As many links as the kernel follows.
     const LINKS_MAX: usize = 40;
-    const BY_OTHERS: u32 = 0o002;
-    const BY_GROUP: u32 = 0o020;
-    const STICKY: u32 = 0o1000;
 
     pub(super) fn walk(path: &Path) -> Result<Way, String> {
         let unseen =
@@ -95,45 +93,10 @@ mod unix {
         if meta.uid() != user && meta.uid() != 0 {
             return Err(format!("`{}` belongs to user {}", shown(path), meta.uid()));
         }
-        // The mode of a link means nothing, and of a sticky directory only what is in it counts.
-        if meta.is_symlink() || (meta.is_dir() && meta.mode() & STICKY != 0) {
-            return Ok(());
-        }
-        let by_others = meta.mode() & BY_OTHERS != 0;
-        let by_group = meta.mode() & BY_GROUP != 0 && !is_own_group(user, meta.gid());
-        if by_others || by_group {
+        if others_write(meta, user) {
             return Err(format!("others can write `{}`", shown(path)));
         }
         Ok(())
-    }
-
-    /// Whether a group has no member but the user: many systems give each user one.
-    fn is_own_group(user: u32, group: u32) -> bool {
-        let read = |path| fs::read_to_string(path).unwrap_or_default();
-        is_alone(&read("/etc/passwd"), &read("/etc/group"), user, group)
-    }
-
-    fn is_alone(users: &str, groups: &str, user: u32, group: u32) -> bool {
-        let (user, group) = (user.to_string(), group.to_string());
-        let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
-        let at = |fields: &[String], index: usize| fields.get(index).cloned().unwrap_or_default();
-        let users: Vec<_> = users.lines().map(fields).collect();
-        let mut of_group = users.iter().filter(|fields| at(fields, 3) == group);
-        let Some(own) = of_group.next().filter(|fields| at(fields, 2) == user) else {
-            return false;
-        };
-        let name = at(own, 0);
-        let mut found = groups
-            .lines()
-            .map(fields)
-            .filter(|fields| at(fields, 2) == group);
-        let alone = |fields: Vec<String>| {
-            let members = at(&fields, 3);
-            members
-                .split(',')
-                .all(|member| member.is_empty() || member == name)
-        };
-        of_group.next().is_none() && found.next().is_some_and(alone) && found.next().is_none()
     }
 
     #[cfg(test)]
@@ -174,28 +137,6 @@ mod unix {
                 set(below, 0o755);
             }
             assert_eq!(said(), "");
-        }
-
-        #[test]
-        fn a_group_is_the_users_own_if_the_user_is_its_only_member() {
-            let users =
-                "root:x:0:0::/root:/bin/sh\nu:x:1000:1000:::\nv:x:1001:1001:::\nw:x:1002:1001:::\n";
-            let groups = "root:x:0:\nu:x:1000:u\nv:x:1001:\nshared:x:2000:u,v\nmixed:x:1003:w\n";
-            let check = |user, group, expect| {
-                assert_eq!(
-                    is_alone(users, groups, user, group),
-                    expect,
-                    "{user} {group}"
-                );
-            };
-            check(1000, 1000, true);
-            check(0, 0, true);
-            check(1001, 1001, false);
-            check(1000, 2000, false);
-            check(1000, 0, false);
-            check(1000, 1003, false);
-            assert!(!is_alone(users, "u:x:1000:v\n", 1000, 1000));
-            assert!(!is_alone(users, "", 1000, 1000));
         }
     }
 }

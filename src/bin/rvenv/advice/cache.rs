@@ -1,10 +1,28 @@
 //! What is said of a cache that other users can write: whose it is, and the way out.
 
+use std::path::Path;
+
 use rvenv::activate::quote_posix;
 use rvenv::cache::NotUsed;
 use rvenv::render::escape;
 
 use super::{CliError, Exit};
+
+/// The command that takes a cache out of the reach of others, where modes are what is wrong.
+pub(crate) fn private_by(why: &NotUsed) -> Option<String> {
+    let (command, path) = match why {
+        NotUsed::Writable { path, .. } => ("chmod -R go-w", path),
+        NotUsed::Above { path, .. } => ("chmod go-w", path),
+        NotUsed::Foreign { .. } | NotUsed::Disk { .. } => return None,
+    };
+    Some(chmod(command, path))
+}
+
+/// A command for a path.
+pub(crate) fn chmod(command: &str, path: &Path) -> String {
+    let quoted = quote_posix(&path.to_string_lossy());
+    format!("{command} {}", escape(&quoted))
+}
 
 /// Tells why a cache is not used, and how it would be.
 pub(crate) fn of_cache(why: &NotUsed) -> CliError {
@@ -13,11 +31,10 @@ pub(crate) fn of_cache(why: &NotUsed) -> CliError {
         NotUsed::Foreign { .. } => {
             refused.hint("run as that user, or set RVENV_CACHE_DIR to a directory of your own")
         }
-        NotUsed::Writable { path, .. } => {
-            let quoted = quote_posix(&path.to_string_lossy());
+        NotUsed::Writable { .. } | NotUsed::Above { .. } => {
+            let mend = private_by(why).unwrap_or_default();
             refused.hint(format!(
-                "run `chmod -R go-w {}`, or set RVENV_CACHE_DIR to a directory of your own",
-                escape(&quoted)
+                "run `{mend}`, or set RVENV_CACHE_DIR to a directory of your own"
             ))
         }
         NotUsed::Disk { .. } => refused.hint("set RVENV_CACHE_DIR to a directory of your own"),

@@ -7,5 +7,6 @@ pub(crate) mod cached_answer;
 pub mod fingerprint;
 pub mod lexical_path;
 pub(crate) mod owners;
+pub(crate) mod regular_file;
 pub mod umask;
 pub mod version;

@@ -20,6 +20,7 @@ use std::time::Duration;
 use rvenv_journal::Digest;
 use thiserror::Error;
 
+use crate::base::regular_file;
 use crate::layout::Layout;
 use crate::python::{
     self, Control, Heard, Interpreter, Job, Lines, PythonVersion, Status, Surroundings, Unfinished,
@@ -119,23 +120,48 @@ pub struct OtherOwner {
 #[must_use]
 pub fn other_owner(dir: &Path) -> Option<OtherOwner> {
     let owners = |path: PathBuf| owner(&path).map(|owner| OtherOwner { path, owner });
-    let mut parts = vec![dir.to_owned(), dir.join("bin"), dir.join("pyvenv.cfg")];
-    for lib in ["lib", "lib64"].map(|lib| dir.join(lib)) {
-        for python in entries(&lib) {
-            let site = python.join("site-packages");
-            let starts = |path: &PathBuf| {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let customizes = ["sitecustomize", "usercustomize"];
-                path.extension().is_some_and(|extension| extension == "pth")
-                    || customizes.iter().any(|start| name.starts_with(start))
-            };
-            let run = entries(&site).into_iter().filter(starts);
-            parts.extend(run);
-            parts.extend([python, site]);
-        }
-        parts.push(lib);
-    }
-    parts.into_iter().find_map(owners)
+    let parts = [dir.to_owned(), dir.join("bin")];
+    let libraries = libraries(dir)
+        .flat_map(|(lib, python)| [lib.clone(), python.join("site-packages"), python]);
+    let mut all = parts.into_iter().chain(libraries).chain(run_at_start(dir));
+    all.find_map(owners)
+}
+
+/// Both names of the directory of libraries, and each library in them.
+fn libraries(dir: &Path) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+    let libs = ["lib", "lib64"].map(|lib| dir.join(lib));
+    libs.into_iter()
+        .flat_map(|lib| entries(&lib).map(move |python| (lib.clone(), python)))
+}
+
+/// The files that an interpreter of the environment in `dir` reads when it starts.
+fn run_at_start(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let starts = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let customizes = ["sitecustomize", "usercustomize"];
+        path.extension().is_some_and(|extension| extension == "pth")
+            || customizes.iter().any(|start| name.starts_with(start))
+    };
+    let sites = libraries(dir).map(|(_, python)| python.join("site-packages"));
+    let found = sites.flat_map(|site| entries(&site)).filter(starts);
+    [dir.join("pyvenv.cfg")].into_iter().chain(found)
+}
+
+/// The files of modules that are imported, their bytecode among them.
+fn of_modules(dir: &Path, modules: &[String]) -> impl Iterator<Item = PathBuf> {
+    let sites = libraries(dir).map(|(_, python)| python.join("site-packages"));
+    let packages = sites.flat_map(move |site| modules.iter().map(move |name| site.join(name)));
+    packages.flat_map(|package| entries(&package).chain(entries(&package.join("__pycache__"))))
+}
+
+/// Finds what an interpreter would read when it starts or imports these modules, and is a fifo, a socket or a device.
+fn never_ends(dir: &Path, modules: &[String]) -> Option<PathBuf> {
+    let is_other = |path: &PathBuf| {
+        let meta = std::fs::metadata(path);
+        meta.is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+    };
+    let mut all = run_at_start(dir).chain(of_modules(dir, modules));
+    all.find(is_other)
 }
 
 /// Whether the interpreter of the environment in `dir` is this one, or a copy of it.
@@ -151,7 +177,7 @@ pub fn is_of(dir: &Path, interpreter: &Interpreter) -> Result<(), CheckFailed> {
     let is_as_long =
         || std::fs::metadata(&real).is_ok_and(|m| m.len() == interpreter.executable_len);
     let is_copy = || {
-        let bytes = std::fs::read(&real).unwrap_or_default();
+        let bytes = regular_file::read(&real).unwrap_or_default();
         Digest::of(&bytes) == interpreter.executable_digest
     };
     if is_same || (is_as_long() && is_copy()) {
@@ -163,9 +189,9 @@ pub fn is_of(dir: &Path, interpreter: &Interpreter) -> Result<(), CheckFailed> {
     })
 }
 
-fn entries(dir: &Path) -> Vec<PathBuf> {
+fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).collect()
+    entries.map(|entry| entry.path())
 }
 
 /// The owner of a file or link, if that is another user than this one and root.
@@ -227,6 +253,17 @@ pub enum CheckFailed {
         name: String,
         /// What the shell would start under it.
         found: PathBuf,
+    },
+    /// What the interpreter reads when it starts is a fifo, a socket or a device.
+    #[error(
+        "`{}` is not a regular file, so {check} does not start the interpreter",
+        shown(path)
+    )]
+    NotAFile {
+        /// Which check.
+        check: String,
+        /// What it would read.
+        path: PathBuf,
     },
     /// It ended, and how is not known.
     #[error("the exit code of {check} is lost, since this process ignores SIGCHLD")]
@@ -301,6 +338,14 @@ pub fn run(
     around: &Surroundings,
     control: &Control<'_>,
 ) -> Result<(), CheckFailed> {
+    let modules = match check {
+        Check::Builtin(expected) => &expected.modules[..],
+        Check::Command(_) => &[],
+    };
+    if let Some(path) = never_ends(&env.dir, modules) {
+        let check = check.to_string();
+        return Err(CheckFailed::NotAFile { check, path });
+    }
     match check {
         Check::Builtin(expected) => {
             let modules: Vec<&OsStr> = expected.modules.iter().map(OsStr::new).collect();

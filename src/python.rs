@@ -22,6 +22,7 @@ mod discover;
 mod error;
 mod interpreter;
 mod listing;
+mod passwords;
 mod precedence;
 mod probe;
 mod probe_cache;

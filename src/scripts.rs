@@ -19,6 +19,7 @@ use rvenv_journal::{Mode, RelPath, RelPathError};
 use thiserror::Error;
 
 use crate::activate;
+use crate::base::regular_file;
 use crate::python::Interpreter;
 use crate::wheel::interpreter_lines;
 
@@ -166,7 +167,7 @@ impl ScriptTree {
             if !meta.is_file() {
                 continue;
             }
-            let bytes = fs::read(&path).map_err(|source| disk(&path, source))?;
+            let bytes = regular_file::read(&path).map_err(|source| disk(&path, source))?;
             let script = ScriptFile {
                 bytes,
                 mode: mode_of(&meta),

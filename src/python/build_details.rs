@@ -7,7 +7,7 @@
 //!
 //! Read next: `discover.rs`, which does without a process where this is enough.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::Path;
 
@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::interpreter::PythonVersion;
 use super::release::Release;
+use crate::base::regular_file;
 
 /// More than any honest file.
 const BYTES_MAX: u64 = 1 << 20;
@@ -81,10 +82,7 @@ pub(super) fn beside(executable: &Path) -> Option<Release> {
 
 fn read(path: &Path, stem: &str) -> Option<Release> {
     let mut bytes = Vec::new();
-    let file = File::open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
+    let file = regular_file::open(path).ok()?;
     file.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
     release(&bytes, stem)
 }

@@ -5,9 +5,10 @@
 //!
 //! Read next: `candidates.rs`, which looks at what is named here.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use crate::base::regular_file;
 
 /// More than any honest file.
 const BYTES_MAX: u64 = 1 << 16;
@@ -15,7 +16,7 @@ const BYTES_MAX: u64 = 1 << 16;
 /// What is registered under one name, such as `python3`, in a directory of such files.
 pub(super) fn registered(directory: &Path, name: &str) -> Vec<PathBuf> {
     let mut text = String::new();
-    let Ok(file) = File::open(directory.join(name)) else {
+    let Ok(file) = regular_file::open(&directory.join(name)) else {
         return Vec::new();
     };
     // A file that cannot be read to its end registers what was read.

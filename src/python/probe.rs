@@ -18,6 +18,7 @@ use super::interpreter::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
 use super::process::{self, Finished, Heard, Job, Unfinished};
 use super::surroundings::{Control, Surroundings};
 use crate::base::fingerprint::Fingerprint;
+use crate::base::regular_file;
 
 /// The program that is given to the interpreter.
 pub(super) const PROBE: &str = include_str!("probe.py");
@@ -255,7 +256,7 @@ fn config_places(executable: &Path) -> Vec<PathBuf> {
 /// The first `home` of a `pyvenv.cfg`, as the interpreter reads it.
 fn home_key(config: &Path) -> io::Result<Option<PathBuf>> {
     let mut bytes = Vec::new();
-    let file = fs::File::open(config)?;
+    let file = regular_file::open(config)?;
     file.take(CONFIG_MAX).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     let values = text.lines().filter_map(|line| line.split_once('='));
@@ -386,7 +387,7 @@ fn caching(tag: Option<String>, magic: String) -> Result<Option<Caching>, String
 
 /// SHA-256 and length of a file.
 fn digest(path: &Path) -> io::Result<(Digest, u64)> {
-    let mut file = fs::File::open(path)?;
+    let mut file = regular_file::open(path)?;
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; 1 << 17];
     let mut length = 0;

@@ -18,6 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::child_output::{Ears, GRACE, Pipe, Sound};
+use super::passwords::without_passwords;
 use super::surroundings::{Control, Surroundings};
 
 /// More than any honest answer; the rest is read and dropped.
@@ -187,12 +188,16 @@ fn ending(status: ExitStatus) -> String {
 pub(crate) fn last_lines(said: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(said);
     // A bare carriage return begins a line, too: progress is written over itself.
-    let lines = text.split(['\n', '\r']).map(str::trim_end);
+    let mut lines = text.split(['\n', '\r']).map(str::trim_end);
+    if said.len() >= STDERR_MAX {
+        // The first line may be the end of one: no one could tell a password in it from other text.
+        let _cut = lines.next();
+    }
     let mut last: Vec<String> = lines
         .filter(|line| !line.is_empty())
         .rev()
         .take(LINES_MAX)
-        .map(printable)
+        .map(|line| printable(&without_passwords(line)))
         .collect();
     last.reverse();
     last

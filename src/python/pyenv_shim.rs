@@ -9,11 +9,11 @@
 //!
 //! Read next: `discover.rs`, which asks the file that this leads to.
 
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::surroundings::Surroundings;
+use crate::base::regular_file;
 
 /// More than any shim, and than any file of versions.
 const TEXT_MAX: u64 = 4096;
@@ -89,7 +89,7 @@ fn plain<'a>(names: impl Iterator<Item = &'a str>) -> Option<Vec<String>> {
 
 fn read(path: &Path) -> Option<String> {
     let mut text = String::new();
-    let file = fs::File::open(path).ok()?;
+    let file = regular_file::open(path).ok()?;
     file.take(TEXT_MAX).read_to_string(&mut text).ok()?;
     Some(text)
 }
@@ -102,6 +102,8 @@ fn read(path: &Path) -> Option<String> {
     reason = "the tests make a pyenv where others would"
 )]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// A pyenv with versions 3.12.1, which has `python3`, and `tools`, which also has `only`.

@@ -7,7 +7,6 @@
 //! Read next: `precedence.rs`, which obeys it where no version was asked for.
 
 use std::fmt;
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +16,7 @@ use toml::Spanned;
 use super::error::{Unread, shown};
 use super::process::printable;
 use super::release::Release;
+use crate::base::regular_file;
 use crate::base::version::Specifiers;
 
 /// More than any honest file.
@@ -73,7 +73,7 @@ pub(super) fn requirement(target: &Path) -> Result<Option<Requirement>, Box<Unre
         })
     };
     let mut text = String::new();
-    let taken = fs::File::open(&file)
+    let taken = regular_file::open(&file)
         .and_then(|opened| opened.take(TEXT_MAX + 1).read_to_string(&mut text));
     if let Err(error) = taken {
         return Err(unread(1, "", error.to_string()));
@@ -122,6 +122,8 @@ fn nearest(target: &Path) -> Option<PathBuf> {
     reason = "the tests write the files that a project has"
 )]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn check(text: &[u8], expect: &str) {

@@ -9,7 +9,6 @@
 //! Read next: `pyenv_shim.rs`, which knows pyenv's rules; `precedence.rs`, which decides between a pin and what else was asked for.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +16,7 @@ use super::error::{InterpreterError, Unread};
 use super::process::printable;
 use super::request::Request;
 use super::surroundings::Surroundings;
+use crate::base::regular_file;
 
 /// More than any honest file.
 const TEXT_MAX: u64 = 4096;
@@ -50,7 +50,7 @@ pub(super) fn pinned(around: &Surroundings) -> Pinned {
 
 fn read(file: PathBuf, around: &Surroundings) -> Pinned {
     let mut bytes = Vec::new();
-    let opened = fs::File::open(&file);
+    let opened = regular_file::open(&file);
     let taken = opened.and_then(|opened| opened.take(TEXT_MAX).read_to_end(&mut bytes));
     let mut pinned = Pinned {
         file,
@@ -159,6 +159,8 @@ fn installed(name: &str, around: &Surroundings) -> Option<PathBuf> {
     reason = "the tests write the files that a project has"
 )]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn said(text: &str) -> String {

@@ -21,6 +21,7 @@ use super::archive::{Archive, File};
 use super::fault::{WheelError, WheelFault, shown};
 use super::name::WheelName;
 use super::record::{self, Hash, Row};
+use crate::base::regular_file;
 
 /// Bytes that a wheel may have; it is held in memory.
 pub const WHEEL_BYTES_MAX: u64 = 1 << 30;
@@ -370,7 +371,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, WheelFault> {
         }
         let len = metadata.len().min(WHEEL_BYTES_MAX);
         let mut bytes = Vec::with_capacity(usize::try_from(len + 1).unwrap_or(0));
-        let file = fs::File::open(path)?;
+        let file = regular_file::open(path)?;
         file.take(WHEEL_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     };

@@ -18,12 +18,16 @@ mod desk;
 #[expect(dead_code, reason = "other tests use more of the machine")]
 #[path = "../machine/mod.rs"]
 mod machine;
+#[expect(dead_code, reason = "other tests use more of the packages")]
+#[path = "../packages/mod.rs"]
+mod packages;
 #[path = "../machine/refused.rs"]
 mod refused;
 
 mod bounds;
 mod checks;
 mod children;
+mod credentials;
 mod given_away;
 mod links;
 mod locks;
@@ -31,5 +35,6 @@ mod modes;
 mod numbers;
 mod planted;
 mod programs;
+mod special_files;
 mod text;
 mod users;

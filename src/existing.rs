@@ -19,9 +19,9 @@ use rvenv_journal::{Plan, RelPath, RelPathError};
 use thiserror::Error;
 
 use crate::config::CONFIG_NAME;
-use crate::installed::{self, Distribution};
 use crate::layout::Layout;
 use crate::options::{Choices, Prompt};
+use crate::wheel::distributions::{self, Distribution};
 
 mod base;
 mod change;
@@ -346,7 +346,8 @@ impl Reader<'_> {
             path: self.path.to_owned(),
             source,
         })?;
-        let distributions = installed::distributions(self.fs, &dir).map_err(|e| self.disk(e))?;
+        let distributions =
+            distributions::distributions(self.fs, &dir).map_err(|e| self.disk(e))?;
         libs.push(Lib {
             path,
             flavour,

@@ -23,8 +23,8 @@ use thiserror::Error;
 use crate::builder::{self, Context, StageError, Stages};
 use crate::config::CONFIG_NAME;
 use crate::existing::{Existing, ExistingError};
-use crate::installed::Distribution;
 use crate::wheel;
+use crate::wheel::distributions::Distribution;
 
 mod dated;
 mod lost;

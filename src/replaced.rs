@@ -14,8 +14,8 @@ use rvenv_journal::{ENGINE_DIR, Effect, Plan, Publication, RelPath, Target};
 
 use crate::config::CONFIG_NAME;
 use crate::existing::{Existing, PythonChange, planned_distributions};
-use crate::installed::Distribution;
 use crate::merge::lost_by;
+use crate::wheel::distributions::Distribution;
 
 /// Entries to which is counted: more than fifteen environments with pip have, and a hundredth of a second.
 const ENTRIES_MAX: usize = 10_000;

@@ -27,7 +27,6 @@ use thiserror::Error;
 use crate::base::umask::Umask;
 use crate::builder::{self, Context, StageError, Stages, Venv, core_dependencies};
 use crate::check::{self, CheckFailed, EnvAt, OtherOwner};
-use crate::download::{DownloadFailed, download};
 use crate::environment::{self, Checker, Force, Outcome, Permissions, PlanFailed, Run, RunFailed};
 use crate::existing::{BaseError, Existing, ExistingError};
 use crate::host::{Host, HostError};
@@ -37,6 +36,7 @@ use crate::python::{
     self, Checkout, Control, Interpreter, InterpreterError, Purpose, Request, Wanted,
 };
 use crate::wheel::Catalogue;
+use crate::wheel::download::{DownloadFailed, download};
 
 /// How long is waited between two looks at a lock that somebody else holds.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -30,7 +30,7 @@ use self::managed::{Kept, Managed, check_config, check_receipt};
 use self::within::has_lib64;
 pub(crate) use self::within::is_bytecode;
 use crate::config::CONFIG_NAME;
-use crate::installed::{Distribution, distributions};
+use crate::wheel::distributions::{Distribution, distributions};
 
 const SITE_PACKAGES: &str = "site-packages";
 

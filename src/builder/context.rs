@@ -12,13 +12,13 @@ use rvenv_journal::{Mode, RelPath};
 
 use super::StageError;
 use crate::config;
-use crate::installed::Distribution;
 use crate::layout::Layout;
 use crate::options::{Options, check_path, check_prompt};
 use crate::programs::Program;
 use crate::python::Interpreter;
 use crate::python::bytecode::Bytecode;
 use crate::wheel::Catalogue;
+use crate::wheel::distributions::Distribution;
 
 /// Everything that a stage may know: venv's context, as values.
 #[derive(Clone, Debug)]

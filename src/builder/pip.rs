@@ -14,8 +14,8 @@ use rvenv_journal::{Content, Digest, Input, Node, Operation, PlanBuilder, RelPat
 
 use super::{Context, StageError};
 use crate::base::version;
-use crate::installed::Distribution;
 use crate::python::{Bundled, Caching, Interpreter, PythonVersion};
+use crate::wheel::distributions::Distribution;
 use crate::wheel::{self, Cached, Launchers, Named, Requested, Source, Wheel, WheelError};
 
 /// The role of an input that is bytecode: its path is that of the wheel, its digest what the store keeps it under.
@@ -317,9 +317,9 @@ fn add_wheel(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::installed::DistributionKind;
     use crate::options::Options;
     use crate::python::Scheme;
+    use crate::wheel::distributions::DistributionKind;
 
     fn context(bundled: &[&str], installed: &[(&str, &str)], options: Options) -> Context {
         let path = |text: &str| RelPath::new(text).unwrap();

@@ -13,7 +13,7 @@ use rvenv_journal::{Content, Node, Plan, RelPath};
 
 use super::{Config, Existing, Flavour, SITE_PACKAGES};
 use crate::config::CONFIG_NAME;
-use crate::installed::{self, Distribution};
+use crate::wheel::distributions::{self, Distribution};
 
 /// The Python of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +124,6 @@ pub(crate) fn planned_distributions(plan: &Plan) -> Vec<Distribution> {
         let is_in_lib = path.parent().is_some_and(|parent| libs.contains(&&parent));
         is_in_lib && matches!(operation.node, Node::Dir { .. })
     });
-    dirs.filter_map(|(path, _)| installed::named(OsStr::new(path.name())))
+    dirs.filter_map(|(path, _)| distributions::named(OsStr::new(path.name())))
         .collect()
 }

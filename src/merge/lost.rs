@@ -12,7 +12,7 @@ use rvenv_journal::{Plan, Target};
 use super::{Lost, MergeError};
 use crate::builder::Context;
 use crate::existing::{Existing, ExistingError, PythonChange, planned_distributions};
-use crate::installed::Distribution;
+use crate::wheel::distributions::Distribution;
 
 /// What an environment begins with: no package of the user's, whichever interpreter it is for.
 const SEEDS: &[&str] = &["pip", "setuptools"];

@@ -17,7 +17,7 @@ use rvenv_journal::{FILE_BYTES_MAX, Fs, PublishedPath};
 use super::finding::{Change, Finding, article, content, is_nul};
 use super::managed::Managed;
 use super::within::{Sight, Within, is_bytecode, is_compiled, place};
-use crate::installed::{Distribution, DistributionKind};
+use crate::wheel::distributions::{Distribution, DistributionKind};
 use crate::wheel::record::{Hash, Row, rows};
 
 /// Bytes that a list may have.

@@ -15,7 +15,7 @@ use zip::read::{ZipArchiveMetadata, ZipFileEntry};
 use zip::{DateTime, ZipArchive, ZipReadOptions};
 
 use super::fault::{WheelFault, shown};
-use super::places::Places;
+use super::taken_paths::Places;
 
 /// Entries that a wheel may have.
 pub const ENTRIES_MAX: usize = 100_000;

@@ -19,7 +19,7 @@ use rvenv_journal::{Digest, RelPath};
 
 use super::archive::{Archive, File};
 use super::fault::{WheelError, WheelFault, shown};
-use super::name::WheelName;
+use super::file_name::WheelName;
 use super::record::{self, Hash, Row};
 use crate::base::regular_file;
 

@@ -4,7 +4,7 @@
 //! writing them into a script or a directory cannot do anything else (I6).
 //! Does not promise that the module exists. Groups other than the two of commands are not read.
 //!
-//! Read next: `script.rs`, which writes the script for an entry point.
+//! Read next: `script_text.rs`, which writes the script for an entry point.
 
 use rvenv_journal::RelPath;
 use thiserror::Error;

@@ -10,7 +10,7 @@ use rvenv_journal::{Digest, RelPathError, counted};
 use thiserror::Error;
 use zip::result::ZipError;
 
-use super::places::Collision;
+use super::taken_paths::Collision;
 
 /// A wheel that cannot be used, and why.
 #[derive(Debug, Error)]

@@ -5,20 +5,20 @@
 //! environment itself, such as `bin/python` (I6). It is a pure decision: one wheel and one target, one list.
 //! Does not promise that the places are free; the plan around it checks that.
 //!
-//! Read next: `script.rs`, the text of the scripts.
+//! Read next: `script_text.rs`, the text of the scripts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rvenv_journal::{Digest, Mode, RelPath, RelPathError};
 use thiserror::Error;
 
-use super::cached::{Cached, cached};
+use super::bytecode_paths::{Cached, cached};
 use super::contents::{Library, Member, Wheel};
 use super::entry_points::{self, EntryPoint, EntryPointError};
 use super::fault::{WheelError, shown};
 use super::launcher::{self, Launchers};
-use super::places::{Collision, Places};
-use super::{record, script};
+use super::taken_paths::{Collision, Places};
+use super::{record, script_text};
 
 /// Where an environment wants the files of a wheel; all paths are relative to it.
 #[derive(Clone, Debug)]
@@ -340,9 +340,9 @@ impl Layout<'_> {
             let lines = if self.target.launchers.is_some() {
                 launcher::interpreter_line(self.target.python)
             } else {
-                script::interpreter_lines(self.target.python)
+                script_text::interpreter_lines(self.target.python)
             };
-            planned.content = Source::Bytes(script::rewritten(&lines, &text));
+            planned.content = Source::Bytes(script_text::rewritten(&lines, &text));
         }
         Ok(Some(planned))
     }
@@ -381,10 +381,10 @@ impl Layout<'_> {
         let python = self.target.python;
         let (name, bytes) = match self.target.launchers {
             Some(launchers) => {
-                let program = launchers.program(entry.window, python, &script::call(entry));
+                let program = launchers.program(entry.window, python, &script_text::call(entry));
                 (format!("{}.exe", entry.name), program)
             }
-            None => (entry.name.clone(), script::console(python, entry)),
+            None => (entry.name.clone(), script_text::console(python, entry)),
         };
         let path = self.target.scripts.join(&name);
         Ok(Planned {

@@ -4,7 +4,7 @@
 //! with the script in it, which Python runs. The same script gives the same bytes.
 //! Does not promise a launcher for ARM; there, Windows runs the one for x86-64.
 //!
-//! Read next: `script.rs`, the text of the script; `install.rs`, which places the program.
+//! Read next: `script_text.rs`, the text of the script; `install.rs`, which places the program.
 
 use std::io::{Cursor, Write as _};
 

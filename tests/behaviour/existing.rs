@@ -97,7 +97,7 @@ fn pip_and_the_packages_that_another_version_would_lose_are_known() {
     let layout = Layout::of(&ask(&python.path, &around(&scratch))).unwrap();
     fs::create_dir(env.join(layout.lib_path.as_str()).join("six-1.0.dist-info")).unwrap();
     let found = check(&env, &python, &scratch);
-    let names = |found: Vec<rvenv::installed::Distribution>| -> Vec<String> {
+    let names = |found: Vec<rvenv::distributions::Distribution>| -> Vec<String> {
         found.into_iter().map(|one| one.name).collect()
     };
     assert_eq!(names(found.installed(&layout)), ["pip", "six"]);

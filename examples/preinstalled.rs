@@ -9,9 +9,9 @@
 use std::error::Error;
 use std::path::Path;
 
-use rvenv::activate::quote_posix;
-use rvenv::builder::{Context, Draft};
-use rvenv::check::Check;
+use rvenv::activation::quote_posix;
+use rvenv::checks::Check;
+use rvenv::hooks::{Context, Draft};
 use rvenv::host::Host;
 use rvenv::wheelhouse::Wheelhouse;
 use rvenv::{Created, EnvBuilder, StageError, Stages};

@@ -9,7 +9,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use rvenv::builder::{Context, Draft};
+use rvenv::hooks::{Context, Draft};
 use rvenv::host::Host;
 use rvenv::scripts::ScriptTree;
 use rvenv::{Created, EnvBuilder, StageError, Stages};

@@ -28,8 +28,8 @@ use self::policies::{check_clearable, check_mergeable};
 pub use self::publishing::UndoFailed;
 use self::publishing::{Planned, decide, publish, unchecked, verdict};
 use crate::base::cache::Cache;
-use crate::builder::{self, Context, StageError, Stages};
-use crate::check::CheckFailed;
+use crate::build::checks::CheckFailed;
+use crate::build::hooks::{self, Context, StageError, Stages};
 use crate::merge::{self, Lost, MergeError, Merged};
 use crate::provision::Known;
 use crate::python::bytecode::{Bytecode, Compiler};
@@ -275,7 +275,7 @@ pub fn plan(
         Ok(target) => plan_at(&target, stages, context, (permissions, None)),
         // The directories above are made when the plan is applied.
         Err(TargetError::NoParent(_)) => {
-            Ok(builder::build(stages, context)?.finish(nothing(), Publication::Put)?)
+            Ok(hooks::build(stages, context)?.finish(nothing(), Publication::Put)?)
         }
         Err(error) => Err(error.into()),
     }
@@ -309,7 +309,7 @@ pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<O
         let mut draft = if context.options.upgrade || has_parent(run.fs, path) {
             None
         } else {
-            Some(builder::build(stages, context).map_err(PlanFailed::from)?)
+            Some(hooks::build(stages, context).map_err(PlanFailed::from)?)
         };
         publish(run, path, known(run, context), &mut |ready| {
             let draft = match draft.take() {
@@ -341,7 +341,8 @@ pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<O
 /// As [`create`].
 pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     let path = Path::new(plan.target());
-    crate::options::check_path(plan.target()).map_err(|error| PlanFailed::Stage(error.into()))?;
+    crate::build::options::check_path(plan.target())
+        .map_err(|error| PlanFailed::Stage(error.into()))?;
     let wheels = Catalogue::new(run.cache);
     let bytecode = Bytecode::default();
     let known = Known {
@@ -490,7 +491,7 @@ fn draft_and_claim(
 ) -> Result<PlanBuilder, PlanFailed> {
     let durability = run.durability;
     let claim = || ready.claim(durability);
-    let ((), draft) = both(run.fs, claim, || builder::build(stages, context));
+    let ((), draft) = both(run.fs, claim, || hooks::build(stages, context));
     Ok(draft?)
 }
 
@@ -538,7 +539,7 @@ fn plan_at(
     }
     let mut draft = match draft {
         Some(draft) => draft,
-        None => builder::build(stages, context)?,
+        None => hooks::build(stages, context)?,
     };
     let seen = look(target, &draft).map_err(disk)?;
     if seen.target == Expected::Absent {

@@ -3,9 +3,9 @@
 //! Promises to read by open directories, to follow no symbolic link in the environment, and to run nothing: what
 //! `venv`, `virtualenv`, `uv` and `rvenv` made is understood by its files alone. Where packages could hide behind a
 //! link it refuses rather than overlook them (I7).
-//! Does not promise that the environment works; `check.rs` asks it.
+//! Does not promise that the environment works; `checks.rs` asks it.
 //!
-//! Read next: `existing/config.rs` for `pyvenv.cfg`, `existing/names.rs` for `bin`, `existing/base.rs` for the
+//! Read next: `existing/pyvenv_cfg.rs` for `pyvenv.cfg`, `existing/names.rs` for `bin`, `existing/base.rs` for the
 //! interpreter that an upgrade uses.
 
 use std::collections::BTreeSet;
@@ -18,9 +18,9 @@ use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
 use rvenv_journal::{Plan, RelPath, RelPathError};
 use thiserror::Error;
 
-use crate::config::CONFIG_NAME;
-use crate::layout::Layout;
-use crate::options::{Choices, Prompt};
+use crate::build::layout::Layout;
+use crate::build::options::{Choices, Prompt};
+use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::wheel::distributions::{self, Distribution};
 
 mod base;

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::base::cache::Cache;
 use crate::base::lexical_path::normal;
-use crate::options::{TextError, check_path};
+use crate::build::options::{TextError, check_path};
 use crate::python::{self, Surroundings, shown};
 
 mod cache;

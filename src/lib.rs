@@ -2,7 +2,7 @@
 //!
 //! - To make an environment: [`EnvBuilder`], whose fields are the arguments of Python's `venv.EnvBuilder`.
 //! - To build environments of another kind: implement [`Stages`] and override the stages that differ; `examples/` has
-//!   builders that do real work. A stage adds to the [`Draft`](builder::Draft); it has no disk.
+//!   builders that do real work. A stage adds to the [`Draft`](hooks::Draft); it has no disk.
 //! - To have a say in locks, durability, links and progress: [`environment::create`] with an [`environment::Run`].
 //! - To see what that would do: [`environment::plan`]; a [`Plan`](rvenv_journal::Plan) can be saved, compared and given
 //!   to [`environment::apply`] elsewhere.
@@ -16,8 +16,8 @@
 //! # A builder of your own
 //!
 //! ```
-//! use rvenv::builder::{Context, Draft};
-//! use rvenv::check::Check;
+//! use rvenv::hooks::{Context, Draft};
+//! use rvenv::checks::Check;
 //! use rvenv::scripts::{Folder, ScriptTree};
 //! use rvenv::{EnvBuilder, StageError, Stages};
 //!
@@ -47,34 +47,29 @@
 //! # }
 //! ```
 //!
-//! Read next: `venv.rs` for the options, `builder.rs` for the stages, `environment.rs` for how a plan meets the disk.
+//! Read next: `venv.rs` for the options, `hooks.rs` for the stages, `environment.rs` for how a plan meets the disk.
 
 mod base;
-
-pub mod activate;
-pub mod builder;
-pub mod check;
+mod build;
 mod clearable;
-pub mod config;
 pub mod environment;
 pub mod existing;
 pub mod host;
-pub mod layout;
 pub mod merge;
-pub mod options;
-pub mod programs;
 pub mod provision;
 pub mod python;
 pub mod render;
 pub mod repair;
 pub mod replaced;
-pub mod scripts;
 pub mod venv;
 pub mod verify;
 pub mod wheel;
 
 pub use base::{cache, fingerprint, lexical_path, umask, version};
-pub use builder::{StageError, Stages};
+pub use build::hooks::{StageError, Stages};
+pub use build::{
+    activation, checks, hooks, layout, options, pyvenv_cfg, scripts, windows_programs,
+};
 pub use python::bytecode;
 pub use venv::{CreateFailed, Created, EnvBuilder, create};
 pub use wheel::{distributions, download, wheelhouse};

@@ -20,8 +20,8 @@ use rvenv_journal::{
 };
 use thiserror::Error;
 
-use crate::builder::{self, Context, StageError, Stages};
-use crate::config::CONFIG_NAME;
+use crate::build::hooks::{self, Context, StageError, Stages};
+use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::existing::{Existing, ExistingError};
 use crate::wheel;
 use crate::wheel::distributions::Distribution;
@@ -152,7 +152,7 @@ pub fn merge(
     let (receipt, draft) = both(
         fs,
         || receipt_in(fs, &root),
-        || builder::build(stages, &context),
+        || hooks::build(stages, &context),
     );
     let draft = draft?;
     let seen = look(target, draft.operations(), &BTreeSet::new()).map_err(disk)?;
@@ -455,10 +455,10 @@ impl Merge<'_> {
         let mut retired = BTreeSet::new();
         let mut kept = BTreeSet::new();
         let site = &self.context.layout.lib_path;
-        for distribution in builder::kept_distributions(self.context) {
+        for distribution in hooks::kept_distributions(self.context) {
             kept.extend(self.listed(site, &distribution)?);
         }
-        for distribution in builder::replaced_distributions(self.context, &self.draft) {
+        for distribution in hooks::replaced_distributions(self.context, &self.draft) {
             retired.extend(self.listed(site, &distribution)?);
         }
         if let Some(existing) = existing {

@@ -21,7 +21,7 @@ use rvenv_journal::{
 
 use crate::base::cache::Cache;
 use crate::base::fingerprint::Fingerprint;
-use crate::builder::BYTECODE_ROLE;
+use crate::build::hooks::BYTECODE_ROLE;
 use crate::python::bytecode::{Bytecode, CompileFailed, Compiler, key};
 use crate::python::{self, Request};
 use crate::wheel::{Catalogue, Member, Wheel, WheelError, program_mode};

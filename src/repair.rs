@@ -18,11 +18,11 @@ use rvenv_journal::{
 };
 use thiserror::Error;
 
-use crate::builder::{self, Context, Stages};
-use crate::config::{self, CONFIG_NAME};
+use crate::build::hooks::{self, Context, Stages};
+use crate::build::options::{GIT, Options};
+use crate::build::pyvenv_cfg::{self, CONFIG_NAME};
 use crate::existing::{Existing, ExistingError};
 use crate::merge::{MergeError, Merged, receipt_in, redate};
-use crate::options::{GIT, Options};
 use crate::python::NamedByTarget;
 use crate::verify::is_bytecode;
 
@@ -136,7 +136,7 @@ pub fn repair(
         });
     }
     let context = &with_published_pip(context, &receipt);
-    let mut fresh = builder::build(stages, context).map_err(MergeError::from)?;
+    let mut fresh = hooks::build(stages, context).map_err(MergeError::from)?;
     if drifted.contains_key(CONFIG_NAME) {
         restore_config((target, &root), context, &receipt, &mut fresh)?;
     }
@@ -242,7 +242,7 @@ fn published_config(context: &Context, receipt: &Receipt) -> Option<(RelPath, St
             env_dir,
             ..
         } = context;
-        config::render(interpreter, layout, &options, env_dir)
+        pyvenv_cfg::render(interpreter, layout, &options, env_dir)
     });
     let mut texts = texts.filter(|text| Digest::of(text.as_bytes()) == *digest);
     texts.next().map(|text| (path, text))

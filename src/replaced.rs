@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
 use rvenv_journal::{ENGINE_DIR, Effect, Plan, Publication, RelPath, Target};
 
-use crate::config::CONFIG_NAME;
+use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::existing::{Existing, PythonChange, planned_distributions};
 use crate::merge::lost_by;
 use crate::wheel::distributions::Distribution;

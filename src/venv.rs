@@ -6,7 +6,7 @@
 //! Does not empty a directory that is no environment, or more than one, whatever `clear` says; and an upgrade runs every stage.
 //!
 //! On disk meanwhile: what `environment.rs` says.
-//! Read next: `builder.rs`, the stages; `host.rs`, what is read of the process; `environment.rs`, for whoever wants a say
+//! Read next: `hooks.rs`, the stages; `host.rs`, what is read of the process; `environment.rs`, for whoever wants a say
 //! in locks, durability, links and progress.
 
 use std::collections::BTreeSet;
@@ -25,13 +25,13 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use crate::base::umask::Umask;
-use crate::builder::{self, Context, StageError, Stages, Venv, core_dependencies};
-use crate::check::{self, CheckFailed, EnvAt, OtherOwner};
+use crate::build::checks::{self, CheckFailed, EnvAt, OtherOwner};
+use crate::build::hooks::{self, Context, StageError, Stages, Venv, core_dependencies};
+use crate::build::options::{GIT, Options, Prompt};
 use crate::environment::{self, Checker, Force, Outcome, Permissions, PlanFailed, Run, RunFailed};
 use crate::existing::{BaseError, Existing, ExistingError};
 use crate::host::{Host, HostError};
 use crate::merge::Lost;
-use crate::options::{GIT, Options, Prompt};
 use crate::python::{
     self, Checkout, Control, Interpreter, InterpreterError, Purpose, Request, Wanted,
 };
@@ -220,12 +220,12 @@ impl EnvBuilder {
         let (context, _downloads) = self.prepare(&fs, host, wanted, &control)?;
         let checks = asked_checks(stages, &context)?;
         if !checks.is_empty() && !self.clear {
-            check::other_owner(Path::new(&context.env_dir)).map_or(Ok(()), Err)?;
+            checks::other_owner(Path::new(&context.env_dir)).map_or(Ok(()), Err)?;
         }
         let env = EnvAt::of(Path::new(&context.env_dir), &context.layout);
         let checker = || -> Result<(), CheckFailed> {
             for check in &checks {
-                check::run(&env, check, &host.surroundings, &control)?;
+                checks::run(&env, check, &host.surroundings, &control)?;
             }
             Ok(())
         };
@@ -372,8 +372,11 @@ fn base_of(
 }
 
 /// The health checks of the stages. Whether there is a pip to upgrade is known when the environment has been looked at.
-fn asked_checks(stages: &dyn Stages, context: &Context) -> Result<Vec<check::Check>, CreateFailed> {
+fn asked_checks(
+    stages: &dyn Stages,
+    context: &Context,
+) -> Result<Vec<checks::Check>, CreateFailed> {
     let mut context = context.clone();
     context.options.upgrade_deps = false;
-    Ok(builder::checks(stages, &context)?)
+    Ok(hooks::checks(stages, &context)?)
 }

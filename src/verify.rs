@@ -29,7 +29,7 @@ use self::listed::Site;
 use self::managed::{Kept, Managed, check_config, check_receipt};
 use self::within::has_lib64;
 pub(crate) use self::within::is_bytecode;
-use crate::config::CONFIG_NAME;
+use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::wheel::distributions::{Distribution, distributions};
 
 const SITE_PACKAGES: &str = "site-packages";

@@ -2,7 +2,7 @@
 //!
 //! Environments have paths and prompts as awkward as Windows lets them be; what a child of cmd sees in each state is told by
 //! this program itself, since what cmd prints depends on code pages.
-//! Read next: `src/activate.rs`, `tests/behaviour/activate.rs`.
+//! Read next: `src/activation.rs`, `tests/behaviour/activation.rs`.
 
 #![cfg(windows)]
 #![expect(
@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rvenv::activate::{Activation, windows_scripts};
+use rvenv::activation::{Activation, windows_scripts};
 use tempfile::TempDir;
 
 /// Set for a child that is to tell its variables.

@@ -3,7 +3,7 @@
 //! Promises a total order: whatever two texts are given, one comes first or they are equal, and never a panic. Texts
 //! that are no versions come before all that are, in the order of their bytes.
 //!
-//! Read next: `version/specifiers.rs`, which says whether one is in a range; `builder/pip.rs`, which keeps a pip that
+//! Read next: `version/specifiers.rs`, which says whether one is in a range; `build/hooks/pip.rs`, which keeps a pip that
 //! is newer than the bundled one.
 
 mod specifiers;

@@ -18,7 +18,7 @@ use rvenv_journal::{
 use thiserror::Error;
 
 use super::{Outcome, PlanFailed, Report, Run, RunFailed, given, lock};
-use crate::check::CheckFailed;
+use crate::build::checks::CheckFailed;
 use crate::merge;
 use crate::provision::{Known, Provision, Shelf};
 use crate::replaced::{self, Replaced};

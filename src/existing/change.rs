@@ -12,7 +12,7 @@ use std::fmt;
 use rvenv_journal::{Content, Node, Plan, RelPath};
 
 use super::{Config, Existing, Flavour, SITE_PACKAGES};
-use crate::config::CONFIG_NAME;
+use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::wheel::distributions::{self, Distribution};
 
 /// The Python of an environment.

@@ -14,7 +14,7 @@ use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
 use rvenv_journal::{RelPath, RelPathError};
 
 use super::Flavour;
-use crate::layout::Layout;
+use crate::build::layout::Layout;
 
 /// As many links as the kernel follows.
 const LINKS_MAX: usize = 40;

@@ -277,7 +277,7 @@ fn an_upgrade_keeps_prompt_packages_and_copies() {
     scene.file("E/bin/python3", "");
     scene.link("E/bin/python", "python3");
     let choices = scene.read().unwrap().choices();
-    let options = choices.over(crate::options::Options::default());
+    let options = choices.over(crate::build::options::Options::default());
     assert!(!options.symlinks);
     assert!(!options.system_site_packages);
     assert_eq!(options.prompt.unwrap().asked, "it");

@@ -10,7 +10,7 @@ use rvenv_journal::fs::{Dir, Fs};
 use rvenv_journal::{Plan, Target};
 
 use super::{Lost, MergeError};
-use crate::builder::Context;
+use crate::build::hooks::Context;
 use crate::existing::{Existing, ExistingError, PythonChange, planned_distributions};
 use crate::wheel::distributions::Distribution;
 

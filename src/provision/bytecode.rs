@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::open_store;
 use crate::base::cache::Cache;
 use crate::base::cached_answer::CachedAnswer;
-use crate::builder::{Context, planned_wheels};
+use crate::build::hooks::{Context, planned_wheels};
 use crate::python::Interpreter;
 use crate::python::bytecode::{Bytecode, CompileFailed, Compiled, Compiler, Source, key};
 use crate::wheel::{Member, Wheel, WheelError};

@@ -6,7 +6,7 @@
 //! Does not promise to stop a grandchild that made itself a session of its own, nor to know how a child ended in a
 //! process that ignores SIGCHLD or waits for every child itself: the end alone is certain then.
 //!
-//! Read next: `child_output.rs`; `probe.rs`, `../bytecode.rs`, `../download.rs` and `../check.rs`, which say what is run.
+//! Read next: `child_output.rs`; `probe.rs`, `../bytecode.rs`, `../download.rs` and `../checks.rs`, which say what is run.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;

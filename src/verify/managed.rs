@@ -19,7 +19,7 @@ use rvenv_journal::{
 use super::bytecode::is_rewritten;
 use super::finding::{Change, Finding, content, shared};
 use super::within::{Sight, Within, is_bytecode};
-use crate::config::CONFIG_NAME;
+use crate::build::pyvenv_cfg::CONFIG_NAME;
 
 /// Bytes of `pyvenv.cfg` that are read.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;

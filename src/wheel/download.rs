@@ -6,7 +6,7 @@
 //! Does not promise anything about the network: what pip says when it fails is in the error.
 //!
 //! On disk: wheels in the directory that the caller gives, and pip's own cache.
-//! Read next: `builder/pip.rs`, which plans what was downloaded.
+//! Read next: `build/hooks/pip.rs`, which plans what was downloaded.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

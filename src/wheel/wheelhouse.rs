@@ -4,7 +4,7 @@
 //! Does not open a wheel, resolve what one depends on, or compare its tags with an interpreter: a wheelhouse is what
 //! somebody has put together for the environments that they build.
 //!
-//! Read next: `builder/draft.rs`, whose `install` plans a wheel.
+//! Read next: `build/hooks/draft.rs`, whose `install` plans a wheel.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 //! Each test starts every shell that the machine has, on environments whose path and prompt are as
 //! awkward as rvenv accepts, and compares what the shell's own children see. A shell that is not
 //! installed is named and passed over.
-//! Read next: `src/activate.rs`.
+//! Read next: `src/activation.rs`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use rvenv::activate::{self, Activation};
+use rvenv::activation::{self, Activation};
 use tempfile::TempDir;
 
 /// Names that some shell would like to interpret; each is both a directory and a prompt.
@@ -106,7 +106,7 @@ impl Env {
             bin_name: "bin",
             site_packages: &site_packages,
         };
-        for script in activate::scripts(&activation) {
+        for script in activation::scripts(&activation) {
             fs::write(bin.join(script.name), script.text).unwrap();
         }
         make_executable(
@@ -498,7 +498,7 @@ fn a_windows_path_is_converted_by_cygpath_where_there_is_one() {
             bin_name: "Scripts",
             site_packages: &[],
         };
-        let script = activate::scripts(&activation)
+        let script = activation::scripts(&activation)
             .into_iter()
             .find(|script| script.name == "activate");
         let file = home.path().join("activate");
@@ -832,12 +832,12 @@ fn check_round_trip(program: &str, options: &[&str], quote: fn(&str) -> String) 
 fn every_text_survives_its_quoting_in_the_shells() {
     for name in ["bash", "zsh", "dash", "ksh"] {
         let options: &[&str] = if name == "zsh" { &["-f"] } else { &[] };
-        check_round_trip(name, options, activate::quote_posix);
+        check_round_trip(name, options, activation::quote_posix);
     }
-    check_round_trip("zsh", &["-f", "-o", "rc_quotes"], activate::quote_posix);
-    check_round_trip("tcsh", &["-f"], activate::quote_csh);
-    check_round_trip("fish", &["--no-config"], activate::quote_fish);
-    check_round_trip("nu", &["--no-config-file"], activate::quote_nushell);
+    check_round_trip("zsh", &["-f", "-o", "rc_quotes"], activation::quote_posix);
+    check_round_trip("tcsh", &["-f"], activation::quote_csh);
+    check_round_trip("fish", &["--no-config"], activation::quote_fish);
+    check_round_trip("nu", &["--no-config-file"], activation::quote_nushell);
 }
 
 /// What nushell tells of itself: four variables, the head of PATH and what its children see, then the prompt.
@@ -868,7 +868,7 @@ fn nushell_sees_the_awkward_path_and_prompt_as_written_and_forgets_them_again() 
             let path = env.dir.join("bin/activate.nu");
             format!(
                 "overlay use {}",
-                activate::quote_nushell(path.to_str().unwrap())
+                activation::quote_nushell(path.to_str().unwrap())
             )
         };
         let (load, over) = (load(&env), load(&other));
@@ -915,7 +915,7 @@ fn nushell_keeps_its_prompt_where_the_user_says_so() {
         let home = scratch();
         let env = Env::new(home.path(), "env", "shown");
         let path = env.dir.join("bin/activate.nu");
-        let load = activate::quote_nushell(path.to_str().unwrap());
+        let load = activation::quote_nushell(path.to_str().unwrap());
         let text = format!(
             "$env.PROMPT_COMMAND = \"old> \"\noverlay use {load}\nlet prompt = $env.PROMPT_COMMAND\n\
              print (if ($prompt | describe) == closure {{ do $prompt }} else {{ $prompt }})\n"

@@ -189,7 +189,7 @@ fn a_library_obeys_the_same_rule_and_keeps_a_generation() {
         cache: Some(rvenv::cache::Cache::at(desk.scratch.cache())),
         ..Host::read().unwrap()
     };
-    let create = || builder.create_on(&host, &rvenv::builder::Venv, desk.path("E"));
+    let create = || builder.create_on(&host, &rvenv::hooks::Venv, desk.path("E"));
     let refused = create().unwrap_err().to_string();
     assert!(refused.contains("six 1.16.0"), "{refused}");
     let site = desk.path(&desk.site_packages("E"));

@@ -1,7 +1,7 @@
 //! Builders of others: the library as `venv.EnvBuilder` is used, and the three examples, which do real work here.
 //!
 //! The wheels are made here; no network. Without a Python that is supported the tests say so and pass.
-//! Read next: `src/venv.rs`, `src/builder.rs`, `examples/`.
+//! Read next: `src/venv.rs`, `src/hooks.rs`, `examples/`.
 
 use crate::packages;
 use crate::preinstalled;
@@ -13,10 +13,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::machine::{Python, Scratch, any_python, tree};
-use rvenv::builder::{Context, Draft};
 use rvenv::cache::Cache;
-use rvenv::check::Check;
+use rvenv::checks::Check;
 use rvenv::environment::Outcome;
+use rvenv::hooks::{Context, Draft};
 use rvenv::host::Host;
 use rvenv::python::{Request, Surroundings};
 use rvenv::wheelhouse::Wheelhouse;
@@ -105,7 +105,7 @@ fn the_defaults_of_the_api_and_of_the_command_line_are_those_of_venv() {
         ..EnvBuilder::default()
     };
     let made = api
-        .create_on(&bench.host, &rvenv::builder::Venv, "E")
+        .create_on(&bench.host, &rvenv::hooks::Venv, "E")
         .unwrap();
     let env = bench.path("E");
     let exe = env.join("bin").join(made.context.python_exe());
@@ -134,7 +134,7 @@ fn the_context_has_the_attributes_of_venv() {
         ..bench.builder()
     };
     let made = builder
-        .create_on(&bench.host, &rvenv::builder::Venv, "x/../E")
+        .create_on(&bench.host, &rvenv::hooks::Venv, "x/../E")
         .unwrap();
     let context = made.context;
     let env = bench.path("E").to_str().unwrap().to_owned();
@@ -176,7 +176,7 @@ impl Recording {
 impl Stages for Recording {
     fn ensure_directories(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         self.note("ensure_directories");
-        rvenv::builder::Venv.ensure_directories(context, draft)
+        rvenv::hooks::Venv.ensure_directories(context, draft)
     }
 
     fn create_git_ignore_file(&self, _: &Context, _: &mut Draft) -> Result<(), StageError> {
@@ -186,12 +186,12 @@ impl Stages for Recording {
 
     fn create_configuration(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         self.note("create_configuration");
-        rvenv::builder::Venv.create_configuration(context, draft)
+        rvenv::hooks::Venv.create_configuration(context, draft)
     }
 
     fn setup_python(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         self.note("setup_python");
-        rvenv::builder::Venv.setup_python(context, draft)
+        rvenv::hooks::Venv.setup_python(context, draft)
     }
 
     fn setup_pip(&self, _: &Context, _: &mut Draft) -> Result<(), StageError> {
@@ -240,7 +240,7 @@ impl Stages for Bazaar {
     ) -> Result<(), StageError> {
         match scm {
             "bzr" => draft.file(".bzrignore", "*\n"),
-            _ => rvenv::builder::Venv.create_scm_ignore_file(scm, context, draft),
+            _ => rvenv::hooks::Venv.create_scm_ignore_file(scm, context, draft),
         }
     }
 }
@@ -254,7 +254,7 @@ fn a_builder_may_know_of_more_systems_of_version_control_and_one_that_nobody_kno
         ..bench.builder()
     };
     let error = builder
-        .create_on(&bench.host, &rvenv::builder::Venv, "E")
+        .create_on(&bench.host, &rvenv::hooks::Venv, "E")
         .unwrap_err();
     assert!(error.to_string().contains("`bzr`"), "{error}");
     assert_eq!(names(&bench.path("")), Vec::<String>::new());
@@ -490,7 +490,7 @@ fn a_wheel_of_a_stage_takes_the_place_of_what_an_installer_had_put_there() {
     let house = Wheelhouse::read(&index).unwrap();
     let made = bench
         .builder()
-        .create_on(&bench.host, &rvenv::builder::Venv, "E")
+        .create_on(&bench.host, &rvenv::hooks::Venv, "E")
         .unwrap();
     let site = PathBuf::from(made.context.lib_path());
     let info = |name: &str| site.join(format!("{name}-0.1.dist-info"));

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::machine::{Python, Scratch, any_python, script, supported, tree};
-use rvenv::check::{Check, CheckFailed, EnvAt, Expectation, Expected, run};
+use rvenv::checks::{Check, CheckFailed, EnvAt, Expectation, Expected, run};
 use rvenv::layout::Layout;
 use rvenv::python::{self, Control, PythonVersion, Request, Surroundings};
 

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::machine::{Python, Scratch, any_python, supported};
-use rvenv::builder::{Context, Venv, build, core_dependencies};
 use rvenv::cache::Cache;
 use rvenv::download::{DownloadFailed, download};
+use rvenv::hooks::{Context, Venv, build, core_dependencies};
 use rvenv::options::Options;
 use rvenv::python::{self, Control, Interpreter, Request, Surroundings};
 

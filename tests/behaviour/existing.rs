@@ -158,7 +158,7 @@ fn the_command_of_an_upgrade_is_spelled_as_venv_spells_it() {
         ..Options::default()
     };
     let base = ask(&python.path, &around(&scratch));
-    let ours = rvenv::config::command(&base, &options, path);
+    let ours = rvenv::pyvenv_cfg::command(&base, &options, path);
     assert!(ours.contains("--clear --upgrade --upgrade-deps"), "{ours}");
     assert!(
         config.contains(&format!("command = {ours}\n")),

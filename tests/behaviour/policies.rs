@@ -15,7 +15,7 @@ use crate::mounts::{has, is_among_mounts};
 use crate::places::{Kind, Place};
 use crate::refused::refused_by;
 use crate::trees::{Ended, Lab, Sameness, compare, end, look};
-use rvenv::builder::{self, Context, Draft, StageError, Stages, Venv};
+use rvenv::hooks::{self, Context, Draft, StageError, Stages, Venv};
 use rvenv::options::Options;
 use rvenv::python::{self, Control, Request, Surroundings};
 use rvenv_journal::Mode;
@@ -227,8 +227,8 @@ fn names_that_differ_in_case_alone_are_refused_when_they_are_planned() {
         ..Options::default()
     };
     let context = Context::new(desk.path("E").to_str().unwrap(), found, options).unwrap();
-    assert!(builder::build(&Venv, &context).is_ok());
-    let refused = builder::build(&Shouting, &context).unwrap_err().to_string();
+    assert!(hooks::build(&Venv, &context).is_ok());
+    let refused = hooks::build(&Shouting, &context).unwrap_err().to_string();
     assert!(
         refused.contains("bin/PYTHON") && refused.contains("case"),
         "{refused}"

@@ -9,8 +9,8 @@ use std::path::Path;
 use crate::desk::{Desk, desk};
 use crate::machine::{Ended, ended, twins};
 use rvenv::EnvBuilder;
-use rvenv::builder::Venv;
-use rvenv::check::{self, Check, CheckFailed, EnvAt};
+use rvenv::checks::{self, Check, CheckFailed, EnvAt};
+use rvenv::hooks::Venv;
 use rvenv::host::Host;
 use rvenv::python::{Control, Request};
 
@@ -170,7 +170,7 @@ fn make_with_the_library(python: &Path) {
     for command in ["true", "exit 7"] {
         let check = Check::Command(command.to_owned());
         let around = &host.surroundings;
-        let error = check::run(&env, &check, around, &Control::default()).unwrap_err();
+        let error = checks::run(&env, &check, around, &Control::default()).unwrap_err();
         assert!(matches!(error, CheckFailed::Lost { .. }), "{error}");
     }
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,16 +1,16 @@
 //! Environments on Windows, as plans: what each version's `venv` would make, planned on any machine.
 //!
 //! The interpreters are descriptions; nothing is started and nothing is written.
-//! Read next: `src/programs.rs`, `src/builder/windows.rs`.
+//! Read next: `src/build/windows_programs.rs`, `src/build/hooks/windows_python.rs`.
 
 use std::path::PathBuf;
 
 use crate::machine::{Scratch, any_python, stand_in};
 use insta::assert_snapshot;
-use rvenv::builder::{Context, Venv, build};
+use rvenv::hooks::{Context, Venv, build};
 use rvenv::options::Options;
-use rvenv::programs::{Place, Program};
 use rvenv::python::{Bundled, Interpreter, PythonVersion, Scheme};
+use rvenv::windows_programs::{Place, Program};
 use rvenv_journal::{Content, Digest, Node, RelPath};
 
 const BASE: &str = "C:/Python/";

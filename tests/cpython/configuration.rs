@@ -62,8 +62,8 @@ mod test_defaults_with_pathlike {
     use std::path::PathBuf;
 
     use rvenv::EnvBuilder;
-    use rvenv::builder::Venv;
     use rvenv::cache::Cache;
+    use rvenv::hooks::Venv;
     use rvenv::host::Host;
     use rvenv::python::{Request, Surroundings};
 

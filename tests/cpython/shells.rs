@@ -1,6 +1,6 @@
 //! What shells make of the activation scripts of each interpreter's environment.
 //!
-//! All shells and all awkward texts are in `../activate.rs`. Each module bears the name of a test of `CPython`'s; see `../cpython.rs`.
+//! All shells and all awkward texts are in `../activation.rs`. Each module bears the name of a test of `CPython`'s; see `../cpython.rs`.
 
 use crate::bench::{Bench, each, is_installed, quiet};
 

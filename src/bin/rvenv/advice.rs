@@ -7,12 +7,12 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
-use rvenv::builder::StageError;
 use rvenv::bytecode::CompileFailed;
-use rvenv::check::CheckFailed;
+use rvenv::checks::CheckFailed;
 use rvenv::download::DownloadFailed;
 use rvenv::environment::{PlanFailed, RunFailed};
 use rvenv::existing::ExistingError;
+use rvenv::hooks::StageError;
 use rvenv::host::file_size_max;
 use rvenv::merge::MergeError;
 use rvenv::provision::{BytecodeFailed, BytecodeLost};

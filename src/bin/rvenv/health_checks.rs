@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use rvenv::builder::Context;
-use rvenv::check::{self, Check, CheckFailed, EnvAt, Expectation, Expected};
+use rvenv::checks::{self, Check, CheckFailed, EnvAt, Expectation, Expected};
 use rvenv::existing::Config;
+use rvenv::hooks::Context;
 use rvenv::render::escape;
 use rvenv_journal::Fs as _;
 
@@ -37,14 +37,16 @@ impl Session<'_> {
             version: version.map_or(Expected::Any, |version| Expected::by_config(&version)),
             modules: Vec::new(),
         };
-        let checks = check::built_in_first(expected, commands);
+        let checks = checks::built_in_first(expected, commands);
         self.check_at(&EnvAt::in_dir(env_dir), &checks)
     }
 
     fn check_at(&self, env: &EnvAt, checks: &[Check]) -> Result<(), CheckFailed> {
         for check in checks {
             self.terminal.detail(&format!("running {check}"));
-            self.with_control(|control| check::run(env, check, &self.world.surroundings, control))?;
+            self.with_control(|control| {
+                checks::run(env, check, &self.world.surroundings, control)
+            })?;
         }
         Ok(())
     }
@@ -52,7 +54,7 @@ impl Session<'_> {
 
 /// Whether health checks may run what is in an environment now.
 pub(crate) fn may_run(env_dir: &str, allowed: bool) -> Result<(), CliError> {
-    match check::other_owner(Path::new(env_dir)) {
+    match checks::other_owner(Path::new(env_dir)) {
         Some(other) if !allowed => Err(CliError::new(
             Exit::Precondition,
             escape(&other.to_string()),

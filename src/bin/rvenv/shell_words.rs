@@ -1,6 +1,6 @@
 //! Words of commands that a message offers: quoted for the shell.
 
-use rvenv::activate::quote_posix;
+use rvenv::activation::quote_posix;
 use rvenv::render::escape;
 
 /// A path as a word of a command that a message offers: quoted for the shell, and no option.

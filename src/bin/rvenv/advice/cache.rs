@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rvenv::activate::quote_posix;
+use rvenv::activation::quote_posix;
 use rvenv::cache::NotUsed;
 use rvenv::render::escape;
 

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use rvenv::activate::quote_posix;
+use rvenv::activation::quote_posix;
 use rvenv::existing::BaseError;
 use rvenv::python::{InterpreterError, Tried};
 use rvenv::render::escape;

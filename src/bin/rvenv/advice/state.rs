@@ -281,7 +281,7 @@ mod tests {
     use std::io;
     use std::path::PathBuf;
 
-    use rvenv::check::CheckFailed;
+    use rvenv::checks::CheckFailed;
     use rvenv::environment::{PlanFailed, UndoFailed};
     use rvenv_journal::fs::FsError;
     use rvenv_journal::{

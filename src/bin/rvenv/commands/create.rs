@@ -6,9 +6,9 @@
 
 use std::mem::ManuallyDrop;
 
-use rvenv::builder::{Context, Venv};
-use rvenv::check::{self, Check, Expectation, Expected};
+use rvenv::checks::{self, Check, Expectation, Expected};
 use rvenv::environment::{self, Checker};
+use rvenv::hooks::{Context, Venv};
 use rvenv::python::Purpose;
 use rvenv_journal::Retention;
 
@@ -85,5 +85,5 @@ fn checks(args: &ReplaceArgs, intent: Intent, context: &Context) -> Vec<Check> {
         version: Expected::Version(context.interpreter.version.clone()),
         modules: has_pip.then(|| "pip".to_owned()).into_iter().collect(),
     };
-    check::built_in_first(expected, &args.check)
+    checks::built_in_first(expected, &args.check)
 }

@@ -5,10 +5,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use rvenv::builder::{Context, Venv, core_dependencies};
 use rvenv::download::download;
 use rvenv::environment;
 use rvenv::existing::{Existing, ExistingError};
+use rvenv::hooks::{Context, Venv, core_dependencies};
 use rvenv::options::{Choices, GIT, Options, Prompt};
 use rvenv::provision::{self, Shelf};
 use rvenv::python::{self, Checkout, Control, Interpreter, Purpose};

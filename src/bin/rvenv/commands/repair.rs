@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use rvenv::builder::Venv;
-use rvenv::check;
+use rvenv::checks;
 use rvenv::environment::{self, Checker};
+use rvenv::hooks::Venv;
 
 use super::create::retention;
 use super::preparing::Intent;
@@ -28,7 +28,7 @@ impl Session<'_> {
         }
         let checker = || {
             // The receipt may lead elsewhere than the interpreter that may be started.
-            check::is_of(Path::new(&env_dir), &context.interpreter)?;
+            checks::is_of(Path::new(&env_dir), &context.interpreter)?;
             self.check_published(Path::new(&env_dir), commands)
         };
         let manner = Manner {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rvenv::check;
+use rvenv::checks;
 use rvenv::environment::{self, Checker};
 use rvenv::render::escape;
 use rvenv_journal::{Changes, Retention, WhyKept};
@@ -22,7 +22,7 @@ impl Session<'_> {
         }
         let checker = || {
             // What comes back has owners of its own.
-            match check::other_owner(Path::new(&env_dir)) {
+            match checks::other_owner(Path::new(&env_dir)) {
                 Some(other) if !args.allow_other_owner => Err(other.into()),
                 Some(_) | None => self.check_published(Path::new(&env_dir), commands),
             }

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use rvenv::config::CONFIG_NAME;
 use rvenv::existing::Config;
+use rvenv::pyvenv_cfg::CONFIG_NAME;
 use rvenv::render::{escape, shown_size};
 use rvenv_journal::fs::{FsError, Kind, Time};
 use rvenv_journal::{

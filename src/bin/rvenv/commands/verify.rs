@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rvenv::activate::quote_posix;
+use rvenv::activation::quote_posix;
 use rvenv::render::{Detail, escape};
 use rvenv::verify::{Change, Checked, DistributionChecked, Finding, Verification};
 use rvenv_journal::{Fs, Parents, Receipt, Target, agreeing, counted, inspect};

@@ -6,25 +6,25 @@
 //!
 //! Stages: directories → configuration → python → pip → scripts → `post_setup` → dependencies; whoever overrides one
 //! implements [`Stages`], whose default bodies are venv's behaviour. Other than in venv an upgrade runs all of them.
-//! Read next: `builder/draft.rs`, `builder/pip.rs`; `layout.rs` for names, `config.rs`, `activate.rs`, `wheel.rs` for
+//! Read next: `hooks/draft.rs`, `hooks/pip.rs`; `layout.rs` for names, `pyvenv_cfg.rs`, `activation.rs`, `wheel.rs` for
 //! contents.
 
 use rvenv_journal::{Content, Input, Mode, Node, PlanBuilder, PlanError, RelPath, RelPathError};
 use thiserror::Error;
 
-use crate::activate::{self, Activation};
-use crate::check::Check;
-use crate::config;
-use crate::layout::LayoutError;
-use crate::options::{GIT, TextError};
+use crate::build::activation::{self, Activation};
+use crate::build::checks::Check;
+use crate::build::layout::LayoutError;
+use crate::build::options::{GIT, TextError};
+use crate::build::pyvenv_cfg;
+use crate::build::scripts::ScriptTree;
 use crate::python::Interpreter;
-use crate::scripts::ScriptTree;
 use crate::wheel::{self, InstallError};
 
 mod context;
 mod draft;
 mod pip;
-mod windows;
+mod windows_python;
 
 pub use context::Context;
 pub use draft::Draft;
@@ -149,8 +149,8 @@ pub trait Stages {
             env_dir,
             ..
         } = context;
-        let text = config::render(interpreter, layout, options, env_dir);
-        draft.file(config::CONFIG_NAME, text)
+        let text = pyvenv_cfg::render(interpreter, layout, options, env_dir);
+        draft.file(pyvenv_cfg::CONFIG_NAME, text)
     }
 
     /// Plans the interpreter and its other names, as links or as copies.
@@ -159,7 +159,7 @@ pub trait Stages {
     /// Operations that cannot stand together.
     fn setup_python(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         if context.interpreter.os_name == "nt" {
-            return windows::setup_python(context, draft);
+            return windows_python::setup_python(context, draft);
         }
         let Interpreter {
             executable,
@@ -223,9 +223,9 @@ pub trait Stages {
             site_packages: &packages,
         };
         let scripts = if context.interpreter.os_name == "nt" {
-            activate::windows_scripts(&activation)
+            activation::windows_scripts(&activation)
         } else {
-            activate::scripts(&activation)
+            activation::scripts(&activation)
         };
         for script in scripts {
             // As venv's: 0644 whatever the umask, since a script is read and not run.
@@ -310,7 +310,7 @@ fn draft(stages: &dyn Stages, context: &Context) -> Result<Draft, StageError> {
     // There is never an interpreter without its configuration; its other names lead to the first.
     let layout = &context.layout;
     let names = std::iter::once(&layout.env_exe).chain(&layout.names);
-    let config = RelPath::new(config::CONFIG_NAME)?;
+    let config = RelPath::new(pyvenv_cfg::CONFIG_NAME)?;
     let order = std::iter::once(&config).chain(names).cloned().collect();
     draft.plan().set_order(order);
     Ok(draft)

@@ -2,14 +2,14 @@
 //!
 //! Promises venv's keys in venv's order for the version of the interpreter, then `rvenv`; one line per key, whatever
 //! the prompt: text that could begin a line of its own is refused before it gets here.
-//! Does not read the file as Python does; `existing/config.rs` does.
+//! Does not read the file as Python does; `existing/pyvenv_cfg.rs` does.
 //!
-//! Read next: `builder.rs`, whose stage `create_configuration` plans it.
+//! Read next: `hooks.rs`, whose stage `create_configuration` plans it.
 
 use std::fmt::Write as _;
 
-use crate::layout::Layout;
-use crate::options::Options;
+use crate::build::layout::Layout;
+use crate::build::options::Options;
 use crate::python::Interpreter;
 
 /// The name of the file, directly in the environment.

@@ -8,7 +8,7 @@
 //! its percent signs are doubled.
 //!
 //! [`ScriptTree::read`] reads files; what comes after is pure. Nothing is written.
-//! Read next: `activate.rs`, which has the quoting of each language; `builder/draft.rs`, which plans them.
+//! Read next: `activation.rs`, which has the quoting of each language; `build/hooks/draft.rs`, which plans them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use rvenv_journal::{Mode, RelPath, RelPathError};
 use thiserror::Error;
 
-use crate::activate;
 use crate::base::regular_file;
+use crate::build::activation;
 use crate::python::Interpreter;
 use crate::wheel::interpreter_lines;
 
@@ -308,13 +308,13 @@ impl Language {
 
     fn quote(self, text: &str) -> String {
         match self {
-            Self::Posix => activate::quote_posix(text),
-            Self::Csh => activate::quote_csh(text),
-            Self::Fish => activate::quote_fish(text),
-            Self::Nushell => activate::quote_nushell(text),
-            Self::PowerShell => activate::quote_powershell(text),
+            Self::Posix => activation::quote_posix(text),
+            Self::Csh => activation::quote_csh(text),
+            Self::Fish => activation::quote_fish(text),
+            Self::Nushell => activation::quote_nushell(text),
+            Self::PowerShell => activation::quote_powershell(text),
             Self::Batch => text.replace('%', "%%"),
-            Self::Python => activate::quote_python(text),
+            Self::Python => activation::quote_python(text),
         }
     }
 }

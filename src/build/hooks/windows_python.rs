@@ -3,18 +3,18 @@
 //! Promises that nothing is planned where the installation was not looked at: without a program there is no environment.
 //! Launchers of packages' programs are planned by `pip.rs`.
 //!
-//! Read next: `../programs.rs`, which program goes where.
+//! Read next: `../windows_programs.rs`, which program goes where.
 
 use rvenv_journal::{Content, Input, Mode, Node};
 
 use super::{Context, Draft, StageError};
-use crate::programs;
+use crate::build::windows_programs;
 
 /// Plans the programs, as copies or as links.
 pub(super) fn setup_python(context: &Context, draft: &mut Draft) -> Result<(), StageError> {
     let interpreter = &context.interpreter;
     let symlinks = context.options.symlinks;
-    let chosen = programs::chosen(interpreter, symlinks, &context.programs);
+    let chosen = windows_programs::chosen(interpreter, symlinks, &context.programs);
     let main = context.layout.env_exe.name();
     if !chosen.iter().any(|(name, _)| name == main) {
         let shown = interpreter.executable.to_string_lossy();

@@ -85,7 +85,7 @@ pub fn windows_scripts(activation: &Activation<'_>) -> Vec<Script> {
         },
         Script {
             name: "deactivate.bat",
-            text: dos_lines(include_str!("activate/deactivate.bat")),
+            text: dos_lines(include_str!("activation/deactivate.bat")),
         },
     ];
     let others = scripts(activation).into_iter();
@@ -98,7 +98,7 @@ pub fn windows_scripts(activation: &Activation<'_>) -> Vec<Script> {
 fn posix_script(activation: &Activation<'_>) -> String {
     let prompt_bangs = activation.prompt.replace('!', "!!");
     fill(
-        include_str!("activate/activate"),
+        include_str!("activation/activate"),
         &[
             ("DIR", quote_posix(activation.env_dir)),
             ("PROMPT", quote_posix(activation.prompt)),
@@ -115,7 +115,7 @@ fn csh_script(activation: &Activation<'_>) -> String {
     );
     let csh_prefix = format!("({}) ", escape(activation.prompt, &['!'], &[]));
     fill(
-        include_str!("activate/activate.csh"),
+        include_str!("activation/activate.csh"),
         &[
             ("DIR", quote_csh(activation.env_dir)),
             ("PROMPT", quote_csh(activation.prompt)),
@@ -128,7 +128,7 @@ fn csh_script(activation: &Activation<'_>) -> String {
 
 fn fish_script(activation: &Activation<'_>) -> String {
     fill(
-        include_str!("activate/activate.fish"),
+        include_str!("activation/activate.fish"),
         &[
             ("DIR", quote_fish(activation.env_dir)),
             ("PROMPT", quote_fish(activation.prompt)),
@@ -139,7 +139,7 @@ fn fish_script(activation: &Activation<'_>) -> String {
 
 fn powershell_script(activation: &Activation<'_>) -> String {
     let text = fill(
-        include_str!("activate/Activate.ps1"),
+        include_str!("activation/Activate.ps1"),
         &[
             ("DIR", quote_powershell(activation.env_dir)),
             ("PROMPT", quote_powershell(activation.prompt)),
@@ -157,7 +157,7 @@ fn powershell_script(activation: &Activation<'_>) -> String {
 
 fn nushell_script(activation: &Activation<'_>) -> String {
     fill(
-        include_str!("activate/activate.nu"),
+        include_str!("activation/activate.nu"),
         &[
             ("DIR", quote_nushell(activation.env_dir)),
             ("PROMPT", quote_nushell(activation.prompt)),
@@ -168,7 +168,7 @@ fn nushell_script(activation: &Activation<'_>) -> String {
 
 fn xonsh_script(activation: &Activation<'_>) -> String {
     fill(
-        include_str!("activate/activate.xsh"),
+        include_str!("activation/activate.xsh"),
         &[
             ("DIR", quote_python(activation.env_dir)),
             ("PROMPT", quote_python(activation.prompt)),
@@ -181,7 +181,7 @@ fn batch_script(activation: &Activation<'_>) -> String {
     // What cmd shows is between quotes in the script; `$` and its letters are codes there.
     let label = activation.prompt.replace('$', "$$").replace('"', "'");
     let text = fill(
-        include_str!("activate/activate.bat"),
+        include_str!("activation/activate.bat"),
         &[
             ("DIR", quote_batch(activation.env_dir)),
             ("PROMPT", quote_batch(activation.prompt)),
@@ -204,7 +204,7 @@ fn python_script(activation: &Activation<'_>) -> String {
         .map(|directory| quote_python(directory))
         .collect();
     fill(
-        include_str!("activate/activate_this.py"),
+        include_str!("activation/activate_this.py"),
         &[
             ("DIR", quote_python(activation.env_dir)),
             ("PROMPT", quote_python(activation.prompt)),
@@ -217,7 +217,7 @@ fn python_script(activation: &Activation<'_>) -> String {
 /// Quotes a text as one word of sh, bash, zsh, dash and ksh.
 ///
 /// ```
-/// assert_eq!(rvenv::activate::quote_posix("it's"), r"'it'\''s'");
+/// assert_eq!(rvenv::activation::quote_posix("it's"), r"'it'\''s'");
 /// ```
 #[must_use]
 pub fn quote_posix(text: &str) -> String {
@@ -271,7 +271,7 @@ pub fn quote_powershell(text: &str) -> String {
 /// Quotes a text as a string of nushell.
 ///
 /// ```
-/// assert_eq!(rvenv::activate::quote_nushell(r#"a "$x" \"#), r#""a \"$x\" \\""#);
+/// assert_eq!(rvenv::activation::quote_nushell(r#"a "$x" \"#), r#""a \"$x\" \\""#);
 /// ```
 #[must_use]
 pub fn quote_nushell(text: &str) -> String {
@@ -281,7 +281,7 @@ pub fn quote_nushell(text: &str) -> String {
 /// Quotes a text for the right side of cmd's `set NAME=`, outside of quotation marks.
 ///
 /// ```
-/// assert_eq!(rvenv::activate::quote_batch(r#"a&b "50%""#), r#"a^&b ^"50%%^""#);
+/// assert_eq!(rvenv::activation::quote_batch(r#"a&b "50%""#), r#"a^&b ^"50%%^""#);
 /// ```
 #[must_use]
 pub fn quote_batch(text: &str) -> String {
@@ -300,7 +300,7 @@ pub fn quote_batch(text: &str) -> String {
 /// Quotes a text as a string of Python 3, in ASCII whatever the text.
 ///
 /// ```
-/// assert_eq!(rvenv::activate::quote_python("\"é\""), r#""\"\u00e9\"""#);
+/// assert_eq!(rvenv::activation::quote_python("\"é\""), r#""\"\u00e9\"""#);
 /// ```
 #[must_use]
 pub fn quote_python(text: &str) -> String {

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use rvenv_journal::{Mode, RelPath};
 
 use super::StageError;
-use crate::config;
-use crate::layout::Layout;
-use crate::options::{Options, check_path, check_prompt};
-use crate::programs::Program;
+use crate::build::layout::Layout;
+use crate::build::options::{Options, check_path, check_prompt};
+use crate::build::pyvenv_cfg;
+use crate::build::windows_programs::Program;
 use crate::python::Interpreter;
 use crate::python::bytecode::Bytecode;
 use crate::wheel::Catalogue;
@@ -170,7 +170,7 @@ impl Context {
     /// The absolute path of `pyvenv.cfg`.
     #[must_use]
     pub fn cfg_path(&self) -> String {
-        self.below(config::CONFIG_NAME)
+        self.below(pyvenv_cfg::CONFIG_NAME)
     }
 
     pub(super) fn dir_mode(&self) -> Mode {

@@ -4,15 +4,15 @@
 //! health checks are noted and run by whoever publishes (I4). Directories above what is planned are planned with it.
 //! Does not run the checks, nor put them into a saved plan: a plan from elsewhere must not start programs (I6).
 //!
-//! Read next: `../builder.rs`, the stages; `pip.rs`, how a wheel is planned.
+//! Read next: `../hooks.rs`, the stages; `pip.rs`, how a wheel is planned.
 
 use std::path::Path;
 
 use rvenv_journal::{Content, Mode, Node, Operation, PlanBuilder, RelPath};
 
 use super::{Context, StageError, pip};
-use crate::check::Check;
-use crate::scripts::{ScriptTree, Values};
+use crate::build::checks::Check;
+use crate::build::scripts::{ScriptTree, Values};
 
 /// What the stages have planned so far.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use rvenv_journal::Digest;
 use thiserror::Error;
 
 use crate::base::regular_file;
-use crate::layout::Layout;
+use crate::build::layout::Layout;
 use crate::python::{
     self, Control, Heard, Interpreter, Job, Lines, PythonVersion, Status, Surroundings, Unfinished,
     shown,
@@ -30,7 +30,7 @@ use crate::python::{
 /// How long the built-in check may take: time for a cold disk and a slow machine.
 const BUILTIN_TIMEOUT: Duration = Duration::from_mins(1);
 /// What the built-in check runs in the environment.
-const PROGRAM: &str = include_str!("check.py");
+const PROGRAM: &str = include_str!("health_check.py");
 
 /// Something that must succeed in an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]

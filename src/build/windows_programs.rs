@@ -5,7 +5,7 @@
 //! installation has is handed in, so the rules are the same on any machine.
 //! Does not look for the files, and has no rules for interpreters that run from their source tree.
 //!
-//! Read next: `builder.rs`, whose stage `setup_python` plans them.
+//! Read next: `hooks.rs`, whose stage `setup_python` plans them.
 
 use std::path::{Path, PathBuf};
 

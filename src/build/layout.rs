@@ -2,7 +2,7 @@
 //!
 //! Promises to be pure: the same interpreter gives the same layout, on any machine. Differences between
 //! versions of Python live here and in the scheme that the interpreter reports, and nowhere else.
-//! On Windows it says where things are; which programs an installation lends is `programs.rs`.
+//! On Windows it says where things are; which programs an installation lends is `windows_programs.rs`.
 //!
 //! Read next: `interpreter.rs`, where the facts come from.
 

@@ -317,7 +317,7 @@ fn add_wheel(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Options;
+    use crate::build::options::Options;
     use crate::python::Scheme;
     use crate::wheel::distributions::DistributionKind;
 

@@ -3,7 +3,7 @@
 //! Promises that a path or prompt which passes here cannot break PATH, forge a line of `pyvenv.cfg`, or end a line of
 //! a script. Any other text is accepted, and quoted where it is used.
 //!
-//! Read next: `config.rs` and `builder.rs`, which use them.
+//! Read next: `pyvenv_cfg.rs` and `hooks.rs`, which use them.
 
 use std::collections::BTreeSet;
 

@@ -51,18 +51,10 @@
 
 mod base;
 mod build;
-mod clearable;
-pub mod environment;
-pub mod existing;
+mod change;
 pub mod host;
-pub mod merge;
-pub mod provision;
 pub mod python;
-pub mod render;
-pub mod repair;
-pub mod replaced;
 pub mod venv;
-pub mod verify;
 pub mod wheel;
 
 pub use base::{cache, fingerprint, lexical_path, umask, version};
@@ -70,6 +62,7 @@ pub use build::hooks::{StageError, Stages};
 pub use build::{
     activation, checks, hooks, layout, options, pyvenv_cfg, scripts, windows_programs,
 };
+pub use change::{environment, existing, merge, provision, render, repair, replaced, verify};
 pub use python::bytecode;
 pub use venv::{CreateFailed, Created, EnvBuilder, create};
 pub use wheel::{distributions, download, wheelhouse};

@@ -28,10 +28,12 @@ use crate::base::umask::Umask;
 use crate::build::checks::{self, CheckFailed, EnvAt, OtherOwner};
 use crate::build::hooks::{self, Context, StageError, Stages, Venv, core_dependencies};
 use crate::build::options::{GIT, Options, Prompt};
-use crate::environment::{self, Checker, Force, Outcome, Permissions, PlanFailed, Run, RunFailed};
-use crate::existing::{BaseError, Existing, ExistingError};
+use crate::change::environment::{
+    self, Checker, Force, Outcome, Permissions, PlanFailed, Run, RunFailed,
+};
+use crate::change::existing::{BaseError, Existing, ExistingError};
+use crate::change::merge::Lost;
 use crate::host::{Host, HostError};
-use crate::merge::Lost;
 use crate::python::{
     self, Checkout, Control, Interpreter, InterpreterError, Purpose, Request, Wanted,
 };

@@ -5,7 +5,7 @@
 //! where that is asked for, what still rests on files that are as they were.
 //! Does not promise that what is kept will be used: whoever reads a note checks more than its fingerprints.
 //!
-//! Read next: the library's `python/probe_cache.rs` and `provision/bytecode.rs`, which write them.
+//! Read next: the library's `python/probe_cache.rs` and `provision/bytecode_cache.rs`, which write them.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;

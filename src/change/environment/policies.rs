@@ -11,8 +11,8 @@ use rvenv_journal::fs::Meta;
 use rvenv_journal::{Effect, Fs, Observed, Plan, Target};
 
 use super::{Force, Permissions, PlanFailed, RunFailed};
-use crate::clearable::{Clearable, clearable};
-use crate::merge::{self, Lost, is_environment};
+use crate::change::clearable::{Clearable, clearable};
+use crate::change::merge::{self, Lost, is_environment};
 
 /// A saved plan changes only environments, of which it loses no package unasked; elsewhere it may only add.
 pub(super) fn check_mergeable(

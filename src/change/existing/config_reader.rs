@@ -5,7 +5,7 @@
 //! reason, and that a file which a power cut left empty or filled with NUL bytes is called just that.
 //! Does not promise that `home` still exists.
 //!
-//! Read next: `names.rs`, for what stands in the directory of executables.
+//! Read next: `python_names.rs`, for what stands in the directory of executables.
 
 use std::path::PathBuf;
 

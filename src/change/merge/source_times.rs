@@ -18,7 +18,7 @@ use rvenv_journal::{
     paired,
 };
 
-use super::walk::Walk;
+use super::open_path::Walk;
 use crate::python::bytecode::header::{claims, low, stem_of};
 
 /// Bytes of bytecode that are read; more than any file has.

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use rvenv_journal::{Effect, Plan, Publication, RelPath, counted};
 
 use self::changes::{Sign, line, stage_lines};
-use crate::existing::{EnvPython, PythonChange};
-use crate::replaced::{Count, Replaced};
+use crate::change::existing::{EnvPython, PythonChange};
+use crate::change::replaced::{Count, Replaced};
 
 /// How many names the story of a success has.
 const LOSSES_MAX: usize = 10;

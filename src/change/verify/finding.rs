@@ -4,7 +4,7 @@
 //! that a file with several names is said to have them: an edit through one of them shows under all.
 //! Does not promise to find out who did it.
 //!
-//! Read next: `within.rs`, the way to a path.
+//! Read next: `open_within.rs`, the way to a path.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;

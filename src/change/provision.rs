@@ -5,8 +5,8 @@
 //! from its wheel, and bytecode that nobody keeps any more is compiled again where the run may start an interpreter.
 //! Every wheel is the one that the plan pins, by its digest.
 //!
-//! On disk: the store, `RVENV_CACHE_DIR/packs`, and the index of `provision/bytecode.rs`; nothing else.
-//! Read next: `provision/bytecode.rs`; `environment.rs`, which hands this to the engine.
+//! On disk: the store, `RVENV_CACHE_DIR/packs`, and the index of `provision/bytecode_cache.rs`; nothing else.
+//! Read next: `provision/bytecode_cache.rs`; `environment.rs`, which hands this to the engine.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -26,9 +26,9 @@ use crate::python::bytecode::{Bytecode, CompileFailed, Compiler, key};
 use crate::python::{self, Request};
 use crate::wheel::{Catalogue, Member, Wheel, WheelError, program_mode};
 
-mod bytecode;
+mod bytecode_cache;
 
-pub use bytecode::{BytecodeFailed, BytecodeLost, Shelf, compile};
+pub use bytecode_cache::{BytecodeFailed, BytecodeLost, Shelf, compile};
 
 /// The role of a plan's inputs that are wheels.
 pub const WHEEL_ROLE: &str = "wheel";
@@ -203,14 +203,14 @@ impl<'a> Provision<'a> {
             return Err(BytecodeLost::OtherPython);
         }
         let opened = self.opened(source).map_err(|error| failed(&error))?;
-        let made = bytecode::make(compiler, &interpreter, &opened.wheel);
+        let made = bytecode_cache::make(compiler, &interpreter, &opened.wheel);
         let made = made.map_err(|error| match error {
             BytecodeFailed::Compile(CompileFailed::Interrupted { .. }) => BytecodeLost::Interrupted,
             BytecodeFailed::Compile(_) | BytecodeFailed::Wheel(_) => failed(&error),
         })?;
         let bytes = made.iter().map(|made| (made.digest, made.bytes.clone()));
         let bytes = bytes.collect();
-        bytecode::keep(self.shelf, planned, self.umask, made);
+        bytecode_cache::keep(self.shelf, planned, self.umask, made);
         Ok(bytes)
     }
 

@@ -13,8 +13,8 @@ use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
 use rvenv_journal::{ENGINE_DIR, Effect, Plan, Publication, RelPath, Target};
 
 use crate::build::pyvenv_cfg::CONFIG_NAME;
-use crate::existing::{Existing, PythonChange, planned_distributions};
-use crate::merge::lost_by;
+use crate::change::existing::{Existing, PythonChange, planned_distributions};
+use crate::change::merge::lost_by;
 use crate::wheel::distributions::Distribution;
 
 /// Entries to which is counted: more than fifteen environments with pip have, and a hundredth of a second.

@@ -16,9 +16,9 @@ use rvenv_journal::{
     drift,
 };
 
-use super::bytecode::is_rewritten;
 use super::finding::{Change, Finding, content, shared};
-use super::within::{Sight, Within, is_bytecode};
+use super::open_within::{Sight, Within, is_bytecode};
+use super::published_bytecode::is_rewritten;
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 
 /// Bytes of `pyvenv.cfg` that are read.

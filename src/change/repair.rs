@@ -21,10 +21,10 @@ use thiserror::Error;
 use crate::build::hooks::{self, Context, Stages};
 use crate::build::options::{GIT, Options};
 use crate::build::pyvenv_cfg::{self, CONFIG_NAME};
-use crate::existing::{Existing, ExistingError};
-use crate::merge::{MergeError, Merged, receipt_in, redate};
+use crate::change::existing::{Existing, ExistingError};
+use crate::change::merge::{MergeError, Merged, receipt_in, redate};
+use crate::change::verify::is_bytecode;
 use crate::python::NamedByTarget;
-use crate::verify::is_bytecode;
 
 /// The stage of what only stands in the plan to stay.
 const STAGE: &str = "receipt";

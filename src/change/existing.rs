@@ -5,7 +5,7 @@
 //! link it refuses rather than overlook them (I7).
 //! Does not promise that the environment works; `checks.rs` asks it.
 //!
-//! Read next: `existing/pyvenv_cfg.rs` for `pyvenv.cfg`, `existing/names.rs` for `bin`, `existing/base.rs` for the
+//! Read next: `existing/config_reader.rs` for `pyvenv.cfg`, `existing/python_names.rs` for `bin`, `existing/base_interpreter.rs` for the
 //! interpreter that an upgrade uses.
 
 use std::collections::BTreeSet;
@@ -23,16 +23,16 @@ use crate::build::options::{Choices, Prompt};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::wheel::distributions::{self, Distribution};
 
-mod base;
-mod change;
-mod config;
-mod names;
+mod base_interpreter;
+mod config_reader;
+mod python_change;
+mod python_names;
 
-pub use base::BaseError;
-pub use change::{EnvPython, PythonChange};
-pub(crate) use change::{planned_distributions, planned_libs};
-pub use config::Config;
-pub use names::{PythonNames, Standing};
+pub use base_interpreter::BaseError;
+pub use config_reader::Config;
+pub use python_change::{EnvPython, PythonChange};
+pub(crate) use python_change::{planned_distributions, planned_libs};
+pub use python_names::{PythonNames, Standing};
 
 /// More than any `pyvenv.cfg`.
 const CONFIG_BYTES_MAX: u64 = 1 << 16;

@@ -19,22 +19,22 @@ use rvenv_journal::{
 };
 use thiserror::Error;
 
-mod given;
+mod other_owner;
 mod policies;
 mod publishing;
 
-pub use self::given::receiver;
+pub use self::other_owner::receiver;
 use self::policies::{check_clearable, check_mergeable};
 pub use self::publishing::UndoFailed;
 use self::publishing::{Planned, decide, publish, unchecked, verdict};
 use crate::base::cache::Cache;
 use crate::build::checks::CheckFailed;
 use crate::build::hooks::{self, Context, StageError, Stages};
-use crate::merge::{self, Lost, MergeError, Merged};
-use crate::provision::Known;
+use crate::change::merge::{self, Lost, MergeError, Merged};
+use crate::change::provision::Known;
+use crate::change::repair::{self, RepairError};
+use crate::change::replaced::{self, Replaced};
 use crate::python::bytecode::{Bytecode, Compiler};
-use crate::repair::{self, RepairError};
-use crate::replaced::{self, Replaced};
 use crate::wheel::Catalogue;
 
 /// Whether a directory that is not an environment may be replaced.

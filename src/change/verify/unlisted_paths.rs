@@ -12,8 +12,8 @@ use std::io;
 use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::{DEPTH_MAX, ENGINE_DIR, Fs, PublishedPath, escaped};
 
-use super::managed::Managed;
-use super::within::is_bytecode;
+use super::open_within::is_bytecode;
+use super::receipt_paths::Managed;
 
 /// What is known of an environment.
 #[derive(Debug)]

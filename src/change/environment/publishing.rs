@@ -17,11 +17,11 @@ use rvenv_journal::{
 };
 use thiserror::Error;
 
-use super::{Outcome, PlanFailed, Report, Run, RunFailed, given, lock};
+use super::{Outcome, PlanFailed, Report, Run, RunFailed, lock, other_owner};
 use crate::build::checks::CheckFailed;
-use crate::merge;
-use crate::provision::{Known, Provision, Shelf};
-use crate::replaced::{self, Replaced};
+use crate::change::merge;
+use crate::change::provision::{Known, Provision, Shelf};
+use crate::change::replaced::{self, Replaced};
 
 /// A plan to publish, or one that has nothing to do.
 pub(super) type Planned = ControlFlow<Plan, Plan>;
@@ -136,7 +136,7 @@ fn publish_once(
     };
     let options = StageOptions {
         content: &content,
-        link_mode: given::link_mode(run.link_mode, run.fs.user(), &path),
+        link_mode: other_owner::link_mode(run.link_mode, run.fs.user(), &path),
         interrupted: run.interrupted,
     };
     let published = prepared.stage(&options)?.publish(run.interrupted)?;

@@ -4,7 +4,7 @@
 //! base installation, in a copy, or nowhere. Reads nothing but names and links; runs nothing.
 //! Does not promise that what stands at the end of a chain is a Python.
 //!
-//! Read next: `base.rs`, which asks it.
+//! Read next: `base_interpreter.rs`, which asks it.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

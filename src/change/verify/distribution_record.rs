@@ -15,8 +15,8 @@ use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 use rvenv_journal::{FILE_BYTES_MAX, Fs, PublishedPath};
 
 use super::finding::{Change, Finding, article, content, is_nul};
-use super::managed::Managed;
-use super::within::{Sight, Within, is_bytecode, is_compiled, place};
+use super::open_within::{Sight, Within, is_bytecode, is_compiled, place};
+use super::receipt_paths::Managed;
 use crate::wheel::distributions::{Distribution, DistributionKind};
 use crate::wheel::record::{Hash, Row, rows};
 

@@ -5,7 +5,7 @@
 //! later than that; what claims to be for this source and is as old as what was published is damage.
 //! Does not tell what Python wrote from what somebody forged to look so.
 //!
-//! Read next: `managed.rs`, which asks.
+//! Read next: `receipt_paths.rs`, which asks.
 
 use std::ffi::OsStr;
 
@@ -14,7 +14,7 @@ use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 
 use crate::python::bytecode::header;
 
-use super::within::{Sight, Within};
+use super::open_within::{Sight, Within};
 
 /// Bytes of bytecode that are read; more than any file has.
 const BYTES_MAX: u64 = 256 << 20;

@@ -5,14 +5,14 @@
 //! Does not promise to find what somebody hid by changing a file together with the list that it is in; the receipt
 //! is such a list. Takes no lock: a run that changes the environment meanwhile shows as drift.
 //!
-//! Read next: `verify/listed.rs`, one distribution; `rvenv_journal`'s `verify.rs`, the receipt.
+//! Read next: `verify/distribution_record.rs`, one distribution; `rvenv_journal`'s `verify.rs`, the receipt.
 
-mod bytecode;
+mod distribution_record;
 mod finding;
-mod foreign;
-mod listed;
-mod managed;
-mod within;
+mod open_within;
+mod published_bytecode;
+mod receipt_paths;
+mod unlisted_paths;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -23,12 +23,12 @@ use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::{Digest, Fs, Receipt, Target};
 use thiserror::Error;
 
+use self::distribution_record::Site;
 pub use self::finding::{Change, Finding};
-use self::foreign::Known;
-use self::listed::Site;
-use self::managed::{Kept, Managed, check_config, check_receipt};
-use self::within::has_lib64;
-pub(crate) use self::within::is_bytecode;
+use self::open_within::has_lib64;
+pub(crate) use self::open_within::is_bytecode;
+use self::receipt_paths::{Kept, Managed, check_config, check_receipt};
+use self::unlisted_paths::Known;
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::wheel::distributions::{Distribution, distributions};
 
@@ -117,7 +117,7 @@ pub fn verify(target: &Target<'_>) -> Result<Verification, VerifyFailed> {
     let (parent, name) = target.place();
     let fs = target.disk();
     let root = fs.open_dir(parent, name).map_err(disk)?;
-    let receipt = managed::receipt(fs, &root);
+    let receipt = receipt_paths::receipt(fs, &root);
     let config = fs.meta(&root, OsStr::new(CONFIG_NAME)).map_err(disk)?;
     if matches!(receipt, Kept::Absent) && config.is_none() {
         return Err(VerifyFailed::NotAnEnvironment(path()));

@@ -11,7 +11,7 @@ use rvenv_journal::{Plan, Target};
 
 use super::{Lost, MergeError};
 use crate::build::hooks::Context;
-use crate::existing::{Existing, ExistingError, PythonChange, planned_distributions};
+use crate::change::existing::{Existing, ExistingError, PythonChange, planned_distributions};
 use crate::wheel::distributions::Distribution;
 
 /// What an environment begins with: no package of the user's, whichever interpreter it is for.

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use rvenv_journal::fs::{Dir, Fs, FsError};
 use rvenv_journal::{ENGINE_DIR, Receipt};
 
-use crate::merge::{is_environment, receipt_in};
+use crate::change::merge::{is_environment, receipt_in};
 
 /// What the systems of version control keep at the top of a checkout; a file in some worktrees.
 const CHECKOUTS: [&str; 8] = [

@@ -22,18 +22,18 @@ use thiserror::Error;
 
 use crate::build::hooks::{self, Context, StageError, Stages};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
-use crate::existing::{Existing, ExistingError};
+use crate::change::existing::{Existing, ExistingError};
 use crate::wheel;
 use crate::wheel::distributions::Distribution;
 
-mod dated;
-mod lost;
-mod walk;
+mod lost_packages;
+mod open_path;
+mod source_times;
 
-pub(crate) use dated::redate;
-use lost::{check_lost, seeded};
-pub(crate) use lost::{check_lost_by, lost_by};
-use walk::{Walk, is_as_published};
+use lost_packages::{check_lost, seeded};
+pub(crate) use lost_packages::{check_lost_by, lost_by};
+use open_path::{Walk, is_as_published};
+pub(crate) use source_times::redate;
 
 /// Bytes of a RECORD or a `pyvenv.cfg`; more than any has.
 const LIST_BYTES_MAX: u64 = 64 << 20;

@@ -5,7 +5,7 @@
 //! text, when that is `lib`: venv makes it.
 //! Paths are cheap when they come in order: the directories above the last one stay open.
 //!
-//! Read next: `listed.rs`, where the paths come from.
+//! Read next: `distribution_record.rs`, where the paths come from.
 
 use std::ffi::OsStr;
 use std::io;

@@ -1,0 +1,14 @@
+//! What an environment is now, what a plan does to it, and how the plan meets the disk.
+//!
+//! Read next: `environment.rs`, the verbs; `existing.rs` and `verify.rs`, what is there; `merge.rs` and `repair.rs`, what
+//! stays and what is put back; `provision.rs`, where the bytes come from; `render.rs`, plans as text.
+
+mod clearable;
+pub mod environment;
+pub mod existing;
+pub mod merge;
+pub mod provision;
+pub mod render;
+pub mod repair;
+pub mod replaced;
+pub mod verify;

@@ -47,14 +47,13 @@
 //! # }
 //! ```
 //!
-//! Read next: `venv.rs` for the options, `hooks.rs` for the stages, `environment.rs` for how a plan meets the disk.
+//! Read next: `env_builder.rs` for the options, `hooks.rs` for the stages, `environment.rs` for how a plan meets the disk.
 
 mod base;
 mod build;
 mod change;
-pub mod host;
+mod front;
 pub mod python;
-pub mod venv;
 pub mod wheel;
 
 pub use base::{cache, fingerprint, lexical_path, umask, version};
@@ -63,6 +62,7 @@ pub use build::{
     activation, checks, hooks, layout, options, pyvenv_cfg, scripts, windows_programs,
 };
 pub use change::{environment, existing, merge, provision, render, repair, replaced, verify};
+pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
+pub use front::{env_builder, host};
 pub use python::bytecode;
-pub use venv::{CreateFailed, Created, EnvBuilder, create};
 pub use wheel::{distributions, download, wheelhouse};

@@ -2,7 +2,7 @@
 //!
 //! Environments have paths and prompts as awkward as Windows lets them be; what a child of cmd sees in each state is told by
 //! this program itself, since what cmd prints depends on code pages.
-//! Read next: `src/activation.rs`, `tests/behaviour/activation.rs`.
+//! Read next: `src/build/activation.rs`, `tests/behaviour/activate.rs`.
 
 #![cfg(windows)]
 #![expect(

@@ -2,7 +2,7 @@
 //!
 //! Promises venv's keys in venv's order for the version of the interpreter, then `rvenv`; one line per key, whatever
 //! the prompt: text that could begin a line of its own is refused before it gets here.
-//! Does not read the file as Python does; `existing/pyvenv_cfg.rs` does.
+//! Does not read the file as Python does; `existing/config_reader.rs` does.
 //!
 //! Read next: `hooks.rs`, whose stage `create_configuration` plans it.
 

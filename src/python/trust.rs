@@ -7,7 +7,7 @@
 //! only root and the user can write; and that a remembered answer alone is no reason either.
 //! Does not promise anything of what the user names: `--python`, PATH and the active environment.
 //!
-//! Read next: `trust/way.rs`, which walks such a path; `discover.rs`, which asks the program.
+//! Read next: `trust/path_owners.rs`, which walks such a path; `discover.rs`, which asks the program.
 
 mod path_owners;
 

@@ -3,7 +3,7 @@
 //! Each test starts every shell that the machine has, on environments whose path and prompt are as
 //! awkward as rvenv accepts, and compares what the shell's own children see. A shell that is not
 //! installed is named and passed over.
-//! Read next: `src/activation.rs`.
+//! Read next: `src/build/activation.rs`.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Builders of others: the library as `venv.EnvBuilder` is used, and the three examples, which do real work here.
 //!
 //! The wheels are made here; no network. Without a Python that is supported the tests say so and pass.
-//! Read next: `src/venv.rs`, `src/hooks.rs`, `examples/`.
+//! Read next: `src/front/env_builder.rs`, `src/build/hooks.rs`, `examples/`.
 
 use crate::packages;
 use crate::preinstalled;

@@ -33,7 +33,7 @@ use crate::change::environment::{
 };
 use crate::change::existing::{BaseError, Existing, ExistingError};
 use crate::change::merge::Lost;
-use crate::host::{Host, HostError};
+use crate::front::host::{Host, HostError};
 use crate::python::{
     self, Checkout, Control, Interpreter, InterpreterError, Purpose, Request, Wanted,
 };

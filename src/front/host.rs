@@ -4,7 +4,7 @@
 //! in this crate, and that what was read is a value: whoever wants another world changes its fields.
 //! Does not promise the umask of a process that changes it meanwhile.
 //!
-//! Read next: `venv.rs`, which builds on it; `options.rs`, which paths are refused.
+//! Read next: `env_builder.rs`, which builds on it; `options.rs`, which paths are refused.
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
@@ -19,9 +19,9 @@ use crate::base::lexical_path::normal;
 use crate::build::options::{TextError, check_path};
 use crate::python::{self, Surroundings, shown};
 
-mod cache;
+mod cache_dir;
 
-pub use self::cache::{CACHE_VARIABLE, CacheUnusable};
+pub use self::cache_dir::{CACHE_VARIABLE, CacheUnusable};
 
 /// Where `update-alternatives` keeps what is registered: Debian and its kin, Fedora and its kin.
 #[cfg(target_os = "linux")]
@@ -92,7 +92,7 @@ impl Host {
             found.map(|(_, value)| value.clone())
         };
         let (home, foreign) = own_home();
-        let cache = cache::chosen(variable(CACHE_VARIABLE).map(PathBuf::from))
+        let cache = cache_dir::chosen(variable(CACHE_VARIABLE).map(PathBuf::from))
             .map_err(|(path, why)| HostError::Cache { path, why })?;
         #[expect(
             clippy::disallowed_methods,
@@ -174,7 +174,7 @@ fn own_home() -> (Option<PathBuf>, Option<String>) {
     let Ok(home) = etcetera::home_dir() else {
         return (None, None);
     };
-    match cache::other_owner(&home) {
+    match cache_dir::other_owner(&home) {
         None => (Some(home), None),
         Some(owner) => {
             let line = format!(

@@ -25,6 +25,8 @@ use thiserror::Error;
 
 mod path_owners;
 
+pub(crate) use path_owners::changeable_above;
+
 /// Of directories that rvenv makes.
 const DIR_MODE: u32 = 0o700;
 

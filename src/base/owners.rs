@@ -16,12 +16,19 @@ const STICKY: u32 = 0o1000;
 
 /// Whether users other than `user` and root may write to what was looked at.
 pub(crate) fn others_write(meta: &Metadata, user: u32) -> bool {
-    // The mode of a link means nothing, and of a sticky directory only what is in it counts.
-    if meta.is_symlink() || (meta.is_dir() && meta.mode() & STICKY != 0) {
-        return false;
-    }
-    let by_group = meta.mode() & BY_GROUP != 0 && !is_own_group(user, meta.gid());
-    by_group || meta.mode() & BY_OTHERS != 0
+    let by_group = |meta: &Metadata| meta.mode() & BY_GROUP != 0 && !is_own_group(user, meta.gid());
+    everyone_writes(meta) || (has_own_mode(meta) && by_group(meta))
+}
+
+/// Whether users who share nothing with the owner may write to what was looked at.
+pub(crate) fn everyone_writes(meta: &Metadata) -> bool {
+    has_own_mode(meta) && meta.mode() & BY_OTHERS != 0
+}
+
+/// Whether the mode tells who may write: that of a link means nothing, and of a sticky directory only what is in it counts.
+fn has_own_mode(meta: &Metadata) -> bool {
+    let is_sticky_dir = meta.is_dir() && meta.mode() & STICKY != 0;
+    !meta.is_symlink() && !is_sticky_dir
 }
 
 /// Whether a group has no member but the user: many systems give each user one.

@@ -4,8 +4,8 @@
 //! person's own runs with the environment active, as after `activate`, and only if each name of Python leads to the
 //! environment; that it is killed with all that it started as soon as the caller asks to stop. What a check says is kept, and its last lines are in the error: a check that
 //! succeeds is silent, so that standard output stays data.
-//! What `site` runs of the environment is run only once its interpreter turned out to be the right one; whether the
-//! environment is another user's, `other_owner` tells, and its caller decides.
+//! What `site` runs of the environment is run only once its interpreter turned out to be the right one; whether another
+//! user has a hand in the environment, `checks/owners.rs` tells, and its caller decides.
 //! Does not promise that a command of the person's own leaves the environment as it is, or ever ends.
 //!
 //! Read next: `python/process.rs`, which runs it.
@@ -26,6 +26,10 @@ use crate::python::{
     self, Control, Heard, Interpreter, Job, Lines, PythonVersion, Status, Surroundings, Unfinished,
     shown,
 };
+
+mod owners;
+
+pub use owners::{OtherOwner, other_owner, other_owner_above};
 
 /// How long the built-in check may take: time for a cold disk and a slow machine.
 const BUILTIN_TIMEOUT: Duration = Duration::from_mins(1);
@@ -100,33 +104,6 @@ pub struct EnvAt {
     pub python: PathBuf,
 }
 
-/// A part of an environment that belongs to another user: what is in it runs when the environment starts.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error(
-    "`{}` belongs to user {owner}, and a health check would run what is in it",
-    shown(path)
-)]
-pub struct OtherOwner {
-    /// Which part.
-    pub path: PathBuf,
-    /// The user.
-    pub owner: u32,
-}
-
-/// Finds a part of the environment in `dir` that belongs to neither the user nor root, if there is one.
-///
-/// Looked at are its directory, those of its programs and packages, and the files there that an interpreter runs when it
-/// starts.
-#[must_use]
-pub fn other_owner(dir: &Path) -> Option<OtherOwner> {
-    let owners = |path: PathBuf| owner(&path).map(|owner| OtherOwner { path, owner });
-    let parts = [dir.to_owned(), dir.join("bin")];
-    let libraries = libraries(dir)
-        .flat_map(|(lib, python)| [lib.clone(), python.join("site-packages"), python]);
-    let mut all = parts.into_iter().chain(libraries).chain(run_at_start(dir));
-    all.find_map(owners)
-}
-
 /// Both names of the directory of libraries, and each library in them.
 fn libraries(dir: &Path) -> impl Iterator<Item = (PathBuf, PathBuf)> {
     let libs = ["lib", "lib64"].map(|lib| dir.join(lib));
@@ -192,19 +169,6 @@ pub fn is_of(dir: &Path, interpreter: &Interpreter) -> Result<(), CheckFailed> {
 fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries.map(|entry| entry.path())
-}
-
-/// The owner of a file or link, if that is another user than this one and root.
-#[cfg(unix)]
-fn owner(path: &Path) -> Option<u32> {
-    use std::os::unix::fs::MetadataExt;
-    let owner = std::fs::symlink_metadata(path).ok()?.uid();
-    (owner != 0 && owner != rustix::process::geteuid().as_raw()).then_some(owner)
-}
-
-#[cfg(not(unix))]
-fn owner(_path: &Path) -> Option<u32> {
-    None
 }
 
 /// Why a check did not succeed.

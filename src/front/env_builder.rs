@@ -221,8 +221,14 @@ impl EnvBuilder {
         let wanted = (env_dir.as_ref(), Purpose::Change);
         let (context, _downloads) = self.prepare(&fs, host, wanted, &control)?;
         let checks = asked_checks(stages, &context)?;
-        if !checks.is_empty() && !self.clear {
-            checks::other_owner(Path::new(&context.env_dir)).map_or(Ok(()), Err)?;
+        if !checks.is_empty() {
+            let env_dir = Path::new(&context.env_dir);
+            let other = if self.clear {
+                checks::other_owner_above(env_dir)
+            } else {
+                checks::other_owner(env_dir)
+            };
+            other.map_or(Ok(()), Err)?;
         }
         let env = EnvAt::of(Path::new(&context.env_dir), &context.layout);
         let checker = || -> Result<(), CheckFailed> {

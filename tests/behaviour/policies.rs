@@ -440,7 +440,8 @@ fn without_symbolic_links_it_is_planned_again_with_copies_and_said_so() {
     }
     for words in [
         &["create"][..],
-        &["upgrade", "--prompt", "p"],
+        // Everyone may write what is on this filesystem.
+        &["upgrade", "--prompt", "p", "--allow-other-owner"],
         &["create", "--clear", "--copies"],
     ] {
         let ended = run(&place, words);

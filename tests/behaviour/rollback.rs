@@ -55,7 +55,15 @@ fn an_upgrade_goes_back_and_forth_as_often_as_one_likes() {
     mark(&env.join("bin/activate"));
     let before = look(&env);
     let python = new[0].path.to_str().unwrap();
-    let upgrade = ["upgrade", "E", "--python", python, "--allow-lost"];
+    // Its check would run a file of another user's.
+    let upgrade = [
+        "upgrade",
+        "E",
+        "--python",
+        python,
+        "--allow-lost",
+        "--allow-other-owner",
+    ];
     scratch.rvenv(&upgrade).ok();
     let after = look(&env);
     assert!(compare_switched(&before, &after).is_err());
@@ -68,12 +76,24 @@ fn an_upgrade_goes_back_and_forth_as_often_as_one_likes() {
     assert_eq!(generations(&scratch), ["old-1"]);
     rollback(
         &scratch,
-        &["--check", "p07", "--check", "python -c 'import p11'"],
+        &[
+            "--allow-other-owner",
+            "--check",
+            "p07",
+            "--check",
+            "python -c 'import p11'",
+        ],
     );
     works(&scratch, &env);
     // Going forward would take the packages away, which this check does not accept.
     let before = look(&env);
-    let words = ["rollback", "E", "--check", "python -c 'import p11'"];
+    let words = [
+        "rollback",
+        "E",
+        "--allow-other-owner",
+        "--check",
+        "python -c 'import p11'",
+    ];
     scratch.rvenv(&words).failed(1);
     compare_switched(&before, &look(&env)).unwrap();
     // Of what was published nothing differs but the owners that the test gave away.

@@ -17,7 +17,7 @@ use std::path::{Component, PathBuf};
 
 use super::{NotUsed, Way};
 #[cfg(unix)]
-use crate::base::owners::others_write;
+use crate::base::owners::{everyone_writes, others_write};
 
 /// As many as Linux follows.
 #[cfg(unix)]
@@ -26,10 +26,16 @@ const LINKS_MAX: usize = 40;
 /// Walks to a directory, whether or not it exists.
 #[cfg(unix)]
 pub(super) fn walk(path: &Path, user: u32) -> Result<Way, NotUsed> {
+    walk_past(path, user, &|found| others_write(found, user))
+}
+
+/// The same, with another answer to whether other users may write a directory.
+#[cfg(unix)]
+fn walk_past(path: &Path, user: u32, is_open: &dyn Fn(&Metadata) -> bool) -> Result<Way, NotUsed> {
     use std::os::unix::fs::MetadataExt;
     let mut nearest = PathBuf::from("/");
     let top = std::fs::metadata(&nearest).map_err(|error| failed(&nearest, error))?;
-    check(&nearest, &top, user)?;
+    check(&nearest, &top, is_open)?;
     // The system's own user, who is not called 0 in a user namespace without root.
     let system = top.uid();
     let mut left = components(path);
@@ -72,7 +78,7 @@ pub(super) fn walk(path: &Path, user: u32) -> Result<Way, NotUsed> {
         } else if found.is_dir() {
             // The last one is the cache itself, of which more is asked.
             if !left.is_empty() {
-                check(&at, &found, user)?;
+                check(&at, &found, is_open)?;
             }
             nearest = at;
         } else {
@@ -85,11 +91,25 @@ pub(super) fn walk(path: &Path, user: u32) -> Result<Way, NotUsed> {
     })
 }
 
+/// The first directory or link on the way to a directory by which another user, who shares no group with this one, could
+/// put another in its place; the directory itself, if it belongs to another user.
+#[cfg(unix)]
+pub(crate) fn changeable_above(dir: &Path) -> Option<NotUsed> {
+    let user = rustix::process::geteuid().as_raw();
+    walk_past(dir, user, &everyone_writes).err()
+}
+
+/// Nothing is known of owners.
+#[cfg(not(unix))]
+pub(crate) fn changeable_above(_dir: &Path) -> Option<NotUsed> {
+    None
+}
+
 /// Sees that no other user may put something else into a directory.
 #[cfg(unix)]
-fn check(dir: &Path, found: &Metadata, user: u32) -> Result<(), NotUsed> {
+fn check(dir: &Path, found: &Metadata, is_open: &dyn Fn(&Metadata) -> bool) -> Result<(), NotUsed> {
     use std::os::unix::fs::MetadataExt;
-    if others_write(found, user) {
+    if is_open(found) {
         let (path, mode) = (dir.to_owned(), found.mode() & 0o7777);
         return Err(NotUsed::Above { path, mode });
     }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use rvenv::checks::{self, Check, CheckFailed, EnvAt, Expectation, Expected};
+use rvenv::checks::{self, Check, CheckFailed, EnvAt, Expectation, Expected, OtherOwner};
 use rvenv::existing::Config;
 use rvenv::hooks::Context;
 use rvenv::render::escape;
@@ -54,7 +54,12 @@ impl Session<'_> {
 
 /// Whether health checks may run what is in an environment now.
 pub(crate) fn may_run(env_dir: &str, allowed: bool) -> Result<(), CliError> {
-    match checks::other_owner(Path::new(env_dir)) {
+    allow(checks::other_owner(Path::new(env_dir)), allowed)
+}
+
+/// Whether health checks may run although another user has a hand in the environment.
+pub(crate) fn allow(other: Option<OtherOwner>, allowed: bool) -> Result<(), CliError> {
+    match other {
         Some(other) if !allowed => Err(CliError::new(
             Exit::Precondition,
             escape(&other.to_string()),

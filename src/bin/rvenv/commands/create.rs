@@ -5,6 +5,7 @@
 //! Read next: `rvenv`'s `environment.rs`, which does what is asked for here.
 
 use std::mem::ManuallyDrop;
+use std::path::Path;
 
 use rvenv::checks::{self, Check, Expectation, Expected};
 use rvenv::environment::{self, Checker};
@@ -15,7 +16,7 @@ use rvenv_journal::Retention;
 use super::preparing::{Intent, Prepared, show};
 use crate::advice::{CliError, Exit};
 use crate::args::{CreateArgs, ReplaceArgs};
-use crate::health_checks::may_run;
+use crate::health_checks::allow;
 use crate::session::{Compilation, Manner, Session};
 
 impl Session<'_> {
@@ -44,8 +45,13 @@ impl Session<'_> {
                 continue;
             }
             let checks = checks(&args.replace, intent, context);
-            if !checks.is_empty() && !args.venv.clear {
-                may_run(&env_dir, args.replace.allow_other_owner)?;
+            if !checks.is_empty() {
+                let other = if args.venv.clear {
+                    checks::other_owner_above(Path::new(&env_dir))
+                } else {
+                    checks::other_owner(Path::new(&env_dir))
+                };
+                allow(other, args.replace.allow_other_owner)?;
             }
             let checker = || self.check_all(context, &checks);
             let manner = Manner {

@@ -6,8 +6,8 @@
 //!
 //! Read next: `stage.rs`, `store.rs`.
 
+use crate::base::mutant::{self, Site};
 use crate::fs::{Barrier, Dir, Fs, FsError, Kind};
-use crate::mutant::{self, Site};
 
 /// Makes everything below a directory durable, and the directory itself; says how far that reached.
 ///

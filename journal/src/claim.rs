@@ -9,14 +9,14 @@
 
 use std::ffi::{OsStr, OsString};
 
+use crate::base::identity::Identity;
+use crate::base::mutant::{self, Site};
+use crate::base::watch::{Unwatched, Watch};
 use crate::fs::{Dir, Flush, FsError, Kind, Meta, NewFile, Rename};
 use crate::home::Home;
-use crate::identity::Identity;
-use crate::mutant::{self, Site};
 use crate::node::ENGINE_DIR;
 use crate::record::{Durability, Form};
 use crate::remove::{Leftovers, remove_watched};
-use crate::watch::{Unwatched, Watch};
 
 /// A stage that no journal owns yet.
 #[derive(Debug)]

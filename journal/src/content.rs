@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
 
-use crate::digest::Digest;
+use crate::base::digest::Digest;
 use crate::fs::{Dir, Fs, FsError, Kind, Meta, Time};
 use crate::node::{Input, Mode, is_same_mode};
 

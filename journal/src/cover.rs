@@ -12,9 +12,9 @@ use std::ffi::{OsStr, OsString};
 
 use thiserror::Error;
 
+use crate::base::path::{RelPath, escaped};
 use crate::fs::{Dir, Fs, FsError, Kind};
 use crate::node::{ENGINE_DIR, Effect, Node, Observed, Operation, Publication};
-use crate::path::{RelPath, escaped};
 use crate::plan::{Plan, effect};
 
 /// How large the entries are that a publication moves.
@@ -289,7 +289,7 @@ impl Cover<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Identity;
+    use crate::base::identity::Identity;
     use crate::node::{Expected, Mode, Observation};
     use crate::plan::PlanBuilder;
 

@@ -8,12 +8,12 @@
 
 use std::ffi::OsStr;
 
+use crate::base::mutant::{self, Site};
+use crate::base::path::RelPath;
 use crate::cover::{Change, CoverError, Covered, Grain, Turn, cover, is_known};
 use crate::fs::{Dir, Fs, FsError};
-use crate::mutant::{self, Site};
 use crate::node::{Observed, Publication};
 use crate::observe::observe_moved;
-use crate::path::RelPath;
 use crate::plan::Plan;
 use crate::receipt::Receipt;
 use crate::record::{Act, Entry, Step};

@@ -7,11 +7,11 @@
 
 use std::ffi::OsStr;
 
+use crate::base::identity::Identity;
+use crate::base::mutant::{self, Site};
 use crate::claim::bears_token;
 use crate::fs::FsError;
 use crate::home::Home;
-use crate::identity::Identity;
-use crate::mutant::{self, Site};
 use crate::names::{Direction, JournalName};
 use crate::record::{Act, Form, Record, Source, Step};
 use crate::sides::{Sides, Stand};

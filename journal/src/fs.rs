@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::digest::Digest;
-use crate::identity::Identity;
+use crate::base::digest::Digest;
+use crate::base::identity::Identity;
 
 pub mod real;
 mod sharing;

@@ -10,11 +10,11 @@
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 
-use crate::digest::Digest;
+use crate::base::digest::Digest;
+use crate::base::path::RelPath;
 use crate::fs::{Dir, FsError, Kind, Time};
 use crate::home::Home;
 use crate::journal::{self, JournalRead, Siblings};
-use crate::path::RelPath;
 use crate::record::{Form, Record};
 use crate::target::Target;
 

@@ -8,8 +8,8 @@
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 
+use crate::base::mutant::{self, Site};
 use crate::fs::{Dir, Fs, FsError, left_by_acl};
-use crate::mutant::{self, Site};
 use crate::names::Names;
 use crate::node::ENGINE_DIR;
 use crate::record::Form;

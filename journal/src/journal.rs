@@ -9,9 +9,9 @@
 
 use std::ffi::{OsStr, OsString};
 
+use crate::base::mutant::{self, Site};
 use crate::fs::{Flush, FsError, Kind, NewFile, Rename};
 use crate::home::Home;
-use crate::mutant::{self, Site};
 use crate::names::{JournalName, Names, Sibling};
 use crate::record::{Durability, RECORD_BYTES_MAX, Record, RecordReadError};
 

@@ -128,33 +128,25 @@
 //! Read next: `transaction.rs` (the verbs), `recovery.rs` (the table), `fs.rs` (the disk as a trait).
 
 mod barrier;
+mod base;
 mod both;
 mod claim;
 mod content;
 mod cover;
-mod digest;
 mod entries;
 mod evidence;
 mod failure;
 pub mod fs;
 mod generation;
 mod home;
-mod identity;
 mod journal;
 mod lock;
-#[cfg(not(feature = "mutants"))]
-mod mutant;
-#[cfg(feature = "mutants")]
-#[doc(hidden)]
-pub mod mutant;
 mod names;
 mod node;
 mod observe;
-mod path;
 mod pinned;
 mod plan;
 mod plan_json;
-mod plural;
 mod precondition;
 mod prepare;
 mod private;
@@ -174,22 +166,29 @@ mod store;
 mod target;
 mod transaction;
 mod verify;
-mod watch;
 mod whole;
 
+pub use base::digest::{Digest, DigestError, Hasher};
+pub use base::identity::{Birth, Identity};
+#[cfg(feature = "mutants")]
+#[doc(hidden)]
+pub use base::mutant;
+pub use base::path::{
+    COMPONENT_BYTES_MAX, DEPTH_MAX, PATH_BYTES_MAX, RelPath, RelPathError, escaped, paired,
+};
+pub use base::plural::{agreeing, counted};
+pub use base::watch::{Deletion, Unwatched, Watch};
 pub use both::both;
 pub use content::{
     ContentError, ContentSource, Custody, Examined, FILE_BYTES_MAX, Fetched, NoContent, Wanted,
 };
 pub use cover::{CoverError, Grain};
-pub use digest::{Digest, DigestError, Hasher};
 pub use evidence::{Place, Sight, Taken};
 pub use failure::{
     Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
 };
 pub use fs::{Fs, FsError};
 pub use generation::{Generation, Size, generations};
-pub use identity::{Birth, Identity};
 pub use journal::Siblings;
 pub use lock::{LockError, Patience};
 pub use names::{Direction, JournalName, Names, Sibling};
@@ -198,12 +197,8 @@ pub use node::{
     Observation, Observed, Operation, Publication, RECEIPT_NAME,
 };
 pub use observe::observe;
-pub use path::{
-    COMPONENT_BYTES_MAX, DEPTH_MAX, PATH_BYTES_MAX, RelPath, RelPathError, escaped, paired,
-};
 pub use plan::{Plan, PlanBuilder, PlanError, effect};
 pub use plan_json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
-pub use plural::{agreeing, counted};
 pub use precondition::Stale;
 pub use private::{Exposed, check_private, exposed, open_private_dir, read_private_file};
 pub use publication::Published;
@@ -227,4 +222,3 @@ pub use store::{
 pub use target::{Parents, Target, TargetError};
 pub use transaction::{Prepared, Ready, Staged, Terms};
 pub use verify::{Difference, Drift, drift};
-pub use watch::{Deletion, Unwatched, Watch};

@@ -6,8 +6,8 @@
 //! `N` is shortened and hashed where the names would grow over the limit of the filesystem.
 //! Read next: `journal.rs`, `evidence.rs`.
 
-use crate::digest::Digest;
-use crate::identity::Identity;
+use crate::base::digest::Digest;
+use crate::base::identity::Identity;
 
 /// Bytes of `N` that are kept as they are; the longest suffix then still fits into 255 bytes.
 const NAME_BYTES_MAX: usize = 120;

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::digest::Digest;
-use crate::identity::Identity;
-use crate::path::{RelPath, escaped};
+use crate::base::digest::Digest;
+use crate::base::identity::Identity;
+use crate::base::path::{RelPath, escaped};
 
 /// The engine's own directory in a tree that it published.
 pub const ENGINE_DIR: &str = ".rvenv";

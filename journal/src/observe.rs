@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 
+use crate::base::path::{RelPath, escaped};
 use crate::both::both;
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
 use crate::node::{Content, Expected, Node, Observation, Observed, Operation};
-use crate::path::{RelPath, escaped};
 
 /// Looks at the target `name` in `parent` and at every path that is planned or retired.
 ///

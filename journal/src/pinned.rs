@@ -9,11 +9,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
+use crate::base::identity::Identity;
+use crate::base::mutant::{self, Site};
 use crate::fs::{Dir, Fs, FsError, Layers};
 use crate::home::Home;
-use crate::identity::Identity;
 use crate::journal;
-use crate::mutant::{self, Site};
 use crate::record::{Act, Record};
 use crate::sides::Sides;
 use crate::target::Target;

@@ -13,12 +13,12 @@ use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
 
-use crate::digest::Digest;
+use crate::base::digest::Digest;
+use crate::base::path::{RelPath, paired};
 use crate::node::{
     Content, DIR_MODE_MASK, ENGINE_DIR, Effect, Expected, Input, Mode, ModeError, Node,
     Observation, Observed, Operation, Publication, is_same_mode,
 };
-use crate::path::{RelPath, paired};
 
 mod operations;
 
@@ -540,7 +540,7 @@ pub fn effect(node: &Node, seen: Option<&Observed>) -> Effect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
+    use crate::base::digest::Digest;
     use crate::node::Content;
 
     fn path(text: &str) -> RelPath {

@@ -18,12 +18,12 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::digest::{Digest, DigestError, Hasher};
-use crate::identity::{Birth, Identity};
+use crate::base::digest::{Digest, DigestError, Hasher};
+use crate::base::identity::{Birth, Identity};
+use crate::base::path::{RelPath, RelPathError};
+use crate::base::plural::counted;
 use crate::node::{Expected, Input, Observation, Observed, Operation};
-use crate::path::{RelPath, RelPathError};
 use crate::plan::{Operations, Plan, PlanBuilder, PlanError};
-use crate::plural::counted;
 
 mod values;
 

@@ -7,14 +7,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::base::identity::Identity;
+use crate::base::path::RelPath;
 use crate::content::ContentSource;
 use crate::entries::Moves;
 use crate::fs::{Dir, FsError};
-use crate::identity::Identity;
 use crate::lock::Locks;
 use crate::node::{ENGINE_DIR, Expected, Observed, Publication};
 use crate::observe::observe_each;
-use crate::path::RelPath;
 use crate::plan::Plan;
 use crate::target::Target;
 

@@ -8,12 +8,12 @@
 
 use std::ffi::OsString;
 
+use crate::base::identity::Identity;
 use crate::cover::{CoverError, Grain};
 use crate::entries::{Exchange, Moves};
 use crate::failure::PrepareError;
 use crate::fs::{Dir, FsError, Rename};
 use crate::home::Home;
-use crate::identity::Identity;
 use crate::journal::Siblings;
 use crate::plan::Plan;
 use crate::precondition::{expected_root, mounted_entries};

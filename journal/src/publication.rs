@@ -6,6 +6,8 @@
 //!
 //! Read next: `settle.rs`, the ends; `transaction.rs`, the states before.
 
+use crate::base::mutant::{self, Site};
+use crate::base::path::RelPath;
 use crate::claim::{self, proves_itself};
 use crate::evidence::{Place, Taken, sight};
 use crate::failure::{Aftermath, EndFailed, PublishError, PublishFailed, aftermath_of};
@@ -13,9 +15,7 @@ use crate::fs::{FsError, Held};
 use crate::home::Home;
 use crate::journal;
 use crate::lock::Locks;
-use crate::mutant::{self, Site};
 use crate::names::{Direction, JournalName};
-use crate::path::RelPath;
 use crate::record::{Durability, Record, Step};
 use crate::settle::{By, End, Ending, empty_now};
 use crate::sides::Sides;

@@ -16,9 +16,9 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
-use crate::digest::{Digest, DigestError};
+use crate::base::digest::{Digest, DigestError};
+use crate::base::path::{RelPath, RelPathError};
 use crate::node::{ENGINE_DIR, Node, RECEIPT_NAME};
-use crate::path::{RelPath, RelPathError};
 use crate::plan::Plan;
 
 /// The version of the receipt that this code reads and writes.

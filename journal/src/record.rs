@@ -17,11 +17,11 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::digest::{Digest, DigestError, Hasher};
-use crate::identity::{Birth, Identity};
+use crate::base::digest::{Digest, DigestError, Hasher};
+use crate::base::identity::{Birth, Identity};
+use crate::base::path::{RelPath, RelPathError};
 use crate::names::{Direction, Names};
 use crate::node::{ENGINE_DIR, RECEIPT_NAME};
-use crate::path::{RelPath, RelPathError};
 
 const MAGIC: &str = "rvenv-journal";
 /// The version of the record that this code reads and writes.

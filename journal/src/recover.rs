@@ -11,19 +11,19 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::base::mutant::{self, Site};
+use crate::base::watch::Watch;
 use crate::claim::{self, proves_itself};
 use crate::evidence::{Place, Sight, Taken, sight};
 use crate::fs::{FsError, Kind};
 use crate::home::Home;
 use crate::journal::{self, JournalRead, Siblings};
-use crate::mutant::{self, Site};
 use crate::names::{Direction, JournalName};
 use crate::record::{Durability, Form, Record, Source};
 use crate::recovery::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 use crate::remove::{Leftovers, remove_watched};
 use crate::settle::{By, End, EndError, Ending};
 use crate::target::Target;
-use crate::watch::Watch;
 use crate::whole::{are_entries_whole, is_whole};
 
 /// What stands beside a target, and what recovery would do about it.

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Scope, scope};
 
+use crate::base::watch::{Deletion, Unwatched, Watch};
 use crate::fs::{Dir, Fs, FsError, Kind, Rename};
-use crate::watch::{Deletion, Unwatched, Watch};
 
 /// How deep the directories are that are open at once; what is deeper is moved up first.
 const DEPTH_MAX: usize = 16;

@@ -12,18 +12,18 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::digest::Digest;
+use crate::base::digest::Digest;
+use crate::base::identity::Identity;
+use crate::base::plural::counted;
 use crate::entries::Exchange;
 use crate::evidence::replaced_identity;
 use crate::failure::{Aftermath, PublishError, PublishFailed};
 use crate::fs::{Dir, FsError, Rename};
 use crate::home::Home;
-use crate::identity::Identity;
 use crate::journal::{self, JournalRead, Siblings};
 use crate::names::JournalName;
 use crate::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::pinned::pinned;
-use crate::plural::counted;
 use crate::publication::{Open, Published};
 use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::record::{

@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 
+use crate::base::identity::Identity;
+use crate::base::mutant::{self, Site};
+use crate::base::path::RelPath;
 use crate::fs::{Dir, Fs, FsError};
 use crate::home::Home;
-use crate::identity::Identity;
-use crate::mutant::{self, Site};
 use crate::node::ENGINE_DIR;
-use crate::path::RelPath;
 use crate::record::{Act, Entry, Form, Record, Step};
 use crate::target::Target;
 

@@ -13,11 +13,11 @@ use std::io::ErrorKind;
 use std::panic::resume_unwind;
 use std::thread;
 
+use crate::base::digest::Digest;
+use crate::base::path::RelPath;
 use crate::content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, Wanted};
-use crate::digest::Digest;
 use crate::fs::{Barrier, Dir, Flush, Fs, FsError, Meta, NewFile, Sharing};
 use crate::node::{Content, ENGINE_DIR, Mode, Node, Operation, RECEIPT_NAME};
-use crate::path::RelPath;
 use crate::plan::Plan;
 use crate::receipt::Receipt;
 

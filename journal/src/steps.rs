@@ -9,9 +9,9 @@
 
 use std::io::ErrorKind;
 
+use crate::base::identity::Identity;
+use crate::base::mutant::{self, Site};
 use crate::fs::{Fs, FsError, Kind, Rename};
-use crate::identity::Identity;
-use crate::mutant::{self, Site};
 use crate::record::{Act, Step};
 use crate::sides::{Side, Sides};
 

@@ -19,7 +19,7 @@ use std::io::ErrorKind;
 use thiserror::Error;
 
 use crate::barrier::sync_tree;
-use crate::digest::Digest;
+use crate::base::digest::Digest;
 use crate::fs::{Dir, Flush, Fs, FsError, Held, Lock, NewFile, Rename};
 use crate::node::Mode;
 use crate::private::{check_private, open_private_dir};

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::base::watch::{Unwatched, Watch};
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
 use crate::names::Names;
-use crate::watch::{Unwatched, Watch};
 
 /// What to do about directories above the target that are absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

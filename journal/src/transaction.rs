@@ -16,6 +16,8 @@
 use std::ffi::OsStr;
 
 use crate::barrier::sync_tree;
+use crate::base::identity::Identity;
+use crate::base::mutant::{self, Site};
 use crate::claim::{Claim, Early};
 use crate::content::ContentSource;
 use crate::cover::{CoverError, Grain};
@@ -25,10 +27,8 @@ use crate::failure::{
 };
 use crate::fs::{Barrier, FsError, Held, Lock};
 use crate::home::Home;
-use crate::identity::Identity;
 use crate::journal;
 use crate::lock::{Locks, Patience};
-use crate::mutant::{self, Site};
 use crate::names::JournalName;
 use crate::node::Publication;
 use crate::plan::Plan;

@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
+use crate::base::path::{RelPath, escaped};
 use crate::fs::{Dir, Fs, FsError, Kind};
 use crate::node::{DIR_MODE_MASK, ENGINE_DIR, is_same_mode};
-use crate::path::{RelPath, escaped};
 use crate::receipt::{Published, Receipt};
 
 /// How a path differs from what was published.

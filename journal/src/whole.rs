@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
-use crate::digest::Digest;
+use crate::base::digest::Digest;
 use crate::fs::{Dir, FsError};
 use crate::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};

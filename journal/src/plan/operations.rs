@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::PlanError;
+use crate::base::path::RelPath;
 use crate::node::{ENGINE_DIR, LINK_BYTES_MAX, Mode, Node, Operation};
-use crate::path::RelPath;
 
 /// Operations that can stand together.
 #[derive(Clone, Debug, Default)]

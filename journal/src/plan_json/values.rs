@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::PlanReadError;
-use crate::digest::Digest;
+use crate::base::digest::Digest;
 use crate::node::{Content, Input, Mode, Node, Observed, Publication};
 use crate::plan::PlanError;
 

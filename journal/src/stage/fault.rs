@@ -7,10 +7,10 @@ use std::io::ErrorKind;
 
 use thiserror::Error;
 
+use crate::base::digest::Digest;
+use crate::base::path::RelPath;
 use crate::content::ContentError;
-use crate::digest::Digest;
 use crate::fs::FsError;
-use crate::path::RelPath;
 
 /// Why the tree could not be staged; the target is untouched.
 #[derive(Debug, Error)]

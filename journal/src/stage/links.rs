@@ -10,9 +10,9 @@ use std::ffi::OsString;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use super::given::Given;
+use crate::base::path::RelPath;
 use crate::content::{Custody, Wanted};
 use crate::fs::{Dir, Fs, Meta};
-use crate::path::RelPath;
 
 /// Links that are handed over at a time: waking a thread costs about as much as a link.
 const BATCH: usize = 8;

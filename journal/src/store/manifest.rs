@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::ObjectMeta;
-use crate::digest::Digest;
+use crate::base::digest::Digest;
 use crate::node::Mode;
 
 const FORMAT: u64 = 1;

@@ -18,8 +18,8 @@ use super::{
     FILES, LINKED, MANIFEST, MANIFEST_BYTES_MAX, ObjectMeta, Store, StoreError, USED, new_object,
     object_name,
 };
+use crate::base::digest::Digest;
 use crate::content::{Custody, Examined, FILE_BYTES_MAX, Fetched, Wanted};
-use crate::digest::Digest;
 use crate::fs::{Dir, Flush, FsError, Rename, Time};
 use crate::private::{open_private_dir, read_private_file};
 use crate::remove::remove_tree;

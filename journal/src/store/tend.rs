@@ -15,7 +15,7 @@ use std::io::ErrorKind;
 use super::{
     FILES, LINKED, MANIFEST, ObjectMeta, Pack, Store, StoreError, USED, is_build, object_name,
 };
-use crate::digest::Digest;
+use crate::base::digest::Digest;
 use crate::fs::{Dir, FsError, Kind, Meta, Time};
 use crate::node::is_same_mode;
 use crate::private::{Exposed, exposed};

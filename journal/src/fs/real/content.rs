@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use crate::digest::{Digest, Hasher};
+use crate::base::digest::{Digest, Hasher};
 
 /// Bytes that [`digest`] reads at most at a time.
 const PIECE_LEN_MAX: u64 = 128 * 1024;

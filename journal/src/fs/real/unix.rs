@@ -22,7 +22,7 @@ use rustix::io::Errno;
 
 use super::call::{self, Call};
 use super::content;
-use crate::digest::Digest;
+use crate::base::digest::Digest;
 use crate::fs::{
     Acl, Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename, Room,
     Sharing,

@@ -26,11 +26,11 @@ use windows_sys::Win32::Storage::FileSystem::{
 
 use super::call::{self, Call};
 use super::content;
-use crate::digest::Digest;
+use crate::base::digest::Digest;
+use crate::base::identity::{Birth, Identity};
 use crate::fs::{
     Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename, Time,
 };
-use crate::identity::{Birth, Identity};
 
 mod system;
 

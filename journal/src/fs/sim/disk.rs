@@ -10,9 +10,9 @@ use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, OnceLock};
 
-use crate::digest::Digest;
+use crate::base::digest::Digest;
+use crate::base::identity::Identity;
 use crate::fs::{Kind, Time};
-use crate::identity::Identity;
 
 /// Which object of a disk: a position that is never given out again, unlike an inode number.
 pub(super) type Id = usize;

@@ -16,8 +16,8 @@ use super::log::{Cell, Change, Log};
 use super::machine::Machine;
 use super::rename::Side;
 use super::step::Need;
+use crate::base::identity::Identity;
 use crate::fs::{Kind, Layers, Rename};
-use crate::identity::Identity;
 
 impl Machine {
     /// Makes all that there is the lower layer: durable, and not to be changed any more.

@@ -15,8 +15,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::disk::{Content, Disk, Id, Inode, Layer, Name, Node, ROOT};
 use super::step::roomy;
+use crate::base::identity::Identity;
 use crate::fs::Time;
-use crate::identity::Identity;
 
 /// The number of a mutation, from 1.
 pub(super) type Seq = u64;

@@ -16,8 +16,8 @@ use super::disk::{Disk, Folder, Id, Inode, Layer, Name, Node, ROOT};
 use super::log::{Cell, Change, Covered, Log, Moment, Seq};
 use super::step::{Need, Place, Schedule, Step};
 use super::{InodeNumbers, Options, Steps, Support};
+use crate::base::identity::{Birth, Identity};
 use crate::fs::{Dir, Held, Layers, Time};
-use crate::identity::{Birth, Identity};
 
 /// The first second of every simulated clock.
 const EPOCH_SECONDS: i64 = 1_700_000_000;

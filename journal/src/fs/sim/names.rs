@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::disk::{Id, Name, Node, ROOT};
 use super::machine::{Machine, is_root};
-use crate::path::COMPONENT_BYTES_MAX;
+use crate::base::path::COMPONENT_BYTES_MAX;
 
 /// Symbolic links that one look-up follows.
 const LINKS_FOLLOWED_MAX: usize = 40;

@@ -9,7 +9,7 @@ use super::bound::Persistence;
 use super::disk::Id;
 use super::log::{Change, Mutation};
 use super::machine::Machine;
-use crate::plural::counted;
+use crate::base::plural::counted;
 
 /// How an image came to be; print it when a check fails.
 ///

@@ -17,7 +17,7 @@ use super::names::{READ, WRITE, check_name, without_drive};
 use super::rename::Side;
 use super::step::Need;
 use super::{SimFs, Support};
-use crate::digest::Digest;
+use crate::base::digest::Digest;
 use crate::fs::{
     Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename,
 };

@@ -17,8 +17,8 @@ use rustix::io::Errno;
 use super::acl::AclKind;
 use super::stat::{NEVER_TOLD, birth, kind, meta, number};
 use super::{NEW_FILE, fsync};
+use crate::base::identity::Identity;
 use crate::fs::{Acl, Barrier, Layers, Meta, Time};
-use crate::identity::Identity;
 
 /// The default ACL of a directory, which takes the place of the umask for what is made in it.
 const DEFAULT_ACL: &str = "system.posix_acl_default";

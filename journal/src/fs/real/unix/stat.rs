@@ -5,8 +5,8 @@
 
 use rustix::fs::{FileType, RawMode, Stat};
 
+use crate::base::identity::{Birth, Identity};
 use crate::fs::{Kind, Meta, Time};
-use crate::identity::{Birth, Identity};
 
 pub(super) fn kind(mode: RawMode) -> Kind {
     match FileType::from_raw_mode(mode) {

@@ -1,9 +1,9 @@
 //! A disk over a lower layer: what a copy to the upper one changes, and what a crash makes of it.
 
 use super::*;
+use crate::base::identity::Identity;
 use crate::fs::sim::{Fault, Reach};
 use crate::fs::{Kind, Layers};
-use crate::identity::Identity;
 
 /// A lower layer with a directory `d` that holds `f`, and with `f`, its second name `g` and a link `l` beside it.
 fn desk() -> Desk {

@@ -12,11 +12,11 @@ use std::ffi::{OsStr, OsString};
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::base::watch::{Unwatched, Watch};
+use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{Dir, Flush, FsError, Kind, Meta, NewFile, Rename};
 use crate::home::Home;
 use crate::node::ENGINE_DIR;
 use crate::record::{Durability, Form};
-use crate::remove::{Leftovers, remove_watched};
 
 /// A stage that no journal owns yet.
 #[derive(Debug)]

@@ -127,9 +127,7 @@
 //!
 //! Read next: `transaction.rs` (the verbs), `recovery.rs` (the table), `fs.rs` (the disk as a trait).
 
-mod barrier;
 mod base;
-mod both;
 mod claim;
 mod content;
 mod cover;
@@ -149,13 +147,11 @@ mod plan;
 mod plan_json;
 mod precondition;
 mod prepare;
-mod private;
 mod publication;
 mod receipt;
 mod record;
 mod recover;
 mod recovery;
-mod remove;
 mod rollback;
 mod room;
 mod settle;
@@ -178,7 +174,6 @@ pub use base::path::{
 };
 pub use base::plural::{agreeing, counted};
 pub use base::watch::{Deletion, Unwatched, Watch};
-pub use both::both;
 pub use content::{
     ContentError, ContentSource, Custody, Examined, FILE_BYTES_MAX, Fetched, NoContent, Wanted,
 };
@@ -187,6 +182,9 @@ pub use evidence::{Place, Sight, Taken};
 pub use failure::{
     Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
 };
+pub use fs::parallel::both;
+pub use fs::privacy::{Exposed, check_private, exposed, open_private_dir, read_private_file};
+pub use fs::remove::{Leftovers, remove_tree};
 pub use fs::{Fs, FsError};
 pub use generation::{Generation, Size, generations};
 pub use journal::Siblings;
@@ -200,7 +198,6 @@ pub use observe::observe;
 pub use plan::{Plan, PlanBuilder, PlanError, effect};
 pub use plan_json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
 pub use precondition::Stale;
-pub use private::{Exposed, check_private, exposed, open_private_dir, read_private_file};
 pub use publication::Published;
 pub use receipt::{
     Published as PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, Receipt, ReceiptReadError,
@@ -211,7 +208,6 @@ pub use record::{
 };
 pub use recover::{Inspection, RecoverError, Recovered, inspect};
 pub use recovery::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
-pub use remove::{Leftovers, remove_tree};
 pub use rollback::{Changes, RollbackError, RollbackTerms};
 pub use room::Shortage;
 pub use settle::{EndError, Ending, Kept, WhyKept};

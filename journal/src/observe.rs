@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 
 use crate::base::path::{RelPath, escaped};
-use crate::both::both;
+use crate::fs::parallel::both;
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
 use crate::node::{Content, Expected, Node, Observation, Observed, Operation};
 

@@ -12,20 +12,20 @@ use std::ffi::{OsStr, OsString};
 
 use thiserror::Error;
 
-use crate::barrier::sync_tree;
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::base::watch::Unwatched;
 use crate::claim::marker_name;
 use crate::evidence::{Place, Sight, replaced_identity, sight};
+use crate::fs::barrier::sync_tree;
+use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{Barrier, FsError, Rename};
 use crate::home::Home;
 use crate::journal::{self, JournalRead};
 use crate::names::{Direction, JournalName};
 use crate::node::ENGINE_DIR;
 use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Verdict};
-use crate::remove::{Leftovers, remove_watched};
 use crate::sides::{Side, Sides, Stand};
 use crate::steps::{self, Stuck};
 use crate::target::Target;

@@ -18,12 +18,12 @@ use std::io::ErrorKind;
 
 use thiserror::Error;
 
-use crate::barrier::sync_tree;
 use crate::base::digest::Digest;
+use crate::fs::barrier::sync_tree;
+use crate::fs::privacy::{check_private, open_private_dir};
+use crate::fs::remove::{Leftovers, remove_tree};
 use crate::fs::{Dir, Flush, Fs, FsError, Held, Lock, NewFile, Rename};
 use crate::node::Mode;
-use crate::private::{check_private, open_private_dir};
-use crate::remove::{Leftovers, remove_tree};
 
 mod manifest;
 mod note;

@@ -15,7 +15,6 @@
 
 use std::ffi::OsStr;
 
-use crate::barrier::sync_tree;
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::claim::{Claim, Early};
@@ -25,6 +24,7 @@ use crate::entries::{Exchange, Moves, stranger_in_slots};
 use crate::failure::{
     Aftermath, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
 };
+use crate::fs::barrier::sync_tree;
 use crate::fs::{Barrier, FsError, Held, Lock};
 use crate::home::Home;
 use crate::journal;

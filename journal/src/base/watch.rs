@@ -4,7 +4,7 @@
 //! within a moment, and that what is then left is trash which the next run deletes.
 //! Does not promise from which thread it is asked.
 //!
-//! Read next: `remove.rs`, which asks.
+//! Read next: `fs/remove.rs`, which asks.
 
 use std::fmt;
 

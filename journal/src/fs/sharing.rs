@@ -4,8 +4,6 @@
 //! bits it leaves to a new object. Knows nothing of a disk that has neither groups nor ACLs: there nothing is shared.
 //! Read next: `real/unix/sharing.rs`, where these come from; `../stage.rs`, which asks for them.
 
-use super::{Dir, Fs};
-
 /// The version of the form in which Linux hands out ACLs.
 const VERSION: [u8; 4] = 2_u32.to_le_bytes();
 /// Bytes of one entry: tag, permissions, id.
@@ -31,16 +29,6 @@ pub struct Sharing {
     pub acl: Option<Acl>,
     /// What new objects get as their ACL, in place of what the umask would leave them.
     pub default_acl: Option<Acl>,
-}
-
-/// The permission bits that the default ACL of an open directory leaves to a new object in it; `None` where it has none, or
-/// one of a form that is not known.
-#[must_use]
-pub fn left_by_acl(fs: &dyn Fs, dir: &Dir) -> Option<u32> {
-    if !fs.has_default_acl(dir) {
-        return None;
-    }
-    fs.sharing(dir).ok()?.default_acl?.leaves()
 }
 
 impl Sharing {

@@ -20,9 +20,9 @@ use super::{
 };
 use crate::base::digest::Digest;
 use crate::content::{Custody, Examined, FILE_BYTES_MAX, Fetched, Wanted};
+use crate::fs::privacy::{open_private_dir, read_private_file};
+use crate::fs::remove::remove_tree;
 use crate::fs::{Dir, Flush, FsError, Rename, Time};
-use crate::private::{open_private_dir, read_private_file};
-use crate::remove::remove_tree;
 
 /// How long a note of use is true enough.
 const USED_FOR_SECONDS: i64 = 24 * 60 * 60;

@@ -16,10 +16,10 @@ use super::{
     FILES, LINKED, MANIFEST, ObjectMeta, Pack, Store, StoreError, USED, is_build, object_name,
 };
 use crate::base::digest::Digest;
+use crate::fs::privacy::{Exposed, exposed};
+use crate::fs::remove::{Leftovers, remove_tree};
 use crate::fs::{Dir, FsError, Kind, Meta, Time};
 use crate::node::is_same_mode;
-use crate::private::{Exposed, exposed};
-use crate::remove::{Leftovers, remove_tree};
 
 /// How much is, or was, in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::base::watch::{Unwatched, Watch};
 use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{Dir, Flush, FsError, Kind, Meta, NewFile, Rename};
 use crate::home::Home;
-use crate::node::ENGINE_DIR;
+use crate::plan::node::ENGINE_DIR;
 use crate::record::{Durability, Form};
 
 /// A stage that no journal owns yet.

@@ -14,8 +14,8 @@ use thiserror::Error;
 
 use crate::base::path::{RelPath, escaped};
 use crate::fs::{Dir, Fs, FsError, Kind};
-use crate::node::{ENGINE_DIR, Effect, Node, Observed, Operation, Publication};
-use crate::plan::{Plan, effect};
+use crate::plan::builder::{Plan, effect};
+use crate::plan::node::{ENGINE_DIR, Effect, Node, Observed, Operation, Publication};
 
 /// How large the entries are that a publication moves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -290,8 +290,8 @@ impl Cover<'_> {
 mod tests {
     use super::*;
     use crate::base::identity::Identity;
-    use crate::node::{Expected, Mode, Observation};
-    use crate::plan::PlanBuilder;
+    use crate::plan::builder::PlanBuilder;
+    use crate::plan::node::{Expected, Mode, Observation};
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text).unwrap()

@@ -11,9 +11,9 @@ use thiserror::Error;
 use crate::cover::CoverError;
 use crate::fs::FsError;
 use crate::lock::LockError;
+use crate::plan::room::Shortage;
 use crate::precondition::Stale;
 use crate::recover::RecoverError;
-use crate::room::Shortage;
 use crate::settle::EndError;
 use crate::stage::StageError;
 

@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use crate::base::mutant::{self, Site};
 use crate::fs::{Dir, Fs, FsError, left_by_acl};
 use crate::names::Names;
-use crate::node::ENGINE_DIR;
+use crate::plan::node::ENGINE_DIR;
 use crate::record::Form;
 use crate::target::Target;
 

@@ -129,7 +129,6 @@
 
 mod base;
 mod claim;
-mod content;
 mod cover;
 mod entries;
 mod evidence;
@@ -140,20 +139,15 @@ mod home;
 mod journal;
 mod lock;
 mod names;
-mod node;
-mod observe;
 mod pinned;
 mod plan;
-mod plan_json;
 mod precondition;
 mod prepare;
 mod publication;
-mod receipt;
 mod record;
 mod recover;
 mod recovery;
 mod rollback;
-mod room;
 mod settle;
 mod sides;
 mod stage;
@@ -161,7 +155,6 @@ mod steps;
 mod store;
 mod target;
 mod transaction;
-mod verify;
 mod whole;
 
 pub use base::digest::{Digest, DigestError, Hasher};
@@ -174,9 +167,6 @@ pub use base::path::{
 };
 pub use base::plural::{agreeing, counted};
 pub use base::watch::{Deletion, Unwatched, Watch};
-pub use content::{
-    ContentError, ContentSource, Custody, Examined, FILE_BYTES_MAX, Fetched, NoContent, Wanted,
-};
 pub use cover::{CoverError, Grain};
 pub use evidence::{Place, Sight, Taken};
 pub use failure::{
@@ -190,18 +180,24 @@ pub use generation::{Generation, Size, generations};
 pub use journal::Siblings;
 pub use lock::{LockError, Patience};
 pub use names::{Direction, JournalName, Names, Sibling};
-pub use node::{
+pub use plan::builder::{Plan, PlanBuilder, effect};
+pub use plan::content::{
+    ContentError, ContentSource, Custody, Examined, FILE_BYTES_MAX, Fetched, NoContent, Wanted,
+};
+pub use plan::drift::{Difference, Drift, drift};
+pub use plan::error::PlanError;
+pub use plan::json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
+pub use plan::node::{
     Content, ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, Mode, ModeError, Node,
     Observation, Observed, Operation, Publication, RECEIPT_NAME,
 };
-pub use observe::observe;
-pub use plan::{Plan, PlanBuilder, PlanError, effect};
-pub use plan_json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
-pub use precondition::Stale;
-pub use publication::Published;
-pub use receipt::{
+pub use plan::observe::observe;
+pub use plan::receipt::{
     Published as PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, Receipt, ReceiptReadError,
 };
+pub use plan::room::Shortage;
+pub use precondition::Stale;
+pub use publication::Published;
 pub use record::{
     Act, Durability, Entry, Form, RECORD_BYTES_MAX, RECORD_VERSION, Record, RecordReadError,
     Retention, Source, Step, Steps, Verdict,
@@ -209,7 +205,6 @@ pub use record::{
 pub use recover::{Inspection, RecoverError, Recovered, inspect};
 pub use recovery::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 pub use rollback::{Changes, RollbackError, RollbackTerms};
-pub use room::Shortage;
 pub use settle::{EndError, Ending, Kept, WhyKept};
 pub use stage::{LinkMode, StageCounts, StageError, StageOptions, Unlinked};
 pub use store::{
@@ -217,4 +212,3 @@ pub use store::{
 };
 pub use target::{Parents, Target, TargetError};
 pub use transaction::{Prepared, Ready, Staged, Terms};
-pub use verify::{Difference, Drift, drift};

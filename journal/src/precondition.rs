@@ -2,20 +2,20 @@
 //!
 //! Promises to name every path that differs (I4), and to write nothing.
 //! The same comparison is made under the lock before anything is staged, and again right before the switch.
-//! Read next: `observe.rs`, which looks; `transaction.rs`, which asks.
+//! Read next: `plan/observe.rs`, which looks; `transaction.rs`, which asks.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::base::identity::Identity;
 use crate::base::path::RelPath;
-use crate::content::ContentSource;
 use crate::entries::Moves;
 use crate::fs::{Dir, FsError};
 use crate::lock::Locks;
-use crate::node::{ENGINE_DIR, Expected, Observed, Publication};
-use crate::observe::observe_each;
-use crate::plan::Plan;
+use crate::plan::builder::Plan;
+use crate::plan::content::ContentSource;
+use crate::plan::node::{ENGINE_DIR, Expected, Observed, Publication};
+use crate::plan::observe::observe_each;
 use crate::target::Target;
 
 /// A path that is not as the plan expects.

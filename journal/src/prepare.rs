@@ -15,7 +15,7 @@ use crate::failure::PrepareError;
 use crate::fs::{Dir, FsError, Rename};
 use crate::home::Home;
 use crate::journal::Siblings;
-use crate::plan::Plan;
+use crate::plan::builder::Plan;
 use crate::precondition::{expected_root, mounted_entries};
 use crate::target::Target;
 

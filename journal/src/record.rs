@@ -21,7 +21,7 @@ use crate::base::digest::{Digest, DigestError, Hasher};
 use crate::base::identity::{Birth, Identity};
 use crate::base::path::{RelPath, RelPathError};
 use crate::names::{Direction, Names};
-use crate::node::{ENGINE_DIR, RECEIPT_NAME};
+use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
 
 const MAGIC: &str = "rvenv-journal";
 /// The version of the record that this code reads and writes.

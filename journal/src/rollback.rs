@@ -22,17 +22,17 @@ use crate::fs::{Dir, FsError, Rename};
 use crate::home::Home;
 use crate::journal::{self, JournalRead, Siblings};
 use crate::names::JournalName;
-use crate::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::pinned::pinned;
+use crate::plan::drift::{Drift, drift, drift_at};
+use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
+use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::publication::{Open, Published};
-use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::record::{
     Act, Durability, Entry, Form, Record, Retention, Source, Step, Steps, Verdict,
 };
 use crate::sides::{Side, Sides};
 use crate::stage::StageCounts;
 use crate::transaction::Ready;
-use crate::verify::{Drift, drift, drift_at};
 
 /// What becomes of changes that were made since a generation was replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use crate::fs::{Barrier, FsError, Rename};
 use crate::home::Home;
 use crate::journal::{self, JournalRead};
 use crate::names::{Direction, JournalName};
-use crate::node::ENGINE_DIR;
+use crate::plan::node::ENGINE_DIR;
 use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Verdict};
 use crate::sides::{Side, Sides, Stand};
 use crate::steps::{self, Stuck};

@@ -15,7 +15,7 @@ use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::fs::{Dir, Fs, FsError};
 use crate::home::Home;
-use crate::node::ENGINE_DIR;
+use crate::plan::node::ENGINE_DIR;
 use crate::record::{Act, Entry, Form, Record, Step};
 use crate::target::Target;
 

@@ -11,7 +11,7 @@
 //! On disk: `packs/SHA256/` of the source, with `manifest.json`, `files/DIGEST-MODE-MTIME`, `linked` (`note.rs`) and
 //! `used`, whose time tells when the pack was last wanted; `packs/tmp-X` while a pack is built or deleted, locked by the
 //! process that does that, and deleted by the next builder when that one died.
-//! Read next: `store/pack.rs` (what is handed out), `store/tend.rs` (verify, prune, clear), `content.rs`.
+//! Read next: `store/pack.rs` (what is handed out), `store/tend.rs` (verify, prune, clear), `plan/content.rs`.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -23,7 +23,7 @@ use crate::fs::barrier::sync_tree;
 use crate::fs::privacy::{check_private, open_private_dir};
 use crate::fs::remove::{Leftovers, remove_tree};
 use crate::fs::{Dir, Flush, Fs, FsError, Held, Lock, NewFile, Rename};
-use crate::node::Mode;
+use crate::plan::node::Mode;
 
 mod manifest;
 mod note;

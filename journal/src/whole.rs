@@ -8,12 +8,12 @@ use std::ffi::{OsStr, OsString};
 
 use crate::base::digest::Digest;
 use crate::fs::{Dir, FsError};
-use crate::node::{ENGINE_DIR, RECEIPT_NAME};
-use crate::receipt::{RECEIPT_BYTES_MAX, Receipt};
+use crate::plan::drift::{Difference, drift, drift_at};
+use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
+use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::record::Record;
 use crate::sides::Sides;
 use crate::target::Target;
-use crate::verify::{Difference, drift, drift_at};
 
 /// Whether the tree at a name is exactly what its receipt says, and the receipt is the one that was recorded.
 pub(crate) fn is_whole(target: &Target<'_>, name: &OsStr, receipt: Option<Digest>) -> bool {

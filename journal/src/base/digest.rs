@@ -1,7 +1,7 @@
 //! SHA-256 of content, plans and receipts (FIPS 180-4).
 //!
 //! Promises that two values with one digest are the same value, for anybody who cannot break SHA-256.
-//! Read next: `plan.rs`, whose digest pins a whole plan.
+//! Read next: `plan/builder.rs`, whose digest pins a whole plan.
 
 use std::fmt;
 

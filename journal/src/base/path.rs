@@ -5,7 +5,7 @@
 //! Does not promise that the path exists, or that the components above it are not symbolic links: the
 //! [`Fs`](crate::Fs) walks one component at a time and follows none.
 //!
-//! Read next: `plan.rs`, which maps these paths to what shall stand there.
+//! Read next: `plan/builder.rs`, which maps these paths to what shall stand there.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

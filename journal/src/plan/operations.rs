@@ -4,15 +4,15 @@
 //! directory, and that each word which many of them share is in memory once.
 //! Does not promise that each has its directory until [`Operations::check_parents`] says so.
 //!
-//! Read next: `../plan.rs`.
+//! Read next: `plan/builder.rs`.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::PlanError;
 use crate::base::path::RelPath;
-use crate::node::{ENGINE_DIR, LINK_BYTES_MAX, Mode, Node, Operation};
+use crate::plan::error::PlanError;
+use crate::plan::node::{ENGINE_DIR, LINK_BYTES_MAX, Mode, Node, Operation};
 
 /// Operations that can stand together.
 #[derive(Clone, Debug, Default)]

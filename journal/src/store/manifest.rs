@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ObjectMeta;
 use crate::base::digest::Digest;
-use crate::node::Mode;
+use crate::plan::node::Mode;
 
 const FORMAT: u64 = 1;
 

@@ -19,10 +19,10 @@ use super::{
     object_name,
 };
 use crate::base::digest::Digest;
-use crate::content::{Custody, Examined, FILE_BYTES_MAX, Fetched, Wanted};
 use crate::fs::privacy::{open_private_dir, read_private_file};
 use crate::fs::remove::remove_tree;
 use crate::fs::{Dir, Flush, FsError, Rename, Time};
+use crate::plan::content::{Custody, Examined, FILE_BYTES_MAX, Fetched, Wanted};
 
 /// How long a note of use is true enough.
 const USED_FOR_SECONDS: i64 = 24 * 60 * 60;

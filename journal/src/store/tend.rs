@@ -19,7 +19,7 @@ use crate::base::digest::Digest;
 use crate::fs::privacy::{Exposed, exposed};
 use crate::fs::remove::{Leftovers, remove_tree};
 use crate::fs::{Dir, FsError, Kind, Meta, Time};
-use crate::node::is_same_mode;
+use crate::plan::node::is_same_mode;
 
 /// How much is, or was, in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 
 use crate::base::path::RelPath;
 use crate::fs::{Acl, Dir, Fs, FsError, Meta, Sharing, left_by_acl};
-use crate::node::Mode;
+use crate::plan::node::Mode;
 
 /// The bit of a directory by which it hands down its group.
 pub(crate) const SETGID: u32 = 0o2000;

@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use crate::base::digest::Digest;
 use crate::base::path::RelPath;
-use crate::content::ContentError;
 use crate::fs::FsError;
+use crate::plan::content::ContentError;
 
 /// Why the tree could not be staged; the target is untouched.
 #[derive(Debug, Error)]

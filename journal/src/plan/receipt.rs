@@ -4,7 +4,7 @@
 //! gives the same bytes wherever it is applied (I4). Recovery and `verify` compare a tree with it.
 //!
 //! On disk: `.rvenv/receipt.json` in the published tree; written into the stage, never afterwards.
-//! Read next: `verify.rs`.
+//! Read next: `plan/drift.rs`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,8 +18,8 @@ use thiserror::Error;
 
 use crate::base::digest::{Digest, DigestError};
 use crate::base::path::{RelPath, RelPathError};
-use crate::node::{ENGINE_DIR, Node, RECEIPT_NAME};
-use crate::plan::Plan;
+use crate::plan::builder::Plan;
+use crate::plan::node::{ENGINE_DIR, Node, RECEIPT_NAME};
 
 /// The version of the receipt that this code reads and writes.
 pub const RECEIPT_FORMAT: u64 = 1;
@@ -347,14 +347,14 @@ mod tests {
     /// The byte form of version 1 never changes; only a receipt of a shared root has the field for that.
     #[test]
     fn the_golden_receipts_are_read_and_written_unchanged() {
-        let golden = include_str!("../tests/golden/receipt-1.json");
+        let golden = include_str!("../../tests/golden/receipt-1.json");
         assert_eq!(receipt().to_json(), golden);
         assert_eq!(Receipt::from_json(golden.as_bytes()).unwrap(), receipt());
         let shared = Receipt {
             is_shared: true,
             ..receipt()
         };
-        let golden = include_str!("../tests/golden/receipt-1-shared.json");
+        let golden = include_str!("../../tests/golden/receipt-1-shared.json");
         assert_eq!(shared.to_json(), golden);
         assert_eq!(Receipt::from_json(golden.as_bytes()).unwrap(), shared);
     }

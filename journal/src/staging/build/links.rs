@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use super::given::Given;
 use crate::base::path::RelPath;
-use crate::content::{Custody, Wanted};
 use crate::fs::{Dir, Fs, Meta};
+use crate::plan::content::{Custody, Wanted};
 
 /// Links that are handed over at a time: waking a thread costs about as much as a link.
 const BATCH: usize = 8;

@@ -5,7 +5,7 @@
 //! Bytecode that Python writes (`__pycache__/*.pyc`) and nobody published is no drift; what was published is compared like
 //! anything else, and whoever only asks for changes of people leaves it out.
 //!
-//! Read next: `receipt.rs`.
+//! Read next: `plan/receipt.rs`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -13,8 +13,8 @@ use std::path::Path;
 
 use crate::base::path::{RelPath, escaped};
 use crate::fs::{Dir, Fs, FsError, Kind};
-use crate::node::{DIR_MODE_MASK, ENGINE_DIR, is_same_mode};
-use crate::receipt::{Published, Receipt};
+use crate::plan::node::{DIR_MODE_MASK, ENGINE_DIR, is_same_mode};
+use crate::plan::receipt::{Published, Receipt};
 
 /// How a path differs from what was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,7 @@
 //! Promises to write nothing and to follow no symbolic link. The same function makes the expectation of a
 //! plan and checks it again under the lock (I4).
 //!
-//! Read next: `plan.rs`, whose `Observation` this fills.
+//! Read next: `plan/builder.rs`, whose `Observation` this fills.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use crate::base::path::{RelPath, escaped};
 use crate::fs::parallel::both;
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
-use crate::node::{Content, Expected, Node, Observation, Observed, Operation};
+use crate::plan::node::{Content, Expected, Node, Observation, Observed, Operation};
 
 /// Looks at the target `name` in `parent` and at every path that is planned or retired.
 ///

@@ -3,7 +3,7 @@
 //! Promises that fields are declared in the order of their names, which is what makes the form canonical, and that texts
 //! are borrowed in both directions as long as they need no escape.
 //!
-//! Read next: `../plan_json.rs`.
+//! Read next: `plan/json.rs`.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::PlanReadError;
 use crate::base::digest::Digest;
-use crate::node::{Content, Input, Mode, Node, Observed, Publication};
-use crate::plan::PlanError;
+use crate::plan::error::PlanError;
+use crate::plan::node::{Content, Input, Mode, Node, Observed, Publication};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

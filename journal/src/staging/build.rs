@@ -15,11 +15,11 @@ use std::thread;
 
 use crate::base::digest::Digest;
 use crate::base::path::RelPath;
-use crate::content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, Wanted};
 use crate::fs::{Barrier, Dir, Flush, Fs, FsError, Meta, NewFile, Sharing};
-use crate::node::{Content, ENGINE_DIR, Mode, Node, Operation, RECEIPT_NAME};
-use crate::plan::Plan;
-use crate::receipt::Receipt;
+use crate::plan::builder::Plan;
+use crate::plan::content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, Wanted};
+use crate::plan::node::{Content, ENGINE_DIR, Mode, Node, Operation, RECEIPT_NAME};
+use crate::plan::receipt::Receipt;
 
 mod fault;
 mod given;

@@ -7,7 +7,7 @@
 //! The text is an object with `digest`, `format` (1) and `plan`; the digest is the SHA-256 of the value of
 //! `plan` in compact form. Bytes that are not UTF-8 are written in hexadecimal.
 //!
-//! Read next: `plan.rs`.
+//! Read next: `plan/builder.rs`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,8 +22,10 @@ use crate::base::digest::{Digest, DigestError, Hasher};
 use crate::base::identity::{Birth, Identity};
 use crate::base::path::{RelPath, RelPathError};
 use crate::base::plural::counted;
-use crate::node::{Expected, Input, Observation, Observed, Operation};
-use crate::plan::{Operations, Plan, PlanBuilder, PlanError};
+use crate::plan::builder::{Plan, PlanBuilder};
+use crate::plan::error::PlanError;
+use crate::plan::node::{Expected, Input, Observation, Observed, Operation};
+use crate::plan::operations::Operations;
 
 mod values;
 
@@ -405,7 +407,7 @@ impl PlanIn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{Content, Mode, Node, Publication};
+    use crate::plan::node::{Content, Mode, Node, Publication};
 
     fn plan() -> Plan {
         let target = if cfg!(windows) { "C:/t" } else { "/t" };
@@ -541,9 +543,9 @@ mod tests {
     #[test]
     #[cfg(unix)]
     fn the_golden_plans_are_read_and_written_unchanged() {
-        let golden = include_str!("../tests/golden/plan-1.json");
+        let golden = include_str!("../../tests/golden/plan-1.json");
         assert_eq!(plan().to_json(), golden);
-        let golden = include_str!("../tests/golden/plan-1-shared.json");
+        let golden = include_str!("../../tests/golden/plan-1-shared.json");
         assert_eq!(shared().to_json(), golden);
         assert_eq!(Plan::from_json(golden.as_bytes()).unwrap(), shared());
     }

@@ -2,7 +2,7 @@
 //!
 //! Plain values without behaviour of their own; promises only that a [`Mode`] has no bit above 0777.
 //!
-//! Read next: `plan.rs`, which puts them together and refuses what cannot stand together.
+//! Read next: `plan/builder.rs`, which puts them together and refuses what cannot stand together.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -284,7 +284,7 @@ impl Observed {
     }
 }
 
-/// Everything that a plan expects of its target: made by [`observe`](crate::observe()).
+/// Everything that a plan expects of its target: made by [`observe`](crate::plan::observe()).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// What stands at the target.

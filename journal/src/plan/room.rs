@@ -9,8 +9,8 @@
 use std::io::ErrorKind;
 
 use crate::fs::{Dir, Fs, FsError, Room};
-use crate::node::{Effect, Node, Publication};
-use crate::plan::Plan;
+use crate::plan::builder::Plan;
+use crate::plan::node::{Effect, Node, Publication};
 
 /// Objects beside what is planned: the stage and its slots, the engine's directory, the receipt, the journal, the lock.
 const OWN_OBJECTS: u64 = 6;

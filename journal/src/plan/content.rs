@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::base::digest::Digest;
 use crate::fs::{Dir, Fs, FsError, Kind, Meta, Time};
-use crate::node::{Input, Mode, is_same_mode};
+use crate::plan::node::{Input, Mode, is_same_mode};
 
 /// Bytes that one planned file may have.
 pub const FILE_BYTES_MAX: u64 = 4 << 30;

@@ -1,0 +1,75 @@
+//! Why operations do not make a plan.
+//!
+//! Read next: `plan/builder.rs`, which refuses them.
+
+use thiserror::Error;
+
+use crate::base::path::RelPath;
+use crate::plan::node::{Mode, ModeError, Publication};
+
+/// Why operations do not make a plan.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// Two operations claim one path.
+    #[error("`{path}` is claimed by the stage `{first}` and again by the stage `{second}`")]
+    Conflict {
+        /// The path.
+        path: RelPath,
+        /// The stage that had it.
+        first: String,
+        /// The stage that wanted it too.
+        second: String,
+    },
+    /// Two paths are one on a filesystem that ignores case.
+    #[error("`{first}` and `{second}` are one name where case is ignored")]
+    CaseCollision {
+        /// The path that was there.
+        first: RelPath,
+        /// The path that collides with it.
+        second: RelPath,
+    },
+    /// A path's parent is planned as something other than a directory, or not at all.
+    #[error("`{0}` has no planned directory to stand in")]
+    NoParent(RelPath),
+    /// Permission bits above 0777.
+    #[error(transparent)]
+    Mode(#[from] ModeError),
+    /// A link without target, or with one that no filesystem takes.
+    #[error("the symbolic link `{0}` has an empty, overlong or NUL-holding target")]
+    LinkTarget(RelPath),
+    /// A directory that not even its owner could list and search.
+    #[error(
+        "the directory `{dir}` is planned with the mode {mode}, which lets not even its owner look into it; it needs 0500 at least"
+    )]
+    Closed {
+        /// Its path in the target, or the target.
+        dir: String,
+        /// The mode.
+        mode: Mode,
+    },
+    /// A path inside the engine's own directory.
+    #[error("`{0}` is in the directory that the engine keeps for itself")]
+    Reserved(RelPath),
+    /// A path that is planned and retired.
+    #[error("`{0}` is planned, and is to be taken away too")]
+    Retired(RelPath),
+    /// Paths are retired in a plan that does not say what stays.
+    #[error("a plan that is published by `{0:?}` has no single entries to take")]
+    NoEntries(Publication),
+    /// A root that is shared with other entries, in a plan after which there are none.
+    #[error("after a publication by `{0:?}` nothing but what is planned is in the target")]
+    NothingShared(Publication),
+    /// The target's path is not absolute.
+    #[error("the target `{0}` is not an absolute path")]
+    Target(String),
+    /// The publication does not fit what is expected of the target.
+    #[error(
+        "a plan that expects the target to be {expected} cannot be published by `{publication:?}`"
+    )]
+    Publication {
+        /// What is expected.
+        expected: &'static str,
+        /// How it was to be published.
+        publication: Publication,
+    },
+}

@@ -18,7 +18,7 @@ use crate::plan::observe::observe_moved;
 use crate::plan::receipt::Receipt;
 use crate::record::{Act, Entry, Step};
 use crate::sides::Sides;
-use crate::stage::Filling;
+use crate::staging::build::Filling;
 use crate::target::Target;
 
 /// Whether two names of a filesystem can change places in one step.

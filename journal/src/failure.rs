@@ -15,7 +15,7 @@ use crate::plan::room::Shortage;
 use crate::precondition::Stale;
 use crate::recover::RecoverError;
 use crate::settle::EndError;
-use crate::stage::StageError;
+use crate::staging::error::StageError;
 
 /// In which state a failure left the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -150,7 +150,7 @@ mod recovery;
 mod rollback;
 mod settle;
 mod sides;
-mod stage;
+mod staging;
 mod steps;
 mod store;
 mod target;
@@ -206,7 +206,9 @@ pub use recover::{Inspection, RecoverError, Recovered, inspect};
 pub use recovery::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 pub use rollback::{Changes, RollbackError, RollbackTerms};
 pub use settle::{EndError, Ending, Kept, WhyKept};
-pub use stage::{LinkMode, StageCounts, StageError, StageOptions, Unlinked};
+pub use staging::build::{LinkMode, StageCounts, StageOptions};
+pub use staging::error::StageError;
+pub use staging::inheritance::Unlinked;
 pub use store::{
     Audit, Fault, Flaw, ObjectMeta, Pack, PackSource, Stock, Store, StoreError, Swept,
 };

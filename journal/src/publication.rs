@@ -19,7 +19,7 @@ use crate::names::{Direction, JournalName};
 use crate::record::{Durability, Record, Step};
 use crate::settle::{By, End, Ending, empty_now};
 use crate::sides::Sides;
-use crate::stage::StageCounts;
+use crate::staging::build::StageCounts;
 use crate::steps;
 
 /// Everything that is new in its place; readers see it.

@@ -31,7 +31,7 @@ use crate::record::{
     Act, Durability, Entry, Form, Record, Retention, Source, Step, Steps, Verdict,
 };
 use crate::sides::{Side, Sides};
-use crate::stage::StageCounts;
+use crate::staging::build::StageCounts;
 use crate::transaction::Ready;
 
 /// What becomes of changes that were made since a generation was replaced.

@@ -41,7 +41,9 @@ use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Step
 use crate::recover::{Recovered, recover};
 use crate::recovery::Decision;
 use crate::sides::Sides;
-use crate::stage::{self, Ground, ReceiptText, StageCounts, StageError, StageOptions};
+use crate::staging::build::{self, ReceiptText, StageCounts, StageOptions};
+use crate::staging::error::StageError;
+use crate::staging::inheritance::Ground;
 use crate::target::Target;
 
 /// What a plan is published with.
@@ -275,7 +277,7 @@ impl Begun<'_> {
         };
         let (counts, draft) = match &self.work {
             Work::Tree(exchange) => {
-                let counts = stage::build(fs, &ground, self.plan, &receipt, options)?;
+                let counts = build::build(fs, &ground, self.plan, &receipt, options)?;
                 let steps = tree_steps(self.claim.identity, self.old, *exchange);
                 let draft = self.record(steps);
                 journal::write_draft(&self.home, &draft).map_err(disk)?;
@@ -284,7 +286,7 @@ impl Begun<'_> {
             Work::Entries(moves) => {
                 let fillings = moves.fillings();
                 let both = (self.plan, &receipt as &ReceiptText<'_>);
-                let counts = stage::build_entries(fs, &ground, both, &fillings, options)?;
+                let counts = build::build_entries(fs, &ground, both, &fillings, options)?;
                 (counts, None)
             }
         };

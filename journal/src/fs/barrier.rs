@@ -4,7 +4,7 @@
 //! where it exists and reports its errors; otherwise every file, then every directory from the bottom up, because
 //! syncing files alone loses symbolic links on btrfs.
 //!
-//! Read next: `stage.rs`, `store.rs`.
+//! Read next: `staging/build.rs`, `store.rs`.
 
 use crate::base::mutant::{self, Site};
 use crate::fs::{Barrier, Dir, Fs, FsError, Kind};

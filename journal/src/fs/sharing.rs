@@ -2,7 +2,7 @@
 //!
 //! Promises that an ACL is kept in the system's own bytes and never made up: all that is read of one is which permission
 //! bits it leaves to a new object. Knows nothing of a disk that has neither groups nor ACLs: there nothing is shared.
-//! Read next: `real/unix/sharing.rs`, where these come from; `../stage.rs`, which asks for them.
+//! Read next: `real/unix/sharing.rs`, where these come from; `staging/build.rs`, which asks for them.
 
 /// The version of the form in which Linux hands out ACLs.
 const VERSION: [u8; 4] = 2_u32.to_le_bytes();

@@ -468,9 +468,9 @@ pub fn effect(node: &Node, seen: Option<&Observed>) -> Effect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::node::ModeError;
     use crate::base::digest::Digest;
     use crate::plan::node::Content;
+    use crate::plan::node::ModeError;
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text).unwrap()

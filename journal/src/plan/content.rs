@@ -2,9 +2,9 @@
 //!
 //! Promises that the engine asks for bytes by their digest and never by a place: whoever has them hands them
 //! over as bytes, or names an object that can be linked.
-//! Does not promise that the bytes are right; `stage.rs` and the store check that.
+//! Does not promise that the bytes are right; `staging/build.rs` and the store check that.
 //!
-//! Read next: `stage.rs`, `store.rs`.
+//! Read next: `staging/build.rs`, `store.rs`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

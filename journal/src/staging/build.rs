@@ -20,17 +20,9 @@ use crate::plan::builder::Plan;
 use crate::plan::content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, Wanted};
 use crate::plan::node::{Content, ENGINE_DIR, Mode, Node, Operation, RECEIPT_NAME};
 use crate::plan::receipt::Receipt;
-
-mod fault;
-mod given;
-mod links;
-
-pub use fault::StageError;
-use fault::{check_bytes, content_error, gone, is_no_such_way};
-pub use given::Unlinked;
-use given::{Given, Slots, take_over};
-pub(crate) use given::{Ground, SETGID};
-use links::{Link, Links};
+use crate::staging::error::{StageError, check_bytes, content_error, gone, is_no_such_way};
+use crate::staging::inheritance::{Given, Ground, SETGID, Slots, Unlinked, take_over};
+use crate::staging::links::{self, Link, Links};
 
 /// Files out of a store from which on a second thread pays for its start.
 const LINKS_MIN: usize = 64;

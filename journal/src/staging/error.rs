@@ -1,6 +1,6 @@
 //! Why a tree could not be staged.
 //!
-//! Plain values; promises only that each names the planned path. Read next: `../stage.rs`.
+//! Plain values; promises only that each names the planned path. Read next: `staging/build.rs`.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;

@@ -4,15 +4,15 @@
 //! held open for links that wait, and that neither thread waits for the other before the end.
 //! Does not decide what becomes of those that could not be made.
 //!
-//! Read next: `../stage.rs`, which hands them over.
+//! Read next: `staging/build.rs`, which hands them over.
 
 use std::ffi::OsString;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-use super::given::Given;
 use crate::base::path::RelPath;
 use crate::fs::{Dir, Fs, Meta};
 use crate::plan::content::{Custody, Wanted};
+use crate::staging::inheritance::Given;
 
 /// Links that are handed over at a time: waking a thread costs about as much as a link.
 const BATCH: usize = 8;

@@ -12,14 +12,14 @@ use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::cover::{Change, CoverError, Covered, Grain, Turn, cover, is_known};
 use crate::fs::{Dir, Fs, FsError};
+use crate::place::record::{Act, Entry, Step};
+use crate::place::target::Target;
 use crate::plan::builder::Plan;
 use crate::plan::node::{Observed, Publication};
 use crate::plan::observe::observe_moved;
 use crate::plan::receipt::Receipt;
-use crate::record::{Act, Entry, Step};
 use crate::sides::Sides;
 use crate::staging::build::Filling;
-use crate::target::Target;
 
 /// Whether two names of a filesystem can change places in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,13 +9,13 @@ use std::ffi::OsStr;
 
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
-use crate::claim::bears_token;
 use crate::fs::FsError;
-use crate::home::Home;
-use crate::names::{Direction, JournalName};
-use crate::record::{Act, Form, Record, Source, Step};
+use crate::place::names::{Direction, JournalName};
+use crate::place::record::{Act, Form, Record, Source, Step};
+use crate::place::stage_claim::bears_token;
+use crate::place::target::Target;
+use crate::place::transaction_dir::Home;
 use crate::sides::{Sides, Stand};
-use crate::target::Target;
 
 /// Where an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

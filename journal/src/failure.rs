@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::cover::CoverError;
 use crate::fs::FsError;
-use crate::lock::LockError;
+use crate::place::lock::LockError;
 use crate::plan::room::Shortage;
 use crate::precondition::Stale;
 use crate::recover::RecoverError;

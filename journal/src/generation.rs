@@ -5,7 +5,7 @@
 //! moved either still stands in its place.
 //! Does not promise that a generation can come back; `rollback.rs` looks at that.
 //!
-//! Read next: `rollback.rs`, `journal.rs`.
+//! Read next: `rollback.rs`, `place/journal_file.rs`.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -13,10 +13,10 @@ use std::io::ErrorKind;
 use crate::base::digest::Digest;
 use crate::base::path::RelPath;
 use crate::fs::{Dir, FsError, Kind, Time};
-use crate::home::Home;
-use crate::journal::{self, JournalRead, Siblings};
-use crate::record::{Form, Record};
-use crate::target::Target;
+use crate::place::journal_file::{self, JournalRead, Siblings};
+use crate::place::record::{Form, Record};
+use crate::place::target::Target;
+use crate::place::transaction_dir::Home;
 
 /// What was replaced, and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ fn look(home: &Home<'_>, number: u32) -> Result<Generation, FsError> {
 
 fn record(home: &Home<'_>, number: u32) -> Result<Option<Record>, FsError> {
     let name = home.names.generation_record(number);
-    Ok(match journal::read_name(home, &name)? {
+    Ok(match journal_file::read_name(home, &name)? {
         JournalRead::Record(record) => Some(record).filter(|record| record.generation == number),
         JournalRead::Torn | JournalRead::Foreign(_) => None,
     })

@@ -128,23 +128,18 @@
 //! Read next: `transaction.rs` (the verbs), `recovery.rs` (the table), `fs.rs` (the disk as a trait).
 
 mod base;
-mod claim;
 mod cover;
 mod entries;
 mod evidence;
 mod failure;
 pub mod fs;
 mod generation;
-mod home;
-mod journal;
-mod lock;
-mod names;
 mod pinned;
+mod place;
 mod plan;
 mod precondition;
 mod prepare;
 mod publication;
-mod record;
 mod recover;
 mod recovery;
 mod rollback;
@@ -153,7 +148,6 @@ mod sides;
 mod staging;
 mod steps;
 mod store;
-mod target;
 mod transaction;
 mod whole;
 
@@ -177,9 +171,14 @@ pub use fs::privacy::{Exposed, check_private, exposed, open_private_dir, read_pr
 pub use fs::remove::{Leftovers, remove_tree};
 pub use fs::{Fs, FsError};
 pub use generation::{Generation, Size, generations};
-pub use journal::Siblings;
-pub use lock::{LockError, Patience};
-pub use names::{Direction, JournalName, Names, Sibling};
+pub use place::journal_file::Siblings;
+pub use place::lock::{LockError, Patience};
+pub use place::names::{Direction, JournalName, Names, Sibling};
+pub use place::record::{
+    Act, Durability, Entry, Form, RECORD_BYTES_MAX, RECORD_VERSION, Record, RecordReadError,
+    Retention, Source, Step, Steps, Verdict,
+};
+pub use place::target::{Parents, Target, TargetError};
 pub use plan::builder::{Plan, PlanBuilder, effect};
 pub use plan::content::{
     ContentError, ContentSource, Custody, Examined, FILE_BYTES_MAX, Fetched, NoContent, Wanted,
@@ -198,10 +197,6 @@ pub use plan::receipt::{
 pub use plan::room::Shortage;
 pub use precondition::Stale;
 pub use publication::Published;
-pub use record::{
-    Act, Durability, Entry, Form, RECORD_BYTES_MAX, RECORD_VERSION, Record, RecordReadError,
-    Retention, Source, Step, Steps, Verdict,
-};
 pub use recover::{Inspection, RecoverError, Recovered, inspect};
 pub use recovery::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 pub use rollback::{Changes, RollbackError, RollbackTerms};
@@ -212,5 +207,4 @@ pub use staging::inheritance::Unlinked;
 pub use store::{
     Audit, Fault, Flaw, ObjectMeta, Pack, PackSource, Stock, Store, StoreError, Swept,
 };
-pub use target::{Parents, Target, TargetError};
 pub use transaction::{Prepared, Ready, Staged, Terms};

@@ -12,11 +12,11 @@ use std::ffi::OsStr;
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::fs::{Dir, Fs, FsError, Layers};
-use crate::home::Home;
-use crate::journal;
-use crate::record::{Act, Record};
+use crate::place::journal_file;
+use crate::place::record::{Act, Record};
+use crate::place::target::Target;
+use crate::place::transaction_dir::Home;
 use crate::sides::Sides;
-use crate::target::Target;
 
 /// The record of a generation, with every object that it names pinned.
 ///
@@ -57,7 +57,7 @@ pub(crate) fn pinned(
         };
     }
     if pins.has_changed() {
-        journal::write_generation(home, &record)?;
+        journal_file::write_generation(home, &record)?;
     }
     Ok(record)
 }

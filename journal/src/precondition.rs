@@ -11,12 +11,12 @@ use crate::base::identity::Identity;
 use crate::base::path::RelPath;
 use crate::entries::Moves;
 use crate::fs::{Dir, FsError};
-use crate::lock::Locks;
+use crate::place::lock::Locks;
+use crate::place::target::Target;
 use crate::plan::builder::Plan;
 use crate::plan::content::ContentSource;
 use crate::plan::node::{ENGINE_DIR, Expected, Observed, Publication};
 use crate::plan::observe::observe_each;
-use crate::target::Target;
 
 /// A path that is not as the plan expects.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Promises that what a filesystem can do is tried on scratch entries inside the stage, where trying harms nobody, and
 //! that nothing which is mounted is moved.
 //!
-//! On disk meanwhile: the empty stage of `claim.rs`.
+//! On disk meanwhile: the empty stage of `place/stage_claim.rs`.
 //! Read next: `transaction.rs`.
 
 use std::ffi::OsString;
@@ -13,11 +13,11 @@ use crate::cover::{CoverError, Grain};
 use crate::entries::{Exchange, Moves};
 use crate::failure::PrepareError;
 use crate::fs::{Dir, FsError, Rename};
-use crate::home::Home;
-use crate::journal::Siblings;
+use crate::place::journal_file::Siblings;
+use crate::place::target::Target;
+use crate::place::transaction_dir::Home;
 use crate::plan::builder::Plan;
 use crate::precondition::{expected_root, mounted_entries};
-use crate::target::Target;
 
 /// The identity of the directory at the target, which a layered filesystem may change when something in it changes.
 pub(crate) fn pinned_root(target: &Target<'_>, plan: &Plan) -> Result<Option<Identity>, FsError> {

@@ -8,15 +8,15 @@
 
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
-use crate::claim::{self, proves_itself};
 use crate::evidence::{Place, Taken, sight};
 use crate::failure::{Aftermath, EndFailed, PublishError, PublishFailed, aftermath_of};
 use crate::fs::{FsError, Held};
-use crate::home::Home;
-use crate::journal;
-use crate::lock::Locks;
-use crate::names::{Direction, JournalName};
-use crate::record::{Durability, Record, Step};
+use crate::place::journal_file;
+use crate::place::lock::Locks;
+use crate::place::names::{Direction, JournalName};
+use crate::place::record::{Durability, Record, Step};
+use crate::place::stage_claim::{self, proves_itself};
+use crate::place::transaction_dir::Home;
 use crate::settle::{By, End, Ending, empty_now};
 use crate::sides::Sides;
 use crate::staging::build::StageCounts;
@@ -194,9 +194,9 @@ impl Open<'_> {
 
 /// Deletes a stage that no journal names, and what was drafted for it.
 pub(crate) fn give_stage_up(locks: &Locks<'_>, home: &Home<'_>, token: &str) -> Aftermath {
-    journal::discard_draft(home);
+    journal_file::discard_draft(home);
     let target = locks.target();
-    let left = claim::discard(home, token, target.watch);
+    let left = stage_claim::discard(home, token, target.watch);
     home.leave(target);
     // What stays is ours, as its name says, and is deleted by whoever comes next.
     if left.count == 0 && !left.stopped {

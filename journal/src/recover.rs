@@ -13,17 +13,17 @@ use thiserror::Error;
 
 use crate::base::mutant::{self, Site};
 use crate::base::watch::Watch;
-use crate::claim::{self, proves_itself};
 use crate::evidence::{Place, Sight, Taken, sight};
 use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{FsError, Kind};
-use crate::home::Home;
-use crate::journal::{self, JournalRead, Siblings};
-use crate::names::{Direction, JournalName};
-use crate::record::{Durability, Form, Record, Source};
+use crate::place::journal_file::{self, JournalRead, Siblings};
+use crate::place::names::{Direction, JournalName};
+use crate::place::record::{Durability, Form, Record, Source};
+use crate::place::stage_claim::{self, proves_itself};
+use crate::place::target::Target;
+use crate::place::transaction_dir::Home;
 use crate::recovery::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 use crate::settle::{By, End, EndError, Ending};
-use crate::target::Target;
 use crate::whole::{are_entries_whole, is_whole};
 
 /// What stands beside a target, and what recovery would do about it.
@@ -307,7 +307,7 @@ impl<'t> Case<'t> {
                 decision,
             });
         };
-        match journal::read(&home, &state).map_err(disk)? {
+        match journal_file::read(&home, &state).map_err(disk)? {
             JournalRead::Foreign(why) => Err(RecoverError::Foreign {
                 name: shown(&home, &state),
                 why,
@@ -452,12 +452,12 @@ fn tidy_home(
     let mut stopped = false;
     for token in &siblings.stages {
         if proves_itself(home, token)? {
-            match claim::discard(home, token, target.watch) {
+            match stage_claim::discard(home, token, target.watch) {
                 Leftovers { stopped: true, .. } => stopped = true,
                 Leftovers { count: 0, .. } => *tidied += 1,
                 Leftovers { .. } => left.push(names.stage(token)),
             }
-        } else if claim::remove_if_empty(home, token) {
+        } else if stage_claim::remove_if_empty(home, token) {
             *tidied += 1;
         } else {
             left.push(names.stage(token));

@@ -7,8 +7,8 @@
 //! Read next: `settle.rs`, which carries decisions out.
 
 use crate::evidence::{Place, Sight, Taken};
-use crate::names::Direction;
-use crate::record::{Form, Record, Step, Verdict};
+use crate::place::names::Direction;
+use crate::place::record::{Form, Record, Step, Verdict};
 
 /// Whether a doubt was written down in this start of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

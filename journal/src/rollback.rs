@@ -19,17 +19,17 @@ use crate::entries::Exchange;
 use crate::evidence::replaced_identity;
 use crate::failure::{Aftermath, PublishError, PublishFailed};
 use crate::fs::{Dir, FsError, Rename};
-use crate::home::Home;
-use crate::journal::{self, JournalRead, Siblings};
-use crate::names::JournalName;
 use crate::pinned::pinned;
+use crate::place::journal_file::{self, JournalRead, Siblings};
+use crate::place::names::JournalName;
+use crate::place::record::{
+    Act, Durability, Entry, Form, Record, Retention, Source, Step, Steps, Verdict,
+};
+use crate::place::transaction_dir::Home;
 use crate::plan::drift::{Drift, drift, drift_at};
 use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::publication::{Open, Published};
-use crate::record::{
-    Act, Durability, Entry, Form, Record, Retention, Source, Step, Steps, Verdict,
-};
 use crate::sides::{Side, Sides};
 use crate::staging::build::StageCounts;
 use crate::transaction::Ready;
@@ -184,7 +184,7 @@ impl<'a> Ready<'a> {
             why: why.to_owned(),
         };
         let name = home.names.generation_record(generation);
-        match journal::read_name(&home, &name).map_err(disk)? {
+        match journal_file::read_name(&home, &name).map_err(disk)? {
             JournalRead::Record(record) if record.generation != generation => {
                 Err(no_record("it is of another generation"))
             }
@@ -406,7 +406,7 @@ impl Open<'_> {
         let target = self.locks.target();
         let sides = Sides::open(target, &self.home, &self.record);
         let sides = sides.map_err(|source| self.refused(source))?;
-        if let Err(source) = journal::write(&self.home, &self.record) {
+        if let Err(source) = journal_file::write(&self.home, &self.record) {
             let Home { fs, dir, names, .. } = &self.home;
             let journal = names.journal(&JournalName::Open);
             return match fs.meta(dir, OsStr::new(&journal)) {

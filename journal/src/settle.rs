@@ -16,19 +16,19 @@ use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::base::watch::Unwatched;
-use crate::claim::marker_name;
 use crate::evidence::{Place, Sight, replaced_identity, sight};
 use crate::fs::barrier::sync_tree;
 use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{Barrier, FsError, Rename};
-use crate::home::Home;
-use crate::journal::{self, JournalRead};
-use crate::names::{Direction, JournalName};
+use crate::place::journal_file::{self, JournalRead};
+use crate::place::names::{Direction, JournalName};
+use crate::place::record::{Act, Durability, Form, Record, Retention, Source, Step, Verdict};
+use crate::place::stage_claim::marker_name;
+use crate::place::target::Target;
+use crate::place::transaction_dir::Home;
 use crate::plan::node::ENGINE_DIR;
-use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Verdict};
 use crate::sides::{Side, Sides, Stand};
 use crate::steps::{self, Stuck};
-use crate::target::Target;
 use crate::whole::{are_slots_whole, is_whole};
 
 /// What became of a publication.
@@ -274,7 +274,7 @@ impl End<'_, '_> {
     /// Makes the journal the record of the generation; it replaces the one that a generation had which is kept again.
     fn rename_to_record(&self) -> Result<(), EndError> {
         let name = self.home.names.generation_record(self.record.generation);
-        let stands = journal::read_name(self.home, &name);
+        let stands = journal_file::read_name(self.home, &name);
         match stands.map_err(disk("look at the record of the generation"))? {
             // A torn one can be ours: with process durability nothing was synced.
             JournalRead::Record(_) | JournalRead::Torn => self.rename_journal(&name),

@@ -14,10 +14,10 @@ use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::fs::{Dir, Fs, FsError};
-use crate::home::Home;
+use crate::place::record::{Act, Entry, Form, Record, Step};
+use crate::place::target::Target;
+use crate::place::transaction_dir::Home;
 use crate::plan::node::ENGINE_DIR;
-use crate::record::{Act, Entry, Form, Record, Step};
-use crate::target::Target;
 
 /// One name in one open directory.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::fs::{Fs, FsError, Kind, Rename};
-use crate::record::{Act, Step};
+use crate::place::record::{Act, Step};
 use crate::sides::{Side, Sides};
 
 /// Why a step could not be taken back.

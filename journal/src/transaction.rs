@@ -17,7 +17,6 @@ use std::ffi::OsStr;
 
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
-use crate::claim::{Claim, Early};
 use crate::cover::{CoverError, Grain};
 use crate::entries::{Exchange, Moves, stranger_in_slots};
 use crate::failure::{
@@ -25,10 +24,15 @@ use crate::failure::{
 };
 use crate::fs::barrier::sync_tree;
 use crate::fs::{Barrier, FsError, Held, Lock};
-use crate::home::Home;
-use crate::journal;
-use crate::lock::{Locks, Patience};
-use crate::names::JournalName;
+use crate::place::journal_file;
+use crate::place::lock::{Locks, Patience};
+use crate::place::names::JournalName;
+use crate::place::record::{
+    Act, Durability, Form, Record, Retention, Source, Step, Steps, Verdict,
+};
+use crate::place::stage_claim::{Claim, Early};
+use crate::place::target::Target;
+use crate::place::transaction_dir::Home;
 use crate::plan::builder::Plan;
 use crate::plan::content::ContentSource;
 use crate::plan::node::Publication;
@@ -37,14 +41,12 @@ use crate::plan::room::{self, Shortage};
 use crate::precondition::{Stale, differences, mounted, not_locked, stale};
 use crate::prepare::{moves, next_generation, pinned_root, try_exchange};
 use crate::publication::{Open, Published, give_stage_up};
-use crate::record::{Act, Durability, Form, Record, Retention, Source, Step, Steps, Verdict};
 use crate::recover::{Recovered, recover};
 use crate::recovery::Decision;
 use crate::sides::Sides;
 use crate::staging::build::{self, ReceiptText, StageCounts, StageOptions};
 use crate::staging::error::StageError;
 use crate::staging::inheritance::Ground;
-use crate::target::Target;
 
 /// What a plan is published with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,7 +282,7 @@ impl Begun<'_> {
                 let counts = build::build(fs, &ground, self.plan, &receipt, options)?;
                 let steps = tree_steps(self.claim.identity, self.old, *exchange);
                 let draft = self.record(steps);
-                journal::write_draft(&self.home, &draft).map_err(disk)?;
+                journal_file::write_draft(&self.home, &draft).map_err(disk)?;
                 (counts, Some(draft))
             }
             Work::Entries(moves) => {
@@ -480,8 +482,8 @@ impl<'a> Staged<'a> {
         let home = &self.begun.home;
         match &self.draft {
             Some(_) if record.is_lone_put() => Ok(()),
-            Some(_) => journal::publish_draft(home, record.durability),
-            None => journal::write(home, record),
+            Some(_) => journal_file::publish_draft(home, record.durability),
+            None => journal_file::write(home, record),
         }
     }
 

@@ -8,12 +8,12 @@ use std::ffi::{OsStr, OsString};
 
 use crate::base::digest::Digest;
 use crate::fs::{Dir, FsError};
+use crate::place::record::Record;
+use crate::place::target::Target;
 use crate::plan::drift::{Difference, drift, drift_at};
 use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
-use crate::record::Record;
 use crate::sides::Sides;
-use crate::target::Target;
 
 /// Whether the tree at a name is exactly what its receipt says, and the receipt is the one that was recorded.
 pub(crate) fn is_whole(target: &Target<'_>, name: &OsStr, receipt: Option<Digest>) -> bool {

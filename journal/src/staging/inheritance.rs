@@ -4,7 +4,7 @@
 //! before the object is made. So nothing has to be set on single objects, and nothing is taken from them.
 //! Does not promise a group that the user may inherit but not give, where an entry's directory has another than the stage.
 //!
-//! On disk meanwhile: the stage, mode 0700 all the time. Read next: `staging/build.rs`, `../claim.rs`.
+//! On disk meanwhile: the stage, mode 0700 all the time. Read next: `staging/build.rs`, `place/stage_claim.rs`.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;

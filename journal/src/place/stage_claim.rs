@@ -14,9 +14,9 @@ use crate::base::mutant::{self, Site};
 use crate::base::watch::{Unwatched, Watch};
 use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{Dir, Flush, FsError, Kind, Meta, NewFile, Rename};
-use crate::home::Home;
+use crate::place::record::{Durability, Form};
+use crate::place::transaction_dir::Home;
 use crate::plan::node::ENGINE_DIR;
-use crate::record::{Durability, Form};
 
 /// A stage that no journal owns yet.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! happens in the directory that was opened then: swapping a parent for a link changes nothing.
 //!
 //! On disk: nothing, but for absent parents, which are made (and made durable) when that is asked for.
-//! Read next: `lock.rs`.
+//! Read next: `place/lock.rs`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::base::watch::{Unwatched, Watch};
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
-use crate::names::Names;
+use crate::place::names::Names;
 
 /// What to do about directories above the target that are absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,17 +3,17 @@
 //! Promises that all of them are entries of one directory, so that one sync of it covers their names: beside the target
 //! for a whole tree, in the engine's directory inside it for entries.
 //!
-//! Read next: `journal.rs`, `sides.rs`.
+//! Read next: `place/journal_file.rs`, `sides.rs`.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 
 use crate::base::mutant::{self, Site};
 use crate::fs::{Dir, Fs, FsError, left_by_acl};
-use crate::names::Names;
+use crate::place::names::Names;
+use crate::place::record::Form;
+use crate::place::target::Target;
 use crate::plan::node::ENGINE_DIR;
-use crate::record::Form;
-use crate::target::Target;
 
 /// Where a transaction keeps its things.
 #[derive(Clone, Debug)]

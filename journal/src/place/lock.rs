@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::fs::{FsError, Held, Kind, Lock};
-use crate::target::Target;
+use crate::place::target::Target;
 
 /// Bytes of the line that says who holds a lock.
 const OWNER_BYTES_MAX: u64 = 4096;

@@ -8,7 +8,7 @@
 //! The byte form is three lines: the header (magic, version, `incompat` features), canonical JSON, and the
 //! SHA-256 of both.
 //!
-//! Read next: `journal.rs`, `recovery.rs`.
+//! Read next: `place/journal_file.rs`, `recovery.rs`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,7 +20,7 @@ use thiserror::Error;
 use crate::base::digest::{Digest, DigestError, Hasher};
 use crate::base::identity::{Birth, Identity};
 use crate::base::path::{RelPath, RelPathError};
-use crate::names::{Direction, Names};
+use crate::place::names::{Direction, Names};
 use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
 
 const MAGIC: &str = "rvenv-journal";
@@ -668,10 +668,10 @@ mod tests {
     #[test]
     fn the_golden_records_are_read_and_written_unchanged() {
         let steps = whole(&[Act::Take { old: OLD }, Act::Put { new: NEW }]);
-        let golden = include_bytes!("../tests/golden/journal-1");
+        let golden = include_bytes!("../../tests/golden/journal-1");
         check_golden(golden, &record(Form::Tree, steps));
         let steps = of_entries(&[("bin/python", 0), (".rvenv/receipt.json", 1)]);
-        let golden = include_bytes!("../tests/golden/journal-1-entries");
+        let golden = include_bytes!("../../tests/golden/journal-1-entries");
         check_golden(golden, &record(Form::Entries, steps));
     }
 

@@ -5,15 +5,15 @@
 //! A journal counts only if it is a regular file with one link, of our user, that nobody else may write (I6).
 //!
 //! On disk meanwhile: `journal.tmp`, which holds nothing that is believed.
-//! Read next: `record.rs`, `evidence.rs`.
+//! Read next: `place/record.rs`, `evidence.rs`.
 
 use std::ffi::{OsStr, OsString};
 
 use crate::base::mutant::{self, Site};
 use crate::fs::{Flush, FsError, Kind, NewFile, Rename};
-use crate::home::Home;
-use crate::names::{JournalName, Names, Sibling};
-use crate::record::{Durability, RECORD_BYTES_MAX, Record, RecordReadError};
+use crate::place::names::{JournalName, Names, Sibling};
+use crate::place::record::{Durability, RECORD_BYTES_MAX, Record, RecordReadError};
+use crate::place::transaction_dir::Home;
 
 /// Everything in one home that bears one of our names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::place::record::{Act, Form, Record, Source, Step};
 use crate::place::stage_claim::bears_token;
 use crate::place::target::Target;
 use crate::place::transaction_dir::Home;
-use crate::sides::{Sides, Stand};
+use crate::steps::step_places::{Sides, Stand};
 
 /// Where an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::cover::CoverError;
 use crate::fs::FsError;
 use crate::place::lock::LockError;
 use crate::plan::room::Shortage;
@@ -16,6 +15,7 @@ use crate::precondition::Stale;
 use crate::recover::RecoverError;
 use crate::settle::EndError;
 use crate::staging::error::StageError;
+use crate::steps::entry_cover::CoverError;
 
 /// In which state a failure left the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -128,8 +128,6 @@
 //! Read next: `transaction.rs` (the verbs), `recovery.rs` (the table), `fs.rs` (the disk as a trait).
 
 mod base;
-mod cover;
-mod entries;
 mod evidence;
 mod failure;
 pub mod fs;
@@ -144,7 +142,6 @@ mod recover;
 mod recovery;
 mod rollback;
 mod settle;
-mod sides;
 mod staging;
 mod steps;
 mod store;
@@ -161,7 +158,6 @@ pub use base::path::{
 };
 pub use base::plural::{agreeing, counted};
 pub use base::watch::{Deletion, Unwatched, Watch};
-pub use cover::{CoverError, Grain};
 pub use evidence::{Place, Sight, Taken};
 pub use failure::{
     Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
@@ -204,6 +200,7 @@ pub use settle::{EndError, Ending, Kept, WhyKept};
 pub use staging::build::{LinkMode, StageCounts, StageOptions};
 pub use staging::error::StageError;
 pub use staging::inheritance::Unlinked;
+pub use steps::entry_cover::{CoverError, Grain};
 pub use store::{
     Audit, Fault, Flaw, ObjectMeta, Pack, PackSource, Stock, Store, StoreError, Swept,
 };

@@ -16,7 +16,7 @@ use crate::place::journal_file;
 use crate::place::record::{Act, Record};
 use crate::place::target::Target;
 use crate::place::transaction_dir::Home;
-use crate::sides::Sides;
+use crate::steps::step_places::Sides;
 
 /// The record of a generation, with every object that it names pinned.
 ///

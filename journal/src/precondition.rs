@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use crate::base::identity::Identity;
 use crate::base::path::RelPath;
-use crate::entries::Moves;
 use crate::fs::{Dir, FsError};
 use crate::place::lock::Locks;
 use crate::place::target::Target;
@@ -17,6 +16,7 @@ use crate::plan::builder::Plan;
 use crate::plan::content::ContentSource;
 use crate::plan::node::{ENGINE_DIR, Expected, Observed, Publication};
 use crate::plan::observe::observe_each;
+use crate::steps::entry_steps::Moves;
 
 /// A path that is not as the plan expects.
 #[derive(Clone, Debug, PartialEq, Eq)]

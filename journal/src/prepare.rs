@@ -9,8 +9,6 @@
 use std::ffi::OsString;
 
 use crate::base::identity::Identity;
-use crate::cover::{CoverError, Grain};
-use crate::entries::{Exchange, Moves};
 use crate::failure::PrepareError;
 use crate::fs::{Dir, FsError, Rename};
 use crate::place::journal_file::Siblings;
@@ -18,6 +16,8 @@ use crate::place::target::Target;
 use crate::place::transaction_dir::Home;
 use crate::plan::builder::Plan;
 use crate::precondition::{expected_root, mounted_entries};
+use crate::steps::entry_cover::{CoverError, Grain};
+use crate::steps::entry_steps::{Exchange, Moves};
 
 /// The identity of the directory at the target, which a layered filesystem may change when something in it changes.
 pub(crate) fn pinned_root(target: &Target<'_>, plan: &Plan) -> Result<Option<Identity>, FsError> {

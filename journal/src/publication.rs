@@ -18,9 +18,9 @@ use crate::place::record::{Durability, Record, Step};
 use crate::place::stage_claim::{self, proves_itself};
 use crate::place::transaction_dir::Home;
 use crate::settle::{By, End, Ending, empty_now};
-use crate::sides::Sides;
 use crate::staging::build::StageCounts;
-use crate::steps;
+use crate::steps::renames;
+use crate::steps::step_places::Sides;
 
 /// Everything that is new in its place; readers see it.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Open<'_> {
         let target = self.locks.target();
         // Nothing slower than a rename may stand between two of them: readers see a mixture meanwhile.
         for step in self.record.steps() {
-            steps::take(sides, step).map_err(|source| PublishError::Step {
+            renames::take(sides, step).map_err(|source| PublishError::Step {
                 path: match &step.entry {
                     Some(entry) => entry.path.to_string(),
                     None => target.path().display().to_string(),

@@ -4,7 +4,7 @@
 //! (I5). The generation itself is the stage, so nothing is built; afterwards it holds what went, and the same verb goes
 //! forward again. What changed since the generation was replaced is named, and refused unless it may be put aside.
 //!
-//! Read next: `transaction.rs`, `sides.rs`.
+//! Read next: `transaction.rs`, `steps/step_places.rs`.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +15,6 @@ use thiserror::Error;
 use crate::base::digest::Digest;
 use crate::base::identity::Identity;
 use crate::base::plural::counted;
-use crate::entries::Exchange;
 use crate::evidence::replaced_identity;
 use crate::failure::{Aftermath, PublishError, PublishFailed};
 use crate::fs::{Dir, FsError, Rename};
@@ -30,8 +29,9 @@ use crate::plan::drift::{Drift, drift, drift_at};
 use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::publication::{Open, Published};
-use crate::sides::{Side, Sides};
 use crate::staging::build::StageCounts;
+use crate::steps::entry_steps::Exchange;
+use crate::steps::step_places::{Side, Sides};
 use crate::transaction::Ready;
 
 /// What becomes of changes that were made since a generation was replaced.

@@ -27,8 +27,8 @@ use crate::place::stage_claim::marker_name;
 use crate::place::target::Target;
 use crate::place::transaction_dir::Home;
 use crate::plan::node::ENGINE_DIR;
-use crate::sides::{Side, Sides, Stand};
-use crate::steps::{self, Stuck};
+use crate::steps::renames::{self, Stuck};
+use crate::steps::step_places::{Side, Sides, Stand};
 use crate::whole::{are_slots_whole, is_whole};
 
 /// What became of a publication.
@@ -151,7 +151,7 @@ impl End<'_, '_> {
         let mut is_changed = false;
         for (step, is_taken) in steps.iter().zip(taken).rev() {
             if is_taken {
-                steps::take_back(&sides, step).map_err(|stuck| match stuck {
+                renames::take_back(&sides, step).map_err(|stuck| match stuck {
                     Stuck::Disk(source) => disk("take a step back")(source),
                     Stuck::Sync(source) => self.doubt(Direction::Undo, source),
                 })?;
@@ -239,7 +239,7 @@ impl End<'_, '_> {
         let sides = self.sides()?;
         let steps = self.record.steps().iter();
         for step in steps.filter(|step| step.entry.is_some()) {
-            steps::finish(&sides, step).map_err(disk("end a step"))?;
+            renames::finish(&sides, step).map_err(disk("end a step"))?;
         }
         Ok(())
     }
@@ -343,7 +343,7 @@ impl End<'_, '_> {
             != Some(identity)
         {
             let from = self.side(&names.stage(&self.record.token));
-            steps::put(*fs, &from, &self.side(&name)).map_err(disk("keep what was replaced"))?;
+            renames::put(*fs, &from, &self.side(&name)).map_err(disk("keep what was replaced"))?;
             if !mutant::drops(Site::SyncOfGeneration) {
                 self.sync(to)?;
             }
@@ -384,7 +384,7 @@ impl End<'_, '_> {
         if mutant::drops(Site::TrashBeforeUnlink) {
             self.unlink_journal()?;
         }
-        steps::put(*fs, &self.side(&from), &trash).map_err(disk("move to trash"))?;
+        renames::put(*fs, &self.side(&from), &trash).map_err(disk("move to trash"))?;
         // If the journal were gone before the tree is in trash, nothing would say whose tree it is.
         if !mutant::drops(Site::SyncOfTrash) {
             self.sync(Direction::of(&self.journal))?;

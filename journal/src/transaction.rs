@@ -17,8 +17,6 @@ use std::ffi::OsStr;
 
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
-use crate::cover::{CoverError, Grain};
-use crate::entries::{Exchange, Moves, stranger_in_slots};
 use crate::failure::{
     Aftermath, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
 };
@@ -43,10 +41,12 @@ use crate::prepare::{moves, next_generation, pinned_root, try_exchange};
 use crate::publication::{Open, Published, give_stage_up};
 use crate::recover::{Recovered, recover};
 use crate::recovery::Decision;
-use crate::sides::Sides;
 use crate::staging::build::{self, ReceiptText, StageCounts, StageOptions};
 use crate::staging::error::StageError;
 use crate::staging::inheritance::Ground;
+use crate::steps::entry_cover::{CoverError, Grain};
+use crate::steps::entry_steps::{Exchange, Moves, stranger_in_slots};
+use crate::steps::step_places::Sides;
 
 /// What a plan is published with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

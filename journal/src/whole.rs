@@ -13,7 +13,7 @@ use crate::place::target::Target;
 use crate::plan::drift::{Difference, drift, drift_at};
 use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
-use crate::sides::Sides;
+use crate::steps::step_places::Sides;
 
 /// Whether the tree at a name is exactly what its receipt says, and the receipt is the one that was recorded.
 pub(crate) fn is_whole(target: &Target<'_>, name: &OsStr, receipt: Option<Digest>) -> bool {

@@ -3,7 +3,7 @@
 //! Promises that all of them are entries of one directory, so that one sync of it covers their names: beside the target
 //! for a whole tree, in the engine's directory inside it for entries.
 //!
-//! Read next: `place/journal_file.rs`, `sides.rs`.
+//! Read next: `place/journal_file.rs`, `steps/step_places.rs`.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;

@@ -5,7 +5,7 @@
 //! (a package); otherwise its entries are the steps. What is new comes first, what is taken away goes last.
 //! Does not write.
 //!
-//! Read next: `entries.rs`, which makes steps of it.
+//! Read next: `steps/entry_steps.rs`, which makes steps of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};

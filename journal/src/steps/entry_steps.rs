@@ -10,7 +10,6 @@ use std::ffi::OsStr;
 
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
-use crate::cover::{Change, CoverError, Covered, Grain, Turn, cover, is_known};
 use crate::fs::{Dir, Fs, FsError};
 use crate::place::record::{Act, Entry, Step};
 use crate::place::target::Target;
@@ -18,8 +17,9 @@ use crate::plan::builder::Plan;
 use crate::plan::node::{Observed, Publication};
 use crate::plan::observe::observe_moved;
 use crate::plan::receipt::Receipt;
-use crate::sides::Sides;
 use crate::staging::build::Filling;
+use crate::steps::entry_cover::{Change, CoverError, Covered, Grain, Turn, cover, is_known};
+use crate::steps::step_places::Sides;
 
 /// Whether two names of a filesystem can change places in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use crate::fs::FsError;
 use crate::place::lock::LockError;
 use crate::plan::room::Shortage;
 use crate::precondition::Stale;
-use crate::recover::RecoverError;
-use crate::settle::EndError;
+use crate::recovery::recover::RecoverError;
+use crate::recovery::settle::EndError;
 use crate::staging::error::StageError;
 use crate::steps::entry_cover::CoverError;
 

@@ -125,28 +125,23 @@
 //! | *verify* | compare a tree with its receipt |
 //! | *generation* | what was replaced and kept: a tree, or the entries of one |
 //!
-//! Read next: `transaction.rs` (the verbs), `recovery.rs` (the table), `fs.rs` (the disk as a trait).
+//! Read next: `transaction.rs` (the verbs), `recovery/decide.rs` (the table), `fs.rs` (the disk as a trait).
 
 mod base;
-mod evidence;
 mod failure;
 pub mod fs;
-mod generation;
 mod pinned;
 mod place;
 mod plan;
 mod precondition;
 mod prepare;
 mod publication;
-mod recover;
 mod recovery;
 mod rollback;
-mod settle;
 mod staging;
 mod steps;
 mod store;
 mod transaction;
-mod whole;
 
 pub use base::digest::{Digest, DigestError, Hasher};
 pub use base::identity::{Birth, Identity};
@@ -158,7 +153,6 @@ pub use base::path::{
 };
 pub use base::plural::{agreeing, counted};
 pub use base::watch::{Deletion, Unwatched, Watch};
-pub use evidence::{Place, Sight, Taken};
 pub use failure::{
     Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
 };
@@ -166,7 +160,6 @@ pub use fs::parallel::both;
 pub use fs::privacy::{Exposed, check_private, exposed, open_private_dir, read_private_file};
 pub use fs::remove::{Leftovers, remove_tree};
 pub use fs::{Fs, FsError};
-pub use generation::{Generation, Size, generations};
 pub use place::journal_file::Siblings;
 pub use place::lock::{LockError, Patience};
 pub use place::names::{Direction, JournalName, Names, Sibling};
@@ -193,10 +186,12 @@ pub use plan::receipt::{
 pub use plan::room::Shortage;
 pub use precondition::Stale;
 pub use publication::Published;
-pub use recover::{Inspection, RecoverError, Recovered, inspect};
-pub use recovery::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
+pub use recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
+pub use recovery::evidence::{Place, Sight, Taken};
+pub use recovery::generation::{Generation, Size, generations};
+pub use recovery::recover::{Inspection, RecoverError, Recovered, inspect};
+pub use recovery::settle::{EndError, Ending, Kept, WhyKept};
 pub use rollback::{Changes, RollbackError, RollbackTerms};
-pub use settle::{EndError, Ending, Kept, WhyKept};
 pub use staging::build::{LinkMode, StageCounts, StageOptions};
 pub use staging::error::StageError;
 pub use staging::inheritance::Unlinked;

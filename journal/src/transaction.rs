@@ -11,7 +11,7 @@
 //!                                                                                 └──────undo──────▶ Ending
 //! ```
 //!
-//! Read next: `recover.rs`, for what happens when one of the arrows is never reached.
+//! Read next: `recovery/recover.rs`, for what happens when one of the arrows is never reached.
 
 use std::ffi::OsStr;
 
@@ -39,8 +39,8 @@ use crate::plan::room::{self, Shortage};
 use crate::precondition::{Stale, differences, mounted, not_locked, stale};
 use crate::prepare::{moves, next_generation, pinned_root, try_exchange};
 use crate::publication::{Open, Published, give_stage_up};
-use crate::recover::{Recovered, recover};
-use crate::recovery::Decision;
+use crate::recovery::decide::Decision;
+use crate::recovery::recover::{Recovered, recover};
 use crate::staging::build::{self, ReceiptText, StageCounts, StageOptions};
 use crate::staging::error::StageError;
 use crate::staging::inheritance::Ground;

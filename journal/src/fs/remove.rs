@@ -6,7 +6,7 @@
 //! Does not promise to succeed: what cannot be removed stays and is counted. Deletion is never part of success.
 //!
 //! Where the disk serves several threads, a large tree is deleted by as many; what is reported does not depend on it.
-//! Read next: `settle.rs`, which only ever deletes what it has renamed to trash.
+//! Read next: `recovery/settle.rs`, which only ever deletes what it has renamed to trash.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;

@@ -5,7 +5,7 @@
 //! A journal counts only if it is a regular file with one link, of our user, that nobody else may write (I6).
 //!
 //! On disk meanwhile: `journal.tmp`, which holds nothing that is believed.
-//! Read next: `place/record.rs`, `evidence.rs`.
+//! Read next: `place/record.rs`, `recovery/evidence.rs`.
 
 use std::ffi::{OsStr, OsString};
 

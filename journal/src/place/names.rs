@@ -4,7 +4,7 @@
 //! all, and that a name is read back as exactly what it was written for, or not at all (I6).
 //!
 //! `N` is shortened and hashed where the names would grow over the limit of the filesystem.
-//! Read next: `place/journal_file.rs`, `evidence.rs`.
+//! Read next: `place/journal_file.rs`, `recovery/evidence.rs`.
 
 use crate::base::digest::Digest;
 use crate::base::identity::Identity;

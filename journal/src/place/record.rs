@@ -3,12 +3,12 @@
 //! Promises that bytes which were torn, edited or written by a later version are recognised, and that a
 //! record which is accepted names only the siblings of its own target (I6): the names are derived from the
 //! target, the token and the numbers of slots, never read; its paths are checked as a plan's are.
-//! Does not promise that the disk still looks as the record says; `evidence.rs` looks.
+//! Does not promise that the disk still looks as the record says; `recovery/evidence.rs` looks.
 //!
 //! The byte form is three lines: the header (magic, version, `incompat` features), canonical JSON, and the
 //! SHA-256 of both.
 //!
-//! Read next: `place/journal_file.rs`, `recovery.rs`.
+//! Read next: `place/journal_file.rs`, `recovery/decide.rs`.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -5,7 +5,7 @@
 //!
 //! On disk meanwhile: an empty `new-X`; then `new-I-B`, of the inode number and time of birth that it must have. Where
 //! there are no times of birth it stays `new-X`, and a tree bears its token X inside.
-//! Read next: `staging/build.rs`, which fills it; `recover.rs`, which deletes what a run left of it.
+//! Read next: `staging/build.rs`, which fills it; `recovery/recover.rs`, which deletes what a run left of it.
 
 use std::ffi::{OsStr, OsString};
 

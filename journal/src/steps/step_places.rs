@@ -4,7 +4,7 @@
 //! between two of them (I3); and that what was taken is judged by the side that only we write to, so that whatever a
 //! user did meanwhile on the other one is seen as that.
 //!
-//! Read next: `steps/renames.rs`, `evidence.rs`.
+//! Read next: `steps/renames.rs`, `recovery/evidence.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};

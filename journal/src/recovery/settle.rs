@@ -16,7 +16,6 @@ use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::base::watch::Unwatched;
-use crate::evidence::{Place, Sight, replaced_identity, sight};
 use crate::fs::barrier::sync_tree;
 use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{Barrier, FsError, Rename};
@@ -27,9 +26,10 @@ use crate::place::stage_claim::marker_name;
 use crate::place::target::Target;
 use crate::place::transaction_dir::Home;
 use crate::plan::node::ENGINE_DIR;
+use crate::recovery::as_published::{are_slots_whole, is_whole};
+use crate::recovery::evidence::{Place, Sight, replaced_identity, sight};
 use crate::steps::renames::{self, Stuck};
 use crate::steps::step_places::{Side, Sides, Stand};
-use crate::whole::{are_slots_whole, is_whole};
 
 /// What became of a publication.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 //! Promises to write nothing. Objects are recognised by the identities that the record names, never by where they
 //! stand; without times of birth a staged tree must also hold its token.
 //!
-//! Read next: `recovery.rs`, which judges.
+//! Read next: `recovery/decide.rs`, which judges.
 
 use std::ffi::OsStr;
 

@@ -4,7 +4,7 @@
 //! killed anywhere, and that evidence which fits no history of ours changes nothing (I7).
 //! [`inspect`] says the same without writing.
 //!
-//! Read next: `recovery.rs` (the table), `settle.rs` (what its decisions do).
+//! Read next: `recovery/decide.rs` (the table), `settle.rs` (what its decisions do).
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -13,7 +13,6 @@ use thiserror::Error;
 
 use crate::base::mutant::{self, Site};
 use crate::base::watch::Watch;
-use crate::evidence::{Place, Sight, Taken, sight};
 use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{FsError, Kind};
 use crate::place::journal_file::{self, JournalRead, Siblings};
@@ -22,9 +21,10 @@ use crate::place::record::{Durability, Form, Record, Source};
 use crate::place::stage_claim::{self, proves_itself};
 use crate::place::target::Target;
 use crate::place::transaction_dir::Home;
-use crate::recovery::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
-use crate::settle::{By, End, EndError, Ending};
-use crate::whole::{are_entries_whole, is_whole};
+use crate::recovery::as_published::{are_entries_whole, is_whole};
+use crate::recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
+use crate::recovery::evidence::{Place, Sight, Taken, sight};
+use crate::recovery::settle::{By, End, EndError, Ending};
 
 /// What stands beside a target, and what recovery would do about it.
 #[derive(Debug)]

@@ -125,19 +125,14 @@
 //! | *verify* | compare a tree with its receipt |
 //! | *generation* | what was replaced and kept: a tree, or the entries of one |
 //!
-//! Read next: `transaction.rs` (the verbs), `recovery/decide.rs` (the table), `fs.rs` (the disk as a trait).
+//! Read next: `transaction/ready.rs` (the verbs), `recovery/decide.rs` (the table), `fs/interface.rs` (the
+//! disk as a trait).
 
 mod base;
-mod failure;
 pub mod fs;
-mod pinned;
 mod place;
 mod plan;
-mod precondition;
-mod prepare;
-mod publication;
 mod recovery;
-mod rollback;
 mod staging;
 mod steps;
 mod store;
@@ -153,9 +148,6 @@ pub use base::path::{
 };
 pub use base::plural::{agreeing, counted};
 pub use base::watch::{Deletion, Unwatched, Watch};
-pub use failure::{
-    Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
-};
 pub use fs::parallel::both;
 pub use fs::privacy::{Exposed, check_private, exposed, open_private_dir, read_private_file};
 pub use fs::remove::{Leftovers, remove_tree};
@@ -184,14 +176,11 @@ pub use plan::receipt::{
     Published as PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, Receipt, ReceiptReadError,
 };
 pub use plan::room::Shortage;
-pub use precondition::Stale;
-pub use publication::Published;
 pub use recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 pub use recovery::evidence::{Place, Sight, Taken};
 pub use recovery::generation::{Generation, Size, generations};
 pub use recovery::recover::{Inspection, RecoverError, Recovered, inspect};
 pub use recovery::settle::{EndError, Ending, Kept, WhyKept};
-pub use rollback::{Changes, RollbackError, RollbackTerms};
 pub use staging::build::{LinkMode, StageCounts, StageOptions};
 pub use staging::error::StageError;
 pub use staging::inheritance::Unlinked;
@@ -199,4 +188,13 @@ pub use steps::entry_cover::{CoverError, Grain};
 pub use store::{
     Audit, Fault, Flaw, ObjectMeta, Pack, PackSource, Stock, Store, StoreError, Swept,
 };
-pub use transaction::{Prepared, Ready, Staged, Terms};
+pub use transaction::failures::{
+    Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
+};
+pub use transaction::preconditions::Stale;
+pub use transaction::prepared::Prepared;
+pub use transaction::published::Published;
+pub use transaction::ready::Ready;
+pub use transaction::rollback::{Changes, RollbackError, RollbackTerms};
+pub use transaction::staged::Staged;
+pub use transaction::terms::Terms;

@@ -3,7 +3,7 @@
 //!
 //! How many names a file can have is the filesystem's matter: ext4 stops at 65,000, tmpfs never does, and then that test
 //! says that it skips.
-//! Read next: `../src/stage/links.rs`.
+//! Read next: `../src/staging/links.rs`.
 
 #![cfg(unix)]
 #![expect(

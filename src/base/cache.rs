@@ -11,7 +11,7 @@
 //! A directory on the way may be sticky, as `/tmp` is, or belong to a group of the user alone.
 //! Does not promise that there is a cache: every caller can do without.
 //!
-//! Read next: `cached_answer.rs`, the notes in it; the engine's `store.rs`, the packs; `private.rs`, what passes.
+//! Read next: `cached_answer.rs`, the notes in it; the engine's `store.rs`, the packs; `fs/privacy.rs`, what passes.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};

@@ -4,7 +4,7 @@
 //! that what is published is what is planned, and a plan made again has nothing to change.
 //! Does not promise anything of directories inside an environment whose default ACL is another than that of its root.
 //!
-//! Read next: `options.rs`; the engine's `stage/given.rs`, by which the ACL itself is handed down.
+//! Read next: `options.rs`; the engine's `staging/inheritance.rs`, by which the ACL itself is handed down.
 
 use std::path::Path;
 

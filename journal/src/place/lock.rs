@@ -6,7 +6,7 @@
 //! Does not promise anything between machines that share a disk without sharing locks.
 //!
 //! On disk meanwhile: `.N.rvenv.lock`, with a line that says who holds it; unlinked at the end.
-//! Read next: `transaction.rs`.
+//! Read next: `transaction/ready.rs`.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;

@@ -4,7 +4,7 @@
 //! are linked or share blocks take less. What there is is asked after the stage was given up: it is what the next run finds.
 //! Does not promise what a quota leaves, which no call tells that works for every user.
 //!
-//! Read next: `failure.rs`, whose errors tell of it.
+//! Read next: `transaction/failures.rs`, whose errors tell of it.
 
 use std::io::ErrorKind;
 

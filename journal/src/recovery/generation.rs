@@ -3,9 +3,9 @@
 //! Promises to write nothing, to follow no link, and to tell what can be told of a generation whose record is absent or
 //! cannot be believed. A file is read as it was when the generation was replaced: an entry that no later publication
 //! moved either still stands in its place.
-//! Does not promise that a generation can come back; `rollback.rs` looks at that.
+//! Does not promise that a generation can come back; `transaction/rollback.rs` looks at that.
 //!
-//! Read next: `rollback.rs`, `place/journal_file.rs`.
+//! Read next: `transaction/rollback.rs`, `place/journal_file.rs`.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;

@@ -6,7 +6,7 @@
 //! Nothing deletes what the journal does not name by its identity.
 //!
 //! On disk meanwhile: the journal as `.settle` or `.undo`; then trash, which the next run deletes too.
-//! Read next: `transaction.rs`.
+//! Read next: `transaction/ready.rs`.
 
 use std::ffi::{OsStr, OsString};
 

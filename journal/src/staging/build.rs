@@ -6,7 +6,7 @@
 //! Does not promise anything to readers: nobody looks here.
 //!
 //! On disk meanwhile: `new-I-B`, mode 0700, whose name says which object it is from before its first entry.
-//! Read next: `transaction.rs`.
+//! Read next: `transaction/ready.rs`.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;

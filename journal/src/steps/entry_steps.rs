@@ -4,7 +4,7 @@
 //! its sides when everything is staged, and that what was moved out of its place was as the plan saw it.
 //! Does not take the steps.
 //!
-//! Read next: `transaction.rs`.
+//! Read next: `transaction/ready.rs`.
 
 use std::ffi::OsStr;
 

@@ -5,7 +5,7 @@
 //! the stage, where it is kept.
 //! Does not sync: the caller owns the order of writes.
 //!
-//! Read next: `recovery/settle.rs`, `transaction.rs`.
+//! Read next: `recovery/settle.rs`, `transaction/ready.rs`.
 
 use std::io::ErrorKind;
 

@@ -4,20 +4,20 @@
 //! that nothing which is mounted is moved.
 //!
 //! On disk meanwhile: the empty stage of `place/stage_claim.rs`.
-//! Read next: `transaction.rs`.
+//! Read next: `transaction/ready.rs`.
 
 use std::ffi::OsString;
 
 use crate::base::identity::Identity;
-use crate::failure::PrepareError;
 use crate::fs::{Dir, FsError, Rename};
 use crate::place::journal_file::Siblings;
 use crate::place::target::Target;
 use crate::place::transaction_dir::Home;
 use crate::plan::builder::Plan;
-use crate::precondition::{expected_root, mounted_entries};
 use crate::steps::entry_cover::{CoverError, Grain};
 use crate::steps::entry_steps::{Exchange, Moves};
+use crate::transaction::failures::PrepareError;
+use crate::transaction::preconditions::{expected_root, mounted_entries};
 
 /// The identity of the directory at the target, which a layered filesystem may change when something in it changes.
 pub(crate) fn pinned_root(target: &Target<'_>, plan: &Plan) -> Result<Option<Identity>, FsError> {

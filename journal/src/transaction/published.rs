@@ -4,11 +4,10 @@
 //! durable and were seen to stand (I1, I2), and that whatever fails before is given up in one way.
 //! A state that is dropped only lets the locks go: what it leaves on disk is what a crash would leave.
 //!
-//! Read next: `recovery/settle.rs`, the ends; `transaction.rs`, the states before.
+//! Read next: `recovery/settle.rs`, the ends; `transaction/ready.rs`, the states before.
 
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
-use crate::failure::{Aftermath, EndFailed, PublishError, PublishFailed, aftermath_of};
 use crate::fs::{FsError, Held};
 use crate::place::journal_file;
 use crate::place::lock::Locks;
@@ -21,6 +20,9 @@ use crate::recovery::settle::{By, End, Ending, empty_now};
 use crate::staging::build::StageCounts;
 use crate::steps::renames;
 use crate::steps::step_places::Sides;
+use crate::transaction::failures::{
+    Aftermath, EndFailed, PublishError, PublishFailed, aftermath_of,
+};
 
 /// Everything that is new in its place; readers see it.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! (I5). The generation itself is the stage, so nothing is built; afterwards it holds what went, and the same verb goes
 //! forward again. What changed since the generation was replaced is named, and refused unless it may be put aside.
 //!
-//! Read next: `transaction.rs`, `steps/step_places.rs`.
+//! Read next: `transaction/ready.rs`, `steps/step_places.rs`.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -15,9 +15,7 @@ use thiserror::Error;
 use crate::base::digest::Digest;
 use crate::base::identity::Identity;
 use crate::base::plural::counted;
-use crate::failure::{Aftermath, PublishError, PublishFailed};
 use crate::fs::{Dir, FsError, Rename};
-use crate::pinned::pinned;
 use crate::place::journal_file::{self, JournalRead, Siblings};
 use crate::place::names::JournalName;
 use crate::place::record::{
@@ -27,12 +25,14 @@ use crate::place::transaction_dir::Home;
 use crate::plan::drift::{Drift, drift, drift_at};
 use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
-use crate::publication::{Open, Published};
 use crate::recovery::evidence::replaced_identity;
 use crate::staging::build::StageCounts;
 use crate::steps::entry_steps::Exchange;
 use crate::steps::step_places::{Side, Sides};
-use crate::transaction::Ready;
+use crate::transaction::failures::{Aftermath, PublishError, PublishFailed};
+use crate::transaction::overlay_pins::pinned;
+use crate::transaction::published::{Open, Published};
+use crate::transaction::ready::Ready;
 
 /// What becomes of changes that were made since a generation was replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

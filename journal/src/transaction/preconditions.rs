@@ -2,7 +2,7 @@
 //!
 //! Promises to name every path that differs (I4), and to write nothing.
 //! The same comparison is made under the lock before anything is staged, and again right before the switch.
-//! Read next: `plan/observe.rs`, which looks; `transaction.rs`, which asks.
+//! Read next: `plan/observe.rs`, which looks; `transaction/ready.rs`, which asks.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

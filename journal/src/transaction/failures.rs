@@ -1,7 +1,7 @@
 //! Failures of a transaction: one type per verb, each with the state in which it left the target.
 //!
 //! Promises that whoever handles one learns, without looking at the disk, whether the target is as it was.
-//! Read next: `transaction.rs`, whose verbs fail with these.
+//! Read next: `transaction/ready.rs`, whose verbs fail with these.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use thiserror::Error;
 use crate::fs::FsError;
 use crate::place::lock::LockError;
 use crate::plan::room::Shortage;
-use crate::precondition::Stale;
 use crate::recovery::recover::RecoverError;
 use crate::recovery::settle::EndError;
 use crate::staging::error::StageError;
 use crate::steps::entry_cover::CoverError;
+use crate::transaction::preconditions::Stale;
 
 /// In which state a failure left the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

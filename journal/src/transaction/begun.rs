@@ -1,0 +1,156 @@
+//! What is known of a publication from the empty stage to the journal: the plan, the stage, and what is to be moved.
+//!
+//! Promises that one barrier makes the staged objects and the draft of their journal durable (I2).
+//!
+//! On disk meanwhile: the stage, whose name says whose it is; `journal.tmp`, in which no run believes.
+//! Read next: `transaction/prepared.rs`.
+
+use std::ffi::OsStr;
+
+use crate::base::identity::Identity;
+use crate::base::mutant::{self, Site};
+use crate::fs::barrier::sync_tree;
+use crate::fs::{Barrier, FsError};
+use crate::place::journal_file;
+use crate::place::lock::Locks;
+use crate::place::record::{Act, Durability, Record, Source, Step, Steps};
+use crate::place::stage_claim::Claim;
+use crate::place::transaction_dir::Home;
+use crate::plan::builder::Plan;
+use crate::plan::receipt::LateReceipt;
+use crate::plan::room::{self, Shortage};
+use crate::staging::build::{self, ReceiptText, StageCounts, StageOptions};
+use crate::staging::error::StageError;
+use crate::staging::inheritance::Ground;
+use crate::steps::entry_steps::{Exchange, Moves};
+use crate::transaction::failures::Aftermath;
+use crate::transaction::published::give_stage_up;
+use crate::transaction::terms::Terms;
+
+/// What both states before the journal hold.
+#[derive(Debug)]
+pub(super) struct Begun<'a> {
+    pub(super) locks: Locks<'a>,
+    pub(super) home: Home<'a>,
+    pub(super) claim: Claim,
+    pub(super) plan: &'a Plan,
+    pub(super) terms: Terms,
+    pub(super) work: Work,
+    /// The directory at the target, as a rename keeps it.
+    pub(super) old: Option<Identity>,
+    /// The number that what is replaced gets, should it be kept.
+    pub(super) generation: u32,
+    pub(super) receipt: LateReceipt<'a>,
+}
+
+/// What is to be moved.
+#[derive(Debug)]
+pub(super) enum Work {
+    Tree(Exchange),
+    Entries(Moves),
+}
+
+impl Begun<'_> {
+    /// Builds what is new, and the record of a whole tree, whose steps are known already; makes both durable.
+    pub(super) fn build(
+        &self,
+        options: &StageOptions<'_>,
+    ) -> Result<(StageCounts, Option<Record>), StageError> {
+        let fs = self.home.fs;
+        let late = &self.receipt;
+        let receipt = || late.get().0.as_str();
+        let disk = |source| StageError::Disk {
+            path: ".".to_owned(),
+            source,
+        };
+        let target = self.old.map(|_| self.locks.target().root());
+        let target = target.transpose().map_err(disk)?;
+        let ground = Ground {
+            root: &self.claim.root,
+            made: &self.claim.made,
+            target: target.as_ref(),
+        };
+        let (counts, draft) = match &self.work {
+            Work::Tree(exchange) => {
+                let counts = build::build(fs, &ground, self.plan, &receipt, options)?;
+                let steps = tree_steps(self.claim.identity, self.old, *exchange);
+                let draft = self.record(steps);
+                journal_file::write_draft(&self.home, &draft).map_err(disk)?;
+                (counts, Some(draft))
+            }
+            Work::Entries(moves) => {
+                let fillings = moves.fillings();
+                let both = (self.plan, &receipt as &ReceiptText<'_>);
+                let counts = build::build_entries(fs, &ground, both, &fillings, options)?;
+                (counts, None)
+            }
+        };
+        let barrier = self.make_durable(draft.is_some()).map_err(disk)?;
+        Ok((StageCounts { barrier, ..counts }, draft))
+    }
+
+    /// One barrier for what was staged and for the draft of its journal; the name of the stage is durable already.
+    fn make_durable(&self, is_drafted: bool) -> Result<Option<Barrier>, FsError> {
+        if self.terms.durability == Durability::Process {
+            return Ok(None);
+        }
+        let Home { fs, dir, names, .. } = &self.home;
+        // A sync that failed is not tried again: the pages it lost count as clean now.
+        let barrier = if mutant::drops(Site::BarrierOfStage) {
+            Barrier::PerObject
+        } else {
+            sync_tree(*fs, &self.claim.root)?
+        };
+        let is_apart = barrier == Barrier::PerObject && !mutant::drops(Site::SyncOfDraft);
+        if is_apart && is_drafted {
+            fs.sync_file(dir, OsStr::new(&names.journal_temp()))?;
+        }
+        Ok(Some(barrier))
+    }
+
+    pub(super) fn record(&self, list: Vec<Step>) -> Record {
+        let Terms {
+            durability,
+            retention,
+            verdict,
+            ..
+        } = self.terms;
+        Record {
+            plan: self.plan.digest(),
+            token: self.claim.token.clone(),
+            generation: self.generation,
+            form: self.home.form,
+            source: Source::Built,
+            stage: self.claim.identity,
+            boot: self.home.fs.boot_id(),
+            durability,
+            retention,
+            steps: Steps {
+                list,
+                receipt: Some(self.receipt.get().1),
+                verdict,
+            },
+        }
+    }
+
+    /// What is short, where a verb failed for want of room; to be asked when what was staged has gone.
+    pub(super) fn shortage(&self, failed: &FsError) -> Option<Box<Shortage>> {
+        room::shortage(self.home.fs, &self.home.dir, self.plan, failed).map(Box::new)
+    }
+
+    /// What was staged goes; no journal names it.
+    pub(super) fn give_up(&self) -> Aftermath {
+        give_stage_up(&self.locks, &self.home, &self.claim.token)
+    }
+}
+
+/// What is done with a whole tree: put where nothing is, else exchanged, or taken away and put.
+fn tree_steps(new: Identity, old: Option<Identity>, exchange: Exchange) -> Vec<Step> {
+    let acts = match (old, exchange) {
+        (None, _) => vec![Act::Put { new }],
+        (Some(old), Exchange::Possible) => vec![Act::Swap { new, old }],
+        (Some(old), Exchange::Impossible) => vec![Act::Take { old }, Act::Put { new }],
+    };
+    let step = |act| Step { entry: None, act };
+    acts.into_iter().map(step).collect()
+}

@@ -1,0 +1,240 @@
+//! Everything that is new, durable beside its place; and the switch that publishes it.
+//!
+//! Promises that the target is looked at once more under the lock before the steps are written down, and that the journal
+//! is durable before the first step (I1). Whatever fails before that gives the stage up.
+//!
+//! On disk meanwhile: the whole stage, and from [`Staged::publish`] on the journal.
+//! Read next: `transaction/published.rs`.
+
+use std::ffi::OsStr;
+
+use crate::base::mutant::{self, Site};
+use crate::fs::{FsError, Held, Lock};
+use crate::place::journal_file;
+use crate::place::names::JournalName;
+use crate::place::record::{Form, Record};
+use crate::place::target::Target;
+use crate::place::transaction_dir::Home;
+use crate::staging::build::StageCounts;
+use crate::steps::entry_cover::CoverError;
+use crate::steps::entry_steps::stranger_in_slots;
+use crate::steps::step_places::Sides;
+use crate::transaction::begun::{Begun, Work};
+use crate::transaction::failures::{PublishError, PublishFailed};
+use crate::transaction::preconditions::{Stale, differences};
+use crate::transaction::published::{Open, Published};
+
+/// Everything that is new beside its place, durable.
+#[derive(Debug)]
+pub struct Staged<'a> {
+    pub(super) begun: Begun<'a>,
+    pub(super) counts: StageCounts,
+    /// The record of a whole tree, as it stands in `journal.tmp`.
+    pub(super) draft: Option<Record>,
+    pub(super) lock: Option<Held>,
+}
+
+impl<'a> Staged<'a> {
+    /// How the files came into the stage.
+    #[must_use]
+    pub fn counts(&self) -> StageCounts {
+        self.counts
+    }
+
+    /// Takes the steps: what readers see changes here and nowhere else.
+    ///
+    /// `interrupted` is asked once, before the journal; after that the switch is taken to its end.
+    ///
+    /// # Errors
+    /// See [`PublishFailed`]; steps that were taken are taken back.
+    ///
+    /// # Crash
+    /// Before the step the old tree stands, after it the new one; the journal tells the next run which to keep.
+    pub fn publish(
+        mut self,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Published<'a>, PublishFailed> {
+        let target = self.begun.locks.target().clone();
+        let (sides, record) = match self.last_look(&target, interrupted) {
+            Ok(found) => found,
+            Err(source) => return Err(self.failed(source)),
+        };
+        if let Err(source) = self.write_journal(&record) {
+            return Err(self.unwritten(record, source));
+        }
+        let Self {
+            begun,
+            counts,
+            lock,
+            ..
+        } = self;
+        let (plan, work) = (begun.plan, begun.work);
+        let open = Open {
+            journal: name_of(&record),
+            locks: begun.locks,
+            home: begun.home,
+            record,
+        };
+        if let Err(source) = open.take_steps(&sides) {
+            return Err(open.failed(source));
+        }
+        let stranger = match stranger_in_slots(&sides, open.record.steps(), plan) {
+            _ if mutant::drops(Site::LookIntoSlots) => None,
+            Ok(found) => found.map(|path| {
+                PublishError::Changed(Stale {
+                    path: path.to_string(),
+                    why: "changed right before it was switched".to_owned(),
+                })
+            }),
+            Err(source) => Some(PublishError::Disk(source)),
+        };
+        if let Some(source) = stranger {
+            return Err(open.failed(source));
+        }
+        Ok(Published {
+            open,
+            counts,
+            emptied: match work {
+                Work::Tree(_) => Vec::new(),
+                Work::Entries(moves) => moves.emptied(),
+            },
+            _lock: lock,
+        })
+    }
+
+    /// Locks what is to be published, sees that nothing changed, and opens everything that the steps need.
+    fn last_look<'s>(
+        &mut self,
+        target: &Target<'s>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<(Sides<'s>, Record), PublishError>
+    where
+        'a: 's,
+    {
+        self.lock_root().map_err(PublishError::Disk)?;
+        if let Some(changed) = self.changed()? {
+            return Err(PublishError::Changed(changed));
+        }
+        if interrupted() {
+            return Err(PublishError::Interrupted);
+        }
+        self.steps(target).map_err(PublishError::Disk)
+    }
+
+    /// The steps become durable before the first of them; those of a lone put are with what it puts.
+    fn write_journal(&self, record: &Record) -> Result<(), FsError> {
+        let home = &self.begun.home;
+        match &self.draft {
+            Some(_) if record.is_lone_put() => Ok(()),
+            Some(_) => journal_file::publish_draft(home, record.durability),
+            None => journal_file::write(home, record),
+        }
+    }
+
+    /// Gives up when no journal was begun.
+    fn failed(&self, source: PublishError) -> PublishFailed {
+        let aftermath = self.begun.give_up();
+        let shortage = match &source {
+            PublishError::Disk(failed) => self.begun.shortage(failed),
+            PublishError::Changed(_)
+            | PublishError::Interrupted
+            | PublishError::Step { .. }
+            | PublishError::Moved
+            | PublishError::Doubt(_) => None,
+        };
+        PublishFailed {
+            target: self.begun.locks.target().path().into(),
+            aftermath,
+            shortage,
+            source,
+        }
+    }
+
+    /// Gives up when the journal could not be made durable: it may stand under its name, or not.
+    fn unwritten(self, record: Record, source: FsError) -> PublishFailed {
+        let Home { fs, dir, names, .. } = &self.begun.home;
+        let journal = names.journal(&JournalName::Open);
+        if let Ok(None) = fs.meta(dir, OsStr::new(&journal)) {
+            return self.failed(PublishError::Disk(source));
+        }
+        let open = Open {
+            locks: self.begun.locks,
+            home: self.begun.home,
+            record,
+            journal: JournalName::Open,
+        };
+        open.not_begun(source)
+    }
+
+    /// The last look before the steps are written down.
+    fn changed(&self) -> Result<Option<Stale>, PublishError> {
+        let Begun {
+            locks, plan, old, ..
+        } = &self.begun;
+        let target = locks.target();
+        let mut reasons = differences(target, plan, *old).map_err(PublishError::Disk)?;
+        if mutant::drops(Site::LastLook) {
+            reasons.clear();
+        }
+        // Whether it is the directory that was locked was asked when it was the one that the plan expects, as it still is.
+        if let Some(changed) = reasons.into_iter().next() {
+            return Ok(Some(changed));
+        }
+        let of_target = |why: String| Stale {
+            path: target.path().display().to_string(),
+            why,
+        };
+        match &self.begun.work {
+            Work::Tree(_) => Ok(None),
+            Work::Entries(moves) => match moves.are_current(target, plan) {
+                Ok(true) => Ok(None),
+                Ok(false) if mutant::drops(Site::LookAtMoves) => Ok(None),
+                Ok(false) => Ok(Some(of_target("has entries that came or went".to_owned()))),
+                Err(CoverError::Disk(source)) => Err(PublishError::Disk(source)),
+                Err(error) => Ok(Some(of_target(error.to_string()))),
+            },
+        }
+    }
+
+    /// The record, whose steps have the identities on both sides, and everything open that they need.
+    fn steps<'s>(&self, target: &Target<'s>) -> Result<(Sides<'s>, Record), FsError>
+    where
+        'a: 's,
+    {
+        let Begun { home, work, .. } = &self.begun;
+        let mut record = match &self.draft {
+            Some(draft) => draft.clone(),
+            None => self.begun.record(Vec::new()),
+        };
+        let Work::Entries(moves) = work else {
+            return Ok((Sides::open(target, home, &record)?, record));
+        };
+        let entries = moves.list.iter().map(|step| &step.entry);
+        let sides = Sides::open_for(target, home, &record, entries)?;
+        record.steps.list = moves.steps(&sides)?;
+        Ok((sides, record))
+    }
+
+    /// Locks the new root before it can be found by its name, so that nobody gets in between.
+    fn lock_root(&mut self) -> Result<(), FsError> {
+        if self.begun.home.form == Form::Entries {
+            // The target's own root stays, and is locked already.
+            return Ok(());
+        }
+        let fs = self.begun.home.fs;
+        let held = fs.hold_dir(&self.begun.claim.root)?;
+        if fs.try_lock(&held)? == Lock::Acquired {
+            self.lock = Some(held);
+        }
+        Ok(())
+    }
+}
+
+/// The name under which a record stands when its first step is taken.
+fn name_of(record: &Record) -> JournalName {
+    if record.is_lone_put() {
+        JournalName::Draft
+    } else {
+        JournalName::Open
+    }
+}

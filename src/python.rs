@@ -50,4 +50,4 @@ pub use registry::registered;
 pub use release::Release;
 pub use request::{RangeRequest, Request, VersionRequest};
 pub use surroundings::{Control, Surroundings};
-pub use trust::{Checkout, NamedByTarget, Purpose, find_named};
+pub use trust::{Checkout, NamedByTarget, Purpose, find_named, may_start};

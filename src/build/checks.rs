@@ -178,6 +178,9 @@ pub enum CheckFailed {
     /// A part of the environment belongs to another user.
     #[error(transparent)]
     OtherOwner(#[from] OtherOwner),
+    /// The environment's interpreter is a program that only the environment names.
+    #[error("no health check starts the environment's interpreter")]
+    Untrusted(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It could not be started.
     #[error("cannot start {check}")]
     NotStarted {

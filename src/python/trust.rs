@@ -142,6 +142,52 @@ pub fn find_named(
     }
 }
 
+/// Sees that an environment's own interpreter, when it is started, is one that may be: the link or copy `python`, and the
+/// installation at `homes`, out of which it takes its library.
+///
+/// # Errors
+/// [`InterpreterError::Untrusted`].
+pub fn may_start(
+    python: &Path,
+    homes: &[NamedByTarget],
+    checkout: &Checkout,
+    around: &Surroundings,
+) -> Result<(), InterpreterError> {
+    let Ok(real) = fs::canonicalize(python) else {
+        // There is nothing to be started.
+        return Ok(());
+    };
+    let everything = candidates::everything(around);
+    if everything.iter().any(|candidate| candidate.path == python) {
+        return Ok(());
+    }
+    let mut why = "its pyvenv.cfg names another".to_owned();
+    for path in homes.iter().map(NamedByTarget::path) {
+        let Ok(base) = fs::canonicalize(path) else {
+            continue;
+        };
+        if base != real && !is_copy(&real, &base) {
+            continue;
+        }
+        match private(path, checkout).or_else(|_| private(&base, checkout)) {
+            Ok(_) => return Ok(()),
+            Err(_) if known(path, &base, around).is_some() => return Ok(()),
+            Err(reason) => why = reason,
+        }
+    }
+    Err(InterpreterError::Untrusted {
+        path: python.to_owned(),
+        why,
+    })
+}
+
+/// Whether a file has the bytes of another; only one of the same length is read.
+fn is_copy(file: &Path, original: &Path) -> bool {
+    let len = |path| fs::metadata(path).map(|found| found.len()).ok();
+    let bytes = |path| fs::read(path).ok();
+    len(file).is_some() && len(file) == len(original) && bytes(file) == bytes(original)
+}
+
 fn absent(path: &Path, reason: &str) -> InterpreterError {
     InterpreterError::NotFound {
         request: format!("`{}`", shown(path)),

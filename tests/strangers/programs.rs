@@ -411,3 +411,62 @@ fn root_starts_no_interpreter_out_of_the_home_of_another_user() {
     ended(&mut at_home(&project.desk.scratch, &home, &list)).ok();
     assert!(project.started());
 }
+
+/// What a generation or a plan leads to is named by no one who types the command.
+#[test]
+fn no_check_of_a_rollback_or_of_a_plan_starts_a_program_of_the_checkout() {
+    let Some(project) = Project::new() else {
+        return;
+    };
+    let env = "project/.venv";
+    let create = |words: &[&str]| {
+        let words = [&["create", "--without-pip", "--clear", "--keep"], words].concat();
+        project.run(&words, env).ok();
+    };
+    let python = project.desk.path_of_python();
+    let rollback = ["rollback", "--check", "true"];
+    let evil = project.evil("project/tools/python3");
+    // The link, and the installation out of which the interpreter takes its library.
+    project.link(env, Path::new("../../tools/python3"));
+    create(&["-p", python]);
+    let said = project.run(&rollback, env).failed(1);
+    assert!(!project.started(), "{said}");
+    assert!(said.contains("no health check starts"), "{said}");
+    project.desk.works(env);
+    project.run(&["rollback"], env).ok();
+    assert!(!project.started());
+    create(&["-p", python]);
+    project.home(env, &project.path("project/tools"));
+    create(&["-p", python]);
+    let said = project.run(&rollback, env).failed(1);
+    assert!(!project.started(), "{said}");
+    assert!(said.contains("no health check starts"), "{said}");
+    // A plan that was made for it, as it says.
+    fs::remove_file(&evil).unwrap();
+    let evil = project.remembered("project/tools/python3");
+    let plan = project.path("plan.json");
+    let words = [
+        "plan",
+        "--without-pip",
+        "--clear",
+        "-p",
+        evil.to_str().unwrap(),
+        "-o",
+    ];
+    project
+        .run(&[&words[..], &[plan.to_str().unwrap()]].concat(), env)
+        .ok();
+    assert!(project.started());
+    let plan = plan.to_str().unwrap();
+    let apply = ["apply", plan, "--check", "true"];
+    let said = project.desk.scratch.rvenv(&apply).failed(1);
+    assert!(!project.started(), "{said}");
+    assert!(said.contains("with the environment"), "{said}");
+    project.desk.works(env);
+    // What may be started is, as a link and as a copy.
+    for copies in ["--symlinks", "--copies"] {
+        create(&["-p", python, copies]);
+        create(&["-p", python]);
+        project.run(&rollback, env).ok();
+    }
+}

@@ -5,8 +5,9 @@
 use std::path::Path;
 
 use rvenv::checks::{self, Check, CheckFailed, EnvAt, Expectation, Expected, OtherOwner};
-use rvenv::existing::Config;
+use rvenv::existing::{Config, Existing};
 use rvenv::hooks::Context;
+use rvenv::python::Checkout;
 use rvenv::render::escape;
 use rvenv_journal::Fs as _;
 
@@ -39,6 +40,26 @@ impl Session<'_> {
         };
         let checks = checks::built_in_first(expected, commands);
         self.check_at(&EnvAt::in_dir(env_dir), &checks)
+    }
+
+    /// The same, where no command line of this run names the interpreter: it must be one that may be started.
+    pub(crate) fn check_named_by_record(
+        &self,
+        env_dir: &Path,
+        commands: &[String],
+    ) -> Result<(), CheckFailed> {
+        let root = self.fs.open_path(env_dir);
+        let root = root.map_err(|error| CheckFailed::Untrusted(Box::new(error)))?;
+        let existing = Existing::read(&self.fs, &root, env_dir);
+        let existing = existing.map_err(|error| CheckFailed::Untrusted(Box::new(error)))?;
+        let mut homes = existing.named();
+        homes.retain(|path| path.path().parent() == Some(&existing.config.home));
+        let around = &self.world.surroundings;
+        let checkout = Checkout::of(&[env_dir], around);
+        let python = EnvAt::in_dir(env_dir).python;
+        rvenv::python::may_start(&python, &homes, &checkout, around)
+            .map_err(|error| CheckFailed::Untrusted(Box::new(error)))?;
+        self.check_published(env_dir, commands)
     }
 
     fn check_at(&self, env: &EnvAt, checks: &[Check]) -> Result<(), CheckFailed> {

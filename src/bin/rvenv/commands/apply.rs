@@ -27,7 +27,7 @@ impl Session<'_> {
         if !commands.is_empty() {
             may_run(plan.target(), args.replace.allow_other_owner)?;
         }
-        let checker = || self.check_published(Path::new(plan.target()), commands);
+        let checker = || self.check_named_by_record(Path::new(plan.target()), commands);
         let manner = Manner {
             retention: retention(&args.replace, Intent::Create),
             permissions: self.permissions(args.force, args.allow_lost),

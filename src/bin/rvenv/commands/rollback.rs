@@ -24,7 +24,7 @@ impl Session<'_> {
             // What comes back has owners of its own.
             match checks::other_owner(Path::new(&env_dir)) {
                 Some(other) if !args.allow_other_owner => Err(other.into()),
-                Some(_) | None => self.check_published(Path::new(&env_dir), commands),
+                Some(_) | None => self.check_named_by_record(Path::new(&env_dir), commands),
             }
         };
         let manner = Manner {

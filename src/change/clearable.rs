@@ -96,7 +96,8 @@ fn shared<'a>(receipt: &Receipt, names: impl Iterator<Item = &'a OsStr>) -> Stri
     }
 }
 
-fn is_checkout(name: &OsStr) -> bool {
+/// Whether a system of version control keeps its things under this name.
+pub(crate) fn is_checkout(name: &OsStr) -> bool {
     CHECKOUTS.iter().any(|known| *known == name)
 }
 

@@ -24,7 +24,8 @@ mod policies;
 mod publishing;
 
 pub use self::other_owner::receiver;
-use self::policies::{check_clearable, check_mergeable};
+pub use self::policies::Deed;
+use self::policies::{check_clearable, check_deeds, check_mergeable};
 pub use self::publishing::UndoFailed;
 use self::publishing::{Planned, decide, publish, unchecked, verdict};
 use crate::base::cache::Cache;
@@ -210,11 +211,13 @@ pub enum RunFailed {
     /// The published environment did not pass its health check, and taking it back did not end.
     #[error(transparent)]
     Undo(#[from] Box<UndoFailed>),
-    /// A saved plan changes what is no environment.
-    #[error("the plan changes files in `{path}`, which is not a virtual environment")]
+    /// A saved plan does in its target what no environment needs.
+    #[error("the plan for `{path}` {deed}")]
     NotAnEnvironment {
         /// The target.
         path: PathBuf,
+        /// What it does.
+        deed: Deed,
     },
     /// A saved plan was made for an environment alone, and the target has something else.
     #[error(
@@ -353,6 +356,7 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     };
     publish(run, path, known, &mut |ready| {
         let target = ready.target();
+        check_deeds(target, plan)?;
         match plan.publication() {
             Publication::Swap | Publication::Refill => {
                 check_clearable(target, run.permissions)?;

@@ -6,9 +6,10 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv::environment::{self, Outcome, Report};
+use rvenv::pyvenv_cfg::CONFIG_NAME;
 use rvenv::render::{self, escape};
 use rvenv_journal::fs::Barrier;
-use rvenv_journal::{Act, Fs as _, Publication, Unlinked, counted};
+use rvenv_journal::{Act, Effect, Fs as _, Publication, Unlinked, counted};
 
 use crate::session::Session;
 use crate::shell_words::{quoted_activate, word};
@@ -36,6 +37,7 @@ impl Session<'_> {
                     "{done} {target} {how}. Activate it with `{activate}`"
                 ));
                 self.tell_receiver(report);
+                self.tell_addition(report, &shown);
                 if let Some(loss) = render::loss(&report.plan, &report.replaced) {
                     self.terminal.story(&loss);
                 }
@@ -48,6 +50,25 @@ impl Session<'_> {
                     );
                 }
             }
+        }
+    }
+
+    /// Says that a directory with entries of its own got an environment into it.
+    fn tell_addition(&self, report: &Report, shown: &str) {
+        let plan = &report.plan;
+        let is_first = plan
+            .observation()
+            .paths
+            .keys()
+            .all(|path| path.as_str() != CONFIG_NAME);
+        if plan.publication() == Publication::Merge && plan.is_shared() && is_first {
+            let added = plan
+                .effects()
+                .filter(|(_, _, effect)| *effect == Effect::Create);
+            let added = counted(added.count(), "entry");
+            self.terminal.story(&format!(
+                "`{shown}` was not a virtual environment: {added} were added, and what was there stays"
+            ));
         }
     }
 

@@ -5,14 +5,98 @@
 //!
 //! Read next: `../clearable.rs`, `../merge/lost.rs`.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv_journal::fs::Meta;
-use rvenv_journal::{Effect, Fs, Observed, Plan, Target};
+use rvenv_journal::{Effect, Fs, Observed, Plan, Publication, RelPath, Target};
+use thiserror::Error;
 
 use super::{Force, Permissions, PlanFailed, RunFailed};
-use crate::change::clearable::{Clearable, clearable};
+use crate::build::pyvenv_cfg::CONFIG_NAME;
+use crate::change::clearable::{Clearable, clearable, is_checkout};
 use crate::change::merge::{self, Lost, is_environment};
+
+/// The names at the top of an environment, by venv, by pip, and on Windows.
+const TOP_NAMES: [&str; 13] = [
+    "bin",
+    "include",
+    "lib",
+    "lib64",
+    "share",
+    "etc",
+    "man",
+    CONFIG_NAME,
+    ".gitignore",
+    "Scripts",
+    "Include",
+    "Lib",
+    "doc",
+];
+
+/// What a saved plan does that no environment needs.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Deed {
+    /// It changes or removes entries of a directory that is no environment.
+    #[error("changes what is there, and that is not a virtual environment")]
+    Changes,
+    /// There is no configuration afterwards.
+    #[error("makes no virtual environment: it has no `pyvenv.cfg`")]
+    NoEnvironment,
+    /// It adds an entry that belongs to no environment to a directory that is none.
+    #[error("adds `{0}`, which belongs to no virtual environment, to a directory that is none")]
+    Stranger(String),
+    /// It works in what a system of version control keeps.
+    #[error("works on `{0}`, which belongs to a checkout")]
+    Checkout(String),
+}
+
+/// What `create` would not do anywhere, a saved plan does not do either: it makes or changes environments alone.
+///
+/// That is no protection against a plan that makes an environment with a program in it, only against one whose target is
+/// something else.
+pub(super) fn check_deeds(target: &Target<'_>, plan: &Plan) -> Result<(), RunFailed> {
+    let refused = |deed| {
+        let path = target.path().to_path_buf();
+        Err(RunFailed::NotAnEnvironment { path, deed })
+    };
+    let planned = plan.operations().keys().chain(plan.retired());
+    let is_of_checkout = |path: &&RelPath| {
+        let mut names = path.as_str().split('/');
+        names.any(|name| is_checkout(OsStr::new(name)))
+    };
+    if let Some(path) = planned.clone().find(is_of_checkout) {
+        return refused(Deed::Checkout(path.to_string()));
+    }
+    let is_config = |path: &RelPath| path.as_str() == CONFIG_NAME;
+    if plan.operations().keys().any(is_config) {
+        return Ok(());
+    }
+    let (parent, name) = target.place();
+    let root = target.disk().open_dir(parent, name);
+    let keeps = match plan.publication() {
+        // Where nothing is, the engine says that the plan is stale.
+        Publication::Merge | Publication::Nothing => {
+            root.is_err()
+                || root.is_ok_and(|root| is_environment(target.disk(), &root).unwrap_or(true))
+        }
+        Publication::Put | Publication::Swap | Publication::Refill => false,
+    };
+    let retires = plan.retired().iter().any(is_config);
+    if keeps && !retires {
+        return Ok(());
+    }
+    refused(Deed::NoEnvironment)
+}
+
+/// The first path of a plan that no environment has, by the name at its top.
+fn stranger(plan: &Plan) -> Option<&RelPath> {
+    let mut paths = plan.operations().keys();
+    paths.find(|path| {
+        let top = path.as_str().split('/').next().unwrap_or_default();
+        !TOP_NAMES.contains(&top)
+    })
+}
 
 /// A saved plan changes only environments, of which it loses no package unasked; elsewhere it may only add.
 pub(super) fn check_mergeable(
@@ -44,10 +128,13 @@ pub(super) fn check_mergeable(
             let seen = plan.observation().paths.get(path);
             effect != Effect::Change || matches!(seen, Some(Observed::Dir { .. }))
         });
-    if adds_only || is_environment(target.disk(), &root).map_err(disk)? {
-        return Ok(());
-    }
-    Err(RunFailed::NotAnEnvironment { path: path() })
+    let deed = match stranger(plan) {
+        _ if is_environment(target.disk(), &root).map_err(disk)? => return Ok(()),
+        _ if !adds_only => Deed::Changes,
+        Some(path) if plan.is_shared() => Deed::Stranger(path.to_string()),
+        Some(_) | None => return Ok(()),
+    };
+    Err(RunFailed::NotAnEnvironment { path: path(), deed })
 }
 
 /// What may be cleared: an environment, an empty directory, or what the command line of this run forces.

@@ -282,7 +282,7 @@ mod tests {
     use std::path::PathBuf;
 
     use rvenv::checks::CheckFailed;
-    use rvenv::environment::{PlanFailed, UndoFailed};
+    use rvenv::environment::{Deed, PlanFailed, UndoFailed};
     use rvenv_journal::fs::FsError;
     use rvenv_journal::{
         Ending, LockError, PrepareError, Refusal, StageError, StageFailed, Stale, TargetError,
@@ -488,7 +488,10 @@ mod tests {
                 Exit::Interrupted,
             ),
             (
-                RunFailed::NotAnEnvironment { path: target() },
+                RunFailed::NotAnEnvironment {
+                    path: target(),
+                    deed: Deed::NoEnvironment,
+                },
                 Exit::Precondition,
             ),
             (RunFailed::Interrupted { path: target() }, Exit::Interrupted),

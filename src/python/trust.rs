@@ -39,7 +39,7 @@ pub enum Purpose {
     Change,
 }
 
-/// A target and the directories that came with it: the top of its repository, else the directory that it is in.
+/// A target and the directories that may have come with it: its repository, and what lies in one place with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkout {
     tops: Vec<PathBuf>,
@@ -64,6 +64,8 @@ impl Checkout {
     ///
     /// Of repositories within repositories the outermost one counts, since those within can come with it. One at the home
     /// directory or above it counts only if there is no other: a home directory may be kept in a repository.
+    /// An archive has no mark, or one where its author put it, and a second checkout lies beside the first one; so all that
+    /// shares a directory of the home directory with the target counts, or outside of it a directory two levels below `/`.
     #[must_use]
     pub fn of(targets: &[&Path], around: &Surroundings) -> Self {
         let mut environment = around.environment.iter();
@@ -91,9 +93,31 @@ fn top(target: &Path, home: Option<&Path>) -> PathBuf {
     };
     let is_below_home = |dir: &&Path| home.is_none_or(|home| !home.starts_with(dir));
     let outermost = above().take_while(is_below_home).filter(is_marked).last();
-    let top = outermost.or_else(|| above().find(is_marked));
-    let top = top.filter(|top| top.parent().is_some());
-    top.or_else(|| target.parent()).unwrap_or(target).to_owned()
+    let repository = outermost.or_else(|| above().find(is_marked));
+    let repository = repository.filter(|top| top.parent().is_some());
+    let place = place(target, home);
+    // Both are above the target, so that one holds the other.
+    let widest = repository.into_iter().chain(place);
+    let widest = widest.min_by_key(|top| top.components().count());
+    widest
+        .or_else(|| target.parent())
+        .unwrap_or(target)
+        .to_owned()
+}
+
+/// The directory in which a person keeps a target with other things, such as `~/src`, `/srv/app` or `/tmp/unpacked`; one level
+/// deeper where it is hidden, as `~/.local` is, in which programs of many authors have their data.
+fn place<'t>(target: &'t Path, home: Option<&Path>) -> Option<&'t Path> {
+    let (above, depth) = match home {
+        Some(home) if target.starts_with(home) => (home, 1),
+        Some(_) | None => (Path::new("/"), 2),
+    };
+    let below = target.parent()?.strip_prefix(above).ok()?;
+    let names: Vec<_> = below.iter().collect();
+    let own = names.get(depth - 1)?;
+    let is_hidden = own.as_encoded_bytes().starts_with(b".");
+    let depth = names.len().min(depth + usize::from(is_hidden));
+    target.ancestors().nth(1 + names.len() - depth)
 }
 
 /// Finds the interpreter that a target names.
@@ -240,21 +264,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_top_is_that_of_the_outermost_repository_below_the_home_directory() {
+    fn the_top_is_that_of_the_outermost_repository_or_of_the_place_if_that_is_wider() {
         let place = tempfile::tempdir().unwrap();
         let root = place.path().canonicalize().unwrap();
         let home = root.join("home");
         let target = home.join("a/b/c/.venv");
         fs::create_dir_all(&target).unwrap();
         let check = |expect: &Path| assert_eq!(top(&target, Some(&home)), expect);
-        check(&home.join("a/b/c"));
+        check(&home.join("a"));
         fs::create_dir(home.join(".git")).unwrap();
         check(&home);
         // What is in a repository may come with it, also a repository of another system.
         fs::create_dir(home.join("a/b/.hg")).unwrap();
-        check(&home.join("a/b"));
+        check(&home.join("a"));
         fs::write(home.join("a/.git"), "gitdir: elsewhere").unwrap();
         check(&home.join("a"));
-        assert_eq!(top(&target, None), home);
+        fs::remove_dir(home.join(".git")).unwrap();
+        for (target, expect) in [
+            (".venv", ""),
+            ("project/.venv", "project"),
+            (".local/share/virtualenvs/one", ".local/share"),
+        ] {
+            assert_eq!(top(&home.join(target), Some(&home)), home.join(expect));
+        }
+        for (target, expect) in [
+            ("/absent/a/b/.venv", "/absent/a"),
+            ("/absent/a/.venv", "/absent/a"),
+            ("/absent/.venv", "/absent"),
+        ] {
+            assert_eq!(top(Path::new(target), Some(&home)), Path::new(expect));
+        }
     }
 }

@@ -236,9 +236,11 @@ fn configurations_of_other_tools_are_understood() {
 #[test]
 fn the_base_is_the_same_version_from_elsewhere_when_the_old_one_is_gone() {
     let scratch = Scratch::new();
-    fs::create_dir(scratch.path("old")).unwrap();
+    // Not in one place with the environment.
+    let elsewhere = Scratch::new();
+    fs::create_dir(elsewhere.path("old")).unwrap();
     fs::create_dir(scratch.path("new")).unwrap();
-    let python = player(&scratch, "old/python3");
+    let python = player(&elsewhere, "old/python3");
     let env = scratch.path("project/E");
     let text = env.to_str().unwrap();
     let arguments = ["create", text, "--without-pip", "--python"];
@@ -264,7 +266,7 @@ fn the_base_is_the_same_version_from_elsewhere_when_the_old_one_is_gone() {
     assert!(error.contains("--python"), "{error}");
     assert!(error.contains("python3.13 in `"), "{error}");
     assert!(
-        error.contains(scratch.path("old").to_str().unwrap()),
+        error.contains(elsewhere.path("old").to_str().unwrap()),
         "{error}"
     );
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::geteuid;
 
 use crate::desk::{Desk, NOBODY, desk};
-use crate::machine::{Ended, ended, player, script};
+use crate::machine::{Ended, Scratch, ended, player, script};
 use crate::users::{STRANGER, at_home, dir_of, give, is_root};
 
 /// The commands that look for the interpreter of an environment; the first four only read.
@@ -30,18 +30,32 @@ const READING: usize = 4;
 /// A project with an environment, as somebody may have checked it out.
 struct Project {
     desk: Desk,
+    /// Another place, in which `opt` is.
+    elsewhere: Scratch,
 }
 
 impl Project {
     fn new() -> Option<Self> {
-        let project = Self { desk: desk()? };
+        let elsewhere = Scratch::new();
+        let project = Self {
+            desk: desk()?,
+            elsewhere,
+        };
         fs::create_dir_all(project.desk.path("project/.git")).unwrap();
         project.desk.create(&["project/.venv"]).ok();
         Some(project)
     }
 
     fn path(&self, below: &str) -> PathBuf {
-        self.desk.path(below)
+        self.place(below).path(below)
+    }
+
+    fn place(&self, below: &str) -> &Scratch {
+        if below.starts_with("opt") {
+            &self.elsewhere
+        } else {
+            &self.desk.scratch
+        }
     }
 
     /// A program that works as the desk's interpreter does, and leaves a mark.
@@ -63,7 +77,7 @@ impl Project {
     fn remembered(&self, below: &str) -> PathBuf {
         let path = self.path(below);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        player(&self.desk.scratch, below);
+        player(self.place(below), below);
         let mark = self.path("mark").display().to_string();
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replacen('\n', &format!("\n: >> '{mark}'\n"), 1)).unwrap();
@@ -185,6 +199,26 @@ fn a_repository_within_the_checkout_does_not_make_it_smaller() {
     project.link("project/app/.venv", &evil);
     project.home("project/app/.venv", &project.path("project"));
     project.nothing_is_started("project/app/.venv", "with the environment");
+}
+
+/// An archive has no repository, and another checkout of the same author lies beside the first one.
+#[test]
+fn a_program_that_lies_in_one_place_with_the_checkout_is_not_started() {
+    let Some(project) = Project::new() else {
+        return;
+    };
+    fs::create_dir_all(project.path("archive/app")).unwrap();
+    fs::create_dir_all(project.path("second/.git")).unwrap();
+    for (env, evil) in [
+        ("archive/app/.venv", "archive/tools/python3"),
+        ("project/.venv", "second/python3"),
+    ] {
+        project.desk.create(&["--clear", env]).ok();
+        let evil = project.evil(evil);
+        project.link(env, &evil);
+        project.home(env, evil.parent().unwrap());
+        project.nothing_is_started(env, "with the environment");
+    }
 }
 
 #[test]

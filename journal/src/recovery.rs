@@ -3,6 +3,7 @@
 //! Read next: `recovery/decide.rs` (the table), `recovery/recover.rs` (the run).
 
 pub(crate) mod as_published;
+pub(crate) mod closed;
 pub(crate) mod decide;
 pub(crate) mod evidence;
 pub(crate) mod generation;

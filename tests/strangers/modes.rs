@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
 
 use crate::machine::{Scratch, any_python, ended, player, tree};
-use crate::users::{STRANGER, at_home, dir_of, is_root};
+use crate::users::{STRANGER, at_home, dir_of, is_root, stranger_runs};
 
 /// Whatever the umask; and the directories above the cache, which are made with it.
 #[test]
@@ -144,4 +144,53 @@ fn a_file_that_is_replaced_stays_as_private_as_it_was() {
     let again = scratch.rvenv(&["create", "-p", python, "E"]);
     assert!(again.stderr.contains("no changes"), "{again:?}");
     scratch.rvenv(&["verify", "E"]).ok();
+}
+
+/// A program with a set-id bit that was replaced, because it is not to be run any more, is in nobody's reach.
+#[test]
+fn a_kept_generation_lends_no_user_its_programs() {
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::new();
+    let python = python.path.to_str().unwrap();
+    let create = ["create", "--without-pip", "-p", python, "E"];
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    let set_id = |path: &Path| {
+        // Not the store's own inode.
+        let _absent = fs::remove_file(path);
+        fs::write(path, "#!/bin/sh\nid -u\n").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o6755)).unwrap();
+    };
+    scratch.rvenv(&create).ok();
+
+    // Entries: the script is replaced by its own.
+    set_id(&scratch.path("E/bin/activate"));
+    scratch.rvenv(&[&create[..], &["--keep"]].concat()).ok();
+    let kept = scratch.path("E/.rvenv/old-1");
+    assert_eq!(mode(&kept) & 0o077, 0);
+    let files = tree(&kept);
+    let modes: Vec<u32> = files.values().map(|entry| entry.mode).collect();
+    assert!(modes.contains(&0o755), "{modes:?}");
+    assert!(modes.iter().all(|mode| mode & 0o6000 == 0), "{modes:?}");
+
+    // A whole tree, which comes back as it was, also after an attempt that failed.
+    let program = scratch.path("E/bin/mine");
+    set_id(&program);
+    scratch
+        .rvenv(&[&create[..], &["--clear", "--keep"]].concat())
+        .ok();
+    let kept = scratch.path(".E.rvenv.old-2");
+    assert_eq!(mode(&kept), 0o700);
+    if is_root() {
+        let mine = kept.join("bin/mine");
+        stranger_runs(&format!("! test -e '{}'", mine.display()));
+    }
+    scratch
+        .rvenv(&["rollback", "--check", "false", "E"])
+        .failed(1);
+    assert_eq!(mode(&kept), 0o700);
+    assert_eq!(mode(&scratch.path("E")), 0o755);
+    scratch.rvenv(&["rollback", "E"]).ok();
+    assert_eq!(mode(&scratch.path("E")), 0o755);
+    assert_eq!(mode(&program), 0o6755);
+    assert_eq!(mode(&kept), 0o700);
 }

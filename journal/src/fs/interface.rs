@@ -378,6 +378,14 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// `NotFound`, `NotADirectory` (also for a link), or what the system says.
     fn set_mode(&self, at: &Dir, name: &OsStr, mode: u32) -> Result<(), FsError>;
 
+    /// Takes the set-id bits from a regular file, where the system has such bits; a link is not followed.
+    ///
+    /// # Errors
+    /// The file of another user, or what the disk says.
+    fn drop_set_id(&self, _at: &Dir, _name: &OsStr) -> Result<(), FsError> {
+        Ok(())
+    }
+
     /// Makes sure that the object's identity is the one that a rename keeps.
     ///
     /// On an overlayfs an object of a lower layer gets another identity when it is first changed, and so do all

@@ -21,7 +21,7 @@ use crate::base::digest::{Digest, DigestError, Hasher};
 use crate::base::identity::{Birth, Identity};
 use crate::base::path::{RelPath, RelPathError};
 use crate::place::names::{Direction, Names};
-use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
+use crate::plan::node::{ENGINE_DIR, Mode, ModeError, RECEIPT_NAME};
 
 const MAGIC: &str = "rvenv-journal";
 /// The version of the record that this code reads and writes.
@@ -178,6 +178,8 @@ pub struct Record {
     pub durability: Durability,
     /// What becomes of what is replaced.
     pub retention: Retention,
+    /// Permission bits of the root of the tree that is replaced; while it is kept it is closed to others.
+    pub root_mode: Option<Mode>,
     /// What publishes.
     pub steps: Steps,
 }
@@ -190,6 +192,12 @@ impl Record {
             Source::Built => names.stage(&self.token),
             Source::Generation => names.generation(self.generation),
         }
+    }
+
+    /// The permission bits that the root of a kept tree had, if the record knows them.
+    pub(crate) fn root_mode_of(&self, kept: Identity) -> Option<Mode> {
+        let replaced = self.steps().iter().find_map(|step| step.act.going());
+        self.root_mode.filter(|_| replaced == Some(kept))
     }
 
     /// The name to which a whole tree is taken out of the way.
@@ -243,6 +251,9 @@ pub enum RecordReadError {
     /// A path that leads out of the target, or is none.
     #[error(transparent)]
     BadPath(#[from] RelPathError),
+    /// Permission bits that are none.
+    #[error(transparent)]
+    BadMode(#[from] ModeError),
     /// A list of steps that no publication has.
     #[error("the journal has steps that no publication has")]
     BadSteps,
@@ -310,6 +321,8 @@ struct RecordDto<'a> {
     generation: u32,
     plan: String,
     retention: RetentionDto,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root_mode: Option<u32>,
     source: SourceDto,
     stage: IdentityDto,
     #[serde(borrow)]
@@ -458,6 +471,7 @@ impl<'a> RecordDto<'a> {
                 Retention::Discard => RetentionDto::Discard,
                 Retention::Keep => RetentionDto::Keep,
             },
+            root_mode: record.root_mode.map(Mode::bits),
             steps,
         }
     }
@@ -497,6 +511,7 @@ impl<'a> RecordDto<'a> {
                 RetentionDto::Discard => Retention::Discard,
                 RetentionDto::Keep => Retention::Keep,
             },
+            root_mode: self.root_mode.map(Mode::new).transpose()?,
             steps,
         })
     }
@@ -619,6 +634,7 @@ mod tests {
             boot: "boot".into(),
             durability: Durability::Power,
             retention: Retention::Discard,
+            root_mode: None,
             steps: Steps {
                 list,
                 receipt: Some(Digest::of(b"receipt")),
@@ -673,6 +689,13 @@ mod tests {
         let steps = of_entries(&[("bin/python", 0), (".rvenv/receipt.json", 1)]);
         let golden = include_bytes!("../../tests/golden/journal-1-entries");
         check_golden(golden, &record(Form::Entries, steps));
+        let steps = whole(&[Act::Swap { new: NEW, old: OLD }]);
+        let golden = include_bytes!("../../tests/golden/journal-1-root-mode");
+        let replaces = Record {
+            root_mode: Mode::new(0o750).ok(),
+            ..record(Form::Tree, steps)
+        };
+        check_golden(golden, &replaces);
     }
 
     /// I7: a record that is not whole is never taken for one.

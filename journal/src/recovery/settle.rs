@@ -27,6 +27,7 @@ use crate::place::target::Target;
 use crate::place::transaction_dir::Home;
 use crate::plan::node::ENGINE_DIR;
 use crate::recovery::as_published::{are_slots_whole, is_whole};
+use crate::recovery::closed::{close_tree, drop_set_ids};
 use crate::recovery::evidence::{Place, Sight, replaced_identity, sight};
 use crate::steps::renames::{self, Stuck};
 use crate::steps::step_places::{Side, Sides, Stand};
@@ -348,6 +349,7 @@ impl End<'_, '_> {
                 self.sync(to)?;
             }
         }
+        self.close(self.record, identity)?;
         if !mutant::drops(Site::KeepBeforeRecord) {
             self.rename_to_record()?;
         }
@@ -362,6 +364,37 @@ impl End<'_, '_> {
             kept: Some(kept),
             ..Ending::default()
         })
+    }
+
+    /// Closes a generation that an undone rollback opened.
+    fn close_again(&self) -> Result<(), EndError> {
+        let name = self.home.names.generation_record(self.record.generation);
+        match journal_file::read_name(self.home, &name) {
+            Ok(JournalRead::Record(record)) => self.close(&record, self.record.stage),
+            Ok(JournalRead::Torn | JournalRead::Foreign(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Closes what is kept to other users: a tree where its record says how open it was, and entries in any case.
+    fn close(&self, record: &Record, kept: Identity) -> Result<(), EndError> {
+        let Home { fs, dir, names, .. } = self.home;
+        let root = fs
+            .open_dir(dir, OsStr::new(&names.generation(record.generation)))
+            .map_err(disk("open what is kept"))?;
+        match record.form {
+            Form::Entries => drop_set_ids(*fs, &root),
+            Form::Tree if record.root_mode_of(kept).is_none() => {}
+            Form::Tree => {
+                close_tree(*fs, &root).map_err(disk("close what is kept to others"))?;
+                // Also where a run that was killed closed it: nobody closes it after the journal is gone.
+                if self.record.durability == Durability::Power {
+                    let to = Direction::of(&self.journal);
+                    fs.sync_dir(&root)
+                        .map_err(|source| self.doubt(to, source))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Renames something to trash, which says whose it is, then deletes it.
@@ -427,6 +460,7 @@ impl End<'_, '_> {
             let stands = stands.map_err(disk("look at the entries"))?;
             is_changed = stands.contains(&Stand::BeforeChanged);
         }
+        self.close_again()?;
         let mut ending = self.drop_journal()?;
         ending.kept = is_changed.then(|| Kept {
             generation: self.record.generation,

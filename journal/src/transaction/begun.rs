@@ -10,13 +10,14 @@ use std::ffi::OsStr;
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::fs::barrier::sync_tree;
-use crate::fs::{Barrier, FsError};
+use crate::fs::{Barrier, FsError, Meta};
 use crate::place::journal_file;
 use crate::place::lock::Locks;
-use crate::place::record::{Act, Durability, Record, Source, Step, Steps};
+use crate::place::record::{Act, Durability, Form, Record, Source, Step, Steps};
 use crate::place::stage_claim::Claim;
 use crate::place::transaction_dir::Home;
 use crate::plan::builder::Plan;
+use crate::plan::node::Mode;
 use crate::plan::receipt::LateReceipt;
 use crate::plan::room::{self, Shortage};
 use crate::staging::build::{self, ReceiptText, StageCounts, StageOptions};
@@ -37,7 +38,7 @@ pub(super) struct Begun<'a> {
     pub(super) terms: Terms,
     pub(super) work: Work,
     /// The directory at the target, as a rename keeps it.
-    pub(super) old: Option<Identity>,
+    pub(super) old: Option<Meta>,
     /// The number that what is replaced gets, should it be kept.
     pub(super) generation: u32,
     pub(super) receipt: LateReceipt<'a>,
@@ -73,7 +74,8 @@ impl Begun<'_> {
         let (counts, draft) = match &self.work {
             Work::Tree(exchange) => {
                 let counts = build::build(fs, &ground, self.plan, &receipt, options)?;
-                let steps = tree_steps(self.claim.identity, self.old, *exchange);
+                let old = self.old.map(|old| old.identity);
+                let steps = tree_steps(self.claim.identity, old, *exchange);
                 let draft = self.record(steps);
                 journal_file::write_draft(&self.home, &draft).map_err(disk)?;
                 (counts, Some(draft))
@@ -125,12 +127,19 @@ impl Begun<'_> {
             boot: self.home.fs.boot_id(),
             durability,
             retention,
+            root_mode: self.old_root_mode(),
             steps: Steps {
                 list,
                 receipt: Some(self.receipt.get().1),
                 verdict,
             },
         }
+    }
+
+    /// How open the tree is that is replaced, which says so no more once it is kept.
+    fn old_root_mode(&self) -> Option<Mode> {
+        let old = self.old.filter(|_| self.home.form == Form::Tree);
+        old.and_then(|old| Mode::new(old.mode & 0o777).ok())
     }
 
     /// What is short, where a verb failed for want of room; to be asked when what was staged has gone.

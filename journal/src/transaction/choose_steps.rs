@@ -8,8 +8,7 @@
 
 use std::ffi::OsString;
 
-use crate::base::identity::Identity;
-use crate::fs::{Dir, FsError, Rename};
+use crate::fs::{Dir, FsError, Meta, Rename};
 use crate::place::journal_file::Siblings;
 use crate::place::target::Target;
 use crate::place::transaction_dir::Home;
@@ -19,13 +18,13 @@ use crate::steps::entry_steps::{Exchange, Moves};
 use crate::transaction::failures::PrepareError;
 use crate::transaction::preconditions::{expected_root, mounted_entries};
 
-/// The identity of the directory at the target, which a layered filesystem may change when something in it changes.
-pub(crate) fn pinned_root(target: &Target<'_>, plan: &Plan) -> Result<Option<Identity>, FsError> {
+/// The directory at the target as a rename keeps it, which a layered filesystem may change when something in it changes.
+pub(crate) fn pinned_root(target: &Target<'_>, plan: &Plan) -> Result<Option<Meta>, FsError> {
     if expected_root(plan).is_none() {
         return Ok(None);
     }
     target.fs.pin(&target.parent, &target.name)?;
-    Ok(target.meta()?.map(|meta| meta.identity))
+    target.meta()
 }
 
 /// What is moved of a target entry by entry; nothing that is mounted is.

@@ -23,8 +23,9 @@ use crate::place::record::{
 };
 use crate::place::transaction_dir::Home;
 use crate::plan::drift::{Drift, drift, drift_at};
-use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
+use crate::plan::node::{ENGINE_DIR, Mode, RECEIPT_NAME};
 use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
+use crate::recovery::closed::open_tree;
 use crate::recovery::evidence::replaced_identity;
 use crate::staging::build::StageCounts;
 use crate::steps::entry_steps::Exchange;
@@ -142,13 +143,14 @@ impl<'a> Ready<'a> {
         generation.record =
             pinned(self.target(), &generation.home, generation.record).map_err(disk)?;
         let record = self.inverse(&generation, terms).map_err(disk)?;
+        let mode = generation.record.root_mode_of(record.stage);
         let open = Open {
             locks: self.locks,
             home: generation.home,
             record,
             journal: JournalName::Open,
         };
-        match open.publish_generation() {
+        match open.publish_generation(mode) {
             Ok(()) => Ok(Published {
                 open,
                 counts: StageCounts::default(),
@@ -316,6 +318,8 @@ impl<'a> Ready<'a> {
                     live: target.meta()?.map(|meta| meta.identity),
                 };
                 inverse.stage = pair.slot.unwrap_or(record.stage);
+                let bits = target.meta()?.map(|live| live.mode & 0o777);
+                inverse.root_mode = bits.and_then(|bits| Mode::new(bits).ok());
                 turns(pair, exchange, &mut std::iter::empty())
             }
             Form::Entries => {
@@ -402,7 +406,7 @@ fn receipt_that_comes(generation: &Generation<'_>, list: &[Step]) -> Option<Dige
 }
 
 impl Open<'_> {
-    fn publish_generation(&self) -> Result<(), PublishFailed> {
+    fn publish_generation(&self, mode: Option<Mode>) -> Result<(), PublishFailed> {
         let target = self.locks.target();
         let sides = Sides::open(target, &self.home, &self.record);
         let sides = sides.map_err(|source| self.refused(source))?;
@@ -415,8 +419,24 @@ impl Open<'_> {
                 Ok(Some(_)) | Err(_) => Err(self.not_begun(source)),
             };
         }
-        self.take_steps(&sides)
+        self.open_generation(mode)
+            .map_err(PublishError::Disk)
+            .and_then(|()| self.take_steps(&sides))
             .map_err(|source| self.failed(source))
+    }
+
+    /// A kept tree is closed to others; `mode` says how open it was.
+    fn open_generation(&self, mode: Option<Mode>) -> Result<(), FsError> {
+        let Some(mode) = mode else { return Ok(()) };
+        let Home { fs, dir, names, .. } = &self.home;
+        let name = names.generation(self.record.generation);
+        let root = fs.open_dir(dir, OsStr::new(&name))?;
+        open_tree(*fs, &root, mode)?;
+        match self.record.durability {
+            // After a power cut the tree would be back, and closed.
+            Durability::Power => fs.sync_dir(&root),
+            Durability::Process => Ok(()),
+        }
     }
 
     fn refused(&self, source: FsError) -> PublishFailed {

@@ -172,7 +172,8 @@ impl<'a> Staged<'a> {
             locks, plan, old, ..
         } = &self.begun;
         let target = locks.target();
-        let mut reasons = differences(target, plan, *old).map_err(PublishError::Disk)?;
+        let mut reasons =
+            differences(target, plan, old.map(|old| old.identity)).map_err(PublishError::Disk)?;
         if mutant::drops(Site::LastLook) {
             reasons.clear();
         }

@@ -12,8 +12,8 @@ use rvenv_journal::{Aftermath, NoContent, PrepareError, Publication};
 
 use crate::publication::history::options;
 use crate::publication::{
-    self, Case, Exit, Ground, Outcome, TARGET, Verb, beside, make_old, numbered, parent, ready,
-    recover, run, tree_at,
+    self, Case, Exit, Ground, Outcome, TARGET, Verb, beside, closed, make_old, numbered, parent,
+    ready, recover, run, tree_at,
 };
 
 fn swap() -> Case {
@@ -64,7 +64,7 @@ fn an_empty_directory_at_the_name_of_a_generation_is_left_alone() {
     recover(&disk).unwrap();
     let outcome = Outcome::of(&case);
     assert_eq!(tree_at(&disk, TARGET), outcome.new);
-    assert_eq!(tree_at(&disk, "/p/.t.rvenv.old-1"), outcome.old);
+    assert_eq!(tree_at(&disk, "/p/.t.rvenv.old-1"), closed(&outcome.old));
 }
 
 /// I6: a directory that somebody makes at the target right before a tree is put there stays theirs, empty as it is, also

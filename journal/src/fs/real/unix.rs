@@ -279,6 +279,19 @@ impl Fs for RealFs {
         system::set_mode(&call.on.fd, name, permissions(mode)).map_err(|error| call.failed(error))
     }
 
+    fn drop_set_id(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
+        let call = On::entry("take the set-id bits of", at, name)?;
+        let done = system::meta_at(&call.on.fd, name)
+            .map_err(io::Error::from)
+            .and_then(|meta| match meta.kind {
+                Kind::File => {
+                    system::set_mode_of_file(&call.on.fd, name, permissions(meta.mode & 0o1777))
+                }
+                Kind::Dir | Kind::Symlink | Kind::Other => Ok(()),
+            });
+        done.map_err(|error| call.failed(error))
+    }
+
     fn has_default_acl(&self, dir: &Dir) -> bool {
         On::dir("look at", dir).is_ok_and(|call| call.on.has_default_acl())
     }

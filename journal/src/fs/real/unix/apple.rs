@@ -89,6 +89,16 @@ pub(super) fn set_mode(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()
     )?)
 }
 
+/// As above, of a file.
+pub(super) fn set_mode_of_file(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
+    Ok(rustix::fs::chmodat(
+        dir,
+        name,
+        mode,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
+}
+
 pub(super) fn rename_to_free_name(
     (from, old): (&OwnedFd, &OsStr),
     (to, new): (&OwnedFd, &OsStr),

@@ -189,7 +189,16 @@ pub(super) fn layers(dir: &OwnedFd) -> Layers {
 
 /// A directory without its own r bit opens as a mere place, whose mode is set through the name that `/proc` has for it.
 pub(super) fn set_mode(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    set_mode_of(dir, name, OFlags::DIRECTORY, mode)
+}
+
+/// The same of a file, which may be closed to its owner.
+pub(super) fn set_mode_of_file(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
+    set_mode_of(dir, name, OFlags::empty(), mode)
+}
+
+fn set_mode_of(dir: &OwnedFd, name: &OsStr, kind: OFlags, mode: Mode) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | kind;
     let place = rustix::fs::openat(dir, name, flags, Mode::empty())?;
     let through = format!("/proc/self/fd/{}", place.as_raw_fd());
     rustix::fs::chmod(through, mode).map_err(|error| match error {

@@ -1,0 +1,69 @@
+//! What a kept generation lets others do: nothing.
+//!
+//! A program with a set-id bit, or a file that was readable for everyone, must not stay within reach of other users under a
+//! second name after it was replaced. The root of a kept tree is closed to the group and others, which takes one call
+//! whatever the size of the tree; the record says how open it was, and a rollback opens it again. Kept entries are behind a
+//! directory that only its owner can enter; they lose their set-id bits all the same.
+//!
+//! # Crash
+//! A generation is closed while the journal is still `.settle` or `.undo`, so that recovery closes it too; it is opened
+//! while the journal of the rollback is open.
+
+use std::io::ErrorKind;
+
+use crate::fs::{Dir, Fs, FsError, Kind};
+use crate::plan::node::Mode;
+
+/// Group and others.
+const OTHERS: u32 = 0o077;
+/// The user-id and the group-id bit.
+const SET_ID: u32 = 0o6000;
+
+/// Closes the root of a kept tree. What belongs to another user stays as it is.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn close_tree(fs: &dyn Fs, root: &Dir) -> Result<(), FsError> {
+    let mode = fs.meta_of(root)?.mode;
+    if mode & OTHERS == 0 {
+        return Ok(());
+    }
+    match fs.set_mode_of(root, mode & !OTHERS) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        other => other,
+    }
+}
+
+/// Gives the root of a tree that comes back the permission bits that it had.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn open_tree(fs: &dyn Fs, root: &Dir, mode: Mode) -> Result<(), FsError> {
+    let found = fs.meta_of(root)?.mode;
+    let wanted = (found & !0o777) | mode.bits();
+    if wanted == found {
+        return Ok(());
+    }
+    fs.set_mode_of(root, wanted)
+}
+
+/// Takes the set-id bits from files in a directory, and in those below it.
+///
+/// A file that has another name keeps them: that name may be outside the target. So does a file of another user.
+pub(crate) fn drop_set_ids(fs: &dyn Fs, dir: &Dir) {
+    let mut open = vec![dir.clone()];
+    while let Some(dir) = open.pop() {
+        for name in fs.list(&dir).unwrap_or_default() {
+            let Ok(Some(meta)) = fs.meta(&dir, &name) else {
+                continue;
+            };
+            match meta.kind {
+                Kind::Dir => open.extend(fs.open_dir(&dir, &name)),
+                Kind::File if meta.mode & SET_ID != 0 && meta.links == 1 => {
+                    let _of_another_user = fs.drop_set_id(&dir, &name);
+                }
+                Kind::File | Kind::Symlink | Kind::Other => {}
+            }
+        }
+    }
+}

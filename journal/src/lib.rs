@@ -156,9 +156,9 @@ pub use place::journal_file::Siblings;
 pub use place::lock::{LockError, Patience};
 pub use place::names::{Direction, JournalName, Names, Sibling};
 pub use place::record::{
-    Act, Durability, Entry, Form, RECORD_BYTES_MAX, RECORD_VERSION, Record, RecordReadError,
-    Retention, Source, Step, Steps, Verdict,
+    Act, Durability, Entry, Form, Record, Retention, Source, Step, Steps, Verdict,
 };
+pub use place::record_json::{RECORD_BYTES_MAX, RECORD_VERSION, RecordReadError};
 pub use place::target::{Parents, Target, TargetError};
 pub use plan::builder::{Plan, PlanBuilder, effect};
 pub use plan::content::{

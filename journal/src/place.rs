@@ -6,6 +6,7 @@ pub(crate) mod journal_file;
 pub(crate) mod lock;
 pub(crate) mod names;
 pub(crate) mod record;
+pub(crate) mod record_json;
 pub(crate) mod stage_claim;
 pub(crate) mod target;
 pub(crate) mod transaction_dir;

@@ -12,7 +12,8 @@ use std::ffi::{OsStr, OsString};
 use crate::base::mutant::{self, Site};
 use crate::fs::{Flush, FsError, Kind, NewFile, Rename};
 use crate::place::names::{JournalName, Names, Sibling};
-use crate::place::record::{Durability, RECORD_BYTES_MAX, Record, RecordReadError};
+use crate::place::record::{Durability, Record};
+use crate::place::record_json::{RECORD_BYTES_MAX, RecordReadError};
 use crate::place::transaction_dir::Home;
 
 /// Everything in one home that bears one of our names.

@@ -3,35 +3,34 @@
 //! Interpreters are those of this machine, reached through directories of the test's own, and small scripts that play one
 //! where only the place matters.
 
+use crate::machine::{Python, Scratch, any_python, ended, player, script, supported};
+use rvenv::python::{Control, Request, Source, Surroundings, list, locate};
+use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::machine::{Python, Scratch, any_python, ended, player, script, supported};
-use rvenv::python::{Control, Request, Source, Surroundings, list, locate};
-use serde_json::Value;
-
 /// A scratch directory; PATH is its `bin` and nothing else.
-struct Lab(Scratch);
+pub(super) struct Lab(pub(super) Scratch);
 
 impl Lab {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let lab = Self(Scratch::new());
         fs::create_dir(lab.path("bin")).unwrap();
         lab
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    pub(super) fn path(&self, below: &str) -> PathBuf {
         self.0.path(below)
     }
 
-    fn home(&self, below: &str) -> PathBuf {
+    pub(super) fn home(&self, below: &str) -> PathBuf {
         self.path("").parent().unwrap().join("home").join(below)
     }
 
-    fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+    pub(super) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = self.0.command(arguments);
         // The programs of the system that scripts need, and no interpreter.
         let tools = self.path("tools");
@@ -46,24 +45,24 @@ impl Lab {
         command
     }
 
-    fn find(&self, request: &str) -> String {
+    pub(super) fn find(&self, request: &str) -> String {
         the_path(&mut self.command(&["python", "find", request]))
     }
 
-    fn list_all(&self) -> Value {
+    pub(super) fn list_all(&self) -> Value {
         listed(&mut self.command(&["python", "list", "--json"]))
     }
 }
 
 /// What `python find` prints, which is one line.
-fn the_path(command: &mut Command) -> String {
+pub(super) fn the_path(command: &mut Command) -> String {
     let said = ended(command).ok();
     assert_eq!(said.lines().count(), 1, "{said}");
     said.trim_end().to_owned()
 }
 
 /// What `python list --json` prints, but for this machine's own alternatives, which are nobody's matter here.
-fn listed(command: &mut Command) -> Value {
+pub(super) fn listed(command: &mut Command) -> Value {
     let said = ended(command).ok();
     let mut value: Value = serde_json::from_str(&said).unwrap();
     let found = value.get_mut("interpreters").unwrap();
@@ -73,14 +72,14 @@ fn listed(command: &mut Command) -> Value {
 }
 
 /// Puts the installation of an interpreter under another name.
-fn install(python: &Python, to: &Path) {
+pub(super) fn install(python: &Python, to: &Path) {
     let real = python.path.canonicalize().unwrap();
     fs::create_dir_all(to.parent().unwrap()).unwrap();
     symlink(real.parent().unwrap().parent().unwrap(), to).unwrap();
 }
 
 /// The interpreters of pyenv, whose installations can be put anywhere, with their versions.
-fn movable() -> Vec<(Python, String)> {
+pub(super) fn movable() -> Vec<(Python, String)> {
     let all = supported().into_iter().filter_map(|python| {
         let real = python.path.canonicalize().unwrap();
         let is_own = real.starts_with("/usr");
@@ -97,12 +96,12 @@ fn movable() -> Vec<(Python, String)> {
     found
 }
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
 /// `3.12.1` as `3.12`, and the minor version after it as `3.13`.
-fn minors(version: &str) -> (String, String) {
+pub(super) fn minors(version: &str) -> (String, String) {
     let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap());
     let (major, minor) = (parts.next().unwrap(), parts.next().unwrap());
     (format!("{major}.{minor}"), format!("{major}.{}", minor + 1))
@@ -155,66 +154,6 @@ fn the_versions_of_pyenv_and_uv_are_found_where_they_are_by_default() {
         .env("PYENV_ROOT", lab.path("none"))
         .env("XDG_DATA_HOME", lab.home(".local/share"));
     assert_eq!(paths(&listed(&mut elsewhere)), [text(&managed)]);
-}
-
-#[test]
-fn without_a_word_the_newest_installation_is_better_than_nothing() {
-    let lab = Lab::new();
-    player(&lab.0, "bin/other");
-    for version in ["3.9.1", "3.13.0"] {
-        fs::create_dir_all(lab.home(&format!(".pyenv/versions/{version}/bin"))).unwrap();
-        symlink(
-            lab.path("bin/other"),
-            lab.home(&format!(".pyenv/versions/{version}/bin/python3")),
-        )
-        .unwrap();
-    }
-    let found = the_path(&mut lab.command(&["python", "find"]));
-    assert_eq!(found, text(&lab.path("bin/other")));
-    // PATH comes first.
-    player(&lab.0, "bin/python");
-    assert_eq!(
-        the_path(&mut lab.command(&["python", "find"])),
-        text(&lab.path("bin/python"))
-    );
-}
-
-#[test]
-fn the_base_of_the_active_environment_comes_first() {
-    let Some(python) = any_python() else { return };
-    let lab = Lab::new();
-    player(&lab.0, "bin/python3");
-    let created = lab.0.rvenv(&[
-        OsStr::new("create"),
-        OsStr::new("--without-pip"),
-        OsStr::new("-p"),
-        python.path.as_os_str(),
-        OsStr::new("E"),
-    ]);
-    created.ok();
-    let real = python.path.canonicalize().unwrap();
-    let mut active = lab.command(&["python", "find"]);
-    let found = the_path(active.env("VIRTUAL_ENV", lab.path("E")));
-    assert_eq!(Path::new(&found).canonicalize().unwrap(), real);
-    let mut active = lab.command(&["python", "list", "--json"]);
-    let listing = listed(active.env("VIRTUAL_ENV", lab.path("E")));
-    let all = listing["interpreters"].as_array().unwrap();
-    let base = all
-        .iter()
-        .find(|one| one["source"] == "VIRTUAL_ENV")
-        .unwrap();
-    assert_eq!(base["real_path"], text(&real));
-    assert_eq!(
-        base["links"],
-        serde_json::json!([text(&lab.path("E/bin/python"))])
-    );
-    assert_eq!(all.len(), 2, "{listing}");
-    // One that is gone, or is none, is passed over.
-    let mut gone = lab.command(&["python", "find"]);
-    assert_eq!(
-        the_path(gone.env("VIRTUAL_ENV", lab.path("gone"))),
-        text(&lab.path("bin/python3"))
-    );
 }
 
 /// What the library is told of alternatives and of the registry, since both are at fixed places of the machine.
@@ -275,120 +214,6 @@ fn what_is_registered_is_found() {
         error.contains(&format!("`{}`, which is absent", text(&lab.path("none")))),
         "{error}"
     );
-}
-
-#[test]
-fn a_project_says_which_version_it_wants() {
-    let all = movable();
-    let [(first, one), (second, other), ..] = all.as_slice() else {
-        return;
-    };
-    let lab = Lab::new();
-    for (python, version) in [(first, one), (second, other)] {
-        install(python, &lab.home(".pyenv/versions").join(version));
-    }
-    let find = |variable: &str| {
-        let mut command = lab.command(&["python", "find"]);
-        let found = the_path(command.env("PYENV_VERSION", variable));
-        Path::new(&found).canonicalize().unwrap()
-    };
-    for (python, version) in [(first, one), (second, other)] {
-        for text in [
-            format!("{version}\n"),
-            format!("# ours\n\n  {}\nsystem\n", minors(version).0),
-        ] {
-            fs::write(lab.path(".python-version"), &text).unwrap();
-            assert_eq!(find(""), python.path.canonicalize().unwrap(), "{text}");
-        }
-    }
-    // An environment is made of it, too, and whoever says something else gets that.
-    let create = |arguments: &[&str]| {
-        ended(&mut lab.command(&[&["create", "--without-pip"], arguments].concat()))
-    };
-    create(&["E"]).ok();
-    let of = |python: &Python| python.path.canonicalize().unwrap();
-    assert_eq!(lab.path("E/bin/python").canonicalize().unwrap(), of(second));
-    create(&["--python", one, "F"]).ok();
-    assert_eq!(lab.path("F/bin/python").canonicalize().unwrap(), of(first));
-    // What is pinned and absent is told, with the file that asks for it.
-    fs::write(lab.path(".python-version"), "3.99\n").unwrap();
-    let said = create(&["G"]).failed(1);
-    let file = text(&lab.path(".python-version"));
-    assert!(
-        said.contains(&format!("for `Python 3.99`, which `{file}` asks for")),
-        "{said}"
-    );
-    // Names are pyenv's, whose `python3` is on PATH, and a variable of pyenv's outranks the file.
-    for (pin, variable) in [("system\n", ""), ("3.99\n", "3.99")] {
-        fs::write(lab.path(".python-version"), pin).unwrap();
-        assert_eq!(find(variable), of(second), "{pin}");
-    }
-}
-
-/// The same request means the same for `find`, `list` and `create`.
-#[test]
-fn every_way_to_ask_means_the_same_interpreter_everywhere() {
-    let all = movable();
-    let lab = Lab::new();
-    for (python, version) in &all {
-        install(python, &lab.home(".pyenv/versions").join(version));
-    }
-    for (number, (python, version)) in all.iter().enumerate() {
-        let real = python.path.canonicalize().unwrap();
-        let (short, next) = minors(version);
-        let key = format!(
-            "cpython-{version}-{}-{}-gnu",
-            std::env::consts::OS,
-            std::env::consts::ARCH
-        );
-        let requests = [
-            version.clone(),
-            short.clone(),
-            short.replace('.', ""),
-            format!("cpython@{short}"),
-            format!("cpython{short}"),
-            format!("python{short}"),
-            format!("=={short}.*"),
-            format!(">={short},<{next}"),
-            format!("~={short}.0"),
-            key,
-            text(&python.path),
-            text(&lab.home(".pyenv/versions").join(version)),
-        ];
-        for request in &requests {
-            let found = lab.find(request);
-            assert_eq!(Path::new(&found).canonicalize().unwrap(), real, "{request}");
-        }
-        // One of them, another for each interpreter, all the way.
-        let request = &requests[number % requests.len()];
-        let listing = listed(&mut lab.command(&["python", "list", "--json", request]));
-        let found = listing["interpreters"].as_array().unwrap();
-        let real_paths: Vec<_> = found.iter().map(|one| &one["real_path"]).collect();
-        assert_eq!(real_paths, [&text(&real)], "{request}: {listing}");
-        let env = format!("E{number}");
-        ended(&mut lab.command(&["create", "--without-pip", "--python", request, &env])).ok();
-        let made = lab.path(&env).join("bin/python").canonicalize().unwrap();
-        assert_eq!(made, real, "{request}");
-        // An environment stands for its base.
-        let found = lab.find(&format!("./{env}"));
-        assert_eq!(Path::new(&found).canonicalize().unwrap(), real);
-    }
-    let Some(pypy) = supported()
-        .into_iter()
-        .find(|p| p.path.to_string_lossy().contains("pypy"))
-    else {
-        println!("skipped: no PyPy");
-        return;
-    };
-    symlink(&pypy.path, lab.path("bin/pypy3")).unwrap();
-    for request in ["pypy", "pypy3", "pypy>=3.6"] {
-        let found = lab.find(request);
-        assert_eq!(
-            Path::new(&found).canonicalize().unwrap(),
-            pypy.path.canonicalize().unwrap(),
-            "{request}"
-        );
-    }
 }
 
 #[test]

@@ -3,32 +3,31 @@
 //! The reference is the interpreter itself: what its own `-m venv` makes, what its own `ensurepip` says.
 //! Interpreters that are not installed are skipped with a word.
 
+use rvenv::cache::Cache;
+use rvenv::layout::Layout;
+use rvenv::python::{Control, Interpreter, InterpreterError, Request, Surroundings, find};
+use rvenv_journal::{Digest, RelPath};
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
-
-use rvenv::cache::Cache;
-use rvenv::layout::Layout;
-use rvenv::python::{Bundled, Control, Interpreter, InterpreterError, Request, Surroundings, find};
-use rvenv_journal::{Digest, RelPath};
+use std::time::Duration;
 
 /// The wheel that scripts which play an interpreter have bundled.
-const WHEEL: &str = "wheels/pip-1.0-py3-none-any.whl";
+pub(super) const WHEEL: &str = "wheels/pip-1.0-py3-none-any.whl";
 
 /// A directory of its own, with a cache, a `bin` on PATH and a record of the processes started.
-struct Lab {
-    root: tempfile::TempDir,
-    around: Surroundings,
-    started: RefCell<Vec<PathBuf>>,
-    timeout: Duration,
+pub(super) struct Lab {
+    pub(super) root: tempfile::TempDir,
+    pub(super) around: Surroundings,
+    pub(super) started: RefCell<Vec<PathBuf>>,
+    pub(super) timeout: Duration,
 }
 
 impl Lab {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().canonicalize().unwrap();
         fs::create_dir(path.join("bin")).unwrap();
@@ -49,11 +48,11 @@ impl Lab {
         lab
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    pub(super) fn path(&self, below: &str) -> PathBuf {
         self.root.path().canonicalize().unwrap().join(below)
     }
 
-    fn write(&self, below: &str, text: &str) -> PathBuf {
+    pub(super) fn write(&self, below: &str, text: &str) -> PathBuf {
         let path = self.path(below);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
@@ -61,19 +60,19 @@ impl Lab {
     }
 
     /// An executable shell script.
-    fn script(&self, below: &str, body: &str) -> PathBuf {
+    pub(super) fn script(&self, below: &str, body: &str) -> PathBuf {
         let path = self.write(below, &format!("#!/bin/sh\n{body}\n"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
 
     /// A script that answers like an interpreter of this version.
-    fn fake(&self, below: &str, version: &str) -> PathBuf {
+    pub(super) fn fake(&self, below: &str, version: &str) -> PathBuf {
         let answer = self.answer(below, version);
         self.script(below, &format!("printf '%s\\n' '{answer}'"))
     }
 
-    fn answer(&self, below: &str, version: &str) -> String {
+    pub(super) fn answer(&self, below: &str, version: &str) -> String {
         let executable = self.path(below);
         let pip = self.path(WHEEL);
         let flag = version.ends_with('t');
@@ -93,7 +92,7 @@ impl Lab {
         format!("rvenv-probe-1:{answer}")
     }
 
-    fn find(&self, request: &Request) -> Result<Interpreter, InterpreterError> {
+    pub(super) fn find(&self, request: &Request) -> Result<Interpreter, InterpreterError> {
         let control = Control {
             timeout: self.timeout,
             interrupted: &|| false,
@@ -102,20 +101,20 @@ impl Lab {
         find(request, &self.around, &control)
     }
 
-    fn ask(&self, text: impl Into<OsString>) -> Result<Interpreter, InterpreterError> {
+    pub(super) fn ask(&self, text: impl Into<OsString>) -> Result<Interpreter, InterpreterError> {
         self.find(&Request::parse(&text.into(), &self.around.cwd)?)
     }
 
-    fn error(&self, text: impl Into<OsString>) -> String {
+    pub(super) fn error(&self, text: impl Into<OsString>) -> String {
         self.ask(text).unwrap_err().to_string()
     }
 
     /// The processes started since the last look.
-    fn starts(&self) -> usize {
+    pub(super) fn starts(&self) -> usize {
         self.started.take().len()
     }
 
-    fn cached(&self) -> Vec<PathBuf> {
+    pub(super) fn cached(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.path("cache/interpreters"));
         let entries = entries.into_iter().flatten();
         entries.map(|entry| entry.unwrap().path()).collect()
@@ -137,7 +136,7 @@ fn pyenv_versions() -> Vec<PathBuf> {
 }
 
 /// Every supported interpreter of this machine, as `…/bin/python3` or so.
-fn interpreters() -> Vec<PathBuf> {
+pub(super) fn interpreters() -> Vec<PathBuf> {
     let mut all: Vec<_> = pyenv_versions()
         .into_iter()
         .filter(|version| {
@@ -157,13 +156,13 @@ fn interpreters() -> Vec<PathBuf> {
     all
 }
 
-fn output(program: &Path, arguments: &[&str]) -> String {
+pub(super) fn output(program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}: {output:?}", program.display());
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn make_venv(python: &Path, env: &Path, flags: &[&str]) {
+pub(super) fn make_venv(python: &Path, env: &Path, flags: &[&str]) {
     let env = env.to_str().unwrap();
     output(
         python,
@@ -498,163 +497,6 @@ fn the_working_directory_and_the_variables_have_no_say() {
 }
 
 #[test]
-fn noise_around_the_answer_does_no_harm() {
-    let lab = Lab::new();
-    let answer = lab.answer("noisy", "3.9.1");
-    let python = lab.script(
-        "noisy",
-        &format!("echo loading...\nprintf 'no newline\\n\\377\\n'\necho '{answer}'\necho bye; echo oops >&2"),
-    );
-    assert_eq!(lab.ask(python).unwrap().version.text, "3.9.1");
-}
-
-#[test]
-fn what_is_no_python_is_named_with_the_reason() {
-    let lab = Lab::new();
-    let check = |path: PathBuf, expect: &str| {
-        let error = lab.error(&path);
-        assert!(error.contains(expect), "{error}");
-        assert!(
-            error.contains(path.file_name().unwrap().to_str().unwrap()),
-            "{error}"
-        );
-    };
-    check(
-        lab.script("silent", "exit 0"),
-        "it printed no answer to the probe",
-    );
-    check(
-        lab.script("garbage", "echo 'rvenv-probe-1:{]'"),
-        "its answer to the probe is malformed",
-    );
-    check(
-        lab.script(
-            "partial",
-            r#"echo 'rvenv-probe-1:{"version":[3,9,1],"text":"3.9.1"}'"#,
-        ),
-        "its answer to the probe is malformed: missing field",
-    );
-    let escaping = lab
-        .answer("escaping", "3.9.1")
-        .replace("lib/site", "../out");
-    check(
-        lab.script("escaping", &format!("echo '{escaping}'")),
-        "its layout leaves the environment",
-    );
-    let relative = lab
-        .answer("relative", "3.9.1")
-        .replace(lab.path("relative").to_str().unwrap(), "rel");
-    check(
-        lab.script("relative", &format!("echo '{relative}'")),
-        "which is not an absolute path",
-    );
-    check(
-        lab.script("failing", "echo 'it\u{1b}[31m broke' >&2; exit 3"),
-        "exit code 3; it said:\n  it\\u{1b}[31m broke",
-    );
-    check(
-        lab.script("crashing", "kill -SEGV $$"),
-        "killed by signal 11 (SIGSEGV)",
-    );
-    check(lab.write("plain", "x"), "ermission denied");
-    check(lab.path("bin"), "it is a directory");
-    check(lab.path("absent"), "found no usable interpreter for");
-    let binary = lab.write("binary", "\0\0\0");
-    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
-    check(binary, "xec format error");
-}
-
-#[test]
-fn endless_output_is_bounded() {
-    let mut lab = Lab::new();
-    lab.timeout = Duration::from_millis(500);
-    let error = lab.error(lab.script("endless", "exec yes"));
-    assert!(error.ends_with("did not answer within 0.5 s"), "{error}");
-}
-
-#[test]
-fn an_interpreter_that_hangs_costs_the_timeout_and_no_more() {
-    let mut lab = Lab::new();
-    lab.timeout = Duration::from_secs(1);
-    let started = Instant::now();
-    let error = lab.error(lab.script("hanging", "sleep 600 & wait"));
-    assert!(error.ends_with("did not answer within 1 s"), "{error}");
-    assert!(started.elapsed() >= Duration::from_secs(1));
-    assert!(started.elapsed() < Duration::from_secs(5));
-}
-
-/// The state of a process as `/proc` spells it; `None` when there is no such process.
-fn state(pid_file: &Path) -> Option<char> {
-    let pid = fs::read_to_string(pid_file).unwrap();
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).ok()?;
-    stat.rsplit(") ").next()?.chars().next()
-}
-
-#[test]
-fn an_interpreter_that_is_stopped_is_reaped_and_takes_its_children_along() {
-    let lab = Lab::new();
-    let python = lab.script(
-        "hanging",
-        "echo $$ > child; sleep 600 & echo $! > grandchild; mv grandchild both; wait",
-    );
-    let both = lab.path("both");
-    let control = Control {
-        interrupted: &|| both.exists(),
-        ..Control::default()
-    };
-    let error = find(&Request::Path(python), &lab.around, &control).unwrap_err();
-    assert!(
-        matches!(error, InterpreterError::Interrupted { .. }),
-        "{error}"
-    );
-    if !Path::new("/proc/self/stat").exists() {
-        println!("skipped: no /proc to look at");
-        return;
-    }
-    assert_eq!(state(&lab.path("child")), None);
-    // Its new parent reaps the grandchild in its own time; and a signal takes a moment to arrive.
-    let dead = || matches!(state(&both), None | Some('Z' | 'X'));
-    let started = Instant::now();
-    while !dead() && started.elapsed() < Duration::from_secs(5) {
-        std::thread::yield_now();
-    }
-    assert!(dead());
-}
-
-#[test]
-fn a_grandchild_that_keeps_the_pipes_open_delays_nobody() {
-    let lab = Lab::new();
-    let answer = lab.answer("leaving", "3.9.1");
-    let python = lab.script(
-        "leaving",
-        &format!("sleep 30 & echo $! > grandchild\necho '{answer}'"),
-    );
-    let started = Instant::now();
-    assert_eq!(lab.ask(python).unwrap().version.text, "3.9.1");
-    assert!(started.elapsed() < Duration::from_secs(5));
-    let pid = fs::read_to_string(lab.path("grandchild")).unwrap();
-    output(Path::new("/bin/kill"), &[pid.trim()]);
-}
-
-#[test]
-fn an_interrupt_ends_the_wait_and_the_search() {
-    let lab = Lab::new();
-    let python = lab.script("bin/python3", "echo $$ > child; exec sleep 600");
-    lab.fake("bin/python", "3.9.1");
-    let control = Control {
-        interrupted: &|| lab.path("child").exists(),
-        ..Control::default()
-    };
-    let started = Instant::now();
-    let error = find(&Request::Default, &lab.around, &control).unwrap_err();
-    assert!(
-        matches!(&error, InterpreterError::Interrupted { path } if *path == python),
-        "{error}"
-    );
-    assert!(started.elapsed() < Duration::from_secs(5));
-}
-
-#[test]
 fn the_default_is_the_first_usable_python_on_path() {
     let mut lab = Lab::new();
     let error = lab.find(&Request::Default).unwrap_err().to_string();
@@ -720,174 +562,4 @@ fn a_version_is_looked_for_under_all_its_names_in_all_places() {
     // Another name of a file that did not match is not worth another process.
     symlink(lab.path("bin/python3"), lab.path("bin/python")).unwrap();
     assert!(!lab.error("3.9.2").contains("bin/python`"));
-}
-
-#[test]
-fn a_remembered_answer_is_the_same_answer_without_a_process() {
-    let lab = Lab::new();
-    for python in interpreters() {
-        let asked = lab.ask(&python).unwrap();
-        assert_eq!(lab.starts(), 1, "{}", python.display());
-        assert_eq!(lab.ask(&python).unwrap(), asked);
-        assert_eq!(lab.starts(), 0, "{}", python.display());
-        // An activated environment is what most people have first on PATH.
-        let env = lab.path("env");
-        make_venv(&python, &env, &["--clear"]);
-        let asked = lab.ask(env.join("bin/python")).unwrap();
-        assert_eq!(lab.starts(), 2, "{}", python.display());
-        assert_eq!(lab.ask(env.join("bin/python")).unwrap(), asked);
-        assert_eq!(lab.starts(), 0, "{}", python.display());
-    }
-}
-
-#[test]
-fn a_shim_is_asked_every_time() {
-    let lab = Lab::new();
-    let python = lab.fake("real/python", "3.9.1");
-    let shim = lab.script("bin/python3", &format!("exec {} \"$@\"", python.display()));
-    for _ in 0..2 {
-        assert_eq!(lab.ask(&shim).unwrap().executable, python);
-        assert_eq!(lab.starts(), 1);
-    }
-    assert_eq!(lab.cached(), Vec::<PathBuf>::new());
-}
-
-#[test]
-fn a_change_to_anything_that_the_answer_rests_on_asks_again() {
-    let lab = Lab::new();
-    let pip = lab.path(WHEEL);
-    let python = lab.fake("python", "3.9.1");
-    let ask = |what: &str, version: &str| {
-        assert_eq!(lab.ask(&python).unwrap().version.text, version, "{what}");
-        assert_eq!(lab.starts(), 1, "{what}");
-        lab.ask(&python).unwrap();
-        assert_eq!(lab.starts(), 0, "{what}");
-    };
-    ask("first", "3.9.1");
-    let touch = |path: &Path| {
-        let file = fs::File::options().write(true).open(path).unwrap();
-        file.set_modified(std::time::SystemTime::UNIX_EPOCH)
-            .unwrap();
-    };
-    touch(&python);
-    ask("touched", "3.9.1");
-    fs::remove_file(&python).unwrap();
-    lab.fake("python", "3.9.2");
-    touch(&python);
-    ask("replaced by one of the same length and time", "3.9.2");
-    touch(&pip);
-    ask("wheel touched", "3.9.2");
-    lab.write(WHEEL, "one and two");
-    ask("wheel changed", "3.9.2");
-    lab.write("wheels/pip-2.0-py3-none-any.whl", "");
-    ask("wheel added", "3.9.2");
-    lab.fake("base/python", "3.9.3");
-    lab.write("pyvenv.cfg", "version = 3\n");
-    ask("became part of something", "3.9.2");
-}
-
-#[test]
-fn a_link_that_leads_elsewhere_is_asked_again() {
-    let lab = Lab::new();
-    let real = interpreters();
-    let [first, second, ..] = real.as_slice() else {
-        println!("skipped: this takes two interpreters");
-        return;
-    };
-    let link = lab.path("python");
-    symlink(first, &link).unwrap();
-    let before = lab.ask(&link).unwrap();
-    fs::remove_file(&link).unwrap();
-    symlink(second, &link).unwrap();
-    let after = lab.ask(&link).unwrap();
-    assert_eq!(lab.starts(), 2);
-    assert_ne!(before.version, after.version);
-}
-
-#[test]
-fn a_link_that_leads_to_the_same_file_under_another_name_is_asked_again() {
-    let lab = Lab::new();
-    let first = lab.fake("first/python", "3.9.1");
-    fs::hard_link(&first, lab.path("second")).unwrap();
-    symlink(&first, lab.path("python")).unwrap();
-    let python = lab.path("python");
-    let ask = || lab.ask(&python).map(|_| lab.starts()).unwrap();
-    assert_eq!((ask(), ask()), (1, 0));
-    fs::remove_file(&python).unwrap();
-    symlink(lab.path("second"), &python).unwrap();
-    assert_eq!(ask(), 1);
-}
-
-#[test]
-fn another_locale_asks_again() {
-    let mut lab = Lab::new();
-    let python = lab.fake("python", "3.9.1");
-    lab.ask(&python).unwrap();
-    lab.around
-        .environment
-        .push(("LC_ALL".into(), "de_DE.ISO-8859-1".into()));
-    lab.ask(&python).unwrap();
-    assert_eq!(lab.starts(), 2);
-}
-
-#[test]
-fn a_cache_that_is_damaged_foreign_or_unwritable_is_as_good_as_none() {
-    let mut lab = Lab::new();
-    let python = lab.fake("python", "3.9.1");
-    lab.ask(&python).unwrap();
-    let entry = lab.cached().pop().unwrap();
-    let good = fs::read_to_string(&entry).unwrap();
-    assert_eq!(lab.starts(), 1);
-    let half = &good[..good.len() / 2];
-    let renamed = good.replace("/python\"", "/pythom\"");
-    let future = good.replacen("\"format\":2", "\"format\":3", 1);
-    let digest = good.replace("\"executable_digest\":\"", "\"executable_digest\":\"z");
-    let outside = good.replace("lib/site", "../site");
-    for bad in ["", "[]", "\0\0", half, &renamed, &future, &digest, &outside] {
-        assert_ne!(bad, good);
-        fs::write(&entry, bad).unwrap();
-        assert_eq!(lab.ask(&python).unwrap().version.text, "3.9.1");
-        assert_eq!(lab.starts(), 1, "{bad}");
-    }
-    assert_eq!(fs::read_to_string(&entry).unwrap(), good);
-    // A file stands where the directory should be.
-    lab.around.cache_dir = Some(Cache::at(lab.write("file", "")));
-    assert_eq!(lab.ask(&python).unwrap().version.text, "3.9.1");
-    lab.around.cache_dir = None;
-    assert_eq!(lab.ask(&python).unwrap().version.text, "3.9.1");
-}
-
-#[test]
-fn missing_wheels_are_a_fact_with_a_reason_and_their_arrival_is_noticed() {
-    let lab = Lab::new();
-    fs::remove_file(lab.path(WHEEL)).unwrap();
-    let without = lab.answer("python", "3.9.1");
-    let without = without.replace(
-        "\"wheels_missing\":null",
-        "\"wheels_missing\":\"No module named ensurepip\"",
-    );
-    let python = lab.script("python", &format!("echo '{without}'"));
-    let found = lab.ask(&python).unwrap();
-    assert!(found.bundled.wheels().is_empty());
-    assert!(
-        matches!(found.bundled, Bundled::Missing { reason } if reason == "No module named ensurepip")
-    );
-    lab.ask(&python).unwrap();
-    assert_eq!(lab.starts(), 1);
-    lab.write(WHEEL, "");
-    lab.ask(&python).unwrap();
-    assert_eq!(lab.starts(), 1);
-}
-
-#[test]
-fn a_relative_path_starts_at_the_working_directory() {
-    let lab = Lab::new();
-    let python = lab.fake("bin/python3.9", "3.9.1");
-    for text in ["bin/python3.9", "./bin//python3.9", "bin/./python3.9"] {
-        assert_eq!(lab.ask(text).unwrap().executable, python, "{text}");
-        assert!(
-            lab.started.borrow().iter().all(|path| *path == python),
-            "{text}"
-        );
-    }
 }

@@ -5,12 +5,13 @@
 //! installed is named and passed over.
 //! Read next: `src/build/activation.rs`.
 
-use rvenv::activation::{self, Activation};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use rvenv::activation::{self, Activation};
 use tempfile::TempDir;
 
 /// Names that some shell would like to interpret; each is both a directory and a prompt.

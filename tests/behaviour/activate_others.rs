@@ -3,15 +3,16 @@
 //!
 //! Read next: `activate.rs`, which has the awkward environments.
 
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
 use super::activate::{
     AWKWARD, Env, assert_nothing_ran, command, is_installed, scratch, search_path,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use rvenv::activation::{self};
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
+use rvenv::activation;
 
 #[test]
 fn powershell_sees_the_awkward_path_and_prompt_as_written_and_forgets_them_again() {

@@ -2,13 +2,14 @@
 //!
 //! Read next: `activate.rs`, which has the shells.
 
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+
 use super::activate::{
     AWKWARD, Env, Shell, assert_nothing_ran, command, installed_shells, is_installed, posix_shells,
     run, scratch, stdout_of,
 };
-use std::io::Write as _;
-use std::path::Path;
-use std::process::Stdio;
 
 #[test]
 fn the_prompt_stays_as_it_is_where_the_user_says_so() {

@@ -4,15 +4,16 @@
 //! disks, quoting in every shell) are proved elsewhere; here is a small direct version of each.
 //! Interpreters that are not installed are skipped with a word. Read next: `breakages_peers.rs`, `policies.rs`.
 
-use crate::desk::{desk, desk_for_all, desk_of, fifo, minor_of};
-use crate::machine::{self, Kind, ended, tree};
-use crate::refused::refused_by;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use crate::desk::{desk, desk_for_all, desk_of, fifo, minor_of};
+use crate::machine::{self, Kind, ended, tree};
+use crate::refused::refused_by;
 
 const NOT_ISOLATED: &str = "import sys; print(sys.prefix)";
 

@@ -4,13 +4,14 @@
 //! A test is named after what should happen; its comment says what `venv` does instead.
 //! Read next: `breakages.rs`.
 
-use crate::desk::{desk, desk_for_all, desk_of, fifo, minor_of};
-use crate::machine::ended;
-use crate::refused::refused_by;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+
+use crate::desk::{desk, desk_for_all, desk_of, fifo, minor_of};
+use crate::machine::ended;
+use crate::refused::refused_by;
 
 /// `venv` refuses a link to a directory, after `--clear` has deleted everything that it leads to.
 #[test]

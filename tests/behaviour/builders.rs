@@ -3,6 +3,10 @@
 //! The wheels are made here; no network. Without a Python that is supported the tests say so and pass.
 //! Read next: `src/front/env_builder.rs`, `src/build/hooks.rs`, `examples/`.
 
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use crate::machine::{Python, Scratch, any_python, tree};
 use crate::packages;
 use crate::preinstalled;
@@ -15,9 +19,6 @@ use rvenv::python::{Request, Surroundings};
 use rvenv::wheelhouse::Wheelhouse;
 use rvenv::{CreateFailed, EnvBuilder, StageError, Stages};
 use rvenv_journal::fs::Time;
-use std::cell::RefCell;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 pub(super) struct Bench {
     pub(super) scratch: Scratch,

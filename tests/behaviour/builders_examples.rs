@@ -2,6 +2,10 @@
 //!
 //! Read next: `builders.rs`, `examples/`.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
 use super::builders::{bench, names};
 use crate::machine::Scratch;
 use crate::packages;
@@ -11,9 +15,6 @@ use crate::site;
 use rvenv::EnvBuilder;
 use rvenv::environment::Outcome;
 use rvenv::wheelhouse::Wheelhouse;
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 
 #[test]
 fn the_example_preinstalled_makes_environments_with_packages_and_follows_newer_ones() {

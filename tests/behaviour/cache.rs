@@ -1,6 +1,6 @@
 //! The cache, through the real command: what it says, what it deletes, and that nobody needs it.
 //!
-//! Read next: `cache_kill.rs` (kills and full disks), and the engine's `tests/store.rs`.
+//! Read next: `cache_kill.rs` (kills and full disks), and the engine's `tests/store/`.
 
 use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};

@@ -3,14 +3,15 @@
 //! Interpreters are those of this machine, reached through directories of the test's own, and small scripts that play one
 //! where only the place matters.
 
-use crate::machine::{Python, Scratch, any_python, ended, player, script, supported};
-use rvenv::python::{Control, Request, Source, Surroundings, list, locate};
-use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::machine::{Python, Scratch, any_python, ended, player, script, supported};
+use rvenv::python::{Control, Request, Source, Surroundings, list, locate};
+use serde_json::Value;
 
 /// A scratch directory; PATH is its `bin` and nothing else.
 pub(super) struct Lab(pub(super) Scratch);

@@ -3,12 +3,13 @@
 //!
 //! Read next: `discovery.rs`.
 
-use super::discovery::{Lab, install, listed, minors, movable, text, the_path};
-use crate::machine::{Python, any_python, ended, player, supported};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+
+use super::discovery::{Lab, install, listed, minors, movable, text, the_path};
+use crate::machine::{Python, any_python, ended, player, supported};
 
 #[test]
 fn without_a_word_the_newest_installation_is_better_than_nothing() {

@@ -3,10 +3,6 @@
 //! The reference is the interpreter itself: what its own `-m venv` makes, what its own `ensurepip` says.
 //! Interpreters that are not installed are skipped with a word.
 
-use rvenv::cache::Cache;
-use rvenv::layout::Layout;
-use rvenv::python::{Control, Interpreter, InterpreterError, Request, Surroundings, find};
-use rvenv_journal::{Digest, RelPath};
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs;
@@ -14,6 +10,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+use rvenv::cache::Cache;
+use rvenv::layout::Layout;
+use rvenv::python::{Control, Interpreter, InterpreterError, Request, Surroundings, find};
+use rvenv_journal::{Digest, RelPath};
 
 /// The wheel that scripts which play an interpreter have bundled.
 pub(super) const WHEEL: &str = "wheels/pip-1.0-py3-none-any.whl";

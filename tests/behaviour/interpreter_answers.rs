@@ -2,12 +2,13 @@
 //!
 //! Read next: `interpreter.rs`.
 
-use super::interpreter::{Lab, WHEEL, interpreters, make_venv};
-use rvenv::cache::Cache;
-use rvenv::python::Bundled;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+
+use super::interpreter::{Lab, WHEEL, interpreters, make_venv};
+use rvenv::cache::Cache;
+use rvenv::python::Bundled;
 
 #[test]
 fn a_remembered_answer_is_the_same_answer_without_a_process() {

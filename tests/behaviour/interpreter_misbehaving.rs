@@ -2,12 +2,13 @@
 //!
 //! Read next: `interpreter.rs`.
 
-use super::interpreter::{Lab, output};
-use rvenv::python::{Control, InterpreterError, Request, find};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use super::interpreter::{Lab, output};
+use rvenv::python::{Control, InterpreterError, Request, find};
 
 #[test]
 fn noise_around_the_answer_does_no_harm() {

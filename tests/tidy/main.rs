@@ -15,7 +15,21 @@ use std::path::Path;
 
 use crate::source::{Source, sources};
 
-/// Lines of a file, its tests not counted.
+/// The two crates.
+const CRATES: [&str; 2] = ["src", "journal/src"];
+/// Everything that is written in Rust here.
+const ALL: [&str; 8] = [
+    "src",
+    "journal/src",
+    "tests",
+    "journal/tests",
+    "benches",
+    "examples",
+    "fuzz/src",
+    "fuzz/fuzz_targets",
+];
+
+/// Lines of a file, its unit tests not counted.
 const FILE_LINES_MAX: usize = 600;
 /// Lines of a function.
 const FUNCTION_LINES_MAX: usize = 70;
@@ -53,7 +67,7 @@ fn a_builder_cannot_publish() {
 
 #[test]
 fn files_end_where_one_can_still_read_them() {
-    for source in sources("src").iter().chain(&sources("journal/src")) {
+    for source in ALL.into_iter().flat_map(sources) {
         let lines = source.body().lines().count();
         assert!(
             lines <= FILE_LINES_MAX,
@@ -65,7 +79,7 @@ fn files_end_where_one_can_still_read_them() {
 
 #[test]
 fn functions_end_where_one_can_still_see_them() {
-    for source in sources("src").iter().chain(&sources("journal/src")) {
+    for source in ALL.into_iter().flat_map(sources) {
         let mut open: Option<(usize, String)> = None;
         for (number, line) in source.body().lines().enumerate() {
             let indent = &line[..line.len() - line.trim_start().len()];
@@ -94,7 +108,7 @@ fn functions_end_where_one_can_still_see_them() {
 
 #[test]
 fn every_file_says_at_its_head_what_it_promises() {
-    for source in sources("src").iter().chain(&sources("journal/src")) {
+    for source in CRATES.into_iter().flat_map(sources) {
         assert!(source.text.starts_with("//! "), "{}", source.path.display());
     }
 }
@@ -124,7 +138,7 @@ fn counts_are_worded_by_one_function() {
         "steps",
         "wheels",
     ];
-    for source in sources("src").iter().chain(&sources("journal/src")) {
+    for source in CRATES.into_iter().flat_map(sources) {
         for text in code(source.body()).split("} ").skip(1) {
             // As in `{count} managed paths`: one word may come before the noun.
             let words = text.split(|c: char| !c.is_ascii_alphabetic()).take(2);
@@ -142,22 +156,54 @@ fn nothing_is_put_off() {
         "#[ig".to_owned() + "nore",
         "#[al".to_owned() + "low(",
     ];
-    let roots = [
-        "src",
-        "journal/src",
-        "journal/tests",
-        "tests",
-        "fuzz/fuzz_targets",
-        "fuzz/src",
-    ];
-    for root in roots {
-        for source in sources(root) {
-            let word = put_off
-                .iter()
-                .find(|word| source.text.contains(word.as_str()));
-            assert_eq!(word, None, "{}", source.path.display());
+    for source in ALL.into_iter().flat_map(sources) {
+        let word = put_off
+            .iter()
+            .find(|word| source.text.contains(word.as_str()));
+        assert_eq!(word, None, "{}", source.path.display());
+    }
+}
+
+/// The documents for people.
+fn documents() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for dir in [root.to_path_buf(), root.join("docs")] {
+        for entry in std::fs::read_dir(dir).expect("the folder exists") {
+            let path = entry.expect("a listing goes on").path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let text = std::fs::read_to_string(&path).expect("a document is UTF-8");
+                found.push((path.display().to_string(), text));
+            }
         }
     }
+    found
+}
+
+/// A move of a file must not leave its old name in a comment or a document.
+#[test]
+fn every_source_file_that_a_comment_names_exists() {
+    let sources: Vec<_> = ALL.into_iter().flat_map(sources).collect();
+    let exists = |name: &str| sources.iter().any(|source| source.path.ends_with(name));
+    let comments = sources.iter().map(|source| {
+        let lines = source.text.lines().map(str::trim_start);
+        let comments: Vec<_> = lines.filter(|line| line.starts_with("//")).collect();
+        (source.path.display().to_string(), comments.join("\n"))
+    });
+    let mut missing = Vec::new();
+    for (path, text) in comments.chain(documents()) {
+        for name in text
+            .lines()
+            .flat_map(|line| line.split('`').skip(1).step_by(2))
+        {
+            let is_file = Path::new(name).extension().is_some_and(|it| it == "rs");
+            let name = name.trim_start_matches("../");
+            if is_file && !name.contains([' ', '*']) && !exists(name) {
+                missing.push(format!("{path} names `{name}`"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
 /// A table of situations is worth as much as the tests that it names.

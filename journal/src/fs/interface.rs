@@ -5,7 +5,7 @@
 //! look-up of a whole path is [`Fs::open_path`], at the door.
 //!
 //! Two implementations: `real.rs` is the operating system; `sim.rs` (feature `sim`) is a disk in
-//! memory with a volatile and a durable layer. One suite, `tests/fs_contract.rs`, runs on both.
+//! memory with a volatile and a durable layer. One suite, `tests/fs_contract/`, runs on both.
 
 use std::any::Any;
 use std::ffi::{OsStr, OsString};

@@ -3,7 +3,7 @@
 //! Promises that every permission comes from the command line of this run: to clear what is more than an environment,
 //! and to lose packages. Writes nothing.
 //!
-//! Read next: `../clearable.rs`, `../merge/lost.rs`.
+//! Read next: `../clearable.rs`, `../merge/lost_packages.rs`.
 
 use std::ffi::OsStr;
 use std::path::Path;

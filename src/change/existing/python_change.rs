@@ -4,7 +4,7 @@
 //! directories of packages say what the environment becomes.
 //! Does not promise that a builder with stages of its own plans either; such a plan brings the environment nowhere.
 //!
-//! Read next: `../merge/lost.rs`, for the packages that such a change loses.
+//! Read next: `../merge/lost_packages.rs`, for the packages that such a change loses.
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -4,7 +4,7 @@
 //! (I8), and that the permission to lose it comes from the command line of this run, never from a plan (I6).
 //! Does not promise that the packages which stay can be imported.
 //!
-//! Read next: `../existing/change.rs`, what a plan makes of the Python of an environment.
+//! Read next: `../existing/python_change.rs`, what a plan makes of the Python of an environment.
 
 use rvenv_journal::fs::{Dir, Fs};
 use rvenv_journal::{Plan, Target};

@@ -3,7 +3,7 @@
 //! Python takes bytecode as that of its source by the time and the size of that alone (PEP 3147, PEP 488, PEP 552).
 //! Promises to take any bytes, also those that are no bytecode.
 //!
-//! Read next: `../merge/dated.rs` and `../verify/bytecode.rs`, which ask.
+//! Read next: `../merge/source_times.rs` and `../verify/published_bytecode.rs`, which ask.
 
 /// `a/b.py` for `a/__pycache__/b.TAG.pyc`.
 pub(crate) fn source_of(path: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 //! Promises that each verb checks first and changes afterwards, one numbered step per change that a crash can
 //! part from the next: a file is made (private and empty), written, given its mode and time, and synced.
 //!
-//! Read next: `files.rs` and `rename.rs`, which do the longer ones, and `tests/fs_contract.rs`, where the real disk and this one answer alike.
+//! Read next: `files.rs` and `rename.rs`, which do the longer ones, and `tests/fs_contract/`, where the real disk and this one answer alike.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

@@ -1,4 +1,4 @@
-//! Answers that only a simulation gives at will; what the real disk answers too is in `tests/fs_contract.rs`.
+//! Answers that only a simulation gives at will; what the real disk answers too is in `tests/fs_contract/`.
 
 use super::super::{InodeNumbers, Support};
 use super::*;

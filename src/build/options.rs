@@ -146,7 +146,7 @@ pub enum TextError {
 /// Refuses a path that no environment can have.
 ///
 /// # Errors
-/// Relative paths, `:` (which separates the directories of PATH), and control characters.
+/// Relative paths, `:` (which separates the directories of PATH), control characters, and line separators.
 pub fn check_path(env_dir: &str) -> Result<(), TextError> {
     let refused = |what, why| TextError::Path {
         path: env_dir.escape_debug().to_string(),
@@ -156,6 +156,11 @@ pub fn check_path(env_dir: &str) -> Result<(), TextError> {
     if env_dir.chars().any(char::is_control) {
         let why = "could forge a line of pyvenv.cfg";
         return Err(refused("a control character", why));
+    }
+    // Readers that split lines as Python's `splitlines` does take these for the end of one.
+    if env_dir.contains(['\u{2028}', '\u{2029}']) {
+        let why = "could forge a line of pyvenv.cfg";
+        return Err(refused("a line separator", why));
     }
     if cfg!(not(windows)) && env_dir.contains(':') {
         return Err(refused("a `:`", "separates the directories of PATH"));

@@ -1,6 +1,7 @@
 //! Text: names that would show something else than they are.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use crate::desk::desk;
 use crate::machine::ended;
@@ -34,4 +35,43 @@ fn json_escapes_control_characters_and_those_that_reorder_text() {
     fs::write(desk.path("plan.json"), planned).unwrap();
     desk.scratch.rvenv(&["apply", "plan.json"]).ok();
     desk.works(REORDERED);
+}
+
+/// The log of a build is often public, and a checkout decides where its links lead.
+#[test]
+fn no_word_of_a_file_behind_a_link_is_quoted() {
+    let Some(desk) = desk() else { return };
+    desk.write("private", "machine example.org password hunter2\n");
+    symlink("private", desk.path(".python-version")).unwrap();
+    for words in [
+        &["python", "find", "-v"][..],
+        &["plan", "-v", "E"],
+        &["create", "-v", "E"],
+        &["python", "find", "-v", "3"],
+    ] {
+        let run = desk.scratch.rvenv(words);
+        for word in ["machine", "example", "hunter2"] {
+            assert!(!run.stderr.contains(word), "{words:?}: {}", run.stderr);
+            assert!(!run.stdout.contains(word), "{words:?}: {}", run.stdout);
+        }
+    }
+    let said = desk.scratch.rvenv(&["python", "find"]).failed(1);
+    assert!(said.contains("cannot read line 1 of"), "{said}");
+    // What is in the checkout itself is quoted.
+    fs::remove_file(desk.path(".python-version")).unwrap();
+    desk.write(".python-version", "machine\n");
+    let said = desk.scratch.rvenv(&["python", "find"]).failed(1);
+    assert!(said.contains("cannot read `machine` in line 1"), "{said}");
+}
+
+/// `virtualenv` and others read `pyvenv.cfg` with `splitlines`, and of a key the last line counts.
+#[test]
+fn no_directory_of_a_checkout_forges_a_line_of_the_configuration() {
+    let Some(desk) = desk() else { return };
+    for separator in ['\u{2028}', '\u{2029}', '\u{85}', '\u{b}', '\n'] {
+        let env = format!("a{separator}home = b");
+        let said = desk.create(&[&env]).failed(2);
+        assert!(said.contains("could forge a line"), "{said}");
+        assert!(!desk.path(&env).exists());
+    }
 }

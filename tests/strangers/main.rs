@@ -24,6 +24,7 @@ mod packages;
 #[path = "../machine/refused.rs"]
 mod refused;
 
+mod attributes;
 mod bounds;
 mod checks;
 mod children;

@@ -89,7 +89,7 @@ impl CliError {
     fn add_cause(&mut self, error: &(dyn Error + 'static), text: String) {
         self.causes.push(text);
         let error = error.downcast_ref::<io::Error>();
-        let limit = error.and_then(exceeded);
+        let limit = error.and_then(|error| exceeded(error).or(forbidden(error)));
         if let Some(limit) = limit.filter(|limit| !self.details.contains(limit)) {
             self.details.push(limit);
         }
@@ -160,6 +160,21 @@ fn exceeded(error: &io::Error) -> Option<String> {
     Some(format!(
         "no file of this process may exceed {limit} (`ulimit -f`)"
     ))
+}
+
+/// What forbids even root to change an entry, where the system can say that.
+#[cfg(target_os = "linux")]
+pub(crate) fn forbidden(error: &io::Error) -> Option<String> {
+    let is_it = error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error());
+    is_it.then(|| {
+        "`lsattr -d` shows whether the entry, or the directory that it is in, is immutable (`i`) or append-only (`a`)"
+            .to_owned()
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn forbidden(_error: &io::Error) -> Option<String> {
+    None
 }
 
 /// Messages of our own may have several lines; what they quote was escaped where it was quoted.

@@ -6,6 +6,7 @@ use rvenv::render::escape;
 use rvenv_journal::{Ending, Leftovers, Recovered, WhyKept, counted};
 
 use crate::advice;
+use crate::advice::forbidden;
 use crate::terminal::Terminal;
 
 impl Terminal {
@@ -74,8 +75,15 @@ impl Terminal {
         }
         if let Some(why) = &ending.leftovers.first {
             let count = counted(ending.leftovers.count, "entry");
+            let source = escape(&why.source.to_string());
             self.story(&format!(
-                "{count} of what was replaced could not be deleted: {why}"
+                "{count} of what was replaced could not be deleted: {why}: {source}"
+            ));
+            if let Some(forbidden) = forbidden(&why.source) {
+                self.story(&format!("  {forbidden}"));
+            }
+            self.story(&format!(
+                "  Once that is mended, `rvenv recover {env}` deletes them"
             ));
         }
     }

@@ -37,6 +37,7 @@ mod numbers;
 mod plans;
 mod planted;
 mod programs;
+mod races;
 mod special_files;
 mod swapped_wheels;
 mod text;

@@ -1,23 +1,39 @@
 //! Owners: who besides the user may write a file or a directory.
 //!
 //! Promises that a file passes only if its permission bits let no one else write it, and a directory too unless it is
-//! sticky, as `/tmp` is: what others put there is theirs. A group may write if the user is its only member.
-//! Does not look at ACLs, whose entries the bits of the group bound, nor at databases of users other than the two files.
+//! sticky, as `/tmp` is: what others put there is theirs. A group may write if the user is its only member, and no ACL
+//! names others, whose entries the bits of the group bound.
+//! Does not look at databases of users other than the two files.
 //!
 //! Read next: `cache/path_owners.rs` and `../python/trust/path_owners.rs`, which walk to what must be the user's.
 #![cfg(unix)]
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 const BY_OTHERS: u32 = 0o002;
 const BY_GROUP: u32 = 0o020;
 const STICKY: u32 = 0o1000;
 
-/// Whether users other than `user` and root may write to what was looked at.
-pub(crate) fn others_write(meta: &Metadata, user: u32) -> bool {
-    let by_group = |meta: &Metadata| meta.mode() & BY_GROUP != 0 && !is_own_group(user, meta.gid());
-    everyone_writes(meta) || (has_own_mode(meta) && by_group(meta))
+/// Whether users other than `user` and root may write to what was looked at, at `path`.
+pub(crate) fn others_write(path: &Path, meta: &Metadata, user: u32) -> bool {
+    let is_for_group = has_own_mode(meta) && meta.mode() & BY_GROUP != 0;
+    everyone_writes(meta) || (is_for_group && (!is_own_group(user, meta.gid()) || has_acl(path)))
+}
+
+/// Whether an ACL has more entries than the permission bits; the bits of the group are its mask then.
+#[cfg(target_os = "linux")]
+fn has_acl(path: &Path) -> bool {
+    use rustix::io::Errno;
+    let mut list = [0_u8; 64];
+    let found = rustix::fs::lgetxattr(path, "system.posix_acl_access", &mut list);
+    !matches!(found, Err(Errno::NODATA | Errno::NOTSUP))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_acl(_path: &Path) -> bool {
+    false
 }
 
 /// Whether users who share nothing with the owner may write to what was looked at.

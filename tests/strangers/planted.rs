@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::machine::{Scratch, ended, player, script};
-use crate::users::{STRANGER, at_home, dir_of, is_root, stranger_runs};
+use crate::users::{STRANGER, at_home, dir_of, gives_acl, is_root, stranger_runs};
 
 /// A scratch directory with an interpreter, a program of the stranger's, and a note that takes the one for the other.
 struct Lab {
@@ -235,4 +235,25 @@ fn a_cache_in_whose_place_others_can_put_another_directory_is_not_used() {
     set(0o775);
     let usual = ended(&mut at_home(&lab.scratch, &home, &lab.find()));
     assert!(!usual.stdout.contains("evil"), "{}", usual.stdout);
+}
+
+/// The bits of the group are the mask of an ACL, whichever group it is.
+#[test]
+fn a_cache_below_a_directory_that_an_acl_opens_to_another_user_is_not_used() {
+    let Some(lab) = Lab::new() else { return };
+    let open = lab.scratch.path("open");
+    dir_of(&open, 0, 0o755);
+    dir_of(&open.join("cache"), 0, 0o700);
+    let mut find = lab.scratch.command(&lab.find());
+    find.env("RVENV_CACHE_DIR", open.join("cache"));
+    ended(&mut find).ok();
+    if !gives_acl(&open) {
+        println!("skipped: no ACL can be set here");
+        return;
+    }
+    let there = open.display();
+    stranger_runs(&format!("mkdir '{there}/theirs'"));
+    let said = ended(&mut find).failed(2);
+    let why = format!("other users may write into `{there}` (mode 0775)");
+    assert!(said.contains(&why), "{said}");
 }

@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 
 use crate::desk::{Desk, NOBODY, desk};
 use crate::machine::{Ended, Scratch, ended, player, script};
-use crate::users::{STRANGER, at_home, dir_of, give, is_root};
+use crate::users::{STRANGER, at_home, dir_of, give, gives_acl, is_root};
 
 /// The commands that look for the interpreter of an environment; the first four only read.
 const COMMANDS: [&[&str]; 8] = [
@@ -316,6 +316,14 @@ fn an_interpreter_that_others_can_change_is_not_started() {
             project.nothing_is_started("project/.venv", "others can write");
         }
         set(0o755).unwrap();
+    }
+    if geteuid().is_root() && gives_acl(&project.path("opt/bin")) {
+        project.nothing_is_started("project/.venv", "others can write");
+        fs::remove_file(project.path("opt/bin/python3")).unwrap();
+        fs::remove_dir(project.path("opt/bin")).unwrap();
+        project.evil("opt/bin/python3");
+    } else {
+        println!("skipped: no ACL can be set here");
     }
     if geteuid().is_root() {
         chown(project.path("opt"), Some(NOBODY), None).unwrap();

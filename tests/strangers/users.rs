@@ -56,3 +56,13 @@ pub(crate) fn at_home(scratch: &Scratch, home: &Path, words: &[&str]) -> Command
     command.env_remove("RVENV_CACHE_DIR").env("HOME", home);
     command
 }
+
+/// Lets an ACL give the stranger all of a directory; whether that can be done here.
+pub(crate) fn gives_acl(dir: &Path) -> bool {
+    let entry = format!("u:{STRANGER}:rwx");
+    let given = Command::new("setfacl")
+        .args(["-m", &entry])
+        .arg(dir)
+        .status();
+    given.is_ok_and(|given| given.success())
+}

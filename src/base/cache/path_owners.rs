@@ -26,12 +26,16 @@ const LINKS_MAX: usize = 40;
 /// Walks to a directory, whether or not it exists.
 #[cfg(unix)]
 pub(super) fn walk(path: &Path, user: u32) -> Result<Way, NotUsed> {
-    walk_past(path, user, &|found| others_write(found, user))
+    walk_past(path, user, &|dir, found| others_write(dir, found, user))
 }
 
 /// The same, with another answer to whether other users may write a directory.
 #[cfg(unix)]
-fn walk_past(path: &Path, user: u32, is_open: &dyn Fn(&Metadata) -> bool) -> Result<Way, NotUsed> {
+fn walk_past(
+    path: &Path,
+    user: u32,
+    is_open: &dyn Fn(&Path, &Metadata) -> bool,
+) -> Result<Way, NotUsed> {
     use std::os::unix::fs::MetadataExt;
     let mut nearest = PathBuf::from("/");
     let top = std::fs::metadata(&nearest).map_err(|error| failed(&nearest, error))?;
@@ -96,7 +100,7 @@ fn walk_past(path: &Path, user: u32, is_open: &dyn Fn(&Metadata) -> bool) -> Res
 #[cfg(unix)]
 pub(crate) fn changeable_above(dir: &Path) -> Option<NotUsed> {
     let user = rustix::process::geteuid().as_raw();
-    walk_past(dir, user, &everyone_writes).err()
+    walk_past(dir, user, &|_, found| everyone_writes(found)).err()
 }
 
 /// Nothing is known of owners.
@@ -107,9 +111,13 @@ pub(crate) fn changeable_above(_dir: &Path) -> Option<NotUsed> {
 
 /// Sees that no other user may put something else into a directory.
 #[cfg(unix)]
-fn check(dir: &Path, found: &Metadata, is_open: &dyn Fn(&Metadata) -> bool) -> Result<(), NotUsed> {
+fn check(
+    dir: &Path,
+    found: &Metadata,
+    is_open: &dyn Fn(&Path, &Metadata) -> bool,
+) -> Result<(), NotUsed> {
     use std::os::unix::fs::MetadataExt;
-    if is_open(found) {
+    if is_open(dir, found) {
         let (path, mode) = (dir.to_owned(), found.mode() & 0o7777);
         return Err(NotUsed::Above { path, mode });
     }

@@ -93,7 +93,7 @@ mod unix {
         if meta.uid() != user && meta.uid() != 0 {
             return Err(format!("`{}` belongs to user {}", shown(path), meta.uid()));
         }
-        if others_write(meta, user) {
+        if others_write(path, meta, user) {
             return Err(format!("others can write `{}`", shown(path)));
         }
         Ok(())

@@ -55,7 +55,7 @@ impl fmt::Display for Distribution {
 /// What the disk says.
 pub fn distributions(fs: &dyn Fs, site_packages: &Dir) -> Result<Vec<Distribution>, FsError> {
     let mut found = Vec::new();
-    for entry in fs.list(site_packages)? {
+    for entry in fs.list_wanted(site_packages, &|name| named(name).is_some())? {
         if let Some(distribution) = named(&entry)
             && stands(fs, (site_packages, &entry), distribution.kind)?
         {

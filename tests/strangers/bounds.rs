@@ -94,3 +94,19 @@ fn a_sparse_file_of_a_hundred_gigabytes_is_not_read_through() {
         "it is the user's own"
     );
 }
+
+/// I6: a directory without end beside a target is no message without end.
+#[test]
+fn directories_of_many_entries_are_named_within_bounds() {
+    let Some(desk) = desk() else { return };
+    let (idle, _) = memory_of(&desk, &["--version"]);
+    desk.create(&["E"]).ok();
+    for number in 0..10_000 {
+        fs::create_dir(desk.path(&format!(".E.rvenv.trash-1-{number}"))).unwrap();
+    }
+    let (taken, code) = memory_of(&desk, &["recover", "E"]);
+    assert_eq!(code, Some(5));
+    assert!(taken <= idle + ABOVE_KB_MAX, "{taken} kB above {idle} kB");
+    let said = desk.scratch.rvenv(&["recover", "E"]).stderr;
+    assert!(said.contains("Left 9990 more of this kind alone"), "{said}");
+}

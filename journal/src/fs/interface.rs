@@ -366,6 +366,20 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// What the system says.
     fn list(&self, dir: &Dir) -> Result<Vec<OsString>, FsError>;
 
+    /// The same, of the names that are wanted; a directory of millions takes the memory of these alone.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn list_wanted(
+        &self,
+        dir: &Dir,
+        wanted: &dyn Fn(&OsStr) -> bool,
+    ) -> Result<Vec<OsString>, FsError> {
+        let mut names = self.list(dir)?;
+        names.retain(|name| wanted(name));
+        Ok(names)
+    }
+
     /// Sets the permission bits of an open directory.
     ///
     /// # Errors

@@ -50,7 +50,13 @@ impl Siblings {
     /// Lists them.
     pub(crate) fn list(home: &Home<'_>) -> Result<Self, FsError> {
         let mut found = Self::default();
-        for name in home.fs.list(&home.dir)? {
+        // Beside a target there may be millions of other names.
+        let wanted = |name: &OsStr| {
+            name.to_str()
+                .and_then(|name| home.names.read(name))
+                .is_some()
+        };
+        for name in home.fs.list_wanted(&home.dir, &wanted)? {
             let Some(name) = name.to_str() else { continue };
             match home.names.read(name) {
                 Some(Sibling::Journal(state)) => found.journals.push(state),

@@ -9,6 +9,9 @@ use crate::advice;
 use crate::advice::forbidden;
 use crate::terminal::Terminal;
 
+/// How many entries without a journal are named.
+const ORPHANS_MAX: usize = 10;
+
 impl Terminal {
     pub(crate) fn tell_recovery(self, recovered: &Recovered) {
         if let Some(what) = advice::recovered(recovered.upshot) {
@@ -36,11 +39,15 @@ impl Terminal {
             self.story(&format!("Kept `{name}`, {why}"));
         }
         self.tell_stopped(&recovered.ending.leftovers);
-        for orphan in &recovered.orphans {
+        for orphan in recovered.orphans.iter().take(ORPHANS_MAX) {
             let orphan = escape(orphan);
             self.story(&format!(
                 "Left `{orphan}` alone: no journal owns it; delete it if nobody needs it"
             ));
+        }
+        let more = recovered.orphans.len().saturating_sub(ORPHANS_MAX);
+        if more > 0 {
+            self.story(&format!("Left {more} more of this kind alone"));
         }
     }
 

@@ -266,7 +266,16 @@ impl Fs for RealFs {
 
     fn list(&self, dir: &Dir) -> Result<Vec<OsString>, FsError> {
         let call = On::dir("list", dir)?;
-        list(&call.on.fd).map_err(|error| call.failed(error))
+        list(&call.on.fd, &|_| true).map_err(|error| call.failed(error))
+    }
+
+    fn list_wanted(
+        &self,
+        dir: &Dir,
+        wanted: &dyn Fn(&OsStr) -> bool,
+    ) -> Result<Vec<OsString>, FsError> {
+        let call = On::dir("list", dir)?;
+        list(&call.on.fd, wanted).map_err(|error| call.failed(error))
     }
 
     fn set_mode_of(&self, dir: &Dir, mode: u32) -> Result<(), FsError> {
@@ -569,14 +578,16 @@ fn not_empty(error: Errno) -> Errno {
 
 /// Through a descriptor of its own: the position in a directory belongs to the open file description, which
 /// others may be listing with.
-fn list(fd: &OwnedFd) -> rustix::io::Result<Vec<OsString>> {
+fn list(fd: &OwnedFd, wanted: &dyn Fn(&OsStr) -> bool) -> rustix::io::Result<Vec<OsString>> {
     let own = rustix::fs::openat(fd, ".", DIRECTORY, Mode::empty())?;
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::new(own)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            names.push(OsStr::from_bytes(name).to_owned());
+        let is_entry = !matches!(name, b"." | b"..");
+        let name = OsStr::from_bytes(name);
+        if is_entry && wanted(name) {
+            names.push(name.to_owned());
         }
     }
     names.sort_unstable();

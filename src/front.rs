@@ -1,6 +1,8 @@
-//! The ways in: `EnvBuilder` for libraries, and what is read of the process.
+//! The ways in: what is asked for becomes a context and a run, for the command and for `EnvBuilder`.
 //!
-//! Read next: `env_builder.rs`; `host.rs`.
+//! Read next: `request.rs`, then `caller.rs`; `host.rs`, what is read of the process.
 
+pub mod caller;
 pub mod env_builder;
 pub mod host;
+pub mod request;

@@ -63,6 +63,6 @@ pub use build::{
 };
 pub use change::{environment, existing, merge, provision, render, repair, replaced, verify};
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
-pub use front::{env_builder, host};
+pub use front::{caller, env_builder, host, request};
 pub use python::bytecode;
 pub use wheel::{distributions, download, wheelhouse};

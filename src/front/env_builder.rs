@@ -11,67 +11,55 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use rvenv_journal::fs::FsError;
+use rvenv_journal::Plan;
 use rvenv_journal::fs::real::RealFs;
-use rvenv_journal::{
-    Durability, Fs as _, LinkMode, Parents, Patience, Plan, Retention, Target, TargetError,
-    Unwatched,
-};
-use tempfile::TempDir;
 use thiserror::Error;
 
-use crate::base::umask::Umask;
-use crate::build::checks::{self, CheckFailed, EnvAt, OtherOwner};
-use crate::build::hooks::{self, Context, StageError, Stages, Venv, core_dependencies};
-use crate::build::options::{GIT, Options, Prompt};
+use super::caller::{Caller, Compilation, RunTerms, Silent};
+use super::host::{Host, HostError};
+use super::request::{Answer, AskedPython, EnvRequest, Intent, RequestFailed};
+use crate::build::checks::OtherOwner;
+use crate::build::hooks::{Context, Stages, Venv};
+use crate::build::options::{Choices, GIT, Options, Prompt};
 use crate::change::environment::{
-    self, Checker, Force, Outcome, Permissions, PlanFailed, Run, RunFailed,
+    self, Checker, Force, Outcome, Permissions, PlanFailed, RunFailed,
 };
-use crate::change::existing::{BaseError, Existing, ExistingError};
 use crate::change::merge::Lost;
-use crate::front::host::{Host, HostError};
-use crate::python::{
-    self, Checkout, Control, Interpreter, InterpreterError, Purpose, Request, Wanted,
-};
-use crate::wheel::Catalogue;
-use crate::wheel::download::{DownloadFailed, download};
+use crate::python::{Purpose, Request};
 
-/// How long is waited between two looks at a lock that somebody else holds.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How often is looked: a minute long.
-const PAUSES_MAX: u32 = 1200;
-
-/// What an environment shall be; the fields are the arguments of Python's constructor, and two more.
+/// What an environment shall be; the fields are the arguments of Python's constructor, and three more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "these are the options of venv.EnvBuilder, by their names"
 )]
 pub struct EnvBuilder {
-    /// Whether the packages of the base installation are visible.
+    /// Whether the packages of the base installation are visible; an upgrade keeps them visible in any case.
     pub system_site_packages: bool,
     /// Whether an environment that is there is replaced.
     pub clear: bool,
-    /// Whether the interpreter is linked rather than copied.
+    /// Whether the interpreter is linked rather than copied; an upgrade keeps what the environment has.
     pub symlinks: bool,
     /// Whether an environment that is there is brought to this interpreter, its packages kept.
     pub upgrade: bool,
     /// Whether pip is installed.
     pub with_pip: bool,
-    /// The prompt; without one it is the name of the directory, and `.` is the name of the working directory.
+    /// The prompt; without one it is the name of the directory, and `.` is the name of the working directory. An upgrade
+    /// without one keeps the prompt of the environment.
     pub prompt: Option<String>,
     /// Whether pip, and setuptools before Python 3.12, are the newest that an index has.
     pub upgrade_deps: bool,
     /// Which systems of version control are told to ignore the environment; `git` is known.
     pub scm_ignore_files: BTreeSet<String>,
-    /// The base interpreter; Python's builder takes the one that it runs in.
+    /// The base interpreter; without one that of `RVENV_PYTHON`, or in an upgrade the environment's own. Python's builder
+    /// takes the one that it runs in.
     pub python: Request,
     /// Wheels for [`Stages::post_setup`] to install.
     pub packages: Vec<PathBuf>,
+    /// Whether the sources of wheels get bytecode.
+    pub compile_bytecode: bool,
 }
 
 impl Default for EnvBuilder {
@@ -88,6 +76,7 @@ impl Default for EnvBuilder {
             scm_ignore_files: BTreeSet::new(),
             python: Request::Default,
             packages: Vec::new(),
+            compile_bytecode: false,
         }
     }
 }
@@ -107,35 +96,9 @@ pub enum CreateFailed {
     /// The process or the path rules it out.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// No interpreter.
+    /// What was asked for cannot be had: an interpreter, a wheel, an environment to upgrade.
     #[error(transparent)]
-    Interpreter(#[from] InterpreterError),
-    /// A stage could not plan.
-    #[error(transparent)]
-    Stage(#[from] StageError),
-    /// The environment that is to be upgraded cannot be read.
-    #[error(transparent)]
-    Existing(#[from] ExistingError),
-    /// The environment that is to be upgraded is not there.
-    #[error("there is no environment at `{}`", path.display().to_string().escape_debug())]
-    NoEnvironment {
-        /// Where it would be.
-        path: PathBuf,
-        /// Why not.
-        source: FsError,
-    },
-    /// The target cannot be one.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// The environment that is to be upgraded has no interpreter any more.
-    #[error(transparent)]
-    Base(#[from] BaseError),
-    /// There is no directory to download to.
-    #[error("cannot make a directory to download to")]
-    NoDownloads(#[source] io::Error),
-    /// Nothing was downloaded.
-    #[error(transparent)]
-    Download(#[from] DownloadFailed),
+    Request(#[from] RequestFailed),
     /// A health check would run what another user has put into the environment.
     #[error(transparent)]
     OtherOwner(#[from] OtherOwner),
@@ -217,54 +180,29 @@ impl EnvBuilder {
         env_dir: impl AsRef<OsStr>,
     ) -> Result<Created, CreateFailed> {
         let fs = RealFs::new();
-        let control = Control::default();
-        let wanted = (env_dir.as_ref(), Purpose::Change);
-        let (context, _downloads) = self.prepare(&fs, host, wanted, &control)?;
-        let checks = asked_checks(stages, &context)?;
+        let caller = caller(&fs, host);
+        let answer = self.prepare(&caller, env_dir.as_ref(), Purpose::Change)?;
+        let context = &answer.context;
+        let intent = self.intent();
+        let mut checks = answer.checks(intent, &[]);
+        checks.extend(answer.checks_of(stages)?);
         if !checks.is_empty() {
-            let env_dir = Path::new(&context.env_dir);
-            let other = if self.clear {
-                checks::other_owner_above(env_dir)
-            } else {
-                checks::other_owner(env_dir)
-            };
-            other.map_or(Ok(()), Err)?;
+            answer.other_owner().map_or(Ok(()), Err)?;
         }
-        let env = EnvAt::of(Path::new(&context.env_dir), &context.layout);
-        let checker = || -> Result<(), CheckFailed> {
-            for check in &checks {
-                checks::run(&env, check, &host.surroundings, &control)?;
-            }
-            Ok(())
-        };
-        let pauses = std::cell::Cell::new(0);
-        let run = Run {
-            fs: &fs,
-            cache: host.cache.as_ref(),
-            now: Some(host.now),
-            compiler: None,
-            durability: Durability::Power,
-            link_mode: LinkMode::Auto,
-            retention: self.upgrade.then_some(Retention::Keep),
+        let env = answer.env_at();
+        let checker = || caller.check(&env, &checks);
+        let terms = RunTerms {
+            retention: intent.retention(None),
             permissions: permissions(host),
             check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
-            owner: &format!("process {}", std::process::id()),
-            pause: &|_holder| {
-                std::thread::sleep(PAUSE);
-                pauses.set(pauses.get() + 1);
-                if pauses.get() < PAUSES_MAX {
-                    Patience::Again
-                } else {
-                    Patience::GiveUp
-                }
-            },
-            interrupted: &|| false,
-            watch: &Unwatched,
-            recovered: &|_recovered| {},
-            copying: &|_failed| {},
+            compilation: Compilation::of(self.compile_bytecode),
+            ..RunTerms::default()
         };
-        let outcome = environment::create(&run, stages, &context)?;
-        Ok(Created { context, outcome })
+        let outcome = caller.run(&terms, |run| environment::create(run, stages, context))?;
+        Ok(Created {
+            context: answer.context,
+            outcome,
+        })
     }
 
     /// Plans what [`create_on`](Self::create_on) would do, and writes nothing to the environment.
@@ -281,74 +219,78 @@ impl EnvBuilder {
         env_dir: impl AsRef<OsStr>,
     ) -> Result<Plan, CreateFailed> {
         let fs = RealFs::new();
-        let control = Control::default();
-        let purpose = if self.upgrade_deps {
-            Purpose::ShowAtWork
-        } else {
-            Purpose::Show
-        };
-        let wanted = (env_dir.as_ref(), purpose);
-        let (context, _downloads) = self.prepare(&fs, host, wanted, &control)?;
-        Ok(environment::plan(&fs, stages, &context, permissions(host))?)
+        let answer = self.prepare(&caller(&fs, host), env_dir.as_ref(), Purpose::Show)?;
+        let permissions = permissions(host);
+        Ok(environment::plan(
+            &fs,
+            stages,
+            &answer.context,
+            permissions,
+        )?)
     }
 
-    /// The context, and the wheels that were downloaded for it as long as it is needed.
+    fn intent(&self) -> Intent {
+        if self.upgrade {
+            Intent::Upgrade
+        } else {
+            Intent::Create
+        }
+    }
+
     fn prepare(
         &self,
-        fs: &RealFs,
-        host: &Host,
-        (env_dir, purpose): (&OsStr, Purpose),
-        control: &Control<'_>,
-    ) -> Result<(Context, Option<TempDir>), CreateFailed> {
-        let env_dir = host.env_dir(env_dir)?;
-        let around = &host.surroundings;
-        let interpreter = if self.upgrade && self.python == Request::Default {
-            base_of((fs, host), (Path::new(&env_dir), purpose), control)?
-        } else {
-            let wanted = Wanted {
-                request: &self.python,
-                variable: None,
-                target: Some(Path::new(&env_dir)),
-                warning: &|_| {},
-            };
-            python::find_wanted(&wanted, around, control)?
+        caller: &Caller<'_>,
+        env_dir: &OsStr,
+        purpose: Purpose,
+    ) -> Result<Answer, CreateFailed> {
+        let host = caller.host;
+        let python = AskedPython::of(self.python.clone(), host);
+        let request = EnvRequest {
+            env_dir: host.env_dir(env_dir)?,
+            intent: self.intent(),
+            python: python.map_err(RequestFailed::from)?,
+            options: self.options(),
+            said: self.said(host),
+            packages: self.packages.clone(),
+            purpose,
         };
-        let downloads = if self.upgrade_deps {
-            Some(tempfile::tempdir().map_err(CreateFailed::NoDownloads)?)
-        } else {
-            None
-        };
-        let umask = Umask::at(fs, Path::new(&env_dir), host.umask);
-        let mut context = Context::new(&env_dir, interpreter, self.options(host, umask))?;
-        context.wheels = Catalogue::new(host.cache.as_ref());
-        context.packages.clone_from(&self.packages);
-        if let Some(dir) = &downloads {
-            let names = core_dependencies(&context.interpreter.version);
-            context.dependencies =
-                download(&context.interpreter, names, dir.path(), around, control)?;
-        }
-        Ok((context, downloads))
+        Ok(caller.prepare(&request)?)
     }
 
-    fn options(&self, host: &Host, umask: Umask) -> Options {
-        let lower = self.scm_ignore_files.iter().map(|scm| scm.to_lowercase());
-        Options {
-            system_site_packages: self.system_site_packages,
-            clear: self.clear,
-            upgrade: self.upgrade,
-            upgrade_deps: self.upgrade_deps,
-            symlinks: self.symlinks,
-            with_pip: self.with_pip,
+    /// What is said of the things that an upgrade keeps: `false` says nothing there, nor does `symlinks` in either value,
+    /// since it is part of the defaults.
+    fn said(&self, host: &Host) -> Choices {
+        Choices {
+            system_site_packages: self.system_site_packages.then_some(true),
+            symlinks: (!self.upgrade).then_some(self.symlinks),
             prompt: self.prompt.as_ref().map(|asked| Prompt {
                 asked: asked.clone(),
                 cwd_name: host.cwd_name(),
             }),
-            scm_ignore_files: lower.collect(),
-            compile_bytecode: false,
-            umask: umask.bits,
-            umask_is_of_acl: umask.is_of_acl,
-            epoch: host.epoch,
         }
+    }
+
+    fn options(&self) -> Options {
+        let lower = self.scm_ignore_files.iter().map(|scm| scm.to_lowercase());
+        Options {
+            system_site_packages: self.system_site_packages,
+            clear: self.clear,
+            upgrade_deps: self.upgrade_deps,
+            symlinks: self.symlinks,
+            with_pip: self.with_pip,
+            scm_ignore_files: lower.collect(),
+            compile_bytecode: self.compile_bytecode,
+            ..Options::default()
+        }
+    }
+}
+
+/// A caller of whom nobody hears.
+fn caller<'a>(fs: &'a RealFs, host: &'a Host) -> Caller<'a> {
+    Caller {
+        fs,
+        host,
+        listener: &Silent,
     }
 }
 
@@ -359,32 +301,4 @@ fn permissions(host: &Host) -> Permissions<'_> {
         cwd: host.cwd.as_deref(),
         lost: Lost::Refuse,
     }
-}
-
-/// The interpreter that an environment was made for.
-fn base_of(
-    (fs, host): (&RealFs, &Host),
-    (env_dir, purpose): (&Path, Purpose),
-    control: &Control<'_>,
-) -> Result<Interpreter, CreateFailed> {
-    let target = Target::open(fs, env_dir, Parents::Require)?;
-    let (parent, name) = target.place();
-    let root = fs.open_dir(parent, name).map_err(|source| {
-        let path = env_dir.to_owned();
-        CreateFailed::NoEnvironment { path, source }
-    })?;
-    let existing = Existing::read(fs, &root, target.path())?;
-    let around = &host.surroundings;
-    let checkout = Checkout::of(&[env_dir, target.path()], around);
-    Ok(existing.base((&checkout, purpose), around, control)?)
-}
-
-/// The health checks of the stages. Whether there is a pip to upgrade is known when the environment has been looked at.
-fn asked_checks(
-    stages: &dyn Stages,
-    context: &Context,
-) -> Result<Vec<checks::Check>, CreateFailed> {
-    let mut context = context.clone();
-    context.options.upgrade_deps = false;
-    Ok(hooks::checks(stages, &context)?)
 }

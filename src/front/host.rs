@@ -23,6 +23,9 @@ mod cache_dir;
 
 pub use self::cache_dir::{CACHE_VARIABLE, CacheUnusable};
 
+/// Which interpreter is wanted where the caller names none.
+pub const PYTHON_VARIABLE: &str = "RVENV_PYTHON";
+
 /// Where `update-alternatives` keeps what is registered: Debian and its kin, Fedora and its kin.
 #[cfg(target_os = "linux")]
 const ALTERNATIVES: [&str; 2] = ["/var/lib/dpkg/alternatives", "/var/lib/alternatives"];
@@ -129,7 +132,7 @@ impl Host {
             processors: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             epoch,
             now: now(),
-            python: variable("RVENV_PYTHON"),
+            python: variable(PYTHON_VARIABLE),
             cwd,
         })
     }

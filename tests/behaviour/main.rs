@@ -93,6 +93,7 @@ mod plans;
 #[cfg(target_os = "linux")]
 mod policies;
 mod repair;
+mod requests;
 mod rollback;
 mod signals;
 mod stale;

@@ -18,6 +18,7 @@ use rvenv::merge::MergeError;
 use rvenv::provision::{BytecodeFailed, BytecodeLost};
 use rvenv::render::escape;
 use rvenv::repair::RepairError;
+use rvenv::request::RequestFailed;
 use rvenv::verify::VerifyFailed;
 use rvenv_journal::{
     Aftermath, ContentError, Ending, Kept, LockError, PlanReadError, PrepareError, PublishError,
@@ -425,6 +426,29 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
             .hint("`rvenv create` with the options that you want writes it anew, and keeps everything else"),
         RepairError::Modes { .. } => CliError::of(Exit::Failed, failed)
             .hint("give the directories their modes with `chmod`, then repair again"),
+    }
+}
+
+/// Tells why a request has no answer.
+pub(crate) fn of_request(failed: RequestFailed, terminated: bool) -> CliError {
+    match failed {
+        RequestFailed::Interpreter(error) => of_interpreter(&error, terminated),
+        RequestFailed::Base(error) => of_base(&error, terminated),
+        RequestFailed::Stage(error) => of_plan(&error.into()),
+        RequestFailed::Target(error) => of_plan(&error.into()),
+        RequestFailed::Existing(error) => of_existing(&error),
+        RequestFailed::NoEnvironment { path, source } => {
+            let shown = escape(&path.to_string_lossy());
+            CliError::new(
+                Exit::Precondition,
+                format!("there is no environment at `{shown}`"),
+            )
+            .because(&source)
+            .hint("make one with `rvenv create`")
+        }
+        RequestFailed::NoDownloads(_) => CliError::of(Exit::Failed, &failed),
+        RequestFailed::Download(error) => of_download(&error, terminated),
+        RequestFailed::Bytecode(error) => of_bytecode(&error, terminated),
     }
 }
 

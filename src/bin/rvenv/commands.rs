@@ -3,10 +3,10 @@
 //! Read next: the file that is named after the command.
 
 mod apply;
+mod asking;
 mod cache;
 mod create;
 mod plan;
-mod preparing;
 mod python;
 mod recover;
 mod repair;

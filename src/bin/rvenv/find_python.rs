@@ -3,10 +3,10 @@
 //! Read next: the library's `discover.rs`, which looks for it.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::time::Duration;
 
-use rvenv::python::{self, Control, InterpreterError, Listing, Request, Surroundings, Wanted};
+use rvenv::host::PYTHON_VARIABLE;
+use rvenv::python::{self, Control, InterpreterError, Listing, Request};
 
 use crate::advice::{CliError, of_interpreter};
 use crate::session::Session;
@@ -15,49 +15,35 @@ use crate::session::Session;
 const LISTING_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Session<'_> {
-    /// What is asked for: what was typed, else what `RVENV_PYTHON` says.
-    pub(crate) fn asked<'t>(&'t self, typed: Option<&'t OsString>) -> Option<&'t OsString> {
-        typed.or(self.world.python.as_ref())
-    }
-
-    /// Looks for the interpreter that is asked for, or that the project of `target` wants where nothing is.
-    pub(crate) fn look<T>(
+    /// What was typed as an interpreter.
+    pub(crate) fn typed_python(
         &self,
         typed: Option<&OsString>,
-        target: &Path,
-        find: impl FnOnce(&Wanted<'_>, &Surroundings, &Control<'_>) -> Result<T, InterpreterError>,
-    ) -> Result<T, CliError> {
-        let around = &self.world.surroundings;
-        let variable = (typed.is_none() && self.world.python.is_some()).then_some("RVENV_PYTHON");
-        let asked = self.asked(typed);
-        let request = asked.map_or(Ok(Request::Default), |text| {
-            Request::parse(text, &around.cwd)
-        });
-        let found = request.and_then(|request| {
-            let wanted = Wanted {
-                request: &request,
-                variable,
-                target: Some(target),
-                warning: &|text| self.terminal.warning(text),
-            };
-            self.with_control(|control| find(&wanted, around, control))
-        });
-        found.map_err(|error| self.not_found(&error, variable))
+    ) -> Result<Request, InterpreterError> {
+        let cwd = &self.world.surroundings.cwd;
+        typed.map_or(Ok(Request::Default), |text| Request::parse(text, cwd))
+    }
+
+    /// The variable that asks for an interpreter where none was typed.
+    pub(crate) fn variable(&self, typed: Option<&OsString>) -> Option<&'static str> {
+        (typed.is_none() && self.world.python.is_some()).then_some(PYTHON_VARIABLE)
     }
 
     /// Why there is no interpreter, and where one of another version is wanted, which there are.
-    fn not_found(&self, error: &InterpreterError, variable: Option<&str>) -> CliError {
+    pub(crate) fn not_found(&self, error: &InterpreterError, variable: Option<&str>) -> CliError {
         let told = of_interpreter(error, self.signals.terminated());
         match (error, variable) {
             (InterpreterError::NotFound { searched, .. }, _) if !searched.is_empty() => {
                 self.terminal.detail_of(|| error.to_string());
                 let around = &self.world.surroundings;
-                let listing = self.with_control(|control| {
-                    let brief = Control {
-                        timeout: LISTING_TIMEOUT,
-                        ..*control
-                    };
-                    python::list(&Request::Default, around, &brief)
+                let listing = self.with_caller(|caller| {
+                    caller.with_control(|control| {
+                        let brief = Control {
+                            timeout: LISTING_TIMEOUT,
+                            ..*control
+                        };
+                        python::list(&Request::Default, around, &brief)
+                    })
                 });
                 match listing {
                     Ok(listing) => told.instead(&there_is(&listing)),

@@ -4,9 +4,8 @@
 
 use std::path::Path;
 
-use rvenv::checks::{self, Check, CheckFailed, EnvAt, Expectation, Expected, OtherOwner};
+use rvenv::checks::{self, CheckFailed, EnvAt, Expectation, Expected, OtherOwner};
 use rvenv::existing::{Config, Existing};
-use rvenv::hooks::Context;
 use rvenv::python::Checkout;
 use rvenv::render::escape;
 use rvenv_journal::Fs as _;
@@ -18,11 +17,6 @@ use crate::session::Session;
 const CONFIG_BYTES_MAX: u64 = 1 << 16;
 
 impl Session<'_> {
-    pub(crate) fn check_all(&self, context: &Context, checks: &[Check]) -> Result<(), CheckFailed> {
-        let env = EnvAt::of(Path::new(&context.env_dir), &context.layout);
-        self.check_at(&env, checks)
-    }
-
     /// Checks what was published from a record of it: its own configuration says which Python it is.
     pub(crate) fn check_published(
         &self,
@@ -39,7 +33,7 @@ impl Session<'_> {
             modules: Vec::new(),
         };
         let checks = checks::built_in_first(expected, commands);
-        self.check_at(&EnvAt::in_dir(env_dir), &checks)
+        self.with_caller(|caller| caller.check(&EnvAt::in_dir(env_dir), &checks))
     }
 
     /// The same, where no command line of this run names the interpreter: it must be one that may be started.
@@ -60,16 +54,6 @@ impl Session<'_> {
         rvenv::python::may_start(&python, &homes, &checkout, around)
             .map_err(|error| CheckFailed::Untrusted(Box::new(error)))?;
         self.check_published(env_dir, commands)
-    }
-
-    fn check_at(&self, env: &EnvAt, checks: &[Check]) -> Result<(), CheckFailed> {
-        for check in checks {
-            self.terminal.detail(&format!("running {check}"));
-            self.with_control(|control| {
-                checks::run(env, check, &self.world.surroundings, control)
-            })?;
-        }
-        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Read next: `dispatch.rs`, from what was typed to a command; `commands.rs`, a file for each.
 
 mod advice;
+mod announcer;
 mod args;
 mod commands;
 mod dispatch;

@@ -3,17 +3,17 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use rvenv::caller::{Compilation, RunTerms};
 use rvenv::environment::{self, Checker};
 use rvenv::render::escape;
 use rvenv_journal::{Digest, Plan};
 
-use super::create::retention;
-use super::preparing::Intent;
+use super::asking::retention;
 use crate::advice::{CliError, Exit, of_plan_file};
 use crate::args::ApplyArgs;
 use crate::health_checks::may_run;
 use crate::plan_file;
-use crate::session::{Compilation, Manner, Session};
+use crate::session::Session;
 
 impl Session<'_> {
     pub(crate) fn apply(&self, args: &ApplyArgs) -> Result<Exit, CliError> {
@@ -28,13 +28,14 @@ impl Session<'_> {
             may_run(plan.target(), args.replace.allow_other_owner)?;
         }
         let checker = || self.check_named_by_record(Path::new(plan.target()), commands);
-        let manner = Manner {
-            retention: retention(&args.replace, Intent::Create),
+        let terms = RunTerms {
+            retention: retention(&args.replace),
             permissions: self.permissions(args.force, args.allow_lost),
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
             compilation: Compilation::of(args.compile_bytecode),
+            ..RunTerms::default()
         };
-        let outcome = self.run(&args.run, &manner, |run| environment::apply(run, &plan))?;
+        let outcome = self.run(&args.run, &terms, |run| environment::apply(run, &plan))?;
         self.tell(&outcome, OsStr::new(plan.target()), "as planned");
         Ok(Exit::Done)
     }

@@ -13,11 +13,11 @@ use rvenv::render::escape;
 use rvenv_journal::fs::{Dir, Fs, Kind, Meta, Time};
 use rvenv_journal::{Audit, Stock, Store, StoreError, Swept, counted, remove_tree};
 
-use super::preparing::DOWNLOADS_PREFIX;
 use crate::advice::{CliError, Exit, State, of_cache};
 use crate::args::{CacheCommand, CachePruneArgs};
 use crate::session::Session;
 use rvenv::render::shown_size;
+use rvenv::request::DOWNLOADS_PREFIX;
 
 mod answers;
 mod report;

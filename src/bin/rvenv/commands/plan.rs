@@ -4,7 +4,7 @@ use rvenv::render::escape;
 use rvenv_journal::Publication;
 use tempfile::TempDir;
 
-use super::preparing::{Intent, show};
+use super::asking::intent;
 use crate::advice::{CliError, Exit, State};
 use crate::args::PlanArgs;
 use crate::plan_file::Out;
@@ -16,16 +16,17 @@ impl Session<'_> {
         let env_dir = self.world.env_dir(&args.env_dir)?;
         let out = args.out.as_deref();
         let out = out.map(|given| Ok((given, Out::of(given)?))).transpose()?;
-        let wanted = (Intent::of(&args.venv), show(&args.venv));
-        let prepared = self.prepare(&args.venv, wanted, &env_dir)?;
-        let plan = self.make_plan(&args.venv, &prepared.context)?;
+        let request = self.request(&args.venv, intent(&args.venv), &env_dir)?;
+        let answer = self.with_caller(|caller| caller.prepare(&request));
+        let answer = answer.map_err(|failed| self.unanswered(failed, args.venv.python.as_ref()))?;
+        let plan = self.make_plan(&args.venv, &answer.context)?;
         if let Some((given, out)) = &out {
             out.save(&plan, given, &self.signals)?;
         }
         let is_data = args.json || matches!(out, Some((_, Out::Standard)));
         if is_data || out.is_some() {
             // A plan that can be applied names the wheels that were downloaded for it.
-            let _kept = prepared.downloads.map(TempDir::keep);
+            let _kept = answer.downloads.map(TempDir::keep);
         }
         let shown = if is_data {
             self.terminal.json(&plan.to_json())

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use rvenv::python::{self, InterpreterError, Listed, Listing, Located, Request};
+use rvenv::python::{self, InterpreterError, Listed, Listing, Located};
 use rvenv::render::escape;
 use serde::Serialize;
 
@@ -55,7 +55,11 @@ impl Session<'_> {
 
     fn python_find(&self, args: &PythonArgs) -> Result<Exit, CliError> {
         let project = self.world.surroundings.cwd.clone();
-        let found = self.look(args.request.as_ref(), &project, python::locate_wanted)?;
+        let typed = args.request.as_ref();
+        let asked = self.asked_python(typed)?;
+        let found = self
+            .with_caller(|caller| caller.look(&asked, &project, python::locate_wanted))
+            .map_err(|error| self.not_found(&error, self.variable(typed)))?;
         let release = found.release.to_string();
         self.terminal
             .detail(&format!("{release}, from {}", found.source.word()));
@@ -74,12 +78,12 @@ impl Session<'_> {
 
     fn python_list(&self, args: &PythonArgs) -> Result<Exit, CliError> {
         let around = &self.world.surroundings;
-        let request = args.request.as_ref().map_or(Ok(Request::Default), |text| {
-            Request::parse(text, &around.cwd)
-        });
+        let request = self.typed_python(args.request.as_ref());
         let request = request.map_err(|error| self.python_failed(&error))?;
         let listing = self
-            .with_control(|control| python::list(&request, around, control))
+            .with_caller(|caller| {
+                caller.with_control(|control| python::list(&request, around, control))
+            })
             .map_err(|error| self.python_failed(&error))?;
         if args.json {
             self.python_json(&ListingJson::of(&listing))?;

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use rvenv::caller::RunTerms;
 use rvenv::environment;
 use rvenv::render::escape;
 use rvenv_journal::{Decision, WhyKept};
 
 use crate::advice::{CliError, Exit};
 use crate::args::{DurabilityArg, LinkModeArg, RecoverArgs, RunArgs};
-use crate::session::{Manner, Session};
+use crate::session::Session;
 
 impl Session<'_> {
     pub(crate) fn recover(&self, args: &RecoverArgs) -> Result<Exit, CliError> {
@@ -19,7 +20,7 @@ impl Session<'_> {
                 link_mode: LinkModeArg::Auto,
                 wait: args.wait,
             };
-            let recovered = self.run(&terms, &Manner::default(), |run| {
+            let recovered = self.run(&terms, &RunTerms::default(), |run| {
                 environment::recover(run, Path::new(&env_dir))
             })?;
             let shown = escape(&given.to_string_lossy());

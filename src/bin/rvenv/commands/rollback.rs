@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rvenv::caller::RunTerms;
 use rvenv::checks;
 use rvenv::environment::{self, Checker};
 use rvenv::render::escape;
@@ -10,7 +11,7 @@ use rvenv_journal::{Changes, Retention, WhyKept};
 use crate::advice::{CliError, Exit};
 use crate::args::RollbackArgs;
 use crate::health_checks::may_run;
-use crate::session::{Manner, Session};
+use crate::session::Session;
 use crate::shell_words::word;
 
 impl Session<'_> {
@@ -27,17 +28,17 @@ impl Session<'_> {
                 Some(_) | None => self.check_named_by_record(Path::new(&env_dir), commands),
             }
         };
-        let manner = Manner {
+        let terms = RunTerms {
             retention: Some(Retention::Keep),
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
-            ..Manner::default()
+            ..RunTerms::default()
         };
         let changes = if args.discard_changes {
             Changes::PutAside
         } else {
             Changes::Refuse
         };
-        let ending = self.run(&args.run, &manner, |run| {
+        let ending = self.run(&args.run, &terms, |run| {
             environment::rollback(run, Path::new(&env_dir), changes)
         })?;
         let shown = escape(&args.env_dir.to_string_lossy());

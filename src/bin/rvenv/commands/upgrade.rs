@@ -1,6 +1,7 @@
 //! `rvenv upgrade`: brings environments to another Python, their packages kept.
 
-use super::preparing::Intent;
+use rvenv::request::Intent;
+
 use crate::advice::{CliError, Exit};
 use crate::args::UpgradeArgs;
 use crate::session::Session;

@@ -1,0 +1,85 @@
+//! The announcer: tells people what the library does meanwhile, and passes signals on to it.
+//!
+//! Promises that a waiter is told once for whom it waits, and that what a recovery did is known when the run has failed.
+//! Read next: the library's `caller.rs`, which notifies it; `progress.rs`.
+
+use std::cell::Cell;
+use std::path::Path;
+
+use rvenv::caller::Listener;
+use rvenv::checks::Check;
+use rvenv::render::escape;
+use rvenv_journal::{Recovered, StageFailed, Watch};
+
+use crate::advice::Recovery;
+use crate::progress::Progress;
+use crate::signals::Signals;
+use crate::terminal::Terminal;
+
+pub(crate) struct Announcer {
+    terminal: Terminal,
+    signals: Signals,
+    progress: Progress,
+    recovery: Cell<Recovery>,
+    has_told_waiting: Cell<bool>,
+}
+
+impl Announcer {
+    pub(crate) fn new(terminal: Terminal, signals: Signals) -> Self {
+        Self {
+            terminal,
+            progress: Progress::new(terminal, signals.clone()),
+            signals,
+            recovery: Cell::default(),
+            has_told_waiting: Cell::default(),
+        }
+    }
+
+    /// Takes away what is shown, and says what a recovery did.
+    pub(crate) fn end(&self) -> Recovery {
+        self.progress.clear();
+        self.recovery.get()
+    }
+}
+
+impl Listener for Announcer {
+    fn interrupted(&self) -> bool {
+        self.signals.any()
+    }
+
+    fn starting(&self, program: &Path) {
+        let shown = escape(&program.to_string_lossy());
+        self.terminal.detail(&format!("asking `{shown}`"));
+    }
+
+    fn warning(&self, text: &str) {
+        self.terminal.warning(text);
+    }
+
+    fn checking(&self, check: &Check) {
+        self.terminal.detail(&format!("running {check}"));
+    }
+
+    fn waiting(&self, holder: &str) {
+        if !self.has_told_waiting.replace(true) {
+            self.terminal.story(&format!("Waiting for {holder}"));
+        }
+    }
+
+    fn recovered(&self, recovered: &Recovered) {
+        self.progress.clear();
+        self.recovery.set(Recovery::of(recovered));
+        self.terminal.tell_recovery(recovered);
+    }
+
+    fn copying(&self, failed: &StageFailed) {
+        let shown = escape(&failed.target.to_string_lossy());
+        self.terminal.story(&format!(
+            "There are no symbolic links on the filesystem of `{shown}`: planning again with copies"
+        ));
+    }
+
+    fn watch(&self) -> &dyn Watch {
+        &self.progress
+    }
+}

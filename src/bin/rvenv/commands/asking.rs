@@ -1,0 +1,100 @@
+//! What the options of a command ask for, as a request to the library.
+//!
+//! Read next: the library's `request.rs`, which answers it.
+
+use std::ffi::OsString;
+
+use rvenv::environment;
+use rvenv::hooks::{Context, Venv};
+use rvenv::options::{Choices, GIT, Options, Prompt};
+use rvenv::python::Purpose;
+use rvenv::request::{AskedPython, EnvRequest, Intent, RequestFailed};
+use rvenv_journal::{Plan, Retention};
+
+use crate::advice::{CliError, of_plan, of_request};
+use crate::args::{ReplaceArgs, VenvArgs};
+use crate::session::Session;
+
+/// What `create` is asked to do.
+pub(super) fn intent(args: &VenvArgs) -> Intent {
+    if args.upgrade {
+        Intent::Upgrade
+    } else {
+        Intent::Create
+    }
+}
+
+/// What is asked to become of what is replaced.
+pub(super) fn retention(args: &ReplaceArgs) -> Option<Retention> {
+    match (args.keep, args.no_keep) {
+        (true, _) => Some(Retention::Keep),
+        (false, true) => Some(Retention::Discard),
+        (false, false) => None,
+    }
+}
+
+impl Session<'_> {
+    /// The request for the environment of `create`, `upgrade` and `plan`.
+    pub(super) fn request(
+        &self,
+        args: &VenvArgs,
+        intent: Intent,
+        env_dir: &str,
+    ) -> Result<EnvRequest, CliError> {
+        let options = Options {
+            clear: args.clear,
+            upgrade_deps: args.upgrade_deps,
+            with_pip: !args.without_pip,
+            compile_bytecode: args.compile_bytecode,
+            scm_ignore_files: (!args.without_scm_ignore_files)
+                .then(|| GIT.to_owned())
+                .into_iter()
+                .collect(),
+            ..Options::default()
+        };
+        Ok(EnvRequest {
+            env_dir: env_dir.to_owned(),
+            intent,
+            python: self.asked_python(args.python.as_ref())?,
+            options,
+            said: said(args, self.world.cwd_name()),
+            packages: Vec::new(),
+            purpose: Purpose::Show,
+        })
+    }
+
+    pub(super) fn asked_python(&self, typed: Option<&OsString>) -> Result<AskedPython, CliError> {
+        let asked = self.typed_python(typed);
+        let asked = asked.and_then(|named| AskedPython::of(named, self.world));
+        asked.map_err(|error| self.not_found(&error, self.variable(typed)))
+    }
+
+    /// Why a request has no answer; a search that failed names what there is.
+    pub(super) fn unanswered(&self, failed: RequestFailed, typed: Option<&OsString>) -> CliError {
+        if let RequestFailed::Interpreter(error) = &failed {
+            return self.not_found(error, self.variable(typed));
+        }
+        of_request(failed, self.signals.terminated())
+    }
+
+    pub(super) fn make_plan(&self, args: &VenvArgs, context: &Context) -> Result<Plan, CliError> {
+        let permissions = self.permissions(args.force, args.allow_lost);
+        environment::plan(&self.fs, &Venv, context, permissions).map_err(|error| of_plan(&error))
+    }
+}
+
+/// What was said about the things that an upgrade keeps.
+fn said(args: &VenvArgs, cwd_name: String) -> Choices {
+    Choices {
+        system_site_packages: args.system_site_packages.then_some(true),
+        symlinks: match (args.symlinks, args.copies) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        },
+        prompt: args.prompt.as_ref().map(|asked| Prompt {
+            asked: asked.clone(),
+            cwd_name,
+        }),
+    }
+}

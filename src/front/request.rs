@@ -1,0 +1,395 @@
+//! Requests: one way from what is asked for to the context of a plan.
+//!
+//! The command and [`EnvBuilder`](crate::EnvBuilder) say what they want as an [`EnvRequest`]; which interpreter that is,
+//! which options hold, what is downloaded and compiled, and which health checks run is decided here, once.
+//!
+//! Promises to write nothing to a target: what is downloaded and compiled goes into the cache.
+//! Read next: `caller.rs`, which runs a change; `env_builder.rs`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::fs::Dir;
+use rvenv_journal::{Parents, Retention, Target, TargetError};
+use tempfile::TempDir;
+use thiserror::Error;
+
+use super::caller::Caller;
+use super::host::{Host, PYTHON_VARIABLE};
+use crate::base::cache::Cache;
+use crate::base::umask::Umask;
+use crate::build::checks::{self, Check, EnvAt, Expectation, Expected, OtherOwner};
+use crate::build::hooks::{self, Context, StageError, Stages, core_dependencies};
+use crate::build::options::{Choices, Options};
+use crate::change::existing::{BaseError, Existing, ExistingError};
+use crate::change::provision::{self, BytecodeFailed, Shelf};
+use crate::change::repair::{has_published_bytecode, published_base};
+use crate::python::{
+    self, Checkout, Control, Interpreter, InterpreterError, NamedByTarget, Purpose, Request,
+    Surroundings, Wanted,
+};
+use crate::wheel::Catalogue;
+use crate::wheel::download::{DownloadFailed, download};
+
+/// How the names of directories begin to which a process downloads; `rvenv cache prune` deletes those of dead processes.
+pub const DOWNLOADS_PREFIX: &str = "downloads-";
+
+/// What is to become of an environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// What the options say.
+    Create,
+    /// The one that exists, with another interpreter: it keeps its choices and its packages.
+    Upgrade,
+}
+
+impl Intent {
+    /// What is asked to become of what is replaced; for [`Intent::Create`] the change itself decides, under the lock.
+    #[must_use]
+    pub fn retention(self, asked: Option<Retention>) -> Option<Retention> {
+        match self {
+            Self::Create => asked,
+            Self::Upgrade => asked.or(Some(Retention::Keep)),
+        }
+    }
+}
+
+/// Which interpreter is asked for, and by what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedPython {
+    request: Request,
+    variable: Option<&'static str>,
+}
+
+impl AskedPython {
+    /// What the caller names, else what `RVENV_PYTHON` says.
+    ///
+    /// # Errors
+    /// A variable that means no Python.
+    pub fn of(named: Request, host: &Host) -> Result<Self, InterpreterError> {
+        match (&named, &host.python) {
+            (Request::Default, Some(text)) => Ok(Self {
+                request: Request::parse(text, &host.surroundings.cwd)?,
+                variable: Some(PYTHON_VARIABLE),
+            }),
+            _ => Ok(Self {
+                request: named,
+                variable: None,
+            }),
+        }
+    }
+
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.request == Request::Default && self.variable.is_none()
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct EnvRequest {
+    /// The absolute path of the environment, as [`Host::env_dir`] reads it.
+    pub env_dir: String,
+    /// What is to become of it.
+    pub intent: Intent,
+    /// Which interpreter.
+    pub python: AskedPython,
+    /// What holds where nothing is said; the umask and the epoch are the host's.
+    pub options: Options,
+    /// What is said of the things that an upgrade keeps otherwise.
+    pub said: Choices,
+    /// Wheels for [`Stages::post_setup`] to install.
+    pub packages: Vec<PathBuf>,
+    /// Whether the plan is carried out or shown.
+    pub purpose: Purpose,
+}
+
+/// The context of a plan, and the wheels that were downloaded for it as long as it is needed.
+#[derive(Debug)]
+pub struct Answer {
+    /// Everything that a hook may know.
+    pub context: Context,
+    /// The directory of the downloaded wheels, which is deleted with this value.
+    pub downloads: Option<TempDir>,
+}
+
+/// Why there is no context.
+#[derive(Debug, Error)]
+pub enum RequestFailed {
+    /// No interpreter.
+    #[error(transparent)]
+    Interpreter(#[from] InterpreterError),
+    /// A path or a prompt that no environment can have, or an interpreter without a layout.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The environment cannot be read.
+    #[error(transparent)]
+    Existing(#[from] ExistingError),
+    /// The environment does not exist.
+    #[error("there is no environment at `{}`", path.display().to_string().escape_debug())]
+    NoEnvironment {
+        /// Where it would be.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The target cannot be one.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The environment has no interpreter any more.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// There is no directory to download to.
+    #[error("cannot make a directory to download to")]
+    NoDownloads(#[source] io::Error),
+    /// Nothing was downloaded.
+    #[error(transparent)]
+    Download(#[from] DownloadFailed),
+    /// Nothing was compiled.
+    #[error(transparent)]
+    Bytecode(#[from] BytecodeFailed),
+}
+
+impl Answer {
+    /// The health checks: the built-in one for every upgrade and before any command.
+    #[must_use]
+    pub fn checks(&self, intent: Intent, commands: &[String]) -> Vec<Check> {
+        if intent == Intent::Create && commands.is_empty() {
+            return Vec::new();
+        }
+        let has_pip = self.context.options.with_pip;
+        let expected = Expectation {
+            version: Expected::Version(self.context.interpreter.version.clone()),
+            modules: has_pip.then(|| "pip".to_owned()).into_iter().collect(),
+        };
+        checks::built_in_first(expected, commands)
+    }
+
+    /// The health checks that hooks ask for; to learn them, they plan.
+    ///
+    /// # Errors
+    /// The hook that could not plan.
+    pub fn checks_of(&self, hooks: &dyn Stages) -> Result<Vec<Check>, RequestFailed> {
+        // Whether there is a pip to upgrade is known when the environment has been looked at.
+        let mut context = self.context.clone();
+        context.options.upgrade_deps = false;
+        Ok(hooks::checks(hooks, &context)?)
+    }
+
+    /// A part of the environment that belongs to another user, so that health checks would run what they put there; of one
+    /// that is cleared nothing is run.
+    #[must_use]
+    pub fn other_owner(&self) -> Option<OtherOwner> {
+        let env_dir = Path::new(&self.context.env_dir);
+        if self.context.options.clear {
+            checks::other_owner_above(env_dir)
+        } else {
+            checks::other_owner(env_dir)
+        }
+    }
+
+    /// Where the environment will be.
+    #[must_use]
+    pub fn env_at(&self) -> EnvAt {
+        EnvAt::of(Path::new(&self.context.env_dir), &self.context.layout)
+    }
+}
+
+impl Caller<'_> {
+    /// Finds the interpreter, decides on the options, downloads and compiles what a plan will name.
+    ///
+    /// # Errors
+    /// See [`RequestFailed`].
+    pub fn prepare(&self, request: &EnvRequest) -> Result<Answer, RequestFailed> {
+        let env_dir = Path::new(&request.env_dir);
+        let asked = &request.python;
+        let is_at_work = request.options.compile_bytecode || request.options.upgrade_deps;
+        let (interpreter, said) = match request.intent {
+            Intent::Create => (self.find(asked, env_dir)?, request.said.clone()),
+            Intent::Upgrade => {
+                let (root, path) = self.open_existing(env_dir)?;
+                let existing = Existing::read(self.fs, &root, &path)?;
+                let said = request.said.clone().or(existing.choices());
+                let interpreter = if asked.is_default() {
+                    let purpose = at_work(request.purpose, is_at_work);
+                    self.base_of(&existing, env_dir, purpose)?
+                } else {
+                    self.find(asked, env_dir)?
+                };
+                (interpreter, said)
+            }
+        };
+        let options = said.over(Options {
+            upgrade: request.intent == Intent::Upgrade,
+            ..request.options.clone()
+        });
+        let wants_downloads = options.upgrade_deps;
+        let downloads = wants_downloads.then(|| self.download_dir()).transpose()?;
+        let mut context = self.context(&request.env_dir, interpreter, options)?;
+        if let Some(dir) = &downloads {
+            let names = core_dependencies(&context.interpreter.version);
+            let around = &self.host.surroundings;
+            context.dependencies = self.with_control(|control| {
+                download(&context.interpreter, names, dir.path(), around, control)
+            })?;
+        }
+        context.packages.clone_from(&request.packages);
+        self.compile(&mut context)?;
+        Ok(Answer { context, downloads })
+    }
+
+    /// The context of a repair: what the environment says of itself, and where it says nothing any more, its receipt.
+    ///
+    /// Bytecode is put back where it was published.
+    ///
+    /// # Errors
+    /// See [`RequestFailed`].
+    pub fn prepare_repair(
+        &self,
+        env_dir: &str,
+        named: &Request,
+        purpose: Purpose,
+    ) -> Result<Context, RequestFailed> {
+        let path = Path::new(env_dir);
+        let (root, real) = self.open_existing(path)?;
+        let compile_bytecode = has_published_bytecode(self.fs, &root);
+        let purpose = at_work(purpose, compile_bytecode);
+        let existing = match Existing::read(self.fs, &root, &real) {
+            Ok(existing) => Ok(existing),
+            Err(error @ (ExistingError::NoConfig(_) | ExistingError::Config { .. })) => Err(error),
+            Err(error) => return Err(error.into()),
+        };
+        let choices = existing.as_ref().map(Existing::choices);
+        let choices = choices.unwrap_or_default();
+        let interpreter = match (named, existing) {
+            (Request::Default, Ok(existing)) => self.base_of(&existing, path, purpose)?,
+            (Request::Default, Err(error)) => {
+                let base = published_base(self.fs, &root).ok_or(error)?;
+                self.find_published(&base, [path, &real], purpose)?
+            }
+            (named, _) => {
+                let asked = AskedPython {
+                    request: named.clone(),
+                    variable: None,
+                };
+                self.find(&asked, path)?
+            }
+        };
+        let options = choices.over(Options {
+            compile_bytecode,
+            ..Options::default()
+        });
+        let mut context = self.context(env_dir, interpreter, options)?;
+        self.compile(&mut context)?;
+        Ok(context)
+    }
+
+    /// Looks for an interpreter as this caller asks for one; the project of `target` has a say.
+    ///
+    /// # Errors
+    /// What `find` says.
+    pub fn look<T>(
+        &self,
+        asked: &AskedPython,
+        target: &Path,
+        find: impl FnOnce(&Wanted<'_>, &Surroundings, &Control<'_>) -> Result<T, InterpreterError>,
+    ) -> Result<T, InterpreterError> {
+        let wanted = Wanted {
+            request: &asked.request,
+            variable: asked.variable,
+            target: Some(target),
+            warning: &|text| self.listener.warning(text),
+        };
+        self.with_control(|control| find(&wanted, &self.host.surroundings, control))
+    }
+
+    fn find(&self, asked: &AskedPython, target: &Path) -> Result<Interpreter, InterpreterError> {
+        self.look(asked, target, python::find_wanted)
+    }
+
+    fn base_of(
+        &self,
+        existing: &Existing,
+        env_dir: &Path,
+        purpose: Purpose,
+    ) -> Result<Interpreter, BaseError> {
+        let around = &self.host.surroundings;
+        let checkout = Checkout::of(&[env_dir, &existing.path], around);
+        self.with_control(|control| existing.base((&checkout, purpose), around, control))
+    }
+
+    /// The interpreter that a receipt names.
+    fn find_published(
+        &self,
+        base: &NamedByTarget,
+        targets: [&Path; 2],
+        purpose: Purpose,
+    ) -> Result<Interpreter, InterpreterError> {
+        let around = &self.host.surroundings;
+        let checkout = Checkout::of(&targets, around);
+        self.with_control(|control| python::find_named(base, (&checkout, purpose), around, control))
+    }
+
+    fn open_existing(&self, env_dir: &Path) -> Result<(Dir, PathBuf), RequestFailed> {
+        let target = Target::open(self.fs, env_dir, Parents::Require)?;
+        let (parent, name) = target.place();
+        let root = self.fs.open_dir(parent, name);
+        let root = root.map_err(|error| RequestFailed::NoEnvironment {
+            path: env_dir.to_owned(),
+            source: error.source,
+        })?;
+        Ok((root, target.path().to_path_buf()))
+    }
+
+    fn context(
+        &self,
+        env_dir: &str,
+        interpreter: Interpreter,
+        options: Options,
+    ) -> Result<Context, RequestFailed> {
+        let umask = Umask::at(self.fs, Path::new(env_dir), self.host.umask);
+        let options = Options {
+            umask: umask.bits,
+            umask_is_of_acl: umask.is_of_acl,
+            epoch: self.host.epoch,
+            ..options
+        };
+        let mut context = Context::new(env_dir, interpreter, options)?;
+        context.wheels = Catalogue::new(self.host.cache.as_ref());
+        Ok(context)
+    }
+
+    fn download_dir(&self) -> Result<TempDir, RequestFailed> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(DOWNLOADS_PREFIX);
+        let in_cache = |cache: &Cache| {
+            cache.make().ok()?;
+            builder.tempdir_in(cache.path()).ok()
+        };
+        let made = self.host.cache.as_ref().and_then(in_cache);
+        // A cache that cannot be used is never needed.
+        let made = made.map_or_else(|| builder.tempdir(), Ok);
+        made.map_err(RequestFailed::NoDownloads)
+    }
+
+    /// Has bytecode made for what will be planned, if that is wanted.
+    fn compile(&self, context: &mut Context) -> Result<(), BytecodeFailed> {
+        if !context.options.compile_bytecode {
+            return Ok(());
+        }
+        let kept_at = Shelf {
+            fs: self.fs,
+            cache: self.host.cache.as_ref(),
+        };
+        self.with_control(|control| provision::compile(kept_at, &self.compiler(control), context))
+    }
+}
+
+/// A plan that is shown needs an interpreter at work where wheels are downloaded or compiled for it.
+fn at_work(purpose: Purpose, is_at_work: bool) -> Purpose {
+    match purpose {
+        Purpose::Show if is_at_work => Purpose::ShowAtWork,
+        Purpose::Show | Purpose::ShowAtWork | Purpose::Change => purpose,
+    }
+}

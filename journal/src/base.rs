@@ -1,6 +1,6 @@
-//! The values that every other folder speaks in: paths, digests, identities of objects.
+//! The values that all other folders use: paths, digests and identities of objects.
 //!
-//! Nothing here knows of a disk. Read next: `path.rs`.
+//! Nothing here touches a disk. Read next: `path.rs`.
 
 pub(crate) mod digest;
 pub(crate) mod identity;

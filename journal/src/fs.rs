@@ -1,7 +1,8 @@
-//! The disk: a trait with the only verbs that the engine may use, and what is made of them alone.
+//! The disk: a trait with the only calls that the engine may use, and functions built on them.
 //!
-//! Two implementations: `fs/real.rs` is the operating system; `fs/sim.rs` (feature `sim`) is a disk in
-//! memory with a volatile and a durable layer. Read next: `fs/interface.rs`, the trait.
+//! There are two implementations: `fs/real.rs` is the operating system; `fs/sim.rs` (feature `sim`)
+//! is a disk in memory with a volatile and a durable layer. Read next: `fs/interface.rs`, the
+//! trait.
 
 pub(crate) mod barrier;
 mod inherited_mode;

@@ -1,6 +1,6 @@
 //! SHA-256 of content, plans and receipts (FIPS 180-4).
 //!
-//! Promises that two values with one digest are the same value, for anybody who cannot break SHA-256.
+//! Promises that two values with the same digest are the same value, unless SHA-256 is broken.
 //! Read next: `plan/builder.rs`, whose digest pins a whole plan.
 
 use std::fmt;
@@ -31,7 +31,7 @@ impl Digest {
     /// Parses 64 lower-case hexadecimal digits.
     ///
     /// # Errors
-    /// Any other text; one value has one spelling, so that equal plans are equal bytes.
+    /// Any other text. Each digest has one spelling, so equal plans have equal bytes.
     pub fn parse(hex: &str) -> Result<Self, DigestError> {
         let fail = || {
             DigestError(

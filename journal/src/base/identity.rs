@@ -1,15 +1,16 @@
-//! Which object this is, whatever its name: inode number and time of birth.
+//! Which object this is, whatever its name: its inode number and its birth time (btime).
 //!
-//! Promises that an object that was moved is recognised, and that another object at the same name is not.
-//! Does not promise anything across filesystems: numbers are compared per name and step, never looked up.
-//! The device number takes no part, since it changes at reboot.
+//! Promises that an object is recognised after a rename, and that another object with the same name
+//! is not taken for it.
+//! Does not promise anything across filesystems: identities are compared per name and step, never
+//! looked up. The device number is not part of an identity, because it changes at reboot.
 //!
-//! Without a time of birth (old ext4, NFS, some FUSE) an inode number may have been given out again;
-//! [`Identity::is_certain`] says so, and recovery then deletes nothing.
+//! Without a birth time (old ext4, NFS, some FUSE) the filesystem may have reused an inode number.
+//! [`Identity::is_certain`] reports this, and recovery then deletes nothing.
 
 use std::fmt;
 
-/// When an inode was made.
+/// When an inode was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Birth {
     /// Seconds since 1970-01-01 UTC.
@@ -18,12 +19,12 @@ pub struct Birth {
     pub nanos: u32,
 }
 
-/// The identity of a filesystem object: what a rename keeps and a replacement changes.
+/// The identity of a filesystem object: a rename keeps it, a replacement changes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Identity {
     /// Inode number (file index on Windows).
     pub inode: u64,
-    /// Time of birth, where the filesystem tells it.
+    /// The birth time, if the filesystem reports one.
     pub birth: Option<Birth>,
 }
 

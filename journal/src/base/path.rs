@@ -1,11 +1,11 @@
 //! Paths inside a tree: validated once, trusted afterwards.
 //!
-//! Promises that a [`RelPath`] is relative, that it cannot climb out of the tree that it is joined to, and
+//! Promises that a [`RelPath`] is relative, that it cannot leave the tree that it is joined to, and
 //! that it means the same on every platform that accepts it (I6).
-//! Does not promise that the path exists, or that the components above it are not symbolic links: the
-//! [`Fs`](crate::Fs) walks one component at a time and follows none.
+//! Does not promise that the path exists, or that the components above it are not symbolic links:
+//! the [`Fs`](crate::Fs) walks one component at a time and follows none.
 //!
-//! Read next: `plan/builder.rs`, which maps these paths to what shall stand there.
+//! Read next: `plan/builder.rs`, which maps these paths to the nodes that a plan creates.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -16,16 +16,17 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// Bytes that a component may have: the limit of every common filesystem.
+/// Maximum length of a component in bytes: the limit of every common filesystem.
 pub const COMPONENT_BYTES_MAX: usize = 255;
-/// Bytes that a whole path may have.
+/// Maximum length of a whole path in bytes.
 pub const PATH_BYTES_MAX: usize = 4096;
-/// Components that a path may have.
+/// Maximum number of components of a path.
 pub const DEPTH_MAX: usize = 128;
 
 /// A relative path below the root of a tree, in UTF-8, with `/` between its components.
 ///
-/// The order is that of a tree walk: a directory comes right before what is in it. Copies share one text.
+/// The order is that of a tree walk: a directory comes directly before its contents. Clones share
+/// one text.
 ///
 /// ```
 /// use rvenv_journal::RelPath;
@@ -48,21 +49,21 @@ pub enum RelPathError {
     /// A component is empty, `.` or `..`.
     #[error("`{0}` has the component `{1}`")]
     Component(String, String),
-    /// A character that some platform reads as more than a name.
+    /// A character that some platform does not treat as part of a name.
     #[error("`{0}` has the character {1:?}")]
     Character(String, char),
-    /// Longer or deeper than the limits of this module.
+    /// The path is longer or deeper than the limits of this module.
     #[error("`{0}…` is too long")]
     TooLong(String),
 }
 
 impl RelPath {
-    /// Parses a path, which must be in its normal form already.
+    /// Parses a path that is already in its normal form.
     ///
     /// # Errors
-    /// Everything that could lead out of the tree or mean something else on another platform: absolute
-    /// paths, empty components, `.` and `..`, NUL and other control characters, backslashes, and lengths
-    /// above the limits of this module.
+    /// Everything that could leave the tree or mean something else on another platform: absolute
+    /// paths, empty components, `.` and `..`, NUL and other control characters, backslashes, and
+    /// lengths above the limits of this module.
     pub fn new(text: &str) -> Result<Self, RelPathError> {
         if !is_plain(text) {
             Self::check(text)?;
@@ -70,7 +71,7 @@ impl RelPath {
         Ok(Self(text.into()))
     }
 
-    /// All rules, one after the other, for the path that is not plainly one or is none.
+    /// Checks all rules one after the other, for a text that [`is_plain`] does not accept.
     fn check(text: &str) -> Result<(), RelPathError> {
         let shown = || {
             text.chars()
@@ -85,7 +86,8 @@ impl RelPath {
         if text.len() > PATH_BYTES_MAX || text.split('/').count() > DEPTH_MAX {
             return Err(RelPathError::TooLong(shown()));
         }
-        // A control character could forge lines of output; a backslash separates components on Windows.
+        // A control character could forge lines of output. A backslash separates components on
+        // Windows.
         if let Some(bad) = text.chars().find(|c| c.is_control() || *c == '\\') {
             return Err(RelPathError::Character(shown(), bad));
         }
@@ -109,7 +111,7 @@ impl RelPath {
         &self.0
     }
 
-    /// The components from the root down.
+    /// The components, from the root down.
     #[must_use = "the iterator does nothing by itself"]
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
@@ -121,18 +123,18 @@ impl RelPath {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// The directory that holds this path; `None` when that is the root of the tree.
+    /// The directory that contains this path; `None` if that is the root of the tree.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
         self.parent_text().map(|parent| Self(parent.into()))
     }
 
-    /// The text of the parent, for comparisons that need no path of their own.
+    /// The text of the parent, for comparisons that do not need a [`RelPath`].
     pub(crate) fn parent_text(&self) -> Option<&str> {
         self.0.rsplit_once('/').map(|(parent, _)| parent)
     }
 
-    /// This path and another one below it.
+    /// Joins this path and a path below it.
     ///
     /// # Errors
     /// As [`RelPath::new`], for the joined text.
@@ -140,14 +142,14 @@ impl RelPath {
         Self::new(&format!("{}/{below}", self.0))
     }
 
-    /// Whether this path leads through `other` and further.
+    /// Whether this path lies below `other`.
     #[must_use]
     pub fn is_below(&self, other: &Self) -> bool {
         let rest = self.as_str().strip_prefix(other.as_str());
         rest.is_some_and(|rest| rest.starts_with('/'))
     }
 
-    /// The text that two names share on a filesystem that ignores case.
+    /// The text that is equal for two names that are one name on a case-insensitive filesystem.
     #[must_use]
     pub fn folded(&self) -> Cow<'_, str> {
         if self.is_folded() {
@@ -157,14 +159,15 @@ impl RelPath {
         }
     }
 
-    /// Whether the path plainly is the text of [`RelPath::folded`] itself.
+    /// Whether the path equals its [`RelPath::folded`] text, judged by its bytes alone.
     fn is_folded(&self) -> bool {
         let is_plain = |byte: u8| byte.is_ascii() & !byte.is_ascii_uppercase();
-        // No early end, as in `is_plain`.
+        // No early exit, as in `is_plain`.
         self.0.bytes().fold(true, |all, byte| all & is_plain(byte))
     }
 
-    /// The path of that text, which may be longer than a path may be; `None` where it is this path itself.
+    /// The path with that text, or `None` if the text does not change. The result may exceed the
+    /// length limits.
     #[must_use]
     pub fn folded_to_another(&self) -> Option<Self> {
         if self.is_folded() {
@@ -175,13 +178,14 @@ impl RelPath {
     }
 }
 
-/// Whether a text is a path by one look at all of its bytes at once, as nearly all are: every plan has thousands.
+/// Whether a text is a valid path, by one pass over all of its bytes.
 ///
-/// Names that begin with a dot are left to [`RelPath::check`].
+/// A plan has thousands of paths, and nearly all of them pass this fast check. Names that begin
+/// with a dot are left to [`RelPath::check`].
 fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
-    // No loop ends early, so that the compiler takes many bytes at a time.
-    // All that can be seen, but for `:` and the backslash.
+    // No loop exits early, so that the compiler can process many bytes at a time. All printable
+    // ASCII characters are plain, except `:` and the backslash.
     let is_plain_byte = |byte: u8| matches!(byte, b' '..=b'9' | b';'..=b'[' | b']'..=b'~');
     let all_plain = bytes
         .iter()
@@ -191,7 +195,7 @@ fn is_plain(text: &str) -> bool {
     let all_start = pairs.fold(true, |all, (one, next)| {
         all & ((*one != b'/') | is_start(*next))
     });
-    // As deep as any path that is short enough to be looked at here, and no component is longer.
+    // Within this length no path can exceed the depth limit, and no component the length limit.
     (bytes.len() <= COMPONENT_BYTES_MAX.min(2 * DEPTH_MAX - 1))
         & all_plain
         & all_start
@@ -218,7 +222,8 @@ impl fmt::Debug for RelPath {
 }
 
 impl Ord for RelPath {
-    /// Component by component, which is byte by byte with `/` before every other character.
+    /// Compares component by component. This equals comparing bytes with `/` before every other
+    /// character.
     fn cmp(&self, other: &Self) -> Ordering {
         let (one, two) = (self.0.as_bytes(), other.0.as_bytes());
         let same = same_bytes(one, two);
@@ -230,9 +235,10 @@ impl Ord for RelPath {
     }
 }
 
-/// How many bytes two texts have alike before they differ.
+/// The number of leading bytes that two texts share.
 ///
-/// Paths of one tree begin alike, and a plan compares each of them some ten times: so sixteen bytes at a time.
+/// Paths of one tree have long common prefixes, and a plan compares each of them about ten times.
+/// So this compares sixteen bytes at a time.
 fn same_bytes(one: &[u8], two: &[u8]) -> usize {
     const PIECE: usize = 16;
     let shorter = one.len().min(two.len());
@@ -246,7 +252,7 @@ fn same_bytes(one: &[u8], two: &[u8]) -> usize {
     };
     let mut at = 0;
     loop {
-        // The last piece may overlap the one before it, which was the same.
+        // The last piece may overlap the piece before it, which was equal.
         at = at.min(last);
         if let (Some(one), Some(two)) = (piece(one, at), piece(two, at))
             && one != two
@@ -260,9 +266,10 @@ fn same_bytes(one: &[u8], two: &[u8]) -> usize {
     }
 }
 
-/// Each entry of one tree with what the other has at its path.
+/// Pairs each entry of one tree with the entry of the other tree at the same path.
 ///
-/// Both are walked side by side, which takes a fourth of the comparisons that asking for each path takes.
+/// Both trees are walked side by side, which takes a fourth of the comparisons that a lookup for
+/// each path takes.
 pub fn paired<'a, A, B>(
     one: &'a BTreeMap<RelPath, A>,
     other: &'a BTreeMap<RelPath, B>,
@@ -286,7 +293,7 @@ impl PartialOrd for RelPath {
     }
 }
 
-/// A name as text: bytes that are not UTF-8 are escaped, and so is the escape itself.
+/// A name as text. Bytes that are not UTF-8 are escaped, and so is the escape character itself.
 #[must_use]
 pub fn escaped(name: &OsStr) -> String {
     match name.to_str() {
@@ -320,7 +327,7 @@ mod tests {
         }
     }
 
-    /// I6: what is accepted at one look is what all rules accept.
+    /// I6: every text that the fast check accepts passes all rules.
     #[test]
     fn no_path_is_plain_that_breaks_a_rule() {
         let letters = ["a", "Z", ".", "/", ":", "\\", "\n", "é", " "];

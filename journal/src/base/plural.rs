@@ -1,7 +1,7 @@
 //! Plurals: a number and its noun, for messages.
 //!
-//! Promises the singular for exactly one, and the plural of every noun that a message of the engine or of the command
-//! counts; `tests` lists the endings.
+//! Promises the singular for exactly one, and the plural of every noun that a message of the engine
+//! or of the command line counts; the tests list the endings.
 //! Does not promise the plurals of irregular nouns.
 //!
 //! Read next: nothing; errors and reports call this.
@@ -10,12 +10,12 @@ use std::fmt::Display;
 
 /// A number and its noun: `1 file`, `0 files`, `3 directories`, `2 managed paths`.
 ///
-/// The noun is given in the singular; of several words the last one changes.
+/// The noun is given in the singular. If it has several words, the last one changes.
 pub fn counted<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
     format!("{number} {}", agreeing(number, noun, &plural(noun)))
 }
 
-/// The word that goes with a number, for verbs and whatever else is not a noun behind it.
+/// Chooses the form of a verb or another word that agrees with a number.
 pub fn agreeing<'a, N: Copy + PartialEq + From<u8>>(
     number: N,
     one: &'a str,

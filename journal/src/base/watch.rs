@@ -1,29 +1,31 @@
-//! Watching: somebody who is told how a deletion goes, and may stop it.
+//! Watching: an observer of a deletion, which may stop it.
 //!
-//! Deletion is never part of success, but it may take long. Promises that whoever watches is asked often enough to stop
-//! within a moment, and that what is then left is trash which the next run deletes.
-//! Does not promise from which thread it is asked.
+//! Deletion is never part of success, but it may take long. Promises that the observer is called
+//! often enough to stop a deletion within a moment. What is then left is trash, which the next run
+//! deletes.
+//! Does not promise from which thread the observer is called.
 //!
-//! Read next: `fs/remove.rs`, which asks.
+//! Read next: `fs/remove.rs`, which calls it.
 
 use std::fmt;
 
-/// Whether a deletion goes on.
+/// Whether a deletion continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
-    /// It goes on.
+    /// It continues.
     GoOn,
-    /// It ends here; the rest is trash, which the next run deletes.
+    /// It stops here. The rest is trash, which the next run deletes.
     Stop,
 }
 
-/// Somebody who watches deletions.
+/// An observer of deletions.
 pub trait Watch: fmt::Debug + Sync {
-    /// Told, every few objects, how many a deletion has removed so far.
+    /// Called after every few objects with the number of objects that the deletion has removed so
+    /// far.
     fn removed(&self, count: u64) -> Deletion;
 }
 
-/// Nobody watches.
+/// No observer: every deletion continues to its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unwatched;
 

@@ -1,18 +1,20 @@
-//! The barrier: everything that was written below a directory is on the disk.
+//! The barrier: makes everything that was written below a directory durable.
 //!
-//! Promises that after success a power cut loses nothing below that directory (I2). One call for the whole filesystem
-//! where it exists and reports its errors; otherwise every file, then every directory from the bottom up, because
-//! syncing files alone loses symbolic links on btrfs.
+//! Promises that after success a power cut loses nothing below that directory (I2). It uses one
+//! call for the whole filesystem where such a call exists and reports its errors. Otherwise it
+//! syncs every file, then every directory from the bottom up, because syncing files alone loses
+//! symbolic links on btrfs.
 //!
 //! Read next: `staging/build.rs`, `store.rs`.
 
 use crate::base::mutant::{self, Site};
 use crate::fs::{Barrier, Dir, Fs, FsError, Kind};
 
-/// Makes everything below a directory durable, and the directory itself; says how far that reached.
+/// Makes a directory and everything below it durable, and returns how far the sync reached.
 ///
 /// # Errors
-/// The sync that failed; what was written must then be abandoned, since a second sync would prove nothing.
+/// The sync that failed. The caller must then abandon what was written, since a second sync would
+/// prove nothing.
 pub(crate) fn sync_tree(fs: &dyn Fs, root: &Dir) -> Result<Barrier, FsError> {
     let reach = fs.sync_filesystem(root)?;
     if reach == Barrier::PerObject {
@@ -21,7 +23,7 @@ pub(crate) fn sync_tree(fs: &dyn Fs, root: &Dir) -> Result<Barrier, FsError> {
     Ok(reach)
 }
 
-/// Files before the directory that names them, and a directory before the one above.
+/// Syncs files before the directory that names them, and a directory before its parent.
 fn sync_objects(fs: &dyn Fs, dir: &Dir) -> Result<(), FsError> {
     for name in fs.list(dir)? {
         match fs.meta(dir, &name)?.map(|meta| meta.kind) {

@@ -1,11 +1,13 @@
-//! The disk as a trait: the only verbs that the engine may use.
+//! The disk as a trait: the only calls that the engine may use.
 //!
-//! Every verb takes a directory that is held open and the name of one entry in it, and follows no symbolic
-//! link; so no other process can lead the engine elsewhere by swapping a directory for a link (I6). The one
-//! look-up of a whole path is [`Fs::open_path`], at the door.
+//! Every call takes an open directory and the name of one entry in it, and follows no symbolic
+//! link. So no other process can lead the engine elsewhere by replacing a directory with a link
+//! (I6). The only lookup of a whole path to a directory is [`Fs::open_path`], which opens the first
+//! one.
 //!
-//! Two implementations: `real.rs` is the operating system; `sim.rs` (feature `sim`) is a disk in
-//! memory with a volatile and a durable layer. One suite, `tests/fs_contract/`, runs on both.
+//! There are two implementations: `real.rs` is the operating system; `sim.rs` (feature `sim`) is a
+//! disk in memory with a volatile and a durable layer. One suite, `tests/fs_contract/`, runs on
+//! both.
 
 use std::any::Any;
 use std::ffi::{OsStr, OsString};
@@ -20,21 +22,21 @@ use super::sharing::{Acl, Sharing};
 use crate::base::digest::Digest;
 use crate::base::identity::Identity;
 
-/// A directory held open by the [`Fs`] that gave it out.
+/// A directory held open by the [`Fs`] that returned it.
 #[derive(Clone)]
 pub struct Dir(Arc<dyn Any + Send + Sync>);
 
-/// A file or directory held open to be locked; dropping it lets the lock go.
+/// A file or directory held open for locking; dropping it releases the lock.
 pub struct Held(Box<dyn Any + Send + Sync>);
 
 impl Dir {
-    /// Wraps what an implementation keeps for an open directory.
+    /// Wraps the implementation's handle of an open directory.
     #[must_use]
     pub fn from_handle<T: Any + Send + Sync>(handle: T) -> Self {
         Self(Arc::new(handle))
     }
 
-    /// What the implementation keeps, if it is of that type.
+    /// The implementation's handle, if it has that type.
     #[must_use]
     pub fn handle<T: Any>(&self) -> Option<&T> {
         self.0.downcast_ref()
@@ -42,13 +44,13 @@ impl Dir {
 }
 
 impl Held {
-    /// Wraps what an implementation keeps for an object held open.
+    /// Wraps the implementation's handle of an object held open.
     #[must_use]
     pub fn from_handle<T: Any + Send + Sync>(handle: T) -> Self {
         Self(Box::new(handle))
     }
 
-    /// What the implementation keeps, if it is of that type.
+    /// The implementation's handle, if it has that type.
     #[must_use]
     pub fn handle<T: Any>(&self) -> Option<&T> {
         self.0.downcast_ref()
@@ -67,7 +69,7 @@ impl fmt::Debug for Held {
     }
 }
 
-/// What kind of object stands at a name.
+/// The kind of the object at a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A directory.
@@ -76,11 +78,11 @@ pub enum Kind {
     File,
     /// A symbolic link, which is never followed.
     Symlink,
-    /// A fifo, socket or device.
+    /// A FIFO, socket or device.
     Other,
 }
 
-/// A point in time as filesystems keep it.
+/// A point in time, as filesystems store it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time {
     /// Seconds since 1970-01-01 UTC.
@@ -89,19 +91,19 @@ pub struct Time {
     pub nanos: u32,
 }
 
-/// What `lstat` tells of an object.
+/// The metadata of an object, as `lstat` reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// What kind of object it is.
+    /// The kind of the object.
     pub kind: Kind,
     /// Permission bits, 0 to 0o7777; on Windows 0o777 or 0o555.
     pub mode: u32,
-    /// Length of a file in bytes; of a symbolic link's target in bytes.
+    /// Length in bytes: of a file's content, or of a symbolic link's target.
     pub len: u64,
-    /// Last change of the content.
+    /// When the content was last modified.
     pub mtime: Time,
-    /// Last change of anything about it: its content, mode, owner or number of names. No program can set it; on Windows
-    /// it is `mtime`.
+    /// When anything about it last changed: its content, mode, owner or number of names. No program
+    /// can set it. On Windows it is `mtime`.
     pub ctime: Time,
     /// User id of the owner; 0 on Windows.
     pub owner: u32,
@@ -122,20 +124,20 @@ pub enum Flush {
     Now,
 }
 
-/// A file to be written.
+/// A file to write.
 #[derive(Clone, Copy, Debug)]
 pub struct NewFile<'a> {
     /// Exact permission bits, whatever the umask.
     pub mode: u32,
-    /// Modification time in whole seconds since 1970; `None` leaves the time of writing.
+    /// Modification time in seconds since 1970; `None` keeps the time of writing.
     pub mtime: Option<i64>,
     /// The whole content.
     pub bytes: &'a [u8],
-    /// When it reaches the disk.
+    /// When the content reaches the disk.
     pub flush: Flush,
 }
 
-/// How a file came to share or to copy the content of another.
+/// How a file came to share or to copy the content of another file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CopyMethod {
     /// The blocks are shared until one side changes (`FICLONE`, `clonefile`).
@@ -144,104 +146,108 @@ pub enum CopyMethod {
     Copy,
 }
 
-/// What a rename does about the name that it goes to.
+/// What a rename does about its target name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rename {
     /// Replaces a file, as `rename` does.
     Replace,
-    /// Fails with `AlreadyExists` when the name is taken (`RENAME_NOREPLACE`, `RENAME_EXCL`).
+    /// Fails with `AlreadyExists` if the name exists (`RENAME_NOREPLACE`, `RENAME_EXCL`).
     NoReplace,
-    /// Both names must exist and change places in one step (`RENAME_EXCHANGE`, `RENAME_SWAP`).
+    /// Both names must exist, and are exchanged in one step (`RENAME_EXCHANGE`, `RENAME_SWAP`).
     Exchange,
 }
 
-/// How far one call reaches that makes everything durable.
+/// How far one sync call for everything reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Barrier {
     /// Everything written on this filesystem before the call is durable.
     Filesystem,
-    /// This filesystem or kernel has no such call, or one that cannot report errors: sync object by object.
+    /// This filesystem or kernel has no such call, or one that does not report errors: sync object
+    /// by object.
     PerObject,
 }
 
-/// Whether a filesystem lays changes over layers that it never changes.
+/// Whether a filesystem stacks changes over lower layers that it never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layers {
-    /// There is one layer, or the system cannot tell.
+    /// There is one layer, or the system cannot report layers.
     Plain,
-    /// It is an overlayfs: what a lower layer gave becomes another object when it is first changed, and a directory
-    /// of a lower layer may never be renamed ([`Rename`] then says `CrossesDevices`).
+    /// It is an overlayfs. An object of a lower layer becomes another object at its first change,
+    /// and a directory of a lower layer may never be renamed ([`Rename`] then fails with
+    /// `CrossesDevices`).
     Overlay,
 }
 
-/// Room on a filesystem.
+/// Free space on a filesystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// How many bytes.
+    /// The number of free bytes.
     pub bytes: u64,
-    /// How many objects; `None` where their number has no bound.
+    /// The number of objects that can still be created; `None` if it has no limit.
     pub objects: Option<u64>,
-    /// What a file takes at least, unless it is empty.
+    /// The least space that a file takes, unless it is empty.
     pub block: u64,
 }
 
-/// The answer to [`Fs::try_lock`].
+/// The result of [`Fs::try_lock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
     /// The lock is held until the handle is dropped.
     Acquired,
-    /// Another process has it.
+    /// Another process holds the lock.
     Busy,
     /// This filesystem cannot lock such an object.
     Unsupported,
 }
 
-/// A verb of the disk that failed.
+/// A disk call that failed.
 #[derive(Debug, Error)]
 #[error("cannot {verb} `{name}`")]
 pub struct FsError {
-    /// What was to be done, as in "cannot {verb}".
+    /// The call, as in "cannot {verb}".
     pub verb: &'static str,
-    /// The entry that it was to be done to.
+    /// The entry that the call worked on.
     pub name: String,
-    /// What the operating system said.
+    /// The error of the operating system.
     #[source]
     pub source: io::Error,
 }
 
 impl FsError {
-    /// The kind of failure, by which the engine decides.
+    /// The kind of the failure, by which the engine decides what to do.
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()
     }
 }
 
-/// The verbs of a disk.
+/// The calls of a disk.
 ///
-/// A name is one component: no separator, not empty, not `.` or `..`; implementations refuse anything else with
-/// `InvalidInput`. Verbs that make something make it with exactly the permission bits that are asked for; its group, the
-/// setgid bit of a directory and its ACL are what the directory hands down.
+/// A name is one component: without a separator, not empty, not `.` or `..`. Implementations refuse
+/// anything else with `InvalidInput`. Calls that create an object give it exactly the requested
+/// permission bits. Its group, the setgid bit of a directory and its ACL are inherited from the
+/// parent directory.
 pub trait Fs: fmt::Debug + Send + Sync {
     /// Opens a directory by its path, following symbolic links.
     ///
     /// # Errors
-    /// When it is absent, not a directory or not readable.
+    /// If it is absent, not a directory or not readable.
     fn open_path(&self, path: &Path) -> Result<Dir, FsError>;
 
     /// Opens a directory entry that is itself a directory; a symbolic link is refused.
     ///
     /// # Errors
-    /// `NotFound`, `NotADirectory` (also for a link), or what the system says.
+    /// `NotFound`, `NotADirectory` (also for a link), or the error of the system.
     fn open_dir(&self, at: &Dir, name: &OsStr) -> Result<Dir, FsError>;
 
-    /// Makes an empty directory.
+    /// Creates an empty directory.
     ///
     /// # Errors
-    /// `AlreadyExists` when the name is taken, or what the system says.
+    /// `AlreadyExists` if the name exists, or the error of the system.
     fn make_dir(&self, at: &Dir, name: &OsStr, mode: u32) -> Result<(), FsError>;
 
-    /// Makes an empty directory as a program does that names no mode: with what the umask, or a default ACL, leaves of 0777.
+    /// Creates an empty directory as a program without a mode of its own does: 0777 reduced by the
+    /// umask or by a default ACL.
     ///
     /// # Errors
     /// As [`Fs::make_dir`].
@@ -249,34 +255,40 @@ pub trait Fs: fmt::Debug + Send + Sync {
         self.make_dir(at, name, 0o755)
     }
 
-    /// Makes an empty directory of mode 0700 named `prefix` and a random part, and returns its name.
+    /// Creates an empty directory of mode 0700 named `prefix` plus a random part, and returns its
+    /// name.
     ///
     /// # Errors
-    /// What the system says; a taken name is tried again with another random part.
+    /// The error of the system. If a name exists, the call tries another random part.
     fn make_unique_dir(&self, at: &Dir, prefix: &str) -> Result<OsString, FsError>;
 
-    /// Makes a file that must not exist and writes all of it.
+    /// Creates a file that must not exist yet, and writes its whole content.
     ///
     /// # Errors
-    /// `AlreadyExists` when the name is taken, or what the system says; a file that was begun may remain.
+    /// `AlreadyExists` if the name exists, or the error of the system. A partly written file may
+    /// remain.
     fn write_file(&self, at: &Dir, name: &OsStr, file: &NewFile<'_>) -> Result<(), FsError>;
 
-    /// Makes a symbolic link.
+    /// Creates a symbolic link.
     ///
     /// # Errors
-    /// `AlreadyExists`, or what the system says; `Unsupported` where there are no links.
+    /// `AlreadyExists`, or the error of the system; `Unsupported` if the filesystem has no symbolic
+    /// links.
     fn make_symlink(&self, at: &Dir, name: &OsStr, target: &OsStr) -> Result<(), FsError>;
 
-    /// Gives a file a second name; a symbolic link is not followed.
+    /// Gives a file a second name (a hard link); a symbolic link is not followed.
     ///
     /// # Errors
-    /// `CrossesDevices`, `TooManyLinks`, `PermissionDenied`, `Unsupported`, `AlreadyExists`, or what the system says.
+    /// `CrossesDevices`, `TooManyLinks`, `PermissionDenied`, `Unsupported`, `AlreadyExists`, or the
+    /// error of the system.
     fn link(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), FsError>;
 
-    /// Shares the blocks of a file under a new name, with its own mode and time.
+    /// Creates a file that shares the blocks of another file but has a mode and a modification time
+    /// of its own.
     ///
     /// # Errors
-    /// `Unsupported` or `CrossesDevices` where blocks cannot be shared, after which nothing is left at the new name.
+    /// `Unsupported` or `CrossesDevices` if the blocks cannot be shared. Nothing is then left at
+    /// the new name.
     fn reflink(
         &self,
         from: (&Dir, &OsStr),
@@ -284,38 +296,41 @@ pub trait Fs: fmt::Debug + Send + Sync {
         meta: (u32, Option<i64>),
     ) -> Result<(), FsError>;
 
-    /// Whether new objects in an open directory get an ACL; where the system does not tell, they do.
+    /// Whether new objects in an open directory inherit an ACL; `true` if the system cannot tell.
     ///
-    /// A disk without ACLs keeps this and the three verbs after it as they are here: it hands nothing down.
+    /// A disk without ACLs keeps the default form of this call and of the three after it: its
+    /// directories hand nothing down.
     fn has_default_acl(&self, _dir: &Dir) -> bool {
         false
     }
 
-    /// With whom an open directory is shared.
+    /// With which users an open directory is shared.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn sharing(&self, _dir: &Dir) -> Result<Sharing, FsError> {
         Ok(Sharing::default())
     }
 
-    /// Gives an open directory a group, the setgid bit or none, and a default ACL or none; its own ACL stays.
+    /// Sets what an open directory hands down: its group, its setgid bit, and its default ACL or
+    /// none. Its own ACL stays.
     ///
     /// # Errors
-    /// `PermissionDenied` for a group that the user is not in, or what the system says.
+    /// `PermissionDenied` for a group that the user is not in, or the error of the system.
     fn hand_down(&self, _dir: &Dir, _sharing: &Sharing) -> Result<(), FsError> {
         Ok(())
     }
 
-    /// Gives an open directory its own ACL, or none; its permission bits may change with it.
+    /// Sets or removes the own ACL of an open directory; its permission bits may change with it.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn set_acl_of(&self, _dir: &Dir, _acl: Option<&Acl>) -> Result<(), FsError> {
         Ok(())
     }
 
-    /// The room that this user has on the filesystem of an open directory; `None` where the system does not tell.
+    /// The free space that this user has on the filesystem of an open directory; `None` if the
+    /// system does not report it.
     fn room(&self, _dir: &Dir) -> Option<Room> {
         None
     }
@@ -323,13 +338,14 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// Reads a whole regular file of at most `len_max` bytes.
     ///
     /// # Errors
-    /// `InvalidInput` when it is no regular file, `FileTooLarge` when it is longer, or what the system says.
+    /// `InvalidInput` if it is not a regular file, `FileTooLarge` if it is longer, or the error of
+    /// the system.
     fn read_file(&self, at: &Dir, name: &OsStr, len_max: u64) -> Result<Vec<u8>, FsError>;
 
-    /// Opens a regular file of at most `len_max` bytes, to be read in pieces.
+    /// Opens a regular file of at most `len_max` bytes, to read it in pieces.
     ///
-    /// The reader fails with `FileTooLarge` once it has given `len_max` bytes and there are more, so that a file which
-    /// grows meanwhile is bounded too.
+    /// The reader fails with `FileTooLarge` when the file has more than `len_max` bytes. So a file
+    /// that grows meanwhile is bounded too.
     ///
     /// # Errors
     /// As [`Fs::read_file`].
@@ -339,31 +355,31 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// The digest of a regular file's content, read in pieces.
     ///
     /// # Errors
-    /// `InvalidInput` when it is no regular file, or what the system says.
+    /// `InvalidInput` if it is not a regular file, or the error of the system.
     fn digest_file(&self, at: &Dir, name: &OsStr) -> Result<Digest, FsError>;
 
     /// The target of a symbolic link.
     ///
     /// # Errors
-    /// `InvalidInput` when it is no link, or what the system says.
+    /// `InvalidInput` if it is not a symbolic link, or the error of the system.
     fn read_link(&self, at: &Dir, name: &OsStr) -> Result<OsString, FsError>;
 
-    /// What stands at a name; `None` when nothing does.
+    /// The metadata of the object at a name; `None` if nothing exists there.
     ///
     /// # Errors
-    /// What the system says, other than that the name is absent.
+    /// The error of the system, except that the name is absent.
     fn meta(&self, at: &Dir, name: &OsStr) -> Result<Option<Meta>, FsError>;
 
-    /// What an open directory is, whatever name it has by now.
+    /// The metadata of an open directory, whatever its name is now.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn meta_of(&self, dir: &Dir) -> Result<Meta, FsError>;
 
     /// The names in a directory, sorted, without `.` and `..`.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn list(&self, dir: &Dir) -> Result<Vec<OsString>, FsError>;
 
     /// The same, of the names that are wanted; a directory of millions takes the memory of these alone.
@@ -383,61 +399,67 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// Sets the permission bits of an open directory.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn set_mode_of(&self, dir: &Dir, mode: u32) -> Result<(), FsError>;
 
-    /// Sets the permission bits of a directory entry that is itself a directory, which need not be readable.
+    /// Sets the permission bits of a directory entry that is itself a directory, which need not be
+    /// readable.
     ///
     /// # Errors
-    /// `NotFound`, `NotADirectory` (also for a link), or what the system says.
+    /// `NotFound`, `NotADirectory` (also for a link), or the error of the system.
     fn set_mode(&self, at: &Dir, name: &OsStr, mode: u32) -> Result<(), FsError>;
 
-    /// Takes the set-id bits from a regular file, where the system has such bits; a link is not followed.
+    /// Clears the set-id bits of a regular file, if the system has such bits; a link is not
+    /// followed.
     ///
     /// # Errors
-    /// The file of another user, or what the disk says.
+    /// That the file belongs to another user, or the error of the disk.
     fn drop_set_id(&self, _at: &Dir, _name: &OsStr) -> Result<(), FsError> {
         Ok(())
     }
 
-    /// Makes sure that the object's identity is the one that a rename keeps.
+    /// Makes sure that the object has the identity that a rename keeps.
     ///
-    /// On an overlayfs an object of a lower layer gets another identity when it is first changed, and so do all
-    /// directories above it; this brings that about now, and changes nothing else of it. Elsewhere nothing is done.
+    /// On an overlayfs an object of a lower layer gets another identity at its first change, and so
+    /// do all directories above it. This call causes that copy-up now, and changes nothing else of
+    /// the object. On other filesystems it does nothing.
     ///
     /// # Errors
-    /// On an overlayfs `NotFound`, `StorageFull`, or what the system says.
+    /// On an overlayfs `NotFound`, `StorageFull`, or the error of the system.
     fn pin(&self, at: &Dir, name: &OsStr) -> Result<(), FsError>;
 
     /// Whether the filesystem of an open directory has layers.
     fn layers(&self, dir: &Dir) -> Layers;
 
-    /// Whether entries can be made, renamed and removed in an open directory, as far as the system tells beforehand.
+    /// Whether entries can be created, renamed and removed in an open directory, as far as the
+    /// system reports it beforehand.
     fn may_write(&self, dir: &Dir) -> bool;
 
-    /// Moves an entry: the one verb by which readers see a change.
+    /// Renames an entry: the only call by which readers see a change.
     ///
     /// # Errors
-    /// `AlreadyExists` or `DirectoryNotEmpty` under [`Rename::NoReplace`]; `InvalidInput` or `Unsupported` where
-    /// the filesystem has no such rename; `CrossesDevices`, `ResourceBusy`, or what the system says.
+    /// `AlreadyExists` or `DirectoryNotEmpty` under [`Rename::NoReplace`]; `InvalidInput` or
+    /// `Unsupported` if the filesystem has no such rename; `CrossesDevices`, `ResourceBusy`, or the
+    /// error of the system.
     fn rename(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename) -> Result<(), FsError>;
 
     /// Removes a name that is not a directory.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn remove_file(&self, at: &Dir, name: &OsStr) -> Result<(), FsError>;
 
     /// Removes an empty directory.
     ///
     /// # Errors
-    /// `DirectoryNotEmpty`, or what the system says.
+    /// `DirectoryNotEmpty`, or the error of the system.
     fn remove_dir(&self, at: &Dir, name: &OsStr) -> Result<(), FsError>;
 
     /// Makes a file's content durable.
     ///
     /// # Errors
-    /// What the system says; after a failure the content must not be believed, whatever a second try says.
+    /// The error of the system. After a failure the content must not be trusted, even if a second
+    /// sync succeeds.
     fn sync_file(&self, at: &Dir, name: &OsStr) -> Result<(), FsError>;
 
     /// Makes a directory's entries durable.
@@ -446,61 +468,69 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// As [`Fs::sync_file`].
     fn sync_dir(&self, dir: &Dir) -> Result<(), FsError>;
 
-    /// Makes durable all that was written on the filesystem of `dir`, which must have been opened before the
-    /// first write that counts, so that the errors of all of them are reported.
+    /// Makes everything durable that was written on the filesystem of `dir`.
+    ///
+    /// `dir` must have been opened before the first of these writes. Otherwise the system may not
+    /// report the errors of the earlier ones.
     ///
     /// # Errors
     /// As [`Fs::sync_file`].
     fn sync_filesystem(&self, dir: &Dir) -> Result<Barrier, FsError>;
 
-    /// Opens a file to be locked, making it with mode 0600 when it is absent; a link or a fifo is refused.
+    /// Opens a file for locking, and creates it with mode 0600 if it is absent; a link or a FIFO is
+    /// refused.
     ///
     /// # Errors
-    /// `InvalidInput` when it is not a regular file, or what the system says.
+    /// `InvalidInput` if it is not a regular file, or the error of the system.
     fn hold_file(&self, at: &Dir, name: &OsStr) -> Result<Held, FsError>;
 
-    /// Opens a directory a second time, to be locked.
+    /// Opens a directory a second time, for locking.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn hold_dir(&self, dir: &Dir) -> Result<Held, FsError>;
 
-    /// Tries to lock for this process alone, without waiting.
+    /// Tries to take an exclusive lock, without waiting.
     ///
     /// # Errors
-    /// What the system says, other than that another process has the lock.
+    /// The error of the system, except that another process holds the lock.
     fn try_lock(&self, held: &Held) -> Result<Lock, FsError>;
 
-    /// The process that has the lock which [`Fs::try_lock`] found busy, in words; `None` where the system does not tell.
+    /// Describes the process that holds a lock which [`Fs::try_lock`] found busy; `None` if the
+    /// system does not report it.
     fn lock_holder(&self, _held: &Held) -> Option<String> {
         None
     }
 
-    /// What an object held open is, whatever name it has by now; `links` is 0 once it has none.
+    /// The metadata of an object held open, whatever its name is now; `links` is 0 if it has no
+    /// name left.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn meta_of_held(&self, held: &Held) -> Result<Meta, FsError>;
 
-    /// Replaces the content of a file held open: who has the lock, for others to read.
+    /// Replaces the content of a file held open: it names the lock's holder, for other processes to
+    /// read.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn write_held(&self, held: &Held, bytes: &[u8]) -> Result<(), FsError>;
 
-    /// What changes when the machine starts anew, so that a record of another start is recognised.
+    /// An id that changes at every boot, so that a record of an earlier boot is recognised.
     fn boot_id(&self) -> String;
 
-    /// How many threads may use this disk at once with a gain; one where the order of calls is to be the same each time.
+    /// The number of threads that can use this disk at once with a gain; 1 if the order of calls
+    /// must be the same each time.
     fn threads(&self) -> usize;
 
-    /// The user whom files made now belong to.
+    /// The user who owns the files that this process creates.
     fn user(&self) -> u32;
 
-    /// Mount points at or below an open directory; empty where the system cannot tell.
+    /// Mount points at or below an open directory; empty if the system cannot report them.
     fn mounts_under(&self, dir: &Dir) -> Vec<PathBuf>;
 
-    /// Reads a whole regular file of at most `len_max` bytes by its path, following symbolic links: an input.
+    /// Reads a whole regular file of at most `len_max` bytes by its path, following symbolic links:
+    /// an input.
     ///
     /// # Errors
     /// As [`Fs::read_file`].

@@ -1,8 +1,9 @@
-//! Privacy: directories and files that nobody but the user can have put there or changed.
+//! Privacy: directories and files that no other user can have created or changed.
 //!
-//! Promises that what passes belongs to the user or to root, and that its permission bits let nobody else write.
-//! Does not look at ACLs, which the group bits bound, nor at the directories above: the caller got here by a handle.
-//! On Windows everything passes: a directory of the user's profile is its owner's by inheritance.
+//! Promises that an object that passes the check belongs to the user or to root, and that its
+//! permission bits let no one else write to it. Does not check ACLs, which the group bits limit,
+//! nor the directories above: the caller reached this directory through an open handle. On Windows
+//! everything passes: a directory of the user's profile belongs to its owner by inheritance.
 //!
 //! Read next: `store.rs`.
 
@@ -11,21 +12,21 @@ use std::io::{self, ErrorKind};
 
 use crate::fs::{Dir, Fs, FsError, Meta};
 
-/// The user who may write everywhere.
+/// The user id of root, who may write everywhere.
 const ROOT: u32 = 0;
-/// The permission bits that let others write.
+/// The permission bits that let other users write.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// Why something is not private.
+/// Why an object is not private.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposed {
     /// It belongs to another user.
     Owner(u32),
-    /// Others may write to it.
+    /// Other users may write to it.
     Mode(u32),
 }
 
-/// Why something that was looked at is not private; `None` when it is.
+/// Why an object is not private, by its metadata; `None` if it is private.
 #[must_use]
 pub fn exposed(fs: &dyn Fs, meta: &Meta) -> Option<Exposed> {
     if cfg!(windows) {
@@ -37,28 +38,28 @@ pub fn exposed(fs: &dyn Fs, meta: &Meta) -> Option<Exposed> {
     (meta.mode & OTHERS_WRITE != 0).then_some(Exposed::Mode(meta.mode))
 }
 
-/// Sees that an open directory is private.
+/// Checks that an open directory is private.
 ///
 /// # Errors
-/// `PermissionDenied` when it is not, or what the disk says.
+/// `PermissionDenied` if it is not, or the error of the disk.
 pub fn check_private(fs: &dyn Fs, dir: &Dir) -> Result<(), FsError> {
     check(fs, &fs.meta_of(dir)?, OsStr::new("."))
 }
 
-/// Opens a directory in one that is private, if it is private, too; a symbolic link is refused.
+/// Opens a directory inside a private one, if it is private too; a symbolic link is refused.
 ///
 /// # Errors
-/// `PermissionDenied` when it is not private, or as [`Fs::open_dir`].
+/// `PermissionDenied` if it is not private, or as [`Fs::open_dir`].
 pub fn open_private_dir(fs: &dyn Fs, at: &Dir, name: &OsStr) -> Result<Dir, FsError> {
     let dir = fs.open_dir(at, name)?;
     check(fs, &fs.meta_of(&dir)?, name)?;
     Ok(dir)
 }
 
-/// Reads a regular file in a directory that is private, if it is private, too.
+/// Reads a regular file inside a private directory, if it is private too.
 ///
 /// # Errors
-/// `NotFound`, `PermissionDenied` when it is not private, or as [`Fs::read_file`].
+/// `NotFound`, `PermissionDenied` if it is not private, or as [`Fs::read_file`].
 pub fn read_private_file(
     fs: &dyn Fs,
     at: (&Dir, &OsStr),
@@ -67,7 +68,7 @@ pub fn read_private_file(
     let Some(meta) = fs.meta(at.0, at.1)? else {
         return Err(refused(at.1, ErrorKind::NotFound.into()));
     };
-    // Nobody else can put another file there between the two calls.
+    // Between the two calls no other user can replace the file.
     check(fs, &meta, at.1)?;
     Ok((fs.read_file(at.0, at.1, len_max)?, meta))
 }

@@ -1,11 +1,13 @@
 //! The operating system as a disk.
 //!
-//! Promises that every verb of [`Fs`](super::Fs) works on a directory held open and on one name in it, that no
-//! symbolic link is followed, and that every failure names the verb, the entry and the cause (I6).
-//! Does not promise atomicity beyond one call of the system: a file that could not be written to its end stays
-//! where it is, and whoever writes a journal knows about it.
+//! Promises that every call of [`Fs`](super::Fs) works on an open directory and on one name in it,
+//! that no symbolic link is followed, and that every failure names the call, the entry and the
+//! cause (I6).
+//! Does not promise atomicity beyond one system call: a file that could not be written completely
+//! remains, and the caller that writes a journal handles it.
 //!
-//! Read next: `real/unix.rs` and `real/windows.rs`, which have one interface; `real/call.rs` and `real/content.rs`, what they share.
+//! Read next: `real/unix.rs` and `real/windows.rs`, which have the same interface; `real/call.rs`
+//! and `real/content.rs`, which both use.
 
 mod call;
 mod content;

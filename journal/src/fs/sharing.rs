@@ -1,10 +1,12 @@
-//! With whom a directory is shared, and what it hands down to what is made in it.
+//! With which users a directory is shared, and what new objects inherit from it.
 //!
-//! Promises that an ACL is kept in the system's own bytes and never made up: all that is read of one is which permission
-//! bits it leaves to a new object. Knows nothing of a disk that has neither groups nor ACLs: there nothing is shared.
-//! Read next: `real/unix/sharing.rs`, where these come from; `staging/build.rs`, which asks for them.
+//! Promises that an ACL keeps the system's own bytes and is never invented. The engine reads only
+//! one thing from it: which permission bits it leaves to a new object. On a disk that has neither
+//! groups nor ACLs nothing is shared.
+//! Read next: `real/unix/sharing.rs`, which reads these values; `staging/build.rs`, which uses
+//! them.
 
-/// The version of the form in which Linux hands out ACLs.
+/// The version of the format in which Linux returns ACLs.
 const VERSION: [u8; 4] = 2_u32.to_le_bytes();
 /// Bytes of one entry: tag, permissions, id.
 const ENTRY_LEN: usize = 8;
@@ -14,25 +16,25 @@ const GROUP: u16 = 0x04;
 const MASK: u16 = 0x10;
 const OTHERS: u16 = 0x20;
 
-/// An access control list, as the system has it.
+/// An access control list, in the system's own bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acl(Vec<u8>);
 
-/// With whom a directory is shared, beside its owner and its permission bits.
+/// With which users a directory is shared, in addition to its owner and its permission bits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sharing {
     /// The directory's own group.
     pub group: u32,
-    /// Whether new objects get that group, and new directories this bit.
+    /// Whether new objects inherit that group, and new directories this bit.
     pub is_setgid: bool,
-    /// The directory's own ACL, where it has more than permission bits.
+    /// The directory's own ACL, if it has more than permission bits.
     pub acl: Option<Acl>,
-    /// What new objects get as their ACL, in place of what the umask would leave them.
+    /// The ACL that new objects inherit; it replaces the umask for them.
     pub default_acl: Option<Acl>,
 }
 
 impl Sharing {
-    /// Whether a directory with `other` gives to new objects what this one gives.
+    /// Whether a directory with `other` hands down to new objects what this one does.
     #[must_use]
     pub fn gives_as(&self, other: &Self) -> bool {
         let group = |sharing: &Self| sharing.is_setgid.then_some(sharing.group);
@@ -41,21 +43,23 @@ impl Sharing {
 }
 
 impl Acl {
-    /// Takes the bytes that the system gave; `None` where they are none.
+    /// Wraps the bytes that the system returned; `None` if there are none.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
         (!bytes.is_empty()).then_some(Self(bytes))
     }
 
-    /// The bytes that the system takes.
+    /// The bytes to hand to the system.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The permission bits that it leaves of 0777 to a new object; `None` where its form is not known.
+    /// The permission bits out of 0777 that it leaves to a new object; `None` if its format is
+    /// unknown.
     ///
-    /// The bits of the group are those of the mask, which limits every entry but the owner's and the others'.
+    /// The group bits are those of the mask, which limits every entry except the owner's and the
+    /// others'.
     #[must_use]
     pub fn leaves(&self) -> Option<u32> {
         let entries = self.0.strip_prefix(&VERSION)?.chunks_exact(ENTRY_LEN);

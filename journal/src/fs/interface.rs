@@ -382,7 +382,8 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// The error of the system.
     fn list(&self, dir: &Dir) -> Result<Vec<OsString>, FsError>;
 
-    /// The same, of the names that are wanted; a directory of millions takes the memory of these alone.
+    /// The same, of the names that are wanted; a directory of millions takes the memory of these
+    /// alone.
     ///
     /// # Errors
     /// What the system says.

@@ -1,12 +1,15 @@
-//! Deleting a tree that nobody needs any more.
+//! Deletes a tree that is no longer needed.
 //!
-//! Promises to stay inside the directory that it was given: it walks by open directories, follows no link and
-//! leaves a tree alone in which something is mounted. Directories that were closed to their own owner are opened.
-//! However deep or wide the tree is, few directories are open at once, and nothing recurses.
-//! Does not promise to succeed: what cannot be removed stays and is counted. Deletion is never part of success.
+//! Promises to stay inside the directory that it is given: it walks by open directories, follows no
+//! link, and does not touch a tree that contains a mount point. It opens directories whose mode
+//! denies their own owner access. However deep or wide the tree is, few directories are open at
+//! once, and nothing recurses.
+//! Does not promise to succeed: what cannot be removed stays and is counted. Deletion is never part
+//! of success.
 //!
-//! Where the disk serves several threads, a large tree is deleted by as many; what is reported does not depend on it.
-//! Read next: `recovery/settle.rs`, which only ever deletes what it has renamed to trash.
+//! Where the disk serves several threads, as many of them delete a large tree; the report does not
+//! depend on their number.
+//! Read next: `recovery/settle.rs`, which only deletes what it has renamed to trash.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -17,11 +20,11 @@ use std::thread::{Scope, scope};
 use crate::base::watch::{Deletion, Unwatched, Watch};
 use crate::fs::{Dir, Fs, FsError, Kind, Rename};
 
-/// How deep the directories are that are open at once; what is deeper is moved up first.
+/// The greatest depth of a directory that is open; deeper directories are first moved up.
 const DEPTH_MAX: usize = 16;
-/// How many objects one thread removes before another one is worth its start.
+/// How many objects one thread removes before a second thread is worth starting.
 const ALONE_MAX: u64 = 512;
-/// How many objects are removed between two questions to whoever watches.
+/// How many objects are removed between two calls to the observer.
 const WATCH_EVERY: u64 = 64;
 
 /// What could not be deleted.
@@ -29,21 +32,23 @@ const WATCH_EVERY: u64 = 64;
 pub struct Leftovers {
     /// How many entries stayed.
     pub count: u64,
-    /// Why the first of them stayed, by its path; a directory that holds another one of them is none.
+    /// Why the first of them in path order stayed; a directory that stays only because of its
+    /// contents does not count here.
     pub first: Option<FsError>,
-    /// Whether somebody stopped it: then there may be more, all of it trash that the next run deletes.
+    /// Whether the observer stopped the deletion: then there may be more, all of it trash that the
+    /// next run deletes.
     pub stopped: bool,
 }
 
-/// Deletes a directory and everything in it, as far as that is possible.
+/// Deletes a directory and everything in it, as far as possible.
 ///
 /// # Crash
-/// What was not reached yet remains, under the name that it has: of trash, which the next run deletes.
+/// What was not yet deleted keeps its name. That is a trash name, so the next run deletes it.
 pub fn remove_tree(fs: &dyn Fs, parent: &Dir, name: &OsStr) -> Leftovers {
     remove_watched(fs, (parent, name), &Unwatched)
 }
 
-/// As [`remove_tree`], for somebody who watches.
+/// As [`remove_tree`], with an observer.
 pub(crate) fn remove_watched(
     fs: &dyn Fs,
     (parent, name): (&Dir, &OsStr),
@@ -55,7 +60,7 @@ pub(crate) fn remove_watched(
         stopped: false,
     };
     match open_to_empty(fs, parent, name) {
-        // What is mounted there is somebody else's: deleting "in it" would delete on another filesystem.
+        // Something is mounted there: to continue would delete on another filesystem.
         Ok(dir) if !fs.mounts_under(&dir).is_empty() => failed(FsError {
             verb: "delete",
             name: name.to_string_lossy().escape_debug().to_string(),
@@ -66,11 +71,12 @@ pub(crate) fn remove_watched(
     }
 }
 
-/// Opens a directory, and if its own bits are in the way, changes them: it is ours to change.
+/// Opens a directory; if its own mode denies that, changes the mode first, since the tree is to be
+/// deleted.
 fn open_to_empty(fs: &dyn Fs, parent: &Dir, name: &OsStr) -> Result<Dir, FsError> {
     match fs.open_dir(parent, name) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            // Of a directory that is not ours the first error says why it stays.
+            // If the directory belongs to another user, the first error explains why it stays.
             fs.set_mode(parent, name, 0o700).map_err(|_| error)?;
             fs.open_dir(parent, name)
         }
@@ -78,22 +84,23 @@ fn open_to_empty(fs: &dyn Fs, parent: &Dir, name: &OsStr) -> Result<Dir, FsError
     }
 }
 
-/// A directory that is to be emptied and removed.
+/// A directory to empty and remove.
 #[derive(Debug)]
 struct Task {
     above: Arc<Above>,
     name: OsString,
 }
 
-/// A directory that is open, and that goes as soon as nothing is left in it.
+/// An open directory that is removed as soon as it is empty.
 #[derive(Debug)]
 struct Above {
-    /// `None` once it is about to go: some systems remove only what nobody has open.
+    /// `None` once it is about to be removed: some systems only remove directories that are not
+    /// open.
     dir: Mutex<Option<Dir>>,
-    /// Where it stands; `None` of the one that holds the whole tree, which stays.
+    /// Its place; `None` for the directory that contains the whole tree, which stays.
     at: Option<Task>,
     depth: usize,
-    /// What it still waits for: the directories in it, and its own files.
+    /// How many things it still waits for: the directories in it, and the removal of its own files.
     waits: AtomicUsize,
     /// Whether something in it stays.
     holds: AtomicBool,
@@ -112,7 +119,7 @@ impl Above {
 }
 
 impl Task {
-    /// The open directory that it is in.
+    /// The open directory that contains it.
     fn dir(&self) -> Result<Dir, FsError> {
         let dir = locked(&self.above.dir).clone();
         dir.ok_or_else(|| FsError {
@@ -122,7 +129,7 @@ impl Task {
         })
     }
 
-    /// The names that lead here, the outermost first.
+    /// The names that lead here, outermost first.
     fn path(&self) -> Vec<OsString> {
         let mut path = vec![self.name.clone()];
         let mut above = &self.above;
@@ -135,7 +142,7 @@ impl Task {
     }
 }
 
-/// What all threads share.
+/// The state that all threads share.
 struct Removal<'a> {
     fs: &'a dyn Fs,
     watch: &'a dyn Watch,
@@ -150,9 +157,10 @@ struct Removal<'a> {
 #[derive(Default)]
 struct Queue {
     tasks: Vec<Task>,
-    /// What was moved up: the directories that it came out of are closed first.
+    /// Directories that were moved up. They come last, so that the directories above their old
+    /// places close first.
     later: Vec<Task>,
-    /// How many tasks are taken and not done.
+    /// How many tasks are taken but not done.
     in_hand: usize,
     is_shared: bool,
 }
@@ -163,7 +171,7 @@ struct Left {
     first: Option<(Vec<OsString>, FsError)>,
 }
 
-/// A thread that died of a fault of ours must not make another one panic while it deletes.
+/// A thread that panicked must not make another thread panic while it deletes.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -210,7 +218,8 @@ impl<'a> Removal<'a> {
         }
     }
 
-    /// The task that came last, so that few directories are open; waits while others may still bring some.
+    /// The newest task, so that few directories are open; waits while other threads may still add
+    /// tasks.
     fn next(&self) -> Option<Task> {
         let mut queue = locked(&self.queue);
         loop {
@@ -252,7 +261,7 @@ impl<'a> Removal<'a> {
         for number in 1..self.fs.threads() {
             let name = format!("delete-{number}");
             let builder = std::thread::Builder::new().name(name);
-            // Where no thread can be started, this one does all of it.
+            // If no thread can be started, this one does all the work.
             let _started = builder.spawn_scoped(scope, move || self.work(scope));
         }
     }
@@ -283,7 +292,7 @@ impl<'a> Removal<'a> {
         self.ended(above, fate);
     }
 
-    /// Removes what is not a directory; the directories become tasks.
+    /// Removes everything that is not a directory, and adds the directories as tasks.
     fn remove_files(&self, above: &Arc<Above>, dir: &Dir, names: Vec<OsString>) -> Fate {
         let mut fate = Fate::Goes;
         let mut dirs = Vec::new();
@@ -309,7 +318,8 @@ impl<'a> Removal<'a> {
     /// Opens a directory so that it can be emptied and moved.
     fn open(&self, task: &Task) -> Result<Dir, FsError> {
         let dir = open_to_empty(self.fs, &task.dir()?, &task.name)?;
-        // Without our own w and x bits it cannot be, though it could be opened.
+        // It could be opened, but without its owner's w and x bits it can be neither emptied nor
+        // moved.
         if let Ok(meta) = self.fs.meta_of(&dir)
             && meta.mode & 0o700 != 0o700
         {
@@ -318,9 +328,11 @@ impl<'a> Removal<'a> {
         Ok(dir)
     }
 
-    /// Moves a directory to the top of the tree, all of which is to be deleted, so that those above it can be closed.
+    /// Moves a directory to the top of the tree, so that the directories above it can be closed.
+    /// The whole tree is to be deleted anyway.
     ///
-    /// `None` where the name is taken, or the filesystem moves no directories: then it is emptied where it is.
+    /// `None` if the name exists, or if the filesystem does not rename directories: then the
+    /// directory is emptied in its place.
     fn move_up(&self, task: &Task) -> Option<Task> {
         let mut in_top = task;
         while in_top.above.depth > 1 {
@@ -338,7 +350,8 @@ impl<'a> Removal<'a> {
         Some(Task { above, name })
     }
 
-    /// Removes what is not a directory; most things are not, so they are not looked at before.
+    /// Removes an entry that is not a directory. Most are not, so the call does not check
+    /// beforehand.
     fn remove_file(&self, dir: &Dir, name: &OsStr) -> Result<Found, FsError> {
         let Err(error) = self.fs.remove_file(dir, name) else {
             self.count();
@@ -347,7 +360,7 @@ impl<'a> Removal<'a> {
         if error.kind() == ErrorKind::IsADirectory {
             return Ok(Found::Dir);
         }
-        // Not every system says it that plainly.
+        // Not every system returns that error for a directory.
         match self.fs.meta(dir, name) {
             Ok(Some(meta)) if meta.kind == Kind::Dir => Ok(Found::Dir),
             Ok(Some(_)) | Err(_) => Err(error),
@@ -361,21 +374,22 @@ impl<'a> Removal<'a> {
         }
         above.waits.fetch_add(dirs.len(), Ordering::Relaxed);
         let mut queue = locked(&self.queue);
-        // The last one is taken first.
+        // Tasks are taken from the end, so the reversed order starts with the first directory.
         queue.tasks.extend(dirs.into_iter().rev());
         if queue.is_shared {
             self.changed.notify_all();
         }
     }
 
-    /// One thing that a directory waited for has ended; removes it, and those above it, when that was the last.
+    /// Counts one thing down that a directory waited for. If it was the last one, removes the
+    /// directory, and then those above it.
     fn ended(&self, above: Arc<Above>, mut fate: Fate) {
         let mut above = above;
         loop {
             if fate == Fate::Stays {
                 above.holds.store(true, Ordering::Relaxed);
             }
-            // What other threads did to what it holds happened before it is removed.
+            // `AcqRel`: what other threads did to the contents happens before the removal.
             if above.waits.fetch_sub(1, Ordering::AcqRel) != 1 {
                 return;
             }
@@ -400,7 +414,8 @@ impl<'a> Removal<'a> {
         }
     }
 
-    /// Takes note of what stays, and why; what is gone already was to go.
+    /// Records what stays and why. What is already gone needs no record, since it was to be
+    /// deleted.
     fn failed(&self, task: &Task, error: FsError) -> Fate {
         if error.kind() == ErrorKind::NotFound {
             return Fate::Goes;
@@ -424,15 +439,15 @@ impl<'a> Removal<'a> {
     }
 }
 
-/// What was found where a file was to be removed.
+/// What an attempt to remove a file found.
 enum Found {
-    /// It is gone.
+    /// The entry is gone.
     Removed,
-    /// A directory, which is still there.
+    /// A directory, which still exists.
     Dir,
 }
 
-/// What becomes of an entry.
+/// What happens to an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Goes,
@@ -448,7 +463,8 @@ mod tests {
     use crate::fs::sim::SimFs;
     use crate::fs::{Flush, NewFile};
 
-    /// A directory `tree` with `dir`, which holds `inner`, which holds a file; the disk belongs to no superuser.
+    /// A directory `tree` with `dir`, which contains `inner`, which contains a file; the disk's
+    /// user is not root.
     fn tree() -> (SimFs, Dir, Dir) {
         let disk = SimFs::new();
         let root = disk.open_path(Path::new("/")).unwrap();
@@ -488,7 +504,7 @@ mod tests {
         }
     }
 
-    /// I6: what belongs to another user stays, and the reason is the first that was met.
+    /// I6: what belongs to another user stays, and the first failure in path order is the reason.
     #[test]
     fn a_closed_directory_of_another_user_stays() {
         let (disk, root, middle) = tree();
@@ -502,7 +518,7 @@ mod tests {
         assert_eq!(disk.tree(Path::new("/tree")).len(), 4);
     }
 
-    /// A directory of the operating system's disk, and a tree to be deleted in it.
+    /// A directory on the operating system's disk, and in it a tree to delete.
     fn place() -> (tempfile::TempDir, RealFs, Dir) {
         let place = tempfile::tempdir().unwrap();
         let disk = RealFs::new();
@@ -521,7 +537,8 @@ mod tests {
         disk.write_file(dir, OsStr::new(name), &file).unwrap();
     }
 
-    /// Makes directories one in another, each with a file, and a file that has the first name to which one is moved.
+    /// Makes nested directories, each with a file, and a file with the first name that a moved
+    /// directory would get.
     #[cfg(unix)]
     fn make_deep(disk: &RealFs, parent: &Dir, depth: usize) {
         let mut at = disk.open_dir(parent, OsStr::new("tree")).unwrap();
@@ -535,7 +552,7 @@ mod tests {
         }
     }
 
-    /// On Windows, where everything goes by path, nobody can make one.
+    /// Not on Windows, where everything goes by path and such a tree cannot be created.
     #[cfg(unix)]
     #[test]
     fn a_tree_that_is_deeper_than_any_path_is_deleted() {
@@ -547,7 +564,8 @@ mod tests {
         drop(place);
     }
 
-    /// Makes a tree that is worth a second thread: 40 directories with 50 files and 2 directories of 5 files each.
+    /// Makes a tree that is worth a second thread: 40 directories with 50 files and 2 directories
+    /// of 5 files each.
     fn make_wide(disk: &RealFs, parent: &Dir) {
         let tree = disk.open_dir(parent, OsStr::new("tree")).unwrap();
         for dir in 0..40 {
@@ -617,7 +635,7 @@ mod tests {
         assert_eq!(watcher.told.into_inner(), WATCH_EVERY);
         let tree = disk.open_dir(&parent, OsStr::new("tree")).unwrap();
         assert!(disk.list(&tree).unwrap().len() > 30);
-        // On Windows a directory has its name for as long as somebody holds it.
+        // On Windows a directory keeps its name for as long as a handle to it is open.
         drop(tree);
         let left = remove_tree(&disk, &parent, OsStr::new("tree"));
         assert_eq!((left.count, left.stopped), (0, false), "{:?}", left.first);

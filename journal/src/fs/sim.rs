@@ -1,15 +1,17 @@
 //! A disk in memory that can be killed, made to fail, and cut off from power at every step.
 //!
-//! A testing tool (feature `sim`), for this engine and for whoever builds on it. Promises that every verb
-//! answers as Linux does, that equal calls give equal disks (numbers, names and times come from counters), and that
-//! [`SimFs::for_each_image`] visits the disks that a crash may leave, each once, each with its story.
+//! A testing tool (feature `sim`), for this engine and for whoever builds on it. Promises that
+//! every verb answers as Linux does, that equal calls give equal disks (numbers, names and times
+//! come from counters), and that [`SimFs::for_each_image`] visits the disks that a crash may leave,
+//! each once, each with its story.
 //!
-//! The fault model: a write survives a power cut for certain only once it was synced; until then what
-//! [`Persistence`] says may happen. Sectors do not rot, and what was synced successfully is never lost.
-//! Not modelled: quotas, extended attributes, groups, what directories hand down (a setgid bit is a bit of a mode here),
-//! other processes' memory, devices that lie about flushes.
+//! The fault model: a write survives a power cut for certain only once it was synced; until then
+//! what [`Persistence`] says may happen. Sectors do not rot, and what was synced successfully is
+//! never lost. Not modelled: quotas, extended attributes, groups, what directories hand down (a
+//! setgid bit is a bit of a mode here), other processes' memory, devices that lie about flushes.
 //!
-//! Read next: `sim/log.rs` (what is not durable yet), `sim/images.rs` (what may survive), `sim/verbs.rs`.
+//! Read next: `sim/log.rs` (what is not durable yet), `sim/images.rs` (what may survive),
+//! `sim/verbs.rs`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -71,8 +73,8 @@ pub struct Options {
     pub exchange: Support,
     /// Whether [`Rename::NoReplace`](super::Rename::NoReplace) works; else it is `InvalidInput`.
     pub no_replace: Support,
-    /// Whether the system knows the call by which a rename exchanges or replaces nothing; else it is `Unsupported`, before
-    /// anything is looked at.
+    /// Whether the system knows the call by which a rename exchanges or replaces nothing; else it
+    /// is `Unsupported`, before anything is looked at.
     pub rename_flags: Support,
     /// Whether blocks can be shared; else it is `Unsupported`.
     pub reflink: Support,
@@ -82,7 +84,8 @@ pub struct Options {
     pub directory_locks: Support,
     /// What becomes of the inode number of an object that is gone.
     pub inode_numbers: InodeNumbers,
-    /// What a power cut may make of a rename between two directories, under [`Persistence::Independent`].
+    /// What a power cut may make of a rename between two directories, under
+    /// [`Persistence::Independent`].
     pub moves: Moves,
     /// Which calls are numbered steps.
     pub steps: Steps,
@@ -196,8 +199,9 @@ impl SimFs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets `steps` more steps succeed; at the one after them the process dies, and every later call fails with
-    /// [`Crashed`]. A write that is under way when the process dies leaves half of its bytes.
+    /// Lets `steps` more steps succeed; at the one after them the process dies, and every later
+    /// call fails with [`Crashed`]. A write that is under way when the process dies leaves half of
+    /// its bytes.
     pub fn crash_after(&self, steps: usize) {
         self.machine().steps.crash_after(steps);
     }
@@ -240,10 +244,12 @@ impl SimFs {
         machine.steps.made.iter().map(ToString::to_string).collect()
     }
 
-    /// Visits every disk that may be found after a crash right now, equal ones once; returns how many.
+    /// Visits every disk that may be found after a crash right now, equal ones once; returns how
+    /// many.
     ///
-    /// Each is freshly booted: nothing is locked, no handle of this disk works on it, no fault waits. After a
-    /// power cut all that it shows is durable. Up to `bound` the visit is exhaustive; see [`Bound`] for the rest.
+    /// Each is freshly booted: nothing is locked, no handle of this disk works on it, no fault
+    /// waits. After a power cut all that it shows is durable. Up to `bound` the visit is
+    /// exhaustive; see [`Bound`] for the rest.
     pub fn for_each_image(
         &self,
         model: Persistence,
@@ -259,7 +265,8 @@ impl SimFs {
     }
 
     /// As [`for_each_image`](Self::for_each_image), but makes only those images whose
-    /// [`state_digest`](Self::state_digest) is new to the caller; the visitor learns which of all images it is.
+    /// [`state_digest`](Self::state_digest) is new to the caller; the visitor learns which of all
+    /// images it is.
     pub fn for_each_new_image(
         &self,
         model: Persistence,
@@ -276,15 +283,18 @@ impl SimFs {
         images::for_each(&machine, model, bound, visitor)
     }
 
-    /// The disk as another process finds it when this one is killed now: the one image of [`Persistence::Kill`].
+    /// The disk as another process finds it when this one is killed now: the one image of
+    /// [`Persistence::Kill`].
     #[must_use]
     pub fn killed(&self) -> SimFs {
         Self::from_machine(self.machine().killed())
     }
 
-    /// What stands at a path and below it, by path relative to it; the object itself has the empty path.
+    /// What stands at a path and below it, by path relative to it; the object itself has the empty
+    /// path.
     ///
-    /// Empty when nothing stands there. No step, and it works on a dead machine. Links in `path` are not followed.
+    /// Empty when nothing stands there. No step, and it works on a dead machine. Links in `path`
+    /// are not followed.
     #[must_use]
     pub fn tree(&self, path: &Path) -> BTreeMap<String, Entry> {
         let machine = self.machine();
@@ -308,23 +318,25 @@ impl SimFs {
         tree
     }
 
-    /// A number that is equal for disks that no verb can tell apart (locks, clocks and counters aside).
+    /// A number that is equal for disks that no verb can tell apart (locks, clocks and counters
+    /// aside).
     #[must_use]
     pub fn state_digest(&self) -> u64 {
         let machine = self.machine();
         machine.live.digest(&machine.live.reached())
     }
 
-    /// A number that is equal for disks of which the same may survive the next crash, [`state_digest`](Self::state_digest)
-    /// aside.
+    /// A number that is equal for disks of which the same may survive the next crash,
+    /// [`state_digest`](Self::state_digest) aside.
     #[must_use]
     pub fn durable_digest(&self) -> u64 {
         let machine = self.machine();
         machine.log.digest() ^ machine.freed_digest()
     }
 
-    /// Files of this name count only as being there: what is written to them, when, and which objects they are makes no
-    /// other image and no other digest. For what every run makes anew and nobody reads, as a lock file.
+    /// Files of this name count only as being there: what is written to them, when, and which
+    /// objects they are makes no other image and no other digest. For what every run makes anew and
+    /// nobody reads, as a lock file.
     pub fn set_courtesy(&self, name: &OsStr) {
         self.machine().courtesy = Some(name.into());
     }
@@ -334,22 +346,26 @@ impl SimFs {
         self.machine().user = user;
     }
 
-    /// Changes what [`Fs::mounts_under`](super::Fs::mounts_under) says, and with it what is `ResourceBusy`
-    /// (a mount point that is renamed or removed) and `CrossesDevices` (a rename from one mount into another).
+    /// Changes what [`Fs::mounts_under`](super::Fs::mounts_under) says, and with it what is
+    /// `ResourceBusy` (a mount point that is renamed or removed) and `CrossesDevices` (a rename
+    /// from one mount into another).
     pub fn set_mount_points(&self, paths: Vec<PathBuf>) {
         self.machine().mounts = paths;
     }
 
-    /// Makes all that there is the lower layer of an overlayfs, as if it had been there, durable, before it was mounted.
+    /// Makes all that there is the lower layer of an overlayfs, as if it had been there, durable,
+    /// before it was mounted.
     ///
-    /// From now on [`Fs::layers`](super::Fs::layers) says `Overlay`; a file or link that is there now gets another
-    /// identity when it is first changed or moved, a directory when anything in it changes; and no directory that is
-    /// there now can be moved (`CrossesDevices`). What a crash leaves keeps all this.
+    /// From now on [`Fs::layers`](super::Fs::layers) says `Overlay`; a file or link that is there
+    /// now gets another identity when it is first changed or moved, a directory when anything in it
+    /// changes; and no directory that is there now can be moved (`CrossesDevices`). What a crash
+    /// leaves keeps all this.
     pub fn seal_lower(&self) {
         self.machine().seal_lower();
     }
 
-    /// Writes over a file that is there, as no verb of [`Fs`](super::Fs) does: it keeps its identity and its mode.
+    /// Writes over a file that is there, as no verb of [`Fs`](super::Fs) does: it keeps its
+    /// identity and its mode.
     ///
     /// # Errors
     /// What stands there must be a file.

@@ -1,8 +1,9 @@
-//! One verb about to be done: on what, under which name, and how its failure is told.
+//! One call of the disk: its object, its name, and how its failure is reported.
 //!
-//! Promises that a name which is not one plain component never reaches the operating system (I6), and that
-//! handles given out by another implementation are refused rather than misread.
-//! Does not promise that the name exists. Read next: `unix.rs`, `windows.rs`.
+//! Promises that a name which is not one plain component never reaches the operating system (I6),
+//! and that a handle of another implementation is refused rather than misread.
+//! Does not promise that the name exists.
+//! Read next: `unix.rs`, `windows.rs`.
 
 use std::any::Any;
 use std::ffi::OsStr;
@@ -10,25 +11,26 @@ use std::io;
 
 use crate::fs::{Dir, FsError, Held};
 
-/// What a [`Dir`] or a [`Held`] of this implementation keeps: a handle, and its name for messages alone.
+/// What a [`Dir`] or a [`Held`] of this implementation contains: a handle, and its name for
+/// messages only.
 struct Opened<H> {
     handle: H,
     name: Box<OsStr>,
 }
 
-/// Gives out a directory that was opened under `name`.
+/// Wraps a directory that was opened under `name`.
 pub(super) fn dir<H: Any + Send + Sync>(handle: H, name: &OsStr) -> Dir {
     let name = name.into();
     Dir::from_handle(Opened { handle, name })
 }
 
-/// Gives out an object to be locked that was opened under `name`.
+/// Wraps an object that was opened under `name` for locking.
 pub(super) fn held<H: Any + Send + Sync>(handle: H, name: &OsStr) -> Held {
     let name = name.into();
     Held::from_handle(Opened { handle, name })
 }
 
-/// A verb, the handle that it works on, and the name that its failure is told with.
+/// A verb, the handle that it works on, and the name that its failure reports.
 #[derive(Debug)]
 pub(super) struct Call<'a, H> {
     verb: &'static str,
@@ -67,13 +69,13 @@ impl<'a, H: Any> Call<'a, H> {
         })
     }
 
-    /// The failure of this verb.
+    /// The error of this verb.
     pub(super) fn failed(&self, source: impl Into<io::Error>) -> FsError {
         failed(self.verb, self.name, source)
     }
 }
 
-/// The failure of a verb at a name.
+/// The error of a verb at a name.
 pub(super) fn failed(verb: &'static str, name: &OsStr, source: impl Into<io::Error>) -> FsError {
     FsError {
         verb,
@@ -103,8 +105,8 @@ fn foreign(verb: &'static str, name: &OsStr) -> FsError {
     failed(verb, name, source)
 }
 
-/// Every byte that some layer of the system reads as more than a name is refused; on Windows also `\`, and `:`,
-/// which names a drive or a stream of a file.
+/// Every byte that some layer of the system reads as more than a name is refused; on Windows also
+/// `\`, and `:`, which names a drive or a stream of a file.
 fn is_component(name: &OsStr) -> bool {
     let bytes = name.as_encoded_bytes();
     let special =

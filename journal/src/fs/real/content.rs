@@ -1,7 +1,8 @@
 //! The content of regular files that are open already: the same on every system.
 //!
-//! Promises that no more is read than the caller allowed, even if the file grows meanwhile, and that what is no
-//! regular file is never read. Does not promise that content which changes while it is read is of one moment.
+//! Promises that no more is read than the caller allows, even if the file grows meanwhile, and that
+//! only regular files are read.
+//! Does not promise a consistent snapshot of content that changes while it is read.
 //! Read next: `unix.rs`, `windows.rs`, which open the files.
 
 use std::fs::File;
@@ -9,10 +10,10 @@ use std::io::{self, Read};
 
 use crate::base::digest::{Digest, Hasher};
 
-/// Bytes that [`digest`] reads at most at a time.
+/// The most bytes that [`digest`] reads at a time.
 const PIECE_LEN_MAX: u64 = 128 * 1024;
 
-/// A file that is open, if it is a regular one.
+/// Returns an open file if it is a regular one.
 pub(super) fn regular(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() {
         return Ok(file);
@@ -20,7 +21,7 @@ pub(super) fn regular(file: File) -> io::Result<File> {
     Err(not_regular())
 }
 
-/// What a verb for regular files says of anything else.
+/// The error of a call that needs a regular file and found something else.
 pub(super) fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
 }
@@ -35,7 +36,8 @@ pub(super) fn read_bounded(file: File, len_max: u64) -> io::Result<Vec<u8>> {
         return Err(too_large());
     }
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).map_err(|_| too_large())?);
-    // The file may grow while it is read, so the limit holds for what comes, not for what was announced.
+    // The file may grow while it is read, so the limit applies to the bytes read, not to the
+    // reported length.
     file.take(len_max.saturating_add(1))
         .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > len_max {
@@ -44,7 +46,7 @@ pub(super) fn read_bounded(file: File, len_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A regular file of at most `len_max` bytes, to be read in pieces.
+/// Wraps a regular file of at most `len_max` bytes, to be read in pieces.
 pub(super) fn bounded(file: File, len_max: u64) -> io::Result<Box<dyn Read>> {
     let found = file.metadata()?;
     if !found.is_file() {
@@ -59,7 +61,7 @@ pub(super) fn bounded(file: File, len_max: u64) -> io::Result<Box<dyn Read>> {
     }))
 }
 
-/// A file of which no more than so many bytes are read.
+/// A file of which at most `left` more bytes are read.
 struct Bounded {
     file: File,
     left: u64,
@@ -74,7 +76,7 @@ impl Read for Bounded {
     }
 }
 
-/// The digest of all of a regular file.
+/// The digest of a regular file's whole content.
 pub(super) fn digest(file: File) -> io::Result<Digest> {
     let found = file.metadata()?;
     if !found.is_file() {
@@ -82,7 +84,8 @@ pub(super) fn digest(file: File) -> io::Result<Digest> {
     }
     let mut file = file;
     let mut hasher = Hasher::default();
-    // One more than there are, so that the end of a small file is seen with its last bytes still to come.
+    // One byte more than the file has, so that a small file is read in one call and the next one
+    // reports its end.
     let len = found.len().saturating_add(1).min(PIECE_LEN_MAX);
     let mut piece = vec![0; usize::try_from(len).map_err(|_| too_large())?];
     loop {

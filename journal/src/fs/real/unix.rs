@@ -1,13 +1,15 @@
-//! The verbs of the disk on Unix: system calls relative to a directory's descriptor.
+//! The disk on Unix: system calls relative to a directory's descriptor.
 //!
-//! Promises that no call follows a symbolic link in its last component, and there is no other component; that
-//! nothing blocks on a fifo; that every descriptor closes on exec; and that what is made has exactly the permission bits
-//! that were asked for: where the umask or a default ACL would change them, they are set again.
-//! The umask is read once, by [`RealFs::new`], and what a directory hands down once for each time that it is opened, or
-//! when this changes it; a process that changes them later needs a new value.
+//! Promises that no call follows a symbolic link in its last component, which is the only one; that
+//! no call blocks on a FIFO; that every descriptor closes on exec; and that new objects have
+//! exactly the requested permission bits. Where the umask or a default ACL would change them, they
+//! are set again. The umask is read once, by [`RealFs::new`]. What a directory hands down is read
+//! once each time that it is opened, and again after this disk changes it. A process that changes
+//! them in another way needs a new [`RealFs`].
 //!
-//! After a failed [`write_file`](Fs::write_file) the file may be there in part; a failed [`reflink`](Fs::reflink)
-//! leaves nothing. Read next: `unix/linux.rs`, `unix/apple.rs`, `unix/posix.rs`: what differs between systems.
+//! On disk after a failure: a failed [`write_file`](Fs::write_file) may leave a part of the file; a
+//! failed [`reflink`](Fs::reflink) leaves nothing.
+//! Read next: `unix/linux.rs`, `unix/apple.rs`, `unix/posix.rs`: what differs between systems.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -48,7 +50,8 @@ use opened::OpenDir;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 use posix as system;
 
-/// Characters of the random part of [`Fs::make_unique_dir`]: 71 bits, which no two transactions share.
+/// Length of the random part of [`Fs::make_unique_dir`]: 71 bits, so that no two transactions get
+/// the same name.
 const RANDOM_LEN: usize = 12;
 
 /// The operating system's disk.
@@ -60,7 +63,7 @@ pub struct RealFs {
 type On<'a> = Call<'a, OpenDir>;
 
 impl RealFs {
-    /// The disk of this process, with the umask that it has now.
+    /// The disk of this process, with its current umask.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -68,11 +71,12 @@ impl RealFs {
         }
     }
 
-    /// Whether the system gives a new entry this mode without being asked twice.
+    /// Whether the system creates an entry with exactly this mode, without a second call.
     fn makes_exactly(&self, dir: &OpenDir, mode: u32) -> bool {
         let umask_keeps = self.host.umask().is_some_and(|umask| umask & mode == 0);
         umask_keeps
-            // Some systems drop these bits when they make something, and when an unprivileged user writes to it.
+            // Some systems clear these bits when they create an object, or when an unprivileged
+            // user writes to it.
             && mode & 0o7000 == 0
             && !dir.has_default_acl()
     }
@@ -81,8 +85,8 @@ impl RealFs {
         if self.makes_exactly(dir, mode) {
             return Ok(rustix::fs::mkdirat(&dir.fd, name, permissions(mode))?);
         }
-        // There is no call that sets the mode of a name without following links: make it so that it can be
-        // opened, then set the mode of what was opened.
+        // No call sets the mode of a name without following links. So create the directory so that
+        // it can be opened, then set the mode of the open directory.
         rustix::fs::mkdirat(&dir.fd, name, permissions(mode) | Mode::RWXU)?;
         let fd = rustix::fs::openat(&dir.fd, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
         sharing::set_bits(&fd, mode)
@@ -94,12 +98,13 @@ impl RealFs {
         self.finish(dir, &file, (new.mode, new.mtime))?;
         match new.flush {
             Flush::Later => Ok(()),
-            // Not `fdatasync`, which may leave out mode and time; an inode that is new is written as a whole anyway.
+            // Not `fdatasync`, which may omit mode and time. The inode is new, so it is written as
+            // a whole anyway.
             Flush::Now => system::sync(&file),
         }
     }
 
-    /// Mode before time: the time is the last thing that is changed, and nothing changes it afterwards.
+    /// Sets the mode before the time, so that nothing changes the time afterwards.
     fn finish(
         &self,
         dir: &OpenDir,
@@ -133,7 +138,8 @@ impl Fs for RealFs {
         let call = On::entry("open directory", at, name)?;
         let flags = DIRECTORY | OFlags::NOFOLLOW;
         let fd = rustix::fs::openat(&call.on.fd, name, flags, Mode::empty()).map_err(|error| {
-            // Of a link Linux says that it is no directory; others, that they will not follow it.
+            // For a link Linux reports "not a directory"; other systems report that they do not
+            // follow it.
             call.failed(if is_link(error) { Errno::NOTDIR } else { error })
         })?;
         Ok(opened(fd, name))
@@ -156,8 +162,8 @@ impl Fs for RealFs {
         call::check_prefix(VERB, prefix)?;
         let call = On::dir(VERB, at)?;
         let last = |path: &Path| path.file_name().map(OsStr::to_owned).unwrap_or_default();
-        // Only the names are tempfile's: it must neither look up the working directory, hence a path from the
-        // root, nor remove what it thinks is at that path.
+        // tempfile only chooses the names. A path from the root keeps it from reading the working
+        // directory, and `disable_cleanup` keeps it from removing anything at that path.
         tempfile::Builder::new()
             .prefix(prefix)
             .rand_bytes(RANDOM_LEN)
@@ -177,7 +183,8 @@ impl Fs for RealFs {
 
     fn make_symlink(&self, at: &Dir, name: &OsStr, target: &OsStr) -> Result<(), FsError> {
         let call = On::entry("make symbolic link", at, name)?;
-        // Of this call `EPERM` says that the filesystem has no symbolic links, where others would say so plainly.
+        // `EPERM` from this call means that the filesystem has no symbolic links; other systems
+        // report that directly.
         let plainly = |error| match error {
             Errno::PERM => Errno::OPNOTSUPP,
             other => other,
@@ -210,8 +217,8 @@ impl Fs for RealFs {
             .map_err(|error| target.failed(error))?;
         self.finish(target.on, &clone.into(), meta)
             .map_err(|error| {
-                // The caller falls back to copying, which must find the name free. The first error tells more than
-                // one about the removal would.
+                // The caller falls back to copying, which needs the name to be free. The first
+                // error explains more than an error of the removal would.
                 let _ = rustix::fs::unlinkat(&target.on.fd, target.name, AtFlags::empty());
                 target.failed(error)
             })
@@ -327,7 +334,7 @@ impl Fs for RealFs {
         let found = rustix::fs::fstatvfs(&call.on.fd).ok()?;
         Some(Room {
             bytes: found.f_bavail.saturating_mul(found.f_frsize),
-            // btrfs and others count none.
+            // btrfs and some others report no number of inodes.
             objects: (found.f_files != 0).then_some(found.f_favail),
             block: found.f_frsize,
         })
@@ -350,7 +357,7 @@ impl Fs for RealFs {
 
     fn may_write(&self, dir: &Dir) -> bool {
         let asked = Access::WRITE_OK | Access::EXEC_OK;
-        // As the user that the verbs will act as, who may be another than the one who started the process.
+        // Check as the effective user, who may differ from the user who started the process.
         On::dir("look at", dir).is_ok_and(|call| {
             rustix::fs::accessat(&call.on.fd, ".", asked, AtFlags::EACCESS).is_ok()
         })
@@ -413,7 +420,8 @@ impl Fs for RealFs {
 
     fn hold_dir(&self, dir: &Dir) -> Result<Held, FsError> {
         let call = On::dir("hold directory", dir)?;
-        // Locks belong to an open file description: a duplicate of the descriptor would share it.
+        // A lock belongs to an open file description, and a duplicate of the descriptor would share
+        // it.
         let fd = rustix::fs::openat(&call.on.fd, ".", DIRECTORY, Mode::empty())
             .map_err(|error| call.failed(error))?;
         Ok(call::held(File::from(fd), call.name))
@@ -425,7 +433,8 @@ impl Fs for RealFs {
             Ok(()) => Ok(Lock::Acquired),
             Err(fs4::TryLockError::WouldBlock) => Ok(Lock::Busy),
             Err(fs4::TryLockError::Error(error)) => match Errno::from_io_error(&error) {
-                // NFS: a lock is a range of bytes, for which a directory is not open, or which has no server.
+                // On NFS a lock is a byte range, for which a directory cannot be opened, or there
+                // is no lock server.
                 Some(Errno::BADF | Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => {
                     Ok(Lock::Unsupported)
                 }
@@ -445,8 +454,9 @@ impl Fs for RealFs {
 
     fn write_held(&self, held: &Held, bytes: &[u8]) -> Result<(), FsError> {
         let call = Call::<File>::held("write", held)?;
-        // Cut first: a reader meanwhile sees nothing or a part, but never the end of a longer text. Not a file that is
-        // empty or of this length: ext4 takes a cut for a replacement, and writes the text to the disk on close.
+        // Truncate first: a concurrent reader then sees nothing or a part, but never the end of a
+        // longer text. Skip this for a file that is empty or of the same length: ext4 takes a
+        // truncation for a replacement, and flushes the text to the disk on close.
         let cut = || match call.on.metadata()?.len() {
             0 => Ok(()),
             len if len == bytes.len() as u64 => Ok(()),
@@ -462,7 +472,8 @@ impl Fs for RealFs {
     }
 
     fn threads(&self) -> usize {
-        // Two share what a filesystem does for each object; more wait for its one journal.
+        // Two threads share a filesystem's work per object; more of them wait for its single
+        // journal.
         2
     }
 
@@ -494,7 +505,7 @@ impl Fs for RealFs {
     }
 }
 
-/// Opens an input of a plan: links are followed, and a fifo is not waited for.
+/// Opens an input of a plan: links are followed, and a FIFO does not block.
 fn open_input(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
@@ -503,7 +514,7 @@ fn open_input(path: &Path) -> io::Result<File> {
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
-/// Follows no link, and waits for nobody at the other end of a fifo.
+/// Follows no link, and does not block on a FIFO.
 const PASSIVE: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
@@ -535,7 +546,7 @@ fn mtime_only(seconds: i64) -> Timestamps {
     }
 }
 
-/// Opens to be read what should be a regular file.
+/// Opens a file for reading that should be a regular one.
 fn open_to_read(call: &On<'_>) -> io::Result<File> {
     let flags = OFlags::RDONLY | PASSIVE;
     rustix::fs::openat(&call.on.fd, call.name, flags, Mode::empty())
@@ -543,7 +554,8 @@ fn open_to_read(call: &On<'_>) -> io::Result<File> {
         .map(File::from)
 }
 
-/// Some things that are not regular files cannot even be opened: links, sockets, and directories to be written.
+/// Translates the errors of objects that cannot even be opened: links, sockets, and directories
+/// opened for writing.
 fn regular_expected(error: Errno) -> io::Error {
     if is_link(error) || matches!(error, Errno::NXIO | Errno::ISDIR) {
         return content::not_regular();
@@ -551,15 +563,17 @@ fn regular_expected(error: Errno) -> io::Error {
     error.into()
 }
 
-/// What systems say of a link that they were told not to follow.
+/// Whether this is the error for a link that the call was told not to follow.
 fn is_link(error: Errno) -> bool {
     matches!(error, Errno::LOOP | Errno::MLINK)
 }
 
-/// Has an overlayfs copy an object to its upper layer, which it does before the first change of it.
+/// Makes an overlayfs copy an object to its upper layer, as it does before the object's first
+/// change.
 fn copy_up(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
-    // A change of the owner to nobody in particular is a change to all kinds of objects; but it takes the setuid bit
-    // and the capabilities of a file away. Being opened for writing is enough for a file, and changes nothing of it.
+    // A `chown` without a new owner counts as a change for every kind of object, but it clears the
+    // setuid bit and the capabilities of a file. For a file it is enough to open it for writing,
+    // which changes nothing.
     if system::meta_at(dir, name)?.kind == Kind::File
         && rustix::fs::openat(dir, name, OFlags::WRONLY | PASSIVE, Mode::empty()).is_ok()
     {
@@ -568,7 +582,8 @@ fn copy_up(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
     rustix::fs::chownat(dir, name, None, None, AtFlags::SYMLINK_NOFOLLOW)
 }
 
-/// POSIX lets a system say either of a directory that is in use; xfs and some others say the first.
+/// POSIX allows either error for a directory that is not empty; xfs and some others report
+/// `EEXIST`.
 fn not_empty(error: Errno) -> Errno {
     match error {
         Errno::EXIST => Errno::NOTEMPTY,
@@ -576,8 +591,8 @@ fn not_empty(error: Errno) -> Errno {
     }
 }
 
-/// Through a descriptor of its own: the position in a directory belongs to the open file description, which
-/// others may be listing with.
+/// Lists through a descriptor of its own: the position in a directory belongs to the open file
+/// description, which other threads may be using.
 fn list(fd: &OwnedFd, wanted: &dyn Fn(&OsStr) -> bool) -> rustix::io::Result<Vec<OsString>> {
     let own = rustix::fs::openat(fd, ".", DIRECTORY, Mode::empty())?;
     let mut names = Vec::new();
@@ -594,7 +609,8 @@ fn list(fd: &OwnedFd, wanted: &dyn Fn(&OsStr) -> bool) -> rustix::io::Result<Vec
     Ok(names)
 }
 
-/// `fsync` may be tried again after a signal, and only then: after an error the pages count as clean.
+/// Retries `fsync` only after a signal. After an error the kernel marks the pages clean, so a retry
+/// would prove nothing.
 fn fsync(fd: impl AsFd) -> rustix::io::Result<()> {
     rustix::io::retry_on_intr(|| rustix::fs::fsync(fd.as_fd()))
 }

@@ -1,12 +1,14 @@
-//! The verbs of the disk on Windows: calls by path, below a directory that is held open.
+//! The disk on Windows: calls by path, below a directory that is held open.
 //!
-//! Promises that a directory is followed under its present name, for every path is made anew from the open handle;
-//! that the last component is never followed if it is a link; and that every failure names the entry.
-//! Does not promise what Windows has not: no exchange of two names, no shared blocks, no locks on directories, no
-//! barrier for a whole filesystem, and of the permission bits only whether a file may be written. Between making a
-//! path from a handle and using it, another process may rename a directory above.
+//! Promises that a directory is found under its current name, because every path is built from the
+//! open handle; that the last component is never followed if it is a link; and that every failure
+//! names the entry.
+//! Does not promise what Windows lacks: no exchange of two names, no shared blocks, no locks on
+//! directories, no barrier for a whole filesystem, and of the permission bits only whether a file
+//! is writable. Another process may rename a directory above between building a path from a handle
+//! and using it.
 //!
-//! Read next: `windows/system.rs`, the three system calls that std has not; `../unix.rs`.
+//! Read next: `windows/system.rs`, the three system calls that std lacks; `../unix.rs`.
 
 #![expect(
     clippy::disallowed_methods,
@@ -34,16 +36,17 @@ use crate::fs::{
 
 mod system;
 
-/// Characters of the random part of [`Fs::make_unique_dir`]: 71 bits, which no two transactions share.
+/// Length of the random part of [`Fs::make_unique_dir`]: 71 bits, so that no two transactions get
+/// the same name.
 const RANDOM_LEN: usize = 12;
-/// Opens whatever stands at the name itself, a directory or a link too.
+/// Opens the object at the name itself, also a directory or a link.
 const ITSELF: u32 = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
 
 /// The operating system's disk.
 #[derive(Debug, Default)]
 pub struct RealFs;
 
-/// A directory held open, which keeps another from taking its place unseen.
+/// An open directory; the handle keeps another directory from taking its place unnoticed.
 #[derive(Debug)]
 struct OpenDir(File);
 
@@ -64,19 +67,19 @@ impl OpenDir {
 }
 
 impl On<'_> {
-    /// The path of the entry, with the directory's present name.
+    /// The path of the entry, below the directory's current path.
     fn path(&self) -> io::Result<PathBuf> {
         Ok(self.on.path()?.join(self.name))
     }
 
-    /// Does something with the path of the entry.
+    /// Runs an action on the path of the entry.
     fn run<T>(&self, verb: impl FnOnce(&Path) -> io::Result<T>) -> Result<T, FsError> {
         self.path()
             .and_then(|path| verb(&path))
             .map_err(|error| self.failed(error))
     }
 
-    /// Does something with the path of the directory itself.
+    /// Runs an action on the path of the directory itself.
     fn run_on_dir<T>(&self, verb: impl FnOnce(&Path) -> io::Result<T>) -> Result<T, FsError> {
         self.on
             .path()
@@ -99,7 +102,7 @@ impl Fs for RealFs {
         Ok(call::dir(OpenDir(dir), name))
     }
 
-    /// The mode is not kept: what Windows calls read-only says nothing about a directory's entries.
+    /// Ignores the mode: the read-only attribute of a directory does not affect its entries.
     fn make_dir(&self, at: &Dir, name: &OsStr, _mode: u32) -> Result<(), FsError> {
         On::entry("make directory", at, name)?.run(|path| fs::create_dir(path))
     }
@@ -125,7 +128,7 @@ impl Fs for RealFs {
         use std::os::windows::fs::{symlink_dir, symlink_file};
         let call = On::entry("make symbolic link", at, name)?;
         let dir = call.on.path().map_err(|error| call.failed(error))?;
-        // Windows has two kinds of link, by what they lead to.
+        // Windows has two kinds of symbolic links, for files and for directories.
         call.run(|path| {
             if dir.join(target).is_dir() {
                 return symlink_dir(target, path);
@@ -204,12 +207,12 @@ impl Fs for RealFs {
         })
     }
 
-    /// Does nothing, as [`Fs::make_dir`] does nothing about the mode.
+    /// Does nothing, because [`Fs::make_dir`] ignores the mode too.
     fn set_mode_of(&self, dir: &Dir, _mode: u32) -> Result<(), FsError> {
         On::dir("set the mode of", dir).map(|_| ())
     }
 
-    /// Does nothing but look, as [`Fs::make_dir`] does nothing about the mode.
+    /// Only checks that the directory exists, because [`Fs::make_dir`] ignores the mode too.
     fn set_mode(&self, at: &Dir, name: &OsStr, _mode: u32) -> Result<(), FsError> {
         let call = On::entry("set the mode of", at, name)?;
         call.run(|path| directory(look_at(path)?)).map(drop)
@@ -223,7 +226,7 @@ impl Fs for RealFs {
         Layers::Plain
     }
 
-    /// Asks for a handle that may make entries, and lets it go.
+    /// Opens a handle with the right to create entries, and closes it.
     fn may_write(&self, dir: &Dir) -> bool {
         On::dir("look at", dir)
             .and_then(|call| call.run_on_dir(|path| writable(path, ITSELF)))
@@ -249,7 +252,7 @@ impl Fs for RealFs {
 
     fn remove_dir(&self, at: &Dir, name: &OsStr) -> Result<(), FsError> {
         On::entry("remove directory", at, name)?.run(|path| {
-            // A link to a directory is one to Windows; to us it is a link.
+            // Windows treats a link to a directory as a directory; the engine treats it as a link.
             if !fs::symlink_metadata(path)?.is_dir() {
                 return Err(io::ErrorKind::NotADirectory.into());
             }
@@ -264,13 +267,13 @@ impl Fs for RealFs {
         })
     }
 
-    /// Best effort on filesystems without a log. A handle that may not write is refused by the flush; that is an
-    /// error here too, for a barrier that could not be had must not be taken for one (I2).
+    /// Best effort on filesystems without a log. Windows refuses to flush a handle without write
+    /// access. That is an error here too, because a barrier that failed must not count as one (I2).
     fn sync_dir(&self, dir: &Dir) -> Result<(), FsError> {
         On::dir("sync directory", dir)?.run_on_dir(|path| writable(path, ITSELF)?.sync_all())
     }
 
-    /// A volume can be flushed as a whole by an administrator alone.
+    /// Only an administrator can flush a whole volume.
     fn sync_filesystem(&self, dir: &Dir) -> Result<Barrier, FsError> {
         On::dir("sync the filesystem of", dir).map(|_| Barrier::PerObject)
     }
@@ -321,21 +324,23 @@ impl Fs for RealFs {
     fn write_held(&self, held: &Held, bytes: &[u8]) -> Result<(), FsError> {
         let call = Call::<File>::held("write", held)?;
         let mut file = call.on;
-        // Cut first: a reader meanwhile sees nothing or a part, but never two texts in one.
+        // Truncate first: a concurrent reader then sees nothing or a part, but never two texts
+        // mixed.
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(bytes))
             .map_err(|error| call.failed(error))
     }
 
-    /// Windows counts its starts nowhere that an ordinary call would tell, and the time of the last start moves
-    /// with every correction of the clock; so one start is not told from another.
+    /// Unknown: no ordinary Windows call counts boots, and the time of the last boot moves with
+    /// every correction of the clock. So boots cannot be told apart.
     fn boot_id(&self) -> String {
         "unknown".to_owned()
     }
 
     fn threads(&self) -> usize {
-        // Two share what a filesystem does for each object; more wait for its one journal.
+        // Two threads share a filesystem's work per object; more of them wait for its single
+        // journal.
         2
     }
 
@@ -368,7 +373,7 @@ fn open(path: &Path, flags: u32) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-/// Opens for nothing but to ask what it is, which needs no right to read.
+/// Opens an object only to query its metadata, which needs no right to read.
 fn look_at(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .access_mode(0)
@@ -376,7 +381,8 @@ fn look_at(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens to be flushed, for which Windows wants the right to write; a read-only file is made writable meanwhile.
+/// Opens an object to flush it, for which Windows requires write access; a read-only file is made
+/// writable meanwhile.
 fn writable(path: &Path, flags: u32) -> io::Result<File> {
     let open = || {
         OpenOptions::new()
@@ -397,7 +403,7 @@ fn writable(path: &Path, flags: u32) -> io::Result<File> {
     }
 }
 
-/// Makes a read-only file writable and returns what it was.
+/// Makes a read-only file writable and returns its former permissions.
 fn unlock_read_only(path: &Path) -> io::Result<Option<fs::Permissions>> {
     let found = fs::symlink_metadata(path)?;
     if !found.is_file() || !found.permissions().readonly() {
@@ -447,8 +453,8 @@ fn time(seconds: i64) -> io::Result<SystemTime> {
     time.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
-/// The kinds are compared first, since Windows would let a directory take the place of a file. Somebody else may
-/// change either name in between; then the system's own rules hold.
+/// Compares the kinds first, because Windows would let a directory replace a file. Another process
+/// may change either name in between; then the system's own rules apply.
 fn replace(old: &Path, new: &Path) -> io::Result<()> {
     let moved = fs::symlink_metadata(old)?;
     match fs::symlink_metadata(new) {
@@ -465,7 +471,7 @@ fn remove(path: &Path) -> io::Result<()> {
             if unlock_read_only(path)?.is_some() {
                 return fs::remove_file(path);
             }
-            // A link to a directory is removed as one.
+            // A link to a directory is removed like a directory.
             if fs::symlink_metadata(path).as_ref().is_ok_and(is_link) {
                 return fs::remove_dir(path);
             }

@@ -1,12 +1,12 @@
-//! Which ACL of a directory is meant.
+//! Which of a directory's ACLs is meant.
 //!
 //! Read next: `linux.rs`, which reads and sets both.
 
 /// One of the two ACLs of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AclKind {
-    /// Its own.
+    /// The directory's own ACL.
     Own,
-    /// That of what is made in it.
+    /// The ACL that new objects in it inherit.
     Default,
 }

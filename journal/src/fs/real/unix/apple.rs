@@ -1,8 +1,8 @@
-//! What Apple systems have that other Unix systems have not: `renamex_np`, `fclonefileat`, `F_FULLFSYNC`.
+//! What only Apple systems have: `renamex_np`, `fclonefileat`, `F_FULLFSYNC`.
 //!
-//! Promises that what counts as synced has left the drive's cache wherever the drive can be told to.
+//! Promises that synced data has left the drive's cache, wherever the drive supports this.
 //! Does not promise anything about mount points, which these systems do not list in a file.
-//! Read next: `../unix.rs`, whose verbs these are parts of.
+//! Read next: `../unix.rs`, which calls these functions.
 
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -20,7 +20,7 @@ use super::stat::{meta, number};
 use super::{PASSIVE, fsync};
 use crate::fs::{Acl, Barrier, Kind, Layers, Meta};
 
-/// What is asked of the machine once.
+/// What is queried from the system once.
 #[derive(Debug)]
 pub(super) struct Host;
 
@@ -29,7 +29,7 @@ impl Host {
         Self
     }
 
-    /// Unknown: there is no way to read the umask without changing it, under the feet of other threads.
+    /// Unknown: reading the umask would mean changing it, which other threads would notice.
     #[expect(clippy::unused_self, reason = "one interface for all systems")]
     pub(super) fn umask(&self) -> Option<u32> {
         None
@@ -45,7 +45,8 @@ impl Host {
     }
 }
 
-/// What ACLs these systems have they hand down themselves, and no mode that is set afterwards cuts them.
+/// `false`: these systems inherit ACLs by themselves, and a mode that is set later does not reduce
+/// them.
 pub(super) fn has_default_acl(_: &OwnedFd) -> bool {
     false
 }
@@ -76,7 +77,7 @@ pub(super) fn layers(_: &OwnedFd) -> Layers {
     Layers::Plain
 }
 
-/// In the moment between the two calls another process may put something else there; a link is not followed even then.
+/// Between the two calls another process may replace the entry; even then no link is followed.
 pub(super) fn set_mode(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
     if meta_at(dir, name)?.kind != Kind::Dir {
         return Err(io::ErrorKind::NotADirectory.into());
@@ -89,7 +90,7 @@ pub(super) fn set_mode(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()
     )?)
 }
 
-/// As above, of a file.
+/// As [`set_mode`], for a file.
 pub(super) fn set_mode_of_file(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
     Ok(rustix::fs::chmodat(
         dir,
@@ -113,7 +114,7 @@ pub(super) fn exchange(
     rustix::fs::renameat_with(from, old, to, new, RenameFlags::EXCHANGE)
 }
 
-/// Makes a file that shares the blocks of another.
+/// Creates a file that shares the blocks of another.
 pub(super) fn clone_file(
     file: impl AsFd,
     dir: &OwnedFd,
@@ -127,7 +128,7 @@ pub(super) fn clone_file(
         }
         other => other.into(),
     })?;
-    // A clone begins with the times of its source; here it counts as written now.
+    // A clone keeps the times of its source; here it counts as written now.
     let now = Timestamps {
         last_access: Timespec {
             tv_sec: 0,
@@ -141,14 +142,15 @@ pub(super) fn clone_file(
     let made = rustix::fs::openat(dir, name, OFlags::RDONLY | PASSIVE, Mode::empty());
     made.and_then(|fd| rustix::fs::futimens(&fd, &now).map(|()| fd))
         .map_err(|error| {
-            // The caller falls back to another way of making the file, which must find the name free.
+            // The caller falls back to another way of creating the file, which needs the name to be
+            // free.
             let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
             error.into()
         })
 }
 
-/// `fsync` alone leaves the data in the drive's cache. Some volumes do not know the stronger call; there the
-/// weaker one is all that can be had.
+/// Uses `F_FULLFSYNC`, because `fsync` alone leaves the data in the drive's cache. Some volumes do
+/// not support it; there `fsync` is the most that is possible.
 pub(super) fn sync(fd: impl AsFd) -> io::Result<()> {
     match rustix::io::retry_on_intr(|| rustix::fs::fcntl_fullfsync(fd.as_fd())) {
         Err(Errno::NOTSUP | Errno::INVAL | Errno::NOTTY) => Ok(fsync(fd)?),
@@ -156,7 +158,7 @@ pub(super) fn sync(fd: impl AsFd) -> io::Result<()> {
     }
 }
 
-/// A UUID that the kernel draws at its start.
+/// A UUID that the kernel chooses at boot.
 pub(super) fn boot_id() -> String {
     session_uuid().unwrap_or_else(|| "unknown".to_owned())
 }
@@ -166,7 +168,8 @@ fn session_uuid() -> Option<String> {
     const NAME: &CStr = c"kern.bootsessionuuid";
     let mut buffer = [0_u8; 64];
     let mut len = buffer.len();
-    // SAFETY: the name ends with NUL, and `len` is the length of the buffer, which the call does not exceed.
+    // SAFETY: the name ends with NUL, and `len` is the length of the buffer, which the call does
+    // not exceed.
     let status = unsafe {
         libc::sysctlbyname(
             NAME.as_ptr(),

@@ -1,8 +1,8 @@
-//! What Linux has that other Unix systems have not: `statx`, `renameat2`, `FICLONE`, `syncfs`, `/proc`.
+//! What only Linux has: `statx`, `renameat2`, `FICLONE`, `syncfs`, `/proc`.
 //!
-//! Promises that [`Barrier::Filesystem`] is answered only where a failed write would have been reported, and
-//! that a missing call of an old kernel is told as `Unsupported`, never guessed around.
-//! Read next: `../unix.rs`, whose verbs these are parts of.
+//! Promises to return [`Barrier::Filesystem`] only where a failed write would have been reported,
+//! and to report a call that an old kernel lacks as `Unsupported`, without guessing.
+//! Read next: `../unix.rs`, which calls these functions.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -20,22 +20,24 @@ use super::{NEW_FILE, fsync};
 use crate::base::identity::Identity;
 use crate::fs::{Acl, Barrier, Layers, Meta, Time};
 
-/// The default ACL of a directory, which takes the place of the umask for what is made in it.
+/// The default ACL of a directory, which replaces the umask for new objects in it.
 const DEFAULT_ACL: &str = "system.posix_acl_default";
-/// The ACL of an object itself.
+/// The own ACL of an object.
 const OWN_ACL: &str = "system.posix_acl_access";
-/// Bytes that the kernel lets an attribute have.
+/// The kernel's limit for an attribute, in bytes.
 const ACL_BYTES_MAX: usize = 64 * 1024;
-/// The first kernel whose `syncfs` reports that writing back failed.
+/// The first kernel whose `syncfs` reports that writeback failed.
 const SYNCFS_REPORTS: (u32, u32) = (5, 8);
-/// Filesystems whose writes end at a device below them and whose failures `syncfs` reports: ext2 to ext4, xfs,
-/// btrfs, f2fs, tmpfs. Of FUSE, network and stacked filesystems nothing is known: for most `syncfs` does nothing.
+/// Filesystems that write to a device below them and whose failures `syncfs` reports: ext2 to ext4,
+/// xfs, btrfs, f2fs, tmpfs. FUSE, network and stacked filesystems promise nothing: for most of them
+/// `syncfs` does nothing.
 const REPORTING: [u64; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0xF2F5_2010, 0x0102_1994];
 
-/// The filesystem that lays changes over layers. One that does the same through FUSE is not told from others there.
+/// The filesystem that stacks changes over layers. One that does the same through FUSE looks like
+/// any other FUSE filesystem.
 const OVERLAYFS: u64 = 0x794C_7630;
 
-/// What is asked of the machine once.
+/// What is queried from the system once.
 #[derive(Debug)]
 pub(super) struct Host {
     umask: Option<u32>,
@@ -70,17 +72,20 @@ impl Host {
     }
 }
 
-/// Whether a directory hands down an ACL, so that the umask does not tell a new mode.
+/// Whether a directory hands down an ACL, so that the umask does not determine the mode of new
+/// objects.
 pub(super) fn has_default_acl(dir: &OwnedFd) -> bool {
     match rustix::fs::fgetxattr_query(dir, DEFAULT_ACL) {
         Ok(len) => len > 0,
         Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => false,
-        // Not knowing costs one call more for each entry; guessing could cost a wrong mode.
+        // If this is unknown, assuming an ACL costs one more call per entry; assuming none could
+        // cost a wrong mode.
         Err(_) => true,
     }
 }
 
-/// Reads an ACL of an open directory; `None` where it has none, or the filesystem knows none.
+/// Reads an ACL of an open directory; `None` if it has none, or the filesystem does not support
+/// ACLs.
 pub(super) fn acl(dir: &OwnedFd, which: AclKind) -> rustix::io::Result<Option<Acl>> {
     let mut bytes = vec![0; ACL_BYTES_MAX];
     match rustix::fs::fgetxattr(dir, which.name(), &mut *bytes) {
@@ -93,7 +98,7 @@ pub(super) fn acl(dir: &OwnedFd, which: AclKind) -> rustix::io::Result<Option<Ac
     }
 }
 
-/// Gives an open directory an ACL, or none.
+/// Sets or removes an ACL of an open directory.
 pub(super) fn set_acl(dir: &OwnedFd, which: AclKind, acl: Option<&Acl>) -> rustix::io::Result<()> {
     if let Some(acl) = acl {
         return rustix::fs::fsetxattr(dir, which.name(), acl.bytes(), XattrFlags::empty());
@@ -131,11 +136,13 @@ pub(super) fn meta_of(fd: impl AsFd) -> rustix::io::Result<Meta> {
     )
 }
 
-/// Whether the kernel has `statx`, as the first answer said.
+/// Whether the kernel has `statx`, as the first call showed.
 static HAS_STATX: OnceLock<bool> = OnceLock::new();
 
-/// Asks `statx`, or on a kernel without it the older call, but never one for this object and the other for that: only `statx`
-/// tells times of birth, and an object that had one a moment ago would pass for another.
+/// Calls `statx`, or the older call on a kernel without it, but the same one for all objects.
+///
+/// Only `statx` reports birth times. With both calls in use, an object whose birth time was just
+/// reported would look like another object.
 fn one_of_two<T>(
     has_statx: &OnceLock<bool>,
     statx: impl FnOnce() -> rustix::io::Result<T>,
@@ -187,12 +194,13 @@ pub(super) fn layers(dir: &OwnedFd) -> Layers {
     }
 }
 
-/// A directory without its own r bit opens as a mere place, whose mode is set through the name that `/proc` has for it.
+/// A directory without its own read bit can be opened with `O_PATH` only; its mode is set through
+/// its path in `/proc`.
 pub(super) fn set_mode(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
     set_mode_of(dir, name, OFlags::DIRECTORY, mode)
 }
 
-/// The same of a file, which may be closed to its owner.
+/// As [`set_mode`], for a file, which its owner need not be able to read.
 pub(super) fn set_mode_of_file(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
     set_mode_of(dir, name, OFlags::empty(), mode)
 }
@@ -202,7 +210,7 @@ fn set_mode_of(dir: &OwnedFd, name: &OsStr, kind: OFlags, mode: Mode) -> io::Res
     let place = rustix::fs::openat(dir, name, flags, Mode::empty())?;
     let through = format!("/proc/self/fd/{}", place.as_raw_fd());
     rustix::fs::chmod(through, mode).map_err(|error| match error {
-        // It was there a moment ago: what is absent is `/proc`.
+        // The entry existed a moment ago, so it is `/proc` that is absent.
         Errno::NOENT => io::ErrorKind::Unsupported.into(),
         other => other.into(),
     })
@@ -222,7 +230,7 @@ pub(super) fn exchange(
     rustix::fs::renameat_with(from, old, to, new, RenameFlags::EXCHANGE)
 }
 
-/// Makes a file that shares the blocks of another.
+/// Creates a file that shares the blocks of another.
 pub(super) fn clone_file(
     file: impl AsFd,
     dir: &OwnedFd,
@@ -233,10 +241,12 @@ pub(super) fn clone_file(
     match rustix::fs::ioctl_ficlone(&clone, file) {
         Ok(()) => Ok(clone),
         Err(error) => {
-            // The caller falls back to another way of making the file, which must find the name free.
+            // The caller falls back to another way of creating the file, which needs the name to be
+            // free.
             rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
             Err(match error {
-                // What filesystems say that cannot share at all, or not these two files.
+                // The errors of filesystems that cannot share blocks at all, or not between these
+                // two files.
                 Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS => {
                     io::Error::new(io::ErrorKind::Unsupported, error)
                 }
@@ -250,7 +260,7 @@ pub(super) fn sync(fd: impl AsFd) -> io::Result<()> {
     Ok(fsync(fd)?)
 }
 
-/// A random number that the kernel draws at its start.
+/// A random id that the kernel chooses at boot.
 pub(super) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
@@ -258,8 +268,8 @@ pub(super) fn boot_id() -> String {
 
 /// The holder of a lock on an open file, from the kernel's list of locks: `process 12 (bash)`.
 ///
-/// A filesystem that tells `stat` another device than the kernel has (btrfs) has no entry there, and neither has a process in
-/// another PID namespace.
+/// It finds nothing on a filesystem whose `stat` reports another device than the kernel's list
+/// (btrfs), and nothing about a process in another PID namespace.
 pub(super) fn lock_holder(file: &impl AsFd) -> Option<String> {
     let found = rustix::fs::fstat(file).ok()?;
     let (major, minor) = (
@@ -271,7 +281,8 @@ pub(super) fn lock_holder(file: &impl AsFd) -> Option<String> {
     let holder = table.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         match fields.as_slice() {
-            // A waiter has an arrow in the place of the kind of its lock.
+            // The line of a waiting process has an arrow in place of the lock's kind, so it does
+            // not match.
             [_, "FLOCK", _, _, pid, of, ..] if *of == object => pid.parse::<u32>().ok(),
             _ => None,
         }
@@ -290,7 +301,8 @@ pub(super) fn lock_holder(file: &impl AsFd) -> Option<String> {
 
 pub(super) fn mounts_under(dir: &OwnedFd) -> Vec<PathBuf> {
     let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
-    // The path by which the directory is reached now, with all links resolved; without it nothing is known.
+    // The current path of the directory, with all links resolved; without it no mount can be
+    // matched.
     let Ok(below) = std::fs::read_link(link) else {
         return Vec::new();
     };
@@ -303,7 +315,7 @@ pub(super) fn mounts_under(dir: &OwnedFd) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The kernel writes blanks, line ends and backslashes of a path as `\` and three octal digits.
+/// Decodes spaces, newlines and backslashes, which the kernel writes as `\` and three octal digits.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -328,7 +340,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The umask as `/proc/self/status` has it since Linux 4.7; asking the system itself would change it.
+/// The umask from `/proc/self/status` (since Linux 4.7); the system call for it would change it.
 fn umask(status: &str) -> Option<u32> {
     let value = status
         .lines()
@@ -336,7 +348,7 @@ fn umask(status: &str) -> Option<u32> {
     u32::from_str_radix(value.trim(), 8).ok()
 }
 
-/// Major and minor version of a kernel's release, such as `6.1.0-13-amd64`.
+/// Major and minor version of a kernel release such as `6.1.0-13-amd64`.
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut parts = release.split(|c: char| !c.is_ascii_digit());
     let major = parts.next()?.parse().ok()?;

@@ -1,6 +1,7 @@
-//! A directory held open, and what is asked of it once.
+//! An open directory, with the answers that are queried once.
 //!
-//! Promises that what is known of a default ACL is forgotten when it is changed through this.
+//! Promises that what is known of its default ACL is forgotten when the ACL changes through this
+//! value.
 //! Read next: `../unix.rs`.
 
 use std::os::fd::OwnedFd;
@@ -14,9 +15,9 @@ use crate::fs::Layers;
 #[derive(Debug)]
 pub(super) struct OpenDir {
     pub(super) fd: OwnedFd,
-    /// Whether a default ACL takes the place of the umask for what is made in here, once that is known.
+    /// Whether a default ACL replaces the umask for new objects in here, once that is known.
     default_acl: AtomicU8,
-    /// A directory never changes its filesystem.
+    /// Queried once, because a directory never changes its filesystem.
     layers: OnceLock<Layers>,
 }
 
@@ -46,7 +47,7 @@ impl OpenDir {
         }
     }
 
-    /// What was known of a default ACL may have changed.
+    /// Forgets what is known of the default ACL, which may have changed.
     pub(super) fn forget_acl(&self) {
         self.default_acl.store(UNKNOWN, Ordering::Relaxed);
     }

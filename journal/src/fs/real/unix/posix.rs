@@ -1,8 +1,8 @@
-//! What every other Unix system has: no rename with a condition, no clones, no barrier, no time of birth.
+//! All other Unix systems: no conditional rename, no clones, no barrier, no birth times.
 //!
-//! Promises to say `Unsupported` for what is missing, upon which the engine plans without it.
-//! Does not promise that a process-durable journal is told from one of another start of the machine.
-//! Read next: `../unix.rs`, whose verbs these are parts of.
+//! Promises to report `Unsupported` for what is missing; the engine then plans without it.
+//! Does not promise to distinguish a journal of this boot from one of an earlier boot.
+//! Read next: `../unix.rs`, which calls these functions.
 
 use std::ffi::OsStr;
 use std::io;
@@ -17,7 +17,7 @@ use super::fsync;
 use super::stat::{NEVER_TOLD, meta};
 use crate::fs::{Acl, Barrier, Kind, Layers, Meta};
 
-/// What is asked of the machine once.
+/// What is queried from the system once.
 #[derive(Debug)]
 pub(super) struct Host;
 
@@ -26,7 +26,7 @@ impl Host {
         Self
     }
 
-    /// Unknown: there is no way to read the umask without changing it, under the feet of other threads.
+    /// Unknown: reading the umask would mean changing it, which other threads would notice.
     #[expect(clippy::unused_self, reason = "one interface for all systems")]
     pub(super) fn umask(&self) -> Option<u32> {
         None
@@ -42,7 +42,8 @@ impl Host {
     }
 }
 
-/// What ACLs these systems have they hand down themselves, and no mode that is set afterwards cuts them.
+/// `false`: these systems inherit ACLs by themselves, and a mode that is set later does not reduce
+/// them.
 pub(super) fn has_default_acl(_: &OwnedFd) -> bool {
     false
 }
@@ -69,7 +70,7 @@ pub(super) fn layers(_: &OwnedFd) -> Layers {
     Layers::Plain
 }
 
-/// In the moment between the two calls another process may put something else there; a link is not followed even then.
+/// Between the two calls another process may replace the entry; even then no link is followed.
 pub(super) fn set_mode(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
     if meta_at(dir, name)?.kind != Kind::Dir {
         return Err(io::ErrorKind::NotADirectory.into());
@@ -82,7 +83,7 @@ pub(super) fn set_mode(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()
     )?)
 }
 
-/// As above, of a file.
+/// As [`set_mode`], for a file.
 pub(super) fn set_mode_of_file(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
     Ok(rustix::fs::chmodat(
         dir,

@@ -1,8 +1,10 @@
 //! Groups, setgid bits and ACLs of open directories.
 //!
-//! Promises that a setgid bit is never taken away by setting a mode: of a group that the user is not in the system gives
-//! a new directory the bit, and nothing brings it back once it is gone.
-//! Does not promise anything of ACLs but those of Linux. Read next: `linux.rs`.
+//! Promises that setting a mode never clears a setgid bit. Where a directory hands down a group
+//! that the user is not in, the system sets the bit on a new directory, and the user cannot set it
+//! again.
+//! Does not promise anything about ACLs on systems other than Linux.
+//! Read next: `linux.rs`.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,7 +18,7 @@ use crate::fs::Sharing;
 
 /// The bit by which a directory hands down its group.
 const SETGID: u32 = 0o2000;
-/// All that a mode can have.
+/// All bits that a mode can have.
 const BITS: u32 = 0o7777;
 
 pub(super) fn of(dir: &OwnedFd) -> io::Result<Sharing> {
@@ -45,7 +47,7 @@ pub(super) fn hand_down(dir: &OwnedFd, sharing: &Sharing) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets the permission bits of a directory that was just made, which keeps the setgid bit that it was made with.
+/// Sets the permission bits of a new directory, and keeps the setgid bit that it was created with.
 pub(super) fn set_bits(dir: &OwnedFd, mode: u32) -> io::Result<()> {
     let found = number::<_, u32>(rustix::fs::fstat(dir)?.st_mode) & BITS;
     let wanted = mode | found & SETGID;

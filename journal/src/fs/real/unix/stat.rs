@@ -1,7 +1,8 @@
-//! What `stat` tells, in the engine's words: the same on every Unix.
+//! The result of `stat` as the engine's [`Meta`]: the same on every Unix.
 //!
-//! Promises that a time of birth which the filesystem does not know is told as unknown, never as zero.
-//! Read next: `linux.rs`, `apple.rs`, `posix.rs`, which ask each system in its own way.
+//! Promises that a birth time which the filesystem does not know is reported as unknown, never as
+//! zero.
+//! Read next: `linux.rs`, `apple.rs`, `posix.rs`, which query each system in its own way.
 
 use rustix::fs::{FileType, RawMode, Stat};
 
@@ -21,7 +22,7 @@ pub(super) fn kind(mode: RawMode) -> Kind {
     }
 }
 
-/// What `stat` tells, with a time of birth, which has another place on every system.
+/// Converts the result of `stat`, and a birth time, which each system reports in another field.
 pub(super) fn meta(stat: &Stat, (seconds, nanos): (i64, u32)) -> Meta {
     Meta {
         kind: kind(stat.st_mode),
@@ -45,15 +46,17 @@ pub(super) fn meta(stat: &Stat, (seconds, nanos): (i64, u32)) -> Meta {
     }
 }
 
-/// For [`meta`] where the system does not tell a time of birth.
+/// The birth time to pass to [`meta`] where the system does not report one.
 pub(super) const NEVER_TOLD: (i64, u32) = (0, 0);
 
-/// A time of birth, unless it is the zero that filesystems give for an inode older than their record of it.
+/// A birth time; `None` for zero, which filesystems report for an inode older than their record of
+/// birth times.
 pub(super) fn birth(seconds: i64, nanos: u32) -> Option<Birth> {
     ((seconds, nanos) != NEVER_TOLD).then_some(Birth { seconds, nanos })
 }
 
-/// The fields of `stat` have other widths and signs on every system, but never a value that the other lacks.
+/// Converts a field of `stat`. Its width and sign differ between systems, but every real value
+/// fits.
 pub(super) fn number<A, B: TryFrom<A> + Default>(value: A) -> B {
     B::try_from(value).unwrap_or_default()
 }

@@ -1,7 +1,8 @@
-//! The three calls of Windows that std does not have in safe form.
+//! The three Windows calls that std does not offer in safe form.
 //!
-//! Promises that a rename to a taken name fails, in one step, and that an object is told by its index and its
-//! time of birth, whatever its name. Does not promise that the index outlives the object (FAT gives it out again).
+//! Promises that a rename to an existing name fails, in one step, and that an object is identified
+//! by its index and its birth time, whatever its name is.
+//! Does not promise that an index stays unique after its object is deleted (FAT reuses it).
 //! Read next: `../windows.rs`.
 
 #![expect(
@@ -21,11 +22,11 @@ use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, GetFileInformationByHandle, GetFinalPathNameByHandleW, MoveFileExW,
 };
 
-/// Windows counts from 1601 on; this many seconds lie before 1970.
+/// Windows counts time from 1601; this many seconds lie between then and 1970.
 const SECONDS_BEFORE_1970: i64 = 11_644_473_600;
 const TICKS_PER_SECOND: u64 = 10_000_000;
 
-/// What std does not tell of an open file.
+/// What std does not report about an open file.
 pub(super) struct Information {
     pub(super) index: u64,
     pub(super) links: u64,
@@ -35,7 +36,8 @@ pub(super) struct Information {
 
 pub(super) fn information(file: &File) -> io::Result<Information> {
     let mut told = BY_HANDLE_FILE_INFORMATION::default();
-    // SAFETY: the handle is open as long as `file` is borrowed, and `told` is a structure of the right type.
+    // SAFETY: the handle is open as long as `file` is borrowed, and `told` is a structure of the
+    // right type.
     let done = unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut told) };
     if done == 0 {
         return Err(io::Error::last_os_error());
@@ -48,25 +50,28 @@ pub(super) fn information(file: &File) -> io::Result<Information> {
     })
 }
 
-/// The present path of an open object, in the form that no limit of length and no rewriting applies to.
+/// The current path of an open object, in the form without a length limit and without
+/// normalisation.
 pub(super) fn path_of(file: &File) -> io::Result<PathBuf> {
     let mut buffer = vec![0_u16; 512];
     loop {
         let len_max = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-        // SAFETY: the handle is open as long as `file` is borrowed, and the buffer has the length that is given.
+        // SAFETY: the handle is open as long as `file` is borrowed, and the buffer has the length
+        // that is given.
         let told = unsafe {
             GetFinalPathNameByHandleW(file.as_raw_handle(), buffer.as_mut_ptr(), len_max, 0)
         };
         match buffer.get(..told as usize) {
             Some([]) => return Err(io::Error::last_os_error()),
-            // When all of it fits, its length is told without the NUL at the end; else the length that it needs.
+            // If the path fits, the call returns its length without the final NUL; otherwise it
+            // returns the length that it needs.
             Some(path) if told < len_max => return Ok(OsString::from_wide(path).into()),
             Some(_) | None => buffer.resize(told as usize + 1, 0),
         }
     }
 }
 
-/// Moves a file or a directory on its volume, unless the new name is taken.
+/// Renames a file or a directory within its volume, unless the new name exists.
 pub(super) fn rename_to_free_name(old: &Path, new: &Path) -> io::Result<()> {
     let (old, new) = (nul_ended(old), nul_ended(new));
     // SAFETY: both texts end with NUL and outlive the call.

@@ -1,7 +1,7 @@
 //! Plans: what is to exist, what exists, and what was published, as values.
 //!
 //! Only `observe`, `drift`, `content` and `room` read a disk; nothing here changes one.
-//! Read next: `plan/node.rs` (the words), `plan/builder.rs`.
+//! Read next: `plan/node.rs` (the types), `plan/builder.rs`.
 
 pub(crate) mod builder;
 pub(crate) mod content;

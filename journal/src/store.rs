@@ -1,17 +1,21 @@
-//! The content store: sources such as wheels, unpacked once and linked out many times.
+//! The content store: sources such as wheels, unpacked once and linked into many trees.
 //!
-//! Promises that an object which is handed out belongs to the user, and has the bytes, the mode and the time that it was
-//! entered with: one that anything touched since its bytes were known is hashed first (`store/note.rs` says how that
-//! is known, and what is left); one that was edited or given away is entered again. A pack appears whole: it is
-//! built under a temporary name, synced, and renamed in, so that kills, full disks and many processes at once
-//! leave either the pack or nothing that is believed. What is not exactly a pack, or not private to the user, is as good
-//! as absent, and is replaced.
-//! Does not promise to be there: whoever has the source can do without, also in the middle of using it.
+//! Promises that an object which the store hands out belongs to the user, and has the bytes, the
+//! mode and the time that it was entered with. An object that changed since its bytes were known is
+//! hashed first (`store/note.rs` says how that is known, and what it cannot notice). An object that
+//! was edited or given to another user is entered again. A pack appears whole: it is built under a
+//! temporary name, synced, and renamed. So kills, full disks and concurrent processes leave either
+//! the pack or nothing that the store trusts. Anything that is not exactly a pack, or not private
+//! to the user, counts as absent and is replaced.
+//! Does not promise to exist: a caller that has the source can do without the store, even in the
+//! middle of using it.
 //!
-//! On disk: `packs/SHA256/` of the source, with `manifest.json`, `files/DIGEST-MODE-MTIME`, `linked` (`note.rs`) and
-//! `used`, whose time tells when the pack was last wanted; `packs/tmp-X` while a pack is built or deleted, locked by the
-//! process that does that, and deleted by the next builder when that one died.
-//! Read next: `store/pack.rs` (what is handed out), `store/tend.rs` (verify, prune, clear), `plan/content.rs`.
+//! On disk: `packs/SHA256/` of the source, with `manifest.json`, `files/DIGEST-MODE-MTIME`,
+//! `linked` (`note.rs`) and `used`, whose modification time says when the pack was last used;
+//! `packs/tmp-X` while a pack is built or deleted. The process that builds or deletes holds a lock
+//! on `tmp-X`; if it died, the next builder deletes the directory.
+//! Read next: `store/pack.rs` (what is handed out), `store/tend.rs` (verify, prune, clear),
+//! `plan/content.rs`.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -40,33 +44,33 @@ const MANIFEST: &str = "manifest.json";
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 const FILES: &str = "files";
 const USED: &str = "used";
-/// Which objects were examined; its time says until when.
+/// Which objects were examined; its modification time says until when.
 const LINKED: &str = "linked";
 const TEMP_PREFIX: &str = "tmp-";
-/// The name of what is deleted, in a directory of its own.
+/// The name of a pack that is being deleted, inside a directory of its own.
 const DISCARDED: &str = "discarded";
-/// How often another process may be faster.
+/// How often to try again when another process is faster.
 const RACES_MAX: usize = 100;
 
-/// What an object is, besides its bytes; two objects that differ in any of it are two inodes.
+/// An object's properties; two objects that differ in any of them are two inodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectMeta {
     /// SHA-256 of the bytes.
     pub digest: Digest,
-    /// How many there are.
+    /// The number of bytes.
     pub len: u64,
     /// Permission bits.
     pub mode: Mode,
-    /// Modification time in whole seconds since 1970.
+    /// Modification time in seconds since 1970.
     pub mtime: i64,
 }
 
-/// Something that can be unpacked into the store.
+/// A source that can be unpacked into the store.
 pub trait PackSource {
-    /// Hands every object over, with bytes that were checked against their digest.
+    /// Passes every object to `visit`, with bytes that were checked against their digest.
     ///
     /// # Errors
-    /// Whatever keeps the source from being read, and whatever `visit` returns.
+    /// If the source cannot be read, or the error of `visit`.
     #[expect(
         clippy::type_complexity,
         reason = "an alias would hide what an implementation calls"
@@ -84,33 +88,34 @@ pub struct Store<'a> {
     packs: Dir,
 }
 
-/// Why the store cannot be used; never a reason for a transaction to fail.
+/// Why the store cannot be used; this never makes a transaction fail.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The disk refused.
+    /// A call of the disk failed.
     #[error("cannot use the store")]
     Disk(#[from] FsError),
     /// The source could not be read.
     #[error("cannot unpack the source")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A manifest that is not one.
+    /// The manifest is not valid.
     #[error("the manifest of the pack {0} is damaged")]
     Manifest(Digest),
-    /// Other processes took each attempt for one of a dead process.
+    /// Other processes took every attempt for the build of a dead process.
     #[error("too many processes build packs at once")]
     Crowded,
 }
 
 impl<'a> Store<'a> {
-    /// Opens the store in a directory of its own, and makes it there if need be.
+    /// Opens the store in a directory of its own, and creates it there if it is absent.
     ///
     /// # Errors
-    /// When the directory cannot be made, or is not private to the user.
+    /// If the directory cannot be created, or is not private to the user.
     pub fn open(fs: &'a dyn Fs, dir: &Dir) -> Result<Self, StoreError> {
         if let Some(store) = Self::find(fs, dir)? {
             return Ok(store);
         }
-        // What root makes in another user's cache would keep its owner from using it, and from deleting it.
+        // A directory that root creates in another user's cache would keep that user from using and
+        // deleting it.
         check_private(fs, dir)?;
         match fs.make_dir(dir, OsStr::new(PACKS), 0o700) {
             Ok(()) => fs.sync_dir(dir)?,
@@ -121,12 +126,12 @@ impl<'a> Store<'a> {
         Ok(Self { fs, packs })
     }
 
-    /// Opens the store in a directory of its own, if there is one; makes nothing.
+    /// Opens the store in a directory of its own, if it exists; creates nothing.
     ///
     /// # Errors
-    /// When the store cannot be opened, or is not private to the user.
+    /// If the store cannot be opened, or is not private to the user.
     pub fn find(fs: &'a dyn Fs, dir: &Dir) -> Result<Option<Self>, StoreError> {
-        // Another user could put what they like under any digest.
+        // In a shared directory another user could place any content under any digest.
         match open_private_dir(fs, dir, OsStr::new(PACKS)) {
             Ok(packs) => Ok(Some(Self { fs, packs })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -134,21 +139,23 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// The pack of a source, if it was entered; what is not exactly a pack counts as absent.
+    /// The pack of a source, if it was entered; anything that is not exactly a pack counts as
+    /// absent.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The error of the disk.
     pub fn pack(&self, source: Digest) -> Result<Option<Pack<'a>>, StoreError> {
         Ok(Pack::open(self, OsString::from(source.to_string()))?)
     }
 
-    /// Enters a source, unless somebody else did meanwhile; what is there and is not exactly a pack is replaced.
+    /// Enters a source, unless another process does so meanwhile; replaces anything under that name
+    /// that is not exactly a pack.
     ///
     /// # Errors
-    /// What the source or the disk says; nothing of the attempt is believed afterwards.
+    /// The error of the source or of the disk; the store trusts nothing of a failed attempt.
     ///
     /// # Crash
-    /// `packs/tmp-X` remains; the next one who enters a source deletes it.
+    /// `packs/tmp-X` remains; the next process that enters a source deletes it.
     pub fn enter(&self, source: Digest, content: &dyn PackSource) -> Result<Pack<'a>, StoreError> {
         self.delete_dead_builds()?;
         let build = self.begin_build()?;
@@ -162,7 +169,8 @@ impl<'a> Store<'a> {
         self.pack(source)?.ok_or(StoreError::Manifest(source))
     }
 
-    /// Makes `tmp-X` and locks it; the lock is held until it has its name: an unlocked one is one whose builder died.
+    /// Creates `tmp-X` and locks it, until it has its final name; an unlocked one belongs to a dead
+    /// builder.
     fn begin_build(&self) -> Result<Build, StoreError> {
         let mut tries = 0;
         loop {
@@ -176,7 +184,7 @@ impl<'a> Store<'a> {
                         _held: held,
                     });
                 }
-                // Another process took it for that of a dead builder before it was locked.
+                // Another process took it for a dead builder's before it was locked.
                 Ok(None) if tries < RACES_MAX => {}
                 Ok(None) => return Err(StoreError::Crowded),
                 Err(error) => {
@@ -223,7 +231,7 @@ impl<'a> Store<'a> {
             flush: Flush::Later,
         };
         self.fs.write_file(dir, OsStr::new(MANIFEST), &file)?;
-        // A pack is believed for ever: it must be on the disk before it has its name.
+        // The store trusts a pack forever, so it must be durable before it gets its name.
         sync_tree(self.fs, dir)?;
         Ok(())
     }
@@ -238,7 +246,7 @@ impl<'a> Store<'a> {
                 Err(_) => {}
             }
             if self.pack(source)?.is_some() {
-                // Another process entered the same source first; both have the same content.
+                // Another process entered the same source first; both packs have the same content.
                 let _tidied = remove_tree(self.fs, &self.packs, name);
                 return Ok(());
             }
@@ -247,19 +255,22 @@ impl<'a> Store<'a> {
         Err(StoreError::Crowded)
     }
 
-    /// Takes what stands at a name away from it in one rename, and deletes it.
+    /// Moves what exists at a name into `tmp-X` in one rename, and deletes it there.
     ///
     /// # Crash
-    /// It is gone, or it is in `packs/tmp-X`, which the next builder deletes. A power cut may also leave a pack at its
-    /// name that lost some of its files: they are entered again one by one; or its manifest: then it is no pack.
+    /// It is deleted, or it is in `packs/tmp-X`, which the next builder deletes. A power cut may
+    /// also leave a pack at its name without some of its files, which are then entered again one by
+    /// one, or without its manifest: then it is not a pack.
     fn discard(&self, name: &OsStr) -> Result<Leftovers, StoreError> {
-        // It goes into the locked directory, not over it: whoever deletes it holds the lock until it is gone.
+        // Move it into the locked directory, not over it: the deleting process holds the lock until
+        // it is gone.
         let build = self.begin_build()?;
         let to = (&build.dir, OsStr::new(DISCARDED));
         let rename = || self.fs.rename((&self.packs, name), to, Rename::Replace);
         let moved = match rename() {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                // A directory that its owner may not write cannot go to another one; it is ours to change.
+                // A directory that its owner may not write cannot move to another one, so change
+                // its mode first.
                 let changed = self.fs.set_mode(&self.packs, name, 0o700);
                 changed.map_err(|_| error).and_then(|()| rename())
             }
@@ -267,7 +278,7 @@ impl<'a> Store<'a> {
         };
         let mut left = remove_tree(self.fs, &self.packs, &build.name);
         if left.count > 0 {
-            // Who had the pack open may have put one more thing into it.
+            // A process that had the pack open may have created one more file in it.
             left = remove_tree(self.fs, &self.packs, &build.name);
         }
         match moved {
@@ -287,7 +298,7 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
-    /// Locks the build of a process that died; `None` where it may live.
+    /// Locks the build of a dead process; `None` if the process may be alive.
     fn lock_dead(&self, name: &OsStr) -> Result<Option<(Dir, Held)>, FsError> {
         let dir = self.fs.open_dir(&self.packs, name)?;
         let held = self.fs.hold_dir(&dir)?;
@@ -296,14 +307,14 @@ impl<'a> Store<'a> {
     }
 }
 
-/// A directory of our own among the packs, in which one is built or deleted.
+/// A locked directory among the packs, in which a pack is built or deleted.
 struct Build {
     name: OsString,
     dir: Dir,
     _held: Held,
 }
 
-/// What stands in the way of a directory that gets its name.
+/// Whether another object occupies the target name of a renamed directory.
 fn is_taken(kind: ErrorKind) -> bool {
     matches!(
         kind,

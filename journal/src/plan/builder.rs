@@ -1,12 +1,13 @@
-//! The plan: what shall stand where, as a pure value.
+//! The plan: which node to create at which path, as a pure value.
 //!
 //! Promises that a [`Plan`] is complete and consistent: every path has its parent directory, no two
-//! operations claim one path, none collide where case is ignored, no mode goes above 0777, no directory is closed to
-//! its owner, and the engine's own directory is left alone (I6). Equal plans have equal bytes and equal digests (I4).
+//! operations claim one path, no two paths collide on a case-insensitive filesystem, no mode
+//! exceeds 0777, no directory denies its owner access, and no operation touches the engine's own
+//! directory (I6). Equal plans have equal bytes and equal digests (I4).
 //! Does not promise that the plan still fits the disk; `prepare` checks that under the lock.
 //!
-//! On disk: nothing; `plan/json.rs` writes a plan down, `plan/observe.rs` looks at what is there.
-//! Read next: `plan/node.rs` (the words), `plan/json.rs`, `plan/observe.rs`, `staging/build.rs`.
+//! On disk: nothing; `plan/json.rs` writes a plan down, `plan/observe.rs` reads the target.
+//! Read next: `plan/node.rs` (the types), `plan/json.rs`, `plan/observe.rs`, `staging/build.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -20,7 +21,7 @@ use crate::plan::node::{
 };
 use crate::plan::operations::{self, Operations, is_reserved};
 
-/// Collects operations and refuses those that cannot stand together.
+/// Collects operations, and refuses those that contradict each other.
 #[derive(Clone, Debug)]
 pub struct PlanBuilder {
     target: String,
@@ -30,11 +31,11 @@ pub struct PlanBuilder {
     retired: BTreeSet<RelPath>,
     order: Vec<RelPath>,
     is_shared: bool,
-    /// The parent that was last found to be planned, or was added.
+    /// The parent that was last found or added.
     parent: Option<RelPath>,
 }
 
-/// A complete plan: a pure value with one byte form and one digest. Copies share what is large.
+/// A complete plan: a pure value with one byte form and one digest. Clones share the large parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     target: String,
@@ -49,7 +50,7 @@ pub struct Plan {
     pub(crate) digest: Memo,
 }
 
-/// A digest that is found when it is first asked for; plans are equal with it or without it.
+/// A digest that is computed at first use; it does not affect the equality of plans.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memo(pub(crate) OnceLock<Digest>);
 
@@ -62,15 +63,16 @@ impl PartialEq for Memo {
 impl Eq for Memo {}
 
 impl PlanBuilder {
-    /// Starts a plan for the tree at `target`, an absolute path, whose root directory gets `root_mode`.
+    /// Starts a plan for the tree at `target`, an absolute path, whose root directory gets
+    /// `root_mode`.
     ///
     /// # Errors
-    /// A target that is not absolute; a mode that closes it to its owner.
+    /// A target that is not absolute; a mode that denies its owner access.
     pub fn new(target: &str, root_mode: Mode) -> Result<Self, PlanError> {
         Self::with(target, root_mode, Operations::default())
     }
 
-    /// Starts a plan that has operations already.
+    /// Starts a plan with existing operations.
     pub(crate) fn with(
         target: &str,
         root_mode: Mode,
@@ -94,18 +96,20 @@ impl PlanBuilder {
 
     /// Adds an operation.
     ///
-    /// Asking twice for the same directory is one operation.
+    /// Adding the same directory twice is one operation.
     ///
     /// # Errors
-    /// A path that is taken, reserved, or one with another where case is ignored; a link target that no
-    /// filesystem takes; a directory that is closed to its owner.
+    /// A path that is already claimed, is reserved, or collides with another on a case-insensitive
+    /// filesystem; a link target that no filesystem accepts; a directory that denies its owner
+    /// access.
     pub fn add(&mut self, path: RelPath, operation: Operation) -> Result<(), PlanError> {
         self.operations.add(path, operation)
     }
 
-    /// Adds the directories above `path` that nobody has asked for yet, for a stage and what it comes with.
+    /// Adds the directories above `path` that no operation has added yet, under a stage and a
+    /// group.
     ///
-    /// A directory that comes with something belongs to that alone, and may be exchanged as a whole.
+    /// A directory with a group belongs to that group alone, and may be exchanged as a whole.
     ///
     /// # Errors
     /// As [`PlanBuilder::add`].
@@ -115,7 +119,7 @@ impl PlanBuilder {
         (stage, group): (&str, Option<&str>),
         mode: Mode,
     ) -> Result<(), PlanError> {
-        // Nearly always it is the one that was asked for last.
+        // Nearly always the parent is the same as in the last call.
         let known = self.parent.as_ref().map(RelPath::as_str);
         if known.is_some() && known == path.parent_text() {
             return Ok(());
@@ -136,12 +140,12 @@ impl PlanBuilder {
         Ok(())
     }
 
-    /// Takes away what an earlier plan put at `path`, in a publication by entries.
+    /// Retires what an earlier plan published at `path`, in a publication by entries.
     ///
-    /// A directory goes only if everything in it is retired too; what nobody retires stays.
+    /// A directory is taken only if everything in it is retired too; what is not retired stays.
     ///
     /// # Errors
-    /// A path of the engine's own.
+    /// A path in the engine's own directory.
     pub fn retire(&mut self, path: RelPath) -> Result<(), PlanError> {
         if is_reserved(&path) {
             return Err(PlanError::Reserved(path));
@@ -150,21 +154,22 @@ impl PlanBuilder {
         Ok(())
     }
 
-    /// Names the paths whose steps come after all other puts and swaps, in this order, where entries are the steps.
+    /// Sets the paths whose steps come after all other puts and swaps, in this order, if entries
+    /// are the steps.
     ///
-    /// Without it the order is: what is new, what is exchanged, what is taken away; each by its path.
+    /// The default order is: new entries, exchanged entries, retired entries; each by path.
     pub fn set_order(&mut self, paths: Vec<RelPath>) {
         self.order = paths;
     }
 
-    /// Drops an operation and all below it: what stands there is none of the plan's business.
+    /// Drops an operation and all operations below it: the plan then ignores what exists there.
     pub fn leave(&mut self, path: &RelPath) {
         let gone = |other: &RelPath| other == path || other.is_below(path);
         self.operations.by_path.retain(|other, _| !gone(other));
         self.operations.folded.retain(|_, other| !gone(other));
     }
 
-    /// Plans a directory or a file with other permission bits.
+    /// Gives a planned directory or file other permission bits.
     pub fn adopt_mode(&mut self, path: &RelPath, bits: Mode) {
         if let Some(Operation {
             node: Node::Dir { mode } | Node::File { mode, .. },
@@ -175,7 +180,7 @@ impl PlanBuilder {
         }
     }
 
-    /// Plans a file with the bytes that it has already.
+    /// Gives a planned file the bytes that it has already.
     pub fn adopt_content(&mut self, path: &RelPath, bytes: Vec<u8>) {
         if let Some(Operation {
             node: Node::File { content, .. },
@@ -186,7 +191,7 @@ impl PlanBuilder {
         }
     }
 
-    /// Plans a file with another modification time, in seconds since 1970.
+    /// Gives a planned file another modification time, in seconds since 1970.
     pub fn adopt_time(&mut self, path: &RelPath, seconds: i64) {
         if let Some(Operation {
             node: Node::File { mtime, .. },
@@ -197,7 +202,7 @@ impl PlanBuilder {
         }
     }
 
-    /// Takes nothing away after all.
+    /// Clears the list of retired paths.
     pub fn clear_retired(&mut self) {
         self.retired.clear();
     }
@@ -207,21 +212,23 @@ impl PlanBuilder {
         self.root_mode = mode;
     }
 
-    /// Notes that the target's root is a directory that existed before any plan, with entries of its own.
+    /// Notes that the target's root is a directory that existed before any plan, with other entries
+    /// in it.
     ///
-    /// The receipt carries the note, so that a later plan can tell such a target from one that plans alone made.
+    /// The receipt contains this note, so that a later plan can distinguish such a target from one
+    /// that only plans created.
     pub fn share(&mut self) {
         self.is_shared = true;
     }
 
-    /// Adds a file that the plan is made from; asking twice for one path is one input.
+    /// Adds a file that the plan is made from; adding the same input twice has no effect.
     pub fn add_input(&mut self, input: Input) {
         if !self.inputs.contains(&input) {
             self.inputs.push(input);
         }
     }
 
-    /// The files that the plan is made from so far.
+    /// The inputs of the plan so far.
     #[must_use]
     pub fn inputs(&self) -> &[Input] {
         &self.inputs
@@ -239,7 +246,7 @@ impl PlanBuilder {
         &self.order
     }
 
-    /// The paths that are to be taken away.
+    /// The retired paths.
     #[must_use]
     pub fn retired(&self) -> &BTreeSet<RelPath> {
         &self.retired
@@ -251,7 +258,7 @@ impl PlanBuilder {
         &self.target
     }
 
-    /// What each operation would do to a target that looks like this.
+    /// What each operation would do to a target with this observation.
     pub fn effects<'a>(
         &'a self,
         seen: &'a Observation,
@@ -260,10 +267,11 @@ impl PlanBuilder {
         pairs.map(|(path, operation, seen)| (path, effect(&operation.node, seen)))
     }
 
-    /// Ends the plan with what was observed and how it is to be published.
+    /// Completes the plan with what was observed and how it is published.
     ///
     /// # Errors
-    /// An operation without a directory to stand in, or a publication that does not fit the observation.
+    /// An operation whose parent directory is not planned, or a publication that does not fit the
+    /// observation.
     pub fn finish(
         self,
         mut observation: Observation,
@@ -305,7 +313,7 @@ impl PlanBuilder {
         if let (Expected::Tree { names, .. }, Publication::Merge) =
             (&mut observation.target, publication)
         {
-            // What else there is stays, so it may come and go.
+            // Other entries stay, so they may appear and disappear.
             names.clear();
         }
         Ok(Plan {
@@ -336,7 +344,7 @@ impl Plan {
         self.root_mode
     }
 
-    /// How the plan reaches its readers.
+    /// How the plan is published.
     #[must_use]
     pub fn publication(&self) -> Publication {
         self.publication
@@ -348,13 +356,13 @@ impl Plan {
         &self.inputs
     }
 
-    /// What shall stand where, in the order of a tree walk.
+    /// The operations by path, in the order of a tree walk.
     #[must_use]
     pub fn operations(&self) -> &BTreeMap<RelPath, Operation> {
         &self.operations
     }
 
-    /// The paths that are taken away, unless they are gone already.
+    /// The retired paths; some of them may be gone already.
     #[must_use]
     pub fn retired(&self) -> &BTreeSet<RelPath> {
         &self.retired
@@ -366,13 +374,15 @@ impl Plan {
         &self.order
     }
 
-    /// Whether the target's root existed before any plan, with entries of its own ([`PlanBuilder::share`]).
+    /// Whether the target's root existed before any plan, with entries of its own
+    /// ([`PlanBuilder::share`]).
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.is_shared
     }
 
-    /// The same plan for a target that turned out not to be renamable: entry by entry instead of as a whole.
+    /// The same plan for a target that turned out not to be renamable: entry by entry instead of as
+    /// a whole.
     #[must_use]
     pub fn by_entries(&self) -> Self {
         let publication = match self.publication {
@@ -401,7 +411,7 @@ impl Plan {
         pairs.map(|(path, operation, seen)| (path, operation, effect(&operation.node, seen)))
     }
 
-    /// The names directly in the target that the publication takes away.
+    /// The names directly in the target that the publication removes.
     #[must_use]
     pub fn removed_names(&self) -> Vec<&str> {
         match (&self.observation.target, self.publication) {
@@ -425,8 +435,10 @@ impl Plan {
     }
 }
 
-/// Compares what is planned with what was seen; files with a planned time are compared by length and time, unless
-/// somebody knows their bytes.
+/// Compares a planned node with what was observed.
+///
+/// A file with a planned time is compared by length and time, and by its bytes only if its digest
+/// was observed.
 #[must_use]
 pub fn effect(node: &Node, seen: Option<&Observed>) -> Effect {
     let same = match (node, seen) {
@@ -607,7 +619,8 @@ mod tests {
         assert!(builder().finish(absent(), Publication::Nothing).is_err());
     }
 
-    /// A directory below one with a setgid bit inherits it; Windows has no modes of directories.
+    /// A directory below one with a setgid bit inherits the bit; Windows has no modes of
+    /// directories.
     #[cfg(unix)]
     #[test]
     fn a_setgid_bit_is_no_change_of_a_directory() {

@@ -1,7 +1,7 @@
 //! Where the bytes of planned files come from.
 //!
-//! Promises that the engine asks for bytes by their digest and never by a place: whoever has them hands them
-//! over as bytes, or names an object that can be linked.
+//! Promises that the engine requests bytes by their digest, never by a path: a source returns the
+//! bytes, or names an object that can be linked.
 //! Does not promise that the bytes are right; `staging/build.rs` and the store check that.
 //!
 //! Read next: `staging/build.rs`, `store.rs`.
@@ -17,50 +17,53 @@ use crate::base::digest::Digest;
 use crate::fs::{Dir, Fs, FsError, Kind, Meta, Time};
 use crate::plan::node::{Input, Mode, is_same_mode};
 
-/// Bytes that one planned file may have.
+/// Maximum length of one planned file in bytes.
 pub const FILE_BYTES_MAX: u64 = 4 << 30;
 
-/// What a planned file asks for.
+/// What a planned file needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
     /// SHA-256 of the bytes.
     pub digest: Digest,
-    /// How many there are.
+    /// The number of bytes.
     pub len: u64,
-    /// The mode that the file will have; an object can be linked only if it has the same.
+    /// The mode that the file will have; an object can be linked only if it has the same mode.
     pub mode: Mode,
-    /// The time that the file will have; an object can be linked only if it has the same.
+    /// The modification time that the file will have; an object can be linked only if it has the
+    /// same time.
     pub mtime: Option<i64>,
 }
 
-/// What a source hands over.
+/// What a source returns.
 #[derive(Debug)]
 pub enum Fetched {
     /// The bytes themselves.
     Bytes(Vec<u8>),
-    /// An object that was entered with the wanted bytes, mode and time; whoever links it looks whether it still has them.
+    /// An object that was entered with the wanted bytes, mode and time; the caller that links it
+    /// checks whether it still has them.
     Stored {
-        /// The directory that holds it.
+        /// The directory that contains it.
         dir: Dir,
         /// Its name there.
         name: OsString,
-        /// Whose it must be, and since when its bytes are known; `None` where the source answers for both.
+        /// Its required owner, and since when its bytes are known; `None` if the source guarantees
+        /// both.
         custody: Option<Custody>,
     },
 }
 
-/// Whose an object of a store must be, and up to which change of it its bytes are known.
+/// Which owner an object of a store must have, and up to which change of it its bytes are known.
 #[derive(Clone, Debug)]
 pub struct Custody {
     /// User and group.
     pub owner: (u32, u32),
-    /// Every change up to this time was made by rvenv, or the bytes were hashed after it.
+    /// rvenv made every change up to this time, or hashed the bytes after it.
     pub known_until: Time,
-    /// Where it is noted that the object was examined and handed out.
+    /// Where to note that the object was examined and handed out.
     pub examined: Examined,
 }
 
-/// One place in the list of the objects that a run examined.
+/// One entry in the list of the objects that a run examined.
 #[derive(Clone, Debug)]
 pub struct Examined {
     list: Arc<[AtomicBool]>,
@@ -68,7 +71,7 @@ pub struct Examined {
 }
 
 impl Examined {
-    /// The place `at` of a list.
+    /// The entry at index `at` of a list.
     #[must_use]
     pub fn new(list: &Arc<[AtomicBool]>, at: usize) -> Self {
         Self {
@@ -79,25 +82,26 @@ impl Examined {
 
     fn mark(&self) {
         if let Some(place) = self.list.get(self.at) {
-            // Read only after the threads that mark have ended.
+            // It is read only after the threads that mark have ended.
             place.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// What one look at an object of a store tells.
+/// What the metadata of an object of a store shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     /// It is as it was entered.
     Whole,
-    /// It looks so, and something changed it since its bytes were known: a link, or an edit that set the times back.
+    /// It looks as it was entered, but something changed it since its bytes were known: a link, or
+    /// an edit that restored the times.
     Touched,
-    /// It is something else, or gone.
+    /// It is another object, or gone.
     Other,
 }
 
 impl Wanted {
-    /// What one look at an object that was entered for this tells.
+    /// Compares an object's metadata with what is wanted.
     pub(crate) fn look(&self, meta: Option<&Meta>, custody: Option<&Custody>) -> Look {
         let Some(meta) = meta else {
             return Look::Other;
@@ -116,10 +120,11 @@ impl Wanted {
         }
     }
 
-    /// What an object is, if it may be handed out: one that something touched is hashed first.
+    /// The metadata of an object, if it may be handed out; an object that something touched is
+    /// hashed first.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The error of the disk.
     pub(crate) fn met(
         &self,
         fs: &dyn Fs,
@@ -139,13 +144,13 @@ impl Wanted {
     }
 }
 
-/// Why a source has nothing to hand over.
+/// Why a source has nothing to return.
 #[derive(Debug, Error)]
 pub enum ContentError {
-    /// Nobody has such bytes.
+    /// No source has such bytes.
     #[error("no wheel or store has the content {0}")]
     Unknown(Digest),
-    /// The bytes are there and are not what their digest says.
+    /// The bytes exist but do not match their digest.
     #[error("`{what}` is damaged: its content is not what was recorded")]
     Damaged {
         /// What is damaged.
@@ -156,42 +161,42 @@ pub enum ContentError {
     Read {
         /// What could not be read.
         what: String,
-        /// Why.
+        /// Why it could not be read.
         #[source]
         source: Box<dyn std::error::Error + Send + std::marker::Sync>,
     },
 }
 
-/// Hands over the bytes of planned files.
+/// Returns the bytes of planned files.
 pub trait ContentSource {
     /// The content of a planned file.
     ///
     /// # Errors
-    /// When nobody has it, or it cannot be read.
+    /// If no source has it, or it cannot be read.
     fn fetch(&self, wanted: &Wanted) -> Result<Fetched, ContentError>;
 
-    /// The same content again, when the object that [`fetch`](Self::fetch) named is gone, since somebody cleared the
-    /// store, or was edited through another of its names.
+    /// The same content again, if the object that [`fetch`](Self::fetch) named is gone because
+    /// another process cleared the store, or was edited through another of its names.
     ///
     /// # Errors
-    /// As [`fetch`](Self::fetch); by default nobody has it.
+    /// As [`fetch`](Self::fetch); by default the content is unknown.
     fn fetch_bytes(&self, wanted: &Wanted) -> Result<Vec<u8>, ContentError> {
         Err(ContentError::Unknown(wanted.digest))
     }
 
-    /// Whether an input of the plan is still what the plan was made from.
+    /// Whether an input of the plan still has the content that the plan was made from.
     ///
     /// A source that knows the file by its identity may answer without reading it.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// If the file cannot be read.
     fn is_current(&self, fs: &dyn Fs, input: &Input) -> Result<bool, FsError> {
         let (digest, len) = fs.digest_path(Path::new(&input.path))?;
         Ok(digest == input.digest && len == input.len)
     }
 }
 
-/// A source for plans that carry all their bytes.
+/// A source for plans that contain all their bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoContent;
 

@@ -1,9 +1,9 @@
-//! Comparing a tree with its receipt.
+//! Compares a tree with its receipt.
 //!
-//! Promises to name every managed path that is not as it was published, and every path that nobody published,
-//! and to write nothing. Reads every byte of every managed file.
-//! Bytecode that Python writes (`__pycache__/*.pyc`) and nobody published is no drift; what was published is compared like
-//! anything else, and whoever only asks for changes of people leaves it out.
+//! Promises to report every managed path that is not as it was published, and every path that was
+//! not published, and to write nothing. It reads every byte of every managed file. Bytecode that
+//! Python writes (`__pycache__/*.pyc`) and that was not published is not drift. Published bytecode
+//! is compared like any other file; a caller that only wants changes made by people filters it out.
 //!
 //! Read next: `plan/receipt.rs`.
 
@@ -23,13 +23,13 @@ pub enum Difference {
     Missing,
     /// It is another kind of object.
     Kind,
-    /// It has other permission bits.
+    /// Its permission bits differ.
     Mode,
-    /// It has other bytes.
+    /// Its bytes differ.
     Content,
-    /// It leads elsewhere.
+    /// It has another target.
     LinkTarget,
-    /// Nobody published it.
+    /// It was not published.
     Foreign,
 }
 
@@ -43,7 +43,7 @@ pub struct Drift {
 }
 
 impl Drift {
-    /// Whether it is only that bytecode is gone or was written anew, which Python does as it pleases.
+    /// Whether only bytecode is missing or rewritten, which Python does by itself.
     #[must_use]
     pub fn is_of_bytecode(&self) -> bool {
         let mut parts = self.path.rsplit('/');
@@ -58,10 +58,10 @@ impl Drift {
     }
 }
 
-/// Every path in the tree `root` that is not as the receipt says.
+/// Every path in the tree `root` that differs from the receipt.
 ///
 /// # Errors
-/// What the disk says.
+/// The error of the disk.
 pub fn drift(fs: &dyn Fs, root: &Dir, receipt: &Receipt) -> Result<Vec<Drift>, FsError> {
     let mut found = Vec::new();
     let root_mode = fs.meta_of(root)?.mode & DIR_MODE_MASK;
@@ -89,10 +89,11 @@ pub fn drift(fs: &dyn Fs, root: &Dir, receipt: &Receipt) -> Result<Vec<Drift>, F
     Ok(found)
 }
 
-/// Every path at and below one entry, wherever it stands now, that is not as the receipt says of `path`.
+/// Every path at and below one entry, wherever it is now, that differs from what the receipt has
+/// for `path`.
 ///
 /// # Errors
-/// What the disk says.
+/// The error of the disk.
 pub(crate) fn drift_at(
     fs: &dyn Fs,
     at: (&Dir, &OsStr),
@@ -111,7 +112,7 @@ pub(crate) fn drift_at(
         Some(published) => verifier.compare(at, path.clone(), published)?,
         None => verifier.foreign(at, path.to_string(), Some(path.clone()))?,
     }
-    // What is below a path comes right after it.
+    // The paths below a path come directly after it.
     let below = receipt.paths.range(path.clone()..).map(|(path, _)| path);
     let below = below.take_while(|other| *other == path || other.is_below(path));
     for path in below.filter(|path| !seen.contains(*path)) {

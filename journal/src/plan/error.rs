@@ -10,20 +10,20 @@ use crate::plan::node::{Mode, ModeError, Publication};
 /// Why operations do not make a plan.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum PlanError {
-    /// Two operations claim one path.
+    /// Two operations claim the same path.
     #[error("`{path}` is claimed by the stage `{first}` and again by the stage `{second}`")]
     Conflict {
         /// The path.
         path: RelPath,
-        /// The stage that had it.
+        /// The stage that claimed it first.
         first: String,
-        /// The stage that wanted it too.
+        /// The stage that claimed it again.
         second: String,
     },
-    /// Two paths are one on a filesystem that ignores case.
+    /// Two paths are equal on a case-insensitive filesystem.
     #[error("`{first}` and `{second}` are one name where case is ignored")]
     CaseCollision {
-        /// The path that was there.
+        /// The path that was added first.
         first: RelPath,
         /// The path that collides with it.
         second: RelPath,
@@ -34,15 +34,15 @@ pub enum PlanError {
     /// Permission bits above 0777.
     #[error(transparent)]
     Mode(#[from] ModeError),
-    /// A link without target, or with one that no filesystem takes.
+    /// A link without a target, or with one that no filesystem accepts.
     #[error("the symbolic link `{0}` has an empty, overlong or NUL-holding target")]
     LinkTarget(RelPath),
-    /// A directory that not even its owner could list and search.
+    /// A directory whose owner could not list and search it.
     #[error(
         "the directory `{dir}` is planned with the mode {mode}, which lets not even its owner look into it; it needs 0500 at least"
     )]
     Closed {
-        /// Its path in the target, or the target.
+        /// Its path in the target, or the path of the target.
         dir: String,
         /// The mode.
         mode: Mode,
@@ -50,19 +50,19 @@ pub enum PlanError {
     /// A path inside the engine's own directory.
     #[error("`{0}` is in the directory that the engine keeps for itself")]
     Reserved(RelPath),
-    /// A path that is planned and retired.
+    /// A path that is both planned and retired.
     #[error("`{0}` is planned, and is to be taken away too")]
     Retired(RelPath),
-    /// Paths are retired in a plan that does not say what stays.
+    /// Paths are retired in a plan that is not published by [`Publication::Merge`].
     #[error("a plan that is published by `{0:?}` has no single entries to take")]
     NoEntries(Publication),
-    /// A root that is shared with other entries, in a plan after which there are none.
+    /// A root that is marked as shared, in a plan after which it has no other entries.
     #[error("after a publication by `{0:?}` nothing but what is planned is in the target")]
     NothingShared(Publication),
     /// The target's path is not absolute.
     #[error("the target `{0}` is not an absolute path")]
     Target(String),
-    /// The publication does not fit what is expected of the target.
+    /// The publication does not fit the expected target.
     #[error(
         "a plan that expects the target to be {expected} cannot be published by `{publication:?}`"
     )]

@@ -1,11 +1,11 @@
-//! The byte form of a plan: canonical JSON, versioned, pinned by its digest.
+//! The byte form of a plan: canonical JSON with a version, pinned by its digest.
 //!
-//! Promises one text per plan (sorted keys, no optional spelling), and that a text that was cut short, edited
-//! or written for another version is refused with the reason (I4, I6). What is read goes through
-//! [`PlanBuilder`], so a hostile file can say nothing that code could not.
+//! Promises one text per plan (sorted keys, no optional spelling), and that a text that was cut
+//! short, edited or written for another version is refused with the reason (I4, I6). Every plan
+//! that is read passes [`PlanBuilder`], so a hostile file can express nothing that code could not.
 //!
-//! The text is an object with `digest`, `format` (1) and `plan`; the digest is the SHA-256 of the value of
-//! `plan` in compact form. Bytes that are not UTF-8 are written in hexadecimal.
+//! The text is an object with `digest`, `format` (1) and `plan`; the digest is the SHA-256 of the
+//! value of `plan` in compact form. Bytes that are not UTF-8 are written in hexadecimal.
 //!
 //! Read next: `plan/builder.rs`.
 
@@ -35,52 +35,52 @@ use values::{
 
 /// The version of the byte form that this code reads and writes.
 pub const PLAN_FORMAT: u64 = 1;
-/// Bytes that a plan's text may have.
+/// Maximum length of a plan's text in bytes.
 pub const PLAN_BYTES_MAX: u64 = 256 << 20;
 
 /// Why a text is not a plan.
 #[derive(Debug, Error)]
 pub enum PlanReadError {
-    /// Longer than [`PLAN_BYTES_MAX`].
+    /// The text is longer than [`PLAN_BYTES_MAX`].
     #[error("the plan has {}, more than any plan has", counted(*.0, "byte"))]
     TooLong(u64),
-    /// Not JSON, cut short, or with fields that a plan does not have.
+    /// The text is not JSON, is cut short, or has fields that a plan does not have.
     #[error("the text is not a whole plan")]
     Syntax(#[source] serde_json::Error),
-    /// A version that this code does not know.
+    /// The format version is unknown to this code.
     #[error("the plan has format {0}, and this version reads format {PLAN_FORMAT}")]
     Format(u64),
-    /// The text is not what the digest was made of.
+    /// The content does not match the digest.
     #[error(
         "the plan was changed after it was made: it says {written}, and its content is {found}"
     )]
     Digest {
         /// The digest in the text.
         written: Digest,
-        /// The digest of what stands there.
+        /// The digest of the content.
         found: Digest,
     },
-    /// A digest that is none.
+    /// A digest is not valid.
     #[error(transparent)]
     BadDigest(#[from] DigestError),
-    /// A path that leads out of the target, or is none.
+    /// A path is not valid, or leads out of the target.
     #[error(transparent)]
     BadPath(#[from] RelPathError),
-    /// Operations that cannot stand together.
+    /// The operations contradict each other.
     #[error(transparent)]
     BadPlan(#[from] PlanError),
-    /// A value that is not of its kind, such as a mode that is not four octal digits.
+    /// A value has the wrong form, such as a mode that is not four octal digits.
     #[error("`{value}` is not a {kind}")]
     BadValue {
         /// What was expected.
         kind: &'static str,
-        /// What stands there.
+        /// What the text contains.
         value: String,
     },
 }
 
 impl Plan {
-    /// The plan as text for people and for `diff`, ending with a line feed.
+    /// The plan as text for people and for `diff`, ending with a newline.
     #[must_use]
     #[expect(
         clippy::missing_panics_doc,
@@ -93,10 +93,11 @@ impl Plan {
         String::from_utf8(text).expect("JSON is UTF-8")
     }
 
-    /// Writes the text of [`Plan::to_json`] piece by piece, so that it is never in memory as a whole.
+    /// Writes the text of [`Plan::to_json`] piece by piece, so that it is never in memory as a
+    /// whole.
     ///
     /// # Errors
-    /// What the writer says.
+    /// The error of the writer.
     pub fn write_json(&self, mut to: impl io::Write) -> io::Result<()> {
         let envelope = EnvelopeOut {
             digest: self.digest().to_string(),
@@ -113,10 +114,10 @@ impl Plan {
         *self.digest.0.get_or_init(|| digest_of(&PlanOut::of(self)))
     }
 
-    /// Reads what [`Plan::to_json`] wrote.
+    /// Reads a text that [`Plan::to_json`] wrote.
     ///
     /// # Errors
-    /// Everything but such a text; never a panic, whatever the bytes.
+    /// Any other text is refused; the bytes never cause a panic.
     pub fn from_json(bytes: &[u8]) -> Result<Self, PlanReadError> {
         let len = bytes.len() as u64;
         if len > PLAN_BYTES_MAX {
@@ -131,10 +132,12 @@ impl Plan {
         let written = Digest::parse(&envelope.digest)?;
         let plan = envelope.plan.into_plan();
         let found = if let Ok(plan) = &plan {
-            // What was read is written again: whatever the text says that a plan does not say is noticed, too.
+            // The digest is computed from the plan that was read, so it also notices text that the
+            // plan does not represent.
             plan.digest()
         } else {
-            // Whoever edited it is told that first, and what is wrong with it only when its digest was made anew.
+            // The digest is compared first: an edited text is reported as edited, and its other fault
+            // only if the digest matches.
             let text: TextDto = serde_json::from_slice(bytes).map_err(PlanReadError::Syntax)?;
             digest_of(&text.plan)
         };
@@ -172,7 +175,7 @@ struct VersionDto {
     format: u64,
 }
 
-/// A text that says something else than a plan; a `Value` keeps its keys sorted.
+/// The text of an invalid plan; a `Value` keeps its keys sorted.
 #[derive(Deserialize)]
 struct TextDto {
     plan: serde_json::Value,
@@ -195,7 +198,7 @@ struct EnvelopeIn<'a> {
     plan: PlanIn<'a>,
 }
 
-/// A plan as it is written: its operations become text one by one.
+/// A plan for writing: its operations become text one by one.
 #[derive(Serialize)]
 struct PlanOut<'a> {
     expects: ExpectedDto<'a>,
@@ -216,7 +219,7 @@ struct OperationsOut<'a>(&'a Plan);
 
 struct RetiredOut<'a>(&'a Plan);
 
-/// A plan as it is read: each operation is taken out of the text, and checked, as it comes.
+/// A plan while it is read: each operation is parsed and checked as it comes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlanIn<'a> {
@@ -240,7 +243,7 @@ struct PlanIn<'a> {
 struct OperationsIn {
     operations: Operations,
     seen: BTreeMap<RelPath, Observed>,
-    /// The first that is none; what follows it is only read over.
+    /// The first invalid operation; the operations after it are parsed but ignored.
     fault: Option<PlanReadError>,
 }
 
@@ -463,7 +466,7 @@ mod tests {
         builder.finish(observation(), Publication::Swap).unwrap()
     }
 
-    /// A plan that adds to a directory which has other entries.
+    /// A plan that adds entries to a directory with other entries.
     fn shared() -> Plan {
         let target = if cfg!(windows) { "C:/t" } else { "/t" };
         let mut builder = PlanBuilder::new(target, Mode::SHARED_DIR).unwrap();
@@ -499,7 +502,7 @@ mod tests {
         }
     }
 
-    /// I4: one plan, one text, one digest; and the way back.
+    /// I4: one plan has one text and one digest, and the text can be read back.
     #[test]
     fn a_plan_survives_its_byte_form() {
         let text = plan().to_json();
@@ -509,7 +512,8 @@ mod tests {
         assert!(text.contains(&format!("\"digest\": \"{}\"", plan().digest())));
     }
 
-    /// I4: the fields are in the order of their names, which no writer can get wrong.
+    /// I4: the fields are sorted by name, so every JSON writer with sorted keys gives the same
+    /// text.
     #[test]
     fn the_canonical_form_has_its_keys_sorted() {
         let text = serde_json::to_string(&PlanOut::of(&plan())).unwrap();
@@ -517,7 +521,7 @@ mod tests {
         assert_eq!(text, sorted.to_string());
     }
 
-    /// I4: one plan has one text; another that means the same is none of ours.
+    /// I4: one plan has one text; another text with the same meaning is refused.
     #[test]
     fn a_text_that_spells_a_plan_differently_is_refused() {
         let text = plan().to_json();
@@ -550,7 +554,7 @@ mod tests {
         assert_eq!(Plan::from_json(golden.as_bytes()).unwrap(), shared());
     }
 
-    /// The note is a part of what the digest pins, and fits only a publication that leaves something else there.
+    /// The digest covers the note, which fits only a publication that keeps other entries.
     #[test]
     fn a_shared_root_is_noted_where_others_stay() {
         assert!(shared().is_shared());
@@ -589,7 +593,8 @@ mod tests {
         }
     }
 
-    /// I6: a mode with a setuid bit and a path outside the target are named, even under a right digest.
+    /// I6: a mode with a setuid bit and a path outside the target are reported, even if the digest
+    /// is right.
     #[test]
     fn a_hostile_plan_with_a_right_digest_is_refused_for_what_it_asks() {
         let refused = |from: &str, to: &str| {

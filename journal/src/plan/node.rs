@@ -1,8 +1,9 @@
-//! The words of a plan: what can stand at a path, and what was seen there.
+//! The types of a plan: what can exist at a path, and what was observed there.
 //!
-//! Plain values without behaviour of their own; promises only that a [`Mode`] has no bit above 0777.
+//! Plain values without behaviour of their own. Promises only that a [`Mode`] has no bit above
+//! 0777.
 //!
-//! Read next: `plan/builder.rs`, which puts them together and refuses what cannot stand together.
+//! Read next: `plan/builder.rs`, which combines them and refuses those that contradict each other.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,21 +18,22 @@ use crate::base::path::{RelPath, escaped};
 
 /// The engine's own directory in a tree that it published.
 pub const ENGINE_DIR: &str = ".rvenv";
-/// Bytes that a symbolic link's target may have.
+/// Maximum length of a symbolic link's target in bytes.
 pub const LINK_BYTES_MAX: usize = 4095;
 
 /// The receipt's name in the engine's directory.
 pub const RECEIPT_NAME: &str = "receipt.json";
 
-/// The bits of a directory's mode that can be planned; a setgid bit comes from the directory above.
+/// The bits of a directory's mode that can be planned; a setgid bit comes from the parent
+/// directory.
 pub(crate) const DIR_MODE_MASK: u32 = 0o777;
 
 /// Permission bits from 0 to 0777: no setuid, setgid or sticky bit can be written in a plan.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mode(u32);
 
-/// Whether a mode that was asked for is the one that is seen, as far as the system keeps modes: Windows knows only
-/// whether a file may be written.
+/// Whether two modes are equal, as far as the system stores modes: Windows only knows whether a
+/// file is writable.
 pub(crate) fn is_same_mode(asked: u32, seen: u32) -> bool {
     let kept = if cfg!(windows) { 0o200 } else { u32::MAX };
     (asked ^ seen) & kept == 0
@@ -43,7 +45,7 @@ pub(crate) fn is_same_mode(asked: u32, seen: u32) -> bool {
 pub struct ModeError(pub u32);
 
 impl Mode {
-    /// Takes permission bits.
+    /// Checks permission bits.
     ///
     /// # Errors
     /// Bits above 0777.
@@ -61,15 +63,17 @@ impl Mode {
         self.0
     }
 
-    /// The bits that stay when a umask takes its own away.
+    /// The bits that remain after applying a umask.
     #[must_use]
     pub const fn masked(self, umask: u32) -> Self {
         Self(self.0 & !umask)
     }
 
-    /// The bits for a file that replaces one with the bits `old`: no wider for the group and for others than that was.
+    /// The bits for a file that replaces one with the bits `old`: no wider for the group and for
+    /// others than those.
     ///
-    /// Who could use the old file in any way may also execute the new one, where it is a program.
+    /// A user who could use the old file in any way may also execute the new one, if it is a
+    /// program.
     #[must_use]
     pub const fn no_wider_than(self, old: u32) -> Self {
         let mut bits = self.0;
@@ -83,13 +87,13 @@ impl Mode {
         Self(bits)
     }
 
-    /// 0755: a directory or a program that everybody may use.
+    /// 0755: a directory or a program that all users may use.
     pub const SHARED_DIR: Self = Self(0o755);
-    /// 0644: a file that everybody may read.
+    /// 0644: a file that all users may read.
     pub const SHARED_FILE: Self = Self(0o644);
-    /// 0777, which a umask is meant to narrow.
+    /// 0777, to be reduced by a umask.
     pub const ALL: Self = Self(0o777);
-    /// 0666, which a umask is meant to narrow.
+    /// 0666, to be reduced by a umask.
     pub const ALL_DATA: Self = Self(0o666);
 }
 
@@ -108,22 +112,22 @@ impl fmt::Debug for Mode {
 /// Where the bytes of a file come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// The plan carries them.
+    /// The plan contains them.
     Inline(Vec<u8>),
-    /// A [`ContentSource`](crate::ContentSource) has them under their digest.
+    /// A [`ContentSource`](crate::ContentSource) provides them by digest.
     Object {
         /// SHA-256 of the bytes.
         digest: Digest,
-        /// How many there are.
+        /// The number of bytes.
         len: u64,
     },
-    /// A file of this machine has them; it is refused when it has changed.
+    /// A file of this machine contains them; it is refused if it has changed.
     Local {
         /// Absolute path of that file; symbolic links are followed.
         path: String,
         /// SHA-256 of the bytes.
         digest: Digest,
-        /// How many there are.
+        /// The number of bytes.
         len: u64,
     },
 }
@@ -138,7 +142,7 @@ impl Content {
         }
     }
 
-    /// How many bytes there are.
+    /// The number of bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
         match self {
@@ -147,14 +151,14 @@ impl Content {
         }
     }
 
-    /// Whether there are no bytes.
+    /// Whether the content is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What shall stand at a path.
+/// What is to exist at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
     /// A directory.
@@ -166,7 +170,7 @@ pub enum Node {
     File {
         /// Its permission bits.
         mode: Mode,
-        /// Modification time in whole seconds since 1970; `None` leaves the time of writing.
+        /// Modification time in seconds since 1970; `None` keeps the time of writing.
         mtime: Option<i64>,
         /// Its bytes.
         content: Content,
@@ -178,42 +182,45 @@ pub enum Node {
     },
 }
 
-/// One planned object: which stage asked for it, and what it is.
+/// One planned object: the stage that added it, and what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// The stage that emitted it.
+    /// The stage that added it.
     pub stage: Arc<str>,
-    /// What it came with, such as the name of a wheel; for folding long lists.
+    /// The group that it belongs to, such as the name of a wheel; used to fold long lists.
     pub group: Option<Arc<str>>,
-    /// What shall stand there.
+    /// What is to exist there.
     pub node: Node,
 }
 
 /// A file outside the target that the plan was made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// What it is to the plan, such as `interpreter` or `wheel`.
+    /// Its role in the plan, such as `interpreter` or `wheel`.
     pub role: String,
     /// Its absolute path; symbolic links are followed.
     pub path: String,
     /// SHA-256 of its bytes.
     pub digest: Digest,
-    /// How many bytes it has.
+    /// The number of bytes.
     pub len: u64,
 }
 
-/// How the plan reaches its readers.
+/// How the plan is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publication {
-    /// Everything is as planned already: nothing is written.
+    /// Everything is already as planned: nothing is written.
     Nothing,
     /// The target is absent: one `Put` of the tree.
     Put,
-    /// The target is replaced as a whole: one `Swap`, or a `Take` and a `Put` where there is no exchange.
+    /// The target is replaced as a whole: one `Swap`, or a `Take` and a `Put` where the filesystem
+    /// has no exchange.
     Swap,
-    /// Entry by entry: what is planned is put or swapped, what is retired is taken, and everything else stays.
+    /// Entry by entry: planned entries are put or swapped, retired ones are taken, and everything
+    /// else stays.
     Merge,
-    /// Entry by entry, for a target that cannot be renamed: everything that is not planned is taken.
+    /// Entry by entry, for a target that cannot be renamed: everything that is not planned is
+    /// taken.
     Refill,
 }
 
@@ -228,21 +235,22 @@ impl Publication {
     }
 }
 
-/// What must stand at the target for the plan to be applied.
+/// What must exist at the target when the plan is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// Nothing.
     Absent,
     /// A certain directory with certain entries.
     Tree {
-        /// Which directory.
+        /// The identity of the directory.
         identity: Identity,
-        /// The names directly in it, sorted, bytes that are not UTF-8 escaped; empty where other names may come and go.
+        /// The names directly in it, sorted, bytes that are not UTF-8 escaped; empty if other names
+        /// may appear and disappear.
         names: Vec<String>,
     },
 }
 
-/// What stood at a planned or retired path when the plan was made.
+/// What existed at a planned or retired path when the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observed {
     /// A directory.
@@ -254,22 +262,22 @@ pub enum Observed {
     File {
         /// Permission bits, up to 07777.
         mode: u32,
-        /// How many bytes it has.
+        /// The number of bytes.
         len: u64,
-        /// Last change of the content, in nanoseconds since 1970.
+        /// When the content was last modified, in nanoseconds since 1970.
         mtime_ns: i128,
         /// Its inode number.
         inode: u64,
-        /// SHA-256 of the bytes, where only they can tell whether they are as planned.
+        /// SHA-256 of the bytes, if only they can show whether the file is as planned.
         digest: Option<Digest>,
     },
     /// A symbolic link.
     Symlink {
-        /// The text of the link; where it is not UTF-8 or has a backslash, all bytes that are not printable ASCII, and
-        /// backslashes, are escaped.
+        /// The text of the link. If it is not UTF-8 or contains a backslash, every backslash and
+        /// every byte that is not printable ASCII is escaped.
         target: String,
     },
-    /// A fifo, socket or device.
+    /// A FIFO, socket or device.
     Other,
 }
 
@@ -284,23 +292,23 @@ impl Observed {
     }
 }
 
-/// Everything that a plan expects of its target: made by [`observe`](crate::plan::observe()).
+/// Everything that a plan expects of its target; [`observe`](crate::plan::observe()) makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// What stands at the target.
+    /// The state of the target.
     pub target: Expected,
-    /// What stands at the planned and retired paths; a path that is absent is absent here.
+    /// What exists at the planned and retired paths; an absent path has no entry here.
     pub paths: BTreeMap<RelPath, Observed>,
 }
 
 /// What an operation does to its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
-    /// Nothing was there.
+    /// Nothing exists there.
     Create,
-    /// Something else was there.
+    /// Something else exists there.
     Change,
-    /// It is there already.
+    /// It already exists as planned.
     Keep,
 }
 
@@ -308,7 +316,8 @@ pub enum Effect {
 mod tests {
     use super::*;
 
-    /// The text of a link may have a backslash, as on Windows each has, or look like what is escaped.
+    /// The text of a link may contain a backslash, as every one on Windows does, or look like an
+    /// escape.
     #[test]
     fn a_link_is_known_by_its_text_whatever_is_in_it() {
         let texts = ["plain", "a\\b", "a\\\\b", "é", "é\\", "\\xc3\\xa9\\\\"];

@@ -1,7 +1,7 @@
-//! Looking at a target: what stands there now, for a plan to expect.
+//! Observing a target: what exists there now, for a plan to expect.
 //!
-//! Promises to write nothing and to follow no symbolic link. The same function makes the expectation of a
-//! plan and checks it again under the lock (I4).
+//! Promises to write nothing and to follow no symbolic link. The same function makes the
+//! expectation of a plan and checks it again under the lock (I4).
 //!
 //! Read next: `plan/builder.rs`, whose `Observation` this fills.
 
@@ -14,12 +14,13 @@ use crate::fs::parallel::both;
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
 use crate::plan::node::{Content, Expected, Node, Observation, Observed, Operation};
 
-/// Looks at the target `name` in `parent` and at every path that is planned or retired.
+/// Observes the target `name` in `parent` and every path that is planned or retired.
 ///
-/// A target that is not a directory counts as absent here; [`Target`](crate::Target) refuses it before.
+/// A target that is not a directory counts as absent here; [`Target`](crate::Target) refuses it
+/// before.
 ///
 /// # Errors
-/// What the disk says.
+/// The error of the disk.
 pub fn observe(
     fs: &dyn Fs,
     at: (&Dir, &OsStr),
@@ -33,7 +34,7 @@ pub fn observe(
         });
     };
     let wanted = wanted(operations, retired);
-    // Most of it is waiting for the kernel's answers, which it gives to two at once.
+    // Most of the time is spent waiting for the kernel, which serves two threads at once.
     let half = if wanted.len() < PATHS_MIN {
         0
     } else {
@@ -57,10 +58,10 @@ pub fn observe(
     })
 }
 
-/// Paths from which on a second thread pays for its start.
+/// The number of paths from which a second thread is worth starting.
 const PATHS_MIN: usize = 128;
 
-/// A path, and what is planned there.
+/// A path, and the node that is planned there.
 type Wanted<'a> = (&'a RelPath, Option<&'a Node>);
 
 /// Every path that is planned or retired, in the order of a tree walk.
@@ -83,7 +84,7 @@ fn wanted<'a>(
     wanted
 }
 
-/// What stands at the target, and its root if that is a directory.
+/// The state of the target, and its root if that is a directory.
 fn look_at_root(
     fs: &dyn Fs,
     (parent, name): (&Dir, &OsStr),
@@ -101,10 +102,11 @@ fn look_at_root(
     Ok(Some((target, root)))
 }
 
-/// As [`observe`], and shows what stands at each path, or that nothing does, instead of keeping it.
+/// As [`observe`], but passes what exists at each path, or `None`, to `show` instead of collecting
+/// it.
 ///
 /// # Errors
-/// What the disk says.
+/// The error of the disk.
 pub(crate) fn observe_each(
     fs: &dyn Fs,
     at: (&Dir, &OsStr),
@@ -118,10 +120,10 @@ pub(crate) fn observe_each(
     Ok(target)
 }
 
-/// Looks again at what a plan has expectations about at and below `path`, which stands at another name now.
+/// Observes again what a plan expects at and below `path`, which now has another name.
 ///
 /// # Errors
-/// What the disk says.
+/// The error of the disk.
 pub(crate) fn observe_moved<'p>(
     fs: &dyn Fs,
     (dir, name): (&Dir, &OsStr),
@@ -146,7 +148,7 @@ pub(crate) fn observe_moved<'p>(
     Ok(found)
 }
 
-/// Walks down in the order of paths, keeping the directories above the current path open.
+/// Walks down in the order of paths, and keeps the directories above the current path open.
 struct Walk<'a> {
     fs: &'a dyn Fs,
     stack: Vec<(Option<RelPath>, Dir)>,
@@ -158,7 +160,7 @@ impl<'a> Walk<'a> {
         Self { fs, stack }
     }
 
-    /// Shows what stands at each path; they must be in the order of a tree walk.
+    /// Passes what exists at each path to `show`; the paths must be in the order of a tree walk.
     fn look_at(
         mut self,
         wanted: &[Wanted<'_>],
@@ -172,7 +174,8 @@ impl<'a> Walk<'a> {
 
     fn look(&mut self, path: &RelPath, node: Option<&Node>) -> Result<Option<Observed>, FsError> {
         let Some(dir) = self.enter(path.parent())? else {
-            // The directory above is absent or is something else, so nothing of ours stands below it.
+            // The directory above is absent or is another kind of object, so nothing planned exists
+            // below it.
             return Ok(None);
         };
         let name = OsStr::new(path.name());
@@ -182,7 +185,7 @@ impl<'a> Walk<'a> {
         observed(self.fs, (&dir, name), &meta, node).map(Some)
     }
 
-    /// Opens a directory of the target; `None` when it, or one above it, is not a directory.
+    /// Opens a directory of the target; `None` if it, or one above it, is not a directory.
     fn enter(&mut self, path: Option<RelPath>) -> Result<Option<Dir>, FsError> {
         let is_above = |open: &Option<RelPath>| match (open, &path) {
             (None, _) => true,
@@ -234,7 +237,7 @@ fn observed(
             mtime_ns: i128::from(meta.mtime.seconds) * 1_000_000_000 + i128::from(meta.mtime.nanos),
             inode: meta.identity.inode,
             digest: match node {
-                // Without a planned time only the bytes can tell whether the file is as planned.
+                // Without a planned time only the bytes show whether the file is as planned.
                 Some(Node::File {
                     mtime: None,
                     content,

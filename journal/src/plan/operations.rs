@@ -1,8 +1,10 @@
 //! The operations of a plan while they are collected.
 //!
-//! Promises that no two claim one path, that none collide where case is ignored, that none is in the engine's own
-//! directory, and that each word which many of them share is in memory once.
-//! Does not promise that each has its directory until [`Operations::check_parents`] says so.
+//! Promises that no two operations claim one path, that no two paths collide on a case-insensitive
+//! filesystem, that none is in the engine's own directory, and that each name of a stage or group
+//! is in memory once.
+//! Does not promise that each has its parent directory, until [`Operations::check_parents`] has
+//! checked it.
 //!
 //! Read next: `plan/builder.rs`.
 
@@ -14,11 +16,11 @@ use crate::base::path::RelPath;
 use crate::plan::error::PlanError;
 use crate::plan::node::{ENGINE_DIR, LINK_BYTES_MAX, Mode, Node, Operation};
 
-/// Operations that can stand together.
+/// Operations that do not contradict each other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Operations {
     pub(super) by_path: BTreeMap<RelPath, Operation>,
-    /// The planned paths that are others where case is ignored, by what they are there.
+    /// The planned paths whose case-folded form differs, by that form.
     pub(super) folded: BTreeMap<RelPath, RelPath>,
     /// The names of stages and groups, of which a large plan has few: each is in memory once.
     words: BTreeSet<Arc<str>>,
@@ -62,7 +64,8 @@ impl Operations {
         Ok(())
     }
 
-    /// What claims a path already; most paths come in their order, and nothing claims what comes after the last one.
+    /// The operation that already claims a path. Most paths come in order, and nothing claims a
+    /// path after the last one.
     fn taken(&self, path: &RelPath) -> Option<&Operation> {
         let (last, operation) = self.by_path.last_key_value()?;
         match path.cmp(last) {
@@ -72,7 +75,7 @@ impl Operations {
         }
     }
 
-    /// Takes note of what a path is where case is ignored, or finds the path that is the same there.
+    /// Records the case-folded form of a path, or returns the path that has the same form.
     fn fold(&mut self, path: &RelPath) -> Option<RelPath> {
         let Some(folded) = path.folded_to_another() else {
             return self.folded.get(path).cloned();
@@ -90,7 +93,8 @@ impl Operations {
         }
     }
 
-    /// In the order of a tree walk the directories above a path are the last ones that were seen.
+    /// Checks that each operation's parent is planned. In the order of a tree walk the directories
+    /// above a path are those seen last.
     pub(super) fn check_parents(&self) -> Result<(), PlanError> {
         let mut above: Vec<&RelPath> = Vec::new();
         for (path, operation) in &self.by_path {
@@ -108,7 +112,8 @@ impl Operations {
     }
 }
 
-/// Refuses a directory into which nobody could look again: what is in it could never be compared with the plan.
+/// Refuses a directory that could not be opened again: its contents could never be compared with
+/// the plan.
 pub(super) fn check_open(mode: Mode, name: impl FnOnce() -> String) -> Result<(), PlanError> {
     const READ_AND_SEARCH: u32 = 0o500;
     if mode.bits() & READ_AND_SEARCH == READ_AND_SEARCH {
@@ -120,6 +125,6 @@ pub(super) fn check_open(mode: Mode, name: impl FnOnce() -> String) -> Result<()
 
 pub(super) fn is_reserved(path: &RelPath) -> bool {
     let first = path.components().next();
-    // Most names have no dot in front, and need not be folded.
+    // Most names do not begin with a dot, and need no case folding.
     first.is_some_and(|first| first.starts_with('.') && first.to_lowercase() == ENGINE_DIR)
 }

@@ -1,7 +1,8 @@
-//! The receipt: what was published, kept in the tree itself.
+//! The receipt: what was published, stored in the tree itself.
 //!
-//! Promises one byte form per plan: no time, no identity, no way of linking is in it, so that the same plan
-//! gives the same bytes wherever it is applied (I4). Recovery and `verify` compare a tree with it.
+//! Promises one byte form per plan: it contains no time, no identity and no link mode, so the same
+//! plan gives the same bytes wherever it is applied (I4). Recovery and `verify` compare a tree with
+//! it.
 //!
 //! On disk: `.rvenv/receipt.json` in the published tree; written into the stage, never afterwards.
 //! Read next: `plan/drift.rs`.
@@ -23,7 +24,7 @@ use crate::plan::node::{ENGINE_DIR, Node, RECEIPT_NAME};
 
 /// The version of the receipt that this code reads and writes.
 pub const RECEIPT_FORMAT: u64 = 1;
-/// Bytes that a receipt may have.
+/// Maximum length of a receipt in bytes.
 pub const RECEIPT_BYTES_MAX: u64 = 128 << 20;
 
 /// What was published at one path.
@@ -40,7 +41,7 @@ pub enum Published {
         mode: u32,
         /// SHA-256 of its bytes.
         digest: Digest,
-        /// How many bytes it has.
+        /// The number of bytes.
         len: u64,
     },
     /// A symbolic link.
@@ -50,7 +51,7 @@ pub enum Published {
     },
 }
 
-/// The plan that was published, and what it put where.
+/// The plan that was published, and what it created at each path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Digest of the plan.
@@ -66,25 +67,25 @@ pub struct Receipt {
 /// Why bytes are not a receipt.
 #[derive(Debug, Error)]
 pub enum ReceiptReadError {
-    /// Not JSON, cut short, or with other fields.
+    /// The text is not JSON, is cut short, or has other fields.
     #[error("the receipt is not whole")]
     Syntax(#[source] serde_json::Error),
-    /// A version that this code does not know.
+    /// The format version is unknown to this code.
     #[error("the receipt has format {0}, and this version reads format {RECEIPT_FORMAT}")]
     Format(u64),
-    /// A digest that is none.
+    /// A digest is not valid.
     #[error(transparent)]
     BadDigest(#[from] DigestError),
-    /// A path that leads out of the tree, or is none.
+    /// A path is not valid, or leads out of the tree.
     #[error(transparent)]
     BadPath(#[from] RelPathError),
-    /// One path twice.
+    /// A path occurs twice.
     #[error("the receipt has `{0}` twice")]
     Twice(RelPath),
 }
 
 impl Receipt {
-    /// The byte form of the receipt of a plan, known before a single byte of it is staged.
+    /// The byte form of the receipt of a plan, known before anything is staged.
     #[must_use]
     pub fn json_of(plan: &Plan) -> String {
         let paths = plan.operations().iter();
@@ -97,16 +98,16 @@ impl Receipt {
         json(&head, paths)
     }
 
-    /// Where the receipt stands in its tree.
+    /// The path of the receipt in its tree.
     ///
     /// # Panics
-    /// Never: both names are constants that make a path.
+    /// Never: both names are constants that form a valid path.
     #[must_use]
     pub fn path() -> RelPath {
         RelPath::new(&format!("{ENGINE_DIR}/{RECEIPT_NAME}")).expect("two plain names")
     }
 
-    /// The byte form: one path a line, so that two receipts can be compared with `diff`.
+    /// The byte form: one path per line, so that `diff` can compare two receipts.
     #[must_use]
     pub fn to_json(&self) -> String {
         let paths = self.paths.iter();
@@ -119,10 +120,10 @@ impl Receipt {
         json(&head, paths)
     }
 
-    /// Reads what [`Receipt::to_json`] wrote.
+    /// Reads bytes that [`Receipt::to_json`] wrote.
     ///
     /// # Errors
-    /// Everything but such bytes.
+    /// Any other bytes are refused.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ReceiptReadError> {
         let dto: ReceiptDto = serde_json::from_slice(bytes).map_err(ReceiptReadError::Syntax)?;
         if dto.format != RECEIPT_FORMAT {
@@ -140,7 +141,7 @@ impl Receipt {
     }
 }
 
-/// What a receipt says of the tree as a whole.
+/// The properties of the tree as a whole.
 struct Head {
     plan: Digest,
     root_mode: u32,
@@ -153,7 +154,7 @@ fn json<'a>(head: &Head, paths: impl Iterator<Item = (&'a RelPath, PublishedDto<
         root_mode,
         is_shared,
     } = head;
-    // Most roots are not shared, and their receipts do not say so.
+    // Only the receipt of a shared root has this field.
     let shared = if *is_shared { ",\"shared\":true" } else { "" };
     let mut text = format!(
         "{{\"format\":{RECEIPT_FORMAT},\"plan\":\"{plan}\",\"root_mode\":{root_mode}{shared},\"paths\":{{"
@@ -184,7 +185,7 @@ struct ReceiptDto {
 #[derive(Default)]
 struct PathsIn {
     paths: BTreeMap<RelPath, Published>,
-    /// The first that is none; what follows it is only read over.
+    /// The first error; the paths after it are parsed but ignored.
     fault: Option<ReceiptReadError>,
 }
 
@@ -230,7 +231,7 @@ impl<'de> Visitor<'de> for OneByOne {
     }
 }
 
-/// A text that is borrowed as long as it has no escape.
+/// A string that is borrowed unless it contains an escape.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -297,7 +298,7 @@ impl<'a> PublishedDto<'a> {
     }
 }
 
-/// The receipt of a plan, which is made when it is first asked for; whoever asks meanwhile waits for it.
+/// The receipt of a plan, made at first use; other threads wait for it meanwhile.
 #[derive(Debug)]
 pub(crate) struct LateReceipt<'a> {
     plan: &'a Plan,
@@ -305,13 +306,13 @@ pub(crate) struct LateReceipt<'a> {
 }
 
 impl<'a> LateReceipt<'a> {
-    /// The receipt of this plan, which nobody has asked for yet.
+    /// The receipt of this plan, not yet made.
     pub(crate) fn of(plan: &'a Plan) -> Self {
         let made = OnceLock::new();
         Self { plan, made }
     }
 
-    /// Its text and digest; the digest of the plan is known to the plan from then on.
+    /// Its text and digest; the plan then also caches its own digest.
     pub(crate) fn get(&self) -> &(String, Digest) {
         self.made.get_or_init(|| {
             let receipt = Receipt::json_of(self.plan);
@@ -344,7 +345,8 @@ mod tests {
         }
     }
 
-    /// The byte form of version 1 never changes; only a receipt of a shared root has the field for that.
+    /// The byte form of version 1 never changes; only a receipt of a shared root has a field for
+    /// that.
     #[test]
     fn the_golden_receipts_are_read_and_written_unchanged() {
         let golden = include_str!("../../tests/golden/receipt-1.json");

@@ -1,10 +1,11 @@
-//! Room on a disk: what a plan takes, and what there is.
+//! Free space: how much a plan needs, and how much the disk has.
 //!
-//! Promises that what a plan takes is no less than what is written of it, as far as the lengths of files tell; files that
-//! are linked or share blocks take less. What there is is asked after the stage was given up: it is what the next run finds.
-//! Does not promise what a quota leaves, which no call tells that works for every user.
+//! Promises that the estimate is no less than what the plan writes, as far as the lengths of files
+//! show it; files that are linked or share blocks need less. The free space is measured after the
+//! stage was deleted, so it is what the next run finds.
+//! Does not promise what a quota leaves, because no call reports that for every user.
 //!
-//! Read next: `transaction/failures.rs`, whose errors tell of it.
+//! Read next: `transaction/failures.rs`, whose errors report it.
 
 use std::io::ErrorKind;
 
@@ -12,21 +13,22 @@ use crate::fs::{Dir, Fs, FsError, Room};
 use crate::plan::builder::Plan;
 use crate::plan::node::{Effect, Node, Publication};
 
-/// Objects beside what is planned: the stage and its slots, the engine's directory, the receipt, the journal, the lock.
+/// Objects besides the planned ones: the stage and its slots, the engine's directory, the receipt,
+/// the journal, the lock.
 const OWN_OBJECTS: u64 = 6;
 
 /// A disk that was too small for a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortage {
-    /// What the plan takes at most.
+    /// The most that the plan needs.
     pub needed: Room,
-    /// What there is, without what was staged; `None` where the system does not tell.
+    /// The free space without the stage; `None` if the system does not report it.
     pub free: Option<Room>,
-    /// Whether it was a quota that refused, which may leave less than the disk has.
+    /// Whether a quota refused the write, which may leave less than the disk has.
     pub is_quota: bool,
 }
 
-/// What is short, if that is why a verb failed.
+/// The shortage, if the call failed because of one.
 pub(crate) fn shortage(fs: &dyn Fs, dir: &Dir, plan: &Plan, failed: &FsError) -> Option<Shortage> {
     let is_quota = failed.kind() == ErrorKind::QuotaExceeded;
     if !is_quota && failed.kind() != ErrorKind::StorageFull {
@@ -41,7 +43,7 @@ pub(crate) fn shortage(fs: &dyn Fs, dir: &Dir, plan: &Plan, failed: &FsError) ->
     })
 }
 
-/// What the objects of a plan take that are made anew, in blocks of this length.
+/// The space for the objects of a plan that are created anew, in blocks of this length.
 fn needed(plan: &Plan, block: u64) -> Room {
     let of_len = |len: u64| len.div_ceil(block) * block;
     let is_whole = matches!(
@@ -62,7 +64,7 @@ fn needed(plan: &Plan, block: u64) -> Room {
             Node::Dir { .. } => block,
             Node::Symlink { .. } => 0,
         };
-        // The name in a directory and the line in the receipt.
+        // The name in its directory, and the line in the receipt.
         let told = 2 * (path.as_str().len() as u64 + 64);
         needed.bytes = needed.bytes.saturating_add(len).saturating_add(told);
         needed.objects = needed.objects.map(|objects| objects + 1);

@@ -1,7 +1,7 @@
-//! The manifest of a pack: which objects it was entered with.
+//! The manifest of a pack: the objects that it was entered with.
 //!
-//! Promises that nothing which is not exactly a manifest is read as one; the pack is then as good as absent.
-//! Does not promise that the objects are there: somebody may have edited or removed them since.
+//! Promises that only an exact manifest is read as one; without it the pack counts as absent.
+//! Does not promise that the objects exist: another process may have edited or removed them since.
 //!
 //! Read next: `pack.rs`.
 
@@ -15,14 +15,14 @@ use crate::plan::node::Mode;
 
 const FORMAT: u64 = 1;
 
-/// The objects of a pack by their bytes.
+/// The objects of a pack by digest.
 pub(super) type Objects = BTreeMap<Digest, Same>;
 
 /// Objects with the same bytes, which differ in mode or time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Same {
     pub(super) all: Vec<ObjectMeta>,
-    /// The number of the first one among all objects of a pack that was read.
+    /// The index of the first one among all objects of a pack that was read.
     pub(super) first: usize,
 }
 

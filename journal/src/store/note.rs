@@ -1,14 +1,15 @@
 //! The note of a pack: which objects were examined when they were last handed out.
 //!
-//! An object shares its inode with environments. Whoever an environment is given to (`chown`) owns that inode, can edit
-//! it, and can set length, mode and modification time back, but not the time of change (ctime). Every link and every
-//! unlink moves the ctime, too. So a run that has linked objects ends by noting which ones it examined, and the
-//! modification time of this note says until when: a later ctime means that something else touched the object, and
-//! it is hashed before it is handed out again.
+//! An object shares its inode with environments. If an environment is given to another user
+//! (`chown`), that user owns the inode, can edit it, and can restore length, mode and modification
+//! time, but not the change time (ctime). Every link and every unlink moves the ctime too. So a run
+//! that has linked objects ends by noting which ones it examined. The modification time of this
+//! note says until when: a later ctime means that something else touched the object, and it is
+//! hashed before it is handed out again.
 //!
-//! Promises that a note which is not exactly one vouches for nothing.
-//! Does not notice an edit during the run that examined the object, in the same tick of the clock, or after the clock
-//! was set back. On disk: `packs/SHA256/linked`, never synced: what a power cut leaves is hashed again.
+//! Promises that an invalid note vouches for nothing. Does not notice an edit during the run that
+//! examined the object, in the same clock tick, or after the clock was set back.
+//! On disk: `packs/SHA256/linked`, never synced: after a power cut the objects are hashed again.
 //! Read next: `pack.rs`.
 
 use std::fmt::Write as _;
@@ -17,21 +18,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::fs::Time;
 
-/// Counts the shapes that this format has had.
+/// The version of this format.
 const FORMAT: &str = "1";
-/// Objects that one digit tells of.
+/// The number of objects that one digit describes.
 const PER_DIGIT: usize = 4;
 
 /// Which objects of a pack a run examined, and until when.
 #[derive(Clone, Debug)]
 pub(super) struct Note {
-    /// By the number of the object.
+    /// Indexed by the number of the object.
     list: Vec<bool>,
     until: Time,
 }
 
 impl Note {
-    /// Reads a note about `count` objects that was written at a time.
+    /// Reads a note about `count` objects, written at the time `until`.
     pub(super) fn read(bytes: &[u8], count: usize, until: Time) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         let digits = text.strip_prefix(FORMAT)?.strip_prefix(' ')?;
@@ -55,12 +56,12 @@ impl Note {
     }
 }
 
-/// A list for `count` objects, none of which was examined.
+/// A list for `count` objects, none of them examined.
 pub(super) fn list(count: usize) -> Arc<[AtomicBool]> {
     (0..count).map(|_| AtomicBool::new(false)).collect()
 }
 
-/// The text of a note, whose length depends on the pack alone; `None` when nothing was examined.
+/// The text of a note, whose length depends only on the pack; `None` if nothing was examined.
 pub(super) fn write(list: &[AtomicBool]) -> Option<String> {
     let mut text = format!("{FORMAT} ");
     let mut is_any = false;

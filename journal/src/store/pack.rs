@@ -1,9 +1,11 @@
-//! A pack: one unpacked source, and what it hands out.
+//! A pack: one unpacked source, and the objects that it hands out.
 //!
-//! Promises that an object is handed out only while it is a file of the owner, length, mode and time that it was entered
-//! with, and reports since when its bytes are known; and that a pack which vanishes meanwhile, because another process
-//! cleared the store, has nothing to hand out, which is no failure.
-//! Does not promise that what was handed out can still be linked a moment later: ask again then, and get nothing.
+//! Promises to hand out an object only while it is a file with the owner, length, mode and time
+//! that it was entered with, and to report since when its bytes are known. A pack that vanishes
+//! meanwhile, because another process cleared the store, has nothing to hand out; that is not a
+//! failure.
+//! Does not promise that a caller can still link the object a moment later: it then asks again and
+//! gets nothing.
 //!
 //! Read next: `tend.rs`, which compares the bytes too.
 
@@ -24,7 +26,7 @@ use crate::fs::remove::remove_tree;
 use crate::fs::{Dir, Flush, FsError, Rename, Time};
 use crate::plan::content::{Custody, Examined, FILE_BYTES_MAX, Fetched, Wanted};
 
-/// How long a note of use is true enough.
+/// How long a mark of use counts as current.
 const USED_FOR_SECONDS: i64 = 24 * 60 * 60;
 
 /// One unpacked source.
@@ -39,14 +41,15 @@ pub struct Pack<'a> {
     pub(super) owner: (u32, u32),
     /// When all objects had been written.
     entered: Time,
-    /// What the last run noted that linked objects.
+    /// The note of the last run that linked objects.
     note: Option<Note>,
-    /// What this run examines.
+    /// Which objects this run examines.
     examined: Arc<[AtomicBool]>,
 }
 
 impl<'a> Pack<'a> {
-    /// What stands at a name, if it is a pack; another process may replace or delete it at the same time.
+    /// Opens what exists at a name, if it is a pack; another process may replace or delete it at
+    /// the same time.
     pub(super) fn open(store: &Store<'a>, name: OsString) -> Result<Option<Self>, FsError> {
         let fs = store.fs;
         let Some(dir) = if_there(open_private_dir(fs, &store.packs, &name))? else {
@@ -65,7 +68,7 @@ impl<'a> Pack<'a> {
         };
         let own = fs.meta_of(&files)?;
         let count = objects.values().map(|same| same.all.len()).sum();
-        // Any text of the right length is at most a little longer than this.
+        // Every valid text is shorter than this limit.
         let linked = read_private_file(fs, (&dir, OsStr::new(LINKED)), count as u64 + 64);
         let note = linked
             .ok()
@@ -83,12 +86,14 @@ impl<'a> Pack<'a> {
         }))
     }
 
-    /// An object with the wanted bytes, mode and time; or its bytes, when only its mode or time differs.
+    /// Returns an object with the wanted bytes, mode and time; or its bytes, if only its mode or
+    /// time differs.
     ///
-    /// `None` when the pack has no such bytes, when somebody edited the object since, and when the pack is gone.
+    /// `None` if the pack does not have such bytes, if the object was edited since, and if the pack
+    /// is gone.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The error of the disk.
     pub fn fetch(&self, wanted: &Wanted) -> Result<Option<Fetched>, StoreError> {
         if let Some((object, custody)) = self.fitting(wanted) {
             let name = object_name(object);
@@ -104,15 +109,17 @@ impl<'a> Pack<'a> {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             read => read?,
         };
-        // An edit may keep length and time, as a loss of power does: then the source has to be asked again.
+        // An edit may keep length and time, and so may a power cut: then the source must provide
+        // the bytes again.
         let is_whole = Digest::of(&bytes) == wanted.digest;
         Ok(is_whole.then_some(Fetched::Bytes(bytes)))
     }
 
-    /// As [`Pack::fetch`], and does not look at an object that can be linked: whoever links it does.
+    /// As [`Pack::fetch`], but does not check an object that can be linked: the caller that links
+    /// it does.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The error of the disk.
     pub fn locate(&self, wanted: &Wanted) -> Result<Option<Fetched>, StoreError> {
         match self.fitting(wanted) {
             Some((object, custody)) => Ok(Some(self.stored(object_name(object), custody))),
@@ -120,7 +127,7 @@ impl<'a> Pack<'a> {
         }
     }
 
-    /// The object that can be linked for what is wanted, and what is known of it.
+    /// The object that can be linked for what is wanted, and what is known about it.
     fn fitting(&self, wanted: &Wanted) -> Option<(&ObjectMeta, Custody)> {
         let same = self.objects.get(&wanted.digest)?;
         let numbers = same.first..;
@@ -143,10 +150,11 @@ impl<'a> Pack<'a> {
         }
     }
 
-    /// Notes which objects were examined and handed out, after the last link to them was made or removed.
+    /// Notes which objects were examined and handed out; call it after the last link to them was
+    /// created or removed.
     ///
     /// # Errors
-    /// What the disk says; without a note these objects are hashed when they are next wanted.
+    /// The error of the disk; without a note these objects are hashed when they are next wanted.
     ///
     /// # Crash
     /// The note is the old one, the new one, or none.
@@ -159,10 +167,10 @@ impl<'a> Pack<'a> {
         Ok(fs.write_held(&held, text.as_bytes())?)
     }
 
-    /// Enters an object again that somebody edited through a link, under a new inode.
+    /// Enters an edited object again, as a new inode.
     ///
     /// # Errors
-    /// What the disk says; `NotFound` once the pack is gone, and then nothing is made.
+    /// The error of the disk; `NotFound` if the pack is gone, and then nothing is created.
     ///
     /// # Crash
     /// `packs/tmp-X` may remain; the object is the old one or the new one.
@@ -170,7 +178,8 @@ impl<'a> Pack<'a> {
         let fs = self.store.fs;
         self.check_named()?;
         let name = object_name(&object);
-        // Beside the packs, where the next one who enters a source looks for what dead builders left.
+        // Beside the packs, where the next process that enters a source looks for directories of
+        // dead builders.
         let build = self.store.begin_build()?;
         let file = new_object(&object, bytes, Flush::Now);
         let written = fs
@@ -181,15 +190,15 @@ impl<'a> Pack<'a> {
         Ok(fs.sync_dir(&self.files)?)
     }
 
-    /// Notes that the pack is in use, so that it is not pruned; once a day is enough.
+    /// Marks the pack as used, so that it is not pruned; once a day is enough.
     ///
     /// # Errors
-    /// What the disk says, which matters to nobody else.
+    /// The error of the disk, which affects nothing else.
     pub fn mark_used(&self, now: Time) -> Result<(), StoreError> {
         let fs = self.store.fs;
         let name = OsStr::new(USED);
         let noted = fs.meta(&self.dir, name)?.map(|meta| meta.mtime.seconds);
-        // A note of a time to come was made by a clock that was wrong.
+        // A mark in the future comes from a wrong clock.
         let age = noted.and_then(|noted| now.seconds.checked_sub(noted));
         if age.is_some_and(|age| (0..USED_FOR_SECONDS).contains(&age)) {
             return Ok(());
@@ -199,7 +208,7 @@ impl<'a> Pack<'a> {
         Ok(fs.write_held(&held, b"used\n")?)
     }
 
-    /// When the pack was last wanted or entered.
+    /// When the pack was last used or entered.
     pub(super) fn used(&self) -> Result<Option<Time>, FsError> {
         let mut last = None;
         for name in [USED, MANIFEST] {
@@ -209,13 +218,13 @@ impl<'a> Pack<'a> {
         Ok(last)
     }
 
-    /// What the pack was entered with under a digest.
+    /// The objects that the pack was entered with under a digest.
     #[must_use]
     pub fn entered(&self, digest: Digest) -> &[ObjectMeta] {
         self.objects.get(&digest).map_or(&[], |same| &same.all)
     }
 
-    /// Another process may have discarded the pack: what is entered into it then is lost, at a price.
+    /// Checks that the pack still has its name: what is entered into a discarded pack is lost.
     fn check_named(&self) -> Result<(), FsError> {
         let fs = self.store.fs;
         let named = fs.meta(&self.store.packs, &self.name)?;
@@ -236,13 +245,13 @@ fn fits(object: &ObjectMeta, wanted: &Wanted) -> bool {
     object.mode == wanted.mode && Some(object.mtime) == wanted.mtime
 }
 
-/// What is absent, or something else than what was asked for, is not there.
+/// Treats a missing object, or one of another form, as absent.
 fn if_there<T>(found: Result<T, FsError>) -> Result<Option<T>, FsError> {
     let is_absent = |kind| {
         matches!(
             kind,
             ErrorKind::NotFound
-                // It is not private to the user, who could not read it otherwise.
+                // It is not private to the user; a user's own object would be readable.
                 | ErrorKind::PermissionDenied
                 | ErrorKind::NotADirectory
                 | ErrorKind::InvalidInput

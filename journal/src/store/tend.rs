@@ -1,11 +1,14 @@
-//! Looking after the store: comparing every object with what was entered, and deleting what nobody needs.
+//! Maintenance of the store: comparing every object with what was entered, and deleting unused
+//! packs.
 //!
-//! Promises to delete only what has a name of ours in the store, by open directories and without following a link; to
-//! leave the builds of living processes alone; and that others may use the store at the same time: what vanishes
-//! under them they take from its source. What has another name is left alone and named.
-//! Does not promise that deleting frees space at once: what environments share with the store lives on in them.
+//! Promises to delete only objects with names that the store gives, through open directories and
+//! without following a link; to leave the builds of living processes alone; and that other
+//! processes may use the store at the same time: if an object vanishes, they take it from its
+//! source. Anything with another name is left alone and reported.
+//! Does not promise that deleting frees space at once: the inodes that environments share with the
+//! store remain.
 //!
-//! On disk meanwhile: what is deleted goes to `packs/tmp-X` first, see `Store::discard`.
+//! On disk meanwhile: what is deleted first moves to `packs/tmp-X`, see `Store::discard`.
 //! Read next: `pack.rs`.
 
 use std::collections::BTreeMap;
@@ -21,31 +24,31 @@ use crate::fs::remove::{Leftovers, remove_tree};
 use crate::fs::{Dir, FsError, Kind, Meta, Time};
 use crate::plan::node::is_same_mode;
 
-/// How much is, or was, in the store.
+/// How much the store contains, or contained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stock {
     /// Unpacked sources.
     pub packs: u64,
-    /// Files with their content.
+    /// Files with content.
     pub objects: u64,
     /// Bytes of all objects.
     pub bytes: u64,
-    /// Bytes of the objects that have more names elsewhere: deleting these here frees nothing.
+    /// Bytes of the objects that have further names elsewhere: deleting them here frees nothing.
     pub shared: u64,
 }
 
-/// What was found when the store was compared with what was entered.
+/// The result of comparing the store with what was entered.
 #[derive(Debug)]
 pub struct Audit {
-    /// What is in the store and as it was entered.
+    /// What is in the store and is as it was entered.
     pub stock: Stock,
-    /// What was not, by pack and object.
+    /// What differs, by pack and object.
     pub faults: Vec<Fault>,
-    /// Names among the packs that are not ours.
+    /// Names among the packs that the store did not create.
     pub strangers: Vec<String>,
 }
 
-/// Something that was not as it was entered.
+/// An entry that is not as it was entered.
 #[derive(Debug)]
 pub struct Fault {
     /// The name of the pack.
@@ -54,28 +57,29 @@ pub struct Fault {
     pub path: Option<String>,
     /// What is wrong with it.
     pub flaw: Flaw,
-    /// Why it could not be deleted, where it could not; what was deleted is entered again when it is wanted.
+    /// Why it could not be deleted, if it could not; what was deleted is entered again when it is
+    /// wanted.
     pub kept: Option<FsError>,
 }
 
-/// What is wrong with something in the store.
+/// What is wrong with an entry of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flaw {
-    /// It is no pack: there is no manifest that can be read.
+    /// It is not a pack: it has no readable manifest.
     Manifest,
-    /// It is no regular file.
+    /// It is not a regular file.
     Kind,
-    /// Its length is another.
+    /// Its length differs.
     Length,
-    /// Its bytes are others.
+    /// Its bytes differ.
     Content,
-    /// Its permission bits are others.
+    /// Its permission bits differ.
     Mode,
     /// It belongs to another user or group.
     Owner,
-    /// Its time is another.
+    /// Its modification time differs.
     Time,
-    /// No manifest lists it.
+    /// The manifest does not list it.
     Unlisted,
     /// It cannot be read.
     Unreadable,
@@ -84,23 +88,23 @@ pub enum Flaw {
 /// What was deleted, and what was not.
 #[derive(Debug, Default)]
 pub struct Swept {
-    /// What was deleted; packs that were damaged are counted, too.
+    /// What was deleted, including damaged packs.
     pub deleted: Stock,
     /// How many of the deleted packs were damaged.
     pub damaged: u64,
     /// How many builds of dead processes were deleted.
     pub builds: u64,
-    /// How many builds were left to processes that may live.
+    /// How many builds were left alone because their processes may be alive.
     pub living: u64,
     /// What is still in the store.
     pub kept: Stock,
-    /// Names among the packs that are not ours.
+    /// Names among the packs that the store did not create.
     pub strangers: Vec<String>,
     /// What could not be deleted.
     pub leftovers: Leftovers,
 }
 
-/// What a name among the packs says.
+/// What a name among the packs denotes.
 enum Named {
     Pack(Digest),
     Build,
@@ -111,7 +115,7 @@ impl Named {
     fn of(name: &OsStr) -> Self {
         let digest = name.to_str().and_then(|text| Digest::parse(text).ok());
         match digest {
-            // Only the spelling that is ours.
+            // Only the store's own spelling of a digest.
             Some(digest) if OsStr::new(&digest.to_string()) == name => Self::Pack(digest),
             Some(_) | None if is_build(name) => Self::Build,
             Some(_) | None => Self::Stranger,
@@ -120,13 +124,14 @@ impl Named {
 }
 
 impl<'a> Store<'a> {
-    /// Compares every object of every pack with what was entered, to the byte, and deletes what differs.
+    /// Compares every object of every pack with what was entered, byte by byte, and deletes what
+    /// differs.
     ///
     /// # Errors
-    /// When the packs cannot be listed.
+    /// If the packs cannot be listed.
     ///
     /// # Crash
-    /// Some of it is deleted; the next run finds the rest.
+    /// A part of it is deleted; the next run finds the rest.
     pub fn verify(&self) -> Result<Audit, StoreError> {
         let mut audit = Audit {
             stock: Stock::default(),
@@ -143,32 +148,33 @@ impl<'a> Store<'a> {
         Ok(audit)
     }
 
-    /// Deletes builds of dead processes, damaged packs, and packs that nobody has used for some seconds and of which no
-    /// environment shares a file.
+    /// Deletes builds of dead processes, damaged packs, and packs that were not used for
+    /// `unused_for` seconds and share no file with an environment.
     ///
     /// # Errors
-    /// When the packs cannot be listed.
+    /// If the packs cannot be listed.
     ///
     /// # Crash
-    /// Some of it is deleted; the next run deletes the rest.
+    /// A part of it is deleted; the next run deletes the rest.
     pub fn prune(&self, now: Time, unused_for: u64) -> Result<Swept, StoreError> {
         self.sweep(|pack, stock| {
             let used = pack.used().ok().flatten();
             let age = used.map_or(0, |used| now.seconds.saturating_sub(used.seconds));
-            // A pack from a time to come was marked by a clock that was wrong: it is of no age.
+            // A mark in the future comes from a wrong clock and counts as age zero.
             let is_old = u64::try_from(age.max(0)).is_ok_and(|age| age >= unused_for);
-            // Deleting what environments share frees next to nothing, and the next one would need it a second time.
+            // Deleting a pack that environments share frees next to nothing, and the next
+            // environment would store it again.
             is_old && stock.shared == 0
         })
     }
 
-    /// Deletes everything but the builds of living processes.
+    /// Deletes everything except the builds of living processes.
     ///
     /// # Errors
-    /// When the packs cannot be listed.
+    /// If the packs cannot be listed.
     ///
     /// # Crash
-    /// Some of it is deleted; the next run deletes the rest.
+    /// A part of it is deleted; the next run deletes the rest.
     pub fn clear(&self) -> Result<Swept, StoreError> {
         self.sweep(|_, _| true)
     }
@@ -194,7 +200,7 @@ impl<'a> Store<'a> {
         Ok(swept)
     }
 
-    /// Deletes a pack, or what stands in its place; says how many that were.
+    /// Deletes a pack, or whatever has its name; returns how many packs that were.
     fn sweep_pack(&self, name: &OsStr, stock: &Stock, swept: &mut Swept) -> u64 {
         match self.fs.meta(&self.packs, name) {
             // Another process was faster.
@@ -274,7 +280,7 @@ impl<'a> Store<'a> {
         let entered: BTreeMap<OsString, ObjectMeta> = entered.collect();
         let mut found = Vec::new();
         for (dir, at) in [(&pack.dir, None), (&pack.files, Some(FILES))] {
-            // What cannot be listed is found below, object by object.
+            // If a directory cannot be listed, the objects are still checked below, one by one.
             for entry in self.fs.list(dir).unwrap_or_default() {
                 let flaw = match at {
                     None if [MANIFEST, FILES, USED, LINKED]
@@ -306,7 +312,7 @@ impl<'a> Store<'a> {
             }));
     }
 
-    /// What is wrong with an entry among the objects; one that is right is counted.
+    /// What is wrong with an entry among the objects; a correct one is counted.
     fn examine(
         &self,
         (files, name): (&Dir, &OsStr),
@@ -357,7 +363,7 @@ impl<'a> Store<'a> {
         removed.filter(|error| error.kind() != ErrorKind::NotFound)
     }
 
-    /// How much a pack holds, also a damaged one.
+    /// How much a pack contains; also works for a damaged one.
     fn stock_of(&self, name: &OsStr) -> Stock {
         let mut stock = Stock {
             packs: 1,
@@ -370,7 +376,7 @@ impl<'a> Store<'a> {
         stock
     }
 
-    /// Counts as far as it can: these are numbers for people.
+    /// Counts as far as possible: the numbers are only shown to people.
     fn count_below(&self, dir: &Dir, stock: &mut Stock) {
         for name in self.fs.list(dir).unwrap_or_default() {
             match self.fs.meta(dir, &name) {

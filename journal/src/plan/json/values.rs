@@ -1,7 +1,7 @@
-//! The values in a plan's text: each of the engine's own, spelled in exactly one way.
+//! The values in a plan's text: each type of the engine has exactly one spelling.
 //!
-//! Promises that fields are declared in the order of their names, which is what makes the form canonical, and that texts
-//! are borrowed in both directions as long as they need no escape.
+//! Promises that fields are declared in the order of their names, which makes the form canonical,
+//! and that strings are borrowed in both directions unless they need an escape.
 //!
 //! Read next: `plan/json.rs`.
 
@@ -313,7 +313,8 @@ pub(super) fn mode(text: &str) -> Result<Mode, PlanReadError> {
     Ok(Mode::new(octal(text)?).map_err(PlanError::from)?)
 }
 
-/// Exactly four octal digits (or five, for an error that can name them): one value, one spelling.
+/// Parses exactly four octal digits, so that one value has one spelling. Five digits are accepted
+/// so that the error can report a mode above 0777.
 fn octal(text: &str) -> Result<u32, PlanReadError> {
     let digits =
         matches!(text.len(), 4..=5) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));

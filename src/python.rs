@@ -16,8 +16,6 @@ pub mod bytecode;
 mod candidates;
 mod child_output;
 mod debian_alternatives;
-#[cfg(unix)]
-mod descriptors;
 mod discover;
 mod error;
 mod interpreter;

@@ -2,7 +2,7 @@
 //!
 //! Promises that when it returns the child has been reaped, that a child which is stopped takes its whole
 //! process group with it, and that a grandchild which keeps the pipes open delays nobody: what counts is
-//! the end of the child. It has the three standard descriptors, and none else.
+//! the end of the child.
 //! Does not promise to stop a grandchild that made itself a session of its own, nor to know how a child ended in a
 //! process that ignores SIGCHLD or waits for every child itself: the end alone is certain then.
 //!
@@ -139,10 +139,7 @@ fn command(job: &Job<'_>) -> Command {
         command.current_dir(job.cwd);
     }
     #[cfg(unix)]
-    {
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        super::descriptors::close_others(&mut command);
-    }
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command
 }
 

@@ -6,6 +6,7 @@ mod advice;
 mod announcer;
 mod args;
 mod commands;
+mod descriptors;
 mod dispatch;
 mod ending;
 mod find_python;
@@ -23,5 +24,6 @@ mod world;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    descriptors::keep_to_this_process();
     ExitCode::from(dispatch::run(std::env::args_os()) as u8)
 }

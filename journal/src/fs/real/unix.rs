@@ -14,8 +14,8 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,7 @@ use crate::fs::{
 mod acl;
 #[cfg(target_vendor = "apple")]
 mod apple;
+mod calls;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 mod opened;
@@ -44,6 +45,7 @@ mod stat;
 use acl::AclKind;
 #[cfg(target_vendor = "apple")]
 use apple as system;
+use calls::{DIRECTORY, NEW_FILE, PASSIVE, list, not_empty};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as system;
 use opened::OpenDir;
@@ -511,20 +513,6 @@ fn open_input(path: &Path) -> io::Result<File> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
-const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::CLOEXEC);
-/// Follows no link, and does not block on a FIFO.
-const PASSIVE: OFlags = OFlags::NOFOLLOW
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::NOCTTY)
-    .union(OFlags::CLOEXEC);
-const NEW_FILE: OFlags = OFlags::WRONLY
-    .union(OFlags::CREATE)
-    .union(OFlags::EXCL)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
-
 fn opened(fd: OwnedFd, name: &OsStr) -> Dir {
     call::dir(OpenDir::new(fd), name)
 }
@@ -580,37 +568,4 @@ fn copy_up(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
         return Ok(());
     }
     rustix::fs::chownat(dir, name, None, None, AtFlags::SYMLINK_NOFOLLOW)
-}
-
-/// POSIX allows either error for a directory that is not empty; xfs and some others report
-/// `EEXIST`.
-fn not_empty(error: Errno) -> Errno {
-    match error {
-        Errno::EXIST => Errno::NOTEMPTY,
-        other => other,
-    }
-}
-
-/// Lists through a descriptor of its own: the position in a directory belongs to the open file
-/// description, which other threads may be using.
-fn list(fd: &OwnedFd, wanted: &dyn Fn(&OsStr) -> bool) -> rustix::io::Result<Vec<OsString>> {
-    let own = rustix::fs::openat(fd, ".", DIRECTORY, Mode::empty())?;
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::new(own)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        let is_entry = !matches!(name, b"." | b"..");
-        let name = OsStr::from_bytes(name);
-        if is_entry && wanted(name) {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-/// Retries `fsync` only after a signal. After an error the kernel marks the pages clean, so a retry
-/// would prove nothing.
-fn fsync(fd: impl AsFd) -> rustix::io::Result<()> {
-    rustix::io::retry_on_intr(|| rustix::fs::fsync(fd.as_fd()))
 }

@@ -16,8 +16,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::acl::AclKind;
+use super::calls::{PASSIVE, fsync};
 use super::stat::{meta, number};
-use super::{PASSIVE, fsync};
 use crate::fs::{Acl, Barrier, Kind, Layers, Meta};
 
 /// What is queried from the system once.

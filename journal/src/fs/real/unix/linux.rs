@@ -15,8 +15,8 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, StatxFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::acl::AclKind;
+use super::calls::{NEW_FILE, fsync};
 use super::stat::{NEVER_TOLD, birth, kind, meta, number};
-use super::{NEW_FILE, fsync};
 use crate::base::identity::Identity;
 use crate::fs::{Acl, Barrier, Layers, Meta, Time};
 

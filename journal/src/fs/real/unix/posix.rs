@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::acl::AclKind;
-use super::fsync;
+use super::calls::fsync;
 use super::stat::{NEVER_TOLD, meta};
 use crate::fs::{Acl, Barrier, Kind, Layers, Meta};
 

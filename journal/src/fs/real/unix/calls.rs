@@ -1,0 +1,60 @@
+//! System calls whose errors or whose effects on a descriptor need a word.
+//!
+//! Read next: `../unix.rs`.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+pub(super) const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+/// Follows no link, and does not block on a FIFO.
+pub(super) const PASSIVE: OFlags = OFlags::NOFOLLOW
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+pub(super) const NEW_FILE: OFlags = OFlags::WRONLY
+    .union(OFlags::CREATE)
+    .union(OFlags::EXCL)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// POSIX allows either error for a directory that is not empty; xfs and some others report
+/// `EEXIST`.
+pub(super) fn not_empty(error: Errno) -> Errno {
+    match error {
+        Errno::EXIST => Errno::NOTEMPTY,
+        other => other,
+    }
+}
+
+/// Lists through a descriptor of its own: the position in a directory belongs to the open file
+/// description, which other threads may be using.
+pub(super) fn list(
+    fd: &OwnedFd,
+    wanted: &dyn Fn(&OsStr) -> bool,
+) -> rustix::io::Result<Vec<OsString>> {
+    let own = rustix::fs::openat(fd, ".", DIRECTORY, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::new(own)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        let is_entry = !matches!(name, b"." | b"..");
+        let name = OsStr::from_bytes(name);
+        if is_entry && wanted(name) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Retries `fsync` only after a signal. After an error the kernel marks the pages clean, so a retry
+/// would prove nothing.
+pub(super) fn fsync(fd: impl AsFd) -> rustix::io::Result<()> {
+    rustix::io::retry_on_intr(|| rustix::fs::fsync(fd.as_fd()))
+}

@@ -1,4 +1,5 @@
-//! What the rest rests on, and what knows nothing of environments: the cache directory, versions, paths as text.
+//! The lowest floor of the product, which knows nothing of environments: the cache directory,
+//! versions, owners of files, paths as text.
 //!
 //! Read next: the file that is named after what you look for.
 

@@ -1,17 +1,21 @@
 //! Python virtual environments as filesystem transactions.
 //!
-//! - To make an environment: [`EnvBuilder`], whose fields are the arguments of Python's `venv.EnvBuilder`.
-//! - To build environments of another kind: implement [`Stages`] and override the stages that differ; `examples/` has
-//!   builders that do real work. A stage adds to the [`Draft`](hooks::Draft); it has no disk.
-//! - To have a say in locks, durability, links and progress: [`environment::create`] with an [`environment::Run`].
-//! - To see what that would do: [`environment::plan`]; a [`Plan`](rvenv_journal::Plan) can be saved, compared and given
-//!   to [`environment::apply`] elsewhere.
-//! - To compare one with what was published and what its packages list: [`verify::verify`].
+//! - To create an environment: [`EnvBuilder`], whose fields are the arguments of Python's
+//!   `venv.EnvBuilder`.
+//! - To build environments of another kind: implement [`Stages`] and override the stages that
+//!   differ; `examples/` has builders that do real work. A stage adds to the
+//!   [`Draft`](hooks::Draft); it has no access to the disk.
+//! - To choose locks, durability, links and progress: [`environment::create`] with an
+//!   [`environment::Run`].
+//! - To see what a creation would do: [`environment::plan`]; a [`Plan`](rvenv_journal::Plan) can be
+//!   saved, compared and given to [`environment::apply`] elsewhere.
+//! - To compare an environment with what was published and with what its packages list:
+//!   [`verify::verify`].
 //! - To publish trees that have nothing to do with Python: the engine, [`rvenv_journal`].
 //!
-//! Promises what the engine promises: the target is the old tree or the new one, and success is durable.
-//! The process's environment, working directory, umask and clock are read by [`host::Host::read`] alone, for
-//! [`EnvBuilder::create`]; everything else gets them handed in.
+//! Promises what the engine promises: the target is the old tree or the new one, and success is
+//! durable. The process's environment, working directory, umask and clock are read by
+//! [`host::Host::read`] alone, for [`EnvBuilder::create`]; everything else gets them as arguments.
 //!
 //! # A builder of your own
 //!
@@ -21,7 +25,7 @@
 //! use rvenv::scripts::{Folder, ScriptTree};
 //! use rvenv::{EnvBuilder, StageError, Stages};
 //!
-//! /// Environments that know which project they are for.
+//! /// Environments that record which project they are for.
 //! struct ForProject {
 //!     scripts: ScriptTree,
 //! }
@@ -30,7 +34,7 @@
 //!     fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
 //!         draft.file("project.txt", format!("project = {}\n", context.env_name))?;
 //!         self.install_scripts(context, &self.scripts, draft)?;
-//!         // Were this to fail, what was there before would come back.
+//!         // If this fails, the previous environment comes back.
 //!         draft.check(Check::Command("test -f \"$VIRTUAL_ENV/project.txt\"".to_owned()));
 //!         Ok(())
 //!     }
@@ -47,7 +51,8 @@
 //! # }
 //! ```
 //!
-//! Read next: `env_builder.rs` for the options, `hooks.rs` for the stages, `environment.rs` for how a plan meets the disk.
+//! Read next: `env_builder.rs` for the options, `hooks.rs` for the stages, `environment.rs` for how
+//! a plan reaches the disk.
 
 mod base;
 mod build;

@@ -1,15 +1,18 @@
 //! Interpreters: finding a Python, asking it about itself, remembering the answer.
 //!
-//! Promises that an [`Interpreter`] describes a base installation and never a virtual environment, that
-//! no variable, no `site` and no file of the working directory has a say in the answer, that a candidate
-//! which hangs, crashes or talks nonsense costs a bounded time and an error that names it, and that a
-//! remembered answer is used only while every file that it rests on is unchanged.
-//! Does not promise that the interpreter stays as it was: the plan pins the executable by its digest.
+//! Promises:
+//! - An [`Interpreter`] describes a base installation, never a virtual environment.
+//! - No environment variable, no `site` and no file of the working directory changes the answer.
+//! - A candidate that hangs, crashes or prints nonsense costs a bounded time and yields an error
+//!   that names it.
+//! - A remembered answer is used only while every file that it depends on is unchanged.
 //!
-//! On disk: the cache directory alone is written, and only by `probe_cache.rs`.
-//! What only a target names is started as `trust.rs` allows.
-//! Read next: `discover.rs`, which turns a request into an interpreter; `layout.rs`, which says what an
-//! environment of that interpreter looks like.
+//! Does not promise that the interpreter stays as it was: the plan pins the executable by its
+//! digest.
+//!
+//! On disk: only `probe_cache.rs` writes, and only in the cache directory. An interpreter that only
+//! a target names is started as `trust.rs` allows. Read next: `discover.rs`, which turns a request
+//! into an interpreter; `build/layout.rs`, which describes an environment of that interpreter.
 
 mod build_details;
 pub mod bytecode;

@@ -1,17 +1,23 @@
-//! The cache of a user: the one door to everything that is kept in it.
+//! The user's cache directory: the only access to everything that is kept in it.
 //!
-//! What the cache says is believed: which program is an interpreter, what a wheel holds, which bytes a digest has. So
-//! nobody but the user, or root, may have put it there.
+//! rvenv trusts what the cache says: which program is an interpreter, what a wheel holds, which
+//! bytes a digest has. So only the user or root may have written it.
 //!
-//! Promises that every component of the way to the cache (directories and symbolic links, each looked at by itself)
-//! belongs to the user or to root, and that no other user may write these directories, since they could put another
-//! one of the user's in the place of the cache; that the cache is a directory of one of the two which the permission
-//! bits let nobody else write; that what is read in it passes the same look, by handles that follow no link; and that all
-//! that is made has mode 0700 or 0600, whatever the umask.
-//! A directory on the way may be sticky, as `/tmp` is, or belong to a group of the user alone.
+//! Promises:
+//! - Every component of the path to the cache (directories and symbolic links, each checked by
+//!   itself) belongs to the user or to root.
+//! - No other user may write these directories, since that user could put another directory of the
+//!   same owner in the place of the cache. A directory on the path may be sticky, as `/tmp` is, or
+//!   belong to a group that has the user as its only member.
+//! - The cache itself belongs to the user or root, and its permission bits let no one else write
+//!   it.
+//! - What is read in it passes the same check, through handles that follow no link.
+//! - Everything that is created has mode 0700 or 0600, whatever the umask.
+//!
 //! Does not promise that there is a cache: every caller can do without.
 //!
-//! Read next: `cached_answer.rs`, the notes in it; the engine's `store.rs`, the packs; `fs/privacy.rs`, what passes.
+//! Read next: `cached_answer.rs`, the answers in it; the engine's `store.rs`, the packs;
+//! `fs/privacy.rs`, the check.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
@@ -27,10 +33,10 @@ mod path_owners;
 
 pub(crate) use path_owners::changeable_above;
 
-/// Of directories that rvenv makes.
+/// The mode of directories that rvenv creates.
 const DIR_MODE: u32 = 0o700;
 
-/// The cache directory; clones share what they opened.
+/// The cache directory; clones share the open directory.
 #[derive(Clone, Debug)]
 pub struct Cache(Arc<Inner>);
 
@@ -44,10 +50,10 @@ struct Inner {
 /// Why a cache is not used.
 #[derive(Debug, Error)]
 pub enum NotUsed {
-    /// Another user controls the way to it.
+    /// Another user controls the path to it.
     #[error("`{}` belongs to user {owner}", path.display())]
     Foreign {
-        /// The component of the way, or the cache itself.
+        /// The component of the path, or the cache itself.
         path: PathBuf,
         /// Its owner.
         owner: u32,
@@ -60,7 +66,7 @@ pub enum NotUsed {
         /// Its permission bits.
         mode: u32,
     },
-    /// Other users may write a directory on the way to it.
+    /// Other users may write a directory on the path to it.
     #[error("other users may write into `{}`, above the cache (mode {mode:04o})", path.display())]
     Above {
         /// The directory.
@@ -68,10 +74,10 @@ pub enum NotUsed {
         /// Its permission bits.
         mode: u32,
     },
-    /// The disk refused.
+    /// A system call failed.
     #[error("cannot open the cache `{}`", path.display())]
     Disk {
-        /// The cache, or what is on the way to it.
+        /// The cache, or a directory on the path to it.
         path: PathBuf,
         /// Why.
         #[source]
@@ -80,7 +86,7 @@ pub enum NotUsed {
 }
 
 impl Cache {
-    /// The cache at a path, which must be absolute; nothing is opened yet.
+    /// The cache at a path, which must be absolute; opens nothing yet.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(Arc::new(Inner {
@@ -96,7 +102,7 @@ impl Cache {
         &self.0.path
     }
 
-    /// The directory, if it is there; nothing is made.
+    /// Opens the directory if it exists; creates nothing.
     ///
     /// # Errors
     /// When it is not private to the user; see [`NotUsed`].
@@ -104,19 +110,19 @@ impl Cache {
         self.open(false)
     }
 
-    /// The directory, which is made if need be, with those above it.
+    /// Opens the directory; creates it, and those above it, if they do not exist.
     ///
     /// # Errors
-    /// As [`dir`](Self::dir); nothing is made then.
+    /// As [`dir`](Self::dir); creates nothing then.
     ///
     /// # Crash
-    /// Some of the directories are there, empty.
+    /// Some of the directories exist, empty.
     pub fn make(&self) -> Result<Dir, NotUsed> {
         let made = self.open(true)?;
         made.ok_or_else(|| self.failed(ErrorKind::NotFound.into()))
     }
 
-    /// Reads a note: a private file in a private directory of the cache.
+    /// Reads a cached answer: a private file in a private directory of the cache.
     pub(crate) fn read(&self, kind: &str, name: &OsStr, len_max: u64) -> Option<Vec<u8>> {
         let fs = &self.0.fs;
         let dir = open_private_dir(fs, &self.dir().ok()??, OsStr::new(kind)).ok()?;
@@ -124,7 +130,8 @@ impl Cache {
         Some(bytes)
     }
 
-    /// The directory of one kind of notes, to write to; one that others may have written to is made anew.
+    /// Opens the directory of one kind of answers for writing; a directory that other users may
+    /// have written is removed and created anew.
     pub(crate) fn make_kind(&self, kind: &str) -> Result<(&dyn Fs, Dir), NotUsed> {
         let fs = &self.0.fs;
         let failed = |error: FsError| self.failed(error.source);
@@ -161,7 +168,7 @@ impl Cache {
         for name in &way.rest {
             make_in(fs, &dir, name).map_err(failed)?;
             dir = fs.open_dir(&dir, name).map_err(failed)?;
-            // Another user may have been faster.
+            // Another user may have created it first.
             self.check(&fs.meta_of(&dir).map_err(failed)?)?;
         }
         self.check(&fs.meta_of(&dir).map_err(failed)?)?;
@@ -183,7 +190,7 @@ impl Cache {
     }
 }
 
-/// Makes a directory, unless another process does.
+/// Creates a directory, unless another process does.
 fn make_in(fs: &RealFs, dir: &Dir, name: &OsStr) -> Result<(), FsError> {
     match fs.make_dir(dir, name, DIR_MODE) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
@@ -191,11 +198,11 @@ fn make_in(fs: &RealFs, dir: &Dir, name: &OsStr) -> Result<(), FsError> {
     }
 }
 
-/// How far the way to a cache exists.
+/// How far the path to a cache exists.
 #[derive(Debug)]
 struct Way {
     /// The nearest directory that exists, without symbolic links in its path.
     nearest: PathBuf,
-    /// What is still to be made below it.
+    /// The names below it that do not exist yet.
     rest: Vec<OsString>,
 }

@@ -1,12 +1,14 @@
-//! Cached answers: small files of the cache, each of which saves the work of finding an answer about one path again.
+//! Cached answers: small files of the cache, each of which saves finding an answer about one path
+//! again.
 //!
-//! Promises that an answer is read whole or not at all, since it is replaced by rename, and that none is believed that
-//! another user can have written.
-//! Does not promise that there is one, or that it still holds: the reader decides, by fingerprints. An answer that
-//! cannot be written is no failure.
+//! Promises that an answer is read whole or not at all, since a rename replaces it, and that no
+//! answer counts which another user may have written. Does not promise that an answer exists or
+//! that it still holds: the reader decides that by fingerprints. Failing to write an answer is no
+//! failure of the command.
 //!
 //! On disk: `<cache dir>/<kind>/<sha256 of the path>.json`, mode 0600 in directories of mode 0700.
-//! Read next: `cache.rs`, the door; `python/probe_cache.rs`, `wheel/catalogue.rs`.
+//! Read next: `cache.rs`, which opens the directories; `python/probe_cache.rs` and
+//! `wheel/catalogue.rs`, which keep answers.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -17,10 +19,10 @@ use rvenv_journal::fs::{Flush, NewFile, Rename};
 
 use crate::base::cache::Cache;
 
-/// How the names of answers begin that are being written.
+/// The prefix of the name of an answer that is being written.
 const DRAFT_PREFIX: &str = ".tmp";
 
-/// The place of one answer.
+/// The file of one answer.
 #[derive(Clone, Debug)]
 pub(crate) struct CachedAnswer {
     cache: Cache,
@@ -29,7 +31,7 @@ pub(crate) struct CachedAnswer {
 }
 
 impl CachedAnswer {
-    /// The place of the answer of this kind about a path.
+    /// The file of the answer of this kind about a path.
     pub(crate) fn about(path: &Path, kind: &'static str, cache: &Cache) -> Self {
         let name = Digest::of(path.as_os_str().as_encoded_bytes());
         Self {
@@ -39,12 +41,12 @@ impl CachedAnswer {
         }
     }
 
-    /// What was written, if it has at most `len_max` bytes.
+    /// The bytes of the answer, if they are at most `len_max`.
     pub(crate) fn read(&self, len_max: u64) -> Option<Vec<u8>> {
         self.cache.read(self.kind, &self.name, len_max)
     }
 
-    /// Replaces what was written.
+    /// Replaces the answer.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let made = self.cache.make_kind(self.kind);
         let (fs, dir) = made.map_err(io::Error::other)?;
@@ -54,7 +56,7 @@ impl CachedAnswer {
             bytes,
             flush: Flush::Later,
         };
-        // `tempfile` invents names; the file is made in the open directory.
+        // `tempfile` only invents the name; the file is created in the open directory.
         let draft = tempfile::Builder::new()
             .prefix(DRAFT_PREFIX)
             .disable_cleanup(true)

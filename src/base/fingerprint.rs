@@ -1,10 +1,12 @@
-//! Fingerprints: files that something known rests on, and whether they still are what they were.
+//! Fingerprints: the files that a known answer depends on, and whether they are unchanged.
 //!
-//! Promises that a file which was replaced or changed since is noticed, also when its time was set back.
-//! Does not notice a change within the same tick of the filesystem's clock that keeps the length; nor, where there is
-//! neither ctime nor inode number, a file replaced by one of the same size and time.
+//! Promises to notice a file that was replaced or changed since, even if its modification time was
+//! set back. Does not notice a change that keeps the length within the same tick of the
+//! filesystem's clock; nor, where there is neither ctime nor inode number, a file replaced by one
+//! of the same size and time.
 //!
-//! Read next: `python/probe_cache.rs` and `wheel/catalogue.rs`, which keep what they know under fingerprints.
+//! Read next: `python/probe_cache.rs` and `wheel/catalogue.rs`, which keep their answers under
+//! fingerprints.
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +17,13 @@ use serde::{Deserialize, Serialize};
 pub struct Fingerprint {
     /// The path; links are followed.
     pub path: PathBuf,
-    /// What was there; `None` if nothing was, so that its appearance counts as a change too.
+    /// The state of the file; `None` if there was none, so that its appearance counts as a change
+    /// too.
     pub state: Option<FileState>,
 }
 
 impl Fingerprint {
-    /// Looks at a path now.
+    /// Takes the fingerprint of a path now.
     #[must_use]
     pub fn of(path: &Path) -> Self {
         let state = std::fs::metadata(path).ok().map(|m| FileState::of(&m));
@@ -30,24 +33,24 @@ impl Fingerprint {
         }
     }
 
-    /// Whether the path still is as it was.
+    /// Whether the path is unchanged.
     #[must_use]
     pub fn holds(&self) -> bool {
         Self::of(&self.path).state == self.state
     }
 }
 
-/// Which file stands at a path, as far as one look can tell.
+/// Which file a path names, as far as one `stat` can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileState {
     /// Size in bytes.
     pub len: u64,
     /// Nanoseconds from 1970 to the last change of the content; negative before.
     pub mtime_ns: i128,
-    /// Nanoseconds from 1970 to the last change of anything about the file, which no program can set back;
-    /// 0 where there is no such thing.
+    /// Nanoseconds from 1970 to the last change of anything about the file (ctime), which no
+    /// program can set back; 0 on systems without it.
     pub ctime_ns: i128,
-    /// Inode number; 0 where there is no such thing. Filesystems give it again as soon as it is free.
+    /// Inode number; 0 on systems without it. Filesystems reuse a number as soon as it is free.
     pub inode: u64,
 }
 
@@ -80,7 +83,8 @@ impl FileState {
     }
 }
 
-/// [`Fingerprint`] on disk: its path, and if there was a file its length, two times and inode number.
+/// [`Fingerprint`] on disk: its path and, if the file existed, its length, two times and inode
+/// number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stored {
     path: PathBuf,

@@ -1,6 +1,7 @@
 //! Paths by their text alone, as Python's `os.path.abspath` reads them.
 //!
-//! Promises to look at no disk: `link/../E` is beside `link`, wherever the link leads. `venv` reads its arguments so.
+//! Promises not to look at the disk: `link/../E` is beside `link`, wherever the link leads. `venv`
+//! reads its arguments in this way.
 
 use std::path::{Component, Path, PathBuf};
 

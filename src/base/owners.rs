@@ -1,11 +1,13 @@
-//! Owners: who besides the user may write a file or a directory.
+//! Owners: which users besides the caller may write a file or a directory.
 //!
-//! Promises that a file passes only if its permission bits let no one else write it, and a directory too unless it is
-//! sticky, as `/tmp` is: what others put there is theirs. A group may write if the user is its only member, and no ACL
-//! names others, whose entries the bits of the group bound.
-//! Does not look at databases of users other than the two files.
+//! Promises that a file passes only if its permission bits let no one else write it. A directory
+//! must pass the same check unless it is sticky, as `/tmp` is: there, each user can change only
+//! their own files. A group may write if the user is its only member and there is no ACL: with an
+//! ACL the group bits are its mask, which other users may use too. Does not look at databases of
+//! users other than `/etc/passwd` and `/etc/group`.
 //!
-//! Read next: `cache/path_owners.rs` and `../python/trust/path_owners.rs`, which walk to what must be the user's.
+//! Read next: `cache/path_owners.rs` and `../python/trust/path_owners.rs`, which walk along the
+//! paths that must belong to the user.
 #![cfg(unix)]
 
 use std::fs::{self, Metadata};
@@ -16,13 +18,13 @@ const BY_OTHERS: u32 = 0o002;
 const BY_GROUP: u32 = 0o020;
 const STICKY: u32 = 0o1000;
 
-/// Whether users other than `user` and root may write to what was looked at, at `path`.
+/// Whether users other than `user` and root may write the file or directory at `path`.
 pub(crate) fn others_write(path: &Path, meta: &Metadata, user: u32) -> bool {
     let is_for_group = has_own_mode(meta) && meta.mode() & BY_GROUP != 0;
     everyone_writes(meta) || (is_for_group && (!is_own_group(user, meta.gid()) || has_acl(path)))
 }
 
-/// Whether an ACL has more entries than the permission bits; the bits of the group are its mask then.
+/// Whether an ACL has more entries than the permission bits; the group bits are then its mask.
 #[cfg(target_os = "linux")]
 fn has_acl(path: &Path) -> bool {
     use rustix::io::Errno;
@@ -36,18 +38,20 @@ fn has_acl(_path: &Path) -> bool {
     false
 }
 
-/// Whether users who share nothing with the owner may write to what was looked at.
+/// Whether users who share no group with the owner may write this file or directory.
 pub(crate) fn everyone_writes(meta: &Metadata) -> bool {
     has_own_mode(meta) && meta.mode() & BY_OTHERS != 0
 }
 
-/// Whether the mode tells who may write: that of a link means nothing, and of a sticky directory only what is in it counts.
+/// Whether the mode says who may write. The mode of a link means nothing, and in a sticky directory
+/// only the modes of its entries count.
 fn has_own_mode(meta: &Metadata) -> bool {
     let is_sticky_dir = meta.is_dir() && meta.mode() & STICKY != 0;
     !meta.is_symlink() && !is_sticky_dir
 }
 
-/// Whether a group has no member but the user: many systems give each user one.
+/// Whether the user is the only member of a group; many systems give each user a group of their
+/// own.
 fn is_own_group(user: u32, group: u32) -> bool {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     is_alone(&read("/etc/passwd"), &read("/etc/group"), user, group)
@@ -72,7 +76,8 @@ fn is_alone(users: &str, groups: &str, user: u32, group: u32) -> bool {
             .all(|member| member.is_empty() || name.as_deref() == Some(member))
     };
     if name.is_none() {
-        // A user of a directory service, which gives each a group of the same number.
+        // The user comes from a directory service, which gives each user a group of the same
+        // number.
         return user == group && of_group.next().is_none() && found.all(alone);
     }
     let is_primary = of_group.next().is_some_and(|own| at(own, 2) == user);

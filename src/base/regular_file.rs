@@ -1,8 +1,9 @@
-//! Regular files that others may replace while they are read.
+//! Regular files that other users may replace while rvenv reads them.
 //!
-//! Promises that what is opened is a regular file: opening a fifo would wait for a writer, and opening a device can do
-//! anything. Both the name and what was opened are looked at, since another process may exchange the two in between.
-//! Follows symbolic links, as the programs do that read the same files.
+//! Promises that only a regular file is opened: opening a FIFO would wait for a writer, and opening
+//! a device can do anything. Both the name and the open file are checked, since another process may
+//! exchange the file in between. Follows symbolic links, as the programs do that read the same
+//! files.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,7 +12,7 @@ use std::path::Path;
 /// Opens a regular file for reading.
 ///
 /// # Errors
-/// What the system says, and anything that is not a regular file.
+/// What the system reports, and anything that is not a regular file.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     must_be_regular(&fs::metadata(path)?)?;
     let file = open_at_once(path)?;

@@ -1,30 +1,32 @@
-//! The umask that rules at a place: the process's, or a default ACL in its stead.
+//! The umask that applies at a path: the process's, or a default ACL in its stead.
 //!
-//! Promises that a plan has the permission bits which the system would leave to what `mkdir` and `open` make there, so
-//! that what is published is what is planned, and a plan made again has nothing to change.
-//! Does not promise anything of directories inside an environment whose default ACL is another than that of its root.
+//! Promises that a plan has the permission bits which the system would give to what `mkdir` and
+//! `open` create there, so that the published environment equals the plan, and planning again finds
+//! nothing to change. Does not cover directories inside an environment whose default ACL differs
+//! from that of its root.
 //!
-//! Read next: `options.rs`; the engine's `staging/inheritance.rs`, by which the ACL itself is handed down.
+//! Read next: `options.rs`; the engine's `staging/inheritance.rs`, which hands down the ACL itself.
 
 use std::path::Path;
 
 use rvenv_journal::Fs;
 use rvenv_journal::fs::left_by_acl;
 
-/// The permission bits that new objects do without.
+/// The permission bits that new files and directories do not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Umask {
     /// The bits.
     pub bits: u32,
-    /// Whether a default ACL says so rather than the process.
+    /// Whether the bits come from a default ACL rather than from the process.
     pub is_of_acl: bool,
 }
 
 impl Umask {
-    /// What rules for an environment at this path: it inherits from itself where it exists, else from the nearest directory
-    /// above that does.
+    /// Finds what applies to an environment at this path: an environment that exists inherits from
+    /// itself, a new one from the nearest directory above it.
     ///
-    /// Where nothing can be read that is the process's umask: whoever opens the path next says what is wrong with it.
+    /// Where no ACL can be read, that is the process's umask: the next step that opens the path
+    /// reports what is wrong with it.
     #[must_use]
     pub fn at(fs: &dyn Fs, env_dir: &Path, process: u32) -> Self {
         let of_process = Self {

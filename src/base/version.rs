@@ -1,10 +1,10 @@
 //! The order of versions (PEP 440), of distributions and of Pythons.
 //!
-//! Promises a total order: whatever two texts are given, one comes first or they are equal, and never a panic. Texts
-//! that are no versions come before all that are, in the order of their bytes.
+//! Promises a total order: of any two texts, one comes first or they are equal, and none causes a
+//! panic. Texts that are not versions come before all that are, in the order of their bytes.
 //!
-//! Read next: `version/specifiers.rs`, which says whether one is in a range; `build/hooks/pip.rs`, which keeps a pip that
-//! is newer than the bundled one.
+//! Read next: `version/specifiers.rs`, which decides whether a version is in a range;
+//! `build/hooks/pip.rs`, which keeps a pip that is newer than the bundled one.
 
 mod specifiers;
 
@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 
 pub use specifiers::Specifiers;
 
-/// Compares two versions, spelled however PEP 440 allows.
+/// Compares two versions, in any spelling that PEP 440 allows.
 #[must_use]
 pub fn compare(a: &str, b: &str) -> Ordering {
     match (Version::parse(a), Version::parse(b)) {
@@ -26,7 +26,7 @@ pub fn compare(a: &str, b: &str) -> Ordering {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Version {
     epoch: u64,
-    /// Without trailing zeros: 1.0 is 1.
+    /// Without trailing zeros: 1.0 equals 1.
     release: Vec<u64>,
     pre: Pre,
     /// `1.0` before `1.0.post0`.
@@ -58,7 +58,7 @@ enum Local {
     Number(u64),
 }
 
-/// What is left of a version's text.
+/// The part of a version's text that is still to be read.
 struct Rest<'a>(&'a str);
 
 impl Version {
@@ -66,7 +66,7 @@ impl Version {
         Self::read(text).map(|(version, _)| version)
     }
 
-    /// The version, and the numbers of its release as they were written.
+    /// Reads the version, and the numbers of its release as they were written.
     fn read(text: &str) -> Option<(Self, Vec<u64>)> {
         let text = text.trim().to_ascii_lowercase();
         let (public, local) = match text.split_once('+') {
@@ -106,12 +106,12 @@ impl Version {
         Some((version, written))
     }
 
-    /// Whether this comes before the release of its numbers.
+    /// Whether this version comes before the release with the same numbers.
     fn is_preview(&self) -> bool {
         self.pre != Pre::None || self.dev != Dev::None
     }
 
-    /// Whether this is nothing but the numbers of a release.
+    /// Whether this version consists of release numbers alone.
     fn is_release(&self) -> bool {
         !self.is_preview() && self.post.is_none() && self.local.is_none()
     }
@@ -138,7 +138,7 @@ impl Version {
 }
 
 impl Rest<'_> {
-    /// Tries to read something, and takes nothing if it is not there.
+    /// Tries to read something; consumes nothing if that fails.
     fn after<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let before = self.0;
         let found = read(self);
@@ -165,7 +165,8 @@ impl Rest<'_> {
         number(digits)
     }
 
-    /// One of these words with separators around it, and the number after it; a missing number is 0.
+    /// Reads one of these words, with optional separators around it, and the number after it; a
+    /// missing number is 0.
     fn word(&mut self, words: &[&str]) -> Option<u64> {
         self.after(|rest| {
             rest.separator();
@@ -174,14 +175,15 @@ impl Rest<'_> {
                 rest.separator();
                 rest.number()
             });
-            // Without a number nothing may follow that looks like one, too long to be read.
+            // After a word without a number, more digits would be a number that is too long to be
+            // read.
             let readable = !rest.0.starts_with(|c: char| c.is_ascii_digit());
             readable.then_some(number.unwrap_or(0))
         })
     }
 
     fn pre(&mut self) -> Option<Pre> {
-        // The long words first, since each begins with a short one.
+        // The long words come first, since each begins with a short one.
         let alpha = self.word(&["alpha", "a"]).map(Pre::Alpha);
         let beta = alpha.or_else(|| self.word(&["beta", "b"]).map(Pre::Beta));
         let words = ["preview", "pre", "rc", "c"];
@@ -194,7 +196,7 @@ impl Rest<'_> {
     }
 }
 
-/// Digits and nothing else; more of them than any version has are no number.
+/// Reads digits and nothing else; a number beyond 64 bits is no number, since no version has one.
 fn number(text: &str) -> Option<u64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| text.parse().ok())?
@@ -206,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// The summary of PEP 440, and what its corners say.
+    /// The summary of PEP 440, and its corner cases.
     #[test]
     fn versions_are_ordered_as_pep_440_orders_them() {
         let sorted = [

@@ -1,11 +1,12 @@
-//! `build-details.json`: what an installation says about itself, so that nobody has to start it (PEP 739).
+//! `build-details.json`: what an installation says about itself, which saves starting it (PEP 739).
 //!
-//! Promises to believe such a file only where the interpreter would take its library from: beside the real executable's
-//! directory, in the library that has the executable's own version in its name; and only if what it says of the version
-//! agrees with both. Where an installation was moved to does not matter, since no path in the file is used.
-//! Does not promise that the interpreter starts. `CPython` writes the file from 3.14 on.
+//! Promises to use such a file only where the interpreter would take its library from: beside the
+//! real executable's directory, in the library whose name has the executable's own version; and
+//! only if the version in the file agrees with both. An installation may have been moved, since no
+//! path in the file is used. Does not promise that the interpreter starts. `CPython` writes the
+//! file from 3.14 on.
 //!
-//! Read next: `discover.rs`, which does without a process where this is enough.
+//! Read next: `discover.rs`, which starts no process where this file is enough.
 
 use std::fs;
 use std::io::Read;
@@ -17,7 +18,7 @@ use super::interpreter::PythonVersion;
 use super::release::Release;
 use crate::base::regular_file;
 
-/// More than any honest file.
+/// More than any real file has.
 const BYTES_MAX: u64 = 1 << 20;
 
 #[derive(Deserialize)]
@@ -54,7 +55,8 @@ struct Abi {
     flags: Vec<String>,
 }
 
-/// What stands beside an executable; `None` of one that belongs to an environment, or where nothing can be believed.
+/// Reads the release from the file that belongs to an executable; `None` for the executable of an
+/// environment, or where no file can be trusted.
 pub(super) fn beside(executable: &Path) -> Option<Release> {
     let of_environment = executable.ancestors().skip(1).take(2);
     if of_environment
@@ -67,11 +69,11 @@ pub(super) fn beside(executable: &Path) -> Option<Release> {
     let stem = real.file_name()?.to_str()?;
     let stem = stem.strip_suffix(".exe").unwrap_or(stem);
     let prefix = real.parent()?.parent()?;
-    // The name of the executable is that of its library: `python3.14`, `python3.14t`.
+    // The executable has the name of its library: `python3.14`, `python3.14t`.
     stem.strip_prefix("python3.")?;
     let library = prefix.join("lib").join(stem);
     let flags = if stem.ends_with('t') { "t" } else { "" };
-    // Debian has one for each kind of machine in a library that they share.
+    // Debian has one file for each architecture, in a library that they share.
     let debian = format!(
         "build-details.{flags}.{}-linux-gnu.json",
         std::env::consts::ARCH
@@ -87,7 +89,7 @@ fn read(path: &Path, stem: &str) -> Option<Release> {
     release(&bytes, stem)
 }
 
-/// What a file says, if it speaks of the Python whose executable has this name.
+/// The release in a file, if the file is about the Python whose executable has this name.
 fn release(bytes: &[u8], stem: &str) -> Option<Release> {
     let details: Details = serde_json::from_slice(bytes).ok()?;
     let free_threaded = details
@@ -102,7 +104,7 @@ fn release(bytes: &[u8], stem: &str) -> Option<Release> {
     } = details.implementation.version;
     let language = format!("{major}.{minor}");
     let own_name = format!("python{language}{}", if free_threaded { "t" } else { "" });
-    // For other implementations the version of the implementation is not that of the language.
+    // In other implementations the version of the implementation differs from that of the language.
     let ours = details.schema_version.starts_with("1.")
         && details.implementation.name == "cpython"
         && details.language.version == language
@@ -130,7 +132,7 @@ fn release(bytes: &[u8], stem: &str) -> Option<Release> {
 mod tests {
     use super::*;
 
-    /// As `CPython`'s `Tools/build/generate-build-details.py` lays it out.
+    /// The format that `CPython`'s `Tools/build/generate-build-details.py` writes.
     fn text(level: &str, flags: &str) -> String {
         format!(
             r#"{{"schema_version": "1.0", "base_prefix": "/install", "base_interpreter": "/install/bin/python3.14",

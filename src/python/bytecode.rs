@@ -1,12 +1,17 @@
-//! Bytecode: what an interpreter would write into `__pycache__` for the sources of a wheel, made ahead of time.
+//! Bytecode: what an interpreter would write into `__pycache__` for the sources of a wheel,
+//! compiled ahead of time.
 //!
-//! Promises that equal sources and an equal interpreter give equal bytes: the times in the headers are those of the
-//! sources, the names inside are those in the wheel (Python puts the real path in their place when it imports), the
-//! seed of hashes is fixed, and what is compiled by one process depends on the sources alone, never on how many
-//! processes there are. A source that this Python refuses has no bytecode, which is no error.
-//! Does not promise that two builds of one version give the same bytes; the interpreter itself is part of the [`key`].
+//! Promises that equal sources and an equal interpreter give equal bytes:
+//! - The times in the headers are those of the sources.
+//! - The file names inside are those in the wheel; Python replaces them by the real path on import.
+//! - The hash seed is fixed.
+//! - What one process compiles depends on the sources alone, never on the number of processes.
 //!
-//! Read next: `bytecode/compile.py`, which runs in the interpreter; `provision.rs`, which keeps what it made.
+//! A source that this Python rejects has no bytecode, which is no error. Does not promise that two
+//! builds of one version give the same bytes; the interpreter itself is part of the [`key`].
+//!
+//! Read next: `bytecode/compile.py`, which runs in the interpreter; `provision.rs`, which keeps the
+//! result.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -31,35 +36,36 @@ mod wire;
 
 use wire::{Malformed, answer, question};
 
-/// The program that is given to the interpreter.
+/// The program that the interpreter runs.
 const PROGRAM: &str = include_str!("bytecode/compile.py");
-/// Counts the shapes that the files and their names inside have had.
+/// The version of the format of the files and of the names inside them.
 const FORMAT: u32 = 1;
-/// Text that one process compiles, if it is not that of a single source. What is compiled together may depend on each
-/// other in versions before 3.11, so that this is as much a part of the format as the program.
+/// Bytes of source text that one process compiles, unless a single source has more. Before Python
+/// 3.11, sources that are compiled together can affect each other's bytecode, so this is as much a
+/// part of the format as the program.
 const BATCH_BYTES: usize = 512 << 10;
-/// How long one process may take: a hundred times what it needs.
+/// The time limit of one process: a hundred times what it needs.
 const BATCH_TIMEOUT: Duration = Duration::from_mins(5);
-/// How often somebody is asked whether to stop.
+/// How often the caller is asked whether to stop.
 const TICK: Duration = Duration::from_millis(5);
 
 /// A Python source of a wheel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Its path in the wheel, which the bytecode calls it by until it is imported.
+    /// Its path in the wheel, which is the file name inside the bytecode until the first import.
     pub name: String,
-    /// The modification time that it has in every environment.
+    /// The modification time that the source has in every environment.
     pub mtime: i64,
     /// Its text.
     pub text: Vec<u8>,
 }
 
-/// Runs interpreters that compile.
+/// Runs the interpreters that compile.
 #[derive(Clone, Copy)]
 pub struct Compiler<'a> {
-    /// Where they run.
+    /// The surroundings that they run in.
     pub around: &'a Surroundings,
-    /// Whom they obey; the time limit is their own.
+    /// Interrupts them; the time limit is the compiler's own.
     pub control: &'a Control<'a>,
     /// How many may run at once.
     pub workers: NonZeroUsize,
@@ -90,10 +96,10 @@ pub enum CompileFailed {
         python: PathBuf,
         /// The exit code or the signal, in words.
         how: String,
-        /// The last lines of what it said.
+        /// The last lines that it printed.
         said: Vec<String>,
     },
-    /// The interpreter gave something else than bytecode.
+    /// The interpreter returned something other than bytecode.
     #[error("what `{}` compiled cannot be used: {reason}", shown(python))]
     Malformed {
         /// The base executable.
@@ -106,10 +112,10 @@ pub enum CompileFailed {
     TimedOut {
         /// The base executable.
         python: PathBuf,
-        /// The time that it had.
+        /// The time limit.
         seconds: u64,
     },
-    /// Somebody asked to stop; the interpreter has been killed.
+    /// The caller asked to stop; the interpreter has been killed.
     #[error("interrupted while `{}` compiled", shown(python))]
     Interrupted {
         /// The base executable.
@@ -126,11 +132,12 @@ pub struct Bytecode {
 /// The bytecode of one wheel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
-    /// What it is kept under.
+    /// The name that it is kept under.
     pub key: Digest,
-    /// Digest and length of each file, by the path of its source; nothing for what cannot be compiled.
+    /// Digest and length of each file, by the path of its source; no entry for a source that cannot
+    /// be compiled.
     pub files: BTreeMap<String, (Digest, u64)>,
-    /// The files themselves, where nobody keeps them.
+    /// The files themselves, if there is no cache to keep them.
     pub bytes: BTreeMap<Digest, Vec<u8>>,
 }
 
@@ -147,7 +154,8 @@ impl Bytecode {
     }
 }
 
-/// What the bytecode of a wheel is kept under: a name that no wheel has, for this wheel and this very interpreter.
+/// The name that the bytecode of a wheel is kept under, for this wheel and exactly this
+/// interpreter; no wheel has the same name.
 ///
 /// `None` for an interpreter that keeps no bytecode.
 #[must_use]
@@ -169,9 +177,10 @@ pub fn key(wheel: Digest, interpreter: &Interpreter) -> Option<Digest> {
 }
 
 impl Compiler<'_> {
-    /// Compiles sources; the answer has their order, and nothing for those that this Python refuses.
+    /// Compiles sources; the result has their order, and `None` for a source that this Python
+    /// rejects.
     ///
-    /// The names have to be different, and in order for an answer that does not depend on the caller.
+    /// The names must be unique, and sorted if the result is not to depend on the caller.
     ///
     /// # Errors
     /// See [`CompileFailed`].
@@ -210,7 +219,7 @@ impl Compiler<'_> {
         Ok(done.into_iter().flatten().collect())
     }
 
-    /// Waits for every batch, and passes on that somebody asked to stop.
+    /// Waits for every batch, and stops the processes if the caller asks for it.
     fn gather(
         &self,
         work: &Work<'_>,
@@ -228,7 +237,7 @@ impl Compiler<'_> {
                 }
                 Ok((_, Err(why))) => {
                     work.stopped.store(true, Ordering::Relaxed);
-                    // The others were stopped because of this one.
+                    // The first failure is the cause; the others were stopped because of it.
                     failed.get_or_insert(why);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -245,7 +254,7 @@ impl Compiler<'_> {
 type Files = Vec<Option<Vec<u8>>>;
 type Outcome = Result<Files, CompileFailed>;
 
-/// What the threads share that wait for the interpreters.
+/// What the threads that wait for the interpreters share.
 struct Work<'a> {
     interpreter: &'a Interpreter,
     caching: &'a Caching,
@@ -313,7 +322,7 @@ impl Work<'_> {
     }
 }
 
-/// Cuts where the text of a batch is enough, in the order of the sources.
+/// Cuts the sources, in their order, into batches of enough text.
 fn batches(sources: &[Source]) -> Vec<&[Source]> {
     let mut found = Vec::new();
     let mut rest = sources;
@@ -332,7 +341,7 @@ fn batches(sources: &[Source]) -> Vec<&[Source]> {
     found
 }
 
-/// What a program needs to start, and a locale and a seed that are always the same.
+/// The variables that a program needs to start, with a fixed locale and hash seed.
 fn environment(around: &Surroundings) -> Vec<(OsString, OsString)> {
     let needed = [
         "PATH",

@@ -1,11 +1,12 @@
-//! Candidates: which files might be what was asked for, and in which order they are looked at.
+//! Candidates: which files may be the requested interpreter, and the order in which they are tried.
 //!
-//! Promises one order, the same every time: the active environment; PATH, every entry of it; the versions of pyenv and other
-//! installations, the newest first; what `update-alternatives` and the registry have. On PATH the most telling name comes
-//! first wherever it is, so that `3.12` means the first `python3.12` before it means a `python3`.
-//! Does not promise that a candidate is an interpreter, and starts none to find out.
+//! Promises one order, the same every time: the active environment; every directory of PATH; the
+//! versions of pyenv and other installations, the newest first; what `update-alternatives` and the
+//! registry list. On PATH the most specific name comes first in whichever directory it is, so that
+//! `3.12` tries every `python3.12` before a `python3`. Does not promise that a candidate is an
+//! interpreter, and starts none to find out.
 //!
-//! Read next: `discover.rs`, which looks at them one by one.
+//! Read next: `discover.rs`, which tries them one by one.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -18,13 +19,13 @@ use super::debian_alternatives;
 use super::request::Request;
 use super::surroundings::Surroundings;
 
-/// The first words of names of interpreters.
+/// How names of interpreters begin.
 const STEMS: [&str; 3] = ["python", "pypy", "graalpy"];
 
-/// How somebody comes to know of an interpreter.
+/// How a search finds an interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// It was named by its path.
+    /// The caller named its path.
     Asked,
     /// `VIRTUAL_ENV` leads to it.
     Active,
@@ -41,7 +42,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// One word for it, which stays the same.
+    /// One word for it, which never changes.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -56,14 +57,15 @@ impl Source {
     }
 }
 
-/// A file to look at.
+/// A file to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) path: PathBuf,
     pub(super) source: Source,
 }
 
-/// The files that might be what is requested, in order; nothing is looked for before it is its turn.
+/// The files that may be the requested interpreter, in order; lazy, so that no directory is
+/// searched before its turn.
 pub(super) fn candidates<'a>(
     request: &'a Request,
     around: &'a Surroundings,
@@ -71,7 +73,7 @@ pub(super) fn candidates<'a>(
     let of = |source| move |path| Candidate { path, source };
     let active = active(around).filter(|_| !matches!(request, Request::Name(_)));
     let on_path = request.names().into_iter().flat_map(|name| {
-        // A name alone, so that no file of the working directory is meant.
+        // Only a name is passed, so that no file of the working directory is found.
         let path = std::env::join_paths(around.search_directories()).ok();
         let found = which::which_in_all(name, path, around.cwd.clone());
         found.into_iter().flatten()
@@ -93,8 +95,8 @@ pub(super) fn candidates<'a>(
         .chain(iter::once(()).flat_map(move |()| registered.clone()))
 }
 
-/// Every file that is called as interpreters are, in the same order of places; in one directory the most telling name
-/// first.
+/// Every file with the name of an interpreter, in the same order of places; in one directory the
+/// most specific name first.
 pub(super) fn everything(around: &Surroundings) -> Vec<Candidate> {
     let of = |source| move |path| Candidate { path, source };
     let mut found: Vec<Candidate> = Vec::new();
@@ -111,7 +113,7 @@ pub(super) fn everything(around: &Surroundings) -> Vec<Candidate> {
     found
 }
 
-/// The places in which an interpreter was looked for, in words.
+/// The places that are searched for an interpreter, in words.
 pub(super) fn searched(around: &Surroundings) -> Vec<String> {
     let shown = super::error::shown;
     let mut places = Vec::new();
@@ -140,7 +142,7 @@ pub(super) fn searched(around: &Surroundings) -> Vec<String> {
     places
 }
 
-/// The interpreter of an environment or an installation that was named as a directory.
+/// The interpreter of an environment or an installation that the caller named as a directory.
 pub(super) fn in_directory(directory: &Path) -> Option<PathBuf> {
     let of_environment = environment_python(directory);
     let names = ["python3", "python", "pypy3"].map(str::to_owned);
@@ -161,7 +163,7 @@ fn environment_python(environment: &Path) -> PathBuf {
     }
 }
 
-/// Where an installation has its programs.
+/// The directory of an installation's programs.
 fn programs(installation: &Path) -> PathBuf {
     if cfg!(windows) {
         installation.to_owned()
@@ -179,7 +181,7 @@ fn named_in(installation: &Path, names: &[String]) -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
-/// The program of an installation that may be what is requested.
+/// The program of an installation that may be the requested one.
 fn wanted_in(installation: &Path, request: &Request) -> Option<PathBuf> {
     let named = named_in(installation, &request.managed_names());
     let any = || {
@@ -199,7 +201,7 @@ fn roots(around: &Surroundings) -> Vec<(Source, PathBuf)> {
         .collect()
 }
 
-/// What is registered under names that are wanted.
+/// The registered interpreters whose names are wanted.
 fn registered(
     around: &Surroundings,
     is_wanted: impl Fn(&str) -> bool,
@@ -224,7 +226,7 @@ fn registered(
     found.map(|(source, path)| Candidate { path, source })
 }
 
-/// The files on PATH that are called as interpreters are, directory by directory.
+/// The files on PATH with the name of an interpreter, directory by directory.
 fn on_search_path<'a>(
     around: &'a Surroundings,
     stems: &'a [&'a str],
@@ -233,13 +235,13 @@ fn on_search_path<'a>(
     directories.flat_map(|directory| called_so(&directory, stems))
 }
 
-/// Whether the name of a file begins as those of interpreters do.
+/// Whether a file name begins as those of interpreters do.
 pub(super) fn is_called_so(name: &str) -> bool {
     let name = name.to_lowercase();
     STEMS.iter().any(|stem| name.starts_with(stem))
 }
 
-/// The files of a directory that are called as interpreters are, the most telling name first.
+/// The files of a directory with the name of an interpreter, the most specific name first.
 fn called_so(directory: &Path, stems: &[&str]) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -258,16 +260,16 @@ fn is_program(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
-/// The files without content in the store's directory open the store.
+/// The empty files in the directory of the Microsoft Store only open the store.
 #[cfg(not(unix))]
 fn is_program(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|found| found.is_file() && found.len() > 0)
 }
 
-/// What the name of a file says, in the order in which files of one directory are looked at.
+/// What a file name says, in the order in which files of one directory are tried.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
-    /// By the place among [`STEMS`].
+    /// The index in [`STEMS`].
     stem: usize,
     /// `python3.12` before `python3.9` before `python3` before `python`.
     numbers: Reverse<(Option<u32>, bool)>,
@@ -275,7 +277,8 @@ struct Name {
 }
 
 impl Name {
-    /// `python`, `python3`, `python3.12`, `python3.13t`, the same of the others, and `.exe` where that is usual.
+    /// Reads `python`, `python3`, `python3.12`, `python3.13t`, the same for the other
+    /// implementations, and `.exe` where files have it.
     fn of(name: &str) -> Option<Self> {
         let name = name.strip_suffix(std::env::consts::EXE_SUFFIX)?;
         let mut stems = STEMS.iter().enumerate();
@@ -313,15 +316,15 @@ fn newest_first(root: &Path) -> Vec<PathBuf> {
     names.into_iter().map(|name| root.join(name)).collect()
 }
 
-/// What orders installations by the look of their names; the greatest is looked at first.
+/// Orders installations by their names; the greatest is tried first.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Age {
     /// `3.12.1` and `cpython-3.12.1-…`, before `pypy3.9-7.3.11` and others.
     cpython: bool,
-    /// `3.14.0` before `3.15.0a2` and `3.15-dev`.
+    /// `3.14.0` comes before `3.15.0a2` and `3.15-dev`.
     released: bool,
     numbers: Vec<u64>,
-    /// Makes the order total, so that it does not depend on the order of the directory.
+    /// Makes the order total, so that it does not depend on the order of directory entries.
     name: String,
 }
 
@@ -330,7 +333,7 @@ impl Age {
         let version = name.strip_prefix("cpython-").unwrap_or(name);
         let version_end = version.find(['-', '+', '_']).unwrap_or(version.len());
         let (number, rest) = version.split_at(version_end);
-        // The `t` of a free-threaded build is not the mark of a preview.
+        // The `t` of a free-threaded build does not mark a preview.
         let number = number.trim_end_matches('t');
         let preview = number.contains(['a', 'b', 'c']) || rest.starts_with("-dev");
         let digits = number.split(|c: char| !c.is_ascii_digit());

@@ -1,10 +1,11 @@
-//! Both pipes of a child, heard without ever waiting for one alone.
+//! Both pipes of a child, read without ever blocking on only one of them.
 //!
-//! Promises that what a child said before its end is heard after its end, however busy the machine is: on Unix a pipe that has
-//! nothing to read then holds nothing of the child any more, and no time has to be given to anybody.
-//! Elsewhere a thread reads each pipe, and after the end of the child has a while to bring what it read.
+//! Promises that output which a child wrote before its end is read after its end, even on a busy
+//! machine. On Unix, an empty pipe then holds nothing from the child any more, so no grace time is
+//! necessary. Elsewhere a thread reads each pipe, and has a grace time after the end of the child
+//! to deliver what it read.
 //!
-//! Read next: `process.rs`, which listens.
+//! Read next: `process.rs`, which uses it.
 
 use std::io::Read;
 use std::process::Child;
@@ -15,7 +16,7 @@ pub(super) use self::polled::Ears;
 #[cfg(not(unix))]
 pub(super) use self::threaded::Ears;
 
-/// How long pipes are heard in silence after the end of a child before nothing more is expected from them.
+/// How long the pipes must be silent after the end of a child before reading stops.
 pub(super) const GRACE: Duration = Duration::from_millis(if cfg!(unix) { 0 } else { 250 });
 
 /// One of the two pipes.
@@ -25,18 +26,18 @@ pub(super) enum Pipe {
     Err,
 }
 
-/// What was heard.
+/// The result of one read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sound {
-    /// Something was said.
+    /// The child wrote something.
     Bytes(Pipe, Vec<u8>),
-    /// Nothing for as long as it was waited for.
+    /// The child wrote nothing within the time.
     Silence,
-    /// Both pipes are at their end.
+    /// Both pipes have ended.
     Closed,
 }
 
-/// Bytes that are read at a time.
+/// Bytes per read.
 const BUFFER: usize = 8192;
 
 #[cfg(unix)]
@@ -50,7 +51,7 @@ mod polled {
 
     use super::{BUFFER, Child, Duration, Pipe, Read as _, Sound};
 
-    /// The ends of the pipes that are not closed yet, which no read waits for.
+    /// The pipes that are still open, all nonblocking.
     #[derive(Debug)]
     pub(in super::super) struct Ears {
         pipes: Vec<(Pipe, File)>,
@@ -60,7 +61,7 @@ mod polled {
         /// Takes the pipes of a child.
         ///
         /// # Errors
-        /// A pipe that cannot be read without waiting.
+        /// When a pipe cannot be made nonblocking.
         pub(in super::super) fn of(child: &mut Child) -> io::Result<Self> {
             let out = child.stdout.take().map(|pipe| (Pipe::Out, pipe.into()));
             let err = child.stderr.take().map(|pipe| (Pipe::Err, pipe.into()));
@@ -73,10 +74,10 @@ mod polled {
             Ok(Self { pipes })
         }
 
-        /// The next piece of what is said, waiting for it no longer than `wait`.
+        /// Reads the next piece of output; waits at most `wait`.
         ///
         /// # Errors
-        /// When the system cannot say which pipe has something to read.
+        /// When `poll` fails.
         pub(in super::super) fn hear(&mut self, wait: Duration) -> io::Result<Sound> {
             loop {
                 if self.pipes.is_empty() {
@@ -100,13 +101,13 @@ mod polled {
                             error.kind(),
                             ErrorKind::Interrupted | ErrorKind::WouldBlock
                         ) => {}
-                    // A pipe that cannot be read says nothing more.
+                    // A pipe that cannot be read has nothing more to give.
                     Err(_) => drop(self.pipes.remove(at)),
                 }
             }
         }
 
-        /// The first pipe that has something to read, or has come to its end.
+        /// The first pipe that has something to read, or has ended.
         fn ready(&self, wait: Duration) -> io::Result<Option<usize>> {
             let mut polled: Vec<_> = self
                 .pipes
@@ -116,7 +117,7 @@ mod polled {
             let wait = Timespec::try_from(wait).unwrap_or_default();
             match poll(&mut polled, Some(&wait)) {
                 Ok(_) => Ok(polled.iter().position(|end| !end.revents().is_empty())),
-                // A signal: whoever listens looks whether it was for them.
+                // A signal arrived: the caller checks whether it means an interrupt.
                 Err(Errno::INTR) => Ok(None),
                 Err(error) => Err(error.into()),
             }
@@ -132,7 +133,7 @@ mod threaded {
 
     use super::{BUFFER, Child, Duration, Pipe, Read, Sound};
 
-    /// The end of a channel on which a reader for each pipe sends what it reads; gone when both are at their end.
+    /// The receiver of what the reader threads send; it disconnects when both pipes have ended.
     #[derive(Debug)]
     pub(in super::super) struct Ears(Receiver<(Pipe, Vec<u8>)>);
 
@@ -151,7 +152,7 @@ mod threaded {
             Ok(Self(heard))
         }
 
-        /// The next piece of what is said, waiting for it no longer than `wait`.
+        /// Receives the next piece of output; waits at most `wait`.
         #[expect(clippy::unnecessary_wraps, reason = "it may fail elsewhere")]
         pub(in super::super) fn hear(&mut self, wait: Duration) -> io::Result<Sound> {
             Ok(match self.0.recv_timeout(wait) {
@@ -162,7 +163,7 @@ mod threaded {
         }
     }
 
-    /// Passes on what comes through a pipe, to its end or until nobody listens any more.
+    /// Sends on what comes through a pipe, to its end or until the receiver is dropped.
     fn relay(mut pipe: impl Read, name: Pipe, to: &SyncSender<(Pipe, Vec<u8>)>) {
         let mut buffer = vec![0; BUFFER];
         loop {
@@ -187,7 +188,8 @@ mod tests {
 
     use super::*;
 
-    /// Whoever comes late hears everything, and waits for nobody who keeps the pipes open.
+    /// A late reader reads everything, and does not wait for a grandchild that keeps the pipes
+    /// open.
     #[test]
     #[expect(clippy::disallowed_methods, reason = "a child to be heard")]
     fn what_was_said_is_heard_after_the_end() {

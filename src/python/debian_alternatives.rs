@@ -1,31 +1,31 @@
-//! Alternatives: the interpreters that an administrator of Debian registered under a common name.
+//! Alternatives: the interpreters that a Debian administrator registered under a common name.
 //!
-//! Promises to read what `update-alternatives` keeps, in the order of priority, and to start nothing.
-//! Does not promise that what is registered is still there.
+//! Promises to read what `update-alternatives` keeps, in the order of priority, and to start
+//! nothing. Does not promise that a registered file still exists.
 //!
-//! Read next: `candidates.rs`, which looks at what is named here.
+//! Read next: `candidates.rs`, which tries the files.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::base::regular_file;
 
-/// More than any honest file.
+/// More than any real file has.
 const BYTES_MAX: u64 = 1 << 16;
 
-/// What is registered under one name, such as `python3`, in a directory of such files.
+/// The files that are registered under one name, such as `python3`, in a directory of alternatives.
 pub(super) fn registered(directory: &Path, name: &str) -> Vec<PathBuf> {
     let mut text = String::new();
     let Ok(file) = regular_file::open(&directory.join(name)) else {
         return Vec::new();
     };
-    // A file that cannot be read to its end registers what was read.
+    // A file that cannot be read to its end counts as far as it was read.
     let _enough = file.take(BYTES_MAX).read_to_string(&mut text);
     parse(&text)
 }
 
-/// A file has the mode and the link, names and links of what follows along, and after an empty line the
-/// alternatives: path, priority, and one line for each that follows along.
+/// A file has the mode and the link, then names and links of the slaves, and after an empty line
+/// the alternatives: path, priority, and one line for each slave.
 fn parse(text: &str) -> Vec<PathBuf> {
     let mut lines = text.lines();
     let head: Vec<&str> = lines.by_ref().take_while(|line| !line.is_empty()).collect();

@@ -1,12 +1,13 @@
 //! Discovery: from a request to an interpreter.
 //!
-//! Promises to look in the order of `candidates.rs`, to take the first that fits, and to say what it passed over, why, and
-//! where it looked. A file that was named by its path is the only one looked at, and its error is the error. Where nobody
-//! asked for anything, the project may (`precedence.rs`).
-//! Reads no variable and no working directory: [`Surroundings`] has them.
+//! Promises to try candidates in the order of `candidates.rs`, to take the first that fits, and to
+//! report what it skipped, why, and where it searched. For a request by path it tries that file
+//! alone, and the file's error is the result. Without a request, the project may decide
+//! (`precedence.rs`). Reads no environment variable and no working directory: [`Surroundings`] has
+//! them.
 //!
-//! Read next: `probe.rs`, which asks a candidate; `probe_cache.rs` and `build_details.rs`, which may spare the asking; `listing.rs`,
-//! which looks at all of them.
+//! Read next: `probe.rs`, which asks a candidate; `probe_cache.rs` and `build_details.rs`, which
+//! may save the question; `listing.rs`, which tries all of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,11 +24,11 @@ use super::release::Release;
 use super::request::Request;
 use super::surroundings::{Control, Surroundings};
 
-/// Finds the interpreter that was asked for, and describes the base installation that it belongs to.
+/// Finds the requested interpreter, and describes the base installation that it belongs to.
 ///
 /// # Errors
-/// [`InterpreterError::NotFound`] with everything that was tried; for a request by path what is wrong with
-/// that one file; [`InterpreterError::Interrupted`] as soon as `control` says so.
+/// [`InterpreterError::NotFound`] with everything that was tried; for a request by path, what is
+/// wrong with that file; [`InterpreterError::Interrupted`] as soon as `control` asks for it.
 pub fn find(
     request: &Request,
     around: &Surroundings,
@@ -36,7 +37,7 @@ pub fn find(
     find_wanted(&unlimited(request), around, control)
 }
 
-/// The same, with a project that has a say.
+/// Finds the interpreter that is wanted, where a project may choose or limit it.
 ///
 /// # Errors
 /// As those of [`find`], and [`InterpreterError::BadPin`].
@@ -62,7 +63,7 @@ fn unlimited(request: &Request) -> Wanted<'_> {
     }
 }
 
-/// An interpreter, as far as it has to be known to choose it.
+/// As much of an interpreter as is needed to choose it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
     /// Which Python it is.
@@ -75,7 +76,7 @@ pub struct Located {
     pub source: Source,
 }
 
-/// Finds the interpreter that [`find`] would find, and starts none that says beside itself what it is.
+/// Finds the interpreter that [`find`] would find; starts none that has a `build-details.json`.
 ///
 /// # Errors
 /// As those of [`find`].
@@ -87,7 +88,8 @@ pub fn locate(
     locate_wanted(&unlimited(request), around, control)
 }
 
-/// Finds the interpreter that [`find_wanted`] would find, and starts none that says beside itself what it is.
+/// Finds the interpreter that [`find_wanted`] would find; starts none that has a
+/// `build-details.json`.
 ///
 /// # Errors
 /// As those of [`find_wanted`].
@@ -104,7 +106,7 @@ pub fn locate_wanted(
     Ok(Located { source, ..found })
 }
 
-/// What is known of a file without starting it, or what it answers.
+/// Describes a file from what is known without starting it, else from its own answer.
 pub(super) fn glance(
     path: &Path,
     around: &Surroundings,
@@ -131,14 +133,14 @@ pub(super) fn glance(
     })
 }
 
-/// What a file answered once, if nothing that the answer rests on has changed.
+/// The remembered answer of a file, if nothing that the answer depends on has changed.
 pub(super) fn remembered(path: &Path, around: &Surroundings) -> Option<Interpreter> {
     let behind = pyenv_shim::behind(path, around);
     let path = behind.as_deref().unwrap_or(path);
     probe_cache::Slot::of(path, around).as_ref()?.recall()
 }
 
-/// One look at a file: remembered, or asked and then remembered.
+/// Asks a file, unless its answer is remembered; remembers the answer.
 pub(super) fn ask(
     path: &Path,
     around: &Surroundings,
@@ -159,7 +161,7 @@ pub(super) fn ask(
     Ok(probed.interpreter)
 }
 
-/// What is taken of a candidate, as far as the search needs it.
+/// The result of trying a candidate, as far as the search needs it.
 trait Found {
     fn release(&self) -> Release;
     fn real_executable(&self) -> &Path;
@@ -185,7 +187,7 @@ impl Found for Located {
     }
 }
 
-/// How candidates are looked at, and what is taken of the one that fits.
+/// How candidates are tried, and what is kept of the one that fits.
 struct Look<'a, T> {
     around: &'a Surroundings,
     take: &'a dyn Fn(&Path) -> Result<T, InterpreterError>,
@@ -235,7 +237,7 @@ impl<T: Found> Look<'_, T> {
         }
     }
 
-    /// Looks at one candidate. Only an interrupt ends the search with an error.
+    /// Tries one candidate. Only an interrupt ends the search with an error.
     fn consider(
         &self,
         candidate: &Candidate,
@@ -257,8 +259,8 @@ impl<T: Found> Look<'_, T> {
                 Ok(found) => match unfit(found.release()) {
                     None => return Ok(Some(found)),
                     Some(unfit) => {
-                        // The file of a shim is not the file that answered: it may answer otherwise
-                        // under another name.
+                        // A shim is not the file that answered: under another name it may answer
+                        // differently.
                         if real == found.real_executable() {
                             seen.unfit.push(real);
                         }
@@ -285,6 +287,6 @@ impl<T: Found> Look<'_, T> {
 #[derive(Default)]
 struct Seen {
     tried: Vec<Tried>,
-    /// Files that are known not to match, under whatever name they come again.
+    /// Files that are known not to match, whatever path leads to them again.
     unfit: Vec<PathBuf>,
 }

@@ -1,8 +1,9 @@
-//! Why no interpreter could be had.
+//! Why no interpreter was found.
 //!
-//! Promises that each message names the file that was asked and what it did, with everything that came
-//! from outside escaped, so that the output of a stranger's program cannot forge lines of ours.
-//! Read next: `discover.rs`, which decides what is fatal and what only means "try the next one".
+//! Promises that each message names the file that was asked and what it did, and that all foreign
+//! text is escaped, so that the output of an untrusted program cannot forge lines of rvenv's. Read
+//! next: `discover.rs`, which decides which errors are fatal and which only mean "try the next
+//! one".
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,11 +12,11 @@ use thiserror::Error;
 
 use super::process::Lines;
 
-/// Why no interpreter could be had.
+/// Why no interpreter was found.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum InterpreterError {
-    /// The text of the request means nothing.
+    /// The text of the request has no meaning.
     #[error("cannot read the Python request `{}`: {reason}", text.escape_debug())]
     BadRequest {
         /// The request as given.
@@ -23,20 +24,20 @@ pub enum InterpreterError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A `.python-version` means no Python, and nothing else was asked for.
+    /// A `.python-version` names no Python, and nothing else was requested.
     #[error("{0}")]
     BadPin(Box<Unread>),
-    /// Nothing that could be tried is a usable interpreter that matches.
+    /// None of the files that were tried is a usable interpreter that matches.
     #[error("found no usable interpreter for {request}{}", Tries(tried, searched))]
     NotFound {
         /// The request in words.
         request: String,
-        /// What was looked at, in order.
+        /// The files that were tried, in order.
         tried: Vec<Tried>,
-        /// The places that were searched, in words; none for a file that was named by its path.
+        /// The places that were searched, in words; empty for a request by path.
         searched: Vec<String>,
     },
-    /// A program that only a target names, and that its author may have put there.
+    /// A program that only the target names, and that the target's author may have supplied.
     #[error(
         "`{}` is named by the environment alone, so it is not started: {why}",
         shown(path)
@@ -44,10 +45,10 @@ pub enum InterpreterError {
     Untrusted {
         /// The executable.
         path: PathBuf,
-        /// What keeps it from being started.
+        /// The reason not to start it.
         why: String,
     },
-    /// An interpreter from before 3.6.
+    /// An interpreter older than 3.6.
     #[error(
         "`{}` is Python {version}, which is too old: rvenv needs 3.6 or newer",
         shown(path)
@@ -65,7 +66,7 @@ pub enum InterpreterError {
         path: PathBuf,
         /// The signal or the exit code, in words.
         how: String,
-        /// The last lines of what it wrote to its standard error, control characters escaped.
+        /// The last lines that it wrote to its standard error, control characters escaped.
         said: Vec<String>,
     },
     /// The executable did not answer in time, and was killed.
@@ -73,10 +74,10 @@ pub enum InterpreterError {
     TimedOut {
         /// The executable.
         path: PathBuf,
-        /// The time that it had.
+        /// The time limit.
         seconds: f64,
     },
-    /// Something else than a Python that could carry an environment.
+    /// Something other than a Python that an environment can be created from.
     #[error("`{}` is not a usable Python interpreter: {reason}", shown(path))]
     NotPython {
         /// The executable.
@@ -84,7 +85,7 @@ pub enum InterpreterError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The person at the keyboard asked us to stop.
+    /// The user interrupted the search.
     #[error("interrupted while asking `{}`", shown(path))]
     Interrupted {
         /// The executable that was being asked; it has been killed.
@@ -92,14 +93,14 @@ pub enum InterpreterError {
     },
 }
 
-/// Something in a project's file that says nothing about a Python.
+/// A part of a project's file that cannot be read as a demand for a Python.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
     /// The file.
     pub file: PathBuf,
     /// The line, from 1 on.
     pub line: usize,
-    /// What cannot be read, control characters escaped; empty where the line as a whole cannot.
+    /// The text that cannot be read, control characters escaped; empty where the whole line cannot.
     pub text: String,
     /// What is wrong with it.
     pub reason: String,
@@ -120,7 +121,7 @@ impl fmt::Display for Unread {
 }
 
 impl InterpreterError {
-    /// The one file that it is about.
+    /// The one file that the error is about.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -135,18 +136,19 @@ impl InterpreterError {
     }
 }
 
-/// A candidate that was looked at and passed over.
+/// A candidate that was tried and skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tried {
     /// The candidate.
     pub path: PathBuf,
-    /// Why it was passed over.
+    /// Why it was skipped.
     pub reason: String,
-    /// Whether it should work and does not: it is no Python of another version, and no shim of pyenv's without a version.
+    /// Whether it is broken, rather than only a Python of another version or a pyenv shim without a
+    /// version.
     pub is_broken: bool,
 }
 
-/// The candidates of an error, a line each, and the places where there could have been more.
+/// The candidates of an error, one per line, and the places that were searched.
 struct Tries<'a>(&'a [Tried], &'a [String]);
 
 impl fmt::Display for Tries<'_> {
@@ -158,7 +160,7 @@ impl fmt::Display for Tries<'_> {
             f.write_str("; tried:")?;
         }
         for tried in *tried {
-            // What it said goes below it.
+            // Its output goes below it, indented.
             let reason = tried.reason.replace('\n', "\n  ");
             write!(f, "\n  `{}`: {reason}", shown(&tried.path))?;
         }
@@ -169,7 +171,7 @@ impl fmt::Display for Tries<'_> {
     }
 }
 
-/// What a program wrote before it failed; nothing when it was silent.
+/// The output of a program before it failed; nothing if it was silent.
 struct Said<'a>(&'a [String]);
 
 impl fmt::Display for Said<'_> {
@@ -181,7 +183,7 @@ impl fmt::Display for Said<'_> {
     }
 }
 
-/// A path for people: no control characters, nothing lost that is text.
+/// A path for users to read: control characters are escaped, and no text is lost.
 pub(crate) fn shown(path: &std::path::Path) -> String {
     path.to_string_lossy().escape_debug().to_string()
 }

@@ -1,7 +1,7 @@
 //! What is known about an interpreter: plain values, no effects.
 //!
 //! Promises nothing but their meaning. All paths are absolute and UTF-8, as `pyvenv.cfg` demands.
-//! Read next: `probe.rs`, which makes them; `../layout.rs`, which uses them.
+//! Read next: `probe.rs`, which creates them; `build/layout.rs`, which uses them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,13 +10,13 @@ use rvenv_journal::{Digest, RelPath};
 
 use crate::base::fingerprint::Fingerprint;
 
-/// A base interpreter, as `venv` would see it from inside.
+/// A base interpreter, as `venv` sees it from inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interpreter {
-    /// The base executable: the path that it was started by, links not resolved.
+    /// The base executable: the path that starts it, links not resolved.
     pub executable: PathBuf,
-    /// What `sys.executable` was for the file that was asked for: [`executable`](Self::executable) again, or
-    /// the interpreter of a virtual environment that led to it.
+    /// The `sys.executable` of the requested file: [`executable`](Self::executable) again, or the
+    /// interpreter of a virtual environment that led to it.
     pub invoked: PathBuf,
     /// The file that [`executable`](Self::executable) leads to.
     pub real_executable: PathBuf,
@@ -28,9 +28,9 @@ pub struct Interpreter {
     pub version: PythonVersion,
     /// `sys.implementation.name`: `cpython`, `pypy`, ….
     pub implementation: String,
-    /// Whether this build runs without the global lock.
+    /// Whether this build runs without the global interpreter lock.
     pub free_threaded: bool,
-    /// `sys.abiflags`; empty where there is no such thing.
+    /// `sys.abiflags`; empty on systems without it.
     pub abiflags: String,
     /// Whether pointers have 64 bits.
     pub is_64bit: bool,
@@ -38,15 +38,15 @@ pub struct Interpreter {
     pub os_name: String,
     /// `sys.platform`: `linux`, `darwin`, `win32`, ….
     pub sys_platform: String,
-    /// `sys.getfilesystemencoding()` under the locale of this run.
+    /// `sys.getfilesystemencoding()` under the locale of this process.
     pub filesystem_encoding: String,
-    /// Where things are in an environment of this interpreter.
+    /// The directories of an environment of this interpreter.
     pub scheme: Scheme,
-    /// How it marks the bytecode that it keeps; `None` for one that keeps none.
+    /// How it marks its bytecode files; `None` if it keeps none.
     pub caching: Option<Caching>,
     /// The wheels that `ensurepip` would install.
     pub bundled: Bundled,
-    /// The files on which all of this rests.
+    /// The files that all of this depends on.
     pub witnesses: Vec<Fingerprint>,
 }
 
@@ -59,7 +59,7 @@ pub struct PythonVersion {
     pub minor: u32,
     /// The 0 of 3.13.0.
     pub micro: u32,
-    /// As the interpreter spells it, such as `3.13.0rc1`.
+    /// The spelling of the interpreter, such as `3.13.0rc1`.
     pub text: String,
 }
 
@@ -77,7 +77,7 @@ impl fmt::Display for PythonVersion {
     }
 }
 
-/// Places in an environment, as this version's `venv` makes them.
+/// The directories of an environment, as this version's `venv` creates them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scheme {
     /// C headers.
@@ -90,12 +90,12 @@ pub struct Scheme {
     pub scripts: RelPath,
 }
 
-/// How an interpreter marks the bytecode that it keeps in `__pycache__`.
+/// How an interpreter marks the bytecode files that it keeps in `__pycache__`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caching {
     /// `sys.implementation.cache_tag`, such as `cpython-313`.
     pub tag: String,
-    /// The magic number that such files begin with, in hexadecimal.
+    /// The magic number at the start of such files, in hexadecimal.
     pub magic: String,
 }
 
@@ -106,13 +106,13 @@ pub enum Bundled {
     Wheels(Vec<PathBuf>),
     /// There are none.
     Missing {
-        /// Why not, in the words of the interpreter.
+        /// Why not, as the interpreter puts it.
         reason: String,
     },
 }
 
 impl Bundled {
-    /// The wheels; none when they are missing.
+    /// The wheels; empty if they are missing.
     #[must_use]
     pub fn wheels(&self) -> &[PathBuf] {
         match self {

@@ -1,12 +1,16 @@
-//! Listing: every interpreter that could be found, each of them once.
+//! Listing: every interpreter that can be found, each of them once.
 //!
-//! Promises that what one file answers is listed once, under the first path that leads to it, with the other paths beside
-//! it; that an environment counts for its base; and that what does not work is told with the reason and ends nothing.
-//! Starts nothing that is remembered, or that says beside itself what it is.
-//! Leaves out Python 2, and shims of pyenv that lead to no version that is in force, since pyenv's versions are listed
-//! themselves.
+//! Promises:
+//! - One interpreter is listed once, under the first path that leads to it, with the other paths
+//!   beside it.
+//! - An environment counts as a path to its base.
+//! - A file that does not work is reported with the reason, and does not end the listing.
+//! - No interpreter is started if its answer is remembered or if it has a `build-details.json`.
 //!
-//! Read next: `candidates.rs`, which says where is looked.
+//! Leaves out Python 2, and pyenv shims that lead to no active version, since pyenv's versions are
+//! listed themselves.
+//!
+//! Read next: `candidates.rs`, which decides where to search.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -20,28 +24,30 @@ use super::pyenv_shim;
 use super::request::Request;
 use super::surroundings::{Control, Surroundings};
 
-/// What there is.
+/// The interpreters that were found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// `CPython` first, the newest version first.
     pub found: Vec<Listed>,
-    /// What was looked at and does not work.
+    /// The files that were tried and do not work.
     pub unusable: Vec<Tried>,
 }
 
 /// An interpreter, and every path that leads to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// The interpreter, by the first path that leads to it.
+    /// The interpreter, under the first path that leads to it.
     pub located: Located,
-    /// The other paths, in the order in which they were found; an environment's is among them.
+    /// The other paths, in the order in which they were found; those of environments are among
+    /// them.
     pub links: Vec<PathBuf>,
 }
 
-/// Lists the interpreters that fit a request; [`Request::Default`] lists all.
+/// Lists the interpreters that match a request; [`Request::Default`] lists all.
 ///
 /// # Errors
-/// [`InterpreterError::Interrupted`] as soon as `control` says so; for a request by path what is wrong with that file.
+/// [`InterpreterError::Interrupted`] as soon as `control` asks for it; for a request by path, what
+/// is wrong with that file.
 pub fn list(
     request: &Request,
     around: &Surroundings,
@@ -120,7 +126,7 @@ impl Listing {
     }
 }
 
-/// A file by the real path of its directory: `/bin` may be another name of `/usr/bin`.
+/// A file under the real path of its directory: `/bin` may be another name of `/usr/bin`.
 fn place(path: &Path) -> PathBuf {
     let directory = path.parent().and_then(|above| fs::canonicalize(above).ok());
     match (directory, path.file_name()) {
@@ -136,7 +142,8 @@ fn is_left_out(path: &Path, around: &Surroundings) -> bool {
         || (pyenv_shim::is_shim(path) && pyenv_shim::behind(path, around).is_none())
 }
 
-/// `CPython` first, and the newest version first; what is equal stays in the order in which it was found.
+/// `CPython` first, then the newest version first; equal ones stay in the order in which they were
+/// found.
 fn order(listed: &Listed) -> (bool, String, Reverse<(u32, u32, u32)>) {
     let release = &listed.located.release;
     let version = &release.version;

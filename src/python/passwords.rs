@@ -1,25 +1,25 @@
-//! Passwords in URLs, which what a child said must not carry into a message or a log.
+//! Passwords in URLs, which must not get from the output of a child into a message or a log.
 //!
-//! Promises that of `https://user:password@host/` and `user:password@host`, in any text, the part before the `@` is not
-//! shown; also where the URL is malformed, which is when programs repeat it.
-//! Does not know a password that is in no URL.
+//! Promises that the part before the `@` of `https://user:password@host/` and `user:password@host`
+//! is not shown, in any text; malformed URLs included, since programs repeat a URL mostly when it
+//! is malformed. Does not recognize a password that is in no URL.
 //!
 //! Read next: `process.rs`, whose last lines go into errors.
 
-/// What is shown instead.
+/// The text that is shown instead.
 const HIDDEN: &str = "****";
 
-/// The text without what precedes the `@` of a URL.
+/// The text without the part before the `@` of each URL.
 pub(super) fn without_passwords(text: &str) -> String {
     let is_end = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | '<' | '>');
     text.split_inclusive(is_end).map(hidden).collect()
 }
 
-/// The same for one word.
+/// One word without that part.
 fn hidden(word: &str) -> String {
     let start = match word.find("//") {
         Some(slashes) => slashes + 2,
-        // Without a scheme only a password tells a URL from an address of mail.
+        // Without a scheme, only a password distinguishes a URL from an email address.
         None if word
             .split('@')
             .next()
@@ -32,7 +32,7 @@ fn hidden(word: &str) -> String {
     let (scheme, rest) = word.split_at(start);
     let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(authority_end);
-    // A password with a slash in it ends the authority too early, where a port would be.
+    // A password with a slash in it ends the authority too early, at a place where a port would be.
     let port = authority.rsplit_once(':').map(|(_, port)| port);
     let is_cut = port.is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit()));
     if let Some((_, host)) = authority.rsplit_once('@') {
@@ -44,7 +44,7 @@ fn hidden(word: &str) -> String {
     }
 }
 
-/// A path may carry another URL.
+/// A path may contain another URL.
 fn nested(path: &str) -> String {
     if path.contains("//") {
         hidden(path)

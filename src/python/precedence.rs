@@ -1,12 +1,16 @@
-//! Wanted: who has a say in which interpreter is looked for, and who comes first.
+//! Precedence: what decides which interpreter is wanted, and what comes first.
 //!
-//! Promises one order: what the caller asks for (`--python`, else `RVENV_PYTHON`); else the nearest `.python-version`; else any
-//! interpreter that the project's `requires-python` admits, the usual one first.
-//! Promises that what is passed over is reported: a line that means no Python, a `pyproject.toml` that cannot be read, and an
-//! interpreter that was asked for and that the project does not work with. Where a `.python-version` has no other line and
-//! nothing else was asked for, that is an error: taking another Python would hide it.
+//! Promises one order: what the caller asks for (`--python`, else `RVENV_PYTHON`); else the nearest
+//! `.python-version`; else any interpreter that the project's `requires-python` admits, the usual
+//! one first.
 //!
-//! Read next: `version_file.rs` and `requires_python.rs`, which read the files; `discover.rs`, which looks.
+//! Promises to report what it skips: a line that names no Python, a `pyproject.toml` that cannot be
+//! read, and a requested interpreter that the project does not work with. A `.python-version`
+//! without any usable line is an error if nothing else was requested: taking another Python would
+//! hide the mistake.
+//!
+//! Read next: `version_file.rs` and `requires_python.rs`, which read the files; `discover.rs`,
+//! which searches.
 
 use std::path::Path;
 
@@ -17,31 +21,32 @@ use super::requires_python::{self, Requirement};
 use super::surroundings::Surroundings;
 use super::version_file;
 
-/// What an interpreter is looked for.
+/// Which interpreter is wanted, and for which target.
 pub struct Wanted<'a> {
     /// What the caller asks for.
     pub request: &'a Request,
-    /// The variable that asks for it, where the caller typed nothing.
+    /// The environment variable that asks for it, if the caller typed nothing.
     pub variable: Option<&'a str>,
-    /// The environment that it is for; its project has a say. `None` asks no project.
+    /// The environment that it is for, whose project may decide; `None` reads no project.
     pub target: Option<&'a Path>,
-    /// Notified of what is passed over, in a sentence each.
+    /// Receives one sentence for each thing that is skipped.
     pub warning: &'a dyn Fn(&str),
 }
 
-/// What is looked for in the end, and why.
+/// The resulting request, and where it comes from.
 pub(super) struct Resolved {
     pub(super) request: Request,
-    /// The file or the variable that asks for it, where the caller typed nothing.
+    /// The file or the variable that asks for it, if the caller typed nothing.
     asked_in: Option<String>,
     requirement: Option<Requirement>,
 }
 
 impl Wanted<'_> {
-    /// Reads the files that have a say.
+    /// Reads the files that may decide.
     ///
     /// # Errors
-    /// [`InterpreterError::BadPin`] for a `.python-version` that means no Python, where nothing else was asked for.
+    /// [`InterpreterError::BadPin`] for a `.python-version` that names no Python, if nothing else
+    /// was requested.
     pub(super) fn resolve(&self, around: &Surroundings) -> Result<Resolved, InterpreterError> {
         let is_asked = *self.request != Request::Default;
         let mut resolved = Resolved {
@@ -83,7 +88,7 @@ impl Wanted<'_> {
         }
     }
 
-    /// Warns of an interpreter that was asked for and that the project does not work with.
+    /// Warns of a requested interpreter that the project does not work with.
     pub(super) fn compare(&self, resolved: &Resolved, found: &Release) {
         let Some(requirement) = &resolved.requirement else {
             return;
@@ -102,7 +107,7 @@ impl Wanted<'_> {
 }
 
 impl Resolved {
-    /// Why an interpreter is not what is looked for, if it is not.
+    /// Why an interpreter does not match, if it does not.
     pub(super) fn objection(&self, found: &Release) -> Option<String> {
         let admitted = match (&self.request, &self.requirement) {
             (Request::Default, Some(requirement)) => requirement.admits(found),
@@ -112,7 +117,7 @@ impl Resolved {
         self.request.objection(found).or(refused)
     }
 
-    /// What is looked for, and who asks for it.
+    /// The request in words, and the file or variable that it comes from.
     pub(super) fn in_words(&self) -> String {
         match (&self.request, &self.requirement, &self.asked_in) {
             (request, _, Some(file)) => format!("{request}, which `{file}` asks for"),

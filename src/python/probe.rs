@@ -1,8 +1,8 @@
 //! The probe: asks an executable what it is, and follows a virtual environment to its base.
 //!
-//! Promises that an answer comes from the interpreter itself in one run of `probe.py`, that noise around the
-//! answer does no harm, and that whatever the program prints, the worst is an error that names it.
-//! Does not promise that a hostile program tells the truth; running it was the user's wish.
+//! Promises that an answer comes from the interpreter itself in one run of `probe.py`, that noise
+//! around the answer is harmless, and that the worst effect of any output is an error that names
+//! the program. Does not promise that a hostile program tells the truth; the user chose to run it.
 //!
 //! Read next: `process.rs`, which runs it; `probe_cache.rs`, which saves the next run.
 
@@ -20,16 +20,16 @@ use super::surroundings::{Control, Surroundings};
 use crate::base::fingerprint::Fingerprint;
 use crate::base::regular_file;
 
-/// The program that is given to the interpreter.
+/// The program that the interpreter runs.
 pub(super) const PROBE: &str = include_str!("probe.py");
-/// What stands before the answer.
+/// The prefix of the answer.
 const MARKER: &str = "rvenv-probe-1:";
-/// Environments made inside environments inside environments; more is a circle.
+/// The deepest chain of environments that were created from environments; a longer one is a cycle.
 const CHAIN_MAX: usize = 8;
-/// More than any `pyvenv.cfg`.
+/// More than any real `pyvenv.cfg` has.
 const CONFIG_MAX: u64 = 1 << 16;
 
-/// What every Python says.
+/// The part of the answer that every Python gives.
 #[derive(Deserialize)]
 struct Head {
     version: [u32; 3],
@@ -37,7 +37,7 @@ struct Head {
     unusable: Option<String>,
 }
 
-/// What a Python that is new enough says.
+/// The answer of a Python that is new enough.
 #[derive(Deserialize)]
 struct Answer {
     version: [u32; 3],
@@ -73,11 +73,11 @@ struct Places {
 /// An interpreter, and whether the answer may be remembered.
 pub(super) struct Probed {
     pub(super) interpreter: Interpreter,
-    /// Whether no file changed while it was being asked.
+    /// Whether no file changed during the probe.
     pub(super) steady: bool,
 }
 
-/// Asks `path`, and if it belongs to a virtual environment the base of that.
+/// Asks `path`, and if it belongs to a virtual environment, the base of that environment.
 pub(super) fn probe(
     path: &Path,
     around: &Surroundings,
@@ -128,7 +128,7 @@ fn ask(
         Err(error) => return Err(not_python(error.to_string())),
     }
     (control.starting)(path);
-    // Not `-I`, which Python 2 does not know; the probe itself takes the working directory off the path.
+    // Python 2 does not know `-I`; the probe itself removes the working directory from `sys.path`.
     let arguments = ["-E", "-s", "-S", "-B", "-c", PROBE];
     let job = Job {
         program: path,
@@ -167,7 +167,7 @@ fn ask(
     })
 }
 
-/// The last line that starts with the marker; wrappers may talk before and after it.
+/// The last line with the marker; wrappers may print text before and after it.
 fn answer_line(end: &Finished) -> Option<&[u8]> {
     let mut lines = end.stdout.split(|byte| *byte == b'\n').rev();
     lines.find_map(|line| line.strip_prefix(MARKER.as_bytes()))
@@ -192,7 +192,8 @@ fn read(path: &Path, line: &[u8]) -> Result<Answer, Unreadable> {
     }
     let mut answer: Answer = serde_json::from_slice(line).map_err(reason)?;
     if answer.executable.as_os_str().is_empty() {
-        // An embedded interpreter does not know its own file; venv refuses it, and we know better.
+        // An embedded interpreter does not know its own file. venv refuses it, but here the path is
+        // known.
         path.clone_into(&mut answer.executable);
     }
     if answer.base_executable.as_os_str().is_empty() {
@@ -217,9 +218,10 @@ fn read(path: &Path, line: &[u8]) -> Result<Answer, Unreadable> {
     Ok(answer)
 }
 
-/// The interpreter that an environment was made from; `None` for one that belongs to no environment.
+/// The interpreter that an environment was created from; `None` for one that belongs to no
+/// environment.
 fn base_of(answer: &Answer) -> Result<Option<PathBuf>, InterpreterError> {
-    // From 3.11 on the interpreter finds this out itself, even without `site`.
+    // From 3.11 on, the interpreter finds this out itself, even without `site`.
     if answer.base_executable != answer.executable {
         return Ok(Some(answer.base_executable.clone()));
     }
@@ -233,7 +235,7 @@ fn base_of(answer: &Answer) -> Result<Option<PathBuf>, InterpreterError> {
     };
     let home = home_key(config)
         .map_err(|error| fail(format!("`{}` cannot be read: {error}", shown(config))))?;
-    // Without the key no interpreter takes itself for part of an environment.
+    // Without the key, no interpreter takes itself for part of an environment.
     let Some(home) = home else { return Ok(None) };
     let base = executable_in(&home, answer);
     base.map(Some).ok_or_else(|| {
@@ -245,7 +247,7 @@ fn base_of(answer: &Answer) -> Result<Option<PathBuf>, InterpreterError> {
     })
 }
 
-/// Where an interpreter looks for the `pyvenv.cfg` of its environment, in this order.
+/// The paths where an interpreter looks for the `pyvenv.cfg` of its environment, in this order.
 fn config_places(executable: &Path) -> Vec<PathBuf> {
     let above = executable.ancestors().skip(1).take(2);
     above
@@ -265,7 +267,8 @@ fn home_key(config: &Path) -> io::Result<Option<PathBuf>> {
     Ok(home.filter(|home| home.is_absolute()))
 }
 
-/// The interpreter of an environment's home: where the environment's own link leads to, else by name.
+/// The interpreter in an environment's home: the target of the environment's own link, else found
+/// by name.
 fn executable_in(home: &Path, answer: &Answer) -> Option<PathBuf> {
     let own = answer.executable.parent()?;
     let mut hop = answer.executable.clone();
@@ -291,12 +294,13 @@ fn executable_in(home: &Path, answer: &Answer) -> Option<PathBuf> {
         let mut candidates = names.into_iter().map(|name| home.join(name));
         return candidates.find(|candidate| candidate.is_file());
     }
-    // An environment that was upgraded with its own interpreter calls itself its home; its link still knows.
+    // An environment that was upgraded with its own interpreter names itself as its home; its link
+    // still leads to the base.
     let real = &answer.real_executable;
     (real.parent() != Some(own) && real.is_file()).then(|| real.clone())
 }
 
-/// Turns the answer of a base interpreter into what the rest of the program uses.
+/// Turns the answer of a base interpreter into an [`Interpreter`].
 fn describe(
     answer: Answer,
     invoked: PathBuf,
@@ -318,7 +322,7 @@ fn describe(
         .iter()
         .map(|path| Fingerprint::of(path))
         .collect();
-    // A wheel that vanished between the answer and this look: the answer was outdated when it came.
+    // If a wheel vanished after the answer, the answer was outdated when it arrived.
     steady &= watched.iter().all(|w| {
         w.state.is_some() || answer.wheels_missing.is_some() || !answer.wheels.contains(&w.path)
     });
@@ -371,7 +375,7 @@ fn scheme(places: &Places) -> Result<Scheme, String> {
     })
 }
 
-/// A tag becomes part of file names, so that it must be fit for one.
+/// Checks the cache tag, which becomes part of file names.
 fn caching(tag: Option<String>, magic: String) -> Result<Option<Caching>, String> {
     let Some(tag) = tag else { return Ok(None) };
     let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -404,8 +408,8 @@ fn digest(path: &Path) -> io::Result<(Digest, u64)> {
     }
 }
 
-/// A path from the working directory on, without `.` and doubled separators. `..` stays: behind a link it
-/// does not mean what it seems to.
+/// A path joined to the working directory, without `.` and doubled separators. `..` stays, since
+/// its meaning after a link depends on the link's target.
 pub(super) fn absolute(path: &Path, cwd: &Path) -> PathBuf {
     let joined = cwd.join(path);
     let parts = joined.components();

@@ -1,14 +1,16 @@
-//! The cache: what an interpreter said last time.
+//! The probe's cache: the last answer of an interpreter.
 //!
-//! Promises never to be wrong after an interpreter, its library or its wheels were replaced, in place or
-//! not: an answer is used only while every fingerprint is the file that it was, and it is kept only if the
-//! path leads to the very file that answered, which rules out shims, whose answer depends on the day.
-//! Never an error: what cannot be read, or is not exactly ours, is as good as nothing.
-//! Does not notice an upgrade of the library that took place within the milliseconds of the probe itself,
-//! nor, where there is neither ctime nor inode number, a file replaced by one of the same size and time.
+//! Promises never to return a wrong answer after an interpreter, its library or its wheels were
+//! replaced, in place or not. An answer is used only while every fingerprint matches. It is kept
+//! only if the path leads to the very file that answered, which excludes shims, whose answer can
+//! change from day to day. Never fails: an entry that cannot be read, or does not match exactly,
+//! counts as absent.
 //!
-//! On disk: answers, `<cache dir>/interpreters/<sha256 of the path>.json`.
-//! Read next: `interpreter.rs`, whose values are stored here under a format of their own.
+//! Does not notice an upgrade of the library during the milliseconds of the probe itself; nor,
+//! where there is neither ctime nor inode number, a file replaced by one of the same size and time.
+//!
+//! On disk: answers, `<cache dir>/interpreters/<sha256 of the path>.json`. Read next:
+//! `interpreter.rs`, whose values are stored here under a format of their own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,21 +24,21 @@ use super::surroundings::Surroundings;
 use crate::base::cached_answer::CachedAnswer;
 use crate::base::fingerprint::{self, Fingerprint};
 
-/// Counts the shapes that this format has had.
+/// The version of this format.
 const FORMAT: u32 = 2;
-/// More than any honest entry.
+/// More than any real entry has.
 const ENTRY_MAX: u64 = 1 << 20;
 
-/// The place of one answer.
+/// The entry of one path.
 pub(super) struct Slot {
     memo: CachedAnswer,
     path: PathBuf,
-    /// What the path leads to now.
+    /// The file that the path leads to now.
     resolved: PathBuf,
     locale: String,
 }
 
-/// One answer on disk. What is in front of the description decides whether the answer is for us.
+/// One answer on disk. The fields before `interpreter` decide whether the entry applies.
 #[derive(Serialize, Deserialize)]
 struct Entry {
     format: u32,
@@ -73,7 +75,7 @@ struct Stored {
 }
 
 impl Slot {
-    /// The place for the answer of `path`; `None` if there is no cache, or the path cannot have one.
+    /// The entry for `path`; `None` if there is no cache, or the path cannot have an entry.
     pub(super) fn of(path: &Path, around: &Surroundings) -> Option<Self> {
         Some(Self {
             memo: CachedAnswer::about(path, "interpreters", around.cache_dir.as_ref()?),
@@ -83,7 +85,7 @@ impl Slot {
         })
     }
 
-    /// The answer of last time, if nothing that it rests on has changed.
+    /// The remembered answer, if nothing that it depends on has changed.
     pub(super) fn recall(&self) -> Option<Interpreter> {
         let bytes = self.memo.read(ENTRY_MAX)?;
         let entry: Entry = serde_json::from_slice(&bytes).ok()?;
@@ -96,12 +98,13 @@ impl Slot {
             return None;
         }
         let known = entry.interpreter.restore()?;
-        // An entry without them was not written by us.
+        // rvenv writes no entry without them.
         let watched = known.witnesses.iter().any(|w| w.path == self.path);
         (watched && known.witnesses.iter().all(Fingerprint::holds)).then_some(known)
     }
 
-    /// Keeps an answer, if it is one that only depends on files. Whether that works matters to nobody.
+    /// Keeps an answer, if it depends on files alone. A failure to write it is ignored, since the
+    /// cache only saves time.
     pub(super) fn remember(&self, found: &Interpreter) {
         let answered = fs::canonicalize(&found.invoked).ok();
         let resolved = fs::canonicalize(&self.path).ok();

@@ -1,12 +1,17 @@
-//! The one door to processes: runs a program, for a bounded time and a bounded answer.
+//! Child processes: runs a program, with a limit on its time and on its output. All processes are
+//! started here.
 //!
-//! Promises that when it returns the child has been reaped, that a child which is stopped takes its whole
-//! process group with it, and that a grandchild which keeps the pipes open delays nobody: what counts is
-//! the end of the child.
-//! Does not promise to stop a grandchild that made itself a session of its own, nor to know how a child ended in a
-//! process that ignores SIGCHLD or waits for every child itself: the end alone is certain then.
+//! Promises:
+//! - When it returns, the child has been reaped.
+//! - Stopping a child also kills its process group.
+//! - A grandchild that keeps the pipes open delays nothing: the end of the child is what counts.
 //!
-//! Read next: `child_output.rs`; `probe.rs`, `../bytecode.rs`, `../download.rs` and `../checks.rs`, which say what is run.
+//! Does not promise to stop a grandchild that started a session of its own. Does not promise to
+//! know how a child ended if this process ignores SIGCHLD or reaps every child elsewhere: then only
+//! the end itself is certain.
+//!
+//! Read next: `child_output.rs`; `probe.rs`, `bytecode.rs`, `wheel/download.rs` and
+//! `build/checks.rs`, which decide what is run.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -21,18 +26,18 @@ use super::child_output::{Ears, GRACE, Pipe, Sound};
 use super::passwords::without_passwords;
 use super::surroundings::{Control, Surroundings};
 
-/// More than any honest answer; the rest is read and dropped.
+/// More than any real answer has; the rest is read and dropped.
 const STDOUT_MAX: usize = 1 << 20;
-/// More than the bytecode of any sources that are given to one process.
+/// More than the bytecode of any one process's sources.
 const FILES_MAX: usize = 1 << 30;
 /// Enough for the end of a traceback.
 const STDERR_MAX: usize = 4096;
-/// Lines of a failure that are shown.
+/// How many lines of a failure are shown.
 const LINES_MAX: usize = 20;
-/// How often a silent child is looked at.
+/// How often a silent child is checked.
 const TICK: Duration = Duration::from_millis(5);
 
-/// A program to be run, with nothing that is not said here.
+/// A program to run; nothing else reaches it.
 pub(crate) struct Job<'a> {
     pub(crate) program: &'a Path,
     pub(crate) arguments: Vec<&'a OsStr>,
@@ -43,18 +48,19 @@ pub(crate) struct Job<'a> {
     pub(crate) heard: Heard,
 }
 
-/// What is kept of all that a child says.
+/// Which part of a child's output is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// Standard output, which is an answer, and the beginning of standard error.
     Answer,
-    /// The same, and the answer may be as large as files are.
+    /// As `Answer`, for answers as large as files.
     Files,
-    /// The end of both together, as `stderr`: why something failed stands last, and programs differ in where.
+    /// The end of both together, as `stderr`: the reason for a failure comes last, and programs
+    /// differ in where they print it.
     End,
 }
 
-/// A child that came to its end by itself.
+/// A child that ended by itself.
 pub(crate) struct Finished {
     pub(crate) status: Status,
     pub(crate) stdout: Vec<u8>,
@@ -66,12 +72,13 @@ pub(crate) struct Finished {
 pub(crate) enum Status {
     /// As the system reports it.
     Known(ExitStatus),
-    /// The system reports nothing: this process ignores SIGCHLD, or another part of it waits for every child.
+    /// Unknown: this process ignores SIGCHLD, or another part of it reaps every child.
     Lost,
 }
 
 impl Status {
-    /// Whether it is a failure. Where that is not known, what the child said must show that it is whole.
+    /// Whether the child failed. If that is unknown, the caller must check that the output is
+    /// complete.
     pub(crate) fn is_failure(self) -> bool {
         matches!(self, Self::Known(status) if !status.success())
     }
@@ -86,7 +93,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// Why there is no end to speak of.
+/// Why a child did not end by itself.
 pub(crate) enum Unfinished {
     NotStarted(io::Error),
     TimedOut,
@@ -100,7 +107,8 @@ pub(crate) fn run(job: &Job<'_>, control: &Control<'_>) -> Result<Finished, Unfi
     let mut child = loop {
         match command.spawn() {
             Ok(child) => break child,
-            // Somebody has the file open for writing: an upgrade in place that is about to end.
+            // Another process has the file open for writing: an upgrade in place that is about to
+            // end.
             Err(error)
                 if error.kind() == io::ErrorKind::ExecutableFileBusy
                     && started.elapsed() < control.timeout =>
@@ -134,7 +142,8 @@ fn command(job: &Job<'_>) -> Command {
         })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // A shim may read a version file there. A working directory that was deleted hinders nobody.
+    // A shim may read a version file there. A working directory that was deleted must not be an
+    // obstacle.
     if job.cwd.is_dir() {
         command.current_dir(job.cwd);
     }
@@ -143,7 +152,8 @@ fn command(job: &Job<'_>) -> Command {
     command
 }
 
-/// The variables of the surroundings that may reach an interpreter: none that steers a Python.
+/// The variables of the surroundings that may reach an interpreter; none that changes how Python
+/// behaves.
 pub(crate) fn unsteered(around: &Surroundings) -> Vec<(OsString, OsString)> {
     let harmless = |name: &OsStr| {
         let name = name.as_encoded_bytes();
@@ -181,13 +191,13 @@ fn ending(status: ExitStatus) -> String {
     format!("exit code {}", status.code().unwrap_or(-1))
 }
 
-/// The last lines of what a child said, each for people to read: no control characters.
+/// The last lines of a child's output, each made safe to print: no control characters.
 pub(crate) fn last_lines(said: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(said);
-    // A bare carriage return begins a line, too: progress is written over itself.
+    // A bare carriage return begins a line, too: progress output overwrites itself.
     let mut lines = text.split(['\n', '\r']).map(str::trim_end);
     if said.len() >= STDERR_MAX {
-        // The first line may be the end of one: no one could tell a password in it from other text.
+        // The first line may be cut, so that a password in it could not be recognized.
         let _cut = lines.next();
     }
     let mut last: Vec<String> = lines
@@ -200,7 +210,7 @@ pub(crate) fn last_lines(said: &[u8]) -> Vec<String> {
     last
 }
 
-/// The last lines of a program in the text of an error, each on a line of its own.
+/// The last lines of a program's output in the text of an error, each on a line of its own.
 pub(crate) struct Lines<'a>(pub(crate) &'a [String]);
 
 impl fmt::Display for Lines<'_> {
@@ -209,7 +219,8 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
-/// Text for people, on one line: quotes and backslashes as they are, tabs as blanks, everything else that moves a cursor escaped.
+/// Text for users on one line: quotes and backslashes unchanged, tabs as blanks, everything else
+/// that moves a cursor escaped.
 pub(crate) fn printable(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     for c in line.chars() {
@@ -222,7 +233,7 @@ pub(crate) fn printable(line: &str) -> String {
     shown
 }
 
-/// Collects what the child says until it has ended.
+/// Collects the output of the child until it has ended.
 fn listen(
     child: &mut Child,
     kept: Heard,
@@ -255,7 +266,8 @@ fn listen(
                 stderr,
             });
         }
-        // What it said before its end is heard after it, as the next look at the pipes comes later.
+        // Output from before the end is still read: the next read of the pipes comes after this
+        // check.
         status = end_of(child).map_err(Unfinished::NotStarted)?;
         if (control.interrupted)() {
             return Err(Unfinished::Interrupted);
@@ -264,7 +276,7 @@ fn listen(
             return Err(Unfinished::TimedOut);
         }
         if is_over && status.is_none() {
-            // Closed pipes answer at once; the child is on its last steps.
+            // Closed pipes return at once; the child is about to end.
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -279,7 +291,7 @@ fn end_of(child: &mut Child) -> io::Result<Option<Status>> {
     }
 }
 
-/// Whether there is no such child any more: another part of the process, or the system, has waited for it.
+/// Whether the child no longer exists: another part of the process, or the system, has reaped it.
 #[cfg(unix)]
 fn is_gone(error: &io::Error) -> bool {
     rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::CHILD)
@@ -301,7 +313,7 @@ fn keep_end(kept: &mut Vec<u8>, bytes: &[u8]) {
     kept.drain(..surplus);
 }
 
-/// Starts a writer where there is something to read; a child that reads no further says itself why.
+/// Starts a thread that writes the input; a child that stops reading reports the reason itself.
 fn feed(child: &mut Child, input: Option<Arc<[u8]>>) {
     if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input) {
         thread::spawn(move || drop(pipe.write_all(&input)));
@@ -310,7 +322,8 @@ fn feed(child: &mut Child, input: Option<Arc<[u8]>>) {
 
 /// Kills the child, and on Unix everything in its process group, and reaps it.
 fn stop(child: &mut Child) {
-    // Not reaped yet, so that its number cannot have passed to a stranger; errors mean that it is dead.
+    // The child is not reaped yet, so its process id cannot belong to another process; an error
+    // means that it is dead.
     #[cfg(unix)]
     if !matches!(end_of(child), Ok(Some(Status::Lost))) {
         let group = rustix::process::Pid::from_child(child);

@@ -1,11 +1,11 @@
 //! Shims of pyenv: which interpreter one leads to, without running it.
 //!
-//! A shim is a shell script that asks pyenv at every start, which takes longer than everything else that a plan needs.
-//! Promises an answer only where pyenv's documented rules leave no choice: the versions in `PYENV_VERSION`, else in the nearest
-//! `.python-version` at or above the working directory, else in `$PYENV_ROOT/version`; of these the first that has the
-//! program. Anything else, such as `system`, a prefix of a version or a version that is not installed, is for
-//! pyenv itself to answer.
-//! Does not promise to notice what plugins of pyenv do.
+//! A shim is a shell script that asks pyenv at every start, which takes longer than everything else
+//! that a plan needs. Promises an answer only where pyenv's documented rules leave no choice: the
+//! versions in `PYENV_VERSION`, else in the nearest `.python-version` at or above the working
+//! directory, else in `$PYENV_ROOT/version`; of these the first that has the program. Only pyenv
+//! itself can answer for anything else, such as `system`, a prefix of a version or a version that
+//! is not installed. Does not notice what plugins of pyenv do.
 //!
 //! Read next: `discover.rs`, which asks the file that this leads to.
 
@@ -15,17 +15,18 @@ use std::path::{Path, PathBuf};
 use super::surroundings::Surroundings;
 use crate::base::regular_file;
 
-/// More than any shim, and than any file of versions.
+/// More than any shim and any file of versions has.
 const TEXT_MAX: u64 = 4096;
 
-/// The interpreter that a shim runs; `None` of what is no shim, or where only pyenv knows.
+/// The interpreter that a shim runs; `None` for a file that is not a shim, or if only pyenv can
+/// tell.
 pub(super) fn behind(path: &Path, around: &Surroundings) -> Option<PathBuf> {
     let root = root_of(path)?;
     let names = versions(root, around)?;
     let program = path.file_name()?;
     for name in &names {
         let version = root.join("versions").join(name);
-        // Which version is meant is pyenv's to say, also in its error.
+        // pyenv decides which version this means, and reports the error.
         if !version.is_dir() {
             return None;
         }
@@ -52,7 +53,7 @@ fn root_of(path: &Path) -> Option<&Path> {
     is_shim.then_some(root)
 }
 
-/// The versions that are in force, the first one first.
+/// The active versions, the first one first.
 fn versions(root: &Path, around: &Surroundings) -> Option<Vec<String>> {
     let variable = |name: &str| {
         let mut all = around.environment.iter();
@@ -62,7 +63,7 @@ fn versions(root: &Path, around: &Surroundings) -> Option<Vec<String>> {
     if let Some(value) = variable("PYENV_VERSION") {
         return plain(value.to_str()?.split(':'));
     }
-    // Then the search for a file begins elsewhere.
+    // With this variable, the search for a file begins elsewhere.
     if variable("PYENV_DIR").is_some() {
         return None;
     }
@@ -75,7 +76,7 @@ fn versions(root: &Path, around: &Surroundings) -> Option<Vec<String>> {
     plain(text.lines())
 }
 
-/// Names without anything that has a meaning of its own.
+/// The names, if none has a special meaning for pyenv.
 fn plain<'a>(names: impl Iterator<Item = &'a str>) -> Option<Vec<String>> {
     let is_plain = |name: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+');
@@ -94,7 +95,7 @@ fn read(path: &Path) -> Option<String> {
     Some(text)
 }
 
-// Shims are scripts for a shell; those of pyenv-win are not looked behind.
+// These shims are shell scripts; those of pyenv-win are not followed.
 #[cfg(test)]
 #[cfg(unix)]
 #[expect(

@@ -1,10 +1,10 @@
-//! The registry of Windows: the interpreters that their installers wrote down there (PEP 514).
+//! The registry of Windows: the interpreters that their installers registered there (PEP 514).
 //!
-//! Promises the order and the shadowing of PEP 514: what the user has comes before what the machine has, and hides what the
-//! machine has under the same company and tag; `CPython`'s own come first, and the newest first. Nothing is written.
-//! Does not promise that what is registered is still there.
+//! Promises the order and the shadowing of PEP 514: the user's entries come before the machine's,
+//! and hide the machine's entries of the same company and tag; `CPython`'s own come first, and the
+//! newest first. Writes nothing. Does not promise that a registered file still exists.
 //!
-//! Read next: `candidates.rs`, which looks at what is named here.
+//! Read next: `candidates.rs`, which tries the files.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -13,12 +13,12 @@ use std::path::PathBuf;
 #[cfg(windows)]
 mod windows;
 
-/// The company whose interpreters need not say what their executable is called.
+/// The company whose entries may omit the name of the executable.
 const CORE: &str = "PythonCore";
-/// What is here is no interpreter.
+/// A company whose entries are not interpreters.
 const LAUNCHER: &str = "PyLauncher";
 
-/// What stands under one tag of one company.
+/// The entry of one tag of one company.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Entry {
     company: String,
@@ -29,7 +29,7 @@ struct Entry {
     prefix: Option<String>,
 }
 
-/// The executables that are registered; none where there is no registry.
+/// The executables that are registered; none on systems without a registry.
 #[must_use]
 pub fn registered() -> Vec<PathBuf> {
     #[cfg(windows)]
@@ -39,10 +39,10 @@ pub fn registered() -> Vec<PathBuf> {
     executables(entries)
 }
 
-/// The executables of entries that come in the order of their hives.
+/// The executables of entries, which must be in the order of their hives.
 fn executables(mut entries: Vec<Entry>) -> Vec<PathBuf> {
     let mut seen = BTreeSet::new();
-    // The registry takes no notice of case.
+    // The registry ignores case.
     entries.retain(|entry| {
         let is_new = seen.insert((entry.company.to_lowercase(), entry.tag.to_lowercase()));
         is_new && !entry.company.eq_ignore_ascii_case(LAUNCHER)

@@ -1,7 +1,7 @@
-//! What a request is compared with: implementation, version and kind of build, without anything else.
+//! What a request is compared with: implementation, version and kind of build, and nothing else.
 //!
-//! Promises nothing but their meaning. A release may come from the interpreter itself or from a file beside it.
-//! Read next: `request.rs`, which compares; `build_details.rs`, which reads such a file.
+//! Promises nothing but their meaning. A release comes from the interpreter itself or from a file
+//! beside it. Read next: `request.rs`, which compares; `build_details.rs`, which reads such a file.
 
 use std::fmt;
 
@@ -14,12 +14,13 @@ pub struct Release {
     pub implementation: String,
     /// The version.
     pub version: PythonVersion,
-    /// Whether this build runs without the global lock.
+    /// Whether this build runs without the global interpreter lock.
     pub free_threaded: bool,
 }
 
 impl Release {
-    /// The version in the spelling of PEP 440: without the `+` of a build between two releases.
+    /// The version in the spelling of PEP 440: without the `+` that marks a build between two
+    /// releases.
     pub(super) fn public(&self) -> &str {
         self.version.text.trim_end_matches('+')
     }

@@ -1,8 +1,9 @@
-//! Requests: which interpreter somebody wants.
+//! Requests: which interpreter the caller wants.
 //!
-//! Promises that a version or a well-known name is never taken for a file of the working directory: a
-//! stranger's directory that holds a file called `python3` must not be run because somebody stood in it.
-//! Read next: `request/spelling.rs`, which reads versions; `discover.rs`, which looks for what is requested here.
+//! Promises that a version or a well-known name never means a file of the working directory: a file
+//! called `python3` in another user's directory must not run only because the caller works in that
+//! directory. Read next: `request/spelling.rs`, which reads versions; `discover.rs`, which searches
+//! for the requested interpreter.
 
 mod spelling;
 
@@ -16,13 +17,14 @@ use super::interpreter::Interpreter;
 use super::release::Release;
 use crate::base::version::Specifiers;
 
-/// Which interpreter somebody wants.
+/// Which interpreter the caller wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// What the project's `.python-version` or its `requires-python` says, else whatever `python3` or `python` on PATH is, else the newest
-    /// installation.
+    /// What the project's `.python-version` or its `requires-python` says, else `python3` or
+    /// `python` on PATH, else the newest installation.
     Default,
-    /// This file, or the interpreter of this directory; a relative path starts at the working directory.
+    /// This file, or the interpreter of this directory; a relative path starts at the working
+    /// directory.
     Path(PathBuf),
     /// The first usable file of this name on PATH, else in an installation.
     Name(String),
@@ -32,7 +34,7 @@ pub enum Request {
     Range(RangeRequest),
 }
 
-/// A version, as far as somebody named it.
+/// A version, as precisely as the caller gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionRequest {
     /// `sys.implementation.name`; `None` takes any.
@@ -41,7 +43,8 @@ pub struct VersionRequest {
     pub minor: Option<u32>,
     /// The micro version; `None` takes any.
     pub micro: Option<u32>,
-    /// Whether the build without the global lock is meant. Where it is not, only ordinary builds match.
+    /// Whether to match only builds without the global interpreter lock; if not, only ordinary
+    /// builds match.
     pub free_threaded: bool,
 }
 
@@ -50,21 +53,25 @@ pub struct VersionRequest {
 pub struct RangeRequest {
     /// `sys.implementation.name`; `None` takes any.
     pub implementation: Option<String>,
-    /// What must hold.
+    /// The specifiers that must admit the version.
     pub specifiers: Specifiers,
 }
 
 impl Request {
     /// Reads the text of a `--python` option; no option is [`Request::Default`].
     ///
-    /// In this order: a text with a separator, or one that begins with a dot, is a path; `3`, `3.12`, `3.12.1`, `312`,
-    /// `3.13t`, `3.13+freethreaded`, `3.14.0rc1`, `>=3.9,<3.12`, and each of them behind `cpython`, `pypy`, `graalpy`
-    /// (`pypy3.9`, `cpython@3.12`, `cp312`, `cpython-3.12.1-linux-x86_64-gnu`) are versions, as are those names alone;
-    /// `python…` is a name; a file or directory of the working directory is a path; anything else is a name.
+    /// The rules, in this order:
+    /// - A text with a separator, or one that begins with a dot, is a path.
+    /// - `3`, `3.12`, `3.12.1`, `312`, `3.13t`, `3.13+freethreaded`, `3.14.0rc1`, `>=3.9,<3.12`,
+    ///   and each of them behind `cpython`, `pypy`, `graalpy` (`pypy3.9`, `cpython@3.12`, `cp312`,
+    ///   `cpython-3.12.1-linux-x86_64-gnu`) are versions, as are those names alone.
+    /// - `python…` is a name.
+    /// - A file or directory of the working directory is a path.
+    /// - Anything else is a name.
     ///
     /// # Errors
     /// [`InterpreterError::BadRequest`] for an empty text, a control character, a version that no
-    /// supported interpreter can have, and a range that nobody can read.
+    /// supported interpreter can have, and a malformed range.
     pub fn parse(text: &OsStr, cwd: &Path) -> Result<Self, InterpreterError> {
         let bad = |reason| InterpreterError::BadRequest {
             text: text.to_string_lossy().into_owned(),
@@ -94,7 +101,7 @@ impl Request {
         Ok(Self::Name(name.to_owned()))
     }
 
-    /// The file names to look for, the most telling first.
+    /// The file names to search for, the most specific first.
     pub(super) fn names(&self) -> Vec<String> {
         match self {
             Self::Default => vec!["python3".to_owned(), "python".to_owned()],
@@ -105,11 +112,12 @@ impl Request {
         }
     }
 
-    /// The file names to look for in an installation, which has the generic ones whatever it is.
+    /// The file names to search for in an installation, which has the generic ones whatever its
+    /// version.
     pub(super) fn managed_names(&self) -> Vec<String> {
         let mut names = self.names();
         if !self.is_open() {
-            // Only the telling one says which is meant.
+            // Only the most specific name identifies the interpreter.
             names.truncate(1);
         }
         if cfg!(windows) && !matches!(self, Self::Name(_)) {
@@ -118,7 +126,7 @@ impl Request {
         names
     }
 
-    /// Whether files with any minor version in their names may be meant.
+    /// Whether files with any minor version in their names may match.
     pub(super) fn is_open(&self) -> bool {
         match self {
             Self::Default | Self::Range(_) => true,
@@ -127,7 +135,7 @@ impl Request {
         }
     }
 
-    /// How names begin that may be meant.
+    /// How the names of matching files may begin.
     pub(super) fn stems(&self) -> &'static [&'static str] {
         match self {
             Self::Default => &["python"],
@@ -137,7 +145,7 @@ impl Request {
         }
     }
 
-    /// Whether what is registered under this name may be meant.
+    /// Whether an interpreter registered under this name may match.
     pub(super) fn may_be_called(&self, name: &str) -> bool {
         match self {
             Self::Path(_) => false,
@@ -149,7 +157,7 @@ impl Request {
         }
     }
 
-    /// Why an interpreter is not what was asked for, if it is not.
+    /// Why an interpreter does not match, if it does not.
     pub(super) fn objection(&self, found: &Release) -> Option<String> {
         let fits = match self {
             Self::Default | Self::Path(_) | Self::Name(_) => true,
@@ -160,7 +168,7 @@ impl Request {
     }
 }
 
-/// How names of an implementation begin.
+/// How file names of an implementation begin.
 fn stem(implementation: Option<&String>) -> &str {
     match implementation.map(String::as_str) {
         None | Some("cpython") => "python",
@@ -296,7 +304,7 @@ mod tests {
         }
     }
 
-    /// What users of uv type means here what it means there.
+    /// The texts that users of uv type mean here what they mean there.
     #[test]
     fn a_version_may_be_spelled_in_every_usual_way() {
         check_meaning(&["3.12", "312", "python@3.12", "3.12+gil"], "`Python 3.12`");

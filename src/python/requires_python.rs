@@ -1,10 +1,11 @@
 //! Projects: what `requires-python` in a `pyproject.toml` demands of the interpreter.
 //!
-//! Promises to read the nearest `pyproject.toml` in, beside or above a target, no farther than the top of a repository, and at
-//! most 1 MiB of it; that a file which cannot be read demands nothing and is reported with its line; and never a panic.
-//! Does not promise to understand the requirements of build tools in tables of their own.
+//! Promises to read the nearest `pyproject.toml` in, beside or above a target, but not above the
+//! top of a repository, and at most 1 MiB of it. A file that cannot be read demands nothing and is
+//! reported with its line. No file causes a panic. Does not read the requirements of build tools in
+//! tables of their own.
 //!
-//! Read next: `precedence.rs`, which obeys it where no version was asked for.
+//! Read next: `precedence.rs`, which applies it if no version was requested.
 
 use std::fmt;
 use std::io::Read;
@@ -19,9 +20,9 @@ use super::release::Release;
 use crate::base::regular_file;
 use crate::base::version::Specifiers;
 
-/// More than any honest file.
+/// More than any real file has.
 const TEXT_MAX: u64 = 1 << 20;
-/// Directories that are looked into; no project is deeper in its repository.
+/// How many directories are searched; no project is deeper in its repository.
 const DIRECTORIES_MAX: usize = 64;
 
 /// The versions that a project works with.
@@ -43,7 +44,8 @@ struct Project {
 }
 
 impl Requirement {
-    /// Whether an interpreter is one that the project works with; previews are, as installers have it.
+    /// Whether the project works with an interpreter; a preview counts as its release does, as in
+    /// installers.
     pub(super) fn admits(&self, found: &Release) -> bool {
         self.specifiers.include(found.public())
     }
@@ -59,7 +61,7 @@ impl fmt::Display for Requirement {
 /// The requirement of the project that a target belongs to, if it has one.
 ///
 /// # Errors
-/// What is wrong with the file; boxed, as it is rare.
+/// What is wrong with the file; boxed because it is rare.
 pub(super) fn requirement(target: &Path) -> Result<Option<Requirement>, Box<Unread>> {
     let Some(file) = nearest(target) else {
         return Ok(None);
@@ -101,7 +103,8 @@ pub(super) fn requirement(target: &Path) -> Result<Option<Requirement>, Box<Unre
     Ok(Some(Requirement { file, specifiers }))
 }
 
-/// The nearest `pyproject.toml`. A directory with a `.git` is the top of a repository: what is above belongs to others.
+/// The nearest `pyproject.toml`. A directory with a `.git` is the top of a repository: the
+/// directories above it are not part of the project.
 fn nearest(target: &Path) -> Option<PathBuf> {
     for directory in target.ancestors().take(DIRECTORIES_MAX) {
         let file = directory.join("pyproject.toml");

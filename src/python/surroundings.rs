@@ -1,7 +1,7 @@
-//! What the world around a search has a say in, and how its caller stays in command of it.
+//! The environment of a search, and how the caller controls its processes.
 //!
-//! Promises nothing but their meaning: whoever searches reads no variable and no working directory, and has these instead.
-//! Read next: `discover.rs`, which searches.
+//! Promises nothing but their meaning: the search reads no environment variable and no working
+//! directory, and uses these values instead. Read next: `discover.rs`, which searches.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,24 +9,27 @@ use std::time::Duration;
 
 use crate::base::cache::Cache;
 
-/// What the world around the program has a say in. The command line reads it; nothing below does.
+/// What may influence a search from outside the program. The command line reads it; nothing below
+/// does.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
     /// PATH; `None` if it is not set.
     pub search_path: Option<OsString>,
     /// The working directory.
     pub cwd: PathBuf,
-    /// The whole environment, for the children; what steers a Python is taken out.
+    /// The whole environment, for child processes; the variables that steer Python are removed
+    /// later.
     pub environment: Vec<(OsString, OsString)>,
-    /// The active environment (`VIRTUAL_ENV`), whose base is looked at first.
+    /// The active environment (`VIRTUAL_ENV`), whose base is tried first.
     pub active: Option<PathBuf>,
-    /// The root of pyenv, whose `versions/*/bin` are looked at after PATH.
+    /// The root of pyenv, whose `versions/*/bin` are searched after PATH.
     pub pyenv_root: Option<PathBuf>,
-    /// What was left out of these, with its reason: places that depend on the working directory.
+    /// What was left out of these, with the reason: paths that depend on the working directory.
     pub ignored: Vec<String>,
-    /// Directories of installations, such as `~/.local/share/uv/python`, whose `*/bin` are looked at then.
+    /// Directories of installations, such as `~/.local/share/uv/python`, whose `*/bin` are searched
+    /// next.
     pub installations: Vec<PathBuf>,
-    /// Directories in which `update-alternatives` keeps what is registered.
+    /// The directories in which `update-alternatives` keeps its entries.
     pub alternatives: Vec<PathBuf>,
     /// The executables that the registry of Windows names.
     pub registered: Vec<PathBuf>,
@@ -35,15 +38,15 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// The directories of PATH that say the same wherever the program was started. An empty entry means the working
-    /// directory, in which a stranger may have put a `python3`.
+    /// The directories of PATH that do not depend on the working directory. An empty entry means
+    /// the working directory, where another user may have put a `python3`.
     pub(super) fn search_directories(&self) -> impl Iterator<Item = PathBuf> + use<'_> {
         let path = self.search_path.iter();
         let directories = path.flat_map(std::env::split_paths);
         directories.filter(|directory| directory.is_absolute())
     }
 
-    /// The locale that decides about the filesystem encoding, and so about the answer of an interpreter.
+    /// The locale that decides the filesystem encoding, and so the answer of an interpreter.
     pub(super) fn locale(&self) -> String {
         let of = |name: &str| {
             let mut all = self.environment.iter();
@@ -56,18 +59,18 @@ impl Surroundings {
     }
 }
 
-/// How a caller stays in command of the processes that are started.
+/// How a caller controls the processes that are started.
 pub struct Control<'a> {
-    /// How long one executable may take to answer.
+    /// The time limit of one executable.
     pub timeout: Duration,
     /// Polled while waiting; `true` kills the child and ends the search.
     pub interrupted: &'a dyn Fn() -> bool,
-    /// Told before each process that is started.
+    /// Called before each process is started.
     pub starting: &'a dyn Fn(&Path),
 }
 
 impl Control<'_> {
-    /// Time enough for a cold disk, on a machine that has seven times as much to do as it can.
+    /// Enough time for a cold disk, on a machine with seven times its capacity of work.
     pub const TIMEOUT: Duration = Duration::from_secs(30);
 }
 

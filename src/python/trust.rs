@@ -1,13 +1,19 @@
 //! Trust: which programs that only a target names may be started.
 //!
-//! A checkout says in many ways what its environment's interpreter is: the link `bin/python`, `home` and `executable` in
-//! its `pyvenv.cfg`, the links in its receipt. Whoever wrote the checkout wrote those, so none of them is a reason to start
-//! a program. Promises that a path of this kind is started only if the ordinary search knows the same file, or for a
-//! command that changes the target if the file is called as interpreters are and lies outside the checkout, on a way that
-//! only root and the user can write; and that a remembered answer alone is no reason either.
-//! Does not promise anything of what the user names: `--python`, PATH and the active environment.
+//! A checkout names its environment's interpreter in many ways: the link `bin/python`, `home` and
+//! `executable` in its `pyvenv.cfg`, the links in its receipt. The author of the checkout wrote all
+//! of them, so none of them is a reason to start a program.
 //!
-//! Read next: `trust/path_owners.rs`, which walks such a path; `discover.rs`, which asks the program.
+//! Promises to start a path of this kind in two cases only:
+//! - The ordinary search finds the same file.
+//! - A command that changes the target needs it, and the file has the name of an interpreter and is
+//!   outside the checkout, on a path that only root and the user can write.
+//!
+//! A remembered answer alone is no reason either. Promises nothing about what the user names:
+//! `--python`, PATH and the active environment.
+//!
+//! Read next: `trust/path_owners.rs`, which walks such a path; `discover.rs`, which asks the
+//! program.
 
 mod path_owners;
 
@@ -24,35 +30,38 @@ use super::surroundings::{Control, Surroundings};
 /// What version control keeps at the top of a repository.
 const MARKS: [&str; 4] = [".git", ".hg", ".svn", ".jj"];
 
-/// A path that only a target names. It is no request, so that it cannot be started by mistake.
+/// A path that only a target names. It is not a request, so that it cannot be started by mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedByTarget(PathBuf);
 
-/// What a command wants an interpreter for that only a target names.
+/// What a command needs an interpreter for that only a target names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To show what would be done: nothing is started that only the target names, and what it answered once is enough.
+    /// To show what would be done: starts nothing that only the target names; a remembered answer
+    /// is enough.
     Show,
-    /// To show what would be done with what the interpreter does, such as bytecode: an answer is not enough.
+    /// To show what would be done with the interpreter's help, such as bytecode: a remembered
+    /// answer is not enough.
     ShowAtWork,
     /// To change the target.
     Change,
 }
 
-/// A target and the directories that may have come with it: its repository, and what lies in one place with it.
+/// A target and the directories that may have come with it: its repository, and the directory that
+/// holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkout {
     tops: Vec<PathBuf>,
 }
 
 impl NamedByTarget {
-    /// A path out of a target; a relative one names nothing.
+    /// Takes a path out of a target; a relative one names nothing.
     #[must_use]
     pub fn new(path: PathBuf) -> Option<Self> {
         path.is_absolute().then_some(Self(path))
     }
 
-    /// The path, to be shown.
+    /// The path, for display.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
@@ -60,12 +69,15 @@ impl NamedByTarget {
 }
 
 impl Checkout {
-    /// The checkout of a target, under every name by which it is known.
+    /// The checkout of a target, under every name that the target has.
     ///
-    /// Of repositories within repositories the outermost one counts, since those within can come with it. One at the home
-    /// directory or above it counts only if there is no other: a home directory may be kept in a repository.
-    /// An archive has no mark, or one where its author put it, and a second checkout lies beside the first one; so all that
-    /// shares a directory of the home directory with the target counts, or outside of it a directory two levels below `/`.
+    /// Of nested repositories the outermost counts, since the inner ones can come with it. A
+    /// repository at the home directory or above it counts only if there is no other: users may
+    /// keep a home directory in a repository.
+    ///
+    /// An archive has no mark, or one where its author put it, and a second checkout is beside the
+    /// first one. So everything counts that shares the target's directory directly below the home
+    /// directory, or, outside of the home directory, its directory two levels below `/`.
     #[must_use]
     pub fn of(targets: &[&Path], around: &Surroundings) -> Self {
         let mut environment = around.environment.iter();
@@ -96,7 +108,7 @@ fn top(target: &Path, home: Option<&Path>) -> PathBuf {
     let repository = outermost.or_else(|| above().find(is_marked));
     let repository = repository.filter(|top| top.parent().is_some());
     let place = place(target, home);
-    // Both are above the target, so that one holds the other.
+    // Both are above the target, so one contains the other.
     let widest = repository.into_iter().chain(place);
     let widest = widest.min_by_key(|top| top.components().count());
     widest
@@ -105,8 +117,9 @@ fn top(target: &Path, home: Option<&Path>) -> PathBuf {
         .to_owned()
 }
 
-/// The directory in which a person keeps a target with other things, such as `~/src`, `/srv/app` or `/tmp/unpacked`; one level
-/// deeper where it is hidden, as `~/.local` is, in which programs of many authors have their data.
+/// The directory in which a user keeps a target with other things, such as `~/src`, `/srv/app` or
+/// `/tmp/unpacked`; one level deeper if it is hidden, as `~/.local` is, in which programs of many
+/// authors keep their data.
 fn place<'t>(target: &'t Path, home: Option<&Path>) -> Option<&'t Path> {
     let (above, depth) = match home {
         Some(home) if target.starts_with(home) => (home, 1),
@@ -123,8 +136,8 @@ fn place<'t>(target: &'t Path, home: Option<&Path>) -> Option<&'t Path> {
 /// Finds the interpreter that a target names.
 ///
 /// # Errors
-/// [`InterpreterError::Untrusted`] for a file that must not be started; [`InterpreterError::NotFound`] where there is none;
-/// else as [`find`](super::find) of a path.
+/// [`InterpreterError::Untrusted`] for a file that must not be started;
+/// [`InterpreterError::NotFound`] if it does not exist; else as [`find`](super::find) of a path.
 pub fn find_named(
     named: &NamedByTarget,
     (checkout, purpose): (&Checkout, Purpose),
@@ -138,7 +151,8 @@ pub fn find_named(
         Err(error) => return Err(absent(path, &error.to_string())),
     };
     let own = private(path, checkout).or_else(|why| {
-        // A link in the checkout to what lies outside names that, and is not itself looked at by what is started.
+        // A link in the checkout to a file outside names that file; the program that starts does
+        // not use the link.
         if real == path {
             Err(why)
         } else {
@@ -166,8 +180,8 @@ pub fn find_named(
     }
 }
 
-/// Sees that an environment's own interpreter, when it is started, is one that may be: the link or copy `python`, and the
-/// installation at `homes`, out of which it takes its library.
+/// Checks that an environment's own interpreter may be started: the link or copy `python`, and the
+/// installation at `homes`, from which it takes its library.
 ///
 /// # Errors
 /// [`InterpreterError::Untrusted`].
@@ -178,7 +192,7 @@ pub fn may_start(
     around: &Surroundings,
 ) -> Result<(), InterpreterError> {
     let Ok(real) = fs::canonicalize(python) else {
-        // There is nothing to be started.
+        // There is nothing to start.
         return Ok(());
     };
     let everything = candidates::everything(around);
@@ -205,7 +219,7 @@ pub fn may_start(
     })
 }
 
-/// Whether a file has the bytes of another; only one of the same length is read.
+/// Whether a file has the bytes of another; reads both only if they have the same length.
 fn is_copy(file: &Path, original: &Path) -> bool {
     let len = |path| fs::metadata(path).map(|found| found.len()).ok();
     let bytes = |path| fs::read(path).ok();
@@ -224,10 +238,11 @@ fn absent(path: &Path, reason: &str) -> InterpreterError {
     }
 }
 
-/// The path by which the ordinary search knows a file: the same one, else the first that leads to it.
+/// The path under which the ordinary search finds a file: the same path, else the first that leads
+/// to it.
 ///
-/// What is beside a path, such as a `pyvenv.cfg`, has a say in what is started. So a file that is known is not started by
-/// a path that is not.
+/// Files beside a path, such as a `pyvenv.cfg`, change what is started. So a known file is never
+/// started under an unknown path.
 fn known(path: &Path, real: &Path, around: &Surroundings) -> Option<PathBuf> {
     let candidates = candidates::everything(around).into_iter();
     let paths: Vec<PathBuf> = candidates.map(|candidate| candidate.path).collect();
@@ -238,7 +253,7 @@ fn known(path: &Path, real: &Path, around: &Surroundings) -> Option<PathBuf> {
     paths.into_iter().find(leads)
 }
 
-/// A path that may be started though only the target names it, or why it may not.
+/// The path, if it may be started although only the target names it; else the reason why not.
 fn private(path: &Path, checkout: &Checkout) -> Result<PathBuf, String> {
     let Way { real, passed } = walk(path)?;
     let within = passed.iter().find_map(|dir| checkout.holding(dir));
@@ -274,7 +289,7 @@ mod tests {
         check(&home.join("a"));
         fs::create_dir(home.join(".git")).unwrap();
         check(&home);
-        // What is in a repository may come with it, also a repository of another system.
+        // A repository may contain others, even of another version control system.
         fs::create_dir(home.join("a/b/.hg")).unwrap();
         check(&home.join("a"));
         fs::write(home.join("a/.git"), "gitdir: elsewhere").unwrap();

@@ -1,12 +1,13 @@
 //! Pins: the version that a project names in its `.python-version`.
 //!
-//! Promises to read the nearest file at or above the working directory as pyenv and uv read it: comments and empty lines count
-//! for nothing, the first word that means a Python is the request, and every word before it that means none is reported with its
-//! line. `PYENV_VERSION` outranks the file.
-//! Promises that a file alone never says which program is started: a word means a version, or an installation that the user's
-//! own pyenv has; a path means nothing here.
+//! Promises to read the nearest file at or above the working directory as pyenv and uv read it:
+//! comments and empty lines do not count, the first word that names a Python is the request, and
+//! every word before it that names none is reported with its line. `PYENV_VERSION` outranks the
+//! file. Promises that a file alone never decides which program is started: a word means a version,
+//! or an installation of the user's own pyenv; a path has no meaning here.
 //!
-//! Read next: `pyenv_shim.rs`, which knows pyenv's rules; `precedence.rs`, which decides between a pin and what else was asked for.
+//! Read next: `pyenv_shim.rs`, which knows pyenv's rules; `precedence.rs`, which decides between a
+//! pin and other requests.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -18,23 +19,23 @@ use super::request::Request;
 use super::surroundings::Surroundings;
 use crate::base::regular_file;
 
-/// More than any honest file.
+/// More than any real file has.
 const TEXT_MAX: u64 = 4096;
-/// What of a word is quoted.
+/// How much of a word is quoted.
 const QUOTED_CHARS_MAX: usize = 60;
 
-/// What a `.python-version` says.
+/// The content of a `.python-version`.
 #[derive(Debug, Default)]
 pub(super) struct Pinned {
-    /// The request, and the line that it is in; `system` is [`Request::Default`].
+    /// The request, and its line; `system` is [`Request::Default`].
     pub(super) request: Option<(Request, usize)>,
-    /// Words before it that mean no Python.
+    /// The words before it that name no Python.
     pub(super) unread: Vec<Unread>,
     /// The file.
     pub(super) file: PathBuf,
 }
 
-/// What the nearest `.python-version` says; nothing where there is none, or where `PYENV_VERSION` outranks it.
+/// Reads the nearest `.python-version`; empty if there is none, or if `PYENV_VERSION` outranks it.
 pub(super) fn pinned(around: &Surroundings) -> Pinned {
     let mut environment = around.environment.iter();
     if environment.any(|(key, value)| key == "PYENV_VERSION" && !value.is_empty()) {
@@ -64,7 +65,7 @@ fn read(file: PathBuf, around: &Surroundings) -> Pinned {
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
-        // A range may have spaces in it; pyenv takes several versions on one line.
+        // A range may contain spaces; pyenv accepts several versions on one line.
         let words = match means(line, around) {
             Ok(_) => vec![line],
             Err(_) => line.split_whitespace().collect(),
@@ -84,7 +85,8 @@ fn read(file: PathBuf, around: &Surroundings) -> Pinned {
 
 impl Pinned {
     fn refuse(&mut self, line: usize, word: &str, reason: String) {
-        // A link in a checkout may lead to a private file, whose words would end up in the log of a build.
+        // A link in a checkout may lead to a private file, whose words would end up in the log of a
+        // build.
         let is_link = self.file.is_symlink();
         let word = if is_link { "" } else { word };
         self.unread.push(Unread {
@@ -115,15 +117,15 @@ fn means(word: &str, around: &Surroundings) -> Result<Request, String> {
         Ok(request) => return Ok(request),
         Err(reason) => reason,
     };
-    // An environment or an installation of pyenv's, by the name that its user gave it.
+    // An environment or an installation in pyenv, under the name that its user gave it.
     if let Some(installed) = installed(word, around) {
         return Ok(Request::Path(installed));
     }
     Err(refused)
 }
 
-/// A spelling of pyenv's or a packager's as a version: `v3.12.1`, `3.13-dev`, `python-3.12.1`, `python3.12`,
-/// `pypy3.9-7.3.11`, `graalpy-24.1.1`, `3.9.18/envs/foo`.
+/// Turns a spelling of pyenv or a packager into a version: `v3.12.1`, `3.13-dev`, `python-3.12.1`,
+/// `python3.12`, `pypy3.9-7.3.11`, `graalpy-24.1.1`, `3.9.18/envs/foo`.
 fn plain(word: &str) -> String {
     let lower = word.to_ascii_lowercase();
     let word = lower.split("/envs/").next().unwrap_or_default();
@@ -136,7 +138,8 @@ fn plain(word: &str) -> String {
     if stripped.is_some() || is_number(&word) {
         return word.strip_suffix("-dev").unwrap_or(word).to_owned();
     }
-    // PyPy's own release follows; GraalPy's stands alone, and says nothing of the version of Python.
+    // PyPy's own release number follows the version of Python. GraalPy's is alone, and says nothing
+    // about the version of Python.
     if let Some(version) = word.strip_prefix("pypy").filter(is_number) {
         let version = version.split('-').next().unwrap_or_default();
         return format!("pypy{version}");
@@ -147,7 +150,7 @@ fn plain(word: &str) -> String {
     word.to_owned()
 }
 
-/// What pyenv has under a name.
+/// The installation in pyenv with this name.
 fn installed(name: &str, around: &Surroundings) -> Option<PathBuf> {
     let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+');
     let is_plain = !name.starts_with('.') && name.chars().all(known);

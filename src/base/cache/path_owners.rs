@@ -1,9 +1,9 @@
-//! The way to a cache: whose each directory and each symbolic link on it is.
+//! The path to a cache: who owns each directory and each symbolic link on it.
 //!
-//! Promises to follow links as the system does, and to name the first component that another user controls: one of
-//! theirs, or a directory above the cache that they may write; or to say which directory is the nearest one that exists.
-//! Does not hold what it looked at: the directories are the user's and root's, who do not race themselves.
-//! On Windows no owner is looked at.
+//! Promises to follow links as the system does, and to name the first component that another user
+//! controls (one that belongs to them, or a directory above the cache that they may write), or else
+//! the nearest directory that exists. Does not keep open what it checked: the directories belong to
+//! the user and to root, who do not race against themselves. On Windows it checks no owner.
 //!
 //! Read next: `../cache.rs`.
 
@@ -29,7 +29,7 @@ pub(super) fn walk(path: &Path, user: u32) -> Result<Way, NotUsed> {
     walk_past(path, user, &|dir, found| others_write(dir, found, user))
 }
 
-/// The same, with another answer to whether other users may write a directory.
+/// Walks in the same way, with `is_open` as the rule for which directories other users may write.
 #[cfg(unix)]
 fn walk_past(
     path: &Path,
@@ -40,7 +40,7 @@ fn walk_past(
     let mut nearest = PathBuf::from("/");
     let top = std::fs::metadata(&nearest).map_err(|error| failed(&nearest, error))?;
     check(&nearest, &top, is_open)?;
-    // The system's own user, who is not called 0 in a user namespace without root.
+    // The system's root user, whose id is not 0 inside a user namespace without root.
     let system = top.uid();
     let mut left = components(path);
     let mut links = 0;
@@ -80,7 +80,7 @@ fn walk_past(
             }
             left.extend(components(&target));
         } else if found.is_dir() {
-            // The last one is the cache itself, of which more is asked.
+            // The last one is the cache itself, which `Cache` checks more strictly.
             if !left.is_empty() {
                 check(&at, &found, is_open)?;
             }
@@ -95,21 +95,21 @@ fn walk_past(
     })
 }
 
-/// The first directory or link on the way to a directory by which another user, who shares no group with this one, could
-/// put another in its place; the directory itself, if it belongs to another user.
+/// Finds the first directory or link on the path to a directory through which a user who shares no
+/// group with this one could exchange it; the directory itself, if it belongs to another user.
 #[cfg(unix)]
 pub(crate) fn changeable_above(dir: &Path) -> Option<NotUsed> {
     let user = rustix::process::geteuid().as_raw();
     walk_past(dir, user, &|_, found| everyone_writes(found)).err()
 }
 
-/// Nothing is known of owners.
+/// Checks nothing: owners are unknown here.
 #[cfg(not(unix))]
 pub(crate) fn changeable_above(_dir: &Path) -> Option<NotUsed> {
     None
 }
 
-/// Sees that no other user may put something else into a directory.
+/// Checks that no other user may put something else into a directory.
 #[cfg(unix)]
 fn check(
     dir: &Path,

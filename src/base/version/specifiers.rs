@@ -1,10 +1,10 @@
 //! Specifiers: which versions a text such as `>=3.9,<3.12` admits (PEP 440).
 //!
-//! Promises every operator of PEP 440 (`~= == != <= >= < > ===`), with `.*` where it allows that, and that a preview is
-//! admitted only where a specifier names one itself. Never a panic, whatever is given.
+//! Promises every operator of PEP 440 (`~= == != <= >= < > ===`), with `.*` where it allows that,
+//! and that a preview is admitted only where a specifier names one itself. No text causes a panic.
 //! Does not promise the fallback of installers, which take a preview when nothing else fits.
 //!
-//! Read next: `../version.rs`, whose order this rests on; `python/request.rs`, which asks.
+//! Read next: `../version.rs`, whose order this uses; `python/request.rs`, which uses the answer.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,7 +14,7 @@ use super::Version;
 /// A list of specifiers, all of which must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Specifiers {
-    /// As it was written.
+    /// The text as it was written.
     text: String,
     all: Vec<Specifier>,
 }
@@ -57,7 +57,7 @@ impl Specifiers {
         })
     }
 
-    /// Whether a version is among those that are meant; a text that is no version never is.
+    /// Whether the list admits a version; it never admits a text that is not a version.
     #[must_use]
     pub fn admit(&self, version: &str) -> bool {
         let is_preview = |read: &Version| read.is_preview();
@@ -66,7 +66,8 @@ impl Specifiers {
             && self.include(version)
     }
 
-    /// The same, and a preview counts like a release: what is installed may be one.
+    /// Whether a version is in the range, where a preview counts like a release: an installed
+    /// version may be a preview.
     #[must_use]
     pub fn include(&self, version: &str) -> bool {
         let Some((read, release)) = Version::read(version) else {
@@ -85,7 +86,7 @@ impl fmt::Display for Specifiers {
 
 impl Specifier {
     fn parse(text: &str) -> Result<Self, &'static str> {
-        // The long ones first, since each begins with a short one.
+        // The long ones come first, since each begins with a short one.
         let operators = [
             ("===", Operator::Identical),
             ("~=", Operator::Compatible),
@@ -146,12 +147,12 @@ impl Specifier {
             Operator::Compatible => {
                 order != Ordering::Less && self.is_prefix(found, release, self.release.len() - 1)
             }
-            // `<3.12` does not mean the previews of 3.12.
+            // `<3.12` does not admit the previews of 3.12.
             Operator::Less => {
                 let of_it = found.has_release_of(wanted) && found.is_preview();
                 order == Ordering::Less && (wanted.is_preview() || !of_it)
             }
-            // `>3.12` does not mean what was added to 3.12 afterwards.
+            // `>3.12` does not admit the post-releases of 3.12.
             Operator::Greater => {
                 let of_it = found.has_release_of(wanted) && found.post.is_some();
                 order == Ordering::Greater && (wanted.post.is_some() || !of_it)
@@ -160,7 +161,8 @@ impl Specifier {
         }
     }
 
-    /// Whether a version begins with the first numbers of ours; a number that it does not have is 0.
+    /// Whether a version begins with the first `count` numbers of this specifier; a number that it
+    /// does not have is 0.
     fn is_prefix(&self, found: &Version, release: &[u64], count: usize) -> bool {
         let padded = release.iter().copied().chain(std::iter::repeat(0));
         let begins = self.release.iter().take(count);
@@ -184,7 +186,7 @@ mod tests {
         }
     }
 
-    /// The examples of PEP 440, and those that people type.
+    /// The examples of PEP 440, and those that users type.
     #[test]
     fn specifiers_admit_what_pep_440_says() {
         check(

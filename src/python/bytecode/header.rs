@@ -1,9 +1,10 @@
-//! What the name and the header of a file of bytecode say: of which source it is.
+//! The name and the header of a bytecode file: which source it was compiled from.
 //!
-//! Python takes bytecode as that of its source by the time and the size of that alone (PEP 3147, PEP 488, PEP 552).
-//! Promises to take any bytes, also those that are no bytecode.
+//! Python matches bytecode to its source by the source's time and size alone (PEP 3147, PEP 488,
+//! PEP 552). Promises to accept any bytes, even those that are not bytecode.
 //!
-//! Read next: `../merge/source_times.rs` and `../verify/published_bytecode.rs`, which ask.
+//! Read next: `change/merge/source_times.rs` and `change/verify/published_bytecode.rs`, which use
+//! this.
 
 /// `a/b.py` for `a/__pycache__/b.TAG.pyc`.
 pub(crate) fn source_of(path: &str) -> Option<String> {
@@ -22,8 +23,8 @@ pub(crate) fn stem_of(name: &str) -> Option<&str> {
     Some(stem)
 }
 
-/// Times and sizes of the sources that bytecode may be taken for, each modulo 2³²: as Python 3.7 and later read the
-/// header, and as 3.6 does.
+/// The times and sizes of the sources that Python may match this bytecode to, each modulo 2³²: read
+/// as Python 3.7 and later read the header, and as 3.6 does.
 pub(crate) fn claims(bytes: &[u8]) -> impl Iterator<Item = (u32, u32)> {
     let number = |at: usize| {
         let bytes = bytes.get(at..)?.first_chunk::<4>()?;
@@ -31,12 +32,12 @@ pub(crate) fn claims(bytes: &[u8]) -> impl Iterator<Item = (u32, u32)> {
     };
     let is_bytecode = bytes.get(2..4) == Some(b"\r\n".as_slice());
     let pair = |at| number(at).zip(number(at + 4)).filter(|_| is_bytecode);
-    // With another flag there is a hash in the place of time and size.
+    // With any other flag, a hash is in the place of time and size.
     let new = pair(8).filter(|_| number(4) == Some(0));
     [new, pair(4)].into_iter().flatten()
 }
 
-/// A time or a size as headers have it: modulo 2³².
+/// A time or a size as a header stores it: modulo 2³².
 pub(crate) fn low([a, b, c, d, ..]: [u8; 8]) -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }

@@ -1,14 +1,14 @@
-//! What goes into the compiling interpreter and what comes out: lengths and bytes, little endian.
+//! What the compiling interpreter reads and prints: lengths and bytes, little endian.
 //!
-//! Promises that an answer which is not exactly one file for each source, for the interpreter that was asked, is
-//! refused whole, and that nothing in it can make this program fail.
+//! Promises to refuse an answer as a whole unless it has exactly one file for each source, from the
+//! interpreter that was expected; and that no answer can make this program fail.
 //!
 //! Read next: `compile.py`, the other side.
 
 use super::Source;
 use crate::python::Caching;
 
-/// What stands before an answer; a wrapper may talk before it.
+/// What precedes an answer; a wrapper may print text before it.
 const MARKER: &[u8] = b"\nrvenv-bytecode-1:";
 
 /// What is wrong with an answer.
@@ -27,13 +27,13 @@ pub(super) fn question(batch: &[Source]) -> Vec<u8> {
 }
 
 fn lengthened(to: &mut Vec<u8>, bytes: &[u8]) {
-    // A member of a wheel that is longer is refused when the wheel is opened.
+    // No member is longer: a wheel with one is refused when it is opened.
     let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     to.extend(len.to_le_bytes());
     to.extend(bytes);
 }
 
-/// The file of each source of a batch.
+/// Reads the file of each source of a batch.
 pub(super) fn answer(
     bytes: &[u8],
     batch: &[Source],

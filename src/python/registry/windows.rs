@@ -1,17 +1,18 @@
-//! Reading the registry: both hives, and what 32-bit installers wrote for the whole machine.
+//! Reading the registry: both hives, and the entries that 32-bit installers wrote for the whole
+//! machine.
 //!
-//! Promises to read and nothing else; a key that cannot be read registers nothing.
-//! Read next: `../registry.rs`, which puts what is here in order.
+//! Promises to read and nothing else; a key that cannot be read has no entries. Read next:
+//! `../registry.rs`, which sorts the entries.
 
 use windows_registry::{CURRENT_USER, Key, LOCAL_MACHINE};
 
 use super::Entry;
 
 const KEY: &str = r"Software\Python";
-/// Where a 64-bit process finds what 32-bit programs wrote.
+/// Where a 64-bit process finds the entries of 32-bit programs.
 const KEY_32: &str = r"Software\Wow6432Node\Python";
 
-/// Everything that is registered, in the order in which it counts.
+/// All entries, in the order of precedence.
 pub(super) fn entries() -> Vec<Entry> {
     let hives = [
         (CURRENT_USER, KEY),
@@ -41,7 +42,7 @@ fn entries_of(python: &Key) -> Vec<Entry> {
     found
 }
 
-/// What is directly below a key.
+/// The keys directly below a key.
 fn keys(key: &Key) -> Vec<(String, Key)> {
     let names = key.keys().into_iter().flatten();
     names

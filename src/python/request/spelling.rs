@@ -1,7 +1,7 @@
-//! Spellings: the texts that mean a version, as people write them for pyenv, uv and installers.
+//! Spellings: the texts that mean a version, as users write them for pyenv, uv and installers.
 //!
-//! Promises that a text which looks like a version is one or is refused with the reason, and is never taken for a name.
-//! Read next: `../request.rs`, which asks for this.
+//! Promises that a text which looks like a version is one or is refused with the reason, and never
+//! counts as a name. Read next: `../request.rs`, which uses this.
 
 use super::{RangeRequest, VersionRequest};
 use crate::base::version::Specifiers;
@@ -15,7 +15,7 @@ pub(super) enum Spelled {
 const SHAPE: &str = "a version is written as `3`, `3.12`, `3.12.1` or `3.13t`";
 const RANGE_SIGNS: [char; 5] = ['<', '>', '=', '~', '!'];
 
-/// What begins a request for an implementation; the short ones need a number right behind them.
+/// How a request for an implementation begins; the short forms need a number directly behind them.
 const IMPLEMENTATIONS: [(&str, &str); 3] = [("cpython", "cp"), ("pypy", "pp"), ("graalpy", "gp")];
 
 /// Reads a version or a range; `None` for a name.
@@ -68,14 +68,15 @@ fn of_implementation(name: &str, rest: &str) -> Result<Option<Spelled>, &'static
     }
 }
 
-/// The version of a key such as `3.12.1-linux-x86_64-gnu`, if it is for machines like this one.
+/// The version of a key such as `3.12.1-linux-x86_64-gnu`, if it is for this operating system and
+/// architecture.
 fn of_key(key: &str) -> Result<&str, &'static str> {
     let mut parts = key.split('-');
     let version = parts.next().unwrap_or_default();
     let fits = |part: Option<&str>, own: &str| part.is_none_or(|part| part == own || part == "any");
     let os = fits(parts.next(), std::env::consts::OS);
     let architecture = fits(parts.next(), std::env::consts::ARCH);
-    // The C library is not told apart; nothing is behind it.
+    // The C library is not checked; nothing may follow it.
     if !os || !architecture || parts.count() > 1 {
         return Err("it is for another machine");
     }
@@ -105,10 +106,11 @@ fn version_or_range(text: &str, implementation: Option<String>) -> Result<Spelle
     version(text, implementation).map(Spelled::Version)
 }
 
-/// Reads what follows the implementation: `3`, `3.12`, `312`, `3.12.1`, `3.13t`, `3.13+freethreaded`.
+/// Reads the part after the implementation: `3`, `3.12`, `312`, `3.12.1`, `3.13t`,
+/// `3.13+freethreaded`.
 fn version(text: &str, implementation: Option<String>) -> Result<VersionRequest, &'static str> {
     let (digits, free_threaded) = build(text)?;
-    // The short form of the tags of wheels.
+    // The short form, as in the tags of wheels.
     let spread = match digits.split_at_checked(1) {
         Some((major, minor)) if !minor.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
             format!("{major}.{minor}")
@@ -119,7 +121,7 @@ fn version(text: &str, implementation: Option<String>) -> Result<VersionRequest,
     let mut parts = spread.split('.');
     for number in &mut numbers {
         let Some(part) = parts.next() else { break };
-        // `parse` alone would take `+3`, and leading zeros would give a version two spellings.
+        // `parse` alone would accept `+3`, and leading zeros would give a version two spellings.
         let plain = part.bytes().all(|b| b.is_ascii_digit());
         if !plain || (part.len() > 1 && part.starts_with('0')) {
             return Err(SHAPE);
@@ -141,7 +143,7 @@ fn version(text: &str, implementation: Option<String>) -> Result<VersionRequest,
     })
 }
 
-/// Takes the kind of build off a version: whether it is free-threaded.
+/// Splits the kind of build off a version: whether it is free-threaded.
 fn build(text: &str) -> Result<(&str, bool), &'static str> {
     const DEBUG: &str = "debug builds are not told from others; name one by its path";
     if let Some((digits, build)) = text.split_once('+') {

@@ -1,29 +1,30 @@
-//! The way to a file: every directory and every link that has a say in where a path leads.
+//! The path to a file: every directory and every link on it, and who can change them.
 //!
-//! Promises that a way which is walked to its end can be changed by no one but root and the user: each directory, each link
-//! and the file itself belong to one of them, and no one else may write them. A directory that all may write counts where
-//! it is sticky, as `/tmp` is, since what others put there is theirs. A group may write if the user is its only member.
-//! Does not promise anything where the system has no owners and modes: there no way is walked to its end.
+//! Promises that only root and the user can change a path that was walked to its end: each
+//! directory, each link and the file itself belong to one of them, and no one else may write them.
+//! A directory that all users may write passes if it is sticky, as `/tmp` is, since there each user
+//! can change only their own files. A group may write if the user is its only member. On a system
+//! without owners and modes no path passes.
 //!
-//! Read next: `../trust.rs`, which asks for it.
+//! Read next: `../trust.rs`, which uses it.
 
 use std::path::{Path, PathBuf};
 
-/// A way that only root and the user can change.
+/// A path that only root and the user can change.
 pub(super) struct Way {
     /// The file.
     pub(super) real: PathBuf,
-    /// Every directory that was passed, without links.
+    /// Every directory and link on it, and the file itself.
     pub(super) passed: Vec<PathBuf>,
 }
 
-/// Walks an absolute path, or says who else can change where it leads.
+/// Walks an absolute path, or names what another user can change on it.
 #[cfg(unix)]
 pub(super) fn walk(path: &Path) -> Result<Way, String> {
     unix::walk(path)
 }
 
-/// Says that nothing is known of who may write.
+/// Always fails: who may write is unknown here.
 #[cfg(not(unix))]
 pub(super) fn walk(_path: &Path) -> Result<Way, String> {
     Err("this system does not tell who can write it".to_owned())

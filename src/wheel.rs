@@ -1,11 +1,13 @@
-//! Wheels as values: read a wheel, check all of it, and decide which files its installation consists of; where wheels come
-//! from, and which distributions a directory has.
+//! Wheels as values: reads a wheel, checks all of it, and decides which files its installation
+//! consists of; also where wheels come from, and which distributions a directory has.
 //!
-//! Promises that nothing here writes to a disk (pip does, for `download.rs`), that a hostile wheel is refused and never a panic (I6), and
-//! that one wheel and one target give one list of files, byte for byte (I4).
-//! Does not promise to resolve dependencies, to compare tags with an interpreter, or to compile the bytecode that it lists.
+//! Promises that nothing here writes to a disk (pip does, for `download.rs`), that a hostile wheel
+//! is refused and never causes a panic (I6), and that one wheel and one target give one list of
+//! files, byte for byte (I4). Does not promise to resolve dependencies, to compare tags with an
+//! interpreter, or to compile the bytecode that it lists.
 //!
-//! Read next: `wheel/contents.rs`, the [`Wheel`]; then `wheel/install.rs`, what becomes of it.
+//! Read next: `wheel/contents.rs`, the [`Wheel`]; then `wheel/install.rs`, the files that it
+//! installs.
 
 mod archive;
 mod bytecode_paths;

@@ -1,9 +1,9 @@
 //! The zip archive of a wheel: which files it holds, and their bytes.
 //!
-//! Promises that every entry has a [`RelPath`], that no two of them collide, that none is a link, a device or
-//! encrypted, that both sets of headers agree, and that unpacking stops at the declared length (I6).
-//! Does not promise that the bytes are the ones that the builder meant; `contents.rs` compares with RECORD.
-//! Opening reads headers only and inflates nothing.
+//! Promises that every entry has a [`RelPath`], that no two of them collide, that none is a link, a
+//! device or encrypted, that both sets of headers agree, and that unpacking stops at the declared
+//! length (I6). Does not promise that the bytes are those that the builder meant; `contents.rs`
+//! compares them with RECORD. Opening reads headers only and inflates nothing.
 //!
 //! Read next: `contents.rs`, the wheel around this archive.
 
@@ -24,7 +24,7 @@ pub const MEMBER_BYTES_MAX: u64 = 512 << 20;
 /// Bytes that all members together may have when unpacked.
 pub const TOTAL_BYTES_MAX: u64 = 2 << 30;
 
-/// A declared length is a claim; more than this is reserved only as the bytes arrive.
+/// The most memory that is reserved before bytes arrive, since a declared length may be false.
 const RESERVE_BYTES_MAX: u64 = 4 << 20;
 /// 1980-01-01, where DOS time begins.
 const DOS_EPOCH: i64 = 315_532_800;
@@ -32,7 +32,8 @@ const KIND_BITS: u32 = 0o170_000;
 const KIND_REGULAR: u32 = 0o100_000;
 const KIND_DIRECTORY: u32 = 0o040_000;
 
-/// A validated archive, whole in memory: what was hashed is what is unpacked.
+/// A validated archive, completely in memory: the bytes that were hashed are the bytes that are
+/// unpacked.
 pub(super) struct Archive {
     bytes: Vec<u8>,
     directory: Arc<ZipArchiveMetadata>,
@@ -58,8 +59,8 @@ impl Archive {
         if zip.len() > ENTRIES_MAX {
             return Err(WheelFault::TooManyEntries(zip.len()));
         }
-        // Two readers must not see two archives: the local headers say what the directory says, nothing
-        // overlaps, and nothing is hidden between the entries.
+        // Two readers must not see two archives: the local headers agree with the directory, no
+        // entries overlap, and no bytes are hidden between them.
         zip.validate_header_consistency()
             .map_err(WheelFault::Archive)?;
         let directory = zip.metadata();
@@ -79,7 +80,8 @@ impl Archive {
         &self.bytes
     }
 
-    /// Unpacks a file over `out`; it has the declared length or it is refused.
+    /// Unpacks a file into `out`, replacing its content; fails unless the file has the declared
+    /// length.
     pub(super) fn unpack(&self, file: &File, out: &mut Vec<u8>) -> Result<(), WheelFault> {
         self.unpack_at_most(file, file.len + 1, out)?;
         if out.len() as u64 == file.len {
@@ -92,7 +94,7 @@ impl Archive {
         }
     }
 
-    /// Unpacks the first bytes of a file over `out`, at most `len` of them.
+    /// Unpacks the first bytes of a file into `out`, at most `len` of them.
     pub(super) fn unpack_at_most(
         &self,
         file: &File,
@@ -138,7 +140,7 @@ fn files(directory: &ZipArchiveMetadata) -> Result<Vec<File>, WheelFault> {
     Ok(files)
 }
 
-/// Checks one entry; `None` for that of a directory.
+/// Checks one entry; `None` for a directory.
 fn file(
     entry: &ZipFileEntry<'_>,
     index: usize,
@@ -154,7 +156,7 @@ fn file(
     if entry.encrypted() {
         return Err(WheelFault::Encrypted(shown(name)));
     }
-    // Whatever system the header claims: installers read the mode from these bits in any case.
+    // Installers read the mode from these bits, whatever system the header names.
     let mode = entry.external_attributes() >> 16;
     let declared = mode & KIND_BITS;
     if declared != 0 && declared != kind {
@@ -176,14 +178,14 @@ fn file(
     Ok(Some(File {
         path,
         len,
-        // As pip does: the bits count only where the mode says that it is that of a regular file.
+        // As in pip, the bits count only if the mode is that of a regular file.
         executable: declared == KIND_REGULAR && mode & 0o111 != 0,
         mtime: entry.last_modified().map_or(DOS_EPOCH, unix_seconds),
         index,
     }))
 }
 
-/// DOS time has no zone; reading it as UTC gives one wheel the same times everywhere.
+/// DOS time has no time zone; reading it as UTC gives one wheel the same times everywhere.
 fn unix_seconds(time: DateTime) -> i64 {
     if !time.is_valid() {
         return DOS_EPOCH;
@@ -200,7 +202,7 @@ fn unix_seconds(time: DateTime) -> i64 {
 
 /// Days of the Gregorian calendar for years after 1970.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    // A year that begins in March ends with the leap day.
+    // In a year that begins in March, the leap day is the last day.
     let (year, month) = if month > 2 {
         (year, month - 3)
     } else {
@@ -306,7 +308,7 @@ mod tests {
         ));
     }
 
-    /// I6: the declared length is where unpacking stops.
+    /// I6: unpacking stops at the declared length.
     #[test]
     fn an_entry_that_unpacks_to_more_or_less_than_declared_is_refused() {
         for declared in [10_u32, 99_999, 100_001] {

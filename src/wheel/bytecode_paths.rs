@@ -1,16 +1,16 @@
 //! Bytecode beside the sources of a wheel: where Python looks for it, and which sources have some.
 //!
-//! Promises what pip does when it compiles: a file in `__pycache__` for each source that can be compiled, and a row of
-//! RECORD without a hash, so that uninstalling removes it.
-//! Does not compile.
+//! Promises to do what pip does when it compiles: a file in `__pycache__` for each source that can
+//! be compiled, and a row of RECORD without a hash, so that uninstalling removes it. Does not
+//! compile.
 //!
-//! Read next: `install.rs`, which places the files; `../bytecode.rs`, which makes them.
+//! Read next: `install.rs`, which places the files; `python/bytecode.rs`, which compiles them.
 
 use std::collections::BTreeMap;
 
 use rvenv_journal::{Digest, RelPath, RelPathError};
 
-/// The bytecode that the sources of one wheel have.
+/// The bytecode of the sources of one wheel.
 #[derive(Clone, Copy, Debug)]
 pub struct Cached<'a> {
     /// The cache tag of the interpreter, such as `cpython-313`.
@@ -19,7 +19,8 @@ pub struct Cached<'a> {
     pub files: &'a BTreeMap<String, (Digest, u64)>,
 }
 
-/// Where Python looks for the bytecode of a source: `a/__pycache__/b.TAG.pyc` for `a/b.py`; `None` for anything else.
+/// The path where Python looks for the bytecode of a source: `a/__pycache__/b.TAG.pyc` for
+/// `a/b.py`; `None` for any other file.
 ///
 /// # Errors
 /// A path that would be too long.

@@ -1,12 +1,13 @@
-//! The catalogue: what the file of a wheel was found to hold when it was last read.
+//! The catalogue: the facts about wheels that were read before.
 //!
-//! Promises that a wheel is read at most once in a process, and that what an earlier process found is used only while
-//! the file is the one that was read, as far as its fingerprint can tell: then planning needs none of its bytes. Whoever wants
-//! bytes gets those of that very file, which are held against its digest first.
-//! Never an error of its own: what cannot be recalled is read.
+//! Promises that a process reads a wheel at most once, and that it uses the facts of an earlier
+//! process only while the file is unchanged, as far as its fingerprint can tell; planning then
+//! needs none of the wheel's bytes. A caller that needs bytes gets those of exactly that file,
+//! which are checked against its digest first. Has no errors of its own: a wheel that is not
+//! remembered is read.
 //!
-//! On disk: answers, `<cache dir>/wheels/<sha256 of the path>.json`.
-//! Read next: `contents.rs`, what is read.
+//! On disk: answers, `<cache dir>/wheels/<sha256 of the path>.json`. Read next: `contents.rs`,
+//! which reads a wheel.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,12 +22,12 @@ use crate::base::cache::Cache;
 use crate::base::cached_answer::CachedAnswer;
 use crate::base::fingerprint::{self, Fingerprint};
 
-/// Counts the shapes that this format has had.
+/// The version of this format.
 const FORMAT: u32 = 1;
 /// Some 250 bytes for each of the entries that a wheel may have.
 const MEMO_BYTES_MAX: u64 = 32 << 20;
 
-/// Wheels that were read before; clones share what they know.
+/// Wheels that were read before; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     cache: Option<Cache>,
@@ -43,7 +44,8 @@ impl Catalogue {
         }
     }
 
-    /// The wheel at a path: the one that this process read, else as it is recalled, else read now.
+    /// The wheel at a path: as this process read it, else as an earlier process read it, else read
+    /// now.
     ///
     /// # Errors
     /// As [`Wheel::open`].
@@ -54,7 +56,7 @@ impl Catalogue {
         })
     }
 
-    /// The same for a file that will soon be gone: there is nothing to recall it for.
+    /// Opens a wheel whose file will soon be removed, and so remembers nothing for later processes.
     ///
     /// # Errors
     /// As [`Wheel::open`].
@@ -76,7 +78,7 @@ impl Catalogue {
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Arc<Wheel>>> {
-        // Whoever panicked had added a wheel or had not.
+        // A panic cannot leave the map half changed: a wheel is in it or is not.
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -136,10 +138,12 @@ struct StoredFacts<'a> {
     members: Vec<StoredMember<'a>>,
 }
 
-/// [`Member`] on disk: path, length, digest, whether it is executable, time, and its number in the archive.
+/// [`Member`] on disk: path, length, digest, whether it is executable, time, and its number in the
+/// archive.
 #[derive(Serialize, Deserialize)]
 struct StoredMember<'a>(
-    // Borrowed, because no path has a character that JSON escapes but the quotation mark, which nobody uses.
+    // Borrowed, because no path has a character that JSON escapes except the quotation mark, which
+    // is rare.
     #[serde(borrow)] std::borrow::Cow<'a, str>,
     u64,
     std::borrow::Cow<'a, str>,

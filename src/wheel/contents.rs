@@ -1,10 +1,11 @@
 //! A wheel: its identity, its members, and their bytes.
 //!
-//! Promises that an open wheel is what its file name says, that RECORD vouches for every member with a
-//! SHA-256, and that the bytes of a member are given only after they were checked against it (I6).
-//! Does not promise that the wheel fits an interpreter; tags are not read.
-//! Opening inflates RECORD, WHEEL, METADATA and `entry_points.txt`, nothing else; a wheel that the catalogue knows is
-//! not even opened before somebody wants bytes, and is then held against its digest.
+//! Promises that an open wheel is what its file name says, that RECORD has a SHA-256 for every
+//! member, and that the bytes of a member are returned only after they were checked against it
+//! (I6). Does not promise that the wheel fits an interpreter; tags are not read.
+//!
+//! Opening inflates RECORD, WHEEL, METADATA and `entry_points.txt`, and nothing else. A wheel that
+//! the catalogue knows is opened only when bytes are needed, and then checked against its digest.
 //!
 //! Read next: `install.rs`, which decides where the members go.
 
@@ -23,13 +24,13 @@ use super::file_name::WheelName;
 use super::record::{self, Hash, Row};
 use crate::base::regular_file;
 
-/// Bytes that a wheel may have; it is held in memory.
+/// The most bytes of a wheel, which is held in memory.
 pub const WHEEL_BYTES_MAX: u64 = 1 << 30;
 
-/// Signatures of RECORD, which nothing lists and nobody checks.
+/// Signatures of RECORD, which RECORD does not list and installers do not check.
 const SIGNATURES: [&str; 2] = ["RECORD.jws", "RECORD.p7s"];
 
-/// A wheel that was read and found to be consistent.
+/// A wheel that was read and is consistent.
 ///
 /// ```
 /// use rvenv::wheel::Wheel;
@@ -39,12 +40,12 @@ const SIGNATURES: [&str; 2] = ["RECORD.jws", "RECORD.p7s"];
 pub struct Wheel {
     file: WheelName,
     facts: Facts,
-    /// Where the archive is read from, if it is read at all.
+    /// Where to read the archive from, if it is needed.
     path: PathBuf,
     archive: OnceLock<Archive>,
 }
 
-/// What a wheel was found to hold: everything but the bytes of its members.
+/// The facts about a wheel: everything but the bytes of its members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) digest: Digest,
@@ -67,13 +68,13 @@ pub enum Library {
 /// One file of a wheel; RECORD and its signatures are not members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Where it is in the wheel.
+    /// Its path in the wheel.
     pub path: RelPath,
     /// How many bytes it has.
     pub len: u64,
-    /// Its SHA-256, as RECORD promises it.
+    /// Its SHA-256, from RECORD.
     pub digest: Digest,
-    /// Whether it shall be executable.
+    /// Whether it is to be executable.
     pub executable: bool,
     /// When it was last modified, in seconds since 1970, never before 1980.
     pub mtime: i64,
@@ -82,7 +83,7 @@ pub struct Member {
 }
 
 impl Wheel {
-    /// Reads a wheel from a file, whose name says what it should be.
+    /// Reads a wheel from a file, whose name must agree with the content.
     ///
     /// # Errors
     /// An unreadable file, or anything that [`Wheel::from_bytes`] refuses.
@@ -94,8 +95,8 @@ impl Wheel {
     /// Reads a wheel from its bytes; any bytes give a wheel or an error.
     ///
     /// # Errors
-    /// A file name, an archive, metadata or a RECORD that is malformed, contradicts another of them, or could
-    /// do harm when installed.
+    /// A file name, an archive, metadata or a RECORD that is malformed, contradicts another of
+    /// them, or could do harm when installed.
     pub fn from_bytes(file_name: &str, bytes: Vec<u8>) -> Result<Self, WheelError> {
         let parsed = Self::parse(Path::new(file_name), file_name, bytes);
         parsed.map_err(|fault| WheelError {
@@ -104,7 +105,8 @@ impl Wheel {
         })
     }
 
-    /// A wheel that was read before, and whose file did not change since; it is read again when bytes are wanted.
+    /// A wheel that was read before and whose file has not changed since; it is read again when
+    /// bytes are needed.
     pub(super) fn recalled(path: &Path, facts: Facts) -> Result<Self, WheelError> {
         let name = file_name(path).and_then(WheelName::parse);
         Ok(Self {
@@ -206,7 +208,7 @@ impl Wheel {
     /// The bytes of a member, checked against RECORD.
     ///
     /// # Errors
-    /// A member that does not unpack, or to other bytes than RECORD promises.
+    /// A member that cannot be unpacked, or whose bytes differ from RECORD.
     pub fn read(&self, member: &Member) -> Result<Vec<u8>, WheelError> {
         let mut bytes = Vec::new();
         self.read_into(member, &mut bytes)
@@ -214,7 +216,7 @@ impl Wheel {
         Ok(bytes)
     }
 
-    /// Gives every member and its checked bytes to `each`, in the order of the archive.
+    /// Passes every member and its checked bytes to `each`, in the order of the archive.
     ///
     /// # Errors
     /// The first member that cannot be read, as for [`Wheel::read`], or the first error of `each`.
@@ -231,7 +233,8 @@ impl Wheel {
         Ok(())
     }
 
-    /// Whether a member begins with `prefix`, without unpacking more than that; the bytes are not checked.
+    /// Whether a member begins with `prefix`; unpacks no more than that, and does not check the
+    /// bytes.
     pub(super) fn begins_with(&self, member: &Member, prefix: &[u8]) -> Result<bool, WheelError> {
         let mut bytes = Vec::new();
         self.file(member)
@@ -251,14 +254,14 @@ impl Wheel {
 
     fn file(&self, member: &Member) -> Result<(&Archive, &File), WheelFault> {
         let archive = self.archive()?;
-        // A member of another wheel is a mistake of the caller's, but not one to panic for.
+        // To pass a member of another wheel is a mistake of the caller, but no reason to panic.
         let file = archive.files().get(member.file);
         let file = file.filter(|file| file.path == member.path);
         let missing = || WheelFault::Missing(shown(member.path.as_str()));
         Ok((archive, file.ok_or_else(missing)?))
     }
 
-    /// The archive, read now if all that was needed so far is what was known of it.
+    /// The archive; read now if only the facts were needed so far.
     fn archive(&self) -> Result<&Archive, WheelFault> {
         if let Some(archive) = self.archive.get() {
             return Ok(archive);
@@ -364,7 +367,7 @@ fn file_name(path: &Path) -> Result<&str, WheelFault> {
 
 fn read_file(path: &Path) -> Result<Vec<u8>, WheelFault> {
     let read = || -> io::Result<Option<Vec<u8>>> {
-        // Asked before opening, because opening a pipe waits for a writer.
+        // Checked before opening, because opening a FIFO waits for a writer.
         let metadata = fs::metadata(path)?;
         if !metadata.is_file() {
             return Ok(None);
@@ -384,7 +387,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, WheelFault> {
     }
 }
 
-/// The one metadata directory at the top, which must be that of this distribution.
+/// The only metadata directory at the top, which must belong to this distribution.
 fn dist_info(archive: &Archive, file: &WheelName) -> Result<String, WheelFault> {
     let mut found: Option<&str> = None;
     for entry in archive.files() {
@@ -479,7 +482,7 @@ fn member(
     })
 }
 
-/// The value of the first header of that name, above the empty line that ends the headers.
+/// The value of the first header of that name, before the empty line that ends the headers.
 fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines()
         .take_while(|line| !line.is_empty())
@@ -501,7 +504,7 @@ mod tests {
         check_bytes(builder.bytes(), expect);
     }
 
-    /// Opens and reads everything, and looks for `expect` in the chain of errors.
+    /// Opens and reads everything, and searches for `expect` in the chain of errors.
     fn check_bytes(bytes: Vec<u8>, expect: &str) {
         let result = Wheel::from_bytes(NAME, bytes)
             .and_then(|wheel| wheel.for_each(|_, _| Ok::<(), WheelError>(())));
@@ -620,7 +623,7 @@ mod tests {
         assert!(Wheel::from_bytes("Demo.Pkg-1.0-py3-none-any.whl", Builder::new().bytes()).is_ok());
     }
 
-    /// I6: what RECORD does not vouch for is not given out.
+    /// I6: no member is returned unless RECORD has its hash.
     #[test]
     fn every_member_must_be_what_record_promises() {
         let empty = "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
@@ -682,7 +685,7 @@ mod tests {
         assert_eq!(wheel.members().len(), 3);
     }
 
-    /// I6: a download that broke off is an error, wherever it broke off.
+    /// I6: an incomplete download is an error, wherever it broke off.
     #[test]
     fn every_prefix_of_a_wheel_is_refused() {
         let bytes = Builder::new().bytes();
@@ -693,7 +696,7 @@ mod tests {
         check_bytes(bytes, "accepted");
     }
 
-    /// I6: one changed byte anywhere is a wheel or an error, and never other contents.
+    /// I6: one changed byte anywhere gives the same contents or an error, never other contents.
     #[test]
     fn every_changed_byte_is_noticed_or_harmless() {
         let bytes = Builder::new().bytes();
@@ -742,14 +745,14 @@ mod tests {
     }
 
     proptest! {
-        /// I6: bytes never panic.
+        /// I6: no bytes cause a panic.
         #[test]
         fn arbitrary_bytes_give_a_wheel_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..600), name in "\\PC{0,40}") {
             drop(Wheel::from_bytes(NAME, bytes.clone()));
             drop(Wheel::from_bytes(&name, bytes));
         }
 
-        /// I6: bytes that were nearly a wheel never panic.
+        /// I6: a damaged wheel causes no panic.
         #[test]
         fn a_damaged_wheel_gives_a_wheel_or_an_error(
             damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),

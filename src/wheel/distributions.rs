@@ -1,11 +1,12 @@
-//! Installed distributions: which ones a `site-packages` directory says that it has.
+//! Installed distributions: which ones a `site-packages` directory lists.
 //!
-//! Promises to go by the names of entries alone, to open none of them, and to write nothing. Names are compared in
-//! their normal form (PEP 503); a name that is no distribution's is passed over, whatever it is.
-//! Does not promise that a distribution is whole, or that two entries are not the same one: an upgrade that was
-//! cut short leaves both. Directories are recognised as such, and a symbolic link to one is none.
+//! Promises to use the names of entries alone, to open none of them, and to write nothing. Compares
+//! names in their normal form (PEP 503), and ignores every entry whose name is not that of a
+//! distribution. Does not promise that a distribution is complete, or that two entries belong to
+//! different ones: an interrupted upgrade leaves both. Follows no link: a symbolic link to a
+//! directory does not count as one.
 //!
-//! Read next: `verify.rs`, which holds a distribution against its list of files.
+//! Read next: `verify.rs`, which checks a distribution against its list of files.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -15,14 +16,14 @@ use rvenv_journal::fs::{Dir, FsError, Kind};
 
 use crate::wheel::normal_name;
 
-/// How a distribution says that it is installed.
+/// The form in which a distribution is recorded as installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DistributionKind {
     /// A directory `NAME-VERSION.dist-info` with a `RECORD` (recording installed projects).
     DistInfo,
     /// A file or directory `*.egg-info`, without a list that can be checked.
     EggInfo,
-    /// A file `NAME.egg-link` that leads to a checkout; it says no version.
+    /// A file `NAME.egg-link` that leads to a checkout; it has no version.
     EggLink,
 }
 
@@ -31,11 +32,11 @@ pub enum DistributionKind {
 pub struct Distribution {
     /// The name in its normal form, as in `ruamel-yaml`.
     pub name: String,
-    /// The version as the entry spells it; empty where it says none.
+    /// The version as the entry spells it; empty if the entry has none.
     pub version: String,
     /// The entry in `site-packages`, as in `pip-23.2.1.dist-info`.
     pub dir: String,
-    /// What the entry is.
+    /// The form of the entry.
     pub kind: DistributionKind,
 }
 
@@ -52,7 +53,7 @@ impl fmt::Display for Distribution {
 /// The distributions in an open `site-packages` directory, sorted by name.
 ///
 /// # Errors
-/// What the disk says.
+/// When the directory cannot be listed or an entry cannot be examined.
 pub fn distributions(fs: &dyn Fs, site_packages: &Dir) -> Result<Vec<Distribution>, FsError> {
     let mut found = Vec::new();
     for entry in fs.list_wanted(site_packages, &|name| named(name).is_some())? {
@@ -66,7 +67,7 @@ pub fn distributions(fs: &dyn Fs, site_packages: &Dir) -> Result<Vec<Distributio
     Ok(found)
 }
 
-/// Whether what stands there is what its name says; one look at each entry that matters.
+/// Whether an entry has the type that its name implies; one `stat` for each entry that matters.
 fn stands(fs: &dyn Fs, at: (&Dir, &OsString), kind: DistributionKind) -> Result<bool, FsError> {
     let Some(meta) = fs.meta(at.0, at.1)? else {
         return Ok(false);
@@ -78,7 +79,7 @@ fn stands(fs: &dyn Fs, at: (&Dir, &OsString), kind: DistributionKind) -> Result<
     })
 }
 
-/// The distribution that an entry of this name is; `None` for every other entry.
+/// The distribution that an entry name stands for; `None` for every other name.
 pub(crate) fn named(entry: &OsStr) -> Option<Distribution> {
     let dir = entry.to_str()?;
     let (stem, extension) = dir.rsplit_once('.')?;
@@ -92,7 +93,7 @@ pub(crate) fn named(entry: &OsStr) -> Option<Distribution> {
         "egg-link" => (DistributionKind::EggLink, (stem, "")),
         _ => return None,
     };
-    // While pip uninstalls, it hides what it will delete behind a name that begins with `~`.
+    // While pip uninstalls, it renames what it will delete to a name that begins with `~`.
     let is_hidden = name.starts_with(['~', '.']);
     let name = normal_name(name);
     if is_hidden || name.is_empty() {
@@ -106,7 +107,7 @@ pub(crate) fn named(entry: &OsStr) -> Option<Distribution> {
     })
 }
 
-/// An egg's name and version without `-pyX.Y` and what follows.
+/// An egg's name and version without `-pyX.Y` and the rest.
 fn without_python(stem: &str) -> &str {
     let is_tag = |at: usize| {
         let rest = stem.get(at + "-py".len()..);

@@ -1,12 +1,12 @@
 //! Downloads: pip fetches wheels, and does nothing else.
 //!
-//! Promises that the pip which runs is the one bundled with the base interpreter, out of its wheel, in that
-//! interpreter; that it installs nothing and runs no build; that the person's own configuration of pip (indexes,
-//! proxies, certificates, constraints) has its say; and that a success has exactly one wheel for each name.
-//! Does not promise anything about the network: what pip says when it fails is in the error.
+//! Promises that pip runs in the base interpreter, from the wheel that is bundled with it; that it
+//! installs nothing and runs no build; that the user's own pip configuration (indexes, proxies,
+//! certificates, constraints) applies; and that a success has exactly one wheel for each name. Does
+//! not promise anything about the network: when pip fails, its output is in the error.
 //!
-//! On disk: wheels in the directory that the caller gives, and pip's own cache.
-//! Read next: `build/hooks/pip.rs`, which plans what was downloaded.
+//! On disk: wheels in the directory that the caller gives, and pip's own cache. Read next:
+//! `build/hooks/pip.rs`, which plans what was downloaded.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -25,7 +25,7 @@ use crate::wheel::Named;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DownloadFailed {
-    /// The interpreter brings no pip that could download.
+    /// The interpreter has no bundled pip.
     #[error("`{}` has no pip to download with", shown(python))]
     NoPip {
         /// The base executable.
@@ -46,7 +46,7 @@ pub enum DownloadFailed {
         names: Vec<String>,
         /// The exit code or the signal, in words.
         how: String,
-        /// The last lines of what pip said.
+        /// The last lines of pip's output.
         said: Vec<String>,
     },
     /// The directory cannot be read.
@@ -57,7 +57,7 @@ pub enum DownloadFailed {
         /// Why.
         source: io::Error,
     },
-    /// Pip succeeded, and there is not exactly one wheel of this name.
+    /// Pip succeeded, but there is not exactly one wheel of this name.
     #[error(
         "after downloading there {} {} of {name} in `{}`, not one",
         agreeing(*count, "is", "are"),
@@ -72,7 +72,7 @@ pub enum DownloadFailed {
         /// The directory.
         into: PathBuf,
     },
-    /// Somebody asked to stop; pip has been killed.
+    /// The caller asked to stop; pip has been killed.
     #[error("interrupted while downloading {}", names.join(" and "))]
     Interrupted {
         /// What was to be downloaded.
@@ -80,12 +80,13 @@ pub enum DownloadFailed {
     },
 }
 
-/// Downloads one wheel for each name into an empty directory, and returns their paths in the order of the names.
+/// Downloads one wheel for each name into an empty directory, and returns their paths in the order
+/// of the names.
 ///
-/// Pip has time limits of its own for the network, so the one of `control` is not used.
+/// Pip has its own time limits for the network, so the limit of `control` is not used.
 ///
 /// # Errors
-/// See [`DownloadFailed`]; what is in the directory then is of no use.
+/// See [`DownloadFailed`]; the files in the directory are of no use then.
 pub fn download(
     interpreter: &Interpreter,
     names: &[&str],
@@ -97,7 +98,7 @@ pub fn download(
     let pip = bundled_pip(interpreter).ok_or_else(|| DownloadFailed::NoPip {
         python: python.clone(),
     })?;
-    // A directory in an archive is run as a package: pip's own `__main__` is there.
+    // Python runs a directory in an archive as a package, with pip's own `__main__`.
     let program = pip.join("pip");
     let all = || names.iter().map(|name| (*name).to_owned()).collect();
     (control.starting)(python);
@@ -157,17 +158,18 @@ fn arguments<'a>(program: &'a Path, names: &'a [&'a str], into: &'a Path) -> Vec
     start.chain(options).chain(end).collect()
 }
 
-/// The person's environment, without what steers a Python.
+/// The user's environment variables, without those that steer Python.
 fn environment(around: &Surroundings) -> Vec<(OsString, OsString)> {
     let mut environment = python::unsteered(around);
-    // Who sets this wants pip to install nothing into a base installation, and nothing is installed.
+    // A user who sets this does not want pip to install into a base installation; here pip installs
+    // nothing.
     let name = "PIP_REQUIRE_VIRTUALENV";
     environment.retain(|(key, _)| key != name);
     environment.push((name.into(), "0".into()));
     environment
 }
 
-/// The one wheel of each name.
+/// Finds the one wheel of each name.
 fn collect(names: &[&str], into: &Path) -> Result<Vec<PathBuf>, DownloadFailed> {
     let listing = |source| DownloadFailed::Listing {
         into: into.to_owned(),

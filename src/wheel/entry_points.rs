@@ -1,8 +1,8 @@
-//! `entry_points.txt`: which commands a distribution brings along (entry points specification).
+//! `entry_points.txt`: which commands a distribution has (entry points specification).
 //!
-//! Promises that an accepted entry point is a plain file name, a module path and an attribute path, so that
-//! writing them into a script or a directory cannot do anything else (I6).
-//! Does not promise that the module exists. Groups other than the two of commands are not read.
+//! Promises that an accepted entry point is a plain file name, a module path and an attribute path,
+//! so that writing them into a script or a directory cannot do anything else (I6). Does not promise
+//! that the module exists. Reads only the two groups of commands.
 //!
 //! Read next: `script_text.rs`, which writes the script for an entry point.
 
@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::fault::shown;
 
-/// The groups whose entries become scripts; only on Windows is there a difference between them.
+/// The groups whose entries become scripts; they differ on Windows only.
 const GROUPS: [(&str, Window); 2] = [
     ("console_scripts", Window::Console),
     ("gui_scripts", Window::Own),
@@ -36,16 +36,16 @@ pub(super) struct EntryPoint {
 /// Why `entry_points.txt` cannot be used.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum EntryPointError {
-    /// Neither a group, an entry, a comment nor nothing.
+    /// A line that is not a group, an entry, a comment or empty.
     #[error("line {0} is not `name = module:attribute`")]
     Line(usize),
-    /// A name that is not that of a file.
+    /// A name that cannot be that of a file.
     #[error("line {0} has the name `{1}`, which cannot be that of a script")]
     Name(usize, String),
     /// A value that is not an object reference.
     #[error("line {0} has the value `{1}`, which is not `module:attribute`")]
     Value(usize, String),
-    /// A name used twice.
+    /// A name that is used twice.
     #[error("line {0} has the name `{1}` for the second time")]
     Twice(usize, String),
 }
@@ -91,7 +91,7 @@ fn entry_point(line: &str, number: usize, window: Window) -> Result<EntryPoint, 
     })
 }
 
-/// `module:attribute`, without the extras that may follow in brackets.
+/// Splits `module:attribute`; drops the extras that may follow in brackets.
 fn object(value: &str) -> Option<(&str, &str)> {
     let value = match value.split_once('[') {
         Some((value, extras)) => {
@@ -141,7 +141,7 @@ mod tests {
         check("A b = _b1:ä[x]\r", Some(("A b", "_b1", "ä")));
     }
 
-    /// I6: nothing else than a name and an object reference reaches a script.
+    /// I6: only a name and an object reference reach a script.
     #[test]
     fn an_entry_that_could_do_more_is_refused() {
         for line in [

@@ -1,8 +1,8 @@
-//! What can be wrong with a wheel.
+//! The faults that a wheel can have.
 //!
-//! Promises that every fault names the member at fault, escaped so that it cannot forge lines of output, and
-//! that [`WheelError`] names the wheel around it.
-//! Read next: `archive.rs`, where most of them are found.
+//! Promises that every fault names the member at fault, escaped so that it cannot forge lines of
+//! output, and that [`WheelError`] names the wheel. Read next: `archive.rs`, which finds most of
+//! them.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use super::taken_paths::Collision;
 #[derive(Debug, Error)]
 #[error("cannot use the wheel `{wheel}`")]
 pub struct WheelError {
-    /// The wheel, as it was named by the caller.
+    /// The wheel, as the caller named it.
     pub wheel: String,
     /// What is wrong with it.
     #[source]
@@ -26,22 +26,22 @@ pub struct WheelError {
 /// What is wrong with a wheel.
 #[derive(Debug, Error)]
 pub enum WheelFault {
-    /// The operating system does not give its bytes.
+    /// The operating system cannot read it.
     #[error("its bytes cannot be read")]
     Read(#[source] io::Error),
-    /// A directory, a pipe or a device.
+    /// A directory, a FIFO or a device.
     #[error("it is not a regular file")]
     NotAFile,
     /// More bytes than a wheel may have.
     #[error("it is larger than {}", counted(*.0, "byte"))]
     TooLarge(u64),
-    /// Other bytes than the ones that were read before.
+    /// Other bytes than those that were read before.
     #[error("its file was changed meanwhile")]
     Changed,
-    /// The name says nothing about the content, or lies about it.
+    /// A name that does not describe the content, or contradicts it.
     #[error("its file name is not `name-version[-build]-python-abi-platform.whl`: {0}")]
     FileName(&'static str),
-    /// Truncated, damaged, or something else altogether.
+    /// A file that is truncated, damaged, or not a zip archive.
     #[error("it is not a whole and consistent zip archive")]
     Archive(#[source] ZipError),
     /// More entries than a wheel may have.
@@ -50,19 +50,19 @@ pub enum WheelFault {
     /// Entries that would share a name when unpacked.
     #[error("two entries have one name")]
     Duplicate,
-    /// A name that does not decode.
+    /// A name that is not UTF-8.
     #[error("the entry `{0}` has a name that is not UTF-8")]
     NotUtf8Name(String),
-    /// A name that could lead out of the tree.
+    /// A name that could lead out of the environment.
     #[error("an entry has a name that cannot be installed")]
     Name(#[source] RelPathError),
-    /// A symbolic link, a device, or a directory whose name says file.
+    /// A symbolic link, a device, or a directory with the name of a file.
     #[error("the entry `{0}` is neither a regular file nor an empty directory entry")]
     Kind(String),
     /// An entry that only a password opens.
     #[error("the entry `{0}` is encrypted")]
     Encrypted(String),
-    /// Entries that some filesystem keeps in one place.
+    /// Entries that some filesystems store under one name.
     #[error("its entries collide")]
     Collision(#[source] Collision),
     /// An entry above the limit for one file.
@@ -81,7 +81,7 @@ pub enum WheelFault {
     Unpack {
         /// The entry.
         member: String,
-        /// What the decoder says.
+        /// The error of the decoder.
         #[source]
         source: ZipError,
     },
@@ -93,14 +93,14 @@ pub enum WheelFault {
         /// Its declared length.
         len: u64,
     },
-    /// Contents that differ from what `RECORD` promises.
+    /// Contents that differ from `RECORD`.
     #[error("the entry `{member}` has the SHA-256 {found}, but RECORD says {expected}")]
     Content {
         /// The entry.
         member: String,
-        /// What `RECORD` says.
+        /// The hash in `RECORD`.
         expected: Digest,
-        /// What the bytes say.
+        /// The hash of the bytes.
         found: Digest,
     },
     /// No metadata directory.
@@ -112,20 +112,20 @@ pub enum WheelFault {
     /// Metadata of another distribution.
     #[error("its file name says `{expected}`, but {place} says `{found}`")]
     Identity {
-        /// Where the other name or version stands.
+        /// Where the other name or version was found.
         place: String,
-        /// What the file name says.
+        /// The name and version in the file name.
         expected: String,
-        /// What stands there.
+        /// The other name or version.
         found: String,
     },
-    /// A metadata file that every wheel has is not there.
+    /// A required metadata file is missing.
     #[error("it has no `{0}`")]
     Missing(String),
     /// A metadata file that is not text.
     #[error("`{0}` is not UTF-8")]
     NotText(String),
-    /// A header that every wheel has is not there.
+    /// A required header is missing.
     #[error("`{member}` has no `{header}` header")]
     Header {
         /// The metadata file.
@@ -133,13 +133,13 @@ pub enum WheelFault {
         /// The header.
         header: &'static str,
     },
-    /// A format of the future.
+    /// A newer format.
     #[error("its Wheel-Version `{0}` is not 1.x")]
     WheelVersion(String),
-    /// `RECORD` does not parse.
+    /// `RECORD` cannot be parsed.
     #[error("its RECORD is not valid CSV")]
     Record(#[source] csv::Error),
-    /// A row of `RECORD` that says nothing usable.
+    /// A row of `RECORD` that is not usable.
     #[error("row {row} of its RECORD is malformed: {reason}")]
     RecordRow {
         /// The row, counted from one.
@@ -147,13 +147,13 @@ pub enum WheelFault {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// An entry that `RECORD` does not vouch for.
+    /// An entry that `RECORD` does not list.
     #[error("the entry `{0}` is not listed in RECORD")]
     Unlisted(String),
-    /// An entry that `RECORD` lists without vouching for it.
+    /// An entry that `RECORD` lists without a hash.
     #[error("RECORD lists `{0}` without a hash")]
     Unhashed(String),
-    /// A hash that this program does not check.
+    /// A hash that rvenv does not check.
     #[error(
         "RECORD lists `{member}` with the hash algorithm `{algorithm}`; only sha256 is supported"
     )]
@@ -168,12 +168,12 @@ pub enum WheelFault {
     RecordLength {
         /// The entry.
         member: String,
-        /// What `RECORD` says.
+        /// The length in `RECORD`.
         listed: u64,
-        /// What the archive says.
+        /// The length in the archive.
         declared: u64,
     },
-    /// `RECORD` promises a file that is not there.
+    /// A file that `RECORD` lists and the archive does not have.
     #[error("RECORD lists `{0}`, which the archive does not have")]
     Promised(String),
 }

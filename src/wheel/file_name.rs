@@ -1,7 +1,7 @@
-//! The file name of a wheel: what it promises about the content (binary distribution format).
+//! The file name of a wheel: what it says about the content (binary distribution format).
 //!
-//! Promises that a parsed name has a distribution and a version made of harmless characters.
-//! Does not promise that the content agrees; `contents.rs` compares.
+//! Promises that a parsed name has a distribution and a version made of harmless characters. Does
+//! not promise that the content agrees; `contents.rs` compares.
 
 use std::path::Path;
 
@@ -25,7 +25,8 @@ pub struct Named {
 }
 
 impl Named {
-    /// Reads the name of a wheel's file; `None` for a name that no wheel can have. The file is not opened.
+    /// Reads the name of a wheel's file; `None` for a name that no wheel can have. Does not open
+    /// the file.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let file = WheelName::parse(path.file_name()?.to_str()?).ok()?;
@@ -74,19 +75,20 @@ impl WheelName {
         })
     }
 
-    /// Whether another spelling names this distribution (PEP 503).
+    /// Whether another spelling means this distribution (PEP 503).
     pub(super) fn is_name(&self, other: &str) -> bool {
         is_distribution(&other.replace('-', "_")) && normal_name(&self.name) == normal_name(other)
     }
 
-    /// Whether another spelling is this version; `-` is written as `_` in file names.
+    /// Whether another spelling means this version; file names have `_` in the place of `-`.
     pub(super) fn is_version(&self, other: &str) -> bool {
         let normal = |version: &str| version.to_ascii_lowercase().replace('-', "_");
         normal(&self.version) == normal(other)
     }
 }
 
-/// Runs of `-`, `_` and `.` are one dash, and case is ignored (PEP 503).
+/// The normal form of a name: runs of `-`, `_` and `.` are one dash, and all letters are lowercase
+/// (PEP 503).
 pub(crate) fn normal_name(name: &str) -> String {
     let words: Vec<&str> = name
         .split(['-', '_', '.'])

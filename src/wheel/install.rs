@@ -1,9 +1,10 @@
 //! Installation: which files an environment gets from a wheel.
 //!
-//! Promises the files, modes, INSTALLER, REQUESTED and RECORD that `ensurepip` gives for the same wheel, with the
-//! bytecode that it is given and no other; that no two of them collide; and that none takes a name that belongs to the
-//! environment itself, such as `bin/python` (I6). It is a pure decision: one wheel and one target, one list.
-//! Does not promise that the places are free; the plan around it checks that.
+//! Promises the files, modes, INSTALLER, REQUESTED and RECORD that `ensurepip` gives for the same
+//! wheel, with exactly the bytecode that the caller passes; that no two files collide; and that
+//! none takes a name that belongs to the environment itself, such as `bin/python` (I6). The
+//! decision is pure: one wheel and one target give one list. Does not promise that the paths are
+//! free; the plan that contains them checks that.
 //!
 //! Read next: `script_text.rs`, the text of the scripts.
 
@@ -20,7 +21,7 @@ use super::launcher::{self, Launchers};
 use super::taken_paths::{Collision, Places};
 use super::{record, script_text};
 
-/// Where an environment wants the files of a wheel; all paths are relative to it.
+/// Where an environment puts the files of a wheel; all paths are relative to it.
 #[derive(Clone, Debug)]
 pub struct Target<'a> {
     /// Python code for any platform, such as `lib/python3.12/site-packages`.
@@ -31,19 +32,20 @@ pub struct Target<'a> {
     pub scripts: RelPath,
     /// The directory above a distribution's C headers, such as `include/site/python3.12`.
     pub headers: RelPath,
-    /// The absolute path of the interpreter that scripts start with.
+    /// The absolute path of the interpreter in the first line of scripts.
     pub python: &'a str,
-    /// What starts scripts on Windows; `None` elsewhere, where the system reads interpreter lines.
+    /// The programs that start scripts on Windows; `None` elsewhere, where the system reads
+    /// interpreter lines.
     pub launchers: Option<&'a Launchers>,
-    /// Its major and minor version.
+    /// The interpreter's major and minor version.
     pub version: (u8, u8),
-    /// Whether somebody asked for this very distribution.
+    /// Whether the user requested this distribution itself.
     pub requested: Requested,
-    /// The bytecode that the sources get, where it is wanted.
+    /// The bytecode of the sources, if it is wanted.
     pub bytecode: Option<Cached<'a>>,
 }
 
-/// Whether a distribution is marked as asked for, rather than needed by another.
+/// Whether a distribution is marked as requested, rather than needed by another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requested {
     /// It gets a `REQUESTED` file.
@@ -55,11 +57,11 @@ pub enum Requested {
 /// One file to place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// Where, relative to the environment.
+    /// Its path, relative to the environment.
     pub path: RelPath,
     /// Whether its mode is 0755 rather than 0644.
     pub executable: bool,
-    /// When it was last modified, if the wheel says so.
+    /// Its modification time, if the wheel has one.
     pub mtime: Option<i64>,
     /// Its bytes.
     pub content: Source,
@@ -70,7 +72,7 @@ pub struct Planned {
 pub enum Source {
     /// An unmodified member of the wheel.
     Member {
-        /// Its place in [`Wheel::members`].
+        /// Its index in [`Wheel::members`].
         member: usize,
         /// Its SHA-256.
         digest: Digest,
@@ -84,17 +86,17 @@ pub enum Source {
         /// How many bytes it has.
         len: u64,
     },
-    /// Written for this environment.
+    /// Bytes written for this environment.
     Bytes(Vec<u8>),
 }
 
-/// The mode of an executable member: pip lets everybody run it, whatever the umask.
+/// The mode of an executable member: pip lets every user run it, whatever the umask.
 #[must_use]
 pub const fn program_mode(umask: u32) -> Mode {
     Mode::ALL.masked(umask & !0o111)
 }
 
-/// The mode of a written script: pip lets everybody read and run it, whatever the umask.
+/// The mode of a written script: pip lets every user read and run it, whatever the umask.
 #[must_use]
 pub const fn script_mode(umask: u32) -> Mode {
     Mode::ALL.masked(umask & !0o555)
@@ -106,36 +108,38 @@ pub const fn script_mode(umask: u32) -> Mode {
 pub struct InstallError {
     /// The file name of the wheel.
     pub wheel: String,
-    /// What stands in the way.
+    /// Why it cannot be installed.
     #[source]
     pub fault: Box<InstallFault>,
 }
 
-/// What stands in the way of an installation.
+/// Why a wheel cannot be installed.
 #[derive(Debug, Error)]
 pub enum InstallFault {
-    /// A member that had to be looked at is bad.
+    /// A member that had to be read is bad.
     #[error("one of its scripts cannot be read")]
     Member(#[source] WheelError),
-    /// The commands are not well-formed.
+    /// The entry points are malformed.
     #[error("its entry_points.txt is malformed")]
     EntryPoints(#[source] EntryPointError),
-    /// A data directory that belongs to no category of the specification, or not to this wheel.
+    /// A data directory that has no category of the specification, or does not belong to this
+    /// wheel.
     #[error("there is no place to install the entry `{0}` to")]
     Category(String),
-    /// A path that cannot be, when all is joined.
+    /// A path that is not valid after joining.
     #[error("a path is too long")]
     Path(#[source] RelPathError),
     /// A name that belongs to the environment.
     #[error("`{0}` belongs to the environment itself")]
     Reserved(RelPath),
-    /// Two files for one place.
+    /// Two files with one path.
     #[error("its files collide")]
     Collision(#[source] Collision),
 }
 
 impl Requested {
-    /// What pip of this version does for a distribution that it was asked to install; 20.2 began to mark.
+    /// What this version of pip does for a distribution that it was asked to install; 20.2 began to
+    /// mark them.
     #[must_use]
     pub fn by_pip(version: &str) -> Self {
         let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
@@ -151,7 +155,7 @@ impl Requested {
 /// The files that this wheel consists of in this target, sorted by path.
 ///
 /// # Errors
-/// A wheel whose files have no place in an environment, and scripts that are not what they should be.
+/// A wheel whose files have no place in an environment, and malformed scripts.
 pub fn installation(wheel: &Wheel, target: &Target<'_>) -> Result<Vec<Planned>, InstallError> {
     plan(wheel, target).map_err(|fault| InstallError {
         wheel: wheel.file_name().to_owned(),
@@ -193,8 +197,9 @@ fn plan(wheel: &Wheel, target: &Target<'_>) -> Result<Vec<Planned>, InstallFault
     Ok(files)
 }
 
-/// Renames the commands that carry a Python version in their names, as pip does for `pip` and `easy_install`:
-/// the wheel was built with some Python, the names shall be those of this one.
+/// Renames the commands that have a Python version in their names, as pip does for `pip` and
+/// `easy_install`: the wheel was built with some Python, but the names must have the version of
+/// this one.
 fn for_version(entries: Vec<EntryPoint>, (major, minor): (u8, u8)) -> Vec<EntryPoint> {
     let version = format!("{major}.{minor}");
     let pip = [major.to_string(), version.clone()];
@@ -233,13 +238,13 @@ fn is_versioned(name: &str, base: &str) -> bool {
 
 /// Where a member of the wheel goes.
 enum Place<'m> {
-    /// To this path, if it is one.
+    /// This path, if it is valid.
     File(Result<RelPath, RelPathError>),
-    /// To the scripts, under this name.
+    /// The directory of scripts, under this name.
     Script(&'m str),
 }
 
-/// A wheel on its way into a target.
+/// A wheel and the target that it is installed into.
 struct Layout<'a> {
     wheel: &'a Wheel,
     target: &'a Target<'a>,
@@ -254,7 +259,7 @@ impl Layout<'_> {
         }
     }
 
-    /// What becomes of a member; `None` if it is replaced by something of ours.
+    /// The planned file of a member; `None` if rvenv writes its own in its place.
     fn member(&self, index: usize, member: &Member) -> Result<Option<Planned>, InstallFault> {
         let unmodified = |path: RelPath| Planned {
             path,
@@ -285,7 +290,7 @@ impl Layout<'_> {
         }
     }
 
-    /// Where a member of a data directory goes.
+    /// Decides where a member of a data directory goes.
     fn data_place<'m>(
         &self,
         member: &Member,
@@ -293,7 +298,8 @@ impl Layout<'_> {
         rest: &'m str,
     ) -> Result<Place<'m>, InstallFault> {
         let fail = || InstallFault::Category(shown(member.path.as_str()));
-        // A data directory of another name would be taken for ours by some installers and not by others.
+        // Some installers would take a data directory of another name for the wheel's own, and
+        // others would not.
         if self.wheel.dist_info().strip_suffix(".dist-info") != Some(stem) {
             return Err(fail());
         }
@@ -312,7 +318,7 @@ impl Layout<'_> {
         })
     }
 
-    /// A script that the wheel brings ready-made, unless it is the wrapper of an entry point.
+    /// Plans a ready-made script of the wheel, unless it is the wrapper of an entry point.
     fn wheel_script(
         &self,
         member: &Member,
@@ -347,7 +353,8 @@ impl Layout<'_> {
         Ok(Some(planned))
     }
 
-    /// The bytecode of sources that are installed as they are; where the wheel brings its own, that stays.
+    /// Plans the bytecode of sources that are installed unmodified; the wheel's own bytecode has
+    /// precedence.
     fn bytecode(
         &self,
         bytecode: &Cached<'_>,
@@ -407,13 +414,13 @@ impl Layout<'_> {
         })
     }
 
-    /// The rows of RECORD; its own has no hash.
+    /// The rows of RECORD; the row of RECORD itself has no hash.
     fn rows(&self, files: &[Planned], record: &Planned) -> BTreeMap<String, Option<(Digest, u64)>> {
         let mut rows = BTreeMap::new();
         for file in files {
             let sum = match &file.content {
                 Source::Member { digest, len, .. } => Some((*digest, *len)),
-                // Python may write it anew, and so pip does not hold it against a hash.
+                // Python may rewrite it, so pip records no hash for it.
                 Source::Bytecode { .. } => None,
                 Source::Bytes(bytes) => Some((Digest::of(bytes), bytes.len() as u64)),
             };
@@ -424,7 +431,7 @@ impl Layout<'_> {
     }
 }
 
-/// The way from a directory to a file of the same tree.
+/// The relative path from a directory to a file of the same tree.
 fn relative(from: &RelPath, to: &RelPath) -> String {
     if to.is_below(from) {
         let below = to.as_str().get(from.as_str().len() + 1..);
@@ -452,7 +459,8 @@ fn check(files: &[Planned], target: &Target<'_>) -> Result<(), InstallFault> {
     places.check().map_err(InstallFault::Collision)
 }
 
-/// Names that make the environment what it is; a distribution must not bring its own.
+/// Whether a name is one of those that the environment itself needs, which a distribution must not
+/// replace.
 fn is_reserved(path: &RelPath, scripts: &str) -> bool {
     let folded = path.folded();
     let top = folded.split('/').next();
@@ -474,14 +482,14 @@ fn is_reserved_script(name: &str) -> bool {
         .iter()
         .find_map(|suffix| name.strip_suffix(suffix))
         .unwrap_or(name);
-    // `pythonw` before `python`: the rest of the longer one would not be a version.
+    // `pythonw` comes before `python`, after which the rest would not be a version.
     let Some(version) = ["pythonw", "python", "pypy", "graalpy"]
         .iter()
         .find_map(|base| name.strip_prefix(base))
     else {
         return false;
     };
-    // `python3.13t` is the build without a global lock.
+    // `python3.13t` is the build without the global interpreter lock.
     let version = version.strip_suffix('t').unwrap_or(version);
     version.chars().all(|c| c.is_ascii_digit() || c == '.')
 }
@@ -676,7 +684,7 @@ mod tests {
         check(Builder::new().file("a/x.data/b", ""), "accepted");
     }
 
-    /// I6: a wheel does not replace what makes the environment.
+    /// I6: a wheel does not replace the files of the environment itself.
     #[test]
     fn names_of_the_environment_are_refused() {
         for name in [

@@ -1,8 +1,10 @@
-//! Launchers: the programs that start a script on Windows, where the system reads no interpreter line.
+//! Launchers: the programs that start a script on Windows, where the system reads no interpreter
+//! line.
 //!
-//! Promises what pip's own scripts consist of: a launcher out of pip's wheel, the interpreter line that it reads, and an archive
-//! with the script in it, which Python runs. The same script gives the same bytes.
-//! Does not promise a launcher for ARM; there, Windows runs the one for x86-64.
+//! Promises the parts that pip's own scripts consist of: a launcher from pip's wheel, the
+//! interpreter line that it reads, and an archive with the script, which Python runs. The same
+//! script gives the same bytes. Does not promise a launcher for ARM; there, Windows runs the one
+//! for x86-64.
 //!
 //! Read next: `script_text.rs`, the text of the script; `install.rs`, which places the program.
 
@@ -15,10 +17,10 @@ use super::contents::Wheel;
 use super::entry_points::Window;
 use super::fault::WheelError;
 
-/// Where pip keeps launchers.
+/// Where pip keeps its launchers.
 const DIRECTORY: &str = "pip/_vendor/distlib";
 
-/// The two launchers for one kind of machine.
+/// The two launchers for one architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launchers {
     console: Vec<u8>,
@@ -26,10 +28,10 @@ pub struct Launchers {
 }
 
 impl Launchers {
-    /// The launchers that a wheel of pip brings along; `None` of any other wheel.
+    /// The launchers in a wheel of pip; `None` for any other wheel.
     ///
     /// # Errors
-    /// One that cannot be read.
+    /// A launcher that cannot be read.
     pub fn of(wheel: &Wheel, is_64bit: bool) -> Result<Option<Self>, WheelError> {
         let read = |kind: &str| {
             let path = format!(
@@ -67,11 +69,11 @@ pub(super) fn interpreter_line(python: &str) -> String {
     }
 }
 
-/// An archive that Python runs.
+/// An archive that Python can run.
 fn archive(script: &[u8]) -> Vec<u8> {
     const HELD: &str = "memory takes a small archive";
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    // The first moment that the format knows: the bytes depend on nothing but the script.
+    // The earliest time of the format, so that the bytes depend on the script alone.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default())
@@ -105,7 +107,7 @@ mod tests {
         );
     }
 
-    /// As Python's `zipimport` does: the archive is found from its end.
+    /// As in Python's `zipimport`, the archive is found from its end.
     #[test]
     fn the_archive_is_read_behind_whatever_stands_before_it() {
         let program = launchers().program(Window::Console, "p", b"print(1)\n");

@@ -1,8 +1,8 @@
 //! `RECORD`: the list of a distribution's files with their hashes and lengths, as CSV.
 //!
-//! Promises that reading refuses what it does not understand, and that writing gives the rows sorted by path
-//! and ended by CR LF, which is what pip writes (recording installed projects, PEP 376 and PEP 627).
-//! Read next: `contents.rs`, which holds the rows against the archive.
+//! Promises that reading refuses what it does not understand, and that writing gives rows sorted by
+//! path and ended by CR LF, as pip writes them (recording installed projects, PEP 376 and PEP 627).
+//! Read next: `contents.rs`, which compares the rows with the archive.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use super::fault::{WheelFault, shown};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Bytes of a row of a list that is streamed; a path has at most 4096.
+/// The most bytes of a row in a list that is streamed; a path has at most 4096.
 const ROW_BYTES_MAX: usize = 64 * 1024;
 
 /// What a row says about its file.
@@ -54,10 +54,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Row>, WheelFault> {
     Ok(rows)
 }
 
-/// Reads the rows one by one, for a list that somebody may have damaged since: a row that says nothing usable does not
-/// hide the others. A row without a reading comes with what it says, escaped, and what is wrong with it.
+/// Reads rows one by one from a list that may have been damaged since: a bad row does not hide the
+/// others. It is returned with its first column, escaped, and the reason.
 ///
-/// No more than one row is in memory. A failure to read is a row of its own, and the last one.
+/// Holds at most one row in memory. A read error is a row of its own, and the last one.
 pub(crate) fn rows(list: impl Read) -> impl Iterator<Item = Result<(String, Row), Unusable>> {
     let reader = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -76,10 +76,11 @@ pub(crate) fn rows(list: impl Read) -> impl Iterator<Item = Result<(String, Row)
     })
 }
 
-/// A list of which no row is longer than [`ROW_BYTES_MAX`]: a quote that is never closed would make one row of the rest.
+/// A reader that fails if a row is longer than [`ROW_BYTES_MAX`]: a quote that is never closed
+/// would make one row of the rest.
 struct Rows<R> {
     list: R,
-    /// Bytes of the row so far.
+    /// Bytes of the current row so far.
     len: usize,
     is_quoted: bool,
 }
@@ -115,7 +116,7 @@ impl<R: Read> Read for Rows<R> {
     }
 }
 
-/// A row that says nothing usable.
+/// A row that is not usable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unusable {
     /// Its first column, escaped and of bounded length.
@@ -179,7 +180,7 @@ fn parse_len(text: &str) -> Result<Option<u64>, &'static str> {
         .map_err(|_| "its length is not a number")
 }
 
-/// Writes rows; a row without digest and length is that of `RECORD` itself.
+/// Writes rows; a row of a file without a hash has no length either.
 pub(super) fn write(rows: &BTreeMap<String, Option<(Digest, u64)>>) -> Vec<u8> {
     let mut text = String::with_capacity(rows.len() * 110);
     for (path, sum) in rows {
@@ -230,7 +231,8 @@ fn decode(text: &str) -> Option<Digest> {
         return None;
     }
     let mut hex = String::with_capacity(66);
-    // Two characters are twelve bits, three hexadecimal digits; the last character stands alone.
+    // Two characters are twelve bits, which are three hexadecimal digits; the last character has no
+    // partner.
     for pair in text.as_bytes().chunks(2) {
         let mut bits = 0;
         for byte in pair {

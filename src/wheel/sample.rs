@@ -1,4 +1,4 @@
-//! Wheels built in memory for the tests of this module, good and bad ones.
+//! Wheels built in memory for the tests of this module, good ones and bad ones.
 
 use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};
@@ -48,7 +48,7 @@ impl<'a> Entry<'a> {
         self
     }
 
-    /// The entry is of 12:30:58 on that day.
+    /// Sets the time of the entry to 12:30:58 on that day.
     pub(super) fn time(mut self, year: u16, month: u8, day: u8) -> Self {
         self.time = (year, month, day);
         self
@@ -72,7 +72,7 @@ pub(super) fn zip(entries: &[Entry<'_>]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// A wheel named [`NAME`] whose files and RECORD can be bent.
+/// Builds a wheel named [`NAME`], whose files and RECORD a test can change.
 pub(super) struct Builder {
     files: Vec<(String, Vec<u8>, u32)>,
     record: Option<String>,
@@ -97,7 +97,7 @@ impl Builder {
             )
     }
 
-    /// Adds a file, or replaces the one of that name.
+    /// Adds a file, or replaces the one with that name.
     pub(super) fn file(mut self, name: &str, text: &str) -> Self {
         self.files.retain(|(other, ..)| other != name);
         self.files
@@ -122,7 +122,7 @@ impl Builder {
         self.file("demo_pkg-1.0.dist-info/entry_points.txt", text)
     }
 
-    /// The RECORD that is right for the files so far.
+    /// The RECORD that matches the files so far.
     pub(super) fn right_record(&self) -> String {
         let rows = self
             .files
@@ -134,7 +134,7 @@ impl Builder {
         text
     }
 
-    /// Writes another RECORD than the right one.
+    /// Writes another RECORD than the matching one.
     pub(super) fn record(mut self, change: impl FnOnce(String) -> String) -> Self {
         self.record = Some(change(self.right_record()));
         self
@@ -155,7 +155,7 @@ impl Builder {
     }
 }
 
-/// Replaces every occurrence of some bytes by as many others.
+/// Replaces every occurrence of some bytes by others of the same length.
 pub(super) fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
     assert_eq!(from.len(), to.len());
     let mut found = false;
@@ -168,7 +168,7 @@ pub(super) fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
     assert!(found);
 }
 
-/// Replaces the first occurrence of some bytes by as many others.
+/// Replaces the first occurrence of some bytes by others of the same length.
 pub(super) fn replace_first(bytes: &mut [u8], from: &[u8], to: &[u8]) {
     let start = bytes.windows(from.len()).position(|window| window == from);
     let start = start.unwrap();

@@ -1,14 +1,15 @@
-//! The text of scripts: an interpreter line that works for any path, and the call of an entry point.
+//! The text of scripts: an interpreter line that works for any path, and the call of an entry
+//! point.
 //!
-//! Promises that the kernel, a POSIX shell and Python read the text as meant for every path of an interpreter
-//! that has no NUL: spaces, quotes, `$`, backquotes, backslashes and non-ASCII letters included.
-//! Does not promise the bytes that pip writes; any script that does the same is as good.
+//! Promises that the kernel, a POSIX shell and Python read the text as intended for every
+//! interpreter path without a NUL: spaces, quotes, `$`, backquotes, backslashes and non-ASCII
+//! letters included. Does not promise the bytes that pip writes, only the same behaviour.
 //!
 //! Read next: `install.rs`, which places the scripts.
 
 use super::entry_points::EntryPoint;
 
-/// Bytes of the first line, with its line feed, that every kernel of the platform reads.
+/// The most bytes of a first line, with its line feed, that every kernel of the platform reads.
 const SHEBANG_BYTES_MAX: usize = if cfg!(target_os = "macos") { 512 } else { 127 };
 
 /// The lines that make a Python script start with this interpreter.
@@ -17,8 +18,8 @@ pub(crate) fn interpreter_lines(python: &str) -> String {
     if !python.contains(splits) && "#!\n".len() + python.len() <= SHEBANG_BYTES_MAX {
         return format!("#!{python}\n");
     }
-    // The shell joins `''` and `'exec'` and never reads the third line; Python sees a string from the first
-    // three quotes to the last three.
+    // The shell joins `''` and `'exec'` and never reads the third line; Python sees a string from
+    // the first three quotes to the last three.
     format!(
         "#!/bin/sh\n'''exec' {} \"$0\" \"$@\"\n' '''\n",
         quoted(python)
@@ -31,9 +32,10 @@ fn quoted(text: &str) -> String {
     word.push('\'');
     for c in text.chars() {
         match c {
-            // Never three single quotes in a row, which would end Python's string.
+            // Three single quotes in a row would end Python's string.
             '\'' => word.push_str(r#"'"'"'"#),
-            // Two backslashes are one for both readers; one alone could be a malformed escape for Python.
+            // Both readers take two backslashes for one; a single one could be a malformed escape
+            // for Python.
             '\\' => word.push_str(r#"'"\\"'"#),
             _ => word.push(c),
         }
@@ -49,13 +51,14 @@ pub(super) fn console(python: &str, entry: &EntryPoint) -> Vec<u8> {
     text
 }
 
-/// The same without the line.
+/// The text of that script without the interpreter line.
 pub(super) fn call(entry: &EntryPoint) -> Vec<u8> {
     let EntryPoint {
         module, attribute, ..
     } = entry;
     let imported = attribute.split('.').next().unwrap_or(attribute);
-    // Windows wrappers put a suffix on the name of the program, which usage texts should not show.
+    // Wrappers on Windows add a suffix to the name of the program, which usage texts should not
+    // show.
     let text = format!(
         "# -*- coding: utf-8 -*-
 import sys
@@ -73,7 +76,7 @@ if __name__ == \"__main__\":
     text.into_bytes()
 }
 
-/// A `#!python` script of a wheel with other first lines.
+/// Replaces the first line of a `#!python` script of a wheel.
 pub(super) fn rewritten(lines: &str, script: &[u8]) -> Vec<u8> {
     let rest = script
         .iter()
@@ -141,7 +144,7 @@ mod tests {
     }
 }
 
-/// The scripts are run by a real shell and a real Python.
+/// A real shell and a real Python run the scripts.
 #[cfg(test)]
 #[cfg(unix)]
 #[expect(clippy::disallowed_methods, reason = "tests start real interpreters")]

@@ -1,22 +1,22 @@
-//! Which paths of one tree are taken, and by what.
+//! Which paths of one tree are taken, and whether two of them collide.
 //!
-//! Promises that no two files share a path, that no file stands where a directory must, and that nothing
-//! changes its meaning on a filesystem that ignores case (I6).
-//! Read next: `archive.rs` and `install.rs`, which ask.
+//! Promises that no two files share a path, that no file has the path of a directory, and that the
+//! tree means the same on a filesystem that ignores case (I6). Read next: `archive.rs` and
+//! `install.rs`, which use this.
 
 use rvenv_journal::RelPath;
 use thiserror::Error;
 
-/// Two paths that cannot stand in one tree.
+/// Two paths that cannot be in one tree.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Collision {
-    /// Two files in one place.
+    /// Two files with one path.
     #[error("two files want the path `{0}`")]
     Twice(RelPath),
-    /// One path, spelled with other letters.
+    /// One path in two spellings that differ in case.
     #[error("`{0}` and `{1}` are one path where case is ignored")]
     Case(RelPath, RelPath),
-    /// A path both a file and a directory.
+    /// A path of both a file and a directory.
     #[error("`{0}` is a file and a directory")]
     FileAndDirectory(RelPath),
 }
@@ -27,26 +27,26 @@ enum Kind {
     Directory,
 }
 
-/// The paths that shall stand in one tree.
+/// The paths of one tree.
 #[derive(Default)]
 pub(super) struct Places {
     taken: Vec<Place>,
 }
 
 struct Place {
-    /// Its path where case is ignored.
+    /// The path as a filesystem that ignores case compares it.
     folded: RelPath,
     path: RelPath,
     kind: Kind,
 }
 
 impl Places {
-    /// Takes a path for a file.
+    /// Adds the path of a file.
     pub(super) fn file(&mut self, path: &RelPath) {
         self.take(path, Kind::File);
     }
 
-    /// Takes a path for a directory; a directory may be taken many times.
+    /// Adds the path of a directory, which may be added many times.
     pub(super) fn directory(&mut self, path: &RelPath) {
         self.take(path, Kind::Directory);
     }
@@ -57,8 +57,8 @@ impl Places {
         self.taken.push(Place { folded, path, kind });
     }
 
-    /// Finds the paths that cannot stand together; archives list them nearly in the order of a tree walk, in which they
-    /// are neighbours.
+    /// Finds paths that cannot be in one tree. After sorting they are neighbours; archives list
+    /// them nearly in this order.
     pub(super) fn check(mut self) -> Result<(), Collision> {
         self.taken.sort_by(|one, next| one.folded.cmp(&next.folded));
         self.taken.windows(2).try_for_each(|pair| match pair {
@@ -69,7 +69,7 @@ impl Places {
 }
 
 impl Place {
-    /// Compares a place with the next one.
+    /// Compares a path with the next one in the order.
     fn check(&self, next: &Self) -> Result<(), Collision> {
         if let Some((one, other)) = self.spelled_otherwise(next) {
             return Err(Collision::Case(one, other));
@@ -90,7 +90,7 @@ impl Place {
         }
     }
 
-    /// The directory or file that both lead through, where they spell it in two ways.
+    /// The prefix that both paths share but spell in two ways.
     fn spelled_otherwise(&self, next: &Self) -> Option<(RelPath, RelPath)> {
         if self.path == self.folded && next.path == next.folded {
             return None;

@@ -1,8 +1,8 @@
 //! Wheelhouses: directories of wheels, read once, as values for a stage that installs some of them.
 //!
-//! Promises that the same files give the same wheelhouse, and that a name is found however it is spelled.
-//! Does not open a wheel, resolve what one depends on, or compare its tags with an interpreter: a wheelhouse is what
-//! somebody has put together for the environments that they build.
+//! Promises that the same files give the same wheelhouse, and that a name is found in any spelling.
+//! Does not open a wheel, resolve its dependencies, or compare its tags with an interpreter: a
+//! wheelhouse holds what its owner collected for the environments to be built.
 //!
 //! Read next: `build/hooks/draft.rs`, whose `install` plans a wheel.
 
@@ -37,7 +37,7 @@ pub enum WheelhouseError {
 }
 
 impl Wheelhouse {
-    /// Lists the wheels in a directory; other files are left out.
+    /// Lists the wheels in a directory; ignores other files.
     ///
     /// # Errors
     /// A directory that cannot be listed.
@@ -59,10 +59,10 @@ impl Wheelhouse {
         &self.wheels
     }
 
-    /// The newest wheel of a name, and of two for one version the one that is listed last.
+    /// The newest wheel of a name; of two with one version, the one that is listed last.
     ///
     /// # Errors
-    /// A name of which there is no wheel.
+    /// A name that no wheel has.
     pub fn newest(&self, name: &str) -> Result<&Path, WheelhouseError> {
         let wanted = normal_name(name);
         let named = self.wheels.iter().filter_map(|path| {

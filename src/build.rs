@@ -1,7 +1,9 @@
-//! What an environment consists of, as values: its names, its configuration, its scripts, and the hooks that plan them.
+//! What an environment consists of, as values: its names, its configuration, its scripts, and the
+//! hooks that plan them.
 //!
-//! Promises that nothing here touches a disk but a health check, which starts the environment's programs (I4).
-//! Read next: `hooks.rs`, which plans; `layout.rs`, `pyvenv_cfg.rs` and `activation.rs`, what is planned.
+//! Promises that nothing here touches a disk except a health check, which starts the environment's
+//! programs (I4). Read next: `hooks.rs`, which plans; `layout.rs`, `pyvenv_cfg.rs` and
+//! `activation.rs`, which say what is planned.
 
 pub mod activation;
 pub mod checks;

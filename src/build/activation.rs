@@ -1,18 +1,23 @@
-//! Activation scripts: the texts that put an environment into a shell, one per shell language.
+//! Activation scripts: the texts that activate an environment in a shell, one per shell language.
 //!
-//! Promises that any environment path and any prompt that rvenv accepts (UTF-8 without control
-//! characters) arrives in the shell exactly as it is written, and that neither is ever executed or
-//! interpreted, not even when the shell shows its prompt. Every value is quoted by the one function
-//! of its language and put into the template in one pass, so that a value which looks like a
-//! placeholder stays what it is. Works on texts alone and touches no disk.
-//! Does not promise the look of a prompt in shells beyond sh, bash, zsh, dash, ksh, csh, tcsh, fish, nushell, xonsh
-//! and `PowerShell`: cmd shows `'` for `"`, and busybox's and yash's interpret backslashes after variables (and execute nothing). Nor
-//! anything for a csh whose `histchars` was changed from `!` to a letter or a digit, or for a cmd with delayed expansion,
-//! which takes each `!` for the beginning of a name; or that xonsh finds programs in a path with the `$NAME` of a
-//! variable that is set, because it replaces those in PATH.
-//! Read next: the templates beside this file, in `activate/`.
+//! Promises that every environment path and every prompt that rvenv accepts (UTF-8 without control
+//! characters) reaches the shell exactly as it is written, and that neither is ever executed or
+//! interpreted, not even when the shell shows its prompt. One function per language quotes every
+//! value, and one pass puts the values into the template, so that a value which looks like a
+//! placeholder is not replaced. Works on texts alone and touches no disk.
+//!
+//! Does not promise:
+//! - the look of a prompt in shells beyond sh, bash, zsh, dash, ksh, csh, tcsh, fish, nushell,
+//!   xonsh and `PowerShell`: cmd shows `'` for `"`, and busybox's shell and yash interpret
+//!   backslashes after variables (and execute nothing);
+//! - anything for a csh whose `histchars` was changed from `!` to a letter or a digit, or for a cmd
+//!   with delayed expansion, which takes each `!` for the beginning of a name;
+//! - that xonsh finds programs in a path that contains the `$NAME` of a variable that is set,
+//!   because it replaces those in PATH.
+//!
+//! Read next: the templates beside this file, in `activation/`.
 
-/// What the activation scripts of one environment say.
+/// The values in the activation scripts of one environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Activation<'a> {
     /// The absolute path of the environment, as `VIRTUAL_ENV` shows it.
@@ -34,10 +39,10 @@ pub struct Script {
     pub text: String,
 }
 
-/// What every placeholder of the templates begins with.
+/// The beginning of every placeholder of the templates.
 const PLACEHOLDER_START: &str = "__RVENV_";
 
-/// What every placeholder of the templates ends with.
+/// The end of every placeholder of the templates.
 const PLACEHOLDER_END: &str = "__";
 
 /// Writes every activation script of an environment, sorted by name.
@@ -75,7 +80,8 @@ pub fn scripts(activation: &Activation<'_>) -> Vec<Script> {
     ]
 }
 
-/// Writes the activation scripts of an environment on Windows, sorted by name: those of [`scripts`] but csh's, and cmd's.
+/// Writes the activation scripts of an environment on Windows, sorted by name: those of [`scripts`]
+/// except csh's, and those of cmd.
 #[must_use]
 pub fn windows_scripts(activation: &Activation<'_>) -> Vec<Script> {
     let batch = [
@@ -147,7 +153,7 @@ fn powershell_script(activation: &Activation<'_>) -> String {
         ],
     );
     // Windows PowerShell 5 reads a file without a byte order mark in the code page of the system,
-    // where half of a letter can be a quote that ends the string.
+    // where one byte of a letter can be a quote that ends the string.
     if text.is_ascii() {
         text
     } else {
@@ -178,7 +184,7 @@ fn xonsh_script(activation: &Activation<'_>) -> String {
 }
 
 fn batch_script(activation: &Activation<'_>) -> String {
-    // What cmd shows is between quotes in the script; `$` and its letters are codes there.
+    // The script shows this label between quotes, where cmd takes `$` and a letter for a code.
     let label = activation.prompt.replace('$', "$$").replace('"', "'");
     let text = fill(
         include_str!("activation/activate.bat"),
@@ -192,7 +198,7 @@ fn batch_script(activation: &Activation<'_>) -> String {
     dos_lines(&text)
 }
 
-/// As cmd wants its files; a label after `goto` may not be found otherwise.
+/// Gives a text the line endings that cmd needs; otherwise it may not find a label after `goto`.
 fn dos_lines(text: &str) -> String {
     text.replace('\n', "\r\n")
 }
@@ -229,7 +235,7 @@ pub fn quote_posix(text: &str) -> String {
 
 /// Quotes a text as one word of csh and tcsh.
 ///
-/// History is expanded inside quotes too, and a variable decides what a backslash means there, so
+/// History is expanded even inside quotes, and a variable decides what a backslash means there. So
 /// each special character of ASCII has its own backslash outside of quotes.
 #[must_use]
 pub fn quote_csh(text: &str) -> String {
@@ -239,7 +245,7 @@ pub fn quote_csh(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     let mut in_quotes = false;
     for character in text.chars() {
-        // A letter beyond ASCII is several bytes in some locales, which one backslash cannot quote.
+        // In some locales a letter beyond ASCII is several bytes, which one backslash cannot quote.
         if character.is_ascii() == in_quotes {
             quoted.push('\'');
             in_quotes = !in_quotes;
@@ -297,7 +303,7 @@ pub fn quote_batch(text: &str) -> String {
     quoted
 }
 
-/// Quotes a text as a string of Python 3, in ASCII whatever the text.
+/// Quotes a text as a string of Python 3, written in ASCII.
 ///
 /// ```
 /// assert_eq!(rvenv::activation::quote_python("\"é\""), r#""\"\u00e9\"""#);
@@ -337,12 +343,12 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.chars().all(is_plain_character)
 }
 
-/// Whether a character has no meaning of its own in any shell, wherever it stands in a word.
+/// Whether a character has no special meaning in any shell, anywhere in a word.
 fn is_plain_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '/' | '.' | '_' | '-')
 }
 
-/// Replaces the placeholders of a template in one pass: what was put in is not looked at again.
+/// Replaces the placeholders of a template in one pass; text that was put in is not searched again.
 fn fill(template: &str, values: &[(&str, String)]) -> String {
     let mut filled = String::with_capacity(template.len() + 256);
     let mut rest = template;

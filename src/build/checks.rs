@@ -1,14 +1,20 @@
-//! Health checks: whether a published environment works, asked of the environment itself.
+//! Health checks: programs of a published environment show whether it works.
 //!
-//! Promises that the built-in check writes nothing, not even bytecode, and ends within a minute; that a command of the
-//! person's own runs with the environment active, as after `activate`, and only if each name of Python leads to the
-//! environment; that it is killed with all that it started as soon as the caller asks to stop. What a check says is kept, and its last lines are in the error: a check that
-//! succeeds is silent, so that standard output stays data.
-//! What `site` runs of the environment is run only once its interpreter turned out to be the right one; whether another
-//! user has a hand in the environment, `checks/owners.rs` tells, and its caller decides.
-//! Does not promise that a command of the person's own leaves the environment as it is, or ever ends.
+//! Promises:
+//! - The built-in check writes nothing, not even bytecode, and ends within a minute.
+//! - A command of the user runs with the environment active, as after `activate`, and only if each
+//!   name of Python leads to the environment.
+//! - A check is killed, with everything that it started, as soon as the caller asks to stop.
+//! - A check that succeeds prints nothing, so that standard output stays data. The last lines of
+//!   one that fails are in the error.
+//! - Code that `site` runs from the environment runs only after its interpreter proved to be the
+//!   right one.
 //!
-//! Read next: `python/process.rs`, which runs it.
+//! `checks/owners.rs` reports whether another user can change the environment; the caller decides
+//! what follows. Does not promise that a command of the user leaves the environment unchanged, or
+//! ever ends.
+//!
+//! Read next: `python/process.rs`, which runs the programs.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -31,17 +37,17 @@ mod owners;
 
 pub use owners::{OtherOwner, other_owner, other_owner_above};
 
-/// How long the built-in check may take: time for a cold disk and a slow machine.
+/// The time limit of the built-in check: enough for a cold disk and a slow machine.
 const BUILTIN_TIMEOUT: Duration = Duration::from_mins(1);
-/// What the built-in check runs in the environment.
+/// The program that the built-in check runs in the environment.
 const PROGRAM: &str = include_str!("health_check.py");
 
-/// Something that must succeed in an environment.
+/// A check that must succeed in an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// The interpreter starts, belongs to the environment, and is what was planned.
+    /// The interpreter starts, belongs to the environment, and is the planned one.
     Builtin(Expectation),
-    /// A command for the shell, with the environment active.
+    /// A shell command, with the environment active.
     Command(String),
 }
 
@@ -50,16 +56,17 @@ pub enum Check {
 pub struct Expectation {
     /// The version of the interpreter.
     pub version: Expected,
-    /// Modules that must be importable, from the environment: `pip` where it was planned.
+    /// Modules that must be importable from the environment: `pip`, if it was planned.
     pub modules: Vec<String>,
 }
 
 /// Which version an interpreter must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// This one: it was asked just now.
+    /// This version: the interpreter was just asked for it.
     Version(PythonVersion),
-    /// Any of this minor version: a configuration keeps the version for which it was written, and its base is updated.
+    /// Any version with this minor number: a configuration keeps the version for which it was
+    /// written, while its base may be updated.
     Minor {
         /// The 3 of 3.12.
         major: u32,
@@ -71,7 +78,7 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// What a `pyvenv.cfg` says as its version: `3.12.1`, `3.12.1.final.0`, `3.12`.
+    /// Reads the version in a `pyvenv.cfg`: `3.12.1`, `3.12.1.final.0`, `3.12`.
     #[must_use]
     pub fn by_config(version: &str) -> Self {
         let mut parts = version.split('.').map(|part| part.trim().parse().ok());
@@ -81,7 +88,7 @@ impl Expected {
         }
     }
 
-    /// What the version of an interpreter must begin with.
+    /// The text that the version of an interpreter must begin with.
     fn start(&self) -> String {
         match self {
             Self::Version(version) => {
@@ -93,7 +100,7 @@ impl Expected {
     }
 }
 
-/// Where an environment is.
+/// The paths of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvAt {
     /// The environment.
@@ -104,7 +111,7 @@ pub struct EnvAt {
     pub python: PathBuf,
 }
 
-/// Both names of the directory of libraries, and each library in them.
+/// Both names of the directory of libraries, with each library in them.
 fn libraries(dir: &Path) -> impl Iterator<Item = (PathBuf, PathBuf)> {
     let libs = ["lib", "lib64"].map(|lib| dir.join(lib));
     libs.into_iter()
@@ -124,14 +131,15 @@ fn run_at_start(dir: &Path) -> impl Iterator<Item = PathBuf> {
     [dir.join("pyvenv.cfg")].into_iter().chain(found)
 }
 
-/// The files of modules that are imported, their bytecode among them.
+/// The files of modules to be imported, their bytecode included.
 fn of_modules(dir: &Path, modules: &[String]) -> impl Iterator<Item = PathBuf> {
     let sites = libraries(dir).map(|(_, python)| python.join("site-packages"));
     let packages = sites.flat_map(move |site| modules.iter().map(move |name| site.join(name)));
     packages.flat_map(|package| entries(&package).chain(entries(&package.join("__pycache__"))))
 }
 
-/// Finds what an interpreter would read when it starts or imports these modules, and is a fifo, a socket or a device.
+/// Finds a FIFO, a socket or a device that an interpreter would read when it starts or imports
+/// these modules.
 fn never_ends(dir: &Path, modules: &[String]) -> Option<PathBuf> {
     let is_other = |path: &PathBuf| {
         let meta = std::fs::metadata(path);
@@ -141,7 +149,7 @@ fn never_ends(dir: &Path, modules: &[String]) -> Option<PathBuf> {
     all.find(is_other)
 }
 
-/// Whether the interpreter of the environment in `dir` is this one, or a copy of it.
+/// Checks that the interpreter of the environment in `dir` is this one, or a copy of it.
 ///
 /// # Errors
 /// [`CheckFailed::OtherPython`].
@@ -150,7 +158,7 @@ pub fn is_of(dir: &Path, interpreter: &Interpreter) -> Result<(), CheckFailed> {
     let real = std::fs::canonicalize(&python).unwrap_or(python);
     let is_same = real == interpreter.real_executable
         || std::fs::canonicalize(&interpreter.executable).is_ok_and(|own| own == real);
-    // A copy has the same bytes; only one of the same length is read.
+    // A copy has the same bytes; a file of another length is not read.
     let is_as_long =
         || std::fs::metadata(&real).is_ok_and(|m| m.len() == interpreter.executable_len);
     let is_copy = || {
@@ -171,7 +179,7 @@ fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     entries.map(|entry| entry.path())
 }
 
-/// Why a check did not succeed.
+/// Why a check failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckFailed {
@@ -184,19 +192,19 @@ pub enum CheckFailed {
     /// It could not be started.
     #[error("cannot start {check}")]
     NotStarted {
-        /// Which check.
+        /// The check.
         check: String,
         /// Why.
         source: io::Error,
     },
-    /// It ended, and not well.
+    /// It failed.
     #[error("{check} failed: {how}{}", Lines(said))]
     Failed {
-        /// Which check.
+        /// The check.
         check: String,
         /// The exit code or the signal, in words.
         how: String,
-        /// The last lines of what it said, control characters escaped.
+        /// The last lines that it printed, control characters escaped.
         said: Vec<String>,
     },
     /// The environment's interpreter is another file than the one that may be started.
@@ -206,56 +214,56 @@ pub enum CheckFailed {
         shown(expected)
     )]
     OtherPython {
-        /// What the environment's interpreter is.
+        /// The environment's interpreter.
         python: PathBuf,
-        /// What it would be.
+        /// The interpreter that may be started.
         expected: PathBuf,
     },
     /// A name of Python leads out of the environment.
     #[error("`{name}` in {check} is `{}`, outside the environment", shown(found))]
     Outside {
-        /// Which check.
+        /// The check.
         check: String,
         /// The name.
         name: String,
-        /// What the shell would start under it.
+        /// The file that the shell would start under this name.
         found: PathBuf,
     },
-    /// What the interpreter reads when it starts is a fifo, a socket or a device.
+    /// A file that the interpreter would read at its start is a FIFO, a socket or a device.
     #[error(
         "`{}` is not a regular file, so {check} does not start the interpreter",
         shown(path)
     )]
     NotAFile {
-        /// Which check.
+        /// The check.
         check: String,
-        /// What it would read.
+        /// The file.
         path: PathBuf,
     },
-    /// It ended, and how is not known.
+    /// It ended, but its exit code is unknown.
     #[error("the exit code of {check} is lost, since this process ignores SIGCHLD")]
     Lost {
-        /// Which check.
+        /// The check.
         check: String,
     },
     /// It did not end in time, and was killed.
     #[error("{check} did not end within {seconds} s")]
     TimedOut {
-        /// Which check.
+        /// The check.
         check: String,
-        /// The time that it had.
+        /// The time limit.
         seconds: u64,
     },
-    /// Somebody asked to stop; it has been killed.
+    /// The caller asked to stop; it has been killed.
     #[error("interrupted during {check}")]
     Interrupted {
-        /// Which check.
+        /// The check.
         check: String,
     },
 }
 
 impl EnvAt {
-    /// The environment at `env_dir`, of which no more is known.
+    /// The paths of the environment at `env_dir`, without knowing its layout.
     #[must_use]
     pub fn in_dir(env_dir: &Path) -> Self {
         let (bin, python) = if cfg!(windows) {
@@ -271,7 +279,7 @@ impl EnvAt {
         }
     }
 
-    /// The environment of this layout at `env_dir`.
+    /// The paths of the environment with this layout at `env_dir`.
     #[must_use]
     pub fn of(env_dir: &Path, layout: &Layout) -> Self {
         Self {
@@ -295,7 +303,7 @@ impl fmt::Display for Check {
 
 /// Runs a check in the environment `env`.
 ///
-/// A command has no time limit but the patience of `control`; the built-in check has 60 s.
+/// A command ends only by itself or when `control` interrupts it; the built-in check has 60 s.
 ///
 /// # Errors
 /// See [`CheckFailed`].
@@ -318,7 +326,8 @@ pub fn run(
             let modules: Vec<&OsStr> = expected.modules.iter().map(OsStr::new).collect();
             let version = expected.version.start();
             let told = [env.dir.as_os_str(), OsStr::new(&version)];
-            // What `site` runs of the environment, such as a `.pth`, runs only in an interpreter that is the right one.
+            // The first run is without `site`, so that code of the environment, such as a `.pth`,
+            // runs only in the right interpreter.
             for (flags, modules) in [
                 (&["-I", "-S", "-B", "-c"][..], &[][..]),
                 (&["-I", "-B", "-c"], &modules),
@@ -342,7 +351,8 @@ pub fn run(
                 return Err(CheckFailed::Outside { check, name, found });
             }
             let job = Job {
-                // Not by its name: the environment is first on PATH, and anybody may install a `sh` there.
+                // Not found by name: the environment is first on PATH, and any package may install
+                // a `sh` there.
                 program: Path::new("/bin/sh"),
                 arguments: vec!["-c".as_ref(), command.as_ref()],
                 environment: activated(env, around),
@@ -380,7 +390,7 @@ fn passed(
     let check = check.to_string();
     match end.status {
         Status::Known(status) if status.success() => Ok(()),
-        // Nothing but the exit code tells a success.
+        // Only the exit code shows a success.
         Status::Lost => Err(CheckFailed::Lost { check }),
         Status::Known(_) => Err(CheckFailed::Failed {
             check,
@@ -390,7 +400,8 @@ fn passed(
     }
 }
 
-/// The built-in check, and then the commands: one that asks another interpreter shows nothing of this environment.
+/// The built-in check comes before the commands: a command that reaches another interpreter shows
+/// nothing about this environment.
 #[must_use]
 pub fn built_in_first(expected: Expectation, commands: &[String]) -> Vec<Check> {
     let commands = commands.iter().cloned().map(Check::Command);
@@ -400,8 +411,8 @@ pub fn built_in_first(expected: Expectation, commands: &[String]) -> Vec<Check> 
         .collect()
 }
 
-/// A name of Python for which the shell walks on along PATH, since it cannot start the environment's own, and what it
-/// finds.
+/// A name of Python that the shell would find further along PATH, because it cannot start the
+/// environment's own, and the file that it would find.
 fn outside(env: &EnvAt, around: &Surroundings) -> Option<(String, PathBuf)> {
     let path = search_path(env, around);
     let found = |name: String| {
@@ -412,7 +423,7 @@ fn outside(env: &EnvAt, around: &Surroundings) -> Option<(String, PathBuf)> {
     all.find(|(_, found)| !found.starts_with(&env.bin))
 }
 
-/// `python` and `python3`, and what the environment has of that kind: `python3.12`, `python3.13t`.
+/// `python` and `python3`, and the versioned names in the environment: `python3.12`, `python3.13t`.
 fn names_of_python(env: &EnvAt) -> BTreeSet<String> {
     let is_version = |rest: &str| {
         let rest = rest.strip_suffix('t').unwrap_or(rest);
@@ -439,8 +450,8 @@ fn search_path(env: &EnvAt, around: &Surroundings) -> OsString {
     path
 }
 
-/// The person's environment as `activate` would leave it, and without bytecode: a check is no reason for a tree to
-/// differ from what was published.
+/// The user's variables as `activate` would leave them, and with bytecode switched off: a check
+/// must not make a tree differ from what was published.
 fn activated(env: &EnvAt, around: &Surroundings) -> Vec<(OsString, OsString)> {
     let own = [
         "PATH",
@@ -449,7 +460,7 @@ fn activated(env: &EnvAt, around: &Surroundings) -> Vec<(OsString, OsString)> {
         "PYTHONDONTWRITEBYTECODE",
         "__PYVENV_LAUNCHER__",
     ];
-    // A shell runs what bash exports as a function before it looks along PATH.
+    // A shell runs a function that bash exported before it searches PATH.
     let is_function = |name: &OsStr| name.as_encoded_bytes().starts_with(b"BASH_FUNC_python");
     let others = around.environment.iter();
     let others = others.filter(|(name, _)| own.iter().all(|own| name != own) && !is_function(name));

@@ -1,13 +1,14 @@
-//! The builder: stages, in the order of Python's `venv`, that emit planned operations.
+//! Hooks: the stages of an environment, in the order of Python's `venv`, each of which plans
+//! operations.
 //!
-//! Promises that a stage touches no disk: it receives the [`Context`] and adds to the [`Draft`], which is all
-//! that a stage can do (I4). One context gives one plan, byte for byte. Everything is written for the
-//! environment's final path; no path of a staging directory exists here that could leak.
+//! Promises that a stage touches no disk: it receives the [`Context`] and adds to the [`Draft`],
+//! and can do nothing else (I4). One context gives one plan, byte for byte. Everything is written
+//! for the environment's final path; no path of a staging directory exists here that could leak.
 //!
-//! Stages: directories → configuration → python → pip → scripts → `post_setup` → dependencies; whoever overrides one
-//! implements [`Stages`], whose default bodies are venv's behaviour. Other than in venv an upgrade runs all of them.
-//! Read next: `hooks/draft.rs`, `hooks/pip.rs`; `layout.rs` for names, `pyvenv_cfg.rs`, `activation.rs`, `wheel.rs` for
-//! contents.
+//! Stages: directories → configuration → python → pip → scripts → `post_setup` → dependencies. To
+//! override one, implement [`Stages`], whose default bodies do what venv does. Unlike in venv, an
+//! upgrade runs all of them. Read next: `hooks/draft.rs`, `hooks/pip.rs`; `layout.rs` for names;
+//! `pyvenv_cfg.rs`, `activation.rs`, `wheel.rs` for contents.
 
 use rvenv_journal::{Content, Input, Mode, Node, PlanBuilder, PlanError, RelPath, RelPathError};
 use thiserror::Error;
@@ -38,13 +39,13 @@ pub enum StageError {
     /// A path or prompt that would break the environment.
     #[error(transparent)]
     Text(#[from] TextError),
-    /// An interpreter whose environments are not known.
+    /// An interpreter without a known layout.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// Operations that cannot stand together.
+    /// Operations that contradict each other.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A name that cannot be a path.
+    /// A name that is not a valid path.
     #[error(transparent)]
     Path(#[from] RelPathError),
     /// A bundled wheel that cannot be read.
@@ -58,43 +59,44 @@ pub enum StageError {
     NoPip {
         /// The base executable.
         python: String,
-        /// Why not, in the words of the interpreter.
+        /// Why not, as the interpreter puts it.
         reason: String,
         /// The minor version, for the name of the package that is missing.
         minor: u32,
     },
-    /// Pip is to be upgraded where there is none.
+    /// Pip is to be upgraded, but there is none.
     #[error("there is no pip in `{0}` to upgrade, and none is to be installed")]
     NothingToUpgrade(String),
-    /// Bytecode is wanted, and was not made.
+    /// Bytecode is wanted, but was not compiled.
     #[error("the sources of `{0}` were not compiled")]
     NotCompiled(String),
-    /// A distribution is to be upgraded and no wheel of it is at hand.
+    /// A distribution is to be upgraded, but none of its wheels was downloaded.
     #[error("no wheel of {0} was downloaded")]
     NotDownloaded(&'static str),
-    /// A stage wants to install what nobody gave it.
+    /// A stage wants to install a wheel that is not among the given packages.
     #[error("the wheel `{0}` was not among the packages that were given")]
     NotGiven(String),
-    /// The installation on Windows has no program that an environment could start with.
+    /// The installation on Windows has no program that an environment can start.
     #[error("the installation of `{0}` was found to have no program for an environment")]
     NoProgram(String),
     /// The programs of a package on Windows need a launcher, and the bundled pip has none.
     #[error("there is no launcher for the programs of `{0}`: the interpreter's pip brings none")]
     NoLauncher(String),
-    /// Version control is to ignore the environment, and nobody knows how that one is told.
+    /// Version control is to ignore the environment, but for this system the file to write is
+    /// unknown.
     #[error("there is no file that tells `{0}` what to ignore")]
     UnknownScm(String),
-    /// Whatever a stage of somebody else's says.
+    /// An error of a stage outside this crate.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The stages of an environment; the default bodies do what Python's `venv` does.
 pub trait Stages {
-    /// Plans the directories: `bin`, `include`, `lib`, and `lib64` where the version has it.
+    /// Plans the directories: `bin`, `include`, `lib`, and `lib64` if the version has it.
     ///
     /// # Errors
-    /// Operations that cannot stand together.
+    /// Operations that contradict each other.
     fn ensure_directories(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         for path in &context.layout.directories {
             draft.dir(path.as_str())?;
@@ -105,10 +107,11 @@ pub trait Stages {
         Ok(())
     }
 
-    /// Plans the file that keeps the environment out of one system of version control; of those, only `git` is known.
+    /// Plans the file that makes one version control system ignore the environment; only `git` is
+    /// known.
     ///
     /// # Errors
-    /// A system that is not known, and operations that cannot stand together.
+    /// An unknown system, and operations that contradict each other.
     fn create_scm_ignore_file(
         &self,
         scm: &str,
@@ -121,10 +124,10 @@ pub trait Stages {
         }
     }
 
-    /// Plans `.gitignore`, which keeps the environment out of version control (Python 3.13 and later).
+    /// Plans `.gitignore`, which makes git ignore the environment (Python 3.13 and later).
     ///
     /// # Errors
-    /// Operations that cannot stand together.
+    /// Operations that contradict each other.
     fn create_git_ignore_file(
         &self,
         context: &Context,
@@ -140,7 +143,7 @@ pub trait Stages {
     /// Plans `pyvenv.cfg`.
     ///
     /// # Errors
-    /// Operations that cannot stand together.
+    /// Operations that contradict each other.
     fn create_configuration(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         let Context {
             interpreter,
@@ -156,7 +159,7 @@ pub trait Stages {
     /// Plans the interpreter and its other names, as links or as copies.
     ///
     /// # Errors
-    /// Operations that cannot stand together.
+    /// Operations that contradict each other.
     fn setup_python(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         if context.interpreter.os_name == "nt" {
             return windows_python::setup_python(context, draft);
@@ -181,7 +184,8 @@ pub trait Stages {
                 Node::Symlink { target: other },
             )
         } else {
-            // venv sets 0755 whatever the umask: an interpreter that the group cannot run is of no use.
+            // venv sets 0755 whatever the umask: an interpreter that the group cannot run is
+            // useless.
             let content = Content::Local {
                 path,
                 digest: *digest,
@@ -201,7 +205,8 @@ pub trait Stages {
         Ok(())
     }
 
-    /// Plans what `ensurepip --upgrade --default-pip` would install, from the interpreter's own wheels.
+    /// Plans what `ensurepip --upgrade --default-pip` would install, from the interpreter's own
+    /// wheels.
     ///
     /// # Errors
     /// An interpreter without wheels, and wheels that are damaged or hostile.
@@ -212,7 +217,7 @@ pub trait Stages {
     /// Plans the activation scripts.
     ///
     /// # Errors
-    /// Operations that cannot stand together.
+    /// Operations that contradict each other.
     fn setup_scripts(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         let bin = &context.layout.bin_name;
         let packages = [context.layout.lib_path.to_string()];
@@ -228,7 +233,7 @@ pub trait Stages {
             activation::scripts(&activation)
         };
         for script in scripts {
-            // As venv's: 0644 whatever the umask, since a script is read and not run.
+            // As in venv, 0644 whatever the umask, since a script is read and not run.
             let path = bin.join(script.name)?;
             let mode = context.fixed_mode(Mode::SHARED_FILE);
             draft.file_with_mode(path.as_str(), script.text, mode)?;
@@ -236,11 +241,11 @@ pub trait Stages {
         Ok(())
     }
 
-    /// Plans scripts of somebody else's, their placeholders replaced; for an override of
-    /// [`setup_scripts`](Self::setup_scripts) or [`post_setup`](Self::post_setup) to call.
+    /// Plans a tree of scripts with their placeholders replaced; call it from an override of
+    /// [`setup_scripts`](Self::setup_scripts) or [`post_setup`](Self::post_setup).
     ///
     /// # Errors
-    /// A path that is taken by something that is no script.
+    /// A path that is taken by something other than a script.
     fn install_scripts(
         &self,
         context: &Context,
@@ -250,18 +255,20 @@ pub trait Stages {
         draft.install_scripts(context, scripts)
     }
 
-    /// Plans the newest pip, and setuptools where it is [`core_dependencies`]', from wheels that were downloaded.
+    /// Plans the newest pip, and setuptools if it is one of the [`core_dependencies`], from wheels
+    /// that were downloaded.
     ///
     /// # Errors
-    /// Wheels that are absent, damaged or hostile, and an environment that would have no pip to upgrade.
+    /// Wheels that are missing, damaged or hostile, and an environment that would have no pip to
+    /// upgrade.
     fn upgrade_dependencies(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         pip::upgrade(context, draft.plan())
     }
 
-    /// Plans what comes after the scripts; nothing, unless somebody overrides it.
+    /// Plans what comes after the scripts; nothing, unless it is overridden.
     ///
     /// # Errors
-    /// Whatever the override says.
+    /// Those of the override.
     fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
         let (_, _) = (context, draft);
         Ok(())
@@ -277,15 +284,15 @@ impl Stages for Venv {}
 /// Runs every stage, in venv's order, into one plan.
 ///
 /// # Errors
-/// The stage that could not plan.
+/// The error of the stage that could not plan.
 pub fn build(stages: &dyn Stages, context: &Context) -> Result<PlanBuilder, StageError> {
     Ok(draft(stages, context)?.into_parts().0)
 }
 
-/// The health checks that the stages ask for.
+/// The health checks that the stages request.
 ///
 /// # Errors
-/// The stage that could not plan.
+/// The error of the stage that could not plan.
 pub fn checks(stages: &dyn Stages, context: &Context) -> Result<Vec<Check>, StageError> {
     Ok(draft(stages, context)?.into_parts().1)
 }
@@ -307,7 +314,7 @@ fn draft(stages: &dyn Stages, context: &Context) -> Result<Draft, StageError> {
     if options.upgrade_deps {
         stages.upgrade_dependencies(context, draft.enter("dependencies"))?;
     }
-    // There is never an interpreter without its configuration; its other names lead to the first.
+    // An interpreter never exists without its configuration; its other names lead to the first.
     let layout = &context.layout;
     let names = std::iter::once(&layout.env_exe).chain(&layout.names);
     let config = RelPath::new(pyvenv_cfg::CONFIG_NAME)?;

@@ -1,10 +1,11 @@
-//! The layout of an environment: which names an interpreter's `venv` would give to what.
+//! The layout of an environment: the names and paths that an interpreter's `venv` would use.
 //!
-//! Promises to be pure: the same interpreter gives the same layout, on any machine. Differences between
-//! versions of Python live here and in the scheme that the interpreter reports, and nowhere else.
-//! On Windows it says where things are; which programs an installation lends is `windows_programs.rs`.
+//! Promises to be pure: the same interpreter gives the same layout, on any machine. Differences
+//! between versions of Python are decided here and in the scheme that the interpreter reports, and
+//! nowhere else. On Windows it has the paths only; `windows_programs.rs` decides which programs an
+//! environment gets from an installation.
 //!
-//! Read next: `interpreter.rs`, where the facts come from.
+//! Read next: `python/interpreter.rs`, where the facts come from.
 
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use thiserror::Error;
 use crate::base::lexical_path::normal;
 use crate::python::Interpreter;
 
-/// Names and places in an environment of one interpreter; paths start at the environment.
+/// Names and paths in an environment of one interpreter, relative to the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The directory of executables: `bin`.
@@ -23,17 +24,17 @@ pub struct Layout {
     pub inc_path: RelPath,
     /// The directory of packages: `lib/python3.13/site-packages`.
     pub lib_path: RelPath,
-    /// The directory of packages with compiled code, which `venv` itself makes from 3.15 on.
+    /// The directory of packages with compiled code, which `venv` itself creates from 3.15 on.
     pub platlib_path: RelPath,
     /// Whether `lib64` is a link to `lib`.
     pub lib64_link: bool,
-    /// The environment's interpreter: named as the base executable is.
+    /// The environment's interpreter, with the name of the base executable.
     pub env_exe: RelPath,
-    /// The other names of the interpreter, in the order in which `venv` makes them.
+    /// The other names of the interpreter, in the order in which `venv` creates them.
     pub names: Vec<RelPath>,
     /// The directory of the base executable, links not resolved: `home` in `pyvenv.cfg`.
     pub python_dir: PathBuf,
-    /// The directories, each after the one that `venv` makes before it.
+    /// The directories, in the order in which `venv` creates them.
     pub directories: Vec<RelPath>,
 }
 
@@ -41,13 +42,13 @@ pub struct Layout {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LayoutError {
-    /// An operating system whose environments look different.
+    /// An operating system whose environments have another layout.
     #[error("environments on `{}` are not supported", os_name.escape_debug())]
     Platform {
         /// `os.name`.
         os_name: String,
     },
-    /// The executable has no name, or one that cannot stand in an environment.
+    /// The executable has no name, or one that is not valid in an environment.
     #[error("the name of `{}` cannot stand in an environment", path.display().to_string().escape_debug())]
     Name {
         /// The executable.
@@ -61,7 +62,7 @@ impl Layout {
     /// The layout of an environment of `interpreter`.
     ///
     /// # Errors
-    /// [`LayoutError`], if the operating system or the name of the executable rules it out.
+    /// [`LayoutError`], if the operating system or the name of the executable is not supported.
     pub fn of(interpreter: &Interpreter) -> Result<Self, LayoutError> {
         let is_nt = interpreter.os_name == "nt";
         if interpreter.os_name != "posix" && !is_nt {
@@ -111,7 +112,7 @@ impl Layout {
     }
 }
 
-/// On Windows the interpreter is called so since Python 3.13, whatever it was started as.
+/// The name that the interpreter has on Windows since Python 3.13, whatever name started it.
 fn nt_name(interpreter: &Interpreter, name: &str) -> Option<&'static str> {
     let is_named = interpreter.os_name == "nt" && interpreter.version.at_least(3, 13);
     let debug = name.ends_with("_d.exe");
@@ -128,7 +129,8 @@ fn names_of(interpreter: &Interpreter) -> Vec<String> {
     if interpreter.implementation == "pypy" {
         names.extend(["pypy3".to_owned(), "pypy".to_owned()]);
     }
-    // Python 3.14 is the release of pi. Another encoding would spell the name in bytes that are not UTF-8.
+    // Python 3.14 has the number pi for a version, and this name. In an encoding other than UTF-8
+    // the name would have bytes that are not UTF-8.
     if version.minor == 14 && interpreter.filesystem_encoding == "utf-8" {
         names.push("𝜋thon".to_owned());
     }

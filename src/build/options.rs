@@ -1,7 +1,8 @@
-//! Options: what was asked for, and which texts are accepted.
+//! Options: what the caller wants, and which texts are accepted.
 //!
-//! Promises that a path or prompt which passes here cannot break PATH, forge a line of `pyvenv.cfg`, or end a line of
-//! a script. Any other text is accepted, and quoted where it is used.
+//! Promises that a path or prompt which passes here cannot break PATH, forge a line of
+//! `pyvenv.cfg`, or end a line of a script. Every other text is accepted, and quoted where it is
+//! used.
 //!
 //! Read next: `pyvenv_cfg.rs` and `hooks.rs`, which use them.
 
@@ -11,10 +12,10 @@ use thiserror::Error;
 
 use crate::python::PythonVersion;
 
-/// The one system of version control that `venv` knows.
+/// The only version control system that `venv` knows.
 pub const GIT: &str = "git";
 
-/// What the environment shall be, as `venv.EnvBuilder` takes it.
+/// The options of an environment, as `venv.EnvBuilder` takes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -25,7 +26,7 @@ pub struct Options {
     pub system_site_packages: bool,
     /// Whether an existing directory is replaced.
     pub clear: bool,
-    /// Whether an existing environment is brought to this interpreter, its packages kept.
+    /// Whether an existing environment gets this interpreter and keeps its packages.
     pub upgrade: bool,
     /// Whether pip, and setuptools before Python 3.12, are the newest rather than the bundled ones.
     pub upgrade_deps: bool,
@@ -33,21 +34,24 @@ pub struct Options {
     pub symlinks: bool,
     /// Whether pip is installed.
     pub with_pip: bool,
-    /// The prompt, where one was asked for.
+    /// The prompt, if the caller gave one.
     pub prompt: Option<Prompt>,
-    /// Which systems of version control are told to ignore the environment (Python 3.13 and later); lower case.
+    /// The version control systems that are to ignore the environment (Python 3.13 and later);
+    /// lowercase.
     pub scm_ignore_files: BTreeSet<String>,
     /// Whether the sources of wheels get bytecode.
     pub compile_bytecode: bool,
-    /// The bits that new files and directories do without.
+    /// The bits that new files and directories do not get.
     pub umask: u32,
-    /// Whether a default ACL says so, which then also rules where venv sets a mode whatever the umask.
+    /// Whether the bits come from a default ACL, which then overrides even a mode that venv sets
+    /// whatever the umask.
     pub umask_is_of_acl: bool,
-    /// The time of every file that is written rather than taken from a wheel (`SOURCE_DATE_EPOCH`).
+    /// The time of every file that is not taken from a wheel (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<i64>,
 }
 
-/// The options that an upgrade takes from the environment when nobody says otherwise; `None` is not said.
+/// The options that an upgrade takes from the environment unless the caller sets them; `None` is
+/// not set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choices {
     /// Whether the packages of the base installation are visible.
@@ -59,7 +63,7 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// These, and where nothing is said the others: `typed.or(existing.choices())`.
+    /// These choices, completed by others where they are not set: `typed.or(existing.choices())`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -69,7 +73,7 @@ impl Choices {
         }
     }
 
-    /// The options, with what is said here in place of what they say.
+    /// The options with these choices in place of their own.
     #[must_use]
     pub fn over(self, options: Options) -> Options {
         Options {
@@ -83,17 +87,17 @@ impl Choices {
     }
 }
 
-/// A prompt, as it was asked for and as it is shown.
+/// A prompt, as the caller gave it and as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
     /// The text that was given.
     pub asked: String,
-    /// What `.` stands for: the name of the working directory.
+    /// The name of the working directory, which `.` means.
     pub cwd_name: String,
 }
 
 impl Default for Options {
-    /// What the command line of `venv` does without flags.
+    /// The options of `venv`'s command line without flags.
     fn default() -> Self {
         Self {
             system_site_packages: false,
@@ -113,7 +117,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The prompt that was asked for; since Python 3.9 `.` is the name of the working directory.
+    /// The prompt that the caller gave; since Python 3.9 `.` means the name of the working
+    /// directory.
     #[must_use]
     pub fn prompt_for(&self, version: &PythonVersion) -> Option<&str> {
         let prompt = self.prompt.as_ref()?;
@@ -133,7 +138,7 @@ pub enum TextError {
     Path {
         /// The path, escaped.
         path: String,
-        /// What it has.
+        /// The character that it has.
         what: &'static str,
         /// Why that is refused.
         why: &'static str,
@@ -146,7 +151,8 @@ pub enum TextError {
 /// Refuses a path that no environment can have.
 ///
 /// # Errors
-/// Relative paths, `:` (which separates the directories of PATH), control characters, and line separators.
+/// Relative paths, `:` (which separates the directories of PATH), control characters, and line
+/// separators.
 pub fn check_path(env_dir: &str) -> Result<(), TextError> {
     let refused = |what, why| TextError::Path {
         path: env_dir.escape_debug().to_string(),
@@ -157,7 +163,7 @@ pub fn check_path(env_dir: &str) -> Result<(), TextError> {
         let why = "could forge a line of pyvenv.cfg";
         return Err(refused("a control character", why));
     }
-    // Readers that split lines as Python's `splitlines` does take these for the end of one.
+    // Readers that split lines as Python's `splitlines` does take these for line ends.
     if env_dir.contains(['\u{2028}', '\u{2029}']) {
         let why = "could forge a line of pyvenv.cfg";
         return Err(refused("a line separator", why));

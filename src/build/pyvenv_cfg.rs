@@ -1,8 +1,8 @@
-//! `pyvenv.cfg`: what makes a directory a virtual environment (PEP 405).
+//! `pyvenv.cfg`: the file that makes a directory a virtual environment (PEP 405).
 //!
-//! Promises venv's keys in venv's order for the version of the interpreter, then `rvenv`; one line per key, whatever
-//! the prompt: text that could begin a line of its own is refused before it gets here.
-//! Does not read the file as Python does; `existing/config_reader.rs` does.
+//! Promises venv's keys in venv's order for the version of the interpreter, then `rvenv`; one line
+//! per key, whatever the prompt: a text with a line break is refused before it gets here. Does not
+//! read the file as Python does; `change/existing/config_reader.rs` does.
 //!
 //! Read next: `hooks.rs`, whose stage `create_configuration` plans it.
 
@@ -54,7 +54,7 @@ pub fn render(
     text
 }
 
-/// The `venv` command that asks for the same environment, spelled as `venv` spells it.
+/// The `venv` command that requests the same environment, spelled as `venv` spells it.
 #[must_use]
 pub fn command(interpreter: &Interpreter, options: &Options, env_dir: &str) -> String {
     let mut text = format!("{} -m venv", interpreter.invoked.display());
@@ -64,7 +64,7 @@ pub fn command(interpreter: &Interpreter, options: &Options, env_dir: &str) -> S
             text.push_str(flag);
         }
     };
-    // Only what is not the platform's own default is said.
+    // A flag is written only if it differs from the platform's default.
     if interpreter.os_name == "nt" {
         flag(options.symlinks, "--symlinks");
     } else {
@@ -115,7 +115,7 @@ fn repr(text: &str) -> String {
     repr
 }
 
-/// As `str.isprintable`: a combining mark is, so it is asked for with a letter before it.
+/// As `str.isprintable`, which accepts a combining mark; so the check puts a letter before it.
 fn is_printable(c: char) -> bool {
     matches!(c, '\'' | '"') || format!("a{c}").escape_debug().count() == 2
 }

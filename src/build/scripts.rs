@@ -1,14 +1,17 @@
-//! Scripts of others: a directory of them as a value, and venv's placeholders in their texts.
+//! Script trees: a directory of a caller's scripts as a value, with venv's placeholders in their
+//! texts.
 //!
-//! Promises what `venv.EnvBuilder.install_scripts` documents: `common` and the folder of the platform, all that is below
-//! them, with `__VENV_DIR__`, `__VENV_NAME__`, `__VENV_PROMPT__`, `__VENV_BIN_NAME__` and `__VENV_PYTHON__` replaced. It
-//! happens in one pass, so that a value which looks like a placeholder stays what it is, and each value is one word of
-//! the script's language, quoted where it has to be. A file that is not UTF-8 is copied as it is; so is every mode.
-//! Does not promise a batch file more than batch files can: a value there stands between the author's own quotes, and only
-//! its percent signs are doubled.
+//! Promises what `venv.EnvBuilder.install_scripts` documents: `common` and the folder of the
+//! platform, everything below them, with `__VENV_DIR__`, `__VENV_NAME__`, `__VENV_PROMPT__`,
+//! `__VENV_BIN_NAME__` and `__VENV_PYTHON__` replaced. One pass replaces them, so that a value
+//! which looks like a placeholder is not replaced; each value is one word of the script's language,
+//! quoted if necessary. A file that is not UTF-8 is copied unchanged, and every mode is kept. In a
+//! batch file, only the percent signs of a value are doubled, since it is between the author's own
+//! quotes; more is not possible there.
 //!
-//! [`ScriptTree::read`] reads files; what comes after is pure. Nothing is written.
-//! Read next: `activation.rs`, which has the quoting of each language; `build/hooks/draft.rs`, which plans them.
+//! [`ScriptTree::read`] reads files; everything after it is pure. Writes nothing. Read next:
+//! `activation.rs`, which has the quoting of each language; `build/hooks/draft.rs`, which plans the
+//! scripts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,23 +26,23 @@ use crate::build::activation;
 use crate::python::Interpreter;
 use crate::wheel::interpreter_lines;
 
-/// What every placeholder begins with.
+/// The beginning of every placeholder.
 const PLACEHOLDER_START: &str = "__VENV_";
 
-/// Scripts, by the platform that they are for.
+/// Scripts by the platform that they are for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScriptTree {
     folders: BTreeMap<Folder, BTreeMap<RelPath, ScriptFile>>,
 }
 
-/// For which platforms a script is.
+/// The platforms that a script is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Folder {
-    /// For all of them: `common`.
+    /// All of them: `common`.
     Common,
-    /// For those with a `bin`: `posix`.
+    /// Those with a `bin`: `posix`.
     Posix,
-    /// For Windows: `nt`.
+    /// Windows: `nt`.
     Nt,
 }
 
@@ -55,7 +58,7 @@ pub struct ScriptFile {
 /// Why a directory of scripts cannot be read.
 #[derive(Debug, Error)]
 pub enum ScriptTreeError {
-    /// The disk refused.
+    /// A system call failed.
     #[error("cannot read the scripts in `{}`", path.display().to_string().escape_debug())]
     Disk {
         /// The file or directory.
@@ -63,7 +66,7 @@ pub enum ScriptTreeError {
         /// Why.
         source: io::Error,
     },
-    /// A name that cannot stand in an environment.
+    /// A name that is not valid in an environment.
     #[error("the name of `{}` cannot stand in an environment", path.display().to_string().escape_debug())]
     Name {
         /// The file.
@@ -88,12 +91,13 @@ impl Folder {
 }
 
 impl ScriptTree {
-    /// Reads `common`, `posix` and `nt` below a directory; whatever else is in it is left out, as venv does.
+    /// Reads `common`, `posix` and `nt` below a directory; ignores everything else in it, as venv
+    /// does.
     ///
-    /// Links to files are read, links to directories are not followed, and what is no file is left out.
+    /// Reads links to files, does not follow links to directories, and ignores what is not a file.
     ///
     /// # Errors
-    /// See [`ScriptTreeError`]; a directory without any of the three is one without scripts.
+    /// See [`ScriptTreeError`]; a directory without any of the three is a tree without scripts.
     pub fn read(path: &Path) -> Result<Self, ScriptTreeError> {
         fs::metadata(path).map_err(|source| disk(path, source))?;
         let mut tree = Self::default();
@@ -109,7 +113,7 @@ impl ScriptTree {
         Ok(tree)
     }
 
-    /// The same tree with a script at a path below a folder, in place of one that it had.
+    /// The same tree with a script at a path below a folder, in place of the one that it had.
     ///
     /// # Errors
     /// A path that leaves the folder.
@@ -123,8 +127,8 @@ impl ScriptTree {
         Ok(self)
     }
 
-    /// The scripts for an interpreter, by their paths in the directory of executables; where `common` has one of the same
-    /// name, that of the platform counts.
+    /// The scripts for an interpreter, by their paths in the directory of executables; the
+    /// platform's script replaces one of the same name in `common`.
     #[must_use]
     pub fn scripts(&self, interpreter: &Interpreter) -> BTreeMap<&RelPath, &ScriptFile> {
         let is_nt = interpreter.os_name == "nt";
@@ -163,7 +167,7 @@ impl ScriptTree {
                 continue;
             }
             let meta = fs::metadata(&path).map_err(|source| disk(&path, source))?;
-            // Opening anything else than a file could wait for ever.
+            // Opening a FIFO could wait for ever.
             if !meta.is_file() {
                 continue;
             }
@@ -197,7 +201,7 @@ fn mode_of(_meta: &fs::Metadata) -> Mode {
     Mode::SHARED_FILE
 }
 
-/// Whether venv leaves a file out on Windows, where the stage of the interpreter places such programs.
+/// Whether venv omits a file on Windows, where the stage of the interpreter places such programs.
 fn is_launcher(path: &RelPath, newer: bool) -> bool {
     let name = path.name().to_ascii_lowercase();
     let program = Path::new(&name).extension();
@@ -205,7 +209,7 @@ fn is_launcher(path: &RelPath, newer: bool) -> bool {
     program && (name.starts_with("python") || (newer && name.starts_with("venv")))
 }
 
-/// What the placeholders stand for.
+/// The values of the placeholders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Values<'a> {
     /// `__VENV_DIR__`: the absolute path of the environment.
@@ -221,9 +225,11 @@ pub struct Values<'a> {
 }
 
 impl Values<'_> {
-    /// A script with its placeholders replaced in one pass; bytes that are no UTF-8 come back as they are.
+    /// A script with its placeholders replaced in one pass; bytes that are not UTF-8 come back
+    /// unchanged.
     ///
-    /// A first line `#!__VENV_PYTHON__` becomes the lines that start this interpreter, whatever its path.
+    /// A first line `#!__VENV_PYTHON__` becomes the lines that start this interpreter, whatever its
+    /// path.
     ///
     /// ```
     /// # use rvenv::scripts::Values;
@@ -262,7 +268,7 @@ impl Values<'_> {
         filled.into_bytes()
     }
 
-    /// The value of the placeholder whose name a text begins with, and what follows.
+    /// The value of the placeholder whose name begins a text, and the text after it.
     fn value<'t>(&self, text: &'t str) -> Option<(&str, &'t str)> {
         let all = [
             ("DIR__", self.dir),
@@ -278,7 +284,7 @@ impl Values<'_> {
     }
 }
 
-/// The language of a script, as far as quoting is concerned.
+/// The language of a script, which decides its quoting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Language {
     Posix,
@@ -291,7 +297,8 @@ enum Language {
 }
 
 impl Language {
-    /// By the extension, as in venv; a script without one that starts the environment's own interpreter is in Python.
+    /// Decides by the extension, as venv does; a script without one that starts the environment's
+    /// own interpreter is in Python.
     fn of(name: &str, starts_python: bool) -> Self {
         let extension = Path::new(name).extension().unwrap_or_default();
         match extension.to_string_lossy().to_ascii_lowercase().as_str() {

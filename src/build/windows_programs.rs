@@ -1,9 +1,10 @@
 //! Programs on Windows: which files of an installation an environment gets, under which names.
 //!
-//! Promises the rules of each version's `venv`: Python 3.6 takes the interpreter and its libraries, 3.7 to 3.12 take
-//! redirectors that bear the interpreter's names, 3.13 and later take launchers and name them. Pure: what the
-//! installation has is handed in, so the rules are the same on any machine.
-//! Does not look for the files, and has no rules for interpreters that run from their source tree.
+//! Promises the rules of each version's `venv`: Python 3.6 takes the interpreter and its libraries,
+//! 3.7 to 3.12 take redirectors with the interpreter's names, 3.13 and later take launchers and
+//! rename them. Pure: the caller passes the files of the installation, so the rules are the same on
+//! any machine. Does not search for the files, and has no rules for interpreters that run from
+//! their source tree.
 //!
 //! Read next: `hooks.rs`, whose stage `setup_python` plans them.
 
@@ -16,7 +17,7 @@ use crate::python::Interpreter;
 /// A file of an installation on Windows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// In which of its directories it is.
+    /// The directory that it is in.
     pub place: Place,
     /// Its name there.
     pub name: String,
@@ -31,7 +32,7 @@ pub struct Program {
 /// A directory of an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Where the interpreter is.
+    /// The directory of the interpreter.
     Base,
     /// `DLLs`, beside the interpreter.
     Libraries,
@@ -86,7 +87,7 @@ fn launcher<'p>(found: &'p [Program], name: &str) -> Option<&'p Program> {
     launchers.find(|p| p.name == name)
 }
 
-/// The name of the executable that an environment is made with.
+/// The name of the executable that creates an environment.
 fn running_name(interpreter: &Interpreter) -> String {
     let name = interpreter.executable.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()
@@ -121,7 +122,7 @@ fn is_a(name: &str, extension: &str) -> bool {
         .is_some_and(|found| found == extension)
 }
 
-/// Since Python 3.13: the names in an environment and those of the launchers.
+/// The names in an environment since Python 3.13, each with the name of its launcher.
 fn names_of_launchers(interpreter: &Interpreter) -> Vec<(String, &'static str)> {
     let minor = interpreter.version.minor;
     let debug = if running_name(interpreter).ends_with("_d.exe") {

@@ -1,10 +1,12 @@
-//! Whose an environment is: whether a health check would run what another user put there, or can put there.
+//! Owners of an environment: whether a health check would run files that another user put there, or
+//! can put there.
 //!
-//! Promises to name a directory above the environment that another user owns or may write, who could put another
-//! environment in its place while a check runs; and of what an interpreter starts with, and what the built-in check
-//! imports, the first part that another user owns or that everyone may write.
-//! Does not look into packages that no check of rvenv's imports, nor at what a group may write: who shares an environment
-//! with a group runs what its members put there.
+//! Promises to name a directory above the environment that another user owns or may write, since
+//! that user could put another environment in its place while a check runs. Among the files that an
+//! interpreter starts with or that the built-in check imports, it names the first that another user
+//! owns or that everyone may write. Does not check packages that no check of rvenv's imports, nor
+//! what a group may write: a user who shares an environment with a group accepts what its members
+//! put there.
 //!
 //! Read next: `../checks.rs`.
 
@@ -16,7 +18,7 @@ use super::{entries, libraries};
 use crate::base::cache::{NotUsed, changeable_above};
 use crate::python::shown;
 
-/// Another user has a hand in an environment: what is in it runs when a health check starts it.
+/// Another user can change files of an environment that a health check would run.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OtherOwner {
@@ -40,7 +42,7 @@ pub enum OtherOwner {
         /// Which part.
         path: PathBuf,
     },
-    /// A directory above it, or a link that leads to it, belongs to another user.
+    /// A directory above it, or a link on the path to it, belongs to another user.
     #[error(
         "`{}` belongs to user {owner}, who could put another environment there while a health check runs",
         shown(path)
@@ -62,19 +64,19 @@ pub enum OtherOwner {
     },
 }
 
-/// Finds what in or above the environment in `dir` another user has a hand in, if there is anything.
+/// Finds a part of the environment in `dir`, or a path above it, that another user can change.
 #[must_use]
 pub fn other_owner(dir: &Path) -> Option<OtherOwner> {
     other_owner_above(dir).or_else(|| parts(dir).find_map(hand_in))
 }
 
-/// The same above `dir` alone, for an environment that is made anew.
+/// The same above `dir` alone, for an environment that is created anew.
 #[must_use]
 pub fn other_owner_above(dir: &Path) -> Option<OtherOwner> {
     let is_link = || std::fs::symlink_metadata(dir).is_ok_and(|found| found.is_symlink());
     let is_own = |path: &Path| std::fs::canonicalize(dir).is_ok_and(|real| real == path);
     match changeable_above(dir)? {
-        // The environment itself is one of its parts.
+        // The environment itself is checked as one of its parts.
         NotUsed::Foreign { path, .. } if is_own(&path) && !is_link() => None,
         NotUsed::Foreign { path, owner } => Some(OtherOwner::Above { path, owner }),
         NotUsed::Above { path, .. } => Some(OtherOwner::OpenAbove { path }),
@@ -82,7 +84,8 @@ pub fn other_owner_above(dir: &Path) -> Option<OtherOwner> {
     }
 }
 
-/// What runs when the environment starts, with the directories in which something else could be put instead.
+/// The files that run when the environment starts, and the directories in which another user could
+/// exchange them.
 fn parts(dir: &Path) -> impl Iterator<Item = PathBuf> {
     let bin = dir.join("bin");
     let is_python = |path: &PathBuf| {
@@ -102,7 +105,8 @@ fn parts(dir: &Path) -> impl Iterator<Item = PathBuf> {
     own.into_iter().chain(pythons).chain(of_libraries)
 }
 
-/// Whether a file or link belongs to another user than this one and root, or everyone may write it.
+/// Finds out whether a file or link belongs to a user other than this one and root, or everyone may
+/// write it.
 #[cfg(unix)]
 fn hand_in(path: PathBuf) -> Option<OtherOwner> {
     use std::os::unix::fs::MetadataExt;

@@ -1,8 +1,9 @@
-//! The context: everything that a stage may know, as values, under the names that `venv` gives to them.
+//! The context: everything that a stage may know, as values, under the names that `venv` gives to
+//! them.
 //!
-//! Promises to be made of what was found beforehand: nothing in it leads to a disk but the catalogue of wheels, which only
-//! reads files that were named when the context was made.
-//! Does not have venv's `script_path`, which a stage would set for another one.
+//! Promises to consist of facts collected beforehand: nothing in it reads a disk except the
+//! catalogue of wheels, which only reads files that were named when the context was created. Does
+//! not have venv's `script_path`, which one stage would set for another.
 //!
 //! Read next: `../layout.rs`, where the names come from; `draft.rs`, what a stage does with them.
 
@@ -31,21 +32,22 @@ pub struct Context {
     pub prompt: String,
     /// The base interpreter.
     pub interpreter: Interpreter,
-    /// Names and places in the environment.
+    /// Names and paths in the environment.
     pub layout: Layout,
-    /// What was asked for.
+    /// The options of the environment.
     pub options: Options,
-    /// What is installed in the layout's own directory of packages; nothing in a new environment.
+    /// The distributions in the layout's own directory of packages; none in a new environment.
     pub installed: Vec<Distribution>,
     /// Wheels that were downloaded for `upgrade_deps`.
     pub dependencies: Vec<PathBuf>,
     /// Wheels that were given beforehand, for [`post_setup`](super::Stages::post_setup) to install.
     pub packages: Vec<PathBuf>,
-    /// On Windows, the files of the base installation that the environment may need, found beforehand.
+    /// On Windows, the files of the base installation that the environment may need, found
+    /// beforehand.
     pub programs: Vec<Program>,
-    /// What was compiled for `compile_bytecode`.
+    /// The bytecode that was compiled for `compile_bytecode`.
     pub bytecode: Bytecode,
-    /// What wheels were found to hold, so that none is read twice.
+    /// The facts about wheels that were read, so that none is read twice.
     pub wheels: Catalogue,
 }
 
@@ -83,7 +85,7 @@ impl Context {
         })
     }
 
-    /// The absolute path of something in the environment.
+    /// The absolute path of a file in the environment.
     #[must_use]
     pub fn absolute(&self, path: &RelPath) -> String {
         self.below(path.as_str())
@@ -97,7 +99,8 @@ impl Context {
         format!("{}/{path}", self.env_dir.trim_end_matches('/'))
     }
 
-    /// The same for a filesystem without symbolic links: the interpreter is copied, and nothing leads to `lib`.
+    /// The same context for a filesystem without symbolic links: the interpreter is copied, and no
+    /// link leads to `lib`.
     #[must_use]
     pub fn without_symlinks(&self) -> Self {
         let mut context = self.clone();
@@ -106,7 +109,7 @@ impl Context {
         context
     }
 
-    /// The base executable as it was asked for, links not resolved: venv's `executable`.
+    /// The base executable, links not resolved: venv's `executable`.
     #[must_use]
     pub fn executable(&self) -> &Path {
         &self.interpreter.executable
@@ -118,7 +121,7 @@ impl Context {
         &self.layout.python_dir
     }
 
-    /// The name that the base executable has in the environment.
+    /// The name of the base executable in the environment.
     #[must_use]
     pub fn python_exe(&self) -> &str {
         self.layout.env_exe.name()
@@ -160,8 +163,8 @@ impl Context {
         self.absolute(&self.layout.env_exe)
     }
 
-    /// What starts the environment's interpreter: [`env_exe`](Self::env_exe), because a path on Windows is the one that
-    /// the caller made normal.
+    /// The command that starts the environment's interpreter: [`env_exe`](Self::env_exe), because
+    /// the caller has already normalized a path on Windows.
     #[must_use]
     pub fn env_exec_cmd(&self) -> String {
         self.env_exe()
@@ -177,7 +180,8 @@ impl Context {
         Mode::ALL.masked(self.options.umask)
     }
 
-    /// A mode that venv sets whatever the umask; a default ACL decides even there, as it does for what `open` makes.
+    /// A mode that venv sets whatever the umask. A default ACL overrides even that, as it does for
+    /// what `open` creates.
     pub(super) fn fixed_mode(&self, mode: Mode) -> Mode {
         match (self.options.umask_is_of_acl, mode.bits() & 0o111) {
             (false, _) => mode,

@@ -1,8 +1,9 @@
-//! The draft: what the stages have planned so far, and all that a stage can do.
+//! The draft: what the stages have planned so far, and everything that a stage can do.
 //!
-//! Promises that nothing here changes a disk: operations go into the plan, wheels are those that were given beforehand,
-//! health checks are noted and run by whoever publishes (I4). Directories above what is planned are planned with it.
-//! Does not run the checks, nor put them into a saved plan: a plan from elsewhere must not start programs (I6).
+//! Promises that nothing here changes a disk: operations go into the plan, wheels are those that
+//! were given beforehand, and health checks are recorded for the publisher to run (I4). Directories
+//! above a planned path are planned with it. Does not run the checks, nor put them into a saved
+//! plan: a plan from elsewhere must not start programs (I6).
 //!
 //! Read next: `../hooks.rs`, the stages; `pip.rs`, how a wheel is planned.
 
@@ -29,7 +30,7 @@ impl Draft {
     /// An empty draft for the environment of a context.
     ///
     /// # Errors
-    /// A path that no plan can be for.
+    /// A path that no plan can have.
     pub fn new(context: &Context) -> Result<Self, StageError> {
         Ok(Self {
             plan: PlanBuilder::new(&context.env_dir, context.dir_mode())?,
@@ -41,7 +42,7 @@ impl Draft {
         })
     }
 
-    /// Plans a directory; asking twice is asking once.
+    /// Plans a directory; planning it twice has no further effect.
     ///
     /// # Errors
     /// A path that leaves the environment or is taken by something else.
@@ -50,7 +51,7 @@ impl Draft {
         self.node(RelPath::new(path)?, Node::Dir { mode })
     }
 
-    /// Plans a file that is read.
+    /// Plans a file to be read.
     ///
     /// # Errors
     /// A path that leaves the environment or is taken.
@@ -58,7 +59,7 @@ impl Draft {
         self.file_with_mode(path, bytes, self.data_mode)
     }
 
-    /// Plans a file that is run.
+    /// Plans a file to be run.
     ///
     /// # Errors
     /// A path that leaves the environment or is taken.
@@ -87,28 +88,29 @@ impl Draft {
     /// Plans a symbolic link.
     ///
     /// # Errors
-    /// A path that leaves the environment or is taken; a link to nothing.
+    /// A path that leaves the environment or is taken; an empty target.
     pub fn symlink(&mut self, path: &str, target: &str) -> Result<(), StageError> {
         let target = target.to_owned();
         self.node(RelPath::new(path)?, Node::Symlink { target })
     }
 
-    /// Plans the installation of a wheel of [`Context::packages`], and nothing that it depends on.
+    /// Plans the installation of a wheel of [`Context::packages`], without its dependencies.
     ///
-    /// As pip does, it leaves a newer version alone that is installed already; an older one gives way.
+    /// As in pip, an installed newer version stays; an older one is replaced.
     ///
     /// # Errors
-    /// A wheel that was not given beforehand, is damaged or hostile, or has files where others are planned.
+    /// A wheel that was not given beforehand, is damaged or hostile, or has files where others are
+    /// planned.
     pub fn install(&mut self, context: &Context, wheel: &Path) -> Result<(), StageError> {
         pip::install(context, &mut self.plan, (wheel, self.stage))
     }
 
     /// Plans the scripts of a tree into the directory of executables: venv's `install_scripts`.
     ///
-    /// A script with the name of an activation script takes its place.
+    /// A script with the name of an activation script replaces it.
     ///
     /// # Errors
-    /// A path that is taken by something that is no script.
+    /// A path that is taken by something other than a script.
     pub fn install_scripts(
         &mut self,
         context: &Context,
@@ -135,12 +137,12 @@ impl Draft {
         Ok(())
     }
 
-    /// Notes a health check: what is published is taken back when it fails.
+    /// Requests a health check: if it fails, the publication is rolled back.
     pub fn check(&mut self, check: Check) {
         self.checks.push(check);
     }
 
-    /// The plan itself, for operations that have no name here.
+    /// The plan itself, for operations that have no method here.
     pub fn plan(&mut self) -> &mut PlanBuilder {
         &mut self.plan
     }
@@ -151,7 +153,7 @@ impl Draft {
         (self.plan, self.checks)
     }
 
-    /// What follows is of this stage.
+    /// Starts a stage: the operations that follow belong to it.
     pub(super) fn enter(&mut self, stage: &'static str) -> &mut Self {
         self.stage = stage;
         self

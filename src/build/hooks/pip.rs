@@ -1,11 +1,13 @@
-//! Pip in the plan: which wheels are installed, which installed distributions stay, which give way.
+//! Pip in the plan: which wheels are installed, and which installed distributions stay or are
+//! replaced.
 //!
-//! Promises the rule of `ensurepip --upgrade`: what is installed and newer than the wheel stays as it is; what is older
-//! gives way; of what is as new every file is planned, so that missing ones come back. Promises that the
-//! same rule answers [`kept_distributions`] and [`replaced_distributions`] and makes the plan.
-//! Does not plan the removal of what gives way: a stage only adds.
+//! Promises the rule of `ensurepip --upgrade`: an installed distribution that is newer than the
+//! wheel stays as it is; an older one is replaced; for an equal one every file is planned, so that
+//! missing files come back. Promises that [`kept_distributions`], [`replaced_distributions`] and
+//! the plan follow the same rule. Does not plan the removal of a replaced distribution: a stage
+//! only adds.
 //!
-//! Read next: `../version.rs` for the order, `../wheel/install.rs` for the files of a wheel.
+//! Read next: `base/version.rs` for the order, `wheel/install.rs` for the files of a wheel.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,10 +20,12 @@ use crate::python::{Bundled, Caching, Interpreter, PythonVersion};
 use crate::wheel::distributions::Distribution;
 use crate::wheel::{self, Cached, Launchers, Named, Requested, Source, Wheel, WheelError};
 
-/// The role of an input that is bytecode: its path is that of the wheel, its digest what the store keeps it under.
+/// The role of a plan's input that is bytecode: its path is that of the wheel, its digest the key
+/// in the store.
 pub const BYTECODE_ROLE: &str = "bytecode";
 
-/// What `upgrade_deps` upgrades, setuptools first as it is installed: `venv`'s `CORE_VENV_DEPS`.
+/// The distributions that `upgrade_deps` upgrades, in the order of installation: `venv`'s
+/// `CORE_VENV_DEPS`.
 #[must_use]
 pub fn core_dependencies(version: &PythonVersion) -> &'static [&'static str] {
     if version.at_least(3, 12) {
@@ -31,7 +35,7 @@ pub fn core_dependencies(version: &PythonVersion) -> &'static [&'static str] {
     }
 }
 
-/// Installed distributions that are newer than the wheel of theirs, and therefore not in the plan.
+/// The installed distributions that are newer than their wheel, and therefore not in the plan.
 #[must_use]
 pub fn kept_distributions(context: &Context) -> Vec<Distribution> {
     let wheels = chosen(context).filter_map(Named::of);
@@ -40,9 +44,10 @@ pub fn kept_distributions(context: &Context) -> Vec<Distribution> {
         .collect()
 }
 
-/// Installed distributions that give way to a wheel of another version in a plan; what their RECORD lists is to be removed.
+/// The installed distributions that a plan replaces by a wheel of another version; what their
+/// RECORD lists is to be removed.
 ///
-/// A wheel that was given and that no stage installs is in no plan, and takes nothing away.
+/// A given wheel that no stage installs is in no plan, and replaces nothing.
 #[must_use]
 pub fn replaced_distributions(context: &Context, plan: &PlanBuilder) -> Vec<Distribution> {
     let is_planned = |path: &&Path| {
@@ -64,14 +69,15 @@ fn installed(context: &Context, name: String) -> impl Iterator<Item = &Distribut
     all.filter(move |found| found.name == name)
 }
 
-/// Whether what is installed is newer than the wheel. There may be two distributions of one name where an
-/// installation was cut short; the newer one counts.
+/// Whether an installed distribution is newer than the wheel. After an interrupted installation
+/// there may be two distributions of one name; the newer one counts.
 fn is_kept(context: &Context, wheel: &Named) -> bool {
     let newer = |found: &Distribution| version::compare(&found.version, &wheel.version).is_gt();
     installed(context, wheel.name.clone()).any(newer)
 }
 
-/// Every wheel that has a say: bundled ones where pip is wanted, unless one was downloaded for the same name.
+/// Every wheel that may be installed: the bundled ones if pip is wanted, except those with a
+/// downloaded wheel of the same name.
 fn chosen(context: &Context) -> impl Iterator<Item = &Path> {
     let wanted = context.options.with_pip;
     let bundled = bundled(context).iter().filter(move |_| wanted);
@@ -81,14 +87,14 @@ fn chosen(context: &Context) -> impl Iterator<Item = &Path> {
     bundled.chain(downloaded).chain(given).map(PathBuf::as_path)
 }
 
-/// Every wheel that has a say, opened.
+/// Every wheel that may be installed, opened.
 ///
 /// # Errors
 /// A wheel that is damaged or hostile.
 pub fn planned_wheels(context: &Context) -> Result<Vec<Arc<Wheel>>, WheelError> {
     let open = |path: &Path| {
         if downloaded(context).iter().any(|other| other == path) {
-            // The download is deleted with the directory that it is in.
+            // The download is deleted with its directory.
             context.wheels.open_passing(path)
         } else {
             context.wheels.open(path)
@@ -155,7 +161,7 @@ pub(super) fn upgrade(context: &Context, plan: &mut PlanBuilder) -> Result<(), S
     }
     for path in downloaded(context) {
         if !is_newer_installed(context, path) {
-            // The download is deleted with the directory that it is in.
+            // The download is deleted with its directory.
             let wheel = context.wheels.open_passing(path)?;
             add(context, plan, (path, &wheel), "dependencies")?;
         }
@@ -181,7 +187,8 @@ pub(super) fn install(
     add(context, plan, (path, &wheel), stage)
 }
 
-/// Whether what is installed is newer than a wheel; one whose name cannot be read is refused when it is opened.
+/// Whether an installed distribution is newer than a wheel; a wheel with a malformed name is
+/// refused when it is opened.
 fn is_newer_installed(context: &Context, path: &Path) -> bool {
     Named::of(path).is_some_and(|wheel| is_kept(context, &wheel))
 }
@@ -216,7 +223,8 @@ fn add(
     )
 }
 
-/// What starts the scripts of a wheel on Windows: pip's own wheel has it, be it this one or the bundled one.
+/// The programs that start the scripts of a wheel on Windows; they come from pip's own wheel,
+/// either this one or the bundled one.
 fn launchers(context: &Context, wheel: &Wheel) -> Result<Option<Launchers>, StageError> {
     let Interpreter {
         os_name, is_64bit, ..
@@ -235,14 +243,15 @@ fn launchers(context: &Context, wheel: &Wheel) -> Result<Option<Launchers>, Stag
     launchers.map(Some).ok_or_else(missing)
 }
 
-/// Whether a distribution is marked as asked for depends on the pip that would have installed it: the bundled one.
+/// Whether a distribution is marked as requested depends on the pip that would have installed it:
+/// the bundled one.
 fn requested(context: &Context) -> Requested {
     let mut wheels = bundled(context).iter().filter_map(|path| Named::of(path));
     let pip = wheels.find(|wheel| wheel.name == "pip");
     pip.map_or(Requested::Marked, |pip| Requested::by_pip(&pip.version))
 }
 
-/// The bytecode of a wheel and what it is kept under, where it is wanted.
+/// The bytecode of a wheel and its key in the store, if bytecode is wanted.
 fn bytecode<'a>(
     context: &'a Context,
     wheel: &Wheel,
@@ -368,7 +377,7 @@ mod tests {
         }
     }
 
-    /// A path where no file is, so that whatever is planned fails and whatever is kept does not.
+    /// A path without a file, so that opening a wheel fails and keeping one does not.
     fn wheel(stem: &str) -> PathBuf {
         format!("/nowhere/{stem}-py3-none-any.whl").into()
     }

@@ -1,9 +1,10 @@
-//! The interpreter of an environment on Windows: programs of the base installation, under the names that it needs.
+//! The interpreter of an environment on Windows: programs of the base installation, under the names
+//! that it needs.
 //!
-//! Promises that nothing is planned where the installation was not looked at: without a program there is no environment.
-//! Launchers of packages' programs are planned by `pip.rs`.
+//! Promises to plan nothing unless the installation's programs are known: without a program there
+//! is no environment. `pip.rs` plans the launchers of packages' programs.
 //!
-//! Read next: `../windows_programs.rs`, which program goes where.
+//! Read next: `../windows_programs.rs`, which decides which program goes where.
 
 use rvenv_journal::{Content, Input, Mode, Node};
 

@@ -148,7 +148,7 @@ pub use base::path::{
 };
 pub use base::plural::{agreeing, counted};
 pub use base::watch::{Deletion, Unwatched, Watch};
-pub use fs::parallel::both;
+pub use fs::parallel::in_parallel;
 pub use fs::privacy::{Exposed, check_private, exposed, open_private_dir, read_private_file};
 pub use fs::remove::{Leftovers, remove_tree};
 pub use fs::{Fs, FsError};
@@ -156,7 +156,7 @@ pub use place::journal_file::Siblings;
 pub use place::lock::{LockError, Patience};
 pub use place::names::{Direction, JournalName, Names, Sibling};
 pub use place::record::{
-    Act, Durability, Entry, Form, Record, Retention, Source, Step, Steps, Verdict,
+    Act, Durability, EntrySlot, Form, Origin, Record, Retention, Step, Steps, Verdict,
 };
 pub use place::record_json::{RECORD_BYTES_MAX, RECORD_VERSION, RecordReadError};
 pub use place::target::{Parents, Target, TargetError};
@@ -173,7 +173,7 @@ pub use plan::node::{
 };
 pub use plan::observe::observe;
 pub use plan::receipt::{
-    Published as PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, Receipt, ReceiptReadError,
+    PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, Receipt, ReceiptReadError,
 };
 pub use plan::room::Shortage;
 pub use recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};

@@ -15,7 +15,7 @@ use rvenv_journal::{
     Aftermath, Changes, Durability, EndFailed, Ending, Expected, Fs, LinkMode, LockError, Mode,
     Observation, Parents, Patience, Plan, PlanBuilder, PlanError, PrepareError, Publication,
     PublishFailed, Ready, ReadyError, Recovered, Retention, RollbackError, RollbackTerms,
-    StageCounts, StageFailed, Step, Target, TargetError, Watch, both, observe,
+    StageCounts, StageFailed, Step, Target, TargetError, Watch, in_parallel, observe,
 };
 use thiserror::Error;
 
@@ -495,7 +495,7 @@ fn draft_and_claim(
 ) -> Result<PlanBuilder, PlanFailed> {
     let durability = run.durability;
     let claim = || ready.claim(durability);
-    let ((), draft) = both(run.fs, claim, || hooks::build(stages, context));
+    let ((), draft) = in_parallel(run.fs, claim, || hooks::build(stages, context));
     Ok(draft?)
 }
 

@@ -16,7 +16,7 @@ use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 use rvenv_journal::{
     Content, Digest, ENGINE_DIR, Effect, Fs, Mode, Node, Observation, Observed, Operation,
     PlanBuilder, PlanError, Publication, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt,
-    RelPath, RelPathError, Target, both, counted, observe, paired,
+    RelPath, RelPathError, Target, counted, in_parallel, observe, paired,
 };
 use thiserror::Error;
 
@@ -149,7 +149,7 @@ pub fn merge(
         context.installed = existing.installed(&context.layout);
     }
     let fs = target.disk();
-    let (receipt, draft) = both(
+    let (receipt, draft) = in_parallel(
         fs,
         || receipt_in(fs, &root),
         || hooks::build(stages, &context),

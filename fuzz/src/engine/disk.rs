@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use rvenv_journal::fs::sim::{Entry, SimFs};
+use rvenv_journal::fs::sim::{SimEntry, SimFs};
 use rvenv_journal::fs::{Dir, Fs};
 use rvenv_journal::{Identity, Names, Target};
 
@@ -68,7 +68,7 @@ fn add_strangers(disk: &SimFs) {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
     pub identity: Identity,
-    pub entry: Entry,
+    pub entry: SimEntry,
     owner: u32,
 }
 
@@ -80,7 +80,7 @@ pub fn objects(disk: &SimFs) -> Objects {
         .tree(Path::new("/"))
         .into_iter()
         .filter(|(path, _)| !path.is_empty());
-    let object = |(path, entry): (String, Entry)| {
+    let object = |(path, entry): (String, SimEntry)| {
         let (dir, name) = place(disk, &path)?;
         let meta = disk.meta(&dir, &name).ok()??;
         let (identity, owner) = (meta.identity, meta.owner);
@@ -175,11 +175,11 @@ pub fn lost<'o>(
     let identities: BTreeSet<Identity> = after.values().map(|object| object.identity).collect();
     let is_there = |object: &Object| match &object.entry {
         // What was in a lower layer becomes another object, and keeps its content.
-        Entry::File { bytes, .. } => after.values().any(|other| {
+        SimEntry::File { bytes, .. } => after.values().any(|other| {
             let same = case.ground == Ground::Lower || other.identity == object.identity;
-            same && matches!(&other.entry, Entry::File { bytes: found, .. } if found == bytes)
+            same && matches!(&other.entry, SimEntry::File { bytes: found, .. } if found == bytes)
         }),
-        Entry::Dir { .. } | Entry::Symlink { .. } | Entry::Other { .. } => {
+        SimEntry::Dir { .. } | SimEntry::Symlink { .. } | SimEntry::Other { .. } => {
             case.ground == Ground::Lower || identities.contains(&object.identity)
         }
     };

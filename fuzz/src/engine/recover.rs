@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use rvenv_journal::fs::sim::{Entry, SimFs};
+use rvenv_journal::fs::sim::{SimEntry, SimFs};
 use rvenv_journal::{
     Decision, Identity, Inspection, Names, Parents, Patience, ReadyError, RecoverError, Recovered,
     Sibling, Target, inspect,
@@ -128,15 +128,15 @@ fn proves_itself(path: &str, object: &Object) -> bool {
 fn is_passing(before: &Objects, bounds: &Bounds, path: &str, object: &Object) -> bool {
     match &object.entry {
         // A record goes with its generation, a marker was part of an identity.
-        Entry::File { .. } => {
+        SimEntry::File { .. } => {
             bounds.has(path) && (is_note(bounds, path) || name(path).starts_with("token-"))
         }
-        Entry::Dir { .. } => {
+        SimEntry::Dir { .. } => {
             let below = format!("{path}/");
             let is_empty = !before.keys().any(|other| other.starts_with(&below));
             is_empty || path == format!("{}/.rvenv", bounds.target)
         }
-        Entry::Symlink { .. } | Entry::Other { .. } => false,
+        SimEntry::Symlink { .. } | SimEntry::Other { .. } => false,
     }
 }
 

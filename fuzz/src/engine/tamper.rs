@@ -2,11 +2,11 @@
 
 use std::ffi::OsStr;
 
-use rvenv_journal::fs::sim::{Entry, SimFs};
+use rvenv_journal::fs::sim::{SimEntry, SimFs};
 use rvenv_journal::fs::{Dir, Flush, Fs, NewFile, Rename};
 use rvenv_journal::{
-    Act, Digest, Durability, Entry as StepEntry, Form, Identity, Record, RelPath, Retention,
-    Source, Step, Verdict,
+    Act, Digest, Durability, EntrySlot, Form, Identity, Origin, Record, RelPath, Retention, Step,
+    Verdict,
 };
 
 use super::choices::Choices;
@@ -92,7 +92,7 @@ pub fn tamper(disk: &SimFs, choices: &mut Choices<'_>) {
 fn new_place(disk: &SimFs, seen: &Objects, choices: &mut Choices<'_>) -> Option<(Dir, String)> {
     let is_dir = |path: &&String| {
         seen.get(*path)
-            .is_some_and(|object| matches!(object.entry, Entry::Dir { .. }))
+            .is_some_and(|object| matches!(object.entry, SimEntry::Dir { .. }))
     };
     let dirs: Vec<&String> = seen.keys().filter(is_dir).collect();
     let (within, beside) = ("p/t/.rvenv".to_owned(), "p".to_owned());
@@ -186,8 +186,8 @@ pub fn records(seen: &Objects) -> Vec<(&str, Record)> {
     let found = seen
         .iter()
         .filter_map(|(path, object)| match &object.entry {
-            Entry::File { bytes, .. } => Some((path.as_str(), Record::from_bytes(bytes).ok()?)),
-            Entry::Dir { .. } | Entry::Symlink { .. } | Entry::Other { .. } => None,
+            SimEntry::File { bytes, .. } => Some((path.as_str(), Record::from_bytes(bytes).ok()?)),
+            SimEntry::Dir { .. } | SimEntry::Symlink { .. } | SimEntry::Other { .. } => None,
         });
     found.collect()
 }
@@ -245,10 +245,10 @@ fn change(record: &mut Record, seen: &Objects, choices: &mut Choices<'_>) {
             }
         }
         3 => {
-            record.source = if record.source == Source::Built {
-                Source::Generation
+            record.source = if record.source == Origin::Built {
+                Origin::Generation
             } else {
-                Source::Built
+                Origin::Built
             }
         }
         4 => record.stage = pick_identity(seen, choices),
@@ -318,7 +318,7 @@ fn step(form: Form, seen: &Objects, choices: &mut Choices<'_>) -> Step {
         .pick(&paths)
         .and_then(|path| RelPath::new(path).ok());
     let slot = u32::try_from(choices.below(12)).unwrap_or(0);
-    let entry = path.map(|path| StepEntry { path, slot });
+    let entry = path.map(|path| EntrySlot { path, slot });
     let (new, old) = (pick_identity(seen, choices), pick_identity(seen, choices));
     let act = match choices.below(3) {
         0 => Act::Put { new },

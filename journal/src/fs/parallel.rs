@@ -1,6 +1,6 @@
 //! Runs two tasks at once, where the disk serves two threads.
 //!
-//! Promises that both tasks have ended when [`both`] returns, and that a disk which needs the same
+//! Promises that both tasks have ended when [`in_parallel`] returns, and that a disk which needs the same
 //! order of calls each time gets it. Read next: `fs.rs`, [`Fs::threads`].
 
 use std::panic::resume_unwind;
@@ -13,7 +13,7 @@ use crate::fs::Fs;
 ///
 /// `aside` should need the processor while `here` waits for the disk: starting a thread costs about
 /// 50 µs.
-pub fn both<A: Send, B>(
+pub fn in_parallel<A: Send, B>(
     fs: &dyn Fs,
     aside: impl FnOnce() -> A + Send,
     here: impl FnOnce() -> B,

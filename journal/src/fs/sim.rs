@@ -131,7 +131,7 @@ pub enum Steps {
 
 /// An object of a tree, as [`SimFs::tree`] shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum SimEntry {
     /// A directory.
     Dir {
         /// Permission bits.
@@ -296,7 +296,7 @@ impl SimFs {
     /// Empty when nothing stands there. No step, and it works on a dead machine. Links in `path`
     /// are not followed.
     #[must_use]
-    pub fn tree(&self, path: &Path) -> BTreeMap<String, Entry> {
+    pub fn tree(&self, path: &Path) -> BTreeMap<String, SimEntry> {
         let machine = self.machine();
         let mut tree = BTreeMap::new();
         if let Some(id) = machine.find(path) {
@@ -397,20 +397,20 @@ impl fmt::Debug for SimFs {
     }
 }
 
-fn entry(disk: &Disk, id: disk::Id) -> Entry {
+fn entry(disk: &Disk, id: disk::Id) -> SimEntry {
     let inode = disk.get(id);
     let mode = inode.mode;
     match &inode.node {
-        Node::Dir(_) => Entry::Dir { mode },
-        Node::File(content) => Entry::File {
+        Node::Dir(_) => SimEntry::Dir { mode },
+        Node::File(content) => SimEntry::File {
             mode,
             mtime: inode.mtime,
             bytes: Arc::clone(&content.bytes),
         },
-        Node::Symlink(target) => Entry::Symlink {
+        Node::Symlink(target) => SimEntry::Symlink {
             target: PathBuf::from(&**target),
         },
-        Node::Other => Entry::Other { mode },
+        Node::Other => SimEntry::Other { mode },
     }
 }
 

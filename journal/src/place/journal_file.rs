@@ -14,7 +14,7 @@ use crate::fs::{Flush, FsError, Kind, NewFile, Rename};
 use crate::place::names::{JournalName, Names, Sibling};
 use crate::place::record::{Durability, Record};
 use crate::place::record_json::{RECORD_BYTES_MAX, RecordReadError};
-use crate::place::transaction_dir::Home;
+use crate::place::transaction_dir::TransactionDir;
 
 /// Everything in one home that bears one of our names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(crate) enum JournalRead {
 
 impl Siblings {
     /// Lists them.
-    pub(crate) fn list(home: &Home<'_>) -> Result<Self, FsError> {
+    pub(crate) fn list(home: &TransactionDir<'_>) -> Result<Self, FsError> {
         let mut found = Self::default();
         // Beside a target there may be millions of other names.
         let wanted = |name: &OsStr| {
@@ -88,12 +88,12 @@ impl Siblings {
 ///
 /// # Crash
 /// Before the rename there is none; after it, this one. With power durability the rename is durable when this returns.
-pub(crate) fn write(home: &Home<'_>, record: &Record) -> Result<(), FsError> {
+pub(crate) fn write(home: &TransactionDir<'_>, record: &Record) -> Result<(), FsError> {
     write_as(home, record, &home.names.journal(&JournalName::Open))
 }
 
 /// Replaces the record of a kept generation, as [`write`] does.
-pub(crate) fn write_generation(home: &Home<'_>, record: &Record) -> Result<(), FsError> {
+pub(crate) fn write_generation(home: &TransactionDir<'_>, record: &Record) -> Result<(), FsError> {
     write_as(
         home,
         record,
@@ -105,7 +105,7 @@ pub(crate) fn write_generation(home: &Home<'_>, record: &Record) -> Result<(), F
 ///
 /// # Crash
 /// `journal.tmp` may remain, which nobody believes.
-pub(crate) fn write_draft(home: &Home<'_>, record: &Record) -> Result<(), FsError> {
+pub(crate) fn write_draft(home: &TransactionDir<'_>, record: &Record) -> Result<(), FsError> {
     let bytes = record.to_bytes();
     let temp = OsString::from(home.names.journal_temp());
     let file = draft_file(&bytes, Flush::Later);
@@ -117,7 +117,10 @@ pub(crate) fn write_draft(home: &Home<'_>, record: &Record) -> Result<(), FsErro
 ///
 /// # Crash
 /// As [`write`].
-pub(crate) fn publish_draft(home: &Home<'_>, durability: Durability) -> Result<(), FsError> {
+pub(crate) fn publish_draft(
+    home: &TransactionDir<'_>,
+    durability: Durability,
+) -> Result<(), FsError> {
     let (fs, dir) = (home.fs, &home.dir);
     let temp = OsString::from(home.names.journal_temp());
     let name = OsString::from(home.names.journal(&JournalName::Open));
@@ -130,7 +133,7 @@ pub(crate) fn publish_draft(home: &Home<'_>, durability: Durability) -> Result<(
 }
 
 /// Removes a draft that does not come to count; if it stays, the next run removes it.
-pub(crate) fn discard_draft(home: &Home<'_>) {
+pub(crate) fn discard_draft(home: &TransactionDir<'_>) {
     let temp = OsString::from(home.names.journal_temp());
     let meta = home.fs.meta(&home.dir, &temp).ok().flatten();
     // Root could remove what somebody else put there, and what kept the draft from being written.
@@ -148,7 +151,7 @@ fn draft_file(bytes: &[u8], flush: Flush) -> NewFile<'_> {
     }
 }
 
-fn write_as(home: &Home<'_>, record: &Record, name: &str) -> Result<(), FsError> {
+fn write_as(home: &TransactionDir<'_>, record: &Record, name: &str) -> Result<(), FsError> {
     let (fs, dir) = (home.fs, &home.dir);
     let temp = OsString::from(home.names.journal_temp());
     let name = OsString::from(name);
@@ -176,12 +179,12 @@ fn write_as(home: &Home<'_>, record: &Record, name: &str) -> Result<(), FsError>
 }
 
 /// Reads the journal in a state that was listed.
-pub(crate) fn read(home: &Home<'_>, state: &JournalName) -> Result<JournalRead, FsError> {
+pub(crate) fn read(home: &TransactionDir<'_>, state: &JournalName) -> Result<JournalRead, FsError> {
     read_name(home, &home.names.journal(state))
 }
 
 /// Reads a journal, or the record of a generation, by its name.
-pub(crate) fn read_name(home: &Home<'_>, name: &str) -> Result<JournalRead, FsError> {
+pub(crate) fn read_name(home: &TransactionDir<'_>, name: &str) -> Result<JournalRead, FsError> {
     let (fs, dir) = (home.fs, &home.dir);
     let name = OsStr::new(name);
     let Some(meta) = fs.meta(dir, name)? else {

@@ -62,7 +62,7 @@ pub enum Form {
 
 /// Where that which comes to its place stood before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum Origin {
     /// In a stage that was built for the publication.
     Built,
     /// In the kept generation `K`, which goes back or forward.
@@ -113,7 +113,7 @@ impl Act {
 
 /// One entry of a target, and the name in the stage that it changes places with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct EntrySlot {
     /// The entry.
     pub path: RelPath,
     /// The number that is its name in the stage; afterwards what was replaced stands there.
@@ -124,7 +124,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Which entry; `None` is the target itself.
-    pub entry: Option<Entry>,
+    pub entry: Option<EntrySlot>,
     /// What the rename does.
     pub act: Act,
 }
@@ -152,7 +152,7 @@ pub struct Record {
     /// What the publication moves.
     pub form: Form,
     /// Where that which comes stood before.
-    pub source: Source,
+    pub source: Origin,
     /// The staged tree's root; of entries, the directory of the slots.
     pub stage: Identity,
     /// The start of the machine in which the record was written.
@@ -172,8 +172,8 @@ impl Record {
     #[must_use]
     pub(crate) fn origin(&self, names: &Names) -> String {
         match self.source {
-            Source::Built => names.stage(&self.token),
-            Source::Generation => names.generation(self.generation),
+            Origin::Built => names.stage(&self.token),
+            Origin::Generation => names.generation(self.generation),
         }
     }
 
@@ -187,8 +187,8 @@ impl Record {
     #[must_use]
     pub(crate) fn aside(&self, names: &Names) -> String {
         match self.source {
-            Source::Built => names.generation(self.generation),
-            Source::Generation => names.stage(&self.token),
+            Origin::Built => names.generation(self.generation),
+            Origin::Generation => names.stage(&self.token),
         }
     }
 
@@ -199,7 +199,7 @@ impl Record {
     #[must_use]
     pub(crate) fn is_lone_put(&self) -> bool {
         self.form == Form::Tree
-            && self.source == Source::Built
+            && self.source == Origin::Built
             && self.durability == Durability::Power
             && self.stage.is_certain()
             && self.steps.verdict == Verdict::Taken

@@ -16,7 +16,7 @@ use crate::base::digest::{Digest, DigestError, Hasher};
 use crate::base::identity::{Birth, Identity};
 use crate::base::path::{RelPath, RelPathError};
 use crate::place::record::{
-    Act, Durability, Entry, Form, Record, Retention, Source, Step, Steps, Verdict,
+    Act, Durability, EntrySlot, Form, Origin, Record, Retention, Step, Steps, Verdict,
 };
 use crate::plan::node::{ENGINE_DIR, Mode, ModeError, RECEIPT_NAME};
 
@@ -254,8 +254,8 @@ impl<'a> RecordDto<'a> {
                 Form::Entries => FormDto::Entries,
             },
             source: match record.source {
-                Source::Built => SourceDto::Built,
-                Source::Generation => SourceDto::Generation,
+                Origin::Built => SourceDto::Built,
+                Origin::Generation => SourceDto::Generation,
             },
             stage: IdentityDto::from_identity(record.stage),
             boot: record.boot.clone(),
@@ -294,8 +294,8 @@ impl<'a> RecordDto<'a> {
             generation: self.generation,
             form,
             source: match self.source {
-                SourceDto::Built => Source::Built,
-                SourceDto::Generation => Source::Generation,
+                SourceDto::Built => Origin::Built,
+                SourceDto::Generation => Origin::Generation,
             },
             stage: self.stage.into_identity(),
             boot: self.boot,
@@ -326,7 +326,8 @@ fn are_known(form: Form, list: &[Step]) -> bool {
                 )
         }
         Form::Entries => {
-            let entries: Vec<&Entry> = list.iter().filter_map(|step| step.entry.as_ref()).collect();
+            let entries: Vec<&EntrySlot> =
+                list.iter().filter_map(|step| step.entry.as_ref()).collect();
             let mut slots: Vec<u32> = entries.iter().map(|entry| entry.slot).collect();
             slots.sort_unstable();
             let distinct = slots.windows(2).all(|pair| pair.first() != pair.last());
@@ -360,7 +361,7 @@ impl<'a> StepDto<'a> {
             .entry
             .map(|(path, slot)| -> Result<_, RecordReadError> {
                 let path = RelPath::new(&path)?;
-                Ok(Entry { path, slot })
+                Ok(EntrySlot { path, slot })
             });
         let new = self.new.map(IdentityDto::into_identity);
         let old = self.old.map(IdentityDto::into_identity);
@@ -419,7 +420,7 @@ mod tests {
             token: "Ab3".into(),
             generation: 2,
             form,
-            source: Source::Built,
+            source: Origin::Built,
             stage: Identity {
                 inode: 7,
                 birth: Some(Birth {
@@ -461,7 +462,7 @@ mod tests {
 
     fn of_entries(entries: &[(&str, u32)]) -> Vec<Step> {
         let step = |(path, slot): &(&str, u32)| Step {
-            entry: Some(Entry {
+            entry: Some(EntrySlot {
                 path: RelPath::new(path).unwrap(),
                 slot: *slot,
             }),

@@ -15,12 +15,12 @@ use crate::base::watch::{Unwatched, Watch};
 use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{Dir, Flush, FsError, Kind, Meta, NewFile, Rename};
 use crate::place::record::{Durability, Form};
-use crate::place::transaction_dir::Home;
+use crate::place::transaction_dir::TransactionDir;
 use crate::plan::node::ENGINE_DIR;
 
 /// A stage that no journal owns yet.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct StageClaim {
     /// The staged tree's root; of entries, the directory of the slots.
     pub(crate) root: Dir,
     pub(crate) identity: Identity,
@@ -30,13 +30,13 @@ pub(crate) struct Claim {
     pub(crate) token: String,
 }
 
-impl Claim {
+impl StageClaim {
     /// Makes an empty stage that is known as ours from before its first entry.
     ///
     /// # Crash
     /// An empty directory, or one that proves itself, which the next run deletes.
-    pub(crate) fn make(home: &Home<'_>, durability: Durability) -> Result<Self, FsError> {
-        let Home { fs, dir, names, .. } = home;
+    pub(crate) fn make(home: &TransactionDir<'_>, durability: Durability) -> Result<Self, FsError> {
+        let TransactionDir { fs, dir, names, .. } = home;
         let prefix = names.stage_prefix();
         let name = fs.make_unique_dir(dir, &prefix)?;
         let token = name.to_string_lossy();
@@ -55,8 +55,8 @@ impl Claim {
     }
 
     /// Gives an empty stage the name that proves it; where an identity proves nothing, it bears its token instead.
-    fn named(home: &Home<'_>, name: &OsStr, token: String) -> Result<Self, FsError> {
-        let Home { fs, dir, names, .. } = home;
+    fn named(home: &TransactionDir<'_>, name: &OsStr, token: String) -> Result<Self, FsError> {
+        let TransactionDir { fs, dir, names, .. } = home;
         let root = fs.open_dir(dir, name)?;
         let made = fs.meta_of(&root)?;
         let identity = made.identity;
@@ -83,7 +83,7 @@ impl Claim {
         Ok(stage)
     }
 
-    fn mark(&self, home: &Home<'_>) -> Result<(), FsError> {
+    fn mark(&self, home: &TransactionDir<'_>) -> Result<(), FsError> {
         let fs = home.fs;
         fs.make_dir(&self.root, OsStr::new(ENGINE_DIR), 0o755)?;
         let inner = fs.open_dir(&self.root, OsStr::new(ENGINE_DIR))?;
@@ -102,23 +102,23 @@ impl Claim {
     }
 
     /// Nothing is in it yet but what marks it.
-    fn discard(&self, home: &Home<'_>) {
+    fn discard(&self, home: &TransactionDir<'_>) {
         let _tidied = discard(home, &self.token, &Unwatched);
     }
 }
 
 /// An empty stage that was made while its plan was, or why there is none.
 #[derive(Debug)]
-pub(crate) struct Early<'a> {
-    home: Home<'a>,
+pub(crate) struct EarlyClaim<'a> {
+    home: TransactionDir<'a>,
     durability: Durability,
-    claim: Option<Result<Claim, FsError>>,
+    claim: Option<Result<StageClaim, FsError>>,
 }
 
-impl<'a> Early<'a> {
-    /// Makes a stage, as [`Claim::make`]; dropping this discards it.
-    pub(crate) fn make(home: Home<'a>, durability: Durability) -> Self {
-        let claim = Some(Claim::make(&home, durability));
+impl<'a> EarlyClaim<'a> {
+    /// Makes a stage, as [`StageClaim::make`]; dropping this discards it.
+    pub(crate) fn make(home: TransactionDir<'a>, durability: Durability) -> Self {
+        let claim = Some(StageClaim::make(&home, durability));
         Self {
             home,
             durability,
@@ -131,13 +131,13 @@ impl<'a> Early<'a> {
         mut self,
         form: Form,
         durability: Durability,
-    ) -> Option<Result<Claim, FsError>> {
+    ) -> Option<Result<StageClaim, FsError>> {
         let fits = form == Form::Tree && durability == self.durability;
         if fits { self.claim.take() } else { None }
     }
 }
 
-impl Drop for Early<'_> {
+impl Drop for EarlyClaim<'_> {
     fn drop(&mut self) {
         if let Some(Ok(claim)) = &self.claim {
             claim.discard(&self.home);
@@ -146,7 +146,7 @@ impl Drop for Early<'_> {
 }
 
 /// Deletes the stage with this token, which must prove itself; what stays of it still does.
-pub(crate) fn discard(home: &Home<'_>, token: &str, watch: &dyn Watch) -> Leftovers {
+pub(crate) fn discard(home: &TransactionDir<'_>, token: &str, watch: &dyn Watch) -> Leftovers {
     // A tree that lost its token while somebody stopped its deletion would be nobody's.
     let is_named = token.contains('-');
     let watch = if is_named { watch } else { &Unwatched };
@@ -155,8 +155,8 @@ pub(crate) fn discard(home: &Home<'_>, token: &str, watch: &dyn Watch) -> Leftov
 }
 
 /// Removes what stands at the name of a stage if nothing is in it, or only the empty directory that was to be marked.
-pub(crate) fn remove_if_empty(home: &Home<'_>, token: &str) -> bool {
-    let Home { fs, dir, names, .. } = home;
+pub(crate) fn remove_if_empty(home: &TransactionDir<'_>, token: &str) -> bool {
+    let TransactionDir { fs, dir, names, .. } = home;
     let name = OsString::from(names.stage(token));
     if fs.remove_dir(dir, &name).is_ok() {
         return true;
@@ -170,8 +170,8 @@ pub(crate) fn remove_if_empty(home: &Home<'_>, token: &str) -> bool {
 ///
 /// A name can be planted, an identity cannot. Where there are no times of birth, a tree must bear its token; slots are
 /// in a directory of ours, under a random name, and hold what was replaced only while a journal says so.
-pub(crate) fn proves_itself(home: &Home<'_>, token: &str) -> Result<bool, FsError> {
-    let Home { fs, dir, names, .. } = home;
+pub(crate) fn proves_itself(home: &TransactionDir<'_>, token: &str) -> Result<bool, FsError> {
+    let TransactionDir { fs, dir, names, .. } = home;
     let name = OsString::from(names.stage(token));
     let Some(meta) = fs.meta(dir, &name)? else {
         return Ok(false);
@@ -195,8 +195,12 @@ pub(crate) fn marker_name(token: &str) -> OsString {
 }
 
 /// Whether a tree bears the token of a stage, which tells it from others where there are no times of birth.
-pub(crate) fn bears_token(home: &Home<'_>, name: &OsStr, token: &str) -> Result<bool, FsError> {
-    let Home { fs, dir, .. } = home;
+pub(crate) fn bears_token(
+    home: &TransactionDir<'_>,
+    name: &OsStr,
+    token: &str,
+) -> Result<bool, FsError> {
+    let TransactionDir { fs, dir, .. } = home;
     let Ok(inner) = fs
         .open_dir(dir, name)
         .and_then(|root| fs.open_dir(&root, OsStr::new(ENGINE_DIR)))

@@ -17,14 +17,14 @@ use crate::plan::node::ENGINE_DIR;
 
 /// Where a transaction keeps its things.
 #[derive(Clone, Debug)]
-pub(crate) struct Home<'a> {
+pub(crate) struct TransactionDir<'a> {
     pub(crate) fs: &'a dyn Fs,
     pub(crate) dir: Dir,
     pub(crate) names: Names,
     pub(crate) form: Form,
 }
 
-impl<'a> Home<'a> {
+impl<'a> TransactionDir<'a> {
     /// Beside the target: of publications of the whole tree.
     pub(crate) fn beside(target: &Target<'a>) -> Self {
         Self {

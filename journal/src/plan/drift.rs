@@ -14,7 +14,7 @@ use std::path::Path;
 use crate::base::path::{RelPath, escaped};
 use crate::fs::{Dir, Fs, FsError, Kind};
 use crate::plan::node::{DIR_MODE_MASK, ENGINE_DIR, is_same_mode};
-use crate::plan::receipt::{Published, Receipt};
+use crate::plan::receipt::{PublishedPath, Receipt};
 
 /// How a path differs from what was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,29 +156,32 @@ impl Verifier<'_> {
         &mut self,
         at: (&Dir, &OsStr),
         path: RelPath,
-        published: &Published,
+        published: &PublishedPath,
     ) -> Result<(), FsError> {
         let Some(meta) = self.fs.meta(at.0, at.1)? else {
             return Ok(());
         };
         let difference = match (published, meta.kind) {
-            (Published::Dir { mode }, Kind::Dir) => {
+            (PublishedPath::Dir { mode }, Kind::Dir) => {
                 (!is_same_mode(*mode, meta.mode & DIR_MODE_MASK)).then_some(Difference::Mode)
             }
-            (Published::File { mode, digest, len }, Kind::File) => {
+            (PublishedPath::File { mode, digest, len }, Kind::File) => {
                 if *len != meta.len || self.fs.digest_file(at.0, at.1)? != *digest {
                     Some(Difference::Content)
                 } else {
                     (!is_same_mode(*mode, meta.mode)).then_some(Difference::Mode)
                 }
             }
-            (Published::Symlink { target }, Kind::Symlink) => {
+            (PublishedPath::Symlink { target }, Kind::Symlink) => {
                 let same = self.fs.read_link(at.0, at.1)? == OsStr::new(target);
                 (!same).then_some(Difference::LinkTarget)
             }
-            (Published::Dir { .. } | Published::File { .. } | Published::Symlink { .. }, _) => {
-                Some(Difference::Kind)
-            }
+            (
+                PublishedPath::Dir { .. }
+                | PublishedPath::File { .. }
+                | PublishedPath::Symlink { .. },
+                _,
+            ) => Some(Difference::Kind),
         };
         if let Some(difference) = difference {
             self.found.push(Drift {

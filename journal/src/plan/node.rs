@@ -292,7 +292,7 @@ impl Observed {
     }
 }
 
-/// Everything that a plan expects of its target; [`observe`](crate::plan::observe()) makes it.
+/// Everything that a plan expects of its target; [`observe`](crate::observe()) makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// The state of the target.

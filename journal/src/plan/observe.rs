@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 
 use crate::base::path::{RelPath, escaped};
-use crate::fs::parallel::both;
+use crate::fs::parallel::in_parallel;
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
 use crate::plan::node::{Content, Expected, Node, Observation, Observed, Operation};
 
@@ -50,7 +50,7 @@ pub fn observe(
     };
     let (one, other) = match half {
         0 => (Ok(Vec::new()), look(other)),
-        _ => both(fs, || look(one), || look(other)),
+        _ => in_parallel(fs, || look(one), || look(other)),
     };
     Ok(Observation {
         target,

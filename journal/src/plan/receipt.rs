@@ -29,7 +29,7 @@ pub const RECEIPT_BYTES_MAX: u64 = 128 << 20;
 
 /// What was published at one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Published {
+pub enum PublishedPath {
     /// A directory.
     Dir {
         /// Its permission bits.
@@ -61,7 +61,7 @@ pub struct Receipt {
     /// Whether the root existed before any plan, with entries of its own.
     pub is_shared: bool,
     /// Every managed path.
-    pub paths: BTreeMap<RelPath, Published>,
+    pub paths: BTreeMap<RelPath, PublishedPath>,
 }
 
 /// Why bytes are not a receipt.
@@ -184,7 +184,7 @@ struct ReceiptDto {
 /// The paths of a receipt, each checked as it is read.
 #[derive(Default)]
 struct PathsIn {
-    paths: BTreeMap<RelPath, Published>,
+    paths: BTreeMap<RelPath, PublishedPath>,
     /// The first error; the paths after it are parsed but ignored.
     fault: Option<ReceiptReadError>,
 }
@@ -269,29 +269,29 @@ impl<'a> PublishedDto<'a> {
         }
     }
 
-    fn from_published(published: &'a Published) -> Self {
+    fn from_published(published: &'a PublishedPath) -> Self {
         match published {
-            Published::Dir { mode } => Self::Dir { mode: *mode },
-            Published::File { mode, digest, len } => Self::File {
+            PublishedPath::Dir { mode } => Self::Dir { mode: *mode },
+            PublishedPath::File { mode, digest, len } => Self::File {
                 mode: *mode,
                 sha256: digest.to_string().into(),
                 len: *len,
             },
-            Published::Symlink { target } => Self::Symlink {
+            PublishedPath::Symlink { target } => Self::Symlink {
                 target: target.into(),
             },
         }
     }
 
-    fn into_published(self) -> Result<Published, DigestError> {
+    fn into_published(self) -> Result<PublishedPath, DigestError> {
         Ok(match self {
-            Self::Dir { mode } => Published::Dir { mode },
-            Self::File { mode, sha256, len } => Published::File {
+            Self::Dir { mode } => PublishedPath::Dir { mode },
+            Self::File { mode, sha256, len } => PublishedPath::File {
                 mode,
                 digest: Digest::parse(&sha256)?,
                 len,
             },
-            Self::Symlink { target } => Published::Symlink {
+            Self::Symlink { target } => PublishedPath::Symlink {
                 target: target.into_owned(),
             },
         })
@@ -328,7 +328,7 @@ mod tests {
 
     fn receipt() -> Receipt {
         let path = |text| RelPath::new(text).unwrap();
-        let file = Published::File {
+        let file = PublishedPath::File {
             mode: 0o644,
             digest: Digest::of(b"x"),
             len: 1,
@@ -338,9 +338,9 @@ mod tests {
             root_mode: 0o755,
             is_shared: false,
             paths: BTreeMap::from([
-                (path("a"), Published::Dir { mode: 0o755 }),
+                (path("a"), PublishedPath::Dir { mode: 0o755 }),
                 (path("a/\"quoted\""), file),
-                (path("b"), Published::Symlink { target: "a".into() }),
+                (path("b"), PublishedPath::Symlink { target: "a".into() }),
             ]),
         }
     }

@@ -13,10 +13,10 @@ use crate::place::target::Target;
 use crate::plan::drift::{Difference, drift, drift_at};
 use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
-use crate::steps::step_places::Sides;
+use crate::steps::step_places::StepPlaces;
 
 /// Whether the tree at a name is exactly what its receipt says, and the receipt is the one that was recorded.
-pub(crate) fn is_whole(target: &Target<'_>, name: &OsStr, receipt: Option<Digest>) -> bool {
+pub(crate) fn is_as_published(target: &Target<'_>, name: &OsStr, receipt: Option<Digest>) -> bool {
     let Target { fs, parent, .. } = target;
     let read = || -> Result<bool, FsError> {
         let root = fs.open_dir(parent, name)?;
@@ -31,7 +31,7 @@ pub(crate) fn is_whole(target: &Target<'_>, name: &OsStr, receipt: Option<Digest
 }
 
 /// Whether everything that a publication by entries manages is as its receipt says; what else there is does not matter.
-pub(crate) fn are_entries_whole(target: &Target<'_>, receipt: Option<Digest>) -> bool {
+pub(crate) fn are_entries_as_published(target: &Target<'_>, receipt: Option<Digest>) -> bool {
     let Target {
         fs, parent, name, ..
     } = target;
@@ -51,7 +51,10 @@ pub(crate) fn are_entries_whole(target: &Target<'_>, receipt: Option<Digest>) ->
 }
 
 /// Whether the slots hold exactly what was staged in them.
-pub(crate) fn are_slots_whole(sides: &Sides<'_>, record: &Record) -> Result<bool, FsError> {
+pub(crate) fn are_slots_as_published(
+    sides: &StepPlaces<'_>,
+    record: &Record,
+) -> Result<bool, FsError> {
     let receipt_path = Receipt::path();
     let steps = record.steps();
     let of_receipt = steps.iter().find(|step| {

@@ -11,11 +11,11 @@ use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::fs::FsError;
 use crate::place::names::{Direction, JournalName};
-use crate::place::record::{Act, Form, Record, Source, Step};
+use crate::place::record::{Act, Form, Origin, Record, Step};
 use crate::place::stage_claim::bears_token;
 use crate::place::target::Target;
-use crate::place::transaction_dir::Home;
-use crate::steps::step_places::{Sides, Stand};
+use crate::place::transaction_dir::TransactionDir;
+use crate::steps::step_places::{StepPlaces, StepState};
 
 /// Where an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +72,7 @@ impl Sight {
 /// Looks where the halves of a record are, and how its steps stand.
 pub(crate) fn sight(
     target: &Target<'_>,
-    home: &Home<'_>,
+    home: &TransactionDir<'_>,
     record: &Record,
     state: &JournalName,
 ) -> Result<Sight, FsError> {
@@ -124,7 +124,7 @@ fn taken(steps: &[Step], staged: Place, replaced: Option<Place>, target_exists: 
 
 struct Lookout<'a> {
     target: &'a Target<'a>,
-    home: &'a Home<'a>,
+    home: &'a TransactionDir<'a>,
     record: &'a Record,
 }
 
@@ -152,7 +152,7 @@ impl Lookout<'_> {
         let slots = self.place(record.stage, true)?;
         let taken = match (slots, state) {
             (Place::Stage | Place::Generation, _) => {
-                let sides = Sides::open(target, home, record)?;
+                let sides = StepPlaces::open(target, home, record)?;
                 return self.entries_with(slots, &sides, state);
             }
             // The slots are deleted only after the decision was carried out.
@@ -180,7 +180,7 @@ impl Lookout<'_> {
     fn entries_with(
         &self,
         slots: Place,
-        sides: &Sides<'_>,
+        sides: &StepPlaces<'_>,
         state: &JournalName,
     ) -> Result<Sight, FsError> {
         let steps = self.record.steps();
@@ -189,17 +189,17 @@ impl Lookout<'_> {
         // An entry that is gone or another one may be what a power cut left of a step that is no single rename: before
         // the decision nobody has said that the new state is good, so it does not count as all of it.
         let is_decided = *state == JournalName::Decided(Direction::Settle);
-        let is_whole = is_decided || !stands.contains(&Stand::AfterChanged);
-        let taken = if stands.contains(&Stand::Neither) {
+        let is_as_published = is_decided || !stands.contains(&StepState::AfterChanged);
+        let taken = if stands.contains(&StepState::Neither) {
             Taken::Neither
         } else if count == 0 {
             Taken::None
-        } else if count == stands.len() && is_whole {
+        } else if count == stands.len() && is_as_published {
             Taken::All
         } else {
             Taken::Some
         };
-        let untouched = taken == Taken::All && !stands.contains(&Stand::AfterChanged);
+        let untouched = taken == Taken::All && !stands.contains(&StepState::AfterChanged);
         Ok(Sight {
             staged: if untouched { Place::Target } else { slots },
             replaced: Some(slots),
@@ -208,7 +208,7 @@ impl Lookout<'_> {
     }
 
     fn place(&self, identity: Identity, is_stage: bool) -> Result<Place, FsError> {
-        let Home { fs, dir, names, .. } = self.home;
+        let TransactionDir { fs, dir, names, .. } = self.home;
         let tree = (self.record.form == Form::Tree).then(|| self.target.name.clone());
         let places = [
             (Place::Stage, Some(self.record.origin(names).into())),
@@ -234,7 +234,7 @@ impl Lookout<'_> {
     fn is_proved(&self, identity: Identity, name: &OsStr, is_stage: bool) -> Result<bool, FsError> {
         let by_number = identity.is_certain()
             || self.record.form == Form::Entries
-            || self.record.source == Source::Generation
+            || self.record.source == Origin::Generation
             || mutant::drops(Site::TokenOfPlace);
         Ok(by_number || bears_token(self.home, name, &self.record.token)? == is_stage)
     }

@@ -16,7 +16,7 @@ use crate::fs::{Dir, FsError, Kind, Time};
 use crate::place::journal_file::{self, JournalRead, Siblings};
 use crate::place::record::{Form, Record};
 use crate::place::target::Target;
-use crate::place::transaction_dir::Home;
+use crate::place::transaction_dir::TransactionDir;
 
 /// What was replaced, and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,8 @@ pub struct Size {
 /// What the disk says of the target and of what stands beside it.
 pub fn generations(target: &Target<'_>) -> Result<Vec<Generation>, FsError> {
     let mut found = Vec::new();
-    let homes = std::iter::once(Home::beside(target)).chain(Home::within(target)?);
+    let homes =
+        std::iter::once(TransactionDir::beside(target)).chain(TransactionDir::within(target)?);
     for home in homes {
         for number in Siblings::list(&home)?.generations {
             found.push(look(&home, number)?);
@@ -59,7 +60,7 @@ pub fn generations(target: &Target<'_>) -> Result<Vec<Generation>, FsError> {
     Ok(found)
 }
 
-fn look(home: &Home<'_>, number: u32) -> Result<Generation, FsError> {
+fn look(home: &TransactionDir<'_>, number: u32) -> Result<Generation, FsError> {
     let name = OsString::from(home.names.generation_record(number));
     let meta = home.fs.meta(&home.dir, &name)?;
     let record = record(home, number)?;
@@ -73,7 +74,7 @@ fn look(home: &Home<'_>, number: u32) -> Result<Generation, FsError> {
     })
 }
 
-fn record(home: &Home<'_>, number: u32) -> Result<Option<Record>, FsError> {
+fn record(home: &TransactionDir<'_>, number: u32) -> Result<Option<Record>, FsError> {
     let name = home.names.generation_record(number);
     Ok(match journal_file::read_name(home, &name)? {
         JournalRead::Record(record) => Some(record).filter(|record| record.generation == number),
@@ -81,7 +82,7 @@ fn record(home: &Home<'_>, number: u32) -> Result<Option<Record>, FsError> {
     })
 }
 
-fn size(home: &Home<'_>, number: u32) -> Result<Size, FsError> {
+fn size(home: &TransactionDir<'_>, number: u32) -> Result<Size, FsError> {
     let mut size = Size::default();
     let mut open = vec![kept(home, number)?];
     while let Some(dir) = open.pop() {
@@ -100,7 +101,7 @@ fn size(home: &Home<'_>, number: u32) -> Result<Size, FsError> {
     Ok(size)
 }
 
-fn kept(home: &Home<'_>, number: u32) -> Result<Dir, FsError> {
+fn kept(home: &TransactionDir<'_>, number: u32) -> Result<Dir, FsError> {
     let name = home.names.generation(number);
     home.fs.open_dir(&home.dir, OsStr::new(&name))
 }
@@ -129,11 +130,11 @@ impl Generation {
         let components = || path.components().map(str::to_owned).collect();
         match self.form {
             Form::Tree => {
-                let root = kept(&Home::beside(target), self.number);
+                let root = kept(&TransactionDir::beside(target), self.number);
                 present(root.and_then(|root| read_below(target, root, components(), len_max)))
             }
             Form::Entries => {
-                let Some(home) = Home::within(target)? else {
+                let Some(home) = TransactionDir::within(target)? else {
                     return Ok(None);
                 };
                 let mut numbers = Siblings::list(&home)?.generations;
@@ -167,7 +168,7 @@ impl Generation {
     }
 }
 
-fn slot(home: &Home<'_>, record: &Record, path: &RelPath) -> Result<Slot, FsError> {
+fn slot(home: &TransactionDir<'_>, record: &Record, path: &RelPath) -> Result<Slot, FsError> {
     let slots = kept(home, record.generation)?;
     let mut found = Slot::Elsewhere;
     for step in record.steps() {

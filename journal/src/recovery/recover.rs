@@ -17,11 +17,11 @@ use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{FsError, Kind};
 use crate::place::journal_file::{self, JournalRead, Siblings};
 use crate::place::names::{Direction, JournalName};
-use crate::place::record::{Durability, Form, Record, Source};
+use crate::place::record::{Durability, Form, Origin, Record};
 use crate::place::stage_claim::{self, proves_itself};
 use crate::place::target::Target;
-use crate::place::transaction_dir::Home;
-use crate::recovery::as_published::{are_entries_whole, is_whole};
+use crate::place::transaction_dir::TransactionDir;
+use crate::recovery::as_published::{are_entries_as_published, is_as_published};
 use crate::recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 use crate::recovery::evidence::{Place, Sight, Taken, sight};
 use crate::recovery::settle::{By, End, EndError, Ending};
@@ -117,7 +117,7 @@ struct Case<'t> {
 
 /// A journal, and what stands in it unless it is torn.
 struct Found<'t> {
-    home: Home<'t>,
+    home: TransactionDir<'t>,
     state: JournalName,
     record: Option<Record>,
 }
@@ -127,8 +127,8 @@ struct Found<'t> {
 /// # Errors
 /// What the disk says.
 pub fn inspect(target: &Target<'_>) -> Result<Inspection, FsError> {
-    let beside = Siblings::list(&Home::beside(target))?;
-    let within = Home::within(target)?.map(|home| Siblings::list(&home));
+    let beside = Siblings::list(&TransactionDir::beside(target))?;
+    let within = TransactionDir::within(target)?.map(|home| Siblings::list(&home));
     let within = within.transpose()?.unwrap_or_default();
     let case = Case::of(target);
     let former = case.as_ref().ok().and_then(Case::former);
@@ -239,9 +239,9 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndErro
             let whole = match (record.source, record.form) {
                 _ if mutant::drops(Site::ReceiptOfDoubt) => true,
                 // Nothing was written: what came back was on the disk before, and all of it stands in its place.
-                (Source::Generation, _) => true,
-                (Source::Built, Form::Tree) => is_whole(target, &target.name, receipt),
-                (Source::Built, Form::Entries) => are_entries_whole(target, receipt),
+                (Origin::Generation, _) => true,
+                (Origin::Built, Form::Tree) => is_as_published(target, &target.name, receipt),
+                (Origin::Built, Form::Entries) => are_entries_as_published(target, receipt),
             };
             if whole {
                 Ok((Upshot::Stays, end.settle()?))
@@ -254,7 +254,7 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndErro
 
 /// A journal that was torn by a power cut before anything stood beside it.
 fn drop_torn(found: &Found<'_>) -> Result<Ending, EndError> {
-    let Home { fs, dir, .. } = &found.home;
+    let TransactionDir { fs, dir, .. } = &found.home;
     let disk = |source| EndError::Disk {
         what: "unlink a torn journal",
         source,
@@ -272,7 +272,7 @@ impl Found<'_> {
     }
 }
 
-fn shown(home: &Home<'_>, state: &JournalName) -> String {
+fn shown(home: &TransactionDir<'_>, state: &JournalName) -> String {
     home.shown(home.names.journal(state))
 }
 
@@ -330,7 +330,7 @@ impl<'t> Case<'t> {
     }
 
     fn found(
-        home: Home<'t>,
+        home: TransactionDir<'t>,
         state: JournalName,
         record: Option<Record>,
         decision: Decision,
@@ -348,9 +348,9 @@ impl<'t> Case<'t> {
 }
 
 /// Both places in which a transaction may have been begun.
-fn homes<'t>(target: &Target<'t>) -> Result<Vec<Home<'t>>, FsError> {
-    let within = Home::within(target)?;
-    Ok(std::iter::once(Home::beside(target))
+fn homes<'t>(target: &Target<'t>) -> Result<Vec<TransactionDir<'t>>, FsError> {
+    let within = TransactionDir::within(target)?;
+    Ok(std::iter::once(TransactionDir::beside(target))
         .chain(within)
         .collect())
 }
@@ -394,7 +394,7 @@ fn unowned(target: &Target<'_>) -> Result<Sight, FsError> {
     })
 }
 
-fn torn(home: &Home<'_>) -> Result<JournalSeen, FsError> {
+fn torn(home: &TransactionDir<'_>) -> Result<JournalSeen, FsError> {
     for token in &Siblings::list(home)?.stages {
         let name = home.names.stage(token);
         let dir = match home.fs.open_dir(&home.dir, OsStr::new(&name)) {
@@ -422,16 +422,16 @@ fn tidy(target: &Target<'_>, ending: &mut Ending) -> Result<(u64, Vec<String>), 
         ending.leftovers.stopped |= tidy_home(target, &home, (&mut tidied, &mut orphans))?;
     }
     // An engine's directory that a merge made before it died.
-    Home::remove_if_empty(target);
+    TransactionDir::remove_if_empty(target);
     Ok((tidied, orphans))
 }
 
 fn tidy_home(
     target: &Target<'_>,
-    home: &Home<'_>,
+    home: &TransactionDir<'_>,
     (tidied, orphans): (&mut u64, &mut Vec<String>),
 ) -> Result<bool, FsError> {
-    let Home { fs, dir, names, .. } = home;
+    let TransactionDir { fs, dir, names, .. } = home;
     let siblings = Siblings::list(home)?;
     let mut left = siblings.unknown.clone();
     if siblings.temp {
@@ -478,12 +478,12 @@ fn tidy_home(
 
 /// Deletes trash whose name says its identity; a name can be planted, an identity cannot.
 fn empty_trash(
-    home: &Home<'_>,
+    home: &TransactionDir<'_>,
     name: &str,
     identity: &str,
     watch: &dyn Watch,
 ) -> Result<Leftovers, FsError> {
-    let Home { fs, dir, .. } = home;
+    let TransactionDir { fs, dir, .. } = home;
     let meta = fs.meta(dir, OsStr::new(name))?;
     let ours = meta.is_some_and(|meta| {
         let is_named = meta.identity.is_certain() && meta.identity.to_string() == identity;

@@ -21,16 +21,16 @@ use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{Barrier, FsError, Rename};
 use crate::place::journal_file::{self, JournalRead};
 use crate::place::names::{Direction, JournalName};
-use crate::place::record::{Act, Durability, Form, Record, Retention, Source, Step, Verdict};
+use crate::place::record::{Act, Durability, Form, Origin, Record, Retention, Step, Verdict};
 use crate::place::stage_claim::marker_name;
 use crate::place::target::Target;
-use crate::place::transaction_dir::Home;
+use crate::place::transaction_dir::TransactionDir;
 use crate::plan::node::ENGINE_DIR;
-use crate::recovery::as_published::{are_slots_whole, is_whole};
+use crate::recovery::as_published::{are_slots_as_published, is_as_published};
 use crate::recovery::closed::{close_tree, drop_set_ids};
 use crate::recovery::evidence::{Place, Sight, replaced_identity, sight};
 use crate::steps::renames::{self, Stuck};
-use crate::steps::step_places::{Side, Sides, Stand};
+use crate::steps::step_places::{StepPlace, StepPlaces, StepState};
 
 /// What became of a publication.
 #[derive(Debug, Default)]
@@ -108,7 +108,7 @@ pub(crate) enum By {
 /// A publication that is to be ended.
 pub(crate) struct End<'a, 't> {
     pub(crate) target: &'a Target<'t>,
-    pub(crate) home: &'a Home<'t>,
+    pub(crate) home: &'a TransactionDir<'t>,
     pub(crate) record: &'a Record,
     pub(crate) journal: JournalName,
     pub(crate) by: By,
@@ -168,7 +168,7 @@ impl End<'_, '_> {
 
     /// What was staged goes before a step was taken: whatever the disk forgets, the target is as it was.
     pub(crate) fn abandon(mut self) -> Result<Ending, EndError> {
-        let Home { fs, dir, names, .. } = self.home;
+        let TransactionDir { fs, dir, names, .. } = self.home;
         let decided = JournalName::Decided(Direction::Undo);
         self.rename_journal(&names.journal(&decided))?;
         self.journal = decided;
@@ -183,11 +183,11 @@ impl End<'_, '_> {
         let stage = self.record.stage;
         match (self.look()?.staged, self.record.source) {
             (Place::Gone, _) => self.drop_journal(),
-            (Place::Stage, Source::Generation) => self.leave_generation(),
+            (Place::Stage, Origin::Generation) => self.leave_generation(),
             (Place::Trash, _) => self.empty_trash(stage),
             (Place::Target, _) => Err(EndError::Moved),
             (Place::Generation, _) => self.keep(stage, WhyKept::Changed),
-            (Place::Stage, Source::Built) => match self.why_keep_undone(stage)? {
+            (Place::Stage, Origin::Built) => match self.why_keep_undone(stage)? {
                 Some(why) => self.keep(stage, why),
                 None => self.discard(stage),
             },
@@ -205,7 +205,7 @@ impl End<'_, '_> {
         else {
             return Ok(false);
         };
-        let Home { fs, dir, names, .. } = self.home;
+        let TransactionDir { fs, dir, names, .. } = self.home;
         let there = fs.meta(dir, OsStr::new(&self.record.origin(names)));
         Ok(there.map_err(disk("look at the stage"))?.is_some())
     }
@@ -217,15 +217,16 @@ impl End<'_, '_> {
         })
     }
 
-    fn sides(&self) -> Result<Sides<'_>, EndError> {
-        Sides::open(self.target, self.home, self.record).map_err(disk("open what was published"))
+    fn sides(&self) -> Result<StepPlaces<'_>, EndError> {
+        StepPlaces::open(self.target, self.home, self.record)
+            .map_err(disk("open what was published"))
     }
 
     /// Which of the steps stand taken.
-    fn taken(&self, sides: &Sides<'_>, steps: &[Step]) -> Result<Vec<bool>, EndError> {
+    fn taken(&self, sides: &StepPlaces<'_>, steps: &[Step]) -> Result<Vec<bool>, EndError> {
         if self.record.form == Form::Entries {
             let stands = sides.stands(steps).map_err(disk("look at the entries"))?;
-            return Ok(stands.into_iter().map(Stand::is_taken).collect());
+            return Ok(stands.into_iter().map(StepState::is_taken).collect());
         }
         let seen = self.look()?;
         let is_taken = |step: &Step| match step.act {
@@ -290,7 +291,7 @@ impl End<'_, '_> {
     }
 
     fn rename_journal(&self, to: &str) -> Result<(), EndError> {
-        let Home { fs, dir, names, .. } = self.home;
+        let TransactionDir { fs, dir, names, .. } = self.home;
         let from = names.journal(&self.journal);
         let moved = fs.rename(
             (dir, OsStr::new(&from)),
@@ -318,10 +319,10 @@ impl End<'_, '_> {
         let whole = match self.record.form {
             Form::Tree => {
                 let name = self.record.origin(&self.home.names);
-                is_whole(self.target, OsStr::new(&name), self.record.steps.receipt)
+                is_as_published(self.target, OsStr::new(&name), self.record.steps.receipt)
             }
             // What cannot be read is not known to be whole.
-            Form::Entries => are_slots_whole(&self.sides()?, self.record).unwrap_or(false),
+            Form::Entries => are_slots_as_published(&self.sides()?, self.record).unwrap_or(false),
         };
         let whole = whole || mutant::drops(Site::ReceiptOfUndone);
         Ok((!whole).then_some(WhyKept::Changed))
@@ -329,7 +330,7 @@ impl End<'_, '_> {
 
     /// Keeps something as the generation that the record numbers, with the record beside it.
     fn keep(&self, identity: Identity, why: WhyKept) -> Result<Ending, EndError> {
-        let Home { fs, dir, names, .. } = self.home;
+        let TransactionDir { fs, dir, names, .. } = self.home;
         let to = Direction::of(&self.journal);
         let name = names.generation(self.record.generation);
         let kept = OsString::from(&name);
@@ -377,7 +378,7 @@ impl End<'_, '_> {
 
     /// Closes what is kept to other users: a tree where its record says how open it was, and entries in any case.
     fn close(&self, record: &Record, kept: Identity) -> Result<(), EndError> {
-        let Home { fs, dir, names, .. } = self.home;
+        let TransactionDir { fs, dir, names, .. } = self.home;
         let root = fs
             .open_dir(dir, OsStr::new(&names.generation(record.generation)))
             .map_err(disk("open what is kept"))?;
@@ -399,7 +400,7 @@ impl End<'_, '_> {
 
     /// Renames something to trash, which says whose it is, then deletes it.
     fn discard(&self, identity: Identity) -> Result<Ending, EndError> {
-        let Home { fs, dir, names, .. } = self.home;
+        let TransactionDir { fs, dir, names, .. } = self.home;
         // Process durability has synced nothing yet: what stays must be on the disk before the other half is taken
         // from it.
         self.sync_before_trash()?;
@@ -425,15 +426,15 @@ impl End<'_, '_> {
         self.empty_trash(identity)
     }
 
-    fn side(&self, name: &str) -> Side {
-        Side {
+    fn side(&self, name: &str) -> StepPlace {
+        StepPlace {
             dir: self.home.dir.clone(),
             name: name.into(),
         }
     }
 
     fn empty_trash(&self, identity: Identity) -> Result<Ending, EndError> {
-        let Home { fs, dir, names, .. } = self.home;
+        let TransactionDir { fs, dir, names, .. } = self.home;
         if !mutant::drops(Site::TrashBeforeUnlink) {
             self.unlink_journal()?;
         }
@@ -458,7 +459,7 @@ impl End<'_, '_> {
         if self.record.form == Form::Entries {
             let stands = self.sides()?.stands(self.record.steps());
             let stands = stands.map_err(disk("look at the entries"))?;
-            is_changed = stands.contains(&Stand::BeforeChanged);
+            is_changed = stands.contains(&StepState::BeforeChanged);
         }
         self.close_again()?;
         let mut ending = self.drop_journal()?;
@@ -477,7 +478,7 @@ impl End<'_, '_> {
     }
 
     fn unlink_journal(&self) -> Result<(), EndError> {
-        let Home { fs, dir, names, .. } = self.home;
+        let TransactionDir { fs, dir, names, .. } = self.home;
         let name = names.journal(&self.journal);
         fs.remove_file(dir, OsStr::new(&name))
             .map_err(disk("retire the journal"))?;
@@ -522,12 +523,12 @@ impl End<'_, '_> {
         }
     }
 
-    fn sync_sides(&self, sides: &Sides<'_>, to: Direction) -> Result<(), EndError> {
+    fn sync_sides(&self, sides: &StepPlaces<'_>, to: Direction) -> Result<(), EndError> {
         sides.sync().map_err(|source| self.doubt(to, source))
     }
 
     fn sync_always(&self, to: Direction) -> Result<(), EndError> {
-        let Home { fs, dir, .. } = self.home;
+        let TransactionDir { fs, dir, .. } = self.home;
         fs.sync_dir(dir).map_err(|source| self.doubt(to, source))
     }
 
@@ -563,7 +564,7 @@ impl End<'_, '_> {
         if mutant::drops(Site::StateDoubt) {
             return;
         }
-        let Home { fs, names, .. } = self.home;
+        let TransactionDir { fs, names, .. } = self.home;
         let name = names.journal(&JournalName::Doubt(to, fs.boot_id()));
         // If even the rename fails, the journal keeps its name, and recovery decides by what it finds.
         let _noted = self.rename_journal(&name);

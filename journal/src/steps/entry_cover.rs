@@ -29,7 +29,7 @@ pub enum Grain {
 
 /// What happens to an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Turn {
+pub(crate) enum StepKind {
     /// It comes, where nothing was.
     Put,
     /// It is exchanged.
@@ -40,15 +40,15 @@ pub(crate) enum Turn {
 
 /// One entry that changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct CoveredEntry {
     pub(crate) path: RelPath,
-    pub(crate) turn: Turn,
+    pub(crate) kind: StepKind,
 }
 
 /// Everything that changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Covered {
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<CoveredEntry>,
     /// Directories that nobody plans and that are not moved: what is in them is. They may end up empty.
     pub(crate) emptied: Vec<RelPath>,
 }
@@ -106,15 +106,15 @@ pub(crate) fn cover(
 }
 
 /// What is new, what is exchanged, what the plan orders, what goes; each by its path.
-fn rank(plan: &Plan, change: &Change) -> (u8, usize, RelPath) {
+fn rank(plan: &Plan, change: &CoveredEntry) -> (u8, usize, RelPath) {
     // A directory takes the turn of the last path in it that has one.
     let in_it = |path: &RelPath| *path == change.path || path.is_below(&change.path);
     let ordered = plan.order().iter().rposition(in_it);
-    let group = match (change.turn, ordered) {
-        (Turn::Take, _) => (3, 0),
-        (Turn::Put | Turn::Swap, Some(index)) => (2, index),
-        (Turn::Put, None) => (0, 0),
-        (Turn::Swap, None) => (1, 0),
+    let group = match (change.kind, ordered) {
+        (StepKind::Take, _) => (3, 0),
+        (StepKind::Put | StepKind::Swap, Some(index)) => (2, index),
+        (StepKind::Put, None) => (0, 0),
+        (StepKind::Swap, None) => (1, 0),
     };
     (group.0, group.1, change.path.clone())
 }
@@ -183,20 +183,20 @@ impl Cover<'_> {
         let planned = self.plan.operations().get(path);
         let retired = self.plan.retired().contains(path);
         match (planned, live) {
-            (Some(_), None) => self.add(path, Turn::Put),
+            (Some(_), None) => self.add(path, StepKind::Put),
             (Some(operation), Some(Kind::Dir)) => {
                 self.planned_at_dir(dir, path, operation)?;
             }
             (Some(operation), Some(_)) => {
                 if effect(&operation.node, self.seen(path)) != Effect::Keep {
-                    self.add(path, Turn::Swap);
+                    self.add(path, StepKind::Swap);
                 }
             }
             (None, Some(Kind::Dir)) => {
                 let inner = self.fs.open_dir(dir, name)?;
                 let whole = retired && self.grain == Grain::Packages;
                 if whole && is_known(self.fs, &inner, path, self.plan)? {
-                    self.add(path, Turn::Take);
+                    self.add(path, StepKind::Take);
                 } else {
                     if retired {
                         self.covered.emptied.push(path.clone());
@@ -204,7 +204,7 @@ impl Cover<'_> {
                     self.directory(&inner, Some(path))?;
                 }
             }
-            (None, Some(_)) if retired => self.add(path, Turn::Take),
+            (None, Some(_)) if retired => self.add(path, StepKind::Take),
             (None, _) => {}
         }
         Ok(())
@@ -227,7 +227,7 @@ impl Cover<'_> {
             Grain::Packages => is_to_go && (refill || is_known(self.fs, &inner, path, self.plan)?),
         };
         if may_go {
-            self.add(path, Turn::Swap);
+            self.add(path, StepKind::Swap);
             return Ok(());
         }
         if !is_dir {
@@ -270,7 +270,7 @@ impl Cover<'_> {
             self.covered.emptied.push(path.clone());
             return self.directory(&self.fs.open_dir(dir, name)?, Some(&path));
         }
-        self.add(&path, Turn::Take);
+        self.add(&path, StepKind::Take);
         Ok(())
     }
 
@@ -278,10 +278,10 @@ impl Cover<'_> {
         self.plan.observation().paths.get(path)
     }
 
-    fn add(&mut self, path: &RelPath, turn: Turn) {
-        self.covered.changes.push(Change {
+    fn add(&mut self, path: &RelPath, kind: StepKind) {
+        self.covered.changes.push(CoveredEntry {
             path: path.clone(),
-            turn,
+            kind,
         });
     }
 }
@@ -315,16 +315,16 @@ mod tests {
             paths: BTreeMap::new(),
         };
         let plan = builder.finish(seen, Publication::Merge).unwrap();
-        let change = |text: &str, turn| Change {
+        let change = |text: &str, kind| CoveredEntry {
             path: path(text),
-            turn,
+            kind,
         };
         let mut changes = [
-            change("gone", Turn::Take),
-            change("bin", Turn::Put),
-            change("cfg", Turn::Put),
-            change("old", Turn::Swap),
-            change("zero", Turn::Put),
+            change("gone", StepKind::Take),
+            change("bin", StepKind::Put),
+            change("cfg", StepKind::Put),
+            change("old", StepKind::Swap),
+            change("zero", StepKind::Put),
         ];
         changes.sort_by_key(|change| rank(&plan, change));
         let order: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();

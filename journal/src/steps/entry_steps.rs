@@ -11,15 +11,17 @@ use std::ffi::OsStr;
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::fs::{Dir, Fs, FsError};
-use crate::place::record::{Act, Entry, Step};
+use crate::place::record::{Act, EntrySlot, Step};
 use crate::place::target::Target;
 use crate::plan::builder::Plan;
 use crate::plan::node::{Observed, Publication};
 use crate::plan::observe::observe_moved;
 use crate::plan::receipt::Receipt;
 use crate::staging::build::Filling;
-use crate::steps::entry_cover::{Change, CoverError, Covered, Grain, Turn, cover, is_known};
-use crate::steps::step_places::Sides;
+use crate::steps::entry_cover::{
+    CoverError, Covered, CoveredEntry, Grain, StepKind, cover, is_known,
+};
+use crate::steps::step_places::StepPlaces;
 
 /// Whether two names of a filesystem can change places in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,20 +32,20 @@ pub(crate) enum Exchange {
 
 /// One rename that is to be made: which entry, how, and under which number its other half stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Move {
-    pub(crate) entry: Entry,
-    pub(crate) turn: Turn,
+pub(crate) struct PlannedStep {
+    pub(crate) entry: EntrySlot,
+    pub(crate) kind: StepKind,
 }
 
 /// Everything that a publication by entries moves, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Moves {
-    pub(crate) list: Vec<Move>,
+pub(crate) struct EntrySteps {
+    pub(crate) list: Vec<PlannedStep>,
     covered: Covered,
     grain: Grain,
 }
 
-impl Moves {
+impl EntrySteps {
     /// The moves that a plan asks for as its target is now; the receipt comes last.
     pub(crate) fn of(
         target: &Target<'_>,
@@ -53,24 +55,24 @@ impl Moves {
     ) -> Result<Self, CoverError> {
         let root = target.fs.open_dir(&target.parent, &target.name)?;
         let covered = cover(target.fs, &root, plan, grain)?;
-        let receipt = Change {
+        let receipt = CoveredEntry {
             path: Receipt::path(),
-            turn: receipt_turn(target.fs, &root)?,
+            kind: receipt_kind(target.fs, &root)?,
         };
         let mut list = Vec::new();
         for change in covered.changes.iter().chain([&receipt]) {
-            let turns: &[Turn] = match (change.turn, exchange) {
-                (Turn::Swap, Exchange::Impossible) => &[Turn::Take, Turn::Put],
-                (Turn::Swap, Exchange::Possible) => &[Turn::Swap],
-                (Turn::Put, _) => &[Turn::Put],
-                (Turn::Take, _) => &[Turn::Take],
+            let kinds: &[StepKind] = match (change.kind, exchange) {
+                (StepKind::Swap, Exchange::Impossible) => &[StepKind::Take, StepKind::Put],
+                (StepKind::Swap, Exchange::Possible) => &[StepKind::Swap],
+                (StepKind::Put, _) => &[StepKind::Put],
+                (StepKind::Take, _) => &[StepKind::Take],
             };
-            for turn in turns {
-                let entry = Entry {
+            for kind in kinds {
+                let entry = EntrySlot {
                     path: change.path.clone(),
                     slot: u32::try_from(list.len()).map_err(|_| CoverError::TooMany)?,
                 };
-                list.push(Move { entry, turn: *turn });
+                list.push(PlannedStep { entry, kind: *kind });
             }
         }
         Ok(Self {
@@ -93,7 +95,7 @@ impl Moves {
 
     /// What is to be built under which number.
     pub(crate) fn fillings(&self) -> Vec<(u32, Filling<'_>)> {
-        let coming = self.list.iter().filter(|step| step.turn != Turn::Take);
+        let coming = self.list.iter().filter(|step| step.kind != StepKind::Take);
         coming
             .map(|step| {
                 let filling = if step.entry.path == Receipt::path() {
@@ -109,23 +111,24 @@ impl Moves {
     /// The steps, with what stands on both sides of each now; `sides` must have been opened for these moves.
     ///
     /// A move whose two sides are one object is left out: a rename between two links of one file does nothing.
-    pub(crate) fn steps(&self, sides: &Sides<'_>) -> Result<Vec<Step>, FsError> {
+    pub(crate) fn steps(&self, sides: &StepPlaces<'_>) -> Result<Vec<Step>, FsError> {
         let mut steps = Vec::new();
-        for Move { entry, turn } in &self.list {
+        for PlannedStep { entry, kind } in &self.list {
             let live = sides.live_of(entry);
-            let is_pinned = *turn != Turn::Put && !mutant::drops(Site::PinOfEntries);
+            let is_pinned = *kind != StepKind::Put && !mutant::drops(Site::PinOfEntries);
             if let Some(live) = live.as_ref().filter(|_| is_pinned) {
                 // A lower layer's object gets another identity when it is first changed: that is brought about now.
                 sides.fs.pin(&live.dir, &live.name)?;
             }
             let old = sides.identity(live.as_ref())?;
             let new = sides.identity(sides.slot_of(entry).as_ref())?;
-            let act = match (turn, new, old) {
-                (Turn::Put, Some(new), _) => Act::Put { new },
-                (Turn::Take, _, Some(old)) => Act::Take { old },
-                (Turn::Swap, Some(new), Some(old)) if new == old => continue,
-                (Turn::Swap, Some(new), Some(old)) => Act::Swap { new, old },
-                (Turn::Put | Turn::Swap, None, _) | (Turn::Take | Turn::Swap, _, None) => {
+            let act = match (kind, new, old) {
+                (StepKind::Put, Some(new), _) => Act::Put { new },
+                (StepKind::Take, _, Some(old)) => Act::Take { old },
+                (StepKind::Swap, Some(new), Some(old)) if new == old => continue,
+                (StepKind::Swap, Some(new), Some(old)) => Act::Swap { new, old },
+                (StepKind::Put | StepKind::Swap, None, _)
+                | (StepKind::Take | StepKind::Swap, _, None) => {
                     return Err(FsError {
                         verb: "find",
                         name: entry.path.to_string(),
@@ -140,25 +143,25 @@ impl Moves {
     }
 }
 
-fn receipt_turn(fs: &dyn Fs, root: &Dir) -> Result<Turn, FsError> {
+fn receipt_kind(fs: &dyn Fs, root: &Dir) -> Result<StepKind, FsError> {
     let path = Receipt::path();
     let mut dir = root.clone();
     if let Some(above) = path.parent() {
         dir = match fs.open_dir(root, OsStr::new(above.name())) {
             Ok(dir) => dir,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Turn::Put),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(StepKind::Put),
             Err(error) => return Err(error),
         };
     }
     let there = fs.meta(&dir, OsStr::new(path.name()))?.is_some();
-    Ok(if there { Turn::Swap } else { Turn::Put })
+    Ok(if there { StepKind::Swap } else { StepKind::Put })
 }
 
 /// The first entry that was moved out of its place and is not as the plan saw it.
 ///
 /// Somebody may have written to it, or into it, between the last look and the rename.
 pub(crate) fn stranger_in_slots(
-    sides: &Sides<'_>,
+    sides: &StepPlaces<'_>,
     steps: &[Step],
     plan: &Plan,
 ) -> Result<Option<RelPath>, FsError> {

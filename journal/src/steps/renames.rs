@@ -13,7 +13,7 @@ use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::fs::{Fs, FsError, Kind, Rename};
 use crate::place::record::{Act, Step};
-use crate::steps::step_places::{Side, Sides};
+use crate::steps::step_places::{StepPlace, StepPlaces};
 
 /// Why a step could not be taken back.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl From<FsError> for Stuck {
 }
 
 /// Takes one step.
-pub(crate) fn take(sides: &Sides<'_>, step: &Step) -> Result<(), FsError> {
+pub(crate) fn take(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError> {
     let (slot, live) = both(sides, step)?;
     match step.act {
         Act::Put { .. } => put(sides.fs, &slot, &live),
@@ -41,7 +41,7 @@ pub(crate) fn take(sides: &Sides<'_>, step: &Step) -> Result<(), FsError> {
 }
 
 /// Moves what is replaced to its slot, where nobody else writes: a plain rename loses nothing there.
-fn take_aside(fs: &dyn Fs, live: &Side, slot: &Side) -> Result<(), FsError> {
+fn take_aside(fs: &dyn Fs, live: &StepPlace, slot: &StepPlace) -> Result<(), FsError> {
     let tried = fs.rename(live.at(), slot.at(), Rename::NoReplace);
     let Err(error) = &tried else { return tried };
     if !is_no_such_rename(error) || fs.meta(&slot.dir, &slot.name)?.is_some() {
@@ -53,7 +53,7 @@ fn take_aside(fs: &dyn Fs, live: &Side, slot: &Side) -> Result<(), FsError> {
 /// Takes one step back that was taken, whatever stands at its entry by now.
 ///
 /// Where the directory of the entry is gone, what was replaced stays in the stage.
-pub(crate) fn take_back(sides: &Sides<'_>, step: &Step) -> Result<(), Stuck> {
+pub(crate) fn take_back(sides: &StepPlaces<'_>, step: &Step) -> Result<(), Stuck> {
     let Some((slot, live)) = sides.slot(step).zip(sides.live(step)) else {
         return Ok(());
     };
@@ -79,7 +79,7 @@ pub(crate) fn take_back(sides: &Sides<'_>, step: &Step) -> Result<(), Stuck> {
 }
 
 /// Ends a step that was taken by a link, and whose first name is there still.
-pub(crate) fn finish(sides: &Sides<'_>, step: &Step) -> Result<(), FsError> {
+pub(crate) fn finish(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError> {
     let (Some(slot), Some(live)) = (sides.slot(step), sides.live(step)) else {
         return Ok(());
     };
@@ -95,7 +95,7 @@ pub(crate) fn finish(sides: &Sides<'_>, step: &Step) -> Result<(), FsError> {
     sides.fs.remove_file(&first.dir, &first.name)
 }
 
-fn both(sides: &Sides<'_>, step: &Step) -> Result<(Side, Side), FsError> {
+fn both(sides: &StepPlaces<'_>, step: &Step) -> Result<(StepPlace, StepPlace), FsError> {
     let sides = sides.slot(step).zip(sides.live(step));
     sides.ok_or_else(|| FsError {
         verb: "find the directory of",
@@ -107,7 +107,7 @@ fn both(sides: &Sides<'_>, step: &Step) -> Result<(Side, Side), FsError> {
     })
 }
 
-fn exchange(sides: &Sides<'_>, one: &Side, other: &Side) -> Result<(), FsError> {
+fn exchange(sides: &StepPlaces<'_>, one: &StepPlace, other: &StepPlace) -> Result<(), FsError> {
     sides.fs.rename(one.at(), other.at(), Rename::Exchange)
 }
 
@@ -116,9 +116,9 @@ fn exchange(sides: &Sides<'_>, one: &Side, other: &Side) -> Result<(), FsError> 
 /// # Crash
 /// Between the two moves nothing stands at the entry, and the slot says that it is to come back.
 fn exchange_back(
-    sides: &Sides<'_>,
-    slot: &Side,
-    (live, found): (&Side, Identity),
+    sides: &StepPlaces<'_>,
+    slot: &StepPlace,
+    (live, found): (&StepPlace, Identity),
 ) -> Result<(), Stuck> {
     let tried = exchange(sides, slot, live);
     let Err(error) = &tried else { return Ok(()) };
@@ -129,7 +129,7 @@ fn exchange_back(
         let mut name = slot.name.clone();
         name.push(format!(".found-{number}"));
         let dir = slot.dir.clone();
-        let aside = Side { dir, name };
+        let aside = StepPlace { dir, name };
         match sides.identity(Some(&aside))? {
             None => put_durably(sides.fs, live, &aside)?,
             // It was moved by a link, and its first name is there still.
@@ -154,18 +154,18 @@ enum Between {
 /// old one; a crash between the two leaves both names, which count as done. A directory has its name looked at first; a plain
 /// rename of a directory then fails on anything that appeared meanwhile, except an empty directory, which holds
 /// nothing to lose.
-pub(crate) fn put(fs: &dyn Fs, from: &Side, to: &Side) -> Result<(), FsError> {
+pub(crate) fn put(fs: &dyn Fs, from: &StepPlace, to: &StepPlace) -> Result<(), FsError> {
     put_with(fs, from, to, Between::Nothing).map_err(|stuck| match stuck {
         Stuck::Disk(source) | Stuck::Sync(source) => source,
     })
 }
 
 /// As [`put`], for what must not be lost: a power cut that kept the unlink and not the link would lose it.
-fn put_durably(fs: &dyn Fs, from: &Side, to: &Side) -> Result<(), Stuck> {
+fn put_durably(fs: &dyn Fs, from: &StepPlace, to: &StepPlace) -> Result<(), Stuck> {
     put_with(fs, from, to, Between::Sync)
 }
 
-fn put_with(fs: &dyn Fs, from: &Side, to: &Side, between: Between) -> Result<(), Stuck> {
+fn put_with(fs: &dyn Fs, from: &StepPlace, to: &StepPlace, between: Between) -> Result<(), Stuck> {
     let tried = fs.rename(from.at(), to.at(), Rename::NoReplace);
     let Err(error) = &tried else { return Ok(()) };
     if !is_no_such_rename(error) {

@@ -14,19 +14,19 @@ use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::fs::{Dir, Fs, FsError};
-use crate::place::record::{Act, Entry, Form, Record, Step};
+use crate::place::record::{Act, EntrySlot, Form, Record, Step};
 use crate::place::target::Target;
-use crate::place::transaction_dir::Home;
+use crate::place::transaction_dir::TransactionDir;
 use crate::plan::node::ENGINE_DIR;
 
 /// One name in one open directory.
 #[derive(Clone, Debug)]
-pub(crate) struct Side {
+pub(crate) struct StepPlace {
     pub(crate) dir: Dir,
     pub(crate) name: OsString,
 }
 
-impl Side {
+impl StepPlace {
     pub(crate) fn at(&self) -> (&Dir, &OsStr) {
         (&self.dir, &self.name)
     }
@@ -34,7 +34,7 @@ impl Side {
 
 /// How one step stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stand {
+pub(crate) enum StepState {
     /// Not taken, or taken back.
     Before,
     /// Not taken or taken back, and the place in the stage holds what somebody else made.
@@ -47,7 +47,7 @@ pub(crate) enum Stand {
     Neither,
 }
 
-impl Stand {
+impl StepState {
     pub(crate) fn is_disturbed(self) -> bool {
         self == Self::AfterChanged
     }
@@ -59,13 +59,13 @@ impl Stand {
 
 /// Both sides of all steps of a record.
 #[derive(Debug)]
-pub(crate) struct Sides<'a> {
+pub(crate) struct StepPlaces<'a> {
     pub(crate) fs: &'a dyn Fs,
-    home: Home<'a>,
+    home: TransactionDir<'a>,
     origin: String,
     aside: String,
     /// The target in its parent, for a tree.
-    tree: Side,
+    tree: StepPlace,
     /// The slots, wherever they stand by now; `None` when they are gone.
     slots: Option<Dir>,
     /// The directories that hold the entries; `None` stands for the target's own root.
@@ -74,11 +74,11 @@ pub(crate) struct Sides<'a> {
     touched: BTreeSet<Option<RelPath>>,
 }
 
-impl<'a> Sides<'a> {
+impl<'a> StepPlaces<'a> {
     /// Opens every directory that the steps of a record touch; what is absent is left out.
     pub(crate) fn open(
         target: &Target<'a>,
-        home: &Home<'a>,
+        home: &TransactionDir<'a>,
         record: &Record,
     ) -> Result<Self, FsError> {
         let steps = record.steps().iter();
@@ -89,9 +89,9 @@ impl<'a> Sides<'a> {
     /// Opens every directory that these entries are in, of a record that does not name them yet.
     pub(crate) fn open_for<'e>(
         target: &Target<'a>,
-        home: &Home<'a>,
+        home: &TransactionDir<'a>,
         record: &Record,
-        entries: impl Iterator<Item = &'e Entry>,
+        entries: impl Iterator<Item = &'e EntrySlot>,
     ) -> Result<Self, FsError> {
         let fs = target.fs;
         let mut sides = Self {
@@ -99,7 +99,7 @@ impl<'a> Sides<'a> {
             home: home.clone(),
             origin: record.origin(&home.names),
             aside: record.aside(&home.names),
-            tree: Side {
+            tree: StepPlace {
                 dir: target.parent.clone(),
                 name: target.name.clone(),
             },
@@ -153,7 +153,7 @@ impl<'a> Sides<'a> {
     }
 
     /// Where readers find it; `None` when the directory above is gone.
-    pub(crate) fn live(&self, step: &Step) -> Option<Side> {
+    pub(crate) fn live(&self, step: &Step) -> Option<StepPlace> {
         match &step.entry {
             None => Some(self.tree.clone()),
             Some(entry) => self.live_of(entry),
@@ -161,14 +161,14 @@ impl<'a> Sides<'a> {
     }
 
     /// Where readers find an entry.
-    pub(crate) fn live_of(&self, entry: &Entry) -> Option<Side> {
+    pub(crate) fn live_of(&self, entry: &EntrySlot) -> Option<StepPlace> {
         let dir = self.parents.get(&entry.path.parent())?.clone();
         let name = OsString::from(entry.path.name());
-        Some(Side { dir, name })
+        Some(StepPlace { dir, name })
     }
 
     /// Where its other half stands; `None` when the slots are gone.
-    pub(crate) fn slot(&self, step: &Step) -> Option<Side> {
+    pub(crate) fn slot(&self, step: &Step) -> Option<StepPlace> {
         if let Some(entry) = &step.entry {
             return self.slot_of(entry);
         }
@@ -176,29 +176,29 @@ impl<'a> Sides<'a> {
             Act::Put { .. } | Act::Swap { .. } => &self.origin,
             Act::Take { .. } => &self.aside,
         };
-        Some(Side {
+        Some(StepPlace {
             dir: self.home.dir.clone(),
             name: OsString::from(name),
         })
     }
 
     /// Where the other half of an entry stands.
-    pub(crate) fn slot_of(&self, entry: &Entry) -> Option<Side> {
+    pub(crate) fn slot_of(&self, entry: &EntrySlot) -> Option<StepPlace> {
         let dir = self.slots.as_ref()?.clone();
         let name = OsString::from(entry.slot.to_string());
-        Some(Side { dir, name })
+        Some(StepPlace { dir, name })
     }
 
     /// What stands at a side.
-    pub(crate) fn identity(&self, side: Option<&Side>) -> Result<Option<Identity>, FsError> {
+    pub(crate) fn identity(&self, side: Option<&StepPlace>) -> Result<Option<Identity>, FsError> {
         let Some(side) = side else { return Ok(None) };
         let meta = self.fs.meta(&side.dir, &side.name)?;
         Ok(meta.map(|meta| meta.identity))
     }
 
     /// How steps on entries stand.
-    pub(crate) fn stands(&self, steps: &[Step]) -> Result<Vec<Stand>, FsError> {
-        let stand = |step| -> Result<Stand, FsError> {
+    pub(crate) fn stands(&self, steps: &[Step]) -> Result<Vec<StepState>, FsError> {
+        let stand = |step| -> Result<StepState, FsError> {
             let slot = self.identity(self.slot(step).as_ref())?;
             let live = self.identity(self.live(step).as_ref())?;
             Ok(judge(step.act, slot, live))
@@ -210,8 +210,10 @@ impl<'a> Sides<'a> {
                 continue;
             };
             let (take, put) = match (take, put) {
-                (Stand::After, Stand::AfterChanged) if self.is_half_back(steps.get(first))? => {
-                    (Stand::After, Stand::BeforeChanged)
+                (StepState::After, StepState::AfterChanged)
+                    if self.is_half_back(steps.get(first))? =>
+                {
+                    (StepState::After, StepState::BeforeChanged)
                 }
                 (take, put) => judge_pair(*take, *put),
             };
@@ -258,34 +260,34 @@ impl<'a> Sides<'a> {
 }
 
 /// Judges by the slot, where nobody else writes; what stands at the entry only says whether somebody changed it.
-fn judge(act: Act, slot: Option<Identity>, live: Option<Identity>) -> Stand {
+fn judge(act: Act, slot: Option<Identity>, live: Option<Identity>) -> StepState {
     match act {
         Act::Put { new } => match slot {
             // Put by a link, and not unlinked yet: both names are the new entry.
-            Some(slot) if slot == new && live == Some(new) => Stand::After,
-            Some(slot) if slot == new => Stand::Before,
-            Some(_) if live.is_none() => Stand::BeforeChanged,
-            Some(_) => Stand::Neither,
-            None if live == Some(new) => Stand::After,
-            None => Stand::AfterChanged,
+            Some(slot) if slot == new && live == Some(new) => StepState::After,
+            Some(slot) if slot == new => StepState::Before,
+            Some(_) if live.is_none() => StepState::BeforeChanged,
+            Some(_) => StepState::Neither,
+            None if live == Some(new) => StepState::After,
+            None => StepState::AfterChanged,
         },
         Act::Swap { new, old } => match slot {
-            Some(slot) if slot == new => Stand::Before,
-            Some(slot) if slot == old && live == Some(new) => Stand::After,
-            Some(slot) if slot == old => Stand::AfterChanged,
-            Some(_) if live == Some(old) => Stand::BeforeChanged,
+            Some(slot) if slot == new => StepState::Before,
+            Some(slot) if slot == old && live == Some(new) => StepState::After,
+            Some(slot) if slot == old => StepState::AfterChanged,
+            Some(_) if live == Some(old) => StepState::BeforeChanged,
             // Somebody replaced the entry right before it was exchanged: theirs stands in the slot and comes back.
-            Some(_) if live == Some(new) => Stand::AfterChanged,
-            Some(_) | None => Stand::Neither,
+            Some(_) if live == Some(new) => StepState::AfterChanged,
+            Some(_) | None => StepState::Neither,
         },
         Act::Take { old } => match slot {
-            Some(slot) if slot == old && (live.is_none() || live == Some(old)) => Stand::After,
-            Some(slot) if slot == old => Stand::AfterChanged,
-            Some(_) if live == Some(old) => Stand::BeforeChanged,
+            Some(slot) if slot == old && (live.is_none() || live == Some(old)) => StepState::After,
+            Some(slot) if slot == old => StepState::AfterChanged,
+            Some(_) if live == Some(old) => StepState::BeforeChanged,
             // As above: somebody replaced the entry right before it was taken.
-            Some(_) if live.is_none() => Stand::AfterChanged,
-            Some(_) => Stand::Neither,
-            None => Stand::Before,
+            Some(_) if live.is_none() => StepState::AfterChanged,
+            Some(_) => StepState::Neither,
+            None => StepState::Before,
         },
     }
 }
@@ -298,14 +300,16 @@ fn is_take_and_put(pair: &[Step]) -> bool {
 }
 
 /// Judges a take and the put after it together, since both are of one entry.
-fn judge_pair(take: Stand, put: Stand) -> (Stand, Stand) {
+fn judge_pair(take: StepState, put: StepState) -> (StepState, StepState) {
     match (take, put) {
         // What was put there is ours and no change of somebody's.
-        (Stand::AfterChanged, Stand::After) => (Stand::After, Stand::After),
+        (StepState::AfterChanged, StepState::After) => (StepState::After, StepState::After),
         // What was taken is what somebody had put there right before.
-        (Stand::Neither, Stand::After) => (Stand::AfterChanged, Stand::After),
+        (StepState::Neither, StepState::After) => (StepState::AfterChanged, StepState::After),
         // The old entry is in its place, so nothing was put there: a power cut took what was to be.
-        (Stand::Before, Stand::AfterChanged) => (Stand::Before, Stand::BeforeChanged),
+        (StepState::Before, StepState::AfterChanged) => {
+            (StepState::Before, StepState::BeforeChanged)
+        }
         apart => apart,
     }
 }
@@ -329,7 +333,7 @@ mod tests {
         Identity { inode, birth: None }
     }
 
-    fn check(act: Act, slot: Option<u64>, live: Option<u64>, expected: Stand) {
+    fn check(act: Act, slot: Option<u64>, live: Option<u64>, expected: StepState) {
         let judged = judge(act, slot.map(id), live.map(id));
         assert_eq!(judged, expected, "{act:?} {slot:?} {live:?}");
     }
@@ -337,41 +341,41 @@ mod tests {
     #[test]
     fn a_step_is_judged_by_the_side_that_only_we_write_to() {
         let put = Act::Put { new: id(1) };
-        check(put, Some(1), None, Stand::Before);
-        check(put, Some(1), Some(9), Stand::Before);
-        check(put, None, Some(1), Stand::After);
-        check(put, Some(1), Some(1), Stand::After);
-        check(put, None, None, Stand::AfterChanged);
-        check(put, None, Some(9), Stand::AfterChanged);
-        check(put, Some(9), None, Stand::BeforeChanged);
-        check(put, Some(9), Some(8), Stand::Neither);
+        check(put, Some(1), None, StepState::Before);
+        check(put, Some(1), Some(9), StepState::Before);
+        check(put, None, Some(1), StepState::After);
+        check(put, Some(1), Some(1), StepState::After);
+        check(put, None, None, StepState::AfterChanged);
+        check(put, None, Some(9), StepState::AfterChanged);
+        check(put, Some(9), None, StepState::BeforeChanged);
+        check(put, Some(9), Some(8), StepState::Neither);
         let swap = Act::Swap {
             new: id(1),
             old: id(2),
         };
-        check(swap, Some(1), Some(2), Stand::Before);
-        check(swap, Some(1), Some(9), Stand::Before);
-        check(swap, Some(2), Some(1), Stand::After);
-        check(swap, Some(2), Some(9), Stand::AfterChanged);
-        check(swap, Some(2), None, Stand::AfterChanged);
-        check(swap, Some(9), Some(2), Stand::BeforeChanged);
-        check(swap, None, Some(1), Stand::Neither);
-        check(swap, Some(9), Some(1), Stand::AfterChanged);
-        check(swap, Some(9), Some(9), Stand::Neither);
+        check(swap, Some(1), Some(2), StepState::Before);
+        check(swap, Some(1), Some(9), StepState::Before);
+        check(swap, Some(2), Some(1), StepState::After);
+        check(swap, Some(2), Some(9), StepState::AfterChanged);
+        check(swap, Some(2), None, StepState::AfterChanged);
+        check(swap, Some(9), Some(2), StepState::BeforeChanged);
+        check(swap, None, Some(1), StepState::Neither);
+        check(swap, Some(9), Some(1), StepState::AfterChanged);
+        check(swap, Some(9), Some(9), StepState::Neither);
         let take = Act::Take { old: id(2) };
-        check(take, None, Some(2), Stand::Before);
-        check(take, None, None, Stand::Before);
-        check(take, Some(2), None, Stand::After);
-        check(take, Some(2), Some(2), Stand::After);
-        check(take, Some(2), Some(9), Stand::AfterChanged);
-        check(take, Some(9), Some(2), Stand::BeforeChanged);
-        check(take, Some(9), None, Stand::AfterChanged);
-        check(take, Some(9), Some(8), Stand::Neither);
+        check(take, None, Some(2), StepState::Before);
+        check(take, None, None, StepState::Before);
+        check(take, Some(2), None, StepState::After);
+        check(take, Some(2), Some(2), StepState::After);
+        check(take, Some(2), Some(9), StepState::AfterChanged);
+        check(take, Some(9), Some(2), StepState::BeforeChanged);
+        check(take, Some(9), None, StepState::AfterChanged);
+        check(take, Some(9), Some(8), StepState::Neither);
     }
 
     #[test]
     fn a_take_and_a_put_of_one_entry_are_judged_together() {
-        use Stand::{After, AfterChanged, Before, BeforeChanged, Neither};
+        use StepState::{After, AfterChanged, Before, BeforeChanged, Neither};
         assert_eq!(judge_pair(AfterChanged, After), (After, After));
         assert_eq!(judge_pair(Neither, After), (AfterChanged, After));
         assert_eq!(judge_pair(Before, AfterChanged), (Before, BeforeChanged));

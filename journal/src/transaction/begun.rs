@@ -13,9 +13,9 @@ use crate::fs::barrier::sync_tree;
 use crate::fs::{Barrier, FsError, Meta};
 use crate::place::journal_file;
 use crate::place::lock::Locks;
-use crate::place::record::{Act, Durability, Form, Record, Source, Step, Steps};
-use crate::place::stage_claim::Claim;
-use crate::place::transaction_dir::Home;
+use crate::place::record::{Act, Durability, Form, Origin, Record, Step, Steps};
+use crate::place::stage_claim::StageClaim;
+use crate::place::transaction_dir::TransactionDir;
 use crate::plan::builder::Plan;
 use crate::plan::node::Mode;
 use crate::plan::receipt::LateReceipt;
@@ -23,7 +23,7 @@ use crate::plan::room::{self, Shortage};
 use crate::staging::build::{self, ReceiptText, StageCounts, StageOptions};
 use crate::staging::error::StageError;
 use crate::staging::inheritance::Ground;
-use crate::steps::entry_steps::{Exchange, Moves};
+use crate::steps::entry_steps::{EntrySteps, Exchange};
 use crate::transaction::failures::Aftermath;
 use crate::transaction::published::give_stage_up;
 use crate::transaction::terms::Terms;
@@ -32,8 +32,8 @@ use crate::transaction::terms::Terms;
 #[derive(Debug)]
 pub(super) struct Begun<'a> {
     pub(super) locks: Locks<'a>,
-    pub(super) home: Home<'a>,
-    pub(super) claim: Claim,
+    pub(super) home: TransactionDir<'a>,
+    pub(super) claim: StageClaim,
     pub(super) plan: &'a Plan,
     pub(super) terms: Terms,
     pub(super) work: Work,
@@ -48,7 +48,7 @@ pub(super) struct Begun<'a> {
 #[derive(Debug)]
 pub(super) enum Work {
     Tree(Exchange),
-    Entries(Moves),
+    Entries(EntrySteps),
 }
 
 impl Begun<'_> {
@@ -96,7 +96,7 @@ impl Begun<'_> {
         if self.terms.durability == Durability::Process {
             return Ok(None);
         }
-        let Home { fs, dir, names, .. } = &self.home;
+        let TransactionDir { fs, dir, names, .. } = &self.home;
         // A sync that failed is not tried again: the pages it lost count as clean now.
         let barrier = if mutant::drops(Site::BarrierOfStage) {
             Barrier::PerObject
@@ -122,7 +122,7 @@ impl Begun<'_> {
             token: self.claim.token.clone(),
             generation: self.generation,
             form: self.home.form,
-            source: Source::Built,
+            source: Origin::Built,
             stage: self.claim.identity,
             boot: self.home.fs.boot_id(),
             durability,

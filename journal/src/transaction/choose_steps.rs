@@ -11,10 +11,10 @@ use std::ffi::OsString;
 use crate::fs::{Dir, FsError, Meta, Rename};
 use crate::place::journal_file::Siblings;
 use crate::place::target::Target;
-use crate::place::transaction_dir::Home;
+use crate::place::transaction_dir::TransactionDir;
 use crate::plan::builder::Plan;
 use crate::steps::entry_cover::{CoverError, Grain};
-use crate::steps::entry_steps::{Exchange, Moves};
+use crate::steps::entry_steps::{EntrySteps, Exchange};
 use crate::transaction::failures::PrepareError;
 use crate::transaction::preconditions::{expected_root, mounted_entries};
 
@@ -33,13 +33,13 @@ pub(crate) fn moves(
     plan: &Plan,
     grain: Grain,
     exchange: Exchange,
-) -> Result<Moves, PrepareError> {
+) -> Result<EntrySteps, PrepareError> {
     let path = || target.path().to_path_buf();
     let disk = |source| PrepareError::Disk {
         target: path(),
         source,
     };
-    let moves = match Moves::of(target, plan, grain, exchange) {
+    let moves = match EntrySteps::of(target, plan, grain, exchange) {
         Ok(moves) => moves,
         Err(CoverError::Disk(source)) => return Err(disk(source)),
         Err(source @ (CoverError::Blocked(_) | CoverError::Unnamable(_) | CoverError::TooMany)) => {
@@ -67,7 +67,8 @@ pub(crate) fn next_generation(target: &Target<'_>) -> Result<u32, PrepareError> 
         source,
     };
     let mut next = 1;
-    let homes = std::iter::once(Home::beside(target)).chain(Home::within(target).map_err(disk)?);
+    let homes = std::iter::once(TransactionDir::beside(target))
+        .chain(TransactionDir::within(target).map_err(disk)?);
     for home in homes {
         let siblings = Siblings::list(&home).map_err(disk)?;
         let Some((highest, name)) = siblings.highest_generation(&home.names) else {
@@ -85,7 +86,7 @@ pub(crate) fn next_generation(target: &Target<'_>) -> Result<u32, PrepareError> 
 }
 
 /// Tries an exchange on two scratch entries.
-pub(crate) fn try_exchange(home: &Home<'_>, root: &Dir) -> Result<Exchange, FsError> {
+pub(crate) fn try_exchange(home: &TransactionDir<'_>, root: &Dir) -> Result<Exchange, FsError> {
     let fs = home.fs;
     let [one, two] = ["scratch-1", "scratch-2"].map(OsString::from);
     for name in [&one, &two] {

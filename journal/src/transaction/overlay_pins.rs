@@ -15,23 +15,23 @@ use crate::fs::{Dir, Fs, FsError, Layers};
 use crate::place::journal_file;
 use crate::place::record::{Act, Record};
 use crate::place::target::Target;
-use crate::place::transaction_dir::Home;
-use crate::steps::step_places::Sides;
+use crate::place::transaction_dir::TransactionDir;
+use crate::steps::step_places::StepPlaces;
 
 /// The record of a generation, with every object that it names pinned.
 ///
 /// # Crash
 /// Objects may be pinned and the record still name what they were: then the generation counts as changed.
-pub(crate) fn pinned(
+pub(crate) fn with_pinned_identities(
     target: &Target<'_>,
-    home: &Home<'_>,
+    home: &TransactionDir<'_>,
     record: Record,
 ) -> Result<Record, FsError> {
     let fs = home.fs;
     if fs.layers(&home.dir) == Layers::Plain || mutant::drops(Site::PinOfGeneration) {
         return Ok(record);
     }
-    let sides = Sides::open(target, home, &record)?;
+    let sides = StepPlaces::open(target, home, &record)?;
     let mut pins = Pins {
         fs,
         now: BTreeMap::new(),

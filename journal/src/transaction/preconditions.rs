@@ -16,7 +16,7 @@ use crate::plan::builder::Plan;
 use crate::plan::content::ContentSource;
 use crate::plan::node::{ENGINE_DIR, Expected, Observed, Publication};
 use crate::plan::observe::observe_each;
-use crate::steps::entry_steps::Moves;
+use crate::steps::entry_steps::EntrySteps;
 
 /// A path that is not as the plan expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,7 +176,7 @@ pub(crate) fn mounted(target: &Target<'_>) -> Result<Option<PathBuf>, FsError> {
 /// What is mounted so that an entry cannot be renamed: on the way to it, at it, or below it.
 pub(crate) fn mounted_entries(
     target: &Target<'_>,
-    moves: &Moves,
+    moves: &EntrySteps,
 ) -> Result<Option<PathBuf>, FsError> {
     let fs = target.fs;
     let root = fs.open_dir(&target.parent, &target.name)?;

@@ -14,12 +14,12 @@ use crate::place::lock::Locks;
 use crate::place::names::{Direction, JournalName};
 use crate::place::record::{Durability, Record, Step};
 use crate::place::stage_claim::{self, proves_itself};
-use crate::place::transaction_dir::Home;
+use crate::place::transaction_dir::TransactionDir;
 use crate::recovery::evidence::{Place, Taken, sight};
 use crate::recovery::settle::{By, End, Ending, empty_now};
 use crate::staging::build::StageCounts;
 use crate::steps::renames;
-use crate::steps::step_places::Sides;
+use crate::steps::step_places::StepPlaces;
 use crate::transaction::failures::{
     Aftermath, EndFailed, PublishError, PublishFailed, aftermath_of,
 };
@@ -40,7 +40,7 @@ pub struct Published<'a> {
 #[derive(Debug)]
 pub(crate) struct Open<'a> {
     pub(crate) locks: Locks<'a>,
-    pub(crate) home: Home<'a>,
+    pub(crate) home: TransactionDir<'a>,
     pub(crate) record: Record,
     /// The name under which the record stands.
     pub(crate) journal: JournalName,
@@ -87,7 +87,7 @@ impl Published<'_> {
 
 impl Open<'_> {
     /// Takes the steps that the journal says, makes them durable, and looks at what came of it.
-    pub(crate) fn take_steps(&self, sides: &Sides<'_>) -> Result<(), PublishError> {
+    pub(crate) fn take_steps(&self, sides: &StepPlaces<'_>) -> Result<(), PublishError> {
         let target = self.locks.target();
         // Nothing slower than a rename may stand between two of them: readers see a mixture meanwhile.
         for step in self.record.steps() {
@@ -112,7 +112,7 @@ impl Open<'_> {
         Ok(())
     }
 
-    fn sync_steps(&self, sides: &Sides<'_>) -> Result<(), PublishError> {
+    fn sync_steps(&self, sides: &StepPlaces<'_>) -> Result<(), PublishError> {
         if self.record.durability == Durability::Process {
             return Ok(());
         }
@@ -195,7 +195,11 @@ impl Open<'_> {
 }
 
 /// Deletes a stage that no journal names, and what was drafted for it.
-pub(crate) fn give_stage_up(locks: &Locks<'_>, home: &Home<'_>, token: &str) -> Aftermath {
+pub(crate) fn give_stage_up(
+    locks: &Locks<'_>,
+    home: &TransactionDir<'_>,
+    token: &str,
+) -> Aftermath {
     journal_file::discard_draft(home);
     let target = locks.target();
     let left = stage_claim::discard(home, token, target.watch);

@@ -9,9 +9,9 @@ use crate::base::mutant::{self, Site};
 use crate::fs::FsError;
 use crate::place::lock::{Locks, Patience};
 use crate::place::record::{Durability, Form};
-use crate::place::stage_claim::{Claim, Early};
+use crate::place::stage_claim::{EarlyClaim, StageClaim};
 use crate::place::target::Target;
-use crate::place::transaction_dir::Home;
+use crate::place::transaction_dir::TransactionDir;
 use crate::plan::builder::Plan;
 use crate::plan::content::ContentSource;
 use crate::plan::node::Publication;
@@ -31,7 +31,7 @@ use crate::transaction::terms::Terms;
 #[derive(Debug)]
 pub struct Ready<'a> {
     // Before the locks: a stage that nobody needed goes while they are held.
-    early: Option<Early<'a>>,
+    early: Option<EarlyClaim<'a>>,
     pub(crate) locks: Locks<'a>,
 }
 
@@ -78,7 +78,10 @@ impl<'a> Ready<'a> {
     /// # Crash
     /// As [`Ready::prepare`].
     pub fn claim(&mut self, durability: Durability) {
-        self.early = Some(Early::make(Home::beside(self.target()), durability));
+        self.early = Some(EarlyClaim::make(
+            TransactionDir::beside(self.target()),
+            durability,
+        ));
     }
 
     /// Checks that the plan fits, and makes an empty stage whose name says whose it is.
@@ -127,7 +130,7 @@ impl<'a> Ready<'a> {
         };
         let old = pinned_root(target, plan).map_err(disk)?;
         let home = if plan.publication().is_by_entries() {
-            Home::make_within(target, plan.root_mode().bits()).map_err(disk)?
+            TransactionDir::make_within(target, plan.root_mode().bits()).map_err(disk)?
         } else {
             if let Some(mount) = mounted(target).map_err(disk)? {
                 return Err(PrepareError::Mounted {
@@ -135,7 +138,7 @@ impl<'a> Ready<'a> {
                     mount,
                 });
             }
-            Home::beside(target)
+            TransactionDir::beside(target)
         };
         let failed = |source: FsError| {
             home.leave(target);
@@ -143,7 +146,7 @@ impl<'a> Ready<'a> {
         };
         let generation = next_generation(target).inspect_err(|_| home.leave(target))?;
         let early = early.and_then(|early| early.fitting(home.form, terms.durability));
-        let claim = early.unwrap_or_else(|| Claim::make(&home, terms.durability));
+        let claim = early.unwrap_or_else(|| StageClaim::make(&home, terms.durability));
         let claim = claim.map_err(failed)?;
         let work = match (home.form, old) {
             // Where nothing is, nothing is exchanged.

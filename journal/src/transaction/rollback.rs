@@ -19,9 +19,9 @@ use crate::fs::{Dir, FsError, Rename};
 use crate::place::journal_file::{self, JournalRead, Siblings};
 use crate::place::names::JournalName;
 use crate::place::record::{
-    Act, Durability, Entry, Form, Record, Retention, Source, Step, Steps, Verdict,
+    Act, Durability, EntrySlot, Form, Origin, Record, Retention, Step, Steps, Verdict,
 };
-use crate::place::transaction_dir::Home;
+use crate::place::transaction_dir::TransactionDir;
 use crate::plan::drift::{Drift, drift, drift_at};
 use crate::plan::node::{ENGINE_DIR, Mode, RECEIPT_NAME};
 use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
@@ -29,9 +29,9 @@ use crate::recovery::closed::open_tree;
 use crate::recovery::evidence::replaced_identity;
 use crate::staging::build::StageCounts;
 use crate::steps::entry_steps::Exchange;
-use crate::steps::step_places::{Side, Sides};
+use crate::steps::step_places::{StepPlace, StepPlaces};
 use crate::transaction::failures::{Aftermath, PublishError, PublishFailed};
-use crate::transaction::overlay_pins::pinned;
+use crate::transaction::overlay_pins::with_pinned_identities;
 use crate::transaction::published::{Open, Published};
 use crate::transaction::ready::Ready;
 
@@ -98,7 +98,7 @@ pub enum RollbackError {
 
 /// A generation, and the record of what it was replaced by.
 struct Generation<'t> {
-    home: Home<'t>,
+    home: TransactionDir<'t>,
     record: Record,
 }
 
@@ -112,7 +112,7 @@ impl Generation<'_> {
 
 /// One entry of a generation: what stands in its slot and in its place now.
 struct Pair {
-    entry: Option<Entry>,
+    entry: Option<EntrySlot>,
     slot: Option<Identity>,
     live: Option<Identity>,
 }
@@ -141,7 +141,8 @@ impl<'a> Ready<'a> {
             });
         }
         generation.record =
-            pinned(self.target(), &generation.home, generation.record).map_err(disk)?;
+            with_pinned_identities(self.target(), &generation.home, generation.record)
+                .map_err(disk)?;
         let record = self.inverse(&generation, terms).map_err(disk)?;
         let mode = generation.record.root_mode_of(record.stage);
         let open = Open {
@@ -169,8 +170,8 @@ impl<'a> Ready<'a> {
             target: path(),
             source,
         };
-        let homes =
-            std::iter::once(Home::beside(target)).chain(Home::within(target).map_err(disk)?);
+        let homes = std::iter::once(TransactionDir::beside(target))
+            .chain(TransactionDir::within(target).map_err(disk)?);
         let mut newest = None;
         for home in homes {
             let generations = Siblings::list(&home).map_err(disk)?.generations;
@@ -225,7 +226,7 @@ impl<'a> Ready<'a> {
         let Ok(root) = fs.open_dir(&target.parent, &target.name) else {
             return Ok(Vec::new());
         };
-        if generation.record.source == Source::Generation {
+        if generation.record.source == Origin::Generation {
             let is_other = fs.meta_of(&root)?.identity != generation.record.stage;
             return Ok(is_other.then(String::new).into_iter().collect());
         }
@@ -241,12 +242,12 @@ impl<'a> Ready<'a> {
     fn changed_entries(&self, generation: &Generation<'a>) -> Result<Vec<String>, FsError> {
         let target = self.target();
         let Generation { home, record } = generation;
-        let sides = Sides::open(target, home, record)?;
+        let sides = StepPlaces::open(target, home, record)?;
         let root = target.fs.open_dir(&target.parent, &target.name)?;
         let digest = record.steps.receipt;
         let receipt = match record.source {
-            Source::Built => self.receipt(&root, digest),
-            Source::Generation => None,
+            Origin::Built => self.receipt(&root, digest),
+            Origin::Generation => None,
         };
         let mut changed = Vec::new();
         let steps = record.steps();
@@ -272,7 +273,7 @@ impl<'a> Ready<'a> {
             }
         }
         // Something else was published since: its receipt says what, and this one no longer stands.
-        let is_superseded = record.source == Source::Built && receipt.is_none();
+        let is_superseded = record.source == Origin::Built && receipt.is_none();
         if is_superseded && !changed.contains(&Receipt::path().to_string()) {
             changed.push(Receipt::path().to_string());
         }
@@ -299,7 +300,7 @@ impl<'a> Ready<'a> {
         let (token, exchange) = scratch(home)?;
         let mut inverse = Record {
             token,
-            source: Source::Generation,
+            source: Origin::Generation,
             boot: target.fs.boot_id(),
             durability: terms.durability,
             retention: Retention::Keep,
@@ -346,7 +347,7 @@ impl<'a> Ready<'a> {
     /// Every entry of a generation, the last step first; a take and a put of one entry are one pair.
     fn pairs(&self, generation: &Generation<'a>) -> Result<Vec<Pair>, FsError> {
         let Generation { home, record } = generation;
-        let sides = Sides::open(self.target(), home, record)?;
+        let sides = StepPlaces::open(self.target(), home, record)?;
         let mut pairs: Vec<Pair> = Vec::new();
         for step in record.steps().iter().rev() {
             let Some(entry) = &step.entry else { continue };
@@ -374,7 +375,10 @@ impl<'a> Ready<'a> {
 }
 
 /// What stands at a side, as a rename keeps it.
-fn pinned_side(sides: &Sides<'_>, side: Option<Side>) -> Result<Option<Identity>, FsError> {
+fn pinned_side(
+    sides: &StepPlaces<'_>,
+    side: Option<StepPlace>,
+) -> Result<Option<Identity>, FsError> {
     let found = sides.identity(side.as_ref())?;
     let Some(side) = side.filter(|_| found.is_some()) else {
         return Ok(None);
@@ -408,10 +412,10 @@ fn receipt_that_comes(generation: &Generation<'_>, list: &[Step]) -> Option<Dige
 impl Open<'_> {
     fn publish_generation(&self, mode: Option<Mode>) -> Result<(), PublishFailed> {
         let target = self.locks.target();
-        let sides = Sides::open(target, &self.home, &self.record);
+        let sides = StepPlaces::open(target, &self.home, &self.record);
         let sides = sides.map_err(|source| self.refused(source))?;
         if let Err(source) = journal_file::write(&self.home, &self.record) {
-            let Home { fs, dir, names, .. } = &self.home;
+            let TransactionDir { fs, dir, names, .. } = &self.home;
             let journal = names.journal(&JournalName::Open);
             return match fs.meta(dir, OsStr::new(&journal)) {
                 // Without a journal nothing is open, and there is nothing to take back.
@@ -428,7 +432,7 @@ impl Open<'_> {
     /// A kept tree is closed to others; `mode` says how open it was.
     fn open_generation(&self, mode: Option<Mode>) -> Result<(), FsError> {
         let Some(mode) = mode else { return Ok(()) };
-        let Home { fs, dir, names, .. } = &self.home;
+        let TransactionDir { fs, dir, names, .. } = &self.home;
         let name = names.generation(self.record.generation);
         let root = fs.open_dir(dir, OsStr::new(&name))?;
         open_tree(*fs, &root, mode)?;
@@ -452,7 +456,7 @@ impl Open<'_> {
 /// The steps that exchange what stands in a slot with what stands in its place; `free` numbers a slot to put aside.
 fn turns(pair: Pair, exchange: Exchange, free: &mut dyn Iterator<Item = u32>) -> Vec<Step> {
     let Pair { entry, slot, live } = pair;
-    let step = |entry: &Option<Entry>, act| Step {
+    let step = |entry: &Option<EntrySlot>, act| Step {
         entry: entry.clone(),
         act,
     };
@@ -464,7 +468,7 @@ fn turns(pair: Pair, exchange: Exchange, free: &mut dyn Iterator<Item = u32>) ->
         (Some(new), Some(old)) => match exchange {
             Exchange::Possible => vec![step(&entry, Act::Swap { new, old })],
             Exchange::Impossible => {
-                let aside = entry.clone().map(|entry| Entry {
+                let aside = entry.clone().map(|entry| EntrySlot {
                     slot: free
                         .next()
                         .expect("as many entries as there are numbers fit into no record"),
@@ -483,8 +487,8 @@ fn turns(pair: Pair, exchange: Exchange, free: &mut dyn Iterator<Item = u32>) ->
 ///
 /// # Crash
 /// Empty directories under the names of stages, which the next run removes; a full one it would not.
-fn scratch(home: &Home<'_>) -> Result<(String, Exchange), FsError> {
-    let Home { fs, dir, names, .. } = home;
+fn scratch(home: &TransactionDir<'_>) -> Result<(String, Exchange), FsError> {
+    let TransactionDir { fs, dir, names, .. } = home;
     let prefix = names.stage_prefix();
     let one = fs.make_unique_dir(dir, &prefix)?;
     let tried = fs.make_unique_dir(dir, &prefix).and_then(|other| {

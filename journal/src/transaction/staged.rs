@@ -14,11 +14,11 @@ use crate::place::journal_file;
 use crate::place::names::JournalName;
 use crate::place::record::{Form, Record};
 use crate::place::target::Target;
-use crate::place::transaction_dir::Home;
+use crate::place::transaction_dir::TransactionDir;
 use crate::staging::build::StageCounts;
 use crate::steps::entry_cover::CoverError;
 use crate::steps::entry_steps::stranger_in_slots;
-use crate::steps::step_places::Sides;
+use crate::steps::step_places::StepPlaces;
 use crate::transaction::begun::{Begun, Work};
 use crate::transaction::failures::{PublishError, PublishFailed};
 use crate::transaction::preconditions::{Stale, differences};
@@ -107,7 +107,7 @@ impl<'a> Staged<'a> {
         &mut self,
         target: &Target<'s>,
         interrupted: &dyn Fn() -> bool,
-    ) -> Result<(Sides<'s>, Record), PublishError>
+    ) -> Result<(StepPlaces<'s>, Record), PublishError>
     where
         'a: 's,
     {
@@ -152,7 +152,7 @@ impl<'a> Staged<'a> {
 
     /// Gives up when the journal could not be made durable: it may stand under its name, or not.
     fn unwritten(self, record: Record, source: FsError) -> PublishFailed {
-        let Home { fs, dir, names, .. } = &self.begun.home;
+        let TransactionDir { fs, dir, names, .. } = &self.begun.home;
         let journal = names.journal(&JournalName::Open);
         if let Ok(None) = fs.meta(dir, OsStr::new(&journal)) {
             return self.failed(PublishError::Disk(source));
@@ -198,7 +198,7 @@ impl<'a> Staged<'a> {
     }
 
     /// The record, whose steps have the identities on both sides, and everything open that they need.
-    fn steps<'s>(&self, target: &Target<'s>) -> Result<(Sides<'s>, Record), FsError>
+    fn steps<'s>(&self, target: &Target<'s>) -> Result<(StepPlaces<'s>, Record), FsError>
     where
         'a: 's,
     {
@@ -208,10 +208,10 @@ impl<'a> Staged<'a> {
             None => self.begun.record(Vec::new()),
         };
         let Work::Entries(moves) = work else {
-            return Ok((Sides::open(target, home, &record)?, record));
+            return Ok((StepPlaces::open(target, home, &record)?, record));
         };
         let entries = moves.list.iter().map(|step| &step.entry);
-        let sides = Sides::open_for(target, home, &record, entries)?;
+        let sides = StepPlaces::open_for(target, home, &record, entries)?;
         record.steps.list = moves.steps(&sides)?;
         Ok((sides, record))
     }

@@ -15,7 +15,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use rvenv_journal::fs::sim::{Entry, Options, SimFs, Support};
+use rvenv_journal::fs::sim::{Options, SimEntry, SimFs, Support};
 use rvenv_journal::fs::{Dir, Flush, Fs, NewFile};
 use rvenv_journal::{
     Aftermath, Changes, Content, Decision, Durability, Grain, Inspection, LinkMode, Mode,
@@ -37,7 +37,7 @@ pub const TARGET: &str = if cfg!(windows) { "C:/p/t" } else { "/p/t" };
 pub const JOURNAL: &str = ".t.rvenv.journal";
 
 /// Everything in a tree that a promise speaks of, by path.
-pub type Tree = BTreeMap<String, Entry>;
+pub type Tree = BTreeMap<String, SimEntry>;
 
 /// A publication.
 #[derive(Clone, Debug)]
@@ -367,7 +367,7 @@ pub fn tree_at(disk: &SimFs, path: &str) -> Tree {
     if !tree.contains_key(".rvenv/receipt.json") {
         tree.remove(".rvenv");
     }
-    if let Some(Entry::File { mtime, .. }) = tree.get_mut(".rvenv/receipt.json") {
+    if let Some(SimEntry::File { mtime, .. }) = tree.get_mut(".rvenv/receipt.json") {
         mtime.seconds = 0;
     }
     tree
@@ -376,7 +376,7 @@ pub fn tree_at(disk: &SimFs, path: &str) -> Tree {
 /// A tree as a generation keeps it: its root is closed to the group and others.
 pub fn closed(tree: &Tree) -> Tree {
     let mut tree = tree.clone();
-    if let Some(Entry::Dir { mode }) = tree.get_mut("") {
+    if let Some(SimEntry::Dir { mode }) = tree.get_mut("") {
         *mode &= 0o700;
     }
     tree
@@ -482,8 +482,8 @@ impl Outcome {
     fn is_somewhere(&self, disk: &SimFs) -> bool {
         let contents = |tree: &Tree| -> BTreeSet<Vec<u8>> {
             let bytes = tree.values().filter_map(|entry| match entry {
-                Entry::File { bytes, .. } => Some(bytes.to_vec()),
-                Entry::Dir { .. } | Entry::Symlink { .. } | Entry::Other { .. } => None,
+                SimEntry::File { bytes, .. } => Some(bytes.to_vec()),
+                SimEntry::Dir { .. } | SimEntry::Symlink { .. } | SimEntry::Other { .. } => None,
             });
             bytes.collect()
         };

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use rvenv_journal::fs::sim::{Entry, SimFs};
+use rvenv_journal::fs::sim::{SimEntry, SimFs};
 use rvenv_journal::fs::{Dir, Fs, Kind, Rename};
 
 use super::{TARGET, Tree, parent, tree_at, write};
@@ -97,7 +97,8 @@ fn delete(disk: &SimFs, dir: &Dir, name: &OsStr) {
 
 /// Whether what the user wrote stands at a path, or below it.
 pub fn has_work(disk: &SimFs, path: &str) -> bool {
-    let is_work = |entry: &Entry| matches!(entry, Entry::File { bytes, .. } if **bytes == *WORK);
+    let is_work =
+        |entry: &SimEntry| matches!(entry, SimEntry::File { bytes, .. } if **bytes == *WORK);
     disk.tree(std::path::Path::new(path)).values().any(is_work)
 }
 

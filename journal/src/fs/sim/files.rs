@@ -8,11 +8,11 @@ use std::io;
 use std::sync::Arc;
 
 use super::disk::{Content, Id, Inode, Node};
-use super::log::{Change, Data};
+use super::log::{Data, Delta};
 use super::machine::{Machine, Open};
 use super::names::READ;
 use super::rename::Side;
-use super::step::{Need, Place};
+use super::step::{Need, Spot};
 use crate::fs::{Dir, Kind, Meta, Time};
 
 /// What a file is made with, until it is complete.
@@ -44,7 +44,7 @@ impl Machine {
     }
 
     /// Writes the whole content of a file; a write that fails leaves half of it.
-    pub(super) fn write(&mut self, file: Id, bytes: &[u8], at: Place) -> io::Result<()> {
+    pub(super) fn write(&mut self, file: Id, bytes: &[u8], at: Spot) -> io::Result<()> {
         let outcome = self.step("write", at, Need::Space);
         let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
         if let Some(dead) = self.dying() {
@@ -67,7 +67,7 @@ impl Machine {
             data.write_to(self.log.base.edit(file));
             return;
         }
-        self.change(Change::Data(file, data), &[]);
+        self.change(Delta::Data(file, data), &[]);
     }
 
     /// Writes over a file that is there; on layers it is copied up first.
@@ -85,7 +85,7 @@ impl Machine {
         if self.log.amend(file, &data) {
             data.write_to(self.live.edit(file));
         } else {
-            self.change(Change::Data(file, data), &[]);
+            self.change(Delta::Data(file, data), &[]);
         }
     }
 
@@ -115,17 +115,17 @@ impl Machine {
     }
 
     /// Sets the mode of a directory.
-    pub(super) fn set_mode(&mut self, dir: Id, mode: u32, at: Place) -> io::Result<()> {
+    pub(super) fn set_mode(&mut self, dir: Id, mode: u32, at: Spot) -> io::Result<()> {
         if self.user != 0 && self.user != self.live.get(dir).owner {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         self.step("set mode", at, Need::Nothing)?;
-        self.change(Change::Mode(dir, mode & 0o7777), &[]);
+        self.change(Delta::Mode(dir, mode & 0o7777), &[]);
         Ok(())
     }
 
     /// Gives a new file the content of another.
-    pub(super) fn share(&mut self, file: Id, content: Arc<Content>, at: Place) -> io::Result<()> {
+    pub(super) fn share(&mut self, file: Id, content: Arc<Content>, at: Spot) -> io::Result<()> {
         self.step("share blocks", at, Need::Space)?;
         let data = Data {
             content,
@@ -133,7 +133,7 @@ impl Machine {
             mtime: self.now(),
             ctime: self.now(),
         };
-        self.change(Change::Data(file, data), &[]);
+        self.change(Delta::Data(file, data), &[]);
         Ok(())
     }
 

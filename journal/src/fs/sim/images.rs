@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::bound::{Bound, Persistence};
 use super::disk::{Content, Disk, Id};
-use super::log::{Change, Data, Mutation, Trust};
+use super::log::{Data, Delta, Mutation, Trust};
 use super::machine::Machine;
 use super::story::{Fate, ImageStory};
 
@@ -94,8 +94,8 @@ impl<'a> Survey<'a> {
         let mut files: BTreeMap<Id, Vec<&Data>> = BTreeMap::new();
         for mutation in &machine.log.pending {
             match &mutation.change {
-                Change::Names(_) | Change::Mode(..) | Change::Raise { .. } => names.push(mutation),
-                Change::Data(file, data) => files.entry(*file).or_default().push(data),
+                Delta::Names(_) | Delta::Mode(..) | Delta::Raise { .. } => names.push(mutation),
+                Delta::Data(file, data) => files.entry(*file).or_default().push(data),
             }
         }
         let position = |seq: &u64| names.binary_search_by_key(seq, |m| m.seq).ok();

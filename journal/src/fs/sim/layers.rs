@@ -12,7 +12,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use super::disk::{Id, Inode, Layer, Name, ROOT};
-use super::log::{Cell, Change, Log};
+use super::log::{Cell, Delta, Log};
 use super::machine::Machine;
 use super::rename::Side;
 use super::step::Need;
@@ -62,7 +62,7 @@ impl Machine {
             name: Name::from(at.name),
             child: Some(copy),
         };
-        self.change(Change::Names(vec![cell]), &needs);
+        self.change(Delta::Names(vec![cell]), &needs);
         Ok(copy)
     }
 
@@ -78,7 +78,7 @@ impl Machine {
         let birth = self.new_birth();
         let identity = Identity { inode, birth };
         let above = self.log.raised.get(&at).copied();
-        self.change(Change::Raise { at, dir, identity }, above.as_slice());
+        self.change(Delta::Raise { at, dir, identity }, above.as_slice());
     }
 
     /// A directory of the lower layer cannot be moved.

@@ -45,7 +45,7 @@ pub(super) struct Mutation {
     pub(super) seq: Seq,
     /// The step that made it.
     pub(super) step: usize,
-    pub(super) change: Change,
+    pub(super) change: Delta,
     /// Mutations without which this one cannot survive.
     pub(super) needs: Vec<Seq>,
     pub(super) trust: Trust,
@@ -62,7 +62,7 @@ pub(super) enum Trust {
 
 /// What a mutation changes.
 #[derive(Clone, Debug)]
-pub(super) enum Change {
+pub(super) enum Delta {
     /// Entries, all at once: one, or the two of a rename.
     Names(Vec<Cell>),
     /// The mode of a directory.
@@ -122,7 +122,7 @@ impl Data {
     }
 }
 
-impl Change {
+impl Delta {
     pub(super) fn apply(&self, disk: &mut Disk, time: Time) {
         match self {
             Self::Names(cells) => {
@@ -204,16 +204,16 @@ impl Log {
             (mutation.seq, mutation.trust == Trust::Sound).hash(&mut hasher);
             mutation.needs.hash(&mut hasher);
             match &mutation.change {
-                Change::Names(cells) => {
+                Delta::Names(cells) => {
                     for cell in cells {
                         (cell.dir, &cell.name, cell.child).hash(&mut hasher);
                     }
                 }
-                Change::Mode(dir, mode) => (dir, mode).hash(&mut hasher),
-                Change::Raise { at, dir, identity } => {
+                Delta::Mode(dir, mode) => (dir, mode).hash(&mut hasher),
+                Delta::Raise { at, dir, identity } => {
                     (at, dir, identity.inode).hash(&mut hasher);
                 }
-                Change::Data(file, data) => {
+                Delta::Data(file, data) => {
                     (file, data.mode, &data.content.bytes).hash(&mut hasher);
                     (data.mtime.seconds, data.mtime.nanos).hash(&mut hasher);
                 }
@@ -226,22 +226,22 @@ impl Log {
     pub(super) fn record(
         &mut self,
         live: &Disk,
-        change: Change,
+        change: Delta,
         moment: Moment,
         needs: &[Seq],
     ) -> Seq {
         let mut needs = needs.to_vec();
         match &change {
-            Change::Names(cells) => self.needs_of(live, cells, &mut needs),
-            Change::Mode(dir, _) => needs.extend(self.raised.get(dir)),
-            Change::Raise { .. } | Change::Data(..) => {}
+            Delta::Names(cells) => self.needs_of(live, cells, &mut needs),
+            Delta::Mode(dir, _) => needs.extend(self.raised.get(dir)),
+            Delta::Raise { .. } | Delta::Data(..) => {}
         }
         needs.retain(|seq| self.is_pending(*seq));
         self.last += 1;
-        if let Change::Raise { dir, .. } = &change {
+        if let Delta::Raise { dir, .. } = &change {
             self.raised.insert(*dir, self.last);
         }
-        if let Change::Names(cells) = &change {
+        if let Delta::Names(cells) = &change {
             for cell in cells {
                 let entry = (cell.dir, Name::clone(&cell.name));
                 self.touched.insert(entry, self.last);
@@ -266,7 +266,7 @@ impl Log {
     pub(super) fn amend(&mut self, file: Id, data: &Data) -> bool {
         let last = self.pending.iter_mut().rev();
         for mutation in last {
-            if let Change::Data(of, old) = &mut mutation.change
+            if let Delta::Data(of, old) = &mut mutation.change
                 && *of == file
             {
                 *old = data.clone();
@@ -294,17 +294,15 @@ impl Log {
         for mutation in &self.pending {
             if due.contains(&mutation.seq) {
                 mutation.apply(&mut self.base);
-                if let Change::Data(file, _) = mutation.change {
+                if let Delta::Data(file, _) = mutation.change {
                     written.insert(file, mutation.seq);
                 }
             }
         }
         self.pending.retain(|mutation| match &mutation.change {
             // What was written over cannot come back, not even what was in doubt.
-            Change::Data(file, _) => written.get(file).is_none_or(|seq| mutation.seq > *seq),
-            Change::Names(_) | Change::Mode(..) | Change::Raise { .. } => {
-                !due.contains(&mutation.seq)
-            }
+            Delta::Data(file, _) => written.get(file).is_none_or(|seq| mutation.seq > *seq),
+            Delta::Names(_) | Delta::Mode(..) | Delta::Raise { .. } => !due.contains(&mutation.seq),
         });
     }
 

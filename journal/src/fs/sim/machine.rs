@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::disk::{Disk, Folder, Id, Inode, Layer, Name, Node, ROOT};
-use super::log::{Cell, Change, Covered, Log, Moment, Seq};
-use super::step::{Need, Place, Schedule, Step};
+use super::log::{Cell, Covered, Delta, Log, Moment, Seq};
+use super::step::{Need, Schedule, Spot, Step};
 use super::{InodeNumbers, Options, Steps, Support};
 use crate::base::identity::{Birth, Identity};
 use crate::fs::{Dir, Held, Layers, Time};
@@ -218,7 +218,7 @@ impl Machine {
     }
 
     /// A numbered step that changes something.
-    pub(super) fn step(&mut self, verb: &'static str, at: Place, need: Need) -> io::Result<()> {
+    pub(super) fn step(&mut self, verb: &'static str, at: Spot, need: Need) -> io::Result<()> {
         self.step_to(verb, at, None, need)
     }
 
@@ -226,8 +226,8 @@ impl Machine {
     pub(super) fn step_to(
         &mut self,
         verb: &'static str,
-        at: Place,
-        to: Option<Place>,
+        at: Spot,
+        to: Option<Spot>,
         need: Need,
     ) -> io::Result<()> {
         self.clock += 1;
@@ -242,7 +242,7 @@ impl Machine {
     }
 
     /// A step that only reads, where those have numbers.
-    pub(super) fn read_step(&mut self, verb: &'static str, at: Place) -> io::Result<()> {
+    pub(super) fn read_step(&mut self, verb: &'static str, at: Spot) -> io::Result<()> {
         match self.options.steps {
             Steps::Changes => Ok(()),
             Steps::ChangesAndReads => self.step(verb, at, Need::Nothing),
@@ -250,11 +250,11 @@ impl Machine {
     }
 
     /// Makes a change, live and in the log, in directories of the upper layer.
-    pub(super) fn change(&mut self, change: Change, needs: &[Seq]) -> Seq {
+    pub(super) fn change(&mut self, change: Delta, needs: &[Seq]) -> Seq {
         match &change {
-            Change::Names(cells) => cells.iter().for_each(|cell| self.raise_dir(cell.dir)),
-            Change::Mode(dir, _) => self.raise_dir(*dir),
-            Change::Raise { .. } | Change::Data(..) => {}
+            Delta::Names(cells) => cells.iter().for_each(|cell| self.raise_dir(cell.dir)),
+            Delta::Mode(dir, _) => self.raise_dir(*dir),
+            Delta::Raise { .. } | Delta::Data(..) => {}
         }
         let moment = Moment {
             step: self.steps.made.len(),
@@ -294,7 +294,7 @@ impl Machine {
             name: Name::from(name),
             child: Some(id),
         };
-        self.change(Change::Names(vec![cell]), &needs);
+        self.change(Delta::Names(vec![cell]), &needs);
         id
     }
 
@@ -313,7 +313,7 @@ impl Machine {
             name: Name::from(name),
             child: Some(child),
         };
-        self.change(Change::Names(vec![cell]), &[]);
+        self.change(Delta::Names(vec![cell]), &[]);
     }
 
     /// Takes an entry away, and frees the inode number with the last name.
@@ -324,7 +324,7 @@ impl Machine {
             name: Name::from(name),
             child: None,
         };
-        let by = self.change(Change::Names(vec![cell]), &[]);
+        let by = self.change(Delta::Names(vec![cell]), &[]);
         if let Some(gone) = gone {
             self.free(gone, by);
         }
@@ -354,7 +354,7 @@ impl Machine {
         &mut self,
         covered: Covered,
         verb: &'static str,
-        at: Place,
+        at: Spot,
     ) -> io::Result<()> {
         let outcome = self.step(verb, at, Need::Nothing);
         if outcome.is_ok() {
@@ -413,16 +413,16 @@ impl Freed {
 
 impl Open {
     /// The object itself, for stories.
-    pub(super) fn place(&self) -> Place {
-        Place {
+    pub(super) fn place(&self) -> Spot {
+        Spot {
             dir: Arc::clone(&self.path),
             name: None,
         }
     }
 
     /// An entry in it.
-    pub(super) fn entry(&self, name: &OsStr) -> Place {
-        Place {
+    pub(super) fn entry(&self, name: &OsStr) -> Spot {
+        Spot {
             dir: Arc::clone(&self.path),
             name: Some(Name::from(name)),
         }

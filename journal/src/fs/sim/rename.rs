@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::io;
 
 use super::disk::{Id, Name};
-use super::log::{Cell, Change, made};
+use super::log::{Cell, Delta, made};
 use super::machine::{Machine, Open};
 use super::names::WRITE;
 use super::step::Need;
@@ -146,10 +146,10 @@ impl Machine {
             && from.dir.id != to.dir.id;
         let by = if is_split {
             let needs: Vec<_> = made(&self.live, to.dir.id).collect();
-            let put = self.change(Change::Names(vec![there]), &needs);
-            self.change(Change::Names(vec![here]), &[put])
+            let put = self.change(Delta::Names(vec![there]), &needs);
+            self.change(Delta::Names(vec![here]), &[put])
         } else {
-            self.change(Change::Names(vec![there, here]), &[])
+            self.change(Delta::Names(vec![there, here]), &[])
         };
         if let Some(replaced) = replaced {
             self.free(replaced, by);

@@ -51,7 +51,7 @@ pub(super) enum Need {
 
 /// An entry, as the program that names it sees it.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Spot {
     pub(super) dir: Arc<str>,
     /// None for the directory itself.
     pub(super) name: Option<Name>,
@@ -61,8 +61,8 @@ pub(super) struct Place {
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) verb: &'static str,
-    pub(super) at: Place,
-    pub(super) to: Option<Place>,
+    pub(super) at: Spot,
+    pub(super) to: Option<Spot>,
     pub(super) failed: Option<Failed>,
 }
 
@@ -143,7 +143,7 @@ impl Schedule {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Spot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dir = &*self.dir;
         match &self.name {

@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::bound::Persistence;
 use super::disk::Id;
-use super::log::{Change, Mutation};
+use super::log::{Delta, Mutation};
 use super::machine::Machine;
 use crate::base::plural::counted;
 
@@ -80,7 +80,7 @@ impl<'a> ImageStory<'a> {
             return notes;
         }
         for mutation in &self.machine.log.pending {
-            if let Change::Data(written, _) = mutation.change {
+            if let Delta::Data(written, _) = mutation.change {
                 let found = self.files.iter().find(|(file, _)| *file == written);
                 let fate = found.map_or(Fate::Lost, |(_, fate)| *fate);
                 notes.push((mutation.step, fate.text()));

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{Bound, Entry, Options, Persistence, SimFs};
+use super::{Bound, Options, Persistence, SimEntry, SimFs};
 use crate::fs::{Dir, Flush, Fs, FsError, NewFile, Rename};
 
 const POWER: [Persistence; 2] = [Persistence::Ordered, Persistence::Independent];
@@ -101,15 +101,15 @@ fn show(disk: &SimFs) -> String {
     let tree = disk.tree(Path::new("/"));
     let entries = tree.iter().filter(|(path, _)| !path.is_empty());
     let text = entries.map(|(path, entry)| match entry {
-        Entry::Dir { .. } => format!("{path}/"),
-        Entry::File { bytes, .. } => {
+        SimEntry::Dir { .. } => format!("{path}/"),
+        SimEntry::File { bytes, .. } => {
             format!(
                 "{path}={}",
                 String::from_utf8_lossy(bytes).replace('\0', "0")
             )
         }
-        Entry::Symlink { target } => format!("{path}->{}", target.display()),
-        Entry::Other { .. } => format!("{path}|"),
+        SimEntry::Symlink { target } => format!("{path}->{}", target.display()),
+        SimEntry::Other { .. } => format!("{path}|"),
     });
     text.collect::<Vec<_>>().join(" ")
 }

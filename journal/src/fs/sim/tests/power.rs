@@ -337,7 +337,7 @@ fn an_unsynced_file_may_have_the_mode_that_it_was_made_with() {
         desk.sync_root();
         let mut modes = BTreeSet::new();
         desk.disk.for_each_image(model, Bound::QUICK, |image, _| {
-            let Some(Entry::File { mode, mtime, .. }) = image.tree(Path::new("/f")).remove("")
+            let Some(SimEntry::File { mode, mtime, .. }) = image.tree(Path::new("/f")).remove("")
             else {
                 panic!("the entry was synced");
             };

@@ -177,10 +177,10 @@ pub use plan::receipt::{
 };
 pub use plan::room::Shortage;
 pub use recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
+pub use recovery::ending::{EndError, Ending, Kept, WhyKept};
 pub use recovery::evidence::{Place, Sight, Taken};
 pub use recovery::generation::{Generation, Size, generations};
 pub use recovery::recover::{Inspection, RecoverError, Recovered, inspect};
-pub use recovery::settle::{EndError, Ending, Kept, WhyKept};
 pub use staging::build::{LinkMode, StageCounts, StageOptions};
 pub use staging::error::StageError;
 pub use staging::inheritance::Unlinked;

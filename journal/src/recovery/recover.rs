@@ -23,8 +23,9 @@ use crate::place::target::Target;
 use crate::place::transaction_dir::TransactionDir;
 use crate::recovery::as_published::{are_entries_as_published, is_as_published};
 use crate::recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
+use crate::recovery::ending::{EndError, Ending};
 use crate::recovery::evidence::{Place, Sight, Taken, sight};
-use crate::recovery::settle::{By, End, EndError, Ending};
+use crate::recovery::settle::{By, End};
 
 /// What stands beside a target, and what recovery would do about it.
 #[derive(Debug)]

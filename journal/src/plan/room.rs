@@ -46,7 +46,7 @@ pub(crate) fn shortage(fs: &dyn Fs, dir: &Dir, plan: &Plan, failed: &FsError) ->
 /// The space for the objects of a plan that are created anew, in blocks of this length.
 fn needed(plan: &Plan, block: u64) -> Room {
     let of_len = |len: u64| len.div_ceil(block) * block;
-    let is_as_published = matches!(
+    let is_whole = matches!(
         plan.publication(),
         Publication::Put | Publication::Swap | Publication::Refill
     );
@@ -56,7 +56,7 @@ fn needed(plan: &Plan, block: u64) -> Room {
         block,
     };
     for (path, operation, effect) in plan.effects() {
-        if effect == Effect::Keep && !is_as_published {
+        if effect == Effect::Keep && !is_whole {
             continue;
         }
         let len = match &operation.node {

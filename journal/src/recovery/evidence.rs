@@ -189,12 +189,12 @@ impl Lookout<'_> {
         // An entry that is gone or another one may be what a power cut left of a step that is no single rename: before
         // the decision nobody has said that the new state is good, so it does not count as all of it.
         let is_decided = *state == JournalName::Decided(Direction::Settle);
-        let is_as_published = is_decided || !stands.contains(&StepState::AfterChanged);
+        let is_whole = is_decided || !stands.contains(&StepState::AfterChanged);
         let taken = if stands.contains(&StepState::Neither) {
             Taken::Neither
         } else if count == 0 {
             Taken::None
-        } else if count == stands.len() && is_as_published {
+        } else if count == stands.len() && is_whole {
             Taken::All
         } else {
             Taken::Some

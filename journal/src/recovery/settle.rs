@@ -15,7 +15,7 @@ use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::base::watch::Unwatched;
 use crate::fs::barrier::sync_tree;
-use crate::fs::remove::{Leftovers, remove_watched};
+use crate::fs::remove::remove_watched;
 use crate::fs::{Barrier, FsError, Rename};
 use crate::place::journal_file::{self, JournalRead};
 use crate::place::names::{Direction, JournalName};

@@ -111,8 +111,8 @@ impl<'a> Pack<'a> {
         };
         // An edit may keep length and time, and so may a power cut: then the source must provide
         // the bytes again.
-        let is_as_published = Digest::of(&bytes) == wanted.digest;
-        Ok(is_as_published.then_some(Fetched::Bytes(bytes)))
+        let is_whole = Digest::of(&bytes) == wanted.digest;
+        Ok(is_whole.then_some(Fetched::Bytes(bytes)))
     }
 
     /// As [`Pack::fetch`], but does not check an object that can be linked: the caller that links

@@ -1,45 +1,56 @@
 //! A transactional filesystem engine with rollback.
 //!
-//! A directory tree, or what changes in one, is planned, built beside its place, and published by renames whose two
-//! sides were written down beforehand: one of the whole tree, or one of each entry. Whatever goes wrong then, the tree is
-//! the old one or the new one.
+//! The engine plans a directory tree, or changes to one, builds the new tree or entries beside the
+//! target, and publishes them by renames: one for the whole tree, or one per entry. Both sides of
+//! each rename are recorded beforehand. Whatever fails then, the tree is the old one or the new
+//! one.
 //!
-//! - To replace or make a whole tree: [`PlanBuilder`], then [`Target::lock`] and the verbs that follow.
-//! - To change a tree that stays where it is: the same, with [`Publication::Merge`] (what is planned comes, what is
-//!   retired goes, all else stays) or [`Publication::Refill`] (what is not planned goes).
-//! - To go back to what was replaced, and forward again: [`Retention::Keep`], then [`Ready::rollback`].
-//! - To look at the new tree before deciding: [`Verdict::Awaited`], then [`Published::settle`] or
+//! - To create or replace a whole tree: [`PlanBuilder`], then [`Target::lock`] and the methods that
+//!   follow.
+//! - To change a tree in place: the same, with [`Publication::Merge`] (planned entries come,
+//!   retired ones go, all others stay) or [`Publication::Refill`] (everything that is not planned
+//!   goes).
+//! - To return to a replaced tree, and forward again: [`Retention::Keep`], then
+//!   [`Ready::rollback`].
+//! - To check the new tree before deciding: [`Verdict::Awaited`], then [`Published::settle`] or
 //!   [`Published::undo`].
-//! - To end what a crash left: [`Target::lock`] does it before anything else; [`inspect`] only says what it would do.
-//! - To compare a tree with what was published: [`Receipt`] and [`drift`]; to share content among trees: [`Store`].
+//! - To finish what a crash left: [`Target::lock`] does it before anything else; [`inspect`] only
+//!   reports what it would do.
+//! - To compare a tree with what was published: [`Receipt`] and [`drift`]; to share content among
+//!   trees: [`Store`].
 //!
 //! # Promises
 //!
-//! - **I1 Old or new.** After a failure, a kill at any instruction or a power cut, and then one more [`Target::lock`],
-//!   the target is exactly the old tree or exactly the new one.
-//! - **I2 Success is durable.** What [`Published::settle`] has returned survives a power cut, unless
-//!   [`Durability::Process`] was asked for.
-//! - **I3 Readers see whole things.** One switch of a tree; of entries one switch each, with nothing slower in between.
-//!   Where the filesystem cannot exchange two names, there is a moment of absence.
-//! - **I4 The plan is the execution.** Equal inputs give equal bytes; a plan that no longer fits is refused as stale.
-//! - **I5 One way back.** A failed publication, [`Published::undo`] and recovery run the same code. Nothing deletes
-//!   the last good tree; a tree or an entry that changed since it was published is kept.
-//! - **I6 Strangers are safe.** Names come from the target, objects are known by their identity, links are not followed.
-//! - **I7 Refuse rather than guess.** Evidence that fits no history of ours changes nothing.
+//! - **I1 Old or new.** After a failure, a kill at any instruction or a power cut, and then one
+//!   more [`Target::lock`], the target is exactly the old tree or exactly the new one.
+//! - **I2 Success is durable.** Once [`Published::settle`] has returned, its result survives a
+//!   power cut, unless the caller chose [`Durability::Process`].
+//! - **I3 Readers see whole things.** A tree is switched once. Entries are switched once each, with
+//!   nothing slower in between. If the filesystem cannot exchange two names, the name is absent for
+//!   a moment.
+//! - **I4 The plan is the execution.** Equal inputs give equal bytes; a plan that no longer fits is
+//!   refused as stale.
+//! - **I5 One way back.** A failed publication, [`Published::undo`] and recovery run the same code.
+//!   Nothing deletes the last good tree; a tree or an entry that changed since it was published is
+//!   kept.
+//! - **I6 Strangers are safe.** Names are derived from the target, objects are recognised by their
+//!   identity, links are not followed.
+//! - **I7 Refuse rather than guess.** Evidence that no known history explains changes nothing.
 //!
 //! # Limits
 //!
-//! A mount point cannot be replaced as a whole, and no entry is moved on the way to, at, or above which something is
-//! mounted. Between two switches of entries readers see some old and some new ones. What somebody writes, through a
-//! handle that they held open, to something that was replaced goes where that goes. A generation brings back the entries
-//! that it holds, not what was done beside them. Whoever holds an advisory lock on the target's directory keeps everybody out. Disks that lie about
-//! flushes, machines that share a disk without sharing locks, and one directory mounted at two places are outside of
-//! all promises. Without times of birth (some network and old filesystems) recovery keeps what it cannot identify.
-//! A file is held in memory as a whole while it is staged.
+//! A mount point cannot be replaced as a whole. No entry is moved that is a mount point, contains
+//! one, or lies below one inside the target. Between two switches of entries readers see some old
+//! and some new entries. A process that holds a replaced file open writes to the replaced file. A
+//! generation restores the entries that it contains, not changes made beside them. A process that
+//! holds an advisory lock on the target's directory keeps all others out. The promises do not cover
+//! disks that lie about flushes, machines that share a disk without sharing locks, and one
+//! directory mounted at two places. Without birth times (some network and old filesystems) recovery
+//! keeps what it cannot identify. A file is in memory as a whole while it is staged.
 //!
 //! # Example
 //!
-//! A tree is replaced, looked at and taken back; then replaced for good.
+//! A tree is replaced, checked and restored; then it is replaced for good.
 //!
 //! ```
 //! use rvenv_journal::fs::real::RealFs;
@@ -101,32 +112,38 @@
 //!
 //! # States
 //!
-//! Each state is a type, each arrow a method that takes one and returns the next.
+//! Each state is a type. Each arrow is a method that consumes one state and returns the next.
 //!
 //! ```text
-//! Target ──lock──▶ Ready ──prepare──▶ Prepared ──stage──▶ Staged ──publish──▶ Published ──settle──▶ Ending
-//!                     └─────────────rollback─────────────────────────────────────────▲   └──undo──▶ Ending
+//! Target ─lock─▶ Ready ─prepare─▶ Prepared ─stage─▶ Staged ─publish─▶ Published ─settle─▶ Ending
+//!                  └─────────────────────rollback───────────────────────▲   └─undo─▶ Ending
 //! ```
 //!
 //! # Words
 //!
-//! | word | what |
+//! | word | meaning |
 //! |---|---|
-//! | *plan* | a pure value: what shall stand where, what must stand there before, and a digest |
-//! | *prepare* | check the plan under the lock, make an empty stage that says whose it is |
-//! | *stage* | build the new tree beside its place and make it durable |
-//! | *step* | one atomic rename of one entry, or of the whole tree, with the identities on both sides |
-//! | *slot* | the numbered place in the stage where the other half of an entry stands |
-//! | *publish* | take the steps: the only thing that changes what readers see |
-//! | *settle* | decided: keep or delete what was replaced, retire the journal |
-//! | *undo* | take the steps back |
-//! | *receipt* | what was published; it lives in the tree |
-//! | *recover* | end what an earlier run left open |
-//! | *verify* | compare a tree with its receipt |
-//! | *generation* | what was replaced and kept: a tree, or the entries of one |
+//! | *target* | the path that a transaction publishes to |
+//! | *plan* | a pure value: what will exist, what must exist before, and a digest of both |
+//! | *operation* | one planned path: a directory, a file or a link |
+//! | *receipt* | the list of what was published; it is a file in the published tree |
+//! | *prepare* | to check the plan under the lock and create an empty stage |
+//! | *stage* | the private directory in which the new tree or the new entries are built |
+//! | *entry* | a file, a link or a whole directory that changes with one rename |
+//! | *slot* | a numbered name in the stage: the new entry, and after its step the replaced one |
+//! | *step* | one atomic rename, with the identities of what is on both sides |
+//! | *publish* | to take the steps; nothing else changes what readers see |
+//! | *record* | the value that describes an open publication: its steps and identities |
+//! | *journal* | the file that holds a record; its name says how far the transaction is |
+//! | *settle* | to make a publication final: keep or delete what was replaced, remove the journal |
+//! | *undo* | to reverse the steps of a publication that is not settled |
+//! | *doubt* | the state after an fsync failed: what is on disk is unknown until the next boot |
+//! | *recover* | to finish or undo what an earlier run left open |
+//! | *generation* | a replaced tree, or replaced entries, that was kept |
+//! | *trash* | what a settled publication is deleting; its name contains its identity |
 //!
-//! Read next: `transaction/ready.rs` (the verbs), `recovery/decide.rs` (the table), `fs/interface.rs` (the
-//! disk as a trait).
+//! Read next: `transaction/ready.rs` (the methods), `recovery/decide.rs` (the table),
+//! `fs/interface.rs` (the disk as a trait).
 
 mod base;
 pub mod fs;

@@ -1,6 +1,6 @@
-//! The target, and all that the engine keeps beside it while something is open.
+//! The target, and everything that the engine keeps beside it during a transaction.
 //!
-//! Read next: `place/names.rs` (the names), `place/record.rs` (what a journal says).
+//! Read next: `place/names.rs` (the names), `place/record.rs` (the contents of a journal).
 
 pub(crate) mod journal_file;
 pub(crate) mod lock;

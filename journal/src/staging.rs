@@ -1,4 +1,4 @@
-//! Building a planned tree, or the entries of one, in a directory that no reader looks into.
+//! Builds a planned tree, or single entries, in a directory that no reader uses.
 //!
 //! Read next: `staging/build.rs`.
 

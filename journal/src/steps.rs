@@ -1,6 +1,6 @@
 //! The steps of a publication: which there are, where both sides of each are, and the renames.
 //!
-//! Read next: `steps/entry_cover.rs` (which entries), `steps/renames.rs` (what is done to each).
+//! Read next: `steps/entry_cover.rs` (which entries), `steps/renames.rs` (the rename of each).
 
 pub(crate) mod entry_cover;
 pub(crate) mod entry_steps;

@@ -1,10 +1,11 @@
-//! The journal file: how a record comes to its name, and how it is found again.
+//! The journal file: how a record gets its name, and how it is found again.
 //!
-//! Promises that a record under the name `journal` is whole: it is written to `journal.tmp`, synced, and renamed
-//! in; and that its state is its name, so that changing it needs no new file and works on a full disk.
-//! A journal counts only if it is a regular file with one link, of our user, that nobody else may write (I6).
+//! Promises that a record under the name `journal` is whole: it is written to `journal.tmp`,
+//! synced, and renamed. Its state is encoded in its name, so changing the state needs no new file
+//! and works on a full disk. A journal counts only if it is a regular file with one link, belongs
+//! to this user, and no other user may write to it (I6).
 //!
-//! On disk meanwhile: `journal.tmp`, which holds nothing that is believed.
+//! On disk meanwhile: `journal.tmp`, which recovery never trusts.
 //! Read next: `place/record.rs`, `recovery/evidence.rs`.
 
 use std::ffi::{OsStr, OsString};
@@ -16,12 +17,12 @@ use crate::place::record::{Durability, Record};
 use crate::place::record_json::{RECORD_BYTES_MAX, RecordReadError};
 use crate::place::transaction_dir::TransactionDir;
 
-/// Everything in one home that bears one of our names.
+/// All of the engine's names in one transaction directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Siblings {
     /// Journals in every state.
     pub journals: Vec<JournalName>,
-    /// Whether a `journal.tmp` stands there.
+    /// Whether `journal.tmp` exists.
     pub temp: bool,
     /// Tokens of staged trees.
     pub stages: Vec<String>,
@@ -31,26 +32,26 @@ pub struct Siblings {
     pub generation_records: Vec<u32>,
     /// Identities in the names of trash.
     pub trash: Vec<String>,
-    /// Names that begin like ours and are none.
+    /// Names that begin like the engine's but are not.
     pub unknown: Vec<String>,
 }
 
-/// What a journal's name led to.
+/// What was found under a journal's name.
 #[derive(Debug)]
 pub(crate) enum JournalRead {
-    /// A record of ours.
+    /// A valid record.
     Record(Record),
-    /// Torn by a power cut, or changed.
+    /// A file that a power cut tore, or that was changed.
     Torn,
-    /// It does not count: why.
+    /// A file that does not count, and why.
     Foreign(String),
 }
 
 impl Siblings {
-    /// Lists them.
+    /// Lists the names.
     pub(crate) fn list(home: &TransactionDir<'_>) -> Result<Self, FsError> {
         let mut found = Self::default();
-        // Beside a target there may be millions of other names.
+        // The parent of a target may contain millions of other names.
         let wanted = |name: &OsStr| {
             name.to_str()
                 .and_then(|name| home.names.read(name))
@@ -72,7 +73,8 @@ impl Siblings {
         Ok(found)
     }
 
-    /// The name of a kept generation, or of the record of one, that has the highest number; and that number.
+    /// The name of the generation, or of the record of one, with the highest number; and that
+    /// number.
     pub(crate) fn highest_generation(&self, names: &Names) -> Option<(u32, String)> {
         let kept = self.generations.iter().max();
         let records = self.generation_records.iter().max();
@@ -87,7 +89,8 @@ impl Siblings {
 /// Writes the journal as a whole file under the name `journal`.
 ///
 /// # Crash
-/// Before the rename there is none; after it, this one. With power durability the rename is durable when this returns.
+/// Before the rename there is no journal; after it, this one. With power durability the rename is
+/// durable when this returns.
 pub(crate) fn write(home: &TransactionDir<'_>, record: &Record) -> Result<(), FsError> {
     write_as(home, record, &home.names.journal(&JournalName::Open))
 }
@@ -101,10 +104,11 @@ pub(crate) fn write_generation(home: &TransactionDir<'_>, record: &Record) -> Re
     )
 }
 
-/// Writes a journal that becomes durable with a barrier of the caller's, and counts from [`publish_draft`] on.
+/// Writes a journal that the caller's barrier makes durable, and that counts after
+/// [`publish_draft`].
 ///
 /// # Crash
-/// `journal.tmp` may remain, which nobody believes.
+/// `journal.tmp` may remain, which recovery does not trust.
 pub(crate) fn write_draft(home: &TransactionDir<'_>, record: &Record) -> Result<(), FsError> {
     let bytes = record.to_bytes();
     let temp = OsString::from(home.names.journal_temp());
@@ -113,7 +117,7 @@ pub(crate) fn write_draft(home: &TransactionDir<'_>, record: &Record) -> Result<
     written.inspect_err(|_| discard_draft(home))
 }
 
-/// Makes a draft that is durable the journal.
+/// Makes a durable draft the journal.
 ///
 /// # Crash
 /// As [`write`].
@@ -132,11 +136,11 @@ pub(crate) fn publish_draft(
     }
 }
 
-/// Removes a draft that does not come to count; if it stays, the next run removes it.
+/// Removes an unused draft; if it remains, the next run removes it.
 pub(crate) fn discard_draft(home: &TransactionDir<'_>) {
     let temp = OsString::from(home.names.journal_temp());
     let meta = home.fs.meta(&home.dir, &temp).ok().flatten();
-    // Root could remove what somebody else put there, and what kept the draft from being written.
+    // Root could remove another user's file, which is what prevented the draft from being written.
     if meta.is_some_and(|meta| meta.kind == Kind::File && meta.owner == home.fs.user()) {
         let _tidied = home.fs.remove_file(&home.dir, &temp);
     }
@@ -155,7 +159,7 @@ fn write_as(home: &TransactionDir<'_>, record: &Record, name: &str) -> Result<()
     let (fs, dir) = (home.fs, &home.dir);
     let temp = OsString::from(home.names.journal_temp());
     let name = OsString::from(name);
-    // Without the sync the rename could be durable and the record empty: a journal that promises nothing.
+    // Without the sync the rename could be durable while the record is empty.
     let flush = match record.durability {
         Durability::Power if mutant::drops(Site::SyncOfRecord) => Flush::Later,
         Durability::Power => Flush::Now,
@@ -167,7 +171,8 @@ fn write_as(home: &TransactionDir<'_>, record: &Record, name: &str) -> Result<()
         .write_file(dir, &temp, &file)
         .and_then(|()| fs.rename((dir, &temp), (dir, &name), Rename::Replace));
     if let Err(error) = renamed {
-        // On a full disk a half-written journal would keep the room that giving up needs; nobody believes it.
+        // On a full disk a half-written journal would take the space that giving up needs, and
+        // recovery does not trust it.
         discard_draft(home);
         return Err(error);
     }
@@ -178,12 +183,12 @@ fn write_as(home: &TransactionDir<'_>, record: &Record, name: &str) -> Result<()
     }
 }
 
-/// Reads the journal in a state that was listed.
+/// Reads a journal in a state that was listed.
 pub(crate) fn read(home: &TransactionDir<'_>, state: &JournalName) -> Result<JournalRead, FsError> {
     read_name(home, &home.names.journal(state))
 }
 
-/// Reads a journal, or the record of a generation, by its name.
+/// Reads a journal, or the record of a generation, by name.
 pub(crate) fn read_name(home: &TransactionDir<'_>, name: &str) -> Result<JournalRead, FsError> {
     let (fs, dir) = (home.fs, &home.dir);
     let name = OsStr::new(name);

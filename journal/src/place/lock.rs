@@ -1,11 +1,13 @@
 //! Both locks of a target: the file beside it, then the target directory itself.
 //!
-//! Promises that two holders never work on one target: a lock counts only if, once it is held, its name still
-//! leads to the locked inode. So the lock file may be unlinked by the one who holds it, and a waiter that wakes up
-//! with a lock on a dead inode begins again. The kernel lets a lock go when its holder dies.
+//! Promises that two holders never work on one target: a lock counts only if its name still leads
+//! to the locked inode once the lock is held. So the holder may unlink the lock file, and a waiter
+//! that then gets a lock on a dead inode begins again. The kernel releases a lock when its holder
+//! dies.
 //! Does not promise anything between machines that share a disk without sharing locks.
 //!
-//! On disk meanwhile: `.N.rvenv.lock`, with a line that says who holds it; unlinked at the end.
+//! On disk meanwhile: `.N.rvenv.lock`, with a line that names the holder; it is unlinked at the
+//! end.
 //! Read next: `transaction/ready.rs`.
 
 use std::ffi::OsStr;
@@ -17,9 +19,9 @@ use thiserror::Error;
 use crate::fs::{FsError, Held, Kind, Lock};
 use crate::place::target::Target;
 
-/// Bytes of the line that says who holds a lock.
+/// Maximum length in bytes of the line that names the holder of a lock.
 const OWNER_BYTES_MAX: u64 = 4096;
-/// How often in a row a lock may turn out to be on a dead inode before the loser waits like everybody else.
+/// How often in a row a lock may be on a dead inode before this process waits like any other.
 const RACES_MAX: usize = 100;
 
 /// What a waiter does next.
@@ -31,36 +33,36 @@ pub enum Patience {
     GiveUp,
 }
 
-/// The locks of one target; dropping them unlinks the lock file and lets both go.
+/// The locks of one target; dropping them unlinks the lock file and releases both.
 #[derive(Debug)]
 pub(crate) struct Locks<'a> {
     target: Target<'a>,
     sibling: Option<Held>,
     tree: Option<Held>,
-    /// Who had the lock that was busy last, where the system tells.
+    /// The holder of the last busy lock, if the system reports it.
     holder: Option<String>,
 }
 
-/// What came of trying to lock.
+/// The result of trying to lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attempt {
-    /// It is held, or this filesystem has no such lock.
+    /// The lock is held, or this filesystem does not support it.
     Held,
-    /// Another process has it.
+    /// Another process holds it.
     Busy,
-    /// It was had, but its name leads to another object by now.
+    /// It was acquired, but its name now leads to another object.
     Raced,
 }
 
 /// Why a target could not be locked.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// Another process has it and the caller did not want to wait longer.
+    /// Another process holds it, and the caller stopped waiting.
     #[error("`{path}` is locked by {owner}")]
     Busy {
         /// The target.
         path: PathBuf,
-        /// What the lock file says of its holder.
+        /// What the lock file says about its holder.
         owner: String,
     },
     /// The lock file is not a file of this user.
@@ -71,12 +73,12 @@ pub enum LockError {
         /// The user id of its owner.
         owner: u32,
     },
-    /// The lock file is a file that has another name, too: writing to it would change something else.
+    /// The lock file has another name too: writing to it would change that file.
     #[error(
         "the lock file of `{0}` has another name, too, so writing to it would change something else"
     )]
     Linked(PathBuf),
-    /// Neither the directory above nor the target can be locked.
+    /// Neither the parent directory nor the target can be locked.
     #[error("cannot lock `{path}`")]
     Disk {
         /// The target.
@@ -85,19 +87,20 @@ pub enum LockError {
         #[source]
         source: FsError,
     },
-    /// The filesystem has no locks at all.
+    /// The filesystem does not support locks.
     #[error("the filesystem of `{0}` has no locks, so nothing would keep two processes apart")]
     NoLocks(PathBuf),
 }
 
 impl<'a> Locks<'a> {
-    /// Locks a target; `pause` is asked, with what is known of the holder, each time the lock is busy.
+    /// Locks a target; `pause` is called with a description of the holder each time the lock is
+    /// busy.
     ///
     /// # Errors
     /// See [`LockError`].
     ///
     /// # Crash
-    /// The lock file may remain; it is free, and the next holder unlinks it.
+    /// The lock file may remain; it is not locked, and the next holder unlinks it.
     pub(crate) fn take(
         target: Target<'a>,
         owner: &str,
@@ -113,7 +116,8 @@ impl<'a> Locks<'a> {
         Ok(locks)
     }
 
-    /// Locks the directory that the target's name leads to now, if recovery has put another one there; says whether.
+    /// Locks the directory at the target's name, if recovery has put another one there; returns
+    /// whether it did.
     ///
     /// # Errors
     /// See [`LockError`].
@@ -142,7 +146,8 @@ impl<'a> Locks<'a> {
                     return Err(LockError::NoLocks(self.path()));
                 }
                 Attempt::Held => return Ok(()),
-                // Nobody holds what the name leads to now, as far as anybody knows: waiting would be for nothing.
+                // Probably no process holds the lock on the new object, so waiting would be
+                // pointless.
                 Attempt::Raced if races < RACES_MAX => {
                     races += 1;
                     continue;
@@ -168,7 +173,7 @@ impl<'a> Locks<'a> {
         Ok(self.target.meta()?.map(|named| named.identity) == Some(locked))
     }
 
-    /// What is locked.
+    /// The locked target.
     #[must_use]
     pub(crate) fn target(&self) -> &Target<'a> {
         &self.target
@@ -178,7 +183,8 @@ impl<'a> Locks<'a> {
         self.target.path().to_path_buf()
     }
 
-    /// The lock file first. Whoever can make none waits for the tree alone, so no two wait for each other.
+    /// Tries the lock file first. A process that cannot create one waits for the tree only, so no
+    /// two processes wait for each other.
     fn try_both(&mut self, owner: &str) -> Result<Attempt, LockError> {
         if self.sibling.is_none() {
             match self.try_sibling(owner)? {
@@ -189,7 +195,8 @@ impl<'a> Locks<'a> {
         self.try_tree()
     }
 
-    /// The lock file; a parent that we may not write has none, and the target's own lock must do.
+    /// Tries the lock file. A parent without write permission has none, and the lock on the target
+    /// must be enough.
     fn try_sibling(&mut self, owner: &str) -> Result<Attempt, LockError> {
         let Target {
             fs, parent, names, ..
@@ -209,7 +216,8 @@ impl<'a> Locks<'a> {
                 owner: meta.owner,
             });
         }
-        // Where anybody may give another name to anybody's file, somebody else can make it one that we care for.
+        // Where any user may link another user's file, that user could make the lock file a name of
+        // an important file.
         if meta.links > 1 {
             return Err(LockError::Linked(self.path()));
         }
@@ -221,21 +229,21 @@ impl<'a> Locks<'a> {
             Lock::Unsupported => return Ok(Attempt::Held),
             Lock::Acquired => {}
         }
-        // The holder before us unlinks the file while it holds the lock: then ours is on a dead inode, while a
-        // third process may lock a new file of the same name.
+        // The previous holder unlinks the file while it holds the lock. Then this lock is on a dead
+        // inode, and a third process may lock a new file of the same name.
         let named = fs
             .meta(parent, OsStr::new(&name))
             .map_err(|source| self.disk(source))?;
         if named.map(|named| named.identity) != Some(meta.identity) {
             return Ok(Attempt::Raced);
         }
-        // A full disk must not keep anybody from recovering: the line is a courtesy.
+        // The line only informs other processes: a full disk must not prevent recovery.
         let _courtesy = fs.write_held(&held, owner.as_bytes());
         self.sibling = Some(held);
         Ok(Attempt::Held)
     }
 
-    /// The target itself, so that somebody who cannot write its parent is excluded too.
+    /// Locks the target itself, so that a user who cannot write its parent is excluded too.
     fn try_tree(&mut self) -> Result<Attempt, LockError> {
         let Target {
             fs, parent, name, ..
@@ -254,11 +262,12 @@ impl<'a> Locks<'a> {
         };
         match fs.try_lock(&held).map_err(|source| self.disk(source))? {
             Lock::Busy => {
-                // A user who may only read the directory may lock it, and writes no line into the lock file.
+                // A user who may only read the directory can lock it, but writes no line into the
+                // lock file.
                 self.holder = fs.lock_holder(&held);
                 return Ok(Attempt::Busy);
             }
-            // Without the lock file this leaves no lock at all, which `take` refuses.
+            // If there is no lock file either, there is no lock at all, and `take` refuses that.
             Lock::Unsupported => return Ok(Attempt::Held),
             Lock::Acquired => {}
         }
@@ -276,7 +285,8 @@ impl<'a> Locks<'a> {
         Ok(meta.is_some_and(|meta| meta.kind == Kind::Dir))
     }
 
-    /// A lock file of another user cannot even be opened: name its owner rather than "permission denied".
+    /// A lock file of another user cannot be opened: report its owner rather than "permission
+    /// denied".
     fn foreign_or(&self, source: FsError) -> Result<LockError, LockError> {
         let Target {
             fs, parent, names, ..
@@ -302,7 +312,8 @@ impl<'a> Locks<'a> {
         }
     }
 
-    /// Who has the lock: as the system tells it, else as the lock file does, unless that is this process's own.
+    /// The holder: as the system reports it, or else as the lock file does, unless that file is
+    /// this process's own.
     fn holder(&self) -> String {
         if let Some(holder) = &self.holder {
             return holder.clone();
@@ -334,7 +345,7 @@ fn is_refused(error: &FsError) -> bool {
     )
 }
 
-/// Tidying only: a lock file that stays is free and harmless.
+/// Only tidies up: a lock file that remains is not locked and does no harm.
 impl Drop for Locks<'_> {
     fn drop(&mut self) {
         let Target {
@@ -344,7 +355,7 @@ impl Drop for Locks<'_> {
             let name = names.lock();
             let ours = fs.meta_of_held(sibling).map(|meta| meta.identity);
             let named = fs.meta(parent, OsStr::new(&name));
-            // Somebody may have deleted our lock file and made another, which is theirs.
+            // Another process may have deleted this lock file and created its own.
             if let (Ok(ours), Ok(Some(named))) = (ours, named)
                 && named.identity == ours
             {

@@ -1,15 +1,17 @@
-//! The names of everything that the engine keeps, beside a target or in its own directory inside it.
+//! The names of everything that the engine keeps, beside a target or in its own directory inside
+//! it.
 //!
-//! Promises that beside a target every such name begins with `.N.rvenv.`, so that one listing of the parent finds them
-//! all, and that a name is read back as exactly what it was written for, or not at all (I6).
+//! Promises that beside a target every such name begins with `.N.rvenv.`, so that one listing of
+//! the parent finds them all, and that a name is parsed as exactly what it was written for, or not
+//! at all (I6).
 //!
-//! `N` is shortened and hashed where the names would grow over the limit of the filesystem.
+//! `N` is shortened and hashed if the names would exceed the filesystem's limit.
 //! Read next: `place/journal_file.rs`, `recovery/evidence.rs`.
 
 use crate::base::digest::Digest;
 use crate::base::identity::Identity;
 
-/// Bytes of `N` that are kept as they are; the longest suffix then still fits into 255 bytes.
+/// Bytes of `N` that are kept; the longest suffix then still fits into 255 bytes.
 const NAME_BYTES_MAX: usize = 120;
 
 /// In which direction a decided publication goes.
@@ -21,29 +23,31 @@ pub enum Direction {
     Undo,
 }
 
-/// The state of a journal, which is its name.
+/// The state of a journal, which is encoded in its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum JournalName {
-    /// Written, and not needed to be believed: a lone put is its own decision, and its stage says whose it is.
+    /// Written, but recovery does not need it: a lone put is its own decision, and its stage proves
+    /// its owner.
     Draft,
     /// Undecided.
     Open,
     /// Decided.
     Decided(Direction),
-    /// A sync failed after the steps, in the start of the machine that is named.
+    /// An fsync failed after the steps, during the boot that is named.
     Doubt(Direction, String),
 }
 
-/// What a name beside the target stands for.
+/// What a name beside the target denotes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sibling {
     /// The lock file.
     Lock,
     /// The journal of an open transaction.
     Journal(JournalName),
-    /// A journal that was being written.
+    /// A journal that is being written.
     JournalTemp,
-    /// A staged tree and its token, which is its identity once it has one; after an exchange, what was replaced.
+    /// A staged tree and its token, which is its identity if it has one; after an exchange, the
+    /// replaced tree.
     Stage(String),
     /// A kept generation.
     Generation(u32),
@@ -51,7 +55,7 @@ pub enum Sibling {
     GenerationRecord(u32),
     /// Something being deleted, and the identity in its name.
     Trash(String),
-    /// A name that begins like ours and is none.
+    /// A name that begins like the engine's but is not one of them.
     Unknown,
 }
 
@@ -95,13 +99,13 @@ impl Names {
         format!("{}lock", self.prefix)
     }
 
-    /// A journal while it is written.
+    /// The name of a journal while it is written.
     #[must_use]
     pub fn journal_temp(&self) -> String {
         format!("{}journal.tmp", self.prefix)
     }
 
-    /// A journal in some state.
+    /// The name of a journal in a state.
     #[must_use]
     pub fn journal(&self, state: &JournalName) -> String {
         let direction = |direction: &Direction| match direction {
@@ -118,43 +122,44 @@ impl Names {
         }
     }
 
-    /// What the name of a staged tree begins with; a random token follows while it is empty.
+    /// The prefix of a staged tree's name; while the tree is empty a random token follows.
     #[must_use]
     pub fn stage_prefix(&self) -> String {
         format!("{}new-", self.prefix)
     }
 
-    /// The staged tree with this token.
+    /// The name of the staged tree with this token.
     #[must_use]
     pub fn stage(&self, token: &str) -> String {
         format!("{}new-{token}", self.prefix)
     }
 
-    /// The kept generation with this number.
+    /// The name of the kept generation with this number.
     #[must_use]
     pub fn generation(&self, number: u32) -> String {
         format!("{}old-{number}", self.prefix)
     }
 
-    /// The record of the kept generation with this number.
+    /// The name of the record of the kept generation with this number.
     #[must_use]
     pub fn generation_record(&self, number: u32) -> String {
         format!("{}old-{number}.journal", self.prefix)
     }
 
-    /// What the name of trash begins with; the identity follows.
+    /// The prefix of the name of trash; the identity follows.
     #[must_use]
     pub fn trash_prefix(&self) -> String {
         format!("{}trash-", self.prefix)
     }
 
-    /// Something being deleted; its name says which object it must be.
+    /// The name of an object that is being deleted; it contains the identity that the object must
+    /// have.
     #[must_use]
     pub fn trash(&self, identity: Identity) -> String {
         format!("{}trash-{identity}", self.prefix)
     }
 
-    /// What a name in the parent stands for; `None` for names that are not beside this target.
+    /// What a name in the parent denotes; `None` for names that do not belong to this target.
     #[must_use]
     pub fn read(&self, name: &str) -> Option<Sibling> {
         let rest = name.strip_prefix(&self.prefix)?;
@@ -164,7 +169,7 @@ impl Names {
             "journal.tmp" => Sibling::JournalTemp,
             "journal.settle" => Sibling::Journal(JournalName::Decided(Direction::Settle)),
             "journal.undo" => Sibling::Journal(JournalName::Decided(Direction::Undo)),
-            // The engine's directory holds the receipt too, and whatever else it is nobody's transaction.
+            // The engine's directory also contains the receipt and files that no transaction uses.
             _ if self.prefix.is_empty() && !is_of_transactions(rest) => return None,
             _ => read_numbered(rest).unwrap_or(Sibling::Unknown),
         };
@@ -198,7 +203,7 @@ fn read_numbered(rest: &str) -> Option<Sibling> {
     }
 }
 
-/// One spelling per number, so that writing the name again gives the same name.
+/// Accepts one spelling per number, so that writing the number gives the same name again.
 fn read_number(text: &str) -> Option<u32> {
     text.parse()
         .ok()
@@ -209,7 +214,7 @@ fn read_number(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// I6: a name is read back as what it was written for.
+    /// I6: a name is parsed as what it was written for.
     #[test]
     fn every_name_is_read_back_as_what_it_was_written_for() {
         let targets = [".venv", "e", &"x".repeat(255), &"é".repeat(127)];

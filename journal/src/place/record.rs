@@ -1,8 +1,8 @@
-//! The record: what a journal says of the publication that it belongs to.
+//! The record: what a journal says about the publication that it belongs to.
 //!
-//! Promises that a record names only the siblings of its own target (I6): the names are derived from the target, the token
-//! and the numbers of slots.
-//! Does not promise that the disk still looks as the record says; `recovery/evidence.rs` looks.
+//! Promises that a record names only objects that belong to its own target (I6): the names are
+//! derived from the target, the token and the numbers of slots.
+//! Does not promise that the disk still matches the record; `recovery/evidence.rs` checks that.
 //!
 //! Read next: `place/record_json.rs`, `recovery/decide.rs`.
 
@@ -12,27 +12,28 @@ use crate::base::path::RelPath;
 use crate::place::names::{Direction, Names};
 use crate::plan::node::Mode;
 
-/// What survives what.
+/// How much a successful commit survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// Success survives a power cut.
     #[default]
     Power,
-    /// Success survives the death of the process; a power cut may leave neither the old nor the new tree.
+    /// Success survives the death of the process; a power cut may leave neither the old nor the new
+    /// tree.
     Process,
 }
 
 /// When a publication is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// All steps taken is the decision: recovery settles.
+    /// Once all steps are taken, the publication is decided: recovery settles.
     Taken,
-    /// Somebody still has to look at the published tree: until then recovery undoes.
+    /// The caller still has to check the published tree: until then recovery undoes.
     Awaited,
 }
 
 impl Verdict {
-    /// Where a publication goes whose steps were all taken and of which nothing more is known.
+    /// The direction of a publication whose steps were all taken, if nothing more is known.
     pub(crate) fn direction(self) -> Direction {
         match self {
             Self::Taken => Direction::Settle,
@@ -41,7 +42,7 @@ impl Verdict {
     }
 }
 
-/// What becomes of what a publication replaced.
+/// What happens to what a publication replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retention {
     /// It is deleted once the publication is decided.
@@ -54,45 +55,45 @@ pub enum Retention {
 /// What a publication moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// The target as a whole; journal and stage stand beside it.
+    /// The target as a whole; journal and stage are beside it.
     Tree,
-    /// Entries inside the target; journal and stage stand in the engine's directory in it.
+    /// Entries inside the target; journal and stage are in the engine's directory inside it.
     Entries,
 }
 
-/// Where that which comes to its place stood before.
+/// Where a published object was before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// In a stage that was built for the publication.
     Built,
-    /// In the kept generation `K`, which goes back or forward.
+    /// In the kept generation `K`, when rolling back or forward.
     Generation,
 }
 
 /// What a rename does, with the identities on both of its sides; each has its inverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Something comes to an absent name.
+    /// An object moves to an absent name.
     Put {
-        /// What comes.
+        /// The object that comes.
         new: Identity,
     },
-    /// Two things change places.
+    /// Two objects are exchanged.
     Swap {
-        /// What comes.
+        /// The object that comes.
         new: Identity,
-        /// What goes.
+        /// The object that goes.
         old: Identity,
     },
-    /// Something goes, and nothing comes.
+    /// An object is moved away, and nothing replaces it.
     Take {
-        /// What goes.
+        /// The object that goes.
         old: Identity,
     },
 }
 
 impl Act {
-    /// What comes.
+    /// The identity of the object that comes.
     #[must_use]
     pub fn coming(self) -> Option<Identity> {
         match self {
@@ -101,7 +102,7 @@ impl Act {
         }
     }
 
-    /// What goes.
+    /// The identity of the object that goes.
     #[must_use]
     pub fn going(self) -> Option<Identity> {
         match self {
@@ -111,64 +112,67 @@ impl Act {
     }
 }
 
-/// One entry of a target, and the name in the stage that it changes places with.
+/// One entry of a target, and its slot in the stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntrySlot {
     /// The entry.
     pub path: RelPath,
-    /// The number that is its name in the stage; afterwards what was replaced stands there.
+    /// The number that is its name in the stage; after the step the slot contains the replaced
+    /// entry.
     pub slot: u32,
 }
 
 /// One atomic rename of one entry, or of the whole target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Which entry; `None` is the target itself.
+    /// Which entry; `None` for the target itself.
     pub entry: Option<EntrySlot>,
     /// What the rename does.
     pub act: Act,
 }
 
-/// What publishes: everything is staged, these steps are all that is left to do.
+/// How to publish: everything is staged, and only these steps are left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Steps {
-    /// The steps in their order.
+    /// The steps in order.
     pub list: Vec<Step>,
-    /// SHA-256 of the receipt that comes with the steps, if one does.
+    /// SHA-256 of the receipt that the steps publish, if they publish one.
     pub receipt: Option<Digest>,
     /// When the publication is decided.
     pub verdict: Verdict,
 }
 
-/// What a journal says.
+/// The contents of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Digest of the plan; of the generation's plan when that comes back.
+    /// Digest of the plan; in a rollback, of the generation's plan.
     pub plan: Digest,
-    /// What the stage's name ends with: its identity, or a random X where that proves nothing.
+    /// The end of the stage's name: its identity, or a random X if the identity is not certain.
     pub token: String,
-    /// K: the number that what is replaced gets, should it be kept; or the generation that comes back.
+    /// K: the number of the generation in which to keep what is replaced, or of the generation to
+    /// publish again.
     pub generation: u32,
     /// What the publication moves.
     pub form: Form,
-    /// Where that which comes stood before.
+    /// Where the published objects were before.
     pub source: Origin,
-    /// The staged tree's root; of entries, the directory of the slots.
+    /// The root of the staged tree, or the directory of the slots.
     pub stage: Identity,
-    /// The start of the machine in which the record was written.
+    /// The boot in which the record was written.
     pub boot: String,
-    /// What the publication promises to survive.
+    /// How much the publication survives.
     pub durability: Durability,
-    /// What becomes of what is replaced.
+    /// What happens to what is replaced.
     pub retention: Retention,
-    /// Permission bits of the root of the tree that is replaced; while it is kept it is closed to others.
+    /// Permission bits of the root of the tree that is replaced; a kept tree denies other users
+    /// access.
     pub root_mode: Option<Mode>,
-    /// What publishes.
+    /// How to publish.
     pub steps: Steps,
 }
 
 impl Record {
-    /// The name of what comes, or of the directory of the slots, before the steps.
+    /// The name of the object that comes, or of the directory of the slots, before the steps.
     #[must_use]
     pub(crate) fn origin(&self, names: &Names) -> String {
         match self.source {
@@ -177,13 +181,13 @@ impl Record {
         }
     }
 
-    /// The permission bits that the root of a kept tree had, if the record knows them.
+    /// The permission bits that the root of a kept tree had, if the record contains them.
     pub(crate) fn root_mode_of(&self, kept: Identity) -> Option<Mode> {
         let replaced = self.steps().iter().find_map(|step| step.act.going());
         self.root_mode.filter(|_| replaced == Some(kept))
     }
 
-    /// The name to which a whole tree is taken out of the way.
+    /// The name to which a whole tree is moved aside.
     #[must_use]
     pub(crate) fn aside(&self, names: &Names) -> String {
         match self.source {
@@ -192,10 +196,11 @@ impl Record {
         }
     }
 
-    /// Whether all there is to do is one put that is its own decision.
+    /// Whether the publication is one put that is its own decision.
     ///
-    /// It replaces nothing; what it puts is durable, and says itself whose it is until it is put. So no later run has to
-    /// know of it, before or after: its record only serves the run itself, should the disk not confirm the step.
+    /// It replaces nothing. The object that it puts is durable, and its name proves that the engine
+    /// created it until the put. So no later run needs the record, before or after: it only serves
+    /// this run, in case the fsync of the step fails.
     #[must_use]
     pub(crate) fn is_lone_put(&self) -> bool {
         self.form == Form::Tree

@@ -1,7 +1,9 @@
-//! The byte form of a journal: a header line, canonical JSON, and a sha256 of all before it.
+//! The byte form of a journal: a header line, canonical JSON, and the SHA-256 of everything before
+//! it.
 //!
-//! Promises that bytes which were torn, edited or written by a later version are refused, and that a record which is accepted
-//! has paths that are checked as a plan's are, and a token and steps that can only be the engine's (I6). Nothing panics.
+//! Promises that bytes that were torn, edited or written by a later version are refused. The paths
+//! of an accepted record pass the same checks as a plan's, and its token and steps can only name
+//! what the engine creates (I6). Nothing panics.
 //!
 //! Read next: `place/record.rs`, `place/journal_file.rs`.
 
@@ -23,34 +25,35 @@ use crate::plan::node::{ENGINE_DIR, Mode, ModeError, RECEIPT_NAME};
 const MAGIC: &str = "rvenv-journal";
 /// The version of the record that this code reads and writes.
 pub const RECORD_VERSION: u64 = 1;
-/// Bytes that a record may have.
+/// Maximum length of a record in bytes.
 pub const RECORD_BYTES_MAX: u64 = 64 << 20;
 
 /// Why bytes are not a record.
 #[derive(Debug, Error)]
 pub enum RecordReadError {
-    /// Cut short, NUL-filled, or with a wrong checksum: what a power cut leaves of a file that was not synced.
+    /// The bytes were cut short, are filled with NUL, or have a wrong checksum, as after a power
+    /// cut without a sync.
     #[error("the journal's checksum is wrong: it was torn or changed")]
     Torn,
-    /// Another version, or a feature that must be understood and is not.
+    /// The version is unknown, or a required feature is.
     #[error("the journal is of a version or has a feature that this program does not know: `{0}`")]
     Unknown(String),
-    /// A right checksum over something that is no record.
+    /// The checksum is right, but the content is not a record.
     #[error("the journal does not hold a record")]
     Syntax(#[source] serde_json::Error),
-    /// A digest that is none.
+    /// A digest is not valid.
     #[error(transparent)]
     BadDigest(#[from] DigestError),
-    /// A token that could lead to names other than our own.
+    /// A token could lead to names that the engine does not create.
     #[error("the journal names a stage `{0}` that is none of ours")]
     BadToken(String),
-    /// A path that leads out of the target, or is none.
+    /// A path is not valid, or leads out of the target.
     #[error(transparent)]
     BadPath(#[from] RelPathError),
-    /// Permission bits that are none.
+    /// Permission bits are not valid.
     #[error(transparent)]
     BadMode(#[from] ModeError),
-    /// A list of steps that no publication has.
+    /// No publication has such a list of steps.
     #[error("the journal has steps that no publication has")]
     BadSteps,
 }
@@ -72,10 +75,10 @@ impl Record {
         bytes
     }
 
-    /// Reads what [`Record::to_bytes`] wrote.
+    /// Reads bytes that [`Record::to_bytes`] wrote.
     ///
     /// # Errors
-    /// Everything but such bytes; never a panic, whatever they are.
+    /// Any other bytes are refused; they never cause a panic.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordReadError> {
         let text = std::str::from_utf8(bytes).map_err(|_| RecordReadError::Torn)?;
         let whole = text.strip_suffix('\n').and_then(|text| {
@@ -106,7 +109,7 @@ impl Record {
     }
 }
 
-// Fields are in the order of their names, which is what makes the form canonical.
+// Fields are sorted by name, which makes the form canonical.
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -223,7 +226,7 @@ impl<'de> Visitor<'de> for OneByOne {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut steps = Ok(Vec::new());
         while let Some(dto) = list.next_element::<StepDto<'de>>()? {
-            // After the first that is none the others are only read over.
+            // After the first invalid step, the others are parsed but ignored.
             if let Ok(read) = &mut steps {
                 match dto.into_step() {
                     Ok(step) => read.push(step),
@@ -273,7 +276,8 @@ impl<'a> RecordDto<'a> {
     }
 
     fn into_record(self) -> Result<Record, RecordReadError> {
-        // Letters, or what identities are written with; nothing that leads to another directory.
+        // Letters, digits and the separators of an identity; nothing that leads to another
+        // directory.
         let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
         if !(1..=64).contains(&self.token.len()) || !self.token.bytes().all(is_ours) {
             return Err(RecordReadError::BadToken(
@@ -313,7 +317,7 @@ impl<'a> RecordDto<'a> {
     }
 }
 
-/// These lists are all that publications have; recovery reasons about nothing else.
+/// Whether a publication can have this list of steps; recovery handles no others.
 fn are_known(form: Form, list: &[Step]) -> bool {
     match form {
         Form::Tree => {
@@ -337,7 +341,7 @@ fn are_known(form: Form, list: &[Step]) -> bool {
     }
 }
 
-/// Of the engine's own directory only the receipt is ever moved.
+/// The receipt is the only path in the engine's own directory that is ever moved.
 fn may_move(path: &RelPath) -> bool {
     let mut components = path.components();
     let first = components.next().unwrap_or_default().to_lowercase();
@@ -495,7 +499,7 @@ mod tests {
         check_golden(golden, &replaces);
     }
 
-    /// I7: a record that is not whole is never taken for one.
+    /// I7: an incomplete record is never accepted as a whole one.
     #[test]
     fn every_cut_and_every_changed_byte_is_noticed() {
         let bytes = record(Form::Tree, whole(&[Act::Swap { new: NEW, old: OLD }])).to_bytes();
@@ -516,7 +520,7 @@ mod tests {
         assert!(Record::from_bytes(&vec![0; bytes.len()]).is_err());
     }
 
-    /// I6: a right checksum does not make a hostile record ours.
+    /// I6: a right checksum does not make a hostile record acceptable.
     #[test]
     fn a_record_that_names_strangers_or_unknown_steps_is_refused() {
         let mut hostile = record(Form::Tree, whole(&[Act::Put { new: NEW }]));

@@ -1,11 +1,14 @@
-//! Claiming a stage: an empty directory whose name says which object it is, from before its first entry.
+//! Claiming a stage: an empty directory whose name contains its identity, from before its first
+//! entry.
 //!
-//! Promises that a stage which no journal names is recognised as ours, whatever is in it, by its own name: a name can be
-//! planted, an identity cannot. So nothing has to be written down before staging, and giving a stage up needs no journal.
+//! Promises that the engine recognises its own stage by its name, even if no journal names it and
+//! whatever it contains: another user can create a name, but not an identity. So nothing has to be
+//! recorded before staging, and giving up a stage needs no journal.
 //!
-//! On disk meanwhile: an empty `new-X`; then `new-I-B`, of the inode number and time of birth that it must have. Where
-//! there are no times of birth it stays `new-X`, and a tree bears its token X inside.
-//! Read next: `staging/build.rs`, which fills it; `recovery/recover.rs`, which deletes what a run left of it.
+//! On disk meanwhile: an empty `new-X`; then `new-I-B`, with the inode number and birth time that
+//! it must have. Without birth times it stays `new-X`, and a tree contains its token X.
+//! Read next: `staging/build.rs`, which fills it; `recovery/recover.rs`, which deletes the stage of
+//! a dead run.
 
 use std::ffi::{OsStr, OsString};
 
@@ -24,17 +27,18 @@ pub(crate) struct StageClaim {
     /// The staged tree's root; of entries, the directory of the slots.
     pub(crate) root: Dir,
     pub(crate) identity: Identity,
-    /// What it was when it had just been made: what the directory above handed down is in it.
+    /// Its metadata when it had just been created, which shows what the parent directory handed
+    /// down.
     pub(crate) made: Meta,
-    /// What its name ends with.
+    /// The end of its name.
     pub(crate) token: String,
 }
 
 impl StageClaim {
-    /// Makes an empty stage that is known as ours from before its first entry.
+    /// Creates an empty stage that proves itself from before its first entry.
     ///
     /// # Crash
-    /// An empty directory, or one that proves itself, which the next run deletes.
+    /// An empty directory, or a stage that proves itself, remains; the next run deletes it.
     pub(crate) fn make(home: &TransactionDir<'_>, durability: Durability) -> Result<Self, FsError> {
         let TransactionDir { fs, dir, names, .. } = home;
         let prefix = names.stage_prefix();
@@ -43,18 +47,20 @@ impl StageClaim {
         let token = token.strip_prefix(&prefix).unwrap_or_default().to_owned();
         let made = Self::named(home, &name, token).and_then(|stage| {
             if durability == Durability::Power && !mutant::drops(Site::SyncOfStageName) {
-                // Were its first entries on the disk before its name, nothing would say whose they are.
+                // If its first entries became durable before its name, nothing would prove that the
+                // engine created them.
                 fs.sync_dir(dir).inspect_err(|_| stage.discard(home))?;
             }
             Ok(stage)
         });
         made.inspect_err(|_| {
-            // Nothing is in it yet.
+            // It is still empty.
             let _tidied = fs.remove_dir(dir, &name);
         })
     }
 
-    /// Gives an empty stage the name that proves it; where an identity proves nothing, it bears its token instead.
+    /// Gives an empty stage the name that proves it; without a certain identity it contains its
+    /// token instead.
     fn named(home: &TransactionDir<'_>, name: &OsStr, token: String) -> Result<Self, FsError> {
         let TransactionDir { fs, dir, names, .. } = home;
         let root = fs.open_dir(dir, name)?;
@@ -75,7 +81,8 @@ impl StageClaim {
             return Ok(stage);
         }
         let stage = stage(token);
-        // Slots are known by the random name of their directory; a tree leaves it when it is published.
+        // Slots are recognised by the random name of their directory. A tree loses that name when
+        // it is published.
         if home.form == Form::Tree {
             let marked = stage.mark(home);
             marked.inspect_err(|_| stage.discard(home))?;
@@ -101,13 +108,13 @@ impl StageClaim {
         fs.sync_dir(&self.root)
     }
 
-    /// Nothing is in it yet but what marks it.
+    /// Deletes the stage, which contains nothing but its marker.
     fn discard(&self, home: &TransactionDir<'_>) {
         let _tidied = discard(home, &self.token, &Unwatched);
     }
 }
 
-/// An empty stage that was made while its plan was, or why there is none.
+/// An empty stage that was created while the plan was made, or why there is none.
 #[derive(Debug)]
 pub(crate) struct EarlyClaim<'a> {
     home: TransactionDir<'a>,
@@ -126,7 +133,7 @@ impl<'a> EarlyClaim<'a> {
         }
     }
 
-    /// The stage that was made beforehand, if it is of the kind that is needed now.
+    /// The stage that was created early, if it has the form and the durability that are needed now.
     pub(crate) fn fitting(
         mut self,
         form: Form,
@@ -145,16 +152,18 @@ impl Drop for EarlyClaim<'_> {
     }
 }
 
-/// Deletes the stage with this token, which must prove itself; what stays of it still does.
+/// Deletes the stage with this token, which must prove itself; any remainder still does.
 pub(crate) fn discard(home: &TransactionDir<'_>, token: &str, watch: &dyn Watch) -> Leftovers {
-    // A tree that lost its token while somebody stopped its deletion would be nobody's.
+    // If the observer stopped the deletion of a tree after its token was deleted, nothing could
+    // identify the rest.
     let is_named = token.contains('-');
     let watch = if is_named { watch } else { &Unwatched };
     let name = home.names.stage(token);
     remove_watched(home.fs, (&home.dir, OsStr::new(&name)), watch)
 }
 
-/// Removes what stands at the name of a stage if nothing is in it, or only the empty directory that was to be marked.
+/// Removes the directory at the name of a stage if it is empty, or contains only the empty
+/// directory for the marker.
 pub(crate) fn remove_if_empty(home: &TransactionDir<'_>, token: &str) -> bool {
     let TransactionDir { fs, dir, names, .. } = home;
     let name = OsString::from(names.stage(token));
@@ -166,10 +175,12 @@ pub(crate) fn remove_if_empty(home: &TransactionDir<'_>, token: &str) -> bool {
     emptied.and_then(|()| fs.remove_dir(dir, &name)).is_ok()
 }
 
-/// Whether what stands at the name of a stage is one that we made and nobody published, whatever is in it.
+/// Whether the directory at the name of a stage was created by the engine and not published,
+/// whatever it contains.
 ///
-/// A name can be planted, an identity cannot. Where there are no times of birth, a tree must bear its token; slots are
-/// in a directory of ours, under a random name, and hold what was replaced only while a journal says so.
+/// Another user can create a name, but not an identity. Without birth times a tree must contain its
+/// token. Slots are in a directory of the engine, under a random name, and contain replaced entries
+/// only while a journal says so.
 pub(crate) fn proves_itself(home: &TransactionDir<'_>, token: &str) -> Result<bool, FsError> {
     let TransactionDir { fs, dir, names, .. } = home;
     let name = OsString::from(names.stage(token));
@@ -189,12 +200,13 @@ pub(crate) fn proves_itself(home: &TransactionDir<'_>, token: &str) -> Result<bo
     }
 }
 
-/// The name of the file that marks a staged tree on filesystems without times of birth.
+/// The name of the file that marks a staged tree on filesystems without birth times.
 pub(crate) fn marker_name(token: &str) -> OsString {
     OsString::from(format!("token-{token}"))
 }
 
-/// Whether a tree bears the token of a stage, which tells it from others where there are no times of birth.
+/// Whether a tree contains the token of a stage, which identifies it on filesystems without birth
+/// times.
 pub(crate) fn bears_token(
     home: &TransactionDir<'_>,
     name: &OsStr,

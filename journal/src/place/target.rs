@@ -1,9 +1,11 @@
-//! The target: one name in one directory that is held open.
+//! The target: one name in an open directory.
 //!
-//! Promises that a symbolic link at the target's own name is resolved once, and that everything afterwards
-//! happens in the directory that was opened then: swapping a parent for a link changes nothing.
+//! Promises that a symbolic link at the target's own name is resolved once, and that everything
+//! afterwards happens in the directory that was opened then: replacing a parent with a link changes
+//! nothing.
 //!
-//! On disk: nothing, but for absent parents, which are made (and made durable) when that is asked for.
+//! On disk: nothing, except absent parents, which are created (and made durable) if the caller
+//! requests it.
 //! Read next: `place/lock.rs`.
 
 use std::ffi::{OsStr, OsString};
@@ -20,25 +22,26 @@ use crate::place::names::Names;
 pub enum Parents {
     /// Refuse.
     Require,
-    /// Make them, each durable before the next; those that are still empty when the locks are let go are removed.
+    /// Create them, each durable before the next; those that are still empty when the locks are
+    /// released are removed.
     Make,
 }
 
-/// One name in one directory that is held open.
+/// One name in an open directory.
 #[derive(Clone, Debug)]
 pub struct Target<'a> {
     pub(crate) fs: &'a dyn Fs,
     pub(crate) parent: Dir,
     pub(crate) name: OsString,
     pub(crate) names: Names,
-    /// Told of deletions.
+    /// The observer of deletions.
     pub(crate) watch: &'a dyn Watch,
     path: PathBuf,
-    /// The path that it was opened by.
+    /// The path that the caller opened.
     asked: PathBuf,
-    /// Whether that is a symbolic link.
+    /// Whether that path is a symbolic link.
     is_linked: bool,
-    /// The directories above that were made for it, from the top down, each with the one that holds it.
+    /// The directories that were created above the target, from the top down, each with its parent.
     made: Made,
 }
 
@@ -51,29 +54,29 @@ pub enum TargetError {
     /// The name is not UTF-8.
     #[error("`{0}` is not UTF-8")]
     NotUtf8(PathBuf),
-    /// The directory above is absent.
+    /// The parent directory is absent.
     #[error("the directory `{0}` does not exist")]
     NoParent(PathBuf),
-    /// Something that is not a directory stands there.
+    /// The object there is not a directory.
     #[error("`{0}` is not a directory")]
     NotADirectory(PathBuf),
-    /// A symbolic link that leads nowhere.
+    /// A symbolic link whose target does not exist.
     #[error("`{link}` is a symbolic link to `{to}`, which does not exist")]
     Dangling {
         /// The link.
         link: PathBuf,
-        /// Where it leads.
+        /// Its target.
         to: PathBuf,
     },
-    /// A symbolic link to another one, which may lead anywhere.
+    /// A symbolic link to another symbolic link, which may lead anywhere.
     #[error("`{link}` is a symbolic link to `{to}`, which is one, too, and only one is followed")]
     Chain {
         /// The link.
         link: PathBuf,
-        /// Where it leads.
+        /// Its target.
         to: PathBuf,
     },
-    /// The disk refused.
+    /// A call of the disk failed.
     #[error("cannot open the directory of `{path}`")]
     Disk {
         /// The target.
@@ -85,7 +88,7 @@ pub enum TargetError {
 }
 
 impl<'a> Target<'a> {
-    /// Opens the directory that holds the target and resolves a symbolic link at the target's name.
+    /// Opens the target's parent directory and resolves a symbolic link at the target's name.
     ///
     /// # Errors
     /// Paths that cannot be a target: see [`TargetError`].
@@ -99,7 +102,7 @@ impl<'a> Target<'a> {
         loop {
             let (above, name) = split(&at)?;
             let parent = match open_parent(fs, above, parents, &mut made) {
-                // Nothing is made for the sake of a link that leads nowhere.
+                // No parents are created for a link whose target does not exist.
                 Err(TargetError::NoParent(_)) if is_linked => {
                     return Err(TargetError::Dangling {
                         link: path.to_path_buf(),
@@ -152,13 +155,15 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The same target, with somebody who is told of deletions of what it no longer needs, and may stop them.
+    /// The same target with an observer, which is called during deletions of what the target no
+    /// longer needs and may stop them.
     #[must_use]
     pub fn watched(self, watch: &'a dyn Watch) -> Self {
         Self { watch, ..self }
     }
 
-    /// Whether a plan for this path is a plan for this target: by the path that it was opened by, or the resolved one.
+    /// Whether a plan for this path is a plan for this target: it may have the path that was opened
+    /// or the resolved one.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
         path == self.asked || path == self.path
     }
@@ -169,43 +174,43 @@ impl<'a> Target<'a> {
         &self.path
     }
 
-    /// The symbolic link by which the target was opened, if it was.
+    /// The symbolic link through which the target was opened, if any.
     #[must_use]
     pub fn link(&self) -> Option<&Path> {
         self.is_linked.then_some(&*self.asked)
     }
 
-    /// The disk that the target is on.
+    /// The disk of the target.
     #[must_use]
     pub fn disk(&self) -> &'a dyn Fs {
         self.fs
     }
 
-    /// The directory that holds the target, and the target's name in it.
+    /// The target's parent directory, and the target's name in it.
     #[must_use]
     pub fn place(&self) -> (&Dir, &OsStr) {
         (&self.parent, &self.name)
     }
 
-    /// Opens the directory that is at the target.
+    /// Opens the directory at the target.
     pub(crate) fn root(&self) -> Result<Dir, FsError> {
         self.fs.open_dir(&self.parent, &self.name)
     }
 
-    /// Removes the directories that were made above the target, as long as nothing is in them.
+    /// Removes the directories that were created above the target, if they are empty.
     pub(crate) fn unmake_parents(&self) {
         for (above, name) in self.made.iter().rev() {
-            // With a target, or anything else, in them they stay.
+            // A directory that contains the target or anything else stays.
             if self.fs.remove_dir(above, name).is_err() {
                 return;
             }
         }
     }
 
-    /// What stands at the target's name now.
+    /// The metadata of what exists at the target's name now.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The error of the disk.
     pub fn meta(&self) -> Result<Option<Meta>, FsError> {
         self.fs.meta(&self.parent, &self.name)
     }
@@ -225,7 +230,7 @@ fn split(path: &Path) -> Result<(&Path, &OsStr), TargetError> {
     ))
 }
 
-/// Directories that were made, each with the one that holds it.
+/// Directories that were created, each with its parent.
 type Made = Vec<(Dir, OsString)>;
 
 fn open_parent(
@@ -260,12 +265,12 @@ fn make_parent(fs: &dyn Fs, path: &Path, made: &mut Made) -> Result<Dir, TargetE
         source,
     };
     match fs.make_plain_dir(&dir, name) {
-        // Power off after success: the tree is durable only if the way to it is.
+        // The tree survives a power cut only if the directories above it do.
         Ok(()) => {
             made.push((dir.clone(), name.to_owned()));
             fs.sync_dir(&dir).map_err(disk)?;
         }
-        // Somebody else who makes the same target was faster.
+        // Another process that creates the same target was faster.
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(source) => return Err(disk(source)),
     }

@@ -1,7 +1,8 @@
-//! The home of a transaction: the directory in which its journal, its stage and what it keeps stand.
+//! The directory of a transaction, which contains its journal, its stage and what it keeps.
 //!
-//! Promises that all of them are entries of one directory, so that one sync of it covers their names: beside the target
-//! for a whole tree, in the engine's directory inside it for entries.
+//! Promises that all of them are entries of one directory, so that one sync of it covers their
+//! names: beside the target for a whole tree, in the engine's directory inside the target for
+//! entries.
 //!
 //! Read next: `place/journal_file.rs`, `steps/step_places.rs`.
 
@@ -15,7 +16,7 @@ use crate::place::record::Form;
 use crate::place::target::Target;
 use crate::plan::node::ENGINE_DIR;
 
-/// Where a transaction keeps its things.
+/// The directory in which a transaction keeps its files.
 #[derive(Clone, Debug)]
 pub(crate) struct TransactionDir<'a> {
     pub(crate) fs: &'a dyn Fs,
@@ -25,7 +26,7 @@ pub(crate) struct TransactionDir<'a> {
 }
 
 impl<'a> TransactionDir<'a> {
-    /// Beside the target: of publications of the whole tree.
+    /// Beside the target, for publications of the whole tree.
     pub(crate) fn beside(target: &Target<'a>) -> Self {
         Self {
             fs: target.fs,
@@ -35,7 +36,7 @@ impl<'a> TransactionDir<'a> {
         }
     }
 
-    /// Inside the target: of publications of its entries; `None` where no such directory is.
+    /// Inside the target, for publications of entries; `None` if that directory does not exist.
     pub(crate) fn within(target: &Target<'a>) -> Result<Option<Self>, FsError> {
         let fs = target.fs;
         let dir = match fs
@@ -58,7 +59,8 @@ impl<'a> TransactionDir<'a> {
         }))
     }
 
-    /// A name of this home as people are told of it: from the directory above the target, or from the target.
+    /// A name in this directory as messages show it: relative to the target's parent, or to the
+    /// target.
     pub(crate) fn shown(&self, name: String) -> String {
         match self.form {
             Form::Tree => name,
@@ -66,16 +68,17 @@ impl<'a> TransactionDir<'a> {
         }
     }
 
-    /// Inside the target; the directory is made, and its name durable, where it was absent.
+    /// Inside the target; creates the directory, and makes its name durable, if it is absent.
     ///
     /// # Crash
-    /// An empty directory may remain, which the next recovery removes.
+    /// An empty directory may remain; the next recovery removes it.
     pub(crate) fn make_within(target: &Target<'a>, mode: u32) -> Result<Self, FsError> {
         let fs = target.fs;
         let root = fs.open_dir(&target.parent, &target.name)?;
         let mode = left_by_acl(fs, &root).unwrap_or(mode);
         match fs.make_dir(&root, OsStr::new(ENGINE_DIR), mode) {
-            // Without it a durable journal would stand in a directory that a power cut takes away.
+            // Without this sync a power cut could remove the directory that contains a durable
+            // journal.
             Ok(()) if mutant::drops(Site::SyncOfEngineDir) => {}
             Ok(()) => fs.sync_dir(&root)?,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -89,7 +92,7 @@ impl<'a> TransactionDir<'a> {
         })
     }
 
-    /// Removes the engine's directory inside a target if this is it and nothing is left in it.
+    /// Removes the engine's directory inside a target, if this is it and it is empty.
     pub(crate) fn leave(&self, target: &Target<'_>) {
         match self.form {
             Form::Tree => {}
@@ -97,7 +100,7 @@ impl<'a> TransactionDir<'a> {
         }
     }
 
-    /// Removes the engine's directory inside a target when nothing is left in it.
+    /// Removes the engine's directory inside a target if it is empty.
     pub(crate) fn remove_if_empty(target: &Target<'_>) {
         let fs = target.fs;
         if let Ok(root) = fs.open_dir(&target.parent, &target.name) {

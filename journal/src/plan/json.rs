@@ -136,8 +136,8 @@ impl Plan {
             // plan does not represent.
             plan.digest()
         } else {
-            // The digest is compared first: an edited text is reported as edited, and its other fault
-            // only if the digest matches.
+            // The digest is compared first: an edited text is reported as edited, and its other
+            // fault only if the digest matches.
             let text: TextDto = serde_json::from_slice(bytes).map_err(PlanReadError::Syntax)?;
             digest_of(&text.plan)
         };

@@ -182,10 +182,10 @@ pub enum Node {
     },
 }
 
-/// One planned object: the stage that added it, and what it is.
+/// One planned object: which part of the planner added it, and what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// The stage that added it.
+    /// The part of the planner that added it, such as a hook of venv.
     pub stage: Arc<str>,
     /// The group that it belongs to, such as the name of a wheel; used to fold long lists.
     pub group: Option<Arc<str>>,

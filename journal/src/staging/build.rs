@@ -1,11 +1,12 @@
-//! Staging: building the planned tree beside its place.
+//! Staging: builds the planned tree beside its target.
 //!
-//! Promises that every object is made with its final bytes, mode and time, that each is what the plan says when
-//! this returns, that each has the group and the ACL that it would have if it were made where it goes, and that after the
-//! barrier all of it survives a power cut.
-//! Does not promise anything to readers: nobody looks here.
+//! Promises that every object is created with its final bytes, mode and time; that each is what the
+//! plan says when staging returns; that each has the group and the ACL that it would have if it
+//! were created at its final place; and that after the barrier all of it survives a power cut.
+//! Does not promise anything to readers: none of them uses the stage.
 //!
-//! On disk meanwhile: `new-I-B`, mode 0700, whose name says which object it is from before its first entry.
+//! On disk meanwhile: `new-I-B`, mode 0700, whose name contains its identity from before its first
+//! entry.
 //! Read next: `transaction/ready.rs`.
 
 use std::ffi::OsStr;
@@ -24,61 +25,63 @@ use crate::staging::error::{StageError, check_bytes, content_error, gone, is_no_
 use crate::staging::inheritance::{Given, Ground, SETGID, Slots, Unlinked, take_over};
 use crate::staging::links::{self, Link, Links};
 
-/// Files out of a store from which on a second thread pays for its start.
+/// The number of stored files from which a second thread is worth starting.
 const LINKS_MIN: usize = 64;
 
-/// How files come out of a store.
+/// How files are taken out of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LinkMode {
-    /// Share blocks, else link, else copy.
+    /// Share blocks, or else link, or else copy.
     #[default]
     Auto,
-    /// Share blocks, else copy.
+    /// Share blocks, or else copy.
     Reflink,
-    /// Link, else copy.
+    /// Link, or else copy.
     Hardlink,
-    /// Copy: edits in place then stay in this tree.
+    /// Copy: edits in place then affect this tree only.
     Copy,
 }
 
-/// How many files came into the stage in which way.
+/// How many files were staged in which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageCounts {
-    /// Written from the plan's own bytes or from a source's.
+    /// Written from bytes in the plan or from a source.
     pub written: u64,
-    /// Sharing blocks with an object of the store.
+    /// Files that share blocks with an object of the store.
     pub reflinked: u64,
-    /// Sharing the inode of an object of the store.
+    /// Files that share the inode of an object of the store.
     pub linked: u64,
     /// Copied from an object of the store.
     pub copied: u64,
-    /// Why files were not linked that could have been.
+    /// Why files were not linked although the store has them.
     pub unlinked: Option<Unlinked>,
-    /// How the stage was made durable, where that was asked for.
+    /// How the stage was made durable, if that was requested.
     pub barrier: Option<Barrier>,
 }
 
-/// What staging needs besides the plan.
+/// What staging needs in addition to the plan.
 pub struct StageOptions<'a> {
-    /// Who has the bytes.
+    /// Provides the bytes.
     pub content: &'a dyn ContentSource,
-    /// How files come out of a store.
+    /// How files are taken out of a store.
     pub link_mode: LinkMode,
-    /// Asked before each object; `true` stops.
+    /// Called before each object; `true` stops staging.
     pub interrupted: &'a dyn Fn() -> bool,
 }
 
-/// The text of the receipt, which may be made in another thread while objects are.
+/// Returns the text of the receipt; another thread may create it while objects are staged.
 pub(crate) type ReceiptText<'a> = dyn Fn() -> &'a str + Sync + 'a;
 
-/// Builds every planned object and the receipt in the empty directory of `ground`, which hands down what the target does,
-/// if there is one, and is shared as it when this returns.
+/// Builds every planned object and the receipt in the empty directory of `ground`.
+///
+/// That directory first takes over what the target hands down, if there is a target. When this
+/// returns, it is shared as the target is.
 ///
 /// # Errors
-/// See [`StageError`]; what was built remains for the caller to discard.
+/// See [`StageError`]; what was built remains, and the caller discards it.
 ///
 /// # Crash
-/// A part of the tree remains; the name of its root proves whose it is.
+/// A part of the tree remains; the name of its root proves that the engine created it.
 pub(crate) fn build(
     fs: &dyn Fs,
     ground: &Ground<'_>,
@@ -109,8 +112,9 @@ pub(crate) fn build(
     Ok(stage.counts)
 }
 
-/// Gives the root its mode, and the ACL of the one that it replaces, before the barrier, so that the switch itself changes
-/// nothing but names.
+/// Gives the root its mode, and the ACL of the root that it replaces.
+///
+/// This happens before the barrier, so that the publication changes only names.
 fn finish_root(
     fs: &dyn Fs,
     ground: &Ground<'_>,
@@ -125,9 +129,10 @@ fn finish_root(
     {
         fs.set_acl_of(root, kept.acl.as_ref())?;
     }
-    // The mode is the last word: its bits of the group are the mask of the ACL.
+    // Set the mode last: its group bits are the mask of the ACL.
     fs.set_mode_of(root, mode.bits() | bit)?;
-    // Of a group that the user is not in the system takes the bit away. What replaces nothing can do without.
+    // The system clears the setgid bit if the user is not in the group. That is an error only if
+    // the root replaces another.
     let is_lost = kept.is_some() && bit != 0 && fs.meta_of(root)?.mode & bit == 0;
     if is_lost {
         return Err(FsError {
@@ -139,19 +144,20 @@ fn finish_root(
     Ok(())
 }
 
-/// What stands at a number in a stage of entries.
+/// What to build at a slot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Filling<'a> {
-    /// The planned object at this path, with everything below it.
+    /// The planned object at this path, and everything below it.
     Planned(&'a RelPath),
     /// The receipt.
     Receipt,
 }
 
-/// Builds single entries, each under its number, in the empty directory of `ground`, each as if it were made where it goes.
+/// Builds single entries, each in its slot, in the empty directory of `ground`, as if each were
+/// created at its final place.
 ///
 /// # Errors
-/// See [`StageError`]; what was built remains for the caller to discard.
+/// See [`StageError`]; what was built remains, and the caller discards it.
 ///
 /// # Crash
 /// As [`build`].
@@ -169,7 +175,7 @@ pub(crate) fn build_entries(
     Ok(stage.counts)
 }
 
-/// The rungs of the ladder that are still worth trying in this run.
+/// Which ways of sharing an object are still worth trying in this run.
 #[derive(Clone, Copy)]
 struct Rungs {
     reflink: bool,
@@ -191,7 +197,7 @@ struct Stage<'a> {
     rungs: Rungs,
     given: Given,
     counts: StageCounts,
-    /// The second thread's, while there is one.
+    /// The way to the second thread, while there is one.
     links: Option<Links<'a>>,
 }
 
@@ -209,9 +215,11 @@ impl<'s> Stage<'s> {
         }
     }
 
-    /// Builds with a second thread for the receipt and the links, where there are many of them and the disk serves two.
+    /// Builds with a second thread for the receipt and the links, if there are many links and the
+    /// disk serves two threads.
     ///
-    /// Whatever happens, that thread has ended when this returns: a stage that is given up must not grow any more.
+    /// The second thread has always ended when this returns: a stage that is given up must not grow
+    /// any more.
     fn build(
         &mut self,
         (plan, receipt): (&Plan, &ReceiptText<'_>),
@@ -233,11 +241,13 @@ impl<'s> Stage<'s> {
         let (built, made) = thread::scope(|scope| {
             let (links, handed) = Links::new(fs);
             let second = scope.spawn(move || {
-                // The longest piece of work that needs nobody else, and nothing waits for it but the end.
+                // The receipt is the longest independent piece of work, and nothing waits for it
+                // before the end.
                 receipt();
                 links::make(fs, &handed)
             });
-            // A value of its own, so that a panic drops its end of the way, and the other thread ends too.
+            // A separate value, so that a panic drops its end of the channel, and the other thread
+            // ends too.
             let mut first = Stage {
                 links: Some(links),
                 ..*self
@@ -313,7 +323,7 @@ impl<'s> Stage<'s> {
         Ok(())
     }
 
-    /// Makes objects below a directory that is open, in the order of a tree walk.
+    /// Creates objects below an open directory, in the order of a tree walk.
     fn below<'p>(
         &mut self,
         at: Option<RelPath>,
@@ -338,7 +348,7 @@ impl<'s> Stage<'s> {
         Ok(())
     }
 
-    /// Makes one object, and opens it if it is a directory.
+    /// Creates one object, and opens it if it is a directory.
     fn make(&mut self, at: At<'_>, path: &RelPath, node: &Node) -> Result<Option<Dir>, StageError> {
         let disk = |source| StageError::Disk {
             path: path.to_string(),
@@ -438,7 +448,8 @@ impl<'s> Stage<'s> {
         Ok(bytes)
     }
 
-    /// Brings content that a source has, by the first rung of the ladder that bears.
+    /// Stages content from a source: shares its blocks, links it or copies it, in the first way
+    /// that works.
     fn bring(&mut self, at: At<'_>, path: &RelPath, wanted: &Wanted) -> Result<(), StageError> {
         let failed = |source| content_error(path, source);
         let disk = |source| StageError::Disk {
@@ -446,7 +457,7 @@ impl<'s> Stage<'s> {
             source,
         };
         if self.rungs.link && self.given.has_acl() {
-            // Also where the source has no object that could be.
+            // This counts even if the source has no object that could be linked.
             self.counts.unlinked = Some(Unlinked::Acl);
         }
         let (dir, name, custody) = match self.options.content.fetch(wanted).map_err(failed)? {
@@ -458,7 +469,7 @@ impl<'s> Stage<'s> {
             }
             Fetched::Stored { dir, name, custody } => (dir, name, custody),
         };
-        // The first link shows that links are possible here; the others are made meanwhile.
+        // The first link shows that links work here; the second thread creates the others.
         if !self.rungs.reflink
             && self.rungs.link
             && self.counts.linked > 0
@@ -478,7 +489,7 @@ impl<'s> Stage<'s> {
         let from = (&dir, name.as_os_str());
         let shared = match wanted.met(self.fs, from, custody.as_ref()) {
             Ok(Some(meta)) => self.share_or_read((from, &meta), at, wanted),
-            // Another process edited it through a link, was given it, or cleared the store.
+            // Another process edited it through a link, changed its owner, or cleared the store.
             Ok(None) => Err(gone(from.1)),
             Err(error) => Err(error),
         };
@@ -497,7 +508,7 @@ impl<'s> Stage<'s> {
             .map_err(disk)
     }
 
-    /// Shares an object of the store; where nothing can be shared its bytes come back.
+    /// Shares an object of the store; returns its bytes if it cannot be shared.
     fn share_or_read(
         &mut self,
         (from, object): (At<'_>, &Meta),
@@ -526,7 +537,8 @@ impl<'s> Stage<'s> {
                 self.counts.reflinked += 1;
                 Ok(true)
             }
-            // This filesystem shares no blocks, or the store is on another one: no other file will fare better.
+            // This filesystem shares no blocks, or the store is on another one: other files will
+            // fail in the same way.
             Err(error) if is_no_such_way(error.kind()) => {
                 self.rungs.reflink = false;
                 Ok(false)
@@ -541,7 +553,7 @@ impl<'s> Stage<'s> {
                 self.counts.linked += 1;
                 Ok(true)
             }
-            // Only this object has all the names that it can have.
+            // Only this object has reached its maximum number of names.
             Err(error) if error.kind() == ErrorKind::TooManyLinks => Ok(false),
             Err(error)
                 if is_no_such_way(error.kind()) || error.kind() == ErrorKind::PermissionDenied =>

@@ -15,7 +15,7 @@ use crate::plan::content::ContentError;
 /// Why the tree could not be staged; the target is untouched.
 #[derive(Debug, Error)]
 pub enum StageError {
-    /// The disk refused.
+    /// A call of the disk failed.
     #[error("cannot stage `{path}`")]
     Disk {
         /// The planned path.
@@ -24,7 +24,7 @@ pub enum StageError {
         #[source]
         source: FsError,
     },
-    /// The filesystem has no symbolic links; a plan without them may do.
+    /// The filesystem has no symbolic links; a plan without them may succeed.
     #[error("cannot stage `{path}`: there are no symbolic links on this filesystem")]
     NoSymlinks {
         /// The planned path.
@@ -33,7 +33,7 @@ pub enum StageError {
         #[source]
         source: FsError,
     },
-    /// The bytes could not be had.
+    /// The bytes could not be obtained.
     #[error("cannot stage `{path}`")]
     Content {
         /// The planned path.
@@ -42,7 +42,8 @@ pub enum StageError {
         #[source]
         source: ContentError,
     },
-    /// The new tree cannot have the group and the ACL of the one that it replaces; entries of that one can be changed.
+    /// The new tree cannot have the group and the ACL of the tree that it replaces; single entries
+    /// can still be changed.
     #[error("cannot give `{path}` the group and the ACL of what is there")]
     Sharing {
         /// The planned path.
@@ -51,7 +52,7 @@ pub enum StageError {
         #[source]
         source: FsError,
     },
-    /// Somebody asked to stop.
+    /// The caller stopped it.
     #[error("interrupted while staging `{path}`")]
     Interrupted {
         /// The planned path that was next.
@@ -60,7 +61,7 @@ pub enum StageError {
 }
 
 impl StageError {
-    /// What the disk refused, if it was the disk.
+    /// The error of the disk, if the disk failed.
     pub(crate) fn of_disk(&self) -> Option<&FsError> {
         match self {
             Self::Disk { source, .. }
@@ -71,7 +72,7 @@ impl StageError {
     }
 }
 
-/// What is said of an object that is not there any more as it was entered.
+/// The error for an object that no longer is as it was entered.
 pub(super) fn gone(name: &OsStr) -> FsError {
     FsError {
         verb: "link",

@@ -1,10 +1,14 @@
-//! What a directory gives to new objects beside their permission bits: its group, its setgid bit, its default ACL.
+//! What new objects inherit from a directory besides permission bits: its group, its setgid bit,
+//! its default ACL.
 //!
-//! Promises that the system itself gives them: the stage takes over what the place hands down for which an object is made,
-//! before the object is made. So nothing has to be set on single objects, and nothing is taken from them.
-//! Does not promise a group that the user may inherit but not give, where an entry's directory has another than the stage.
+//! Promises that the system itself sets these: before an object is created, the stage takes over
+//! what the object's final directory hands down. So nothing has to be set on single objects, and
+//! nothing is removed from them.
+//! Does not promise a group that the user may inherit but not set, if an entry's directory has
+//! another group than the stage.
 //!
-//! On disk meanwhile: the stage, mode 0700 all the time. Read next: `staging/build.rs`, `place/stage_claim.rs`.
+//! On disk meanwhile: the stage, always of mode 0700. Read next: `staging/build.rs`,
+//! `place/stage_claim.rs`.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -13,51 +17,51 @@ use crate::base::path::RelPath;
 use crate::fs::{Acl, Dir, Fs, FsError, Meta, Sharing, left_by_acl};
 use crate::plan::node::Mode;
 
-/// The bit of a directory by which it hands down its group.
+/// The bit by which a directory hands down its group.
 pub(crate) const SETGID: u32 = 0o2000;
 
-/// Why files of a store were copied where they could have been linked.
+/// Why files of a store were copied although links were requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unlinked {
-    /// A link would have another group than a new file gets there.
+    /// A link would have another group than a new file there.
     Group,
-    /// A link would have another ACL than a new file gets there, or none.
+    /// A link would have another ACL than a new file there, or none.
     Acl,
 }
 
-/// Where a stage is built.
+/// The directory in which a stage is built.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ground<'a> {
     /// The root of the staged tree, or the directory of the slots.
     pub(crate) root: &'a Dir,
-    /// What it was when it had just been made.
+    /// Its metadata when it had just been created.
     pub(crate) made: &'a Meta,
-    /// The root of the target, where entries go to.
+    /// The root of the target, which receives the entries.
     pub(crate) target: Option<&'a Dir>,
 }
 
-/// What a new file gets in the stage that a link to another one does not.
+/// What a new file inherits in the stage, but a link to an existing file does not.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Given {
-    /// `None` where nothing tells.
+    /// `None` if it is unknown.
     group: Option<u32>,
     has_acl: bool,
-    /// The permission bits that the ACL leaves, if its form is known.
+    /// The permission bits that the ACL leaves, if its format is known.
     leaves: Option<u32>,
 }
 
 impl Given {
-    /// In a directory as it was made.
+    /// In a directory that is as it was created.
     pub(super) fn as_made(fs: &dyn Fs, ground: &Ground<'_>) -> Self {
         Self {
-            // Whatever rule of the system gave it this group gives new files the same.
+            // By whatever rule the system chose this group, new files get the same.
             group: Some(ground.made.group),
             has_acl: fs.has_default_acl(ground.root),
             leaves: left_by_acl(fs, ground.root),
         }
     }
 
-    /// In a directory that took over what another one hands down.
+    /// In a directory that took over what another directory hands down.
     pub(super) fn by(sharing: &Sharing, made: &Meta) -> Self {
         let was_setgid = made.mode & SETGID != 0;
         Self {
@@ -71,7 +75,7 @@ impl Given {
         }
     }
 
-    /// Why an object of a store, which is in the directory `from`, may not be linked here.
+    /// Why an object of a store, in the directory `from`, may not be linked here.
     pub(super) fn refuses(&self, fs: &dyn Fs, from: &Dir, object: &Meta) -> Option<Unlinked> {
         self.refuses_all_of(fs, from).or_else(|| {
             let is_same = self.is_group_of(object);
@@ -79,13 +83,15 @@ impl Given {
         })
     }
 
-    /// Why nothing that is in the directory `from` may be linked here.
+    /// Why no object in the directory `from` may be linked here.
     pub(super) fn refuses_all_of(&self, fs: &dyn Fs, from: &Dir) -> Option<Unlinked> {
-        // Asking each object for its ACL would cost a call each; the directory that it was made in tells whether it has one.
+        // Querying each object's ACL would cost a call each. The directory in which it was created
+        // shows whether it has one.
         (self.has_acl || fs.has_default_acl(from)).then_some(Unlinked::Acl)
     }
 
-    /// The mode of a directory that no plan names: that of the planned root, unless an ACL decides.
+    /// The mode of a directory that no plan names: that of the planned root, unless an ACL
+    /// determines it.
     pub(super) fn dir_mode(&self, root: Mode) -> Mode {
         let left = self.leaves.and_then(|bits| Mode::new(bits).ok());
         left.unwrap_or(root)
@@ -102,13 +108,14 @@ impl Given {
     }
 }
 
-/// Has the root of a stage hand down what the root that it will replace does; tells how that one is shared.
+/// Makes the root of a stage hand down what the root that it will replace does; returns how that
+/// root is shared.
 ///
 /// # Errors
-/// `PermissionDenied` for a group that the user is not in, or what the disk says.
+/// `PermissionDenied` for a group that the user is not in, or the error of the disk.
 ///
 /// # Crash
-/// The stage is empty, and its name still proves it.
+/// The stage is empty, and its name still proves that the engine created it.
 pub(super) fn take_over(fs: &dyn Fs, root: &Dir, old: &Dir) -> Result<Sharing, FsError> {
     let (own, kept) = (fs.sharing(root)?, fs.sharing(old)?);
     if own.group != kept.group || !own.gives_as(&kept) {
@@ -117,13 +124,14 @@ pub(super) fn take_over(fs: &dyn Fs, root: &Dir, old: &Dir) -> Result<Sharing, F
     Ok(kept)
 }
 
-/// Slots that hand down what the directory of each entry does, while the entry is made.
+/// The directory of the slots; while an entry is built, it hands down what the entry's final
+/// directory does.
 pub(super) struct Slots<'a> {
     fs: &'a dyn Fs,
     ground: Ground<'a>,
-    /// As it is now.
+    /// What it hands down now.
     sharing: Sharing,
-    /// The entry before.
+    /// The previous entry.
     last: Option<RelPath>,
 }
 
@@ -137,7 +145,7 @@ impl<'a> Slots<'a> {
         })
     }
 
-    /// Gets ready for the entry that goes to this path; `None` where that changes nothing.
+    /// Prepares for the entry with this path; `None` if nothing changes.
     pub(super) fn ready_for(&mut self, path: &RelPath) -> Result<Option<Given>, FsError> {
         let above = path.parent();
         let last = self.last.replace(path.clone());
@@ -145,7 +153,7 @@ impl<'a> Slots<'a> {
             return Ok(None);
         }
         let Some(dir) = self.open(above.as_ref())? else {
-            // An entry that is about to be stale; whoever looks again before the steps says so.
+            // The entry is about to be stale; the check before the steps reports that.
             return Ok(None);
         };
         let wanted = self.fs.sharing(&dir)?;
@@ -153,7 +161,8 @@ impl<'a> Slots<'a> {
             return Ok(None);
         }
         match self.fs.hand_down(self.ground.root, &wanted) {
-            // Of a group that the user is not in the slots give what they have of the directory that they are in.
+            // The user is not in that group: then the slots keep what their own directory hands
+            // down.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(None),
             done => done?,
         }

@@ -1,10 +1,11 @@
-//! Links that a second thread makes, after a look at each object, while the first goes on with directories.
+//! Links that a second thread creates, after it checked each object, while the first thread goes on
+//! with directories.
 //!
-//! Promises that every link which was handed over is made or handed back when the stage is built, that few directories are
-//! held open for links that wait, and that neither thread waits for the other before the end.
-//! Does not decide what becomes of those that could not be made.
+//! Promises that every link is either created or returned as failed when the stage is built, that
+//! few directories stay open for waiting links, and that neither thread waits for the other before
+//! the end. Does not decide what happens to links that could not be created.
 //!
-//! Read next: `staging/build.rs`, which hands them over.
+//! Read next: `staging/build.rs`, which sends them.
 
 use std::ffi::OsString;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -14,24 +15,24 @@ use crate::fs::{Dir, Fs, Meta};
 use crate::plan::content::{Custody, Wanted};
 use crate::staging::inheritance::Given;
 
-/// Links that are handed over at a time: waking a thread costs about as much as a link.
+/// Links per batch: waking a thread costs about as much as a link.
 const BATCH: usize = 8;
-/// Batches that may wait: the first thread has nothing to do while the last ones are made.
+/// Batches that may wait: the first thread is idle while the last ones are processed.
 const WAITING_MAX: usize = 2;
 
-/// An object of a store, and the name that it shall have in the stage.
+/// An object of a store, and its name in the stage.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) from: (Dir, OsString),
     pub(super) to: (Dir, OsString),
-    /// The planned path and content, for whoever has to bring it in another way.
+    /// The planned path and content, for the fallback.
     pub(super) path: RelPath,
     pub(super) wanted: Wanted,
     pub(super) given: Given,
     pub(super) custody: Option<Custody>,
 }
 
-/// Where links are handed over.
+/// The sending side.
 pub(super) struct Links<'a> {
     fs: &'a dyn Fs,
     batch: Vec<Link>,
@@ -39,7 +40,7 @@ pub(super) struct Links<'a> {
     made: Made,
 }
 
-/// What became of all of them.
+/// The result for all links.
 #[derive(Debug, Default)]
 pub(super) struct Made {
     pub(super) linked: u64,
@@ -47,7 +48,7 @@ pub(super) struct Made {
 }
 
 impl<'a> Links<'a> {
-    /// The two ends of the way.
+    /// Creates both ends of the channel.
     pub(super) fn new(fs: &'a dyn Fs) -> (Self, Receiver<Vec<Link>>) {
         let (to, links) = sync_channel(WAITING_MAX);
         let links_here = Self {
@@ -59,7 +60,7 @@ impl<'a> Links<'a> {
         (links_here, links)
     }
 
-    /// Hands a link over; where too many wait already, this thread makes a batch itself.
+    /// Sends a link; if too many batches wait, this thread processes a batch itself.
     pub(super) fn add(&mut self, link: Link) {
         self.batch.push(link);
         if self.batch.len() == BATCH {
@@ -67,7 +68,7 @@ impl<'a> Links<'a> {
         }
     }
 
-    /// Hands the rest over: there will be no more. What became of those that were made here comes back.
+    /// Sends the last links, and returns the result for those that this thread created.
     pub(super) fn end(mut self) -> Made {
         self.send();
         self.made
@@ -75,14 +76,15 @@ impl<'a> Links<'a> {
 
     fn send(&mut self) {
         let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
-        // The other end is there until this one is gone; if it panicked, that is told when it is joined.
+        // The other end exists as long as this one; if that thread panicked, joining it reports the
+        // panic.
         if let Err(TrySendError::Full(batch)) = self.to.try_send(batch) {
             self.made.make(self.fs, batch);
         }
     }
 }
 
-/// Makes links until there are no more.
+/// Creates links until the sender is dropped.
 pub(super) fn make(fs: &dyn Fs, links: &Receiver<Vec<Link>>) -> Made {
     let mut made = Made::default();
     for batch in links {
@@ -99,7 +101,7 @@ impl Made {
             let met = link.wanted.met(fs, from, link.custody.as_ref());
             let may_be_linked = |meta: &Meta| link.given.is_group_of(meta);
             let is_current = met.is_ok_and(|meta| meta.as_ref().is_some_and(may_be_linked));
-            // The reason why one is not made is found again by whoever brings it in another way.
+            // The fallback finds again why a link could not be created.
             if is_current && fs.link(from, to).is_ok() {
                 self.linked += 1;
             } else {

@@ -1,7 +1,7 @@
-//! Entries as steps: from what a plan changes to the renames that change it.
+//! Entries as steps: from the changes in a plan to the renames that make them.
 //!
-//! Promises that each entry has its own number in the stage, that a step records the identities which stand on both of
-//! its sides when everything is staged, and that what was moved out of its place was as the plan saw it.
+//! Promises that each entry has its own slot, that a step records the identities on both of its
+//! sides after everything is staged, and that every replaced entry was as the plan observed it.
 //! Does not take the steps.
 //!
 //! Read next: `transaction/ready.rs`.
@@ -23,21 +23,21 @@ use crate::steps::entry_cover::{
 };
 use crate::steps::step_places::StepPlaces;
 
-/// Whether two names of a filesystem can change places in one step.
+/// Whether the filesystem can exchange two names in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exchange {
     Possible,
     Impossible,
 }
 
-/// One rename that is to be made: which entry, how, and under which number its other half stands.
+/// One planned rename: which entry, how, and the slot of its other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedStep {
     pub(crate) entry: EntrySlot,
     pub(crate) kind: StepKind,
 }
 
-/// Everything that a publication by entries moves, in its order.
+/// Everything that a publication by entries moves, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EntrySteps {
     pub(crate) list: Vec<PlannedStep>,
@@ -46,7 +46,7 @@ pub(crate) struct EntrySteps {
 }
 
 impl EntrySteps {
-    /// The moves that a plan asks for as its target is now; the receipt comes last.
+    /// The moves that a plan needs for its target as it is now; the receipt comes last.
     pub(crate) fn of(
         target: &Target<'_>,
         plan: &Plan,
@@ -82,18 +82,19 @@ impl EntrySteps {
         })
     }
 
-    /// Whether the target still asks for the same moves.
+    /// Whether the target still needs the same moves.
     pub(crate) fn are_current(&self, target: &Target<'_>, plan: &Plan) -> Result<bool, CoverError> {
         let root = target.fs.open_dir(&target.parent, &target.name)?;
         Ok(cover(target.fs, &root, plan, self.grain)? == self.covered)
     }
 
-    /// Directories that nobody plans, and that are empty once everything in them has gone; those below others first.
+    /// Directories that are not planned and become empty when everything in them is taken; the
+    /// deepest first.
     pub(crate) fn emptied(&self) -> Vec<RelPath> {
         self.covered.emptied.iter().rev().cloned().collect()
     }
 
-    /// What is to be built under which number.
+    /// What to build in which slot.
     pub(crate) fn fillings(&self) -> Vec<(u32, Filling<'_>)> {
         let coming = self.list.iter().filter(|step| step.kind != StepKind::Take);
         coming
@@ -108,16 +109,19 @@ impl EntrySteps {
             .collect()
     }
 
-    /// The steps, with what stands on both sides of each now; `sides` must have been opened for these moves.
+    /// The steps, with the identities that are on both sides now; `sides` must have been opened for
+    /// these moves.
     ///
-    /// A move whose two sides are one object is left out: a rename between two links of one file does nothing.
+    /// A move whose two sides are one object is left out: a rename between two links of one file
+    /// does nothing.
     pub(crate) fn steps(&self, sides: &StepPlaces<'_>) -> Result<Vec<Step>, FsError> {
         let mut steps = Vec::new();
         for PlannedStep { entry, kind } in &self.list {
             let live = sides.live_of(entry);
             let is_pinned = *kind != StepKind::Put && !mutant::drops(Site::PinOfEntries);
             if let Some(live) = live.as_ref().filter(|_| is_pinned) {
-                // A lower layer's object gets another identity when it is first changed: that is brought about now.
+                // An object of a lower layer gets another identity at its first change, so cause
+                // that change now.
                 sides.fs.pin(&live.dir, &live.name)?;
             }
             let old = sides.identity(live.as_ref())?;
@@ -157,9 +161,9 @@ fn receipt_kind(fs: &dyn Fs, root: &Dir) -> Result<StepKind, FsError> {
     Ok(if there { StepKind::Swap } else { StepKind::Put })
 }
 
-/// The first entry that was moved out of its place and is not as the plan saw it.
+/// The first replaced entry that is not as the plan observed it.
 ///
-/// Somebody may have written to it, or into it, between the last look and the rename.
+/// Another process may have written to it, or into it, between the last check and the rename.
 pub(crate) fn stranger_in_slots(
     sides: &StepPlaces<'_>,
     steps: &[Step],
@@ -184,10 +188,10 @@ fn is_as_seen(
 ) -> Result<bool, FsError> {
     let expected = &plan.observation().paths;
     if !expected.contains_key(path) {
-        // The receipt, or what nobody planned in a target that is filled anew.
+        // The receipt, or an entry that is not planned, in a target that is refilled.
         return Ok(true);
     }
-    // What is below a path comes right after it.
+    // The paths below a path come directly after it.
     let within = |other: &&RelPath| *other == path || other.is_below(path);
     let planned = plan.operations().range(path.clone()..);
     let planned = planned.map(|(path, _)| path).take_while(within);
@@ -207,7 +211,8 @@ fn is_as_seen(
     is_known(fs, &fs.open_dir(at.0, at.1)?, path, plan)
 }
 
-/// What of an observation stays as it was when its object is moved, and was perhaps copied up for that.
+/// The part of an observation that stays the same when its object is moved, and perhaps copied up
+/// for that.
 fn as_moved<'a>((path, seen): (&'a RelPath, &Observed)) -> (&'a RelPath, Observed) {
     let mut seen = seen.clone();
     if let Observed::File { inode, digest, .. } = &mut seen {

@@ -15,15 +15,20 @@ pub(crate) const WRITE: &str = "RVENV_WRITE_DOCS=1 cargo test --test parity";
 const HEAD: &str = "\
 # How an environment differs from venv's
 
-`tests/parity.rs` makes environments by `rvenv create` and by the same interpreter's `python -m venv`, at the same path, and compares
-every path, kind, mode, owner, group, ACL, link target and byte, `pyvenv.cfg` key by key, and each RECORD row by row. This table has
-every difference that is accepted. Any other fails the test, and so does a row that an interpreter in its range does not need.
+`tests/parity.rs` makes environments with `rvenv create` and with `python -m venv` of the same
+interpreter, at the same path. It compares every path, kind, mode, owner, group, ACL, link target
+and byte, `pyvenv.cfg` key by key, and each RECORD row by row. This table has every difference that
+is accepted. Any other difference fails the test, and so does a row that an interpreter in its range
+does not need.
 
-What is compared, for each CPython from 3.6 on, Debian's PyPy, and Debian's CPython with and without python3-venv:
+These are compared, for each CPython from 3.6 on, Debian's PyPy, and Debian's CPython with and
+without python3-venv:
 
-- the deed: create; clear, over and upgrade where an environment of the same tool stands already, with another prompt and
-  the opposite of `--system-site-packages`, files of the user's in it, an edited script and a missing one;
-- for the newest interpreter, each deed in a directory that hands down a group and the setgid bit, and in one with a default ACL;
+- what is done (the deed): create; clear, over (create again) and upgrade of an environment that the
+  same tool made with another prompt and the opposite of `--system-site-packages`, and that has files
+  of the user, an edited script and a missing one;
+- for the newest interpreter, each deed in a directory that passes on its group and the setgid bit,
+  and in one with a default ACL;
 - `--symlinks`, `--copies`; with pip, `--without-pip`; with and without `--system-site-packages`;
 ";
 
@@ -52,8 +57,8 @@ fn versions(who: &Who) -> String {
         kind(Kind::WithoutVenv),
         kind(Kind::PyPy),
     ) {
-        (true, true, true) => "every",
-        (true, false, true) => "every that brings pip",
+        (true, true, true) => "all",
+        (true, false, true) => "all that bring pip",
         (false, false, true) => "Debian's PyPy",
         (false, true, false) => "Debian's CPython without python3-venv",
         (true | false, ..) => panic!("a rule about those for whom the document has no word"),
@@ -75,8 +80,10 @@ pub(crate) fn document() -> String {
     text.push_str("- with and without `--without-scm-ignore-files`, since 3.13.\n\n");
     writeln!(
         text,
-        "By default six environments for each interpreter, in which each of these is met; `RVENV_PARITY=all cargo test --test parity` \
-         compares\nevery combination, in which deed and kind of interpreter decide about the ignore file. This file is written by `{WRITE}`.\n"
+        "By default each interpreter makes six environments, in which each of these values occurs;\n\
+         `RVENV_PARITY=all cargo test --test parity` compares every combination, except that the\n\
+         deed and the kind of interpreter determine the ignore file. This command writes this file:\n\
+         `{WRITE}`.\n"
     )
     .unwrap();
     text.push_str("| what | how | deeds | Pythons | why |\n|---|---|---|---|---|\n");

@@ -27,10 +27,10 @@ pub(crate) enum What {
 impl What {
     pub(crate) fn text(self) -> &'static str {
         match self {
-            Self::RvenvAlone => "rvenv alone has it",
-            Self::VenvAlone => "venv alone has it",
-            Self::Bytes => "other text",
-            Self::Acl => "another ACL",
+            Self::RvenvAlone => "only rvenv has it",
+            Self::VenvAlone => "only venv has it",
+            Self::Bytes => "different text",
+            Self::Acl => "different ACL",
             Self::BothFail => "both fail",
             Self::VenvIsNotRun => "venv is not run",
         }
@@ -146,39 +146,39 @@ pub(crate) const RULES: &[Rule] = &[
             minor_min: 8,
             ..EVERY
         },
-        reason: "one set of scripts for every version, and our own text",
+        reason: "rvenv has one set of scripts for every version, with its own text",
         ..ANY
     },
     Rule {
         path: "bin/activate",
         what: What::Bytes,
-        reason: "our own text, which quotes every path and prompt",
+        reason: "rvenv has its own text, which quotes every path and prompt",
         ..ANY
     },
     Rule {
         path: "bin/activate.csh",
         what: What::Bytes,
-        reason: "our own text, which quotes every path and prompt",
+        reason: "rvenv has its own text, which quotes every path and prompt",
         ..ANY
     },
     Rule {
         path: "bin/activate.fish",
         what: What::Bytes,
-        reason: "our own text, which quotes every path and prompt",
+        reason: "rvenv has its own text, which quotes every path and prompt",
         ..ANY
     },
     Rule {
         path: ".gitignore",
         what: What::Bytes,
         when: When {
-            text: "unless none was there and `--without-scm-ignore-files` asks for none",
+            text: "unless `--without-scm-ignore-files` is given and none existed",
             holds: |cell| cell.ignored || [Deed::Over, Deed::Upgrade].contains(&cell.deed),
         },
         who: Who {
             minor_min: 13,
             ..EVERY
         },
-        reason: "the comment names who made the environment",
+        reason: "the comment names the tool that made the environment",
         ..ANY
     },
     Rule {
@@ -186,7 +186,7 @@ pub(crate) const RULES: &[Rule] = &[
         what: What::Bytes,
         when: WITH_PIP,
         who: BRINGS_PIP,
-        reason: "our own launcher, which starts the same entry point and works from any path",
+        reason: "rvenv's own launcher starts the same entry point and works from any path",
         ..ANY
     },
     Rule {
@@ -197,7 +197,7 @@ pub(crate) const RULES: &[Rule] = &[
             minor_max: Some(7),
             ..BRINGS_PIP
         },
-        reason: "our own launcher, which starts the same entry point and works from any path",
+        reason: "rvenv's own launcher starts the same entry point and works from any path",
         ..ANY
     },
     Rule {
@@ -205,7 +205,7 @@ pub(crate) const RULES: &[Rule] = &[
         what: What::Bytes,
         when: WITH_PIP,
         who: BRINGS_PIP,
-        reason: "the digest and length of our own launcher",
+        reason: "the digest and length of rvenv's own launcher",
         ..ANY
     },
     Rule {
@@ -213,7 +213,7 @@ pub(crate) const RULES: &[Rule] = &[
         what: What::VenvAlone,
         when: WITH_PIP,
         who: BRINGS_PIP,
-        reason: "what is listed is there, and can be verified",
+        reason: "rvenv lists only files that exist, so that all can be verified",
         ..ANY
     },
     Rule {
@@ -221,7 +221,7 @@ pub(crate) const RULES: &[Rule] = &[
         what: What::VenvAlone,
         when: WITH_PIP,
         who: BRINGS_PIP,
-        reason: "nothing is compiled unless `--compile-bytecode` asks for it; Python does so when it is needed",
+        reason: "nothing is compiled without `--compile-bytecode`; Python compiles when needed",
         ..ANY
     },
     Rule {
@@ -229,7 +229,7 @@ pub(crate) const RULES: &[Rule] = &[
         what: What::VenvAlone,
         when: WITH_PIP,
         who: BRINGS_PIP,
-        reason: "nothing is compiled unless `--compile-bytecode` asks for it; Python does so when it is needed",
+        reason: "nothing is compiled without `--compile-bytecode`; Python compiles when needed",
         ..ANY
     },
     Rule {
@@ -237,13 +237,13 @@ pub(crate) const RULES: &[Rule] = &[
         what: What::VenvAlone,
         when: WITH_PIP,
         who: DEBIANS_PYPY,
-        reason: "copies of the wheels that pip was installed from, which its ensurepip leaves there",
+        reason: "its ensurepip leaves copies of the wheels that pip was installed from",
         ..ANY
     },
     Rule {
         path: "bin/activate.csh",
         deeds: &[Deed::Upgrade],
-        reason: "a script that somebody deleted comes back; venv leaves it missing",
+        reason: "an upgrade restores a deleted script; venv does not",
         ..ANY
     },
     Rule {
@@ -257,7 +257,7 @@ pub(crate) const RULES: &[Rule] = &[
             minor_min: 8,
             ..EVERY
         },
-        reason: "an upgrade keeps the prompt; venv takes it from its own flags alone",
+        reason: "an upgrade keeps the prompt; venv takes it only from its options",
         ..ANY
     },
     Rule {
@@ -268,7 +268,7 @@ pub(crate) const RULES: &[Rule] = &[
             text: "without `--system-site-packages`",
             holds: |cell| !cell.system,
         },
-        reason: "an upgrade keeps the packages of the system in sight; venv takes that from its own flags alone",
+        reason: "an upgrade keeps the access to the system's packages; venv takes it only from its options",
         ..ANY
     },
     Rule {
@@ -283,13 +283,13 @@ pub(crate) const RULES: &[Rule] = &[
             minor_min: 11,
             ..EVERY
         },
-        reason: "it has the flags that were kept",
+        reason: "it has the options that were kept",
     },
     Rule {
         path: "bin/*ctivate*",
         what: What::Acl,
         when: BELOW_ACL,
-        reason: "it is what `open` would give it; venv cuts the mask with the mode of its template",
+        reason: "rvenv leaves the ACL that `open` gives; the mode of venv's template reduces the mask",
         ..ANY
     },
     Rule {
@@ -300,7 +300,8 @@ pub(crate) const RULES: &[Rule] = &[
             holds: |cell| cell.pip && cell.parent == Parent::Acl,
         },
         who: BRINGS_PIP,
-        reason: "it is what `open` would give it; pip sets a mode of what it makes under another name first, which cuts the mask",
+        reason: "rvenv leaves the ACL that `open` gives; pip creates the file under another name and \
+                 sets its mode, which reduces the mask",
         ..ANY
     },
     Rule {
@@ -310,7 +311,7 @@ pub(crate) const RULES: &[Rule] = &[
             text: "with `--copies`, in a directory with a default ACL",
             holds: |cell| cell.copies && cell.parent == Parent::Acl,
         },
-        reason: "it is what `open` would give it; venv cuts the mask with the mode 0755",
+        reason: "rvenv leaves the ACL that `open` gives; venv sets mode 0755, which reduces the mask",
         ..ANY
     },
     Rule {
@@ -321,7 +322,7 @@ pub(crate) const RULES: &[Rule] = &[
             holds: |cell| cell.copies,
         },
         who: DEBIANS_PYPY,
-        reason: "venv copies the directory that its library is in, which is all of `/usr/lib`",
+        reason: "venv copies the directory of the library, which is all of `/usr/lib`",
         ..ANY
     },
     Rule {
@@ -332,7 +333,7 @@ pub(crate) const RULES: &[Rule] = &[
             kinds: &[Kind::WithoutVenv],
             ..EVERY
         },
-        reason: "there is no pip to install; rvenv touches nothing, venv leaves half of an environment",
+        reason: "there is no pip to install; rvenv writes nothing, venv leaves a part of an environment",
         ..ANY
     },
 ];

@@ -12,4 +12,5 @@ pub mod layout;
 pub mod options;
 pub mod pyvenv_cfg;
 pub mod scripts;
+pub mod supply;
 pub mod windows_programs;

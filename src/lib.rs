@@ -64,7 +64,7 @@ pub mod wheel;
 pub use base::{cache, fingerprint, lexical_path, umask, version};
 pub use build::hooks::{StageError, Stages};
 pub use build::{
-    activation, checks, hooks, layout, options, pyvenv_cfg, scripts, windows_programs,
+    activation, checks, hooks, layout, options, pyvenv_cfg, scripts, supply, windows_programs,
 };
 pub use change::{environment, existing, merge, provision, render, repair, replaced, verify};
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};

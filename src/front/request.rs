@@ -21,6 +21,7 @@ use crate::base::umask::Umask;
 use crate::build::checks::{self, Check, EnvAt, Expectation, Expected, OtherOwner};
 use crate::build::hooks::{self, Context, StageError, Stages, core_dependencies};
 use crate::build::options::{Choices, Options};
+use crate::build::supply::{Supply, Why};
 use crate::change::existing::{BaseError, Existing, ExistingError};
 use crate::change::provision::{self, BytecodeFailed, Shelf};
 use crate::change::repair::{has_published_bytecode, published_base};
@@ -230,11 +231,13 @@ impl Caller<'_> {
         if let Some(dir) = &downloads {
             let names = core_dependencies(&context.interpreter.version);
             let around = &self.host.surroundings;
-            context.dependencies = self.with_control(|control| {
+            let wheels = self.with_control(|control| {
                 download(&context.interpreter, names, dir.path(), around, control)
             })?;
+            context.supplies.extend(Supply::all(&wheels, Why::Upgrade));
         }
-        context.packages.clone_from(&request.packages);
+        let given = Supply::all(&request.packages, Why::Given);
+        context.supplies.extend(given);
         self.compile(&mut context)?;
         Ok(Answer { context, downloads })
     }

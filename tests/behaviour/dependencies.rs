@@ -13,6 +13,7 @@ use rvenv::download::{DownloadFailed, download};
 use rvenv::hooks::{Context, Venv, build, core_dependencies};
 use rvenv::options::Options;
 use rvenv::python::{self, Control, Interpreter, Request, Surroundings};
+use rvenv::supply::{Supply, Why};
 
 struct Index {
     scratch: Scratch,
@@ -98,7 +99,7 @@ fn what_was_downloaded_is_planned_in_place_of_what_is_bundled() {
         ..Options::default()
     };
     let mut context = Context::new(env.to_str().unwrap(), interpreter, options).unwrap();
-    context.dependencies = wheels;
+    context.supplies.extend(Supply::all(&wheels, Why::Upgrade));
     let plan = build(&Venv, &context).unwrap();
     let pip: Vec<String> = plan
         .operations()

@@ -7,7 +7,7 @@
 //!
 //! Read next: `../layout.rs`, where the names come from; `draft.rs`, what a stage does with them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rvenv_journal::{Mode, RelPath};
 
@@ -15,6 +15,7 @@ use super::StageError;
 use crate::build::layout::Layout;
 use crate::build::options::{Options, check_path, check_prompt};
 use crate::build::pyvenv_cfg;
+use crate::build::supply::{Supply, Why};
 use crate::build::windows_programs::Program;
 use crate::python::Interpreter;
 use crate::python::bytecode::Bytecode;
@@ -38,10 +39,8 @@ pub struct Context {
     pub options: Options,
     /// The distributions in the layout's own directory of packages; none in a new environment.
     pub installed: Vec<Distribution>,
-    /// Wheels that were downloaded for `upgrade_deps`.
-    pub dependencies: Vec<PathBuf>,
-    /// Wheels that were given beforehand, for [`post_setup`](super::Stages::post_setup) to install.
-    pub packages: Vec<PathBuf>,
+    /// The wheels that may be installed; those that the interpreter brings are the first.
+    pub supplies: Vec<Supply>,
     /// On Windows, the files of the base installation that the environment may need, found
     /// beforehand.
     pub programs: Vec<Program>,
@@ -69,6 +68,7 @@ impl Context {
         let asked = options.prompt_for(&interpreter.version);
         let prompt = asked.unwrap_or(&env_name).to_owned();
         check_prompt(&prompt)?;
+        let supplies = Supply::all(interpreter.bundled.wheels(), Why::Bundled).collect();
         Ok(Self {
             env_dir: env_dir.to_owned(),
             env_name,
@@ -77,8 +77,7 @@ impl Context {
             layout,
             options,
             installed: Vec::new(),
-            dependencies: Vec::new(),
-            packages: Vec::new(),
+            supplies,
             programs: Vec::new(),
             bytecode: Bytecode::default(),
             wheels: Catalogue::default(),

@@ -94,7 +94,7 @@ impl Draft {
         self.node(RelPath::new(path)?, Node::Symlink { target })
     }
 
-    /// Plans the installation of a wheel of [`Context::packages`], without its dependencies.
+    /// Plans the installation of a given wheel of [`Context::supplies`], without its dependencies.
     ///
     /// As in pip, an installed newer version stays; an older one is replaced.
     ///

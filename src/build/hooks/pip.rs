@@ -9,13 +9,14 @@
 //!
 //! Read next: `base/version.rs` for the order, `wheel/install.rs` for the files of a wheel.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rvenv_journal::{Content, Digest, Input, Node, Operation, PlanBuilder, RelPath};
 
 use super::{Context, StageError};
 use crate::base::version;
+use crate::build::supply::{self, Supply, Why};
 use crate::python::{Bundled, Caching, Interpreter, PythonVersion};
 use crate::wheel::distributions::Distribution;
 use crate::wheel::{self, Cached, Launchers, Named, Requested, Source, Wheel, WheelError};
@@ -38,7 +39,7 @@ pub fn core_dependencies(version: &PythonVersion) -> &'static [&'static str] {
 /// The installed distributions that are newer than their wheel, and therefore not in the plan.
 #[must_use]
 pub fn kept_distributions(context: &Context) -> Vec<Distribution> {
-    let wheels = chosen(context).filter_map(Named::of);
+    let wheels = wanted(context).filter_map(|supply| Named::of(&supply.wheel));
     let kept = wheels.filter(|wheel| is_kept(context, wheel));
     kept.flat_map(|wheel| installed(context, wheel.name).cloned())
         .collect()
@@ -50,12 +51,12 @@ pub fn kept_distributions(context: &Context) -> Vec<Distribution> {
 /// A given wheel that no stage installs is in no plan, and replaces nothing.
 #[must_use]
 pub fn replaced_distributions(context: &Context, plan: &PlanBuilder) -> Vec<Distribution> {
-    let is_planned = |path: &&Path| {
-        let given = context.packages.iter().any(|given| given == path);
+    let is_planned = |supply: &&Supply| {
         let mut inputs = plan.inputs().iter();
-        !given || inputs.any(|input| Path::new(&input.path) == *path)
+        !supply.why.is_optional() || inputs.any(|input| Path::new(&input.path) == supply.wheel)
     };
-    let wheels = chosen(context).filter(is_planned).filter_map(Named::of);
+    let wheels = wanted(context).filter(is_planned);
+    let wheels = wheels.filter_map(|supply| Named::of(&supply.wheel));
     let planned = wheels.filter(|wheel| !is_kept(context, wheel));
     let replaced = planned.flat_map(|wheel| {
         let all = installed(context, wheel.name);
@@ -76,46 +77,42 @@ fn is_kept(context: &Context, wheel: &Named) -> bool {
     installed(context, wheel.name.clone()).any(newer)
 }
 
-/// Every wheel that may be installed: the bundled ones if pip is wanted, except those with a
-/// downloaded wheel of the same name.
-fn chosen(context: &Context) -> impl Iterator<Item = &Path> {
-    let wanted = context.options.with_pip;
-    let bundled = bundled(context).iter().filter(move |_| wanted);
-    let bundled = bundled.filter(|path| !is_downloaded(context, path));
-    let downloaded = downloaded(context).iter();
-    let given = context.packages.iter();
-    bundled.chain(downloaded).chain(given).map(PathBuf::as_path)
-}
-
 /// Every wheel that may be installed, opened.
 ///
 /// # Errors
 /// A wheel that is damaged or hostile.
 pub fn planned_wheels(context: &Context) -> Result<Vec<Arc<Wheel>>, WheelError> {
-    let open = |path: &Path| {
-        if downloaded(context).iter().any(|other| other == path) {
-            // The download is deleted with its directory.
-            context.wheels.open_passing(path)
-        } else {
-            context.wheels.open(path)
+    wanted(context)
+        .map(|supply| open(context, supply))
+        .collect()
+}
+
+fn open(context: &Context, supply: &Supply) -> Result<Arc<Wheel>, WheelError> {
+    if supply.why.is_passing() {
+        context.wheels.open_passing(&supply.wheel)
+    } else {
+        context.wheels.open(&supply.wheel)
+    }
+}
+
+fn wanted(context: &Context) -> impl Iterator<Item = &Supply> {
+    supply::wanted(&context.supplies, &context.options)
+}
+
+/// The wheels of one kind that are planned without being asked for: no newer version is installed.
+fn add_all(context: &Context, plan: &mut PlanBuilder, why: Why) -> Result<(), StageError> {
+    for supply in wanted(context).filter(|supply| supply.why == why) {
+        if !is_newer_installed(context, &supply.wheel) {
+            let wheel = open(context, supply)?;
+            add(context, plan, (&supply.wheel, &wheel), why.stage())?;
         }
-    };
-    chosen(context).map(open).collect()
+    }
+    Ok(())
 }
 
-fn bundled(context: &Context) -> &[PathBuf] {
-    context.interpreter.bundled.wheels()
-}
-
-fn downloaded(context: &Context) -> &[PathBuf] {
-    let wanted = context.options.upgrade_deps;
-    if wanted { &context.dependencies } else { &[] }
-}
-
-fn is_downloaded(context: &Context, bundled: &Path) -> bool {
-    let own = Named::of(bundled).map(|wheel| wheel.name);
-    let mut others = downloaded(context).iter();
-    own.is_some() && others.any(|other| Named::of(other).map(|wheel| wheel.name) == own)
+fn bundled(context: &Context) -> impl Iterator<Item = &Supply> {
+    let all = context.supplies.iter();
+    all.filter(|supply| supply.why == Why::Bundled)
 }
 
 /// Plans the bundled wheels.
@@ -126,23 +123,14 @@ pub(super) fn setup(context: &Context, plan: &mut PlanBuilder) -> Result<(), Sta
         version,
         ..
     } = &context.interpreter;
-    let paths = match bundled {
-        Bundled::Wheels(paths) => paths,
-        Bundled::Missing { reason } => {
-            return Err(StageError::NoPip {
-                python: executable.to_string_lossy().into_owned(),
-                reason: reason.clone(),
-                minor: version.minor,
-            });
-        }
-    };
-    for path in paths.iter().filter(|path| !is_downloaded(context, path)) {
-        if !is_newer_installed(context, path) {
-            let wheel = context.wheels.open(path)?;
-            add(context, plan, (path, &wheel), "pip")?;
-        }
+    if let Bundled::Missing { reason } = bundled {
+        return Err(StageError::NoPip {
+            python: executable.to_string_lossy().into_owned(),
+            reason: reason.clone(),
+            minor: version.minor,
+        });
     }
-    Ok(())
+    add_all(context, plan, Why::Bundled)
 }
 
 /// Plans the downloaded wheels.
@@ -152,21 +140,12 @@ pub(super) fn upgrade(context: &Context, plan: &mut PlanBuilder) -> Result<(), S
         return Err(StageError::NothingToUpgrade(context.env_dir.clone()));
     }
     for name in core_dependencies(&context.interpreter.version) {
-        let mut names = downloaded(context)
-            .iter()
-            .filter_map(|path| Named::of(path));
-        if !names.any(|wheel| wheel.name == *name) {
+        let mut downloads = wanted(context).filter(|supply| supply.why == Why::Upgrade);
+        if !downloads.any(|supply| supply.name().as_deref() == Some(*name)) {
             return Err(StageError::NotDownloaded(name));
         }
     }
-    for path in downloaded(context) {
-        if !is_newer_installed(context, path) {
-            // The download is deleted with its directory.
-            let wheel = context.wheels.open_passing(path)?;
-            add(context, plan, (path, &wheel), "dependencies")?;
-        }
-    }
-    Ok(())
+    add_all(context, plan, Why::Upgrade)
 }
 
 /// Plans a wheel that was given beforehand.
@@ -175,7 +154,7 @@ pub(super) fn install(
     plan: &mut PlanBuilder,
     (path, stage): (&Path, &str),
 ) -> Result<(), StageError> {
-    if !context.packages.iter().any(|given| given == path) {
+    if !supply::is_of(&context.supplies, Why::Given, path) {
         return Err(StageError::NotGiven(
             path.to_string_lossy().escape_debug().to_string(),
         ));
@@ -235,10 +214,9 @@ fn launchers(context: &Context, wheel: &Wheel) -> Result<Option<Launchers>, Stag
     if let Some(own) = Launchers::of(wheel, *is_64bit)? {
         return Ok(Some(own));
     }
-    let is_pip = |path: &&PathBuf| Named::of(path).is_some_and(|wheel| wheel.name == "pip");
-    let pip = bundled(context).iter().find(is_pip);
+    let pip = bundled(context).find(|supply| supply.name().as_deref() == Some("pip"));
     let missing = || StageError::NoLauncher(wheel.file_name().to_owned());
-    let pip = context.wheels.open(pip.ok_or_else(missing)?)?;
+    let pip = open(context, pip.ok_or_else(missing)?)?;
     let launchers = Launchers::of(&pip, *is_64bit)?;
     launchers.map(Some).ok_or_else(missing)
 }
@@ -246,7 +224,7 @@ fn launchers(context: &Context, wheel: &Wheel) -> Result<Option<Launchers>, Stag
 /// Whether a distribution is marked as requested depends on the pip that would have installed it:
 /// the bundled one.
 fn requested(context: &Context) -> Requested {
-    let mut wheels = bundled(context).iter().filter_map(|path| Named::of(path));
+    let mut wheels = bundled(context).filter_map(|supply| Named::of(&supply.wheel));
     let pip = wheels.find(|wheel| wheel.name == "pip");
     pip.map_or(Requested::Marked, |pip| Requested::by_pip(&pip.version))
 }
@@ -378,7 +356,7 @@ mod tests {
     }
 
     /// A path without a file, so that opening a wheel fails and keeping one does not.
-    fn wheel(stem: &str) -> PathBuf {
+    fn wheel(stem: &str) -> std::path::PathBuf {
         format!("/nowhere/{stem}-py3-none-any.whl").into()
     }
 
@@ -453,7 +431,11 @@ mod tests {
             ..Options::default()
         };
         let mut context = context(&["setuptools-65.5.0", "pip-23.2.1"], installed, options);
-        context.dependencies = downloaded.iter().map(|stem| wheel(stem)).collect();
+        let downloads = downloaded.iter().map(|stem| Supply {
+            wheel: wheel(stem),
+            why: Why::Upgrade,
+        });
+        context.supplies.extend(downloads);
         context
     }
 

@@ -1,0 +1,111 @@
+//! Supplies: the wheels that a plan may install, in one list, and why each of them is at hand.
+//!
+//! Promises that whatever differs between the sources of wheels is a row of this file: a new source of packages is a new
+//! [`Why`] here, and the line of `front/request.rs` that adds its wheels to [`Context`](super::hooks::Context).
+//! Read next: `hooks/pip.rs`, which plans them.
+
+use std::path::{Path, PathBuf};
+
+use crate::build::options::Options;
+use crate::wheel::Named;
+
+/// A wheel that may be installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supply {
+    /// Its file.
+    pub wheel: PathBuf,
+    /// Why it is at hand.
+    pub why: Why,
+}
+
+/// Why a wheel is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The interpreter brings it, for `ensurepip`.
+    Bundled,
+    /// It was downloaded for `upgrade_deps`.
+    Upgrade,
+    /// The caller gave it, for [`post_setup`](super::hooks::Stages::post_setup) to install.
+    Given,
+}
+
+impl Why {
+    /// Whether the options want such wheels.
+    pub(super) fn is_wanted(self, options: &Options) -> bool {
+        match self {
+            Self::Bundled => options.with_pip,
+            Self::Upgrade => options.upgrade_deps,
+            Self::Given => true,
+        }
+    }
+
+    /// Whether the file is deleted when the process ends: nothing of it is noted.
+    pub(super) fn is_passing(self) -> bool {
+        match self {
+            Self::Upgrade => true,
+            Self::Bundled | Self::Given => false,
+        }
+    }
+
+    /// Whether it is planned only where a hook asks for it.
+    pub(super) fn is_optional(self) -> bool {
+        match self {
+            Self::Given => true,
+            Self::Bundled | Self::Upgrade => false,
+        }
+    }
+
+    /// Whether it takes the place of another wheel of the same name.
+    fn displaces(self, other: Self) -> bool {
+        matches!((self, other), (Self::Upgrade, Self::Bundled))
+    }
+
+    /// The word under which its files are in a plan, unless a hook asks for it.
+    pub(super) fn stage(self) -> &'static str {
+        match self {
+            Self::Bundled => "pip",
+            Self::Upgrade => "dependencies",
+            Self::Given => "post_setup",
+        }
+    }
+}
+
+impl Supply {
+    /// Supplies of one kind.
+    pub fn all(wheels: &[PathBuf], why: Why) -> impl Iterator<Item = Self> {
+        let supply = move |wheel: &PathBuf| Self {
+            wheel: wheel.clone(),
+            why,
+        };
+        wheels.iter().map(supply)
+    }
+
+    /// The name of its distribution, if the name of the file has one.
+    pub(super) fn name(&self) -> Option<String> {
+        Named::of(&self.wheel).map(|wheel| wheel.name)
+    }
+}
+
+/// The wheels that have a say under these options: those that are wanted and that no other takes the place of.
+pub(super) fn wanted<'s>(
+    supplies: &'s [Supply],
+    options: &'s Options,
+) -> impl Iterator<Item = &'s Supply> {
+    let wanted = |supply: &&Supply| supply.why.is_wanted(options);
+    let is_displaced = move |supply: &Supply| {
+        let others = supplies.iter().filter(wanted);
+        let mut above = others.filter(|other| other.why.displaces(supply.why));
+        supply.name().is_some() && above.any(|other| other.name() == supply.name())
+    };
+    let all = supplies
+        .iter()
+        .filter(move |supply| supply.why.is_wanted(options));
+    all.filter(move |supply| !is_displaced(supply))
+}
+
+/// The file of a supply of this kind, if `path` is one.
+pub(super) fn is_of(supplies: &[Supply], why: Why, path: &Path) -> bool {
+    supplies
+        .iter()
+        .any(|supply| supply.why == why && supply.wheel == path)
+}

@@ -45,115 +45,153 @@ const PLACEHOLDER_START: &str = "__RVENV_";
 /// The end of every placeholder of the templates.
 const PLACEHOLDER_END: &str = "__";
 
+/// A shell: its script, the template of that, and how the language of the shell quotes.
+struct Shell {
+    /// The file name of the script.
+    name: &'static str,
+    template: &'static str,
+    quote: fn(&str) -> String,
+    /// Values besides the directory, the prompt and the name of `bin`, or in place of these.
+    others: fn(&Activation<'_>) -> Values,
+    /// What the file needs besides its text.
+    finish: fn(String) -> String,
+    systems: Systems,
+}
+
+/// Placeholders of a template, and what stands for each.
+type Values = Vec<(&'static str, String)>;
+
+/// Where environments have a script.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Systems {
+    All,
+    Unix,
+    Windows,
+}
+
+/// All shells, sorted by the names of their scripts: a new one is a row here and a template.
+const SHELLS: [Shell; 9] = [
+    Shell {
+        template: include_str!("activation/Activate.ps1"),
+        quote: quote_powershell,
+        finish: with_byte_order_mark,
+        ..Shell::named("Activate.ps1")
+    },
+    Shell {
+        template: include_str!("activation/activate"),
+        others: posix_prompt,
+        ..Shell::named("activate")
+    },
+    Shell {
+        template: include_str!("activation/activate.bat"),
+        quote: quote_batch,
+        others: batch_label,
+        finish: dos_lines,
+        systems: Systems::Windows,
+        ..Shell::named("activate.bat")
+    },
+    Shell {
+        template: include_str!("activation/activate.csh"),
+        quote: quote_csh,
+        others: csh_prefixes,
+        systems: Systems::Unix,
+        ..Shell::named("activate.csh")
+    },
+    Shell {
+        template: include_str!("activation/activate.fish"),
+        quote: quote_fish,
+        ..Shell::named("activate.fish")
+    },
+    Shell {
+        template: include_str!("activation/activate.nu"),
+        quote: quote_nushell,
+        ..Shell::named("activate.nu")
+    },
+    Shell {
+        template: include_str!("activation/activate.xsh"),
+        quote: quote_python,
+        ..Shell::named("activate.xsh")
+    },
+    Shell {
+        template: include_str!("activation/activate_this.py"),
+        quote: quote_python,
+        others: python_site_packages,
+        ..Shell::named("activate_this.py")
+    },
+    Shell {
+        template: include_str!("activation/deactivate.bat"),
+        finish: dos_lines,
+        systems: Systems::Windows,
+        ..Shell::named("deactivate.bat")
+    },
+];
+
+impl Shell {
+    /// What most shells have in common.
+    const fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            template: "",
+            quote: quote_posix,
+            others: |_| Vec::new(),
+            finish: |text| text,
+            systems: Systems::All,
+        }
+    }
+
+    fn script(&self, activation: &Activation<'_>) -> Script {
+        let mut values = (self.others)(activation);
+        values.extend([
+            ("DIR", (self.quote)(activation.env_dir)),
+            ("PROMPT", (self.quote)(activation.prompt)),
+            ("BIN", (self.quote)(activation.bin_name)),
+        ]);
+        Script {
+            name: self.name,
+            text: (self.finish)(fill(self.template, &values)),
+        }
+    }
+}
+
 /// Writes every activation script of an environment, sorted by name.
 #[must_use]
 pub fn scripts(activation: &Activation<'_>) -> Vec<Script> {
-    vec![
-        Script {
-            name: "Activate.ps1",
-            text: powershell_script(activation),
-        },
-        Script {
-            name: "activate",
-            text: posix_script(activation),
-        },
-        Script {
-            name: "activate.csh",
-            text: csh_script(activation),
-        },
-        Script {
-            name: "activate.fish",
-            text: fish_script(activation),
-        },
-        Script {
-            name: "activate.nu",
-            text: nushell_script(activation),
-        },
-        Script {
-            name: "activate.xsh",
-            text: xonsh_script(activation),
-        },
-        Script {
-            name: "activate_this.py",
-            text: python_script(activation),
-        },
-    ]
+    scripts_for(activation, Systems::Unix)
 }
 
 /// Writes the activation scripts of an environment on Windows, sorted by name: those of [`scripts`]
 /// except csh's, and those of cmd.
 #[must_use]
 pub fn windows_scripts(activation: &Activation<'_>) -> Vec<Script> {
-    let batch = [
-        Script {
-            name: "activate.bat",
-            text: batch_script(activation),
-        },
-        Script {
-            name: "deactivate.bat",
-            text: dos_lines(include_str!("activation/deactivate.bat")),
-        },
-    ];
-    let others = scripts(activation).into_iter();
-    let others = others.filter(|script| script.name != "activate.csh");
-    let mut all: Vec<Script> = others.chain(batch).collect();
-    all.sort_by_key(|script| script.name);
-    all
+    scripts_for(activation, Systems::Windows)
 }
 
-fn posix_script(activation: &Activation<'_>) -> String {
+fn scripts_for(activation: &Activation<'_>, system: Systems) -> Vec<Script> {
+    let has = |shell: &&Shell| shell.systems == Systems::All || shell.systems == system;
+    let shells = SHELLS.iter().filter(has);
+    shells.map(|shell| shell.script(activation)).collect()
+}
+
+fn posix_prompt(activation: &Activation<'_>) -> Values {
     let prompt_bangs = activation.prompt.replace('!', "!!");
-    fill(
-        include_str!("activation/activate"),
-        &[
-            ("DIR", quote_posix(activation.env_dir)),
-            ("PROMPT", quote_posix(activation.prompt)),
-            ("PROMPT_BANGS", quote_posix(&prompt_bangs)),
-            ("BIN", quote_posix(activation.bin_name)),
-        ],
-    )
+    vec![("PROMPT_BANGS", quote_posix(&prompt_bangs))]
 }
 
-fn csh_script(activation: &Activation<'_>) -> String {
+fn csh_prefixes(activation: &Activation<'_>) -> Values {
     let tcsh_prefix = format!(
         "({}) ",
         escape(activation.prompt, &['\\', '^', '!'], &['%'])
     );
     let csh_prefix = format!("({}) ", escape(activation.prompt, &['!'], &[]));
-    fill(
-        include_str!("activation/activate.csh"),
-        &[
-            ("DIR", quote_csh(activation.env_dir)),
-            ("PROMPT", quote_csh(activation.prompt)),
-            ("TCSH_PREFIX", quote_csh(&tcsh_prefix)),
-            ("CSH_PREFIX", quote_csh(&csh_prefix)),
-            ("BIN", quote_csh(activation.bin_name)),
-        ],
-    )
+    vec![
+        ("TCSH_PREFIX", quote_csh(&tcsh_prefix)),
+        ("CSH_PREFIX", quote_csh(&csh_prefix)),
+    ]
 }
 
-fn fish_script(activation: &Activation<'_>) -> String {
-    fill(
-        include_str!("activation/activate.fish"),
-        &[
-            ("DIR", quote_fish(activation.env_dir)),
-            ("PROMPT", quote_fish(activation.prompt)),
-            ("BIN", quote_fish(activation.bin_name)),
-        ],
-    )
-}
-
-fn powershell_script(activation: &Activation<'_>) -> String {
-    let text = fill(
-        include_str!("activation/Activate.ps1"),
-        &[
-            ("DIR", quote_powershell(activation.env_dir)),
-            ("PROMPT", quote_powershell(activation.prompt)),
-            ("BIN", quote_powershell(activation.bin_name)),
-        ],
-    );
-    // Windows PowerShell 5 reads a file without a byte order mark in the code page of the system,
-    // where one byte of a letter can be a quote that ends the string.
+/// Windows PowerShell 5 reads a file without a byte order mark in the code page of the system, where half of a letter can
+/// be a quote that ends the string.
+fn with_byte_order_mark(text: String) -> String {
     if text.is_ascii() {
         text
     } else {
@@ -161,63 +199,25 @@ fn powershell_script(activation: &Activation<'_>) -> String {
     }
 }
 
-fn nushell_script(activation: &Activation<'_>) -> String {
-    fill(
-        include_str!("activation/activate.nu"),
-        &[
-            ("DIR", quote_nushell(activation.env_dir)),
-            ("PROMPT", quote_nushell(activation.prompt)),
-            ("BIN", quote_nushell(activation.bin_name)),
-        ],
-    )
-}
-
-fn xonsh_script(activation: &Activation<'_>) -> String {
-    fill(
-        include_str!("activation/activate.xsh"),
-        &[
-            ("DIR", quote_python(activation.env_dir)),
-            ("PROMPT", quote_python(activation.prompt)),
-            ("BIN", quote_python(activation.bin_name)),
-        ],
-    )
-}
-
-fn batch_script(activation: &Activation<'_>) -> String {
-    // The script shows this label between quotes, where cmd takes `$` and a letter for a code.
+fn batch_label(activation: &Activation<'_>) -> Values {
+    // What cmd shows is between quotes in the script; `$` and its letters are codes there.
     let label = activation.prompt.replace('$', "$$").replace('"', "'");
-    let text = fill(
-        include_str!("activation/activate.bat"),
-        &[
-            ("DIR", quote_batch(activation.env_dir)),
-            ("PROMPT", quote_batch(activation.prompt)),
-            ("LABEL", label.replace('%', "%%")),
-            ("BIN", activation.bin_name.replace('%', "%%")),
-        ],
-    );
-    dos_lines(&text)
+    vec![
+        ("LABEL", label.replace('%', "%%")),
+        ("BIN", activation.bin_name.replace('%', "%%")),
+    ]
 }
 
-/// Gives a text the line endings that cmd needs; otherwise it may not find a label after `goto`.
-fn dos_lines(text: &str) -> String {
+fn python_site_packages(activation: &Activation<'_>) -> Values {
+    let directories = activation.site_packages.iter();
+    let directories: Vec<_> = directories.map(|one| quote_python(one)).collect();
+    vec![("SITE_PACKAGES", format!("[{}]", directories.join(", ")))]
+}
+
+/// As cmd wants its files; a label after `goto` may not be found otherwise.
+#[expect(clippy::needless_pass_by_value, reason = "one type for all shells")]
+fn dos_lines(text: String) -> String {
     text.replace('\n', "\r\n")
-}
-
-fn python_script(activation: &Activation<'_>) -> String {
-    let directories: Vec<String> = activation
-        .site_packages
-        .iter()
-        .map(|directory| quote_python(directory))
-        .collect();
-    fill(
-        include_str!("activation/activate_this.py"),
-        &[
-            ("DIR", quote_python(activation.env_dir)),
-            ("PROMPT", quote_python(activation.prompt)),
-            ("BIN", quote_python(activation.bin_name)),
-            ("SITE_PACKAGES", format!("[{}]", directories.join(", "))),
-        ],
-    )
 }
 
 /// Quotes a text as one word of sh, bash, zsh, dash and ksh.

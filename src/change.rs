@@ -1,7 +1,8 @@
-//! What an environment is now, what a plan does to it, and how the plan meets the disk.
+//! The current state of an environment, what a plan does to it, and how the plan reaches the disk.
 //!
-//! Read next: `environment.rs`, the verbs; `existing.rs` and `verify.rs`, what is there; `merge.rs` and `repair.rs`, what
-//! stays and what is put back; `provision.rs`, where the bytes come from; `render.rs`, plans as text.
+//! Read next: `environment.rs`, the verbs; `existing.rs` and `verify.rs`, the current state;
+//! `merge.rs` and `repair.rs`, what stays and what is restored; `provision.rs`, where the bytes
+//! come from; `render.rs`, plans as text.
 
 mod clearable;
 pub mod environment;

@@ -1,11 +1,14 @@
-//! What may be cleared: an environment and nothing else, unless the command line of this run says `--force`.
+//! What may be cleared: an environment and nothing else, unless the command line of this run has
+//! `--force`.
 //!
-//! Promises to look at the top of the directory alone, and to write nothing. A directory is *more than an environment*
-//! where its receipt says that it had entries before the first plan came, where a checkout or a project file lies beside
-//! its `pyvenv.cfg`, and where another environment is in it. What was found is named.
-//! Does not promise that nothing of value lies deeper: an environment is where packages put their data, and so do people.
+//! Promises to look only at the top of the directory, and to write nothing. A directory is *more
+//! than an environment* in three cases: its receipt says that it had entries before the first plan;
+//! a checkout or a project file is beside its `pyvenv.cfg`; another environment is in it. Names
+//! what it found. Does not promise that nothing of value is deeper: packages and users keep their
+//! data in an environment.
 //!
-//! Read next: `environment.rs`, which asks before it plans, and again before it applies; `replaced.rs`, what goes.
+//! Read next: `environment.rs`, which checks this before it plans and again before it applies;
+//! `replaced.rs`, what a clear removes.
 
 use std::ffi::OsStr;
 
@@ -14,11 +17,11 @@ use rvenv_journal::{ENGINE_DIR, Receipt};
 
 use crate::change::merge::{is_environment, receipt_in};
 
-/// What the systems of version control keep at the top of a checkout; a file in some worktrees.
+/// What version control systems keep at the top of a checkout; a file in some worktrees.
 const CHECKOUTS: [&str; 8] = [
     ".git", ".hg", ".svn", ".jj", ".bzr", "_darcs", ".pijul", "CVS",
 ];
-/// What lies at the top of a project, of Python or another language.
+/// Files at the top of a project, in Python or another language.
 const PROJECTS: [&str; 9] = [
     "pyproject.toml",
     "setup.py",
@@ -30,24 +33,24 @@ const PROJECTS: [&str; 9] = [
     "go.mod",
     "Makefile",
 ];
-/// How many names are said.
+/// How many names are shown.
 const NAMES_MAX: usize = 5;
 
-/// What a directory is that shall be cleared.
+/// What the directory to be cleared is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Clearable {
     /// An environment, or an empty directory.
     Yes,
-    /// Something else than an environment.
+    /// Something other than an environment.
     NoEnvironment,
-    /// An environment and more, each thing in words.
+    /// An environment and more; each further thing in words.
     More(Vec<String>),
 }
 
-/// Says what a clear would delete besides an environment.
+/// Finds what a clear would delete besides an environment.
 ///
 /// # Errors
-/// What the disk says.
+/// When a system call fails.
 pub(crate) fn clearable(fs: &dyn Fs, root: &Dir) -> Result<Clearable, FsError> {
     let names = fs.list(root)?;
     if names.is_empty() {
@@ -78,7 +81,8 @@ pub(crate) fn clearable(fs: &dyn Fs, root: &Dir) -> Result<Clearable, FsError> {
     })
 }
 
-/// What is known of a directory that was filled: that it had entries, and which of its names were never planned.
+/// Describes a directory that had entries before its environment, and names those that were never
+/// planned.
 fn shared<'a>(receipt: &Receipt, names: impl Iterator<Item = &'a OsStr>) -> String {
     let is_planned = |name: &OsStr| {
         let mut paths = receipt.paths.keys();
@@ -96,7 +100,7 @@ fn shared<'a>(receipt: &Receipt, names: impl Iterator<Item = &'a OsStr>) -> Stri
     }
 }
 
-/// Whether a system of version control keeps its things under this name.
+/// Whether a version control system uses this name.
 pub(crate) fn is_checkout(name: &OsStr) -> bool {
     CHECKOUTS.iter().any(|known| *known == name)
 }
@@ -109,7 +113,7 @@ fn is_of_project(name: &OsStr) -> bool {
     PROJECTS.iter().any(|known| *known == name) || name.to_str().is_some_and(is_requirements)
 }
 
-/// Whether a directory here is an environment itself; one that cannot be opened is taken for none.
+/// Whether a directory in here is an environment itself; one that cannot be opened does not count.
 fn is_environment_in(fs: &dyn Fs, root: &Dir, name: &OsStr) -> bool {
     let inner = fs.open_dir(root, name);
     inner.is_ok_and(|inner| is_environment(fs, &inner).unwrap_or(false))

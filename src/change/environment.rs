@@ -1,11 +1,11 @@
-//! Environments: plans meet the engine.
+//! Environments: the verbs that plan, publish, roll back and recover through the engine.
 //!
-//! Promises that `plan`, `create` and `apply` build and use the same [`Plan`] (I4), that a plan is made under the lock
-//! of the target that it is for, and that `apply` checks every policy itself: a saved plan is a program, and its
-//! permissions come from whoever applies it (I6).
+//! Promises that `plan`, `create` and `apply` build and use the same [`Plan`] (I4), that a plan is
+//! made under the lock of its target, and that `apply` checks every policy itself: a saved plan is
+//! a program, and its permissions come from the user who applies it (I6).
 //!
-//! On disk meanwhile: what the engine says, beside the target and nowhere else, and the store of `provision.rs`.
-//! Read next: `rvenv_journal`'s `transaction.rs`.
+//! On disk meanwhile: what the engine documents, beside the target and nowhere else, and the store
+//! of `provision.rs`. Read next: `rvenv_journal`'s `transaction.rs`.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -41,65 +41,65 @@ use crate::wheel::Catalogue;
 /// Whether a directory that is not an environment may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {
-    /// It may not.
+    /// It must not be replaced.
     No,
-    /// It may: somebody said so on the command line of this very run.
+    /// It may be replaced: the command line of this run says so.
     Yes,
 }
 
-/// What a run may do that a plan cannot ask for.
+/// What a run may do that a plan cannot request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permissions<'a> {
     /// Whether a directory that is not an environment may be replaced.
     pub force: Force,
-    /// The working directory, which is not cleared through a symbolic link unasked.
+    /// The working directory, which a clear through a symbolic link must not delete.
     pub cwd: Option<&'a Path>,
-    /// Whether packages may stop being importable.
+    /// Whether packages may become impossible to import.
     pub lost: Lost,
 }
 
-/// Looks at the published environment before it is decided.
+/// Checks the published environment before it is settled.
 pub type Checker<'a> = dyn Fn() -> Result<(), CheckFailed> + 'a;
 
-/// Everything that a run is told besides what to build.
+/// All parameters of a run except what to build.
 pub struct Run<'a> {
     /// The disk.
     pub fs: &'a dyn Fs,
-    /// Where the content store may be.
+    /// The cache directory, which may have the content store.
     pub cache: Option<&'a Cache>,
-    /// What time it is: the store notes when it was last used; without it, it does not.
+    /// The current time, which the store records as its last use; `None` records nothing.
     pub now: Option<Time>,
-    /// Who may compile bytecode that the store does not have any more; without one such a plan fails.
+    /// Compiles bytecode that the store no longer has; without it, such a plan fails.
     pub compiler: Option<&'a Compiler<'a>>,
-    /// What success survives.
+    /// How much a successful commit survives.
     pub durability: Durability,
     /// How files come out of the store.
     pub link_mode: LinkMode,
-    /// What is to become of what is replaced; without a word it is kept where the environment comes to another Python.
-    /// Entries that changed after they were published are kept in any case.
+    /// What happens to what is replaced. If it is not set, a change to another Python keeps it.
+    /// Entries that changed after their publication are always kept.
     pub retention: Option<Retention>,
-    /// What may be done.
+    /// What the run may do.
     pub permissions: Permissions<'a>,
-    /// The health check, where one is asked for.
+    /// The health check, if one is wanted.
     pub check: Option<&'a Checker<'a>>,
-    /// Who this is, for those who wait.
+    /// A description of this process, for processes that wait for it.
     pub owner: &'a str,
-    /// Asked, with the holder, each time the lock is busy; it waits, and says whether to go on.
+    /// Called with the holder each time the lock is busy; it waits, and decides whether to go on.
     pub pause: &'a dyn Fn(&str) -> Patience,
-    /// Whether somebody asked to stop.
+    /// Whether the user asked to stop.
     pub interrupted: &'a dyn Fn() -> bool,
-    /// Told of deletions, which may take long, and may stop them.
+    /// Observes deletions, which may take long, and can stop them.
     pub watch: &'a dyn Watch,
-    /// Told what a recovery did before anything else happens.
+    /// Called with what a recovery did, before anything else happens.
     pub recovered: &'a dyn Fn(&Recovered),
-    /// Told when a plan is made again with copies, because the filesystem has no symbolic links.
+    /// Called when a plan is made again with copies, because the filesystem has no symbolic links.
     pub copying: &'a dyn Fn(&StageFailed),
 }
 
 /// How a run ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Everything was as this plan says already.
+    /// Everything already was as in this plan.
     NoChanges(Box<Plan>),
     /// The plan was published.
     Published(Box<Report>),
@@ -116,7 +116,7 @@ pub struct Report {
     pub counts: StageCounts,
     /// The steps that were taken.
     pub steps: Vec<Step>,
-    /// What became of what was replaced.
+    /// What happened to what was replaced.
     pub ending: Ending,
 }
 
@@ -126,13 +126,13 @@ pub enum PlanFailed {
     /// A stage could not plan.
     #[error(transparent)]
     Stage(#[from] StageError),
-    /// The target cannot be one.
+    /// The target is not valid.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// Operations and target do not fit.
+    /// Operations and target do not fit together.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The disk refused.
+    /// A system call failed.
     #[error("cannot look at `{path}`")]
     Disk {
         /// The target.
@@ -141,27 +141,27 @@ pub enum PlanFailed {
         #[source]
         source: FsError,
     },
-    /// The environment that is there cannot be changed into the one that was asked for.
+    /// The existing environment cannot be changed into the wanted one.
     #[error(transparent)]
     Merge(#[from] MergeError),
-    /// The environment that is there cannot be repaired.
+    /// The existing environment cannot be repaired.
     #[error(transparent)]
     Repair(#[from] RepairError),
-    /// The target is to be cleared and is not an environment.
+    /// The target is to be cleared, but is not an environment.
     #[error("`{path}` is not a virtual environment, so clearing it could delete something else")]
     NotAnEnvironment {
         /// The target.
         path: PathBuf,
     },
-    /// The target is to be cleared, and is an environment that has something else in it.
+    /// The target is to be cleared, and has something else besides an environment.
     #[error("`{path}` is more than a virtual environment, and clearing it would delete {}", found.join(", "))]
     MoreThanAnEnvironment {
         /// The target.
         path: PathBuf,
-        /// What else there is, in words.
+        /// What else it has, in words.
         found: Vec<String>,
     },
-    /// The target is to be cleared through a symbolic link, which leads where a stranger may want it to.
+    /// The target is to be cleared through a symbolic link, which another user may have chosen.
     #[error("`{link}` is a symbolic link to `{path}`, which {why}")]
     Link {
         /// The link.
@@ -182,7 +182,7 @@ pub enum RunFailed {
     /// The target could not be made ready.
     #[error(transparent)]
     Ready(#[from] ReadyError),
-    /// The plan does not fit.
+    /// The plan could not be prepared for the target.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
     /// The new tree could not be built.
@@ -191,13 +191,13 @@ pub enum RunFailed {
     /// The new tree could not be published.
     #[error(transparent)]
     Publish(#[from] PublishFailed),
-    /// The publication could not be ended.
+    /// The end of the publication failed.
     #[error(transparent)]
     End(#[from] EndFailed),
-    /// No generation came back.
+    /// No generation was restored.
     #[error(transparent)]
     Rollback(#[from] RollbackError),
-    /// The published environment did not pass its health check; what was published has been taken back.
+    /// The published environment failed its health check; the publication was rolled back.
     #[error("{}", unchecked(path, source))]
     Check {
         /// The target.
@@ -205,13 +205,13 @@ pub enum RunFailed {
         /// Why.
         #[source]
         source: CheckFailed,
-        /// What became of what had been published.
+        /// How the rollback ended.
         ending: Box<Ending>,
     },
-    /// The published environment did not pass its health check, and taking it back did not end.
+    /// The published environment failed its health check, and rolling it back failed.
     #[error(transparent)]
     Undo(#[from] Box<UndoFailed>),
-    /// A saved plan does in its target what no environment needs.
+    /// A saved plan does something to its target that no environment needs.
     #[error("the plan for `{path}` {deed}")]
     NotAnEnvironment {
         /// The target.
@@ -219,7 +219,7 @@ pub enum RunFailed {
         /// What it does.
         deed: Deed,
     },
-    /// A saved plan was made for an environment alone, and the target has something else.
+    /// A saved plan expects nothing but an environment, but the target has other entries.
     #[error(
         "the plan does not know that `{path}` has entries which existed before any environment there"
     )]
@@ -227,7 +227,7 @@ pub enum RunFailed {
         /// The target.
         path: PathBuf,
     },
-    /// Somebody asked to stop before anything was begun.
+    /// The user asked to stop before anything began.
     #[error("interrupted before the change of `{path}` began")]
     Interrupted {
         /// The target.
@@ -236,7 +236,7 @@ pub enum RunFailed {
 }
 
 impl RunFailed {
-    /// In which state the failure left the target.
+    /// The state in which the failure left the target.
     #[must_use]
     pub fn aftermath(&self) -> Aftermath {
         match self {
@@ -264,7 +264,7 @@ impl RunFailed {
     }
 }
 
-/// Plans an environment as its target is now, and writes nothing.
+/// Plans an environment from the current state of its target; writes nothing.
 ///
 /// # Errors
 /// See [`PlanFailed`].
@@ -276,7 +276,7 @@ pub fn plan(
 ) -> Result<Plan, PlanFailed> {
     match Target::open(fs, Path::new(&context.env_dir), Parents::Require) {
         Ok(target) => plan_at(&target, stages, context, (permissions, None)),
-        // The directories above are made when the plan is applied.
+        // The directories above are created when the plan is applied.
         Err(TargetError::NoParent(_)) => {
             Ok(hooks::build(stages, context)?.finish(nothing(), Publication::Put)?)
         }
@@ -284,7 +284,7 @@ pub fn plan(
     }
 }
 
-/// What a plan replaces, counted too: for people, who may see another state than the plan will find.
+/// Finds and counts what a plan replaces, for display: the target may change until it is applied.
 #[must_use]
 pub fn look_at_replaced(fs: &dyn Fs, plan: &Plan) -> Replaced {
     match Target::open(fs, Path::new(plan.target()), Parents::Require) {
@@ -298,17 +298,18 @@ pub fn look_at_replaced(fs: &dyn Fs, plan: &Plan) -> Replaced {
 
 /// Plans an environment under the lock of its target and publishes it.
 ///
-/// Where the filesystem has no symbolic links, which only trying tells, it is planned again with copies.
+/// Only trying shows that a filesystem has no symbolic links; then it is planned again with copies.
 ///
 /// # Errors
 /// See [`RunFailed`].
 ///
 /// # Crash
-/// The next run, or [`recover`], ends what this one left open: the target is the old tree or the new one.
+/// The next run, or [`recover`], finishes what this one left unfinished: the target is the old tree
+/// or the new one.
 pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<Outcome, RunFailed> {
     let path = Path::new(&context.env_dir);
     let create = |context: &Context| {
-        // What cannot be planned leaves not even an empty directory above the target.
+        // A plan that cannot be made must not leave even an empty directory above the target.
         let mut draft = if context.options.upgrade || has_parent(run.fs, path) {
             None
         } else {
@@ -316,7 +317,7 @@ pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<O
         };
         publish(run, path, known(run, context), &mut |ready| {
             let draft = match draft.take() {
-                // Another run may have built it while this one waited: what is there now decides.
+                // Another run may have created it meanwhile, so the current state decides.
                 None if is_put(ready.target(), context)? => {
                     Some(draft_and_claim(run, stages, context, ready)?)
                 }
@@ -335,7 +336,7 @@ pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<O
     }
 }
 
-/// Publishes a saved plan, if it still fits.
+/// Publishes a saved plan if it still fits the target.
 ///
 /// # Errors
 /// See [`RunFailed`]; a plan that no longer fits is [`PrepareError::Stale`].
@@ -368,7 +369,7 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     })
 }
 
-/// Plans what puts an environment back as its receipt says, and writes nothing.
+/// Plans the restoration of an environment to what its receipt says; writes nothing.
 ///
 /// # Errors
 /// See [`PlanFailed`].
@@ -381,7 +382,7 @@ pub fn plan_repair(
     repair_at(&target, stages, context)
 }
 
-/// Puts an environment back as its receipt says.
+/// Restores an environment to what its receipt says.
 ///
 /// # Errors
 /// See [`RunFailed`].
@@ -408,7 +409,7 @@ fn repair_at(
     Ok(draft.finish(seen, publication)?)
 }
 
-/// Takes the newest kept generation back, and run again, forward.
+/// Restores the newest kept generation; a second run undoes the first.
 ///
 /// # Errors
 /// See [`RunFailed`].
@@ -419,7 +420,7 @@ pub fn rollback(run: &Run<'_>, path: &Path, changes: Changes) -> Result<Ending, 
     let target = Target::open(run.fs, path, Parents::Require).map_err(PlanFailed::from)?;
     let (ready, recovered) = take_lock(run, target)?;
     (run.recovered)(&recovered);
-    // Nothing is built, so this is the last moment at which nothing has happened yet.
+    // Nothing is built here, so this is the last moment before anything happens.
     if (run.interrupted)() {
         return Err(RunFailed::Interrupted {
             path: ready.target().path().to_path_buf(),
@@ -434,13 +435,13 @@ pub fn rollback(run: &Run<'_>, path: &Path, changes: Changes) -> Result<Ending, 
     decide(run, path, published)
 }
 
-/// Ends what an earlier run left open.
+/// Finishes what an earlier run left unfinished.
 ///
 /// # Errors
 /// See [`RunFailed`].
 ///
 /// # Crash
-/// Running it again goes on.
+/// Another run continues it.
 pub fn recover(run: &Run<'_>, path: &Path) -> Result<Recovered, RunFailed> {
     let target = Target::open(run.fs, path, Parents::Require).map_err(PlanFailed::from)?;
     let (_ready, recovered) = take_lock(run, target)?;
@@ -469,7 +470,7 @@ fn take_lock<'a>(run: &Run<'a>, target: Target<'a>) -> Result<(Ready<'a>, Recove
     })
 }
 
-/// Whether the directory is there that the target of a path would be in.
+/// Whether the directory that would contain the target exists.
 fn has_parent(fs: &dyn Fs, path: &Path) -> bool {
     !matches!(
         Target::open(fs, path, Parents::Require),
@@ -477,7 +478,7 @@ fn has_parent(fs: &dyn Fs, path: &Path) -> bool {
     )
 }
 
-/// Whether a tree will be put at the target, as nothing is there.
+/// Whether the plan will put a tree at the target, since nothing exists there.
 fn is_put(target: &Target<'_>, context: &Context) -> Result<bool, PlanFailed> {
     let seen = target.meta().map_err(|source| PlanFailed::Disk {
         path: target.path().to_path_buf(),
@@ -486,7 +487,7 @@ fn is_put(target: &Target<'_>, context: &Context) -> Result<bool, PlanFailed> {
     Ok(seen.is_none() && !context.options.upgrade)
 }
 
-/// Plans a new environment, while another thread has its stage made: the processor for the one, the disk for the other.
+/// Plans a new environment while a thread creates its stage: one needs the processor, one the disk.
 fn draft_and_claim(
     run: &Run<'_>,
     stages: &dyn Stages,
@@ -499,7 +500,7 @@ fn draft_and_claim(
     Ok(draft?)
 }
 
-/// A plan that was made under this very lock; where it has nothing to do, all is done.
+/// A plan that was made under this very lock; if it changes nothing, the run is done.
 fn fresh(plan: Plan) -> Planned {
     match plan.publication() {
         Publication::Nothing => ControlFlow::Break(plan),
@@ -518,7 +519,7 @@ fn known<'a>(run: &Run<'a>, context: &'a Context) -> Known<'a> {
     }
 }
 
-/// Decides the publication by what stands at the target; a draft that was made for an empty one is used there.
+/// Chooses the publication by what exists at the target; `draft` was made for an absent target.
 fn plan_at(
     target: &Target<'_>,
     stages: &dyn Stages,
@@ -555,10 +556,10 @@ fn plan_at(
     } else {
         Publication::Refill
     };
-    // Whether the directory itself stays or another takes its place: its mode is as it was.
+    // The directory keeps its mode, whether it stays or another one replaces it.
     let meta = target.meta().map_err(disk)?;
     if let Some(Ok(mode)) = meta.map(|meta| Mode::new(meta.mode & 0o777))
-        // No plan makes a directory that its owner cannot use.
+        // No plan creates a directory that its owner cannot use.
         && (publication == Publication::Refill || mode.bits() & 0o700 == 0o700)
     {
         draft.adopt_root_mode(mode);
@@ -575,8 +576,9 @@ fn look(target: &Target<'_>, draft: &PlanBuilder) -> Result<Observation, FsError
     )
 }
 
-/// What the system says beforehand: a mount point stays where it is, and so does what is in a directory that we may
-/// not write. Whether a layered filesystem renames a directory is seen when it is tried.
+/// What the system can tell in advance: a mount point cannot be renamed, nor can an entry of a
+/// directory that this process may not write. Only trying shows whether a layered filesystem
+/// renames a directory.
 fn can_be_renamed(target: &Target<'_>) -> Result<bool, FsError> {
     let (parent, name) = target.place();
     let fs = target.disk();

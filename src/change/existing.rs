@@ -1,12 +1,13 @@
-//! Existing environments: what stands at a target before it is upgraded or added to, whoever made it.
+//! Existing environments: the state of a target before it is upgraded or added to, whichever tool
+//! created it.
 //!
-//! Promises to read by open directories, to follow no symbolic link in the environment, and to run nothing: what
-//! `venv`, `virtualenv`, `uv` and `rvenv` made is understood by its files alone. Where packages could hide behind a
-//! link it refuses rather than overlook them (I7).
-//! Does not promise that the environment works; `checks.rs` asks it.
+//! Promises to read through open directories, to follow no symbolic link in the environment, and to
+//! run nothing: it understands what `venv`, `virtualenv`, `uv` and `rvenv` create by its files
+//! alone. It refuses a link that could hide packages rather than overlook them (I7). Does not
+//! promise that the environment works; `build/checks.rs` checks that.
 //!
-//! Read next: `existing/config_reader.rs` for `pyvenv.cfg`, `existing/python_names.rs` for `bin`, `existing/base_interpreter.rs` for the
-//! interpreter that an upgrade uses.
+//! Read next: `existing/config_reader.rs` for `pyvenv.cfg`, `existing/python_names.rs` for `bin`,
+//! `existing/base_interpreter.rs` for the interpreter that an upgrade uses.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -34,19 +35,19 @@ pub use python_change::{EnvPython, PythonChange};
 pub(crate) use python_change::{planned_distributions, planned_libs};
 pub use python_names::{PythonNames, Standing};
 
-/// More than any `pyvenv.cfg`.
+/// More than any real `pyvenv.cfg` has.
 const CONFIG_BYTES_MAX: u64 = 1 << 16;
-/// The directories in which the libraries of each version are.
+/// The directories that contain the libraries of each version.
 const LIBRARIES: [&str; 2] = ["lib", "lib64"];
 /// The directory of packages.
 const SITE_PACKAGES: &str = "site-packages";
 
-/// An environment as it stands.
+/// The current state of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Existing {
     /// Where it is.
     pub path: PathBuf,
-    /// What its `pyvenv.cfg` says.
+    /// The content of its `pyvenv.cfg`.
     pub config: Config,
     /// The names of its interpreter and of pip.
     pub python: PythonNames,
@@ -57,22 +58,23 @@ pub struct Existing {
 /// A directory of packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lib {
-    /// Where it is in the environment.
+    /// Its path in the environment.
     pub path: RelPath,
-    /// Whose packages it has; `None` for the `site-packages` at the top that early versions of `PyPy` use.
+    /// The interpreter that it is for; `None` for the `site-packages` at the top that early
+    /// versions of `PyPy` use.
     pub flavour: Option<Flavour>,
-    /// What is installed in it.
+    /// The installed distributions.
     pub distributions: Vec<Distribution>,
 }
 
-/// Which interpreter a name such as `python3.13t` or `pypy3.9` is of.
+/// The interpreter that a name such as `python3.13t` or `pypy3.9` stands for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Flavour {
     /// `python`, `pypy`, `graalpy`.
     pub stem: String,
     /// The minor version after 3.
     pub minor: u32,
-    /// Whether it is the build without the global lock.
+    /// Whether it is the build without the global interpreter lock.
     pub free_threaded: bool,
 }
 
@@ -80,10 +82,10 @@ pub struct Flavour {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExistingError {
-    /// There is no `pyvenv.cfg`, so this is no environment.
+    /// There is no `pyvenv.cfg`, so this is not an environment.
     #[error("`{0}` is not a virtual environment: it has no pyvenv.cfg")]
     NoConfig(PathBuf),
-    /// What stands there as `pyvenv.cfg` is none, or a part of one.
+    /// The `pyvenv.cfg` is malformed or incomplete.
     #[error("`{path}` is not a whole pyvenv.cfg: {reason}")]
     Config {
         /// The file.
@@ -91,10 +93,10 @@ pub enum ExistingError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A symbolic link where packages are: what is behind it cannot be seen.
+    /// A symbolic link in place of a directory of packages, whose packages cannot be seen.
     #[error("`{0}` is a symbolic link, and packages behind it could be overlooked")]
     Link(PathBuf),
-    /// A name that cannot stand in a plan.
+    /// A name that is not valid in a plan.
     #[error("cannot use a name in `{path}`")]
     Name {
         /// The directory.
@@ -102,7 +104,7 @@ pub enum ExistingError {
         /// What is wrong with the name.
         source: RelPathError,
     },
-    /// The disk refused.
+    /// A system call failed.
     #[error("cannot read the environment `{path}`")]
     Disk {
         /// The environment.
@@ -127,7 +129,8 @@ impl Existing {
         })
     }
 
-    /// Which interpreter it is for: what its `pyvenv.cfg` says, else where its interpreter leads, else its one library.
+    /// The interpreter that it is for: by its `pyvenv.cfg`, else by the target of its interpreter,
+    /// else by its only library.
     #[must_use]
     pub fn flavour(&self) -> Option<Flavour> {
         let only = || match self.libs.as_slice() {
@@ -144,7 +147,7 @@ impl Existing {
         )
     }
 
-    /// What an upgrade keeps of it, unless somebody says otherwise.
+    /// The options that an upgrade keeps unless the caller sets them.
     #[must_use]
     pub fn choices(&self) -> Choices {
         let linked = self.python.main().map(|standing| match standing {
@@ -156,13 +159,13 @@ impl Existing {
             symlinks: linked,
             prompt: self.config.prompt.as_ref().map(|prompt| Prompt {
                 asked: prompt.clone(),
-                // What stands in the file is the answer already, even if it is `.`.
+                // The file has the final text, even if it is `.`.
                 cwd_name: prompt.clone(),
             }),
         }
     }
 
-    /// What is installed where the layout `new` has its packages.
+    /// The distributions that are installed where the layout `new` has its packages.
     #[must_use]
     pub fn installed(&self, new: &Layout) -> Vec<Distribution> {
         let own = self.libs.iter().filter(|lib| is_of(lib, new));
@@ -170,21 +173,24 @@ impl Existing {
             .collect()
     }
 
-    /// The packages that can be imported now, and no longer once the environment has the layout `new`, by name.
+    /// The packages that can be imported now and could not be once the environment has the layout
+    /// `new`, by name.
     ///
-    /// Those named in `seeded` are not counted, since the upgrade installs them anew. Nor are packages that an
-    /// earlier upgrade left behind in a library that neither `pyvenv.cfg` nor the interpreter points to.
+    /// Those named in `seeded` are not counted, since the upgrade installs them anew. Nor are
+    /// packages that an earlier upgrade left in a library that neither `pyvenv.cfg` nor the
+    /// interpreter points to.
     #[must_use]
     pub fn lost(&self, new: &Layout, seeded: &[&str]) -> Vec<Distribution> {
         self.lost_outside(&|lib| is_of(lib, new), seeded)
     }
 
-    /// The same for a plan that is made already.
+    /// The same for a plan that exists already.
     #[must_use]
     pub fn lost_by(&self, plan: &Plan, seeded: &[&str]) -> Vec<Distribution> {
         let planned: Vec<&RelPath> = planned_libs(plan).collect();
         let flavours: Vec<_> = planned.iter().map(|lib| Flavour::of_lib(lib)).collect();
-        // On some systems a version has two directories of packages, of which a plan makes one.
+        // On some systems a version has two directories of packages, and a plan creates one of
+        // them.
         let stays = |lib: &Lib| {
             planned.contains(&&lib.path) || lib.flavour.is_some() && flavours.contains(&lib.flavour)
         };
@@ -207,8 +213,8 @@ impl Existing {
         lost
     }
 
-    /// Whether the interpreter that runs now may see a library. The file and the link may disagree, since `venv`
-    /// writes the one and leaves the other; either counts.
+    /// Whether the current interpreter may use a library. The file and the link may disagree, since
+    /// `venv` writes one and leaves the other; either counts.
     fn is_in_use(&self, lib: &Lib) -> bool {
         let minors = [self.config.minor(), self.python.minor()];
         let Some(flavour) = &lib.flavour else {
@@ -241,7 +247,7 @@ impl Flavour {
         })
     }
 
-    /// What a `pyvenv.cfg` says, for an environment without a library that says it.
+    /// The flavour in a `pyvenv.cfg`, for an environment whose libraries do not show it.
     fn of_config(config: &Config, minor: u32) -> Self {
         let named = config.implementation.as_deref().unwrap_or_default();
         let is_pypy = named.eq_ignore_ascii_case("pypy");
@@ -307,7 +313,7 @@ impl Reader<'_> {
         let mut libs = Vec::new();
         self.lib_in(root, "", None, &mut libs)?;
         for library in LIBRARIES {
-            // `lib64` is a link to `lib` in most environments, which shows nothing new.
+            // `lib64` is a link to `lib` in most environments, and then shows nothing new.
             let link = self.is_link(root, library)?;
             if link && library == "lib64" {
                 continue;
@@ -362,7 +368,7 @@ impl Reader<'_> {
         Ok(meta.is_some_and(|meta| meta.kind == Kind::Symlink))
     }
 
-    /// Opens a directory; `None` where there is none, an error where there is a link.
+    /// Opens a directory; `None` if there is none, an error if it is a link.
     fn dir(&self, at: &Dir, name: &str, below: &str) -> Result<Option<Dir>, ExistingError> {
         match self.fs.open_dir(at, OsStr::new(name)) {
             Ok(dir) => Ok(Some(dir)),

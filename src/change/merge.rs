@@ -1,11 +1,17 @@
-//! Merging: what an environment that stands there keeps, gets and gives up, as a draft of a plan.
+//! Merging: what an existing environment keeps, gets and gives up, as a draft of a plan.
 //!
-//! Promises that files which nobody planned stay; that what an earlier plan published and this one does not want is taken
-//! away only as long as nobody changed it; that a directory which is no environment only gets what is absent in it (a
-//! project's own files are never overwritten); and that packages which would no longer be importable are named first.
+//! Promises:
+//! - Files that were never planned stay.
+//! - A file that an earlier plan published and this one does not want is removed only if it is
+//!   unchanged.
+//! - A directory that is not an environment only gets what it does not have; a project's own files
+//!   are never overwritten.
+//! - Packages that could no longer be imported are named first.
+//!
 //! Does not write.
 //!
-//! Read next: `environment.rs`, which publishes the draft; `existing.rs`, what is known of the environment.
+//! Read next: `environment.rs`, which publishes the draft; `existing.rs`, the facts about the
+//! environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -35,46 +41,46 @@ pub(crate) use lost_packages::{check_lost_by, lost_by};
 use open_path::{Walk, is_as_published};
 pub(crate) use source_times::redate;
 
-/// Bytes of a RECORD or a `pyvenv.cfg`; more than any has.
+/// More bytes than any real RECORD or `pyvenv.cfg` has.
 const LIST_BYTES_MAX: u64 = 64 << 20;
 
-/// Whether packages may stop being importable.
+/// Whether packages may become impossible to import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// They are named, and nothing is done.
+    /// No: they are named, and nothing is done.
     Refuse,
-    /// They may: somebody said so on the command line of this very run.
+    /// Yes: the command line of this run says so.
     Allow,
 }
 
-/// Why nothing can be merged.
+/// Why a merge is impossible.
 #[derive(Debug, Error)]
 pub enum MergeError {
     /// A stage could not plan.
     #[error(transparent)]
     Stage(#[from] StageError),
-    /// Operations and target do not fit.
+    /// Operations and target do not fit together.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A name that cannot be a path.
+    /// A name that is not a valid path.
     #[error(transparent)]
     Path(#[from] RelPathError),
     /// The environment cannot be read.
     #[error(transparent)]
     Existing(#[from] ExistingError),
-    /// Something stands where a directory is planned, or a directory where something else is.
+    /// A path is a file or link but a directory is planned, or the other way round.
     #[error("`{path}` in `{target}` is {found}, where the environment has {wanted}")]
     Blocked {
         /// The target.
         target: PathBuf,
         /// The path below it.
         path: RelPath,
-        /// What stands there.
+        /// What exists there.
         found: &'static str,
         /// What is planned.
         wanted: &'static str,
     },
-    /// The directory is no environment, and has files where the environment would put its own.
+    /// The directory is not an environment, and has files at paths that the environment needs.
     #[error("`{target}` is a directory that is not a virtual environment, and has files of its own where one would put its: {}", paths.join(", "))]
     Occupied {
         /// The target.
@@ -82,7 +88,7 @@ pub enum MergeError {
         /// The files.
         paths: Vec<String>,
     },
-    /// Packages could not be imported any more.
+    /// Packages could no longer be imported.
     #[error("{} of `{target}` could not be imported any more: {}", counted(packages.len(), "package"), packages.join(", "))]
     Lost {
         /// The target.
@@ -90,10 +96,10 @@ pub enum MergeError {
         /// Names and versions.
         packages: Vec<String>,
     },
-    /// An upgrade of something that is no environment.
+    /// An upgrade of something that is not an environment.
     #[error("`{0}` is not a virtual environment, so there is nothing to upgrade")]
     NoEnvironment(PathBuf),
-    /// The disk refused.
+    /// A system call failed.
     #[error("cannot look at `{target}`")]
     Disk {
         /// The target.
@@ -104,12 +110,12 @@ pub enum MergeError {
     },
 }
 
-/// A draft for a target that is there, what was seen of it, and how it is published.
+/// A draft for an existing target, the observed state, and how the draft is published.
 #[derive(Debug)]
 pub struct Merged {
-    /// What shall stand there.
+    /// The wanted state.
     pub draft: PlanBuilder,
-    /// What stands there.
+    /// The observed state.
     pub seen: Observation,
     /// Entry by entry, or not at all.
     pub publication: Publication,
@@ -138,7 +144,7 @@ pub fn merge(
             return Err(MergeError::NoEnvironment(path));
         }
         Err(ExistingError::NoConfig(_)) => None,
-        // A configuration that is torn is written anew; what else there is stays.
+        // A torn configuration is written anew; everything else stays.
         Err(ExistingError::Config { .. }) if !context.options.upgrade => None,
         Err(error) => return Err(error.into()),
     };
@@ -203,8 +209,8 @@ pub(crate) fn is_environment(fs: &dyn Fs, root: &Dir) -> Result<bool, FsError> {
     Ok(config.is_some_and(|meta| meta.kind == Kind::File))
 }
 
-/// Whether an environment at this root shares it with entries that existed before: the receipt says so from the first
-/// plan on, which finds something in a directory that is no environment.
+/// Whether an environment at this root shares it with entries that existed before. The first plan
+/// that finds entries in a directory which is not an environment records that in the receipt.
 pub(crate) fn is_shared(
     fs: &dyn Fs,
     root: &Dir,
@@ -217,19 +223,19 @@ pub(crate) fn is_shared(
         return Ok(false);
     }
     let names = fs.list(root)?;
-    // A filesystem of its own brings `lost+found`.
+    // A filesystem of its own comes with `lost+found`.
     let is_other = |name: &OsString| name != ENGINE_DIR && name != "lost+found";
     Ok(names.iter().any(is_other))
 }
 
-/// The receipt in an open environment, if it has one that can be read.
+/// The receipt in an open environment, if it can be read.
 pub(crate) fn receipt_in(fs: &dyn Fs, root: &Dir) -> Option<Receipt> {
     let inner = fs.open_dir(root, OsStr::new(ENGINE_DIR)).ok()?;
     let bytes = fs.read_file(&inner, OsStr::new(RECEIPT_NAME), RECEIPT_BYTES_MAX);
     Receipt::from_json(&bytes.ok()?).ok()
 }
 
-/// A directory that is no environment only gets what is absent in it.
+/// Checks that a directory which is not an environment only gets what it does not have.
 fn check_occupied(
     target: &Target<'_>,
     draft: &PlanBuilder,
@@ -253,7 +259,7 @@ fn check_occupied(
     })
 }
 
-/// Whether there is anything to publish.
+/// Decides whether there is anything to publish.
 fn decide(mut draft: PlanBuilder, seen: Observation, receipt: Option<&Receipt>) -> Merged {
     let keeps = draft
         .effects(&seen)
@@ -262,7 +268,7 @@ fn decide(mut draft: PlanBuilder, seen: Observation, receipt: Option<&Receipt>) 
         .retired()
         .iter()
         .any(|path| seen.paths.contains_key(path));
-    // What was planned before and is no longer must leave the receipt.
+    // A path that was planned before and no longer is must leave the receipt.
     let managed = receipt.is_some_and(|receipt| receipt.paths.keys().eq(draft.operations().keys()));
     if keeps && !takes && managed {
         draft.clear_retired();
@@ -279,7 +285,7 @@ fn decide(mut draft: PlanBuilder, seen: Observation, receipt: Option<&Receipt>) 
     }
 }
 
-/// A result whose disk may refuse while it is being found.
+/// A result of a search during which a system call may fail.
 type Looked<T> = Result<Result<T, MergeError>, FsError>;
 
 struct Merge<'a> {
@@ -288,14 +294,14 @@ struct Merge<'a> {
     root: Dir,
     receipt: Option<Receipt>,
     draft: PlanBuilder,
-    /// What stands where something is planned.
+    /// What exists at the planned paths.
     seen: Observation,
     context: &'a Context,
 }
 
 impl Merge<'_> {
-    /// Accepts what may stay as it is: directories with their modes, files that are the user's own by now, and of every
-    /// other file that others may not read it.
+    /// Accepts what may stay as it is: directories with their modes, and files that the user has
+    /// made their own. A replaced file gets no more permissions than the old one had.
     fn adopt(&mut self) -> Looked<()> {
         let mut adopted = Vec::new();
         let mut walk = Walk::new(self.fs, &self.root);
@@ -307,7 +313,7 @@ impl Merge<'_> {
                     .ok()
                     .filter(|_| operation.group.is_none())
                     .map(Own::Mode),
-                // Where `lib64` is a directory already, venv leaves it.
+                // If `lib64` already is a directory, venv leaves it.
                 (Node::Symlink { .. }, Observed::Dir { .. })
                     if &*operation.stage == "directories" =>
                 {
@@ -343,8 +349,8 @@ impl Merge<'_> {
         Ok(Ok(()))
     }
 
-    /// Takes note of files that were published with other bytes than are planned: length and time may be the same, as
-    /// those who build wheels like to give every file of every version one time.
+    /// Records files that were published with other bytes than planned. Their length and time may
+    /// be equal, since builders of wheels often give every file of every version the same time.
     fn recall(&mut self) {
         let Some(receipt) = &self.receipt else { return };
         for (path, operation, published) in paired(self.draft.operations(), &receipt.paths) {
@@ -367,11 +373,11 @@ impl Merge<'_> {
         }
     }
 
-    /// Takes note that a file has the bytes that were read, as another look for them would.
+    /// Records that a file has the bytes that were read, as another observation would find them.
     fn expect(&mut self, path: &RelPath, bytes: &[u8]) {
         let planned = self.draft.operations().get(path);
         let Some(Node::File { mtime: None, .. }) = planned.map(|planned| &planned.node) else {
-            // Files with a planned time are told by that.
+            // A file with a planned time is compared by its time.
             return;
         };
         if let Some(Observed::File { digest, .. }) = self.seen.paths.get_mut(path) {
@@ -397,7 +403,7 @@ impl Merge<'_> {
         }
     }
 
-    /// Files that stay although other bytes are planned.
+    /// Finds a file that stays although other bytes are planned.
     fn keeps_own(
         &self,
         walk: &mut Walk<'_>,
@@ -406,7 +412,8 @@ impl Merge<'_> {
     ) -> Result<Option<Own>, FsError> {
         let is_config = path.as_str() == CONFIG_NAME;
         let is_ignore = path.as_str() == ".gitignore";
-        // As venv's, an upgrade leaves scripts alone that are somebody's own; so does every run a `.gitignore`.
+        // As in venv, an upgrade leaves scripts that the user changed; every run leaves a changed
+        // `.gitignore`.
         let is_upgraded_script = stage == "scripts" && self.context.options.upgrade;
         if !(is_config || is_ignore || is_upgraded_script) {
             return Ok(None);
@@ -439,7 +446,7 @@ impl Merge<'_> {
             let lens = [published.map(|(_, len)| len), Some(planned.len())];
             lens.contains(&Some(found.len))
         };
-        // A file of another length is not read: it may be sparse, and of any length.
+        // A file of another length is not read: it may be sparse and of any length.
         let mine = match self.fs.meta(dir, name)?.filter(is_one_of) {
             Some(_) => {
                 let found = self.fs.digest_file(dir, name)?;
@@ -450,7 +457,7 @@ impl Merge<'_> {
         Ok(mine.then_some(Own::Leave))
     }
 
-    /// Takes away what earlier plans and older distributions put there, and names of another version.
+    /// Retires what earlier plans and older distributions put there, and names of another version.
     fn retire(&mut self, existing: Option<&Existing>) -> Looked<()> {
         let mut retired = BTreeSet::new();
         let mut kept = BTreeSet::new();
@@ -496,7 +503,8 @@ impl Merge<'_> {
         Ok(Ok(()))
     }
 
-    /// Whether a path is absent from the plan only because an option leaves it out: as with venv, it stays.
+    /// Whether a path is absent from the plan only because an option omits it; as in venv, such a
+    /// path stays.
     fn is_not_asked_for(&self, path: &RelPath) -> bool {
         let Context {
             layout, options, ..
@@ -505,7 +513,7 @@ impl Merge<'_> {
         path.as_str() == ".gitignore" || (!options.with_pip && of_pip)
     }
 
-    /// Everything that a distribution lists, and the directories of its own that it is in.
+    /// Everything that a distribution lists, and the directories of its own that contain it.
     fn listed(
         &self,
         site: &RelPath,
@@ -542,17 +550,17 @@ impl Merge<'_> {
     }
 }
 
-/// What is taken over of what stands there.
+/// What a plan adopts from an existing path.
 enum Own {
-    /// All of it: it stays, and is no longer managed.
+    /// Everything: the path stays, and is no longer managed.
     Leave,
-    /// The bytes of a file that is as good as the planned one.
+    /// The bytes of a file that is equivalent to the planned one.
     Content(Vec<u8>),
-    /// Permission bits: those of a directory, or of a file no more than it lets others do.
+    /// Permission bits: those of a directory, or for a file no more than the old one had.
     Mode(Mode),
 }
 
-/// A row of a RECORD as a path of the environment; rows that lead out of it are nobody's business.
+/// A row of a RECORD as a path of the environment; ignores rows that lead out of it.
 fn lexical(site: &RelPath, row: &str) -> Option<RelPath> {
     let mut at: Vec<&str> = site.components().collect();
     if row.starts_with('/') {
@@ -568,7 +576,8 @@ fn lexical(site: &RelPath, row: &str) -> Option<RelPath> {
     RelPath::new(&at.join("/")).ok()
 }
 
-/// The `command` of a `pyvenv.cfg` tells how it came about, which is no reason to write it again.
+/// Whether only the `command` of a `pyvenv.cfg` differs: it records how the file came about, which
+/// is no reason to write it again.
 fn differ_by_command_only(there: &[u8], planned: &[u8]) -> bool {
     let lines = |bytes: &[u8]| -> Option<Vec<String>> {
         let text = std::str::from_utf8(bytes).ok()?;

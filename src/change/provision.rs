@@ -1,12 +1,14 @@
-//! Provision: where the bytes of a plan's wheels and of their bytecode come from when it is applied.
+//! Provision: where the bytes of a plan's wheels and of their bytecode come from when it is
+//! applied.
 //!
-//! Promises that the content store is used where it can be and never needed: one that is absent, read-only, damaged
-//! or somebody else's costs time, not the environment. An object that was edited through a link is entered again
-//! from its wheel, and bytecode that nobody keeps any more is compiled again where the run may start an interpreter.
-//! Every wheel is the one that the plan pins, by its digest.
+//! Promises to use the content store if possible and never to need it: a store that is absent,
+//! read-only, damaged or another user's costs time, not the environment. An object that was edited
+//! through a link is entered again from its wheel. Bytecode that is no longer kept is compiled
+//! again if the run may start an interpreter. Every wheel is the one whose digest the plan pins.
 //!
-//! On disk: the store, `RVENV_CACHE_DIR/packs`, and the index of `provision/bytecode_cache.rs`; nothing else.
-//! Read next: `provision/bytecode_cache.rs`; `environment.rs`, which hands this to the engine.
+//! On disk: the store, `RVENV_CACHE_DIR/packs`, and the index of `provision/bytecode_cache.rs`;
+//! nothing else. Read next: `provision/bytecode_cache.rs`; `environment.rs`, which passes this to
+//! the engine.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -33,7 +35,7 @@ pub use bytecode_cache::{BytecodeFailed, BytecodeLost, Shelf, compile};
 /// The role of a plan's inputs that are wheels.
 pub const WHEEL_ROLE: &str = "wheel";
 
-/// The bytes of a plan's wheels, out of the store or out of the wheels themselves.
+/// The bytes of a plan's wheels, from the store or from the wheels themselves.
 pub struct Provision<'a> {
     shelf: Shelf<'a>,
     store: Option<Store<'a>>,
@@ -45,16 +47,16 @@ pub struct Provision<'a> {
     now: Option<Time>,
 }
 
-/// What a process knows of a plan's inputs without reading them again.
+/// What this process knows about a plan's inputs without reading them again.
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
-    /// Files that it looked at when it made the plan.
+    /// The files that it examined when it made the plan.
     pub witnesses: &'a [Fingerprint],
-    /// Wheels that it or another process read.
+    /// The wheels that it or another process read.
     pub wheels: &'a Catalogue,
-    /// Bytecode that it made and could not keep.
+    /// The bytecode that it compiled and could not keep.
     pub bytecode: &'a Bytecode,
-    /// Who may compile bytecode that is gone.
+    /// Compiles bytecode that is gone.
     pub compiler: Option<&'a Compiler<'a>>,
 }
 
@@ -74,7 +76,7 @@ struct SourceBytecode<'a> {
     made: OnceCell<Result<BTreeMap<Digest, Vec<u8>>, BytecodeLost>>,
 }
 
-/// A wheel and its members by their content.
+/// A wheel and the index of its members by content.
 #[derive(Debug)]
 struct Opened {
     wheel: Arc<Wheel>,
@@ -82,7 +84,7 @@ struct Opened {
 }
 
 impl<'a> Provision<'a> {
-    /// The provision for a plan; `cache` is where the store may be, `known` what this process looked at.
+    /// The provision for a plan; `shelf` has the store, `known` what this process examined.
     #[must_use]
     pub fn new(shelf: Shelf<'a>, plan: &Plan, known: Known<'a>) -> Self {
         let of_role = |role| plan.inputs().iter().filter(move |input| input.role == role);
@@ -115,14 +117,14 @@ impl<'a> Provision<'a> {
         }
     }
 
-    /// The same, which notes that it used the store at this time.
+    /// The same provision, which records that it used the store at this time.
     #[must_use]
     pub fn at(self, now: Option<Time>) -> Self {
         Self { now, ..self }
     }
 
-    /// Notes which objects of the store were examined, once no more of them are linked or unlinked; a note that cannot be
-    /// written costs hashing them again.
+    /// Records which objects of the store were examined; to be called once no more of them are
+    /// linked or unlinked. A failure to record it only costs hashing them again.
     pub fn note_examined(&self) {
         for source in &self.sources {
             let bytecode = source.bytecode.as_ref().map(|bytecode| &bytecode.pack);
@@ -154,7 +156,7 @@ impl<'a> Provision<'a> {
         Ok(Some(bytes))
     }
 
-    /// Bytecode that is kept, or that this process made and nobody keeps.
+    /// Bytecode that is kept, or that this process compiled and could not keep.
     fn kept_bytecode(&self, source: &SourceWheel<'a>, wanted: &Wanted) -> Option<Fetched> {
         let bytecode = source.bytecode.as_ref()?;
         let made = self.known.bytecode.of(source.input.digest);
@@ -169,7 +171,8 @@ impl<'a> Provision<'a> {
         pack.locate(wanted).ok()?
     }
 
-    /// Bytecode that nobody keeps any more, compiled again: what no wheel has, where there is bytecode at all.
+    /// Compiles bytecode again that is no longer kept. Content that is in no wheel counts as
+    /// bytecode, if the plan has bytecode at all.
     fn new_bytecode(&self, wanted: &Wanted) -> Result<Vec<u8>, ContentError> {
         let mut last = ContentError::Unknown(wanted.digest);
         for source in &self.sources {
@@ -237,13 +240,13 @@ impl<'a> Provision<'a> {
         }
     }
 
-    /// A pack that pruning then spares; whether that could be noted matters to nobody else.
+    /// Marks a pack as used, so that pruning spares it; a failure is ignored.
     fn used(&self, pack: Pack<'a>) -> Pack<'a> {
         let _noted = self.now.map(|now| pack.mark_used(now));
         pack
     }
 
-    /// The wheel's pack, entered now if it never was; `None` where the store does not serve.
+    /// The wheel's pack, entered now if it is not in the store; `None` if the store cannot be used.
     fn pack(&self, source: &SourceWheel<'a>) -> Option<Pack<'a>> {
         let store = self.store.as_ref()?;
         match store.pack(source.input.digest) {
@@ -286,10 +289,11 @@ impl ContentSource for Provision<'_> {
         self.new_bytecode(wanted)
     }
 
-    /// A file that this process read when it made the plan is current while its identity is.
+    /// A file that this process read when it made the plan is current while its fingerprint holds.
     fn is_current(&self, fs: &dyn Fs, input: &Input) -> Result<bool, FsError> {
         if input.role == BYTECODE_ROLE {
-            // It is no file: what it is made from, wheel and interpreter, are inputs of their own.
+            // It is not a file: the wheel and the interpreter that it is made from are inputs of
+            // their own.
             return Ok(true);
         }
         let path = Path::new(&input.path);
@@ -328,7 +332,7 @@ impl Opened {
     }
 }
 
-/// The umask that the plan's files were given, as far as it matters to files; the root may have been there before.
+/// The umask of the plan's files, as far as it matters to files; the root may have existed before.
 fn umask_of(plan: &Plan) -> u32 {
     let data = plan
         .operations()
@@ -350,7 +354,8 @@ fn open_store<'a>(fs: &'a dyn Fs, cache: Option<&Cache>) -> Option<Store<'a>> {
     Store::open(fs, &dir).ok()
 }
 
-/// Enters an object again that somebody edited in place: the store gets a new inode, and keeps serving.
+/// Enters an object again that was edited in place: the store gets a new inode, and can be used
+/// further.
 fn mend(pack: Option<&Option<Pack<'_>>>, digest: Digest, bytes: &[u8]) {
     if let Some(Some(pack)) = pack {
         for object in pack.entered(digest) {
@@ -359,7 +364,7 @@ fn mend(pack: Option<&Option<Pack<'_>>>, digest: Digest, bytes: &[u8]) {
     }
 }
 
-/// An error and its causes in one line, to be kept after the error itself is gone.
+/// An error and its causes in one line, which can be kept after the error itself is gone.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -371,7 +376,8 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A wheel as the store takes it: with the modes that an environment under this umask will have.
+/// A wheel in the form that the store takes: with the modes that files have in an environment under
+/// this umask.
 struct Unpacked<'a> {
     wheel: &'a Wheel,
     umask: u32,
@@ -403,7 +409,7 @@ impl PackSource for Unpacked<'_> {
     }
 }
 
-/// What ends an unpacking early.
+/// The error that ends an unpacking early.
 enum Stop {
     Store(StoreError),
     Wheel(WheelError),

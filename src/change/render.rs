@@ -1,9 +1,10 @@
-//! Rendering: plans and states as text for people, and as JSON for programs.
+//! Rendering: plans and states as text for users, and as JSON for programs.
 //!
-//! Promises to be pure, that colour only repeats what signs and words say, and that text from a wheel or a disk
-//! cannot steer a terminal: it is escaped.
+//! Promises to be pure, that colour only repeats what signs and words say, and that text from a
+//! wheel or a disk cannot control a terminal: it is escaped.
 //!
-//! Read next: `render/changes.rs` for what a plan shows of each stage; the command's `outcome.rs`, which prints what this makes.
+//! Read next: `render/changes.rs` for what a plan shows of each stage; the command's `outcome.rs`,
+//! which prints this.
 
 mod changes;
 
@@ -16,7 +17,7 @@ use self::changes::{Sign, line, stage_lines};
 use crate::change::existing::{EnvPython, PythonChange};
 use crate::change::replaced::{Count, Replaced};
 
-/// How many names the story of a success has.
+/// How many names the report of a success has.
 const LOSSES_MAX: usize = 10;
 
 /// How much of a plan is shown.
@@ -31,13 +32,13 @@ pub enum Detail {
 /// How many paths a plan adds, changes, removes and keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Totals {
-    /// Nothing is there yet.
+    /// Nothing exists yet.
     pub add: usize,
-    /// Something else is there.
+    /// Something else exists.
     pub change: usize,
-    /// It is there, and is neither planned nor kept.
+    /// It exists, and is neither planned nor kept.
     pub remove: Count,
-    /// It is there already.
+    /// It exists as planned.
     pub keep: usize,
 }
 
@@ -65,7 +66,7 @@ impl Totals {
 
 /// A plan as text: what changes, grouped by stage, and how much stays as it is.
 ///
-/// A plan that changes nothing is one line, unless every path is asked for.
+/// A plan that changes nothing is one line, unless every path is wanted.
 #[must_use]
 pub fn plan(plan: &Plan, replaced: &Replaced, detail: Detail) -> String {
     let mut text = headline(plan, replaced) + "\n";
@@ -95,7 +96,7 @@ struct Section {
     lines: Vec<String>,
 }
 
-/// What is added and changed by stage, then what is removed; a section without lines is left out.
+/// What is added and changed by stage, then what is removed; sections without lines are omitted.
 fn sections(plan: &Plan, replaced: &Replaced, detail: Detail) -> Vec<Section> {
     let mut sections: Vec<Section> = stages(plan)
         .iter()
@@ -162,7 +163,7 @@ fn headline(plan: &Plan, replaced: &Replaced) -> String {
     }
 }
 
-/// A target by the name that it was given, and by its place where that is a symbolic link.
+/// A target under the name that the user typed, and its real path if that name is a symbolic link.
 #[must_use]
 pub fn target(given: &str, replaced: &Replaced) -> String {
     let given = escape(given);
@@ -175,13 +176,13 @@ pub fn target(given: &str, replaced: &Replaced) -> String {
     }
 }
 
-/// What an environment is said to be for; a `pyvenv.cfg` may hold any text.
+/// The two versions of Python in a change, escaped, since a `pyvenv.cfg` may contain any text.
 fn versions(python: &PythonChange) -> (String, String) {
     let shown = |python: &EnvPython| escape(&python.to_string());
     (shown(&python.from), shown(&python.to))
 }
 
-/// How a published plan came about, where it did not simply make an environment: `from Python 3.11.2 to Python 3.12.1`.
+/// How a published plan changed the Python, if it did: `from Python 3.11.2 to Python 3.12.1`.
 #[must_use]
 pub fn python_change(plan: &Plan, replaced: &Replaced) -> Option<String> {
     let (from, to) = versions(replaced.python.as_ref()?);
@@ -193,7 +194,7 @@ pub fn python_change(plan: &Plan, replaced: &Replaced) -> Option<String> {
     })
 }
 
-/// What an environment had and has no more once the plan is published, in one sentence.
+/// What an environment had and no longer has once the plan is published, in one sentence.
 #[must_use]
 pub fn loss(plan: &Plan, replaced: &Replaced) -> Option<String> {
     let missing = &replaced.missing;
@@ -253,14 +254,14 @@ fn lost_lines(plan: &Plan, replaced: &Replaced) -> Vec<String> {
     lost.map(|what| line(Sign::Remove, &what)).collect()
 }
 
-/// All distributions in one line: a reader looks for the one that matters.
+/// All distributions in one line, since a reader searches for the one that matters.
 fn packages(replaced: &Replaced) -> Option<String> {
     let names = &replaced.distributions;
     let count = counted(names.len(), "package");
     (!names.is_empty()).then(|| format!("{count}: {}", few(names, usize::MAX)))
 }
 
-/// What is there and is taken away.
+/// The retired paths that exist.
 fn removals(plan: &Plan) -> impl Iterator<Item = &RelPath> {
     let seen = &plan.observation().paths;
     let retired = plan.retired().iter();
@@ -312,7 +313,7 @@ fn stages(plan: &Plan) -> Vec<Arc<str>> {
     stages
 }
 
-/// A text whose control characters cannot reach the terminal.
+/// A text with its control characters escaped, so that they cannot reach the terminal.
 #[must_use]
 pub fn escape(text: &str) -> String {
     let plain = |c: char| !c.is_control() && !is_bidi(c);
@@ -326,12 +327,12 @@ pub fn escape(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
-/// A JSON text whose strings cannot reach the terminal as anything but what they are; its values stay the same.
+/// A JSON text whose strings cannot control the terminal; its values stay the same.
 ///
-/// JSON demands that of the first 32 characters alone (RFC 8259, section 7).
+/// JSON itself requires that only for the first 32 characters (RFC 8259, section 7).
 #[must_use]
 pub fn escape_json(text: &str) -> String {
-    // A line break that is not part of the layout is an escape already.
+    // A line break inside a string is escaped already; the others are layout.
     let is_plain = |c: char| c == '\n' || !(c.is_control() || is_bidi(c));
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -344,12 +345,12 @@ pub fn escape_json(text: &str) -> String {
     escaped
 }
 
-/// Characters that reorder the text around them could make one path look like another.
+/// Characters that reorder the text around them, which could make one path look like another.
 fn is_bidi(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A size for people, in the unit that fits.
+/// A size for users, in the unit that fits.
 #[must_use]
 pub fn shown_size(bytes: u64) -> String {
     let in_tenths = |unit: u64| format!("{}.{}", bytes / unit, bytes % unit * 10 / unit);

@@ -1,11 +1,15 @@
-//! Repairing: putting managed paths back as the receipt says, as a draft of a plan.
+//! Repairing: restoring managed paths to what the receipt says, as a draft of a plan.
 //!
-//! Promises that only what differs from the receipt is touched, that every file put back has the bytes that were
-//! published (or, of the files that rvenv writes itself, those that it would write now), that a lost `pyvenv.cfg` is
-//! never guessed, and that nothing is done when a part cannot be had. Files that nobody published stay.
-//! Does not write.
+//! Promises:
+//! - Only what differs from the receipt is touched.
+//! - Every restored file has the bytes that were published, or, for files that rvenv writes itself,
+//!   those that it would write now.
+//! - A lost `pyvenv.cfg` is never guessed.
+//! - Nothing is done if a part cannot be restored.
 //!
-//! Read next: `environment.rs`, which publishes the draft; `verify.rs`, which finds what there is to repair.
+//! Files that were never published stay. Does not write.
+//!
+//! Read next: `environment.rs`, which publishes the draft; `verify.rs`, which finds what to repair.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,22 +30,22 @@ use crate::change::merge::{MergeError, Merged, receipt_in, redate};
 use crate::change::verify::is_bytecode;
 use crate::python::NamedByTarget;
 
-/// The stage of what only stands in the plan to stay.
+/// The stage of paths that are in the plan only to stay.
 const STAGE: &str = "receipt";
 
-/// Why nothing can be repaired.
+/// Why a repair is impossible.
 #[derive(Debug, Error)]
 pub enum RepairError {
     /// The environment cannot be planned.
     #[error(transparent)]
     Merge(#[from] MergeError),
-    /// Operations that do not fit.
+    /// Operations that do not fit together.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// There is no receipt, so nobody knows what was published.
+    /// There is no receipt, so what was published is unknown.
     #[error("`{0}` has no receipt that can be read, so there is nothing to repair it by")]
     NoReceipt(PathBuf),
-    /// Files whose bytes nobody has any more.
+    /// Files whose bytes are no longer available.
     #[error("the content of {} of `{target}` is lost: {}", counted(paths.len(), "file"), few(paths))]
     NoSource {
         /// The target.
@@ -49,7 +53,8 @@ pub enum RepairError {
         /// The files.
         paths: Vec<String>,
     },
-    /// The `pyvenv.cfg` is lost, and no choices of options that can be guessed give the one that was published.
+    /// The `pyvenv.cfg` is lost, and no options that can be guessed give the one that was
+    /// published.
     #[error("the pyvenv.cfg of `{0}` is lost, and with it the options that it was made with")]
     NoChoices(PathBuf),
     /// Directories with other modes, which no rename can change.
@@ -63,7 +68,7 @@ pub enum RepairError {
         /// The directories, each with its mode.
         paths: Vec<String>,
     },
-    /// The disk refused.
+    /// A system call failed.
     #[error("cannot look at `{target}`")]
     Disk {
         /// The target.
@@ -82,7 +87,8 @@ fn few(paths: &[String]) -> String {
     text
 }
 
-/// The interpreter to which the published links lead, for an environment that does not say so itself any more.
+/// The interpreter that the published links lead to, for an environment that no longer names it
+/// itself.
 #[must_use]
 pub fn published_base(fs: &dyn Fs, root: &Dir) -> Option<NamedByTarget> {
     let receipt = receipt_in(fs, root)?;
@@ -98,14 +104,14 @@ pub fn published_base(fs: &dyn Fs, root: &Dir) -> Option<NamedByTarget> {
     receipt.paths.iter().find_map(leads)
 }
 
-/// Whether bytecode was published, which then belongs to what is put back.
+/// Whether bytecode was published, which a repair then restores.
 #[must_use]
 pub fn has_published_bytecode(fs: &dyn Fs, root: &Dir) -> bool {
     let receipt = receipt_in(fs, root);
     receipt.is_some_and(|receipt| receipt.paths.keys().any(|path| is_bytecode(path.as_str())))
 }
 
-/// Plans what the receipt of the environment at the target says, where that is no longer so.
+/// Plans the restoration of the environment at the target where it differs from its receipt.
 ///
 /// # Errors
 /// See [`RepairError`].
@@ -161,7 +167,8 @@ pub fn repair(
     })
 }
 
-/// Everything that the receipt lists: what differs with the content that is planned afresh, all else as it stands.
+/// Plans everything that the receipt lists: newly planned content for what differs, the rest as it
+/// is.
 fn draft(
     target: &Target<'_>,
     context: &Context,
@@ -181,7 +188,7 @@ fn draft(
         let planned = fresh.operations().get(path);
         let Some((stage, node)) = node(published, planned, drifted.get(path.as_str()).copied())?
         else {
-            // Bytecode that this Python does not give any more is Python's own from now on.
+            // Bytecode that this Python no longer gives belongs to Python from now on.
             if !is_bytecode(path.as_str()) {
                 lost.push(path.to_string());
             }
@@ -189,7 +196,7 @@ fn draft(
         };
         let operation = Operation {
             stage,
-            // Single files are put back, whatever they came with.
+            // Files are restored one by one, whatever group they came with.
             group: None,
             node,
         };
@@ -204,7 +211,7 @@ fn draft(
     })
 }
 
-/// A pip that was not published is nothing to repair, and the interpreter need not bring one.
+/// If no pip was published, a repair needs none, and the interpreter need not have one.
 fn with_published_pip(context: &Context, receipt: &Receipt) -> Context {
     let is_pip =
         |path: &RelPath| path.name().starts_with("pip-") && path.name().ends_with(".dist-info");
@@ -219,7 +226,8 @@ fn with_published_pip(context: &Context, receipt: &Receipt) -> Context {
     }
 }
 
-/// The `pyvenv.cfg` byte for byte as it was published: it tells by which options, and only the right ones give its digest.
+/// Finds the published `pyvenv.cfg`, byte for byte: it depends on the options, and only the right
+/// ones give its digest.
 fn published_config(context: &Context, receipt: &Receipt) -> Option<(RelPath, String)> {
     let path = RelPath::new(CONFIG_NAME).ok()?;
     let Some(PublishedPath::File { digest, .. }) = receipt.paths.get(&path) else {
@@ -248,7 +256,8 @@ fn published_config(context: &Context, receipt: &Receipt) -> Option<(RelPath, St
     texts.next().map(|text| (path, text))
 }
 
-/// Plans the published `pyvenv.cfg`; where its bytes cannot be had, the one of the options that it says now.
+/// Plans the published `pyvenv.cfg`; if its bytes are not found, the one with the options that it
+/// has now.
 fn restore_config(
     at: (&Target<'_>, &Dir),
     context: &Context,
@@ -265,7 +274,7 @@ fn restore_config(
     Ok(())
 }
 
-/// Whether nothing can be read from the `pyvenv.cfg` that is there.
+/// Whether nothing can be read from the existing `pyvenv.cfg`.
 fn is_config_lost(target: &Target<'_>, root: &Dir) -> bool {
     let read = Existing::read(target.disk(), root, target.path());
     matches!(
@@ -274,7 +283,7 @@ fn is_config_lost(target: &Target<'_>, root: &Dir) -> bool {
     )
 }
 
-/// Directories that are there with other modes.
+/// The directories with other modes than were published.
 fn modes(receipt: &Receipt, drifted: &BTreeMap<String, Difference>) -> Vec<String> {
     let of = |path: &str| match RelPath::new(path).ok() {
         None => Some(receipt.root_mode),
@@ -297,7 +306,7 @@ fn mode(bits: u32) -> Result<Mode, PlanError> {
     Mode::new(bits).map_err(|error: ModeError| error.into())
 }
 
-/// What shall stand at a path; `None` where nobody has it.
+/// What to restore at a path; `None` if its bytes are not available.
 fn node(
     published: &PublishedPath,
     planned: Option<&Operation>,
@@ -325,7 +334,7 @@ fn node(
         // It stays, and is compared by its bytes.
         (None, _) => (None, Content::Object { digest, len }),
         (Some(Difference::Missing), Some((mtime, content))) => (mtime, content.clone()),
-        // Bytes may have changed under the same length and time, so those prove nothing here.
+        // The bytes may have changed while length and time did not, so those prove nothing here.
         (Some(_), Some((_, content))) => (None, content.clone()),
         (Some(_), None) => return Ok(None),
     };

@@ -1,10 +1,12 @@
-//! What a plan replaces, for people: which Python, which distributions and names go, and how many entries.
+//! What a plan replaces, for display: which Python, distributions and names are removed, and how
+//! many entries.
 //!
-//! Promises to write nothing, to follow no symbolic link, and that a count ends at a bound: how long it takes to tell
-//! what goes does not depend on how much there is. Nothing of it is in a plan, whose bytes depend on its inputs (I4).
-//! Does not promise that what goes is still the same when the plan is published; what must not change is in the plan.
+//! Promises to write nothing, to follow no symbolic link, and to stop counting at a limit: the time
+//! does not depend on how much there is. Nothing of it is in a plan, whose bytes depend on its
+//! inputs (I4). Does not promise that the removed entries are still the same when the plan is
+//! published; what must not change is in the plan.
 //!
-//! Read next: `render.rs`, which shows it; `clearable.rs`, what may go at all.
+//! Read next: `render.rs`, which shows it; `clearable.rs`, what may be removed at all.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -17,36 +19,38 @@ use crate::change::existing::{Existing, PythonChange, planned_distributions};
 use crate::change::merge::lost_by;
 use crate::wheel::distributions::Distribution;
 
-/// Entries to which is counted: more than fifteen environments with pip have, and a hundredth of a second.
+/// The limit of the count: more entries than fifteen environments with pip have, counted in a
+/// hundredth of a second.
 const ENTRIES_MAX: usize = 10_000;
 
-/// What goes, by name.
+/// What is removed, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replaced {
-    /// Where the target is, if a symbolic link leads there.
+    /// The real path of the target, if it is a symbolic link.
     pub link: Option<PathBuf>,
-    /// The Python, where the environment comes to another one.
+    /// The change of Python, if there is one.
     pub python: Option<PythonChange>,
-    /// The distributions that the new environment does not have in this version, or cannot import, in words.
+    /// The distributions that the new environment does not have in this version, or cannot import,
+    /// in words.
     pub distributions: Vec<String>,
     /// Those of them that it has in no version.
     pub missing: Vec<String>,
-    /// How many entries go, where that was counted.
+    /// How many entries are removed, if that was counted.
     pub entries: Option<Count>,
 }
 
-/// How many entries go.
+/// How many entries are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
-    /// So many.
+    /// Exactly this many.
     Exactly(usize),
-    /// More than that; it was not counted further, or a directory could not be read.
+    /// More than this; the count stopped, or a directory could not be read.
     MoreThan(usize),
 }
 
-/// Looks at what a plan replaces by name.
+/// Finds what a plan replaces, by name.
 ///
-/// What cannot be read is not named: this is told besides, and decides nothing.
+/// What cannot be read is not named: this is additional information, and decides nothing.
 #[must_use]
 pub fn replaced(target: &Target<'_>, plan: &Plan) -> Replaced {
     let link = target.link().map(|_| target.path().to_owned());
@@ -54,7 +58,7 @@ pub fn replaced(target: &Target<'_>, plan: &Plan) -> Replaced {
         link,
         ..Replaced::default()
     };
-    // Whichever Python an environment comes to, its configuration says another version.
+    // A change of Python always changes the version in the configuration.
     if !is_cleared(plan) && !changes_config(plan) {
         return unnamed;
     }
@@ -80,7 +84,8 @@ pub fn replaced(target: &Target<'_>, plan: &Plan) -> Replaced {
     }
 }
 
-/// The distributions that the new environment has not in this version; of a merge those of another Python, which stay.
+/// The distributions that the new environment does not have in this version; for a merge, those of
+/// another Python, which stay.
 fn gone(existing: &Existing, plan: &Plan) -> Vec<Distribution> {
     if !is_cleared(plan) {
         return lost_by(existing, plan);
@@ -99,7 +104,7 @@ fn gone(existing: &Existing, plan: &Plan) -> Vec<Distribution> {
     gone
 }
 
-/// Counts the entries that a plan takes away.
+/// Counts the entries that a plan removes.
 #[must_use]
 pub fn count(target: &Target<'_>, plan: &Plan) -> Count {
     if !is_cleared(plan) {
@@ -111,7 +116,8 @@ pub fn count(target: &Target<'_>, plan: &Plan) -> Count {
     let mut open = vec![(parent.clone(), name.to_owned(), At::Root)];
     let mut gone = 0;
     let mut is_all = true;
-    // The directory of an entry stays open until the last one in it was counted: as many are open as the tree is deep.
+    // The directory of an entry stays open until its last entry is counted; as many are open as the
+    // tree is deep.
     while let Some((dir, name, at)) = open.pop() {
         let Ok((dir, names)) = list(target.disk(), &dir, &name) else {
             is_all = false;
@@ -145,7 +151,7 @@ fn list(fs: &dyn Fs, at: &Dir, name: &OsStr) -> Result<(Dir, Vec<OsString>), FsE
     Ok((dir, names))
 }
 
-/// Whether everything goes that is not planned.
+/// Whether everything is removed that is not planned.
 fn is_cleared(plan: &Plan) -> bool {
     match plan.publication() {
         Publication::Swap | Publication::Refill => true,
@@ -159,11 +165,11 @@ fn changes_config(plan: &Plan) -> bool {
         .any(|(path, _, effect)| path.as_str() == CONFIG_NAME && is_change(effect))
 }
 
-/// Where an entry is, as far as a plan could have it.
+/// The path of an entry, as far as a plan could contain it.
 enum At {
     Root,
     Path(RelPath),
-    /// No plan has such a name, nor anything below it.
+    /// A path that no plan can contain, nor anything below it.
     Nowhere,
 }
 
@@ -184,7 +190,7 @@ impl At {
         }
     }
 
-    /// Whether it is the directory of the receipt, of which the new tree has one as well.
+    /// Whether it is the directory of the receipt, which the new tree has as well.
     fn is_receipts(&self) -> bool {
         matches!(self, Self::Path(path) if path.as_str() == ENGINE_DIR)
     }

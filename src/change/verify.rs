@@ -1,11 +1,14 @@
-//! Verifying an environment: what stands there against what was published and what its distributions list.
+//! Verifying an environment: compares it with what was published and with what its distributions
+//! list.
 //!
-//! Promises to write nothing, to follow no symbolic link inside the environment, and to name every path that is not
-//! as the receipt or a `RECORD` says, each once. Works without a receipt too, for environments that `venv` made.
-//! Does not promise to find what somebody hid by changing a file together with the list that it is in; the receipt
-//! is such a list. Takes no lock: a run that changes the environment meanwhile shows as drift.
+//! Promises to write nothing, to follow no symbolic link inside the environment, and to name every
+//! path that differs from the receipt or a `RECORD`, each once. Works without a receipt too, for
+//! environments that `venv` created. Does not find a change to a file if the list that contains it
+//! was changed with it; the receipt is such a list. Takes no lock: a run that changes the
+//! environment meanwhile shows as drift.
 //!
-//! Read next: `verify/distribution_record.rs`, one distribution; `rvenv_journal`'s `verify.rs`, the receipt.
+//! Read next: `verify/distribution_record.rs`, one distribution; `rvenv_journal`'s `verify.rs`, the
+//! receipt.
 
 mod distribution_record;
 mod finding;
@@ -34,53 +37,55 @@ use crate::wheel::distributions::{Distribution, distributions};
 
 const SITE_PACKAGES: &str = "site-packages";
 
-/// What verifying an environment found.
+/// The result of verifying an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verification {
     /// The environment, its own symbolic link resolved.
     pub path: PathBuf,
-    /// Digest of the plan that was published; `None` without a receipt that can be read.
+    /// Digest of the published plan; `None` without a readable receipt.
     pub receipt: Option<Digest>,
-    /// Paths that rvenv published; without a receipt that can be read, `pyvenv.cfg` and the receipt itself.
+    /// The paths that rvenv published; without a readable receipt, `pyvenv.cfg` and the receipt
+    /// itself.
     pub managed: Checked,
     /// The installed distributions, by directory and name.
     pub distributions: Vec<DistributionChecked>,
-    /// Paths that nobody lists, directories not counted.
+    /// Paths that nothing lists, directories not counted.
     pub foreign: usize,
 }
 
-/// Paths that were checked, and those of them that differ.
+/// How many paths were checked, and those that differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
-    /// How many were.
+    /// How many were checked.
     pub checked: usize,
-    /// What differs, by path; of a distribution that lists millions of files the first ten thousand.
+    /// The differences, by path; for a distribution that lists millions of files, the first ten
+    /// thousand.
     pub drift: Vec<Finding>,
     /// How many more differ.
     pub more: usize,
 }
 
-/// One distribution against its list.
+/// The result for one distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DistributionChecked {
-    /// Which one.
+    /// The distribution.
     pub distribution: Distribution,
     /// The directory that it is installed in, below the environment.
     pub site_packages: String,
-    /// Its files; what the receipt reports is not reported again.
+    /// Its files, without those that the receipt already reports.
     pub files: Checked,
 }
 
 /// Why an environment could not be verified.
 #[derive(Debug, Error)]
 pub enum VerifyFailed {
-    /// Nothing is there.
+    /// Nothing exists there.
     #[error("there is nothing at `{0}`")]
     Absent(PathBuf),
     /// A directory without `pyvenv.cfg` and without a receipt.
     #[error("`{0}` is not a virtual environment: it has neither a pyvenv.cfg nor a receipt")]
     NotAnEnvironment(PathBuf),
-    /// The disk refused.
+    /// A system call failed.
     #[error("cannot look at `{path}`")]
     Disk {
         /// The target.
@@ -92,7 +97,7 @@ pub enum VerifyFailed {
 }
 
 impl Verification {
-    /// Whether everything is as it was published and listed; foreign paths do no harm.
+    /// Whether everything is as published and listed; foreign paths are harmless.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let mut distributions = self.distributions.iter();
@@ -103,7 +108,7 @@ impl Verification {
 /// Compares an environment with its receipt and with the lists of its distributions.
 ///
 /// # Errors
-/// See [`VerifyFailed`]; what differs is no error.
+/// See [`VerifyFailed`]; a difference is no error.
 pub fn verify(target: &Target<'_>) -> Result<Verification, VerifyFailed> {
     let path = || target.path().to_path_buf();
     let disk = |source| VerifyFailed::Disk {
@@ -170,7 +175,7 @@ fn compare(
     })
 }
 
-/// Checks every distribution, and gathers what they list.
+/// Checks every distribution, and collects the paths that they list.
 fn check_distributions(
     fs: &dyn Fs,
     root: &Dir,
@@ -204,7 +209,8 @@ fn check_distributions(
     Ok((checked, listed))
 }
 
-/// `lib*/python*/site-packages`, the same with `pypy*`, and `site-packages` alone, where old versions of `PyPy` have it.
+/// `lib*/python*/site-packages`, the same with `pypy*`, and `site-packages` at the top, where old
+/// versions of `PyPy` have it.
 fn site_packages(fs: &dyn Fs, root: &Dir) -> Result<Vec<(String, Dir)>, FsError> {
     let mut found = Vec::new();
     for lib in below(fs, root, &["lib"])? {

@@ -1,8 +1,9 @@
-//! Whether an environment will be another user's: root makes it in a directory of theirs.
+//! Whether an environment will belong to another user, because root creates it in that user's
+//! directory.
 //!
-//! Whoever an environment is given to owns the inodes that it shares with the store. Promises that root shares none there:
-//! files are copied, or share blocks alone.
-//! Does not know of an environment that is given away from a directory of root's own; the store notices that later.
+//! A user who is given an environment owns the inodes that it shares with the store. Promises that
+//! root shares none there: files are copied, or share blocks only. Does not detect an environment
+//! that is given away from one of root's own directories; the store notices that later.
 //!
 //! Read next: the engine's `store/note.rs`.
 
@@ -14,7 +15,8 @@ use rvenv_journal::LinkMode;
 #[cfg(unix)]
 const ROOT: u32 = 0;
 
-/// The nearest directory at or above a target that belongs to another user than root, and who that is; for root alone.
+/// For root alone: the nearest directory at or above a target that belongs to another user, and
+/// that user.
 #[cfg(unix)]
 #[must_use]
 pub fn receiver(user: u32, target: &Path) -> Option<(PathBuf, u32)> {
@@ -23,7 +25,7 @@ pub fn receiver(user: u32, target: &Path) -> Option<(PathBuf, u32)> {
         return None;
     }
     let owner = |dir: &Path| std::fs::metadata(dir).ok().map(|found| found.uid());
-    // The system's own user, who is not called 0 in a user namespace without root.
+    // The system's root user, whose id is not 0 inside a user namespace without root.
     let system = owner(Path::new("/"));
     let foreign = |dir: &Path| {
         let owner = owner(dir)?;
@@ -33,14 +35,14 @@ pub fn receiver(user: u32, target: &Path) -> Option<(PathBuf, u32)> {
     target.ancestors().find_map(foreign)
 }
 
-/// No owner is looked at.
+/// Checks nothing: owners are unknown here.
 #[cfg(not(unix))]
 #[must_use]
 pub fn receiver(_user: u32, _target: &Path) -> Option<(PathBuf, u32)> {
     None
 }
 
-/// How files come out of the store for an environment here.
+/// How files come out of the store for an environment at this target.
 pub(super) fn link_mode(asked: LinkMode, user: u32, target: &Path) -> LinkMode {
     match asked {
         LinkMode::Copy | LinkMode::Reflink => asked,

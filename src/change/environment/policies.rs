@@ -1,7 +1,8 @@
-//! What no plan may do unasked, whoever made it: checked when one is made, and again when one is applied (I6).
+//! What no plan may do without permission, whoever made it: checked when a plan is made, and again
+//! when it is applied (I6).
 //!
-//! Promises that every permission comes from the command line of this run: to clear what is more than an environment,
-//! and to lose packages. Writes nothing.
+//! Promises that every permission comes from the command line of this run: to clear more than an
+//! environment, and to lose packages. Writes nothing.
 //!
 //! Read next: `../clearable.rs`, `../merge/lost_packages.rs`.
 
@@ -17,7 +18,7 @@ use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::clearable::{Clearable, clearable, is_checkout};
 use crate::change::merge::{self, Lost, is_environment};
 
-/// The names at the top of an environment, by venv, by pip, and on Windows.
+/// The names at the top of an environment: venv's, pip's, and those on Windows.
 const TOP_NAMES: [&str; 13] = [
     "bin",
     "include",
@@ -37,24 +38,25 @@ const TOP_NAMES: [&str; 13] = [
 /// What a saved plan does that no environment needs.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Deed {
-    /// It changes or removes entries of a directory that is no environment.
+    /// It changes or removes entries of a directory that is not an environment.
     #[error("changes what is there, and that is not a virtual environment")]
     Changes,
-    /// There is no configuration afterwards.
+    /// It leaves no configuration.
     #[error("makes no virtual environment: it has no `pyvenv.cfg`")]
     NoEnvironment,
-    /// It adds an entry that belongs to no environment to a directory that is none.
+    /// To a directory that is not an environment, it adds an entry that no environment has.
     #[error("adds `{0}`, which belongs to no virtual environment, to a directory that is none")]
     Stranger(String),
-    /// It works in what a system of version control keeps.
+    /// It touches files of a version control system.
     #[error("works on `{0}`, which belongs to a checkout")]
     Checkout(String),
 }
 
-/// What `create` would not do anywhere, a saved plan does not do either: it makes or changes environments alone.
+/// Refuses a saved plan that does what `create` would never do: a plan may only create or change
+/// environments.
 ///
-/// That is no protection against a plan that makes an environment with a program in it, only against one whose target is
-/// something else.
+/// This is no protection against a plan that creates an environment with a malicious program in it,
+/// only against one with a target of another kind.
 pub(super) fn check_deeds(target: &Target<'_>, plan: &Plan) -> Result<(), RunFailed> {
     let refused = |deed| {
         let path = target.path().to_path_buf();
@@ -75,7 +77,7 @@ pub(super) fn check_deeds(target: &Target<'_>, plan: &Plan) -> Result<(), RunFai
     let (parent, name) = target.place();
     let root = target.disk().open_dir(parent, name);
     let keeps = match plan.publication() {
-        // Where nothing is, the engine says that the plan is stale.
+        // If nothing exists there, the engine reports that the plan is stale.
         Publication::Merge | Publication::Nothing => {
             root.is_err()
                 || root.is_ok_and(|root| is_environment(target.disk(), &root).unwrap_or(true))
@@ -89,7 +91,7 @@ pub(super) fn check_deeds(target: &Target<'_>, plan: &Plan) -> Result<(), RunFai
     refused(Deed::NoEnvironment)
 }
 
-/// The first path of a plan that no environment has, by the name at its top.
+/// The first path of a plan that no environment has, by its first component.
 fn stranger(plan: &Plan) -> Option<&RelPath> {
     let mut paths = plan.operations().keys();
     paths.find(|path| {
@@ -98,7 +100,8 @@ fn stranger(plan: &Plan) -> Option<&RelPath> {
     })
 }
 
-/// A saved plan changes only environments, of which it loses no package unasked; elsewhere it may only add.
+/// Checks that a saved plan changes only environments and loses no package without permission;
+/// elsewhere it may only add.
 pub(super) fn check_mergeable(
     target: &Target<'_>,
     plan: &Plan,
@@ -112,7 +115,7 @@ pub(super) fn check_mergeable(
     let (parent, name) = target.place();
     let root = match target.disk().open_dir(parent, name) {
         Ok(root) => root,
-        // The plan is stale, which the engine says with its reason.
+        // The plan is stale; the engine reports it with the reason.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(disk(error).into()),
     };
@@ -137,10 +140,12 @@ pub(super) fn check_mergeable(
     Err(RunFailed::NotAnEnvironment { path: path(), deed })
 }
 
-/// What may be cleared: an environment, an empty directory, or what the command line of this run forces.
+/// Checks that the target may be cleared: an environment, an empty directory, or anything with the
+/// command line's permission.
 ///
-/// A link was typed for what it is named, not for where a checkout made it lead: what it leads to must besides belong to
-/// the user, and not hold the working directory.
+/// The user typed a link for its name, not for the place that a checkout makes it lead to. So the
+/// directory behind a link must also belong to the user, and must not contain the working
+/// directory.
 pub(super) fn check_clearable(
     target: &Target<'_>,
     permissions: Permissions<'_>,
@@ -177,12 +182,12 @@ pub(super) fn check_clearable(
     }
 }
 
-/// Why a directory to which a link leads may not be cleared, if it may not.
+/// Why a directory behind a link may not be cleared, if it may not.
 fn objection(fs: &dyn Fs, meta: &Meta, cwd: Option<&Path>) -> Option<String> {
     if meta.owner != fs.user() {
         return Some(format!("belongs to user {}", meta.owner));
     }
-    // By identity: the path to which a link leads may have any form.
+    // Compared by identity, since a link may contain any form of the path.
     let is_it = |dir: &Path| {
         let found = fs.open_path(dir).and_then(|dir| fs.meta_of(&dir));
         found.is_ok_and(|found| found.identity == meta.identity)

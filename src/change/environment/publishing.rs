@@ -1,8 +1,8 @@
-//! Publishing a plan that was made under the lock, and deciding about it.
+//! Publishing a plan that was made under the lock, and settling it.
 //!
-//! Promises that a filesystem which refuses to rename something gets the same plan by smaller entries, each time under
-//! a lock and planned again; that what does not pass its health check is taken back; and that what somebody changed
-//! since it was published is kept whatever was asked for.
+//! Promises that if a filesystem refuses a rename, the same plan is published by smaller entries,
+//! each time under a lock and planned again; that what fails its health check is rolled back; and
+//! that what changed since its publication is always kept, whatever the caller asked for.
 //!
 //! Read next: `../environment.rs`; `rvenv_journal`'s `transaction.rs`.
 
@@ -23,10 +23,10 @@ use crate::change::merge;
 use crate::change::provision::{Known, Provision, Shelf};
 use crate::change::replaced::{self, Replaced};
 
-/// A plan to publish, or one that has nothing to do.
+/// A plan to publish, or one that changes nothing.
 pub(super) type Planned = ControlFlow<Plan, Plan>;
 
-/// Why what did not pass its check was not taken back.
+/// Why a publication that failed its check was not rolled back.
 #[derive(Debug, Error)]
 #[error(
     "cannot take back what was published at `{path}`, since {}",
@@ -35,14 +35,14 @@ pub(super) type Planned = ControlFlow<Plan, Plan>;
 pub struct UndoFailed {
     /// The target.
     pub path: PathBuf,
-    /// Why it was to be taken back.
+    /// Why it was to be rolled back.
     pub check: CheckFailed,
-    /// Why that did not end.
+    /// Why the rollback failed.
     #[source]
     pub source: EndFailed,
 }
 
-/// What is known of an environment whose check did not end well.
+/// Describes an environment whose check did not pass.
 pub(super) fn unchecked(path: &Path, why: &CheckFailed) -> String {
     let path = path.display();
     if matches!(why, CheckFailed::Interrupted { .. }) {
@@ -54,7 +54,8 @@ pub(super) fn unchecked(path: &Path, why: &CheckFailed) -> String {
     }
 }
 
-/// Plans under the lock and publishes, if there is anything to do; where the filesystem refuses to rename something, by smaller entries.
+/// Plans under the lock and publishes, if there is anything to do; if the filesystem refuses a
+/// rename, tries again by smaller entries.
 pub(super) fn publish(
     run: &Run<'_>,
     path: &Path,
@@ -93,7 +94,7 @@ pub(super) fn publish(
     }
 }
 
-/// How a plan is published: as it says, or by smaller entries after the filesystem refused that.
+/// How a plan is published: as planned, or by smaller entries after the filesystem refused that.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rung {
     Planned,
@@ -161,7 +162,7 @@ pub(super) fn verdict(run: &Run<'_>) -> Verdict {
     }
 }
 
-/// Settles, unless the environment does not work: then what was there before comes back.
+/// Settles the publication if the environment passes its check, and rolls it back otherwise.
 pub(super) fn decide(
     run: &Run<'_>,
     path: &Path,
@@ -184,8 +185,9 @@ pub(super) fn decide(
     }
 }
 
-/// What was asked; else whether there is a reason to go back. What changed since it was published is never deleted: the
-/// generation that takes it away is kept.
+/// Decides what happens to what is replaced: what the caller asked for, else whether there is a
+/// reason to go back. Content that changed since its publication is never deleted: the generation
+/// that removes it is kept.
 fn retention(
     run: &Run<'_>,
     target: &Target<'_>,
@@ -218,7 +220,8 @@ fn retention(
                 Some(Observed::File { len: seen, .. }),
                 Some(PublishedPath::File { digest, len, .. }),
             ) => {
-                // What cannot be read any more is not what was published; the engine then calls the plan stale.
+                // What can no longer be read differs from what was published; the engine then
+                // reports a stale plan.
                 let found = digest_at(run.fs, &root, path);
                 seen == len && found.is_ok_and(|found| found == *digest)
             }

@@ -1,11 +1,12 @@
-//! The base of an existing environment: which interpreter an upgrade uses when nobody names one.
+//! The base of an existing environment: which interpreter an upgrade uses if the caller names none.
 //!
-//! Promises the interpreter that the environment was made from if it is still there and of the same minor version;
-//! else the same minor version from wherever the usual search finds it; else an error that names what is gone. What only
-//! the environment names is started as `../python/trust.rs` allows.
-//! Never promises another minor version: packages would vanish from view, and that is a person's decision.
+//! Promises the interpreter that the environment was created from, if it still exists and has the
+//! same minor version; else one of the same minor version that the usual search finds; else an
+//! error that names what is gone. An interpreter that only the environment names is started as
+//! `python/trust.rs` allows. Never uses another minor version: packages would become impossible to
+//! import, and only the user may decide that.
 //!
-//! Read next: `../python/discover.rs`, the usual search.
+//! Read next: `python/discover.rs`, the usual search.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ use crate::python::{
     Surroundings, Tried, VersionRequest,
 };
 
-/// Why an environment's base interpreter could not be had.
+/// Why an environment's base interpreter was not found.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BaseError {
@@ -29,15 +30,15 @@ pub enum BaseError {
     Gone {
         /// The environment.
         path: PathBuf,
-        /// Which Python it was.
+        /// The Python that it was.
         python: String,
         /// Where it was.
         home: PathBuf,
-        /// What was looked at.
+        /// The files that were tried.
         #[source]
         source: Box<InterpreterError>,
     },
-    /// Only the environment names it, and its author may have put it there.
+    /// Only the environment names it, and the environment's author may have supplied it.
     #[error(
         "the base interpreter of `{}` ({python}) is one that `--python` must name",
         path.display().to_string().escape_debug()
@@ -45,23 +46,23 @@ pub enum BaseError {
     Untrusted {
         /// The environment.
         path: PathBuf,
-        /// Which Python it is said to be.
+        /// The Python that the environment says it is.
         python: String,
-        /// The version of Python to ask for, if it is known.
+        /// The version of Python to request, if it is known.
         version: Option<String>,
-        /// Which file it is, and why it is not started.
+        /// The file, and why it is not started.
         #[source]
         source: Box<InterpreterError>,
     },
-    /// Somebody asked to stop.
+    /// The caller asked to stop.
     #[error(transparent)]
     Interrupted(InterpreterError),
 }
 
 impl Existing {
-    /// Where the base is, in order, as the environment says.
+    /// The paths of the base that the environment names, in order.
     ///
-    /// A path says nothing of a version: whoever uses it must compare, as [`Existing::base`] does.
+    /// A path does not prove a version: the caller must compare it, as [`Existing::base`] does.
     #[must_use]
     pub fn named(&self) -> Vec<NamedByTarget> {
         let mut paths = Vec::new();
@@ -72,7 +73,8 @@ impl Existing {
             names.extend(base.file_name().map(ToOwned::to_owned));
             paths.push(base.clone());
         }
-        // A copy does not tell by which name of the base it was made, and scripts are written for that name.
+        // A copy does not show which name of the base it was created by, but scripts are written
+        // for that name.
         let invoked = self.config.invoked.as_deref();
         let of_home = invoked.filter(|python| python.parent() == Some(&self.config.home));
         names.extend(of_home.and_then(Path::file_name).map(ToOwned::to_owned));
@@ -92,17 +94,19 @@ impl Existing {
         all
     }
 
-    /// The version of the base, if the environment says it.
+    /// The version of the base, if the environment names it.
     #[must_use]
     pub fn version(&self) -> Option<VersionRequest> {
         self.flavour().as_ref().map(version_request)
     }
 
-    /// The interpreter for an upgrade that names none; `checkout` is what came with the environment.
+    /// The interpreter for an upgrade that names none; `checkout` is what came with the
+    /// environment.
     ///
     /// # Errors
-    /// [`BaseError::Untrusted`] where it is a program that must not be started because the environment says so;
-    /// [`BaseError::Gone`] with everything that was looked at; [`BaseError::Interrupted`] as soon as `control` says so.
+    /// [`BaseError::Untrusted`] for a program that must not be started because only the environment
+    /// names it; [`BaseError::Gone`] with everything that was tried; [`BaseError::Interrupted`] as
+    /// soon as `control` asks for it.
     pub fn base(
         &self,
         (checkout, purpose): (&Checkout, Purpose),
@@ -119,7 +123,8 @@ impl Existing {
         let python = self
             .flavour()
             .map_or_else(|| "its version unknown".to_owned(), |f| f.to_string());
-        // Another installation of the same version would not be what it was made from, and that is a person's decision.
+        // Another installation of the same version is not what it was created from, so only the
+        // user may choose it.
         if let Some(error) = passed.untrusted {
             return Err(BaseError::Untrusted {
                 path: self.path.clone(),
@@ -152,7 +157,7 @@ impl Existing {
         })
     }
 
-    /// What a search found, if it fits; what does not is noted with its reason.
+    /// Takes the result of a search if it fits; otherwise records the reason.
     fn consider(
         &self,
         found: Result<Interpreter, InterpreterError>,
@@ -204,7 +209,7 @@ impl Existing {
     }
 }
 
-/// What a search for a base passed over.
+/// The candidates that a search for a base skipped.
 #[derive(Default)]
 struct Passed {
     tried: Vec<Tried>,

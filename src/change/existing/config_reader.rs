@@ -1,30 +1,32 @@
-//! `pyvenv.cfg` as it stands: read the way Python reads it, whoever wrote it.
+//! An existing `pyvenv.cfg`, read as Python reads it, whichever tool wrote it.
 //!
-//! Promises what `CPython` does: the first `home` counts, the last `include-system-site-packages`, and a file without
-//! that key means "true"; keys in any case, spaces around both sides. Promises that any bytes give a [`Config`] or a
-//! reason, and that a file which a power cut left empty or filled with NUL bytes is called just that.
-//! Does not promise that `home` still exists.
+//! Promises `CPython`'s rules: the first `home` counts, and the last
+//! `include-system-site-packages`; without that key the answer is "true"; keys may be in any case,
+//! with spaces around both sides. Promises that any bytes give a [`Config`] or a reason, and that
+//! the reason names a file which a power cut left empty or filled with NUL bytes. Does not promise
+//! that `home` still exists.
 //!
-//! Read next: `python_names.rs`, for what stands in the directory of executables.
+//! Read next: `python_names.rs`, for the directory of executables.
 
 use std::path::PathBuf;
 
-/// What an environment's `pyvenv.cfg` says.
+/// The content of an environment's `pyvenv.cfg`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The directory of the base interpreter.
     pub home: PathBuf,
     /// Whether the packages of the base installation are visible.
     pub system_site_packages: bool,
-    /// The version, as `venv` (`version`) or `uv` and `virtualenv` (`version_info`) spell it: `3.12.1`, `3.12.1.final.0`, `3.12`.
+    /// The version, as `venv` (`version`) or `uv` and `virtualenv` (`version_info`) spell it:
+    /// `3.12.1`, `3.12.1.final.0`, `3.12`.
     pub version: Option<String>,
-    /// The implementation, where the tool wrote it: `CPython`, `PyPy`.
+    /// The implementation, if the tool wrote it: `CPython`, `PyPy`.
     pub implementation: Option<String>,
-    /// The prompt, without the quotes of whoever wrote it.
+    /// The prompt, without the quotes that the tool wrote.
     pub prompt: Option<String>,
     /// The executables that the file names besides `home`, the base first.
     pub executables: Vec<PathBuf>,
-    /// The interpreter by which `venv` was called, as the `command` has it.
+    /// The interpreter that ran `venv`, from the `command`.
     pub invoked: Option<PathBuf>,
 }
 
@@ -32,7 +34,7 @@ impl Config {
     /// Reads the bytes of a `pyvenv.cfg`.
     ///
     /// # Errors
-    /// Why it is not a whole one: empty, filled with NUL bytes, not UTF-8, or without `home`.
+    /// Why it is incomplete: empty, filled with NUL bytes, not UTF-8, or without `home`.
     pub fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
         if bytes.is_empty() {
             return Err("it is empty");
@@ -72,7 +74,7 @@ impl Config {
         })
     }
 
-    /// The 12 of `3.12.1`; `None` where the file does not say, or says something else than a Python 3.
+    /// The 12 of `3.12.1`; `None` if the file has no version, or not one of Python 3.
     #[must_use]
     pub fn minor(&self) -> Option<u32> {
         let mut parts = self.version.as_deref()?.split('.');
@@ -83,30 +85,31 @@ impl Config {
     }
 }
 
-/// A key in lower case and its value; `None` for a line without `=`.
+/// A key in lowercase and its value; `None` for a line without `=`.
 fn pair(line: &str) -> Option<(String, &str)> {
     let (key, value) = line.split_once('=')?;
     Some((strip(key).to_lowercase(), strip(value)))
 }
 
-/// As `str.strip` of Python, which counts four more characters as space than Unicode does.
+/// As Python's `str.strip`, which counts four more characters as space than Unicode does.
 fn strip(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
 }
 
-/// A prompt without its quotes: `repr` by `venv`, plain double quotes by `virtualenv`, none by `uv`.
+/// A prompt without its quotes: `repr` by `venv`, plain double quotes by `virtualenv`, none by
+/// `uv`.
 fn unquoted(text: &str) -> String {
     let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);
     match (inside('\''), inside('"')) {
         (Some(repr), _) => unescaped(repr),
-        // `repr` takes double quotes only for the sake of a single one inside.
+        // `repr` uses double quotes only for a text with a single quote.
         (None, Some(repr)) if repr.contains('\'') => unescaped(repr),
         (None, Some(plain)) => plain.to_owned(),
         (None, None) => text.to_owned(),
     }
 }
 
-/// Undoes the escapes of `repr`; what is none of them stays as it is.
+/// Undoes the escapes of `repr`; any other backslash stays.
 fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -124,7 +127,7 @@ fn unescaped(text: &str) -> String {
     plain
 }
 
-/// The character that stands behind a backslash, and what follows it.
+/// The character that an escape stands for, and the text after it.
 fn escape(after: &str) -> Option<(char, &str)> {
     let mut chars = after.chars();
     let kind = chars.next()?;
@@ -140,7 +143,7 @@ fn escape(after: &str) -> Option<(char, &str)> {
         _ => return None,
     };
     let code = rest.get(..digits)?;
-    // `from_str_radix` alone would take a sign.
+    // `from_str_radix` alone would accept a sign.
     if !code.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
@@ -223,7 +226,7 @@ mod tests {
         check(r"'é\", r"'é\");
     }
 
-    /// What is absolute here is not on Windows.
+    /// Windows does not take these paths for absolute.
     #[cfg(unix)]
     #[test]
     fn executables_are_named_base_first() {

@@ -1,8 +1,8 @@
-//! From which Python to which a plan brings an environment.
+//! A change of Python: what an environment had, and what a plan gives it.
 //!
-//! Promises to read the plan alone, besides what [`Existing`] knows already: the planned `pyvenv.cfg` and the planned
-//! directories of packages say what the environment becomes.
-//! Does not promise that a builder with stages of its own plans either; such a plan brings the environment nowhere.
+//! Promises to read only the plan, besides what [`Existing`] already knows: the planned
+//! `pyvenv.cfg` and the planned directories of packages show the new Python. Does not promise that
+//! a builder with stages of its own plans either; such a plan counts as no change.
 //!
 //! Read next: `../merge/lost_packages.rs`, for the packages that such a change loses.
 
@@ -20,21 +20,22 @@ use crate::wheel::distributions::{self, Distribution};
 pub struct EnvPython {
     /// The implementation, and the minor version.
     pub flavour: Flavour,
-    /// The whole version, as in `3.12.1`, where the environment says it.
+    /// The whole version, as in `3.12.1`, if the environment has it.
     pub version: Option<String>,
 }
 
-/// An environment comes to another Python: another version, or another implementation.
+/// An environment gets another Python: another version, or another implementation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PythonChange {
-    /// What it is for now.
+    /// The current Python.
     pub from: EnvPython,
-    /// What it will be for.
+    /// The planned Python.
     pub to: EnvPython,
 }
 
 impl PythonChange {
-    /// What a plan makes of the Python of an environment; `None` where it stays the same, or cannot be told.
+    /// The change that a plan makes to the Python of an environment; `None` if there is none, or it
+    /// is unknown.
     #[must_use]
     pub fn between(existing: &Existing, plan: &Plan) -> Option<Self> {
         let from = EnvPython {
@@ -71,7 +72,8 @@ impl EnvPython {
             let parts = version.as_deref().unwrap_or_default().split('.');
             parts.take(3).map(str::to_owned).collect()
         };
-        // Tools write two, three or five parts; what only one of them says is no difference.
+        // Tools write two, three or five parts; a part that only one of them wrote is no
+        // difference.
         let (one, two) = (numbers(&self.version), numbers(&other.version));
         let is_same = one.iter().zip(&two).all(|(one, two)| one == two);
         self.flavour != other.flavour || !is_same
@@ -105,7 +107,7 @@ impl fmt::Display for EnvPython {
     }
 }
 
-/// The directories of packages that a plan has.
+/// The directories of packages in a plan.
 pub(crate) fn planned_libs(plan: &Plan) -> impl Iterator<Item = &RelPath> {
     let operations = plan.operations().iter();
     operations
@@ -116,7 +118,7 @@ pub(crate) fn planned_libs(plan: &Plan) -> impl Iterator<Item = &RelPath> {
         .map(|(path, _)| path)
 }
 
-/// The distributions that a plan has, whether they are there already or not.
+/// The distributions in a plan, whether they exist already or not.
 pub(crate) fn planned_distributions(plan: &Plan) -> Vec<Distribution> {
     let libs: Vec<&RelPath> = planned_libs(plan).collect();
     let paths = plan.operations().iter();

@@ -1,10 +1,10 @@
-//! The names of the interpreter in an environment: what they lead to, and which of them are stale.
+//! The names of the interpreter in an environment: where they lead, and which of them are stale.
 //!
-//! Promises to follow links by their text, one name at a time, and to say where a chain ended: in an interpreter of the
-//! base installation, in a copy, or nowhere. Reads nothing but names and links; runs nothing.
-//! Does not promise that what stands at the end of a chain is a Python.
+//! Promises to follow links by their text, one name at a time, and to report where a chain ends: at
+//! an interpreter of the base installation, at a copy, or nowhere. Reads only names and links; runs
+//! nothing. Does not promise that the end of a chain is a Python.
 //!
-//! Read next: `base_interpreter.rs`, which asks it.
+//! Read next: `base_interpreter.rs`, which uses this.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -35,14 +35,15 @@ pub struct PythonNames {
 pub enum Standing {
     /// Out of the environment, to a file.
     Linked {
-        /// The first path outside, as the link says it.
+        /// The first path outside, as the link spells it.
         base: PathBuf,
         /// The file at the end of the chain.
         real: PathBuf,
     },
     /// To nothing: the base interpreter is gone.
     Dangling {
-        /// The first path outside, as the link says it; the missing one where the chain never leaves.
+        /// The first path outside, as the link spells it; the missing path if the chain never
+        /// leaves the environment.
         target: PathBuf,
     },
     /// To a file in the environment.
@@ -55,7 +56,7 @@ impl PythonNames {
     /// An environment without one has no names.
     ///
     /// # Errors
-    /// What the system says, also when the directory is a symbolic link.
+    /// What the system reports, also if the directory is a symbolic link.
     pub fn read(fs: &dyn Fs, root: &Dir, env_dir: &Path, bin_name: &str) -> Result<Self, FsError> {
         let mut names = Self {
             bin_name: bin_name.to_owned(),
@@ -84,13 +85,13 @@ impl PythonNames {
             }
             let (standing, through) = bin.trace(&name)?;
             names.pythons.insert(name, standing);
-            // Of an interpreter with a name of its own only the links to it tell.
+            // An interpreter with an unusual name is found only through the links to it.
             open.extend(through);
         }
         Ok(names)
     }
 
-    /// Where `python` leads, or the best name after it.
+    /// Where `python` leads, or else the best other name.
     #[must_use]
     pub fn main(&self) -> Option<&Standing> {
         let known = ["python", "python3"];
@@ -105,7 +106,8 @@ impl PythonNames {
         !self.pythons.is_empty() && self.pythons.values().all(dangling)
     }
 
-    /// The minor version in the name of the file that `python` leads to; `None` for copies and plain names.
+    /// The minor version in the name of the file that `python` leads to; `None` for copies and
+    /// plain names.
     #[must_use]
     pub fn minor(&self) -> Option<u32> {
         match self.main()? {
@@ -117,10 +119,11 @@ impl PythonNames {
         }
     }
 
-    /// The names that would lead to another Python, or to nothing, once the environment has the layout `new`.
+    /// The names that would lead to another Python, or nowhere, once the environment has the layout
+    /// `new`.
     ///
     /// # Errors
-    /// A name that cannot stand in a plan.
+    /// A name that is not valid in a plan.
     pub fn stale(&self, new: &Layout) -> Result<Vec<RelPath>, RelPathError> {
         let stays = |name: &str| {
             let mut own = std::iter::once(&new.env_exe).chain(&new.names);
@@ -141,7 +144,7 @@ impl PythonNames {
     }
 }
 
-/// The open directory of executables, and where it is.
+/// The open directory of executables, and its path.
 struct Bin<'a> {
     fs: &'a dyn Fs,
     dir: Dir,
@@ -149,7 +152,7 @@ struct Bin<'a> {
 }
 
 impl Bin<'_> {
-    /// Follows a name to its end; also the names in here that it leads through.
+    /// Follows a name to its end; also returns the names in this directory that it passes.
     fn trace(&self, name: &str) -> Result<(Standing, Vec<String>), FsError> {
         let mut through = Vec::new();
         let mut base: Option<PathBuf> = None;
@@ -174,7 +177,7 @@ impl Bin<'_> {
                 }
             }
         }
-        // The names on the way exist only if what they lead to was looked at; the last one is missing.
+        // A name on the chain exists only if it was read; the last one is missing.
         if base.is_none() {
             through.pop();
         }
@@ -182,7 +185,7 @@ impl Bin<'_> {
         Ok((Standing::Dangling { target }, through))
     }
 
-    /// What stands at a path; `None` for nothing, and for nothing that could be run.
+    /// What exists at a path; `None` for nothing, and for anything that cannot be run.
     fn look(&self, at: &Path) -> Result<Option<Seen>, FsError> {
         let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else {
             return Ok(None);
@@ -191,7 +194,7 @@ impl Bin<'_> {
         let dir = if parent == self.path {
             &self.dir
         } else {
-            // Whatever keeps us from the base installation: from here it is gone.
+            // If the base installation cannot be opened, it counts as gone.
             match self.fs.open_path(parent) {
                 Ok(dir) => opened = dir,
                 Err(_) => return Ok(None),
@@ -212,7 +215,7 @@ enum Seen {
     Link(OsString),
 }
 
-/// Whether tools give this name to an interpreter.
+/// Whether tools use this name for an interpreter.
 fn is_python(name: &str) -> bool {
     let plain = [
         "python", "python3", "pypy", "pypy3", "graalpy", "graalpy3", "𝜋thon",

@@ -1,4 +1,4 @@
-//! Environments laid out by hand: what is read from them, and what an upgrade would lose.
+//! Environments created by hand: what is read from them, and what an upgrade would lose.
 
 #![cfg(unix)]
 #![expect(
@@ -160,7 +160,7 @@ fn packages_of_the_old_version_are_lost_unless_seeded_or_there_already() {
         "lib/python3.11/site-packages/requests-2.0.dist-info",
         "lib/python3.11/site-packages/six-1.0.dist-info",
         "lib/python3.12/site-packages/six-1.1.dist-info",
-        // Left behind by an upgrade from 3.8: not importable today either.
+        // An upgrade from 3.8 left it behind, so it cannot be imported now either.
         "lib/python3.8/site-packages/old-1.dist-info",
     ] {
         scene.dir(&format!("E/{dir}"));
@@ -328,7 +328,7 @@ fn the_base_is_named_by_its_paths_and_by_its_version() {
         .map(|version| version.to_string());
     assert_eq!(asked.as_deref(), Some("pypy3.9"));
     check(&read("home = /h\n", None), &[], None);
-    // What depends on the working directory names nothing.
+    // A path that depends on the working directory names nothing.
     let relative = "home = h\nversion = 3.9.1\nexecutable = ./python3.9\n";
     check(&read(relative, None), &[], Some("Python 3.9"));
 }

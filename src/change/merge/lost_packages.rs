@@ -1,10 +1,10 @@
-//! Packages that a change of Python would lose: one rule for plans that are made and for plans that were saved.
+//! Packages that a change of Python would lose: one rule for new plans and for saved plans.
 //!
-//! Promises that a package which can be imported now, and could not be afterwards, is named before anything is done
-//! (I8), and that the permission to lose it comes from the command line of this run, never from a plan (I6).
-//! Does not promise that the packages which stay can be imported.
+//! Promises that a package which can be imported now, and could not be afterwards, is named before
+//! anything is done (I8), and that the permission to lose it comes from the command line of this
+//! run, never from a plan (I6). Does not promise that the packages which stay can be imported.
 //!
-//! Read next: `../existing/python_change.rs`, what a plan makes of the Python of an environment.
+//! Read next: `../existing/python_change.rs`, how a plan changes the Python of an environment.
 
 use rvenv_journal::fs::{Dir, Fs};
 use rvenv_journal::{Plan, Target};
@@ -14,14 +14,14 @@ use crate::build::hooks::Context;
 use crate::change::existing::{Existing, ExistingError, PythonChange, planned_distributions};
 use crate::wheel::distributions::Distribution;
 
-/// What an environment begins with: no package of the user's, whichever interpreter it is for.
+/// The packages that a new environment has; they never count as the user's, for any interpreter.
 const SEEDS: &[&str] = &["pip", "setuptools"];
 
 pub(super) fn seeded(context: &Context) -> &'static [&'static str] {
     if context.options.with_pip { SEEDS } else { &[] }
 }
 
-/// Refuses to make an environment of `context` where packages of the one that exists would be lost.
+/// Refuses to create an environment of `context` if packages of the existing one would be lost.
 pub(super) fn check_lost(
     existing: &Existing,
     context: &Context,
@@ -31,7 +31,7 @@ pub(super) fn check_lost(
     refuse(existing, &gone, lost)
 }
 
-/// Refuses a saved plan where packages of the environment that exists would be lost.
+/// Refuses a saved plan if packages of the existing environment would be lost.
 ///
 /// # Errors
 /// [`MergeError::Lost`], or an environment that cannot be read.
@@ -48,7 +48,7 @@ pub(crate) fn check_lost_by(
     refuse(&existing, &lost_by(&existing, plan), lost)
 }
 
-/// The packages of an environment that could not be imported any more once this plan is published.
+/// The packages of an environment that could no longer be imported once this plan is published.
 pub(crate) fn lost_by(existing: &Existing, plan: &Plan) -> Vec<Distribution> {
     if PythonChange::between(existing, plan).is_none() {
         return Vec::new();
@@ -58,14 +58,14 @@ pub(crate) fn lost_by(existing: &Existing, plan: &Plan) -> Vec<Distribution> {
         .map(|distribution| distribution.name)
         .collect();
     let mut seeded: Vec<&str> = planned.iter().map(String::as_str).collect();
-    // A plan with pip begins the environment anew, also where the new version begins with less.
+    // A plan with pip installs the first packages anew, even if the new version starts with fewer.
     if seeded.contains(&"pip") {
         seeded.extend(SEEDS);
     }
     existing.lost_by(plan, &seeded)
 }
 
-/// The environment in an open directory; `None` where its configuration is absent or torn.
+/// The environment in an open directory; `None` if its configuration is absent or torn.
 fn read(fs: &dyn Fs, root: &Dir, target: &Target<'_>) -> Result<Option<Existing>, ExistingError> {
     match Existing::read(fs, root, target.path()) {
         Ok(existing) => Ok(Some(existing)),

@@ -1,7 +1,7 @@
-//! The way to a path of an environment, by open directories.
+//! Walking to paths of an environment through open directories.
 //!
-//! Promises to follow no link, and that only the directories on the way to the last path that was asked for stay open,
-//! however many there are.
+//! Promises to follow no link, and that only the directories on the path to the last requested
+//! entry stay open, however many there are.
 //!
 //! Read next: `../merge.rs`.
 
@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::{Fs, PublishedPath, RelPath};
 
-/// Whether what stands at a path is what was published there.
+/// Whether a path still has what was published there.
 pub(super) fn is_as_published(
     walk: &mut Walk<'_>,
     path: &RelPath,
@@ -38,8 +38,8 @@ pub(super) fn is_as_published(
     })
 }
 
-/// Opens directories of the environment one below the other, and follows no link; only those on the way to the last path
-/// that was asked for stay open.
+/// Opens nested directories of the environment without following links; only those on the path to
+/// the last requested entry stay open.
 pub(super) struct Walk<'a> {
     fs: &'a dyn Fs,
     root: &'a Dir,
@@ -93,7 +93,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The directory that holds a path, and what stands there.
+    /// The directory that holds a path, and the type of the entry there.
     pub(super) fn look(&mut self, path: &RelPath) -> Result<Option<(Dir, Kind)>, FsError> {
         let Some(dir) = self.above(path)? else {
             return Ok(None);

@@ -1,12 +1,13 @@
-//! Times of sources that come alone: what Python tells by that the bytecode beside them is of something else.
+//! Times of planned sources: Python must not take old bytecode beside them for theirs.
 //!
-//! Promises that no source which a merge puts or exchanges has the time and the size of which there is bytecode already:
-//! wheels may give all files of all versions one time, and Python, which compares nothing else (PEP 3147), would go on
-//! with the old code. Such a source is planned a second or more later; and what has got its time so, and has the planned
-//! bytes, keeps it. Nothing has to be deleted, so that a rollback meets nothing that it does not know, and the source
-//! that it brings back has its own time.
+//! Wheels may give all files of all versions one time, and Python compares only time and size (PEP
+//! 3147), so it would go on with the old code. Promises that no source which a merge adds or
+//! replaces has the time and the size of existing bytecode: such a source is planned a second or
+//! more later. A source that got its time in this way, and has the planned bytes, keeps the time.
+//! No bytecode has to be deleted, so a rollback finds nothing unexpected, and the source that it
+//! restores has its own time.
 //!
-//! Read next: `../bytecode/header.rs`, what bytecode says of its source.
+//! Read next: `python/bytecode/header.rs`, what bytecode records of its source.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -21,17 +22,17 @@ use rvenv_journal::{
 use super::open_path::Walk;
 use crate::python::bytecode::header::{claims, low, stem_of};
 
-/// Bytes of bytecode that are read; more than any file has.
+/// More bytes than any real bytecode file has.
 const BYTES_MAX: u64 = 256 << 20;
 const NANOS: i128 = 1_000_000_000;
 
-/// Times and sizes of sources that there is bytecode of, each modulo 2³².
+/// Times and sizes of sources for which bytecode exists, each modulo 2³².
 type Taken = BTreeSet<(u32, u32)>;
 
-/// Plans sources that come with times at which no bytecode beside them is for them.
+/// Plans sources with times for which no bytecode beside them counts as theirs.
 ///
 /// # Errors
-/// The disk refuses to list or to read what is there.
+/// When an existing directory or file cannot be read.
 pub(crate) fn redate(
     fs: &dyn Fs,
     root: &Dir,
@@ -66,10 +67,10 @@ pub(crate) fn redate(
     Ok(())
 }
 
-/// A source that is planned with a time.
+/// A source with a planned time.
 struct Source<'a> {
     path: &'a RelPath,
-    /// Its name without the end, which bytecode begins with.
+    /// Its name without the extension, with which its bytecode's name begins.
     stem: &'a str,
     time: i64,
     content: &'a Content,
@@ -93,7 +94,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The first time from the planned one on that nothing takes.
+    /// The first time from the planned one on that is not taken.
     fn free_time(&self, taken: &Taken) -> i64 {
         let size = low(self.content.len().to_le_bytes());
         let is_free = |time: &i64| !taken.contains(&(low(time.to_le_bytes()), size));
@@ -101,17 +102,17 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What stands around the sources.
+/// The files around the sources.
 struct Around<'a> {
     fs: &'a dyn Fs,
     walk: Walk<'a>,
     planned: &'a BTreeMap<RelPath, Operation>,
-    /// Of each `__pycache__` what it has, by the names of the sources without their ends.
+    /// The times in each `__pycache__`, by the names of the sources without extension.
     caches: BTreeMap<RelPath, BTreeMap<String, Taken>>,
 }
 
 impl Around<'_> {
-    /// The later time that a source with the planned bytes was given by an earlier merge.
+    /// The later time that an earlier merge gave to a source with the planned bytes.
     fn kept_time(
         &mut self,
         source: &Source<'_>,
@@ -134,10 +135,10 @@ impl Around<'_> {
         Ok(is_same.then_some(time))
     }
 
-    /// Times and sizes that a source must not have together.
+    /// Pairs of time and size that a source must not have.
     fn taken(&mut self, source: &Source<'_>, found: Option<&Observed>) -> Result<Taken, FsError> {
         let mut taken = self.bytecode_of(source)?;
-        // Whoever imports the old source just now writes bytecode of it a moment after this look.
+        // A process that imports the old source right now writes its bytecode a moment later.
         if let Some(Observed::File {
             len,
             mtime_ns,
@@ -170,7 +171,7 @@ impl Around<'_> {
         Ok(of.cloned().unwrap_or_default())
     }
 
-    /// Reads a `__pycache__`; files that come with the plan are of the planned sources.
+    /// Reads a `__pycache__`; ignores files of the plan, which belong to the planned sources.
     fn read(&mut self, cache: &RelPath) -> Result<BTreeMap<String, Taken>, FsError> {
         let mut read: BTreeMap<String, Taken> = BTreeMap::new();
         let Some(dir) = readable(self.walk.open(cache))?.flatten() else {
@@ -202,8 +203,8 @@ impl Around<'_> {
     }
 }
 
-/// What was read; `None` of what is gone, may not be read, or is longer than any bytecode: Python takes none of that either,
-/// so it keeps nobody from following.
+/// The result of a read; `None` if the file is gone, may not be read, or is longer than any
+/// bytecode. Python cannot use such a file either, so it must not stop the plan.
 fn readable<T>(read: Result<T, FsError>) -> Result<Option<T>, FsError> {
     let is_nobodys = |error: &FsError| {
         matches!(

@@ -1,11 +1,13 @@
-//! Bytecode that is kept: compiled once for each wheel and interpreter, then recalled without starting anything.
+//! Bytecode that is kept: compiled once for each wheel and interpreter, then recalled without
+//! starting anything.
 //!
-//! Promises that what is recalled was entered into the store whole, and that a store which does not serve costs time: then
-//! the files go with the plan. Entered as wheels are, under a key that no wheel has, so that kills, full disks and many
-//! processes at once leave either all of it or nothing that is believed.
+//! Promises that recalled bytecode was entered into the store completely, and that a store which
+//! cannot be used only costs time: then the plan's run keeps the files in memory. Bytecode is
+//! entered as wheels are, under a key that no wheel has, so that kills, full disks and concurrent
+//! processes leave either all of it or nothing that is used.
 //!
-//! On disk: a pack, `packs/KEY/`, and which source has which file, `bytecode/SHA256 of the key.json`.
-//! Read next: `../bytecode.rs`, which compiles.
+//! On disk: a pack, `packs/KEY/`, and the index from source to file,
+//! `bytecode/SHA256 of the key.json`. Read next: `python/bytecode.rs`, which compiles.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,9 +26,9 @@ use crate::python::Interpreter;
 use crate::python::bytecode::{Bytecode, CompileFailed, Compiled, Compiler, Source, key};
 use crate::wheel::{Member, Wheel, WheelError};
 
-/// Counts the shapes that the index has had.
+/// The version of the index format.
 const FORMAT: u32 = 1;
-/// As for the entries of a wheel.
+/// The same limit as for the entries of a wheel.
 const INDEX_BYTES_MAX: u64 = 32 << 20;
 
 /// Why there is no bytecode.
@@ -40,16 +42,16 @@ pub enum BytecodeFailed {
     Compile(#[from] CompileFailed),
 }
 
-/// Why bytecode that was planned cannot be had any more.
+/// Why planned bytecode is no longer available.
 #[derive(Clone, Debug, Error)]
 pub enum BytecodeLost {
     /// It is not kept, and the run may not start the interpreter that a plan names.
     #[error("the store does not have it any more, and this run may start no interpreter")]
     NoCompiler,
-    /// The interpreter that the plan names is another by now, or gives other bytes.
+    /// The interpreter that the plan names has changed, or gives other bytes.
     #[error("compiled again it is not what was planned: the plan was made with another Python")]
     OtherPython,
-    /// Somebody asked to stop.
+    /// The caller asked to stop.
     #[error("interrupted while it was compiled again")]
     Interrupted,
     /// It could not be compiled again, with the causes in words.
@@ -62,17 +64,18 @@ pub enum BytecodeLost {
 pub struct Shelf<'a> {
     /// The disk.
     pub fs: &'a dyn Fs,
-    /// Where the content store may be.
+    /// The cache directory, which may have the content store.
     pub cache: Option<&'a Cache>,
 }
 
-/// Gives a context the bytecode of the wheels that it will plan: what is kept, else what is compiled now.
+/// Gives a context the bytecode of the wheels that it will plan: what is kept, else what is
+/// compiled now.
 ///
 /// # Errors
-/// See [`BytecodeFailed`]; a store that does not serve is no error.
+/// See [`BytecodeFailed`]; a store that cannot be used is no error.
 ///
 /// # Crash
-/// What was entered is kept, and is found by the next who compiles.
+/// What was entered is kept, and the next process that compiles finds it.
 pub fn compile(
     shelf: Shelf<'_>,
     compiler: &Compiler<'_>,
@@ -134,7 +137,8 @@ pub(super) fn make(
         text,
     };
     let mut sources: Vec<Source> = sources.into_iter().map(source).collect();
-    // What is compiled together may depend on each other, and so the order must not be the archive's.
+    // Sources that are compiled together can affect each other's bytecode, so their order must not
+    // be the archive's.
     sources.sort_by(|one, other| one.name.cmp(&other.name));
     let files = compiler.compile(interpreter, &sources)?;
     let made = sources.into_iter().zip(files).filter_map(|(source, file)| {
@@ -149,7 +153,7 @@ pub(super) fn make(
     Ok(made.collect())
 }
 
-/// Enters what was made, and notes which source has which file; where that fails the files go along.
+/// Enters new bytecode, and writes the index; if that fails, the result has the files themselves.
 pub(super) fn keep(shelf: Shelf<'_>, key: Digest, umask: u32, made: Vec<Made>) -> Compiled {
     let file = |made: &Made| (made.name.clone(), (made.digest, made.bytes.len() as u64));
     let files: BTreeMap<_, _> = made.iter().map(file).collect();
@@ -168,7 +172,8 @@ pub(super) fn keep(shelf: Shelf<'_>, key: Digest, umask: u32, made: Vec<Made>) -
 fn enter(shelf: Shelf<'_>, key: Digest, umask: u32, made: &[Made]) -> Option<()> {
     let store: Store<'_> = open_store(shelf.fs, shelf.cache)?;
     let pack = store.enter(key, &Unpacked { made, umask }).ok()?;
-    // Somebody may have entered it before with other bytes: then those are not what this plan speaks of.
+    // Another process may have entered it before with other bytes, which are not those of this
+    // plan.
     let has_all = made
         .iter()
         .all(|made| !pack.entered(made.digest).is_empty());
@@ -187,7 +192,8 @@ fn recall(cache: Option<&Cache>, key: Digest) -> Option<BTreeMap<String, (Digest
     read_index(key, &memo(cache, key)?.read(INDEX_BYTES_MAX)?)
 }
 
-/// What was made, as the store takes it: with the mode that it will have in an environment under this umask.
+/// New bytecode in the form that the store takes: with the mode that it has in an environment under
+/// this umask.
 struct Unpacked<'a> {
     made: &'a [Made],
     umask: u32,
@@ -210,12 +216,12 @@ impl PackSource for Unpacked<'_> {
     }
 }
 
-/// The index on disk, with a sum of its rows: a wrong one would be planned by, again and again.
+/// The index on disk, with a checksum of its rows: every later plan would repeat a wrong row.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Index<'a> {
     format: u32,
-    /// The pack that it speaks of.
+    /// The pack that it describes.
     pack: String,
     sum: String,
     #[serde(borrow)]
@@ -257,7 +263,7 @@ fn read_index(key: Digest, bytes: &[u8]) -> Option<BTreeMap<String, (Digest, u64
 fn sum(files: &[Row<'_>]) -> Digest {
     let mut hasher = Hasher::default();
     for Row(name, digest, len) in files {
-        // No part has a NUL, so that no two lists are the same text.
+        // No part has a NUL, so that different lists give different texts.
         hasher.update(format!("{name}\0{digest}\0{len}\0").as_bytes());
     }
     hasher.finish()

@@ -1,8 +1,8 @@
 //! What a stage of a plan changes, as lines: one for each path, or for many that belong together.
 //!
-//! Promises that nothing that changes is left out: it is shown by its path, or counted in the line of its wheel or of
-//! the new directory that it is in. What does not change is shown only when every path is asked for.
-//! Read next: `render.rs`, which puts the lines below headings.
+//! Promises that no change is omitted: it is shown by its path, or counted in the line of its wheel
+//! or of the new directory that contains it. Unchanged paths are shown only when every path is
+//! wanted. Read next: `render.rs`, which puts the lines below headings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use rvenv_journal::{Content, Effect, Node, Operation, Plan, RelPath, counted};
 
 use super::{Detail, escape};
 
-/// Paths that belong together and are still shown one by one.
+/// How many paths that belong together are still shown one by one.
 const SHOWN_MAX: usize = 10;
 
 /// One path of a plan.
@@ -31,7 +31,7 @@ impl Change<'_> {
     }
 }
 
-/// What a stage changes.
+/// The lines of a stage.
 pub(super) fn stage_lines(plan: &Plan, stage: &str, detail: Detail) -> Vec<String> {
     let of_stage = plan
         .effects()
@@ -60,7 +60,7 @@ fn folded(all: &[Change<'_>]) -> Vec<String> {
     lines
 }
 
-/// The groups of which something exists already.
+/// The groups that exist in part.
 fn partial_groups<'a>(all: &[Change<'a>]) -> BTreeSet<&'a str> {
     let existing = all.iter().filter(|change| change.sign != Sign::Add);
     existing
@@ -69,7 +69,8 @@ fn partial_groups<'a>(all: &[Change<'a>]) -> BTreeSet<&'a str> {
         .collect()
 }
 
-/// One line for the directories and one for each wheel, unless few paths of a wheel change that exists already.
+/// One line for the directories and one for each wheel, unless only a few paths change of a wheel
+/// that exists already.
 fn grouped_lines(changes: &[Change<'_>], partial: &BTreeSet<&str>) -> Vec<String> {
     let mut groups: BTreeMap<(Option<&str>, Sign), Vec<&Change<'_>>> = BTreeMap::new();
     for change in changes {
@@ -97,7 +98,7 @@ fn loose_lines(changes: &[Change<'_>]) -> Vec<String> {
     let mut rest = changes;
     while let Some((first, after)) = rest.split_first() {
         let is_new_dir = first.is_dir() && first.sign == Sign::Add;
-        // What is below a directory follows it.
+        // The entries of a directory follow it.
         let below = after
             .iter()
             .take_while(|change| is_new_dir && change.path.is_below(first.path));
@@ -130,7 +131,7 @@ fn describe(path: &RelPath, node: &Node) -> String {
     }
 }
 
-/// What becomes of a path.
+/// What happens to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Sign {
     Add,
@@ -149,7 +150,7 @@ impl Sign {
     }
 }
 
-/// Colours repeat the sign; whoever prints takes them away where they are not wanted.
+/// Colours repeat the sign; the printer removes them where they are not wanted.
 pub(super) fn line(sign: Sign, what: &str) -> String {
     let (colour, sign) = match sign {
         Sign::Add => ("\x1b[32m", '+'),

@@ -1,11 +1,12 @@
-//! One distribution against its `RECORD`: every file that it lists (PEP 376, PEP 627).
+//! Compares one distribution with its `RECORD`: every file that it lists (PEP 376, PEP 627).
 //!
-//! Promises that a row which leads out of the environment is named and never followed, that a row which says
-//! nothing does not hide the others, and that what the receipt answers for is not read or reported a second time.
-//! A list that is empty or full of NUL bytes is what a power cut leaves, and is named as such.
-//! Does not check what has no hash: bytecode, and `RECORD` itself. Of other hashes than SHA-256 the length counts.
+//! Promises that a row which leads out of the environment is reported and never followed, that an
+//! unusable row does not hide the others, and that paths of the receipt are not read or reported a
+//! second time. A list that is empty or full of NUL bytes is what a power cut leaves, and is
+//! reported as such. Does not check files without a hash: bytecode, and `RECORD` itself. With a
+//! hash other than SHA-256, only the length counts.
 //!
-//! Read next: `wheel/record.rs`, the form of the list.
+//! Read next: `wheel/record.rs`, the format of the list.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -20,12 +21,12 @@ use super::receipt_paths::Managed;
 use crate::wheel::distributions::{Distribution, DistributionKind};
 use crate::wheel::record::{Hash, Row, rows};
 
-/// Bytes that a list may have.
+/// The most bytes that a list may have.
 const LIST_BYTES_MAX: u64 = 64 << 20;
-/// Findings of one distribution that are kept; the others are counted.
+/// How many findings of one distribution are kept; the others are counted.
 const FINDINGS_MAX: usize = 10_000;
 
-/// Where the distributions of one `site-packages` directory are checked.
+/// The place where the distributions of one `site-packages` directory are checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Site<'a> {
     pub(super) fs: &'a dyn Fs,
@@ -37,14 +38,14 @@ pub(super) struct Site<'a> {
     pub(super) managed: &'a Managed<'a>,
 }
 
-/// What became of one distribution.
+/// The result for one distribution.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// How many rows of its list name a path of the environment.
+    /// How many rows of its list name a path in the environment.
     pub(super) rows: usize,
-    /// The paths that it lists and that exist.
+    /// The listed paths that exist.
     pub(super) listed: BTreeSet<String>,
-    /// What differs, sorted: the first [`FINDINGS_MAX`] paths.
+    /// The differences, sorted: the first [`FINDINGS_MAX`] paths.
     pub(super) findings: Vec<Finding>,
     /// How many more rows differ.
     pub(super) more: usize,
@@ -72,7 +73,7 @@ impl Site<'_> {
         let list = format!("{}/{}/RECORD", self.path, distribution.dir);
         match self.open(&mut within, &list) {
             Ok(rows) => self.check_rows(&mut within, rows, &mut outcome),
-            // The receipt has reported it.
+            // The receipt's check has reported it.
             Err(_) if self.managed.drifted.contains(list.as_str()) => {}
             Err(finding) => outcome.findings.push(finding),
         }
@@ -98,7 +99,8 @@ impl Site<'_> {
         Ok(file)
     }
 
-    /// Row by row, so that a list of millions of rows takes no more memory than the files that exist.
+    /// Checks row by row, so that a list of millions of rows takes no more memory than the files
+    /// that exist.
     fn check_rows(&self, within: &mut Within<'_>, list: impl Read, outcome: &mut Outcome) {
         // One file may have several rows.
         let mut found = BTreeSet::new();
@@ -162,7 +164,7 @@ impl Site<'_> {
         if meta.kind != Kind::File {
             return Some(Finding::kind(path, meta.kind, "a file"));
         }
-        // Without a length in the row, a sparse file would be read through for ever.
+        // If the row has no length, reading a sparse file could take for ever.
         let same = row
             .len
             .map_or(meta.len <= FILE_BYTES_MAX, |len| len == meta.len)
@@ -181,7 +183,7 @@ impl Site<'_> {
     }
 }
 
-/// A path that is as the receipt says may still not be what another distribution says.
+/// A path that matches the receipt may still differ from the list of another distribution.
 fn compare_published(path: &str, row: &Row, published: &PublishedPath) -> Option<Finding> {
     let hash = match &row.hash {
         Hash::Absent => return None,

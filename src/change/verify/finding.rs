@@ -1,10 +1,10 @@
-//! Findings: how one path differs, as a word for programs and as words for people.
+//! Findings: how one path differs, as a word for programs and as text for users.
 //!
-//! Promises that what a power cut leaves (an empty file, a file of NUL bytes) is told from what an edit leaves, and
-//! that a file with several names is said to have them: an edit through one of them shows under all.
-//! Does not promise to find out who did it.
+//! Promises to distinguish what a power cut leaves (an empty file, a file of NUL bytes) from what
+//! an edit leaves, and to report that a file has several names, since an edit through one of them
+//! shows under all. Does not find out who made the change.
 //!
-//! Read next: `open_within.rs`, the way to a path.
+//! Read next: `open_within.rs`, the walk to a path.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -13,15 +13,15 @@ use std::io::{ErrorKind, Read as _};
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 use rvenv_journal::{Fs, counted};
 
-/// Bytes that a file may have to be read to find out whether all of them are NUL.
+/// The largest file that is read to find out whether all its bytes are NUL.
 const LOOK_BYTES_MAX: u64 = 64 << 20;
 
-/// In what a path differs from what it should be.
+/// How a path differs from what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// It is gone.
     Missing,
-    /// It is another kind of object, or lies behind one.
+    /// It has another type, or is behind a file or link that is not a directory.
     Kind,
     /// It has other permission bits.
     Mode,
@@ -31,14 +31,14 @@ pub enum Change {
     Content,
     /// It leads elsewhere.
     LinkTarget,
-    /// What lists it cannot be used: the row leads out of the environment, or says nothing.
+    /// Its list cannot be used: the row leads out of the environment, or is malformed.
     Listing,
-    /// The disk does not give it.
+    /// It cannot be read.
     Unreadable,
 }
 
 impl Change {
-    /// Every change, in order.
+    /// Every kind of change, in order.
     pub const ALL: [Self; 8] = [
         Self::Missing,
         Self::Kind,
@@ -69,9 +69,10 @@ impl Change {
 /// One path that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// The path below the environment, `.` for the environment itself; of a row that cannot be used, what it says.
+    /// The path below the environment, `.` for the environment itself; for an unusable row, the
+    /// row's own text.
     pub path: String,
-    /// In what it differs.
+    /// How it differs.
     pub difference: Change,
     /// The same in words that follow the path, as in "is empty".
     pub detail: String,
@@ -101,7 +102,7 @@ impl Finding {
     }
 }
 
-/// A kind of object as people call it.
+/// A file type as users call it.
 pub(super) fn article(kind: Kind) -> &'static str {
     match kind {
         Kind::Dir => "a directory",
@@ -111,7 +112,7 @@ pub(super) fn article(kind: Kind) -> &'static str {
     }
 }
 
-/// What can be seen of a file that has other bytes than it should have.
+/// Describes a file that has other bytes than it should have.
 pub(super) fn content(
     fs: &dyn Fs,
     at: (&Dir, &OsStr),
@@ -130,7 +131,7 @@ pub(super) fn content(
     text
 }
 
-/// Says that a file has other names, through which it may have been changed.
+/// Adds that a file has other names, through which it may have been changed.
 pub(super) fn shared(text: &mut String, meta: &Meta) {
     let others = meta.links.saturating_sub(1);
     if others == 0 || meta.kind != Kind::File {
@@ -143,7 +144,7 @@ pub(super) fn shared(text: &mut String, meta: &Meta) {
     );
 }
 
-/// Whether all bytes of a file are NUL; no more is read of it than up to the first that is not.
+/// Whether all bytes of a file are NUL; reads only up to the first that is not.
 pub(super) fn is_nul(fs: &dyn Fs, at: (&Dir, &OsStr), meta: &Meta) -> bool {
     if meta.len > LOOK_BYTES_MAX {
         return false;

@@ -1,9 +1,9 @@
-//! The way to a path inside an environment: by open directories, one component at a time.
+//! Walking to a path inside an environment: through open directories, one component at a time.
 //!
-//! Promises that no symbolic link is followed and that nothing outside of the environment is looked at, whatever a
-//! path says and whoever changes the tree meanwhile (I6). The one link that may be stepped through is `lib64`, by its
-//! text, when that is `lib`: venv makes it.
-//! Paths are cheap when they come in order: the directories above the last one stay open.
+//! Promises to follow no symbolic link and to look at nothing outside of the environment, whatever
+//! a path says and even if the tree changes meanwhile (I6). The only link that may be passed is
+//! `lib64`, by its text, if that is `lib`: venv creates it. Paths in order are cheap: the
+//! directories above the last one stay open.
 //!
 //! Read next: `distribution_record.rs`, where the paths come from.
 
@@ -13,7 +13,7 @@ use std::io;
 use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 
-/// An environment that is looked at.
+/// An environment that is being checked.
 #[derive(Debug)]
 pub(super) struct Within<'a> {
     fs: &'a dyn Fs,
@@ -22,18 +22,18 @@ pub(super) struct Within<'a> {
     open: Vec<(String, Dir)>,
 }
 
-/// What stands at a path.
+/// What exists at a path.
 #[derive(Debug)]
 pub(super) enum Sight<'p> {
     /// Nothing.
     Absent,
-    /// Something that is no directory stands in the way, at this path; a link is not followed.
+    /// A component of the path, this one, is not a directory; a link is not followed.
     Blocked(String, Kind),
-    /// An object: its directory, its name there, and what it is.
+    /// An entry: its directory, its name there, and its metadata.
     There(Dir, &'p OsStr, Meta),
 }
 
-/// Why a row leads to no path of the environment.
+/// Why a row names no path in the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stray {
     Absolute,
@@ -60,7 +60,7 @@ impl<'a> Within<'a> {
         }
     }
 
-    /// Looks at a path that [`place`] made.
+    /// Examines a path that [`place`] returned.
     pub(super) fn look<'p>(&mut self, path: &'p str) -> Result<Sight<'p>, FsError> {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
         let above: Vec<&str> = above.split('/').filter(|part| !part.is_empty()).collect();
@@ -99,7 +99,7 @@ impl<'a> Within<'a> {
     }
 }
 
-/// Whether `lib64` is the link to `lib` that venv makes.
+/// Whether `lib64` is the link to `lib` that venv creates.
 pub(super) fn has_lib64(fs: &dyn Fs, root: &Dir) -> bool {
     fs.read_link(root, OsStr::new("lib64"))
         .is_ok_and(|target| target == "lib")
@@ -137,7 +137,7 @@ pub(super) fn place(site_packages: &str, row: &str, lib64: bool) -> Result<Strin
     Ok(parts.join("/"))
 }
 
-/// Whether a path is bytecode that Python writes when it pleases.
+/// Whether a path is bytecode that Python may write at any time.
 pub(crate) fn is_bytecode(path: &str) -> bool {
     let mut parts = path.rsplit('/');
     parts.next().is_some_and(is_compiled) && parts.next() == Some("__pycache__")

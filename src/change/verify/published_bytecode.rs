@@ -1,11 +1,12 @@
-//! Published bytecode that is no longer as it was published.
+//! Published bytecode that has changed since.
 //!
-//! Promises that bytecode which somebody deleted, or which Python wrote anew because it had to, is no drift: nothing that
-//! is imported differs by it. Python says in the file for which time and size of the source it wrote it, and writes it
-//! later than that; what claims to be for this source and is as old as what was published is damage.
-//! Does not tell what Python wrote from what somebody forged to look so.
+//! Promises that bytecode which was deleted, or which Python had to write anew, is no drift:
+//! nothing that is imported differs because of it. Python records the source's time and size in the
+//! file, and writes it later than the source. A file that claims to belong to this source but is
+//! not newer than the source is damage. Cannot distinguish what Python wrote from a forgery that
+//! looks the same.
 //!
-//! Read next: `receipt_paths.rs`, which asks.
+//! Read next: `receipt_paths.rs`, which uses this.
 
 use std::ffi::OsStr;
 
@@ -16,10 +17,10 @@ use crate::python::bytecode::header;
 
 use super::open_within::{Sight, Within};
 
-/// Bytes of bytecode that are read; more than any file has.
+/// More bytes than any real bytecode file has.
 const BYTES_MAX: u64 = 256 << 20;
 
-/// Whether Python may have written this file of bytecode for the source that lies beside it.
+/// Whether Python may have written this bytecode file for the source beside it.
 pub(super) fn is_rewritten(
     fs: &dyn Fs,
     within: &mut Within<'_>,

@@ -1,8 +1,9 @@
-//! What rvenv published: the receipt, what the engine finds with it, and `pyvenv.cfg` where there is none.
+//! What rvenv published: the receipt, the engine's findings for it, and `pyvenv.cfg` if there is no
+//! receipt.
 //!
-//! Promises that a damaged receipt is drift and no failure: whatever can be checked without it is checked. What
-//! differs is looked at a second time to describe it; what is as it was published by then is not reported, and neither is
-//! bytecode that is gone or that Python wrote anew.
+//! Promises that a damaged receipt is drift and no failure: everything that can be checked without
+//! it is checked. A difference is examined a second time to describe it. If it is gone by then, it
+//! is not reported; neither is bytecode that is missing or that Python wrote anew.
 //!
 //! Read next: `finding.rs`, the words.
 
@@ -21,18 +22,18 @@ use super::open_within::{Sight, Within, is_bytecode};
 use super::published_bytecode::is_rewritten;
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 
-/// Bytes of `pyvenv.cfg` that are read.
+/// The most bytes of `pyvenv.cfg` that are read.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
-/// What the receipt answers for.
+/// The paths in the receipt.
 #[derive(Debug, Default)]
 pub(super) struct Managed<'a> {
     pub(super) paths: BTreeMap<&'a str, &'a PublishedPath>,
-    /// Those that are reported already.
+    /// Those that are already reported.
     pub(super) drifted: BTreeSet<&'a str>,
 }
 
-/// What stands where the receipt should.
+/// What exists in the place of the receipt.
 #[derive(Debug)]
 pub(super) enum Kept {
     Absent,
@@ -62,7 +63,8 @@ pub(super) fn receipt(fs: &dyn Fs, root: &Dir) -> Kept {
     }
 }
 
-/// What is wrong with `pyvenv.cfg`: without a receipt, it is all that is known to have been there.
+/// What is wrong with `pyvenv.cfg`; without a receipt, it is the only file that is known to have
+/// existed.
 pub(super) fn check_config(fs: &dyn Fs, root: &Dir) -> Result<Option<Finding>, FsError> {
     let name = OsStr::new(CONFIG_NAME);
     let Some(meta) = fs.meta(root, name)? else {
@@ -85,7 +87,7 @@ pub(super) fn check_config(fs: &dyn Fs, root: &Dir) -> Result<Option<Finding>, F
     Ok(Some(Finding::new(CONFIG_NAME, Change::Content, detail)))
 }
 
-/// As Python's `site` looks for it: keys without regard to case, spaces around `=` or none.
+/// As Python's `site` searches for it: keys in any case, with or without spaces around `=`.
 fn has_home(config: &[u8]) -> bool {
     let is_home = |line: &str| {
         line.split_once('=').is_some_and(|(key, value)| {
@@ -109,7 +111,7 @@ pub(super) fn check_receipt(
         let finding = match paths.get(drift.path.as_str()) {
             Some(published) => describe(fs, &mut within, &drift, published)?,
             None if drift.path.is_empty() => Some(describe_root(fs, root, receipt)?),
-            // Nobody published it: it is counted, not listed.
+            // rvenv did not publish it: it is counted, not listed.
             None => None,
         };
         found.extend(finding);
@@ -124,7 +126,8 @@ pub(super) fn check_receipt(
     Ok(found)
 }
 
-/// Managed paths that belong to another user than the environment's directory: that user can change them at any time.
+/// Managed paths that belong to another user than the environment's directory; that user can change
+/// them at any time.
 fn check_owners<'p>(
     fs: &dyn Fs,
     root: &Dir,
@@ -189,7 +192,7 @@ fn describe(
         (Difference::Kind, published) => {
             return Ok(Some(Finding::kind(path, meta.kind, expected(published))));
         }
-        // It was absent a moment ago; or what the engine found can be no difference of such a path.
+        // It was absent a moment ago, or the engine's finding does not apply to such a path.
         (
             Difference::Missing
             | Difference::Foreign
@@ -202,7 +205,7 @@ fn describe(
     Ok(Some(Finding::new(path, change, detail)))
 }
 
-/// Bytecode, or the directory of it: Python does without, and makes it again.
+/// Whether a path is bytecode or its directory, which Python does not need and creates again.
 fn is_derived(path: &str) -> bool {
     is_bytecode(path) || path.rsplit('/').next() == Some("__pycache__")
 }

@@ -1,7 +1,8 @@
-//! Foreign paths: what neither the receipt nor any distribution lists.
+//! Foreign paths: those that neither the receipt nor any distribution lists.
 //!
-//! Promises to count and to touch nothing; directories do not count, only what is in them, and neither does
-//! bytecode that Python writes. A directory that cannot be read, or is too deep, counts as one.
+//! Promises to count and to change nothing. Directories do not count, only their entries; nor does
+//! bytecode that Python writes. A directory that cannot be read, or is too deep, counts as one
+//! path.
 //!
 //! Read next: `verify.rs`.
 
@@ -15,7 +16,7 @@ use rvenv_journal::{DEPTH_MAX, ENGINE_DIR, Fs, PublishedPath, escaped};
 use super::open_within::is_bytecode;
 use super::receipt_paths::Managed;
 
-/// What is known of an environment.
+/// The paths of an environment that are accounted for.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
     pub(super) fs: &'a dyn Fs,
@@ -24,7 +25,7 @@ pub(super) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// How many paths are in the tree `root` that nobody lists.
+    /// How many paths in the tree `root` are not listed.
     pub(super) fn count_foreign(&self, root: &Dir) -> Result<usize, FsError> {
         let mut path = String::new();
         self.walk(root, &mut path, 1)
@@ -56,7 +57,7 @@ impl Known<'_> {
     ) -> Result<usize, FsError> {
         let is_dir = match self.managed.paths.get(path.as_str()) {
             Some(PublishedPath::File { .. } | PublishedPath::Symlink { .. }) => return Ok(0),
-            // That it may be something else by now is reported as drift.
+            // If it has another type by now, that is reported as drift.
             Some(PublishedPath::Dir { .. }) => true,
             None if self.listed.contains(path.as_str()) => return Ok(0),
             None => match self.fs.meta(dir, name)? {

@@ -1,10 +1,12 @@
-//! Environments that have packages from the first moment: what the example in venv's documentation does by running
-//! installers in the new environment, done by planning wheels.
+//! Environments that have their packages from the first moment.
+//!
+//! The example in venv's documentation runs installers in the new environment; this one plans the
+//! wheels, so that nothing runs.
 //!
 //!     cargo run --example preinstalled -- WHEELHOUSE ENV_DIR NAME...
 //!
-//! Whoever looks finds no environment, or one with all of them in it: when a name has no wheel, nothing is made, and when
-//! the interpreter does not find a package afterwards, what was there before comes back.
+//! A reader finds no environment, or one with all of the packages. If a name has no wheel, nothing
+//! is made. If the interpreter does not find a package afterwards, the old environment comes back.
 
 use std::error::Error;
 use std::path::Path;

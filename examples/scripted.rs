@@ -1,10 +1,11 @@
-//! Environments with a team's own scripts in them, adapted to each environment: venv's `install_scripts`.
+//! Environments with a team's own scripts, adapted to each environment: venv's `install_scripts`.
 //!
 //!     cargo run --example scripted -- SCRIPTS ENV_DIR
 //!
-//! SCRIPTS has the folders `common`, `posix` and `nt`, as venv wants them. In their files `__VENV_DIR__`, `__VENV_NAME__`,
-//! `__VENV_PROMPT__`, `__VENV_BIN_NAME__` and `__VENV_PYTHON__` stand for the environment's own, each a word of the
-//! script's language; a first line `#!__VENV_PYTHON__` starts its interpreter, whatever the path.
+//! SCRIPTS has the folders `common`, `posix` and `nt`, as in venv. In their files `__VENV_DIR__`,
+//! `__VENV_NAME__`, `__VENV_PROMPT__`, `__VENV_BIN_NAME__` and `__VENV_PYTHON__` are replaced by the
+//! values of the environment, each quoted as one word of the script's language. A first line
+//! `#!__VENV_PYTHON__` starts the environment's interpreter, whatever its path.
 
 use std::error::Error;
 use std::path::Path;
@@ -31,7 +32,7 @@ pub(crate) fn make(
     scripts: &Path,
     env_dir: &Path,
 ) -> Result<Created, Box<dyn Error>> {
-    // Read here and now: a stage has no disk.
+    // Read here, because a hook has no disk.
     let scripts = ScriptTree::read(scripts)?;
     Ok(builder.create_on(host, &Scripted { scripts }, env_dir)?)
 }

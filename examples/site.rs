@@ -1,10 +1,11 @@
-//! Publishing a directory of files as one change, and taking it back: the engine alone, without any Python.
+//! Publishing a directory of files as one change, and undoing that: the engine alone, without Python.
 //!
 //!     cargo run --example site -- publish SOURCE TARGET
 //!     cargo run --example site -- back TARGET
 //!
-//! A reader of TARGET finds the old site or the new one, never a mixture; a power cut at any moment leaves one of the two.
-//! What was replaced is kept as a generation, which `back` brings back; run again, it goes forward.
+//! A reader of TARGET finds the old site or the new one, never a mixture; a power cut at any moment
+//! leaves one of the two. The replaced site is kept as a generation. `back` brings it back; run
+//! again, it goes forward.
 
 use std::error::Error;
 use std::fs;
@@ -63,7 +64,7 @@ pub(crate) fn back(target: &Path) -> Result<Ending, Box<dyn Error>> {
     Ok(lock(&disk, target)?.rollback(terms)?.settle()?)
 }
 
-/// Locks a target; whatever an earlier run left open is ended first.
+/// Locks a target; this first finishes or undoes what an earlier run left open.
 fn lock<'a>(disk: &'a RealFs, target: &Path) -> Result<Ready<'a>, Box<dyn Error>> {
     let target = Target::open(disk, target, Parents::Require)?;
     let (ready, _recovered) = target.lock("site", &mut |_holder| Patience::GiveUp)?;

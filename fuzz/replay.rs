@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// Hands every file of a target's corpus to the target; tells how many there were, and how many were accepted.
+/// Runs a target on every file of its corpus; returns how many there are, and how many are accepted.
 pub fn replay(root: &str, target: &str, body: fn(&[u8]) -> bool) -> (usize, usize) {
     let root = Path::new(root).join("fuzz/corpus").join(target);
     let listing = std::fs::read_dir(&root);
@@ -13,7 +13,7 @@ pub fn replay(root: &str, target: &str, body: fn(&[u8]) -> bool) -> (usize, usiz
     paths.sort();
     let accepted = paths.iter().filter(|path| {
         let bytes = std::fs::read(path).expect("the corpus is readable");
-        // Which file it was is what a panic of the target does not say.
+        // A panic of the target does not name the file.
         let named = path.display().to_string();
         std::panic::catch_unwind(|| body(&bytes))
             .unwrap_or_else(|_| panic!("{named} breaks a promise"))

@@ -1,4 +1,4 @@
-//! A plan that anybody may have written, applied to a disk on which there is more than its target.
+//! A plan from any author, applied to a disk that holds more than its target.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use super::choices::Choices;
 use super::disk::{Bounds, Objects, copy, histories, objects};
 use super::publication::{Case, Ground};
 
-/// Where a hostile plan may want to go.
+/// Where a hostile plan may try to write.
 const TARGETS: [&str; 10] = [
     "/p/t", "/p/t", "/p/t", "/p/x", "/o/d", "/o/f", "/o/link", "/", "/p/a/b", "/p/t/bin",
 ];
@@ -41,15 +41,15 @@ const PATHS: [&str; 20] = [
     "fresh/deep/er",
 ];
 const LINKS: [&str; 6] = ["bin/tool", "/o", "/o/f", "../../o", "..", "."];
-/// Stands for objects that a layer may have replaced.
+/// Replaces the identities of objects that a layer may have replaced.
 const NONE: Identity = Identity {
     inode: 0,
     birth: None,
 };
-/// What the source of contents hands over, whatever it is asked for.
+/// What the source of contents returns for every request.
 const STORED: &[u8] = b"what is stored";
 
-/// I1, I4, I6: whatever a plan says, it changes its target and what is beside it under names of ours; it is published as
+/// I1, I4, I6: any plan changes only its target and the engine's names beside it; it is published as
 /// planned, or the target is as it was.
 pub fn plan_apply(bytes: &[u8]) -> bool {
     let mut choices = Choices::new(bytes);
@@ -68,7 +68,7 @@ pub fn plan_apply(bytes: &[u8]) -> bool {
     check(case, &disk, &plan, &mut choices)
 }
 
-/// The text of a plan with the digest that belongs to it: without that everything ends at the digest.
+/// The text of a plan with the right digest; a wrong one would be refused at once.
 fn sealed(bytes: &[u8]) -> Option<Plan> {
     match Plan::from_json(bytes) {
         Ok(plan) => Some(plan),
@@ -201,7 +201,7 @@ fn node(choices: &mut Choices<'_>) -> Node {
     }
 }
 
-/// Has one content for everybody, whether it is the right one or not.
+/// Returns one content for every request, right or wrong.
 struct Stored;
 
 impl ContentSource for Stored {
@@ -327,7 +327,7 @@ fn check_published(disk: &SimFs, plan: &Plan) {
         )
     };
     let is_dir = |path: &RelPath| matches!(seen.paths.get(path), Some(Observed::Dir { .. }));
-    // A directory that stays where it is keeps its mode: changing that would be no rename.
+    // A directory that stays in place keeps its mode: changing that would not be a rename.
     let effects = again
         .effects(&seen)
         .filter(|(path, _)| !(by_entries && stood(path) && is_dir(path)));
@@ -348,7 +348,7 @@ fn check_published(disk: &SimFs, plan: &Plan) {
     }
 }
 
-/// Whether a directory that is to go may hold something that stays.
+/// Whether a directory that is to be removed may hold something that stays.
 fn is_shared(plan: &Plan, path: &RelPath) -> bool {
     matches!(
         plan.observation().paths.get(path),
@@ -356,8 +356,8 @@ fn is_shared(plan: &Plan, path: &RelPath) -> bool {
     )
 }
 
-/// Everything, but for which objects the directories above the target are in a lower layer: they become others as soon as
-/// anything is made in them.
+/// Everything, except the identities of the directories above the target in a lower layer: they become
+/// other objects as soon as anything is created in them.
 fn above_in_a_layer(case: &Case, bounds: &Bounds, objects: &Objects) -> Objects {
     let mut objects = objects.clone();
     if case.ground == Ground::Lower {
@@ -370,7 +370,8 @@ fn above_in_a_layer(case: &Case, bounds: &Bounds, objects: &Objects) -> Objects 
     objects
 }
 
-/// The target, but for what the engine keeps in it; what was in a lower layer may have become another object.
+/// The target without the engine's directory; what was in a lower layer may have become another
+/// object.
 fn target_of(case: &Case, bounds: &Bounds, objects: &Objects) -> Objects {
     let (own, below) = (bounds.target.clone(), format!("{}/", bounds.target));
     let engine = format!("{below}.rvenv");

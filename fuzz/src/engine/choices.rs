@@ -1,4 +1,4 @@
-//! Bytes as choices: whoever has run out of them is told the first of everything.
+//! Bytes as choices: once the bytes run out, each choice is the first one.
 
 /// What is left of the bytes.
 pub struct Choices<'a> {

@@ -1,4 +1,4 @@
-//! Disks on which the engine worked, with strangers beside its target, and what may become of them.
+//! Disks on which the engine worked, with foreign objects beside its target, and how they may change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ use rvenv_journal::{Identity, Names, Target};
 use super::publication::cases;
 use super::publication::{Case, Ground, parent, write};
 
-/// Every case, with its disk: the old tree, and strangers of whom nothing may change.
+/// Every case, with its disk: the old tree, and foreign objects that must not change.
 pub fn histories() -> &'static [(Case, SimFs)] {
     static ALL: OnceLock<Vec<(Case, SimFs)>> = OnceLock::new();
     ALL.get_or_init(|| {
@@ -31,7 +31,7 @@ pub fn histories() -> &'static [(Case, SimFs)] {
     })
 }
 
-/// A copy of a disk: nothing of it is locked, and no fault waits.
+/// A copy of a disk, with no locks and no pending fault.
 pub fn copy(disk: &SimFs) -> SimFs {
     disk.killed()
 }
@@ -50,7 +50,7 @@ fn add_strangers(disk: &SimFs) {
     write(disk, &deeper, "f", b"a file further outside");
     let at = parent(disk);
     write(disk, &dir(&at, "n"), "f", b"a neighbour's file");
-    // What another target has beside it, and names that are almost those of ours.
+    // What another target has beside it, and names that almost look like the engine's.
     for name in [
         ".n.rvenv.journal",
         ".n.rvenv.new-x",
@@ -64,7 +64,7 @@ fn add_strangers(disk: &SimFs) {
         .expect("the name is free");
 }
 
-/// One object: which, and all that a promise speaks of.
+/// One object: its identity, and everything that a promise covers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
     pub identity: Identity,
@@ -103,7 +103,7 @@ pub fn place(disk: &SimFs, path: &str) -> Option<(Dir, OsString)> {
     Some((dir, name.into()))
 }
 
-/// Where a transaction may work: at one target, and under the names of ours beside it.
+/// Where a transaction may write: at one target, and at the engine's names beside it.
 pub struct Bounds {
     /// The target, from the root.
     pub target: String,
@@ -136,12 +136,12 @@ impl Bounds {
         (is_target || self.names.read(name).is_some()).then_some(name)
     }
 
-    /// Whether what stands at a path may change.
+    /// Whether the object at a path may change.
     pub fn has(&self, path: &str) -> bool {
         self.own_name(path).is_some()
     }
 
-    /// I6: outside of the target and its own siblings everything is as it was.
+    /// I6: nothing changes outside of the target and the engine's names beside it.
     pub fn check_outside(&self, before: &Objects, after: &Objects) {
         let outside = |objects: &Objects| -> Objects {
             let outside = objects.iter().filter(|(path, _)| !self.has(path));
@@ -158,14 +158,14 @@ impl Bounds {
     }
 }
 
-/// Everything but lock files, which whoever looks makes and removes.
+/// Everything except lock files, which every run creates and removes.
 pub fn without_locks(objects: &Objects) -> Objects {
     let mut objects = objects.clone();
     objects.retain(|path, _| !path.ends_with(".rvenv.lock"));
     objects
 }
 
-/// The objects of which every part is still somewhere, as far as `is_owned` does not say that it may go.
+/// The objects that `is_owned` does not allow to be deleted, and that are gone.
 pub fn lost<'o>(
     before: &'o Objects,
     after: &Objects,

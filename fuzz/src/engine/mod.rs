@@ -1,4 +1,5 @@
-//! The targets of the engine. Each says whether it accepted what it was given, and panics if a promise is broken.
+//! The targets of the engine. Each returns whether it accepted its input, and panics if a promise is
+//! broken.
 
 mod apply;
 mod choices;
@@ -15,7 +16,7 @@ use rvenv_journal::{Plan, Receipt, Record, RelPath};
 pub use apply::plan_apply;
 pub use recover::recover;
 
-/// A journal is refused, or is a record that is written as it was read (I7).
+/// A journal is refused, or is a record that is written back to the same bytes (I7).
 pub fn journal_decode(bytes: &[u8]) -> bool {
     let Ok(record) = Record::from_bytes(bytes) else {
         return false;
@@ -25,7 +26,7 @@ pub fn journal_decode(bytes: &[u8]) -> bool {
     true
 }
 
-/// A plan or a receipt is refused, or written as it was read (I4).
+/// A plan or a receipt is refused, or written back to the same bytes (I4).
 pub fn plan_decode(bytes: &[u8]) -> bool {
     let plan = Plan::from_json(bytes);
     if let Ok(plan) = &plan {
@@ -42,7 +43,8 @@ pub fn plan_decode(bytes: &[u8]) -> bool {
     plan.is_ok() || receipt.is_ok()
 }
 
-/// What is accepted as a path stays below the directory that it is joined to, and so does what is joined to it (I6).
+/// An accepted path stays below the directory that it is joined to, and so does a path that is joined
+/// to it (I6).
 pub fn rel_path(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return false;

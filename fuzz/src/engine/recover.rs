@@ -1,7 +1,8 @@
-//! Recovery, from whatever stands on the disk: the state after a killed run, changed by a stranger.
+//! Recovery from any state of the disk: what a killed run leaves, changed by another process.
 //!
-//! The first bytes say which publication was begun and after which of its steps it was killed, the others what was done to
-//! what it left: also to its journal, which is sealed anew, because everything else ends at the checksum.
+//! The first bytes choose the publication and the step after which it is killed, the others the changes
+//! to what it left. A changed journal gets a right checksum, because a wrong one would be refused at
+//! once.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,11 +18,11 @@ use super::disk::{Bounds, Object, Objects, copy, histories, lost, objects, witho
 use super::publication::{Case, TARGET, run};
 use super::tamper::{records, tamper};
 
-/// How often a disk is changed at most.
+/// The greatest number of changes to a disk.
 const CHANGES_MAX: usize = 8;
 
-/// I5, I6, I7: recovery stays within its bounds, deletes what a record owns and nothing else, changes nothing when it
-/// refuses, and is done when it says so.
+/// I5, I6, I7: recovery stays within its bounds, deletes only what a record owns, changes nothing if it
+/// refuses, and is complete if it reports success.
 pub fn recover(bytes: &[u8]) -> bool {
     let mut choices = Choices::new(bytes);
     let Some((case, base)) = choices.pick(histories()) else {
@@ -76,7 +77,7 @@ fn recovered(disk: &SimFs) -> Result<Recovered, ReadyError> {
         .map(|(_, recovered)| recovered)
 }
 
-/// What was announced was done, and the next run has nothing to do.
+/// Recovery did what it announced, and the next run has nothing to do.
 fn check_done(disk: &SimFs, done: &Recovered, announced: Option<&Inspection>) {
     let announced = announced.expect("who can recover can look");
     assert_eq!(announced.decision.as_ref().ok(), Some(&done.decision));
@@ -90,7 +91,7 @@ fn check_done(disk: &SimFs, done: &Recovered, announced: Option<&Inspection>) {
     );
 }
 
-/// I5: what goes is owned by a record, or proves itself.
+/// I5: what is deleted is owned by a record, or its name proves what it is.
 fn check_deletions(case: &Case, bounds: &Bounds, (before, after): (&Objects, &Objects)) {
     let mut claimed: BTreeSet<Identity> = BTreeSet::new();
     for (_, record) in records(before) {
@@ -109,14 +110,14 @@ fn check_deletions(case: &Case, bounds: &Bounds, (before, after): (&Objects, &Ob
             || is_passing(before, bounds, path, object)
     };
     let lost = lost(before, after, case, is_owned);
-    assert!(lost.is_empty(), "nobody owned what was deleted: {lost:?}");
+    assert!(lost.is_empty(), "no record owned what was deleted: {lost:?}");
 }
 
 fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// What is named after the very object that it is: trash, and a stage that nobody published.
+/// Objects whose name holds their own identity: trash, and a stage that was not published.
 fn proves_itself(path: &str, object: &Object) -> bool {
     let proofs = ["trash", "new"].map(|kind| format!("{kind}-{}", object.identity));
     proofs
@@ -124,10 +125,11 @@ fn proves_itself(path: &str, object: &Object) -> bool {
         .any(|proof| name(path).ends_with(proof.as_str()))
 }
 
-/// What comes and goes with transactions: journals, locks, markers, the engine's own directory, and what is empty.
+/// What transactions create and delete: journals, locks, markers, the engine's own directory, and
+/// empty objects.
 fn is_passing(before: &Objects, bounds: &Bounds, path: &str, object: &Object) -> bool {
     match &object.entry {
-        // A record goes with its generation, a marker was part of an identity.
+        // A record is deleted with its generation; a marker was part of an identity.
         SimEntry::File { .. } => {
             bounds.has(path) && (is_note(bounds, path) || name(path).starts_with("token-"))
         }

@@ -1,4 +1,5 @@
-//! What a stranger with our own rights may do to a disk between two runs: move, remove and plant things, and write journals.
+//! What another process of the same user may do to a disk between two runs: move, remove and create
+//! objects, and write journals.
 
 use std::ffi::OsStr;
 
@@ -88,7 +89,8 @@ pub fn tamper(disk: &SimFs, choices: &mut Choices<'_>) {
     }
 }
 
-/// A name of ours or another one, in the directory of the target, in the engine's inside it, or anywhere.
+/// A name that the engine uses or another one, beside the target, in the engine's directory inside it,
+/// or anywhere.
 fn new_place(disk: &SimFs, seen: &Objects, choices: &mut Choices<'_>) -> Option<(Dir, String)> {
     let is_dir = |path: &&String| {
         seen.get(*path)
@@ -127,7 +129,7 @@ fn remove(disk: &SimFs, dir: &Dir, name: &OsStr) {
     let _refused = disk.remove_dir(dir, name);
 }
 
-/// A file, a directory, a link or a fifo; also of another user.
+/// A file, a directory, a link or a FIFO; also of another user.
 fn plant(disk: &SimFs, seen: &Objects, choices: &mut Choices<'_>) {
     let Some((dir, name)) = new_place(disk, seen, choices) else {
         return;
@@ -181,7 +183,7 @@ fn pick_identity(seen: &Objects, choices: &mut Choices<'_>) -> Identity {
     identity
 }
 
-/// The records that stand on a disk, with their paths.
+/// The records on a disk, with their paths.
 pub fn records(seen: &Objects) -> Vec<(&str, Record)> {
     let found = seen
         .iter()
@@ -192,7 +194,7 @@ pub fn records(seen: &Objects) -> Vec<(&str, Record)> {
     found.collect()
 }
 
-/// Changes what a journal says, and seals it again: a wrong checksum would end the matter.
+/// Changes a journal and corrects its checksum; a wrong one would be refused at once.
 fn rewrite_journal(disk: &SimFs, seen: &Objects, choices: &mut Choices<'_>) {
     let found = records(seen);
     let Some((path, record)) = choices.pick(&found) else {
@@ -209,7 +211,7 @@ fn rewrite_journal(disk: &SimFs, seen: &Objects, choices: &mut Choices<'_>) {
     let _refused = write(disk, &dir, &name, &record.to_bytes());
 }
 
-/// Writes a journal that says anything, in the form of one, with a right checksum or without.
+/// Writes a journal in the right form with any content, and a right or wrong checksum.
 fn plant_journal(disk: &SimFs, seen: &Objects, choices: &mut Choices<'_>) {
     let Some((dir, name)) = new_place(disk, seen, choices) else {
         return;

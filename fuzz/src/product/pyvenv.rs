@@ -1,12 +1,12 @@
-//! `pyvenv.cfg`, whoever wrote it.
+//! `pyvenv.cfg` from any author.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use rvenv::existing::Config;
 
-/// Any bytes are refused with a reason, or read as Python reads them; what was read and is written down again says the
-/// same.
+/// Any bytes are refused with a reason, or read as Python reads them; writing and reading them again
+/// gives the same values.
 pub fn pyvenv_cfg(bytes: &[u8]) -> bool {
     let config = match Config::parse(bytes) {
         Ok(config) => config,
@@ -33,7 +33,7 @@ pub fn pyvenv_cfg(bytes: &[u8]) -> bool {
     true
 }
 
-/// What Python's own loop over the lines finds first.
+/// The first value that Python's own loop over the lines finds.
 fn home(text: &str) -> Option<String> {
     let space = |c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c);
     text.split(['\n', '\r']).find_map(|line| {
@@ -43,7 +43,7 @@ fn home(text: &str) -> Option<String> {
     })
 }
 
-/// Quotes and escapes of a prompt are those of whoever wrote it.
+/// Quotes and escapes of a prompt depend on the tool that wrote it.
 fn without_prompt(config: &Config) -> Config {
     Config {
         prompt: None,
@@ -73,7 +73,7 @@ fn written(config: &Config) -> String {
             line(key, value);
         }
     }
-    // Which key an executable had does not matter but for the order.
+    // The key of an executable matters only for the order.
     for (key, path) in ["base-executable", "executable"]
         .iter()
         .zip(&config.executables)

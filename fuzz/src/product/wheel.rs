@@ -1,7 +1,7 @@
-//! A wheel that anybody may have made.
+//! A wheel from any author.
 //!
-//! Most bytes are no archive, so most of the time they say what is in one: entries with names, modes and contents, and a
-//! RECORD that vouches for them, before some bytes of the whole are changed.
+//! Most byte strings are not an archive, so most of the time they describe one: entries with names,
+//! modes and contents, and a RECORD that lists them. Then some bytes of the archive are changed.
 
 use std::collections::BTreeSet;
 use std::io::{Cursor, Write as _};
@@ -60,8 +60,8 @@ const TEXTS: [&str; 5] = [
     "[console_scripts]\npython = demo:main\n[gui_scripts]\ntool = demo:main [extra]\n",
 ];
 
-/// I6: any bytes are refused, or are a wheel whose every member is what RECORD says, and whose files all have places of their
-/// own in an environment.
+/// I6: any bytes are refused, or are a wheel whose members all match RECORD, and whose files all have
+/// different paths in an environment.
 pub fn wheel_read(bytes: &[u8]) -> bool {
     let bytes = match bytes.split_first() {
         Some((0..=31, raw)) => raw.to_vec(),
@@ -91,7 +91,7 @@ fn check_members(wheel: &Wheel) {
         );
         assert!(places.insert(place), "two members in one place");
     }
-    // What does not unpack is an error; what does is what was promised.
+    // A member that does not unpack is an error; one that does matches RECORD.
     let _refused = wheel.for_each(|member, bytes| {
         assert_eq!(member.len, bytes.len() as u64);
         assert_eq!(member.digest, Digest::of(bytes));
@@ -247,7 +247,7 @@ fn zipped(entries: &[(String, Vec<u8>, u32)]) -> Vec<u8> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
             .external_attributes(mode << 16);
-        // A name that is there already is refused by the writer: renamed afterwards, it would be a duplicate.
+        // The writer refuses a name that exists already; renamed afterwards, it would be a duplicate.
         if writer.start_file(name, options).is_ok() {
             writer
                 .write_all(content)
@@ -269,7 +269,7 @@ fn row(name: &str, content: &[u8]) -> String {
     )
 }
 
-/// Base64 as wheels have it.
+/// Base64 as in wheels.
 fn encoded(bytes: &[u8]) -> String {
     let mut text = String::new();
     for group in bytes.chunks(3) {

@@ -1,4 +1,4 @@
-//! What an earlier run left, what to do about it, and how every publication ends.
+//! What an earlier run left, what recovery does about it, and how every publication ends.
 //!
 //! Read next: `recovery/decide.rs` (the table), `recovery/recover.rs` (the run).
 

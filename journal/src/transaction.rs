@@ -1,14 +1,16 @@
 //! The transaction: lock, recover, prepare, stage, publish, settle or undo.
 //!
-//! Each state is a type, and each verb takes one state and returns the next, so no step can be left out. Dropping a
-//! state only lets the locks go: what it leaves on disk is what a crash would leave, and the next run ends it.
+//! Each state is a type, and each method consumes one state and returns the next, so no step can be
+//! left out. Dropping a state only releases the locks: it leaves on disk what a crash would leave,
+//! and the next run ends it.
 //!
-//! Promises I1 to I3: of a whole tree readers see the old one, then the new one (where the filesystem has no exchange,
-//! nothing for a moment between the two); of entries they see each switch whole, one right after the other.
+//! Promises I1 to I3. Of a whole tree, readers see the old one, then the new one (on a filesystem
+//! without an exchange, nothing for a moment in between). Of entries, they see each one switch
+//! whole, one right after the other.
 //!
 //! ```text
-//! Target ──lock──▶ Ready ──prepare──▶ Prepared ──stage──▶ Staged ──publish──▶ Published ──settle──▶ Ending
-//!                                                                                 └──────undo──────▶ Ending
+//! Target ─lock─▶ Ready ─prepare─▶ Prepared ─stage─▶ Staged ─publish─▶ Published ─settle─▶ Ending
+//!                                                                           └─undo─▶ Ending
 //! ```
 //!
 //! Read next: `transaction/ready.rs`.

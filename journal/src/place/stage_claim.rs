@@ -123,7 +123,7 @@ pub(crate) struct EarlyClaim<'a> {
 }
 
 impl<'a> EarlyClaim<'a> {
-    /// Makes a stage, as [`StageClaim::make`]; dropping this discards it.
+    /// Creates a stage, as [`StageClaim::make`]; dropping this value discards it.
     pub(crate) fn make(home: TransactionDir<'a>, durability: Durability) -> Self {
         let claim = Some(StageClaim::make(&home, durability));
         Self {

@@ -1,7 +1,7 @@
-//! Whole: whether what was published is still, to the byte, what its receipt says.
+//! Whether what was published still matches its receipt, byte by byte.
 //!
-//! Promises to write nothing, and that what cannot be read is not known to be whole.
-//! Read next: `settle.rs`, which deletes only what is.
+//! Promises to write nothing, and that an unreadable object does not count as unchanged.
+//! Read next: `settle.rs`, which deletes only what is unchanged.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +15,7 @@ use crate::plan::node::{ENGINE_DIR, RECEIPT_NAME};
 use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::steps::step_places::StepPlaces;
 
-/// Whether the tree at a name is exactly what its receipt says, and the receipt is the one that was recorded.
+/// Whether the tree at a name matches its receipt exactly, and the receipt is the recorded one.
 pub(crate) fn is_as_published(target: &Target<'_>, name: &OsStr, receipt: Option<Digest>) -> bool {
     let Target { fs, parent, .. } = target;
     let read = || -> Result<bool, FsError> {
@@ -26,11 +26,12 @@ pub(crate) fn is_as_published(target: &Target<'_>, name: &OsStr, receipt: Option
             None => Ok(false),
         }
     };
-    // What cannot be read is not known to be whole.
+    // What cannot be read does not count as unchanged.
     read().unwrap_or(false)
 }
 
-/// Whether everything that a publication by entries manages is as its receipt says; what else there is does not matter.
+/// Whether everything that a publication by entries manages matches its receipt; other entries do
+/// not matter.
 pub(crate) fn are_entries_as_published(target: &Target<'_>, receipt: Option<Digest>) -> bool {
     let Target {
         fs, parent, name, ..
@@ -50,7 +51,7 @@ pub(crate) fn are_entries_as_published(target: &Target<'_>, receipt: Option<Dige
     read().unwrap_or(false)
 }
 
-/// Whether the slots hold exactly what was staged in them.
+/// Whether the slots contain exactly what was staged in them.
 pub(crate) fn are_slots_as_published(
     sides: &StepPlaces<'_>,
     record: &Record,
@@ -68,7 +69,8 @@ pub(crate) fn are_slots_as_published(
     let Some(receipt) = read_receipt((sides.fs, &slot.dir, &slot.name), digest)? else {
         return Ok(false);
     };
-    // What somebody had put at an entry has a name of its own where there is no exchange.
+    // Without an exchange, an object that another process had put at an entry has a name of its
+    // own.
     let numbers = steps.iter().filter_map(|step| step.entry.as_ref());
     let numbers: BTreeSet<_> = numbers
         .map(|entry| OsString::from(entry.slot.to_string()))
@@ -82,7 +84,7 @@ pub(crate) fn are_slots_as_published(
             return Ok(false);
         };
         match sides.identity(Some(&slot))? {
-            // Somebody deleted what was put: nothing of theirs is here.
+            // Another process deleted the object that was put, so its data is not here.
             None => continue,
             Some(found) if Some(found) != step.act.coming() => return Ok(false),
             Some(_) => {}
@@ -95,7 +97,7 @@ pub(crate) fn are_slots_as_published(
     Ok(true)
 }
 
-/// The receipt at a name, if it is the one that is meant.
+/// The receipt at a name, if its digest matches.
 fn read_receipt(
     (fs, dir, name): (&dyn crate::fs::Fs, &Dir, &OsStr),
     digest: Option<Digest>,

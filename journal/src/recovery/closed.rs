@@ -1,28 +1,29 @@
-//! What a kept generation lets others do: nothing.
+//! Denying other users access to a kept generation.
 //!
-//! A program with a set-id bit, or a file that was readable for everyone, must not stay within reach of other users under a
-//! second name after it was replaced. The root of a kept tree is closed to the group and others, which takes one call
-//! whatever the size of the tree; the record says how open it was, and a rollback opens it again. Kept entries are behind a
-//! directory that only its owner can enter; they lose their set-id bits all the same.
+//! A program with a set-id bit, or a file that all users could read, must not stay accessible to
+//! other users under a second name after it was replaced. The root of a kept tree denies access to
+//! the group and others, which takes one call whatever the size of the tree. The record contains
+//! its former mode, and a rollback restores it. Kept entries are in a directory that only its owner
+//! can enter; they lose their set-id bits all the same.
 //!
 //! # Crash
-//! A generation is closed while the journal is still `.settle` or `.undo`, so that recovery closes it too; it is opened
-//! while the journal of the rollback is open.
+//! A generation is closed while the journal is still `.settle` or `.undo`, so that recovery closes
+//! it too. It is opened while the journal of the rollback is open.
 
 use std::io::ErrorKind;
 
 use crate::fs::{Dir, Fs, FsError, Kind};
 use crate::plan::node::Mode;
 
-/// Group and others.
+/// The permission bits of the group and of others.
 const OTHERS: u32 = 0o077;
-/// The user-id and the group-id bit.
+/// The set-user-id and the set-group-id bit.
 const SET_ID: u32 = 0o6000;
 
-/// Closes the root of a kept tree. What belongs to another user stays as it is.
+/// Denies other users access to the root of a kept tree; a root of another user stays as it is.
 ///
 /// # Errors
-/// What the disk says.
+/// The error of the disk.
 pub(crate) fn close_tree(fs: &dyn Fs, root: &Dir) -> Result<(), FsError> {
     let mode = fs.meta_of(root)?.mode;
     if mode & OTHERS == 0 {
@@ -34,10 +35,10 @@ pub(crate) fn close_tree(fs: &dyn Fs, root: &Dir) -> Result<(), FsError> {
     }
 }
 
-/// Gives the root of a tree that comes back the permission bits that it had.
+/// Restores the permission bits of the root of a tree that is published again.
 ///
 /// # Errors
-/// What the disk says.
+/// The error of the disk.
 pub(crate) fn open_tree(fs: &dyn Fs, root: &Dir, mode: Mode) -> Result<(), FsError> {
     let found = fs.meta_of(root)?.mode;
     let wanted = (found & !0o777) | mode.bits();
@@ -47,9 +48,10 @@ pub(crate) fn open_tree(fs: &dyn Fs, root: &Dir, mode: Mode) -> Result<(), FsErr
     fs.set_mode_of(root, wanted)
 }
 
-/// Takes the set-id bits from files in a directory, and in those below it.
+/// Clears the set-id bits of files in a directory, and below it.
 ///
-/// A file that has another name keeps them: that name may be outside the target. So does a file of another user.
+/// A file with another name keeps them, because that name may be outside the target. So does a file
+/// of another user.
 pub(crate) fn drop_set_ids(fs: &dyn Fs, dir: &Dir) {
     let mut open = vec![dir.clone()];
     while let Some(dir) = open.pop() {

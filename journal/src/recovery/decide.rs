@@ -1,96 +1,96 @@
-//! Recovery as a table: from what a crash left to what is done about it.
+//! Recovery as a table: from what a crash left to what recovery does about it.
 //!
-//! Promises that [`decide`] is pure and exhaustive, and that each row is the end of a history that a crash can
-//! write; anything else is refused, and nothing is touched (I7).
+//! Promises that [`decide`] is pure and exhaustive, and that each row is the end of a history that
+//! a crash can cause. Anything else is refused, and nothing is changed (I7).
 //!
-//! A new journal name, or a new way for the steps to be taken, does not compile until it has its rows here.
-//! Read next: `settle.rs`, which carries decisions out.
+//! A new journal name, or a new way to take the steps, does not compile until it has its rows here.
+//! Read next: `settle.rs`, which executes the decisions.
 
 use crate::place::names::Direction;
 use crate::place::record::{Form, Record, Step, Verdict};
 use crate::recovery::evidence::{Place, Sight, Taken};
 
-/// Whether a doubt was written down in this start of the machine.
+/// Whether a doubt was recorded during this boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Boot {
-    /// The page cache may still hold what the disk lacks: nothing can be learned by reading.
+    /// The page cache may still contain data that the disk lacks: reading proves nothing.
     Same,
-    /// The machine was started since: what is read is what the disk has.
+    /// The machine has booted since: what is read is what the disk has.
     Another,
 }
 
 /// What the journal says, by its name and its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum JournalSeen {
-    /// There is none.
+    /// There is no journal.
     Absent,
     /// The checksum is wrong, and every stage beside it is empty or absent.
     TornAlone,
-    /// The checksum is wrong, and there is a stage that is not empty.
+    /// The checksum is wrong, and a stage exists that is not empty.
     TornBesideStage,
     /// Undecided.
     Open(Verdict),
     /// Decided.
     Decided(Direction),
-    /// A sync failed after the steps, or nothing was synced and the machine was started since.
+    /// An fsync failed after the steps, or nothing was synced and the machine has booted since.
     Doubt(Direction, Boot),
 }
 
 /// What recovery does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Decision {
-    /// Nothing is open.
+    /// No transaction is open.
     Nothing,
-    /// Unlink the journal: it promised nothing, or all it promised is done.
+    /// Unlink the journal: it promised nothing, or everything that it promised is done.
     DropJournal,
     /// Delete the staged tree; the target is as it was.
     Discard,
     /// The new tree stays: keep or delete what it replaced.
     Settle,
-    /// Take the steps back, then delete the staged tree unless somebody changed it.
+    /// Reverse the steps, then delete the staged tree unless it was changed.
     Undo,
-    /// Compare the new tree with its receipt: settle if it is whole, otherwise undo.
+    /// Compare the new tree with its receipt: settle if it matches, otherwise undo.
     VerifyThenSettle,
-    /// Wait for another start of the machine.
+    /// Wait for the next boot.
     Wait,
-    /// Touch nothing and say what was found.
+    /// Change nothing and report what was found.
     Refuse(Refusal),
 }
 
-/// Why nothing is touched.
+/// Why nothing is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
-    /// An object is where no history of ours puts it.
+    /// An object is where no known history puts it.
     Stranger,
-    /// A damaged journal beside a stage that holds something.
+    /// The journal is damaged, and a stage beside it is not empty.
     DamagedJournal,
     /// The journal's state and the steps contradict each other.
     Contradiction,
 }
 
-/// What a publication replaces, and so what comes back when it is undone.
+/// What a publication replaces, and what an undo therefore restores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Former {
     /// Nothing: a whole tree comes to an absent name.
     Nothing,
     /// A whole tree.
     Tree,
-    /// Entries of a directory that stays where it is.
+    /// Entries of a directory that stays in place.
     Entries,
 }
 
-/// What became of an open transaction, and so what the target holds.
+/// What happened to an open transaction, and so what the target contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Upshot {
-    /// None was open; the target was not touched.
+    /// None was open; the target was not changed.
     NothingOpen,
-    /// Its journal was torn, so that nothing is known of it; the target was not touched.
+    /// Its journal was torn, so nothing is known about it; the target was not changed.
     Torn,
-    /// No step of it was taken, or all had been taken back: the target is as it was before it.
+    /// None of its steps was taken, or all were reversed: the target is as it was before.
     Unpublished,
     /// What it published stays.
     Stays,
-    /// Its steps were taken back: what it replaced is at the target again.
+    /// Its steps were reversed: the target contains again what it replaced.
     Undone(Former),
 }
 
@@ -107,7 +107,7 @@ impl Former {
     }
 }
 
-/// Decides what to do about what was seen.
+/// Decides what to do about the evidence.
 #[must_use]
 #[expect(
     clippy::match_same_arms,
@@ -118,22 +118,24 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
     use Direction as To;
     use JournalSeen as J;
     match (journal, sight.taken) {
-        // Died while staging: a stage that no journal names, and that says itself whose it is.
+        // Died while staging: no journal names the stage, and its name proves that the engine
+        // created it.
         (J::Absent, Taken::None) if sight.staged == Place::Stage => Discard,
         // No run was under way, or it had finished.
         (J::Absent, _) => Nothing,
-        // In this start of the machine nothing that is read proves anything.
+        // During the same boot nothing that is read proves anything.
         (J::Doubt(_, Boot::Same), _) => Wait,
-        // Power went while an unsynced journal was being written: nothing is left that it could have spoken of.
+        // A power cut came while an unsynced journal was being written: nothing is left that it
+        // described.
         (J::TornAlone, _) => DropJournal,
         // The journal was synced before it got its name, so no power cut leaves this.
         (J::TornBesideStage, _) => Refuse(Refusal::DamagedJournal),
-        // Somebody put another object at one of the names: this outranks what the journal says.
+        // Another process put an object at one of the names: this outranks the journal.
         (J::Open(_) | J::Decided(_) | J::Doubt(_, Boot::Another), Taken::Neither) => {
             Refuse(Refusal::Stranger)
         }
-        // What was replaced is deleted only once the new tree is settled: somebody else took it away before, and
-        // the new tree may be the last good one.
+        // The replaced tree is deleted only after the new one is settled. Here another process
+        // removed it earlier, and the new tree may be the last good one.
         (
             J::Open(_) | J::Decided(To::Undo) | J::Doubt(To::Undo, Boot::Another),
             Taken::Some | Taken::All,
@@ -148,25 +150,26 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
         (J::Open(_), Taken::None) => open_untaken(sight.staged),
         // Died between a `Take` and its `Put`: the old tree comes back.
         (J::Open(_), Taken::Some) => Undo,
-        // Died after the last step. Without checks that is the decision.
+        // Died after the last step. Without checks the steps are the decision.
         (J::Open(Verdict::Taken), Taken::All) => Settle,
-        // Died while somebody looked at the published tree: nobody said that it is good.
+        // Died while the published tree was checked: the check has not passed.
         (J::Open(Verdict::Awaited), Taken::All) => Undo,
 
         // Died while keeping or deleting what was replaced.
         (J::Decided(To::Settle), Taken::All) => Settle,
-        // Died while taking the steps back.
+        // Died while reversing the steps.
         (J::Decided(To::Undo), Taken::Some | Taken::All) => Undo,
-        // Died while deleting the stage: it is in place, in trash, kept, or gone.
+        // Died while deleting the stage: it is in its place, in trash, kept, or gone.
         (J::Decided(To::Undo), Taken::None) => Discard,
 
-        // The sync after the steps failed, or was never asked for: see what of them reached the disk.
+        // The fsync after the steps failed, or was never requested: check which steps reached the
+        // disk.
         (J::Doubt(To::Settle, Boot::Another), Taken::All) => VerifyThenSettle,
         (J::Doubt(_, Boot::Another), Taken::Some)
         | (J::Doubt(To::Undo, Boot::Another), Taken::All) => Undo,
         (J::Doubt(_, Boot::Another), Taken::None) => Discard,
 
-        // The steps were durable before the name said so.
+        // The steps were durable before the journal got this name.
         (J::Decided(To::Settle), Taken::None | Taken::Some) => Refuse(Refusal::Contradiction),
     }
 }
@@ -174,7 +177,8 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
 fn open_untaken(staged: Place) -> Decision {
     match staged {
         Place::Stage => Decision::Discard,
-        // The stage was durable before the journal, and is given up only under another name.
+        // The stage was durable before the journal, and is given up only under another journal
+        // name.
         Place::Target | Place::Generation | Place::Trash | Place::Gone => {
             Decision::Refuse(Refusal::Stranger)
         }
@@ -222,7 +226,7 @@ mod tests {
         sights.flat_map(move |sight| journals.map(|journal| (journal, sight)))
     }
 
-    /// I7: an object that fits no history outranks every state name.
+    /// I7: an object that fits no history outranks every state of the journal.
     #[test]
     fn a_stranger_outranks_every_state() {
         for (journal, sight) in all().filter(|(_, sight)| sight.taken == Taken::Neither) {
@@ -249,7 +253,7 @@ mod tests {
         }
     }
 
-    /// I2: in the start of the machine in which a sync failed, nothing is touched.
+    /// I2: during the boot in which an fsync failed, nothing is changed.
     #[test]
     fn a_doubt_of_this_boot_waits() {
         for (journal, sight) in all() {
@@ -259,7 +263,7 @@ mod tests {
         }
     }
 
-    /// I5: nothing takes the new tree away when there is no old one to bring back.
+    /// I5: nothing removes the new tree if there is no old one to restore.
     #[test]
     fn nothing_is_taken_back_for_a_tree_that_is_gone() {
         for (journal, sight) in all().filter(|(_, sight)| sight.has_lost_the_old_tree()) {

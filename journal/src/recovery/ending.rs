@@ -1,4 +1,4 @@
-//! What became of a publication, and why one could not be ended.
+//! The end of a publication as a value, and why a publication could not be ended.
 //!
 //! Read next: `settle.rs`.
 
@@ -8,14 +8,15 @@ use crate::base::path::RelPath;
 use crate::fs::FsError;
 use crate::fs::remove::Leftovers;
 
-/// What became of a publication.
+/// How a publication ended.
 #[derive(Debug, Default)]
 pub struct Ending {
-    /// The generation that now holds what was replaced, or what was changed after it was published.
+    /// The generation that now contains what was replaced, or what was changed after it was
+    /// published.
     pub kept: Option<Kept>,
     /// What could not be deleted.
     pub leftovers: Leftovers,
-    /// Directories of the target that nobody planned, and that stay although they are empty now.
+    /// Directories of the target that are not planned, and that remain although they are now empty.
     pub emptied: Vec<RelPath>,
 }
 
@@ -33,18 +34,18 @@ pub struct Kept {
 /// Why a tree was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhyKept {
-    /// It was asked for.
+    /// The caller requested it.
     Asked,
-    /// Somebody changed it after it was published.
+    /// It was changed after it was published.
     Changed,
-    /// Without times of birth nothing proves that it is what the journal means.
+    /// Without birth times nothing proves that it is what the journal means.
     Uncertain,
 }
 
 /// Why a publication could not be ended.
 #[derive(Debug, Error)]
 pub enum EndError {
-    /// The disk refused; the journal stays, and the next run goes on.
+    /// A call of the disk failed; the journal remains, and the next run continues.
     #[error("cannot {what}")]
     Disk {
         /// What was to be done.
@@ -53,21 +54,22 @@ pub enum EndError {
         #[source]
         source: FsError,
     },
-    /// The disk refused to take the decision; the next run decides.
+    /// The decision could not be recorded; the next run decides.
     #[error("cannot write the decision down")]
     Undecided(#[source] FsError),
-    /// Somebody moved our trees while they were locked; nothing was deleted.
+    /// Another process moved the trees while they were locked; nothing was deleted.
     #[error("the trees of this publication were moved by somebody else")]
     Moved,
-    /// Somebody else's file, link or directory has the name of the record of what is to be kept; nothing was deleted.
+    /// Something that the engine did not create has the name of the record of what is to be kept;
+    /// nothing was deleted.
     #[error("`{name}` is in the way of what is to be kept: {why}; move it elsewhere, and recover")]
     Taken {
         /// The name, from the directory above the target, or from the target.
         name: String,
-        /// Why it is none of ours.
+        /// Why it does not count as a record.
         why: String,
     },
-    /// A sync failed: what is on the disk will be known after the machine was started anew.
+    /// An fsync failed: what is on disk is unknown until the next boot.
     #[error("the disk did not confirm what was written to it")]
     Doubt(#[source] FsError),
 }

@@ -1,9 +1,9 @@
-//! What a crash left: looked at, not judged.
+//! What a crash left, as evidence without a decision.
 //!
-//! Promises to write nothing. Objects are recognised by the identities that the record names, never by where they
-//! stand; without times of birth a staged tree must also hold its token.
+//! Promises to write nothing. Objects are recognised by the identities in the record, never by
+//! their place. Without birth times a staged tree must also contain its token.
 //!
-//! Read next: `recovery/decide.rs`, which judges.
+//! Read next: `recovery/decide.rs`, which decides.
 
 use std::ffi::OsStr;
 
@@ -20,13 +20,13 @@ use crate::steps::step_places::{StepPlaces, StepState};
 /// Where an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// Where it stood before the steps: at the name of the stage, or of the generation that comes back.
+    /// Where it was before the steps: at the name of the stage, or of the generation in a rollback.
     Stage,
     /// At the target.
     Target,
-    /// At the name that a `Take` moves to: of the generation that the record numbers, or of the stage.
+    /// At the name that a `Take` moves to: of the generation in the record, or of the stage.
     Generation,
-    /// In trash that bears its identity.
+    /// In trash with its identity in the name.
     Trash,
     /// At none of these names.
     Gone,
@@ -41,26 +41,26 @@ pub enum Taken {
     Some,
     /// All.
     All,
-    /// What stands at the names fits neither before nor after.
+    /// The objects at the names fit neither the state before nor the state after.
     Neither,
 }
 
-/// Where the two halves of a publication are, and what follows for its steps.
+/// Where the new and the replaced objects of a publication are, and what follows for its steps.
 ///
-/// Of a publication by entries, the slots are both halves: what comes until the steps are taken, what was replaced
-/// afterwards.
+/// In a publication by entries the slots are both: they contain the new entries until the steps are
+/// taken, and the replaced ones afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sight {
-    /// What comes: [`Place::Target`] once all of it stands there, untouched.
+    /// The new objects: [`Place::Target`] once all of them are there, unchanged.
     pub staged: Place,
-    /// What was replaced, where there is such a thing.
+    /// The replaced objects, if there are any.
     pub replaced: Option<Place>,
-    /// The steps.
+    /// How far the steps were taken.
     pub taken: Taken,
 }
 
 impl Sight {
-    /// Whether steps were taken whose inverse has nothing to bring back.
+    /// Whether steps were taken whose inverse has nothing to restore.
     #[must_use]
     pub(crate) fn has_lost_the_old_tree(self) -> bool {
         let is_lost = matches!(self.replaced, Some(Place::Trash | Place::Gone));
@@ -69,7 +69,7 @@ impl Sight {
     }
 }
 
-/// Looks where the halves of a record are, and how its steps stand.
+/// Finds out where the objects of a record are, and how far its steps were taken.
 pub(crate) fn sight(
     target: &Target<'_>,
     home: &TransactionDir<'_>,
@@ -87,7 +87,8 @@ pub(crate) fn sight(
     }
 }
 
-/// What a settled publication keeps or deletes: the replaced tree, or the slots with the replaced entries.
+/// What a settled publication keeps or deletes: the replaced tree, or the slots with the replaced
+/// entries.
 pub(crate) fn replaced_identity(record: &Record) -> Option<Identity> {
     match record.form {
         Form::Tree => record.steps().iter().find_map(|step| step.act.going()),
@@ -95,7 +96,8 @@ pub(crate) fn replaced_identity(record: &Record) -> Option<Identity> {
     }
 }
 
-/// Judges the steps of a tree by where their objects are. A step that is neither before nor after makes the whole neither.
+/// Judges the steps of a whole tree by where their objects are. One step that is neither before nor
+/// after makes the result neither.
 fn taken(steps: &[Step], staged: Place, replaced: Option<Place>, target_exists: bool) -> Taken {
     let away = matches!(
         staged,
@@ -155,7 +157,7 @@ impl Lookout<'_> {
                 let sides = StepPlaces::open(target, home, record)?;
                 return self.entries_with(slots, &sides, state);
             }
-            // The slots are deleted only after the decision was carried out.
+            // The slots are deleted only after the decision was executed.
             (
                 _,
                 JournalName::Decided(Direction::Settle) | JournalName::Doubt(Direction::Settle, _),
@@ -186,8 +188,9 @@ impl Lookout<'_> {
         let steps = self.record.steps();
         let stands = sides.stands(steps)?;
         let count = stands.iter().filter(|stand| stand.is_taken()).count();
-        // An entry that is gone or another one may be what a power cut left of a step that is no single rename: before
-        // the decision nobody has said that the new state is good, so it does not count as all of it.
+        // An entry that is gone or different may be what a power cut left of a step that is not a
+        // single rename. Before the decision no check of the new state has passed, so this does not
+        // count as all steps taken.
         let is_decided = *state == JournalName::Decided(Direction::Settle);
         let is_whole = is_decided || !stands.contains(&StepState::AfterChanged);
         let taken = if stands.contains(&StepState::Neither) {
@@ -228,9 +231,11 @@ impl Lookout<'_> {
         Ok(Place::Gone)
     }
 
-    /// An inode number without a time of birth may have been given out again: the token tells a staged tree.
+    /// Without a birth time an inode number may have been reused, so the token identifies a staged
+    /// tree.
     ///
-    /// Slots are known by the random name of their directory, and what a generation brings back bears no token.
+    /// Slots are recognised by the random name of their directory, and a generation that is
+    /// published again contains no token.
     fn is_proved(&self, identity: Identity, name: &OsStr, is_stage: bool) -> Result<bool, FsError> {
         let by_number = identity.is_certain()
             || self.record.form == Form::Entries

@@ -1,9 +1,10 @@
-//! Generations: what earlier publications replaced, looked at and not moved.
+//! Generations: what earlier publications replaced. This file reads them and does not move them.
 //!
-//! Promises to write nothing, to follow no link, and to tell what can be told of a generation whose record is absent or
-//! cannot be believed. A file is read as it was when the generation was replaced: an entry that no later publication
-//! moved either still stands in its place.
-//! Does not promise that a generation can come back; `transaction/rollback.rs` looks at that.
+//! Promises to write nothing, to follow no link, and to report as much as possible about a
+//! generation whose record is absent or invalid. A file is read as it was when the generation was
+//! replaced: an entry that no later publication moved is still in its place.
+//! Does not promise that a generation can be published again; `transaction/rollback.rs` checks
+//! that.
 //!
 //! Read next: `transaction/rollback.rs`, `place/journal_file.rs`.
 
@@ -18,35 +19,35 @@ use crate::place::record::{Form, Record};
 use crate::place::target::Target;
 use crate::place::transaction_dir::TransactionDir;
 
-/// What was replaced, and kept.
+/// What a publication replaced and kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generation {
-    /// Its number; the highest is the one that comes back first.
+    /// Its number; a rollback takes the highest one first.
     pub number: u32,
     /// A whole tree beside the target, or entries inside it.
     pub form: Form,
-    /// The plan whose publication left it; `None` without a record that can be believed.
+    /// The plan whose publication replaced it; `None` without a valid record.
     pub plan: Option<Digest>,
-    /// When its record was last written: when what replaced it was ready to be published.
+    /// When its record was last written: when its replacement was ready to be published.
     pub time: Option<Time>,
-    /// How much it holds; `None` where a part of it cannot be read.
+    /// How much it contains; `None` if a part of it cannot be read.
     pub size: Option<Size>,
     record: Option<Record>,
 }
 
-/// How much stands somewhere.
+/// The size of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
-    /// Files, links, and directories, the outermost one not counted.
+    /// Files, links and directories, without the outermost directory.
     pub entries: u64,
-    /// Bytes of regular files, also of those that share them with others.
+    /// Bytes of regular files, including those that share them with other files.
     pub bytes: u64,
 }
 
-/// Every generation of a target, the oldest first. Takes as long as all of them are large.
+/// Every generation of a target, the oldest first; the duration grows with their sizes.
 ///
 /// # Errors
-/// What the disk says of the target and of what stands beside it.
+/// The error of the disk about the target and what is beside it.
 pub fn generations(target: &Target<'_>) -> Result<Vec<Generation>, FsError> {
     let mut found = Vec::new();
     let homes =
@@ -106,21 +107,21 @@ fn kept(home: &TransactionDir<'_>, number: u32) -> Result<Dir, FsError> {
     home.fs.open_dir(&home.dir, OsStr::new(&name))
 }
 
-/// Where the old half of a path is: in a slot of the generation, or below one.
+/// Where the replaced object of a path is: in a slot of the generation, or below one.
 enum Slot {
     /// The publication did not move it.
     Elsewhere,
-    /// It came with the publication: before, nothing stood there.
+    /// The publication created it: nothing existed there before.
     Absent,
-    /// In the slot of this name, at the path that remains.
+    /// In the slot with this name, at the remaining path.
     At(String, Vec<String>),
 }
 
 impl Generation {
-    /// Reads a file as it was when this generation was replaced; `None` where no such file was.
+    /// Reads a file as it was when this generation was replaced; `None` if there was no such file.
     ///
     /// # Errors
-    /// `FileTooLarge` for a longer file, or what the disk says.
+    /// `FileTooLarge` for a longer file, or the error of the disk.
     pub fn read(
         &self,
         target: &Target<'_>,
@@ -145,7 +146,7 @@ impl Generation {
                     } else {
                         record(&home, number)?
                     };
-                    // What cannot be believed says nothing about where the file is.
+                    // An invalid record does not show where the file is.
                     let Some(record) = record else {
                         return Ok(None);
                     };
@@ -200,7 +201,7 @@ fn read_below(
     target.fs.read_file(&dir, OsStr::new(&name), len_max)
 }
 
-/// What is absent, or no file, was no file then.
+/// Returns `None` for an object that is absent or not a file: it was not a file then either.
 fn present(read: Result<Vec<u8>, FsError>) -> Result<Option<Vec<u8>>, FsError> {
     match read {
         Ok(bytes) => Ok(Some(bytes)),

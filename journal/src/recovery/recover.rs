@@ -1,10 +1,10 @@
 //! Recovery: what the next run does about what a crash left.
 //!
-//! Promises that after it the target is exactly the old tree or exactly the new one (I1), that it may itself be
-//! killed anywhere, and that evidence which fits no history of ours changes nothing (I7).
-//! [`inspect`] says the same without writing.
+//! Promises that afterwards the target is exactly the old tree or exactly the new one (I1), that
+//! recovery may itself be killed at any point, and that evidence which fits no known history
+//! changes nothing (I7). [`inspect`] reports the same without writing.
 //!
-//! Read next: `recovery/decide.rs` (the table), `settle.rs` (what its decisions do).
+//! Read next: `recovery/decide.rs` (the table), `settle.rs` (the execution).
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -27,38 +27,38 @@ use crate::recovery::ending::{EndError, Ending};
 use crate::recovery::evidence::{Place, Sight, Taken, sight};
 use crate::recovery::settle::{By, End};
 
-/// What stands beside a target, and what recovery would do about it.
+/// What is beside a target, and what recovery would do about it.
 #[derive(Debug)]
 pub struct Inspection {
-    /// Everything beside the target that bears one of our names.
+    /// All of the engine's names beside the target.
     pub beside: Siblings,
-    /// Everything in the engine's directory inside the target that bears one.
+    /// All of the engine's names in its directory inside the target.
     pub within: Siblings,
-    /// What recovery would do; `Err` says why it would refuse.
+    /// What recovery would do; `Err` is the reason why it would refuse.
     pub decision: Result<Decision, RecoverError>,
-    /// What the open transaction replaces, where its journal can be read.
+    /// What the open transaction replaces, if its journal can be read.
     pub former: Option<Former>,
 }
 
 /// What recovery did.
 #[derive(Debug)]
 pub struct Recovered {
-    /// What was decided about the open transaction.
+    /// The decision about the open transaction.
     pub decision: Decision,
-    /// What became of it.
+    /// What happened to the transaction.
     pub upshot: Upshot,
-    /// What became of the trees that it moved.
+    /// What happened to the trees that it moved.
     pub ending: Ending,
-    /// Names of ours that no journal owns and that hold something; they were left alone.
+    /// Names of the engine that no journal owns and that are not empty; they were left alone.
     pub orphans: Vec<String>,
     /// How many leftovers of earlier runs were deleted.
     pub tidied: u64,
 }
 
-/// Why recovery changed nothing, or could not go on.
+/// Why recovery changed nothing, or could not continue.
 #[derive(Debug, Error)]
 pub enum RecoverError {
-    /// A journal that does not count; it is never taken for "no journal".
+    /// A journal does not count; it is never treated as absent.
     #[error("`{name}` is not a journal that can be believed: {why}")]
     Foreign {
         /// The journal.
@@ -66,13 +66,13 @@ pub enum RecoverError {
         /// Why it does not count.
         why: String,
     },
-    /// More than one journal.
+    /// There is more than one journal.
     #[error("there are {} journals at once: {}", names.len(), names.join(", "))]
     Several {
         /// Their names.
         names: Vec<String>,
     },
-    /// Evidence that fits no history of ours.
+    /// The evidence fits no known history.
     #[error("what stands beside `{target}` fits no history that a crash can write ({what})")]
     Refused {
         /// The target.
@@ -82,7 +82,7 @@ pub enum RecoverError {
         /// The journal that was found.
         journal: String,
     },
-    /// A sync failed in this start of the machine.
+    /// An fsync failed during this boot.
     #[error(
         "the disk failed to confirm what was written to `{target}`; what it holds is known after a restart"
     )]
@@ -99,7 +99,7 @@ pub enum RecoverError {
         #[source]
         source: EndError,
     },
-    /// The disk refused.
+    /// A call of the disk failed.
     #[error("cannot look at what stands beside `{target}`")]
     Disk {
         /// The target.
@@ -110,23 +110,23 @@ pub enum RecoverError {
     },
 }
 
-/// Everything that decides about an open transaction.
+/// Everything that determines what to do about an open transaction.
 struct Case<'t> {
     open: Option<Found<'t>>,
     decision: Decision,
 }
 
-/// A journal, and what stands in it unless it is torn.
+/// A journal, and its content unless it is torn.
 struct Found<'t> {
     home: TransactionDir<'t>,
     state: JournalName,
     record: Option<Record>,
 }
 
-/// Looks at what stands beside a target, and writes nothing.
+/// Inspects what is beside a target, and writes nothing.
 ///
 /// # Errors
-/// What the disk says.
+/// The error of the disk.
 pub fn inspect(target: &Target<'_>) -> Result<Inspection, FsError> {
     let beside = Siblings::list(&TransactionDir::beside(target))?;
     let within = TransactionDir::within(target)?.map(|home| Siblings::list(&home));
@@ -141,13 +141,14 @@ pub fn inspect(target: &Target<'_>) -> Result<Inspection, FsError> {
     })
 }
 
-/// Ends what an earlier run left open, and deletes what it left behind. The target must be locked.
+/// Ends the transaction that an earlier run left open, and deletes what it left behind. The target
+/// must be locked.
 ///
 /// # Errors
 /// See [`RecoverError`]; nothing was changed unless it is [`RecoverError::End`].
 ///
 /// # Crash
-/// Every effect is one that the table knows: running it again goes on.
+/// Every effect is one that the table covers: running recovery again continues.
 pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
     let case = Case::of(target)?;
     let refused = |what| RecoverError::Refused {
@@ -197,7 +198,7 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
 
 fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndError> {
     let Some(found) = &case.open else {
-        // A stage that no journal names is deleted with everything else that nobody owns.
+        // A stage that no journal names is deleted with everything else that no journal owns.
         let upshot = match case.decision {
             Decision::Discard => Upshot::Unpublished,
             Decision::Nothing
@@ -221,7 +222,8 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndErro
         journal: found.state.clone(),
         by: By::Recovery,
     };
-    // A killed run leaves names that nobody synced: a decision that reached the disk before them would contradict it.
+    // A killed run leaves names that were not synced. A decision that became durable before them
+    // would contradict them.
     match case.decision {
         Decision::Settle | Decision::VerifyThenSettle => end.sync_found(Direction::Settle)?,
         Decision::Discard | Decision::Undo => end.sync_found(Direction::Undo)?,
@@ -239,7 +241,8 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndErro
             let receipt = record.steps.receipt;
             let whole = match (record.source, record.form) {
                 _ if mutant::drops(Site::ReceiptOfDoubt) => true,
-                // Nothing was written: what came back was on the disk before, and all of it stands in its place.
+                // Nothing was written: the generation was durable before, and all of it is in its
+                // place.
                 (Origin::Generation, _) => true,
                 (Origin::Built, Form::Tree) => is_as_published(target, &target.name, receipt),
                 (Origin::Built, Form::Entries) => are_entries_as_published(target, receipt),
@@ -253,7 +256,7 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndErro
     }
 }
 
-/// A journal that was torn by a power cut before anything stood beside it.
+/// Drops a journal that a power cut tore before anything else existed.
 fn drop_torn(found: &Found<'_>) -> Result<Ending, EndError> {
     let TransactionDir { fs, dir, .. } = &found.home;
     let disk = |source| EndError::Disk {
@@ -267,7 +270,7 @@ fn drop_torn(found: &Found<'_>) -> Result<Ending, EndError> {
 }
 
 impl Found<'_> {
-    /// The journal's name, for people.
+    /// The journal's name, for messages.
     fn name(&self) -> String {
         shown(&self.home, &self.state)
     }
@@ -348,7 +351,7 @@ impl<'t> Case<'t> {
     }
 }
 
-/// Both places in which a transaction may have been begun.
+/// Both directories in which a transaction may have begun.
 fn homes<'t>(target: &Target<'t>) -> Result<Vec<TransactionDir<'t>>, FsError> {
     let within = TransactionDir::within(target)?;
     Ok(std::iter::once(TransactionDir::beside(target))
@@ -356,7 +359,7 @@ fn homes<'t>(target: &Target<'t>) -> Result<Vec<TransactionDir<'t>>, FsError> {
         .collect())
 }
 
-/// What a believed journal says, in this start of the machine.
+/// What a valid journal says, during this boot.
 fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSeen {
     let boot = |of: &str| {
         if of == target.fs.boot_id() && !mutant::drops(Site::BootOfDoubt) {
@@ -365,7 +368,8 @@ fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSee
             Boot::Another
         }
     };
-    // Nothing of a process-durable publication was synced: after a restart it is as doubtful as a failed sync.
+    // Nothing of a process-durable publication was synced: after a reboot it is as doubtful as
+    // after a failed fsync.
     let unsynced = record.durability == Durability::Process && boot(&record.boot) == Boot::Another;
     let verdict = record.steps.verdict;
     match state {
@@ -378,7 +382,7 @@ fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSee
     }
 }
 
-/// What stands there that no journal names: stages that say themselves whose they are.
+/// What exists without a journal: stages that prove themselves.
 fn unowned(target: &Target<'_>) -> Result<Sight, FsError> {
     let mut staged = Place::Gone;
     for home in homes(target)? {
@@ -400,7 +404,7 @@ fn torn(home: &TransactionDir<'_>) -> Result<JournalSeen, FsError> {
         let name = home.names.stage(token);
         let dir = match home.fs.open_dir(&home.dir, OsStr::new(&name)) {
             Ok(dir) => dir,
-            // Somebody else's file or link, which is not an empty stage of ours.
+            // A file or a link, which is not an empty stage of the engine.
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
                 return Ok(JournalSeen::TornBesideStage);
             }
@@ -413,16 +417,17 @@ fn torn(home: &TransactionDir<'_>) -> Result<JournalSeen, FsError> {
     Ok(JournalSeen::TornAlone)
 }
 
-/// Deletes what no journal owns and what is provably ours: drafts of journals, stages and trash.
+/// Deletes what no journal owns and what the engine provably created: drafts of journals, stages
+/// and trash.
 ///
-/// Where somebody stopped that, the ending says so.
+/// If the observer stopped that, the ending reports it.
 fn tidy(target: &Target<'_>, ending: &mut Ending) -> Result<(u64, Vec<String>), FsError> {
     let mut tidied = 0;
     let mut orphans = Vec::new();
     for home in homes(target)? {
         ending.leftovers.stopped |= tidy_home(target, &home, (&mut tidied, &mut orphans))?;
     }
-    // An engine's directory that a merge made before it died.
+    // An engine's directory that a merge created before it died.
     TransactionDir::remove_if_empty(target);
     Ok((tidied, orphans))
 }
@@ -441,7 +446,8 @@ fn tidy_home(
             .meta(dir, &name)?
             .is_some_and(|meta| meta.kind == Kind::File && meta.owner == fs.user());
         if ours && !mutant::drops(Site::SyncOfFoundDraft) {
-            // A run may have died between a lone put, which needs no other record, and the sync that confirms it.
+            // A run may have died between a lone put, which needs no other record, and the fsync
+            // that confirms it.
             fs.sync_dir(dir)?;
         }
         if ours && fs.remove_file(dir, &name).is_ok() {
@@ -467,7 +473,7 @@ fn tidy_home(
     for identity in &siblings.trash {
         let name = format!("{}{identity}", names.trash_prefix());
         match empty_trash(home, &name, identity, target.watch)? {
-            // It stays what it is until somebody has the time.
+            // It remains trash until a run has time to delete it.
             Leftovers { stopped: true, .. } => stopped = true,
             Leftovers { count: 0, .. } => *tidied += 1,
             Leftovers { .. } => left.push(name),
@@ -477,7 +483,8 @@ fn tidy_home(
     Ok(stopped)
 }
 
-/// Deletes trash whose name says its identity; a name can be planted, an identity cannot.
+/// Deletes trash whose name contains its identity: another user can create a name, but not an
+/// identity.
 fn empty_trash(
     home: &TransactionDir<'_>,
     name: &str,

@@ -1,11 +1,13 @@
-//! The end of a publication: settled, undone, or given up. One way each, for a running process, for a failed
-//! step and for recovery after a crash (I5).
+//! The end of a publication: settled, undone, or given up. A running process, a failed step and
+//! recovery after a crash use the same code for each (I5).
 //!
-//! Promises that each may die at any call and be begun again: every effect is looked at before it is repeated. The
-//! journal is unlinked only after what it owns is at its place, in trash, or gone, and that is durable.
-//! Nothing deletes what the journal does not name by its identity.
+//! Promises that each may die at any call and can be started again: every effect is checked before
+//! it is repeated. The journal is unlinked only after what it owns is in its place, in trash, or
+//! gone, and that is durable. Nothing deletes an object that the journal does not name by its
+//! identity.
 //!
-//! On disk meanwhile: the journal as `.settle` or `.undo`; then trash, which the next run deletes too.
+//! On disk meanwhile: the journal as `.settle` or `.undo`; then trash, which the next run deletes
+//! too.
 //! Read next: `transaction/ready.rs`.
 
 use std::ffi::{OsStr, OsString};
@@ -31,16 +33,16 @@ use crate::recovery::evidence::{Place, Sight, replaced_identity, sight};
 use crate::steps::renames::{self, Stuck};
 use crate::steps::step_places::{StepPlace, StepPlaces, StepState};
 
-/// Who ends the publication.
+/// Which process ends the publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
-    /// The process that began it, which has seen every object itself.
+    /// The process that began it, which has observed every object itself.
     Itself,
-    /// A later one, which has only the record.
+    /// A later process, which has only the record.
     Recovery,
 }
 
-/// A publication that is to be ended.
+/// A publication to end.
 pub(crate) struct End<'a, 't> {
     pub(crate) target: &'a Target<'t>,
     pub(crate) home: &'a TransactionDir<'t>,
@@ -50,7 +52,7 @@ pub(crate) struct End<'a, 't> {
 }
 
 impl End<'_, '_> {
-    /// What is new stays.
+    /// The new tree or entries stay.
     pub(crate) fn settle(mut self) -> Result<Ending, EndError> {
         if !self.is_decided_by_its_steps() {
             self.decide(Direction::Settle)?;
@@ -63,7 +65,8 @@ impl End<'_, '_> {
             None | Some((_, Place::Gone)) => self.drop_journal(),
             Some((old, Place::Trash)) => self.empty_trash(old),
             Some((_, Place::Target)) => Err(EndError::Moved),
-            // What is new is not as it was published: what it replaced may be the last that is good.
+            // The new tree is not as it was published, so what it replaced may be the last good
+            // one.
             Some((old, Place::Stage | Place::Generation)) if seen.staged != Place::Target => {
                 self.keep(old, WhyKept::Changed)
             }
@@ -74,9 +77,9 @@ impl End<'_, '_> {
         }
     }
 
-    /// What was there before comes back.
+    /// The replaced tree or entries come back.
     pub(crate) fn undo(mut self) -> Result<Ending, EndError> {
-        // Taking back needs both halves: without the old one the new one is the last that is good.
+        // An undo needs both halves: without the old tree the new one is the last good one.
         if self.look()?.has_lost_the_old_tree() && !self.can_exchange_back()? {
             return Err(EndError::Moved);
         }
@@ -95,24 +98,25 @@ impl End<'_, '_> {
             }
         }
         if is_changed && !mutant::drops(Site::SyncOfUndo) {
-            // Deleting what was new before the old is durably back could lose both.
+            // Deleting the new tree before the old one is durably back could lose both.
             self.sync_sides(&sides, Direction::Undo)?;
         }
         self.give_up()
     }
 
-    /// What was staged goes before a step was taken: whatever the disk forgets, the target is as it was.
+    /// Deletes the stage before any step was taken: whatever the disk loses, the target is as it
+    /// was.
     pub(crate) fn abandon(mut self) -> Result<Ending, EndError> {
         let TransactionDir { fs, dir, names, .. } = self.home;
         let decided = JournalName::Decided(Direction::Undo);
         self.rename_journal(&names.journal(&decided))?;
         self.journal = decided;
-        // Were the stage deleted first, the journal could come back without it.
+        // If the stage were deleted first, the journal could come back without it.
         fs.sync_dir(dir).map_err(disk("give the stage up"))?;
         self.give_up()
     }
 
-    /// What was staged goes; no step is taken any more.
+    /// Deletes what was staged; no further step is taken.
     pub(crate) fn give_up(mut self) -> Result<Ending, EndError> {
         self.decide(Direction::Undo)?;
         let stage = self.record.stage;
@@ -129,7 +133,8 @@ impl End<'_, '_> {
         }
     }
 
-    /// Whatever stood at the target when it was exchanged comes back by another exchange, ours or not.
+    /// Another exchange restores whatever was at the target when it was exchanged, even if another
+    /// process put it there.
     fn can_exchange_back(&self) -> Result<bool, EndError> {
         let [
             Step {
@@ -157,7 +162,7 @@ impl End<'_, '_> {
             .map_err(disk("open what was published"))
     }
 
-    /// Which of the steps stand taken.
+    /// Which of the steps are taken.
     fn taken(&self, sides: &StepPlaces<'_>, steps: &[Step]) -> Result<Vec<bool>, EndError> {
         if self.record.form == Form::Entries {
             let stands = sides.stands(steps).map_err(disk("look at the entries"))?;
@@ -171,7 +176,8 @@ impl End<'_, '_> {
         Ok(steps.iter().map(is_taken).collect())
     }
 
-    /// Entries that were put by a link lose their names in the stage, which is about to be kept or deleted.
+    /// Removes the slot names of entries that were put by a link, before the stage is kept or
+    /// deleted.
     fn finish_links(&self) -> Result<(), EndError> {
         let sides = self.sides()?;
         let steps = self.record.steps().iter();
@@ -181,8 +187,8 @@ impl End<'_, '_> {
         Ok(())
     }
 
-    /// Whether the journal as it is says already that its steps stay, and nothing has to be kept or deleted, for which
-    /// a later run would have to know that.
+    /// Whether the journal already means that its steps stay, and there is nothing to keep or
+    /// delete that a later run would have to know about.
     fn is_decided_by_its_steps(&self) -> bool {
         self.record.form == Form::Tree
             && matches!(self.journal, JournalName::Draft | JournalName::Open)
@@ -190,7 +196,7 @@ impl End<'_, '_> {
             && replaced_identity(self.record).is_none()
     }
 
-    /// Writes the decision down: the journal's name is its state.
+    /// Records the decision, which is the journal's name.
     fn decide(&mut self, to: Direction) -> Result<(), EndError> {
         let decided = JournalName::Decided(to);
         let is_dropped = match to {
@@ -208,12 +214,13 @@ impl End<'_, '_> {
         self.sync(to)
     }
 
-    /// Makes the journal the record of the generation; it replaces the one that a generation had which is kept again.
+    /// Makes the journal the record of the generation; replaces the old record of a generation that
+    /// is kept again.
     fn rename_to_record(&self) -> Result<(), EndError> {
         let name = self.home.names.generation_record(self.record.generation);
         let stands = journal_file::read_name(self.home, &name);
         match stands.map_err(disk("look at the record of the generation"))? {
-            // A torn one can be ours: with process durability nothing was synced.
+            // A torn record can be the engine's own: with process durability nothing was synced.
             JournalRead::Record(_) | JournalRead::Torn => self.rename_journal(&name),
             JournalRead::Foreign(_) if mutant::drops(Site::LookBeforeRecord) => {
                 self.rename_journal(&name)
@@ -246,7 +253,7 @@ impl End<'_, '_> {
         }
     }
 
-    /// What readers saw may have been written to since; it is compared with its receipt.
+    /// Readers may have written to it after it was published, so it is compared with its receipt.
     fn why_keep_undone(&self, identity: Identity) -> Result<Option<WhyKept>, EndError> {
         if self.by == By::Recovery && !identity.is_certain() {
             return Ok(Some(WhyKept::Uncertain));
@@ -256,14 +263,14 @@ impl End<'_, '_> {
                 let name = self.record.origin(&self.home.names);
                 is_as_published(self.target, OsStr::new(&name), self.record.steps.receipt)
             }
-            // What cannot be read is not known to be whole.
+            // What cannot be read does not count as unchanged.
             Form::Entries => are_slots_as_published(&self.sides()?, self.record).unwrap_or(false),
         };
         let whole = whole || mutant::drops(Site::ReceiptOfUndone);
         Ok((!whole).then_some(WhyKept::Changed))
     }
 
-    /// Keeps something as the generation that the record numbers, with the record beside it.
+    /// Keeps an object as the generation with the record's number, and the record beside it.
     fn keep(&self, identity: Identity, why: WhyKept) -> Result<Ending, EndError> {
         let TransactionDir { fs, dir, names, .. } = self.home;
         let to = Direction::of(&self.journal);
@@ -311,7 +318,8 @@ impl End<'_, '_> {
         }
     }
 
-    /// Closes what is kept to other users: a tree where its record says how open it was, and entries in any case.
+    /// Denies other users access to what is kept: to a tree if its record contains its mode, and to
+    /// entries in any case.
     fn close(&self, record: &Record, kept: Identity) -> Result<(), EndError> {
         let TransactionDir { fs, dir, names, .. } = self.home;
         let root = fs
@@ -322,7 +330,8 @@ impl End<'_, '_> {
             Form::Tree if record.root_mode_of(kept).is_none() => {}
             Form::Tree => {
                 close_tree(*fs, &root).map_err(disk("close what is kept to others"))?;
-                // Also where a run that was killed closed it: nobody closes it after the journal is gone.
+                // Sync even if a killed run closed it: after the journal is gone, no run would
+                // close it again.
                 if self.record.durability == Durability::Power {
                     let to = Direction::of(&self.journal);
                     fs.sync_dir(&root)
@@ -333,11 +342,11 @@ impl End<'_, '_> {
         Ok(())
     }
 
-    /// Renames something to trash, which says whose it is, then deletes it.
+    /// Renames an object to trash, whose name contains its identity, then deletes it.
     fn discard(&self, identity: Identity) -> Result<Ending, EndError> {
         let TransactionDir { fs, dir, names, .. } = self.home;
-        // Process durability has synced nothing yet: what stays must be on the disk before the other half is taken
-        // from it.
+        // With process durability nothing is synced yet: what stays must be durable before the
+        // other half is deleted.
         self.sync_before_trash()?;
         let stage = names.stage(&self.record.token);
         let at_stage = fs
@@ -354,7 +363,8 @@ impl End<'_, '_> {
             self.unlink_journal()?;
         }
         renames::put(*fs, &self.side(&from), &trash).map_err(disk("move to trash"))?;
-        // If the journal were gone before the tree is in trash, nothing would say whose tree it is.
+        // If the journal were gone before the tree is in trash, nothing would show that the engine
+        // created the tree.
         if !mutant::drops(Site::SyncOfTrash) {
             self.sync(Direction::of(&self.journal))?;
         }
@@ -374,7 +384,7 @@ impl End<'_, '_> {
             self.unlink_journal()?;
         }
         let name = names.trash(identity);
-        // What nothing proves to be ours later is deleted now.
+        // Trash whose identity proves nothing later is deleted now.
         let watch = if identity.is_certain() {
             self.target.watch
         } else {
@@ -388,7 +398,8 @@ impl End<'_, '_> {
         })
     }
 
-    /// The generation is at its place again, with the record that it had; what somebody made meanwhile went there.
+    /// Leaves the generation at its place with its former record; what another process created
+    /// meanwhile went there too.
     fn leave_generation(&self) -> Result<Ending, EndError> {
         let mut is_changed = false;
         if self.record.form == Form::Entries {
@@ -418,14 +429,15 @@ impl End<'_, '_> {
         fs.remove_file(dir, OsStr::new(&name))
             .map_err(disk("retire the journal"))?;
         self.remove_marker();
-        // A draft that comes back with a power cut is believed by nobody.
+        // Recovery does not trust a draft that comes back after a power cut.
         if self.journal == JournalName::Draft || mutant::drops(Site::SyncOfRetirement) {
             return Ok(());
         }
         self.sync(Direction::of(&self.journal))
     }
 
-    /// Without times of birth the published tree still bears its token, which was part of its identity until now.
+    /// Without birth times the published tree still contains its token, which was part of its
+    /// identity until now.
     fn remove_marker(&self) {
         let Target {
             fs, parent, name, ..
@@ -441,7 +453,7 @@ impl End<'_, '_> {
         }
     }
 
-    /// Makes the names in the home durable, where that was promised.
+    /// Makes the names in the transaction directory durable, if the record promises that.
     pub(crate) fn sync(&self, to: Direction) -> Result<(), EndError> {
         match self.record.durability {
             Durability::Power => self.sync_always(to),
@@ -449,7 +461,7 @@ impl End<'_, '_> {
         }
     }
 
-    /// Makes the names on both sides of the steps durable, as a killed run may have left them.
+    /// Makes the names at both places of the steps durable, as a killed run may have left them.
     pub(crate) fn sync_found(&self, to: Direction) -> Result<(), EndError> {
         match self.record.durability {
             Durability::Power if mutant::drops(Site::SyncOfFound) => Ok(()),
@@ -494,14 +506,16 @@ impl End<'_, '_> {
         EndError::Doubt(source)
     }
 
-    /// Writes down that a sync failed. A second sync would prove nothing, so nothing more is done in this boot.
+    /// Records that an fsync failed. A second fsync would prove nothing, so nothing more is done
+    /// during this boot.
     pub(crate) fn note_doubt(&self, to: Direction) {
         if mutant::drops(Site::StateDoubt) {
             return;
         }
         let TransactionDir { fs, names, .. } = self.home;
         let name = names.journal(&JournalName::Doubt(to, fs.boot_id()));
-        // If even the rename fails, the journal keeps its name, and recovery decides by what it finds.
+        // If even this rename fails, the journal keeps its name, and recovery decides by what it
+        // finds.
         let _noted = self.rename_journal(&name);
     }
 }
@@ -519,9 +533,10 @@ fn disk(what: &'static str) -> impl Fn(FsError) -> EndError {
     move |source| EndError::Disk { what, source }
 }
 
-/// Those of some directories of the target that are empty now.
+/// Which of some directories of the target are empty now.
 ///
-/// They stay: removing them is no rename, so a crash before it would leave neither the old tree nor the new one.
+/// They stay: removing them is not a rename, so a crash before it would leave neither the old tree
+/// nor the new one.
 pub(crate) fn empty_now(target: &Target<'_>, paths: &[RelPath]) -> Vec<RelPath> {
     let fs = target.fs;
     let list = |path: &RelPath| -> Result<Vec<OsString>, FsError> {

@@ -1,11 +1,11 @@
-//! The cover: the smallest entries that cover a change.
+//! The cover: the smallest entries that cover the changes of a plan.
 //!
-//! Promises that everything planned is put or exchanged, that everything retired is taken, and that nothing else moves: an
-//! existing directory is one step only if everything in it is planned or retired, and only if it belongs to one thing
-//! (a package); otherwise its entries are the steps. What is new comes first, what is taken away goes last.
-//! Does not write.
+//! Promises that everything planned is put or exchanged, that everything retired is taken, and that
+//! nothing else moves. An existing directory is one step only if everything in it is planned or
+//! retired, and only if it belongs to one group (a package); otherwise its entries are the steps.
+//! New entries come first, taken ones go last. Does not write.
 //!
-//! Read next: `steps/entry_steps.rs`, which makes steps of it.
+//! Read next: `steps/entry_steps.rs`, which makes the steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -20,21 +20,22 @@ use crate::plan::node::{ENGINE_DIR, Effect, Node, Observed, Operation, Publicati
 /// How large the entries are that a publication moves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grain {
-    /// Files, links, and directories that belong to one thing.
+    /// Files, links, and directories that belong to one group.
     #[default]
     Packages,
-    /// Files and links: no directory that is there is renamed, for filesystems that refuse it (a lower layer of overlayfs).
+    /// Files and links: no existing directory is renamed, for filesystems that refuse it (a lower
+    /// layer of overlayfs).
     Files,
 }
 
 /// What happens to an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StepKind {
-    /// It comes, where nothing was.
+    /// It comes to an absent name.
     Put,
     /// It is exchanged.
     Swap,
-    /// It goes.
+    /// It is moved away.
     Take,
 }
 
@@ -49,28 +50,30 @@ pub(crate) struct CoveredEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Covered {
     pub(crate) changes: Vec<CoveredEntry>,
-    /// Directories that nobody plans and that are not moved: what is in them is. They may end up empty.
+    /// Directories that are not planned and not moved, but whose contents are. They may end up
+    /// empty.
     pub(crate) emptied: Vec<RelPath>,
 }
 
 /// Why a change cannot be covered.
 #[derive(Debug, Error)]
 pub enum CoverError {
-    /// A directory stands where a file or a link is planned, and holds what nobody planned.
+    /// A directory exists where a file or a link is planned, and contains entries that are not
+    /// planned.
     #[error("`{0}` is a directory with something in it that is not part of the plan")]
     Blocked(RelPath),
-    /// A name in the target that no plan can name.
+    /// The target contains a name that no plan can express.
     #[error("`{0}` cannot be named in a plan, so it cannot be taken away")]
     Unnamable(String),
-    /// More entries than there are numbers for them.
+    /// There are more entries than slot numbers.
     #[error("there are more entries than can be numbered")]
     TooMany,
-    /// The disk refused.
+    /// A call of the disk failed.
     #[error("cannot look at the target")]
     Disk(#[from] FsError),
 }
 
-/// Covers what a plan changes in the target whose root is open.
+/// Covers what a plan changes in the target with this open root.
 pub(crate) fn cover(
     fs: &dyn Fs,
     root: &Dir,
@@ -80,7 +83,7 @@ pub(crate) fn cover(
     let mut below: BTreeMap<Option<RelPath>, Vec<RelPath>> = BTreeMap::new();
     let mut paths: BTreeSet<RelPath> = plan.operations().keys().cloned().collect();
     for path in plan.retired() {
-        // The directories above what is retired need not be planned themselves.
+        // The directories above a retired path need not be planned themselves.
         let mut above = Some(path.clone());
         while let Some(path) = above.filter(|path| !paths.contains(path)) {
             above = path.parent();
@@ -105,9 +108,10 @@ pub(crate) fn cover(
     Ok(covered)
 }
 
-/// What is new, what is exchanged, what the plan orders, what goes; each by its path.
+/// Orders the changes: new entries, exchanged ones, those that the plan orders, taken ones; each by
+/// path.
 fn rank(plan: &Plan, change: &CoveredEntry) -> (u8, usize, RelPath) {
-    // A directory takes the turn of the last path in it that has one.
+    // A directory takes the position of the last ordered path in it.
     let in_it = |path: &RelPath| *path == change.path || path.is_below(&change.path);
     let ordered = plan.order().iter().rposition(in_it);
     let group = match (change.kind, ordered) {
@@ -119,7 +123,8 @@ fn rank(plan: &Plan, change: &CoveredEntry) -> (u8, usize, RelPath) {
     (group.0, group.1, change.path.clone())
 }
 
-/// Whether everything in a directory is planned or retired, or bytecode that Python will write again.
+/// Whether everything in a directory is planned or retired, or is bytecode that Python will write
+/// again.
 pub(crate) fn is_known(fs: &dyn Fs, dir: &Dir, at: &RelPath, plan: &Plan) -> Result<bool, FsError> {
     for name in fs.list(dir)? {
         let Some(path) = name.to_str().and_then(|name| at.join(name).ok()) else {
@@ -210,7 +215,7 @@ impl Cover<'_> {
         Ok(())
     }
 
-    /// A directory stands where something is planned.
+    /// Covers a planned path at which a directory exists.
     fn planned_at_dir(
         &mut self,
         dir: &Dir,
@@ -220,7 +225,7 @@ impl Cover<'_> {
         let inner = self.fs.open_dir(dir, OsStr::new(path.name()))?;
         let refill = self.plan.publication() == Publication::Refill;
         let is_dir = matches!(operation.node, Node::Dir { .. });
-        // What stays is not walked through, however large it is.
+        // A directory that stays is not searched, however large it is.
         let is_to_go = !is_dir || refill || self.is_changed_unit(path, operation);
         let may_go = match self.grain {
             Grain::Files => false,
@@ -236,7 +241,7 @@ impl Cover<'_> {
         self.directory(&inner, Some(path))
     }
 
-    /// Whether a directory belongs to one thing, and something at or below it changes.
+    /// Whether a directory belongs to one group, and something at or below it changes.
     fn is_changed_unit(&self, path: &RelPath, operation: &Operation) -> bool {
         if operation.group.is_none() {
             return false;
@@ -250,7 +255,7 @@ impl Cover<'_> {
             || retired.any(|other| self.seen(other).is_some())
     }
 
-    /// Something that nobody planned, in a target that is filled anew.
+    /// An entry that is not planned, in a target that is refilled.
     fn stranger(
         &mut self,
         dir: &Dir,
@@ -297,7 +302,7 @@ mod tests {
         RelPath::new(text).unwrap()
     }
 
-    /// I3: an interpreter never stands without the configuration that makes it an environment's.
+    /// I3: an interpreter never exists without the configuration that makes it an environment's.
     #[test]
     fn a_directory_takes_the_turn_of_the_last_path_in_it() {
         let target = if cfg!(windows) { "C:/t" } else { "/t" };

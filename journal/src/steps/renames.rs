@@ -1,9 +1,9 @@
 //! Steps: the renames that publish, and their inverses.
 //!
-//! Promises that each is one atomic rename, that none is made over something that it would destroy, and that
-//! [`take_back`] of all of them restores the names as they were (I5); what a user has put at an entry meanwhile moves to
-//! the stage, where it is kept.
-//! Does not sync: the caller owns the order of writes.
+//! Promises that each step is one atomic rename, that none destroys another object, and that
+//! [`take_back`] of all steps restores the names as they were (I5). If a user replaced an entry
+//! meanwhile, that object moves to the stage, where it is kept. Does not sync: the caller
+//! determines the order of writes.
 //!
 //! Read next: `recovery/settle.rs`, `transaction/ready.rs`.
 
@@ -18,9 +18,9 @@ use crate::steps::step_places::{StepPlace, StepPlaces};
 /// Why a step could not be taken back.
 #[derive(Debug)]
 pub(crate) enum Stuck {
-    /// The disk refused.
+    /// A call of the disk failed.
     Disk(FsError),
-    /// A sync failed: the next one proves nothing about what this one was for.
+    /// An fsync failed: the next one would prove nothing about the same data.
     Sync(FsError),
 }
 
@@ -40,7 +40,8 @@ pub(crate) fn take(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError> {
     }
 }
 
-/// Moves what is replaced to its slot, where nobody else writes: a plain rename loses nothing there.
+/// Moves a replaced object to its slot, where only the engine writes: a plain rename loses nothing
+/// there.
 fn take_aside(fs: &dyn Fs, live: &StepPlace, slot: &StepPlace) -> Result<(), FsError> {
     let tried = fs.rename(live.at(), slot.at(), Rename::NoReplace);
     let Err(error) = &tried else { return tried };
@@ -50,9 +51,9 @@ fn take_aside(fs: &dyn Fs, live: &StepPlace, slot: &StepPlace) -> Result<(), FsE
     fs.rename(live.at(), slot.at(), Rename::Replace)
 }
 
-/// Takes one step back that was taken, whatever stands at its entry by now.
+/// Reverses a step that was taken, whatever is at its entry now.
 ///
-/// Where the directory of the entry is gone, what was replaced stays in the stage.
+/// If the directory of the entry is gone, the replaced object stays in the stage.
 pub(crate) fn take_back(sides: &StepPlaces<'_>, step: &Step) -> Result<(), Stuck> {
     let Some((slot, live)) = sides.slot(step).zip(sides.live(step)) else {
         return Ok(());
@@ -60,7 +61,7 @@ pub(crate) fn take_back(sides: &StepPlaces<'_>, step: &Step) -> Result<(), Stuck
     let at_slot = sides.identity(Some(&slot))?;
     let at_live = sides.identity(Some(&live))?;
     match (step.act, at_slot, at_live) {
-        // It was put by a link, and its first name is there still.
+        // It was put by a link, and its first name still exists.
         (Act::Put { .. }, Some(one), Some(other)) if one == other => {
             Ok(sides.fs.remove_file(&live.dir, &live.name)?)
         }
@@ -73,12 +74,12 @@ pub(crate) fn take_back(sides: &StepPlaces<'_>, step: &Step) -> Result<(), Stuck
         (_, None, Some(_)) | (Act::Put { .. }, Some(_), Some(_)) => {
             put_durably(sides.fs, &live, &slot)
         }
-        // Somebody has deleted what was put.
+        // Another process has deleted the object that was put.
         (_, None, None) => Ok(()),
     }
 }
 
-/// Ends a step that was taken by a link, and whose first name is there still.
+/// Completes a step that was taken by a link, and whose first name still exists.
 pub(crate) fn finish(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError> {
     let (Some(slot), Some(live)) = (sides.slot(step), sides.live(step)) else {
         return Ok(());
@@ -111,10 +112,11 @@ fn exchange(sides: &StepPlaces<'_>, one: &StepPlace, other: &StepPlace) -> Resul
     sides.fs.rename(one.at(), other.at(), Rename::Exchange)
 }
 
-/// Exchanges back; without an exchange, what somebody put at the entry gets a name of its own beside the slot.
+/// Exchanges back. Without an exchange, the object that another process put at the entry gets a
+/// name of its own beside the slot.
 ///
 /// # Crash
-/// Between the two moves nothing stands at the entry, and the slot says that it is to come back.
+/// Between the two moves the entry is absent, and the slot shows that its object is to come back.
 fn exchange_back(
     sides: &StepPlaces<'_>,
     slot: &StepPlace,
@@ -132,7 +134,7 @@ fn exchange_back(
         let aside = StepPlace { dir, name };
         match sides.identity(Some(&aside))? {
             None => put_durably(sides.fs, live, &aside)?,
-            // It was moved by a link, and its first name is there still.
+            // It was moved by a link, and its first name still exists.
             Some(other) if other == found => sides.fs.remove_file(&live.dir, &live.name)?,
             Some(_) => continue,
         }
@@ -141,26 +143,27 @@ fn exchange_back(
     put_durably(sides.fs, slot, live)
 }
 
-/// What is made sure of between the two halves of a move that is no single rename.
+/// What to do between the two halves of a move that is not a single rename.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Between {
     Nothing,
     Sync,
 }
 
-/// Moves something to a name that must be free.
+/// Moves an object to a name that must be free.
 ///
-/// Without `RENAME_NOREPLACE` a file is given its new name by a link, which fails if the name is taken, and then loses its
-/// old one; a crash between the two leaves both names, which count as done. A directory has its name looked at first; a plain
-/// rename of a directory then fails on anything that appeared meanwhile, except an empty directory, which holds
-/// nothing to lose.
+/// Without `RENAME_NOREPLACE` a file gets its new name by a link, which fails if the name exists,
+/// and then loses its old name. A crash between the two leaves both names, which counts as done.
+/// For a directory the name is checked first. A plain rename of a directory then fails if anything
+/// has appeared there meanwhile, except an empty directory, which loses nothing.
 pub(crate) fn put(fs: &dyn Fs, from: &StepPlace, to: &StepPlace) -> Result<(), FsError> {
     put_with(fs, from, to, Between::Nothing).map_err(|stuck| match stuck {
         Stuck::Disk(source) | Stuck::Sync(source) => source,
     })
 }
 
-/// As [`put`], for what must not be lost: a power cut that kept the unlink and not the link would lose it.
+/// As [`put`], for an object that must not be lost: a power cut that kept the unlink but not the
+/// link would lose it.
 fn put_durably(fs: &dyn Fs, from: &StepPlace, to: &StepPlace) -> Result<(), Stuck> {
     put_with(fs, from, to, Between::Sync)
 }
@@ -188,7 +191,7 @@ fn put_with(fs: &dyn Fs, from: &StepPlace, to: &StepPlace, between: Between) -> 
                 }
                 return Ok(fs.remove_file(&from.dir, &from.name)?);
             }
-            // Filesystems without links have nothing better than the look that was taken.
+            // On filesystems without links the check above is all that is possible.
             Err(error)
                 if is_no_such_rename(&error) || error.kind() == ErrorKind::PermissionDenied => {}
             Err(error) => return Err(error.into()),

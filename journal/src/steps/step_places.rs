@@ -1,8 +1,8 @@
-//! The two sides of each step: where an entry stands for its readers, and where its other half stands.
+//! The two places of each step: where readers find the entry, and its slot.
 //!
-//! Promises that everything a rename needs is open before the first one, so that nothing slower than a rename happens
-//! between two of them (I3); and that what was taken is judged by the side that only we write to, so that whatever a
-//! user did meanwhile on the other one is seen as that.
+//! Promises that everything a rename needs is open before the first one, so that nothing slower
+//! than a rename happens between two of them (I3). The state of a step is judged by its slot, which
+//! only the engine writes to, so that changes by a user at the entry are recognised as such.
 //!
 //! Read next: `steps/renames.rs`, `recovery/evidence.rs`.
 
@@ -32,18 +32,18 @@ impl StepPlace {
     }
 }
 
-/// How one step stands.
+/// The state of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StepState {
-    /// Not taken, or taken back.
+    /// Not taken, or reversed.
     Before,
-    /// Not taken or taken back, and the place in the stage holds what somebody else made.
+    /// Not taken or reversed, and the slot contains an object of another process.
     BeforeChanged,
     /// Taken.
     After,
-    /// Taken, and somebody has put or removed something at the entry since.
+    /// Taken, and another process has changed or removed the entry since.
     AfterChanged,
-    /// Neither: no history of ours leaves this.
+    /// Neither: no known history leaves this.
     Neither,
 }
 
@@ -57,25 +57,25 @@ impl StepState {
     }
 }
 
-/// Both sides of all steps of a record.
+/// Both places of all steps of a record.
 #[derive(Debug)]
 pub(crate) struct StepPlaces<'a> {
     pub(crate) fs: &'a dyn Fs,
     home: TransactionDir<'a>,
     origin: String,
     aside: String,
-    /// The target in its parent, for a tree.
+    /// The target in its parent, for a whole tree.
     tree: StepPlace,
-    /// The slots, wherever they stand by now; `None` when they are gone.
+    /// The directory of the slots, whatever its name is now; `None` if it is gone.
     slots: Option<Dir>,
-    /// The directories that hold the entries; `None` stands for the target's own root.
+    /// The directories that contain the entries; the key `None` is the target's own root.
     parents: BTreeMap<Option<RelPath>, Dir>,
     /// Those of them in which entries change.
     touched: BTreeSet<Option<RelPath>>,
 }
 
 impl<'a> StepPlaces<'a> {
-    /// Opens every directory that the steps of a record touch; what is absent is left out.
+    /// Opens every directory that the steps of a record touch; absent ones are left out.
     pub(crate) fn open(
         target: &Target<'a>,
         home: &TransactionDir<'a>,
@@ -86,7 +86,7 @@ impl<'a> StepPlaces<'a> {
         Self::open_for(target, home, record, entries)
     }
 
-    /// Opens every directory that these entries are in, of a record that does not name them yet.
+    /// Opens every directory that contains these entries, for a record that does not list them yet.
     pub(crate) fn open_for<'e>(
         target: &Target<'a>,
         home: &TransactionDir<'a>,
@@ -110,7 +110,7 @@ impl<'a> StepPlaces<'a> {
         if record.form == Form::Tree {
             return Ok(sides);
         }
-        // A kept undo leaves the slots under the name of the generation.
+        // An undo that keeps the slots leaves them under the name of the generation.
         for name in [&sides.origin, &sides.aside] {
             let found = present(fs.open_dir(&home.dir, OsStr::new(name)))?;
             let Some(dir) = found else { continue };
@@ -126,7 +126,7 @@ impl<'a> StepPlaces<'a> {
         for entry in entries {
             let parent = entry.path.parent();
             sides.open_parent(parent.clone())?;
-            // The home is synced in any case.
+            // The transaction directory is synced in any case.
             if parent
                 .as_ref()
                 .is_none_or(|parent| parent.as_str() != ENGINE_DIR)
@@ -152,7 +152,7 @@ impl<'a> StepPlaces<'a> {
         Ok(opened)
     }
 
-    /// Where readers find it; `None` when the directory above is gone.
+    /// Where readers find the object; `None` if its directory is gone.
     pub(crate) fn live(&self, step: &Step) -> Option<StepPlace> {
         match &step.entry {
             None => Some(self.tree.clone()),
@@ -167,7 +167,7 @@ impl<'a> StepPlaces<'a> {
         Some(StepPlace { dir, name })
     }
 
-    /// Where its other half stands; `None` when the slots are gone.
+    /// The other place of a step; `None` if the slots are gone.
     pub(crate) fn slot(&self, step: &Step) -> Option<StepPlace> {
         if let Some(entry) = &step.entry {
             return self.slot_of(entry);
@@ -182,21 +182,21 @@ impl<'a> StepPlaces<'a> {
         })
     }
 
-    /// Where the other half of an entry stands.
+    /// The slot of an entry.
     pub(crate) fn slot_of(&self, entry: &EntrySlot) -> Option<StepPlace> {
         let dir = self.slots.as_ref()?.clone();
         let name = OsString::from(entry.slot.to_string());
         Some(StepPlace { dir, name })
     }
 
-    /// What stands at a side.
+    /// The identity of the object at a place.
     pub(crate) fn identity(&self, side: Option<&StepPlace>) -> Result<Option<Identity>, FsError> {
         let Some(side) = side else { return Ok(None) };
         let meta = self.fs.meta(&side.dir, &side.name)?;
         Ok(meta.map(|meta| meta.identity))
     }
 
-    /// How steps on entries stand.
+    /// The states of steps on entries.
     pub(crate) fn stands(&self, steps: &[Step]) -> Result<Vec<StepState>, FsError> {
         let stand = |step| -> Result<StepState, FsError> {
             let slot = self.identity(self.slot(step).as_ref())?;
@@ -226,8 +226,8 @@ impl<'a> StepPlaces<'a> {
         Ok(stands)
     }
 
-    /// Whether what was taken has both its names: a crash came while it was taken back by a link, and what stands at the
-    /// entry is nobody's change but the old entry itself.
+    /// Whether the taken object has both its names: a crash came while the step was reversed by a
+    /// link, so the object at the entry is the old one and not a change by another process.
     fn is_half_back(&self, take: Option<&Step>) -> Result<bool, FsError> {
         let Some(step) = take else { return Ok(false) };
         let Act::Take { old } = step.act else {
@@ -236,10 +236,10 @@ impl<'a> StepPlaces<'a> {
         Ok(self.identity(self.live(step).as_ref())? == Some(old))
     }
 
-    /// Makes the names on both sides of all steps durable.
+    /// Makes the names at both places of all steps durable.
     pub(crate) fn sync(&self) -> Result<(), FsError> {
-        // A power cut that keeps the new name and loses the old place is recovered from; one that loses the entry is not:
-        // so the entries come first, then the slots.
+        // Sync the entries first, then the slots. Recovery can handle a power cut that keeps the
+        // new name and loses the old place, but not one that loses the entry.
         let parents = self.touched.iter();
         let parents = parents.filter_map(|path| self.parents.get(path));
         let parents = parents.filter(|_| !mutant::drops(Site::SyncOfEntries));
@@ -259,11 +259,12 @@ impl<'a> StepPlaces<'a> {
     }
 }
 
-/// Judges by the slot, where nobody else writes; what stands at the entry only says whether somebody changed it.
+/// Judges a step by its slot, which only the engine writes to; the entry only shows whether another
+/// process changed it.
 fn judge(act: Act, slot: Option<Identity>, live: Option<Identity>) -> StepState {
     match act {
         Act::Put { new } => match slot {
-            // Put by a link, and not unlinked yet: both names are the new entry.
+            // It was put by a link and is not unlinked yet: both names are the new entry.
             Some(slot) if slot == new && live == Some(new) => StepState::After,
             Some(slot) if slot == new => StepState::Before,
             Some(_) if live.is_none() => StepState::BeforeChanged,
@@ -276,7 +277,8 @@ fn judge(act: Act, slot: Option<Identity>, live: Option<Identity>) -> StepState 
             Some(slot) if slot == old && live == Some(new) => StepState::After,
             Some(slot) if slot == old => StepState::AfterChanged,
             Some(_) if live == Some(old) => StepState::BeforeChanged,
-            // Somebody replaced the entry right before it was exchanged: theirs stands in the slot and comes back.
+            // Another process replaced the entry right before the exchange: its object is in the
+            // slot and comes back.
             Some(_) if live == Some(new) => StepState::AfterChanged,
             Some(_) | None => StepState::Neither,
         },
@@ -284,7 +286,7 @@ fn judge(act: Act, slot: Option<Identity>, live: Option<Identity>) -> StepState 
             Some(slot) if slot == old && (live.is_none() || live == Some(old)) => StepState::After,
             Some(slot) if slot == old => StepState::AfterChanged,
             Some(_) if live == Some(old) => StepState::BeforeChanged,
-            // As above: somebody replaced the entry right before it was taken.
+            // As above: another process replaced the entry right before it was taken.
             Some(_) if live.is_none() => StepState::AfterChanged,
             Some(_) => StepState::Neither,
             None => StepState::Before,
@@ -292,21 +294,21 @@ fn judge(act: Act, slot: Option<Identity>, live: Option<Identity>) -> StepState 
     }
 }
 
-/// Whether two steps exchange one entry where there is no exchange.
+/// Whether two steps replace one entry on a filesystem without an exchange.
 fn is_take_and_put(pair: &[Step]) -> bool {
     let [take, put] = pair else { return false };
     let path = |step: &Step| step.entry.as_ref().map(|entry| entry.path.clone());
     path(take) == path(put) && matches!((take.act, put.act), (Act::Take { .. }, Act::Put { .. }))
 }
 
-/// Judges a take and the put after it together, since both are of one entry.
+/// Judges a take and the put after it together, since both move the same entry.
 fn judge_pair(take: StepState, put: StepState) -> (StepState, StepState) {
     match (take, put) {
-        // What was put there is ours and no change of somebody's.
+        // The engine put the object at the entry; it is not a change by another process.
         (StepState::AfterChanged, StepState::After) => (StepState::After, StepState::After),
-        // What was taken is what somebody had put there right before.
+        // The object that was taken is one that another process had put there right before.
         (StepState::Neither, StepState::After) => (StepState::AfterChanged, StepState::After),
-        // The old entry is in its place, so nothing was put there: a power cut took what was to be.
+        // The old entry is in its place, so nothing was put there: a power cut lost the new entry.
         (StepState::Before, StepState::AfterChanged) => {
             (StepState::Before, StepState::BeforeChanged)
         }
@@ -314,7 +316,7 @@ fn judge_pair(take: StepState, put: StepState) -> (StepState, StepState) {
     }
 }
 
-/// What is absent is evidence, and no failure.
+/// Returns `None` for an absent object, which is evidence and not a failure.
 fn present(opened: Result<Dir, FsError>) -> Result<Option<Dir>, FsError> {
     match opened {
         Ok(dir) => Ok(Some(dir)),

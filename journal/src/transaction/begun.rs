@@ -1,8 +1,9 @@
-//! What is known of a publication from the empty stage to the journal: the plan, the stage, and what is to be moved.
+//! A publication from the empty stage to the journal: the plan, the stage, and what is to be moved.
 //!
 //! Promises that one barrier makes the staged objects and the draft of their journal durable (I2).
 //!
-//! On disk meanwhile: the stage, whose name says whose it is; `journal.tmp`, in which no run believes.
+//! On disk meanwhile: the stage, whose name proves that the engine created it; `journal.tmp`, which
+//! recovery does not trust.
 //! Read next: `transaction/prepared.rs`.
 
 use std::ffi::OsStr;
@@ -28,7 +29,7 @@ use crate::transaction::failures::Aftermath;
 use crate::transaction::published::give_stage_up;
 use crate::transaction::terms::Terms;
 
-/// What both states before the journal hold.
+/// What both states before the journal contain.
 #[derive(Debug)]
 pub(super) struct Begun<'a> {
     pub(super) locks: Locks<'a>,
@@ -37,9 +38,9 @@ pub(super) struct Begun<'a> {
     pub(super) plan: &'a Plan,
     pub(super) terms: Terms,
     pub(super) work: Work,
-    /// The directory at the target, as a rename keeps it.
+    /// The directory at the target, with the identity that a rename keeps.
     pub(super) old: Option<Meta>,
-    /// The number that what is replaced gets, should it be kept.
+    /// The number of the generation in which what is replaced would be kept.
     pub(super) generation: u32,
     pub(super) receipt: LateReceipt<'a>,
 }
@@ -52,7 +53,8 @@ pub(super) enum Work {
 }
 
 impl Begun<'_> {
-    /// Builds what is new, and the record of a whole tree, whose steps are known already; makes both durable.
+    /// Builds the new objects, and the record of a whole tree, whose steps are already known; makes
+    /// both durable.
     pub(super) fn build(
         &self,
         options: &StageOptions<'_>,
@@ -91,13 +93,14 @@ impl Begun<'_> {
         Ok((StageCounts { barrier, ..counts }, draft))
     }
 
-    /// One barrier for what was staged and for the draft of its journal; the name of the stage is durable already.
+    /// One barrier for the staged objects and for the draft of their journal; the name of the stage
+    /// is already durable.
     fn make_durable(&self, is_drafted: bool) -> Result<Option<Barrier>, FsError> {
         if self.terms.durability == Durability::Process {
             return Ok(None);
         }
         let TransactionDir { fs, dir, names, .. } = &self.home;
-        // A sync that failed is not tried again: the pages it lost count as clean now.
+        // A failed sync is not repeated: the kernel marks the pages that it lost as clean.
         let barrier = if mutant::drops(Site::BarrierOfStage) {
             Barrier::PerObject
         } else {
@@ -136,24 +139,24 @@ impl Begun<'_> {
         }
     }
 
-    /// How open the tree is that is replaced, which says so no more once it is kept.
+    /// The mode of the tree that is replaced, which changes once the tree is kept.
     fn old_root_mode(&self) -> Option<Mode> {
         let old = self.old.filter(|_| self.home.form == Form::Tree);
         old.and_then(|old| Mode::new(old.mode & 0o777).ok())
     }
 
-    /// What is short, where a verb failed for want of room; to be asked when what was staged has gone.
+    /// The shortage, if a call failed for lack of space; call this after the stage was deleted.
     pub(super) fn shortage(&self, failed: &FsError) -> Option<Box<Shortage>> {
         room::shortage(self.home.fs, &self.home.dir, self.plan, failed).map(Box::new)
     }
 
-    /// What was staged goes; no journal names it.
+    /// Deletes what was staged; no journal names it.
     pub(super) fn give_up(&self) -> Aftermath {
         give_stage_up(&self.locks, &self.home, &self.claim.token)
     }
 }
 
-/// What is done with a whole tree: put where nothing is, else exchanged, or taken away and put.
+/// The steps for a whole tree: a put at an absent name, or else an exchange, or a take and a put.
 fn tree_steps(new: Identity, old: Option<Identity>, exchange: Exchange) -> Vec<Step> {
     let acts = match (old, exchange) {
         (None, _) => vec![Act::Put { new }],

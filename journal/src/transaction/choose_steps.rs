@@ -1,7 +1,7 @@
-//! Preparing: what is to be moved, and what the filesystem can do.
+//! Preparing: what to move, and what the filesystem supports.
 //!
-//! Promises that what a filesystem can do is tried on scratch entries inside the stage, where trying harms nobody, and
-//! that nothing which is mounted is moved.
+//! Promises to test what a filesystem supports with scratch entries inside the stage, where the
+//! test affects no other process, and to move no mount point.
 //!
 //! On disk meanwhile: the empty stage of `place/stage_claim.rs`.
 //! Read next: `transaction/ready.rs`.
@@ -18,7 +18,8 @@ use crate::steps::entry_steps::{EntrySteps, Exchange};
 use crate::transaction::failures::PrepareError;
 use crate::transaction::preconditions::{expected_root, mounted_entries};
 
-/// The directory at the target as a rename keeps it, which a layered filesystem may change when something in it changes.
+/// The directory at the target, with the identity that a rename keeps. A layered filesystem may
+/// change its identity when its contents change.
 pub(crate) fn pinned_root(target: &Target<'_>, plan: &Plan) -> Result<Option<Meta>, FsError> {
     if expected_root(plan).is_none() {
         return Ok(None);
@@ -27,7 +28,7 @@ pub(crate) fn pinned_root(target: &Target<'_>, plan: &Plan) -> Result<Option<Met
     target.meta()
 }
 
-/// What is moved of a target entry by entry; nothing that is mounted is.
+/// What to move in a target entry by entry; mount points are refused.
 pub(crate) fn moves(
     target: &Target<'_>,
     plan: &Plan,
@@ -58,9 +59,11 @@ pub(crate) fn moves(
     }
 }
 
-/// One above the highest in both places, so that the order of generations is that in which they were replaced.
+/// One more than the highest number in both places, so that generations are ordered by when they
+/// were replaced.
 ///
-/// Names can be planted: a number that has no successor is refused here, while nothing is published yet.
+/// Another user can create any name. So a number without a successor is refused here, before
+/// anything is published.
 pub(crate) fn next_generation(target: &Target<'_>) -> Result<u32, PrepareError> {
     let disk = |source| PrepareError::Disk {
         target: target.path().to_path_buf(),
@@ -85,7 +88,7 @@ pub(crate) fn next_generation(target: &Target<'_>) -> Result<u32, PrepareError> 
     Ok(next)
 }
 
-/// Tries an exchange on two scratch entries.
+/// Tests an exchange with two scratch entries.
 pub(crate) fn try_exchange(home: &TransactionDir<'_>, root: &Dir) -> Result<Exchange, FsError> {
     let fs = home.fs;
     let [one, two] = ["scratch-1", "scratch-2"].map(OsString::from);

@@ -1,7 +1,8 @@
-//! Failures of a transaction: one type per verb, each with the state in which it left the target.
+//! Failures of a transaction: one type per method, each with the state in which it left the target.
 //!
-//! Promises that whoever handles one learns, without looking at the disk, whether the target is as it was.
-//! Read next: `transaction/ready.rs`, whose verbs fail with these.
+//! Promises that a caller learns from the error, without reading the disk, whether the target is as
+//! it was.
+//! Read next: `transaction/ready.rs`, whose methods return these.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -20,11 +21,11 @@ use crate::transaction::preconditions::Stale;
 /// In which state a failure left the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aftermath {
-    /// As it was; nothing of the attempt is left, or only what the next run tidies.
+    /// The target is as it was; nothing of the attempt is left, or only what the next run deletes.
     Unchanged,
-    /// As it was, or will be once the next run has cleaned the attempt up.
+    /// The target is as it was, or will be after the next run has cleaned up.
     NeedsRecovery,
-    /// Published, or taken back after that, and the disk did not confirm it: a restart of the machine shows which.
+    /// It was published, or reversed after that, and an fsync failed: the next boot shows which.
     InDoubt,
 }
 
@@ -34,7 +35,7 @@ pub enum ReadyError {
     /// It could not be locked.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// An open transaction could not be ended.
+    /// The open transaction could not be ended.
     #[error(transparent)]
     Recover(#[from] RecoverError),
 }
@@ -42,18 +43,18 @@ pub enum ReadyError {
 /// Why a plan was not prepared; the target is as it was.
 #[derive(Debug, Error)]
 pub enum PrepareError {
-    /// The plan does not fit what is there now.
+    /// The plan does not fit the target any more.
     #[error("the plan no longer fits `{target}`")]
     Stale {
         /// The target.
         target: PathBuf,
-        /// What differs.
+        /// The differences.
         reasons: Vec<Stale>,
     },
     /// The plan changes nothing, so there is nothing to publish.
     #[error("the plan for `{0}` has no changes")]
     NothingToDo(PathBuf),
-    /// Something is mounted at or below a tree that is to be replaced.
+    /// A mount point is at or below a tree that is to be replaced.
     #[error("`{target}` cannot be replaced: `{mount}` is a mount point")]
     Mounted {
         /// The target.
@@ -61,12 +62,12 @@ pub enum PrepareError {
         /// The mount point.
         mount: PathBuf,
     },
-    /// What is replaced could not be numbered: a generation with the highest number exists already.
+    /// No number is left for what is replaced: a generation with the highest number already exists.
     #[error("`{target}` cannot be changed: no generation can have a higher number than `{name}`")]
     Unnumbered {
         /// The target.
         target: PathBuf,
-        /// The generation, or the record of one, from the directory above the target or from the target.
+        /// The generation, or the record of one, relative to the target's parent or to the target.
         name: String,
     },
     /// The changes cannot be made entry by entry.
@@ -78,7 +79,7 @@ pub enum PrepareError {
         #[source]
         source: CoverError,
     },
-    /// The disk refused.
+    /// A call of the disk failed.
     #[error("cannot prepare `{target}`")]
     Disk {
         /// The target.
@@ -93,11 +94,11 @@ pub enum PrepareError {
 #[derive(Debug, Error)]
 #[error("cannot build the new tree for `{}`", .target.display())]
 pub struct StageFailed {
-    /// The target; boxed, as a failure should not make every success large.
+    /// The target; boxed, because a failure should not make every success large.
     pub target: Box<Path>,
     /// In which state the failure left the target.
     pub aftermath: Aftermath,
-    /// How much room was wanted and how much there is, where that is why.
+    /// How much space was needed and how much there is, if that is the reason.
     pub shortage: Option<Box<Shortage>>,
     /// Why.
     #[source]
@@ -105,15 +106,16 @@ pub struct StageFailed {
 }
 
 impl StageFailed {
-    /// Whether a plan without symbolic links may succeed where this one was refused; the target is as it was.
+    /// Whether a plan without symbolic links may succeed instead; only if the target is as it was.
     #[must_use]
     pub fn may_go_without_symlinks(&self) -> bool {
         self.aftermath == Aftermath::Unchanged
             && matches!(self.source, StageError::NoSymlinks { .. })
     }
 
-    /// Whether a publication that changes entries may succeed where this one was refused: it leaves the root, whose group
-    /// this user may inherit but not give, as it is. Only where the target is as it was.
+    /// Whether a publication by entries may succeed instead; only if the target is as it was.
+    ///
+    /// It leaves the root in place, whose group this user may inherit but not set.
     #[must_use]
     pub fn may_go_by_entries(&self) -> bool {
         let StageError::Sharing { source, .. } = &self.source else {
@@ -131,7 +133,7 @@ pub struct PublishFailed {
     pub target: Box<Path>,
     /// In which state the failure left the target.
     pub aftermath: Aftermath,
-    /// How much room was wanted and how much there is, where that is why and a plan says it.
+    /// How much space was needed and how much there is, if that is the reason and a plan shows it.
     pub shortage: Option<Box<Shortage>>,
     /// Why.
     #[source]
@@ -139,10 +141,11 @@ pub struct PublishFailed {
 }
 
 impl PublishFailed {
-    /// Whether a publication that moves smaller entries may succeed where this one was refused.
+    /// Whether a publication that moves smaller entries may succeed instead; only if the target is
+    /// as it was.
     ///
-    /// A filesystem that refuses to rename a directory (a mount point, a lower layer of overlayfs) may let the
-    /// files in it be renamed. Only where the target is as it was.
+    /// A filesystem that refuses to rename a directory (a mount point, a lower layer of overlayfs)
+    /// may still rename the files in it.
     #[must_use]
     pub fn may_go_by_smaller_steps(&self) -> bool {
         let PublishError::Step { source, .. } = &self.source else {
@@ -166,13 +169,13 @@ pub enum PublishError {
     /// The target changed while the new tree was staged.
     #[error("the target changed while the new tree was being built: `{}` {}", .0.path, .0.why)]
     Changed(Stale),
-    /// Somebody asked to stop.
+    /// The caller stopped it.
     #[error("interrupted before the switch")]
     Interrupted,
-    /// The disk refused.
+    /// A call of the disk failed.
     #[error("the switch failed")]
     Disk(#[source] FsError),
-    /// The disk refused one of the steps.
+    /// A step failed.
     #[error("cannot switch `{path}`")]
     Step {
         /// The entry.
@@ -181,10 +184,10 @@ pub enum PublishError {
         #[source]
         source: FsError,
     },
-    /// After the steps the names did not hold what was recorded.
+    /// After the steps the names did not have the recorded identities.
     #[error("somebody moved the trees during the switch")]
     Moved,
-    /// The disk did not confirm the switch.
+    /// The fsync after the steps failed.
     #[error("the disk did not confirm the switch")]
     Doubt(#[source] FsError),
 }
@@ -202,7 +205,7 @@ pub struct EndFailed {
     pub source: EndError,
 }
 
-/// The state that a failed ending leaves.
+/// In which state a failed ending leaves the target.
 pub(crate) fn aftermath_of(error: &EndError) -> Aftermath {
     match error {
         EndError::Disk { .. }

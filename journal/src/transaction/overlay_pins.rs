@@ -1,8 +1,9 @@
-//! Pinning: what a kept generation and its target are, over a layer that is never changed.
+//! Pinning: the identities of a kept generation and its target, on a filesystem with layers.
 //!
-//! On an overlayfs an object of a lower layer becomes another one when it is first changed, so a record that was written
-//! below no longer names what a rename would move. Promises that afterwards every object of a record is the one that a
-//! rename keeps, and that the record on the disk says so. Elsewhere nothing is done.
+//! On an overlayfs an object of a lower layer becomes another one at its first change, so a record
+//! that was written in the lower layer no longer names what a rename would move. Promises that
+//! afterwards every object of a record has the identity that a rename keeps, and that the record on
+//! disk contains it. On other filesystems nothing is done.
 //!
 //! Read next: `rollback.rs`, which needs it.
 
@@ -18,10 +19,11 @@ use crate::place::target::Target;
 use crate::place::transaction_dir::TransactionDir;
 use crate::steps::step_places::StepPlaces;
 
-/// The record of a generation, with every object that it names pinned.
+/// The record of a generation, after pinning every object that it names.
 ///
 /// # Crash
-/// Objects may be pinned and the record still name what they were: then the generation counts as changed.
+/// Objects may be pinned while the record still contains their former identities: then the
+/// generation counts as changed.
 pub(crate) fn with_pinned_identities(
     target: &Target<'_>,
     home: &TransactionDir<'_>,
@@ -62,7 +64,7 @@ pub(crate) fn with_pinned_identities(
     Ok(record)
 }
 
-/// What objects were, and what they are now.
+/// Former and current identities of objects.
 struct Pins<'a> {
     fs: &'a dyn Fs,
     now: BTreeMap<Identity, Identity>,

@@ -1,8 +1,8 @@
 //! Preconditions: whether a plan still fits its target and its inputs.
 //!
-//! Promises to name every path that differs (I4), and to write nothing.
-//! The same comparison is made under the lock before anything is staged, and again right before the switch.
-//! Read next: `plan/observe.rs`, which looks; `transaction/ready.rs`, which asks.
+//! Promises to report every path that differs (I4), and to write nothing. The same comparison is
+//! made under the lock before anything is staged, and again right before the steps.
+//! Read next: `plan/observe.rs`, which observes; `transaction/ready.rs`, which calls this.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,8 @@ pub(crate) fn stale(
     Ok(reasons)
 }
 
-/// Somebody put another tree at the target after it was locked: that one nobody keeps others out of.
+/// Reports that another process replaced the target after it was locked: no lock protects the new
+/// one.
 pub(crate) fn not_locked(locks: &Locks<'_>) -> Result<Option<Stale>, FsError> {
     Ok((!locks.are_current()?).then(|| Stale {
         path: locks.target().path().display().to_string(),
@@ -71,7 +72,8 @@ pub(crate) fn expected_root(plan: &Plan) -> Option<Identity> {
     }
 }
 
-/// Everything in which a target differs from what the plan expects, at the directory `root`.
+/// Everything in which a target differs from what the plan expects, with the directory `root` at
+/// the target.
 pub(crate) fn differences(
     target: &Target<'_>,
     plan: &Plan,
@@ -80,7 +82,7 @@ pub(crate) fn differences(
     let expected = &plan.observation().paths;
     let mut changed = Vec::new();
     let planned = (plan.operations(), plan.retired());
-    // What is as expected is not kept: a plan may have many paths.
+    // Paths that are as expected are not collected: a plan may have many.
     let now = observe_each(target.fs, target.place(), planned, &mut |path, now| {
         changed.extend(changed_path(path, expected.get(path), now.as_ref()));
     })?;
@@ -90,7 +92,8 @@ pub(crate) fn differences(
     })
 }
 
-/// In which names the target itself differs; an error if it is another one altogether, whose paths say nothing.
+/// The names in which the target itself differs; an error if it is another directory, whose paths
+/// mean nothing.
 fn of_target(
     target: &Target<'_>,
     plan: &Plan,
@@ -118,13 +121,13 @@ fn of_target(
     };
     let (then, there) = names;
     let then: BTreeSet<&String> = then.iter().collect();
-    // Where other names stay, they may come and go.
+    // If other names stay, they may appear and disappear.
     let there: BTreeSet<&String> = if plan.publication() == Publication::Merge {
         BTreeSet::new()
     } else {
         there.iter().collect()
     };
-    // The engine's own directory is made by the very run that looks again.
+    // The run itself creates the engine's own directory before it checks again.
     let is_ours = |name: &str| plan.publication().is_by_entries() && name == ENGINE_DIR;
     let appeared = there
         .difference(&then)
@@ -152,7 +155,7 @@ fn changed_path(path: &RelPath, then: Option<&Observed>, now: Option<&Observed>)
     })
 }
 
-/// Whether a file of which the planner knew the bytes, and which is not read again, is the same by all else.
+/// Whether a file whose bytes the planner knew, and which is not read again, is otherwise the same.
 fn is_same_unread(then: &Observed, now: &Observed) -> bool {
     let Observed::File { digest: None, .. } = now else {
         return false;
@@ -164,7 +167,7 @@ fn is_same_unread(then: &Observed, now: &Observed) -> bool {
     then == *now
 }
 
-/// What is mounted at or below the target: it cannot be renamed, or would be carried along.
+/// A mount point at or below the target: it cannot be renamed, or would move with the target.
 pub(crate) fn mounted(target: &Target<'_>) -> Result<Option<PathBuf>, FsError> {
     match target.fs.open_dir(&target.parent, &target.name) {
         Ok(dir) => Ok(target.fs.mounts_under(&dir).into_iter().next()),
@@ -173,7 +176,8 @@ pub(crate) fn mounted(target: &Target<'_>) -> Result<Option<PathBuf>, FsError> {
     }
 }
 
-/// What is mounted so that an entry cannot be renamed: on the way to it, at it, or below it.
+/// A mount point that prevents the rename of an entry: above it inside the target, at it, or below
+/// it.
 pub(crate) fn mounted_entries(
     target: &Target<'_>,
     moves: &EntrySteps,
@@ -211,7 +215,7 @@ pub(crate) fn mounted_entries(
     Ok(None)
 }
 
-/// The mount point that a directory on the way is, if it is one.
+/// The mount point at a directory above an entry, if it is one.
 fn mount_at(target: &Target<'_>, dir: &Dir, path: &RelPath) -> Option<PathBuf> {
     let mounts = target.fs.mounts_under(dir).into_iter();
     let mut at = mounts.filter(|mount| mount.ends_with(path.as_str()));

@@ -1,4 +1,4 @@
-//! A plan that fits the target, and the empty stage that it will be built in.
+//! A plan that fits the target, and the empty stage in which it will be built.
 //!
 //! Read next: `transaction/staged.rs`.
 
@@ -14,13 +14,14 @@ pub struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    /// Builds what is new beside its place and makes it durable.
+    /// Builds the new objects in the stage and makes them durable.
     ///
     /// # Errors
     /// See [`StageFailed`]; the stage is given up.
     ///
     /// # Crash
-    /// A part of it remains; the next run deletes it, as its name says whose it is.
+    /// A part of it remains; the next run deletes it, because its name proves that the engine
+    /// created it.
     pub fn stage(self, options: &StageOptions<'_>) -> Result<Staged<'a>, StageFailed> {
         match self.begun.build(options) {
             Ok((counts, draft)) => Ok(Staged {

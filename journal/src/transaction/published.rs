@@ -1,8 +1,8 @@
-//! The publication: what is open from the journal on, and how it comes to its end.
+//! The publication: open from the journal on, until it is settled or undone.
 //!
-//! Promises that the steps which the journal says are the ones that are taken, that success is told only when they are
-//! durable and were seen to stand (I1, I2), and that whatever fails before is given up in one way.
-//! A state that is dropped only lets the locks go: what it leaves on disk is what a crash would leave.
+//! Promises to take the steps that the journal lists, to report success only when they are durable
+//! and were checked afterwards (I1, I2), and to give up in one way on any earlier failure. Dropping
+//! a state only releases the locks: it leaves on disk what a crash would leave.
 //!
 //! Read next: `recovery/settle.rs`, the ends; `transaction/ready.rs`, the states before.
 
@@ -25,30 +25,31 @@ use crate::transaction::failures::{
     Aftermath, EndFailed, PublishError, PublishFailed, aftermath_of,
 };
 
-/// Everything that is new in its place; readers see it.
+/// Everything new is in its place; readers see it.
 #[derive(Debug)]
 #[must_use = "an undecided publication is settled or undone by whoever recovers next"]
 pub struct Published<'a> {
     pub(crate) open: Open<'a>,
     pub(crate) counts: StageCounts,
-    /// Directories that nobody plans and that may be empty now; those below others first.
+    /// Directories that are not planned and may be empty now; the deepest first.
     pub(crate) emptied: Vec<RelPath>,
-    /// Keeps the new root locked until the end, so that nobody works in it before the publication is decided.
+    /// Keeps the new root locked until the end, so that no other process changes it before the
+    /// publication is decided.
     pub(crate) _lock: Option<Held>,
 }
 
-/// A record that is written down, and everything that its steps need.
+/// A recorded publication, and everything that its steps need.
 #[derive(Debug)]
 pub(crate) struct Open<'a> {
     pub(crate) locks: Locks<'a>,
     pub(crate) home: TransactionDir<'a>,
     pub(crate) record: Record,
-    /// The name under which the record stands.
+    /// The journal name that contains the record.
     pub(crate) journal: JournalName,
 }
 
 impl Published<'_> {
-    /// How the files came into the tree.
+    /// How the files were staged.
     #[must_use]
     pub fn counts(&self) -> StageCounts {
         self.counts
@@ -60,13 +61,13 @@ impl Published<'_> {
         self.open.record.steps()
     }
 
-    /// What is new stays; what it replaced is kept or deleted, as the terms say.
+    /// The new tree or entries stay; what they replaced is kept or deleted, according to the terms.
     ///
     /// # Errors
-    /// See [`EndFailed`]; the new tree is published all the same.
+    /// See [`EndFailed`]; the new tree is published nevertheless.
     ///
     /// # Crash
-    /// The next run goes on settling.
+    /// The next run continues to settle.
     pub fn settle(self) -> Result<Ending, EndFailed> {
         let mut ending = self.open.end(Direction::Settle)?;
         let target = self.open.locks.target();
@@ -74,23 +75,25 @@ impl Published<'_> {
         Ok(ending)
     }
 
-    /// What was there before comes back; what is new is kept as a generation if somebody changed it meanwhile.
+    /// The replaced tree or entries come back; the new ones are kept as a generation if they were
+    /// changed meanwhile.
     ///
     /// # Errors
     /// See [`EndFailed`].
     ///
     /// # Crash
-    /// The next run goes on undoing.
+    /// The next run continues to undo.
     pub fn undo(self) -> Result<Ending, EndFailed> {
         self.open.end(Direction::Undo)
     }
 }
 
 impl Open<'_> {
-    /// Takes the steps that the journal says, makes them durable, and looks at what came of it.
+    /// Takes the steps that the journal lists, makes them durable, and checks the result.
     pub(crate) fn take_steps(&self, sides: &StepPlaces<'_>) -> Result<(), PublishError> {
         let target = self.locks.target();
-        // Nothing slower than a rename may stand between two of them: readers see a mixture meanwhile.
+        // Nothing slower than a rename may come between two of them: readers see a mixture
+        // meanwhile.
         for step in self.record.steps() {
             renames::take(sides, step).map_err(|source| PublishError::Step {
                 path: match &step.entry {
@@ -149,7 +152,7 @@ impl Open<'_> {
         })
     }
 
-    /// Gives up, unless the disk is in doubt, and says how that left the target.
+    /// Gives up, unless an fsync failed, and returns how that left the target.
     pub(crate) fn failed(&self, source: PublishError) -> PublishFailed {
         let aftermath = match source {
             PublishError::Doubt(_) => Aftermath::InDoubt,
@@ -167,7 +170,7 @@ impl Open<'_> {
         }
     }
 
-    /// Gives up before the first step, when the journal could not be made durable.
+    /// Gives up before the first step, because the journal could not be made durable.
     pub(crate) fn not_begun(&self, source: FsError) -> PublishFailed {
         let aftermath = match self.as_end().abandon() {
             Ok(_) => Aftermath::Unchanged,
@@ -181,10 +184,10 @@ impl Open<'_> {
         }
     }
 
-    /// Takes back what was taken and deletes the stage.
+    /// Reverses the steps that were taken and deletes the stage.
     fn give_up(&self) -> Aftermath {
         let token = &self.record.token;
-        // The step was refused, so nothing but the stage is ours, and it says so itself.
+        // The step was refused, so only the stage has to be deleted, and its name proves it.
         if self.journal == JournalName::Draft && proves_itself(&self.home, token).unwrap_or(false) {
             return give_stage_up(&self.locks, &self.home, token);
         }
@@ -195,7 +198,7 @@ impl Open<'_> {
     }
 }
 
-/// Deletes a stage that no journal names, and what was drafted for it.
+/// Deletes a stage that no journal names, and the draft for it.
 pub(crate) fn give_stage_up(
     locks: &Locks<'_>,
     home: &TransactionDir<'_>,
@@ -205,7 +208,7 @@ pub(crate) fn give_stage_up(
     let target = locks.target();
     let left = stage_claim::discard(home, token, target.watch);
     home.leave(target);
-    // What stays is ours, as its name says, and is deleted by whoever comes next.
+    // The name of what remains proves that the engine created it, so the next run deletes it.
     if left.count == 0 && !left.stopped {
         Aftermath::Unchanged
     } else {

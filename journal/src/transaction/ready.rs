@@ -1,9 +1,10 @@
-//! A locked target with nothing open: where every transaction begins.
+//! A locked target without an open transaction: where every transaction begins.
 //!
-//! Promises that what an earlier run left open is ended before anything begins, and that a plan which does not fit the
-//! target any more is refused before anything is written (I4).
+//! Promises that an open transaction of an earlier run is ended before anything begins, and that a
+//! plan which does not fit the target any more is refused before anything is written (I4).
 //!
-//! Read next: `transaction/prepared.rs`; `recovery/recover.rs`, for what happens when a state is never left.
+//! Read next: `transaction/prepared.rs`; `recovery/recover.rs`, for what happens if a process dies
+//! in one of the states.
 
 use crate::base::mutant::{self, Site};
 use crate::fs::FsError;
@@ -27,10 +28,10 @@ use crate::transaction::prepared::Prepared;
 use crate::transaction::published::give_stage_up;
 use crate::transaction::terms::Terms;
 
-/// A target that is locked, with nothing open.
+/// A locked target without an open transaction.
 #[derive(Debug)]
 pub struct Ready<'a> {
-    // Before the locks: a stage that nobody needed goes while they are held.
+    // Before the locks: an unused stage is deleted while they are held.
     early: Option<EarlyClaim<'a>>,
     pub(crate) locks: Locks<'a>,
 }
@@ -38,13 +39,14 @@ pub struct Ready<'a> {
 impl<'a> Target<'a> {
     /// Locks the target and ends what an earlier run left open.
     ///
-    /// `owner` is shown to those who wait; `pause` is asked, with the holder's line, each time the lock is busy.
+    /// `owner` is shown to waiting processes; `pause` is called with the holder's line each time
+    /// the lock is busy.
     ///
     /// # Errors
     /// See [`ReadyError`].
     ///
     /// # Crash
-    /// What recovery did stays done: running it again goes on.
+    /// What recovery did stays done: running it again continues.
     pub fn lock(
         self,
         owner: &str,
@@ -52,7 +54,8 @@ impl<'a> Target<'a> {
     ) -> Result<(Ready<'a>, Recovered), ReadyError> {
         let mut locks = Locks::take(self, owner, pause)?;
         let mut recovered = recover(locks.target())?;
-        // Another directory stands there when a switch was taken back. Only once that is locked is nobody in it.
+        // After an undo another directory is at the target. Only its lock keeps other processes
+        // out.
         while locks.follow(owner, pause)? {
             let again = recover(locks.target())?;
             if recovered.decision == Decision::Nothing {
@@ -64,16 +67,17 @@ impl<'a> Target<'a> {
 }
 
 impl<'a> Ready<'a> {
-    /// What is locked.
+    /// The locked target.
     #[must_use]
     pub fn target(&self) -> &Target<'a> {
         self.locks.target()
     }
 
-    /// Makes the empty stage of a tree that will be put where nothing is, before there is a plan for it.
+    /// Creates the empty stage of a tree for an absent target, before there is a plan for it.
     ///
-    /// For whoever makes the plan in another thread meanwhile: of what [`Ready::prepare`] does this waits for the disk. A
-    /// stage that is not needed goes with this state, and what went wrong is said when the plan is prepared.
+    /// This is for a caller that makes the plan in another thread meanwhile: it is the part of
+    /// [`Ready::prepare`] that waits for the disk. An unused stage is deleted with this state, and
+    /// an error is reported when the plan is prepared.
     ///
     /// # Crash
     /// As [`Ready::prepare`].
@@ -84,7 +88,8 @@ impl<'a> Ready<'a> {
         ));
     }
 
-    /// Checks that the plan fits, and makes an empty stage whose name says whose it is.
+    /// Checks that the plan fits, and creates an empty stage whose name proves that the engine
+    /// created it.
     ///
     /// # Errors
     /// See [`PrepareError`]; the target is as it was.
@@ -119,7 +124,7 @@ impl<'a> Ready<'a> {
         Ok(Prepared { begun })
     }
 
-    /// Makes the stage, and finds out what is to be moved.
+    /// Creates the stage, and determines what to move.
     fn begin(mut self, plan: &'a Plan, terms: Terms) -> Result<Begun<'a>, PrepareError> {
         let early = self.early.take();
         let target = self.locks.target();
@@ -149,7 +154,7 @@ impl<'a> Ready<'a> {
         let claim = early.unwrap_or_else(|| StageClaim::make(&home, terms.durability));
         let claim = claim.map_err(failed)?;
         let work = match (home.form, old) {
-            // Where nothing is, nothing is exchanged.
+            // An absent target needs no exchange.
             (Form::Tree, None) => Ok(Work::Tree(Exchange::Impossible)),
             (Form::Tree, Some(_)) => try_exchange(&home, &claim.root)
                 .map(Work::Tree)

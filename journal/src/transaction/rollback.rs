@@ -1,8 +1,9 @@
-//! Rollback: a kept generation comes back, and what it replaces takes its place.
+//! Rollback: publishes a kept generation again, and keeps what it replaces in its place.
 //!
-//! Promises that going back is a publication like any other: a journal, steps of one rename each, and the same recovery
-//! (I5). The generation itself is the stage, so nothing is built; afterwards it holds what went, and the same verb goes
-//! forward again. What changed since the generation was replaced is named, and refused unless it may be put aside.
+//! Promises that a rollback is a publication like any other: a journal, steps of one rename each,
+//! and the same recovery (I5). The generation itself is the stage, so nothing is built. Afterwards
+//! it contains what was replaced, and another rollback goes forward again. Changes since the
+//! generation was replaced are reported, and refused unless the caller allows to put them aside.
 //!
 //! Read next: `transaction/ready.rs`, `steps/step_places.rs`.
 
@@ -35,34 +36,34 @@ use crate::transaction::overlay_pins::with_pinned_identities;
 use crate::transaction::published::{Open, Published};
 use crate::transaction::ready::Ready;
 
-/// What becomes of changes that were made since a generation was replaced.
+/// What to do about changes that were made since a generation was replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Changes {
-    /// They are named, and nothing is done.
+    /// Report them and change nothing.
     #[default]
     Refuse,
-    /// They go where the generation was, with everything else that goes.
+    /// Keep them in the generation's place, with everything else that is replaced.
     PutAside,
 }
 
-/// How a generation comes back.
+/// The terms of a rollback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RollbackTerms {
-    /// What success survives.
+    /// How much the publication survives.
     pub durability: Durability,
     /// When the publication is decided.
     pub verdict: Verdict,
-    /// What becomes of changes that were made meanwhile.
+    /// What to do about changes that were made meanwhile.
     pub changes: Changes,
 }
 
-/// Why no generation came back.
+/// Why no generation was published again.
 #[derive(Debug, Error)]
 pub enum RollbackError {
-    /// Nothing was kept.
+    /// There is no generation.
     #[error("`{0}` has no kept generation")]
     NoGeneration(PathBuf),
-    /// The generation has no record, or one that cannot be believed.
+    /// The generation has no record, or an invalid one.
     #[error("generation {generation} of `{target}` has no record that can be believed: {why}")]
     NoRecord {
         /// The target.
@@ -82,7 +83,7 @@ pub enum RollbackError {
         /// Which entries.
         paths: Vec<String>,
     },
-    /// The disk refused; the target is as it was.
+    /// A call of the disk failed; the target is as it was.
     #[error("cannot roll `{target}` back")]
     Disk {
         /// The target.
@@ -96,21 +97,22 @@ pub enum RollbackError {
     Publish(#[from] PublishFailed),
 }
 
-/// A generation, and the record of what it was replaced by.
+/// A generation, and the record of the publication that replaced it.
 struct Generation<'t> {
     home: TransactionDir<'t>,
     record: Record,
 }
 
 impl Generation<'_> {
-    /// Whether an object is what the record says was kept: what was replaced, or what was changed and taken back.
+    /// Whether an object is what the record kept: what was replaced, or what was changed and
+    /// undone.
     fn may_be(&self, found: Identity) -> bool {
         let record = &self.record;
         found == record.stage || replaced_identity(record) == Some(found)
     }
 }
 
-/// One entry of a generation: what stands in its slot and in its place now.
+/// One entry of a generation: the objects that are now in its slot and in its place.
 struct Pair {
     entry: Option<EntrySlot>,
     slot: Option<Identity>,
@@ -118,13 +120,14 @@ struct Pair {
 }
 
 impl<'a> Ready<'a> {
-    /// Publishes the newest kept generation; what it replaces is kept in its place.
+    /// Publishes the newest generation; what it replaces is kept in its place.
     ///
     /// # Errors
     /// See [`RollbackError`].
     ///
     /// # Crash
-    /// As [`Staged::publish`](crate::Staged::publish): the target is what it was, or what came back.
+    /// As [`Staged::publish`](crate::Staged::publish): the target is as it was, or is the
+    /// generation.
     pub fn rollback(self, terms: RollbackTerms) -> Result<Published<'a>, RollbackError> {
         let path = self.target().path().to_path_buf();
         let disk = |source| RollbackError::Disk {
@@ -208,10 +211,11 @@ impl<'a> Ready<'a> {
         }
     }
 
-    /// What is no longer as it was when the generation was replaced, by its path.
+    /// The paths that are no longer as they were when the generation was replaced.
     ///
-    /// Of what came out of a generation only identities are known: its users had changed it before, and no receipt says
-    /// how. What they did to it since goes where the generation was, as everything else does.
+    /// Of what was published from a generation only identities are known: users had changed it
+    /// before, and no receipt describes how. Changes since then are kept in the generation's place,
+    /// like everything else.
     fn changed(&self, generation: &Generation<'a>) -> Result<Vec<String>, FsError> {
         match generation.record.form {
             Form::Tree => self.changed_tree(generation),
@@ -238,7 +242,8 @@ impl<'a> Ready<'a> {
         Ok(by_people.map(|drift| drift.path).collect())
     }
 
-    /// Compares each entry that would go with what was recorded of it, and with the receipt that came with it.
+    /// Compares each entry that would go with its record, and with the receipt that was published
+    /// with it.
     fn changed_entries(&self, generation: &Generation<'a>) -> Result<Vec<String>, FsError> {
         let target = self.target();
         let Generation { home, record } = generation;
@@ -260,7 +265,7 @@ impl<'a> Ready<'a> {
                 .filter(|_| stand.is_taken() && !is_receipt);
             let differs = match (coming, sides.live(step), &receipt) {
                 _ if stand.is_disturbed() => true,
-                // The directory that it would come back to is gone.
+                // The directory that it would return to is gone.
                 (_, None, _) => true,
                 (Some(_), Some(live), Some(receipt)) => {
                     let drift = drift_at(target.fs, live.at(), &entry.path, receipt)?;
@@ -272,7 +277,7 @@ impl<'a> Ready<'a> {
                 changed.push(entry.path.to_string());
             }
         }
-        // Something else was published since: its receipt says what, and this one no longer stands.
+        // A later publication has its own receipt, so this one is no longer there.
         let is_superseded = record.source == Origin::Built && receipt.is_none();
         if is_superseded && !changed.contains(&Receipt::path().to_string()) {
             changed.push(Receipt::path().to_string());
@@ -289,7 +294,7 @@ impl<'a> Ready<'a> {
         Receipt::from_json(&bytes).ok().filter(|_| is_meant)
     }
 
-    /// The record of going back: every step the other way, the last one first.
+    /// The record of the rollback: every step reversed, the last one first.
     fn inverse(
         &self,
         generation: &Generation<'a>,
@@ -326,7 +331,8 @@ impl<'a> Ready<'a> {
             Form::Entries => {
                 let entries = record.steps().iter().filter_map(|step| step.entry.as_ref());
                 let used: BTreeSet<u32> = entries.map(|entry| entry.slot).collect();
-                // A record has fewer entries than there are numbers, however high those are that it says.
+                // A record has fewer entries than there are numbers, however high its own numbers
+                // are.
                 let mut free = (0..=u32::MAX).filter(|slot| !used.contains(slot));
                 let mut list = Vec::new();
                 for pair in self.pairs(generation)? {
@@ -344,7 +350,8 @@ impl<'a> Ready<'a> {
         Ok(inverse)
     }
 
-    /// Every entry of a generation, the last step first; a take and a put of one entry are one pair.
+    /// Every entry of a generation, the last step first; a take and a put of one entry form one
+    /// pair.
     fn pairs(&self, generation: &Generation<'a>) -> Result<Vec<Pair>, FsError> {
         let Generation { home, record } = generation;
         let sides = StepPlaces::open(self.target(), home, record)?;
@@ -352,7 +359,7 @@ impl<'a> Ready<'a> {
         for step in record.steps().iter().rev() {
             let Some(entry) = &step.entry else { continue };
             let slot = pinned_side(&sides, sides.slot(step))?;
-            // Nothing comes between a take and the put after it.
+            // No step is between a take and its put.
             let known = pairs.last_mut().filter(|pair| {
                 let known = pair.entry.as_ref();
                 known.is_some_and(|known| known.path == entry.path)
@@ -374,7 +381,7 @@ impl<'a> Ready<'a> {
     }
 }
 
-/// What stands at a side, as a rename keeps it.
+/// The identity of the object at a place, as a rename keeps it.
 fn pinned_side(
     sides: &StepPlaces<'_>,
     side: Option<StepPlace>,
@@ -387,7 +394,7 @@ fn pinned_side(
     sides.identity(Some(&side))
 }
 
-/// The digest of the receipt that stands in the tree, or in the slot, that comes back.
+/// The digest of the receipt in the tree, or in the slot, that is published again.
 fn receipt_that_comes(generation: &Generation<'_>, list: &[Step]) -> Option<Digest> {
     let Generation { home, record } = generation;
     let fs = home.fs;
@@ -418,7 +425,7 @@ impl Open<'_> {
             let TransactionDir { fs, dir, names, .. } = &self.home;
             let journal = names.journal(&JournalName::Open);
             return match fs.meta(dir, OsStr::new(&journal)) {
-                // Without a journal nothing is open, and there is nothing to take back.
+                // Without a journal nothing is open, and no step has to be reversed.
                 Ok(None) => Err(self.refused(source)),
                 Ok(Some(_)) | Err(_) => Err(self.not_begun(source)),
             };
@@ -429,7 +436,8 @@ impl Open<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// A kept tree is closed to others; `mode` says how open it was.
+    /// Gives a kept tree its former mode, which `mode` contains: while it is kept, other users have
+    /// no access.
     fn open_generation(&self, mode: Option<Mode>) -> Result<(), FsError> {
         let Some(mode) = mode else { return Ok(()) };
         let TransactionDir { fs, dir, names, .. } = &self.home;
@@ -437,7 +445,7 @@ impl Open<'_> {
         let root = fs.open_dir(dir, OsStr::new(&name))?;
         open_tree(*fs, &root, mode)?;
         match self.record.durability {
-            // After a power cut the tree would be back, and closed.
+            // Otherwise the tree would be back after a power cut, without access for other users.
             Durability::Power => fs.sync_dir(&root),
             Durability::Process => Ok(()),
         }
@@ -453,7 +461,8 @@ impl Open<'_> {
     }
 }
 
-/// The steps that exchange what stands in a slot with what stands in its place; `free` numbers a slot to put aside.
+/// The steps that exchange the object in a slot with the object in its place; `free` provides
+/// numbers for extra slots.
 fn turns(pair: Pair, exchange: Exchange, free: &mut dyn Iterator<Item = u32>) -> Vec<Step> {
     let Pair { entry, slot, live } = pair;
     let step = |entry: &Option<EntrySlot>, act| Step {
@@ -483,10 +492,11 @@ fn turns(pair: Pair, exchange: Exchange, free: &mut dyn Iterator<Item = u32>) ->
     }
 }
 
-/// A random part for names that nothing in the home has, and what two names in it can do.
+/// Returns a random part for names that do not exist in the transaction directory, and whether two
+/// names can be exchanged.
 ///
 /// # Crash
-/// Empty directories under the names of stages, which the next run removes; a full one it would not.
+/// Empty directories with names of stages may remain; the next run removes them.
 fn scratch(home: &TransactionDir<'_>) -> Result<(String, Exchange), FsError> {
     let TransactionDir { fs, dir, names, .. } = home;
     let prefix = names.stage_prefix();

@@ -1,7 +1,8 @@
-//! Everything that is new, durable beside its place; and the switch that publishes it.
+//! Everything new, durable in the stage; and the steps that publish it.
 //!
-//! Promises that the target is looked at once more under the lock before the steps are written down, and that the journal
-//! is durable before the first step (I1). Whatever fails before that gives the stage up.
+//! Promises that the target is checked once more under the lock before the steps are recorded, and
+//! that the journal is durable before the first step (I1). Any failure before that gives up the
+//! stage.
 //!
 //! On disk meanwhile: the whole stage, and from [`Staged::publish`] on the journal.
 //! Read next: `transaction/published.rs`.
@@ -24,32 +25,33 @@ use crate::transaction::failures::{PublishError, PublishFailed};
 use crate::transaction::preconditions::{Stale, differences};
 use crate::transaction::published::{Open, Published};
 
-/// Everything that is new beside its place, durable.
+/// Everything new is in the stage, durable.
 #[derive(Debug)]
 pub struct Staged<'a> {
     pub(super) begun: Begun<'a>,
     pub(super) counts: StageCounts,
-    /// The record of a whole tree, as it stands in `journal.tmp`.
+    /// The record of a whole tree, as `journal.tmp` contains it.
     pub(super) draft: Option<Record>,
     pub(super) lock: Option<Held>,
 }
 
 impl<'a> Staged<'a> {
-    /// How the files came into the stage.
+    /// How the files were staged.
     #[must_use]
     pub fn counts(&self) -> StageCounts {
         self.counts
     }
 
-    /// Takes the steps: what readers see changes here and nowhere else.
+    /// Takes the steps: only here readers see a change.
     ///
-    /// `interrupted` is asked once, before the journal; after that the switch is taken to its end.
+    /// `interrupted` is called once, before the journal; after that the publication is completed.
     ///
     /// # Errors
-    /// See [`PublishFailed`]; steps that were taken are taken back.
+    /// See [`PublishFailed`]; steps that were taken are reversed.
     ///
     /// # Crash
-    /// Before the step the old tree stands, after it the new one; the journal tells the next run which to keep.
+    /// Before the step the target is the old tree, after it the new one; the journal tells the next
+    /// run which to keep.
     pub fn publish(
         mut self,
         interrupted: &dyn Fn() -> bool,
@@ -102,7 +104,8 @@ impl<'a> Staged<'a> {
         })
     }
 
-    /// Locks what is to be published, sees that nothing changed, and opens everything that the steps need.
+    /// Locks what is to be published, checks that nothing changed, and opens everything that the
+    /// steps need.
     fn last_look<'s>(
         &mut self,
         target: &Target<'s>,
@@ -121,7 +124,8 @@ impl<'a> Staged<'a> {
         self.steps(target).map_err(PublishError::Disk)
     }
 
-    /// The steps become durable before the first of them; those of a lone put are with what it puts.
+    /// Makes the steps durable before the first one is taken; the record of a lone put is durable
+    /// with the stage.
     fn write_journal(&self, record: &Record) -> Result<(), FsError> {
         let home = &self.begun.home;
         match &self.draft {
@@ -131,7 +135,7 @@ impl<'a> Staged<'a> {
         }
     }
 
-    /// Gives up when no journal was begun.
+    /// Gives up before a journal exists.
     fn failed(&self, source: PublishError) -> PublishFailed {
         let aftermath = self.begun.give_up();
         let shortage = match &source {
@@ -150,7 +154,7 @@ impl<'a> Staged<'a> {
         }
     }
 
-    /// Gives up when the journal could not be made durable: it may stand under its name, or not.
+    /// Gives up because the journal could not be made durable: it may exist under its name, or not.
     fn unwritten(self, record: Record, source: FsError) -> PublishFailed {
         let TransactionDir { fs, dir, names, .. } = &self.begun.home;
         let journal = names.journal(&JournalName::Open);
@@ -166,7 +170,7 @@ impl<'a> Staged<'a> {
         open.not_begun(source)
     }
 
-    /// The last look before the steps are written down.
+    /// The last check before the steps are recorded.
     fn changed(&self) -> Result<Option<Stale>, PublishError> {
         let Begun {
             locks, plan, old, ..
@@ -177,7 +181,8 @@ impl<'a> Staged<'a> {
         if mutant::drops(Site::LastLook) {
             reasons.clear();
         }
-        // Whether it is the directory that was locked was asked when it was the one that the plan expects, as it still is.
+        // That the locked directory is the one that the plan expects was checked earlier, and it
+        // still is.
         if let Some(changed) = reasons.into_iter().next() {
             return Ok(Some(changed));
         }
@@ -197,7 +202,8 @@ impl<'a> Staged<'a> {
         }
     }
 
-    /// The record, whose steps have the identities on both sides, and everything open that they need.
+    /// The record, whose steps contain the identities on both sides, and the open directories that
+    /// they need.
     fn steps<'s>(&self, target: &Target<'s>) -> Result<(StepPlaces<'s>, Record), FsError>
     where
         'a: 's,
@@ -216,7 +222,7 @@ impl<'a> Staged<'a> {
         Ok((sides, record))
     }
 
-    /// Locks the new root before it can be found by its name, so that nobody gets in between.
+    /// Locks the new root before readers can find it, so that no other process locks it first.
     fn lock_root(&mut self) -> Result<(), FsError> {
         if self.begun.home.form == Form::Entries {
             // The target's own root stays, and is locked already.
@@ -231,7 +237,7 @@ impl<'a> Staged<'a> {
     }
 }
 
-/// The name under which a record stands when its first step is taken.
+/// The name of the journal when its first step is taken.
 fn name_of(record: &Record) -> JournalName {
     if record.is_lone_put() {
         JournalName::Draft

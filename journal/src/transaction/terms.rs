@@ -1,20 +1,20 @@
-//! What a plan is published with.
+//! The terms on which a plan is published.
 //!
 //! Read next: `transaction/ready.rs`.
 
 use crate::place::record::{Durability, Retention, Verdict};
 use crate::steps::entry_cover::Grain;
 
-/// What a plan is published with.
+/// The terms on which a plan is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// What success survives.
+    /// How much the publication survives.
     pub durability: Durability,
-    /// What becomes of what is replaced.
+    /// What happens to what is replaced.
     pub retention: Retention,
     /// When the publication is decided.
     pub verdict: Verdict,
-    /// How large the entries are that are moved, where entries are.
+    /// How large the entries are that move, in a publication by entries.
     pub grain: Grain,
 }
 

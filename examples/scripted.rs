@@ -3,8 +3,8 @@
 //!     cargo run --example scripted -- SCRIPTS ENV_DIR
 //!
 //! SCRIPTS has the folders `common`, `posix` and `nt`, as in venv. In their files `__VENV_DIR__`,
-//! `__VENV_NAME__`, `__VENV_PROMPT__`, `__VENV_BIN_NAME__` and `__VENV_PYTHON__` are replaced by the
-//! values of the environment, each quoted as one word of the script's language. A first line
+//! `__VENV_NAME__`, `__VENV_PROMPT__`, `__VENV_BIN_NAME__` and `__VENV_PYTHON__` are replaced by
+//! the values of the environment, each quoted as one word of the script's language. A first line
 //! `#!__VENV_PYTHON__` starts the environment's interpreter, whatever its path.
 
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! Publishing a directory of files as one change, and undoing that: the engine alone, without Python.
+//! Publishes a directory of files as one change, and undoes that, with the engine alone.
 //!
 //!     cargo run --example site -- publish SOURCE TARGET
 //!     cargo run --example site -- back TARGET

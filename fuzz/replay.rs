@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-/// Runs a target on every file of its corpus; returns how many there are, and how many are accepted.
+/// Runs a target on every file of its corpus; returns how many there are, and how many are
+/// accepted.
 pub fn replay(root: &str, target: &str, body: fn(&[u8]) -> bool) -> (usize, usize) {
     let root = Path::new(root).join("fuzz/corpus").join(target);
     let listing = std::fs::read_dir(&root);

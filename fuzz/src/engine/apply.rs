@@ -49,8 +49,8 @@ const NONE: Identity = Identity {
 /// What the source of contents returns for every request.
 const STORED: &[u8] = b"what is stored";
 
-/// I1, I4, I6: any plan changes only its target and the engine's names beside it; it is published as
-/// planned, or the target is as it was.
+/// I1, I4, I6: any plan changes only its target and the engine's names beside it; it is published
+/// as planned, or the target is as it was.
 pub fn plan_apply(bytes: &[u8]) -> bool {
     let mut choices = Choices::new(bytes);
     let Some((case, base)) = choices.pick(histories()) else {
@@ -356,8 +356,8 @@ fn is_shared(plan: &Plan, path: &RelPath) -> bool {
     )
 }
 
-/// Everything, except the identities of the directories above the target in a lower layer: they become
-/// other objects as soon as anything is created in them.
+/// Everything, except the identities of the directories above the target in a lower layer: they
+/// become other objects as soon as anything is created in them.
 fn above_in_a_layer(case: &Case, bounds: &Bounds, objects: &Objects) -> Objects {
     let mut objects = objects.clone();
     if case.ground == Ground::Lower {

@@ -21,7 +21,8 @@ impl<'a> Choices<'a> {
     /// A number below `count`; 0 if that is 0.
     pub fn below(&mut self, count: usize) -> usize {
         let number = usize::from(self.byte());
-        // One byte is enough for most lists, and every byte that is not needed is one less to be guessed.
+        // One byte is enough for most lists, and every byte that is not needed is one less to be
+        // guessed.
         let number = if count > 256 {
             number << 8 | usize::from(self.byte())
         } else {

@@ -1,4 +1,5 @@
-//! Disks on which the engine worked, with foreign objects beside its target, and how they may change.
+//! Disks on which the engine worked, with foreign objects beside its target, and how they may
+//! change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -129,7 +130,8 @@ impl Bounds {
         }
     }
 
-    /// The first name below the directory that holds the target, if it is one of those that may change.
+    /// The first name below the directory that holds the target, if it is one of those that may
+    /// change.
     fn own_name<'p>(&self, path: &'p str) -> Option<&'p str> {
         let name = path.strip_prefix(&self.above)?.split('/').next()?;
         let is_target = format!("{}{name}", self.above) == self.target;

@@ -1,5 +1,5 @@
-//! The targets of the engine. Each returns whether it accepted its input, and panics if a promise is
-//! broken.
+//! The targets of the engine. Each returns whether it accepted its input, and panics if a promise
+//! is broken.
 
 mod apply;
 mod choices;
@@ -43,8 +43,8 @@ pub fn plan_decode(bytes: &[u8]) -> bool {
     plan.is_ok() || receipt.is_ok()
 }
 
-/// An accepted path stays below the directory that it is joined to, and so does a path that is joined
-/// to it (I6).
+/// An accepted path stays below the directory that it is joined to, and so does a path that is
+/// joined to it (I6).
 pub fn rel_path(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return false;

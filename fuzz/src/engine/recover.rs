@@ -1,8 +1,8 @@
 //! Recovery from any state of the disk: what a killed run leaves, changed by another process.
 //!
-//! The first bytes choose the publication and the step after which it is killed, the others the changes
-//! to what it left. A changed journal gets a right checksum, because a wrong one would be refused at
-//! once.
+//! The first bytes choose the publication and the step after which it is killed, the others the
+//! changes to what it left. A changed journal gets a right checksum, because a wrong one would be
+//! refused at once.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,8 +21,8 @@ use super::tamper::{records, tamper};
 /// The greatest number of changes to a disk.
 const CHANGES_MAX: usize = 8;
 
-/// I5, I6, I7: recovery stays within its bounds, deletes only what a record owns, changes nothing if it
-/// refuses, and is complete if it reports success.
+/// I5, I6, I7: recovery stays within its bounds, deletes only what a record owns, changes nothing
+/// if it refuses, and is complete if it reports success.
 pub fn recover(bytes: &[u8]) -> bool {
     let mut choices = Choices::new(bytes);
     let Some((case, base)) = choices.pick(histories()) else {
@@ -110,7 +110,10 @@ fn check_deletions(case: &Case, bounds: &Bounds, (before, after): (&Objects, &Ob
             || is_passing(before, bounds, path, object)
     };
     let lost = lost(before, after, case, is_owned);
-    assert!(lost.is_empty(), "no record owned what was deleted: {lost:?}");
+    assert!(
+        lost.is_empty(),
+        "no record owned what was deleted: {lost:?}"
+    );
 }
 
 fn name(path: &str) -> &str {

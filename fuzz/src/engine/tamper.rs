@@ -89,8 +89,8 @@ pub fn tamper(disk: &SimFs, choices: &mut Choices<'_>) {
     }
 }
 
-/// A name that the engine uses or another one, beside the target, in the engine's directory inside it,
-/// or anywhere.
+/// A name that the engine uses or another one, beside the target, in the engine's directory inside
+/// it, or anywhere.
 fn new_place(disk: &SimFs, seen: &Objects, choices: &mut Choices<'_>) -> Option<(Dir, String)> {
     let is_dir = |path: &&String| {
         seen.get(*path)

@@ -1,5 +1,5 @@
-//! The targets of the product. Each returns whether it accepted its input, and panics if a promise is
-//! broken.
+//! The targets of the product. Each returns whether it accepted its input, and panics if a promise
+//! is broken.
 
 mod pyvenv;
 mod wheel;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rvenv::existing::Config;
 
-/// Any bytes are refused with a reason, or read as Python reads them; writing and reading them again
-/// gives the same values.
+/// Any bytes are refused with a reason, or read as Python reads them; writing and reading them
+/// again gives the same values.
 pub fn pyvenv_cfg(bytes: &[u8]) -> bool {
     let config = match Config::parse(bytes) {
         Ok(config) => config,

@@ -60,8 +60,8 @@ const TEXTS: [&str; 5] = [
     "[console_scripts]\npython = demo:main\n[gui_scripts]\ntool = demo:main [extra]\n",
 ];
 
-/// I6: any bytes are refused, or are a wheel whose members all match RECORD, and whose files all have
-/// different paths in an environment.
+/// I6: any bytes are refused, or are a wheel whose members all match RECORD, and whose files all
+/// have different paths in an environment.
 pub fn wheel_read(bytes: &[u8]) -> bool {
     let bytes = match bytes.split_first() {
         Some((0..=31, raw)) => raw.to_vec(),
@@ -247,7 +247,8 @@ fn zipped(entries: &[(String, Vec<u8>, u32)]) -> Vec<u8> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
             .external_attributes(mode << 16);
-        // The writer refuses a name that exists already; renamed afterwards, it would be a duplicate.
+        // The writer refuses a name that exists already; renamed afterwards, it would be a
+        // duplicate.
         if writer.start_file(name, options).is_ok() {
             writer
                 .write_all(content)

@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use rvenv_journal::fs::Dir;
 use rvenv_journal::fs::real::RealFs;
+use rvenv_journal::raw::{ENGINE_DIR, RECEIPT_BYTES_MAX, RECEIPT_NAME};
 use rvenv_journal::{
-    Content, ContentError, ContentSource, Digest, Durability, ENGINE_DIR, Fetched, Fs, LinkMode,
-    Mode, NoContent, Node, Operation, Parents, Patience, PlanBuilder, Publication,
-    RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt, RelPath, StageOptions, Target, Terms, Wanted, drift,
-    observe,
+    Content, ContentError, ContentSource, Digest, Durability, Fetched, Fs, LinkMode, Mode,
+    NoContent, Node, Operation, Parents, Patience, PlanBuilder, Publication, Receipt, RelPath,
+    StageOptions, Target, Terms, Wanted, drift, observe,
 };
 
 use super::small_files;

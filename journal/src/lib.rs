@@ -149,66 +149,42 @@ mod base;
 pub mod fs;
 mod place;
 mod plan;
+pub mod raw;
 mod recovery;
 mod staging;
 mod steps;
 mod store;
 mod transaction;
 
-pub use base::digest::{Digest, DigestError, Hasher};
-pub use base::identity::{Birth, Identity};
+pub use base::digest::Digest;
 #[cfg(feature = "mutants")]
 #[doc(hidden)]
 pub use base::mutant;
-pub use base::path::{
-    COMPONENT_BYTES_MAX, DEPTH_MAX, PATH_BYTES_MAX, RelPath, RelPathError, escaped, paired,
-};
-pub use base::plural::{agreeing, counted};
-pub use base::watch::{Deletion, Unwatched, Watch};
-pub use fs::parallel::in_parallel;
-pub use fs::privacy::{Exposed, check_private, exposed, open_private_dir, read_private_file};
-pub use fs::remove::{Leftovers, remove_tree};
+pub use base::path::{RelPath, RelPathError};
+pub use base::watch::Watch;
 pub use fs::{Fs, FsError};
-pub use place::journal_file::Siblings;
 pub use place::lock::{LockError, Patience};
-pub use place::names::{Direction, JournalName, Names, Sibling};
-pub use place::record::{
-    Act, Durability, EntrySlot, Form, Origin, Record, Retention, Step, Steps, Verdict,
-};
-pub use place::record_json::{RECORD_BYTES_MAX, RECORD_VERSION, RecordReadError};
+pub use place::record::{Durability, Retention, Step, Verdict};
 pub use place::target::{Parents, Target, TargetError};
-pub use plan::builder::{Plan, PlanBuilder, effect};
-pub use plan::content::{
-    ContentError, ContentSource, Custody, Examined, FILE_BYTES_MAX, Fetched, NoContent, Wanted,
-};
+pub use plan::builder::{Plan, PlanBuilder};
+pub use plan::content::{ContentError, ContentSource, Fetched, NoContent, Wanted};
 pub use plan::drift::{Difference, Drift, drift};
 pub use plan::error::PlanError;
-pub use plan::json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
 pub use plan::node::{
-    Content, ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, Mode, ModeError, Node,
-    Observation, Observed, Operation, Publication, RECEIPT_NAME,
+    Content, Expected, Input, Mode, Node, Observation, Observed, Operation, Publication,
 };
 pub use plan::observe::observe;
-pub use plan::receipt::{
-    PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, Receipt, ReceiptReadError,
-};
-pub use plan::room::Shortage;
-pub use recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
-pub use recovery::ending::{EndError, Ending, Kept, WhyKept};
-pub use recovery::evidence::{Place, Sight, Taken};
-pub use recovery::generation::{Generation, Size, generations};
+pub use plan::receipt::{PublishedPath, Receipt};
+pub use recovery::ending::{EndError, Ending, Kept};
+pub use recovery::generation::{Generation, generations};
 pub use recovery::recover::{Inspection, RecoverError, Recovered, inspect};
 pub use staging::build::{LinkMode, StageCounts, StageOptions};
 pub use staging::error::StageError;
-pub use staging::inheritance::Unlinked;
-pub use steps::entry_cover::{CoverError, Grain};
-pub use store::{
-    Audit, Fault, Flaw, ObjectMeta, Pack, PackSource, Stock, Store, StoreError, Swept,
-};
+pub use steps::entry_cover::Grain;
+pub use store::{ObjectMeta, Pack, PackSource, Store, StoreError};
 pub use transaction::failures::{
     Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
 };
-pub use transaction::preconditions::Stale;
 pub use transaction::prepared::Prepared;
 pub use transaction::published::Published;
 pub use transaction::ready::Ready;

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::Rename;
 use rvenv_journal::fs::real::RealFs;
+use rvenv_journal::raw::{Decision, ENGINE_DIR};
 use rvenv_journal::*;
 
 /// What files hold, by their paths.

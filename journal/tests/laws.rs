@@ -3,9 +3,10 @@
 use std::path::{Component, Path};
 
 use proptest::prelude::*;
+use rvenv_journal::raw::Record;
 use rvenv_journal::{
     Content, Expected, Mode, Node, Observation, Operation, Plan, PlanBuilder, Publication, Receipt,
-    Record, RelPath,
+    RelPath,
 };
 
 /// Components that are plain, and some that are not.

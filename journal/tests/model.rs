@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rvenv_journal::fs::real::RealFs;
+use rvenv_journal::raw::{Decision, ENGINE_DIR, Effect};
 use rvenv_journal::*;
 
 /// Where things may stand; some within others.

@@ -24,9 +24,10 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rvenv_journal::Fs;
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::fs::{Dir, FsError, Meta};
-use rvenv_journal::{Exposed, Fs, exposed, open_private_dir, read_private_file, remove_tree};
+use rvenv_journal::raw::{Exposed, exposed, open_private_dir, read_private_file, remove_tree};
 use thiserror::Error;
 
 mod path_owners;

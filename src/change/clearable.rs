@@ -12,8 +12,9 @@
 
 use std::ffi::OsStr;
 
+use rvenv_journal::Receipt;
 use rvenv_journal::fs::{Dir, Fs, FsError};
-use rvenv_journal::{ENGINE_DIR, Receipt};
+use rvenv_journal::raw::ENGINE_DIR;
 
 use crate::change::merge::{is_environment, receipt_in};
 

@@ -11,11 +11,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{FsError, Time};
+use rvenv_journal::raw::in_parallel;
 use rvenv_journal::{
     Aftermath, Changes, Durability, EndFailed, Ending, Expected, Fs, LinkMode, LockError, Mode,
     Observation, Parents, Patience, Plan, PlanBuilder, PlanError, PrepareError, Publication,
     PublishFailed, Ready, ReadyError, Recovered, Retention, RollbackError, RollbackTerms,
-    StageCounts, StageFailed, Step, Target, TargetError, Watch, in_parallel, observe,
+    StageCounts, StageFailed, Step, Target, TargetError, Watch, observe,
 };
 use thiserror::Error;
 

@@ -19,10 +19,12 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
+use rvenv_journal::raw::{
+    ENGINE_DIR, Effect, RECEIPT_BYTES_MAX, RECEIPT_NAME, counted, in_parallel, paired,
+};
 use rvenv_journal::{
-    Content, Digest, ENGINE_DIR, Effect, Fs, Mode, Node, Observation, Observed, Operation,
-    PlanBuilder, PlanError, Publication, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt,
-    RelPath, RelPathError, Target, counted, in_parallel, observe, paired,
+    Content, Digest, Fs, Mode, Node, Observation, Observed, Operation, PlanBuilder, PlanError,
+    Publication, PublishedPath, Receipt, RelPath, RelPathError, Target, observe,
 };
 use thiserror::Error;
 

@@ -11,7 +11,8 @@ mod changes;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use rvenv_journal::{Effect, Plan, Publication, RelPath, counted};
+use rvenv_journal::raw::{Effect, counted};
+use rvenv_journal::{Plan, Publication, RelPath};
 
 use self::changes::{Sign, line, stage_lines};
 use crate::change::existing::{EnvPython, PythonChange};

@@ -16,9 +16,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rvenv_journal::fs::{Dir, Fs, FsError};
+use rvenv_journal::raw::{ModeError, counted};
 use rvenv_journal::{
-    Content, Difference, Digest, Mode, ModeError, Node, Operation, PlanBuilder, PlanError,
-    Publication, PublishedPath, Receipt, RelPath, Target, counted, drift, observe,
+    Content, Difference, Digest, Mode, Node, Operation, PlanBuilder, PlanError, Publication,
+    PublishedPath, Receipt, RelPath, Target, drift, observe,
 };
 use thiserror::Error;
 

@@ -12,7 +12,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
-use rvenv_journal::{ENGINE_DIR, Effect, Plan, Publication, RelPath, Target};
+use rvenv_journal::raw::{ENGINE_DIR, Effect};
+use rvenv_journal::{Plan, Publication, RelPath, Target};
 
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::existing::{Existing, PythonChange, planned_distributions};

@@ -13,7 +13,7 @@ use std::fs;
 use std::iter;
 use std::path::{Path, PathBuf};
 
-use rvenv_journal::counted;
+use rvenv_journal::raw::counted;
 
 use super::debian_alternatives;
 use super::request::Request;

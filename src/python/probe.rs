@@ -10,7 +10,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use rvenv_journal::{Digest, Hasher, RelPath, counted};
+use rvenv_journal::raw::{Hasher, counted};
+use rvenv_journal::{Digest, RelPath};
 use serde::Deserialize;
 
 use super::error::{InterpreterError, shown};

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rvenv_journal::{agreeing, counted};
+use rvenv_journal::raw::{agreeing, counted};
 use thiserror::Error;
 
 use crate::python::{

@@ -6,7 +6,8 @@
 
 use std::io;
 
-use rvenv_journal::{Digest, RelPathError, counted};
+use rvenv_journal::raw::counted;
+use rvenv_journal::{Digest, RelPathError};
 use thiserror::Error;
 use zip::result::ZipError;
 

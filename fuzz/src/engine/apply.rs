@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use rvenv_journal::fs::sim::SimFs;
+use rvenv_journal::raw::{Effect, Identity, PlanReadError};
 use rvenv_journal::{
-    Aftermath, Content, ContentError, ContentSource, Digest, Durability, Effect, Expected, Fetched,
-    Grain, Identity, Input, LinkMode, Mode, Node, Observation, Observed, Operation, Parents,
-    Patience, Plan, PlanBuilder, PlanReadError, Publication, RelPath, Retention, StageOptions,
-    Target, Terms, Verdict, Wanted, observe,
+    Aftermath, Content, ContentError, ContentSource, Digest, Durability, Expected, Fetched, Grain,
+    Input, LinkMode, Mode, Node, Observation, Observed, Operation, Parents, Patience, Plan,
+    PlanBuilder, Publication, RelPath, Retention, StageOptions, Target, Terms, Verdict, Wanted,
+    observe,
 };
 
 use super::choices::Choices;

@@ -6,9 +6,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use rvenv_journal::Target;
 use rvenv_journal::fs::sim::{SimEntry, SimFs};
 use rvenv_journal::fs::{Dir, Fs};
-use rvenv_journal::{Identity, Names, Target};
+use rvenv_journal::raw::{Identity, Names};
 
 use super::publication::cases;
 use super::publication::{Case, Ground, parent, write};

@@ -11,7 +11,8 @@ mod tamper;
 
 use std::path::{Component, Path};
 
-use rvenv_journal::{Plan, Receipt, Record, RelPath};
+use rvenv_journal::raw::Record;
+use rvenv_journal::{Plan, Receipt, RelPath};
 
 pub use apply::plan_apply;
 pub use recover::recover;

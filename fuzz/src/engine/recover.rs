@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rvenv_journal::fs::sim::{SimEntry, SimFs};
+use rvenv_journal::raw::{Decision, Identity, Names, Sibling};
 use rvenv_journal::{
-    Decision, Identity, Inspection, Names, Parents, Patience, ReadyError, RecoverError, Recovered,
-    Sibling, Target, inspect,
+    Inspection, Parents, Patience, ReadyError, RecoverError, Recovered, Target, inspect,
 };
 
 use super::choices::Choices;

@@ -5,10 +5,8 @@ use std::ffi::OsStr;
 
 use rvenv_journal::fs::sim::{SimEntry, SimFs};
 use rvenv_journal::fs::{Dir, Flush, Fs, NewFile, Rename};
-use rvenv_journal::{
-    Act, Digest, Durability, EntrySlot, Form, Identity, Origin, Record, RelPath, Retention, Step,
-    Verdict,
-};
+use rvenv_journal::raw::{Act, EntrySlot, Form, Identity, Origin, Record};
+use rvenv_journal::{Digest, Durability, RelPath, Retention, Step, Verdict};
 
 use super::choices::Choices;
 use super::disk::{Objects, objects, place};

@@ -222,7 +222,7 @@ mod tests {
         for names in beside.into_iter().chain([Names::inside()]) {
             let identity = Identity {
                 inode: u64::MAX,
-                birth: Some(crate::Birth {
+                birth: Some(crate::base::identity::Birth {
                     seconds: i64::MAX,
                     nanos: 999_999_999,
                 }),

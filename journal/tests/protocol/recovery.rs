@@ -11,10 +11,8 @@ use std::path::Path;
 
 use rvenv_journal::fs::Fs;
 use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
-use rvenv_journal::{
-    Aftermath, Decision, EndError, Former, NoContent, Publication, ReadyError, RecoverError,
-    Refusal, Upshot, WhyKept,
-};
+use rvenv_journal::raw::{Decision, Former, Refusal, Upshot, WhyKept};
+use rvenv_journal::{Aftermath, EndError, NoContent, Publication, ReadyError, RecoverError};
 
 use crate::publication::history::*;
 use crate::publication::{

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
 use rvenv_journal::fs::{Dir, Fs, Kind};
+use rvenv_journal::raw::{Decision, Record, Refusal};
 use rvenv_journal::{
-    Changes, Decision, Digest, EndError, NoContent, Parents, PrepareError, Publication, ReadyError,
-    Record, RecoverError, Refusal, RelPath, Step, Target, generations,
+    Changes, Digest, EndError, NoContent, Parents, PrepareError, Publication, ReadyError,
+    RecoverError, RelPath, Step, Target, generations,
 };
 
 use crate::publication::history::*;

@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
 use rvenv_journal::fs::{Barrier, Fs};
+use rvenv_journal::raw::WhyKept;
 use rvenv_journal::{
     Aftermath, Durability, Mode, NoContent, Parents, Patience, PlanBuilder, PrepareError,
-    Publication, PublishError, Target, WhyKept, observe,
+    Publication, PublishError, Target, observe,
 };
 
 use crate::publication::history::*;

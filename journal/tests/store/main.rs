@@ -23,7 +23,8 @@ use entered::{
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::fs::sim::SimFs;
 use rvenv_journal::fs::{Dir, Flush, Fs, NewFile, Rename};
-use rvenv_journal::{Digest, Fetched, Flaw, ObjectMeta, PackSource, Store, StoreError, Wanted};
+use rvenv_journal::raw::Flaw;
+use rvenv_journal::{Digest, Fetched, ObjectMeta, PackSource, Store, StoreError, Wanted};
 use tending::damages;
 
 #[cfg(unix)]

@@ -6,8 +6,9 @@ use super::{on_both_entered, put};
 use crate::entered::{
     MTIME, assert_whole, files_dir, key, name_of, names, objects, pack_dir, wanted,
 };
+use rvenv_journal::Digest;
 use rvenv_journal::fs::{Dir, Flush, Fs, NewFile, Time};
-use rvenv_journal::{Digest, Flaw, Stock};
+use rvenv_journal::raw::{Flaw, Stock};
 
 fn after(time: Time, days: i64) -> Time {
     Time {

@@ -20,10 +20,11 @@ use rvenv::render::escape;
 use rvenv::repair::RepairError;
 use rvenv::request::RequestFailed;
 use rvenv::verify::VerifyFailed;
+use rvenv_journal::raw::{PlanReadError, WhyKept, counted};
 use rvenv_journal::{
-    Aftermath, ContentError, Ending, Kept, LockError, PlanReadError, PrepareError, PublishError,
-    PublishFailed, ReadyError, Receipt, RecoverError, RollbackError, StageError as Staging,
-    StageFailed, TargetError, WhyKept, counted,
+    Aftermath, ContentError, Ending, Kept, LockError, PrepareError, PublishError, PublishFailed,
+    ReadyError, Receipt, RecoverError, RollbackError, StageError as Staging, StageFailed,
+    TargetError,
 };
 
 mod cache;

@@ -3,7 +3,8 @@
 //! Read next: `outcome.rs`, which tells the whole end of a change.
 
 use rvenv::render::escape;
-use rvenv_journal::{Ending, Leftovers, Recovered, WhyKept, counted};
+use rvenv_journal::raw::{Leftovers, WhyKept, counted};
+use rvenv_journal::{Ending, Recovered};
 
 use crate::advice;
 use crate::advice::forbidden;

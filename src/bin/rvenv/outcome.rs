@@ -9,7 +9,8 @@ use rvenv::environment::{self, Outcome, Report};
 use rvenv::pyvenv_cfg::CONFIG_NAME;
 use rvenv::render::{self, escape};
 use rvenv_journal::fs::Barrier;
-use rvenv_journal::{Act, Effect, Fs as _, Publication, Unlinked, counted};
+use rvenv_journal::raw::{Act, Effect, Unlinked, counted};
+use rvenv_journal::{Fs as _, Publication};
 
 use crate::session::Session;
 use crate::shell_words::{quoted_activate, word};

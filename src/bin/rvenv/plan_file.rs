@@ -19,7 +19,8 @@ use std::io::{self, BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use rvenv::render::escape;
-use rvenv_journal::{PLAN_BYTES_MAX, Plan, counted};
+use rvenv_journal::Plan;
+use rvenv_journal::raw::{PLAN_BYTES_MAX, counted};
 
 #[cfg(not(unix))]
 use self::other as system;

@@ -9,7 +9,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rvenv_journal::{Deletion, Watch, counted};
+use rvenv_journal::Watch;
+use rvenv_journal::raw::{Deletion, counted};
 
 use crate::signals::Signals;
 use crate::terminal::Terminal;

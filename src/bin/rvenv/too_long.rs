@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::{Component, Path};
 
 use rvenv::render::escape;
-use rvenv_journal::counted;
+use rvenv_journal::raw::counted;
 
 /// What Linux and macOS allow in a name, unless the filesystem says otherwise.
 const NAME_BYTES_MAX: usize = 255;

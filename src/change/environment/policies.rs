@@ -10,7 +10,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv_journal::fs::Meta;
-use rvenv_journal::{Effect, Fs, Observed, Plan, Publication, RelPath, Target};
+use rvenv_journal::raw::Effect;
+use rvenv_journal::{Fs, Observed, Plan, Publication, RelPath, Target};
 use thiserror::Error;
 
 use super::{Force, Permissions, PlanFailed, RunFailed};

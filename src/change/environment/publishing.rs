@@ -11,9 +11,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{Dir, FsError};
+use rvenv_journal::raw::Effect;
 use rvenv_journal::{
-    Digest, Effect, EndFailed, Ending, Fs, Grain, Observed, Plan, PrepareError, Publication,
-    Published, PublishedPath, Ready, RelPath, Retention, StageOptions, Target, Terms, Verdict,
+    Digest, EndFailed, Ending, Fs, Grain, Observed, Plan, PrepareError, Publication, Published,
+    PublishedPath, Ready, RelPath, Retention, StageOptions, Target, Terms, Verdict,
 };
 use thiserror::Error;
 

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use rvenv_journal::{Digest, Fs, Hasher, Mode, ObjectMeta, PackSource, Store, StoreError};
+use rvenv_journal::raw::Hasher;
+use rvenv_journal::{Digest, Fs, Mode, ObjectMeta, PackSource, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

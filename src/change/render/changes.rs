@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rvenv_journal::{Content, Effect, Node, Operation, Plan, RelPath, counted};
+use rvenv_journal::raw::{Effect, counted};
+use rvenv_journal::{Content, Node, Operation, Plan, RelPath};
 
 use super::{Detail, escape};
 

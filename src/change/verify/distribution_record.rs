@@ -13,7 +13,8 @@ use std::ffi::OsStr;
 use std::io::Read;
 
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
-use rvenv_journal::{FILE_BYTES_MAX, Fs, PublishedPath};
+use rvenv_journal::raw::FILE_BYTES_MAX;
+use rvenv_journal::{Fs, PublishedPath};
 
 use super::finding::{Change, Finding, article, content, is_nul};
 use super::open_within::{Sight, Within, is_bytecode, is_compiled, place};

@@ -10,8 +10,9 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read as _};
 
+use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
-use rvenv_journal::{Fs, counted};
+use rvenv_journal::raw::counted;
 
 /// The largest file that is read to find out whether all its bytes are NUL.
 const LOOK_BYTES_MAX: u64 = 64 << 20;

@@ -12,10 +12,8 @@ use std::ffi::OsStr;
 use std::io;
 
 use rvenv_journal::fs::{Dir, FsError, Kind};
-use rvenv_journal::{
-    Difference, Drift, ENGINE_DIR, Fs, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME, Receipt,
-    drift,
-};
+use rvenv_journal::raw::{ENGINE_DIR, RECEIPT_BYTES_MAX, RECEIPT_NAME};
+use rvenv_journal::{Difference, Drift, Fs, PublishedPath, Receipt, drift};
 
 use super::finding::{Change, Finding, content, shared};
 use super::open_within::{Sight, Within, is_bytecode};

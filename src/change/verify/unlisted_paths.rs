@@ -11,7 +11,8 @@ use std::ffi::OsStr;
 use std::io;
 
 use rvenv_journal::fs::{Dir, FsError, Kind};
-use rvenv_journal::{DEPTH_MAX, ENGINE_DIR, Fs, PublishedPath, escaped};
+use rvenv_journal::raw::{DEPTH_MAX, ENGINE_DIR, escaped};
+use rvenv_journal::{Fs, PublishedPath};
 
 use super::open_within::is_bytecode;
 use super::receipt_paths::Managed;

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use rvenv::render::shown_size;
-use rvenv_journal::{Shortage, counted};
+use rvenv_journal::raw::{Shortage, counted};
 
 use super::CliError;
 

@@ -5,9 +5,10 @@
 //! Read next: `../advice.rs`, which puts the sentence under the error.
 
 use rvenv::environment::RunFailed;
+use rvenv_journal::raw::{Decision, Former, Upshot};
 use rvenv_journal::{
-    Aftermath, Decision, EndError, EndFailed, Former, Inspection, PublishError, PublishFailed,
-    ReadyError, RecoverError, Recovered, RollbackError, Upshot,
+    Aftermath, EndError, EndFailed, Inspection, PublishError, PublishFailed, ReadyError,
+    RecoverError, Recovered, RollbackError,
 };
 
 const NO_HISTORY: &str = "needs a person: what is there fits no history of rvenv";
@@ -284,11 +285,10 @@ mod tests {
     use rvenv::checks::CheckFailed;
     use rvenv::environment::{Deed, PlanFailed, UndoFailed};
     use rvenv_journal::fs::FsError;
-    use rvenv_journal::{
-        Ending, LockError, PrepareError, Refusal, StageError, StageFailed, Stale, TargetError,
-    };
+    use rvenv_journal::raw::{Refusal, Stale};
+    use rvenv_journal::{Ending, LockError, PrepareError, StageError, StageFailed, TargetError};
 
-    use rvenv_journal::Siblings;
+    use rvenv_journal::raw::Siblings;
 
     use super::*;
     use crate::advice::{Exit, of_run};

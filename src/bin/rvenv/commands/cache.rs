@@ -11,7 +11,8 @@ use std::path::Path;
 use rvenv::cache::Cache;
 use rvenv::render::escape;
 use rvenv_journal::fs::{Dir, Fs, Kind, Meta, Time};
-use rvenv_journal::{Audit, Stock, Store, StoreError, Swept, counted, remove_tree};
+use rvenv_journal::raw::{Audit, Stock, Swept, counted, remove_tree};
+use rvenv_journal::{Store, StoreError};
 
 use crate::advice::{CliError, Exit, State, of_cache};
 use crate::args::{CacheCommand, CachePruneArgs};

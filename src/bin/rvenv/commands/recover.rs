@@ -5,7 +5,7 @@ use std::path::Path;
 use rvenv::caller::RunTerms;
 use rvenv::environment;
 use rvenv::render::escape;
-use rvenv_journal::{Decision, WhyKept};
+use rvenv_journal::raw::{Decision, WhyKept};
 
 use crate::advice::{CliError, Exit};
 use crate::args::{DurabilityArg, LinkModeArg, RecoverArgs, RunArgs};

@@ -6,7 +6,8 @@ use rvenv::caller::RunTerms;
 use rvenv::checks;
 use rvenv::environment::{self, Checker};
 use rvenv::render::escape;
-use rvenv_journal::{Changes, Retention, WhyKept};
+use rvenv_journal::raw::WhyKept;
+use rvenv_journal::{Changes, Retention};
 
 use crate::advice::{CliError, Exit};
 use crate::args::RollbackArgs;

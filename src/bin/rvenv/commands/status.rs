@@ -7,9 +7,10 @@ use rvenv::existing::Config;
 use rvenv::pyvenv_cfg::CONFIG_NAME;
 use rvenv::render::{escape, shown_size};
 use rvenv_journal::fs::{FsError, Kind, Time};
+use rvenv_journal::raw::{ENGINE_DIR, Form, RECEIPT_BYTES_MAX, RECEIPT_NAME, counted};
 use rvenv_journal::{
-    ENGINE_DIR, Form, Fs, Generation, Inspection, Parents, RECEIPT_BYTES_MAX, RECEIPT_NAME,
-    Receipt, RelPath, Target, TargetError, counted, generations, inspect,
+    Fs, Generation, Inspection, Parents, Receipt, RelPath, Target, TargetError, generations,
+    inspect,
 };
 use serde::Serialize;
 

@@ -10,7 +10,8 @@ use std::path::Path;
 use rvenv::activation::quote_posix;
 use rvenv::render::{Detail, escape};
 use rvenv::verify::{Change, Checked, DistributionChecked, Finding, Verification};
-use rvenv_journal::{Fs, Parents, Receipt, Target, agreeing, counted, inspect};
+use rvenv_journal::raw::{agreeing, counted};
+use rvenv_journal::{Fs, Parents, Receipt, Target, inspect};
 use serde::Serialize;
 
 use super::status;

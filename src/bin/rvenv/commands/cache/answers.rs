@@ -11,8 +11,9 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 
 use rvenv::fingerprint::{Fingerprint, Stored};
+use rvenv_journal::Digest;
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
-use rvenv_journal::{Digest, Leftovers, check_private, open_private_dir, read_private_file};
+use rvenv_journal::raw::{Leftovers, check_private, open_private_dir, read_private_file};
 use serde::Deserialize;
 
 /// The directories of notes.

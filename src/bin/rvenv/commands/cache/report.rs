@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use rvenv::render::escape;
-use rvenv_journal::{Audit, Fault, Flaw, Leftovers, Stock, Swept, counted};
+use rvenv_journal::raw::{Audit, Fault, Flaw, Leftovers, Stock, Swept, counted};
 use serde::Serialize;
 
 use rvenv::render::shown_size;

@@ -1,6 +1,7 @@
-//! The ways in: what is asked for becomes a context and a run, for the command and for `EnvBuilder`.
+//! The two front ends' common part: turns what the command or `EnvBuilder` wants into a context and
+//! a run.
 //!
-//! Read next: `request.rs`, then `caller.rs`; `host.rs`, what is read of the process.
+//! Read next: `request.rs`, then `caller.rs`; `host.rs`, what is read from the process.
 
 pub mod caller;
 pub mod env_builder;

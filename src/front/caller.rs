@@ -1,9 +1,9 @@
-//! The caller of a change: the disk and the world of a process, and who hears what happens.
+//! The caller of a change: the disk, the facts about the process, and the listener for events.
 //!
-//! Promises that the command and [`EnvBuilder`](crate::EnvBuilder) run a change alike: how long a busy lock is waited for,
-//! what processes are told and when they are stopped is decided here, once.
-//! Does not word anything for people: a [`Listener`] hears what happens, and the command has the sentences.
-//! Read next: `request.rs`; `../change/environment.rs`, which carries a run out.
+//! Promises that the command and [`EnvBuilder`](crate::EnvBuilder) run a change in the same way:
+//! how long to wait for a busy lock, which events are reported and when a change stops is decided
+//! here, once. Has no text for users: a [`Listener`] receives the events, and the command words
+//! them. Read next: `request.rs`; `../change/environment.rs`, which carries out a run.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,84 +18,84 @@ use crate::change::merge::Lost;
 use crate::python::Control;
 use crate::python::bytecode::Compiler;
 
-/// How long a busy lock is waited for where the caller says nothing.
+/// How long to wait for a busy lock, unless the caller sets it.
 pub const WAIT: Duration = Duration::from_mins(1);
 /// How long a waiter sleeps before it tries the lock again.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Hears what happens meanwhile, and may end it; the default bodies hear nothing and end nothing.
+/// Receives the events of a run, and may end it; the default methods do nothing.
 pub trait Listener {
     /// Whether to stop.
     fn interrupted(&self) -> bool {
         false
     }
-    /// A program is started.
+    /// A program is about to start.
     fn starting(&self, program: &Path) {
         let _: &Path = program;
     }
-    /// A file that has a say in the interpreter was passed over, in a sentence.
+    /// A file that could decide about the interpreter was skipped; the reason as a sentence.
     fn warning(&self, text: &str) {
         let _: &str = text;
     }
-    /// A health check is run.
+    /// A health check is about to run.
     fn checking(&self, check: &Check) {
         let _: &Check = check;
     }
-    /// The lock is busy; told each time it is tried again.
+    /// The lock is busy; called before each new attempt.
     fn waiting(&self, holder: &str) {
         let _: &str = holder;
     }
-    /// What an earlier run left was recovered.
+    /// The leftovers of an earlier run were recovered.
     fn recovered(&self, recovered: &Recovered) {
         let _: &Recovered = recovered;
     }
-    /// The filesystem has no symbolic links: the plan is made again with copies.
+    /// The filesystem has no symbolic links: the environment is planned again with copies.
     fn copying(&self, failed: &StageFailed) {
         let _: &StageFailed = failed;
     }
-    /// Who is notified of deletions.
+    /// The observer of deletions.
     fn watch(&self) -> &dyn Watch {
         &Unwatched
     }
 }
 
-/// Hears nothing.
+/// Ignores every event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
 impl Listener for Silent {}
 
-/// Who asks: the disk and the world of a process, and who hears what happens.
+/// The caller of a change: the disk, the facts about the process, and the listener for events.
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
     /// The disk.
     pub fs: &'a dyn Fs,
-    /// What the process was given.
+    /// The facts about the process.
     pub host: &'a Host,
-    /// Hears what happens.
+    /// Receives the events.
     pub listener: &'a dyn Listener,
 }
 
-/// How a run is to go, besides what to build.
+/// The parameters of a run, besides what to build.
 #[derive(Clone, Copy)]
 pub struct RunTerms<'a> {
-    /// How much a success survives.
+    /// How much a successful commit survives.
     pub durability: Durability,
     /// How files come out of the store.
     pub link_mode: LinkMode,
-    /// How long a busy lock is waited for.
+    /// How long to wait for a busy lock.
     pub wait: Duration,
-    /// What is to become of what is replaced; see [`Intent::retention`].
+    /// What happens to what is replaced; see [`Intent::retention`].
     pub retention: Option<Retention>,
-    /// What may be done.
+    /// What the run may do.
     pub permissions: Permissions<'a>,
-    /// The health check, where one is asked for.
+    /// The health check, if one is wanted.
     pub check: Option<&'a Checker<'a>>,
     /// Whether an interpreter may be started to compile what the store no longer has.
     pub compilation: Compilation,
 }
 
 impl Default for RunTerms<'_> {
-    /// Durable, patient for a minute, and permitted nothing.
+    /// Durable, waits a minute for the lock, and has no permissions.
     fn default() -> Self {
         Self {
             durability: Durability::Power,
@@ -113,7 +113,7 @@ impl Default for RunTerms<'_> {
     }
 }
 
-/// Whether an interpreter may be started while a plan is carried out, to compile.
+/// Whether a run may start an interpreter to compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compilation {
     /// It may not.
@@ -123,7 +123,7 @@ pub enum Compilation {
 }
 
 impl Compilation {
-    /// Allowed where bytecode is wanted.
+    /// Allowed if bytecode is wanted.
     #[must_use]
     pub fn of(is_wanted: bool) -> Self {
         if is_wanted {
@@ -135,7 +135,7 @@ impl Compilation {
 }
 
 impl Caller<'_> {
-    /// Does something that starts processes, which are announced and can be stopped.
+    /// Does work that starts processes; the listener is notified of them and can stop them.
     pub fn with_control<T>(&self, work: impl FnOnce(&Control<'_>) -> T) -> T {
         work(&Control {
             timeout: Control::TIMEOUT,
@@ -144,7 +144,7 @@ impl Caller<'_> {
         })
     }
 
-    /// An interpreter as a compiler of bytecode.
+    /// A compiler of bytecode that runs as this caller.
     pub(super) fn compiler<'c>(&'c self, control: &'c Control<'c>) -> Compiler<'c> {
         Compiler {
             around: &self.host.surroundings,
@@ -153,7 +153,7 @@ impl Caller<'_> {
         }
     }
 
-    /// Runs something that changes a target, with patience for its lock.
+    /// Runs work that changes a target; waits for its lock.
     pub fn run<T>(&self, terms: &RunTerms<'_>, work: impl FnOnce(&Run<'_>) -> T) -> T {
         let since = Instant::now();
         let pause = |holder: &str| {
@@ -191,7 +191,7 @@ impl Caller<'_> {
     /// Runs health checks one after the other.
     ///
     /// # Errors
-    /// The first that does not pass.
+    /// That of the first check that fails.
     pub fn check(&self, env: &EnvAt, checks: &[Check]) -> Result<(), CheckFailed> {
         for check in checks {
             self.listener.checking(check);

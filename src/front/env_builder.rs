@@ -1,13 +1,14 @@
 //! `EnvBuilder`: Python's `venv.EnvBuilder`, with its options, its defaults and its `create`.
 //!
-//! Promises the options of the documented constructor by their names, the defaults of the API in [`Default`] and those of
-//! the command line in [`EnvBuilder::command_line`], and that a builder of somebody else's differs in its [`Stages`]
-//! alone: what is made is planned, staged, published in one step and durable, or the directory is as it was (I1, I2).
-//! Does not empty a directory that is no environment, or more than one, whatever `clear` says; and an upgrade runs every stage.
+//! Promises the options of the documented constructor under their names, the defaults of the API in
+//! [`Default`] and those of the command line in [`EnvBuilder::command_line`], and that a custom
+//! builder differs only in its [`Stages`]: an environment is planned, staged, published in one step
+//! and durable, or the directory is as it was (I1, I2). Whatever `clear` says, it does not empty a
+//! directory that is not an environment, or is more than one. An upgrade runs every stage.
 //!
-//! On disk meanwhile: what `environment.rs` says.
-//! Read next: `hooks.rs`, the stages; `host.rs`, what is read of the process; `environment.rs`, for whoever wants a say
-//! in locks, durability, links and progress.
+//! On disk meanwhile: what `environment.rs` documents. Read next: `hooks.rs`, the stages;
+//! `host.rs`, what is read from the process; `environment.rs`, to choose locks, durability, links
+//! and progress.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -29,32 +30,35 @@ use crate::change::environment::{
 use crate::change::merge::Lost;
 use crate::python::{Purpose, Request};
 
-/// What an environment shall be; the fields are the arguments of Python's constructor, and three more.
+/// The options of an environment; the fields are the arguments of Python's constructor, and three
+/// more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "these are the options of venv.EnvBuilder, by their names"
 )]
 pub struct EnvBuilder {
-    /// Whether the packages of the base installation are visible; an upgrade keeps them visible in any case.
+    /// Whether the packages of the base installation are visible; an upgrade never hides visible
+    /// ones.
     pub system_site_packages: bool,
-    /// Whether an environment that is there is replaced.
+    /// Whether an existing environment is replaced.
     pub clear: bool,
-    /// Whether the interpreter is linked rather than copied; an upgrade keeps what the environment has.
+    /// Whether the interpreter is linked rather than copied; an upgrade keeps what the environment
+    /// has.
     pub symlinks: bool,
-    /// Whether an environment that is there is brought to this interpreter, its packages kept.
+    /// Whether an existing environment gets this interpreter and keeps its packages.
     pub upgrade: bool,
     /// Whether pip is installed.
     pub with_pip: bool,
-    /// The prompt; without one it is the name of the directory, and `.` is the name of the working directory. An upgrade
-    /// without one keeps the prompt of the environment.
+    /// The prompt; the default is the name of the directory, and `.` means the name of the working
+    /// directory. An upgrade without a prompt keeps the environment's own.
     pub prompt: Option<String>,
-    /// Whether pip, and setuptools before Python 3.12, are the newest that an index has.
+    /// Whether pip, and setuptools before Python 3.12, are the newest in the index.
     pub upgrade_deps: bool,
-    /// Which systems of version control are told to ignore the environment; `git` is known.
+    /// The version control systems that are to ignore the environment; only `git` is known.
     pub scm_ignore_files: BTreeSet<String>,
-    /// The base interpreter; without one that of `RVENV_PYTHON`, or in an upgrade the environment's own. Python's builder
-    /// takes the one that it runs in.
+    /// The base interpreter; the default is that of `RVENV_PYTHON`, or in an upgrade the
+    /// environment's own. Python's builder uses the one that it runs in.
     pub python: Request,
     /// Wheels for [`Stages::post_setup`] to install.
     pub packages: Vec<PathBuf>,
@@ -81,10 +85,10 @@ impl Default for EnvBuilder {
     }
 }
 
-/// An environment that was made, or was as it should be.
+/// An environment that was created, or needed no change.
 #[derive(Debug)]
 pub struct Created {
-    /// What the stages knew.
+    /// The context that the stages received.
     pub context: Context,
     /// How it ended.
     pub outcome: Outcome,
@@ -93,13 +97,14 @@ pub struct Created {
 /// Why there is no environment; the directory is as it was, unless [`RunFailed`] says otherwise.
 #[derive(Debug, Error)]
 pub enum CreateFailed {
-    /// The process or the path rules it out.
+    /// The process's settings or the path are not usable.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// What was asked for cannot be had: an interpreter, a wheel, an environment to upgrade.
+    /// The request cannot be satisfied: there is no such interpreter, wheel, or environment to
+    /// upgrade.
     #[error(transparent)]
     Request(#[from] RequestFailed),
-    /// A health check would run what another user has put into the environment.
+    /// A health check would run files that another user put into the environment.
     #[error(transparent)]
     OtherOwner(#[from] OtherOwner),
     /// There is no plan.
@@ -110,7 +115,7 @@ pub enum CreateFailed {
     Run(#[from] RunFailed),
 }
 
-/// Makes an environment: venv's module-level function.
+/// Creates an environment: venv's module-level function.
 ///
 /// ```no_run
 /// use rvenv::EnvBuilder;
@@ -129,7 +134,8 @@ pub fn create(env_dir: impl AsRef<OsStr>, builder: &EnvBuilder) -> Result<Create
 }
 
 impl EnvBuilder {
-    /// What `python -m venv` does without flags: pip, links where they are usual, and a `.gitignore`.
+    /// The defaults of `python -m venv` without flags: pip, links where the platform uses them, and
+    /// a `.gitignore`.
     #[must_use]
     pub fn command_line() -> Self {
         Self {
@@ -140,7 +146,7 @@ impl EnvBuilder {
         }
     }
 
-    /// Makes an ordinary environment.
+    /// Creates an ordinary environment.
     ///
     /// # Errors
     /// See [`CreateFailed`].
@@ -151,7 +157,7 @@ impl EnvBuilder {
         self.create_with(&Venv, env_dir)
     }
 
-    /// Makes an environment with stages of somebody else's.
+    /// Creates an environment with custom stages.
     ///
     /// # Errors
     /// See [`CreateFailed`].
@@ -166,7 +172,7 @@ impl EnvBuilder {
         self.create_on(&Host::read()?, stages, env_dir)
     }
 
-    /// The same in a world that is handed in.
+    /// Creates an environment with custom stages and the given facts about the process.
     ///
     /// # Errors
     /// See [`CreateFailed`].
@@ -205,10 +211,11 @@ impl EnvBuilder {
         })
     }
 
-    /// Plans what [`create_on`](Self::create_on) would do, and writes nothing to the environment.
+    /// Plans what [`create_on`](Self::create_on) would do; writes nothing to the environment.
     ///
-    /// Health checks are no part of a plan: whoever applies one says which programs may be started. A plan with
-    /// `upgrade_deps` names wheels that were downloaded for it and are gone with this call.
+    /// Health checks are not part of a plan: the user who applies one decides which programs may
+    /// start. A plan with `upgrade_deps` names downloaded wheels that are deleted when this call
+    /// returns.
     ///
     /// # Errors
     /// See [`CreateFailed`].
@@ -257,8 +264,8 @@ impl EnvBuilder {
         Ok(caller.prepare(&request)?)
     }
 
-    /// What is said of the things that an upgrade keeps: `false` says nothing there, nor does `symlinks` in either value,
-    /// since it is part of the defaults.
+    /// The choices that an upgrade does not keep. In an upgrade `false` sets nothing, nor does
+    /// `symlinks` with either value, since it is part of the defaults.
     fn said(&self, host: &Host) -> Choices {
         Choices {
             system_site_packages: self.system_site_packages.then_some(true),
@@ -285,7 +292,7 @@ impl EnvBuilder {
     }
 }
 
-/// A caller of whom nobody hears.
+/// A caller without a listener.
 fn caller<'a>(fs: &'a RealFs, host: &'a Host) -> Caller<'a> {
     Caller {
         fs,
@@ -294,7 +301,7 @@ fn caller<'a>(fs: &'a RealFs, host: &'a Host) -> Caller<'a> {
     }
 }
 
-/// What a library does without being told: it deletes nothing that is no environment, and loses no package.
+/// The permissions of the library: it deletes nothing but environments, and loses no package.
 fn permissions(host: &Host) -> Permissions<'_> {
     Permissions {
         force: Force::No,

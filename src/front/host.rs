@@ -1,10 +1,11 @@
-//! The host: what a process knows of the world around it, for whoever has no reason to hand in another one.
+//! The host: what a process knows about its surroundings, for callers that use the real ones.
 //!
-//! Promises that environment variables, working directory, umask and clock are read in [`Host::read`] and nowhere else
-//! in this crate, and that what was read is a value: whoever wants another world changes its fields.
-//! Does not promise the umask of a process that changes it meanwhile.
+//! Promises that environment variables, working directory, umask and clock are read in
+//! [`Host::read`] and nowhere else in this crate, and that the result is a value: a caller that
+//! needs other surroundings changes its fields. Does not notice if the process changes its umask
+//! afterwards.
 //!
-//! Read next: `env_builder.rs`, which builds on it; `options.rs`, which paths are refused.
+//! Read next: `env_builder.rs`, which uses it; `options.rs`, which paths are refused.
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
@@ -23,46 +24,47 @@ mod cache_dir;
 
 pub use self::cache_dir::{CACHE_VARIABLE, CacheUnusable};
 
-/// Which interpreter is wanted where the caller names none.
+/// The variable that names the interpreter if the caller names none.
 pub const PYTHON_VARIABLE: &str = "RVENV_PYTHON";
 
-/// Where `update-alternatives` keeps what is registered: Debian and its kin, Fedora and its kin.
+/// Where `update-alternatives` keeps its entries: on Debian and its derivatives, and on Fedora and
+/// its derivatives.
 #[cfg(target_os = "linux")]
 const ALTERNATIVES: [&str; 2] = ["/var/lib/dpkg/alternatives", "/var/lib/alternatives"];
 #[cfg(not(target_os = "linux"))]
 const ALTERNATIVES: [&str; 0] = [];
 
-/// What a process knows of the world.
+/// What a process knows about its surroundings.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// Where interpreters are looked for, and what they are told.
+    /// Where to search for interpreters, and the environment variables that they get.
     pub surroundings: Surroundings,
-    /// Where unpacked wheels and notes are kept, if there is a place.
+    /// The cache, with unpacked wheels and cached answers; `None` if there is no place for one.
     pub cache: Option<Cache>,
-    /// The bits that new files and directories do without.
+    /// The bits that new files and directories do not get.
     pub umask: u32,
     /// The time of every file that is written (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<i64>,
-    /// What time it is.
+    /// The current time.
     pub now: Time,
-    /// How many processes may work at once.
+    /// How many processes may work at the same time.
     pub processors: NonZeroUsize,
-    /// Which interpreter is wanted where the command names none (`RVENV_PYTHON`).
+    /// The interpreter to use if the command names none (`RVENV_PYTHON`).
     pub python: Option<OsString>,
-    /// The working directory, if it is still there.
+    /// The working directory, if it still exists.
     pub cwd: Option<PathBuf>,
 }
 
-/// What is wrong with the world, or with a path in it.
+/// What is wrong with the process's settings, or with a path.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum HostError {
     /// `SOURCE_DATE_EPOCH` is not a time.
     #[error("SOURCE_DATE_EPOCH is `{0}`, which is no number of seconds since 1970")]
     Epoch(String),
-    /// The cache that was named cannot be one.
+    /// The directory that the variable names cannot be the cache.
     #[error("{CACHE_VARIABLE} is `{}`, which {why}", shown(path))]
     Cache {
-        /// What the variable says.
+        /// The value of the variable.
         path: PathBuf,
         /// What is wrong with it.
         why: CacheUnusable,
@@ -70,10 +72,10 @@ pub enum HostError {
     /// The path is not UTF-8.
     #[error("the path `{0}` is not UTF-8, and an environment's scripts and pyvenv.cfg must be")]
     NotUtf8(String),
-    /// The path is empty; usually a variable that was not set.
+    /// The path is empty, usually because a variable was not set.
     #[error("the path of the environment is empty")]
     Empty,
-    /// The path is relative, and to nothing.
+    /// The path is relative, but there is no working directory.
     #[error("cannot read `{0}`: the working directory is gone")]
     NoCwd(String),
     /// The path has a character that no environment can have.
@@ -82,7 +84,7 @@ pub enum HostError {
 }
 
 impl Host {
-    /// Reads what this process was given.
+    /// Reads the facts about this process.
     ///
     /// # Errors
     /// [`HostError::Epoch`] and [`HostError::Cache`].
@@ -137,7 +139,8 @@ impl Host {
         })
     }
 
-    /// The path of an environment as `venv` reads it: relative to the working directory, `..` by the text alone.
+    /// The path of an environment as `venv` reads it: relative to the working directory, with `..`
+    /// resolved by its text alone.
     ///
     /// # Errors
     /// See [`HostError`].
@@ -170,9 +173,11 @@ impl Host {
     }
 }
 
-/// The home directory, where interpreters are looked for unasked; else a line for people about why they are not.
+/// The home directory, which is searched for interpreters by default; else a line for the user that
+/// says why it is not.
 ///
-/// `sudo` can keep the variable: a program there would be started as root because another user put it there.
+/// `sudo` can keep the variable: a program there would run as root because another user put it
+/// there.
 fn own_home() -> (Option<PathBuf>, Option<String>) {
     let Ok(home) = etcetera::home_dir() else {
         return (None, None);
@@ -189,7 +194,7 @@ fn own_home() -> (Option<PathBuf>, Option<String>) {
     }
 }
 
-/// Directories of interpreters that mean something else in each working directory, as lines for people.
+/// The directories of interpreters that depend on the working directory, as lines for the user.
 fn ignored(
     search_path: Option<&OsString>,
     directory: &dyn Fn(&str) -> Option<PathBuf>,
@@ -207,7 +212,7 @@ fn ignored(
     ignored.into_iter().map(shown).collect()
 }
 
-/// Where pyenv keeps its versions, if it is there; on Windows that is pyenv-win.
+/// Where pyenv keeps its versions, if it exists; on Windows that is pyenv-win.
 fn pyenv_root(directory: &dyn Fn(&str) -> Option<PathBuf>, home: Option<&Path>) -> Option<PathBuf> {
     let named = directory("PYENV_ROOT").or_else(|| directory("PYENV").filter(|_| cfg!(windows)));
     named.or_else(|| {
@@ -255,7 +260,7 @@ fn read_epoch(text: &OsStr) -> Result<i64, HostError> {
 
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 fn now() -> Time {
-    // A clock that was never set is in 1970 at the earliest.
+    // A clock that was never set counts as 1970.
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let since = since.unwrap_or_default();
     Time {
@@ -266,17 +271,18 @@ fn now() -> Time {
 
 #[cfg(unix)]
 fn umask() -> u32 {
-    // Setting it is the one way to read it everywhere, and other threads would make files meanwhile.
+    // Elsewhere the only way to read it is to set it, and other threads could create files
+    // meanwhile.
     if let Some(bits) = umask_of_status() {
         return bits;
     }
     let umask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(umask);
-    // The width of the bits differs between systems.
+    // The type of the bits differs between systems.
     u32::try_from(u64::from(umask.bits()) & 0o777).unwrap_or(0o022)
 }
 
-/// The umask as Linux tells it (since 4.7).
+/// The umask that Linux reports (since 4.7).
 #[cfg(unix)]
 fn umask_of_status() -> Option<u32> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -1,10 +1,11 @@
-//! Requests: one way from what is asked for to the context of a plan.
+//! Requests: the one way from what a caller wants to the context of a plan.
 //!
-//! The command and [`EnvBuilder`](crate::EnvBuilder) say what they want as an [`EnvRequest`]; which interpreter that is,
-//! which options hold, what is downloaded and compiled, and which health checks run is decided here, once.
+//! The command and [`EnvBuilder`](crate::EnvBuilder) express what they want as an [`EnvRequest`].
+//! Which interpreter that means, which options hold, what is downloaded and compiled, and which
+//! health checks run is decided here, once.
 //!
-//! Promises to write nothing to a target: what is downloaded and compiled goes into the cache.
-//! Read next: `caller.rs`, which runs a change; `env_builder.rs`.
+//! Promises to write nothing to a target: downloads and compiled files go into the cache. Read
+//! next: `caller.rs`, which runs a change; `env_builder.rs`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,20 +33,22 @@ use crate::python::{
 use crate::wheel::Catalogue;
 use crate::wheel::download::{DownloadFailed, download};
 
-/// How the names of directories begin to which a process downloads; `rvenv cache prune` deletes those of dead processes.
+/// The prefix of directories that a process downloads to; `rvenv cache prune` deletes those of dead
+/// processes.
 pub const DOWNLOADS_PREFIX: &str = "downloads-";
 
-/// What is to become of an environment.
+/// What to do with an environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// What the options say.
+    /// Create it as the options say.
     Create,
-    /// The one that exists, with another interpreter: it keeps its choices and its packages.
+    /// Give the existing one another interpreter; it keeps its choices and its packages.
     Upgrade,
 }
 
 impl Intent {
-    /// What is asked to become of what is replaced; for [`Intent::Create`] the change itself decides, under the lock.
+    /// What the caller wants to happen to what is replaced; for [`Intent::Create`] the change
+    /// itself decides it, under the lock.
     #[must_use]
     pub fn retention(self, asked: Option<Retention>) -> Option<Retention> {
         match self {
@@ -55,7 +58,7 @@ impl Intent {
     }
 }
 
-/// Which interpreter is asked for, and by what.
+/// Which interpreter is wanted, and what names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedPython {
     request: Request,
@@ -63,10 +66,10 @@ pub struct AskedPython {
 }
 
 impl AskedPython {
-    /// What the caller names, else what `RVENV_PYTHON` says.
+    /// The interpreter that the caller names, else that of `RVENV_PYTHON`.
     ///
     /// # Errors
-    /// A variable that means no Python.
+    /// A variable that names no Python.
     pub fn of(named: Request, host: &Host) -> Result<Self, InterpreterError> {
         match (&named, &host.python) {
             (Request::Default, Some(text)) => Ok(Self {
@@ -80,36 +83,37 @@ impl AskedPython {
         }
     }
 
-    /// Whether nothing is asked for.
+    /// Whether no interpreter is named.
     #[must_use]
     pub fn is_default(&self) -> bool {
         self.request == Request::Default && self.variable.is_none()
     }
 }
 
-/// What is asked for.
+/// What the caller wants.
 #[derive(Clone, Debug)]
 pub struct EnvRequest {
     /// The absolute path of the environment, as [`Host::env_dir`] reads it.
     pub env_dir: String,
-    /// What is to become of it.
+    /// What to do with it.
     pub intent: Intent,
-    /// Which interpreter.
+    /// The interpreter.
     pub python: AskedPython,
-    /// What holds where nothing is said; the umask and the epoch are the host's.
+    /// The options that hold where nothing else is set; the umask and the epoch are the host's.
     pub options: Options,
-    /// What is said of the things that an upgrade keeps otherwise.
+    /// The choices that the caller sets; an upgrade keeps the environment's own otherwise.
     pub said: Choices,
     /// Wheels for [`Stages::post_setup`] to install.
     pub packages: Vec<PathBuf>,
-    /// Whether the plan is carried out or shown.
+    /// Whether the plan will be carried out or shown.
     pub purpose: Purpose,
 }
 
-/// The context of a plan, and the wheels that were downloaded for it as long as it is needed.
+/// The context of a plan, and the wheels that were downloaded for it, which must exist as long as
+/// the plan is used.
 #[derive(Debug)]
 pub struct Answer {
-    /// Everything that a hook may know.
+    /// Everything that a stage may know.
     pub context: Context,
     /// The directory of the downloaded wheels, which is deleted with this value.
     pub downloads: Option<TempDir>,
@@ -118,7 +122,7 @@ pub struct Answer {
 /// Why there is no context.
 #[derive(Debug, Error)]
 pub enum RequestFailed {
-    /// No interpreter.
+    /// No interpreter was found.
     #[error(transparent)]
     Interpreter(#[from] InterpreterError),
     /// A path or a prompt that no environment can have, or an interpreter without a layout.
@@ -130,24 +134,24 @@ pub enum RequestFailed {
     /// The environment does not exist.
     #[error("there is no environment at `{}`", path.display().to_string().escape_debug())]
     NoEnvironment {
-        /// Where it would be.
+        /// The path.
         path: PathBuf,
         /// Why not.
         source: io::Error,
     },
-    /// The target cannot be one.
+    /// The target is not valid.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The environment has no interpreter any more.
+    /// The environment's base interpreter was not found.
     #[error(transparent)]
     Base(#[from] BaseError),
     /// There is no directory to download to.
     #[error("cannot make a directory to download to")]
     NoDownloads(#[source] io::Error),
-    /// Nothing was downloaded.
+    /// The download failed.
     #[error(transparent)]
     Download(#[from] DownloadFailed),
-    /// Nothing was compiled.
+    /// The compilation failed.
     #[error(transparent)]
     Bytecode(#[from] BytecodeFailed),
 }
@@ -167,19 +171,19 @@ impl Answer {
         checks::built_in_first(expected, commands)
     }
 
-    /// The health checks that hooks ask for; to learn them, they plan.
+    /// The health checks that the stages request; to find them, the stages plan.
     ///
     /// # Errors
-    /// The hook that could not plan.
+    /// The error of the stage that could not plan.
     pub fn checks_of(&self, hooks: &dyn Stages) -> Result<Vec<Check>, RequestFailed> {
-        // Whether there is a pip to upgrade is known when the environment has been looked at.
+        // Whether there is a pip to upgrade is known only after the environment has been read.
         let mut context = self.context.clone();
         context.options.upgrade_deps = false;
         Ok(hooks::checks(hooks, &context)?)
     }
 
-    /// A part of the environment that belongs to another user, so that health checks would run what they put there; of one
-    /// that is cleared nothing is run.
+    /// A part of the environment that another user owns, so that health checks would run that
+    /// user's files. If the environment is cleared, only the directories above it count.
     #[must_use]
     pub fn other_owner(&self) -> Option<OtherOwner> {
         let env_dir = Path::new(&self.context.env_dir);
@@ -198,7 +202,7 @@ impl Answer {
 }
 
 impl Caller<'_> {
-    /// Finds the interpreter, decides on the options, downloads and compiles what a plan will name.
+    /// Finds the interpreter, decides the options, downloads and compiles what a plan will name.
     ///
     /// # Errors
     /// See [`RequestFailed`].
@@ -242,9 +246,10 @@ impl Caller<'_> {
         Ok(Answer { context, downloads })
     }
 
-    /// The context of a repair: what the environment says of itself, and where it says nothing any more, its receipt.
+    /// The context of a repair: what the environment says about itself, or else what its receipt
+    /// says.
     ///
-    /// Bytecode is put back where it was published.
+    /// Bytecode is restored if it was published.
     ///
     /// # Errors
     /// See [`RequestFailed`].
@@ -288,10 +293,10 @@ impl Caller<'_> {
         Ok(context)
     }
 
-    /// Looks for an interpreter as this caller asks for one; the project of `target` has a say.
+    /// Searches for the wanted interpreter; the project of `target` may decide.
     ///
     /// # Errors
-    /// What `find` says.
+    /// Those of `find`.
     pub fn look<T>(
         &self,
         asked: &AskedPython,
@@ -371,12 +376,12 @@ impl Caller<'_> {
             builder.tempdir_in(cache.path()).ok()
         };
         let made = self.host.cache.as_ref().and_then(in_cache);
-        // A cache that cannot be used is never needed.
+        // A cache that cannot be used is never necessary.
         let made = made.map_or_else(|| builder.tempdir(), Ok);
         made.map_err(RequestFailed::NoDownloads)
     }
 
-    /// Has bytecode made for what will be planned, if that is wanted.
+    /// Compiles bytecode for what will be planned, if it is wanted.
     fn compile(&self, context: &mut Context) -> Result<(), BytecodeFailed> {
         if !context.options.compile_bytecode {
             return Ok(());
@@ -389,7 +394,8 @@ impl Caller<'_> {
     }
 }
 
-/// A plan that is shown needs an interpreter at work where wheels are downloaded or compiled for it.
+/// A plan that is only shown still needs an interpreter at work if wheels are downloaded or
+/// compiled for it.
 fn at_work(purpose: Purpose, is_at_work: bool) -> Purpose {
     match purpose {
         Purpose::Show if is_at_work => Purpose::ShowAtWork,

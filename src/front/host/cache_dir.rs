@@ -1,8 +1,9 @@
-//! The directory of the cache: the one that is named, if it can be one, else the user's own.
+//! The directory of the cache: the one that the user names, if it is usable, else the user's own.
 //!
-//! Promises that a named directory is refused for what it is (relative, a file, unreadable, in reach of other users)
-//! before anything else happens, and that the usual one never is: without it every command still works.
-//! Does not promise that the directory exists or can be written: what is in it is used, and no more is needed.
+//! Promises that a named directory is refused with the reason (relative, a file, unreadable,
+//! writable by other users) before anything else happens, and that the default one never is:
+//! without it every command still works. Does not promise that the directory exists or can be
+//! written: commands use what is in it, and need no more.
 
 use std::fs;
 use std::io;
@@ -20,41 +21,41 @@ pub const CACHE_VARIABLE: &str = "RVENV_CACHE_DIR";
 /// Why a directory cannot be the cache.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CacheUnusable {
-    /// What it means depends on the working directory.
+    /// Its meaning depends on the working directory.
     #[error("is not an absolute path")]
     Relative,
-    /// Something else has the name.
+    /// It is not a directory.
     #[error("is not a directory")]
     NotADirectory,
-    /// One of the directories above it is none.
+    /// One of the directories above it is a file.
     #[error("is below a file")]
     BelowAFile,
-    /// No directory can be made under the name.
+    /// It is a symbolic link to nothing, so no directory can be created there.
     #[error("is a symbolic link to nothing")]
     Dangling,
-    /// The system refuses to open it.
+    /// The system cannot open it.
     #[error("cannot be opened: {0}")]
     Unreadable(io::ErrorKind),
-    /// Another user owns it, or a directory or link on the way to it.
+    /// Another user owns it, or a directory or link on the path to it.
     #[error("cannot be trusted: `{}` belongs to user {owner}", shown(path))]
     Foreign {
-        /// The first component of the way that another user owns.
+        /// The first component of the path that another user owns.
         path: PathBuf,
-        /// Who that is.
+        /// That user.
         owner: u32,
     },
-    /// Others may put another directory in its place.
+    /// Other users may put another directory in its place.
     #[error(
         "cannot be trusted: other users may write into `{}` (mode {mode:04o})",
         shown(path)
     )]
     Above {
-        /// The directory above it into which they may write.
+        /// The directory above it that they may write.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// Others may put what they like into it.
+    /// Other users may write into it.
     #[error("other users may write into (mode {mode:04o})")]
     Writable {
         /// Its permission bits.
@@ -62,7 +63,7 @@ pub enum CacheUnusable {
     },
 }
 
-/// The named directory, or the user's own; none where the system has no place for one.
+/// The named directory, or the user's own; none if the system has no place for one.
 pub(super) fn chosen(named: Option<PathBuf>) -> Result<Option<Cache>, (PathBuf, CacheUnusable)> {
     if let Some(named) = named {
         return match usable(&named) {
@@ -76,19 +77,19 @@ pub(super) fn chosen(named: Option<PathBuf>) -> Result<Option<Cache>, (PathBuf, 
     Ok(usual.map(Cache::at))
 }
 
-/// The cache, unless others can write what is believed of it.
+/// The cache, unless other users can write what rvenv would trust.
 fn private(cache: Cache) -> Result<Cache, (PathBuf, CacheUnusable)> {
     let why = match cache.dir() {
         Err(NotUsed::Foreign { path, owner }) => CacheUnusable::Foreign { path, owner },
         Err(NotUsed::Above { path, mode }) => CacheUnusable::Above { path, mode },
         Err(NotUsed::Writable { mode, .. }) => CacheUnusable::Writable { mode },
-        // A cache that cannot be made or opened costs time alone.
+        // A cache that cannot be created or opened only costs time.
         Ok(_) | Err(NotUsed::Disk { .. }) => return Ok(cache),
     };
     Err((cache.path().to_owned(), why))
 }
 
-/// Whether a directory can be the cache as it is now.
+/// Whether a directory can be the cache in its current state.
 fn usable(dir: &Path) -> Result<(), CacheUnusable> {
     if !dir.is_absolute() {
         return Err(CacheUnusable::Relative);
@@ -119,7 +120,7 @@ pub(super) fn other_owner(dir: &Path) -> Option<u32> {
     (owner != 0 && owner != rustix::process::geteuid().as_raw()).then_some(owner)
 }
 
-/// The owner of a directory, which this system does not tell.
+/// The owner of a directory, which this system does not report.
 #[cfg(not(unix))]
 pub(super) fn other_owner(_dir: &Path) -> Option<u32> {
     None

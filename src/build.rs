@@ -2,8 +2,9 @@
 //! hooks that plan them.
 //!
 //! Promises that nothing here touches a disk except a health check, which starts the environment's
-//! programs (I4). Read next: `hooks.rs`, which plans; `layout.rs`, `pyvenv_cfg.rs` and
-//! `activation.rs`, which say what is planned.
+//! programs (I4).
+//! Read next: `hooks.rs`, which plans; `layout.rs`, `pyvenv_cfg.rs` and `activation.rs`, which say
+//! what is planned.
 
 pub mod activation;
 pub mod checks;

@@ -2,8 +2,8 @@
 //!
 //! - To create an environment: [`EnvBuilder`], whose fields are the arguments of Python's
 //!   `venv.EnvBuilder`.
-//! - To build environments of another kind: implement [`Stages`] and override the stages that
-//!   differ; `examples/` has builders that do real work. A stage adds to the
+//! - To build environments of another kind: implement [`Stages`] and override the hooks that
+//!   differ; `examples/` has builders that do real work. A hook adds to the
 //!   [`Draft`](hooks::Draft); it has no access to the disk.
 //! - To choose locks, durability, links and progress: [`environment::create`] with an
 //!   [`environment::Run`].
@@ -51,7 +51,7 @@
 //! # }
 //! ```
 //!
-//! Read next: `env_builder.rs` for the options, `hooks.rs` for the stages, `environment.rs` for how
+//! Read next: `env_builder.rs` for the options, `hooks.rs` for the hooks, `environment.rs` for how
 //! a plan reaches the disk.
 
 mod base;

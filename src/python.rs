@@ -11,8 +11,9 @@
 //! digest.
 //!
 //! On disk: only `probe_cache.rs` writes, and only in the cache directory. An interpreter that only
-//! a target names is started as `trust.rs` allows. Read next: `discover.rs`, which turns a request
-//! into an interpreter; `build/layout.rs`, which describes an environment of that interpreter.
+//! a target names is started as `trust.rs` allows.
+//! Read next: `discover.rs`, which turns a request into an interpreter; `build/layout.rs`, which
+//! describes an environment of that interpreter.
 
 mod build_details;
 pub mod bytecode;

@@ -1,14 +1,14 @@
-//! Hooks: the stages of an environment, in the order of Python's `venv`, each of which plans
-//! operations.
+//! Hooks: the steps of Python's `venv.EnvBuilder`, in its order, each of which plans operations.
 //!
-//! Promises that a stage touches no disk: it receives the [`Context`] and adds to the [`Draft`],
-//! and can do nothing else (I4). One context gives one plan, byte for byte. Everything is written
-//! for the environment's final path; no path of a staging directory exists here that could leak.
+//! Promises that a hook touches no disk: it receives the [`Context`] and adds to the [`Draft`], and
+//! can do nothing else (I4). One context gives one plan, byte for byte. Everything is written for
+//! the environment's final path; no path of a staging directory exists here that could leak.
 //!
-//! Stages: directories → configuration → python → pip → scripts → `post_setup` → dependencies. To
-//! override one, implement [`Stages`], whose default bodies do what venv does. Unlike in venv, an
-//! upgrade runs all of them. Read next: `hooks/draft.rs`, `hooks/pip.rs`; `layout.rs` for names;
-//! `pyvenv_cfg.rs`, `activation.rs`, `wheel.rs` for contents.
+//! The hooks: directories → configuration → python → pip → scripts → `post_setup` → dependencies.
+//! To override one, implement [`Stages`], whose default bodies do what venv does. Unlike in venv,
+//! an upgrade runs all of them.
+//! Read next: `hooks/draft.rs`, `hooks/pip.rs`; `layout.rs` for names; `pyvenv_cfg.rs`,
+//! `activation.rs`, `wheel.rs` for contents.
 
 use rvenv_journal::{Content, Input, Mode, Node, PlanBuilder, PlanError, RelPath, RelPathError};
 use thiserror::Error;
@@ -33,7 +33,7 @@ pub use pip::{
     BYTECODE_ROLE, core_dependencies, kept_distributions, planned_wheels, replaced_distributions,
 };
 
-/// Why a stage could not plan.
+/// Why a hook could not plan.
 #[derive(Debug, Error)]
 pub enum StageError {
     /// A path or prompt that would break the environment.
@@ -73,7 +73,7 @@ pub enum StageError {
     /// A distribution is to be upgraded, but none of its wheels was downloaded.
     #[error("no wheel of {0} was downloaded")]
     NotDownloaded(&'static str),
-    /// A stage wants to install a wheel that is not among the given packages.
+    /// A hook wants to install a wheel that is not among the given packages.
     #[error("the wheel `{0}` was not among the packages that were given")]
     NotGiven(String),
     /// The installation on Windows has no program that an environment can start.
@@ -86,12 +86,12 @@ pub enum StageError {
     /// unknown.
     #[error("there is no file that tells `{0}` what to ignore")]
     UnknownScm(String),
-    /// An error of a stage outside this crate.
+    /// An error of a hook outside this crate.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The stages of an environment; the default bodies do what Python's `venv` does.
+/// The hooks of an environment; the default bodies do what Python's `venv` does.
 pub trait Stages {
     /// Plans the directories: `bin`, `include`, `lib`, and `lib64` if the version has it.
     ///
@@ -275,24 +275,24 @@ pub trait Stages {
     }
 }
 
-/// The stages of an ordinary environment.
+/// The hooks of an ordinary environment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Venv;
 
 impl Stages for Venv {}
 
-/// Runs every stage, in venv's order, into one plan.
+/// Runs every hook, in venv's order, into one plan.
 ///
 /// # Errors
-/// The error of the stage that could not plan.
+/// The error of the hook that could not plan.
 pub fn build(stages: &dyn Stages, context: &Context) -> Result<PlanBuilder, StageError> {
     Ok(draft(stages, context)?.into_parts().0)
 }
 
-/// The health checks that the stages request.
+/// The health checks that the hooks request.
 ///
 /// # Errors
-/// The error of the stage that could not plan.
+/// The error of the hook that could not plan.
 pub fn checks(stages: &dyn Stages, context: &Context) -> Result<Vec<Check>, StageError> {
     Ok(draft(stages, context)?.into_parts().1)
 }

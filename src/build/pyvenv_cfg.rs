@@ -4,7 +4,7 @@
 //! per key, whatever the prompt: a text with a line break is refused before it gets here. Does not
 //! read the file as Python does; `change/existing/config_reader.rs` does.
 //!
-//! Read next: `hooks.rs`, whose stage `create_configuration` plans it.
+//! Read next: `hooks.rs`, whose hook `create_configuration` plans it.
 
 use std::fmt::Write as _;
 

@@ -9,9 +9,9 @@
 //! batch file, only the percent signs of a value are doubled, since it is between the author's own
 //! quotes; more is not possible there.
 //!
-//! [`ScriptTree::read`] reads files; everything after it is pure. Writes nothing. Read next:
-//! `activation.rs`, which has the quoting of each language; `build/hooks/draft.rs`, which plans the
-//! scripts.
+//! [`ScriptTree::read`] reads files; everything after it is pure. Writes nothing.
+//! Read next: `activation.rs`, which has the quoting of each language; `build/hooks/draft.rs`,
+//! which plans the scripts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -201,7 +201,7 @@ fn mode_of(_meta: &fs::Metadata) -> Mode {
     Mode::SHARED_FILE
 }
 
-/// Whether venv omits a file on Windows, where the stage of the interpreter places such programs.
+/// Whether venv omits a file on Windows, where the hook of the interpreter places such programs.
 fn is_launcher(path: &RelPath, newer: bool) -> bool {
     let name = path.name().to_ascii_lowercase();
     let program = Path::new(&name).extension();

@@ -1,7 +1,8 @@
 //! Supplies: the wheels that a plan may install, in one list, and why each of them is at hand.
 //!
-//! Promises that whatever differs between the sources of wheels is a row of this file: a new source of packages is a new
-//! [`Why`] here, and the line of `front/request.rs` that adds its wheels to [`Context`](super::hooks::Context).
+//! Promises that whatever differs between the sources of wheels is a row of this file: a new source
+//! of packages is a new [`Why`] here, and the line of `front/request.rs` that adds its wheels to
+//! [`Context`](super::hooks::Context).
 //! Read next: `hooks/pip.rs`, which plans them.
 
 use std::path::{Path, PathBuf};

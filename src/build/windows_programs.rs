@@ -6,7 +6,7 @@
 //! any machine. Does not search for the files, and has no rules for interpreters that run from
 //! their source tree.
 //!
-//! Read next: `hooks.rs`, whose stage `setup_python` plans them.
+//! Read next: `hooks.rs`, whose hook `setup_python` plans them.
 
 use std::path::{Path, PathBuf};
 

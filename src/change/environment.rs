@@ -5,7 +5,8 @@
 //! a program, and its permissions come from the user who applies it (I6).
 //!
 //! On disk meanwhile: what the engine documents, beside the target and nowhere else, and the store
-//! of `provision.rs`. Read next: `rvenv_journal`'s `transaction.rs`.
+//! of `provision.rs`.
+//! Read next: `rvenv_journal`'s `transaction.rs`.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -124,7 +125,7 @@ pub struct Report {
 /// Why there is no plan.
 #[derive(Debug, Error)]
 pub enum PlanFailed {
-    /// A stage could not plan.
+    /// A hook could not plan.
     #[error(transparent)]
     Stage(#[from] StageError),
     /// The target is not valid.
@@ -198,7 +199,7 @@ pub enum RunFailed {
     /// No generation was restored.
     #[error(transparent)]
     Rollback(#[from] RollbackError),
-    /// The published environment failed its health check; the publication was rolled back.
+    /// The published environment failed its health check; the publication was undone.
     #[error("{}", unchecked(path, source))]
     Check {
         /// The target.
@@ -206,10 +207,10 @@ pub enum RunFailed {
         /// Why.
         #[source]
         source: CheckFailed,
-        /// How the rollback ended.
+        /// How the undo ended.
         ending: Box<Ending>,
     },
-    /// The published environment failed its health check, and rolling it back failed.
+    /// The published environment failed its health check, and undoing it failed.
     #[error(transparent)]
     Undo(#[from] Box<UndoFailed>),
     /// A saved plan does something to its target that no environment needs.

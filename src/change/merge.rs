@@ -58,7 +58,7 @@ pub enum Lost {
 /// Why a merge is impossible.
 #[derive(Debug, Error)]
 pub enum MergeError {
-    /// A stage could not plan.
+    /// A hook could not plan.
     #[error(transparent)]
     Stage(#[from] StageError),
     /// Operations and target do not fit together.

@@ -7,8 +7,8 @@
 //! again if the run may start an interpreter. Every wheel is the one whose digest the plan pins.
 //!
 //! On disk: the store, `RVENV_CACHE_DIR/packs`, and the index of `provision/bytecode_cache.rs`;
-//! nothing else. Read next: `provision/bytecode_cache.rs`; `environment.rs`, which passes this to
-//! the engine.
+//! nothing else.
+//! Read next: `provision/bytecode_cache.rs`; `environment.rs`, which passes this to the engine.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;

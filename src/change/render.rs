@@ -3,7 +3,7 @@
 //! Promises to be pure, that colour only repeats what signs and words say, and that text from a
 //! wheel or a disk cannot control a terminal: it is escaped.
 //!
-//! Read next: `render/changes.rs` for what a plan shows of each stage; the command's `outcome.rs`,
+//! Read next: `render/changes.rs` for what a plan shows of each hook; the command's `outcome.rs`,
 //! which prints this.
 
 mod changes;
@@ -65,7 +65,7 @@ impl Totals {
     }
 }
 
-/// A plan as text: what changes, grouped by stage, and how much stays as it is.
+/// A plan as text: what changes, grouped by hook, and how much stays as it is.
 ///
 /// A plan that changes nothing is one line, unless every path is wanted.
 #[must_use]
@@ -97,7 +97,7 @@ struct Section {
     lines: Vec<String>,
 }
 
-/// What is added and changed by stage, then what is removed; sections without lines are omitted.
+/// What is added and changed by hook, then what is removed; sections without lines are omitted.
 fn sections(plan: &Plan, replaced: &Replaced, detail: Detail) -> Vec<Section> {
     let mut sections: Vec<Section> = stages(plan)
         .iter()
@@ -288,7 +288,7 @@ fn publication(plan: &Plan) -> &'static str {
     }
 }
 
-/// The stages in the order in which they first appear in venv, then any others.
+/// The hooks in the order in which they first appear in venv, then any others.
 fn stages(plan: &Plan) -> Vec<Arc<str>> {
     let known = [
         "directories",

@@ -31,7 +31,7 @@ use crate::change::merge::{MergeError, Merged, receipt_in, redate};
 use crate::change::verify::is_bytecode;
 use crate::python::NamedByTarget;
 
-/// The stage of paths that are in the plan only to stay.
+/// The name in place of a hook's for paths that are in the plan only to stay.
 const STAGE: &str = "receipt";
 
 /// Why a repair is impossible.

@@ -3,7 +3,8 @@
 //! Promises that the command and [`EnvBuilder`](crate::EnvBuilder) run a change in the same way:
 //! how long to wait for a busy lock, which events are reported and when a change stops is decided
 //! here, once. Has no text for users: a [`Listener`] receives the events, and the command words
-//! them. Read next: `request.rs`; `../change/environment.rs`, which carries out a run.
+//! them.
+//! Read next: `request.rs`; `../change/environment.rs`, which carries out a run.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

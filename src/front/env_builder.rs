@@ -4,11 +4,11 @@
 //! [`Default`] and those of the command line in [`EnvBuilder::command_line`], and that a custom
 //! builder differs only in its [`Stages`]: an environment is planned, staged, published in one step
 //! and durable, or the directory is as it was (I1, I2). Whatever `clear` says, it does not empty a
-//! directory that is not an environment, or is more than one. An upgrade runs every stage.
+//! directory that is not an environment, or is more than one. An upgrade runs every hook.
 //!
-//! On disk meanwhile: what `environment.rs` documents. Read next: `hooks.rs`, the stages;
-//! `host.rs`, what is read from the process; `environment.rs`, to choose locks, durability, links
-//! and progress.
+//! On disk meanwhile: what `environment.rs` documents.
+//! Read next: `hooks.rs`, the hooks; `host.rs`, what is read from the process; `environment.rs`, to
+//! choose locks, durability, links and progress.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -88,7 +88,7 @@ impl Default for EnvBuilder {
 /// An environment that was created, or needed no change.
 #[derive(Debug)]
 pub struct Created {
-    /// The context that the stages received.
+    /// The context that the hooks received.
     pub context: Context,
     /// How it ended.
     pub outcome: Outcome,
@@ -157,7 +157,7 @@ impl EnvBuilder {
         self.create_with(&Venv, env_dir)
     }
 
-    /// Creates an environment with custom stages.
+    /// Creates an environment with custom hooks.
     ///
     /// # Errors
     /// See [`CreateFailed`].
@@ -172,7 +172,7 @@ impl EnvBuilder {
         self.create_on(&Host::read()?, stages, env_dir)
     }
 
-    /// Creates an environment with custom stages and the given facts about the process.
+    /// Creates an environment with custom hooks and the given facts about the process.
     ///
     /// # Errors
     /// See [`CreateFailed`].

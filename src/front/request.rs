@@ -4,8 +4,8 @@
 //! Which interpreter that means, which options hold, what is downloaded and compiled, and which
 //! health checks run is decided here, once.
 //!
-//! Promises to write nothing to a target: downloads and compiled files go into the cache. Read
-//! next: `caller.rs`, which runs a change; `env_builder.rs`.
+//! Promises to write nothing to a target: downloads and compiled files go into the cache.
+//! Read next: `caller.rs`, which runs a change; `env_builder.rs`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -113,7 +113,7 @@ pub struct EnvRequest {
 /// the plan is used.
 #[derive(Debug)]
 pub struct Answer {
-    /// Everything that a stage may know.
+    /// Everything that a hook may know.
     pub context: Context,
     /// The directory of the downloaded wheels, which is deleted with this value.
     pub downloads: Option<TempDir>,
@@ -171,10 +171,10 @@ impl Answer {
         checks::built_in_first(expected, commands)
     }
 
-    /// The health checks that the stages request; to find them, the stages plan.
+    /// The health checks that the hooks request; to find them, the hooks plan.
     ///
     /// # Errors
-    /// The error of the stage that could not plan.
+    /// The error of the hook that could not plan.
     pub fn checks_of(&self, hooks: &dyn Stages) -> Result<Vec<Check>, RequestFailed> {
         // Whether there is a pip to upgrade is known only after the environment has been read.
         let mut context = self.context.clone();

@@ -1,8 +1,8 @@
 //! Why no interpreter was found.
 //!
 //! Promises that each message names the file that was asked and what it did, and that all foreign
-//! text is escaped, so that the output of an untrusted program cannot forge lines of rvenv's. Read
-//! next: `discover.rs`, which decides which errors are fatal and which only mean "try the next
+//! text is escaped, so that the output of an untrusted program cannot forge lines of rvenv's.
+//! Read next: `discover.rs`, which decides which errors are fatal and which only mean "try the next
 //! one".
 
 use std::fmt;

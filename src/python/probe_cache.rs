@@ -9,8 +9,8 @@
 //! Does not notice an upgrade of the library during the milliseconds of the probe itself; nor,
 //! where there is neither ctime nor inode number, a file replaced by one of the same size and time.
 //!
-//! On disk: answers, `<cache dir>/interpreters/<sha256 of the path>.json`. Read next:
-//! `interpreter.rs`, whose values are stored here under a format of their own.
+//! On disk: answers, `<cache dir>/interpreters/<sha256 of the path>.json`.
+//! Read next: `interpreter.rs`, whose values are stored here under a format of their own.
 
 use std::fs;
 use std::path::{Path, PathBuf};

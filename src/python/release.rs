@@ -1,7 +1,8 @@
 //! What a request is compared with: implementation, version and kind of build, and nothing else.
 //!
 //! Promises nothing but their meaning. A release comes from the interpreter itself or from a file
-//! beside it. Read next: `request.rs`, which compares; `build_details.rs`, which reads such a file.
+//! beside it.
+//! Read next: `request.rs`, which compares; `build_details.rs`, which reads such a file.
 
 use std::fmt;
 

@@ -2,8 +2,9 @@
 //!
 //! Promises that a version or a well-known name never means a file of the working directory: a file
 //! called `python3` in another user's directory must not run only because the caller works in that
-//! directory. Read next: `request/spelling.rs`, which reads versions; `discover.rs`, which searches
-//! for the requested interpreter.
+//! directory.
+//! Read next: `request/spelling.rs`, which reads versions; `discover.rs`, which searches for the
+//! requested interpreter.
 
 mod spelling;
 

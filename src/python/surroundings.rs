@@ -1,7 +1,8 @@
 //! The environment of a search, and how the caller controls its processes.
 //!
 //! Promises nothing but their meaning: the search reads no environment variable and no working
-//! directory, and uses these values instead. Read next: `discover.rs`, which searches.
+//! directory, and uses these values instead.
+//! Read next: `discover.rs`, which searches.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

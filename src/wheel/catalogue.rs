@@ -6,8 +6,8 @@
 //! which are checked against its digest first. Has no errors of its own: a wheel that is not
 //! remembered is read.
 //!
-//! On disk: answers, `<cache dir>/wheels/<sha256 of the path>.json`. Read next: `contents.rs`,
-//! which reads a wheel.
+//! On disk: answers, `<cache dir>/wheels/<sha256 of the path>.json`.
+//! Read next: `contents.rs`, which reads a wheel.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -5,8 +5,8 @@
 //! certificates, constraints) applies; and that a success has exactly one wheel for each name. Does
 //! not promise anything about the network: when pip fails, its output is in the error.
 //!
-//! On disk: wheels in the directory that the caller gives, and pip's own cache. Read next:
-//! `build/hooks/pip.rs`, which plans what was downloaded.
+//! On disk: wheels in the directory that the caller gives, and pip's own cache.
+//! Read next: `build/hooks/pip.rs`, which plans what was downloaded.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

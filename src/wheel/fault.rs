@@ -1,8 +1,8 @@
 //! The faults that a wheel can have.
 //!
 //! Promises that every fault names the member at fault, escaped so that it cannot forge lines of
-//! output, and that [`WheelError`] names the wheel. Read next: `archive.rs`, which finds most of
-//! them.
+//! output, and that [`WheelError`] names the wheel.
+//! Read next: `archive.rs`, which finds most of them.
 
 use std::io;
 

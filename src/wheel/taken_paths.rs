@@ -1,8 +1,8 @@
 //! Which paths of one tree are taken, and whether two of them collide.
 //!
 //! Promises that no two files share a path, that no file has the path of a directory, and that the
-//! tree means the same on a filesystem that ignores case (I6). Read next: `archive.rs` and
-//! `install.rs`, which use this.
+//! tree means the same on a filesystem that ignores case (I6).
+//! Read next: `archive.rs` and `install.rs`, which use this.
 
 use rvenv_journal::RelPath;
 use thiserror::Error;

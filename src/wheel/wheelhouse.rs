@@ -1,4 +1,4 @@
-//! Wheelhouses: directories of wheels, read once, as values for a stage that installs some of them.
+//! Wheelhouses: directories of wheels, read once, as values for a hook that installs some of them.
 //!
 //! Promises that the same files give the same wheelhouse, and that a name is found in any spelling.
 //! Does not open a wheel, resolve its dependencies, or compare its tags with an interpreter: a

@@ -1,11 +1,11 @@
-//! The context: everything that a stage may know, as values, under the names that `venv` gives to
+//! The context: everything that a hook may know, as values, under the names that `venv` gives to
 //! them.
 //!
 //! Promises to consist of facts collected beforehand: nothing in it reads a disk except the
 //! catalogue of wheels, which only reads files that were named when the context was created. Does
-//! not have venv's `script_path`, which one stage would set for another.
+//! not have venv's `script_path`, which one hook would set for another.
 //!
-//! Read next: `../layout.rs`, where the names come from; `draft.rs`, what a stage does with them.
+//! Read next: `../layout.rs`, where the names come from; `draft.rs`, what a hook does with them.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use crate::python::bytecode::Bytecode;
 use crate::wheel::Catalogue;
 use crate::wheel::distributions::Distribution;
 
-/// Everything that a stage may know: venv's context, as values.
+/// Everything that a hook may know: venv's context, as values.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The environment's absolute path.

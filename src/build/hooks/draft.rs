@@ -1,11 +1,11 @@
-//! The draft: what the stages have planned so far, and everything that a stage can do.
+//! The draft: what the hooks have planned so far, and everything that a hook can do.
 //!
 //! Promises that nothing here changes a disk: operations go into the plan, wheels are those that
 //! were given beforehand, and health checks are recorded for the publisher to run (I4). Directories
 //! above a planned path are planned with it. Does not run the checks, nor put them into a saved
 //! plan: a plan from elsewhere must not start programs (I6).
 //!
-//! Read next: `../hooks.rs`, the stages; `pip.rs`, how a wheel is planned.
+//! Read next: `../hooks.rs`, the hooks; `pip.rs`, how a wheel is planned.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::{Context, StageError, pip};
 use crate::build::checks::Check;
 use crate::build::scripts::{ScriptTree, Values};
 
-/// What the stages have planned so far.
+/// What the hooks have planned so far.
 #[derive(Debug)]
 pub struct Draft {
     plan: PlanBuilder,
@@ -137,7 +137,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Requests a health check: if it fails, the publication is rolled back.
+    /// Requests a health check: if it fails, the publication is undone.
     pub fn check(&mut self, check: Check) {
         self.checks.push(check);
     }
@@ -153,7 +153,7 @@ impl Draft {
         (self.plan, self.checks)
     }
 
-    /// Starts a stage: the operations that follow belong to it.
+    /// Starts a hook: the operations that follow belong to it.
     pub(super) fn enter(&mut self, stage: &'static str) -> &mut Self {
         self.stage = stage;
         self

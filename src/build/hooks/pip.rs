@@ -4,7 +4,7 @@
 //! Promises the rule of `ensurepip --upgrade`: an installed distribution that is newer than the
 //! wheel stays as it is; an older one is replaced; for an equal one every file is planned, so that
 //! missing files come back. Promises that [`kept_distributions`], [`replaced_distributions`] and
-//! the plan follow the same rule. Does not plan the removal of a replaced distribution: a stage
+//! the plan follow the same rule. Does not plan the removal of a replaced distribution: a hook
 //! only adds.
 //!
 //! Read next: `base/version.rs` for the order, `wheel/install.rs` for the files of a wheel.
@@ -48,7 +48,7 @@ pub fn kept_distributions(context: &Context) -> Vec<Distribution> {
 /// The installed distributions that a plan replaces by a wheel of another version; what their
 /// RECORD lists is to be removed.
 ///
-/// A given wheel that no stage installs is in no plan, and replaces nothing.
+/// A given wheel that no hook installs is in no plan, and replaces nothing.
 #[must_use]
 pub fn replaced_distributions(context: &Context, plan: &PlanBuilder) -> Vec<Distribution> {
     let is_planned = |supply: &&Supply| {

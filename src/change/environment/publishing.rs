@@ -1,7 +1,7 @@
 //! Publishing a plan that was made under the lock, and settling it.
 //!
 //! Promises that if a filesystem refuses a rename, the same plan is published by smaller entries,
-//! each time under a lock and planned again; that what fails its health check is rolled back; and
+//! each time under a lock and planned again; that what fails its health check is undone; and
 //! that what changed since its publication is always kept, whatever the caller asked for.
 //!
 //! Read next: `../environment.rs`; `rvenv_journal`'s `transaction.rs`.
@@ -27,7 +27,7 @@ use crate::change::replaced::{self, Replaced};
 /// A plan to publish, or one that changes nothing.
 pub(super) type Planned = ControlFlow<Plan, Plan>;
 
-/// Why a publication that failed its check was not rolled back.
+/// Why a publication that failed its check was not undone.
 #[derive(Debug, Error)]
 #[error(
     "cannot take back what was published at `{path}`, since {}",
@@ -36,9 +36,9 @@ pub(super) type Planned = ControlFlow<Plan, Plan>;
 pub struct UndoFailed {
     /// The target.
     pub path: PathBuf,
-    /// Why it was to be rolled back.
+    /// Why it was to be undone.
     pub check: CheckFailed,
-    /// Why the rollback failed.
+    /// Why undoing it failed.
     #[source]
     pub source: EndFailed,
 }
@@ -163,7 +163,7 @@ pub(super) fn verdict(run: &Run<'_>) -> Verdict {
     }
 }
 
-/// Settles the publication if the environment passes its check, and rolls it back otherwise.
+/// Settles the publication if the environment passes its check, and undoes it otherwise.
 pub(super) fn decide(
     run: &Run<'_>,
     path: &Path,

@@ -2,7 +2,7 @@
 //!
 //! Promises to read only the plan, besides what [`Existing`] already knows: the planned
 //! `pyvenv.cfg` and the planned directories of packages show the new Python. Does not promise that
-//! a builder with stages of its own plans either; such a plan counts as no change.
+//! a builder with hooks of its own plans either; such a plan counts as no change.
 //!
 //! Read next: `../merge/lost_packages.rs`, for the packages that such a change loses.
 

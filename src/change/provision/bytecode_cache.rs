@@ -7,7 +7,8 @@
 //! processes leave either all of it or nothing that is used.
 //!
 //! On disk: a pack, `packs/KEY/`, and the index from source to file,
-//! `bytecode/SHA256 of the key.json`. Read next: `python/bytecode.rs`, which compiles.
+//! `bytecode/SHA256 of the key.json`.
+//! Read next: `python/bytecode.rs`, which compiles.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

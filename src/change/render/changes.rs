@@ -1,8 +1,9 @@
-//! What a stage of a plan changes, as lines: one for each path, or for many that belong together.
+//! What a hook of a plan changes, as lines: one for each path, or for many that belong together.
 //!
 //! Promises that no change is omitted: it is shown by its path, or counted in the line of its wheel
 //! or of the new directory that contains it. Unchanged paths are shown only when every path is
-//! wanted. Read next: `render.rs`, which puts the lines below headings.
+//! wanted.
+//! Read next: `render.rs`, which puts the lines below headings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +33,7 @@ impl Change<'_> {
     }
 }
 
-/// The lines of a stage.
+/// The lines of a hook.
 pub(super) fn stage_lines(plan: &Plan, stage: &str, detail: Detail) -> Vec<String> {
     let of_stage = plan
         .effects()

@@ -1,8 +1,8 @@
 //! Reading the registry: both hives, and the entries that 32-bit installers wrote for the whole
 //! machine.
 //!
-//! Promises to read and nothing else; a key that cannot be read has no entries. Read next:
-//! `../registry.rs`, which sorts the entries.
+//! Promises to read and nothing else; a key that cannot be read has no entries.
+//! Read next: `../registry.rs`, which sorts the entries.
 
 use windows_registry::{CURRENT_USER, Key, LOCAL_MACHINE};
 

@@ -1,7 +1,8 @@
 //! Spellings: the texts that mean a version, as users write them for pyenv, uv and installers.
 //!
 //! Promises that a text which looks like a version is one or is refused with the reason, and never
-//! counts as a name. Read next: `../request.rs`, which uses this.
+//! counts as a name.
+//! Read next: `../request.rs`, which uses this.
 
 use super::{RangeRequest, VersionRequest};
 use crate::base::version::Specifiers;

@@ -1,12 +1,14 @@
-//! Mutants: builds of the engine in which one promise is not kept, so that the tests can be asked whether they notice.
+//! Mutants: builds of the engine that break one promise, to check that the tests notice.
 //!
-//! Without the feature `mutants` nothing is ever dropped, and the compiler removes every question. With it, a process
-//! drops what `RVENV_MUTANT` names, and nothing else. Such a build is good for nothing but `tests/mutants.rs`.
+//! Without the feature `mutants` nothing is ever dropped, and the compiler removes every check.
+//! With it, a process drops what `RVENV_MUTANT` names, and nothing else. Such a build is only
+//! useful for `tests/mutants.rs`.
 
-/// Declares the sites, and their names.
+/// Declares the sites and their names.
 macro_rules! sites {
     ($($site:ident),* $(,)?) => {
-        /// What can be dropped: a sync, a state of the journal, a comparison, or an order of two effects.
+        /// What can be dropped: a sync, a state of the journal, a comparison, or an order of two
+        /// effects.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Site {
             $($site),*
@@ -34,7 +36,7 @@ sites! {
     SyncOfDraftRename,
     SyncOfRecord,
     SyncOfRecordRename,
-    // The looks, and the steps.
+    // The checks before and after the steps, and the steps.
     LookAtLock,
     LastLook,
     LookAtMoves,
@@ -79,13 +81,13 @@ sites! {
     OneJournal,
 }
 
-/// Whether this process drops what a site does.
+/// Whether this process drops the effect of a site.
 #[cfg(not(feature = "mutants"))]
 pub(crate) const fn drops(_site: Site) -> bool {
     false
 }
 
-/// Whether this process drops what a site does.
+/// Whether this process drops the effect of a site.
 #[cfg(feature = "mutants")]
 pub(crate) fn drops(site: Site) -> bool {
     asked() == Some(site)

@@ -1,7 +1,7 @@
 //! Runs two tasks at once, where the disk serves two threads.
 //!
-//! Promises that both tasks have ended when [`in_parallel`] returns, and that a disk which needs the same
-//! order of calls each time gets it. Read next: `fs.rs`, [`Fs::threads`].
+//! Promises that both tasks have ended when [`in_parallel`] returns, and that a disk which needs
+//! the same order of calls each time gets it. Read next: `fs.rs`, [`Fs::threads`].
 
 use std::panic::resume_unwind;
 use std::thread;

@@ -1,14 +1,14 @@
 //! A disk in memory that can be killed, made to fail, and cut off from power at every step.
 //!
-//! A testing tool (feature `sim`), for this engine and for whoever builds on it. Promises that
-//! every verb answers as Linux does, that equal calls give equal disks (numbers, names and times
-//! come from counters), and that [`SimFs::for_each_image`] visits the disks that a crash may leave,
-//! each once, each with its story.
+//! A testing tool (feature `sim`), for this engine and for crates that use it. Promises that every
+//! call answers as Linux does, that equal calls give equal disks (numbers, names and times come
+//! from counters), and that [`SimFs::for_each_image`] visits the disks that a crash may leave, each
+//! once, each with its story.
 //!
-//! The fault model: a write survives a power cut for certain only once it was synced; until then
-//! what [`Persistence`] says may happen. Sectors do not rot, and what was synced successfully is
-//! never lost. Not modelled: quotas, extended attributes, groups, what directories hand down (a
-//! setgid bit is a bit of a mode here), other processes' memory, devices that lie about flushes.
+//! The fault model: a write is certain to survive a power cut only after it was synced; until then
+//! anything that [`Persistence`] describes may happen. Sectors do not rot, and synced data is never
+//! lost. Not modelled: quotas, extended attributes, groups, what directories hand down (a setgid
+//! bit is only a bit of a mode here), other processes' memory, devices that lie about flushes.
 //!
 //! Read next: `sim/log.rs` (what is not durable yet), `sim/images.rs` (what may survive),
 //! `sim/verbs.rs`.
@@ -64,59 +64,61 @@ use machine::Machine;
 /// ```
 pub struct SimFs(Mutex<Machine>);
 
-/// What kind of filesystem and machine to simulate.
+/// The kind of filesystem and machine to simulate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Whether objects have a time of birth.
+    /// Whether objects have a birth time.
     pub births: Support,
-    /// Whether [`Rename::Exchange`](super::Rename::Exchange) works; else it is `InvalidInput`.
+    /// Whether [`Rename::Exchange`](super::Rename::Exchange) works; if not, it fails with
+    /// `InvalidInput`.
     pub exchange: Support,
-    /// Whether [`Rename::NoReplace`](super::Rename::NoReplace) works; else it is `InvalidInput`.
+    /// Whether [`Rename::NoReplace`](super::Rename::NoReplace) works; if not, it fails with
+    /// `InvalidInput`.
     pub no_replace: Support,
-    /// Whether the system knows the call by which a rename exchanges or replaces nothing; else it
-    /// is `Unsupported`, before anything is looked at.
+    /// Whether the system has the call for renames with flags; if not, they fail with `Unsupported`
+    /// before any other check.
     pub rename_flags: Support,
-    /// Whether blocks can be shared; else it is `Unsupported`.
+    /// Whether blocks can be shared; if not, this fails with `Unsupported`.
     pub reflink: Support,
     /// Whether one call makes everything durable.
     pub barrier: super::Barrier,
     /// Whether directories can be locked; files always can.
     pub directory_locks: Support,
-    /// What becomes of the inode number of an object that is gone.
+    /// What happens to the inode number of a deleted object.
     pub inode_numbers: InodeNumbers,
-    /// What a power cut may make of a rename between two directories, under
+    /// What a power cut may do to a rename between two directories, under
     /// [`Persistence::Independent`].
     pub moves: Moves,
     /// Which calls are numbered steps.
     pub steps: Steps,
-    /// How many names a file may have; one more is `TooManyLinks`.
+    /// How many names a file may have; one more fails with `TooManyLinks`.
     pub links_max: u64,
 }
 
-/// Whether a filesystem can do something.
+/// Whether a filesystem supports something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
-    /// It can.
+    /// It does.
     Present,
-    /// It cannot.
+    /// It does not.
     Absent,
 }
 
-/// What becomes of the inode number of an object that is gone.
+/// What happens to the inode number of a deleted object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InodeNumbers {
-    /// It never comes back.
+    /// It is never reused.
     Fresh,
-    /// The next object gets it, as on ext4 and tmpfs, once nothing holds the old one open.
+    /// The next object gets it, as on ext4 and tmpfs, once the old object is no longer open.
     Reused,
 }
 
-/// What a power cut may make of a rename between two directories.
+/// What a power cut may do to a rename between two directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moves {
     /// It happened or it did not.
     Atomic,
-    /// The object may also stand in both (POSIX promises no more), but never in neither.
+    /// The object may also be in both (POSIX promises no more), but never in neither.
     Split,
 }
 
@@ -125,7 +127,7 @@ pub enum Moves {
 pub enum Steps {
     /// Those that change something or sync.
     Changes,
-    /// Those that read, too, so that they can be made to fail.
+    /// Also those that read, so that they can be made to fail.
     ChangesAndReads,
 }
 
@@ -141,17 +143,17 @@ pub enum SimEntry {
     File {
         /// Permission bits.
         mode: u32,
-        /// Last change of the content.
+        /// When the content was last modified.
         mtime: Time,
         /// The content.
         bytes: Arc<[u8]>,
     },
     /// A symbolic link.
     Symlink {
-        /// Where it leads.
+        /// Its target.
         target: PathBuf,
     },
-    /// A fifo.
+    /// A FIFO.
     Other {
         /// Permission bits.
         mode: u32,
@@ -159,7 +161,7 @@ pub enum SimEntry {
 }
 
 impl Default for Options {
-    /// A modern local filesystem without shared blocks: what ext4 can do.
+    /// A modern local filesystem without shared blocks: what ext4 supports.
     fn default() -> Self {
         Self {
             births: Support::Present,
@@ -184,7 +186,7 @@ impl SimFs {
         Self::with(Options::default())
     }
 
-    /// An empty disk of a certain kind.
+    /// An empty disk with these options.
     #[must_use]
     pub fn with(options: Options) -> Self {
         Self::from_machine(Machine::new(options))
@@ -194,39 +196,38 @@ impl SimFs {
         Self(Mutex::new(machine))
     }
 
-    /// A panic while the lock is held leaves at worst a half-made verb of a failing test.
+    /// A panic while the lock is held leaves at most a half-executed call of a failing test.
     fn machine(&self) -> MutexGuard<'_, Machine> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets `steps` more steps succeed; at the one after them the process dies, and every later
-    /// call fails with [`Crashed`]. A write that is under way when the process dies leaves half of
-    /// its bytes.
+    /// Lets `steps` more steps succeed; at the next one the process dies, and every later call
+    /// fails with [`Crashed`]. If the process dies during a write, half of the bytes are written.
     pub fn crash_after(&self, steps: usize) {
         self.machine().steps.crash_after(steps);
     }
 
     /// Keeps, at each step from now on, the disk of a process that dies there.
     ///
-    /// One run then gives what one run for each [`crash_after`](Self::crash_after) would give.
+    /// One run then gives what one run per [`crash_after`](Self::crash_after) would give.
     pub fn keep_crashes(&self) {
         self.machine().keep_crashes();
     }
 
-    /// The disks that were kept, in the order of the steps, and no more are.
+    /// Returns the kept disks in the order of the steps, and stops keeping more.
     #[must_use]
     pub fn take_crashes(&self) -> Vec<Self> {
         let crashes = self.machine().take_crashes();
         crashes.into_iter().map(Self::from_machine).collect()
     }
 
-    /// Whether the process has died, so that a sweep knows that the run did not come to its end.
+    /// Whether the process has died, so that a sweep knows that the run did not complete.
     #[must_use]
     pub fn has_crashed(&self) -> bool {
         self.machine().steps.has_crashed()
     }
 
-    /// Makes a step fail that is still to come; several faults may wait.
+    /// Makes a future step fail; several faults may be pending.
     pub fn fail(&self, fault: Fault) {
         self.machine().steps.fail(fault);
     }
@@ -244,12 +245,11 @@ impl SimFs {
         machine.steps.made.iter().map(ToString::to_string).collect()
     }
 
-    /// Visits every disk that may be found after a crash right now, equal ones once; returns how
-    /// many.
+    /// Visits every disk that a crash right now may leave, equal ones once; returns how many.
     ///
-    /// Each is freshly booted: nothing is locked, no handle of this disk works on it, no fault
-    /// waits. After a power cut all that it shows is durable. Up to `bound` the visit is
-    /// exhaustive; see [`Bound`] for the rest.
+    /// Each disk is freshly booted: nothing is locked, no handle of this disk works on it, no fault
+    /// is pending. After a power cut everything on it is durable. Up to `bound` the visit is
+    /// exhaustive; see [`Bound`] for larger numbers.
     pub fn for_each_image(
         &self,
         model: Persistence,
@@ -264,9 +264,9 @@ impl SimFs {
         )
     }
 
-    /// As [`for_each_image`](Self::for_each_image), but makes only those images whose
-    /// [`state_digest`](Self::state_digest) is new to the caller; the visitor learns which of all
-    /// images it is.
+    /// As [`for_each_image`](Self::for_each_image), but creates only the images whose
+    /// [`state_digest`](Self::state_digest) is new to the caller; the visitor gets the image's
+    /// number among all images.
     pub fn for_each_new_image(
         &self,
         model: Persistence,
@@ -274,7 +274,7 @@ impl SimFs {
         mut is_new: impl FnMut(u64) -> bool,
         mut visit: impl FnMut(usize, SimFs, &ImageStory<'_>),
     ) -> usize {
-        // The visitor may use this disk: it must not be locked meanwhile.
+        // The visitor may use this disk, so it must not be locked meanwhile.
         let machine = self.machine().clone();
         let visitor = &mut images::Visitor {
             is_new: &mut is_new,
@@ -283,18 +283,17 @@ impl SimFs {
         images::for_each(&machine, model, bound, visitor)
     }
 
-    /// The disk as another process finds it when this one is killed now: the one image of
+    /// The disk as another process finds it if this one is killed now: the only image of
     /// [`Persistence::Kill`].
     #[must_use]
     pub fn killed(&self) -> SimFs {
         Self::from_machine(self.machine().killed())
     }
 
-    /// What stands at a path and below it, by path relative to it; the object itself has the empty
-    /// path.
+    /// The objects at a path and below it, by relative path; the object itself has the empty path.
     ///
-    /// Empty when nothing stands there. No step, and it works on a dead machine. Links in `path`
-    /// are not followed.
+    /// Empty if nothing exists there. This is not a step, and works on a dead machine. Links in
+    /// `path` are not followed.
     #[must_use]
     pub fn tree(&self, path: &Path) -> BTreeMap<String, SimEntry> {
         let machine = self.machine();
@@ -318,62 +317,62 @@ impl SimFs {
         tree
     }
 
-    /// A number that is equal for disks that no verb can tell apart (locks, clocks and counters
-    /// aside).
+    /// A number that is equal for disks that no call can distinguish (apart from locks, clocks and
+    /// counters).
     #[must_use]
     pub fn state_digest(&self) -> u64 {
         let machine = self.machine();
         machine.live.digest(&machine.live.reached())
     }
 
-    /// A number that is equal for disks of which the same may survive the next crash,
-    /// [`state_digest`](Self::state_digest) aside.
+    /// A number that is equal for disks from which the next crash may leave the same images, apart
+    /// from what [`state_digest`](Self::state_digest) covers.
     #[must_use]
     pub fn durable_digest(&self) -> u64 {
         let machine = self.machine();
         machine.log.digest() ^ machine.freed_digest()
     }
 
-    /// Files of this name count only as being there: what is written to them, when, and which
-    /// objects they are makes no other image and no other digest. For what every run makes anew and
-    /// nobody reads, as a lock file.
+    /// Ignores everything about files with this name except that they exist: their content, times
+    /// and identities make no other image and no other digest. Use this for a file that every run
+    /// creates anew and that is not read, such as a lock file.
     pub fn set_courtesy(&self, name: &OsStr) {
         self.machine().courtesy = Some(name.into());
     }
 
-    /// Changes whom the process runs as; 0 may do everything.
+    /// Changes the user that the process runs as; 0 may do everything.
     pub fn set_user(&self, user: u32) {
         self.machine().user = user;
     }
 
-    /// Changes what [`Fs::mounts_under`](super::Fs::mounts_under) says, and with it what is
-    /// `ResourceBusy` (a mount point that is renamed or removed) and `CrossesDevices` (a rename
-    /// from one mount into another).
+    /// Changes the result of [`Fs::mounts_under`](super::Fs::mounts_under), and which calls fail
+    /// with `ResourceBusy` (renaming or removing a mount point) and `CrossesDevices` (a rename from
+    /// one mount to another).
     pub fn set_mount_points(&self, paths: Vec<PathBuf>) {
         self.machine().mounts = paths;
     }
 
-    /// Makes all that there is the lower layer of an overlayfs, as if it had been there, durable,
-    /// before it was mounted.
+    /// Makes everything on the disk the lower layer of an overlayfs, as if it had been durable
+    /// before the overlayfs was mounted.
     ///
-    /// From now on [`Fs::layers`](super::Fs::layers) says `Overlay`; a file or link that is there
+    /// From now on [`Fs::layers`](super::Fs::layers) returns `Overlay`. A file or link that exists
     /// now gets another identity when it is first changed or moved, a directory when anything in it
-    /// changes; and no directory that is there now can be moved (`CrossesDevices`). What a crash
-    /// leaves keeps all this.
+    /// changes. No directory that exists now can be moved (`CrossesDevices`). All this survives a
+    /// crash.
     pub fn seal_lower(&self) {
         self.machine().seal_lower();
     }
 
-    /// Writes over a file that is there, as no verb of [`Fs`](super::Fs) does: it keeps its
-    /// identity and its mode.
+    /// Overwrites an existing file, which no call of [`Fs`](super::Fs) does: it keeps its identity
+    /// and its mode.
     ///
     /// # Errors
-    /// What stands there must be a file.
+    /// If the object there is not a file.
     pub fn overwrite(&self, at: &Dir, name: &OsStr, bytes: &[u8]) -> Result<(), FsError> {
         self.act("write", name, |machine| machine.overwrite(at, name, bytes))
     }
 
-    /// Makes a fifo: something that is no file, directory or link.
+    /// Creates a FIFO: an object that is not a file, directory or link.
     ///
     /// # Errors
     /// As [`Fs::make_symlink`](super::Fs::make_symlink).

@@ -1,18 +1,20 @@
-//! What a visit of the disks after a crash covers: the model of the crash, and how many disks.
+//! What a visit of the disks after a crash covers: the model of the crash, and the number of disks.
 //!
 //! Read next: `images.rs`, which visits them.
 
-/// What a crash takes.
+/// What a crash destroys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
-    /// Only the process: all that it wrote is there, though no more durable than before.
+    /// Only the process: everything that it wrote exists, but is no more durable than before.
     Kill,
-    /// The power, where changes of names reach the disk in their order (ext4, xfs): some prefix of them is there.
-    /// A sync of a file or directory takes with it all changes of names up to the last that concerns it.
+    /// The power, on a disk that persists name changes in order (ext4, xfs): some prefix of them
+    /// survives. A sync of a file or directory includes all name changes up to the last one that
+    /// concerns it.
     Ordered,
-    /// The power, where each change of a name reaches the disk by itself (btrfs in part, all that POSIX promises):
-    /// any subset is there, as long as one entry's own changes stay in order. A sync of a directory makes its own
-    /// entries durable, a sync of a file its content and not its name.
+    /// The power, on a disk that persists each name change independently (btrfs in part, and all
+    /// that POSIX promises): any subset survives, as long as the changes of one entry stay in
+    /// order. A sync of a directory makes its own entries durable; a sync of a file makes its
+    /// content durable, but not its name.
     Independent,
 }
 
@@ -21,16 +23,18 @@ pub enum Persistence {
 pub struct Bound {
     /// Up to this many combinations of changes, every one is visited.
     ///
-    /// Of more changes of names: all, none, every prefix, each one alone missing (with what builds on it), each
-    /// one alone present (with what it builds on), and each two missing, while there are no more such pairs than
-    /// this. For each of those, of more unsynced files: all whole, all as before, all zeros, all torn; and with
-    /// all changes of names present, each file alone in each way, and each alone whole.
+    /// Beyond that, the visited sets of name changes are: all, none, every prefix, each single one
+    /// missing (with those that depend on it), each single one present (with those that it depends
+    /// on), and each two missing, as long as there are at most this many such pairs. For each of
+    /// those, if there are more unsynced files: all complete, all as before, all zeros, all torn;
+    /// and with all name changes present, each single file in each way, and each single one
+    /// complete.
     pub combinations_max: usize,
-    /// Of more, so many at most are visited besides that a random choice names, the same in each run that has the same `seed`:
-    /// each a set of changes of names, with one way for each unsynced file. The choice ends where it meets little but what
-    /// was met before.
+    /// Beyond that, at most this many further images are chosen at random, the same in each run
+    /// with the same `seed`: each is a set of name changes with one way for each unsynced file. The
+    /// choice stops when it finds few new images.
     pub sampled: usize,
-    /// What the random choice begins with.
+    /// The seed of the random choice.
     pub seed: u64,
 }
 

@@ -1,10 +1,11 @@
-//! Objects and the entries that lead to them: one state of a simulated disk.
+//! Objects and the entries that name them: one state of a simulated disk.
 //!
-//! Promises that a copy is cheap (two copies share every object until one of them changes it) and that
-//! two disks with one digest look the same to every verb.
-//! Does not promise that every object has a name: what nothing leads to is dropped only at the next boot.
+//! Promises that a copy is cheap (two copies share every object until one of them changes it) and
+//! that two disks with the same digest look the same to every call.
+//! Does not promise that every object has a name: an object without a name is dropped only at the
+//! next boot.
 //!
-//! Read next: `log.rs`, which says how a running disk becomes a durable one.
+//! Read next: `log.rs`, which turns a running disk into a durable one.
 
 use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -14,7 +15,7 @@ use crate::base::digest::Digest;
 use crate::base::identity::Identity;
 use crate::fs::{Kind, Time};
 
-/// Which object of a disk: a position that is never given out again, unlike an inode number.
+/// The position of an object on a disk; unlike an inode number it is never reused.
 pub(super) type Id = usize;
 /// One component of a path.
 pub(super) type Name = Arc<OsStr>;
@@ -33,26 +34,26 @@ pub(super) struct Inode {
     pub(super) owner: u32,
     pub(super) mode: u32,
     pub(super) mtime: Time,
-    /// Last change of anything about it; like the clock, no part of [`Disk::digest`].
+    /// When anything about it last changed; like the clock, not part of [`Disk::digest`].
     pub(super) ctime: Time,
-    /// How many entries lead here.
+    /// How many entries name this object.
     pub(super) names: u64,
     pub(super) node: Node,
     pub(super) layer: Layer,
-    /// Whether only its presence counts.
+    /// Whether only its existence counts.
     pub(super) is_courtesy: bool,
-    /// What it adds to [`Disk::digest`], for all disks that share it as it is.
+    /// Its part of [`Disk::digest`], cached for all disks that share the object unchanged.
     pub(super) term: OnceLock<u64>,
 }
 
-/// Where an object is kept.
+/// Which layer contains an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Layer {
-    /// Where changes go.
+    /// The layer that receives changes.
     Upper,
-    /// Below, where nothing is ever changed: a copy is made first.
+    /// The lower layer, which never changes: a copy is made first.
     Lower,
-    /// In both: a directory, whose entries of both layers are seen as one listing.
+    /// Both: a directory whose entries of both layers appear in one listing.
     Merged,
 }
 
@@ -68,15 +69,16 @@ pub(super) enum Node {
 /// The entries of a directory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folder {
-    /// Sorted by name; a vector, because directories are small and are copied more often than changed.
+    /// Sorted by name; a vector, because directories are small and are copied more often than
+    /// changed.
     pub(super) entries: Vec<(Name, Id)>,
-    /// The directory that holds this one.
+    /// The directory that contains this one.
     pub(super) parent: Id,
-    /// The mutation that made it; 0 for a directory that was there at boot.
+    /// The mutation that created it; 0 for a directory that existed at boot.
     pub(super) made: u64,
 }
 
-/// The bytes of a file, with what is expensive to know about them.
+/// The bytes of a file, and their cached digests.
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) bytes: Arc<[u8]>,
@@ -156,13 +158,13 @@ impl Folder {
 }
 
 impl Disk {
-    /// A disk with nothing but its root directory.
+    /// A disk with only its root directory.
     pub(super) fn new(mut root: Inode) -> Self {
         root.names = 1;
         Self(Arc::new(vec![Some(Arc::new(root))]))
     }
 
-    /// Adds an object that nothing leads to yet.
+    /// Adds an object without a name.
     pub(super) fn add(&mut self, inode: Arc<Inode>) -> Id {
         let all = Arc::make_mut(&mut self.0);
         all.push(Some(inode));
@@ -187,12 +189,12 @@ impl Disk {
         inode
     }
 
-    /// What an entry leads to.
+    /// The object of an entry.
     pub(super) fn child(&self, dir: Id, name: &OsStr) -> Option<Id> {
         self.get(dir).folder()?.child(name)
     }
 
-    /// Makes an entry lead elsewhere, or nowhere.
+    /// Makes an entry name another object, or removes it.
     pub(super) fn set_entry(&mut self, dir: Id, name: &Name, child: Option<Id>, now: Time) {
         if let Some(before) = self.child(dir, name) {
             let inode = self.edit(before);
@@ -214,7 +216,7 @@ impl Disk {
         }
     }
 
-    /// How many entries lead to each object from the root down: 0 for what is lost.
+    /// How many entries name each object, from the root down: 0 for lost objects.
     pub(super) fn reached(&self) -> Vec<u64> {
         let mut names = vec![0; self.0.len()];
         let mut open = vec![ROOT];
@@ -235,7 +237,7 @@ impl Disk {
         names
     }
 
-    /// The disk as a boot finds it: without what nothing leads to.
+    /// The disk after a boot: without objects that no entry names.
     pub(super) fn pruned(&self, reached: &[u64]) -> Self {
         let keep = |(inode, names): (&Option<Arc<Inode>>, &u64)| {
             let mut inode = inode.clone().filter(|_| *names > 0)?;
@@ -252,9 +254,9 @@ impl Disk {
         Self(Arc::new(self.0.iter().zip(reached).map(keep).collect()))
     }
 
-    /// All that a verb can see of what is reached, in one number.
+    /// Everything that calls can see of the reachable objects, as one number.
     ///
-    /// A sum over objects, so that a change of one object is a difference of two terms.
+    /// It is a sum over objects, so that a change of one object is a difference of two terms.
     pub(super) fn digest(&self, reached: &[u64]) -> u64 {
         let is_reached = |(_, names): &(_, &u64)| **names > 0;
         let ids = (0..self.0.len()).zip(reached).filter(is_reached);
@@ -263,7 +265,8 @@ impl Disk {
         })
     }
 
-    /// What one object adds to [`Disk::digest`]; times of directories change with every entry and are left out.
+    /// The part of one object in [`Disk::digest`]; times of directories change with every entry and
+    /// are left out.
     pub(super) fn term(&self, inode: &Inode) -> u64 {
         *inode.term.get_or_init(|| self.compute_term(inode))
     }
@@ -299,13 +302,13 @@ impl Disk {
         hasher.finish()
     }
 
-    /// All positions at which there is an object.
+    /// All positions with an object.
     pub(super) fn ids(&self) -> Vec<Id> {
         let there = |(id, inode): (Id, &Option<Arc<Inode>>)| inode.as_ref().map(|_| id);
         self.0.iter().enumerate().filter_map(there).collect()
     }
 
-    /// The inode numbers in use, whether or not anything leads there.
+    /// The inode numbers in use, whether or not the objects have names.
     pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
         self.0.iter().flatten().map(|inode| inode.identity.inode)
     }

@@ -1,7 +1,8 @@
-//! Making objects, writing files, and what `lstat` tells of them.
+//! Creating objects, writing files, and the metadata that `lstat` reports.
 //!
-//! Promises that a file comes to be as the kernel sees it: empty and private, then written, then given its
-//! mode and time, so that a crash between two of these steps is met by a sweep; a write that fails leaves half.
+//! Promises that a file is created as the kernel does it: empty and private, then written, then
+//! given its mode and time, so that a sweep covers a crash between these steps. A write that fails
+//! leaves half of the bytes.
 
 use std::ffi::OsStr;
 use std::io;
@@ -15,11 +16,11 @@ use super::rename::Side;
 use super::step::{Need, Spot};
 use crate::fs::{Dir, Kind, Meta, Time};
 
-/// What a file is made with, until it is complete.
+/// The mode of a new file until it is complete.
 const PRIVATE: u32 = 0o600;
 
 impl Machine {
-    /// Makes an object that is complete at once.
+    /// Creates an object that is complete at once.
     pub(super) fn make(
         &mut self,
         at: &Dir,
@@ -35,7 +36,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Makes an empty file that nobody else may read.
+    /// Creates an empty file that no other user may read.
     pub(super) fn make_file(&mut self, at: &Open, name: &OsStr) -> io::Result<Id> {
         self.vacant(at.id, name)?;
         self.step("make file", at.entry(name), Need::Space)?;
@@ -70,7 +71,7 @@ impl Machine {
         self.change(Delta::Data(file, data), &[]);
     }
 
-    /// Writes over a file that is there; on layers it is copied up first.
+    /// Overwrites an existing file; on layers it is first copied up.
     pub(super) fn overwrite(&mut self, at: &Dir, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
         let dir = Arc::clone(self.opened(at)?);
         let file = self.raise(Side { dir: &dir, name })?;
@@ -80,7 +81,7 @@ impl Machine {
         self.write(file, bytes, dir.entry(name))
     }
 
-    /// Rewrites a file whose writing is under way.
+    /// Replaces the pending data of a file that is still being written.
     fn amend(&mut self, file: Id, data: Data) {
         if self.log.amend(file, &data) {
             data.write_to(self.live.edit(file));
@@ -89,7 +90,7 @@ impl Machine {
         }
     }
 
-    /// Gives a new file its mode and time, where they differ from what it was made with.
+    /// Gives a new file its mode and time, if they differ from those that it was created with.
     pub(super) fn set(
         &mut self,
         file: Id,
@@ -124,7 +125,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Gives a new file the content of another.
+    /// Gives a new file the content of another file.
     pub(super) fn share(&mut self, file: Id, content: Arc<Content>, at: Spot) -> io::Result<()> {
         self.step("share blocks", at, Need::Space)?;
         let data = Data {
@@ -166,7 +167,7 @@ impl Machine {
         }
     }
 
-    /// A directory has its entry, its own `.` and the `..` of each directory in it.
+    /// A directory's links are its entry, its own `.` and the `..` of each directory in it.
     fn links(&self, inode: &Inode) -> u64 {
         let Some(folder) = inode.folder().filter(|_| inode.names > 0) else {
             return inode.names;

@@ -1,12 +1,13 @@
-//! Which disks may be found after a crash.
+//! Which disks a crash may leave.
 //!
-//! Promises that all that was synced is on every image, that an image is coherent (a directory has one name,
-//! a change needs those that it builds on, see `log.rs`), and that no two images of one visit are equal.
-//! Content that was not synced is, file by file and whatever its entry does: whole, as before, empty, full of
-//! zeros, or torn in the middle; all five were seen on ext4, xfs or btrfs.
-//! Does not promise every disk beyond the [`Bound`]; what is visited then is said there.
+//! Promises that everything synced is on every image, that an image is coherent (a directory has
+//! one name, a change needs those that it depends on, see `log.rs`), and that no two images of one
+//! visit are equal. The content of an unsynced file is, independently of other files and of its
+//! entry: complete, as before, empty, all zeros, or torn in the middle. All five were seen on ext4,
+//! xfs or btrfs.
+//! Does not promise every disk beyond the [`Bound`], which defines what is visited then.
 //!
-//! Read next: `story.rs`, which says in words what became of an image.
+//! Read next: `story.rs`, which describes an image in words.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,14 +19,14 @@ use super::log::{Data, Delta, Mutation, Trust};
 use super::machine::Machine;
 use super::story::{Fate, ImageStory};
 
-/// Who visits images.
+/// The callbacks of a visit.
 pub(super) struct Visitor<'a> {
-    /// Whether an image of a certain digest is to be made.
+    /// Whether to create an image with this digest.
     pub(super) is_new: &'a mut dyn FnMut(u64) -> bool,
-    /// Visits one, and learns which of all it is.
+    /// Visits an image, with its number among all images.
     pub(super) visit: &'a mut dyn FnMut(usize, Machine, &ImageStory<'_>),
 }
-/// Which changes of names are there.
+/// Which name changes survive.
 type Kept = Vec<bool>;
 
 /// The changes among which a power cut chooses.
@@ -33,45 +34,45 @@ struct Survey<'a> {
     machine: &'a Machine,
     model: Persistence,
     bound: Bound,
-    /// Of names and modes, in order.
+    /// Changes of names and modes, in order.
     names: Vec<&'a Mutation>,
-    /// By position, the positions that each builds on.
+    /// By position, the positions that each depends on.
     needs: Vec<Vec<usize>>,
     files: Vec<Unsynced>,
 }
 
-/// A file of which something was not synced.
+/// A file with unsynced changes.
 struct Unsynced {
     file: Id,
     ways: Vec<Way>,
 }
 
-/// What may be found in a file.
+/// One possible content of a file.
 struct Way {
     fate: Fate,
     data: Data,
-    /// What the file adds to the digest of a disk.
+    /// The file's part of the digest of a disk.
     term: u64,
 }
 
-/// A choice of names, on the way to images.
+/// A choice of name changes, from which images are created.
 struct Named<'a> {
     disk: Disk,
     reached: Vec<u64>,
     digest: u64,
     kept: &'a Kept,
-    /// Positions of the unsynced files that have a name here.
+    /// Positions of the unsynced files that have a name on this disk.
     files: Vec<usize>,
-    /// The disk as a boot finds it, once an image of it is made.
+    /// The disk after a boot, once an image of it is created.
     pruned: OnceCell<Disk>,
 }
 
-/// After so many random choices it is asked whether they still lead to anything new.
+/// After this many random choices the visit checks whether they still find new images.
 const ROUND: usize = 2048;
-/// Of how many choices one at least has to be new for others to be made.
+/// At least one of this many choices has to be new for the visit to continue.
 const NEW_ONE_IN: usize = 32;
 
-/// Visits every image once; returns how many.
+/// Visits every image once; returns how many there are.
 pub(super) fn for_each(
     machine: &Machine,
     model: Persistence,
@@ -134,7 +135,7 @@ impl<'a> Survey<'a> {
         seen.len()
     }
 
-    /// Images that a random choice names, where there are more than the bound.
+    /// Visits images that a random choice selects, if there are more than the bound.
     fn sample(&self, seen: &mut BTreeSet<u64>, visitor: &mut Visitor<'_>) {
         let ways = self.files.iter().map(|file| file.ways.len());
         let contents = ways.fold(1_usize, usize::saturating_mul);
@@ -155,7 +156,7 @@ impl<'a> Survey<'a> {
         if all <= self.bound.combinations_max {
             return;
         }
-        // A step of its own has a choice of its own.
+        // Each step has its own random choice.
         let mut random = Random(self.bound.seed ^ self.machine.steps.made.len() as u64);
         let named: Vec<OnceCell<Named<'_>>> = prefixes.iter().map(|_| OnceCell::new()).collect();
         let mut is_new = || {
@@ -168,13 +169,13 @@ impl<'a> Survey<'a> {
             let named = named.get_or_init(|| self.named(prefix));
             self.draw(named, &mut random, seen, visitor)
         };
-        // More choices than there are combinations would only meet the same ones again.
+        // More choices than there are combinations would only repeat some.
         let mut left = self.bound.sampled.min(all);
         while left > 0 {
             let round = left.min(ROUND);
             let new = (0..round).filter(|_| is_new()).count();
-            // A visitor to whom more is new gets at least as far: the number of an image means the same to a run that
-            // repeats a failure.
+            // A visitor to which more images are new continues at least as far, so an image has the
+            // same number in a run that repeats a failure.
             if new * NEW_ONE_IN < round {
                 return;
             }
@@ -182,7 +183,8 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// One image of a choice of names, with a random way for each file; whether it was new.
+    /// Creates one image of a choice of name changes, with a random way for each file; returns
+    /// whether it was new.
     fn draw(
         &self,
         named: &Named<'_>,
@@ -195,7 +197,7 @@ impl<'a> Survey<'a> {
         self.emit(named, &ways, seen, visitor)
     }
 
-    /// The disk with some changes of names.
+    /// The disk with some of the name changes.
     fn named<'k>(&self, kept: &'k Kept) -> Named<'k> {
         let mut disk = self.machine.log.base.clone();
         for (mutation, is_kept) in self.names.iter().zip(kept) {
@@ -219,7 +221,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Visits an image, unless an equal one was there; whether it was visited.
+    /// Visits an image, unless an equal one was visited; returns whether it was visited.
     fn emit(
         &self,
         named: &Named<'_>,
@@ -254,7 +256,7 @@ impl<'a> Survey<'a> {
         true
     }
 
-    /// The choices of names, everything first.
+    /// The choices of name changes, the one with all changes first.
     fn choices(&self) -> Vec<Kept> {
         let mut choices = match self.model {
             Persistence::Kill => Vec::new(),
@@ -264,12 +266,13 @@ impl<'a> Survey<'a> {
                 self.subsets(&vec![false; all.len()], &all, self.bound.combinations_max)
             }
         };
-        // What is visited first is not skipped as equal: with all names come the most contents.
+        // Of equal choices the first one counts, and the one with all name changes gets the most
+        // contents.
         choices.reverse();
         choices
     }
 
-    /// Prefixes no shorter than what was synced, with any subset of what is in doubt.
+    /// Prefixes that include everything synced, with any subset of the changes in doubt.
     fn prefixes(&self) -> Vec<Kept> {
         let is_certain =
             |m: &&Mutation| m.trust == Trust::Sound && m.seq <= self.machine.log.ordered;
@@ -295,7 +298,8 @@ impl<'a> Survey<'a> {
         choices
     }
 
-    /// What is fixed, with every subset of what is free, or with the family that [`Bound`] names; all of it last.
+    /// The fixed changes with every subset of the free ones, or with the family that [`Bound`]
+    /// defines; all of them last.
     fn subsets(&self, fixed: &Kept, free: &[usize], limit: usize) -> Vec<Kept> {
         let sets = self.every_subset(fixed, free, limit.max(1));
         let sets = sets.unwrap_or_else(|| self.some_subsets(fixed, free));
@@ -357,7 +361,7 @@ impl<'a> Survey<'a> {
         needs.into_iter().all(|need| set.get(*need) == Some(&true))
     }
 
-    /// Without what builds on something that is missing.
+    /// Removes the changes that depend on a missing one.
     fn closed_down(&self, mut set: Kept) -> Kept {
         for at in 0..set.len() {
             if !self.may_join(at, &set) {
@@ -367,7 +371,7 @@ impl<'a> Survey<'a> {
         set
     }
 
-    /// With all that something present builds on.
+    /// Adds the changes that a present one depends on.
     fn closed_up(&self, mut set: Kept) -> Kept {
         for at in (0..set.len()).rev() {
             if set.get(at) == Some(&true) {
@@ -378,7 +382,7 @@ impl<'a> Survey<'a> {
         set
     }
 
-    /// For each choice of contents, the way of each file.
+    /// The choices of contents, each with a way for every file.
     fn contents(&self, named: &Named<'_>, combinations_max: usize) -> Vec<Vec<usize>> {
         let files: Vec<&Unsynced> = named
             .files
@@ -411,7 +415,7 @@ impl<'a> Survey<'a> {
 }
 
 impl Unsynced {
-    /// What may be found in a file that was written over in these versions, the newest last.
+    /// The possible contents of a file that was overwritten with these versions, the newest last.
     fn new(base: &Disk, file: Id, versions: &[&Data]) -> Self {
         let inode = base.get(file);
         let nothing = Content::new(&[]);
@@ -444,7 +448,7 @@ impl Unsynced {
             if !bytes.is_empty() {
                 add(Fate::Zeros, with(&vec![0; bytes.len()]));
             }
-            // A new file is empty in the way of `before`, with the mode that it was made with.
+            // A new file is empty in `before`, with the mode that it was created with.
             if before.content.len() > 0 {
                 add(Fate::Emptied, with(&[]));
             }
@@ -456,14 +460,14 @@ impl Unsynced {
         Self { file, ways }
     }
 
-    /// The way with a certain fate, or else that in which all is lost.
+    /// The way with a certain fate, or else the one in which everything is lost.
     fn way(&self, fate: Fate) -> usize {
         let found = self.ways.iter().position(|way| way.fate == fate);
         found.unwrap_or_else(|| self.ways.len().saturating_sub(1))
     }
 }
 
-/// Numbers that look random and are the same in every run.
+/// Pseudo-random numbers that are the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -477,7 +481,7 @@ impl Random {
     }
 }
 
-/// The way of each file in the combination of a certain number.
+/// The way of each file in the combination with this number.
 fn digits(mut number: usize, files: &[&Unsynced]) -> Vec<usize> {
     let mut next = |file: &&Unsynced| {
         let ways = file.ways.len();

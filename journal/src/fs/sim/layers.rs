@@ -1,12 +1,13 @@
-//! Layers, as an overlayfs has them: what lies below is never changed, a copy above is.
+//! Layers, as on an overlayfs: the lower layer is never changed, but copied to the upper one.
 //!
-//! Promises that an object of the lower layer changes its identity exactly once, when it is copied: a file or link
-//! when it is pinned, moved, linked or opened for writing, a directory when it or anything in it changes, and with it
-//! all directories above. A copy is complete in itself, but reaches the disk as a change of an entry does. A directory
-//! of the lower layer is never moved, copied or not.
-//! Not modelled: the whiteouts and the opaque marks of the upper layer, which no verb of ours sees.
+//! Promises that an object of the lower layer changes its identity exactly once, when it is copied:
+//! a file or link when it is pinned, moved, linked or opened for writing; a directory when it or
+//! anything in it changes, together with all directories above it. A copy is complete at once, but
+//! becomes durable like a change of an entry. A directory of the lower layer is never moved, copied
+//! or not. Not modelled: the whiteouts and the opaque marks of the upper layer, which no call of
+//! [`Fs`](crate::fs::Fs) shows.
 //!
-//! Read next: `rename.rs`, which asks here.
+//! Read next: `rename.rs`, which calls this.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -20,11 +21,11 @@ use crate::base::identity::Identity;
 use crate::fs::{Kind, Layers, Rename};
 
 impl Machine {
-    /// Makes all that there is the lower layer: durable, and not to be changed any more.
+    /// Makes everything the lower layer: durable, and never changed again.
     pub(super) fn seal_lower(&mut self) {
         self.layers = Layers::Overlay;
         for id in self.live.ids() {
-            // The upper layer begins with a root of its own.
+            // The upper layer begins with its own root.
             let layer = if id == ROOT {
                 Layer::Merged
             } else {
@@ -35,7 +36,7 @@ impl Machine {
         self.log = Log::new(self.live.clone());
     }
 
-    /// What an entry leads to, in the upper layer: copied there in a numbered step if need be.
+    /// The object of an entry in the upper layer; copied there in a numbered step if necessary.
     pub(super) fn raise(&mut self, at: Side<'_>) -> io::Result<Id> {
         let id = self.existing(at.dir.id, at.name)?;
         let inode = self.live.get(id);
@@ -66,7 +67,8 @@ impl Machine {
         Ok(copy)
     }
 
-    /// Gives a directory of the lower layer an upper one, after those above it; a part of the step that needs it.
+    /// Gives a directory of the lower layer an upper one, after the directories above it; this is
+    /// part of the step that needs it.
     pub(super) fn raise_dir(&mut self, dir: Id) {
         let inode = self.live.get(dir);
         let parent = inode.folder().map(|folder| folder.parent);
@@ -81,7 +83,7 @@ impl Machine {
         self.change(Delta::Raise { at, dir, identity }, above.as_slice());
     }
 
-    /// A directory of the lower layer cannot be moved.
+    /// Fails for a directory of the lower layer, which cannot be moved.
     pub(super) fn check_layers(
         &self,
         (moved, target): (Id, Option<Id>),

@@ -1,12 +1,13 @@
-//! What was changed and is not durable yet.
+//! Changes that are not durable yet.
 //!
-//! Promises that every change is in the durable disk or in the list, with the changes that it builds on:
-//! no file system keeps a later change of an entry and forgets an earlier one of the same entry, removes a
-//! directory and keeps what was in it, or moves something into a directory that it forgets.
-//! Does not say what survives a power cut: that is chosen by `images.rs`.
+//! Promises that every change is on the durable disk or in the list, with the changes that it
+//! depends on: no filesystem keeps a later change of an entry and loses an earlier one of the same
+//! entry, removes a directory and keeps its contents, or moves an object into a directory that it
+//! loses.
+//! Does not determine what survives a power cut: `images.rs` chooses that.
 //!
-//! A failed sync leaves what it covered in doubt for good: a later sync that succeeds proves nothing about
-//! it, because the kernel has dropped the pages that it could not write.
+//! A failed sync leaves what it covered in doubt forever: a later sync that succeeds proves nothing
+//! about it, because the kernel has dropped the pages that it could not write.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -21,21 +22,21 @@ use crate::fs::Time;
 /// The number of a mutation, from 1.
 pub(super) type Seq = u64;
 
-/// The durable disk and the mutations that it may lack.
+/// The durable disk, and the mutations that it may lack.
 #[derive(Clone, Debug)]
 pub(super) struct Log {
-    /// What survives a power cut wherever entries persist independently.
+    /// What survives a power cut if entries persist independently.
     pub(super) base: Disk,
-    /// In order.
+    /// In the order in which they were made.
     pub(super) pending: Vec<Mutation>,
-    /// The last mutation of the namespace that survives where the namespace persists in order.
+    /// The last mutation of the namespace that survives if the namespace persists in order.
     pub(super) ordered: Seq,
     last: Seq,
     /// The last mutation of each entry.
     touched: BTreeMap<(Id, Name), Seq>,
     /// The last mutation that moved a directory to another parent.
     moved: Seq,
-    /// The mutations by which directories came to have an upper layer.
+    /// The mutations that gave directories an upper layer.
     pub(super) raised: BTreeMap<Id, Seq>,
 }
 
@@ -63,24 +64,24 @@ pub(super) enum Trust {
 /// What a mutation changes.
 #[derive(Clone, Debug)]
 pub(super) enum Delta {
-    /// Entries, all at once: one, or the two of a rename.
+    /// Entries, changed together: one, or the two of a rename.
     Names(Vec<Cell>),
     /// The mode of a directory.
     Mode(Id, u32),
-    /// The layer and the identity of a directory, by an entry in the one above it.
+    /// The layer and the identity of a directory, through an entry in its parent.
     Raise {
-        /// The directory above.
+        /// The parent directory.
         at: Id,
         /// The directory.
         dir: Id,
-        /// What it is from now on.
+        /// Its identity from now on.
         identity: Identity,
     },
     /// The content, mode and time of a file.
     Data(Id, Data),
 }
 
-/// What an entry leads to from now on.
+/// The object that an entry names from now on.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     pub(super) dir: Id,
@@ -88,7 +89,7 @@ pub(super) struct Cell {
     pub(super) child: Option<Id>,
 }
 
-/// All that can be written of a file.
+/// Everything that can be written about a file.
 #[derive(Clone, Debug)]
 pub(super) struct Data {
     pub(super) content: Arc<Content>,
@@ -104,7 +105,7 @@ pub(super) struct Moment {
     pub(super) time: Time,
 }
 
-/// What a sync is asked for.
+/// What a sync covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Covered {
     File(Id),
@@ -156,7 +157,8 @@ impl Delta {
         }
     }
 
-    /// Whether a sync of that object commits a journal of the namespace up to here: its own entry counts too.
+    /// Whether a sync of that object commits the namespace journal up to this change: its own entry
+    /// counts too.
     fn is_journalled_with(&self, covered: Covered) -> bool {
         let leads_to = |id| match self {
             Self::Names(cells) => cells.iter().any(|cell| cell.child == Some(id)),
@@ -195,7 +197,7 @@ impl Log {
         self.last + 1
     }
 
-    /// A number that is equal for logs of which the same may survive.
+    /// A number that is equal for logs from which the same may survive.
     pub(super) fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.base.digest(&self.base.reached()).hash(&mut hasher);
@@ -222,7 +224,7 @@ impl Log {
         hasher.finish()
     }
 
-    /// Writes down a mutation of `live`, the disk that programs see, before it is made there.
+    /// Records a mutation of `live`, the disk that programs see, before it is applied there.
     pub(super) fn record(
         &mut self,
         live: &Disk,
@@ -261,8 +263,8 @@ impl Log {
         self.last
     }
 
-    /// Rewrites the pending data of a file whose writing is still under way, so that it counts as one choice;
-    /// false when nothing of it is pending.
+    /// Replaces the pending data of a file that is still being written, so that it counts as one
+    /// choice; returns false if none of its data is pending.
     pub(super) fn amend(&mut self, file: Id, data: &Data) -> bool {
         let last = self.pending.iter_mut().rev();
         for mutation in last {
@@ -276,7 +278,7 @@ impl Log {
         false
     }
 
-    /// Makes durable what a sync covers.
+    /// Makes everything durable that a sync covers.
     pub(super) fn sync(&mut self, covered: Covered) {
         let journalled = |m: &&Mutation| m.change.is_journalled_with(covered);
         if let Some(last) = self.pending.iter().rfind(journalled) {
@@ -300,13 +302,13 @@ impl Log {
             }
         }
         self.pending.retain(|mutation| match &mutation.change {
-            // What was written over cannot come back, not even what was in doubt.
+            // Overwritten data cannot come back, even if it was in doubt.
             Delta::Data(file, _) => written.get(file).is_none_or(|seq| mutation.seq > *seq),
             Delta::Names(_) | Delta::Mode(..) | Delta::Raise { .. } => !due.contains(&mutation.seq),
         });
     }
 
-    /// Puts in doubt what a failed sync covered.
+    /// Puts everything in doubt that a failed sync covered.
     pub(super) fn sync_failed(&mut self, covered: Covered) {
         for mutation in &mut self.pending {
             if mutation.change.is_of(covered) {
@@ -325,14 +327,14 @@ impl Log {
         self.pending.binary_search_by_key(&seq, |m| m.seq).is_ok()
     }
 
-    /// What a change of entries builds on.
+    /// The mutations that a change of entries depends on.
     fn needs_of(&self, live: &Disk, cells: &[Cell], needs: &mut Vec<Seq>) {
         for cell in cells {
             // An entry of the upper layer is in a directory of the upper layer.
             needs.extend(self.raised.get(&cell.dir));
             // The history of one entry survives as a prefix.
             needs.extend(self.last_of(cell.dir, &cell.name));
-            // A directory that goes was emptied first.
+            // A removed directory was emptied first.
             if let Some(gone) = live.child(cell.dir, &cell.name) {
                 let is_moved = cells.iter().any(|other| other.child == Some(gone));
                 let gone_inode = live.get(gone);
@@ -345,8 +347,9 @@ impl Log {
             }
         }
         if cells.len() > 1 {
-            // What comes from another directory was perhaps durable there: it must not vanish with a directory that was not.
-            // Under another name in the same directory it vanishes with it as it would have before.
+            // An object from another directory may have been durable there: it must not vanish with
+            // a directory that was not. Under another name in the same directory it vanishes with
+            // it as before.
             let comes = |cell: &&Cell| {
                 cell.child.is_some() && cells.iter().any(|other| other.dir != cell.dir)
             };
@@ -355,13 +358,13 @@ impl Log {
             }
         }
         if moves_folder(live, cells) {
-            // Two such moves could otherwise put two directories into each other.
+            // Otherwise two such moves could put two directories into each other.
             needs.push(self.moved);
         }
     }
 }
 
-/// The mutations that made a directory and those above it.
+/// The mutations that created a directory and those above it.
 pub(super) fn made(live: &Disk, dir: Id) -> impl Iterator<Item = Seq> {
     let above = |id: &Id| {
         let parent = live.get(*id).folder().map(|folder| folder.parent);
@@ -371,7 +374,7 @@ pub(super) fn made(live: &Disk, dir: Id) -> impl Iterator<Item = Seq> {
         .filter_map(|id| live.get(id).folder().map(|folder| folder.made))
 }
 
-/// Whether a directory is taken to another parent.
+/// Whether a directory is moved to another parent.
 fn moves_folder(live: &Disk, cells: &[Cell]) -> bool {
     let is_moved = |cell: &Cell| {
         let child = cell.child.map(|child| live.get(child));

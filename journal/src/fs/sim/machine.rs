@@ -1,9 +1,10 @@
-//! A machine: the disk that programs see, what of it is durable, and what is open.
+//! A machine: the disk that programs see, the durable part of it, and the open objects.
 //!
-//! Promises that a change reaches both the live disk and the log in one go, so that no verb can forget
-//! one of them; and that a machine made from another's disk shares no handle and no lock with it.
+//! Promises that a change reaches both the live disk and the log together, so that no call can
+//! forget one of them; and that a machine created from another's disk shares no handle and no lock
+//! with it.
 //!
-//! Read next: `names.rs` (look-up and permission), `files.rs` and `verbs.rs` (what is done with all this).
+//! Read next: `names.rs` (lookup and permission), `files.rs` and `verbs.rs` (the calls).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -24,7 +25,7 @@ const EPOCH_SECONDS: i64 = 1_700_000_000;
 /// The inode number of the root, as on ext4.
 const ROOT_NUMBER: u64 = 2;
 
-/// All that a simulated machine knows.
+/// The state of a simulated machine.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     pub(super) options: Options,
@@ -35,21 +36,22 @@ pub(super) struct Machine {
     pub(super) user: u32,
     pub(super) mounts: Vec<PathBuf>,
     pub(super) layers: Layers,
-    /// Who has the lock of an object: the handle, for as long as it lives.
+    /// The holder of an object's lock: the handle, while it exists.
     pub(super) locks: BTreeMap<Id, Weak<Open>>,
     /// How often the power was cut.
     pub(super) boots: u64,
     pub(super) unique: u64,
-    /// The name of files of which only their presence counts.
+    /// The name of files of which only the existence counts.
     pub(super) courtesy: Option<Name>,
-    /// What the handles given out by this machine have in common.
+    /// A token that all handles of this machine share.
     token: Arc<()>,
     clock: i64,
     born: u64,
     number_last: u64,
     freed: Vec<Freed>,
     opens: Vec<(Id, Weak<Open>)>,
-    /// The machine as it is if the process dies at a step, for each step made since this was asked for.
+    /// The machines that result if the process dies at a step, for each step since this was
+    /// requested.
     crashes: Option<Vec<Machine>>,
 }
 
@@ -62,13 +64,13 @@ pub(super) struct Open {
     token: Arc<()>,
 }
 
-/// An inode number that may be given out again.
+/// An inode number that may be reused.
 #[derive(Clone, Debug)]
 struct Freed {
     number: u64,
-    /// Which object had it, if that can still be held open.
+    /// The object that had it, if it may still be open.
     id: Option<Id>,
-    /// The removal without which the number is not free.
+    /// The removal that freed the number.
     by: Seq,
 }
 
@@ -123,7 +125,7 @@ impl Machine {
         self.crashes.take().unwrap_or_default()
     }
 
-    /// The machine of a process that died at the step that is being made, if it is kept.
+    /// The machine of a process that died at the current step, if it is kept.
     pub(super) fn dying(&mut self) -> Option<&mut Self> {
         self.crashes.as_mut().and_then(|crashes| crashes.last_mut())
     }
@@ -139,7 +141,8 @@ impl Machine {
         self.crashes = Some(crashes);
     }
 
-    /// The machine after the process was killed: all it wrote is there, and is no more durable than before.
+    /// The machine after the process was killed: everything that it wrote exists, and is no more
+    /// durable than before.
     pub(super) fn killed(&self) -> Self {
         let mut machine = self.started(self.live.clone(), self.log.clone());
         for mutation in &mut machine.log.pending {
@@ -149,7 +152,7 @@ impl Machine {
         machine
     }
 
-    /// The machine after the power was cut and a disk was found.
+    /// The machine after a power cut that left this disk.
     pub(super) fn booted(&self, disk: Disk) -> Self {
         let mut machine = self.started(disk.clone(), Log::new(disk));
         machine.boots += 1;
@@ -198,12 +201,12 @@ impl Machine {
         open
     }
 
-    /// What a directory handle leads to.
+    /// The object of a directory handle.
     pub(super) fn opened<'a>(&self, dir: &'a Dir) -> io::Result<&'a Arc<Open>> {
         self.own(dir.handle::<Arc<Open>>())
     }
 
-    /// What a handle for locking leads to.
+    /// The object of a handle for locking.
     pub(super) fn held<'a>(&self, held: &'a Held) -> io::Result<&'a Arc<Open>> {
         self.own(held.handle::<Arc<Open>>())
     }
@@ -241,7 +244,7 @@ impl Machine {
         self.steps.make(step, need)
     }
 
-    /// A step that only reads, where those have numbers.
+    /// A step that only reads, if such steps are numbered.
     pub(super) fn read_step(&mut self, verb: &'static str, at: Spot) -> io::Result<()> {
         match self.options.steps {
             Steps::Changes => Ok(()),
@@ -249,7 +252,7 @@ impl Machine {
         }
     }
 
-    /// Makes a change, live and in the log, in directories of the upper layer.
+    /// Makes a change, on the live disk and in the log, in directories of the upper layer.
     pub(super) fn change(&mut self, change: Delta, needs: &[Seq]) -> Seq {
         match &change {
             Delta::Names(cells) => cells.iter().for_each(|cell| self.raise_dir(cell.dir)),
@@ -267,9 +270,9 @@ impl Machine {
         seq
     }
 
-    /// Adds an object and the entry that leads to it.
+    /// Adds an object and its entry.
     pub(super) fn put_new(&mut self, dir: Id, name: &OsStr, mode: u32, mut node: Node) -> Id {
-        // Before the number of the mutation that makes the object is known.
+        // This comes before the number of the mutation that creates the object is known.
         self.raise_dir(dir);
         let (identity, needs) = self.new_identity();
         if let Node::Dir(folder) = &mut node {
@@ -298,7 +301,7 @@ impl Machine {
         id
     }
 
-    /// Adds an object that nothing leads to yet.
+    /// Adds an object without a name.
     pub(super) fn add(&mut self, inode: Arc<Inode>) -> Id {
         let id = self.live.add(Arc::clone(&inode));
         let durable = self.log.base.add(inode);
@@ -316,7 +319,7 @@ impl Machine {
         self.change(Delta::Names(vec![cell]), &[]);
     }
 
-    /// Takes an entry away, and frees the inode number with the last name.
+    /// Removes an entry, and frees the inode number with the last name.
     pub(super) fn clear(&mut self, dir: Id, name: &OsStr) {
         let gone = self.live.child(dir, name);
         let cell = Cell {
@@ -340,7 +343,7 @@ impl Machine {
         }
     }
 
-    /// A number that is equal for machines that give the same inode numbers out again.
+    /// A number that is equal for machines that reuse the same inode numbers.
     pub(super) fn freed_digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for freed in &self.freed {
@@ -349,7 +352,7 @@ impl Machine {
         hasher.finish()
     }
 
-    /// Makes durable what a sync covers, or puts it in doubt.
+    /// Makes everything durable that a sync covers, or puts it in doubt.
     pub(super) fn sync(
         &mut self,
         covered: Covered,
@@ -369,20 +372,20 @@ impl Machine {
         time(self.clock)
     }
 
-    /// The identity of a new object, and the removals that made its number free.
+    /// The identity of a new object, and the removals that freed its number.
     pub(super) fn new_identity(&mut self) -> (Identity, Vec<Seq>) {
         let (inode, needs) = self.new_number();
         let birth = self.new_birth();
         (Identity { inode, birth }, needs)
     }
 
-    /// The time of birth of an object that is made now.
+    /// The birth time of an object that is created now.
     pub(super) fn new_birth(&mut self) -> Option<Birth> {
         self.born += 1;
         birth(&self.options, self.born)
     }
 
-    /// An inode number, and the removals that made it free.
+    /// An inode number, and the removals that freed it.
     fn new_number(&mut self) -> (u64, Vec<Seq>) {
         if self.options.inode_numbers == InodeNumbers::Reused {
             let opens = &self.opens;

@@ -1,8 +1,8 @@
-//! Looking up names: what is a name, who may, and where a path leads.
+//! Looking up names: what is a valid name, who has permission, and where a path leads.
 //!
-//! Promises Linux's answers in Linux's order: a name that cannot be, a directory that may not be searched,
-//! an entry that is absent or taken, a directory that may not be changed.
-//! Not modelled: the sticky bit, groups (the bits of others stand for them), access lists.
+//! Promises Linux's errors in Linux's order: an invalid name, a directory without search
+//! permission, an entry that is absent or already exists, a directory without write permission. Not
+//! modelled: the sticky bit, groups (the bits of others apply instead), access control lists.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -13,7 +13,7 @@ use super::disk::{Id, Name, Node, ROOT};
 use super::machine::{Machine, is_root};
 use crate::base::path::COMPONENT_BYTES_MAX;
 
-/// Symbolic links that one look-up follows.
+/// How many symbolic links one lookup follows.
 const LINKS_FOLLOWED_MAX: usize = 40;
 
 /// Permission to read, in any digit of a mode.
@@ -24,20 +24,20 @@ pub(super) const WRITE: u32 = 0o2;
 pub(super) const SEARCH: u32 = 0o1;
 
 impl Machine {
-    /// What an entry leads to; `None` when there is none.
+    /// The object of an entry; `None` if there is none.
     pub(super) fn lookup(&self, dir: Id, name: &OsStr) -> io::Result<Option<Id>> {
         check_name(name)?;
         self.permit(dir, SEARCH)?;
         Ok(self.live.child(dir, name))
     }
 
-    /// What an entry leads to.
+    /// The object of an existing entry.
     pub(super) fn existing(&self, dir: Id, name: &OsStr) -> io::Result<Id> {
         self.lookup(dir, name)?
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Fails unless an entry can be made.
+    /// Fails unless an entry can be created.
     pub(super) fn vacant(&self, dir: Id, name: &OsStr) -> io::Result<()> {
         if self.lookup(dir, name)?.is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -53,7 +53,7 @@ impl Machine {
         self.permit(dir, WRITE | SEARCH)
     }
 
-    /// Fails unless the user may do something with an object.
+    /// Fails unless the user has this permission for an object.
     pub(super) fn permit(&self, id: Id, wanted: u32) -> io::Result<()> {
         let inode = self.live.get(id);
         let digit = if inode.owner == self.user {
@@ -99,7 +99,7 @@ impl Machine {
         }
     }
 
-    /// What stands at a path, following no link and asking for no permission.
+    /// The object at a path; follows no link and needs no permission.
     pub(super) fn find(&self, path: &Path) -> Option<Id> {
         let names = path.components().filter_map(|component| match component {
             Component::Normal(name) => Some(name),
@@ -113,7 +113,7 @@ impl Machine {
             .try_fold(ROOT, |at, name| self.live.child(at, name))
     }
 
-    /// Fails if an entry is a mount point, which can be neither moved nor removed.
+    /// Fails if an entry is a mount point, which can neither be moved nor removed.
     pub(super) fn check_mount(&self, dir: Id, name: &OsStr) -> io::Result<()> {
         if !self.mounts.is_empty() && self.mounts.contains(&self.path_of(dir).join(name)) {
             return Err(io::ErrorKind::ResourceBusy.into());
@@ -121,7 +121,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Fails if two directories are seen through different mounts.
+    /// Fails if two directories are on different mounts.
     pub(super) fn check_one_mount(&self, one: Id, other: Id) -> io::Result<()> {
         if one == other || self.mounts.is_empty() {
             return Ok(());
@@ -137,7 +137,7 @@ impl Machine {
         Err(io::ErrorKind::CrossesDevices.into())
     }
 
-    /// Whether a directory is another one or lies below it.
+    /// Whether a directory is another one or is below it.
     pub(super) fn is_within(&self, dir: Id, other: Id) -> bool {
         self.ancestors(dir).any(|id| id == other)
     }
@@ -181,7 +181,7 @@ pub(super) fn check_name(name: &OsStr) -> io::Result<()> {
     Ok(())
 }
 
-/// A path as stories tell it: a plan for Windows names a drive, and there are none here.
+/// A path as stories show it: a plan for Windows names a drive, and this disk has none.
 pub(super) fn without_drive(path: &Path) -> String {
     let text = path.to_string_lossy();
     let drive = match path.components().next() {
@@ -191,11 +191,11 @@ pub(super) fn without_drive(path: &Path) -> String {
     text.strip_prefix(&*drive).unwrap_or(&text).to_owned()
 }
 
-/// Puts the components of a path before those that are still to be walked.
+/// Puts the components of a path before those that are still to be followed.
 fn prepend(open: &mut VecDeque<OsString>, path: &Path) {
     for component in path.components().rev() {
         match component {
-            // Windows spells its root otherwise; there is one root here, whatever machine this is.
+            // Windows spells its root differently; this disk has one root on every machine.
             Component::RootDir => open.push_front(OsString::from("/")),
             Component::ParentDir | Component::Normal(_) => {
                 open.push_front(component.as_os_str().to_owned());

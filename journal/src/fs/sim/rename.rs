@@ -1,8 +1,9 @@
-//! The rename: the one verb by which readers see a change.
+//! The rename: the only call by which readers see a change.
 //!
-//! Promises the checks of Linux's `renameat2` in their order: two mounts, absent or taken names, a directory
-//! moved into itself, one object at both names (nothing happens), permissions, mount points, kinds, and last
-//! what the filesystem itself cannot do. On layers, what is moved is first copied up, in a step of its own.
+//! Promises the checks of Linux's `renameat2` in their order: two mounts, absent or existing names,
+//! a directory moved into itself, one object at both names (nothing happens), permissions, mount
+//! points, kinds, and last what the filesystem itself does not support. On layers, the moved object
+//! is first copied up, in a separate step.
 
 use std::ffi::OsStr;
 use std::io;
@@ -68,7 +69,7 @@ impl Machine {
         Ok(())
     }
 
-    /// A directory cannot be moved into itself.
+    /// Fails if a directory would be moved into itself.
     fn check_loop(
         &self,
         from: Side<'_>,
@@ -88,18 +89,18 @@ impl Machine {
         Ok(())
     }
 
-    /// Whether an object may leave its place for another directory.
+    /// Fails unless an object may move from its directory to another.
     fn check_change(&self, from: Side<'_>, moved: Id, to: Id) -> io::Result<()> {
         self.changeable(from.dir.id)?;
         self.check_mount(from.dir.id, from.name)?;
         if from.dir.id != to && self.live.get(moved).kind() == Kind::Dir {
-            // Its own `..` changes.
+            // The rename changes its own `..`.
             self.permit(moved, WRITE)?;
         }
         Ok(())
     }
 
-    /// Whether one object may take the place of another.
+    /// Fails unless one object may replace another.
     fn check_replaced(&self, moved: Id, target: Id) -> io::Result<()> {
         let is_folder = self.live.get(moved).folder().is_some();
         match (is_folder, self.live.get(target).folder()) {

@@ -1,8 +1,8 @@
-//! Steps: what was done, in order, and when it is to fail.
+//! Steps: what was done, in order, and which step is to fail.
 //!
-//! Promises that every step has one number, counted from 1 since boot, whether it succeeded or not, so that
-//! a sweep over the numbers meets every moment at which the disk differs.
-//! A verb that is refused (a taken name, say) is no step, since it changes nothing.
+//! Promises that every step has one number, counted from 1 since boot, whether it succeeded or not,
+//! so that a sweep over the numbers covers every moment at which the disk differs. A call that is
+//! refused (because a name exists, say) is not a step, since it changes nothing.
 
 use std::fmt;
 use std::io;
@@ -19,45 +19,47 @@ pub struct Crashed;
 
 /// A step that fails although nothing is wrong with it.
 ///
-/// A step that fails changes nothing, but for two: a write leaves half of its bytes, and a sync leaves all
-/// that it covered in doubt: it may be lost in a power cut even if a later sync succeeds.
+/// A failing step changes nothing, with two exceptions: a write leaves half of its bytes, and a
+/// sync leaves everything that it covered in doubt: that may be lost in a power cut even if a later
+/// sync succeeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The number of the step, counted from 1 since boot.
     pub step: usize,
-    /// What the system says.
+    /// The error of the system.
     pub kind: io::ErrorKind,
-    /// Which later steps fail, too.
+    /// Which later steps fail too.
     pub reach: Reach,
 }
 
-/// Which steps a [`Fault`] reaches.
+/// Which steps a [`Fault`] affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// That step.
+    /// Only that step.
     Once,
-    /// That step and all after it: the disk is gone.
+    /// That step and all later ones: the disk is gone.
     FromThenOn,
-    /// From that step on, all that need new space: the disk is full. Renames, removals and syncs still work.
+    /// From that step on, all steps that need new space: the disk is full. Renames, removals and
+    /// syncs still work.
     CreationsFromThenOn,
 }
 
-/// What a step needs of the disk.
+/// What a step needs from the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
     Space,
     Nothing,
 }
 
-/// An entry, as the program that names it sees it.
+/// An entry, with the name that the program uses for it.
 #[derive(Clone, Debug)]
 pub(super) struct Spot {
     pub(super) dir: Arc<str>,
-    /// None for the directory itself.
+    /// `None` for the directory itself.
     pub(super) name: Option<Name>,
 }
 
-/// Something done to one place, or from one to another.
+/// An action on one place, or from one place to another.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) verb: &'static str,
@@ -73,7 +75,8 @@ pub(super) enum Failed {
     With(io::ErrorKind),
 }
 
-/// A list with room for what a recovery adds: a sweep makes millions, in which letting lists grow is felt.
+/// Returns the list with spare room for what a recovery adds: a sweep makes millions of lists, so
+/// growing them takes noticeable time.
 pub(super) fn roomy<T>(list: &mut Vec<T>) -> &mut Vec<T> {
     if list.len() == list.capacity() {
         list.reserve(48);
@@ -81,7 +84,7 @@ pub(super) fn roomy<T>(list: &mut Vec<T>) -> &mut Vec<T> {
     list
 }
 
-/// The steps made, and the failures to come.
+/// The steps made so far, and the future failures.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Schedule {
     pub(super) made: Vec<Step>,
@@ -95,7 +98,7 @@ impl Schedule {
         self.last = Some(self.made.len().saturating_add(steps));
     }
 
-    /// The process died at a step.
+    /// Marks the process as dead at a step.
     pub(super) fn die_at(&mut self, mut step: Step) {
         step.failed = Some(Failed::Died);
         self.made.push(step);

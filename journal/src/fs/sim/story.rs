@@ -1,7 +1,7 @@
-//! What became of a disk, in words.
+//! What a crash did to a disk, in words.
 //!
-//! Promises that a failing sweep prints a story instead of a seed: every step in order, and for each one
-//! whose effect was not durable what the crash made of it.
+//! Promises that a failing sweep prints a story instead of a seed: every step in order, and for
+//! each one whose effect was not durable, what the crash did to it.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::log::{Delta, Mutation};
 use super::machine::Machine;
 use crate::base::plural::counted;
 
-/// How an image came to be; print it when a check fails.
+/// How an image was created; print it when a check fails.
 ///
 /// ```text
 /// the power is cut after 4 steps; names persist in order; all without a note is durable
@@ -28,7 +28,7 @@ pub struct ImageStory<'a> {
     files: Vec<(Id, Fate)>,
 }
 
-/// What became of the content of a file.
+/// What happened to the content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Survived,
@@ -36,7 +36,7 @@ pub(super) enum Fate {
     Emptied,
     Zeros,
     Torn,
-    /// Something that was written before survived.
+    /// An earlier version survived.
     Earlier,
 }
 
@@ -70,7 +70,7 @@ impl<'a> ImageStory<'a> {
         self.machine.steps.made.len()
     }
 
-    /// What the crash made of each step that was not durable.
+    /// What the crash did to each step that was not durable.
     fn notes(&self) -> Vec<(usize, &'static str)> {
         let note = |(mutation, kept): &(&Mutation, bool)| {
             (mutation.step, if *kept { "survived" } else { "lost" })

@@ -1,5 +1,6 @@
-//! Tests of the simulated disk: what a power cut may leave (`power`), laws over random histories (`laws`),
-//! faults and deaths (`faults`), layers (`layers`), and the answers of the verbs that only a simulation can give (`verbs`).
+//! Tests of the simulated disk: what a power cut may leave (`power`), laws over random histories
+//! (`laws`), faults and crashes (`faults`), layers (`layers`), and behaviour that only a simulation
+//! can show (`verbs`).
 
 mod faults;
 mod laws;
@@ -17,7 +18,7 @@ use crate::fs::{Dir, Flush, Fs, FsError, NewFile, Rename};
 
 const POWER: [Persistence; 2] = [Persistence::Ordered, Persistence::Independent];
 
-/// A disk with an open root, to write short stories on.
+/// A disk with an open root, for short tests.
 struct Desk {
     disk: SimFs,
     root: Dir,
@@ -78,7 +79,7 @@ impl Desk {
         self.disk.sync_filesystem(&self.root).unwrap();
     }
 
-    /// What may be found after a power cut, each disk as one line.
+    /// The disks that a power cut may leave, each as one line.
     fn found(&self, model: Persistence) -> BTreeSet<String> {
         let (mut found, mut digests) = (BTreeSet::new(), BTreeSet::new());
         self.disk
@@ -96,7 +97,7 @@ impl Desk {
     }
 }
 
-/// A disk as one line: `d/ f=content l->target`, with zeros as `0` and the times left out.
+/// A disk as one line: `d/ f=content l->target`, with zeros as `0` and without times.
 fn show(disk: &SimFs) -> String {
     let tree = disk.tree(Path::new("/"));
     let entries = tree.iter().filter(|(path, _)| !path.is_empty());

@@ -1,9 +1,11 @@
-//! The verbs of a simulated disk.
+//! The calls of a simulated disk.
 //!
-//! Promises that each verb checks first and changes afterwards, one numbered step per change that a crash can
-//! part from the next: a file is made (private and empty), written, given its mode and time, and synced.
+//! Promises that each call checks first and changes afterwards, with one numbered step for each
+//! change that a crash can separate from the next: a file is created (private and empty), written,
+//! given its mode and time, and synced.
 //!
-//! Read next: `files.rs` and `rename.rs`, which do the longer ones, and `tests/fs_contract/`, where the real disk and this one answer alike.
+//! Read next: `files.rs` and `rename.rs`, which do the longer ones, and `tests/fs_contract/`, where
+//! the real disk and this one give the same answers.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -23,7 +25,7 @@ use crate::fs::{
 };
 
 impl SimFs {
-    /// Does something on the machine, if the process is alive, and names it in the error.
+    /// Runs an action on the machine if the process is alive, and names it in the error.
     pub(super) fn act<T>(
         &self,
         verb: &'static str,
@@ -447,7 +449,7 @@ impl Fs for SimFs {
 }
 
 impl SimFs {
-    /// The directory that holds an input, and its name there; inputs of tests are no links.
+    /// The directory that contains an input, and its name there; inputs of tests are not links.
     fn split<'a>(&self, path: &'a Path) -> Result<(Dir, &'a OsStr), FsError> {
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(FsError {

@@ -1,4 +1,4 @@
-//! System calls whose errors or whose effects on a descriptor need a word.
+//! System calls whose errors, or whose effects on a descriptor, need an explanation.
 //!
 //! Read next: `../unix.rs`.
 

@@ -1,4 +1,4 @@
-//! Deaths and failures at numbered steps.
+//! Crashes and failures at numbered steps.
 
 use super::super::{Crashed, Fault, Reach, Steps};
 use super::*;
@@ -62,7 +62,7 @@ fn a_dead_process_changes_nothing_more_and_its_errors_say_so() {
     assert!(desk.disk.list(&desk.root).is_err());
     assert!(desk.disk.sync_dir(&desk.root).is_err());
     assert_eq!(desk.disk.state_digest(), before);
-    // The write was under way.
+    // The process died during the write.
     assert_eq!(show(&desk.disk), "f=old tmp=n");
     assert_eq!(desk.disk.steps().last().unwrap(), "write /tmp (dies here)");
 }

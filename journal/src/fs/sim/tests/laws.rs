@@ -18,7 +18,7 @@ enum Deed {
     SyncFile(usize),
 }
 
-/// Where the deeds happen; the first three hold what must not be lost.
+/// Where the actions happen; the first three contain what must not be lost.
 const PLACES: [&str; 9] = ["p", "d/q", "e/r", "d", "e", "x", "d/x", "e/x", "e/y"];
 
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
@@ -38,7 +38,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
 }
 
 impl Desk {
-    /// The directory of a place and its name there, if there is such a directory.
+    /// The directory of a place and its name in it, if that directory exists.
     fn place(&self, at: usize) -> Option<(Dir, &'static OsStr)> {
         match PLACES[at].split_once('/') {
             None => Some((self.root.clone(), os(PLACES[at]))),
@@ -46,7 +46,7 @@ impl Desk {
         }
     }
 
-    /// Does a deed, if it is possible and destroys nothing that is precious.
+    /// Performs an action, if it is possible and destroys nothing that must not be lost.
     fn attempt(&self, deed: Deed) -> Option<()> {
         let disk = &self.disk;
         match deed {

@@ -1,11 +1,12 @@
-//! A disk over a lower layer: what a copy to the upper one changes, and what a crash makes of it.
+//! A disk over a lower layer: what copying up changes, and what a crash leaves of it.
 
 use super::*;
 use crate::base::identity::Identity;
 use crate::fs::sim::{Fault, Reach};
 use crate::fs::{Kind, Layers};
 
-/// A lower layer with a directory `d` that holds `f`, and with `f`, its second name `g` and a link `l` beside it.
+/// A lower layer with a directory `d` that contains `f`, and beside it `f`, its second name `g` and
+/// a link `l`.
 fn desk() -> Desk {
     let desk = Desk::new();
     let d = desk.mkdir("d");
@@ -190,7 +191,7 @@ fn a_copy_survives_a_power_cut_once_its_directory_was_synced() {
     }
 }
 
-/// What lies below stays below on every image, and what an image has above stays as it is.
+/// Every image keeps the lower layer, and the upper layer of an image stays as it is.
 #[test]
 fn every_image_keeps_its_layers() {
     for model in [
@@ -214,7 +215,7 @@ fn every_image_keeps_its_layers() {
                 let (dir, file) = (image.identity("d"), image.identity("d/f"));
                 assert!([below.0, above.0].contains(&dir), "{story}");
                 assert!([below.1, above.1].contains(&file), "{story}");
-                // Nothing is above in a directory that is not.
+                // A directory without an upper layer has nothing in it above.
                 assert!(dir == above.0 || !has_new && file == below.1, "{story}");
                 let moved = image.try_rename("d", "free", Rename::NoReplace);
                 check_kind(moved, ErrorKind::CrossesDevices);

@@ -1,4 +1,5 @@
-//! What a power cut may leave: the measured behaviour of ext4, xfs and btrfs, and what POSIX promises.
+//! What a power cut may leave: the measured behaviour of ext4, xfs and btrfs, and what POSIX
+//! promises.
 
 use super::super::{Moves, Options};
 use super::*;
@@ -417,7 +418,7 @@ fn what_a_failed_sync_covered_stays_in_doubt_after_one_that_succeeds() {
         desk.disk.sync_file(&desk.root, os("f")).unwrap();
         desk.sync_all();
         desk.check(model, &["f=", "f=0", "f=a"]);
-        // A new file is another matter.
+        // A new file behaves differently.
         desk.write(&desk.root, "g", "b", Flush::Now);
         desk.rename("g", "f", Rename::Replace);
         desk.sync_root();
@@ -496,7 +497,8 @@ fn of_many_unsynced_files_each_one_alone_is_damaged_in_each_way() {
         desk.write(&desk.root, name, "ab", Flush::Later);
     }
     desk.sync_root();
-    // Two changes that cancel out must not hide the image with all names behind the one with none of them.
+    // Two changes that cancel out must not make the image with all name changes count as the one
+    // without any.
     desk.mkdir("g");
     desk.disk.remove_dir(&desk.root, os("g")).unwrap();
     let found = desk.found(Persistence::Ordered);

@@ -1,4 +1,5 @@
-//! Answers that only a simulation gives at will; what the real disk answers too is in `tests/fs_contract/`.
+//! Behaviour that only a simulation can produce at will; what the real disk shows too is in
+//! `tests/fs_contract/`.
 
 use super::super::{InodeNumbers, Support};
 use super::*;

@@ -25,8 +25,8 @@ These are compared, for each CPython from 3.6 on, Debian's PyPy, and Debian's CP
 without python3-venv:
 
 - what is done (the deed): create; clear, over (create again) and upgrade of an environment that the
-  same tool made with another prompt and the opposite of `--system-site-packages`, and that has files
-  of the user, an edited script and a missing one;
+  same tool made with another prompt and the opposite of `--system-site-packages`, and that has
+  files of the user, an edited script and a missing one;
 - for the newest interpreter, each deed in a directory that passes on its group and the setgid bit,
   and in one with a default ACL;
 - `--symlinks`, `--copies`; with pip, `--without-pip`; with and without `--system-site-packages`;

@@ -20,8 +20,7 @@ pub(crate) struct Desk {
 
 /// A desk with the newest interpreter that brings pip.
 pub(crate) fn desk() -> Option<Desk> {
-    static PYTHON: OnceLock<Option<Python>> = OnceLock::new();
-    PYTHON.get_or_init(any_python).clone().map(desk_of)
+    any_python().map(desk_of)
 }
 
 /// A desk with this interpreter.
@@ -40,21 +39,18 @@ pub(crate) fn desk_for_all() -> Option<Desk> {
             .output();
         asked.is_ok_and(|output| output.status.success())
     };
-    let found = supported().into_iter().rev().find(is_for_all);
+    static PYTHON: OnceLock<Option<Python>> = OnceLock::new();
+    let found = PYTHON.get_or_init(|| supported().into_iter().rev().find(is_for_all));
     if found.is_none() {
         println!("skipped: this is not root, or no Python here is for everybody");
     }
-    found.map(desk_of)
+    found.clone().map(desk_of)
 }
 
 /// A Python 3 of this minor version.
 pub(crate) fn minor_of(minor: u32) -> Option<Python> {
-    static PYTHONS: OnceLock<Vec<Python>> = OnceLock::new();
-    let found = PYTHONS.get_or_init(supported).iter();
-    let found = found
-        .clone()
-        .find(|python| python.version == (3, minor))
-        .cloned();
+    let mut found = supported().into_iter();
+    let found = found.find(|python| python.version == (3, minor));
     if found.is_none() {
         println!("skipped: no Python 3.{minor} on this machine");
     }

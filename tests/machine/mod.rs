@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, OnceLock};
 
 use rvenv_journal::Digest;
 
@@ -30,7 +31,14 @@ impl Python {
 }
 
 /// Every Python of this machine, old ones too, each once.
+///
+/// They are asked once in a process: to start all of them takes longer than most tests.
 pub(crate) fn pythons() -> Vec<Python> {
+    static FOUND: OnceLock<Vec<Python>> = OnceLock::new();
+    FOUND.get_or_init(search).clone()
+}
+
+fn search() -> Vec<Python> {
     let mut paths: Vec<PathBuf> = Vec::new();
     let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
     let root = root.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".pyenv")));
@@ -96,10 +104,16 @@ pub(crate) fn twins() -> Option<[Python; 2]> {
     pair
 }
 
+/// Whether an interpreter brings pip; each is asked once in a process.
 fn bundles_pip(python: &Python) -> bool {
+    static ANSWERS: Mutex<BTreeMap<PathBuf, bool>> = Mutex::new(BTreeMap::new());
     let code = "import ensurepip; print(ensurepip.version())";
-    let asked = Command::new(&python.path).args(["-c", code]).output();
-    asked.is_ok_and(|output| output.status.success())
+    let ask = || {
+        let asked = Command::new(&python.path).args(["-c", code]).output();
+        asked.is_ok_and(|output| output.status.success())
+    };
+    let mut answers = ANSWERS.lock().unwrap();
+    *answers.entry(python.path.clone()).or_insert_with(ask)
 }
 
 /// Asks for the version; a script that only dispatches to another Python is not counted.

@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use rvenv_journal::Digest;
 
@@ -182,6 +183,26 @@ pub(crate) fn end(command: &mut Command) -> Ended {
     command.output().unwrap().into()
 }
 
+/// The interpreter behind `python3` on PATH and whether it has pip to install; it is asked once in a process.
+fn python_on_path() -> Option<(PathBuf, bool)> {
+    static ANSWER: OnceLock<Option<String>> = OnceLock::new();
+    let asked = "import sys\nprint(getattr(sys, '_base_executable', None) or sys.executable)\n\
+                 import ensurepip; print(ensurepip.version())";
+    let ask = || {
+        let answer = Command::new("python3").args(["-c", asked]).output().ok()?;
+        Some(String::from_utf8_lossy(&answer.stdout).into_owned())
+    };
+    let Some(answer) = ANSWER.get_or_init(ask) else {
+        println!("skipped: there is no python3 on PATH");
+        return None;
+    };
+    let Some(python) = answer.lines().next() else {
+        println!("skipped: python3 on PATH does not answer");
+        return None;
+    };
+    Some((PathBuf::from(python), answer.lines().count() == 2))
+}
+
 /// A place to run the real command in.
 #[derive(Debug)]
 pub(crate) struct Lab {
@@ -211,22 +232,12 @@ impl Lab {
 
     /// The same in a directory that somebody else made, and deletes.
     pub(crate) fn at(home: &Path) -> Option<Self> {
-        let asked = "import sys\nprint(getattr(sys, '_base_executable', None) or sys.executable)\n\
-                     import ensurepip; print(ensurepip.version())";
-        let Ok(answer) = Command::new("python3").args(["-c", asked]).output() else {
-            println!("skipped: there is no python3 on PATH");
-            return None;
-        };
-        let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
-        let Some(python) = answer.lines().next() else {
-            println!("skipped: python3 on PATH does not answer");
-            return None;
-        };
+        let (python, has_pip) = python_on_path()?;
         let lab = Self {
             home: home.to_owned(),
             _guard: None,
-            python: PathBuf::from(python),
-            has_pip: answer.lines().count() == 2,
+            python,
+            has_pip,
             launcher: Vec::new(),
             owner: None,
         };

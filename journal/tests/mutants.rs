@@ -10,7 +10,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    clippy::duplicate_mod,
     reason = "tests unwrap; this one starts itself, and its modules are the other tests as they are"
 )]
 
@@ -19,20 +18,23 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-#[path = "protocol/alone.rs"]
+#[path = "it/protocol/alone.rs"]
 mod alone;
-#[path = "crash.rs"]
+#[path = "it/crash.rs"]
 mod crash;
-#[path = "protocol/entries.rs"]
+#[path = "it/protocol/entries.rs"]
 mod entries;
+#[path = "it/publication/mod.rs"]
 mod publication;
-#[path = "protocol/recovery.rs"]
+#[path = "it/protocol/recovery.rs"]
 mod recovery;
-#[path = "protocol/rollback.rs"]
+#[path = "it/protocol/rollback.rs"]
 mod rollback;
-#[path = "protocol/strangers.rs"]
+#[path = "it/protocol/strangers.rs"]
 mod strangers;
-#[path = "protocol/transaction.rs"]
+#[path = "it/sweep/mod.rs"]
+mod sweep;
+#[path = "it/protocol/transaction.rs"]
 mod transaction;
 
 /// The quick ones first.

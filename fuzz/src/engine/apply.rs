@@ -13,7 +13,7 @@ use rvenv_journal::{
 
 use super::choices::Choices;
 use super::disk::{Bounds, Objects, copy, histories, objects};
-use super::publication::{Case, Ground};
+use crate::publication::{Case, Ground};
 
 /// Where a hostile plan may try to write.
 const TARGETS: [&str; 10] = [

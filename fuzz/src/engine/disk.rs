@@ -11,8 +11,8 @@ use rvenv_journal::fs::sim::{SimEntry, SimFs};
 use rvenv_journal::fs::{Dir, Fs};
 use rvenv_journal::raw::{Identity, Names};
 
-use super::publication::cases;
-use super::publication::{Case, Ground, parent, write};
+use crate::publication::cases;
+use crate::publication::{Case, Ground, parent, write};
 
 /// Every case, with its disk: the old tree, and foreign objects that must not change.
 pub fn histories() -> &'static [(Case, SimFs)] {

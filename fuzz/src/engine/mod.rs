@@ -4,8 +4,6 @@
 mod apply;
 mod choices;
 mod disk;
-#[path = "../../../journal/tests/publication/mod.rs"]
-mod publication;
 mod recover;
 mod tamper;
 

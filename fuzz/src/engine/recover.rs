@@ -15,8 +15,8 @@ use rvenv_journal::{
 
 use super::choices::Choices;
 use super::disk::{Bounds, Object, Objects, copy, histories, lost, objects, without_locks};
-use super::publication::{Case, TARGET, run};
 use super::tamper::{records, tamper};
+use crate::publication::{Case, TARGET, run};
 
 /// The greatest number of changes to a disk.
 const CHANGES_MAX: usize = 8;

@@ -6,7 +6,7 @@
 //! one.
 //!
 //! There are two implementations: `real.rs` is the operating system; `sim.rs` (feature `sim`) is a
-//! disk in memory with a volatile and a durable layer. One suite, `tests/fs_contract/`, runs on
+//! disk in memory with a volatile and a durable layer. One suite, `tests/it/fs_contract/`, runs on
 //! both.
 
 use std::any::Any;

@@ -1,7 +1,7 @@
 //! The command line as clap sees it: names, help, and nothing that does anything.
 //!
 //! Promises that the help of each command opens with the command's own sentence, and lists its options below the
-//! headings of this file, in their order; `tests/behaviour/help.rs` holds every text.
+//! headings of this file, in their order; `tests/it/behaviour/help.rs` holds every text.
 //! Read next: `commands.rs`, a file for each command.
 
 use std::ffi::OsString;

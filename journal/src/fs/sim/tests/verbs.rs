@@ -1,5 +1,5 @@
 //! Behaviour that only a simulation can produce at will; what the real disk shows too is in
-//! `tests/fs_contract/`.
+//! `tests/it/fs_contract/`.
 
 use super::super::{InodeNumbers, Support};
 use super::*;

@@ -1,0 +1,16 @@
+//! The protocol, history by history: what each verb of the engine makes of each state that it may find.
+//!
+//! All of it is on the simulated disk: `cargo test -p rvenv-journal --test it recovery::` runs the tests of one file. The sweep
+//! over every crash is `crash.rs`.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "outside of `#[test]` functions, too, these are tests"
+)]
+
+mod alone;
+mod entries;
+mod recovery;
+mod rollback;
+mod strangers;
+mod transaction;

@@ -1,0 +1,443 @@
+//! Attacks: what others plant beside a target, and directories that turn into links while a command works (I6, I7).
+//!
+//! The parent is one that everybody may write to, as `/tmp` is. What is planted there by somebody else is named and left
+//! alone, also by root, and stops whatever cannot go on beside it. A thread that exchanges directories for links at every
+//! moment never leads the command to what the links lead to.
+//! What needs root is skipped with the reason. Read next: `attacks_wheels.rs`, `journal/tests/it/protocol/strangers.rs`.
+
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test starts real programs, plants files"
+)]
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use crate::desk::{Desk, NOBODY, desk, desk_for_all, fifo};
+use crate::machine;
+use crate::machine::{ended, tree};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, open, openat2, renameat_with};
+
+/// Every command that changes `tmp/E`.
+const CHANGES: [&[&str]; 5] = [
+    &["create", "tmp/E", "--clear"],
+    &["upgrade", "tmp/E", "--prompt", "q"],
+    &["repair", "tmp/E"],
+    &["rollback", "tmp/E"],
+    &["recover", "tmp/E"],
+];
+
+/// A desk with `tmp`, where everybody may make things, and `tmp/E`, an environment of root's.
+fn desk_with_tmp() -> Option<Desk> {
+    let desk = desk_for_all()?;
+    fs::create_dir(desk.path("tmp")).unwrap();
+    fs::set_permissions(desk.path("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+    desk.create(&["tmp/E"]).ok();
+    desk.create(&["tmp/E", "--clear", "--keep"]).ok();
+    desk.write("victim", "a file of root's");
+    Some(desk)
+}
+
+fn give_to_nobody(path: &Path) {
+    lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+}
+
+/// The words of a change, with an interpreter where one is asked for.
+fn command(desk: &Desk, words: &[&str]) -> std::process::Command {
+    match words.first() {
+        Some(&("create" | "upgrade")) => desk.command(words),
+        _ => desk.scratch.command(words),
+    }
+}
+
+/// Every change fails with this code, and everything stands as it did, but for the time of the directory above.
+#[track_caller]
+fn all_refused(desk: &Desk, code: i32, why: &str) {
+    for words in CHANGES {
+        let before = seen(desk);
+        let said = ended(&mut command(desk, words)).failed(code);
+        assert!(said.contains(why), "{words:?}: {said}");
+        assert!(before == seen(desk), "{words:?} touched something: {said}");
+    }
+}
+
+/// Everything on the desk; the directory with the lock file has a time of its own.
+fn seen(desk: &Desk) -> std::collections::BTreeMap<String, machine::Entry> {
+    let mut seen = tree(&desk.path(""));
+    seen.get_mut("tmp").unwrap().mtime = 0;
+    seen
+}
+
+/// I6: nobody waits for a lock that somebody else planted, or writes to it or through it.
+///
+/// Some kernels do not even let root open it: then the lock of the environment itself has to do, and does.
+#[test]
+fn a_planted_lock_is_refused_or_passed_by_and_not_written_to() {
+    let Some(desk) = desk_with_tmp() else { return };
+    let lock = desk.path("tmp/.E.rvenv.lock");
+    let (victim, absent) = (desk.path("victim"), desk.path("absent"));
+    let plants: [&dyn Fn(); 5] = [
+        &|| fs::write(&lock, "locked by nobody").unwrap(),
+        &|| symlink(&victim, &lock).unwrap(),
+        &|| symlink(&absent, &lock).unwrap(),
+        &|| fifo(&lock),
+        &|| fs::create_dir(&lock).unwrap(),
+    ];
+    for (number, plant) in plants.iter().enumerate() {
+        plant();
+        give_to_nobody(&lock);
+        let planted = seen(&desk).remove("tmp/.E.rvenv.lock");
+        for words in CHANGES {
+            let ended = ended(&mut command(&desk, words));
+            let is_refused =
+                ended.code == Some(1) && ended.stderr.contains("belongs to user 65534");
+            assert!(
+                is_refused || ended.code == Some(0),
+                "{number}, {words:?}: {ended:?}"
+            );
+            assert_eq!(
+                planted,
+                seen(&desk).remove("tmp/.E.rvenv.lock"),
+                "{words:?}"
+            );
+            desk.works("tmp/E");
+        }
+        fs::remove_file(&lock)
+            .or_else(|_| fs::remove_dir(&lock))
+            .unwrap();
+    }
+    assert_eq!(desk.read("victim"), "a file of root's");
+    assert!(!absent.exists());
+}
+
+/// I6: where the system lets anybody give another name to anybody's file, the lock file may be somebody's notes.
+#[test]
+fn a_lock_that_is_another_name_of_a_file_is_not_written_to() {
+    let Some(desk) = desk_with_tmp() else { return };
+    fs::hard_link(desk.path("victim"), desk.path("tmp/.E.rvenv.lock")).unwrap();
+    all_refused(&desk, 1, "another name");
+    assert_eq!(desk.read("victim"), "a file of root's");
+}
+
+/// I6, I7: not even root acts on a journal of somebody else, whatever it says and however it came there.
+#[test]
+fn a_planted_journal_is_refused_and_changes_nothing() {
+    let Some(desk) = desk_with_tmp() else { return };
+    for name in [
+        "journal",
+        "journal.settle",
+        "journal.undo",
+        "journal.doubt-settle-x",
+    ] {
+        let planted = desk.path("tmp").join(format!(".E.rvenv.{name}"));
+        // The record of root's own generation is as good a journal as there is.
+        fs::copy(desk.path("tmp/.E.rvenv.old-1.journal"), &planted).unwrap();
+        fs::set_permissions(&planted, fs::Permissions::from_mode(0o600)).unwrap();
+        give_to_nobody(&planted);
+        all_refused(&desk, 5, "belongs to user 65534");
+        fs::remove_file(&planted).unwrap();
+        fs::hard_link(desk.path("tmp/.E.rvenv.old-1.journal"), &planted).unwrap();
+        all_refused(&desk, 5, "more than one name");
+        fs::remove_file(&planted).unwrap();
+        symlink(".E.rvenv.old-1.journal", &planted).unwrap();
+        all_refused(&desk, 5, "not a regular file");
+        fs::remove_file(&planted).unwrap();
+    }
+    desk.scratch.rvenv(&["rollback", "tmp/E"]).ok();
+}
+
+/// I6: what bears a name of ours and is somebody else's is named, and no command deletes, enters or builds in it.
+#[test]
+fn planted_stages_trash_and_drafts_are_named_and_left_alone() {
+    let Some(desk) = desk_with_tmp() else { return };
+    let planted = [
+        "new-000000",
+        "new-evil",
+        "trash-1-1",
+        "old-7",
+        "journal.tmp",
+    ];
+    for name in planted {
+        let path = desk.path("tmp").join(format!(".E.rvenv.{name}"));
+        if name == "journal.tmp" {
+            fs::write(&path, "{}").unwrap();
+        } else {
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("mine"), "somebody's").unwrap();
+            give_to_nobody(&path.join("mine"));
+        }
+        give_to_nobody(&path);
+    }
+    symlink(desk.path("victim"), desk.path("tmp/.E.rvenv.new-link")).unwrap();
+    let theirs = || {
+        let mut seen = tree(&desk.path("tmp"));
+        seen.retain(|path, _| {
+            planted
+                .iter()
+                .any(|name| path.starts_with(&format!(".E.rvenv.{name}")))
+        });
+        seen
+    };
+    let before = theirs();
+    for words in [
+        &["create", "tmp/E", "--clear"][..],
+        &["upgrade", "tmp/E", "--prompt", "q"],
+        &["recover", "tmp/E"],
+    ] {
+        let ended = ended(&mut command(&desk, words));
+        assert!(
+            matches!(ended.code, Some(0 | 1 | 5)),
+            "{words:?}: {}",
+            ended.stderr
+        );
+        assert!(
+            before == theirs(),
+            "{words:?} touched something: {}",
+            ended.stderr
+        );
+        desk.works("tmp/E");
+    }
+    assert_eq!(desk.read("victim"), "a file of root's");
+    assert!(desk.path("tmp/.E.rvenv.new-link").is_symlink());
+}
+
+/// I6: a generation comes back only to the user who kept it.
+#[test]
+fn a_planted_generation_does_not_come_back() {
+    let Some(desk) = desk_with_tmp() else { return };
+    // The highest number comes back first.
+    let planted = desk.path("tmp/.E.rvenv.old-9");
+    fs::create_dir_all(planted.join("bin")).unwrap();
+    fs::write(planted.join("bin/python"), "#!/bin/sh\necho evil\n").unwrap();
+    let record = desk.path("tmp/.E.rvenv.old-9.journal");
+    fs::copy(desk.path("tmp/.E.rvenv.old-1.journal"), &record).unwrap();
+    for path in [
+        planted.join("bin/python"),
+        planted.join("bin"),
+        planted,
+        record,
+    ] {
+        give_to_nobody(&path);
+    }
+    let before = seen(&desk);
+    let said = ended(&mut desk.scratch.command(&["rollback", "tmp/E"])).failed(5);
+    assert!(said.contains("generation 9"), "{said}");
+    assert!(before == seen(&desk), "something was touched: {said}");
+    desk.works("tmp/E");
+}
+
+/// The same the other way round: what root left is no business of anybody else's.
+#[test]
+fn nobody_goes_on_with_what_root_began() {
+    let Some(desk) = desk_with_tmp() else { return };
+    let killed = desk.create(&["tmp/own", "--check", "kill -KILL $PPID; sleep 1"]);
+    assert_eq!(killed.code, None, "{}", killed.stderr);
+    let before = seen(&desk);
+    for words in [
+        &["create", "tmp/own"][..],
+        &["create", "tmp/own", "--clear"],
+    ] {
+        let ended = ended(&mut desk.as_nobody(words));
+        assert!(
+            matches!(ended.code, Some(1 | 5)),
+            "{words:?}: {}",
+            ended.stderr
+        );
+        let mut after = seen(&desk);
+        // The tools of whoever asks.
+        after.retain(|path, _| before.contains_key(path));
+        let changed: Vec<_> = before
+            .iter()
+            .filter(|(path, entry)| path.starts_with("tmp") && after.get(*path) != Some(entry))
+            .collect();
+        assert!(changed.is_empty(), "{words:?}: {changed:?}");
+    }
+    desk.scratch.rvenv(&["recover", "tmp/own"]).ok();
+}
+
+/// Exchanges directories for links to a victim, again and again, until dropped.
+struct Swapper<'a> {
+    over: &'a AtomicBool,
+}
+
+impl Drop for Swapper<'_> {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The directory above a path, if nothing on the way there from `root` is a link now.
+///
+/// The attacker keeps what it opened: where the command puts a link into the place of the target, the attacker must not
+/// exchange the victim's directories itself.
+fn above(root: &Path, path: &Path) -> Option<OwnedFd> {
+    let root_dir = open(root, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).ok()?;
+    let below = path.parent()?.strip_prefix(root).ok()?;
+    let below = Path::new(".").join(below);
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    openat2(root_dir, below, flags, Mode::empty(), resolve).ok()
+}
+
+/// Every directory at and below a path, to a depth at which a command works.
+fn directories(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
+            found.push(path.clone());
+            if depth > 0 {
+                directories(&path, depth - 1, found);
+            }
+        }
+    }
+}
+
+/// One round: each directory is a link for a moment; not the target itself, whose link is followed on purpose.
+fn swap_each(parent: &Path, link: &Path, swaps: &AtomicU64) {
+    let mut found = Vec::new();
+    directories(parent, 2, &mut found);
+    found.retain(|dir| !dir.ends_with("E"));
+    for dir in found {
+        let (Some(above), Some(name)) = (above(parent, &dir), dir.file_name()) else {
+            continue;
+        };
+        let swap = || renameat_with(CWD, link, &above, name, RenameFlags::EXCHANGE).is_ok();
+        if swap() {
+            thread::yield_now();
+            swaps.fetch_add(1, Ordering::Relaxed);
+            // Where the command moved the link meanwhile, a new one is made of what came back.
+            if !swap() && fs::symlink_metadata(link).is_ok_and(|meta| meta.is_dir()) {
+                let _gone = fs::remove_dir_all(link);
+            }
+        }
+        if fs::symlink_metadata(link).is_err() {
+            symlink(link.with_file_name("victim"), link).unwrap();
+        }
+    }
+}
+
+/// I6: whatever turns into a link while a command is under way, nothing is made, changed or removed behind it.
+#[test]
+fn a_directory_that_turns_into_a_link_leads_nowhere() {
+    let Some(desk) = desk() else { return };
+    let start = |words: &[&str]| ended(&mut command(&desk, words));
+    for name in [
+        "bin",
+        "lib/python3.13/site-packages",
+        "include",
+        ".rvenv",
+        "strangers",
+    ] {
+        desk.write(&format!("victim/{name}/precious"), "precious");
+    }
+    fs::create_dir(desk.path("tmp")).unwrap();
+    let before = tree(&desk.path("victim"));
+    let (over, swaps) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut codes = std::collections::BTreeMap::<Option<i32>, u32>::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let link = desk.path("link");
+            symlink(desk.path("victim"), &link).unwrap();
+            while !over.load(Ordering::Relaxed) {
+                swap_each(&desk.path("tmp"), &link, &swaps);
+            }
+        });
+        let _over = Swapper { over: &over };
+        for round in 0..ROUNDS {
+            for words in [
+                &["create", "tmp/E"][..],
+                &["create", "tmp/E", "--clear", "--force"],
+                &["upgrade", "tmp/E", "--prompt", "q"],
+                &[
+                    "create",
+                    "tmp/E",
+                    "--clear",
+                    "--force",
+                    "--check",
+                    "kill -KILL $PPID",
+                ],
+                &["recover", "tmp/E"],
+                &["rollback", "tmp/E"],
+            ] {
+                // A stage that was a link when it came to its place is one there, and would be followed.
+                if desk.path("tmp/E").is_symlink() {
+                    fs::remove_file(desk.path("tmp/E")).unwrap();
+                }
+                let ended = start(words);
+                *codes.entry(ended.code).or_default() += 1;
+                let is_told = matches!(ended.code, None | Some(0 | 1 | 3 | 5));
+                assert!(
+                    is_told && !ended.stderr.contains("panicked"),
+                    "round {round}, {words:?}: {ended:?}"
+                );
+                let after = tree(&desk.path("victim"));
+                assert!(
+                    before == after,
+                    "round {round}, {words:?}: {ended:?}\n{before:?}\nbecame\n{after:?}"
+                );
+            }
+        }
+    });
+    let swaps = swaps.into_inner();
+    println!("{swaps} directories were links for a moment; exit codes {codes:?}");
+    assert!(swaps > u64::from(ROUNDS), "nobody attacked");
+    assert!(
+        codes.contains_key(&Some(0)),
+        "nothing was done under attack"
+    );
+}
+
+/// How often the changes are made under attack.
+const ROUNDS: u32 = 6;
+
+/// I6: the parent that was opened is the one that is worked in, whatever its name leads to later.
+#[test]
+fn a_parent_that_turns_into_a_link_gets_the_whole_environment_or_nothing() {
+    let Some(desk) = desk() else { return };
+    desk.write("decoy/precious", "precious");
+    fs::create_dir(desk.path("tmp")).unwrap();
+    symlink("decoy", desk.path("link")).unwrap();
+    let (over, swaps) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let (link, tmp) = (desk.path("link"), desk.path("tmp"));
+                renameat_with(CWD, &link, CWD, &tmp, RenameFlags::EXCHANGE).unwrap();
+                swaps.fetch_add(1, Ordering::Relaxed);
+                thread::yield_now();
+            }
+        });
+        let _over = Swapper { over: &over };
+        for _ in 0..ROUNDS * 2 {
+            for words in [&["create", "tmp/E"][..], &["create", "tmp/E", "--clear"]] {
+                let ended = ended(&mut command(&desk, words));
+                assert!(matches!(ended.code, Some(0 | 1 | 3)), "{ended:?}");
+            }
+        }
+    });
+    println!("the parent was exchanged {} times", swaps.into_inner());
+    assert_eq!(desk.read("decoy/precious"), "precious");
+    for parent in ["decoy", "tmp", "link"] {
+        if desk.path(parent).is_symlink() {
+            continue;
+        }
+        let names = fs::read_dir(desk.path(parent))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<OsString> = names.filter(|name| name != "precious").collect();
+        names.retain(|name| name != "E");
+        assert_eq!(names, [""; 0].map(OsString::from), "{parent}");
+        if desk.path(parent).join("E").exists() {
+            assert!(desk.path(parent).join("E/pyvenv.cfg").is_file());
+            assert!(desk.path(parent).join("E/bin/python").exists());
+            assert!(desk.path(parent).join("E/.rvenv/receipt.json").is_file());
+        }
+    }
+}

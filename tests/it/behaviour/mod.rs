@@ -1,0 +1,86 @@
+//! What rvenv does, one subject to a file, with the interpreters, shells and filesystems that this machine has.
+//!
+//! `cargo test --test it merge::` runs the tests of one file. What takes long or is asked to go further has a module of its own
+//! beside this one.
+
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test starts real programs, reads and damages what they made, and says what it skips"
+)]
+
+#[expect(
+    dead_code,
+    reason = "an example has a main function, which tests do not call"
+)]
+#[path = "../../../examples/preinstalled.rs"]
+mod preinstalled;
+#[expect(
+    dead_code,
+    reason = "an example has a main function, which tests do not call"
+)]
+#[path = "../../../examples/scripted.rs"]
+mod scripted;
+#[expect(
+    dead_code,
+    reason = "an example has a main function, which tests do not call"
+)]
+#[path = "../../../examples/site.rs"]
+mod site;
+
+mod activate;
+mod activate_others;
+mod activate_prompts;
+mod adversity;
+mod another_python;
+mod bad_input;
+mod breakages;
+mod breakages_peers;
+mod breakages_upgrade;
+mod builders;
+mod builders_examples;
+mod bytecode;
+mod bytecode_env;
+mod cache;
+mod check;
+mod clear;
+mod cli;
+mod deletion;
+mod dependencies;
+mod discovery;
+mod discovery_order;
+mod existing;
+#[cfg(target_os = "linux")]
+mod filesystems;
+mod full_disk;
+mod handed_down;
+mod health;
+mod help;
+mod interpreter;
+mod interpreter_answers;
+mod interpreter_misbehaving;
+mod interrupt;
+mod merge;
+mod messages;
+mod named_cache;
+mod pins;
+#[cfg(target_os = "linux")]
+mod plan_files;
+mod plans;
+#[cfg(target_os = "linux")]
+mod policies;
+mod repair;
+mod requests;
+mod rollback;
+mod signals;
+mod stale;
+mod states;
+#[cfg(target_os = "linux")]
+mod streams;
+mod upgrade;
+mod verify;
+mod wheel;
+mod windows_plan;

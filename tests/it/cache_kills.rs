@@ -1,0 +1,138 @@
+//! Kills and full disks while wheels are unpacked into the cache: the real command and the real disk.
+//!
+//! Calls of a run that change files, spread evenly over it, meet SIGKILL or ENOSPC, each with a cache of its own. Whatever is
+//! in that cache afterwards is right to the byte; the next run makes the environment, and deletes what the dead one was
+//! building. `RVENV_KILLS=300` meets more calls.
+
+#![cfg(unix)]
+#![expect(clippy::disallowed_methods, reason = "tests start the real command")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what it skips and what it counted"
+)]
+#![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+
+use std::cell::Cell;
+use std::fs;
+use std::path::Path;
+
+use crate::strace;
+use crate::strace::Call;
+use crate::trees::{Ended, Lab, end};
+
+/// How many calls are met unless `RVENV_KILLS` says otherwise.
+const CALLS: usize = 12;
+
+fn forget(path: &Path) {
+    if path.exists() {
+        fs::remove_dir_all(path).unwrap();
+    }
+}
+
+/// A lab without target and without packs.
+fn afresh(lab: &Lab) {
+    forget(&lab.target());
+    forget(&lab.file("cache/packs"));
+    assert_eq!(lab.litter(), [""; 0]);
+}
+
+fn packs(lab: &Lab) -> Vec<String> {
+    let names = fs::read_dir(lab.file("cache/packs")).into_iter().flatten();
+    let names = names.map(|name| name.unwrap().file_name().to_string_lossy().into_owned());
+    names.collect()
+}
+
+/// Compares everything in the cache with what was entered.
+fn verified(lab: &Lab) -> Ended {
+    end(&mut lab.rvenv(&["cache", "verify"]))
+}
+
+/// Calls of a run that enters wheels, spread evenly over it.
+fn sample(lab: &Lab, words: &[String]) -> Vec<Call> {
+    let calls = strace::calls(lab, words);
+    let count = std::env::var("RVENV_KILLS").ok();
+    let count = count.map_or(CALLS, |text| text.parse().unwrap());
+    let every = (calls.len() / count).max(1);
+    println!("{} calls, every {every}th is met", calls.len());
+    calls.into_iter().step_by(every).collect()
+}
+
+/// Lets calls meet something, looks at what that leaves, and says how much it was.
+fn meet(what: &str, check: impl Fn(&Lab, &Ended)) {
+    let Some(lab) = Lab::new() else { return };
+    if !lab.has_pip || !strace::is_there() {
+        println!("skipped: there is no pip to enter, or no strace");
+        return;
+    }
+    let words = lab.create(&[]);
+    let clear = lab.create(&["--clear"]);
+    let ended = end(&mut lab.rvenv(&words));
+    assert_eq!(ended.code, Some(0), "{}", ended.story);
+    let whole = packs(&lab).len();
+    afresh(&lab);
+    let calls = sample(&lab, &words);
+    let (mut builds, mut entered) = (0, 0);
+    for call in &calls {
+        afresh(&lab);
+        let wrapper = strace::meeting(call, what, "");
+        let ended = end(&mut lab.under(&wrapper, &words));
+        check(&lab, &ended);
+        let left = packs(&lab);
+        builds += left.iter().filter(|name| name.starts_with("tmp-")).count();
+        entered += left.iter().filter(|name| !name.starts_with("tmp-")).count();
+        let found = verified(&lab);
+        assert_eq!(
+            found.code,
+            Some(0),
+            "{call:?} left something that is not right: {}",
+            found.story
+        );
+        // Also where the run made the environment without the store.
+        let again = end(&mut lab.rvenv(&clear));
+        assert_eq!(again.code, Some(0), "{call:?}: {}", again.story);
+        // What another run would have to enter is entered: with everything there, nobody looks for dead builds.
+        let pruned = end(&mut lab.rvenv(&["cache", "prune"]));
+        assert_eq!(pruned.code, Some(0), "{}", pruned.story);
+        let now = packs(&lab);
+        assert_eq!(now.len(), whole, "{call:?}: {now:?}");
+        assert_eq!(verified(&lab).code, Some(0), "{call:?}");
+        let sound = end(&mut lab.rvenv(&["verify", &lab.shown_target()]));
+        assert_eq!(sound.code, Some(0), "{call:?}: {}", sound.story);
+    }
+    println!(
+        "{what}: {builds} builds and {entered} packs were left by {} runs",
+        calls.len()
+    );
+}
+
+#[test]
+fn a_kill_while_wheels_are_entered_leaves_nothing_that_is_believed() {
+    let (killed, whole) = (Cell::new(0), Cell::new(0));
+    meet("signal=SIGKILL", |_, ended| {
+        // Two threads share the links, so that a run may end before its thread's call of that number.
+        assert!(matches!(ended.code, None | Some(0)), "{}", ended.story);
+        let count = if ended.code.is_none() {
+            &killed
+        } else {
+            &whole
+        };
+        count.set(count.get() + 1);
+    });
+    let (killed, whole) = (killed.get(), whole.get());
+    println!("{killed} runs were killed, {whole} ended before");
+    assert!(whole * 3 <= killed, "{killed} killed, {whole} whole");
+}
+
+/// The environment does not need the store: only where its own files meet the full disk does the run fail.
+#[test]
+fn a_full_disk_while_wheels_are_entered_leaves_nothing_that_is_believed() {
+    meet("error=ENOSPC", |lab, ended| {
+        assert!(ended.code.is_some(), "{}", ended.story);
+        if ended.code != Some(0) {
+            assert!(!ended.story.contains("panicked"), "{}", ended.story);
+            let recovered = end(&mut lab.rvenv(&lab.recover()));
+            assert_eq!(recovered.code, Some(0), "{}", recovered.story);
+            assert!(!lab.target().exists());
+        }
+    });
+}

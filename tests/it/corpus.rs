@@ -1,0 +1,35 @@
+//! The corpora of the product's fuzz targets, replayed without a fuzzer (I6).
+//!
+//! What the targets promise stands with them, in `fuzz/src/product`; `journal/tests/it/corpus.rs` replays those of the engine.
+
+#![expect(clippy::print_stdout, reason = "tests say what they counted")]
+
+#[expect(
+    unreachable_pub,
+    clippy::indexing_slicing,
+    reason = "the fuzz targets are another crate"
+)]
+#[path = "../../fuzz/src/product/mod.rs"]
+mod product;
+#[expect(unreachable_pub, reason = "two crates replay")]
+#[path = "../../fuzz/replay.rs"]
+mod replay;
+
+fn check(target: &str, body: fn(&[u8]) -> bool) {
+    let (all, accepted) = replay::replay(env!("CARGO_MANIFEST_DIR"), target, body);
+    println!("{target}: {accepted} of {all} accepted");
+    assert!(
+        0 < accepted && accepted < all,
+        "{target}: {accepted} of {all}"
+    );
+}
+
+#[test]
+fn every_wheel_of_the_corpus_is_refused_or_is_what_its_record_says() {
+    check("wheel_read", product::wheel_read);
+}
+
+#[test]
+fn every_configuration_of_the_corpus_is_refused_or_read_as_python_reads_it() {
+    check("pyvenv_cfg", product::pyvenv_cfg);
+}

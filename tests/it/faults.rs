@@ -1,0 +1,279 @@
+//! Faults at every call: the real command and the real disk, whose k-th system call that changes a file fails, for every k.
+//!
+//! The exit code says what stands at the target, and the tree proves it, already before anything recovers (I1); whoever is
+//! told of a failure is told the file and the error of the system; an error never becomes a panic; and after `recover`
+//! nothing is left beside the target, in it or in the cache. The same holds for the calls of `recover`.
+//! By default each call meets one error that it could meet in earnest, alone or with all later ones of its kind.
+//! `RVENV_FAULTS=all` lets it meet every one of [`ERRORS`], alone or with all later ones by turns; `RVENV_FAULTS=reading` lets the
+//! calls that only open, read and lock fail as well, which takes hours. With `-- --nocapture` the counts are seen.
+
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![expect(clippy::disallowed_methods, reason = "tests start the real command")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what it skips and what it counted"
+)]
+#![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+
+use std::collections::BTreeMap;
+use std::ffi::c_int;
+use std::process::Command;
+
+use crate::calls::{Answer, Call, Counted, are_met, list, meet, run};
+use crate::deeds::{Bench, Deed, for_each, wrecks};
+use crate::trees::Ended;
+use libc::{EACCES, EBUSY, EDQUOT, EINTR, EIO, EMFILE, ENOSPC, ENOSYS, EROFS, EXDEV};
+
+/// What a call may meet.
+const ERRORS: [(c_int, &str); 10] = [
+    (ENOSPC, "ENOSPC"),
+    (EIO, "EIO"),
+    (EDQUOT, "EDQUOT"),
+    (EACCES, "EACCES"),
+    (EROFS, "EROFS"),
+    (EMFILE, "EMFILE"),
+    (EINTR, "EINTR"),
+    (EXDEV, "EXDEV"),
+    (EBUSY, "EBUSY"),
+    (ENOSYS, "ENOSYS"),
+];
+
+const BARE: &[&str] = &["--without-pip"];
+
+fn wants_all() -> bool {
+    std::env::var_os("RVENV_FAULTS").is_some()
+}
+
+fn wants_reading() -> bool {
+    std::env::var_os("RVENV_FAULTS").is_some_and(|value| value == "reading")
+}
+
+/// What a call of this kind could meet in earnest.
+fn errors_of(kind: &str) -> &'static [c_int] {
+    match kind {
+        "open" | "openat" | "openat2" | "creat" => {
+            &[EMFILE, ENOSPC, EACCES, EINTR, EROFS, EDQUOT, EIO]
+        }
+        "write" | "writev" | "pwrite64" | "ftruncate" => &[ENOSPC, EIO, EDQUOT, EINTR],
+        "fsync" | "fdatasync" | "syncfs" => &[EIO, ENOSPC, EDQUOT],
+        "unlink" | "unlinkat" | "rmdir" => &[EIO, EROFS, EBUSY, EACCES],
+        "fchmod" | "fchmodat" | "fchmodat2" | "utimensat" => &[EIO, EROFS, EACCES],
+        "rename" | "renameat" | "renameat2" => &[EXDEV, ENOSPC, EBUSY, EIO, ENOSYS, EACCES],
+        "link" | "linkat" => &[EXDEV, ENOSPC, EACCES, EIO],
+        "ioctl" => &[EXDEV, ENOSYS, EIO],
+        _ => &[ENOSPC, EROFS, EIO, EACCES, EDQUOT],
+    }
+}
+
+/// One failure.
+#[derive(Clone, Debug)]
+struct Fault {
+    call: Call,
+    error: c_int,
+    /// All later calls of its kind fail with it.
+    stays: bool,
+}
+
+/// What is tried with these calls.
+fn faults(calls: &[Call]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for call in calls {
+        let fault = |error, stays| {
+            let call = call.clone();
+            Fault { call, error, stays }
+        };
+        if wants_all() {
+            for (index, (error, _)) in ERRORS.into_iter().enumerate() {
+                let stays = (call.number + index).is_multiple_of(2) && error != EINTR;
+                // Where there are no links, copies are made: another environment, which `behaviour/policies.rs` looks at.
+                let is_answered = error == ENOSYS && call.kind.starts_with("symlink");
+                if !is_answered {
+                    faults.push(fault(error, stays));
+                }
+            }
+        } else {
+            let errors = errors_of(call.kind);
+            let error = errors.get(call.nth % errors.len()).unwrap();
+            // An interruption ends: whoever tries again gets on.
+            faults.push(fault(*error, call.number % 2 == 0 && *error != EINTR));
+        }
+    }
+    faults
+}
+
+fn counted(bench: &Bench) -> Counted<'_> {
+    if wants_reading() {
+        Counted::Reading(&bench.home)
+    } else {
+        Counted::Changing
+    }
+}
+
+impl Fault {
+    /// Runs a command in which it happens.
+    fn disturb(&self, bench: &Bench, mut command: Command) -> Ended {
+        let Call { kind, nth, .. } = self.call;
+        run(&mut command, counted(bench), &mut |call| {
+            let is_met = call.kind == kind && (call.nth == nth || self.stays && call.nth > nth);
+            if is_met {
+                Answer::Fails(self.error)
+            } else {
+                Answer::GoesOn
+            }
+        })
+    }
+
+    /// Whoever is told of a failure is told the truth, the file, and what the system said.
+    fn check_story(&self, ended: &Ended, what: &str) {
+        let story = &ended.story;
+        assert!(!story.contains("panicked at"), "{what}: {story}");
+        let is_ours = matches!(ended.code, Some(0 | 1 | 3 | 5 | 6));
+        assert!(is_ours, "{what}: {:?} {story}", ended.code);
+        if ended.code != Some(0) {
+            let is_left = ended.code == Some(5) && story.contains("Left `");
+            let said = format!("os error {}", self.error);
+            // What the system means where it has no locks is said in words.
+            let is_unlocked = self.error == ENOSYS && story.contains("has no locks");
+            let is_named = story.contains("error") && story.contains('/');
+            let is_told = is_named && (story.contains(&said) || is_unlocked);
+            assert!(is_told || is_left, "{what}: {story}");
+        }
+    }
+}
+
+/// What was counted: how the runs ended, and with which errors.
+#[derive(Debug, Default)]
+struct Row {
+    name: String,
+    calls: usize,
+    codes: BTreeMap<i32, usize>,
+    errors: BTreeMap<c_int, usize>,
+}
+
+impl Row {
+    fn count(&mut self, fault: &Fault, ended: &Ended) {
+        *self.codes.entry(ended.code.unwrap()).or_default() += 1;
+        *self.errors.entry(fault.error).or_default() += 1;
+    }
+
+    /// As soon as it is known: a run of all faults takes long, and may be stopped.
+    fn print(&self) {
+        let faults: usize = self.codes.values().sum();
+        let counts = [0, 1, 3, 5, 6].map(|code| self.codes.get(&code).copied().unwrap_or_default());
+        let counts = counts.map(|count| format!("{count:6}")).join(" ");
+        println!("{:38} {:6} {faults:6} {counts}", self.name, self.calls);
+    }
+}
+
+/// What the exit code says is what stands there; then what is left is ended, and leads to the same.
+fn judge(bench: &Bench, ended: &Ended, what: &str) {
+    let claim = Bench::claim(ended);
+    // The engine's own directory is no part of the tree, and directories that could not be moved are told of.
+    bench.empty_may_stay.set(true);
+    let seen = bench.seen();
+    bench.may_go_by_entries.set(ended.code == Some(0));
+    bench
+        .empty_may_stay
+        .set(ended.story.contains("Left the directory"));
+    if let Some(claim) = claim {
+        assert_eq!(seen, Ok(claim), "{what}: {:?} {}", ended.code, ended.story);
+    }
+    if bench.deed.is_whole() {
+        assert!(seen.is_ok(), "{what}: {seen:?} {}", ended.story);
+    }
+    bench.check_interpreter();
+    bench.wait_out_doubt(what);
+    let settled = bench.recover(what);
+    if let Some(claim) = claim {
+        assert_eq!(settled, claim, "{what}: {}", ended.story);
+    }
+}
+
+/// Lets each call of a command fail.
+fn sweep(bench: &Bench) -> Row {
+    let deed = bench.deed;
+    bench.prepare();
+    let calls = list(&mut bench.command(), counted(bench));
+    let mut row = Row {
+        name: bench.shown(),
+        calls: calls.len(),
+        ..Row::default()
+    };
+    for fault in faults(&calls) {
+        bench.prepare();
+        let ended = fault.disturb(bench, bench.command());
+        let what = format!("{deed:?}: {fault:?}");
+        fault.check_story(&ended, &what);
+        judge(bench, &ended, &what);
+        row.count(&fault, &ended);
+    }
+    assert!(row.codes.contains_key(&1), "{row:?}");
+    row
+}
+
+/// Lets each call of `recover` fail, after kills of a command right after what it renamed.
+fn sweep_recovery(bench: &Bench) -> Row {
+    let deed = bench.deed;
+    bench.prepare();
+    let calls = list(&mut bench.command(), Counted::Changing);
+    let mut row = Row {
+        name: format!("recover after {}", bench.shown()),
+        ..Row::default()
+    };
+    for at in wrecks(&calls, false) {
+        let kill = || {
+            bench.prepare();
+            let (_, ended) = meet(&mut bench.command(), at.number + 1, Answer::Kills);
+            assert_eq!(ended.code, None, "{at:?}: {}", ended.story);
+        };
+        kill();
+        let recover = || bench.lab.rvenv(&bench.lab.recover());
+        let calls = list(&mut recover(), counted(bench));
+        row.calls += calls.len();
+        for fault in faults(&calls) {
+            kill();
+            let before = bench.seen();
+            let ended = fault.disturb(bench, recover());
+            let what = format!("{deed:?} killed after {at:?}, its recovery: {fault:?}");
+            fault.check_story(&ended, &what);
+            if deed.is_whole() {
+                assert_eq!(bench.seen(), before, "{what}: {}", ended.story);
+            }
+            bench.check_interpreter();
+            bench.wait_out_doubt(&what);
+            bench.recover(&what);
+            row.count(&fault, &ended);
+        }
+    }
+    row
+}
+
+fn check(deed: Deed) -> Vec<Row> {
+    let Some(bench) = Bench::new(deed, BARE) else {
+        return Vec::new();
+    };
+    let rows = vec![sweep(&bench), sweep_recovery(&bench)];
+    rows.iter().for_each(Row::print);
+    rows
+}
+
+/// I1: whichever call fails, once or from then on, the exit code says which environment stands there.
+#[test]
+fn an_error_at_any_call_leaves_the_environment_that_the_exit_code_says() {
+    if !are_met() {
+        return;
+    }
+    println!(
+        "{:38} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6}",
+        "command", "calls", "faults", "done", "failed", "stale", "person", "doubt"
+    );
+    let rows = for_each(&Deed::ALL, check);
+    for (error, name) in ERRORS {
+        let count: usize = rows.iter().filter_map(|row| row.errors.get(&error)).sum();
+        println!("{name}: {count} faults");
+    }
+    for code in [0, 1, 5, 6] {
+        let is_met = rows.iter().any(|row| row.codes.contains_key(&code));
+        assert!(is_met, "no run ended with {code}");
+    }
+}

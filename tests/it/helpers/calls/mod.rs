@@ -1,0 +1,251 @@
+//! Between a command and the disk: each system call that changes a file waits until the test says what becomes of it.
+//!
+//! Promises one count over all threads and all processes of a run, in the order in which the kernel met their calls,
+//! and that nothing of a run that was killed changes a file any more. Calls on pipes and devices do not count, and those
+//! that only open, read or lock count where they are asked for, and are about a file of the lab.
+//! Needs Linux on `x86_64`, and a kernel that hands calls over (5.19); whoever asks without is told so and skips.
+//! Does not see what a file mapped into memory gets, nor `io_uring`; the command uses neither.
+
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, c_int};
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Pid;
+
+use crate::trees::Ended;
+
+mod notified;
+mod table;
+
+use notified::{Notice, Verdict};
+use table::{Changes, Place, Row, TABLE};
+
+/// Stands for the working directory in an argument.
+const AT_FDCWD: u64 = libc::AT_FDCWD.cast_unsigned() as u64;
+
+/// One call of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// Which call it is, from 1, of all that count.
+    pub(crate) number: usize,
+    pub(crate) kind: &'static str,
+    /// Which call of its kind it is, from 1.
+    pub(crate) nth: usize,
+    /// Which thread makes it, from 0, in the order of their first calls.
+    pub(crate) thread: usize,
+    /// The file; of two names the new one.
+    pub(crate) path: PathBuf,
+    /// Whether it changes anything, rather than looks.
+    pub(crate) changes: bool,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    GoesOn,
+    /// It fails with this error, and is not made.
+    Fails(c_int),
+    /// The whole run dies before it.
+    Kills,
+}
+
+/// Which calls count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Counted<'a> {
+    /// Those that change a file.
+    Changing,
+    /// Those that open, read or lock something below this directory, too.
+    Reading(&'a Path),
+}
+
+/// Runs a command to its end, and asks what becomes of each of its calls.
+pub(crate) fn run(
+    command: &mut Command,
+    counted: Counted<'_>,
+    answer: &mut dyn FnMut(&Call) -> Answer,
+) -> Ended {
+    let rows: Vec<&Row> = TABLE
+        .iter()
+        .filter(|row| row.changes != Changes::Never || matches!(counted, Counted::Reading(_)))
+        .collect();
+    let numbers: Vec<_> = rows.iter().map(|row| row.number).collect();
+    let mut count = Count {
+        counted,
+        number: 0,
+        kinds: BTreeMap::new(),
+        threads: Vec::new(),
+    };
+    let mut is_killed = false;
+    let output = notified::run(command, &numbers, &mut |notice| {
+        let row = rows.iter().find(|row| row.number == notice.number);
+        let call = row.and_then(|row| count.take(row, notice));
+        let Some(call) = call else {
+            return Verdict::GoesOn;
+        };
+        // Whoever is left of a run that was killed dies at its next call.
+        let what = if is_killed {
+            Answer::Kills
+        } else {
+            answer(&call)
+        };
+        match what {
+            Answer::GoesOn => Verdict::GoesOn,
+            Answer::Fails(error) => Verdict::Fails(error),
+            Answer::Kills => {
+                is_killed = true;
+                Verdict::Dies
+            }
+        }
+    });
+    output.unwrap().into()
+}
+
+/// Whether calls can be met here; prints the reason if not.
+pub(crate) fn are_met() -> bool {
+    let mut calls = 0;
+    let mut command = Command::new("mkdir");
+    command.arg("-p").arg(env!("CARGO_TARGET_TMPDIR"));
+    let numbers: Vec<_> = TABLE.iter().map(|row| row.number).collect();
+    let ended = notified::run(&mut command, &numbers, &mut |_| {
+        calls += 1;
+        Verdict::GoesOn
+    });
+    let are_met = ended.is_ok() && calls > 0;
+    if !are_met {
+        println!("skipped: this kernel hands no system calls over");
+    }
+    are_met
+}
+
+/// The calls of a run that nothing disturbs; it has to succeed.
+pub(crate) fn list(command: &mut Command, counted: Counted<'_>) -> Vec<Call> {
+    let mut calls = Vec::new();
+    let ended = run(command, counted, &mut |call| {
+        calls.push(call.clone());
+        Answer::GoesOn
+    });
+    assert_eq!(ended.code, Some(0), "{}", ended.story);
+    calls
+}
+
+/// Runs a command whose call of this number, if it gets so far, has this answer; tells which call it was.
+pub(crate) fn meet(command: &mut Command, number: usize, what: Answer) -> (Option<Call>, Ended) {
+    let mut met = None;
+    let ended = run(command, Counted::Changing, &mut |call| {
+        if call.number == number {
+            met = Some(call.clone());
+            return what;
+        }
+        Answer::GoesOn
+    });
+    (met, ended)
+}
+
+/// What was counted so far.
+struct Count<'a> {
+    counted: Counted<'a>,
+    number: usize,
+    kinds: BTreeMap<&'static str, usize>,
+    threads: Vec<Pid>,
+}
+
+impl Count<'_> {
+    /// The call, if it is one that counts.
+    fn take(&mut self, row: &Row, notice: &Notice) -> Option<Call> {
+        let argument = |index: usize| notice.arguments.get(index).copied().unwrap_or_default();
+        let changes = match row.changes {
+            Changes::Always => true,
+            Changes::Never => false,
+            Changes::ByFlags(at) => opens_to_change(argument(at)),
+            Changes::ByFlagsAt(at) => {
+                opens_to_change(memory(notice.thread, argument(at)).unwrap_or_default())
+            }
+            Changes::ByClone => [0x4004_9409, 0x4020_940D].contains(&argument(1)),
+        };
+        let opened = |argument: u64| opened(notice.thread, argument);
+        let path = match row.place {
+            Place::Path(at) => {
+                let from = opened(AT_FDCWD);
+                named(notice.thread, &from, argument(at))
+            }
+            Place::At(dir, at) => named(notice.thread, &opened(argument(dir)), argument(at)),
+            Place::Open(at) => opened(argument(at)),
+        };
+        let is_file =
+            path.starts_with("/") && !path.starts_with("/dev") && !path.starts_with("/proc");
+        let counts = match self.counted {
+            Counted::Changing => changes && is_file,
+            Counted::Reading(home) => is_file && (changes || path.starts_with(home)),
+        };
+        if !counts {
+            return None;
+        }
+        self.number += 1;
+        let nth = self.kinds.entry(row.name).or_default();
+        *nth += 1;
+        let known = self
+            .threads
+            .iter()
+            .position(|known| *known == notice.thread);
+        let thread = known.unwrap_or_else(|| {
+            self.threads.push(notice.thread);
+            self.threads.len() - 1
+        });
+        Some(Call {
+            number: self.number,
+            kind: row.name,
+            nth: *nth,
+            thread,
+            path,
+            changes,
+        })
+    }
+}
+
+/// Whether these flags of `open` let a file be changed or made.
+fn opens_to_change(flags: u64) -> bool {
+    let changing = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
+    let changing = u64::try_from(changing).expect("flags are positive");
+    flags & changing != 0
+}
+
+/// Eight bytes of the memory of a process that waits.
+fn memory(thread: Pid, address: u64) -> Option<u64> {
+    let mut bytes = [0; 8];
+    let memory = fs::File::open(format!("/proc/{thread}/mem")).ok()?;
+    memory.read_exact_at(&mut bytes, address).ok()?;
+    Some(u64::from_ne_bytes(bytes))
+}
+
+/// The file descriptor in an argument: an `int`, so that the upper half means nothing.
+fn descriptor(argument: u64) -> c_int {
+    let lower = u32::try_from(argument & u64::from(u32::MAX)).expect("32 bits");
+    lower.cast_signed()
+}
+
+/// The working directory, or the file that is open under a number; pipes and sockets have names that are no paths.
+fn opened(thread: Pid, argument: u64) -> PathBuf {
+    let number = descriptor(argument);
+    let link = if number == libc::AT_FDCWD {
+        format!("/proc/{thread}/cwd")
+    } else {
+        format!("/proc/{thread}/fd/{number}")
+    };
+    fs::read_link(link).unwrap_or_default()
+}
+
+/// The file that a text in the memory of the process names, from there.
+fn named(thread: Pid, from: &Path, address: u64) -> PathBuf {
+    let mut bytes = vec![0; 4096];
+    let memory = fs::File::open(format!("/proc/{thread}/mem"));
+    let len = memory.and_then(|memory| memory.read_at(&mut bytes, address));
+    bytes.truncate(len.unwrap_or_default());
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    from.join(OsStr::from_bytes(text))
+}

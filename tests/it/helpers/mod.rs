@@ -1,0 +1,34 @@
+//! What the tests share: the machine, scratch directories, trees, disks, and system calls that are
+//! met.
+//!
+//! `machine` and `desk` are for tests of the command line, `trees` for those that compare whole
+//! trees; the others say at their heads what they are for. `tests/it/main.rs` brings their names
+//! up, so that a theme writes `use crate::machine::Scratch`.
+
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests start real programs, read and damage what they made, and report what they skip"
+)]
+#![cfg_attr(
+    not(all(target_os = "linux", target_arch = "x86_64")),
+    expect(
+        dead_code,
+        reason = "the tests that meet system calls and mount are for Linux"
+    )
+)]
+
+pub(crate) mod calls;
+pub(crate) mod deeds;
+pub(crate) mod desk;
+pub(crate) mod machine;
+pub(crate) mod mounts;
+pub(crate) mod packages;
+#[cfg(target_os = "linux")]
+pub(crate) mod places;
+pub(crate) mod refused;
+pub(crate) mod strace;
+pub(crate) mod switched;
+pub(crate) mod trees;

@@ -1,0 +1,34 @@
+//! The tests of the command and the library, in one program with a module for each theme.
+//!
+//! `cargo test --test it merge::` runs the tests of one theme. One program shares what the tests
+//! need (the interpreters of the machine are asked once), is linked once, and keeps all processors
+//! busy until its end. libtest runs tests in the order of their names.
+//!
+//! Apart is `tests/tidy`, which reads the sources: it must compile in seconds, and also when the
+//! product does not compile.
+
+#[cfg(unix)]
+mod helpers;
+#[cfg(target_os = "linux")]
+use helpers::places;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use helpers::{calls, deeds};
+#[cfg(unix)]
+use helpers::{desk, machine, mounts, packages, refused, strace, switched, trees};
+
+mod activate_cmd;
+mod attacks;
+mod attacks_wheels;
+mod behaviour;
+mod cache_kills;
+mod concurrency;
+mod corpus;
+mod cpython;
+mod faults;
+mod kill;
+mod kill_moments;
+mod parity;
+mod powercut;
+mod readers;
+mod soak;
+mod strangers;

@@ -1,0 +1,430 @@
+//! Parity: environments made by `rvenv` against those of the same interpreter's `venv`, at the same path.
+//!
+//! Promises that every difference is one of `parity/rules.rs`, which has the reason, and that no rule is there for nothing;
+//! `docs/parity.md` shows that table. By default each interpreter is compared in six cells; `RVENV_PARITY=all` compares
+//! every combination of flags.
+//! Read next: `parity/cells.rs`, what is compared; `parity/made.rs`, how; `parity/rules.rs`.
+
+#![cfg(unix)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::string_slice,
+    reason = "a test starts real programs, reads what they made, and says what it skips"
+)]
+
+mod cells;
+mod document;
+mod lists;
+mod made;
+mod rules;
+mod subjects;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use crate::machine;
+use crate::machine::{Scratch, any_python, pythons};
+use cells::{Cell, DEEDS, Deed, PROMPTS, Parent, below, diagonal, whole};
+use document::{WRITE, document};
+use lists::{check_leaks, check_records};
+use made::{ALL, Difference, EDIT, Made, differences};
+use rules::{RULES, What};
+use subjects::{Kind, Subject, subjects};
+
+/// How many differences of one environment are shown.
+const SHOWN: usize = 8;
+
+/// Who makes an environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Tool {
+    Venv,
+    Rvenv,
+}
+
+/// Where the environments of one interpreter are made, all at one path.
+struct Bench<'a> {
+    subject: &'a Subject,
+    scratch: Scratch,
+    umask: &'static str,
+    /// What `venv` made with pip, by deed, `--copies` and whether there is an ignore file.
+    with_pip: BTreeMap<(Deed, bool, bool), Made>,
+    /// Of all cells: what stands above the environment.
+    parent: Parent,
+}
+
+impl<'a> Bench<'a> {
+    fn new(subject: &'a Subject, umask: &'static str) -> Self {
+        Self {
+            subject,
+            scratch: Scratch::new(),
+            umask,
+            with_pip: BTreeMap::new(),
+            parent: Parent::Nothing,
+        }
+    }
+
+    /// A bench whose directory hands something down; `None`, with the reason printed, where that cannot be had.
+    fn below(subject: &'a Subject, parent: Parent) -> Option<Self> {
+        let bench = Self {
+            parent,
+            ..Self::new(subject, "022")
+        };
+        let dir = bench.env().parent().unwrap().to_owned();
+        fs::create_dir_all(&dir).unwrap();
+        let done = |tool: &str, words: &[&str]| {
+            let ran = Command::new(tool).args(words).arg(&dir).status();
+            ran.is_ok_and(|status| status.success())
+        };
+        let is_had = match parent {
+            Parent::Nothing => true,
+            Parent::Group => done("chgrp", &["54321"]) && done("chmod", &["g+ws"]),
+            Parent::Acl => done("setfacl", &["-d", "-m", "u:54321:rwx,g::rwx,o::r-x"]),
+        };
+        if !is_had {
+            println!("skipped: no directory can be had that hands down: {parent:?}");
+        }
+        is_had.then_some(bench)
+    }
+
+    fn env(&self) -> PathBuf {
+        match self.parent {
+            Parent::Nothing => self.scratch.path("E"),
+            Parent::Group | Parent::Acl => self.scratch.path("shared/E"),
+        }
+    }
+
+    /// Lets a tool make the environment; what it said, if it fails.
+    fn make(&self, tool: Tool, flags: &[&str]) -> Result<(), String> {
+        let python = &self.subject.python.path;
+        let rvenv = Path::new(env!("CARGO_BIN_EXE_rvenv"));
+        let program = if tool == Tool::Venv { python } else { rvenv };
+        let mut command = self.subject.start(&self.scratch, program, self.umask);
+        if tool == Tool::Venv {
+            command.args(["-m", "venv"]);
+        } else {
+            command.args(["create", "--python"]).arg(python);
+        }
+        let ended = machine::ended(command.args(flags).arg(self.env()));
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        (ended.code == Some(0)).then_some(()).ok_or(said)
+    }
+
+    /// What stands there before: an environment of the tool's own with other flags, in which somebody worked.
+    fn stand(&self, tool: Tool, cell: &Cell) {
+        if cell.deed == Deed::Create {
+            return;
+        }
+        let env = self.env();
+        let pip = cell.pip && cell.deed != Deed::Clear && self.subject.kind != Kind::WithoutVenv;
+        let kept = self
+            .scratch
+            .path(&format!("{tool:?}-{}-{}-{pip}", cell.copies, cell.system));
+        let copy = |from: &Path, to: &Path| {
+            let copied = Command::new("cp")
+                .arg("-a")
+                .args([from, to])
+                .status()
+                .unwrap();
+            assert!(copied.success());
+        };
+        if kept.exists() {
+            return copy(&kept, &env);
+        }
+        let before = Cell {
+            deed: Deed::Create,
+            pip,
+            system: !cell.system,
+            ignored: true,
+            prompt: Some("before"),
+            ..*cell
+        };
+        self.make(tool, &before.flags(self.subject.python.version.1))
+            .unwrap();
+        let libs = fs::read_dir(env.join("lib")).unwrap();
+        let lib = libs.map(|lib| lib.unwrap().path()).next().unwrap();
+        for own in [
+            env.join("notes"),
+            env.join("bin/mine"),
+            lib.join("site-packages/mine.py"),
+        ] {
+            fs::write(own, "mine\n").unwrap();
+        }
+        let activate = env.join("bin/activate");
+        let edited = fs::read_to_string(&activate).unwrap() + EDIT;
+        fs::write(activate, edited).unwrap();
+        fs::remove_file(env.join("bin/activate.csh")).unwrap();
+        copy(&env, &kept);
+    }
+
+    /// What `venv` makes of it; what it said, if it fails.
+    fn by_venv(&mut self, cell: &Cell) -> Result<Made, String> {
+        let flags = cell.flags(self.subject.python.version.1);
+        let key = (cell.deed, cell.copies, cell.ignored);
+        self.stand(Tool::Venv, cell);
+        if let Some(with_pip) = self.with_pip.get(&key) {
+            self.make(Tool::Venv, &[&flags[..], &["--without-pip"]].concat())?;
+            return Ok(Made::take(&self.env()).with_pip_of(with_pip));
+        }
+        let ended = self.make(Tool::Venv, &flags);
+        if let Err(said) = ended {
+            let _half = fs::remove_dir_all(self.env());
+            return Err(said);
+        }
+        let made = Made::take(&self.env());
+        if cell.pip {
+            self.with_pip.insert(key, made.clone());
+        }
+        Ok(made)
+    }
+
+    /// What `rvenv` makes of it, looked at by itself too.
+    fn by_rvenv(&self, cell: &Cell, is_first: bool) -> Result<Made, String> {
+        self.stand(Tool::Rvenv, cell);
+        let before = self.env().exists().then(|| Made::read(&self.env()));
+        if let Err(said) = self.make(Tool::Rvenv, &cell.flags(self.subject.python.version.1)) {
+            let after = self.env().exists().then(|| Made::take(&self.env()));
+            assert!(before == after, "rvenv fails and something stays: {said}");
+            return Err(said);
+        }
+        let env = self.env();
+        let made = Made::read(&env);
+        check_leaks(&env);
+        if cell.pip && is_first {
+            check_records(&env);
+        }
+        fs::remove_dir_all(&env).unwrap();
+        Ok(made)
+    }
+
+    fn compare(&mut self, cell: &Cell) -> Vec<Difference> {
+        let is_first = !self
+            .with_pip
+            .contains_key(&(cell.deed, cell.copies, cell.ignored));
+        // The venv of a `PyPy` copies the whole directory that holds its library, which may be `/usr/lib`.
+        let is_run = !(self.subject.kind == Kind::PyPy && cell.copies);
+        let venv = if is_run {
+            Some(self.by_venv(cell))
+        } else {
+            None
+        };
+        let rvenv = self.by_rvenv(cell, is_first);
+        let whole = |what, detail| {
+            let path = ALL.to_owned();
+            vec![Difference { path, what, detail }]
+        };
+        match (venv, rvenv) {
+            (Some(Ok(venv)), Ok(rvenv)) => differences(&venv, &rvenv),
+            (None, Ok(_)) => whole(Some(What::VenvIsNotRun), String::new()),
+            (Some(Err(venv)), Err(rvenv)) => {
+                let detail = format!("venv: {}\nrvenv: {}", venv.trim(), rvenv.trim());
+                whole(Some(What::BothFail), detail)
+            }
+            (Some(Err(said)), Ok(_)) => whole(None, format!("venv fails: {}", said.trim())),
+            (_, Err(said)) => whole(None, format!("rvenv fails: {}", said.trim())),
+        }
+    }
+}
+
+/// Works through a list, two at a time.
+fn two_at_a_time<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync) {
+    let items = Mutex::new(items);
+    let next = || items.lock().unwrap().pop();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(item) = next() {
+                    work(item);
+                }
+            });
+        }
+    });
+}
+
+/// The diagonal; of a `PyPy` one copy is enough, because there is nothing to hold it against.
+fn some_of(subject: &Subject, number: usize) -> Vec<Cell> {
+    let mut cells = diagonal(number);
+    if subject.kind == Kind::PyPy {
+        cells.push(Cell {
+            pip: false,
+            ..cells[0]
+        });
+        for cell in &mut cells {
+            cell.copies = false;
+        }
+        cells.last_mut().unwrap().copies = true;
+    }
+    cells
+}
+
+/// Everything that no rule explains, and every rule about one of these cells that none needs.
+fn judge(subject: &Subject, compared: &[(Cell, Vec<Difference>)]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut needed = BTreeSet::new();
+    for (cell, differences) in compared {
+        let mut unexplained = Vec::new();
+        for Difference { path, what, detail } in differences {
+            let explains = |rule: &&(usize, &rules::Rule)| {
+                let rule = rule.1;
+                Some(rule.what) == *what && rule.names(path) && rule.is_about(subject, cell)
+            };
+            match RULES.iter().enumerate().find(|rule| explains(&rule)) {
+                Some((number, _)) => drop(needed.insert(number)),
+                None => unexplained.push(format!("{}: {cell:?}: {path}: {detail}", subject.name())),
+            }
+        }
+        let count = unexplained.len();
+        unexplained.truncate(SHOWN);
+        found.extend(unexplained);
+        if count > SHOWN {
+            found.push(format!("and {} more", count - SHOWN));
+        }
+    }
+    for (number, rule) in RULES.iter().enumerate() {
+        let is_met = compared
+            .iter()
+            .any(|(cell, _)| rule.is_about(subject, cell));
+        if is_met && !needed.contains(&number) {
+            let (name, how) = (subject.name(), rule.what.text());
+            found.push(format!(
+                "{name}: nothing needs the rule `{}`, {how}",
+                rule.path
+            ));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_difference_from_venv_has_a_reason_and_every_reason_a_difference() {
+    let is_whole = std::env::var_os("RVENV_PARITY").is_some_and(|value| value == "all");
+    let found = Mutex::new(Vec::new());
+    let subjects: Vec<_> = subjects().into_iter().enumerate().collect();
+    two_at_a_time(subjects, |(number, subject)| {
+        let mut bench = Bench::new(&subject, "022");
+        let cells = if is_whole {
+            whole()
+        } else {
+            some_of(&subject, number)
+        };
+        let compared: Vec<_> = cells
+            .into_iter()
+            .map(|cell| (cell, bench.compare(&cell)))
+            .collect();
+        println!("{}: {} environments", subject.name(), compared.len());
+        found.lock().unwrap().extend(judge(&subject, &compared));
+    });
+    let found = found.into_inner().unwrap();
+    assert!(
+        found.is_empty(),
+        "{} differ:\n{}",
+        found.len(),
+        found.join("\n")
+    );
+}
+
+#[test]
+fn the_document_has_the_rules_of_the_test() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/parity.md");
+    if std::env::var_os("RVENV_WRITE_DOCS").is_some() {
+        fs::write(&path, document()).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == document(),
+        "docs/parity.md is not as the rules are; write it: {WRITE}"
+    );
+}
+
+#[test]
+fn the_diagonal_meets_every_value_for_every_interpreter_and_pip_in_every_deed() {
+    let mut with_pip = BTreeSet::new();
+    for number in 0..16 {
+        let cells = diagonal(number);
+        let meets = |is: &dyn Fn(&Cell) -> bool| assert!(cells.iter().any(is), "{cells:?}");
+        for value in [false, true] {
+            meets(&|cell| cell.copies == value);
+            meets(&|cell| cell.system == value);
+            meets(&|cell| cell.ignored == value);
+        }
+        for deed in DEEDS {
+            meets(&|cell| cell.deed == deed);
+        }
+        for prompt in PROMPTS {
+            meets(&|cell| cell.prompt == prompt);
+        }
+        let pip: Vec<_> = cells.iter().filter(|cell| cell.pip).collect();
+        assert_eq!(pip.len(), 1);
+        with_pip.extend(pip.iter().map(|cell| (cell.deed, cell.copies)));
+    }
+    assert_eq!(with_pip.len(), 2 * DEEDS.len());
+    let whole = whole();
+    assert_eq!(whole.len(), 4 * 2 * 2 * 2 * PROMPTS.len());
+    assert_eq!(whole.iter().collect::<BTreeSet<_>>().len(), whole.len());
+}
+
+/// venv: what pip installs and `pyvenv.cfg` obey the umask, scripts and copies of the interpreter do not.
+#[test]
+fn under_a_strict_umask_modes_are_those_of_venv() {
+    let Some(python) = any_python() else { return };
+    let subject = Subject::of(&python);
+    for pip in [true, false] {
+        let cell = Cell {
+            deed: Deed::Create,
+            copies: pip,
+            pip,
+            system: false,
+            prompt: None,
+            ignored: true,
+            parent: Parent::Nothing,
+        };
+        let compared = [(cell, Bench::new(&subject, "077").compare(&cell))];
+        let found = judge(&subject, &compared);
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}
+
+/// Owner, group, setgid bit and ACL of each object are those of venv's, or a rule says why not.
+#[test]
+fn where_the_parent_hands_something_down_an_environment_has_what_that_of_venv_has() {
+    let Some(python) = any_python() else { return };
+    let subject = Subject::of(&python);
+    for parent in [Parent::Group, Parent::Acl] {
+        let Some(mut bench) = Bench::below(&subject, parent) else {
+            continue;
+        };
+        let cells = below(parent).into_iter();
+        let compared: Vec<_> = cells.map(|cell| (cell, bench.compare(&cell))).collect();
+        let found = judge(&subject, &compared);
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}
+
+#[test]
+fn an_interpreter_from_before_3_6_is_refused() {
+    let mut old = pythons();
+    old.retain(|python| !python.is_supported());
+    if old.is_empty() {
+        println!("skipped: every Python of this machine is new enough");
+    }
+    for python in old {
+        let scratch = Scratch::new();
+        let asked = python.path.to_str().unwrap();
+        let said = scratch.rvenv(&["create", "--python", asked, "E"]).failed(1);
+        let what = format!(
+            "error: `{asked}` is Python {}.{}.",
+            python.version.0, python.version.1
+        );
+        assert!(said.starts_with(&what), "{said}");
+        assert!(
+            said.contains("which is too old: rvenv needs 3.6 or newer"),
+            "{said}"
+        );
+        assert!(!scratch.path("E").exists());
+    }
+}

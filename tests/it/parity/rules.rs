@@ -1,0 +1,366 @@
+//! Rules: in what an environment may differ from that of `venv`, where, and why.
+//!
+//! A difference that no rule covers fails the test, and so does a rule that an interpreter in its range, in the cells
+//! that it speaks of, never needs. `docs/parity.md` is made from this table; see `document.rs`.
+
+use crate::parity::cells::{Cell, DEEDS, Deed, Parent};
+use crate::parity::made::ALL;
+use crate::parity::subjects::{Kind, Subject};
+
+/// How something differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// `rvenv` alone makes it.
+    RvenvAlone,
+    /// `venv` alone makes it.
+    VenvAlone,
+    /// Both make it with the same mode, and the bytes differ.
+    Bytes,
+    /// Both make it, and its ACL differs.
+    Acl,
+    /// Both fail, and `venv` leaves half of an environment.
+    BothFail,
+    /// `rvenv` makes it, and `venv` is not run.
+    VenvIsNotRun,
+}
+
+impl What {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::RvenvAlone => "only rvenv has it",
+            Self::VenvAlone => "only venv has it",
+            Self::Bytes => "different text",
+            Self::Acl => "different ACL",
+            Self::BothFail => "both fail",
+            Self::VenvIsNotRun => "venv is not run",
+        }
+    }
+}
+
+/// Which interpreters a rule speaks of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Who {
+    pub(crate) kinds: &'static [Kind],
+    pub(crate) minor_min: u32,
+    pub(crate) minor_max: Option<u32>,
+}
+
+/// Which cells a rule speaks of, in words and as a condition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct When {
+    pub(crate) text: &'static str,
+    pub(crate) holds: fn(&Cell) -> bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rule {
+    /// The path in the environment; `*` stands for any text. After `: ` there is a row or a key in it.
+    pub(crate) path: &'static str,
+    pub(crate) what: What,
+    pub(crate) deeds: &'static [Deed],
+    pub(crate) when: When,
+    pub(crate) who: Who,
+    pub(crate) reason: &'static str,
+}
+
+const EVERY_KIND: &[Kind] = &[Kind::CPython, Kind::WithoutVenv, Kind::PyPy];
+const EVERY: Who = Who {
+    kinds: EVERY_KIND,
+    minor_min: 6,
+    minor_max: None,
+};
+const ALWAYS: When = When {
+    text: "",
+    holds: |_| true,
+};
+const WITH_PIP: When = When {
+    text: "with pip",
+    holds: |cell| cell.pip,
+};
+
+const BELOW_ACL: When = When {
+    text: "in a directory with a default ACL",
+    holds: |cell| cell.parent == Parent::Acl,
+};
+
+/// Whom the rules about what pip brings concern: Debian's Python without python3-venv brings none.
+const BRINGS_PIP: Who = Who {
+    kinds: &[Kind::CPython, Kind::PyPy],
+    ..EVERY
+};
+
+const DEBIANS_PYPY: Who = Who {
+    kinds: &[Kind::PyPy],
+    ..EVERY
+};
+
+const ANY: Rule = Rule {
+    path: "",
+    what: What::RvenvAlone,
+    deeds: &DEEDS,
+    when: ALWAYS,
+    who: EVERY,
+    reason: "",
+};
+
+/// The first that fits explains.
+pub(crate) const RULES: &[Rule] = &[
+    Rule {
+        path: ".rvenv*",
+        reason: "the engine's own directory: the receipt, and what an upgrade replaced",
+        ..ANY
+    },
+    Rule {
+        path: "pyvenv.cfg: rvenv",
+        reason: "tools can tell who built it",
+        ..ANY
+    },
+    Rule {
+        path: "bin/activate_this.py",
+        reason: "an additional activation script, for programs that embed Python",
+        ..ANY
+    },
+    Rule {
+        path: "bin/activate.nu",
+        reason: "an additional activation script, for nushell",
+        ..ANY
+    },
+    Rule {
+        path: "bin/activate.xsh",
+        reason: "an additional activation script, for xonsh",
+        ..ANY
+    },
+    Rule {
+        path: "bin/Activate.ps1",
+        who: Who {
+            minor_max: Some(7),
+            ..EVERY
+        },
+        reason: "venv has it since 3.8, rvenv for every version",
+        ..ANY
+    },
+    Rule {
+        path: "bin/Activate.ps1",
+        what: What::Bytes,
+        who: Who {
+            minor_min: 8,
+            ..EVERY
+        },
+        reason: "rvenv has one set of scripts for every version, with its own text",
+        ..ANY
+    },
+    Rule {
+        path: "bin/activate",
+        what: What::Bytes,
+        reason: "rvenv has its own text, which quotes every path and prompt",
+        ..ANY
+    },
+    Rule {
+        path: "bin/activate.csh",
+        what: What::Bytes,
+        reason: "rvenv has its own text, which quotes every path and prompt",
+        ..ANY
+    },
+    Rule {
+        path: "bin/activate.fish",
+        what: What::Bytes,
+        reason: "rvenv has its own text, which quotes every path and prompt",
+        ..ANY
+    },
+    Rule {
+        path: ".gitignore",
+        what: What::Bytes,
+        when: When {
+            text: "unless `--without-scm-ignore-files` is given and none existed",
+            holds: |cell| cell.ignored || [Deed::Over, Deed::Upgrade].contains(&cell.deed),
+        },
+        who: Who {
+            minor_min: 13,
+            ..EVERY
+        },
+        reason: "the comment names the tool that made the environment",
+        ..ANY
+    },
+    Rule {
+        path: "bin/pip*",
+        what: What::Bytes,
+        when: WITH_PIP,
+        who: BRINGS_PIP,
+        reason: "rvenv's own launcher starts the same entry point and works from any path",
+        ..ANY
+    },
+    Rule {
+        path: "bin/easy_install*",
+        what: What::Bytes,
+        when: WITH_PIP,
+        who: Who {
+            minor_max: Some(7),
+            ..BRINGS_PIP
+        },
+        reason: "rvenv's own launcher starts the same entry point and works from any path",
+        ..ANY
+    },
+    Rule {
+        path: "*.dist-info/RECORD: ../../../bin/*",
+        what: What::Bytes,
+        when: WITH_PIP,
+        who: BRINGS_PIP,
+        reason: "the digest and length of rvenv's own launcher",
+        ..ANY
+    },
+    Rule {
+        path: "*.dist-info/RECORD: *.pyc",
+        what: What::VenvAlone,
+        when: WITH_PIP,
+        who: BRINGS_PIP,
+        reason: "rvenv lists only files that exist, so that all can be verified",
+        ..ANY
+    },
+    Rule {
+        path: "*__pycache__",
+        what: What::VenvAlone,
+        when: WITH_PIP,
+        who: BRINGS_PIP,
+        reason: "nothing is compiled without `--compile-bytecode`; Python compiles when needed",
+        ..ANY
+    },
+    Rule {
+        path: "*.pyc",
+        what: What::VenvAlone,
+        when: WITH_PIP,
+        who: BRINGS_PIP,
+        reason: "nothing is compiled without `--compile-bytecode`; Python compiles when needed",
+        ..ANY
+    },
+    Rule {
+        path: "share*",
+        what: What::VenvAlone,
+        when: WITH_PIP,
+        who: DEBIANS_PYPY,
+        reason: "its ensurepip leaves copies of the wheels that pip was installed from",
+        ..ANY
+    },
+    Rule {
+        path: "bin/activate.csh",
+        deeds: &[Deed::Upgrade],
+        reason: "an upgrade restores a deleted script; venv does not",
+        ..ANY
+    },
+    Rule {
+        path: "pyvenv.cfg: prompt",
+        deeds: &[Deed::Upgrade],
+        when: When {
+            text: "without `--prompt`",
+            holds: |cell| cell.prompt.is_none(),
+        },
+        who: Who {
+            minor_min: 8,
+            ..EVERY
+        },
+        reason: "an upgrade keeps the prompt; venv takes it only from its options",
+        ..ANY
+    },
+    Rule {
+        path: "pyvenv.cfg: include-system-site-packages",
+        what: What::Bytes,
+        deeds: &[Deed::Upgrade],
+        when: When {
+            text: "without `--system-site-packages`",
+            holds: |cell| !cell.system,
+        },
+        reason: "an upgrade keeps the access to the system's packages; venv takes it only from its options",
+        ..ANY
+    },
+    Rule {
+        path: "pyvenv.cfg: command",
+        what: What::Bytes,
+        deeds: &[Deed::Upgrade],
+        when: When {
+            text: "without `--prompt` or without `--system-site-packages`",
+            holds: |cell| cell.prompt.is_none() || !cell.system,
+        },
+        who: Who {
+            minor_min: 11,
+            ..EVERY
+        },
+        reason: "it has the options that were kept",
+    },
+    Rule {
+        path: "bin/*ctivate*",
+        what: What::Acl,
+        when: BELOW_ACL,
+        reason: "rvenv leaves the ACL that `open` gives; the mode of venv's template reduces the mask",
+        ..ANY
+    },
+    Rule {
+        path: "*.dist-info/*",
+        what: What::Acl,
+        when: When {
+            text: "with pip, in a directory with a default ACL",
+            holds: |cell| cell.pip && cell.parent == Parent::Acl,
+        },
+        who: BRINGS_PIP,
+        reason: "rvenv leaves the ACL that `open` gives; pip creates the file under another name and \
+                 sets its mode, which reduces the mask",
+        ..ANY
+    },
+    Rule {
+        path: "bin/python*",
+        what: What::Acl,
+        when: When {
+            text: "with `--copies`, in a directory with a default ACL",
+            holds: |cell| cell.copies && cell.parent == Parent::Acl,
+        },
+        reason: "rvenv leaves the ACL that `open` gives; venv sets mode 0755, which reduces the mask",
+        ..ANY
+    },
+    Rule {
+        path: ALL,
+        what: What::VenvIsNotRun,
+        when: When {
+            text: "with `--copies`",
+            holds: |cell| cell.copies,
+        },
+        who: DEBIANS_PYPY,
+        reason: "venv copies the directory of the library, which is all of `/usr/lib`",
+        ..ANY
+    },
+    Rule {
+        path: ALL,
+        what: What::BothFail,
+        when: WITH_PIP,
+        who: Who {
+            kinds: &[Kind::WithoutVenv],
+            ..EVERY
+        },
+        reason: "there is no pip to install; rvenv writes nothing, venv leaves a part of an environment",
+        ..ANY
+    },
+];
+
+impl Rule {
+    /// Whether the rule speaks of this cell of this interpreter.
+    pub(crate) fn is_about(&self, subject: &Subject, cell: &Cell) -> bool {
+        let minor = subject.python.version.1;
+        self.deeds.contains(&cell.deed)
+            && (self.when.holds)(cell)
+            && self.who.kinds.contains(&subject.kind)
+            && minor >= self.who.minor_min
+            && self.who.minor_max.is_none_or(|max| minor <= max)
+    }
+
+    pub(crate) fn names(&self, path: &str) -> bool {
+        matches(self.path, path)
+    }
+}
+
+/// Whether a pattern fits: `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((start, rest)) => text.strip_prefix(start).is_some_and(|text| {
+            let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+            ends.into_iter().any(|at| matches(rest, &text[at..]))
+        }),
+    }
+}

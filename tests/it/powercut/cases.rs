@@ -1,0 +1,219 @@
+//! The commands that lose their power, with what stands there before them.
+
+use std::fs;
+use std::io::Write;
+use std::process::Command;
+
+use crate::machine;
+use crate::trees::{Lab, Sameness, end};
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// Where nothing is.
+    Create,
+    /// In one switch; what was there is deleted.
+    Clear,
+    /// The same, and what was there is kept.
+    ClearAndKeep,
+    /// To another Python: entries come, change and go; what was there is kept.
+    Upgrade,
+    /// With another prompt: entries change, and what they replace is deleted.
+    Merge,
+    /// What was deleted and edited comes back.
+    Repair,
+    /// Of an upgrade, entry by entry.
+    Rollback,
+    /// Of a tree that was replaced as a whole.
+    RollbackOfTree,
+    /// Into a directory with files of its own, where everything is added.
+    Adopt,
+    /// The recovery of an upgrade that was killed before it was decided.
+    Undo,
+    /// The same of a tree that was switched.
+    UndoOfTree,
+    /// A control: an environment whose success is to survive a kill, and nothing worse.
+    CreateForProcess,
+    /// A control: a program that copies a tree to its place, and syncs nothing.
+    PlainCopy,
+}
+
+use Deed::{
+    Adopt, Clear, ClearAndKeep, Create, CreateForProcess, Merge, PlainCopy, Repair, Rollback,
+    RollbackOfTree, Undo, UndoOfTree, Upgrade,
+};
+
+pub(crate) const DEEDS: [Deed; 11] = [
+    Create,
+    Clear,
+    ClearAndKeep,
+    Upgrade,
+    Merge,
+    Repair,
+    Rollback,
+    RollbackOfTree,
+    Adopt,
+    Undo,
+    UndoOfTree,
+];
+/// Each with what it must be caught by.
+pub(crate) const CONTROLS: [(Deed, &str); 2] = [
+    (CreateForProcess, "the old tree, after exit 0"),
+    (PlainCopy, "neither the new tree"),
+];
+
+/// A deed, with pip in the environment or without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Case {
+    pub(crate) deed: Deed,
+    pub(crate) has_pip: bool,
+}
+
+impl Case {
+    pub(crate) fn name(self) -> String {
+        let deed = match self.deed {
+            Create => "create",
+            Clear => "clear",
+            ClearAndKeep => "clear-and-keep",
+            Upgrade => "upgrade",
+            Merge => "merge",
+            Repair => "repair",
+            Rollback => "rollback",
+            RollbackOfTree => "rollback-of-tree",
+            Adopt => "adopt",
+            Undo => "undo",
+            UndoOfTree => "undo-of-tree",
+            CreateForProcess => "create-for-process",
+            PlainCopy => "copy",
+        };
+        let pip = if self.has_pip { "-with-pip" } else { "" };
+        format!("{deed}{pip}")
+    }
+
+    /// What the old tree must still have in common with itself: where entries went and came back, their directories
+    /// have another time.
+    pub(crate) fn sameness(self) -> Sameness {
+        match self.deed {
+            Create | Clear | ClearAndKeep | UndoOfTree | CreateForProcess | PlainCopy => {
+                Sameness::Exact
+            }
+            Upgrade | Merge | Repair | Rollback | RollbackOfTree | Adopt | Undo => {
+                Sameness::Restored
+            }
+        }
+    }
+
+    /// Whether the same command, run again, gives the new tree: rolling back once more goes forward, and clearing once more
+    /// keeps one more.
+    pub(crate) fn can_repeat(self) -> bool {
+        matches!(self.deed, Create | Clear | Upgrade | Merge | Repair | Adopt)
+    }
+
+    /// Whether what stands there before is half done: then there is nothing old that could come back.
+    pub(crate) fn is_recovery(self) -> bool {
+        matches!(self.deed, Undo | UndoOfTree)
+    }
+
+    fn flags(self) -> &'static [&'static str] {
+        if self.has_pip {
+            &[]
+        } else {
+            &["--without-pip"]
+        }
+    }
+
+    /// Makes what stands there before.
+    pub(crate) fn begin(self, lab: &Lab) {
+        fs::create_dir_all(lab.parent()).unwrap();
+        match self.deed {
+            Create | CreateForProcess => return,
+            PlainCopy => {
+                done(lab, &lab.create(self.flags()));
+                fs::rename(lab.target(), lab.file("template")).unwrap();
+                return;
+            }
+            Adopt => {
+                fs::create_dir_all(lab.target().join("bin")).unwrap();
+                fs::write(lab.target().join(".gitignore"), "mine\n").unwrap();
+            }
+            Clear | ClearAndKeep | Upgrade | Merge | Repair | Rollback | RollbackOfTree | Undo
+            | UndoOfTree => {
+                done(
+                    lab,
+                    &lab.create(&[self.flags(), &["--prompt", "old"]].concat()),
+                );
+            }
+        }
+        lab.add_strangers(5);
+        let bin = lab.target().join("bin");
+        fs::write(bin.join("mine"), "mine\n").unwrap();
+        match self.deed {
+            Repair => {
+                fs::remove_file(bin.join("activate.csh")).unwrap();
+                let mut activate = fs::OpenOptions::new();
+                let mut activate = activate.append(true).open(bin.join("activate")).unwrap();
+                activate.write_all(b"# mine\n").unwrap();
+            }
+            Upgrade | Merge => fs::remove_file(bin.join("activate.csh")).unwrap(),
+            Rollback => done(lab, &self.with(Upgrade).words(lab)),
+            RollbackOfTree => done(lab, &self.with(ClearAndKeep).words(lab)),
+            Undo => self.with(Upgrade).die_undecided(lab),
+            UndoOfTree => self.with(Clear).die_undecided(lab),
+            Create | Clear | ClearAndKeep | Adopt | CreateForProcess | PlainCopy => {}
+        }
+    }
+
+    /// A health check is asked after everything is in its place, and nothing is decided before it has answered.
+    fn die_undecided(self, lab: &Lab) {
+        let mut words = self.words(lab);
+        words.extend(["--check", "kill -KILL $PPID"].map(str::to_owned));
+        let ended = end(&mut lab.rvenv(&words));
+        assert_eq!(ended.code, None, "{}", ended.story);
+    }
+
+    fn with(self, deed: Deed) -> Self {
+        Self { deed, ..self }
+    }
+
+    /// The command that loses its power, started by another one such as a tracer.
+    pub(crate) fn command(self, lab: &Lab, wrapper: &[String]) -> Command {
+        if self.deed != PlainCopy {
+            return lab.under(wrapper, &self.words(lab));
+        }
+        let words = ["cp".to_owned(), "-a".to_owned()];
+        let paths = [lab.file("template"), lab.target()].map(|path| path.display().to_string());
+        let words: Vec<_> = wrapper.iter().chain(&words).chain(&paths).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    fn words(self, lab: &Lab) -> Vec<String> {
+        let create = |more: &[&str]| lab.create(&[self.flags(), more].concat());
+        let verb = |verb: &str| vec![verb.to_owned(), lab.shown_target()];
+        match self.deed {
+            Create | Adopt => create(&[]),
+            Clear => create(&["--clear", "--no-keep"]),
+            ClearAndKeep => create(&["--clear", "--keep"]),
+            Upgrade => {
+                let newest = machine::any_python().map_or(lab.python.clone(), |found| found.path);
+                let newest = newest.display().to_string();
+                let more = ["--prompt", "new", "--python", &newest];
+                let more = more.iter().chain(self.flags());
+                let more = more.map(|word| (*word).to_owned());
+                verb("upgrade").into_iter().chain(more).collect()
+            }
+            Merge => create(&["--prompt", "new"]),
+            Repair => verb("repair"),
+            Undo | UndoOfTree => lab.recover(),
+            Rollback | RollbackOfTree => verb("rollback"),
+            CreateForProcess => create(&["--durability", "process"]),
+            PlainCopy => unreachable!("that is no word of ours"),
+        }
+    }
+}
+
+fn done(lab: &Lab, words: &[String]) {
+    let ended = end(&mut lab.rvenv(words));
+    assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.story);
+}

@@ -1,0 +1,247 @@
+//! Power cuts: real filesystems on a disk that is rebuilt as it may have been when the power went.
+//!
+//! Every write and flush under ext4, xfs and btrfs is recorded while the real command works. Then the disk is made again as a power
+//! cut would leave it: what was flushed is there, of what was not any part. Mounted and recovered, there is the old
+//! environment or the new one, to the byte (I1); after exit 0 only the new one (I2). Controls that sync nothing must be
+//! caught, on each filesystem.
+//!
+//! `RVENV_POWERCUTS=9000` judges that many states on each filesystem, also of environments with pip; `deep` stands for
+//! a number that takes a while. A failure names its state: `RVENV_POWERCUT=NAME` judges that one again, from the recording
+//! that the failure left.
+//!
+//! Not found are errors of disks that lose what they flushed, and of other filesystems.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::disallowed_methods, reason = "tests start the real command")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what it skips and what it counted"
+)]
+#![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a request of the kernel has the length that its kind has"
+)]
+
+mod cases;
+mod cut;
+mod disk;
+mod fuse;
+mod log;
+mod machine;
+mod service;
+mod trial;
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+
+use crate::trees::{Lab, end};
+use crate::{mounts, strace};
+use cases::{CONTROLS, Case, DEEDS};
+use machine::{Filesystem, Machine};
+use trial::{Pace, Tally, Trial, begin};
+
+/// How many states are judged on each filesystem, unless `RVENV_POWERCUTS` says otherwise; and how many are for `deep`.
+const STATES: usize = 176;
+const STATES_DEEP: usize = 4500;
+/// How many states of a control there are.
+const STATES_OF_CONTROL: usize = 16;
+
+/// Whether power can be cut here; prints the reason if not.
+fn can_cut(filesystem: Filesystem) -> bool {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root may mount");
+        return false;
+    }
+    let tools = ["unshare", "losetup", filesystem.maker()];
+    if !tools.iter().all(|tool| mounts::has(tool)) || !strace::is_there() {
+        return false;
+    }
+    if end(Command::new("unshare").args(["-m", "true"])).code != Some(0) {
+        println!("skipped: no mounts of one's own may be made here");
+        return false;
+    }
+    for device in ["/dev/fuse", "/dev/loop-control"] {
+        if let Err(error) = File::options().read(true).write(true).open(device) {
+            println!("skipped: {device}: {error}");
+            return false;
+        }
+    }
+    true
+}
+
+/// The number of states that is asked for, if any is.
+fn asked() -> Option<usize> {
+    let asked = std::env::var("RVENV_POWERCUTS").ok()?;
+    Some(asked.parse().unwrap_or(STATES_DEEP))
+}
+
+/// What is done on a disk of one filesystem: runs this test again where the disk is, and there `work`.
+fn on_a_disk(test: &str, filesystem: Filesystem, work: impl FnOnce(&Machine, &Lab, &Path)) {
+    let Some(socket) = service::socket() else {
+        if can_cut(filesystem) {
+            service::serve(test, machine::DISK_SIZE);
+        }
+        return;
+    };
+    // Of this test alone, and short: environments hold it.
+    let is_control = test.starts_with("what_");
+    let control = if is_control { "-control" } else { "" };
+    let dir = format!("powercut/{}{control}", filesystem.name());
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(dir);
+    let machine = Machine::new(filesystem, &dir, &socket);
+    machine.make();
+    if let Err(error) = machine.mount() {
+        println!("skipped: {} cannot be mounted: {error}", filesystem.name());
+        return;
+    }
+    let lab = Lab::at(&machine.home);
+    machine.unmount();
+    if let Some(lab) = lab {
+        work(&machine, &lab, &dir.join("recordings"));
+    }
+}
+
+/// I1, I2: every command, recorded at both paces.
+fn check(test: &str, filesystem: Filesystem) {
+    let replayed = std::env::var("RVENV_POWERCUT").ok();
+    let is_other = |name: &String| name.split('/').next() != Some(filesystem.name());
+    if replayed.as_ref().is_some_and(is_other) {
+        println!("skipped: another filesystem's state is judged again");
+        return;
+    }
+    on_a_disk(test, filesystem, |machine, lab, logs| match replayed {
+        Some(name) => replay(machine, lab, logs, &name),
+        None => explore(machine, lab, logs),
+    });
+}
+
+fn explore(machine: &Machine, lab: &Lab, logs: &Path) {
+    let pips: &[bool] = match asked() {
+        Some(_) if lab.has_pip => &[false, true],
+        _ => &[false],
+    };
+    let trials = DEEDS.len() * Pace::ALL.len() * pips.len();
+    let count = asked().unwrap_or(STATES).div_ceil(trials);
+    let mut sum = Tally::default();
+    for has_pip in pips {
+        for deed in DEEDS {
+            let case = Case {
+                deed,
+                has_pip: *has_pip,
+            };
+            begin(machine, lab, case);
+            let mut owed = 0;
+            for pace in Pace::ALL {
+                owed += count;
+                let trial = Trial::record(machine, lab, case, pace, logs);
+                let tally = trial.judge_some(owed);
+                // A run at full speed has few flushes, and not many different states.
+                owed = owed.saturating_sub(tally.states());
+                let name = trial.name();
+                // A few cuts may all come after the switch.
+                let is_few = tally.states() < 20;
+                let has_old = tally.old > 0 || case.is_recovery() || is_few;
+                assert!(has_old, "{name}: no cut led to the old tree");
+                assert!(tally.after_success > 0, "{name}: no cut after exit 0");
+                if tally.failures.is_empty() {
+                    fs::remove_dir_all(trial.directory()).unwrap();
+                }
+                add(&mut sum, tally);
+            }
+        }
+    }
+    let name = machine.filesystem.name();
+    println!(
+        "{name}: {} states: {} old, {} new ({} of them after exit 0), {} failed; {} had something to recover",
+        sum.states(),
+        sum.old,
+        sum.new,
+        sum.after_success,
+        sum.failures.len(),
+        sum.open,
+    );
+    for failure in sum.failures.iter().take(20) {
+        println!("{failure}");
+    }
+    assert!(sum.open > 0, "{name}: nothing was ever recovered");
+    assert!(sum.failures.is_empty(), "{name}: see above");
+}
+
+fn add(sum: &mut Tally, tally: Tally) {
+    sum.old += tally.old;
+    sum.new += tally.new;
+    sum.after_success += tally.after_success;
+    sum.open += tally.open;
+    sum.failures.extend(tally.failures);
+}
+
+/// Judges the state of this name again.
+fn replay(machine: &Machine, lab: &Lab, logs: &Path, name: &str) {
+    let (trial, cut) = name.split_once('@').unwrap();
+    let cut = cut.parse().unwrap();
+    for has_pip in [false, true] {
+        for deed in DEEDS {
+            let case = Case { deed, has_pip };
+            for pace in Pace::ALL {
+                let words = format!(
+                    "{}/{}/{}",
+                    machine.filesystem.name(),
+                    case.name(),
+                    pace.name()
+                );
+                if words == trial {
+                    let trial = Trial::load(machine, lab, case, pace, logs);
+                    assert_eq!(trial.replay(&cut), Ok(()));
+                    return;
+                }
+            }
+        }
+    }
+    panic!("there is no trial `{trial}`");
+}
+
+/// A command that syncs nothing is caught, or all the others prove nothing: one that says it was done, and one that
+/// leaves parts of a tree.
+fn check_controls(test: &str, filesystem: Filesystem) {
+    on_a_disk(test, filesystem, |machine, lab, logs| {
+        for (deed, symptom) in CONTROLS {
+            let case = Case {
+                deed,
+                has_pip: false,
+            };
+            begin(machine, lab, case);
+            let mut caught = Vec::new();
+            for pace in Pace::ALL {
+                let trial = Trial::record(machine, lab, case, pace, logs);
+                caught.extend(trial.judge_some(STATES_OF_CONTROL).failures);
+                fs::remove_dir_all(trial.directory()).unwrap();
+            }
+            let is_caught = caught.iter().any(|failure| failure.contains(symptom));
+            assert!(is_caught, "{case:?} was not caught: {caught:?}");
+        }
+    });
+}
+
+macro_rules! filesystems {
+    ($($test:ident, $control:ident: $filesystem:ident,)*) => {
+        $(
+            #[test]
+            fn $test() {
+                check(stringify!($test), Filesystem::$filesystem);
+            }
+
+            #[test]
+            fn $control() {
+                check_controls(stringify!($control), Filesystem::$filesystem);
+            }
+        )*
+    };
+}
+
+filesystems! {
+    old_or_new_after_a_power_cut_on_ext4, what_is_not_synced_is_caught_on_ext4: Ext4,
+    old_or_new_after_a_power_cut_on_xfs, what_is_not_synced_is_caught_on_xfs: Xfs,
+    old_or_new_after_a_power_cut_on_btrfs, what_is_not_synced_is_caught_on_btrfs: Btrfs,
+}

@@ -1,0 +1,115 @@
+//! Attributes: files that are immutable or append-only, which even root can neither rename nor delete.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::desk::{Desk, desk};
+use crate::machine::{Ended, Kind, tree};
+use crate::strangers::users::is_root;
+
+/// Sets or clears an attribute; whether the filesystem has it.
+fn chattr(flags: &[&str], path: &Path) -> bool {
+    let done = Command::new("chattr").args(flags).arg(path).output();
+    done.is_ok_and(|done| done.status.success())
+}
+
+/// Whatever ends the test, the directory can be deleted.
+struct Marked<'a>(&'a Desk);
+
+impl Drop for Marked<'_> {
+    fn drop(&mut self) {
+        // It complains of links, which have no attributes.
+        chattr(&["-R", "-f", "-i", "-a"], &self.0.path(""));
+    }
+}
+
+/// What every path of an environment holds; what is in `.rvenv` is the engine's.
+fn contents(desk: &Desk) -> BTreeMap<String, Kind> {
+    let mut tree = tree(&desk.path("E"));
+    tree.retain(|path, _| !path.starts_with(".rvenv"));
+    tree.into_iter()
+        .map(|(path, entry)| (path, entry.kind))
+        .collect()
+}
+
+fn run(desk: &Desk, words: &[&str]) -> Ended {
+    match words[0] {
+        "create" | "upgrade" => desk.verb(words[0], &words[1..]),
+        _ => desk.scratch.rvenv(words),
+    }
+}
+
+const CHANGES: [&[&str]; 5] = [
+    &["create", "E", "--clear", "--prompt", "b"],
+    &["create", "E", "--clear", "--keep", "--prompt", "b"],
+    &["upgrade", "E", "--prompt", "b"],
+    &["rollback", "E"],
+    &["repair", "E"],
+];
+
+/// I1: old or new, with a message that tells why; and what stays in the way once does not stay in the way for ever.
+#[test]
+fn what_can_be_neither_renamed_nor_deleted_leaves_the_old_tree_or_the_new_one() {
+    let Some(desk) = desk() else { return };
+    if !is_root() {
+        return;
+    }
+    let marked = Marked(&desk);
+    desk.write("probe", "");
+    if !chattr(&["+i"], &desk.path("probe")) {
+        println!("skipped: this filesystem has no attributes");
+        return;
+    }
+    drop(marked);
+    let mut counts = BTreeMap::<Option<i32>, u32>::new();
+    let kept = ".E.rvenv.old-1";
+    for (flag, place) in [
+        ("+i", "E"),
+        ("+i", "E/bin/activate"),
+        ("+a", "E/pyvenv.cfg"),
+        ("+a", "."),
+        ("+i", &format!("{kept}.journal")),
+    ] {
+        for words in CHANGES {
+            fs::remove_dir_all(desk.path("")).unwrap();
+            fs::create_dir(desk.path("")).unwrap();
+            desk.create(&["E"]).ok();
+            desk.create(&["E", "--clear", "--keep", "--prompt", "a"])
+                .ok();
+            let before = contents(&desk);
+            let marked = Marked(&desk);
+            assert!(chattr(&[flag], &desk.path(place)), "{place}");
+            let ended = run(&desk, words);
+            *counts.entry(ended.code).or_default() += 1;
+            let which = format!("{flag} {place}, {words:?}: {ended:?}");
+            match ended.code {
+                Some(0) => desk.works("E"),
+                Some(1) => assert!(before == contents(&desk), "{which}"),
+                // What is decided and cannot be written down is said, and nothing else goes on.
+                Some(5) => assert!(ended.stderr.contains("rvenv recover"), "{which}"),
+                _ => panic!("{which}"),
+            }
+            let is_told = ended.code == Some(0) || ended.stderr.contains("`lsattr -d` shows");
+            assert!(is_told, "{which}");
+            if desk.litter().iter().any(|name| name.contains("trash")) {
+                assert!(ended.stderr.contains("could not be deleted"), "{which}");
+                assert!(ended.stderr.contains("`lsattr -d` shows"), "{which}");
+            }
+            // The next command goes on, or says the same.
+            let later = run(&desk, &["upgrade", "E", "--prompt", "c"]);
+            assert!(matches!(later.code, Some(0 | 1 | 5)), "{which}: {later:?}");
+            drop(marked);
+            let recovered = desk.scratch.rvenv(&["recover", "E"]);
+            assert_eq!(recovered.code, Some(0), "{which}: {recovered:?}");
+            run(&desk, &["create", "E", "--clear", "--prompt", "d"]).ok();
+            desk.works("E");
+            let left = desk.litter();
+            let is_ours =
+                |name: &String| name == "E" || name.starts_with(kept) || name.contains("old-");
+            assert!(left.iter().all(is_ours), "{which}: {left:?}");
+        }
+    }
+    println!("exit codes {counts:?}");
+}

@@ -1,0 +1,250 @@
+//! Races in the middle: another user, who owns the directories above a target or the target itself, waits for the stage and
+//! then exchanges what the command is working in.
+//!
+//! The racer is a thread with the rights of that user. What it may do is denial of service; what it must not
+//! reach is anything outside: a victim of root's, to which all of its links lead.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+
+use rustix::process::Uid;
+use rustix::thread::set_thread_res_uid;
+
+use crate::desk::{Desk, desk};
+use crate::machine::{Ended, tree};
+use crate::strangers::users::{STRANGER, dir_of, give, is_root};
+
+const ROUNDS: u32 = 2;
+
+/// What the racer does once there is a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attack {
+    /// The stage becomes a link to the victim.
+    LinkStage,
+    /// The stage becomes a directory of the racer's, with links in it.
+    ReplaceStage,
+    /// The journal, its draft and its decided names become links.
+    LinkJournal,
+    /// The lock becomes a link.
+    LinkLock,
+    /// The target becomes a link.
+    LinkTarget,
+    /// The directory above the target becomes a link.
+    LinkParent,
+    /// Directories in the target become links.
+    LinkEntries,
+}
+
+const ATTACKS: [Attack; 7] = [
+    Attack::LinkStage,
+    Attack::ReplaceStage,
+    Attack::LinkJournal,
+    Attack::LinkLock,
+    Attack::LinkTarget,
+    Attack::LinkParent,
+    Attack::LinkEntries,
+];
+
+/// The names in a directory that begin so.
+fn named(dir: &Path, start: &str) -> Vec<PathBuf> {
+    let found = fs::read_dir(dir).into_iter().flatten().flatten();
+    let found = found.map(|entry| entry.path());
+    let is_it = |path: &PathBuf| {
+        path.file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with(start)
+    };
+    found.filter(is_it).collect()
+}
+
+/// In the same directory: the owner of a directory may rename what is in it, but not move away a directory of root's.
+fn aside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap().to_string_lossy();
+    path.with_file_name(format!("aside{name}"))
+}
+
+struct Racer {
+    /// The directory of the user's in which the target is.
+    parent: PathBuf,
+    victim: PathBuf,
+}
+
+impl Racer {
+    /// Moves an entry aside and puts a link to the victim in its place; whether both were possible.
+    fn link(&self, path: &Path) -> bool {
+        let aside = aside(path);
+        fs::rename(path, aside).is_ok() && symlink(&self.victim, path).is_ok()
+    }
+
+    fn stages(&self) -> Vec<PathBuf> {
+        let mut stages = named(&self.parent, ".E.rvenv.new-");
+        stages.extend(named(&self.parent.join("E/.rvenv"), "new-"));
+        stages
+    }
+
+    fn replace(&self, stage: &Path) -> bool {
+        let aside = aside(stage);
+        let is_done = fs::rename(stage, aside).is_ok() && fs::create_dir(stage).is_ok();
+        for name in [
+            "bin",
+            "lib",
+            "include",
+            ".rvenv",
+            "0",
+            "1",
+            "2",
+            "pyvenv.cfg",
+        ] {
+            let _there = symlink(self.victim.join("bin"), stage.join(name));
+        }
+        is_done
+    }
+
+    /// Whether something of the command's was exchanged.
+    fn strike(&self, attack: Attack) -> bool {
+        let inner = self.parent.join("E/.rvenv");
+        let any = |paths: &[PathBuf]| paths.iter().filter(|path| self.link(path)).count() > 0;
+        match attack {
+            Attack::LinkStage => any(&self.stages()),
+            Attack::ReplaceStage => {
+                let stages = self.stages();
+                stages.iter().filter(|stage| self.replace(stage)).count() > 0
+            }
+            Attack::LinkJournal => {
+                let mut journals = named(&self.parent, ".E.rvenv.journal");
+                journals.extend(named(&inner, "journal"));
+                any(&journals)
+            }
+            Attack::LinkLock => any(&[self.parent.join(".E.rvenv.lock")]),
+            Attack::LinkTarget => any(&[self.parent.join("E")]),
+            Attack::LinkParent => {
+                let gone = self.parent.with_extension("gone");
+                fs::rename(&self.parent, gone).is_ok()
+                    && symlink(&self.victim, &self.parent).is_ok()
+            }
+            Attack::LinkEntries => {
+                let names = ["E/bin", "E/lib", "E/include", "E/pyvenv.cfg"];
+                any(&names.map(|name| self.parent.join(name)))
+            }
+        }
+    }
+
+    /// Waits for a stage, and strikes as soon and as often as something can be exchanged.
+    fn run(&self, attack: Attack, over: &AtomicBool, hits: &AtomicU32) {
+        let user = Uid::from_raw(STRANGER);
+        set_thread_res_uid(user, user, user).unwrap();
+        while !over.load(Ordering::Relaxed) {
+            if !self.stages().is_empty() && self.strike(attack) {
+                hits.fetch_add(1, Ordering::Relaxed);
+                if attack != Attack::LinkJournal {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// An environment of root's in a directory of the stranger's, or one that is the stranger's, too.
+fn prepare(desk: &Desk, command: &[&str], is_given: bool) {
+    for name in ["above", "gone"] {
+        let _absent = fs::remove_dir_all(desk.path(name));
+    }
+    dir_of(&desk.path("above"), STRANGER, 0o755);
+    dir_of(&desk.path("above/tmp"), STRANGER, 0o755);
+    if command != NEW {
+        desk.create(&["above/tmp/E"]).ok();
+    }
+    if command[0] == "rollback" {
+        desk.create(&["above/tmp/E", "--clear", "--keep", "--prompt", "a"])
+            .ok();
+    }
+    if is_given && command != NEW {
+        give(&desk.path("above/tmp/E"), STRANGER);
+    }
+}
+
+const NEW: &[&str] = &["create", "above/tmp/E"];
+const CHANGES: [&[&str]; 4] = [
+    NEW,
+    &[
+        "create",
+        "above/tmp/E",
+        "--clear",
+        "--force",
+        "--prompt",
+        "b",
+    ],
+    &["upgrade", "above/tmp/E", "--prompt", "b"],
+    &["rollback", "above/tmp/E", "--discard-changes"],
+];
+
+fn run(desk: &Desk, words: &[&str]) -> Ended {
+    match words[0] {
+        "rollback" => desk.scratch.rvenv(words),
+        verb => desk.verb(verb, &words[1..]),
+    }
+}
+
+/// I6: whatever is exchanged in the middle, nothing outside is written, deleted or chmod-ed.
+#[test]
+fn what_is_exchanged_in_the_middle_of_a_change_leads_nowhere() {
+    let Some(desk) = desk() else { return };
+    if !is_root() {
+        return;
+    }
+    // What a link to it would be taken for: a target, a stage, slots, a lock and a journal.
+    desk.create(&["victim"]).ok();
+    desk.create(&["victim/E"]).ok();
+    for name in [
+        "0",
+        "1",
+        "aside/x",
+        ".E.rvenv.lock",
+        ".E.rvenv.journal",
+        "precious",
+    ] {
+        desk.write(&format!("victim/{name}"), "precious");
+    }
+    let racer = Racer {
+        parent: desk.path("above/tmp"),
+        victim: desk.path("victim"),
+    };
+    let before = tree(&racer.victim);
+    let (mut hits, mut codes) = (BTreeMap::new(), BTreeMap::new());
+    for attack in ATTACKS {
+        for words in CHANGES {
+            for round in 0..ROUNDS {
+                prepare(&desk, words, round % 2 == 1);
+                let (over, struck) = (AtomicBool::new(false), AtomicU32::new(0));
+                let ended = thread::scope(|scope| {
+                    scope.spawn(|| racer.run(attack, &over, &struck));
+                    let ended = run(&desk, words);
+                    over.store(true, Ordering::Relaxed);
+                    ended
+                });
+                let which = format!("{attack:?}, {words:?}, {round}: {ended:?}");
+                let is_told = matches!(ended.code, Some(0 | 1 | 3 | 5 | 6));
+                assert!(is_told && !ended.stderr.contains("panicked"), "{which}");
+                assert!(before == tree(&racer.victim), "{which}");
+                *hits.entry(format!("{attack:?}")).or_insert(0) +=
+                    u32::from(struck.into_inner() > 0);
+                *codes.entry(ended.code).or_insert(0) += 1;
+                if attack == Attack::LinkParent {
+                    // From now on the path means the victim's own environment.
+                    continue;
+                }
+                let later = desk.scratch.rvenv(&["recover", "above/tmp/E"]);
+                assert!(before == tree(&racer.victim), "{which}, then {later:?}");
+            }
+        }
+    }
+    println!("runs that were hit in the middle: {hits:?}; exit codes {codes:?}");
+    for (attack, count) in hits {
+        assert!(count > 0, "{attack} never hit");
+    }
+}

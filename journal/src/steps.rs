@@ -1,4 +1,4 @@
-//! The steps of a publication: which there are, where both sides of each are, and the renames.
+//! The steps of a publication: which there are, both places of each, and the renames.
 //!
 //! Read next: `steps/entry_cover.rs` (which entries), `steps/renames.rs` (the rename of each).
 

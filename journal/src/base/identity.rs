@@ -36,7 +36,7 @@ impl Identity {
     }
 }
 
-/// The form in names of trash: `INODE-SECONDS.NANOS`, or `INODE-0` without a time of birth.
+/// The form in names of trash: `INODE-SECONDS.NANOS`, or `INODE-0` without a birth time.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.birth {

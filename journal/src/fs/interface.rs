@@ -120,7 +120,7 @@ pub struct Meta {
 pub enum Flush {
     /// At a later barrier, or never.
     Later,
-    /// Before the verb returns; the entry in the directory is not part of it.
+    /// Before the call returns; this does not include the entry in the directory.
     Now,
 }
 
@@ -204,7 +204,7 @@ pub enum Lock {
 #[derive(Debug, Error)]
 #[error("cannot {verb} `{name}`")]
 pub struct FsError {
-    /// The call, as in "cannot {verb}".
+    /// What the call was to do, as in "cannot {verb}".
     pub verb: &'static str,
     /// The entry that the call worked on.
     pub name: String,
@@ -382,11 +382,11 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// The error of the system.
     fn list(&self, dir: &Dir) -> Result<Vec<OsString>, FsError>;
 
-    /// The same, of the names that are wanted; a directory of millions takes the memory of these
-    /// alone.
+    /// As [`Fs::list`], but only the names that `wanted` accepts, so that a directory of millions
+    /// of names needs memory for these only.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     fn list_wanted(
         &self,
         dir: &Dir,
@@ -414,7 +414,7 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// followed.
     ///
     /// # Errors
-    /// That the file belongs to another user, or the error of the disk.
+    /// `PermissionDenied` for a file of another user, or the error of the system.
     fn drop_set_id(&self, _at: &Dir, _name: &OsStr) -> Result<(), FsError> {
         Ok(())
     }

@@ -381,8 +381,8 @@ impl<'a> Removal<'a> {
         }
     }
 
-    /// Counts one thing down that a directory waited for. If it was the last one, removes the
-    /// directory, and then those above it.
+    /// Counts down what a directory waits for. After the last one it removes the directory, and
+    /// then those above it that wait for nothing else.
     fn ended(&self, above: Arc<Above>, mut fate: Fate) {
         let mut above = above;
         loop {

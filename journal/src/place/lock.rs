@@ -65,7 +65,7 @@ pub enum LockError {
         /// What the lock file says about its holder.
         owner: String,
     },
-    /// The lock file is not a file of this user.
+    /// The lock file belongs to another user, or is not a regular file.
     #[error("the lock file of `{path}` belongs to user {owner}")]
     Foreign {
         /// The target.

@@ -24,7 +24,7 @@ use crate::plan::node::ENGINE_DIR;
 /// A stage that no journal owns yet.
 #[derive(Debug)]
 pub(crate) struct StageClaim {
-    /// The staged tree's root; of entries, the directory of the slots.
+    /// The root of the staged tree, or the directory of the slots.
     pub(crate) root: Dir,
     pub(crate) identity: Identity,
     /// Its metadata when it had just been created, which shows what the parent directory handed

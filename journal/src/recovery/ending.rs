@@ -25,7 +25,8 @@ pub struct Ending {
 pub struct Kept {
     /// Its number.
     pub generation: u32,
-    /// Its name in the directory of the target.
+    /// Its name in the transaction directory: beside the target, or in the engine's directory
+    /// inside it.
     pub name: String,
     /// Why it was not deleted.
     pub why: WhyKept,
@@ -64,7 +65,7 @@ pub enum EndError {
     /// nothing was deleted.
     #[error("`{name}` is in the way of what is to be kept: {why}; move it elsewhere, and recover")]
     Taken {
-        /// The name, from the directory above the target, or from the target.
+        /// The name, relative to the target's parent or to the target.
         name: String,
         /// Why it does not count as a record.
         why: String,

@@ -309,7 +309,7 @@ impl End<'_, '_> {
         })
     }
 
-    /// Closes a generation that an undone rollback opened.
+    /// Denies other users access again to a generation whose rollback was undone.
     fn close_again(&self) -> Result<(), EndError> {
         let name = self.home.names.generation_record(self.record.generation);
         match journal_file::read_name(self.home, &name) {
@@ -384,7 +384,7 @@ impl End<'_, '_> {
             self.unlink_journal()?;
         }
         let name = names.trash(identity);
-        // Trash whose identity proves nothing later is deleted now.
+        // Trash that a later run could not recognise is deleted completely now.
         let watch = if identity.is_certain() {
             self.target.watch
         } else {

@@ -46,7 +46,7 @@ pub(crate) struct EntrySteps {
 }
 
 impl EntrySteps {
-    /// The moves that a plan needs for its target as it is now; the receipt comes last.
+    /// The steps that a plan needs for its target as it is now; the receipt comes last.
     pub(crate) fn of(
         target: &Target<'_>,
         plan: &Plan,
@@ -82,7 +82,7 @@ impl EntrySteps {
         })
     }
 
-    /// Whether the target still needs the same moves.
+    /// Whether the target still needs the same steps.
     pub(crate) fn are_current(&self, target: &Target<'_>, plan: &Plan) -> Result<bool, CoverError> {
         let root = target.fs.open_dir(&target.parent, &target.name)?;
         Ok(cover(target.fs, &root, plan, self.grain)? == self.covered)
@@ -110,9 +110,9 @@ impl EntrySteps {
     }
 
     /// The steps, with the identities that are on both sides now; `sides` must have been opened for
-    /// these moves.
+    /// these steps.
     ///
-    /// A move whose two sides are one object is left out: a rename between two links of one file
+    /// A step whose two sides are one object is left out: a rename between two links of one file
     /// does nothing.
     pub(crate) fn steps(&self, sides: &StepPlaces<'_>) -> Result<Vec<Step>, FsError> {
         let mut steps = Vec::new();

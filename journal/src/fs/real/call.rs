@@ -85,7 +85,7 @@ pub(super) fn failed(verb: &'static str, name: &OsStr, source: impl Into<io::Err
     }
 }
 
-/// The start of a unique name is never refused by itself, but what it becomes must be a component.
+/// Checks that a prefix becomes a plain component when a random part follows.
 pub(super) fn check_prefix(verb: &'static str, prefix: &str) -> Result<(), FsError> {
     if is_component(OsStr::new(&format!("{prefix}x"))) {
         return Ok(());
@@ -105,7 +105,9 @@ fn foreign(verb: &'static str, name: &OsStr) -> FsError {
     failed(verb, name, source)
 }
 
-/// Every byte that some layer of the system reads as more than a name is refused; on Windows also
+/// Whether a name is one plain component.
+///
+/// It contains no byte that some layer of the system treats specially; on Windows these include
 /// `\`, and `:`, which names a drive or a stream of a file.
 fn is_component(name: &OsStr) -> bool {
     let bytes = name.as_encoded_bytes();

@@ -1,6 +1,7 @@
-//! What the command says when it fails: the exit code, the causes, the state of the target, and the way out.
+//! What the command prints when it fails: the exit code, the causes, the state of the target, and
+//! what to do next.
 //!
-//! Facts are in the library's errors; advice is here and nowhere else.
+//! The library's errors have the facts; advice is here and nowhere else.
 //! Read next: `dispatch.rs`.
 
 use std::error::Error;
@@ -52,7 +53,7 @@ pub(crate) enum Exit {
     Terminated = 143,
 }
 
-/// A failure, ready to be told.
+/// A failure in the form in which it is printed.
 #[derive(Debug)]
 pub(crate) struct CliError {
     pub(crate) exit: Exit,
@@ -60,7 +61,7 @@ pub(crate) struct CliError {
     causes: Vec<String>,
     details: Vec<String>,
     state: Option<State>,
-    /// Whether nothing but a search failed, of which nobody expects a change.
+    /// Whether only a search failed, which could not change anything.
     is_search: bool,
     hint: Option<String>,
 }
@@ -108,13 +109,14 @@ impl CliError {
         self
     }
 
-    /// Whether the failure is told in these words of the system.
+    /// Whether the failure contains these words of the system.
     pub(crate) fn tells(&self, words: &str) -> bool {
         let mut texts = self.causes.iter().chain(&self.details);
         self.message.contains(words) || texts.any(|text| text.contains(words))
     }
 
-    /// What there is in place of what was asked for; says so in place of the state, as a search changes nothing.
+    /// What exists in place of what was searched for; printed instead of the state, since a search
+    /// changes nothing.
     pub(crate) fn instead(mut self, what: &str) -> Self {
         self.details.insert(0, escape(what));
         self.is_search = true;
@@ -134,7 +136,7 @@ impl CliError {
         self
     }
 
-    /// The whole story, for standard error.
+    /// The whole text, for standard error.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("\x1b[31merror\x1b[0m: {}\n", self.message);
         for cause in &self.causes {
@@ -153,7 +155,7 @@ impl CliError {
     }
 }
 
-/// The limit that a write exceeded, where one is set for this process.
+/// The limit that a write exceeded, if this process has one.
 fn exceeded(error: &io::Error) -> Option<String> {
     if error.kind() != io::ErrorKind::FileTooLarge {
         return None;
@@ -164,7 +166,7 @@ fn exceeded(error: &io::Error) -> Option<String> {
     ))
 }
 
-/// What forbids even root to change an entry, where the system can say that.
+/// What can stop even root from changing an entry, if the system can show it.
 #[cfg(target_os = "linux")]
 pub(crate) fn forbidden(error: &io::Error) -> Option<String> {
     let is_it = error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error());
@@ -179,13 +181,14 @@ pub(crate) fn forbidden(_error: &io::Error) -> Option<String> {
     None
 }
 
-/// Messages of our own may have several lines; what they quote was escaped where it was quoted.
+/// Escapes a message of rvenv's own, which may have several lines; quoted text was escaped where it
+/// was quoted.
 fn escape_lines(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(escape).collect();
     lines.join("\n")
 }
 
-/// The code of an interruption: by the signal that came.
+/// The exit code of an interruption, by the signal that arrived.
 pub(crate) fn interruption(terminated: bool) -> Exit {
     if terminated {
         Exit::Terminated
@@ -194,7 +197,7 @@ pub(crate) fn interruption(terminated: bool) -> Exit {
     }
 }
 
-/// Tells why a run failed; `terminated` says by which signal, should that be the reason.
+/// Describes why a run failed; `terminated` says which signal arrived, if that is the reason.
 pub(crate) fn of_run(error: &RunFailed, terminated: bool, recovery: Recovery) -> CliError {
     let state = State::after(error, recovery);
     let mut told = of_run_anywhere(error, terminated).leaving(state);
@@ -241,7 +244,7 @@ fn of_publication(failed: &PublishFailed, terminated: bool) -> Exit {
     match failed.source {
         PublishError::Interrupted => interruption(terminated),
         PublishError::Changed(_) => Exit::Precondition,
-        // A step may still be taken: "failed" would promise that the target is as it was.
+        // A step may remain taken: "failed" would promise that the target is as it was.
         PublishError::Disk(_) | PublishError::Step { .. } | PublishError::Moved
             if failed.aftermath == Aftermath::NeedsRecovery =>
         {
@@ -354,7 +357,7 @@ fn lost_bytecode(failed: &Staging) -> Option<&BytecodeLost> {
     }
 }
 
-/// Tells why there is no bytecode.
+/// Describes why there is no bytecode.
 pub(crate) fn of_bytecode(failed: &BytecodeFailed, terminated: bool) -> CliError {
     match failed {
         BytecodeFailed::Compile(CompileFailed::Interrupted { .. }) => {
@@ -367,7 +370,7 @@ pub(crate) fn of_bytecode(failed: &BytecodeFailed, terminated: bool) -> CliError
     }
 }
 
-/// Tells why there is no plan.
+/// Describes why there is no plan.
 pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
     match failed {
         PlanFailed::Stage(StageError::Text(_)) => {
@@ -430,7 +433,7 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
     }
 }
 
-/// Tells why a request has no answer.
+/// Describes why a request failed.
 pub(crate) fn of_request(failed: RequestFailed, terminated: bool) -> CliError {
     match failed {
         RequestFailed::Interpreter(error) => of_interpreter(&error, terminated),
@@ -453,13 +456,13 @@ pub(crate) fn of_request(failed: RequestFailed, terminated: bool) -> CliError {
     }
 }
 
-/// Tells why an existing environment cannot be used.
+/// Describes why an existing environment cannot be used.
 pub(crate) fn of_existing(failed: &ExistingError) -> CliError {
     CliError::of(Exit::Precondition, failed)
         .hint("replace it with `rvenv create --clear`, or name another environment")
 }
 
-/// Tells why the newest pip could not be downloaded.
+/// Describes why the newest pip could not be downloaded.
 pub(crate) fn of_download(failed: &DownloadFailed, terminated: bool) -> CliError {
     let exit = if matches!(failed, DownloadFailed::Interrupted { .. }) {
         interruption(terminated)
@@ -469,7 +472,7 @@ pub(crate) fn of_download(failed: &DownloadFailed, terminated: bool) -> CliError
     CliError::of(exit, failed).hint("see that pip reaches its index, or leave `--upgrade-deps` out")
 }
 
-/// Tells why an environment could not be verified.
+/// Describes why an environment could not be verified.
 pub(crate) fn of_verify(failed: &VerifyFailed) -> CliError {
     match failed {
         VerifyFailed::Absent(_) | VerifyFailed::NotAnEnvironment(_) => {
@@ -481,7 +484,7 @@ pub(crate) fn of_verify(failed: &VerifyFailed) -> CliError {
     }
 }
 
-/// Tells why a path leads to nothing that could be verified.
+/// Describes why a path leads to nothing that could be verified.
 pub(crate) fn of_verify_target(failed: TargetError) -> CliError {
     of_plan(&PlanFailed::Target(failed))
 }
@@ -565,7 +568,7 @@ pub(crate) fn of_output(failed: &io::Error) -> CliError {
         .hint("send standard output elsewhere, then run the command again")
 }
 
-/// Tells why a plan file was refused.
+/// Describes why a plan file was refused.
 pub(crate) fn of_plan_file(shown: &str, failed: &PlanReadError) -> CliError {
     let told = CliError::of(Exit::Failed, failed);
     let message = format!("{shown} is not a plan that can be applied");

@@ -1,6 +1,7 @@
-//! The announcer: tells people what the library does meanwhile, and passes signals on to it.
+//! The announcer: prints what the library does meanwhile, and passes signals on to it.
 //!
-//! Promises that a waiter is told once for whom it waits, and that what a recovery did is known when the run has failed.
+//! Promises that a waiting user reads only once which process holds the lock, and that the result
+//! of a recovery is known if the run then fails.
 //! Read next: the library's `caller.rs`, which notifies it; `progress.rs`.
 
 use std::cell::Cell;
@@ -35,7 +36,7 @@ impl Announcer {
         }
     }
 
-    /// Takes away what is shown, and says what a recovery did.
+    /// Clears the progress line, and returns what a recovery did.
     pub(crate) fn end(&self) -> Recovery {
         self.progress.clear();
         self.recovery.get()

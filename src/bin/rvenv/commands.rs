@@ -1,4 +1,4 @@
-//! The commands, a file each.
+//! The commands, one file each.
 //!
 //! Read next: the file that is named after the command.
 

@@ -1,7 +1,7 @@
-//! From what was typed to the command that carries it out, and from its end to the exit code.
+//! From the command line to the command that carries it out, and from its end to the exit code.
 //!
-//! Promises that every error leaves through here, with the state of what the command may change.
-//! Read next: `args.rs` for what can be typed, `commands.rs` for what is done.
+//! Promises that every error is printed here, with the state of what the command may change.
+//! Read next: `args.rs` for the command line, `commands.rs` for the commands.
 
 use std::ffi::OsString;
 
@@ -15,7 +15,7 @@ use crate::terminal::{Terminal, Volume};
 use crate::too_long;
 use crate::world::World;
 
-/// Carries out what was typed.
+/// Carries out a command line.
 pub(crate) fn run(typed: impl IntoIterator<Item = OsString>) -> Exit {
     let typed: Vec<OsString> = typed.into_iter().collect();
     let cli = match Cli::try_parse_from(&typed) {
@@ -59,7 +59,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         | Command::Apply(_)
         | Command::Repair(_)
         | Command::Python(_) => tell_cache(session),
-        // They need none, or say more of it themselves.
+        // These need no cache, or report more about it themselves.
         Command::Rollback(_)
         | Command::Recover(_)
         | Command::Status(_)
@@ -81,7 +81,8 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
     }
 }
 
-/// Says why the usual cache is not used, if it is not private to the user; one that was named is refused before.
+/// Reports why the default cache is not used, if it is not private to the user; a cache that the
+/// user named has been refused before.
 fn tell_cache(session: &Session<'_>) {
     let Some(cache) = &session.world.cache else {
         return;
@@ -89,7 +90,7 @@ fn tell_cache(session: &Session<'_>) {
     let Err(why) = cache.dir() else { return };
     let shown = escape(&why.to_string());
     let Some(mend) = private_by(&why) else {
-        // As for root in the home of another user: nothing is wrong there.
+        // An example is root with the home of another user: nothing is wrong there.
         session
             .terminal
             .detail(&format!("no cache is used: {shown}"));
@@ -100,7 +101,7 @@ fn tell_cache(session: &Session<'_>) {
     ));
 }
 
-/// What a command may change; all that it does is known here.
+/// What a command may change in any case.
 fn effect(command: &Command) -> Effect {
     match command {
         Command::Create(Deferred(args)) if args.dry_run => Effect::Nothing,
@@ -123,7 +124,7 @@ fn effect(command: &Command) -> Effect {
     }
 }
 
-/// Help and version are data; everything else that clap says is a usage error.
+/// Help and version are data; every other output of clap is a usage error.
 fn tell_parsing(said: &clap::Error) -> Exit {
     let terminal = Terminal::new(Volume::Normal, Colour::Auto);
     let text = said.render().ansi().to_string();
@@ -145,7 +146,7 @@ mod tests {
     use super::*;
     use crate::advice::State;
 
-    /// What stands under an error of a command that had not begun anything.
+    /// The state that is printed under an error of a command that had not begun anything.
     #[test]
     fn each_command_says_of_what_it_may_change_that_it_did_not() {
         let cases: [(&[&str], Option<State>); 22] = [

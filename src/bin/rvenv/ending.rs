@@ -1,6 +1,6 @@
-//! How a run ended, in words: what was recovered, what was kept, what is left.
+//! The end of a run in words: what was recovered, what was kept, what is left.
 //!
-//! Read next: `outcome.rs`, which tells the whole end of a change.
+//! Read next: `outcome.rs`, which reports the whole end of a change.
 
 use rvenv::render::escape;
 use rvenv_journal::raw::{Leftovers, WhyKept, counted};
@@ -52,7 +52,7 @@ impl Terminal {
         }
     }
 
-    /// A signal ended the deletion and nothing else.
+    /// Reports that a signal ended the deletion, and nothing else.
     pub(crate) fn tell_stopped(self, leftovers: &Leftovers) {
         if leftovers.stopped {
             self.story(
@@ -61,7 +61,7 @@ impl Terminal {
         }
     }
 
-    /// What became of what was replaced.
+    /// Reports what happened to what was replaced.
     pub(crate) fn tell_ending(self, ending: &Ending, env: &str) {
         if let Some(kept) = &ending.kept {
             let number = kept.generation;

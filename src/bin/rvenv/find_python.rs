@@ -1,6 +1,6 @@
-//! Which interpreter is asked for, and what is said when there is none.
+//! Which interpreter the user wants, and what is printed if there is none.
 //!
-//! Read next: the library's `discover.rs`, which looks for it.
+//! Read next: the library's `discover.rs`, which searches for it.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use rvenv::python::{self, Control, InterpreterError, Listing, Request};
 use crate::advice::{CliError, of_interpreter};
 use crate::session::Session;
 
-/// How long an interpreter may take to answer for the list of what there is.
+/// The time limit of an interpreter in the list of what exists.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Session<'_> {
-    /// What was typed as an interpreter.
+    /// Reads the interpreter that the user typed.
     pub(crate) fn typed_python(
         &self,
         typed: Option<&OsString>,
@@ -24,12 +24,13 @@ impl Session<'_> {
         typed.map_or(Ok(Request::Default), |text| Request::parse(text, cwd))
     }
 
-    /// The variable that asks for an interpreter where none was typed.
+    /// The environment variable that names an interpreter, if the user typed none.
     pub(crate) fn variable(&self, typed: Option<&OsString>) -> Option<&'static str> {
         (typed.is_none() && self.world.python.is_some()).then_some(PYTHON_VARIABLE)
     }
 
-    /// Why there is no interpreter, and where one of another version is wanted, which there are.
+    /// Describes why there is no interpreter; if one of another version is wanted, names those that
+    /// exist.
     pub(crate) fn not_found(&self, error: &InterpreterError, variable: Option<&str>) -> CliError {
         let told = of_interpreter(error, self.signals.terminated());
         match (error, variable) {

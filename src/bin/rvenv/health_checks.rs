@@ -1,4 +1,4 @@
-//! Health checks of a command: which ones, whether they may run, and how they are told.
+//! Health checks of a command: which ones, whether they may run, and how they are reported.
 //!
 //! Read next: the library's `checks.rs`, which runs one.
 
@@ -13,11 +13,11 @@ use rvenv_journal::Fs as _;
 use crate::advice::{CliError, Exit};
 use crate::session::Session;
 
-/// More than any `pyvenv.cfg`.
+/// More than any real `pyvenv.cfg` has.
 const CONFIG_BYTES_MAX: u64 = 1 << 16;
 
 impl Session<'_> {
-    /// Checks what was published from a record of it: its own configuration says which Python it is.
+    /// Checks what was published from a record: its own configuration names its Python.
     pub(crate) fn check_published(
         &self,
         env_dir: &Path,
@@ -36,7 +36,8 @@ impl Session<'_> {
         self.with_caller(|caller| caller.check(&EnvAt::in_dir(env_dir), &checks))
     }
 
-    /// The same, where no command line of this run names the interpreter: it must be one that may be started.
+    /// The same, if the command line does not name the interpreter: it must be one that may be
+    /// started.
     pub(crate) fn check_named_by_record(
         &self,
         env_dir: &Path,
@@ -57,12 +58,12 @@ impl Session<'_> {
     }
 }
 
-/// Whether health checks may run what is in an environment now.
+/// Refuses health checks that would run another user's files in an environment.
 pub(crate) fn may_run(env_dir: &str, allowed: bool) -> Result<(), CliError> {
     allow(checks::other_owner(Path::new(env_dir)), allowed)
 }
 
-/// Whether health checks may run although another user has a hand in the environment.
+/// Refuses health checks if another user can change the environment, unless they are allowed.
 pub(crate) fn allow(other: Option<OtherOwner>, allowed: bool) -> Result<(), CliError> {
     match other {
         Some(other) if !allowed => Err(CliError::new(

@@ -1,6 +1,6 @@
 //! The `rvenv` command.
 //!
-//! Read next: `dispatch.rs`, from what was typed to a command; `commands.rs`, a file for each.
+//! Read next: `dispatch.rs`, from the command line to a command; `commands.rs`, one file for each.
 
 mod advice;
 mod announcer;

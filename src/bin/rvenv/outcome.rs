@@ -1,6 +1,6 @@
-//! How a change ended, in words: what was done to which environment, and what to type next.
+//! The end of a change in words: what was done to which environment, and what to type next.
 //!
-//! Read next: `ending.rs`, what is told of what was replaced.
+//! Read next: `ending.rs`, what is reported about what was replaced.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -31,7 +31,7 @@ impl Session<'_> {
                 };
                 let change = render::python_change(&report.plan, &report.replaced);
                 let how = change.unwrap_or_else(|| how.to_owned());
-                // The digest of a large plan takes a while.
+                // Computing the digest of a large plan takes a while.
                 self.terminal.detail_of(|| counts(report));
                 let target = render::target(&given.to_string_lossy(), &report.replaced);
                 self.terminal.story(&format!(
@@ -54,7 +54,7 @@ impl Session<'_> {
         }
     }
 
-    /// Says that a directory with entries of its own got an environment into it.
+    /// Reports that a directory with entries of its own got an environment.
     fn tell_addition(&self, report: &Report, shown: &str) {
         let plan = &report.plan;
         let is_first = plan
@@ -73,7 +73,7 @@ impl Session<'_> {
         }
     }
 
-    /// Says why files were copied for an environment that may be given to another user.
+    /// Reports why files were copied for an environment that may be given to another user.
     fn tell_receiver(&self, report: &Report) {
         let target = Path::new(report.plan.target());
         if report.counts.copied > 0

@@ -1,13 +1,19 @@
 //! Plan files: where `plan --out` writes, and what `apply` reads.
 //!
-//! Promises that a regular file, or a name at which nothing is, is replaced in one rename after an fsync, also at the end
-//! of a link, with the mode, owner, group and access list that it had, or those that `open` gives under the umask; that
-//! pipes and devices are written into, and never replaced; and that no more is read than a plan may have. A signal ends
-//! the wait for a pipe.
-//! Does not promise that what was written into a pipe or a device can be taken back.
+//! Promises:
+//! - A regular file, or a name that does not exist, is replaced in one rename after an fsync, also
+//!   at the end of a link.
+//! - The new file has the mode, owner, group and access list of the old one, or those that `open`
+//!   gives under the umask.
+//! - Pipes and devices are written into, and never replaced.
+//! - No more is read than a plan may have.
+//! - A signal ends the wait for a pipe.
+//!
+//! Does not promise to undo what was written into a pipe or a device.
 //!
 //! On disk meanwhile: a temporary file beside the one that is replaced; a crash may leave it.
-//! Read next: `plan_file/unix.rs`, what a name leads to; `change.rs`, whose commands use this.
+//! Read next: `plan_file/unix.rs`, where a name leads; `commands/plan.rs` and `commands/apply.rs`,
+//! which use this.
 
 #[cfg(not(unix))]
 mod other;
@@ -29,26 +35,26 @@ use self::unix as system;
 use crate::advice::{CliError, Exit, State, interruption};
 use crate::signals::Signals;
 
-/// The name of standard input and of standard output.
+/// The name that means standard input or standard output.
 const STANDARD: &str = "-";
 /// Where a plan goes.
 #[derive(Debug)]
 pub(crate) enum Out {
-    /// To standard output, as data.
+    /// Standard output, as data.
     Standard,
-    /// To a regular file, or a name at which nothing is.
+    /// A regular file, or a name that does not exist.
     File {
-        /// Where it is, behind any links.
+        /// Its path, behind any links.
         at: PathBuf,
-        /// The file that is there.
+        /// The existing file.
         old: Option<Metadata>,
     },
-    /// Into a pipe or a device.
+    /// A pipe or a device.
     Stream(PathBuf),
 }
 
 impl Out {
-    /// Where `given` leads.
+    /// Finds out where `given` leads.
     pub(crate) fn of(given: &Path) -> Result<Self, CliError> {
         if given.as_os_str() == STANDARD {
             return Ok(Self::Standard);
@@ -56,7 +62,7 @@ impl Out {
         system::place(given).map_err(|error| not_saved(given, &error).leaving(State::PlanNotSaved))
     }
 
-    /// Saves a plan there; one for standard output is not written here.
+    /// Saves a plan there; a plan for standard output is written elsewhere.
     pub(crate) fn save(
         &self,
         plan: &Plan,
@@ -109,7 +115,7 @@ pub(crate) fn read(given: &Path, signals: &Signals) -> Result<Vec<u8>, CliError>
     Ok(bytes)
 }
 
-/// What a plan is read from, for people.
+/// The source of a plan, for display.
 pub(crate) fn shown_input(given: &Path) -> String {
     if given.as_os_str() == STANDARD {
         "standard input".to_owned()
@@ -132,7 +138,7 @@ fn directory_of(file: &Path) -> &Path {
     }
 }
 
-/// Replaces a file whole or not at all: another process may be about to apply the former plan.
+/// Replaces a file completely or not at all: another process may be about to apply the former plan.
 fn replace(plan: &Plan, at: &Path, old: Option<&Metadata>) -> io::Result<()> {
     let above = directory_of(at);
     let mut temp = system::temporary(above)?;
@@ -145,7 +151,7 @@ fn replace(plan: &Plan, at: &Path, old: Option<&Metadata>) -> io::Result<()> {
     system::sync_directory(above)
 }
 
-/// Adds a piece of what is read, which must not become more than a plan may have.
+/// Appends a piece of input; refuses more than a plan may have.
 fn push(bytes: &mut Vec<u8>, piece: &[u8]) -> io::Result<()> {
     bytes.extend_from_slice(piece);
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) <= PLAN_BYTES_MAX {

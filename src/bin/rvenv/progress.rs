@@ -1,8 +1,8 @@
-//! Progress: what is shown while something that nobody needs any more is deleted, which may take long.
+//! Progress: what is shown while old files are deleted, which may take long.
 //!
-//! Promises to show nothing unless it takes long, and then only to a person at a terminal who did not ask for quiet; and
-//! that a signal ends a deletion that takes long, since what is left is trash which the next run deletes. The target has
-//! the new tree by then, so that is no failure.
+//! Promises to show nothing unless it takes long, and then only to a user at a terminal without
+//! `--quiet`. A signal ends a deletion that takes long, since the rest is trash that the next run
+//! deletes. The target has the new tree by then, so that is no failure.
 //!
 //! Read next: `terminal.rs`, `signals.rs`.
 
@@ -15,12 +15,12 @@ use rvenv_journal::raw::{Deletion, counted};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
-/// What takes longer is long.
+/// A deletion that takes longer than this takes long.
 const LONG: Duration = Duration::from_secs(1);
-/// How long a number stands, so that it can be read.
+/// How long each number is shown, so that it can be read.
 const EACH: Duration = Duration::from_millis(100);
 
-/// Shows a deletion that takes long, and stops it when a signal comes.
+/// Shows a deletion that takes long, and stops it when a signal arrives.
 #[derive(Debug)]
 pub(crate) struct Progress {
     terminal: Terminal,
@@ -43,7 +43,8 @@ impl Progress {
         }
     }
 
-    /// Takes away what is shown: what comes next begins on an empty line, and its time is its own.
+    /// Clears the progress line, so that the next output begins on an empty line, and resets the
+    /// time.
     pub(crate) fn clear(&self) {
         if std::mem::take(&mut *self.times()).shown.is_some() {
             self.terminal.passing("");

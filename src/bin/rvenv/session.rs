@@ -1,8 +1,9 @@
-//! A session: the terminal, the world, the signals and the disk of one command, and how it runs a change.
+//! A session: the terminal, the surroundings, the signals and the disk of one command, and how it
+//! runs a change.
 //!
-//! Promises that the world (environment, working directory, clock, terminal, signals) comes from here, and that data goes
-//! to standard output and the story to standard error.
-//! Read next: `dispatch.rs`, which makes one; `commands.rs`.
+//! Promises that the surroundings (environment, working directory, clock, terminal, signals) come
+//! from here, and that data goes to standard output and messages to standard error.
+//! Read next: `dispatch.rs`, which creates one; `commands.rs`.
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
@@ -38,7 +39,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Every path is read before anything is done, so that a typing error in the last one costs nothing.
+    /// Checks every path before anything is done, so that a typing error in the last one costs
+    /// nothing.
     pub(crate) fn env_dirs<'b>(
         &self,
         given: &'b [OsString],
@@ -49,7 +51,8 @@ impl<'a> Session<'a> {
             .collect()
     }
 
-    /// Shows a plan to people, unless they asked for quiet: the exit code and `--json` are there for programs.
+    /// Shows a plan to the user, unless `--quiet` is given: programs use the exit code and
+    /// `--json`.
     pub(crate) fn show(&self, plan: &Plan) -> Result<(), CliError> {
         if self.terminal.volume == Volume::Quiet {
             return Ok(());
@@ -67,7 +70,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Does something as the caller that a command is; what happens meanwhile is told.
+    /// Does work as the library's caller; prints what happens meanwhile.
     pub(crate) fn with_caller<T>(&self, work: impl FnOnce(&Caller<'_>) -> T) -> T {
         let announcer = Announcer::new(self.terminal, self.signals.clone());
         work(&self.caller(&announcer))
@@ -81,7 +84,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs something that changes a target, as `args` say it.
+    /// Runs work that changes a target, as `args` say.
     pub(crate) fn run<T>(
         &self,
         args: &RunArgs,

@@ -1,9 +1,9 @@
-//! Words of commands that a message offers: quoted for the shell.
+//! Words of commands in messages, quoted for the shell.
 
 use rvenv::activation::quote_posix;
 use rvenv::render::escape;
 
-/// A path as a word of a command that a message offers: quoted for the shell, and no option.
+/// A path as a word of a command in a message: quoted for the shell, and never taken for an option.
 pub(crate) fn word(path: &str) -> String {
     let plain = if path.starts_with('-') {
         format!("./{path}")

@@ -1,9 +1,11 @@
-//! Signals: SIGINT and SIGTERM as flags that the engine polls, and what the caller left of the others.
+//! Signals: SIGINT and SIGTERM as flags that the engine polls, and the caller's dispositions of the
+//! others.
 //!
-//! Promises that a signal, or a second one, never ends the process between two steps: it is looked at where stopping
-//! leaves the target as it was. A signal that the caller had ignored stays ignored, here and in children. Children can be
-//! waited for, and a write beyond the limit for files fails instead of ending the process.
-//! Does not promise any of this to a process that uses the library: its dispositions are its own.
+//! Promises that one or several signals never end the process between two steps: the flags are
+//! polled where stopping leaves the target as it was. A signal that the caller ignored stays
+//! ignored, here and in children. Children can be waited for, and a write beyond the file size
+//! limit fails instead of ending the process. Does not promise any of this to a process that uses
+//! the library: that process owns its dispositions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(unix)]
 mod unix;
 
-/// Which signals came.
+/// Which signals arrived.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signals {
     interrupted: Arc<AtomicBool>,
@@ -19,8 +21,8 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Catches the signals, but for those that the caller had ignored. Where that fails they end the process, which
-    /// recovery copes with.
+    /// Catches the signals, except those that the caller ignored. If that fails they end the
+    /// process, and recovery handles it.
     pub(crate) fn catch() -> Self {
         let signals = Self::default();
         let flags = [
@@ -35,19 +37,19 @@ impl Signals {
         #[cfg(unix)]
         {
             unix::wait_for_children();
-            // Caught, not ignored: children get the default back, and the write fails all the same.
+            // Caught, not ignored: children get the default again, and the write still fails.
             let unread = Arc::default();
             let _caught = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, unread);
         }
         signals
     }
 
-    /// Whether any came.
+    /// Whether any arrived.
     pub(crate) fn any(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed) || self.terminated()
     }
 
-    /// Whether SIGTERM came.
+    /// Whether SIGTERM arrived.
     pub(crate) fn terminated(&self) -> bool {
         self.terminated.load(Ordering::Relaxed)
     }

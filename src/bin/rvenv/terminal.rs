@@ -1,8 +1,8 @@
-//! The terminal: data goes to standard output, the story to standard error.
+//! The terminal: data goes to standard output, messages to standard error.
 //!
-//! Promises that data which cannot be written is an error, unless its reader has seen enough and closed the pipe, and
-//! that colour is taken out where it is not wanted. Does not promise that the story arrives: there is no other stream on
-//! which to report that.
+//! Promises that data which cannot be written is an error, unless its reader has closed the pipe,
+//! and that colour is removed where it is not wanted. Does not promise that messages arrive: there
+//! is no other stream on which to report that.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 
@@ -16,10 +16,10 @@ use rvenv::render::escape_json;
 use crate::advice::{CliError, of_output};
 use crate::args::Colour;
 
-/// Columns that what passes takes, so that a shorter text covers a longer one.
+/// The width of the progress line, so that a shorter text covers a longer one.
 const PASSING_WIDTH: usize = 60;
 
-/// How much is said.
+/// How much is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Volume {
     Quiet,
@@ -27,7 +27,7 @@ pub(crate) enum Volume {
     Verbose,
 }
 
-/// Where the command speaks.
+/// The output streams of the command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terminal {
     pub(crate) volume: Volume,
@@ -44,10 +44,10 @@ impl Terminal {
         Self { volume, colour }
     }
 
-    /// Data: what the command was asked for.
+    /// Prints data: what the user asked the command for.
     ///
     /// # Errors
-    /// What the stream says, other than that its reader is gone.
+    /// What the stream reports, except that its reader is gone.
     #[must_use = "data that is lost is a failure of the command"]
     pub(crate) fn data(self, text: &str) -> Result<(), CliError> {
         let colour = match self.colour {
@@ -60,13 +60,13 @@ impl Terminal {
             stream.flush()
         });
         match written {
-            // The reader has seen enough.
+            // The reader has read enough.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(|error| of_output(&error)),
         }
     }
 
-    /// Data as JSON, which shows a person at a terminal nothing else than what it says.
+    /// Prints data as JSON, escaped so that it cannot control a terminal.
     ///
     /// # Errors
     /// As [`Terminal::data`].
@@ -75,52 +75,52 @@ impl Terminal {
         self.data(&escape_json(text))
     }
 
-    /// The story: how it ended, and what to type next.
+    /// Prints a message: how a command ended, and what to type next.
     pub(crate) fn story(self, text: &str) {
         if self.volume > Volume::Quiet {
             self.error(&format!("{text}\n"));
         }
     }
 
-    /// What the user should know though nothing fails.
+    /// Prints what the user should know although nothing failed.
     pub(crate) fn warning(self, text: &str) {
         let text = escape(text);
         self.story(&format!("\x1b[33mwarning\x1b[0m: {text}"));
     }
 
-    /// More of the story, for those who ask.
+    /// Prints a message with `--verbose` only.
     pub(crate) fn detail(self, text: &str) {
         if self.volume == Volume::Verbose {
             self.error(&format!("{text}\n"));
         }
     }
 
-    /// The same, of something that is only worked out if anybody asks.
+    /// The same, for a text that is computed only if it is printed.
     pub(crate) fn detail_of(self, text: impl FnOnce() -> String) {
         if self.volume == Volume::Verbose {
             self.detail(&text());
         }
     }
 
-    /// What passes: it takes the place of what passed before, and only a person at a terminal sees it.
+    /// Prints a progress line, which replaces the one before; only on a terminal.
     pub(crate) fn passing(self, text: &str) {
         if self.volume > Volume::Quiet && io::stderr().is_terminal() {
             let (width, back) = (PASSING_WIDTH, '\r');
-            // The place is cleared before the next line of the story is written from its beginning.
+            // The line is cleared before the next message begins at its start.
             let clear = if text.is_empty() { "\r" } else { "" };
             self.error(&format!("{back}{text:width$}{clear}"));
         }
     }
 
-    /// What is said in any case.
+    /// Prints in any case.
     pub(crate) fn error(self, text: &str) {
         let mut stream = AutoStream::new(io::stderr(), self.colour);
         let _reader = stream.write_all(text.as_bytes());
     }
 }
 
-/// Standard output itself: the standard library's stream takes a descriptor that is not open for writing for one that
-/// nobody wants, and forgets what it was given.
+/// Standard output itself. The standard library's stream silently drops output if its descriptor is
+/// not open for writing.
 #[cfg(unix)]
 fn standard_output() -> io::Result<Box<dyn Write>> {
     use std::os::fd::AsFd as _;
@@ -134,7 +134,7 @@ fn standard_output() -> io::Result<Box<dyn Write>> {
     Ok(Box::new(io::stdout()))
 }
 
-/// A stream that is waited for, also where the parent process made it one that does not block.
+/// A stream that waits even if the parent process made it nonblocking.
 #[cfg(unix)]
 struct Patient(std::fs::File);
 

@@ -1,8 +1,8 @@
 //! Names and paths that are too long: how long they are, and how long they may be.
 //!
-//! Promises to look only after the system refused a name for its length; and where no typed name is to blame, to say what the
-//! usual limits are.
-//! Read next: `dispatch.rs`, which asks for this hint whatever the command was.
+//! Promises to check only after the system refused a name for its length, and to name the usual
+//! limits if no typed name is too long.
+//! Read next: `dispatch.rs`, which adds this hint to any command.
 
 use std::ffi::OsString;
 use std::path::{Component, Path};
@@ -10,30 +10,31 @@ use std::path::{Component, Path};
 use rvenv::render::escape;
 use rvenv_journal::raw::counted;
 
-/// What Linux and macOS allow in a name, unless the filesystem says otherwise.
+/// The limit of Linux and macOS for a name, unless the filesystem has another.
 const NAME_BYTES_MAX: usize = 255;
-/// What Linux allows in a path that is given to it; macOS allows 1024.
+/// The limit of Linux for a path in a system call; that of macOS is 1024.
 const PATH_BYTES_MAX: usize = if cfg!(target_vendor = "apple") {
     1024
 } else {
     4096
 };
-/// What of a long name is quoted.
+/// How much of a long name is quoted.
 const QUOTED_CHARS: usize = 20;
 
-/// The system's own words for a name that is too long.
+/// The system's text for a name that is too long.
 #[cfg(unix)]
 pub(crate) fn words() -> String {
     std::io::Error::from(rustix::io::Errno::NAMETOOLONG).to_string()
 }
 
-/// The system's own words for a name that is too long.
+/// The system's text for a name that is too long.
 #[cfg(not(unix))]
 pub(crate) fn words() -> String {
     std::io::ErrorKind::InvalidFilename.to_string()
 }
 
-/// What to do about a name or a path that is too long: the first such in what was typed is told with its length.
+/// What to do about a name or a path that is too long; names the length of the first one that was
+/// typed.
 pub(crate) fn hint(typed: &[OsString], cwd: &Path) -> String {
     let long = typed.iter().find_map(|text| of_path(&cwd.join(text)));
     let unknown = || {
@@ -67,13 +68,13 @@ fn of_path(path: &Path) -> Option<String> {
         format!(
             "the path has {}, and the system allows {}",
             counted(length, "byte"),
-            // The end of the text takes one.
+            // The NUL at the end takes one byte.
             PATH_BYTES_MAX - 1
         )
     })
 }
 
-/// What the filesystem allows that a path leads to, as far as it exists.
+/// The limit of the filesystem that a path leads to, as far as the path exists.
 #[cfg(unix)]
 fn name_bytes_max(path: &Path) -> usize {
     let mut above = path.ancestors();
@@ -82,7 +83,7 @@ fn name_bytes_max(path: &Path) -> usize {
     told.filter(|max| *max > 0).unwrap_or(NAME_BYTES_MAX)
 }
 
-/// What the filesystem allows that a path leads to, as far as it exists.
+/// The limit of the filesystem that a path leads to, as far as the path exists.
 #[cfg(not(unix))]
 fn name_bytes_max(_path: &Path) -> usize {
     NAME_BYTES_MAX

@@ -1,7 +1,8 @@
-//! The world around the process, in the words of the command line: what is wrong with it, and what to type instead.
+//! The facts about the process, with the command line's errors: what is wrong with them, and what
+//! to type instead.
 //!
-//! Promises that what it says about a path is what the library says, with advice.
-//! Read next: `rvenv`'s `host.rs`, which reads it.
+//! Promises that what it reports about a path is what the library reports, with advice.
+//! Read next: the library's `host.rs`, which reads the facts.
 
 use std::ffi::OsStr;
 use std::ops::Deref;
@@ -10,7 +11,7 @@ use rvenv::host::{CacheUnusable, Host, HostError};
 
 use crate::advice::{CliError, Exit, chmod};
 
-/// What the command knows of the world.
+/// The facts about the process.
 #[derive(Debug)]
 pub(crate) struct World(Host);
 
@@ -27,12 +28,13 @@ impl World {
         Host::read().map(Self).map_err(|error| usage(&error))
     }
 
-    /// The path of an environment as `venv` reads it: relative to the working directory, `..` by the text alone.
+    /// The path of an environment as `venv` reads it: relative to the working directory, with `..`
+    /// resolved by its text alone.
     pub(crate) fn env_dir(&self, given: &OsStr) -> Result<String, CliError> {
         self.0.env_dir(given).map_err(|error| usage(&error))
     }
 
-    /// Whether the working directory is this one or in it.
+    /// Whether the working directory is this directory or in it.
     pub(crate) fn is_in(&self, dir: &str) -> bool {
         self.cwd.as_deref().is_some_and(|cwd| cwd.starts_with(dir))
     }

@@ -1,4 +1,4 @@
-//! What is said of a cache that other users can write: whose it is, and the way out.
+//! What the command prints about a cache that other users can write: who owns it, and what to do.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use rvenv::render::escape;
 
 use super::{CliError, Exit};
 
-/// The command that takes a cache out of the reach of others, where modes are what is wrong.
+/// The command that stops other users from writing a cache, if its modes are the problem.
 pub(crate) fn private_by(why: &NotUsed) -> Option<String> {
     let (command, path) = match why {
         NotUsed::Writable { path, .. } => ("chmod -R go-w", path),
@@ -24,7 +24,7 @@ pub(crate) fn chmod(command: &str, path: &Path) -> String {
     format!("{command} {}", escape(&quoted))
 }
 
-/// Tells why a cache is not used, and how it would be.
+/// Describes why a cache is not used, and what to do.
 pub(crate) fn of_cache(why: &NotUsed) -> CliError {
     let refused = CliError::of(Exit::Precondition, why);
     match why {

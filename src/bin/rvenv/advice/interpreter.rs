@@ -1,6 +1,6 @@
-//! What the command says when there is no interpreter, or none that it may start.
+//! What the command prints when there is no interpreter, or none that it may start.
 //!
-//! Read next: `../advice.rs`, whose part this is.
+//! Read next: `../advice.rs`, which this is a part of.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use rvenv::render::escape;
 
 use super::{CliError, Exit, escape_lines, interruption};
 
-/// Interpreters that do not work, of which a failed search says why.
+/// How many broken interpreters a failed search names with the reason.
 const BROKEN_MAX: usize = 3;
 
-/// Tells why no interpreter was found.
+/// Describes why no interpreter was found.
 pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> CliError {
     match failed {
         InterpreterError::Interrupted { .. } => CliError::of(interruption(terminated), failed),
@@ -24,7 +24,7 @@ pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> Cli
         InterpreterError::BadRequest { .. } => CliError::of(Exit::Usage, failed),
         InterpreterError::BadPin(_) => CliError::of(Exit::Failed, failed)
             .hint("write a version such as `3.12` there, or name an interpreter with `--python`"),
-        // Nothing is searched for a path.
+        // For a path, nothing is searched.
         InterpreterError::NotFound {
             request,
             tried,
@@ -36,7 +36,8 @@ pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> Cli
         | InterpreterError::NotPython { .. } => {
             CliError::of(Exit::Failed, failed).hint("name an interpreter with `--python PATH`")
         }
-        // Seen of a free-threaded one at low priority, which had 0.4 s of work, while others had the processors.
+        // Observed with a free-threaded interpreter at low priority, which had 0.4 s of work on a
+        // busy machine.
         InterpreterError::TimedOut { .. } => CliError::of(Exit::Failed, failed).hint(
             "try again when the machine is less busy, or name another interpreter with `--python PATH`",
         ),
@@ -44,7 +45,7 @@ pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> Cli
     }
 }
 
-/// Tells that no interpreter is what was looked for: in three lines, where none of them is broken.
+/// Reports that no interpreter matches; in three lines, if none of them is broken.
 fn of_search(request: &str, tried: &[Tried]) -> CliError {
     let message = format!("found no usable interpreter for {request}");
     let mut told = CliError::new(Exit::Failed, escape_lines(&message));
@@ -63,7 +64,7 @@ fn of_search(request: &str, tried: &[Tried]) -> CliError {
     )
 }
 
-/// Tells why the base of an environment was not found.
+/// Describes why the base of an environment was not found.
 pub(crate) fn of_base(failed: &BaseError, terminated: bool) -> CliError {
     match failed {
         BaseError::Interrupted(_) => CliError::of(interruption(terminated), failed)

@@ -1,6 +1,7 @@
-//! A disk that is too small, in words.
+//! What the command prints when a disk is too small.
 //!
-//! Promises that what is short is named, and nothing that is not. Read next: `../advice.rs`.
+//! Promises to name what is short, and nothing that is not.
+//! Read next: `../advice.rs`.
 
 use std::fmt::Write as _;
 
@@ -10,7 +11,7 @@ use rvenv_journal::raw::{Shortage, counted};
 use super::CliError;
 
 impl CliError {
-    /// How much was wanted, and how much there is, where a disk was too small.
+    /// Adds how much space is needed and how much is free, if a disk was too small.
     pub(super) fn short_of(mut self, shortage: Option<&Shortage>) -> Self {
         let Some(shortage) = shortage else {
             return self;
@@ -20,7 +21,7 @@ impl CliError {
     }
 }
 
-/// What was wanted and what there is: `it takes up to 12.0 MB, and 8.0 kB are free`.
+/// What is needed and what is free: `it takes up to 12.0 MB, and 8.0 kB are free`.
 fn text(shortage: &Shortage) -> String {
     let Shortage {
         needed,

@@ -1,8 +1,10 @@
-//! What is known of a target, of the cache or of a saved plan after a failure or a recovery, and the sentence for it.
+//! The state of a target, of the cache or of a saved plan after a failure or a recovery, and the
+//! sentence for it.
 //!
-//! Promises that every such sentence is in this file, that it claims no more than is known, and that a command which
-//! never writes says none. A new failure or a new state does not compile before it has its row here.
-//! Read next: `../advice.rs`, which puts the sentence under the error.
+//! Promises that every such sentence is in this file, that it claims no more than is known, and
+//! that a command which never writes prints none. A new failure or a new state does not compile
+//! before it has its row here.
+//! Read next: `../advice.rs`, which prints the sentence under the error.
 
 use rvenv::environment::RunFailed;
 use rvenv_journal::raw::{Decision, Former, Upshot};
@@ -16,7 +18,7 @@ const NO_HISTORY: &str = "needs a person: what is there fits no history of rvenv
 /// What a command may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Nothing, or only notes in the cache and the file that it was told to write.
+    /// Nothing, or only answers in the cache and the file that the user named.
     Nothing,
     /// A target.
     Target,
@@ -24,47 +26,47 @@ pub(crate) enum Effect {
     Cache,
 }
 
-/// What a failure leaves, as far as it is known.
+/// The state that a failure leaves, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Nothing was begun, or all of it was taken back.
+    /// Nothing was begun, or everything was undone.
     AsBefore,
-    /// The same, after this run ended what an earlier one had left.
+    /// The same, after this run finished what an earlier one had left.
     AsRecovered,
-    /// No step was taken; what was built is still there.
+    /// No step was taken; the new tree still exists in its stage.
     Littered,
-    /// Steps may be taken, until a recovery takes them back.
+    /// Steps may be taken, until a recovery undoes them.
     Started,
-    /// All steps are taken, and stay.
+    /// All steps are taken and final.
     Published,
-    /// All steps are taken, and nothing says whether they stay.
+    /// All steps are taken, and it is not known whether they are final.
     Undecided,
-    /// All steps were taken, and were to be taken back.
+    /// All steps were taken, and were to be undone.
     Rejected,
-    /// Steps were taken or taken back, and an fsync failed.
+    /// Steps were taken or undone, and an fsync failed.
     InDoubt,
-    /// There is something that only a person understands.
+    /// Something exists that only a person can judge.
     Untouched,
     /// A recovery has begun.
     HalfRecovered,
     /// Nothing was deleted.
     CacheAsBefore,
-    /// All that was to be deleted is.
+    /// Everything that was to be deleted is deleted.
     CacheSwept,
-    /// All that was to be deleted is, but for the entries that the error names.
+    /// Everything that was to be deleted is deleted, except the entries that the error names.
     CacheSweptButSome,
-    /// What was to be deleted may be.
+    /// Some of what was to be deleted may be deleted.
     CacheHalfSwept,
     /// The plan was written before something else failed.
     PlanSaved,
     /// The file has not been replaced.
     PlanNotSaved,
-    /// What is written into a pipe or a device cannot be taken back.
+    /// What is written into a pipe or a device cannot be undone.
     PlanHalfWritten,
 }
 
 impl Effect {
-    /// The state before such a command has begun anything.
+    /// The state before a command with this effect has begun anything.
     pub(crate) fn not_begun(self) -> Option<State> {
         match self {
             Self::Nothing => None,
@@ -75,7 +77,7 @@ impl Effect {
 }
 
 impl State {
-    /// The sentence, for the lines under an error.
+    /// The sentence that is printed under an error.
     pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::AsBefore => "the target is as it was before",
@@ -112,7 +114,7 @@ impl State {
         }
     }
 
-    /// What ends it, where a run has begun something.
+    /// The hint that leads out of the state, if a run has begun something.
     pub(crate) fn way_out(self) -> Option<&'static str> {
         match self {
             Self::Littered | Self::Started | Self::Published | Self::Undecided | Self::Rejected => {
@@ -135,7 +137,7 @@ impl State {
         }
     }
 
-    /// The state in which a run leaves its target that fails so.
+    /// The state in which a run leaves its target when it fails in this way.
     pub(crate) fn after(failed: &RunFailed, recovery: Recovery) -> Self {
         let unchanged = match recovery {
             Recovery::Nothing => Self::AsBefore,
@@ -172,7 +174,7 @@ impl State {
     fn after_publication(failed: &PublishFailed, unchanged: Self) -> Self {
         match (failed.aftermath, &failed.source) {
             (Aftermath::Unchanged, _) => unchanged,
-            // Both come before the first step.
+            // Both happen before the first step.
             (Aftermath::NeedsRecovery, PublishError::Changed(_) | PublishError::Interrupted) => {
                 Self::Littered
             }
@@ -210,7 +212,7 @@ impl State {
     }
 }
 
-/// Whether a run ended what an earlier one had left, before its own work.
+/// Whether a run finished what an earlier one had left, before its own work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Recovery {
     #[default]
@@ -227,7 +229,7 @@ impl Recovery {
     }
 }
 
-/// What a recovery made of an earlier run.
+/// What a recovery did with an earlier run.
 pub(crate) fn recovered(upshot: Upshot) -> Option<&'static str> {
     match upshot {
         Upshot::NothingOpen => None,
@@ -246,7 +248,7 @@ pub(crate) fn recovered(upshot: Upshot) -> Option<&'static str> {
     }
 }
 
-/// What a recovery would make of an earlier run.
+/// What a recovery would do with an earlier run.
 pub(crate) fn pending(seen: &Inspection) -> Option<&'static str> {
     let Ok(decision) = &seen.decision else {
         return Some(NO_HISTORY);
@@ -357,7 +359,7 @@ mod tests {
         for (state, sentence) in STATES {
             assert_eq!(state.sentence(), sentence);
         }
-        // Each has its own row: a state that is forgotten is there twice.
+        // Each state has a row of its own: where one is forgotten, another is listed twice.
         for (at, (state, _)) in STATES.iter().enumerate() {
             assert!(STATES.iter().skip(at + 1).all(|(other, _)| other != state));
         }
@@ -433,7 +435,7 @@ mod tests {
         }
     }
 
-    /// Failures of which nothing is left.
+    /// Failures that leave nothing behind.
     fn without_a_trace() -> Vec<(RunFailed, Exit)> {
         use Aftermath::Unchanged;
         vec![
@@ -509,7 +511,7 @@ mod tests {
         ]
     }
 
-    /// Failures that leave something, with the state that they leave.
+    /// Failures that leave something behind, and the state that they leave.
     #[expect(clippy::too_many_lines, reason = "a table has a row for each failure")]
     fn with_a_trace() -> Vec<(RunFailed, State, Exit)> {
         use Aftermath::{InDoubt, NeedsRecovery};
@@ -648,7 +650,7 @@ mod tests {
         let line = format!("\n  {}\n", state.sentence());
         let text = told.text();
         assert_eq!(text.matches(&line).count(), 1, "{text}");
-        // The state is said once, and by nothing else.
+        // The state is printed once, and by nothing else.
         for other in ["is back", "as it was before", "nothing was"] {
             let said = text.replace(&line, "\n");
             assert!(!said.contains(other), "{text}");

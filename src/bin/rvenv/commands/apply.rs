@@ -1,4 +1,4 @@
-//! `rvenv apply`: exactly the plan that was saved.
+//! `rvenv apply`: applies exactly the plan that was saved.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the options of a command ask for, as a request to the library.
+//! Turns the options of a command into a request to the library.
 //!
 //! Read next: the library's `request.rs`, which answers it.
 
@@ -15,7 +15,7 @@ use crate::advice::{CliError, of_plan, of_request};
 use crate::args::{ReplaceArgs, VenvArgs};
 use crate::session::Session;
 
-/// What `create` is asked to do.
+/// What `create` is to do.
 pub(super) fn intent(args: &VenvArgs) -> Intent {
     if args.upgrade {
         Intent::Upgrade
@@ -24,7 +24,7 @@ pub(super) fn intent(args: &VenvArgs) -> Intent {
     }
 }
 
-/// What is asked to become of what is replaced.
+/// What the options want to happen to what is replaced.
 pub(super) fn retention(args: &ReplaceArgs) -> Option<Retention> {
     match (args.keep, args.no_keep) {
         (true, _) => Some(Retention::Keep),
@@ -69,7 +69,7 @@ impl Session<'_> {
         asked.map_err(|error| self.not_found(&error, self.variable(typed)))
     }
 
-    /// Why a request has no answer; a search that failed names what there is.
+    /// Describes why a request failed; after a failed search, names the interpreters that exist.
     pub(super) fn unanswered(&self, failed: RequestFailed, typed: Option<&OsString>) -> CliError {
         if let RequestFailed::Interpreter(error) = &failed {
             return self.not_found(error, self.variable(typed));
@@ -83,7 +83,7 @@ impl Session<'_> {
     }
 }
 
-/// What was said about the things that an upgrade keeps.
+/// The choices that the options set, among those that an upgrade keeps.
 fn said(args: &VenvArgs, cwd_name: String) -> Choices {
     Choices {
         system_site_packages: args.system_site_packages.then_some(true),

@@ -1,8 +1,10 @@
-//! `rvenv cache`: where it is, whether it is right, and what of it can go.
+//! `rvenv cache`: shows where the cache is, checks it, and deletes parts of it.
 //!
-//! Promises to touch nothing but what has a name of ours in a directory of our own, and that other commands may run at
-//! the same time: they do without what is gone. What is not ours is left alone and named.
-//! Read next: the engine's `store/tend.rs`, which looks after unpacked wheels; `cache/answers.rs`, after notes.
+//! Promises to touch only entries with rvenv's names in rvenv's directories, and that other
+//! commands may run at the same time: they need nothing that is deleted. Leaves everything else
+//! alone and names it.
+//! Read next: the engine's `store/tend.rs`, which maintains unpacked wheels; `cache/answers.rs`,
+//! which maintains cached answers.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -44,7 +46,7 @@ impl Session<'_> {
     }
 
     fn cache_dir(&self, path: &Path) -> Result<Exit, CliError> {
-        // A script would go on with whatever is printed here.
+        // A script would use whatever is printed here.
         let text = path.to_str().ok_or_else(|| {
             let shown = path.as_os_str().as_encoded_bytes().escape_ascii();
             CliError::new(
@@ -158,18 +160,18 @@ impl Session<'_> {
     }
 }
 
-/// The directory of the cache, if there is one.
+/// The cache directory, if it exists.
 struct Opened<'a> {
     fs: &'a dyn Fs,
     path: &'a Path,
     dir: Option<Dir>,
     store: Option<Store<'a>>,
-    /// What stands where the store should be.
+    /// An entry that exists in place of the store.
     stranger: Option<String>,
 }
 
 impl<'a> Opened<'a> {
-    /// Opens the cache, and makes nothing.
+    /// Opens the cache; creates nothing.
     fn of(fs: &'a dyn Fs, from: &'a Cache) -> Result<Self, CliError> {
         let path = from.path();
         let mut cache = Self {
@@ -229,8 +231,8 @@ impl<'a> Opened<'a> {
         Ok(deleted)
     }
 
-    /// Deletes what processes that died were downloading, as far as its age can tell: nothing locks it, and whoever is
-    /// downloading cannot do without.
+    /// Deletes the downloads of dead processes, as far as their age shows it: they have no lock,
+    /// and a living process needs its own.
     fn sweep_downloads(&self, now: Time, deleted: &mut Deleted) {
         let Some(dir) = &self.dir else { return };
         for name in self.fs.list(dir).unwrap_or_default() {
@@ -257,7 +259,7 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// What is not ours, by its path in the cache.
+    /// Entries that rvenv did not create, by their paths in the cache.
     fn strangers(&self, among_packs: &[String]) -> Vec<String> {
         let names = self.dir.as_ref().map(|dir| self.fs.list(dir));
         let names = names.and_then(Result::ok).unwrap_or_default();
@@ -273,7 +275,8 @@ impl<'a> Opened<'a> {
         strangers
     }
 
-    /// Removes the directories in the cache that are empty now; a process that is using one does without.
+    /// Removes the directories in the cache that are empty now; a process that is using one creates
+    /// it again.
     fn remove_empty(&self) {
         for name in answers::KINDS.iter().chain([&PACKS]) {
             if let Some(dir) = &self.dir {

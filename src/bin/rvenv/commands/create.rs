@@ -1,8 +1,9 @@
 //! `rvenv create`: plans and applies in one step.
 //!
-//! Promises that the permissions of a run (to delete what is no environment, to lose packages, to run health checks) come
-//! from its own command line, and that every path is read before anything is done.
-//! Read next: `rvenv`'s `environment.rs`, which does what is asked for here.
+//! Promises that the permissions of a run (to delete what is not an environment, to lose packages,
+//! to run health checks) come from its own command line, and that every path is checked before
+//! anything is done.
+//! Read next: the library's `environment.rs`, which carries it out.
 
 use std::mem::ManuallyDrop;
 
@@ -40,7 +41,8 @@ impl Session<'_> {
                 ..self.request(&args.venv, intent, &env_dir)?
             };
             let answer = self.with_caller(|caller| caller.prepare(&request));
-            // The process ends soon: to give back each piece of a plan and of what it was made from takes a millisecond.
+            // The process ends soon; freeing every part of a plan and its context would take a
+            // millisecond.
             let mut answer = ManuallyDrop::new(
                 answer.map_err(|failed| self.unanswered(failed, args.venv.python.as_ref()))?,
             );

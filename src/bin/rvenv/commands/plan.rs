@@ -1,4 +1,4 @@
-//! `rvenv plan`: what `create` would do, shown or saved.
+//! `rvenv plan`: shows or saves what `create` would do.
 
 use rvenv::render::escape;
 use rvenv_journal::Publication;
@@ -25,7 +25,7 @@ impl Session<'_> {
         }
         let is_data = args.json || matches!(out, Some((_, Out::Standard)));
         if is_data || out.is_some() {
-            // A plan that can be applied names the wheels that were downloaded for it.
+            // A saved plan names the downloaded wheels, so they must stay.
             let _kept = answer.downloads.map(TempDir::keep);
         }
         let shown = if is_data {
@@ -36,7 +36,7 @@ impl Session<'_> {
         match &out {
             None | Some((_, Out::Standard)) => shown?,
             Some((given, saved)) => {
-                // A plan whose data is lost is saved all the same.
+                // If its output is lost, the plan is still saved.
                 shown.map_err(|lost| lost.leaving(State::PlanSaved))?;
                 let shown = escape(&given.to_string_lossy());
                 self.terminal.story(&match saved {

@@ -1,7 +1,7 @@
-//! `rvenv python`: which interpreters there are, and which one a request means.
+//! `rvenv python`: lists the interpreters, and finds the one that a request means.
 //!
-//! Promises that `find` names the interpreter that `create --python` would take, and that `list` shows each one once.
-//! Writes nothing but notes in the cache.
+//! Promises that `find` prints the interpreter that `create --python` would use, and that `list`
+//! shows each one once. Writes only cached answers.
 //! Read next: the library's `python/discover.rs` and `python/listing.rs`.
 
 use std::fmt::Write as _;
@@ -109,7 +109,8 @@ impl Session<'_> {
     }
 
     fn python_json(&self, what: &impl Serialize) -> Result<(), CliError> {
-        // A path that is not UTF-8 has no JSON; every interpreter that may be used has one that is.
+        // JSON cannot represent a path that is not UTF-8; every usable interpreter has a path in
+        // UTF-8.
         let text = serde_json::to_string_pretty(what).map_err(|error| {
             CliError::new(Exit::Failed, "a path that was found is not UTF-8").because(&error)
         })?;
@@ -150,7 +151,7 @@ impl<'a> ListingJson<'a> {
     }
 }
 
-/// A line for each interpreter, in columns, and one below it for the other ways to it.
+/// One line per interpreter, in columns, and one below it for the other paths to it.
 fn text(listing: &Listing) -> String {
     let rows: Vec<[String; 3]> = listing.found.iter().map(row).collect();
     let width = |column: usize| {
@@ -177,7 +178,7 @@ fn row(listed: &Listed) -> [String; 3] {
     ]
 }
 
-/// The other paths to an interpreter; those beside it by their names alone.
+/// The other paths to an interpreter; those in the same directory by name only.
 fn links(listed: &Listed) -> Option<String> {
     let beside = listed.located.executable.parent();
     let names = listed.links.iter().map(|link| {

@@ -36,7 +36,7 @@ impl Session<'_> {
             may_run(&env_dir, args.replace.allow_other_owner)?;
         }
         let checker = || {
-            // The receipt may lead elsewhere than the interpreter that may be started.
+            // The receipt may lead to another interpreter than the one that may be started.
             checks::is_of(Path::new(&env_dir), &context.interpreter)?;
             self.check_published(Path::new(&env_dir), commands)
         };

@@ -23,7 +23,7 @@ impl Session<'_> {
             may_run(&env_dir, args.allow_other_owner)?;
         }
         let checker = || {
-            // What comes back has owners of its own.
+            // The restored files may have other owners.
             match checks::other_owner(Path::new(&env_dir)) {
                 Some(other) if !args.allow_other_owner => Err(other.into()),
                 Some(_) | None => self.check_named_by_record(Path::new(&env_dir), commands),

@@ -1,4 +1,4 @@
-//! `rvenv status`: what stands at a target, without writing.
+//! `rvenv status`: shows the state of a target; writes nothing.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::advice::{CliError, Exit, of_verify_target, pending};
 use crate::args::StatusArgs;
 use crate::session::Session;
 
-/// Bytes of a `pyvenv.cfg` that is read to tell a version.
+/// The most bytes of a `pyvenv.cfg` that are read to find a version.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 const NOTHING_OPEN: &str = "nothing is open";
 
@@ -32,7 +32,7 @@ struct Status {
     generations: Vec<Kept>,
 }
 
-/// A generation; what is not known of it is `null`.
+/// A generation; an unknown value is `null`.
 #[derive(Serialize)]
 struct Kept {
     generation: u32,
@@ -114,20 +114,21 @@ fn kept(target: &Target<'_>, generation: &Generation) -> Kept {
     }
 }
 
-/// The version of Python that an environment was for; what cannot be read tells none.
+/// The version of Python of a generation's environment; `None` if it cannot be read.
 fn python(target: &Target<'_>, generation: &Generation) -> Option<String> {
     let path = RelPath::new(CONFIG_NAME).ok()?;
     let bytes = generation.read(target, &path, CONFIG_BYTES_MAX).ok()??;
     Config::parse(&bytes).ok()?.version
 }
 
-/// As RFC 3339 has it, in UTC, to the second.
+/// The format of RFC 3339, in UTC, to the second.
 fn shown_time(time: Time) -> String {
     let (days, seconds) = (
         time.seconds.div_euclid(86_400),
         time.seconds.rem_euclid(86_400),
     );
-    // Years begin in March here, so that a leap day is the last of its year; 719 468 days from 0000-03-01 to 1970.
+    // Years begin in March here, so that a leap day is the last of its year; 719 468 days from
+    // 0000-03-01 to 1970.
     let days = days + 719_468;
     let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -180,7 +181,7 @@ fn transaction(seen: &Inspection) -> Transaction {
     }
 }
 
-/// What is open at a target, if something is.
+/// Describes the open transaction of a target, if there is one.
 pub(crate) fn open(seen: &Inspection) -> Option<String> {
     let Transaction {
         open,

@@ -1,4 +1,4 @@
-//! `rvenv upgrade`: brings environments to another Python, their packages kept.
+//! `rvenv upgrade`: gives environments another Python and keeps their packages.
 
 use rvenv::request::Intent;
 

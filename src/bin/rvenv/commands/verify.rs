@@ -1,7 +1,8 @@
-//! `rvenv verify`: what stands there against what was published and listed, without writing.
+//! `rvenv verify`: compares an environment with what was published and listed; writes nothing.
 //!
-//! Promises one line per path that differs; many of one package are one line, unless all are asked for. An open
-//! transaction is told on standard error, and what stands there is verified all the same.
+//! Promises one line per path that differs; many paths of one package are one line, unless every
+//! path is wanted. Reports an open transaction on standard error, and verifies the environment all
+//! the same.
 //! Read next: the library's `verify.rs`, which compares.
 
 use std::collections::BTreeMap;
@@ -20,18 +21,18 @@ use crate::args::VerifyArgs;
 use crate::session::Session;
 use crate::shell_words::{quoted_activate, word};
 
-/// Findings of one package that are shown one by one.
+/// How many findings of one package are shown one by one.
 const SHOWN_MAX: usize = 10;
-/// Distributions that are named in the advice.
+/// How many distributions the advice names.
 const NAMED_MAX: usize = 5;
 
-/// What is said of an environment.
+/// The output for an environment.
 #[derive(Debug)]
 struct Said {
     data: String,
-    /// What is open beside it.
+    /// The open transaction, if there is one.
     warning: Option<String>,
-    /// What to type next, a line each.
+    /// What to type next, one line each.
     advice: Vec<String>,
     is_clean: bool,
 }
@@ -164,7 +165,7 @@ fn packages(findings: &[Finding]) -> BTreeMap<&str, Vec<&Finding>> {
     packages
 }
 
-/// Down to the entry in `site-packages`, else to the first component.
+/// The path down to the entry in `site-packages`, else the first component.
 fn package(path: &str) -> &str {
     let below = "site-packages/";
     let from = path.find(below).map_or(0, |at| at + below.len());
@@ -269,7 +270,7 @@ struct VerificationDto<'a> {
 struct CheckedDto<'a> {
     checked: usize,
     drift: Vec<FindingDto<'a>>,
-    /// How many more differ than `drift` lists.
+    /// How many more paths differ than `drift` lists.
     more: usize,
 }
 
@@ -288,7 +289,7 @@ struct FindingDto<'a> {
     detail: &'a str,
 }
 
-/// The same as one JSON object.
+/// A verification as one JSON object.
 fn json(found: &Verification) -> String {
     let distributions = found.distributions.iter().map(|checked| DistributionDto {
         name: &checked.distribution.name,

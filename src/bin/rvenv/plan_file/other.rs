@@ -1,6 +1,7 @@
-//! Plan files where there are neither owners nor pipes with names: files and devices.
+//! Plan files on systems without owners and named pipes: files and devices.
 //!
-//! Promises what `../plan_file.rs` does, but that a signal ends a wait. Read next: that file.
+//! Promises what `../plan_file.rs` does, except that a signal ends a wait.
+//! Read next: that file.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Read, Write as _};
@@ -32,18 +33,18 @@ pub(super) fn place(given: &Path) -> io::Result<Out> {
     Ok(Out::File { at, old })
 }
 
-/// A file that becomes the plan.
+/// Creates the temporary file that becomes the plan.
 pub(super) fn temporary(above: &Path) -> io::Result<NamedTempFile> {
     NamedTempFile::new_in(above)
 }
 
-/// A rename is durable with the file here, as far as the system lets anyone ask.
+/// Here a rename is durable with the file, as far as the system lets a program control it.
 #[expect(clippy::unnecessary_wraps, reason = "one interface for all systems")]
 pub(super) fn sync_directory(_above: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps a file that must not be written to as it is.
+/// Copies the permissions of the old file; refuses to replace one that must not be written.
 pub(super) fn take_after(new: &File, _at: &Path, old: &Metadata) -> io::Result<()> {
     if old.permissions().readonly() {
         return Err(ErrorKind::PermissionDenied.into());

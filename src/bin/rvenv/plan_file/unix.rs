@@ -1,6 +1,7 @@
 //! Plan files on Unix: links, pipes, devices, modes and owners.
 //!
-//! Promises what `../plan_file.rs` does. Read next: that file.
+//! Promises what `../plan_file.rs` does.
+//! Read next: that file.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Read as _, Write};
@@ -19,12 +20,12 @@ use tempfile::NamedTempFile;
 use super::{Out, STANDARD, directory_of, push};
 use crate::signals::Signals;
 
-/// How often a signal is looked for while a pipe is waited for.
+/// How often signals are checked while waiting for a pipe.
 const PAUSE: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 50_000_000,
 };
-/// Links from one to the next that are followed, as the kernel has it.
+/// As many links as the kernel follows.
 const LINKS_MAX: usize = 40;
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
@@ -46,10 +47,10 @@ pub(super) fn place(given: &Path) -> io::Result<Out> {
     if !meta.is_file() {
         return Ok(Out::Stream(given.to_owned()));
     }
-    // What may not be written to may not be replaced either.
+    // A file that may not be written may not be replaced either.
     OpenOptions::new().write(true).open(given)?;
     let at = fs::canonicalize(given)?;
-    // A descriptor in `/proc` may lead to a file that has another name by now, or none.
+    // A descriptor in `/proc` may lead to a file that now has another name, or none.
     if fs::metadata(&at).is_ok_and(|found| is_same(&found, &meta)) {
         let old = Some(meta);
         return Ok(Out::File { at, old });
@@ -61,7 +62,8 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// Whether this is what standard output leads to, as `/dev/stdout` is; a device is there for all.
+/// Whether this is where standard output leads, as `/dev/stdout` is. A device does not count, since
+/// every process may use it.
 fn is_standard_output(meta: &Metadata) -> bool {
     let kind = meta.file_type();
     let own = io::stdout().as_fd().try_clone_to_owned();
@@ -69,7 +71,7 @@ fn is_standard_output(meta: &Metadata) -> bool {
     !kind.is_block_device() && !kind.is_char_device() && own.is_ok_and(|own| is_same(&own, meta))
 }
 
-/// Where a file would be made by `open`: at the end of links that lead to nothing.
+/// The path where `open` would create a file: the end of links that lead to nothing.
 fn end_of_links(given: &Path) -> io::Result<PathBuf> {
     let mut at = given.to_owned();
     for _ in 0..LINKS_MAX {
@@ -81,7 +83,8 @@ fn end_of_links(given: &Path) -> io::Result<PathBuf> {
     Err(rustix::io::Errno::LOOP.into())
 }
 
-/// A file that becomes the plan, with the mode that `open` gives under the umask.
+/// Creates the temporary file that becomes the plan, with the mode that `open` gives under the
+/// umask.
 pub(super) fn temporary(above: &Path) -> io::Result<NamedTempFile> {
     tempfile::Builder::new()
         .permissions(Permissions::from_mode(0o666))
@@ -103,7 +106,7 @@ pub(super) fn take_after(new: &File, at: &Path, old: &Metadata) -> io::Result<()
     if own.gid() != old.gid()
         && rustix::fs::fchown(new, None, Some(Gid::from_raw(old.gid()))).is_err()
     {
-        // What was for one group is not for another.
+        // Permissions of one group must not pass to another.
         mode &= !0o070 | ((mode & 0o007) << 3);
     }
     new.set_permissions(Permissions::from_mode(mode))?;
@@ -120,19 +123,19 @@ pub(super) fn take_after(new: &File, at: &Path, old: &Metadata) -> io::Result<()
     )?)
 }
 
-/// Not of the kind `Interrupted`, which the standard library tries again.
+/// Not of the kind `Interrupted`, after which the standard library would try again.
 fn interrupted() -> io::Error {
     io::Error::other("interrupted")
 }
 
-/// Writes into a pipe or a device, once a pipe has a reader.
+/// Writes into a pipe or a device; waits for a reader of a pipe.
 pub(super) fn write_into(plan: &Plan, at: &Path, signals: &Signals) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let is_fifo = fs::metadata(at)?.file_type().is_fifo();
     options.write(true).custom_flags(flags());
     let file = loop {
         match options.open(at) {
-            // Nobody reads yet.
+            // There is no reader yet.
             Err(error) if is_fifo && error.raw_os_error() == Some(NO_READER) => {
                 if signals.any() {
                     return Err(interrupted());
@@ -150,12 +153,13 @@ pub(super) fn write_into(plan: &Plan, at: &Path, signals: &Signals) -> io::Resul
 /// `ENXIO`.
 const NO_READER: i32 = rustix::io::Errno::NXIO.raw_os_error();
 
-/// Neither waits for the other end of a pipe, nor lets a terminal become this process's own.
+/// Opens without waiting for the other end of a pipe, and without making a terminal the controlling
+/// one.
 fn flags() -> i32 {
     (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed()
 }
 
-/// A stream that does not block, waited for until a signal comes.
+/// A nonblocking stream; writing waits until it is ready or a signal arrives.
 struct Patient<'a> {
     file: File,
     signals: &'a Signals,
@@ -213,7 +217,7 @@ fn read_patiently(mut file: &File, signals: &Signals) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut piece = vec![0; 1 << 16];
     loop {
-        // Also before a pipe has its first writer.
+        // This also waits for the first writer of a pipe.
         wait(file, PollFlags::IN, signals)?;
         match file.read(&mut piece) {
             Ok(0) => return Ok(bytes),

@@ -1,6 +1,6 @@
-//! Signal dispositions that another program left to this one.
+//! Signal dispositions that this process inherited.
 //!
-//! Promises to change that of SIGCHLD alone, and only from one under which no child can be waited for.
+//! Promises to change only that of SIGCHLD, and only if it prevents waiting for children.
 #![expect(
     unsafe_code,
     reason = "no crate queries or resets a disposition in safe form"
@@ -12,12 +12,12 @@ use std::ptr;
 
 use signal_hook::consts::SIGCHLD;
 
-/// Whether the caller had this signal ignored, as `nohup` does and shells in the background.
+/// Whether the caller ignored this signal, as `nohup` does and shells do for background processes.
 pub(super) fn is_ignored(signal: c_int) -> bool {
     disposition(signal).is_some_and(|found| found.sa_sigaction == libc::SIG_IGN)
 }
 
-/// Sets SIGCHLD to its default where the caller had it ignored: the system then forgets how a child ended.
+/// Resets SIGCHLD if the caller ignored it: the system would then forget how a child ended.
 pub(super) fn wait_for_children() {
     if is_ignored(SIGCHLD) {
         // SAFETY: the default disposition runs no code of this process.
@@ -27,8 +27,8 @@ pub(super) fn wait_for_children() {
 
 fn disposition(signal: c_int) -> Option<libc::sigaction> {
     let mut found = MaybeUninit::uninit();
-    // SAFETY: without a new action nothing is changed, and `found` has room for the present one.
+    // SAFETY: without a new action nothing changes, and `found` has room for the current one.
     let status = unsafe { libc::sigaction(signal, ptr::null(), found.as_mut_ptr()) };
-    // SAFETY: a call that succeeded has filled it in.
+    // SAFETY: a successful call has filled it in.
     (status == 0).then(|| unsafe { found.assume_init() })
 }

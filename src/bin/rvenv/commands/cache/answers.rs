@@ -1,11 +1,12 @@
-//! Notes in the cache, which save finding an answer again: what interpreters said, what wheels hold, and which source
-//! has which bytecode.
+//! Cached answers, which the report calls notes: what interpreters reported, what wheels hold, and
+//! which source has which bytecode.
 //!
-//! Promises to delete only what has a name of ours, in a directory that is one, without following a link; and to keep,
-//! where that is asked for, what still rests on files that are as they were.
-//! Does not promise that what is kept will be used: whoever reads a note checks more than its fingerprints.
+//! Promises to delete only entries with rvenv's names, in a real directory, without following a
+//! link; and, when only outdated answers are deleted, to keep those whose files are unchanged. Does
+//! not promise that a kept answer will be used: its reader checks more than fingerprints.
 //!
-//! Read next: the library's `python/probe_cache.rs` and `provision/bytecode_cache.rs`, which write them.
+//! Read next: the library's `python/probe_cache.rs` and `provision/bytecode_cache.rs`, which write
+//! them.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -16,36 +17,36 @@ use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
 use rvenv_journal::raw::{Leftovers, check_private, open_private_dir, read_private_file};
 use serde::Deserialize;
 
-/// The directories of notes.
+/// The directories of cached answers.
 pub(crate) const KINDS: [&str; 3] = ["bytecode", "interpreters", "wheels"];
-/// More than any honest note.
+/// More than any real answer has.
 const BYTES_MAX: u64 = 32 << 20;
 
-/// Which notes are deleted.
+/// Which answers are deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
-    /// Those that rest on something that is gone or has changed.
+    /// Those that depend on something that is gone or has changed.
     Outdated,
     All,
 }
 
-/// What became of the notes of one kind.
+/// The result for the answers of one kind.
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
     pub(crate) deleted: u64,
     pub(crate) bytes: u64,
     pub(crate) kept: u64,
-    /// Paths in the cache that are not ours.
+    /// Paths in the cache that rvenv did not create.
     pub(crate) strangers: Vec<String>,
     pub(crate) leftovers: Leftovers,
 }
 
-/// A note, as far as it says what it rests on.
+/// An answer, as far as it shows what it depends on.
 #[derive(Deserialize)]
 struct Note {
     witness: Option<Stored>,
     interpreter: Option<Answer>,
-    /// The pack that it speaks of.
+    /// The pack that it describes.
     pack: Option<String>,
 }
 
@@ -54,7 +55,7 @@ struct Answer {
     witnesses: Vec<Stored>,
 }
 
-/// Deletes notes of one kind.
+/// Deletes answers of one kind.
 pub(crate) fn sweep(fs: &dyn Fs, cache: &Dir, kind: &str, which: Which) -> Swept {
     let mut swept = Swept::default();
     let dir = match fs.open_dir(cache, OsStr::new(kind)) {
@@ -69,7 +70,7 @@ pub(crate) fn sweep(fs: &dyn Fs, cache: &Dir, kind: &str, which: Which) -> Swept
             return swept;
         }
     };
-    // Nobody reads notes in a directory into which others may write.
+    // rvenv does not read answers in a directory that other users may write.
     let which = match check_private(fs, &dir) {
         Ok(()) => which,
         Err(_) => Which::All,
@@ -106,19 +107,22 @@ pub(crate) fn sweep(fs: &dyn Fs, cache: &Dir, kind: &str, which: Which) -> Swept
     swept
 }
 
-/// A note, or what a process that died was writing; one that lives does without.
+/// Whether this is an answer, or one that a process was writing; a living process can do without
+/// it.
 fn is_ours(name: &OsStr) -> bool {
     let shown = name.to_string_lossy();
     let is_digest = |stem: &str| Digest::parse(stem).is_ok();
     shown.strip_suffix(".json").is_some_and(is_digest) || is_draft(name)
 }
 
-/// What was not renamed to its name yet: nobody reads it, also if the process died when all of it was written.
+/// Whether an answer was not renamed to its name yet: rvenv does not read it, even if it is
+/// complete.
 fn is_draft(name: &OsStr) -> bool {
     name.to_string_lossy().starts_with(".tmp")
 }
 
-/// Whether everything that a note rests on is as it was; one that rests on nothing was not written by us.
+/// Whether everything that an answer depends on is unchanged; rvenv writes none that depends on
+/// nothing.
 fn holds(fs: &dyn Fs, (cache, dir): (&Dir, &Dir), name: &OsStr) -> bool {
     let read = read_private_file(fs, (dir, name), BYTES_MAX).ok();
     let note = read.and_then(|(bytes, _)| serde_json::from_slice::<Note>(&bytes).ok());

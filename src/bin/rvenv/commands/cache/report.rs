@@ -1,7 +1,7 @@
-//! What is said of the cache: as text for people, with sizes in units, and as JSON, in bytes.
+//! Reports about the cache: as text for users, with sizes in units, and as JSON, in bytes.
 //!
-//! Promises one line per entry that differed, and names from the disk escaped.
-//! Read next: `../cache.rs`, which does what is told here.
+//! Promises one line per entry that differed, and that names from the disk are escaped.
+//! Read next: `../cache.rs`, which does what is reported here.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use serde::Serialize;
 
 use rvenv::render::shown_size;
 
-/// What became of everything in the cache.
+/// What happened to each part of the cache.
 pub(crate) struct Deleted {
     pub(crate) packs: Swept,
     pub(crate) notes: Notes,
-    /// Downloads of processes that died.
+    /// How many downloads of dead processes were deleted.
     pub(crate) downloads: u64,
     pub(crate) strangers: Vec<String>,
     pub(crate) leftovers: Leftovers,
 }
 
-/// What became of notes on interpreters and wheels.
+/// What happened to cached answers about interpreters and wheels.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Notes {
     pub(crate) deleted: u64,
@@ -34,7 +34,7 @@ fn stock_text(stock: &Stock) -> String {
     format!("{objects}, {}", shown_size(stock.bytes))
 }
 
-/// What was found when the cache was verified.
+/// The result of verifying the cache.
 pub(crate) fn audit_text(path: &Path, audit: &Audit) -> String {
     let mut lines = vec![format!("`{}`", escape(&path.to_string_lossy()))];
     let packs = counted(audit.stock.packs, "wheel");
@@ -122,7 +122,7 @@ impl Deleted {
         }
     }
 
-    /// Bytes that are free now: what environments share is not.
+    /// The bytes that are free now, without those that environments share.
     fn freed(&self) -> u64 {
         self.packs.deleted.bytes - self.packs.deleted.shared + self.notes.bytes
     }

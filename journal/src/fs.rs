@@ -10,6 +10,7 @@ mod interface;
 pub(crate) mod parallel;
 pub(crate) mod privacy;
 pub mod real;
+pub(crate) mod refusal;
 pub(crate) mod remove;
 mod sharing;
 #[cfg(feature = "sim")]

@@ -242,7 +242,7 @@ impl<'a> Store<'a> {
             let (from, to) = ((&self.packs, name), (&self.packs, named.as_os_str()));
             match self.fs.rename(from, to, Rename::Replace) {
                 Ok(()) => return Ok(self.fs.sync_dir(&self.packs)?),
-                Err(error) if !is_taken(error.kind()) => return Err(error.into()),
+                Err(error) if !error.is_name_taken() => return Err(error.into()),
                 Err(_) => {}
             }
             if self.pack(source)?.is_some() {
@@ -268,7 +268,7 @@ impl<'a> Store<'a> {
         let to = (&build.dir, OsStr::new(DISCARDED));
         let rename = || self.fs.rename((&self.packs, name), to, Rename::Replace);
         let moved = match rename() {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(error) if error.is_forbidden() => {
                 // A directory that its owner may not write cannot move to another one, so change
                 // its mode first.
                 let changed = self.fs.set_mode(&self.packs, name, 0o700);
@@ -312,14 +312,6 @@ struct Build {
     name: OsString,
     dir: Dir,
     _held: Held,
-}
-
-/// Whether another object occupies the target name of a renamed directory.
-fn is_taken(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory
-    )
 }
 
 fn is_build(name: &OsStr) -> bool {

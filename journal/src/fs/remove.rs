@@ -75,7 +75,7 @@ pub(crate) fn remove_watched(
 /// deleted.
 fn open_to_empty(fs: &dyn Fs, parent: &Dir, name: &OsStr) -> Result<Dir, FsError> {
     match fs.open_dir(parent, name) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+        Err(error) if error.is_forbidden() => {
             // If the directory belongs to another user, the first error explains why it stays.
             fs.set_mode(parent, name, 0o700).map_err(|_| error)?;
             fs.open_dir(parent, name)

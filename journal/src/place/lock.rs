@@ -204,7 +204,7 @@ impl<'a> Locks<'a> {
         let name = names.lock();
         let held = match fs.hold_file(parent, OsStr::new(&name)) {
             Ok(held) => held,
-            Err(error) if is_refused(&error) && self.target_is_dir()? => {
+            Err(error) if error.is_closed_to_writes() && self.target_is_dir()? => {
                 return Ok(Attempt::Held);
             }
             Err(source) => return Err(self.foreign_or(source)?),
@@ -336,13 +336,6 @@ impl<'a> Locks<'a> {
             text
         }
     }
-}
-
-fn is_refused(error: &FsError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
-    )
 }
 
 /// Only tidies up: a lock file that remains is not locked and does no harm.

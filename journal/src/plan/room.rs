@@ -7,8 +7,7 @@
 //!
 //! Read next: `transaction/failures.rs`, whose errors report it.
 
-use std::io::ErrorKind;
-
+use crate::fs::refusal::Full;
 use crate::fs::{Dir, Fs, FsError, Room};
 use crate::plan::builder::Plan;
 use crate::plan::node::{Effect, Node, Publication};
@@ -30,10 +29,7 @@ pub struct Shortage {
 
 /// The shortage, if the call failed because of one.
 pub(crate) fn shortage(fs: &dyn Fs, dir: &Dir, plan: &Plan, failed: &FsError) -> Option<Shortage> {
-    let is_quota = failed.kind() == ErrorKind::QuotaExceeded;
-    if !is_quota && failed.kind() != ErrorKind::StorageFull {
-        return None;
-    }
+    let is_quota = failed.full()? == Full::Quota;
     let free = fs.room(dir);
     let block = free.map_or(1, |free| free.block).max(1);
     Some(Shortage {

@@ -10,8 +10,6 @@
 //! A generation is closed while the journal is still `.settle` or `.undo`, so that recovery closes
 //! it too. It is opened while the journal of the rollback is open.
 
-use std::io::ErrorKind;
-
 use crate::fs::{Dir, Fs, FsError, Kind};
 use crate::plan::node::Mode;
 
@@ -30,7 +28,7 @@ pub(crate) fn close_tree(fs: &dyn Fs, root: &Dir) -> Result<(), FsError> {
         return Ok(());
     }
     match fs.set_mode_of(root, mode & !OTHERS) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        Err(error) if error.is_forbidden() => Ok(()),
         other => other,
     }
 }

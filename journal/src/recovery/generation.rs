@@ -9,7 +9,6 @@
 //! Read next: `transaction/rollback.rs`, `place/journal_file.rs`.
 
 use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
 
 use crate::base::digest::Digest;
 use crate::base::path::RelPath;
@@ -205,14 +204,7 @@ fn read_below(
 fn present(read: Result<Vec<u8>, FsError>) -> Result<Option<Vec<u8>>, FsError> {
     match read {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput
-            ) =>
-        {
-            Ok(None)
-        }
+        Err(error) if error.is_no_such_file() => Ok(None),
         Err(error) => Err(error),
     }
 }

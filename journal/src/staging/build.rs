@@ -21,7 +21,7 @@ use crate::plan::builder::Plan;
 use crate::plan::content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, Wanted};
 use crate::plan::node::{Content, ENGINE_DIR, Mode, Node, Operation, RECEIPT_NAME};
 use crate::plan::receipt::Receipt;
-use crate::staging::error::{StageError, check_bytes, content_error, gone, is_no_such_way};
+use crate::staging::error::{StageError, check_bytes, content_error, gone};
 use crate::staging::inheritance::{Given, Ground, SETGID, Slots, Unlinked, take_over};
 use crate::staging::links::{self, Link, Links};
 
@@ -92,7 +92,7 @@ pub(crate) fn build(
     let root = ground.root;
     let refused = |source: FsError| {
         let path = plan.target().to_owned();
-        if source.kind() == ErrorKind::PermissionDenied {
+        if source.is_forbidden() {
             StageError::Sharing { path, source }
         } else {
             StageError::Disk { path, source }
@@ -363,7 +363,7 @@ impl<'s> Stage<'s> {
                 .fs
                 .make_symlink(at.0, at.1, OsStr::new(target))
                 .map_err(|source| {
-                    if source.kind() == ErrorKind::Unsupported {
+                    if source.is_no_symlinks() {
                         StageError::NoSymlinks {
                             path: path.to_string(),
                             source,
@@ -539,7 +539,7 @@ impl<'s> Stage<'s> {
             }
             // This filesystem shares no blocks, or the store is on another one: other files will
             // fail in the same way.
-            Err(error) if is_no_such_way(error.kind()) => {
+            Err(error) if error.is_no_reflink_here() => {
                 self.rungs.reflink = false;
                 Ok(false)
             }
@@ -554,10 +554,8 @@ impl<'s> Stage<'s> {
                 Ok(true)
             }
             // Only this object has reached its maximum number of names.
-            Err(error) if error.kind() == ErrorKind::TooManyLinks => Ok(false),
-            Err(error)
-                if is_no_such_way(error.kind()) || error.kind() == ErrorKind::PermissionDenied =>
-            {
+            Err(error) if error.is_out_of_links() => Ok(false),
+            Err(error) if error.is_no_link_here() => {
                 self.rungs.link = false;
                 Ok(false)
             }

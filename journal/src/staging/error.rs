@@ -81,13 +81,6 @@ pub(super) fn gone(name: &OsStr) -> FsError {
     }
 }
 
-pub(super) fn is_no_such_way(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::Unsupported | ErrorKind::CrossesDevices | ErrorKind::InvalidInput
-    )
-}
-
 pub(super) fn content_error(path: &RelPath, source: ContentError) -> StageError {
     StageError::Content {
         path: path.to_string(),

@@ -163,7 +163,7 @@ impl<'a> Slots<'a> {
         match self.fs.hand_down(self.ground.root, &wanted) {
             // The user is not in that group: then the slots keep what their own directory hands
             // down.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(None),
+            Err(error) if error.is_forbidden() => return Ok(None),
             done => done?,
         }
         let given = Given::by(&wanted, self.ground.made);

@@ -45,7 +45,7 @@ pub(crate) fn take(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError> {
 fn take_aside(fs: &dyn Fs, live: &StepPlace, slot: &StepPlace) -> Result<(), FsError> {
     let tried = fs.rename(live.at(), slot.at(), Rename::NoReplace);
     let Err(error) = &tried else { return tried };
-    if !is_no_such_rename(error) || fs.meta(&slot.dir, &slot.name)?.is_some() {
+    if !error.is_no_such_rename() || fs.meta(&slot.dir, &slot.name)?.is_some() {
         return tried;
     }
     fs.rename(live.at(), slot.at(), Rename::Replace)
@@ -124,7 +124,7 @@ fn exchange_back(
 ) -> Result<(), Stuck> {
     let tried = exchange(sides, slot, live);
     let Err(error) = &tried else { return Ok(()) };
-    if !is_no_such_rename(error) {
+    if !error.is_no_such_rename() {
         return Ok(tried?);
     }
     for number in 1_u32.. {
@@ -171,7 +171,7 @@ fn put_durably(fs: &dyn Fs, from: &StepPlace, to: &StepPlace) -> Result<(), Stuc
 fn put_with(fs: &dyn Fs, from: &StepPlace, to: &StepPlace, between: Between) -> Result<(), Stuck> {
     let tried = fs.rename(from.at(), to.at(), Rename::NoReplace);
     let Err(error) = &tried else { return Ok(()) };
-    if !is_no_such_rename(error) {
+    if !error.is_no_such_rename() {
         return Ok(tried?);
     }
     if fs.meta(&to.dir, &to.name)?.is_some() && !mutant::drops(Site::LookBeforePut) {
@@ -192,17 +192,9 @@ fn put_with(fs: &dyn Fs, from: &StepPlace, to: &StepPlace, between: Between) -> 
                 return Ok(fs.remove_file(&from.dir, &from.name)?);
             }
             // On filesystems without links the check above is all that is possible.
-            Err(error)
-                if is_no_such_rename(&error) || error.kind() == ErrorKind::PermissionDenied => {}
+            Err(error) if error.is_no_such_rename() || error.is_forbidden() => {}
             Err(error) => return Err(error.into()),
         }
     }
     Ok(fs.rename(from.at(), to.at(), Rename::Replace)?)
-}
-
-fn is_no_such_rename(error: &FsError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::InvalidInput | ErrorKind::Unsupported
-    )
 }

@@ -247,19 +247,9 @@ fn fits(object: &ObjectMeta, wanted: &Wanted) -> bool {
 
 /// Treats a missing object, or one of another form, as absent.
 fn if_there<T>(found: Result<T, FsError>) -> Result<Option<T>, FsError> {
-    let is_absent = |kind| {
-        matches!(
-            kind,
-            ErrorKind::NotFound
-                // It is not private to the user; a user's own object would be readable.
-                | ErrorKind::PermissionDenied
-                | ErrorKind::NotADirectory
-                | ErrorKind::InvalidInput
-                | ErrorKind::FileTooLarge
-        )
-    };
     match found {
-        Err(error) if !is_absent(error.kind()) => Err(error),
+        // What is not private to the user is not the store's; a user's own object would be readable.
+        Err(error) if !error.is_no_trusted_file() => Err(error),
         found => Ok(found.ok()),
     }
 }

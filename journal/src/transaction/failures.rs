@@ -4,7 +4,6 @@
 //! it was.
 //! Read next: `transaction/ready.rs`, whose methods return these.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -121,7 +120,7 @@ impl StageFailed {
         let StageError::Sharing { source, .. } = &self.source else {
             return false;
         };
-        self.aftermath == Aftermath::Unchanged && source.kind() == ErrorKind::PermissionDenied
+        self.aftermath == Aftermath::Unchanged && source.is_forbidden()
     }
 }
 
@@ -151,15 +150,7 @@ impl PublishFailed {
         let PublishError::Step { source, .. } = &self.source else {
             return false;
         };
-        self.aftermath == Aftermath::Unchanged
-            && matches!(
-                source.kind(),
-                ErrorKind::CrossesDevices
-                    | ErrorKind::InvalidInput
-                    | ErrorKind::Unsupported
-                    | ErrorKind::ResourceBusy
-                    | ErrorKind::PermissionDenied
-            )
+        self.aftermath == Aftermath::Unchanged && source.is_of_this_step_alone()
     }
 }
 

@@ -1,0 +1,146 @@
+//! What a refusal of the filesystem means: another way, smaller steps, a smaller plan, or the end.
+//!
+//! The engine asks these questions and compares no error kinds itself, except for whether something
+//! exists (`NotFound`, `AlreadyExists`). A filesystem that spells a refusal differently is taught here.
+//!
+//! | the system says | `ErrorKind` | what the engine does |
+//! |---|---|---|
+//! | `ENOSYS`, `EOPNOTSUPP` | `Unsupported` | another way; for a step, smaller ones |
+//! | `EINVAL` | `InvalidInput` | the same: older kernels and FUSE say this for flags of a rename |
+//! | `EXDEV` | `CrossesDevices` | a copy instead of a link; for a step, smaller ones |
+//! | `EBUSY` | `ResourceBusy` | smaller steps: a mount point cannot be renamed, what is in it can |
+//! | `EPERM`, `EACCES` | `PermissionDenied` | a copy instead of a link; for a step, smaller ones |
+//! | `EROFS` | `ReadOnlyFilesystem` | no lock file; the lock on the target must do |
+//! | `EMLINK` | `TooManyLinks` | a copy of this one file |
+//! | `ENOSPC`, `EDQUOT` | `StorageFull`, `QuotaExceeded` | the stage is given up, and the shortage reported |
+//!
+//! Read next: `steps/renames.rs`, `staging/build.rs`, `transaction/failures.rs`, which ask.
+
+use std::io::ErrorKind;
+
+use crate::fs::FsError;
+
+/// Which limit a write exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    Disk,
+    Quota,
+}
+
+impl FsError {
+    /// Whether the filesystem has no rename of this kind.
+    pub(crate) fn is_no_such_rename(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::InvalidInput | ErrorKind::Unsupported
+        )
+    }
+
+    /// Whether blocks cannot be shared between these two places, for this file or any other.
+    pub(crate) fn is_no_reflink_here(&self) -> bool {
+        self.is_no_such_rename() || self.kind() == ErrorKind::CrossesDevices
+    }
+
+    /// Whether no link can be made between these two places, for this file or any other.
+    pub(crate) fn is_no_link_here(&self) -> bool {
+        self.is_no_reflink_here() || self.is_forbidden()
+    }
+
+    /// Whether only this file cannot have another name.
+    pub(crate) fn is_out_of_links(&self) -> bool {
+        self.kind() == ErrorKind::TooManyLinks
+    }
+
+    /// Whether the filesystem has no symbolic links.
+    pub(crate) fn is_no_symlinks(&self) -> bool {
+        self.kind() == ErrorKind::Unsupported
+    }
+
+    /// Whether this user may not do it.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.kind() == ErrorKind::PermissionDenied
+    }
+
+    /// Whether nothing can be created in this directory by this user.
+    pub(crate) fn is_closed_to_writes(&self) -> bool {
+        self.is_forbidden() || self.kind() == ErrorKind::ReadOnlyFilesystem
+    }
+
+    /// Whether a step was refused that smaller steps may do instead: a directory cannot be renamed,
+    /// what is in it may be.
+    pub(crate) fn is_of_this_step_alone(&self) -> bool {
+        self.is_no_link_here() || self.kind() == ErrorKind::ResourceBusy
+    }
+
+    /// The limit that was exceeded, if one was.
+    pub(crate) fn full(&self) -> Option<Full> {
+        let kind = self.kind();
+        let is_full = kind == ErrorKind::StorageFull;
+        let is_quota = kind == ErrorKind::QuotaExceeded;
+        match (is_full, is_quota) {
+            (_, true) => Some(Full::Quota),
+            (true, false) => Some(Full::Disk),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether another object has the name that a directory was to get.
+    pub(crate) fn is_name_taken(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory
+        )
+    }
+
+    /// Whether there is no object of the expected form: none at all, or one of another kind.
+    pub(crate) fn is_no_such_file(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput
+        )
+    }
+
+    /// Whether there is no such file that can be trusted: as above, or it is not this user's, or it
+    /// is longer than what was written.
+    pub(crate) fn is_no_trusted_file(&self) -> bool {
+        self.is_no_such_file() || self.is_forbidden() || self.kind() == ErrorKind::FileTooLarge
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(kind: ErrorKind) -> FsError {
+        FsError {
+            verb: "rename",
+            name: "a".to_owned(),
+            source: kind.into(),
+        }
+    }
+
+    #[test]
+    fn a_mount_point_is_passed_by_smaller_steps_and_not_by_another_rename() {
+        let busy = error(ErrorKind::ResourceBusy);
+        assert!(busy.is_of_this_step_alone());
+        assert!(!busy.is_no_such_rename());
+        assert!(!busy.is_no_link_here());
+    }
+
+    #[test]
+    fn a_full_disk_is_passed_by_nothing() {
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            let full = error(kind);
+            assert!(full.full().is_some());
+            assert!(!full.is_of_this_step_alone());
+            assert!(!full.is_no_link_here());
+        }
+    }
+
+    #[test]
+    fn one_file_with_too_many_names_forbids_no_other_link() {
+        let error = error(ErrorKind::TooManyLinks);
+        assert!(error.is_out_of_links());
+        assert!(!error.is_no_link_here());
+    }
+}

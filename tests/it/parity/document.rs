@@ -15,7 +15,7 @@ pub(crate) const WRITE: &str = "RVENV_WRITE_DOCS=1 cargo test --test it parity::
 const HEAD: &str = "\
 # How an environment differs from venv's
 
-`tests/it/parity/mod.rs` makes environments with `rvenv create` and with `python -m venv` of the same
+`tests/it/parity/` makes environments with `rvenv create` and with `python -m venv` of the same
 interpreter, at the same path. It compares every path, kind, mode, owner, group, ACL, link target
 and byte, `pyvenv.cfg` key by key, and each RECORD row by row. This table has every difference that
 is accepted. Any other difference fails the test, and so does a row that an interpreter in its range

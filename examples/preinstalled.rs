@@ -16,7 +16,7 @@ use rvenv::checks::Check;
 use rvenv::hooks::{Context, Draft};
 use rvenv::host::Host;
 use rvenv::wheelhouse::Wheelhouse;
-use rvenv::{Created, EnvBuilder, StageError, Stages};
+use rvenv::{Created, EnvBuilder, HookError, Hooks};
 
 /// What each environment starts with.
 struct Preinstalled<'a> {
@@ -24,11 +24,11 @@ struct Preinstalled<'a> {
     names: &'a [String],
 }
 
-impl Stages for Preinstalled<'_> {
-    fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+impl Hooks for Preinstalled<'_> {
+    fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         for name in self.names {
             let wheel = self.house.newest(name);
-            let wheel = wheel.map_err(|error| StageError::Other(Box::new(error)))?;
+            let wheel = wheel.map_err(|error| HookError::Other(Box::new(error)))?;
             draft.install(context, wheel)?;
         }
         // `importlib.metadata` is there since Python 3.8.

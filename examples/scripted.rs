@@ -13,14 +13,14 @@ use std::path::Path;
 use rvenv::hooks::{Context, Draft};
 use rvenv::host::Host;
 use rvenv::scripts::ScriptTree;
-use rvenv::{Created, EnvBuilder, StageError, Stages};
+use rvenv::{Created, EnvBuilder, HookError, Hooks};
 
 struct Scripted {
     scripts: ScriptTree,
 }
 
-impl Stages for Scripted {
-    fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+impl Hooks for Scripted {
+    fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         self.install_scripts(context, &self.scripts, draft)
     }
 }

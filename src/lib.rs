@@ -2,7 +2,7 @@
 //!
 //! - To create an environment: [`EnvBuilder`], whose fields are the arguments of Python's
 //!   `venv.EnvBuilder`.
-//! - To build environments of another kind: implement [`Stages`] and override the hooks that
+//! - To build environments of another kind: implement [`Hooks`] and override the hooks that
 //!   differ; `examples/` has builders that do real work. A hook adds to the
 //!   [`Draft`](hooks::Draft); it has no access to the disk.
 //! - To choose locks, durability, links and progress: [`environment::create`] with an
@@ -23,15 +23,15 @@
 //! use rvenv::hooks::{Context, Draft};
 //! use rvenv::checks::Check;
 //! use rvenv::scripts::{Folder, ScriptTree};
-//! use rvenv::{EnvBuilder, StageError, Stages};
+//! use rvenv::{EnvBuilder, HookError, Hooks};
 //!
 //! /// Environments that record which project they are for.
 //! struct ForProject {
 //!     scripts: ScriptTree,
 //! }
 //!
-//! impl Stages for ForProject {
-//!     fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+//! impl Hooks for ForProject {
+//!     fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
 //!         draft.file("project.txt", format!("project = {}\n", context.env_name))?;
 //!         self.install_scripts(context, &self.scripts, draft)?;
 //!         // If this fails, the previous environment comes back.
@@ -62,7 +62,7 @@ pub mod python;
 pub mod wheel;
 
 pub use base::{cache, fingerprint, lexical_path, umask, version};
-pub use build::hooks::{StageError, Stages};
+pub use build::hooks::{HookError, Hooks};
 pub use build::{
     activation, checks, hooks, layout, options, pyvenv_cfg, scripts, supply, windows_programs,
 };

@@ -38,7 +38,7 @@ mod surroundings;
 mod trust;
 mod version_file;
 
-pub use candidates::Source;
+pub use candidates::FoundBy;
 pub use discover::{Located, find, find_wanted, locate, locate_wanted};
 pub(crate) use error::shown;
 pub use error::{InterpreterError, Tried, Unread};

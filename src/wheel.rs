@@ -34,8 +34,8 @@ pub use fault::{WheelError, WheelFault};
 pub use file_name::Named;
 pub(crate) use file_name::normal_name;
 pub use install::{
-    InstallError, InstallFault, Planned, Requested, Source, Target, installation, program_mode,
-    script_mode,
+    FileContent, InstallError, InstallFault, InstallScheme, Planned, Requested, installation,
+    program_mode, script_mode,
 };
 pub use launcher::Launchers;
 pub(crate) use script_text::interpreter_lines;

@@ -5,7 +5,7 @@
 //! the environment's final path; no path of a staging directory exists here that could leak.
 //!
 //! The hooks: directories → configuration → python → pip → scripts → `post_setup` → dependencies.
-//! To override one, implement [`Stages`], whose default bodies do what venv does. Unlike in venv,
+//! To override one, implement [`Hooks`], whose default bodies do what venv does. Unlike in venv,
 //! an upgrade runs all of them.
 //! Read next: `hooks/draft.rs`, `hooks/pip.rs`; `layout.rs` for names; `pyvenv_cfg.rs`,
 //! `activation.rs`, `wheel.rs` for contents.
@@ -35,7 +35,7 @@ pub use pip::{
 
 /// Why a hook could not plan.
 #[derive(Debug, Error)]
-pub enum StageError {
+pub enum HookError {
     /// A path or prompt that would break the environment.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -92,12 +92,12 @@ pub enum StageError {
 }
 
 /// The hooks of an environment; the default bodies do what Python's `venv` does.
-pub trait Stages {
+pub trait Hooks {
     /// Plans the directories: `bin`, `include`, `lib`, and `lib64` if the version has it.
     ///
     /// # Errors
     /// Operations that contradict each other.
-    fn ensure_directories(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+    fn ensure_directories(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         for path in &context.layout.directories {
             draft.dir(path.as_str())?;
         }
@@ -117,10 +117,10 @@ pub trait Stages {
         scm: &str,
         context: &Context,
         draft: &mut Draft,
-    ) -> Result<(), StageError> {
+    ) -> Result<(), HookError> {
         match scm {
             GIT => self.create_git_ignore_file(context, draft),
-            _ => Err(StageError::UnknownScm(scm.escape_debug().to_string())),
+            _ => Err(HookError::UnknownScm(scm.escape_debug().to_string())),
         }
     }
 
@@ -132,7 +132,7 @@ pub trait Stages {
         &self,
         context: &Context,
         draft: &mut Draft,
-    ) -> Result<(), StageError> {
+    ) -> Result<(), HookError> {
         if !context.interpreter.version.at_least(3, 13) {
             return Ok(());
         }
@@ -144,7 +144,7 @@ pub trait Stages {
     ///
     /// # Errors
     /// Operations that contradict each other.
-    fn create_configuration(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+    fn create_configuration(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         let Context {
             interpreter,
             layout,
@@ -160,7 +160,7 @@ pub trait Stages {
     ///
     /// # Errors
     /// Operations that contradict each other.
-    fn setup_python(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+    fn setup_python(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         if context.interpreter.os_name == "nt" {
             return windows_python::setup_python(context, draft);
         }
@@ -210,7 +210,7 @@ pub trait Stages {
     ///
     /// # Errors
     /// An interpreter without wheels, and wheels that are damaged or hostile.
-    fn setup_pip(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+    fn setup_pip(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         pip::setup(context, draft.plan())
     }
 
@@ -218,7 +218,7 @@ pub trait Stages {
     ///
     /// # Errors
     /// Operations that contradict each other.
-    fn setup_scripts(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+    fn setup_scripts(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         let bin = &context.layout.bin_name;
         let packages = [context.layout.lib_path.to_string()];
         let activation = Activation {
@@ -251,7 +251,7 @@ pub trait Stages {
         context: &Context,
         scripts: &ScriptTree,
         draft: &mut Draft,
-    ) -> Result<(), StageError> {
+    ) -> Result<(), HookError> {
         draft.install_scripts(context, scripts)
     }
 
@@ -261,7 +261,7 @@ pub trait Stages {
     /// # Errors
     /// Wheels that are missing, damaged or hostile, and an environment that would have no pip to
     /// upgrade.
-    fn upgrade_dependencies(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+    fn upgrade_dependencies(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         pip::upgrade(context, draft.plan())
     }
 
@@ -269,7 +269,7 @@ pub trait Stages {
     ///
     /// # Errors
     /// Those of the override.
-    fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+    fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         let (_, _) = (context, draft);
         Ok(())
     }
@@ -279,40 +279,40 @@ pub trait Stages {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Venv;
 
-impl Stages for Venv {}
+impl Hooks for Venv {}
 
 /// Runs every hook, in venv's order, into one plan.
 ///
 /// # Errors
 /// The error of the hook that could not plan.
-pub fn build(stages: &dyn Stages, context: &Context) -> Result<PlanBuilder, StageError> {
-    Ok(draft(stages, context)?.into_parts().0)
+pub fn build(hooks: &dyn Hooks, context: &Context) -> Result<PlanBuilder, HookError> {
+    Ok(draft(hooks, context)?.into_parts().0)
 }
 
 /// The health checks that the hooks request.
 ///
 /// # Errors
 /// The error of the hook that could not plan.
-pub fn checks(stages: &dyn Stages, context: &Context) -> Result<Vec<Check>, StageError> {
-    Ok(draft(stages, context)?.into_parts().1)
+pub fn checks(hooks: &dyn Hooks, context: &Context) -> Result<Vec<Check>, HookError> {
+    Ok(draft(hooks, context)?.into_parts().1)
 }
 
-fn draft(stages: &dyn Stages, context: &Context) -> Result<Draft, StageError> {
+fn draft(hooks: &dyn Hooks, context: &Context) -> Result<Draft, HookError> {
     let options = &context.options;
     let mut draft = Draft::new(context)?;
-    stages.ensure_directories(context, draft.enter("directories"))?;
+    hooks.ensure_directories(context, draft.enter("directories"))?;
     for scm in &options.scm_ignore_files {
-        stages.create_scm_ignore_file(scm, context, &mut draft)?;
+        hooks.create_scm_ignore_file(scm, context, &mut draft)?;
     }
-    stages.create_configuration(context, draft.enter("configuration"))?;
-    stages.setup_python(context, draft.enter("python"))?;
+    hooks.create_configuration(context, draft.enter("configuration"))?;
+    hooks.setup_python(context, draft.enter("python"))?;
     if options.with_pip {
-        stages.setup_pip(context, draft.enter("pip"))?;
+        hooks.setup_pip(context, draft.enter("pip"))?;
     }
-    stages.setup_scripts(context, draft.enter("scripts"))?;
-    stages.post_setup(context, draft.enter("post_setup"))?;
+    hooks.setup_scripts(context, draft.enter("scripts"))?;
+    hooks.post_setup(context, draft.enter("post_setup"))?;
     if options.upgrade_deps {
-        stages.upgrade_dependencies(context, draft.enter("dependencies"))?;
+        hooks.upgrade_dependencies(context, draft.enter("dependencies"))?;
     }
     // An interpreter never exists without its configuration; its other names lead to the first.
     let layout = &context.layout;

@@ -26,7 +26,7 @@ pub enum Why {
     Bundled,
     /// It was downloaded for `upgrade_deps`.
     Upgrade,
-    /// The caller gave it, for [`post_setup`](super::hooks::Stages::post_setup) to install.
+    /// The caller gave it, for [`post_setup`](super::hooks::Hooks::post_setup) to install.
     Given,
 }
 

@@ -18,7 +18,7 @@ use crate::python::Interpreter;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// The directory that it is in.
-    pub place: Place,
+    pub place: ProgramDir,
     /// Its name there.
     pub name: String,
     /// Its absolute path.
@@ -31,7 +31,7 @@ pub struct Program {
 
 /// A directory of an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ProgramDir {
     /// The directory of the interpreter.
     Base,
     /// `DLLs`, beside the interpreter.
@@ -52,7 +52,7 @@ pub fn chosen<'p>(
     let mut chosen: Vec<_> = if interpreter.version.minor < 7 {
         found.iter().filter(|p| is_of_3_6(p)).map(own).collect()
     } else if symlinks {
-        let base = found.iter().filter(|p| p.place == Place::Base);
+        let base = found.iter().filter(|p| p.place == ProgramDir::Base);
         base.filter(|p| is_linked(&p.name, newer))
             .map(own)
             .collect()
@@ -70,7 +70,7 @@ pub fn chosen<'p>(
         let there = |name: &&str| {
             found
                 .iter()
-                .any(|p| p.place == Place::Base && p.name == *name)
+                .any(|p| p.place == ProgramDir::Base && p.name == *name)
         };
         let names = names.into_iter().filter(there);
         names
@@ -83,7 +83,7 @@ pub fn chosen<'p>(
 }
 
 fn launcher<'p>(found: &'p [Program], name: &str) -> Option<&'p Program> {
-    let mut launchers = found.iter().filter(|p| p.place == Place::Launchers);
+    let mut launchers = found.iter().filter(|p| p.place == ProgramDir::Launchers);
     launchers.find(|p| p.name == name)
 }
 
@@ -97,10 +97,10 @@ fn is_of_3_6(program: &Program) -> bool {
     let name = program.name.to_ascii_lowercase();
     let library = is_a(&name, "dll") || is_a(&name, "pyd");
     match program.place {
-        Place::Base | Place::Libraries => {
+        ProgramDir::Base | ProgramDir::Libraries => {
             library || (name.starts_with("python") && is_a(&name, "exe"))
         }
-        Place::Launchers => false,
+        ProgramDir::Launchers => false,
     }
 }
 

@@ -32,7 +32,7 @@ pub use self::publishing::UndoFailed;
 use self::publishing::{Planned, decide, publish, unchecked, verdict};
 use crate::base::cache::Cache;
 use crate::build::checks::CheckFailed;
-use crate::build::hooks::{self, Context, StageError, Stages};
+use crate::build::hooks::{self, Context, HookError, Hooks};
 use crate::change::merge::{self, Lost, MergeError, Merged};
 use crate::change::provision::Known;
 use crate::change::repair::{self, RepairError};
@@ -127,7 +127,7 @@ pub struct Report {
 pub enum PlanFailed {
     /// A hook could not plan.
     #[error(transparent)]
-    Stage(#[from] StageError),
+    Hook(#[from] HookError),
     /// The target is not valid.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -272,15 +272,15 @@ impl RunFailed {
 /// See [`PlanFailed`].
 pub fn plan(
     fs: &dyn Fs,
-    stages: &dyn Stages,
+    hooks: &dyn Hooks,
     context: &Context,
     permissions: Permissions<'_>,
 ) -> Result<Plan, PlanFailed> {
     match Target::open(fs, Path::new(&context.env_dir), Parents::Require) {
-        Ok(target) => plan_at(&target, stages, context, (permissions, None)),
+        Ok(target) => plan_at(&target, hooks, context, (permissions, None)),
         // The directories above are created when the plan is applied.
         Err(TargetError::NoParent(_)) => {
-            Ok(hooks::build(stages, context)?.finish(nothing(), Publication::Put)?)
+            Ok(hooks::build(hooks, context)?.finish(nothing(), Publication::Put)?)
         }
         Err(error) => Err(error.into()),
     }
@@ -308,25 +308,25 @@ pub fn look_at_replaced(fs: &dyn Fs, plan: &Plan) -> Replaced {
 /// # Crash
 /// The next run, or [`recover`], finishes what this one left unfinished: the target is the old tree
 /// or the new one.
-pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<Outcome, RunFailed> {
+pub fn create(run: &Run<'_>, hooks: &dyn Hooks, context: &Context) -> Result<Outcome, RunFailed> {
     let path = Path::new(&context.env_dir);
     let create = |context: &Context| {
         // A plan that cannot be made must not leave even an empty directory above the target.
         let mut draft = if context.options.upgrade || has_parent(run.fs, path) {
             None
         } else {
-            Some(hooks::build(stages, context).map_err(PlanFailed::from)?)
+            Some(hooks::build(hooks, context).map_err(PlanFailed::from)?)
         };
         publish(run, path, known(run, context), &mut |ready| {
             let draft = match draft.take() {
                 // Another run may have created it meanwhile, so the current state decides.
                 None if is_put(ready.target(), context)? => {
-                    Some(draft_and_claim(run, stages, context, ready)?)
+                    Some(draft_and_claim(run, hooks, context, ready)?)
                 }
                 draft => draft,
             };
             let terms = (run.permissions, draft);
-            Ok(fresh(plan_at(ready.target(), stages, context, terms)?))
+            Ok(fresh(plan_at(ready.target(), hooks, context, terms)?))
         })
     };
     match create(context) {
@@ -348,7 +348,7 @@ pub fn create(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<O
 pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     let path = Path::new(plan.target());
     crate::build::options::check_path(plan.target())
-        .map_err(|error| PlanFailed::Stage(error.into()))?;
+        .map_err(|error| PlanFailed::Hook(error.into()))?;
     let wheels = Catalogue::new(run.cache);
     let bytecode = Bytecode::default();
     let known = Known {
@@ -375,13 +375,9 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
 ///
 /// # Errors
 /// See [`PlanFailed`].
-pub fn plan_repair(
-    fs: &dyn Fs,
-    stages: &dyn Stages,
-    context: &Context,
-) -> Result<Plan, PlanFailed> {
+pub fn plan_repair(fs: &dyn Fs, hooks: &dyn Hooks, context: &Context) -> Result<Plan, PlanFailed> {
     let target = Target::open(fs, Path::new(&context.env_dir), Parents::Require)?;
-    repair_at(&target, stages, context)
+    repair_at(&target, hooks, context)
 }
 
 /// Restores an environment to what its receipt says.
@@ -391,23 +387,23 @@ pub fn plan_repair(
 ///
 /// # Crash
 /// As [`create`].
-pub fn repair(run: &Run<'_>, stages: &dyn Stages, context: &Context) -> Result<Outcome, RunFailed> {
+pub fn repair(run: &Run<'_>, hooks: &dyn Hooks, context: &Context) -> Result<Outcome, RunFailed> {
     let path = Path::new(&context.env_dir);
     publish(run, path, known(run, context), &mut |ready| {
-        Ok(fresh(repair_at(ready.target(), stages, context)?))
+        Ok(fresh(repair_at(ready.target(), hooks, context)?))
     })
 }
 
 fn repair_at(
     target: &Target<'_>,
-    stages: &dyn Stages,
+    hooks: &dyn Hooks,
     context: &Context,
 ) -> Result<Plan, PlanFailed> {
     let Merged {
         draft,
         seen,
         publication,
-    } = repair::repair(target, stages, context)?;
+    } = repair::repair(target, hooks, context)?;
     Ok(draft.finish(seen, publication)?)
 }
 
@@ -492,13 +488,13 @@ fn is_put(target: &Target<'_>, context: &Context) -> Result<bool, PlanFailed> {
 /// Plans a new environment while a thread creates its stage: one needs the processor, one the disk.
 fn draft_and_claim(
     run: &Run<'_>,
-    stages: &dyn Stages,
+    hooks: &dyn Hooks,
     context: &Context,
     ready: &mut Ready<'_>,
 ) -> Result<PlanBuilder, PlanFailed> {
     let durability = run.durability;
     let claim = || ready.claim(durability);
-    let ((), draft) = in_parallel(run.fs, claim, || hooks::build(stages, context));
+    let ((), draft) = in_parallel(run.fs, claim, || hooks::build(hooks, context));
     Ok(draft?)
 }
 
@@ -524,7 +520,7 @@ fn known<'a>(run: &Run<'a>, context: &'a Context) -> Known<'a> {
 /// Chooses the publication by what exists at the target; `draft` was made for an absent target.
 fn plan_at(
     target: &Target<'_>,
-    stages: &dyn Stages,
+    hooks: &dyn Hooks,
     context: &Context,
     (permissions, draft): (Permissions<'_>, Option<PlanBuilder>),
 ) -> Result<Plan, PlanFailed> {
@@ -533,7 +529,7 @@ fn plan_at(
         source,
     };
     if target.meta().map_err(disk)?.is_some() && !context.options.clear {
-        let merged = merge::merge(target, stages, context, permissions.lost)?;
+        let merged = merge::merge(target, hooks, context, permissions.lost)?;
         let Merged {
             draft,
             seen,
@@ -546,7 +542,7 @@ fn plan_at(
     }
     let mut draft = match draft {
         Some(draft) => draft,
-        None => hooks::build(stages, context)?,
+        None => hooks::build(hooks, context)?,
     };
     let seen = look(target, &draft).map_err(disk)?;
     if seen.target == Expected::Absent {

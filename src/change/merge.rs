@@ -28,7 +28,7 @@ use rvenv_journal::{
 };
 use thiserror::Error;
 
-use crate::build::hooks::{self, Context, StageError, Stages};
+use crate::build::hooks::{self, Context, HookError, Hooks};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::existing::{Existing, ExistingError};
 use crate::wheel;
@@ -60,7 +60,7 @@ pub enum Lost {
 pub enum MergeError {
     /// A hook could not plan.
     #[error(transparent)]
-    Stage(#[from] StageError),
+    Hook(#[from] HookError),
     /// Operations and target do not fit together.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -129,7 +129,7 @@ pub struct Merged {
 /// See [`MergeError`].
 pub fn merge(
     target: &Target<'_>,
-    stages: &dyn Stages,
+    hooks: &dyn Hooks,
     context: &Context,
     lost: Lost,
 ) -> Result<Merged, MergeError> {
@@ -160,7 +160,7 @@ pub fn merge(
     let (receipt, draft) = in_parallel(
         fs,
         || receipt_in(fs, &root),
-        || hooks::build(stages, &context),
+        || hooks::build(hooks, &context),
     );
     let draft = draft?;
     let seen = look(target, draft.operations(), &BTreeSet::new()).map_err(disk)?;

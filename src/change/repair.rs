@@ -23,7 +23,7 @@ use rvenv_journal::{
 };
 use thiserror::Error;
 
-use crate::build::hooks::{self, Context, Stages};
+use crate::build::hooks::{self, Context, Hooks};
 use crate::build::options::{GIT, Options};
 use crate::build::pyvenv_cfg::{self, CONFIG_NAME};
 use crate::change::existing::{Existing, ExistingError};
@@ -118,7 +118,7 @@ pub fn has_published_bytecode(fs: &dyn Fs, root: &Dir) -> bool {
 /// See [`RepairError`].
 pub fn repair(
     target: &Target<'_>,
-    stages: &dyn Stages,
+    hooks: &dyn Hooks,
     context: &Context,
 ) -> Result<Merged, RepairError> {
     let path = || target.path().to_path_buf();
@@ -143,7 +143,7 @@ pub fn repair(
         });
     }
     let context = &with_published_pip(context, &receipt);
-    let mut fresh = hooks::build(stages, context).map_err(MergeError::from)?;
+    let mut fresh = hooks::build(hooks, context).map_err(MergeError::from)?;
     if drifted.contains_key(CONFIG_NAME) {
         restore_config((target, &root), context, &receipt, &mut fresh)?;
     }

@@ -2,7 +2,7 @@
 //!
 //! Promises the options of the documented constructor under their names, the defaults of the API in
 //! [`Default`] and those of the command line in [`EnvBuilder::command_line`], and that a custom
-//! builder differs only in its [`Stages`]: an environment is planned, staged, published in one step
+//! builder differs only in its [`Hooks`]: an environment is planned, staged, published in one step
 //! and durable, or the directory is as it was (I1, I2). Whatever `clear` says, it does not empty a
 //! directory that is not an environment, or is more than one. An upgrade runs every hook.
 //!
@@ -22,7 +22,7 @@ use super::caller::{Caller, Compilation, RunTerms, Silent};
 use super::host::{Host, HostError};
 use super::request::{Answer, AskedPython, EnvRequest, Intent, RequestFailed};
 use crate::build::checks::OtherOwner;
-use crate::build::hooks::{Context, Stages, Venv};
+use crate::build::hooks::{Context, Hooks, Venv};
 use crate::build::options::{Choices, GIT, Options, Prompt};
 use crate::change::environment::{
     self, Checker, Force, Outcome, Permissions, PlanFailed, RunFailed,
@@ -60,7 +60,7 @@ pub struct EnvBuilder {
     /// The base interpreter; the default is that of `RVENV_PYTHON`, or in an upgrade the
     /// environment's own. Python's builder uses the one that it runs in.
     pub python: Request,
-    /// Wheels for [`Stages::post_setup`] to install.
+    /// Wheels for [`Hooks::post_setup`] to install.
     pub packages: Vec<PathBuf>,
     /// Whether the sources of wheels get bytecode.
     pub compile_bytecode: bool,
@@ -166,10 +166,10 @@ impl EnvBuilder {
     /// As [`environment::create`].
     pub fn create_with(
         &self,
-        stages: &dyn Stages,
+        hooks: &dyn Hooks,
         env_dir: impl AsRef<OsStr>,
     ) -> Result<Created, CreateFailed> {
-        self.create_on(&Host::read()?, stages, env_dir)
+        self.create_on(&Host::read()?, hooks, env_dir)
     }
 
     /// Creates an environment with custom hooks and the given facts about the process.
@@ -182,7 +182,7 @@ impl EnvBuilder {
     pub fn create_on(
         &self,
         host: &Host,
-        stages: &dyn Stages,
+        hooks: &dyn Hooks,
         env_dir: impl AsRef<OsStr>,
     ) -> Result<Created, CreateFailed> {
         let fs = RealFs::new();
@@ -191,7 +191,7 @@ impl EnvBuilder {
         let context = &answer.context;
         let intent = self.intent();
         let mut checks = answer.checks(intent, &[]);
-        checks.extend(answer.checks_of(stages)?);
+        checks.extend(answer.checks_of(hooks)?);
         if !checks.is_empty() {
             answer.other_owner().map_or(Ok(()), Err)?;
         }
@@ -204,7 +204,7 @@ impl EnvBuilder {
             compilation: Compilation::of(self.compile_bytecode),
             ..RunTerms::default()
         };
-        let outcome = caller.run(&terms, |run| environment::create(run, stages, context))?;
+        let outcome = caller.run(&terms, |run| environment::create(run, hooks, context))?;
         Ok(Created {
             context: answer.context,
             outcome,
@@ -222,18 +222,13 @@ impl EnvBuilder {
     pub fn plan_on(
         &self,
         host: &Host,
-        stages: &dyn Stages,
+        hooks: &dyn Hooks,
         env_dir: impl AsRef<OsStr>,
     ) -> Result<Plan, CreateFailed> {
         let fs = RealFs::new();
         let answer = self.prepare(&caller(&fs, host), env_dir.as_ref(), Purpose::Show)?;
         let permissions = permissions(host);
-        Ok(environment::plan(
-            &fs,
-            stages,
-            &answer.context,
-            permissions,
-        )?)
+        Ok(environment::plan(&fs, hooks, &answer.context, permissions)?)
     }
 
     fn intent(&self) -> Intent {

@@ -20,7 +20,7 @@ use super::host::{Host, PYTHON_VARIABLE};
 use crate::base::cache::Cache;
 use crate::base::umask::Umask;
 use crate::build::checks::{self, Check, EnvAt, Expectation, Expected, OtherOwner};
-use crate::build::hooks::{self, Context, StageError, Stages, core_dependencies};
+use crate::build::hooks::{self, Context, HookError, Hooks, core_dependencies};
 use crate::build::options::{Choices, Options};
 use crate::build::supply::{Supply, Why};
 use crate::change::existing::{BaseError, Existing, ExistingError};
@@ -103,7 +103,7 @@ pub struct EnvRequest {
     pub options: Options,
     /// The choices that the caller sets; an upgrade keeps the environment's own otherwise.
     pub said: Choices,
-    /// Wheels for [`Stages::post_setup`] to install.
+    /// Wheels for [`Hooks::post_setup`] to install.
     pub packages: Vec<PathBuf>,
     /// Whether the plan will be carried out or shown.
     pub purpose: Purpose,
@@ -127,7 +127,7 @@ pub enum RequestFailed {
     Interpreter(#[from] InterpreterError),
     /// A path or a prompt that no environment can have, or an interpreter without a layout.
     #[error(transparent)]
-    Stage(#[from] StageError),
+    Hook(#[from] HookError),
     /// The environment cannot be read.
     #[error(transparent)]
     Existing(#[from] ExistingError),
@@ -175,7 +175,7 @@ impl Answer {
     ///
     /// # Errors
     /// The error of the hook that could not plan.
-    pub fn checks_of(&self, hooks: &dyn Stages) -> Result<Vec<Check>, RequestFailed> {
+    pub fn checks_of(&self, hooks: &dyn Hooks) -> Result<Vec<Check>, RequestFailed> {
         // Whether there is a pip to upgrade is known only after the environment has been read.
         let mut context = self.context.clone();
         context.options.upgrade_deps = false;

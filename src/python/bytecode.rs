@@ -51,7 +51,7 @@ const TICK: Duration = Duration::from_millis(5);
 
 /// A Python source of a wheel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceFile {
     /// Its path in the wheel, which is the file name inside the bytecode until the first import.
     pub name: String,
     /// The modification time that the source has in every environment.
@@ -187,7 +187,7 @@ impl Compiler<'_> {
     pub fn compile(
         &self,
         interpreter: &Interpreter,
-        sources: &[Source],
+        sources: &[SourceFile],
     ) -> Result<Vec<Option<Vec<u8>>>, CompileFailed> {
         let python = &interpreter.executable;
         let Some(caching) = &interpreter.caching else {
@@ -265,7 +265,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn take_all(&self, batches: &[&[Source]], to: &Sender<(usize, Outcome)>) {
+    fn take_all(&self, batches: &[&[SourceFile]], to: &Sender<(usize, Outcome)>) {
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(batch) = batches.get(index) else {
@@ -279,7 +279,7 @@ impl Work<'_> {
         }
     }
 
-    fn compile(&self, batch: &[Source]) -> Outcome {
+    fn compile(&self, batch: &[SourceFile]) -> Outcome {
         let python = || self.interpreter.executable.clone();
         let arguments = ["-s", "-S", "-B", "-c", PROGRAM];
         let job = Job {
@@ -323,12 +323,12 @@ impl Work<'_> {
 }
 
 /// Cuts the sources, in their order, into batches of enough text.
-fn batches(sources: &[Source]) -> Vec<&[Source]> {
+fn batches(sources: &[SourceFile]) -> Vec<&[SourceFile]> {
     let mut found = Vec::new();
     let mut rest = sources;
     while !rest.is_empty() {
         let mut bytes = 0;
-        let fits = |source: &&Source| {
+        let fits = |source: &&SourceFile| {
             let is_first = bytes == 0;
             bytes += source.text.len().max(1);
             is_first || bytes <= BATCH_BYTES
@@ -362,8 +362,8 @@ fn environment(around: &Surroundings) -> Vec<(OsString, OsString)> {
 mod tests {
     use super::*;
 
-    fn source(name: &str, len: usize) -> Source {
-        Source {
+    fn source(name: &str, len: usize) -> SourceFile {
+        SourceFile {
             name: name.to_owned(),
             mtime: 0,
             text: vec![b'#'; len],
@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn a_batch_ends_where_its_text_is_enough_and_a_long_source_is_alone() {
         let check = |lens: &[usize], expect: &[usize]| {
-            let sources: Vec<Source> = lens.iter().map(|len| source("a.py", *len)).collect();
+            let sources: Vec<SourceFile> = lens.iter().map(|len| source("a.py", *len)).collect();
             let counts: Vec<usize> = batches(&sources).iter().map(|b| b.len()).collect();
             assert_eq!(counts, expect, "{lens:?}");
         };

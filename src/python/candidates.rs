@@ -24,7 +24,7 @@ const STEMS: [&str; 3] = ["python", "pypy", "graalpy"];
 
 /// How a search finds an interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum FoundBy {
     /// The caller named its path.
     Asked,
     /// `VIRTUAL_ENV` leads to it.
@@ -41,7 +41,7 @@ pub enum Source {
     Registry,
 }
 
-impl Source {
+impl FoundBy {
     /// One word for it, which never changes.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -61,7 +61,7 @@ impl Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) path: PathBuf,
-    pub(super) source: Source,
+    pub(super) source: FoundBy,
 }
 
 /// The files that may be the requested interpreter, in order; lazy, so that no directory is
@@ -81,13 +81,13 @@ pub(super) fn candidates<'a>(
     let stems = request.stems();
     let open = iter::once(()).filter(|()| request.is_open());
     let scanned = open.flat_map(move |()| on_search_path(around, stems));
-    let managed = move |(source, root): (Source, PathBuf)| {
+    let managed = move |(source, root): (FoundBy, PathBuf)| {
         let found = newest_first(&root).into_iter();
         let found = found.filter_map(|installation| wanted_in(&installation, request));
         found.map(of(source))
     };
-    let active = active.into_iter().map(of(Source::Active));
-    let on_path = on_path.chain(scanned).map(of(Source::SearchPath));
+    let active = active.into_iter().map(of(FoundBy::Active));
+    let on_path = on_path.chain(scanned).map(of(FoundBy::SearchPath));
     let registered = registered(around, move |name| request.may_be_called(name));
     active
         .chain(on_path)
@@ -100,8 +100,8 @@ pub(super) fn candidates<'a>(
 pub(super) fn everything(around: &Surroundings) -> Vec<Candidate> {
     let of = |source| move |path| Candidate { path, source };
     let mut found: Vec<Candidate> = Vec::new();
-    found.extend(active(around).map(of(Source::Active)));
-    found.extend(on_search_path(around, &STEMS).map(of(Source::SearchPath)));
+    found.extend(active(around).map(of(FoundBy::Active)));
+    found.extend(on_search_path(around, &STEMS).map(of(FoundBy::SearchPath)));
     for (source, root) in roots(around) {
         let installations = newest_first(&root);
         let files = installations
@@ -192,12 +192,12 @@ fn wanted_in(installation: &Path, request: &Request) -> Option<PathBuf> {
 }
 
 /// Directories of installations.
-fn roots(around: &Surroundings) -> Vec<(Source, PathBuf)> {
+fn roots(around: &Surroundings) -> Vec<(FoundBy, PathBuf)> {
     let pyenv = around.pyenv_root.as_ref().map(|root| root.join("versions"));
     let managed = around.installations.iter().cloned();
-    let pyenv = pyenv.into_iter().map(|root| (Source::Pyenv, root));
+    let pyenv = pyenv.into_iter().map(|root| (FoundBy::Pyenv, root));
     pyenv
-        .chain(managed.map(|root| (Source::Managed, root)))
+        .chain(managed.map(|root| (FoundBy::Managed, root)))
         .collect()
 }
 
@@ -217,11 +217,11 @@ fn registered(
         let names = names.into_iter().map(|(_, name)| name);
         for name in names.filter(|name| is_wanted(name)) {
             let paths = debian_alternatives::registered(directory, &name);
-            found.extend(paths.into_iter().map(|path| (Source::Alternatives, path)));
+            found.extend(paths.into_iter().map(|path| (FoundBy::Alternatives, path)));
         }
     }
     let registered = around.registered.iter().cloned();
-    found.extend(registered.map(|path| (Source::Registry, path)));
+    found.extend(registered.map(|path| (FoundBy::Registry, path)));
     let found = found.into_iter().filter(|(_, path)| path.is_file());
     found.map(|(source, path)| Candidate { path, source })
 }

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::build_details;
-use super::candidates::{self, Candidate, Source};
+use super::candidates::{self, Candidate, FoundBy};
 use super::error::{InterpreterError, Tried};
 use super::interpreter::Interpreter;
 use super::precedence::{Resolved, Wanted};
@@ -73,7 +73,7 @@ pub struct Located {
     /// The file that [`executable`](Self::executable) leads to.
     pub real_executable: PathBuf,
     /// How it was found.
-    pub source: Source,
+    pub source: FoundBy,
 }
 
 /// Finds the interpreter that [`find`] would find; starts none that has a `build-details.json`.
@@ -121,7 +121,7 @@ pub(super) fn glance(
             release,
             executable: path.to_owned(),
             real_executable,
-            source: Source::Asked,
+            source: FoundBy::Asked,
         });
     }
     let found = ask(path, around, control)?;
@@ -129,7 +129,7 @@ pub(super) fn glance(
         release: found.release(),
         executable: found.executable,
         real_executable: found.real_executable,
-        source: Source::Asked,
+        source: FoundBy::Asked,
     })
 }
 
@@ -194,16 +194,16 @@ struct Look<'a, T> {
 }
 
 impl<T: Found> Look<'_, T> {
-    fn search(&self, wanted: &Wanted<'_>) -> Result<(T, Source), InterpreterError> {
+    fn search(&self, wanted: &Wanted<'_>) -> Result<(T, FoundBy), InterpreterError> {
         let resolved = wanted.resolve(self.around)?;
         let (found, source) = self.first(&resolved)?;
         wanted.compare(&resolved, &found.release());
         Ok((found, source))
     }
 
-    fn first(&self, resolved: &Resolved) -> Result<(T, Source), InterpreterError> {
+    fn first(&self, resolved: &Resolved) -> Result<(T, FoundBy), InterpreterError> {
         if let Request::Path(path) = &resolved.request {
-            return self.at_path(path).map(|found| (found, Source::Asked));
+            return self.at_path(path).map(|found| (found, FoundBy::Asked));
         }
         let mut seen = Seen::default();
         for candidate in candidates::candidates(&resolved.request, self.around) {

@@ -40,7 +40,7 @@ pub(super) struct Slot {
 
 /// One answer on disk. The fields before `interpreter` decide whether the entry applies.
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct CachedProbe {
     format: u32,
     probe: String,
     path: PathBuf,
@@ -88,7 +88,7 @@ impl Slot {
     /// The remembered answer, if nothing that it depends on has changed.
     pub(super) fn recall(&self) -> Option<Interpreter> {
         let bytes = self.memo.read(ENTRY_MAX)?;
-        let entry: Entry = serde_json::from_slice(&bytes).ok()?;
+        let entry: CachedProbe = serde_json::from_slice(&bytes).ok()?;
         let ours = entry.format == FORMAT
             && entry.probe == Digest::of(PROBE.as_bytes()).to_string()
             && entry.path == self.path
@@ -111,7 +111,7 @@ impl Slot {
         if answered != resolved || resolved.as_ref() != Some(&self.resolved) {
             return;
         }
-        let entry = Entry {
+        let entry = CachedProbe {
             format: FORMAT,
             probe: Digest::of(PROBE.as_bytes()).to_string(),
             path: self.path.clone(),

@@ -20,7 +20,7 @@ const LAUNCHER: &str = "PyLauncher";
 
 /// The entry of one tag of one company.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Entry {
+struct RegisteredPython {
     company: String,
     tag: String,
     /// The value `ExecutablePath` of `InstallPath`.
@@ -40,7 +40,7 @@ pub fn registered() -> Vec<PathBuf> {
 }
 
 /// The executables of entries, which must be in the order of their hives.
-fn executables(mut entries: Vec<Entry>) -> Vec<PathBuf> {
+fn executables(mut entries: Vec<RegisteredPython>) -> Vec<PathBuf> {
     let mut seen = BTreeSet::new();
     // The registry ignores case.
     entries.retain(|entry| {
@@ -49,13 +49,13 @@ fn executables(mut entries: Vec<Entry>) -> Vec<PathBuf> {
     });
     // Equal ones stay in the order of their hives.
     entries.sort_by_key(|entry| (!entry.is_core(), Reverse(numbers(&entry.tag))));
-    let mut files: Vec<PathBuf> = entries.iter().filter_map(Entry::file).collect();
+    let mut files: Vec<PathBuf> = entries.iter().filter_map(RegisteredPython::file).collect();
     let mut seen = BTreeSet::new();
     files.retain(|file| seen.insert(file.clone()));
     files
 }
 
-impl Entry {
+impl RegisteredPython {
     fn is_core(&self) -> bool {
         self.company.eq_ignore_ascii_case(CORE)
     }
@@ -81,9 +81,9 @@ fn numbers(tag: &str) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    fn entry(company: &str, tag: &str, executable: &str, prefix: &str) -> Entry {
+    fn entry(company: &str, tag: &str, executable: &str, prefix: &str) -> RegisteredPython {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        Entry {
+        RegisteredPython {
             company: company.to_owned(),
             tag: tag.to_owned(),
             executable: text(executable),
@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    fn check(entries: &[Entry], expect: &[&str]) {
+    fn check(entries: &[RegisteredPython], expect: &[&str]) {
         let expect: Vec<PathBuf> = expect.iter().map(PathBuf::from).collect();
         assert_eq!(executables(entries.to_vec()), expect);
     }

@@ -216,9 +216,9 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wheel::sample::{self, Entry};
+    use crate::wheel::sample::{self, SampleMember};
 
-    fn check(entries: &[Entry<'_>], expect: &str) {
+    fn check(entries: &[SampleMember<'_>], expect: &str) {
         let fault = Archive::open(sample::zip(entries)).err().map_or_else(
             || "accepted".to_owned(),
             |fault| match std::error::Error::source(&fault) {
@@ -232,11 +232,17 @@ mod tests {
     #[test]
     fn a_plain_archive_is_accepted() {
         check(
-            &[Entry::file("a/b.py", b"x"), Entry::file("a/c.py", b"y")],
+            &[
+                SampleMember::file("a/b.py", b"x"),
+                SampleMember::file("a/c.py", b"y"),
+            ],
             "accepted",
         );
         check(
-            &[Entry::directory("a/"), Entry::file("a/c.py", b"y")],
+            &[
+                SampleMember::directory("a/"),
+                SampleMember::file("a/c.py", b"y"),
+            ],
             "accepted",
         );
     }
@@ -244,42 +250,57 @@ mod tests {
     /// I6: no entry leads out of the tree.
     #[test]
     fn a_name_that_could_lead_elsewhere_is_refused() {
-        check(&[Entry::file("../a", b"")], "component `..`");
-        check(&[Entry::file("a/../../b", b"")], "component `..`");
-        check(&[Entry::file("/etc/passwd", b"")], "is absolute");
-        check(&[Entry::file("C:/a", b"")], "is absolute");
-        check(&[Entry::file("a\\b", b"")], "has the character '\\\\'");
-        check(&[Entry::file("a\nb", b"")], "has the character '\\n'");
-        check(&[Entry::file("a//b", b"")], "component ``");
-        check(&[Entry::file("a\0b", b"")], "has the character");
-        check(&[Entry::file("", b"")], "cannot be empty");
-        check(&[Entry::file("/", b"")], "cannot be empty");
-        check(&[Entry::file("\u{e4}x", b"")], "accepted");
+        check(&[SampleMember::file("../a", b"")], "component `..`");
+        check(&[SampleMember::file("a/../../b", b"")], "component `..`");
+        check(&[SampleMember::file("/etc/passwd", b"")], "is absolute");
+        check(&[SampleMember::file("C:/a", b"")], "is absolute");
+        check(
+            &[SampleMember::file("a\\b", b"")],
+            "has the character '\\\\'",
+        );
+        check(
+            &[SampleMember::file("a\nb", b"")],
+            "has the character '\\n'",
+        );
+        check(&[SampleMember::file("a//b", b"")], "component ``");
+        check(&[SampleMember::file("a\0b", b"")], "has the character");
+        check(&[SampleMember::file("", b"")], "cannot be empty");
+        check(&[SampleMember::file("/", b"")], "cannot be empty");
+        check(&[SampleMember::file("\u{e4}x", b"")], "accepted");
     }
 
     #[test]
     fn entries_that_share_a_place_are_refused() {
         check(
-            &[Entry::file("a", b"1"), Entry::file("A", b"2")],
+            &[SampleMember::file("a", b"1"), SampleMember::file("A", b"2")],
             "where case is ignored",
         );
         check(
-            &[Entry::file("d/a", b"1"), Entry::file("D/b", b"2")],
+            &[
+                SampleMember::file("d/a", b"1"),
+                SampleMember::file("D/b", b"2"),
+            ],
             "where case is ignored",
         );
         check(
-            &[Entry::file("a", b"1"), Entry::file("a/b", b"2")],
+            &[
+                SampleMember::file("a", b"1"),
+                SampleMember::file("a/b", b"2"),
+            ],
             "is a file and a directory",
         );
         check(
-            &[Entry::file("a", b"1"), Entry::directory("a/")],
+            &[SampleMember::file("a", b"1"), SampleMember::directory("a/")],
             "is a file and a directory",
         );
     }
 
     #[test]
     fn two_entries_with_one_name_are_refused() {
-        let mut bytes = sample::zip(&[Entry::file("one.py", b"1"), Entry::file("two.py", b"2")]);
+        let mut bytes = sample::zip(&[
+            SampleMember::file("one.py", b"1"),
+            SampleMember::file("two.py", b"2"),
+        ]);
         sample::replace(&mut bytes, b"two.py", b"one.py");
         assert!(matches!(
             Archive::open(bytes).err(),
@@ -290,17 +311,20 @@ mod tests {
     #[test]
     fn links_devices_and_misnamed_directories_are_refused() {
         let expect = "neither a regular file";
-        check(&[Entry::file("a", b"/etc/passwd").mode(0o120_777)], expect);
-        check(&[Entry::file("a", b"").mode(0o020_644)], expect);
-        check(&[Entry::file("a", b"").mode(0o010_644)], expect);
-        check(&[Entry::file("a", b"").mode(0o040_755)], expect);
-        check(&[Entry::directory("a/").mode(0o100_644)], expect);
-        check(&[Entry::file("a/", b"x").mode(0o040_755)], expect);
+        check(
+            &[SampleMember::file("a", b"/etc/passwd").mode(0o120_777)],
+            expect,
+        );
+        check(&[SampleMember::file("a", b"").mode(0o020_644)], expect);
+        check(&[SampleMember::file("a", b"").mode(0o010_644)], expect);
+        check(&[SampleMember::file("a", b"").mode(0o040_755)], expect);
+        check(&[SampleMember::directory("a/").mode(0o100_644)], expect);
+        check(&[SampleMember::file("a/", b"x").mode(0o040_755)], expect);
     }
 
     #[test]
     fn an_encrypted_entry_is_refused() {
-        let mut bytes = sample::zip(&[Entry::file("a.py", b"x")]);
+        let mut bytes = sample::zip(&[SampleMember::file("a.py", b"x")]);
         sample::set_flag(&mut bytes, 1);
         assert!(matches!(
             Archive::open(bytes).err(),
@@ -312,7 +336,7 @@ mod tests {
     #[test]
     fn an_entry_that_unpacks_to_more_or_less_than_declared_is_refused() {
         for declared in [10_u32, 99_999, 100_001] {
-            let mut bytes = sample::zip(&[Entry::file("a.py", &vec![b'x'; 100_000])]);
+            let mut bytes = sample::zip(&[SampleMember::file("a.py", &vec![b'x'; 100_000])]);
             sample::replace(
                 &mut bytes,
                 &100_000_u32.to_le_bytes(),
@@ -328,7 +352,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_declares_too_much_is_refused() {
-        let mut bytes = sample::zip(&[Entry::file("a.py", &vec![b'x'; 100_000])]);
+        let mut bytes = sample::zip(&[SampleMember::file("a.py", &vec![b'x'; 100_000])]);
         sample::replace(
             &mut bytes,
             &100_000_u32.to_le_bytes(),
@@ -338,7 +362,7 @@ mod tests {
             Archive::open(bytes).err(),
             Some(WheelFault::MemberTooLarge { .. })
         ));
-        let file = |name| Entry::file(name, &[b'x'; 1000]);
+        let file = |name| SampleMember::file(name, &[b'x'; 1000]);
         let mut bytes = sample::zip(&[file("a"), file("b"), file("c"), file("d"), file("e")]);
         sample::replace(
             &mut bytes,
@@ -353,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_local_header_that_contradicts_the_directory_is_refused() {
-        let mut bytes = sample::zip(&[Entry::file("one.py", b"1")]);
+        let mut bytes = sample::zip(&[SampleMember::file("one.py", b"1")]);
         sample::replace_first(&mut bytes, b"one.py", b"two.py");
         assert!(matches!(
             Archive::open(bytes).err(),
@@ -364,9 +388,11 @@ mod tests {
     #[test]
     fn modes_and_times_are_read() {
         let bytes = sample::zip(&[
-            Entry::file("a", b"").mode(0o100_744).time(2024, 2, 29),
-            Entry::file("b", b"").mode(0o100_600),
-            Entry::file("c", b"").mode(0o755),
+            SampleMember::file("a", b"")
+                .mode(0o100_744)
+                .time(2024, 2, 29),
+            SampleMember::file("b", b"").mode(0o100_600),
+            SampleMember::file("c", b"").mode(0o755),
         ]);
         let archive = Archive::open(bytes).unwrap();
         let seen: Vec<_> = archive

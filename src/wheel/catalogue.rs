@@ -88,7 +88,7 @@ impl Catalogue {
 
     fn recall(&self, path: &Path) -> Option<Wheel> {
         let bytes = self.memo(path)?.read(MEMO_BYTES_MAX)?;
-        let entry: Entry<'_> = serde_json::from_slice(&bytes).ok()?;
+        let entry: CachedWheel<'_> = serde_json::from_slice(&bytes).ok()?;
         if entry.format != FORMAT {
             return None;
         }
@@ -105,7 +105,7 @@ impl Catalogue {
         if before.holds()
             && let Some(memo) = self.memo(path)
         {
-            let entry = Entry {
+            let entry = CachedWheel {
                 format: FORMAT,
                 witness: fingerprint::Stored::from(&before),
                 facts: StoredFacts::of(wheel.facts()),
@@ -119,7 +119,7 @@ impl Catalogue {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry<'a> {
+struct CachedWheel<'a> {
     format: u32,
     witness: fingerprint::Stored,
     #[serde(borrow)]

@@ -23,7 +23,7 @@ use super::{record, script_text};
 
 /// Where an environment puts the files of a wheel; all paths are relative to it.
 #[derive(Clone, Debug)]
-pub struct Target<'a> {
+pub struct InstallScheme<'a> {
     /// Python code for any platform, such as `lib/python3.12/site-packages`.
     pub purelib: RelPath,
     /// Code for this platform.
@@ -64,12 +64,12 @@ pub struct Planned {
     /// Its modification time, if the wheel has one.
     pub mtime: Option<i64>,
     /// Its bytes.
-    pub content: Source,
+    pub content: FileContent,
 }
 
 /// Where the bytes of a planned file come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum FileContent {
     /// An unmodified member of the wheel.
     Member {
         /// Its index in [`Wheel::members`].
@@ -156,18 +156,21 @@ impl Requested {
 ///
 /// # Errors
 /// A wheel whose files have no place in an environment, and malformed scripts.
-pub fn installation(wheel: &Wheel, target: &Target<'_>) -> Result<Vec<Planned>, InstallError> {
+pub fn installation(
+    wheel: &Wheel,
+    target: &InstallScheme<'_>,
+) -> Result<Vec<Planned>, InstallError> {
     plan(wheel, target).map_err(|fault| InstallError {
         wheel: wheel.file_name().to_owned(),
         fault: Box::new(fault),
     })
 }
 
-fn plan(wheel: &Wheel, target: &Target<'_>) -> Result<Vec<Planned>, InstallFault> {
+fn plan(wheel: &Wheel, target: &InstallScheme<'_>) -> Result<Vec<Planned>, InstallFault> {
     let entries = entry_points::scripts(wheel.entry_points().unwrap_or_default())
         .map_err(InstallFault::EntryPoints)?;
     let entries = for_version(entries, target.version);
-    let layout = Layout {
+    let layout = Paths {
         wheel,
         target,
         entries: &entries,
@@ -189,7 +192,7 @@ fn plan(wheel: &Wheel, target: &Target<'_>) -> Result<Vec<Planned>, InstallFault
     let record = layout.metadata("RECORD", Vec::new())?;
     let rows = layout.rows(&files, &record);
     files.push(Planned {
-        content: Source::Bytes(record::write(&rows)),
+        content: FileContent::Bytes(record::write(&rows)),
         ..record
     });
     files.sort_by(|one, other| one.path.cmp(&other.path));
@@ -237,7 +240,7 @@ fn is_versioned(name: &str, base: &str) -> bool {
 }
 
 /// Where a member of the wheel goes.
-enum Place<'m> {
+enum Destination<'m> {
     /// This path, if it is valid.
     File(Result<RelPath, RelPathError>),
     /// The directory of scripts, under this name.
@@ -245,13 +248,13 @@ enum Place<'m> {
 }
 
 /// A wheel and the target that it is installed into.
-struct Layout<'a> {
+struct Paths<'a> {
     wheel: &'a Wheel,
-    target: &'a Target<'a>,
+    target: &'a InstallScheme<'a>,
     entries: &'a [EntryPoint],
 }
 
-impl Layout<'_> {
+impl Paths<'_> {
     fn library(&self) -> &RelPath {
         match self.wheel.library() {
             Library::Pure => &self.target.purelib,
@@ -265,7 +268,7 @@ impl Layout<'_> {
             path,
             executable: member.executable,
             mtime: Some(member.mtime),
-            content: Source::Member {
+            content: FileContent::Member {
                 member: index,
                 digest: member.digest,
                 len: member.len,
@@ -278,15 +281,15 @@ impl Layout<'_> {
             }
             Some((top, rest)) => match top.strip_suffix(".data") {
                 Some(stem) => self.data_place(member, stem, rest)?,
-                None => Place::File(self.library().join(path)),
+                None => Destination::File(self.library().join(path)),
             },
-            None => Place::File(self.library().join(path)),
+            None => Destination::File(self.library().join(path)),
         };
         match place {
-            Place::File(path) => path
+            Destination::File(path) => path
                 .map(|path| Some(unmodified(path)))
                 .map_err(InstallFault::Path),
-            Place::Script(name) => self.wheel_script(member, name, unmodified),
+            Destination::Script(name) => self.wheel_script(member, name, unmodified),
         }
     }
 
@@ -296,7 +299,7 @@ impl Layout<'_> {
         member: &Member,
         stem: &str,
         rest: &'m str,
-    ) -> Result<Place<'m>, InstallFault> {
+    ) -> Result<Destination<'m>, InstallFault> {
         let fail = || InstallFault::Category(shown(member.path.as_str()));
         // Some installers would take a data directory of another name for the wheel's own, and
         // others would not.
@@ -306,14 +309,14 @@ impl Layout<'_> {
         let (category, rest) = rest.split_once('/').ok_or_else(fail)?;
         let target = self.target;
         Ok(match category {
-            "purelib" => Place::File(target.purelib.join(rest)),
-            "platlib" => Place::File(target.platlib.join(rest)),
-            "data" => Place::File(RelPath::new(rest)),
+            "purelib" => Destination::File(target.purelib.join(rest)),
+            "platlib" => Destination::File(target.platlib.join(rest)),
+            "data" => Destination::File(RelPath::new(rest)),
             "headers" => {
                 let below = format!("{}/{rest}", self.wheel.name());
-                Place::File(target.headers.join(&below))
+                Destination::File(target.headers.join(&below))
             }
-            "scripts" if !rest.contains('/') => Place::Script(rest),
+            "scripts" if !rest.contains('/') => Destination::Script(rest),
             _ => return Err(fail()),
         })
     }
@@ -348,7 +351,7 @@ impl Layout<'_> {
             } else {
                 script_text::interpreter_lines(self.target.python)
             };
-            planned.content = Source::Bytes(script_text::rewritten(&lines, &text));
+            planned.content = FileContent::Bytes(script_text::rewritten(&lines, &text));
         }
         Ok(Some(planned))
     }
@@ -363,7 +366,7 @@ impl Layout<'_> {
         let taken: BTreeSet<&RelPath> = files.iter().map(|file| &file.path).collect();
         let mut found = Vec::with_capacity(bytecode.files.len());
         for file in files {
-            let Source::Member { member, .. } = file.content else {
+            let FileContent::Member { member, .. } = file.content else {
                 continue;
             };
             let name = self.wheel.members().get(member).map(|m| m.path.as_str());
@@ -377,7 +380,7 @@ impl Layout<'_> {
                     path,
                     executable: false,
                     mtime: file.mtime,
-                    content: Source::Bytecode { digest, len },
+                    content: FileContent::Bytecode { digest, len },
                 });
             }
         }
@@ -398,7 +401,7 @@ impl Layout<'_> {
             path: path.map_err(InstallFault::Path)?,
             executable: true,
             mtime: None,
-            content: Source::Bytes(bytes),
+            content: FileContent::Bytes(bytes),
         })
     }
 
@@ -410,7 +413,7 @@ impl Layout<'_> {
             path: path.map_err(InstallFault::Path)?,
             executable: false,
             mtime: None,
-            content: Source::Bytes(bytes),
+            content: FileContent::Bytes(bytes),
         })
     }
 
@@ -419,10 +422,10 @@ impl Layout<'_> {
         let mut rows = BTreeMap::new();
         for file in files {
             let sum = match &file.content {
-                Source::Member { digest, len, .. } => Some((*digest, *len)),
+                FileContent::Member { digest, len, .. } => Some((*digest, *len)),
                 // Python may rewrite it, so pip records no hash for it.
-                Source::Bytecode { .. } => None,
-                Source::Bytes(bytes) => Some((Digest::of(bytes), bytes.len() as u64)),
+                FileContent::Bytecode { .. } => None,
+                FileContent::Bytes(bytes) => Some((Digest::of(bytes), bytes.len() as u64)),
             };
             rows.insert(relative(self.library(), &file.path), sum);
         }
@@ -447,7 +450,7 @@ fn relative(from: &RelPath, to: &RelPath) -> String {
     way.join("/")
 }
 
-fn check(files: &[Planned], target: &Target<'_>) -> Result<(), InstallFault> {
+fn check(files: &[Planned], target: &InstallScheme<'_>) -> Result<(), InstallFault> {
     let scripts = target.scripts.folded();
     let mut places = Places::default();
     for file in files {
@@ -503,8 +506,8 @@ mod tests {
 
     const SITE: &str = "lib/python3.12/site-packages";
 
-    fn target() -> Target<'static> {
-        Target {
+    fn target() -> InstallScheme<'static> {
+        InstallScheme {
             purelib: RelPath::new(SITE).unwrap(),
             platlib: RelPath::new("lib64/python3.12/site-packages").unwrap(),
             scripts: RelPath::new("bin").unwrap(),
@@ -525,8 +528,10 @@ mod tests {
     fn bytes<'a>(files: &'a [Planned], path: &str) -> &'a [u8] {
         let file = files.iter().find(|file| file.path.as_str() == path);
         match &file.unwrap().content {
-            Source::Bytes(bytes) => bytes,
-            Source::Member { .. } | Source::Bytecode { .. } => panic!("`{path}` is a member"),
+            FileContent::Bytes(bytes) => bytes,
+            FileContent::Member { .. } | FileContent::Bytecode { .. } => {
+                panic!("`{path}` is a member")
+            }
         }
     }
 
@@ -554,7 +559,7 @@ mod tests {
         let made = (Digest::of(b"made"), 4);
         let names = ["demo/a.py", "demo/c.py", "demo_pkg-1.0.data/scripts/run.py"];
         let files = names.map(|name| (name.to_owned(), made)).into();
-        let target = Target {
+        let target = InstallScheme {
             bytecode: Some(Cached {
                 tag: "t-3",
                 files: &files,
@@ -564,7 +569,7 @@ mod tests {
         let planned = installation(&wheel, &target).unwrap();
         let bytecode: Vec<_> = planned
             .iter()
-            .filter(|file| matches!(file.content, Source::Bytecode { .. }))
+            .filter(|file| matches!(file.content, FileContent::Bytecode { .. }))
             .collect();
         let [bytecode] = bytecode.as_slice() else {
             panic!("{bytecode:?}");
@@ -657,7 +662,10 @@ mod tests {
             bytes(&files, "bin/python-tool"),
             b"#!/env/bin/python3\nprint()\n"
         );
-        assert!(matches!(files[2].content, Source::Member { len: 10, .. }));
+        assert!(matches!(
+            files[2].content,
+            FileContent::Member { len: 10, .. }
+        ));
         let record = bytes(&files, &format!("{SITE}/demo_pkg-1.0.dist-info/RECORD"));
         let record = String::from_utf8_lossy(record);
         assert!(record.contains("\r\n../../../share/d,sha256="), "{record}");

@@ -14,14 +14,14 @@ pub(super) const NAME: &str = "demo_pkg-1.0-py3-none-any.whl";
 
 /// One entry of a zip archive.
 #[derive(Clone)]
-pub(super) struct Entry<'a> {
+pub(super) struct SampleMember<'a> {
     name: &'a str,
     bytes: &'a [u8],
     mode: u32,
     time: (u16, u8, u8),
 }
 
-impl<'a> Entry<'a> {
+impl<'a> SampleMember<'a> {
     pub(super) fn file(name: &'a str, bytes: &'a [u8]) -> Self {
         Self {
             name,
@@ -56,7 +56,7 @@ impl<'a> Entry<'a> {
 }
 
 /// A zip archive of these entries.
-pub(super) fn zip(entries: &[Entry<'_>]) -> Vec<u8> {
+pub(super) fn zip(entries: &[SampleMember<'_>]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for entry in entries {
         let (year, month, day) = entry.time;
@@ -143,13 +143,13 @@ impl Builder {
     pub(super) fn bytes(mut self) -> Vec<u8> {
         let record = self.record.take().unwrap_or_else(|| self.right_record());
         let record_name = "demo_pkg-1.0.dist-info/RECORD";
-        let mut entries: Vec<Entry<'_>> = self
+        let mut entries: Vec<SampleMember<'_>> = self
             .files
             .iter()
-            .map(|(name, bytes, mode)| Entry::file(name, bytes).mode(*mode))
+            .map(|(name, bytes, mode)| SampleMember::file(name, bytes).mode(*mode))
             .collect();
         if !record.is_empty() {
-            entries.push(Entry::file(record_name, record.as_bytes()));
+            entries.push(SampleMember::file(record_name, record.as_bytes()));
         }
         zip(&entries)
     }

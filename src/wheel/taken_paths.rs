@@ -30,10 +30,10 @@ enum Kind {
 /// The paths of one tree.
 #[derive(Default)]
 pub(super) struct Places {
-    taken: Vec<Place>,
+    taken: Vec<TakenPath>,
 }
 
-struct Place {
+struct TakenPath {
     /// The path as a filesystem that ignores case compares it.
     folded: RelPath,
     path: RelPath,
@@ -54,7 +54,7 @@ impl Places {
     fn take(&mut self, path: &RelPath, kind: Kind) {
         let folded = path.folded_to_another().unwrap_or_else(|| path.clone());
         let path = path.clone();
-        self.taken.push(Place { folded, path, kind });
+        self.taken.push(TakenPath { folded, path, kind });
     }
 
     /// Finds paths that cannot be in one tree. After sorting they are neighbours; archives list
@@ -68,7 +68,7 @@ impl Places {
     }
 }
 
-impl Place {
+impl TakenPath {
     /// Compares a path with the next one in the order.
     fn check(&self, next: &Self) -> Result<(), Collision> {
         if let Some((one, other)) = self.spelled_otherwise(next) {

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::io::{Cursor, Write as _};
 
 use rvenv::wheel::{
-    ENTRIES_MAX, MEMBER_BYTES_MAX, Planned, Requested, Source, TOTAL_BYTES_MAX, Target, Wheel,
-    WheelError, installation,
+    ENTRIES_MAX, FileContent, InstallScheme, MEMBER_BYTES_MAX, Planned, Requested, TOTAL_BYTES_MAX,
+    Wheel, WheelError, installation,
 };
 use rvenv_journal::{Content, Digest, Mode, Node, Operation, PlanBuilder, RelPath};
 use zip::write::SimpleFileOptions;
@@ -105,7 +105,7 @@ fn rel(path: &str) -> RelPath {
 
 fn check_installation(wheel: &Wheel, python: &str) {
     let site = "lib/python3.12/site-packages";
-    let target = Target {
+    let target = InstallScheme {
         purelib: rel(site),
         platlib: rel("lib64/python3.12/site-packages"),
         scripts: rel("bin"),
@@ -125,8 +125,8 @@ fn check_installation(wheel: &Wheel, python: &str) {
     }
     for file in &files {
         let bytes = match &file.content {
-            Source::Bytes(bytes) => bytes.clone(),
-            Source::Member { digest, .. } | Source::Bytecode { digest, .. } => {
+            FileContent::Bytes(bytes) => bytes.clone(),
+            FileContent::Member { digest, .. } | FileContent::Bytecode { digest, .. } => {
                 digest.to_string().into_bytes()
             }
         };

@@ -13,7 +13,7 @@ use rvenv::checks::CheckFailed;
 use rvenv::download::DownloadFailed;
 use rvenv::environment::{PlanFailed, RunFailed};
 use rvenv::existing::ExistingError;
-use rvenv::hooks::StageError;
+use rvenv::hooks::HookError;
 use rvenv::host::file_size_max;
 use rvenv::merge::MergeError;
 use rvenv::provision::{BytecodeFailed, BytecodeLost};
@@ -24,8 +24,7 @@ use rvenv::verify::VerifyFailed;
 use rvenv_journal::raw::{PlanReadError, WhyKept, counted};
 use rvenv_journal::{
     Aftermath, ContentError, Ending, Kept, LockError, PrepareError, PublishError, PublishFailed,
-    ReadyError, Receipt, RecoverError, RollbackError, StageError as Staging, StageFailed,
-    TargetError,
+    ReadyError, Receipt, RecoverError, RollbackError, StageError, StageFailed, TargetError,
 };
 
 mod cache;
@@ -326,7 +325,7 @@ fn of_check(
 
 fn of_stage(failed: &StageFailed, terminated: bool) -> CliError {
     let lost = lost_bytecode(&failed.source);
-    let interrupted = matches!(failed.source, Staging::Interrupted { .. })
+    let interrupted = matches!(failed.source, StageError::Interrupted { .. })
         || matches!(lost, Some(BytecodeLost::Interrupted));
     let exit = if interrupted {
         interruption(terminated)
@@ -347,8 +346,8 @@ fn of_stage(failed: &StageFailed, terminated: bool) -> CliError {
     }
 }
 
-fn lost_bytecode(failed: &Staging) -> Option<&BytecodeLost> {
-    let Staging::Content { source, .. } = failed else {
+fn lost_bytecode(failed: &StageError) -> Option<&BytecodeLost> {
+    let StageError::Content { source, .. } = failed else {
         return None;
     };
     match source {
@@ -373,15 +372,15 @@ pub(crate) fn of_bytecode(failed: &BytecodeFailed, terminated: bool) -> CliError
 /// Describes why there is no plan.
 pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
     match failed {
-        PlanFailed::Stage(StageError::Text(_)) => {
+        PlanFailed::Hook(HookError::Text(_)) => {
             CliError::of(Exit::Usage, failed).hint("choose a text without that character")
         }
-        PlanFailed::Stage(StageError::NoPip { minor, .. }) => CliError::of(Exit::Failed, failed).hint(format!(
+        PlanFailed::Hook(HookError::NoPip { minor, .. }) => CliError::of(Exit::Failed, failed).hint(format!(
             "install its bundled wheels (on Debian: `apt install python3.{minor}-venv`), or use `--without-pip`"
         )),
-        PlanFailed::Stage(StageError::Wheel(_) | StageError::Install(_)) => CliError::of(Exit::Failed, failed)
+        PlanFailed::Hook(HookError::Wheel(_) | HookError::Install(_)) => CliError::of(Exit::Failed, failed)
             .hint("reinstall that Python, name another with `--python`, or use `--without-pip`"),
-        PlanFailed::Stage(_) | PlanFailed::Plan(_) | PlanFailed::Disk { .. } => CliError::of(Exit::Failed, failed),
+        PlanFailed::Hook(_) | PlanFailed::Plan(_) | PlanFailed::Disk { .. } => CliError::of(Exit::Failed, failed),
         PlanFailed::Target(target) => of_target(failed, target),
         PlanFailed::Merge(error) => of_merge(failed, error),
         PlanFailed::Repair(error) => of_repair(failed, error),
@@ -397,7 +396,7 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
 fn of_merge(failed: &PlanFailed, error: &MergeError) -> CliError {
     let told = |exit, hint: &str| CliError::of(exit, failed).hint(hint);
     match error {
-        MergeError::Stage(_)
+        MergeError::Hook(_)
         | MergeError::Plan(_)
         | MergeError::Path(_)
         | MergeError::Disk { .. } => CliError::of(Exit::Failed, failed),
@@ -438,7 +437,7 @@ pub(crate) fn of_request(failed: RequestFailed, terminated: bool) -> CliError {
     match failed {
         RequestFailed::Interpreter(error) => of_interpreter(&error, terminated),
         RequestFailed::Base(error) => of_base(&error, terminated),
-        RequestFailed::Stage(error) => of_plan(&error.into()),
+        RequestFailed::Hook(error) => of_plan(&error.into()),
         RequestFailed::Target(error) => of_plan(&error.into()),
         RequestFailed::Existing(error) => of_existing(&error),
         RequestFailed::NoEnvironment { path, source } => {

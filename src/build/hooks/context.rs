@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rvenv_journal::{Mode, RelPath};
 
-use super::StageError;
+use super::HookError;
 use crate::build::layout::Layout;
 use crate::build::options::{Options, check_path, check_prompt};
 use crate::build::pyvenv_cfg;
@@ -59,7 +59,7 @@ impl Context {
         env_dir: &str,
         interpreter: Interpreter,
         options: Options,
-    ) -> Result<Self, StageError> {
+    ) -> Result<Self, HookError> {
         check_path(env_dir)?;
         let layout = Layout::of(&interpreter)?;
         let windows = interpreter.os_name == "nt";

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rvenv_journal::{Content, Mode, Node, Operation, PlanBuilder, RelPath};
 
-use super::{Context, StageError, pip};
+use super::{Context, HookError, pip};
 use crate::build::checks::Check;
 use crate::build::scripts::{ScriptTree, Values};
 
@@ -31,7 +31,7 @@ impl Draft {
     ///
     /// # Errors
     /// A path that no plan can have.
-    pub fn new(context: &Context) -> Result<Self, StageError> {
+    pub fn new(context: &Context) -> Result<Self, HookError> {
         Ok(Self {
             plan: PlanBuilder::new(&context.env_dir, context.dir_mode())?,
             checks: Vec::new(),
@@ -46,7 +46,7 @@ impl Draft {
     ///
     /// # Errors
     /// A path that leaves the environment or is taken by something else.
-    pub fn dir(&mut self, path: &str) -> Result<(), StageError> {
+    pub fn dir(&mut self, path: &str) -> Result<(), HookError> {
         let mode = self.dir_mode;
         self.node(RelPath::new(path)?, Node::Dir { mode })
     }
@@ -55,7 +55,7 @@ impl Draft {
     ///
     /// # Errors
     /// A path that leaves the environment or is taken.
-    pub fn file(&mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Result<(), StageError> {
+    pub fn file(&mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Result<(), HookError> {
         self.file_with_mode(path, bytes, self.data_mode)
     }
 
@@ -63,7 +63,7 @@ impl Draft {
     ///
     /// # Errors
     /// A path that leaves the environment or is taken.
-    pub fn program(&mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Result<(), StageError> {
+    pub fn program(&mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Result<(), HookError> {
         self.file_with_mode(path, bytes, self.dir_mode)
     }
 
@@ -76,7 +76,7 @@ impl Draft {
         path: &str,
         bytes: impl Into<Vec<u8>>,
         mode: Mode,
-    ) -> Result<(), StageError> {
+    ) -> Result<(), HookError> {
         let node = Node::File {
             mode,
             mtime: self.mtime,
@@ -89,7 +89,7 @@ impl Draft {
     ///
     /// # Errors
     /// A path that leaves the environment or is taken; an empty target.
-    pub fn symlink(&mut self, path: &str, target: &str) -> Result<(), StageError> {
+    pub fn symlink(&mut self, path: &str, target: &str) -> Result<(), HookError> {
         let target = target.to_owned();
         self.node(RelPath::new(path)?, Node::Symlink { target })
     }
@@ -101,7 +101,7 @@ impl Draft {
     /// # Errors
     /// A wheel that was not given beforehand, is damaged or hostile, or has files where others are
     /// planned.
-    pub fn install(&mut self, context: &Context, wheel: &Path) -> Result<(), StageError> {
+    pub fn install(&mut self, context: &Context, wheel: &Path) -> Result<(), HookError> {
         pip::install(context, &mut self.plan, (wheel, self.stage))
     }
 
@@ -115,7 +115,7 @@ impl Draft {
         &mut self,
         context: &Context,
         scripts: &ScriptTree,
-    ) -> Result<(), StageError> {
+    ) -> Result<(), HookError> {
         let python = context.env_exe();
         let values = Values {
             dir: &context.env_dir,
@@ -159,7 +159,7 @@ impl Draft {
         self
     }
 
-    pub(super) fn node(&mut self, path: RelPath, node: Node) -> Result<(), StageError> {
+    pub(super) fn node(&mut self, path: RelPath, node: Node) -> Result<(), HookError> {
         self.plan
             .add_parents(&path, (self.stage, None), self.dir_mode)?;
         let operation = Operation {

@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use rvenv_journal::{Content, Digest, Input, Node, Operation, PlanBuilder, RelPath};
 
-use super::{Context, StageError};
+use super::{Context, HookError};
 use crate::base::version;
 use crate::build::supply::{self, Supply, Why};
 use crate::python::{Bundled, Caching, Interpreter, PythonVersion};
 use crate::wheel::distributions::Distribution;
-use crate::wheel::{self, Cached, Launchers, Named, Requested, Source, Wheel, WheelError};
+use crate::wheel::{self, Cached, FileContent, Launchers, Named, Requested, Wheel, WheelError};
 
 /// The role of a plan's input that is bytecode: its path is that of the wheel, its digest the key
 /// in the store.
@@ -100,7 +100,7 @@ fn wanted(context: &Context) -> impl Iterator<Item = &Supply> {
 }
 
 /// The wheels of one kind that are planned without being asked for: no newer version is installed.
-fn add_all(context: &Context, plan: &mut PlanBuilder, why: Why) -> Result<(), StageError> {
+fn add_all(context: &Context, plan: &mut PlanBuilder, why: Why) -> Result<(), HookError> {
     for supply in wanted(context).filter(|supply| supply.why == why) {
         if !is_newer_installed(context, &supply.wheel) {
             let wheel = open(context, supply)?;
@@ -116,7 +116,7 @@ fn bundled(context: &Context) -> impl Iterator<Item = &Supply> {
 }
 
 /// Plans the bundled wheels.
-pub(super) fn setup(context: &Context, plan: &mut PlanBuilder) -> Result<(), StageError> {
+pub(super) fn setup(context: &Context, plan: &mut PlanBuilder) -> Result<(), HookError> {
     let Interpreter {
         executable,
         bundled,
@@ -124,7 +124,7 @@ pub(super) fn setup(context: &Context, plan: &mut PlanBuilder) -> Result<(), Sta
         ..
     } = &context.interpreter;
     if let Bundled::Missing { reason } = bundled {
-        return Err(StageError::NoPip {
+        return Err(HookError::NoPip {
             python: executable.to_string_lossy().into_owned(),
             reason: reason.clone(),
             minor: version.minor,
@@ -134,15 +134,15 @@ pub(super) fn setup(context: &Context, plan: &mut PlanBuilder) -> Result<(), Sta
 }
 
 /// Plans the downloaded wheels.
-pub(super) fn upgrade(context: &Context, plan: &mut PlanBuilder) -> Result<(), StageError> {
+pub(super) fn upgrade(context: &Context, plan: &mut PlanBuilder) -> Result<(), HookError> {
     let has_pip = context.options.with_pip || context.installed.iter().any(|d| d.name == "pip");
     if !has_pip {
-        return Err(StageError::NothingToUpgrade(context.env_dir.clone()));
+        return Err(HookError::NothingToUpgrade(context.env_dir.clone()));
     }
     for name in core_dependencies(&context.interpreter.version) {
         let mut downloads = wanted(context).filter(|supply| supply.why == Why::Upgrade);
         if !downloads.any(|supply| supply.name().as_deref() == Some(*name)) {
-            return Err(StageError::NotDownloaded(name));
+            return Err(HookError::NotDownloaded(name));
         }
     }
     add_all(context, plan, Why::Upgrade)
@@ -153,9 +153,9 @@ pub(super) fn install(
     context: &Context,
     plan: &mut PlanBuilder,
     (path, stage): (&Path, &str),
-) -> Result<(), StageError> {
+) -> Result<(), HookError> {
     if !supply::is_of(&context.supplies, Why::Given, path) {
-        return Err(StageError::NotGiven(
+        return Err(HookError::NotGiven(
             path.to_string_lossy().escape_debug().to_string(),
         ));
     }
@@ -178,7 +178,7 @@ fn add(
     plan: &mut PlanBuilder,
     (path, wheel): (&Path, &Wheel),
     stage: &str,
-) -> Result<(), StageError> {
+) -> Result<(), HookError> {
     plan.add_input(Input {
         role: "wheel".to_owned(),
         path: path.to_string_lossy().into_owned(),
@@ -204,7 +204,7 @@ fn add(
 
 /// The programs that start the scripts of a wheel on Windows; they come from pip's own wheel,
 /// either this one or the bundled one.
-fn launchers(context: &Context, wheel: &Wheel) -> Result<Option<Launchers>, StageError> {
+fn launchers(context: &Context, wheel: &Wheel) -> Result<Option<Launchers>, HookError> {
     let Interpreter {
         os_name, is_64bit, ..
     } = &context.interpreter;
@@ -215,7 +215,7 @@ fn launchers(context: &Context, wheel: &Wheel) -> Result<Option<Launchers>, Stag
         return Ok(Some(own));
     }
     let pip = bundled(context).find(|supply| supply.name().as_deref() == Some("pip"));
-    let missing = || StageError::NoLauncher(wheel.file_name().to_owned());
+    let missing = || HookError::NoLauncher(wheel.file_name().to_owned());
     let pip = open(context, pip.ok_or_else(missing)?)?;
     let launchers = Launchers::of(&pip, *is_64bit)?;
     launchers.map(Some).ok_or_else(missing)
@@ -233,11 +233,11 @@ fn requested(context: &Context) -> Requested {
 fn bytecode<'a>(
     context: &'a Context,
     wheel: &Wheel,
-) -> Result<Option<(Digest, Cached<'a>)>, StageError> {
+) -> Result<Option<(Digest, Cached<'a>)>, HookError> {
     if !context.options.compile_bytecode {
         return Ok(None);
     }
-    let missing = || StageError::NotCompiled(wheel.file_name().to_owned());
+    let missing = || HookError::NotCompiled(wheel.file_name().to_owned());
     let Caching { tag, .. } = context.interpreter.caching.as_ref().ok_or_else(missing)?;
     let compiled = context.bytecode.of(wheel.digest()).ok_or_else(missing)?;
     let files = &compiled.files;
@@ -249,7 +249,7 @@ fn add_wheel(
     plan: &mut PlanBuilder,
     (wheel, bytecode): (&Wheel, Option<Cached<'_>>),
     stage: &str,
-) -> Result<(), StageError> {
+) -> Result<(), HookError> {
     let version = &context.interpreter.version;
     let python = context.absolute(&context.layout.env_exe);
     let launchers = launchers(context, wheel)?;
@@ -258,7 +258,7 @@ fn add_wheel(
         _ => "include",
     };
     let headers = RelPath::new(&format!("{include}/site/python3.{}", version.minor))?;
-    let target = wheel::Target {
+    let target = wheel::InstallScheme {
         purelib: context.layout.lib_path.clone(),
         platlib: context.layout.platlib_path.clone(),
         scripts: context.layout.bin_name.clone(),
@@ -278,14 +278,16 @@ fn add_wheel(
         let umask = context.options.umask;
         let mode = match (planned.executable, &planned.content) {
             (false, _) => context.data_mode(),
-            (true, Source::Member { .. } | Source::Bytecode { .. }) => wheel::program_mode(umask),
-            (true, Source::Bytes(_)) => wheel::script_mode(umask),
+            (true, FileContent::Member { .. } | FileContent::Bytecode { .. }) => {
+                wheel::program_mode(umask)
+            }
+            (true, FileContent::Bytes(_)) => wheel::script_mode(umask),
         };
         let (mtime, bytes) = match planned.content {
-            Source::Member { digest, len, .. } | Source::Bytecode { digest, len } => {
+            FileContent::Member { digest, len, .. } | FileContent::Bytecode { digest, len } => {
                 (planned.mtime, Content::Object { digest, len })
             }
-            Source::Bytes(bytes) => (context.options.epoch, Content::Inline(bytes)),
+            FileContent::Bytes(bytes) => (context.options.epoch, Content::Inline(bytes)),
         };
         let operation = Operation {
             stage: stage.into(),
@@ -368,7 +370,7 @@ mod tests {
         PlanBuilder::new(&context.env_dir, context.dir_mode()).unwrap()
     }
 
-    fn plan(context: &Context) -> Result<(), StageError> {
+    fn plan(context: &Context) -> Result<(), HookError> {
         let mut plan = PlanBuilder::new(&context.env_dir, context.dir_mode())?;
         if context.options.with_pip {
             setup(context, &mut plan)?;
@@ -402,7 +404,7 @@ mod tests {
             shown(&replaced_distributions(&found, &nothing(&found))),
             ["pip-23.2.1rc1.dist-info"]
         );
-        assert!(matches!(plan(&found), Err(StageError::Wheel(_))));
+        assert!(matches!(plan(&found), Err(HookError::Wheel(_))));
     }
 
     #[test]

@@ -8,18 +8,18 @@
 
 use rvenv_journal::{Content, Input, Mode, Node};
 
-use super::{Context, Draft, StageError};
+use super::{Context, Draft, HookError};
 use crate::build::windows_programs;
 
 /// Plans the programs, as copies or as links.
-pub(super) fn setup_python(context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+pub(super) fn setup_python(context: &Context, draft: &mut Draft) -> Result<(), HookError> {
     let interpreter = &context.interpreter;
     let symlinks = context.options.symlinks;
     let chosen = windows_programs::chosen(interpreter, symlinks, &context.programs);
     let main = context.layout.env_exe.name();
     if !chosen.iter().any(|(name, _)| name == main) {
         let shown = interpreter.executable.to_string_lossy();
-        return Err(StageError::NoProgram(shown.escape_debug().to_string()));
+        return Err(HookError::NoProgram(shown.escape_debug().to_string()));
     }
     for (name, program) in chosen {
         let path = program.path.to_string_lossy().into_owned();

@@ -45,7 +45,7 @@ pub(crate) fn redate(
     };
     let mut dated = Vec::new();
     for (path, operation, found) in paired(draft.operations(), &seen.paths) {
-        let Some(source) = Source::of(path, &operation.node) else {
+        let Some(source) = DatedSource::of(path, &operation.node) else {
             continue;
         };
         if effect(&operation.node, found) == Effect::Keep {
@@ -66,7 +66,7 @@ pub(crate) fn redate(
 }
 
 /// A source with a planned time.
-struct Source<'a> {
+struct DatedSource<'a> {
     path: &'a RelPath,
     /// Its name without the extension, with which its bytecode's name begins.
     stem: &'a str,
@@ -74,7 +74,7 @@ struct Source<'a> {
     content: &'a Content,
 }
 
-impl<'a> Source<'a> {
+impl<'a> DatedSource<'a> {
     fn of(path: &'a RelPath, planned: &'a Node) -> Option<Self> {
         let stem = path.name().strip_suffix(".py")?;
         match planned {
@@ -113,7 +113,7 @@ impl Around<'_> {
     /// The later time that an earlier merge gave to a source with the planned bytes.
     fn kept_time(
         &mut self,
-        source: &Source<'_>,
+        source: &DatedSource<'_>,
         found: Option<&Observed>,
     ) -> Result<Option<i64>, FsError> {
         let Some(Observed::File { len, mtime_ns, .. }) = found else {
@@ -134,7 +134,11 @@ impl Around<'_> {
     }
 
     /// Pairs of time and size that a source must not have.
-    fn taken(&mut self, source: &Source<'_>, found: Option<&Observed>) -> Result<Taken, FsError> {
+    fn taken(
+        &mut self,
+        source: &DatedSource<'_>,
+        found: Option<&Observed>,
+    ) -> Result<Taken, FsError> {
         let mut taken = self.bytecode_of(source)?;
         // A process that imports the old source right now writes its bytecode a moment later.
         if let Some(Observed::File {
@@ -150,7 +154,7 @@ impl Around<'_> {
         Ok(taken)
     }
 
-    fn bytecode_of(&mut self, source: &Source<'_>) -> Result<Taken, FsError> {
+    fn bytecode_of(&mut self, source: &DatedSource<'_>) -> Result<Taken, FsError> {
         let cache = match source.path.parent() {
             Some(above) => above.join("__pycache__"),
             None => RelPath::new("__pycache__"),

@@ -25,7 +25,7 @@ use crate::base::cache::Cache;
 use crate::base::cached_answer::CachedAnswer;
 use crate::build::hooks::{Context, planned_wheels};
 use crate::python::Interpreter;
-use crate::python::bytecode::{Bytecode, CompileFailed, Compiled, Compiler, Source, key};
+use crate::python::bytecode::{Bytecode, CompileFailed, Compiled, Compiler, SourceFile, key};
 use crate::wheel::{Member, Wheel, WheelError};
 
 /// The version of the index format.
@@ -133,12 +133,12 @@ pub(super) fn make(
     let sources = sources
         .map(source)
         .collect::<Result<Vec<_>, WheelError>>()?;
-    let source = |(member, text): (&Member, Vec<u8>)| Source {
+    let source = |(member, text): (&Member, Vec<u8>)| SourceFile {
         name: member.path.to_string(),
         mtime: member.mtime,
         text,
     };
-    let mut sources: Vec<Source> = sources.into_iter().map(source).collect();
+    let mut sources: Vec<SourceFile> = sources.into_iter().map(source).collect();
     // Sources that are compiled together can affect each other's bytecode, so their order must not
     // be the archive's.
     sources.sort_by(|one, other| one.name.cmp(&other.name));

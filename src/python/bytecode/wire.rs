@@ -5,7 +5,7 @@
 //!
 //! Read next: `compile.py`, the other side.
 
-use super::Source;
+use super::SourceFile;
 use crate::python::Caching;
 
 /// What precedes an answer; a wrapper may print text before it.
@@ -16,9 +16,9 @@ const MARKER: &[u8] = b"\nrvenv-bytecode-1:";
 pub(super) struct Malformed(pub(super) &'static str);
 
 /// The sources of a batch as the program reads them.
-pub(super) fn question(batch: &[Source]) -> Vec<u8> {
+pub(super) fn question(batch: &[SourceFile]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(batch.iter().map(|s| s.text.len() + 256).sum());
-    for Source { name, mtime, text } in batch {
+    for SourceFile { name, mtime, text } in batch {
         lengthened(&mut bytes, name.as_bytes());
         bytes.extend(mtime.to_le_bytes());
         lengthened(&mut bytes, text);
@@ -36,7 +36,7 @@ fn lengthened(to: &mut Vec<u8>, bytes: &[u8]) {
 /// Reads the file of each source of a batch.
 pub(super) fn answer(
     bytes: &[u8],
-    batch: &[Source],
+    batch: &[SourceFile],
     caching: &Caching,
 ) -> Result<Vec<Option<Vec<u8>>>, Malformed> {
     let start = bytes.windows(MARKER.len()).position(|at| at == MARKER);
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn check(bytes: &[u8], expect: Result<&[Option<&[u8]>], &'static str>) {
-        let source = |name: &str| Source {
+        let source = |name: &str| SourceFile {
             name: name.to_owned(),
             mtime: -1,
             text: Vec::new(),
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_question_names_each_source_and_its_time() {
-        let source = Source {
+        let source = SourceFile {
             name: "é.py".to_owned(),
             mtime: 1,
             text: b"x".to_vec(),

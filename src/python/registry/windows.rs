@@ -6,14 +6,14 @@
 
 use windows_registry::{CURRENT_USER, Key, LOCAL_MACHINE};
 
-use super::Entry;
+use super::RegisteredPython;
 
 const KEY: &str = r"Software\Python";
 /// Where a 64-bit process finds the entries of 32-bit programs.
 const KEY_32: &str = r"Software\Wow6432Node\Python";
 
 /// All entries, in the order of precedence.
-pub(super) fn entries() -> Vec<Entry> {
+pub(super) fn entries() -> Vec<RegisteredPython> {
     let hives = [
         (CURRENT_USER, KEY),
         (LOCAL_MACHINE, KEY),
@@ -25,13 +25,13 @@ pub(super) fn entries() -> Vec<Entry> {
     opened.flat_map(|python| entries_of(&python)).collect()
 }
 
-fn entries_of(python: &Key) -> Vec<Entry> {
+fn entries_of(python: &Key) -> Vec<RegisteredPython> {
     let mut found = Vec::new();
     for (company, tags) in keys(python) {
         for (tag, key) in keys(&tags) {
             let install = key.open("InstallPath").ok();
             let value = |name: &str| install.as_ref()?.get_string(name).ok();
-            found.push(Entry {
+            found.push(RegisteredPython {
                 company: company.clone(),
                 tag,
                 executable: value("ExecutablePath"),

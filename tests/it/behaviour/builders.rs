@@ -17,7 +17,7 @@ use rvenv::hooks::{Context, Draft};
 use rvenv::host::Host;
 use rvenv::python::{Request, Surroundings};
 use rvenv::wheelhouse::Wheelhouse;
-use rvenv::{CreateFailed, EnvBuilder, StageError, Stages};
+use rvenv::{CreateFailed, EnvBuilder, HookError, Hooks};
 use rvenv_journal::fs::Time;
 
 pub(super) struct Bench {
@@ -71,12 +71,12 @@ impl Bench {
         }
     }
 
-    pub(super) fn create(&self, stages: &dyn Stages) -> Result<Outcome, CreateFailed> {
+    pub(super) fn create(&self, stages: &dyn Hooks) -> Result<Outcome, CreateFailed> {
         let made = self.builder().create_on(&self.host, stages, "E")?;
         Ok(made.outcome)
     }
 
-    pub(super) fn refused(&self, stages: &dyn Stages, expect: &str) {
+    pub(super) fn refused(&self, stages: &dyn Hooks, expect: &str) {
         let error = self.create(stages).unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
         assert_eq!(names(&self.path("")), Vec::<String>::new());
@@ -170,38 +170,38 @@ impl Recording {
     }
 }
 
-impl Stages for Recording {
-    fn ensure_directories(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+impl Hooks for Recording {
+    fn ensure_directories(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         self.note("ensure_directories");
         rvenv::hooks::Venv.ensure_directories(context, draft)
     }
 
-    fn create_git_ignore_file(&self, _: &Context, _: &mut Draft) -> Result<(), StageError> {
+    fn create_git_ignore_file(&self, _: &Context, _: &mut Draft) -> Result<(), HookError> {
         self.note("create_git_ignore_file");
         Ok(())
     }
 
-    fn create_configuration(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+    fn create_configuration(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         self.note("create_configuration");
         rvenv::hooks::Venv.create_configuration(context, draft)
     }
 
-    fn setup_python(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+    fn setup_python(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         self.note("setup_python");
         rvenv::hooks::Venv.setup_python(context, draft)
     }
 
-    fn setup_pip(&self, _: &Context, _: &mut Draft) -> Result<(), StageError> {
+    fn setup_pip(&self, _: &Context, _: &mut Draft) -> Result<(), HookError> {
         self.note("setup_pip");
         Ok(())
     }
 
-    fn setup_scripts(&self, _: &Context, _: &mut Draft) -> Result<(), StageError> {
+    fn setup_scripts(&self, _: &Context, _: &mut Draft) -> Result<(), HookError> {
         self.note("setup_scripts");
         Ok(())
     }
 
-    fn post_setup(&self, _: &Context, _: &mut Draft) -> Result<(), StageError> {
+    fn post_setup(&self, _: &Context, _: &mut Draft) -> Result<(), HookError> {
         self.note("post_setup");
         Ok(())
     }
@@ -228,13 +228,13 @@ fn the_stages_run_in_the_order_of_venv() {
 /// Knows of another system of version control.
 struct Bazaar;
 
-impl Stages for Bazaar {
+impl Hooks for Bazaar {
     fn create_scm_ignore_file(
         &self,
         scm: &str,
         context: &Context,
         draft: &mut Draft,
-    ) -> Result<(), StageError> {
+    ) -> Result<(), HookError> {
         match scm {
             "bzr" => draft.file(".bzrignore", "*\n"),
             _ => rvenv::hooks::Venv.create_scm_ignore_file(scm, context, draft),
@@ -267,8 +267,8 @@ fn a_builder_may_know_of_more_systems_of_version_control_and_one_that_nobody_kno
 /// Plans something, and notes a command that judges it.
 struct Judged(&'static str);
 
-impl Stages for Judged {
-    fn post_setup(&self, _: &Context, draft: &mut Draft) -> Result<(), StageError> {
+impl Hooks for Judged {
+    fn post_setup(&self, _: &Context, draft: &mut Draft) -> Result<(), HookError> {
         draft.file("share/note.txt", "made\n")?;
         draft.check(Check::Command(self.0.to_owned()));
         Ok(())
@@ -299,8 +299,8 @@ fn what_fails_the_health_check_of_a_stage_is_taken_back() {
 /// Wants what nobody gave it.
 struct Greedy(PathBuf);
 
-impl Stages for Greedy {
-    fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+impl Hooks for Greedy {
+    fn post_setup(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         draft.install(context, &self.0)
     }
 }
@@ -317,8 +317,8 @@ fn a_stage_installs_only_wheels_that_were_given_beforehand() {
 /// Wants to leave the environment.
 struct Escaping(&'static str);
 
-impl Stages for Escaping {
-    fn post_setup(&self, _: &Context, draft: &mut Draft) -> Result<(), StageError> {
+impl Hooks for Escaping {
+    fn post_setup(&self, _: &Context, draft: &mut Draft) -> Result<(), HookError> {
         draft.file(self.0, "x")
     }
 }

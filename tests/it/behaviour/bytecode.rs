@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::machine::{self, Python, Scratch, supported};
-use rvenv::bytecode::{CompileFailed, Compiler, Source};
+use rvenv::bytecode::{CompileFailed, Compiler, SourceFile};
 use rvenv::python::{self, Control, Interpreter, Request, Surroundings};
 use rvenv::wheel::Wheel;
 
@@ -26,8 +26,8 @@ fn asked(python: &Path) -> Interpreter {
     python::find(&request, &surroundings(), &Control::default()).unwrap()
 }
 
-fn source(name: &str, text: &str) -> Source {
-    Source {
+fn source(name: &str, text: &str) -> SourceFile {
+    SourceFile {
         name: name.to_owned(),
         mtime: MTIME,
         text: text.as_bytes().to_vec(),
@@ -36,7 +36,7 @@ fn source(name: &str, text: &str) -> Source {
 
 fn compile(
     interpreter: &Interpreter,
-    sources: &[Source],
+    sources: &[SourceFile],
     workers: usize,
 ) -> Result<Vec<Option<Vec<u8>>>, CompileFailed> {
     let compiler = Compiler {
@@ -47,14 +47,14 @@ fn compile(
     compiler.compile(interpreter, sources)
 }
 
-fn sources_of(wheel: &Path) -> Vec<Source> {
+fn sources_of(wheel: &Path) -> Vec<SourceFile> {
     let wheel = Wheel::open(wheel).unwrap();
     let members = wheel.members().iter();
     let sources =
         members.filter(|member| Path::new(member.path.as_str()).extension() == Some("py".as_ref()));
     let read = |member| wheel.read(member).unwrap();
-    let mut sources: Vec<Source> = sources
-        .map(|member| Source {
+    let mut sources: Vec<SourceFile> = sources
+        .map(|member| SourceFile {
             name: member.path.to_string(),
             mtime: member.mtime,
             text: read(member),
@@ -65,7 +65,7 @@ fn sources_of(wheel: &Path) -> Vec<Source> {
 }
 
 /// Puts a source and its bytecode where Python looks for them.
-fn place(scratch: &Scratch, interpreter: &Interpreter, source: &Source, bytecode: &[u8]) {
+fn place(scratch: &Scratch, interpreter: &Interpreter, source: &SourceFile, bytecode: &[u8]) {
     let tag = &interpreter.caching.as_ref().unwrap().tag;
     let path = rvenv_journal::RelPath::new(&source.name).unwrap();
     let cached = rvenv::wheel::cached(&path, tag).unwrap().unwrap();
@@ -162,7 +162,7 @@ fn python_takes_the_bytecode_without_reading_the_source_and_shows_the_real_path(
         // Two places, as two environments are.
         for _ in 0..2 {
             let scratch = Scratch::new();
-            let read = Source {
+            let read = SourceFile {
                 text: text.replace("made", "read").into_bytes(),
                 ..source.clone()
             };
@@ -197,7 +197,7 @@ fn a_source_that_python_refuses_has_no_bytecode_and_does_no_harm_to_others() {
             source("c.py", "x = '\0'\n"),
             source("d.py", "print 'for another Python'\n"),
             source("e.py", &deep),
-            Source {
+            SourceFile {
                 text: b"x = '\xff'\n".to_vec(),
                 ..source("f.py", "")
             },

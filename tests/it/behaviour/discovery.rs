@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::machine::{Python, Scratch, any_python, ended, player, script, supported};
-use rvenv::python::{Control, Request, Source, Surroundings, list, locate};
+use rvenv::python::{Control, FoundBy, Request, Surroundings, list, locate};
 use serde_json::Value;
 
 /// A scratch directory; PATH is its `bin` and nothing else.
@@ -192,8 +192,8 @@ fn what_is_registered_is_found() {
     assert_eq!(
         found,
         [
-            (registered.clone(), Source::Registry),
-            (alternative.clone(), Source::Alternatives)
+            (registered.clone(), FoundBy::Registry),
+            (alternative.clone(), FoundBy::Alternatives)
         ]
     );
     assert_eq!(listing.unusable, []);

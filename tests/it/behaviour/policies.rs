@@ -15,7 +15,7 @@ use crate::mounts::{has, is_among_mounts};
 use crate::places::{Kind, Place};
 use crate::refused::refused_by;
 use crate::trees::{Ended, Lab, Sameness, compare, end, look};
-use rvenv::hooks::{self, Context, Draft, StageError, Stages, Venv};
+use rvenv::hooks::{self, Context, Draft, HookError, Hooks, Venv};
 use rvenv::options::Options;
 use rvenv::python::{self, Control, Request, Surroundings};
 use rvenv_journal::Mode;
@@ -204,8 +204,8 @@ fn the_longest_name_works_and_a_longer_one_is_refused() {
 /// A builder whose last stage plans a name that differs from another in case alone.
 struct Shouting;
 
-impl Stages for Shouting {
-    fn post_setup(&self, _context: &Context, draft: &mut Draft) -> Result<(), StageError> {
+impl Hooks for Shouting {
+    fn post_setup(&self, _context: &Context, draft: &mut Draft) -> Result<(), HookError> {
         draft.symlink("bin/PYTHON", "activate")
     }
 }

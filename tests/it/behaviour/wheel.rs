@@ -9,7 +9,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rvenv::wheel::{Planned, Requested, Source, Target, Wheel, WheelError, installation};
+use rvenv::wheel::{
+    FileContent, InstallScheme, Planned, Requested, Wheel, WheelError, installation,
+};
 use rvenv_journal::{Digest, RelPath};
 
 /// The prefixes of all interpreters that pyenv keeps here.
@@ -156,7 +158,7 @@ fn check(minor: u8) {
         .collect();
     let pip = wheels.iter().find(|wheel| wheel.name() == "pip").unwrap();
     let python = reference.root.join("bin/python3");
-    let target = Target {
+    let target = InstallScheme {
         purelib: rel(&reference.site),
         platlib: rel(&reference.site),
         scripts: rel("bin"),
@@ -185,18 +187,18 @@ fn check_contents(wheel: &Wheel, files: &[Planned], reference: &Reference) {
     for file in files {
         let real = reference.read(file.path.as_str());
         match &file.content {
-            Source::Member { digest, len, .. } => {
+            FileContent::Member { digest, len, .. } => {
                 assert_eq!(*digest, Digest::of(&real), "{}", file.path);
                 assert_eq!(*len, real.len() as u64, "{}", file.path);
             }
-            Source::Bytecode { .. } => panic!("nobody asked for {}", file.path),
-            Source::Bytes(bytes) if file.path.name() == "RECORD" => {
+            FileContent::Bytecode { .. } => panic!("nobody asked for {}", file.path),
+            FileContent::Bytes(bytes) if file.path.name() == "RECORD" => {
                 assert_eq!(rows(bytes), rows(&real), "{}", file.path);
                 let scripts = |bytes| names(bytes, "../../../bin/");
                 assert_eq!(scripts(bytes), scripts(&real), "{}", file.path);
             }
-            Source::Bytes(_) if file.path.as_str().starts_with("bin/") => {}
-            Source::Bytes(bytes) => assert_eq!(*bytes, real, "{}", file.path),
+            FileContent::Bytes(_) if file.path.as_str().starts_with("bin/") => {}
+            FileContent::Bytes(bytes) => assert_eq!(*bytes, real, "{}", file.path),
         }
     }
     assert!(files.len() > wheel.members().len());
@@ -224,7 +226,7 @@ fn names(record: &[u8], prefix: &str) -> BTreeSet<String> {
 fn check_scripts(files: &[Planned], reference: &Reference) {
     let mut count = 0;
     for file in files {
-        let Source::Bytes(bytes) = &file.content else {
+        let FileContent::Bytes(bytes) = &file.content else {
             continue;
         };
         if !file.path.as_str().starts_with("bin/") {

@@ -10,7 +10,7 @@ use insta::assert_snapshot;
 use rvenv::hooks::{Context, Venv, build};
 use rvenv::options::Options;
 use rvenv::python::{Bundled, Interpreter, PythonVersion, Scheme};
-use rvenv::windows_programs::{Place, Program};
+use rvenv::windows_programs::{Program, ProgramDir};
 use rvenv_journal::{Content, Digest, Node, RelPath};
 
 const BASE: &str = "C:/Python/";
@@ -66,8 +66,8 @@ fn programs() -> Vec<Program> {
         "vcruntime140.dll",
         "other.exe",
     ];
-    let base = base.map(|name| program(Place::Base, "", name));
-    let libraries = [program(Place::Libraries, "DLLs/", "_ssl.pyd")];
+    let base = base.map(|name| program(ProgramDir::Base, "", name));
+    let libraries = [program(ProgramDir::Libraries, "DLLs/", "_ssl.pyd")];
     let launchers = [
         "python.exe",
         "pythonw.exe",
@@ -76,7 +76,8 @@ fn programs() -> Vec<Program> {
         "venvlaunchert.exe",
         "venvwlaunchert.exe",
     ];
-    let launchers = launchers.map(|name| program(Place::Launchers, "Lib/venv/scripts/nt/", name));
+    let launchers =
+        launchers.map(|name| program(ProgramDir::Launchers, "Lib/venv/scripts/nt/", name));
     base.into_iter().chain(libraries).chain(launchers).collect()
 }
 

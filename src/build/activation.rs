@@ -45,23 +45,23 @@ const PLACEHOLDER_START: &str = "__RVENV_";
 /// The end of every placeholder of the templates.
 const PLACEHOLDER_END: &str = "__";
 
-/// A shell: its script, the template of that, and how the language of the shell quotes.
+/// A shell: its script, the template, and the quoting of its language.
 struct Shell {
     /// The file name of the script.
     name: &'static str,
     template: &'static str,
     quote: fn(&str) -> String,
-    /// Values besides the directory, the prompt and the name of `bin`, or in place of these.
+    /// Further values, or values in place of the directory, the prompt and the name of `bin`.
     others: fn(&Activation<'_>) -> Values,
-    /// What the file needs besides its text.
+    /// Adds what the file needs besides its text.
     finish: fn(String) -> String,
     systems: Systems,
 }
 
-/// Placeholders of a template, and what stands for each.
+/// The placeholders of a template and their values.
 type Values = Vec<(&'static str, String)>;
 
-/// Where environments have a script.
+/// The systems whose environments have a script.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Systems {
     All,
@@ -69,7 +69,7 @@ enum Systems {
     Windows,
 }
 
-/// All shells, sorted by the names of their scripts: a new one is a row here and a template.
+/// All shells, sorted by the names of their scripts. A new shell is a row here and a template.
 const SHELLS: [Shell; 9] = [
     Shell {
         template: include_str!("activation/Activate.ps1"),
@@ -127,7 +127,7 @@ const SHELLS: [Shell; 9] = [
 ];
 
 impl Shell {
-    /// What most shells have in common.
+    /// The defaults that most shells share.
     const fn named(name: &'static str) -> Self {
         Self {
             name,
@@ -189,8 +189,8 @@ fn csh_prefixes(activation: &Activation<'_>) -> Values {
     ]
 }
 
-/// Windows PowerShell 5 reads a file without a byte order mark in the code page of the system, where half of a letter can
-/// be a quote that ends the string.
+/// Windows PowerShell 5 reads a file without a byte order mark in the code page of the system,
+/// where one byte of a letter can be a quote that ends the string.
 fn with_byte_order_mark(text: String) -> String {
     if text.is_ascii() {
         text
@@ -200,7 +200,7 @@ fn with_byte_order_mark(text: String) -> String {
 }
 
 fn batch_label(activation: &Activation<'_>) -> Values {
-    // What cmd shows is between quotes in the script; `$` and its letters are codes there.
+    // The script shows this label between quotes, where cmd takes `$` and a letter for a code.
     let label = activation.prompt.replace('$', "$$").replace('"', "'");
     vec![
         ("LABEL", label.replace('%', "%%")),
@@ -214,7 +214,7 @@ fn python_site_packages(activation: &Activation<'_>) -> Values {
     vec![("SITE_PACKAGES", format!("[{}]", directories.join(", ")))]
 }
 
-/// As cmd wants its files; a label after `goto` may not be found otherwise.
+/// Gives a text the line endings that cmd needs; otherwise it may not find a label after `goto`.
 #[expect(clippy::needless_pass_by_value, reason = "one type for all shells")]
 fn dos_lines(text: String) -> String {
     text.replace('\n', "\r\n")

@@ -1,14 +1,15 @@
-# Whether an environment works: its directory, the version or how it begins, and modules that must be importable from it.
+# Checks an environment: its directory, its version or the beginning of that, and the modules that
+# must be importable from it.
 #
-# Every Python from 3.6 on can run this. It runs with `-I -S -B -c` and then with `-I -B -c`: no variables, nothing
-# written, and the first time nothing of what an environment has `site` run.
+# Every Python from 3.6 on can run this. It runs with `-I -S -B -c` and then with `-I -B -c`: no
+# environment variables, nothing written, and the first time no code that `site` runs.
 import importlib
 import os
 import sys
 
 directory, version = sys.argv[1:3]
 found = "%d.%d.%d" % sys.version_info[:3]
-# Before 3.14 it is `site` that finds the environment.
+# Before 3.14, `site` finds the environment.
 if not sys.flags.no_site:
     if os.path.realpath(sys.prefix) != os.path.realpath(directory):
         sys.exit("%s belongs to %s, not to %s" % (sys.executable, sys.prefix, directory))

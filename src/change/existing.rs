@@ -67,7 +67,7 @@ pub struct Lib {
     pub distributions: Vec<Distribution>,
 }
 
-/// The interpreter that a name such as `python3.13t` or `pypy3.9` stands for.
+/// The interpreter that a name such as `python3.13t` or `pypy3.9` means.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Flavour {
     /// `python`, `pypy`, `graalpy`.

@@ -259,8 +259,8 @@ impl EnvBuilder {
         Ok(caller.prepare(&request)?)
     }
 
-    /// The choices that an upgrade does not keep. In an upgrade `false` sets nothing, nor does
-    /// `symlinks` with either value, since it is part of the defaults.
+    /// The caller's choices among those that an upgrade otherwise keeps. `false` sets nothing
+    /// there, nor does `symlinks` with either value, since it is part of the defaults.
     fn said(&self, host: &Host) -> Choices {
         Choices {
             system_site_packages: self.system_site_packages.then_some(true),

@@ -1,10 +1,11 @@
-# What an interpreter says about itself, as one marked line of JSON.
+# Reports facts about this interpreter as one line of JSON with a marker.
 #
-# Every Python from 2.6 on can read this text, so that an old one is refused by its version and not by
-# a syntax error. It runs with `-E -s -S -B -c`: no variables, no site, nothing written.
+# Every Python from 2.6 on can parse this program, so that an old one is refused for its version and
+# not for a syntax error. It runs with `-E -s -S -B -c`: no environment variables, no site, and it
+# writes nothing.
 import sys
 
-# With `-c` the first entry is the working directory, whose files must not pass for the library's.
+# With `-c` the first entry is the working directory, whose files must not replace the library's.
 sys.path[:] = [entry for entry in sys.path if entry]
 
 import json
@@ -57,7 +58,7 @@ def scheme():
 
 
 def existing(path):
-    # A library inside an archive changes when the archive does.
+    # A library inside an archive changes with the archive.
     while not os.path.exists(path) and os.path.dirname(path) != path:
         path = os.path.dirname(path)
     return path
@@ -79,7 +80,7 @@ def wheels_of(ensurepip, directories):
     bundled = os.path.join(os.path.dirname(os.path.abspath(ensurepip.__file__)), "_bundled")
     directories.append(bundled)
     if not sysconfig.get_config_var("WHEEL_PKG_DIR"):
-        # Since 3.13 an empty setting becomes the working directory, and wheels there would be taken.
+        # Since 3.13 an empty setting means the working directory, whose wheels would be used.
         ensurepip._WHEEL_PKG_DIR = None
     system = getattr(ensurepip, "_WHEEL_PKG_DIR", None)
     if system:
@@ -95,7 +96,7 @@ def wheels_of(ensurepip, directories):
     wheels = []
     for project in ensurepip._PROJECTS:
         if isinstance(project, str):
-            # Debian takes the versions out: its wheels are packages of their own.
+            # Debian removes the versions, since its wheels are separate packages.
             if "/usr/share/python-wheels" not in directories:
                 directories.append("/usr/share/python-wheels")
             wheels.append(last_wheel(directories, project))

@@ -79,7 +79,7 @@ fn stands(fs: &dyn Fs, at: (&Dir, &OsString), kind: DistributionKind) -> Result<
     })
 }
 
-/// The distribution that an entry name stands for; `None` for every other name.
+/// The distribution that an entry name means; `None` for every other name.
 pub(crate) fn named(entry: &OsStr) -> Option<Distribution> {
     let dir = entry.to_str()?;
     let (stem, extension) = dir.rsplit_once('.')?;

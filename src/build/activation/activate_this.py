@@ -8,7 +8,7 @@ There is no way back: it is meant for programs that embed Python.
 
 
 def _activate():
-    # Names stay inside this function, because `exec` may put them into somebody's namespace.
+    # Names stay inside this function, because `exec` may put them into the caller's namespace.
     import os
     import site
     import sys

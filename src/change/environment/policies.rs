@@ -1,5 +1,5 @@
-//! What no plan may do without permission, whoever made it: checked when a plan is made, and again
-//! when it is applied (I6).
+//! What no plan may do without permission, whatever its source: checked when a plan is made, and
+//! again when it is applied (I6).
 //!
 //! Promises that every permission comes from the command line of this run: to clear more than an
 //! environment, and to lose packages. Writes nothing.

@@ -127,7 +127,7 @@ fn unescaped(text: &str) -> String {
     plain
 }
 
-/// The character that an escape stands for, and the text after it.
+/// The character that an escape means, and the text after it.
 fn escape(after: &str) -> Option<(char, &str)> {
     let mut chars = after.chars();
     let kind = chars.next()?;

@@ -1,14 +1,16 @@
-# Compiles sources that come through standard input, and gives the bytecode files through standard output.
+# Compiles sources from standard input, and writes their bytecode files to standard output.
 #
-# Python 3.6 and later can read this text. It runs with `-s -S -B -c` and an environment that fixes the seed of
-# hashes, so that equal input gives equal output; nothing is written but standard output.
+# Python 3.6 and later can parse this program. It runs with `-s -S -B -c` and an environment that
+# fixes the hash seed, so that equal input gives equal output. It writes standard output alone.
 #
-# In:  for each source its name, its time and its text: length (4 bytes) and name, time (8), length (4) and text.
-# Out: a line with the marker, the magic number in hexadecimal and the cache tag; then for each source the length
-#      (4 bytes) and the bytes of its file, or a length of 0 where the text is not for this Python. Little endian.
+# In:  for each source its name, its time and its text: length (4 bytes) and name, time (8), length
+#      (4) and text.
+# Out: a line with the marker, the magic number in hexadecimal and the cache tag; then for each
+#      source the length (4 bytes) and the bytes of its file, or a length of 0 if this Python
+#      rejects the text. All numbers are little endian.
 import sys
 
-# With `-c` the first entry is the working directory, whose files must not pass for the library's.
+# With `-c` the first entry is the working directory, whose files must not replace the library's.
 sys.path[:] = [entry for entry in sys.path if entry]
 
 import marshal
@@ -17,11 +19,11 @@ from _frozen_importlib_external import MAGIC_NUMBER
 
 warnings.simplefilter("ignore")
 CODE = type((lambda: 0).__code__)
-# Until 3.10 a set is written in the order of its table, and the hash of None is an address.
+# Up to 3.10 a set is dumped in the order of its hash table, and the hash of None is an address.
 UNSORTED = sys.version_info < (3, 11) and sys.implementation.name == "cpython"
 
 
-# PyPy recognises what it has written before by more than the code itself, which no order can fix.
+# PyPy writes references by more than the code itself, which no order can fix; version 2 has none.
 VERSION = marshal.version if sys.implementation.name == "cpython" else 2
 
 
@@ -49,7 +51,7 @@ def dumped(code):
     unstable = list(sets(code)) if UNSORTED else []
     if not unstable:
         return marshal.dumps(code, VERSION)
-    # Version 2 has no references, so that a set can be put in order where it stands; inner ones first.
+    # Version 2 has no references, so that a set can be sorted in place; inner ones come first.
     data = marshal.dumps(code, 2)
     for found in reversed(unstable):
         parts = sorted(canonical(part) for part in found)
@@ -74,7 +76,7 @@ def compiled(name, time, text):
         code = compile(text, name, "exec", 0, True, 0)
         data = dumped(code)
     except Exception:
-        # A template, or a source for another version: Python itself says so when somebody imports it.
+        # A template, or a source for another version: importing it reports the error.
         return b""
     flags = number(0, 4) if sys.version_info >= (3, 7) else b""
     return MAGIC_NUMBER + flags + number(time, 4) + number(len(text), 4) + data

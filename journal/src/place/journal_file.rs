@@ -95,7 +95,7 @@ pub(crate) fn write(home: &TransactionDir<'_>, record: &Record) -> Result<(), Fs
     write_as(home, record, &home.names.journal(&JournalName::Open))
 }
 
-/// Replaces the record of a kept generation, as [`write`] does.
+/// Replaces the record of a kept generation, as [`write()`] does.
 pub(crate) fn write_generation(home: &TransactionDir<'_>, record: &Record) -> Result<(), FsError> {
     write_as(
         home,
@@ -120,7 +120,7 @@ pub(crate) fn write_draft(home: &TransactionDir<'_>, record: &Record) -> Result<
 /// Makes a durable draft the journal.
 ///
 /// # Crash
-/// As [`write`].
+/// As [`write()`].
 pub(crate) fn publish_draft(
     home: &TransactionDir<'_>,
     durability: Durability,

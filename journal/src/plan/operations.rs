@@ -27,7 +27,7 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
-    /// As [`PlanBuilder::add`].
+    /// As [`PlanBuilder::add`](crate::PlanBuilder::add).
     pub(crate) fn add(&mut self, path: RelPath, mut operation: Operation) -> Result<(), PlanError> {
         if is_reserved(&path) {
             return Err(PlanError::Reserved(path));

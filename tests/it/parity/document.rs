@@ -24,11 +24,11 @@ does not need.
 These are compared, for each CPython from 3.6 on, Debian's PyPy, and Debian's CPython with and
 without python3-venv:
 
-- what is done (the deed): create; clear, over (create again) and upgrade of an environment that the
-  same tool made with another prompt and the opposite of `--system-site-packages`, and that has
-  files of the user, an edited script and a missing one;
-- for the newest interpreter, each deed in a directory that passes on its group and the setgid bit,
-  and in one with a default ACL;
+- the action: create; clear, over (create again) and upgrade of an environment that the same tool
+  made with another prompt and the opposite of `--system-site-packages`, and that has files of the
+  user, an edited script and a missing one;
+- for the newest interpreter, each action in a directory that passes on its group and the setgid
+  bit, and in one with a default ACL;
 - `--symlinks`, `--copies`; with pip, `--without-pip`; with and without `--system-site-packages`;
 ";
 
@@ -82,11 +82,11 @@ pub(crate) fn document() -> String {
         text,
         "By default each interpreter makes six environments, in which each of these values occurs;\n\
          `RVENV_PARITY=all cargo test --test it parity::` compares every combination, except that the\n\
-         deed and the kind of interpreter determine the ignore file. This command writes this file:\n\
+         action and the kind of interpreter determine the ignore file. This command writes this file:\n\
          `{WRITE}`.\n"
     )
     .unwrap();
-    text.push_str("| what | how | deeds | Pythons | why |\n|---|---|---|---|---|\n");
+    text.push_str("| what | how | actions | Pythons | why |\n|---|---|---|---|---|\n");
     for rule in RULES {
         let tick = if rule.path == ALL { "" } else { "`" };
         let (path, how) = (rule.path, rule.what.text());

@@ -1,7 +1,7 @@
-//! Parts of the engine, for the product in this workspace, its tests and its fuzzers.
+//! Parts of the engine for the product in this workspace, its tests and its fuzzers.
 //!
-//! Nothing here is stable: a name may change or vanish in any release. What a user of the crate needs
-//! is at its root.
+//! Nothing here is stable: a name may change or vanish in any release. The root of the crate has
+//! everything that its users need.
 
 pub use crate::base::digest::{DigestError, Hasher};
 pub use crate::base::identity::{Birth, Identity};

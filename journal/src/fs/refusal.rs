@@ -1,20 +1,21 @@
-//! What a refusal of the filesystem means: another way, smaller steps, a smaller plan, or the end.
+//! What a refusal of the filesystem means: another way, smaller steps, a smaller plan, or failure.
 //!
-//! The engine asks these questions and compares no error kinds itself, except for whether something
-//! exists (`NotFound`, `AlreadyExists`). A filesystem that spells a refusal differently is taught here.
+//! The engine asks these questions and does not compare error kinds itself, except for whether
+//! something exists (`NotFound`, `AlreadyExists`). A filesystem that reports a refusal differently
+//! gets its row here.
 //!
-//! | the system says | `ErrorKind` | what the engine does |
+//! | the system reports | `ErrorKind` | what the engine does |
 //! |---|---|---|
 //! | `ENOSYS`, `EOPNOTSUPP` | `Unsupported` | another way; for a step, smaller ones |
-//! | `EINVAL` | `InvalidInput` | the same: older kernels and FUSE say this for flags of a rename |
+//! | `EINVAL` | `InvalidInput` | the same: older kernels and FUSE report this for rename flags |
 //! | `EXDEV` | `CrossesDevices` | a copy instead of a link; for a step, smaller ones |
-//! | `EBUSY` | `ResourceBusy` | smaller steps: a mount point cannot be renamed, what is in it can |
+//! | `EBUSY` | `ResourceBusy` | smaller steps: a mount point cannot be renamed, its contents can |
 //! | `EPERM`, `EACCES` | `PermissionDenied` | a copy instead of a link; for a step, smaller ones |
-//! | `EROFS` | `ReadOnlyFilesystem` | no lock file; the lock on the target must do |
+//! | `EROFS` | `ReadOnlyFilesystem` | no lock file; the lock on the target must be enough |
 //! | `EMLINK` | `TooManyLinks` | a copy of this one file |
-//! | `ENOSPC`, `EDQUOT` | `StorageFull`, `QuotaExceeded` | the stage is given up, and the shortage reported |
+//! | `ENOSPC`, `EDQUOT` | `StorageFull`, `QuotaExceeded` | give up the stage, report the shortage |
 //!
-//! Read next: `steps/renames.rs`, `staging/build.rs`, `transaction/failures.rs`, which ask.
+//! Read next: `steps/renames.rs`, `staging/build.rs`, `transaction/failures.rs`, which use this.
 
 use std::io::ErrorKind;
 
@@ -46,7 +47,7 @@ impl FsError {
         self.is_no_reflink_here() || self.is_forbidden()
     }
 
-    /// Whether only this file cannot have another name.
+    /// Whether only this file cannot get another name.
     pub(crate) fn is_out_of_links(&self) -> bool {
         self.kind() == ErrorKind::TooManyLinks
     }
@@ -56,18 +57,18 @@ impl FsError {
         self.kind() == ErrorKind::Unsupported
     }
 
-    /// Whether this user may not do it.
+    /// Whether this user does not have permission.
     pub(crate) fn is_forbidden(&self) -> bool {
         self.kind() == ErrorKind::PermissionDenied
     }
 
-    /// Whether nothing can be created in this directory by this user.
+    /// Whether this user cannot create anything in this directory.
     pub(crate) fn is_closed_to_writes(&self) -> bool {
         self.is_forbidden() || self.kind() == ErrorKind::ReadOnlyFilesystem
     }
 
-    /// Whether a step was refused that smaller steps may do instead: a directory cannot be renamed,
-    /// what is in it may be.
+    /// Whether smaller steps may succeed where this one was refused: a directory cannot be renamed,
+    /// but its contents may be.
     pub(crate) fn is_of_this_step_alone(&self) -> bool {
         self.is_no_link_here() || self.kind() == ErrorKind::ResourceBusy
     }
@@ -84,7 +85,7 @@ impl FsError {
         }
     }
 
-    /// Whether another object has the name that a directory was to get.
+    /// Whether another object has the name that a directory should get.
     pub(crate) fn is_name_taken(&self) -> bool {
         matches!(
             self.kind(),
@@ -100,8 +101,8 @@ impl FsError {
         )
     }
 
-    /// Whether there is no such file that can be trusted: as above, or it is not this user's, or it
-    /// is longer than what was written.
+    /// Whether there is no such file that can be trusted: as above, or it belongs to another user,
+    /// or it is longer than what was written.
     pub(crate) fn is_no_trusted_file(&self) -> bool {
         self.is_no_such_file() || self.is_forbidden() || self.kind() == ErrorKind::FileTooLarge
     }

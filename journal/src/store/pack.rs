@@ -248,7 +248,8 @@ fn fits(object: &ObjectMeta, wanted: &Wanted) -> bool {
 /// Treats a missing object, or one of another form, as absent.
 fn if_there<T>(found: Result<T, FsError>) -> Result<Option<T>, FsError> {
     match found {
-        // What is not private to the user is not the store's; a user's own object would be readable.
+        // `PermissionDenied` means that the object is not private to the user, who could read an
+        // object of their own. It then counts as absent.
         Err(error) if !error.is_no_trusted_file() => Err(error),
         found => Ok(found.ok()),
     }

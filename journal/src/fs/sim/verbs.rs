@@ -4,8 +4,8 @@
 //! change that a crash can separate from the next: a file is created (private and empty), written,
 //! given its mode and time, and synced.
 //!
-//! Read next: `files.rs` and `rename.rs`, which do the longer ones, and `tests/it/fs_contract/`, where
-//! the real disk and this one give the same answers.
+//! Read next: `files.rs` and `rename.rs`, which do the longer ones, and `tests/it/fs_contract/`,
+//! where the real disk and this one give the same answers.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

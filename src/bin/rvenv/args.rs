@@ -1,7 +1,8 @@
-//! The command line as clap sees it: names, help, and nothing that does anything.
+//! The command line in clap's form: names, help, and nothing that acts.
 //!
-//! Promises that the help of each command opens with the command's own sentence, and lists its options below the
-//! headings of this file, in their order; `tests/it/behaviour/help.rs` holds every text.
+//! Promises that the help of each command begins with the command's own sentence, and lists its
+//! options below the headings of this file, in their order; `tests/it/behaviour/help.rs` has every
+//! text.
 //! Read next: `commands.rs`, a file for each command.
 
 use std::ffi::OsString;
@@ -18,14 +19,14 @@ const PACKAGES: &str = "Packages";
 const PUBLICATION: &str = "Publication";
 const OUTPUT: &str = "Output";
 
-/// The place of the options of every command: after the command's own.
+/// The position of the options of every command: after the command's own.
 const LAST: usize = 1000;
 
 /// Python virtual environments as filesystem transactions
 ///
-/// Each change is planned, built beside the target, made durable and published by renames: after a failure, a kill or a
-/// power cut, the target is the old environment or the new one. Begin with `rvenv create .venv`; `rvenv help COMMAND`
-/// explains a command.
+/// Each change is planned, built beside the target, made durable and published by renames: after a
+/// failure, a kill or a power cut, the target is the old environment or the new one. Begin with
+/// `rvenv create .venv`; `rvenv help COMMAND` explains a command.
 #[derive(Debug, Parser)]
 #[command(
     name = "rvenv",
@@ -84,9 +85,9 @@ pub(crate) enum Colour {
     Never,
 }
 
-/// The arguments of a command, which are put together only when it is the one that was typed.
+/// The arguments of a command, built only if this command was typed.
 ///
-/// Each run would otherwise put together those of all of them: a third of the time that it takes to start.
+/// Otherwise each run would build those of all commands, which is a third of its start time.
 #[derive(Debug)]
 pub(crate) struct Deferred<T>(pub(crate) T);
 
@@ -110,10 +111,11 @@ impl<T: Args> Args for Deferred<T> {
     }
 }
 
-/// Adds the arguments of a command, and gives back what the command has of its own.
+/// Adds the arguments of a command, and restores the command's own description.
 ///
-/// The doc comment of a flattened group would become the description of the command. The options of every command are
-/// in the list before the command's own, since those are added late: they go to the end, as headings follow the list.
+/// The doc comment of a flattened group would become the description of the command. The options of
+/// every command are in the list before the command's own, which are added late; they move to the
+/// end, since headings follow the list.
 fn as_command(
     command: clap::Command,
     augment: impl FnOnce(clap::Command) -> clap::Command,
@@ -136,64 +138,71 @@ fn as_command(
 pub(crate) enum Command {
     /// Create environments
     ///
-    /// Plans and applies in one step; each environment appears whole or not at all. In an existing directory, files that
-    /// are not planned stay: an environment is changed entry by entry, any other directory only gets the entries that it
-    /// lacks. With --clear the directory is replaced in one switch. `rvenv plan` shows the changes first, `rvenv upgrade`
-    /// changes the Python of an environment.
+    /// Plans and applies in one step; each environment appears whole or not at all. In an existing
+    /// directory, files that are not planned stay: an environment is changed entry by entry, any
+    /// other directory only gets the entries that it lacks. With --clear the directory is replaced
+    /// in one switch. `rvenv plan` shows the changes first, `rvenv upgrade` changes the Python of
+    /// an environment.
     Create(Deferred<CreateArgs>),
     /// Bring environments to another Python, or to a Python that changed
     ///
-    /// Links, names, configuration and scripts follow the interpreter; packages stay. Prompt, system-site-packages, and
-    /// links or copies stay unless an option changes them. What is replaced is kept: `rvenv rollback` brings it back.
-    /// `rvenv create --upgrade` is the same command.
+    /// Links, names, configuration and scripts follow the interpreter; packages stay. Prompt,
+    /// system-site-packages, and links or copies stay unless an option changes them. What is
+    /// replaced is kept: `rvenv rollback` brings it back. `rvenv create --upgrade` is the same
+    /// command.
     Upgrade(Deferred<UpgradeArgs>),
     /// Show what `create` would do, and save it for `apply`
     ///
-    /// Writes nothing but the file of --out. Paths that do not change are counted only; -v shows them. Equal inputs give
-    /// equal plans, byte for byte. `rvenv apply` applies a saved plan; `rvenv create`, `upgrade` and `repair` show their own
-    /// plans with --dry-run.
+    /// Writes nothing but the file of --out. Paths that do not change are counted only; -v shows
+    /// them. Equal inputs give equal plans, byte for byte. `rvenv apply` applies a saved plan;
+    /// `rvenv create`, `upgrade` and `repair` show their own plans with --dry-run.
     Plan(Deferred<PlanArgs>),
     /// Apply a saved plan
     ///
-    /// Applies exactly the plan that `rvenv plan --out` saved. When anything that the plan depends on has changed, the plan
-    /// is stale: the command names the path, changes nothing, and exits with 3.
+    /// Applies exactly the plan that `rvenv plan --out` saved. When anything that the plan depends
+    /// on has changed, the plan is stale: the command names the path, changes nothing, and exits
+    /// with 3.
     Apply(Deferred<ApplyArgs>),
     /// Show the state of a target: environment, open transaction, generations
     ///
-    /// Writes nothing. `rvenv verify` compares the files, `rvenv recover` ends an open transaction, `rvenv rollback` brings
-    /// the last generation back.
+    /// Writes nothing. `rvenv verify` compares the files, `rvenv recover` ends an open transaction,
+    /// `rvenv rollback` brings the last generation back.
     Status(Deferred<StatusArgs>),
     /// Compare an environment with its receipt and its packages
     ///
-    /// Writes nothing. Each path that rvenv published is compared with the receipt, and each file that an installed
-    /// distribution lists in its RECORD with that list; bytecode and files that no list names are no difference. Works
-    /// without a receipt too, for environments of `python -m venv`. Exits with 4 when something differs; `rvenv repair`
-    /// restores what rvenv published.
+    /// Writes nothing. Each path that rvenv published is compared with the receipt, and each file
+    /// that an installed distribution lists in its RECORD with that list; bytecode and files that
+    /// no list names are no difference. Works without a receipt too, for environments of
+    /// `python -m venv`. Exits with 4 when something differs; `rvenv repair` restores what rvenv
+    /// published.
     Verify(Deferred<VerifyArgs>),
     /// Restore what was changed or lost, from the receipt
     ///
-    /// Restores only paths that rvenv published, and keeps every other file. Files that were edited are kept as a generation.
-    /// `rvenv verify` shows what differs, `rvenv rollback` takes the repair back when it was run with --keep.
+    /// Restores only paths that rvenv published, and keeps every other file. Files that were edited
+    /// are kept as a generation. `rvenv verify` shows what differs, `rvenv rollback` takes the
+    /// repair back when it was run with --keep.
     Repair(Deferred<RepairArgs>),
     /// Bring back what the last change replaced
     ///
-    /// Changes to another Python keep what they replace, other changes do so with --keep; `rvenv status` lists the generations. A second
-    /// rollback goes forward again.
+    /// Changes to another Python keep what they replace, other changes do so with --keep;
+    /// `rvenv status` lists the generations. A second rollback goes forward again.
     Rollback(Deferred<RollbackArgs>),
     /// Finish or undo what a crash left
     ///
-    /// Each command that changes a target does the same first. `rvenv status` shows whether a transaction is open.
+    /// Each command that changes a target does the same first. `rvenv status` shows whether a
+    /// transaction is open.
     Recover(Deferred<RecoverArgs>),
     /// Find Python interpreters
     ///
-    /// Looks at the base of the active environment, PATH, the versions of pyenv and uv, the alternatives of
-    /// `update-alternatives`, and on Windows the registry. `rvenv create --python REQUEST` takes what `find` finds.
+    /// Looks at the base of the active environment, PATH, the versions of pyenv and uv, the
+    /// alternatives of `update-alternatives`, and on Windows the registry.
+    /// `rvenv create --python REQUEST` takes what `find` finds.
     #[command(subcommand)]
     Python(PythonCommand),
     /// Manage the cache: unpacked wheels, bytecode, and notes on interpreters
     ///
-    /// No environment needs the cache: what is deleted is made again when it is needed, also by commands that run at the same
-    /// time. Environments keep the files that they share with it.
+    /// No environment needs the cache: what is deleted is made again when it is needed, also by
+    /// commands that run at the same time. Environments keep the files that they share with it.
     #[command(subcommand)]
     Cache(CacheCommand),
 }
@@ -202,14 +211,14 @@ pub(crate) enum Command {
 pub(crate) enum PythonCommand {
     /// List interpreters, each once, with every path to it
     ///
-    /// A request limits the list to interpreters that fit. An interpreter that does not work is named with the reason.
-    /// `rvenv python find` prints one path.
+    /// A request limits the list to interpreters that fit. An interpreter that does not work is
+    /// named with the reason. `rvenv python find` prints one path.
     List(PythonArgs),
     /// Print the path of the interpreter that `create` would use
     ///
-    /// Without a request: what `RVENV_PYTHON` asks for, else the nearest `.python-version`; else the first that satisfies
-    /// `requires-python` of `pyproject.toml`, looked for as `python3` or `python` on PATH, then among installations.
-    /// `rvenv python list` shows all interpreters.
+    /// Without a request: what `RVENV_PYTHON` asks for, else the nearest `.python-version`; else
+    /// the first that satisfies `requires-python` of `pyproject.toml`, looked for as `python3` or
+    /// `python` on PATH, then among installations. `rvenv python list` shows all interpreters.
     Find(PythonArgs),
 }
 
@@ -232,15 +241,16 @@ pub(crate) enum CacheCommand {
     Dir,
     /// Compare every unpacked file with its wheel, and delete what differs
     ///
-    /// Compares every byte. What is deleted is unpacked again when it is needed. Exits with 4 when something differed.
-    /// `rvenv verify` compares an environment.
+    /// Compares every byte. What is deleted is unpacked again when it is needed. Exits with 4 when
+    /// something differed. `rvenv verify` compares an environment.
     Verify(CacheJsonArgs),
     /// Delete what is unused
     ///
-    /// Deletes unfinished work of dead processes, damaged files, notes on interpreters and wheels that are gone or have
-    /// changed, and wheels that were not used for a while and share no file with an environment; deleting shared files
-    /// would free next to nothing. Environments on another filesystem, or made with --link-mode copy, share no files.
-    /// `rvenv cache clear` deletes everything.
+    /// Deletes unfinished work of dead processes, damaged files, notes on interpreters and wheels
+    /// that are gone or have changed, and wheels that were not used for a while and share no file
+    /// with an environment; deleting shared files would free next to nothing. Environments on
+    /// another filesystem, or made with --link-mode copy, share no files. `rvenv cache clear`
+    /// deletes everything.
     Prune(CachePruneArgs),
     /// Delete everything, except what another process is unpacking
     ///
@@ -257,7 +267,8 @@ pub(crate) struct CacheJsonArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CachePruneArgs {
-    /// Keep wheels that were used within so many days; 0 keeps only wheels that share files with environments
+    /// Keep wheels that were used within so many days; 0 keeps only wheels that share files with
+    /// environments
     #[arg(long, value_name = "DAYS", default_value_t = 30, help_heading = TARGET)]
     pub(crate) unused_for: u32,
 
@@ -290,7 +301,8 @@ pub(crate) struct CreateArgs {
 #[derive(Debug)]
 pub(crate) struct UpgradeArgs(pub(crate) CreateArgs);
 
-/// What makes no sense for an upgrade: to delete what it keeps, and to be an upgrade once more.
+/// Options that make no sense for an upgrade: those that delete what it keeps, and `--upgrade`
+/// itself.
 const NOT_FOR_UPGRADE: [&str; 3] = ["clear", "force", "upgrade"];
 
 impl FromArgMatches for UpgradeArgs {
@@ -334,8 +346,8 @@ pub(crate) struct PlanArgs {
 
     /// Save the plan to a file, for `rvenv apply`; `-` is standard output
     ///
-    /// A regular file is replaced whole, also at the end of a link; a pipe or a device is written into. With `-`, nothing but
-    /// the plan is printed, as with `--json`.
+    /// A regular file is replaced whole, also at the end of a link; a pipe or a device is written
+    /// into. With `-`, nothing but the plan is printed, as with `--json`.
     #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     pub(crate) out: Option<PathBuf>,
 
@@ -411,7 +423,8 @@ pub(crate) struct RollbackArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
 
-    /// Run a shell command in the environment afterwards; if it fails, the rollback is undone; repeatable
+    /// Run a shell command in the environment afterwards; if it fails, the rollback is undone;
+    /// repeatable
     #[arg(long, value_name = "CMD", help_heading = PUBLICATION)]
     pub(crate) check: Vec<String>,
 
@@ -420,10 +433,11 @@ pub(crate) struct RollbackArgs {
     pub(crate) allow_other_owner: bool,
 }
 
-/// What becomes of what is replaced, and whether the change stays.
+/// What happens to what is replaced, and whether the change stays.
 #[derive(Debug, Args)]
 pub(crate) struct ReplaceArgs {
-    /// Keep what is replaced, for `rvenv rollback`; the default of upgrades and of a change to another Python
+    /// Keep what is replaced, for `rvenv rollback`; the default of upgrades and of a change to
+    /// another Python
     #[arg(long, overrides_with = "no_keep", help_heading = PUBLICATION)]
     pub(crate) keep: bool,
 
@@ -431,7 +445,8 @@ pub(crate) struct ReplaceArgs {
     #[arg(long, help_heading = PUBLICATION)]
     pub(crate) no_keep: bool,
 
-    /// Run a shell command in the environment afterwards; if it fails, the change is undone; repeatable
+    /// Run a shell command in the environment afterwards; if it fails, the change is undone;
+    /// repeatable
     #[arg(long, value_name = "CMD", help_heading = PUBLICATION)]
     pub(crate) check: Vec<String>,
 
@@ -473,7 +488,7 @@ pub(crate) struct VerifyArgs {
     pub(crate) json: bool,
 }
 
-/// What the environment shall be: venv's flags, and the interpreter.
+/// The options of an environment: venv's flags, and the interpreter.
 #[derive(Debug, Default, Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -484,7 +499,8 @@ pub(crate) struct VenvArgs {
     #[arg(long, help_heading = TARGET)]
     pub(crate) clear: bool,
 
-    /// Replace a directory that is not an environment, or that holds more than an environment; with --clear only
+    /// Replace a directory that is not an environment, or that holds more than an environment; with
+    /// --clear only
     #[arg(long, requires = "clear", help_heading = TARGET)]
     pub(crate) force: bool,
 
@@ -500,7 +516,8 @@ pub(crate) struct VenvArgs {
     #[arg(long, help_heading = TARGET)]
     pub(crate) without_scm_ignore_files: bool,
 
-    /// Use this interpreter: a path, a name (python3.12) or a version (3.12, 3.13t, pypy3.9, >=3.9,<3.12); the default is `RVENV_PYTHON`
+    /// Use this interpreter: a path, a name (python3.12) or a version (3.12, 3.13t, pypy3.9,
+    /// >=3.9,<3.12); the default is `RVENV_PYTHON`
     #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
     pub(crate) python: Option<OsString>,
 
@@ -524,7 +541,8 @@ pub(crate) struct VenvArgs {
     #[arg(long, help_heading = PACKAGES)]
     pub(crate) upgrade_deps: bool,
 
-    /// Compile the sources of pip (and setuptools) once for each Python; later environments share the bytecode
+    /// Compile the sources of pip (and setuptools) once for each Python; later environments share
+    /// the bytecode
     #[arg(long, help_heading = PACKAGES)]
     pub(crate) compile_bytecode: bool,
 

@@ -7,6 +7,7 @@
 pub(crate) mod barrier;
 mod inherited_mode;
 mod interface;
+pub(crate) mod named_sync;
 pub(crate) mod parallel;
 pub(crate) mod privacy;
 pub mod real;

@@ -7,7 +7,8 @@
 //!
 //! Read next: `staging/build.rs`, `store.rs`.
 
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
+use crate::fs::named_sync::{sync_dir, sync_file};
 use crate::fs::{Barrier, Dir, Fs, FsError, Kind};
 
 /// Makes a directory and everything below it durable, and returns how far the sync reached.
@@ -28,13 +29,9 @@ fn sync_objects(fs: &dyn Fs, dir: &Dir) -> Result<(), FsError> {
     for name in fs.list(dir)? {
         match fs.meta(dir, &name)?.map(|meta| meta.kind) {
             Some(Kind::Dir) => sync_objects(fs, &fs.open_dir(dir, &name)?)?,
-            Some(Kind::File) if mutant::drops(Site::SyncOfStagedFiles) => {}
-            Some(Kind::File) => fs.sync_file(dir, &name)?,
+            Some(Kind::File) => sync_file(fs, dir, &name, Site::SyncOfStagedFiles)?,
             Some(Kind::Symlink | Kind::Other) | None => {}
         }
     }
-    if mutant::drops(Site::SyncOfStagedDirs) {
-        return Ok(());
-    }
-    fs.sync_dir(dir)
+    sync_dir(fs, dir, Site::SyncOfStagedDirs)
 }

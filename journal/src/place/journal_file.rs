@@ -11,6 +11,7 @@
 use std::ffi::{OsStr, OsString};
 
 use crate::base::mutant::{self, Site};
+use crate::fs::named_sync::{self, sync_dir};
 use crate::fs::{Flush, FsError, Kind, NewFile, Rename};
 use crate::place::names::{JournalName, Names, Sibling};
 use crate::place::record::{Durability, Record};
@@ -130,8 +131,7 @@ pub(crate) fn publish_draft(
     let name = OsString::from(home.names.journal(&JournalName::Open));
     fs.rename((dir, &temp), (dir, &name), Rename::Replace)?;
     match durability {
-        Durability::Power if mutant::drops(Site::SyncOfDraftRename) => Ok(()),
-        Durability::Power => fs.sync_dir(dir),
+        Durability::Power => sync_dir(fs, dir, Site::SyncOfDraftRename),
         Durability::Process => Ok(()),
     }
 }
@@ -161,8 +161,7 @@ fn write_as(home: &TransactionDir<'_>, record: &Record, name: &str) -> Result<()
     let name = OsString::from(name);
     // Without the sync the rename could be durable while the record is empty.
     let flush = match record.durability {
-        Durability::Power if mutant::drops(Site::SyncOfRecord) => Flush::Later,
-        Durability::Power => Flush::Now,
+        Durability::Power => named_sync::flush(Site::SyncOfRecord),
         Durability::Process => Flush::Later,
     };
     let bytes = record.to_bytes();
@@ -177,8 +176,7 @@ fn write_as(home: &TransactionDir<'_>, record: &Record, name: &str) -> Result<()
         return Err(error);
     }
     match record.durability {
-        Durability::Power if mutant::drops(Site::SyncOfRecordRename) => Ok(()),
-        Durability::Power => fs.sync_dir(dir),
+        Durability::Power => sync_dir(fs, dir, Site::SyncOfRecordRename),
         Durability::Process => Ok(()),
     }
 }

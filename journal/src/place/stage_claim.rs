@@ -15,6 +15,7 @@ use std::ffi::{OsStr, OsString};
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::base::watch::{Unwatched, Watch};
+use crate::fs::named_sync::sync_dir;
 use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{Dir, Flush, FsError, Kind, Meta, NewFile, Rename};
 use crate::place::record::{Durability, Form};
@@ -46,10 +47,10 @@ impl StageClaim {
         let token = name.to_string_lossy();
         let token = token.strip_prefix(&prefix).unwrap_or_default().to_owned();
         let made = Self::named(home, &name, token).and_then(|stage| {
-            if durability == Durability::Power && !mutant::drops(Site::SyncOfStageName) {
+            if durability == Durability::Power {
                 // If its first entries became durable before its name, nothing would prove that the
                 // engine created them.
-                fs.sync_dir(dir).inspect_err(|_| stage.discard(home))?;
+                sync_dir(*fs, dir, Site::SyncOfStageName).inspect_err(|_| stage.discard(home))?;
             }
             Ok(stage)
         });
@@ -101,11 +102,8 @@ impl StageClaim {
             flush: Flush::Now,
         };
         fs.write_file(&inner, &marker_name(&self.token), &marker)?;
-        if mutant::drops(Site::SyncOfMarkerDirs) {
-            return Ok(());
-        }
-        fs.sync_dir(&inner)?;
-        fs.sync_dir(&self.root)
+        sync_dir(fs, &inner, Site::SyncOfMarkerDirs)?;
+        sync_dir(fs, &self.root, Site::SyncOfMarkerDirs)
     }
 
     /// Deletes the stage, which contains nothing but its marker.

@@ -9,7 +9,8 @@
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
+use crate::fs::named_sync::sync_dir;
 use crate::fs::{Dir, Fs, FsError, left_by_acl};
 use crate::place::names::Names;
 use crate::place::record::Form;
@@ -79,8 +80,7 @@ impl<'a> TransactionDir<'a> {
         match fs.make_dir(&root, OsStr::new(ENGINE_DIR), mode) {
             // Without this sync a power cut could remove the directory that contains a durable
             // journal.
-            Ok(()) if mutant::drops(Site::SyncOfEngineDir) => {}
-            Ok(()) => fs.sync_dir(&root)?,
+            Ok(()) => sync_dir(fs, &root, Site::SyncOfEngineDir)?,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::base::mutant::{self, Site};
 use crate::base::watch::Watch;
+use crate::fs::named_sync::sync_dir;
 use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{FsError, Kind};
 use crate::place::journal_file::{self, JournalRead, Siblings};
@@ -445,10 +446,10 @@ fn tidy_home(
         let ours = fs
             .meta(dir, &name)?
             .is_some_and(|meta| meta.kind == Kind::File && meta.owner == fs.user());
-        if ours && !mutant::drops(Site::SyncOfFoundDraft) {
+        if ours {
             // A run may have died between a lone put, which needs no other record, and the fsync
             // that confirms it.
-            fs.sync_dir(dir)?;
+            sync_dir(*fs, dir, Site::SyncOfFoundDraft)?;
         }
         if ours && fs.remove_file(dir, &name).is_ok() {
             *tidied += 1;

@@ -17,6 +17,7 @@ use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::base::watch::Unwatched;
 use crate::fs::barrier::sync_tree;
+use crate::fs::named_sync::unless_dropped;
 use crate::fs::remove::remove_watched;
 use crate::fs::{Barrier, FsError, Rename};
 use crate::place::journal_file::{self, JournalRead};
@@ -97,9 +98,10 @@ impl End<'_, '_> {
                 is_changed = true;
             }
         }
-        if is_changed && !mutant::drops(Site::SyncOfUndo) {
+        if is_changed {
             // Deleting the new tree before the old one is durably back could lose both.
-            self.sync_sides(&sides, Direction::Undo)?;
+            let sync = || self.sync_sides(&sides, Direction::Undo);
+            unless_dropped(Site::SyncOfUndo, sync)?;
         }
         self.give_up()
     }
@@ -208,10 +210,7 @@ impl End<'_, '_> {
         }
         self.rename_journal(&self.home.names.journal(&decided))?;
         self.journal = decided;
-        if mutant::drops(Site::SyncOfDecision) {
-            return Ok(());
-        }
-        self.sync(to)
+        unless_dropped(Site::SyncOfDecision, || self.sync(to))
     }
 
     /// Makes the journal the record of the generation; replaces the old record of a generation that
@@ -288,9 +287,7 @@ impl End<'_, '_> {
         {
             let from = self.side(&names.stage(&self.record.token));
             renames::put(*fs, &from, &self.side(&name)).map_err(disk("keep what was replaced"))?;
-            if !mutant::drops(Site::SyncOfGeneration) {
-                self.sync(to)?;
-            }
+            unless_dropped(Site::SyncOfGeneration, || self.sync(to))?;
         }
         self.close(self.record, identity)?;
         if !mutant::drops(Site::KeepBeforeRecord) {
@@ -365,9 +362,9 @@ impl End<'_, '_> {
         renames::put(*fs, &self.side(&from), &trash).map_err(disk("move to trash"))?;
         // If the journal were gone before the tree is in trash, nothing would show that the engine
         // created the tree.
-        if !mutant::drops(Site::SyncOfTrash) {
-            self.sync(Direction::of(&self.journal))?;
-        }
+        unless_dropped(Site::SyncOfTrash, || {
+            self.sync(Direction::of(&self.journal))
+        })?;
         self.empty_trash(identity)
     }
 
@@ -430,10 +427,12 @@ impl End<'_, '_> {
             .map_err(disk("retire the journal"))?;
         self.remove_marker();
         // Recovery does not trust a draft that comes back after a power cut.
-        if self.journal == JournalName::Draft || mutant::drops(Site::SyncOfRetirement) {
+        if self.journal == JournalName::Draft {
             return Ok(());
         }
-        self.sync(Direction::of(&self.journal))
+        unless_dropped(Site::SyncOfRetirement, || {
+            self.sync(Direction::of(&self.journal))
+        })
     }
 
     /// Without birth times the published tree still contains its token, which was part of its
@@ -464,8 +463,9 @@ impl End<'_, '_> {
     /// Makes the names at both places of the steps durable, as a killed run may have left them.
     pub(crate) fn sync_found(&self, to: Direction) -> Result<(), EndError> {
         match self.record.durability {
-            Durability::Power if mutant::drops(Site::SyncOfFound) => Ok(()),
-            Durability::Power => self.sync_sides(&self.sides()?, to),
+            Durability::Power => {
+                unless_dropped(Site::SyncOfFound, || self.sync_sides(&self.sides()?, to))
+            }
             Durability::Process => Ok(()),
         }
     }

@@ -11,6 +11,7 @@ use std::io::ErrorKind;
 
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
+use crate::fs::named_sync::sync_dir;
 use crate::fs::{Fs, FsError, Kind, Rename};
 use crate::place::record::{Act, Step};
 use crate::steps::step_places::{StepPlace, StepPlaces};
@@ -186,8 +187,8 @@ fn put_with(fs: &dyn Fs, from: &StepPlace, to: &StepPlace, between: Between) -> 
     if kind != Some(Kind::Dir) {
         match fs.link(from.at(), to.at()) {
             Ok(()) => {
-                if between == Between::Sync && !mutant::drops(Site::SyncBetweenNames) {
-                    fs.sync_dir(&to.dir).map_err(Stuck::Sync)?;
+                if between == Between::Sync {
+                    sync_dir(fs, &to.dir, Site::SyncBetweenNames).map_err(Stuck::Sync)?;
                 }
                 return Ok(fs.remove_file(&from.dir, &from.name)?);
             }

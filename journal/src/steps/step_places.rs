@@ -13,6 +13,7 @@ use std::io::ErrorKind;
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
+use crate::fs::named_sync::sync_dir;
 use crate::fs::{Dir, Fs, FsError};
 use crate::place::record::{Act, EntrySlot, Form, Record, Step};
 use crate::place::target::Target;
@@ -242,20 +243,17 @@ impl<'a> StepPlaces<'a> {
         // new name and loses the old place, but not one that loses the entry.
         let parents = self.touched.iter();
         let parents = parents.filter_map(|path| self.parents.get(path));
-        let parents = parents.filter(|_| !mutant::drops(Site::SyncOfEntries));
-        let slots = self.slots.iter();
-        let slots = slots.filter(|_| !mutant::drops(Site::SyncOfSlots));
+        let parents = parents.map(|dir| (dir, Site::SyncOfEntries));
+        let slots = self.slots.iter().map(|dir| (dir, Site::SyncOfSlots));
         let mut dirs: Vec<_> = parents.chain(slots).collect();
         if mutant::drops(Site::EntriesBeforeSlots) {
             dirs.reverse();
         }
-        for dir in dirs {
-            self.fs.sync_dir(dir)?;
+        dirs.push((&self.home.dir, Site::SyncOfHome));
+        for (dir, named) in dirs {
+            sync_dir(self.fs, dir, named)?;
         }
-        if mutant::drops(Site::SyncOfHome) {
-            return Ok(());
-        }
-        self.fs.sync_dir(&self.home.dir)
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::fs::barrier::sync_tree;
+use crate::fs::named_sync::sync_file;
 use crate::fs::{Barrier, FsError, Meta};
 use crate::place::journal_file;
 use crate::place::lock::Locks;
@@ -106,9 +107,9 @@ impl Begun<'_> {
         } else {
             sync_tree(*fs, &self.claim.root)?
         };
-        let is_apart = barrier == Barrier::PerObject && !mutant::drops(Site::SyncOfDraft);
-        if is_apart && is_drafted {
-            fs.sync_file(dir, OsStr::new(&names.journal_temp()))?;
+        if barrier == Barrier::PerObject && is_drafted {
+            let draft = names.journal_temp();
+            sync_file(*fs, dir, OsStr::new(&draft), Site::SyncOfDraft)?;
         }
         Ok(Some(barrier))
     }

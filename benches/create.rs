@@ -1,7 +1,9 @@
-//! Everything that has a budget, side by side, interleaved, in one run; then every budget with the value reached.
+//! Everything that has a budget, side by side, interleaved, in one run; then every budget with the
+//! value reached.
 //!
-//! `cargo bench --bench create -- --write-docs` also writes tables and plots into `README.md` and `docs/`; `--strict`
-//! fails when a budget is missed or could not be measured; `--quick` only sees that everything runs. `lab/` does it.
+//! `cargo bench --bench create -- --write-docs` also writes tables and plots into `README.md` and
+//! `docs/`; `--strict` fails when a budget is missed or could not be measured; `--quick` only sees
+//! that everything runs. `lab/` does it.
 //!
 //! Read next: `docs/performance.md`, `lab/mod.rs`.
 

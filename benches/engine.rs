@@ -1,4 +1,5 @@
-//! The engine alone, against other engines of its kind, and as plans grow: the part of `create` that needs no Python.
+//! The engine alone, against other engines of its kind, and as plans grow: the part of `create`
+//! that needs no Python.
 //!
 //! Read next: `lab/engine.rs`, `lab/growth.rs`.
 

@@ -1,4 +1,5 @@
-//! Changing an environment of 50 000 files against one that holds nothing but pip: the part of `create` that takes longest.
+//! Changing an environment of 50 000 files against one that holds nothing but pip: the part of
+//! `create` that takes longest.
 //!
 //! Read next: `lab/changes.rs`.
 

@@ -1,4 +1,5 @@
-//! The budgets, each with the value reached: passed, missed, or not measured, which is never passed.
+//! The budgets, each with the value reached: passed, missed, or not measured, which is never
+//! passed.
 
 use super::report::Report;
 use super::timing::{Spread, Times};

@@ -1,9 +1,9 @@
-//! Changing an environment of many files, and one that holds nothing but pip: what a change costs must depend on what it
-//! changes.
+//! Changing an environment of many files, and one that holds nothing but pip: what a change costs
+//! must depend on what it changes.
 //!
-//! The files are packages that somebody installed: no plan and no receipt knows them. The two environments take turns, and
-//! the order changes from round to round. A clear with deletion is watched from outside: its time ends when another
-//! directory stands at the target.
+//! The files are packages that somebody installed: no plan and no receipt knows them. The two
+//! environments take turns, and the order changes from round to round. A clear with deletion is
+//! watched from outside: its time ends when another directory stands at the target.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,9 +1,11 @@
-//! Creating environments: rvenv, its rivals and the floor, each in a fresh directory in every round.
+//! Creating environments: rvenv, its rivals and the floor, each in a fresh directory in every
+//! round.
 //!
-//! Promises that all get the same interpreter and the same pip, which is its own wheel; that the files of each result are
-//! counted and shown; that the order of a round is turned from round to round, and reversed in every other one; and that
-//! no tree is deleted before the race is over, because that leaves work for the filesystem's journal.
-//! Rivals sync nothing; the writes that they leave to the kernel are settled before the next one starts, unmeasured.
+//! Promises that all get the same interpreter and the same pip, which is its own wheel; that the
+//! files of each result are counted and shown; that the order of a round is turned from round to
+//! round, and reversed in every other one; and that no tree is deleted before the race is over,
+//! because that leaves work for the filesystem's journal. Rivals sync nothing; the writes that they
+//! leave to the kernel are settled before the next one starts, unmeasured.
 
 use std::path::PathBuf;
 

@@ -1,12 +1,15 @@
-//! Engines side by side: replacing all of a tree of small files, and ten of them, so that it survives a loss of power.
+//! Engines side by side: replacing all of a tree of small files, and ten of them, so that it
+//! survives a loss of power.
 //!
-//! Promises that every engine starts each round from the same tree, on an empty filesystem of its own where there may be
-//! one: ext4 does not give an inode number out again for minutes, and passes over every one that was freed, so that whoever
-//! makes files where others were deleted waits for that. Each is asked in the way that its own documentation shows, and
-//! leaves the right bytes in every file, or does not count. The clock runs inside the process,
-//! from the engine's first call to its last, what it deletes of the old tree included.
+//! Promises that every engine starts each round from the same tree, on an empty filesystem of its
+//! own where there may be one: ext4 does not give an inode number out again for minutes, and passes
+//! over every one that was freed, so that whoever makes files where others were deleted waits for
+//! that. Each is asked in the way that its own documentation shows, and leaves the right bytes in
+//! every file, or does not count. The clock runs inside the process, from the engine's first call
+//! to its last, what it deletes of the old tree included.
 //!
-//! The rivals are a program of their own, `benches/rivals/`, so that nobody builds them who does not race.
+//! The rivals are a program of their own, `benches/rivals/`, so that nobody builds them who does
+//! not race.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Fields to race on: a directory on some filesystem, with the caches of everybody on the same one.
 //!
-//! Promises that a measured command knows nothing of this machine's own environment: home and caches are the field's.
-//! Loop devices and mounts are let go when the field is dropped; the bench runs among mounts of its own besides.
+//! Promises that a measured command knows nothing of this machine's own environment: home and
+//! caches are the field's. Loop devices and mounts are let go when the field is dropped; the bench
+//! runs among mounts of its own besides.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,8 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    /// A field on the disk where the build is, or where temporary files are, if one of them is an ext4.
+    /// A field on the disk where the build is, or where temporary files are, if one of them is an
+    /// ext4.
     pub(crate) fn on_disk() -> Self {
         let dir = scratch();
         Self {

@@ -1,9 +1,11 @@
-//! The floor: the system calls without which the tree that rvenv publishes cannot come to be, and nothing else.
+//! The floor: the system calls without which the tree that rvenv publishes cannot come to be, and
+//! nothing else.
 //!
-//! A tree is read once into a script. Replaying it, as a process of its own, makes each directory, links each file that
-//! shares an inode with the store, makes each symbolic link, writes the other files, and syncs once: in the order of
-//! the tree, relative to open directories, with no lock, no journal, no checks, no switch and no clean-up.
-//! Does not promise that the floor is safe: a crash leaves half of it.
+//! A tree is read once into a script. Replaying it, as a process of its own, makes each directory,
+//! links each file that shares an inode with the store, makes each symbolic link, writes the other
+//! files, and syncs once: in the order of the tree, relative to open directories, with no lock, no
+//! journal, no checks, no switch and no clean-up. Does not promise that the floor is safe: a crash
+//! leaves half of it.
 
 use std::collections::BTreeMap;
 use std::fs;

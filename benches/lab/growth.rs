@@ -1,7 +1,9 @@
-//! How time and memory grow with a plan: a hundred to a hundred thousand files, linked out of a store.
+//! How time and memory grow with a plan: a hundred to a hundred thousand files, linked out of a
+//! store.
 //!
-//! Each size is published into an absent target, exchanged for another edition of itself, and verified, each by a process
-//! of its own that tells its time and its peak memory. Promises that the sizes take turns within each round.
+//! Each size is published into an absent target, exchanged for another edition of itself, and
+//! verified, each by a process of its own that tells its time and its peak memory. Promises that
+//! the sizes take turns within each round.
 
 use std::fs;
 use std::path::{Path, PathBuf};

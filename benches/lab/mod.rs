@@ -1,11 +1,13 @@
 //! What the benches share: rivals, fields to race on, clocks, budgets, tables, plots.
 //!
-//! Promises that what is compared ran in one run of one bench: interleaved, in an order that changes each round, on one
-//! interpreter and one filesystem, in fresh directories, after the disk had settled, with warm caches. Whatever could
-//! not be measured is said to be so, and never counts as passed.
-//! Does not promise that a time means anything by itself: compare medians and ratios of the same run.
+//! Promises that what is compared ran in one run of one bench: interleaved, in an order that
+//! changes each round, on one interpreter and one filesystem, in fresh directories, after the disk
+//! had settled, with warm caches. Whatever could not be measured is said to be so, and never counts
+//! as passed. Does not promise that a time means anything by itself: compare medians and ratios of
+//! the same run.
 //!
-//! Read next: `contest.rs` (environments), `changes.rs` (large ones), `engine.rs` (the engine alone), `budgets.rs`.
+//! Read next: `contest.rs` (environments), `changes.rs` (large ones), `engine.rs` (the engine
+//! alone), `budgets.rs`.
 
 mod budgets;
 mod calls;
@@ -35,7 +37,8 @@ use settings::Settings;
 /// Set for the run among mounts of its own.
 const AMONG_MOUNTS: &str = "RVENV_AMONG_MOUNTS";
 
-/// Runs the bench of a name: `create` measures everything, `upgrade` what changes large environments, `engine` the engine.
+/// Runs the bench of a name: `create` measures everything, `upgrade` what changes large
+/// environments, `engine` the engine.
 pub(crate) fn main(bench: &str) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let Some((verb, rest)) = words.split_first()
@@ -72,7 +75,8 @@ pub(crate) fn main(bench: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What is measured as a process of its own, and is part of this program so that nothing else has to be built.
+/// What is measured as a process of its own, and is part of this program so that nothing else has
+/// to be built.
 fn child(verb: &str, words: &[String]) -> ExitCode {
     let told = match verb {
         "floor" => floor::replay(words),
@@ -92,7 +96,8 @@ fn child(verb: &str, words: &[String]) -> ExitCode {
     }
 }
 
-/// Runs everything again among mounts of its own, so that no loop mount outlives the bench; `None` where that is here.
+/// Runs everything again among mounts of its own, so that no loop mount outlives the bench; `None`
+/// where that is here.
 fn among_mounts(words: &[String]) -> Option<ExitCode> {
     if std::env::var_os(AMONG_MOUNTS).is_some() || !rustix::process::geteuid().is_root() {
         return None;

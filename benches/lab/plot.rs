@@ -1,7 +1,7 @@
 //! Plots as SVG, drawn by hand so that nothing has to be installed for them.
 //!
-//! Both axes of time are logarithmic, because what is compared spans four orders of magnitude; that is written on them.
-//! Colours are readable on light and dark pages.
+//! Both axes of time are logarithmic, because what is compared spans four orders of magnitude; that
+//! is written on them. Colours are readable on light and dark pages.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
 //! The racers: what each is called, how it is started, and in which order they run.
 //!
-//! Promises that the order of a round is turned from round to round, and reversed in every other one, and that whoever
-//! fails once has lost, with the reason.
+//! Promises that the order of a round is turned from round to round, and reversed in every other
+//! one, and that whoever fails once has lost, with the reason.
 //!
 //! Read next: `contest.rs`, which tells what came of it.
 
@@ -173,7 +173,8 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Each runs once per round; in the first, which is not counted, caches are filled and files are counted.
+    /// Each runs once per round; in the first, which is not counted, caches are filled and files
+    /// are counted.
     pub(crate) fn run(&mut self, rounds: usize) {
         let count = self.entrants.len();
         for round in 0..=rounds {
@@ -221,7 +222,8 @@ impl Entrant<'_> {
 pub(crate) fn make_floor(field: &Field, python: &Python) -> Result<PathBuf, String> {
     let tree = field.root.join("tree");
     for target in [&field.root.join("first"), &tree] {
-        // Where blocks can be shared that is what `create` does; the floor links wherever it stands.
+        // Where blocks can be shared that is what `create` does; the floor links wherever it
+        // stands.
         let link = &["create", "--link-mode", "hardlink"];
         done(&mut field.rvenv(link, python, target))?;
     }

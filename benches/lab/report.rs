@@ -1,7 +1,7 @@
 //! Tables and plots, on the terminal and in the documentation.
 //!
-//! Promises that what is generated in a document stands between two marks, and that nothing outside of them changes.
-//! A block that this run did not measure stays as it was.
+//! Promises that what is generated in a document stands between two marks, and that nothing outside
+//! of them changes. A block that this run did not measure stays as it was.
 
 use std::fs;
 use std::path::Path;

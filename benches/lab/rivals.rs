@@ -1,7 +1,8 @@
-//! Who there is to race against: an interpreter with its own wheels, and rivals out of their registries.
+//! Who there is to race against: an interpreter with its own wheels, and rivals out of their
+//! registries.
 //!
-//! Rivals are installed once, into `target/tmp/rivals`, and nowhere else. One that cannot be had is named, with the
-//! reason, and everything that needs it is not measured.
+//! Rivals are installed once, into `target/tmp/rivals`, and nowhere else. One that cannot be had is
+//! named, with the reason, and everything that needs it is not measured.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! What a run of a bench is told: by words after `--`, and by the environment.
 //!
-//! Promises that nothing else of the environment changes what is measured; commands that are measured get an
-//! environment of their own.
+//! Promises that nothing else of the environment changes what is measured; commands that are
+//! measured get an environment of their own.
 
 use std::path::PathBuf;
 
@@ -27,7 +27,8 @@ impl Settings {
     pub(crate) fn read(words: &[String]) -> Self {
         let said = |word: &str| words.iter().any(|said| said == word);
         let number = |name: &str| std::env::var(name).ok()?.parse::<usize>().ok();
-        // `cargo bench` says so; whoever starts this otherwise, as `cargo test --bench` does, only wants to see it run.
+        // `cargo bench` says so; whoever starts this otherwise, as `cargo test --bench` does, only
+        // wants to see it run.
         let is_bench = said("--bench");
         let quick = said("--quick") || !is_bench;
         let (rounds, files) = if quick { (1, 1000) } else { (15, 50_000) };

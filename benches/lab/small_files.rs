@@ -1,4 +1,5 @@
-//! The tree that engines are compared on: small files, a hundred to a directory, whose bytes tell file and edition.
+//! The tree that engines are compared on: small files, a hundred to a directory, whose bytes tell
+//! file and edition.
 //!
 //! Everybody who races uses this very file, so that all write the same bytes.
 

@@ -1,8 +1,9 @@
 //! What `rvenv-journal` does when it is measured, each deed in a process of its own.
 //!
-//! `replace` publishes small files, which the plan carries, over a tree: the whole of it by one switch, or ten of its
-//! entries. `grow` publishes a tree of files that are linked out of a store, or verifies it, and tells its peak memory.
-//! Everything is power-durable, as by default; the clock covers planning, locking, publishing, settling and deleting.
+//! `replace` publishes small files, which the plan carries, over a tree: the whole of it by one
+//! switch, or ten of its entries. `grow` publishes a tree of files that are linked out of a store,
+//! or verifies it, and tells its peak memory. Everything is power-durable, as by default; the clock
+//! covers planning, locking, publishing, settling and deleting.
 
 use std::path::Path;
 use std::time::Instant;
@@ -25,7 +26,8 @@ pub(crate) const OBJECT_MTIME: i64 = 1_700_000_000;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Replaces files; tells the nanoseconds until the new ones are there durably, and until all is done.
+/// Replaces files; tells the nanoseconds until the new ones are there durably, and until all is
+/// done.
 pub(crate) fn replace(words: &[String]) -> Result<String, String> {
     let [deed, files, edition, dir] = words else {
         return Err("engine all|ten FILES EDITION DIR".to_owned());

@@ -1,7 +1,7 @@
 //! Clocks: what a command takes after the disk has settled, and what many such times say.
 //!
-//! Promises medians with their quartiles, and ratios of medians with the quartiles of the ratios within each round, so
-//! that whatever slowed a whole round down slows both sides of a ratio.
+//! Promises medians with their quartiles, and ratios of medians with the quartiles of the ratios
+//! within each round, so that whatever slowed a whole round down slows both sides of a ratio.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -41,7 +41,8 @@ impl Times {
         Some(self.spread()?.median)
     }
 
-    /// The ratio of the medians, between the quartiles of the ratios of the rounds in which both ran.
+    /// The ratio of the medians, between the quartiles of the ratios of the rounds in which both
+    /// ran.
     pub(crate) fn ratio(&self, base: &Self) -> Option<Spread> {
         let of = |round| base.0.iter().find(|(other, _)| *other == round);
         let pairs = self.0.iter();
@@ -83,7 +84,8 @@ pub(crate) fn settle(at: &Path) {
     std::thread::sleep(PAUSE);
 }
 
-/// How long a command takes that succeeds, on a settled disk; otherwise the first line of what it said.
+/// How long a command takes that succeeds, on a settled disk; otherwise the first line of what it
+/// said.
 pub(crate) fn time(command: &mut Command, at: &Path) -> Result<Duration, String> {
     command
         .stdin(Stdio::null())

@@ -1,8 +1,8 @@
 //! What the fuzz targets do with the bytes that they are given.
 //!
 //! Each target is one function from bytes, which panics if a promise is broken. `fuzz_targets/`
-//! hands them to the fuzzer. `journal/tests/it/corpus.rs` and `tests/it/corpus.rs` include the same files
-//! and replay `corpus/`, so that ordinary tests run them without a fuzzer.
+//! hands them to the fuzzer. `journal/tests/it/corpus.rs` and `tests/it/corpus.rs` include the same
+//! files and replay `corpus/`, so that ordinary tests run them without a fuzzer.
 
 pub mod engine;
 pub mod product;

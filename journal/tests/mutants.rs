@@ -1,11 +1,14 @@
-//! The mutation check: whatever the engine does for safety is dropped once, and some test must notice.
+//! The mutation check: whatever the engine does for safety is dropped once, and some test must
+//! notice.
 //!
-//! Each site of `src/base/mutant.rs` is one sync, one state of the journal, one comparison or one order of two effects. This
-//! binary holds the tests of the engine, with the crash sweep over a few cases only, and starts itself once per site:
-//! first the quick tests, then the sweep, until the first failure. The table says which test noticed.
-//! Without a mutant all of them pass, as this very run shows.
+//! Each site of `src/base/mutant.rs` is one sync, one state of the journal, one comparison or one
+//! order of two effects. This binary holds the tests of the engine, with the crash sweep over a few
+//! cases only, and starts itself once per site: first the quick tests, then the sweep, until the
+//! first failure. The table says which test noticed. Without a mutant all of them pass, as this
+//! very run shows.
 //!
-//! `RVENV_MUTANT=SITE` drops that site in any test binary that is built with the feature, to see what it breaks.
+//! `RVENV_MUTANT=SITE` drops that site in any test binary that is built with the feature, to see
+//! what it breaks.
 
 #![expect(
     clippy::unwrap_used,

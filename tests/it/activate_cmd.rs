@@ -1,8 +1,8 @@
 //! The activation scripts of cmd, in cmd: that of Windows, or that of Wine.
 //!
-//! Environments have paths and prompts as awkward as Windows lets them be; what a child of cmd sees in each state is told by
-//! this program itself, since what cmd prints depends on code pages.
-//! Read next: `src/build/activation.rs`, `tests/it/behaviour/activate.rs`.
+//! Environments have paths and prompts as awkward as Windows lets them be; what a child of cmd sees
+//! in each state is told by this program itself, since what cmd prints depends on code pages. Read
+//! next: `src/build/activation.rs`, `tests/it/behaviour/activate.rs`.
 
 #![cfg(windows)]
 #![expect(
@@ -117,7 +117,8 @@ fn tells_its_variables() {
     }
 }
 
-/// Goes into the environment of a variable: the names are no part of the line, which cmd would read once more.
+/// Goes into the environment of a variable: the names are no part of the line, which cmd would read
+/// once more.
 fn enter(variable: &str) -> String {
     format!("cd /d \"%{variable}%\\Scripts\"\r\ncall activate.bat\r\ncd /d \"%HOME%\"")
 }
@@ -163,7 +164,8 @@ fn check(name: &str, prompt: &str) {
     assert_eq!(before, after, "{context}");
 }
 
-/// Whether cmd reads the rest of a file in the code page that was chosen in it, as that of Windows does; that of Wine does not.
+/// Whether cmd reads the rest of a file in the code page that was chosen in it, as that of Windows
+/// does; that of Wine does not.
 fn follows_code_pages() -> bool {
     let scratch = TempDir::new().unwrap();
     let choose = "\"%SystemRoot%\\System32\\chcp.com\" 65001 > nul";

@@ -1,9 +1,11 @@
-//! Attacks: what others plant beside a target, and directories that turn into links while a command works (I6, I7).
+//! Attacks: what others plant beside a target, and directories that turn into links while a command
+//! works (I6, I7).
 //!
-//! The parent is one that everybody may write to, as `/tmp` is. What is planted there by somebody else is named and left
-//! alone, also by root, and stops whatever cannot go on beside it. A thread that exchanges directories for links at every
-//! moment never leads the command to what the links lead to.
-//! What needs root is skipped with the reason. Read next: `attacks_wheels.rs`, `journal/tests/it/protocol/strangers.rs`.
+//! The parent is one that everybody may write to, as `/tmp` is. What is planted there by somebody
+//! else is named and left alone, also by root, and stops whatever cannot go on beside it. A thread
+//! that exchanges directories for links at every moment never leads the command to what the links
+//! lead to. What needs root is skipped with the reason. Read next: `attacks_wheels.rs`,
+//! `journal/tests/it/protocol/strangers.rs`.
 
 #![cfg(target_os = "linux")]
 #![expect(
@@ -57,7 +59,8 @@ fn command(desk: &Desk, words: &[&str]) -> std::process::Command {
     }
 }
 
-/// Every change fails with this code, and everything stands as it did, but for the time of the directory above.
+/// Every change fails with this code, and everything stands as it did, but for the time of the
+/// directory above.
 #[track_caller]
 fn all_refused(desk: &Desk, code: i32, why: &str) {
     for words in CHANGES {
@@ -77,7 +80,8 @@ fn seen(desk: &Desk) -> std::collections::BTreeMap<String, machine::Entry> {
 
 /// I6: nobody waits for a lock that somebody else planted, or writes to it or through it.
 ///
-/// Some kernels do not even let root open it: then the lock of the environment itself has to do, and does.
+/// Some kernels do not even let root open it: then the lock of the environment itself has to do,
+/// and does.
 #[test]
 fn a_planted_lock_is_refused_or_passed_by_and_not_written_to() {
     let Some(desk) = desk_with_tmp() else { return };
@@ -117,7 +121,8 @@ fn a_planted_lock_is_refused_or_passed_by_and_not_written_to() {
     assert!(!absent.exists());
 }
 
-/// I6: where the system lets anybody give another name to anybody's file, the lock file may be somebody's notes.
+/// I6: where the system lets anybody give another name to anybody's file, the lock file may be
+/// somebody's notes.
 #[test]
 fn a_lock_that_is_another_name_of_a_file_is_not_written_to() {
     let Some(desk) = desk_with_tmp() else { return };
@@ -126,7 +131,8 @@ fn a_lock_that_is_another_name_of_a_file_is_not_written_to() {
     assert_eq!(desk.read("victim"), "a file of root's");
 }
 
-/// I6, I7: not even root acts on a journal of somebody else, whatever it says and however it came there.
+/// I6, I7: not even root acts on a journal of somebody else, whatever it says and however it came
+/// there.
 #[test]
 fn a_planted_journal_is_refused_and_changes_nothing() {
     let Some(desk) = desk_with_tmp() else { return };
@@ -153,7 +159,8 @@ fn a_planted_journal_is_refused_and_changes_nothing() {
     desk.scratch.rvenv(&["rollback", "tmp/E"]).ok();
 }
 
-/// I6: what bears a name of ours and is somebody else's is named, and no command deletes, enters or builds in it.
+/// I6: what bears a name of ours and is somebody else's is named, and no command deletes, enters or
+/// builds in it.
 #[test]
 fn planted_stages_trash_and_drafts_are_named_and_left_alone() {
     let Some(desk) = desk_with_tmp() else { return };
@@ -275,8 +282,8 @@ impl Drop for Swapper<'_> {
 
 /// The directory above a path, if nothing on the way there from `root` is a link now.
 ///
-/// The attacker keeps what it opened: where the command puts a link into the place of the target, the attacker must not
-/// exchange the victim's directories itself.
+/// The attacker keeps what it opened: where the command puts a link into the place of the target,
+/// the attacker must not exchange the victim's directories itself.
 fn above(root: &Path, path: &Path) -> Option<OwnedFd> {
     let root_dir = open(root, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).ok()?;
     let below = path.parent()?.strip_prefix(root).ok()?;
@@ -299,7 +306,8 @@ fn directories(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// One round: each directory is a link for a moment; not the target itself, whose link is followed on purpose.
+/// One round: each directory is a link for a moment; not the target itself, whose link is followed
+/// on purpose.
 fn swap_each(parent: &Path, link: &Path, swaps: &AtomicU64) {
     let mut found = Vec::new();
     directories(parent, 2, &mut found);
@@ -323,7 +331,8 @@ fn swap_each(parent: &Path, link: &Path, swaps: &AtomicU64) {
     }
 }
 
-/// I6: whatever turns into a link while a command is under way, nothing is made, changed or removed behind it.
+/// I6: whatever turns into a link while a command is under way, nothing is made, changed or removed
+/// behind it.
 #[test]
 fn a_directory_that_turns_into_a_link_leads_nowhere() {
     let Some(desk) = desk() else { return };
@@ -366,7 +375,8 @@ fn a_directory_that_turns_into_a_link_leads_nowhere() {
                 &["recover", "tmp/E"],
                 &["rollback", "tmp/E"],
             ] {
-                // A stage that was a link when it came to its place is one there, and would be followed.
+                // A stage that was a link when it came to its place is one there, and would be
+                // followed.
                 if desk.path("tmp/E").is_symlink() {
                     fs::remove_file(desk.path("tmp/E")).unwrap();
                 }

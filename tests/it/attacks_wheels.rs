@@ -1,9 +1,9 @@
-//! Hostile wheels, given to the command in the place of pip: each is refused by what is wrong with it, and nothing of
-//! it is kept, in the target or in the store (I6).
+//! Hostile wheels, given to the command in the place of pip: each is refused by what is wrong with
+//! it, and nothing of it is kept, in the target or in the store (I6).
 //!
-//! Names that lead elsewhere, links and devices, names that some filesystem takes for one, RECORDs that lie, names of the
-//! environment's own, and archives that unpack to more than they say or than anybody has.
-//! Read next: `src/wheel/archive.rs`, where most of it is noticed.
+//! Names that lead elsewhere, links and devices, names that some filesystem takes for one, RECORDs
+//! that lie, names of the environment's own, and archives that unpack to more than they say or than
+//! anybody has. Read next: `src/wheel/archive.rs`, where most of it is noticed.
 
 #![cfg(unix)]
 #![expect(
@@ -113,7 +113,8 @@ fn zipped(entries: &[Entry]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// Where the headers of the entry with this name begin: in front of its content, and in the directory.
+/// Where the headers of the entry with this name begin: in front of its content, and in the
+/// directory.
 fn headers(bytes: &[u8], name: &str) -> [usize; 2] {
     [(LOCAL, 30), (CENTRAL, 46)].map(|(magic, fixed)| {
         let is_header = |start: &usize| {
@@ -167,7 +168,8 @@ fn lab() -> Option<(Scratch, PathBuf, Pip)> {
     Some((scratch, python, Pip { path, version }))
 }
 
-/// Every one of these wheels is refused for its reason, and the scratch directory and the store stay as they are.
+/// Every one of these wheels is refused for its reason, and the scratch directory and the store
+/// stay as they are.
 #[track_caller]
 fn all_refused(make: impl Fn(&Pip) -> Vec<(&'static str, Vec<u8>, &'static str)>) {
     let Some((scratch, python, pip)) = lab() else {

@@ -1,8 +1,9 @@
-//! Kills and full disks while wheels are unpacked into the cache: the real command and the real disk.
+//! Kills and full disks while wheels are unpacked into the cache: the real command and the real
+//! disk.
 //!
-//! Calls of a run that change files, spread evenly over it, meet SIGKILL or ENOSPC, each with a cache of its own. Whatever is
-//! in that cache afterwards is right to the byte; the next run makes the environment, and deletes what the dead one was
-//! building. `RVENV_KILLS=300` meets more calls.
+//! Calls of a run that change files, spread evenly over it, meet SIGKILL or ENOSPC, each with a
+//! cache of its own. Whatever is in that cache afterwards is right to the byte; the next run makes
+//! the environment, and deletes what the dead one was building. `RVENV_KILLS=300` meets more calls.
 
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
@@ -90,7 +91,8 @@ fn meet(what: &str, check: impl Fn(&Lab, &Ended)) {
         // Also where the run made the environment without the store.
         let again = end(&mut lab.rvenv(&clear));
         assert_eq!(again.code, Some(0), "{call:?}: {}", again.story);
-        // What another run would have to enter is entered: with everything there, nobody looks for dead builds.
+        // What another run would have to enter is entered: with everything there, nobody looks for
+        // dead builds.
         let pruned = end(&mut lab.rvenv(&["cache", "prune"]));
         assert_eq!(pruned.code, Some(0), "{}", pruned.story);
         let now = packs(&lab);
@@ -109,7 +111,8 @@ fn meet(what: &str, check: impl Fn(&Lab, &Ended)) {
 fn a_kill_while_wheels_are_entered_leaves_nothing_that_is_believed() {
     let (killed, whole) = (Cell::new(0), Cell::new(0));
     meet("signal=SIGKILL", |_, ended| {
-        // Two threads share the links, so that a run may end before its thread's call of that number.
+        // Two threads share the links, so that a run may end before its thread's call of that
+        // number.
         assert!(matches!(ended.code, None | Some(0)), "{}", ended.story);
         let count = if ended.code.is_none() {
             &killed
@@ -123,7 +126,8 @@ fn a_kill_while_wheels_are_entered_leaves_nothing_that_is_believed() {
     assert!(whole * 3 <= killed, "{killed} killed, {whole} whole");
 }
 
-/// The environment does not need the store: only where its own files meet the full disk does the run fail.
+/// The environment does not need the store: only where its own files meet the full disk does the
+/// run fail.
 #[test]
 fn a_full_disk_while_wheels_are_entered_leaves_nothing_that_is_believed() {
     meet("error=ENOSPC", |lab, ended| {

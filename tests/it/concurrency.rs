@@ -1,7 +1,8 @@
-//! Many at once: processes that create one environment, readers that look meanwhile, holders that die.
+//! Many at once: processes that create one environment, readers that look meanwhile, holders that
+//! die.
 //!
-//! All creators succeed and there is one environment; a reader sees a whole one at every instant (I3).
-//! `RVENV_ROUNDS=20` repeats more often.
+//! All creators succeed and there is one environment; a reader sees a whole one at every instant
+//! (I3). `RVENV_ROUNDS=20` repeats more often.
 
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]

@@ -1,11 +1,14 @@
-//! Faults at every call: the real command and the real disk, whose k-th system call that changes a file fails, for every k.
+//! Faults at every call: the real command and the real disk, whose k-th system call that changes a
+//! file fails, for every k.
 //!
-//! The exit code says what stands at the target, and the tree proves it, already before anything recovers (I1); whoever is
-//! told of a failure is told the file and the error of the system; an error never becomes a panic; and after `recover`
-//! nothing is left beside the target, in it or in the cache. The same holds for the calls of `recover`.
-//! By default each call meets one error that it could meet in earnest, alone or with all later ones of its kind.
-//! `RVENV_FAULTS=all` lets it meet every one of [`ERRORS`], alone or with all later ones by turns; `RVENV_FAULTS=reading` lets the
-//! calls that only open, read and lock fail as well, which takes hours. With `-- --nocapture` the counts are seen.
+//! The exit code says what stands at the target, and the tree proves it, already before anything
+//! recovers (I1); whoever is told of a failure is told the file and the error of the system; an
+//! error never becomes a panic; and after `recover` nothing is left beside the target, in it or in
+//! the cache. The same holds for the calls of `recover`. By default each call meets one error that
+//! it could meet in earnest, alone or with all later ones of its kind. `RVENV_FAULTS=all` lets it
+//! meet every one of [`ERRORS`], alone or with all later ones by turns; `RVENV_FAULTS=reading` lets
+//! the calls that only open, read and lock fail as well, which takes hours. With `-- --nocapture`
+//! the counts are seen.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
@@ -85,7 +88,8 @@ fn faults(calls: &[Call]) -> Vec<Fault> {
         if wants_all() {
             for (index, (error, _)) in ERRORS.into_iter().enumerate() {
                 let stays = (call.number + index).is_multiple_of(2) && error != EINTR;
-                // Where there are no links, copies are made: another environment, which `behaviour/policies.rs` looks at.
+                // Where there are no links, copies are made: another environment, which
+                // `behaviour/policies.rs` looks at.
                 let is_answered = error == ENOSYS && call.kind.starts_with("symlink");
                 if !is_answered {
                     faults.push(fault(error, stays));
@@ -168,7 +172,8 @@ impl Row {
 /// What the exit code says is what stands there; then what is left is ended, and leads to the same.
 fn judge(bench: &Bench, ended: &Ended, what: &str) {
     let claim = Bench::claim(ended);
-    // The engine's own directory is no part of the tree, and directories that could not be moved are told of.
+    // The engine's own directory is no part of the tree, and directories that could not be moved
+    // are told of.
     bench.empty_may_stay.set(true);
     let seen = bench.seen();
     bench.may_go_by_entries.set(ended.code == Some(0));
@@ -257,7 +262,8 @@ fn check(deed: Deed) -> Vec<Row> {
     rows
 }
 
-/// I1: whichever call fails, once or from then on, the exit code says which environment stands there.
+/// I1: whichever call fails, once or from then on, the exit code says which environment stands
+/// there.
 #[test]
 fn an_error_at_any_call_leaves_the_environment_that_the_exit_code_says() {
     if !are_met() {

@@ -1,13 +1,14 @@
-//! Kills at every call: the real command and the real disk, ended with SIGKILL before the k-th system call that changes a file,
-//! for k = 1, 2, … until the run gets to its end.
+//! Kills at every call: the real command and the real disk, ended with SIGKILL before the k-th
+//! system call that changes a file, for k = 1, 2, … until the run gets to its end.
 //!
-//! Of a whole tree the old one or the new one stands there after every kill, before anything recovers (I3); after
-//! `recover` one of the two states stands there exactly, with nothing left beside it, in it or in the cache (I1). The same holds
-//! when `recover` is killed at each of its calls, and where the command itself is the next one.
-//! By default environments have no pip, and two things are recovered from that a kill of each command left.
-//! `RVENV_KILLS=all` recovers from whatever a kill right after a rename left, and kills with pip, too, where of many calls
-//! of one kind, or of a few kinds in turn, only the first and the last are met. With `-- --nocapture` the counts are seen.
-//! Read next: `faults.rs`, where the same calls fail.
+//! Of a whole tree the old one or the new one stands there after every kill, before anything
+//! recovers (I3); after `recover` one of the two states stands there exactly, with nothing left
+//! beside it, in it or in the cache (I1). The same holds when `recover` is killed at each of its
+//! calls, and where the command itself is the next one. By default environments have no pip, and
+//! two things are recovered from that a kill of each command left. `RVENV_KILLS=all` recovers from
+//! whatever a kill right after a rename left, and kills with pip, too, where of many calls of one
+//! kind, or of a few kinds in turn, only the first and the last are met. With `-- --nocapture` the
+//! counts are seen. Read next: `faults.rs`, where the same calls fail.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
@@ -66,7 +67,8 @@ fn wants_all() -> bool {
     std::env::var("RVENV_KILLS").is_ok_and(|kills| kills == "all")
 }
 
-/// Makes the old state, and kills the command at one of its calls; `None` if it came to its end before.
+/// Makes the old state, and kills the command at one of its calls; `None` if it came to its end
+/// before.
 fn kill(bench: &Bench, number: usize) -> Option<Call> {
     bench.prepare();
     let (call, ended) = meet(&mut bench.command(), number, Answer::Kills);
@@ -185,11 +187,12 @@ fn check_with_pip(deed: Deed) -> Vec<Row> {
     vec![row]
 }
 
-/// How many kinds in turn are seen as a round: a file that is unpacked is opened, written, and given its mode and its time.
+/// How many kinds in turn are seen as a round: a file that is unpacked is opened, written, and
+/// given its mode and its time.
 const ROUND_MAX: usize = 6;
 
-/// The calls without those in the midst of many of one kind, or of many rounds of a few kinds, but with every rename; each thread
-/// has rounds of its own.
+/// The calls without those in the midst of many of one kind, or of many rounds of a few kinds, but
+/// with every rename; each thread has rounds of its own.
 fn telling(calls: &[Call]) -> Vec<Call> {
     let mut threads: BTreeMap<usize, Vec<&Call>> = BTreeMap::new();
     for call in calls {
@@ -247,7 +250,8 @@ fn holds(path: &Path, text: &str) -> bool {
     fs::read(path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text))
 }
 
-/// I5: until the check has passed nothing is decided, so the old tree comes back; what somebody wrote meanwhile stays.
+/// I5: until the check has passed nothing is decided, so the old tree comes back; what somebody
+/// wrote meanwhile stays.
 #[test]
 fn what_was_edited_while_a_health_check_ran_survives_its_kill() {
     let Some(bench) = Bench::new(Deed::Upgrade, BARE) else {

@@ -1,9 +1,10 @@
-//! Kills at moments of a clock: the real command, with pip, and the real disk, ended with SIGKILL between any two instructions.
+//! Kills at moments of a clock: the real command, with pip, and the real disk, ended with SIGKILL
+//! between any two instructions.
 //!
-//! After every kill the target is the old tree or the new tree, whole, already before anything recovers (I3); after
-//! the next command it still is (I1), and nothing is left beside it or in the store.
-//! `RVENV_KILLS=300` kills more often; `RVENV_SEED` repeats the moments of an earlier run as far as a clock can.
-//! Read next: `kill.rs`, which leaves nothing to chance.
+//! After every kill the target is the old tree or the new tree, whole, already before anything
+//! recovers (I3); after the next command it still is (I1), and nothing is left beside it or in the
+//! store. `RVENV_KILLS=300` kills more often; `RVENV_SEED` repeats the moments of an earlier run as
+//! far as a clock can. Read next: `kill.rs`, which leaves nothing to chance.
 
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
@@ -22,7 +23,8 @@ use crate::trees::{Lab, Sameness, Tree, compare, end, look};
 
 /// How many kills there are unless `RVENV_KILLS` says otherwise.
 const KILLS: u64 = 12;
-/// Every so many new trees one is asked whether pip finds it consistent; all of them are equal to one that was asked.
+/// Every so many new trees one is asked whether pip finds it consistent; all of them are equal to
+/// one that was asked.
 const ASKED: u64 = 5;
 
 /// What is killed.
@@ -243,7 +245,8 @@ fn forget_wheels(lab: &Lab) {
     }
 }
 
-/// I1, I3: whenever the command dies, the target is one of two trees, and the next command ends what it left.
+/// I1, I3: whenever the command dies, the target is one of two trees, and the next command ends
+/// what it left.
 #[test]
 fn a_kill_at_any_moment_leaves_the_old_tree_or_the_new_one() {
     let Some(lab) = Lab::new() else { return };

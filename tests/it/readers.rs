@@ -1,8 +1,8 @@
 //! Readers and writers: programs that use an environment while rvenv changes it (I3).
 //!
-//! A look-up during a clear finds the old tree or the new one, never nothing; a program that is started during upgrades
-//! starts; and what somebody writes into `site-packages` meanwhile is in place afterwards, or in a kept generation.
-//! `RVENV_ROUNDS=200` goes round more often.
+//! A look-up during a clear finds the old tree or the new one, never nothing; a program that is
+//! started during upgrades starts; and what somebody writes into `site-packages` meanwhile is in
+//! place afterwards, or in a kept generation. `RVENV_ROUNDS=200` goes round more often.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
@@ -116,7 +116,8 @@ fn no_look_up_finds_nothing_while_an_environment_is_cleared() {
     assert!(looks > clears, "nobody looked");
 }
 
-/// A program that starts while entries are switched one after the other finds an environment that works.
+/// A program that starts while entries are switched one after the other finds an environment that
+/// works.
 #[test]
 fn no_start_of_python_fails_while_an_environment_is_upgraded() {
     let Some((lab, twins)) = lab_with_pip() else {
@@ -147,7 +148,8 @@ struct Writer {
 }
 
 impl Writer {
-    /// One more file or edit, in one of several ways; where its directory is being exchanged it is tried again.
+    /// One more file or edit, in one of several ways; where its directory is being exchanged it is
+    /// tried again.
     fn write(&mut self, round: u64) {
         let dir = ["", "work", "work/sub", "pip", "pip/_internal"];
         let dir = *dir.get(usize::try_from(round % 5).unwrap()).unwrap();
@@ -216,7 +218,8 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every byte that was written during upgrades and rollbacks is in place, or in a generation that is kept.
+/// Every byte that was written during upgrades and rollbacks is in place, or in a generation that
+/// is kept.
 #[test]
 fn nothing_that_is_written_during_upgrades_and_rollbacks_is_lost() {
     let Some((lab, twins)) = lab_with_pip() else {

@@ -1,9 +1,9 @@
 //! Soak: creators, upgraders, readers and killers at once, for a while.
 //!
-//! Every command ends as it may end: done, refused with a reason, or killed by us. Readers find a whole environment at
-//! every instant (I3). Now and then everybody stops, and after one recovery the environment starts, is as its receipt says, and
-//! nothing is beside it but what was asked to be kept (I1, I5).
-//! `RVENV_SOAK_SECONDS=600` takes longer than the default.
+//! Every command ends as it may end: done, refused with a reason, or killed by us. Readers find a
+//! whole environment at every instant (I3). Now and then everybody stops, and after one recovery
+//! the environment starts, is as its receipt says, and nothing is beside it but what was asked to
+//! be kept (I1, I5). `RVENV_SOAK_SECONDS=600` takes longer than the default.
 
 #![cfg(target_os = "linux")]
 #![expect(

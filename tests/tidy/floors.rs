@@ -5,9 +5,9 @@
 //! backticks. What has the same number does not use each other.
 //!
 //! Inside a folder there are no numbers; its files and folders may use each other in one direction
-//! only. The root of a folder (`fs.rs` beside `fs/`) is not one of them: its files may use the types
-//! that it defines, and it may call them. A file that takes from the root a name that another file
-//! defines uses that file.
+//! only. The root of a folder (`fs.rs` beside `fs/`) is not one of them: its files may use the
+//! types that it defines, and it may call them. A file that takes from the root a name that another
+//! file defines uses that file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

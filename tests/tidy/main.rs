@@ -1,7 +1,8 @@
 //! Tidiness as a test: floors, sizes and manners of the source, which no compiler checks.
 //!
-//! A file may use files on lower floors only (ARCHITECTURE.md draws them); files and functions end at a size at
-//! which they can still be read in one go; every file says at its head what it promises.
+//! A file may use files on lower floors only (ARCHITECTURE.md draws them); files and functions end
+//! at a size at which they can still be read in one go; every file says at its head what it
+//! promises.
 
 #![expect(
     clippy::indexing_slicing,
@@ -113,7 +114,8 @@ fn every_file_says_at_its_head_what_it_promises() {
     }
 }
 
-/// One function knows when a noun is in the singular; a format string that counts by itself is wrong for one.
+/// One function knows when a noun is in the singular; a format string that counts by itself is
+/// wrong for one.
 #[test]
 fn counts_are_worded_by_one_function() {
     let plurals = [

@@ -1,5 +1,5 @@
-//! Other transactional engines, asked to replace files as their own documentation shows, and timed from their first
-//! call to their last.
+//! Other transactional engines, asked to replace files as their own documentation shows, and timed
+//! from their first call to their last.
 //!
 //! `engines fstx|fs-transaction all|ten FILES EDITION DIR` prints nanoseconds, or why it failed.
 //! Read next: `../../lab/engine.rs`, which starts this and compares every byte afterwards.

@@ -1,12 +1,13 @@
 //! The crash sweep: every publication, killed and cut off from power at every step.
 //!
-//! For each step of a publication the run is stopped there; for each disk that may be found afterwards the next
-//! run recovers, and the target must be the old tree or the new one (I1), the new one if the run had succeeded
-//! (I2), with nothing of ours beside it. Then the same again, with a second and a third crash inside recoveries.
+//! For each step of a publication the run is stopped there; for each disk that may be found
+//! afterwards the next run recovers, and the target must be the old tree or the new one (I1), the
+//! new one if the run had succeeded (I2), with nothing of ours beside it. Then the same again, with
+//! a second and a third crash inside recoveries.
 //!
-//! The count at the end is of distinct pairs of a disk and a decision; `sweep/mod.rs` says what makes two disks equal.
-//! `RVENV_SWEEP=deep` goes further. A failure prints the steps and what became of each, and a line that brings it about
-//! again.
+//! The count at the end is of distinct pairs of a disk and a decision; `sweep/mod.rs` says what
+//! makes two disks equal. `RVENV_SWEEP=deep` goes further. A failure prints the steps and what
+//! became of each, and a line that brings it about again.
 
 #![expect(
     clippy::print_stdout,
@@ -60,7 +61,8 @@ fn is_deep() -> bool {
     asked().is_some_and(|asked| asked == "deep")
 }
 
-/// How far a sweep goes: each publication has a random choice of its own where there are too many images.
+/// How far a sweep goes: each publication has a random choice of its own where there are too many
+/// images.
 fn scale(seed: usize) -> Scale {
     let (combinations_max, sampled, inside, follow_max) = match (IS_BOUNDED, is_deep()) {
         (true, _) => (6, 0, 4, 40),
@@ -125,8 +127,9 @@ fn jobs() -> Vec<Job> {
     jobs
 }
 
-/// I1, I2, I5: whatever crashes, and whatever crashes in the recovery from that, and in the next, the old tree stands or the
-/// new one, the new one if that was said, and what was kept can come back.
+/// I1, I2, I5: whatever crashes, and whatever crashes in the recovery from that, and in the next,
+/// the old tree stands or the new one, the new one if that was said, and what was kept can come
+/// back.
 #[test]
 fn every_crash_leaves_the_old_or_the_new_tree() {
     let jobs = jobs();
@@ -186,8 +189,8 @@ fn print_counts(jobs: &[Job], reports: &[Report]) -> usize {
     count
 }
 
-/// What one sweep leaves out because another of its class has met it would have been decided in the same way: sweeps that
-/// know nothing of each other meet the very same pairs.
+/// What one sweep leaves out because another of its class has met it would have been decided in the
+/// same way: sweeps that know nothing of each other meet the very same pairs.
 #[test]
 fn what_is_not_recovered_twice_would_have_been_decided_the_same() {
     let mut jobs = jobs();
@@ -259,8 +262,8 @@ const BOUNDED: [&str; 16] = [
     "merge into a foreign directory",
 ];
 
-/// The cases in which crashes follow on each other, and the rest: one of each kind there are steps, unless runs may be
-/// long. How a tree is synced and who looks at it matter little to a recovery.
+/// The cases in which crashes follow on each other, and the rest: one of each kind there are steps,
+/// unless runs may be long. How a tree is synced and who looks at it matter little to a recovery.
 fn nested_cases() -> (Vec<Case>, Vec<Case>) {
     let kinds = [
         "merge",
@@ -315,7 +318,8 @@ fn a_power_cut_in_the_next_publication_finds_one_journal() {
     }
 }
 
-/// I1, I5: without times of birth the tree is old or new, and what cannot be proved to be ours is kept.
+/// I1, I5: without times of birth the tree is old or new, and what cannot be proved to be ours is
+/// kept.
 #[test]
 fn without_times_of_birth_recovery_keeps_what_it_cannot_prove() {
     let bases = [
@@ -352,7 +356,8 @@ fn without_times_of_birth_recovery_keeps_what_it_cannot_prove() {
     }
 }
 
-/// I5: process durability promises nothing for power cuts, but it never deletes the last tree that is whole.
+/// I5: process durability promises nothing for power cuts, but it never deletes the last tree that
+/// is whole.
 #[test]
 fn a_power_cut_takes_no_whole_tree_from_a_process_durable_publication() {
     let (mut images, mut refused) = (0, 0);
@@ -486,7 +491,8 @@ fn check_after_fault(case: &Case, outcome: &Outcome, disk: &SimFs, exit: Exit) {
     }
 }
 
-/// I1: without times of birth a stage bears its token, which a power cut must not take before the rest.
+/// I1: without times of birth a stage bears its token, which a power cut must not take before the
+/// rest.
 #[test]
 fn without_times_of_birth_a_power_cut_while_staging_leaves_no_litter() {
     let unborn = Options {

@@ -1,7 +1,9 @@
-//! Everyday life on the disk of this machine, whatever its operating system: publish, replace, change, go back and forward.
+//! Everyday life on the disk of this machine, whatever its operating system: publish, replace,
+//! change, go back and forward.
 //!
-//! Where a filesystem has no exchange of two names, as on Windows, a tree is taken and put; the promises are the same.
-//! Read next: `model.rs`, for random histories on Linux; `crash.rs`, for everything that can go wrong.
+//! Where a filesystem has no exchange of two names, as on Windows, a tree is taken and put; the
+//! promises are the same. Read next: `model.rs`, for random histories on Linux; `crash.rs`, for
+//! everything that can go wrong.
 
 #![expect(
     clippy::unwrap_used,
@@ -38,8 +40,8 @@ struct Lab {
 }
 
 impl Lab {
-    /// `None` where a directory that is held open is not followed to its new name, and so nothing can be staged: an
-    /// emulation of Windows does that, Windows does not.
+    /// `None` where a directory that is held open is not followed to its new name, and so nothing
+    /// can be staged: an emulation of Windows does that, Windows does not.
     fn new() -> Option<Self> {
         let place = tempfile::tempdir().unwrap();
         let site = place.path().canonicalize().unwrap().join("site");

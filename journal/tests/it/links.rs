@@ -1,9 +1,9 @@
-//! Links out of a store on a real disk, where a second thread makes them: an object that vanishes, one that has all the
-//! names that it can have. Each is brought in another way, or the run ends and says what is missing (I1).
+//! Links out of a store on a real disk, where a second thread makes them: an object that vanishes,
+//! one that has all the names that it can have. Each is brought in another way, or the run ends and
+//! says what is missing (I1).
 //!
-//! How many names a file can have is the filesystem's matter: ext4 stops at 65,000, tmpfs never does, and then that test
-//! says that it skips.
-//! Read next: `../src/staging/links.rs`.
+//! How many names a file can have is the filesystem's matter: ext4 stops at 65,000, tmpfs never
+//! does, and then that test says that it skips. Read next: `../src/staging/links.rs`.
 
 #![cfg(unix)]
 #![expect(
@@ -190,7 +190,8 @@ fn an_object_that_vanishes_for_good_ends_the_run_and_is_named() {
     assert_eq!(ours.collect::<Vec<_>>(), [""; 0], "there is litter");
 }
 
-/// I1: an object that has all the names that it can have is copied, and the others are linked all the same.
+/// I1: an object that has all the names that it can have is copied, and the others are linked all
+/// the same.
 #[test]
 fn an_object_with_too_many_names_is_copied() {
     let (_place, path) = scratch();

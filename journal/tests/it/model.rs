@@ -1,8 +1,9 @@
 //! The model: random trees, plans and histories on the real disk, held against a map.
 //!
-//! Between publications somebody works in the tree: writes, links, attaches attributes, changes modes. Each publication is
-//! first undone, then settled, rolled back and brought forward again, and each time everything is compared: bytes, modes,
-//! times, links, attributes, and which object it is (I1, I4, I5). `RVENV_CASES=1000` tries more histories.
+//! Between publications somebody works in the tree: writes, links, attaches attributes, changes
+//! modes. Each publication is first undone, then settled, rolled back and brought forward again,
+//! and each time everything is compared: bytes, modes, times, links, attributes, and which object
+//! it is (I1, I4, I5). `RVENV_CASES=1000` tries more histories.
 //!
 //! Read next: `laws.rs`, for laws that need no disk.
 
@@ -331,7 +332,8 @@ fn node(wish: &Wish) -> Node {
             executable,
             timed,
         } => {
-            // Files with a planned time count as the same if length and time are: so other bytes have another time.
+            // Files with a planned time count as the same if length and time are: so other bytes
+            // have another time.
             let time = 1_000_000_000
                 + text
                     .bytes()
@@ -350,8 +352,8 @@ fn node(wish: &Wish) -> Node {
     }
 }
 
-/// What the target must hold after a publication. `None` where a directory gives way to something else, which is refused or
-/// not by what nobody planned in it.
+/// What the target must hold after a publication. `None` where a directory gives way to something
+/// else, which is refused or not by what nobody planned in it.
 fn expected(before: &Map, plan: &Plan) -> Option<BTreeMap<String, Expectation>> {
     let keeps = plan.publication() == Publication::Merge;
     let mut map: BTreeMap<String, Expectation> = BTreeMap::new();

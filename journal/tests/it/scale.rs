@@ -1,8 +1,7 @@
 //! Scale: what a hundred thousand operations cost, and that a change costs what it changes.
 //!
-//! Time is judged by counting calls of the disk, since clocks of busy machines say nothing; memory by what the system says
-//! of a process of its own.
-//! Read next: `counted/mod.rs`, which counts.
+//! Time is judged by counting calls of the disk, since clocks of busy machines say nothing; memory
+//! by what the system says of a process of its own. Read next: `counted/mod.rs`, which counts.
 
 #![cfg(unix)]
 #![expect(
@@ -183,7 +182,8 @@ fn part(name: &str) -> Option<PathBuf> {
     (part == name).then(|| PathBuf::from(place))
 }
 
-/// Runs one test of this binary in a process of its own, under a limit of the shell's, and gives what it said.
+/// Runs one test of this binary in a process of its own, under a limit of the shell's, and gives
+/// what it said.
 fn child(test: &str, limit: &str, place: &Path) -> String {
     let ended = Command::new("sh")
         .arg("-c")

@@ -1,7 +1,8 @@
-//! Crashes of the content store: every step of every verb, every disk that a kill or a power cut may leave, every fault.
+//! Crashes of the content store: every step of every verb, every disk that a kill or a power cut
+//! may leave, every fault.
 //!
-//! Afterwards the store hands out nothing, or what was entered; entering the source works; and what a dead process was
-//! building is gone. Read next: `src/store.rs`.
+//! Afterwards the store hands out nothing, or what was entered; entering the source works; and what
+//! a dead process was building is gone. Read next: `src/store.rs`.
 
 #![expect(
     clippy::unwrap_used,
@@ -192,7 +193,8 @@ fn crash_everywhere(case: &Case) {
     }
 }
 
-/// Lets every step fail, and looks at what a kill and what a power cut make of what the failure left.
+/// Lets every step fail, and looks at what a kill and what a power cut make of what the failure
+/// left.
 fn fail_everywhere(case: &Case) {
     let reaches = [Reach::Once, Reach::CreationsFromThenOn, Reach::FromThenOn];
     for (options, reach) in disks()

@@ -190,7 +190,8 @@ fn every_text_survives_its_quoting_in_the_shells() {
     check_round_trip("nu", &["--no-config-file"], activation::quote_nushell);
 }
 
-/// What nushell tells of itself: four variables, the head of PATH and what its children see, then the prompt.
+/// What nushell tells of itself: four variables, the head of PATH and what its children see, then
+/// the prompt.
 const NUSHELL: &str = r#"
 def show [] {
     for name in [VIRTUAL_ENV VIRTUAL_ENV_PROMPT PYTHONHOME] {
@@ -213,7 +214,8 @@ fn nushell_sees_the_awkward_path_and_prompt_as_written_and_forgets_them_again() 
         let home = scratch();
         let env = Env::new(home.path(), name, name);
         let other = Env::new(home.path(), "other", "other");
-        // The path of an overlay is part of the text, because nushell reads it before it runs anything.
+        // The path of an overlay is part of the text, because nushell reads it before it runs
+        // anything.
         let load = |env: &Env| {
             let path = env.dir.join("bin/activate.nu");
             format!(

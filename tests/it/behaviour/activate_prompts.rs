@@ -1,4 +1,5 @@
-//! The prompts of activated shells: what an interactive shell shows, and what it has back afterwards.
+//! The prompts of activated shells: what an interactive shell shows, and what it has back
+//! afterwards.
 //!
 //! Read next: `activate.rs`, which has the shells.
 

@@ -1,9 +1,10 @@
-//! Adversity: `create --clear` over an environment with 1,000 foreign files, made to fail at every stage.
+//! Adversity: `create --clear` over an environment with 1,000 foreign files, made to fail at every
+//! stage.
 //!
-//! A corrupt wheel, a full disk, SIGINT and SIGTERM at system calls: the exit code
-//! says what stands at the target, and the tree proves it, to the byte, mode and time (I1); nothing is left beside it
-//! after `recover`. An error never becomes a panic. `RVENV_FAULTS=all` meets more of
-//! them. Read next: `tests/it/faults.rs`, where single system calls fail.
+//! A corrupt wheel, a full disk, SIGINT and SIGTERM at system calls: the exit code says what stands
+//! at the target, and the tree proves it, to the byte, mode and time (I1); nothing is left beside
+//! it after `recover`. An error never becomes a panic. `RVENV_FAULTS=all` meets more of them. Read
+//! next: `tests/it/faults.rs`, where single system calls fail.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -72,7 +73,8 @@ impl<'a> Bench<'a> {
         assert_eq!(truth, Ok(()), "{what}: {:?} {story}", ended.code);
     }
 
-    /// Undisturbed again, `recover` leaves one of the two trees and nothing else; which one is told already.
+    /// Undisturbed again, `recover` leaves one of the two trees and nothing else; which one is told
+    /// already.
     fn recover(&self, ended: &Ended, what: &str) {
         let story = &ended.story;
         let recovered = end(&mut self.lab.rvenv(&self.lab.recover()));
@@ -96,7 +98,8 @@ fn calls(bench: &mut Bench<'_>) -> Vec<Call> {
     calls
 }
 
-/// What stands beside the target; a signal after the switch may leave trash, of which the command tells.
+/// What stands beside the target; a signal after the switch may leave trash, of which the command
+/// tells.
 fn left_by(lab: &Lab, ended: &Ended) -> Vec<String> {
     let mut left = lab.litter();
     if ended.story.contains("Interrupted while deleting") {
@@ -109,7 +112,8 @@ fn wants_all() -> bool {
     std::env::var_os("RVENV_FAULTS").is_some()
 }
 
-/// A signal before the switch ends the run with nothing changed and nothing left; after it, it is too late.
+/// A signal before the switch ends the run with nothing changed and nothing left; after it, it is
+/// too late.
 #[test]
 fn a_signal_at_a_changing_call_ends_the_run_with_its_own_code() {
     let Some(lab) = Lab::new() else { return };
@@ -183,7 +187,8 @@ fn a_signal_at_any_moment_leaves_the_tree_that_the_exit_code_says() {
     println!("signals at moments; exit codes: {codes:?}");
 }
 
-/// Mounts a small filesystem at the directory; `false`, with the reason printed, where that cannot be done.
+/// Mounts a small filesystem at the directory; `false`, with the reason printed, where that cannot
+/// be done.
 fn mount_small(lab: &Lab) -> bool {
     let image = lab.file("disk.img");
     fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
@@ -225,7 +230,8 @@ fn fill(filler: &Path, free: u64) {
     file.sync_all().unwrap();
 }
 
-/// I1: wherever the disk becomes full, the old environment stands as it was, and with room again all is well.
+/// I1: wherever the disk becomes full, the old environment stands as it was, and with room again
+/// all is well.
 #[test]
 fn a_full_disk_leaves_the_old_environment() {
     let test = "a_full_disk_leaves_the_old_environment";

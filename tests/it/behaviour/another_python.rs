@@ -1,7 +1,8 @@
-//! `create` over an environment of another Python: it says so, can be taken back, and loses no package unasked.
+//! `create` over an environment of another Python: it says so, can be taken back, and loses no
+//! package unasked.
 //!
-//! The rule is that of `upgrade`, whoever asks: `create`, a saved plan, a library. With real interpreters of two minor
-//! versions. Read next: `upgrade.rs`; `clear.rs`.
+//! The rule is that of `upgrade`, whoever asks: `create`, a saved plan, a library. With real
+//! interpreters of two minor versions. Read next: `upgrade.rs`; `clear.rs`.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! Bad input: each is refused with its exit code and a message that says what to do, and nothing is touched.
+//! Bad input: each is refused with its exit code and a message that says what to do, and nothing is
+//! touched.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;

@@ -1,8 +1,9 @@
 //! Breakages: what Python's `venv` does wrong somewhere, each as a test of what is done right here.
 //!
-//! A test is named after what should happen; its comment says what `venv` does instead. Whole mechanisms (kills, full
-//! disks, quoting in every shell) are proved elsewhere; here is a small direct version of each.
-//! Interpreters that are not installed are skipped with a word. Read next: `breakages_peers.rs`, `policies.rs`.
+//! A test is named after what should happen; its comment says what `venv` does instead. Whole
+//! mechanisms (kills, full disks, quoting in every shell) are proved elsewhere; here is a small
+//! direct version of each. Interpreters that are not installed are skipped with a word. Read next:
+//! `breakages_peers.rs`, `policies.rs`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,8 +18,8 @@ use crate::refused::refused_by;
 
 const NOT_ISOLATED: &str = "import sys; print(sys.prefix)";
 
-/// `venv` reuses an existing directory without a word, whatever is in it; here what is in it stays too, and a file of
-/// the same name stops it.
+/// `venv` reuses an existing directory without a word, whatever is in it; here what is in it stays
+/// too, and a file of the same name stops it.
 #[test]
 fn an_existing_directory_keeps_its_files_and_none_is_overwritten() {
     let Some(desk) = desk() else { return };
@@ -30,7 +31,8 @@ fn an_existing_directory_keeps_its_files_and_none_is_overwritten() {
     assert!(said.contains("bin/activate"), "{said}");
 }
 
-/// `venv` makes `include` and `lib` before it sees that `bin` is a file, and `include` before it sees that `lib` is one.
+/// `venv` makes `include` and `lib` before it sees that `bin` is a file, and `include` before it
+/// sees that `lib` is one.
 #[test]
 fn a_file_where_a_directory_belongs_is_seen_before_anything_is_made() {
     let Some(desk) = desk() else { return };
@@ -65,7 +67,8 @@ fn a_fifo_where_a_directory_belongs_is_refused() {
     desk.refused(&["create", "E"], 3);
 }
 
-/// `venv` fails with "file exists" at a `lib64` that leads nowhere, and makes it through to a dead link at the target.
+/// `venv` fails with "file exists" at a `lib64` that leads nowhere, and makes it through to a dead
+/// link at the target.
 #[test]
 fn a_dangling_lib64_is_put_right() {
     let Some(desk) = desk() else { return };
@@ -81,7 +84,8 @@ fn a_dangling_lib64_is_put_right() {
     assert_eq!(fs::read_link(&link).unwrap(), Path::new("lib"));
 }
 
-/// Run by the environment's own interpreter, `venv --clear` of 3.10 and before makes `bin/python` a link to itself.
+/// Run by the environment's own interpreter, `venv --clear` of 3.10 and before makes `bin/python` a
+/// link to itself.
 #[test]
 fn an_environment_is_cleared_with_its_own_interpreter() {
     let Some(desk) = desk() else { return };
@@ -119,7 +123,8 @@ fn a_link_at_the_configuration_is_replaced_and_not_written_through() {
     }
 }
 
-/// `venv` writes through the scripts' links and into hard links, so that other files change with them.
+/// `venv` writes through the scripts' links and into hard links, so that other files change with
+/// them.
 #[test]
 fn scripts_that_are_links_are_replaced_and_not_written_through() {
     let Some(desk) = desk() else { return };
@@ -139,7 +144,8 @@ fn scripts_that_are_links_are_replaced_and_not_written_through() {
     assert!(desk.read("E/bin/activate.csh").contains("VIRTUAL_ENV"));
 }
 
-/// `venv` writes a line break in a prompt or path into `pyvenv.cfg`, where it forges lines of its own.
+/// `venv` writes a line break in a prompt or path into `pyvenv.cfg`, where it forges lines of its
+/// own.
 #[test]
 fn a_line_break_forges_no_line_of_the_configuration() {
     let Some(desk) = desk() else { return };
@@ -152,7 +158,8 @@ fn a_line_break_forges_no_line_of_the_configuration() {
     }
 }
 
-/// A torn `pyvenv.cfg`, as an interrupted `venv` leaves it, makes the packages of the system visible without a word.
+/// A torn `pyvenv.cfg`, as an interrupted `venv` leaves it, makes the packages of the system
+/// visible without a word.
 #[test]
 fn a_torn_configuration_is_told_and_written_anew() {
     let Some(desk) = desk() else { return };
@@ -166,8 +173,8 @@ fn a_torn_configuration_is_told_and_written_anew() {
     assert_eq!(desk.read("E/pyvenv.cfg"), whole);
 }
 
-/// `venv` writes part of an environment before it sees that the path cannot be written down, and 3.8 leaves the
-/// activation scripts out.
+/// `venv` writes part of an environment before it sees that the path cannot be written down, and
+/// 3.8 leaves the activation scripts out.
 #[test]
 fn a_path_that_is_not_utf8_is_refused_before_anything_is_made() {
     let Some(desk) = desk() else { return };
@@ -176,7 +183,8 @@ fn a_path_that_is_not_utf8_is_refused_before_anything_is_made() {
     refused_by(&desk.scratch, command.arg(path), 2);
 }
 
-/// Run by another environment's interpreter, `venv` of 3.10 and before builds on that environment, and breaks with it.
+/// Run by another environment's interpreter, `venv` of 3.10 and before builds on that environment,
+/// and breaks with it.
 #[test]
 fn an_environment_is_built_on_the_base_and_not_on_another_environment() {
     for minor in [8, 9, 13] {
@@ -208,7 +216,8 @@ fn a_dangling_interpreter_leads_to_the_base_again() {
     }
 }
 
-/// `venv --copies` writes the interpreter through such a link, to wherever outside the environment it leads.
+/// `venv --copies` writes the interpreter through such a link, to wherever outside the environment
+/// it leads.
 #[test]
 fn a_copied_interpreter_is_not_written_through_a_link() {
     let Some(desk) = desk() else { return };
@@ -224,8 +233,8 @@ fn a_copied_interpreter_is_not_written_through_a_link() {
     desk.works("E");
 }
 
-/// `venv --copies` over links fails ("are the same file") with `pyvenv.cfg` rewritten; `--symlinks` over copies leaves
-/// the copies, with a warning.
+/// `venv --copies` over links fails ("are the same file") with `pyvenv.cfg` rewritten; `--symlinks`
+/// over copies leaves the copies, with a warning.
 #[test]
 fn links_become_copies_and_copies_become_links() {
     let Some(desk) = desk() else { return };
@@ -284,7 +293,8 @@ fn a_path_like_a_placeholder_stays_what_it_is() {
     assert_eq!(Path::new(&shown), desk.path(name));
 }
 
-/// `venv` before the fix of 2024 puts the path raw between double quotes, so that activation runs what is in it.
+/// `venv` before the fix of 2024 puts the path raw between double quotes, so that activation runs
+/// what is in it.
 #[test]
 fn a_path_with_a_command_in_it_runs_nothing() {
     let Some(desk) = desk() else { return };
@@ -347,7 +357,8 @@ fn an_empty_path_is_refused() {
     }
 }
 
-/// As `venv`: under a strict umask directories are private, scripts readable and interpreters executable.
+/// As `venv`: under a strict umask directories are private, scripts readable and interpreters
+/// executable.
 #[test]
 fn under_a_strict_umask_interpreters_can_still_be_run() {
     let Some(desk) = desk() else { return };
@@ -380,7 +391,8 @@ fn several_at_once_make_one_whole_environment() {
     assert_eq!(desk.litter(), ["E"]);
 }
 
-/// Interrupted between its steps, `venv` leaves an environment that starts and has neither scripts nor pip.
+/// Interrupted between its steps, `venv` leaves an environment that starts and has neither scripts
+/// nor pip.
 #[test]
 fn an_interruption_leaves_no_half_of_an_environment() {
     let Some(desk) = desk() else { return };

@@ -1,7 +1,7 @@
 //! Breakages: what virtualenv and uv do wrong somewhere, each as a test of what is done right here.
 //!
-//! A test is named after what should happen; its comment says what they do instead. What they have in common with
-//! `venv` is in `breakages.rs`.
+//! A test is named after what should happen; its comment says what they do instead. What they have
+//! in common with `venv` is in `breakages.rs`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -18,7 +18,8 @@ fn killed(desk: &Desk, words: &[&str]) {
     assert_eq!(ended.code, None, "{}", ended.stderr);
 }
 
-/// uv, killed before it wrote `pyvenv.cfg`, refuses to go on, and then refuses the `--clear` that it proposes.
+/// uv, killed before it wrote `pyvenv.cfg`, refuses to go on, and then refuses the `--clear` that
+/// it proposes.
 #[test]
 fn after_a_kill_the_same_command_and_a_clear_both_go_on() {
     let Some(desk) = desk() else { return };
@@ -31,8 +32,8 @@ fn after_a_kill_the_same_command_and_a_clear_both_go_on() {
     }
 }
 
-/// uv writes `bin/python` ten files before `pyvenv.cfg`. Who dies in between leaves an interpreter that is the base
-/// Python, into which the next `uv sync` installs.
+/// uv writes `bin/python` ten files before `pyvenv.cfg`. Who dies in between leaves an interpreter
+/// that is the base Python, into which the next `uv sync` installs.
 #[test]
 fn there_is_never_an_interpreter_without_its_configuration() {
     let Some(desk) = desk() else { return };
@@ -78,7 +79,8 @@ fn there_is_never_an_interpreter_without_its_configuration() {
     desk.works("project");
 }
 
-/// All three delete first and build afterwards: a `--clear` that fails has lost the old environment.
+/// All three delete first and build afterwards: a `--clear` that fails has lost the old
+/// environment.
 #[test]
 fn a_clear_that_fails_leaves_the_old_environment() {
     let Some(desk) = desk() else { return };
@@ -96,7 +98,8 @@ fn a_clear_that_fails_leaves_the_old_environment() {
     assert_eq!(desk.litter(), ["E"]);
 }
 
-/// uv says `seed = true` before it seeds, and all three leave half of pip on a full disk or when they are killed.
+/// uv says `seed = true` before it seeds, and all three leave half of pip on a full disk or when
+/// they are killed.
 #[test]
 fn pip_is_there_whole_or_not_at_all() {
     let Some(desk) = desk() else { return };
@@ -111,7 +114,8 @@ fn pip_is_there_whole_or_not_at_all() {
     desk.works("E");
 }
 
-/// Of twelve virtualenvs or thirty uvs at once with `--clear`, some fail and the one that stays may lack files.
+/// Of twelve virtualenvs or thirty uvs at once with `--clear`, some fail and the one that stays may
+/// lack files.
 #[test]
 fn several_clears_at_once_all_succeed_and_one_whole_environment_stays() {
     let Some(desk) = desk() else { return };
@@ -156,8 +160,8 @@ fn the_configuration_is_there_all_the_time() {
     println!("{looks} looks");
 }
 
-/// uv's lock of an environment may be written by everybody; its lock of a project is in `$TMPDIR`, of which two users
-/// or containers have two.
+/// uv's lock of an environment may be written by everybody; its lock of a project is in `$TMPDIR`,
+/// of which two users or containers have two.
 #[test]
 fn the_lock_is_beside_the_target_and_private() {
     let Some(desk) = desk() else { return };
@@ -204,7 +208,8 @@ fn who_stands_in_a_directory_that_is_replaced_is_told() {
     assert!(!told.stderr.contains("cd "), "{}", told.stderr);
 }
 
-/// uv's environments share files with its cache: an edit in one of them is in every later one, and no check sees it.
+/// uv's environments share files with its cache: an edit in one of them is in every later one, and
+/// no check sees it.
 #[test]
 fn an_edit_in_one_environment_is_in_no_later_one() {
     let Some(desk) = desk() else { return };
@@ -222,8 +227,8 @@ fn an_edit_in_one_environment_is_in_no_later_one() {
     desk.works("F");
 }
 
-/// virtualenv, run again with another minor version, leaves `python3.11` and `pip3.11` of the old one; with uv
-/// `python3.11` then starts Python 3.12.
+/// virtualenv, run again with another minor version, leaves `python3.11` and `pip3.11` of the old
+/// one; with uv `python3.11` then starts Python 3.12.
 #[test]
 fn names_of_another_minor_version_go() {
     let (Some(old), Some(new)) = (desk::minor_of(11), desk::minor_of(12)) else {

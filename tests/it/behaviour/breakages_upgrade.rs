@@ -1,5 +1,5 @@
-//! Breakages of clearing and of `--upgrade`: what Python's `venv` does wrong there, each as a test of
-//! what is done right here.
+//! Breakages of clearing and of `--upgrade`: what Python's `venv` does wrong there, each as a test
+//! of what is done right here.
 //!
 //! A test is named after what should happen; its comment says what `venv` does instead.
 //! Read next: `breakages.rs`.
@@ -75,7 +75,8 @@ fn clearing_a_project_directory_is_refused() {
     assert!(said.contains("--force"), "{said}");
 }
 
-/// Run again, `venv` rewrites scripts that somebody edited; with `--upgrade` it never brings back those that are gone.
+/// Run again, `venv` rewrites scripts that somebody edited; with `--upgrade` it never brings back
+/// those that are gone.
 #[test]
 fn an_upgrade_keeps_edited_scripts_and_brings_missing_ones_back() {
     let Some(desk) = desk() else { return };
@@ -93,7 +94,8 @@ fn an_upgrade_keeps_edited_scripts_and_brings_missing_ones_back() {
     assert_eq!(desk.read("E/bin/activate"), edited);
 }
 
-/// Where pip is installed, `venv` of 3.10 and later runs `ensurepip` from the environment's directory if one is there.
+/// Where pip is installed, `venv` of 3.10 and later runs `ensurepip` from the environment's
+/// directory if one is there.
 #[test]
 fn a_module_named_ensurepip_in_the_directory_is_not_run() {
     let Some(desk) = desk() else { return };

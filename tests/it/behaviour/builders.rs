@@ -1,7 +1,8 @@
-//! Builders of others: the library as `venv.EnvBuilder` is used, and the three examples, which do real work here.
+//! Builders of others: the library as `venv.EnvBuilder` is used, and the three examples, which do
+//! real work here.
 //!
-//! The wheels are made here; no network. Without a Python that is supported the tests say so and pass.
-//! Read next: `src/front/env_builder.rs`, `src/build/hooks.rs`, `examples/`.
+//! The wheels are made here; no network. Without a Python that is supported the tests say so and
+//! pass. Read next: `src/front/env_builder.rs`, `src/build/hooks.rs`, `examples/`.
 
 use std::cell::RefCell;
 use std::fs;
@@ -333,7 +334,8 @@ fn a_stage_plans_nothing_outside_its_environment_nor_over_another_stage() {
     }
 }
 
-/// I4: a wheel may give all files of every version one time; what is as long and as old is not the same for that.
+/// I4: a wheel may give all files of every version one time; what is as long and as old is not the
+/// same for that.
 #[test]
 fn a_file_that_is_as_long_and_as_old_is_exchanged_for_other_bytes() {
     let Some(bench) = bench() else { return };

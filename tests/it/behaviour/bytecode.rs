@@ -1,4 +1,5 @@
-//! Bytecode, on every Python of this machine: what is made ahead of time is what Python itself would use.
+//! Bytecode, on every Python of this machine: what is made ahead of time is what Python itself
+//! would use.
 
 use std::fs;
 use std::num::NonZeroUsize;

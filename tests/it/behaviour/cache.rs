@@ -127,7 +127,8 @@ fn sizes_are_told_in_units_and_in_bytes() {
     assert_eq!(stored(&scratch).len(), objects.len());
 }
 
-/// Same length and longer: the next environment has the bytes of the wheel, and shares them with the one after it.
+/// Same length and longer: the next environment has the bytes of the wheel, and shares them with
+/// the one after it.
 #[test]
 fn an_edit_in_place_in_one_environment_reaches_no_new_one() {
     let Some((scratch, python)) = with_pip() else {
@@ -434,7 +435,8 @@ fn a_read_only_cache_costs_no_environment() {
     close(0o755);
     nobody.create("B");
     close(0o555);
-    // Packs themselves are writable: when one was last used is noted in it, once a day, and what was linked each time.
+    // Packs themselves are writable: when one was last used is noted in it, once a day, and what
+    // was linked each time.
     let without_notes = || {
         let mut found = tree(&cache);
         found.retain(|path, _| !path.ends_with("/linked"));
@@ -449,7 +451,8 @@ fn a_read_only_cache_costs_no_environment() {
     assert_eq!(is_linked("B"), is_linked("D"));
 }
 
-/// In both directions: no user is served by a cache that others can write, and root leaves nothing in a user's.
+/// In both directions: no user is served by a cache that others can write, and root leaves nothing
+/// in a user's.
 #[test]
 fn a_cache_of_another_user_is_neither_used_nor_touched() {
     let Some(nobody) = Nobody::new() else { return };

@@ -1,7 +1,9 @@
-//! `--clear`: what goes is counted and named, and what is more than an environment is cleared with `--force` only.
+//! `--clear`: what goes is counted and named, and what is more than an environment is cleared with
+//! `--force` only.
 //!
-//! Each case is tried by `create`, by `plan` and by `apply` of a plan that was made with the permission.
-//! Read next: `policies.rs` for directories that are no environment at all; `another_python.rs`.
+//! Each case is tried by `create`, by `plan` and by `apply` of a plan that was made with the
+//! permission. Read next: `policies.rs` for directories that are no environment at all;
+//! `another_python.rs`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -161,7 +163,8 @@ fn what_goes_is_counted_and_the_count_has_an_end() {
     assert!(shown.contains(", more than 10000 to remove"), "{shown}");
 }
 
-/// I4: what is counted is for people; a plan is the same whatever there is below the names at the top.
+/// I4: what is counted is for people; a plan is the same whatever there is below the names at the
+/// top.
 #[test]
 fn a_saved_plan_does_not_hold_what_was_counted() {
     let Some(desk) = desk() else { return };
@@ -181,7 +184,8 @@ fn a_saved_plan_keeps_the_note_and_no_other_can_lose_it() {
     desk.scratch.rvenv(&["apply", &plan]).ok();
     let said = desk.refused(&["create", "--clear", "E"], 3);
     assert!(said.contains("`main.py`"), "{said}");
-    // Made for an empty directory, the plan would publish a receipt that says nothing of what came since.
+    // Made for an empty directory, the plan would publish a receipt that says nothing of what came
+    // since.
     fs::create_dir(desk.path("F")).unwrap();
     desk.verb("plan", &["F", "-o", &plan]).ok();
     desk.write("F/main.py", "print(1)\n");

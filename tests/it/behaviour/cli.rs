@@ -1,7 +1,7 @@
 //! The command line: plans, what applying them gives, and what is said where.
 //!
-//! Most tests ask a script that plays a Python 3.13 without pip, so that outputs are the same on every machine.
-//! Read next: `stale.rs` and `bad_input.rs`, where things go wrong.
+//! Most tests ask a script that plays a Python 3.13 without pip, so that outputs are the same on
+//! every machine. Read next: `stale.rs` and `bad_input.rs`, where things go wrong.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Deleting what was replaced, when it takes long: what is shown, and what a signal does.
 //!
-//! A tracer slows the calls that delete. The switch is long done by then, so a signal is no failure: the command ends with
-//! success, and what it left is trash that the next change deletes.
+//! A tracer slows the calls that delete. The switch is long done by then, so a signal is no
+//! failure: the command ends with success, and what it left is trash that the next change deletes.
 //! Read next: `interrupt.rs`, for signals before the switch.
 
 use crate::strace;

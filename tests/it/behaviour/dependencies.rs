@@ -1,6 +1,7 @@
 //! The newest pip: wheels that pip downloads, and what becomes of them in a plan.
 //!
-//! The index is a directory with wheels made here; no network. Interpreters that are not installed are skipped.
+//! The index is a directory with wheels made here; no network. Interpreters that are not installed
+//! are skipped.
 
 use crate::packages;
 use std::ffi::OsString;
@@ -129,7 +130,8 @@ fn a_download_that_fails_says_what_pip_said() {
     );
     assert!(error.contains("No matching distribution"), "{error}");
 
-    // Names are compared in their normal form, and a directory that is not empty may hold two of one name.
+    // Names are compared in their normal form, and a directory that is not empty may hold two of
+    // one name.
     let into = index.scratch.path("into");
     fs::write(into.join("pip-1.0-py3-none-any.whl"), "").unwrap();
     let error = index.download(&interpreter, &["pip"]).unwrap_err();

@@ -1,7 +1,8 @@
-//! `rvenv python list` and `find`, and `create --python`: every place where an interpreter may be, every way to ask.
+//! `rvenv python list` and `find`, and `create --python`: every place where an interpreter may be,
+//! every way to ask.
 //!
-//! Interpreters are those of this machine, reached through directories of the test's own, and small scripts that play one
-//! where only the place matters.
+//! Interpreters are those of this machine, reached through directories of the test's own, and small
+//! scripts that play one where only the place matters.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -62,7 +63,8 @@ pub(super) fn the_path(command: &mut Command) -> String {
     said.trim_end().to_owned()
 }
 
-/// What `python list --json` prints, but for this machine's own alternatives, which are nobody's matter here.
+/// What `python list --json` prints, but for this machine's own alternatives, which are nobody's
+/// matter here.
 pub(super) fn listed(command: &mut Command) -> Value {
     let said = ended(command).ok();
     let mut value: Value = serde_json::from_str(&said).unwrap();
@@ -157,7 +159,8 @@ fn the_versions_of_pyenv_and_uv_are_found_where_they_are_by_default() {
     assert_eq!(paths(&listed(&mut elsewhere)), [text(&managed)]);
 }
 
-/// What the library is told of alternatives and of the registry, since both are at fixed places of the machine.
+/// What the library is told of alternatives and of the registry, since both are at fixed places of
+/// the machine.
 #[test]
 fn what_is_registered_is_found() {
     let lab = Lab::new();

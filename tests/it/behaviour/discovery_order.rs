@@ -1,5 +1,5 @@
-//! Which interpreter is chosen of those that are found: the active environment's, a project's, the one
-//! on PATH.
+//! Which interpreter is chosen of those that are found: the active environment's, a project's, the
+//! one on PATH.
 //!
 //! Read next: `discovery.rs`.
 

@@ -1,6 +1,8 @@
-//! Environments as other tools and we made them: what is read from them, and which interpreter an upgrade takes.
+//! Environments as other tools and we made them: what is read from them, and which interpreter an
+//! upgrade takes.
 //!
-//! The reference is the interpreter itself. Tools and interpreters that are not installed are skipped with a word.
+//! The reference is the interpreter itself. Tools and interpreters that are not installed are
+//! skipped with a word.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -68,7 +70,8 @@ fn check(env: &Path, python: &Python, scratch: &Scratch) -> Existing {
 fn environments_of_every_interpreters_own_venv_are_understood() {
     for python in supported() {
         let scratch = Scratch::new();
-        // Copying, the venv of a PyPy copies the whole directory that holds its library: `/usr/lib`, perhaps.
+        // Copying, the venv of a PyPy copies the whole directory that holds its library:
+        // `/usr/lib`, perhaps.
         let pypy = python.path.ends_with("pypy3");
         for copies in [false, true].into_iter().take(if pypy { 1 } else { 2 }) {
             let env = scratch.path(if copies { "copies" } else { "links" });
@@ -122,7 +125,8 @@ fn environments_of_rvenv_are_understood() {
     }
 }
 
-/// With every option on, by the class, because the command line would want a network for the newest pip.
+/// With every option on, by the class, because the command line would want a network for the newest
+/// pip.
 const EVERYTHING: &str = "
 import sys, venv
 class Builder(venv.EnvBuilder):
@@ -250,7 +254,8 @@ fn the_base_is_the_same_version_from_elsewhere_when_the_old_one_is_gone() {
     let base = |around: &Surroundings| base_of(&read(&env), around);
     assert_eq!(base(&around).unwrap().executable, python);
 
-    // The base is replaced by another minor version: the packages would be lost, so it does not count.
+    // The base is replaced by another minor version: the packages would be lost, so it does not
+    // count.
     let own = fs::read_to_string(&python).unwrap();
     let upgraded = own.replace("3.13", "3.14").replace("[3,13,0]", "[3,14,0]");
     assert_ne!(upgraded, own);

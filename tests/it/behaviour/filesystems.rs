@@ -1,9 +1,10 @@
 //! Filesystems: what each command does on each kind of them, to the byte, mode and time (I1).
 //!
-//! On each place each command does what [`EXPECTED`] says, or is refused and leaves the tree and everything beside it as
-//! it was; `plan` says beforehand how; and a run that is killed at its renames is ended by `recover`, after which the old
-//! tree stands or the new one. `RVENV_EVERY=1` kills at each rename.
-//! Places need root, and some of them a tool; what cannot be had is skipped with the reason.
+//! On each place each command does what [`EXPECTED`] says, or is refused and leaves the tree and
+//! everything beside it as it was; `plan` says beforehand how; and a run that is killed at its
+//! renames is ended by `recover`, after which the old tree stands or the new one. `RVENV_EVERY=1`
+//! kills at each rename. Places need root, and some of them a tool; what cannot be had is skipped
+//! with the reason.
 
 use std::cell::RefCell;
 use std::fs;
@@ -241,7 +242,8 @@ impl Bench {
         look(&self.place.lab.target())
     }
 
-    /// I1: the old tree, to the time; where entries went and came back, all but the times of their directories.
+    /// I1: the old tree, to the time; where entries went and came back, all but the times of their
+    /// directories.
     fn is_old(&self) -> Result<(), String> {
         let publication = self.deed.publication(self.place.kind).unwrap_or_default();
         let is_whole = publication.starts_with("put") || publication.starts_with("swap");
@@ -253,8 +255,8 @@ impl Bench {
         compare(&self.old, &self.tree(), sameness)
     }
 
-    /// I1: the tree that the deed leaves when nobody disturbs it: that of an earlier run, or all that its receipt says,
-    /// and it works.
+    /// I1: the tree that the deed leaves when nobody disturbs it: that of an earlier run, or all
+    /// that its receipt says, and it works.
     fn is_new(&self) -> Result<(), String> {
         let lab = &self.place.lab;
         let of = |tree: &Tree, is_meant: fn(&PathBuf) -> bool| {
@@ -381,7 +383,8 @@ fn check(test: &str, kind: Kind) {
                 bench.judge(&ended, *expected);
             }
         }
-        // What others may write to is not believed by whoever recovers, and everybody may where modes are not kept.
+        // What others may write to is not believed by whoever recovers, and everybody may where
+        // modes are not kept.
         let is_believed = kind.keeps_modes();
         if deed != Recover && *expected == Done && is_believed && strace::is_there() {
             let killed = ["renameat2", "renameat"].map(|call| kill_at_some(kind, deed, call));
@@ -390,7 +393,8 @@ fn check(test: &str, kind: Kind) {
     }
 }
 
-/// I1: kills a run before calls of a kind, and lets `recover` end what it left; says how many kills there were.
+/// I1: kills a run before calls of a kind, and lets `recover` end what it left; says how many kills
+/// there were.
 fn kill_at_some(kind: Kind, deed: Deed, call: &str) -> usize {
     let every = std::env::var("RVENV_EVERY").ok();
     let every = every.and_then(|every| every.parse().ok()).unwrap_or(EVERY);
@@ -414,7 +418,8 @@ fn kill_at_some(kind: Kind, deed: Deed, call: &str) -> usize {
         if kind.tells_births() {
             assert_eq!(recovered.code, Some(0), "{what}: {}", recovered.story);
         } else {
-            // Then an inode number may have been given out again: what is in doubt is kept and named, never deleted.
+            // Then an inode number may have been given out again: what is in doubt is kept and
+            // named, never deleted.
             litter.retain(|name| !name.starts_with(".E.rvenv.old-"));
             let is_told = matches!(recovered.code, Some(0 | 5));
             assert!(is_told, "{what}: {}", recovered.story);
@@ -456,7 +461,8 @@ places! {
     old_or_new_where_the_directory_above_may_not_be_written: Unwritable,
 }
 
-/// What is mounted where entries change is named before anything is touched; elsewhere it does not matter.
+/// What is mounted where entries change is named before anything is touched; elsewhere it does not
+/// matter.
 #[test]
 fn a_mount_inside_is_named_where_it_is_in_the_way() {
     if !is_among_mounts(

@@ -1,7 +1,8 @@
-//! A disk that is too small for an environment: the error says how much it takes and how much there is.
+//! A disk that is too small for an environment: the error says how much it takes and how much there
+//! is.
 //!
-//! On small filesystems in memory, among mounts of the test's own. Read next: `adversity.rs`, where the disk becomes full at
-//! every step of a run.
+//! On small filesystems in memory, among mounts of the test's own. Read next: `adversity.rs`, where
+//! the disk becomes full at every step of a run.
 
 use std::path::Path;
 use std::process::Command;

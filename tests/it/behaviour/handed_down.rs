@@ -1,7 +1,8 @@
 //! What a directory hands down to an environment in it: its group, its setgid bit, its default ACL.
 //!
-//! Each object is held against one that `mkdir` and a shell's `>` make at the same place: nothing here knows the rules.
-//! Groups need root, ACLs `setfacl` and a filesystem that has them; what cannot be had is skipped with the reason.
+//! Each object is held against one that `mkdir` and a shell's `>` make at the same place: nothing
+//! here knows the rules. Groups need root, ACLs `setfacl` and a filesystem that has them; what
+//! cannot be had is skipped with the reason.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -66,7 +67,8 @@ fn acl(path: &Path, name: &str) -> Vec<Grant> {
     entries.map(entry).collect()
 }
 
-/// Gives a directory another group and the setgid bit; `false`, with the reason printed, where that cannot be done.
+/// Gives a directory another group and the setgid bit; `false`, with the reason printed, where that
+/// cannot be done.
 fn make_setgid(dir: &Path) -> bool {
     if let Err(error) = chown(dir, None, Some(GROUP)) {
         println!("skipped: no other group can be given: {error}");
@@ -102,7 +104,8 @@ fn dir(desk: &Desk, name: &str) -> PathBuf {
     dir
 }
 
-/// Each object below `env`, and `env` itself if that is asked for, is as plain tools would have made it in `at`.
+/// Each object below `env`, and `env` itself if that is asked for, is as plain tools would have
+/// made it in `at`.
 #[track_caller]
 fn check(at: &Path, env: &Path, is_root_new: bool) {
     let plain = |what: &str, command: &str| {
@@ -399,7 +402,8 @@ fn an_upgrade_and_the_way_back_keep_what_is_handed_down() {
     }
 }
 
-/// The kernel hands a group down that the user is not in, and takes the bit away from whoever sets a mode then.
+/// The kernel hands a group down that the user is not in, and takes the bit away from whoever sets
+/// a mode then.
 #[test]
 fn the_group_may_be_one_that_the_user_is_not_in() {
     let Some(desk) = desk_for_all() else { return };

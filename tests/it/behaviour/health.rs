@@ -1,4 +1,5 @@
-//! Health checks of commands: the environment's own interpreter comes first, and a check runs no other.
+//! Health checks of commands: the environment's own interpreter comes first, and a check runs no
+//! other.
 //!
 //! Mounts need root; without it that test says so and passes.
 
@@ -27,7 +28,8 @@ fn with_decoys(desk: &Desk, words: &[&str]) -> Ended {
     ended(command.env("PATH", path))
 }
 
-/// On a filesystem that starts no program each command with a check fails, and the check never runs.
+/// On a filesystem that starts no program each command with a check fails, and the check never
+/// runs.
 #[test]
 fn a_check_of_an_environment_that_cannot_start_runs_no_other_python() {
     let name = "a_check_of_an_environment_that_cannot_start_runs_no_other_python";
@@ -89,7 +91,8 @@ fn fails_in_the_built_in_check(desk: &Desk, words: &[&str]) {
     assert!(!desk.path("ran").exists(), "{words:?}: {said}");
 }
 
-/// Its own interpreter starts and says what it is, before anything that was asked for; I6: and not unasked.
+/// Its own interpreter starts and says what it is, before anything that was asked for; I6: and not
+/// unasked.
 #[test]
 fn the_built_in_check_runs_before_the_others_and_only_where_one_is_asked_for() {
     let Some(desk) = desk() else { return };
@@ -122,7 +125,8 @@ fn the_built_in_check_runs_before_the_others_and_only_where_one_is_asked_for() {
     }
 }
 
-/// A configuration keeps the version of the base that it was written for; updates of the base stay in the minor version.
+/// A configuration keeps the version of the base that it was written for; updates of the base stay
+/// in the minor version.
 #[test]
 fn a_generation_comes_back_under_an_updated_base_and_not_with_another_python() {
     let Some(desk) = desk() else { return };

@@ -1,7 +1,8 @@
-//! The help: every text of every command is a snapshot, opens with the command's own sentence, and lists the options below
-//! headings.
+//! The help: every text of every command is a snapshot, opens with the command's own sentence, and
+//! lists the options below headings.
 //!
-//! The commands are found in the help itself, so that a new one cannot be left out. Read next: `cli.rs`.
+//! The commands are found in the help itself, so that a new one cannot be left out. Read next:
+//! `cli.rs`.
 
 use std::fmt::Write as _;
 

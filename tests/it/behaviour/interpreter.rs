@@ -1,7 +1,7 @@
 //! Interpreters, asked for real: every Python of this machine, and small scripts that play one.
 //!
-//! The reference is the interpreter itself: what its own `-m venv` makes, what its own `ensurepip` says.
-//! Interpreters that are not installed are skipped with a word.
+//! The reference is the interpreter itself: what its own `-m venv` makes, what its own `ensurepip`
+//! says. Interpreters that are not installed are skipped with a word.
 
 use std::cell::RefCell;
 use std::ffi::OsString;

@@ -1,8 +1,9 @@
 //! Interruptions: SIGINT and SIGTERM while an environment that is there is changed.
 //!
-//! At system calls chosen by a sweep, and while a health check runs: the exit code says what stands at the target, and
-//! the tree proves it; a second signal does not make it worse, and nothing is left behind.
-//! `RVENV_FAULTS=all` interrupts every changing call. Read next: `adversity.rs`, where a clear is interrupted.
+//! At system calls chosen by a sweep, and while a health check runs: the exit code says what stands
+//! at the target, and the tree proves it; a second signal does not make it worse, and nothing is
+//! left behind. `RVENV_FAULTS=all` interrupts every changing call. Read next: `adversity.rs`, where
+//! a clear is interrupted.
 
 use crate::strace;
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! Messages: what is counted agrees with its number, and what a child says is quoted as it was said.
+//! Messages: what is counted agrees with its number, and what a child says is quoted as it was
+//! said.
 
 use std::fs;
 
@@ -40,7 +41,8 @@ fn one_of_something_is_told_in_the_singular() {
     );
 }
 
-/// What a child says is quoted as it says it, line by line; only what could steer a terminal is escaped.
+/// What a child says is quoted as it says it, line by line; only what could steer a terminal is
+/// escaped.
 #[test]
 fn what_a_child_says_is_quoted_line_by_line() {
     let scratch = Scratch::new();

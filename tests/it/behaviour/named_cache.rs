@@ -1,4 +1,5 @@
-//! The cache that `RVENV_CACHE_DIR` names: every command refuses the same values, and a cache that can be read is enough.
+//! The cache that `RVENV_CACHE_DIR` names: every command refuses the same values, and a cache that
+//! can be read is enough.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -7,7 +8,8 @@ use std::path::PathBuf;
 use crate::desk::fifo;
 use crate::machine::{Ended, Scratch, any_python, ended, player};
 
-/// A scratch directory with an environment `E`, a plan of it, and an interpreter that answers as a script does.
+/// A scratch directory with an environment `E`, a plan of it, and an interpreter that answers as a
+/// script does.
 struct Named {
     scratch: Scratch,
     python: String,
@@ -106,7 +108,8 @@ fn every_command_refuses_a_cache_that_is_not_a_directory() {
     assert_eq!(fs::read(named.scratch.path("file")).unwrap(), b"mine");
 }
 
-/// An empty variable is one that is not set; a cache that is absent or that cannot be made costs time alone.
+/// An empty variable is one that is not set; a cache that is absent or that cannot be made costs
+/// time alone.
 #[test]
 fn a_cache_that_is_absent_or_a_link_is_one() {
     let named = Named::new();
@@ -145,7 +148,8 @@ fn a_cache_that_cannot_be_written_still_works() {
     }
 }
 
-/// As the specification of these directories has it: what is relative there is as if it were not set.
+/// As the specification of these directories has it: what is relative there is as if it were not
+/// set.
 #[test]
 fn a_relative_directory_of_the_desktop_is_ignored() {
     let scratch = Scratch::new();

@@ -1,6 +1,8 @@
-//! What a project and the surroundings say about the Python: `.python-version`, `requires-python` and `RVENV_PYTHON`.
+//! What a project and the surroundings say about the Python: `.python-version`, `requires-python`
+//! and `RVENV_PYTHON`.
 //!
-//! Interpreters are scripts that answer as one of a version does, so that every machine has the same.
+//! Interpreters are scripts that answer as one of a version does, so that every machine has the
+//! same.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,8 @@ use std::process::Command;
 
 use crate::machine::{Ended, Scratch, ended, player, script};
 
-/// A scratch directory with a project in it, and a PATH on which `python3` is 3.11, beside 3.9, 3.10, 3.12 and 3.13.
+/// A scratch directory with a project in it, and a PATH on which `python3` is 3.11, beside 3.9,
+/// 3.10, 3.12 and 3.13.
 struct Project(Scratch);
 
 impl Project {
@@ -53,7 +56,8 @@ impl Project {
         ended(&mut self.command(arguments))
     }
 
-    /// The version of the interpreter that `create` takes, which `find` names too, and what is said.
+    /// The version of the interpreter that `create` takes, which `find` names too, and what is
+    /// said.
     #[track_caller]
     fn takes(&self, arguments: &[&str], variable: &str) -> (String, String) {
         let create = [&["create", "--without-pip", "--dry-run", "E"], arguments].concat();
@@ -141,7 +145,8 @@ fn a_python_version_that_means_no_python_is_an_error_unless_something_else_was_a
     assert_eq!(project.run(&quiet).stderr, "");
 }
 
-/// A name that the user gave to an environment of their own pyenv is one that pyenv would start, too.
+/// A name that the user gave to an environment of their own pyenv is one that pyenv would start,
+/// too.
 #[test]
 fn a_name_of_pyenv_means_what_pyenv_has_under_it() {
     let project = Project::new();
@@ -265,7 +270,8 @@ fn a_pyproject_that_cannot_be_read_is_a_warning_with_its_line() {
     assert_eq!(project.takes(&[], "").0, "python3");
 }
 
-/// `RVENV_PYTHON` is the default of `--python`: of `create`, `plan`, `upgrade` and `python find`, and of nothing else.
+/// `RVENV_PYTHON` is the default of `--python`: of `create`, `plan`, `upgrade` and `python find`,
+/// and of nothing else.
 #[test]
 fn rvenv_python_is_the_default_of_the_option() {
     let project = Project::new();

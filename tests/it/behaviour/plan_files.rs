@@ -1,7 +1,7 @@
 //! Plan files: what `plan --out` does to what is at its path, and what `apply` reads.
 //!
-//! Devices are private nodes of a test, since the machine's own are not to be written to; making one needs root.
-//! Read next: `streams.rs`, where standard output fails.
+//! Devices are private nodes of a test, since the machine's own are not to be written to; making
+//! one needs root. Read next: `streams.rs`, where standard output fails.
 
 use std::fs::{self, File, Permissions};
 use std::io::{Read as _, Write as _};

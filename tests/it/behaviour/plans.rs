@@ -1,4 +1,5 @@
-//! What a plan shows to a reader: the paths that change, a count of those that stay, and nothing when asked to be quiet.
+//! What a plan shows to a reader: the paths that change, a count of those that stay, and nothing
+//! when asked to be quiet.
 //!
 //! Plans of `plan` and of every `--dry-run`, in words; the bytes of plans are tested in `cli.rs`.
 //! Read next: `cli.rs`.

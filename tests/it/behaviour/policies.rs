@@ -1,8 +1,9 @@
 //! Policies: what becomes of targets that are awkward, one test for each.
 //!
-//! Links, mount points, files, directories of others, sticky and read-only places, entries that nobody may change, long
-//! names, and filesystems that lack something. What is refused is refused before anything is touched.
-//! What needs root or a tool that is missing is skipped with the reason. Read next: `bad_input.rs`, `breakages.rs`.
+//! Links, mount points, files, directories of others, sticky and read-only places, entries that
+//! nobody may change, long names, and filesystems that lack something. What is refused is refused
+//! before anything is touched. What needs root or a tool that is missing is skipped with the
+//! reason. Read next: `bad_input.rs`, `breakages.rs`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -184,7 +185,8 @@ fn in_a_sticky_directory_ones_own_environment_is_changed_and_no_other() {
     assert_eq!(fs::read_dir(desk.path("tmp")).unwrap().count(), 2);
 }
 
-/// The longest name that a directory can have leaves no room for what stands beside it: those names are hashed.
+/// The longest name that a directory can have leaves no room for what stands beside it: those names
+/// are hashed.
 #[test]
 fn the_longest_name_works_and_a_longer_one_is_refused() {
     let Some(desk) = desk() else { return };

@@ -1,7 +1,8 @@
-//! `rvenv repair`: every kind of damage to what was published is undone, and nothing else is touched.
+//! `rvenv repair`: every kind of damage to what was published is undone, and nothing else is
+//! touched.
 //!
-//! After each repair the tree is what it was, `verify` agrees, and a second repair finds nothing to do.
-//! Read next: `verify.rs`, which names the same kinds of damage.
+//! After each repair the tree is what it was, `verify` agrees, and a second repair finds nothing to
+//! do. Read next: `verify.rs`, which names the same kinds of damage.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::{Kind, Scratch, any_python, player, tree};
 
-/// An interpreter outside the directory that the environments are in: a repair starts it because they name it.
+/// An interpreter outside the directory that the environments are in: a repair starts it because
+/// they name it.
 fn outside(scratch: &Scratch) -> PathBuf {
     let path = scratch.cache().with_file_name("python");
     player(scratch, path.to_str().unwrap())

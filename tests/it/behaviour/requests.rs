@@ -1,4 +1,5 @@
-//! `EnvBuilder` asks for environments as the command does: both go one way from what is asked to a run.
+//! `EnvBuilder` asks for environments as the command does: both go one way from what is asked to a
+//! run.
 //!
 //! Without a Python that is supported the tests say so and pass.
 //! Read next: `src/front/request.rs`, `builders.rs`.

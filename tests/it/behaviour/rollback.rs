@@ -1,8 +1,8 @@
 //! `rvenv rollback`: what a change replaced comes back, and run again, what came goes forward.
 //!
-//! Whole trees are compared: every path with kind, mode, owner, time, link target, bytes and attributes. Only the times
-//! of directories in which entries were switched may differ.
-//! Read next: `upgrade.rs`, the changes that are taken back here.
+//! Whole trees are compared: every path with kind, mode, owner, time, link target, bytes and
+//! attributes. Only the times of directories in which entries were switched may differ. Read next:
+//! `upgrade.rs`, the changes that are taken back here.
 
 use std::fs;
 use std::path::Path;
@@ -158,7 +158,8 @@ fn a_cleared_environment_comes_back_in_one_exchange() {
     for (there, back, flags) in turns {
         assert_ne!(there.1[""].inode, back.1[""].inode);
         rollback(&scratch, flags);
-        // The very objects, times of directories too: nothing in the tree was moved, made or written.
+        // The very objects, times of directories too: nothing in the tree was moved, made or
+        // written.
         let (looked, sight) = exact();
         compare(&back.0, &looked, Sameness::Exact).unwrap();
         assert!(sight == back.1, "an object was replaced by its like");
@@ -166,7 +167,8 @@ fn a_cleared_environment_comes_back_in_one_exchange() {
     works(&scratch, &env);
     assert_eq!(generations(&scratch), [".E.rvenv.old-1"]);
 
-    // What came out of a generation is known by its identity alone: what is written to it goes, and comes back, with it.
+    // What came out of a generation is known by its identity alone: what is written to it goes, and
+    // comes back, with it.
     fs::write(env.join("notes"), "mine").unwrap();
     rollback(&scratch, &[]);
     assert!(!env.join("notes").exists());

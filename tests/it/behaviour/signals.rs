@@ -1,7 +1,8 @@
-//! Signals as another program left them: children can be waited for, a file that may not grow is an error, and what is
-//! ignored stays ignored.
+//! Signals as another program left them: children can be waited for, a file that may not grow is an
+//! error, and what is ignored stays ignored.
 //!
-//! A Python in front of the command gives it the dispositions and limits of a daemon, of a batch system, of a script.
+//! A Python in front of the command gives it the dispositions and limits of a daemon, of a batch
+//! system, of a script.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +15,8 @@ use rvenv::hooks::Venv;
 use rvenv::host::Host;
 use rvenv::python::{Control, Request};
 
-/// Ignores the signals that are named, limits the size of files if that is not zero, and becomes the command.
+/// Ignores the signals that are named, limits the size of files if that is not zero, and becomes
+/// the command.
 const LAUNCHER: &str = "
 import os, resource, signal, sys
 for name in ('SIGPIPE', 'SIGXFSZ', 'SIGINT', 'SIGTERM', 'SIGHUP', 'SIGCHLD'):
@@ -62,7 +64,8 @@ fn a_command_that_inherits_an_ignored_sigchld_waits_for_its_children() {
     assert!(!desk.path("F").exists());
 }
 
-/// The command outlives a closed pipe and a file that is too large; its children end, as other programs expect.
+/// The command outlives a closed pipe and a file that is too large; its children end, as other
+/// programs expect.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_child_has_the_usual_dispositions() {
@@ -138,7 +141,8 @@ fn a_signal_that_is_ignored_stays_ignored() {
 /// Names the interpreter in the part of a test that runs in a process which ignores SIGCHLD.
 const IGNORES_SIGCHLD: &str = "RVENV_IGNORES_SIGCHLD";
 
-/// The library changes no disposition of the process that it is in: where exit codes are lost, answers count.
+/// The library changes no disposition of the process that it is in: where exit codes are lost,
+/// answers count.
 #[test]
 fn a_library_in_a_process_that_ignores_sigchld_makes_environments() {
     if let Some(python) = std::env::var_os(IGNORES_SIGCHLD) {

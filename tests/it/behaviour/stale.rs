@@ -1,7 +1,8 @@
-//! Stale plans: whatever changes after a plan was saved, `apply` exits with 3, names the path and touches nothing.
+//! Stale plans: whatever changes after a plan was saved, `apply` exits with 3, names the path and
+//! touches nothing.
 //!
-//! I4: a saved plan is applied only if the target's identity and every path that the plan touches, and every file
-//! that it was made from, are as it expects.
+//! I4: a saved plan is applied only if the target's identity and every path that the plan touches,
+//! and every file that it was made from, are as it expects.
 
 use std::fs;
 use std::path::Path;

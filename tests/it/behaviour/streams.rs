@@ -1,7 +1,8 @@
 //! Standard output: what it carries, and what is said when it cannot.
 //!
-//! Every command that prints data is run with a standard output that has no space, one without a reader, and one that
-//! is not open for writing. The device without space is a private node of the test; making one needs root.
+//! Every command that prints data is run with a standard output that has no space, one without a
+//! reader, and one that is not open for writing. The device without space is a private node of the
+//! test; making one needs root.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -77,7 +78,8 @@ fn run(scratch: &Scratch, words: &[&str], stdout: Stdio) -> Ended {
     }
 }
 
-/// A device that takes nothing, as `/dev/full`: the test's own node, so that the machine's is left alone.
+/// A device that takes nothing, as `/dev/full`: the test's own node, so that the machine's is left
+/// alone.
 fn full(scratch: &Scratch) -> Option<File> {
     let node = scratch.path("full");
     if !node.exists() {
@@ -108,7 +110,8 @@ fn data_without_space_is_an_error_of_every_command() {
     assert!(!scratch.path("new").exists());
 }
 
-/// Even where a language's library takes a stream that cannot be written to for one that nobody wants.
+/// Even where a language's library takes a stream that cannot be written to for one that nobody
+/// wants.
 #[test]
 fn data_for_a_stream_that_is_open_for_reading_only_is_an_error_of_every_command() {
     let scratch = lab();

@@ -1,7 +1,9 @@
-//! `rvenv upgrade`: an environment comes to another Python, and its packages, choices and running programs stay.
+//! `rvenv upgrade`: an environment comes to another Python, and its packages, choices and running
+//! programs stay.
 //!
-//! The interpreters are those of this machine; a base that goes away or is patched in place is a copy of one of them.
-//! Read next: `rollback.rs`, the way back; `tests/it/helpers/packages.rs`, what is installed.
+//! The interpreters are those of this machine; a base that goes away or is patched in place is a
+//! copy of one of them. Read next: `rollback.rs`, the way back; `tests/it/helpers/packages.rs`,
+//! what is installed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -64,7 +66,8 @@ fn version_of(scratch: &Scratch, python: &Python) -> String {
     said.trim().to_owned()
 }
 
-/// An installation `base` of its own, which borrows the library of an interpreter; it takes the place of another one.
+/// An installation `base` of its own, which borrows the library of an interpreter; it takes the
+/// place of another one.
 fn base(scratch: &Scratch, python: &Python) -> PathBuf {
     let base = scratch.cache().with_file_name("base");
     if base.exists() {

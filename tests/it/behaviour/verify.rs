@@ -1,8 +1,8 @@
 //! `rvenv verify`: every kind of damage is named, once, and nothing is written.
 //!
-//! Most environments are made for a script that plays a Python 3.13 without pip, and the packages in them are laid out
-//! by hand as an installer would; those that need links out of the store have a real pip.
-//! Read next: `cli.rs`, the other commands.
+//! Most environments are made for a script that plays a Python 3.13 without pip, and the packages
+//! in them are laid out by hand as an installer would; those that need links out of the store have
+//! a real pip. Read next: `cli.rs`, the other commands.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;

@@ -1,4 +1,5 @@
-//! Environments on Windows, as plans: what each version's `venv` would make, planned on any machine.
+//! Environments on Windows, as plans: what each version's `venv` would make, planned on any
+//! machine.
 //!
 //! The interpreters are descriptions; nothing is started and nothing is written.
 //! Read next: `src/build/windows_programs.rs`, `src/build/hooks/windows_python.rs`.
@@ -205,7 +206,8 @@ fn an_installation_that_nobody_looked_at_gives_no_environment() {
     );
 }
 
-/// With the wheel that an interpreter of this machine brings: pip's launchers are for Windows wherever it is.
+/// With the wheel that an interpreter of this machine brings: pip's launchers are for Windows
+/// wherever it is.
 #[test]
 fn the_programs_of_packages_are_launchers_with_the_script_behind_them() {
     let Some(python) = any_python() else { return };

@@ -1,7 +1,8 @@
-//! A bench for each interpreter: a scratch directory, an environment in it, and both Pythons to be asked.
+//! A bench for each interpreter: a scratch directory, an environment in it, and both Pythons to be
+//! asked.
 //!
-//! Promises that a test's work is done for every interpreter of the machine, two at a time, and that a failure names
-//! the interpreter.
+//! Promises that a test's work is done for every interpreter of the machine, two at a time, and
+//! that a failure names the interpreter.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -93,7 +94,8 @@ impl Bench {
         fs::read_to_string(self.path(below)).unwrap()
     }
 
-    /// The command under test. One cache for all, because asking an interpreter takes longer than everything else.
+    /// The command under test. One cache for all, because asking an interpreter takes longer than
+    /// everything else.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = self.scratch.command(words);
         command.env(
@@ -124,7 +126,8 @@ impl Bench {
         self.path("bin").join(self.python.path.file_name().unwrap())
     }
 
-    /// What the environment's interpreter prints, without the end of the line; nothing on standard error.
+    /// What the environment's interpreter prints, without the end of the line; nothing on standard
+    /// error.
     #[track_caller]
     pub(crate) fn says(&self, code: &str) -> String {
         quiet(&self.scratch.run(&self.exe(), &["-c", code]))

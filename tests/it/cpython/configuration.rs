@@ -8,7 +8,8 @@ use std::path::Path;
 use crate::cpython::bench::{Bench, each};
 use crate::machine::{Kind, tree};
 
-/// The directories, the configuration and the interpreter of an environment without pip, links and ignore files.
+/// The directories, the configuration and the interpreter of an environment without pip, links and
+/// ignore files.
 fn check_defaults(bench: &Bench) {
     let minor = bench.python.version.1;
     for dir in ["bin", "include", "lib", &format!("lib/{}", bench.place())] {

@@ -1,9 +1,12 @@
-//! `CPython`'s own tests of `venv`, for `rvenv`: what each asserts of an environment holds for ours.
+//! `CPython`'s own tests of `venv`, for `rvenv`: what each asserts of an environment holds for
+//! ours.
 //!
-//! The folder `cpython/` has a module for each test of `Lib/test/test_venv.py` that says something about an environment; it
-//! bears the name of that test, and the functions in it say as sentences what holds. `TESTS` below lists every test of
-//! that file, with where it is covered or why it cannot be; one test here compares the list with the sources. `TRAPS` does
-//! the same for mistakes that one can make when building environments. Every interpreter of the machine is asked, two at a time.
+//! The folder `cpython/` has a module for each test of `Lib/test/test_venv.py` that says something
+//! about an environment; it bears the name of that test, and the functions in it say as sentences
+//! what holds. `TESTS` below lists every test of that file, with where it is covered or why it
+//! cannot be; one test here compares the list with the sources. `TRAPS` does the same for mistakes
+//! that one can make when building environments. Every interpreter of the machine is asked, two at
+//! a time.
 //!
 //! Does not compare whole trees: `parity/mod.rs` does. Read next: `cpython/bench.rs`.
 

@@ -1,4 +1,5 @@
-//! Pip in an environment: whether it is there, what cannot hinder its installation, and how it goes again.
+//! Pip in an environment: whether it is there, what cannot hinder its installation, and how it goes
+//! again.
 //!
 //! Each module bears the name of a test of `CPython`'s; see `mod.rs`.
 

@@ -44,7 +44,8 @@ mod test_prefixes {
         let code = "import sys; print(sys.base_prefix, sys.base_exec_prefix)";
         each(|bench| {
             for kind in ["--symlinks", "--copies"] {
-                // A copy of `PyPy`'s small program finds its library, and by it the base, only where it stands.
+                // A copy of `PyPy`'s small program finds its library, and by it the base, only
+                // where it stands.
                 if kind == "--copies" && bench.is_pypy() {
                     continue;
                 }
@@ -177,7 +178,8 @@ mod test_zippath_from_non_installed_posix {
             if bench.is_pypy() {
                 return;
             }
-            // A tree of its own: a copied program, and beside it the library, which is enough to be found.
+            // A tree of its own: a copied program, and beside it the library, which is enough to be
+            // found.
             let place = bench.place();
             let tree = bench.scratch.path("tree");
             let lib = tree.join("lib").join(place);

@@ -1,9 +1,11 @@
-//! Every command that changes an environment, with what stands before it and after it, to be disturbed again and again.
+//! Every command that changes an environment, with what stands before it and after it, to be
+//! disturbed again and again.
 //!
-//! A [`Bench`] makes the old state anew, runs the command, and tells which of the two states stands there: the tree to the
-//! byte, mode and time, the names of what is kept in it and beside it, and the names in the cache.
-//! A tree that is published whole is the old one with all its times; of one in which entries came back, the times of
-//! directories do not count. A new one is what another run gives, but for its times.
+//! A [`Bench`] makes the old state anew, runs the command, and tells which of the two states stands
+//! there: the tree to the byte, mode and time, the names of what is kept in it and beside it, and
+//! the names in the cache. A tree that is published whole is the old one with all its times; of one
+//! in which entries came back, the times of directories do not count. A new one is what another run
+//! gives, but for its times.
 
 use std::cell::Cell;
 use std::fs;
@@ -89,8 +91,8 @@ impl Deed {
         matches!(self, Self::Rollback | Self::Forward | Self::RollbackTree)
     }
 
-    /// Whether the same command, run again after a kill, ends in the new state; of one that keeps what it replaces, a second
-    /// one keeps more.
+    /// Whether the same command, run again after a kill, ends in the new state; of one that keeps
+    /// what it replaces, a second one keeps more.
     pub(crate) fn can_be_repeated(self) -> bool {
         !self.goes_back() && self != Self::ClearKeep
     }
@@ -253,14 +255,16 @@ pub(crate) struct Bench {
     flags: &'static [&'static str],
     /// Directories that are empty may stand where none are expected.
     pub(crate) empty_may_stay: Cell<bool>,
-    /// A filesystem that refuses to switch the whole tree is no reason to fail, and what is kept stands in it then.
+    /// A filesystem that refuses to switch the whole tree is no reason to fail, and what is kept
+    /// stands in it then.
     pub(crate) may_go_by_entries: Cell<bool>,
     old: State,
     new: State,
 }
 
 impl Bench {
-    /// Runs the command undisturbed, to know its new state; the old one stands there again. `None` where there is no interpreter.
+    /// Runs the command undisturbed, to know its new state; the old one stands there again. `None`
+    /// where there is no interpreter.
     pub(crate) fn new(deed: Deed, flags: &'static [&'static str]) -> Option<Self> {
         let lab = Lab::new()?;
         deed.begin(&lab, flags);
@@ -391,7 +395,8 @@ impl Bench {
     /// Which state stands there, with nothing left of what led there.
     pub(crate) fn settled(&self) -> Result<Seen, String> {
         if self.deed == Deed::CreateCold {
-            // What a process was writing down about an interpreter when it died is nothing that a target needs.
+            // What a process was writing down about an interpreter when it died is nothing that a
+            // target needs.
             done(&self.lab, &["cache", "prune"].map(str::to_owned));
         }
         let found = State::of(&self.lab);
@@ -444,7 +449,8 @@ impl Bench {
         }
     }
 
-    /// After a sync that failed nothing is touched until the machine was started anew, which another name stands for.
+    /// After a sync that failed nothing is touched until the machine was started anew, which
+    /// another name stands for.
     pub(crate) fn wait_out_doubt(&self, what: &str) {
         let found = State::of(&self.lab);
         let is_doubt = |path: &&PathBuf| path.to_string_lossy().contains("journal.doubt-");
@@ -469,7 +475,8 @@ impl Bench {
         fs::rename(parent.join(doubt), parent.join(format!("{start}another"))).unwrap();
     }
 
-    /// Whether the run says that nothing was changed, or that all was; `None` where it says neither.
+    /// Whether the run says that nothing was changed, or that all was; `None` where it says
+    /// neither.
     pub(crate) fn claim(ended: &Ended) -> Option<Seen> {
         match ended.code {
             Some(0) => Some(Seen::New),
@@ -501,8 +508,8 @@ pub(crate) fn for_each<T: Send>(deeds: &[Deed], act: impl Fn(Deed) -> Vec<T> + S
     made.into_iter().flat_map(|(_, of_deed)| of_deed).collect()
 }
 
-/// Calls of a run right after which it shall have died, for its recovery to be disturbed: one in the midst of the renames and one
-/// near the end, or every rename.
+/// Calls of a run right after which it shall have died, for its recovery to be disturbed: one in
+/// the midst of the renames and one near the end, or every rename.
 pub(crate) fn wrecks(calls: &[Call], every: bool) -> Vec<Call> {
     let renames = calls.iter().filter(|call| call.kind.starts_with("rename"));
     let renames: Vec<Call> = renames.cloned().collect();

@@ -128,7 +128,8 @@ impl Desk {
         names
     }
 
-    /// The same command by somebody else, who owns the directory `nobody` and a cache; at a desk for all.
+    /// The same command by somebody else, who owns the directory `nobody` and a cache; at a desk
+    /// for all.
     pub(crate) fn as_nobody(&self, words: &[&str]) -> Command {
         let (tools, cache) = (self.path("../tools"), self.path("../cache-of-nobody"));
         let rvenv = tools.join("rvenv");

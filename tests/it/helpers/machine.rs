@@ -1,7 +1,9 @@
-//! The machine that the tests run on: its interpreters, scratch directories, and the command itself.
+//! The machine that the tests run on: its interpreters, scratch directories, and the command
+//! itself.
 //!
-//! Promises that a command runs with an environment of its own (home, cache, PATH and nothing else), under a
-//! umask that the test names, and that a tree is read whole: every path, kind, mode, link target and byte.
+//! Promises that a command runs with an environment of its own (home, cache, PATH and nothing
+//! else), under a umask that the test names, and that a tree is read whole: every path, kind, mode,
+//! link target and byte.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,7 +1,8 @@
 //! A process among mounts of its own: what a test mounts there nobody else sees.
 //!
-//! Needs root and `unshare`; whoever asks without them is told so and skips. The mounts are gone when the last
-//! process among them has ended; one that serves a filesystem, as those of FUSE do, ends when that is unmounted.
+//! Needs root and `unshare`; whoever asks without them is told so and skips. The mounts are gone
+//! when the last process among them has ended; one that serves a filesystem, as those of FUSE do,
+//! ends when that is unmounted.
 
 use std::process::Command;
 
@@ -10,7 +11,8 @@ use crate::trees::end;
 /// Set for the part of a test that runs among mounts of its own.
 const AMONG_MOUNTS: &str = "RVENV_AMONG_MOUNTS";
 
-/// Runs the test of this name, in the module of this path, again among mounts of its own; says whether this is that run.
+/// Runs the test of this name, in the module of this path, again among mounts of its own; says
+/// whether this is that run.
 pub(crate) fn is_among_mounts(module: &str, test: &str) -> bool {
     if std::env::var_os(AMONG_MOUNTS).is_some() {
         return true;

@@ -1,7 +1,9 @@
-//! Environments with packages in them: wheels made by hand, and packages laid out as an installer would.
+//! Environments with packages in them: wheels made by hand, and packages laid out as an installer
+//! would.
 //!
-//! A package here is all that a distribution may bring: a directory with a module and a data file in it, a module beside
-//! it, a data file at the top of the environment, and a program. No network: the index is a directory.
+//! A package here is all that a distribution may bring: a directory with a module and a data file
+//! in it, a module beside it, a data file at the top of the environment, and a program. No network:
+//! the index is a directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +32,8 @@ def row(path, text):
     return "%s,sha256=%s,%d\n" % (path, digest, len(text))
 "#;
 
-/// Writes wheels of names and versions into a directory; all of one time, as those who want the same bytes each time do.
+/// Writes wheels of names and versions into a directory; all of one time, as those who want the
+/// same bytes each time do.
 const MAKE: &str = r#"
 directory, wheels = sys.argv[1], sys.argv[2:]
 def member(path):
@@ -67,7 +70,8 @@ for name in names:
     os.chmod(os.path.join(env, "bin", name), 0o755)
 "##;
 
-/// Imports every package and reads its data; says which Python that was, without the build's own words.
+/// Imports every package and reads its data; says which Python that was, without the build's own
+/// words.
 const IMPORT: &str = r#"
 import importlib, os, sys
 for name in sys.argv[1:]:
@@ -92,7 +96,8 @@ pub(crate) fn index(scratch: &Scratch, python: &Path, wheels: &[(&str, &str)]) -
     directory
 }
 
-/// Interpreters of a minor version that bring pip, each another build; says so when there are fewer than wanted.
+/// Interpreters of a minor version that bring pip, each another build; says so when there are fewer
+/// than wanted.
 pub(crate) fn builds(minor: u32, wanted: usize) -> Option<Vec<Python>> {
     let mut found = supported();
     found.retain(|python| {
@@ -120,7 +125,8 @@ pub(crate) fn names() -> Vec<String> {
         .collect()
 }
 
-/// Creates the environment `E` for the interpreter at `python`, of a minor version, with every package in it.
+/// Creates the environment `E` for the interpreter at `python`, of a minor version, with every
+/// package in it.
 pub(crate) fn full(scratch: &Scratch, python: &Path, minor: u32, flags: &[&str]) -> PathBuf {
     let create = ["create", "E", "--python", python.to_str().unwrap()];
     scratch.rvenv(&[&create, flags].concat()).ok();
@@ -133,7 +139,8 @@ pub(crate) fn full(scratch: &Scratch, python: &Path, minor: u32, flags: &[&str])
     env
 }
 
-/// Asks everything of a full environment: each package's modules and data, a program, and pip; gives the version.
+/// Asks everything of a full environment: each package's modules and data, a program, and pip;
+/// gives the version.
 #[track_caller]
 pub(crate) fn works(scratch: &Scratch, env: &Path) -> String {
     let names = names();

@@ -1,6 +1,7 @@
 //! Which system calls of a run change files, so that each can be met by a signal or an error.
 //!
-//! Needs `strace`; whoever asks without it is told so and skips. Counts per kind of call, as `strace` does.
+//! Needs `strace`; whoever asks without it is told so and skips. Counts per kind of call, as
+//! `strace` does.
 
 use std::process::Command;
 
@@ -30,7 +31,8 @@ pub(crate) fn is_there() -> bool {
     there
 }
 
-/// Runs the command and lists its calls that change files; those of programs that it starts are not its own.
+/// Runs the command and lists its calls that change files; those of programs that it starts are not
+/// its own.
 pub(crate) fn calls(lab: &Lab, words: &[String]) -> Vec<Call> {
     let log = lab.file("trace");
     let shown = log.display().to_string();
@@ -76,7 +78,8 @@ pub(crate) fn meeting(call: &Call, what: &str, when: &str) -> Vec<String> {
     let words = ["strace", "-qq", "-o", "/dev/null", "-e"];
     let mut words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
     if what.starts_with("error") {
-        // Faster; signals are not injected this way, and would reach the programs that the command starts.
+        // Faster; signals are not injected this way, and would reach the programs that the command
+        // starts.
         words.splice(1..1, ["-f", "--seccomp-bpf"].map(str::to_owned));
     }
     words.push(format!("trace={kind}"));

@@ -1,4 +1,5 @@
-//! Trees in which entries were switched and switched back: all is as it was, but for the times of directories.
+//! Trees in which entries were switched and switched back: all is as it was, but for the times of
+//! directories.
 
 use crate::trees::{Sameness, Tree, compare};
 

@@ -1,8 +1,9 @@
 //! Whole trees, looked at and compared, and a place to run the real command in.
 //!
-//! A tree is every path with kind, mode, owner, time, link target, content and extended attributes. The environment's own directory
-//! `.rvenv` counts with its receipt only. A [`Lab`] has one target, `parent/E`, a store of its own, and the
-//! interpreter that `python3` leads to; nothing of the machine's configuration reaches the command.
+//! A tree is every path with kind, mode, owner, time, link target, content and extended attributes.
+//! The environment's own directory `.rvenv` counts with its receipt only. A [`Lab`] has one target,
+//! `parent/E`, a store of its own, and the interpreter that `python3` leads to; nothing of the
+//! machine's configuration reaches the command.
 //!
 //! Does not look while somebody writes: whoever looks has ended the command first.
 
@@ -183,7 +184,8 @@ pub(crate) fn end(command: &mut Command) -> Ended {
     command.output().unwrap().into()
 }
 
-/// The interpreter behind `python3` on PATH and whether it has pip to install; it is asked once in a process.
+/// The interpreter behind `python3` on PATH and whether it has pip to install; it is asked once in
+/// a process.
 fn python_on_path() -> Option<(PathBuf, bool)> {
     static ANSWER: OnceLock<Option<String>> = OnceLock::new();
     let asked = "import sys\nprint(getattr(sys, '_base_executable', None) or sys.executable)\n\
@@ -220,7 +222,8 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// A new place on the disk of the build; `None`, with the reason printed, where there is no interpreter.
+    /// A new place on the disk of the build; `None`, with the reason printed, where there is no
+    /// interpreter.
     pub(crate) fn new() -> Option<Self> {
         let guard = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let lab = Self::at(guard.path())?;

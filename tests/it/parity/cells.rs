@@ -1,9 +1,9 @@
 //! Cells: which environments are compared, of all that the flags of `venv` could ask for.
 //!
-//! A cell is a deed (create, clear, over an existing environment, upgrade) with a value for every flag. The whole
-//! matrix has each combination; the diagonal has six cells for each interpreter, in which every value of every
-//! dimension is met, pip once. Which value meets which deed turns with the number of the interpreter.
-//! Does not run anything. Read next: `made.rs`.
+//! A cell is a deed (create, clear, over an existing environment, upgrade) with a value for every
+//! flag. The whole matrix has each combination; the diagonal has six cells for each interpreter, in
+//! which every value of every dimension is met, pip once. Which value meets which deed turns with
+//! the number of the interpreter. Does not run anything. Read next: `made.rs`.
 
 /// Prompts: none, one that needs quoting, the name of the working directory, and an empty one.
 pub(crate) const PROMPTS: [Option<&str>; 4] =
@@ -115,7 +115,8 @@ pub(crate) fn whole() -> Vec<Cell> {
     cells
 }
 
-/// Every deed where the parent hands something down; pip is created once, with a copied interpreter.
+/// Every deed where the parent hands something down; pip is created once, with a copied
+/// interpreter.
 pub(crate) fn below(parent: Parent) -> Vec<Cell> {
     let cell = |deed: Deed| Cell {
         deed,

@@ -1,6 +1,7 @@
 //! What else holds for an environment that `rvenv` made: its lists are true, and no stage shows.
 //!
-//! Does not look at what `venv` makes, and starts nothing: that an environment runs is for `cpython/mod.rs`.
+//! Does not look at what `venv` makes, and starts nothing: that an environment runs is for
+//! `cpython/mod.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +11,8 @@ use rvenv_journal::Digest;
 
 use crate::machine::{Kind, tree};
 
-/// Every row names a file that is there, with its digest and length; every file of the packages is in a row.
+/// Every row names a file that is there, with its digest and length; every file of the packages is
+/// in a row.
 pub(crate) fn check_records(env: &Path) {
     let tree = tree(env);
     let mut listed = BTreeSet::new();

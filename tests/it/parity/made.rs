@@ -1,7 +1,8 @@
 //! What was made: an environment as it is compared, and in what two of them differ.
 //!
-//! Compared are every path, kind, mode, owner, group, ACL, link target and byte. `pyvenv.cfg` is compared key by key, a RECORD row by row:
-//! `pyvenv.cfg: home` and `pip-24.2.dist-info/RECORD: pip/__init__.py` are paths here.
+//! Compared are every path, kind, mode, owner, group, ACL, link target and byte. `pyvenv.cfg` is
+//! compared key by key, a RECORD row by row: `pyvenv.cfg: home` and `pip-24.2.dist-info/RECORD:
+//! pip/__init__.py` are paths here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -113,8 +114,8 @@ impl Made {
         }
     }
 
-    /// The environment with pip that these flags give, from one without, and one with pip that differs in its prompt and in
-    /// the packages of the system.
+    /// The environment with pip that these flags give, from one without, and one with pip that
+    /// differs in its prompt and in the packages of the system.
     ///
     /// What pip installs does not depend on these, and takes seconds.
     pub(crate) fn with_pip_of(self, other: &Self) -> Self {

@@ -1,9 +1,10 @@
-//! Parity: environments made by `rvenv` against those of the same interpreter's `venv`, at the same path.
+//! Parity: environments made by `rvenv` against those of the same interpreter's `venv`, at the same
+//! path.
 //!
-//! Promises that every difference is one of `parity/rules.rs`, which has the reason, and that no rule is there for nothing;
-//! `docs/parity.md` shows that table. By default each interpreter is compared in six cells; `RVENV_PARITY=all` compares
-//! every combination of flags.
-//! Read next: `parity/cells.rs`, what is compared; `parity/made.rs`, how; `parity/rules.rs`.
+//! Promises that every difference is one of `parity/rules.rs`, which has the reason, and that no
+//! rule is there for nothing; `docs/parity.md` shows that table. By default each interpreter is
+//! compared in six cells; `RVENV_PARITY=all` compares every combination of flags. Read next:
+//! `parity/cells.rs`, what is compared; `parity/made.rs`, how; `parity/rules.rs`.
 
 #![cfg(unix)]
 #![expect(
@@ -69,7 +70,8 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// A bench whose directory hands something down; `None`, with the reason printed, where that cannot be had.
+    /// A bench whose directory hands something down; `None`, with the reason printed, where that
+    /// cannot be had.
     fn below(subject: &'a Subject, parent: Parent) -> Option<Self> {
         let bench = Self {
             parent,
@@ -115,7 +117,8 @@ impl<'a> Bench<'a> {
         (ended.code == Some(0)).then_some(()).ok_or(said)
     }
 
-    /// What stands there before: an environment of the tool's own with other flags, in which somebody worked.
+    /// What stands there before: an environment of the tool's own with other flags, in which
+    /// somebody worked.
     fn stand(&self, tool: Tool, cell: &Cell) {
         if cell.deed == Deed::Create {
             return;
@@ -206,7 +209,8 @@ impl<'a> Bench<'a> {
         let is_first = !self
             .with_pip
             .contains_key(&(cell.deed, cell.copies, cell.ignored));
-        // The venv of a `PyPy` copies the whole directory that holds its library, which may be `/usr/lib`.
+        // The venv of a `PyPy` copies the whole directory that holds its library, which may be
+        // `/usr/lib`.
         let is_run = !(self.subject.kind == Kind::PyPy && cell.copies);
         let venv = if is_run {
             Some(self.by_venv(cell))
@@ -368,7 +372,8 @@ fn the_diagonal_meets_every_value_for_every_interpreter_and_pip_in_every_deed() 
     assert_eq!(whole.iter().collect::<BTreeSet<_>>().len(), whole.len());
 }
 
-/// venv: what pip installs and `pyvenv.cfg` obey the umask, scripts and copies of the interpreter do not.
+/// venv: what pip installs and `pyvenv.cfg` obey the umask, scripts and copies of the interpreter
+/// do not.
 #[test]
 fn under_a_strict_umask_modes_are_those_of_venv() {
     let Some(python) = any_python() else { return };

@@ -1,7 +1,8 @@
 //! Rules: in what an environment may differ from that of `venv`, where, and why.
 //!
-//! A difference that no rule covers fails the test, and so does a rule that an interpreter in its range, in the cells
-//! that it speaks of, never needs. `docs/parity.md` is made from this table; see `document.rs`.
+//! A difference that no rule covers fails the test, and so does a rule that an interpreter in its
+//! range, in the cells that it speaks of, never needs. `docs/parity.md` is made from this table;
+//! see `document.rs`.
 
 use crate::parity::cells::{Cell, DEEDS, Deed, Parent};
 use crate::parity::made::ALL;
@@ -54,7 +55,8 @@ pub(crate) struct When {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
-    /// The path in the environment; `*` stands for any text. After `: ` there is a row or a key in it.
+    /// The path in the environment; `*` stands for any text. After `: ` there is a row or a key in
+    /// it.
     pub(crate) path: &'static str,
     pub(crate) what: What,
     pub(crate) deeds: &'static [Deed],

@@ -1,7 +1,8 @@
 //! Subjects: the interpreters of this machine, as what each has to be told apart.
 //!
-//! Debian's Python is there twice where the machine lets its `ensurepip` be hidden, which the package python3-venv
-//! brings: in a mount namespace of each command's own. Nothing of the machine is changed.
+//! Debian's Python is there twice where the machine lets its `ensurepip` be hidden, which the
+//! package python3-venv brings: in a mount namespace of each command's own. Nothing of the machine
+//! is changed.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -90,8 +90,8 @@ impl Case {
         format!("{deed}{pip}")
     }
 
-    /// What the old tree must still have in common with itself: where entries went and came back, their directories
-    /// have another time.
+    /// What the old tree must still have in common with itself: where entries went and came back,
+    /// their directories have another time.
     pub(crate) fn sameness(self) -> Sameness {
         match self.deed {
             Create | Clear | ClearAndKeep | UndoOfTree | CreateForProcess | PlainCopy => {
@@ -103,13 +103,14 @@ impl Case {
         }
     }
 
-    /// Whether the same command, run again, gives the new tree: rolling back once more goes forward, and clearing once more
-    /// keeps one more.
+    /// Whether the same command, run again, gives the new tree: rolling back once more goes
+    /// forward, and clearing once more keeps one more.
     pub(crate) fn can_repeat(self) -> bool {
         matches!(self.deed, Create | Clear | Upgrade | Merge | Repair | Adopt)
     }
 
-    /// Whether what stands there before is half done: then there is nothing old that could come back.
+    /// Whether what stands there before is half done: then there is nothing old that could come
+    /// back.
     pub(crate) fn is_recovery(self) -> bool {
         matches!(self.deed, Undo | UndoOfTree)
     }
@@ -163,7 +164,8 @@ impl Case {
         }
     }
 
-    /// A health check is asked after everything is in its place, and nothing is decided before it has answered.
+    /// A health check is asked after everything is in its place, and nothing is decided before it
+    /// has answered.
     fn die_undecided(self, lab: &Lab) {
         let mut words = self.words(lab);
         words.extend(["--check", "kill -KILL $PPID"].map(str::to_owned));

@@ -1,10 +1,11 @@
 //! Power cuts: which writes a disk holds that lost its power at some point of a log.
 //!
-//! The model: everything before the last flush is on the disk. Of what came later, any subset may be, in any order, and
-//! one write may be there in part. A [`Cut`] says which; its text is its name, from which it can be made again.
+//! The model: everything before the last flush is on the disk. Of what came later, any subset may
+//! be, in any order, and one write may be there in part. A [`Cut`] says which; its text is its
+//! name, from which it can be made again.
 //!
-//! Not in the model: a disk that loses what it flushed, that tears a sector of 4096 bytes, or that holds something that
-//! nobody wrote.
+//! Not in the model: a disk that loses what it flushed, that tears a sector of 4096 bytes, or that
+//! holds something that nobody wrote.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -112,8 +113,8 @@ impl Cut {
 }
 
 impl Cut {
-    /// The same for two cuts that leave the same on the disk: the first write that is not there as a whole, and what is
-    /// there after it.
+    /// The same for two cuts that leave the same on the disk: the first write that is not there as
+    /// a whole, and what is there after it.
     fn content(&self, log: &Log) -> (usize, Vec<(usize, u64)>) {
         let mut writes = self.writes(log);
         let is_whole = |index: &usize| {
@@ -145,14 +146,15 @@ impl Dice {
     }
 }
 
-/// Where the power may go: at the end of what one flush covers, and how much is asked there compared with elsewhere.
+/// Where the power may go: at the end of what one flush covers, and how much is asked there
+/// compared with elsewhere.
 struct Point {
     end: usize,
     weight: usize,
 }
 
-/// About so many different cuts, spread over the run, denser at its end where the new tree appears; among them the one
-/// before everything and the one after.
+/// About so many different cuts, spread over the run, denser at its end where the new tree appears;
+/// among them the one before everything and the one after.
 pub(crate) fn cuts(log: &Log, count: usize) -> Vec<Cut> {
     let start = log.mark(START).unwrap();
     let points = points(log, start);
@@ -196,7 +198,8 @@ fn points(log: &Log, start: usize) -> Vec<Point> {
     });
     let ends: Vec<usize> = ends.collect();
     let before = ends.iter().filter(|end| **end <= done).count();
-    // Each point of the last quarter counts like three others, and all those after the end together like a third of the rest.
+    // Each point of the last quarter counts like three others, and all those after the end together
+    // like a third of the rest.
     let after = (before / 2).div_ceil((ends.len() - before).max(1)).max(3);
     let weigh = |(index, end): (usize, &usize)| Point {
         end: *end,

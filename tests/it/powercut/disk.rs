@@ -1,7 +1,8 @@
-//! A disk in memory that writes down what is done to it, and can go back to any state it may have had.
+//! A disk in memory that writes down what is done to it, and can go back to any state it may have
+//! had.
 //!
-//! Pages are shared between all states and copied when they are written to, so that a state costs what it changes.
-//! One disk serves one test; only [`crate::powercut::fuse`] reads and writes it.
+//! Pages are shared between all states and copied when they are written to, so that a state costs
+//! what it changes. One disk serves one test; only [`crate::powercut::fuse`] reads and writes it.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -1,7 +1,9 @@
-//! The kernel's side of a disk: a mount of which the root is one regular file, served over `/dev/fuse`.
+//! The kernel's side of a disk: a mount of which the root is one regular file, served over
+//! `/dev/fuse`.
 //!
-//! Answers the few requests that a loop device makes of its file. One thread answers one request after the other, so
-//! that the log has one order: a write that was answered is before every flush that was asked for later.
+//! Answers the few requests that a loop device makes of its file. One thread answers one request
+//! after the other, so that the log has one order: a write that was answered is before every flush
+//! that was asked for later.
 //!
 //! Does nothing that could wait for the disk itself.
 
@@ -44,7 +46,8 @@ const REGULAR_FILE: u32 = 0o100_600;
 const ENOSYS: i32 = 38;
 const EOPNOTSUPP: i32 = 95;
 
-/// What the kernel is told: an error, nothing, or some bytes; of some requests it wants to hear nothing.
+/// What the kernel is told: an error, nothing, or some bytes; of some requests it wants to hear
+/// nothing.
 type Answer = Option<Result<Vec<u8>, i32>>;
 
 /// Serves a disk until its file is unmounted.
@@ -69,7 +72,8 @@ pub(crate) fn serve(mut device: &File, disk: &Mutex<Disk>) {
         let mut header = len.to_ne_bytes().to_vec();
         header.extend(error.to_ne_bytes());
         header.extend(unique.to_ne_bytes());
-        // A request that was interrupted meanwhile wants no answer any more, and the kernel says so.
+        // A request that was interrupted meanwhile wants no answer any more, and the kernel says
+        // so.
         let parts = [IoSlice::new(&header), IoSlice::new(&bytes)];
         drop(device.write_vectored(&parts));
     }

@@ -1,7 +1,8 @@
-//! What was done to a disk, in its order: writes with their data, zeroing, flushes, and marks between them.
+//! What was done to a disk, in its order: writes with their data, zeroing, flushes, and marks
+//! between them.
 //!
-//! A log is kept as files, so that any state of the disk can be built again from it: `ops` says what was done,
-//! `data` holds the bytes of all writes, one after the other.
+//! A log is kept as files, so that any state of the disk can be built again from it: `ops` says
+//! what was done, `data` holds the bytes of all writes, one after the other.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,8 +1,9 @@
 //! A machine that can lose its power: a disk, a real filesystem on it, and a boot id.
 //!
-//! Lives in a process among mounts of its own (see [`crate::powercut::service`]). The loop device is freed by the kernel when its last
-//! user is gone, also when that one was killed. The filesystem is mounted at the same path in every run, because an
-//! environment holds its path, and states of a saved recording are compared with each other.
+//! Lives in a process among mounts of its own (see [`crate::powercut::service`]). The loop device
+//! is freed by the kernel when its last user is gone, also when that one was killed. The filesystem
+//! is mounted at the same path in every run, because an environment holds its path, and states of a
+//! saved recording are compared with each other.
 
 use std::cell::Cell;
 use std::ffi::CString;
@@ -69,7 +70,8 @@ impl Filesystem {
         }
     }
 
-    /// Without the habit of ext4 to write out, when a file is renamed over another one, what the program did not sync.
+    /// Without the habit of ext4 to write out, when a file is renamed over another one, what the
+    /// program did not sync.
     fn options(self) -> &'static str {
         match self {
             Self::Ext4 => "noauto_da_alloc",
@@ -94,21 +96,24 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Mounts the disk that another process serves, in a directory that is there for this machine alone.
+    /// Mounts the disk that another process serves, in a directory that is there for this machine
+    /// alone.
     pub(crate) fn new(filesystem: Filesystem, dir: &Path, socket: &Path) -> Self {
         let [home, file, boot_id] = ["home", "disk", "boot_id"].map(|name| dir.join(name));
         fs::create_dir_all(&home).unwrap();
         fs::write(&file, "").unwrap();
         fs::write(&boot_id, "").unwrap();
         mount_bind(&boot_id, "/proc/sys/kernel/random/boot_id").unwrap();
-        // The connection to the kernel came as standard input. The process that serves must be the only one to hold it.
+        // The connection to the kernel came as standard input. The process that serves must be the
+        // only one to hold it.
         let options = c"fd=0,rootmode=100000,user_id=0,group_id=0,allow_other,max_read=1048576";
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         mount("rvenv-powercut", &file, "fuse", flags, options).unwrap();
         rustix::stdio::dup2_stdin(File::open("/dev/null").unwrap()).unwrap();
         let requests = Requests::connect(socket);
         let device = attach(&file);
-        // Opened for reading only: a device that somebody else may write to cannot be mounted everywhere.
+        // Opened for reading only: a device that somebody else may write to cannot be mounted
+        // everywhere.
         let keeper = File::open(&device).unwrap();
         let freed = end(Command::new("losetup").arg("-d").arg(&device));
         assert_eq!(freed.code, Some(0), "{}", freed.story);
@@ -191,8 +196,8 @@ impl Root {
         rustix::fs::syncfs(File::open(&self.path).unwrap()).unwrap();
     }
 
-    /// The metadata is, of what was written so far; not the content of files. So it happens every few seconds by itself, and
-    /// when another program syncs.
+    /// The metadata is, of what was written so far; not the content of files. So it happens every
+    /// few seconds by itself, and when another program syncs.
     pub(crate) fn commit(&self) {
         let root = File::open(&self.path).unwrap();
         if self.filesystem == Filesystem::Btrfs {
@@ -214,7 +219,8 @@ impl Root {
 
 #[expect(unsafe_code, reason = "no safe function asks this of the kernel")]
 fn commit_btrfs(root: &File) {
-    // SAFETY: both requests take one number by its address, the first one to write it, the second one to read it.
+    // SAFETY: both requests take one number by its address, the first one to write it, the second
+    // one to read it.
     unsafe {
         let transaction = ioctl::ioctl(root, ioctl::Getter::<START_SYNC, u64>::new()).unwrap();
         ioctl::ioctl(root, ioctl::Setter::<WAIT_SYNC, u64>::new(transaction)).unwrap();
@@ -234,7 +240,8 @@ fn attach(file: &Path) -> PathBuf {
 }
 
 impl Drop for Machine {
-    /// The disk goes away while somebody still serves it; what fails here, the end of the process does.
+    /// The disk goes away while somebody still serves it; what fails here, the end of the process
+    /// does.
     fn drop(&mut self) {
         for mount in [&self.home, &self.file] {
             unmount(mount, UnmountFlags::DETACH).ok();

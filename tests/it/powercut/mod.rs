@@ -1,13 +1,14 @@
 //! Power cuts: real filesystems on a disk that is rebuilt as it may have been when the power went.
 //!
-//! Every write and flush under ext4, xfs and btrfs is recorded while the real command works. Then the disk is made again as a power
-//! cut would leave it: what was flushed is there, of what was not any part. Mounted and recovered, there is the old
-//! environment or the new one, to the byte (I1); after exit 0 only the new one (I2). Controls that sync nothing must be
-//! caught, on each filesystem.
+//! Every write and flush under ext4, xfs and btrfs is recorded while the real command works. Then
+//! the disk is made again as a power cut would leave it: what was flushed is there, of what was not
+//! any part. Mounted and recovered, there is the old environment or the new one, to the byte (I1);
+//! after exit 0 only the new one (I2). Controls that sync nothing must be caught, on each
+//! filesystem.
 //!
-//! `RVENV_POWERCUTS=9000` judges that many states on each filesystem, also of environments with pip; `deep` stands for
-//! a number that takes a while. A failure names its state: `RVENV_POWERCUT=NAME` judges that one again, from the recording
-//! that the failure left.
+//! `RVENV_POWERCUTS=9000` judges that many states on each filesystem, also of environments with
+//! pip; `deep` stands for a number that takes a while. A failure names its state:
+//! `RVENV_POWERCUT=NAME` judges that one again, from the recording that the failure left.
 //!
 //! Not found are errors of disks that lose what they flushed, and of other filesystems.
 
@@ -42,7 +43,8 @@ use cases::{CONTROLS, Case, DEEDS};
 use machine::{Filesystem, Machine};
 use trial::{Pace, Tally, Trial, begin};
 
-/// How many states are judged on each filesystem, unless `RVENV_POWERCUTS` says otherwise; and how many are for `deep`.
+/// How many states are judged on each filesystem, unless `RVENV_POWERCUTS` says otherwise; and how
+/// many are for `deep`.
 const STATES: usize = 176;
 const STATES_DEEP: usize = 4500;
 /// How many states of a control there are.
@@ -77,7 +79,8 @@ fn asked() -> Option<usize> {
     Some(asked.parse().unwrap_or(STATES_DEEP))
 }
 
-/// What is done on a disk of one filesystem: runs this test again where the disk is, and there `work`.
+/// What is done on a disk of one filesystem: runs this test again where the disk is, and there
+/// `work`.
 fn on_a_disk(test: &str, filesystem: Filesystem, work: impl FnOnce(&Machine, &Lab, &Path)) {
     let Some(socket) = service::socket() else {
         if can_cut(filesystem) {
@@ -202,8 +205,8 @@ fn replay(machine: &Machine, lab: &Lab, logs: &Path, name: &str) {
     panic!("there is no trial `{trial}`");
 }
 
-/// A command that syncs nothing is caught, or all the others prove nothing: one that says it was done, and one that
-/// leaves parts of a tree.
+/// A command that syncs nothing is caught, or all the others prove nothing: one that says it was
+/// done, and one that leaves parts of a tree.
 fn check_controls(test: &str, filesystem: Filesystem) {
     on_a_disk(test, filesystem, |machine, lab, logs| {
         for (deed, symptom) in CONTROLS {

@@ -1,9 +1,11 @@
 //! Two processes: one serves the disk, the other one works on it.
 //!
-//! Whoever serves a disk must never wait for it: killed while it waits, it could not end, and neither could the disk. So
-//! the test itself serves, and runs itself again among mounts of its own, where a second process mounts the disk and does
-//! everything else. The first one does what the second one asks for, a line at a time over a socket. The filesystem is not in the
-//! namespace of the process that serves it, because a namespace is unmounted before the descriptors of its last process close.
+//! Whoever serves a disk must never wait for it: killed while it waits, it could not end, and
+//! neither could the disk. So the test itself serves, and runs itself again among mounts of its
+//! own, where a second process mounts the disk and does everything else. The first one does what
+//! the second one asks for, a line at a time over a socket. The filesystem is not in the namespace
+//! of the process that serves it, because a namespace is unmounted before the descriptors of its
+//! last process close.
 
 use std::cell::RefCell;
 use std::fs::File;

@@ -1,7 +1,8 @@
 //! One command, recorded once, and what the machine finds after each of many power cuts.
 //!
-//! A state is judged like this: mount it, which replays the filesystem's journal; run `rvenv recover`, or for some states the same
-//! command again; then everything must be what stood there before the command, or what stood there after it.
+//! A state is judged like this: mount it, which replays the filesystem's journal; run `rvenv
+//! recover`, or for some states the same command again; then everything must be what stood there
+//! before the command, or what stood there after it.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -33,8 +34,9 @@ const REPEATED: usize = 5;
 pub(crate) enum Pace {
     /// As fast as it can. Finds what is not on the disk when the command says so.
     Plain,
-    /// Slowly, and the filesystem commits its metadata all the time: about after each call that changes something. Finds
-    /// what comes in the wrong order. Hides what is not synced at the end, because something syncs soon.
+    /// Slowly, and the filesystem commits its metadata all the time: about after each call that
+    /// changes something. Finds what comes in the wrong order. Hides what is not synced at the end,
+    /// because something syncs soon.
     Stepped,
 }
 
@@ -341,8 +343,9 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Runs a command to its end; right after each call that changes something the filesystem commits its metadata, and a mark
-/// says what was called. The tracer makes the call wait long enough for that.
+/// Runs a command to its end; right after each call that changes something the filesystem commits
+/// its metadata, and a mark says what was called. The tracer makes the call wait long enough for
+/// that.
 fn step(machine: &Machine, fifo: &Path, command: impl Fn(&[String]) -> Command) -> Ended {
     drop(fs::remove_file(fifo));
     rustix::fs::mknodat(CWD, fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();

@@ -1,4 +1,5 @@
-//! Attributes: files that are immutable or append-only, which even root can neither rename nor delete.
+//! Attributes: files that are immutable or append-only, which even root can neither rename nor
+//! delete.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -49,7 +50,8 @@ const CHANGES: [&[&str]; 5] = [
     &["repair", "E"],
 ];
 
-/// I1: old or new, with a message that tells why; and what stays in the way once does not stay in the way for ever.
+/// I1: old or new, with a message that tells why; and what stays in the way once does not stay in
+/// the way for ever.
 #[test]
 fn what_can_be_neither_renamed_nor_deleted_leaves_the_old_tree_or_the_new_one() {
     let Some(desk) = desk() else { return };

@@ -42,7 +42,8 @@ fn list(dir: &Path, rows: u32, row: impl Fn(u32) -> String) {
     list.flush().unwrap();
 }
 
-/// I6: what verifying costs is bounded, whatever a list says: files that are absent, one row that never ends.
+/// I6: what verifying costs is bounded, whatever a list says: files that are absent, one row that
+/// never ends.
 #[test]
 fn a_list_of_three_million_rows_is_read_row_by_row() {
     let Some(desk) = desk() else { return };

@@ -100,7 +100,8 @@ fn what_site_runs_is_run_by_the_right_interpreter_alone() {
     let Some(desk) = desk() else { return };
     desk.create(&["--keep", "E"]).ok();
     plant(&desk, "E");
-    // The version in the configuration is not that of the interpreter which the rollback brings back.
+    // The version in the configuration is not that of the interpreter which the rollback brings
+    // back.
     let config = desk.read("E/pyvenv.cfg");
     let lines = config.lines().map(|line| match line.split_once(" = ") {
         Some(("version", _)) => "version = 3.1.2\n".to_owned(),
@@ -143,7 +144,8 @@ fn an_environment_into_which_everyone_may_write_is_checked_only_if_that_is_allow
     }
 }
 
-/// Between the change and its check, whoever may rename the environment puts another one in its place.
+/// Between the change and its check, whoever may rename the environment puts another one in its
+/// place.
 #[test]
 fn what_another_user_puts_in_the_place_of_an_environment_is_not_checked() {
     let Some(desk) = desk() else { return };

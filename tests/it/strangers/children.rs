@@ -1,4 +1,5 @@
-//! What a program gets that rvenv starts: three file descriptors, and an environment that `docs/security.md` lists.
+//! What a program gets that rvenv starts: three file descriptors, and an environment that
+//! `docs/security.md` lists.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +8,8 @@ use std::process::Command;
 
 use crate::machine::{Scratch, ended, player, script};
 
-/// The words by which a program leaves its descriptors and its environment in files named after `mark`.
+/// The words by which a program leaves its descriptors and its environment in files named after
+/// `mark`.
 fn leaves(mark: &Path) -> String {
     let mark = mark.display();
     format!(
@@ -32,7 +34,8 @@ fn environment(mark: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// A command in a shell that left a file open, for reading and for writing, and whose environment is known.
+/// A command in a shell that left a file open, for reading and for writing, and whose environment
+/// is known.
 fn careless(scratch: &Scratch, words: &str) -> Command {
     let program = env!("CARGO_BIN_EXE_rvenv");
     let mut command = scratch.program(Path::new("/bin/sh"), "022");

@@ -99,7 +99,8 @@ fn an_edit_between_two_changes_of_owner_reaches_no_new_environment() {
     scratch.rvenv(&["cache", "verify"]).ok();
 }
 
-/// The same where another environment that shared the file is deleted meanwhile, so that links come and go.
+/// The same where another environment that shared the file is deleted meanwhile, so that links come
+/// and go.
 #[test]
 fn an_edit_hides_behind_no_link_that_went() {
     let Some((scratch, python)) = with_pip() else {

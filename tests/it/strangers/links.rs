@@ -1,4 +1,5 @@
-//! Links: `--clear` goes through one symbolic link, to an environment of the user's that it may replace.
+//! Links: `--clear` goes through one symbolic link, to an environment of the user's that it may
+//! replace.
 
 use std::fs;
 use std::os::unix::fs::{lchown, symlink};

@@ -1,7 +1,8 @@
 //! Strangers: another user of the machine, the author of a checkout, and input without bounds (I6).
 //!
-//! Each way in that `docs/security.md` lists has a test, as two users where that is the point. What needs root is skipped
-//! with the reason. Read next: `tests/it/attacks.rs`, which races the command.
+//! Each way in that `docs/security.md` lists has a test, as two users where that is the point. What
+//! needs root is skipped with the reason. Read next: `tests/it/attacks.rs`, which races the
+//! command.
 
 #![cfg(target_os = "linux")]
 #![expect(

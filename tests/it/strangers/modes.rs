@@ -109,7 +109,8 @@ fn root_uses_no_cache_of_its_own_in_the_home_of_another_user() {
     assert_eq!(fs::metadata(home.join(".cache")).unwrap().uid(), 0);
 }
 
-/// What the user closed to others stays closed, whatever the umask says by now; nothing else changes for it.
+/// What the user closed to others stays closed, whatever the umask says by now; nothing else
+/// changes for it.
 #[test]
 fn a_file_that_is_replaced_stays_as_private_as_it_was() {
     let Some(python) = any_python() else { return };
@@ -146,7 +147,8 @@ fn a_file_that_is_replaced_stays_as_private_as_it_was() {
     scratch.rvenv(&["verify", "E"]).ok();
 }
 
-/// A program with a set-id bit that was replaced, because it is not to be run any more, is in nobody's reach.
+/// A program with a set-id bit that was replaced, because it is not to be run any more, is in
+/// nobody's reach.
 #[test]
 fn a_kept_generation_lends_no_user_its_programs() {
     let Some(python) = any_python() else { return };

@@ -1,4 +1,5 @@
-//! Numbers in names and files that a checkout brings: what has no successor is refused before anything is published.
+//! Numbers in names and files that a checkout brings: what has no successor is refused before
+//! anything is published.
 
 use std::fs;
 

@@ -1,7 +1,7 @@
 //! Plans by hand: what the author of a saved plan can do with a target that is no environment (P).
 //!
-//! A well-formed plan is a program, as it is for whoever knows `terraform apply`: it does what it says without asking
-//! again. But it makes and changes environments, and nothing else.
+//! A well-formed plan is a program, as it is for whoever knows `terraform apply`: it does what it
+//! says without asking again. But it makes and changes environments, and nothing else.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -49,7 +49,8 @@ fn keep_only(plan: &mut Value, keeps: impl Fn(&str) -> bool) {
     }
 }
 
-/// What an edit makes of a plan with a file more in it can be applied, or the tests below test nothing.
+/// What an edit makes of a plan with a file more in it can be applied, or the tests below test
+/// nothing.
 #[test]
 fn a_plan_by_hand_is_applied_to_an_environment() {
     let Some(desk) = desk() else { return };

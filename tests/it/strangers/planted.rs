@@ -1,4 +1,5 @@
-//! Notes that another user puts where they are believed: which program is an interpreter is one of them.
+//! Notes that another user puts where they are believed: which program is an interpreter is one of
+//! them.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
@@ -9,7 +10,8 @@ use serde_json::Value;
 use crate::machine::{Scratch, ended, player, script};
 use crate::strangers::users::{STRANGER, at_home, dir_of, gives_acl, is_root, stranger_runs};
 
-/// A scratch directory with an interpreter, a program of the stranger's, and a note that takes the one for the other.
+/// A scratch directory with an interpreter, a program of the stranger's, and a note that takes the
+/// one for the other.
 struct Lab {
     scratch: Scratch,
     python: PathBuf,
@@ -188,7 +190,8 @@ fn a_note_of_another_user_or_that_others_may_write_is_not_believed() {
     lab.finds_the_right_one();
 }
 
-/// What root unpacked is root's, also a note that its author wrote: it only has to come to the right place.
+/// What root unpacked is root's, also a note that its author wrote: it only has to come to the
+/// right place.
 #[test]
 fn a_cache_in_whose_place_others_can_put_another_directory_is_not_used() {
     let Some(lab) = Lab::new() else { return };
@@ -224,7 +227,8 @@ fn a_cache_in_whose_place_others_can_put_another_directory_is_not_used() {
     let said = format!("Warning: no cache is used: other users may write into `{there}`");
     assert!(usual.stderr.contains(&said), "{}", usual.stderr);
     usual.ok();
-    // A group that root is alone in is no one else, and in a sticky directory each keeps what is theirs.
+    // A group that root is alone in is no one else, and in a sticky directory each keeps what is
+    // theirs.
     for mode in [0o775, 0o1777] {
         set(mode);
         let usual = ended(&mut at_home(&lab.scratch, &home, &lab.find()));

@@ -1,6 +1,7 @@
 //! Programs that only a checkout names: no command starts one unless the user names it too (I6).
 //!
-//! Each of them leaves a mark when it is started, and works as an interpreter does, so that starting it would succeed.
+//! Each of them leaves a mark when it is started, and works as an interpreter does, so that
+//! starting it would succeed.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,8 +1,8 @@
-//! Races in the middle: another user, who owns the directories above a target or the target itself, waits for the stage and
-//! then exchanges what the command is working in.
+//! Races in the middle: another user, who owns the directories above a target or the target itself,
+//! waits for the stage and then exchanges what the command is working in.
 //!
-//! The racer is a thread with the rights of that user. What it may do is denial of service; what it must not
-//! reach is anything outside: a victim of root's, to which all of its links lead.
+//! The racer is a thread with the rights of that user. What it may do is denial of service; what it
+//! must not reach is anything outside: a victim of root's, to which all of its links lead.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,7 +62,8 @@ fn named(dir: &Path, start: &str) -> Vec<PathBuf> {
     found.filter(is_it).collect()
 }
 
-/// In the same directory: the owner of a directory may rename what is in it, but not move away a directory of root's.
+/// In the same directory: the owner of a directory may rename what is in it, but not move away a
+/// directory of root's.
 fn aside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap().to_string_lossy();
     path.with_file_name(format!("aside{name}"))

@@ -1,6 +1,7 @@
 //! Special files: a fifo, a device or a socket where rvenv reads or replaces a file.
 //!
-//! Opening a fifo waits for a writer, and a device may have no end. The devices are nodes made here.
+//! Opening a fifo waits for a writer, and a device may have no end. The devices are nodes made
+//! here.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -134,7 +135,8 @@ fn no_command_waits_for_a_fifo_or_reads_a_device() {
     }
 }
 
-/// I6: an interpreter would read a `.pth` for ever, or as far as the memory goes; a check names it and starts none.
+/// I6: an interpreter would read a `.pth` for ever, or as far as the memory goes; a check names it
+/// and starts none.
 #[test]
 fn a_check_does_not_start_an_interpreter_that_would_read_a_special_file() {
     let Some(desk) = desk() else { return };

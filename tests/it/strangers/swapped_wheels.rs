@@ -1,4 +1,5 @@
-//! Swapped wheels: one that a plan names is another one when the plan is applied, or while it is (W).
+//! Swapped wheels: one that a plan names is another one when the plan is applied, or while it is
+//! (W).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,7 +99,8 @@ impl Shop {
     }
 }
 
-/// I4, I6: neither length nor time tells the two apart, and the store has neither or the planned one.
+/// I4, I6: neither length nor time tells the two apart, and the store has neither or the planned
+/// one.
 #[test]
 fn a_wheel_that_was_swapped_since_the_plan_is_not_installed() {
     let Some(shop) = Shop::new() else { return };
@@ -120,7 +122,8 @@ fn a_wheel_that_was_swapped_since_the_plan_is_not_installed() {
     }
 }
 
-/// I4, I6: the bytes that are installed are those that were hashed, however often the file is another one in between.
+/// I4, I6: the bytes that are installed are those that were hashed, however often the file is
+/// another one in between.
 #[test]
 fn a_wheel_that_is_swapped_while_a_plan_is_applied_is_refused_or_installed_as_planned() {
     let Some(shop) = Shop::new() else { return };

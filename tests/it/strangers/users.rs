@@ -1,4 +1,5 @@
-//! Two users: root, whom the tests are, and a stranger, whom root becomes for what the stranger does.
+//! Two users: root, whom the tests are, and a stranger, whom root becomes for what the stranger
+//! does.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};

@@ -250,7 +250,8 @@ pub(super) fn files_belong_to_the_user_of_the_disk(fs: &dyn Fs, root: &Dir) {
     assert!(!fs.boot_id().is_empty());
 }
 
-/// Nothing that changes a file is earlier than what was written before, whatever its other time says (I6).
+/// Nothing that changes a file is earlier than what was written before, whatever its other time
+/// says (I6).
 pub(super) fn every_change_moves_the_time_of_change(fs: &dyn Fs, root: &Dir) {
     if cfg!(windows) {
         return;

@@ -1,11 +1,13 @@
-//! What every disk must do, on each that there is: one suite for the operating system and for the simulated disk.
+//! What every disk must do, on each that there is: one suite for the operating system and for the
+//! simulated disk.
 //!
-//! A contract is a function of a disk and an empty directory on it. `contracts!` makes a test of each, once per
-//! disk; so the crash tests, which run on the simulated disk alone, speak of the real one too.
-//! What a system or a filesystem cannot do (links, exchange, locks on directories, modes) is tried first, and the
-//! contract that needs it is left with a word on standard error.
+//! A contract is a function of a disk and an empty directory on it. `contracts!` makes a test of
+//! each, once per disk; so the crash tests, which run on the simulated disk alone, speak of the
+//! real one too. What a system or a filesystem cannot do (links, exchange, locks on directories,
+//! modes) is tried first, and the contract that needs it is left with a word on standard error.
 //!
-//! `real` has more: what only an operating system can do wrong, such as fifos, umasks and inherited ACLs.
+//! `real` has more: what only an operating system can do wrong, such as fifos, umasks and inherited
+//! ACLs.
 
 #![expect(
     clippy::unwrap_used,
@@ -31,7 +33,8 @@ macro_rules! contracts {
         mod on_the_real_disk {
             $(#[test] fn $contract() { super::real::check(super::$theme::$contract); })*
         }
-        // It keeps modes whatever machine this is; it is held to the contract where the machine's disk keeps them, too.
+        // It keeps modes whatever machine this is; it is held to the contract where the machine's
+        // disk keeps them, too.
         #[cfg(unix)]
         mod on_the_simulated_disk {
             $(#[test] fn $contract() { super::simulated::check(super::$theme::$contract); })*

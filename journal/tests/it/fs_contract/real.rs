@@ -75,7 +75,8 @@ fn a_fifo_is_refused_without_waiting_for_its_other_end() {
     });
 }
 
-/// The umask belongs to the whole process, so the contracts about modes run again in one of their own.
+/// The umask belongs to the whole process, so the contracts about modes run again in one of their
+/// own.
 #[cfg(unix)]
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a process with another umask")]
@@ -99,7 +100,8 @@ fn modes_are_exact_whatever_the_umask() {
 #[test]
 fn modes_are_exact_below_a_default_acl() {
     use rustix::fs::{XattrFlags, setxattr};
-    // Version 2; then tag, permissions and id of the owner (rwx), the group (r-x) and the others (none).
+    // Version 2; then tag, permissions and id of the owner (rwx), the group (r-x) and the others
+    // (none).
     let mut acl = 2_u32.to_le_bytes().to_vec();
     for (tag, permissions) in [(1_u16, 7_u16), (4, 5), (32, 0)] {
         acl.extend(tag.to_le_bytes());
@@ -216,8 +218,8 @@ fn the_root_is_a_mount_point_and_this_start_has_a_name() {
     assert_eq!(fs.boot_id().len(), 36, "{}", fs.boot_id());
 }
 
-/// Where root runs the tests, nothing is ever refused for want of a right; so the contracts about rights run
-/// again as somebody else.
+/// Where root runs the tests, nothing is ever refused for want of a right; so the contracts about
+/// rights run again as somebody else.
 #[cfg(target_os = "linux")]
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a process of another user")]
@@ -326,7 +328,8 @@ fn fill_lower_layer(lower: &Path) {
     std::os::unix::fs::symlink("file", lower.join("link")).unwrap();
 }
 
-/// Runs the test of this name again in a process among mounts of its own, which go with it, and there `body`.
+/// Runs the test of this name again in a process among mounts of its own, which go with it, and
+/// there `body`.
 #[cfg(target_os = "linux")]
 #[expect(clippy::disallowed_methods, reason = "a process with other mounts")]
 fn on_an_overlay(test: &str, fill: fn(&Path), body: impl FnOnce(&RealFs, &Dir)) {

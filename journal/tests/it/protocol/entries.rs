@@ -1,8 +1,8 @@
 //! Publications entry by entry, and a user who works in the target meanwhile.
 //!
-//! Whatever a user edits, replaces, deletes or makes between a crash and the recovery from it, or between the last look
-//! and the steps, is not lost (I5), and everything else is as it was or as it was planned (I1). And filesystems that
-//! refuse a step, once or for good.
+//! Whatever a user edits, replaces, deletes or makes between a crash and the recovery from it, or
+//! between the last look and the steps, is not lost (I5), and everything else is as it was or as it
+//! was planned (I1). And filesystems that refuse a step, once or for good.
 //!
 //! Read next: `crash.rs`, where nobody else is there.
 
@@ -189,7 +189,8 @@ fn what_changed_while_staging_is_refused_and_named() {
     }
 }
 
-/// I4: a directory that is exchanged because everything in it is known is not, once something else is in it.
+/// I4: a directory that is exchanged because everything in it is known is not, once something else
+/// is in it.
 #[test]
 fn a_directory_that_got_a_file_while_staging_is_not_exchanged() {
     let case = merge();
@@ -282,7 +283,8 @@ fn failed(disk: &SimFs, case: &Case) -> PublishFailed {
     staged.publish(&|| false).unwrap_err()
 }
 
-/// I1: a filesystem that refuses one of the steps gets the others back, and may be asked for smaller ones.
+/// I1: a filesystem that refuses one of the steps gets the others back, and may be asked for
+/// smaller ones.
 #[test]
 fn a_step_that_is_refused_takes_the_others_back() {
     let foreign = merge().standing(Ground::Foreign);
@@ -341,7 +343,8 @@ fn over_a_lower_layer_smaller_steps_succeed() {
     }
 }
 
-/// I3: an interpreter never stands without its configuration: what a plan orders is switched in that order.
+/// I3: an interpreter never stands without its configuration: what a plan orders is switched in
+/// that order.
 #[test]
 fn what_a_plan_orders_is_switched_last_and_in_its_order() {
     let case = merge();
@@ -370,8 +373,8 @@ fn what_a_plan_orders_is_switched_last_and_in_its_order() {
     );
 }
 
-/// I2: POSIX promises a rename between two directories only once both are synced, and no simulated disk forgets as much
-/// as it allows: so the syncs themselves are looked at.
+/// I2: POSIX promises a rename between two directories only once both are synced, and no simulated
+/// disk forgets as much as it allows: so the syncs themselves are looked at.
 #[test]
 fn both_sides_of_every_step_are_synced_before_the_decision() {
     let rolled = merge().rolled(Verb::Rollback);
@@ -388,7 +391,8 @@ fn both_sides_of_every_step_are_synced_before_the_decision() {
         let before = steps[..decided].iter().rev();
         let mut synced: Vec<_> = before.take_while(is_sync).collect();
         synced.reverse();
-        // The entries first: a cut that keeps the loss of a slot and forgets the entry would lose what was in it.
+        // The entries first: a cut that keeps the loss of a slot and forgets the entry would lose
+        // what was in it.
         let dirs = parents.iter().chain([&slots, &"/p/t/.rvenv"]);
         let expected: Vec<_> = dirs.map(|dir| format!("sync {dir}")).collect();
         assert!(synced.into_iter().eq(&expected), "{}", numbered(&steps));
@@ -426,8 +430,8 @@ fn without_an_exchange_a_new_file_at_a_taken_entry_is_kept() {
     }
 }
 
-/// I1: a power cut lost what was to be put, and another one came while the old entry was taken back by a link: what stands
-/// at the entry is nobody's change then.
+/// I1: a power cut lost what was to be put, and another one came while the old entry was taken back
+/// by a link: what stands at the entry is nobody's change then.
 #[test]
 fn an_old_entry_that_is_half_back_is_not_taken_for_a_change() {
     let case = merge().on(Options {

@@ -1,7 +1,9 @@
-//! The recovery table, row by row: each history is built on a simulated disk, and must land on its row.
+//! The recovery table, row by row: each history is built on a simulated disk, and must land on its
+//! row.
 //!
-//! A history is a publication that dies before a step named here by what it does, and sometimes a stranger who
-//! comes by before the next run. [`inspected`] tells the row without writing; then the next run acts on it.
+//! A history is a publication that dies before a step named here by what it does, and sometimes a
+//! stranger who comes by before the next run. [`inspected`] tells the row without writing; then the
+//! next run acts on it.
 //!
 //! Read next: `crash.rs`, which visits all histories and asks only for the old tree or the new one.
 
@@ -139,7 +141,8 @@ fn another_object_at_the_name_of_the_stage_is_named_and_left_alone() {
     assert_eq!(beside(&disk), [name, "elsewhere".to_owned()]);
 }
 
-/// Somebody may have made something at the target while the stage was built, or right before it was put.
+/// Somebody may have made something at the target while the stage was built, or right before it was
+/// put.
 #[test]
 fn while_staging_the_target_is_the_users() {
     for text in ["make link", SWITCH_PUT] {
@@ -206,7 +209,8 @@ fn died_after_the_last_step() {
     }
 }
 
-/// I2: of a put whose process was killed only the page cache may know; whoever says that all is done has made it durable.
+/// I2: of a put whose process was killed only the page cache may know; whoever says that all is
+/// done has made it durable.
 #[test]
 fn what_a_killed_put_left_is_durable_after_the_next_run() {
     let disk = killed_after(&put(), SWITCH_PUT, 1);

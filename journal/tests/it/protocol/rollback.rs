@@ -1,4 +1,5 @@
-//! Rollback: a kept generation comes back, goes forward again, and is refused where something changed.
+//! Rollback: a kept generation comes back, goes forward again, and is refused where something
+//! changed.
 //!
 //! Read next: `crash.rs`, which stops rollbacks at every step.
 
@@ -129,7 +130,8 @@ fn what_changed_since_is_refused_or_put_aside() {
                 Changes::Refuse
             };
             if case.publication.is_by_entries() && is_directory_of_steps_gone(&disk) {
-                // An entry has no place any more: rolling back fails, and leaves everything as the user left it.
+                // An entry has no place any more: rolling back fails, and leaves everything as the
+                // user left it.
                 let before = tree_at(&disk, TARGET);
                 let (ready, _) = ready(&disk).unwrap();
                 let exit = roll(ready, &case, changes).unwrap_err();
@@ -275,7 +277,8 @@ fn something_else_at_the_name_of_a_generation_does_not_come_back() {
     }
 }
 
-/// I5: a rollback that is not settled in its process goes back, and the generation can be rolled again.
+/// I5: a rollback that is not settled in its process goes back, and the generation can be rolled
+/// again.
 #[test]
 fn a_rollback_that_is_undone_leaves_the_generation_as_it_was() {
     for case in published() {

@@ -331,7 +331,8 @@ fn replace_by_a_lookalike(disk: &SimFs, name: &str) {
     write(disk, &tree, "mine", b"work");
 }
 
-/// I6: an inode number that was given out again does not make a stranger ours; nor does it without times of birth.
+/// I6: an inode number that was given out again does not make a stranger ours; nor does it without
+/// times of birth.
 #[test]
 fn a_strangers_tree_with_the_number_of_ours_is_not_touched() {
     let reused = publication::cases::with_numbers_reused(&Options::default());
@@ -347,7 +348,8 @@ fn a_strangers_tree_with_the_number_of_ours_is_not_touched() {
     check_refused(&disk, Refusal::Stranger);
 }
 
-/// I6: what is kept gets its record without replacing what somebody else has under that name, and says where that is.
+/// I6: what is kept gets its record without replacing what somebody else has under that name, and
+/// says where that is.
 #[test]
 fn what_stands_in_the_place_of_a_generations_record_is_not_replaced() {
     let decided = "rename /p/t/.rvenv/journal -> /p/t/.rvenv/journal.settle";
@@ -389,7 +391,8 @@ fn what_stands_in_the_place_of_a_generations_record_is_not_replaced() {
     }
 }
 
-/// I6: above the highest number there is none, so a planted one is named before anything is published.
+/// I6: above the highest number there is none, so a planted one is named before anything is
+/// published.
 #[test]
 fn a_generation_above_which_there_is_no_number_is_refused_before_anything_is_published() {
     let beside = [".t.rvenv.old-4294967295", ".t.rvenv.old-4294967295.journal"];
@@ -430,7 +433,8 @@ fn a_generation_above_which_there_is_no_number_is_refused_before_anything_is_pub
     }
 }
 
-/// I6: a record of a generation that says the highest number of a slot is rolled back like any other.
+/// I6: a record of a generation that says the highest number of a slot is rolled back like any
+/// other.
 #[test]
 fn the_highest_number_of_a_slot_has_no_successor_and_needs_none() {
     let bare = Options {

@@ -50,7 +50,8 @@ fn a_run_that_cannot_be_prepared_leaves_nothing() {
     }
 }
 
-/// A stage that was made before its plan is the one that is published; one that no plan needed is gone.
+/// A stage that was made before its plan is the one that is published; one that no plan needed is
+/// gone.
 #[test]
 fn a_stage_that_was_made_early_is_used_or_goes() {
     let case = put();
@@ -90,7 +91,8 @@ fn a_stage_that_was_made_early_on_other_terms_goes() {
     drop(prepared);
 }
 
-/// What went wrong with an early stage is said, and not tried again: a sync that failed is not believed the second time.
+/// What went wrong with an early stage is said, and not tried again: a sync that failed is not
+/// believed the second time.
 #[test]
 fn a_stage_that_could_not_be_made_early_is_not_made_again() {
     let case = put();
@@ -155,7 +157,8 @@ fn a_target_that_changed_while_staging_is_not_replaced() {
     assert_eq!(beside(&disk), [""; 0]);
 }
 
-/// I5: a tree that came between the last look and the switch is brought back, or kept where it is found.
+/// I5: a tree that came between the last look and the switch is brought back, or kept where it is
+/// found.
 #[test]
 fn a_tree_that_is_switched_by_mistake_is_not_lost() {
     for case in [swap(), take_and_put()] {

@@ -8,7 +8,8 @@ use rvenv_journal::{Mode, Node, Operation, Plan, PlanBuilder, Publication, RelPa
 
 use super::{Ground, TARGET, open, planned_file, write};
 
-/// Makes a target with files of the plan before, files of a user, and some of both in one directory.
+/// Makes a target with files of the plan before, files of a user, and some of both in one
+/// directory.
 pub fn make_old(disk: &SimFs, parent: &Dir, ground: Ground) {
     disk.make_dir(parent, OsStr::new("t"), 0o755).unwrap();
     let old = disk.open_dir(parent, OsStr::new("t")).unwrap();

@@ -1,7 +1,8 @@
 //! Publications on a simulated disk, for tests that stop them in the middle.
 //!
-//! A [`Case`] is one way to publish a small tree; [`Case::disk`] is the disk before it, [`run`] publishes,
-//! [`recover`] is the next run, and [`Outcome`] knows which trees may stand there afterwards.
+//! A [`Case`] is one way to publish a small tree; [`Case::disk`] is the disk before it, [`run`]
+//! publishes, [`recover`] is the next run, and [`Outcome`] knows which trees may stand there
+//! afterwards.
 
 #![expect(
     clippy::unwrap_used,
@@ -360,7 +361,8 @@ pub fn roll<'a>(ready: Ready<'a>, case: &Case, changes: Changes) -> Result<Publi
     })
 }
 
-/// A tree as the promises compare it: of the engine's own directory the receipt alone, without its time.
+/// A tree as the promises compare it: of the engine's own directory the receipt alone, without its
+/// time.
 pub fn tree_at(disk: &SimFs, path: &str) -> Tree {
     let mut tree = disk.tree(Path::new(path));
     tree.retain(|path, _| !path.starts_with(".rvenv/") || path == ".rvenv/receipt.json");
@@ -458,7 +460,8 @@ impl Outcome {
             }
             check_rolls(case, &disk.killed(), other)?;
         }
-        // A put that is no single rename may lose what it puts to a power cut; the rest of it is kept then.
+        // A put that is no single rename may lose what it puts to a power cut; the rest of it is
+        // kept then.
         if case.publication.is_by_entries() && case.options.no_replace == Support::Absent {
             beside.retain(|name| !name.starts_with("t/.rvenv/old-1"));
         }

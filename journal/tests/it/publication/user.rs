@@ -1,4 +1,5 @@
-//! A user: somebody who edits, replaces, deletes and creates things in the target while nobody of ours looks.
+//! A user: somebody who edits, replaces, deletes and creates things in the target while nobody of
+//! ours looks.
 
 use std::ffi::OsStr;
 
@@ -25,7 +26,8 @@ pub enum Act {
 
 pub const ACTS: [Act; 4] = [Act::Edit, Act::Replace, Act::Delete, Act::Create];
 
-/// Every kind of path in a target that is changed entry by entry: steps, what stands below them, what stays.
+/// Every kind of path in a target that is changed entry by entry: steps, what stands below them,
+/// what stays.
 pub const PATHS: [&str; 17] = [
     "cfg",
     "link",

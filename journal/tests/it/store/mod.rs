@@ -1,4 +1,5 @@
-//! The content store, on the simulated disk and on the real one: a pack is whole, or it is not there.
+//! The content store, on the simulated disk and on the real one: a pack is whole, or it is not
+//! there.
 //!
 //! Read next: `store_crashes.rs` (kills, power cuts and faults), `src/store.rs`.
 
@@ -255,7 +256,8 @@ fn an_object_whose_times_were_set_back_after_an_edit_is_not_handed_out() {
     });
 }
 
-/// Links move the time of change: what was noted after them is not hashed again, and anything later is.
+/// Links move the time of change: what was noted after them is not hashed again, and anything later
+/// is.
 #[cfg(unix)]
 #[test]
 fn an_object_is_hashed_only_after_something_touched_it() {
@@ -396,7 +398,8 @@ fn a_damaged_pack_is_never_believed_and_is_replaced() {
     }
 }
 
-/// Another process clears the store while a pack is open: it has nothing any more, and that is no failure.
+/// Another process clears the store while a pack is open: it has nothing any more, and that is no
+/// failure.
 #[test]
 fn a_pack_that_vanishes_has_nothing_to_hand_out() {
     on_both_entered(|fs, dir, store| {

@@ -1,14 +1,17 @@
-//! What a sweep has met, so that no recovery is made twice: not in one sweep, and not in two that could not differ.
+//! What a sweep has met, so that no recovery is made twice: not in one sweep, and not in two that
+//! could not differ.
 //!
-//! Promises that a recovery is left out only if the very same one was made and judged before, by a judge no milder. What
-//! becomes of a recovery follows from the disk, from what of it is durable, from what the filesystem can do and from
-//! whether the machine was started since the publication. What is right about it follows from the old tree and the new
-//! one, and from what may be kept beside them. Sweeps in which all of that is equal make a class; the disk is the key.
-//! How the publication ends, who was to judge it and how it was cut into steps is no part of that: where it matters, the
-//! journal says it, and the journal is on the disk.
+//! Promises that a recovery is left out only if the very same one was made and judged before, by a
+//! judge no milder. What becomes of a recovery follows from the disk, from what of it is durable,
+//! from what the filesystem can do and from whether the machine was started since the publication.
+//! What is right about it follows from the old tree and the new one, and from what may be kept
+//! beside them. Sweeps in which all of that is equal make a class; the disk is the key. How the
+//! publication ends, who was to judge it and how it was cut into steps is no part of that: where it
+//! matters, the journal says it, and the journal is on the disk.
 //!
-//! Two things that differ between equal disks matter to no recovery: how far clocks and counters are (new objects get
-//! numbers and times that none has, whatever these are), and what the lock file of the run before is.
+//! Two things that differ between equal disks matter to no recovery: how far clocks and counters
+//! are (new objects get numbers and times that none has, whatever these are), and what the lock
+//! file of the run before is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -46,7 +49,8 @@ impl Memory {
     }
 }
 
-/// The positions of jobs, by class, the largest class first; in a class first those that are judged most strictly.
+/// The positions of jobs, by class, the largest class first; in a class first those that are judged
+/// most strictly.
 pub(super) fn in_classes(jobs: &[Job]) -> Vec<Vec<usize>> {
     let mut classes: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (at, job) in jobs.iter().enumerate() {

@@ -1,14 +1,18 @@
-//! A sweep: one publication, stopped at every step, and every disk that may be found then is recovered, with crashes inside.
+//! A sweep: one publication, stopped at every step, and every disk that may be found then is
+//! recovered, with crashes inside.
 //!
-//! Promises that the first crash is met at every step, under each model, with every image up to [`Scale::wide`]; that
-//! crashes inside recoveries are met at every step too, for as many images as [`Scale::follow_max`] says, all kills
-//! first, then the rest in the order of a hash, which is the same in every run; and that one disk is recovered once, also
-//! where several publications lead to it: `memory.rs` says when that is the same recovery.
+//! Promises that the first crash is met at every step, under each model, with every image up to
+//! [`Scale::wide`]; that crashes inside recoveries are met at every step too, for as many images as
+//! [`Scale::follow_max`] says, all kills first, then the rest in the order of a hash, which is the
+//! same in every run; and that one disk is recovered once, also where several publications lead to
+//! it: `memory.rs` says when that is the same recovery.
 //!
-//! What is counted: a pair is a disk (names, contents, modes, identities, times of files) and what recovery decided about
-//! it. What kind of filesystem it is, which crashes led there, and which lock file a run left do not make it another one.
+//! What is counted: a pair is a disk (names, contents, modes, identities, times of files) and what
+//! recovery decided about it. What kind of filesystem it is, which crashes led there, and which
+//! lock file a run left do not make it another one.
 //!
-//! Read next: `memory.rs` (what is not done twice), `tale.rs` (a failure, told), `../crash.rs` (which sweeps there are).
+//! Read next: `memory.rs` (what is not done twice), `tale.rs` (a failure, told), `../crash.rs`
+//! (which sweeps there are).
 
 #![expect(
     clippy::print_stderr,
@@ -213,7 +217,8 @@ impl<'a> Sweep<'a> {
         };
         for &model in self.job.models {
             let mut images = Vec::new();
-            // After a kill, equal disks may differ in what is durable; a power cut starts the machine anew.
+            // After a kill, equal disks may differ in what is durable; a power cut starts the
+            // machine anew.
             let is_met = |digest| model != Persistence::Kill && self.is_met(digest, later);
             crashed.for_each_new_image(
                 model,
@@ -245,7 +250,8 @@ impl<'a> Sweep<'a> {
             return Ok(());
         };
         self.first_count += 1;
-        // A kill between a sync that failed and the note of it leaves nobody who knows; the next sync succeeds.
+        // A kill between a sync that failed and the note of it leaves nobody who knows; the next
+        // sync succeeds.
         if crash.model == Persistence::Kill && self.fault == Some(crash.step) {
             return Ok(());
         }
@@ -273,11 +279,13 @@ impl<'a> Sweep<'a> {
         Ok(followed)
     }
 
-    /// Recovers from an image that was not met before, with as many crashes inside as are to come; says which it is.
+    /// Recovers from an image that was not met before, with as many crashes inside as are to come;
+    /// says which it is.
     fn visit(&mut self, image: &SimFs, crash: Crash, later: usize) -> Result<Option<u64>, String> {
         let visible = image.state_digest();
-        // After a kill two equal disks may differ in what of them is durable, and whether the machine was started again
-        // since a doubt was noted. After a power cut it was, and all is durable.
+        // After a kill two equal disks may differ in what of them is durable, and whether the
+        // machine was started again since a doubt was noted. After a power cut it was, and all is
+        // durable.
         let key = match crash.model {
             Persistence::Kill if self.job.models.len() > 1 => {
                 mix(visible) ^ image.durable_digest() ^ number(image.boot_id())
@@ -295,7 +303,8 @@ impl<'a> Sweep<'a> {
         Ok(Some(key))
     }
 
-    /// How many crashes follow on a disk: a third one on some, and where there are only kills on all.
+    /// How many crashes follow on a disk: a third one on some, and where there are only kills on
+    /// all.
     fn chosen(&self, key: u64, later: usize) -> usize {
         let is_chosen =
             self.job.models.len() == 1 || mix(key).is_multiple_of(self.job.scale.third_one_in);
@@ -401,7 +410,8 @@ pub(crate) fn sweep_all(jobs: &[Job]) -> Result<Vec<Report>, String> {
                 Ok((report, known)) => {
                     let mut done = done.lock().unwrap();
                     done.insert(at, report);
-                    // The deep form takes half an hour; nobody should wonder whether it stands still.
+                    // The deep form takes half an hour; nobody should wonder whether it stands
+                    // still.
                     eprintln!("{} of {} publications swept", done.len(), jobs.len());
                     memory = known;
                 }

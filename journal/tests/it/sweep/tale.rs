@@ -1,7 +1,8 @@
-//! A failure, told: the steps of every run, what each crash made of them, and one line that brings exactly that about again.
+//! A failure, told: the steps of every run, what each crash made of them, and one line that brings
+//! exactly that about again.
 //!
-//! Promises that the line goes the same way: it stops runs where the crash was, while the sweep keeps the disks of all
-//! crashes of one run.
+//! Promises that the line goes the same way: it stops runs where the crash was, while the sweep
+//! keeps the disks of all crashes of one run.
 
 use std::fmt;
 
@@ -10,7 +11,8 @@ use rvenv_journal::fs::sim::{Bound, Persistence, SimFs};
 use super::{Job, Sweep};
 use crate::publication::{Exit, TARGET, Tree, numbered, recover, run, tree_at};
 
-/// One crash: the model, how many images were to be visited, after how many steps, and which of the images.
+/// One crash: the model, how many images were to be visited, after how many steps, and which of the
+/// images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Crash {
     pub(crate) model: Persistence,
@@ -85,8 +87,8 @@ impl Sweep<'_> {
         )
     }
 
-    /// The steps of every run, each stopped where the crash was; the last image, and the tree that it must hold if the run
-    /// before it came to its end.
+    /// The steps of every run, each stopped where the crash was; the last image, and the tree that
+    /// it must hold if the run before it came to its end.
     fn story(&self) -> (String, Option<SimFs>, Option<Tree>) {
         let mut story = String::new();
         let mut disk = self.begin();

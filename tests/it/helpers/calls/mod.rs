@@ -1,10 +1,12 @@
-//! Between a command and the disk: each system call that changes a file waits until the test says what becomes of it.
+//! Between a command and the disk: each system call that changes a file waits until the test says
+//! what becomes of it.
 //!
-//! Promises one count over all threads and all processes of a run, in the order in which the kernel met their calls,
-//! and that nothing of a run that was killed changes a file any more. Calls on pipes and devices do not count, and those
-//! that only open, read or lock count where they are asked for, and are about a file of the lab.
-//! Needs Linux on `x86_64`, and a kernel that hands calls over (5.19); whoever asks without is told so and skips.
-//! Does not see what a file mapped into memory gets, nor `io_uring`; the command uses neither.
+//! Promises one count over all threads and all processes of a run, in the order in which the kernel
+//! met their calls, and that nothing of a run that was killed changes a file any more. Calls on
+//! pipes and devices do not count, and those that only open, read or lock count where they are
+//! asked for, and are about a file of the lab. Needs Linux on `x86_64`, and a kernel that hands
+//! calls over (5.19); whoever asks without is told so and skips. Does not see what a file mapped
+//! into memory gets, nor `io_uring`; the command uses neither.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
@@ -134,7 +136,8 @@ pub(crate) fn list(command: &mut Command, counted: Counted<'_>) -> Vec<Call> {
     calls
 }
 
-/// Runs a command whose call of this number, if it gets so far, has this answer; tells which call it was.
+/// Runs a command whose call of this number, if it gets so far, has this answer; tells which call
+/// it was.
 pub(crate) fn meet(command: &mut Command, number: usize, what: Answer) -> (Option<Call>, Ended) {
     let mut met = None;
     let ended = run(command, Counted::Changing, &mut |call| {
@@ -229,7 +232,8 @@ fn descriptor(argument: u64) -> c_int {
     lower.cast_signed()
 }
 
-/// The working directory, or the file that is open under a number; pipes and sockets have names that are no paths.
+/// The working directory, or the file that is open under a number; pipes and sockets have names
+/// that are no paths.
 fn opened(thread: Pid, argument: u64) -> PathBuf {
     let number = descriptor(argument);
     let link = if number == libc::AT_FDCWD {

@@ -1,7 +1,8 @@
 //! The one door to seccomp: a command whose calls wait, each of them, until somebody answers.
 //!
-//! The filter is that of a thread which does nothing but start the command, so that the command and everything it
-//! starts inherit it, and the test itself does not. All their calls arrive at one listener, one after the other.
+//! The filter is that of a thread which does nothing but start the command, so that the command and
+//! everything it starts inherit it, and the test itself does not. All their calls arrive at one
+//! listener, one after the other.
 
 use std::ffi::{c_int, c_long};
 use std::io;
@@ -108,7 +109,8 @@ fn listen(numbers: &[c_long]) -> io::Result<OwnedFd> {
     Ok(listener)
 }
 
-/// Asks about the calls with these numbers, allows the others; another architecture's numbers mean something else.
+/// Asks about the calls with these numbers, allows the others; another architecture's numbers mean
+/// something else.
 fn program(numbers: &[c_long]) -> Vec<libc::sock_filter> {
     const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const JUMP: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
@@ -170,7 +172,8 @@ fn next(listener: &OwnedFd) -> io::Result<Next> {
         },
     };
     #[expect(unsafe_code, reason = "seccomp has no safe form")]
-    // SAFETY: the listener is open, and the kernel writes one value of the type that the request names.
+    // SAFETY: the listener is open, and the kernel writes one value of the type that the request
+    // names.
     let received = unsafe {
         libc::ioctl(
             listener.as_raw_fd(),
@@ -214,7 +217,8 @@ fn answer(listener: &OwnedFd, notice: &Notice, verdict: Verdict) {
         flags: flags.try_into().expect("a flag of 32 bits"),
     };
     #[expect(unsafe_code, reason = "seccomp has no safe form")]
-    // SAFETY: the listener is open, and the kernel reads one value of the type that the request names.
+    // SAFETY: the listener is open, and the kernel reads one value of the type that the request
+    // names.
     let _sent = unsafe {
         libc::ioctl(
             listener.as_raw_fd(),

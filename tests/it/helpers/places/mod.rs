@@ -1,10 +1,13 @@
-//! Real filesystems to run the real command on: disks, layers, binds, mount points, and what lacks something.
+//! Real filesystems to run the real command on: disks, layers, binds, mount points, and what lacks
+//! something.
 //!
-//! A [`Place`] is a [`Lab`] of which the parent of the target, or the target itself, lies on the filesystem of its
-//! [`Kind`]. Each test must be among mounts of its own ([`crate::mounts`]); what a place mounted or attached it lets go
-//! when it is dropped, also by a panic. A kind that cannot be had here prints the reason, and is `None`.
+//! A [`Place`] is a [`Lab`] of which the parent of the target, or the target itself, lies on the
+//! filesystem of its [`Kind`]. Each test must be among mounts of its own ([`crate::mounts`]); what
+//! a place mounted or attached it lets go when it is dropped, also by a panic. A kind that cannot
+//! be had here prints the reason, and is `None`.
 //!
-//! The kernel and the tools decide what a kind can do: nothing here pretends but the lack of flags of a rename.
+//! The kernel and the tools decide what a kind can do: nothing here pretends but the lack of flags
+//! of a rename.
 
 use std::fs;
 use std::path::Path;
@@ -78,8 +81,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// A place with what `prepare` puts into its lab; for a lower layer and what may only be read that is done before it
-    /// is mounted, for all others on the filesystem itself.
+    /// A place with what `prepare` puts into its lab; for a lower layer and what may only be read
+    /// that is done before it is mounted, for all others on the filesystem itself.
     pub(crate) fn new(kind: Kind, prepare: impl Fn(&mut Lab)) -> Option<Self> {
         let mut place = Self {
             kind,
@@ -187,7 +190,8 @@ impl Place {
         Some(())
     }
 
-    /// The kernel's own exfat where there is one; else one of FUSE, which wants a device rather than a file.
+    /// The kernel's own exfat where there is one; else one of FUSE, which wants a device rather
+    /// than a file.
     fn mount_exfat(&mut self) -> Option<()> {
         let image = self.image();
         let parent = shown(&self.lab.parent());
@@ -222,7 +226,8 @@ impl Place {
         Some(())
     }
 
-    /// An empty disk, as large as the largest minimum asks, of which next to nothing is ever written.
+    /// An empty disk, as large as the largest minimum asks, of which next to nothing is ever
+    /// written.
     fn image(&self) -> String {
         let image = self.lab.file("disk.img");
         fs::File::create(&image)
@@ -262,7 +267,8 @@ impl Drop for Place {
             let Some((program, rest)) = words.split_first() else {
                 continue;
             };
-            // A test that fails says more than a mount that stays, which goes with the process in any case.
+            // A test that fails says more than a mount that stays, which goes with the process in
+            // any case.
             if !Command::new(program)
                 .args(rest)
                 .status()

@@ -14,28 +14,26 @@ use std::path::{Path, PathBuf};
 use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::raw::in_parallel;
 use rvenv_journal::{
-    Aftermath, Changes, Durability, EndFailed, Ending, Expected, Fs, LinkMode, LockError, Mode,
-    Observation, Parents, Patience, Plan, PlanBuilder, PlanError, PrepareError, Publication,
-    PublishFailed, Ready, ReadyError, Recovered, Retention, RollbackError, RollbackTerms,
-    StageCounts, StageFailed, Step, Target, TargetError, Watch, observe,
+    Changes, Durability, Ending, Expected, Fs, LinkMode, LockError, Mode, Observation, Parents,
+    Patience, Plan, PlanBuilder, Publication, Ready, ReadyError, Recovered, Retention,
+    RollbackTerms, StageCounts, StageFailed, Step, Target, TargetError, Watch, observe,
 };
-use thiserror::Error;
 
+mod failures;
 mod other_owner;
 mod policies;
 mod publishing;
 
+pub use self::failures::{Deed, PlanFailed, RunFailed, UndoFailed};
 pub use self::other_owner::receiver;
-pub use self::policies::Deed;
 use self::policies::{check_clearable, check_deeds, check_mergeable};
-pub use self::publishing::UndoFailed;
-use self::publishing::{Planned, decide, publish, unchecked, verdict};
+use self::publishing::{Planned, decide, publish, verdict};
 use crate::base::cache::Cache;
 use crate::build::checks::CheckFailed;
-use crate::build::hooks::{self, Context, HookError, Hooks};
+use crate::build::hooks::{self, Context, Hooks};
 use crate::change::merge::{self, Lost, MergeError, Merged};
 use crate::change::provision::Known;
-use crate::change::repair::{self, RepairError};
+use crate::change::repair;
 use crate::change::replaced::{self, Replaced};
 use crate::python::bytecode::{Bytecode, Compiler};
 use crate::wheel::Catalogue;
@@ -122,150 +120,6 @@ pub struct Report {
     pub ending: Ending,
 }
 
-/// Why there is no plan.
-#[derive(Debug, Error)]
-pub enum PlanFailed {
-    /// A hook could not plan.
-    #[error(transparent)]
-    Hook(#[from] HookError),
-    /// The target is not valid.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// Operations and target do not fit together.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// A system call failed.
-    #[error("cannot look at `{path}`")]
-    Disk {
-        /// The target.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: FsError,
-    },
-    /// The existing environment cannot be changed into the wanted one.
-    #[error(transparent)]
-    Merge(#[from] MergeError),
-    /// The existing environment cannot be repaired.
-    #[error(transparent)]
-    Repair(#[from] RepairError),
-    /// The target is to be cleared, but is not an environment.
-    #[error("`{path}` is not a virtual environment, so clearing it could delete something else")]
-    NotAnEnvironment {
-        /// The target.
-        path: PathBuf,
-    },
-    /// The target is to be cleared, and has something else besides an environment.
-    #[error("`{path}` is more than a virtual environment, and clearing it would delete {}", found.join(", "))]
-    MoreThanAnEnvironment {
-        /// The target.
-        path: PathBuf,
-        /// What else it has, in words.
-        found: Vec<String>,
-    },
-    /// The target is to be cleared through a symbolic link, which another user may have chosen.
-    #[error("`{link}` is a symbolic link to `{path}`, which {why}")]
-    Link {
-        /// The link.
-        link: PathBuf,
-        /// Where it leads.
-        path: PathBuf,
-        /// What is wrong with that, in words.
-        why: String,
-    },
-}
-
-/// Why a run failed.
-#[derive(Debug, Error)]
-pub enum RunFailed {
-    /// There is no plan.
-    #[error(transparent)]
-    Plan(#[from] PlanFailed),
-    /// The target could not be made ready.
-    #[error(transparent)]
-    Ready(#[from] ReadyError),
-    /// The plan could not be prepared for the target.
-    #[error(transparent)]
-    Prepare(#[from] PrepareError),
-    /// The new tree could not be built.
-    #[error(transparent)]
-    Stage(#[from] StageFailed),
-    /// The new tree could not be published.
-    #[error(transparent)]
-    Publish(#[from] PublishFailed),
-    /// The end of the publication failed.
-    #[error(transparent)]
-    End(#[from] EndFailed),
-    /// No generation was restored.
-    #[error(transparent)]
-    Rollback(#[from] RollbackError),
-    /// The published environment failed its health check; the publication was undone.
-    #[error("{}", unchecked(path, source))]
-    Check {
-        /// The target.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: CheckFailed,
-        /// How the undo ended.
-        ending: Box<Ending>,
-    },
-    /// The published environment failed its health check, and undoing it failed.
-    #[error(transparent)]
-    Undo(#[from] Box<UndoFailed>),
-    /// A saved plan does something to its target that no environment needs.
-    #[error("the plan for `{path}` {deed}")]
-    NotAnEnvironment {
-        /// The target.
-        path: PathBuf,
-        /// What it does.
-        deed: Deed,
-    },
-    /// A saved plan expects nothing but an environment, but the target has other entries.
-    #[error(
-        "the plan does not know that `{path}` has entries which existed before any environment there"
-    )]
-    Shared {
-        /// The target.
-        path: PathBuf,
-    },
-    /// The user asked to stop before anything began.
-    #[error("interrupted before the change of `{path}` began")]
-    Interrupted {
-        /// The target.
-        path: PathBuf,
-    },
-}
-
-impl RunFailed {
-    /// The state in which the failure left the target.
-    #[must_use]
-    pub fn aftermath(&self) -> Aftermath {
-        match self {
-            Self::Plan(_)
-            | Self::Prepare(_)
-            | Self::Check { .. }
-            | Self::NotAnEnvironment { .. }
-            | Self::Shared { .. }
-            | Self::Interrupted { .. }
-            | Self::Rollback(
-                RollbackError::NoGeneration(_)
-                | RollbackError::NoRecord { .. }
-                | RollbackError::Changed { .. }
-                | RollbackError::Disk { .. },
-            )
-            | Self::Ready(ReadyError::Lock(_)) => Aftermath::Unchanged,
-            Self::Ready(ReadyError::Recover(_)) => Aftermath::NeedsRecovery,
-            Self::Stage(failed) => failed.aftermath,
-            Self::Publish(failed) | Self::Rollback(RollbackError::Publish(failed)) => {
-                failed.aftermath
-            }
-            Self::End(failed) => failed.aftermath,
-            Self::Undo(failed) => failed.source.aftermath,
-        }
-    }
-}
-
 /// Plans an environment from the current state of its target; writes nothing.
 ///
 /// # Errors
@@ -341,7 +195,7 @@ pub fn create(run: &Run<'_>, hooks: &dyn Hooks, context: &Context) -> Result<Out
 /// Publishes a saved plan if it still fits the target.
 ///
 /// # Errors
-/// See [`RunFailed`]; a plan that no longer fits is [`PrepareError::Stale`].
+/// See [`RunFailed`]; a plan that no longer fits is [`PrepareError::Stale`](rvenv_journal::PrepareError::Stale).
 ///
 /// # Crash
 /// As [`create`].

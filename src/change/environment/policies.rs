@@ -12,9 +12,8 @@ use std::path::Path;
 use rvenv_journal::fs::Meta;
 use rvenv_journal::raw::Effect;
 use rvenv_journal::{Fs, Observed, Plan, Publication, RelPath, Target};
-use thiserror::Error;
 
-use super::{Force, Permissions, PlanFailed, RunFailed};
+use super::{Deed, Force, Permissions, PlanFailed, RunFailed};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::clearable::{Clearable, clearable, is_checkout};
 use crate::change::merge::{self, Lost, is_environment};
@@ -35,23 +34,6 @@ const TOP_NAMES: [&str; 13] = [
     "Lib",
     "doc",
 ];
-
-/// What a saved plan does that no environment needs.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Deed {
-    /// It changes or removes entries of a directory that is not an environment.
-    #[error("changes what is there, and that is not a virtual environment")]
-    Changes,
-    /// It leaves no configuration.
-    #[error("makes no virtual environment: it has no `pyvenv.cfg`")]
-    NoEnvironment,
-    /// To a directory that is not an environment, it adds an entry that no environment has.
-    #[error("adds `{0}`, which belongs to no virtual environment, to a directory that is none")]
-    Stranger(String),
-    /// It touches files of a version control system.
-    #[error("works on `{0}`, which belongs to a checkout")]
-    Checkout(String),
-}
 
 /// Refuses a saved plan that does what `create` would never do: a plan may only create or change
 /// environments.

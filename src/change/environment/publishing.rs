@@ -8,52 +8,22 @@
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rvenv_journal::fs::{Dir, FsError};
 use rvenv_journal::raw::Effect;
 use rvenv_journal::{
-    Digest, EndFailed, Ending, Fs, Grain, Observed, Plan, PrepareError, Publication, Published,
-    PublishedPath, Ready, RelPath, Retention, StageOptions, Target, Terms, Verdict,
+    Digest, Ending, Fs, Grain, Observed, Plan, PrepareError, Publication, Published, PublishedPath,
+    Ready, RelPath, Retention, StageOptions, Target, Terms, Verdict,
 };
-use thiserror::Error;
 
-use super::{Outcome, PlanFailed, Report, Run, RunFailed, lock, other_owner};
-use crate::build::checks::CheckFailed;
+use super::{Outcome, PlanFailed, Report, Run, RunFailed, UndoFailed, lock, other_owner};
 use crate::change::merge;
 use crate::change::provision::{Known, Provision, Shelf};
 use crate::change::replaced::{self, Replaced};
 
 /// A plan to publish, or one that changes nothing.
 pub(super) type Planned = ControlFlow<Plan, Plan>;
-
-/// Why a publication that failed its check was not undone.
-#[derive(Debug, Error)]
-#[error(
-    "cannot take back what was published at `{path}`, since {}",
-    unchecked(path, check)
-)]
-pub struct UndoFailed {
-    /// The target.
-    pub path: PathBuf,
-    /// Why it was to be undone.
-    pub check: CheckFailed,
-    /// Why undoing it failed.
-    #[source]
-    pub source: EndFailed,
-}
-
-/// Describes an environment whose check did not pass.
-pub(super) fn unchecked(path: &Path, why: &CheckFailed) -> String {
-    let path = path.display();
-    if matches!(why, CheckFailed::Interrupted { .. }) {
-        format!("the health check of the environment at `{path}` did not end")
-    } else if matches!(why, CheckFailed::NotStarted { .. }) {
-        format!("the health check of the environment at `{path}` did not begin")
-    } else {
-        format!("the environment at `{path}` failed its health check")
-    }
-}
 
 /// Plans under the lock and publishes, if there is anything to do; if the filesystem refuses a
 /// rename, tries again by smaller entries.

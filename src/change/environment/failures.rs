@@ -1,0 +1,206 @@
+//! Failures of plans and of runs, and the state in which each leaves the target.
+//!
+//! Read next: `../environment.rs`, the verbs that fail so.
+
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::fs::FsError;
+use rvenv_journal::{
+    Aftermath, EndFailed, Ending, PlanError, PrepareError, PublishFailed, ReadyError,
+    RollbackError, StageFailed, TargetError,
+};
+use thiserror::Error;
+
+use crate::build::checks::CheckFailed;
+use crate::build::hooks::HookError;
+use crate::change::merge::MergeError;
+use crate::change::repair::RepairError;
+
+/// Why there is no plan.
+#[derive(Debug, Error)]
+pub enum PlanFailed {
+    /// A hook could not plan.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// The target is not valid.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Operations and target do not fit together.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A system call failed.
+    #[error("cannot look at `{path}`")]
+    Disk {
+        /// The target.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+    /// The existing environment cannot be changed into the wanted one.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// The existing environment cannot be repaired.
+    #[error(transparent)]
+    Repair(#[from] RepairError),
+    /// The target is to be cleared, but is not an environment.
+    #[error("`{path}` is not a virtual environment, so clearing it could delete something else")]
+    NotAnEnvironment {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The target is to be cleared, and has something else besides an environment.
+    #[error("`{path}` is more than a virtual environment, and clearing it would delete {}", found.join(", "))]
+    MoreThanAnEnvironment {
+        /// The target.
+        path: PathBuf,
+        /// What else it has, in words.
+        found: Vec<String>,
+    },
+    /// The target is to be cleared through a symbolic link, which another user may have chosen.
+    #[error("`{link}` is a symbolic link to `{path}`, which {why}")]
+    Link {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        path: PathBuf,
+        /// What is wrong with that, in words.
+        why: String,
+    },
+}
+
+/// Why a run failed.
+#[derive(Debug, Error)]
+pub enum RunFailed {
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanFailed),
+    /// The target could not be made ready.
+    #[error(transparent)]
+    Ready(#[from] ReadyError),
+    /// The plan could not be prepared for the target.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The new tree could not be built.
+    #[error(transparent)]
+    Stage(#[from] StageFailed),
+    /// The new tree could not be published.
+    #[error(transparent)]
+    Publish(#[from] PublishFailed),
+    /// The end of the publication failed.
+    #[error(transparent)]
+    End(#[from] EndFailed),
+    /// No generation was restored.
+    #[error(transparent)]
+    Rollback(#[from] RollbackError),
+    /// The published environment failed its health check; the publication was undone.
+    #[error("{}", unchecked(path, source))]
+    Check {
+        /// The target.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: CheckFailed,
+        /// How the undo ended.
+        ending: Box<Ending>,
+    },
+    /// The published environment failed its health check, and undoing it failed.
+    #[error(transparent)]
+    Undo(#[from] Box<UndoFailed>),
+    /// A saved plan does something to its target that no environment needs.
+    #[error("the plan for `{path}` {deed}")]
+    NotAnEnvironment {
+        /// The target.
+        path: PathBuf,
+        /// What it does.
+        deed: Deed,
+    },
+    /// A saved plan expects nothing but an environment, but the target has other entries.
+    #[error(
+        "the plan does not know that `{path}` has entries which existed before any environment there"
+    )]
+    Shared {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The user asked to stop before anything began.
+    #[error("interrupted before the change of `{path}` began")]
+    Interrupted {
+        /// The target.
+        path: PathBuf,
+    },
+}
+
+impl RunFailed {
+    /// The state in which the failure left the target.
+    #[must_use]
+    pub fn aftermath(&self) -> Aftermath {
+        match self {
+            Self::Plan(_)
+            | Self::Prepare(_)
+            | Self::Check { .. }
+            | Self::NotAnEnvironment { .. }
+            | Self::Shared { .. }
+            | Self::Interrupted { .. }
+            | Self::Rollback(
+                RollbackError::NoGeneration(_)
+                | RollbackError::NoRecord { .. }
+                | RollbackError::Changed { .. }
+                | RollbackError::Disk { .. },
+            )
+            | Self::Ready(ReadyError::Lock(_)) => Aftermath::Unchanged,
+            Self::Ready(ReadyError::Recover(_)) => Aftermath::NeedsRecovery,
+            Self::Stage(failed) => failed.aftermath,
+            Self::Publish(failed) | Self::Rollback(RollbackError::Publish(failed)) => {
+                failed.aftermath
+            }
+            Self::End(failed) => failed.aftermath,
+            Self::Undo(failed) => failed.source.aftermath,
+        }
+    }
+}
+
+/// Why a publication that failed its check was not undone.
+#[derive(Debug, Error)]
+#[error(
+    "cannot take back what was published at `{path}`, since {}",
+    unchecked(path, check)
+)]
+pub struct UndoFailed {
+    /// The target.
+    pub path: PathBuf,
+    /// Why it was to be undone.
+    pub check: CheckFailed,
+    /// Why undoing it failed.
+    #[source]
+    pub source: EndFailed,
+}
+
+/// Describes an environment whose check did not pass.
+fn unchecked(path: &Path, why: &CheckFailed) -> String {
+    let path = path.display();
+    if matches!(why, CheckFailed::Interrupted { .. }) {
+        format!("the health check of the environment at `{path}` did not end")
+    } else if matches!(why, CheckFailed::NotStarted { .. }) {
+        format!("the health check of the environment at `{path}` did not begin")
+    } else {
+        format!("the environment at `{path}` failed its health check")
+    }
+}
+
+/// What a saved plan does that no environment needs.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Deed {
+    /// It changes or removes entries of a directory that is not an environment.
+    #[error("changes what is there, and that is not a virtual environment")]
+    Changes,
+    /// It leaves no configuration.
+    #[error("makes no virtual environment: it has no `pyvenv.cfg`")]
+    NoEnvironment,
+    /// To a directory that is not an environment, it adds an entry that no environment has.
+    #[error("adds `{0}`, which belongs to no virtual environment, to a directory that is none")]
+    Stranger(String),
+    /// It touches files of a version control system.
+    #[error("works on `{0}`, which belongs to a checkout")]
+    Checkout(String),
+}

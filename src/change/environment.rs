@@ -131,7 +131,7 @@ pub fn plan(
     permissions: Permissions<'_>,
 ) -> Result<Plan, PlanFailed> {
     match Target::open(fs, Path::new(&context.env_dir), Parents::Require) {
-        Ok(target) => plan_at(&target, hooks, context, (permissions, None)),
+        Ok(target) => plan_at(&target, hooks, context, permissions, None),
         // The directories above are created when the plan is applied.
         Err(TargetError::NoParent(_)) => {
             Ok(hooks::build(hooks, context)?.finish(nothing(), Publication::Put)?)
@@ -179,8 +179,14 @@ pub fn create(run: &Run<'_>, hooks: &dyn Hooks, context: &Context) -> Result<Out
                 }
                 draft => draft,
             };
-            let terms = (run.permissions, draft);
-            Ok(fresh(plan_at(ready.target(), hooks, context, terms)?))
+            let target = ready.target();
+            Ok(fresh(plan_at(
+                target,
+                hooks,
+                context,
+                run.permissions,
+                draft,
+            )?))
         })
     };
     match create(context) {
@@ -376,7 +382,8 @@ fn plan_at(
     target: &Target<'_>,
     hooks: &dyn Hooks,
     context: &Context,
-    (permissions, draft): (Permissions<'_>, Option<PlanBuilder>),
+    permissions: Permissions<'_>,
+    draft: Option<PlanBuilder>,
 ) -> Result<Plan, PlanFailed> {
     let disk = |source| PlanFailed::Disk {
         path: target.path().to_path_buf(),

@@ -329,7 +329,7 @@ impl Merge<'_> {
                     if kept != *mode {
                         adopted.push((path.clone(), Own::Mode(kept)));
                     }
-                    self.keeps_own(&mut walk, path, (content, &operation.stage))?
+                    self.keeps_own(&mut walk, path, content, &operation.stage)?
                 }
                 (Node::File { .. } | Node::Symlink { .. }, _) => None,
             };
@@ -410,7 +410,8 @@ impl Merge<'_> {
         &self,
         walk: &mut Walk<'_>,
         path: &RelPath,
-        (planned, stage): (&Content, &str),
+        planned: &Content,
+        stage: &str,
     ) -> Result<Option<Own>, FsError> {
         let is_config = path.as_str() == CONFIG_NAME;
         let is_ignore = path.as_str() == ".gitignore";

@@ -147,7 +147,7 @@ pub fn repair(
     if drifted.contains_key(CONFIG_NAME) {
         restore_config((target, &root), context, &receipt, &mut fresh)?;
     }
-    let mut draft = draft(target, context, &receipt, (&fresh, &drifted))?;
+    let mut draft = draft(target, context, &receipt, &fresh, &drifted)?;
     let seen = observe(
         target.disk(),
         target.place(),
@@ -174,7 +174,8 @@ fn draft(
     target: &Target<'_>,
     context: &Context,
     receipt: &Receipt,
-    (fresh, drifted): (&PlanBuilder, &BTreeMap<String, Difference>),
+    fresh: &PlanBuilder,
+    drifted: &BTreeMap<String, Difference>,
 ) -> Result<PlanBuilder, RepairError> {
     let mut lost = Vec::new();
     let mut draft = PlanBuilder::new(&context.env_dir, mode(receipt.root_mode)?)?;

@@ -324,7 +324,7 @@ impl Caller<'_> {
     ) -> Result<Interpreter, BaseError> {
         let around = &self.host.surroundings;
         let checkout = Checkout::of(&[env_dir, &existing.path], around);
-        self.with_control(|control| existing.base((&checkout, purpose), around, control))
+        self.with_control(|control| existing.base(&checkout, purpose, around, control))
     }
 
     /// The interpreter that a receipt names.
@@ -336,7 +336,7 @@ impl Caller<'_> {
     ) -> Result<Interpreter, InterpreterError> {
         let around = &self.host.surroundings;
         let checkout = Checkout::of(&targets, around);
-        self.with_control(|control| python::find_named(base, (&checkout, purpose), around, control))
+        self.with_control(|control| python::find_named(base, &checkout, purpose, around, control))
     }
 
     fn open_existing(&self, env_dir: &Path) -> Result<(Dir, PathBuf), RequestFailed> {

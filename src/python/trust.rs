@@ -140,7 +140,8 @@ fn place<'t>(target: &'t Path, home: Option<&Path>) -> Option<&'t Path> {
 /// [`InterpreterError::NotFound`] if it does not exist; else as [`find`](super::find) of a path.
 pub fn find_named(
     named: &NamedByTarget,
-    (checkout, purpose): (&Checkout, Purpose),
+    checkout: &Checkout,
+    purpose: Purpose,
     around: &Surroundings,
     control: &Control<'_>,
 ) -> Result<Interpreter, InterpreterError> {

@@ -169,7 +169,8 @@ pub fn installation(
 fn plan(wheel: &Wheel, target: &InstallScheme<'_>) -> Result<Vec<Planned>, InstallFault> {
     let entries = entry_points::scripts(wheel.entry_points().unwrap_or_default())
         .map_err(InstallFault::EntryPoints)?;
-    let entries = for_version(entries, target.version);
+    let (major, minor) = target.version;
+    let entries = for_version(entries, major, minor);
     let layout = Paths {
         wheel,
         target,
@@ -203,7 +204,7 @@ fn plan(wheel: &Wheel, target: &InstallScheme<'_>) -> Result<Vec<Planned>, Insta
 /// Renames the commands that have a Python version in their names, as pip does for `pip` and
 /// `easy_install`: the wheel was built with some Python, but the names must have the version of
 /// this one.
-fn for_version(entries: Vec<EntryPoint>, (major, minor): (u8, u8)) -> Vec<EntryPoint> {
+fn for_version(entries: Vec<EntryPoint>, major: u8, minor: u8) -> Vec<EntryPoint> {
     let version = format!("{major}.{minor}");
     let pip = [major.to_string(), version.clone()];
     let easy_install = [format!("-{version}")];
@@ -796,7 +797,7 @@ mod tests {
     fn check_names(lines: &[&str], expect: &[&str]) {
         let text = format!("[console_scripts]\n{}\n", lines.join("\n"));
         let entries = entry_points::scripts(&text).unwrap();
-        let names: Vec<_> = for_version(entries, (3, 14))
+        let names: Vec<_> = for_version(entries, 3, 14)
             .into_iter()
             .map(|entry| format!("{}={}:{}", entry.name, entry.module, entry.attribute))
             .collect();

@@ -102,7 +102,7 @@ impl Draft {
     /// A wheel that was not given beforehand, is damaged or hostile, or has files where others are
     /// planned.
     pub fn install(&mut self, context: &Context, wheel: &Path) -> Result<(), HookError> {
-        pip::install(context, &mut self.plan, (wheel, self.stage))
+        pip::install(context, &mut self.plan, wheel, self.stage)
     }
 
     /// Plans the scripts of a tree into the directory of executables: venv's `install_scripts`.

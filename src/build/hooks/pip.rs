@@ -104,7 +104,7 @@ fn add_all(context: &Context, plan: &mut PlanBuilder, why: Why) -> Result<(), Ho
     for supply in wanted(context).filter(|supply| supply.why == why) {
         if !is_newer_installed(context, &supply.wheel) {
             let wheel = open(context, supply)?;
-            add(context, plan, (&supply.wheel, &wheel), why.stage())?;
+            add(context, plan, &supply.wheel, &wheel, why.stage())?;
         }
     }
     Ok(())
@@ -152,7 +152,8 @@ pub(super) fn upgrade(context: &Context, plan: &mut PlanBuilder) -> Result<(), H
 pub(super) fn install(
     context: &Context,
     plan: &mut PlanBuilder,
-    (path, stage): (&Path, &str),
+    path: &Path,
+    stage: &str,
 ) -> Result<(), HookError> {
     if !supply::is_of(&context.supplies, Why::Given, path) {
         return Err(HookError::NotGiven(
@@ -163,7 +164,7 @@ pub(super) fn install(
         return Ok(());
     }
     let wheel = context.wheels.open(path)?;
-    add(context, plan, (path, &wheel), stage)
+    add(context, plan, path, &wheel, stage)
 }
 
 /// Whether an installed distribution is newer than a wheel; a wheel with a malformed name is
@@ -176,7 +177,8 @@ fn is_newer_installed(context: &Context, path: &Path) -> bool {
 fn add(
     context: &Context,
     plan: &mut PlanBuilder,
-    (path, wheel): (&Path, &Wheel),
+    path: &Path,
+    wheel: &Wheel,
     stage: &str,
 ) -> Result<(), HookError> {
     plan.add_input(Input {
@@ -197,7 +199,8 @@ fn add(
     add_wheel(
         context,
         plan,
-        (wheel, bytecode.map(|(_, files)| files)),
+        wheel,
+        bytecode.map(|(_, files)| files),
         stage,
     )
 }
@@ -247,7 +250,8 @@ fn bytecode<'a>(
 fn add_wheel(
     context: &Context,
     plan: &mut PlanBuilder,
-    (wheel, bytecode): (&Wheel, Option<Cached<'_>>),
+    wheel: &Wheel,
+    bytecode: Option<Cached<'_>>,
     stage: &str,
 ) -> Result<(), HookError> {
     let version = &context.interpreter.version;

@@ -108,7 +108,7 @@ pub(super) fn check_mergeable(
     {
         return Err(RunFailed::Shared { path: path() });
     }
-    merge::check_lost_by(plan, (target, &root), lost).map_err(PlanFailed::from)?;
+    merge::check_lost_by(plan, target, &root, lost).map_err(PlanFailed::from)?;
     let adds_only = plan.retired().is_empty()
         && plan.effects().all(|(path, _, effect)| {
             let seen = plan.observation().paths.get(path);

@@ -87,7 +87,7 @@ fn publish_once(
     let content = Provision::new(shelf, &plan, known).at(run.now);
     let path = ready.target().path().to_path_buf();
     let replaced = replaced::replaced(ready.target(), &plan);
-    let retention = retention(run, ready.target(), (&plan, &replaced));
+    let retention = retention(run, ready.target(), &plan, &replaced);
     let terms = Terms {
         durability: run.durability,
         retention: retention.map_err(|source| PlanFailed::Disk {
@@ -162,7 +162,8 @@ pub(super) fn decide(
 fn retention(
     run: &Run<'_>,
     target: &Target<'_>,
-    (plan, replaced): (&Plan, &Replaced),
+    plan: &Plan,
+    replaced: &Replaced,
 ) -> Result<Retention, FsError> {
     let is_merge = plan.publication() == Publication::Merge;
     let retention = run.retention.unwrap_or(match replaced.python {

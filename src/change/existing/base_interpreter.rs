@@ -109,13 +109,14 @@ impl Existing {
     /// soon as `control` asks for it.
     pub fn base(
         &self,
-        (checkout, purpose): (&Checkout, Purpose),
+        checkout: &Checkout,
+        purpose: Purpose,
         around: &Surroundings,
         control: &Control<'_>,
     ) -> Result<Interpreter, BaseError> {
         let mut passed = Passed::default();
         for path in self.named() {
-            let found = python::find_named(&path, (checkout, purpose), around, control);
+            let found = python::find_named(&path, checkout, purpose, around, control);
             if let Some(found) = self.consider(found, &mut passed)? {
                 return Ok(found);
             }

@@ -37,7 +37,8 @@ pub(super) fn check_lost(
 /// [`MergeError::Lost`], or an environment that cannot be read.
 pub(crate) fn check_lost_by(
     plan: &Plan,
-    (target, root): (&Target<'_>, &Dir),
+    target: &Target<'_>,
+    root: &Dir,
     lost: Lost,
 ) -> Result<(), MergeError> {
     let existing = match read(target.disk(), root, target) {

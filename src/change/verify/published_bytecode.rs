@@ -25,7 +25,8 @@ pub(super) fn is_rewritten(
     fs: &dyn Fs,
     within: &mut Within<'_>,
     path: &str,
-    (dir, meta): (&Dir, &Meta),
+    dir: &Dir,
+    meta: &Meta,
 ) -> Result<bool, FsError> {
     let Some(source) = header::source_of(path) else {
         return Ok(false);

@@ -168,7 +168,7 @@ fn describe(
     };
     if drift.difference == Difference::Content
         && is_bytecode(path)
-        && is_rewritten(fs, within, path, (&dir, &meta))?
+        && is_rewritten(fs, within, path, &dir, &meta)?
     {
         return Ok(None);
     }

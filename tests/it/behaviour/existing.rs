@@ -39,8 +39,7 @@ fn ask(python: &Path, around: &Surroundings) -> Interpreter {
 /// The interpreter for an upgrade.
 fn base_of(found: &Existing, around: &Surroundings) -> Result<Interpreter, BaseError> {
     let checkout = Checkout::of(&[&found.path], around);
-    let terms = (&checkout, Purpose::Change);
-    found.base(terms, around, &Control::default())
+    found.base(&checkout, Purpose::Change, around, &Control::default())
 }
 
 /// What holds for an environment of `python`, whoever made it.

@@ -91,7 +91,7 @@ pub(crate) fn sweep(fs: &dyn Fs, cache: &Dir, kind: &str, which: Which) -> Swept
         if meta.kind != Kind::File || !is_ours(&name) {
             let name = name.to_string_lossy();
             swept.strangers.push(format!("{kind}/{name}"));
-        } else if which == Which::Outdated && !is_draft(&name) && holds(fs, (cache, &dir), &name) {
+        } else if which == Which::Outdated && !is_draft(&name) && holds(fs, cache, &dir, &name) {
             swept.kept += 1;
         } else {
             match fs.remove_file(&dir, &name) {
@@ -123,7 +123,7 @@ fn is_draft(name: &OsStr) -> bool {
 
 /// Whether everything that an answer depends on is unchanged; rvenv writes none that depends on
 /// nothing.
-fn holds(fs: &dyn Fs, (cache, dir): (&Dir, &Dir), name: &OsStr) -> bool {
+fn holds(fs: &dyn Fs, cache: &Dir, dir: &Dir, name: &OsStr) -> bool {
     let read = read_private_file(fs, (dir, name), BYTES_MAX).ok();
     let note = read.and_then(|(bytes, _)| serde_json::from_slice::<Note>(&bytes).ok());
     let Some(note) = note else { return false };

@@ -296,7 +296,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_two_texts_are_ordered_both_ways(a in "[0-9a-z.!+_-]{0,12}|\\PC{0,4}", b in "[0-9a-z.!+_-]{0,12}") {
+        fn any_two_texts_are_ordered_both_ways(
+            a in "[0-9a-z.!+_-]{0,12}|\\PC{0,4}",
+            b in "[0-9a-z.!+_-]{0,12}",
+        ) {
             prop_assert_eq!(compare(&a, &b), compare(&b, &a).reverse());
             prop_assert_eq!(compare(&a, &a), Ordering::Equal);
         }

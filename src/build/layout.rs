@@ -49,7 +49,10 @@ pub enum LayoutError {
         os_name: String,
     },
     /// The executable has no name, or one that is not valid in an environment.
-    #[error("the name of `{}` cannot stand in an environment", path.display().to_string().escape_debug())]
+    #[error(
+        "the name of `{}` cannot stand in an environment",
+        path.display().to_string().escape_debug()
+    )]
     Name {
         /// The executable.
         path: PathBuf,

@@ -67,7 +67,10 @@ pub enum ScriptTreeError {
         source: io::Error,
     },
     /// A name that is not valid in an environment.
-    #[error("the name of `{}` cannot stand in an environment", path.display().to_string().escape_debug())]
+    #[error(
+        "the name of `{}` cannot stand in an environment",
+        path.display().to_string().escape_debug()
+    )]
     Name {
         /// The file.
         path: PathBuf,
@@ -234,7 +237,13 @@ impl Values<'_> {
     /// ```
     /// # use rvenv::scripts::Values;
     /// # use rvenv_journal::RelPath;
-    /// let values = Values { dir: "/my env", name: "my env", prompt: "p", bin_name: "bin", python: "/my env/bin/python" };
+    /// let values = Values {
+    ///     dir: "/my env",
+    ///     name: "my env",
+    ///     prompt: "p",
+    ///     bin_name: "bin",
+    ///     python: "/my env/bin/python",
+    /// };
     /// let script = values.fill(&RelPath::new("hello")?, b"cd __VENV_DIR__/__VENV_BIN_NAME__\n");
     /// assert_eq!(script, b"cd '/my env'/bin\n");
     /// # Ok::<(), rvenv_journal::RelPathError>(())

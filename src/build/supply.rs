@@ -1,8 +1,9 @@
-//! Supplies: the wheels that a plan may install, in one list, and why each of them is at hand.
+//! Supplies: the wheels that a plan may install, in one list, and why each of them is available.
 //!
-//! Promises that whatever differs between the sources of wheels is a row of this file: a new source
+//! Promises that every difference between the sources of wheels is a row of this file: a new source
 //! of packages is a new [`Why`] here, and the line of `front/request.rs` that adds its wheels to
 //! [`Context`](super::hooks::Context).
+//!
 //! Read next: `hooks/pip.rs`, which plans them.
 
 use std::path::{Path, PathBuf};
@@ -15,14 +16,14 @@ use crate::wheel::Named;
 pub struct Supply {
     /// Its file.
     pub wheel: PathBuf,
-    /// Why it is at hand.
+    /// Why it is available.
     pub why: Why,
 }
 
-/// Why a wheel is at hand.
+/// Why a wheel is available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The interpreter brings it, for `ensurepip`.
+    /// It is bundled with the interpreter, for `ensurepip`.
     Bundled,
     /// It was downloaded for `upgrade_deps`.
     Upgrade,
@@ -40,7 +41,7 @@ impl Why {
         }
     }
 
-    /// Whether the file is deleted when the process ends: nothing of it is noted.
+    /// Whether the file is deleted when the process ends, so that nothing about it is cached.
     pub(super) fn is_passing(self) -> bool {
         match self {
             Self::Upgrade => true,
@@ -48,7 +49,7 @@ impl Why {
         }
     }
 
-    /// Whether it is planned only where a hook asks for it.
+    /// Whether it is planned only if a hook installs it.
     pub(super) fn is_optional(self) -> bool {
         match self {
             Self::Given => true,
@@ -56,12 +57,12 @@ impl Why {
         }
     }
 
-    /// Whether it takes the place of another wheel of the same name.
+    /// Whether it replaces another wheel of the same name.
     fn displaces(self, other: Self) -> bool {
         matches!((self, other), (Self::Upgrade, Self::Bundled))
     }
 
-    /// The word under which its files are in a plan, unless a hook asks for it.
+    /// The hook name of its files in a plan, unless a hook installs it.
     pub(super) fn stage(self) -> &'static str {
         match self {
             Self::Bundled => "pip",
@@ -72,7 +73,7 @@ impl Why {
 }
 
 impl Supply {
-    /// Supplies of one kind.
+    /// The supplies of one kind.
     pub fn all(wheels: &[PathBuf], why: Why) -> impl Iterator<Item = Self> {
         let supply = move |wheel: &PathBuf| Self {
             wheel: wheel.clone(),
@@ -87,7 +88,8 @@ impl Supply {
     }
 }
 
-/// The wheels that have a say under these options: those that are wanted and that no other takes the place of.
+/// The wheels that may be installed under these options: those that are wanted and that no other
+/// replaces.
 pub(super) fn wanted<'s>(
     supplies: &'s [Supply],
     options: &'s Options,
@@ -104,7 +106,7 @@ pub(super) fn wanted<'s>(
     all.filter(move |supply| !is_displaced(supply))
 }
 
-/// The file of a supply of this kind, if `path` is one.
+/// Whether `path` is the file of a supply of this kind.
 pub(super) fn is_of(supplies: &[Supply], why: Why, path: &Path) -> bool {
     supplies
         .iter()

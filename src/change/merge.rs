@@ -91,7 +91,10 @@ pub enum MergeError {
         paths: Vec<String>,
     },
     /// Packages could no longer be imported.
-    #[error("{} of `{target}` could not be imported any more: {}", counted(packages.len(), "package"), packages.join(", "))]
+    #[error(
+        "{} of `{target}` could not be imported any more: {}",
+        counted(packages.len(), "package"), packages.join(", ")
+    )]
     Lost {
         /// The target.
         target: PathBuf,

@@ -47,7 +47,10 @@ pub enum RepairError {
     #[error("`{0}` has no receipt that can be read, so there is nothing to repair it by")]
     NoReceipt(PathBuf),
     /// Files whose bytes are no longer available.
-    #[error("the content of {} of `{target}` is lost: {}", counted(paths.len(), "file"), few(paths))]
+    #[error(
+        "the content of {} of `{target}` is lost: {}",
+        counted(paths.len(), "file"), few(paths)
+    )]
     NoSource {
         /// The target.
         target: PathBuf,

@@ -120,7 +120,8 @@ pub enum CreateFailed {
 /// ```no_run
 /// use rvenv::EnvBuilder;
 ///
-/// rvenv::create(".venv", &EnvBuilder { with_pip: true, symlinks: true, ..EnvBuilder::default() })?;
+/// let builder = EnvBuilder { with_pip: true, symlinks: true, ..EnvBuilder::default() };
+/// rvenv::create(".venv", &builder)?;
 /// # Ok::<(), rvenv::CreateFailed>(())
 /// ```
 ///

@@ -747,7 +747,10 @@ mod tests {
     proptest! {
         /// I6: no bytes cause a panic.
         #[test]
-        fn arbitrary_bytes_give_a_wheel_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..600), name in "\\PC{0,40}") {
+        fn arbitrary_bytes_give_a_wheel_or_an_error(
+            bytes in prop::collection::vec(any::<u8>(), 0..600),
+            name in "\\PC{0,40}",
+        ) {
             drop(Wheel::from_bytes(NAME, bytes.clone()));
             drop(Wheel::from_bytes(&name, bytes));
         }

@@ -198,7 +198,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_name_is_too_strange_to_be_read(stem in "\\PC{0,12}", end in "(-py3)?.(dist|egg)-(info|link)") {
+        fn no_name_is_too_strange_to_be_read(
+            stem in "\\PC{0,12}",
+            end in "(-py3)?.(dist|egg)-(info|link)",
+        ) {
             if let Some(found) = named(OsStr::new(&format!("{stem}{end}"))) {
                 prop_assert!(!found.name.is_empty());
             }

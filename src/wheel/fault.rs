@@ -87,7 +87,10 @@ pub enum WheelFault {
         source: ZipError,
     },
     /// Contents longer or shorter than declared.
-    #[error("the entry `{member}` does not unpack to the {} that it declares", counted(*len, "byte"))]
+    #[error(
+        "the entry `{member}` does not unpack to the {} that it declares",
+        counted(*len, "byte")
+    )]
     Length {
         /// The entry.
         member: String,
@@ -165,7 +168,10 @@ pub enum WheelFault {
         algorithm: String,
     },
     /// A length in `RECORD` that the archive contradicts.
-    #[error("RECORD says that `{member}` has {}, the archive says {declared}", counted(*listed, "byte"))]
+    #[error(
+        "RECORD says that `{member}` has {}, the archive says {declared}",
+        counted(*listed, "byte")
+    )]
     RecordLength {
         /// The entry.
         member: String,

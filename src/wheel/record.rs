@@ -353,7 +353,9 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read_back(paths in prop::collection::btree_map("[ -~à-ü]{1,20}", any::<[u8; 8]>(), 0..8)) {
+        fn what_is_written_is_read_back(
+            paths in prop::collection::btree_map("[ -~à-ü]{1,20}", any::<[u8; 8]>(), 0..8),
+        ) {
             let rows: BTreeMap<_, _> = paths
                 .into_iter()
                 .map(|(path, bytes)| (path, Some((Digest::of(&bytes), 8))))

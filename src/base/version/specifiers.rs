@@ -232,7 +232,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_is_given_panics(a in "[~=!<>0-9a-z.*,+ -]{0,16}|\\PC{0,8}", b in "[0-9a-z.!+_-]{0,12}|\\PC{0,4}") {
+        fn nothing_that_is_given_panics(
+            a in "[~=!<>0-9a-z.*,+ -]{0,16}|\\PC{0,8}",
+            b in "[0-9a-z.!+_-]{0,12}|\\PC{0,4}",
+        ) {
             if let Ok(read) = Specifiers::parse(&a) {
                 let _either = read.admit(&b);
             }

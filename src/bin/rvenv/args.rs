@@ -50,7 +50,10 @@ pub(crate) struct Cli {
     pub(crate) verbose: bool,
 
     /// Choose when to use colour
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Colour::Auto, display_order = LAST + 2)]
+    #[arg(
+        long, global = true, value_enum, value_name = "WHEN",
+        default_value_t = Colour::Auto, display_order = LAST + 2
+    )]
     pub(crate) color: Colour,
 
     /// Print version
@@ -555,11 +558,17 @@ pub(crate) struct VenvArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// Choose what a successful change survives
-    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = DurabilityArg::Power, help_heading = PUBLICATION)]
+    #[arg(
+        long, value_enum, value_name = "LEVEL",
+        default_value_t = DurabilityArg::Power, help_heading = PUBLICATION
+    )]
     pub(crate) durability: DurabilityArg,
 
     /// Choose how files are taken from the cache
-    #[arg(long, value_enum, value_name = "MODE", default_value_t = LinkModeArg::Auto, help_heading = PUBLICATION)]
+    #[arg(
+        long, value_enum, value_name = "MODE",
+        default_value_t = LinkModeArg::Auto, help_heading = PUBLICATION
+    )]
     pub(crate) link_mode: LinkModeArg,
 
     /// Wait at most this long while another process changes the target

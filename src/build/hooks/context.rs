@@ -39,7 +39,7 @@ pub struct Context {
     pub options: Options,
     /// The distributions in the layout's own directory of packages; none in a new environment.
     pub installed: Vec<Distribution>,
-    /// The wheels that may be installed; those that the interpreter brings are the first.
+    /// The wheels that may be installed; those that are bundled with the interpreter come first.
     pub supplies: Vec<Supply>,
     /// On Windows, the files of the base installation that the environment may need, found
     /// beforehand.

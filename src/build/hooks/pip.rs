@@ -99,7 +99,7 @@ fn wanted(context: &Context) -> impl Iterator<Item = &Supply> {
     supply::wanted(&context.supplies, &context.options)
 }
 
-/// The wheels of one kind that are planned without being asked for: no newer version is installed.
+/// Plans the wanted wheels of one kind, except those of which a newer version is installed.
 fn add_all(context: &Context, plan: &mut PlanBuilder, why: Why) -> Result<(), HookError> {
     for supply in wanted(context).filter(|supply| supply.why == why) {
         if !is_newer_installed(context, &supply.wheel) {

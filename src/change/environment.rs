@@ -267,7 +267,7 @@ fn repair_at(
     Ok(draft.finish(seen, publication)?)
 }
 
-/// Restores the newest kept generation; a second run undoes the first.
+/// Publishes the newest generation again; a second run goes forward again.
 ///
 /// # Errors
 /// See [`RunFailed`].

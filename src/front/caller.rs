@@ -85,7 +85,8 @@ pub struct RunTerms<'a> {
     pub link_mode: LinkMode,
     /// How long to wait for a busy lock.
     pub wait: Duration,
-    /// What happens to what is replaced; see [`Intent::retention`].
+    /// What happens to what is replaced; see
+    /// [`Intent::retention`](super::request::Intent::retention).
     pub retention: Option<Retention>,
     /// What the run may do.
     pub permissions: Permissions<'a>,

@@ -260,7 +260,7 @@ fn read_epoch(text: &OsStr) -> Result<i64, HostError> {
 
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 fn now() -> Time {
-    // A clock that was never set counts as 1970.
+    // A clock that is set before 1970 counts as 1970.
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let since = since.unwrap_or_default();
     Time {

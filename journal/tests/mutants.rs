@@ -1,11 +1,11 @@
-//! The mutation check: whatever the engine does for safety is dropped once, and some test must
-//! notice.
+//! The mutation check: each thing that the engine does for safety is left out once, and some test
+//! must fail.
 //!
 //! Each site of `src/base/mutant.rs` is one sync, one state of the journal, one comparison or one
 //! order of two effects. This binary holds the tests of the engine, with the crash sweep over a few
-//! cases only, and starts itself once per site: first the quick tests, then the sweep, until the
-//! first failure. The table says which test noticed. Without a mutant all of them pass, as this
-//! very run shows.
+//! cases only. It starts itself once per site and runs first the quick tests, then the sweep, until
+//! the first failure. The table shows which test failed. Without a mutant all of them pass, as this
+//! run itself shows.
 //!
 //! `RVENV_MUTANT=SITE` drops that site in any test binary that is built with the feature, to see
 //! what it breaks.
@@ -55,7 +55,7 @@ const ROUNDS: [&[&str]; 4] = [
     &["crash::"],
 ];
 
-/// The first test that fails without what a site does.
+/// The first test that fails when a site is dropped.
 fn noticed_by(site: &str) -> Option<String> {
     ROUNDS
         .iter()
@@ -77,10 +77,10 @@ fn first_failure(site: &str, filters: &[&str]) -> Option<String> {
         let test = line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?;
         Some(test.to_owned())
     });
-    // The rest does not matter any more.
+    // The first failure is enough.
     let _gone = child.kill();
     let status = child.wait().unwrap();
-    // A process that dies without a word has noticed, too.
+    // A process that dies without a failed test counts as a failure, too.
     let is_silent = failure.is_none() && !status.success();
     failure.or_else(|| is_silent.then(|| format!("{filters:?}: {status}")))
 }
@@ -107,7 +107,7 @@ fn every_drop_makes_some_test_red() {
     println!("{count} sites in {:.0} s", start.elapsed().as_secs_f32());
     assert!(
         unnoticed.is_empty(),
-        "nobody noticed {unnoticed:?}\n{table}"
+        "no test noticed {unnoticed:?}\n{table}"
     );
     assert!(count > 40, "{count}");
 }

@@ -242,7 +242,7 @@ fn a_planted_generation_does_not_come_back() {
 
 /// The same the other way round: what root left is no business of anybody else's.
 #[test]
-fn nobody_goes_on_with_what_root_began() {
+fn another_user_does_not_continue_what_root_began() {
     let Some(desk) = desk_with_tmp() else { return };
     let killed = desk.create(&["tmp/own", "--check", "kill -KILL $PPID; sleep 1"]);
     assert_eq!(killed.code, None, "{}", killed.stderr);

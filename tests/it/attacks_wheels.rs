@@ -359,7 +359,7 @@ fn names_of_the_environment_itself_are_refused() {
 }
 
 #[test]
-fn what_unpacks_to_more_than_it_says_or_than_anybody_has_is_refused() {
+fn what_unpacks_to_more_than_it_declares_or_than_any_wheel_needs_is_refused() {
     all_refused(|pip| {
         let zeros = vec![0; 32 << 20];
         // It says 10 bytes, RECORD says so, and it would be millions.

@@ -222,7 +222,7 @@ fn spell(lab: &Lab, counts: &Counts) {
 }
 
 #[test]
-fn whoever_works_and_dies_at_once_no_environment_is_ever_broken() {
+fn no_environment_is_ever_broken_by_commands_that_run_and_die_at_once() {
     let Some(lab) = Lab::new() else { return };
     let first = end(&mut lab.rvenv(&[words(&lab, "clear"), vec!["-v".to_owned()]].concat()));
     assert_eq!(first.code, Some(0), "{}", first.story);

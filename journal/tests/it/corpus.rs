@@ -1,7 +1,7 @@
 //! The corpora of the engine's fuzz targets, replayed without a fuzzer (I6, I7).
 //!
-//! What the targets promise stands with them, in `fuzz/src/engine`. Each corpus has both: what is
-//! accepted, so that it is known to get that far, and what is refused.
+//! `fuzz/src/engine` says what each target promises. Each corpus holds inputs that are accepted,
+//! which proves that they get that far, and inputs that are refused.
 
 #![expect(clippy::print_stdout, reason = "tests say what they counted")]
 

@@ -1,13 +1,13 @@
-//! The crash sweep: every publication, killed and cut off from power at every step.
+//! The crash sweep: every publication is killed, and loses power, at every step.
 //!
-//! For each step of a publication the run is stopped there; for each disk that may be found
-//! afterwards the next run recovers, and the target must be the old tree or the new one (I1), the
-//! new one if the run had succeeded (I2), with nothing of ours beside it. Then the same again, with
-//! a second and a third crash inside recoveries.
+//! The sweep stops the run at each step of a publication. For each disk that may exist after that
+//! crash, the next run recovers. The target must then be the old tree or the new one (I1), the new
+//! one if the run had succeeded (I2), with no leftover of the engine beside it. Then a second and a
+//! third crash follow inside the recoveries.
 //!
 //! The count at the end is of distinct pairs of a disk and a decision; `sweep/mod.rs` says what
-//! makes two disks equal. `RVENV_SWEEP=deep` goes further. A failure prints the steps and what
-//! became of each, and a line that brings it about again.
+//! makes two disks equal. `RVENV_SWEEP=deep` goes further. A failure prints the steps with the
+//! effect of the crash on each, and a line that reproduces it.
 
 #![expect(
     clippy::print_stdout,
@@ -29,7 +29,7 @@ use crate::publication::cases::{
 use crate::publication::{Case, Exit, Outcome, TARGET, numbered, recover, run, run_until, tree_at};
 use crate::sweep::{Job, Report, Scale, Sweep, Trouble, sweep_all};
 
-/// All that a crash may take.
+/// All models of what a crash may lose.
 const CRASHES: &[Persistence] = &[
     Persistence::Kill,
     Persistence::Ordered,
@@ -37,10 +37,10 @@ const CRASHES: &[Persistence] = &[
 ];
 const KILLS: &[Persistence] = &[Persistence::Kill];
 
-/// Enough images for each way in which names may be lost.
+/// Few images, but enough for each way to lose names.
 const NARROW: Bound = narrow(6);
 
-/// So many images of a crash, and no more.
+/// At most this many images of a crash.
 const fn narrow(combinations_max: usize) -> Bound {
     Bound {
         combinations_max,
@@ -49,10 +49,11 @@ const fn narrow(combinations_max: usize) -> Bound {
     }
 }
 
-/// Whether the question is only if a mutant is noticed: a few cases then, and a few images of each.
+/// Whether the sweep only has to notice a mutant: then it takes a few cases, and a few images of
+/// each.
 const IS_BOUNDED: bool = cfg!(feature = "mutants");
 
-/// What the sweep is asked for: `deep`, or the line that a failure ended with.
+/// The value of `RVENV_SWEEP`: `deep`, or the line that a failure ended with.
 fn asked() -> Option<String> {
     std::env::var("RVENV_SWEEP").ok()
 }
@@ -82,7 +83,7 @@ fn scale(seed: usize) -> Scale {
     }
 }
 
-/// Every sweep there is.
+/// Every sweep.
 fn jobs() -> Vec<Job> {
     let job = |group, case, models, trouble| Job {
         group,
@@ -127,9 +128,9 @@ fn jobs() -> Vec<Job> {
     jobs
 }
 
-/// I1, I2, I5: whatever crashes, and whatever crashes in the recovery from that, and in the next,
-/// the old tree stands or the new one, the new one if that was said, and what was kept can come
-/// back.
+/// I1, I2, I5: after a crash, and after further crashes in the recovery from it and in the next
+/// one, the target is the old tree or the new one, the new one if the run reported success, and
+/// what was kept can be brought back.
 #[test]
 fn every_crash_leaves_the_old_or_the_new_tree() {
     let jobs = jobs();
@@ -152,7 +153,7 @@ fn every_crash_leaves_the_old_or_the_new_tree() {
     assert!(pairs >= pairs_min, "only {pairs} distinct pairs");
 }
 
-/// One line for each publication, and the one total, which is how many distinct pairs there are.
+/// Prints one line for each publication, and the total number of distinct pairs, which it returns.
 fn print_counts(jobs: &[Job], reports: &[Report]) -> usize {
     let mut groups: BTreeMap<&str, (u64, Vec<u64>)> = BTreeMap::new();
     let (mut recoveries, mut pairs) = (0, Vec::new());
@@ -189,8 +190,8 @@ fn print_counts(jobs: &[Job], reports: &[Report]) -> usize {
     count
 }
 
-/// What one sweep leaves out because another of its class has met it would have been decided in the
-/// same way: sweeps that know nothing of each other meet the very same pairs.
+/// One sweep skips what another of its class has met. Both would decide it in the same way: sweeps
+/// that share no memory meet exactly the same pairs.
 #[test]
 fn what_is_not_recovered_twice_would_have_been_decided_the_same() {
     let mut jobs = jobs();
@@ -214,7 +215,7 @@ fn what_is_not_recovered_twice_would_have_been_decided_the_same() {
     assert!(fewer < more, "nothing was left out");
 }
 
-/// The sweep can fail: without a single sync in the publication, a power cut is seen to break it.
+/// The sweep can fail: it sees that a power cut breaks a publication without any sync.
 #[test]
 fn a_sweep_over_publications_without_syncs_fails() {
     for models in [&[Persistence::Ordered], &[Persistence::Independent]] {
@@ -242,7 +243,7 @@ fn all_cases() -> Vec<Case> {
         .collect()
 }
 
-/// One case for each thing that only it does.
+/// One case for each thing that no other case does.
 const BOUNDED: [&str; 16] = [
     "put",
     "swap",
@@ -262,8 +263,9 @@ const BOUNDED: [&str; 16] = [
     "merge into a foreign directory",
 ];
 
-/// The cases in which crashes follow on each other, and the rest: one of each kind there are steps,
-/// unless runs may be long. How a tree is synced and who looks at it matter little to a recovery.
+/// The cases in which several crashes follow each other, and the rest: one of each kind of steps,
+/// unless runs may be long. How a tree is synced and how its check ends matter little to a
+/// recovery.
 fn nested_cases() -> (Vec<Case>, Vec<Case>) {
     let kinds = [
         "merge",
@@ -286,14 +288,15 @@ fn unsynced_cases() -> Vec<Case> {
     all_cases().into_iter().map(Case::unsynced).collect()
 }
 
-/// The receipt names the plan, which expects another tree each time.
+/// A tree without its receipt: the receipt names the plan, and the plan expects another tree each
+/// time.
 fn without_receipt(disk: &SimFs) -> publication::Tree {
     let mut tree = tree_at(disk, TARGET);
     tree.remove(".rvenv/receipt.json");
     tree
 }
 
-/// I1: a journal that was retired is not found again beside that of the next publication.
+/// I1: a retired journal does not reappear beside the journal of the next publication.
 #[test]
 fn a_power_cut_in_the_next_publication_finds_one_journal() {
     for case in [
@@ -318,8 +321,8 @@ fn a_power_cut_in_the_next_publication_finds_one_journal() {
     }
 }
 
-/// I1, I5: without times of birth the tree is old or new, and what cannot be proved to be ours is
-/// kept.
+/// I1, I5: without birth times the tree is old or new, and recovery keeps what it cannot prove to
+/// be the engine's.
 #[test]
 fn without_times_of_birth_recovery_keeps_what_it_cannot_prove() {
     let bases = [
@@ -356,8 +359,8 @@ fn without_times_of_birth_recovery_keeps_what_it_cannot_prove() {
     }
 }
 
-/// I5: process durability promises nothing for power cuts, but it never deletes the last tree that
-/// is whole.
+/// I5: process durability promises nothing for power cuts, but it never deletes the last complete
+/// tree.
 #[test]
 fn a_power_cut_takes_no_whole_tree_from_a_process_durable_publication() {
     let (mut images, mut refused) = (0, 0);
@@ -386,7 +389,7 @@ fn a_power_cut_takes_no_whole_tree_from_a_process_durable_publication() {
     println!("{images} disks, {refused} refused");
 }
 
-/// I1: whoever asks to stop gets the old tree back, and nothing beside it.
+/// I1: an interrupted run leaves the old tree, and no leftover beside it.
 #[test]
 fn an_interrupted_run_leaves_the_old_tree_and_no_litter() {
     for case in all_cases() {
@@ -413,7 +416,7 @@ fn an_interrupted_run_leaves_the_old_tree_and_no_litter() {
     }
 }
 
-/// I1, I2: one call after the other fails, once or from then on; the caller is told the truth.
+/// I1, I2: each call in turn fails, once or from then on; the error reports the true state.
 #[test]
 fn a_fault_at_every_step_leaves_what_the_error_says() {
     use std::io::ErrorKind;
@@ -431,7 +434,7 @@ fn a_fault_at_every_step_leaves_what_the_error_says() {
         let outcome = Outcome::of(&case);
         let base = case.disk();
         let plan = case.plan(&base);
-        // What comes out of a full disk or a refused call is the same for all cases of a kind.
+        // A full disk and a refused call end in the same way for all cases of a kind.
         let is_kind = kinds.iter().any(|other| other.name == case.name);
         for &(reach, kind) in reaches.iter().take(if is_kind { 4 } else { 2 }) {
             for step in 1_usize.. {
@@ -459,7 +462,8 @@ fn check_after_fault(case: &Case, outcome: &Outcome, disk: &SimFs, exit: Exit) {
         }
         Exit::Failed(Aftermath::NeedsRecovery | Aftermath::InDoubt) => {}
     }
-    // The disk works again, in this boot: a doubt waits, anything else is ended.
+    // The disk works again in the same boot: a doubt waits for a reboot, recovery ends anything
+    // else.
     let same_boot = disk.killed();
     match recover(&same_boot) {
         Ok(_) => {
@@ -491,7 +495,7 @@ fn check_after_fault(case: &Case, outcome: &Outcome, disk: &SimFs, exit: Exit) {
     }
 }
 
-/// I1: without times of birth a stage bears its token, which a power cut must not take before the
+/// I1: without birth times a stage contains its token, which a power cut must not lose before the
 /// rest.
 #[test]
 fn without_times_of_birth_a_power_cut_while_staging_leaves_no_litter() {
@@ -507,7 +511,7 @@ fn without_times_of_birth_a_power_cut_while_staging_leaves_no_litter() {
             let disk = base.killed();
             disk.crash_after(count);
             run(&disk, &plan, &case);
-            // From the journal on, what cannot be proved is kept.
+            // Once the journal exists, recovery keeps what it cannot prove to be the engine's.
             let is_journal = |step: &String| step.starts_with("rename /p/.t.rvenv.journal.tmp");
             if disk.steps().iter().any(is_journal) {
                 break;

@@ -1,9 +1,9 @@
-//! Everyday life on the disk of this machine, whatever its operating system: publish, replace,
-//! change, go back and forward.
+//! Everyday use on a real disk, on any operating system: publish, replace, change, roll back and
+//! forward.
 //!
-//! Where a filesystem has no exchange of two names, as on Windows, a tree is taken and put; the
-//! promises are the same. Read next: `model.rs`, for random histories on Linux; `crash.rs`, for
-//! everything that can go wrong.
+//! Where a filesystem cannot exchange two names, as on Windows, the engine takes the old tree away
+//! and puts the new one; the promises are the same. Read next: `model.rs`, for random histories on
+//! Linux; `crash.rs`, for everything that can go wrong.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::raw::{Decision, ENGINE_DIR};
 use rvenv_journal::*;
 
-/// What files hold, by their paths.
+/// The content of files, by path.
 type Files = BTreeMap<String, String>;
 
 fn files(pairs: &[(&str, &str)]) -> Files {
@@ -32,7 +32,7 @@ fn files(pairs: &[(&str, &str)]) -> Files {
     owned.collect()
 }
 
-/// A directory with a place for a site in it.
+/// A scratch directory in which the target is `site`.
 struct Lab {
     _place: tempfile::TempDir,
     site: PathBuf,
@@ -40,8 +40,8 @@ struct Lab {
 }
 
 impl Lab {
-    /// `None` where a directory that is held open is not followed to its new name, and so nothing
-    /// can be staged: an emulation of Windows does that, Windows does not.
+    /// `None` where an open directory handle does not follow a rename, so that nothing can be
+    /// staged: true of an emulation of Windows, not of Windows.
     fn new() -> Option<Self> {
         let place = tempfile::tempdir().unwrap();
         let site = place.path().canonicalize().unwrap().join("site");
@@ -102,7 +102,7 @@ impl Lab {
         ready
     }
 
-    /// Publishes and settles, or undoes.
+    /// Publishes, then settles or undoes.
     fn publish(&self, wanted: &Files, how: Publication, terms: Terms) {
         let ready = self.lock();
         let plan = self.plan(ready.target(), wanted, how);
@@ -134,7 +134,7 @@ impl Lab {
         published.settle().unwrap();
     }
 
-    /// What the site holds; the engine's own things left out.
+    /// The content of the site, without the engine's own directory.
     fn holds(&self) -> Files {
         let mut found = Files::new();
         collect(&self.site, &self.site, &mut found);
@@ -206,12 +206,12 @@ fn a_tree_appears_is_replaced_comes_back_and_goes_forward() {
         lab.roll_back();
         assert_eq!(&lab.holds(), expect);
     }
-    // What is not kept is gone.
+    // A tree that is not kept is deleted.
     lab.publish(&two, Publication::Swap, Terms::default());
     assert_eq!(lab.holds(), two);
 }
 
-/// I1, I5: the same of entries, beside things that are somebody else's.
+/// I1, I5: the same for single entries, beside files that rvenv did not create.
 #[test]
 fn entries_change_come_back_and_go_forward_and_all_else_stays() {
     let Some(lab) = Lab::new() else { return };

@@ -1,4 +1,4 @@
-//! Laws that hold for all inputs, tried on random ones.
+//! Laws that hold for all inputs, tested on random ones.
 
 use std::path::{Component, Path};
 
@@ -9,7 +9,7 @@ use rvenv_journal::{
     RelPath,
 };
 
-/// Components that are plain, and some that are not.
+/// Path components, valid ones and some that must be refused.
 fn component() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-zA-Z0-9._ -]{1,12}",
@@ -33,7 +33,7 @@ fn absent() -> Observation {
 }
 
 proptest! {
-    /// I6: whatever is accepted stays below the directory that it is joined to.
+    /// I6: an accepted path stays below the directory that it is joined to.
     #[test]
     fn an_accepted_path_never_leaves_its_tree(text in path()) {
         if let Ok(path) = RelPath::new(&text) {
@@ -43,7 +43,7 @@ proptest! {
         }
     }
 
-    /// I4: a plan is read back as it was written, and its digest says what it is.
+    /// I4: a plan is read back as it was written, and its digest identifies it.
     #[test]
     fn every_plan_survives_its_byte_form(files in prop::collection::btree_map(path(), any::<Vec<u8>>(), 0..8)) {
         let target = if cfg!(windows) { "C:/t" } else { "/t" };
@@ -52,7 +52,7 @@ proptest! {
             let Ok(path) = RelPath::new(&text) else { continue };
             let node = Node::File { mode: Mode::SHARED_FILE, mtime: None, content: Content::Inline(bytes) };
             let operation = Operation { stage: "one".into(), group: None, node };
-            // Paths that collide are refused, which is not what is tried here.
+            // Plans refuse paths that collide, which is not the subject of this test.
             let _refused = builder.add_parents(&path, ("one", None), Mode::SHARED_DIR).and_then(|()| builder.add(path, operation));
         }
         let Ok(plan) = builder.finish(absent(), Publication::Put) else { return Ok(()) };
@@ -66,7 +66,7 @@ proptest! {
         prop_assert_eq!(read.to_json(), receipt);
     }
 
-    /// I6: foreign bytes are refused and never a panic.
+    /// I6: unknown bytes are refused, and never cause a panic.
     #[test]
     fn no_bytes_are_too_strange(bytes in any::<Vec<u8>>(), text in "\\PC{0,200}") {
         for bytes in [bytes.as_slice(), text.as_bytes()] {

@@ -1,9 +1,9 @@
-//! Links out of a store on a real disk, where a second thread makes them: an object that vanishes,
-//! one that has all the names that it can have. Each is brought in another way, or the run ends and
-//! says what is missing (I1).
+//! Links out of a store on a real disk, made by a second thread: one object vanishes, another
+//! reaches the link limit of the filesystem. The engine gets the content in another way, or the run
+//! fails and names what is missing (I1).
 //!
-//! How many names a file can have is the filesystem's matter: ext4 stops at 65,000, tmpfs never
-//! does, and then that test says that it skips. Read next: `../src/staging/links.rs`.
+//! The filesystem limits how many names a file can have: ext4 allows 65,000, tmpfs has no limit,
+//! and the test skips there. Read next: `../src/staging/links.rs`.
 
 #![cfg(unix)]
 #![expect(
@@ -25,19 +25,19 @@ use rvenv_journal::{
     StageFailed, StageOptions, Target, Terms, Wanted, observe,
 };
 
-/// More than it takes for a second thread.
+/// Enough links that the engine starts a second thread.
 const COUNT: usize = 100;
-/// One in the middle of a batch, which still waits when the next object is asked for.
+/// An object in the middle of a batch, which still waits when the next object is fetched.
 const CHOSEN: usize = 20;
-/// More names than ext4 gives a file, and than a test should make where there is no end to them.
+/// More names than ext4 allows for a file; a test makes no more where there is no limit.
 const NAMES_MAX: usize = 66_000;
 
-/// A store, of which one object vanishes after it was handed over.
+/// A store in which one object vanishes after it was handed out.
 struct Objects<'a> {
     fs: &'a RealFs,
     path: PathBuf,
     vanishes: bool,
-    /// Whether somebody still has the bytes of what vanished.
+    /// Whether the bytes of the vanished object are still available.
     has_bytes: bool,
     fetched: RefCell<Vec<Digest>>,
 }
@@ -75,7 +75,7 @@ impl<'a> Objects<'a> {
 
 impl ContentSource for Objects<'_> {
     fn fetch(&self, wanted: &Wanted) -> Result<Fetched, ContentError> {
-        // What was asked for right before is handed over by now.
+        // The object that was fetched before this one is handed out by now.
         if self.vanishes && self.fetched.borrow().last() == Some(&digest(CHOSEN)) {
             fs::remove_file(self.chosen()).unwrap();
         }
@@ -123,7 +123,7 @@ fn plan(target: &Target<'_>, path: &Path) -> Plan {
     draft.finish(seen, Publication::Put).unwrap()
 }
 
-/// Publishes all objects as `place/t`; of a run that fails nothing is left.
+/// Publishes all objects as `place/t`, and checks that a failed run leaves nothing behind.
 fn publish(objects: &Objects<'_>, place: &Path) -> Result<StageCounts, StageFailed> {
     let path = place.join("t");
     let target = Target::open(objects.fs, &path, Parents::Require).unwrap();
@@ -154,7 +154,7 @@ fn scratch() -> (tempfile::TempDir, PathBuf) {
     (place, path)
 }
 
-/// I1: an object that was cleared away between its look-up and its link comes in as bytes.
+/// I1: an object that is deleted between its look-up and its link is written from its bytes.
 #[test]
 fn an_object_that_vanishes_before_its_link_is_written() {
     let (_place, path) = scratch();
@@ -167,7 +167,7 @@ fn an_object_that_vanishes_before_its_link_is_written() {
     assert_eq!(counts.copied, 0);
 }
 
-/// I1: where nobody has its bytes any more, that is what is said, and the target is as it was.
+/// I1: when its bytes are gone too, the error names the file, and the target is unchanged.
 #[test]
 fn an_object_that_vanishes_for_good_ends_the_run_and_is_named() {
     let (_place, path) = scratch();
@@ -190,8 +190,7 @@ fn an_object_that_vanishes_for_good_ends_the_run_and_is_named() {
     assert_eq!(ours.collect::<Vec<_>>(), [""; 0], "there is litter");
 }
 
-/// I1: an object that has all the names that it can have is copied, and the others are linked all
-/// the same.
+/// I1: an object at the link limit is copied, and the others are still linked.
 #[test]
 fn an_object_with_too_many_names_is_copied() {
     let (_place, path) = scratch();

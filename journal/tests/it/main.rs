@@ -1,11 +1,11 @@
 //! The tests of the engine, in one program with a module for each theme.
 //!
-//! `cargo test -p rvenv-journal --test it recovery::` runs the tests of one file. `publication`,
-//! `sweep`, `counted` and `entered` are what several themes share. libtest runs tests in the order
-//! of their names: the longest, the sweep of `crash`, comes early.
+//! `cargo test -p rvenv-journal --test it recovery::` runs the tests of one file. Several themes
+//! share `publication`, `sweep`, `counted` and `entered`. libtest runs tests in the order of their
+//! names, so the longest one, the sweep of `crash`, starts early.
 //!
-//! Apart is `tests/mutants.rs`: its build can drop parts of the engine, and it starts itself once
-//! per part with few of these modules.
+//! `tests/mutants.rs` is a program of its own: its build can drop parts of the engine, and it
+//! starts itself once per part with few of these modules.
 
 #[cfg(unix)]
 mod counted;

@@ -1,9 +1,9 @@
-//! The model: random trees, plans and histories on the real disk, held against a map.
+//! The model: random trees, plans and histories on the real disk, compared with a map.
 //!
-//! Between publications somebody works in the tree: writes, links, attaches attributes, changes
-//! modes. Each publication is first undone, then settled, rolled back and brought forward again,
-//! and each time everything is compared: bytes, modes, times, links, attributes, and which object
-//! it is (I1, I4, I5). `RVENV_CASES=1000` tries more histories.
+//! Between publications a user works in the tree: writes, links, sets attributes, changes modes.
+//! Each publication is first undone, then settled, rolled back and rolled forward again. Each time
+//! the test compares everything: bytes, modes, times, links, attributes, and which object it is
+//! (I1, I4, I5). `RVENV_CASES=1000` tries more histories.
 //!
 //! Read next: `laws.rs`, for laws that need no disk.
 
@@ -28,12 +28,12 @@ use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::raw::{Decision, ENGINE_DIR, Effect};
 use rvenv_journal::*;
 
-/// Where things may stand; some within others.
+/// The paths of a history; some are inside others.
 const PATHS: [&str; 12] = [
     "a", "a/x", "a/y", "b", "b/c", "b/c/z", "d", "d/e", "f", "g", "g/h", "i",
 ];
 
-/// What somebody wants at a path.
+/// What a plan shall put at a path.
 #[derive(Clone, Debug)]
 enum Wish {
     Dir,
@@ -97,7 +97,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Everything about one object that a promise speaks of.
+/// Everything about one object that a promise covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Thing {
     mode: u32,
@@ -109,7 +109,7 @@ struct Thing {
 
 type Map = BTreeMap<String, Thing>;
 
-/// Looks at a tree, without what the engine keeps in it; empty where there is none.
+/// Reads a tree, without the engine's directory; empty where none exists.
 fn look(root: &Path) -> Map {
     let mut map = Map::new();
     let mut open = vec![(String::new(), root.to_path_buf())];
@@ -149,7 +149,8 @@ fn look(root: &Path) -> Map {
     map
 }
 
-/// Entries that went and came back change the times of the directories that hold them.
+/// A map without the times of directories: an entry that went and came back changes the time of its
+/// directory.
 fn but_for_times_of_directories(map: &Map) -> Map {
     let mut map = map.clone();
     let dirs = map
@@ -164,7 +165,7 @@ struct Lab {
     _home: tempfile::TempDir,
     disk: RealFs,
     target: PathBuf,
-    /// The files of the last plan, which the next one takes away.
+    /// The files of the last plan, which the next one removes.
     managed: Vec<RelPath>,
 }
 
@@ -202,7 +203,7 @@ impl Lab {
         ready
     }
 
-    /// The plan for what stands there now; `None` where the wishes contradict each other.
+    /// The plan for what exists now; `None` where the wishes contradict each other.
     fn plan(&self, way: Publication, wishes: &BTreeMap<usize, Wish>) -> Option<Plan> {
         let builder = self.builder(way, wishes);
         let seen = observe(
@@ -234,7 +235,7 @@ impl Lab {
                 group: None,
                 node: node(wish),
             };
-            // A file above another one: the second is no part of the plan.
+            // A path below a planned file cannot be part of the plan.
             let _refused = builder
                 .add_parents(&path, ("model", None), Mode::SHARED_DIR)
                 .and_then(|()| builder.add(path, operation));
@@ -258,9 +259,9 @@ impl Lab {
         builder
     }
 
-    /// Publishes; `None` if that was refused, which leaves everything as it was.
+    /// Publishes; `None` if the engine refused, which leaves everything unchanged.
     fn publish<'a>(&'a self, plan: &'a Plan) -> Option<Published<'a>> {
-        // What survives a power cut is tried elsewhere, and takes long on a real disk.
+        // Other tests cover power cuts; syncing would take long on a real disk.
         let terms = Terms {
             durability: Durability::Process,
             retention: Retention::Keep,
@@ -281,7 +282,7 @@ impl Lab {
         )
     }
 
-    /// Goes back to what was replaced, or forward again.
+    /// Rolls back to what was replaced, or forward again.
     fn roll(&self) {
         let terms = RollbackTerms {
             durability: Durability::Process,
@@ -293,7 +294,7 @@ impl Lab {
 
     fn work(&self, path: &str, edit: &Edit) {
         let at = self.target.join(path);
-        // What cannot be done there is not done.
+        // An edit that is impossible there is skipped.
         let _done = match edit {
             Edit::Write(text) => fs::write(&at, text),
             Edit::Mode(mode) if !at.is_symlink() => {
@@ -332,8 +333,8 @@ fn node(wish: &Wish) -> Node {
             executable,
             timed,
         } => {
-            // Files with a planned time count as the same if length and time are: so other bytes
-            // have another time.
+            // A file with a planned time counts as unchanged if its length and time are equal, so
+            // other bytes get another time.
             let time = 1_000_000_000
                 + text
                     .bytes()
@@ -352,8 +353,8 @@ fn node(wish: &Wish) -> Node {
     }
 }
 
-/// What the target must hold after a publication. `None` where a directory gives way to something
-/// else, which is refused or not by what nobody planned in it.
+/// What the target must hold after a publication. `None` where something else replaces a directory:
+/// whether that is refused depends on unplanned files in it.
 fn expected(before: &Map, plan: &Plan) -> Option<BTreeMap<String, Expectation>> {
     let keeps = plan.publication() == Publication::Merge;
     let mut map: BTreeMap<String, Expectation> = BTreeMap::new();
@@ -460,14 +461,14 @@ fn publish(lab: &mut Lab, counts: &Counts, way: Publication, wishes: &BTreeMap<u
             but_for_times_of_directories(map)
         }
     };
-    // One text and one digest, however often it is made or read.
+    // The text and the digest are the same each time a plan is made or read.
     assert_eq!(lab.plan(way, wishes).unwrap().digest(), plan.digest());
     assert_eq!(
         Plan::from_json(plan.to_json().as_bytes()).unwrap().digest(),
         plan.digest()
     );
     let Some(published) = lab.publish(&plan) else {
-        // The engine may have made its own directory, and removed it.
+        // The engine may have made its own directory, and removed it again.
         assert_eq!(
             same(&before),
             same(&look(&lab.target)),
@@ -503,11 +504,12 @@ fn publish(lab: &mut Lab, counts: &Counts, way: Publication, wishes: &BTreeMap<u
             "roll back ∘ publish is the identity"
         );
         if way != Publication::Refill {
-            // The engine's own directory may be new, and is among the names that a refill expects.
+            // The engine's own directory may be new, and a refill lists it among the names that it
+            // expects.
             assert_eq!(
                 lab.plan(way, wishes).unwrap().digest(),
                 plan.digest(),
-                "what came back is planned for alike"
+                "what came back gets the same plan"
             );
         }
         lab.roll();
@@ -517,7 +519,7 @@ fn publish(lab: &mut Lab, counts: &Counts, way: Publication, wishes: &BTreeMap<u
     lab.managed = managed;
 }
 
-/// plan(apply(plan)) has nothing to do; directories that stay keep the mode that they have.
+/// plan(apply(plan)) has nothing to do; directories that stay keep their mode.
 fn check_nothing_to_do(lab: &Lab, wishes: &BTreeMap<usize, Wish>) {
     let builder = lab.builder(Publication::Nothing, wishes);
     let seen = observe(
@@ -538,7 +540,7 @@ fn check_nothing_to_do(lab: &Lab, wishes: &BTreeMap<usize, Wish>) {
     drop(seen);
 }
 
-/// I1, I4, I5: histories of any kind.
+/// I1, I4, I5: any history ends as the model predicts.
 #[test]
 fn every_history_is_as_the_model_says() {
     let asked = std::env::var("RVENV_CASES")
@@ -567,10 +569,13 @@ fn every_history_is_as_the_model_says() {
         .map(|count| count.load(Ordering::Relaxed));
     println!("{published} publications, {rolled} rollbacks, {refused} refused");
     ended.unwrap_or_else(|error| panic!("{error}"));
-    assert!(published > 20 && rolled > 20, "too little was tried");
+    assert!(
+        published > 20 && rolled > 20,
+        "too few publications or rollbacks"
+    );
 }
 
-/// The attribute is one that this disk keeps, so that its comparison says something.
+/// This disk stores the attribute, so comparing it proves something.
 #[test]
 fn attributes_are_seen_here() {
     let lab = Lab::new();

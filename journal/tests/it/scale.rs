@@ -1,7 +1,8 @@
-//! Scale: what a hundred thousand operations cost, and that a change costs what it changes.
+//! Scale: the cost of a hundred thousand operations, and that the cost of a change depends only on
+//! the change.
 //!
-//! Time is judged by counting calls of the disk, since clocks of busy machines say nothing; memory
-//! by what the system says of a process of its own. Read next: `counted/mod.rs`, which counts.
+//! The tests count calls of the disk instead of time, since clocks of busy machines prove nothing.
+//! They measure memory in a child process. Read next: `counted/mod.rs`, which counts.
 
 #![cfg(unix)]
 #![expect(
@@ -24,11 +25,11 @@ use rvenv_journal::{
     Wanted, drift, observe,
 };
 
-/// Says to a child which part it plays, and where.
+/// Tells a child process which part it plays, and where.
 const PART: &str = "RVENV_SCALE_PART";
 const FILES_PER_DIR: usize = 50;
 
-/// A few objects, of which each file of a plan is a link to one.
+/// A few objects; each file of a plan is a link to one of them.
 struct Objects {
     dir: Dir,
 }
@@ -64,16 +65,16 @@ impl ContentSource for Objects {
     }
 }
 
-/// What the files of a plan hold.
+/// What the files of a plan contain.
 #[derive(Clone, Copy)]
 enum Files {
-    /// Links to objects.
+    /// Links to objects of the store.
     Objects,
-    /// A text of their own.
+    /// Each its own text.
     Own(&'static str),
 }
 
-/// Plans `count` files, in directories of a few; each directory is a thing of its own.
+/// Plans `count` files, in directories of a few, each of which is planned by itself.
 fn draft(target: &Path, count: usize, files: Files) -> PlanBuilder {
     let mut draft = PlanBuilder::new(target.to_str().unwrap(), Mode::SHARED_DIR).unwrap();
     let site = RelPath::new("lib/site").unwrap();
@@ -142,7 +143,7 @@ fn options(content: &dyn ContentSource) -> StageOptions<'_> {
     }
 }
 
-/// Publishes a draft over whatever stands there.
+/// Publishes a draft over the current target.
 fn publish(
     fs: &dyn Fs,
     target: &Path,
@@ -175,15 +176,15 @@ fn verify(fs: &dyn Fs, target: &Path) {
     assert_eq!(drift(fs, &root, &receipt).unwrap(), []);
 }
 
-/// The part that this process plays, if it is a child, and where.
+/// The place where this process plays the named part, if it is a child process.
 fn part(name: &str) -> Option<PathBuf> {
     let text = std::env::var(PART).ok()?;
     let (part, place) = text.split_once(':')?;
     (part == name).then(|| PathBuf::from(place))
 }
 
-/// Runs one test of this binary in a process of its own, under a limit of the shell's, and gives
-/// what it said.
+/// Runs one test of this binary in a child process, under a `ulimit` of the shell, and returns its
+/// output.
 fn child(test: &str, limit: &str, place: &Path) -> String {
     let ended = Command::new("sh")
         .arg("-c")
@@ -204,7 +205,7 @@ fn child(test: &str, limit: &str, place: &Path) -> String {
     said
 }
 
-/// Memory is quicker than a disk, and is not this process's own.
+/// A tmpfs is quicker than a disk, and its pages do not count for this process.
 fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() {
@@ -215,7 +216,7 @@ fn scratch() -> tempfile::TempDir {
     made.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// Megabytes that this process had in memory at its height.
+/// The peak resident memory of this process, in megabytes.
 fn memory_max() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -257,7 +258,7 @@ fn a_hundred_thousand_operations_need_at_most_a_hundred_megabytes() {
     staged.publish(&|| false).unwrap().settle().unwrap();
     drop(plan);
     verify(&fs, &target);
-    // Over all of it: every path was seen before.
+    // Over the whole tree: every path exists already.
     let ready_to_clear = ready(&fs, &target);
     let draft_of_all = draft(&target, 98_000, Files::Objects);
     let plan = finish(&ready_to_clear, draft_of_all, Publication::Swap);
@@ -271,7 +272,7 @@ fn a_hundred_thousand_operations_need_at_most_a_hundred_megabytes() {
     println!("used {}", memory_max().unwrap());
 }
 
-/// What each deed over an environment of this many files calls.
+/// The calls that each deed makes over an environment of this many files.
 fn calls(count: usize) -> BTreeMap<&'static str, Calls> {
     let place = scratch();
     let fs = Counted::new();
@@ -327,7 +328,7 @@ fn every_deed_calls_the_disk_as_often_as_there_are_files() {
     }
 }
 
-/// A plan of three files, for a target that is there.
+/// A plan of three files, for an existing target.
 fn small_change(target: &Path, text: &'static str) -> PlanBuilder {
     draft(target, 3, Files::Own(text))
 }
@@ -341,7 +342,7 @@ fn a_small_change_costs_the_same_in_an_environment_of_any_size() {
         let keep = terms(Retention::Keep);
         let put = (Publication::Put, keep);
         publish(&fs, &target, small_change(&target, "one"), put);
-        // Before, after and deep below what is planned.
+        // Paths before, after and deep below the planned ones.
         for dir in ["aaa", "zzz", "zzz/deep/er"] {
             let dir = target.join("lib/site").join(dir);
             fs::create_dir_all(&dir).unwrap();
@@ -361,7 +362,7 @@ fn a_small_change_costs_the_same_in_an_environment_of_any_size() {
     assert_eq!(calls(0), calls(300));
 }
 
-/// A fault may be met by any thread; what is said of it is the same.
+/// Any thread may meet a fault; the error is the same.
 #[test]
 fn what_cannot_be_deleted_is_named_by_its_path_whichever_thread_met_it() {
     for _ in 0..4 {
@@ -387,7 +388,7 @@ fn what_cannot_be_deleted_is_named_by_its_path_whichever_thread_met_it() {
         let prepared = ready.prepare(&plan, discard, &NoContent).unwrap();
         let staged = prepared.stage(&options(&NoContent)).unwrap();
         let ending = staged.publish(&|| false).unwrap().settle().unwrap();
-        // 25 files, what they are in, and the three directories above.
+        // 25 files, their directories, and the three directories above.
         assert_eq!(ending.leftovers.count, 25 + 25 + 3);
         let first = ending.leftovers.first.unwrap();
         assert_eq!((first.verb, first.name.as_str()), ("remove", "stays"));

@@ -1,8 +1,8 @@
 //! Crashes of the content store: every step of every verb, every disk that a kill or a power cut
-//! may leave, every fault.
+//! may leave, and every fault.
 //!
-//! Afterwards the store hands out nothing, or what was entered; entering the source works; and what
-//! a dead process was building is gone. Read next: `src/store.rs`.
+//! Afterwards the store hands out nothing, or what was entered. Entering the source works, and the
+//! unfinished build of the dead process is gone. Read next: `src/store.rs`.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ const MODELS: [Persistence; 3] = [
     Persistence::Independent,
 ];
 
-/// A verb of the store, and the disk that it finds.
+/// A verb of the store, and the disk on which it runs.
 struct Case {
     /// Changes an empty disk, all of which is durable afterwards.
     prepare: fn(&SimFs, &Dir),
@@ -97,7 +97,7 @@ fn damaged(disk: &SimFs, root: &Dir) {
         .unwrap();
 }
 
-/// A pack that nobody used for long, a build of a dead process, and an object that was edited.
+/// A pack that was unused for long, a build of a dead process, and an edited object.
 fn neglected(disk: &SimFs, root: &Dir) {
     edited(disk, root);
     let packs = disk.open_dir(root, OsStr::new("packs")).unwrap();
@@ -129,7 +129,7 @@ fn verify(disk: &SimFs, root: &Dir) -> Result<(), StoreError> {
     Store::open(disk, root)?.verify().map(|_| ())
 }
 
-/// Whether success says that the pack is there for good.
+/// Checks that the pack is durable after success.
 fn is_durable(disk: &SimFs, root: &Dir, crash: &dyn Display) {
     let store = Store::open(disk, root).unwrap();
     let Some(pack) = store.pack(key()).unwrap() else {
@@ -142,7 +142,7 @@ fn nothing(_: &SimFs, _: &Dir) {}
 
 fn no_promise(_: &SimFs, _: &Dir, _: &dyn Display) {}
 
-/// A disk that is found after a crash: what is handed out is right, and the source can be entered.
+/// Checks a disk after a crash: what the store hands out is right, and the source can be entered.
 #[track_caller]
 fn check_after_crash(disk: &SimFs, crash: &dyn Display) {
     let root = disk.open_path(Path::new("/")).unwrap();
@@ -151,7 +151,7 @@ fn check_after_crash(disk: &SimFs, crash: &dyn Display) {
     if let Some(pack) = found.unwrap_or_else(|error| panic!("{error:?}\n{crash}")) {
         mend(disk, &pack);
     }
-    // Whoever enters it deletes what dead builders left, and may find that another has entered it.
+    // Entering deletes what dead builders left; another process may have entered the pack already.
     let pack = store.enter(key(), &Source).unwrap();
     mend(disk, &pack);
     assert_whole(disk, &pack);
@@ -168,7 +168,7 @@ fn disks() -> [Options; 2] {
     [Options::default(), objects]
 }
 
-/// Stops the verb at every step, and looks at every disk that may be found then.
+/// Stops the verb at every step, and checks every disk that may exist then.
 fn crash_everywhere(case: &Case) {
     for options in disks() {
         for count in 0.. {
@@ -193,8 +193,7 @@ fn crash_everywhere(case: &Case) {
     }
 }
 
-/// Lets every step fail, and looks at what a kill and what a power cut make of what the failure
-/// left.
+/// Lets every step fail, and checks the disk after a kill and after a power cut.
 fn fail_everywhere(case: &Case) {
     let reaches = [Reach::Once, Reach::CreationsFromThenOn, Reach::FromThenOn];
     for (options, reach) in disks()

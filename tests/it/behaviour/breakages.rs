@@ -161,7 +161,7 @@ fn a_line_break_forges_no_line_of_the_configuration() {
 /// A torn `pyvenv.cfg`, as an interrupted `venv` leaves it, makes the packages of the system
 /// visible without a word.
 #[test]
-fn a_torn_configuration_is_told_and_written_anew() {
+fn a_torn_configuration_is_reported_and_written_anew() {
     let Some(desk) = desk() else { return };
     desk.create(&["E"]).ok();
     let whole = desk.read("E/pyvenv.cfg");

@@ -193,7 +193,7 @@ fn what_is_no_environment_is_not_cleared() {
 
 /// uv `--clear .` leaves the shell in a directory that is gone, and says nothing.
 #[test]
-fn who_stands_in_a_directory_that_is_replaced_is_told() {
+fn a_shell_in_a_directory_that_is_replaced_is_reported() {
     let Some(desk) = desk() else { return };
     desk.create(&["E"]).ok();
     let inode = || fs::metadata(desk.path("E")).unwrap().ino();

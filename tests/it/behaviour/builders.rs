@@ -245,7 +245,7 @@ impl Hooks for Bazaar {
 
 /// `test_create_scm_ignore_files_multiple` of the tests of `venv`.
 #[test]
-fn a_builder_may_know_of_more_systems_of_version_control_and_one_that_nobody_knows_is_refused() {
+fn a_builder_may_know_of_more_systems_of_version_control_and_an_unknown_one_is_refused() {
     let Some(bench) = bench() else { return };
     let builder = EnvBuilder {
         scm_ignore_files: ["git".to_owned(), "bzr".to_owned()].into(),

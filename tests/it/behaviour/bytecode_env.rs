@@ -289,7 +289,7 @@ fn bytecode_that_python_wrote_anew_or_does_without_is_no_drift() {
 }
 
 #[test]
-fn bytecode_that_nobody_wrote_anew_and_that_differs_is_drift_and_is_repaired() {
+fn torn_bytecode_that_no_interpreter_rewrote_is_drift_and_is_repaired() {
     let Some(bench) = bench() else { return };
     bench.make(&["create", FLAG, "E"]);
     let (_, bytecode) = bench.module("E");

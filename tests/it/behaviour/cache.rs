@@ -304,7 +304,7 @@ fn pruning_deletes_notes_on_what_is_gone_or_has_changed() {
 
 /// I6: nothing is deleted that has no name of ours, or that a link leads to.
 #[test]
-fn clearing_leaves_what_is_not_ours_alone_and_names_it() {
+fn clearing_leaves_foreign_files_alone_and_names_them() {
     let scratch = Scratch::new();
     player(&scratch, "python");
     scratch

@@ -70,7 +70,7 @@ fn at_a_terminal(lab: &Lab, words: &[String]) -> Option<String> {
 }
 
 #[test]
-fn a_long_deletion_is_shown_to_a_person_and_to_nobody_else() {
+fn a_long_deletion_is_shown_on_a_terminal_and_nowhere_else() {
     let Some(lab) = lab() else { return };
     let unseen = end(&mut lab.under(SLOWLY, &clear(&lab, &[])));
     assert_eq!(unseen.code, Some(0), "{}", unseen.story);

@@ -135,7 +135,7 @@ fn an_interpreter_that_is_stopped_is_reaped_and_takes_its_children_along() {
 }
 
 #[test]
-fn a_grandchild_that_keeps_the_pipes_open_delays_nobody() {
+fn a_grandchild_that_keeps_the_pipes_open_delays_nothing() {
     let lab = Lab::new();
     let answer = lab.answer("leaving", "3.9.1");
     let python = lab.script(

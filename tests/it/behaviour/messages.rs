@@ -92,7 +92,7 @@ fn a_version_that_does_not_exist_fails_in_three_lines() {
 }
 
 #[test]
-fn a_name_that_is_too_long_is_told_with_its_length() {
+fn a_name_that_is_too_long_is_reported_with_its_length() {
     let scratch = played();
     let long = "x".repeat(300);
     let plan = ["plan", "-p", "./python", "--without-pip"];

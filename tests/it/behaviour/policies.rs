@@ -369,8 +369,8 @@ fn chattr(flag: &str, path: &Path) -> bool {
 }
 
 #[test]
-fn an_immutable_entry_is_left_and_the_change_is_undone_or_told() {
-    let test = "an_immutable_entry_is_left_and_the_change_is_undone_or_told";
+fn an_immutable_entry_is_left_and_the_change_is_undone_or_reported() {
+    let test = "an_immutable_entry_is_left_and_the_change_is_undone_or_reported";
     let Some(place) = place(test, Kind::Ext4, created) else {
         return;
     };

@@ -520,7 +520,7 @@ fn what_is_no_environment_is_refused() {
 }
 
 #[test]
-fn an_open_transaction_is_told_and_what_stands_there_is_verified() {
+fn an_open_transaction_is_reported_and_the_current_tree_is_verified() {
     let scratch = played();
     let journal = scratch.path(".E.rvenv.journal");
     fs::write(&journal, "torn").unwrap();

@@ -196,7 +196,7 @@ fn links_lead_to_the_installation_itself() {
 }
 
 #[test]
-fn an_installation_that_nobody_looked_at_gives_no_environment() {
+fn an_installation_that_was_never_inspected_gives_no_environment() {
     let mut context = context(interpreter(13, "python.exe"), false);
     context.programs.clear();
     let error = build(&Venv, &context).unwrap_err().to_string();

@@ -96,7 +96,7 @@ const TESTS: &[(&str, Covered)] = &[
         "test_create_scm_ignore_files_multiple",
         At(&[(
             "tests/it/behaviour/builders.rs",
-            "a_builder_may_know_of_more_systems_of_version_control_and_one_that_nobody_knows_is_refused",
+            "a_builder_may_know_of_more_systems_of_version_control_and_an_unknown_one_is_refused",
         )]),
     ),
     ("test_create_scm_ignore_files_empty", Here),
@@ -184,7 +184,7 @@ const TRAPS: &[(&str, &[(&str, &str)])] = &[
         "a configuration that is cut short",
         &[(
             "tests/it/behaviour/breakages.rs",
-            "a_torn_configuration_is_told_and_written_anew",
+            "a_torn_configuration_is_reported_and_written_anew",
         )],
     ),
     (

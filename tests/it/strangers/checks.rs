@@ -73,7 +73,7 @@ fn the_health_check_of_an_environment_of_another_user_is_refused_or_allowed() {
 }
 
 #[test]
-fn a_generation_of_another_user_that_comes_back_is_not_checked_for_whoever_brings_it_back() {
+fn a_generation_of_another_user_that_comes_back_is_not_checked_for_the_caller() {
     let Some(desk) = desk() else { return };
     if !geteuid().is_root() {
         println!("skipped: only root gives a file to another user");

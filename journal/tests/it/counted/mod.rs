@@ -1,4 +1,4 @@
-//! The operating system's disk, with each call counted, and one name that cannot be removed.
+//! The operating system's disk, which counts each call and can refuse to remove one name.
 
 #![expect(clippy::unwrap_used, reason = "tests unwrap")]
 #![expect(unreachable_pub, reason = "a part of a test binary")]
@@ -22,7 +22,7 @@ pub type Calls = BTreeMap<&'static str, u64>;
 pub struct Counted {
     disk: RealFs,
     calls: Mutex<Calls>,
-    /// A file of this name stays.
+    /// A file of this name cannot be removed.
     pub stays: Option<&'static str>,
 }
 
@@ -35,7 +35,7 @@ impl Counted {
         }
     }
 
-    /// The calls since this was last asked.
+    /// The calls since the last `take`.
     pub fn take(&self) -> Calls {
         std::mem::take(&mut *self.calls.lock().unwrap())
     }

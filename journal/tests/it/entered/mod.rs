@@ -1,4 +1,4 @@
-//! A small source to enter into a content store, and what a store must hand out of it.
+//! A small source for a content store, and what the store must hand out after it entered it.
 
 #![expect(clippy::unwrap_used, reason = "tests unwrap")]
 
@@ -34,7 +34,7 @@ impl PackSource for Source {
         &self,
         visit: &mut dyn FnMut(ObjectMeta, &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        // Asking twice for one object is one object.
+        // An object that is given twice is entered once.
         let all = objects().into_iter().chain(objects());
         all.into_iter()
             .try_for_each(|(meta, bytes)| visit(meta, bytes))
@@ -79,7 +79,8 @@ pub(crate) fn names(fs: &dyn Fs, dir: &Dir) -> Vec<String> {
         .collect()
 }
 
-/// What is handed out is right; what is not is entered again, as who has the source does.
+/// Checks that every object that is handed out is right, and enters the source again where one is
+/// missing, as a caller with the source does.
 #[track_caller]
 pub(crate) fn mend(fs: &dyn Fs, pack: &Pack<'_>) {
     for (object, bytes) in objects() {

@@ -155,7 +155,7 @@ pub(super) fn a_directory_has_exactly_the_mode_that_was_asked_for(fs: &dyn Fs, r
     }
 }
 
-/// A setgid bit above it says whose a directory is, and nothing of who may use it.
+/// A setgid bit of the parent decides the group of a directory, not its permissions.
 pub(super) fn a_directory_below_a_setgid_one_has_the_permission_bits_that_were_asked_for(
     fs: &dyn Fs,
     root: &Dir,
@@ -222,7 +222,7 @@ pub(super) fn a_listing_is_sorted_whole_and_repeatable(fs: &dyn Fs, root: &Dir) 
     for _ in 0..2 {
         assert_eq!(fs.list(root).unwrap(), names);
     }
-    // More than any system gives in one piece.
+    // More names than any system returns in one call.
     let mut names = (0..2_000)
         .map(|number| OsString::from(format!("{number:0>60}")))
         .collect::<Vec<_>>();
@@ -254,7 +254,7 @@ pub(super) fn a_directory_held_open_is_followed_under_another_name(fs: &dyn Fs, 
     );
 }
 
-/// A directory without any bits can be given some, which is why this verb needs no open directory.
+/// The verb takes a name, since a directory without any permission bits cannot be opened.
 pub(super) fn a_directory_by_name_gets_exactly_the_mode_that_is_asked_for(fs: &dyn Fs, root: &Dir) {
     let dir = make_dir(fs, root, "dir");
     write(fs, &dir, "file", "x");
@@ -266,7 +266,7 @@ pub(super) fn a_directory_by_name_gets_exactly_the_mode_that_is_asked_for(fs: &d
     assert_eq!(read(fs, &dir, "file"), "x");
 }
 
-/// I6: neither what a link leads to nor what stands in the way of a directory is changed.
+/// I6: `set_mode` changes neither the target of a link nor a file where a directory is expected.
 pub(super) fn only_directories_get_a_mode_by_name(fs: &dyn Fs, root: &Dir) {
     make_dir(fs, root, "dir");
     write(fs, root, "file", "");

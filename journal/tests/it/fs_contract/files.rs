@@ -250,13 +250,12 @@ pub(super) fn files_belong_to_the_user_of_the_disk(fs: &dyn Fs, root: &Dir) {
     assert!(!fs.boot_id().is_empty());
 }
 
-/// Nothing that changes a file is earlier than what was written before, whatever its other time
-/// says (I6).
+/// The change time (ctime) of a file never goes back, whatever its mtime says (I6).
 pub(super) fn every_change_moves_the_time_of_change(fs: &dyn Fs, root: &Dir) {
     if cfg!(windows) {
         return;
     }
-    // Clocks tick slowly: the same is done until it is later.
+    // Clocks tick slowly: repeat the change until the time is later.
     let moves = |what: &str, mut change: Box<dyn FnMut(usize) + '_>| {
         let before = meta(fs, root, "file");
         for round in 0.. {
@@ -286,10 +285,10 @@ pub(super) fn every_change_moves_the_time_of_change(fs: &dyn Fs, root: &Dir) {
             done.unwrap();
         };
         moves("link", Box::new(link));
-        // A name that goes is a change of the file behind the others.
+        // Removing one name changes the file behind the others.
         let unlink = |round: usize| {
             let done = fs.remove_file(root, &entry(round));
-            // There may be fewer names than the clock takes to tick.
+            // The names may run out before the clock ticks.
             done.unwrap_or_else(|_| link(round));
         };
         moves("unlink", Box::new(unlink));

@@ -1,4 +1,4 @@
-//! Contracts of syncs, and of what is held open and locked.
+//! Contracts of syncs, and of files and directories that are held open and locked.
 
 use std::io::ErrorKind;
 
@@ -39,7 +39,7 @@ pub(super) fn a_held_file_is_made_private_and_keeps_its_content(fs: &dyn Fs, roo
     assert_eq!(read(fs, root, "lock"), "short");
     let identity = meta(fs, root, "lock").identity;
     assert_eq!(identity.inode, found.identity.inode);
-    // An emulation of Windows may take the last change for the birth.
+    // An emulation of Windows may report the last change as the birth time.
     assert!(cfg!(windows) || identity == found.identity);
 
     fs.make_dir(root, name("dir"), 0o755).unwrap();

@@ -1,13 +1,12 @@
-//! What every disk must do, on each that there is: one suite for the operating system and for the
-//! simulated disk.
+//! What every disk must do: one suite for the operating system's disk and the simulated disk.
 //!
-//! A contract is a function of a disk and an empty directory on it. `contracts!` makes a test of
-//! each, once per disk; so the crash tests, which run on the simulated disk alone, speak of the
-//! real one too. What a system or a filesystem cannot do (links, exchange, locks on directories,
-//! modes) is tried first, and the contract that needs it is left with a word on standard error.
+//! A contract is a function of a disk and an empty directory on it. `contracts!` turns each into
+//! one test per disk. So the crash tests, which run on the simulated disk only, hold for the real
+//! one too. A contract first tries what a system or a filesystem may lack (links, exchange, locks
+//! on directories, modes); where it is missing, the contract prints a line to standard error and
+//! returns.
 //!
-//! `real` has more: what only an operating system can do wrong, such as fifos, umasks and inherited
-//! ACLs.
+//! `real` holds contracts that only an operating system can break: FIFOs, umasks, inherited ACLs.
 
 #![expect(
     clippy::unwrap_used,
@@ -33,8 +32,8 @@ macro_rules! contracts {
         mod on_the_real_disk {
             $(#[test] fn $contract() { super::real::check(super::$theme::$contract); })*
         }
-        // It keeps modes whatever machine this is; it is held to the contract where the machine's
-        // disk keeps them, too.
+        // The simulated disk keeps modes on every system, but the contracts expect what the real
+        // disk keeps. So they run on it only where both keep modes.
         #[cfg(unix)]
         mod on_the_simulated_disk {
             $(#[test] fn $contract() { super::simulated::check(super::$theme::$contract); })*
@@ -83,7 +82,7 @@ contracts! {
     directories::the_right_to_write_is_that_of_the_directory,
 }
 
-/// How the contracts meet the simulated disk.
+/// The simulated disk on which the contracts run.
 #[cfg(unix)]
 mod simulated {
     use super::*;
@@ -146,7 +145,7 @@ fn rename(fs: &dyn Fs, at: &Dir, names: (&str, &str), how: Rename) -> Result<(),
     fs.rename((at, name(names.0)), (at, name(names.1)), how)
 }
 
-/// The bits that the system keeps: Windows knows only whether a file may be written.
+/// The bits that the system keeps: Windows only stores whether a file is writable.
 fn kept(mode: u32) -> u32 {
     match (cfg!(windows), mode & 0o200) {
         (false, _) => mode,
@@ -155,12 +154,13 @@ fn kept(mode: u32) -> u32 {
     }
 }
 
-/// The bits that the system keeps of a directory: Windows knows none.
+/// The bits that the system keeps of a directory: Windows stores none.
 fn kept_of_dir(mode: u32) -> u32 {
     if cfg!(windows) { 0o777 } else { mode }
 }
 
-/// Makes a symbolic link; some systems have none, and some say that they made one and did not.
+/// Makes a symbolic link, and returns whether it exists: some systems have none, and some report
+/// success without making one.
 fn symlink(fs: &dyn Fs, at: &Dir, entry: &str, target: &str) -> bool {
     match fs.make_symlink(at, name(entry), name(target)) {
         Ok(()) if !is_absent(fs, at, entry) => return true,

@@ -1,4 +1,5 @@
-//! What only an operating system can do wrong: fifos, umasks, inherited ACLs, mounts and overlays.
+//! Contracts that only an operating system can break: FIFOs, umasks, inherited ACLs, mounts and
+//! overlays.
 
 use std::path::Path;
 
@@ -49,7 +50,7 @@ fn a_name_need_not_be_text() {
     });
 }
 
-/// I6: a fifo in the way neither blocks nor is taken for a file.
+/// I6: a FIFO at an expected name neither blocks the engine nor counts as a file.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_fifo_is_refused_without_waiting_for_its_other_end() {
@@ -75,8 +76,8 @@ fn a_fifo_is_refused_without_waiting_for_its_other_end() {
     });
 }
 
-/// The umask belongs to the whole process, so the contracts about modes run again in one of their
-/// own.
+/// The umask belongs to the whole process, so the contracts about modes run again in a child
+/// process.
 #[cfg(unix)]
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a process with another umask")]
@@ -121,7 +122,7 @@ fn modes_are_exact_below_a_default_acl() {
     });
 }
 
-/// Setting a mode in so many words would take the bit away again.
+/// Setting an explicit mode would remove the setgid bit again.
 #[cfg(unix)]
 #[test]
 fn a_setgid_bit_and_its_group_are_handed_down_beside_the_bits_that_were_asked_for() {
@@ -181,7 +182,7 @@ fn an_acl_is_given_and_taken_as_it_is_and_leaves_what_the_kernel_leaves() {
         assert_eq!(shared.acl, None);
         assert_eq!(left_by_acl(fs, &giver), Some(0o771));
         let dir = make_dir(fs, root, "dir");
-        // What was known of it before must not be believed.
+        // The engine must not reuse what it read before.
         write(fs, &dir, "before", "");
         fs.hand_down(&dir, &shared).unwrap();
         assert!(fs.has_default_acl(&dir));
@@ -218,8 +219,8 @@ fn the_root_is_a_mount_point_and_this_start_has_a_name() {
     assert_eq!(fs.boot_id().len(), 36, "{}", fs.boot_id());
 }
 
-/// Where root runs the tests, nothing is ever refused for want of a right; so the contracts about
-/// rights run again as somebody else.
+/// Nothing is refused to root, so where root runs the tests, the contracts about permissions run
+/// again as another user.
 #[cfg(target_os = "linux")]
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a process of another user")]
@@ -251,7 +252,8 @@ fn the_contracts_about_rights_hold_for_ordinary_users() {
     assert!(told.contains("test result: ok. 6 passed"), "{told}");
 }
 
-/// What a lower layer gave is another object once it was changed.
+/// On an overlay, an object from the lower layer becomes another object when it is changed
+/// (copy-up).
 #[cfg(target_os = "linux")]
 #[test]
 fn what_an_overlay_was_given_keeps_its_identity_once_it_was_pinned() {
@@ -297,7 +299,7 @@ fn a_directory_that_an_overlay_was_given_is_pinned_and_yet_does_not_move() {
         assert_eq!((pinned.mode, pinned.mtime), (found.mode, found.mtime));
         fs.pin(root, name("dir")).unwrap();
         assert_eq!(meta(fs, root, "dir").identity, pinned.identity);
-        // Where the mount allows it (`redirect_dir`), it moves and stays what it is.
+        // Where the mount allows it (`redirect_dir`), the directory moves and keeps its identity.
         match rename(fs, root, ("dir", "away"), Rename::Replace) {
             Ok(()) => assert_eq!(meta(fs, root, "away").identity, pinned.identity),
             Err(error) => assert_eq!(error.kind(), ErrorKind::CrossesDevices),
@@ -306,7 +308,7 @@ fn a_directory_that_an_overlay_was_given_is_pinned_and_yet_does_not_move() {
     });
 }
 
-/// Directories, a file that is setuid, one that nobody may write, one with two names, and a link.
+/// Directories, a file that is setuid, a read-only one, one with two names, and a link.
 #[cfg(target_os = "linux")]
 #[expect(
     clippy::disallowed_methods,
@@ -328,8 +330,8 @@ fn fill_lower_layer(lower: &Path) {
     std::os::unix::fs::symlink("file", lower.join("link")).unwrap();
 }
 
-/// Runs the test of this name again in a process among mounts of its own, which go with it, and
-/// there `body`.
+/// Runs the test of this name again in a process with its own mount namespace, and `body` there;
+/// the mounts end with that process.
 #[cfg(target_os = "linux")]
 #[expect(clippy::disallowed_methods, reason = "a process with other mounts")]
 fn on_an_overlay(test: &str, fill: fn(&Path), body: impl FnOnce(&RealFs, &Dir)) {
@@ -367,10 +369,10 @@ fn on_an_overlay(test: &str, fill: fn(&Path), body: impl FnOnce(&RealFs, &Dir)) 
     assert!(told.contains("1 passed"), "{told}");
 }
 
-/// The verbs work on descriptors: what is at the path by now does not matter.
+/// The verbs work on descriptors: what the path leads to by now does not matter.
 #[cfg(unix)]
 #[test]
-fn a_directory_swapped_for_a_link_leads_nobody_elsewhere() {
+fn a_directory_swapped_for_a_link_leads_no_verb_elsewhere() {
     on_a_scratch_disk(|fs, root, path| {
         let dir = make_dir(fs, root, "dir");
         let elsewhere = make_dir(fs, root, "elsewhere");

@@ -149,7 +149,7 @@ pub(super) fn an_exchange_changes_both_places_at_once(fs: &dyn Fs, root: &Dir) {
         meta(fs, root, "file").identity,
     );
     assert_eq!(after, before);
-    // A directory and what is in it cannot change places.
+    // A directory cannot be exchanged with something inside it.
     let inside = fs.rename(
         (root, name("dir")),
         (&dir, name("in-dir")),
@@ -185,7 +185,7 @@ pub(super) fn removal_is_of_one_kind_and_follows_nothing(fs: &dyn Fs, root: &Dir
         kind(fs.remove_dir(root, name("file"))),
         ErrorKind::NotADirectory
     );
-    // Linux says that it is a directory, others that it is not permitted.
+    // Linux answers `EISDIR`, others `EPERM`.
     let refusal = kind(fs.remove_file(root, name("dir")));
     assert!(matches!(
         refusal,

@@ -1,8 +1,8 @@
-//! Safety that only one history shows: what a user does at the worst moment, and layers that were
+//! Safety that only one history tests: a user acts at the worst moment, or overlay layers are
 //! sealed in between.
 //!
-//! The crash sweep cannot come upon these, since in it nobody else does anything. Each test goes
-//! red without one step of the engine, which `mutants.rs` drops.
+//! The crash sweep cannot reach these histories, since no other process acts in it. Each test fails
+//! without one step of the engine, which `mutants.rs` drops.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -21,8 +21,8 @@ fn swap() -> Case {
     Case::of("swap", Publication::Swap)
 }
 
-/// I6: a plan for a directory that came after the lock is refused: nobody keeps others out of that
-/// one.
+/// I6: a plan for a directory that replaced the locked one is refused: the lock does not protect
+/// that directory.
 #[test]
 fn a_plan_for_another_directory_than_the_one_that_was_locked_is_refused() {
     for case in [swap(), Case::of("merge", Publication::Merge)] {
@@ -42,8 +42,8 @@ fn a_plan_for_another_directory_than_the_one_that_was_locked_is_refused() {
     }
 }
 
-/// I6: where no rename refuses a taken name, an empty directory at the name of the generation is
-/// not replaced either.
+/// I6: an empty directory at the name of the generation is not replaced, also where no rename
+/// refuses an existing target.
 #[test]
 fn an_empty_directory_at_the_name_of_a_generation_is_left_alone() {
     let case = swap().kept().on(Options {
@@ -61,7 +61,7 @@ fn an_empty_directory_at_the_name_of_a_generation_is_left_alone() {
     let failed = published.settle().expect_err("the name is taken");
     let theirs = disk.meta(&at, taken).unwrap().expect("it is there");
     assert_eq!(theirs.mode, 0o711, "{failed:?}");
-    // Once it is gone, the next run goes on.
+    // Once that directory is gone, the next run continues.
     disk.remove_dir(&at, taken).unwrap();
     let disk = disk.killed();
     recover(&disk).unwrap();
@@ -70,9 +70,8 @@ fn an_empty_directory_at_the_name_of_a_generation_is_left_alone() {
     assert_eq!(tree_at(&disk, "/p/.t.rvenv.old-1"), closed(&outcome.old));
 }
 
-/// I6: a directory that somebody makes at the target right before a tree is put there stays theirs,
-/// empty as it is, also where the system does not know the call that replaces nothing. A plain
-/// rename would take its place and say nothing.
+/// I6: an empty directory that another process makes at the target right before a put stays, also
+/// where the system has no rename without replacement. A plain rename would replace it silently.
 #[test]
 fn an_empty_directory_that_came_right_before_a_put_is_left_alone() {
     let case = Case::of("put", Publication::Put).on(Options {
@@ -96,8 +95,8 @@ fn an_empty_directory_that_came_right_before_a_put_is_left_alone() {
     assert_eq!(beside(&disk), [""; 0]);
 }
 
-/// I1, I7: what was said to be done leaves no journal that contradicts what somebody does to the
-/// target afterwards.
+/// I1, I7: after a reported success no journal is left that contradicts later changes of the target
+/// by a user.
 #[test]
 fn a_target_that_is_moved_after_success_is_no_contradiction_after_a_power_cut() {
     for case in [swap(), swap().kept(), swap().undone()] {
@@ -117,8 +116,8 @@ fn a_target_that_is_moved_after_success_is_no_contradiction_after_a_power_cut() 
     }
 }
 
-/// I1, I5: a generation whose layer was sealed since, as when an image is built on another, comes
-/// back over that layer.
+/// I1, I5: a generation comes back also after its layer was sealed, as when one container image is
+/// built on another.
 #[test]
 fn a_generation_comes_back_over_a_layer_that_was_sealed_after_it_was_kept() {
     for publication in [Publication::Merge, Publication::Refill] {
@@ -140,8 +139,8 @@ fn a_generation_comes_back_over_a_layer_that_was_sealed_after_it_was_kept() {
             let checked = outcome.check_target(&image);
             checked.unwrap_or_else(|what| panic!("{what}\n{}", story()));
             if !disk.has_crashed() {
-                // A whole directory that came to lie in a lower layer cannot be moved, and nothing
-                // is changed then.
+                // A directory that is now in a lower layer cannot be renamed as a whole; the
+                // rollback then changes nothing.
                 let is_done = exit == Exit::Done;
                 assert!(
                     is_done || exit == Exit::Failed(Aftermath::Unchanged),

@@ -1,10 +1,10 @@
-//! Publications entry by entry, and a user who works in the target meanwhile.
+//! Publications entry by entry, while a user works in the target.
 //!
-//! Whatever a user edits, replaces, deletes or makes between a crash and the recovery from it, or
-//! between the last look and the steps, is not lost (I5), and everything else is as it was or as it
-//! was planned (I1). And filesystems that refuse a step, once or for good.
+//! What a user edits, replaces, deletes or makes between a crash and its recovery, or between the
+//! last check and the steps, is not lost (I5), and everything else is as it was or as planned (I1).
+//! Filesystems that refuse a step, once or for good, are here too.
 //!
-//! Read next: `crash.rs`, where nobody else is there.
+//! Read next: `crash.rs`, where no user acts.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -32,7 +32,7 @@ fn no_exchange() -> Options {
     }
 }
 
-/// Every way in which a merge may be found by the user.
+/// Merges on every kind of filesystem and ground on which a user may act.
 fn merges() -> [Case; 5] {
     let pairs = Case::of("merge, take and put", Publication::Merge).on(no_exchange());
     [
@@ -44,7 +44,7 @@ fn merges() -> [Case; 5] {
     ]
 }
 
-/// Everything that a user may do to a disk, each on a disk of its own.
+/// Tries everything that a user may do, each on its own copy of the disk.
 fn for_each_act(disk: &SimFs, mut check: impl FnMut(&SimFs, &str, Act)) {
     for path in PATHS {
         for done in ACTS {
@@ -91,7 +91,7 @@ fn check_recovered(outcome: &Outcome, disk: &SimFs, (path, done): (&str, Act), s
     let rest = target_without(disk, path);
     let is_one = [&outcome.old, &outcome.new].map(|tree| without(tree, path) == rest);
     assert!(is_one.contains(&true), "neither old nor new\n{}", told());
-    // What is reported of the target is what it holds.
+    // The report about the target matches what it contains.
     let [is_old, is_new] = is_one;
     let is_so = match recovered.upshot {
         Upshot::NothingOpen | Upshot::Torn => true,
@@ -110,7 +110,8 @@ fn check_recovered(outcome: &Outcome, disk: &SimFs, (path, done): (&str, Act), s
     assert_eq!(recover(disk).unwrap(), Decision::Nothing, "{}", told());
 }
 
-/// I4, I5: what is written between the last look and the steps makes the plan stale, or stays.
+/// I4, I5: what a user writes between the last check and the steps makes the plan stale, or is
+/// kept.
 #[test]
 fn what_a_user_does_right_before_the_steps_is_not_lost() {
     let refill = Case::of("refill", Publication::Refill);
@@ -119,7 +120,7 @@ fn what_a_user_does_right_before_the_steps_is_not_lost() {
         let plan = case.plan(&base);
         let outcome = Outcome::of(&case);
         for (path, done) in PATHS.iter().flat_map(|path| ACTS.map(|done| (*path, done))) {
-            // Whoever clears a directory asks for what nobody planned to go.
+            // A clear is asked to delete unplanned files as well.
             let is_cleared = case.publication == Publication::Refill
                 && (!outcome.new.contains_key(path)
                     || (done == Act::Edit && ["bin", "package"].contains(&path)));
@@ -130,7 +131,7 @@ fn what_a_user_does_right_before_the_steps_is_not_lost() {
             let (ready, _) = ready(&disk).unwrap();
             let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
             let staged = prepared.stage(&options()).unwrap();
-            // The question whether to stop is the last thing before the steps.
+            // The interrupt check is the last call before the steps.
             let published = staged.publish(&|| {
                 act(&disk, path, done);
                 false
@@ -162,7 +163,7 @@ fn what_a_user_does_right_before_the_steps_is_not_lost() {
     }
 }
 
-/// I4: the same, before the last look.
+/// I4: the same, before the last check.
 #[test]
 fn what_changed_while_staging_is_refused_and_named() {
     let case = merge();
@@ -189,8 +190,8 @@ fn what_changed_while_staging_is_refused_and_named() {
     }
 }
 
-/// I4: a directory that is exchanged because everything in it is known is not, once something else
-/// is in it.
+/// I4: the engine exchanges a directory as a whole only while it knows everything in it; another
+/// file in it prevents that.
 #[test]
 fn a_directory_that_got_a_file_while_staging_is_not_exchanged() {
     let case = merge();
@@ -214,7 +215,7 @@ fn a_directory_that_got_a_file_while_staging_is_not_exchanged() {
     }
 }
 
-/// The renames that publish: by the number of steps before each, with both of their sides.
+/// The renames that publish, each with the number of steps before it and both of its paths.
 fn publishing(case: &Case) -> Vec<(usize, String, String, Rename)> {
     let steps = case.steps();
     let slots = "/p/t/.rvenv/new-";
@@ -243,7 +244,7 @@ fn open_side<'p>(disk: &SimFs, path: &'p str) -> (Dir, &'p OsStr) {
     (dir, OsStr::new(name))
 }
 
-/// I5: somebody replaces an entry right before its own step, and the process dies after it.
+/// I5: a user replaces an entry right before its step, and the process dies after the step.
 #[test]
 fn an_entry_that_was_replaced_right_before_its_step_comes_back() {
     for case in [merge(), merge().on(no_exchange())] {
@@ -283,8 +284,8 @@ fn failed(disk: &SimFs, case: &Case) -> PublishFailed {
     staged.publish(&|| false).unwrap_err()
 }
 
-/// I1: a filesystem that refuses one of the steps gets the others back, and may be asked for
-/// smaller ones.
+/// I1: when a filesystem refuses one step, the engine takes the others back, and the caller may
+/// retry with smaller steps.
 #[test]
 fn a_step_that_is_refused_takes_the_others_back() {
     let foreign = merge().standing(Ground::Foreign);
@@ -318,7 +319,7 @@ fn a_step_that_is_refused_takes_the_others_back() {
     }
 }
 
-/// What cannot be switched as a whole directory is switched file by file.
+/// A directory that cannot be switched as a whole is switched file by file.
 #[test]
 fn over_a_lower_layer_smaller_steps_succeed() {
     for publication in [Publication::Merge, Publication::Refill] {
@@ -334,17 +335,18 @@ fn over_a_lower_layer_smaller_steps_succeed() {
         assert_eq!(run(&disk, &plan, &smaller), Exit::Done);
         let tree = tree_at(&disk, TARGET);
         let new = Outcome::of(&smaller).new;
-        // The receipt names the plan, which expects what was copied up before the first step.
+        // The receipt names the plan, and the plan expects the objects that were copied up before
+        // the first step.
         let receipt = ".rvenv/receipt.json";
         assert_eq!(without(&tree, receipt), without(&new, receipt));
-        // A directory that cannot be moved stays, empty.
+        // A directory that cannot be moved stays behind, empty.
         let below = |path: &&String| path.starts_with("gone");
         assert_eq!(tree.keys().filter(below).collect::<Vec<_>>(), ["gone"]);
     }
 }
 
-/// I3: an interpreter never stands without its configuration: what a plan orders is switched in
-/// that order.
+/// I3: an interpreter never exists without its configuration: the engine switches ordered entries
+/// in the plan's order.
 #[test]
 fn what_a_plan_orders_is_switched_last_and_in_its_order() {
     let case = merge();
@@ -365,7 +367,7 @@ fn what_a_plan_orders_is_switched_last_and_in_its_order() {
         ".rvenv/receipt.json",
     ];
     assert_eq!(order, expected);
-    // Between two of them nothing slower than a rename happens.
+    // Only renames happen between two of them.
     let steps: Vec<usize> = publishing(&case).into_iter().map(|step| step.0).collect();
     assert!(
         steps.windows(2).all(|pair| pair[0] + 1 == pair[1]),
@@ -373,8 +375,8 @@ fn what_a_plan_orders_is_switched_last_and_in_its_order() {
     );
 }
 
-/// I2: POSIX promises a rename between two directories only once both are synced, and no simulated
-/// disk forgets as much as it allows: so the syncs themselves are looked at.
+/// I2: POSIX guarantees a rename between two directories only once both are synced. The simulated
+/// disk loses less than POSIX allows, so this test checks the syncs themselves.
 #[test]
 fn both_sides_of_every_step_are_synced_before_the_decision() {
     let rolled = merge().rolled(Verb::Rollback);
@@ -391,15 +393,15 @@ fn both_sides_of_every_step_are_synced_before_the_decision() {
         let before = steps[..decided].iter().rev();
         let mut synced: Vec<_> = before.take_while(is_sync).collect();
         synced.reverse();
-        // The entries first: a cut that keeps the loss of a slot and forgets the entry would lose
-        // what was in it.
+        // The entries are synced first: a power cut that persists the removal from a slot but not
+        // the new entry would lose its content.
         let dirs = parents.iter().chain([&slots, &"/p/t/.rvenv"]);
         let expected: Vec<_> = dirs.map(|dir| format!("sync {dir}")).collect();
         assert!(synced.into_iter().eq(&expected), "{}", numbered(&steps));
     }
 }
 
-/// I5: a take where there is no exchange, undone over a file that a user made there.
+/// I5: without an exchange, undoing a take keeps a file that a user made at the entry meanwhile.
 #[test]
 fn without_an_exchange_a_new_file_at_a_taken_entry_is_kept() {
     let case = merge().on(no_exchange()).awaited();
@@ -412,7 +414,7 @@ fn without_an_exchange_a_new_file_at_a_taken_entry_is_kept() {
     run(&published, &plan, &case);
     let published = published.killed();
     assert!(act(&published, "bin/old-tool", Act::Create));
-    // The recovery may be killed at every step, too.
+    // The recovery is killed at every step, too.
     for count in 0.. {
         let disk = published.killed();
         disk.crash_after(count);
@@ -430,8 +432,8 @@ fn without_an_exchange_a_new_file_at_a_taken_entry_is_kept() {
     }
 }
 
-/// I1: a power cut lost what was to be put, and another one came while the old entry was taken back
-/// by a link: what stands at the entry is nobody's change then.
+/// I1: a power cut lost the new entry, and a second one hit while recovery restored the old entry
+/// by a link. The entry that exists then is not a user's change.
 #[test]
 fn an_old_entry_that_is_half_back_is_not_taken_for_a_change() {
     let case = merge().on(Options {

@@ -1,7 +1,7 @@
-//! The protocol, history by history: what each verb of the engine makes of each state that it may
+//! The protocol, history by history: what each verb of the engine does with each state that it may
 //! find.
 //!
-//! All of it is on the simulated disk: `cargo test -p rvenv-journal --test it recovery::` runs the
+//! All tests use the simulated disk: `cargo test -p rvenv-journal --test it recovery::` runs the
 //! tests of one file. The sweep over every crash is `crash.rs`.
 
 #![expect(

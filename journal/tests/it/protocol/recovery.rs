@@ -1,11 +1,12 @@
-//! The recovery table, row by row: each history is built on a simulated disk, and must land on its
-//! row.
+//! The recovery table, row by row: each test builds one history on a simulated disk, and recovery
+//! must choose its row.
 //!
-//! A history is a publication that dies before a step named here by what it does, and sometimes a
-//! stranger who comes by before the next run. [`inspected`] tells the row without writing; then the
-//! next run acts on it.
+//! A history is a publication that dies before a named step, and sometimes another process that
+//! acts before the next run. [`inspected`] returns the row without writing; then the next run acts
+//! on it.
 //!
-//! Read next: `crash.rs`, which visits all histories and asks only for the old tree or the new one.
+//! Read next: `crash.rs`, which visits all histories and only checks for the old tree or the new
+//! one.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -22,27 +23,27 @@ use crate::publication::{
     tree_at, write,
 };
 
-/// The disk after the power was cut with everything on it.
+/// The disk after a power cut that lost nothing.
 fn restarted(disk: &SimFs) -> SimFs {
     let root = disk.open_path(Path::new("/")).unwrap();
     disk.sync_filesystem(&root).unwrap();
     let mut found = None;
     let (model, bound) = (Persistence::Ordered, Bound::QUICK);
-    // What is visited first lost nothing, not even what a failed sync left in doubt.
+    // The first image lost nothing, not even what a failed sync left in doubt.
     disk.for_each_image(model, bound, |image, _| {
         found.get_or_insert(image);
     });
     found.unwrap()
 }
 
-/// Which of the two trees stands at the target in the end.
+/// Which of the two trees is at the target in the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ends {
     Old,
     New,
 }
 
-/// Checks the row, then what is done about it, and that nothing is left.
+/// Checks the row, then what the next run does, and that it leaves nothing behind.
 #[track_caller]
 fn check(case: &Case, disk: &SimFs, expected: Decision, ends: Ends) {
     assert_eq!(inspected(disk).decision.unwrap(), expected);
@@ -72,7 +73,7 @@ fn check(case: &Case, disk: &SimFs, expected: Decision, ends: Ends) {
     };
     assert_eq!(&tree_at(disk, TARGET), wanted);
     outcome.check(case, disk).unwrap();
-    // Converged: there is nothing to do any more.
+    // Converged: the run after that has nothing to do.
     assert_eq!(recover(disk).unwrap(), Decision::Nothing);
 }
 
@@ -111,7 +112,7 @@ fn trash_of_an_earlier_run_is_deleted_and_a_strangers_is_named() {
     assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).new);
 }
 
-// A stage that no journal names.
+// A stage without a journal.
 
 #[test]
 fn a_run_that_died_while_staging_is_discarded() {
@@ -125,7 +126,7 @@ fn a_run_that_died_while_staging_is_discarded() {
     }
 }
 
-/// I6: a name can be planted, an identity cannot.
+/// I6: another user can plant a name, but not an identity.
 #[test]
 fn another_object_at_the_name_of_the_stage_is_named_and_left_alone() {
     let disk = killed_before(&swap(), "make link");
@@ -141,8 +142,7 @@ fn another_object_at_the_name_of_the_stage_is_named_and_left_alone() {
     assert_eq!(beside(&disk), [name, "elsewhere".to_owned()]);
 }
 
-/// Somebody may have made something at the target while the stage was built, or right before it was
-/// put.
+/// A user may make something at the target while the stage is built, or right before the put.
 #[test]
 fn while_staging_the_target_is_the_users() {
     for text in ["make link", SWITCH_PUT] {
@@ -198,7 +198,7 @@ fn died_between_a_take_and_its_put() {
 
 #[test]
 fn died_after_the_last_step() {
-    // A lone put is its own decision, and leaves nothing but a draft.
+    // A lone put decides by itself, and leaves only a draft.
     for (case, decision) in [
         (put(), Decision::Nothing),
         (swap(), Decision::Settle),
@@ -209,8 +209,8 @@ fn died_after_the_last_step() {
     }
 }
 
-/// I2: of a put whose process was killed only the page cache may know; whoever says that all is
-/// done has made it durable.
+/// I2: the put of a killed process may exist only in the page cache. The next run syncs it before
+/// it reports that nothing is left to do.
 #[test]
 fn what_a_killed_put_left_is_durable_after_the_next_run() {
     let disk = killed_after(&put(), SWITCH_PUT, 1);
@@ -224,14 +224,14 @@ fn what_a_killed_put_left_is_durable_after_the_next_run() {
 }
 
 #[test]
-fn died_while_somebody_looked_at_the_published_tree() {
+fn died_while_the_published_tree_was_checked() {
     for case in [put(), swap(), take_and_put()].map(Case::awaited) {
         let disk = killed_before(&case, DECIDED);
         check(&case, &disk, Decision::Undo, Ends::Old);
     }
 }
 
-/// I5: a published tree that somebody worked in is kept when it is undone.
+/// I5: an undo keeps a published tree that a user has changed.
 #[test]
 fn a_tree_that_changed_since_it_was_published_is_kept_and_named() {
     let case = swap().awaited();
@@ -277,7 +277,7 @@ fn a_stranger_in_any_of_the_places_is_refused_in_every_state() {
     check_refused(&disk, Refusal::Stranger);
 }
 
-/// I5: without the old tree the new one is the last that is good, and is not taken away.
+/// I5: without the old tree the new one is the last good one, and recovery does not take it away.
 #[test]
 fn nothing_is_undone_for_an_old_tree_that_is_gone() {
     for case in [swap().awaited(), take_and_put().awaited()] {
@@ -291,7 +291,7 @@ fn nothing_is_undone_for_an_old_tree_that_is_gone() {
     }
 }
 
-/// I5: the same while the process that published lives.
+/// I5: the same in the process that published.
 #[test]
 fn a_living_run_does_not_undo_for_an_old_tree_that_is_gone() {
     for case in [swap().awaited(), take_and_put().awaited()] {
@@ -367,7 +367,7 @@ fn a_decision_to_settle_what_was_not_published_is_a_contradiction() {
 
 // Doubt.
 
-/// A run whose sync after the last step fails: the disk, and how the run ended.
+/// The disk of a run whose sync after the last step failed.
 fn doubtful(case: &Case) -> SimFs {
     let switch = if case.publication == Publication::Put {
         steps_before(case, SWITCH_PUT, 1)
@@ -422,7 +422,7 @@ fn in_another_boot_a_doubtful_tree_that_is_not_whole_is_undone_and_kept() {
     assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).old);
 }
 
-/// Nobody had said that the tree is good when the sync failed.
+/// The new tree had not passed its check when the sync failed.
 #[test]
 fn in_another_boot_a_doubtful_tree_without_its_verdict_is_undone() {
     for case in [put().awaited(), swap().awaited()] {
@@ -449,7 +449,7 @@ fn in_another_boot_an_unsynced_publication_is_doubtful() {
     check(&case, &disk, Decision::Undo, Ends::Old);
 }
 
-/// A sync that fails before the steps leaves nothing in doubt: no reader saw anything.
+/// A sync that fails before the steps leaves nothing in doubt: no reader saw the new tree.
 #[test]
 fn a_sync_that_fails_while_staging_does_not_close_the_target_until_a_restart() {
     let case = swap();
@@ -474,7 +474,7 @@ fn a_sync_that_fails_while_staging_does_not_close_the_target_until_a_restart() {
     }
 }
 
-/// I5: without times of birth nothing is deleted on the word of an inode number.
+/// I5: without birth times recovery deletes nothing on the evidence of an inode number alone.
 #[test]
 fn what_cannot_be_proved_to_be_the_old_tree_is_kept() {
     let case = swap().on(Options {

@@ -1,5 +1,5 @@
-//! Rollback: a kept generation comes back, goes forward again, and is refused where something
-//! changed.
+//! Rollback: a kept generation comes back and goes forward again; the engine refuses where
+//! something changed.
 //!
 //! Read next: `crash.rs`, which stops rollbacks at every step.
 
@@ -23,7 +23,7 @@ fn bare() -> Options {
     }
 }
 
-/// What was published and may be rolled back.
+/// The publications that can be rolled back.
 fn published() -> Vec<Case> {
     let merge = Case::of("merge", Publication::Merge);
     let swap = Case::of("swap", Publication::Swap);
@@ -43,7 +43,7 @@ fn published() -> Vec<Case> {
     cases.map(|case| case.rolled(Verb::Rollback)).into()
 }
 
-/// Where what was replaced is kept.
+/// The path of the generation that a publication keeps.
 fn generation(case: &Case) -> &'static str {
     if case.publication.is_by_entries() {
         "/p/t/.rvenv/old-1"
@@ -52,14 +52,14 @@ fn generation(case: &Case) -> &'static str {
     }
 }
 
-/// Rolls as the case says, and settles.
+/// Rolls back or forward as the case says, and settles.
 fn roll_all(disk: &SimFs, case: &Case, changes: Changes) {
     let (ready, _) = ready(disk).unwrap();
     let ending = roll(ready, case, changes).unwrap().settle().unwrap();
     assert_eq!(ending.kept.unwrap().generation, 1);
 }
 
-/// Rolls where that is refused.
+/// Tries a rollback that must be refused.
 fn refused(disk: &SimFs) -> RollbackError {
     let before = state(disk);
     let (ready, _) = ready(disk).unwrap();
@@ -73,7 +73,7 @@ fn refused(disk: &SimFs) -> RollbackError {
     error
 }
 
-/// I5: back is the tree before, forward the tree after, each time to the last byte.
+/// I5: each rollback restores the tree before, each roll forward the tree after, byte for byte.
 #[test]
 fn back_and_forward_are_exact_any_number_of_times() {
     for case in published() {
@@ -90,7 +90,7 @@ fn back_and_forward_are_exact_any_number_of_times() {
     }
 }
 
-/// The newest is what a rollback brings back, whichever publication kept it.
+/// A rollback brings back the newest generation, whichever publication kept it.
 #[test]
 fn the_newest_generation_comes_back() {
     let merge = Case::of("merge", Publication::Merge).kept();
@@ -107,7 +107,8 @@ fn the_newest_generation_comes_back() {
     assert!(beside(&disk).contains(&"t/.rvenv/old-1".to_owned()));
 }
 
-/// I5: what changed since is named and refused; put aside, it is found in the generation.
+/// I5: a rollback names later changes and refuses them; when told to put them aside, it keeps them
+/// in the generation.
 #[test]
 fn what_changed_since_is_refused_or_put_aside() {
     let (mut refusals, mut rolls) = (0, 0);
@@ -130,8 +131,8 @@ fn what_changed_since_is_refused_or_put_aside() {
                 Changes::Refuse
             };
             if case.publication.is_by_entries() && is_directory_of_steps_gone(&disk) {
-                // An entry has no place any more: rolling back fails, and leaves everything as the
-                // user left it.
+                // The directory of an entry is gone: rolling back fails, and leaves everything as
+                // the user left it.
                 let before = tree_at(&disk, TARGET);
                 let (ready, _) = ready(&disk).unwrap();
                 let exit = roll(ready, &case, changes).unwrap_err();
@@ -153,7 +154,7 @@ fn what_changed_since_is_refused_or_put_aside() {
                 done == Act::Delete || has_work(&disk, &place),
                 "{story}"
             );
-            // And it comes back with what it was put aside with.
+            // Rolling again restores what was put aside.
             roll_all(&disk, &case, Changes::Refuse);
             assert_eq!(
                 target_without(&disk, path),
@@ -166,7 +167,8 @@ fn what_changed_since_is_refused_or_put_aside() {
     assert!(refusals > 100 && rolls > 10, "{refusals} {rolls}");
 }
 
-/// Whether a directory is gone, or is none any more, in which the generation has single entries.
+/// Whether a directory, in which the generation has single entries, is gone or no longer a
+/// directory.
 fn is_directory_of_steps_gone(disk: &SimFs) -> bool {
     let (dir, name) = record_of(disk, &Case::of("", Publication::Merge));
     let bytes = disk.read_file(&dir, OsStr::new(&name), 1 << 20).unwrap();
@@ -179,7 +181,7 @@ fn is_directory_of_steps_gone(disk: &SimFs) -> bool {
     })
 }
 
-/// Whether it is refused; then it names what changed.
+/// Whether the rollback is refused; checks then that the error names what changed.
 fn check_refused(disk: &SimFs, path: &str, story: &str) -> bool {
     let asked = disk.killed();
     let (ready, _) = ready(&asked).unwrap();
@@ -220,14 +222,14 @@ fn without_a_generation_there_is_nothing_to_bring_back() {
     }
 }
 
-/// The directory in which a generation is, and the name of its record.
+/// The directory that holds a generation, and the name of its record.
 fn record_of(disk: &SimFs, case: &Case) -> (Dir, String) {
     let (above, name) = generation(case).rsplit_once('/').unwrap();
     let dir = disk.open_path(std::path::Path::new(above)).unwrap();
     (dir, format!("{name}.journal"))
 }
 
-/// I7: a generation without a record that can be believed stays where it is.
+/// I7: a generation without a valid record stays where it is.
 #[test]
 fn a_generation_without_its_record_is_refused() {
     for case in published() {
@@ -264,7 +266,7 @@ fn a_generation_without_its_record_is_refused() {
     }
 }
 
-/// I6: what stands at the name of a generation must be what the record says.
+/// I6: the object at the name of a generation must be the one in its record.
 #[test]
 fn something_else_at_the_name_of_a_generation_does_not_come_back() {
     for case in published() {
@@ -294,7 +296,7 @@ fn a_rollback_that_is_undone_leaves_the_generation_as_it_was() {
     }
 }
 
-/// I5: what a user makes while the tree that came back awaits its verdict is kept, and named.
+/// I5: what a user makes while the restored tree awaits its check is kept, and named.
 #[test]
 fn what_a_user_makes_before_a_rollback_is_undone_is_kept_and_named() {
     let case = Case::of("merge", Publication::Merge)
@@ -312,7 +314,7 @@ fn what_a_user_makes_before_a_rollback_is_undone_is_kept_and_named() {
     assert!(has_work(&disk, generation(&case)));
 }
 
-/// I1: a step of a rollback that is refused takes the others back.
+/// I1: when a step of a rollback is refused, the others are taken back.
 #[test]
 fn a_rollback_that_is_refused_changes_nothing() {
     use std::io::ErrorKind;
@@ -336,13 +338,13 @@ fn a_rollback_that_is_refused_changes_nothing() {
             });
             let exit = run(&disk, &case.plan(&disk), &case);
             if exit == Exit::Done {
-                // The exchange that is tried on two empty directories.
+                // The trial exchange of two empty directories.
                 continue;
             }
             let tree = tree_at(&disk, TARGET);
             match exit {
                 Exit::Failed(Aftermath::Unchanged) => assert_eq!(tree, outcome.old, "{step}"),
-                // The rename that keeps what went, after all is decided.
+                // The rename that keeps the old tree, after the decision.
                 Exit::Failed(Aftermath::NeedsRecovery) => assert_eq!(tree, outcome.new, "{step}"),
                 Exit::Failed(Aftermath::InDoubt) | Exit::NotBegun | Exit::Done => {
                     panic!("{exit:?}")

@@ -1,6 +1,6 @@
-//! Strangers: journals that do not count, and trees that look like ours (I6, I7).
+//! Strangers: journals that rvenv must not believe, and trees that look like the engine's (I6, I7).
 //!
-//! Read next: `recovery.rs`, for what is ours.
+//! Read next: `recovery.rs`, for the engine's own journals.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::publication::{
     self, Case, Exit, Ground, JOURNAL, beside, inspected, parent, ready, recover, run, write,
 };
 
-/// Checks that a journal that does not count is never taken for none (I7).
+/// Checks that a foreign journal is reported, and never ignored as if none existed (I7).
 #[track_caller]
 fn check_foreign(disk: &SimFs, why: &str) {
     let before = state(disk);
@@ -107,10 +107,10 @@ fn merge() -> Case {
     Case::of("merge", Publication::Merge)
 }
 
-/// The name of something in the engine's directory, from the directory of the target.
+/// The prefix of names in the engine's directory, seen from the parent of the target.
 const WITHIN: &str = "t/.rvenv/";
 
-/// The directory above a path from the directory of the target, and its name.
+/// The parent directory of a path that starts at the parent of the target, and its name.
 fn place<'p>(disk: &SimFs, path: &'p str) -> (Dir, &'p OsStr) {
     let (above, name) = path.rsplit_once('/').unwrap();
     let dir = disk.open_path(&Path::new("/p").join(above)).unwrap();
@@ -132,9 +132,9 @@ fn write_at(disk: &SimFs, path: &str, bytes: &[u8]) {
     write(disk, &dir, name.to_str().unwrap(), bytes);
 }
 
-/// I7: what was said of journals beside a target holds for those inside it.
+/// I7: what holds for journals beside a target holds for journals inside it.
 #[test]
-fn a_journal_inside_the_target_that_is_none_of_ours_is_foreign() {
+fn a_journal_inside_the_target_that_the_engine_did_not_write_is_foreign() {
     let path = format!("{WITHIN}journal");
     let disk = merging();
     let bytes = bytes_at(&disk, &path);
@@ -159,7 +159,7 @@ fn a_journal_inside_the_target_that_is_none_of_ours_is_foreign() {
     remove(&disk, "./.t.rvenv.lock");
     disk.set_user(0);
     check_foreign(&disk, "it belongs to user 1000");
-    // Paths that lead out of the target, or to what the engine keeps for itself.
+    // Paths that lead out of the target, or into the engine's own directory.
     let published = killed_before(&merge(), "exchange /p/t/.rvenv/new-*/3");
     let record = Record::from_bytes(&bytes_at(&published, &path)).unwrap();
     for planted in [".rvenv/journal", ".rvenv/old-1", ".rvenv"] {
@@ -174,7 +174,7 @@ fn a_journal_inside_the_target_that_is_none_of_ours_is_foreign() {
     assert!(!bytes.is_empty());
 }
 
-/// I6: a journal is believed only in the place in which its kind of transaction keeps it.
+/// I6: the engine accepts a journal only in the place where its kind of transaction keeps it.
 #[test]
 fn a_journal_in_the_place_of_the_other_kind_is_foreign() {
     let disk = merging();
@@ -188,7 +188,7 @@ fn a_journal_in_the_place_of_the_other_kind_is_foreign() {
     check_foreign(&disk, "in another place");
 }
 
-/// I7: one target has one open transaction, wherever it keeps its journal.
+/// I7: one target has at most one open transaction, wherever its journal is.
 #[test]
 fn a_journal_in_each_place_is_one_too_many() {
     let disk = merging();
@@ -203,7 +203,7 @@ fn a_journal_in_each_place_is_one_too_many() {
     assert!(state(&disk) == before, "something was touched");
 }
 
-/// I7: slots that are not those of the journal, or that hold what no step has, are not touched.
+/// I7: recovery does not touch slots that the journal does not name, or that hold unknown objects.
 #[test]
 fn slots_that_hold_something_else_are_refused() {
     // Other slots under the name.
@@ -225,7 +225,7 @@ fn slots_that_hold_something_else_are_refused() {
         rename(&disk, &format!("{slots}/{slot}"), "elsewhere");
         check_refused(&disk, Refusal::Stranger);
     }
-    // Somebody else's file is in both places of one.
+    // A foreign file is in both places of one step.
     let disk = killed_before(&merge(), "exchange /p/t/.rvenv/new-*/4");
     for path in [&format!("{slots}/3"), "t/cfg"] {
         rename(&disk, path, &format!("elsewhere-{}", path.len()));
@@ -234,7 +234,7 @@ fn slots_that_hold_something_else_are_refused() {
     check_refused(&disk, Refusal::Stranger);
 }
 
-/// I6: what bears one of our names and is owned by no journal is named, and left alone.
+/// I6: an object with one of the engine's names that no journal owns is reported, and left alone.
 #[test]
 fn what_is_planted_in_the_engines_directory_is_named_and_left_alone() {
     let disk = merge().disk();
@@ -248,7 +248,7 @@ fn what_is_planted_in_the_engines_directory_is_named_and_left_alone() {
         make_dir(&disk, path);
         write_at(&disk, &format!("{path}/mine"), b"a stranger's");
     }
-    // Somebody's own notes bear none.
+    // A user's own notes have no such name.
     write_at(&disk, &format!("{WITHIN}notes"), b"a user's");
     let before = state(&disk);
     let (_, recovered) = ready(&disk).unwrap();
@@ -261,7 +261,7 @@ fn what_is_planted_in_the_engines_directory_is_named_and_left_alone() {
     assert!(state(&disk) == before, "something was touched");
 }
 
-/// I6: what stands in the place of the engine's directory is not followed, and not replaced.
+/// I6: the engine neither follows nor replaces another object at the name of its directory.
 #[test]
 fn something_else_in_the_place_of_the_engines_directory_is_refused() {
     let case = merge().standing(Ground::Foreign);
@@ -292,7 +292,7 @@ fn two_journals_are_never_one() {
     ));
 }
 
-/// Removes a directory that holds files alone, and makes another under its name and inode number.
+/// Removes a directory that holds only files, and makes another with its name and inode number.
 fn replace_by_a_lookalike(disk: &SimFs, name: &str) {
     let place = parent(disk);
     let name = OsStr::new(name);
@@ -331,10 +331,10 @@ fn replace_by_a_lookalike(disk: &SimFs, name: &str) {
     write(disk, &tree, "mine", b"work");
 }
 
-/// I6: an inode number that was given out again does not make a stranger ours; nor does it without
-/// times of birth.
+/// I6: a tree with a reused inode number does not count as the engine's, with or without birth
+/// times.
 #[test]
-fn a_strangers_tree_with_the_number_of_ours_is_not_touched() {
+fn another_tree_with_a_reused_inode_number_is_not_touched() {
     let reused = publication::cases::with_numbers_reused(&Options::default());
     let disk = killed_before(&swap().on(reused.clone()), DECIDED);
     replace_by_a_lookalike(&disk, &stage(&disk));
@@ -348,10 +348,10 @@ fn a_strangers_tree_with_the_number_of_ours_is_not_touched() {
     check_refused(&disk, Refusal::Stranger);
 }
 
-/// I6: what is kept gets its record without replacing what somebody else has under that name, and
-/// says where that is.
+/// I6: the record of a generation does not replace another object at its name; the error names the
+/// path.
 #[test]
-fn what_stands_in_the_place_of_a_generations_record_is_not_replaced() {
+fn another_object_at_the_name_of_a_record_is_not_replaced() {
     let decided = "rename /p/t/.rvenv/journal -> /p/t/.rvenv/journal.settle";
     for (disk, path, shown) in [
         (
@@ -391,8 +391,8 @@ fn what_stands_in_the_place_of_a_generations_record_is_not_replaced() {
     }
 }
 
-/// I6: above the highest number there is none, so a planted one is named before anything is
-/// published.
+/// I6: no number follows the highest one, so a planted generation with that number is reported
+/// before anything is published.
 #[test]
 fn a_generation_above_which_there_is_no_number_is_refused_before_anything_is_published() {
     let beside = [".t.rvenv.old-4294967295", ".t.rvenv.old-4294967295.journal"];
@@ -410,7 +410,7 @@ fn a_generation_above_which_there_is_no_number_is_refused_before_anything_is_pub
             make_dir(&disk, &path);
             let plan = case.plan(&disk);
             let before = state(&disk);
-            // Every run says it, and none is the last that can say anything.
+            // Every run reports it, not only the first.
             for _ in 0..2 {
                 let (ready, _) = ready(&disk).unwrap();
                 let refused = ready.prepare(&plan, case.terms, &NoContent);
@@ -420,7 +420,7 @@ fn a_generation_above_which_there_is_no_number_is_refused_before_anything_is_pub
                 assert_eq!(name, shown);
                 assert!(state(&disk) == before, "something was touched");
             }
-            // The number below is the last that can be given.
+            // The number below is the last that can be assigned.
             rename(&disk, &path, &path.replace("295", "294"));
             let plan = case.plan(&disk);
             assert_eq!(
@@ -433,8 +433,7 @@ fn a_generation_above_which_there_is_no_number_is_refused_before_anything_is_pub
     }
 }
 
-/// I6: a record of a generation that says the highest number of a slot is rolled back like any
-/// other.
+/// I6: a generation whose record has the highest slot number is rolled back like any other.
 #[test]
 fn the_highest_number_of_a_slot_has_no_successor_and_needs_none() {
     let bare = Options {
@@ -466,7 +465,7 @@ fn the_highest_number_of_a_slot_has_no_successor_and_needs_none() {
     }
 }
 
-/// I6: the name of trash can be planted, its owner cannot.
+/// I6: another user can plant the name of trash, but not its owner.
 #[test]
 fn trash_of_another_user_is_not_deleted() {
     let disk = swap().disk();
@@ -482,7 +481,7 @@ fn trash_of_another_user_is_not_deleted() {
     assert_eq!(recovered.orphans, [name]);
 }
 
-/// I6: nor is a stage, whose name says an identity that is right.
+/// I6: the same for a stage whose name contains its true identity.
 #[test]
 fn a_stage_of_another_user_is_not_deleted() {
     let disk = swap().disk();
@@ -500,7 +499,7 @@ fn a_stage_of_another_user_is_not_deleted() {
     assert_eq!(recovered.orphans, [name]);
 }
 
-/// I6: where there are no times of birth, the token inside tells.
+/// I6: where birth times are missing, the token inside decides.
 #[test]
 fn without_times_of_birth_a_planted_stage_is_named_and_left_alone() {
     let unborn = Options {

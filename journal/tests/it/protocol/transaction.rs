@@ -1,4 +1,5 @@
-//! Living runs: what a run that fails, is interfered with, or holds its locks leaves to others.
+//! Living runs: what a run leaves behind when it fails, when others interfere, and while it holds
+//! its locks.
 //!
 //! Read next: `recovery.rs`, for runs that died.
 
@@ -21,7 +22,7 @@ use crate::publication::{
     self, Exit, Outcome, TARGET, beside, closed, parent, ready, run, tree_at, write,
 };
 
-/// What fails before the journal leaves nothing, not even what the next run would tidy.
+/// A failure before the journal leaves nothing, not even what the next run would tidy.
 #[test]
 fn a_run_that_cannot_be_prepared_leaves_nothing() {
     let reading = Options {
@@ -42,7 +43,7 @@ fn a_run_that_cannot_be_prepared_leaves_nothing() {
         if exit == Exit::NotBegun {
             assert_eq!(tree_at(&disk, TARGET), Outcome::of(&case).old);
             let mut litter = beside(&disk);
-            // A fault in the way out of the lock leaves the lock file, which is free.
+            // A fault while the lock is released leaves the lock file, unlocked.
             litter.retain(|name| name != ".t.rvenv.lock");
             let steps = publication::numbered(&disk.steps());
             assert_eq!(litter, [""; 0], "{steps}");
@@ -50,8 +51,7 @@ fn a_run_that_cannot_be_prepared_leaves_nothing() {
     }
 }
 
-/// A stage that was made before its plan is the one that is published; one that no plan needed is
-/// gone.
+/// A stage that was made before its plan is published; one that no plan needs is deleted.
 #[test]
 fn a_stage_that_was_made_early_is_used_or_goes() {
     let case = put();
@@ -75,7 +75,7 @@ fn a_stage_that_was_made_early_is_used_or_goes() {
     assert_eq!(beside(&disk), [""; 0]);
 }
 
-/// A stage that was made for more or less than the plan asks for is not published.
+/// A stage that was made on other terms than the plan's is not published.
 #[test]
 fn a_stage_that_was_made_early_on_other_terms_goes() {
     let case = put();
@@ -91,8 +91,8 @@ fn a_stage_that_was_made_early_on_other_terms_goes() {
     drop(prepared);
 }
 
-/// What went wrong with an early stage is said, and not tried again: a sync that failed is not
-/// believed the second time.
+/// The error of an early stage is reported, and not retried: a sync that failed cannot be trusted
+/// the second time.
 #[test]
 fn a_stage_that_could_not_be_made_early_is_not_made_again() {
     let case = put();
@@ -136,7 +136,7 @@ fn a_tree_that_took_the_place_of_the_locked_one_is_not_replaced() {
     );
 }
 
-/// I4: what appeared in the target while the new tree was staged is not replaced with it.
+/// I4: a target that changed while the new tree was staged is not replaced.
 #[test]
 fn a_target_that_changed_while_staging_is_not_replaced() {
     let case = swap();
@@ -157,8 +157,8 @@ fn a_target_that_changed_while_staging_is_not_replaced() {
     assert_eq!(beside(&disk), [""; 0]);
 }
 
-/// I5: a tree that came between the last look and the switch is brought back, or kept where it is
-/// found.
+/// I5: a tree that appeared at the target between the last check and the switch is brought back, or
+/// kept where it is.
 #[test]
 fn a_tree_that_is_switched_by_mistake_is_not_lost() {
     for case in [swap(), take_and_put()] {
@@ -167,7 +167,7 @@ fn a_tree_that_is_switched_by_mistake_is_not_lost() {
         let (ready, _) = ready(&disk).unwrap();
         let prepared = ready.prepare(&plan, case.terms, &NoContent).unwrap();
         let staged = prepared.stage(&options()).unwrap();
-        // The question whether to stop is the last thing before the steps.
+        // The interrupt check is the last call before the steps.
         let stranger = || {
             rename(&disk, "t", "elsewhere");
             make_dir(&disk, "t");
@@ -189,7 +189,7 @@ fn a_tree_that_is_switched_by_mistake_is_not_lost() {
     }
 }
 
-/// I5: where the new tree is gone from its place, what it replaced may be the last good one.
+/// I5: where the new tree was moved away, the tree that it replaced may be the last good one.
 #[test]
 fn what_was_replaced_is_kept_when_the_new_tree_was_moved_away() {
     let case = swap();
@@ -206,7 +206,8 @@ fn what_was_replaced_is_kept_when_the_new_tree_was_moved_away() {
     assert_eq!(tree_at(&disk, "/p/.t.rvenv.old-1"), closed(&old));
 }
 
-/// I6: what is deleted is the tree that the journal names, not what bears the name of its stage.
+/// I6: the engine deletes the tree that the journal identifies, not another one with the name of
+/// its stage.
 #[test]
 fn a_tree_that_took_the_name_of_the_stage_is_not_deleted() {
     let case = take_and_put();
@@ -255,7 +256,7 @@ fn directories_made_above_a_target_go_again_when_nothing_is_published() {
     assert!(disk.open_path(Path::new("/a/b/c")).is_ok());
     drop(ready);
     assert!(disk.open_path(Path::new("/a")).is_err());
-    // What somebody else put there meanwhile keeps its directories.
+    // A file that another process made there keeps its directories.
     let target = open();
     let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
     let inner = disk.open_path(Path::new("/a/b")).unwrap();
@@ -279,7 +280,7 @@ fn nothing_is_made_for_a_link_that_leads_nowhere() {
     assert!(disk.open_path(Path::new("/nowhere")).is_err());
 }
 
-/// I1: what is found at the target after the switch must be the tree that was staged.
+/// I1: the tree at the target after the switch must be the one that was staged.
 #[test]
 fn a_tree_that_took_the_place_of_the_stage_is_not_published() {
     let case = swap();
@@ -304,7 +305,7 @@ fn a_tree_that_took_the_place_of_the_stage_is_not_published() {
     );
 }
 
-/// I5: without a rename that refuses taken names, the name is looked at.
+/// I5: without a rename that refuses an existing target, the engine checks the name first.
 #[test]
 fn an_empty_directory_that_came_to_the_target_is_not_swallowed() {
     let case = put().on(Options {
@@ -326,7 +327,7 @@ fn an_empty_directory_that_came_to_the_target_is_not_swallowed() {
     assert_eq!(beside(&disk), [""; 0]);
 }
 
-/// I2: the way to a tree is as durable as the tree.
+/// I2: the directories above a tree are as durable as the tree.
 #[test]
 fn directories_made_above_a_target_are_durable_with_it() {
     let disk = SimFs::with(Options {
@@ -359,7 +360,7 @@ fn directories_made_above_a_target_are_durable_with_it() {
 }
 
 #[test]
-fn a_lock_file_that_somebody_else_has_made_is_not_unlinked() {
+fn a_lock_file_of_another_process_is_not_unlinked() {
     let disk = swap().disk();
     let place = parent(&disk);
     let lock = OsStr::new(".t.rvenv.lock");
@@ -370,7 +371,7 @@ fn a_lock_file_that_somebody_else_has_made_is_not_unlinked() {
     assert!(disk.meta(&place, lock).unwrap().is_some());
 }
 
-/// The lock file is unlinked and made anew all the time; two never hold it at once.
+/// The lock file is unlinked and made again all the time; two runs never hold it at once.
 #[test]
 fn two_holders_never_work_on_one_target() {
     let place = tempfile::tempdir().unwrap();
@@ -398,7 +399,7 @@ fn two_holders_never_work_on_one_target() {
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
 }
 
-/// I6: a plan is published at the target that it was written for, and nowhere else.
+/// I6: a plan is published only at the target that it was written for.
 #[test]
 fn a_plan_for_another_target_is_refused() {
     let disk = RealFs::new();

@@ -23,7 +23,8 @@ fn poor() -> [Options; 3] {
     [no_exchange, bare, per_object]
 }
 
-/// Every way to publish a whole tree: what exists, what the filesystem can do, what is asked for.
+/// Every way to publish a whole tree: by what exists, what the filesystem can do, and what is
+/// requested.
 pub fn cases() -> Vec<Case> {
     let [no_exchange, bare, per_object] = poor();
     let put = |name| Case::of(name, Publication::Put);
@@ -125,7 +126,8 @@ pub fn rolled_cases() -> Vec<Case> {
     ]
 }
 
-/// What is done where no directory can be renamed: the lower layer of an overlay, file by file.
+/// Publications where no directory can be renamed: over the lower layer of an overlay, file by
+/// file.
 pub fn layered_cases() -> Vec<Case> {
     let merge = |name| Case::of(name, Publication::Merge);
     let refill = |name| Case::of(name, Publication::Refill);
@@ -142,7 +144,7 @@ pub fn layered_cases() -> Vec<Case> {
     cases.into_iter().map(over).collect()
 }
 
-/// The options of a filesystem that gives inode numbers out again.
+/// The options of a filesystem that reuses inode numbers.
 pub fn with_numbers_reused(options: &Options) -> Options {
     Options {
         inode_numbers: InodeNumbers::Reused,

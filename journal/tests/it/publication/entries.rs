@@ -36,7 +36,7 @@ pub fn make_old(disk: &SimFs, parent: &Dir, ground: Ground) {
     }
 }
 
-/// The plan that changes it; a publication that fills a target anew has nothing to retire.
+/// The plan that changes it; a refill has nothing to retire.
 pub fn plan(disk: &SimFs, publication: Publication) -> Plan {
     let target = open(disk);
     let builder = builder(publication);

@@ -1,4 +1,4 @@
-//! Histories: publications that died before or after a step that is named by what it does.
+//! Histories: publications that died before or after a named step.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -61,8 +61,8 @@ pub fn killed_before(case: &Case, text: &str) -> SimFs {
     killed_at(case, steps_before(case, text, 1))
 }
 
-/// The disk of a run that was killed when its steps stood and before it ended: before the decision
-/// was written down, or where the steps are the decision, before the journal went.
+/// The disk of a run that was killed after its steps and before its end: before the decision was
+/// written, or, where the steps are the decision, before the journal was removed.
 pub fn killed_before_the_end(case: &Case) -> SimFs {
     let steps = case.steps();
     let is_unlinked = |step: &str| {

@@ -1,7 +1,7 @@
 //! Publications on a simulated disk, for tests that stop them in the middle.
 //!
 //! A [`Case`] is one way to publish a small tree; [`Case::disk`] is the disk before it, [`run`]
-//! publishes, [`recover`] is the next run, and [`Outcome`] knows which trees may stand there
+//! publishes, [`recover`] is the next run, and [`Outcome`] knows which trees the target may hold
 //! afterwards.
 
 #![expect(
@@ -37,7 +37,7 @@ pub const TARGET: &str = if cfg!(windows) { "C:/p/t" } else { "/p/t" };
 /// The journal of an undecided publication.
 pub const JOURNAL: &str = ".t.rvenv.journal";
 
-/// Everything in a tree that a promise speaks of, by path.
+/// Everything in a tree that a promise covers, by path.
 pub type Tree = BTreeMap<String, SimEntry>;
 
 /// A publication.
@@ -52,12 +52,12 @@ pub struct Case {
     pub verb: Verb,
 }
 
-/// What the old tree stands on.
+/// The kind of directory that holds the old tree.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ground {
-    /// An environment of ours.
+    /// An environment that rvenv created.
     Ours,
-    /// A directory in which nothing of ours was ever published.
+    /// A directory in which rvenv never published anything.
     Foreign,
     /// The lower layer of an overlay.
     Lower,
@@ -66,11 +66,11 @@ pub enum Ground {
 /// What the run does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verb {
-    /// It publishes the plan.
+    /// Publishes the plan.
     Publish,
-    /// It brings back what a publication, which is part of the disk, replaced and kept.
+    /// Rolls back: brings back what a publication, which is already on the disk, replaced and kept.
     Rollback,
-    /// It goes forward again, after a publication and a rollback.
+    /// Rolls forward again, after a publication and a rollback.
     Forward,
 }
 
@@ -81,11 +81,11 @@ pub enum Ending {
     Undo,
 }
 
-/// How a run ended, as its caller learns it.
+/// How a run ended, as its caller sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Exit {
     Done,
-    /// It could not begin, or not be prepared: these promise that the target is as it was.
+    /// It could not begin, or could not be prepared: the target is unchanged.
     NotBegun,
     Failed(Aftermath),
 }
@@ -107,7 +107,7 @@ impl Case {
         Self { ground, ..self }
     }
 
-    /// What is replaced is kept, and comes back.
+    /// Keeps what is replaced, and rolls it as `verb` says.
     pub fn rolled(self, verb: Verb) -> Self {
         Self { verb, ..self }.kept()
     }
@@ -166,7 +166,7 @@ impl Case {
             assert_eq!(run(&disk, &self.plan(&disk), &past), Exit::Done, "{past:?}");
         }
         sync_all(&disk, &root);
-        // Its steps are none of the run that is tested.
+        // The steps so far do not belong to the run under test.
         disk.killed()
     }
 
@@ -179,7 +179,7 @@ impl Case {
         }
     }
 
-    /// The plan of the new tree for what stands on a disk.
+    /// The plan of the new tree for the current state of a disk.
     pub fn plan(&self, disk: &SimFs) -> Plan {
         if self.publication.is_by_entries() {
             return entries::plan(disk, self.publication);
@@ -219,7 +219,7 @@ impl Case {
     }
 }
 
-/// A text in which every stage is called `new-*`, whatever object it is.
+/// The text with every stage named `new-*`, whatever its identity.
 fn unnumbered(text: &str) -> String {
     let is_token = |letter: char| letter.is_ascii_digit() || matches!(letter, '-' | '.');
     let mut parts = text.split("new-");
@@ -280,17 +280,17 @@ fn open(disk: &SimFs) -> Target<'_> {
     Target::open(disk, Path::new(TARGET), Parents::Require).expect("the parent is durable")
 }
 
-/// Locks the target, after whatever recovery that needs.
+/// Recovers where necessary, and locks the target.
 pub fn ready(disk: &SimFs) -> Result<(Ready<'_>, Recovered), ReadyError> {
     open(disk).lock("test", &mut |_| Patience::GiveUp)
 }
 
-/// What the next run does about what is open.
+/// What the next run decides and does.
 pub fn recover(disk: &SimFs) -> Result<Decision, ReadyError> {
     ready(disk).map(|(_, recovered)| recovered.decision)
 }
 
-/// What the next run would do.
+/// What the next run would do, without doing it.
 pub fn inspected(disk: &SimFs) -> Inspection {
     inspect(&open(disk)).unwrap()
 }
@@ -300,7 +300,7 @@ pub fn run(disk: &SimFs, plan: &Plan, case: &Case) -> Exit {
     run_until(disk, plan, case, &|| false)
 }
 
-/// As [`run`], asking now and then whether to stop.
+/// As [`run`], with an interrupt check.
 pub fn run_until(disk: &SimFs, plan: &Plan, case: &Case, interrupted: &dyn Fn() -> bool) -> Exit {
     let Ok(target) = Target::open(disk, Path::new(TARGET), Parents::Require) else {
         return Exit::NotBegun;
@@ -345,7 +345,7 @@ fn publish<'a>(
     published.map_err(|failed| Exit::Failed(failed.aftermath))
 }
 
-/// Brings the kept generation back, on the terms of a case.
+/// Rolls the kept generation back, on the terms of a case.
 pub fn roll<'a>(ready: Ready<'a>, case: &Case, changes: Changes) -> Result<Published<'a>, Exit> {
     let terms = RollbackTerms {
         durability: case.terms.durability,
@@ -361,7 +361,7 @@ pub fn roll<'a>(ready: Ready<'a>, case: &Case, changes: Changes) -> Result<Publi
     })
 }
 
-/// A tree as the promises compare it: of the engine's own directory the receipt alone, without its
+/// A tree as the promises compare it: of the engine's own directory only the receipt, without its
 /// time.
 pub fn tree_at(disk: &SimFs, path: &str) -> Tree {
     let mut tree = disk.tree(Path::new(path));
@@ -443,7 +443,7 @@ impl Outcome {
         }
     }
 
-    /// I1 and I5: old or new, and nothing of ours beside it but what was asked for.
+    /// I1 and I5: old or new, and no leftover of the engine beside it except what the case keeps.
     pub fn check(&self, case: &Case, disk: &SimFs) -> Result<(), String> {
         self.check_target(disk)?;
         let is_new = tree_at(disk, TARGET) == self.new;
@@ -460,8 +460,8 @@ impl Outcome {
             }
             check_rolls(case, &disk.killed(), other)?;
         }
-        // A put that is no single rename may lose what it puts to a power cut; the rest of it is
-        // kept then.
+        // A power cut may lose part of a put that is not a single rename; the remainder is kept
+        // then.
         if case.publication.is_by_entries() && case.options.no_replace == Support::Absent {
             beside.retain(|name| !name.starts_with("t/.rvenv/old-1"));
         }
@@ -481,7 +481,7 @@ impl Outcome {
         Err(format!("neither old nor new: {paths:?}"))
     }
 
-    /// Whether every file of the old tree is somewhere, in its place or in a slot.
+    /// Whether every file of the old tree still exists, in its place or in a slot.
     fn is_somewhere(&self, disk: &SimFs) -> bool {
         let contents = |tree: &Tree| -> BTreeSet<Vec<u8>> {
             let bytes = tree.values().filter_map(|entry| match entry {
@@ -494,7 +494,7 @@ impl Outcome {
         contents(&self.old).is_subset(&there)
     }
 
-    /// I5: the old tree or the new one is whole, if not in its place then beside it.
+    /// I5: the old tree or the new one is complete, in its place or beside it.
     pub fn check_nothing_is_lost(&self, disk: &SimFs) -> Result<(), String> {
         let names = std::iter::once("t".to_owned()).chain(beside(disk));
         for name in names {
@@ -514,7 +514,7 @@ impl Outcome {
     }
 }
 
-/// I5: whatever is kept can come back, and is the other tree to the last byte.
+/// I5: a kept generation can be rolled back, and equals the other tree byte for byte.
 fn check_rolls(case: &Case, disk: &SimFs, other: &Tree) -> Result<(), String> {
     let (ready, _) = ready(disk).map_err(|error| format!("{error:?}"))?;
     let rolled = roll(ready, case, Changes::Refuse);

@@ -1,5 +1,5 @@
-//! A user: somebody who edits, replaces, deletes and creates things in the target while nobody of
-//! ours looks.
+//! A user who edits, replaces, deletes and creates files in the target while the engine does not
+//! look.
 
 use std::ffi::OsStr;
 
@@ -8,26 +8,26 @@ use rvenv_journal::fs::{Dir, Fs, Kind, Rename};
 
 use super::{TARGET, Tree, parent, tree_at, write};
 
-/// What a user writes; it must never be lost.
+/// The bytes that a user writes; they must never be lost.
 pub const WORK: &[u8] = b"work of the user";
 
 /// What a user does at one path.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Act {
-    /// Writes into a file that is there, or a new file into a directory that is there.
+    /// Writes into an existing file, or a new file into an existing directory.
     Edit,
-    /// Puts a file of their own in the place of what is there.
+    /// Replaces what exists with a file of their own.
     Replace,
-    /// Deletes what is there, with everything in it.
+    /// Deletes what exists, with everything in it.
     Delete,
-    /// Makes a file where nothing is.
+    /// Makes a file where nothing exists.
     Create,
 }
 
 pub const ACTS: [Act; 4] = [Act::Edit, Act::Replace, Act::Delete, Act::Create];
 
-/// Every kind of path in a target that is changed entry by entry: steps, what stands below them,
-/// what stays.
+/// Every kind of path in a target that is changed entry by entry: entries with a step, paths below
+/// them, and entries that stay.
 pub const PATHS: [&str; 17] = [
     "cfg",
     "link",
@@ -48,7 +48,7 @@ pub const PATHS: [&str; 17] = [
     "mine",
 ];
 
-/// Does it, where it can be done; says whether it was.
+/// Performs the act where it is possible, and returns whether it was.
 pub fn act(disk: &SimFs, path: &str, act: Act) -> bool {
     let Some((dir, name)) = open_above(disk, path) else {
         return false;
@@ -97,14 +97,14 @@ fn delete(disk: &SimFs, dir: &Dir, name: &OsStr) {
     disk.remove_dir(dir, name).unwrap();
 }
 
-/// Whether what the user wrote stands at a path, or below it.
+/// Whether the user's bytes are at a path or below it.
 pub fn has_work(disk: &SimFs, path: &str) -> bool {
     let is_work =
         |entry: &SimEntry| matches!(entry, SimEntry::File { bytes, .. } if **bytes == *WORK);
     disk.tree(std::path::Path::new(path)).values().any(is_work)
 }
 
-/// A tree without what stands at a path and below it.
+/// A tree without a path and everything below it.
 pub fn without(tree: &Tree, path: &str) -> Tree {
     let below = format!("{path}/");
     let mut tree = tree.clone();
@@ -112,7 +112,7 @@ pub fn without(tree: &Tree, path: &str) -> Tree {
     tree
 }
 
-/// The target without what stands at a path and below it.
+/// The target without a path and everything below it.
 pub fn target_without(disk: &SimFs, path: &str) -> Tree {
     without(&tree_at(disk, TARGET), path)
 }

@@ -1,5 +1,5 @@
-//! The content store, on the simulated disk and on the real one: a pack is whole, or it is not
-//! there.
+//! The content store, on the simulated disk and on the real one: a pack is complete, or it does not
+//! exist.
 //!
 //! Read next: `store_crashes.rs` (kills, power cuts and faults), `src/store.rs`.
 
@@ -74,7 +74,7 @@ fn two_builders_at_once_leave_one_whole_pack() {
     });
 }
 
-/// A builder's directory is not taken for that of a dead one in the moment before it is locked.
+/// A builder's directory does not count as a dead builder's in the moment before it is locked.
 #[test]
 fn many_builders_at_once_all_succeed() {
     let place = tempfile::tempdir().unwrap();
@@ -123,7 +123,7 @@ fn a_source_that_fails_leaves_nothing() {
 }
 
 #[test]
-fn an_object_that_somebody_edited_is_not_handed_out_until_it_is_entered_again() {
+fn an_edited_object_is_not_handed_out_until_it_is_entered_again() {
     let place = tempfile::tempdir().unwrap();
     let real = RealFs::new();
     let dir = real.open_path(place.path()).unwrap();
@@ -135,7 +135,7 @@ fn an_object_that_somebody_edited_is_not_handed_out_until_it_is_entered_again() 
     };
     let path = place.path().join("packs").join(key().to_string());
     let path = path.join("files").join(&name);
-    // An edit of the same length through a link changes the time, at least.
+    // An edit of the same length through a link changes at least the time.
     let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all(b"DATA").unwrap();
     drop(file);
@@ -180,7 +180,7 @@ fn a_store_of_another_user_is_not_trusted() {
     assert!(Store::open(&disk, &cache).is_err());
 }
 
-/// Whoever may write into it may put what they like under any digest.
+/// A user who may write into the store can put any content under any digest.
 #[test]
 fn a_store_that_others_may_write_is_not_trusted() {
     for mode in [0o777, 0o770, 0o1777, 0o702] {
@@ -195,7 +195,7 @@ fn a_store_that_others_may_write_is_not_trusted() {
     }
 }
 
-/// Any part of a pack; it is as good as absent then, and replaced.
+/// The same for any part of a pack: the pack then counts as absent, and is replaced.
 #[cfg(unix)]
 #[test]
 fn a_pack_that_others_may_write_is_no_pack() {
@@ -242,7 +242,7 @@ fn an_object_of_another_user_is_not_handed_out_and_is_deleted() {
     assert_whole(&disk, &pack);
 }
 
-/// What no length, mode or time tells, the time of change does.
+/// The change time reveals an edit that length, mode and mtime do not.
 #[cfg(unix)]
 #[test]
 fn an_object_whose_times_were_set_back_after_an_edit_is_not_handed_out() {
@@ -256,8 +256,8 @@ fn an_object_whose_times_were_set_back_after_an_edit_is_not_handed_out() {
     });
 }
 
-/// Links move the time of change: what was noted after them is not hashed again, and anything later
-/// is.
+/// Making a link changes the ctime. An object is hashed again only if its ctime is later than the
+/// one noted after the links.
 #[cfg(unix)]
 #[test]
 fn an_object_is_hashed_only_after_something_touched_it() {
@@ -272,7 +272,7 @@ fn an_object_is_hashed_only_after_something_touched_it() {
         let to = (&dir, OsStr::new(to));
         disk.link((&files, OsStr::new(&name)), to).unwrap();
     };
-    // Without the note that a run ends with.
+    // Without the note that a run writes at its end.
     let hashed = |is_noted: bool| {
         let pack = store.pack(key()).unwrap().unwrap();
         disk.take();
@@ -294,13 +294,13 @@ fn an_object_is_hashed_only_after_something_touched_it() {
     link("two");
     assert_eq!(hashed(true), 1);
     assert_eq!(hashed(false), 0);
-    // A note that others may have written vouches for nothing.
+    // A note that other users may have written proves nothing.
     let note = place.path().join(format!("packs/{}/linked", key()));
     std::fs::set_permissions(&note, PermissionsExt::from_mode(0o666)).unwrap();
     assert_eq!(hashed(false), 1);
 }
 
-/// What changes from now on has a later time of change than what changed before.
+/// Waits until a change gets a later ctime than all changes before.
 #[cfg(unix)]
 fn until_the_clock_ticks(place: &Path) {
     let now = || {
@@ -318,7 +318,7 @@ fn made(fs: &dyn Fs, at: &Dir, name: &str, mode: u32) -> Dir {
     fs.open_dir(at, OsStr::new(name)).unwrap()
 }
 
-/// What root makes in somebody's directory would be in the way of its owner for ever.
+/// The owner of a directory could never replace what root makes in it.
 #[test]
 fn root_makes_no_store_in_a_directory_of_another_user() {
     let disk = SimFs::new();
@@ -350,7 +350,7 @@ fn on_both_entered(test: impl Fn(&dyn Fs, &Dir, &Store<'_>)) {
     });
 }
 
-/// Damages a pack in each way in which it is no pack any more.
+/// Damages a pack in each way that makes it invalid.
 #[test]
 fn a_damaged_pack_is_never_believed_and_is_replaced() {
     type Damage = fn(&dyn Fs, &Dir, &Dir);
@@ -370,7 +370,7 @@ fn a_damaged_pack_is_never_believed_and_is_replaced() {
             fs.rename((pack, from), (pack, to), Rename::NoReplace)
                 .unwrap();
         },
-        // Something that is no directory stands at its name.
+        // Its name is taken by something that is not a directory.
         |fs, packs, _| {
             let name = key().to_string();
             let (from, to) = (OsStr::new(&name), OsStr::new("tmp-moved"));
@@ -398,8 +398,8 @@ fn a_damaged_pack_is_never_believed_and_is_replaced() {
     }
 }
 
-/// Another process clears the store while a pack is open: it has nothing any more, and that is no
-/// failure.
+/// Another process clears the store while a pack is open: the pack then hands out nothing, without
+/// an error.
 #[test]
 fn a_pack_that_vanishes_has_nothing_to_hand_out() {
     on_both_entered(|fs, dir, store| {
@@ -417,14 +417,14 @@ fn a_pack_that_vanishes_has_nothing_to_hand_out() {
             assert!(pack.enter_again(object, bytes).is_err());
         }
         assert_eq!(names(fs, dir), [""; 0]);
-        // Replaced by another process, it is another one.
+        // A pack that another process has replaced is another pack.
         assert_whole(fs, &store.enter(key(), &Source).unwrap());
         let (object, bytes) = objects().remove(0);
         assert!(pack.enter_again(object, bytes).is_err());
     });
 }
 
-/// The same pack, at once, by threads that each open the disk anew, as processes do.
+/// Threads enter the same pack at once; each opens the disk anew, as processes do.
 #[test]
 fn many_who_enter_one_pack_at_once_while_another_clears_leave_it_whole_or_absent() {
     let place = tempfile::tempdir().unwrap();
@@ -442,7 +442,7 @@ fn many_who_enter_one_pack_at_once_while_another_clears_leave_it_whole_or_absent
                         store.clear().unwrap();
                         continue;
                     }
-                    // The one who clears may be faster than the look at what was entered.
+                    // The thread that clears may be faster than the look at what was entered.
                     let entered = store.enter(key(), &Source);
                     let pack = match entered {
                         Ok(pack) => pack,
@@ -470,7 +470,8 @@ fn many_who_enter_one_pack_at_once_while_another_clears_leave_it_whole_or_absent
     assert_eq!(names(&real, &dir), [key().to_string()]);
 }
 
-/// A plan has hundreds of files: for none of them is a directory made, locked and deleted in vain.
+/// A plan has hundreds of files: the engine must not make, lock and delete a directory in vain for
+/// each.
 #[test]
 fn nothing_is_begun_for_a_pack_that_is_gone() {
     let disk = SimFs::new();

@@ -1,4 +1,4 @@
-//! Tending the store: what is noted of use, what is pruned, and what `verify` finds and deletes.
+//! Maintaining the store: notes of use, pruning, and what `verify` finds and deletes.
 
 use std::ffi::OsStr;
 
@@ -32,10 +32,10 @@ fn use_is_noted_once_a_day() {
         let noted = time_of(fs, dir, "used").unwrap();
         pack.mark_used(after(noted, 0)).unwrap();
         assert_eq!(time_of(fs, dir, "used"), Some(noted));
-        // Later than a day, and from a time to come: both are no notes to trust.
+        // A note older than a day, and one from the future: both are renewed.
         for days in [1, -1] {
             let noted = time_of(fs, dir, "used").unwrap();
-            // The clock of a filesystem goes in steps of some milliseconds.
+            // The clock of a filesystem advances in steps of some milliseconds.
             let mut times = (0..1_000_000).map(|_| {
                 pack.mark_used(after(noted, days)).unwrap();
                 time_of(fs, dir, "used")
@@ -46,7 +46,7 @@ fn use_is_noted_once_a_day() {
 }
 
 #[test]
-fn a_pack_is_pruned_when_nobody_used_it_for_long_and_no_environment_shares_its_files() {
+fn a_pack_is_pruned_when_it_was_unused_for_long_and_no_environment_shares_its_files() {
     const MONTH: u64 = 30 * 86_400;
     on_both_entered(|fs, dir, store| {
         let pack = store.pack(key()).unwrap().unwrap();
@@ -80,7 +80,7 @@ fn a_pack_is_pruned_when_nobody_used_it_for_long_and_no_environment_shares_its_f
 }
 
 #[test]
-fn pruning_deletes_dead_builds_and_damaged_packs_and_nothing_that_is_not_ours() {
+fn pruning_deletes_dead_builds_and_damaged_packs_and_nothing_else() {
     on_both_entered(|fs, dir, store| {
         let packs = fs.open_dir(dir, OsStr::new("packs")).unwrap();
         for name in ["tmp-dead", "tmp-alive", "mine"] {
@@ -114,7 +114,7 @@ fn pruning_deletes_dead_builds_and_damaged_packs_and_nothing_that_is_not_ours() 
     });
 }
 
-/// I6: what a link in the store leads to stays as it is.
+/// I6: the target of a link in the store is not touched.
 #[test]
 fn deleting_follows_no_link() {
     on_both_entered(|fs, dir, store| {
@@ -160,7 +160,7 @@ pub(super) fn damages() -> [(Flaw, Damage); 6] {
     };
     [
         (Flaw::Content, |fs, files, name| {
-            // As a loss of power may leave it, or somebody who sets the time back.
+            // As a power cut may leave it, or a user who sets the mtime back.
             let file = NewFile {
                 bytes: b"DATA",
                 ..RIGHT
@@ -216,7 +216,7 @@ fn verifying_finds_and_deletes_what_is_not_as_it_was_entered() {
             assert_eq!((fault.flaw, &fault.pack), (flaw, &key().to_string()));
             assert!(fault.path.as_ref().unwrap().starts_with("files/"));
             assert!(fault.kept.is_none(), "{fault:?}");
-            // It was deleted: nothing differs any more, and the object is entered again.
+            // It was deleted: nothing differs any more, and the object can be entered again.
             assert_eq!(store.verify().unwrap().faults.len(), 0, "{flaw:?}");
             let pack = store.pack(key()).unwrap().unwrap();
             if flaw != Flaw::Unlisted {

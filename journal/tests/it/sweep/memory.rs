@@ -1,17 +1,17 @@
-//! What a sweep has met, so that no recovery is made twice: not in one sweep, and not in two that
-//! could not differ.
+//! The states that a sweep has met, so that it runs no recovery twice, neither in one sweep nor in
+//! two that cannot differ.
 //!
-//! Promises that a recovery is left out only if the very same one was made and judged before, by a
-//! judge no milder. What becomes of a recovery follows from the disk, from what of it is durable,
-//! from what the filesystem can do and from whether the machine was started since the publication.
-//! What is right about it follows from the old tree and the new one, and from what may be kept
-//! beside them. Sweeps in which all of that is equal make a class; the disk is the key. How the
-//! publication ends, who was to judge it and how it was cut into steps is no part of that: where it
-//! matters, the journal says it, and the journal is on the disk.
+//! Promises that a recovery is skipped only if the same one ran before, with a check that is at
+//! least as strict. The result of a recovery depends on the disk, on which part of it is durable,
+//! on what the filesystem can do and on whether the machine rebooted since the publication. Whether
+//! the result is right depends on the old tree and the new one, and on what may be kept beside
+//! them. Sweeps in which all of that is equal form a class; the disk is the key. How the
+//! publication ends, how it is checked and how it is split into steps do not matter: where they
+//! would, the journal records it, and the journal is on the disk.
 //!
-//! Two things that differ between equal disks matter to no recovery: how far clocks and counters
-//! are (new objects get numbers and times that none has, whatever these are), and what the lock
-//! file of the run before is.
+//! Two differences between equal disks matter to no recovery: the state of clocks and counters (new
+//! objects always get unused numbers and times), and the identity of the lock file of the run
+//! before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -24,9 +24,9 @@ use crate::publication::{Ground, Outcome, Verb};
 /// What the sweeps of one class have met.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Disks that were recovered, with how many crashes were let follow.
+    /// Disks that were recovered, with the number of crashes that followed.
     recovered: BTreeMap<u64, u8>,
-    /// Disks as recovery left them, which were looked at.
+    /// Disks as recovery left them, which were checked.
     ended: BTreeSet<u64>,
 }
 
@@ -37,20 +37,20 @@ impl Memory {
         met.is_some_and(|met| usize::from(*met) >= later)
     }
 
-    /// Notes that a disk is recovered, with so many crashes inside.
+    /// Notes that a disk is recovered, with this many crashes inside.
     pub(super) fn keep(&mut self, key: u64, later: usize) {
         let later = u8::try_from(later).expect("three crashes follow on each other at most");
         self.recovered.insert(key, later);
     }
 
-    /// Notes how a recovery left a disk; whether it is the first that did.
+    /// Notes how a recovery left a disk, and returns whether that result is new.
     pub(super) fn is_first_end(&mut self, digest: u64) -> bool {
         self.ended.insert(digest)
     }
 }
 
-/// The positions of jobs, by class, the largest class first; in a class first those that are judged
-/// most strictly.
+/// The indexes of jobs, by class, the largest class first; in each class the strictest check comes
+/// first.
 pub(super) fn in_classes(jobs: &[Job]) -> Vec<Vec<usize>> {
     let mut classes: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (at, job) in jobs.iter().enumerate() {
@@ -58,20 +58,20 @@ pub(super) fn in_classes(jobs: &[Job]) -> Vec<Vec<usize>> {
     }
     let mut classes: Vec<_> = classes.into_values().collect();
     for class in &mut classes {
-        // After a failed sync less is asked of a recovery.
+        // After a failed sync the check of a recovery is less strict.
         class.sort_by_key(|at| jobs.get(*at).map(|job| job.trouble == Trouble::Sync));
     }
     classes.sort_by_key(|class| std::cmp::Reverse(class.len()));
     classes
 }
 
-/// What is equal in two sweeps in which equal disks mean equal recoveries, and equal judgements.
+/// The key of a class: where it is equal, equal disks mean equal recoveries and equal checks.
 fn class(job: &Job) -> String {
     let case = &job.case;
     let by_entries = case.publication.is_by_entries();
     let is_layered = case.ground == Ground::Lower;
     let is_rolled = case.verb != Verb::Publish;
-    // What is kept is brought back on the terms of the case, to see whether it can be.
+    // The check rolls back what is kept, on the terms of the case.
     let kept = (case.terms.retention == Retention::Keep).then_some(case.terms);
     let outcome = Outcome::of(case);
     let mut trees = DefaultHasher::new();

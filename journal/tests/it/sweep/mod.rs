@@ -1,18 +1,18 @@
-//! A sweep: one publication, stopped at every step, and every disk that may be found then is
-//! recovered, with crashes inside.
+//! A sweep stops one publication at every step, and recovers every disk that may exist then, with
+//! crashes inside the recovery.
 //!
-//! Promises that the first crash is met at every step, under each model, with every image up to
-//! [`Scale::wide`]; that crashes inside recoveries are met at every step too, for as many images as
-//! [`Scale::follow_max`] says, all kills first, then the rest in the order of a hash, which is the
-//! same in every run; and that one disk is recovered once, also where several publications lead to
-//! it: `memory.rs` says when that is the same recovery.
+//! Promises that the first crash happens at every step, under each model, with every image up to
+//! [`Scale::wide`]. Crashes inside recoveries happen at every step too, for [`Scale::follow_max`]
+//! images: all kills first, then the rest in the order of a hash, which is the same in every run.
+//! Each disk is recovered once, also where several publications lead to it: `memory.rs` defines
+//! when two recoveries are the same.
 //!
-//! What is counted: a pair is a disk (names, contents, modes, identities, times of files) and what
-//! recovery decided about it. What kind of filesystem it is, which crashes led there, and which
-//! lock file a run left do not make it another one.
+//! The sweep counts pairs of a disk (names, contents, modes, identities, times of files) and the
+//! decision of recovery. The kind of filesystem, the crashes that led there, and the lock file that
+//! a run left do not make it another pair.
 //!
-//! Read next: `memory.rs` (what is not done twice), `tale.rs` (a failure, told), `../crash.rs`
-//! (which sweeps there are).
+//! Read next: `memory.rs` (what a sweep skips), `tale.rs` (how a failure is reported),
+//! `../crash.rs` (the sweeps).
 
 #![expect(
     clippy::print_stderr,
@@ -36,7 +36,7 @@ mod tale;
 use memory::{Memory, in_classes};
 use tale::Crash;
 
-/// The file that every run makes anew.
+/// The lock file, which every run makes anew.
 const LOCK: &str = ".t.rvenv.lock";
 
 /// How far a sweep goes.
@@ -46,16 +46,16 @@ pub(crate) struct Scale {
     pub(crate) wide: Bound,
     /// Images of each crash in a recovery.
     pub(crate) narrow: Bound,
-    /// Of how many images of a second crash one is crashed again in its recovery.
+    /// One in this many images of a second crash gets a third crash in its recovery.
     pub(crate) third_one_in: u64,
-    /// How many images of first crashes may be followed.
+    /// How many images of first crashes get a second crash.
     pub(crate) follow_max: usize,
 }
 
-/// What is swept.
+/// One publication to sweep, and what goes wrong in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
-    /// Which promise it is about.
+    /// The promise that it tests.
     pub(crate) group: &'static str,
     pub(crate) case: Case,
     pub(crate) models: &'static [Persistence],
@@ -63,38 +63,38 @@ pub(crate) struct Job {
     pub(crate) scale: Scale,
 }
 
-/// What goes wrong before the crash.
+/// The fault before the crash.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Trouble {
     Nothing,
-    /// One sync fails, each in turn, so that the run ends in doubt or gives up.
+    /// Each sync in turn fails, so that the run ends in doubt or fails.
     Sync,
 }
 
-/// What a sweep met.
+/// The result of a sweep.
 #[derive(Debug)]
 pub(crate) struct Report {
     /// The distinct pairs, sorted.
     pub(crate) pairs: Vec<u64>,
     pub(crate) recoveries: u64,
-    /// Images of the first crash, and how many of them were crashed again.
+    /// The number of images of the first crash, and how many of them got a second crash.
     pub(crate) firsts: usize,
     pub(crate) followed: usize,
 }
 
-/// A sweep under way.
+/// A running sweep.
 pub(crate) struct Sweep<'a> {
     job: &'a Job,
     /// The disk before the publication, and its plan.
     base: SimFs,
     plan: Plan,
     outcome: Outcome,
-    /// The crashes that led to where the sweep is, and the step that failed before them, if any.
+    /// The crashes that led to the current disk, and the step that failed before them, if any.
     path: Vec<Crash>,
     fault: Option<usize>,
     memory: Memory,
     pairs: BTreeSet<u64>,
-    /// Images of the first crash, by a hash.
+    /// Images of the first crash, by hash.
     firsts: BTreeMap<u64, (SimFs, Crash, Option<usize>)>,
     first_count: usize,
     recoveries: u64,
@@ -127,7 +127,7 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Meets every crash; the error is the tale of the first one that broke a promise.
+    /// Runs every crash; the error is the story of the first one that broke a promise.
     pub(crate) fn run(self) -> Result<Report, String> {
         self.run_on().map(|(report, _)| report)
     }
@@ -148,7 +148,7 @@ impl<'a> Sweep<'a> {
         Ok((report, self.memory))
     }
 
-    /// The steps that fail, one in each run.
+    /// The steps that fail, one per run.
     fn faults(&self) -> Vec<Option<usize>> {
         match self.job.trouble {
             Trouble::Nothing => vec![None],
@@ -164,7 +164,7 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// The disk that is about to be published to.
+    /// The disk before the publication.
     fn begin(&self) -> SimFs {
         let disk = self.base.killed();
         if let Some(step) = self.fault {
@@ -190,7 +190,7 @@ impl<'a> Sweep<'a> {
         let wanted = (exit == Exit::Done).then(|| self.outcome.wanted(&self.job.case).clone());
         let count = crashes.len();
         for (step, crashed) in crashes.iter().chain([&disk]).enumerate() {
-            // Before the fault it is as if there were none.
+            // Before the fault the run equals the one without it.
             if self.fault.is_some_and(|fault| step < fault) {
                 continue;
             }
@@ -217,8 +217,8 @@ impl<'a> Sweep<'a> {
         };
         for &model in self.job.models {
             let mut images = Vec::new();
-            // After a kill, equal disks may differ in what is durable; a power cut starts the
-            // machine anew.
+            // After a kill, equal disks may differ in what is durable; after a power cut the
+            // machine reboots.
             let is_met = |digest| model != Persistence::Kill && self.is_met(digest, later);
             crashed.for_each_new_image(
                 model,
@@ -244,18 +244,18 @@ impl<'a> Sweep<'a> {
         Ok(())
     }
 
-    /// Recovers from a first crash, and puts it by for the second.
+    /// Recovers from a first crash, and notes it for the second.
     fn first(&mut self, image: SimFs, crash: Crash) -> Result<(), String> {
         let Some(key) = self.visit(&image, crash, 0)? else {
             return Ok(());
         };
         self.first_count += 1;
-        // A kill between a sync that failed and the note of it leaves nobody who knows; the next
-        // sync succeeds.
+        // After a kill between a failed sync and the note of it, no record of the failure exists;
+        // the next sync succeeds.
         if crash.model == Persistence::Kill && self.fault == Some(crash.step) {
             return Ok(());
         }
-        // Kills are few, and leave most that is not durable.
+        // Kills are few, and leave the most data that is not durable.
         let rank = if crash.model == Persistence::Kill {
             mix(key) >> 8
         } else {
@@ -268,7 +268,7 @@ impl<'a> Sweep<'a> {
         Ok(())
     }
 
-    /// The second crash and the third: in recoveries.
+    /// The second and the third crash, inside recoveries.
     fn crash_again(&mut self) -> Result<usize, String> {
         let mut followed = 0;
         for (image, crash, fault) in std::mem::take(&mut self.firsts).into_values() {
@@ -279,13 +279,13 @@ impl<'a> Sweep<'a> {
         Ok(followed)
     }
 
-    /// Recovers from an image that was not met before, with as many crashes inside as are to come;
-    /// says which it is.
+    /// Recovers from an image that was not met before, with `later` crashes inside; returns its
+    /// key.
     fn visit(&mut self, image: &SimFs, crash: Crash, later: usize) -> Result<Option<u64>, String> {
         let visible = image.state_digest();
-        // After a kill two equal disks may differ in what of them is durable, and whether the
-        // machine was started again since a doubt was noted. After a power cut it was, and all is
-        // durable.
+        // After a kill two equal disks may differ in which part of them is durable, and in whether
+        // the machine rebooted since a doubt was noted. After a power cut it rebooted, and
+        // everything is durable.
         let key = match crash.model {
             Persistence::Kill if self.job.models.len() > 1 => {
                 mix(visible) ^ image.durable_digest() ^ number(image.boot_id())
@@ -303,8 +303,8 @@ impl<'a> Sweep<'a> {
         Ok(Some(key))
     }
 
-    /// How many crashes follow on a disk: a third one on some, and where there are only kills on
-    /// all.
+    /// How many crashes follow on a disk: a third one on some disks, and on all where there are
+    /// only kills.
     fn chosen(&self, key: u64, later: usize) -> usize {
         let is_chosen =
             self.job.models.len() == 1 || mix(key).is_multiple_of(self.job.scale.third_one_in);
@@ -317,7 +317,7 @@ impl<'a> Sweep<'a> {
         self.memory.has(key, later)
     }
 
-    /// Recovers from the last crash of the path, and crashes in that.
+    /// Recovers from the last crash of the path, and crashes inside that recovery.
     fn recover(&mut self, image: &SimFs, later: usize) -> Result<(), String> {
         let visible = image.state_digest();
         let disk = image.killed();
@@ -347,7 +347,7 @@ impl<'a> Sweep<'a> {
         Ok(())
     }
 
-    /// What was decided, as a number, once it is clear that it was right.
+    /// The hash of the decision, after a check that it was right.
     fn decided(
         &mut self,
         recovered: Result<Decision, ReadyError>,
@@ -367,7 +367,7 @@ impl<'a> Sweep<'a> {
                 }
                 Ok(number(decision))
             }
-            // A doubt waits for the next start of the machine, and touches nothing.
+            // A doubt waits for a reboot, and changes nothing.
             Err(ReadyError::Recover(RecoverError::Doubt { .. }))
                 if is_troubled && tree_at(image, TARGET) == tree_at(disk, TARGET) =>
             {
@@ -393,7 +393,8 @@ fn mix(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Runs all jobs on all processors; in order of the jobs, or the first tale.
+/// Runs all jobs on all processors; returns the reports in the order of the jobs, or the first
+/// failure's story.
 pub(crate) fn sweep_all(jobs: &[Job]) -> Result<Vec<Report>, String> {
     use std::sync::Mutex;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -410,8 +411,7 @@ pub(crate) fn sweep_all(jobs: &[Job]) -> Result<Vec<Report>, String> {
                 Ok((report, known)) => {
                     let mut done = done.lock().unwrap();
                     done.insert(at, report);
-                    // The deep form takes half an hour; nobody should wonder whether it stands
-                    // still.
+                    // The deep form takes half an hour, so it shows its progress.
                     eprintln!("{} of {} publications swept", done.len(), jobs.len());
                     memory = known;
                 }

@@ -1,8 +1,8 @@
-//! A failure, told: the steps of every run, what each crash made of them, and one line that brings
-//! exactly that about again.
+//! The story of a failure: the steps of every run, the effect of each crash on them, and one line
+//! that reproduces exactly that failure.
 //!
-//! Promises that the line goes the same way: it stops runs where the crash was, while the sweep
-//! keeps the disks of all crashes of one run.
+//! Promises that the line leads to the same failure: it stops the runs where the crash was, while
+//! the sweep keeps the disks of all crashes of one run.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use rvenv_journal::fs::sim::{Bound, Persistence, SimFs};
 use super::{Job, Sweep};
 use crate::publication::{Exit, TARGET, Tree, numbered, recover, run, tree_at};
 
-/// One crash: the model, how many images were to be visited, after how many steps, and which of the
-/// images.
+/// One crash: the model, how many images the sweep visits, the number of steps before it, and the
+/// index of the image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Crash {
     pub(crate) model: Persistence,
@@ -27,7 +27,7 @@ const MODELS: [Persistence; 3] = [
     Persistence::Independent,
 ];
 
-/// What is wrong when a run that came to its end is not found as it ended.
+/// The message when a completed run is not durable.
 pub(super) const LOST: &str = "I2: what was said to be done is not there";
 
 impl fmt::Display for Crash {
@@ -72,7 +72,7 @@ impl Crash {
 }
 
 impl Sweep<'_> {
-    /// What went wrong, how it came to that, and how to see it again.
+    /// The story: what went wrong, how, and the line that reproduces it.
     pub(super) fn tale(&self, what: &str) -> String {
         let Job { group, case, .. } = self.job;
         let fault = self
@@ -87,8 +87,8 @@ impl Sweep<'_> {
         )
     }
 
-    /// The steps of every run, each stopped where the crash was; the last image, and the tree that
-    /// it must hold if the run before it came to its end.
+    /// The steps of every run, each stopped at its crash; the last image, and the tree that it must
+    /// hold if the run before it completed.
     fn story(&self) -> (String, Option<SimFs>, Option<Tree>) {
         let mut story = String::new();
         let mut disk = self.begin();
@@ -115,7 +115,7 @@ impl Sweep<'_> {
         (story, last, wanted)
     }
 
-    /// Goes the way of a line that a tale ended with; the tale again if it still fails.
+    /// Replays the line at the end of a story; returns the story again if it still fails.
     pub(crate) fn again(mut self, line: &str) -> Result<String, String> {
         for part in line.split(';').map(str::trim).skip(2) {
             if let Some(step) = part.strip_prefix("fault ") {

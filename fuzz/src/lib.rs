@@ -9,3 +9,17 @@ pub mod product;
 #[expect(dead_code, reason = "the engine's tests use more of it")]
 #[path = "../../journal/tests/it/publication/mod.rs"]
 mod publication;
+
+/// What is done with the bytes of an input; returns whether they were accepted.
+pub type Target = fn(&[u8]) -> bool;
+
+/// Every target by its name, which is that of its folder in `corpus/`.
+pub const TARGETS: [(&str, Target); 7] = [
+    ("journal_decode", engine::journal_decode),
+    ("plan_apply", engine::plan_apply),
+    ("plan_decode", engine::plan_decode),
+    ("pyvenv_cfg", product::pyvenv_cfg),
+    ("recover", engine::recover),
+    ("rel_path", engine::rel_path),
+    ("wheel_read", product::wheel_read),
+];

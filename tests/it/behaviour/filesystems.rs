@@ -206,12 +206,18 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(kind: Kind, deed: Deed, flags: Flags) -> Option<Self> {
+    fn new(kind: Kind, deed: Deed, flags: Flags, cache: &Path) -> Option<Self> {
         let goal = RefCell::default();
         // A lower layer has the environment; what is brought back over it was replaced over it.
         let is_above = kind == Kind::Overlay && matches!(deed, Rollback | Forward);
         let first = if is_above { Upgrade } else { deed };
-        let place = Place::new(kind, |lab| first.prepare(lab, flags, &goal))?;
+        let place = Place::new(kind, |lab| {
+            // Another user must not use root's.
+            if kind != Kind::Unwritable {
+                cache.clone_into(&mut lab.cache);
+            }
+            first.prepare(lab, flags, &goal);
+        })?;
         if is_above {
             *goal.borrow_mut() = look(&place.lab.target());
             place.done(&Upgrade.words(&place.lab, flags));
@@ -371,10 +377,13 @@ fn check(test: &str, kind: Kind) {
         return;
     }
     let (_, ends) = EXPECTED.iter().find(|(known, _)| *known == kind).unwrap();
+    // What was asked of interpreters, and what was unpacked, is the same for all that follows.
+    let cache = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let cache = cache.path();
     let possible = DEEDS.into_iter().zip(ends).filter(|(_, end)| **end != Moot);
     for (deed, expected) in possible {
         for flags in [BARE, &[]] {
-            let Some(bench) = Bench::new(kind, deed, flags) else {
+            let Some(bench) = Bench::new(kind, deed, flags, cache) else {
                 return;
             };
             if flags == BARE || bench.place.lab.has_pip {
@@ -387,7 +396,8 @@ fn check(test: &str, kind: Kind) {
         // modes are not kept.
         let is_believed = kind.keeps_modes();
         if deed != Recover && *expected == Done && is_believed && strace::is_there() {
-            let killed = ["renameat2", "renameat"].map(|call| kill_at_some(kind, deed, call));
+            let killed =
+                ["renameat2", "renameat"].map(|call| kill_at_some(kind, deed, call, cache));
             println!("{deed:?} on {kind:?}: killed at {killed:?} renames");
         }
     }
@@ -395,11 +405,11 @@ fn check(test: &str, kind: Kind) {
 
 /// I1: kills a run before calls of a kind, and lets `recover` end what it left; says how many kills
 /// there were.
-fn kill_at_some(kind: Kind, deed: Deed, call: &str) -> usize {
+fn kill_at_some(kind: Kind, deed: Deed, call: &str, cache: &Path) -> usize {
     let every = std::env::var("RVENV_EVERY").ok();
     let every = every.and_then(|every| every.parse().ok()).unwrap_or(EVERY);
     for (kills, nth) in (FIRST..).step_by(every).enumerate() {
-        let Some(bench) = Bench::new(kind, deed, BARE) else {
+        let Some(bench) = Bench::new(kind, deed, BARE, cache) else {
             return kills;
         };
         let call = Call {

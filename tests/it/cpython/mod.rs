@@ -149,14 +149,14 @@ const TRAPS: &[(&str, &[(&str, &str)])] = &[
     (
         "a link at the environment's name, cleared",
         &[(
-            "tests/it/behaviour/breakages.rs",
+            "tests/it/behaviour/breakages_upgrade.rs",
             "clearing_through_a_link_replaces_the_directory_and_keeps_the_link",
         )],
     ),
     (
         "a fifo in a directory that is cleared",
         &[(
-            "tests/it/behaviour/breakages.rs",
+            "tests/it/behaviour/breakages_upgrade.rs",
             "clearing_takes_a_fifo_away_with_the_rest",
         )],
     ),
@@ -252,7 +252,7 @@ const TRAPS: &[(&str, &[(&str, &str)])] = &[
     (
         "another minor version",
         &[(
-            "tests/it/behaviour/breakages.rs",
+            "tests/it/behaviour/breakages_upgrade.rs",
             "an_upgrade_to_another_minor_version_starts_that_version",
         )],
     ),
@@ -284,7 +284,7 @@ const TRAPS: &[(&str, &[(&str, &str)])] = &[
     (
         "a module named ensurepip in the way",
         &[(
-            "tests/it/behaviour/breakages.rs",
+            "tests/it/behaviour/breakages_upgrade.rs",
             "a_module_named_ensurepip_in_the_directory_is_not_run",
         )],
     ),
@@ -318,7 +318,7 @@ const TRAPS: &[(&str, &[(&str, &str)])] = &[
     (
         "which generation of scripts quotes what",
         &[(
-            "tests/it/behaviour/activate.rs",
+            "tests/it/behaviour/activate_others.rs",
             "every_text_survives_its_quoting_in_the_shells",
         )],
     ),

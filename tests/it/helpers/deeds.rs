@@ -214,7 +214,7 @@ impl State {
         Self {
             tree: look(&lab.target()),
             kept,
-            cache: names(&lab.file("cache"), 5),
+            cache: names(&lab.cache, 5),
         }
     }
 }
@@ -315,7 +315,7 @@ impl Bench {
     /// Makes the old state, whichever of the two stands there.
     pub(crate) fn prepare(&self) {
         if self.deed == Deed::CreateCold {
-            forget(&self.lab.file("cache"));
+            forget(&self.lab.cache);
         }
         self.empty_may_stay.set(false);
         self.may_go_by_entries.set(false);

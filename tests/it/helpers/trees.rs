@@ -215,6 +215,9 @@ pub(crate) struct Lab {
     pub(crate) python: PathBuf,
     /// Whether the interpreter has pip to install.
     pub(crate) has_pip: bool,
+    /// What the command remembers of interpreters, and keeps unpacked; of this lab alone, unless a
+    /// test lets labs share it.
+    pub(crate) cache: PathBuf,
     /// What starts the command.
     pub(crate) launcher: Vec<String>,
     /// Who owns the target, if not the user of the test.
@@ -241,6 +244,7 @@ impl Lab {
             _guard: None,
             python,
             has_pip,
+            cache: home.join("cache"),
             launcher: Vec::new(),
             owner: None,
         };
@@ -284,7 +288,7 @@ impl Lab {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", &self.home)
-            .env("RVENV_CACHE_DIR", self.file("cache"))
+            .env("RVENV_CACHE_DIR", &self.cache)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

@@ -201,7 +201,8 @@ pub fn create(run: &Run<'_>, hooks: &dyn Hooks, context: &Context) -> Result<Out
 /// Publishes a saved plan if it still fits the target.
 ///
 /// # Errors
-/// See [`RunFailed`]; a plan that no longer fits is [`PrepareError::Stale`](rvenv_journal::PrepareError::Stale).
+/// See [`RunFailed`]; a plan that no longer fits is
+/// [`PrepareError::Stale`](rvenv_journal::PrepareError::Stale).
 ///
 /// # Crash
 /// As [`create`].

@@ -1,6 +1,6 @@
 //! Failures of plans and of runs, and the state in which each leaves the target.
 //!
-//! Read next: `../environment.rs`, the verbs that fail so.
+//! Read next: `../environment.rs`, the verbs that return them.
 
 use std::path::{Path, PathBuf};
 

@@ -9,6 +9,7 @@
     reason = "a test that reads past an end fails, as it should"
 )]
 
+mod columns;
 mod floors;
 mod source;
 
@@ -180,6 +181,18 @@ fn documents() -> Vec<(String, String)> {
         }
     }
     found
+}
+
+#[test]
+fn lines_end_at_100_columns() {
+    let sources = ALL.into_iter().flat_map(sources);
+    let mut long: Vec<_> = sources
+        .flat_map(|source| columns::of_source(&source))
+        .collect();
+    for (path, text) in documents() {
+        long.extend(columns::of_document(&path, &text));
+    }
+    assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
 /// A move of a file must not leave its old name in a comment or a document.

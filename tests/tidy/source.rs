@@ -136,6 +136,38 @@ fn tokens(text: &str) -> Vec<Token> {
     found
 }
 
+/// A text whose strings are empty, with the same lines.
+pub(crate) fn without_texts(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
+    let mut kept = String::new();
+    let mut i = 0;
+    while i < chars.len() {
+        let follows_name = i > 0 && (at(i - 1).is_alphanumeric() || at(i - 1) == '_');
+        let end = if at(i) == '/' && at(i + 1) == '/' {
+            let end = chars[i..].iter().position(|c| *c == '\n');
+            let end = end.map_or(chars.len(), |len| i + len);
+            kept.extend(&chars[i..end]);
+            i = end;
+            continue;
+        } else if at(i) == '"' {
+            after_string(&chars, i)
+        } else if at(i) == 'r' && matches!(at(i + 1), '"' | '#') && !follows_name {
+            after_raw_string(&chars, i)
+        } else if at(i) == '\'' {
+            after_quote(&chars, i)
+        } else {
+            kept.push(at(i));
+            i += 1;
+            continue;
+        };
+        let end = end.min(chars.len());
+        kept.extend(chars[i..end].iter().filter(|c| **c == '\n'));
+        i = end;
+    }
+    kept
+}
+
 fn after_string(chars: &[char], start: usize) -> usize {
     let mut i = start + 1;
     while i < chars.len() && chars[i] != '"' {

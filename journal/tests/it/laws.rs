@@ -37,23 +37,29 @@ proptest! {
     #[test]
     fn an_accepted_path_never_leaves_its_tree(text in path()) {
         if let Ok(path) = RelPath::new(&text) {
-            let names = Path::new(path.as_str()).components().all(|part| matches!(part, Component::Normal(_)));
-            prop_assert!(names);
-            prop_assert_eq!(Path::new(path.as_str()).components().count(), path.components().count());
+            let seen = Path::new(path.as_str());
+            let mut parts = seen.components();
+            prop_assert!(parts.all(|part| matches!(part, Component::Normal(_))));
+            prop_assert_eq!(seen.components().count(), path.components().count());
         }
     }
 
     /// I4: a plan is read back as it was written, and its digest identifies it.
     #[test]
-    fn every_plan_survives_its_byte_form(files in prop::collection::btree_map(path(), any::<Vec<u8>>(), 0..8)) {
+    fn every_plan_survives_its_byte_form(
+        files in prop::collection::btree_map(path(), any::<Vec<u8>>(), 0..8),
+    ) {
         let target = if cfg!(windows) { "C:/t" } else { "/t" };
-        let mut builder = PlanBuilder::new(target, Mode::SHARED_DIR).expect("the target is absolute");
+        let builder = PlanBuilder::new(target, Mode::SHARED_DIR);
+        let mut builder = builder.expect("the target is absolute");
         for (text, bytes) in files {
             let Ok(path) = RelPath::new(&text) else { continue };
-            let node = Node::File { mode: Mode::SHARED_FILE, mtime: None, content: Content::Inline(bytes) };
+            let content = Content::Inline(bytes);
+            let node = Node::File { mode: Mode::SHARED_FILE, mtime: None, content };
             let operation = Operation { stage: "one".into(), group: None, node };
             // Plans refuse paths that collide, which is not the subject of this test.
-            let _refused = builder.add_parents(&path, ("one", None), Mode::SHARED_DIR).and_then(|()| builder.add(path, operation));
+            let parents = builder.add_parents(&path, ("one", None), Mode::SHARED_DIR);
+            let _refused = parents.and_then(|()| builder.add(path, operation));
         }
         let Ok(plan) = builder.finish(absent(), Publication::Put) else { return Ok(()) };
         let text = plan.to_json();

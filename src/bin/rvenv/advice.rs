@@ -375,12 +375,18 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
         PlanFailed::Hook(HookError::Text(_)) => {
             CliError::of(Exit::Usage, failed).hint("choose a text without that character")
         }
-        PlanFailed::Hook(HookError::NoPip { minor, .. }) => CliError::of(Exit::Failed, failed).hint(format!(
-            "install its bundled wheels (on Debian: `apt install python3.{minor}-venv`), or use `--without-pip`"
-        )),
-        PlanFailed::Hook(HookError::Wheel(_) | HookError::Install(_)) => CliError::of(Exit::Failed, failed)
-            .hint("reinstall that Python, name another with `--python`, or use `--without-pip`"),
-        PlanFailed::Hook(_) | PlanFailed::Plan(_) | PlanFailed::Disk { .. } => CliError::of(Exit::Failed, failed),
+        PlanFailed::Hook(HookError::NoPip { minor, .. }) => CliError::of(Exit::Failed, failed)
+            .hint(format!(
+                "install its bundled wheels (on Debian: `apt install python3.{minor}-venv`), \
+                 or use `--without-pip`"
+            )),
+        PlanFailed::Hook(HookError::Wheel(_) | HookError::Install(_)) => {
+            CliError::of(Exit::Failed, failed)
+                .hint("reinstall that Python, name another with `--python`, or use `--without-pip`")
+        }
+        PlanFailed::Hook(_) | PlanFailed::Plan(_) | PlanFailed::Disk { .. } => {
+            CliError::of(Exit::Failed, failed)
+        }
         PlanFailed::Target(target) => of_target(failed, target),
         PlanFailed::Merge(error) => of_merge(failed, error),
         PlanFailed::Repair(error) => of_repair(failed, error),

@@ -79,7 +79,9 @@ impl Fs for Counted {
         fn write_file(&self, at: &Dir, name: &OsStr, file: &NewFile<'_>) -> Result<(), FsError>;
         fn make_symlink(&self, at: &Dir, name: &OsStr, target: &OsStr) -> Result<(), FsError>;
         fn link(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), FsError>;
-        fn reflink(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), meta: (u32, Option<i64>)) -> Result<(), FsError>;
+        fn reflink(
+            &self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), meta: (u32, Option<i64>)
+        ) -> Result<(), FsError>;
         fn read_file(&self, at: &Dir, name: &OsStr, len_max: u64) -> Result<Vec<u8>, FsError>;
         fn open_file(&self, at: &Dir, name: &OsStr, len_max: u64) -> Result<Box<dyn Read>, FsError>;
         fn digest_file(&self, at: &Dir, name: &OsStr) -> Result<Digest, FsError>;
@@ -92,7 +94,9 @@ impl Fs for Counted {
         fn pin(&self, at: &Dir, name: &OsStr) -> Result<(), FsError>;
         fn layers(&self, dir: &Dir) -> Layers;
         fn may_write(&self, dir: &Dir) -> bool;
-        fn rename(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename) -> Result<(), FsError>;
+        fn rename(
+            &self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename
+        ) -> Result<(), FsError>;
         fn remove_dir(&self, at: &Dir, name: &OsStr) -> Result<(), FsError>;
         fn sync_file(&self, at: &Dir, name: &OsStr) -> Result<(), FsError>;
         fn sync_dir(&self, dir: &Dir) -> Result<(), FsError>;

@@ -114,7 +114,10 @@ fn options(number: usize) -> Options {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(200)
+    })]
 
     #[test]
     fn what_was_synced_and_only_moved_stands_at_exactly_one_place_of_every_image(

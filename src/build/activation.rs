@@ -500,7 +500,8 @@ mod tests {
         let names: Vec<_> = scripts.iter().map(|script| script.name).collect();
         assert_eq!(
             names.join(" "),
-            "Activate.ps1 activate activate.bat activate.fish activate.nu activate.xsh activate_this.py deactivate.bat"
+            "Activate.ps1 activate activate.bat activate.fish activate.nu activate.xsh \
+             activate_this.py deactivate.bat"
         );
         let text = &scripts[2].text;
         assert!(

@@ -83,7 +83,8 @@ pub enum MergeError {
         wanted: &'static str,
     },
     /// The directory is not an environment, and has files at paths that the environment needs.
-    #[error("`{target}` is a directory that is not a virtual environment, and has files of its own where one would put its: {}", paths.join(", "))]
+    #[error("`{target}` is a directory that is not a virtual environment, and has files of its \
+        own where one would put its: {}", paths.join(", "))]
     Occupied {
         /// The target.
         target: PathBuf,

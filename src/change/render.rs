@@ -275,7 +275,8 @@ fn publication(plan: &Plan) -> &'static str {
         Publication::Put => "put (readers see nothing, then all of it)",
         Publication::Swap => {
             "swap (readers see the old tree, then the new one; \
-             where the filesystem has no exchange, a take and a put with nothing for a moment between)"
+             where the filesystem has no exchange, a take and a put with nothing for a moment \
+             between)"
         }
         Publication::Merge => {
             "entry by entry (each file or package switches whole, one right after the other; \

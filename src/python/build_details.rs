@@ -135,12 +135,15 @@ mod tests {
     /// The format that `CPython`'s `Tools/build/generate-build-details.py` writes.
     fn text(level: &str, flags: &str) -> String {
         format!(
-            r#"{{"schema_version": "1.0", "base_prefix": "/install", "base_interpreter": "/install/bin/python3.14",
+            r#"{{"schema_version": "1.0", "base_prefix": "/install",
+                "base_interpreter": "/install/bin/python3.14",
             "platform": "linux-x86_64",
             "language": {{"version": "3.14", "version_info": {{"major": 3, "minor": 14, "micro": 2,
                 "releaselevel": "{level}", "serial": 3}}}},
-            "implementation": {{"name": "cpython", "cache_tag": "cpython-314", "hexversion": 51249904,
-                "version": {{"major": 3, "minor": 14, "micro": 2, "releaselevel": "{level}", "serial": 3}}}},
+            "implementation": {{"name": "cpython", "cache_tag": "cpython-314",
+                "hexversion": 51249904,
+                "version": {{"major": 3, "minor": 14, "micro": 2,
+                "releaselevel": "{level}", "serial": 3}}}},
             "abi": {{"flags": [{flags}], "extension_suffix": ".cpython-314-x86_64-linux-gnu.so"}},
             "arbitrary_data": {{}}}}"#
         )

@@ -60,8 +60,10 @@ mod tests {
             "auto\n/usr/bin/python3\n\n/usr/bin/python3.11\n1\n/opt/python/bin/python3.12\n20\n\n",
             &["/opt/python/bin/python3.12", "/usr/bin/python3.11"],
         );
-        let followed = "manual\n/usr/bin/python3\npython3.1.gz\n/usr/share/man/man1/python3.1.gz\n\n\
-                        /usr/bin/python3.11\n1\n\n/opt/bin/python3.12\n2\n/opt/man/python3.1.gz\n\n";
+        let followed = "manual\n/usr/bin/python3\npython3.1.gz\n\
+                        /usr/share/man/man1/python3.1.gz\n\n\
+                        /usr/bin/python3.11\n1\n\n\
+                        /opt/bin/python3.12\n2\n/opt/man/python3.1.gz\n\n";
         check(followed, &["/opt/bin/python3.12", "/usr/bin/python3.11"]);
     }
 

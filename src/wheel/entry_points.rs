@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn only_the_groups_of_commands_are_read() {
-        let text = "# comment\nbefore = all\n[distutils.commands]\nx y z\n[gui_scripts]\n; comment\n\ng = h:i\n\
+        let text = "# comment\nbefore = all\n[distutils.commands]\nx y z\n[gui_scripts]\n\
+                    ; comment\n\ng = h:i\n\
                     [console_scripts]\nc = d:e\n[Console_Scripts]\nno = script\n[broken\nno";
         let names: Vec<_> = scripts(text).unwrap().into_iter().map(|e| e.name).collect();
         assert_eq!(names, ["g", "c"]);

@@ -165,7 +165,8 @@ mod reality {
         symlink(python, &link).unwrap();
         fs::write(
             directory.join("demo.py"),
-            "import sys\nclass A:\n    @staticmethod\n    def main():\n        print(sys.executable, *sys.argv, sep='\\n')\n        return 7\n",
+            "import sys\nclass A:\n    @staticmethod\n    def main():\n        \
+             print(sys.executable, *sys.argv, sep='\\n')\n        return 7\n",
         )
         .unwrap();
         let entry = EntryPoint {

@@ -8,18 +8,15 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
-use rvenv::bytecode::CompileFailed;
 use rvenv::checks::CheckFailed;
-use rvenv::download::DownloadFailed;
 use rvenv::environment::{PlanFailed, RunFailed};
 use rvenv::existing::ExistingError;
 use rvenv::hooks::HookError;
 use rvenv::host::file_size_max;
 use rvenv::merge::MergeError;
-use rvenv::provision::{BytecodeFailed, BytecodeLost};
+use rvenv::provision::BytecodeLost;
 use rvenv::render::escape;
 use rvenv::repair::RepairError;
-use rvenv::request::RequestFailed;
 use rvenv::verify::VerifyFailed;
 use rvenv_journal::raw::{PlanReadError, WhyKept, counted};
 use rvenv_journal::{
@@ -29,12 +26,14 @@ use rvenv_journal::{
 
 mod cache;
 mod interpreter;
+mod request;
 mod shortage;
 mod state;
 
 pub(crate) use state::{Effect, Recovery, State, pending, recovered};
 
 pub(crate) use self::interpreter::{of_base, of_interpreter};
+pub(crate) use self::request::of_request;
 pub(crate) use cache::{chmod, of_cache, private_by};
 
 /// How the command ends.
@@ -170,7 +169,8 @@ fn exceeded(error: &io::Error) -> Option<String> {
 pub(crate) fn forbidden(error: &io::Error) -> Option<String> {
     let is_it = error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error());
     is_it.then(|| {
-        "`lsattr -d` shows whether the entry, or the directory that it is in, is immutable (`i`) or append-only (`a`)"
+        "`lsattr -d` shows whether the entry, or the directory that it is in, is immutable (`i`) \
+         or append-only (`a`)"
             .to_owned()
     })
 }
@@ -285,7 +285,10 @@ fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> C
         RollbackError::Publish(failed) => {
             let told = CliError::of(of_publication(failed, terminated), error);
             if failed.may_go_by_smaller_steps() {
-                told.hint("this filesystem does not rename what is named above; upgrade to the former interpreter instead")
+                told.hint(
+                    "this filesystem does not rename what is named above; upgrade to the \
+                    former interpreter instead",
+                )
             } else {
                 told
             }
@@ -309,7 +312,8 @@ fn of_check(
         && source.kind() == io::ErrorKind::PermissionDenied
     {
         told = told.hint(
-            "a filesystem that is mounted with `noexec` starts no program: name a directory on another one",
+            "a filesystem that is mounted with `noexec` starts no program: name a directory on \
+             another one",
         );
     }
     let changed = |kept: &&Kept| kept.why == WhyKept::Changed;
@@ -353,19 +357,6 @@ fn lost_bytecode(failed: &StageError) -> Option<&BytecodeLost> {
     match source {
         ContentError::Read { source, .. } => source.downcast_ref(),
         ContentError::Unknown(_) | ContentError::Damaged { .. } => None,
-    }
-}
-
-/// Describes why there is no bytecode.
-pub(crate) fn of_bytecode(failed: &BytecodeFailed, terminated: bool) -> CliError {
-    match failed {
-        BytecodeFailed::Compile(CompileFailed::Interrupted { .. }) => {
-            CliError::of(interruption(terminated), failed)
-        }
-        BytecodeFailed::Compile(_) => CliError::of(Exit::Failed, failed)
-            .hint("leave `--compile-bytecode` out: Python compiles what it imports"),
-        BytecodeFailed::Wheel(_) => CliError::of(Exit::Failed, failed)
-            .hint("reinstall that Python, name another with `--python`, or use `--without-pip`"),
     }
 }
 
@@ -413,7 +404,8 @@ fn of_merge(failed: &PlanFailed, error: &MergeError) -> CliError {
         ),
         MergeError::Occupied { .. } => told(
             Exit::Precondition,
-            "name a directory that does not exist yet, or an environment; a project's own files are never overwritten",
+            "name a directory that does not exist yet, or an environment; a project's own files \
+             are never overwritten",
         ),
         MergeError::Lost { .. } => told(
             Exit::Precondition,
@@ -427,37 +419,20 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
     match error {
         RepairError::Merge(error) => of_merge(failed, error),
         RepairError::Disk { .. } | RepairError::Plan(_) => CliError::of(Exit::Failed, failed),
-        RepairError::NoReceipt(_) => CliError::of(Exit::Precondition, failed)
-            .hint("bring it under management with `rvenv upgrade`, or replace it with `rvenv create --clear`"),
-        RepairError::NoSource { .. } => CliError::of(Exit::Failed, failed)
-            .hint("the base Python may have changed: `rvenv upgrade` brings the environment to what it is now"),
-        RepairError::NoChoices(_) => CliError::of(Exit::Failed, failed)
-            .hint("`rvenv create` with the options that you want writes it anew, and keeps everything else"),
+        RepairError::NoReceipt(_) => CliError::of(Exit::Precondition, failed).hint(
+            "bring it under management with `rvenv upgrade`, or replace it with `rvenv \
+                create --clear`",
+        ),
+        RepairError::NoSource { .. } => CliError::of(Exit::Failed, failed).hint(
+            "the base Python may have changed: `rvenv upgrade` brings the environment to \
+                what it is now",
+        ),
+        RepairError::NoChoices(_) => CliError::of(Exit::Failed, failed).hint(
+            "`rvenv create` with the options that you want writes it anew, and keeps \
+                everything else",
+        ),
         RepairError::Modes { .. } => CliError::of(Exit::Failed, failed)
             .hint("give the directories their modes with `chmod`, then repair again"),
-    }
-}
-
-/// Describes why a request failed.
-pub(crate) fn of_request(failed: RequestFailed, terminated: bool) -> CliError {
-    match failed {
-        RequestFailed::Interpreter(error) => of_interpreter(&error, terminated),
-        RequestFailed::Base(error) => of_base(&error, terminated),
-        RequestFailed::Hook(error) => of_plan(&error.into()),
-        RequestFailed::Target(error) => of_plan(&error.into()),
-        RequestFailed::Existing(error) => of_existing(&error),
-        RequestFailed::NoEnvironment { path, source } => {
-            let shown = escape(&path.to_string_lossy());
-            CliError::new(
-                Exit::Precondition,
-                format!("there is no environment at `{shown}`"),
-            )
-            .because(&source)
-            .hint("make one with `rvenv create`")
-        }
-        RequestFailed::NoDownloads(_) => CliError::of(Exit::Failed, &failed),
-        RequestFailed::Download(error) => of_download(&error, terminated),
-        RequestFailed::Bytecode(error) => of_bytecode(&error, terminated),
     }
 }
 
@@ -465,16 +440,6 @@ pub(crate) fn of_request(failed: RequestFailed, terminated: bool) -> CliError {
 pub(crate) fn of_existing(failed: &ExistingError) -> CliError {
     CliError::of(Exit::Precondition, failed)
         .hint("replace it with `rvenv create --clear`, or name another environment")
-}
-
-/// Describes why the newest pip could not be downloaded.
-pub(crate) fn of_download(failed: &DownloadFailed, terminated: bool) -> CliError {
-    let exit = if matches!(failed, DownloadFailed::Interrupted { .. }) {
-        interruption(terminated)
-    } else {
-        Exit::Failed
-    };
-    CliError::of(exit, failed).hint("see that pip reaches its index, or leave `--upgrade-deps` out")
 }
 
 /// Describes why an environment could not be verified.
@@ -537,7 +502,8 @@ fn of_recovery(failed: &RecoverError) -> CliError {
         | RecoverError::Several { .. }
         | RecoverError::Refused { .. } => (
             Exit::NeedsPerson,
-            "look at what is named above; once you have moved it away, run `rvenv recover` on the target again",
+            "look at what is named above; once you have moved it away, run `rvenv recover` on \
+             the target again",
         ),
     };
     CliError::of(exit, failed).hint(hint)

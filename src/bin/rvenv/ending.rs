@@ -34,7 +34,8 @@ impl Terminal {
                 WhyKept::Asked => "as was asked for",
                 WhyKept::Changed => "which somebody changed after it was published",
                 WhyKept::Uncertain => {
-                    "since this filesystem cannot prove that it is what may be deleted; delete it if nobody needs it"
+                    "since this filesystem cannot prove that it is what may be deleted; delete \
+                     it if nobody needs it"
                 }
             };
             self.story(&format!("Kept `{name}`, {why}"));
@@ -56,7 +57,8 @@ impl Terminal {
     pub(crate) fn tell_stopped(self, leftovers: &Leftovers) {
         if leftovers.stopped {
             self.story(
-                "Interrupted while deleting what is no longer needed. The next change here deletes the rest",
+                "Interrupted while deleting what is no longer needed. The next change here \
+                 deletes the rest",
             );
         }
     }

@@ -68,7 +68,8 @@ impl Session<'_> {
                 .filter(|(_, _, effect)| *effect == Effect::Create);
             let added = counted(added.count(), "entry");
             self.terminal.story(&format!(
-                "`{shown}` was not a virtual environment: {added} were added, and what was there stays"
+                "`{shown}` was not a virtual environment: {added} were added, and what was there \
+                 stays"
             ));
         }
     }
@@ -81,7 +82,8 @@ impl Session<'_> {
         {
             let shown = escape(&dir.to_string_lossy());
             self.terminal.story(&format!(
-                "The files are copied, not linked: `{shown}` belongs to user {owner}, who may be given them"
+                "The files are copied, not linked: `{shown}` belongs to user {owner}, who may be \
+                 given them"
             ));
         }
     }
@@ -106,7 +108,8 @@ fn counts(report: &Report) -> String {
         Unlinked::Acl => ", not linked: a link would have another ACL than its directory gives",
     });
     format!(
-        "{} linked, {} shared, {} copied, {} written{unlinked}; {barrier}; published by {way}; digest {}",
+        "{} linked, {} shared, {} copied, {} written{unlinked}; {barrier}; published by {way}; \
+         digest {}",
         counted(c.linked, "file"),
         c.reflinked,
         c.copied,

@@ -63,10 +63,12 @@ fn usage(error: &HostError) -> CliError {
             why: CacheUnusable::Foreign { .. },
             ..
         } => refused.hint(
-            "run as that user, set RVENV_CACHE_DIR to a directory of your own, or unset it to use the cache in your home",
+            "run as that user, set RVENV_CACHE_DIR to a directory of your own, or unset it to \
+             use the cache in your home",
         ),
         HostError::Cache { .. } => refused.hint(
-            "set RVENV_CACHE_DIR to the absolute path of a directory, or unset it to use the cache in your home",
+            "set RVENV_CACHE_DIR to the absolute path of a directory, or unset it to use the \
+             cache in your home",
         ),
         HostError::Text(_) => refused.hint("choose a path without that character"),
         HostError::Epoch(_) | HostError::NoCwd(_) => refused,

@@ -44,7 +44,8 @@ pub enum OtherOwner {
     },
     /// A directory above it, or a link on the path to it, belongs to another user.
     #[error(
-        "`{}` belongs to user {owner}, who could put another environment there while a health check runs",
+        "`{}` belongs to user {owner}, who could put another environment there while a health \
+         check runs",
         shown(path)
     )]
     Above {

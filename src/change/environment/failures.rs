@@ -50,7 +50,8 @@ pub enum PlanFailed {
         path: PathBuf,
     },
     /// The target is to be cleared, and has something else besides an environment.
-    #[error("`{path}` is more than a virtual environment, and clearing it would delete {}", found.join(", "))]
+    #[error("`{path}` is more than a virtual environment, and clearing it would delete \
+        {}", found.join(", "))]
     MoreThanAnEnvironment {
         /// The target.
         path: PathBuf,
@@ -117,7 +118,8 @@ pub enum RunFailed {
     },
     /// A saved plan expects nothing but an environment, but the target has other entries.
     #[error(
-        "the plan does not know that `{path}` has entries which existed before any environment there"
+        "the plan does not know that `{path}` has entries which existed before any environment \
+         there"
     )]
     Shared {
         /// The target.

@@ -141,7 +141,8 @@ pub(super) fn shared(text: &mut String, meta: &Meta) {
     let others = counted(others, "other name");
     let _infallible = write!(
         text,
-        ", and shares its inode with {others}: changed through one of them, perhaps in another environment"
+        ", and shares its inode with {others}: changed through one of them, perhaps in another \
+         environment"
     );
 }
 

@@ -39,7 +39,8 @@ pub(crate) fn of_interpreter(failed: &InterpreterError, terminated: bool) -> Cli
         // Observed with a free-threaded interpreter at low priority, which had 0.4 s of work on a
         // busy machine.
         InterpreterError::TimedOut { .. } => CliError::of(Exit::Failed, failed).hint(
-            "try again when the machine is less busy, or name another interpreter with `--python PATH`",
+            "try again when the machine is less busy, or name another interpreter with `--python \
+             PATH`",
         ),
         _ => CliError::of(Exit::Failed, failed),
     }
@@ -59,7 +60,8 @@ fn of_search(request: &str, tried: &[Tried]) -> CliError {
         }
     }
     told.hint(
-        "install another, for example with apt, `uv python install` or `pyenv install`, or name one by its path; \
+        "install another, for example with apt, `uv python install` or `pyenv install`, or name \
+         one by its path; \
          `-v` says where rvenv looked",
     )
 }

@@ -98,7 +98,8 @@ impl State {
                 "what was published may still be at the target, and is not to stay there"
             }
             Self::InDoubt => {
-                "the target is as it was before or as it was to be; a restart of the machine shows which"
+                "the target is as it was before or as it was to be; a restart of the machine \
+                 shows which"
             }
             Self::Untouched => "nothing was touched",
             Self::HalfRecovered => "the recovery is not finished; nothing was lost",
@@ -106,7 +107,8 @@ impl State {
             Self::CacheSwept => "what was to be deleted from the cache is deleted",
             Self::CacheSweptButSome => "everything else that was to go is deleted",
             Self::CacheHalfSwept => {
-                "some of what was to be deleted from the cache may be deleted; nothing else was touched"
+                "some of what was to be deleted from the cache may be deleted; nothing else was \
+                 touched"
             }
             Self::PlanSaved => "the plan is saved",
             Self::PlanNotSaved => "no plan was saved; a file of that name is as it was before",
@@ -237,13 +239,15 @@ pub(crate) fn recovered(upshot: Upshot) -> Option<&'static str> {
         Upshot::Unpublished => Some("An earlier run died; the target is as it was before that run"),
         Upshot::Stays => Some("An earlier run died after publishing; what it published stays"),
         Upshot::Undone(Former::Nothing) => Some(
-            "An earlier run died; what it published is taken back, and nothing is at the target, as before it",
+            "An earlier run died; what it published is taken back, and nothing is at the target, \
+             as before it",
         ),
         Upshot::Undone(Former::Tree) => Some(
             "An earlier run died; what it published is taken back, and the tree before it is back",
         ),
         Upshot::Undone(Former::Entries) => Some(
-            "An earlier run died; what it published is taken back, and the entries before it are back",
+            "An earlier run died; what it published is taken back, and the entries before it are \
+             back",
         ),
     }
 }
@@ -257,7 +261,8 @@ pub(crate) fn pending(seen: &Inspection) -> Option<&'static str> {
         (Decision::Nothing, _) => None,
         (Decision::DropJournal, _) => Some("a run left a damaged journal, which will be deleted"),
         (Decision::Discard, _) => Some(
-            "a run died; the target is as it was before that run, and what it left will be cleaned up",
+            "a run died; the target is as it was before that run, and what it left will be \
+             cleaned up",
         ),
         (Decision::Settle, _) => Some("a run died after publishing; what it published will stay"),
         (Decision::VerifyThenSettle, _) => Some(
@@ -267,10 +272,12 @@ pub(crate) fn pending(seen: &Inspection) -> Option<&'static str> {
             "a run died; what it published will be taken back, and nothing will be at the target",
         ),
         (Decision::Undo, Some(Former::Tree)) => Some(
-            "a run died; what it published will be taken back, and the tree before it will come back",
+            "a run died; what it published will be taken back, and the tree before it will come \
+             back",
         ),
         (Decision::Undo, Some(Former::Entries) | None) => Some(
-            "a run died; what it published will be taken back, and the entries before it will come back",
+            "a run died; what it published will be taken back, and the entries before it will \
+             come back",
         ),
         (Decision::Wait, _) => {
             Some("the disk did not confirm what was written; nothing is done before a restart")
@@ -323,7 +330,8 @@ mod tests {
         ),
         (
             State::InDoubt,
-            "the target is as it was before or as it was to be; a restart of the machine shows which",
+            "the target is as it was before or as it was to be; a restart of the machine shows \
+             which",
         ),
         (State::Untouched, "nothing was touched"),
         (
@@ -341,7 +349,8 @@ mod tests {
         ),
         (
             State::CacheHalfSwept,
-            "some of what was to be deleted from the cache may be deleted; nothing else was touched",
+            "some of what was to be deleted from the cache may be deleted; nothing else was \
+             touched",
         ),
         (State::PlanSaved, "the plan is saved"),
         (
@@ -739,7 +748,8 @@ mod tests {
             (
                 Decision::Discard,
                 Some(
-                    "a run died; the target is as it was before that run, and what it left will be cleaned up",
+                    "a run died; the target is as it was before that run, and what it left will \
+                     be cleaned up",
                 ),
             ),
             (
@@ -749,7 +759,8 @@ mod tests {
             (
                 Decision::VerifyThenSettle,
                 Some(
-                    "a run published and the disk did not confirm it; what it published will be verified",
+                    "a run published and the disk did not confirm it; what it published will be \
+                     verified",
                 ),
             ),
             (

@@ -89,7 +89,8 @@ impl Session<'_> {
             return Ok(Exit::Done);
         }
         self.terminal.story(
-            "What was deleted is unpacked again when it is next wanted. Environments may share what was edited: \
+            "What was deleted is unpacked again when it is next wanted. Environments may share \
+             what was edited: \
              see `rvenv verify ENV_DIR`",
         );
         let kept = audit.faults.iter().filter_map(|fault| fault.kept.as_ref());

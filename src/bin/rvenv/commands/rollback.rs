@@ -46,7 +46,8 @@ impl Session<'_> {
         let env = word(&args.env_dir.to_string_lossy());
         let number = ending.kept.as_ref().map_or(0, |kept| kept.generation);
         self.terminal.story(&format!(
-            "Brought generation {number} of `{shown}` back. Go forward again with `rvenv rollback {env}`"
+            "Brought generation {number} of `{shown}` back. Go forward again with `rvenv \
+             rollback {env}`"
         ));
         let asked = |why| why == WhyKept::Asked;
         Ok(if ending.kept.is_none_or(|kept| asked(kept.why)) {

@@ -249,7 +249,8 @@ fn advice(found: &Verification, given: &str) -> Vec<String> {
         format!(", and {more} more alike")
     };
     lines.push(format!(
-        "Reinstall what differs with `{python} -m pip install --force-reinstall --no-deps {}`{rest}",
+        "Reinstall what differs with `{python} -m pip install --force-reinstall --no-deps \
+         {}`{rest}",
         named.join(" ")
     ));
     lines

@@ -322,7 +322,7 @@ fn step(form: Form, seen: &Objects, choices: &mut Choices<'_>) -> Step {
     let (new, old) = (pick_identity(seen, choices), pick_identity(seen, choices));
     let act = match choices.below(3) {
         0 => Act::Put { new },
-        1 => Act::Swap { new, old },
+        1 => Act::Exchange { new, old },
         _ => Act::Take { old },
     };
     Step {

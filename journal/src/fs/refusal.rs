@@ -1,4 +1,4 @@
-//! What a refusal of the filesystem means: another way, smaller steps, a smaller plan, or failure.
+//! What a refusal of the filesystem means: another call, smaller steps, a smaller plan, or failure.
 //!
 //! The engine asks these questions and does not compare error kinds itself, except for whether
 //! something exists (`NotFound`, `AlreadyExists`). A filesystem that reports a refusal differently
@@ -6,16 +6,22 @@
 //!
 //! | the system reports | `ErrorKind` | what the engine does |
 //! |---|---|---|
-//! | `ENOSYS`, `EOPNOTSUPP` | `Unsupported` | another way; for a step, smaller ones |
+//! | `ENOSYS`, `EOPNOTSUPP` | `Unsupported` | another call, see below; for a step, smaller steps |
 //! | `EINVAL` | `InvalidInput` | the same: older kernels and FUSE report this for rename flags |
-//! | `EXDEV` | `CrossesDevices` | a copy instead of a link; for a step, smaller ones |
+//! | `EXDEV` | `CrossesDevices` | a copy instead of a link; for a step, smaller steps |
 //! | `EBUSY` | `ResourceBusy` | smaller steps: a mount point cannot be renamed, its contents can |
-//! | `EPERM`, `EACCES` | `PermissionDenied` | a copy instead of a link; for a step, smaller ones |
+//! | `EPERM`, `EACCES` | `PermissionDenied` | a copy instead of a link; for a step, smaller steps |
 //! | `EROFS` | `ReadOnlyFilesystem` | no lock file; the lock on the target must be enough |
 //! | `EMLINK` | `TooManyLinks` | a copy of this one file |
 //! | `ENOSPC`, `EDQUOT` | `StorageFull`, `QuotaExceeded` | give up the stage, report the shortage |
 //!
-//! Read next: `steps/renames.rs`, `staging/build.rs`, `transaction/failures.rs`, which use this.
+//! The other call: instead of an exchange, a take and then a put (`fs/exchange.rs` tests that
+//! before anything is planned on it, and there the first three refusals and `EPERM` count); instead
+//! of a rename to a free name, a link and an unlink, or a check and a plain rename
+//! (`steps/renames.rs`); instead of a reflink or a link, a copy (`staging/build.rs`).
+//!
+//! Read next: `fs/exchange.rs`, `steps/renames.rs`, `staging/build.rs`, `transaction/failures.rs`,
+//! which use this.
 
 use std::io::ErrorKind;
 
@@ -35,6 +41,12 @@ impl FsError {
             self.kind(),
             ErrorKind::InvalidInput | ErrorKind::Unsupported
         )
+    }
+
+    /// Whether two names cannot be exchanged here, although each object may be renamed: the
+    /// filesystem has no exchange, or a filter of system calls (seccomp) denies it.
+    pub(crate) fn is_no_exchange(&self) -> bool {
+        self.is_no_reflink_here() || self.is_forbidden()
     }
 
     /// Whether blocks cannot be shared between these two places, for this file or any other.
@@ -126,6 +138,24 @@ mod tests {
         assert!(busy.is_of_this_step_alone());
         assert!(!busy.is_no_such_rename());
         assert!(!busy.is_no_link_here());
+    }
+
+    #[test]
+    fn a_busy_or_full_disk_is_no_disk_without_an_exchange() {
+        for kind in [
+            ErrorKind::ResourceBusy,
+            ErrorKind::StorageFull,
+            ErrorKind::Other,
+        ] {
+            assert!(!error(kind).is_no_exchange(), "{kind:?}");
+        }
+        for kind in [
+            ErrorKind::InvalidInput,
+            ErrorKind::Unsupported,
+            ErrorKind::PermissionDenied,
+        ] {
+            assert!(error(kind).is_no_exchange(), "{kind:?}");
+        }
     }
 
     #[test]

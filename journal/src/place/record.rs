@@ -79,7 +79,7 @@ pub enum Act {
         new: Identity,
     },
     /// Two objects are exchanged.
-    Swap {
+    Exchange {
         /// The object that comes.
         new: Identity,
         /// The object that goes.
@@ -97,7 +97,7 @@ impl Act {
     #[must_use]
     pub fn coming(self) -> Option<Identity> {
         match self {
-            Self::Put { new } | Self::Swap { new, .. } => Some(new),
+            Self::Put { new } | Self::Exchange { new, .. } => Some(new),
             Self::Take { .. } => None,
         }
     }
@@ -107,7 +107,7 @@ impl Act {
     pub fn going(self) -> Option<Identity> {
         match self {
             Self::Put { .. } => None,
-            Self::Swap { old, .. } | Self::Take { old } => Some(old),
+            Self::Exchange { old, .. } | Self::Take { old } => Some(old),
         }
     }
 }

@@ -326,7 +326,7 @@ fn are_known(form: Form, list: &[Step]) -> bool {
             of_tree
                 && matches!(
                     acts.as_slice(),
-                    [Act::Put { .. } | Act::Swap { .. }] | [Act::Take { .. }, Act::Put { .. }]
+                    [Act::Put { .. } | Act::Exchange { .. }] | [Act::Take { .. }, Act::Put { .. }]
                 )
         }
         Form::Entries => {
@@ -371,7 +371,7 @@ impl<'a> StepDto<'a> {
         let old = self.old.map(IdentityDto::into_identity);
         let act = match (new, old) {
             (Some(new), None) => Act::Put { new },
-            (Some(new), Some(old)) => Act::Swap { new, old },
+            (Some(new), Some(old)) => Act::Exchange { new, old },
             (None, Some(old)) => Act::Take { old },
             (None, None) => return Err(RecordReadError::BadSteps),
         };
@@ -470,7 +470,7 @@ mod tests {
                 path: RelPath::new(path).unwrap(),
                 slot: *slot,
             }),
-            act: Act::Swap { new: NEW, old: OLD },
+            act: Act::Exchange { new: NEW, old: OLD },
         };
         entries.iter().map(step).collect()
     }
@@ -490,7 +490,7 @@ mod tests {
         let steps = of_entries(&[("bin/python", 0), (".rvenv/receipt.json", 1)]);
         let golden = include_bytes!("../../tests/golden/journal-1-entries");
         check_golden(golden, &record(Form::Entries, steps));
-        let steps = whole(&[Act::Swap { new: NEW, old: OLD }]);
+        let steps = whole(&[Act::Exchange { new: NEW, old: OLD }]);
         let golden = include_bytes!("../../tests/golden/journal-1-root-mode");
         let replaces = Record {
             root_mode: Mode::new(0o750).ok(),
@@ -502,7 +502,7 @@ mod tests {
     /// I7: an incomplete record is never accepted as a whole one.
     #[test]
     fn every_cut_and_every_changed_byte_is_noticed() {
-        let bytes = record(Form::Tree, whole(&[Act::Swap { new: NEW, old: OLD }])).to_bytes();
+        let bytes = record(Form::Tree, whole(&[Act::Exchange { new: NEW, old: OLD }])).to_bytes();
         for end in 0..bytes.len() {
             assert!(
                 matches!(

@@ -107,10 +107,12 @@ fn taken(steps: &[Step], staged: Place, replaced: Option<Place>, target_exists: 
     match (acts.as_slice(), replaced) {
         ([Act::Put { .. }], None) if staged == Place::Target => Taken::All,
         ([Act::Put { .. }], None) if away && !target_exists => Taken::None,
-        ([Act::Swap { .. }] | [Act::Take { .. }, Act::Put { .. }], Some(Place::Target)) if away => {
+        ([Act::Exchange { .. }] | [Act::Take { .. }, Act::Put { .. }], Some(Place::Target))
+            if away =>
+        {
             Taken::None
         }
-        ([Act::Swap { .. }] | [Act::Take { .. }, Act::Put { .. }], Some(_))
+        ([Act::Exchange { .. }] | [Act::Take { .. }, Act::Put { .. }], Some(_))
             if staged == Place::Target =>
         {
             Taken::All
@@ -286,7 +288,7 @@ mod tests {
         check(&put, Place::Stage, None, false, Taken::None);
         check(&put, Place::Stage, None, true, Taken::Neither);
         check(&put, Place::Target, None, true, Taken::All);
-        let swap = [Act::Swap { new: NEW, old: OLD }];
+        let swap = [Act::Exchange { new: NEW, old: OLD }];
         check(&swap, Place::Stage, Some(Place::Target), true, Taken::None);
         check(&swap, Place::Target, Some(Place::Stage), true, Taken::All);
         check(&swap, Place::Target, Some(Place::Gone), true, Taken::All);

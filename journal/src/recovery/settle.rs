@@ -81,7 +81,7 @@ impl End<'_, '_> {
     /// The replaced tree or entries come back.
     pub(crate) fn undo(mut self) -> Result<Ending, EndError> {
         // An undo needs both halves: without the old tree the new one is the last good one.
-        if self.look()?.has_lost_the_old_tree() && !self.can_exchange_back()? {
+        if self.look()?.has_lost_the_old_tree() && !self.has_object_to_exchange_back()? {
             return Err(EndError::Moved);
         }
         self.decide(Direction::Undo)?;
@@ -135,13 +135,13 @@ impl End<'_, '_> {
         }
     }
 
-    /// Another exchange restores whatever was at the target when it was exchanged, even if another
-    /// process put it there.
-    fn can_exchange_back(&self) -> Result<bool, EndError> {
+    /// Whether the publication was one exchange and something is at the name of the stage: another
+    /// exchange restores whatever was at the target, even if another process put it there.
+    fn has_object_to_exchange_back(&self) -> Result<bool, EndError> {
         let [
             Step {
                 entry: None,
-                act: Act::Swap { .. },
+                act: Act::Exchange { .. },
             },
         ] = self.record.steps()
         else {
@@ -172,7 +172,7 @@ impl End<'_, '_> {
         }
         let seen = self.look()?;
         let is_taken = |step: &Step| match step.act {
-            Act::Put { .. } | Act::Swap { .. } => seen.staged == Place::Target,
+            Act::Put { .. } | Act::Exchange { .. } => seen.staged == Place::Target,
             Act::Take { .. } => seen.replaced == Some(Place::Generation),
         };
         Ok(steps.iter().map(is_taken).collect())

@@ -34,7 +34,7 @@ pub(crate) enum StepKind {
     /// It comes to an absent name.
     Put,
     /// It is exchanged.
-    Swap,
+    Exchange,
     /// It is moved away.
     Take,
 }
@@ -116,9 +116,9 @@ fn rank(plan: &Plan, change: &CoveredEntry) -> (u8, usize, RelPath) {
     let ordered = plan.order().iter().rposition(in_it);
     let group = match (change.kind, ordered) {
         (StepKind::Take, _) => (3, 0),
-        (StepKind::Put | StepKind::Swap, Some(index)) => (2, index),
+        (StepKind::Put | StepKind::Exchange, Some(index)) => (2, index),
         (StepKind::Put, None) => (0, 0),
-        (StepKind::Swap, None) => (1, 0),
+        (StepKind::Exchange, None) => (1, 0),
     };
     (group.0, group.1, change.path.clone())
 }
@@ -194,7 +194,7 @@ impl Cover<'_> {
             }
             (Some(operation), Some(_)) => {
                 if effect(&operation.node, self.seen(path)) != Effect::Keep {
-                    self.add(path, StepKind::Swap);
+                    self.add(path, StepKind::Exchange);
                 }
             }
             (None, Some(Kind::Dir)) => {
@@ -232,7 +232,7 @@ impl Cover<'_> {
             Grain::Packages => is_to_go && (refill || is_known(self.fs, &inner, path, self.plan)?),
         };
         if may_go {
-            self.add(path, StepKind::Swap);
+            self.add(path, StepKind::Exchange);
             return Ok(());
         }
         if !is_dir {
@@ -328,7 +328,7 @@ mod tests {
             change("gone", StepKind::Take),
             change("bin", StepKind::Put),
             change("cfg", StepKind::Put),
-            change("old", StepKind::Swap),
+            change("old", StepKind::Exchange),
             change("zero", StepKind::Put),
         ];
         changes.sort_by_key(|change| rank(&plan, change));

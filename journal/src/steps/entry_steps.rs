@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
+use crate::fs::exchange::Exchange;
 use crate::fs::{Dir, Fs, FsError};
 use crate::place::record::{Act, EntrySlot, Step};
 use crate::place::target::Target;
@@ -22,13 +23,6 @@ use crate::steps::entry_cover::{
     CoverError, Covered, CoveredEntry, Grain, StepKind, cover, is_known,
 };
 use crate::steps::step_places::StepPlaces;
-
-/// Whether the filesystem can exchange two names in one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exchange {
-    Possible,
-    Impossible,
-}
 
 /// One planned rename: which entry, how, and the slot of its other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +56,8 @@ impl EntrySteps {
         let mut list = Vec::new();
         for change in covered.changes.iter().chain([&receipt]) {
             let kinds: &[StepKind] = match (change.kind, exchange) {
-                (StepKind::Swap, Exchange::Impossible) => &[StepKind::Take, StepKind::Put],
-                (StepKind::Swap, Exchange::Possible) => &[StepKind::Swap],
+                (StepKind::Exchange, Exchange::Impossible) => &[StepKind::Take, StepKind::Put],
+                (StepKind::Exchange, Exchange::Possible) => &[StepKind::Exchange],
                 (StepKind::Put, _) => &[StepKind::Put],
                 (StepKind::Take, _) => &[StepKind::Take],
             };
@@ -129,10 +123,10 @@ impl EntrySteps {
             let act = match (kind, new, old) {
                 (StepKind::Put, Some(new), _) => Act::Put { new },
                 (StepKind::Take, _, Some(old)) => Act::Take { old },
-                (StepKind::Swap, Some(new), Some(old)) if new == old => continue,
-                (StepKind::Swap, Some(new), Some(old)) => Act::Swap { new, old },
-                (StepKind::Put | StepKind::Swap, None, _)
-                | (StepKind::Take | StepKind::Swap, _, None) => {
+                (StepKind::Exchange, Some(new), Some(old)) if new == old => continue,
+                (StepKind::Exchange, Some(new), Some(old)) => Act::Exchange { new, old },
+                (StepKind::Put | StepKind::Exchange, None, _)
+                | (StepKind::Take | StepKind::Exchange, _, None) => {
                     return Err(FsError {
                         verb: "find",
                         name: entry.path.to_string(),
@@ -158,7 +152,11 @@ fn receipt_kind(fs: &dyn Fs, root: &Dir) -> Result<StepKind, FsError> {
         };
     }
     let there = fs.meta(&dir, OsStr::new(path.name()))?.is_some();
-    Ok(if there { StepKind::Swap } else { StepKind::Put })
+    Ok(if there {
+        StepKind::Exchange
+    } else {
+        StepKind::Put
+    })
 }
 
 /// The first replaced entry that is not as the plan observed it.

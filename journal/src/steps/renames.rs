@@ -36,7 +36,7 @@ pub(crate) fn take(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError> {
     let (slot, live) = both(sides, step)?;
     match step.act {
         Act::Put { .. } => put(sides.fs, &slot, &live),
-        Act::Swap { .. } => exchange(sides, &slot, &live),
+        Act::Exchange { .. } => exchange(sides, &slot, &live),
         Act::Take { .. } => take_aside(sides.fs, &live, &slot),
     }
 }
@@ -69,7 +69,7 @@ pub(crate) fn take_back(sides: &StepPlaces<'_>, step: &Step) -> Result<(), Stuck
         (Act::Take { .. }, Some(one), Some(other)) if one == other => {
             Ok(sides.fs.remove_file(&slot.dir, &slot.name)?)
         }
-        (Act::Swap { .. }, Some(_), Some(_)) => Ok(exchange(sides, &slot, &live)?),
+        (Act::Exchange { .. }, Some(_), Some(_)) => Ok(exchange(sides, &slot, &live)?),
         (Act::Take { .. }, Some(_), Some(found)) => exchange_back(sides, &slot, (&live, found)),
         (_, Some(_), None) => put_durably(sides.fs, &slot, &live),
         (_, None, Some(_)) | (Act::Put { .. }, Some(_), Some(_)) => {
@@ -92,7 +92,7 @@ pub(crate) fn finish(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError>
     let first = match step.act {
         Act::Put { .. } => slot,
         Act::Take { .. } => live,
-        Act::Swap { .. } => return Ok(()),
+        Act::Exchange { .. } => return Ok(()),
     };
     sides.fs.remove_file(&first.dir, &first.name)
 }

@@ -174,7 +174,7 @@ impl<'a> StepPlaces<'a> {
             return self.slot_of(entry);
         }
         let name = match step.act {
-            Act::Put { .. } | Act::Swap { .. } => &self.origin,
+            Act::Put { .. } | Act::Exchange { .. } => &self.origin,
             Act::Take { .. } => &self.aside,
         };
         Some(StepPlace {
@@ -270,7 +270,7 @@ fn judge(act: Act, slot: Option<Identity>, live: Option<Identity>) -> StepState 
             None if live == Some(new) => StepState::After,
             None => StepState::AfterChanged,
         },
-        Act::Swap { new, old } => match slot {
+        Act::Exchange { new, old } => match slot {
             Some(slot) if slot == new => StepState::Before,
             Some(slot) if slot == old && live == Some(new) => StepState::After,
             Some(slot) if slot == old => StepState::AfterChanged,
@@ -349,7 +349,7 @@ mod tests {
         check(put, None, Some(9), StepState::AfterChanged);
         check(put, Some(9), None, StepState::BeforeChanged);
         check(put, Some(9), Some(8), StepState::Neither);
-        let swap = Act::Swap {
+        let swap = Act::Exchange {
             new: id(1),
             old: id(2),
         };

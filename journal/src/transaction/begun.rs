@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::fs::barrier::sync_tree;
+use crate::fs::exchange::Exchange;
 use crate::fs::named_sync::sync_file;
 use crate::fs::{Barrier, FsError, Meta};
 use crate::place::journal_file;
@@ -25,7 +26,7 @@ use crate::plan::room::{self, Shortage};
 use crate::staging::build::{self, ReceiptText, StageCounts, StageOptions};
 use crate::staging::error::StageError;
 use crate::staging::inheritance::Ground;
-use crate::steps::entry_steps::{EntrySteps, Exchange};
+use crate::steps::entry_steps::EntrySteps;
 use crate::transaction::failures::Aftermath;
 use crate::transaction::published::give_stage_up;
 use crate::transaction::terms::Terms;
@@ -49,8 +50,17 @@ pub(super) struct Begun<'a> {
 /// What is to be moved.
 #[derive(Debug)]
 pub(super) enum Work {
-    Tree(Exchange),
+    /// A whole tree, and the tree that it replaces. At an absent name there is nothing to exchange.
+    Tree(Option<ReplacedTree>),
+    /// Entries of a directory that stays.
     Entries(EntrySteps),
+}
+
+/// The tree that a publication replaces.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReplacedTree {
+    pub(super) old: Identity,
+    pub(super) exchange: Exchange,
 }
 
 impl Begun<'_> {
@@ -75,10 +85,9 @@ impl Begun<'_> {
             target: target.as_ref(),
         };
         let (counts, draft) = match &self.work {
-            Work::Tree(exchange) => {
+            Work::Tree(replaced) => {
                 let counts = build::build(fs, &ground, self.plan, &receipt, options)?;
-                let old = self.old.map(|old| old.identity);
-                let steps = tree_steps(self.claim.identity, old, *exchange);
+                let steps = tree_steps(self.claim.identity, *replaced);
                 let draft = self.record(steps);
                 journal_file::write_draft(&self.home, &draft).map_err(disk)?;
                 (counts, Some(draft))
@@ -158,11 +167,13 @@ impl Begun<'_> {
 }
 
 /// The steps for a whole tree: a put at an absent name, or else an exchange, or a take and a put.
-fn tree_steps(new: Identity, old: Option<Identity>, exchange: Exchange) -> Vec<Step> {
-    let acts = match (old, exchange) {
-        (None, _) => vec![Act::Put { new }],
-        (Some(old), Exchange::Possible) => vec![Act::Swap { new, old }],
-        (Some(old), Exchange::Impossible) => vec![Act::Take { old }, Act::Put { new }],
+fn tree_steps(new: Identity, replaced: Option<ReplacedTree>) -> Vec<Step> {
+    let acts = match replaced {
+        None => vec![Act::Put { new }],
+        Some(ReplacedTree { old, exchange }) => match exchange {
+            Exchange::Possible => vec![Act::Exchange { new, old }],
+            Exchange::Impossible => vec![Act::Take { old }, Act::Put { new }],
+        },
     };
     let step = |act| Step { entry: None, act };
     acts.into_iter().map(step).collect()

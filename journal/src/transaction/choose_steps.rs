@@ -8,13 +8,14 @@
 
 use std::ffi::OsString;
 
-use crate::fs::{Dir, FsError, Meta, Rename};
+use crate::fs::exchange::Exchange;
+use crate::fs::{Dir, FsError, Meta};
 use crate::place::journal_file::Siblings;
 use crate::place::target::Target;
 use crate::place::transaction_dir::TransactionDir;
 use crate::plan::builder::Plan;
 use crate::steps::entry_cover::{CoverError, Grain};
-use crate::steps::entry_steps::{EntrySteps, Exchange};
+use crate::steps::entry_steps::EntrySteps;
 use crate::transaction::failures::PrepareError;
 use crate::transaction::preconditions::{expected_root, mounted_entries};
 
@@ -88,19 +89,12 @@ pub(crate) fn next_generation(target: &Target<'_>) -> Result<u32, PrepareError> 
     Ok(next)
 }
 
-/// Tests an exchange with two scratch entries.
+/// Tests an exchange with two scratch entries inside the stage.
 pub(crate) fn try_exchange(home: &TransactionDir<'_>, root: &Dir) -> Result<Exchange, FsError> {
     let fs = home.fs;
     let [one, two] = ["scratch-1", "scratch-2"].map(OsString::from);
     for name in [&one, &two] {
         fs.make_dir(root, name, 0o700)?;
     }
-    let exchanged = fs.rename((root, &one), (root, &two), Rename::Exchange);
-    for name in [&one, &two] {
-        fs.remove_dir(root, name)?;
-    }
-    Ok(match exchanged {
-        Ok(()) => Exchange::Possible,
-        Err(_) => Exchange::Impossible,
-    })
+    Exchange::probe(fs, root, [&one, &two])
 }

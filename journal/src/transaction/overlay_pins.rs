@@ -52,7 +52,7 @@ pub(crate) fn with_pinned_identities(
         step.act = match step.act {
             Act::Put { new } => Act::Put { new: pins.of(new) },
             Act::Take { old } => Act::Take { old: pins.of(old) },
-            Act::Swap { new, old } => Act::Swap {
+            Act::Exchange { new, old } => Act::Exchange {
                 new: pins.of(new),
                 old: pins.of(old),
             },

@@ -19,8 +19,7 @@ use crate::plan::node::Publication;
 use crate::plan::receipt::LateReceipt;
 use crate::recovery::decide::Decision;
 use crate::recovery::recover::{Recovered, recover};
-use crate::steps::entry_steps::Exchange;
-use crate::transaction::begun::{Begun, Work};
+use crate::transaction::begun::{Begun, ReplacedTree, Work};
 use crate::transaction::choose_steps::{moves, next_generation, pinned_root, try_exchange};
 use crate::transaction::failures::{PrepareError, ReadyError};
 use crate::transaction::preconditions::{mounted, not_locked, stale};
@@ -154,10 +153,12 @@ impl<'a> Ready<'a> {
         let claim = early.unwrap_or_else(|| StageClaim::make(&home, terms.durability));
         let claim = claim.map_err(failed)?;
         let work = match (home.form, old) {
-            // An absent target needs no exchange.
-            (Form::Tree, None) => Ok(Work::Tree(Exchange::Impossible)),
-            (Form::Tree, Some(_)) => try_exchange(&home, &claim.root)
-                .map(Work::Tree)
+            (Form::Tree, None) => Ok(Work::Tree(None)),
+            (Form::Tree, Some(old)) => try_exchange(&home, &claim.root)
+                .map(|exchange| {
+                    let old = old.identity;
+                    Work::Tree(Some(ReplacedTree { old, exchange }))
+                })
                 .map_err(disk),
             (Form::Entries, _) => try_exchange(&home, &claim.root)
                 .map_err(disk)

@@ -16,7 +16,8 @@ use thiserror::Error;
 use crate::base::digest::Digest;
 use crate::base::identity::Identity;
 use crate::base::plural::counted;
-use crate::fs::{Dir, FsError, Rename};
+use crate::fs::exchange::Exchange;
+use crate::fs::{Dir, FsError};
 use crate::place::journal_file::{self, JournalRead, Siblings};
 use crate::place::names::JournalName;
 use crate::place::record::{
@@ -29,7 +30,6 @@ use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::recovery::closed::open_tree;
 use crate::recovery::evidence::replaced_identity;
 use crate::staging::build::StageCounts;
-use crate::steps::entry_steps::Exchange;
 use crate::steps::step_places::{StepPlace, StepPlaces};
 use crate::transaction::failures::{Aftermath, PublishError, PublishFailed};
 use crate::transaction::overlay_pins::with_pinned_identities;
@@ -326,7 +326,7 @@ impl<'a> Ready<'a> {
                 inverse.stage = pair.slot.unwrap_or(record.stage);
                 let bits = target.meta()?.map(|live| live.mode & 0o777);
                 inverse.root_mode = bits.and_then(|bits| Mode::new(bits).ok());
-                turns(pair, exchange, &mut std::iter::empty())
+                reversing_steps(pair, exchange, &mut std::iter::empty())
             }
             Form::Entries => {
                 let entries = record.steps().iter().filter_map(|step| step.entry.as_ref());
@@ -336,7 +336,7 @@ impl<'a> Ready<'a> {
                 let mut free = (0..=u32::MAX).filter(|slot| !used.contains(slot));
                 let mut list = Vec::new();
                 for pair in self.pairs(generation)? {
-                    list.extend(turns(pair, exchange, &mut free));
+                    list.extend(reversing_steps(pair, exchange, &mut free));
                 }
                 list
             }
@@ -461,9 +461,13 @@ impl Open<'_> {
     }
 }
 
-/// The steps that exchange the object in a slot with the object in its place; `free` provides
-/// numbers for extra slots.
-fn turns(pair: Pair, exchange: Exchange, free: &mut dyn Iterator<Item = u32>) -> Vec<Step> {
+/// The steps that give the object in a slot and the object in its place each other's names; `free`
+/// provides numbers for extra slots.
+fn reversing_steps(
+    pair: Pair,
+    exchange: Exchange,
+    free: &mut dyn Iterator<Item = u32>,
+) -> Vec<Step> {
     let Pair { entry, slot, live } = pair;
     let step = |entry: &Option<EntrySlot>, act| Step {
         entry: entry.clone(),
@@ -475,7 +479,7 @@ fn turns(pair: Pair, exchange: Exchange, free: &mut dyn Iterator<Item = u32>) ->
         (Some(new), None) => vec![step(&entry, Act::Put { new })],
         (None, Some(old)) => vec![step(&entry, Act::Take { old })],
         (Some(new), Some(old)) => match exchange {
-            Exchange::Possible => vec![step(&entry, Act::Swap { new, old })],
+            Exchange::Possible => vec![step(&entry, Act::Exchange { new, old })],
             Exchange::Impossible => {
                 let aside = entry.clone().map(|entry| EntrySlot {
                     slot: free
@@ -501,16 +505,14 @@ fn scratch(home: &TransactionDir<'_>) -> Result<(String, Exchange), FsError> {
     let TransactionDir { fs, dir, names, .. } = home;
     let prefix = names.stage_prefix();
     let one = fs.make_unique_dir(dir, &prefix)?;
-    let tried = fs.make_unique_dir(dir, &prefix).and_then(|other| {
-        let exchange = fs.rename((dir, &one), (dir, &other), Rename::Exchange);
-        fs.remove_dir(dir, &other)?;
-        Ok(match exchange {
-            Ok(()) => Exchange::Possible,
-            Err(_) => Exchange::Impossible,
-        })
-    });
-    fs.remove_dir(dir, &one)?;
+    let exchange = match fs.make_unique_dir(dir, &prefix) {
+        Ok(other) => Exchange::probe(*fs, dir, [&one, &other])?,
+        Err(error) => {
+            fs.remove_dir(dir, &one)?;
+            return Err(error);
+        }
+    };
     let token = one.to_string_lossy();
     let token = token.strip_prefix(&prefix).unwrap_or_default().to_owned();
-    Ok((token, tried?))
+    Ok((token, exchange))
 }

@@ -94,7 +94,7 @@ fn counts(report: &Report) -> String {
     let acts: Vec<Act> = report.steps.iter().map(|step| step.act).collect();
     let way = match acts.as_slice() {
         _ if report.plan.publication().is_by_entries() => counted(acts.len(), "rename"),
-        [Act::Swap { .. }] => "one exchange".to_owned(),
+        [Act::Exchange { .. }] => "one exchange".to_owned(),
         [Act::Take { .. }, ..] => "take and put: this filesystem has no exchange".to_owned(),
         _ => "one rename".to_owned(),
     };

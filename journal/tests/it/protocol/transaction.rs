@@ -51,6 +51,46 @@ fn a_run_that_cannot_be_prepared_leaves_nothing() {
     }
 }
 
+/// Only a refusal means that a filesystem cannot exchange; then a take and a put replace the tree.
+/// After any other failure nothing is known about the filesystem, and nothing is published.
+#[test]
+fn only_a_refused_exchange_is_replaced_by_a_take_and_a_put() {
+    let case = swap();
+    let probe = steps_before(&case, "exchange /p/.t.rvenv.new-*/scratch-1", 1);
+    let outcome = Outcome::of(&case);
+    for (kind, expected) in [
+        (ErrorKind::Unsupported, Exit::Done),
+        (ErrorKind::InvalidInput, Exit::Done),
+        (ErrorKind::CrossesDevices, Exit::Done),
+        (ErrorKind::PermissionDenied, Exit::Done),
+        (ErrorKind::StorageFull, Exit::NotBegun),
+        (ErrorKind::Other, Exit::NotBegun),
+    ] {
+        let disk = case.disk();
+        let plan = case.plan(&disk);
+        disk.fail(Fault {
+            step: disk.step_count() + probe + 1,
+            kind,
+            reach: Reach::Once,
+        });
+        assert_eq!(run(&disk, &plan, &case), expected, "{kind:?}");
+        let tree = tree_at(&disk, TARGET);
+        if expected == Exit::Done {
+            assert_eq!(tree, outcome.new, "{kind:?}");
+            let steps = disk.steps();
+            let is_step = |step: &&String| step.starts_with("exchange");
+            assert_eq!(
+                steps.iter().filter(is_step).count(),
+                1,
+                "{kind:?}: the probe"
+            );
+        } else {
+            assert_eq!(tree, outcome.old, "{kind:?}");
+            assert_eq!(beside(&disk), [""; 0], "{kind:?}");
+        }
+    }
+}
+
 /// A stage that was made before its plan is published; one that no plan needs is deleted.
 #[test]
 fn a_stage_that_was_made_early_is_used_or_goes() {

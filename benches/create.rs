@@ -1,9 +1,9 @@
-//! Everything that has a budget, side by side, interleaved, in one run; then every budget with the
+//! Measures everything that has a budget, interleaved in one run, then prints each budget with the
 //! value reached.
 //!
 //! `cargo bench --bench create -- --write-docs` also writes tables and plots into `README.md` and
-//! `docs/`; `--strict` fails when a budget is missed or could not be measured; `--quick` only sees
-//! that everything runs. `lab/` does it.
+//! `docs/`; `--strict` fails when a budget is missed or could not be measured; `--quick` only
+//! checks that everything runs. `lab/` does the work.
 //!
 //! Read next: `docs/performance.md`, `lab/mod.rs`.
 
@@ -24,6 +24,6 @@ fn main() -> std::process::ExitCode {
     lab::main("create")
 }
 
-/// What is measured are Linux's system calls, and its filesystems.
+/// The bench measures Linux's system calls and filesystems.
 #[cfg(not(target_os = "linux"))]
 fn main() {}

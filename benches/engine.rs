@@ -1,5 +1,5 @@
-//! The engine alone, against other engines of its kind, and as plans grow: the part of `create`
-//! that needs no Python.
+//! Measures the engine alone, against other transactional engines and as plans grow: the part of
+//! `create` that needs no Python.
 //!
 //! Read next: `lab/engine.rs`, `lab/growth.rs`.
 
@@ -20,6 +20,6 @@ fn main() -> std::process::ExitCode {
     lab::main("engine")
 }
 
-/// What is measured are Linux's system calls, and its filesystems.
+/// The bench measures Linux's system calls and filesystems.
 #[cfg(not(target_os = "linux"))]
 fn main() {}

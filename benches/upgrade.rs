@@ -1,5 +1,5 @@
-//! Changing an environment of 50 000 files against one that holds nothing but pip: the part of
-//! `create` that takes longest.
+//! Compares changes of an environment of 50 000 files with changes of one that holds only pip: the
+//! slowest part of the `create` bench.
 //!
 //! Read next: `lab/changes.rs`.
 
@@ -20,6 +20,6 @@ fn main() -> std::process::ExitCode {
     lab::main("upgrade")
 }
 
-/// What is measured are Linux's system calls, and its filesystems.
+/// The bench measures Linux's system calls and filesystems.
 #[cfg(not(target_os = "linux"))]
 fn main() {}

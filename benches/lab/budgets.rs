@@ -1,15 +1,15 @@
-//! The budgets, each with the value reached: passed, missed, or not measured, which is never
-//! passed.
+//! The budgets, each with the value reached: passed, missed or not measured. What is not measured
+//! never counts as passed.
 
 use super::report::Report;
 use super::timing::{Spread, Times};
 
-/// What a budget came to.
+/// The outcome of a budget.
 #[derive(Debug)]
 enum Reached {
     /// A value, and how it is shown.
     Value(f64, String),
-    /// Why there is none.
+    /// The reason why no value exists.
     Not(String),
 }
 
@@ -26,15 +26,16 @@ struct Budget {
 #[derive(Debug, Default)]
 pub(crate) struct Budgets {
     all: Vec<Budget>,
-    /// What should have run, and did not.
+    /// What should have run and did not.
     broken: Vec<String>,
 }
 
-/// More than this, and a time depends on the size; less is what rounds differ by.
+/// A ratio above this means that a time depends on the size; smaller differences are noise between
+/// rounds.
 const SAME: f64 = 1.25;
 
 impl Budgets {
-    /// A time against a rival's.
+    /// Compares a time with a rival's.
     pub(crate) fn ratio(&mut self, work: &str, limit: f64, base: &str, of: [Timed<'_>; 2]) {
         let shown = format!("≤ {limit} × {base}");
         let reached = match of {
@@ -44,7 +45,7 @@ impl Budgets {
         self.add(work, limit, shown, reached);
     }
 
-    /// A time against that of the same work at another size.
+    /// Compares a time with that of the same work at another size.
     pub(crate) fn independent(&mut self, work: &str, times: Result<[&Times; 2], String>) {
         let shown = format!("independent of its size (≤ {SAME} ×)");
         let reached = match times {
@@ -54,7 +55,7 @@ impl Budgets {
         self.add(work, SAME, shown, reached);
     }
 
-    /// A value of its own.
+    /// Compares a single value with its limit.
     pub(crate) fn value(&mut self, work: &str, limit: f64, unit: &str, value: Result<f64, String>) {
         let reached = match value {
             Ok(value) => Reached::Value(value, format!("{value:.1} {unit}")),
@@ -63,7 +64,7 @@ impl Budgets {
         self.add(work, limit, format!("≤ {limit} {unit}"), reached);
     }
 
-    /// Something of ours failed, which no run may pass over.
+    /// Notes that something of rvenv's failed, which no run may ignore.
     pub(crate) fn blame(&mut self, why: &str) {
         self.broken.push(why.to_owned());
     }
@@ -79,7 +80,7 @@ impl Budgets {
         })
     }
 
-    /// Prints every one.
+    /// Prints every budget.
     pub(crate) fn tell(&self, report: &mut Report) {
         let rows = self.all.iter().map(|budget| {
             let (verdict, reached) = match &budget.reached {
@@ -111,7 +112,7 @@ impl Budgets {
     }
 }
 
-/// Times, or why there are none.
+/// Times, or the reason why none exist.
 pub(crate) type Timed<'a> = Result<&'a Times, String>;
 
 fn shown_ratio(own: &Times, base: &Times) -> Reached {

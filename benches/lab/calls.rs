@@ -1,4 +1,4 @@
-//! System calls, as `strace` counts them: those of all threads and children of a command.
+//! System calls, as `strace` counts them: of all threads and children of a command.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ pub(crate) const HEAD: &[&str] = &[
     "per file",
     "most of them",
 ];
-/// How many kinds are named.
+/// How many kinds of calls are listed.
 const NAMED: usize = 8;
 
-/// What a command asks of the kernel to make some files.
+/// The system calls with which a command makes some files.
 pub(crate) fn cells(command: &Command, at: &Path, files: usize) -> Vec<String> {
     match count(command, at) {
         Ok((total, kinds)) => {

@@ -1,9 +1,9 @@
-//! Changing an environment of many files, and one that holds nothing but pip: what a change costs
-//! must depend on what it changes.
+//! Changes of an environment with many files, and of one that holds only pip: the cost of a change
+//! must depend only on what it changes.
 //!
-//! The files are packages that somebody installed: no plan and no receipt knows them. The two
-//! environments take turns, and the order changes from round to round. A clear with deletion is
-//! watched from outside: its time ends when another directory stands at the target.
+//! The files play packages that a user installed: no plan and no receipt lists them. The two
+//! environments take turns, and the order changes from round to round. The bench watches a clear
+//! with deletion from outside: its time ends when another directory exists at the target.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -20,7 +20,7 @@ use super::timing::{Times, settle, time};
 
 const FILES_PER_PACKAGE: usize = 100;
 
-/// What is measured in every round, in this order; each leaves what the next one needs.
+/// The deeds of every round, in this order; each leaves what the next one needs.
 const DEEDS: &[(&str, &[&str])] = &[
     ("`upgrade`", &["upgrade", "--prompt", "other"]),
     ("`rollback` of an upgrade", &["rollback"]),
@@ -29,16 +29,16 @@ const DEEDS: &[(&str, &[&str])] = &[
     ("`rollback` of a clear", &["rollback"]),
 ];
 
-/// The deed that is watched; it deletes, so it has a tree of its own each time.
+/// The deed that is watched; it deletes, so it gets its own tree each time.
 const CLEAR: &str = "`create --clear`, until the switch";
 const CLEAR_ALL: &str = "`create --clear`, with deletion";
 
 const AFTER_DELETING: Duration = Duration::from_secs(1);
 
-/// How often the target is looked at.
+/// The interval between two looks at the target.
 const LOOK: Duration = Duration::from_micros(50);
 
-/// An environment, and what each deed took in it.
+/// An environment, and the times of each deed in it.
 struct Subject {
     target: PathBuf,
     times: Vec<Times>,
@@ -104,7 +104,7 @@ fn tell(files: usize, subjects: [&Subject; 2], report: &mut Report) {
     report.table("changes", &head, &rows.collect::<Vec<_>>());
 }
 
-/// What is deleted is deleted file by file, and is nobody's budget.
+/// Deletion costs time per file and has no budget.
 fn judge(files: usize, measured: &Result<[Subject; 2], String>, budgets: &mut Budgets) {
     let names = DEEDS.iter().map(|(name, _)| *name).chain([CLEAR]);
     for name in names {
@@ -124,7 +124,7 @@ impl Subject {
     fn new(target: PathBuf, field: &Field, python: &Python, files: usize) -> Result<Self, String> {
         done(&mut field.rvenv(&["create"], python, &target))?;
         fill(&target, files).map_err(|error| error.to_string())?;
-        // What a clear deletes is a copy, made of links.
+        // A clear deletes a copy, made of hard links.
         let copy = target.with_extension("copy");
         done(Command::new("cp").arg("-al").args([&target, &copy]))?;
         Ok(Self {
@@ -157,7 +157,7 @@ impl Subject {
         let copy = self.target.with_extension("copy");
         let target = self.target.with_extension(round.to_string());
         done(Command::new("cp").arg("-al").args([&copy, &target]))?;
-        // Whoever was cleared before left work for the filesystem's journal.
+        // The clear before this one left work for the filesystem's journal.
         std::thread::sleep(AFTER_DELETING);
         settle(&field.root);
         let command = field.rvenv(&["create", "--clear"], python, &target);
@@ -170,7 +170,7 @@ impl Subject {
     }
 }
 
-/// How long a command takes until another directory stands at the target, and to its end.
+/// The time until another directory exists at the target, and until the command ends.
 fn watch(mut command: Command, target: &Path) -> Result<(Duration, Duration), String> {
     let inode = || fs::metadata(target).map(|meta| meta.ino()).ok();
     let old = inode();

@@ -1,11 +1,11 @@
-//! Creating environments: rvenv, its rivals and the floor, each in a fresh directory in every
-//! round.
+//! The race of creating environments: rvenv, its rivals and the floor, each in a fresh directory in
+//! every round.
 //!
-//! Promises that all get the same interpreter and the same pip, which is its own wheel; that the
-//! files of each result are counted and shown; that the order of a round is turned from round to
-//! round, and reversed in every other one; and that no tree is deleted before the race is over,
-//! because that leaves work for the filesystem's journal. Rivals sync nothing; the writes that they
-//! leave to the kernel are settled before the next one starts, unmeasured.
+//! Promises that all get the same interpreter and the same pip, from the interpreter's own wheel;
+//! that the files of each result are counted and shown; that the order rotates from round to round
+//! and is reversed in every other one; and that no tree is deleted before the race ends, because
+//! deletion leaves work for the filesystem's journal. Rivals sync nothing; the bench flushes the
+//! writes that they leave to the kernel before the next one starts, unmeasured.
 
 use std::path::PathBuf;
 
@@ -23,10 +23,10 @@ use super::rivals::{Python, Rivals, version};
 use super::settings::Settings;
 use super::timing::Times;
 
-/// Who must start in 2 ms, which is no ratio.
+/// The absolute limit for the start of the program, in milliseconds.
 const START_MILLIS_MAX: f64 = 2.0;
 
-/// Races on ext4, with everybody; then with a few on other filesystems.
+/// Races on ext4 with all rivals, then with a few on other filesystems.
 pub(crate) fn run(settings: &Settings, report: &mut Report, budgets: &mut Budgets) {
     let Some(python) = Python::choose(settings) else {
         let why = "there is no CPython here, so no environments are made";
@@ -111,7 +111,7 @@ impl Race<'_> {
         report.plot("create.svg", dot_plot(&title, &dots));
     }
 
-    /// For those who only want to know how fast it is.
+    /// The short table for readers who only want to know how fast rvenv is.
     fn tell_shortly(&self, report: &mut Report) {
         let shown = [
             CREATE,
@@ -136,7 +136,7 @@ impl Race<'_> {
         report.table("speed", &["command", "median", "ratio"], &rows);
     }
 
-    /// Who made other files than rvenv did.
+    /// Notes on rivals that made other files than rvenv.
     fn notes(&self) -> String {
         let made = |name: &str| {
             let found = self.entrants.iter().find(|entrant| entrant.name == name);
@@ -157,7 +157,8 @@ impl Race<'_> {
         notes.join(" ")
     }
 
-    /// Whatever of ours does not run is a defect, but for what this rvenv does not know yet.
+    /// Counts each variant of rvenv that does not run as a defect, except options that this rvenv
+    /// does not have yet.
     fn blame(&self, budgets: &mut Budgets) {
         for entrant in &self.entrants {
             let is_ours = entrant.name.starts_with("rvenv") || entrant.name.starts_with("floor");
@@ -170,7 +171,7 @@ impl Race<'_> {
         }
     }
 
-    /// What some ask of the kernel for every file that is there afterwards.
+    /// The system calls of some racers per file of the result.
     fn calls(&self) -> Vec<Vec<String>> {
         let mut rows = Vec::new();
         for name in [CREATE, WITHOUT_PIP, UV, UV_SEED, FLOOR] {
@@ -189,7 +190,7 @@ impl Race<'_> {
     }
 }
 
-/// Holds what each took against what it may take; whatever did not run is not measured.
+/// Compares each time with its budget; what did not run is not measured.
 fn judge<'a>(times: &dyn Fn(&str) -> Timed<'a>, budgets: &mut Budgets) {
     let of = |own: &str, base: &str| [times(own), times(base)];
     let same = "create without pip";
@@ -203,7 +204,7 @@ fn judge<'a>(times: &dyn Fn(&str) -> Timed<'a>, budgets: &mut Budgets) {
     budgets.ratio("plan", 0.5, "`uv venv`", of(PLAN, UV));
     let nothing = "create with nothing to do";
     budgets.ratio(nothing, 0.5, "`uv venv`", of(NOTHING, UV));
-    // What the system needs to start and end any process is nobody's.
+    // Subtracts what the system needs to start and end any process.
     let median = |name| -> Result<f64, String> {
         let median = times(name)?.median();
         median.ok_or_else(|| "it did not run".to_owned())
@@ -213,7 +214,7 @@ fn judge<'a>(times: &dyn Fn(&str) -> Timed<'a>, budgets: &mut Budgets) {
     budgets.value(work, START_MILLIS_MAX, "ms", start);
 }
 
-/// The same race on other filesystems, between those that make the same files.
+/// The same race on other filesystems, between racers that make the same files.
 fn elsewhere(
     with: (&Python, &Rivals),
     settings: &Settings,

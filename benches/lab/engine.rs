@@ -1,15 +1,14 @@
-//! Engines side by side: replacing all of a tree of small files, and ten of them, so that it
-//! survives a loss of power.
+//! Compares engines: each replaces all files of a tree of small files, and ten of them, so that the
+//! change survives a power cut.
 //!
-//! Promises that every engine starts each round from the same tree, on an empty filesystem of its
-//! own where there may be one: ext4 does not give an inode number out again for minutes, and passes
-//! over every one that was freed, so that whoever makes files where others were deleted waits for
-//! that. Each is asked in the way that its own documentation shows, and leaves the right bytes in
-//! every file, or does not count. The clock runs inside the process, from the engine's first call
-//! to its last, what it deletes of the old tree included.
+//! Promises that every engine starts each round from the same tree, on its own empty filesystem
+//! where one can be mounted: ext4 does not reuse an inode number for minutes and skips every freed
+//! one, which slows an engine down that makes files where others were deleted. Each engine is
+//! called as its own documentation shows, and must leave the right bytes in every file, or does not
+//! count. The clock runs inside the process, from the engine's first call to its last, including
+//! the deletion of the old tree.
 //!
-//! The rivals are a program of their own, `benches/rivals/`, so that nobody builds them who does
-//! not race.
+//! The rivals are a separate program, `benches/rivals/`, so that only this bench builds them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,32 +23,33 @@ use super::settings::Settings;
 use super::small_files;
 use super::timing::{Times, settle};
 
-/// Deeds, and what they are called.
+/// Deeds, and their names in tables.
 const DEEDS: &[(&str, &str)] = &[("all", "replace all"), ("ten", "replace ten")];
 
 /// Room for the largest tree, twice.
 const IMAGE_BYTES: u64 = 1 << 30;
 
-/// What a directory of an engine's own may be called.
+/// The names of directories that engines keep for themselves.
 const OWN: &[&str] = &[".rvenv", ".fstx", ".fstx-journal"];
 
-/// An engine in its own tree.
+/// An engine with its own tree.
 struct Racer {
     name: &'static str,
     program: Result<PathBuf, String>,
-    /// The words before those of the deed.
+    /// The arguments before those of the deed.
     words: Vec<String>,
-    /// Where it runs without a filesystem of its own.
+    /// The directory in which it runs without its own filesystem.
     place: PathBuf,
     /// The edition of each file.
     editions: Vec<usize>,
-    /// Per deed: all of it, and until the new tree is durable where the engine tells.
+    /// Per deed: the whole time, and the time until the new tree is durable where the engine
+    /// reports it.
     all: Vec<Times>,
     durable: Vec<Times>,
     failed: Option<String>,
 }
 
-/// Races with small trees and large ones.
+/// Races with small and large trees.
 pub(crate) fn run(settings: &Settings, report: &mut Report, budgets: &mut Budgets) {
     let rivals = build_rivals(settings);
     let sizes: &[usize] = if settings.quick {
@@ -166,18 +166,18 @@ fn race(files: usize, rounds: usize, rivals: &Result<PathBuf, String>) -> Vec<Ra
 }
 
 impl Racer {
-    /// A new tree, in which every file has its first edition.
+    /// Makes a new tree, in which every file has its first edition.
     fn make_tree(&mut self, tree: &Path) {
         self.editions.fill(0);
         for file in 0..self.editions.len() {
             let path = tree.join(small_files::path(file));
-            let dir = path.parent().expect("a file stands in a directory");
+            let dir = path.parent().expect("a file is in a directory");
             fs::create_dir_all(dir).expect("a directory can be made");
             fs::write(path, small_files::bytes(file, 0)).expect("a file can be written");
         }
     }
 
-    /// The first round warms caches and is not counted; one that fails is the last.
+    /// The first round warms caches and is not counted; a failed round is the last.
     fn run(&mut self, round: usize, deed: usize) {
         if self.failed.is_some() {
             return;
@@ -236,7 +236,7 @@ impl Racer {
         Ok((durable.map(Duration::from_nanos), Duration::from_nanos(all)))
     }
 
-    /// Every file has the right bytes, and there is no other.
+    /// Checks that every file has the right bytes, and that no other file exists.
     fn check(&self, tree: &Path) -> Result<(), String> {
         for (file, &edition) in self.editions.iter().enumerate() {
             let path = tree.join(small_files::path(file));
@@ -272,7 +272,7 @@ fn count_files(dir: &Path) -> std::io::Result<usize> {
     Ok(count)
 }
 
-/// Builds the rivals' program, once; or says why there is none.
+/// Builds the rivals' program once, or returns why that failed.
 fn build_rivals(settings: &Settings) -> Result<PathBuf, String> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/rivals/Cargo.toml");
     let into = rivals::folder().join("engines");

@@ -1,8 +1,8 @@
-//! Fields to race on: a directory on some filesystem, with the caches of everybody on the same one.
+//! Fields to race on: a directory on some filesystem, with all caches on the same one.
 //!
-//! Promises that a measured command knows nothing of this machine's own environment: home and
-//! caches are the field's. Loop devices and mounts are let go when the field is dropped; the bench
-//! runs among mounts of its own besides.
+//! Promises that a measured command sees nothing of the machine's own environment: home and caches
+//! are the field's. Dropping the field releases loop devices and mounts; the bench also runs in its
+//! own mount namespace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::rivals::Python;
 
-/// An empty disk, large enough for every round of a race; next to nothing of it is ever written.
+/// The size of an empty disk, enough for every round of a race; the file is sparse.
 const IMAGE_BYTES: u64 = 4 << 30;
 
 /// A directory to race in.
@@ -25,8 +25,7 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    /// A field on the disk where the build is, or where temporary files are, if one of them is an
-    /// ext4.
+    /// A field on the filesystem of the build, or of temporary files, if one of them is ext4.
     pub(crate) fn on_disk() -> Self {
         let dir = scratch();
         Self {
@@ -37,12 +36,12 @@ impl Field {
         }
     }
 
-    /// A field on a filesystem of its own, or why there is none.
+    /// A field on its own filesystem, or the reason why that failed.
     pub(crate) fn on(kind: &str) -> Result<Self, String> {
         Self::on_image(kind, IMAGE_BYTES)
     }
 
-    /// The same of a size.
+    /// The same with a given size.
     pub(crate) fn on_image(kind: &str, bytes: u64) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root may mount".to_owned());
@@ -58,7 +57,7 @@ impl Field {
             let file = fs::File::create(&image).map_err(|error| error.to_string())?;
             file.set_len(bytes).map_err(|error| error.to_string())?;
             let image = image.display().to_string();
-            // What ext4 puts off it does while others are measured.
+            // Work that ext4 defers would happen while others are measured.
             let at_once: &[&str] = match kind {
                 "ext4" => &["-E", "lazy_itable_init=0,lazy_journal_init=0"],
                 _ => &[],
@@ -98,7 +97,7 @@ impl Field {
         command
     }
 
-    /// The command that all of this is about.
+    /// The rvenv command under measurement.
     pub(crate) fn rvenv(&self, words: &[&str], python: &Python, target: &Path) -> Command {
         let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_rvenv")));
         command.arg("-q").args(words);
@@ -138,7 +137,7 @@ pub(crate) fn filesystem(at: &Path) -> String {
         .output();
     let told = told.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     match told.unwrap_or_default().as_str() {
-        // Tools cannot tell the three apart by their magic; what is made today is the last.
+        // ext2, ext3 and ext4 have the same magic number; new filesystems are ext4.
         "ext2/ext3" => "ext4".to_owned(),
         "" => "an unknown filesystem".to_owned(),
         other => other.to_owned(),

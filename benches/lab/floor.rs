@@ -1,11 +1,10 @@
-//! The floor: the system calls without which the tree that rvenv publishes cannot come to be, and
-//! nothing else.
+//! The floor: only the system calls that are necessary to make the tree that rvenv publishes.
 //!
-//! A tree is read once into a script. Replaying it, as a process of its own, makes each directory,
-//! links each file that shares an inode with the store, makes each symbolic link, writes the other
-//! files, and syncs once: in the order of the tree, relative to open directories, with no lock, no
-//! journal, no checks, no switch and no clean-up. Does not promise that the floor is safe: a crash
-//! leaves half of it.
+//! The bench reads a tree once into a script. A separate process replays it: it makes each
+//! directory, links each file that shares an inode with the store, makes each symbolic link, writes
+//! the other files, and syncs once, in the order of the tree, relative to open directories, with no
+//! lock, no journal, no checks, no switch and no clean-up. Does not promise that the floor is safe:
+//! a crash leaves half of it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
-/// What a script consists of; fields end with a NUL.
+/// The kinds of records in a script; fields end with a NUL.
 const STORE: u8 = b'S';
 const DIR: u8 = b'D';
 const UP: u8 = b'U';
@@ -25,7 +24,7 @@ const LINK: u8 = b'L';
 const HARD: u8 = b'H';
 const FILE: u8 = b'F';
 
-/// What is needed to make a tree again.
+/// The script that makes a tree again.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     bytes: Vec<u8>,
@@ -35,7 +34,7 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Reads a tree, the files of which may be linked from somewhere in a cache.
+    /// Reads a tree; its files may be hard links into a cache.
     pub(crate) fn of(tree: &Path, cache: &Path) -> std::io::Result<Self> {
         let mut stored = BTreeMap::new();
         collect_inodes(cache, &mut stored)?;
@@ -114,7 +113,7 @@ fn collect_inodes(dir: &Path, into: &mut BTreeMap<u64, PathBuf>) -> std::io::Res
     Ok(())
 }
 
-/// Makes the tree of a script: its words are the script, the target, and how to sync.
+/// Makes the tree of a script: the arguments are the script, the target, and how to sync.
 pub(crate) fn replay(words: &[String]) -> Result<String, String> {
     let [script, target, sync] = words else {
         return Err("floor SCRIPT TARGET syncfs|fsync".to_owned());
@@ -185,7 +184,7 @@ enum Fault {
     Write(#[from] std::io::Error),
 }
 
-/// What of a script is still to be read.
+/// The unread rest of a script.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

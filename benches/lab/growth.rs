@@ -1,8 +1,8 @@
-//! How time and memory grow with a plan: a hundred to a hundred thousand files, linked out of a
-//! store.
+//! Measures how time and memory grow with a plan: a hundred to a hundred thousand files, linked out
+//! of a store.
 //!
 //! Each size is published into an absent target, exchanged for another edition of itself, and
-//! verified, each by a process of its own that tells its time and its peak memory. Promises that
+//! verified, each by a separate process that reports its time and its peak memory. Promises that
 //! the sizes take turns within each round.
 
 use std::fs;
@@ -21,14 +21,14 @@ use super::small_files;
 use super::subject::{OBJECT_MTIME, OBJECTS};
 use super::timing::{Times, settle};
 
-/// Deeds, in the order in which one needs the other.
+/// Deeds, in the order in which one needs the result of the other.
 const DEEDS: &[(&str, &str)] = &[
     ("put", "publish into an absent target"),
     ("swap", "replace the whole tree"),
     ("verify", "verify, every byte read"),
 ];
 
-/// How long a deleted file keeps the filesystem busy, amply.
+/// A generous estimate of how long a deleted file keeps the filesystem busy.
 const AFTER_DELETING: Duration = Duration::from_micros(20);
 
 /// The memory that the largest plan may take, in mebibytes.
@@ -42,7 +42,7 @@ struct Grown {
     failed: Option<String>,
 }
 
-/// Grows; the largest plan is also what the budget of memory is about.
+/// Measures all sizes; the memory budget applies to the largest plan.
 pub(crate) fn run(settings: &Settings, report: &mut Report, budgets: &mut Budgets) {
     let sizes: &[usize] = if settings.quick {
         &[100, 1000]
@@ -152,7 +152,7 @@ impl Grown {
         settle(store);
         let told = grow(word, self.files, [dir, store]);
         if *word == "swap" {
-            // The old tree was deleted, which the filesystem is not done with at once.
+            // The old tree was deleted; the filesystem still works on that.
             std::thread::sleep(AFTER_DELETING * u32::try_from(self.files).unwrap_or(u32::MAX));
         }
         match told {

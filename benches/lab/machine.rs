@@ -1,4 +1,4 @@
-//! What the numbers were measured on.
+//! The machine on which the numbers were measured.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use super::field::filesystem;
 use super::report::Report;
 use super::settings::Settings;
 
-/// Says which machine this is, which is all that it takes to see whether two runs may be compared.
+/// Describes this machine, so that a reader sees whether two runs are comparable.
 pub(crate) fn describe(settings: &Settings, report: &mut Report) {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = said("uname", &["-sr"]);

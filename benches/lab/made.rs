@@ -1,9 +1,9 @@
-//! What stands where an environment was made, so that nobody wins by making less.
+//! Counts the files of a created environment, so that no racer wins by making less.
 
 use std::fs;
 use std::path::Path;
 
-/// How many there are of each kind, the root not counted.
+/// How many entries of each kind exist, without the root.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Made {
     pub(crate) files: usize,

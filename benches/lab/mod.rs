@@ -1,10 +1,10 @@
 //! What the benches share: rivals, fields to race on, clocks, budgets, tables, plots.
 //!
-//! Promises that what is compared ran in one run of one bench: interleaved, in an order that
+//! Promises that compared times come from one run of one bench: interleaved, in an order that
 //! changes each round, on one interpreter and one filesystem, in fresh directories, after the disk
-//! had settled, with warm caches. Whatever could not be measured is said to be so, and never counts
-//! as passed. Does not promise that a time means anything by itself: compare medians and ratios of
-//! the same run.
+//! had settled, with warm caches. What could not be measured is reported as such, and never counts
+//! as passed. Does not promise that a time means anything alone: compare medians and ratios of the
+//! same run.
 //!
 //! Read next: `contest.rs` (environments), `changes.rs` (large ones), `engine.rs` (the engine
 //! alone), `budgets.rs`.
@@ -34,10 +34,10 @@ use budgets::Budgets;
 use report::Report;
 use settings::Settings;
 
-/// Set for the run among mounts of its own.
+/// Set for the run in its own mount namespace.
 const AMONG_MOUNTS: &str = "RVENV_AMONG_MOUNTS";
 
-/// Runs the bench of a name: `create` measures everything, `upgrade` what changes large
+/// Runs the bench of a name: `create` measures everything, `upgrade` the changes of large
 /// environments, `engine` the engine.
 pub(crate) fn main(bench: &str) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -75,8 +75,8 @@ pub(crate) fn main(bench: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What is measured as a process of its own, and is part of this program so that nothing else has
-/// to be built.
+/// Runs a measured part as a child process; it is part of this program so that nothing else has to
+/// be built.
 fn child(verb: &str, words: &[String]) -> ExitCode {
     let told = match verb {
         "floor" => floor::replay(words),
@@ -96,8 +96,8 @@ fn child(verb: &str, words: &[String]) -> ExitCode {
     }
 }
 
-/// Runs everything again among mounts of its own, so that no loop mount outlives the bench; `None`
-/// where that is here.
+/// Runs everything again in a child with its own mount namespace, so that no loop mount outlives
+/// the bench; `None` inside that child.
 fn among_mounts(words: &[String]) -> Option<ExitCode> {
     if std::env::var_os(AMONG_MOUNTS).is_some() || !rustix::process::geteuid().is_root() {
         return None;

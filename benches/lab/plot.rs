@@ -1,7 +1,7 @@
 //! Plots as SVG, drawn by hand so that nothing has to be installed for them.
 //!
-//! Both axes of time are logarithmic, because what is compared spans four orders of magnitude; that
-//! is written on them. Colours are readable on light and dark pages.
+//! Both axes of time are logarithmic, because the compared values span four orders of magnitude;
+//! the axes say so. Colours are readable on light and dark pages.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ const INK: &str = "#6e7781";
 const OURS: &str = "#1f883d";
 const THEIRS: &str = "#8250df";
 const FLOOR: &str = "#bf8700";
-/// Where the axis of time begins, beside the names.
+/// The start of the time axis, beside the names.
 const LEFT: f64 = 330.0;
 const RIGHT: f64 = 90.0;
 

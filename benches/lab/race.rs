@@ -1,9 +1,9 @@
-//! The racers: what each is called, how it is started, and in which order they run.
+//! The racers: their names, how they start, and in which order they run.
 //!
-//! Promises that the order of a round is turned from round to round, and reversed in every other
-//! one, and that whoever fails once has lost, with the reason.
+//! Promises that the order rotates from round to round and is reversed in every other one, and that
+//! a racer that fails once is out, with the reason.
 //!
-//! Read next: `contest.rs`, which tells what came of it.
+//! Read next: `contest.rs`, which reports the results.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use super::rivals::{Python, Rivals, done};
 use super::settings::Settings;
 use super::timing::{Times, time};
 
-/// What `rvenv create` with pip is called in every table.
+/// The name of `rvenv create` with pip in every table.
 pub(crate) const CREATE: &str = "rvenv create";
 pub(crate) const WITHOUT_PIP: &str = "rvenv create --without-pip";
 pub(crate) const HARD: &str = "rvenv create --link-mode hardlink";
@@ -34,17 +34,17 @@ pub(crate) const FLOOR_FSYNC: &str = "floor, one fsync (does not carry the files
 
 pub(crate) type Start<'a> = Box<dyn Fn(&Path) -> Command + 'a>;
 
-/// Somebody who makes an environment, or something else that is measured beside.
+/// A tool that makes an environment, or another command that is measured beside it.
 pub(crate) struct Entrant<'a> {
     pub(crate) name: String,
     pub(crate) start: Result<Start<'a>, String>,
-    /// Runs in every such round only.
+    /// Runs only in every n-th round.
     every: usize,
     pub(crate) times: Times,
     pub(crate) made: Option<Made>,
 }
 
-/// Everything that a race is between.
+/// All racers of a race.
 pub(crate) struct Race<'a> {
     pub(crate) field: &'a Field,
     python: &'a Python,
@@ -130,7 +130,7 @@ impl<'a> Race<'a> {
         };
         self.enter("python -m venv --without-pip", venv(&["--without-pip"]));
         self.enter(VENV, venv(&[]));
-        // It takes a hundred times as long as everybody else together.
+        // It takes a hundred times as long as all others together.
         if let Some(entrant) = self.entrants.last_mut() {
             entrant.every = settings.rounds.min(3);
         }
@@ -173,8 +173,8 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Each runs once per round; in the first, which is not counted, caches are filled and files
-    /// are counted.
+    /// Each racer runs once per round. The first round is not counted: it fills caches and counts
+    /// files.
     pub(crate) fn run(&mut self, rounds: usize) {
         let count = self.entrants.len();
         for round in 0..=rounds {
@@ -198,7 +198,7 @@ impl<'a> Race<'a> {
 }
 
 impl Entrant<'_> {
-    /// Whoever fails once has lost.
+    /// A racer that fails once is out.
     fn run(&mut self, field: &Field, round: usize) {
         if !round.is_multiple_of(self.every) {
             return;
@@ -218,12 +218,11 @@ impl Entrant<'_> {
     }
 }
 
-/// Lets rvenv make an environment, and writes down what it takes to make the same again.
+/// Makes an environment with rvenv, and records the script that makes the same again.
 pub(crate) fn make_floor(field: &Field, python: &Python) -> Result<PathBuf, String> {
     let tree = field.root.join("tree");
     for target in [&field.root.join("first"), &tree] {
-        // Where blocks can be shared that is what `create` does; the floor links wherever it
-        // stands.
+        // `create` clones files where the filesystem can share blocks; the floor always links.
         let link = &["create", "--link-mode", "hardlink"];
         done(&mut field.rvenv(link, python, target))?;
     }

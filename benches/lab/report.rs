@@ -1,7 +1,7 @@
 //! Tables and plots, on the terminal and in the documentation.
 //!
-//! Promises that what is generated in a document stands between two marks, and that nothing outside
-//! of them changes. A block that this run did not measure stays as it was.
+//! Promises that generated text in a document is between two marks, and that nothing outside of
+//! them changes. A block that this run did not measure stays unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::timing::Times;
 /// Documents with generated blocks.
 const DOCUMENTS: &[&str] = &["README.md", "docs/performance.md"];
 
-/// What a run has to say, by the names of the blocks.
+/// The results of a run, by the names of the blocks.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     blocks: Vec<(String, String)>,
@@ -59,7 +59,7 @@ impl Report {
     }
 }
 
-/// The text with another block; `None` where it has no such block.
+/// The text with a new block; `None` where it has no such block.
 fn replaced(text: &str, name: &str, block: &str) -> Option<String> {
     let (begin, end) = (format!("<!-- generated: {name} -->"), "<!-- end -->");
     let (before, rest) = text.split_once(&begin)?;
@@ -77,7 +77,7 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let line = |cells: &[String]| {
         let padded = cells.iter().zip(&widths).map(|(cell, width)| {
-            // Numbers align at their ends, and names at their beginnings.
+            // Numbers are right-aligned, names left-aligned.
             if cell.starts_with(|c: char| c.is_ascii_digit()) {
                 format!("{cell:>width$}")
             } else {
@@ -93,7 +93,7 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
-/// A time as it stands in a table.
+/// A time as shown in a table.
 pub(crate) fn millis(seconds: f64) -> String {
     let millis = seconds * 1000.0;
     if millis < 100.0 {
@@ -105,7 +105,7 @@ pub(crate) fn millis(seconds: f64) -> String {
     }
 }
 
-/// Median, quartiles, least and number of some times, as they stand in a table.
+/// Median, quartiles, minimum and number of some times, as shown in a table.
 pub(crate) fn spread_cells(times: &Times) -> [String; 4] {
     match times.spread() {
         Some(spread) => [

@@ -1,8 +1,7 @@
-//! Who there is to race against: an interpreter with its own wheels, and rivals out of their
-//! registries.
+//! The rivals: an interpreter with its own wheels, and tools from their registries.
 //!
-//! Rivals are installed once, into `target/tmp/rivals`, and nowhere else. One that cannot be had is
-//! named, with the reason, and everything that needs it is not measured.
+//! Rivals are installed once, into `target/tmp/rivals`, and nowhere else. The report names one that
+//! cannot be installed, with the reason, and nothing that needs it is measured.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,17 +18,18 @@ pub(crate) struct Python {
     pub(crate) wheels: PathBuf,
 }
 
-/// What an interpreter is asked.
+/// The question to an interpreter.
 const QUESTION: &str = "import ensurepip, os, platform, sys; print(sys._base_executable); \
     print(platform.python_version()); print(ensurepip.version()); \
     print(os.path.join(os.path.dirname(ensurepip.__file__), '_bundled')); \
     print(platform.python_implementation())";
 
-/// From here on an interpreter brings pip and nothing else, so that everybody seeds the same files.
+/// From this minor version on, an interpreter bundles only pip, so that all rivals install the same
+/// files.
 const MINOR_MIN: u32 = 12;
 
 impl Python {
-    /// The interpreter that was named, or the newest `CPython` that brings pip and nothing else.
+    /// The named interpreter, or the newest `CPython` that bundles only pip.
     pub(crate) fn choose(settings: &Settings) -> Option<Self> {
         if let Some(path) = &settings.python {
             return Self::ask(path);
@@ -74,12 +74,12 @@ impl Python {
     }
 }
 
-/// A script that only dispatches to an interpreter is none.
+/// Whether a file is a script, which only dispatches to an interpreter.
 fn is_script(path: &Path) -> bool {
     std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"#!"))
 }
 
-/// Programs that were installed, or why not.
+/// Installed programs, or the reason why they are missing.
 #[derive(Debug)]
 pub(crate) struct Rivals {
     pub(crate) uv: Result<PathBuf, String>,
@@ -87,7 +87,7 @@ pub(crate) struct Rivals {
 }
 
 impl Rivals {
-    /// Those of the private folder, installed into it if need be.
+    /// The rivals of the private folder; installs them where necessary.
     pub(crate) fn installed(python: &Python, settings: &Settings) -> Self {
         let home = folder().join("python");
         let program = |name: &str| {
@@ -107,7 +107,7 @@ impl Rivals {
     }
 }
 
-/// Where rivals are, and nothing else.
+/// The private folder of rivals.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("rivals")
 }
@@ -120,7 +120,7 @@ fn install(python: &Python, home: &Path, name: &str) -> Result<(), String> {
     done(Command::new(home.join("bin/pip")).args(["install", "-q", name]))
 }
 
-/// Runs a command that must succeed; otherwise the last line of what it said.
+/// Runs a command that must succeed; the error is the last line of its output.
 pub(crate) fn done(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|error| error.to_string())?;
     if output.status.success() {
@@ -130,7 +130,7 @@ pub(crate) fn done(command: &mut Command) -> Result<(), String> {
     Err(said.trim().lines().last().unwrap_or("it failed").to_owned())
 }
 
-/// What a program says to `--version`.
+/// The output of a program for `--version`.
 pub(crate) fn version(program: &Path) -> String {
     let said = Command::new(program).arg("--version").output();
     let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());

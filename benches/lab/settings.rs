@@ -1,7 +1,7 @@
-//! What a run of a bench is told: by words after `--`, and by the environment.
+//! The settings of a bench: arguments after `--`, and environment variables.
 //!
-//! Promises that nothing else of the environment changes what is measured; commands that are
-//! measured get an environment of their own.
+//! Promises that no other variable changes what is measured; measured commands get their own
+//! environment.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,11 @@ use std::path::PathBuf;
 pub(crate) struct Settings {
     /// Rounds that count; one more warms caches.
     pub(crate) rounds: usize,
-    /// Files that somebody installed into the large environment.
+    /// The number of extra files in the large environment.
     pub(crate) files: usize,
-    /// The interpreter, where one was named.
+    /// The interpreter, if one was named.
     pub(crate) python: Option<PathBuf>,
-    /// Whether only to see that everything runs.
+    /// Whether to check only that everything runs.
     pub(crate) quick: bool,
     /// Whether to write tables and plots into the documentation.
     pub(crate) write_docs: bool,
@@ -23,12 +23,12 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// From the command line's words and the environment.
+    /// Reads the command line and the environment.
     pub(crate) fn read(words: &[String]) -> Self {
         let said = |word: &str| words.iter().any(|said| said == word);
         let number = |name: &str| std::env::var(name).ok()?.parse::<usize>().ok();
-        // `cargo bench` says so; whoever starts this otherwise, as `cargo test --bench` does, only
-        // wants to see it run.
+        // `cargo bench` passes this flag; any other start, as by `cargo test --bench`, only checks
+        // that the bench runs.
         let is_bench = said("--bench");
         let quick = said("--quick") || !is_bench;
         let (rounds, files) = if quick { (1, 1000) } else { (15, 50_000) };
@@ -42,7 +42,7 @@ impl Settings {
         }
     }
 
-    /// Rounds for what takes long, a part of all.
+    /// The smaller number of rounds for slow commands.
     pub(crate) fn fewer_rounds(&self) -> usize {
         self.rounds.div_ceil(3)
     }

@@ -1,11 +1,11 @@
-//! The tree that engines are compared on: small files, a hundred to a directory, whose bytes tell
-//! file and edition.
+//! The tree that engines are compared on: small files, a hundred per directory, whose bytes
+//! identify file and edition.
 //!
-//! Everybody who races uses this very file, so that all write the same bytes.
+//! All racers compile this same file, so that all write the same bytes.
 
 /// Files in one directory.
 const PER_DIR: usize = 100;
-/// Bytes of a file, about what a small module has.
+/// Bytes of a file, about the size of a small module.
 const LEN: usize = 1024;
 
 /// The path of a file.

@@ -1,9 +1,9 @@
-//! What `rvenv-journal` does when it is measured, each deed in a process of its own.
+//! The measured deeds of `rvenv-journal`, each in a separate process.
 //!
-//! `replace` publishes small files, which the plan carries, over a tree: the whole of it by one
+//! `replace` publishes small files, which the plan contains, over a tree: the whole tree by one
 //! switch, or ten of its entries. `grow` publishes a tree of files that are linked out of a store,
-//! or verifies it, and tells its peak memory. Everything is power-durable, as by default; the clock
-//! covers planning, locking, publishing, settling and deleting.
+//! or verifies it, and reports its peak memory. Everything is power-durable, as by default; the
+//! clock covers planning, locking, publishing, settling and deleting.
 
 use std::path::Path;
 use std::time::Instant;
@@ -19,14 +19,14 @@ use rvenv_journal::{
 
 use super::small_files;
 
-/// Objects that a store has for a tree, so that none has more links than a filesystem allows.
+/// The number of objects in the store, so that none gets more links than a filesystem allows.
 pub(crate) const OBJECTS: usize = 1000;
-/// When objects were last changed, which a linked file must have been, too.
+/// The mtime of all objects, which a linked file must have too.
 pub(crate) const OBJECT_MTIME: i64 = 1_700_000_000;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Replaces files; tells the nanoseconds until the new ones are there durably, and until all is
+/// Replaces files; prints the nanoseconds until the new ones are durable, and until everything is
 /// done.
 pub(crate) fn replace(words: &[String]) -> Result<String, String> {
     let [deed, files, edition, dir] = words else {
@@ -52,7 +52,7 @@ pub(crate) fn replace(words: &[String]) -> Result<String, String> {
     Ok(format!("{durable} {all}"))
 }
 
-/// Publishes or verifies a tree of linked files; tells nanoseconds and peak kibibytes.
+/// Publishes or verifies a tree of linked files; prints nanoseconds and peak kibibytes.
 pub(crate) fn grow(words: &[String]) -> Result<String, String> {
     let [deed, files, dir, store] = words else {
         return Err("grow put|swap|verify FILES DIR STORE".to_owned());
@@ -86,7 +86,7 @@ fn link(dir: &Path, files: usize, publication: Publication, store: &Path) -> Res
     Ok(all)
 }
 
-/// Plans and publishes files at their paths, each with a time and bytes.
+/// Plans and publishes files at their paths, each with its time and bytes.
 fn publish(
     dir: &Path,
     files: impl Iterator<Item = (String, (Option<i64>, Content))>,
@@ -149,7 +149,7 @@ fn verify(dir: &Path) -> Result<u128, Failure> {
     Ok(start.elapsed().as_nanos())
 }
 
-/// Objects under their digests, all with the mode and the time that is asked for.
+/// Objects by digest, all with the wanted mode and time.
 struct Objects {
     dir: Dir,
 }
@@ -164,7 +164,7 @@ impl ContentSource for Objects {
     }
 }
 
-/// The most memory that this process ever held.
+/// The peak memory of this process, in kibibytes.
 fn peak_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

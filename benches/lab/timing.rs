@@ -1,20 +1,20 @@
-//! Clocks: what a command takes after the disk has settled, and what many such times say.
+//! Clocks: how long a command takes after the disk has settled, and statistics of many such times.
 //!
 //! Promises medians with their quartiles, and ratios of medians with the quartiles of the ratios
-//! within each round, so that whatever slowed a whole round down slows both sides of a ratio.
+//! within each round, so that a slow round slows both sides of a ratio.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What the disk is given to settle in, after a sync.
+/// The pause after a sync, in which the disk settles.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Times in seconds, each of some round.
+/// Times in seconds, each with its round.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Times(Vec<(usize, f64)>);
 
-/// The median and what lies around it.
+/// The median and its quartiles.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {
     pub(crate) least: f64,
@@ -32,7 +32,7 @@ impl Times {
         self.0.len()
     }
 
-    /// `None` of none.
+    /// `None` where no times exist.
     pub(crate) fn spread(&self) -> Option<Spread> {
         spread(self.0.iter().map(|(_, took)| *took).collect())
     }
@@ -63,7 +63,7 @@ fn spread(mut values: Vec<f64>) -> Option<Spread> {
     })
 }
 
-/// The value that lies at some quarters of a sorted list, between two of its values if need be.
+/// The quartile of a sorted list, interpolated between two values.
 fn quarter(sorted: &[f64], quarters: usize) -> Option<f64> {
     let place = quarters * sorted.len().checked_sub(1)?;
     let below = *sorted.get(place / 4)?;
@@ -77,15 +77,15 @@ fn quarter(sorted: &[f64], quarters: usize) -> Option<f64> {
     Some(below + (above - below) * part)
 }
 
-/// Waits until nothing of what was done before keeps the filesystem of `at` busy.
+/// Waits until earlier writes no longer keep the filesystem of `at` busy.
 pub(crate) fn settle(at: &Path) {
     let settled = Command::new("sync").arg("-f").arg(at).status();
     assert!(settled.is_ok_and(|status| status.success()), "sync -f");
     std::thread::sleep(PAUSE);
 }
 
-/// How long a command takes that succeeds, on a settled disk; otherwise the first line of what it
-/// said.
+/// The time of a command that succeeds, on a settled disk; the error is the first line of its
+/// output.
 pub(crate) fn time(command: &mut Command, at: &Path) -> Result<Duration, String> {
     command
         .stdin(Stdio::null())

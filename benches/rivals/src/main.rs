@@ -1,7 +1,7 @@
-//! Other transactional engines, asked to replace files as their own documentation shows, and timed
-//! from their first call to their last.
+//! Runs other transactional engines, which replace files as their own documentation shows, and
+//! times them from their first call to their last.
 //!
-//! `engines fstx|fs-transaction all|ten FILES EDITION DIR` prints nanoseconds, or why it failed.
+//! `engines fstx|fs-transaction all|ten FILES EDITION DIR` prints nanoseconds, or the error.
 //! Read next: `../../lab/engine.rs`, which starts this and compares every byte afterwards.
 
 #[path = "../../lab/small_files.rs"]

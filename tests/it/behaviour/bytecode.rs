@@ -102,7 +102,8 @@ fn what_one_process_compiles_and_what_many_compile_is_the_same_to_the_byte() {
         let is_newest = number + 1 == pythons.len();
         let every = if is_newest { 1 } else { 3 };
         for wheel in interpreter.bundled.wheels() {
-            let sources: Vec<Source> = sources_of(wheel).into_iter().step_by(every).collect();
+            let sources = sources_of(wheel).into_iter();
+            let sources: Vec<SourceFile> = sources.step_by(every).collect();
             let one = compile(&interpreter, &sources, 1).unwrap();
             let many = compile(&interpreter, &sources, 3).unwrap();
             assert_eq!(one.len(), sources.len());

@@ -20,7 +20,9 @@
     )
 )]
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) mod calls;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) mod deeds;
 pub(crate) mod desk;
 pub(crate) mod machine;

@@ -170,7 +170,7 @@ pub(crate) enum Command {
     ///
     /// Writes nothing. `rvenv verify` compares the files, `rvenv recover` ends an open transaction,
     /// `rvenv rollback` brings the last generation back.
-    Status(Deferred<StatusArgs>),
+    Status(Deferred<LookArgs>),
     /// Compare an environment with its receipt and its packages
     ///
     /// Writes nothing. Each path that rvenv published is compared with the receipt, and each file
@@ -178,7 +178,7 @@ pub(crate) enum Command {
     /// no list names are no difference. Works without a receipt too, for environments of
     /// `python -m venv`. Exits with 4 when something differs; `rvenv repair` restores what rvenv
     /// published.
-    Verify(Deferred<VerifyArgs>),
+    Verify(Deferred<LookArgs>),
     /// Restore what was changed or lost, from the receipt
     ///
     /// Restores only paths that rvenv published, and keeps every other file. Files that were edited
@@ -469,19 +469,9 @@ pub(crate) struct RecoverArgs {
     pub(crate) wait: u64,
 }
 
+/// The arguments of the commands that look at one environment: `status` and `verify`.
 #[derive(Debug, Args)]
-pub(crate) struct StatusArgs {
-    /// Directory of the environment
-    #[arg(value_name = "ENV_DIR")]
-    pub(crate) env_dir: OsString,
-
-    /// Print one JSON object
-    #[arg(long, help_heading = OUTPUT)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct VerifyArgs {
+pub(crate) struct LookArgs {
     /// Directory of the environment
     #[arg(value_name = "ENV_DIR")]
     pub(crate) env_dir: OsString,

@@ -15,7 +15,7 @@ use rvenv_journal::{
 use serde::Serialize;
 
 use crate::advice::{CliError, Exit, of_verify_target, pending};
-use crate::args::StatusArgs;
+use crate::args::LookArgs;
 use crate::session::Session;
 
 /// The most bytes of a `pyvenv.cfg` that are read to find a version.
@@ -58,7 +58,7 @@ struct Transaction {
 }
 
 impl Session<'_> {
-    pub(crate) fn status(&self, args: &StatusArgs) -> Result<Exit, CliError> {
+    pub(crate) fn status(&self, args: &LookArgs) -> Result<Exit, CliError> {
         let path = self.world.env_dir(&args.env_dir)?;
         let text = status(&self.fs, Path::new(&path), args.json)?;
         if args.json {

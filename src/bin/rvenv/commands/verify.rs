@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::status;
 use crate::advice::{CliError, Exit, of_verify, of_verify_target};
-use crate::args::VerifyArgs;
+use crate::args::LookArgs;
 use crate::session::Session;
 use crate::shell_words::{quoted_activate, word};
 
@@ -38,7 +38,7 @@ struct Said {
 }
 
 impl Session<'_> {
-    pub(crate) fn verify(&self, args: &VerifyArgs) -> Result<Exit, CliError> {
+    pub(crate) fn verify(&self, args: &LookArgs) -> Result<Exit, CliError> {
         let path = self.world.env_dir(&args.env_dir)?;
         let given = args.env_dir.to_string_lossy();
         let (found, said) = verify(&self.fs, Path::new(&path), &given, self.detail())?;

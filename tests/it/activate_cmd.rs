@@ -1,8 +1,8 @@
-//! The activation scripts of cmd, in cmd: that of Windows, or that of Wine.
+//! The activation scripts of cmd, run by cmd itself: that of Windows, or that of Wine.
 //!
-//! Environments have paths and prompts as awkward as Windows lets them be; what a child of cmd sees
-//! in each state is told by this program itself, since what cmd prints depends on code pages. Read
-//! next: `src/build/activation.rs`, `tests/it/behaviour/activate.rs`.
+//! Environments have paths and prompts as awkward as Windows allows. This program itself, as a
+//! child of cmd, reports what such a child sees in each state, since the output of cmd depends on
+//! code pages. Read next: `src/build/activation.rs`, `tests/it/behaviour/activate.rs`.
 
 #![cfg(windows)]
 #![expect(
@@ -19,12 +19,12 @@ use std::process::Command;
 use rvenv::activation::{Activation, windows_scripts};
 use tempfile::TempDir;
 
-/// Set for a child that is to tell its variables.
+/// Set for a child that shall report its variables.
 const TELL: &str = "RVENV_TELL";
-/// What stands before each line that is told.
+/// The prefix of each reported line.
 const TOLD: &str = "@@@ ";
 
-/// Names of directories, which are prompts too.
+/// Names of directories, which are also prompts.
 const NAMES: [&str; 8] = [
     "two  words",
     "it's (a) [b] {c}=,@#~+!`$",
@@ -36,10 +36,10 @@ const NAMES: [&str; 8] = [
     "__RVENV_PROMPT__",
 ];
 
-/// Prompts that are no names of directories.
+/// Prompts that cannot be names of directories.
 const PROMPTS: [&str; 4] = ["a|b<c>d", "\"quoted\"", "\"odd & even", "*?:;/\\"];
 
-/// A directory with its scripts and a `where-am-i` that says where it is.
+/// A directory with its scripts and a `where-am-i` that prints where it is.
 struct Env {
     dir: PathBuf,
 }
@@ -66,10 +66,10 @@ impl Env {
     }
 }
 
-/// What a child of cmd sees, by name in upper case, which is how Windows compares names.
+/// The variables of a child of cmd, by name in upper case, since Windows ignores case.
 type Seen = BTreeMap<String, String>;
 
-/// Runs lines in cmd; `tell` in them stands for a child that tells what it sees.
+/// Runs lines in cmd; `tell` in them runs a child that reports its variables.
 fn run(home: &Path, lines: &[&str], vars: &[(&str, &str)]) -> Vec<Seen> {
     let tell = "\"%SELF%\" --exact tells_its_variables --nocapture";
     let lines: Vec<String> = lines
@@ -102,7 +102,7 @@ fn run(home: &Path, lines: &[&str], vars: &[(&str, &str)]) -> Vec<Seen> {
     seen
 }
 
-/// No test of its own: what a child does that was started to tell what it sees.
+/// Not a test of its own: the part of a child that reports its variables.
 #[test]
 fn tells_its_variables() {
     if std::env::var_os(TELL).is_none() {
@@ -110,20 +110,20 @@ fn tells_its_variables() {
     }
     println!("\n{TOLD}begin");
     for (name, value) in std::env::vars() {
-        // Names that begin so are cmd's own.
+        // Names with this prefix are cmd's own.
         if !name.starts_with('=') {
             println!("{TOLD}{name}={value}");
         }
     }
 }
 
-/// Goes into the environment of a variable: the names are no part of the line, which cmd would read
-/// once more.
+/// Changes into the environment that a variable names: a name in the line itself would be parsed by
+/// cmd once more.
 fn enter(variable: &str) -> String {
     format!("cd /d \"%{variable}%\\Scripts\"\r\ncall activate.bat\r\ncd /d \"%HOME%\"")
 }
 
-/// The value of a variable; what is not set is empty to cmd.
+/// The value of a variable; to cmd an unset one is empty.
 fn value(seen: &Seen, name: &str) -> String {
     seen.get(name).cloned().unwrap_or_default()
 }
@@ -164,8 +164,8 @@ fn check(name: &str, prompt: &str) {
     assert_eq!(before, after, "{context}");
 }
 
-/// Whether cmd reads the rest of a file in the code page that was chosen in it, as that of Windows
-/// does; that of Wine does not.
+/// Whether cmd reads the rest of a file in the code page that the file selects: that of Windows
+/// does, that of Wine does not.
 fn follows_code_pages() -> bool {
     let scratch = TempDir::new().unwrap();
     let choose = "\"%SystemRoot%\\System32\\chcp.com\" 65001 > nul";

@@ -1,11 +1,11 @@
-//! Attacks: what others plant beside a target, and directories that turn into links while a command
-//! works (I6, I7).
+//! Attacks: files that other users plant beside a target, and directories that turn into links
+//! while a command works (I6, I7).
 //!
-//! The parent is one that everybody may write to, as `/tmp` is. What is planted there by somebody
-//! else is named and left alone, also by root, and stops whatever cannot go on beside it. A thread
-//! that exchanges directories for links at every moment never leads the command to what the links
-//! lead to. What needs root is skipped with the reason. Read next: `attacks_wheels.rs`,
-//! `journal/tests/it/protocol/strangers.rs`.
+//! The parent directory is writable for all users, as `/tmp` is. The command names what another
+//! user planted there and leaves it alone, also as root; it fails where it cannot continue beside
+//! it. A thread that exchanges directories for links all the time never leads the command to the
+//! targets of the links. Tests that need root are skipped with the reason. Read next:
+//! `attacks_wheels.rs`, `journal/tests/it/protocol/strangers.rs`.
 
 #![cfg(target_os = "linux")]
 #![expect(
@@ -36,7 +36,7 @@ const CHANGES: [&[&str]; 5] = [
     &["recover", "tmp/E"],
 ];
 
-/// A desk with `tmp`, where everybody may make things, and `tmp/E`, an environment of root's.
+/// A desk with `tmp`, which all users may write, and `tmp/E`, an environment that root owns.
 fn desk_with_tmp() -> Option<Desk> {
     let desk = desk_for_all()?;
     fs::create_dir(desk.path("tmp")).unwrap();
@@ -51,7 +51,7 @@ fn give_to_nobody(path: &Path) {
     lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
 }
 
-/// The words of a change, with an interpreter where one is asked for.
+/// The arguments of a change, with an interpreter where one is necessary.
 fn command(desk: &Desk, words: &[&str]) -> std::process::Command {
     match words.first() {
         Some(&("create" | "upgrade")) => desk.command(words),
@@ -59,8 +59,8 @@ fn command(desk: &Desk, words: &[&str]) -> std::process::Command {
     }
 }
 
-/// Every change fails with this code, and everything stands as it did, but for the time of the
-/// directory above.
+/// Checks that every change fails with this code and leaves everything as it was, except the time
+/// of the parent directory.
 #[track_caller]
 fn all_refused(desk: &Desk, code: i32, why: &str) {
     for words in CHANGES {
@@ -71,17 +71,16 @@ fn all_refused(desk: &Desk, code: i32, why: &str) {
     }
 }
 
-/// Everything on the desk; the directory with the lock file has a time of its own.
+/// Everything on the desk, without the time of the directory that holds the lock file.
 fn seen(desk: &Desk) -> std::collections::BTreeMap<String, machine::Entry> {
     let mut seen = tree(&desk.path(""));
     seen.get_mut("tmp").unwrap().mtime = 0;
     seen
 }
 
-/// I6: nobody waits for a lock that somebody else planted, or writes to it or through it.
+/// I6: no command waits for a lock file that another user planted, or writes to it or through it.
 ///
-/// Some kernels do not even let root open it: then the lock of the environment itself has to do,
-/// and does.
+/// Some kernels do not even let root open it: then the lock of the environment itself is enough.
 #[test]
 fn a_planted_lock_is_refused_or_passed_by_and_not_written_to() {
     let Some(desk) = desk_with_tmp() else { return };
@@ -121,8 +120,8 @@ fn a_planted_lock_is_refused_or_passed_by_and_not_written_to() {
     assert!(!absent.exists());
 }
 
-/// I6: where the system lets anybody give another name to anybody's file, the lock file may be
-/// somebody's notes.
+/// I6: where the system allows hard links to files of other users, the lock file may be a link to
+/// another user's notes.
 #[test]
 fn a_lock_that_is_another_name_of_a_file_is_not_written_to() {
     let Some(desk) = desk_with_tmp() else { return };
@@ -131,7 +130,7 @@ fn a_lock_that_is_another_name_of_a_file_is_not_written_to() {
     assert_eq!(desk.read("victim"), "a file of root's");
 }
 
-/// I6, I7: not even root acts on a journal of somebody else, whatever it says and however it came
+/// I6, I7: not even root acts on another user's journal, whatever it contains and however it got
 /// there.
 #[test]
 fn a_planted_journal_is_refused_and_changes_nothing() {
@@ -143,7 +142,7 @@ fn a_planted_journal_is_refused_and_changes_nothing() {
         "journal.doubt-settle-x",
     ] {
         let planted = desk.path("tmp").join(format!(".E.rvenv.{name}"));
-        // The record of root's own generation is as good a journal as there is.
+        // The record of root's own generation is a valid journal.
         fs::copy(desk.path("tmp/.E.rvenv.old-1.journal"), &planted).unwrap();
         fs::set_permissions(&planted, fs::Permissions::from_mode(0o600)).unwrap();
         give_to_nobody(&planted);
@@ -159,8 +158,8 @@ fn a_planted_journal_is_refused_and_changes_nothing() {
     desk.scratch.rvenv(&["rollback", "tmp/E"]).ok();
 }
 
-/// I6: what bears a name of ours and is somebody else's is named, and no command deletes, enters or
-/// builds in it.
+/// I6: an object of another user with one of rvenv's names is reported; no command deletes it,
+/// enters it or builds in it.
 #[test]
 fn planted_stages_trash_and_drafts_are_named_and_left_alone() {
     let Some(desk) = desk_with_tmp() else { return };
@@ -219,7 +218,7 @@ fn planted_stages_trash_and_drafts_are_named_and_left_alone() {
 #[test]
 fn a_planted_generation_does_not_come_back() {
     let Some(desk) = desk_with_tmp() else { return };
-    // The highest number comes back first.
+    // A rollback takes the highest number first.
     let planted = desk.path("tmp/.E.rvenv.old-9");
     fs::create_dir_all(planted.join("bin")).unwrap();
     fs::write(planted.join("bin/python"), "#!/bin/sh\necho evil\n").unwrap();
@@ -240,7 +239,7 @@ fn a_planted_generation_does_not_come_back() {
     desk.works("tmp/E");
 }
 
-/// The same the other way round: what root left is no business of anybody else's.
+/// The same the other way round: another user does not touch what root left.
 #[test]
 fn another_user_does_not_continue_what_root_began() {
     let Some(desk) = desk_with_tmp() else { return };
@@ -258,7 +257,7 @@ fn another_user_does_not_continue_what_root_began() {
             ended.stderr
         );
         let mut after = seen(&desk);
-        // The tools of whoever asks.
+        // The tools of the user who runs the command.
         after.retain(|path, _| before.contains_key(path));
         let changed: Vec<_> = before
             .iter()
@@ -280,10 +279,10 @@ impl Drop for Swapper<'_> {
     }
 }
 
-/// The directory above a path, if nothing on the way there from `root` is a link now.
+/// The parent directory of a path, if no component of the way there from `root` is a link now.
 ///
-/// The attacker keeps what it opened: where the command puts a link into the place of the target,
-/// the attacker must not exchange the victim's directories itself.
+/// The attacker keeps the directory open: where the command puts a link at the target, the attacker
+/// must not exchange the victim's directories itself.
 fn above(root: &Path, path: &Path) -> Option<OwnedFd> {
     let root_dir = open(root, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).ok()?;
     let below = path.parent()?.strip_prefix(root).ok()?;
@@ -293,7 +292,7 @@ fn above(root: &Path, path: &Path) -> Option<OwnedFd> {
     openat2(root_dir, below, flags, Mode::empty(), resolve).ok()
 }
 
-/// Every directory at and below a path, to a depth at which a command works.
+/// Every directory at and below a path, to the depth at which commands work.
 fn directories(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -306,8 +305,8 @@ fn directories(path: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// One round: each directory is a link for a moment; not the target itself, whose link is followed
-/// on purpose.
+/// One round: each directory is a link for a moment, except the target itself, where commands
+/// follow a link on purpose.
 fn swap_each(parent: &Path, link: &Path, swaps: &AtomicU64) {
     let mut found = Vec::new();
     directories(parent, 2, &mut found);
@@ -320,7 +319,7 @@ fn swap_each(parent: &Path, link: &Path, swaps: &AtomicU64) {
         if swap() {
             thread::yield_now();
             swaps.fetch_add(1, Ordering::Relaxed);
-            // Where the command moved the link meanwhile, a new one is made of what came back.
+            // Where the command moved the link meanwhile, a new one replaces it.
             if !swap() && fs::symlink_metadata(link).is_ok_and(|meta| meta.is_dir()) {
                 let _gone = fs::remove_dir_all(link);
             }
@@ -331,8 +330,8 @@ fn swap_each(parent: &Path, link: &Path, swaps: &AtomicU64) {
     }
 }
 
-/// I6: whatever turns into a link while a command is under way, nothing is made, changed or removed
-/// behind it.
+/// I6: whatever turns into a link while a command runs, the command makes, changes and removes
+/// nothing behind it.
 #[test]
 fn a_directory_that_turns_into_a_link_leads_nowhere() {
     let Some(desk) = desk() else { return };
@@ -375,8 +374,8 @@ fn a_directory_that_turns_into_a_link_leads_nowhere() {
                 &["recover", "tmp/E"],
                 &["rollback", "tmp/E"],
             ] {
-                // A stage that was a link when it came to its place is one there, and would be
-                // followed.
+                // A stage that was a link when it was put at the target is a link there, and would
+                // be followed.
                 if desk.path("tmp/E").is_symlink() {
                     fs::remove_file(desk.path("tmp/E")).unwrap();
                 }
@@ -404,10 +403,10 @@ fn a_directory_that_turns_into_a_link_leads_nowhere() {
     );
 }
 
-/// How often the changes are made under attack.
+/// The number of rounds under attack.
 const ROUNDS: u32 = 6;
 
-/// I6: the parent that was opened is the one that is worked in, whatever its name leads to later.
+/// I6: the command works in the parent directory that it opened, whatever its name leads to later.
 #[test]
 fn a_parent_that_turns_into_a_link_gets_the_whole_environment_or_nothing() {
     let Some(desk) = desk() else { return };

@@ -1,9 +1,10 @@
-//! Hostile wheels, given to the command in the place of pip: each is refused by what is wrong with
-//! it, and nothing of it is kept, in the target or in the store (I6).
+//! Hostile wheels, given to the command in place of pip: each is refused with its fault, and
+//! nothing of it remains in the target or in the store (I6).
 //!
-//! Names that lead elsewhere, links and devices, names that some filesystem takes for one, RECORDs
-//! that lie, names of the environment's own, and archives that unpack to more than they say or than
-//! anybody has. Read next: `src/wheel/archive.rs`, where most of it is noticed.
+//! Names that lead elsewhere, links and devices, names that some filesystems treat as equal,
+//! RECORDs that lie, names that the environment itself uses, and archives that unpack to more than
+//! they declare or than any wheel needs. Read next: `src/wheel/archive.rs`, which refuses most of
+//! them.
 
 #![cfg(unix)]
 #![expect(
@@ -25,7 +26,8 @@ use zip::{CompressionMethod, ZipWriter};
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const FILE: u32 = 0o100_644;
-/// The first bytes of an entry's header: in front of its content, and in the directory at the end.
+/// The first bytes of an entry's headers: the one before its content, and the one in the central
+/// directory.
 const LOCAL: &[u8] = b"PK\x03\x04";
 const CENTRAL: &[u8] = b"PK\x01\x02";
 
@@ -36,7 +38,7 @@ fn entry(name: &str, content: &[u8]) -> Entry {
     (name.to_owned(), content.to_vec(), FILE)
 }
 
-/// A wheel of pip of some version whose RECORD vouches for everything in it.
+/// A wheel of pip of some version whose RECORD lists everything in it.
 struct Pip {
     path: PathBuf,
     version: String,
@@ -56,7 +58,7 @@ impl Pip {
         self.with_record(more, |rows| record(&rows))
     }
 
-    /// The same with whatever a RECORD is made of the right rows.
+    /// The same with a RECORD that `record` makes of the right rows.
     fn with_record(&self, more: Vec<Entry>, record: impl FnOnce(String) -> String) -> Vec<u8> {
         let metadata = format!(
             "Metadata-Version: 2.1\nName: pip\nVersion: {}\n",
@@ -88,7 +90,7 @@ fn row(name: &str, content: &[u8]) -> String {
     )
 }
 
-/// Base64 as RECORD has it.
+/// Base64 as RECORD uses it.
 fn encoded(bytes: &[u8]) -> String {
     let mut text = String::new();
     for group in bytes.chunks(3) {
@@ -113,7 +115,7 @@ fn zipped(entries: &[Entry]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// Where the headers of the entry with this name begin: in front of its content, and in the
+/// The offsets of the headers of the entry with this name: before its content, and in the central
 /// directory.
 fn headers(bytes: &[u8], name: &str) -> [usize; 2] {
     [(LOCAL, 30), (CENTRAL, 46)].map(|(magic, fixed)| {
@@ -135,15 +137,15 @@ fn put(bytes: &mut [u8], at: usize, number: u32) {
         .copy_from_slice(&number.to_le_bytes());
 }
 
-/// Lets the headers of an entry say that it unpacks to so many bytes.
+/// Makes the headers of an entry declare this unpacked length.
 fn declare(bytes: &mut [u8], name: &str, len: u32) {
     let [local, central] = headers(bytes, name);
-    // A header in front of a content that was not known when it was written says nothing itself.
+    // A local header that was written before its content was known declares no length.
     put(bytes, local + 22, len);
     put(bytes, central + 24, len);
 }
 
-/// Gives an entry another name of the same length, in its headers alone.
+/// Gives an entry another name of the same length, only in its headers.
 fn rename(bytes: &mut [u8], name: &str, to: &str) {
     assert_eq!(name.len(), to.len());
     let [local, central] = headers(bytes, name);
@@ -155,7 +157,7 @@ fn rename(bytes: &mut [u8], name: &str, to: &str) {
     }
 }
 
-/// A desk on which pip's wheel is whatever a test says.
+/// A scratch directory in which a test provides pip's wheel.
 fn lab() -> Option<(Scratch, PathBuf, Pip)> {
     let python = any_python()?;
     let scratch = Scratch::new();
@@ -168,8 +170,8 @@ fn lab() -> Option<(Scratch, PathBuf, Pip)> {
     Some((scratch, python, Pip { path, version }))
 }
 
-/// Every one of these wheels is refused for its reason, and the scratch directory and the store
-/// stay as they are.
+/// Checks that each of these wheels is refused for its reason, and that the scratch directory and
+/// the store stay unchanged.
 #[track_caller]
 fn all_refused(make: impl Fn(&Pip) -> Vec<(&'static str, Vec<u8>, &'static str)>) {
     let Some((scratch, python, pip)) = lab() else {
@@ -187,7 +189,7 @@ fn all_refused(make: impl Fn(&Pip) -> Vec<(&'static str, Vec<u8>, &'static str)>
     }
 }
 
-/// A control: what all the others are made of is a wheel that becomes an environment's pip.
+/// A control: the wheel from which all the others are made becomes an environment's pip.
 #[test]
 fn a_wheel_with_nothing_wrong_is_taken() {
     let Some((scratch, python, pip)) = lab() else {
@@ -338,7 +340,7 @@ fn names_of_the_environment_itself_are_refused() {
         vec![
             ("the interpreter", data("scripts/python"), why),
             ("the configuration", data("data/pyvenv.cfg"), why),
-            ("a script of ours", data("data/bin/activate"), why),
+            ("a script of rvenv's", data("data/bin/activate"), why),
             (
                 "by an entry point",
                 points("[console_scripts]\npython3 = pip:main\n"),
@@ -362,7 +364,7 @@ fn names_of_the_environment_itself_are_refused() {
 fn what_unpacks_to_more_than_it_declares_or_than_any_wheel_needs_is_refused() {
     all_refused(|pip| {
         let zeros = vec![0; 32 << 20];
-        // It says 10 bytes, RECORD says so, and it would be millions.
+        // It declares 10 bytes, so does RECORD, and it unpacks to millions.
         let small = row("pip/bomb", &[0; 10]);
         let mut liar = pip.with_record(vec![entry("pip/bomb", &zeros)], |rows| {
             format!(
@@ -379,7 +381,7 @@ fn what_unpacks_to_more_than_it_declares_or_than_any_wheel_needs_is_refused() {
         for name in &names {
             declare(&mut many, name, 500 << 20);
         }
-        // Both entries are the same bytes of the archive.
+        // Both entries share the same bytes of the archive.
         let mut overlapping = pip.with(vec![
             entry("pip/bomb1", &[0; 4096]),
             entry("pip/bomb2", &[0; 4096]),

@@ -1,9 +1,9 @@
-//! Kills and full disks while wheels are unpacked into the cache: the real command and the real
-//! disk.
+//! Kills and full disks while the real command unpacks wheels into the cache on a real disk.
 //!
-//! Calls of a run that change files, spread evenly over it, meet SIGKILL or ENOSPC, each with a
-//! cache of its own. Whatever is in that cache afterwards is right to the byte; the next run makes
-//! the environment, and deletes what the dead one was building. `RVENV_KILLS=300` meets more calls.
+//! System calls that change files, spread evenly over a run, meet SIGKILL or ENOSPC, each with its
+//! own cache. Everything in that cache afterwards is right, byte for byte; the next run makes the
+//! environment, and deletes the unfinished build of the dead one. `RVENV_KILLS=300` tests more
+//! calls.
 
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
@@ -21,7 +21,7 @@ use crate::strace;
 use crate::strace::Call;
 use crate::trees::{Ended, Lab, end};
 
-/// How many calls are met unless `RVENV_KILLS` says otherwise.
+/// How many calls are tested by default.
 const CALLS: usize = 12;
 
 fn forget(path: &Path) {
@@ -43,7 +43,7 @@ fn packs(lab: &Lab) -> Vec<String> {
     names.collect()
 }
 
-/// Compares everything in the cache with what was entered.
+/// Verifies the cache.
 fn verified(lab: &Lab) -> Ended {
     end(&mut lab.rvenv(&["cache", "verify"]))
 }
@@ -58,7 +58,7 @@ fn sample(lab: &Lab, words: &[String]) -> Vec<Call> {
     calls.into_iter().step_by(every).collect()
 }
 
-/// Lets calls meet something, looks at what that leaves, and says how much it was.
+/// Disturbs calls, checks what that leaves, and prints the counts.
 fn meet(what: &str, check: impl Fn(&Lab, &Ended)) {
     let Some(lab) = Lab::new() else { return };
     if !lab.has_pip || !strace::is_there() {
@@ -88,11 +88,10 @@ fn meet(what: &str, check: impl Fn(&Lab, &Ended)) {
             "{call:?} left something that is not right: {}",
             found.story
         );
-        // Also where the run made the environment without the store.
+        // Enters the wheels also where the disturbed run made the environment without the store.
         let again = end(&mut lab.rvenv(&clear));
         assert_eq!(again.code, Some(0), "{call:?}: {}", again.story);
-        // What another run would have to enter is entered: with everything there, nobody looks for
-        // dead builds.
+        // With all wheels entered, no run looks for dead builds any more; `cache prune` does.
         let pruned = end(&mut lab.rvenv(&["cache", "prune"]));
         assert_eq!(pruned.code, Some(0), "{}", pruned.story);
         let now = packs(&lab);
@@ -111,8 +110,7 @@ fn meet(what: &str, check: impl Fn(&Lab, &Ended)) {
 fn a_kill_while_wheels_are_entered_leaves_nothing_that_is_believed() {
     let (killed, whole) = (Cell::new(0), Cell::new(0));
     meet("signal=SIGKILL", |_, ended| {
-        // Two threads share the links, so that a run may end before its thread's call of that
-        // number.
+        // Two threads share the links, so a run may end before its thread makes that many calls.
         assert!(matches!(ended.code, None | Some(0)), "{}", ended.story);
         let count = if ended.code.is_none() {
             &killed
@@ -126,8 +124,8 @@ fn a_kill_while_wheels_are_entered_leaves_nothing_that_is_believed() {
     assert!(whole * 3 <= killed, "{killed} killed, {whole} whole");
 }
 
-/// The environment does not need the store: only where its own files meet the full disk does the
-/// run fail.
+/// The environment does not need the store: the run fails only where its own files meet the full
+/// disk.
 #[test]
 fn a_full_disk_while_wheels_are_entered_leaves_nothing_that_is_believed() {
     meet("error=ENOSPC", |lab, ended| {

@@ -1,7 +1,6 @@
-//! Many at once: processes that create one environment, readers that look meanwhile, holders that
-//! die.
+//! Many processes at once: they create one environment, read it meanwhile, or die as lock holders.
 //!
-//! All creators succeed and there is one environment; a reader sees a whole one at every instant
+//! All creators succeed and one environment exists; a reader sees a complete one at every instant
 //! (I3). `RVENV_ROUNDS=20` repeats more often.
 
 #![cfg(unix)]
@@ -103,7 +102,7 @@ fn readers_always_find_a_whole_environment_while_it_is_cleared() {
     assert_eq!(lab.litter(), [""; 0]);
 }
 
-/// A holder is named to those who wait, and is no obstacle once it is dead.
+/// Waiting commands name the holder, and a dead holder is no obstacle.
 #[test]
 fn a_lock_names_its_holder_and_dies_with_it() {
     let Some(lab) = Lab::new() else { return };

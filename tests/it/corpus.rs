@@ -1,7 +1,7 @@
 //! The corpora of the product's fuzz targets, replayed without a fuzzer (I6).
 //!
-//! What the targets promise stands with them, in `fuzz/src/product`; `journal/tests/it/corpus.rs`
-//! replays those of the engine.
+//! `fuzz/src/product` says what each target promises; `journal/tests/it/corpus.rs` replays those of
+//! the engine.
 
 #![expect(clippy::print_stdout, reason = "tests say what they counted")]
 

@@ -1,14 +1,13 @@
-//! Faults at every call: the real command and the real disk, whose k-th system call that changes a
+//! Faults at every call: the real command on a real disk, where the k-th system call that changes a
 //! file fails, for every k.
 //!
-//! The exit code says what stands at the target, and the tree proves it, already before anything
-//! recovers (I1); whoever is told of a failure is told the file and the error of the system; an
-//! error never becomes a panic; and after `recover` nothing is left beside the target, in it or in
-//! the cache. The same holds for the calls of `recover`. By default each call meets one error that
-//! it could meet in earnest, alone or with all later ones of its kind. `RVENV_FAULTS=all` lets it
-//! meet every one of [`ERRORS`], alone or with all later ones by turns; `RVENV_FAULTS=reading` lets
-//! the calls that only open, read and lock fail as well, which takes hours. With `-- --nocapture`
-//! the counts are seen.
+//! The exit code says which tree is at the target, and the tree matches it even before anything
+//! recovers (I1). A failure message names the file and the system's error; an error never becomes a
+//! panic; and after `recover` nothing is left beside the target, in it or in the cache. The same
+//! holds for the calls of `recover`. By default each call meets one error that it could really
+//! meet, alone or with all later calls of its kind. With `RVENV_FAULTS=all` it meets every one of
+//! [`ERRORS`], alternately alone and with all later ones; with `RVENV_FAULTS=reading` calls that
+//! only open, read and lock fail as well, which takes hours. `-- --nocapture` shows the counts.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
@@ -27,7 +26,7 @@ use crate::deeds::{Bench, Deed, for_each, wrecks};
 use crate::trees::Ended;
 use libc::{EACCES, EBUSY, EDQUOT, EINTR, EIO, EMFILE, ENOSPC, ENOSYS, EROFS, EXDEV};
 
-/// What a call may meet.
+/// The errors that a call may meet.
 const ERRORS: [(c_int, &str); 10] = [
     (ENOSPC, "ENOSPC"),
     (EIO, "EIO"),
@@ -51,7 +50,7 @@ fn wants_reading() -> bool {
     std::env::var_os("RVENV_FAULTS").is_some_and(|value| value == "reading")
 }
 
-/// What a call of this kind could meet in earnest.
+/// The errors that a call of this kind could really meet.
 fn errors_of(kind: &str) -> &'static [c_int] {
     match kind {
         "open" | "openat" | "openat2" | "creat" => {
@@ -73,11 +72,11 @@ fn errors_of(kind: &str) -> &'static [c_int] {
 struct Fault {
     call: Call,
     error: c_int,
-    /// All later calls of its kind fail with it.
+    /// Whether all later calls of its kind fail with it.
     stays: bool,
 }
 
-/// What is tried with these calls.
+/// The faults to try with these calls.
 fn faults(calls: &[Call]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for call in calls {
@@ -88,8 +87,8 @@ fn faults(calls: &[Call]) -> Vec<Fault> {
         if wants_all() {
             for (index, (error, _)) in ERRORS.into_iter().enumerate() {
                 let stays = (call.number + index).is_multiple_of(2) && error != EINTR;
-                // Where there are no links, copies are made: another environment, which
-                // `behaviour/policies.rs` looks at.
+                // Where links fail, the command copies: another environment, which
+                // `behaviour/policies.rs` tests.
                 let is_answered = error == ENOSYS && call.kind.starts_with("symlink");
                 if !is_answered {
                     faults.push(fault(error, stays));
@@ -98,7 +97,7 @@ fn faults(calls: &[Call]) -> Vec<Fault> {
         } else {
             let errors = errors_of(call.kind);
             let error = errors.get(call.nth % errors.len()).unwrap();
-            // An interruption ends: whoever tries again gets on.
+            // An interrupted call succeeds when it is retried.
             faults.push(fault(*error, call.number % 2 == 0 && *error != EINTR));
         }
     }
@@ -114,7 +113,7 @@ fn counted(bench: &Bench) -> Counted<'_> {
 }
 
 impl Fault {
-    /// Runs a command in which it happens.
+    /// Runs a command with this fault.
     fn disturb(&self, bench: &Bench, mut command: Command) -> Ended {
         let Call { kind, nth, .. } = self.call;
         run(&mut command, counted(bench), &mut |call| {
@@ -127,7 +126,7 @@ impl Fault {
         })
     }
 
-    /// Whoever is told of a failure is told the truth, the file, and what the system said.
+    /// Checks that a failure message is true, and names the file and the system's error.
     fn check_story(&self, ended: &Ended, what: &str) {
         let story = &ended.story;
         assert!(!story.contains("panicked at"), "{what}: {story}");
@@ -136,7 +135,7 @@ impl Fault {
         if ended.code != Some(0) {
             let is_left = ended.code == Some(5) && story.contains("Left `");
             let said = format!("os error {}", self.error);
-            // What the system means where it has no locks is said in words.
+            // The message puts a lack of locks into words.
             let is_unlocked = self.error == ENOSYS && story.contains("has no locks");
             let is_named = story.contains("error") && story.contains('/');
             let is_told = is_named && (story.contains(&said) || is_unlocked);
@@ -145,7 +144,7 @@ impl Fault {
     }
 }
 
-/// What was counted: how the runs ended, and with which errors.
+/// The counts: how the runs ended, and with which errors.
 #[derive(Debug, Default)]
 struct Row {
     name: String,
@@ -160,7 +159,7 @@ impl Row {
         *self.errors.entry(fault.error).or_default() += 1;
     }
 
-    /// As soon as it is known: a run of all faults takes long, and may be stopped.
+    /// Prints at once: a run of all faults takes long, and may be stopped.
     fn print(&self) {
         let faults: usize = self.codes.values().sum();
         let counts = [0, 1, 3, 5, 6].map(|code| self.codes.get(&code).copied().unwrap_or_default());
@@ -169,11 +168,11 @@ impl Row {
     }
 }
 
-/// What the exit code says is what stands there; then what is left is ended, and leads to the same.
+/// Checks that the tree matches the exit code, then that recovery leads to the same tree.
 fn judge(bench: &Bench, ended: &Ended, what: &str) {
     let claim = Bench::claim(ended);
-    // The engine's own directory is no part of the tree, and directories that could not be moved
-    // are told of.
+    // The engine's own directory is not part of the tree, and the message names directories that
+    // could not be moved.
     bench.empty_may_stay.set(true);
     let seen = bench.seen();
     bench.may_go_by_entries.set(ended.code == Some(0));
@@ -194,7 +193,7 @@ fn judge(bench: &Bench, ended: &Ended, what: &str) {
     }
 }
 
-/// Lets each call of a command fail.
+/// Makes each call of a command fail in turn.
 fn sweep(bench: &Bench) -> Row {
     let deed = bench.deed;
     bench.prepare();
@@ -216,7 +215,7 @@ fn sweep(bench: &Bench) -> Row {
     row
 }
 
-/// Lets each call of `recover` fail, after kills of a command right after what it renamed.
+/// Makes each call of `recover` fail in turn, after a command was killed right after a rename.
 fn sweep_recovery(bench: &Bench) -> Row {
     let deed = bench.deed;
     bench.prepare();
@@ -262,8 +261,7 @@ fn check(deed: Deed) -> Vec<Row> {
     rows
 }
 
-/// I1: whichever call fails, once or from then on, the exit code says which environment stands
-/// there.
+/// I1: whichever call fails, once or from then on, the exit code says which environment exists.
 #[test]
 fn an_error_at_any_call_leaves_the_environment_that_the_exit_code_says() {
     if !are_met() {

@@ -1,14 +1,14 @@
-//! Kills at every call: the real command and the real disk, ended with SIGKILL before the k-th
-//! system call that changes a file, for k = 1, 2, … until the run gets to its end.
+//! Kills at every call: the real command on a real disk dies by SIGKILL before the k-th system call
+//! that changes a file, for k = 1, 2, … until the run completes.
 //!
-//! Of a whole tree the old one or the new one stands there after every kill, before anything
-//! recovers (I3); after `recover` one of the two states stands there exactly, with nothing left
-//! beside it, in it or in the cache (I1). The same holds when `recover` is killed at each of its
-//! calls, and where the command itself is the next one. By default environments have no pip, and
-//! two things are recovered from that a kill of each command left. `RVENV_KILLS=all` recovers from
-//! whatever a kill right after a rename left, and kills with pip, too, where of many calls of one
-//! kind, or of a few kinds in turn, only the first and the last are met. With `-- --nocapture` the
-//! counts are seen. Read next: `faults.rs`, where the same calls fail.
+//! When a whole tree is switched, the old or the new tree exists after every kill, before anything
+//! recovers (I3). After `recover` exactly one of the two states exists, with no leftover beside it,
+//! in it or in the cache (I1). The same holds when `recover` is killed at each of its calls, and
+//! when the command itself runs again. By default environments have no pip, and recovery is tested
+//! after two kills of each command. `RVENV_KILLS=all` tests recovery after each kill right after a
+//! rename, and kills commands with pip too; of many calls of one kind, or of a few kinds in turn,
+//! it tests only the first and the last. `-- --nocapture` shows the counts. Read next: `faults.rs`,
+//! where the same calls fail.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
@@ -26,12 +26,12 @@ use crate::calls::{Answer, Call, Counted, are_met, list, meet};
 use crate::deeds::{Bench, Deed, Seen, for_each, wrecks};
 use crate::trees::end;
 
-/// Every so many kills the command itself is the next one, too, and not only `recover`.
+/// After this many kills, the command itself runs again, too, and not only `recover`.
 const AGAIN: usize = 8;
 
 const BARE: &[&str] = &["--without-pip"];
 
-/// What was counted.
+/// The counts.
 #[derive(Clone, Debug, Default)]
 struct Row {
     name: String,
@@ -50,7 +50,7 @@ impl Row {
         }
     }
 
-    /// As soon as it is known: a run of all kills takes long, and may be stopped.
+    /// Prints at once: a run of all kills takes long, and may be stopped.
     fn print(&self) {
         let Self {
             name,
@@ -67,8 +67,7 @@ fn wants_all() -> bool {
     std::env::var("RVENV_KILLS").is_ok_and(|kills| kills == "all")
 }
 
-/// Makes the old state, and kills the command at one of its calls; `None` if it came to its end
-/// before.
+/// Makes the old state, and kills the command at one of its calls; `None` if it completed before.
 fn kill(bench: &Bench, number: usize) -> Option<Call> {
     bench.prepare();
     let (call, ended) = meet(&mut bench.command(), number, Answer::Kills);
@@ -77,7 +76,7 @@ fn kill(bench: &Bench, number: usize) -> Option<Call> {
     call
 }
 
-/// Kills a command at calls with these numbers, up to its end.
+/// Kills a command at calls with these numbers, until it completes.
 fn sweep(bench: &Bench, numbers: impl Iterator<Item = usize>) -> (Row, Vec<Call>) {
     let deed = bench.deed;
     let mut row = Row {
@@ -96,7 +95,7 @@ fn sweep(bench: &Bench, numbers: impl Iterator<Item = usize>) -> (Row, Vec<Call>
         }
         bench.check_interpreter();
         let seen = bench.recover(&what);
-        // Of entries, a verdict may be awaited that nobody gives any more.
+        // A change entry by entry may have waited for a check that no process runs any more.
         let is_decided = !deed.is_whole() || at_once == Ok(seen);
         assert!(is_decided, "{what}: {at_once:?} became {seen:?}");
         row.count(seen);
@@ -117,14 +116,14 @@ fn repeat(bench: &Bench, number: usize, what: &str) {
     kill(bench, number);
     let is_stale = bench.deed == Deed::Apply && bench.seen() == Ok(Seen::New);
     let ended = end(&mut bench.command());
-    // A plan is for the tree that it saw: it is stale once its own new tree stands there.
+    // A plan is stale once its own new tree exists.
     let expected = if is_stale { 3 } else { 0 };
     assert_eq!(ended.code, Some(expected), "{what}: {}", ended.story);
     let seen = bench.settled();
     assert_eq!(seen, Ok(Seen::New), "{what}, and again: {}", ended.story);
 }
 
-/// Kills `recover` at each of its calls, after kills of a command right after what it renamed.
+/// Kills `recover` at each of its calls, after a command was killed right after a rename.
 fn sweep_recovery(bench: &Bench, calls: &[Call]) -> Row {
     let mut row = Row {
         name: format!("recover after {}", bench.shown()),
@@ -187,12 +186,12 @@ fn check_with_pip(deed: Deed) -> Vec<Row> {
     vec![row]
 }
 
-/// How many kinds in turn are seen as a round: a file that is unpacked is opened, written, and
-/// given its mode and its time.
+/// How many kinds in turn count as a round: unpacking a file opens it, writes it, and sets its mode
+/// and time.
 const ROUND_MAX: usize = 6;
 
-/// The calls without those in the midst of many of one kind, or of many rounds of a few kinds, but
-/// with every rename; each thread has rounds of its own.
+/// The calls without those in the middle of many of one kind, or of many rounds of a few kinds, but
+/// with every rename; each thread has its own rounds.
 fn telling(calls: &[Call]) -> Vec<Call> {
     let mut threads: BTreeMap<usize, Vec<&Call>> = BTreeMap::new();
     for call in calls {
@@ -211,7 +210,7 @@ fn telling(calls: &[Call]) -> Vec<Call> {
     telling
 }
 
-/// Whether the same so many kinds are before this call, and after it.
+/// Whether the same `len` kinds come before this call and after it.
 fn is_in_rounds(calls: &[&Call], at: usize, len: usize) -> bool {
     let around = at
         .checked_sub(len)
@@ -250,8 +249,8 @@ fn holds(path: &Path, text: &str) -> bool {
     fs::read(path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text))
 }
 
-/// I5: until the check has passed nothing is decided, so the old tree comes back; what somebody
-/// wrote meanwhile stays.
+/// I5: until the check has passed nothing is decided, so the old tree comes back; what a user wrote
+/// meanwhile is kept.
 #[test]
 fn what_was_edited_while_a_health_check_ran_survives_its_kill() {
     let Some(bench) = Bench::new(Deed::Upgrade, BARE) else {

@@ -1,10 +1,10 @@
-//! Kills at moments of a clock: the real command, with pip, and the real disk, ended with SIGKILL
-//! between any two instructions.
+//! Kills at random moments: the real command with pip on a real disk dies by SIGKILL between any
+//! two instructions.
 //!
-//! After every kill the target is the old tree or the new tree, whole, already before anything
-//! recovers (I3); after the next command it still is (I1), and nothing is left beside it or in the
-//! store. `RVENV_KILLS=300` kills more often; `RVENV_SEED` repeats the moments of an earlier run as
-//! far as a clock can. Read next: `kill.rs`, which leaves nothing to chance.
+//! After every kill the target is the complete old or new tree, even before anything recovers (I3);
+//! after the next command it still is (I1), and nothing is left beside it or in the store.
+//! `RVENV_KILLS=300` kills more often; `RVENV_SEED` repeats the moments of an earlier run as far as
+//! a clock can. Read next: `kill.rs`, which leaves nothing to chance.
 
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
@@ -21,13 +21,12 @@ use std::time::{Duration, Instant};
 
 use crate::trees::{Lab, Sameness, Tree, compare, end, look};
 
-/// How many kills there are unless `RVENV_KILLS` says otherwise.
+/// The default number of kills.
 const KILLS: u64 = 12;
-/// Every so many new trees one is asked whether pip finds it consistent; all of them are equal to
-/// one that was asked.
+/// After this many new trees, `pip check` tests one; all others are equal to a tested one.
 const ASKED: u64 = 5;
 
-/// What is killed.
+/// The command that is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Create,
@@ -35,26 +34,26 @@ enum Way {
     Apply,
 }
 
-/// Which tree stands at the target.
+/// Which tree is at the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     Old,
     New,
 }
 
-/// A command that is killed again and again, with what it may leave.
+/// A command that is killed again and again, with the trees that it may leave.
 struct Victim<'a> {
     lab: &'a Lab,
     way: Way,
     flags: Vec<&'static str>,
     new: Tree,
     duration: Duration,
-    /// Without an exchange of names there is a moment with no tree.
+    /// Without an exchange of names, no tree exists for a moment.
     exchanges: bool,
 }
 
 impl<'a> Victim<'a> {
-    /// Runs the command undisturbed, to know its new tree and how long it takes.
+    /// Runs the command undisturbed, to learn its new tree and its duration.
     fn new(lab: &'a Lab, way: Way, flags: &[&'static str]) -> Self {
         let mut victim = Self {
             lab,
@@ -78,7 +77,7 @@ impl<'a> Victim<'a> {
         victim
     }
 
-    /// Makes the old tree, and the plan that is to be applied; gives the old tree.
+    /// Makes the old tree, and the plan to apply; returns the old tree.
     fn prepare(&self) -> Tree {
         let target = self.lab.target();
         if self.way == Way::Create {
@@ -136,7 +135,7 @@ impl<'a> Victim<'a> {
         }
     }
 
-    /// Looks at what a kill left, runs the next command, and looks again.
+    /// Checks what a kill left, runs the next command, and checks again.
     fn aftermath(&self, old: &Tree, round: u64) -> (Seen, Seen) {
         let before = self.judge(old, "after the kill");
         let again = round % 2 == 1;
@@ -146,7 +145,7 @@ impl<'a> Victim<'a> {
             self.lab.recover()
         };
         let ended = end(&mut self.lab.rvenv(&words));
-        // A plan is for the tree that it saw: it is stale once its own new tree stands there.
+        // A plan is stale once its own new tree exists.
         let stale = again && self.way == Way::Apply && before == Seen::New;
         let expected = if stale { 3 } else { 0 };
         assert_eq!(
@@ -176,7 +175,7 @@ impl<'a> Victim<'a> {
     }
 }
 
-/// Xorshift: the moments are random, printed, and can be had again.
+/// Xorshift: the moments are random, and the printed seed repeats them.
 struct Moments(u64);
 
 impl Moments {
@@ -200,7 +199,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Kills the command after a while; says whether it still ran.
+/// Kills the command after a while; returns whether it still ran.
 fn kill_after(command: &mut Command, moment: Duration) -> bool {
     let mut child = command.spawn().unwrap();
     std::thread::sleep(moment);
@@ -229,7 +228,7 @@ fn dead_builds(lab: &Lab) -> Vec<String> {
     names.filter(|name| name.starts_with("tmp-")).collect()
 }
 
-/// The store is emptied, so that the next run enters its wheels again.
+/// Empties the store, so that the next run enters its wheels again.
 fn forget_wheels(lab: &Lab) {
     let packs = lab.file("cache").join("packs");
     for name in fs::read_dir(packs).into_iter().flatten() {
@@ -245,8 +244,8 @@ fn forget_wheels(lab: &Lab) {
     }
 }
 
-/// I1, I3: whenever the command dies, the target is one of two trees, and the next command ends
-/// what it left.
+/// I1, I3: whenever the command dies, the target is one of two trees, and the next command
+/// recovers.
 #[test]
 fn a_kill_at_any_moment_leaves_the_old_tree_or_the_new_one() {
     let Some(lab) = Lab::new() else { return };

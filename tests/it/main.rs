@@ -1,11 +1,11 @@
 //! The tests of the command and the library, in one program with a module for each theme.
 //!
 //! `cargo test --test it merge::` runs the tests of one theme. One program shares what the tests
-//! need (the interpreters of the machine are asked once), is linked once, and keeps all processors
+//! need (it queries the interpreters of the machine once), is linked once, and keeps all processors
 //! busy until its end. libtest runs tests in the order of their names.
 //!
-//! Apart is `tests/tidy`, which reads the sources: it must compile in seconds, and also when the
-//! product does not compile.
+//! `tests/tidy`, which reads the sources, is separate: it must compile in seconds, and also when
+//! the product does not compile.
 
 #[cfg(unix)]
 mod helpers;

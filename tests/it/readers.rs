@@ -1,8 +1,8 @@
 //! Readers and writers: programs that use an environment while rvenv changes it (I3).
 //!
-//! A look-up during a clear finds the old tree or the new one, never nothing; a program that is
-//! started during upgrades starts; and what somebody writes into `site-packages` meanwhile is in
-//! place afterwards, or in a kept generation. `RVENV_ROUNDS=200` goes round more often.
+//! A look-up during a clear finds the old tree or the new one, never nothing. A program starts
+//! successfully during upgrades. What a user writes into `site-packages` meanwhile is in place
+//! afterwards, or in a kept generation. `RVENV_ROUNDS=200` runs more rounds.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
@@ -52,7 +52,7 @@ fn site_packages(lab: &Lab) -> PathBuf {
     python.join("site-packages")
 }
 
-/// Ends the others, also when the work panics.
+/// Ends the other threads, also when the work panics.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -61,7 +61,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Does something again and again on threads while `work` is done; tells how often.
+/// Repeats a deed on threads while `work` runs; returns how often.
 fn meanwhile(threads: usize, deed: impl Fn() + Sync, work: impl FnOnce()) -> u64 {
     let (is_over, count) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
@@ -79,7 +79,7 @@ fn meanwhile(threads: usize, deed: impl Fn() + Sync, work: impl FnOnce()) -> u64
     count.into_inner()
 }
 
-/// I3: each single look-up finds something, whichever tree it is of.
+/// I3: each single look-up finds one of the two trees.
 #[test]
 fn no_look_up_finds_nothing_while_an_environment_is_cleared() {
     let Some((lab, _)) = lab_with_pip() else {
@@ -113,11 +113,10 @@ fn no_look_up_finds_nothing_while_an_environment_is_cleared() {
         }
     });
     println!("{looks} times five look-ups during {clears} clears");
-    assert!(looks > clears, "nobody looked");
+    assert!(looks > clears, "no reader looked");
 }
 
-/// A program that starts while entries are switched one after the other finds an environment that
-/// works.
+/// A program that starts while entries are switched one by one finds a working environment.
 #[test]
 fn no_start_of_python_fails_while_an_environment_is_upgraded() {
     let Some((lab, twins)) = lab_with_pip() else {
@@ -138,18 +137,18 @@ fn no_start_of_python_fails_while_an_environment_is_upgraded() {
         }
     });
     println!("{starts} starts during {upgrades} upgrades");
-    assert!(starts > 0, "nobody started it");
+    assert!(starts > 0, "no reader started it");
 }
 
-/// Somebody who works in `site-packages`: what was written, by its name below it.
+/// A user who works in `site-packages`: what was written, by its name below it.
 struct Writer {
     site: PathBuf,
     written: BTreeMap<PathBuf, String>,
 }
 
 impl Writer {
-    /// One more file or edit, in one of several ways; where its directory is being exchanged it is
-    /// tried again.
+    /// Writes one more file or edit, in one of several ways; tries again while its directory is
+    /// being exchanged.
     fn write(&mut self, round: u64) {
         let dir = ["", "work", "work/sub", "pip", "pip/_internal"];
         let dir = *dir.get(usize::try_from(round % 5).unwrap()).unwrap();
@@ -164,13 +163,13 @@ impl Writer {
         if dir.starts_with("work") {
             fs::create_dir_all(self.site.join(dir)).unwrap();
         }
-        // Between two renames a package's directory may be absent: nothing was written then.
+        // Between two renames a package's directory may be absent: then nothing was written.
         if way(&full, &line).is_ok() {
             self.written.insert(name, line);
         }
     }
 
-    /// What was written and is neither in place nor in one of the generations.
+    /// What was written but is neither in place nor in a generation.
     fn lost(&self, generations: &Path) -> Vec<String> {
         let mut kept = Vec::new();
         collect(generations, &mut kept);
@@ -218,8 +217,7 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every byte that was written during upgrades and rollbacks is in place, or in a generation that
-/// is kept.
+/// Every byte that was written during upgrades and rollbacks is in place, or in a kept generation.
 #[test]
 fn nothing_that_is_written_during_upgrades_and_rollbacks_is_lost() {
     let Some((lab, twins)) = lab_with_pip() else {

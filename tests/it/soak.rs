@@ -1,9 +1,9 @@
 //! Soak: creators, upgraders, readers and killers at once, for a while.
 //!
-//! Every command ends as it may end: done, refused with a reason, or killed by us. Readers find a
-//! whole environment at every instant (I3). Now and then everybody stops, and after one recovery
-//! the environment starts, is as its receipt says, and nothing is beside it but what was asked to
-//! be kept (I1, I5). `RVENV_SOAK_SECONDS=600` takes longer than the default.
+//! Every command ends in an allowed way: done, refused with a reason, or killed by the test.
+//! Readers find a complete environment at every instant (I3). Now and then all threads stop; after
+//! one recovery the environment starts, matches its receipt, and only requested generations are
+//! beside it (I1, I5). `RVENV_SOAK_SECONDS=600` runs longer than the default.
 
 #![cfg(target_os = "linux")]
 #![expect(
@@ -23,16 +23,16 @@ use std::time::{Duration, Instant};
 
 use crate::trees::{Ended, Lab, end};
 
-/// How long there is no end to it, unless `RVENV_SOAK_SECONDS` says otherwise.
+/// The default duration in seconds.
 const SECONDS: u64 = 30;
-/// How long everybody works between two times at which all is looked at.
+/// How long all threads work between two checks.
 const SPELL: Duration = Duration::from_secs(6);
-/// What the environments may be called.
+/// The prompts of the environments.
 const PROMPTS: [&str; 3] = ["one", "two", "three"];
-/// Failed, refused, told to a person: each with a reason.
+/// The exit codes that a command may have, each with a reason.
 const TOLD: [i32; 3] = [1, 3, 5];
 
-/// Everything that was counted: commands by who ran them and how they ended.
+/// The counts: commands by kind and by how they ended.
 #[derive(Default)]
 struct Counts {
     ends: Mutex<BTreeMap<(String, String), u64>>,
@@ -47,7 +47,7 @@ impl Counts {
     }
 }
 
-/// A number that nobody knows before.
+/// A random number.
 fn random(below: u64) -> u64 {
     RandomState::new().build_hasher().finish() % below
 }
@@ -78,12 +78,12 @@ fn words(lab: &Lab, verb: &str) -> Vec<String> {
     words
 }
 
-/// Runs a command to its end, which is one that it may have.
+/// Runs a command, and checks that it ends in an allowed way.
 fn run(lab: &Lab, counts: &Counts, verb: &str) {
     let ended = end(&mut lab.rvenv(&words(lab, verb)));
     let code = ended.code.unwrap_or(-1);
     let mut is_told = code == 0 || (TOLD.contains(&code) && !ended.story.is_empty());
-    // Whoever compares while others change things, without a lock, finds differences.
+    // A comparison without a lock, while others change the tree, may find differences.
     is_told |= code == 4 && verb == "verify";
     assert!(
         is_told && !ended.story.contains("panicked"),
@@ -92,7 +92,7 @@ fn run(lab: &Lab, counts: &Counts, verb: &str) {
     counts.note(verb, code.to_string());
 }
 
-/// Runs a command and kills it at a moment that nobody knows before.
+/// Runs a command and kills it at a random moment.
 fn kill(lab: &Lab, counts: &Counts, verb: &str) {
     let mut child = lab.rvenv(&words(lab, verb)).spawn().unwrap();
     thread::sleep(Duration::from_micros(random(120_000)));
@@ -109,7 +109,7 @@ fn kill(lab: &Lab, counts: &Counts, verb: &str) {
     );
 }
 
-/// I3: what a reader finds is a whole environment, whichever.
+/// I3: a reader finds a complete environment, old or new.
 fn read(lab: &Lab, counts: &Counts) {
     let target = lab.target();
     let config = fs::read_to_string(target.join("pyvenv.cfg")).unwrap();
@@ -135,7 +135,7 @@ fn read(lab: &Lab, counts: &Counts) {
     }
 }
 
-/// The interpreter starts, and knows where it is.
+/// Checks that the interpreter starts and reports the right prefix.
 fn start(lab: &Lab) {
     let python = lab.target().join("bin/python");
     let output = Command::new(python)
@@ -150,7 +150,7 @@ fn start(lab: &Lab) {
     );
 }
 
-/// I1, I5: after one recovery the environment is whole, and nothing is left of those who died.
+/// I1, I5: after one recovery the environment is complete, and nothing is left of killed commands.
 fn check_still(lab: &Lab) {
     let recovered = end(&mut lab.rvenv(&lab.recover()));
     assert_eq!(recovered.code, Some(0), "{}", recovered.story);
@@ -165,7 +165,7 @@ fn check_still(lab: &Lab) {
     start(lab);
 }
 
-/// Ends the others, also when one of them panics.
+/// Ends the other threads, also when one of them panics.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -174,7 +174,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Everybody works until the spell is over.
+/// All threads work until the spell is over.
 fn spell(lab: &Lab, counts: &Counts) {
     let is_over = AtomicBool::new(false);
     let until = Instant::now() + SPELL;

@@ -1,11 +1,11 @@
-//! Every command that changes an environment, with what stands before it and after it, to be
-//! disturbed again and again.
+//! Every command that changes an environment, with the states before and after it, for tests that
+//! disturb it again and again.
 //!
-//! A [`Bench`] makes the old state anew, runs the command, and tells which of the two states stands
-//! there: the tree to the byte, mode and time, the names of what is kept in it and beside it, and
-//! the names in the cache. A tree that is published whole is the old one with all its times; of one
-//! in which entries came back, the times of directories do not count. A new one is what another run
-//! gives, but for its times.
+//! A [`Bench`] makes the old state anew, runs the command, and reports which of the two states
+//! exists: the tree with every byte, mode and time, the names of what is kept in it and beside it,
+//! and the names in the cache. After a switch of the whole tree, the old tree has all its old
+//! times; after a change entry by entry, the times of directories do not count. A new tree equals
+//! that of another run, except for its times.
 
 use std::cell::Cell;
 use std::fs;
@@ -19,40 +19,40 @@ use crate::calls::Call;
 use crate::machine;
 use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 
-/// How many commands are disturbed at the same time.
+/// How many commands are disturbed in parallel.
 const AT_A_TIME: usize = 4;
 
-/// A command, and what it meets.
+/// A command, and the state on which it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
-    /// Where nothing stands.
+    /// Where nothing exists.
     Create,
-    /// The same with an empty cache, so that the interpreter is asked and the answer kept.
+    /// The same with an empty cache, so that the interpreter is queried and the answer cached.
     CreateCold,
-    /// Over an environment with foreign files, all of which go.
+    /// Over an environment with foreign files, all of which are deleted.
     Clear,
-    /// The same, and what goes is kept.
+    /// The same, and the old tree is kept.
     ClearKeep,
-    /// The same by a saved plan.
+    /// The same with a saved plan.
     Apply,
-    /// To another Python: entries come, change and go; what was there is kept.
+    /// To another Python: entries are added, changed and removed; the old ones are kept.
     Upgrade,
-    /// With another prompt: entries change, and what they replace is deleted.
+    /// With another prompt: entries change, and the replaced ones are deleted.
     Merge,
-    /// Into a directory with files of its own, where everything is added.
+    /// Into a directory with foreign files, where everything is added.
     Adopt,
-    /// What was deleted and edited comes back, and the edits are kept.
+    /// Deleted and edited files are restored, and the edits are kept.
     Repair,
-    /// An upgrade is taken back.
+    /// An upgrade is rolled back.
     Rollback,
-    /// And goes forward again.
+    /// The same, and rolled forward again.
     Forward,
-    /// A clear is taken back.
+    /// A clear is rolled back.
     RollbackTree,
 }
 
 impl Deed {
-    /// All of them.
+    /// All deeds.
     pub(crate) const ALL: [Self; 12] = [
         Self::Create,
         Self::CreateCold,
@@ -68,7 +68,7 @@ impl Deed {
         Self::RollbackTree,
     ];
 
-    /// Whether the tree is switched as one, and not entry by entry.
+    /// Whether the tree is switched as a whole, not entry by entry.
     pub(crate) fn is_whole(self) -> bool {
         match self {
             Self::Create
@@ -86,13 +86,13 @@ impl Deed {
         }
     }
 
-    /// Whether the same command leads back to the old state.
+    /// Whether the same command restores the old state.
     pub(crate) fn goes_back(self) -> bool {
         matches!(self, Self::Rollback | Self::Forward | Self::RollbackTree)
     }
 
-    /// Whether the same command, run again after a kill, ends in the new state; of one that keeps
-    /// what it replaces, a second one keeps more.
+    /// Whether the same command, run again after a kill, ends in the new state; a second run of a
+    /// command that keeps what it replaces keeps more.
     pub(crate) fn can_be_repeated(self) -> bool {
         !self.goes_back() && self != Self::ClearKeep
     }
@@ -109,7 +109,7 @@ impl Deed {
             Self::ClearKeep => lab.create(&[flags, &["--clear", "--keep"]].concat()),
             Self::Apply => vec!["apply".to_owned(), plan_file(lab)],
             Self::Upgrade => {
-                // Where there is only one Python, the entries that change are fewer.
+                // With only one Python, fewer entries change.
                 let newest = machine::any_python().map_or(lab.python.clone(), |python| python.path);
                 let newest = newest.display().to_string();
                 with(
@@ -123,7 +123,7 @@ impl Deed {
         }
     }
 
-    /// Makes what stands at the target before the command.
+    /// Makes the state of the target before the command.
     fn begin(self, lab: &Lab, flags: &[&str]) {
         let target = lab.target();
         match self {
@@ -188,14 +188,14 @@ pub(crate) fn done(lab: &Lab, words: &[String]) {
     assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.story);
 }
 
-/// Which state stands there.
+/// The state that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Old,
     New,
 }
 
-/// A tree, and the names of all that a run may leave.
+/// A tree, and the names of everything that a run may leave.
 #[derive(Debug)]
 struct State {
     tree: Tree,
@@ -219,7 +219,7 @@ impl State {
     }
 }
 
-/// A name of the engine without what says whether it stands beside the target or in it.
+/// A name of the engine, the same for beside the target and inside it.
 fn wherever(path: &Path) -> PathBuf {
     let shown = path.to_string_lossy();
     let bare = shown
@@ -228,7 +228,7 @@ fn wherever(path: &Path) -> PathBuf {
     PathBuf::from(bare.unwrap_or(&shown))
 }
 
-/// What stands below a directory, so many levels deep.
+/// The paths below a directory, down to this depth.
 fn names(dir: &Path, depth: usize) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for one in fs::read_dir(dir).into_iter().flatten() {
@@ -248,23 +248,23 @@ fn names(dir: &Path, depth: usize) -> Vec<PathBuf> {
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) lab: Lab,
-    /// Where everything of the lab is.
+    /// The root of the lab.
     pub(crate) home: PathBuf,
     pub(crate) deed: Deed,
     pub(crate) words: Vec<String>,
     flags: &'static [&'static str],
-    /// Directories that are empty may stand where none are expected.
+    /// Whether unexpected empty directories may exist.
     pub(crate) empty_may_stay: Cell<bool>,
-    /// A filesystem that refuses to switch the whole tree is no reason to fail, and what is kept
-    /// stands in it then.
+    /// Whether the filesystem may refuse to switch the whole tree: then the command still succeeds,
+    /// and what is kept is inside the tree.
     pub(crate) may_go_by_entries: Cell<bool>,
     old: State,
     new: State,
 }
 
 impl Bench {
-    /// Runs the command undisturbed, to know its new state; the old one stands there again. `None`
-    /// where there is no interpreter.
+    /// Runs the command undisturbed to learn its new state, then restores the old one. `None` where
+    /// no interpreter exists.
     pub(crate) fn new(deed: Deed, flags: &'static [&'static str]) -> Option<Self> {
         let lab = Lab::new()?;
         deed.begin(&lab, flags);
@@ -297,7 +297,7 @@ impl Bench {
         Some(bench)
     }
 
-    /// The command for a table.
+    /// The name of the command for a table.
     pub(crate) fn shown(&self) -> String {
         let pip = if self.flags.is_empty() {
             ", with pip"
@@ -312,7 +312,7 @@ impl Bench {
         self.lab.rvenv(&self.words)
     }
 
-    /// Makes the old state, whichever of the two stands there.
+    /// Makes the old state, whichever of the two exists.
     pub(crate) fn prepare(&self) {
         if self.deed == Deed::CreateCold {
             forget(&self.lab.cache);
@@ -341,7 +341,7 @@ impl Bench {
         }
     }
 
-    /// Which tree stands there, whatever else does.
+    /// Which tree exists, whatever else exists beside it.
     pub(crate) fn seen(&self) -> Result<Seen, String> {
         self.judge(&look(&self.lab.target()))
     }
@@ -371,7 +371,7 @@ impl Bench {
         }
     }
 
-    /// A tree without the empty directories that a run said it left, and that are not expected.
+    /// A tree without the unexpected empty directories that the run reported.
     fn without_empty(&self, found: &Tree, expected: &Tree) -> Tree {
         let mut found = found.clone();
         let (true, Some(found_in), Some(expected)) =
@@ -379,7 +379,7 @@ impl Bench {
         else {
             return found;
         };
-        // Deeper ones come first.
+        // Deeper directories come first.
         for path in found_in.keys().rev().cloned().collect::<Vec<_>>() {
             let is_dir = self.lab.target().join(&path).is_dir();
             let is_empty = !found_in
@@ -392,11 +392,10 @@ impl Bench {
         found
     }
 
-    /// Which state stands there, with nothing left of what led there.
+    /// Which state exists, and that no leftover of the run exists.
     pub(crate) fn settled(&self) -> Result<Seen, String> {
         if self.deed == Deed::CreateCold {
-            // What a process was writing down about an interpreter when it died is nothing that a
-            // target needs.
+            // A half-written cache file about an interpreter does not concern the target.
             done(&self.lab, &["cache", "prune"].map(str::to_owned));
         }
         let found = State::of(&self.lab);
@@ -418,7 +417,7 @@ impl Bench {
                 found.kept, state.kept
             ));
         }
-        // Whatever was learned meanwhile may stay, and when it was last used; nothing else may.
+        // New cache entries and their times of use may stay; nothing else may.
         let is_known =
             |name: &PathBuf| self.new.cache.contains(name) || self.old.cache.contains(name);
         let is_use = |name: &PathBuf| {
@@ -431,7 +430,7 @@ impl Bench {
         }
     }
 
-    /// I3: an interpreter that is there has its configuration.
+    /// I3: an existing interpreter has its configuration.
     pub(crate) fn check_interpreter(&self) {
         let target = self.lab.target();
         if fs::symlink_metadata(target.join("bin/python")).is_ok() {
@@ -439,7 +438,7 @@ impl Bench {
         }
     }
 
-    /// Ends what a run left, which has to succeed, and tells which state that gives.
+    /// Recovers what a run left, which must succeed, and returns the state after that.
     pub(crate) fn recover(&self, what: &str) -> Seen {
         let ended = end(&mut self.lab.rvenv(&self.lab.recover()));
         assert_eq!(ended.code, Some(0), "{what}: {}", ended.story);
@@ -449,8 +448,7 @@ impl Bench {
         }
     }
 
-    /// After a sync that failed nothing is touched until the machine was started anew, which
-    /// another name stands for.
+    /// After a failed sync nothing is touched until a reboot; another boot id simulates it.
     pub(crate) fn wait_out_doubt(&self, what: &str) {
         let found = State::of(&self.lab);
         let is_doubt = |path: &&PathBuf| path.to_string_lossy().contains("journal.doubt-");
@@ -475,8 +473,8 @@ impl Bench {
         fs::rename(parent.join(doubt), parent.join(format!("{start}another"))).unwrap();
     }
 
-    /// Whether the run says that nothing was changed, or that all was; `None` where it says
-    /// neither.
+    /// Whether the run reports that nothing was changed, or that everything was; `None` where it
+    /// reports neither.
     pub(crate) fn claim(ended: &Ended) -> Option<Seen> {
         match ended.code {
             Some(0) => Some(Seen::New),
@@ -487,7 +485,8 @@ impl Bench {
     }
 }
 
-/// Does something for all of them, a few at a time, since most of it is waiting for a disk.
+/// Runs a check for all deeds, a few at a time, since most of the time goes into waiting for a
+/// disk.
 pub(crate) fn for_each<T: Send>(deeds: &[Deed], act: impl Fn(Deed) -> Vec<T> + Sync) -> Vec<T> {
     let waiting = Mutex::new(deeds.iter().enumerate());
     let made = Mutex::new(Vec::new());
@@ -508,8 +507,8 @@ pub(crate) fn for_each<T: Send>(deeds: &[Deed], act: impl Fn(Deed) -> Vec<T> + S
     made.into_iter().flat_map(|(_, of_deed)| of_deed).collect()
 }
 
-/// Calls of a run right after which it shall have died, for its recovery to be disturbed: one in
-/// the midst of the renames and one near the end, or every rename.
+/// The calls after which a run dies, so that its recovery can be disturbed: one in the middle of
+/// the renames and one near the end, or every rename.
 pub(crate) fn wrecks(calls: &[Call], every: bool) -> Vec<Call> {
     let renames = calls.iter().filter(|call| call.kind.starts_with("rename"));
     let renames: Vec<Call> = renames.cloned().collect();
@@ -523,7 +522,7 @@ pub(crate) fn wrecks(calls: &[Call], every: bool) -> Vec<Call> {
         .collect()
 }
 
-/// Fills the cache with what the command will find in it.
+/// Fills the cache with what the command needs.
 fn warm(lab: &Lab, deed: Deed, flags: &[&str]) {
     let mut words = lab.create(flags);
     let upgrade = Deed::Upgrade.words(lab, flags);
@@ -555,7 +554,7 @@ fn forget(path: &Path) {
     }
 }
 
-/// Copies a tree with all that `cp -a` keeps, in the place of whatever was there.
+/// Copies a tree with everything that `cp -a` keeps, and replaces the destination.
 fn copy(from: &Path, to: &Path) {
     forget(to);
     let copied = end(Command::new("cp").arg("-a").arg(from).arg(to));

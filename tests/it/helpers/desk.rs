@@ -1,4 +1,4 @@
-//! A desk: a scratch directory with an interpreter, at which environments are made and broken.
+//! A desk: a scratch directory with an interpreter, in which tests make and break environments.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -9,10 +9,10 @@ use std::sync::OnceLock;
 use crate::machine::{Ended, Python, Scratch, any_python, ended, supported};
 use crate::refused::refused_by;
 
-/// Whom the tests become where root is bound by nothing.
+/// The user that tests become where the system refuses nothing to root.
 pub(crate) const NOBODY: u32 = 65534;
 
-/// See above.
+/// The desk that the head of this file describes.
 pub(crate) struct Desk {
     pub(crate) scratch: Scratch,
     pub(crate) python: Python,
@@ -29,7 +29,7 @@ pub(crate) fn desk_of(python: Python) -> Desk {
     Desk { scratch, python }
 }
 
-/// A desk with an interpreter that everybody may run.
+/// A desk with an interpreter that all users may run.
 pub(crate) fn desk_for_all() -> Option<Desk> {
     static PYTHON: OnceLock<Option<Python>> = OnceLock::new();
     let is_for_all = |python: &Python| {
@@ -93,13 +93,13 @@ impl Desk {
         self.verb("create", rest)
     }
 
-    /// The same fails and touches nothing.
+    /// Checks that the same fails and touches nothing.
     #[track_caller]
     pub(crate) fn refused(&self, words: &[&str], code: i32) -> String {
         refused_by(&self.scratch, &mut self.command(words), code)
     }
 
-    /// The environment starts, and is as its receipt says.
+    /// Checks that the environment starts, and matches its receipt.
     #[track_caller]
     pub(crate) fn works(&self, env: &str) {
         let python = self.path(env).join("bin/python");
@@ -113,12 +113,12 @@ impl Desk {
         verified.ok();
     }
 
-    /// Where the packages of an environment are.
+    /// The `site-packages` of an environment.
     pub(crate) fn site_packages(&self, env: &str) -> String {
         format!("{env}/lib/python3.{}/site-packages", self.python.version.1)
     }
 
-    /// What stands where commands start.
+    /// The names in the directory where commands start.
     pub(crate) fn litter(&self) -> Vec<String> {
         let names = fs::read_dir(self.path("")).unwrap();
         let mut names: Vec<_> = names
@@ -128,8 +128,8 @@ impl Desk {
         names
     }
 
-    /// The same command by somebody else, who owns the directory `nobody` and a cache; at a desk
-    /// for all.
+    /// The same command by another user, who owns the directory `nobody` and a cache; on a desk for
+    /// all users.
     pub(crate) fn as_nobody(&self, words: &[&str]) -> Command {
         let (tools, cache) = (self.path("../tools"), self.path("../cache-of-nobody"));
         let rvenv = tools.join("rvenv");
@@ -155,7 +155,7 @@ impl Desk {
     }
 }
 
-/// A fifo.
+/// Makes a FIFO.
 pub(crate) fn fifo(path: &Path) {
     let made = Command::new("mkfifo").arg(path).status().unwrap();
     assert!(made.success());

@@ -1,9 +1,9 @@
-//! The machine that the tests run on: its interpreters, scratch directories, and the command
+//! The machine on which the tests run: its interpreters, scratch directories, and the command
 //! itself.
 //!
-//! Promises that a command runs with an environment of its own (home, cache, PATH and nothing
-//! else), under a umask that the test names, and that a tree is read whole: every path, kind, mode,
-//! link target and byte.
+//! Promises that a command runs with its own environment variables (home, cache, PATH and nothing
+//! else), under a umask that the test names, and that a tree is read completely: every path, kind,
+//! mode, link target and byte.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -34,7 +34,7 @@ impl Python {
 
 /// Every Python of this machine, old ones too, each once.
 ///
-/// They are asked once in a process: to start all of them takes longer than most tests.
+/// Each process queries them once: to start all of them takes longer than most tests.
 pub(crate) fn pythons() -> Vec<Python> {
     static FOUND: OnceLock<Vec<Python>> = OnceLock::new();
     FOUND.get_or_init(search).clone()
@@ -52,7 +52,7 @@ fn search() -> Vec<Python> {
     }
     let search = std::env::var_os("PATH").unwrap_or_default();
     for dir in std::env::split_paths(&search) {
-        // With a `t`: built without the global interpreter lock.
+        // The `t` marks a build without the global interpreter lock.
         let minors =
             (6..20).flat_map(|minor| ["", "t"].map(|free| format!("python3.{minor}{free}")));
         let names = minors.chain(["python3", "pypy3", "python2.7"].map(str::to_owned));
@@ -73,7 +73,7 @@ fn search() -> Vec<Python> {
     found
 }
 
-/// Interpreters that can carry an environment; says so when there are none.
+/// Interpreters that support environments; prints a message if none exist.
 pub(crate) fn supported() -> Vec<Python> {
     let mut found = pythons();
     found.retain(Python::is_supported);
@@ -83,7 +83,7 @@ pub(crate) fn supported() -> Vec<Python> {
     found
 }
 
-/// One interpreter that brings pip, for the tests where any will do: the newest.
+/// One interpreter that bundles pip, for tests that accept any: the newest.
 pub(crate) fn any_python() -> Option<Python> {
     let found = supported().into_iter().rev().find(bundles_pip);
     if found.is_none() {
@@ -92,7 +92,7 @@ pub(crate) fn any_python() -> Option<Python> {
     found
 }
 
-/// Two builds of `CPython` of one minor version that bring pip; says so when there are none.
+/// Two builds of `CPython` of one minor version that bundle pip; prints a message if none exist.
 pub(crate) fn twins() -> Option<[Python; 2]> {
     let is_meant = |python: &Python| !python.path.ends_with("pypy3") && bundles_pip(python);
     let found: Vec<Python> = supported().into_iter().filter(is_meant).collect();
@@ -106,7 +106,7 @@ pub(crate) fn twins() -> Option<[Python; 2]> {
     pair
 }
 
-/// Whether an interpreter brings pip; each is asked once in a process.
+/// Whether an interpreter bundles pip; each is queried once per process.
 fn bundles_pip(python: &Python) -> bool {
     static ANSWERS: Mutex<BTreeMap<PathBuf, bool>> = Mutex::new(BTreeMap::new());
     let code = "import ensurepip; print(ensurepip.version())";
@@ -118,7 +118,7 @@ fn bundles_pip(python: &Python) -> bool {
     *answers.entry(python.path.clone()).or_insert_with(ask)
 }
 
-/// Asks for the version; a script that only dispatches to another Python is not counted.
+/// Queries the version; a script that only dispatches to another Python does not count.
 fn version_of(path: &Path) -> Option<(u32, u32)> {
     if fs::read(path).ok()?.starts_with(b"#!") {
         return None;
@@ -173,7 +173,7 @@ impl Scratch {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
-        // Whoever else runs in here as another user must be able to pass.
+        // A process of another user must be able to pass through.
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
         for name in ["home", "cache", "work"] {
             fs::create_dir(root.join(name)).unwrap();
@@ -181,7 +181,7 @@ impl Scratch {
         Self { root, _dir: dir }
     }
 
-    /// A path in the directory where the test works; commands start there.
+    /// A path in the working directory of the test, in which commands start.
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.root.join("work").join(below)
     }
@@ -190,7 +190,7 @@ impl Scratch {
         self.root.join("cache")
     }
 
-    /// A program under a umask, with nothing of the test's own environment.
+    /// A program under a umask, without the test's own environment variables.
     pub(crate) fn program(&self, program: &Path, umask: &str) -> Command {
         let mut command = Command::new("/bin/sh");
         command
@@ -211,7 +211,7 @@ impl Scratch {
         Ended::of(&command.args(arguments).output().unwrap())
     }
 
-    /// The command under test, to be changed before it runs.
+    /// The command under test, not yet started.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = self.program(Path::new(env!("CARGO_BIN_EXE_rvenv")), "022");
         command.args(arguments);
@@ -302,7 +302,7 @@ pub(crate) fn player(scratch: &Scratch, name: &str) -> PathBuf {
     path
 }
 
-/// A script that answers as `python` does, but for the directory where its wheels are.
+/// A script that answers as `python` does, except for the directory of its wheels.
 pub(crate) fn stand_in(scratch: &Scratch, python: &Python) -> (PathBuf, Vec<PathBuf>) {
     let code = "import ensurepip, os, sysconfig; print(os.path.dirname(ensurepip.__file__)); \
                 print((sysconfig.get_config_var('WHEEL_PKG_DIR') or '').rstrip('/'))";

@@ -1,9 +1,9 @@
-//! What the tests share: the machine, scratch directories, trees, disks, and system calls that are
-//! met.
+//! What the tests share: the machine, scratch directories, trees, disks, and intercepted system
+//! calls.
 //!
-//! `machine` and `desk` are for tests of the command line, `trees` for those that compare whole
-//! trees; the others say at their heads what they are for. `tests/it/main.rs` brings their names
-//! up, so that a theme writes `use crate::machine::Scratch`.
+//! `machine` and `desk` are for tests of the command line, `trees` for tests that compare whole
+//! trees; the heads of the others say what they are for. `tests/it/main.rs` re-exports their names,
+//! so that a theme writes `use crate::machine::Scratch`.
 
 #![cfg(unix)]
 #![expect(

@@ -1,18 +1,18 @@
-//! A process among mounts of its own: what a test mounts there nobody else sees.
+//! A process in its own mount namespace: no other process sees what a test mounts there.
 //!
-//! Needs root and `unshare`; whoever asks without them is told so and skips. The mounts are gone
-//! when the last process among them has ended; one that serves a filesystem, as those of FUSE do,
-//! ends when that is unmounted.
+//! Needs root and `unshare`; without them a test prints the reason and skips. The mounts end with
+//! the last process in the namespace; a process that serves a filesystem, as with FUSE, ends when
+//! that is unmounted.
 
 use std::process::Command;
 
 use crate::trees::end;
 
-/// Set for the part of a test that runs among mounts of its own.
+/// Set for the part of a test that runs in its own mount namespace.
 const AMONG_MOUNTS: &str = "RVENV_AMONG_MOUNTS";
 
-/// Runs the test of this name, in the module of this path, again among mounts of its own; says
-/// whether this is that run.
+/// Runs the test of this name, in the module of this path, again in its own mount namespace;
+/// returns whether this is that run.
 pub(crate) fn is_among_mounts(module: &str, test: &str) -> bool {
     if std::env::var_os(AMONG_MOUNTS).is_some() {
         return true;
@@ -28,7 +28,7 @@ pub(crate) fn is_among_mounts(module: &str, test: &str) -> bool {
         println!("skipped: no mounts of one's own may be made here");
         return false;
     }
-    // The program itself is no part of a test's name.
+    // The name of the program is not part of a test's name.
     let (_program, inside) = module.split_once("::").unwrap();
     let again = Command::new("unshare")
         .args(["-m", "--propagation", "private"])
@@ -45,7 +45,7 @@ pub(crate) fn is_among_mounts(module: &str, test: &str) -> bool {
     false
 }
 
-/// Whether there is such a tool; prints the reason of a skip if not.
+/// Whether this tool exists; prints the reason of a skip if not.
 pub(crate) fn has(tool: &str) -> bool {
     let there = which::which(tool).is_ok();
     if !there {

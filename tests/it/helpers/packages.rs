@@ -1,9 +1,9 @@
-//! Environments with packages in them: wheels made by hand, and packages laid out as an installer
-//! would.
+//! Environments with packages in them: wheels made by hand, and packages laid out as by an
+//! installer.
 //!
-//! A package here is all that a distribution may bring: a directory with a module and a data file
-//! in it, a module beside it, a data file at the top of the environment, and a program. No network:
-//! the index is a directory.
+//! A package here has everything that a distribution may contain: a directory with a module and a
+//! data file in it, a module beside it, a data file at the top of the environment, and a program.
+//! No network: the index is a directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::machine::{Python, Scratch, ended, supported};
 /// How many packages a full environment has.
 pub(crate) const PACKAGES: usize = 20;
 
-/// The files of a package, below the directory of packages but for one; and a list of files.
+/// The files of a package, all but one below `site-packages`, and a list of them.
 const PACKAGE: &str = r#"
 import base64, hashlib, os, sys, zipfile
 def package(name, version):
@@ -32,8 +32,8 @@ def row(path, text):
     return "%s,sha256=%s,%d\n" % (path, digest, len(text))
 "#;
 
-/// Writes wheels of names and versions into a directory; all of one time, as those who want the
-/// same bytes each time do.
+/// Writes wheels of names and versions into a directory, all with the same time, as in reproducible
+/// builds.
 const MAKE: &str = r#"
 directory, wheels = sys.argv[1], sys.argv[2:]
 def member(path):
@@ -51,7 +51,7 @@ for name, version in zip(wheels[::2], wheels[1::2]):
         wheel.writestr(member(info + "RECORD"), rows + info + "RECORD,,\n")
 "#;
 
-/// Lays packages out in an environment as an installer would.
+/// Lays packages out in an environment as an installer does.
 const LAY: &str = r##"
 env, site, names = sys.argv[1], sys.argv[2], sys.argv[3:]
 for name in names:
@@ -70,8 +70,8 @@ for name in names:
     os.chmod(os.path.join(env, "bin", name), 0o755)
 "##;
 
-/// Imports every package and reads its data; says which Python that was, without the build's own
-/// words.
+/// Imports every package and reads its data; returns the version of that Python, without the
+/// details of the build.
 const IMPORT: &str = r#"
 import importlib, os, sys
 for name in sys.argv[1:]:
@@ -96,8 +96,8 @@ pub(crate) fn index(scratch: &Scratch, python: &Path, wheels: &[(&str, &str)]) -
     directory
 }
 
-/// Interpreters of a minor version that bring pip, each another build; says so when there are fewer
-/// than wanted.
+/// Interpreters of a minor version that bundle pip, each another build; prints a message if fewer
+/// exist.
 pub(crate) fn builds(minor: u32, wanted: usize) -> Option<Vec<Python>> {
     let mut found = supported();
     found.retain(|python| {
@@ -113,7 +113,7 @@ pub(crate) fn builds(minor: u32, wanted: usize) -> Option<Vec<Python>> {
     Some(found)
 }
 
-/// The directory that an interpreter is installed in.
+/// The installation directory of an interpreter.
 pub(crate) fn prefix(python: &Python) -> &Path {
     python.path.parent().unwrap().parent().unwrap()
 }
@@ -139,8 +139,8 @@ pub(crate) fn full(scratch: &Scratch, python: &Path, minor: u32, flags: &[&str])
     env
 }
 
-/// Asks everything of a full environment: each package's modules and data, a program, and pip;
-/// gives the version.
+/// Tests a full environment: each package's modules and data, a program, and pip; returns the
+/// version.
 #[track_caller]
 pub(crate) fn works(scratch: &Scratch, env: &Path) -> String {
     let names = names();

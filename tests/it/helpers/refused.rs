@@ -4,8 +4,8 @@ use std::process::Command;
 
 use crate::machine::{Scratch, ended, tree};
 
-/// Runs a command that must fail and touch nothing; returns what it said, with the scratch
-/// directory as `[work]`.
+/// Runs a command that must fail and touch nothing; returns its output, with the scratch directory
+/// as `[work]`.
 #[track_caller]
 pub(crate) fn refused_by(scratch: &Scratch, command: &mut Command, code: i32) -> String {
     let before = tree(&scratch.path(""));

@@ -1,6 +1,6 @@
-//! Which system calls of a run change files, so that each can be met by a signal or an error.
+//! The system calls of a run that change files, so that a signal or an error can hit each of them.
 //!
-//! Needs `strace`; whoever asks without it is told so and skips. Counts per kind of call, as
+//! Needs `strace`; without it a test prints the reason and skips. Counts per kind of call, as
 //! `strace` does.
 
 use std::process::Command;
@@ -15,11 +15,11 @@ const CHANGING: &str = "openat,write,pwrite64,ftruncate,mkdirat,linkat,symlinkat
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) kind: String,
-    /// Which call of its kind it is, from 1.
+    /// Its number among the calls of its kind, from 1.
     pub(crate) nth: usize,
 }
 
-/// Whether there is a tracer that may trace; prints the reason if not.
+/// Whether `strace` exists and may trace; prints the reason if not.
 pub(crate) fn is_there() -> bool {
     let tried = Command::new("strace")
         .args(["-qq", "-o", "/dev/null", "true"])
@@ -31,8 +31,7 @@ pub(crate) fn is_there() -> bool {
     there
 }
 
-/// Runs the command and lists its calls that change files; those of programs that it starts are not
-/// its own.
+/// Runs the command and lists its calls that change files, without those of its child processes.
 pub(crate) fn calls(lab: &Lab, words: &[String]) -> Vec<Call> {
     let log = lab.file("trace");
     let shown = log.display().to_string();
@@ -72,14 +71,13 @@ pub(crate) fn calls(lab: &Lab, words: &[String]) -> Vec<Call> {
     changing.map(|(call, _)| call).collect()
 }
 
-/// What starts the command so that one call meets something; `what` is in the words of `strace`.
+/// A launcher that disturbs one call of the command; `what` is in the syntax of `strace`.
 pub(crate) fn meeting(call: &Call, what: &str, when: &str) -> Vec<String> {
     let Call { kind, nth } = call;
     let words = ["strace", "-qq", "-o", "/dev/null", "-e"];
     let mut words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
     if what.starts_with("error") {
-        // Faster; signals are not injected this way, and would reach the programs that the command
-        // starts.
+        // Faster; not used for signals, which would also reach child processes.
         words.splice(1..1, ["-f", "--seccomp-bpf"].map(str::to_owned));
     }
     words.push(format!("trace={kind}"));

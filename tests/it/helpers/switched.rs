@@ -1,13 +1,13 @@
-//! Trees in which entries were switched and switched back: all is as it was, but for the times of
-//! directories.
+//! Trees in which entries were switched and switched back: everything is as before, except the
+//! times of directories.
 
 use crate::trees::{Sameness, Tree, compare};
 
-/// The bits of a mode that tell the kind, and those of a directory.
+/// The bits of a mode that hold the kind, and their value for a directory.
 const S_IFMT: u32 = 0o170_000;
 const S_IFDIR: u32 = 0o040_000;
 
-/// Says in which paths two trees differ, if they do.
+/// Compares two trees without the times of directories; the error lists the paths that differ.
 pub(crate) fn compare_switched(expected: &Tree, found: &Tree) -> Result<(), String> {
     compare(&timeless(expected), &timeless(found), Sameness::Exact)
 }

@@ -1,11 +1,11 @@
-//! Whole trees, looked at and compared, and a place to run the real command in.
+//! Reads and compares whole trees, and provides a place to run the real command.
 //!
 //! A tree is every path with kind, mode, owner, time, link target, content and extended attributes.
 //! The environment's own directory `.rvenv` counts with its receipt only. A [`Lab`] has one target,
-//! `parent/E`, a store of its own, and the interpreter that `python3` leads to; nothing of the
-//! machine's configuration reaches the command.
+//! `parent/E`, its own store, and the interpreter that `python3` leads to; nothing of the machine's
+//! configuration reaches the command.
 //!
-//! Does not look while somebody writes: whoever looks has ended the command first.
+//! Does not read a tree while another process writes: the test ends the command first.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 
 use rvenv_journal::Digest;
 
-/// The bits of a mode that tell the kind of the object, and those of a directory.
+/// The bits of a mode that hold the kind of the object, and their value for a directory.
 const S_IFMT: u32 = 0o170_000;
 const S_IFDIR: u32 = 0o040_000;
 
@@ -27,13 +27,14 @@ const S_IFDIR: u32 = 0o040_000;
 pub(crate) enum Sameness {
     /// Everything: it is the same tree.
     Exact,
-    /// All but the times of directories: entries went, and came back.
+    /// Everything except the times of directories: entries went and came back.
     Restored,
-    /// All but times, and the plan's digest in the receipt: it is what another run gives.
+    /// Everything except times and the plan's digest in the receipt: the tree equals that of
+    /// another run.
     Alike,
 }
 
-/// What one path is.
+/// One path of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) mode: u32,
@@ -42,14 +43,14 @@ pub(crate) struct Entry {
     content: String,
     /// Extended attributes, each with its value.
     attributes: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The same without what differs between two runs.
+    /// The receipt without what differs between two runs.
     likeness: String,
 }
 
-/// Every path of a tree; `None` where there is no tree.
+/// Every path of a tree; `None` where no tree exists.
 pub(crate) type Tree = Option<BTreeMap<PathBuf, Entry>>;
 
-/// Looks at a whole tree.
+/// Reads a whole tree.
 pub(crate) fn look(root: &Path) -> Tree {
     let mut tree = BTreeMap::new();
     enter(root, Path::new("."), &mut tree).then_some(tree)
@@ -97,7 +98,7 @@ fn enter(root: &Path, path: &Path, tree: &mut BTreeMap<PathBuf, Entry>) -> bool 
     true
 }
 
-/// What is attached to a path; nothing where the filesystem knows no such things.
+/// The extended attributes of a path; empty where the filesystem has none.
 fn attributes(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut names = vec![0; 1 << 12];
     let Ok(len) = rustix::fs::llistxattr(path, &mut names) else {
@@ -121,12 +122,12 @@ fn without_plan(receipt: &str) -> String {
     let rest = receipt.split_once(key);
     match rest.and_then(|(before, rest)| Some((before, rest.split_once('"')?.1))) {
         Some((before, after)) => format!("{before}{key}{after}"),
-        // A part of a receipt is like nothing else.
+        // The key is unique in a receipt.
         None => receipt.to_owned(),
     }
 }
 
-/// Says in which paths two trees differ, if they do.
+/// Compares two trees; the error lists the paths that differ.
 pub(crate) fn compare(expected: &Tree, found: &Tree, sameness: Sameness) -> Result<(), String> {
     let (expected, found) = match (expected, found) {
         (None, None) => return Ok(()),
@@ -166,7 +167,7 @@ pub(crate) fn compare(expected: &Tree, found: &Tree, sameness: Sameness) -> Resu
 pub(crate) struct Ended {
     /// The exit code; `None` for a death by signal.
     pub(crate) code: Option<i32>,
-    /// What it told.
+    /// Its output.
     pub(crate) story: String,
 }
 
@@ -184,8 +185,7 @@ pub(crate) fn end(command: &mut Command) -> Ended {
     command.output().unwrap().into()
 }
 
-/// The interpreter behind `python3` on PATH and whether it has pip to install; it is asked once in
-/// a process.
+/// The interpreter behind `python3` on PATH and whether it bundles pip; queried once per process.
 fn python_on_path() -> Option<(PathBuf, bool)> {
     static ANSWER: OnceLock<Option<String>> = OnceLock::new();
     let asked = "import sys\nprint(getattr(sys, '_base_executable', None) or sys.executable)\n\
@@ -209,24 +209,24 @@ fn python_on_path() -> Option<(PathBuf, bool)> {
 #[derive(Debug)]
 pub(crate) struct Lab {
     home: PathBuf,
-    /// Deletes the home, where it was made for this lab.
+    /// Deletes the home, if it was made for this lab.
     _guard: Option<tempfile::TempDir>,
     /// The interpreter, by its real path.
     pub(crate) python: PathBuf,
-    /// Whether the interpreter has pip to install.
+    /// Whether the interpreter bundles pip.
     pub(crate) has_pip: bool,
     /// What the command remembers of interpreters, and keeps unpacked; of this lab alone, unless a
     /// test lets labs share it.
     pub(crate) cache: PathBuf,
-    /// What starts the command.
+    /// The launcher of the command.
     pub(crate) launcher: Vec<String>,
-    /// Who owns the target, if not the user of the test.
+    /// The owner of the target, if it is not the user of the test.
     pub(crate) owner: Option<u32>,
 }
 
 impl Lab {
-    /// A new place on the disk of the build; `None`, with the reason printed, where there is no
-    /// interpreter.
+    /// A new place on the disk of the build; `None`, with the reason printed, where no interpreter
+    /// exists.
     pub(crate) fn new() -> Option<Self> {
         let guard = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let lab = Self::at(guard.path())?;
@@ -236,7 +236,7 @@ impl Lab {
         })
     }
 
-    /// The same in a directory that somebody else made, and deletes.
+    /// The same in a directory that the caller made, and deletes.
     pub(crate) fn at(home: &Path) -> Option<Self> {
         let (python, has_pip) = python_on_path()?;
         let lab = Self {
@@ -262,12 +262,12 @@ impl Lab {
         self.parent().join("E")
     }
 
-    /// Anything else that a test wants to put down.
+    /// A path for other files of a test.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.home.join(name)
     }
 
-    /// The command, followed by some words.
+    /// The command with arguments.
     pub(crate) fn rvenv<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
         self.under::<&str, S>(&[], words)
     }
@@ -295,7 +295,7 @@ impl Lab {
         command
     }
 
-    /// The words that create the target; `more` are flags.
+    /// The arguments that create the target; `more` are flags.
     pub(crate) fn create(&self, more: &[&str]) -> Vec<String> {
         let mut words = vec![
             "create".to_owned(),
@@ -307,7 +307,7 @@ impl Lab {
         words
     }
 
-    /// The words that end what an earlier run left.
+    /// The arguments that recover what an earlier run left.
     pub(crate) fn recover(&self) -> Vec<String> {
         vec!["recover".to_owned(), self.shown_target()]
     }
@@ -317,7 +317,7 @@ impl Lab {
         self.target().display().to_string()
     }
 
-    /// What stands beside the target.
+    /// The names beside the target.
     pub(crate) fn litter(&self) -> Vec<String> {
         let names = fs::read_dir(self.parent()).unwrap();
         let names = names.map(|name| name.unwrap().file_name().to_string_lossy().into_owned());
@@ -326,7 +326,7 @@ impl Lab {
         names
     }
 
-    /// Puts files into the target that no plan knows, with modes and a time of their own.
+    /// Puts foreign files into the target, with their own modes and time.
     pub(crate) fn add_strangers(&self, count: usize) {
         let dir = self.target().join("strangers");
         fs::create_dir_all(&dir).unwrap();

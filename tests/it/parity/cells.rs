@@ -1,40 +1,40 @@
-//! Cells: which environments are compared, of all that the flags of `venv` could ask for.
+//! Cells: the environments that are compared, out of all combinations of `venv`'s flags.
 //!
 //! A cell is a deed (create, clear, over an existing environment, upgrade) with a value for every
-//! flag. The whole matrix has each combination; the diagonal has six cells for each interpreter, in
-//! which every value of every dimension is met, pip once. Which value meets which deed turns with
-//! the number of the interpreter. Does not run anything. Read next: `made.rs`.
+//! flag. The whole matrix has each combination; the diagonal has six cells for each interpreter,
+//! which cover every value of every dimension, pip once. The number of the interpreter rotates
+//! which value meets which deed. Does not run anything. Read next: `made.rs`.
 
 /// Prompts: none, one that needs quoting, the name of the working directory, and an empty one.
 pub(crate) const PROMPTS: [Option<&str>; 4] =
     [None, Some("it's \"x\" $HOME \\ é"), Some("."), Some("")];
 
-/// What is done to the path.
+/// What is done at the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Deed {
-    /// Nothing is there.
+    /// Nothing exists.
     Create,
-    /// An environment is there, with files of somebody's, and goes.
+    /// An environment with a user's files exists, and is cleared.
     Clear,
-    /// The same is there, and is made again.
+    /// The same exists, and is made again over it.
     Over,
-    /// The same is there, and is upgraded.
+    /// The same exists, and is upgraded.
     Upgrade,
 }
 
 pub(crate) const DEEDS: [Deed; 4] = [Deed::Create, Deed::Clear, Deed::Over, Deed::Upgrade];
 
-/// What the directory above hands down.
+/// What the parent directory passes on to new entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Parent {
     Nothing,
-    /// Its group, which is another than the user's, and its setgid bit.
+    /// Its group, which is not the user's, and its setgid bit.
     Group,
     /// A default ACL.
     Acl,
 }
 
-/// One environment that is compared.
+/// One compared environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -46,13 +46,13 @@ pub(crate) struct Cell {
     pub(crate) pip: bool,
     pub(crate) system: bool,
     pub(crate) prompt: Option<&'static str>,
-    /// Whether there is a `.gitignore`, where venv knows of it.
+    /// Whether a `.gitignore` is made, where venv supports it.
     pub(crate) ignored: bool,
     pub(crate) parent: Parent,
 }
 
 impl Cell {
-    /// The flags; those that Python 3.`minor` does not know are left out.
+    /// The flags, without those that Python 3.`minor` does not support.
     pub(crate) fn flags(&self, minor: u32) -> Vec<&'static str> {
         let mut flags = vec![if self.copies {
             "--copies"
@@ -76,7 +76,7 @@ impl Cell {
 pub(crate) fn diagonal(number: usize) -> Vec<Cell> {
     let deeds = DEEDS.into_iter().chain([Deed::Over, Deed::Upgrade]);
     let cell = |(place, deed): (usize, Deed)| {
-        // The last two cells ask for the opposite of what the first over and upgrade ask for.
+        // The last two cells request the opposite of the first `over` and `upgrade`.
         let opposite = place >= DEEDS.len();
         let turn = number + place % DEEDS.len() + 2 * usize::from(opposite);
         let at = (number / DEEDS.len() + place) % 2;
@@ -105,7 +105,7 @@ pub(crate) fn whole() -> Vec<Cell> {
                     system: bits & 2 == 2,
                     pip: bits & 4 == 4,
                     prompt,
-                    // Not of `system` and `prompt`: see `Made::with_pip_of`.
+                    // Not with `system` and `prompt`: see `Made::with_pip_of`.
                     ignored: (number + (bits & 1)) % 3 != 1,
                     parent: Parent::Nothing,
                 });
@@ -115,8 +115,7 @@ pub(crate) fn whole() -> Vec<Cell> {
     cells
 }
 
-/// Every deed where the parent hands something down; pip is created once, with a copied
-/// interpreter.
+/// Every deed where the parent passes something on; pip is created once, with a copied interpreter.
 pub(crate) fn below(parent: Parent) -> Vec<Cell> {
     let cell = |deed: Deed| Cell {
         deed,

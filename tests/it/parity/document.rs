@@ -1,6 +1,6 @@
-//! The document: `docs/parity.md`, made from the rules alone.
+//! The document `docs/parity.md`, made only from the rules.
 //!
-//! It says the same on every machine, whichever interpreters that has.
+//! It is the same on every machine, whatever interpreters exist there.
 
 use std::fmt::Write as _;
 

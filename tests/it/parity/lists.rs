@@ -1,7 +1,8 @@
-//! What else holds for an environment that `rvenv` made: its lists are true, and no stage shows.
+//! More checks of an environment that `rvenv` made: its RECORDs are true, and no path of a stage
+//! appears in it.
 //!
-//! Does not look at what `venv` makes, and starts nothing: that an environment runs is for
-//! `cpython/mod.rs`.
+//! Does not check what `venv` makes, and starts nothing: `cpython/mod.rs` tests that an environment
+//! runs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,8 +12,8 @@ use rvenv_journal::Digest;
 
 use crate::machine::{Kind, tree};
 
-/// Every row names a file that is there, with its digest and length; every file of the packages is
-/// in a row.
+/// Checks that every row names an existing file, with its digest and length, and that every file of
+/// the packages has a row.
 pub(crate) fn check_records(env: &Path) {
     let tree = tree(env);
     let mut listed = BTreeSet::new();
@@ -59,7 +60,7 @@ fn normal(path: &Path) -> String {
     parts.join("/")
 }
 
-/// SHA-256 as RECORD spells it: base64 for URLs, without padding.
+/// SHA-256 as RECORD writes it: URL-safe base64, without padding.
 fn urlsafe(bytes: &[u8]) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let hex = Digest::of(bytes).to_string();
@@ -73,7 +74,7 @@ fn urlsafe(bytes: &[u8]) -> String {
     bits.as_bytes().chunks(6).map(letter).collect()
 }
 
-/// No name of a stage, and the environment's own path wherever a path must be.
+/// Checks that no file contains the name of a stage, and that paths are the environment's own.
 pub(crate) fn check_leaks(env: &Path) {
     let place = env.to_str().unwrap();
     for (path, entry) in tree(env) {

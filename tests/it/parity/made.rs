@@ -1,8 +1,8 @@
-//! What was made: an environment as it is compared, and in what two of them differ.
+//! A created environment, read for comparison, and the differences between two of them.
 //!
-//! Compared are every path, kind, mode, owner, group, ACL, link target and byte. `pyvenv.cfg` is
-//! compared key by key, a RECORD row by row: `pyvenv.cfg: home` and `pip-24.2.dist-info/RECORD:
-//! pip/__init__.py` are paths here.
+//! The comparison covers every path, kind, mode, owner, group, ACL, link target and byte. It reads
+//! `pyvenv.cfg` key by key and a RECORD row by row: `pyvenv.cfg: home` and
+//! `pip-24.2.dist-info/RECORD: pip/__init__.py` are paths here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,10 +14,10 @@ use rvenv_journal::Digest;
 use crate::machine::{Entry, Kind, tree};
 use crate::parity::rules::What;
 
-/// The path of a difference that is about the whole.
+/// The path of a difference that concerns the whole environment.
 pub(crate) const ALL: &str = "the environment";
 
-/// The line that somebody added to a script, and the name under which it is looked for.
+/// The line that a user added to a script, and the name of its entry in the comparison.
 pub(crate) const EDIT: &str = "# the user's own line\n";
 const EDITED: &str = "bin/activate: the line that the user added";
 
@@ -25,17 +25,17 @@ const EDITED: &str = "bin/activate: the line that the user added";
 pub(crate) struct Made {
     tree: BTreeMap<String, Entry>,
     shares: BTreeMap<String, Share>,
-    /// Keys and rows, each after the name of its file.
+    /// Keys and rows, each with the name of its file as prefix.
     lines: BTreeMap<String, String>,
     /// The keys of the configuration in their order.
     keys: Vec<String>,
 }
 
-/// To whom an object belongs, and who else may use it; its setgid bit is in its mode.
+/// The owner and group of an object, and its ACLs; its setgid bit is in its mode.
 #[derive(Clone, Debug, PartialEq)]
 struct Share {
     owner: (u32, u32),
-    /// Its own ACL, and the one that it hands down.
+    /// Its access ACL, and its default ACL.
     acls: [Vec<u8>; 2],
 }
 
@@ -55,17 +55,17 @@ impl Share {
     }
 }
 
-/// What differs, and how in words.
+/// A difference, and its description.
 #[derive(Debug)]
 pub(crate) struct Difference {
     pub(crate) path: String,
-    /// `None` is nothing that a rule could allow.
+    /// `None` means that no rule can allow it.
     pub(crate) what: Option<What>,
     pub(crate) detail: String,
 }
 
 impl Made {
-    /// Reads an environment, and takes it away.
+    /// Reads an environment, and deletes it.
     pub(crate) fn take(env: &Path) -> Self {
         let made = Self::read(env);
         fs::remove_dir_all(env).unwrap();
@@ -114,10 +114,10 @@ impl Made {
         }
     }
 
-    /// The environment with pip that these flags give, from one without, and one with pip that
-    /// differs in its prompt and in the packages of the system.
+    /// The environment with pip for these flags, composed of one without pip, and of one with pip
+    /// that has another prompt and another choice of system packages.
     ///
-    /// What pip installs does not depend on these, and takes seconds.
+    /// The result of installing pip does not depend on these two, and takes seconds.
     pub(crate) fn with_pip_of(self, other: &Self) -> Self {
         let mut tree = other.tree.clone();
         tree.extend(self.tree);
@@ -151,7 +151,7 @@ pub(crate) fn differences(venv: &Made, rvenv: &Made) -> Vec<Difference> {
         let has_acl = [shares.0, shares.1]
             .iter()
             .any(|share| share.is_some_and(|share| !share.acls[0].is_empty()));
-        // The bits of the group are the mask of the ACL then, and compared with it.
+        // With an ACL the group bits are its mask, and are compared with it.
         let bits = if has_acl { !0o070 } else { !0 };
         found.extend(differ(path, sides, |venv, rvenv| entry(bits, venv, rvenv)));
         if let (Some(_), Some(_)) = shares {

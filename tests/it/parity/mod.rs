@@ -1,10 +1,10 @@
-//! Parity: environments made by `rvenv` against those of the same interpreter's `venv`, at the same
-//! path.
+//! Parity: compares environments made by `rvenv` with those of the same interpreter's `venv`, at
+//! the same path.
 //!
-//! Promises that every difference is one of `parity/rules.rs`, which has the reason, and that no
-//! rule is there for nothing; `docs/parity.md` shows that table. By default each interpreter is
-//! compared in six cells; `RVENV_PARITY=all` compares every combination of flags. Read next:
-//! `parity/cells.rs`, what is compared; `parity/made.rs`, how; `parity/rules.rs`.
+//! Promises that `parity/rules.rs` gives a reason for every difference, and that every rule is
+//! used; `docs/parity.md` shows that table. By default each interpreter is compared in six cells;
+//! `RVENV_PARITY=all` compares every combination of flags. Read next: `parity/cells.rs`, what is
+//! compared; `parity/made.rs`, how; `parity/rules.rs`.
 
 #![cfg(unix)]
 #![expect(
@@ -41,21 +41,21 @@ use subjects::{Kind, Subject, subjects};
 /// How many differences of one environment are shown.
 const SHOWN: usize = 8;
 
-/// Who makes an environment.
+/// The tool that makes an environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Tool {
     Venv,
     Rvenv,
 }
 
-/// Where the environments of one interpreter are made, all at one path.
+/// The place where the environments of one interpreter are made, all at one path.
 struct Bench<'a> {
     subject: &'a Subject,
     scratch: Scratch,
     umask: &'static str,
-    /// What `venv` made with pip, by deed, `--copies` and whether there is an ignore file.
+    /// What `venv` made with pip, by deed, `--copies` and whether an ignore file exists.
     with_pip: BTreeMap<(Deed, bool, bool), Made>,
-    /// Of all cells: what stands above the environment.
+    /// The parent directory of the environment in all cells.
     parent: Parent,
 }
 
@@ -70,8 +70,8 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// A bench whose directory hands something down; `None`, with the reason printed, where that
-    /// cannot be had.
+    /// A bench whose directory passes something on; `None`, with the reason printed, where that is
+    /// impossible.
     fn below(subject: &'a Subject, parent: Parent) -> Option<Self> {
         let bench = Self {
             parent,
@@ -101,7 +101,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Lets a tool make the environment; what it said, if it fails.
+    /// Makes the environment with a tool; the error is its output.
     fn make(&self, tool: Tool, flags: &[&str]) -> Result<(), String> {
         let python = &self.subject.python.path;
         let rvenv = Path::new(env!("CARGO_BIN_EXE_rvenv"));
@@ -117,8 +117,8 @@ impl<'a> Bench<'a> {
         (ended.code == Some(0)).then_some(()).ok_or(said)
     }
 
-    /// What stands there before: an environment of the tool's own with other flags, in which
-    /// somebody worked.
+    /// Prepares the target: an environment of the same tool with other flags, in which a user
+    /// worked.
     fn stand(&self, tool: Tool, cell: &Cell) {
         if cell.deed == Deed::Create {
             return;
@@ -165,7 +165,7 @@ impl<'a> Bench<'a> {
         copy(&env, &kept);
     }
 
-    /// What `venv` makes of it; what it said, if it fails.
+    /// What `venv` makes of the cell; the error is its output.
     fn by_venv(&mut self, cell: &Cell) -> Result<Made, String> {
         let flags = cell.flags(self.subject.python.version.1);
         let key = (cell.deed, cell.copies, cell.ignored);
@@ -186,7 +186,7 @@ impl<'a> Bench<'a> {
         Ok(made)
     }
 
-    /// What `rvenv` makes of it, looked at by itself too.
+    /// What `rvenv` makes of the cell; checks that environment by itself too.
     fn by_rvenv(&self, cell: &Cell, is_first: bool) -> Result<Made, String> {
         self.stand(Tool::Rvenv, cell);
         let before = self.env().exists().then(|| Made::read(&self.env()));
@@ -235,7 +235,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Works through a list, two at a time.
+/// Works through a list with two threads.
 fn two_at_a_time<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync) {
     let items = Mutex::new(items);
     let next = || items.lock().unwrap().pop();
@@ -250,7 +250,7 @@ fn two_at_a_time<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync) {
     });
 }
 
-/// The diagonal; of a `PyPy` one copy is enough, because there is nothing to hold it against.
+/// The diagonal; for a `PyPy` one copy is enough, because nothing exists to compare it with.
 fn some_of(subject: &Subject, number: usize) -> Vec<Cell> {
     let mut cells = diagonal(number);
     if subject.kind == Kind::PyPy {
@@ -266,7 +266,8 @@ fn some_of(subject: &Subject, number: usize) -> Vec<Cell> {
     cells
 }
 
-/// Everything that no rule explains, and every rule about one of these cells that none needs.
+/// Every difference that no rule explains, and every rule about these cells that no difference
+/// needs.
 fn judge(subject: &Subject, compared: &[(Cell, Vec<Difference>)]) -> Vec<String> {
     let mut found = Vec::new();
     let mut needed = BTreeSet::new();
@@ -394,7 +395,7 @@ fn under_a_strict_umask_modes_are_those_of_venv() {
     }
 }
 
-/// Owner, group, setgid bit and ACL of each object are those of venv's, or a rule says why not.
+/// Owner, group, setgid bit and ACL of each object equal venv's, or a rule gives the reason.
 #[test]
 fn where_the_parent_hands_something_down_an_environment_has_what_that_of_venv_has() {
     let Some(python) = any_python() else { return };

@@ -1,8 +1,8 @@
-//! Rules: in what an environment may differ from that of `venv`, where, and why.
+//! Rules: how an environment may differ from that of `venv`, where, and why.
 //!
 //! A difference that no rule covers fails the test, and so does a rule that an interpreter in its
-//! range, in the cells that it speaks of, never needs. `docs/parity.md` is made from this table;
-//! see `document.rs`.
+//! range never needs in the cells of the rule. `docs/parity.md` is made from this table; see
+//! `document.rs`.
 
 use crate::parity::cells::{Cell, DEEDS, Deed, Parent};
 use crate::parity::made::ALL;
@@ -11,9 +11,9 @@ use crate::parity::subjects::{Kind, Subject};
 /// How something differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// `rvenv` alone makes it.
+    /// Only `rvenv` makes it.
     RvenvAlone,
-    /// `venv` alone makes it.
+    /// Only `venv` makes it.
     VenvAlone,
     /// Both make it with the same mode, and the bytes differ.
     Bytes,
@@ -38,7 +38,7 @@ impl What {
     }
 }
 
-/// Which interpreters a rule speaks of.
+/// The interpreters to which a rule applies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Who {
     pub(crate) kinds: &'static [Kind],
@@ -46,7 +46,7 @@ pub(crate) struct Who {
     pub(crate) minor_max: Option<u32>,
 }
 
-/// Which cells a rule speaks of, in words and as a condition.
+/// The cells to which a rule applies, in words and as a condition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct When {
     pub(crate) text: &'static str,
@@ -55,8 +55,8 @@ pub(crate) struct When {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
-    /// The path in the environment; `*` stands for any text. After `: ` there is a row or a key in
-    /// it.
+    /// The path in the environment; `*` matches any text. A row or a key of the file follows after
+    /// `: `.
     pub(crate) path: &'static str,
     pub(crate) what: What,
     pub(crate) deeds: &'static [Deed],
@@ -85,7 +85,7 @@ const BELOW_ACL: When = When {
     holds: |cell| cell.parent == Parent::Acl,
 };
 
-/// Whom the rules about what pip brings concern: Debian's Python without python3-venv brings none.
+/// The interpreters for rules about pip: Debian's Python without python3-venv bundles none.
 const BRINGS_PIP: Who = Who {
     kinds: &[Kind::CPython, Kind::PyPy],
     ..EVERY
@@ -105,7 +105,7 @@ const ANY: Rule = Rule {
     reason: "",
 };
 
-/// The first that fits explains.
+/// The first rule that matches explains a difference.
 pub(crate) const RULES: &[Rule] = &[
     Rule {
         path: ".rvenv*",
@@ -341,7 +341,7 @@ pub(crate) const RULES: &[Rule] = &[
 ];
 
 impl Rule {
-    /// Whether the rule speaks of this cell of this interpreter.
+    /// Whether the rule applies to this cell of this interpreter.
     pub(crate) fn is_about(&self, subject: &Subject, cell: &Cell) -> bool {
         let minor = subject.python.version.1;
         self.deeds.contains(&cell.deed)
@@ -356,7 +356,7 @@ impl Rule {
     }
 }
 
-/// Whether a pattern fits: `*` stands for any text.
+/// Whether a pattern matches: `*` matches any text.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,

@@ -1,8 +1,8 @@
-//! Subjects: the interpreters of this machine, as what each has to be told apart.
+//! Subjects: the interpreters of this machine, by the kinds that the rules distinguish.
 //!
-//! Debian's Python is there twice where the machine lets its `ensurepip` be hidden, which the
-//! package python3-venv brings: in a mount namespace of each command's own. Nothing of the machine
-//! is changed.
+//! Debian's Python appears twice where the machine allows to hide its `ensurepip`, which the
+//! package python3-venv provides: each command then runs in its own mount namespace. Nothing on the
+//! machine is changed.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(crate) enum Kind {
     CPython,
     /// Debian's without the package python3-venv.
     WithoutVenv,
-    /// Debian's; nobody has looked at others.
+    /// Debian's; other distributions are not inspected.
     PyPy,
 }
 
@@ -29,17 +29,17 @@ pub(crate) enum Kind {
 pub(crate) struct Subject {
     pub(crate) python: Python,
     pub(crate) kind: Kind,
-    /// The standard library of which a part is hidden.
+    /// The standard library, of which a part is hidden.
     library: Option<PathBuf>,
 }
 
-/// Every interpreter that can carry an environment.
+/// Every interpreter that supports environments.
 pub(crate) fn subjects() -> Vec<Subject> {
     let mut found = Vec::new();
     for python in supported() {
         let subject = Subject::of(&python);
         if subject.kind == Kind::PyPy && !python.path.starts_with("/usr/bin") {
-            println!("skipped: nobody has looked at {}", subject.name());
+            println!("skipped: {} is not inspected", subject.name());
             continue;
         }
         found.extend(subject.without_venv());
@@ -49,7 +49,7 @@ pub(crate) fn subjects() -> Vec<Subject> {
 }
 
 impl Subject {
-    /// This interpreter as it stands.
+    /// This interpreter without changes.
     pub(crate) fn of(python: &Python) -> Self {
         let said = asked(
             python,
@@ -100,7 +100,7 @@ impl Subject {
         Some(hidden)
     }
 
-    /// A program as this interpreter's users start it.
+    /// A program, started as this interpreter's users start it.
     pub(crate) fn start(&self, scratch: &Scratch, program: &Path, umask: &str) -> Command {
         let Some(library) = &self.library else {
             return scratch.program(program, umask);

@@ -1,4 +1,4 @@
-//! The commands that lose their power, with what stands there before them.
+//! The commands during which the power fails, with the state before each.
 
 use std::fs;
 use std::io::Write;
@@ -7,34 +7,34 @@ use std::process::Command;
 use crate::machine;
 use crate::trees::{Lab, Sameness, end};
 
-/// What is done.
+/// A command of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
-    /// Where nothing is.
+    /// Where nothing exists.
     Create,
-    /// In one switch; what was there is deleted.
+    /// In one switch; the old tree is deleted.
     Clear,
-    /// The same, and what was there is kept.
+    /// The same, and the old tree is kept.
     ClearAndKeep,
-    /// To another Python: entries come, change and go; what was there is kept.
+    /// To another Python: entries are added, changed and removed; the old ones are kept.
     Upgrade,
-    /// With another prompt: entries change, and what they replace is deleted.
+    /// With another prompt: entries change, and the replaced ones are deleted.
     Merge,
-    /// What was deleted and edited comes back.
+    /// Restores deleted and edited files.
     Repair,
     /// Of an upgrade, entry by entry.
     Rollback,
     /// Of a tree that was replaced as a whole.
     RollbackOfTree,
-    /// Into a directory with files of its own, where everything is added.
+    /// Into a directory with foreign files, where everything is added.
     Adopt,
     /// The recovery of an upgrade that was killed before it was decided.
     Undo,
     /// The same of a tree that was switched.
     UndoOfTree,
-    /// A control: an environment whose success is to survive a kill, and nothing worse.
+    /// A control: an environment that shall survive a kill, but no power cut.
     CreateForProcess,
-    /// A control: a program that copies a tree to its place, and syncs nothing.
+    /// A control: a program that copies a tree to the target, and syncs nothing.
     PlainCopy,
 }
 
@@ -56,7 +56,7 @@ pub(crate) const DEEDS: [Deed; 11] = [
     Undo,
     UndoOfTree,
 ];
-/// Each with what it must be caught by.
+/// The controls, each with the failure that must be found.
 pub(crate) const CONTROLS: [(Deed, &str); 2] = [
     (CreateForProcess, "the old tree, after exit 0"),
     (PlainCopy, "neither the new tree"),
@@ -90,8 +90,8 @@ impl Case {
         format!("{deed}{pip}")
     }
 
-    /// What the old tree must still have in common with itself: where entries went and came back,
-    /// their directories have another time.
+    /// How exactly the old tree must come back: where entries went and came back, their directories
+    /// have another time.
     pub(crate) fn sameness(self) -> Sameness {
         match self.deed {
             Create | Clear | ClearAndKeep | UndoOfTree | CreateForProcess | PlainCopy => {
@@ -103,14 +103,13 @@ impl Case {
         }
     }
 
-    /// Whether the same command, run again, gives the new tree: rolling back once more goes
-    /// forward, and clearing once more keeps one more.
+    /// Whether the same command, run again, gives the new tree: a second rollback goes forward, and
+    /// a second clear keeps one more generation.
     pub(crate) fn can_repeat(self) -> bool {
         matches!(self.deed, Create | Clear | Upgrade | Merge | Repair | Adopt)
     }
 
-    /// Whether what stands there before is half done: then there is nothing old that could come
-    /// back.
+    /// Whether the state before is half done: then no old tree exists that could come back.
     pub(crate) fn is_recovery(self) -> bool {
         matches!(self.deed, Undo | UndoOfTree)
     }
@@ -123,7 +122,7 @@ impl Case {
         }
     }
 
-    /// Makes what stands there before.
+    /// Makes the state before the command.
     pub(crate) fn begin(self, lab: &Lab) {
         fs::create_dir_all(lab.parent()).unwrap();
         match self.deed {
@@ -164,8 +163,8 @@ impl Case {
         }
     }
 
-    /// A health check is asked after everything is in its place, and nothing is decided before it
-    /// has answered.
+    /// A health check runs after everything is in place, and nothing is decided before it has
+    /// passed.
     fn die_undecided(self, lab: &Lab) {
         let mut words = self.words(lab);
         words.extend(["--check", "kill -KILL $PPID"].map(str::to_owned));
@@ -177,7 +176,7 @@ impl Case {
         Self { deed, ..self }
     }
 
-    /// The command that loses its power, started by another one such as a tracer.
+    /// The command under test, started by another one such as a tracer.
     pub(crate) fn command(self, lab: &Lab, wrapper: &[String]) -> Command {
         if self.deed != PlainCopy {
             return lab.under(wrapper, &self.words(lab));
@@ -210,7 +209,7 @@ impl Case {
             Undo | UndoOfTree => lab.recover(),
             Rollback | RollbackOfTree => verb("rollback"),
             CreateForProcess => create(&["--durability", "process"]),
-            PlainCopy => unreachable!("that is no word of ours"),
+            PlainCopy => unreachable!("rvenv has no such command"),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Power cuts: which writes a disk holds that lost its power at some point of a log.
+//! Power cuts: which writes are on a disk that lost power at some point of a log.
 //!
-//! The model: everything before the last flush is on the disk. Of what came later, any subset may
-//! be, in any order, and one write may be there in part. A [`Cut`] says which; its text is its
-//! name, from which it can be made again.
+//! The model: everything before the last flush is on the disk. Of the later writes, any subset may
+//! be on it, in any order, and one write may be there in part. A [`Cut`] says which; its text is
+//! its name, from which it can be made again.
 //!
 //! Not in the model: a disk that loses what it flushed, that tears a sector of 4096 bytes, or that
-//! holds something that nobody wrote.
+//! holds bytes that were never written.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::powercut::log::{DONE, Log, Op, START};
 /// Disks write this many bytes as one.
 const SECTOR: u64 = 4096;
 
-/// The power went when the disk had seen the first `end` operations.
+/// The power failed when the disk had received the first `end` operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cut {
     pub(crate) end: usize,
@@ -34,7 +34,7 @@ pub(crate) enum Kept {
     Before(usize),
     /// All before this one, and the first half of it, in whole sectors.
     Torn(usize),
-    /// Each by the toss of a coin.
+    /// Each at random, with even odds.
     Some(u64),
 }
 
@@ -82,7 +82,7 @@ impl FromStr for Cut {
 }
 
 impl Cut {
-    /// The unflushed writes that are on the disk, each with how many of its bytes are.
+    /// The unflushed writes that are on the disk, each with the number of its bytes there.
     pub(crate) fn writes(&self, log: &Log) -> Vec<(usize, u64)> {
         let mut coin = Dice(if let Kept::Some(seed) = self.kept {
             seed
@@ -113,8 +113,8 @@ impl Cut {
 }
 
 impl Cut {
-    /// The same for two cuts that leave the same on the disk: the first write that is not there as
-    /// a whole, and what is there after it.
+    /// A key that is equal for two cuts that leave the same content: the first write that is not
+    /// completely there, and what is there after it.
     fn content(&self, log: &Log) -> (usize, Vec<(usize, u64)>) {
         let mut writes = self.writes(log);
         let is_whole = |index: &usize| {
@@ -128,7 +128,7 @@ impl Cut {
     }
 }
 
-/// Numbers that look random, and are the same in every run (splitmix64).
+/// Pseudo-random numbers, the same in every run (splitmix64).
 #[derive(Debug)]
 pub(crate) struct Dice(pub(crate) u64);
 
@@ -146,15 +146,15 @@ impl Dice {
     }
 }
 
-/// Where the power may go: at the end of what one flush covers, and how much is asked there
-/// compared with elsewhere.
+/// A point where the power may fail: the end of what one flush covers, and its weight among all
+/// points.
 struct Point {
     end: usize,
     weight: usize,
 }
 
-/// About so many different cuts, spread over the run, denser at its end where the new tree appears;
-/// among them the one before everything and the one after.
+/// About this many different cuts, spread over the run, denser at its end where the new tree
+/// appears; the cuts before and after everything are included.
 pub(crate) fn cuts(log: &Log, count: usize) -> Vec<Cut> {
     let start = log.mark(START).unwrap();
     let points = points(log, start);
@@ -172,7 +172,7 @@ pub(crate) fn cuts(log: &Log, count: usize) -> Vec<Cut> {
     };
     let at = |end, kept| Cut { end, kept };
     add(at(start, Kept::None));
-    // What a point cannot give, because few writes lie before it, the next ones give.
+    // Where a point has too few writes before it, the next points take over its share.
     let mut owed = 0.0;
     for point in points {
         #[expect(clippy::cast_precision_loss, reason = "these are small numbers")]
@@ -198,8 +198,8 @@ fn points(log: &Log, start: usize) -> Vec<Point> {
     });
     let ends: Vec<usize> = ends.collect();
     let before = ends.iter().filter(|end| **end <= done).count();
-    // Each point of the last quarter counts like three others, and all those after the end together
-    // like a third of the rest.
+    // Each point of the last quarter has triple weight, and all points after the end together a
+    // third of the weight of the rest.
     let after = (before / 2).div_ceil((ends.len() - before).max(1)).max(3);
     let weigh = |(index, end): (usize, &usize)| Point {
         end: *end,
@@ -214,7 +214,7 @@ fn points(log: &Log, start: usize) -> Vec<Point> {
     ends.iter().enumerate().map(weigh).collect()
 }
 
-/// Some choice among the unflushed writes.
+/// A random choice among the unflushed writes.
 fn kept(log: &Log, end: usize, dice: &mut Dice) -> Kept {
     let pending = log.unflushed(end)..end;
     let pending: Vec<usize> = pending.filter(|index| log.ops[*index].len() > 0).collect();

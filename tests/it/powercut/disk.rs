@@ -1,8 +1,7 @@
-//! A disk in memory that writes down what is done to it, and can go back to any state it may have
-//! had.
+//! A disk in memory that records all operations, and can return to any state that it may have had.
 //!
-//! Pages are shared between all states and copied when they are written to, so that a state costs
-//! what it changes. One disk serves one test; only [`crate::powercut::fuse`] reads and writes it.
+//! All states share pages, which are copied on write, so that a state costs only what it changes.
+//! One disk serves one test; only [`crate::powercut::fuse`] reads and writes it.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -14,7 +13,7 @@ use crate::powercut::log::{Log, Op};
 
 const PAGE: usize = 4096;
 
-/// The content of a disk; a page that nobody wrote to, or that holds zeros, takes no memory.
+/// The content of a disk; a page that was never written, or that holds zeros, takes no memory.
 #[derive(Clone, Debug)]
 struct Pages(Vec<Option<Arc<[u8; PAGE]>>>);
 
@@ -24,7 +23,8 @@ impl Pages {
         Self(vec![None; count])
     }
 
-    /// The parts of pages that a part of the disk lies on: the page, where in it, how much.
+    /// The pages that a range of the disk covers: for each the page, the offset in it, and the
+    /// length.
     fn parts(at: u64, len: usize) -> impl Iterator<Item = (usize, usize, usize)> {
         let start = usize::try_from(at).unwrap();
         let mut next = start;
@@ -77,7 +77,7 @@ impl Pages {
         }
     }
 
-    /// Does again what was done, with so many of its bytes.
+    /// Repeats an operation of the log, with this many of its bytes.
     fn apply(&mut self, log: &Log, index: usize, len: u64) {
         match &log.ops[index] {
             Op::Write { at, data } => {
@@ -116,7 +116,7 @@ impl Pages {
     }
 }
 
-/// A disk, with what it was when the recording began.
+/// A disk, with its state when the recording began.
 #[derive(Debug)]
 pub(crate) struct Disk {
     pub(crate) size: u64,
@@ -171,12 +171,12 @@ impl Disk {
         }
     }
 
-    /// What is there now is where cuts begin.
+    /// The current state becomes the base of cuts.
     pub(crate) fn keep(&mut self) {
         self.base = self.pages.clone();
     }
 
-    /// Goes back to what was kept, and writes down what is done from here on.
+    /// Returns to the kept state, and records from here on.
     pub(crate) fn record(&mut self) {
         self.pages = self.base.clone();
         self.rolled = (0, self.base.clone());
@@ -191,7 +191,7 @@ impl Disk {
         self.base.save(&dir.join("base"));
     }
 
-    /// Takes a recording that was saved.
+    /// Loads a saved recording.
     pub(crate) fn load(&mut self, dir: &Path) {
         self.is_recording = false;
         self.log = Log::load(dir);
@@ -199,7 +199,7 @@ impl Disk {
         self.rolled = (0, self.base.clone());
     }
 
-    /// Becomes what a power cut leaves.
+    /// Becomes the disk that a power cut leaves.
     pub(crate) fn cut(&mut self, cut: &Cut) {
         let flushed = self.log.unflushed(cut.end);
         if self.rolled.0 > flushed {

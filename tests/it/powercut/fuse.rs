@@ -1,11 +1,10 @@
-//! The kernel's side of a disk: a mount of which the root is one regular file, served over
-//! `/dev/fuse`.
+//! Serves a disk to the kernel: a mount whose root is one regular file, served over `/dev/fuse`.
 //!
-//! Answers the few requests that a loop device makes of its file. One thread answers one request
-//! after the other, so that the log has one order: a write that was answered is before every flush
-//! that was asked for later.
+//! Answers the few requests that a loop device sends for its file. One thread answers one request
+//! after the other, so that the log has one order: an answered write comes before every later
+//! flush.
 //!
-//! Does nothing that could wait for the disk itself.
+//! Does nothing that could wait for the disk that it serves.
 
 use std::fs::File;
 use std::io::{IoSlice, Read, Write};
@@ -15,7 +14,7 @@ use crate::powercut::disk::Disk;
 
 /// The longest write that the kernel may send.
 const WRITE_MAX: u32 = 1 << 20;
-/// Request and answer begin with headers of these lengths.
+/// The lengths of the headers of requests and answers.
 const REQUEST: usize = 40;
 const ANSWER: u32 = 16;
 
@@ -38,7 +37,7 @@ const FALLOCATE: u32 = 43;
 
 /// Asynchronous and large reads and writes.
 const FEATURES: u32 = 1 | 1 << 5 | 1 << 15 | 1 << 22;
-/// No cache of the kernel is between the file and its reader.
+/// The kernel does not cache the file.
 const DIRECT_IO: u32 = 1;
 /// `PUNCH_HOLE` and `ZERO_RANGE`: what a discard and a zeroing of the loop device become.
 const ZEROING: u32 = 0x02 | 0x10;
@@ -46,8 +45,7 @@ const REGULAR_FILE: u32 = 0o100_600;
 const ENOSYS: i32 = 38;
 const EOPNOTSUPP: i32 = 95;
 
-/// What the kernel is told: an error, nothing, or some bytes; of some requests it wants to hear
-/// nothing.
+/// An answer to the kernel: an error, nothing, or some bytes; some requests take no answer at all.
 type Answer = Option<Result<Vec<u8>, i32>>;
 
 /// Serves a disk until its file is unmounted.
@@ -72,14 +70,13 @@ pub(crate) fn serve(mut device: &File, disk: &Mutex<Disk>) {
         let mut header = len.to_ne_bytes().to_vec();
         header.extend(error.to_ne_bytes());
         header.extend(unique.to_ne_bytes());
-        // A request that was interrupted meanwhile wants no answer any more, and the kernel says
-        // so.
+        // The kernel refuses the answer to a request that was interrupted meanwhile.
         let parts = [IoSlice::new(&header), IoSlice::new(&bytes)];
         drop(device.write_vectored(&parts));
     }
 }
 
-/// Whether the request went away before it was read: then there is a next one.
+/// Whether the request was withdrawn before it was read: then the next one follows.
 fn is_passing(error: &std::io::Error) -> bool {
     let passing = [
         rustix::io::Errno::INTR,
@@ -119,7 +116,7 @@ fn answer(kind: u32, body: &[u8], disk: &Mutex<Disk>) -> Answer {
     }))
 }
 
-/// Version 7.31 of the protocol, with what the kernel has of our features.
+/// Version 7.31 of the protocol, with the wanted features that the kernel has.
 fn hello(asked: &[u8]) -> Vec<u8> {
     let (readahead, features) = (u32_at(asked, 8), u32_at(asked, 12) & FEATURES);
     let background = 64 | 48 << 16;

@@ -1,8 +1,8 @@
-//! What was done to a disk, in its order: writes with their data, zeroing, flushes, and marks
-//! between them.
+//! The operations on a disk, in order: writes with their data, zeroing, flushes, and marks between
+//! them.
 //!
-//! A log is kept as files, so that any state of the disk can be built again from it: `ops` says
-//! what was done, `data` holds the bytes of all writes, one after the other.
+//! A log is kept as files, so that any state of the disk can be built again from it: `ops` lists
+//! the operations, `data` holds the bytes of all writes, one after the other.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,16 +13,16 @@ use std::path::Path;
 pub(crate) const START: &str = "start";
 pub(crate) const DONE: &str = "done";
 
-/// One thing that was done.
+/// One operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
-    /// Bytes of the data went to this place of the disk.
+    /// Bytes of the data were written at this offset.
     Write { at: u64, data: Range<usize> },
     /// A part of the disk was discarded, or zeroed.
     Zero { at: u64, len: u64 },
     /// Everything before is on the disk.
     Flush,
-    /// Nothing happened to the disk: somebody says how far they are.
+    /// A mark of the test's progress; it does not change the disk.
     Mark(String),
 }
 
@@ -37,7 +37,7 @@ impl Op {
     }
 }
 
-/// All that was done.
+/// All operations.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) ops: Vec<Op>,
@@ -56,13 +56,13 @@ impl Log {
         self.push(Op::Write { at, data });
     }
 
-    /// Where a mark is.
+    /// The index of a mark.
     pub(crate) fn mark(&self, name: &str) -> Option<usize> {
         let is_it = |op: &Op| matches!(op, Op::Mark(text) if text == name);
         self.ops.iter().position(is_it)
     }
 
-    /// The first operation that was not flushed when the disk had seen the first `end` ones.
+    /// The first operation that was not flushed when the disk had received the first `end` ones.
     pub(crate) fn unflushed(&self, end: usize) -> usize {
         let seen = &self.ops[..end];
         let last = seen.iter().rposition(|op| *op == Op::Flush);

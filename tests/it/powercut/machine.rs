@@ -1,8 +1,8 @@
-//! A machine that can lose its power: a disk, a real filesystem on it, and a boot id.
+//! A machine that can lose power: a disk, a real filesystem on it, and a boot id.
 //!
-//! Lives in a process among mounts of its own (see [`crate::powercut::service`]). The loop device
-//! is freed by the kernel when its last user is gone, also when that one was killed. The filesystem
-//! is mounted at the same path in every run, because an environment holds its path, and states of a
+//! Lives in a process with its own mount namespace (see [`crate::powercut::service`]). The kernel
+//! frees the loop device when its last user ends, also when that one was killed. The filesystem is
+//! mounted at the same path in every run, because an environment holds its path, and states of a
 //! saved recording are compared with each other.
 
 use std::cell::Cell;
@@ -21,16 +21,16 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use crate::powercut::service::Requests;
 use crate::trees::end;
 
-/// Drops what the kernel remembers of a block device (`linux/fs.h`).
+/// Drops the kernel's cache of a block device (`linux/fs.h`).
 const BLKFLSBUF: ioctl::Opcode = 0x1261;
-/// Begins to commit all metadata, and waits for that (`linux/btrfs.h`).
+/// Starts a commit of all metadata, and waits for it (`linux/btrfs.h`).
 const START_SYNC: ioctl::Opcode = ioctl::opcode::read::<u64>(0x94, 24);
 const WAIT_SYNC: ioctl::Opcode = ioctl::opcode::write::<u64>(0x94, 22);
 
-/// Just enough for what is to be on it; no xfs is smaller than 300 MiB.
+/// Just enough for the content; xfs needs at least 300 MiB.
 pub(crate) const DISK_SIZE: u64 = 320 << 20;
 
-/// What a disk is made into.
+/// The filesystem of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filesystem {
     Ext4,
@@ -55,7 +55,7 @@ impl Filesystem {
         }
     }
 
-    /// Nothing is left to be initialised by the kernel later, in the midst of a recording.
+    /// Flags with which the kernel initialises nothing later, in the middle of a recording.
     fn flags(self) -> &'static [&'static str] {
         match self {
             Self::Ext4 => &[
@@ -70,8 +70,7 @@ impl Filesystem {
         }
     }
 
-    /// Without the habit of ext4 to write out, when a file is renamed over another one, what the
-    /// program did not sync.
+    /// Turns off that ext4 flushes unsynced data when a file is renamed over another one.
     fn options(self) -> &'static str {
         match self {
             Self::Ext4 => "noauto_da_alloc",
@@ -80,40 +79,38 @@ impl Filesystem {
     }
 }
 
-/// A disk with a filesystem, and all that was mounted for it.
+/// A disk with a filesystem, and everything that was mounted for it.
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) filesystem: Filesystem,
     pub(crate) requests: Requests,
-    /// Where the filesystem is mounted.
+    /// The mount point of the filesystem.
     pub(crate) home: PathBuf,
     file: PathBuf,
     boot_id: PathBuf,
     boots: Cell<u32>,
     device: PathBuf,
-    /// While it is open, the loop device stays.
+    /// The loop device exists as long as this is open.
     keeper: File,
 }
 
 impl Machine {
-    /// Mounts the disk that another process serves, in a directory that is there for this machine
-    /// alone.
+    /// Mounts the disk that another process serves, in a directory that only this machine uses.
     pub(crate) fn new(filesystem: Filesystem, dir: &Path, socket: &Path) -> Self {
         let [home, file, boot_id] = ["home", "disk", "boot_id"].map(|name| dir.join(name));
         fs::create_dir_all(&home).unwrap();
         fs::write(&file, "").unwrap();
         fs::write(&boot_id, "").unwrap();
         mount_bind(&boot_id, "/proc/sys/kernel/random/boot_id").unwrap();
-        // The connection to the kernel came as standard input. The process that serves must be the
-        // only one to hold it.
+        // The connection to the kernel came as standard input. Only the process that serves may
+        // hold it.
         let options = c"fd=0,rootmode=100000,user_id=0,group_id=0,allow_other,max_read=1048576";
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         mount("rvenv-powercut", &file, "fuse", flags, options).unwrap();
         rustix::stdio::dup2_stdin(File::open("/dev/null").unwrap()).unwrap();
         let requests = Requests::connect(socket);
         let device = attach(&file);
-        // Opened for reading only: a device that somebody else may write to cannot be mounted
-        // everywhere.
+        // Opened read-only: some kernels refuse to mount a device that another process may write.
         let keeper = File::open(&device).unwrap();
         let freed = end(Command::new("losetup").arg("-d").arg(&device));
         assert_eq!(freed.code, Some(0), "{}", freed.story);
@@ -139,7 +136,7 @@ impl Machine {
         assert_eq!(made.code, Some(0), "{}", made.story);
     }
 
-    /// Mounts what is on the disk now, as a machine does that was just started.
+    /// Mounts the current disk, as a machine does after boot.
     pub(crate) fn mount(&self) -> Result<(), Errno> {
         self.forget();
         let boot = self.boots.get() + 1;
@@ -158,7 +155,7 @@ impl Machine {
     }
 
     pub(crate) fn unmount(&self) {
-        // A process that has just ended may not have let go yet.
+        // A process that has just ended may still hold the mount.
         let since = Instant::now();
         while let Err(error) = unmount(&self.home, UnmountFlags::empty()) {
             let may_wait = error == Errno::BUSY && since.elapsed() < Duration::from_secs(10);
@@ -167,14 +164,14 @@ impl Machine {
         }
     }
 
-    /// The disk is another one than before, which the kernel cannot know.
+    /// Drops the cache: the content of the disk has changed behind the kernel's back.
     #[expect(unsafe_code, reason = "no safe function asks this of the kernel")]
     fn forget(&self) {
         // SAFETY: the request takes no argument, and changes nothing but the kernel's cache.
         unsafe { ioctl::ioctl(&self.keeper, ioctl::NoArg::<BLKFLSBUF>::new()) }.unwrap();
     }
 
-    /// What may be synced by a thread of its own.
+    /// A handle with which another thread can sync.
     pub(crate) fn root(&self) -> Root {
         Root {
             filesystem: self.filesystem,
@@ -191,13 +188,13 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// Everything that was written so far is on the disk.
+    /// Syncs everything that was written so far.
     pub(crate) fn sync(&self) {
         rustix::fs::syncfs(File::open(&self.path).unwrap()).unwrap();
     }
 
-    /// The metadata is, of what was written so far; not the content of files. So it happens every
-    /// few seconds by itself, and when another program syncs.
+    /// Commits the metadata of what was written so far, not the content of files. Filesystems do
+    /// that by themselves every few seconds, and when another program syncs.
     pub(crate) fn commit(&self) {
         let root = File::open(&self.path).unwrap();
         if self.filesystem == Filesystem::Btrfs {
@@ -240,8 +237,8 @@ fn attach(file: &Path) -> PathBuf {
 }
 
 impl Drop for Machine {
-    /// The disk goes away while somebody still serves it; what fails here, the end of the process
-    /// does.
+    /// The disk must be unmounted while it is still served; what fails here happens at the end of
+    /// the process.
     fn drop(&mut self) {
         for mount in [&self.home, &self.file] {
             unmount(mount, UnmountFlags::DETACH).ok();

@@ -1,16 +1,16 @@
-//! Power cuts: real filesystems on a disk that is rebuilt as it may have been when the power went.
+//! Power cuts: real filesystems on a disk that is rebuilt as it may be after a power cut.
 //!
-//! Every write and flush under ext4, xfs and btrfs is recorded while the real command works. Then
-//! the disk is made again as a power cut would leave it: what was flushed is there, of what was not
-//! any part. Mounted and recovered, there is the old environment or the new one, to the byte (I1);
-//! after exit 0 only the new one (I2). Controls that sync nothing must be caught, on each
-//! filesystem.
+//! The test records every write and flush under ext4, xfs and btrfs while the real command works.
+//! Then it rebuilds the disk as a power cut may leave it: with everything that was flushed, and any
+//! part of the rest. After mount and recovery, the target is the old environment or the new one,
+//! byte for byte (I1); after exit 0 only the new one (I2). The test must catch controls that sync
+//! nothing, on each filesystem.
 //!
 //! `RVENV_POWERCUTS=9000` judges that many states on each filesystem, also of environments with
-//! pip; `deep` stands for a number that takes a while. A failure names its state:
-//! `RVENV_POWERCUT=NAME` judges that one again, from the recording that the failure left.
+//! pip; `deep` means a number that takes a while. A failure names its state: `RVENV_POWERCUT=NAME`
+//! judges that one again, from the recording that the failure left.
 //!
-//! Not found are errors of disks that lose what they flushed, and of other filesystems.
+//! The test does not find errors of disks that lose flushed data, nor those of other filesystems.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
@@ -43,14 +43,13 @@ use cases::{CONTROLS, Case, DEEDS};
 use machine::{Filesystem, Machine};
 use trial::{Pace, Tally, Trial, begin};
 
-/// How many states are judged on each filesystem, unless `RVENV_POWERCUTS` says otherwise; and how
-/// many are for `deep`.
+/// How many states are judged on each filesystem by default, and how many for `deep`.
 const STATES: usize = 176;
 const STATES_DEEP: usize = 4500;
-/// How many states of a control there are.
+/// How many states of a control are judged.
 const STATES_OF_CONTROL: usize = 16;
 
-/// Whether power can be cut here; prints the reason if not.
+/// Whether power cuts can be simulated here; prints the reason if not.
 fn can_cut(filesystem: Filesystem) -> bool {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: only root may mount");
@@ -73,14 +72,13 @@ fn can_cut(filesystem: Filesystem) -> bool {
     true
 }
 
-/// The number of states that is asked for, if any is.
+/// The number of states from `RVENV_POWERCUTS`, if it is set.
 fn asked() -> Option<usize> {
     let asked = std::env::var("RVENV_POWERCUTS").ok()?;
     Some(asked.parse().unwrap_or(STATES_DEEP))
 }
 
-/// What is done on a disk of one filesystem: runs this test again where the disk is, and there
-/// `work`.
+/// Runs this test again in the process with the disk of one filesystem, and `work` there.
 fn on_a_disk(test: &str, filesystem: Filesystem, work: impl FnOnce(&Machine, &Lab, &Path)) {
     let Some(socket) = service::socket() else {
         if can_cut(filesystem) {
@@ -88,7 +86,7 @@ fn on_a_disk(test: &str, filesystem: Filesystem, work: impl FnOnce(&Machine, &La
         }
         return;
     };
-    // Of this test alone, and short: environments hold it.
+    // A path for this test only, and short, since environments contain it.
     let is_control = test.starts_with("what_");
     let control = if is_control { "-control" } else { "" };
     let dir = format!("powercut/{}{control}", filesystem.name());
@@ -140,7 +138,7 @@ fn explore(machine: &Machine, lab: &Lab, logs: &Path) {
                 owed += count;
                 let trial = Trial::record(machine, lab, case, pace, logs);
                 let tally = trial.judge_some(owed);
-                // A run at full speed has few flushes, and not many different states.
+                // A run at full speed has few flushes, so few different states.
                 owed = owed.saturating_sub(tally.states());
                 let name = trial.name();
                 // A few cuts may all come after the switch.
@@ -205,8 +203,8 @@ fn replay(machine: &Machine, lab: &Lab, logs: &Path, name: &str) {
     panic!("there is no trial `{trial}`");
 }
 
-/// A command that syncs nothing is caught, or all the others prove nothing: one that says it was
-/// done, and one that leaves parts of a tree.
+/// The test must catch commands that sync nothing, or the others prove nothing: one that reports
+/// success too early, and one that leaves parts of a tree.
 fn check_controls(test: &str, filesystem: Filesystem) {
     on_a_disk(test, filesystem, |machine, lab, logs| {
         for (deed, symptom) in CONTROLS {

@@ -1,11 +1,11 @@
-//! Two processes: one serves the disk, the other one works on it.
+//! Two processes: one serves the disk, the other works on it.
 //!
-//! Whoever serves a disk must never wait for it: killed while it waits, it could not end, and
-//! neither could the disk. So the test itself serves, and runs itself again among mounts of its
-//! own, where a second process mounts the disk and does everything else. The first one does what
-//! the second one asks for, a line at a time over a socket. The filesystem is not in the namespace
-//! of the process that serves it, because a namespace is unmounted before the descriptors of its
-//! last process close.
+//! The process that serves a disk must never wait for it: killed while it waits, it could not end,
+//! and neither could the disk. So the test itself serves, and starts itself again in a new mount
+//! namespace, where a second process mounts the disk and does everything else. The second process
+//! sends requests to the first, one per line over a socket. The filesystem is not in the namespace
+//! of the serving process, because a namespace is unmounted before the descriptors of its last
+//! process close.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -22,9 +22,9 @@ use crate::powercut::cut::Cut;
 use crate::powercut::disk::Disk;
 use crate::powercut::fuse;
 
-/// Set to the socket in the process that works on the disk.
+/// Holds the path of the socket in the process that works on the disk.
 const SOCKET: &str = "RVENV_POWERCUT_SOCKET";
-/// How long a disk that nobody uses any more may take to go away.
+/// How long an unused disk may take to disappear.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The socket, in the process that works on a disk.
@@ -32,7 +32,7 @@ pub(crate) fn socket() -> Option<PathBuf> {
     std::env::var_os(SOCKET).map(PathBuf::from)
 }
 
-/// Runs the test of this name again, among mounts of its own, with a disk to work on.
+/// Runs the test of this name again, in its own mount namespace, with a disk to work on.
 pub(crate) fn serve(test: &str, size: u64) {
     let device = File::options()
         .read(true)
@@ -66,20 +66,20 @@ pub(crate) fn serve(test: &str, size: u64) {
         }
     }
     let status = worker.wait().unwrap();
-    // Somebody who skipped has not connected.
+    // A process that skipped has not connected.
     drop(UnixStream::connect(&socket));
     let has_ended = end.recv_timeout(PATIENCE).is_ok();
     assert!(status.success() && has_passed, "{status}, see above");
     assert!(has_ended, "the disk is still in use");
 }
 
-/// Serves the disk from the moment on when somebody has mounted it.
+/// Serves the disk from the moment when the other process has mounted it.
 fn listen(listener: &UnixListener, device: File, disk: &Arc<Mutex<Disk>>, ended: Sender<()>) {
     let (mut stream, _) = listener.accept().unwrap();
     let served = Arc::clone(disk);
     thread::spawn(move || {
         fuse::serve(&device, &served);
-        // Nobody listens if the test has failed already.
+        // No receiver exists if the test has failed already.
         ended.send(()).ok();
     });
     let requests = BufReader::new(stream.try_clone().unwrap());
@@ -94,7 +94,7 @@ fn listen(listener: &UnixListener, device: File, disk: &Arc<Mutex<Disk>>, ended:
             "save" => disk.save(Path::new(what)),
             "load" => disk.load(Path::new(what)),
             "cut" => disk.cut(&what.parse().unwrap()),
-            _ => panic!("nobody asks for `{request}`"),
+            _ => panic!("unknown request `{request}`"),
         }
         if stream.write_all(b"done\n").is_err() {
             return;
@@ -102,12 +102,12 @@ fn listen(listener: &UnixListener, device: File, disk: &Arc<Mutex<Disk>>, ended:
     }
 }
 
-/// What may be asked of the process that serves the disk.
+/// The requests to the process that serves the disk.
 #[derive(Debug)]
 pub(crate) struct Requests(RefCell<BufReader<UnixStream>>);
 
 impl Requests {
-    /// From here on the disk is served, so its file must be mounted already.
+    /// Starts to serve the disk; its file must be mounted already.
     pub(crate) fn connect(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).unwrap();
         Self(RefCell::new(BufReader::new(stream)))
@@ -121,17 +121,17 @@ impl Requests {
         assert_eq!(answer, "done\n", "{request}");
     }
 
-    /// The disk becomes a new one.
+    /// Makes the disk empty.
     pub(crate) fn blank(&self) {
         self.ask("blank");
     }
 
-    /// Recordings begin at what is on the disk now.
+    /// Makes the current state the start of recordings.
     pub(crate) fn keep(&self) {
         self.ask("keep");
     }
 
-    /// Goes back to what was kept, and records.
+    /// Returns to the kept state, and records.
     pub(crate) fn record(&self) {
         self.ask("record");
     }

@@ -1,8 +1,8 @@
-//! One command, recorded once, and what the machine finds after each of many power cuts.
+//! One command, recorded once, and the state after each of many power cuts.
 //!
 //! A state is judged like this: mount it, which replays the filesystem's journal; run `rvenv
-//! recover`, or for some states the same command again; then everything must be what stood there
-//! before the command, or what stood there after it.
+//! recover`, or for some states the same command again; then everything must equal the state before
+//! the command, or the state after it.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -24,19 +24,19 @@ const DELAY: u32 = 2000;
 /// The calls that change a disk.
 const CHANGING: &str = "openat,write,pwrite64,copy_file_range,ftruncate,mkdirat,mkdir,linkat,symlinkat,renameat2,renameat,\
                         unlinkat,fsync,fdatasync,syncfs,fchmod,fchmodat,fchown,fchownat,utimensat,ioctl";
-/// What a mark of a call begins with.
+/// The prefix of the mark of a call.
 const CALL: &str = "call ";
-/// After so many recoveries the same command is run instead.
+/// After this many recoveries the same command runs instead.
 const REPEATED: usize = 5;
 
 /// How the command runs while it is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// As fast as it can. Finds what is not on the disk when the command says so.
+    /// At full speed. Finds data that is not on the disk when the command reports success.
     Plain,
-    /// Slowly, and the filesystem commits its metadata all the time: about after each call that
-    /// changes something. Finds what comes in the wrong order. Hides what is not synced at the end,
-    /// because something syncs soon.
+    /// Slowly, and the filesystem commits its metadata after about each call that changes
+    /// something. Finds a wrong order. Hides data that is not synced at the end, because a commit
+    /// follows soon.
     Stepped,
 }
 
@@ -51,7 +51,7 @@ impl Pace {
     }
 }
 
-/// What stands at the target, in the engine's directory in it, and beside it.
+/// The target, the engine's directory in it, and the names beside it.
 #[derive(Debug)]
 struct Standing {
     tree: Tree,
@@ -88,14 +88,14 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// What the states of a trial turned out to be.
+/// The counts of the states of a trial.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) old: usize,
     pub(crate) new: usize,
     /// New, after the command had ended with success.
     pub(crate) after_success: usize,
-    /// In how many there was something to recover.
+    /// How many states needed recovery.
     pub(crate) open: usize,
     /// Each with the name of its state.
     pub(crate) failures: Vec<String>,
@@ -107,7 +107,7 @@ impl Tally {
     }
 }
 
-/// How one state was found.
+/// The result of one state.
 struct Found {
     is_new: bool,
     is_open: bool,
@@ -125,7 +125,7 @@ pub(crate) struct Trial<'a> {
     new: Standing,
 }
 
-/// Makes what stands there before a command, on a new filesystem.
+/// Makes the state before a command, on a new filesystem.
 pub(crate) fn begin(machine: &Machine, lab: &Lab, case: Case) {
     machine.make();
     machine.mount().unwrap();
@@ -135,7 +135,7 @@ pub(crate) fn begin(machine: &Machine, lab: &Lab, case: Case) {
 }
 
 impl<'a> Trial<'a> {
-    /// Runs the command, and keeps its recording in a directory below `logs`.
+    /// Runs the command, and saves its recording in a directory below `logs`.
     pub(crate) fn record(
         machine: &'a Machine,
         lab: &'a Lab,
@@ -163,7 +163,7 @@ impl<'a> Trial<'a> {
         Self::of(machine, lab, case, pace, dir)
     }
 
-    /// Takes a recording from where a failure left it.
+    /// Loads the recording that a failure left.
     pub(crate) fn load(
         machine: &'a Machine,
         lab: &'a Lab,
@@ -208,7 +208,7 @@ impl<'a> Trial<'a> {
         &self.dir
     }
 
-    /// Judges about so many states.
+    /// Judges about this many states.
     pub(crate) fn judge_some(&self, count: usize) -> Tally {
         let mut tally = Tally::default();
         for cut in cuts(&self.log, count) {
@@ -249,7 +249,7 @@ impl<'a> Trial<'a> {
         self.machine
             .mount()
             .map_err(|error| format!("cannot mount: {error}"))?;
-        // What cannot be read is a finding about this state, and the state has to be unmounted.
+        // An unreadable file is a finding about this state, and the disk still has to be unmounted.
         let found = catch_unwind(AssertUnwindSafe(|| self.judge_mounted(cut)));
         self.machine.unmount();
         found.unwrap_or_else(|panic| {
@@ -309,7 +309,7 @@ impl<'a> Trial<'a> {
         Ok(Found { is_new, is_open })
     }
 
-    /// A failure as a story, and how to see it again.
+    /// The story of a failure, with the line that reproduces it.
     fn describe(&self, cut: &Cut, why: &str) -> String {
         let pending = Cut {
             kept: Kept::All,
@@ -334,7 +334,7 @@ impl<'a> Trial<'a> {
         )
     }
 
-    /// Judges the state of a failure once more, and says how it was found.
+    /// Judges the state of a failure once more, and prints the result.
     pub(crate) fn replay(&self, cut: &Cut) -> Result<(), String> {
         let found = self.judge(cut).map_err(|why| self.describe(cut, &why))?;
         let tree = if found.is_new { "new" } else { "old" };
@@ -343,9 +343,8 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Runs a command to its end; right after each call that changes something the filesystem commits
-/// its metadata, and a mark says what was called. The tracer makes the call wait long enough for
-/// that.
+/// Runs a command to its end. Right after each call that changes something, the filesystem commits
+/// its metadata, and a mark names the call. The tracer delays the call long enough for that.
 fn step(machine: &Machine, fifo: &Path, command: impl Fn(&[String]) -> Command) -> Ended {
     drop(fs::remove_file(fifo));
     rustix::fs::mknodat(CWD, fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -369,7 +368,7 @@ fn step(machine: &Machine, fifo: &Path, command: impl Fn(&[String]) -> Command) 
     thread::scope(|scope| {
         let running = scope.spawn(|| {
             let ended = end(&mut command);
-            // Had the tracer not come so far, nobody else would open the other end.
+            // Opens the other end, in case the tracer failed before it did so.
             drop(File::options().read(true).write(true).open(fifo).unwrap());
             ended
         });

@@ -1,12 +1,12 @@
-//! Between a command and the disk: each system call that changes a file waits until the test says
-//! what becomes of it.
+//! Intercepts the system calls of a command: each call that changes a file waits until the test
+//! decides about it.
 //!
-//! Promises one count over all threads and all processes of a run, in the order in which the kernel
-//! met their calls, and that nothing of a run that was killed changes a file any more. Calls on
-//! pipes and devices do not count, and those that only open, read or lock count where they are
-//! asked for, and are about a file of the lab. Needs Linux on `x86_64`, and a kernel that hands
-//! calls over (5.19); whoever asks without is told so and skips. Does not see what a file mapped
-//! into memory gets, nor `io_uring`; the command uses neither.
+//! Promises one count over all threads and processes of a run, in the order in which the kernel
+//! received their calls, and that no process of a killed run changes a file any more. Calls on
+//! pipes and devices do not count; calls that only open, read or lock count on request, for files
+//! of the lab. Needs Linux on `x86_64` with seccomp notifications (5.19); without them a test
+//! prints the reason and skips. Does not see writes to memory-mapped files, nor `io_uring`; the
+//! command uses neither.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
@@ -28,30 +28,30 @@ mod table;
 use notified::{Notice, Verdict};
 use table::{Changes, Place, Row, TABLE};
 
-/// Stands for the working directory in an argument.
+/// The value of an argument that means the working directory.
 const AT_FDCWD: u64 = libc::AT_FDCWD.cast_unsigned() as u64;
 
 /// One call of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// Which call it is, from 1, of all that count.
+    /// Its number among all counted calls, from 1.
     pub(crate) number: usize,
     pub(crate) kind: &'static str,
-    /// Which call of its kind it is, from 1.
+    /// Its number among the calls of its kind, from 1.
     pub(crate) nth: usize,
-    /// Which thread makes it, from 0, in the order of their first calls.
+    /// The number of its thread, from 0, in the order of their first calls.
     pub(crate) thread: usize,
-    /// The file; of two names the new one.
+    /// The file; of two names, the new one.
     pub(crate) path: PathBuf,
-    /// Whether it changes anything, rather than looks.
+    /// Whether it changes a file, not only reads.
     pub(crate) changes: bool,
 }
 
-/// What becomes of a call.
+/// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     GoesOn,
-    /// It fails with this error, and is not made.
+    /// It fails with this error and does not run.
     Fails(c_int),
     /// The whole run dies before it.
     Kills,
@@ -60,13 +60,13 @@ pub(crate) enum Answer {
 /// Which calls count.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Counted<'a> {
-    /// Those that change a file.
+    /// Calls that change a file.
     Changing,
-    /// Those that open, read or lock something below this directory, too.
+    /// Also calls that open, read or lock something below this directory.
     Reading(&'a Path),
 }
 
-/// Runs a command to its end, and asks what becomes of each of its calls.
+/// Runs a command to its end; `answer` decides about each of its calls.
 pub(crate) fn run(
     command: &mut Command,
     counted: Counted<'_>,
@@ -90,7 +90,7 @@ pub(crate) fn run(
         let Some(call) = call else {
             return Verdict::GoesOn;
         };
-        // Whoever is left of a run that was killed dies at its next call.
+        // Each remaining process of a killed run dies at its next call.
         let what = if is_killed {
             Answer::Kills
         } else {
@@ -108,7 +108,7 @@ pub(crate) fn run(
     output.unwrap().into()
 }
 
-/// Whether calls can be met here; prints the reason if not.
+/// Whether calls can be intercepted here; prints the reason if not.
 pub(crate) fn are_met() -> bool {
     let mut calls = 0;
     let mut command = Command::new("mkdir");
@@ -125,7 +125,7 @@ pub(crate) fn are_met() -> bool {
     are_met
 }
 
-/// The calls of a run that nothing disturbs; it has to succeed.
+/// The calls of an undisturbed run, which must succeed.
 pub(crate) fn list(command: &mut Command, counted: Counted<'_>) -> Vec<Call> {
     let mut calls = Vec::new();
     let ended = run(command, counted, &mut |call| {
@@ -136,8 +136,8 @@ pub(crate) fn list(command: &mut Command, counted: Counted<'_>) -> Vec<Call> {
     calls
 }
 
-/// Runs a command whose call of this number, if it gets so far, has this answer; tells which call
-/// it was.
+/// Runs a command and gives this answer to the call with this number; returns that call, if the run
+/// gets so far.
 pub(crate) fn meet(command: &mut Command, number: usize, what: Answer) -> (Option<Call>, Ended) {
     let mut met = None;
     let ended = run(command, Counted::Changing, &mut |call| {
@@ -150,7 +150,7 @@ pub(crate) fn meet(command: &mut Command, number: usize, what: Answer) -> (Optio
     (met, ended)
 }
 
-/// What was counted so far.
+/// The counts so far.
 struct Count<'a> {
     counted: Counted<'a>,
     number: usize,
@@ -211,14 +211,14 @@ impl Count<'_> {
     }
 }
 
-/// Whether these flags of `open` let a file be changed or made.
+/// Whether these flags of `open` allow to change or create a file.
 fn opens_to_change(flags: u64) -> bool {
     let changing = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
     let changing = u64::try_from(changing).expect("flags are positive");
     flags & changing != 0
 }
 
-/// Eight bytes of the memory of a process that waits.
+/// Eight bytes of the memory of the waiting process.
 fn memory(thread: Pid, address: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     let memory = fs::File::open(format!("/proc/{thread}/mem")).ok()?;
@@ -226,14 +226,14 @@ fn memory(thread: Pid, address: u64) -> Option<u64> {
     Some(u64::from_ne_bytes(bytes))
 }
 
-/// The file descriptor in an argument: an `int`, so that the upper half means nothing.
+/// The file descriptor in an argument: an `int`, so the upper half has no meaning.
 fn descriptor(argument: u64) -> c_int {
     let lower = u32::try_from(argument & u64::from(u32::MAX)).expect("32 bits");
     lower.cast_signed()
 }
 
-/// The working directory, or the file that is open under a number; pipes and sockets have names
-/// that are no paths.
+/// The working directory, or the file of an open descriptor; the names of pipes and sockets are not
+/// paths.
 fn opened(thread: Pid, argument: u64) -> PathBuf {
     let number = descriptor(argument);
     let link = if number == libc::AT_FDCWD {
@@ -244,7 +244,7 @@ fn opened(thread: Pid, argument: u64) -> PathBuf {
     fs::read_link(link).unwrap_or_default()
 }
 
-/// The file that a text in the memory of the process names, from there.
+/// The file that a path in the memory of the process names, relative to `from`.
 fn named(thread: Pid, from: &Path, address: u64) -> PathBuf {
     let mut bytes = vec![0; 4096];
     let memory = fs::File::open(format!("/proc/{thread}/mem"));

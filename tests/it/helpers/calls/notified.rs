@@ -1,8 +1,8 @@
-//! The one door to seccomp: a command whose calls wait, each of them, until somebody answers.
+//! The only use of seccomp: runs a command whose calls each wait for an answer.
 //!
-//! The filter is that of a thread which does nothing but start the command, so that the command and
-//! everything it starts inherit it, and the test itself does not. All their calls arrive at one
-//! listener, one after the other.
+//! A thread that only starts the command installs the filter, so that the command and its children
+//! inherit it, and the test itself does not. All their calls arrive at one listener, one after the
+//! other.
 
 use std::ffi::{c_int, c_long};
 use std::io;
@@ -14,7 +14,7 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A call that waits.
+/// A waiting call.
 #[derive(Debug)]
 pub(super) struct Notice {
     id: u64,
@@ -24,18 +24,18 @@ pub(super) struct Notice {
     pub(super) arguments: [u64; 6],
 }
 
-/// What becomes of it.
+/// The answer to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is made.
+    /// It runs.
     GoesOn,
-    /// It is not made, and fails with this error.
+    /// It does not run, and fails with this error.
     Fails(c_int),
-    /// The process of the thread dies before the call is made.
+    /// The process of the thread dies before the call runs.
     Dies,
 }
 
-/// A run without a call for so long hangs.
+/// A run without a call for this long hangs.
 const SILENCE_MAX: Timespec = Timespec {
     tv_sec: 120,
     tv_nsec: 0,
@@ -78,9 +78,9 @@ pub(super) fn run(
     })
 }
 
-/// A filter for this thread and whatever it starts, and where the calls arrive.
+/// Installs a filter for this thread and its children; returns the listener for their calls.
 fn listen(numbers: &[c_long]) -> io::Result<OwnedFd> {
-    // Without it only root may filter.
+    // Without this only root may install a filter.
     rustix::thread::set_no_new_privs(true)?;
     let program = program(numbers);
     let program = libc::sock_fprog {
@@ -109,13 +109,13 @@ fn listen(numbers: &[c_long]) -> io::Result<OwnedFd> {
     Ok(listener)
 }
 
-/// Asks about the calls with these numbers, allows the others; another architecture's numbers mean
-/// something else.
+/// A filter program that notifies about calls with these numbers and allows all others; on another
+/// architecture the numbers mean other calls.
 fn program(numbers: &[c_long]) -> Vec<libc::sock_filter> {
     const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const JUMP: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
-    // Where `seccomp_data` has the number and the architecture.
+    // The offsets of the number and the architecture in `seccomp_data`.
     const NUMBER: u32 = 0;
     const ARCHITECTURE: u32 = 4;
     const X86_64: u32 = 0xC000_003E;
@@ -140,12 +140,12 @@ fn program(numbers: &[c_long]) -> Vec<libc::sock_filter> {
     program
 }
 
-/// What is heard next.
+/// The next event of the listener.
 enum Next {
     Waits(Notice),
-    /// Whoever made the call is dead already, or something else woke us.
+    /// The caller is dead already, or the wake-up had another cause.
     Died,
-    /// Nobody is left who could make one.
+    /// No process with the filter is left.
     End,
 }
 
@@ -199,13 +199,13 @@ fn next(listener: &OwnedFd) -> io::Result<Next> {
     }))
 }
 
-/// Lets the thread go on; one that has died meanwhile needs no answer.
+/// Answers the thread; one that has died meanwhile needs no answer.
 fn answer(listener: &OwnedFd, notice: &Notice, verdict: Verdict) {
     let (error, flags) = match verdict {
         Verdict::GoesOn => (0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE),
         Verdict::Fails(error) => (-error, 0),
         Verdict::Dies => {
-            // The number of a thread leads to its process.
+            // The process of the thread comes from its number.
             let _died_already = kill_process(notice.thread, Signal::KILL);
             return;
         }

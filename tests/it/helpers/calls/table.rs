@@ -1,4 +1,4 @@
-//! Which system calls change files, and where each of them says which file.
+//! The system calls that change files, and where the arguments of each name the file.
 
 use std::ffi::c_long;
 
@@ -14,12 +14,12 @@ use libc::{
     SYS_utimensat, SYS_utimes, SYS_write, SYS_writev,
 };
 
-/// Where the arguments of a call say which file it is about; numbers count the arguments from 0.
+/// Where the arguments of a call name its file; numbers count the arguments from 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
-    /// A path from the working directory.
+    /// A path relative to the working directory.
     Path(usize),
-    /// An open directory, and a path from there.
+    /// An open directory, and a path relative to it.
     At(usize, usize),
     /// An open file.
     Open(usize),
@@ -29,9 +29,9 @@ pub(super) enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Changes {
     Always,
-    /// The flags in this argument say so.
+    /// The flags in this argument decide.
     ByFlags(usize),
-    /// The flags stand at the address in this argument.
+    /// The flags at the address in this argument decide.
     ByFlagsAt(usize),
     /// It shares blocks of files.
     ByClone,
@@ -78,7 +78,7 @@ const fn never(number: c_long, name: &'static str, place: Place) -> Row {
 
 use Place::{At, Open, Path};
 
-/// Every call that can change a file or its name, and those that open, read and lock them.
+/// Every call that can change a file or its name, and those that open, read and lock files.
 pub(super) const TABLE: [Row; 58] = [
     opens(SYS_open, "open", Path(0), Changes::ByFlags(1)),
     opens(SYS_openat, "openat", At(0, 1), Changes::ByFlags(2)),

@@ -1,13 +1,12 @@
-//! Real filesystems to run the real command on: disks, layers, binds, mount points, and what lacks
-//! something.
+//! Real filesystems for the real command: disks, layers, bind mounts, mount points, and filesystems
+//! that lack a feature.
 //!
-//! A [`Place`] is a [`Lab`] of which the parent of the target, or the target itself, lies on the
-//! filesystem of its [`Kind`]. Each test must be among mounts of its own ([`crate::mounts`]); what
-//! a place mounted or attached it lets go when it is dropped, also by a panic. A kind that cannot
-//! be had here prints the reason, and is `None`.
+//! A [`Place`] is a [`Lab`] in which the parent of the target, or the target itself, is on the
+//! filesystem of its [`Kind`]. Each test must run in its own mount namespace ([`crate::mounts`]);
+//! dropping a place, also by a panic, releases what it mounted or attached. A kind that is not
+//! available here prints the reason, and is `None`.
 //!
-//! The kernel and the tools decide what a kind can do: nothing here pretends but the lack of flags
-//! of a rename.
+//! The kernel and the tools decide what a kind can do: only the lack of rename flags is simulated.
 
 use std::fs;
 use std::path::Path;
@@ -19,41 +18,41 @@ use crate::trees::{Ended, Lab, end};
 /// The user who owns a target and not the directory that holds it.
 const OTHER_USER: u32 = 65534;
 
-/// The launcher that takes the flags of `renameat2` away.
+/// The launcher that makes `renameat2` refuse its flags.
 const NO_RENAME_FLAGS: &str = include_str!("no_rename_flags.py");
 
-/// What the target lies on.
+/// The kind of filesystem of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ext4,
     Xfs,
     Btrfs,
     Tmpfs,
-    /// An overlayfs, the lower layer of which holds all that was prepared.
+    /// An overlayfs whose lower layer holds everything that was prepared.
     Overlay,
-    /// A directory of the same filesystem, seen at a second place; the target is below it.
+    /// A bind mount of a directory of the same filesystem; the target is below it.
     Bind,
-    /// The target is a mount point itself, of a tmpfs.
+    /// The target itself is the mount point of a tmpfs.
     MountPoint,
-    /// A FUSE filesystem whose renames know no flags, over a tmpfs.
+    /// A FUSE filesystem without rename flags, over a tmpfs.
     Fuse,
     /// No links, no modes, no owners.
     Exfat,
-    /// Seen through a mount that may only be read.
+    /// A read-only mount.
     ReadOnly,
-    /// A tmpfs, under a kernel that knows no flags of a rename.
+    /// A tmpfs, under a kernel without rename flags.
     NoRenameFlags,
-    /// A tmpfs, for a user who owns the target and may not write the directory that holds it.
+    /// A tmpfs, for a user who owns the target and may not write its parent directory.
     Unwritable,
 }
 
 impl Kind {
-    /// Whether a file has the mode that it was made with.
+    /// Whether files keep their modes.
     pub(crate) fn keeps_modes(self) -> bool {
         self != Self::Exfat
     }
 
-    /// Whether an object's time of birth is told there.
+    /// Whether the filesystem reports birth times.
     pub(crate) fn tells_births(self) -> bool {
         match self {
             Self::Fuse | Self::Exfat => false,
@@ -76,13 +75,13 @@ impl Kind {
 pub(crate) struct Place {
     pub(crate) kind: Kind,
     pub(crate) lab: Lab,
-    /// Commands that let go what was mounted and attached, the last first.
+    /// Commands that release mounts and loop devices, the last first.
     undo: Vec<Vec<String>>,
 }
 
 impl Place {
-    /// A place with what `prepare` puts into its lab; for a lower layer and what may only be read
-    /// that is done before it is mounted, for all others on the filesystem itself.
+    /// A place with what `prepare` puts into its lab: before the mount for a lower layer and a
+    /// read-only mount, on the filesystem itself for all others.
     pub(crate) fn new(kind: Kind, prepare: impl Fn(&mut Lab)) -> Option<Self> {
         let mut place = Self {
             kind,
@@ -106,18 +105,18 @@ impl Place {
         Some(place)
     }
 
-    /// Runs the command with some words.
+    /// Runs the command with arguments.
     pub(crate) fn run(&self, words: &[String]) -> Ended {
         self.run_under(&[], words)
     }
 
-    /// Runs the command with words that must succeed.
+    /// Runs the command with arguments; it must succeed.
     pub(crate) fn done(&self, words: &[String]) {
         let ended = self.run(words);
         assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.story);
     }
 
-    /// Runs the command by another one, such as a tracer.
+    /// Runs the command under another one, such as a tracer.
     pub(crate) fn run_under(&self, outer: &[String], words: &[String]) -> Ended {
         end(&mut self.lab.under(outer, words))
     }
@@ -162,7 +161,7 @@ impl Place {
                 for dir in [parent.display().to_string(), self.dir("cache")] {
                     std::os::unix::fs::chown(dir, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
                 }
-                // Interpreters may stand where only root may look; nothing is written by that.
+                // Lets the user read interpreters where only root may; this grants no write access.
                 let user = OTHER_USER.to_string();
                 let who = ["--reuid", &user, "--regid", &user, "--clear-groups"];
                 let may = ["--inh-caps", "+dac_read_search", "--ambient-caps"];
@@ -171,7 +170,7 @@ impl Place {
         }
     }
 
-    /// Has the command started by another one, which must be able to start `true`.
+    /// Runs the command under a launcher, which must be able to start `true`.
     fn start_by(&mut self, launcher: &[&str]) -> Option<()> {
         self.lab.launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
         let (program, rest) = launcher.split_first()?;
@@ -190,8 +189,7 @@ impl Place {
         Some(())
     }
 
-    /// The kernel's own exfat where there is one; else one of FUSE, which wants a device rather
-    /// than a file.
+    /// The kernel's exfat where it exists; else a FUSE driver, which needs a device, not a file.
     fn mount_exfat(&mut self) -> Option<()> {
         let image = self.image();
         let parent = shown(&self.lab.parent());
@@ -209,7 +207,7 @@ impl Place {
         Some(())
     }
 
-    /// What was prepared moves into the lower layer.
+    /// Moves what was prepared into the lower layer.
     fn mount_over_layer(&mut self) -> Option<()> {
         let parent = self.lab.parent();
         let lower = shown(&self.lab.file("lower"));
@@ -226,8 +224,7 @@ impl Place {
         Some(())
     }
 
-    /// An empty disk, as large as the largest minimum asks, of which next to nothing is ever
-    /// written.
+    /// A sparse image, large enough for the largest minimum size of a filesystem.
     fn image(&self) -> String {
         let image = self.lab.file("disk.img");
         fs::File::create(&image)
@@ -267,8 +264,8 @@ impl Drop for Place {
             let Some((program, rest)) = words.split_first() else {
                 continue;
             };
-            // A test that fails says more than a mount that stays, which goes with the process in
-            // any case.
+            // The failure of the test matters more than a remaining mount, which ends with the
+            // process anyway.
             if !Command::new(program)
                 .args(rest)
                 .status()
@@ -280,7 +277,7 @@ impl Drop for Place {
     }
 }
 
-/// What a tool tells, if it is there and succeeds; prints the reason if not.
+/// The output of a tool that succeeds; prints the reason if it is missing or fails.
 fn done(tool: &str, words: &[&str]) -> Option<String> {
     if !has(tool) {
         return None;

@@ -176,7 +176,7 @@ fn planted_stages_trash_and_drafts_are_named_and_left_alone() {
             fs::write(&path, "{}").unwrap();
         } else {
             fs::create_dir(&path).unwrap();
-            fs::write(path.join("mine"), "somebody's").unwrap();
+            fs::write(path.join("mine"), "another user's").unwrap();
             give_to_nobody(&path.join("mine"));
         }
         give_to_nobody(&path);

@@ -2,7 +2,7 @@
 //!
 //! The floors of the two crates are the two tables in ARCHITECTURE.md whose first column is a
 //! number: 1 is the lowest. A row names folders or files of the crate in its second column, in
-//! backticks. What has the same number does not use each other.
+//! backticks. Modules with the same number do not use each other.
 //!
 //! Inside a folder there are no numbers; its files and folders may use each other in one direction
 //! only. The root of a folder (`fs.rs` beside `fs/`) is not one of them: its files may use the
@@ -68,7 +68,7 @@ fn check_floors(folder: &str, sources: &[Source], modules: &Modules) -> String {
     let floor_of = |module: &[String]| floors.get(module.first()?).copied();
     for Use { by, of, text } in &modules.uses {
         let is_inside = by.first() == of.first();
-        // `lib.rs` has no floor: it may use all, and nothing uses it.
+        // `lib.rs` has no floor: it may use everything, and nothing uses it.
         let is_upwards = match (floor_of(by), floor_of(of)) {
             (Some(by), Some(of)) => of >= by,
             (Some(_), None) => true,

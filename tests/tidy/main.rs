@@ -1,8 +1,7 @@
 //! Tidiness as a test: floors, sizes and manners of the source, which no compiler checks.
 //!
-//! A file may use files on lower floors only (ARCHITECTURE.md draws them); files and functions end
-//! at a size at which they can still be read in one go; every file says at its head what it
-//! promises.
+//! A file may use files on lower floors only (ARCHITECTURE.md draws them); files and functions are
+//! small enough to be read in one go; every file says at its head what it promises.
 
 #![expect(
     clippy::indexing_slicing,
@@ -19,7 +18,7 @@ use crate::source::{Source, sources};
 
 /// The two crates.
 const CRATES: [&str; 2] = ["src", "journal/src"];
-/// Everything that is written in Rust here.
+/// All folders with Rust sources.
 const ALL: [&str; 8] = [
     "src",
     "journal/src",
@@ -41,7 +40,7 @@ const PUBLISHERS: &[&str] = &["base", "distributions", "change", "front", "bin"]
 /// What a builder must not be able to do.
 const POWERS: &[&str] = &["Fs", "Ready", "Store", "RealFs", "Terms", "StageOptions"];
 
-/// A text without its comments, whose examples may do what the code must not.
+/// A text without its comments: examples in comments may do what code must not.
 fn code(text: &str) -> String {
     let lines = text
         .lines()
@@ -221,7 +220,7 @@ fn every_source_file_that_a_comment_names_exists() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
-/// A table of situations is worth as much as the tests that it names.
+/// A table of situations is only as good as the tests that it names.
 #[test]
 fn every_test_that_a_document_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,8 +1,8 @@
 //! The sources as a test reads them: which modules exist, and which of them each one uses.
 //!
 //! A use is a path in the code that begins with `crate::`, `self::`, `super::` or the name of a
-//! child module. A name that a module imports or re-exports leads to where it is defined.
-//! Comments, texts and unit tests are no code.
+//! child module. A name that a module imports or re-exports leads to where it is defined. Comments,
+//! strings and unit tests are not code.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

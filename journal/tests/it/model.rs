@@ -372,8 +372,8 @@ fn expected(before: &Map, plan: &Plan) -> Option<BTreeMap<String, Expectation>> 
         );
     }
     for (path, operation, effect) in plan.effects() {
-        let stood = before.get(path.as_str());
-        let was_dir = stood.is_some_and(|thing| thing.content == "a directory");
+        let old = before.get(path.as_str());
+        let was_dir = old.is_some_and(|thing| thing.content == "a directory");
         let is_dir = matches!(operation.node, Node::Dir { .. });
         if keeps && was_dir && !is_dir {
             return None;

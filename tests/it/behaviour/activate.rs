@@ -1,8 +1,8 @@
 //! The activation scripts in the shells that they are written for.
 //!
-//! Each test starts every shell that the machine has, on environments whose path and prompt are as
-//! awkward as rvenv accepts, and compares what the shell's own children see. A shell that is not
-//! installed is named and passed over.
+//! Each test starts every installed shell, on environments whose path and prompt are as awkward as
+//! rvenv accepts, and compares what the shell's own children see. The test prints the name of a
+//! missing shell and skips it.
 //! Read next: `src/build/activation.rs`.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 use rvenv::activation::{self, Activation};
 use tempfile::TempDir;
 
-/// Names that some shell would like to interpret; each is both a directory and a prompt.
+/// Names that some shell might interpret; each is both a directory and a prompt.
 pub(super) const AWKWARD: [&str; 10] = [
     "two  words ",
     "it's \"quoted\" ;&|<>()[]{}*?#=~@+,",
@@ -83,7 +83,7 @@ const SHELLS: [Shell; 7] = [
     },
 ];
 
-/// A directory with its scripts and a `python` that says where it is.
+/// A directory with its scripts and a `python` that prints its own path.
 pub(super) struct Env {
     pub(super) dir: PathBuf,
 }
@@ -154,7 +154,7 @@ pub(super) fn posix_shells() -> impl Iterator<Item = &'static Shell> {
     installed_shells().filter(|shell| shell.script == "activate")
 }
 
-/// A program with nothing in its environment but what the tests put there.
+/// A program with only the tests' own environment variables.
 pub(super) fn command(program: &str, home: &Path) -> Command {
     let mut command = Command::new(program);
     command
@@ -195,7 +195,7 @@ fn variables(text: &str) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-/// Runs a script and returns what stood between its `echo @@@` lines.
+/// Runs a script and returns the text between its `echo @@@` lines.
 fn sections(shell: &Shell, home: &Path, script: &str, vars: &[(&str, &Path)]) -> Vec<String> {
     let output = run(shell, home, script, vars);
     stdout_of(shell, &output)

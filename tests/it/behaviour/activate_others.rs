@@ -1,4 +1,4 @@
-//! Activation in what is no POSIX shell: PowerShell, nushell, xonsh and a running Python; and the
+//! Activation outside of POSIX shells: PowerShell, nushell, xonsh and a running Python; and the
 //! quoting of texts.
 //!
 //! Read next: `activate.rs`, which has the awkward environments.
@@ -39,7 +39,7 @@ $out.WriteLine(-not (Test-Path -Path Function:deactivate))
     for name in AWKWARD {
         let home = scratch();
         let env = Env::new(home.path(), name, name);
-        // PowerShell takes brackets in the path of a script for a pattern.
+        // PowerShell treats brackets in the path of a script as a pattern.
         let plain = home.path().join("Activate.ps1");
         fs::copy(env.dir.join("bin/Activate.ps1"), &plain).unwrap();
         let file = home.path().join("script.ps1");
@@ -59,7 +59,7 @@ $out.WriteLine(-not (Test-Path -Path Function:deactivate))
     }
 }
 
-/// The interpreters that a person is likely to have, oldest first where pyenv keeps several.
+/// The interpreters that a user is likely to have, oldest first where pyenv keeps several.
 fn pythons() -> Vec<PathBuf> {
     let output = Command::new("pyenv").arg("root").output();
     let versions = output.ok().map(|output| {
@@ -130,7 +130,7 @@ sys.stdout.buffer.write(os.environb[b'VIRTUAL_ENV_PROMPT'])
     }
 }
 
-/// Every text that rvenv accepts, with the characters that mean something to a shell in front.
+/// Any text that rvenv accepts; characters with a meaning to a shell are frequent.
 fn texts() -> impl Strategy<Value = Vec<String>> {
     let special = prop::sample::select(
         " '\"$`\\!;&|()*~%#{}[]<>?^=-@\u{2019}"
@@ -190,8 +190,8 @@ fn every_text_survives_its_quoting_in_the_shells() {
     check_round_trip("nu", &["--no-config-file"], activation::quote_nushell);
 }
 
-/// What nushell tells of itself: four variables, the head of PATH and what its children see, then
-/// the prompt.
+/// What nushell reports: four variables, the head of PATH and what its children see, then the
+/// prompt.
 const NUSHELL: &str = r#"
 def show [] {
     for name in [VIRTUAL_ENV VIRTUAL_ENV_PROMPT PYTHONHOME] {
@@ -288,7 +288,7 @@ fn nushell_keeps_its_prompt_where_the_user_says_so() {
     }
 }
 
-/// What xonsh tells of itself and of what its children see.
+/// What xonsh reports about itself and about what its children see.
 const XONSH: &str = "
 import os
 def show():
@@ -307,7 +307,7 @@ fn xonsh_sees_the_awkward_path_and_prompt_as_written_and_forgets_them_again() {
     }
     for name in AWKWARD {
         let home = scratch();
-        // In what it takes from PATH xonsh itself puts in the values of variables that are set.
+        // xonsh itself expands variables in the entries of PATH.
         let env = Env::new(home.path(), &name.replace("$HOME", "$"), name);
         let other = Env::new(home.path(), "other", "other");
         let file = home.path().join("script.xsh");

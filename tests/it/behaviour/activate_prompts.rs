@@ -1,4 +1,4 @@
-//! The prompts of activated shells: what an interactive shell shows, and what it has back
+//! The prompts of activated shells: what an interactive shell shows, and what it restores
 //! afterwards.
 //!
 //! Read next: `activate.rs`, which has the shells.
@@ -34,7 +34,7 @@ fn the_prompt_stays_as_it_is_where_the_user_says_so() {
     }
 }
 
-/// Feeds lines to an interactive shell without a terminal and returns all that it shows.
+/// Feeds lines to an interactive shell without a terminal and returns its output.
 fn interact(shell: &Shell, home: &Path, lines: &str, script: &Path) -> String {
     let mut child = command("setsid", home)
         .args(["--wait", shell.name])

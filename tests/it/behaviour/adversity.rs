@@ -1,10 +1,10 @@
 //! Adversity: `create --clear` over an environment with 1,000 foreign files, made to fail at every
 //! stage.
 //!
-//! A corrupt wheel, a full disk, SIGINT and SIGTERM at system calls: the exit code says what stands
-//! at the target, and the tree proves it, to the byte, mode and time (I1); nothing is left beside
-//! it after `recover`. An error never becomes a panic. `RVENV_FAULTS=all` meets more of them. Read
-//! next: `tests/it/faults.rs`, where single system calls fail.
+//! A corrupt wheel, a full disk, SIGINT and SIGTERM at system calls: the exit code says which tree
+//! is at the target, and the tree matches it in every byte, mode and time (I1); nothing is left
+//! beside it after `recover`. An error never becomes a panic. `RVENV_FAULTS=all` tries more of
+//! them. Read next: `tests/it/faults.rs`, where single system calls fail.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ use crate::strace::{self, Call};
 use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// An environment with foreign files, which a clear replaces or leaves.
+/// An environment with foreign files, which a clear replaces or leaves unchanged.
 struct Bench<'a> {
     lab: &'a Lab,
     words: Vec<String>,
@@ -44,7 +44,7 @@ impl<'a> Bench<'a> {
         bench
     }
 
-    /// Makes the old tree, unless it still stands there.
+    /// Makes the old tree, unless it still exists.
     fn prepare(&mut self) {
         if !self.lab.target().join("strangers").exists() {
             self.lab.add_strangers(1000);
@@ -60,7 +60,7 @@ impl<'a> Bench<'a> {
         compare(&self.new, &look(&self.lab.target()), Sameness::Alike)
     }
 
-    /// What the exit code says is what stands there.
+    /// Checks that the tree matches the exit code.
     fn judge(&self, ended: &Ended, what: &str) {
         let story = &ended.story;
         assert!(!story.contains("panicked"), "{what}: {story}");
@@ -68,13 +68,13 @@ impl<'a> Bench<'a> {
             Some(0) => self.is_new(),
             Some(1 | 3 | 130 | 143) => self.is_old(),
             Some(5 | 6) => self.is_old().or_else(|_| self.is_new()),
-            code => Err(format!("no code of ours: {code:?}")),
+            code => Err(format!("not an exit code of rvenv: {code:?}")),
         };
         assert_eq!(truth, Ok(()), "{what}: {:?} {story}", ended.code);
     }
 
-    /// Undisturbed again, `recover` leaves one of the two trees and nothing else; which one is told
-    /// already.
+    /// Checks that an undisturbed `recover` leaves the tree that the exit code named, and nothing
+    /// else.
     fn recover(&self, ended: &Ended, what: &str) {
         let story = &ended.story;
         let recovered = end(&mut self.lab.rvenv(&self.lab.recover()));
@@ -89,7 +89,8 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// The changing calls of a run; of the thousand that delete the foreign files, those at both ends.
+/// The changing calls of a run; of the thousand that delete the foreign files, only the first and
+/// the last.
 fn calls(bench: &mut Bench<'_>) -> Vec<Call> {
     let mut calls = strace::calls(bench.lab, &bench.words);
     bench.prepare();
@@ -98,8 +99,8 @@ fn calls(bench: &mut Bench<'_>) -> Vec<Call> {
     calls
 }
 
-/// What stands beside the target; a signal after the switch may leave trash, of which the command
-/// tells.
+/// The names beside the target; a signal after the switch may leave trash, which the command
+/// reports.
 fn left_by(lab: &Lab, ended: &Ended) -> Vec<String> {
     let mut left = lab.litter();
     if ended.story.contains("Interrupted while deleting") {
@@ -112,8 +113,8 @@ fn wants_all() -> bool {
     std::env::var_os("RVENV_FAULTS").is_some()
 }
 
-/// A signal before the switch ends the run with nothing changed and nothing left; after it, it is
-/// too late.
+/// A signal before the switch ends the run with nothing changed and nothing left; after the switch
+/// it has no effect.
 #[test]
 fn a_signal_at_a_changing_call_ends_the_run_with_its_own_code() {
     let Some(lab) = Lab::new() else { return };
@@ -127,7 +128,7 @@ fn a_signal_at_a_changing_call_ends_the_run_with_its_own_code() {
     for (number, call) in calls.iter().step_by(each).enumerate() {
         bench.prepare();
         let (signal, own) = [("SIGINT", 130), ("SIGTERM", 143)][number % 2];
-        // A second signal does not make it worse.
+        // A second signal does no further harm.
         let stays = if number % 4 < 2 { "" } else { "+" };
         let what = format!("{} {}{stays} {signal}", call.kind, call.nth);
         let wrapper = strace::meeting(call, &format!("signal={signal}"), stays);
@@ -149,7 +150,7 @@ fn a_signal_at_a_changing_call_ends_the_run_with_its_own_code() {
     );
 }
 
-/// The same without a tracer, at moments of the clock.
+/// The same without a tracer, at random moments.
 #[test]
 fn a_signal_at_any_moment_leaves_the_tree_that_the_exit_code_says() {
     let Some(lab) = Lab::new() else { return };
@@ -172,7 +173,8 @@ fn a_signal_at_any_moment_leaves_the_tree_that_the_exit_code_says() {
         let ended: Ended = child.wait_with_output().unwrap().into();
         let what = format!("{signal:?} in round {round}");
         if ended.code.is_none() {
-            // It came before the command listened: as a kill, before anything was begun.
+            // The signal came before its handler was installed: it kills the command, before
+            // anything has begun.
             assert_eq!(bench.is_old(), Ok(()), "{what}");
         } else {
             assert!(
@@ -212,12 +214,13 @@ fn mount_small(lab: &Lab) -> bool {
     there
 }
 
-/// Leaves so many KiB free.
+/// Leaves this many KiB free.
 fn fill(filler: &Path, free: u64) {
     let mut file = fs::File::create(filler).unwrap();
     let mut block = 1 << 16;
     while block >= 1024 {
-        // Only at the end of the room are blocks written that the disk did not promise yet.
+        // Only near the end of the space does a write allocate blocks that were not reserved
+        // before.
         if file.write_all(&vec![1; block]).is_err() {
             let _is_full = file.sync_all();
             block /= 4;
@@ -228,8 +231,8 @@ fn fill(filler: &Path, free: u64) {
     file.sync_all().unwrap();
 }
 
-/// I1: wherever the disk becomes full, the old environment stands as it was, and with room again
-/// all is well.
+/// I1: wherever the disk becomes full, the old environment is unchanged, and with free space the
+/// command succeeds.
 #[test]
 fn a_full_disk_leaves_the_old_environment() {
     let test = "a_full_disk_leaves_the_old_environment";
@@ -269,7 +272,8 @@ fn a_full_disk_leaves_the_old_environment() {
     assert!(codes.len() == 2, "some runs fit and some do not: {codes:?}");
 }
 
-/// A copy of the interpreter's installation, of links but for the wheel of pip; gives both.
+/// A copy of the interpreter's installation, made of links except for pip's wheel; returns both
+/// paths.
 fn installation(lab: &Lab) -> Option<(PathBuf, PathBuf)> {
     let asked = "import sys, os, glob, ensurepip; d = os.path.dirname(ensurepip.__file__)\n\
                  print(sys.base_prefix); print(os.path.dirname(os.__file__)); print(os.path.realpath(sys.executable))\n\
@@ -336,7 +340,7 @@ fn damages(whole: &[u8]) -> Vec<(&'static str, Option<Vec<u8>>)> {
     ]
 }
 
-/// A wheel that cannot be believed fails the run, by its name; a damaged store does not.
+/// A corrupt wheel fails the run with its name; a damaged store does not.
 #[test]
 fn a_corrupt_wheel_leaves_the_old_environment() {
     let Some(mut lab) = Lab::new() else { return };
@@ -384,7 +388,7 @@ fn a_corrupt_wheel_leaves_the_old_environment() {
     bench.prepare();
 }
 
-/// One object too long, one gone, and no manifest in any other pack.
+/// Makes one object too long, deletes another, and deletes the manifests of all other packs.
 fn damage_the_store(lab: &Lab) {
     for pack in fs::read_dir(lab.file("cache/packs")).unwrap() {
         let files = pack.unwrap().path().join("files");
@@ -399,7 +403,7 @@ fn damage_the_store(lab: &Lab) {
     }
 }
 
-/// A store that cannot be made costs time and nothing else.
+/// A store that cannot be made costs only time.
 #[test]
 fn an_unwritable_cache_is_no_failure() {
     let Some(lab) = Lab::new() else { return };

@@ -1,7 +1,7 @@
-//! `create` over an environment of another Python: it says so, can be taken back, and loses no
-//! package unasked.
+//! `create` over an environment of another Python: the command reports it, can be rolled back, and
+//! loses no package without permission.
 //!
-//! The rule is that of `upgrade`, whoever asks: `create`, a saved plan, a library. With real
+//! `create`, a saved plan and the library follow the same rule as `upgrade`. The tests use real
 //! interpreters of two minor versions. Read next: `upgrade.rs`; `clear.rs`.
 
 use std::fs;
@@ -112,7 +112,7 @@ fn nothing_is_kept_where_that_is_asked() {
     two.desk.scratch.rvenv(&["rollback", "E"]).failed(3);
 }
 
-/// I8: whichever way it comes about.
+/// I8: the same for each command.
 #[test]
 fn packages_that_would_be_lost_are_named_by_create_plan_and_apply() {
     let Some(two) = two() else { return };
@@ -125,7 +125,7 @@ fn packages_that_would_be_lost_are_named_by_create_plan_and_apply() {
         let said = refused_by(&desk.scratch, &mut desk.scratch.command(words), 3);
         assert!(said.contains("six 1.16.0"), "{said}");
         assert!(said.contains("--allow-lost"), "{said}");
-        // Only a command that writes has a target whose state it could have changed.
+        // Only a command that writes could have changed the state of its target.
         let state = "  the target is as it was before\n";
         assert_eq!(said.contains(state), words[0] != "plan", "{said}");
         said.replace(state, "")
@@ -146,7 +146,7 @@ fn packages_that_would_be_lost_are_named_by_create_plan_and_apply() {
     assert!(made.stderr.contains("six 1.16.0"), "{}", made.stderr);
 }
 
-/// A plan that was made before the package was installed allows nothing that happened since.
+/// A plan that was made before the package was installed does not permit its loss.
 #[test]
 fn a_package_that_came_after_the_plan_is_not_lost_by_it() {
     let Some(two) = two() else { return };

@@ -1,5 +1,5 @@
-//! Bad input: each is refused with its exit code and a message that says what to do, and nothing is
-//! touched.
+//! Bad input: each command refuses it with its exit code and a message that says what to do, and
+//! touches nothing.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -123,7 +123,7 @@ fn what_is_typed_wrong_is_a_usage_error() {
     assert!(create_refused(&scratch, &["E", "--force"], 2).contains("--clear"));
 }
 
-/// What there is depends on the machine.
+/// Hides the places, which depend on the machine.
 fn without_places(said: &str) -> String {
     let lines = said.lines().map(|line| {
         if line.starts_with("  there ") {
@@ -183,7 +183,7 @@ fn a_python_that_cannot_be_had_is_named() {
     assert!(said.contains("`3.x.y`"), "{said}");
 }
 
-/// The time that an interpreter has to answer is thirty seconds.
+/// An interpreter has thirty seconds to answer.
 #[test]
 fn a_python_that_hangs_is_killed() {
     let scratch = Scratch::new();
@@ -337,7 +337,7 @@ fn apply_refused(scratch: &Scratch, text: &str) -> String {
     refused(scratch, &["apply", "bad.json"], 1)
 }
 
-/// The edited plan with the digest of its new content, as somebody would write it who means it.
+/// The edited plan with the digest of its new content, as a deliberate author would write it.
 fn sealed(scratch: &Scratch, edited: &str) -> String {
     let said = apply_refused(scratch, edited);
     let words = said.split([' ', ',', '\n']);
@@ -374,7 +374,7 @@ fn a_directory_that_is_no_environment_is_cleared_only_by_force() {
         "project",
     ];
     refused(&scratch, &plan, 3);
-    // The permission to clear is that of whoever applies, not of whoever planned.
+    // The permission to clear comes from the user who applies, not from the plan.
     scratch
         .rvenv(&[&plan[..], &["--force", "-o", "p.json"]].concat())
         .ok();
@@ -459,7 +459,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
     assert_eq!(fs::read_dir(&closed).unwrap().count(), 0);
 }
 
-/// A prompt may hold anything but control characters; what reads it gets it whole.
+/// A prompt may contain anything except control characters; every reader gets it unchanged.
 #[test]
 fn a_prompt_with_quotes_and_dollars_is_only_a_prompt() {
     let Some(python) = any_python() else { return };

@@ -1,8 +1,8 @@
 //! Breakages: what Python's `venv` does wrong somewhere, each as a test of what is done right here.
 //!
-//! A test is named after what should happen; its comment says what `venv` does instead. Whole
-//! mechanisms (kills, full disks, quoting in every shell) are proved elsewhere; here is a small
-//! direct version of each. Interpreters that are not installed are skipped with a word. Read next:
+//! A test is named after what should happen; its comment says what `venv` does instead. Other tests
+//! prove whole mechanisms (kills, full disks, quoting in every shell); here is a small direct
+//! version of each. Missing interpreters are skipped with a message. Read next:
 //! `breakages_peers.rs`, `policies.rs`.
 
 use std::ffi::OsStr;
@@ -58,7 +58,7 @@ fn a_link_where_a_directory_belongs_is_not_gone_through() {
     }
 }
 
-/// `venv` takes a fifo at `bin` for a directory, and fails half way.
+/// `venv` treats a FIFO at `bin` as a directory, and fails half way.
 #[test]
 fn a_fifo_where_a_directory_belongs_is_refused() {
     let Some(desk) = desk() else { return };

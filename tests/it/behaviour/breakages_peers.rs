@@ -1,7 +1,7 @@
 //! Breakages: what virtualenv and uv do wrong somewhere, each as a test of what is done right here.
 //!
-//! A test is named after what should happen; its comment says what they do instead. What they have
-//! in common with `venv` is in `breakages.rs`.
+//! A test is named after what should happen; its comment says what they do instead. What they share
+//! with `venv` is in `breakages.rs`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::desk::{self, Desk, desk};
 use crate::machine::{ended, tree};
 
-/// Runs a command that dies before it has decided, with everything published.
+/// Runs a command that dies after it has published everything and before it has decided.
 fn killed(desk: &Desk, words: &[&str]) {
     let check = ["--check", "kill -KILL $PPID; sleep 1"];
     let ended = desk.verb(words[0], &[&words[1..], &check].concat());
@@ -32,7 +32,7 @@ fn after_a_kill_the_same_command_and_a_clear_both_go_on() {
     }
 }
 
-/// uv writes `bin/python` ten files before `pyvenv.cfg`. Who dies in between leaves an interpreter
+/// uv writes `bin/python` ten files before `pyvenv.cfg`. A kill in between leaves an interpreter
 /// that is the base Python, into which the next `uv sync` installs.
 #[test]
 fn there_is_never_an_interpreter_without_its_configuration() {
@@ -133,7 +133,7 @@ fn several_clears_at_once_all_succeed_and_one_whole_environment_stays() {
     assert_eq!(desk.litter(), ["E"]);
 }
 
-/// virtualenv writes `pyvenv.cfg` twice: for a moment there is none.
+/// virtualenv writes `pyvenv.cfg` twice: for a moment none exists.
 #[test]
 fn the_configuration_is_there_all_the_time() {
     let Some(desk) = desk() else { return };
@@ -160,8 +160,8 @@ fn the_configuration_is_there_all_the_time() {
     println!("{looks} looks");
 }
 
-/// uv's lock of an environment may be written by everybody; its lock of a project is in `$TMPDIR`,
-/// of which two users or containers have two.
+/// All users may write uv's lock of an environment; its lock of a project is in `$TMPDIR`, which
+/// differs between users and containers.
 #[test]
 fn the_lock_is_beside_the_target_and_private() {
     let Some(desk) = desk() else { return };

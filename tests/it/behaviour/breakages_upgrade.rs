@@ -58,7 +58,7 @@ fn clearing_what_cannot_be_deleted_still_replaces_the_whole_tree_at_once() {
     ended(&mut nobody).ok();
     let locked = desk.path("nobody/E/locked");
     desk.write("nobody/E/locked/file", "mine");
-    // Whoever runs the command may neither write there nor change the mode.
+    // The user who runs the command may neither write there nor change the mode.
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
     let told = ended(&mut nobody);
     assert_eq!(told.code, Some(0), "{}", told.stderr);
@@ -75,8 +75,7 @@ fn clearing_a_project_directory_is_refused() {
     assert!(said.contains("--force"), "{said}");
 }
 
-/// Run again, `venv` rewrites scripts that somebody edited; with `--upgrade` it never brings back
-/// those that are gone.
+/// Run again, `venv` rewrites edited scripts; with `--upgrade` it never restores missing ones.
 #[test]
 fn an_upgrade_keeps_edited_scripts_and_brings_missing_ones_back() {
     let Some(desk) = desk() else { return };
@@ -87,7 +86,7 @@ fn an_upgrade_keeps_edited_scripts_and_brings_missing_ones_back() {
     desk.verb("upgrade", &["E"]).ok();
     assert_eq!(desk.read("E/bin/activate"), edited);
     assert!(desk.path("E/bin/activate.csh").is_file());
-    // A run that is asked to write them keeps the edited one as a generation.
+    // A run that writes them keeps the edited one as a generation.
     desk.create(&["E"]).ok();
     assert!(desk.read("E/bin/activate") != edited);
     desk.scratch.rvenv(&["rollback", "E"]).ok();

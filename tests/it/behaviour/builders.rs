@@ -1,8 +1,8 @@
-//! Builders of others: the library as `venv.EnvBuilder` is used, and the three examples, which do
-//! real work here.
+//! Custom builders: the library used as `venv.EnvBuilder` is, and the three examples, which do real
+//! work here.
 //!
-//! The wheels are made here; no network. Without a Python that is supported the tests say so and
-//! pass. Read next: `src/front/env_builder.rs`, `src/build/hooks.rs`, `examples/`.
+//! The tests make the wheels; no network. Without a supported Python they print a message and pass.
+//! Read next: `src/front/env_builder.rs`, `src/build/hooks.rs`, `examples/`.
 
 use std::cell::RefCell;
 use std::fs;
@@ -27,7 +27,7 @@ pub(super) struct Bench {
     pub(super) host: Host,
 }
 
-/// A place to build in, with a world that has nothing of the person's.
+/// A place to build in, with surroundings that contain nothing of the user's.
 pub(super) fn bench() -> Option<Bench> {
     let python = any_python()?;
     let scratch = Scratch::new();
@@ -84,7 +84,7 @@ impl Bench {
     }
 }
 
-/// What stands in a directory, but for the cache.
+/// The names in a directory, without the cache.
 pub(super) fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -297,7 +297,7 @@ fn what_fails_the_health_check_of_a_stage_is_taken_back() {
     assert_eq!(tree(&bench.path("E")), before);
 }
 
-/// Wants what nobody gave it.
+/// Asks for a wheel that it was not given.
 struct Greedy(PathBuf);
 
 impl Hooks for Greedy {
@@ -361,7 +361,7 @@ fn a_file_that_is_as_long_and_as_old_is_exchanged_for_other_bytes() {
         .unwrap()
         .set_modified(time)
         .unwrap();
-    // A file of one's own makes the files of the package change one by one.
+    // A foreign file makes the files of the package change one by one.
     fs::write(one.with_file_name("notes"), "mine").unwrap();
     built("1.5", "E");
     let new = fs::read(&one).unwrap();
@@ -398,11 +398,11 @@ fn no_bytecode_outlives_the_source_that_it_was_compiled_from() {
         assert_eq!(bench.scratch.run(&python, &words).ok(), expect, "{flags:?}");
     };
     let nothing_to_do = |version| matches!(built(version).outcome, Outcome::NoChanges(_));
-    // A file of one's own in the package makes its files change one by one.
+    // A foreign file in the package makes its files change one by one.
     fs::write(site.join("demo/notes"), "mine").unwrap();
     let modes: [&[&str]; 3] = [&[], &["-O"], &["-OO"]];
     says("1.0", modes[0]);
-    // What is no bytecode, by its size, keeps nobody from following.
+    // A file that is too large for bytecode does not stop a change.
     let vast = fs::File::create(site.join("demo/__pycache__/inner.cpython-30.pyc")).unwrap();
     vast.set_len(1 << 30).unwrap();
     says("1.0", modes[1]);

@@ -51,7 +51,7 @@ fn the_example_preinstalled_makes_environments_with_packages_and_follows_newer_o
     assert!(!site.join("demo-1.0.dist-info").exists());
 }
 
-/// I1: the environment with some of its packages never exists.
+/// I1: an environment with only some of its packages never exists.
 #[test]
 fn a_package_without_a_wheel_leaves_no_environment_behind() {
     let Some(bench) = bench() else { return };

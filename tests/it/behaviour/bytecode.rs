@@ -1,4 +1,4 @@
-//! Bytecode, on every Python of this machine: what is made ahead of time is what Python itself
+//! Bytecode, on every Python of this machine: the bytecode made ahead of time is what Python itself
 //! would use.
 
 use std::fs;
@@ -11,7 +11,7 @@ use rvenv::bytecode::{CompileFailed, Compiler, SourceFile};
 use rvenv::python::{self, Control, Interpreter, Request, Surroundings};
 use rvenv::wheel::Wheel;
 
-/// The time of a file in a wheel that says none.
+/// The time of a file in a wheel without times.
 const MTIME: i64 = 315_532_800;
 
 fn surroundings() -> Surroundings {

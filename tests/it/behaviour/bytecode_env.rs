@@ -1,4 +1,4 @@
-//! Environments with bytecode: compiled once, linked afterwards, and never in the way of anything.
+//! Environments with bytecode: compiled once, linked afterwards, and never an obstacle.
 
 use crate::packages;
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ impl Bench {
         self.scratch.rvenv(&["verify", env])
     }
 
-    /// Python in an environment, as people start it: it writes bytecode where it wants to.
+    /// Python in an environment, as users start it: it may write bytecode.
     fn python(&self, env: &str, code: &str) -> String {
         let python = self.path(env).join("bin/python");
         let output = Command::new(python)
@@ -168,7 +168,7 @@ fn two_stores_hold_the_same_bytes_and_a_store_is_filled_once() {
     let said = ended(&mut bench.command(&["-v", "create", FLAG, "F"]));
     assert!(!said.stderr.contains("asking"), "{}", said.stderr);
     assert_eq!(bench.packs(), packs);
-    // The very files of the store, unless the filesystem shares blocks instead.
+    // The same files as in the store, unless the filesystem shares blocks instead.
     if said.stderr.contains(" 0 shared, 0 copied") {
         let later = bench.bytecode("F");
         let same = |(path, at): (&String, &Entry)| later[path].inode == at.inode;
@@ -230,7 +230,7 @@ fn what_is_damaged_in_the_store_is_compiled_again() {
             .all(|file| fs::read(file).unwrap().len() > 1000)
     );
 
-    // Somebody edits a file in one environment, in place: it is a file of the store.
+    // A user edits a file in one environment in place: it is a file of the store.
     let (_, bytecode) = bench.module("F");
     fs::write(&bytecode, "edited").unwrap();
     bench.make(&["create", FLAG, "G"]);
@@ -260,7 +260,7 @@ fn a_saved_plan_gets_its_bytecode_again_from_the_interpreter_it_names_if_it_may(
     assert!(one.len() > 200);
     assert_eq!(contents(&one), contents(&two));
 
-    // What is kept needs nobody's permission.
+    // Bytecode that the store has needs no permission.
     bench.make(&["plan", FLAG, "-o", "plan.json", "G"]);
     bench.scratch.rvenv(&["apply", "plan.json"]).ok();
     assert_eq!(contents(&bench.bytecode("G")), contents(&one));
@@ -271,7 +271,8 @@ fn bytecode_that_python_wrote_anew_or_does_without_is_no_drift() {
     let Some(bench) = bench() else { return };
     bench.make(&["create", FLAG, "E"]);
     let (source, bytecode) = bench.module("E");
-    // As an editor or a copy leaves it; the inode is the store's, so that a copy stands in for it.
+    // As an editor or a copy leaves the source: its inode is shared with the store, so the test
+    // replaces it by a copy.
     let text = fs::read(&source).unwrap();
     fs::remove_file(&source).unwrap();
     fs::write(&source, text).unwrap();
@@ -331,7 +332,7 @@ fn a_change_takes_the_bytecode_away_or_adds_it_as_it_is_asked_for() {
     ended(&mut bench.scratch.command(&["upgrade", FLAG, "E"])).ok();
     assert_eq!(contents(&bench.bytecode("E")), contents(&whole));
     bench.verify("E").ok();
-    // Python writes some of it anew, which is no change that going back would have to keep.
+    // Python rewrites some of it, which is not a change that a rollback has to keep.
     let (source, _) = bench.module("E");
     let text = fs::read(&source).unwrap();
     fs::remove_file(&source).unwrap();

@@ -1,4 +1,5 @@
-//! The cache, through the real command: what it says, what it deletes, and that nobody needs it.
+//! The cache, through the real command: what it reports, what it deletes, and that no command needs
+//! it.
 //!
 //! Read next: `cache_kills.rs` (kills and full disks), and the engine's `tests/store/`.
 
@@ -14,7 +15,7 @@ use crate::machine::{Ended, Python, Scratch, any_python, ended, player, tree};
 use rvenv_journal::Digest;
 use serde_json::Value;
 
-/// Whom the tests become where root is bound by nothing.
+/// The user that tests become where the system refuses nothing to root.
 const NOBODY: u32 = 65534;
 const PIP: &str = "site-packages/pip/__init__.py";
 
@@ -72,7 +73,7 @@ fn edit(path: &Path, text: &[u8], at: SeekFrom) {
     file.write_all(text).unwrap();
 }
 
-/// Without anybody having run, there is nothing, and that is no failure; nothing is made.
+/// Before the first run no cache exists; that is no failure, and nothing is made.
 #[test]
 fn an_absent_cache_is_clean_and_stays_absent() {
     let scratch = Scratch::new();
@@ -90,7 +91,7 @@ fn an_absent_cache_is_clean_and_stays_absent() {
     assert!(!scratch.cache().exists());
 }
 
-/// What the commands say of a small cache, with the sizes that it really has.
+/// What the commands report about a small cache, with its true sizes.
 #[test]
 fn sizes_are_told_in_units_and_in_bytes() {
     let Some((scratch, python)) = with_pip() else {
@@ -167,7 +168,7 @@ fn an_edit_in_place_in_one_environment_reaches_no_new_one() {
     }
 }
 
-/// An edit that sets the time back is seen by nobody but `cache verify`.
+/// Only `cache verify` finds an edit that sets the time back.
 #[test]
 fn verifying_finds_what_no_size_or_time_tells() {
     let Some((scratch, python)) = with_pip() else {
@@ -250,7 +251,7 @@ fn packs_are_pruned_by_age_unless_an_environment_shares_them() {
     assert_eq!(prune(&[]), (0, count));
     age(&scratch, 20);
     assert_eq!(prune(&[]), (0, count));
-    // An environment that shares nothing is a use all the same.
+    // An environment that shares nothing still counts as a use.
     let path = python.path.to_str().unwrap();
     let copied = ["create", "--link-mode", "copy", "-p", path, "B"];
     scratch.rvenv(&copied).ok();
@@ -259,7 +260,7 @@ fn packs_are_pruned_by_age_unless_an_environment_shares_them() {
     assert_eq!(prune(&["--unused-for", "19"]), (count, 0));
 }
 
-/// As if nobody had used a pack for some days.
+/// Makes a pack look unused for some days.
 fn age(scratch: &Scratch, days: u64) {
     let then = SystemTime::now() - Duration::from_secs(days * 86_400 + 60);
     for pack in packs(scratch) {
@@ -271,7 +272,7 @@ fn age(scratch: &Scratch, days: u64) {
     }
 }
 
-/// A note is of no use once the interpreter that gave the answer was changed.
+/// A note about an interpreter is outdated once the interpreter was changed.
 #[test]
 fn pruning_deletes_notes_on_what_is_gone_or_has_changed() {
     let scratch = Scratch::new();
@@ -302,7 +303,7 @@ fn pruning_deletes_notes_on_what_is_gone_or_has_changed() {
     assert!(dir.join("mine").exists());
 }
 
-/// I6: nothing is deleted that has no name of ours, or that a link leads to.
+/// I6: nothing is deleted that has no name of rvenv's, or that a link leads to.
 #[test]
 fn clearing_leaves_foreign_files_alone_and_names_them() {
     let scratch = Scratch::new();
@@ -348,7 +349,7 @@ fn clearing_leaves_foreign_files_alone_and_names_them() {
     assert!(cache.join("downloads-young").exists());
 }
 
-/// Anything may be where the wheels should be.
+/// Something else may exist where the wheels should be.
 #[test]
 fn a_plain_file_in_place_of_the_packs_costs_no_environment() {
     let Some((scratch, python)) = with_pip() else {
@@ -367,7 +368,7 @@ fn a_plain_file_in_place_of_the_packs_costs_no_environment() {
     assert_eq!(fs::read(&packs).unwrap(), b"mine");
 }
 
-/// The command run by somebody whom permissions bind, in a directory of their own.
+/// Runs the command as a user who is not root, in a directory of their own.
 struct Nobody {
     scratch: Scratch,
     python: Python,
@@ -416,7 +417,7 @@ impl Nobody {
     }
 }
 
-/// Empty, it cannot be filled; full, it serves all the same; and nothing in it changes.
+/// An empty one cannot be filled; a full one still serves; and nothing in it changes.
 #[test]
 fn a_read_only_cache_costs_no_environment() {
     let Some(nobody) = Nobody::new() else { return };
@@ -435,8 +436,8 @@ fn a_read_only_cache_costs_no_environment() {
     close(0o755);
     nobody.create("B");
     close(0o555);
-    // Packs themselves are writable: when one was last used is noted in it, once a day, and what
-    // was linked each time.
+    // Packs themselves are writable: a run notes the last use in a pack once a day, and its links
+    // each time.
     let without_notes = || {
         let mut found = tree(&cache);
         found.retain(|path, _| !path.ends_with("/linked"));
@@ -480,7 +481,7 @@ fn a_cache_of_another_user_is_neither_used_nor_touched() {
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
 }
 
-/// Whoever creates while another clears takes what is gone from the wheels.
+/// A creation during a clear takes deleted objects from the wheels.
 #[test]
 fn creating_while_another_process_clears_makes_whole_environments() {
     let Some((scratch, python)) = with_pip() else {

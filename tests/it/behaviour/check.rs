@@ -1,6 +1,6 @@
 //! Health checks against real environments, good ones and broken ones.
 //!
-//! Interpreters that are not installed are skipped with a word.
+//! Missing interpreters are skipped with a message.
 
 use std::ffi::OsString;
 use std::fs;
@@ -159,7 +159,7 @@ fn a_command_runs_with_the_environment_active_and_its_end_is_reported() {
     );
 }
 
-/// A command outlives the patience for a probe, and a signal ends it and what it started.
+/// A command may run longer than a probe, and a signal ends it and its children.
 #[test]
 fn a_command_that_is_interrupted_is_killed_with_all_that_it_started() {
     let Some(python) = any_python() else { return };
@@ -178,7 +178,7 @@ fn a_command_that_is_interrupted_is_killed_with_all_that_it_started() {
     assert!(started.elapsed() < Duration::from_mins(1));
     let sleeper = fs::read_to_string(&marker).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
-    // It may still wait to be reaped by whoever inherited it.
+    // Its new parent may not have reaped it yet.
     let gone = || {
         let status = Path::new("/proc").join(sleeper.trim()).join("stat");
         fs::read_to_string(status).map_or(true, |stat| stat.contains(") Z "))
@@ -189,7 +189,7 @@ fn a_command_that_is_interrupted_is_killed_with_all_that_it_started() {
     assert!(gone());
 }
 
-/// The shell passes over what it cannot start, and walks on along PATH.
+/// The shell skips what it cannot start, and continues along PATH.
 #[test]
 fn a_command_fails_where_a_name_of_python_leads_out_of_the_environment() {
     let Some(python) = any_python() else { return };
@@ -205,7 +205,7 @@ fn a_command_fails_where_a_name_of_python_leads_out_of_the_environment() {
         let own = lab.at.bin.join(name);
         let kept = lab.at.bin.join("kept");
         fs::rename(&own, &kept).unwrap();
-        // A link to nothing, and a file that nobody may start.
+        // A dangling link, and a file that is not executable.
         symlink("nothing", &own).unwrap();
         outside(&lab, name, &decoys);
         fs::remove_file(&own).unwrap();

@@ -1,5 +1,5 @@
-//! `--clear`: what goes is counted and named, and what is more than an environment is cleared with
-//! `--force` only.
+//! `--clear`: the command counts and names what it deletes, and clears more than an environment
+//! only with `--force`.
 //!
 //! Each case is tried by `create`, by `plan` and by `apply` of a plan that was made with the
 //! permission. Read next: `policies.rs` for directories that are no environment at all;
@@ -43,7 +43,7 @@ fn a_project_that_holds_its_environment_is_cleared_by_force_only() {
     let Some(desk) = desk() else { return };
     desk.write("main.py", "print(1)\n");
     desk.create(&["."]).ok();
-    // No later change forgets how the environment began, nor does a way back.
+    // No later change and no rollback forgets how the environment began.
     desk.create(&[".", "--prompt", "p", "--keep"]).ok();
     desk.verb("upgrade", &[".", "--prompt", "q"]).ok();
     desk.scratch.rvenv(&["rollback", "."]).ok();
@@ -51,7 +51,7 @@ fn a_project_that_holds_its_environment_is_cleared_by_force_only() {
     desk.scratch.rvenv(&["repair", "."]).ok();
     refused_without_force(&desk, ".", "`main.py`");
     assert!(!desk.path("main.py").exists());
-    // What was forced is an environment alone from now on.
+    // After a forced clear it is only an environment.
     desk.create(&[".", "--clear"]).ok();
 }
 
@@ -163,8 +163,7 @@ fn what_goes_is_counted_and_the_count_has_an_end() {
     assert!(shown.contains(", more than 10000 to remove"), "{shown}");
 }
 
-/// I4: what is counted is for people; a plan is the same whatever there is below the names at the
-/// top.
+/// I4: the counts are for users; a plan does not depend on what exists below the top-level names.
 #[test]
 fn a_saved_plan_does_not_hold_what_was_counted() {
     let Some(desk) = desk() else { return };
@@ -184,8 +183,7 @@ fn a_saved_plan_keeps_the_note_and_no_other_can_lose_it() {
     desk.scratch.rvenv(&["apply", &plan]).ok();
     let said = desk.refused(&["create", "--clear", "E"], 3);
     assert!(said.contains("`main.py`"), "{said}");
-    // Made for an empty directory, the plan would publish a receipt that says nothing of what came
-    // since.
+    // A plan for an empty directory would publish a receipt without the entries that came since.
     fs::create_dir(desk.path("F")).unwrap();
     desk.verb("plan", &["F", "-o", &plan]).ok();
     desk.write("F/main.py", "print(1)\n");

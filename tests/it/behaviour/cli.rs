@@ -1,6 +1,6 @@
-//! The command line: plans, what applying them gives, and what is said where.
+//! The command line: plans, the result of applying them, and what is printed where.
 //!
-//! Most tests ask a script that plays a Python 3.13 without pip, so that outputs are the same on
+//! Most tests use a script that plays a Python 3.13 without pip, so that outputs are the same on
 //! every machine. Read next: `stale.rs` and `bad_input.rs`, where things go wrong.
 
 use std::collections::BTreeMap;
@@ -491,7 +491,7 @@ fn with_source_date_epoch_two_runs_give_the_same_times() {
         let mut command = scratch.command(&["create", "-p", python, "--copies", "E"]);
         ended(command.env("SOURCE_DATE_EPOCH", "1700000000")).ok();
         let entries = tree(&scratch.path("E")).into_iter();
-        // Directories and links are as old as they are; Python looks at the times of files.
+        // Directories and links get the current time; Python only reads the times of files.
         let files = entries.filter(|(path, entry)| {
             matches!(entry.kind, Kind::File(_)) && !path.starts_with(".rvenv/")
         });

@@ -1,4 +1,4 @@
-//! Deleting what was replaced, when it takes long: what is shown, and what a signal does.
+//! A slow deletion of the old tree: what is shown, and what a signal does.
 //!
 //! A tracer slows the calls that delete. The switch is long done by then, so a signal is no
 //! failure: the command ends with success, and what it left is trash that the next change deletes.
@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// Files that are deleted one after the other, at 10 ms each.
 const FILES: usize = 400;
-/// So many are gone after much more than a second.
+/// Deleting this many takes much more than a second.
 const MANY: usize = 250;
 /// Deletes slowly, and stays in the background, so that the command itself is our child.
 const SLOWLY: &[&str] = &[
@@ -34,7 +34,7 @@ const SLOWLY: &[&str] = &[
 ];
 const SHOWN: &str = "Deleting what is no longer needed";
 
-/// An environment with many files of its user's; `None` where nobody can slow a deletion.
+/// An environment with many files of its user's; `None` where a deletion cannot be slowed.
 fn lab() -> Option<Lab> {
     let lab = Lab::new()?;
     if !strace::is_there() {
@@ -54,7 +54,7 @@ fn clear(lab: &Lab, more: &[&str]) -> Vec<String> {
     lab.create(&[&["--clear", "--without-pip"], more].concat())
 }
 
-/// Runs the slow command at a terminal of its own, and gives what a person sees.
+/// Runs the slow command at its own terminal, and returns what a user sees.
 fn at_a_terminal(lab: &Lab, words: &[String]) -> Option<String> {
     let wrapper = ["sh", "-c", "exec script -qec \"$*\" /dev/null", "sh"];
     let there = Command::new("script").arg("--version").output();
@@ -81,7 +81,7 @@ fn a_long_deletion_is_shown_on_a_terminal_and_nowhere_else() {
     };
     assert!(seen.contains(SHOWN), "{seen:?}");
     let (_, end) = seen.rsplit_once(SHOWN).unwrap();
-    // The line is cleared before the story goes on.
+    // The line is cleared before the next output.
     let (_, story) = end.rsplit_once("  \r").unwrap();
     assert!(story.starts_with("Replaced"), "{seen:?}");
     fill(&lab);
@@ -90,7 +90,7 @@ fn a_long_deletion_is_shown_on_a_terminal_and_nowhere_else() {
     assert_eq!(lab.litter(), [""; 0]);
 }
 
-/// What is left of the user's files in trash, once the journal is gone.
+/// The user's files that are left in trash, once the journal is removed.
 fn strangers_in_trash(lab: &Lab) -> Option<(PathBuf, usize)> {
     let litter = lab.litter();
     if litter.iter().any(|name| name.contains(".journal")) {
@@ -123,7 +123,7 @@ fn a_signal_while_what_was_replaced_is_deleted_leaves_trash_and_is_no_failure() 
         assert!(ended.story.contains("Replaced"), "{}", ended.story);
         let told = "Interrupted while deleting what is no longer needed";
         assert!(ended.story.contains(told), "{}", ended.story);
-        // The new tree is whole, and the old one on its way.
+        // The new tree is complete, and the deletion of the old one has begun.
         assert!(lab.target().join("pyvenv.cfg").exists());
         assert!(!lab.target().join("strangers").exists());
         let (_, left) = strangers_in_trash(&lab).unwrap();

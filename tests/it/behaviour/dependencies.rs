@@ -22,7 +22,7 @@ struct Index {
 }
 
 impl Index {
-    /// An index with these wheels; pip is told of it as a person would, by variables.
+    /// An index with these wheels; variables name it to pip, as a user would.
     fn new(python: &Python, wheels: &[(&str, &str)]) -> Self {
         let scratch = Scratch::new();
         let directory = packages::index(&scratch, &python.path, wheels);

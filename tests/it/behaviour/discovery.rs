@@ -1,5 +1,5 @@
 //! `rvenv python list` and `find`, and `create --python`: every place where an interpreter may be,
-//! every way to ask.
+//! every form of a request.
 //!
 //! Interpreters are those of this machine, reached through directories of the test's own, and small
 //! scripts that play one where only the place matters.
@@ -63,8 +63,8 @@ pub(super) fn the_path(command: &mut Command) -> String {
     said.trim_end().to_owned()
 }
 
-/// What `python list --json` prints, but for this machine's own alternatives, which are nobody's
-/// matter here.
+/// What `python list --json` prints, without this machine's own alternatives, which do not matter
+/// here.
 pub(super) fn listed(command: &mut Command) -> Value {
     let said = ended(command).ok();
     let mut value: Value = serde_json::from_str(&said).unwrap();
@@ -264,7 +264,7 @@ fn what_does_not_work_is_told_and_ends_nothing() {
     assert_eq!(lab.find("3"), text(&lab.path("bin/python3")));
 }
 
-/// A second run knows everything: it says of each process that it starts.
+/// A second run starts no process: with `-v` it would name each.
 #[test]
 fn a_warm_list_starts_no_process() {
     let all = movable();

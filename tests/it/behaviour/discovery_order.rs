@@ -63,7 +63,7 @@ fn the_base_of_the_active_environment_comes_first() {
         serde_json::json!([text(&lab.path("E/bin/python"))])
     );
     assert_eq!(all.len(), 2, "{listing}");
-    // One that is gone, or is none, is passed over.
+    // One that is gone, or is not an environment, is skipped.
     let mut gone = lab.command(&["python", "find"]);
     assert_eq!(
         the_path(gone.env("VIRTUAL_ENV", lab.path("gone"))),
@@ -95,7 +95,7 @@ fn a_project_says_which_version_it_wants() {
             assert_eq!(find(""), python.path.canonicalize().unwrap(), "{text}");
         }
     }
-    // An environment is made of it, too, and whoever says something else gets that.
+    // `create` takes it, too, unless the user names another.
     let create = |arguments: &[&str]| {
         ended(&mut lab.command(&[&["create", "--without-pip"], arguments].concat()))
     };
@@ -104,7 +104,7 @@ fn a_project_says_which_version_it_wants() {
     assert_eq!(lab.path("E/bin/python").canonicalize().unwrap(), of(second));
     create(&["--python", one, "F"]).ok();
     assert_eq!(lab.path("F/bin/python").canonicalize().unwrap(), of(first));
-    // What is pinned and absent is told, with the file that asks for it.
+    // The error names a pinned version that is absent, with the file that pins it.
     fs::write(lab.path(".python-version"), "3.99\n").unwrap();
     let said = create(&["G"]).failed(1);
     let file = text(&lab.path(".python-version"));
@@ -163,7 +163,7 @@ fn every_way_to_ask_means_the_same_interpreter_everywhere() {
         ended(&mut lab.command(&["create", "--without-pip", "--python", request, &env])).ok();
         let made = lab.path(&env).join("bin/python").canonicalize().unwrap();
         assert_eq!(made, real, "{request}");
-        // An environment stands for its base.
+        // An environment means its base.
         let found = lab.find(&format!("./{env}"));
         assert_eq!(Path::new(&found).canonicalize().unwrap(), real);
     }

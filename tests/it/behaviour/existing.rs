@@ -1,8 +1,8 @@
-//! Environments as other tools and we made them: what is read from them, and which interpreter an
+//! Environments by rvenv and by other tools: what rvenv reads from them, and which interpreter an
 //! upgrade takes.
 //!
-//! The reference is the interpreter itself. Tools and interpreters that are not installed are
-//! skipped with a word.
+//! The reference is the interpreter itself. Missing tools and interpreters are skipped with a
+//! message.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,7 +42,7 @@ fn base_of(found: &Existing, around: &Surroundings) -> Result<Interpreter, BaseE
     found.base(&checkout, Purpose::Change, around, &Control::default())
 }
 
-/// What holds for an environment of `python`, whoever made it.
+/// Checks what holds for an environment of `python`, whichever tool made it.
 fn check(env: &Path, python: &Python, scratch: &Scratch) -> Existing {
     let found = read(env);
     let at = env.display();
@@ -169,7 +169,7 @@ fn the_command_of_an_upgrade_is_spelled_as_venv_spells_it() {
     );
 }
 
-/// A tool on the PATH of whoever runs the tests.
+/// A tool on the PATH of the user who runs the tests.
 fn tool(name: &str) -> Option<PathBuf> {
     let search = std::env::var_os("PATH")?;
     let found = std::env::split_paths(&search).map(|dir| dir.join(name));

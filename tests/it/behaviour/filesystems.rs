@@ -1,10 +1,9 @@
 //! Filesystems: what each command does on each kind of them, to the byte, mode and time (I1).
 //!
 //! On each place each command does what [`EXPECTED`] says, or is refused and leaves the tree and
-//! everything beside it as it was; `plan` says beforehand how; and a run that is killed at its
-//! renames is ended by `recover`, after which the old tree stands or the new one. `RVENV_EVERY=1`
-//! kills at each rename. Places need root, and some of them a tool; what cannot be had is skipped
-//! with the reason.
+//! everything beside it unchanged. `plan` predicts how. `recover` ends a run that was killed at its
+//! renames, and the target is then the old tree or the new one. `RVENV_EVERY=1` kills at each
+//! rename. Places need root, and some of them a tool; missing ones are skipped with the reason.
 
 use std::cell::RefCell;
 use std::fs;
@@ -20,10 +19,10 @@ use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::{Difference, Drift, Fs as _, Receipt};
 
-/// What is done at a place.
+/// A command at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
-    /// `create`, where nothing is; at a mount point, where nothing is in it.
+    /// `create`, where nothing exists; at an empty mount point.
     Create,
     /// `create --clear` over an environment with foreign files.
     Clear,
@@ -37,17 +36,17 @@ enum Deed {
     Forward,
     /// `repair` of an environment with foreign files and damaged ones.
     Repair,
-    /// `recover`, where an environment stands and nothing is to be recovered.
+    /// `recover`, where an environment exists and nothing is to be recovered.
     Recover,
 }
 
-/// How a deed ends.
+/// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Done,
-    /// The exit code is 1, 2 or 3, and all is as it was.
+    /// The exit code is 1, 2 or 3, and everything is unchanged.
     Refused,
-    /// It cannot be asked for: no environment can be there.
+    /// Not possible: no environment can exist there.
     Moot,
 }
 
@@ -85,20 +84,20 @@ const EXPECTED: [(Kind, Ends); 12] = [
     ),
 ];
 
-/// Words of the command line that a deed has beside its own.
+/// Additional arguments of a command.
 type Flags = &'static [&'static str];
 const BARE: Flags = &["--without-pip"];
 
-/// How many foreign files stand in an environment.
+/// The number of foreign files in an environment.
 const STRANGERS: usize = 20;
 
-/// The first rename that is met by a kill: one among the steps, after those of the journal.
+/// The first rename at which the test kills: one of the steps, after those of the journal.
 const FIRST: usize = 4;
-/// Every so many renames after it one is met too, unless `RVENV_EVERY` says otherwise.
+/// The test also kills at each n-th rename after it; `RVENV_EVERY` sets another n.
 const EVERY: usize = 12;
 
 impl Deed {
-    /// Puts down what the deed meets; tells what it is to lead to where that has been there before.
+    /// Prepares the target for the deed; stores the expected result where it existed before.
     fn prepare(self, lab: &mut Lab, flags: Flags, goal: &RefCell<Tree>) {
         if let Some([old, _]) = twins() {
             lab.python = old.path;
@@ -107,7 +106,7 @@ impl Deed {
         let keep_goal = |lab: &Lab| *goal.borrow_mut() = look(&lab.target());
         match self {
             Create => {}
-            // The command stands in `pyvenv.cfg`: it has to be the same one.
+            // `pyvenv.cfg` contains the command, so it must be the same one.
             Clear => {
                 done(lab, &Clear.words(lab, flags));
                 lab.add_strangers(STRANGERS);
@@ -155,7 +154,7 @@ impl Deed {
         }
     }
 
-    /// What `plan` says of it at a place, where there is a plan.
+    /// What `plan` reports at a place, where a plan exists.
     fn publication(self, kind: Kind) -> Option<&'static str> {
         let is_fixed = matches!(kind, Kind::MountPoint | Kind::Unwritable | Kind::ReadOnly);
         match self {
@@ -187,7 +186,7 @@ fn damage(env: &Path) {
     fs::remove_file(env.join("bin/python3")).unwrap();
 }
 
-/// What the engine finds in the target that its receipt does not say.
+/// The drift between the target and its receipt.
 fn drift(lab: &Lab) -> Option<Vec<Drift>> {
     let disk = RealFs::new();
     let root = disk.open_path(&lab.target()).unwrap();
@@ -196,7 +195,7 @@ fn drift(lab: &Lab) -> Option<Vec<Drift>> {
     Some(rvenv_journal::drift(&disk, &root, &receipt).unwrap())
 }
 
-/// A place, and the tree that stands there before the deed.
+/// A place, and the tree there before the deed.
 struct Bench {
     place: Place,
     deed: Deed,
@@ -208,7 +207,7 @@ struct Bench {
 impl Bench {
     fn new(kind: Kind, deed: Deed, flags: Flags, cache: &Path) -> Option<Self> {
         let goal = RefCell::default();
-        // A lower layer has the environment; what is brought back over it was replaced over it.
+        // The environment is in the lower layer; what a rollback restores was replaced above it.
         let is_above = kind == Kind::Overlay && matches!(deed, Rollback | Forward);
         let first = if is_above { Upgrade } else { deed };
         let place = Place::new(kind, |lab| {
@@ -248,8 +247,8 @@ impl Bench {
         look(&self.place.lab.target())
     }
 
-    /// I1: the old tree, to the time; where entries went and came back, all but the times of their
-    /// directories.
+    /// I1: the old tree with all its times; where entries went and came back, without the times of
+    /// their directories.
     fn is_old(&self) -> Result<(), String> {
         let publication = self.deed.publication(self.place.kind).unwrap_or_default();
         let is_whole = publication.starts_with("put") || publication.starts_with("swap");
@@ -261,8 +260,8 @@ impl Bench {
         compare(&self.old, &self.tree(), sameness)
     }
 
-    /// I1: the tree that the deed leaves when nobody disturbs it: that of an earlier run, or all
-    /// that its receipt says, and it works.
+    /// I1: the tree that the undisturbed deed leaves: that of an earlier run, or one that matches
+    /// its receipt, and works.
     fn is_new(&self) -> Result<(), String> {
         let lab = &self.place.lab;
         let of = |tree: &Tree, is_meant: fn(&PathBuf) -> bool| {
@@ -276,7 +275,7 @@ impl Bench {
         let own: fn(&PathBuf) -> bool = |path| !path.starts_with("./strangers");
         match self.deed {
             Create => {}
-            // Directories of a lower layer are not renamed: those that nobody plans stay, empty.
+            // Directories of a lower layer are not renamed: unplanned ones stay behind, empty.
             Clear if self.place.kind == Kind::Overlay => {
                 let (old, new) = (of(&self.old, own), of(&self.tree(), own));
                 compare(&old, &new, Sameness::Alike)?;
@@ -296,7 +295,7 @@ impl Bench {
             Recover => self.is_old()?,
         }
         let mut drift = drift(lab).ok_or("there is no receipt")?;
-        // An upgrade leaves a newer setuptools, which is then nobody's but the user's.
+        // An upgrade leaves a newer setuptools, which is then the user's own.
         let may_stay =
             |path: &str| path.starts_with("strangers") || matches!(self.deed, Upgrade | Forward);
         drift.retain(|drift| drift.difference != Difference::Foreign || !may_stay(&drift.path));
@@ -323,7 +322,7 @@ impl Bench {
         }
     }
 
-    /// Names of ours, beside the target and in it, that should not be there.
+    /// Leftovers with the engine's names, beside the target and in it.
     fn litter(&self) -> Vec<String> {
         let mut litter = self.place.lab.litter();
         let inner = fs::read_dir(self.place.lab.target().join(".rvenv"));
@@ -334,7 +333,7 @@ impl Bench {
         litter
     }
 
-    /// Says whether `plan` tells beforehand how it will be published.
+    /// Checks that `plan` predicts how the deed publishes.
     fn check_plan(&self) {
         let Some(publication) = self.deed.publication(self.place.kind) else {
             return;
@@ -377,7 +376,7 @@ fn check(test: &str, kind: Kind) {
         return;
     }
     let (_, ends) = EXPECTED.iter().find(|(known, _)| *known == kind).unwrap();
-    // What was asked of interpreters, and what was unpacked, is the same for all that follows.
+    // The answers of interpreters and the unpacked wheels are the same for all that follows.
     let cache = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let cache = cache.path();
     let possible = DEEDS.into_iter().zip(ends).filter(|(_, end)| **end != Moot);
@@ -392,8 +391,8 @@ fn check(test: &str, kind: Kind) {
                 bench.judge(&ended, *expected);
             }
         }
-        // What others may write to is not believed by whoever recovers, and everybody may where
-        // modes are not kept.
+        // `recover` does not believe what other users may write, and where modes are not kept, all
+        // users may write.
         let is_believed = kind.keeps_modes();
         if deed != Recover && *expected == Done && is_believed && strace::is_there() {
             let killed =
@@ -403,8 +402,7 @@ fn check(test: &str, kind: Kind) {
     }
 }
 
-/// I1: kills a run before calls of a kind, and lets `recover` end what it left; says how many kills
-/// there were.
+/// I1: kills a run before calls of a kind, and recovers; returns the number of kills.
 fn kill_at_some(kind: Kind, deed: Deed, call: &str, cache: &Path) -> usize {
     let every = std::env::var("RVENV_EVERY").ok();
     let every = every.and_then(|every| every.parse().ok()).unwrap_or(EVERY);
@@ -428,8 +426,8 @@ fn kill_at_some(kind: Kind, deed: Deed, call: &str, cache: &Path) -> usize {
         if kind.tells_births() {
             assert_eq!(recovered.code, Some(0), "{what}: {}", recovered.story);
         } else {
-            // Then an inode number may have been given out again: what is in doubt is kept and
-            // named, never deleted.
+            // Then an inode number may have been reused: what is in doubt is kept and named, never
+            // deleted.
             litter.retain(|name| !name.starts_with(".E.rvenv.old-"));
             let is_told = matches!(recovered.code, Some(0 | 5));
             assert!(is_told, "{what}: {}", recovered.story);
@@ -471,8 +469,8 @@ places! {
     old_or_new_where_the_directory_above_may_not_be_written: Unwritable,
 }
 
-/// What is mounted where entries change is named before anything is touched; elsewhere it does not
-/// matter.
+/// The command names a mount where entries change before it touches anything; elsewhere a mount
+/// does not matter.
 #[test]
 fn a_mount_inside_is_named_where_it_is_in_the_way() {
     if !is_among_mounts(

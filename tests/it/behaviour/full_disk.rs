@@ -1,8 +1,8 @@
-//! A disk that is too small for an environment: the error says how much it takes and how much there
-//! is.
+//! A disk that is too small for an environment: the error says how much space it needs and how much
+//! is free.
 //!
-//! On small filesystems in memory, among mounts of the test's own. Read next: `adversity.rs`, where
-//! the disk becomes full at every step of a run.
+//! The tests use small filesystems in memory, in their own mount namespace. Read next:
+//! `adversity.rs`, where the disk becomes full at every step of a run.
 
 use std::path::Path;
 use std::process::Command;
@@ -93,7 +93,7 @@ fn inodes_are_named_where_they_are_what_is_short() {
     assert!((5.0..=12.0).contains(&left), "{said}");
 }
 
-/// What is wanted is enough.
+/// The reported need is enough.
 #[test]
 fn with_as_much_room_as_is_wanted_it_succeeds() {
     if !is_among_mounts(module_path!(), "with_as_much_room_as_is_wanted_it_succeeds") {

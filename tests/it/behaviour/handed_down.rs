@@ -1,8 +1,8 @@
-//! What a directory hands down to an environment in it: its group, its setgid bit, its default ACL.
+//! What a directory passes on to an environment in it: its group, its setgid bit, its default ACL.
 //!
-//! Each object is held against one that `mkdir` and a shell's `>` make at the same place: nothing
-//! here knows the rules. Groups need root, ACLs `setfacl` and a filesystem that has them; what
-//! cannot be had is skipped with the reason.
+//! The tests compare each object with one that `mkdir` and a shell's `>` make at the same place, so
+//! they do not repeat the rules. Groups need root, ACLs need `setfacl` and a filesystem that
+//! supports them; otherwise a test is skipped with the reason.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -17,13 +17,13 @@ use crate::mounts::has;
 
 /// A group that no test runs in.
 const GROUP: u32 = 54321;
-/// An ACL by which a user and everybody may write, which no umask leaves.
+/// An ACL by which a user and all others may write, which no umask would leave.
 const ACL: &str = "u:54321:rwx,g::rwx,o::r-x";
 
 /// One entry of an ACL: tag, permissions, id.
 type Grant = (u16, u16, u32);
 
-/// What an object has of the directory that it is in.
+/// What an object inherits from its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Share {
     group: u32,
@@ -104,8 +104,8 @@ fn dir(desk: &Desk, name: &str) -> PathBuf {
     dir
 }
 
-/// Each object below `env`, and `env` itself if that is asked for, is as plain tools would have
-/// made it in `at`.
+/// Checks that each object below `env`, and `env` itself if it is new, is as plain tools would make
+/// it in `at`.
 #[track_caller]
 fn check(at: &Path, env: &Path, is_root_new: bool) {
     let plain = |what: &str, command: &str| {
@@ -120,7 +120,7 @@ fn check(at: &Path, env: &Path, is_root_new: bool) {
     let mut found = Vec::new();
     let mut count = 0;
     for path in tree(env).into_keys() {
-        // What is kept of before is there for rollback alone.
+        // A kept generation is only for rollback.
         if path.contains("/old-") {
             continue;
         }
@@ -234,7 +234,7 @@ fn a_copied_interpreter_and_the_activation_scripts_have_it_too() {
     }
 }
 
-/// A link would bring the group or the ACL of the cache along.
+/// A hard link would have the group or the ACL of the cache.
 #[test]
 fn what_a_link_could_not_have_is_copied_and_said_with_v() {
     let Some(desk) = desk() else { return };
@@ -270,7 +270,7 @@ fn what_a_link_could_not_have_is_copied_and_said_with_v() {
     check(&own, &own.join("E"), true);
 }
 
-/// An ACL of the cache is nothing that an environment elsewhere was given.
+/// An ACL of the cache does not apply to an environment elsewhere.
 #[test]
 fn the_acl_of_the_cache_stays_in_the_cache() {
     let Some(desk) = desk() else { return };
@@ -306,7 +306,7 @@ fn clearing_keeps_group_setgid_bit_mode_and_acl_of_the_root_and_hands_them_down(
     }
 }
 
-/// What a parent hands down is nothing to an environment that was given something else since.
+/// An environment keeps attributes that were set after its creation, whatever its parent passes on.
 #[test]
 fn clearing_keeps_that_the_root_has_less_than_its_parent_gives() {
     let Some(desk) = desk() else { return };
@@ -345,7 +345,7 @@ fn in_an_existing_directory_everything_has_what_that_hands_down() {
     }
 }
 
-/// An entry comes out of the stage as if it had been made where it goes.
+/// An entry from the stage looks as if it had been made at its destination.
 #[test]
 fn what_is_repaired_has_what_the_directory_above_it_hands_down() {
     let Some(desk) = desk() else { return };
@@ -402,8 +402,8 @@ fn an_upgrade_and_the_way_back_keep_what_is_handed_down() {
     }
 }
 
-/// The kernel hands a group down that the user is not in, and takes the bit away from whoever sets
-/// a mode then.
+/// The kernel passes on a group that the user is not in, and clears the setgid bit when that user
+/// sets a mode.
 #[test]
 fn the_group_may_be_one_that_the_user_is_not_in() {
     let Some(desk) = desk_for_all() else { return };
@@ -431,7 +431,8 @@ fn the_group_may_be_one_that_the_user_is_not_in() {
     }
 }
 
-/// Another root could not have the group of this one, so the root stays and everything in it goes.
+/// A new root could not get the group of this one, so the root stays and everything in it is
+/// replaced.
 #[test]
 fn clearing_keeps_a_group_that_the_user_may_not_give() {
     let Some(desk) = desk_for_all() else { return };

@@ -91,8 +91,8 @@ fn fails_in_the_built_in_check(desk: &Desk, words: &[&str]) {
     assert!(!desk.path("ran").exists(), "{words:?}: {said}");
 }
 
-/// Its own interpreter starts and says what it is, before anything that was asked for; I6: and not
-/// unasked.
+/// The environment's own interpreter starts and identifies itself before any requested check; I6:
+/// only when a check is requested.
 #[test]
 fn the_built_in_check_runs_before_the_others_and_only_where_one_is_asked_for() {
     let Some(desk) = desk() else { return };

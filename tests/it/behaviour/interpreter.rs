@@ -1,7 +1,7 @@
-//! Interpreters, asked for real: every Python of this machine, and small scripts that play one.
+//! Queries real interpreters: every Python of this machine, and small scripts that play one.
 //!
 //! The reference is the interpreter itself: what its own `-m venv` makes, what its own `ensurepip`
-//! says. Interpreters that are not installed are skipped with a word.
+//! says. Missing interpreters are skipped with a message.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -189,7 +189,7 @@ fn list(directory: &Path) -> Vec<String> {
     names
 }
 
-/// The environment that `venv` makes and the layout that we foresee are the same.
+/// Checks that the environment that `venv` makes equals the predicted layout.
 fn check_against_venv(lab: &Lab, python: &Path, env: &Path) {
     make_venv(python, env, &[]);
     let found = lab.ask(python).unwrap();

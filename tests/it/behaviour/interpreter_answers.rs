@@ -1,4 +1,4 @@
-//! Answers of interpreters that are remembered, and what makes one outdated.
+//! Cached answers of interpreters, and what makes one outdated.
 //!
 //! Read next: `interpreter.rs`.
 
@@ -138,7 +138,7 @@ fn a_cache_that_is_damaged_foreign_or_unwritable_is_as_good_as_none() {
         assert_eq!(lab.starts(), 1, "{bad}");
     }
     assert_eq!(fs::read_to_string(&entry).unwrap(), good);
-    // A file stands where the directory should be.
+    // A file exists where the directory should be.
     lab.around.cache_dir = Some(Cache::at(lab.write("file", "")));
     assert_eq!(lab.ask(&python).unwrap().version.text, "3.9.1");
     lab.around.cache_dir = None;

@@ -1,4 +1,5 @@
-//! Programs that are no Python, or one that hangs, floods its output or leaves children behind.
+//! Programs that are not Python, and a Python that hangs, floods its output or leaves children
+//! behind.
 //!
 //! Read next: `interpreter.rs`.
 

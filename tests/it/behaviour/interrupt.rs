@@ -1,9 +1,9 @@
-//! Interruptions: SIGINT and SIGTERM while an environment that is there is changed.
+//! Interruptions: SIGINT and SIGTERM while an existing environment is changed.
 //!
-//! At system calls chosen by a sweep, and while a health check runs: the exit code says what stands
-//! at the target, and the tree proves it; a second signal does not make it worse, and nothing is
-//! left behind. `RVENV_FAULTS=all` interrupts every changing call. Read next: `adversity.rs`, where
-//! a clear is interrupted.
+//! The signals come at system calls that a sweep chooses, and while a health check runs. The exit
+//! code says which tree is at the target, and the tree matches it; a second signal does no further
+//! harm, and nothing is left behind. `RVENV_FAULTS=all` interrupts every changing call. Read next:
+//! `adversity.rs`, where a clear is interrupted.
 
 use crate::strace;
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ impl Deed {
         }
     }
 
-    /// Makes anew what the deed meets, and looks at it.
+    /// Makes the state before the deed, and reads it.
     fn prepare(self, lab: &Lab) -> Tree {
         if lab.target().exists() {
             fs::remove_dir_all(lab.target()).unwrap();
@@ -89,7 +89,7 @@ impl Ends {
         let (tree, names) = match ended.code {
             Some(0) => &self.new,
             Some(1 | 130 | 143) => &self.old,
-            code => panic!("{what}: no code of ours: {code:?} {story}"),
+            code => panic!("{what}: not an exit code of rvenv: {code:?} {story}"),
         };
         let truth = compare(tree, &look(&lab.target()), Sameness::Alike);
         assert_eq!(truth, Ok(()), "{what}: {:?} {story}", ended.code);
@@ -119,12 +119,12 @@ fn sweep(deed: Deed) {
         } else {
             ("SIGTERM", 143)
         };
-        // A second signal does not make it worse.
+        // A second signal does no further harm.
         let stays = if number % 4 < 2 { "" } else { "+" };
         let what = format!("{deed:?}: {} {}{stays} {signal}", call.kind, call.nth);
         let wrapper = strace::meeting(call, &format!("signal={signal}"), stays);
         let ended = end(&mut lab.under(&wrapper, &deed.words(&lab)));
-        // The check of an upgrade is a process that may meet the signal alone.
+        // The signal may reach only the check of an upgrade, which is a process of its own.
         let is_check = deed == Deed::Upgrade && ended.code == Some(1);
         assert!(
             is_check || [Some(0), Some(own)].contains(&ended.code),
@@ -160,7 +160,7 @@ fn a_rollback_that_is_interrupted_leaves_what_its_exit_code_says() {
     sweep(Deed::Rollback);
 }
 
-/// Undecided is undone, however often somebody asks.
+/// An undecided change is undone, however many signals come.
 #[test]
 fn an_interruption_of_a_check_brings_the_old_environment_back() {
     let Some(lab) = Lab::new() else { return };

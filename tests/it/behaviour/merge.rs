@@ -1,8 +1,8 @@
-//! `rvenv create` over what is there: an environment is changed entry by entry, anything else only
-//! gets what it lacks.
+//! `rvenv create` over an existing directory: an environment is changed entry by entry, any other
+//! directory only gets what it lacks.
 //!
-//! Whoever made the environment: rvenv, or the interpreter's own venv. Nothing is written where
-//! nothing changes. Read next: `upgrade.rs`, where the interpreter changes too.
+//! The same holds for environments by rvenv and by the interpreter's own venv. Nothing is written
+//! where nothing changes. Read next: `upgrade.rs`, where the interpreter changes too.
 
 use std::collections::BTreeMap;
 use std::fs;

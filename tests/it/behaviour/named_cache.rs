@@ -130,7 +130,7 @@ fn a_cache_that_is_absent_or_a_link_is_one() {
     }
 }
 
-/// What is in it is used, and nothing is added.
+/// Its content is used, and nothing is added.
 #[test]
 fn a_cache_that_cannot_be_written_still_works() {
     let Some(python) = any_python() else { return };

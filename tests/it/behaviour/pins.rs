@@ -305,7 +305,7 @@ fn rvenv_python_is_the_default_of_the_option() {
     );
 }
 
-/// A stranger's directory never says which program is started.
+/// A directory of another user never decides which program is started.
 #[test]
 fn a_file_alone_starts_nothing() {
     let project = Project::new();

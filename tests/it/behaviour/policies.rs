@@ -1,9 +1,9 @@
-//! Policies: what becomes of targets that are awkward, one test for each.
+//! Policies: what commands do with awkward targets, one test for each.
 //!
-//! Links, mount points, files, directories of others, sticky and read-only places, entries that
-//! nobody may change, long names, and filesystems that lack something. What is refused is refused
-//! before anything is touched. What needs root or a tool that is missing is skipped with the
-//! reason. Read next: `bad_input.rs`, `breakages.rs`.
+//! Links, mount points, files, directories of other users, sticky and read-only places, immutable
+//! entries, long names, and filesystems that lack a feature. A command refuses before it touches
+//! anything. Tests that need root or a missing tool are skipped with the reason. Read next:
+//! `bad_input.rs`, `breakages.rs`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -134,7 +134,7 @@ fn a_directory_that_is_no_environment_only_gets_what_is_absent() {
     assert!(said.contains("bin/activate"), "{said}");
     desk.refused(&["create", "E", "--clear"], 3);
     desk.refused(&["upgrade", "E"], 3);
-    // A saved plan gives nobody the permission.
+    // A saved plan does not contain the permission.
     let plan = desk.path("../plan.json").display().to_string();
     desk.verb("plan", &["E", "--clear", "--force", "-o", &plan])
         .ok();
@@ -146,7 +146,8 @@ fn a_directory_that_is_no_environment_only_gets_what_is_absent() {
     assert_eq!(desk.read("E/bin/activate"), "mine");
 }
 
-/// What nobody but its owner may write stays as it is, whoever asks.
+/// An environment that only its owner may write stays unchanged, whichever command another user
+/// runs.
 #[test]
 fn an_environment_of_another_owner_is_refused() {
     let Some(desk) = desk_for_all() else { return };
@@ -185,8 +186,7 @@ fn in_a_sticky_directory_ones_own_environment_is_changed_and_no_other() {
     assert_eq!(fs::read_dir(desk.path("tmp")).unwrap().count(), 2);
 }
 
-/// The longest name that a directory can have leaves no room for what stands beside it: those names
-/// are hashed.
+/// The longest name of a directory leaves no room for longer names beside it: rvenv hashes those.
 #[test]
 fn the_longest_name_works_and_a_longer_one_is_refused() {
     let Some(desk) = desk() else { return };
@@ -362,7 +362,7 @@ fn a_mount_inside_hinders_a_clear_and_nothing_else() {
     );
 }
 
-/// Changes the flag "immutable", by which even root may neither change nor move a thing.
+/// Changes the flag "immutable", with which even root may neither change nor move an object.
 fn chattr(flag: &str, path: &Path) -> bool {
     let changed = Command::new("chattr").arg(flag).arg(path).output();
     changed.is_ok_and(|output| output.status.success())
@@ -442,7 +442,7 @@ fn without_symbolic_links_it_is_planned_again_with_copies_and_said_so() {
     }
     for words in [
         &["create"][..],
-        // Everyone may write what is on this filesystem.
+        // All users may write on this filesystem.
         &["upgrade", "--prompt", "p", "--allow-other-owner"],
         &["create", "--clear", "--copies"],
     ] {

@@ -1,4 +1,4 @@
-//! `rvenv rollback`: what a change replaced comes back, and run again, what came goes forward.
+//! `rvenv rollback`: restores what a change replaced; run again, it goes forward.
 //!
 //! Whole trees are compared: every path with kind, mode, owner, time, link target, bytes and
 //! attributes. Only the times of directories in which entries were switched may differ. Read next:
@@ -151,7 +151,7 @@ fn a_cleared_environment_comes_back_in_one_exchange() {
     assert!(!after.1.keys().any(|path| path.contains("p05")));
     let turns: [(&_, &_, &[&str]); 3] = [
         (&after, &before, &[]),
-        // Nobody published the packages that go now: they are put aside only when told.
+        // rvenv did not publish the packages that go now: it puts them aside only with the option.
         (&before, &after, &["--discard-changes"]),
         (&after, &before, &[]),
     ];

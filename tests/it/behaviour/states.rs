@@ -1,9 +1,9 @@
-//! What is said of the state of a target, against what the target holds.
+//! What messages say about the state of a target, compared with what it contains.
 //!
-//! A command that never writes says nothing of it; a failed or interrupted check, and the recovery
-//! of a run that died, say what is there now, which differs where nothing was there before. Read
-//! next: the tables of the unit tests in `src/bin/rvenv/advice.rs` and `advice/state.rs`, which
-//! hold every sentence.
+//! A command that never writes says nothing about it; a failed or interrupted check, and the
+//! recovery of a run that died, say what is there now, which differs where nothing was there
+//! before. Read next: the tables of the unit tests in `src/bin/rvenv/advice.rs` and
+//! `advice/state.rs`, which hold every sentence.
 
 use std::fs;
 

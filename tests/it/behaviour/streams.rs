@@ -1,4 +1,4 @@
-//! Standard output: what it carries, and what is said when it cannot.
+//! Standard output: the data on it, and the errors when it fails.
 //!
 //! Every command that prints data is run with a standard output that has no space, one without a
 //! reader, and one that is not open for writing. The device without space is a private node of the
@@ -110,8 +110,8 @@ fn data_without_space_is_an_error_of_every_command() {
     assert!(!scratch.path("new").exists());
 }
 
-/// Even where a language's library takes a stream that cannot be written to for one that nobody
-/// wants.
+/// Even though the standard library silently ignores errors of a stream that is not open for
+/// writing.
 #[test]
 fn data_for_a_stream_that_is_open_for_reading_only_is_an_error_of_every_command() {
     let scratch = lab();

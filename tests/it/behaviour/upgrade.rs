@@ -1,5 +1,5 @@
-//! `rvenv upgrade`: an environment comes to another Python, and its packages, choices and running
-//! programs stay.
+//! `rvenv upgrade`: an environment moves to another Python, and keeps its packages, choices and
+//! running programs.
 //!
 //! The interpreters are those of this machine; a base that goes away or is patched in place is a
 //! copy of one of them. Read next: `rollback.rs`, the way back; `tests/it/helpers/packages.rs`,
@@ -204,7 +204,7 @@ fn a_base_that_was_removed_is_found_elsewhere_or_must_be_named() {
         "{said}"
     );
     assert!(before == tree(&env), "something was touched");
-    // Somebody else has one of that version on PATH.
+    // Another interpreter of that version is on PATH.
     let elsewhere = prefix(found.last().unwrap()).join("bin");
     let mut command = scratch.command(&["upgrade", "E"]);
     ended(command.env("PATH", &elsewhere)).ok();
@@ -254,7 +254,7 @@ fn links_become_copies_and_links_again_while_python_runs() {
         let real = fs::canonicalize(env.join("bin/python")).unwrap();
         assert_eq!(real.starts_with(&env), copied, "{kind}: {}", real.display());
         assert_eq!(works(&scratch, &env), version);
-        // Whoever says nothing keeps what it is.
+        // Without an option the choice stays.
         is_clean(&scratch);
     }
 }

@@ -152,7 +152,7 @@ fn an_environment_with_pip_is_clean_and_its_list_agrees() {
     assert_eq!(said["clean"], true, "{said}");
     let pip = of(&said, "pip");
     assert!(pip["checked"].as_u64().unwrap() > 100, "{pip}");
-    // The interpreter leaves bytecode, which is nobody's drift.
+    // The interpreter leaves bytecode, which is no drift.
     let ran = scratch.run(
         &scratch.path("E/bin/python"),
         &["-c", "import pip._internal"],
@@ -326,7 +326,7 @@ fn a_list_that_is_lost_is_drift_of_its_distribution() {
     assert_eq!(said["foreign"], 4, "nobody lists its files any more");
 }
 
-/// I6: a list is a stranger's text; what it says is looked at inside the environment or not at all.
+/// I6: a list is untrusted text; rvenv reads the paths in it only inside the environment.
 #[test]
 fn rows_that_lead_elsewhere_are_named_and_never_followed() {
     let scratch = played();

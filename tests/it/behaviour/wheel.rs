@@ -136,7 +136,8 @@ fn rel(path: &str) -> RelPath {
     RelPath::new(path).unwrap()
 }
 
-/// Makes an environment with Python's own venv and holds our plan for the same wheels against it.
+/// Makes an environment with Python's own venv and compares rvenv's plan for the same wheels with
+/// it.
 fn check(minor: u8) {
     let wanted = format!("3.{minor}.");
     let prefix = prefixes().into_iter().find(|prefix| {
@@ -205,7 +206,7 @@ fn check_contents(wheel: &Wheel, files: &[Planned], reference: &Reference) {
     assert!(files.len() > wheel.members().len());
 }
 
-/// The rows of RECORD but for bytecode and scripts, whose bytes are our own.
+/// The rows of RECORD without bytecode and scripts, whose bytes are rvenv's own.
 fn rows(record: &[u8]) -> Vec<String> {
     let text = String::from_utf8(record.to_vec()).unwrap();
     assert!(text.ends_with("\r\n"));
@@ -223,7 +224,7 @@ fn names(record: &[u8], prefix: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Our scripts in the place of pip's do the same.
+/// rvenv's scripts do the same as pip's.
 fn check_scripts(files: &[Planned], reference: &Reference) {
     let mut count = 0;
     for file in files {

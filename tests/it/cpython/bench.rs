@@ -1,5 +1,5 @@
-//! A bench for each interpreter: a scratch directory, an environment in it, and both Pythons to be
-//! asked.
+//! A bench for each interpreter: a scratch directory, an environment in it, and both Pythons to
+//! query.
 //!
 //! Promises that a test's work is done for every interpreter of the machine, two at a time, and
 //! that a failure names the interpreter.
@@ -168,7 +168,7 @@ pub(crate) fn quiet(ended: &Ended) -> String {
     ended.stdout.trim_end_matches('\n').to_owned()
 }
 
-/// Whether somebody could start it; says so if not.
+/// Whether a program can be started; prints a message if not.
 pub(crate) fn is_installed(program: &str) -> bool {
     let found = ["/bin", "/usr/bin"]
         .iter()

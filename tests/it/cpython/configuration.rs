@@ -1,6 +1,6 @@
-//! What stands in an environment: directories, the configuration, links, and what was there before.
+//! The content of an environment: directories, the configuration, links, and earlier files.
 //!
-//! Each module bears the name of a test of `CPython`'s; see `mod.rs`.
+//! Each module has the name of a test of `CPython`'s; see `mod.rs`.
 
 use std::fs;
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! `CPython`'s own tests of `venv`, for `rvenv`: what each asserts of an environment holds for
-//! ours.
+//! `CPython`'s own tests of `venv`, for `rvenv`: what each asserts about an environment holds for
+//! rvenv's.
 //!
 //! The folder `cpython/` has a module for each test of `Lib/test/test_venv.py` that says something
-//! about an environment; it bears the name of that test, and the functions in it say as sentences
+//! about an environment; it has the name of that test, and the functions in it say as sentences
 //! what holds. `TESTS` below lists every test of that file, with where it is covered or why it
 //! cannot be; one test here compares the list with the sources. `TRAPS` does the same for mistakes
 //! that one can make when building environments. Every interpreter of the machine is asked, two at

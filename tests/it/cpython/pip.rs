@@ -1,7 +1,7 @@
-//! Pip in an environment: whether it is there, what cannot hinder its installation, and how it goes
-//! again.
+//! Pip in an environment: whether it is installed, what cannot hinder its installation, and how it
+//! is removed.
 //!
-//! Each module bears the name of a test of `CPython`'s; see `mod.rs`.
+//! Each module has the name of a test of `CPython`'s; see `mod.rs`.
 
 use std::fs;
 

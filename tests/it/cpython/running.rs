@@ -1,6 +1,6 @@
-//! What the interpreter of an environment says of itself, and what it can start.
+//! What the interpreter of an environment reports about itself, and what it can start.
 //!
-//! Each module bears the name of a test of `CPython`'s; see `mod.rs`.
+//! Each module has the name of a test of `CPython`'s; see `mod.rs`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -44,8 +44,8 @@ mod test_prefixes {
         let code = "import sys; print(sys.base_prefix, sys.base_exec_prefix)";
         each(|bench| {
             for kind in ["--symlinks", "--copies"] {
-                // A copy of `PyPy`'s small program finds its library, and by it the base, only
-                // where it stands.
+                // A copy of `PyPy`'s small program finds its library, and through it the base, only
+                // beside itself.
                 if kind == "--copies" && bench.is_pypy() {
                     continue;
                 }

@@ -1,7 +1,7 @@
-//! What shells make of the activation scripts of each interpreter's environment.
+//! What shells do with the activation scripts of each interpreter's environment.
 //!
-//! All shells and all awkward texts are in `../activation.rs`. Each module bears the name of a test
-//! of `CPython`'s; see `mod.rs`.
+//! All shells and all awkward texts are in `../behaviour/activate.rs`. Each module has the name of
+//! a test of `CPython`'s; see `mod.rs`.
 
 use crate::cpython::bench::{Bench, each, is_installed, quiet};
 

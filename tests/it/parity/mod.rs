@@ -119,7 +119,7 @@ impl<'a> Bench<'a> {
 
     /// Prepares the target: an environment of the same tool with other flags, in which a user
     /// worked.
-    fn stand(&self, tool: Tool, cell: &Cell) {
+    fn prepare(&self, tool: Tool, cell: &Cell) {
         if cell.deed == Deed::Create {
             return;
         }
@@ -169,7 +169,7 @@ impl<'a> Bench<'a> {
     fn by_venv(&mut self, cell: &Cell) -> Result<Made, String> {
         let flags = cell.flags(self.subject.python.version.1);
         let key = (cell.deed, cell.copies, cell.ignored);
-        self.stand(Tool::Venv, cell);
+        self.prepare(Tool::Venv, cell);
         if let Some(with_pip) = self.with_pip.get(&key) {
             self.make(Tool::Venv, &[&flags[..], &["--without-pip"]].concat())?;
             return Ok(Made::take(&self.env()).with_pip_of(with_pip));
@@ -188,7 +188,7 @@ impl<'a> Bench<'a> {
 
     /// What `rvenv` makes of the cell; checks that environment by itself too.
     fn by_rvenv(&self, cell: &Cell, is_first: bool) -> Result<Made, String> {
-        self.stand(Tool::Rvenv, cell);
+        self.prepare(Tool::Rvenv, cell);
         let before = self.env().exists().then(|| Made::read(&self.env()));
         if let Err(said) = self.make(Tool::Rvenv, &cell.flags(self.subject.python.version.1)) {
             let after = self.env().exists().then(|| Made::take(&self.env()));

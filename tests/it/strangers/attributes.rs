@@ -10,13 +10,13 @@ use crate::desk::{Desk, desk};
 use crate::machine::{Ended, Kind, tree};
 use crate::strangers::users::is_root;
 
-/// Sets or clears an attribute; whether the filesystem has it.
+/// Sets or clears an attribute; returns whether the filesystem supports it.
 fn chattr(flags: &[&str], path: &Path) -> bool {
     let done = Command::new("chattr").args(flags).arg(path).output();
     done.is_ok_and(|done| done.status.success())
 }
 
-/// Whatever ends the test, the directory can be deleted.
+/// Clears the attributes at the end of a test, so that the directory can be deleted.
 struct Marked<'a>(&'a Desk);
 
 impl Drop for Marked<'_> {
@@ -50,8 +50,8 @@ const CHANGES: [&[&str]; 5] = [
     &["repair", "E"],
 ];
 
-/// I1: old or new, with a message that tells why; and what stays in the way once does not stay in
-/// the way for ever.
+/// I1: old or new, with a message that says why; and an obstacle does not block later commands for
+/// ever.
 #[test]
 fn what_can_be_neither_renamed_nor_deleted_leaves_the_old_tree_or_the_new_one() {
     let Some(desk) = desk() else { return };
@@ -89,7 +89,7 @@ fn what_can_be_neither_renamed_nor_deleted_leaves_the_old_tree_or_the_new_one() 
             match ended.code {
                 Some(0) => desk.works("E"),
                 Some(1) => assert!(before == contents(&desk), "{which}"),
-                // What is decided and cannot be written down is said, and nothing else goes on.
+                // The command reports a decision that it cannot write down, and does nothing more.
                 Some(5) => assert!(ended.stderr.contains("rvenv recover"), "{which}"),
                 _ => panic!("{which}"),
             }

@@ -10,10 +10,10 @@ use crate::machine::ended;
 const RVENV: &str = env!("CARGO_BIN_EXE_rvenv");
 /// Kilobytes that a run may take above one that has nothing to do.
 const ABOVE_KB_MAX: u64 = 64 * 1024;
-/// Seconds of processor time in which nobody hashes 100 GB.
+/// Seconds of processor time, too few to hash 100 GB.
 const CPU_SECONDS_MAX: u32 = 20;
 
-/// Runs a program and prints the most memory that it had, in kilobytes.
+/// Runs a program and prints its peak memory, in kilobytes.
 const MEASURED: &str = "
 import resource, subprocess, sys
 ended = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE)
@@ -21,7 +21,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(ended.returncode)
 ";
 
-/// The most memory, in kilobytes, and the exit code of a command of rvenv.
+/// The peak memory, in kilobytes, and the exit code of a command of rvenv.
 fn memory_of(desk: &Desk, words: &[&str]) -> (u64, Option<i32>) {
     let mut measured = desk.scratch.program(&desk.python.path, "022");
     measured.args(["-c", MEASURED, RVENV]).args(words);
@@ -42,8 +42,8 @@ fn list(dir: &Path, rows: u32, row: impl Fn(u32) -> String) {
     list.flush().unwrap();
 }
 
-/// I6: what verifying costs is bounded, whatever a list says: files that are absent, one row that
-/// never ends.
+/// I6: the cost of verifying is bounded, whatever a list contains: absent files, one row that never
+/// ends.
 #[test]
 fn a_list_of_three_million_rows_is_read_row_by_row() {
     let Some(desk) = desk() else { return };

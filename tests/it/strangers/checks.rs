@@ -1,4 +1,5 @@
-//! Health checks: what another user has put into an environment is not run for whoever changes it.
+//! Health checks: what another user has put into an environment is not run for the user who changes
+//! it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
@@ -122,7 +123,7 @@ fn what_site_runs_is_run_by_the_right_interpreter_alone() {
     assert!(desk.path("mark").exists());
 }
 
-/// What everyone may write is theirs as soon as they do.
+/// A file that all users may write counts as another user's.
 #[test]
 fn an_environment_into_which_everyone_may_write_is_checked_only_if_that_is_allowed() {
     let Some(desk) = desk() else { return };
@@ -136,7 +137,7 @@ fn an_environment_into_which_everyone_may_write_is_checked_only_if_that_is_allow
         assert!(said.contains("everyone may write `[work]/E"), "{said}");
         assert!(said.contains("--allow-other-owner"), "{said}");
         assert!(!desk.path("mark").exists());
-        // Who shares it with a group trusts the group.
+        // A user who shares it with a group trusts the group.
         fs::set_permissions(&part, fs::Permissions::from_mode(0o775)).unwrap();
         desk.create(&["E", "--prompt", "b", "--check", "true"]).ok();
         fs::remove_file(desk.path("mark")).unwrap();
@@ -144,8 +145,8 @@ fn an_environment_into_which_everyone_may_write_is_checked_only_if_that_is_allow
     }
 }
 
-/// Between the change and its check, whoever may rename the environment puts another one in its
-/// place.
+/// Between the change and its check, a user who may rename the environment replaces it with another
+/// one.
 #[test]
 fn what_another_user_puts_in_the_place_of_an_environment_is_not_checked() {
     let Some(desk) = desk() else { return };
@@ -161,7 +162,7 @@ fn what_another_user_puts_in_the_place_of_an_environment_is_not_checked() {
         script(&planted.join(name), &format!(": >> '{mark}'"));
     }
     give(&theirs, STRANGER);
-    // Root is the stranger's racer here, which wins at the moment that it likes best.
+    // Root plays the stranger's racer here, which wins at the best moment.
     let there = theirs.display();
     let race = format!(
         "setpriv --reuid={STRANGER} --regid={STRANGER} --clear-groups sh -c 'mv {there}/E {there}/old; mv {there}/planted {there}/E'"
@@ -208,7 +209,7 @@ fn what_another_user_puts_in_the_place_of_an_environment_is_not_checked() {
         desk.create(&[env, "--check", "true", "--allow-other-owner"])
             .ok();
     }
-    // In a sticky directory, everyone has what is theirs.
+    // In a sticky directory, each user controls only their own entries.
     fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).unwrap();
     desk.verb("upgrade", &["open/E"]).ok();
 }

@@ -1,4 +1,4 @@
-//! Credentials: what a person's pip may know and rvenv repeats nowhere.
+//! Credentials: secrets in the user's pip configuration that rvenv repeats nowhere.
 
 use std::fs;
 use std::path::Path;

@@ -4,8 +4,8 @@ use std::process::Stdio;
 
 use crate::desk::{NOBODY, desk_for_all};
 
-/// I6: a stranger who holds the lock is named by process and program, and not by the note of
-/// whoever waits.
+/// I6: the message names a stranger who holds the lock by process and program, not by the note of a
+/// waiting process.
 #[test]
 fn a_reader_who_holds_the_lock_is_named() {
     let Some(desk) = desk_for_all() else { return };

@@ -1,7 +1,7 @@
 //! Strangers: another user of the machine, the author of a checkout, and input without bounds (I6).
 //!
-//! Each way in that `docs/security.md` lists has a test, as two users where that is the point. What
-//! needs root is skipped with the reason. Read next: `tests/it/attacks.rs`, which races the
+//! Each attack that `docs/security.md` lists has a test, with two users where that matters. Tests
+//! that need root are skipped with the reason. Read next: `tests/it/attacks.rs`, which races the
 //! command.
 
 #![cfg(target_os = "linux")]

@@ -1,4 +1,5 @@
-//! What rvenv makes of the cache is its user's alone, and it is made in no other user's directory.
+//! Everything in the cache belongs to its user alone, and rvenv makes no cache in another user's
+//! directory.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
@@ -86,7 +87,7 @@ fn root_follows_no_link_of_another_user_to_a_cache() {
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 }
 
-/// A cache that root once made there is in the hands of whom the directory above it belongs to.
+/// A cache that root once made there is under the control of the owner of the directory above it.
 #[test]
 fn root_uses_no_cache_of_its_own_in_the_home_of_another_user() {
     if !is_root() {
@@ -109,8 +110,7 @@ fn root_uses_no_cache_of_its_own_in_the_home_of_another_user() {
     assert_eq!(fs::metadata(home.join(".cache")).unwrap().uid(), 0);
 }
 
-/// What the user closed to others stays closed, whatever the umask says by now; nothing else
-/// changes for it.
+/// What the user closed to others stays closed, whatever the umask is now; nothing else changes.
 #[test]
 fn a_file_that_is_replaced_stays_as_private_as_it_was() {
     let Some(python) = any_python() else { return };
@@ -147,8 +147,8 @@ fn a_file_that_is_replaced_stays_as_private_as_it_was() {
     scratch.rvenv(&["verify", "E"]).ok();
 }
 
-/// A program with a set-id bit that was replaced, because it is not to be run any more, is in
-/// nobody's reach.
+/// A replaced program with a set-id bit, which must not be run any more, is out of reach for all
+/// users.
 #[test]
 fn a_kept_generation_lends_no_user_its_programs() {
     let Some(python) = any_python() else { return };

@@ -1,7 +1,7 @@
 //! Plans by hand: what the author of a saved plan can do with a target that is no environment (P).
 //!
-//! A well-formed plan is a program, as it is for whoever knows `terraform apply`: it does what it
-//! says without asking again. But it makes and changes environments, and nothing else.
+//! A well-formed plan is a program, as with `terraform apply`: it does what it says without asking
+//! again. But it makes and changes environments, and nothing else.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -78,7 +78,7 @@ fn refused(desk: &Desk, why: &str) {
     }
 }
 
-/// I6: what `apply` leaves is an environment.
+/// I6: the result of `apply` is an environment.
 #[test]
 fn a_plan_makes_nothing_but_an_environment() {
     let Some(desk) = desk() else { return };

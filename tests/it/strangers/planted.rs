@@ -1,5 +1,4 @@
-//! Notes that another user puts where they are believed: which program is an interpreter is one of
-//! them.
+//! Notes that another user plants in a cache, such as which program is an interpreter.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
@@ -10,8 +9,8 @@ use serde_json::Value;
 use crate::machine::{Scratch, ended, player, script};
 use crate::strangers::users::{STRANGER, at_home, dir_of, gives_acl, is_root, stranger_runs};
 
-/// A scratch directory with an interpreter, a program of the stranger's, and a note that takes the
-/// one for the other.
+/// A scratch directory with an interpreter, a program of the stranger's, and a note that names the
+/// second as the first.
 struct Lab {
     scratch: Scratch,
     python: PathBuf,
@@ -53,7 +52,7 @@ impl Lab {
         ["python", "find", self.python.to_str().unwrap()]
     }
 
-    /// The stranger puts the note into a cache into which they can write.
+    /// The stranger puts the note into a cache that they may write.
     fn plant(&self, cache: &Path) {
         let (cache, note) = (cache.display(), self.note.display());
         let name = &self.name;
@@ -118,7 +117,7 @@ fn a_named_cache_of_another_user_is_refused() {
     );
 }
 
-/// The cache is root's own directory, and yet everybody may write into it.
+/// The cache is root's own directory, and yet all users may write into it.
 #[test]
 fn the_usual_cache_behind_a_link_to_a_sticky_directory_is_not_used() {
     let Some(lab) = Lab::new() else { return };
@@ -138,7 +137,7 @@ fn the_usual_cache_behind_a_link_to_a_sticky_directory_is_not_used() {
     assert_eq!(fs::read_dir(&sticky).unwrap().count(), 1);
 }
 
-/// A link of one's own to a directory of one's own is a cache like any other.
+/// The user's own link to their own directory is a cache like any other.
 #[test]
 fn the_usual_cache_behind_a_link_to_a_private_directory_is_used() {
     let Some(lab) = Lab::new() else { return };
@@ -151,7 +150,7 @@ fn the_usual_cache_behind_a_link_to_a_private_directory_is_used() {
     assert!(other.join("rvenv/interpreters").join(&lab.name).exists());
 }
 
-/// In a private cache, a directory of notes that everybody could write to once.
+/// In a private cache, a directory of notes that was writable for all users once.
 #[test]
 fn a_note_in_a_directory_that_others_may_write_is_not_believed() {
     let Some(lab) = Lab::new() else { return };
@@ -178,7 +177,7 @@ fn a_note_of_another_user_or_that_others_may_write_is_not_believed() {
         chown(&note, Some(owner), None).unwrap();
         lab.finds_the_right_one();
     }
-    // A link is followed nowhere.
+    // No link is followed.
     fs::remove_file(&note).unwrap();
     symlink(&lab.note, &note).unwrap();
     lab.finds_the_right_one();
@@ -190,8 +189,8 @@ fn a_note_of_another_user_or_that_others_may_write_is_not_believed() {
     lab.finds_the_right_one();
 }
 
-/// What root unpacked is root's, also a note that its author wrote: it only has to come to the
-/// right place.
+/// What root unpacks belongs to root, also a note from the archive's author: it only has to be
+/// moved to the right place.
 #[test]
 fn a_cache_in_whose_place_others_can_put_another_directory_is_not_used() {
     let Some(lab) = Lab::new() else { return };
@@ -227,8 +226,8 @@ fn a_cache_in_whose_place_others_can_put_another_directory_is_not_used() {
     let said = format!("Warning: no cache is used: other users may write into `{there}`");
     assert!(usual.stderr.contains(&said), "{}", usual.stderr);
     usual.ok();
-    // A group that root is alone in is no one else, and in a sticky directory each keeps what is
-    // theirs.
+    // A group with root as its only member grants nothing to others, and in a sticky directory each
+    // user keeps their own entries.
     for mode in [0o775, 0o1777] {
         set(mode);
         let usual = ended(&mut at_home(&lab.scratch, &home, &lab.find()));

@@ -28,10 +28,10 @@ const COMMANDS: [&[&str]; 8] = [
 /// How many of them only read.
 const READING: usize = 4;
 
-/// A project with an environment, as somebody may have checked it out.
+/// A project with an environment, as in a checkout of another author.
 struct Project {
     desk: Desk,
-    /// Another place, in which `opt` is.
+    /// Another place, which contains `opt`.
     elsewhere: Scratch,
 }
 
@@ -96,14 +96,14 @@ impl Project {
         self.desk.scratch.rvenv(&words)
     }
 
-    /// Lets the environment's link lead to a file.
+    /// Makes the environment's link lead to a file.
     fn link(&self, env: &str, to: &Path) {
         let link = self.path(env).join("bin/python");
         fs::remove_file(&link).unwrap();
         symlink(to, link).unwrap();
     }
 
-    /// Lets the environment's `pyvenv.cfg` say that its interpreter is in this directory.
+    /// Makes the environment's `pyvenv.cfg` name this directory as that of its interpreter.
     fn home(&self, env: &str, home: &Path) {
         let config = self.path(env).join("pyvenv.cfg");
         let text = fs::read_to_string(&config).unwrap();
@@ -202,7 +202,7 @@ fn a_repository_within_the_checkout_does_not_make_it_smaller() {
     project.nothing_is_started("project/app/.venv", "with the environment");
 }
 
-/// An archive has no repository, and another checkout of the same author lies beside the first one.
+/// An archive has no repository, and another checkout of the same author is beside the first one.
 #[test]
 fn a_program_that_lies_in_one_place_with_the_checkout_is_not_started() {
     let Some(project) = Project::new() else {
@@ -368,7 +368,7 @@ fn what_the_ordinary_search_knows_is_started_by_every_command() {
         assert!(project.started(), "{name}");
     };
     found("PATH", &project.path("project/tools"));
-    // Who activates an environment starts what is in it.
+    // Activating an environment permits to start what is in it.
     found("VIRTUAL_ENV", &project.path("project/.venv"));
 }
 
@@ -455,7 +455,7 @@ fn root_starts_no_interpreter_out_of_the_home_of_another_user() {
     assert!(project.started());
 }
 
-/// What a generation or a plan leads to is named by no one who types the command.
+/// The user who types the command does not name what a generation or a plan leads to.
 #[test]
 fn no_check_of_a_rollback_or_of_a_plan_starts_a_program_of_the_checkout() {
     let Some(project) = Project::new() else {

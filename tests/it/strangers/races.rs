@@ -20,7 +20,7 @@ use crate::strangers::users::{STRANGER, dir_of, give, is_root};
 
 const ROUNDS: u32 = 2;
 
-/// What the racer does once there is a stage.
+/// What the racer does once a stage exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attack {
     /// The stage becomes a link to the victim.
@@ -49,7 +49,7 @@ const ATTACKS: [Attack; 7] = [
     Attack::LinkEntries,
 ];
 
-/// The names in a directory that begin so.
+/// The paths in a directory whose names have this prefix.
 fn named(dir: &Path, start: &str) -> Vec<PathBuf> {
     let found = fs::read_dir(dir).into_iter().flatten().flatten();
     let found = found.map(|entry| entry.path());
@@ -236,7 +236,7 @@ fn what_is_exchanged_in_the_middle_of_a_change_leads_nowhere() {
                     u32::from(struck.into_inner() > 0);
                 *codes.entry(ended.code).or_insert(0) += 1;
                 if attack == Attack::LinkParent {
-                    // From now on the path means the victim's own environment.
+                    // From now on the path leads to the victim's own environment.
                     continue;
                 }
                 let later = desk.scratch.rvenv(&["recover", "above/tmp/E"]);

@@ -1,4 +1,4 @@
-//! Special files: a fifo, a device or a socket where rvenv reads or replaces a file.
+//! Special files: a FIFO, a device or a socket where rvenv reads or replaces a file.
 //!
 //! Opening a fifo waits for a writer, and a device may have no end. The devices are nodes made
 //! here.
@@ -16,9 +16,9 @@ use crate::machine::{Ended, ended};
 use crate::strangers::users::is_root;
 
 const RVENV: &str = env!("CARGO_BIN_EXE_rvenv");
-/// More than any of these commands takes.
+/// Longer than any of these commands takes.
 const SECONDS_MAX: &str = "20";
-/// How `timeout` ends.
+/// The exit code of `timeout` after a timeout.
 const TIMED_OUT: Option<i32> = Some(124);
 
 /// What is planted.
@@ -115,7 +115,7 @@ fn no_command_waits_for_a_fifo_or_reads_a_device() {
     ];
     for place in places {
         for special in specials() {
-            // The other two are no different after the look that the first commands take.
+            // Devices and sockets fail the same first check, so a few commands are enough for them.
             let some = match special {
                 Special::Fifo => COMMANDS.len(),
                 Special::Device => 2,

@@ -1,4 +1,4 @@
-//! Swapped wheels: one that a plan names is another one when the plan is applied, or while it is
+//! Swapped wheels: the wheel that a plan names is replaced before the plan is applied, or meanwhile
 //! (W).
 
 use std::fs;
@@ -14,7 +14,7 @@ use crate::packages;
 
 const ROUNDS: u64 = 40;
 
-/// Writes a wheel of the same length, whose files say `by evil`; RECORD vouches for them.
+/// Writes a wheel of the same length, whose files say `by evil`; its RECORD lists them.
 const EVIL: &str = r#"
 import base64, hashlib, os, sys, zipfile
 good, evil = sys.argv[1:]

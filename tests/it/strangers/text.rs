@@ -1,4 +1,4 @@
-//! Text: names that would show something else than they are.
+//! Text: names that a terminal would show as something else.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,5 +1,5 @@
-//! Two users: root, whom the tests are, and a stranger, whom root becomes for what the stranger
-//! does.
+//! Two users: root, who runs the tests, and a stranger; root becomes the stranger for the
+//! stranger's part.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -12,7 +12,7 @@ use crate::machine::Scratch;
 /// The stranger: a user with no name, who owns nothing.
 pub(crate) const STRANGER: u32 = 31_337;
 
-/// Whether the tests may become another user; says so when they may not.
+/// Whether the tests may become another user; prints a message if not.
 pub(crate) fn is_root() -> bool {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     if !is_root {
@@ -58,7 +58,8 @@ pub(crate) fn at_home(scratch: &Scratch, home: &Path, words: &[&str]) -> Command
     command
 }
 
-/// Lets an ACL give the stranger all of a directory; whether that can be done here.
+/// Gives the stranger all permissions on a directory by an ACL; returns whether that is possible
+/// here.
 pub(crate) fn gives_acl(dir: &Path) -> bool {
     let entry = format!("u:{STRANGER}:rwx");
     let given = Command::new("setfacl")

@@ -378,8 +378,8 @@ fn another_object_at_the_name_of_a_record_is_not_replaced() {
                 said.starts_with(&format!("`{shown}` is in the way")),
                 "{said}"
             );
-            let stands = disk.meta(&dir, name).unwrap().unwrap();
-            assert_eq!(stands.kind, Kind::Symlink);
+            let found = disk.meta(&dir, name).unwrap().unwrap();
+            assert_eq!(found.kind, Kind::Symlink);
         }
         drop(dir);
         remove(&disk, path);

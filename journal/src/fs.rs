@@ -5,6 +5,7 @@
 //! trait.
 
 pub(crate) mod barrier;
+pub(crate) mod error_place;
 pub(crate) mod exchange;
 mod inherited_mode;
 mod interface;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::base::watch::{Unwatched, Watch};
+use crate::fs::error_place::DiskError;
 use crate::fs::{Dir, Fs, FsError, Kind, Meta};
 use crate::place::names::Names;
 
@@ -87,6 +88,17 @@ pub enum TargetError {
     },
 }
 
+impl DiskError for TargetError {
+    type At = Path;
+
+    fn of_disk(place: &Path, source: FsError) -> Self {
+        Self::Disk {
+            path: place.to_path_buf(),
+            source,
+        }
+    }
+}
+
 impl<'a> Target<'a> {
     /// Opens the target's parent directory and resolves a symbolic link at the target's name.
     ///
@@ -111,10 +123,8 @@ impl<'a> Target<'a> {
                 }
                 opened => opened?,
             };
-            let disk = |source| TargetError::Disk {
-                path: at.clone(),
-                source,
-            };
+            let here = at.clone();
+            let disk = TargetError::disk(&here);
             match fs.meta(&parent, name).map_err(disk)?.map(|meta| meta.kind) {
                 None if is_linked => {
                     return Err(TargetError::Dangling {
@@ -260,10 +270,7 @@ fn open_parent(
 fn make_parent(fs: &dyn Fs, path: &Path, made: &mut Made) -> Result<Dir, TargetError> {
     let (above, name) = split(path)?;
     let dir = open_parent(fs, above, Parents::Make, made)?;
-    let disk = |source| TargetError::Disk {
-        path: path.to_path_buf(),
-        source,
-    };
+    let disk = TargetError::disk(path);
     match fs.make_plain_dir(&dir, name) {
         // The tree survives a power cut only if the directories above it do.
         Ok(()) => {

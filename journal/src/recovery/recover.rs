@@ -7,12 +7,13 @@
 //! Read next: `recovery/decide.rs` (the table), `settle.rs` (the execution).
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::base::mutant::{self, Site};
 use crate::base::watch::Watch;
+use crate::fs::error_place::DiskError;
 use crate::fs::named_sync::sync_dir;
 use crate::fs::remove::{Leftovers, remove_watched};
 use crate::fs::{FsError, Kind};
@@ -111,6 +112,17 @@ pub enum RecoverError {
     },
 }
 
+impl DiskError for RecoverError {
+    type At = Path;
+
+    fn of_disk(place: &Path, source: FsError) -> Self {
+        Self::Disk {
+            target: place.to_path_buf(),
+            source,
+        }
+    }
+}
+
 /// Everything that determines what to do about an open transaction.
 struct Case<'t> {
     open: Option<Found<'t>>,
@@ -183,10 +195,7 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
         target: target.path().to_path_buf(),
         source,
     })?;
-    let disk = |source| RecoverError::Disk {
-        target: target.path().to_path_buf(),
-        source,
-    };
+    let disk = RecoverError::disk(target.path());
     let (tidied, orphans) = tidy(target, &mut ending).map_err(disk)?;
     Ok(Recovered {
         decision: case.decision,
@@ -289,10 +298,7 @@ impl<'t> Case<'t> {
     }
 
     fn of(target: &Target<'t>) -> Result<Self, RecoverError> {
-        let disk = |source| RecoverError::Disk {
-            target: target.path().to_path_buf(),
-            source,
-        };
+        let disk = RecoverError::disk(target.path());
         let mut journals = Vec::new();
         for home in homes(target).map_err(disk)? {
             let siblings = Siblings::list(&home).map_err(disk)?;

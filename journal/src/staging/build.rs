@@ -16,6 +16,7 @@ use std::thread;
 
 use crate::base::digest::Digest;
 use crate::base::path::RelPath;
+use crate::fs::error_place::DiskError;
 use crate::fs::{Barrier, Dir, Flush, Fs, FsError, Meta, NewFile, Sharing};
 use crate::plan::builder::Plan;
 use crate::plan::content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, Wanted};
@@ -276,10 +277,6 @@ impl<'s> Stage<'s> {
         (plan, receipt): (&Plan, &ReceiptText<'_>),
         fillings: &[(u32, Filling<'_>)],
     ) -> Result<(), StageError> {
-        let disk = |path: &RelPath, source| StageError::Disk {
-            path: path.to_string(),
-            source,
-        };
         let mut slots = None;
         for (slot, filling) in fillings {
             let name = slot.to_string();
@@ -290,11 +287,12 @@ impl<'s> Stage<'s> {
             };
             let slots = match &mut slots {
                 Some(slots) => slots,
-                none => {
-                    none.insert(Slots::new(self.fs, ground).map_err(|error| disk(place, error))?)
-                }
+                none => none
+                    .insert(Slots::new(self.fs, ground).map_err(StageError::disk(place.as_str()))?),
             };
-            let given = slots.ready_for(place).map_err(|error| disk(place, error))?;
+            let given = slots
+                .ready_for(place)
+                .map_err(StageError::disk(place.as_str()))?;
             self.given = given.unwrap_or(self.given);
             match filling {
                 Filling::Receipt => self.write_receipt(at, plan, receipt())?,
@@ -350,10 +348,7 @@ impl<'s> Stage<'s> {
 
     /// Creates one object, and opens it if it is a directory.
     fn make(&mut self, at: At<'_>, path: &RelPath, node: &Node) -> Result<Option<Dir>, StageError> {
-        let disk = |source| StageError::Disk {
-            path: path.to_string(),
-            source,
-        };
+        let disk = StageError::disk(path.as_str());
         match node {
             Node::Dir { mode } => {
                 self.fs.make_dir(at.0, at.1, mode.bits()).map_err(disk)?;
@@ -452,10 +447,7 @@ impl<'s> Stage<'s> {
     /// that works.
     fn bring(&mut self, at: At<'_>, path: &RelPath, wanted: &Wanted) -> Result<(), StageError> {
         let failed = |source| content_error(path, source);
-        let disk = |source| StageError::Disk {
-            path: path.to_string(),
-            source,
-        };
+        let disk = StageError::disk(path.as_str());
         if self.rungs.link && self.given.has_acl() {
             // This counts even if the source has no object that could be linked.
             self.counts.unlinked = Some(Unlinked::Acl);
@@ -564,10 +556,8 @@ impl<'s> Stage<'s> {
     }
 
     fn write_receipt_in(&self, root: &Dir, plan: &Plan, receipt: &str) -> Result<(), StageError> {
-        let disk = |source| StageError::Disk {
-            path: Receipt::path().to_string(),
-            source,
-        };
+        let path = Receipt::path();
+        let disk = StageError::disk(path.as_str());
         let name = OsStr::new(ENGINE_DIR);
         let dir = match self.fs.open_dir(root, name) {
             Ok(dir) => dir,

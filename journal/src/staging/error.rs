@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::base::digest::Digest;
 use crate::base::path::RelPath;
 use crate::fs::FsError;
+use crate::fs::error_place::DiskError;
 use crate::plan::content::ContentError;
 
 /// Why the tree could not be staged; the target is untouched.
@@ -58,6 +59,17 @@ pub enum StageError {
         /// The planned path that was next.
         path: String,
     },
+}
+
+impl DiskError for StageError {
+    type At = str;
+
+    fn of_disk(place: &str, source: FsError) -> Self {
+        Self::Disk {
+            path: place.to_owned(),
+            source,
+        }
+    }
 }
 
 impl StageError {

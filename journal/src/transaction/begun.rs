@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::fs::barrier::sync_tree;
+use crate::fs::error_place::DiskError;
 use crate::fs::exchange::Exchange;
 use crate::fs::named_sync::sync_file;
 use crate::fs::{Barrier, FsError, Meta};
@@ -73,10 +74,7 @@ impl Begun<'_> {
         let fs = self.home.fs;
         let late = &self.receipt;
         let receipt = || late.get().0.as_str();
-        let disk = |source| StageError::Disk {
-            path: ".".to_owned(),
-            source,
-        };
+        let disk = StageError::disk(".");
         let target = self.old.map(|_| self.locks.target().root());
         let target = target.transpose().map_err(disk)?;
         let ground = Ground {

@@ -8,6 +8,7 @@
 
 use std::ffi::OsString;
 
+use crate::fs::error_place::DiskError;
 use crate::fs::exchange::Exchange;
 use crate::fs::{Dir, FsError, Meta};
 use crate::place::journal_file::Siblings;
@@ -37,10 +38,7 @@ pub(crate) fn moves(
     exchange: Exchange,
 ) -> Result<EntrySteps, PrepareError> {
     let path = || target.path().to_path_buf();
-    let disk = |source| PrepareError::Disk {
-        target: path(),
-        source,
-    };
+    let disk = PrepareError::disk(target.path());
     let moves = match EntrySteps::of(target, plan, grain, exchange) {
         Ok(moves) => moves,
         Err(CoverError::Disk(source)) => return Err(disk(source)),
@@ -66,10 +64,7 @@ pub(crate) fn moves(
 /// Another user can create any name. So a number without a successor is refused here, before
 /// anything is published.
 pub(crate) fn next_generation(target: &Target<'_>) -> Result<u32, PrepareError> {
-    let disk = |source| PrepareError::Disk {
-        target: target.path().to_path_buf(),
-        source,
-    };
+    let disk = PrepareError::disk(target.path());
     let mut next = 1;
     let homes = std::iter::once(TransactionDir::beside(target))
         .chain(TransactionDir::within(target).map_err(disk)?);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::fs::FsError;
+use crate::fs::error_place::DiskError;
 use crate::place::lock::LockError;
 use crate::plan::room::Shortage;
 use crate::recovery::ending::EndError;
@@ -87,6 +88,17 @@ pub enum PrepareError {
         #[source]
         source: FsError,
     },
+}
+
+impl DiskError for PrepareError {
+    type At = Path;
+
+    fn of_disk(place: &Path, source: FsError) -> Self {
+        Self::Disk {
+            target: place.to_path_buf(),
+            source,
+        }
+    }
 }
 
 /// Why a tree was not staged.

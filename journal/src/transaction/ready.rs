@@ -8,6 +8,7 @@
 
 use crate::base::mutant::{self, Site};
 use crate::fs::FsError;
+use crate::fs::error_place::DiskError;
 use crate::place::lock::{Locks, Patience};
 use crate::place::record::{Durability, Form};
 use crate::place::stage_claim::{EarlyClaim, StageClaim};
@@ -103,10 +104,7 @@ impl<'a> Ready<'a> {
     ) -> Result<Prepared<'a>, PrepareError> {
         let target = self.locks.target();
         let path = || target.path().to_path_buf();
-        let disk = |source| PrepareError::Disk {
-            target: path(),
-            source,
-        };
+        let disk = PrepareError::disk(target.path());
         let mut reasons = stale(target, plan, content).map_err(disk)?;
         let unlocked = not_locked(&self.locks).map_err(disk)?;
         reasons.extend(unlocked.filter(|_| !mutant::drops(Site::LookAtLock)));
@@ -128,10 +126,7 @@ impl<'a> Ready<'a> {
         let early = self.early.take();
         let target = self.locks.target();
         let path = || target.path().to_path_buf();
-        let disk = |source| PrepareError::Disk {
-            target: path(),
-            source,
-        };
+        let disk = PrepareError::disk(target.path());
         let old = pinned_root(target, plan).map_err(disk)?;
         let home = if plan.publication().is_by_entries() {
             TransactionDir::make_within(target, plan.root_mode().bits()).map_err(disk)?

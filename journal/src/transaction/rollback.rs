@@ -9,13 +9,14 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::base::digest::Digest;
 use crate::base::identity::Identity;
 use crate::base::plural::counted;
+use crate::fs::error_place::DiskError;
 use crate::fs::exchange::Exchange;
 use crate::fs::{Dir, FsError};
 use crate::place::journal_file::{self, JournalRead, Siblings};
@@ -97,6 +98,17 @@ pub enum RollbackError {
     Publish(#[from] PublishFailed),
 }
 
+impl DiskError for RollbackError {
+    type At = Path;
+
+    fn of_disk(place: &Path, source: FsError) -> Self {
+        Self::Disk {
+            target: place.to_path_buf(),
+            source,
+        }
+    }
+}
+
 /// A generation, and the record of the publication that replaced it.
 struct Generation<'t> {
     home: TransactionDir<'t>,
@@ -130,10 +142,7 @@ impl<'a> Ready<'a> {
     /// generation.
     pub fn rollback(self, terms: RollbackTerms) -> Result<Published<'a>, RollbackError> {
         let path = self.target().path().to_path_buf();
-        let disk = |source| RollbackError::Disk {
-            target: path.clone(),
-            source,
-        };
+        let disk = RollbackError::disk(&path);
         let mut generation = self.newest()?;
         let changed = self.changed(&generation).map_err(disk)?;
         if !changed.is_empty() && terms.changes == Changes::Refuse {
@@ -169,10 +178,7 @@ impl<'a> Ready<'a> {
     fn newest(&self) -> Result<Generation<'a>, RollbackError> {
         let target = self.target();
         let path = || target.path().to_path_buf();
-        let disk = |source| RollbackError::Disk {
-            target: path(),
-            source,
-        };
+        let disk = RollbackError::disk(target.path());
         let homes = std::iter::once(TransactionDir::beside(target))
             .chain(TransactionDir::within(target).map_err(disk)?);
         let mut newest = None;

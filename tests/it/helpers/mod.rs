@@ -12,13 +12,6 @@
     clippy::unwrap_used,
     reason = "tests start real programs, read and damage what they made, and report what they skip"
 )]
-#![cfg_attr(
-    not(all(target_os = "linux", target_arch = "x86_64")),
-    expect(
-        dead_code,
-        reason = "the tests that meet system calls and mount are for Linux"
-    )
-)]
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) mod calls;

@@ -17,6 +17,7 @@
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
+#[cfg(unix)]
 use std::path::Path;
 
 use rvenv_journal::fs::{Dir, Flush, Fs, FsError, Meta, NewFile, Rename};

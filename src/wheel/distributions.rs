@@ -58,7 +58,7 @@ pub fn distributions(fs: &dyn Fs, site_packages: &Dir) -> Result<Vec<Distributio
     let mut found = Vec::new();
     for entry in fs.list_wanted(site_packages, &|name| named(name).is_some())? {
         if let Some(distribution) = named(&entry)
-            && stands(fs, (site_packages, &entry), distribution.kind)?
+            && has_right_type(fs, (site_packages, &entry), distribution.kind)?
         {
             found.push(distribution);
         }
@@ -68,7 +68,11 @@ pub fn distributions(fs: &dyn Fs, site_packages: &Dir) -> Result<Vec<Distributio
 }
 
 /// Whether an entry has the type that its name implies; one `stat` for each entry that matters.
-fn stands(fs: &dyn Fs, at: (&Dir, &OsString), kind: DistributionKind) -> Result<bool, FsError> {
+fn has_right_type(
+    fs: &dyn Fs,
+    at: (&Dir, &OsString),
+    kind: DistributionKind,
+) -> Result<bool, FsError> {
     let Some(meta) = fs.meta(at.0, at.1)? else {
         return Ok(false);
     };

@@ -188,23 +188,23 @@ impl Lookout<'_> {
         state: &JournalName,
     ) -> Result<Sight, FsError> {
         let steps = self.record.steps();
-        let stands = sides.stands(steps)?;
-        let count = stands.iter().filter(|stand| stand.is_taken()).count();
+        let states = sides.states(steps)?;
+        let count = states.iter().filter(|step| step.is_taken()).count();
         // An entry that is gone or different may be what a power cut left of a step that is not a
         // single rename. Before the decision no check of the new state has passed, so this does not
         // count as all steps taken.
         let is_decided = *state == JournalName::Decided(Direction::Settle);
-        let is_whole = is_decided || !stands.contains(&StepState::AfterChanged);
-        let taken = if stands.contains(&StepState::Neither) {
+        let is_whole = is_decided || !states.contains(&StepState::AfterChanged);
+        let taken = if states.contains(&StepState::Neither) {
             Taken::Neither
         } else if count == 0 {
             Taken::None
-        } else if count == stands.len() && is_whole {
+        } else if count == states.len() && is_whole {
             Taken::All
         } else {
             Taken::Some
         };
-        let untouched = taken == Taken::All && !stands.contains(&StepState::AfterChanged);
+        let untouched = taken == Taken::All && !states.contains(&StepState::AfterChanged);
         Ok(Sight {
             staged: if untouched { Place::Target } else { slots },
             replaced: Some(slots),

@@ -167,8 +167,8 @@ impl End<'_, '_> {
     /// Which of the steps are taken.
     fn taken(&self, sides: &StepPlaces<'_>, steps: &[Step]) -> Result<Vec<bool>, EndError> {
         if self.record.form == Form::Entries {
-            let stands = sides.stands(steps).map_err(disk("look at the entries"))?;
-            return Ok(stands.into_iter().map(StepState::is_taken).collect());
+            let states = sides.states(steps).map_err(disk("look at the entries"))?;
+            return Ok(states.into_iter().map(StepState::is_taken).collect());
         }
         let seen = self.look()?;
         let is_taken = |step: &Step| match step.act {
@@ -217,8 +217,8 @@ impl End<'_, '_> {
     /// is kept again.
     fn rename_to_record(&self) -> Result<(), EndError> {
         let name = self.home.names.generation_record(self.record.generation);
-        let stands = journal_file::read_name(self.home, &name);
-        match stands.map_err(disk("look at the record of the generation"))? {
+        let found = journal_file::read_name(self.home, &name);
+        match found.map_err(disk("look at the record of the generation"))? {
             // A torn record can be the engine's own: with process durability nothing was synced.
             JournalRead::Record(_) | JournalRead::Torn => self.rename_journal(&name),
             JournalRead::Foreign(_) if mutant::drops(Site::LookBeforeRecord) => {
@@ -400,9 +400,9 @@ impl End<'_, '_> {
     fn leave_generation(&self) -> Result<Ending, EndError> {
         let mut is_changed = false;
         if self.record.form == Form::Entries {
-            let stands = self.sides()?.stands(self.record.steps());
-            let stands = stands.map_err(disk("look at the entries"))?;
-            is_changed = stands.contains(&StepState::BeforeChanged);
+            let states = self.sides()?.states(self.record.steps());
+            let states = states.map_err(disk("look at the entries"))?;
+            is_changed = states.contains(&StepState::BeforeChanged);
         }
         self.close_again()?;
         let mut ending = self.drop_journal()?;

@@ -198,16 +198,16 @@ impl<'a> StepPlaces<'a> {
     }
 
     /// The states of steps on entries.
-    pub(crate) fn stands(&self, steps: &[Step]) -> Result<Vec<StepState>, FsError> {
-        let stand = |step| -> Result<StepState, FsError> {
+    pub(crate) fn states(&self, steps: &[Step]) -> Result<Vec<StepState>, FsError> {
+        let state_of = |step| -> Result<StepState, FsError> {
             let slot = self.identity(self.slot(step).as_ref())?;
             let live = self.identity(self.live(step).as_ref())?;
             Ok(judge(step.act, slot, live))
         };
-        let mut stands = steps.iter().map(stand).collect::<Result<Vec<_>, _>>()?;
+        let mut states = steps.iter().map(state_of).collect::<Result<Vec<_>, _>>()?;
         let pairs = steps.windows(2).enumerate();
         for (first, _) in pairs.filter(|(_, pair)| is_take_and_put(pair)) {
-            let (Some(take), Some(put)) = (stands.get(first), stands.get(first + 1)) else {
+            let (Some(take), Some(put)) = (states.get(first), states.get(first + 1)) else {
                 continue;
             };
             let (take, put) = match (take, put) {
@@ -218,13 +218,13 @@ impl<'a> StepPlaces<'a> {
                 }
                 (take, put) => judge_pair(*take, *put),
             };
-            for (index, stand) in [(first, take), (first + 1, put)] {
-                if let Some(place) = stands.get_mut(index) {
-                    *place = stand;
+            for (index, state) in [(first, take), (first + 1, put)] {
+                if let Some(place) = states.get_mut(index) {
+                    *place = state;
                 }
             }
         }
-        Ok(stands)
+        Ok(states)
     }
 
     /// Whether the taken object has both its names: a crash came while the step was reversed by a

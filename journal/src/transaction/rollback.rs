@@ -262,15 +262,15 @@ impl<'a> Ready<'a> {
         };
         let mut changed = Vec::new();
         let steps = record.steps();
-        for (step, stand) in steps.iter().zip(sides.stands(steps)?) {
+        for (step, state) in steps.iter().zip(sides.states(steps)?) {
             let Some(entry) = &step.entry else { continue };
             let is_receipt = entry.path == Receipt::path();
             let coming = step
                 .act
                 .coming()
-                .filter(|_| stand.is_taken() && !is_receipt);
+                .filter(|_| state.is_taken() && !is_receipt);
             let differs = match (coming, sides.live(step), &receipt) {
-                _ if stand.is_disturbed() => true,
+                _ if state.is_disturbed() => true,
                 // The directory that it would return to is gone.
                 (_, None, _) => true,
                 (Some(_), Some(live), Some(receipt)) => {

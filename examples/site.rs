@@ -93,7 +93,7 @@ fn add(plan: &mut PlanBuilder, dir: &Path, below: Option<&RelPath>) -> Result<()
             }
         };
         let operation = Operation {
-            stage: "site".into(),
+            part: "site".into(),
             group: None,
             node,
         };

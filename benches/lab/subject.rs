@@ -103,7 +103,7 @@ fn publish(
         builder.add_parents(&path, ("files", None), Mode::SHARED_DIR)?;
         let mode = Mode::SHARED_FILE;
         let operation = Operation {
-            stage: "files".into(),
+            part: "files".into(),
             group: None,
             node: Node::File {
                 mode,

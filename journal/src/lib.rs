@@ -65,7 +65,7 @@
 //! let page = path.join("page"); // holds "old"
 //!
 //! let new = Operation {
-//!     stage: "pages".into(),
+//!     part: "pages".into(),
 //!     group: None,
 //!     node: Node::File {
 //!         mode: Mode::SHARED_FILE,

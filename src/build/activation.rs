@@ -15,7 +15,12 @@
 //! - that xonsh finds programs in a path that contains the `$NAME` of a variable that is set,
 //!   because it replaces those in PATH.
 //!
-//! Read next: the templates beside this file, in `activation/`.
+//! A new shell is a row of `SCRIPTS`. The tests that list all scripts: `behaviour/activate.rs`
+//! (which starts each shell), `windows_plan.rs` and `cli.rs` there (snapshots), `parity/rules.rs`
+//! (what venv has), and the unit tests here and in `wheel/install.rs`.
+//!
+//! Read next: the templates beside this file, in `activation/`; `scripts.rs`, which quotes by the
+//! same table.
 
 /// The values in the activation scripts of one environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +50,21 @@ const PLACEHOLDER_START: &str = "__RVENV_";
 /// The end of every placeholder of the templates.
 const PLACEHOLDER_END: &str = "__";
 
-/// A shell: its script, the template, and the quoting of its language.
-struct Shell {
+/// Quotes a value as one word, or one string, of a language.
+pub(super) type Quote = fn(&str) -> String;
+
+/// One activation script: its template, and the quoting of its language.
+struct ScriptTemplate {
     /// The file name of the script.
     name: &'static str,
     template: &'static str,
-    quote: fn(&str) -> String,
-    /// Further values, or values in place of the directory, the prompt and the name of `bin`.
+    quote: Quote,
+    /// How scripts of other authors with the same extension are quoted, if not by `quote`.
+    foreign: Option<Quote>,
+    /// Further extensions of this language.
+    extensions: &'static [&'static str],
+    /// Further values. They come first, and the first value of a name counts: so they can also
+    /// replace the directory, the prompt and the name of `bin`.
     others: fn(&Activation<'_>) -> Values,
     /// Adds what the file needs besides its text.
     finish: fn(String) -> String,
@@ -69,74 +82,93 @@ enum Systems {
     Windows,
 }
 
-/// All shells, sorted by the names of their scripts. A new shell is a row here and a template.
-const SHELLS: [Shell; 9] = [
-    Shell {
+/// All activation scripts, sorted by name.
+///
+/// A new shell is a row here, a template, and a quoting function if its language has none yet. The
+/// row also decides how a script of another author with the same extension is quoted.
+const SCRIPTS: [ScriptTemplate; 9] = [
+    ScriptTemplate {
         template: include_str!("activation/Activate.ps1"),
         quote: quote_powershell,
         finish: with_byte_order_mark,
-        ..Shell::named("Activate.ps1")
+        ..ScriptTemplate::named("Activate.ps1")
     },
-    Shell {
+    ScriptTemplate {
         template: include_str!("activation/activate"),
         others: posix_prompt,
-        ..Shell::named("activate")
+        ..ScriptTemplate::named("activate")
     },
-    Shell {
+    ScriptTemplate {
         template: include_str!("activation/activate.bat"),
         quote: quote_batch,
+        foreign: Some(double_percents),
+        extensions: &["cmd"],
         others: batch_label,
         finish: dos_lines,
         systems: Systems::Windows,
-        ..Shell::named("activate.bat")
+        ..ScriptTemplate::named("activate.bat")
     },
-    Shell {
+    ScriptTemplate {
         template: include_str!("activation/activate.csh"),
         quote: quote_csh,
+        extensions: &["tcsh"],
         others: csh_prefixes,
         systems: Systems::Unix,
-        ..Shell::named("activate.csh")
+        ..ScriptTemplate::named("activate.csh")
     },
-    Shell {
+    ScriptTemplate {
         template: include_str!("activation/activate.fish"),
         quote: quote_fish,
-        ..Shell::named("activate.fish")
+        ..ScriptTemplate::named("activate.fish")
     },
-    Shell {
+    ScriptTemplate {
         template: include_str!("activation/activate.nu"),
         quote: quote_nushell,
-        ..Shell::named("activate.nu")
+        ..ScriptTemplate::named("activate.nu")
     },
-    Shell {
+    ScriptTemplate {
         template: include_str!("activation/activate.xsh"),
         quote: quote_python,
-        ..Shell::named("activate.xsh")
+        ..ScriptTemplate::named("activate.xsh")
     },
-    Shell {
+    ScriptTemplate {
         template: include_str!("activation/activate_this.py"),
         quote: quote_python,
+        extensions: &["pyw"],
         others: python_site_packages,
-        ..Shell::named("activate_this.py")
+        ..ScriptTemplate::named("activate_this.py")
     },
-    Shell {
+    ScriptTemplate {
         template: include_str!("activation/deactivate.bat"),
+        quote: quote_batch,
+        foreign: Some(double_percents),
         finish: dos_lines,
         systems: Systems::Windows,
-        ..Shell::named("deactivate.bat")
+        ..ScriptTemplate::named("deactivate.bat")
     },
 ];
 
-impl Shell {
-    /// The defaults that most shells share.
+impl ScriptTemplate {
+    /// The defaults that most scripts share.
     const fn named(name: &'static str) -> Self {
         Self {
             name,
             template: "",
             quote: quote_posix,
+            foreign: None,
+            extensions: &[],
             others: |_| Vec::new(),
             finish: |text| text,
             systems: Systems::All,
         }
+    }
+
+    /// Whether scripts with this extension are in the language of this one.
+    fn is_for(&self, extension: &str) -> bool {
+        let own = self.name.rsplit_once('.').map(|(_, own)| own);
+        let all = own.iter().chain(self.extensions);
+        all.into_iter()
+            .any(|known| known.eq_ignore_ascii_case(extension))
     }
 
     fn script(&self, activation: &Activation<'_>) -> Script {
@@ -153,6 +185,13 @@ impl Shell {
     }
 }
 
+/// The quoting for a script of another author by its extension, if an activation script has it.
+pub(super) fn quoting_of(extension: &str) -> Option<Quote> {
+    let mut all = SCRIPTS.iter();
+    let known = all.find(|script| script.is_for(extension))?;
+    Some(known.foreign.unwrap_or(known.quote))
+}
+
 /// Writes every activation script of an environment, sorted by name.
 #[must_use]
 pub fn scripts(activation: &Activation<'_>) -> Vec<Script> {
@@ -167,9 +206,9 @@ pub fn windows_scripts(activation: &Activation<'_>) -> Vec<Script> {
 }
 
 fn scripts_for(activation: &Activation<'_>, system: Systems) -> Vec<Script> {
-    let has = |shell: &&Shell| shell.systems == Systems::All || shell.systems == system;
-    let shells = SHELLS.iter().filter(has);
-    shells.map(|shell| shell.script(activation)).collect()
+    let has = |script: &&ScriptTemplate| [Systems::All, system].contains(&script.systems);
+    let all = SCRIPTS.iter().filter(has);
+    all.map(|script| script.script(activation)).collect()
 }
 
 fn posix_prompt(activation: &Activation<'_>) -> Values {
@@ -301,6 +340,12 @@ pub fn quote_batch(text: &str) -> String {
         quoted.push(character);
     }
     quoted
+}
+
+/// Quotes a text for a place in a batch file that is between the author's own quotes: more than the
+/// percent signs cannot be quoted there.
+fn double_percents(text: &str) -> String {
+    text.replace('%', "%%")
 }
 
 /// Quotes a text as a string of Python 3, written in ASCII.
@@ -459,6 +504,24 @@ mod tests {
                 ("\u{1f40d}", r#""\U0001f40d""#),
                 ("\n", r#""\u000a""#),
             ],
+        );
+    }
+
+    #[test]
+    fn each_script_is_quoted_as_others_of_its_extension() {
+        let value = "it's $x %a!";
+        for script in SCRIPTS.iter().filter(|script| script.name.contains('.')) {
+            let (_, extension) = script.name.rsplit_once('.').unwrap();
+            let own = script.foreign.unwrap_or(script.quote);
+            for extension in script.extensions.iter().chain([&extension]) {
+                let found = quoting_of(extension).expect("the row of this script");
+                assert_eq!(found(value), own(value), "{}: {extension}", script.name);
+            }
+        }
+        assert!(
+            ["", "sh", "exe"]
+                .iter()
+                .all(|one| quoting_of(one).is_none())
         );
     }
 

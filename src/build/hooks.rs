@@ -30,7 +30,7 @@ mod windows_python;
 pub use context::Context;
 pub use draft::Draft;
 pub use pip::{
-    BYTECODE_ROLE, core_dependencies, kept_distributions, planned_wheels, replaced_distributions,
+    BYTECODE_ROLE, core_dependencies, kept_distributions, replaced_distributions, wanted_wheels,
 };
 
 /// Why a hook could not plan.
@@ -48,10 +48,10 @@ pub enum HookError {
     /// A name that is not a valid path.
     #[error(transparent)]
     Path(#[from] RelPathError),
-    /// A bundled wheel that cannot be read.
+    /// A wheel that cannot be read.
     #[error(transparent)]
     Wheel(#[from] wheel::WheelError),
-    /// A bundled wheel that cannot be installed.
+    /// A wheel that cannot be installed.
     #[error(transparent)]
     Install(#[from] InstallError),
     /// The interpreter has no wheels to install pip from.

@@ -10,8 +10,8 @@
 //! quotes; more is not possible there.
 //!
 //! [`ScriptTree::read`] reads files; everything after it is pure. Writes nothing.
-//! Read next: `activation.rs`, which has the quoting of each language; `build/hooks/draft.rs`,
-//! which plans the scripts.
+//! Read next: `activation.rs`, whose table has the quoting of each extension;
+//! `build/hooks/draft.rs`, which plans the scripts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +22,7 @@ use rvenv_journal::{Mode, RelPath, RelPathError};
 use thiserror::Error;
 
 use crate::base::regular_file;
-use crate::build::activation;
+use crate::build::activation::{self, Quote};
 use crate::python::Interpreter;
 use crate::wheel::interpreter_lines;
 
@@ -258,7 +258,7 @@ impl Values<'_> {
             rest.strip_prefix('\n')
                 .or_else(|| rest.strip_prefix("\r\n"))
         });
-        let language = Language::of(name.name(), own.is_some());
+        let quote = quoting(name.name(), own.is_some());
         if own.is_some() {
             filled.push_str(&interpreter_lines(self.python));
         }
@@ -266,7 +266,7 @@ impl Values<'_> {
         while let Some((before, after)) = rest.split_once(PLACEHOLDER_START) {
             filled.push_str(before);
             rest = if let Some((value, following)) = self.value(after) {
-                filled.push_str(&language.quote(value));
+                filled.push_str(&quote(value));
                 following
             } else {
                 filled.push_str(PLACEHOLDER_START);
@@ -293,45 +293,16 @@ impl Values<'_> {
     }
 }
 
-/// The language of a script, which decides its quoting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Language {
-    Posix,
-    Csh,
-    Fish,
-    Nushell,
-    PowerShell,
-    Batch,
-    Python,
-}
-
-impl Language {
-    /// Decides by the extension, as venv does; a script without one that starts the environment's
-    /// own interpreter is in Python.
-    fn of(name: &str, starts_python: bool) -> Self {
-        let extension = Path::new(name).extension().unwrap_or_default();
-        match extension.to_string_lossy().to_ascii_lowercase().as_str() {
-            "ps1" => Self::PowerShell,
-            "bat" | "cmd" => Self::Batch,
-            "fish" => Self::Fish,
-            "csh" | "tcsh" => Self::Csh,
-            "nu" => Self::Nushell,
-            "py" | "pyw" | "xsh" => Self::Python,
-            _ if starts_python => Self::Python,
-            _ => Self::Posix,
-        }
-    }
-
-    fn quote(self, text: &str) -> String {
-        match self {
-            Self::Posix => activation::quote_posix(text),
-            Self::Csh => activation::quote_csh(text),
-            Self::Fish => activation::quote_fish(text),
-            Self::Nushell => activation::quote_nushell(text),
-            Self::PowerShell => activation::quote_powershell(text),
-            Self::Batch => text.replace('%', "%%"),
-            Self::Python => activation::quote_python(text),
-        }
+/// The quoting for a script, by its extension as venv does.
+///
+/// A script with another extension, or with none, is in Python if it starts the environment's own
+/// interpreter, and otherwise in sh.
+fn quoting(name: &str, starts_python: bool) -> Quote {
+    let extension = Path::new(name).extension().unwrap_or_default();
+    match activation::quoting_of(&extension.to_string_lossy()) {
+        Some(quote) => quote,
+        None if starts_python => activation::quote_python,
+        None => activation::quote_posix,
     }
 }
 
@@ -366,6 +337,10 @@ mod tests {
         check("A.PS1", script, "x '/it''s %a' '!x'\n");
         check("a.bat", script, "x /it's %%a !x\n");
         check("a.nu", script, "x \"/it's %a\" \"!x\"\n");
+        check("a.tcsh", script, "x /it\\'s\\ \\%a \\!x\n");
+        check("a.CMD", script, "x /it's %%a !x\n");
+        check("a.pyw", script, "x \"/it's %a\" \"!x\"\n");
+        check("a.xsh", script, "x \"/it's %a\" \"!x\"\n");
         check("a.py", script, "x \"/it's %a\" \"!x\"\n");
     }
 

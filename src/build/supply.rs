@@ -1,8 +1,10 @@
 //! Supplies: the wheels that a plan may install, in one list, and why each of them is available.
 //!
-//! Promises that every difference between the sources of wheels is a row of this file: a new source
-//! of packages is a new [`Why`] here, and the line of `front/request.rs` that adds its wheels to
-//! [`Context`](super::hooks::Context).
+//! Promises that every difference between the sources of wheels is a row of this file. A new source
+//! of packages has three places: a [`Why`] here, the line of `front/request.rs` that adds its
+//! wheels to [`Context`](super::hooks::Context), and the hook that plans them, in `hooks/pip.rs`.
+//! Without the hook nothing is installed, and a [`Why`] that is not optional counts as planned all
+//! the same: the installed distributions of its names are then reported as replaced.
 //!
 //! Read next: `hooks/pip.rs`, which plans them.
 
@@ -42,7 +44,7 @@ impl Why {
     }
 
     /// Whether the file is deleted when the process ends, so that nothing about it is cached.
-    pub(super) fn is_passing(self) -> bool {
+    pub(super) fn is_deleted_at_exit(self) -> bool {
         match self {
             Self::Upgrade => true,
             Self::Bundled | Self::Given => false,
@@ -62,8 +64,8 @@ impl Why {
         matches!((self, other), (Self::Upgrade, Self::Bundled))
     }
 
-    /// The hook name of its files in a plan, unless a hook installs it.
-    pub(super) fn stage(self) -> &'static str {
+    /// The part of the plan that has its files, unless a hook installs it.
+    pub(super) fn part(self) -> &'static str {
         match self {
             Self::Bundled => "pip",
             Self::Upgrade => "dependencies",

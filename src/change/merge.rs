@@ -321,7 +321,7 @@ impl Merge<'_> {
                     .map(Own::Mode),
                 // If `lib64` already is a directory, venv leaves it.
                 (Node::Symlink { .. }, Observed::Dir { .. })
-                    if &*operation.stage == "directories" =>
+                    if &*operation.part == "directories" =>
                 {
                     Some(Own::Leave)
                 }
@@ -333,7 +333,7 @@ impl Merge<'_> {
                     if kept != *mode {
                         adopted.push((path.clone(), Own::Mode(kept)));
                     }
-                    self.keeps_own(&mut walk, path, content, &operation.stage)?
+                    self.keeps_own(&mut walk, path, content, &operation.part)?
                 }
                 (Node::File { .. } | Node::Symlink { .. }, _) => None,
             };
@@ -415,13 +415,13 @@ impl Merge<'_> {
         walk: &mut Walk<'_>,
         path: &RelPath,
         planned: &Content,
-        stage: &str,
+        part: &str,
     ) -> Result<Option<Own>, FsError> {
         let is_config = path.as_str() == CONFIG_NAME;
         let is_ignore = path.as_str() == ".gitignore";
         // As in venv, an upgrade leaves scripts that the user changed; every run leaves a changed
         // `.gitignore`.
-        let is_upgraded_script = stage == "scripts" && self.context.options.upgrade;
+        let is_upgraded_script = part == "scripts" && self.context.options.upgrade;
         if !(is_config || is_ignore || is_upgraded_script) {
             return Ok(None);
         }

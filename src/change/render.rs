@@ -14,7 +14,7 @@ use std::sync::Arc;
 use rvenv_journal::raw::{Effect, counted};
 use rvenv_journal::{Plan, Publication, RelPath};
 
-use self::changes::{Sign, line, stage_lines};
+use self::changes::{Sign, line, part_lines};
 use crate::change::existing::{EnvPython, PythonChange};
 use crate::change::replaced::{Count, Replaced};
 
@@ -99,11 +99,11 @@ struct Section {
 
 /// What is added and changed by hook, then what is removed; sections without lines are omitted.
 fn sections(plan: &Plan, replaced: &Replaced, detail: Detail) -> Vec<Section> {
-    let mut sections: Vec<Section> = stages(plan)
+    let mut sections: Vec<Section> = parts(plan)
         .iter()
-        .map(|stage| Section {
-            heading: escape(stage),
-            lines: stage_lines(plan, stage, detail),
+        .map(|part| Section {
+            heading: escape(part),
+            lines: part_lines(plan, part, detail),
         })
         .collect();
     sections.push(Section {
@@ -290,7 +290,7 @@ fn publication(plan: &Plan) -> &'static str {
 }
 
 /// The hooks in the order in which they first appear in venv, then any others.
-fn stages(plan: &Plan) -> Vec<Arc<str>> {
+fn parts(plan: &Plan) -> Vec<Arc<str>> {
     let known = [
         "directories",
         "configuration",
@@ -299,20 +299,20 @@ fn stages(plan: &Plan) -> Vec<Arc<str>> {
         "scripts",
         "post_setup",
     ];
-    let rank = |stage: &str| {
+    let rank = |part: &str| {
         known
             .iter()
-            .position(|known| *known == stage)
+            .position(|known| *known == part)
             .unwrap_or(known.len())
     };
-    let mut stages: Vec<Arc<str>> = Vec::new();
+    let mut parts: Vec<Arc<str>> = Vec::new();
     for operation in plan.operations().values() {
-        if !stages.contains(&operation.stage) {
-            stages.push(Arc::clone(&operation.stage));
+        if !parts.contains(&operation.part) {
+            parts.push(Arc::clone(&operation.part));
         }
     }
-    stages.sort_by(|one, other| rank(one).cmp(&rank(other)).then_with(|| one.cmp(other)));
-    stages
+    parts.sort_by(|one, other| rank(one).cmp(&rank(other)).then_with(|| one.cmp(other)));
+    parts
 }
 
 /// A text with its control characters escaped, so that they cannot reach the terminal.

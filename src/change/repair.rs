@@ -32,7 +32,7 @@ use crate::change::verify::is_bytecode;
 use crate::python::NamedByTarget;
 
 /// The name in place of a hook's for paths that are in the plan only to stay.
-const STAGE: &str = "receipt";
+const PART: &str = "receipt";
 
 /// Why a repair is impossible.
 #[derive(Debug, Error)]
@@ -191,7 +191,7 @@ fn draft(
     }
     for (path, published) in &receipt.paths {
         let planned = fresh.operations().get(path);
-        let Some((stage, node)) = node(published, planned, drifted.get(path.as_str()).copied())?
+        let Some((part, node)) = node(published, planned, drifted.get(path.as_str()).copied())?
         else {
             // Bytecode that this Python no longer gives belongs to Python from now on.
             if !is_bytecode(path.as_str()) {
@@ -200,7 +200,7 @@ fn draft(
             continue;
         };
         let operation = Operation {
-            stage,
+            part,
             // Files are restored one by one, whatever group they came with.
             group: None,
             node,
@@ -317,15 +317,15 @@ fn node(
     planned: Option<&Operation>,
     drifted: Option<Difference>,
 ) -> Result<Option<(Arc<str>, Node)>, PlanError> {
-    let stage = planned.map_or_else(|| STAGE.into(), |planned| Arc::clone(&planned.stage));
+    let part = planned.map_or_else(|| PART.into(), |planned| Arc::clone(&planned.part));
     let (bits, digest, len) = match published {
         PublishedPath::Dir { mode: bits } => {
             let mode = mode(*bits)?;
-            return Ok(Some((stage, Node::Dir { mode })));
+            return Ok(Some((part, Node::Dir { mode })));
         }
         PublishedPath::Symlink { target } => {
             let target = target.clone();
-            return Ok(Some((stage, Node::Symlink { target })));
+            return Ok(Some((part, Node::Symlink { target })));
         }
         PublishedPath::File { mode, digest, len } => (*mode, *digest, *len),
     };
@@ -345,7 +345,7 @@ fn node(
     };
     let mode = mode(bits)?;
     Ok(Some((
-        stage,
+        part,
         Node::File {
             mode,
             mtime,

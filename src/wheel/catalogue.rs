@@ -60,7 +60,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// As [`Wheel::open`].
-    pub fn open_passing(&self, path: &Path) -> Result<Arc<Wheel>, WheelError> {
+    pub fn open_uncached(&self, path: &Path) -> Result<Arc<Wheel>, WheelError> {
         self.open_with(path, || Wheel::open(path))
     }
 

@@ -97,7 +97,7 @@ fn made(disk: &SimFs, choices: &mut Choices<'_>) -> Option<Plan> {
         }
         let group = *choices.pick(&[None, Some("one"), Some("two")])?;
         let operation = Operation {
-            stage: "fuzz".into(),
+            part: "fuzz".into(),
             group: group.map(Into::into),
             node: node(choices),
         };

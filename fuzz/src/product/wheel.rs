@@ -162,7 +162,7 @@ fn add(plan: &mut PlanBuilder, path: RelPath, bytes: &[u8]) {
         content,
     };
     let operation = Operation {
-        stage: "pip".into(),
+        part: "pip".into(),
         group: None,
         node,
     };

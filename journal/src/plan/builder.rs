@@ -106,7 +106,7 @@ impl PlanBuilder {
         self.operations.add(path, operation)
     }
 
-    /// Adds the directories above `path` that no operation has added yet, under a stage and a
+    /// Adds the directories above `path` that no operation has added yet, under a part and a
     /// group.
     ///
     /// A directory with a group belongs to that group alone, and may be exchanged as a whole.
@@ -116,7 +116,7 @@ impl PlanBuilder {
     pub fn add_parents(
         &mut self,
         path: &RelPath,
-        (stage, group): (&str, Option<&str>),
+        (part, group): (&str, Option<&str>),
         mode: Mode,
     ) -> Result<(), PlanError> {
         // Nearly always the parent is the same as in the last call.
@@ -128,9 +128,9 @@ impl PlanBuilder {
             return Ok(());
         };
         if !self.operations.by_path.contains_key(&parent) {
-            self.add_parents(&parent, (stage, group), mode)?;
+            self.add_parents(&parent, (part, group), mode)?;
             let directory = Operation {
-                stage: stage.into(),
+                part: part.into(),
                 group: group.map(Into::into),
                 node: Node::Dir { mode },
             };
@@ -490,7 +490,7 @@ mod tests {
 
     fn operation(node: Node) -> Operation {
         Operation {
-            stage: "one".into(),
+            part: "one".into(),
             group: None,
             node,
         }

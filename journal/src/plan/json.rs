@@ -287,7 +287,7 @@ impl Serialize for OperationsOut<'_> {
                     group: operation.group.as_deref().map(Cow::Borrowed),
                     node: NodeDto::from_node(&operation.node),
                     path: path.as_str().into(),
-                    stage: Cow::Borrowed(&operation.stage),
+                    stage: Cow::Borrowed(&operation.part),
                     was: seen.get(path).map(ObservedDto::from_observed),
                 }),
         )
@@ -343,7 +343,7 @@ impl OperationsIn {
             self.seen.insert(path.clone(), was.into_observed()?);
         }
         let operation = Operation {
-            stage: dto.stage.into(),
+            part: dto.stage.into(),
             group: dto.group.map(Into::into),
             node: dto.node.into_node()?,
         };
@@ -417,7 +417,7 @@ mod tests {
         let mut builder = PlanBuilder::new(target, Mode::SHARED_DIR).unwrap();
         let mut add = |path: &str, node| {
             let operation = Operation {
-                stage: "one".into(),
+                part: "one".into(),
                 group: None,
                 node,
             };

@@ -186,7 +186,7 @@ pub enum Node {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// The part of the planner that added it, such as a hook of venv.
-    pub stage: Arc<str>,
+    pub part: Arc<str>,
     /// The group that it belongs to, such as the name of a wheel; used to fold long lists.
     pub group: Option<Arc<str>>,
     /// What is to exist there.

@@ -1,7 +1,7 @@
 //! The operations of a plan while they are collected.
 //!
 //! Promises that no two operations claim one path, that no two paths collide on a case-insensitive
-//! filesystem, that none is in the engine's own directory, and that each name of a stage or group
+//! filesystem, that none is in the engine's own directory, and that each name of a part or group
 //! is in memory once.
 //! Does not promise that each has its parent directory, until [`Operations::check_parents`] has
 //! checked it.
@@ -22,7 +22,7 @@ pub(crate) struct Operations {
     pub(super) by_path: BTreeMap<RelPath, Operation>,
     /// The planned paths whose case-folded form differs, by that form.
     pub(super) folded: BTreeMap<RelPath, RelPath>,
-    /// The names of stages and groups, of which a large plan has few: each is in memory once.
+    /// The names of parts and groups, of which a large plan has few: each is in memory once.
     words: BTreeSet<Arc<str>>,
 }
 
@@ -46,8 +46,8 @@ impl Operations {
             }
             return Err(PlanError::Conflict {
                 path,
-                first: taken.stage.to_string(),
-                second: operation.stage.to_string(),
+                first: taken.part.to_string(),
+                second: operation.part.to_string(),
             });
         }
         if let Some(first) = self.fold(&path) {
@@ -56,7 +56,7 @@ impl Operations {
                 second: path,
             });
         }
-        self.share(&mut operation.stage);
+        self.share(&mut operation.part);
         if let Some(group) = &mut operation.group {
             self.share(group);
         }

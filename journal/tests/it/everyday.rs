@@ -80,7 +80,7 @@ impl Lab {
                 content: Content::Inline(bytes.as_bytes().to_vec()),
             };
             let operation = Operation {
-                stage: "pages".into(),
+                part: "pages".into(),
                 group: None,
                 node,
             };

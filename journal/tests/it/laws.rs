@@ -56,7 +56,7 @@ proptest! {
             let Ok(path) = RelPath::new(&text) else { continue };
             let content = Content::Inline(bytes);
             let node = Node::File { mode: Mode::SHARED_FILE, mtime: None, content };
-            let operation = Operation { stage: "one".into(), group: None, node };
+            let operation = Operation { part: "one".into(), group: None, node };
             // Plans refuse paths that collide, which is not the subject of this test.
             let parents = builder.add_parents(&path, ("one", None), Mode::SHARED_DIR);
             let _refused = parents.and_then(|()| builder.add(path, operation));

@@ -104,7 +104,7 @@ fn plan(target: &Target<'_>, path: &Path) -> Plan {
     let mut draft = PlanBuilder::new(path.to_str().unwrap(), Mode::SHARED_DIR).unwrap();
     for number in 0..COUNT {
         let operation = Operation {
-            stage: "test".into(),
+            part: "test".into(),
             group: None,
             node: Node::File {
                 mode: Mode::SHARED_FILE,

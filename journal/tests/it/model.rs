@@ -231,7 +231,7 @@ impl Lab {
         for (index, wish) in wishes {
             let path = RelPath::new(PATHS.get(*index).unwrap()).unwrap();
             let operation = Operation {
-                stage: "model".into(),
+                part: "model".into(),
                 group: None,
                 node: node(wish),
             };

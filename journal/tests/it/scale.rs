@@ -101,7 +101,7 @@ fn draft(target: &Path, count: usize, files: Files) -> PlanBuilder {
             }
         };
         let operation = Operation {
-            stage: "test".into(),
+            part: "test".into(),
             group: Some(group.into()),
             node: Node::File {
                 mode: Mode::SHARED_FILE,

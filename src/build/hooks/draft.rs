@@ -20,7 +20,7 @@ use crate::build::scripts::{ScriptTree, Values};
 pub struct Draft {
     plan: PlanBuilder,
     checks: Vec<Check>,
-    stage: &'static str,
+    part: &'static str,
     dir_mode: Mode,
     data_mode: Mode,
     mtime: Option<i64>,
@@ -35,7 +35,7 @@ impl Draft {
         Ok(Self {
             plan: PlanBuilder::new(&context.env_dir, context.dir_mode())?,
             checks: Vec::new(),
-            stage: "directories",
+            part: "directories",
             dir_mode: context.dir_mode(),
             data_mode: context.data_mode(),
             mtime: context.options.epoch,
@@ -102,7 +102,7 @@ impl Draft {
     /// A wheel that was not given beforehand, is damaged or hostile, or has files where others are
     /// planned.
     pub fn install(&mut self, context: &Context, wheel: &Path) -> Result<(), HookError> {
-        pip::install(context, &mut self.plan, wheel, self.stage)
+        pip::install(context, &mut self.plan, wheel, self.part)
     }
 
     /// Plans the scripts of a tree into the directory of executables: venv's `install_scripts`.
@@ -128,7 +128,7 @@ impl Draft {
         for (name, script) in scripts.scripts(&context.interpreter) {
             let path = bin.join(name.as_str())?;
             let former = self.plan.operations().get(&path);
-            if former.is_some_and(|former| &*former.stage == "scripts") {
+            if former.is_some_and(|former| &*former.part == "scripts") {
                 self.plan.leave(&path);
             }
             let bytes = values.fill(name, &script.bytes);
@@ -154,16 +154,16 @@ impl Draft {
     }
 
     /// Starts a hook: the operations that follow belong to it.
-    pub(super) fn enter(&mut self, stage: &'static str) -> &mut Self {
-        self.stage = stage;
+    pub(super) fn enter(&mut self, part: &'static str) -> &mut Self {
+        self.part = part;
         self
     }
 
     pub(super) fn node(&mut self, path: RelPath, node: Node) -> Result<(), HookError> {
         self.plan
-            .add_parents(&path, (self.stage, None), self.dir_mode)?;
+            .add_parents(&path, (self.part, None), self.dir_mode)?;
         let operation = Operation {
-            stage: self.stage.into(),
+            part: self.part.into(),
             group: None,
             node,
         };

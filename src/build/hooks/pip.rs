@@ -81,15 +81,15 @@ fn is_kept(context: &Context, wheel: &Named) -> bool {
 ///
 /// # Errors
 /// A wheel that is damaged or hostile.
-pub fn planned_wheels(context: &Context) -> Result<Vec<Arc<Wheel>>, WheelError> {
+pub fn wanted_wheels(context: &Context) -> Result<Vec<Arc<Wheel>>, WheelError> {
     wanted(context)
         .map(|supply| open(context, supply))
         .collect()
 }
 
 fn open(context: &Context, supply: &Supply) -> Result<Arc<Wheel>, WheelError> {
-    if supply.why.is_passing() {
-        context.wheels.open_passing(&supply.wheel)
+    if supply.why.is_deleted_at_exit() {
+        context.wheels.open_uncached(&supply.wheel)
     } else {
         context.wheels.open(&supply.wheel)
     }
@@ -104,7 +104,7 @@ fn add_all(context: &Context, plan: &mut PlanBuilder, why: Why) -> Result<(), Ho
     for supply in wanted(context).filter(|supply| supply.why == why) {
         if !is_newer_installed(context, &supply.wheel) {
             let wheel = open(context, supply)?;
-            add(context, plan, &supply.wheel, &wheel, why.stage())?;
+            add(context, plan, &supply.wheel, &wheel, why.part())?;
         }
     }
     Ok(())
@@ -153,7 +153,7 @@ pub(super) fn install(
     context: &Context,
     plan: &mut PlanBuilder,
     path: &Path,
-    stage: &str,
+    part: &str,
 ) -> Result<(), HookError> {
     if !supply::is_of(&context.supplies, Why::Given, path) {
         return Err(HookError::NotGiven(
@@ -164,7 +164,7 @@ pub(super) fn install(
         return Ok(());
     }
     let wheel = context.wheels.open(path)?;
-    add(context, plan, path, &wheel, stage)
+    add(context, plan, path, &wheel, part)
 }
 
 /// Whether an installed distribution is newer than a wheel; a wheel with a malformed name is
@@ -179,7 +179,7 @@ fn add(
     plan: &mut PlanBuilder,
     path: &Path,
     wheel: &Wheel,
-    stage: &str,
+    part: &str,
 ) -> Result<(), HookError> {
     plan.add_input(Input {
         role: "wheel".to_owned(),
@@ -196,13 +196,7 @@ fn add(
             len: wheel.len(),
         });
     }
-    add_wheel(
-        context,
-        plan,
-        wheel,
-        bytecode.map(|(_, files)| files),
-        stage,
-    )
+    add_wheel(context, plan, wheel, bytecode.map(|(_, files)| files), part)
 }
 
 /// The programs that start the scripts of a wheel on Windows; they come from pip's own wheel,
@@ -252,7 +246,7 @@ fn add_wheel(
     plan: &mut PlanBuilder,
     wheel: &Wheel,
     bytecode: Option<Cached<'_>>,
-    stage: &str,
+    part: &str,
 ) -> Result<(), HookError> {
     let version = &context.interpreter.version;
     let python = context.absolute(&context.layout.env_exe);
@@ -277,7 +271,7 @@ fn add_wheel(
         bytecode,
     };
     for planned in wheel::installation(wheel, &target)? {
-        let of_wheel = (stage, Some(wheel.file_name()));
+        let of_wheel = (part, Some(wheel.file_name()));
         plan.add_parents(&planned.path, of_wheel, context.dir_mode())?;
         let umask = context.options.umask;
         let mode = match (planned.executable, &planned.content) {
@@ -294,7 +288,7 @@ fn add_wheel(
             FileContent::Bytes(bytes) => (context.options.epoch, Content::Inline(bytes)),
         };
         let operation = Operation {
-            stage: stage.into(),
+            part: part.into(),
             group: Some(wheel.file_name().into()),
             node: Node::File {
                 mode,

@@ -23,7 +23,7 @@ use thiserror::Error;
 use super::open_store;
 use crate::base::cache::Cache;
 use crate::base::cached_answer::CachedAnswer;
-use crate::build::hooks::{Context, planned_wheels};
+use crate::build::hooks::{Context, wanted_wheels};
 use crate::python::Interpreter;
 use crate::python::bytecode::{Bytecode, CompileFailed, Compiled, Compiler, SourceFile, key};
 use crate::wheel::{Member, Wheel, WheelError};
@@ -85,7 +85,7 @@ pub fn compile(
 ) -> Result<(), BytecodeFailed> {
     let interpreter = &context.interpreter;
     let mut bytecode = Bytecode::default();
-    for wheel in planned_wheels(context)? {
+    for wheel in wanted_wheels(context)? {
         let key = key(wheel.digest(), interpreter).ok_or_else(|| CompileFailed::NoCache {
             python: interpreter.executable.clone(),
         })?;

@@ -34,11 +34,11 @@ impl Change<'_> {
 }
 
 /// The lines of a hook.
-pub(super) fn stage_lines(plan: &Plan, stage: &str, detail: Detail) -> Vec<String> {
-    let of_stage = plan
+pub(super) fn part_lines(plan: &Plan, part: &str, detail: Detail) -> Vec<String> {
+    let of_part = plan
         .effects()
-        .filter(|(_, operation, _)| &*operation.stage == stage);
-    let all = of_stage.map(|(path, operation, effect)| Change {
+        .filter(|(_, operation, _)| &*operation.part == part);
+    let all = of_part.map(|(path, operation, effect)| Change {
         path,
         operation,
         sign: Sign::of(effect),

@@ -106,7 +106,7 @@ fn what_was_downloaded_is_planned_in_place_of_what_is_bundled() {
         .operations()
         .iter()
         .filter(|(path, _)| path.as_str().contains("/pip-"))
-        .map(|(path, operation)| format!("{} {path}", operation.stage))
+        .map(|(path, operation)| format!("{} {path}", operation.part))
         .collect();
     assert!(!pip.is_empty());
     for path in &pip {

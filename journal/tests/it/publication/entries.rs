@@ -50,7 +50,7 @@ fn builder(publication: Publication) -> PlanBuilder {
     let path = |text: &str| RelPath::new(text).unwrap();
     let mut add = |text: &str, group: Option<&str>, node| {
         let operation = Operation {
-            stage: "test".into(),
+            part: "test".into(),
             group: group.map(Into::into),
             node,
         };

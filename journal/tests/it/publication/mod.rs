@@ -187,7 +187,7 @@ impl Case {
         let mut builder = PlanBuilder::new(TARGET, Mode::SHARED_DIR).unwrap();
         let mut add = |path: &str, node| {
             let operation = Operation {
-                stage: "test".into(),
+                part: "test".into(),
                 group: None,
                 node,
             };

@@ -447,6 +447,11 @@ mod tests {
     /// Failures that leave nothing behind.
     fn without_a_trace() -> Vec<(RunFailed, Exit)> {
         use Aftermath::Unchanged;
+        let checked = |source| RunFailed::Check {
+            path: target(),
+            source,
+            ending: Box::new(Ending::default()),
+        };
         vec![
             (
                 RunFailed::Plan(PlanFailed::Target(TargetError::NoParent(target()))),
@@ -480,22 +485,11 @@ mod tests {
                 published(Unchanged, PublishError::Moved).into(),
                 Exit::Failed,
             ),
+            (checked(check()), Exit::Failed),
             (
-                RunFailed::Check {
-                    path: target(),
-                    source: check(),
-                    ending: Box::new(Ending::default()),
-                },
-                Exit::Failed,
-            ),
-            (
-                RunFailed::Check {
-                    path: target(),
-                    source: CheckFailed::Interrupted {
-                        check: "it".to_owned(),
-                    },
-                    ending: Box::new(Ending::default()),
-                },
+                checked(CheckFailed::Interrupted {
+                    check: "it".to_owned(),
+                }),
                 Exit::Interrupted,
             ),
             (

@@ -44,6 +44,7 @@ pub(crate) use error::shown;
 pub use error::{InterpreterError, Tried, Unread};
 pub use interpreter::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
 pub use listing::{Listed, Listing, list};
+pub(crate) use passwords::without_passwords;
 pub use precedence::Wanted;
 pub(crate) use process::{
     Heard, Job, Lines, Status, Unfinished, last_lines, printable, run, unsteered,

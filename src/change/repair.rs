@@ -6,6 +6,9 @@
 //!   those that it would write now.
 //! - A lost `pyvenv.cfg` is never guessed.
 //! - Nothing is done if a part cannot be restored.
+//! - A distribution that another installer replaced or uninstalled stays as it is, and the new
+//!   receipt
+//!   does not list it: files of two versions are never mixed.
 //!
 //! Files that were never published stay. Does not write.
 //!
@@ -28,7 +31,7 @@ use crate::build::options::{GIT, Options};
 use crate::build::pyvenv_cfg::{self, CONFIG_NAME};
 use crate::change::existing::{Existing, ExistingError};
 use crate::change::merge::{MergeError, Merged, receipt_in, redate};
-use crate::change::verify::is_bytecode;
+use crate::change::verify::{Departed, departures, doubled, is_bytecode};
 use crate::python::NamedByTarget;
 
 /// The name in place of a hook's for paths that are in the plan only to stay.
@@ -61,6 +64,17 @@ pub enum RepairError {
     /// published.
     #[error("the pyvenv.cfg of `{0}` is lost, and with it the options that it was made with")]
     NoChoices(PathBuf),
+    /// A damaged distribution, with another version of it beside it.
+    #[error(
+        "`{target}` has two versions of a distribution, {}, and a repair would mix them",
+        versions.join(" and ")
+    )]
+    TwoVersions {
+        /// The target.
+        target: PathBuf,
+        /// The version that was published and the other one, each with its name.
+        versions: [String; 2],
+    },
     /// Directories with other modes, which no rename can change.
     #[error(
         "directories of `{target}` have other modes than were published: {}",
@@ -115,6 +129,17 @@ pub fn has_published_bytecode(fs: &dyn Fs, root: &Dir) -> bool {
     receipt.is_some_and(|receipt| receipt.paths.keys().any(|path| is_bytecode(path.as_str())))
 }
 
+/// The distributions that rvenv published and that a repair leaves as another installer left them.
+///
+/// # Errors
+/// The error of the disk.
+pub fn left_alone(fs: &dyn Fs, root: &Dir) -> Result<Vec<Departed>, FsError> {
+    let Some(receipt) = receipt_in(fs, root) else {
+        return Ok(Vec::new());
+    };
+    Ok(departures(fs, root, &receipt)?.distributions)
+}
+
 /// Plans the restoration of the environment at the target where it differs from its receipt.
 ///
 /// # Errors
@@ -131,13 +156,28 @@ pub fn repair(
     };
     let (parent, name) = target.place();
     let root = target.disk().open_dir(parent, name).map_err(disk)?;
-    let receipt = receipt_in(target.disk(), &root).ok_or_else(|| RepairError::NoReceipt(path()))?;
+    let mut receipt =
+        receipt_in(target.disk(), &root).ok_or_else(|| RepairError::NoReceipt(path()))?;
+    // They belong to the distributions that are there instead.
+    let departures = departures(target.disk(), &root, &receipt).map_err(disk)?;
+    receipt
+        .paths
+        .retain(|path, _| !departures.paths.contains(path));
     let drifted: BTreeMap<String, Difference> = drift(target.disk(), &root, &receipt)
         .map_err(disk)?
         .into_iter()
         .filter(|drift| drift.difference != Difference::Foreign)
         .map(|drift| (drift.path, drift.difference))
         .collect();
+    if !drifted.is_empty()
+        && let Some(two) = doubled(target.disk(), &root, &receipt).map_err(disk)?.pop()
+    {
+        let other = two.replacement.as_ref().map(ToString::to_string);
+        return Err(RepairError::TwoVersions {
+            target: path(),
+            versions: [two.published.to_string(), other.unwrap_or_default()],
+        });
+    }
     let modes = modes(&receipt, &drifted);
     if !modes.is_empty() {
         return Err(RepairError::Modes {

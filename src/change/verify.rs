@@ -1,39 +1,51 @@
-//! Verifying an environment: compares it with what was published and with what its distributions
-//! list.
+//! Verifying an environment: compares its frame with the receipt and with what exists, and each
+//! distribution with its own list.
 //!
-//! Promises to write nothing, to follow no symbolic link inside the environment, and to name every
-//! path that differs from the receipt or a `RECORD`, each once. Works without a receipt too, for
-//! environments that `venv` created. Does not find a change to a file if the list that contains it
-//! was changed with it; the receipt is such a list. Takes no lock: a run that changes the
-//! environment meanwhile shows as drift.
+//! Promises to write nothing, to start no program, to follow no symbolic link inside the
+//! environment, and to name every path that differs from the receipt or a `RECORD`, each once.
+//! Works without a receipt too, for environments that `venv`, `virtualenv` or `uv` created. What
+//! another installer replaced or uninstalled is named as that, and is no drift. Does not find a
+//! change to a file if the list that contains it was changed with it; the receipt is such a list.
+//! Takes no lock: a run that changes the environment meanwhile shows as drift.
 //!
 //! Read next: `verify/distribution_record.rs`, one distribution; `rvenv_journal`'s `verify.rs`, the
 //! receipt.
 
+mod departed;
+mod dependencies;
 mod distribution_record;
 mod finding;
+mod frame;
 mod open_within;
 mod published_bytecode;
 mod receipt_paths;
+mod shebang;
 mod unlisted_paths;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::{Digest, Fs, Receipt, Target};
 use thiserror::Error;
 
+pub use self::departed::Departed;
+use self::departed::{Departures, is_published};
+pub(crate) use self::departed::{departures, doubled};
+pub use self::dependencies::Unmet;
 use self::distribution_record::Site;
 pub use self::finding::{Change, Finding};
+pub use self::frame::Frame;
 use self::open_within::has_lib64;
 pub(crate) use self::open_within::is_bytecode;
 use self::receipt_paths::{Kept, Managed, check_config, check_receipt};
 use self::unlisted_paths::Known;
 use crate::build::pyvenv_cfg::CONFIG_NAME;
-use crate::wheel::distributions::{Distribution, distributions};
+use crate::change::existing::{Existing, ExistingError};
+use crate::wheel::distributions::distributions;
+use crate::wheel::installed::Installed;
 
 const SITE_PACKAGES: &str = "site-packages";
 
@@ -49,8 +61,46 @@ pub struct Verification {
     pub managed: Checked,
     /// The installed distributions, by directory and name.
     pub distributions: Vec<DistributionChecked>,
+    /// The distributions that rvenv published and another installer replaced or uninstalled.
+    pub departed: Vec<Departed>,
+    /// The frame against what exists.
+    pub frame: Frame,
+    /// Requirements that no installed distribution meets; no drift.
+    pub unmet: Vec<Unmet>,
     /// Paths that nothing lists, directories not counted.
     pub foreign: usize,
+}
+
+/// What is true of an environment as a whole; several may be, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// The base interpreter does not exist any more.
+    BaseLost,
+    /// The environment is at another path than it was made for.
+    Moved,
+    /// A file is not as the receipt or a `RECORD` says, or a script has no interpreter.
+    Damaged,
+    /// Distributions are in the directory of another minor version.
+    LostPackages,
+    /// Another installer added, replaced or uninstalled distributions since it was published.
+    Changed,
+    /// None of this.
+    Clean,
+}
+
+impl State {
+    /// The words for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BaseLost => "base lost",
+            Self::Moved => "moved",
+            Self::Damaged => "damaged",
+            Self::LostPackages => "lost packages",
+            Self::Changed => "changed by another installer",
+            Self::Clean => "clean",
+        }
+    }
 }
 
 /// How many paths were checked, and those that differ.
@@ -68,8 +118,10 @@ pub struct Checked {
 /// The result for one distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DistributionChecked {
-    /// The distribution.
-    pub distribution: Distribution,
+    /// Which one, and what its directory says.
+    pub installed: Installed,
+    /// Whether rvenv did not publish it, while there is a receipt of what rvenv published.
+    pub is_added: bool,
     /// The directory that it is installed in, below the environment.
     pub site_packages: String,
     /// Its files, without those that the receipt already reports.
@@ -97,11 +149,35 @@ pub enum VerifyFailed {
 }
 
 impl Verification {
-    /// Whether everything is as published and listed; foreign paths are harmless.
+    /// Whether nothing is damaged, moved or lost. What other installers changed does no harm, and
+    /// neither do foreign paths.
     #[must_use]
     pub fn is_clean(&self) -> bool {
+        let mut states = self.states().into_iter();
+        states.all(|state| matches!(state, State::Clean | State::Changed))
+    }
+
+    /// What is true of the environment, the worst first; [`State::Clean`] only alone.
+    #[must_use]
+    pub fn states(&self) -> Vec<State> {
         let mut distributions = self.distributions.iter();
-        self.managed.drift.is_empty() && distributions.all(|d| d.files.drift.is_empty())
+        let is_damaged = !self.managed.drift.is_empty()
+            || !self.frame.drift.is_empty()
+            || distributions.any(|d| !d.files.drift.is_empty());
+        let is_changed = !self.departed.is_empty() || self.distributions.iter().any(|d| d.is_added);
+        let states = [
+            (self.frame.base_lost.is_some(), State::BaseLost),
+            (self.frame.moved_from.is_some(), State::Moved),
+            (is_damaged, State::Damaged),
+            (!self.frame.lost.is_empty(), State::LostPackages),
+            (is_changed, State::Changed),
+        ];
+        let states = states.into_iter().filter(|(is_so, _)| *is_so);
+        let mut states: Vec<State> = states.map(|(_, state)| state).collect();
+        if states.is_empty() {
+            states.push(State::Clean);
+        }
+        states
     }
 }
 
@@ -136,12 +212,19 @@ fn compare(
     path: PathBuf,
     receipt: &Kept,
 ) -> Result<Verification, FsError> {
+    let departures = match receipt {
+        Kept::Whole(receipt) => departures(fs, root, receipt)?,
+        Kept::Damaged(_) | Kept::Absent => Departures::default(),
+    };
     let mut managed = Managed::default();
-    let (checked, drift) = match receipt {
+    let (checked, mut drift) = match receipt {
         Kept::Whole(receipt) => {
             let paths = receipt.paths.iter();
+            let paths = paths.filter(|(path, _)| !departures.paths.contains(*path));
             managed.paths = paths.map(|(path, node)| (path.as_str(), node)).collect();
-            (managed.paths.len(), check_receipt(fs, root, receipt)?)
+            let mut drift = check_receipt(fs, root, receipt)?;
+            drift.retain(|found| found.path == "." || managed.paths.contains_key(&*found.path));
+            (managed.paths.len(), drift)
         }
         Kept::Damaged(why) => {
             let detail = format!("is damaged: {why}");
@@ -151,8 +234,14 @@ fn compare(
         }
         Kept::Absent => (1, check_config(fs, root)?.into_iter().collect()),
     };
+    drift.sort();
+    let (frame, unmet) = examine(fs, root, &path, &drift)?;
     managed.drifted = drift.iter().map(|finding| finding.path.as_str()).collect();
-    let (distributions, listed) = check_distributions(fs, root, &managed)?;
+    let receipt = match receipt {
+        Kept::Whole(receipt) => Some(receipt),
+        Kept::Absent | Kept::Damaged(_) => None,
+    };
+    let (distributions, listed) = check_distributions(fs, root, (&managed, receipt))?;
     let known = Known {
         fs,
         managed: &managed,
@@ -161,25 +250,45 @@ fn compare(
     let foreign = known.count_foreign(root)?;
     Ok(Verification {
         path,
-        receipt: match receipt {
-            Kept::Whole(receipt) => Some(receipt.plan),
-            Kept::Absent | Kept::Damaged(_) => None,
-        },
+        receipt: receipt.map(|receipt| receipt.plan),
         managed: Checked {
             checked,
             drift,
             more: 0,
         },
         distributions,
+        departed: departures.distributions,
+        frame,
+        unmet,
         foreign,
     })
+}
+
+/// Compares the frame with what exists, and requirements with what is installed; what the receipt
+/// reports is not reported again.
+fn examine(
+    fs: &dyn Fs,
+    root: &Dir,
+    path: &Path,
+    drift: &[Finding],
+) -> Result<(Frame, Vec<Unmet>), FsError> {
+    let existing = match Existing::read(fs, root, path) {
+        Ok(existing) => existing,
+        Err(ExistingError::Disk { source, .. }) => return Err(source),
+        // What `pyvenv.cfg` lacks is reported, and what is behind a link is not looked at.
+        Err(_) => return Ok(Default::default()),
+    };
+    let mut frame = frame::examine(fs, root, &existing)?;
+    let is_new = |finding: &Finding| drift.iter().all(|other| other.path != finding.path);
+    frame.drift.retain(is_new);
+    Ok((frame, dependencies::unmet(fs, root, &existing)?))
 }
 
 /// Checks every distribution, and collects the paths that they list.
 fn check_distributions(
     fs: &dyn Fs,
     root: &Dir,
-    managed: &Managed<'_>,
+    (managed, receipt): (&Managed<'_>, Option<&Receipt>),
 ) -> Result<(Vec<DistributionChecked>, BTreeSet<String>), FsError> {
     let lib64 = has_lib64(fs, root);
     let mut checked = Vec::new();
@@ -194,8 +303,11 @@ fn check_distributions(
         };
         for distribution in distributions(fs, &dir)? {
             let outcome = site.check(&distribution);
+            let is_added =
+                receipt.is_some_and(|receipt| !is_published(receipt, &path, &distribution));
             checked.push(DistributionChecked {
-                distribution,
+                installed: Installed::read(fs, &dir, distribution),
+                is_added,
                 site_packages: path.clone(),
                 files: Checked {
                     checked: outcome.rows,

@@ -10,7 +10,7 @@
 const HIDDEN: &str = "****";
 
 /// The text without the part before the `@` of each URL.
-pub(super) fn without_passwords(text: &str) -> String {
+pub(crate) fn without_passwords(text: &str) -> String {
     let is_end = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | '<' | '>');
     text.split_inclusive(is_end).map(hidden).collect()
 }

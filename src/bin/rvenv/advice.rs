@@ -431,6 +431,8 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
             "`rvenv create` with the options that you want writes it anew, and keeps \
                 everything else",
         ),
+        RepairError::TwoVersions { .. } => CliError::of(Exit::Precondition, failed)
+            .hint("uninstall both with pip and install one of them again, then repair"),
         RepairError::Modes { .. } => CliError::of(Exit::Failed, failed)
             .hint("give the directories their modes with `chmod`, then repair again"),
     }

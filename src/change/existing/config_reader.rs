@@ -28,6 +28,9 @@ pub struct Config {
     pub executables: Vec<PathBuf>,
     /// The interpreter that ran `venv`, from the `command`.
     pub invoked: Option<PathBuf>,
+    /// The path that `venv` or `virtualenv` was called to make the environment at, as the `command`
+    /// has it: the last of its arguments.
+    pub made_for: Option<PathBuf>,
 }
 
 impl Config {
@@ -71,6 +74,7 @@ impl Config {
             invoked: first("command")
                 .and_then(|command| command.split_once(" -m venv "))
                 .map(|(python, _)| PathBuf::from(python)),
+            made_for: first("command").and_then(made_for),
         })
     }
 
@@ -83,6 +87,21 @@ impl Config {
         }
         parts.next()?.parse().ok()
     }
+}
+
+/// The environment in a `command`: an absolute path, which may have spaces, after the options.
+fn made_for(command: &str) -> Option<PathBuf> {
+    let modules = [" -m venv ", " -m virtualenv "];
+    let mut found = modules
+        .iter()
+        .filter_map(|module| command.split_once(module));
+    let (_, arguments) = found.next()?;
+    let start = if arguments.starts_with('/') {
+        0
+    } else {
+        arguments.find(" /")? + 1
+    };
+    arguments.get(start..).map(PathBuf::from)
 }
 
 /// A key in lowercase and its value; `None` for a line without `=`.
@@ -203,6 +222,19 @@ mod tests {
         assert_eq!(minor("version = 3"), None);
         assert_eq!(minor("version = 3.x"), None);
         assert_eq!(minor(""), None);
+    }
+
+    #[test]
+    fn the_place_of_an_environment_is_the_last_argument_of_its_command() {
+        let check = |command: &str, expect: Option<&str>| {
+            let found = read(&format!("home = /a\ncommand = {command}\n")).made_for;
+            assert_eq!(found, expect.map(PathBuf::from), "{command}");
+        };
+        check("/a/python3 -m venv /work dir/e", Some("/work dir/e"));
+        check("/a/python3 -m venv --copies --prompt=\"x\" /e", Some("/e"));
+        check("/a/python3 -m virtualenv /e", Some("/e"));
+        check("/a/python3 -m venv e", None);
+        check("/a/tool /e", None);
     }
 
     #[test]

@@ -16,14 +16,13 @@ use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 use rvenv_journal::raw::FILE_BYTES_MAX;
 use rvenv_journal::{Fs, PublishedPath};
 
+use super::departed::LIST_BYTES_MAX;
 use super::finding::{Change, Finding, article, content, is_nul};
-use super::open_within::{Sight, Within, is_bytecode, is_compiled, place};
+use super::open_within::{Sight, Within, is_bytecode, is_compiled, is_pycache, place};
 use super::receipt_paths::Managed;
 use crate::wheel::distributions::{Distribution, DistributionKind};
 use crate::wheel::record::{Hash, Row, rows};
 
-/// The most bytes that a list may have.
-const LIST_BYTES_MAX: u64 = 64 << 20;
 /// How many findings of one distribution are kept; the others are counted.
 const FINDINGS_MAX: usize = 10_000;
 
@@ -145,7 +144,7 @@ impl Site<'_> {
                 listed.insert(path);
                 finding
             }
-            Ok(Sight::Absent) if row.hash == Hash::Absent && is_compiled(&path) => None,
+            Ok(Sight::Absent) if may_be_absent(&path, row) => None,
             Ok(Sight::Absent) => Some(Finding::missing(&path)),
             Ok(Sight::Blocked(by, kind)) => Some(blocked(&path, &by, kind)),
             Err(error) => Some(Finding::unreadable(&path, &error)),
@@ -182,6 +181,14 @@ impl Site<'_> {
         let detail = content(self.fs, at, meta, row.len);
         Some(Finding::new(path, Change::Content, detail))
     }
+}
+
+/// Whether an environment is whole without a file that a distribution lists: bytecode, the
+/// directories of bytecode that virtualenv lists where there are none, and the mark of a
+/// distribution that the user asked for.
+fn may_be_absent(path: &str, row: &Row) -> bool {
+    let is_mark = path.ends_with(".dist-info/REQUESTED");
+    is_mark || row.hash == Hash::Absent && (is_compiled(path) || is_pycache(path))
 }
 
 /// A path that matches the receipt may still differ from the list of another distribution.

@@ -36,11 +36,13 @@ pub enum Change {
     Listing,
     /// It cannot be read.
     Unreadable,
+    /// It is a script whose interpreter does not exist.
+    Interpreter,
 }
 
 impl Change {
     /// Every kind of change, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Missing,
         Self::Kind,
         Self::Mode,
@@ -49,6 +51,7 @@ impl Change {
         Self::LinkTarget,
         Self::Listing,
         Self::Unreadable,
+        Self::Interpreter,
     ];
 
     /// The word for programs.
@@ -63,6 +66,7 @@ impl Change {
             Self::LinkTarget => "link-target",
             Self::Listing => "listing",
             Self::Unreadable => "unreadable",
+            Self::Interpreter => "interpreter",
         }
     }
 }

@@ -85,6 +85,16 @@ impl<'a> Within<'a> {
         })
     }
 
+    /// Opens a directory; `None` if there is none, or something else.
+    pub(super) fn open(&mut self, path: &str) -> Result<Option<Dir>, FsError> {
+        match self.look(path)? {
+            Sight::There(dir, name, meta) if meta.kind == Kind::Dir => {
+                self.fs.open_dir(&dir, name).map(Some)
+            }
+            Sight::There(..) | Sight::Absent | Sight::Blocked(..) => Ok(None),
+        }
+    }
+
     fn last(&self) -> &Dir {
         self.open.last().map_or(&self.root, |(_, dir)| dir)
     }
@@ -141,6 +151,11 @@ pub(super) fn place(site_packages: &str, row: &str, lib64: bool) -> Result<Strin
 pub(crate) fn is_bytecode(path: &str) -> bool {
     let mut parts = path.rsplit('/');
     parts.next().is_some_and(is_compiled) && parts.next() == Some("__pycache__")
+}
+
+/// Whether a path is a directory of bytecode.
+pub(super) fn is_pycache(path: &str) -> bool {
+    path.rsplit('/').next() == Some("__pycache__")
 }
 
 /// Whether a name is that of compiled code.

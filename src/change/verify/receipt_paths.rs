@@ -16,7 +16,7 @@ use rvenv_journal::raw::{ENGINE_DIR, RECEIPT_BYTES_MAX, RECEIPT_NAME};
 use rvenv_journal::{Difference, Drift, Fs, PublishedPath, Receipt, drift};
 
 use super::finding::{Change, Finding, content, shared};
-use super::open_within::{Sight, Within, is_bytecode};
+use super::open_within::{Sight, Within, is_bytecode, is_pycache};
 use super::published_bytecode::is_rewritten;
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 
@@ -163,7 +163,9 @@ fn describe(
     let path = drift.path.as_str();
     let (dir, name, meta) = match within.look(path)? {
         Sight::There(dir, name, meta) => (dir, name, meta),
-        Sight::Absent | Sight::Blocked(..) if is_derived(path) => return Ok(None),
+        Sight::Absent | Sight::Blocked(..) if is_bytecode(path) || is_pycache(path) => {
+            return Ok(None);
+        }
         Sight::Absent | Sight::Blocked(..) => return Ok(Some(Finding::missing(path))),
     };
     if drift.difference == Difference::Content
@@ -201,11 +203,6 @@ fn describe(
         ) => return Ok(None),
     };
     Ok(Some(Finding::new(path, change, detail)))
-}
-
-/// Whether a path is bytecode or its directory, which Python does not need and creates again.
-fn is_derived(path: &str) -> bool {
-    is_bytecode(path) || path.rsplit('/').next() == Some("__pycache__")
 }
 
 fn expected(published: &PublishedPath) -> &'static str {

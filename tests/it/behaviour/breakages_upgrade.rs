@@ -229,5 +229,15 @@ fn packages_that_another_minor_version_would_lose_are_named_first() {
         .rvenv(&[&upgrade[..], &["--allow-lost"]].concat())
         .ok();
     assert!(desk.path(&site).join("demo.py").is_file());
-    desk.works("E");
+    let starts = desk.scratch.run(&desk.path("E/bin/python"), &["-c", ""]);
+    starts.ok();
+    let verified = desk.scratch.rvenv(&["verify", "E"]);
+    assert!(verified.stdout.contains("demo 1.0"), "{verified:?}");
+    assert!(
+        verified
+            .stdout
+            .ends_with("\nstate: lost packages; changed by another installer\n"),
+        "{verified:?}"
+    );
+    verified.failed(4);
 }

@@ -170,7 +170,7 @@ fn the_command_of_an_upgrade_is_spelled_as_venv_spells_it() {
 }
 
 /// A tool on the PATH of the user who runs the tests.
-fn tool(name: &str) -> Option<PathBuf> {
+pub(super) fn tool(name: &str) -> Option<PathBuf> {
     let search = std::env::var_os("PATH")?;
     let found = std::env::split_paths(&search).map(|dir| dir.join(name));
     let found = found.filter(|path| path.is_file()).find(|path| {

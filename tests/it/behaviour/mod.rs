@@ -83,5 +83,7 @@ mod states;
 mod streams;
 mod upgrade;
 mod verify;
+mod verify_frame;
+mod verify_installers;
 mod wheel;
 mod windows_plan;

@@ -98,7 +98,7 @@ fn an_upgrade_goes_back_and_forth_as_often_as_one_likes() {
     compare_switched(&before, &look(&env)).unwrap();
     // Of what was published nothing differs but the owners that the test gave away.
     let found = scratch.rvenv(&["verify", "E", "-v"]);
-    let lines = found.stdout.lines().filter(|line| line.starts_with("  "));
+    let lines = found.stdout.lines().filter(|line| line.starts_with("  `"));
     let (owners, others): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains("belongs to"));
     assert!(!owners.is_empty(), "{}", found.stdout);
     assert_eq!(others, [""; 0], "{}", found.stdout);

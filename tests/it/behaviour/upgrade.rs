@@ -186,7 +186,14 @@ fn another_minor_version_is_refused_by_the_names_of_what_it_would_lose_unless_al
         "what cannot be imported is not lost"
     );
     assert_eq!(own_names(&env), ["receipt.json"]);
-    is_clean(&scratch);
+    let verified = scratch.rvenv(&["verify", "E"]);
+    assert!(
+        verified.stdout.contains("\nstate: lost packages"),
+        "{verified:?}"
+    );
+    verified.failed(4);
+    let said = scratch.rvenv(&["upgrade", "E"]);
+    assert!(said.stderr.contains("no changes"), "{said:?}");
 }
 
 #[test]

@@ -203,7 +203,7 @@ fn every_kind_of_damage_to_a_managed_path_is_named() {
     assert_eq!(said["foreign"], 2, "notes and the link");
     let ended = scratch.rvenv(&["verify", "E"]);
     assert!(ended.stdout.contains("\n  `bin/activate.csh` is empty\n"));
-    assert!(ended.stdout.ends_with("\nstate: 8 paths differ\n"));
+    assert!(ended.stdout.ends_with("\nstate: damaged, 8 paths differ\n"));
     assert_eq!(
         ended.stderr,
         "Put the managed paths back with `rvenv repair E`\n"

@@ -7,6 +7,10 @@ use rvenv::checks;
 use rvenv::environment::{self, Checker};
 use rvenv::hooks::Venv;
 use rvenv::python::Purpose;
+use rvenv::render::escape;
+use rvenv::repair;
+use rvenv::verify::Departed;
+use rvenv_journal::Fs as _;
 
 use super::asking::retention;
 use crate::advice::{CliError, Exit, of_plan};
@@ -31,6 +35,7 @@ impl Session<'_> {
             self.show(&plan.map_err(|error| of_plan(&error))?)?;
             return Ok(Exit::Done);
         }
+        let departed = self.left_alone(&env_dir);
         let commands = &args.replace.check;
         if !commands.is_empty() {
             may_run(&env_dir, args.replace.allow_other_owner)?;
@@ -50,6 +55,24 @@ impl Session<'_> {
             environment::repair(run, &Venv, &context)
         })?;
         self.tell(&outcome, &args.env_dir, "as its receipt says");
+        for departed in departed {
+            let published = escape(&departed.published.to_string());
+            self.terminal.story(&match &departed.replacement {
+                Some(by) => {
+                    let by = escape(&by.to_string());
+                    format!("Left {by} as it is: another installer put it in place of {published}")
+                }
+                None => format!("Did not restore {published}: another installer uninstalled it"),
+            });
+        }
         Ok(Exit::Done)
+    }
+
+    /// What a repair will not touch; nothing if that cannot be seen, which the repair itself
+    /// reports.
+    fn left_alone(&self, env_dir: &str) -> Vec<Departed> {
+        let root = self.fs.open_path(Path::new(env_dir));
+        let found = root.and_then(|root| repair::left_alone(&self.fs, &root));
+        found.unwrap_or_default()
     }
 }

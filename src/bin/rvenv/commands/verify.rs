@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rvenv::activation::quote_posix;
+use rvenv::distributions::Distribution;
 use rvenv::render::{Detail, escape};
-use rvenv::verify::{Change, Checked, DistributionChecked, Finding, Verification};
+use rvenv::verify::{Change, Checked, DistributionChecked, Finding, State, Verification};
 use rvenv_journal::raw::{agreeing, counted};
 use rvenv_journal::{Fs, Parents, Receipt, Target, inspect};
 use serde::Serialize;
@@ -96,6 +97,7 @@ fn text(found: &Verification, detail: Detail) -> String {
     for (package, findings) in packages(&found.managed.drift) {
         push(&mut lines, package, &findings, detail);
     }
+    push_frame(&mut lines, found, detail);
     let files: usize = found.distributions.iter().map(|d| d.files.checked).sum();
     let distributions = found.distributions.len();
     lines.push(format!(
@@ -112,26 +114,126 @@ fn text(found: &Verification, detail: Detail) -> String {
             lines.push(format!("  {}: and {more} {verb}", escape(&title(checked))));
         }
     }
+    push_changes(&mut lines, found, detail);
     lines.push(format!(
         "foreign: {} that nothing lists",
         counted(found.foreign, "path")
     ));
-    let drift = |checked: &Checked| checked.drift.len() + checked.more;
-    let listed: usize = found.distributions.iter().map(|d| drift(&d.files)).sum();
-    let differing = drift(&found.managed) + listed;
-    lines.push(match differing {
-        0 => "state: clean".to_owned(),
-        _ => format!(
-            "state: {} {}",
-            counted(differing, "path"),
-            agreeing(differing, "differs", "differ")
-        ),
-    });
+    lines.push(state(found));
     format!(
         "`{}`\n{}\n",
         escape(&found.path.to_string_lossy()),
         lines.join("\n")
     )
+}
+
+/// What differs between the frame and what exists.
+fn push_frame(lines: &mut Vec<String>, found: &Verification, detail: Detail) {
+    let frame = &found.frame;
+    if let Some(why) = &frame.base_lost {
+        lines.push(format!("base: lost, {}", escape(why)));
+    }
+    if let Some(from) = &frame.moved_from {
+        let scripts = match frame.moved_scripts.len() {
+            0 => String::new(),
+            count => format!(
+                "; {} {} the interpreter there",
+                counted(count, "script"),
+                agreeing(count, "starts", "start")
+            ),
+        };
+        let from = escape(&from.to_string_lossy());
+        lines.push(format!("place: made for `{from}`{scripts}"));
+    }
+    let findings: Vec<_> = frame.drift.iter().collect();
+    push(lines, "frame", &findings, detail);
+}
+
+/// What other installers did, what is lost, and what is required and absent.
+fn push_changes(lines: &mut Vec<String>, found: &Verification, detail: Detail) {
+    for departed in &found.departed {
+        let published = escape(&departed.published.to_string());
+        lines.push(match &departed.replacement {
+            None => format!("  {published} was uninstalled by another installer"),
+            Some(by) if *by == departed.published => {
+                format!("  {published} was installed again by another installer")
+            }
+            Some(by) => {
+                let by = escape(&by.to_string());
+                format!("  {published} was replaced by another installer: {by}")
+            }
+        });
+    }
+    let added = found.distributions.iter().filter(|checked| {
+        let is_replacement = |of: &Distribution| *of == checked.installed.distribution;
+        let mut departed = found.departed.iter();
+        checked.is_added && !departed.any(|d| d.replacement.as_ref().is_some_and(is_replacement))
+    });
+    push_named(
+        lines,
+        "added by another installer",
+        added.map(title),
+        detail,
+    );
+    let lost = found.frame.lost.iter().map(ToString::to_string);
+    push_named(
+        lines,
+        "lost, in the directory of another Python",
+        lost,
+        detail,
+    );
+    lines.extend(found.unmet.iter().map(|unmet| {
+        let by = escape(&unmet.distribution.to_string());
+        let required = escape(&unmet.requirement);
+        match &unmet.installed {
+            None => format!("  {by} requires `{required}`, which is not installed"),
+            Some(other) => {
+                format!(
+                    "  {by} requires `{required}`, and {} is installed",
+                    escape(&other.to_string())
+                )
+            }
+        }
+    }));
+}
+
+/// A line of distributions; the first [`NAMED_MAX`], unless all are asked for.
+fn push_named(
+    lines: &mut Vec<String>,
+    what: &str,
+    named: impl Iterator<Item = String>,
+    detail: Detail,
+) {
+    let mut named: Vec<String> = named.map(|name| escape(&name)).collect();
+    if named.is_empty() {
+        return;
+    }
+    if detail == Detail::Folded && named.len() > NAMED_MAX {
+        let more = named.len() - NAMED_MAX;
+        named.truncate(NAMED_MAX);
+        named.push(format!("and {more} more; `-v` lists them"));
+    }
+    lines.push(format!("  {what}: {}", named.join(", ")));
+}
+
+/// The last line: what is true of the environment, the worst first.
+fn state(found: &Verification) -> String {
+    let states = found.states().into_iter().map(|state| match state {
+        State::Damaged => {
+            let drift = |checked: &Checked| checked.drift.len() + checked.more;
+            let listed: usize = found.distributions.iter().map(|d| drift(&d.files)).sum();
+            let differing = drift(&found.managed) + found.frame.drift.len() + listed;
+            format!(
+                "damaged, {} {}",
+                counted(differing, "path"),
+                agreeing(differing, "differs", "differ")
+            )
+        }
+        State::BaseLost | State::Moved | State::LostPackages | State::Changed | State::Clean => {
+            state.as_str().to_owned()
+        }
+    });
+    format!("state: {}", states.collect::<Vec<_>>().join("; "))
 }
 
 fn receipt(found: &Verification) -> String {
@@ -149,8 +251,7 @@ fn receipt(found: &Verification) -> String {
 }
 
 fn title(checked: &DistributionChecked) -> String {
-    let of = &checked.distribution;
-    format!("{} {}", of.name, of.version)
+    checked.installed.distribution.to_string()
 }
 
 /// Findings by the package or directory that they are in.
@@ -211,6 +312,7 @@ fn change_word(change: Change) -> &'static str {
         Change::LinkTarget => "that lead elsewhere",
         Change::Listing => "in rows of no use",
         Change::Unreadable => "that cannot be read",
+        Change::Interpreter => "without an interpreter",
     }
 }
 
@@ -218,18 +320,45 @@ fn advice(found: &Verification, given: &str) -> Vec<String> {
     let shown = word(given);
     if found.is_clean() {
         let activate = escape(&quoted_activate(given));
-        let what = match found.receipt {
-            Some(_) => "Everything is as it was published",
-            None => "Without a receipt, nothing was found that differs",
+        let what = match (&found.receipt, found.states().first()) {
+            (_, Some(State::Changed)) => {
+                "Other installers changed packages, and nothing is damaged"
+            }
+            (Some(_), _) => "Everything is as it was published",
+            (None, _) => "Without a receipt, nothing was found that differs",
         };
         return vec![format!("{what}. Activate it with `{activate}`")];
     }
     let mut lines = Vec::new();
+    let frame = &found.frame;
+    if frame.base_lost.is_some() {
+        lines.push(format!(
+            "Install that Python again, or name another one of the same minor version with \
+             `rvenv upgrade --python PATH {shown}`"
+        ));
+    }
+    if let Some(from) = &frame.moved_from {
+        let from = word(&from.to_string_lossy());
+        lines.push(format!(
+            "Move it back to {from}, or create a new one here; what has that path in it does not \
+             work here"
+        ));
+    }
+    if !frame.lost.is_empty() {
+        lines.push(format!(
+            "Install what is lost again, or go back with `rvenv rollback {shown}`"
+        ));
+    }
     if !found.managed.drift.is_empty() {
         lines.push(match found.receipt {
             Some(_) => format!("Put the managed paths back with `rvenv repair {shown}`"),
             None => format!("Make it anew with `rvenv create --clear {shown}`"),
         });
+    } else if !frame.drift.is_empty() {
+        lines.push(format!(
+            "Bring the frame to its interpreter with `rvenv upgrade {shown}`; install again what \
+             a script belongs to that does not start"
+        ));
     }
     let damaged = found.distributions.iter();
     let damaged: Vec<_> = damaged.filter(|d| !d.files.drift.is_empty()).collect();
@@ -238,7 +367,7 @@ fn advice(found: &Verification, given: &str) -> Vec<String> {
     }
     let python = escape(&quote_posix(&format!("{given}/bin/python")));
     let named = damaged.iter().take(NAMED_MAX).map(|checked| {
-        let of = &checked.distribution;
+        let of = &checked.installed.distribution;
         escape(&quote_posix(&format!("{}=={}", of.name, of.version)))
     });
     let named: Vec<_> = named.collect();
@@ -260,9 +389,16 @@ fn advice(found: &Verification, given: &str) -> Vec<String> {
 struct VerificationDto<'a> {
     format: u64,
     path: String,
+    /// The first of `states`.
+    state: &'static str,
+    /// What is true of the environment, the worst first.
+    states: Vec<&'static str>,
     receipt: Option<String>,
     managed: CheckedDto<'a>,
+    frame: FrameDto<'a>,
     distributions: Vec<DistributionDto<'a>>,
+    departed: Vec<DepartedDto<'a>>,
+    unmet: Vec<UnmetDto<'a>>,
     foreign: usize,
     clean: bool,
 }
@@ -276,11 +412,46 @@ struct CheckedDto<'a> {
 }
 
 #[derive(Serialize)]
+struct FrameDto<'a> {
+    base_lost: Option<&'a str>,
+    moved_from: Option<String>,
+    moved_scripts: &'a [String],
+    drift: Vec<FindingDto<'a>>,
+    lost: Vec<NamedDto<'a>>,
+}
+
+#[derive(Serialize)]
+struct NamedDto<'a> {
+    name: &'a str,
+    version: &'a str,
+}
+
+#[derive(Serialize)]
 struct DistributionDto<'a> {
     name: &'a str,
     version: &'a str,
+    installer: Option<&'a str>,
+    origin: Option<&'a str>,
+    /// Whether rvenv did not publish it.
+    added: bool,
     #[serde(flatten)]
     files: CheckedDto<'a>,
+}
+
+#[derive(Serialize)]
+struct DepartedDto<'a> {
+    #[serde(flatten)]
+    published: NamedDto<'a>,
+    what: &'static str,
+    by: Option<NamedDto<'a>>,
+}
+
+#[derive(Serialize)]
+struct UnmetDto<'a> {
+    #[serde(flatten)]
+    of: NamedDto<'a>,
+    requires: &'a str,
+    installed: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -292,17 +463,49 @@ struct FindingDto<'a> {
 
 /// A verification as one JSON object.
 fn json(found: &Verification) -> String {
-    let distributions = found.distributions.iter().map(|checked| DistributionDto {
-        name: &checked.distribution.name,
-        version: &checked.distribution.version,
-        files: CheckedDto::of(&checked.files),
+    let distributions = found.distributions.iter().map(|checked| {
+        let installed = &checked.installed;
+        DistributionDto {
+            name: &installed.distribution.name,
+            version: &installed.distribution.version,
+            installer: installed.installer.as_deref(),
+            origin: installed.origin.as_deref(),
+            added: checked.is_added,
+            files: CheckedDto::of(&checked.files),
+        }
     });
+    let departed = found.departed.iter().map(|departed| DepartedDto {
+        published: NamedDto::of(&departed.published),
+        what: match departed.replacement {
+            Some(_) => "replaced",
+            None => "uninstalled",
+        },
+        by: departed.replacement.as_ref().map(NamedDto::of),
+    });
+    let unmet = found.unmet.iter().map(|unmet| UnmetDto {
+        of: NamedDto::of(&unmet.distribution),
+        requires: &unmet.requirement,
+        installed: unmet.installed.as_ref().map(|of| of.version.as_str()),
+    });
+    let states: Vec<_> = found.states().into_iter().map(State::as_str).collect();
     let dto = VerificationDto {
         format: 1,
         path: found.path.to_string_lossy().into_owned(),
+        state: states.first().copied().unwrap_or_default(),
+        states,
         receipt: found.receipt.map(|plan| plan.to_string()),
         managed: CheckedDto::of(&found.managed),
+        frame: FrameDto {
+            base_lost: found.frame.base_lost.as_deref(),
+            moved_from: (found.frame.moved_from.as_ref())
+                .map(|from| from.to_string_lossy().into_owned()),
+            moved_scripts: &found.frame.moved_scripts,
+            drift: found.frame.drift.iter().map(FindingDto::of).collect(),
+            lost: found.frame.lost.iter().map(NamedDto::of).collect(),
+        },
         distributions: distributions.collect(),
+        departed: departed.collect(),
+        unmet: unmet.collect(),
         foreign: found.foreign,
         clean: found.is_clean(),
     };
@@ -313,15 +516,29 @@ fn json(found: &Verification) -> String {
 
 impl<'a> CheckedDto<'a> {
     fn of(checked: &'a Checked) -> Self {
-        let drift = checked.drift.iter().map(|finding| FindingDto {
+        Self {
+            checked: checked.checked,
+            drift: checked.drift.iter().map(FindingDto::of).collect(),
+            more: checked.more,
+        }
+    }
+}
+
+impl<'a> FindingDto<'a> {
+    fn of(finding: &'a Finding) -> Self {
+        Self {
             path: &finding.path,
             difference: finding.difference.as_str(),
             detail: &finding.detail,
-        });
+        }
+    }
+}
+
+impl<'a> NamedDto<'a> {
+    fn of(distribution: &'a Distribution) -> Self {
         Self {
-            checked: checked.checked,
-            drift: drift.collect(),
-            more: checked.more,
+            name: &distribution.name,
+            version: &distribution.version,
         }
     }
 }

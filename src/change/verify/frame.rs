@@ -1,0 +1,261 @@
+//! The frame of an environment against reality: its base interpreter, its place, its scripts and
+//! its directories of packages.
+//!
+//! A receipt cannot tell that the environment was moved or that its base was removed: no path in
+//! the environment has changed then. This file compares what its files say with what exists.
+//!
+//! Promises to start no program and to write nothing. Outside of the environment it looks at the
+//! paths that `pyvenv.cfg`, the activation script and the first lines of the scripts name, and
+//! reads only metadata there. Does not promise that the base interpreter starts; `rvenv status` and
+//! the health checks of a change do that.
+//!
+//! Read next: `existing.rs`, which reads the frame; `shebang.rs`, the first line of a script.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::Fs;
+use rvenv_journal::fs::{Dir, FsError, Kind};
+
+use super::finding::{Change, Finding};
+use super::shebang::{self, HEAD_BYTES_MAX};
+use crate::change::existing::{Existing, Lib, Standing};
+use crate::wheel::distributions::Distribution;
+
+/// The maximum length of an activation script.
+const ACTIVATE_BYTES_MAX: u64 = 1 << 20;
+/// The directories in which installations outside of environments have their programs.
+const SYSTEM_BINS: [&str; 4] = ["/bin", "/usr/bin", "/usr/local/bin", "/opt/bin"];
+
+/// What was found of the frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Why there is no base interpreter; `None` if there is one.
+    pub base_lost: Option<String>,
+    /// The path that the environment was made for, if it is at another one.
+    pub moved_from: Option<PathBuf>,
+    /// The scripts that start the interpreter of that path, by name.
+    pub moved_scripts: Vec<String>,
+    /// What else differs from what the interpreter needs.
+    pub drift: Vec<Finding>,
+    /// The distributions that the interpreter cannot import, because they are in the directory of
+    /// another minor version and not in its own.
+    pub lost: Vec<Distribution>,
+}
+
+/// Examines the environment at `path`, open as `root`.
+///
+/// # Errors
+/// The error of the disk.
+pub(super) fn examine(fs: &dyn Fs, root: &Dir, existing: &Existing) -> Result<Frame, FsError> {
+    let mut frame = Frame {
+        lost: lost(existing),
+        ..Frame::default()
+    };
+    check_base(existing, &mut frame);
+    let Ok(bin) = fs.open_dir(root, OsStr::new("bin")) else {
+        return Ok(frame);
+    };
+    let place = Place::of(&existing.path);
+    let stated = stated_place(fs, &bin).or_else(|| existing.config.made_for.clone());
+    frame.moved_from = stated.filter(|stated| !place.is(stated));
+    check_scripts(fs, &bin, &place, &mut frame)?;
+    Ok(frame)
+}
+
+/// A directory under each of its names.
+struct Place {
+    path: PathBuf,
+    real: Option<PathBuf>,
+}
+
+impl Place {
+    fn of(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            real: fs::canonicalize(path).ok(),
+        }
+    }
+
+    fn is(&self, other: &Path) -> bool {
+        other == self.path || self.real.is_some() && fs::canonicalize(other).ok() == self.real
+    }
+}
+
+/// The minor version of the interpreter that the environment starts.
+fn minor(existing: &Existing) -> Option<u32> {
+    existing.python.minor().or_else(|| existing.config.minor())
+}
+
+fn lost(existing: &Existing) -> Vec<Distribution> {
+    let Some(minor) = minor(existing) else {
+        return Vec::new();
+    };
+    let is_own = |lib: &&Lib| lib.flavour.as_ref().is_none_or(|own| own.minor == minor);
+    let (own, others): (Vec<&Lib>, Vec<&Lib>) = existing.libs.iter().partition(is_own);
+    let own = own.iter().flat_map(|lib| &lib.distributions);
+    let own: BTreeSet<&str> = own.map(|found| found.name.as_str()).collect();
+    let others = others.iter().flat_map(|lib| &lib.distributions);
+    let mut lost: Vec<_> = others
+        .filter(|found| !own.contains(found.name.as_str()))
+        .cloned()
+        .collect();
+    lost.sort();
+    lost.dedup_by(|one, other| one.name == other.name);
+    lost
+}
+
+fn check_base(existing: &Existing, frame: &mut Frame) {
+    let home = &existing.config.home;
+    let shown = |path: &Path| path.display().to_string();
+    let bin = existing.path.join(&existing.python.bin_name);
+    let (link, real) = match existing.python.main() {
+        None => {
+            frame.drift.push(Finding::missing("bin/python"));
+            return;
+        }
+        Some(Standing::Dangling { target }) if target.starts_with(&bin) => {
+            frame.drift.push(Finding::new(
+                "bin/python",
+                Change::LinkTarget,
+                format!("leads to `{}`, which does not exist", shown(target)),
+            ));
+            return;
+        }
+        Some(Standing::Dangling { target }) => {
+            frame.base_lost = Some(format!("`{}` does not exist", shown(target)));
+            return;
+        }
+        Some(Standing::Linked { base, real }) => (Some(base), Some(real)),
+        Some(Standing::Copied) => (None, None),
+    };
+    if let Some(real) = real.filter(|real| !is_executable(real)) {
+        frame.base_lost = Some(format!("`{}` is not an executable file", shown(real)));
+        return;
+    }
+    let held = held(existing, link.into_iter().chain(real));
+    if held.is_empty() {
+        frame.base_lost = Some(format!("`{}` has no Python", shown(home)));
+        return;
+    }
+    if let Some(real) = real
+        && let Ok(real) = fs::canonicalize(real)
+        && !held.contains(&real)
+    {
+        let detail = format!(
+            "leads to `{}`, which is not the Python in `{}` that pyvenv.cfg names",
+            shown(&real),
+            shown(home)
+        );
+        let finding = Finding::new("bin/python", Change::LinkTarget, detail);
+        frame.drift.push(finding);
+    }
+    if let (Some(of_link), Some(of_config)) = (existing.python.minor(), existing.config.minor())
+        && of_link != of_config
+    {
+        let detail = format!("names Python 3.{of_config}, and `bin/python` is Python 3.{of_link}");
+        let finding = Finding::new("pyvenv.cfg", Change::Content, detail);
+        frame.drift.push(finding);
+    }
+}
+
+/// The interpreters in `home`, and those that `pyvenv.cfg` names besides, all links resolved.
+fn held<'a>(existing: &Existing, links: impl Iterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
+    let home = &existing.config.home;
+    let mut names: BTreeSet<String> = links
+        .filter_map(|link| Some(link.file_name()?.to_str()?.to_owned()))
+        .collect();
+    names.extend(["python", "python3", "pypy", "pypy3", "graalpy"].map(str::to_owned));
+    names.extend(existing.flavour().map(|flavour| flavour.to_string()));
+    let of_home = names.iter().map(|name| home.join(name));
+    let found = of_home.chain(existing.config.executables.iter().cloned());
+    found
+        .filter(|path| is_executable(path))
+        .filter_map(|path| fs::canonicalize(path).ok())
+        .collect()
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(path: &Path) -> bool {
+    path.is_file()
+}
+
+/// The path that the activation script for sh gives to `VIRTUAL_ENV`; `None` if it computes it.
+fn stated_place(fs: &dyn Fs, bin: &Dir) -> Option<PathBuf> {
+    let name = OsStr::new("activate");
+    let meta = fs.meta(bin, name).ok()??;
+    if meta.kind != Kind::File {
+        return None;
+    }
+    let bytes = fs.read_file(bin, name, ACTIVATE_BYTES_MAX).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let values = text.lines().filter_map(|line| {
+        let line = line.trim();
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        line.strip_prefix("VIRTUAL_ENV=")
+    });
+    let paths = values.filter_map(shebang::unquoted).map(PathBuf::from);
+    paths.into_iter().find(|path| path.is_absolute())
+}
+
+/// Compares the first lines of the scripts with the interpreters that exist.
+fn check_scripts(fs: &dyn Fs, bin: &Dir, place: &Place, frame: &mut Frame) -> Result<(), FsError> {
+    let own_bin = Place::of(&place.path.join("bin"));
+    for name in fs.list(bin)? {
+        let Some(shown) = name.to_str() else { continue };
+        let meta = fs.meta(bin, &name)?;
+        if meta.is_none_or(|meta| meta.kind != Kind::File) {
+            continue;
+        }
+        let Some(python) = python_of(fs, bin, &name) else {
+            continue;
+        };
+        let Some(dir) = python.parent() else { continue };
+        let is_alive = is_executable(&python);
+        if own_bin.is(dir) {
+            // Without a base no script starts, and that is reported once.
+            if !is_alive && frame.base_lost.is_none() {
+                frame.drift.push(dead(shown, &python));
+            }
+            continue;
+        }
+        let env = dir.parent().unwrap_or(dir);
+        let is_system = SYSTEM_BINS.iter().any(|system| dir == Path::new(system));
+        if frame.moved_from.as_deref() == Some(env) {
+            frame.moved_scripts.push(shown.to_owned());
+        } else if !is_alive && dir.ends_with("bin") && !is_system && frame.moved_from.is_none() {
+            frame.moved_from = Some(env.to_owned());
+            frame.moved_scripts.push(shown.to_owned());
+        } else if !is_alive {
+            frame.drift.push(dead(shown, &python));
+        }
+    }
+    Ok(())
+}
+
+fn dead(name: &str, python: &Path) -> Finding {
+    let detail = format!("starts `{}`, which does not exist", python.display());
+    Finding::new(&format!("bin/{name}"), Change::Interpreter, detail)
+}
+
+/// The Python that a script starts; `None` for other programs.
+fn python_of(fs: &dyn Fs, bin: &Dir, name: &OsStr) -> Option<PathBuf> {
+    use std::io::Read as _;
+    let file = fs.open_file(bin, name, u64::MAX).ok()?;
+    let mut head = Vec::new();
+    file.take(HEAD_BYTES_MAX).read_to_end(&mut head).ok()?;
+    let python = shebang::interpreter(&head)?;
+    let is_python = python.file_name()?.to_str().is_some_and(|name| {
+        let mut stems = ["python", "pypy", "graalpy"].into_iter();
+        stems.any(|stem| name.starts_with(stem))
+    });
+    (is_python && python.is_absolute()).then_some(python)
+}

@@ -1,0 +1,137 @@
+//! What the directory of an installed distribution says of it: who installed it, from where, and
+//! what it requires.
+//!
+//! Promises to read only small files, each of bounded length, to follow no link, and that a file
+//! which is absent, damaged or something else says nothing. The rows of `RECORD` are not read: its
+//! length, time and identity tell whether it is still the same.
+//!
+//! Read next: `distributions.rs`, which distributions there are.
+
+use std::ffi::OsStr;
+
+use rvenv_journal::Fs;
+use rvenv_journal::fs::{Dir, Kind, Time};
+use rvenv_journal::raw::Identity;
+use serde_json::Value;
+
+use crate::python::without_passwords;
+
+use super::distributions::{Distribution, DistributionKind};
+
+/// The maximum length of `INSTALLER` and `direct_url.json`.
+const NOTE_BYTES_MAX: u64 = 1 << 16;
+/// The maximum length of `METADATA`; it may hold a whole description.
+const METADATA_BYTES_MAX: u64 = 4 << 20;
+
+/// An installed distribution and what its directory says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Which one.
+    pub distribution: Distribution,
+    /// The program that installed it, such as `pip` or `uv`.
+    pub installer: Option<String>,
+    /// The URL of the file, directory or repository that it was installed from, if it does not come
+    /// from an index; without the password that an old installer left in it.
+    pub origin: Option<String>,
+    /// Its `RECORD`.
+    pub record: Option<RecordFile>,
+}
+
+/// What identifies a `RECORD` without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordFile {
+    /// Its length in bytes.
+    pub len: u64,
+    /// When it was last modified.
+    pub mtime: Time,
+    /// Which file it is.
+    pub identity: Identity,
+}
+
+impl Installed {
+    /// Reads the small files of a distribution in an open directory of packages.
+    #[must_use]
+    pub fn read(fs: &dyn Fs, site_packages: &Dir, distribution: Distribution) -> Self {
+        let mut found = Self {
+            distribution,
+            installer: None,
+            origin: None,
+            record: None,
+        };
+        if found.distribution.kind != DistributionKind::DistInfo {
+            return found;
+        }
+        let Ok(dir) = fs.open_dir(site_packages, OsStr::new(&found.distribution.dir)) else {
+            return found;
+        };
+        found.installer = text(fs, &dir, "INSTALLER", NOTE_BYTES_MAX)
+            .map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty());
+        found.origin = text(fs, &dir, "direct_url.json", NOTE_BYTES_MAX)
+            .and_then(|text| serde_json::from_str::<Value>(&text).ok())
+            .and_then(|origin| origin.get("url")?.as_str().map(without_passwords));
+        let record = fs.meta(&dir, OsStr::new("RECORD")).ok().flatten();
+        found.record = record
+            .filter(|meta| meta.kind == Kind::File)
+            .map(|meta| RecordFile {
+                len: meta.len,
+                mtime: meta.mtime,
+                identity: meta.identity,
+            });
+        found
+    }
+}
+
+/// What a distribution requires, each as it is written, such as `idna>=2; python_version < "3.9"`.
+///
+/// An egg of an old setuptools does not say it in its `PKG-INFO`.
+pub(crate) fn requirements(
+    fs: &dyn Fs,
+    site_packages: &Dir,
+    distribution: &Distribution,
+) -> Vec<String> {
+    let entry = OsStr::new(&distribution.dir);
+    let inside = |name: &str| {
+        let dir = fs.open_dir(site_packages, entry).ok()?;
+        text(fs, &dir, name, METADATA_BYTES_MAX)
+    };
+    let read = match distribution.kind {
+        DistributionKind::DistInfo => inside("METADATA"),
+        DistributionKind::EggInfo => inside("PKG-INFO")
+            .or_else(|| text(fs, site_packages, &distribution.dir, METADATA_BYTES_MAX)),
+        DistributionKind::EggLink => None,
+    };
+    read.as_deref().map(required).unwrap_or_default()
+}
+
+/// The requirements in the header lines; a description begins after an empty line.
+fn required(metadata: &str) -> Vec<String> {
+    let headers = metadata.lines().take_while(|line| !line.is_empty());
+    let pairs = headers.filter_map(|line| line.split_once(':'));
+    let required = pairs.filter(|(key, _)| key.eq_ignore_ascii_case("requires-dist"));
+    required.map(|(_, value)| value.trim().to_owned()).collect()
+}
+
+/// The text of a file; `None` if it is absent, something else, too long or not UTF-8.
+fn text(fs: &dyn Fs, dir: &Dir, name: &str, len_max: u64) -> Option<String> {
+    let meta = fs.meta(dir, OsStr::new(name)).ok()??;
+    if meta.kind != Kind::File {
+        return None;
+    }
+    let bytes = fs.read_file(dir, OsStr::new(name), len_max).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_are_the_header_lines_alone() {
+        let read = required(
+            "Metadata-Version: 2.1\nRequires-Python: >=3.8\nrequires-dist: idna (>=2)\n\
+             Requires-Dist: six; extra == 'old'\n\nRequires-Dist: not-this\n",
+        );
+        assert_eq!(read, ["idna (>=2)", "six; extra == 'old'"]);
+    }
+}

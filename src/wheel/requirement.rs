@@ -1,0 +1,310 @@
+//! Requirements of distributions (PEP 508): a name, a range of versions, and a marker that says for
+//! which environments it holds.
+//!
+//! Promises the grammar of dependency specifiers, the older form with parentheses, and the
+//! comparisons of markers; no text causes a panic, and a text that is none of this is no
+//! requirement. Does not promise extras: a requirement that holds for an extra only does not hold
+//! here, as for `pip check`, because no file says which extras were asked for.
+//!
+//! Versions are compared by `base/version`, which has been here for `requires-python`; a marker is
+//! a few comparisons joined by `and` and `or`. The crate for PEP 508 is no longer maintained apart
+//! from uv's internal one, and would bring a parser of URLs and regular expressions for this.
+//!
+//! Read next: `installed.rs`, where the texts come from.
+
+use std::collections::BTreeMap;
+
+use crate::base::version::Specifiers;
+use crate::wheel::normal_name;
+
+/// How deep the parentheses of a marker may be nested.
+const DEPTH_MAX: usize = 32;
+/// The variables that are compared as versions.
+const VERSIONS: [&str; 3] = [
+    "python_version",
+    "python_full_version",
+    "implementation_version",
+];
+
+/// The values of the variables of markers, by name.
+pub(crate) type Variables = BTreeMap<&'static str, String>;
+
+/// One requirement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Requirement {
+    /// The name in its normal form.
+    pub(crate) name: String,
+    /// Which versions; `None` for every version, and for a URL.
+    pub(crate) versions: Option<Specifiers>,
+    /// Whether it holds in the environment that it was read for.
+    pub(crate) holds: bool,
+}
+
+impl Requirement {
+    /// Reads a requirement, for an environment with these variables; `None` if it is not one.
+    pub(crate) fn parse(text: &str, variables: &Variables) -> Option<Self> {
+        let text = text.trim();
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let end = text.find(|c| !is_of_name(c)).unwrap_or(text.len());
+        let (name, rest) = text.split_at(end);
+        let mut rest = rest.trim_start();
+        if let Some(extras) = rest.strip_prefix('[') {
+            rest = extras.split_once(']')?.1.trim_start();
+        }
+        let (range, marker) = if let Some(url) = rest.strip_prefix('@') {
+            // A URL may have semicolons; a marker follows a space.
+            ("", url.split_once(" ;").map(|(_, marker)| marker))
+        } else {
+            match rest.split_once(';') {
+                Some((range, marker)) => (range, Some(marker)),
+                None => (rest, None),
+            }
+        };
+        let range = range.trim();
+        let range = range
+            .strip_prefix('(')
+            .map_or(Some(range), |inner| inner.strip_suffix(')'))?;
+        let versions = match range.trim().trim_end_matches(',') {
+            "" => None,
+            range => Some(Specifiers::parse(range).ok()?),
+        };
+        let holds = match marker {
+            Some(marker) => Marker::of(marker, variables).evaluate()?,
+            None => true,
+        };
+        (!name.is_empty()).then(|| Self {
+            name: normal_name(name),
+            versions,
+            holds,
+        })
+    }
+}
+
+/// The rest of a marker that is evaluated while it is read.
+struct Marker<'a> {
+    rest: &'a str,
+    depth: usize,
+    variables: &'a Variables,
+}
+
+/// One side of a comparison.
+struct Side<'a> {
+    text: &'a str,
+    /// The name of the variable that the text is the value of.
+    variable: Option<&'a str>,
+}
+
+impl<'a> Marker<'a> {
+    fn of(text: &'a str, variables: &'a Variables) -> Self {
+        Self {
+            rest: text,
+            depth: 0,
+            variables,
+        }
+    }
+
+    /// The value of the whole marker; `None` if it is not one.
+    fn evaluate(mut self) -> Option<bool> {
+        let value = self.any()?;
+        self.rest.trim().is_empty().then_some(value)
+    }
+
+    fn any(&mut self) -> Option<bool> {
+        let mut value = self.all()?;
+        while self.word("or") {
+            value |= self.all()?;
+        }
+        Some(value)
+    }
+
+    fn all(&mut self) -> Option<bool> {
+        let mut value = self.term()?;
+        while self.word("and") {
+            value &= self.term()?;
+        }
+        Some(value)
+    }
+
+    fn term(&mut self) -> Option<bool> {
+        if !self.sign("(") {
+            return self.comparison();
+        }
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return None;
+        }
+        let value = self.any()?;
+        self.depth -= 1;
+        self.sign(")").then_some(value)
+    }
+
+    fn comparison(&mut self) -> Option<bool> {
+        let left = self.side()?;
+        let operator = self.operator()?;
+        let right = self.side()?;
+        compare(&left, operator, &right)
+    }
+
+    fn operator(&mut self) -> Option<&'static str> {
+        let signs = ["===", "==", "~=", "!=", "<=", ">=", "<", ">"];
+        if let Some(sign) = signs.into_iter().find(|sign| self.sign(sign)) {
+            return Some(sign);
+        }
+        if self.word("in") {
+            return Some("in");
+        }
+        (self.word("not") && self.word("in")).then_some("not in")
+    }
+
+    fn side(&mut self) -> Option<Side<'a>> {
+        self.rest = self.rest.trim_start();
+        if let Some(quote) = self.rest.chars().next().filter(|c| "'\"".contains(*c)) {
+            let (text, rest) = self.rest.get(1..)?.split_once(quote)?;
+            self.rest = rest;
+            let variable = None;
+            return Some(Side { text, variable });
+        }
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
+        let end = self.rest.find(|c| !is_of_name(c));
+        let (name, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        self.rest = rest;
+        let text = self.variables.get(name)?;
+        let variable = Some(name);
+        Some(Side { text, variable })
+    }
+
+    fn sign(&mut self, sign: &str) -> bool {
+        let rest = self.rest.trim_start().strip_prefix(sign);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn word(&mut self, word: &str) -> bool {
+        let rest = self.rest.trim_start().strip_prefix(word);
+        let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+        let rest = rest.filter(|rest| rest.chars().next().is_none_or(is_end));
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+}
+
+/// Compares as versions where a variable is one and the other side a version, else as texts.
+fn compare(left: &Side<'_>, operator: &str, right: &Side<'_>) -> Option<bool> {
+    let variable = left.variable.or(right.variable)?;
+    if VERSIONS.contains(&variable)
+        && let Ok(range) = Specifiers::parse(&format!("{operator}{}", right.text))
+    {
+        return Some(range.include(left.text));
+    }
+    let of = |side: &Side<'_>| match variable {
+        "extra" => normal_name(side.text),
+        _ => side.text.to_owned(),
+    };
+    let (left, right) = (of(left), of(right));
+    Some(match operator {
+        "==" | "===" => left == right,
+        "!=" => left != right,
+        "<" => left < right,
+        "<=" => left <= right,
+        ">" => left > right,
+        ">=" => left >= right,
+        "in" => right.contains(&left),
+        "not in" => !right.contains(&left),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn variables() -> Variables {
+        [
+            ("python_version", "3.11"),
+            ("python_full_version", "3.11.7"),
+            ("sys_platform", "linux"),
+            ("platform_machine", "x86_64"),
+            ("extra", ""),
+        ]
+        .map(|(name, value)| (name, value.to_owned()))
+        .into()
+    }
+
+    fn holds(marker: &str, expected: Option<bool>) {
+        let text = format!("demo; {marker}");
+        let found = Requirement::parse(&text, &variables()).map(|read| read.holds);
+        assert_eq!(found, expected, "{marker}");
+    }
+
+    #[test]
+    fn a_marker_has_the_value_that_packaging_gives_it() {
+        holds("python_version < '3.8'", Some(false));
+        holds("python_version >= \"3.8\"", Some(true));
+        holds("'3.8' <= python_version", Some(true));
+        holds("python_version ~= '3.10'", Some(true));
+        holds("python_full_version == '3.11.*'", Some(true));
+        holds(
+            "sys_platform == 'win32' or sys_platform == 'linux'",
+            Some(true),
+        );
+        holds("sys_platform == 'linux' and extra == 'Test_x'", Some(false));
+        holds(
+            "(python_version < '3.8' or (sys_platform != 'win32')) and platform_machine in 'x86_64 arm64'",
+            Some(true),
+        );
+        holds("'linux' not in sys_platform", Some(false));
+        holds(
+            "python_version < '3.8' or sys_platform == 'linux' and extra == ''",
+            Some(true),
+        );
+        for other in [
+            "",
+            "python_version",
+            "unknown == '1'",
+            "'a' == 'a'",
+            "(extra == ''",
+        ] {
+            holds(other, None);
+        }
+        holds(
+            &format!("{}extra == ''{}", "(".repeat(40), ")".repeat(40)),
+            None,
+        );
+    }
+
+    #[test]
+    fn a_requirement_is_read_in_every_form() {
+        let check = |text: &str, version: &str, expected: Option<(&str, bool)>| {
+            let read = Requirement::parse(text, &variables());
+            let found = read.as_ref().map(|read| {
+                let versions = read.versions.as_ref();
+                let fits = versions.is_none_or(|range| range.include(version));
+                (read.name.as_str(), fits)
+            });
+            assert_eq!(found, expected, "{text}");
+        };
+        check("idna", "1", Some(("idna", true)));
+        check("Ruamel.Yaml>=1,<2", "1.5", Some(("ruamel-yaml", true)));
+        check("idna (>=2,<4)", "4", Some(("idna", false)));
+        check("requests [socks] >= 2.8.1", "2.9", Some(("requests", true)));
+        check(
+            "pip @ https://x/p.whl;y ; extra == 'a'",
+            "1",
+            Some(("pip", true)),
+        );
+        check("idna >= nonsense", "1", None);
+        check("idna (>=2", "1", None);
+        check(">=2", "1", None);
+        check("idna>=1.0b1", "1.0b2", Some(("idna", true)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_strange_to_be_read(text in "[a-z ;\\[\\]()<>=!'\"@.,]{0,40}|\\PC{0,20}") {
+            let _read = Requirement::parse(&text, &variables());
+            let _read = Requirement::parse(&format!("a; {text}"), &variables());
+        }
+    }
+}

@@ -13,8 +13,8 @@
 //!   [`verify::verify`].
 //! - To publish trees that have nothing to do with Python: the engine, [`rvenv_journal`].
 //!
-//! Promises what the engine promises: the target is the old tree or the new one, and success is
-//! durable. The process's environment, working directory, umask and clock are read by
+//! This crate keeps the engine's promises: the target is the old tree or the new one, and success
+//! is durable. The process's environment, working directory, umask and clock are read by
 //! [`host::Host::read`] alone, for [`EnvBuilder::create`]; everything else gets them as arguments.
 //!
 //! # A builder of your own

@@ -54,7 +54,7 @@ fn introduce(python: &Python, rivals: &Rivals) -> String {
         Err(why) => format!("{name} is MISSING ({why})"),
     };
     format!(
-        "CPython {} with its own pip {} for everybody; {}; {}.",
+        "CPython {} with its own pip {} for all rows; {}; {}.",
         python.version,
         python.pip,
         shown(&rivals.uv, "uv"),

@@ -2,8 +2,8 @@
 //!
 //! The engine plans a directory tree, or changes to one, builds the new tree or entries beside the
 //! target, and publishes them by renames: one for the whole tree, or one per entry. Both sides of
-//! each rename are recorded beforehand. Whatever fails then, the tree is the old one or the new
-//! one.
+//! each rename are recorded beforehand. Whatever fails after that, the tree is the old one or the
+//! new one.
 //!
 //! - To create or replace a whole tree: [`PlanBuilder`], then [`Target::lock`] and the methods that
 //!   follow.
@@ -25,9 +25,9 @@
 //!   more [`Target::lock`], the target is exactly the old tree or exactly the new one.
 //! - **I2 Success is durable.** Once [`Published::settle`] has returned, its result survives a
 //!   power cut, unless the caller chose [`Durability::Process`].
-//! - **I3 Readers see whole things.** A tree is switched once. Entries are switched once each, with
-//!   nothing slower in between. If the filesystem cannot exchange two names, the name is absent for
-//!   a moment.
+//! - **I3 Readers see whole things.** A tree changes in one rename. Entries change in one rename
+//!   each, with nothing slower in between. If the filesystem cannot exchange two names, the name is
+//!   absent for a moment.
 //! - **I4 The plan is the execution.** Equal inputs give equal bytes; a plan that no longer fits is
 //!   refused as stale.
 //! - **I5 One way back.** A failed publication, [`Published::undo`] and recovery run the same code.
@@ -39,14 +39,14 @@
 //!
 //! # Limits
 //!
-//! A mount point cannot be replaced as a whole. No entry is moved that is a mount point, contains
-//! one, or lies below one inside the target. Between two switches of entries readers see some old
-//! and some new entries. A process that holds a replaced file open writes to the replaced file. A
-//! generation restores the entries that it contains, not changes made beside them. A process that
-//! holds an advisory lock on the target's directory keeps all others out. The promises do not cover
-//! disks that lie about flushes, machines that share a disk without sharing locks, and one
-//! directory mounted at two places. Without birth times (some network and old filesystems) recovery
-//! keeps what it cannot identify. A file is in memory as a whole while it is staged.
+//! A mount point cannot be replaced as a whole. An entry is not moved if it is, contains or lies
+//! below a mount point inside the target. Between the steps of two entries readers see some old and
+//! some new entries. A process that holds a replaced file open writes to the replaced file.
+//! Restoring a generation does not touch other entries. A process that holds an advisory lock on
+//! the target's directory keeps all others out. The promises do not cover disks that lie about
+//! flushes, machines that share a disk without sharing locks, and one directory mounted at two
+//! places. Without birth times (some network and old filesystems) recovery keeps what it cannot
+//! identify. A file is in memory as a whole while it is staged.
 //!
 //! # Example
 //!
@@ -97,7 +97,8 @@
 //! published.undo()?;
 //! assert_eq!(std::fs::read_to_string(&page)?, "old");
 //!
-//! // Published for good: had the machine died at any moment, the next `lock` would have ended it.
+//! // Published for good: had the machine died at any moment, the next `lock` would have finished
+//! // or undone the publication.
 //! let target = Target::open(&disk, &path, Parents::Require)?;
 //! let (ready, _recovered) = target.lock("example", &mut pause)?;
 //! let second = plan(ready.target())?;
@@ -131,16 +132,19 @@
 //! | *stage* | the private directory in which the new tree or the new entries are built |
 //! | *entry* | a file, a link or a whole directory that changes with one rename |
 //! | *slot* | a numbered name in the stage: the new entry, and after its step the replaced one |
-//! | *step* | one atomic rename, with the identities of what is on both sides |
+//! | *step* | one atomic rename (a put, an exchange or a take), with the identities on both sides |
 //! | *publish* | to take the steps; nothing else changes what readers see |
 //! | *record* | the value that describes an open publication: its steps and identities |
 //! | *journal* | the file that holds a record; its name says how far the transaction is |
 //! | *settle* | to make a publication final: keep or delete what was replaced, remove the journal |
 //! | *undo* | to reverse the steps of a publication that is not settled |
+//! | *verdict* | the condition for settling: all steps are taken, or also the checks passed |
 //! | *doubt* | the state after an fsync failed: what is on disk is unknown until the next boot |
 //! | *recover* | to finish or undo what an earlier run left open |
 //! | *generation* | a replaced tree, or replaced entries, that was kept |
+//! | *rollback* | to publish a generation again; what it replaces becomes a generation |
 //! | *trash* | what a settled publication is deleting; its name contains its identity |
+//! | *identity* | inode number and birth time (btime) of an object |
 //!
 //! Read next: `transaction/ready.rs` (the methods), `recovery/decide.rs` (the table),
 //! `fs/interface.rs` (the disk as a trait).

@@ -5,7 +5,7 @@
 //! and the next run ends it.
 //!
 //! Promises I1 to I3. Of a whole tree, readers see the old one, then the new one (on a filesystem
-//! without an exchange, nothing for a moment in between). Of entries, they see each one switch
+//! without an exchange, nothing for a moment in between). Of entries, they see each one change
 //! whole, one right after the other.
 //!
 //! ```text

@@ -8,8 +8,8 @@
 //! change to a file if the list that contains it was changed with it; the receipt is such a list.
 //! Takes no lock: a run that changes the environment meanwhile shows as drift.
 //!
-//! Read next: `verify/distribution_record.rs`, one distribution; `rvenv_journal`'s `verify.rs`, the
-//! receipt.
+//! Read next: `verify/distribution_record.rs`, one distribution; `rvenv_journal`'s `plan/drift.rs`,
+//! the receipt.
 
 mod departed;
 mod dependencies;

@@ -1,7 +1,7 @@
 //! Both pipes of a child, read without ever blocking on only one of them.
 //!
 //! Promises that output which a child wrote before its end is read after its end, even on a busy
-//! machine. On Unix, an empty pipe then holds nothing from the child any more, so no grace time is
+//! machine. On Unix, a pipe that is empty after the child ended is complete, so no grace time is
 //! necessary. Elsewhere a thread reads each pipe, and has a grace time after the end of the child
 //! to deliver what it read.
 //!

@@ -6,7 +6,8 @@
 //! different ones: an interrupted upgrade leaves both. Follows no link: a symbolic link to a
 //! directory does not count as one.
 //!
-//! Read next: `verify.rs`, which checks a distribution against its list of files.
+//! Read next: `change/verify/distribution_record.rs`, which checks a distribution against its list
+//! of files.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;

@@ -1,9 +1,8 @@
 //! Both locks of a target: the file beside it, then the target directory itself.
 //!
 //! Promises that two holders never work on one target: a lock counts only if its name still leads
-//! to the locked inode once the lock is held. So the holder may unlink the lock file, and a waiter
-//! that then gets a lock on a dead inode begins again. The kernel releases a lock when its holder
-//! dies.
+//! to the locked inode once the lock is held. If the holder unlinked the file meanwhile, the waiter
+//! has locked a dead inode and starts over. The kernel releases a lock when its holder dies.
 //! Does not promise anything between machines that share a disk without sharing locks.
 //!
 //! On disk meanwhile: `.N.rvenv.lock`, with a line that names the holder; it is unlinked at the

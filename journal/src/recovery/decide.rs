@@ -43,11 +43,12 @@ pub enum Decision {
     Nothing,
     /// Unlink the journal: it promised nothing, or everything that it promised is done.
     DropJournal,
-    /// Delete the staged tree; the target is as it was.
+    /// Delete the staged tree, or keep it if it was changed or its identity is uncertain
+    /// (`settle.rs`, `give_up`); the target is as it was.
     Discard,
     /// The new tree stays: keep or delete what it replaced.
     Settle,
-    /// Reverse the steps, then delete the staged tree unless it was changed.
+    /// Reverse the steps, then delete or keep the staged tree as for `Discard`.
     Undo,
     /// Compare the new tree with its receipt: settle if it matches, otherwise undo.
     VerifyThenSettle,

@@ -24,7 +24,8 @@ pub enum Place {
     Stage,
     /// At the target.
     Target,
-    /// At the name that a `Take` moves to: of the generation in the record, or of the stage.
+    /// At the name that a `Take` moves to (`Record::aside`): that of the generation in the record
+    /// or, in a rollback, that of a stage.
     Generation,
     /// In trash with its identity in the name.
     Trash,

@@ -208,7 +208,7 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
 
 fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndError> {
     let Some(found) = &case.open else {
-        // A stage that no journal names is deleted with everything else that no journal owns.
+        // `tidy_home` deletes a stage that no journal names, with everything else that none owns.
         let upshot = match case.decision {
             Decision::Discard => Upshot::Unpublished,
             Decision::Nothing
@@ -385,6 +385,7 @@ fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSee
         JournalName::Decided(to) if unsynced => JournalSeen::Doubt(*to, Boot::Another),
         JournalName::Open => JournalSeen::Open(verdict),
         JournalName::Decided(to) => JournalSeen::Decided(*to),
+        // A draft is not trusted: it describes nothing that a later run needs.
         JournalName::Draft => JournalSeen::Absent,
     }
 }

@@ -3,9 +3,8 @@
 //! An object shares its inode with environments. If an environment is given to another user
 //! (`chown`), that user owns the inode, can edit it, and can restore length, mode and modification
 //! time, but not the change time (ctime). Every link and every unlink moves the ctime too. So a run
-//! that has linked objects ends by noting which ones it examined. The modification time of this
-//! note says until when: a later ctime means that something else touched the object, and it is
-//! hashed before it is handed out again.
+//! that has linked objects ends by noting which ones it examined. An object with a ctime after the
+//! note's mtime was touched by something else, and is hashed again before it is handed out.
 //!
 //! Promises that an invalid note vouches for nothing. Does not notice an edit during the run that
 //! examined the object, in the same clock tick, or after the clock was set back.

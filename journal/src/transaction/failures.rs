@@ -173,13 +173,13 @@ pub enum PublishError {
     #[error("the target changed while the new tree was being built: `{}` {}", .0.path, .0.why)]
     Changed(Stale),
     /// The caller stopped it.
-    #[error("interrupted before the switch")]
+    #[error("interrupted before the first step")]
     Interrupted,
     /// A call of the disk failed.
-    #[error("the switch failed")]
+    #[error("the publication failed")]
     Disk(#[source] FsError),
     /// A step failed.
-    #[error("cannot switch `{path}`")]
+    #[error("cannot publish `{path}`")]
     Step {
         /// The entry.
         path: String,
@@ -188,10 +188,10 @@ pub enum PublishError {
         source: FsError,
     },
     /// After the steps the names did not have the recorded identities.
-    #[error("somebody moved the trees during the switch")]
+    #[error("another process moved the trees during the publication")]
     Moved,
     /// The fsync after the steps failed.
-    #[error("the disk did not confirm the switch")]
+    #[error("the fsync of the publication failed")]
     Doubt(#[source] FsError),
 }
 

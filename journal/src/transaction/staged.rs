@@ -85,7 +85,7 @@ impl<'a> Staged<'a> {
             Ok(found) => found.map(|path| {
                 PublishError::Changed(Stale {
                     path: path.to_string(),
-                    why: "changed right before it was switched".to_owned(),
+                    why: "changed right before it was replaced".to_owned(),
                 })
             }),
             Err(source) => Some(PublishError::Disk(source)),

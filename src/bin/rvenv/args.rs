@@ -144,7 +144,7 @@ pub(crate) enum Command {
     /// Plans and applies in one step; each environment appears whole or not at all. In an existing
     /// directory, files that are not planned stay: an environment is changed entry by entry, any
     /// other directory only gets the entries that it lacks. With --clear the directory is replaced
-    /// in one switch. `rvenv plan` shows the changes first, `rvenv upgrade` changes the Python of
+    /// in one step. `rvenv plan` shows the changes first, `rvenv upgrade` changes the Python of
     /// an environment.
     Create(Deferred<CreateArgs>),
     /// Bring environments to another Python, or to a Python that changed
@@ -488,7 +488,7 @@ pub(crate) struct LookArgs {
     reason = "these are the flags of `python -m venv`"
 )]
 pub(crate) struct VenvArgs {
-    /// Replace an existing environment in one switch
+    /// Replace an existing environment in one step
     #[arg(long, help_heading = TARGET)]
     pub(crate) clear: bool,
 

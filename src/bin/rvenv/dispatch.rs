@@ -59,7 +59,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         | Command::Apply(_)
         | Command::Repair(_)
         | Command::Python(_) => tell_cache(session),
-        // These need no cache, or report more about it themselves.
+        // These need no cache, or (`cache`) report more about it themselves.
         Command::Rollback(_)
         | Command::Recover(_)
         | Command::Status(_)
@@ -101,7 +101,7 @@ fn tell_cache(session: &Session<'_>) {
     ));
 }
 
-/// What a command may change in any case.
+/// What a command may have changed when it fails; decides which state is printed.
 fn effect(command: &Command) -> Effect {
     match command {
         Command::Create(Deferred(args)) if args.dry_run => Effect::Nothing,

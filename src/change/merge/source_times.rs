@@ -1,4 +1,4 @@
-//! Times of planned sources: Python must not take old bytecode beside them for theirs.
+//! Times of planned sources: Python must not mistake old bytecode for that of a new source.
 //!
 //! Wheels may give all files of all versions one time, and Python compares only time and size (PEP
 //! 3147), so it would go on with the old code. Promises that no source which a merge adds or

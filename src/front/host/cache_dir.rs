@@ -1,9 +1,9 @@
 //! The directory of the cache: the one that the user names, if it is usable, else the user's own.
 //!
 //! Promises that a named directory is refused with the reason (relative, a file, unreadable,
-//! writable by other users) before anything else happens, and that the default one never is:
-//! without it every command still works. Does not promise that the directory exists or can be
-//! written: commands use what is in it, and need no more.
+//! writable by other users) before anything else happens; the default one is never refused, only
+//! left unused: without it every command still works. Does not promise that the directory exists or
+//! can be written: commands use what is in it, and need no more.
 
 use std::fs;
 use std::io;

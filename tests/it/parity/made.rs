@@ -193,8 +193,8 @@ fn differ<T>(
 ) -> Option<Difference> {
     let (what, detail) = match sides {
         (Some(venv), Some(rvenv)) => compare(venv, rvenv)?,
-        (Some(_), _) => (Some(What::VenvAlone), "venv alone has it".to_owned()),
-        (None, _) => (Some(What::RvenvAlone), "rvenv alone has it".to_owned()),
+        (Some(_), _) => (Some(What::VenvAlone), "only venv has it".to_owned()),
+        (None, _) => (Some(What::RvenvAlone), "only rvenv has it".to_owned()),
     };
     let path = path.to_owned();
     Some(Difference { path, what, detail })

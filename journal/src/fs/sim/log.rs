@@ -1,9 +1,11 @@
 //! Changes that are not durable yet.
 //!
 //! Promises that every change is on the durable disk or in the list, with the changes that it
-//! depends on: no filesystem keeps a later change of an entry and loses an earlier one of the same
-//! entry, removes a directory and keeps its contents, or moves an object into a directory that it
-//! loses.
+//! depends on. No filesystem
+//! - keeps a later change of an entry and loses an earlier one of the same entry,
+//! - removes a directory and keeps its contents, or
+//! - moves an object into a directory that it loses.
+//!
 //! Does not determine what survives a power cut: `images.rs` chooses that.
 //!
 //! A failed sync leaves what it covered in doubt forever: a later sync that succeeds proves nothing

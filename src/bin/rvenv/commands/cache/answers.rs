@@ -1,9 +1,9 @@
-//! Cached answers, which the report calls notes: what interpreters reported, what wheels hold, and
+//! Notes, the cached answers of other programs: what interpreters reported, what wheels hold, and
 //! which source has which bytecode.
 //!
 //! Promises to delete only entries with rvenv's names, in a real directory, without following a
-//! link; and, when only outdated answers are deleted, to keep those whose files are unchanged. Does
-//! not promise that a kept answer will be used: its reader checks more than fingerprints.
+//! link; and, when only outdated notes are deleted, to keep those whose files are unchanged. Does
+//! not promise that a kept note will be used: its reader checks more than fingerprints.
 //!
 //! Read next: the library's `python/probe_cache.rs` and `provision/bytecode_cache.rs`, which write
 //! them.

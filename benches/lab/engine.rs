@@ -242,7 +242,7 @@ impl Racer {
             let path = tree.join(small_files::path(file));
             let bytes = fs::read(&path).map_err(|error| error.to_string())?;
             if bytes != small_files::bytes(file, edition) {
-                return Err(format!("{} has other bytes", path.display()));
+                return Err(format!("{} has different content", path.display()));
             }
         }
         let found = count_files(tree).map_err(|error| error.to_string())?;

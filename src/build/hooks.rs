@@ -65,7 +65,7 @@ pub enum HookError {
         minor: u32,
     },
     /// Pip is to be upgraded, but there is none.
-    #[error("there is no pip in `{0}` to upgrade, and none is to be installed")]
+    #[error("`{0}` has no pip to upgrade, and the options install none")]
     NothingToUpgrade(String),
     /// Bytecode is wanted, but was not compiled.
     #[error("the sources of `{0}` were not compiled")]
@@ -77,14 +77,14 @@ pub enum HookError {
     #[error("the wheel `{0}` was not among the packages that were given")]
     NotGiven(String),
     /// The installation on Windows has no program that an environment can start.
-    #[error("the installation of `{0}` was found to have no program for an environment")]
+    #[error("the installation of `{0}` has no program to copy into an environment")]
     NoProgram(String),
     /// The programs of a package on Windows need a launcher, and the bundled pip has none.
-    #[error("there is no launcher for the programs of `{0}`: the interpreter's pip brings none")]
+    #[error("there is no launcher for the programs of `{0}`: the interpreter's pip has none")]
     NoLauncher(String),
     /// Version control is to ignore the environment, but for this system the file to write is
     /// unknown.
-    #[error("there is no file that tells `{0}` what to ignore")]
+    #[error("rvenv knows no ignore file for `{0}`")]
     UnknownScm(String),
     /// An error of a hook outside this crate.
     #[error(transparent)]

@@ -50,7 +50,7 @@ pub enum LayoutError {
     },
     /// The executable has no name, or one that is not valid in an environment.
     #[error(
-        "the name of `{}` cannot stand in an environment",
+        "the name of `{}` cannot be used in an environment",
         path.display().to_string().escape_debug()
     )]
     Name {

@@ -68,7 +68,7 @@ pub enum ScriptTreeError {
     },
     /// A name that is not valid in an environment.
     #[error(
-        "the name of `{}` cannot stand in an environment",
+        "the name of `{}` cannot be used in an environment",
         path.display().to_string().escape_debug()
     )]
     Name {

@@ -91,7 +91,7 @@ fn shared<'a>(receipt: &Receipt, names: impl Iterator<Item = &'a OsStr>) -> Stri
             || paths.any(|path| path.components().next().is_some_and(|top| top == name))
     };
     let others: Vec<String> = names.filter(|name| !is_planned(name)).map(shown).collect();
-    let what = "what the directory had when rvenv made an environment of it";
+    let what = "files that were there before the environment";
     match others.split_at_checked(NAMES_MAX) {
         None if others.is_empty() => what.to_owned(),
         Some((first, rest)) if !rest.is_empty() => {

@@ -86,7 +86,7 @@ pub enum ExistingError {
     #[error("`{0}` is not a virtual environment: it has no pyvenv.cfg")]
     NoConfig(PathBuf),
     /// The `pyvenv.cfg` is malformed or incomplete.
-    #[error("`{path}` is not a whole pyvenv.cfg: {reason}")]
+    #[error("`{path}` is not a valid pyvenv.cfg: {reason}")]
     Config {
         /// The file.
         path: PathBuf,
@@ -301,7 +301,7 @@ impl Reader<'_> {
         };
         match self.fs.meta(root, name).map_err(|e| self.disk(e))? {
             None => return Err(ExistingError::NoConfig(self.path.to_owned())),
-            Some(meta) if meta.kind != Kind::File => return Err(fault("it is no regular file")),
+            Some(meta) if meta.kind != Kind::File => return Err(fault("it is not a regular file")),
             Some(meta) if meta.len > CONFIG_BYTES_MAX => return Err(fault("it is too long")),
             Some(_) => {}
         }

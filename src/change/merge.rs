@@ -71,7 +71,7 @@ pub enum MergeError {
     #[error(transparent)]
     Existing(#[from] ExistingError),
     /// A path is a file or link but a directory is planned, or the other way round.
-    #[error("`{path}` in `{target}` is {found}, where the environment has {wanted}")]
+    #[error("`{path}` in `{target}` is {found}, but the environment needs {wanted} there")]
     Blocked {
         /// The target.
         target: PathBuf,
@@ -83,8 +83,11 @@ pub enum MergeError {
         wanted: &'static str,
     },
     /// The directory is not an environment, and has files at paths that the environment needs.
-    #[error("`{target}` is a directory that is not a virtual environment, and has files of its \
-        own where one would put its: {}", paths.join(", "))]
+    #[error(
+        "`{target}` is not a virtual environment, and has files where an environment needs its \
+         own: {}",
+        paths.join(", ")
+    )]
     Occupied {
         /// The target.
         target: PathBuf,
@@ -93,7 +96,7 @@ pub enum MergeError {
     },
     /// Packages could no longer be imported.
     #[error(
-        "{} of `{target}` could not be imported any more: {}",
+        "{} of `{target}` would no longer be importable: {}",
         counted(packages.len(), "package"), packages.join(", ")
     )]
     Lost {

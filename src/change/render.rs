@@ -107,7 +107,7 @@ fn sections(plan: &Plan, replaced: &Replaced, detail: Detail) -> Vec<Section> {
         })
         .collect();
     sections.push(Section {
-        heading: "what an earlier plan or version put there".to_owned(),
+        heading: "what an earlier plan or version added".to_owned(),
         lines: retired_lines(plan, detail),
     });
     sections.push(Section {
@@ -275,8 +275,7 @@ fn publication(plan: &Plan) -> &'static str {
         Publication::Put => "put (readers see nothing, then all of it)",
         Publication::Swap => {
             "swap (readers see the old tree, then the new one; \
-             where the filesystem has no exchange, a take and a put with nothing for a moment \
-             between)"
+             nothing for a moment in between if the filesystem cannot exchange directories)"
         }
         Publication::Merge => {
             "entry by entry (each file or package switches whole, one right after the other; \

@@ -47,7 +47,7 @@ pub enum RepairError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// There is no receipt, so what was published is unknown.
-    #[error("`{0}` has no receipt that can be read, so there is nothing to repair it by")]
+    #[error("`{0}` has no readable receipt, so rvenv does not know what to restore")]
     NoReceipt(PathBuf),
     /// Files whose bytes are no longer available.
     #[error(
@@ -77,7 +77,7 @@ pub enum RepairError {
     },
     /// Directories with other modes, which no rename can change.
     #[error(
-        "directories of `{target}` have other modes than were published: {}",
+        "directories of `{target}` do not have their published modes: {}",
         few(paths)
     )]
     Modes {

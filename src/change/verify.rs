@@ -132,7 +132,7 @@ pub struct DistributionChecked {
 #[derive(Debug, Error)]
 pub enum VerifyFailed {
     /// Nothing exists there.
-    #[error("there is nothing at `{0}`")]
+    #[error("`{0}` does not exist")]
     Absent(PathBuf),
     /// A directory without `pyvenv.cfg` and without a receipt.
     #[error("`{0}` is not a virtual environment: it has neither a pyvenv.cfg nor a receipt")]

@@ -59,7 +59,7 @@ pub struct Host {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum HostError {
     /// `SOURCE_DATE_EPOCH` is not a time.
-    #[error("SOURCE_DATE_EPOCH is `{0}`, which is no number of seconds since 1970")]
+    #[error("SOURCE_DATE_EPOCH is `{0}`, which is not a number of seconds since 1970")]
     Epoch(String),
     /// The directory that the variable names cannot be the cache.
     #[error("{CACHE_VARIABLE} is `{}`, which {why}", shown(path))]

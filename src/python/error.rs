@@ -39,7 +39,7 @@ pub enum InterpreterError {
     },
     /// A program that only the target names, and that the target's author may have supplied.
     #[error(
-        "`{}` is named by the environment alone, so it is not started: {why}",
+        "only the environment names `{}`, so rvenv does not start it: {why}",
         shown(path)
     )]
     Untrusted {

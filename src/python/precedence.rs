@@ -82,7 +82,7 @@ impl Wanted<'_> {
         match requires_python::requirement(self.target?) {
             Ok(found) => found,
             Err(unread) => {
-                (self.warning)(&format!("{unread}; its `requires-python` is not obeyed"));
+                (self.warning)(&format!("{unread}; its `requires-python` is ignored"));
                 None
             }
         }

@@ -403,10 +403,10 @@ mod tests {
         told("3.9,<3.12", "a version is written as");
         told("=3.9", "each part of a range");
         told("mypython>=3", "a range follows nothing or");
-        told("3.12d", "debug builds");
-        told("3.12+debug", "debug builds");
-        told("cpython-3.12-beos-any-any", "it is for another machine");
-        told("cpython-3.12-any-vax-any", "it is for another machine");
+        told("3.12d", "rvenv cannot tell debug builds");
+        told("3.12+debug", "rvenv cannot tell debug builds");
+        told("cpython-3.12-beos-any-any", "it is for another platform");
+        told("cpython-3.12-any-vax-any", "it is for another platform");
         check(
             "a\nb",
             r"cannot read the Python request `a\nb`: it has a control",

@@ -168,7 +168,7 @@ pub fn find_named(
             {
                 return Ok(known);
             }
-            "a command that only shows what would be done does not start it".to_owned()
+            "commands that only show changes do not start it".to_owned()
         }
         (Err(why), _) => why,
     };
@@ -264,7 +264,7 @@ fn private(path: &Path, checkout: &Checkout) -> Result<PathBuf, String> {
     let name = real.file_name().unwrap_or_default().to_string_lossy();
     if !candidates::is_called_so(&name) {
         return Err(format!(
-            "`{}` is not called as interpreters are",
+            "`{}` does not have the name of an interpreter",
             shown(&real)
         ));
     }

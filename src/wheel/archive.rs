@@ -287,11 +287,11 @@ mod tests {
                 SampleMember::file("a", b"1"),
                 SampleMember::file("a/b", b"2"),
             ],
-            "is a file and a directory",
+            "is both a file and a directory",
         );
         check(
             &[SampleMember::file("a", b"1"), SampleMember::directory("a/")],
-            "is a file and a directory",
+            "is both a file and a directory",
         );
     }
 

@@ -40,13 +40,13 @@ pub enum EntryPointError {
     #[error("line {0} is not `name = module:attribute`")]
     Line(usize),
     /// A name that cannot be that of a file.
-    #[error("line {0} has the name `{1}`, which cannot be that of a script")]
+    #[error("line {0} has the name `{1}`, which is not a valid name of a script")]
     Name(usize, String),
     /// A value that is not an object reference.
     #[error("line {0} has the value `{1}`, which is not `module:attribute`")]
     Value(usize, String),
     /// A name that is used twice.
-    #[error("line {0} has the name `{1}` for the second time")]
+    #[error("line {0} repeats the name `{1}`")]
     Twice(usize, String),
 }
 

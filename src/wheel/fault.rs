@@ -37,19 +37,19 @@ pub enum WheelFault {
     #[error("it is larger than {}", counted(*.0, "byte"))]
     TooLarge(u64),
     /// Other bytes than those that were read before.
-    #[error("its file was changed meanwhile")]
+    #[error("the file changed while it was read")]
     Changed,
     /// A name that does not describe the content, or contradicts it.
     #[error("its file name is not `name-version[-build]-python-abi-platform.whl`: {0}")]
     FileName(&'static str),
     /// A file that is truncated, damaged, or not a zip archive.
-    #[error("it is not a whole and consistent zip archive")]
+    #[error("it is not a complete and consistent zip archive")]
     Archive(#[source] ZipError),
     /// More entries than a wheel may have.
     #[error("it has {}, too many", counted(*.0, "entry"))]
     TooManyEntries(usize),
     /// Entries that would share a name when unpacked.
-    #[error("two entries have one name")]
+    #[error("two entries have the same name")]
     Duplicate,
     /// A name that is not UTF-8.
     #[error("the entry `{0}` has a name that is not UTF-8")]

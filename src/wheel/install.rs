@@ -751,7 +751,7 @@ mod tests {
     fn two_files_for_one_place_are_refused() {
         check(
             Builder::new().file("demo_pkg-1.0.data/purelib/demo_pkg/__init__.py", ""),
-            "two files want the path",
+            "two files have the path",
         );
         check(
             Builder::new()
@@ -761,14 +761,14 @@ mod tests {
         );
         check(
             Builder::new().file("demo_pkg-1.0.data/purelib/demo_pkg", ""),
-            "is a file and a directory",
+            "is both a file and a directory",
         );
         check(
             Builder::new().file(
                 &format!("demo_pkg-1.0.data/data/{SITE}/demo_pkg-1.0.dist-info/RECORD"),
                 "",
             ),
-            "two files want the path",
+            "two files have the path",
         );
     }
 

@@ -11,13 +11,13 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Collision {
     /// Two files with one path.
-    #[error("two files want the path `{0}`")]
+    #[error("two files have the path `{0}`")]
     Twice(RelPath),
     /// One path in two spellings that differ in case.
-    #[error("`{0}` and `{1}` are one path where case is ignored")]
+    #[error("`{0}` and `{1}` are the same path where case is ignored")]
     Case(RelPath, RelPath),
     /// A path of both a file and a directory.
-    #[error("`{0}` is a file and a directory")]
+    #[error("`{0}` is both a file and a directory")]
     FileAndDirectory(RelPath),
 }
 
@@ -149,7 +149,7 @@ mod tests {
             places.file(&RelPath::new(path).unwrap());
         }
         let collision = places.check().unwrap_err().to_string();
-        let expect = "`a/Lib` and `a/lib` are one path where case is ignored";
+        let expect = "`a/Lib` and `a/lib` are the same path where case is ignored";
         assert_eq!(collision, expect);
     }
 }

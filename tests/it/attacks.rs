@@ -99,8 +99,10 @@ fn a_planted_lock_is_refused_or_passed_by_and_not_written_to() {
         let planted = seen(&desk).remove("tmp/.E.rvenv.lock");
         for words in CHANGES {
             let ended = ended(&mut command(&desk, words));
-            let is_refused =
-                ended.code == Some(1) && ended.stderr.contains("belongs to user 65534");
+            let is_refused = ended.code == Some(1)
+                && ended
+                    .stderr
+                    .contains("/.E.rvenv.lock` belongs to user 65534");
             assert!(
                 is_refused || ended.code == Some(0),
                 "{number}, {words:?}: {ended:?}"
@@ -126,7 +128,7 @@ fn a_planted_lock_is_refused_or_passed_by_and_not_written_to() {
 fn a_lock_that_is_another_name_of_a_file_is_not_written_to() {
     let Some(desk) = desk_with_tmp() else { return };
     fs::hard_link(desk.path("victim"), desk.path("tmp/.E.rvenv.lock")).unwrap();
-    all_refused(&desk, 1, "another name");
+    all_refused(&desk, 1, "/.E.rvenv.lock` has a second hard link");
     assert_eq!(desk.read("victim"), "a file of root's");
 }
 
@@ -149,7 +151,7 @@ fn a_planted_journal_is_refused_and_changes_nothing() {
         all_refused(&desk, 5, "belongs to user 65534");
         fs::remove_file(&planted).unwrap();
         fs::hard_link(desk.path("tmp/.E.rvenv.old-1.journal"), &planted).unwrap();
-        all_refused(&desk, 5, "more than one name");
+        all_refused(&desk, 5, "more than one hard link");
         fs::remove_file(&planted).unwrap();
         symlink(".E.rvenv.old-1.journal", &planted).unwrap();
         all_refused(&desk, 5, "not a regular file");

@@ -252,7 +252,7 @@ fn two_entries_in_one_place_are_refused() {
         let mut twice = pair("pip/one.py", "pip/two.py");
         rename(&mut twice, "pip/two.py", "pip/one.py");
         vec![
-            ("one name", twice, "two entries have one name"),
+            ("one name", twice, "two entries have the same name"),
             (
                 "by their case",
                 pair("pip/Evil.py", "pip/evil.py"),

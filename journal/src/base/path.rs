@@ -47,10 +47,10 @@ pub enum RelPathError {
     #[error("`{0}` is absolute")]
     Absolute(String),
     /// A component is empty, `.` or `..`.
-    #[error("`{0}` has the component `{1}`")]
+    #[error("`{0}` has the component `{1}`, which is not allowed")]
     Component(String, String),
     /// A character that some platform does not treat as part of a name.
-    #[error("`{0}` has the character {1:?}")]
+    #[error("`{0}` has the character {1:?}, which is not allowed")]
     Character(String, char),
     /// The path is longer or deeper than the limits of this module.
     #[error("`{0}…` is too long")]

@@ -77,7 +77,7 @@ fn check(fs: &dyn Fs, meta: &Meta, name: &OsStr) -> Result<(), FsError> {
     let why = match exposed(fs, meta) {
         None => return Ok(()),
         Some(Exposed::Owner(owner)) => format!("it belongs to user {owner}"),
-        Some(Exposed::Mode(mode)) => format!("others may write to it (mode {mode:04o})"),
+        Some(Exposed::Mode(mode)) => format!("other users can write to it (mode {mode:04o})"),
     };
     let source = io::Error::new(ErrorKind::PermissionDenied, why);
     Err(refused(name, source))

@@ -204,10 +204,10 @@ pub(crate) fn read_name(home: &TransactionDir<'_>, name: &str) -> Result<Journal
         )));
     }
     if meta.links != 1 && !mutant::drops(Site::LinksOfJournal) {
-        return foreign("it has more than one name");
+        return foreign("it has more than one hard link");
     }
     if meta.mode & 0o022 != 0 && !mutant::drops(Site::ModeOfJournal) {
-        return foreign("others may write it");
+        return foreign("other users can write to it");
     }
     if meta.len > RECORD_BYTES_MAX {
         return foreign("it is longer than any record");
@@ -215,7 +215,9 @@ pub(crate) fn read_name(home: &TransactionDir<'_>, name: &str) -> Result<Journal
     let bytes = fs.read_file(dir, name, RECORD_BYTES_MAX)?;
     Ok(match Record::from_bytes(&bytes) {
         Ok(record) if record.form == home.form => JournalRead::Record(record),
-        Ok(_) => JournalRead::Foreign("it is of a transaction in another place".to_owned()),
+        Ok(_) => {
+            JournalRead::Foreign("it belongs to a transaction in another directory".to_owned())
+        }
         Err(RecordReadError::Torn) => JournalRead::Torn,
         Err(error) => JournalRead::Foreign(error.to_string()),
     })

@@ -65,16 +65,16 @@ pub enum LockError {
         owner: String,
     },
     /// The lock file belongs to another user, or is not a regular file.
-    #[error("the lock file of `{path}` belongs to user {owner}")]
+    #[error("the lock file `{path}` belongs to user {owner}")]
     Foreign {
-        /// The target.
+        /// The lock file.
         path: PathBuf,
         /// The user id of its owner.
         owner: u32,
     },
     /// The lock file has another name too: writing to it would change that file.
     #[error(
-        "the lock file of `{0}` has another name, too, so writing to it would change something else"
+        "the lock file `{0}` has a second hard link, so writing to it would change another file"
     )]
     Linked(PathBuf),
     /// Neither the parent directory nor the target can be locked.
@@ -87,7 +87,9 @@ pub enum LockError {
         source: FsError,
     },
     /// The filesystem does not support locks.
-    #[error("the filesystem of `{0}` has no locks, so nothing would keep two processes apart")]
+    #[error(
+        "the filesystem of `{0}` does not support locks, so two processes could change it at once"
+    )]
     NoLocks(PathBuf),
 }
 
@@ -182,6 +184,11 @@ impl<'a> Locks<'a> {
         self.target.path().to_path_buf()
     }
 
+    /// The lock file, which is beside the target.
+    fn lock_path(&self) -> PathBuf {
+        self.target.path().with_file_name(self.target.names.lock())
+    }
+
     /// Tries the lock file first. A process that cannot create one waits for the tree only, so no
     /// two processes wait for each other.
     fn try_both(&mut self, owner: &str) -> Result<Attempt, LockError> {
@@ -211,14 +218,14 @@ impl<'a> Locks<'a> {
         let meta = fs.meta_of_held(&held).map_err(|source| self.disk(source))?;
         if meta.kind != Kind::File || meta.owner != fs.user() {
             return Err(LockError::Foreign {
-                path: self.path(),
+                path: self.lock_path(),
                 owner: meta.owner,
             });
         }
         // Where any user may link another user's file, that user could make the lock file a name of
         // an important file.
         if meta.links > 1 {
-            return Err(LockError::Linked(self.path()));
+            return Err(LockError::Linked(self.lock_path()));
         }
         match fs.try_lock(&held).map_err(|source| self.disk(source))? {
             Lock::Busy => {
@@ -296,7 +303,7 @@ impl<'a> Locks<'a> {
         Ok(match there {
             Some(meta) if meta.kind != Kind::File || meta.owner != fs.user() => {
                 LockError::Foreign {
-                    path: self.path(),
+                    path: self.lock_path(),
                     owner: meta.owner,
                 }
             }

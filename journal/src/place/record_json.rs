@@ -33,19 +33,19 @@ pub const RECORD_BYTES_MAX: u64 = 64 << 20;
 pub enum RecordReadError {
     /// The bytes were cut short, are filled with NUL, or have a wrong checksum, as after a power
     /// cut without a sync.
-    #[error("the journal's checksum is wrong: it was torn or changed")]
+    #[error("its checksum is wrong: it is torn or was changed")]
     Torn,
     /// The version is unknown, or a required feature is.
-    #[error("the journal is of a version or has a feature that this program does not know: `{0}`")]
+    #[error("it has a version or feature that this program does not know: `{0}`")]
     Unknown(String),
     /// The checksum is right, but the content is not a record.
-    #[error("the journal does not hold a record")]
+    #[error("it does not hold a record")]
     Syntax(#[source] serde_json::Error),
     /// A digest is not valid.
     #[error(transparent)]
     BadDigest(#[from] DigestError),
     /// A token could lead to names that the engine does not create.
-    #[error("the journal names a stage `{0}` that is none of ours")]
+    #[error("it names the stage `{0}`, which rvenv did not create")]
     BadToken(String),
     /// A path is not valid, or leads out of the target.
     #[error(transparent)]
@@ -54,7 +54,7 @@ pub enum RecordReadError {
     #[error(transparent)]
     BadMode(#[from] ModeError),
     /// No publication has such a list of steps.
-    #[error("the journal has steps that no publication has")]
+    #[error("it lists steps that no publication takes")]
     BadSteps,
 }
 

@@ -50,7 +50,7 @@ pub struct Target<'a> {
 #[derive(Debug, Error)]
 pub enum TargetError {
     /// The path has no last component, as `/` has none.
-    #[error("`{0}` does not name a directory in another one")]
+    #[error("`{0}` does not end with the name of a directory")]
     NoName(PathBuf),
     /// The name is not UTF-8.
     #[error("`{0}` is not UTF-8")]
@@ -70,7 +70,9 @@ pub enum TargetError {
         to: PathBuf,
     },
     /// A symbolic link to another symbolic link, which may lead anywhere.
-    #[error("`{link}` is a symbolic link to `{to}`, which is one, too, and only one is followed")]
+    #[error(
+        "`{link}` is a symbolic link to `{to}`, which is a symbolic link too; only one is followed"
+    )]
     Chain {
         /// The link.
         link: PathBuf,
@@ -78,7 +80,7 @@ pub enum TargetError {
         to: PathBuf,
     },
     /// A call of the disk failed.
-    #[error("cannot open the directory of `{path}`")]
+    #[error("cannot open the parent directory of `{path}`")]
     Disk {
         /// The target.
         path: PathBuf,

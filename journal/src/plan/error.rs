@@ -11,7 +11,7 @@ use crate::plan::node::{Mode, ModeError, Publication};
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum PlanError {
     /// Two operations claim the same path.
-    #[error("`{path}` is claimed by the stage `{first}` and again by the stage `{second}`")]
+    #[error("both `{first}` and `{second}` plan `{path}`")]
     Conflict {
         /// The path.
         path: RelPath,
@@ -21,7 +21,7 @@ pub enum PlanError {
         second: String,
     },
     /// Two paths are equal on a case-insensitive filesystem.
-    #[error("`{first}` and `{second}` are one name where case is ignored")]
+    #[error("`{first}` and `{second}` are the same name where case is ignored")]
     CaseCollision {
         /// The path that was added first.
         first: RelPath,
@@ -29,17 +29,18 @@ pub enum PlanError {
         second: RelPath,
     },
     /// A path's parent is planned as something other than a directory, or not at all.
-    #[error("`{0}` has no planned directory to stand in")]
+    #[error("the parent directory of `{0}` is not planned")]
     NoParent(RelPath),
     /// Permission bits above 0777.
     #[error(transparent)]
     Mode(#[from] ModeError),
     /// A link without a target, or with one that no filesystem accepts.
-    #[error("the symbolic link `{0}` has an empty, overlong or NUL-holding target")]
+    #[error("the target of the symbolic link `{0}` is empty, too long or contains NUL")]
     LinkTarget(RelPath),
     /// A directory whose owner could not list and search it.
     #[error(
-        "the directory `{dir}` is planned with the mode {mode}, which lets not even its owner look into it; it needs 0500 at least"
+        "the directory `{dir}` is planned with the mode {mode}, which locks out even its owner; \
+         it needs at least 0500"
     )]
     Closed {
         /// Its path in the target, or the path of the target.
@@ -48,16 +49,16 @@ pub enum PlanError {
         mode: Mode,
     },
     /// A path inside the engine's own directory.
-    #[error("`{0}` is in the directory that the engine keeps for itself")]
+    #[error("`{0}` is in the directory that the engine reserves for itself")]
     Reserved(RelPath),
     /// A path that is both planned and retired.
-    #[error("`{0}` is planned, and is to be taken away too")]
+    #[error("`{0}` is both planned and to be removed")]
     Retired(RelPath),
     /// Paths are retired in a plan that is not published by [`Publication::Merge`].
-    #[error("a plan that is published by `{0:?}` has no single entries to take")]
+    #[error("a plan that is published by `{0:?}` cannot remove single entries")]
     NoEntries(Publication),
     /// A root that is marked as shared, in a plan after which it has no other entries.
-    #[error("after a publication by `{0:?}` nothing but what is planned is in the target")]
+    #[error("a plan that is published by `{0:?}` cannot leave unplanned entries in the target")]
     NothingShared(Publication),
     /// The target's path is not absolute.
     #[error("the target `{0}` is not an absolute path")]

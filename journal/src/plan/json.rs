@@ -45,14 +45,15 @@ pub enum PlanReadError {
     #[error("the plan has {}, more than any plan has", counted(*.0, "byte"))]
     TooLong(u64),
     /// The text is not JSON, is cut short, or has fields that a plan does not have.
-    #[error("the text is not a whole plan")]
+    #[error("the text is not a valid plan")]
     Syntax(#[source] serde_json::Error),
     /// The format version is unknown to this code.
     #[error("the plan has format {0}, and this version reads format {PLAN_FORMAT}")]
     Format(u64),
     /// The content does not match the digest.
     #[error(
-        "the plan was changed after it was made: it says {written}, and its content is {found}"
+        "the plan was changed after it was made: it states the digest {written}, but its digest \
+         is {found}"
     )]
     Digest {
         /// The digest in the text.
@@ -614,7 +615,7 @@ mod tests {
         );
         assert_eq!(
             refused("a/text\"", "../text\""),
-            "`../text` has the component `..`"
+            "`../text` has the component `..`, which is not allowed"
         );
     }
 }

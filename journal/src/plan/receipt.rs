@@ -68,7 +68,7 @@ pub struct Receipt {
 #[derive(Debug, Error)]
 pub enum ReceiptReadError {
     /// The text is not JSON, is cut short, or has other fields.
-    #[error("the receipt is not whole")]
+    #[error("the receipt is not valid")]
     Syntax(#[source] serde_json::Error),
     /// The format version is unknown to this code.
     #[error("the receipt has format {0}, and this version reads format {RECEIPT_FORMAT}")]
@@ -80,7 +80,7 @@ pub enum ReceiptReadError {
     #[error(transparent)]
     BadPath(#[from] RelPathError),
     /// A path occurs twice.
-    #[error("the receipt has `{0}` twice")]
+    #[error("the receipt lists `{0}` twice")]
     Twice(RelPath),
 }
 

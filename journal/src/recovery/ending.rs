@@ -56,14 +56,17 @@ pub enum EndError {
         source: FsError,
     },
     /// The decision could not be recorded; the next run decides.
-    #[error("cannot write the decision down")]
+    #[error("cannot record the decision")]
     Undecided(#[source] FsError),
     /// Another process moved the trees while they were locked; nothing was deleted.
-    #[error("the trees of this publication were moved by somebody else")]
+    #[error("another process moved the trees of this publication")]
     Moved,
     /// Something that the engine did not create has the name of the record of what is to be kept;
     /// nothing was deleted.
-    #[error("`{name}` is in the way of what is to be kept: {why}; move it elsewhere, and recover")]
+    #[error(
+        "`{name}` occupies the name of a generation's record: {why}; \
+         move it elsewhere, then recover"
+    )]
     Taken {
         /// The name, relative to the target's parent or to the target.
         name: String,
@@ -71,6 +74,6 @@ pub enum EndError {
         why: String,
     },
     /// An fsync failed: what is on disk is unknown until the next boot.
-    #[error("the disk did not confirm what was written to it")]
+    #[error("fsync failed")]
     Doubt(#[source] FsError),
 }

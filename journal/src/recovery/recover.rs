@@ -61,7 +61,7 @@ pub struct Recovered {
 #[derive(Debug, Error)]
 pub enum RecoverError {
     /// A journal does not count; it is never treated as absent.
-    #[error("`{name}` is not a journal that can be believed: {why}")]
+    #[error("the journal `{name}` cannot be trusted: {why}")]
     Foreign {
         /// The journal.
         name: String,
@@ -69,13 +69,20 @@ pub enum RecoverError {
         why: String,
     },
     /// There is more than one journal.
-    #[error("there are {} journals at once: {}", names.len(), names.join(", "))]
+    #[error(
+        "there are {} journals where at most one is expected: {}",
+        names.len(),
+        names.join(", ")
+    )]
     Several {
         /// Their names.
         names: Vec<String>,
     },
     /// The evidence fits no known history.
-    #[error("what stands beside `{target}` fits no history that a crash can write ({what})")]
+    #[error(
+        "the state of `{target}` is not one that a crash can leave: {what}{}",
+        of_journal(journal)
+    )]
     Refused {
         /// The target.
         target: PathBuf,
@@ -85,9 +92,7 @@ pub enum RecoverError {
         journal: String,
     },
     /// An fsync failed during this boot.
-    #[error(
-        "the disk failed to confirm what was written to `{target}`; what it holds is known after a restart"
-    )]
+    #[error("fsync failed for `{target}`; its on-disk state is unknown until reboot")]
     Doubt {
         /// The target.
         target: PathBuf,
@@ -102,7 +107,7 @@ pub enum RecoverError {
         source: EndError,
     },
     /// A call of the disk failed.
-    #[error("cannot look at what stands beside `{target}`")]
+    #[error("cannot look at the files beside `{target}`")]
     Disk {
         /// The target.
         target: PathBuf,
@@ -176,10 +181,14 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
             });
         }
         Decision::Refuse(Refusal::Stranger) => {
-            return Err(refused("something else stands where our tree was"));
+            return Err(refused(
+                "another tree exists where the journal expects rvenv's",
+            ));
         }
         Decision::Refuse(Refusal::DamagedJournal) => {
-            return Err(refused("the journal is damaged and its stage is not empty"));
+            return Err(refused(
+                "the journal is damaged, and its stage is not empty",
+            ));
         }
         Decision::Refuse(Refusal::Contradiction) => {
             return Err(refused("the journal and the trees contradict each other"));
@@ -283,6 +292,15 @@ impl Found<'_> {
     /// The journal's name, for messages.
     fn name(&self) -> String {
         shown(&self.home, &self.state)
+    }
+}
+
+/// The journal that a contradiction is about, where there is one.
+fn of_journal(name: &str) -> String {
+    if name.is_empty() {
+        String::new()
+    } else {
+        format!(" (the journal is `{name}`)")
     }
 }
 

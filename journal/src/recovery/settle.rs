@@ -92,7 +92,7 @@ impl End<'_, '_> {
         for (step, is_taken) in steps.iter().zip(taken).rev() {
             if is_taken {
                 renames::take_back(&sides, step).map_err(|stuck| match stuck {
-                    Stuck::Disk(source) => disk("take a step back")(source),
+                    Stuck::Disk(source) => disk("undo a step")(source),
                     Stuck::Sync(source) => self.doubt(Direction::Undo, source),
                 })?;
                 is_changed = true;
@@ -114,7 +114,7 @@ impl End<'_, '_> {
         self.rename_journal(&names.journal(&decided))?;
         self.journal = decided;
         // If the stage were deleted first, the journal could come back without it.
-        fs.sync_dir(dir).map_err(disk("give the stage up"))?;
+        fs.sync_dir(dir).map_err(disk("abandon the stage"))?;
         self.give_up()
     }
 
@@ -359,7 +359,8 @@ impl End<'_, '_> {
         if mutant::drops(Site::TrashBeforeUnlink) {
             self.unlink_journal()?;
         }
-        renames::put(*fs, &self.side(&from), &trash).map_err(disk("move to trash"))?;
+        renames::put(*fs, &self.side(&from), &trash)
+            .map_err(disk("move old files to the trash"))?;
         // If the journal were gone before the tree is in trash, nothing would show that the engine
         // created the tree.
         unless_dropped(Site::SyncOfTrash, || {

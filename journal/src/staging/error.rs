@@ -26,7 +26,7 @@ pub enum StageError {
         source: FsError,
     },
     /// The filesystem has no symbolic links; a plan without them may succeed.
-    #[error("cannot stage `{path}`: there are no symbolic links on this filesystem")]
+    #[error("cannot stage `{path}`: this filesystem has no symbolic links")]
     NoSymlinks {
         /// The planned path.
         path: String,
@@ -45,7 +45,7 @@ pub enum StageError {
     },
     /// The new tree cannot have the group and the ACL of the tree that it replaces; single entries
     /// can still be changed.
-    #[error("cannot give `{path}` the group and the ACL of what is there")]
+    #[error("cannot give `{path}` the group and the ACL of the existing entry")]
     Sharing {
         /// The planned path.
         path: String,

@@ -60,13 +60,13 @@ pub(crate) struct Covered {
 pub enum CoverError {
     /// A directory exists where a file or a link is planned, and contains entries that are not
     /// planned.
-    #[error("`{0}` is a directory with something in it that is not part of the plan")]
+    #[error("the directory `{0}` has entries that are not in the plan")]
     Blocked(RelPath),
     /// The target contains a name that no plan can express.
-    #[error("`{0}` cannot be named in a plan, so it cannot be taken away")]
+    #[error("a plan cannot name `{0}`, so it cannot be removed")]
     Unnamable(String),
     /// There are more entries than slot numbers.
-    #[error("there are more entries than can be numbered")]
+    #[error("there are too many entries to number")]
     TooMany,
     /// A call of the disk failed.
     #[error("cannot look at the target")]

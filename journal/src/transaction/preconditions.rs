@@ -60,7 +60,7 @@ pub(crate) fn stale(
 pub(crate) fn not_locked(locks: &Locks<'_>) -> Result<Option<Stale>, FsError> {
     Ok((!locks.are_current()?).then(|| Stale {
         path: locks.target().path().display().to_string(),
-        why: "is another directory than the one that was locked".to_owned(),
+        why: "is not the directory that was locked".to_owned(),
     }))
 }
 
@@ -109,13 +109,13 @@ fn of_target(
     let names = match (&plan.observation().target, now) {
         (Expected::Absent, Expected::Absent) => return Ok(Vec::new()),
         (Expected::Absent, Expected::Tree { .. }) => {
-            return of_target("was absent, and exists now");
+            return of_target("did not exist, and exists now");
         }
         (Expected::Tree { .. }, Expected::Absent) => {
-            return of_target("existed, and is absent now");
+            return of_target("existed, and is gone now");
         }
         (Expected::Tree { .. }, Expected::Tree { identity: now, .. }) if root != Some(*now) => {
-            return of_target("is another directory than when the plan was made");
+            return of_target("is not the same directory as when the plan was made");
         }
         (Expected::Tree { names: then, .. }, Expected::Tree { names: now, .. }) => (then, now),
     };

@@ -27,7 +27,7 @@ use crate::transaction::failures::{
 
 /// Everything new is in its place; readers see it.
 #[derive(Debug)]
-#[must_use = "an undecided publication is settled or undone by whoever recovers next"]
+#[must_use = "the next recovery settles or undoes an undecided publication"]
 pub struct Published<'a> {
     pub(crate) open: Open<'a>,
     pub(crate) counts: StageCounts,

@@ -62,10 +62,10 @@ pub struct RollbackTerms {
 #[derive(Debug, Error)]
 pub enum RollbackError {
     /// There is no generation.
-    #[error("`{0}` has no kept generation")]
+    #[error("`{0}` has no generation to roll back to")]
     NoGeneration(PathBuf),
     /// The generation has no record, or an invalid one.
-    #[error("generation {generation} of `{target}` has no record that can be believed: {why}")]
+    #[error("the record of generation {generation} of `{target}` cannot be trusted: {why}")]
     NoRecord {
         /// The target.
         target: PathBuf,
@@ -75,7 +75,10 @@ pub enum RollbackError {
         why: String,
     },
     /// Entries changed since the generation was replaced.
-    #[error("{} of `{target}` changed since generation {generation} was replaced", counted(paths.len(), "entry"))]
+    #[error(
+        "{} of `{target}` changed since generation {generation} was replaced",
+        counted(paths.len(), "entry")
+    )]
     Changed {
         /// The target.
         target: PathBuf,
@@ -85,7 +88,7 @@ pub enum RollbackError {
         paths: Vec<String>,
     },
     /// A call of the disk failed; the target is as it was.
-    #[error("cannot roll `{target}` back")]
+    #[error("cannot roll back `{target}`")]
     Disk {
         /// The target.
         target: PathBuf,
@@ -198,7 +201,7 @@ impl<'a> Ready<'a> {
         let name = home.names.generation_record(generation);
         match journal_file::read_name(&home, &name).map_err(disk)? {
             JournalRead::Record(record) if record.generation != generation => {
-                Err(no_record("it is of another generation"))
+                Err(no_record("it belongs to another generation"))
             }
             JournalRead::Record(record) => {
                 let kept = OsString::from(home.names.generation(generation));
@@ -208,7 +211,7 @@ impl<'a> Ready<'a> {
                     Ok(generation)
                 } else {
                     Err(no_record(
-                        "it is of other files, as in a copy of an environment",
+                        "it belongs to other files, as in a copy of an environment",
                     ))
                 }
             }

@@ -195,7 +195,9 @@ impl<'a> Staged<'a> {
             Work::Entries(moves) => match moves.are_current(target, plan) {
                 Ok(true) => Ok(None),
                 Ok(false) if mutant::drops(Site::LookAtMoves) => Ok(None),
-                Ok(false) => Ok(Some(of_target("has entries that came or went".to_owned()))),
+                Ok(false) => Ok(Some(of_target(
+                    "has entries that were added or removed meanwhile".to_owned(),
+                ))),
                 Err(CoverError::Disk(source)) => Err(PublishError::Disk(source)),
                 Err(error) => Ok(Some(of_target(error.to_string()))),
             },

@@ -259,7 +259,7 @@ fn of_publication(failed: &PublishFailed, terminated: bool) -> Exit {
 fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> CliError {
     match failed {
         RollbackError::NoGeneration(_) => CliError::of(Exit::Precondition, error)
-            .hint("changes keep what they replace with `--keep`; upgrades do by themselves"),
+            .hint("`--keep` makes a change keep what it replaces; upgrades keep it by default"),
         RollbackError::NoRecord { .. } => {
             CliError::of(Exit::NeedsPerson, error).hint("look at what is named above")
         }
@@ -269,7 +269,7 @@ fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> C
             told.details = shown
                 .map(|path| {
                     if path == Receipt::path().as_str() {
-                        format!("changed: {path}, since something else was published meanwhile")
+                        format!("changed: {path}, since another change was published meanwhile")
                     } else {
                         format!("changed: {}", escape(path))
                     }
@@ -279,15 +279,18 @@ fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> C
                 let more = paths.len() - told.details.len();
                 told.details.push(format!("and {more} more"));
             }
-            told.hint("use `--discard-changes` to put them aside with everything else that goes")
+            told.hint(
+                "use `--discard-changes` to roll back anyway; the changed files become part \
+                 of the generation",
+            )
         }
         RollbackError::Disk { .. } => CliError::of(Exit::Failed, error),
         RollbackError::Publish(failed) => {
             let told = CliError::of(of_publication(failed, terminated), error);
             if failed.may_go_by_smaller_steps() {
                 told.hint(
-                    "this filesystem does not rename what is named above; upgrade to the \
-                    former interpreter instead",
+                    "this filesystem cannot rename what is named above; upgrade to the previous \
+                     interpreter instead",
                 )
             } else {
                 told
@@ -409,7 +412,7 @@ fn of_merge(failed: &PlanFailed, error: &MergeError) -> CliError {
         ),
         MergeError::Lost { .. } => told(
             Exit::Precondition,
-            "use `--allow-lost` if you will install them again",
+            "use `--allow-lost`, then install them again for the new Python",
         ),
         MergeError::NoEnvironment(_) => told(Exit::Precondition, "make one with `rvenv create`"),
     }
@@ -421,15 +424,15 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
         RepairError::Disk { .. } | RepairError::Plan(_) => CliError::of(Exit::Failed, failed),
         RepairError::NoReceipt(_) => CliError::of(Exit::Precondition, failed).hint(
             "bring it under management with `rvenv upgrade`, or replace it with `rvenv \
-                create --clear`",
+             create --clear`",
         ),
         RepairError::NoSource { .. } => CliError::of(Exit::Failed, failed).hint(
             "the base Python may have changed: `rvenv upgrade` brings the environment to \
-                what it is now",
+             what it is now",
         ),
         RepairError::NoChoices(_) => CliError::of(Exit::Failed, failed).hint(
-            "`rvenv create` with the options that you want writes it anew, and keeps \
-                everything else",
+            "`rvenv create` with the options that you want writes it again, and keeps everything \
+             else",
         ),
         RepairError::TwoVersions { .. } => CliError::of(Exit::Precondition, failed)
             .hint("uninstall both with pip and install one of them again, then repair"),
@@ -440,8 +443,15 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
 
 /// Describes why an existing environment cannot be used.
 pub(crate) fn of_existing(failed: &ExistingError) -> CliError {
-    CliError::of(Exit::Precondition, failed)
-        .hint("replace it with `rvenv create --clear`, or name another environment")
+    let hint = match failed {
+        ExistingError::NoConfig(_) => "name an environment, or make one with `rvenv create`",
+        ExistingError::Config { .. }
+        | ExistingError::Link(_)
+        | ExistingError::Name { .. }
+        | ExistingError::Disk { .. }
+        | _ => "replace it with `rvenv create --clear`, or name another environment",
+    };
+    CliError::of(Exit::Precondition, failed).hint(hint)
 }
 
 /// Describes why an environment could not be verified.
@@ -472,7 +482,7 @@ fn of_target(failed: &PlanFailed, target: &TargetError) -> CliError {
         | TargetError::NotADirectory(_)
         | TargetError::Dangling { .. }
         | TargetError::Chain { .. } => CliError::of(Exit::Precondition, failed)
-            .hint("name another directory, or move away what is there"),
+            .hint("name another directory, or move away what is in the way"),
     }
 }
 
@@ -481,9 +491,9 @@ fn of_lock(error: &RunFailed, failed: &LockError) -> CliError {
     match failed {
         LockError::Busy { .. } => told.hint("wait for it, or wait longer with `--wait SECONDS`"),
         LockError::Foreign { .. } => {
-            told.hint("run as that user, or remove the lock file if nobody uses it")
+            told.hint("run as that user, or delete the lock file if no process uses it")
         }
-        LockError::Linked(_) => told.hint("remove the lock file if nobody uses it"),
+        LockError::Linked(_) => told.hint("delete the lock file if no process uses it"),
         LockError::Disk { .. } | LockError::NoLocks(_) => {
             told.hint("the directory above the target must be writable, on a filesystem with locks")
         }
@@ -494,18 +504,18 @@ fn of_recovery(failed: &RecoverError) -> CliError {
     let (exit, hint) = match failed {
         RecoverError::Doubt { .. } => (
             Exit::InDoubt,
-            "check the disk and restart the machine; then run `rvenv recover` on the target",
+            "check the disk, reboot, then run `rvenv recover` on the target",
         ),
         RecoverError::End { .. } | RecoverError::Disk { .. } => (
             Exit::NeedsPerson,
-            "mend what is named above, then run `rvenv recover` on the target again",
+            "fix the cause named above, then run `rvenv recover` on the target again",
         ),
         RecoverError::Foreign { .. }
         | RecoverError::Several { .. }
         | RecoverError::Refused { .. } => (
             Exit::NeedsPerson,
-            "look at what is named above; once you have moved it away, run `rvenv recover` on \
-             the target again",
+            "look at what is named above, move it away, then run `rvenv recover` on the target \
+             again",
         ),
     };
     CliError::of(exit, failed).hint(hint)
@@ -524,7 +534,7 @@ fn of_prepare(failed: &PrepareError) -> CliError {
         PrepareError::Mounted { .. } => CliError::of(Exit::Precondition, failed)
             .hint("unmount it, or build the environment elsewhere"),
         PrepareError::Unnumbered { .. } => CliError::of(Exit::Precondition, failed).hint(
-            "move away or delete what is named above: rvenv counts from 1 and did not make it",
+            "move away or delete what is named above: rvenv counts from 1 and did not create it",
         ),
         PrepareError::Cover { .. } => CliError::of(Exit::Precondition, failed)
             .hint("move it away, or use `--clear` to replace the environment"),

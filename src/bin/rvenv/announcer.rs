@@ -76,7 +76,7 @@ impl Listener for Announcer {
     fn copying(&self, failed: &StageFailed) {
         let shown = escape(&failed.target.to_string_lossy());
         self.terminal.story(&format!(
-            "There are no symbolic links on the filesystem of `{shown}`: planning again with copies"
+            "The filesystem of `{shown}` has no symbolic links: planning again with copies"
         ));
     }
 

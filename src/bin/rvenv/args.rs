@@ -73,7 +73,7 @@ Exit codes:
   3    the plan is stale, or the target is not what the command needs
   4    changes are pending (plan --detailed-exitcode), or something differs (verify, cache verify)
   5    a person must decide: the evidence contradicts itself, or recovery cannot continue
-  6    in doubt: fsync failed
+  6    fsync failed; the on-disk state is unknown until reboot
   130  interrupted by SIGINT; the target is as after a failure
   143  interrupted by SIGTERM; the target is as after a failure";
 
@@ -313,7 +313,7 @@ impl FromArgMatches for UpgradeArgs {
         let args = CreateArgs::from_arg_matches(matches)?;
         if args.venv.clear {
             let why = "`upgrade` keeps the packages, and `--clear` deletes them; \
-                       `rvenv create --clear` makes the environment anew";
+                       `rvenv create --clear` creates the environment again";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, why));
         }
         Ok(Self(args))

@@ -96,8 +96,8 @@ fn tell_cache(session: &Session<'_>) {
             .detail(&format!("no cache is used: {shown}"));
         return;
     };
-    session.terminal.story(&format!(
-        "Warning: no cache is used: {shown}. Make it private with `{mend}`"
+    session.terminal.escaped_warning(&format!(
+        "no cache is used: {shown}. Make it private with `{mend}`"
     ));
 }
 

@@ -32,10 +32,10 @@ impl Terminal {
             let name = escape(&kept.name);
             let why = match kept.why {
                 WhyKept::Asked => "as was asked for",
-                WhyKept::Changed => "which somebody changed after it was published",
+                WhyKept::Changed => "which another process changed after it was published",
                 WhyKept::Uncertain => {
-                    "since this filesystem cannot prove that it is what may be deleted; delete \
-                     it if nobody needs it"
+                    "since this filesystem cannot prove that rvenv may delete it; delete it if it \
+                     is not needed"
                 }
             };
             self.story(&format!("Kept `{name}`, {why}"));
@@ -44,7 +44,7 @@ impl Terminal {
         for orphan in recovered.orphans.iter().take(ORPHANS_MAX) {
             let orphan = escape(orphan);
             self.story(&format!(
-                "Left `{orphan}` alone: no journal owns it; delete it if nobody needs it"
+                "Left `{orphan}` alone: no journal owns it; delete it if it is not needed"
             ));
         }
         let more = recovered.orphans.len().saturating_sub(ORPHANS_MAX);
@@ -69,8 +69,8 @@ impl Terminal {
             let number = kept.generation;
             let why = match kept.why {
                 WhyKept::Asked => "what was replaced",
-                WhyKept::Changed => "what somebody had changed",
-                WhyKept::Uncertain => "what could not be proved to be replaceable",
+                WhyKept::Changed => "what another process had changed",
+                WhyKept::Uncertain => "what rvenv could not prove to be its own",
             };
             self.story(&format!(
                 "Kept {why} as generation {number}. Bring it back with `rvenv rollback {env}`"
@@ -93,7 +93,7 @@ impl Terminal {
                 self.story(&format!("  {forbidden}"));
             }
             self.story(&format!(
-                "  Once that is mended, `rvenv recover {env}` deletes them"
+                "  Once that is fixed, `rvenv recover {env}` deletes them"
             ));
         }
     }

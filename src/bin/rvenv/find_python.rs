@@ -69,8 +69,8 @@ fn there_is(listing: &Listing) -> String {
         }
     }
     match releases.as_slice() {
-        [] => "there is no interpreter".to_owned(),
-        [one] => format!("there is {one}"),
-        [others @ .., last] => format!("there are {} and {last}", others.join(", ")),
+        [] => "no interpreter is installed".to_owned(),
+        [one] => format!("installed: {one}"),
+        [others @ .., last] => format!("installed: {} and {last}", others.join(", ")),
     }
 }

@@ -10,7 +10,7 @@ use rvenv::python::Checkout;
 use rvenv::render::escape;
 use rvenv_journal::Fs as _;
 
-use crate::advice::{CliError, Exit};
+use crate::advice::{CliError, Exit, chmod};
 use crate::session::Session;
 
 /// More than any real `pyvenv.cfg` has.
@@ -66,11 +66,23 @@ pub(crate) fn may_run(env_dir: &str, allowed: bool) -> Result<(), CliError> {
 /// Refuses health checks if another user can change the environment, unless they are allowed.
 pub(crate) fn allow(other: Option<OtherOwner>, allowed: bool) -> Result<(), CliError> {
     match other {
-        Some(other) if !allowed => Err(CliError::new(
-            Exit::Precondition,
-            escape(&other.to_string()),
-        )
-        .hint("run as that user, or use `--allow-other-owner` if you trust them")),
+        Some(other) if !allowed => {
+            let refused = CliError::new(Exit::Precondition, escape(&other.to_string()));
+            Err(refused.hint(way_out(&other)))
+        }
         Some(_) | None => Ok(()),
+    }
+}
+
+fn way_out(other: &OtherOwner) -> String {
+    let trust = "or use `--allow-other-owner` if you trust them";
+    match other {
+        OtherOwner::Open { path } | OtherOwner::OpenAbove { path } => {
+            let close = chmod("chmod o-w", path);
+            format!("run `{close}` so that other users cannot write to it, {trust}")
+        }
+        OtherOwner::Part { .. } | OtherOwner::Above { .. } | _ => {
+            format!("run as that user, {trust}")
+        }
     }
 }

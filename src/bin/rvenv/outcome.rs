@@ -68,8 +68,8 @@ impl Session<'_> {
                 .filter(|(_, _, effect)| *effect == Effect::Create);
             let added = counted(added.count(), "entry");
             self.terminal.story(&format!(
-                "`{shown}` was not a virtual environment: {added} were added, and what was there \
-                 stays"
+                "`{shown}` was not a virtual environment: {added} were added, and the existing \
+                 ones stay"
             ));
         }
     }
@@ -82,8 +82,8 @@ impl Session<'_> {
         {
             let shown = escape(&dir.to_string_lossy());
             self.terminal.story(&format!(
-                "The files are copied, not linked: `{shown}` belongs to user {owner}, who may be \
-                 given them"
+                "The files are copied, not linked: `{shown}` belongs to user \
+                 {owner}, who may become their owner"
             ));
         }
     }

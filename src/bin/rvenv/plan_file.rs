@@ -102,7 +102,7 @@ pub(crate) fn read(given: &Path, signals: &Signals) -> Result<Vec<u8>, CliError>
     })?;
     if bytes.is_empty() {
         let hint = if is_standard {
-            "see what the command before the pipe says: it printed no plan"
+            "check the command before the pipe: it printed no plan"
         } else {
             "make one with `rvenv plan -o FILE`"
         };
@@ -128,7 +128,7 @@ fn not_saved(given: &Path, error: &io::Error) -> CliError {
     let shown = escape(&given.to_string_lossy());
     CliError::new(Exit::Failed, format!("cannot save the plan to `{shown}`"))
         .because(error)
-        .hint("name a file in a directory that is there and writable")
+        .hint("name a file in an existing, writable directory")
 }
 
 fn directory_of(file: &Path) -> &Path {
@@ -158,6 +158,6 @@ fn push(bytes: &mut Vec<u8>, piece: &[u8]) -> io::Result<()> {
         return Ok(());
     }
     let most = counted(PLAN_BYTES_MAX, "byte");
-    let what = format!("it has more than the {most} that a plan may have");
+    let what = format!("it is longer than the {most} that a plan may have");
     Err(io::Error::new(ErrorKind::FileTooLarge, what))
 }

@@ -84,7 +84,11 @@ impl Terminal {
 
     /// Prints what the user should know although nothing failed.
     pub(crate) fn warning(self, text: &str) {
-        let text = escape(text);
+        self.escaped_warning(&escape(text));
+    }
+
+    /// The same, for a text whose quotes are escaped already.
+    pub(crate) fn escaped_warning(self, text: &str) {
         self.story(&format!("\x1b[33mwarning\x1b[0m: {text}"));
     }
 

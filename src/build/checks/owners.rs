@@ -35,7 +35,7 @@ pub enum OtherOwner {
     },
     /// Everyone may write a part of it.
     #[error(
-        "everyone may write `{}`, and a health check would run what is in it",
+        "everyone can write to `{}`, and a health check would run what is in it",
         shown(path)
     )]
     Open {
@@ -56,7 +56,8 @@ pub enum OtherOwner {
     },
     /// Everyone may write a directory above it.
     #[error(
-        "everyone may write `{}`, and put another environment there while a health check runs",
+        "everyone can write to `{}`, and could put another environment there while a health check \
+         runs",
         shown(path)
     )]
     OpenAbove {

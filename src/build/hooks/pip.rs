@@ -468,7 +468,7 @@ mod tests {
             assert!(error.contains(expect), "{error}");
         };
         let all = ["setuptools-80.0", "pip-26.0"];
-        check(newest(false, &[], &all), "/x/E` to upgrade");
+        check(newest(false, &[], &all), "/x/E` has no pip to upgrade");
         let installed = [("pip", "27.0"), ("setuptools", "81.0")];
         check(
             newest(true, &installed, &all[..1]),

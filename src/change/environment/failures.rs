@@ -118,8 +118,7 @@ pub enum RunFailed {
     },
     /// A saved plan expects nothing but an environment, but the target has other entries.
     #[error(
-        "the plan does not know that `{path}` has entries which existed before any environment \
-         there"
+        "the plan was made without knowing that `{path}` has entries older than its environment"
     )]
     Shared {
         /// The target.
@@ -165,7 +164,7 @@ impl RunFailed {
 /// Why a publication that failed its check was not undone.
 #[derive(Debug, Error)]
 #[error(
-    "cannot take back what was published at `{path}`, since {}",
+    "cannot undo the publication of `{path}` after its check: {}",
     unchecked(path, check)
 )]
 pub struct UndoFailed {
@@ -194,15 +193,17 @@ fn unchecked(path: &Path, why: &CheckFailed) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Deed {
     /// It changes or removes entries of a directory that is not an environment.
-    #[error("changes what is there, and that is not a virtual environment")]
+    #[error("changes a directory that is not a virtual environment")]
     Changes,
     /// It leaves no configuration.
-    #[error("makes no virtual environment: it has no `pyvenv.cfg`")]
+    #[error("does not make a virtual environment: it has no `pyvenv.cfg`")]
     NoEnvironment,
     /// To a directory that is not an environment, it adds an entry that no environment has.
-    #[error("adds `{0}`, which belongs to no virtual environment, to a directory that is none")]
+    #[error(
+        "adds `{0}`, which is no part of a virtual environment, to a directory that is not one"
+    )]
     Stranger(String),
     /// It touches files of a version control system.
-    #[error("works on `{0}`, which belongs to a checkout")]
+    #[error("changes `{0}`, which belongs to a version control system")]
     Checkout(String),
 }

@@ -40,7 +40,7 @@ pub enum BaseError {
     },
     /// Only the environment names it, and the environment's author may have supplied it.
     #[error(
-        "the base interpreter of `{}` ({python}) is one that `--python` must name",
+        "rvenv starts the base interpreter of `{}` ({python}) only if `--python` names it",
         path.display().to_string().escape_debug()
     )]
     Untrusted {

@@ -43,7 +43,7 @@ impl Config {
             return Err("it is empty");
         }
         if bytes.contains(&0) {
-            return Err("it has NUL bytes, as a file that was cut off by a loss of power");
+            return Err("it has NUL bytes, as after a power cut");
         }
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8")?;
         let pairs: Vec<(String, &str)> = text.split(['\n', '\r']).filter_map(pair).collect();

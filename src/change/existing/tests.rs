@@ -90,12 +90,12 @@ fn what_is_not_an_environment_or_not_whole_is_named() {
         assert!(error.contains(expect), "{error}");
     };
     let scene = Scene::new("");
-    check(&scene, "pyvenv.cfg` is not a whole pyvenv.cfg: it is empty");
+    check(&scene, "pyvenv.cfg` is not a valid pyvenv.cfg: it is empty");
     fs::remove_file(scene.path("E/pyvenv.cfg")).unwrap();
     check(&scene, "is not a virtual environment");
     scene.link("E/pyvenv.cfg", "other");
     scene.file("E/other", CONFIG);
-    check(&scene, "no regular file");
+    check(&scene, "not a regular file");
     check(&Scene::new(&"x".repeat(1 << 17)), "too long");
 }
 

@@ -48,10 +48,10 @@ pub enum BytecodeFailed {
 #[derive(Clone, Debug, Error)]
 pub enum BytecodeLost {
     /// It is not kept, and the run may not start the interpreter that a plan names.
-    #[error("the store does not have it any more, and this run may start no interpreter")]
+    #[error("the cache no longer has it, and this run may not start an interpreter")]
     NoCompiler,
     /// The interpreter that the plan names has changed, or gives other bytes.
-    #[error("compiled again it is not what was planned: the plan was made with another Python")]
+    #[error("compiled again, it differs from the plan, which was made with another Python")]
     OtherPython,
     /// The caller asked to stop.
     #[error("interrupted while it was compiled again")]

@@ -114,7 +114,7 @@ impl Site<'_> {
                     Err(stray) => Some(Finding::new(&text, Change::Listing, stray.detail())),
                 },
                 Err(unusable) => {
-                    let detail = format!("is listed in a row of no use: {}", unusable.reason);
+                    let detail = format!("is listed in an invalid row: {}", unusable.reason);
                     Some(Finding::new(&unusable.path, Change::Listing, detail))
                 }
             };
@@ -202,7 +202,7 @@ fn compare_published(path: &str, row: &Row, published: &PublishedPath) -> Option
         PublishedPath::File { digest, len, .. } => {
             let same =
                 row.len.is_none_or(|listed| listed == *len) && hash.is_none_or(|h| h == *digest);
-            let detail = "is as the receipt says, and not as it is listed here";
+            let detail = "matches the receipt, but not its row here";
             (!same).then(|| Finding::new(path, Change::Content, detail))
         }
         PublishedPath::Dir { .. } => Some(Finding::kind(path, Kind::Dir, "a file")),
@@ -212,6 +212,6 @@ fn compare_published(path: &str, row: &Row, published: &PublishedPath) -> Option
 
 fn blocked(path: &str, by: &str, kind: Kind) -> Finding {
     let kind = article(kind);
-    let detail = format!("lies behind `{by}`, {kind}, which is not followed");
+    let detail = format!("is behind `{by}`, {kind}, which is not followed");
     Finding::new(path, Change::Kind, detail)
 }

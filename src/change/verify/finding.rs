@@ -28,7 +28,7 @@ pub enum Change {
     Mode,
     /// It belongs to another user than the environment.
     Owner,
-    /// It has other bytes.
+    /// It has different content.
     Content,
     /// It leads elsewhere.
     LinkTarget,
@@ -117,7 +117,7 @@ pub(super) fn article(kind: Kind) -> &'static str {
     }
 }
 
-/// Describes a file that has other bytes than it should have.
+/// Describes a file that has different content than it should have.
 pub(super) fn content(
     fs: &dyn Fs,
     at: (&Dir, &OsStr),
@@ -128,9 +128,9 @@ pub(super) fn content(
         _ if meta.len == 0 => "is empty".to_owned(),
         _ if is_nul(fs, at, meta) => "is filled with NUL bytes".to_owned(),
         Some(expected) if expected != meta.len => {
-            format!("has other bytes ({}, not {expected})", meta.len)
+            format!("has different content ({}, not {expected})", meta.len)
         }
-        Some(_) | None => "has other bytes".to_owned(),
+        Some(_) | None => "has different content".to_owned(),
     };
     shared(&mut text, meta);
     text

@@ -45,8 +45,8 @@ impl Stray {
     pub(super) fn detail(self) -> &'static str {
         match self {
             Self::Absolute => "is listed by an absolute path, which is not followed",
-            Self::Outside => "is listed outside of the environment, where nothing is looked at",
-            Self::Nowhere => "is listed and is no path",
+            Self::Outside => "is listed outside of the environment, where verify does not look",
+            Self::Nowhere => "is listed, and is not a valid path",
         }
     }
 }

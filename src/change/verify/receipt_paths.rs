@@ -80,7 +80,7 @@ pub(super) fn check_config(fs: &dyn Fs, root: &Dir) -> Result<Option<Finding>, F
     } else if has_home(&bytes) {
         return Ok(None);
     } else {
-        "has no line `home = …`, so that no Python takes this for an environment".to_owned()
+        "has no line `home = …`, so Python does not treat this as an environment".to_owned()
     };
     Ok(Some(Finding::new(CONFIG_NAME, Change::Content, detail)))
 }

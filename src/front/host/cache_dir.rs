@@ -30,8 +30,8 @@ pub enum CacheUnusable {
     /// One of the directories above it is a file.
     #[error("is below a file")]
     BelowAFile,
-    /// It is a symbolic link to nothing, so no directory can be created there.
-    #[error("is a symbolic link to nothing")]
+    /// It is a dangling symbolic link, so no directory can be created there.
+    #[error("is a dangling symbolic link")]
     Dangling,
     /// The system cannot open it.
     #[error("cannot be opened: {0}")]

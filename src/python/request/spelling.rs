@@ -79,7 +79,7 @@ fn of_key(key: &str) -> Result<&str, &'static str> {
     let architecture = fits(parts.next(), std::env::consts::ARCH);
     // The C library is not checked; nothing may follow it.
     if !os || !architecture || parts.count() > 1 {
-        return Err("it is for another machine");
+        return Err("it is for another platform");
     }
     Ok(version)
 }
@@ -146,7 +146,7 @@ fn version(text: &str, implementation: Option<String>) -> Result<VersionRequest,
 
 /// Splits the kind of build off a version: whether it is free-threaded.
 fn build(text: &str) -> Result<(&str, bool), &'static str> {
-    const DEBUG: &str = "debug builds are not told from others; name one by its path";
+    const DEBUG: &str = "rvenv cannot tell debug builds from others; name one by its path";
     if let Some((digits, build)) = text.split_once('+') {
         return match build {
             "freethreaded" => Ok((digits, true)),

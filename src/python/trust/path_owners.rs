@@ -27,7 +27,7 @@ pub(super) fn walk(path: &Path) -> Result<Way, String> {
 /// Always fails: who may write is unknown here.
 #[cfg(not(unix))]
 pub(super) fn walk(_path: &Path) -> Result<Way, String> {
-    Err("this system does not tell who can write it".to_owned())
+    Err("rvenv cannot tell on this system who can write to it".to_owned())
 }
 
 #[cfg(unix)]
@@ -47,7 +47,7 @@ mod unix {
 
     pub(super) fn walk(path: &Path) -> Result<Way, String> {
         let unseen =
-            |at: &Path, error: io::Error| format!("`{}` cannot be seen: {error}", shown(at));
+            |at: &Path, error: io::Error| format!("cannot look at `{}`: {error}", shown(at));
         let mut at = PathBuf::from("/");
         let mut left = parts(path);
         let mut passed = Vec::new();
@@ -95,7 +95,7 @@ mod unix {
             return Err(format!("`{}` belongs to user {}", shown(path), meta.uid()));
         }
         if others_write(path, meta, user) {
-            return Err(format!("others can write `{}`", shown(path)));
+            return Err(format!("other users can write to `{}`", shown(path)));
         }
         Ok(())
     }
@@ -131,7 +131,10 @@ mod unix {
             for below in ["a", "a/b", "a/b/file"] {
                 set(below, 0o757);
                 let place = root.join(below);
-                assert_eq!(said(), format!("others can write `{}`", place.display()));
+                assert_eq!(
+                    said(),
+                    format!("other users can write to `{}`", place.display())
+                );
                 set(below, 0o1777);
                 let is_file = below.ends_with("file");
                 assert_eq!(said().is_empty(), !is_file, "{below}");

@@ -45,23 +45,23 @@ fn a_target_that_is_no_directory_is_refused() {
     insta::assert_snapshot!(said.join("\n"), @r#"
     error: `[work]/file` is not a directory
       the target is as it was before
-    hint: name another directory, or move away what is there
+    hint: name another directory, or move away what is in the way
 
     error: `[work]/file` is not a directory
       the target is as it was before
-    hint: name another directory, or move away what is there
+    hint: name another directory, or move away what is in the way
 
     error: `[work]/dangling` is a symbolic link to `[work]/nowhere`, which does not exist
       the target is as it was before
-    hint: name another directory, or move away what is there
+    hint: name another directory, or move away what is in the way
 
-    error: `[work]/loop` is a symbolic link to `[work]/loop`, which is one, too, and only one is followed
+    error: `[work]/loop` is a symbolic link to `[work]/loop`, which is a symbolic link too; only one is followed
       the target is as it was before
-    hint: name another directory, or move away what is there
+    hint: name another directory, or move away what is in the way
 
-    error: `/` does not name a directory in another one
+    error: `/` does not end with the name of a directory
       the target is as it was before
-    hint: name another directory, or move away what is there
+    hint: name another directory, or move away what is in the way
     "#);
     let said = create_refused(&scratch, &["file", "--clear", "--force"], 3);
     assert!(
@@ -126,7 +126,7 @@ fn what_is_typed_wrong_is_a_usage_error() {
 /// Hides the places, which depend on the machine.
 fn without_places(said: &str) -> String {
     let lines = said.lines().map(|line| {
-        if line.starts_with("  there ") {
+        if line.starts_with("  installed: ") || line == "  no interpreter is installed" {
             "  [what there is]\n".to_owned()
         } else {
             format!("{line}\n")
@@ -284,10 +284,10 @@ fn a_plan_file_that_is_not_a_plan_is_refused() {
     apply("edited", &edited("\"path\": \"bin\"", "\"path\": \"bim\""));
     insta::assert_snapshot!(story, @r#"
     cut short
-      caused by: the text is not a whole plan
+      caused by: the text is not a valid plan
       caused by: EOF while parsing a string at line 2 column 18
     prose
-      caused by: the text is not a whole plan
+      caused by: the text is not a valid plan
       caused by: expected value at line 1 column 1
     empty
       caused by: it is empty
@@ -296,13 +296,13 @@ fn a_plan_file_that_is_not_a_plan_is_refused() {
     setuid
       caused by: mode 04755 has bits above 0777
     a way out
-      caused by: `../x` has the component `..`
+      caused by: `../x` has the component `..`, which is not allowed
     an absolute path
       caused by: `/x` is absolute
     the engine's directory
-      caused by: `.rvenv` is in the directory that the engine keeps for itself
+      caused by: `.rvenv` is in the directory that the engine reserves for itself
     edited
-      caused by: the plan was changed after it was made: it says [digest], and its content is [digest]
+      caused by: the plan was changed after it was made: it states the digest [digest], but its digest is [digest]
     "#);
 }
 

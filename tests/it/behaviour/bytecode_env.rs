@@ -246,7 +246,7 @@ fn a_saved_plan_gets_its_bytecode_again_from_the_interpreter_it_names_if_it_may(
     fs::remove_dir_all(bench.scratch.cache()).unwrap();
     let refused = bench.scratch.rvenv(&["apply", "plan.json"]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
-    let reason = "the store does not have it any more, and this run may start no interpreter";
+    let reason = "the cache no longer has it, and this run may not start an interpreter";
     assert!(refused.stderr.contains(reason), "{}", refused.stderr);
     assert!(
         refused.stderr.contains("hint: with `--compile-bytecode`"),

@@ -120,7 +120,7 @@ fn a_plan_for_an_environment_shows_what_is_added_changed_and_removed() {
         - notes
         - every other path that is not planned
 
-    Publication: swap (readers see the old tree, then the new one; where the filesystem has no exchange, a take and a put with nothing for a moment between)
+    Publication: swap (readers see the old tree, then the new one; nothing for a moment in between if the filesystem cannot exchange directories)
     Digest: [digest]
     Plan: 1 to add, 8 to change, 1 to remove, 10 unchanged
     "#);
@@ -209,9 +209,9 @@ fn a_plan_is_applied_only_under_the_digest_that_it_is_pinned_to() {
         .rvenv(&["apply", "p.json", "--digest", &wrong])
         .failed(3);
     insta::assert_snapshot!(stable(&scratch, &said), @r#"
-    error: the plan has the digest [digest], not the one that was asked for
+    error: the plan has the digest [digest], not the one that `--digest` names
       the target is as it was before
-    hint: look at the plan again before you apply it
+    hint: review the plan again before you apply it
     "#);
     let said = scratch
         .rvenv(&["apply", "p.json", "--digest", "12"])

@@ -384,7 +384,7 @@ fn what_is_not_there_is_refused_with_what_there_is_and_what_to_do() {
             lines[0].starts_with("error: found no usable interpreter for"),
             "{said}"
         );
-        assert_eq!(lines[1], "  there is cpython 3.13.0");
+        assert_eq!(lines[1], "  installed: cpython 3.13.0");
         assert!(lines[2].contains("uv python install"), "{said}");
         let said = ended(&mut lab.command(&["python", "find", "-v", request])).failed(1);
         let uv = text(&lab.home(".local/share/uv/python"));

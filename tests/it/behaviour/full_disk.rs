@@ -48,7 +48,9 @@ fn names(dir: &Path) -> Vec<String> {
 /// The number before a word in the line that begins with "it takes".
 #[track_caller]
 fn number(said: &str, after: &str, before: &str) -> f64 {
-    let line = said.lines().find(|line| line.contains("it takes up to "));
+    let line = said
+        .lines()
+        .find(|line| line.contains("the change needs up to "));
     let line = line.unwrap_or_else(|| panic!("{said}"));
     let rest = line.split(after).nth(1).unwrap_or_else(|| panic!("{said}"));
     let word = rest.split(before).next().unwrap();
@@ -67,7 +69,7 @@ fn bytes_that_are_wanted_and_bytes_that_are_free_are_named() {
         return;
     };
     // pip alone has 1.5 MB and more.
-    let wanted = number(&said, "it takes up to ", " MB");
+    let wanted = number(&said, "the change needs up to ", " MB");
     assert!((1.5..50.0).contains(&wanted), "{said}");
     // All of it but the pages of the directories.
     let free = number(&said, ", and ", " kB are free");
@@ -89,7 +91,7 @@ fn inodes_are_named_where_they_are_what_is_short() {
     };
     let wanted = number(&said, " and ", " inodes");
     assert!((20.0..60.0).contains(&wanted), "{said}");
-    let left = number(&said, "there is room for ", " more");
+    let left = number(&said, " inodes, and ", " inodes are free");
     assert!((5.0..=12.0).contains(&left), "{said}");
 }
 
@@ -102,7 +104,7 @@ fn with_as_much_room_as_is_wanted_it_succeeds() {
     let Some((said, scratch)) = refused_on("size=900k", &[]) else {
         return;
     };
-    let wanted = number(&said, "it takes up to ", " MB");
+    let wanted = number(&said, "the change needs up to ", " MB");
     let small = scratch.path("small");
     let size = format!("remount,size={:.0}k", wanted * 1000.0 + 100.0);
     let words = ["-o", &size, small.to_str().unwrap()];

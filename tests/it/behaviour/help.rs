@@ -202,7 +202,7 @@ fn an_upgrade_cannot_be_asked_to_delete_what_it_keeps() {
     assert_eq!(
         first,
         "error: `upgrade` keeps the packages, and `--clear` deletes them; \
-         `rvenv create --clear` makes the environment anew"
+         `rvenv create --clear` creates the environment again"
     );
     assert!(!help(&scratch, "upgrade", "--help").contains("--clear"));
     assert!(help(&scratch, "create", "--help").contains("--clear"));

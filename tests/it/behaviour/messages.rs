@@ -85,7 +85,7 @@ fn a_version_that_does_not_exist_fails_in_three_lines() {
             lines[0],
             "error: found no usable interpreter for `Python >=4`"
         );
-        assert!(lines[1].starts_with("  there "), "{said}");
+        assert!(lines[1].starts_with("  installed: "), "{said}");
         assert!(lines[1].contains("cpython 3.1"), "{said}");
         assert!(lines[2].starts_with("hint: install another"), "{said}");
     }

@@ -103,7 +103,7 @@ fn every_command_refuses_a_cache_that_is_not_a_directory() {
     named.refused(&named.shown("file"), "is not a directory");
     named.refused(&named.shown("file/below"), "is below a file");
     named.refused(&named.shown("fifo"), "is not a directory");
-    named.refused(&named.shown("dangling"), "is a symbolic link to nothing");
+    named.refused(&named.shown("dangling"), "is a dangling symbolic link");
     named.refused(&named.shown("loop"), "cannot be opened: ");
     assert_eq!(fs::read(named.scratch.path("file")).unwrap(), b"mine");
 }

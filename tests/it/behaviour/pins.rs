@@ -259,7 +259,7 @@ fn a_pyproject_that_cannot_be_read_is_a_warning_with_its_line() {
         let said = project.in_words(&said);
         assert!(said.starts_with(&format!("warning: {start}")), "{said}");
         assert!(
-            said.ends_with("; its `requires-python` is not obeyed\n"),
+            said.ends_with("; its `requires-python` is ignored\n"),
             "{said}"
         );
     }

@@ -111,7 +111,7 @@ fn a_device_is_written_into() {
         "error: cannot save the plan to `full`\n  \
          caused by: No space left on device (os error 28)\n  \
          a part of the plan may have been written\n\
-         hint: name a file in a directory that is there and writable\n"
+         hint: name a file in an existing, writable directory\n"
     );
     assert_eq!(names(&scratch), ["full", "null"]);
 }
@@ -256,7 +256,7 @@ fn what_is_no_plan_is_refused_with_what_it_is() {
     error: standard input is not a plan that can be applied
       caused by: it is empty
       the target is as it was before
-    hint: see what the command before the pipe says: it printed no plan
+    hint: check the command before the pipe: it printed no plan
     ");
     insta::assert_snapshot!(refused(&["apply", "empty"]), @r"
     error: `empty` is not a plan that can be applied
@@ -283,7 +283,7 @@ fn a_stream_without_end_is_refused_at_the_size_that_a_plan_may_have() {
         let (code, said) = told(start(&scratch, &["apply", from], stdin()));
         assert_eq!(code, Some(1), "{said}");
         assert!(
-            said.contains("more than the 268435456 bytes that a plan may have"),
+            said.contains("longer than the 268435456 bytes that a plan may have"),
             "{said}"
         );
     }

@@ -242,7 +242,7 @@ fn without_a_receipt_nothing_is_repaired() {
         damage(&receipt);
         let before = essence(&env);
         let said = scratch.rvenv(&["repair", "E"]).failed(3);
-        assert!(said.contains("has no receipt that can be read"), "{said}");
+        assert!(said.contains("has no readable receipt"), "{said}");
         assert!(said.contains("rvenv upgrade"), "{said}");
         assert!(before == essence(&env), "something was touched");
     }

@@ -186,7 +186,7 @@ fn of_several_generations_the_newest_comes_back() {
         .ok();
     let env = scratch.path("E");
     let said = scratch.rvenv(&["rollback", "E"]).failed(3);
-    assert!(said.contains("has no kept generation"), "{said}");
+    assert!(said.contains("has no generation to roll back to"), "{said}");
     let mut seen = vec![look(&env)];
     for at in [1, 0] {
         scratch

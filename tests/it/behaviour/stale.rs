@@ -60,7 +60,7 @@ fn a_target_that_appeared_is_not_replaced() {
     let said = refused(&scratch, &[], || fs::create_dir(&env).unwrap());
     insta::assert_snapshot!(said, @r#"
     error: the plan no longer fits `[work]/E`
-      `[work]/E` was absent, and exists now
+      `[work]/E` did not exist, and exists now
       the target is as it was before
     hint: make a new plan with `rvenv plan`
     "#);
@@ -73,7 +73,7 @@ fn a_target_that_vanished_is_not_made_again() {
     let said = refused(&scratch, &["--clear"], || fs::remove_dir_all(&env).unwrap());
     insta::assert_snapshot!(said, @r#"
     error: the plan no longer fits `[work]/E`
-      `[work]/E` existed, and is absent now
+      `[work]/E` existed, and is gone now
       the target is as it was before
     hint: make a new plan with `rvenv plan`
     "#);

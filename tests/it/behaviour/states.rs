@@ -99,11 +99,11 @@ fn the_recovery_of_a_first_creation_that_died_says_that_nothing_is_there() {
     let (open, done) = lab.recovered();
     assert_eq!(
         open,
-        "a run died; what it published will be taken back, and nothing will be at the target"
+        "a run died; recovery will undo its changes, and the target will not exist"
     );
     assert_eq!(
         done,
-        "An earlier run died; what it published is taken back, and nothing is at the target, as before it\n"
+        "An earlier run died; its changes are undone, and the target does not exist, as before\n"
     );
     assert!(!lab.scratch.path("E").exists());
 }
@@ -116,11 +116,11 @@ fn the_recovery_of_a_replacement_that_died_says_that_the_tree_before_it_is_back(
     let (open, done) = lab.recovered();
     assert_eq!(
         open,
-        "a run died; what it published will be taken back, and the tree before it will come back"
+        "a run died; recovery will undo its changes and bring back the previous tree"
     );
     assert_eq!(
         done,
-        "An earlier run died; what it published is taken back, and the tree before it is back\n"
+        "An earlier run died; its changes are undone, and the previous tree is back\n"
     );
     let config = fs::read_to_string(lab.scratch.path("E/pyvenv.cfg")).unwrap();
     assert!(config.contains("before"), "{config}");
@@ -134,11 +134,11 @@ fn the_recovery_of_a_change_that_died_says_that_the_entries_before_it_are_back()
     let (open, done) = lab.recovered();
     assert_eq!(
         open,
-        "a run died; what it published will be taken back, and the entries before it will come back"
+        "a run died; recovery will undo its changes and bring back the previous entries"
     );
     assert_eq!(
         done,
-        "An earlier run died; what it published is taken back, and the entries before it are back\n"
+        "An earlier run died; its changes are undone, and the previous entries are back\n"
     );
     let config = fs::read_to_string(lab.scratch.path("E/pyvenv.cfg")).unwrap();
     assert!(config.contains("before"), "{config}");
@@ -200,11 +200,11 @@ fn a_failed_check_that_cannot_be_undone_says_both() {
     let said = lab.create(&["--clear", "--prompt", "p", "--check", steals]);
     let said = said.failed(5);
     for expected in [
-        "error: cannot take back what was published at `",
-        "`, since the environment at `",
+        "error: cannot undo the publication of `",
+        "` after its check: the environment at `",
         "` failed its health check\n",
         "failed: exit code 3\n",
-        "\n  what was published may still be at the target, and is not to stay there\n",
+        "\n  what was published may still be at the target, but must not stay\n",
     ] {
         assert!(said.contains(expected), "{expected:?} is not in\n{said}");
     }

@@ -189,7 +189,7 @@ fn every_kind_of_damage_to_a_managed_path_is_named() {
         ".gitignore: kind: is a directory, not a file",
         "bin/activate: content: is filled with NUL bytes",
         "bin/activate.csh: content: is empty",
-        "bin/activate.fish: content: has other bytes (7, not ",
+        "bin/activate.fish: content: has different content (7, not ",
         "bin/activate_this.py: missing: is missing",
         "bin/python3: link-target: leads to `elsewhere`, not `python`",
         "include: mode: has mode 0700, not 0755",
@@ -206,7 +206,7 @@ fn every_kind_of_damage_to_a_managed_path_is_named() {
     assert!(ended.stdout.ends_with("\nstate: damaged, 8 paths differ\n"));
     assert_eq!(
         ended.stderr,
-        "Put the managed paths back with `rvenv repair E`\n"
+        "Restore the managed paths with `rvenv repair E`\n"
     );
 }
 
@@ -246,7 +246,7 @@ fn an_edit_through_a_hard_link_shows_in_both_environments() {
         let said = verified(&scratch, env);
         let found = managed(&said);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].starts_with(&format!("{module}: content: has other bytes (")));
+        assert!(found[0].starts_with(&format!("{module}: content: has different content (")));
         assert!(
             found[0].contains("shares its inode with 2 other names"),
             "{found:?}"
@@ -301,7 +301,7 @@ fn bytes_of_the_same_number_are_told_from_those_that_are_listed() {
     let found = findings(&of(&verified(&scratch, "E"), "demo")["drift"]);
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].ends_with("demo/__init__.py: content: is filled with NUL bytes"));
-    assert!(found[1].ends_with("demo/a.py: content: has other bytes"));
+    assert!(found[1].ends_with("demo/a.py: content: has different content"));
 }
 
 #[test]
@@ -349,18 +349,18 @@ fn rows_that_lead_elsewhere_are_named_and_never_followed() {
     install(&scratch, "E", "demo", &[("demo.py", "")], &more);
     let found = findings(&of(&verified(&scratch, "E"), "demo")["drift"]);
     let expected = [
-        "../../..: listing: is listed and is no path".to_owned(),
-        "../../../../outside/file: listing: is listed outside of the environment, where nothing is looked at".to_owned(),
+        "../../..: listing: is listed, and is not a valid path".to_owned(),
+        "../../../../outside/file: listing: is listed outside of the environment, where verify does not look".to_owned(),
         format!("{absolute}: listing: is listed by an absolute path, which is not followed"),
-        "bad: listing: is listed in a row of no use: its hash is not a SHA-256 in URL-safe base64".to_owned(),
+        "bad: listing: is listed in an invalid row: its hash is not a SHA-256 in URL-safe base64".to_owned(),
         format!("{SITE}/absent.py: missing: is missing"),
         format!("{SITE}/file: kind: is a symbolic link, not a file"),
-        format!("{SITE}/link/file: kind: lies behind `{SITE}/link`, a symbolic link, which is not followed"),
-        format!("{SITE}/link/there: kind: lies behind `{SITE}/link`, a symbolic link, which is not followed"),
+        format!("{SITE}/link/file: kind: is behind `{SITE}/link`, a symbolic link, which is not followed"),
+        format!("{SITE}/link/there: kind: is behind `{SITE}/link`, a symbolic link, which is not followed"),
         format!("{SITE}/{long}: unreadable: cannot be read: File name too long"),
-        "name\\xff: listing: is listed in a row of no use: it is not UTF-8".to_owned(),
-        "nul\0: listing: is listed and is no path".to_owned(),
-        "short: listing: is listed in a row of no use: it does not have three columns".to_owned(),
+        "name\\xff: listing: is listed in an invalid row: it is not UTF-8".to_owned(),
+        "nul\0: listing: is listed, and is not a valid path".to_owned(),
+        "short: listing: is listed in an invalid row: it does not have three columns".to_owned(),
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (found, expected) in found.iter().zip(expected) {
@@ -385,7 +385,7 @@ fn rows_may_go_through_lib64_where_it_is_the_link_to_lib() {
     assert_eq!(
         found,
         [
-            "lib64/python3.13/site-packages/demo.py: kind: lies behind `lib64`, a symbolic link, which is not followed"
+            "lib64/python3.13/site-packages/demo.py: kind: is behind `lib64`, a symbolic link, which is not followed"
         ]
     );
 }
@@ -414,7 +414,7 @@ fn many_findings_of_one_package_are_one_line_unless_all_are_asked_for() {
     assert_eq!(lines(&folded.stdout), 0, "{}", folded.stdout);
     assert!(
         folded.stdout.contains(
-            "\n  many 1.0: 11 paths differ (10 missing, 1 with other bytes); `-v` lists them\n"
+            "\n  many 1.0: 11 paths differ (10 missing, 1 with different content); `-v` lists them\n"
         ),
         "{}",
         folded.stdout
@@ -479,7 +479,7 @@ fn a_damaged_receipt_is_drift_and_the_rest_is_still_checked() {
     for (damaged, expected) in [
         ("", "it is empty"),
         ("\0\0\0\0", "it is filled with NUL bytes"),
-        (&text[..text.len() / 2], "the receipt is not whole"),
+        (&text[..text.len() / 2], "the receipt is not valid"),
         (&format, "the receipt has format 9"),
     ] {
         fs::write(&receipt, damaged).unwrap();
@@ -504,7 +504,7 @@ fn what_is_no_environment_is_refused() {
     symlink("nowhere", scratch.path("dangling")).unwrap();
     for (path, expected) in [
         ("plain", "is not a virtual environment"),
-        ("absent", "there is nothing at"),
+        ("absent", "absent` does not exist"),
         ("absent/below", "does not exist"),
         ("python", "is not a directory"),
         ("dangling", "does not exist"),

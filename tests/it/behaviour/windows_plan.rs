@@ -202,7 +202,7 @@ fn an_installation_that_was_never_inspected_gives_no_environment() {
     let error = build(&Venv, &context).unwrap_err().to_string();
     assert_eq!(
         error,
-        "the installation of `C:/Python/python.exe` was found to have no program for an environment"
+        "the installation of `C:/Python/python.exe` has no program to copy into an environment"
     );
 }
 

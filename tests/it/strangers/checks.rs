@@ -134,7 +134,8 @@ fn an_environment_into_which_everyone_may_write_is_checked_only_if_that_is_allow
         let part = desk.path(part);
         fs::set_permissions(&part, fs::Permissions::from_mode(0o777)).unwrap();
         let said = desk.refused(&["upgrade", "E"], 3);
-        assert!(said.contains("everyone may write `[work]/E"), "{said}");
+        assert!(said.contains("everyone can write to `[work]/E"), "{said}");
+        assert!(said.contains("hint: run `chmod o-w [work]/E"), "{said}");
         assert!(said.contains("--allow-other-owner"), "{said}");
         assert!(!desk.path("mark").exists());
         // A user who shares it with a group trusts the group.
@@ -198,7 +199,10 @@ fn what_another_user_puts_in_the_place_of_an_environment_is_not_checked() {
     dir_of(&desk.path("work"), 0, 0o755);
     lchown(&link, Some(STRANGER), None).unwrap();
     for (env, why) in [
-        ("open/E", format!("everyone may write `{}`", open.display())),
+        (
+            "open/E",
+            format!("everyone can write to `{}`", open.display()),
+        ),
         ("link/E", format!("`{}` belongs to", link.display())),
     ] {
         let said = desk.create(&[env, "--check", "true"]).failed(3);

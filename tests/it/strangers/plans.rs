@@ -87,7 +87,7 @@ fn a_plan_makes_nothing_but_an_environment() {
         keep_only(plan, |path| path == "authorized_keys");
     };
     save(&desk, &[], "absent", only_evil);
-    refused(&desk, "makes no virtual environment");
+    refused(&desk, "does not make a virtual environment");
     assert!(!desk.path("absent").exists());
     for entry in ["some/empty", "some/full"] {
         fs::create_dir_all(desk.path(entry)).unwrap();
@@ -95,7 +95,7 @@ fn a_plan_makes_nothing_but_an_environment() {
     desk.write("some/full/mine", "mine");
     for target in ["some/empty", "some/full"] {
         save(&desk, &[], target, only_evil);
-        refused(&desk, "makes no virtual environment");
+        refused(&desk, "does not make a virtual environment");
     }
 }
 
@@ -113,7 +113,7 @@ fn a_plan_adds_an_environment_to_a_directory_and_nothing_else() {
             }
             add(plan, file(path, "0644"));
         });
-        refused(&desk, "belongs to no virtual environment");
+        refused(&desk, "is no part of a virtual environment");
     }
     save(&desk, &[], "some", |_| {});
     let said = desk.scratch.rvenv(&["apply", "plan.json"]);
@@ -147,18 +147,18 @@ fn a_plan_works_on_no_checkout() {
         add(plan, file(".git/hooks/post-checkout", "0755"));
     };
     save(&desk, &[], "absent", hook);
-    refused(&desk, "belongs to a checkout");
+    refused(&desk, "belongs to a version control system");
     desk.write("project/.git/hooks/pre-commit", "mine");
     save(&desk, &[], "project", hook);
-    refused(&desk, "belongs to a checkout");
+    refused(&desk, "belongs to a version control system");
     desk.create(&["project"]).ok();
     save(&desk, &["--prompt", "p"], "project", hook);
-    refused(&desk, "belongs to a checkout");
+    refused(&desk, "belongs to a version control system");
     // The directory of hooks itself is no environment, and none comes of it unsaid.
     save(&desk, &[], "project/.git/hooks", |plan| {
         add(plan, file("post-checkout", "0755"));
     });
-    refused(&desk, "belongs to no virtual environment");
+    refused(&desk, "is no part of a virtual environment");
 }
 
 /// I6: no plan gives an entry more than the bits of reading, writing and execution.

@@ -131,7 +131,7 @@ fn the_usual_cache_behind_a_link_to_a_sticky_directory_is_not_used() {
     let found = ended(&mut at_home(&lab.scratch, &home, &lab.find()));
     assert!(!found.stdout.contains("evil"), "{}", found.stdout);
     let said = found.stderr.clone();
-    assert!(said.contains("Warning: no cache is used"), "{said}");
+    assert!(said.contains("warning: no cache is used"), "{said}");
     assert!(said.contains(home.to_str().unwrap()), "{said}");
     found.ok();
     assert_eq!(fs::read_dir(&sticky).unwrap().count(), 1);
@@ -223,7 +223,7 @@ fn a_cache_in_whose_place_others_can_put_another_directory_is_not_used() {
     fs::rename(&cache, home.join(".cache/rvenv")).unwrap();
     let usual = ended(&mut at_home(&lab.scratch, &home, &lab.find()));
     assert!(!usual.stdout.contains("evil"), "{}", usual.stdout);
-    let said = format!("Warning: no cache is used: other users may write into `{there}`");
+    let said = format!("warning: no cache is used: other users may write into `{there}`");
     assert!(usual.stderr.contains(&said), "{}", usual.stderr);
     usual.ok();
     // A group with root as its only member grants nothing to others, and in a sticky directory each

@@ -314,12 +314,12 @@ fn an_interpreter_that_others_can_change_is_not_started() {
         let set = |mode| fs::set_permissions(project.path(below), fs::Permissions::from_mode(mode));
         for mode in [0o757, 0o775 | 0o002] {
             set(mode).unwrap();
-            project.nothing_is_started("project/.venv", "others can write");
+            project.nothing_is_started("project/.venv", "other users can write to");
         }
         set(0o755).unwrap();
     }
     if geteuid().is_root() && gives_acl(&project.path("opt/bin")) {
-        project.nothing_is_started("project/.venv", "others can write");
+        project.nothing_is_started("project/.venv", "other users can write to");
         fs::remove_file(project.path("opt/bin/python3")).unwrap();
         fs::remove_dir(project.path("opt/bin")).unwrap();
         project.evil("opt/bin/python3");
@@ -346,7 +346,7 @@ fn a_program_that_is_not_called_as_interpreters_are_is_not_started() {
     symlink(&evil, project.path("opt/bin/python3")).unwrap();
     project.link("project/.venv", &project.path("opt/bin/python3"));
     project.home("project/.venv", &project.path("opt/bin"));
-    project.nothing_is_started("project/.venv", "not called as interpreters are");
+    project.nothing_is_started("project/.venv", "does not have the name of an interpreter");
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn a_journal_with_two_names_is_foreign() {
         (&place, OsStr::new("second")),
     )
     .unwrap();
-    check_foreign(&disk, "more than one name");
+    check_foreign(&disk, "more than one hard link");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_journal_that_others_may_write_is_foreign() {
     let bytes = read(&disk, JOURNAL);
     for mode in [0o620, 0o602] {
         replace(&disk, JOURNAL, mode, &bytes);
-        check_foreign(&disk, "others may write it");
+        check_foreign(&disk, "other users can write to it");
     }
 }
 
@@ -142,7 +142,7 @@ fn a_journal_inside_the_target_that_the_engine_did_not_write_is_foreign() {
     let second = OsStr::new("journal.settle");
     disk.link((&dir, name), (&dir, OsStr::new("second")))
         .unwrap();
-    check_foreign(&disk, "more than one name");
+    check_foreign(&disk, "more than one hard link");
     disk.remove_file(&dir, name).unwrap();
     disk.make_symlink(&dir, name, OsStr::new("second")).unwrap();
     check_foreign(&disk, "not a regular file");
@@ -181,11 +181,11 @@ fn a_journal_in_the_place_of_the_other_kind_is_foreign() {
     let bytes = bytes_at(&disk, &format!("{WITHIN}journal"));
     remove(&disk, &format!("{WITHIN}journal"));
     write(&disk, &parent(&disk), JOURNAL, &bytes);
-    check_foreign(&disk, "in another place");
+    check_foreign(&disk, "in another directory");
     let tree = read(&killed_before(&swap(), SWITCH), JOURNAL);
     let disk = merge().disk();
     write_at(&disk, &format!("{WITHIN}journal"), &tree);
-    check_foreign(&disk, "in another place");
+    check_foreign(&disk, "in another directory");
 }
 
 /// I7: one target has at most one open transaction, wherever its journal is.
@@ -375,7 +375,7 @@ fn another_object_at_the_name_of_a_record_is_not_replaced() {
             let said = source.to_string();
             assert!(matches!(source, EndError::Taken { .. }), "{said}");
             assert!(
-                said.starts_with(&format!("`{shown}` is in the way")),
+                said.starts_with(&format!("`{shown}` occupies the name")),
                 "{said}"
             );
             let found = disk.meta(&dir, name).unwrap().unwrap();

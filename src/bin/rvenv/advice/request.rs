@@ -40,7 +40,8 @@ fn of_download(failed: &DownloadFailed, terminated: bool) -> CliError {
     } else {
         Exit::Failed
     };
-    CliError::of(exit, failed).hint("see that pip reaches its index, or leave `--upgrade-deps` out")
+    CliError::of(exit, failed)
+        .hint("check that pip can reach its index, or leave out `--upgrade-deps`")
 }
 
 /// Describes why there is no bytecode.
@@ -50,7 +51,7 @@ fn of_bytecode(failed: &BytecodeFailed, terminated: bool) -> CliError {
             CliError::of(interruption(terminated), failed)
         }
         BytecodeFailed::Compile(_) => CliError::of(Exit::Failed, failed)
-            .hint("leave `--compile-bytecode` out: Python compiles what it imports"),
+            .hint("leave out `--compile-bytecode`: Python compiles what it imports"),
         BytecodeFailed::Wheel(_) => CliError::of(Exit::Failed, failed)
             .hint("reinstall that Python, name another with `--python`, or use `--without-pip`"),
     }

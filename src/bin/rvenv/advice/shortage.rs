@@ -21,14 +21,14 @@ impl CliError {
     }
 }
 
-/// What is needed and what is free: `it takes up to 12.0 MB, and 8.0 kB are free`.
+/// What is needed and what is free: `the change needs up to 12.0 MB, and 8.0 kB are free`.
 fn text(shortage: &Shortage) -> String {
     let Shortage {
         needed,
         free,
         is_quota,
     } = shortage;
-    let mut text = format!("it takes up to {}", shown_size(needed.bytes));
+    let mut text = format!("the change needs up to {}", shown_size(needed.bytes));
     if let Some(free) = free {
         let short = needed.objects.zip(free.objects);
         let short = short.filter(|(wanted, left)| left < wanted);
@@ -37,8 +37,9 @@ fn text(shortage: &Shortage) -> String {
         let _infallible = match short {
             Some((wanted, left)) if has_bytes => write!(
                 text,
-                " and {}, and there is room for {left} more",
-                counted(wanted, "inode")
+                " and {}, and {} are free",
+                counted(wanted, "inode"),
+                counted(left, "inode")
             ),
             Some((wanted, left)) => write!(
                 text,
@@ -83,24 +84,24 @@ mod tests {
     #[test]
     fn what_is_short_is_named_and_nothing_else() {
         let plenty = Some(1_000_000);
-        let of_bytes = "it takes up to 12.0 MB, and 8.0 kB are free";
+        let of_bytes = "the change needs up to 12.0 MB, and 8.0 kB are free";
         check(Some(room(8_000, plenty)), false, of_bytes);
         check(Some(room(8_000, None)), false, of_bytes);
         check(
             Some(room(1 << 40, Some(7))),
             false,
-            "it takes up to 12.0 MB and 500 inodes, and there is room for 7 more",
+            "the change needs up to 12.0 MB and 500 inodes, and 7 inodes are free",
         );
         check(
             Some(room(8_000, Some(7))),
             false,
-            "it takes up to 12.0 MB and 500 inodes, and 8.0 kB and 7 inodes are free",
+            "the change needs up to 12.0 MB and 500 inodes, and 8.0 kB and 7 inodes are free",
         );
         check(
             Some(room(1 << 40, plenty)),
             true,
-            "it takes up to 12.0 MB, and 1099.5 GB are free; a quota leaves less than that",
+            "the change needs up to 12.0 MB, and 1099.5 GB are free; a quota leaves less than that",
         );
-        check(None, false, "it takes up to 12.0 MB");
+        check(None, false, "the change needs up to 12.0 MB");
     }
 }

@@ -13,7 +13,8 @@ use rvenv_journal::{
     RecoverError, Recovered, RollbackError,
 };
 
-const NO_HISTORY: &str = "needs a person: what is there fits no history of rvenv";
+const NO_HISTORY: &str = "a person must decide: the state is not one that a crash can leave; \
+    `rvenv recover` names the reason";
 
 /// What a command may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,20 +93,17 @@ impl State {
                 "the new tree is published; what is no longer needed is not cleaned up yet"
             }
             Self::Undecided => {
-                "the new tree is at the target, but it is not decided yet whether it stays"
+                "the new tree is at the target, but whether it stays is not decided yet"
             }
-            Self::Rejected => {
-                "what was published may still be at the target, and is not to stay there"
-            }
+            Self::Rejected => "what was published may still be at the target, but must not stay",
             Self::InDoubt => {
-                "the target is as it was before or as it was to be; a restart of the machine \
-                 shows which"
+                "the target is as it was before or as planned; which one is known after a reboot"
             }
             Self::Untouched => "nothing was touched",
             Self::HalfRecovered => "the recovery is not finished; nothing was lost",
             Self::CacheAsBefore => "the cache is as it was before",
             Self::CacheSwept => "what was to be deleted from the cache is deleted",
-            Self::CacheSweptButSome => "everything else that was to go is deleted",
+            Self::CacheSweptButSome => "everything else that was to be deleted is deleted",
             Self::CacheHalfSwept => {
                 "some of what was to be deleted from the cache may be deleted; nothing else was \
                  touched"
@@ -122,9 +120,7 @@ impl State {
             Self::Littered | Self::Started | Self::Published | Self::Undecided | Self::Rejected => {
                 Some("run `rvenv recover` on the target, or any changing command, to finish")
             }
-            Self::InDoubt => {
-                Some("check the disk, restart the machine, then run `rvenv recover` on the target")
-            }
+            Self::InDoubt => Some("check the disk, reboot, then run `rvenv recover` on the target"),
             Self::AsBefore
             | Self::AsRecovered
             | Self::Untouched
@@ -237,18 +233,16 @@ pub(crate) fn recovered(upshot: Upshot) -> Option<&'static str> {
         Upshot::NothingOpen => None,
         Upshot::Torn => Some("An earlier run left a damaged journal, which is deleted"),
         Upshot::Unpublished => Some("An earlier run died; the target is as it was before that run"),
-        Upshot::Stays => Some("An earlier run died after publishing; what it published stays"),
+        Upshot::Stays => Some("An earlier run died after publishing; its changes stay"),
         Upshot::Undone(Former::Nothing) => Some(
-            "An earlier run died; what it published is taken back, and nothing is at the target, \
-             as before it",
+            "An earlier run died; its changes are undone, and the target does not exist, as before",
         ),
-        Upshot::Undone(Former::Tree) => Some(
-            "An earlier run died; what it published is taken back, and the tree before it is back",
-        ),
-        Upshot::Undone(Former::Entries) => Some(
-            "An earlier run died; what it published is taken back, and the entries before it are \
-             back",
-        ),
+        Upshot::Undone(Former::Tree) => {
+            Some("An earlier run died; its changes are undone, and the previous tree is back")
+        }
+        Upshot::Undone(Former::Entries) => {
+            Some("An earlier run died; its changes are undone, and the previous entries are back")
+        }
     }
 }
 
@@ -259,29 +253,27 @@ pub(crate) fn pending(seen: &Inspection) -> Option<&'static str> {
     };
     match (decision, seen.former) {
         (Decision::Nothing, _) => None,
-        (Decision::DropJournal, _) => Some("a run left a damaged journal, which will be deleted"),
-        (Decision::Discard, _) => Some(
-            "a run died; the target is as it was before that run, and what it left will be \
-             cleaned up",
-        ),
-        (Decision::Settle, _) => Some("a run died after publishing; what it published will stay"),
-        (Decision::VerifyThenSettle, _) => Some(
-            "a run published and the disk did not confirm it; what it published will be verified",
-        ),
-        (Decision::Undo, Some(Former::Nothing)) => Some(
-            "a run died; what it published will be taken back, and nothing will be at the target",
-        ),
-        (Decision::Undo, Some(Former::Tree)) => Some(
-            "a run died; what it published will be taken back, and the tree before it will come \
-             back",
-        ),
-        (Decision::Undo, Some(Former::Entries) | None) => Some(
-            "a run died; what it published will be taken back, and the entries before it will \
-             come back",
-        ),
-        (Decision::Wait, _) => {
-            Some("the disk did not confirm what was written; nothing is done before a restart")
+        (Decision::DropJournal, _) => {
+            Some("a run left a damaged journal, which recovery will delete")
         }
+        (Decision::Discard, _) => Some(
+            "a run died; the target is as it was before that run, and recovery will delete the \
+             leftovers",
+        ),
+        (Decision::Settle, _) => Some("a run died after publishing; its changes will stay"),
+        (Decision::VerifyThenSettle, _) => {
+            Some("a run published, but fsync failed; recovery will verify what it published")
+        }
+        (Decision::Undo, Some(Former::Nothing)) => {
+            Some("a run died; recovery will undo its changes, and the target will not exist")
+        }
+        (Decision::Undo, Some(Former::Tree)) => {
+            Some("a run died; recovery will undo its changes and bring back the previous tree")
+        }
+        (Decision::Undo, Some(Former::Entries) | None) => {
+            Some("a run died; recovery will undo its changes and bring back the previous entries")
+        }
+        (Decision::Wait, _) => Some("fsync failed; nothing is done before a reboot"),
         (Decision::Refuse(_), _) => Some(NO_HISTORY),
     }
 }
@@ -322,16 +314,15 @@ mod tests {
         ),
         (
             State::Undecided,
-            "the new tree is at the target, but it is not decided yet whether it stays",
+            "the new tree is at the target, but whether it stays is not decided yet",
         ),
         (
             State::Rejected,
-            "what was published may still be at the target, and is not to stay there",
+            "what was published may still be at the target, but must not stay",
         ),
         (
             State::InDoubt,
-            "the target is as it was before or as it was to be; a restart of the machine shows \
-             which",
+            "the target is as it was before or as planned; which one is known after a reboot",
         ),
         (State::Untouched, "nothing was touched"),
         (
@@ -345,7 +336,7 @@ mod tests {
         ),
         (
             State::CacheSweptButSome,
-            "everything else that was to go is deleted",
+            "everything else that was to be deleted is deleted",
         ),
         (
             State::CacheHalfSwept,
@@ -692,7 +683,7 @@ mod tests {
     #[test]
     fn a_recovery_says_what_the_target_holds_now() {
         let died = "An earlier run died";
-        let taken_back = "what it published is taken back";
+        let undone = "its changes are undone";
         for (upshot, expected) in [
             (Upshot::NothingOpen, None),
             (
@@ -705,24 +696,22 @@ mod tests {
             ),
             (
                 Upshot::Stays,
-                Some(format!("{died} after publishing; what it published stays")),
+                Some(format!("{died} after publishing; its changes stay")),
             ),
             (
                 Upshot::Undone(Former::Nothing),
                 Some(format!(
-                    "{died}; {taken_back}, and nothing is at the target, as before it"
+                    "{died}; {undone}, and the target does not exist, as before"
                 )),
             ),
             (
                 Upshot::Undone(Former::Tree),
-                Some(format!(
-                    "{died}; {taken_back}, and the tree before it is back"
-                )),
+                Some(format!("{died}; {undone}, and the previous tree is back")),
             ),
             (
                 Upshot::Undone(Former::Entries),
                 Some(format!(
-                    "{died}; {taken_back}, and the entries before it are back"
+                    "{died}; {undone}, and the previous entries are back"
                 )),
             ),
         ] {
@@ -732,34 +721,31 @@ mod tests {
 
     #[test]
     fn what_is_open_says_what_a_recovery_will_do() {
-        let to_come = "a run died; what it published will be taken back, and";
+        let to_come = "a run died; recovery will undo its changes";
         let bare = [
             (Decision::Nothing, None),
             (
                 Decision::DropJournal,
-                Some("a run left a damaged journal, which will be deleted"),
+                Some("a run left a damaged journal, which recovery will delete"),
             ),
             (
                 Decision::Discard,
                 Some(
-                    "a run died; the target is as it was before that run, and what it left will \
-                     be cleaned up",
+                    "a run died; the target is as it was before that run, and recovery will \
+                     delete the leftovers",
                 ),
             ),
             (
                 Decision::Settle,
-                Some("a run died after publishing; what it published will stay"),
+                Some("a run died after publishing; its changes will stay"),
             ),
             (
                 Decision::VerifyThenSettle,
-                Some(
-                    "a run published and the disk did not confirm it; what it published will be \
-                     verified",
-                ),
+                Some("a run published, but fsync failed; recovery will verify what it published"),
             ),
             (
                 Decision::Wait,
-                Some("the disk did not confirm what was written; nothing is done before a restart"),
+                Some("fsync failed; nothing is done before a reboot"),
             ),
             (Decision::Refuse(Refusal::Stranger), Some(NO_HISTORY)),
         ];
@@ -775,14 +761,14 @@ mod tests {
             }
         }
         for (former, rest) in [
-            (Some(Former::Nothing), "nothing will be at the target"),
-            (Some(Former::Tree), "the tree before it will come back"),
+            (Some(Former::Nothing), ", and the target will not exist"),
+            (Some(Former::Tree), " and bring back the previous tree"),
             (
                 Some(Former::Entries),
-                "the entries before it will come back",
+                " and bring back the previous entries",
             ),
         ] {
-            let expected = format!("{to_come} {rest}");
+            let expected = format!("{to_come}{rest}");
             let said = pending(&seen(Ok(Decision::Undo), former));
             assert_eq!(said, Some(expected.as_str()));
         }

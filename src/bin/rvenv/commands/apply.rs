@@ -49,8 +49,8 @@ fn check_digest(plan: &Plan, pinned: &str) -> Result<(), CliError> {
         return Ok(());
     }
     let what = format!(
-        "the plan has the digest {}, not the one that was asked for",
+        "the plan has the digest {}, not the one that `--digest` names",
         plan.digest()
     );
-    Err(CliError::new(Exit::Precondition, what).hint("look at the plan again before you apply it"))
+    Err(CliError::new(Exit::Precondition, what).hint("review the plan again before you apply it"))
 }

@@ -89,8 +89,8 @@ impl Session<'_> {
             return Ok(Exit::Done);
         }
         self.terminal.story(
-            "What was deleted is unpacked again when it is next wanted. Environments may share \
-             what was edited: \
+            "What was deleted is unpacked again when it is next needed. Environments may share \
+             edited files: \
              see `rvenv verify ENV_DIR`",
         );
         let kept = audit.faults.iter().filter_map(|fault| fault.kept.as_ref());
@@ -129,7 +129,7 @@ impl Session<'_> {
         if lives_on > 0 {
             let size = shown_size(lives_on);
             self.terminal.story(&format!(
-                "{size} of what was deleted is also in environments, and goes with them"
+                "{size} of what was deleted is also in environments, and is freed with them"
             ));
         }
         let Some(first) = &swept.leftovers.first else {
@@ -148,14 +148,14 @@ impl Session<'_> {
         .leaving(State::CacheSweptButSome)
         .because(first)
         .because(&first.source)
-        .hint("see whom these entries belong to, and whether something is mounted there"))
+        .hint("check the owner of these entries, and whether something is mounted there"))
     }
 
     fn tell_strangers(&self, path: &Path, strangers: &[String]) {
         for stranger in strangers {
             let shown = escape(&path.join(stranger).to_string_lossy());
             self.terminal.story(&format!(
-                "Left `{shown}` alone: it is not ours; delete it if nobody needs it"
+                "Left `{shown}` alone: rvenv did not create it; delete it if it is not needed"
             ));
         }
     }

@@ -231,7 +231,7 @@ impl Status {
                 .map(|why| format!("  {}", escape(why))),
         );
         if !self.generations.is_empty() {
-            lines.push("generations, the last one comes back first:".to_owned());
+            lines.push("generations (`rvenv rollback` brings back the last):".to_owned());
             lines.extend(self.generations.iter().map(Kept::text));
         }
         lines.join("\n") + "\n"

@@ -72,10 +72,7 @@ fn verify(
     let target = Target::open(fs, path, Parents::Require).map_err(of_verify_target)?;
     let warning = match inspect(&target) {
         Ok(inspection) => status::open(&inspection),
-        Err(error) => Some(format!(
-            "what stands beside it is unknown: {}",
-            error.source
-        )),
+        Err(error) => Some(format!("what is beside it is unknown: {}", error.source)),
     };
     let verification = rvenv::verify::verify(&target).map_err(|error| of_verify(&error))?;
     let warning = warning.map(|what| {
@@ -308,9 +305,9 @@ fn change_word(change: Change) -> &'static str {
         Change::Kind => "of another kind",
         Change::Mode => "with another mode",
         Change::Owner => "of another user",
-        Change::Content => "with other bytes",
+        Change::Content => "with different content",
         Change::LinkTarget => "that lead elsewhere",
-        Change::Listing => "in rows of no use",
+        Change::Listing => "in invalid rows",
         Change::Unreadable => "that cannot be read",
         Change::Interpreter => "without an interpreter",
     }
@@ -351,8 +348,8 @@ fn advice(found: &Verification, given: &str) -> Vec<String> {
     }
     if !found.managed.drift.is_empty() {
         lines.push(match found.receipt {
-            Some(_) => format!("Put the managed paths back with `rvenv repair {shown}`"),
-            None => format!("Make it anew with `rvenv create --clear {shown}`"),
+            Some(_) => format!("Restore the managed paths with `rvenv repair {shown}`"),
+            None => format!("Create it again with `rvenv create --clear {shown}`"),
         });
     } else if !frame.drift.is_empty() {
         lines.push(format!(
@@ -375,7 +372,7 @@ fn advice(found: &Verification, given: &str) -> Vec<String> {
     let rest = if more == 0 {
         String::new()
     } else {
-        format!(", and {more} more alike")
+        format!(", and likewise for {more} more")
     };
     lines.push(format!(
         "Reinstall what differs with `{python} -m pip install --force-reinstall --no-deps \

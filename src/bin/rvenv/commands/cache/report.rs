@@ -60,9 +60,9 @@ fn fault_text(fault: &Fault) -> String {
 fn flaw_text(flaw: Flaw) -> &'static str {
     match flaw {
         Flaw::Manifest => "has no manifest that can be read",
-        Flaw::Kind => "is no regular file",
+        Flaw::Kind => "is not a regular file",
         Flaw::Length => "has another length",
-        Flaw::Content => "has other bytes",
+        Flaw::Content => "has different content",
         Flaw::Mode => "has another mode",
         Flaw::Owner => "belongs to another user or group",
         Flaw::Time => "has another time",
@@ -102,7 +102,8 @@ pub(crate) fn swept_text(path: &Path, swept: &Deleted) -> String {
     if dead > 0 || packs.living > 0 {
         let living = packs.living;
         lines.push(format!(
-            "unfinished: {dead} of dead processes deleted, {living} left to processes that may live"
+            "unfinished: {dead} of dead processes deleted, {living} kept for processes that may \
+             be running"
         ));
     }
     lines.push(format!(

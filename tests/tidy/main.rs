@@ -1,4 +1,4 @@
-//! Tidiness as a test: floors, sizes and manners of the source, which no compiler checks.
+//! Tidiness as a test: floors, sizes and conventions of the sources, which no compiler checks.
 //!
 //! A file may use files on lower floors only (ARCHITECTURE.md draws them); files and functions are
 //! small enough to be read in one go; every file says at its head what it promises.
@@ -60,7 +60,7 @@ fn is_publisher(source: &Source) -> bool {
     names.any(|name| PUBLISHERS.contains(&name.as_str()))
 }
 
-/// I4: whatever a stage does is in the plan, because it has nothing else to do it with.
+/// I4: everything that a hook does is in the plan, because a hook has no other way to act.
 #[test]
 fn a_builder_cannot_publish() {
     for source in sources("src").iter().filter(|source| !is_publisher(source)) {

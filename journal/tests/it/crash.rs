@@ -324,7 +324,7 @@ fn a_power_cut_in_the_next_publication_finds_one_journal() {
 /// I1, I5: without birth times the tree is old or new, and recovery keeps what it cannot prove to
 /// be the engine's.
 #[test]
-fn without_times_of_birth_recovery_keeps_what_it_cannot_prove() {
+fn without_birth_times_recovery_keeps_what_it_cannot_prove() {
     let bases = [
         Case::of("put", Publication::Put),
         Case::of("swap", Publication::Swap),
@@ -498,7 +498,7 @@ fn check_after_fault(case: &Case, outcome: &Outcome, disk: &SimFs, exit: Exit) {
 /// I1: without birth times a stage contains its token, which a power cut must not lose before the
 /// rest.
 #[test]
-fn without_times_of_birth_a_power_cut_while_staging_leaves_no_litter() {
+fn without_birth_times_a_power_cut_while_staging_leaves_no_litter() {
     let unborn = Options {
         births: Support::Absent,
         ..Options::default()

@@ -127,7 +127,7 @@ fn make_executable(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// A clean place: home, working directory and parent of the environments.
+/// A scratch directory: home, working directory and parent of the environments.
 pub(super) fn scratch() -> TempDir {
     tempfile::tempdir().unwrap()
 }
@@ -253,7 +253,7 @@ fn deactivate_removes_itself() {
     for shell in installed_shells() {
         let home = scratch();
         let env = Env::new(home.path(), "env", "env");
-        // Some tools have a program of that name.
+        // Some tools bring a program of that name.
         let no_programs = match shell.script {
             "activate.csh" => "setenv PATH /nowhere",
             "activate.fish" => "set PATH /nowhere",

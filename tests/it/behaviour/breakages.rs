@@ -18,8 +18,8 @@ use crate::refused::refused_by;
 
 const NOT_ISOLATED: &str = "import sys; print(sys.prefix)";
 
-/// `venv` reuses an existing directory without a word, whatever is in it; here what is in it stays
-/// too, and a file of the same name stops it.
+/// `venv` silently reuses an existing directory, whatever is in it; rvenv keeps the content too,
+/// and refuses at a file of the same name.
 #[test]
 fn an_existing_directory_keeps_its_files_and_none_is_overwritten() {
     let Some(desk) = desk() else { return };
@@ -158,8 +158,8 @@ fn a_line_break_forges_no_line_of_the_configuration() {
     }
 }
 
-/// A torn `pyvenv.cfg`, as an interrupted `venv` leaves it, makes the packages of the system
-/// visible without a word.
+/// A torn `pyvenv.cfg`, as an interrupted `venv` leaves it, silently makes the packages of the
+/// system visible.
 #[test]
 fn a_torn_configuration_is_reported_and_written_anew() {
     let Some(desk) = desk() else { return };
@@ -336,7 +336,8 @@ fn the_gitignore_of_a_project_is_never_overwritten() {
     desk.works("");
 }
 
-/// As `venv`: `..` goes by the text, so a link's neighbour is meant and not its target's.
+/// As `venv`: `..` is resolved in the text, so it means the parent of a link, not that of the
+/// link's target.
 #[test]
 fn two_dots_go_by_the_text() {
     let Some(desk) = desk() else { return };
@@ -378,7 +379,8 @@ fn under_a_strict_umask_interpreters_can_still_be_run() {
     assert_eq!(modes, [0o700, 0o755, 0o644, 0o600]);
 }
 
-/// `venv` of one run is seen half made by another, and several at once end as luck has it.
+/// One run of `venv` sees the half-made environment of another, and the result of several at once
+/// is random.
 #[test]
 fn several_at_once_make_one_whole_environment() {
     let Some(desk) = desk() else { return };
@@ -435,7 +437,7 @@ fn a_full_disk_leaves_what_was_there_and_says_why() {
     assert!(said.contains("as it was before"), "{said}");
 }
 
-/// A read-only place stops `venv` at its first file; here before anything.
+/// A read-only place stops `venv` at its first file; rvenv stops before it makes anything.
 #[test]
 fn a_directory_that_may_not_be_written_is_left_alone() {
     let Some(desk) = desk_for_all() else { return };
@@ -454,7 +456,7 @@ fn a_python_that_cannot_install_pip_makes_nothing() {
     assert!(said.contains("--without-pip"), "{said}");
 }
 
-/// As `venv`'s: `include` has a directory of the version from 3.11 to 3.13 only.
+/// As with `venv`: only from 3.11 to 3.13 `include` contains a directory of the version.
 #[test]
 fn names_follow_the_version_of_the_interpreter() {
     for python in machine::supported() {

@@ -18,8 +18,8 @@ fn killed(desk: &Desk, words: &[&str]) {
     assert_eq!(ended.code, None, "{}", ended.stderr);
 }
 
-/// uv, killed before it wrote `pyvenv.cfg`, refuses to go on, and then refuses the `--clear` that
-/// it proposes.
+/// uv, killed before it wrote `pyvenv.cfg`, refuses to continue, and then refuses the `--clear`
+/// that it proposes.
 #[test]
 fn after_a_kill_the_same_command_and_a_clear_both_go_on() {
     let Some(desk) = desk() else { return };

@@ -27,7 +27,7 @@ fn clearing_through_a_link_replaces_the_directory_and_keeps_the_link() {
     desk.works("E");
 }
 
-/// `venv --clear` leaves fifos, sockets and devices behind, without a word.
+/// `venv --clear` silently leaves FIFOs, sockets and devices behind.
 #[test]
 fn clearing_takes_a_fifo_away_with_the_rest() {
     let Some(desk) = desk() else { return };
@@ -38,7 +38,7 @@ fn clearing_takes_a_fifo_away_with_the_rest() {
     desk.works("E");
 }
 
-/// `venv --clear` unlinks links and never follows them; so does this.
+/// `venv --clear` unlinks links and never follows them; so does rvenv.
 #[test]
 fn clearing_never_follows_a_link() {
     let Some(desk) = desk() else { return };
@@ -159,7 +159,7 @@ fn an_upgrade_keeps_the_prompt_and_the_packages_of_the_system() {
     assert!(config.contains("prompt = 'mine'\n"), "{config}");
 }
 
-/// `venv --upgrade` where nothing is makes an environment without activation scripts.
+/// `venv --upgrade` where nothing exists makes an environment without activation scripts.
 #[test]
 fn an_upgrade_of_nothing_is_refused() {
     let Some(desk) = desk() else { return };
@@ -206,7 +206,7 @@ fn an_upgrade_to_another_minor_version_starts_that_version() {
     }
 }
 
-/// `venv --upgrade` never moves packages, and never says that they are out of sight.
+/// `venv --upgrade` never moves packages, and never reports that the new Python cannot see them.
 #[test]
 fn packages_that_another_minor_version_would_lose_are_named_first() {
     let (Some(old), Some(new)) = (minor_of(11), minor_of(12)) else {

@@ -161,7 +161,7 @@ fn the_context_has_the_attributes_of_venv() {
     );
 }
 
-/// Says which stages were run, in which order, and plans nothing more.
+/// Records which hooks ran, in which order, and plans nothing more.
 #[derive(Default)]
 struct Recording(RefCell<Vec<&'static str>>);
 
@@ -209,7 +209,7 @@ impl Hooks for Recording {
 }
 
 #[test]
-fn the_stages_run_in_the_order_of_venv() {
+fn the_hooks_run_in_the_order_of_venv() {
     let Some(bench) = bench() else { return };
     let recording = Recording::default();
     let builder = EnvBuilder {
@@ -226,7 +226,7 @@ fn the_stages_run_in_the_order_of_venv() {
     assert_eq!(names(&bench.path("")), Vec::<String>::new());
 }
 
-/// Knows of another system of version control.
+/// Supports another system of version control.
 struct Bazaar;
 
 impl Hooks for Bazaar {
@@ -265,7 +265,7 @@ fn a_builder_may_know_of_more_systems_of_version_control_and_an_unknown_one_is_r
     assert_eq!(bench.path("E/.gitignore").exists(), expected);
 }
 
-/// Plans something, and notes a command that judges it.
+/// Plans a file, and adds a health check for it.
 struct Judged(&'static str);
 
 impl Hooks for Judged {
@@ -276,9 +276,9 @@ impl Hooks for Judged {
     }
 }
 
-/// I5: a health check of a stage decides.
+/// I5: a health check of a hook decides.
 #[test]
-fn what_fails_the_health_check_of_a_stage_is_taken_back() {
+fn what_fails_the_health_check_of_a_hook_is_taken_back() {
     let Some(bench) = bench() else { return };
     bench.refused(&Judged("exit 3"), "failed its health check");
     let judge = "test \"$(cat \"$VIRTUAL_ENV/share/note.txt\")\" = made && python -c ''";
@@ -307,7 +307,7 @@ impl Hooks for Greedy {
 }
 
 #[test]
-fn a_stage_installs_only_wheels_that_were_given_beforehand() {
+fn a_hook_installs_only_wheels_that_were_given_beforehand() {
     let Some(bench) = bench() else { return };
     let index = packages::index(&bench.scratch, &bench.python.path, &[("demo", "1.0")]);
     let wheel = index.join("demo-1.0-py3-none-any.whl");
@@ -315,7 +315,7 @@ fn a_stage_installs_only_wheels_that_were_given_beforehand() {
     bench.refused(&Greedy(wheel), "was not among the packages");
 }
 
-/// Wants to leave the environment.
+/// Plans a path outside the environment.
 struct Escaping(&'static str);
 
 impl Hooks for Escaping {
@@ -324,9 +324,9 @@ impl Hooks for Escaping {
     }
 }
 
-/// I6: a stage cannot plan anything outside, nor over what another stage plans.
+/// I6: a hook cannot plan anything outside, nor over what another hook plans.
 #[test]
-fn a_stage_plans_nothing_outside_its_environment_nor_over_another_stage() {
+fn a_hook_plans_nothing_outside_its_environment_nor_over_another_hook() {
     let Some(bench) = bench() else { return };
     for path in ["../x", "/x", "pyvenv.cfg", "bin/python/x", ".rvenv/x"] {
         assert!(bench.create(&Escaping(path)).is_err(), "{path}");
@@ -334,8 +334,8 @@ fn a_stage_plans_nothing_outside_its_environment_nor_over_another_stage() {
     }
 }
 
-/// I4: a wheel may give all files of every version one time; what is as long and as old is not the
-/// same for that.
+/// I4: a wheel may give all files of every version the same time; equal length and time do not mean
+/// equal content.
 #[test]
 fn a_file_that_is_as_long_and_as_old_is_exchanged_for_other_bytes() {
     let Some(bench) = bench() else { return };
@@ -370,7 +370,7 @@ fn a_file_that_is_as_long_and_as_old_is_exchanged_for_other_bytes() {
     assert_eq!(new, fs::read(&other).unwrap());
 }
 
-/// Python takes bytecode as that of its source by length and time alone, and a wheel says the time.
+/// Python matches bytecode to its source only by length and time, and a wheel sets the time.
 #[test]
 fn no_bytecode_outlives_the_source_that_it_was_compiled_from() {
     let Some(bench) = bench() else { return };
@@ -406,7 +406,7 @@ fn no_bytecode_outlives_the_source_that_it_was_compiled_from() {
     let vast = fs::File::create(site.join("demo/__pycache__/inner.cpython-30.pyc")).unwrap();
     vast.set_len(1 << 30).unwrap();
     says("1.0", modes[1]);
-    // Of the third version nothing is compiled until it comes back.
+    // Nothing of the third version is compiled until it comes back.
     for version in ["1.5", "1.6", "1.7"] {
         built(version);
         for flags in modes.iter().filter(|_| version != "1.6") {
@@ -423,9 +423,9 @@ fn no_bytecode_outlives_the_source_that_it_was_compiled_from() {
     bench.scratch.rvenv(&["verify", "E"]).ok();
 }
 
-/// A package that pip had put there, in an older version, gives way to the wheel of a stage.
+/// The wheel of a hook replaces an older version of the package that pip had installed.
 #[test]
-fn a_wheel_of_a_stage_takes_the_place_of_what_an_installer_had_put_there() {
+fn a_wheel_of_a_hook_replaces_what_an_installer_had_put_there() {
     let Some(bench) = bench() else { return };
     let index = packages::index(
         &bench.scratch,
@@ -458,6 +458,6 @@ fn a_wheel_of_a_stage_takes_the_place_of_what_an_installer_had_put_there() {
     .unwrap();
     assert!(site.join("demo-2.0.dist-info").is_dir());
     assert!(!info("demo").exists() && !site.join("demo_old.py").exists());
-    // A wheel that was given and that no stage installs takes nothing away.
+    // A wheel that no hook installs removes nothing.
     assert!(info("six").is_dir() && site.join("six_old.py").exists());
 }

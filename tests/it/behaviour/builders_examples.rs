@@ -37,8 +37,7 @@ fn the_example_preinstalled_makes_environments_with_packages_and_follows_newer_o
     assert_eq!(bench.scratch.run::<&str>(&program, &[]).ok(), "demo 1.0\n");
     assert!(!bench.path("E/bin/unwanted").exists());
 
-    // The same again is no change; a newer wheel takes the place of the older one, and leaves
-    // nothing of it.
+    // The same again is no change; a newer wheel replaces the older one completely.
     assert!(matches!(
         built(bench.builder()).unwrap().outcome,
         Outcome::NoChanges(_)

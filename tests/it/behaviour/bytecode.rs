@@ -98,7 +98,8 @@ fn what_one_process_compiles_and_what_many_compile_is_the_same_to_the_byte() {
     let pythons = supported();
     for (number, python) in pythons.iter().enumerate() {
         let interpreter = asked(&python.path);
-        // Every source for the newest; for each other one hundreds of them, of both wheels.
+        // Every source for the newest interpreter; hundreds of them, from both wheels, for each
+        // other one.
         let is_newest = number + 1 == pythons.len();
         let every = if is_newest { 1 } else { 3 };
         for wheel in interpreter.bundled.wheels() {
@@ -128,7 +129,7 @@ fn a_set_with_a_none_in_it_is_written_in_one_order_and_is_the_same_set() {
         let sources = [source("sets.py", text)];
         let first = compile(&interpreter, &sources, 1).unwrap();
         for _ in 0..8 {
-            // Where None lies in memory is another place each time.
+            // The address of None differs from process to process.
             assert_eq!(
                 compile(&interpreter, &sources, 1).unwrap(),
                 first,

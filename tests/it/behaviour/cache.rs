@@ -47,7 +47,7 @@ fn number(value: &Value, path: &str) -> u64 {
     value.pointer(path).and_then(Value::as_u64).unwrap()
 }
 
-/// The directories of packs, and how often each name begins so.
+/// The directories of packs.
 fn packs(scratch: &Scratch) -> Vec<PathBuf> {
     let packs = fs::read_dir(scratch.cache().join("packs"));
     let mut packs: Vec<_> = packs
@@ -128,8 +128,8 @@ fn sizes_are_told_in_units_and_in_bytes() {
     assert_eq!(stored(&scratch).len(), objects.len());
 }
 
-/// Same length and longer: the next environment has the bytes of the wheel, and shares them with
-/// the one after it.
+/// Edits of the same length and longer ones: the next environment has the bytes of the wheel, and
+/// shares them with the one after it.
 #[test]
 fn an_edit_in_place_in_one_environment_reaches_no_new_one() {
     let Some((scratch, python)) = with_pip() else {

@@ -130,7 +130,7 @@ fn the_built_in_check_sees_what_is_broken() {
 fn a_command_runs_with_the_environment_active_and_its_end_is_reported() {
     let Some(python) = any_python() else { return };
     let lab = Lab::new(&python, &["--without-pip"]);
-    // A program in the environment must not pass for the shell.
+    // A program in the environment must not replace the shell.
     symlink("/bin/false", lab.at.bin.join("sh")).unwrap();
     let env = lab.at.dir.display();
     let cwd = lab.scratch.path("");

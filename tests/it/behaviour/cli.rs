@@ -312,7 +312,7 @@ fn several_targets_are_made_from_left_to_right_until_one_fails() {
     ended.failed(3);
     assert!(scratch.path("one/pyvenv.cfg").exists());
     assert!(!scratch.path("two").exists());
-    // A path that no environment can have is found before anything is made.
+    // A path that no environment can have is refused before anything is made.
     with_player(&scratch, "create", &["three", "fo:ur"]).failed(2);
     assert!(!scratch.path("three").exists());
 }

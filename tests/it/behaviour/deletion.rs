@@ -1,7 +1,7 @@
 //! A slow deletion of the old tree: what is shown, and what a signal does.
 //!
-//! A tracer slows the calls that delete. The switch is long done by then, so a signal is no
-//! failure: the command ends with success, and what it left is trash that the next change deletes.
+//! A tracer slows the calls that delete. The switch has happened by then, so a signal is no
+//! failure: the command succeeds, and leaves trash that the next change deletes.
 //! Read next: `interrupt.rs`, for signals before the switch.
 
 use crate::strace;
@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 const FILES: usize = 400;
 /// Deleting this many takes much more than a second.
 const MANY: usize = 250;
-/// Deletes slowly, and stays in the background, so that the command itself is our child.
+/// Deletes slowly, and stays in the background, so that the command itself is the test's child.
 const SLOWLY: &[&str] = &[
     "strace",
     "-D",

@@ -1,4 +1,4 @@
-//! The newest pip: wheels that pip downloads, and what becomes of them in a plan.
+//! The newest pip: wheels that pip downloads, and how a plan uses them.
 //!
 //! The index is a directory with wheels made here; no network. Interpreters that are not installed
 //! are skipped.
@@ -61,7 +61,8 @@ impl Index {
 
 #[test]
 fn the_pips_of_old_and_new_interpreters_download_the_newest_wheels() {
-    // The pips between them take the same options, and each is slow to start out of its wheel.
+    // The versions of pip between them take the same options, and each starts slowly out of its
+    // wheel.
     let all = supported();
     for python in all.first().into_iter().chain(all.last()).cloned() {
         let index = Index::new(

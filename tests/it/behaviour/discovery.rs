@@ -159,7 +159,7 @@ fn the_versions_of_pyenv_and_uv_are_found_where_they_are_by_default() {
     assert_eq!(paths(&listed(&mut elsewhere)), [text(&managed)]);
 }
 
-/// What the library is told of alternatives and of the registry, since both are at fixed places of
+/// The library gets alternatives and the registry as arguments, since both are at fixed places of
 /// the machine.
 #[test]
 fn what_is_registered_is_found() {
@@ -312,12 +312,12 @@ fn an_installation_that_says_what_it_is_is_not_started() {
     let said = ended(&mut lab.command(&["create", "-v", "--python", "3.14.1", "E"])).failed(1);
     assert!(said.contains("python3.14`: it is cpython 3.14.2"), "{said}");
     assert!(!trace.exists());
-    // What an environment is made of has to answer for itself.
+    // The base of a new environment must answer itself.
     ended(&mut lab.command(&["create", "--python", "3.14", "E"])).failed(1);
     assert!(trace.exists());
 }
 
-/// Whatever it was told by, a file beside it, the cache or the interpreter itself.
+/// The same, whether it comes from a file beside it, the cache or the interpreter itself.
 #[test]
 fn what_is_told_of_an_interpreter_is_what_it_says_itself() {
     let lab = Lab::new();
@@ -400,12 +400,12 @@ fn what_is_not_there_is_refused_with_what_there_is_and_what_to_do() {
     assert!(!said.contains("searched"), "{said}");
     let said = ended(&mut lab.command(&["python", "find", ">=x"])).failed(2);
     assert!(said.contains("names no version"), "{said}");
-    // A list of nothing is a list.
+    // An empty result is still a list.
     let listing = listed(&mut lab.command(&["python", "list", "--json", "3.12"]));
     assert_eq!(listing["interpreters"], serde_json::json!([]));
 }
 
-/// Format 1: what it has stays as it is.
+/// Format 1: its existing keys do not change.
 #[test]
 fn the_forms_for_people_and_programs_are_these() {
     let lab = Lab::new();

@@ -124,8 +124,8 @@ fn environments_of_rvenv_are_understood() {
     }
 }
 
-/// With every option on, by the class, because the command line would want a network for the newest
-/// pip.
+/// With every option on, by the library, because the command line would need a network for the
+/// newest pip.
 const EVERYTHING: &str = "
 import sys, venv
 class Builder(venv.EnvBuilder):
@@ -239,7 +239,7 @@ fn configurations_of_other_tools_are_understood() {
 #[test]
 fn the_base_is_the_same_version_from_elsewhere_when_the_old_one_is_gone() {
     let scratch = Scratch::new();
-    // Not in one place with the environment.
+    // Outside the directory of the environment.
     let elsewhere = Scratch::new();
     fs::create_dir(elsewhere.path("old")).unwrap();
     fs::create_dir(scratch.path("new")).unwrap();

@@ -1,4 +1,4 @@
-//! Filesystems: what each command does on each kind of them, to the byte, mode and time (I1).
+//! Filesystems: what each command does on each kind of them, in every byte, mode and time (I1).
 //!
 //! On each place each command does what [`EXPECTED`] says, or is refused and leaves the tree and
 //! everything beside it unchanged. `plan` predicts how. `recover` ends a run that was killed at its
@@ -211,7 +211,7 @@ impl Bench {
         let is_above = kind == Kind::Overlay && matches!(deed, Rollback | Forward);
         let first = if is_above { Upgrade } else { deed };
         let place = Place::new(kind, |lab| {
-            // Another user must not use root's.
+            // Another user must not use root's cache.
             if kind != Kind::Unwritable {
                 cache.clone_into(&mut lab.cache);
             }
@@ -370,7 +370,7 @@ impl Bench {
     }
 }
 
-/// All deeds at a kind of place, and each of them killed at each of its renames.
+/// Runs all commands at a kind of place, and kills each at its renames.
 fn check(test: &str, kind: Kind) {
     if !is_among_mounts(module_path!(), test) {
         return;

@@ -43,7 +43,7 @@ impl Share {
         }
     }
 
-    /// Without the permission to execute, which files are given by hand.
+    /// Without the permission to execute, which `>` does not give to files.
     fn of_data(mut self) -> Self {
         for grant in &mut self.acl {
             grant.1 &= !1;
@@ -93,7 +93,7 @@ fn run(tool: &str, words: &[&str]) -> bool {
     output.status.success()
 }
 
-/// A directory of the desk that hands something down.
+/// A directory of the desk that passes something on.
 type Giver = fn(&Path) -> bool;
 const GIVERS: [(&str, Giver); 2] = [("setgid", make_setgid), ("acl", give_acl)];
 

@@ -1,7 +1,7 @@
 //! Health checks of commands: the environment's own interpreter comes first, and a check runs no
 //! other.
 //!
-//! Mounts need root; without it that test says so and passes.
+//! Mounts need root; without it the test prints a message and passes.
 
 use std::fs;
 use std::process::Command;
@@ -28,8 +28,7 @@ fn with_decoys(desk: &Desk, words: &[&str]) -> Ended {
     ended(command.env("PATH", path))
 }
 
-/// On a filesystem that starts no program each command with a check fails, and the check never
-/// runs.
+/// On a filesystem mounted `noexec`, each command with a check fails, and the check never runs.
 #[test]
 fn a_check_of_an_environment_that_cannot_start_runs_no_other_python() {
     let name = "a_check_of_an_environment_that_cannot_start_runs_no_other_python";
@@ -96,7 +95,7 @@ fn fails_in_the_built_in_check(desk: &Desk, words: &[&str]) {
 #[test]
 fn the_built_in_check_runs_before_the_others_and_only_where_one_is_asked_for() {
     let Some(desk) = desk() else { return };
-    // An interpreter that says what it is, and fails in an environment.
+    // An interpreter that answers the probe, and fails in an environment.
     let python = player(&desk.scratch, "player");
     let answers = fs::read_to_string(&python).unwrap();
     let fails = "[ \"$1\" != -I ] || exit 3";

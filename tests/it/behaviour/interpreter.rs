@@ -417,7 +417,7 @@ fn an_environment_without_its_base_is_refused_with_the_reason() {
         error.contains("names `/nowhere/bin` as its home, where there is no"),
         "{error}"
     );
-    // A circle of environments ends.
+    // A cycle of environments is detected.
     lab.fake("a/bin/python", "3.8.1");
     lab.fake("b/bin/python", "3.8.1");
     lab.write(

@@ -1,5 +1,4 @@
-//! Messages: what is counted agrees with its number, and what a child says is quoted as it was
-//! said.
+//! Messages: nouns agree with their numbers, and the output of a child is quoted unchanged.
 
 use std::fs;
 
@@ -41,7 +40,7 @@ fn one_of_something_is_told_in_the_singular() {
     );
 }
 
-/// What a child says is quoted as it says it, line by line; only what could steer a terminal is
+/// The output of a child is quoted unchanged, line by line; only terminal control characters are
 /// escaped.
 #[test]
 fn what_a_child_says_is_quoted_line_by_line() {

@@ -1,8 +1,8 @@
 //! What rvenv does, one subject to a file, with the interpreters, shells and filesystems that this
 //! machine has.
 //!
-//! `cargo test --test it merge::` runs the tests of one file. What takes long or is asked to go
-//! further has a module of its own beside this one.
+//! `cargo test --test it merge::` runs the tests of one file. Slow tests, and those with a longer
+//! form, have their own modules beside this one.
 
 #![cfg(unix)]
 #![expect(

@@ -188,7 +188,7 @@ fn a_version_that_the_project_requires_is_taken_where_none_is_asked_for() {
     assert!(create("inner/deep/E").contains("with Python 3.12.0"));
     project.says("inner/pyproject.toml", &requires("==3.10.*"));
     assert!(create("inner/deep/F").contains("with Python 3.10.0"));
-    // What is above the top of a repository belongs to others.
+    // Directories above the top of a repository do not count.
     fs::create_dir_all(project.path("inner/deep/.git")).unwrap();
     assert!(create("inner/deep/G").contains("with Python 3.11.0"));
 }
@@ -263,7 +263,7 @@ fn a_pyproject_that_cannot_be_read_is_a_warning_with_its_line() {
             "{said}"
         );
     }
-    // A pipe is not waited for.
+    // A FIFO does not block the command.
     fs::remove_file(project.path("pyproject.toml")).unwrap();
     let pipe = project.path("pyproject.toml");
     assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());

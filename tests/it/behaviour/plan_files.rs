@@ -1,4 +1,4 @@
-//! Plan files: what `plan --out` does to what is at its path, and what `apply` reads.
+//! Plan files: what `plan --out` does with an existing file at its path, and what `apply` reads.
 //!
 //! Devices are private nodes of a test, since the machine's own are not to be written to; making
 //! one needs root. Read next: `streams.rs`, where standard output fails.

@@ -30,7 +30,7 @@ const CHANGES: [&[&str]; 5] = [
     &["create", "E", "--prompt", "r", "--copies", "--keep"],
 ];
 
-/// Commands that know nothing of interpreters.
+/// Commands that take no interpreter.
 const PLAIN: [&str; 4] = ["repair", "rollback", "recover", "verify"];
 
 fn all_changes(desk: &Desk) {
@@ -399,7 +399,7 @@ fn an_immutable_entry_is_left_and_the_change_is_undone_or_reported() {
         }
         assert!(chattr("-i", &target.join(name)));
     }
-    // A whole tree is switched with what is in it, which only its deletion meets.
+    // A whole tree is switched with everything in it; only its deletion meets the immutable file.
     let stranger = target.join("strangers/file 1");
     assert!(chattr("+i", &stranger));
     let ended = run(&place, &["create", "--clear"]);

@@ -1,8 +1,8 @@
 //! `rvenv repair`: every kind of damage to what was published is undone, and nothing else is
 //! touched.
 //!
-//! After each repair the tree is what it was, `verify` agrees, and a second repair finds nothing to
-//! do. Read next: `verify.rs`, which names the same kinds of damage.
+//! After each repair the tree is as before the damage, `verify` agrees, and a second repair finds
+//! nothing to do. Read next: `verify.rs`, which names the same kinds of damage.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
@@ -163,7 +163,7 @@ fn a_lost_configuration_comes_back_from_what_the_receipt_knows() {
         check(&scratch, &damages);
         fs::remove_dir_all(scratch.path("E")).unwrap();
     }
-    // A prompt is in no receipt: rather than guess, nothing is done.
+    // No receipt contains the prompt: rather than guess, the repair refuses.
     let env = create(&scratch, &python, &["--without-pip", "--prompt", "mine"]);
     remove(&env.join("pyvenv.cfg"));
     let before = tree(&env);
@@ -225,7 +225,7 @@ fn an_edit_through_a_hard_link_is_undone_in_each_environment() {
             let repaired = essence(&scratch.path(name));
             assert_eq!(repaired[&init], good[&init], "{name}");
         }
-        // Nor does what was damaged enter a new environment.
+        // A new environment does not get the damaged file, either.
         let words = ["create", "G", "--python", python.path.to_str().unwrap()];
         scratch.rvenv(&words).ok();
         scratch.rvenv(&["verify", "G"]).ok();

@@ -1,7 +1,7 @@
-//! `EnvBuilder` asks for environments as the command does: both go one way from what is asked to a
-//! run.
+//! `EnvBuilder` requests environments as the command does: both turn a request into a run in the
+//! same way.
 //!
-//! Without a Python that is supported the tests say so and pass.
+//! Without a supported Python the tests print a message and pass.
 //! Read next: `src/front/request.rs`, `builders.rs`.
 
 use std::fs;
@@ -58,7 +58,7 @@ fn an_upgrade_by_a_builder_keeps_what_the_environment_chose() {
     assert!(fs::symlink_metadata(&exe).unwrap().is_symlink());
     let python = PathBuf::from(made.context.env_exe());
     assert!(fs::symlink_metadata(&python).unwrap().is_symlink());
-    // What the builder says goes first.
+    // The builder's choice has priority.
     let said = upgrade(&bench, "new")
         .create_on(&bench.host, &Venv, "E")
         .unwrap();

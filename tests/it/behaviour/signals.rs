@@ -1,5 +1,5 @@
-//! Signals as another program left them: children can be waited for, a file that may not grow is an
-//! error, and what is ignored stays ignored.
+//! Inherited signal dispositions: the command can wait for its children, a file size limit is an
+//! error, and ignored signals stay ignored.
 //!
 //! A Python in front of the command gives it the dispositions and limits of a daemon, of a batch
 //! system, of a script.
@@ -87,7 +87,7 @@ fn a_child_has_the_usual_dispositions() {
     }
 }
 
-/// As a batch system limits files: the reason is said with the limit, and everything is as it was.
+/// As a batch system limits files: the error names the limit, and everything is unchanged.
 #[test]
 fn a_file_size_limit_is_an_error_that_leaves_nothing() {
     let Some(desk) = desk() else { return };

@@ -75,7 +75,7 @@ fn a_command_that_never_writes_says_nothing_of_a_target() {
             assert!(!said.contains(of_state), "{words:?}: {said}");
         }
     }
-    // The same failures of commands that write.
+    // The same failures for commands that write.
     for words in [
         &["create", "E", "-p", "./nothing"] as &[&str],
         &["create", "fo:ur"],
@@ -191,7 +191,8 @@ fn a_failure_after_a_recovery_says_what_the_target_is_as() {
     assert!(!lab.scratch.path("E").exists());
 }
 
-/// What failed its check and cannot be taken back is not "published": it is not to stay.
+/// A tree that failed its check and cannot be taken back is not called "published": it should not
+/// stay.
 #[test]
 fn a_failed_check_that_cannot_be_undone_says_both() {
     let Some(lab) = Lab::new() else { return };

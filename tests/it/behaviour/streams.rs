@@ -129,7 +129,7 @@ fn data_for_a_stream_that_is_open_for_reading_only_is_an_error_of_every_command(
     );
 }
 
-/// Nothing is said of it, and the exit code is that of a run with a reader.
+/// The command prints nothing about it, and the exit code is that of a run with a reader.
 #[test]
 fn a_reader_that_went_away_is_no_failure_of_any_command() {
     let scratch = lab();
@@ -197,7 +197,7 @@ fn data_that_a_disk_holds_only_half_of_is_an_error() {
     rustix::mount::unmount(&small, UnmountFlags::empty()).unwrap();
 }
 
-/// What was done stays done, and is said.
+/// The change stays, and the message reports it.
 #[test]
 fn a_change_whose_report_is_lost_says_what_was_changed() {
     let scratch = lab();

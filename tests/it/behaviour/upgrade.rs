@@ -101,7 +101,7 @@ impl Sleeper {
         Self(child)
     }
 
-    /// Lets it go on; it must end well.
+    /// Lets it continue; it must end with success.
     fn wake(mut self) {
         drop(self.0.stdin.take());
         let mut said = String::new();
@@ -365,7 +365,7 @@ fn what_a_check_wrote_is_not_lost_when_it_fails() {
     fs::remove_file(env.join("notes")).unwrap();
     compare_switched(&before, &look(&env)).unwrap();
 
-    // An edit of a new file goes with that file, which is kept and named.
+    // An edit of a new file is kept with that file, and the message names it.
     let said = check("echo '# mine' >> $VIRTUAL_ENV/pyvenv.cfg; false").failed(5);
     assert!(said.contains("kept as generation 1"), "{said}");
     compare_switched(&before, &look(&env)).unwrap();

@@ -1,8 +1,8 @@
-//! Wheels against reality: the wheels that interpreters bundle, and what `python -m venv` makes of
+//! Real wheels: the wheels that interpreters bundle, compared with what `python -m venv` makes of
 //! them.
 //!
-//! Each comparison needs an interpreter of a certain version; where it is missing the test says so
-//! and returns.
+//! Each comparison needs an interpreter of a certain version; where it is missing the test prints a
+//! message and returns.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -148,7 +148,7 @@ impl Bench {
         self.facts.is_pypy
     }
 
-    /// The version of the pip that the interpreter brings; says so if it brings none.
+    /// The version of the pip that the interpreter bundles; prints a message if it bundles none.
     pub(crate) fn pip(&self) -> Option<&str> {
         if self.facts.pip.is_none() {
             println!("skipped: {} brings no pip", self.python.path.display());
@@ -157,7 +157,7 @@ impl Bench {
     }
 }
 
-/// Standard output of a success that says nothing else.
+/// Standard output of a success with an empty standard error.
 #[track_caller]
 pub(crate) fn quiet(ended: &Ended) -> String {
     assert_eq!(

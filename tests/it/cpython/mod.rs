@@ -33,7 +33,7 @@ enum Covered {
     Here,
     /// By the functions of these names, in files of the repository.
     At(&'static [(&'static str, &'static str)]),
-    /// Nowhere, because.
+    /// Nowhere, for this reason.
     Not(&'static str),
 }
 
@@ -144,7 +144,7 @@ const TESTS: &[(&str, Covered)] = &[
     ),
 ];
 
-/// What goes wrong easily, and the test that it does not go wrong here.
+/// Common mistakes, each with the test that rvenv does not make it.
 const TRAPS: &[(&str, &[(&str, &str)])] = &[
     (
         "a link at the environment's name, cleared",
@@ -336,7 +336,7 @@ fn source(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|_| panic!("{} is not there", path.display()))
 }
 
-/// The name is followed by what a name ends with.
+/// Whether the text has this name, followed by this character.
 fn has(text: &str, what: &str, end: char) -> bool {
     text.contains(&format!("{what}{end}"))
 }

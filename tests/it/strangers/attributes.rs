@@ -99,7 +99,7 @@ fn what_can_be_neither_renamed_nor_deleted_leaves_the_old_tree_or_the_new_one() 
                 assert!(ended.stderr.contains("could not be deleted"), "{which}");
                 assert!(ended.stderr.contains("`lsattr -d` shows"), "{which}");
             }
-            // The next command goes on, or says the same.
+            // The next command succeeds, or reports the same.
             let later = run(&desk, &["upgrade", "E", "--prompt", "c"]);
             assert!(matches!(later.code, Some(0 | 1 | 5)), "{which}: {later:?}");
             drop(marked);

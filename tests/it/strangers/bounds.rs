@@ -62,7 +62,7 @@ fn a_list_of_three_million_rows_is_read_row_by_row() {
     let found = desk.scratch.rvenv(&["verify", "E"]).stdout;
     assert!(found.contains("and 2990000 more rows differ"), "{found}");
 
-    // A quote that is never closed makes one row of all that follows it.
+    // An unclosed quote makes everything after it one row.
     list(&desk.path(&site), 500_000, |number| match number {
         0 => "\"e".to_owned(),
         _ => "x,,".to_owned(),
@@ -72,7 +72,7 @@ fn a_list_of_three_million_rows_is_read_row_by_row() {
     assert!(taken <= idle + ABOVE_KB_MAX, "{taken} kB above {idle} kB");
 }
 
-/// I6: a file whose length alone tells that it is another one is not read.
+/// I6: a file that differs already in its length is not read.
 #[test]
 fn a_sparse_file_of_a_hundred_gigabytes_is_not_read_through() {
     let Some(desk) = desk() else { return };
@@ -96,7 +96,7 @@ fn a_sparse_file_of_a_hundred_gigabytes_is_not_read_through() {
     );
 }
 
-/// I6: a directory without end beside a target is no message without end.
+/// I6: a directory with endless entries beside a target does not cause an endless message.
 #[test]
 fn directories_of_many_entries_are_named_within_bounds() {
     let Some(desk) = desk() else { return };

@@ -1,5 +1,5 @@
-//! What a program gets that rvenv starts: three file descriptors, and an environment that
-//! `docs/security.md` lists.
+//! What a child process of rvenv inherits: three file descriptors, and the environment variables
+//! that `docs/security.md` lists.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -81,7 +81,7 @@ fn what_was_given_away_and_edited_reaches_no_new_environment() {
     scratch.rvenv(&["verify", "C"]).ok();
 }
 
-/// Owner, length, mode and time are as they were; only the time of change is not.
+/// Owner, length, mode and mtime are unchanged; only the ctime differs.
 #[test]
 fn an_edit_between_two_changes_of_owner_reaches_no_new_environment() {
     let Some((scratch, python)) = with_pip() else {
@@ -138,7 +138,7 @@ fn verifying_the_cache_finds_what_belongs_to_another_user() {
     assert!(fs::metadata(pip_of(&scratch, "C")).unwrap().nlink() > 1);
 }
 
-/// An object in a group that may write to it is as good as edited.
+/// An object that a foreign group may write counts as edited.
 #[test]
 fn an_object_of_another_group_is_not_linked() {
     let Some((scratch, python)) = with_pip() else {

@@ -25,7 +25,7 @@ fn refused(desk: &Desk, words: &[&str]) -> String {
     said
 }
 
-/// I6: what is replaced is named by its place, before and after.
+/// I6: the plan and the result name the real path of what is replaced.
 #[test]
 fn where_a_link_leads_is_named_by_the_plan_and_by_the_result() {
     let Some(desk) = linked() else { return };
@@ -55,7 +55,7 @@ fn one_link_is_followed_and_no_second() {
     }
 }
 
-/// I6: the directory in which the user works is not what `.venv` means.
+/// I6: `.venv` must not mean the directory in which the user works.
 #[test]
 fn a_link_to_the_working_directory_or_above_it_is_cleared_by_force_only() {
     let Some(desk) = linked() else { return };

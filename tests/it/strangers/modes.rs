@@ -39,7 +39,7 @@ fn all_of_the_cache_is_private_under_any_umask() {
     }
 }
 
-/// As `sudo` leaves HOME where it is told to.
+/// As `sudo` with a preserved HOME.
 #[test]
 fn root_makes_nothing_in_the_home_of_another_user() {
     if !is_root() {
@@ -66,7 +66,7 @@ fn root_makes_nothing_in_the_home_of_another_user() {
     assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
 }
 
-/// Where the link leads is root's own; where it is, is not.
+/// The target of the link belongs to root; the directory of the link does not.
 #[test]
 fn root_follows_no_link_of_another_user_to_a_cache() {
     if !is_root() {

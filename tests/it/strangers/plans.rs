@@ -154,7 +154,8 @@ fn a_plan_works_on_no_checkout() {
     desk.create(&["project"]).ok();
     save(&desk, &["--prompt", "p"], "project", hook);
     refused(&desk, "belongs to a version control system");
-    // The directory of hooks itself is no environment, and none comes of it unsaid.
+    // The directory of Git's hooks is no environment, and a plan does not silently turn it into
+    // one.
     save(&desk, &[], "project/.git/hooks", |plan| {
         add(plan, file("post-checkout", "0755"));
     });

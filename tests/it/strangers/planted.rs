@@ -99,7 +99,7 @@ fn a_named_cache_that_others_may_write_is_refused() {
         assert!(said.contains("chmod -R go-w"), "{said}");
     }
     assert!(!lab.scratch.path("E").exists());
-    // What is said helps, and what was planted is still not believed.
+    // The hint of the message works, and the planted note is still not believed.
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o755)).unwrap();
     lab.finds_the_right_one();
 }

@@ -417,7 +417,7 @@ fn places_that_depend_on_the_working_directory_are_not_searched() {
     }
 }
 
-/// As `sudo` leaves HOME where it is told to.
+/// As `sudo` with a preserved HOME.
 #[test]
 fn root_starts_no_interpreter_out_of_the_home_of_another_user() {
     let Some(project) = Project::new() else {
@@ -506,7 +506,7 @@ fn no_check_of_a_rollback_or_of_a_plan_starts_a_program_of_the_checkout() {
     assert!(!project.started(), "{said}");
     assert!(said.contains("with the environment"), "{said}");
     project.desk.works(env);
-    // What may be started is, as a link and as a copy.
+    // An allowed interpreter is started, as a link and as a copy.
     for copies in ["--symlinks", "--copies"] {
         create(&["-p", python, copies]);
         create(&["-p", python]);

@@ -1,7 +1,7 @@
 //! Special files: a FIFO, a device or a socket where rvenv reads or replaces a file.
 //!
-//! Opening a fifo waits for a writer, and a device may have no end. The devices are nodes made
-//! here.
+//! Opening a FIFO waits for a writer, and a device may have no end. The tests make their own device
+//! nodes.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -85,7 +85,7 @@ const COMMANDS: [&[&str]; 6] = [
     &["create", "E", "--clear", "--force", "--keep"],
 ];
 
-/// I6: nothing waits for the other end of a fifo, and no device is read, wherever it is.
+/// I6: no command waits for the other end of a FIFO or reads a device, wherever it is.
 #[test]
 fn no_command_waits_for_a_fifo_or_reads_a_device() {
     let Some(desk) = desk() else { return };
@@ -165,7 +165,7 @@ fn a_check_does_not_start_an_interpreter_that_would_read_a_special_file() {
     assert!(said.contains("is not a regular file"), "{said}");
 }
 
-/// I6: nor where it is exchanged for a file between the look and the reading.
+/// I6: the same where it replaces a file between the check and the read.
 #[test]
 fn a_file_that_turns_into_a_fifo_is_not_waited_for() {
     let Some(desk) = desk() else { return };

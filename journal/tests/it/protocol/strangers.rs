@@ -501,7 +501,7 @@ fn a_stage_of_another_user_is_not_deleted() {
 
 /// I6: where birth times are missing, the token inside decides.
 #[test]
-fn without_times_of_birth_a_planted_stage_is_named_and_left_alone() {
+fn without_birth_times_a_planted_stage_is_named_and_left_alone() {
     let unborn = Options {
         births: Support::Absent,
         ..Options::default()

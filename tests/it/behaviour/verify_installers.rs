@@ -1,7 +1,7 @@
 //! `rvenv verify` and `repair` of environments in which another installer was at work.
 //!
 //! A real pip or uv installs, replaces and uninstalls; each distribution is then compared with its
-//! own list, whoever installed it.
+//! own list, whichever tool installed it.
 //! Read next: `verify_frame.rs`, environments that were moved or lost their base.
 
 use std::fs;

@@ -95,14 +95,18 @@ fn fails_in_the_built_in_check(desk: &Desk, words: &[&str]) {
 #[test]
 fn the_built_in_check_runs_before_the_others_and_only_where_one_is_asked_for() {
     let Some(desk) = desk() else { return };
-    // An interpreter that answers the probe, and fails in an environment.
-    let python = player(&desk.scratch, "player");
+    // An interpreter that answers the probe, and fails in an environment. It is on PATH: a rollback
+    // and a saved plan start no program that only they name.
+    let bin = desk.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let python = player(&desk.scratch, "bin/python3");
     let answers = fs::read_to_string(&python).unwrap();
     let fails = "[ \"$1\" != -I ] || exit 3";
     let answers = answers.replacen('\n', &format!("\n{fails}\n"), 1);
     fs::write(&python, answers).unwrap();
     let python = python.to_str().unwrap();
-    let run = |words: &[&str]| desk.scratch.rvenv(words);
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let run = |words: &[&str]| ended(desk.scratch.command(words).env("PATH", &path));
     let made = ["-p", python, "--without-pip"];
     run(&[&["create"], &made[..], &["E"]].concat()).ok();
     run(&[&["create", "--keep", "--prompt", "b"], &made[..], &["E"]].concat()).ok();

@@ -71,11 +71,11 @@ fn an_environment_that_was_moved_or_copied_is_named_as_that() {
         format!("pip3.{}", python.version.1),
     ];
     let pips = pips.each_ref().map(String::as_str);
-    let with_rvenv = |scratch: &Scratch| create(scratch, &["E", "-p", path]);
-    let with_venv = |scratch: &Scratch| {
+    let of_rvenv = |scratch: &Scratch| create(scratch, &["E", "-p", path]);
+    let by_venv = |scratch: &Scratch| {
         scratch.run(&python.path, &["-m", "venv", "E"]).ok();
     };
-    let makers: [&dyn Fn(&Scratch); 2] = [&with_rvenv, &with_venv];
+    let makers: [&dyn Fn(&Scratch); 2] = [&of_rvenv, &by_venv];
     for make in makers {
         let scratch = Scratch::new();
         make(&scratch);

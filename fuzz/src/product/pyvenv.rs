@@ -43,11 +43,13 @@ fn home(text: &str) -> Option<String> {
     })
 }
 
-/// Quotes and escapes of a prompt depend on the tool that wrote it.
+/// What is not written again: quotes and escapes of a prompt depend on the tool that wrote it, and
+/// the `command` line is another tool's.
 fn without_prompt(config: &Config) -> Config {
     Config {
         prompt: None,
         invoked: None,
+        made_for: None,
         ..config.clone()
     }
 }

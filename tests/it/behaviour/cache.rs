@@ -331,7 +331,7 @@ fn clearing_leaves_foreign_files_alone_and_names_them() {
     assert!(
         cleared
             .stdout
-            .contains("1 of dead processes deleted, 1 left")
+            .contains("1 of dead processes deleted, 1 kept")
     );
     for name in ["mine", "packs", "wheels"] {
         let path = cache.join(name);

@@ -43,7 +43,7 @@ use crate::wheel::Catalogue;
 pub enum Force {
     /// It must not be replaced.
     No,
-    /// It may be replaced: the command line of this run says so.
+    /// It may be replaced: this run's command line allows it.
     Yes,
 }
 

@@ -51,7 +51,7 @@ const LIST_BYTES_MAX: u64 = 64 << 20;
 pub enum Lost {
     /// No: they are named, and nothing is done.
     Refuse,
-    /// Yes: the command line of this run says so.
+    /// Yes: this run's command line allows it.
     Allow,
 }
 

@@ -74,6 +74,12 @@ impl FsError {
         self.kind() == ErrorKind::PermissionDenied
     }
 
+    /// Whether the permission bits cannot be changed: the object belongs to another user, or the
+    /// filesystem has no such bits.
+    pub(crate) fn is_no_mode_change(&self) -> bool {
+        self.is_forbidden() || self.kind() == ErrorKind::Unsupported
+    }
+
     /// Whether this user cannot create anything in this directory.
     pub(crate) fn is_closed_to_writes(&self) -> bool {
         self.is_forbidden() || self.kind() == ErrorKind::ReadOnlyFilesystem

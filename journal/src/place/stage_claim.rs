@@ -178,7 +178,7 @@ pub(crate) fn remove_if_empty(home: &TransactionDir<'_>, token: &str) -> bool {
 ///
 /// Another user can create a name, but not an identity. Without birth times a tree must contain its
 /// token. Slots are in a directory of the engine, under a random name, and contain replaced entries
-/// only while a journal says so.
+/// only while a journal names it.
 pub(crate) fn proves_itself(home: &TransactionDir<'_>, token: &str) -> Result<bool, FsError> {
     let TransactionDir { fs, dir, names, .. } = home;
     let name = OsString::from(names.stage(token));

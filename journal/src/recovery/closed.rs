@@ -28,7 +28,7 @@ pub(crate) fn close_tree(fs: &dyn Fs, root: &Dir) -> Result<(), FsError> {
         return Ok(());
     }
     match fs.set_mode_of(root, mode & !OTHERS) {
-        Err(error) if error.is_forbidden() => Ok(()),
+        Err(error) if error.is_no_mode_change() => Ok(()),
         other => other,
     }
 }

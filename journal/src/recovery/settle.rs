@@ -17,7 +17,7 @@ use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::base::watch::Unwatched;
 use crate::fs::barrier::sync_tree;
-use crate::fs::named_sync::unless_dropped;
+use crate::fs::named_sync::{sync_dir, unless_dropped};
 use crate::fs::remove::remove_watched;
 use crate::fs::{Barrier, FsError, Rename};
 use crate::place::journal_file::{self, JournalRead};
@@ -319,19 +319,22 @@ impl End<'_, '_> {
     /// entries in any case.
     fn close(&self, record: &Record, kept: Identity) -> Result<(), EndError> {
         let TransactionDir { fs, dir, names, .. } = self.home;
-        let root = fs
-            .open_dir(dir, OsStr::new(&names.generation(record.generation)))
-            .map_err(disk("open what is kept"))?;
+        let root = match fs.open_dir(dir, OsStr::new(&names.generation(record.generation))) {
+            // It is closed to this user already.
+            Err(error) if error.is_forbidden() => return Ok(()),
+            opened => opened.map_err(disk("open what is kept"))?,
+        };
         match record.form {
             Form::Entries => drop_set_ids(*fs, &root),
             Form::Tree if record.root_mode_of(kept).is_none() => {}
+            Form::Tree if mutant::drops(Site::CloseOfGeneration) => {}
             Form::Tree => {
                 close_tree(*fs, &root).map_err(disk("close what is kept to others"))?;
                 // Sync even if a killed run closed it: after the journal is gone, no run would
                 // close it again.
                 if self.record.durability == Durability::Power {
                     let to = Direction::of(&self.journal);
-                    fs.sync_dir(&root)
+                    sync_dir(*fs, &root, Site::SyncOfClosed)
                         .map_err(|source| self.doubt(to, source))?;
                 }
             }

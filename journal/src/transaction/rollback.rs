@@ -15,9 +15,11 @@ use thiserror::Error;
 
 use crate::base::digest::Digest;
 use crate::base::identity::Identity;
+use crate::base::mutant::{self, Site};
 use crate::base::plural::counted;
 use crate::fs::error_place::DiskError;
 use crate::fs::exchange::Exchange;
+use crate::fs::named_sync::sync_dir;
 use crate::fs::{Dir, FsError};
 use crate::place::journal_file::{self, JournalRead, Siblings};
 use crate::place::names::JournalName;
@@ -452,10 +454,12 @@ impl Open<'_> {
         let TransactionDir { fs, dir, names, .. } = &self.home;
         let name = names.generation(self.record.generation);
         let root = fs.open_dir(dir, OsStr::new(&name))?;
-        open_tree(*fs, &root, mode)?;
+        if !mutant::drops(Site::ModeOfGeneration) {
+            open_tree(*fs, &root, mode)?;
+        }
         match self.record.durability {
             // Otherwise the tree would be back after a power cut, without access for other users.
-            Durability::Power => fs.sync_dir(&root),
+            Durability::Power => sync_dir(*fs, &root, Site::SyncOfOpened),
             Durability::Process => Ok(()),
         }
     }

@@ -313,7 +313,7 @@ fn a_file_alone_starts_nothing() {
     script(&project.path("evil"), trap);
     fs::create_dir_all(project.path("versions/evil/bin")).unwrap();
     script(&project.path("versions/evil/bin/python3"), trap);
-    for text in ["evil", "./evil", "versions/evil", "../work/evil"] {
+    for text in ["evil", "./evil", "versions/evil", "../other/evil"] {
         project.says(".python-version", text);
         project.run(&["create", "E"]).failed(1);
     }

@@ -12,7 +12,7 @@
     clippy::unwrap_used,
     clippy::print_stderr,
     clippy::wildcard_enum_match_arm,
-    reason = "a test says so and stops"
+    reason = "a test reports why it stops"
 )]
 
 use std::ffi::OsStr;

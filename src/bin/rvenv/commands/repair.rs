@@ -1,10 +1,11 @@
 //! `rvenv repair`: restores what rvenv published.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv::caller::{Compilation, RunTerms};
 use rvenv::checks;
-use rvenv::environment::{self, Checker};
+use rvenv::environment::{self, Checker, Outcome};
 use rvenv::hooks::Venv;
 use rvenv::python::Purpose;
 use rvenv::render::escape;
@@ -17,6 +18,7 @@ use crate::advice::{CliError, Exit, of_plan};
 use crate::args::RepairArgs;
 use crate::health_checks::may_run;
 use crate::session::Session;
+use crate::shell_words::word;
 
 impl Session<'_> {
     pub(crate) fn repair(&self, args: &RepairArgs) -> Result<Exit, CliError> {
@@ -54,7 +56,7 @@ impl Session<'_> {
         let outcome = self.run(&args.run, &terms, |run| {
             environment::repair(run, &Venv, &context)
         })?;
-        self.tell(&outcome, &args.env_dir, "as its receipt says");
+        self.tell_repair(&outcome, &args.env_dir);
         for departed in departed {
             let published = escape(&departed.published.to_string());
             self.terminal.story(&match &departed.replacement {
@@ -66,6 +68,19 @@ impl Session<'_> {
             });
         }
         Ok(Exit::Done)
+    }
+
+    /// A repair restores what rvenv published, which is not all that an environment consists of.
+    fn tell_repair(&self, outcome: &Outcome, given: &OsStr) {
+        let Outcome::NoChanges(_) = outcome else {
+            return self.tell(outcome, given, "as its receipt says");
+        };
+        let given = given.to_string_lossy();
+        let (shown, env) = (escape(&given), word(&given));
+        self.terminal.story(&format!(
+            "What rvenv published in `{shown}` is as it was: no changes; `rvenv verify {env}` \
+             checks the rest too"
+        ));
     }
 
     /// What a repair will not touch; nothing if that cannot be seen, which the repair itself

@@ -24,6 +24,7 @@ mod launcher;
 pub(crate) mod record;
 pub(crate) mod requirement;
 mod script_text;
+pub(crate) mod shebang;
 mod taken_paths;
 pub mod wheelhouse;
 

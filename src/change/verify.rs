@@ -19,7 +19,6 @@ mod frame;
 mod open_within;
 mod published_bytecode;
 mod receipt_paths;
-mod shebang;
 mod unlisted_paths;
 
 use std::collections::BTreeSet;

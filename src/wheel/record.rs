@@ -184,19 +184,102 @@ fn parse_len(text: &str) -> Result<Option<u64>, &'static str> {
 pub(super) fn write(rows: &BTreeMap<String, Option<(Digest, u64)>>) -> Vec<u8> {
     let mut text = String::with_capacity(rows.len() * 110);
     for (path, sum) in rows {
-        push_field(&mut text, path);
-        match sum {
-            Some((digest, len)) => {
-                text.push_str(",sha256=");
-                text.push_str(&encode(digest));
-                text.push(',');
-                text.push_str(&len.to_string());
-            }
-            None => text.push_str(",,"),
-        }
+        push_row(
+            &mut text,
+            path,
+            sum.as_ref().map(|(digest, len)| (digest, *len)),
+        );
         text.push_str("\r\n");
     }
     text.into_bytes()
+}
+
+/// What becomes of a row when a list is written again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "a change of interpreter will use it next")
+)]
+pub(crate) enum RowChange {
+    /// It stays, byte for byte.
+    Keep,
+    /// It goes.
+    Drop,
+    /// Its file has this content from now on.
+    Content(Digest, u64),
+}
+
+/// The text of a list with some rows changed; all other rows stay, in their order.
+///
+/// `change` gets the first column of each row, without its quotes. A row whose first column cannot
+/// be read stays.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "a change of interpreter will use it next")
+)]
+pub(crate) fn rewritten(list: &[u8], mut change: impl FnMut(&str) -> RowChange) -> Vec<u8> {
+    let mut text = Vec::with_capacity(list.len());
+    let mut rest = list;
+    while !rest.is_empty() {
+        let (row, after) = rest.split_at(row_len(rest));
+        rest = after;
+        let path = first_field(row);
+        match path.as_deref().map_or(RowChange::Keep, &mut change) {
+            RowChange::Keep => text.extend_from_slice(row),
+            RowChange::Drop => {}
+            RowChange::Content(digest, len) => {
+                let mut written = String::new();
+                push_row(
+                    &mut written,
+                    &path.unwrap_or_default(),
+                    Some((&digest, len)),
+                );
+                text.extend_from_slice(written.as_bytes());
+                let end = row.len() - row.trim_ascii_end().len();
+                text.extend_from_slice(row.get(row.len() - end..).unwrap_or_default());
+            }
+        }
+    }
+    text
+}
+
+/// How long the first row is, with its line end.
+fn row_len(list: &[u8]) -> usize {
+    let mut is_quoted = false;
+    let end = list.iter().position(|byte| {
+        is_quoted ^= *byte == b'"';
+        *byte == b'\n' && !is_quoted
+    });
+    end.map_or(list.len(), |end| end + 1)
+}
+
+fn first_field(row: &[u8]) -> Option<String> {
+    let row = std::str::from_utf8(row).ok()?;
+    let Some(quoted) = row.strip_prefix('"') else {
+        return row.split_once(',').map(|(path, _)| path.to_owned());
+    };
+    let mut path = String::new();
+    let mut pieces = quoted.split('"');
+    path.push_str(pieces.next()?);
+    // A quote inside is written twice, so an empty piece follows it.
+    while let Some("") = pieces.next() {
+        path.push('"');
+        path.push_str(pieces.next()?);
+    }
+    Some(path)
+}
+
+fn push_row(text: &mut String, path: &str, sum: Option<(&Digest, u64)>) {
+    push_field(text, path);
+    match sum {
+        Some((digest, len)) => {
+            text.push_str(",sha256=");
+            text.push_str(&encode(digest));
+            text.push(',');
+            text.push_str(&len.to_string());
+        }
+        None => text.push_str(",,"),
+    }
 }
 
 fn push_field(text: &mut String, field: &str) {
@@ -346,7 +429,47 @@ mod tests {
         );
     }
 
+    /// Drops `drop`, gives `new` the content "new", and keeps every other row.
+    fn check_rewritten(list: &str, expected: &str) {
+        let written = rewritten(list.as_bytes(), |path| match path {
+            "drop" => RowChange::Drop,
+            "new" | "a,\"b\".py" => RowChange::Content(Digest::of(b""), 0),
+            _ => RowChange::Keep,
+        });
+        assert_eq!(String::from_utf8(written).unwrap(), expected, "{list:?}");
+    }
+
+    #[test]
+    fn a_list_that_is_written_again_keeps_the_other_rows_and_their_order() {
+        check_rewritten("", "");
+        check_rewritten(
+            "z,,\r\na,md5=1,1\n\n\"q\",x,\n",
+            "z,,\r\na,md5=1,1\n\n\"q\",x,\n",
+        );
+        check_rewritten("drop,,\r\nb,,\ndrop,,", "b,,\n");
+        let row = |path: &str, end: &str| format!("{path},sha256={EMPTY},0{end}");
+        check_rewritten("new,,\r\n", &row("new", "\r\n"));
+        check_rewritten(
+            "z,,\nnew,sha256=old,7\nb,,",
+            &format!("z,,\n{}b,,", row("new", "\n")),
+        );
+        check_rewritten("new,,", &row("new", ""));
+        let quoted = "\"a,\"\"b\"\".py\"";
+        check_rewritten(&format!("{quoted},x,1\r\n"), &row(quoted, "\r\n"));
+        check_rewritten(
+            "\"new\",,\n\"x\ny\",,\n",
+            &format!("{}\"x\ny\",,\n", row("new", "\n")),
+        );
+        check_rewritten("\"drop,,\nnew", "\"drop,,\nnew");
+    }
+
     proptest! {
+        #[test]
+        fn keeping_every_row_keeps_every_byte(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let kept = rewritten(&bytes, |_| RowChange::Keep);
+            prop_assert_eq!(kept, bytes);
+        }
+
         #[test]
         fn no_bytes_are_too_strange_to_be_read(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let _read = rows(&bytes[..]).count();

@@ -14,14 +14,29 @@ const SHEBANG_BYTES_MAX: usize = if cfg!(target_os = "macos") { 512 } else { 127
 
 /// The lines that make a Python script start with this interpreter.
 pub(crate) fn interpreter_lines(python: &str) -> String {
+    interpreter_lines_with(python, "")
+}
+
+/// The same, with arguments for the interpreter.
+///
+/// The kernel passes what follows the path as one argument; the shell gets it as one, too.
+pub(super) fn interpreter_lines_with(python: &str, arguments: &str) -> String {
     let splits = |c: char| c.is_whitespace() || c.is_control();
-    if !python.contains(splits) && "#!\n".len() + python.len() <= SHEBANG_BYTES_MAX {
-        return format!("#!{python}\n");
+    let space = if arguments.is_empty() { "" } else { " " };
+    let plain = format!("#!{python}{space}{arguments}\n");
+    if !python.contains(splits) && plain.len() <= SHEBANG_BYTES_MAX {
+        return plain;
     }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=:.,/".contains(c);
+    let arguments = if arguments.chars().all(is_plain) {
+        arguments.to_owned()
+    } else {
+        quoted(arguments)
+    };
     // The shell joins `''` and `'exec'` and never reads the third line; Python sees a string from
     // the first three quotes to the last three.
     format!(
-        "#!/bin/sh\n'''exec' {} \"$0\" \"$@\"\n' '''\n",
+        "#!/bin/sh\n'''exec' {}{space}{arguments} \"$0\" \"$@\"\n' '''\n",
         quoted(python)
     )
 }

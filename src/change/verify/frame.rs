@@ -9,7 +9,8 @@
 //! reads only metadata there. Does not promise that the base interpreter starts; `rvenv status` and
 //! the health checks of a change do that.
 //!
-//! Read next: `existing.rs`, which reads the frame; `shebang.rs`, the first line of a script.
+//! Read next: `existing.rs`, which reads the frame; `wheel/shebang.rs`, the first lines of a
+//! script.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -20,9 +21,9 @@ use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, FsError, Kind};
 
 use super::finding::{Change, Finding};
-use super::shebang::{self, HEAD_BYTES_MAX};
 use crate::change::existing::{Existing, Lib, Standing};
 use crate::wheel::distributions::Distribution;
+use crate::wheel::shebang::{self, HEAD_BYTES_MAX};
 
 /// The maximum length of an activation script.
 const ACTIVATE_BYTES_MAX: u64 = 1 << 20;

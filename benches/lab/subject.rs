@@ -100,7 +100,7 @@ fn publish(
     let mut builder = PlanBuilder::new(text, Mode::SHARED_DIR)?;
     for (path, (mtime, content)) in files {
         let path = RelPath::new(&path)?;
-        builder.add_parents(&path, ("files", None), Mode::SHARED_DIR)?;
+        builder.add_parents(&path, "files", None, Mode::SHARED_DIR)?;
         let mode = Mode::SHARED_FILE;
         let operation = Operation {
             part: "files".into(),

@@ -21,7 +21,7 @@ pub mod sim;
 
 pub use inherited_mode::left_by_acl;
 pub use interface::{
-    Barrier, CopyMethod, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename,
-    Room, Time,
+    Barrier, CopyMethod, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NameInDir,
+    NewFile, Rename, Room, Time,
 };
 pub use sharing::{Acl, Sharing};

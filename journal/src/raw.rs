@@ -18,7 +18,7 @@ pub use crate::place::names::{Direction, JournalName, Names, Sibling};
 pub use crate::place::record::{Act, EntrySlot, Form, Origin, Record, Steps};
 pub use crate::place::record_json::{RECORD_BYTES_MAX, RECORD_VERSION, RecordReadError};
 pub use crate::plan::builder::effect;
-pub use crate::plan::content::{Custody, Examined, FILE_BYTES_MAX};
+pub use crate::plan::content::{Custody, Examined, FILE_BYTES_MAX, Owner};
 pub use crate::plan::json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
 pub use crate::plan::node::{ENGINE_DIR, Effect, LINK_BYTES_MAX, ModeError, RECEIPT_NAME};
 pub use crate::plan::receipt::{RECEIPT_BYTES_MAX, RECEIPT_FORMAT, ReceiptReadError};

@@ -239,7 +239,7 @@ impl<'a> Store<'a> {
     fn name_build(&self, name: &OsStr, source: Digest) -> Result<(), StoreError> {
         let named = OsString::from(source.to_string());
         for _ in 0..RACES_MAX {
-            let (from, to) = ((&self.packs, name), (&self.packs, named.as_os_str()));
+            let (from, to) = (self.packs.at(name), self.packs.at(&named));
             match self.fs.rename(from, to, Rename::Replace) {
                 Ok(()) => return Ok(self.fs.sync_dir(&self.packs)?),
                 Err(error) if !error.is_name_taken() => return Err(error.into()),
@@ -265,8 +265,8 @@ impl<'a> Store<'a> {
         // Move it into the locked directory, not over it: the deleting process holds the lock until
         // it is gone.
         let build = self.begin_build()?;
-        let to = (&build.dir, OsStr::new(DISCARDED));
-        let rename = || self.fs.rename((&self.packs, name), to, Rename::Replace);
+        let to = build.dir.at(DISCARDED);
+        let rename = || self.fs.rename(self.packs.at(name), to, Rename::Replace);
         let moved = match rename() {
             Err(error) if error.is_forbidden() => {
                 // A directory that its owner may not write cannot move to another one, so change

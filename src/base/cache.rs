@@ -127,7 +127,7 @@ impl Cache {
     pub(crate) fn read(&self, kind: &str, name: &OsStr, len_max: u64) -> Option<Vec<u8>> {
         let fs = &self.0.fs;
         let dir = open_private_dir(fs, &self.dir().ok()??, OsStr::new(kind)).ok()?;
-        let (bytes, _) = read_private_file(fs, (&dir, name), len_max).ok()?;
+        let (bytes, _) = read_private_file(fs, dir.at(name), len_max).ok()?;
         Some(bytes)
     }
 

@@ -65,7 +65,7 @@ impl CachedAnswer {
                 written.map_err(|error| error.source)
             })?;
         let draft = last(draft.path());
-        let renamed = fs.rename((&dir, draft), (&dir, &self.name), Rename::Replace);
+        let renamed = fs.rename(dir.at(draft), dir.at(&self.name), Rename::Replace);
         renamed.map_err(|error| {
             let _is_swept_later = fs.remove_file(&dir, draft);
             error.source

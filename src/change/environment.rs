@@ -440,13 +440,12 @@ fn look(target: &Target<'_>, draft: &PlanBuilder) -> Result<Observation, FsError
 /// directory that this process may not write. Only trying shows whether a layered filesystem
 /// renames a directory.
 fn can_be_renamed(target: &Target<'_>) -> Result<bool, FsError> {
-    let (parent, name) = target.place();
-    let fs = target.disk();
-    let root = fs.open_dir(parent, name)?;
-    let is_mount = |mount: &PathBuf| mount.file_name() == Some(name);
+    let (fs, place) = (target.disk(), target.place());
+    let root = target.root()?;
+    let is_mount = |mount: &PathBuf| mount.file_name() == Some(place.name);
     let mounts = fs.mounts_under(&root);
     let shortest = mounts.iter().min_by_key(|mount| mount.components().count());
-    Ok(fs.may_write(parent) && !shortest.is_some_and(is_mount))
+    Ok(fs.may_write(place.dir) && !shortest.is_some_and(is_mount))
 }
 
 fn nothing() -> Observation {

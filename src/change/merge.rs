@@ -144,8 +144,7 @@ pub fn merge(
         target: target.path().to_path_buf(),
         source,
     };
-    let (parent, name) = target.place();
-    let root = target.disk().open_dir(parent, name).map_err(disk)?;
+    let root = target.root().map_err(disk)?;
     let meta = target.disk().meta_of(&root).map_err(disk)?;
     let existing = match Existing::read(target.disk(), &root, target.path()) {
         Ok(existing) => Some(existing),

@@ -154,8 +154,7 @@ pub fn repair(
         target: path(),
         source,
     };
-    let (parent, name) = target.place();
-    let root = target.disk().open_dir(parent, name).map_err(disk)?;
+    let root = target.root().map_err(disk)?;
     let mut receipt =
         receipt_in(target.disk(), &root).ok_or_else(|| RepairError::NoReceipt(path()))?;
     // They belong to the distributions that are there instead.

@@ -63,12 +63,10 @@ pub fn replaced(target: &Target<'_>, plan: &Plan) -> Replaced {
     if !is_cleared(plan) && !changes_config(plan) {
         return unnamed;
     }
-    let (parent, name) = target.place();
-    let fs = target.disk();
-    let existing = fs
-        .open_dir(parent, name)
+    let existing = target
+        .root()
         .ok()
-        .and_then(|root| Existing::read(fs, &root, target.path()).ok());
+        .and_then(|root| Existing::read(target.disk(), &root, target.path()).ok());
     let Some(existing) = existing else {
         return unnamed;
     };
@@ -113,8 +111,8 @@ pub fn count(target: &Target<'_>, plan: &Plan) -> Count {
         let retired = plan.retired().iter();
         return Count::Exactly(retired.filter(|path| seen.contains_key(*path)).count());
     }
-    let (parent, name) = target.place();
-    let mut open = vec![(parent.clone(), name.to_owned(), At::Root)];
+    let place = target.place();
+    let mut open = vec![(place.dir.clone(), place.name.to_owned(), At::Root)];
     let mut gone = 0;
     let mut is_all = true;
     // The directory of an entry stays open until its last entry is counted; as many are open as the

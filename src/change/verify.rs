@@ -194,9 +194,8 @@ pub fn verify(target: &Target<'_>) -> Result<Verification, VerifyFailed> {
     if meta.is_none_or(|meta| meta.kind != Kind::Dir) {
         return Err(VerifyFailed::Absent(path()));
     }
-    let (parent, name) = target.place();
     let fs = target.disk();
-    let root = fs.open_dir(parent, name).map_err(disk)?;
+    let root = target.root().map_err(disk)?;
     let receipt = receipt_paths::receipt(fs, &root);
     let config = fs.meta(&root, OsStr::new(CONFIG_NAME)).map_err(disk)?;
     if matches!(receipt, Kept::Absent) && config.is_none() {

@@ -341,12 +341,12 @@ impl Caller<'_> {
 
     fn open_existing(&self, env_dir: &Path) -> Result<(Dir, PathBuf), RequestFailed> {
         let target = Target::open(self.fs, env_dir, Parents::Require)?;
-        let (parent, name) = target.place();
-        let root = self.fs.open_dir(parent, name);
-        let root = root.map_err(|error| RequestFailed::NoEnvironment {
-            path: env_dir.to_owned(),
-            source: error.source,
-        })?;
+        let root = target
+            .root()
+            .map_err(|error| RequestFailed::NoEnvironment {
+                path: env_dir.to_owned(),
+                source: error.source,
+            })?;
         Ok((root, target.path().to_path_buf()))
     }
 

@@ -101,7 +101,7 @@ fn made(disk: &SimFs, choices: &mut Choices<'_>) -> Option<Plan> {
             group: group.map(Into::into),
             node: node(choices),
         };
-        let _refused = builder.add_parents(&path, ("fuzz", group), Mode::SHARED_DIR);
+        let _refused = builder.add_parents(&path, "fuzz", group, Mode::SHARED_DIR);
         let _refused = builder.add(path, operation);
     }
     builder.set_order(

@@ -59,7 +59,7 @@ pub fn tamper(disk: &SimFs, choices: &mut Choices<'_>) {
                 Rename::Replace
             };
             if let Some((dir, name)) = place(disk, from) {
-                let _refused = disk.rename((&dir, &name), (&to.0, OsStr::new(&to.1)), how);
+                let _refused = disk.rename(dir.at(&name), to.0.at(&to.1), how);
             }
         }
         6 => {
@@ -74,7 +74,7 @@ pub fn tamper(disk: &SimFs, choices: &mut Choices<'_>) {
                 return;
             };
             if let Some((dir, name)) = place(disk, from) {
-                let _refused = disk.link((&dir, &name), (&to.0, OsStr::new(&to.1)));
+                let _refused = disk.link(dir.at(&name), to.0.at(&to.1));
             }
         }
         _ => {

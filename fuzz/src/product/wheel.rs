@@ -167,7 +167,7 @@ fn add(plan: &mut PlanBuilder, path: RelPath, bytes: &[u8]) {
         node,
     };
     let added = plan
-        .add_parents(&path, ("pip", None), Mode::SHARED_DIR)
+        .add_parents(&path, "pip", None, Mode::SHARED_DIR)
         .and_then(|()| plan.add(path, operation));
     added.expect("what an installation consists of has places of its own");
 }

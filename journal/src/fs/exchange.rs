@@ -31,7 +31,7 @@ impl Exchange {
     /// The two directories may remain.
     pub(crate) fn probe(fs: &dyn Fs, dir: &Dir, scratch: [&OsStr; 2]) -> Result<Self, FsError> {
         let [one, other] = scratch;
-        let tried = fs.rename((dir, one), (dir, other), Rename::Exchange);
+        let tried = fs.rename(dir.at(one), dir.at(other), Rename::Exchange);
         let removed = scratch.map(|name| fs.remove_dir(dir, name));
         let exchange = match tried {
             Ok(()) => Self::Possible,

@@ -26,6 +26,15 @@ use crate::base::identity::Identity;
 #[derive(Clone)]
 pub struct Dir(Arc<dyn Any + Send + Sync>);
 
+/// A name in an open directory, whether or not an object has it: where a call works.
+#[derive(Clone, Copy, Debug)]
+pub struct NameInDir<'a> {
+    /// The directory.
+    pub dir: &'a Dir,
+    /// The name of one entry, without a separator.
+    pub name: &'a OsStr,
+}
+
 /// A file or directory held open for locking; dropping it releases the lock.
 pub struct Held(Box<dyn Any + Send + Sync>);
 
@@ -40,6 +49,13 @@ impl Dir {
     #[must_use]
     pub fn handle<T: Any>(&self) -> Option<&T> {
         self.0.downcast_ref()
+    }
+
+    /// A name in this directory.
+    #[must_use]
+    pub fn at<'a>(&'a self, name: &'a (impl AsRef<OsStr> + ?Sized)) -> NameInDir<'a> {
+        let name = name.as_ref();
+        NameInDir { dir: self, name }
     }
 }
 
@@ -281,7 +297,7 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// # Errors
     /// `CrossesDevices`, `TooManyLinks`, `PermissionDenied`, `Unsupported`, `AlreadyExists`, or the
     /// error of the system.
-    fn link(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), FsError>;
+    fn link(&self, from: NameInDir<'_>, to: NameInDir<'_>) -> Result<(), FsError>;
 
     /// Creates a file that shares the blocks of another file but has a mode and a modification time
     /// of its own.
@@ -291,9 +307,10 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// the new name.
     fn reflink(
         &self,
-        from: (&Dir, &OsStr),
-        to: (&Dir, &OsStr),
-        meta: (u32, Option<i64>),
+        from: NameInDir<'_>,
+        to: NameInDir<'_>,
+        mode: u32,
+        mtime: Option<i64>,
     ) -> Result<(), FsError>;
 
     /// Whether new objects in an open directory inherit an ACL; `true` if the system cannot tell.
@@ -442,7 +459,7 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// `AlreadyExists` or `DirectoryNotEmpty` under [`Rename::NoReplace`]; `InvalidInput` or
     /// `Unsupported` if the filesystem has no such rename; `CrossesDevices`, `ResourceBusy`, or the
     /// error of the system.
-    fn rename(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename) -> Result<(), FsError>;
+    fn rename(&self, from: NameInDir<'_>, to: NameInDir<'_>, how: Rename) -> Result<(), FsError>;
 
     /// Removes a name that is not a directory.
     ///

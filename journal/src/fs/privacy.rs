@@ -10,7 +10,7 @@
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 
-use crate::fs::{Dir, Fs, FsError, Meta};
+use crate::fs::{Dir, Fs, FsError, Meta, NameInDir};
 
 /// The user id of root, who may write everywhere.
 const ROOT: u32 = 0;
@@ -62,15 +62,15 @@ pub fn open_private_dir(fs: &dyn Fs, at: &Dir, name: &OsStr) -> Result<Dir, FsEr
 /// `NotFound`, `PermissionDenied` if it is not private, or as [`Fs::read_file`].
 pub fn read_private_file(
     fs: &dyn Fs,
-    at: (&Dir, &OsStr),
+    at: NameInDir<'_>,
     len_max: u64,
 ) -> Result<(Vec<u8>, Meta), FsError> {
-    let Some(meta) = fs.meta(at.0, at.1)? else {
-        return Err(refused(at.1, ErrorKind::NotFound.into()));
+    let Some(meta) = fs.meta(at.dir, at.name)? else {
+        return Err(refused(at.name, ErrorKind::NotFound.into()));
     };
     // Between the two calls no other user can replace the file.
-    check(fs, &meta, at.1)?;
-    Ok((fs.read_file(at.0, at.1, len_max)?, meta))
+    check(fs, &meta, at.name)?;
+    Ok((fs.read_file(at.dir, at.name, len_max)?, meta))
 }
 
 fn check(fs: &dyn Fs, meta: &Meta, name: &OsStr) -> Result<(), FsError> {

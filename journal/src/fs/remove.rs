@@ -18,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Scope, scope};
 
 use crate::base::watch::{Deletion, Unwatched, Watch};
-use crate::fs::{Dir, Fs, FsError, Kind, Rename};
+use crate::fs::{Dir, Fs, FsError, Kind, NameInDir, Rename};
 
 /// The greatest depth of a directory that is open; deeper directories are first moved up.
 const DEPTH_MAX: usize = 16;
@@ -45,40 +45,36 @@ pub struct Leftovers {
 /// # Crash
 /// What was not yet deleted keeps its name. That is a trash name, so the next run deletes it.
 pub fn remove_tree(fs: &dyn Fs, parent: &Dir, name: &OsStr) -> Leftovers {
-    remove_watched(fs, (parent, name), &Unwatched)
+    remove_watched(fs, parent.at(name), &Unwatched)
 }
 
 /// As [`remove_tree`], with an observer.
-pub(crate) fn remove_watched(
-    fs: &dyn Fs,
-    (parent, name): (&Dir, &OsStr),
-    watch: &dyn Watch,
-) -> Leftovers {
+pub(crate) fn remove_watched(fs: &dyn Fs, at: NameInDir<'_>, watch: &dyn Watch) -> Leftovers {
     let failed = |error| Leftovers {
         count: 1,
         first: Some(error),
         stopped: false,
     };
-    match open_to_empty(fs, parent, name) {
+    match open_to_empty(fs, at) {
         // Something is mounted there: to continue would delete on another filesystem.
         Ok(dir) if !fs.mounts_under(&dir).is_empty() => failed(FsError {
             verb: "delete",
-            name: name.to_string_lossy().escape_debug().to_string(),
+            name: at.name.to_string_lossy().escape_debug().to_string(),
             source: ErrorKind::ResourceBusy.into(),
         }),
-        Ok(_) => Removal::of(fs, (parent, name), watch).run(),
+        Ok(_) => Removal::of(fs, at, watch).run(),
         Err(error) => failed(error),
     }
 }
 
 /// Opens a directory; if its own mode denies that, changes the mode first, since the tree is to be
 /// deleted.
-fn open_to_empty(fs: &dyn Fs, parent: &Dir, name: &OsStr) -> Result<Dir, FsError> {
-    match fs.open_dir(parent, name) {
+fn open_to_empty(fs: &dyn Fs, at: NameInDir<'_>) -> Result<Dir, FsError> {
+    match fs.open_dir(at.dir, at.name) {
         Err(error) if error.is_forbidden() => {
             // If the directory belongs to another user, the first error explains why it stays.
-            fs.set_mode(parent, name, 0o700).map_err(|_| error)?;
-            fs.open_dir(parent, name)
+            fs.set_mode(at.dir, at.name, 0o700).map_err(|_| error)?;
+            fs.open_dir(at.dir, at.name)
         }
         opened => opened,
     }
@@ -177,10 +173,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<'a> Removal<'a> {
-    fn of(fs: &'a dyn Fs, (parent, name): (&Dir, &OsStr), watch: &'a dyn Watch) -> Self {
+    fn of(fs: &'a dyn Fs, at: NameInDir<'_>, watch: &'a dyn Watch) -> Self {
         let task = Task {
-            above: Above::new(parent, None),
-            name: name.to_owned(),
+            above: Above::new(at.dir, None),
+            name: at.name.to_owned(),
         };
         Self {
             fs,
@@ -317,7 +313,7 @@ impl<'a> Removal<'a> {
 
     /// Opens a directory so that it can be emptied and moved.
     fn open(&self, task: &Task) -> Result<Dir, FsError> {
-        let dir = open_to_empty(self.fs, &task.dir()?, &task.name)?;
+        let dir = open_to_empty(self.fs, task.dir()?.at(&task.name))?;
         // It could be opened, but without its owner's w and x bits it can be neither emptied nor
         // moved.
         if let Ok(meta) = self.fs.meta_of(&dir)
@@ -343,7 +339,7 @@ impl<'a> Removal<'a> {
         let (from, to) = (task.dir().ok()?, in_top.dir().ok()?);
         let moved = self
             .fs
-            .rename((&from, &task.name), (&to, &name), Rename::Replace);
+            .rename(from.at(&task.name), to.at(&name), Rename::Replace);
         moved.ok()?;
         let above = Arc::clone(&in_top.above);
         above.waits.fetch_add(1, Ordering::Relaxed);
@@ -617,7 +613,7 @@ mod tests {
         let (_place, disk, parent) = place();
         make_wide(&disk, &parent);
         let watcher = Watcher::new(u64::MAX);
-        let left = remove_watched(&disk, (&parent, OsStr::new("tree")), &watcher);
+        let left = remove_watched(&disk, parent.at("tree"), &watcher);
         assert_eq!((left.count, left.stopped), (0, false), "{:?}", left.first);
         assert!(disk.list(&parent).unwrap().is_empty());
         // 40 * (50 + 2 * (5 + 1) + 1) + 1 objects.
@@ -630,7 +626,7 @@ mod tests {
         let (_place, disk, parent) = place();
         make_wide(&disk, &parent);
         let watcher = Watcher::new(1);
-        let left = remove_watched(&disk, (&parent, OsStr::new("tree")), &watcher);
+        let left = remove_watched(&disk, parent.at("tree"), &watcher);
         assert!(left.stopped);
         assert_eq!(watcher.told.into_inner(), WATCH_EVERY);
         let tree = disk.open_dir(&parent, OsStr::new("tree")).unwrap();

@@ -129,7 +129,7 @@ pub(crate) fn publish_draft(
     let (fs, dir) = (home.fs, &home.dir);
     let temp = OsString::from(home.names.journal_temp());
     let name = OsString::from(home.names.journal(&JournalName::Open));
-    fs.rename((dir, &temp), (dir, &name), Rename::Replace)?;
+    fs.rename(dir.at(&temp), dir.at(&name), Rename::Replace)?;
     match durability {
         Durability::Power => sync_dir(fs, dir, Site::SyncOfDraftRename),
         Durability::Process => Ok(()),
@@ -168,7 +168,7 @@ fn write_as(home: &TransactionDir<'_>, record: &Record, name: &str) -> Result<()
     let file = draft_file(&bytes, flush);
     let renamed = fs
         .write_file(dir, &temp, &file)
-        .and_then(|()| fs.rename((dir, &temp), (dir, &name), Rename::Replace));
+        .and_then(|()| fs.rename(dir.at(&temp), dir.at(&name), Rename::Replace));
     if let Err(error) = renamed {
         // On a full disk a half-written journal would take the space that giving up needs, and
         // recovery does not trust it.

@@ -77,7 +77,7 @@ impl StageClaim {
             let stage = stage(identity.to_string());
             let proof = OsString::from(names.stage(&stage.token));
             if !mutant::drops(Site::StageName) {
-                fs.rename((dir, name), (dir, &proof), Rename::Replace)?;
+                fs.rename(dir.at(name), dir.at(&proof), Rename::Replace)?;
             }
             return Ok(stage);
         }
@@ -157,7 +157,7 @@ pub(crate) fn discard(home: &TransactionDir<'_>, token: &str, watch: &dyn Watch)
     let is_named = token.contains('-');
     let watch = if is_named { watch } else { &Unwatched };
     let name = home.names.stage(token);
-    remove_watched(home.fs, (&home.dir, OsStr::new(&name)), watch)
+    remove_watched(home.fs, home.dir.at(&name), watch)
 }
 
 /// Removes the directory at the name of a stage if it is empty, or contains only the empty

@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::base::watch::{Unwatched, Watch};
 use crate::fs::error_place::DiskError;
-use crate::fs::{Dir, Fs, FsError, Kind, Meta};
+use crate::fs::{Dir, Fs, FsError, Kind, Meta, NameInDir};
 use crate::place::names::Names;
 
 /// What to do about directories above the target that are absent.
@@ -200,12 +200,15 @@ impl<'a> Target<'a> {
 
     /// The target's parent directory, and the target's name in it.
     #[must_use]
-    pub fn place(&self) -> (&Dir, &OsStr) {
-        (&self.parent, &self.name)
+    pub fn place(&self) -> NameInDir<'_> {
+        self.parent.at(&self.name)
     }
 
     /// Opens the directory at the target.
-    pub(crate) fn root(&self) -> Result<Dir, FsError> {
+    ///
+    /// # Errors
+    /// As [`Fs::open_dir`]: `NotADirectory` also for a link.
+    pub fn root(&self) -> Result<Dir, FsError> {
         self.fs.open_dir(&self.parent, &self.name)
     }
 

@@ -116,7 +116,8 @@ impl PlanBuilder {
     pub fn add_parents(
         &mut self,
         path: &RelPath,
-        (part, group): (&str, Option<&str>),
+        part: &str,
+        group: Option<&str>,
         mode: Mode,
     ) -> Result<(), PlanError> {
         // Nearly always the parent is the same as in the last call.
@@ -128,7 +129,7 @@ impl PlanBuilder {
             return Ok(());
         };
         if !self.operations.by_path.contains_key(&parent) {
-            self.add_parents(&parent, (part, group), mode)?;
+            self.add_parents(&parent, part, group, mode)?;
             let directory = Operation {
                 part: part.into(),
                 group: group.map(Into::into),
@@ -594,7 +595,7 @@ mod tests {
             Err(PlanError::NoParent(path("a/b")))
         );
         let mut plan = builder();
-        plan.add_parents(&path("a/b/c"), ("one", None), Mode::SHARED_DIR)
+        plan.add_parents(&path("a/b/c"), "one", None, Mode::SHARED_DIR)
             .unwrap();
         plan.add(path("a/b/c"), file("x")).unwrap();
         assert_eq!(

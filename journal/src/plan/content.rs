@@ -6,7 +6,7 @@
 //!
 //! Read next: `staging/build.rs`, `store.rs`.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 
 use crate::base::digest::Digest;
-use crate::fs::{Dir, Fs, FsError, Kind, Meta, Time};
+use crate::fs::{Dir, Fs, FsError, Kind, Meta, NameInDir, Time};
 use crate::plan::node::{Input, Mode, is_same_mode};
 
 /// Maximum length of one planned file in bytes.
@@ -55,12 +55,32 @@ pub enum Fetched {
 /// Which owner an object of a store must have, and up to which change of it its bytes are known.
 #[derive(Clone, Debug)]
 pub struct Custody {
-    /// User and group.
-    pub owner: (u32, u32),
+    /// The user and the group that own it.
+    pub owner: Owner,
     /// rvenv made every change up to this time, or hashed the bytes after it.
     pub known_until: Time,
     /// Where to note that the object was examined and handed out.
     pub examined: Examined,
+}
+
+/// Who owns an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The user id.
+    pub user: u32,
+    /// The group id.
+    pub group: u32,
+}
+
+impl Owner {
+    /// The owner of the object with this metadata.
+    #[must_use]
+    pub fn of(meta: &Meta) -> Self {
+        Self {
+            user: meta.owner,
+            group: meta.group,
+        }
+    }
 }
 
 /// One entry in the list of the objects that a run examined.
@@ -107,7 +127,7 @@ impl Wanted {
             return Look::Other;
         };
         let is_of_time = |seconds| meta.mtime.seconds == seconds && meta.mtime.nanos == 0;
-        let is_of_owner = |custody: &Custody| custody.owner == (meta.owner, meta.group);
+        let is_of_owner = |custody: &Custody| custody.owner == Owner::of(meta);
         let is_met = meta.kind == Kind::File
             && meta.len == self.len
             && is_same_mode(self.mode.bits(), meta.mode)
@@ -128,13 +148,13 @@ impl Wanted {
     pub(crate) fn met(
         &self,
         fs: &dyn Fs,
-        at: (&Dir, &OsStr),
+        at: NameInDir<'_>,
         custody: Option<&Custody>,
     ) -> Result<Option<Meta>, FsError> {
-        let meta = fs.meta(at.0, at.1)?;
+        let meta = fs.meta(at.dir, at.name)?;
         let is_met = match self.look(meta.as_ref(), custody) {
             Look::Whole => true,
-            Look::Touched => fs.digest_file(at.0, at.1)? == self.digest,
+            Look::Touched => fs.digest_file(at.dir, at.name)? == self.digest,
             Look::Other => false,
         };
         if let Some(custody) = custody.filter(|_| is_met) {

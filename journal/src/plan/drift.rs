@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::base::path::{RelPath, escaped};
-use crate::fs::{Dir, Fs, FsError, Kind};
+use crate::fs::{Dir, Fs, FsError, Kind, NameInDir};
 use crate::plan::node::{DIR_MODE_MASK, ENGINE_DIR, is_same_mode};
 use crate::plan::receipt::{PublishedPath, Receipt};
 
@@ -96,7 +96,7 @@ pub fn drift(fs: &dyn Fs, root: &Dir, receipt: &Receipt) -> Result<Vec<Drift>, F
 /// The error of the disk.
 pub(crate) fn drift_at(
     fs: &dyn Fs,
-    at: (&Dir, &OsStr),
+    at: NameInDir<'_>,
     path: &RelPath,
     receipt: &Receipt,
 ) -> Result<Vec<Drift>, FsError> {
@@ -145,8 +145,8 @@ impl Verifier<'_> {
             });
             let published = path.as_ref().and_then(|path| self.receipt.paths.get(path));
             match (path, published) {
-                (Some(path), Some(published)) => self.compare((dir, &name), path, published)?,
-                (path, _) => self.foreign((dir, &name), shown, path)?,
+                (Some(path), Some(published)) => self.compare(dir.at(&name), path, published)?,
+                (path, _) => self.foreign(dir.at(&name), shown, path)?,
             }
         }
         Ok(())
@@ -154,11 +154,11 @@ impl Verifier<'_> {
 
     fn compare(
         &mut self,
-        at: (&Dir, &OsStr),
+        at: NameInDir<'_>,
         path: RelPath,
         published: &PublishedPath,
     ) -> Result<(), FsError> {
-        let Some(meta) = self.fs.meta(at.0, at.1)? else {
+        let Some(meta) = self.fs.meta(at.dir, at.name)? else {
             return Ok(());
         };
         let difference = match (published, meta.kind) {
@@ -166,14 +166,14 @@ impl Verifier<'_> {
                 (!is_same_mode(*mode, meta.mode & DIR_MODE_MASK)).then_some(Difference::Mode)
             }
             (PublishedPath::File { mode, digest, len }, Kind::File) => {
-                if *len != meta.len || self.fs.digest_file(at.0, at.1)? != *digest {
+                if *len != meta.len || self.fs.digest_file(at.dir, at.name)? != *digest {
                     Some(Difference::Content)
                 } else {
                     (!is_same_mode(*mode, meta.mode)).then_some(Difference::Mode)
                 }
             }
             (PublishedPath::Symlink { target }, Kind::Symlink) => {
-                let same = self.fs.read_link(at.0, at.1)? == OsStr::new(target);
+                let same = self.fs.read_link(at.dir, at.name)? == OsStr::new(target);
                 (!same).then_some(Difference::LinkTarget)
             }
             (
@@ -190,7 +190,7 @@ impl Verifier<'_> {
             });
         }
         if meta.kind == Kind::Dir {
-            self.walk(&self.fs.open_dir(at.0, at.1)?, Some(&path))?;
+            self.walk(&self.fs.open_dir(at.dir, at.name)?, Some(&path))?;
         }
         self.seen.insert(path);
         Ok(())
@@ -198,21 +198,21 @@ impl Verifier<'_> {
 
     fn foreign(
         &mut self,
-        at: (&Dir, &OsStr),
+        at: NameInDir<'_>,
         shown: String,
         path: Option<RelPath>,
     ) -> Result<(), FsError> {
         let is_dir = self
             .fs
-            .meta(at.0, at.1)?
+            .meta(at.dir, at.name)?
             .is_some_and(|meta| meta.kind == Kind::Dir);
         if is_dir
-            && at.1 == OsStr::new("__pycache__")
+            && at.name == OsStr::new("__pycache__")
             && let Some(path) = path
         {
-            return self.walk(&self.fs.open_dir(at.0, at.1)?, Some(&path));
+            return self.walk(&self.fs.open_dir(at.dir, at.name)?, Some(&path));
         }
-        let is_compiled = Path::new(at.1).extension() == Some(OsStr::new("pyc"));
+        let is_compiled = Path::new(at.name).extension() == Some(OsStr::new("pyc"));
         let is_bytecode = is_compiled && shown.rsplit('/').nth(1) == Some("__pycache__");
         if !is_bytecode || is_dir {
             self.found.push(Drift {

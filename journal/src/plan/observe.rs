@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 
 use crate::base::path::{RelPath, escaped};
 use crate::fs::parallel::in_parallel;
-use crate::fs::{Dir, Fs, FsError, Kind, Meta};
+use crate::fs::{Dir, Fs, FsError, Kind, Meta, NameInDir};
 use crate::plan::node::{Content, Expected, Node, Observation, Observed, Operation};
 
 /// Observes the target `name` in `parent` and every path that is planned or retired.
@@ -23,7 +23,7 @@ use crate::plan::node::{Content, Expected, Node, Observation, Observed, Operatio
 /// The error of the disk.
 pub fn observe(
     fs: &dyn Fs,
-    at: (&Dir, &OsStr),
+    at: NameInDir<'_>,
     operations: &BTreeMap<RelPath, Operation>,
     retired: &BTreeSet<RelPath>,
 ) -> Result<Observation, FsError> {
@@ -85,15 +85,12 @@ fn wanted<'a>(
 }
 
 /// The state of the target, and its root if that is a directory.
-fn look_at_root(
-    fs: &dyn Fs,
-    (parent, name): (&Dir, &OsStr),
-) -> Result<Option<(Expected, Dir)>, FsError> {
-    let meta = fs.meta(parent, name)?;
+fn look_at_root(fs: &dyn Fs, at: NameInDir<'_>) -> Result<Option<(Expected, Dir)>, FsError> {
+    let meta = fs.meta(at.dir, at.name)?;
     let Some(meta) = meta.filter(|meta| meta.kind == Kind::Dir) else {
         return Ok(None);
     };
-    let root = fs.open_dir(parent, name)?;
+    let root = fs.open_dir(at.dir, at.name)?;
     let names = fs.list(&root)?.iter().map(|name| escaped(name)).collect();
     let target = Expected::Tree {
         identity: meta.identity,
@@ -109,8 +106,9 @@ fn look_at_root(
 /// The error of the disk.
 pub(crate) fn observe_each(
     fs: &dyn Fs,
-    at: (&Dir, &OsStr),
-    (operations, retired): (&BTreeMap<RelPath, Operation>, &BTreeSet<RelPath>),
+    at: NameInDir<'_>,
+    operations: &BTreeMap<RelPath, Operation>,
+    retired: &BTreeSet<RelPath>,
     show: &mut dyn FnMut(&RelPath, Option<Observed>),
 ) -> Result<Expected, FsError> {
     let Some((target, root)) = look_at_root(fs, at)? else {
@@ -126,19 +124,19 @@ pub(crate) fn observe_each(
 /// The error of the disk.
 pub(crate) fn observe_moved<'p>(
     fs: &dyn Fs,
-    (dir, name): (&Dir, &OsStr),
+    at: NameInDir<'_>,
     path: &RelPath,
     below: impl Iterator<Item = &'p RelPath>,
 ) -> Result<BTreeMap<RelPath, Observed>, FsError> {
     let mut found = BTreeMap::new();
-    let Some(meta) = fs.meta(dir, name)? else {
+    let Some(meta) = fs.meta(at.dir, at.name)? else {
         return Ok(found);
     };
-    found.insert(path.clone(), observed(fs, (dir, name), &meta, None)?);
+    found.insert(path.clone(), observed(fs, at, &meta, None)?);
     if meta.kind != Kind::Dir {
         return Ok(found);
     }
-    let stack = vec![(Some(path.clone()), fs.open_dir(dir, name)?)];
+    let stack = vec![(Some(path.clone()), fs.open_dir(at.dir, at.name)?)];
     let mut walk = Walk { fs, stack };
     for path in below {
         if let Some(seen) = walk.look(path, None)? {
@@ -182,7 +180,7 @@ impl<'a> Walk<'a> {
         let Some(meta) = self.fs.meta(&dir, name)? else {
             return Ok(None);
         };
-        observed(self.fs, (&dir, name), &meta, node).map(Some)
+        observed(self.fs, dir.at(name), &meta, node).map(Some)
     }
 
     /// Opens a directory of the target; `None` if it, or one above it, is not a directory.
@@ -221,14 +219,14 @@ impl<'a> Walk<'a> {
 
 fn observed(
     fs: &dyn Fs,
-    at: (&Dir, &OsStr),
+    at: NameInDir<'_>,
     meta: &Meta,
     node: Option<&Node>,
 ) -> Result<Observed, FsError> {
     Ok(match meta.kind {
         Kind::Dir => Observed::Dir { mode: meta.mode },
         Kind::Symlink => Observed::Symlink {
-            target: escaped(&fs.read_link(at.0, at.1)?),
+            target: escaped(&fs.read_link(at.dir, at.name)?),
         },
         Kind::Other => Observed::Other,
         Kind::File => Observed::File {
@@ -242,7 +240,7 @@ fn observed(
                     mtime: None,
                     content,
                     ..
-                }) if may_be(content, meta) => Some(fs.digest_file(at.0, at.1)?),
+                }) if may_be(content, meta) => Some(fs.digest_file(at.dir, at.name)?),
                 Some(_) | None => None,
             },
         },

@@ -525,7 +525,7 @@ fn empty_trash(
             && (is_named || mutant::drops(Site::IdentityOfTrash))
     });
     if ours {
-        return Ok(remove_watched(*fs, (dir, OsStr::new(name)), watch));
+        return Ok(remove_watched(*fs, dir.at(name), watch));
     }
     Ok(Leftovers {
         count: 1,

@@ -234,11 +234,7 @@ impl End<'_, '_> {
     fn rename_journal(&self, to: &str) -> Result<(), EndError> {
         let TransactionDir { fs, dir, names, .. } = self.home;
         let from = names.journal(&self.journal);
-        let moved = fs.rename(
-            (dir, OsStr::new(&from)),
-            (dir, OsStr::new(to)),
-            Rename::Replace,
-        );
+        let moved = fs.rename(dir.at(&from), dir.at(to), Rename::Replace);
         moved.map_err(EndError::Undecided)
     }
 
@@ -391,7 +387,7 @@ impl End<'_, '_> {
         } else {
             &Unwatched
         };
-        let leftovers = remove_watched(*fs, (dir, OsStr::new(&name)), watch);
+        let leftovers = remove_watched(*fs, dir.at(&name), watch);
         self.home.leave(self.target);
         Ok(Ending {
             leftovers,

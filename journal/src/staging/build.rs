@@ -17,13 +17,13 @@ use std::thread;
 use crate::base::digest::Digest;
 use crate::base::path::RelPath;
 use crate::fs::error_place::DiskError;
-use crate::fs::{Barrier, Dir, Flush, Fs, FsError, Meta, NewFile, Sharing};
+use crate::fs::{Barrier, Dir, Flush, Fs, FsError, Meta, NameInDir, NewFile};
 use crate::plan::builder::Plan;
 use crate::plan::content::{ContentError, ContentSource, FILE_BYTES_MAX, Fetched, Wanted};
 use crate::plan::node::{Content, ENGINE_DIR, Mode, Node, Operation, RECEIPT_NAME};
 use crate::plan::receipt::Receipt;
 use crate::staging::error::{StageError, check_bytes, content_error, gone};
-use crate::staging::inheritance::{Given, Ground, SETGID, Slots, Unlinked, take_over};
+use crate::staging::inheritance::{Given, Ground, Slots, Unlinked, finish_root, take_over};
 use crate::staging::links::{self, Link, Links};
 
 /// The number of stored files from which a second thread is worth starting.
@@ -73,6 +73,13 @@ pub struct StageOptions<'a> {
 /// Returns the text of the receipt; another thread may create it while objects are staged.
 pub(crate) type ReceiptText<'a> = dyn Fn() -> &'a str + Sync + 'a;
 
+/// What is built: the planned objects, and the receipt that lists them.
+#[derive(Clone, Copy)]
+pub(crate) struct PlanWithReceipt<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) receipt: &'a ReceiptText<'a>,
+}
+
 /// Builds every planned object and the receipt in the empty directory of `ground`.
 ///
 /// That directory first takes over what the target hands down, if there is a target. When this
@@ -86,10 +93,10 @@ pub(crate) type ReceiptText<'a> = dyn Fn() -> &'a str + Sync + 'a;
 pub(crate) fn build(
     fs: &dyn Fs,
     ground: &Ground<'_>,
-    plan: &Plan,
-    receipt: &ReceiptText<'_>,
+    planned: PlanWithReceipt<'_>,
     options: &StageOptions<'_>,
 ) -> Result<StageCounts, StageError> {
+    let PlanWithReceipt { plan, receipt } = planned;
     let root = ground.root;
     let refused = |source: FsError| {
         let path = plan.target().to_owned();
@@ -105,44 +112,12 @@ pub(crate) fn build(
     if let Some(kept) = &kept {
         stage.given = Given::by(kept, ground.made);
     }
-    stage.build((plan, receipt), |stage| {
+    stage.build(planned, |stage| {
         stage.below(None, root, plan.operations().iter())?;
         stage.write_receipt_in(root, plan, receipt())
     })?;
     finish_root(fs, ground, plan.root_mode(), kept.as_ref()).map_err(refused)?;
     Ok(stage.counts)
-}
-
-/// Gives the root its mode, and the ACL of the root that it replaces.
-///
-/// This happens before the barrier, so that the publication changes only names.
-fn finish_root(
-    fs: &dyn Fs,
-    ground: &Ground<'_>,
-    mode: Mode,
-    kept: Option<&Sharing>,
-) -> Result<(), FsError> {
-    let root = ground.root;
-    let handed_down = ground.made.mode & SETGID;
-    let bit = kept.map_or(handed_down, |kept| if kept.is_setgid { SETGID } else { 0 });
-    if let Some(kept) = kept
-        && fs.sharing(root)?.acl != kept.acl
-    {
-        fs.set_acl_of(root, kept.acl.as_ref())?;
-    }
-    // Set the mode last: its group bits are the mask of the ACL.
-    fs.set_mode_of(root, mode.bits() | bit)?;
-    // The system clears the setgid bit if the user is not in the group. That is an error only if
-    // the root replaces another.
-    let is_lost = kept.is_some() && bit != 0 && fs.meta_of(root)?.mode & bit == 0;
-    if is_lost {
-        return Err(FsError {
-            verb: "keep the setgid bit of",
-            name: ".".to_owned(),
-            source: ErrorKind::PermissionDenied.into(),
-        });
-    }
-    Ok(())
 }
 
 /// What to build at a slot.
@@ -165,14 +140,12 @@ pub(crate) enum Filling<'a> {
 pub(crate) fn build_entries(
     fs: &dyn Fs,
     ground: &Ground<'_>,
-    (plan, receipt): (&Plan, &ReceiptText<'_>),
+    planned: PlanWithReceipt<'_>,
     fillings: &[(u32, Filling<'_>)],
     options: &StageOptions<'_>,
 ) -> Result<StageCounts, StageError> {
     let mut stage = Stage::new(fs, ground, options);
-    stage.build((plan, receipt), |stage| {
-        stage.fill(*ground, (plan, receipt), fillings)
-    })?;
+    stage.build(planned, |stage| stage.fill(*ground, planned, fillings))?;
     Ok(stage.counts)
 }
 
@@ -202,8 +175,6 @@ struct Stage<'a> {
     links: Option<Links<'a>>,
 }
 
-type At<'a> = (&'a Dir, &'a OsStr);
-
 impl<'s> Stage<'s> {
     fn new(fs: &'s dyn Fs, ground: &Ground<'_>, options: &'s StageOptions<'s>) -> Self {
         Self {
@@ -223,9 +194,10 @@ impl<'s> Stage<'s> {
     /// any more.
     fn build(
         &mut self,
-        (plan, receipt): (&Plan, &ReceiptText<'_>),
+        planned: PlanWithReceipt<'_>,
         steps: impl FnOnce(&mut Self) -> Result<(), StageError>,
     ) -> Result<(), StageError> {
+        let PlanWithReceipt { plan, receipt } = planned;
         let objects = plan.operations().values().filter(|operation| {
             matches!(
                 &operation.node,
@@ -265,7 +237,7 @@ impl<'s> Stage<'s> {
         built?;
         self.counts.linked += made.iter().map(|made| made.linked).sum::<u64>();
         for link in made.into_iter().flat_map(|made| made.failed) {
-            let at = (&link.to.0, link.to.1.as_os_str());
+            let at = link.to.0.at(&link.to.1);
             self.bring(at, &link.path, &link.wanted)?;
         }
         Ok(())
@@ -274,13 +246,14 @@ impl<'s> Stage<'s> {
     fn fill(
         &mut self,
         ground: Ground<'_>,
-        (plan, receipt): (&Plan, &ReceiptText<'_>),
+        planned: PlanWithReceipt<'_>,
         fillings: &[(u32, Filling<'_>)],
     ) -> Result<(), StageError> {
+        let PlanWithReceipt { plan, receipt } = planned;
         let mut slots = None;
         for (slot, filling) in fillings {
             let name = slot.to_string();
-            let at = (ground.root, OsStr::new(&name));
+            let at = ground.root.at(&name);
             let place = match filling {
                 Filling::Receipt => &Receipt::path(),
                 Filling::Planned(path) => *path,
@@ -338,7 +311,7 @@ impl<'s> Stage<'s> {
             let (_, dir) = stack
                 .last()
                 .expect("a plan has the parent of each path, and sorts it before");
-            let made = self.make((dir, OsStr::new(path.name())), path, &operation.node)?;
+            let made = self.make(dir.at(path.name()), path, &operation.node)?;
             if let Some(below) = made {
                 stack.push((Some(path.clone()), below));
             }
@@ -347,32 +320,39 @@ impl<'s> Stage<'s> {
     }
 
     /// Creates one object, and opens it if it is a directory.
-    fn make(&mut self, at: At<'_>, path: &RelPath, node: &Node) -> Result<Option<Dir>, StageError> {
+    fn make(
+        &mut self,
+        at: NameInDir<'_>,
+        path: &RelPath,
+        node: &Node,
+    ) -> Result<Option<Dir>, StageError> {
         let disk = StageError::disk(path.as_str());
         match node {
             Node::Dir { mode } => {
-                self.fs.make_dir(at.0, at.1, mode.bits()).map_err(disk)?;
-                return self.fs.open_dir(at.0, at.1).map_err(disk).map(Some);
+                self.fs
+                    .make_dir(at.dir, at.name, mode.bits())
+                    .map_err(disk)?;
+                return self.fs.open_dir(at.dir, at.name).map_err(disk).map(Some);
             }
             Node::Symlink { target } => self
                 .fs
-                .make_symlink(at.0, at.1, OsStr::new(target))
+                .make_symlink(at.dir, at.name, OsStr::new(target))
                 .map_err(|source| {
-                    if source.is_no_symlinks() {
-                        StageError::NoSymlinks {
-                            path: path.to_string(),
-                            source,
-                        }
-                    } else {
-                        disk(source)
+                if source.is_no_symlinks() {
+                    StageError::NoSymlinks {
+                        path: path.to_string(),
+                        source,
                     }
-                })?,
+                } else {
+                    disk(source)
+                }
+            })?,
             Node::File {
                 mode,
                 mtime,
                 content: Content::Inline(bytes),
             } => {
-                self.write(at, bytes, (*mode, *mtime)).map_err(disk)?;
+                self.write(at, bytes, *mode, *mtime).map_err(disk)?;
             }
             Node::File {
                 mode,
@@ -387,7 +367,7 @@ impl<'s> Stage<'s> {
                 let bytes = self
                     .read_local(local, *digest, *len)
                     .map_err(|source| content_error(path, source))?;
-                self.write(at, &bytes, (*mode, *mtime)).map_err(disk)?;
+                self.write(at, &bytes, *mode, *mtime).map_err(disk)?;
             }
             Node::File {
                 mode,
@@ -408,19 +388,21 @@ impl<'s> Stage<'s> {
 
     fn write(
         &mut self,
-        at: At<'_>,
+        at: NameInDir<'_>,
         bytes: &[u8],
-        meta: (Mode, Option<i64>),
+        mode: Mode,
+        mtime: Option<i64>,
     ) -> Result<(), FsError> {
         self.counts.written += 1;
-        self.write_new(at, bytes, meta)
+        self.write_new(at, bytes, mode, mtime)
     }
 
     fn write_new(
         &self,
-        at: At<'_>,
+        at: NameInDir<'_>,
         bytes: &[u8],
-        (mode, mtime): (Mode, Option<i64>),
+        mode: Mode,
+        mtime: Option<i64>,
     ) -> Result<(), FsError> {
         let file = NewFile {
             mode: mode.bits(),
@@ -428,7 +410,7 @@ impl<'s> Stage<'s> {
             bytes,
             flush: Flush::Later,
         };
-        self.fs.write_file(at.0, at.1, &file)
+        self.fs.write_file(at.dir, at.name, &file)
     }
 
     fn read_local(&self, local: &str, digest: Digest, len: u64) -> Result<Vec<u8>, ContentError> {
@@ -445,7 +427,12 @@ impl<'s> Stage<'s> {
 
     /// Stages content from a source: shares its blocks, links it or copies it, in the first way
     /// that works.
-    fn bring(&mut self, at: At<'_>, path: &RelPath, wanted: &Wanted) -> Result<(), StageError> {
+    fn bring(
+        &mut self,
+        at: NameInDir<'_>,
+        path: &RelPath,
+        wanted: &Wanted,
+    ) -> Result<(), StageError> {
         let failed = |source| content_error(path, source);
         let disk = StageError::disk(path.as_str());
         if self.rungs.link && self.given.has_acl() {
@@ -456,7 +443,7 @@ impl<'s> Stage<'s> {
             Fetched::Bytes(bytes) => {
                 check_bytes(&bytes, wanted.digest, wanted.len, path.as_str()).map_err(failed)?;
                 return self
-                    .write(at, &bytes, (wanted.mode, wanted.mtime))
+                    .write(at, &bytes, wanted.mode, wanted.mtime)
                     .map_err(disk);
             }
             Fetched::Stored { dir, name, custody } => (dir, name, custody),
@@ -470,7 +457,7 @@ impl<'s> Stage<'s> {
         {
             links.add(Link {
                 from: (dir, name),
-                to: (at.0.clone(), at.1.to_owned()),
+                to: (at.dir.clone(), at.name.to_owned()),
                 path: path.clone(),
                 wanted: *wanted,
                 given: self.given,
@@ -478,11 +465,11 @@ impl<'s> Stage<'s> {
             });
             return Ok(());
         }
-        let from = (&dir, name.as_os_str());
+        let from = dir.at(&name);
         let shared = match wanted.met(self.fs, from, custody.as_ref()) {
-            Ok(Some(meta)) => self.share_or_read((from, &meta), at, wanted),
+            Ok(Some(meta)) => self.share_or_read(from, &meta, at, wanted),
             // Another process edited it through a link, changed its owner, or cleared the store.
-            Ok(None) => Err(gone(from.1)),
+            Ok(None) => Err(gone(&name)),
             Err(error) => Err(error),
         };
         let (bytes, count) = match shared {
@@ -496,35 +483,40 @@ impl<'s> Stage<'s> {
         };
         *count += 1;
         check_bytes(&bytes, wanted.digest, wanted.len, path.as_str()).map_err(failed)?;
-        self.write_new(at, &bytes, (wanted.mode, wanted.mtime))
+        self.write_new(at, &bytes, wanted.mode, wanted.mtime)
             .map_err(disk)
     }
 
     /// Shares an object of the store; returns its bytes if it cannot be shared.
     fn share_or_read(
         &mut self,
-        (from, object): (At<'_>, &Meta),
-        at: At<'_>,
+        from: NameInDir<'_>,
+        object: &Meta,
+        at: NameInDir<'_>,
         wanted: &Wanted,
     ) -> Result<Option<Vec<u8>>, FsError> {
         if self.rungs.reflink && self.try_reflink(from, at, wanted)? {
             return Ok(None);
         }
         if self.rungs.link {
-            match self.given.refuses(self.fs, from.0, object) {
+            match self.given.refuses(self.fs, from.dir, object) {
                 None if self.try_link(from, at)? => return Ok(None),
                 None => {}
                 why => self.counts.unlinked = why,
             }
         }
-        self.fs.read_file(from.0, from.1, FILE_BYTES_MAX).map(Some)
+        self.fs
+            .read_file(from.dir, from.name, FILE_BYTES_MAX)
+            .map(Some)
     }
 
-    fn try_reflink(&mut self, from: At<'_>, at: At<'_>, wanted: &Wanted) -> Result<bool, FsError> {
-        match self
-            .fs
-            .reflink(from, at, (wanted.mode.bits(), wanted.mtime))
-        {
+    fn try_reflink(
+        &mut self,
+        from: NameInDir<'_>,
+        at: NameInDir<'_>,
+        wanted: &Wanted,
+    ) -> Result<bool, FsError> {
+        match self.fs.reflink(from, at, wanted.mode.bits(), wanted.mtime) {
             Ok(()) => {
                 self.counts.reflinked += 1;
                 Ok(true)
@@ -539,7 +531,7 @@ impl<'s> Stage<'s> {
         }
     }
 
-    fn try_link(&mut self, from: At<'_>, at: At<'_>) -> Result<bool, FsError> {
+    fn try_link(&mut self, from: NameInDir<'_>, at: NameInDir<'_>) -> Result<bool, FsError> {
         match self.fs.link(from, at) {
             Ok(()) => {
                 self.counts.linked += 1;
@@ -569,17 +561,22 @@ impl<'s> Stage<'s> {
             }
             Err(source) => return Err(disk(source)),
         };
-        self.write_receipt((&dir, OsStr::new(RECEIPT_NAME)), plan, receipt)
+        self.write_receipt(dir.at(RECEIPT_NAME), plan, receipt)
     }
 
-    fn write_receipt(&self, at: At<'_>, plan: &Plan, receipt: &str) -> Result<(), StageError> {
+    fn write_receipt(
+        &self,
+        at: NameInDir<'_>,
+        plan: &Plan,
+        receipt: &str,
+    ) -> Result<(), StageError> {
         let file = NewFile {
             mode: self.given.dir_mode(plan.root_mode()).masked(0o111).bits(),
             mtime: None,
             bytes: receipt.as_bytes(),
             flush: Flush::Later,
         };
-        let written = self.fs.write_file(at.0, at.1, &file);
+        let written = self.fs.write_file(at.dir, at.name, &file);
         written.map_err(|source| StageError::Disk {
             path: Receipt::path().to_string(),
             source,

@@ -124,6 +124,38 @@ pub(super) fn take_over(fs: &dyn Fs, root: &Dir, old: &Dir) -> Result<Sharing, F
     Ok(kept)
 }
 
+/// Gives the root of a stage its mode, and the ACL of the root that it replaces.
+///
+/// This happens before the barrier, so that the publication changes only names.
+pub(super) fn finish_root(
+    fs: &dyn Fs,
+    ground: &Ground<'_>,
+    mode: Mode,
+    kept: Option<&Sharing>,
+) -> Result<(), FsError> {
+    let root = ground.root;
+    let handed_down = ground.made.mode & SETGID;
+    let bit = kept.map_or(handed_down, |kept| if kept.is_setgid { SETGID } else { 0 });
+    if let Some(kept) = kept
+        && fs.sharing(root)?.acl != kept.acl
+    {
+        fs.set_acl_of(root, kept.acl.as_ref())?;
+    }
+    // Set the mode last: its group bits are the mask of the ACL.
+    fs.set_mode_of(root, mode.bits() | bit)?;
+    // The system clears the setgid bit if the user is not in the group. That is an error only if
+    // the root replaces another.
+    let is_lost = kept.is_some() && bit != 0 && fs.meta_of(root)?.mode & bit == 0;
+    if is_lost {
+        return Err(FsError {
+            verb: "keep the setgid bit of",
+            name: ".".to_owned(),
+            source: ErrorKind::PermissionDenied.into(),
+        });
+    }
+    Ok(())
+}
+
 /// The directory of the slots; while an entry is built, it hands down what the entry's final
 /// directory does.
 pub(super) struct Slots<'a> {

@@ -96,8 +96,8 @@ pub(super) fn make(fs: &dyn Fs, links: &Receiver<Vec<Link>>) -> Made {
 impl Made {
     fn make(&mut self, fs: &dyn Fs, batch: Vec<Link>) {
         for link in batch {
-            let from = (&link.from.0, link.from.1.as_os_str());
-            let to = (&link.to.0, link.to.1.as_os_str());
+            let from = link.from.0.at(&link.from.1);
+            let to = link.to.0.at(&link.to.1);
             let met = link.wanted.met(fs, from, link.custody.as_ref());
             let may_be_linked = |meta: &Meta| link.given.is_group_of(meta);
             let is_current = met.is_ok_and(|meta| meta.as_ref().is_some_and(may_be_linked));

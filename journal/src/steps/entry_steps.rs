@@ -11,7 +11,7 @@ use std::ffi::OsStr;
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::fs::exchange::Exchange;
-use crate::fs::{Dir, Fs, FsError};
+use crate::fs::{Dir, Fs, FsError, NameInDir};
 use crate::place::record::{Act, EntrySlot, Step};
 use crate::place::target::Target;
 use crate::plan::builder::Plan;
@@ -180,7 +180,7 @@ pub(crate) fn stranger_in_slots(
 
 fn is_as_seen(
     fs: &dyn Fs,
-    at: (&Dir, &OsStr),
+    at: NameInDir<'_>,
     path: &RelPath,
     plan: &Plan,
 ) -> Result<bool, FsError> {
@@ -206,7 +206,7 @@ fn is_as_seen(
     if !is_dir || may_hold_others {
         return Ok(true);
     }
-    is_known(fs, &fs.open_dir(at.0, at.1)?, path, plan)
+    is_known(fs, &fs.open_dir(at.dir, at.name)?, path, plan)
 }
 
 /// The part of an observation that stays the same when its object is moved, and perhaps copied up

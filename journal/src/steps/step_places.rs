@@ -14,7 +14,7 @@ use crate::base::identity::Identity;
 use crate::base::mutant::{self, Site};
 use crate::base::path::RelPath;
 use crate::fs::named_sync::sync_dir;
-use crate::fs::{Dir, Fs, FsError};
+use crate::fs::{Dir, Fs, FsError, NameInDir};
 use crate::place::record::{Act, EntrySlot, Form, Record, Step};
 use crate::place::target::Target;
 use crate::place::transaction_dir::TransactionDir;
@@ -28,8 +28,8 @@ pub(crate) struct StepPlace {
 }
 
 impl StepPlace {
-    pub(crate) fn at(&self) -> (&Dir, &OsStr) {
-        (&self.dir, &self.name)
+    pub(crate) fn at(&self) -> NameInDir<'_> {
+        self.dir.at(&self.name)
     }
 }
 

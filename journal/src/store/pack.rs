@@ -24,7 +24,7 @@ use crate::base::digest::Digest;
 use crate::fs::privacy::{open_private_dir, read_private_file};
 use crate::fs::remove::remove_tree;
 use crate::fs::{Dir, Flush, FsError, Rename, Time};
-use crate::plan::content::{Custody, Examined, FILE_BYTES_MAX, Fetched, Wanted};
+use crate::plan::content::{Custody, Examined, FILE_BYTES_MAX, Fetched, Owner, Wanted};
 
 /// How long a mark of use counts as current.
 const USED_FOR_SECONDS: i64 = 24 * 60 * 60;
@@ -38,7 +38,7 @@ pub struct Pack<'a> {
     pub(super) files: Dir,
     pub(super) objects: Objects,
     /// User and group of every object.
-    pub(super) owner: (u32, u32),
+    pub(super) owner: Owner,
     /// When all objects had been written.
     entered: Time,
     /// The note of the last run that linked objects.
@@ -55,7 +55,7 @@ impl<'a> Pack<'a> {
         let Some(dir) = if_there(open_private_dir(fs, &store.packs, &name))? else {
             return Ok(None);
         };
-        let at = (&dir, OsStr::new(MANIFEST));
+        let at = dir.at(MANIFEST);
         let Some((bytes, manifest)) = if_there(read_private_file(fs, at, MANIFEST_BYTES_MAX))?
         else {
             return Ok(None);
@@ -69,7 +69,7 @@ impl<'a> Pack<'a> {
         let own = fs.meta_of(&files)?;
         let count = objects.values().map(|same| same.all.len()).sum();
         // Every valid text is shorter than this limit.
-        let linked = read_private_file(fs, (&dir, OsStr::new(LINKED)), count as u64 + 64);
+        let linked = read_private_file(fs, dir.at(LINKED), count as u64 + 64);
         let note = linked
             .ok()
             .and_then(|(bytes, meta)| Note::read(&bytes, count, meta.mtime));
@@ -79,7 +79,7 @@ impl<'a> Pack<'a> {
             dir,
             files,
             objects,
-            owner: (own.owner, own.group),
+            owner: Owner::of(&own),
             entered: manifest.mtime,
             note,
             examined: note::list(count),
@@ -97,7 +97,7 @@ impl<'a> Pack<'a> {
     pub fn fetch(&self, wanted: &Wanted) -> Result<Option<Fetched>, StoreError> {
         if let Some((object, custody)) = self.fitting(wanted) {
             let name = object_name(object);
-            let at = (&self.files, name.as_os_str());
+            let at = self.files.at(&name);
             let met = wanted.met(self.store.fs, at, Some(&custody))?;
             return Ok(met.map(|_| self.stored(name, custody)));
         }
@@ -184,7 +184,7 @@ impl<'a> Pack<'a> {
         let file = new_object(&object, bytes, Flush::Now);
         let written = fs
             .write_file(&build.dir, &name, &file)
-            .and_then(|()| fs.rename((&build.dir, &name), (&self.files, &name), Rename::Replace));
+            .and_then(|()| fs.rename(build.dir.at(&name), self.files.at(&name), Rename::Replace));
         let _tidied = remove_tree(fs, &self.store.packs, &build.name);
         written?;
         Ok(fs.sync_dir(&self.files)?)

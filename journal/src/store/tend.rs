@@ -21,7 +21,8 @@ use super::{
 use crate::base::digest::Digest;
 use crate::fs::privacy::{Exposed, exposed};
 use crate::fs::remove::{Leftovers, remove_tree};
-use crate::fs::{Dir, FsError, Kind, Meta, Time};
+use crate::fs::{Dir, FsError, Kind, Meta, NameInDir, Time};
+use crate::plan::content::Owner;
 use crate::plan::node::is_same_mode;
 
 /// How much the store contains, or contained.
@@ -291,8 +292,8 @@ impl<'a> Store<'a> {
                     }
                     None => Some(Flaw::Unlisted),
                     Some(_) => {
-                        let object = entered.get(&entry).map(|object| (object, pack.owner));
-                        self.examine((dir, &entry), object, &mut audit.stock)
+                        let object = entered.get(&entry);
+                        self.examine(dir.at(&entry), object, pack.owner, &mut audit.stock)
                     }
                 };
                 if let Some(flaw) = flaw {
@@ -315,27 +316,28 @@ impl<'a> Store<'a> {
     /// What is wrong with an entry among the objects; a correct one is counted.
     fn examine(
         &self,
-        (files, name): (&Dir, &OsStr),
-        entered: Option<(&ObjectMeta, (u32, u32))>,
+        at: NameInDir<'_>,
+        entered: Option<&ObjectMeta>,
+        owner: Owner,
         stock: &mut Stock,
     ) -> Option<Flaw> {
-        let meta = match self.fs.meta(files, name) {
+        let meta = match self.fs.meta(at.dir, at.name) {
             Ok(Some(meta)) => meta,
             // Another process was faster.
             Ok(None) => return None,
             Err(_) => return Some(Flaw::Unreadable),
         };
-        let Some((object, owner)) = entered else {
+        let Some(object) = entered else {
             return Some(Flaw::Unlisted);
         };
-        let digest = || match self.fs.digest_file(files, name) {
+        let digest = || match self.fs.digest_file(at.dir, at.name) {
             Ok(digest) => (digest != object.digest).then_some(Flaw::Content),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(_) => Some(Flaw::Unreadable),
         };
         let flaw = if meta.kind != Kind::File {
             Some(Flaw::Kind)
-        } else if (meta.owner, meta.group) != owner {
+        } else if Owner::of(&meta) != owner {
             Some(Flaw::Owner)
         } else if meta.len != object.len {
             Some(Flaw::Length)

@@ -24,7 +24,7 @@ use crate::plan::builder::Plan;
 use crate::plan::node::Mode;
 use crate::plan::receipt::LateReceipt;
 use crate::plan::room::{self, Shortage};
-use crate::staging::build::{self, ReceiptText, StageCounts, StageOptions};
+use crate::staging::build::{self, PlanWithReceipt, StageCounts, StageOptions};
 use crate::staging::error::StageError;
 use crate::staging::inheritance::Ground;
 use crate::steps::entry_steps::EntrySteps;
@@ -74,6 +74,10 @@ impl Begun<'_> {
         let fs = self.home.fs;
         let late = &self.receipt;
         let receipt = || late.get().0.as_str();
+        let planned = PlanWithReceipt {
+            plan: self.plan,
+            receipt: &receipt,
+        };
         let disk = StageError::disk(".");
         let target = self.old.map(|_| self.locks.target().root());
         let target = target.transpose().map_err(disk)?;
@@ -84,7 +88,7 @@ impl Begun<'_> {
         };
         let (counts, draft) = match &self.work {
             Work::Tree(replaced) => {
-                let counts = build::build(fs, &ground, self.plan, &receipt, options)?;
+                let counts = build::build(fs, &ground, planned, options)?;
                 let steps = tree_steps(self.claim.identity, *replaced);
                 let draft = self.record(steps);
                 journal_file::write_draft(&self.home, &draft).map_err(disk)?;
@@ -92,8 +96,7 @@ impl Begun<'_> {
             }
             Work::Entries(moves) => {
                 let fillings = moves.fillings();
-                let both = (self.plan, &receipt as &ReceiptText<'_>);
-                let counts = build::build_entries(fs, &ground, both, &fillings, options)?;
+                let counts = build::build_entries(fs, &ground, planned, &fillings, options)?;
                 (counts, None)
             }
         };

@@ -81,11 +81,16 @@ pub(crate) fn differences(
 ) -> Result<Vec<Stale>, FsError> {
     let expected = &plan.observation().paths;
     let mut changed = Vec::new();
-    let planned = (plan.operations(), plan.retired());
     // Paths that are as expected are not collected: a plan may have many.
-    let now = observe_each(target.fs, target.place(), planned, &mut |path, now| {
-        changed.extend(changed_path(path, expected.get(path), now.as_ref()));
-    })?;
+    let now = observe_each(
+        target.fs,
+        target.place(),
+        plan.operations(),
+        plan.retired(),
+        &mut |path, now| {
+            changed.extend(changed_path(path, expected.get(path), now.as_ref()));
+        },
+    )?;
     Ok(match of_target(target, plan, root, &now) {
         Ok(reasons) => reasons.into_iter().chain(changed).collect(),
         Err(reason) => vec![reason],

@@ -50,7 +50,7 @@ impl Lab {
         let (old, new) = (OsStr::new("old"), OsStr::new("new"));
         disk.make_dir(&at, old, 0o700).unwrap();
         let held = disk.open_dir(&at, old).unwrap();
-        disk.rename((&at, old), (&at, new), Rename::NoReplace)
+        disk.rename(at.at(old), at.at(new), Rename::NoReplace)
             .unwrap();
         let is_followed = disk.list(&held).is_ok();
         drop(held);
@@ -72,7 +72,7 @@ impl Lab {
         for (path, bytes) in wanted {
             let path = RelPath::new(path).unwrap();
             builder
-                .add_parents(&path, ("pages", None), Mode::SHARED_DIR)
+                .add_parents(&path, "pages", None, Mode::SHARED_DIR)
                 .unwrap();
             let node = Node::File {
                 mode: Mode::SHARED_FILE,

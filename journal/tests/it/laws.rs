@@ -58,7 +58,7 @@ proptest! {
             let node = Node::File { mode: Mode::SHARED_FILE, mtime: None, content };
             let operation = Operation { part: "one".into(), group: None, node };
             // Plans refuse paths that collide, which is not the subject of this test.
-            let parents = builder.add_parents(&path, ("one", None), Mode::SHARED_DIR);
+            let parents = builder.add_parents(&path, "one", None, Mode::SHARED_DIR);
             let _refused = parents.and_then(|()| builder.add(path, operation));
         }
         let Ok(plan) = builder.finish(absent(), Publication::Put) else { return Ok(()) };

@@ -237,7 +237,7 @@ impl Lab {
             };
             // A path below a planned file cannot be part of the plan.
             let _refused = builder
-                .add_parents(&path, ("model", None), Mode::SHARED_DIR)
+                .add_parents(&path, "model", None, Mode::SHARED_DIR)
                 .and_then(|()| builder.add(path, operation));
         }
         if let Ok(meta) = fs::metadata(&self.target)

@@ -79,17 +79,17 @@ fn draft(target: &Path, count: usize, files: Files) -> PlanBuilder {
     let mut draft = PlanBuilder::new(target.to_str().unwrap(), Mode::SHARED_DIR).unwrap();
     let site = RelPath::new("lib/site").unwrap();
     let below = site.join("x").unwrap();
-    let parents = ("test", None);
     draft
-        .add_parents(&below, parents, Mode::SHARED_DIR)
+        .add_parents(&below, "test", None, Mode::SHARED_DIR)
         .unwrap();
     for number in 0..count {
         let dir = number / FILES_PER_DIR;
         let path = site.join(&format!("dir-{dir:05}/module_number_{number:06}.py"));
         let path = path.unwrap();
         let group = format!("package-{dir}");
-        let parents = ("test", Some(&*group));
-        draft.add_parents(&path, parents, Mode::SHARED_DIR).unwrap();
+        draft
+            .add_parents(&path, "test", Some(&group), Mode::SHARED_DIR)
+            .unwrap();
         let content = match files {
             Files::Own(text) => Content::Inline(text.into()),
             Files::Objects => {

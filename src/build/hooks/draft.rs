@@ -161,7 +161,7 @@ impl Draft {
 
     pub(super) fn node(&mut self, path: RelPath, node: Node) -> Result<(), HookError> {
         self.plan
-            .add_parents(&path, (self.part, None), self.dir_mode)?;
+            .add_parents(&path, self.part, None, self.dir_mode)?;
         let operation = Operation {
             part: self.part.into(),
             group: None,

@@ -271,8 +271,8 @@ fn add_wheel(
         bytecode,
     };
     for planned in wheel::installation(wheel, &target)? {
-        let of_wheel = (part, Some(wheel.file_name()));
-        plan.add_parents(&planned.path, of_wheel, context.dir_mode())?;
+        let group = Some(wheel.file_name());
+        plan.add_parents(&planned.path, part, group, context.dir_mode())?;
         let umask = context.options.umask;
         let mode = match (planned.executable, &planned.content) {
             (false, _) => context.data_mode(),

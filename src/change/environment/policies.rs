@@ -57,8 +57,7 @@ pub(super) fn check_deeds(target: &Target<'_>, plan: &Plan) -> Result<(), RunFai
     if plan.operations().keys().any(is_config) {
         return Ok(());
     }
-    let (parent, name) = target.place();
-    let root = target.disk().open_dir(parent, name);
+    let root = target.root();
     let keeps = match plan.publication() {
         // If nothing exists there, the engine reports that the plan is stale.
         Publication::Merge | Publication::Nothing => {
@@ -95,8 +94,7 @@ pub(super) fn check_mergeable(
         path: path(),
         source,
     };
-    let (parent, name) = target.place();
-    let root = match target.disk().open_dir(parent, name) {
+    let root = match target.root() {
         Ok(root) => root,
         // The plan is stale; the engine reports it with the reason.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -153,8 +151,7 @@ pub(super) fn check_clearable(
             why,
         });
     }
-    let (parent, name) = target.place();
-    let root = target.disk().open_dir(parent, name).map_err(disk)?;
+    let root = target.root().map_err(disk)?;
     match clearable(target.disk(), &root).map_err(disk)? {
         Clearable::Yes => Ok(()),
         Clearable::NoEnvironment => Err(PlanFailed::NotAnEnvironment { path: path() }),

@@ -173,8 +173,7 @@ fn retention(
     if retention == Retention::Keep || !is_merge {
         return Ok(retention);
     }
-    let (parent, name) = target.place();
-    let root = target.disk().open_dir(parent, name)?;
+    let root = target.root()?;
     let receipt = merge::receipt_in(run.fs, &root);
     let changed = plan
         .effects()

@@ -26,8 +26,8 @@ use super::call::{self, Call};
 use super::content;
 use crate::base::digest::Digest;
 use crate::fs::{
-    Acl, Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename, Room,
-    Sharing,
+    Acl, Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NameInDir, NewFile,
+    Rename, Room, Sharing,
 };
 
 mod acl;
@@ -97,7 +97,7 @@ impl RealFs {
     fn fill(&self, dir: &OpenDir, fd: OwnedFd, new: &NewFile<'_>) -> io::Result<()> {
         let mut file = File::from(fd);
         file.write_all(new.bytes)?;
-        self.finish(dir, &file, (new.mode, new.mtime))?;
+        self.finish(dir, &file, new.mode, new.mtime)?;
         match new.flush {
             Flush::Later => Ok(()),
             // Not `fdatasync`, which may omit mode and time. The inode is new, so it is written as
@@ -107,12 +107,7 @@ impl RealFs {
     }
 
     /// Sets the mode before the time, so that nothing changes the time afterwards.
-    fn finish(
-        &self,
-        dir: &OpenDir,
-        file: &File,
-        (mode, mtime): (u32, Option<i64>),
-    ) -> io::Result<()> {
+    fn finish(&self, dir: &OpenDir, file: &File, mode: u32, mtime: Option<i64>) -> io::Result<()> {
         if !self.makes_exactly(dir, mode) {
             rustix::fs::fchmod(file, permissions(mode))?;
         }
@@ -195,9 +190,9 @@ impl Fs for RealFs {
             .map_err(|error| call.failed(plainly(error)))
     }
 
-    fn link(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), FsError> {
-        let source = On::entry("link", from.0, from.1)?;
-        let target = On::entry("link", to.0, to.1)?;
+    fn link(&self, from: NameInDir<'_>, to: NameInDir<'_>) -> Result<(), FsError> {
+        let source = On::entry("link", from.dir, from.name)?;
+        let target = On::entry("link", to.dir, to.name)?;
         let (old, new) = (&source.on.fd, &target.on.fd);
         rustix::fs::linkat(old, source.name, new, target.name, AtFlags::empty())
             .map_err(|error| target.failed(error))
@@ -205,19 +200,19 @@ impl Fs for RealFs {
 
     fn reflink(
         &self,
-        from: (&Dir, &OsStr),
-        to: (&Dir, &OsStr),
-        meta: (u32, Option<i64>),
+        from: NameInDir<'_>,
+        to: NameInDir<'_>,
+        mode: u32,
+        mtime: Option<i64>,
     ) -> Result<(), FsError> {
-        let source = On::entry("clone", from.0, from.1)?;
-        let target = On::entry("clone", to.0, to.1)?;
+        let source = On::entry("clone", from.dir, from.name)?;
+        let target = On::entry("clone", to.dir, to.name)?;
         let file = open_to_read(&source)
             .and_then(content::regular)
             .map_err(|error| source.failed(error))?;
-        let mode = permissions(meta.0);
-        let clone = system::clone_file(&file, &target.on.fd, target.name, mode)
+        let clone = system::clone_file(&file, &target.on.fd, target.name, permissions(mode))
             .map_err(|error| target.failed(error))?;
-        self.finish(target.on, &clone.into(), meta)
+        self.finish(target.on, &clone.into(), mode, mtime)
             .map_err(|error| {
                 // The caller falls back to copying, which needs the name to be free. The first
                 // error explains more than an error of the removal would.
@@ -365,15 +360,15 @@ impl Fs for RealFs {
         })
     }
 
-    fn rename(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename) -> Result<(), FsError> {
-        let source = On::entry("rename", from.0, from.1)?;
-        let target = On::entry("rename to", to.0, to.1)?;
-        let old = (&source.on.fd, source.name);
-        let new = (&target.on.fd, target.name);
+    fn rename(&self, from: NameInDir<'_>, to: NameInDir<'_>, how: Rename) -> Result<(), FsError> {
+        let source = On::entry("rename", from.dir, from.name)?;
+        let target = On::entry("rename to", to.dir, to.name)?;
+        let (from, old) = (&source.on.fd, source.name);
+        let (to, new) = (&target.on.fd, target.name);
         let done = match how {
-            Rename::Replace => rustix::fs::renameat(old.0, old.1, new.0, new.1).map_err(not_empty),
-            Rename::NoReplace => system::rename_to_free_name(old, new),
-            Rename::Exchange => system::exchange(old, new),
+            Rename::Replace => rustix::fs::renameat(from, old, to, new).map_err(not_empty),
+            Rename::NoReplace => system::rename_to_free_name(from, old, to, new),
+            Rename::Exchange => system::exchange(from, old, to, new),
         };
         done.map_err(|error| source.failed(error))
     }

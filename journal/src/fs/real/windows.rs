@@ -31,7 +31,8 @@ use super::content;
 use crate::base::digest::Digest;
 use crate::base::identity::{Birth, Identity};
 use crate::fs::{
-    Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename, Time,
+    Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NameInDir, NewFile, Rename,
+    Time,
 };
 
 mod system;
@@ -137,20 +138,21 @@ impl Fs for RealFs {
         })
     }
 
-    fn link(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), FsError> {
-        let source = On::entry("link", from.0, from.1)?;
-        let target = On::entry("link", to.0, to.1)?;
+    fn link(&self, from: NameInDir<'_>, to: NameInDir<'_>) -> Result<(), FsError> {
+        let source = On::entry("link", from.dir, from.name)?;
+        let target = On::entry("link", to.dir, to.name)?;
         target.run(|new| fs::hard_link(source.path()?, new))
     }
 
     fn reflink(
         &self,
-        from: (&Dir, &OsStr),
-        to: (&Dir, &OsStr),
-        _meta: (u32, Option<i64>),
+        from: NameInDir<'_>,
+        to: NameInDir<'_>,
+        _mode: u32,
+        _mtime: Option<i64>,
     ) -> Result<(), FsError> {
-        On::entry("clone", from.0, from.1)?;
-        let target = On::entry("clone", to.0, to.1)?;
+        On::entry("clone", from.dir, from.name)?;
+        let target = On::entry("clone", to.dir, to.name)?;
         Err(target.failed(io::ErrorKind::Unsupported))
     }
 
@@ -233,9 +235,9 @@ impl Fs for RealFs {
             .is_ok()
     }
 
-    fn rename(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename) -> Result<(), FsError> {
-        let source = On::entry("rename", from.0, from.1)?;
-        let target = On::entry("rename to", to.0, to.1)?;
+    fn rename(&self, from: NameInDir<'_>, to: NameInDir<'_>, how: Rename) -> Result<(), FsError> {
+        let source = On::entry("rename", from.dir, from.name)?;
+        let target = On::entry("rename to", to.dir, to.name)?;
         source.run(|old| {
             let new = target.path()?;
             match how {

@@ -94,14 +94,14 @@ impl Machine {
     pub(super) fn set(
         &mut self,
         file: Id,
-        (mode, mtime): (u32, Option<i64>),
-        at: &Open,
-        name: &OsStr,
+        mode: u32,
+        mtime: Option<i64>,
+        at: Spot,
     ) -> io::Result<()> {
         if mode == PRIVATE && mtime.is_none() {
             return Ok(());
         }
-        self.step("set mode and time", at.entry(name), Need::Nothing)?;
+        self.step("set mode and time", at, Need::Nothing)?;
         let inode = self.live.get(file);
         let content = inode.content().ok_or(io::ErrorKind::InvalidInput)?;
         let set_time = |seconds| Time { seconds, nanos: 0 };

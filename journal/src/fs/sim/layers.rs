@@ -86,7 +86,8 @@ impl Machine {
     /// Fails for a directory of the lower layer, which cannot be moved.
     pub(super) fn check_layers(
         &self,
-        (moved, target): (Id, Option<Id>),
+        moved: Id,
+        target: Option<Id>,
         how: Rename,
     ) -> io::Result<()> {
         let is_fixed = |id: Id| {

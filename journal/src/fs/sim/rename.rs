@@ -23,6 +23,14 @@ pub(super) struct Side<'a> {
     pub(super) name: &'a OsStr,
 }
 
+/// The objects at both names of a rename, before it.
+#[derive(Clone, Copy)]
+struct Renamed {
+    moved: Id,
+    /// `None` if the new name is free.
+    target: Option<Id>,
+}
+
 impl Machine {
     /// Moves an entry.
     pub(super) fn rename(&mut self, from: Side<'_>, to: Side<'_>, how: Rename) -> io::Result<()> {
@@ -39,7 +47,7 @@ impl Machine {
             (Rename::Exchange | Rename::Replace, Some(_))
             | (Rename::NoReplace | Rename::Replace, None) => {}
         }
-        self.check_loop(from, to, (moved, target), how)?;
+        self.check_loop(from, to, Renamed { moved, target }, how)?;
         if target == Some(moved) {
             return Ok(());
         }
@@ -53,7 +61,7 @@ impl Machine {
             }
         }
         self.check_support(how)?;
-        self.check_layers((moved, target), how)?;
+        self.check_layers(moved, target, how)?;
         let moved = self.raise(from)?;
         let target = match how {
             Rename::Exchange => Some(self.raise(to)?),
@@ -65,7 +73,7 @@ impl Machine {
         };
         let to_place = Some(to.dir.entry(to.name));
         self.step_to(verb, from.dir.entry(from.name), to_place, Need::Nothing)?;
-        self.switch(from, to, (moved, target), how);
+        self.switch(from, to, Renamed { moved, target }, how);
         Ok(())
     }
 
@@ -74,13 +82,16 @@ impl Machine {
         &self,
         from: Side<'_>,
         to: Side<'_>,
-        (moved, target): (Id, Option<Id>),
+        found: Renamed,
         how: Rename,
     ) -> io::Result<()> {
-        if self.is_within(to.dir.id, moved) {
+        if self.is_within(to.dir.id, found.moved) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        if target.is_some_and(|target| self.is_within(from.dir.id, target)) {
+        let is_within_target = found
+            .target
+            .is_some_and(|target| self.is_within(from.dir.id, target));
+        if is_within_target {
             return Err(match how {
                 Rename::Exchange => io::ErrorKind::InvalidInput.into(),
                 Rename::Replace | Rename::NoReplace => io::ErrorKind::DirectoryNotEmpty.into(),
@@ -125,13 +136,8 @@ impl Machine {
         }
     }
 
-    fn switch(
-        &mut self,
-        from: Side<'_>,
-        to: Side<'_>,
-        (moved, target): (Id, Option<Id>),
-        how: Rename,
-    ) {
+    fn switch(&mut self, from: Side<'_>, to: Side<'_>, found: Renamed, how: Rename) {
+        let Renamed { moved, target } = found;
         let cell = |side: Side<'_>, child| Cell {
             dir: side.dir.id,
             name: Name::from(side.name),

@@ -67,7 +67,7 @@ impl Desk {
 
     fn rename(&self, from: &str, to: &str, how: Rename) {
         self.disk
-            .rename((&self.root, os(from)), (&self.root, os(to)), how)
+            .rename(self.root.at(from), self.root.at(to), how)
             .unwrap();
     }
 

@@ -21,7 +21,7 @@ use super::step::Need;
 use super::{SimFs, Support};
 use crate::base::digest::Digest;
 use crate::fs::{
-    Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NewFile, Rename,
+    Barrier, Dir, Flush, Fs, FsError, Held, Kind, Layers, Lock, Meta, NameInDir, NewFile, Rename,
 };
 
 impl SimFs {
@@ -95,7 +95,7 @@ impl Fs for SimFs {
             if !file.bytes.is_empty() {
                 machine.write(id, file.bytes, at.entry(name))?;
             }
-            machine.set(id, (file.mode, file.mtime), at, name)?;
+            machine.set(id, file.mode, file.mtime, at.entry(name))?;
             match file.flush {
                 Flush::Later => Ok(()),
                 Flush::Now => machine.sync(Covered::File(id), "sync", at.entry(name)),
@@ -114,11 +114,11 @@ impl Fs for SimFs {
         })
     }
 
-    fn link(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), FsError> {
-        self.act("link", to.1, |machine| {
-            let (from_dir, to_dir) = (machine.opened(from.0)?, machine.opened(to.0)?);
-            let id = machine.existing(from_dir.id, from.1)?;
-            machine.vacant(to_dir.id, to.1)?;
+    fn link(&self, from: NameInDir<'_>, to: NameInDir<'_>) -> Result<(), FsError> {
+        self.act("link", to.name, |machine| {
+            let (from_dir, to_dir) = (machine.opened(from.dir)?, machine.opened(to.dir)?);
+            let id = machine.existing(from_dir.id, from.name)?;
+            machine.vacant(to_dir.id, to.name)?;
             machine.check_one_mount(from_dir.id, to_dir.id)?;
             let inode = machine.live.get(id);
             if inode.kind() == Kind::Dir {
@@ -127,42 +127,43 @@ impl Fs for SimFs {
             if inode.names >= machine.options.links_max {
                 return Err(io::ErrorKind::TooManyLinks.into());
             }
-            let name = from.1;
+            let name = from.name;
             let id = machine.raise(Side {
                 dir: from_dir,
                 name,
             })?;
-            let to_place = Some(to_dir.entry(to.1));
-            machine.step_to("link", from_dir.entry(from.1), to_place, Need::Space)?;
-            machine.put(to_dir.id, to.1, id);
+            let to_place = Some(to_dir.entry(to.name));
+            machine.step_to("link", from_dir.entry(from.name), to_place, Need::Space)?;
+            machine.put(to_dir.id, to.name, id);
             Ok(())
         })
     }
 
     fn reflink(
         &self,
-        from: (&Dir, &OsStr),
-        to: (&Dir, &OsStr),
-        meta: (u32, Option<i64>),
+        from: NameInDir<'_>,
+        to: NameInDir<'_>,
+        mode: u32,
+        mtime: Option<i64>,
     ) -> Result<(), FsError> {
-        self.act("share blocks of", to.1, |machine| {
-            let from_dir = machine.opened(from.0)?;
-            let content = Arc::clone(machine.readable(from_dir, from.1)?.1);
-            let to_dir = machine.opened(to.0)?;
-            machine.vacant(to_dir.id, to.1)?;
+        self.act("share blocks of", to.name, |machine| {
+            let from_dir = machine.opened(from.dir)?;
+            let content = Arc::clone(machine.readable(from_dir, from.name)?.1);
+            let to_dir = machine.opened(to.dir)?;
+            machine.vacant(to_dir.id, to.name)?;
             machine.check_one_mount(from_dir.id, to_dir.id)?;
             if machine.options.reflink == Support::Absent {
                 return Err(io::ErrorKind::Unsupported.into());
             }
-            let id = machine.make_file(to_dir, to.1)?;
-            let shared = machine.share(id, content, to_dir.entry(to.1));
+            let id = machine.make_file(to_dir, to.name)?;
+            let shared = machine.share(id, content, to_dir.entry(to.name));
             if let Err(error) = shared {
                 machine.steps.check()?;
-                machine.step("remove", to_dir.entry(to.1), Need::Nothing)?;
-                machine.clear(to_dir.id, to.1);
+                machine.step("remove", to_dir.entry(to.name), Need::Nothing)?;
+                machine.clear(to_dir.id, to.name);
                 return Err(error);
             }
-            machine.set(id, meta, to_dir, to.1)
+            machine.set(id, mode, mtime, to_dir.entry(to.name))
         })
     }
 
@@ -276,11 +277,11 @@ impl Fs for SimFs {
         dir.is_ok_and(|dir| machine.changeable(dir.id).is_ok())
     }
 
-    fn rename(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename) -> Result<(), FsError> {
-        self.act("rename", from.1, |machine| {
-            let (from_dir, to_dir) = (machine.opened(from.0)?, machine.opened(to.0)?);
+    fn rename(&self, from: NameInDir<'_>, to: NameInDir<'_>, how: Rename) -> Result<(), FsError> {
+        self.act("rename", from.name, |machine| {
+            let (from_dir, to_dir) = (machine.opened(from.dir)?, machine.opened(to.dir)?);
             let side = |dir, name| Side { dir, name };
-            machine.rename(side(from_dir, from.1), side(to_dir, to.1), how)
+            machine.rename(side(from_dir, from.name), side(to_dir, to.name), how)
         })
     }
 

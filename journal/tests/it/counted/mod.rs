@@ -12,7 +12,8 @@ use std::sync::Mutex;
 use rvenv_journal::Digest;
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::fs::{
-    Acl, Barrier, Dir, Fs, FsError, Held, Layers, Lock, Meta, NewFile, Rename, Room, Sharing,
+    Acl, Barrier, Dir, Fs, FsError, Held, Layers, Lock, Meta, NameInDir, NewFile, Rename, Room,
+    Sharing,
 };
 
 /// How often each verb was called.
@@ -78,9 +79,9 @@ impl Fs for Counted {
         fn make_unique_dir(&self, at: &Dir, prefix: &str) -> Result<OsString, FsError>;
         fn write_file(&self, at: &Dir, name: &OsStr, file: &NewFile<'_>) -> Result<(), FsError>;
         fn make_symlink(&self, at: &Dir, name: &OsStr, target: &OsStr) -> Result<(), FsError>;
-        fn link(&self, from: (&Dir, &OsStr), to: (&Dir, &OsStr)) -> Result<(), FsError>;
+        fn link(&self, from: NameInDir<'_>, to: NameInDir<'_>) -> Result<(), FsError>;
         fn reflink(
-            &self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), meta: (u32, Option<i64>)
+            &self, from: NameInDir<'_>, to: NameInDir<'_>, mode: u32, mtime: Option<i64>
         ) -> Result<(), FsError>;
         fn read_file(&self, at: &Dir, name: &OsStr, len_max: u64) -> Result<Vec<u8>, FsError>;
         fn open_file(&self, at: &Dir, name: &OsStr, len_max: u64) -> Result<Box<dyn Read>, FsError>;
@@ -95,7 +96,7 @@ impl Fs for Counted {
         fn layers(&self, dir: &Dir) -> Layers;
         fn may_write(&self, dir: &Dir) -> bool;
         fn rename(
-            &self, from: (&Dir, &OsStr), to: (&Dir, &OsStr), how: Rename
+            &self, from: NameInDir<'_>, to: NameInDir<'_>, how: Rename
         ) -> Result<(), FsError>;
         fn remove_dir(&self, at: &Dir, name: &OsStr) -> Result<(), FsError>;
         fn sync_file(&self, at: &Dir, name: &OsStr) -> Result<(), FsError>;

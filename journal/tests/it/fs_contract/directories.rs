@@ -21,10 +21,10 @@ pub(super) fn a_name_is_one_plain_component(fs: &dyn Fs, root: &Dir) {
             fs.make_dir(root, bad, 0o755),
             fs.write_file(root, bad, &file(b"")),
             fs.make_symlink(root, bad, good),
-            fs.link((root, bad), (root, name("new"))),
-            fs.link((root, good), (root, bad)),
-            fs.reflink((root, bad), (root, name("new")), (0o644, None)),
-            fs.reflink((root, good), (root, bad), (0o644, None)),
+            fs.link(root.at(bad), root.at("new")),
+            fs.link(root.at(good), root.at(bad)),
+            fs.reflink(root.at(bad), root.at("new"), 0o644, None),
+            fs.reflink(root.at(good), root.at(bad), 0o644, None),
             fs.read_file(root, bad, 10).map(drop),
             fs.open_file(root, bad, 10).map(drop),
             fs.digest_file(root, bad).map(drop),
@@ -63,7 +63,7 @@ pub(super) fn an_absent_name_is_none_to_a_look_and_not_found_to_all_else(fs: &dy
     let absent = name("absent");
     let refusals = [
         fs.open_dir(root, absent).map(drop),
-        fs.link((root, absent), (root, name("new"))),
+        fs.link(root.at(absent), root.at("new")),
         fs.read_file(root, absent, 10).map(drop),
         fs.open_file(root, absent, 10).map(drop),
         fs.digest_file(root, absent).map(drop),
@@ -78,7 +78,7 @@ pub(super) fn an_absent_name_is_none_to_a_look_and_not_found_to_all_else(fs: &dy
     for (number, refusal) in refusals.into_iter().enumerate() {
         assert_eq!(kind(refusal), ErrorKind::NotFound, "verb {number}");
     }
-    let clone = kind(fs.reflink((root, absent), (root, name("new")), (0o644, None)));
+    let clone = kind(fs.reflink(root.at(absent), root.at("new"), 0o644, None));
     assert!(
         matches!(clone, ErrorKind::NotFound | ErrorKind::Unsupported),
         "{clone:?}"
@@ -102,11 +102,7 @@ pub(super) fn a_directory_of_another_disk_is_refused(fs: &dyn Fs, root: &Dir) {
     assert!(!fs.may_write(&foreign));
     assert_eq!(kind(fs.meta(&foreign, name("a"))), ErrorKind::InvalidInput);
     write(fs, root, "file", "");
-    let moved = fs.rename(
-        (root, name("file")),
-        (&foreign, name("file")),
-        Rename::Replace,
-    );
+    let moved = fs.rename(root.at("file"), foreign.at("file"), Rename::Replace);
     assert_eq!(kind(moved), ErrorKind::InvalidInput);
     assert_eq!(fs.list(root).unwrap(), ["file"]);
 }

@@ -75,7 +75,7 @@ pub(super) fn a_taken_name_is_never_written_to(fs: &dyn Fs, root: &Dir) {
         let before = meta(fs, root, entry);
         let mut refusals = vec![
             fs.write_file(root, name(entry), &file(b"new")),
-            fs.link((root, name("file")), (root, name(entry))),
+            fs.link(root.at("file"), root.at(entry)),
         ];
         if has_symlinks {
             refusals.push(fs.make_symlink(root, name(entry), name("elsewhere")));
@@ -87,7 +87,7 @@ pub(super) fn a_taken_name_is_never_written_to(fs: &dyn Fs, root: &Dir) {
                 "{entry}, verb {number}"
             );
         }
-        let clone = kind(fs.reflink((root, name("file")), (root, name(entry)), (0o644, None)));
+        let clone = kind(fs.reflink(root.at("file"), root.at(entry), 0o644, None));
         assert!(
             matches!(clone, ErrorKind::AlreadyExists | ErrorKind::Unsupported),
             "{clone:?}"
@@ -142,7 +142,7 @@ pub(super) fn a_link_shares_identity_and_is_counted(fs: &dyn Fs, root: &Dir) {
         ..file(b"shared")
     };
     fs.write_file(root, name("one"), &new).unwrap();
-    match fs.link((root, name("one")), (&dir, name("two"))) {
+    match fs.link(root.at("one"), dir.at("two")) {
         Err(error) if is_no_such_thing(error.kind()) => return eprintln!("skipped: no links here"),
         done => done.unwrap(),
     }
@@ -156,7 +156,7 @@ pub(super) fn a_link_shares_identity_and_is_counted(fs: &dyn Fs, root: &Dir) {
         (meta(fs, &dir, "two").links, read(fs, &dir, "two")),
         (1, "shared".into())
     );
-    assert!(fs.link((root, name("dir")), (root, name("dir-2"))).is_err());
+    assert!(fs.link(root.at("dir"), root.at("dir-2")).is_err());
     assert!(is_absent(fs, root, "dir-2"));
 }
 
@@ -165,7 +165,7 @@ pub(super) fn a_link_to_a_symbolic_link_does_not_follow_it(fs: &dyn Fs, root: &D
     if !symlink(fs, root, "link", "file") {
         return;
     }
-    match fs.link((root, name("link")), (root, name("second"))) {
+    match fs.link(root.at("link"), root.at("second")) {
         Err(error) if is_no_such_thing(error.kind()) => return eprintln!("skipped: no links here"),
         done => done.unwrap(),
     }
@@ -204,11 +204,7 @@ pub(super) fn a_symbolic_link_keeps_its_target_as_written(fs: &dyn Fs, root: &Di
 pub(super) fn a_clone_has_its_own_identity_or_leaves_nothing(fs: &dyn Fs, root: &Dir) {
     write(fs, root, "old", "content");
     let refused = |kind| matches!(kind, ErrorKind::Unsupported | ErrorKind::CrossesDevices);
-    match fs.reflink(
-        (root, name("old")),
-        (root, name("new")),
-        (0o755, Some(SECOND)),
-    ) {
+    match fs.reflink(root.at("old"), root.at("new"), 0o755, Some(SECOND)) {
         Ok(()) => {
             let found = meta(fs, root, "new");
             assert_eq!(
@@ -234,7 +230,7 @@ pub(super) fn a_clone_has_its_own_identity_or_leaves_nothing(fs: &dyn Fs, root: 
         }
     }
     fs.make_dir(root, name("dir"), 0o755).unwrap();
-    let clone = kind(fs.reflink((root, name("dir")), (root, name("other")), (0o755, None)));
+    let clone = kind(fs.reflink(root.at("dir"), root.at("other"), 0o755, None));
     assert!(
         refused(clone) || clone == ErrorKind::InvalidInput,
         "{clone:?}"
@@ -279,9 +275,9 @@ pub(super) fn every_change_moves_the_time_of_change(fs: &dyn Fs, root: &Dir) {
     assert!(later.mtime >= first.ctime && later.ctime >= later.mtime);
     assert_eq!((first.owner, first.group), (later.owner, later.group));
     let entry = |round: usize| OsString::from(format!("link-{round}"));
-    if fs.link((root, name("file")), (root, name("link"))).is_ok() {
+    if fs.link(root.at("file"), root.at("link")).is_ok() {
         let link = |round: usize| {
-            let done = fs.link((root, name("file")), (root, &entry(round)));
+            let done = fs.link(root.at("file"), root.at(&entry(round)));
             done.unwrap();
         };
         moves("link", Box::new(link));

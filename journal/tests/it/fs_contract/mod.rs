@@ -143,7 +143,7 @@ fn kind<T>(result: Result<T, FsError>) -> ErrorKind {
 }
 
 fn rename(fs: &dyn Fs, at: &Dir, names: (&str, &str), how: Rename) -> Result<(), FsError> {
-    fs.rename((at, name(names.0)), (at, name(names.1)), how)
+    fs.rename(at.at(names.0), at.at(names.1), how)
 }
 
 /// The bits that the system keeps: Windows only stores whether a file is writable.

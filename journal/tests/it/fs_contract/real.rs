@@ -65,7 +65,7 @@ fn a_fifo_is_refused_without_waiting_for_its_other_end() {
             fs.digest_file(root, fifo).map(drop),
             fs.hold_file(root, fifo).map(drop),
             fs.sync_file(root, fifo),
-            fs.reflink((root, fifo), (root, name("new")), (0o644, None)),
+            fs.reflink(root.at(fifo), root.at("new"), 0o644, None),
             fs.read_link(root, fifo).map(drop),
         ];
         for (number, refusal) in refusals.into_iter().enumerate() {

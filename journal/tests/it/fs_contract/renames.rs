@@ -10,7 +10,7 @@ pub(super) fn a_rename_keeps_identity_and_replaces_a_file(fs: &dyn Fs, root: &Di
     write(fs, root, "file", "new");
     write(fs, &dir, "taken", "old");
     let moved = meta(fs, root, "file").identity;
-    fs.rename((root, name("file")), (&dir, name("taken")), Rename::Replace)
+    fs.rename(root.at("file"), dir.at("taken"), Rename::Replace)
         .unwrap();
     assert!(is_absent(fs, root, "file"));
     assert_eq!(meta(fs, &dir, "taken").identity, moved);
@@ -49,7 +49,7 @@ pub(super) fn a_rename_never_mixes_files_and_directories(fs: &dyn Fs, root: &Dir
     check(("file", "dir"), ErrorKind::IsADirectory);
     if cfg!(unix) {
         check(("dir", "full"), ErrorKind::DirectoryNotEmpty);
-        let inside = fs.rename((root, name("full")), (&full, name("x")), Rename::Replace);
+        let inside = fs.rename(root.at("full"), full.at("x"), Rename::Replace);
         assert_eq!(kind(inside), ErrorKind::InvalidInput);
     }
     if symlink(fs, root, "link", "dir") {
@@ -59,7 +59,7 @@ pub(super) fn a_rename_never_mixes_files_and_directories(fs: &dyn Fs, root: &Dir
 
 pub(super) fn a_rename_between_two_links_of_one_file_does_nothing(fs: &dyn Fs, root: &Dir) {
     write(fs, root, "one", "x");
-    if cfg!(windows) || fs.link((root, name("one")), (root, name("two"))).is_err() {
+    if cfg!(windows) || fs.link(root.at("one"), root.at("two")).is_err() {
         return eprintln!("skipped: no links here, or another rule about them");
     }
     rename(fs, root, ("one", "two"), Rename::Replace).unwrap();
@@ -98,12 +98,8 @@ pub(super) fn a_rename_without_replacement_refuses_every_taken_name(fs: &dyn Fs,
         }
         let moved = meta(fs, root, source).identity;
         let free = format!("{source}-moved");
-        fs.rename(
-            (root, name(source)),
-            (&full, name(&free)),
-            Rename::NoReplace,
-        )
-        .unwrap();
+        fs.rename(root.at(source), full.at(&free), Rename::NoReplace)
+            .unwrap();
         assert_eq!(meta(fs, &full, &free).identity, moved);
         assert!(is_absent(fs, root, source));
     }
@@ -138,23 +134,15 @@ pub(super) fn an_exchange_changes_both_places_at_once(fs: &dyn Fs, root: &Dir) {
         meta(fs, root, "file").identity,
         meta(fs, &dir, "in-dir").identity,
     );
-    fs.rename(
-        (root, name("file")),
-        (&dir, name("in-dir")),
-        Rename::Exchange,
-    )
-    .unwrap();
+    fs.rename(root.at("file"), dir.at("in-dir"), Rename::Exchange)
+        .unwrap();
     let after = (
         meta(fs, &dir, "in-dir").identity,
         meta(fs, root, "file").identity,
     );
     assert_eq!(after, before);
     // A directory cannot be exchanged with something inside it.
-    let inside = fs.rename(
-        (root, name("dir")),
-        (&dir, name("in-dir")),
-        Rename::Exchange,
-    );
+    let inside = fs.rename(root.at("dir"), dir.at("in-dir"), Rename::Exchange);
     assert_eq!(kind(inside), ErrorKind::InvalidInput);
     assert_eq!(fs.list(&dir).unwrap(), ["in-dir"]);
 }

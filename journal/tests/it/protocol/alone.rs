@@ -29,8 +29,8 @@ fn a_plan_for_another_directory_than_the_one_that_was_locked_is_refused() {
         let disk = case.disk();
         let (ready, _) = ready(&disk).unwrap();
         let (at, t) = (parent(&disk), OsStr::new("t"));
-        let aside = (&at, OsStr::new("aside"));
-        disk.rename((&at, t), aside, Rename::NoReplace).unwrap();
+        disk.rename(at.at(t), at.at("aside"), Rename::NoReplace)
+            .unwrap();
         if case.publication == Publication::Merge {
             publication::entries::make_old(&disk, &at, Ground::Ours);
         } else {
@@ -104,8 +104,8 @@ fn a_target_that_is_moved_after_success_is_no_contradiction_after_a_power_cut() 
         assert_eq!(run(&disk, &case.plan(&disk), &case), Exit::Done);
         let done = tree_at(&disk, TARGET);
         let at = parent(&disk);
-        let (from, to) = ((&at, OsStr::new("t")), (&at, OsStr::new("moved")));
-        disk.rename(from, to, Rename::NoReplace).unwrap();
+        disk.rename(at.at("t"), at.at("moved"), Rename::NoReplace)
+            .unwrap();
         for model in [Persistence::Ordered, Persistence::Independent] {
             disk.for_each_image(model, Bound::QUICK, |image, story| {
                 recover(&image).unwrap_or_else(|error| panic!("{error:?}\n{story}"));

@@ -264,7 +264,7 @@ fn an_entry_that_was_replaced_right_before_its_step_comes_back() {
                 continue;
             }
             let (one, other) = (open_side(&disk, &from), open_side(&disk, &to));
-            disk.rename((&one.0, one.1), (&other.0, other.1), how)
+            disk.rename(one.0.at(one.1), other.0.at(other.1), how)
                 .unwrap();
             let story = format!("{}: {from} -> {to}", case.name);
             assert_eq!(recover(&disk).unwrap(), Decision::Undo, "{story}");
@@ -445,11 +445,10 @@ fn an_old_entry_that_is_half_back_is_not_taken_for_a_change() {
     let slots = base.open_path(&Path::new("/p").join(slots(&base))).unwrap();
     let root = base.open_path(Path::new(TARGET)).unwrap();
     base.remove_file(&slots, OsStr::new("5")).unwrap();
-    base.link((&slots, OsStr::new("4")), (&root, OsStr::new("cfg")))
-        .unwrap();
+    base.link(slots.at("4"), root.at("cfg")).unwrap();
     let home = base.open_path(Path::new("/p/t/.rvenv")).unwrap();
     let [open, undo] = ["journal", "journal.undo"].map(OsStr::new);
-    base.rename((&home, open), (&home, undo), Rename::Replace)
+    base.rename(home.at(open), home.at(undo), Rename::Replace)
         .unwrap();
     for steps in 0.. {
         let disk = base.killed();

@@ -51,11 +51,7 @@ fn a_journal_of_another_kind_is_foreign() {
 fn a_journal_with_two_names_is_foreign() {
     let disk = killed_before(&swap(), SWITCH);
     let place = parent(&disk);
-    disk.link(
-        (&place, OsStr::new(JOURNAL)),
-        (&place, OsStr::new("second")),
-    )
-    .unwrap();
+    disk.link(place.at(JOURNAL), place.at("second")).unwrap();
     check_foreign(&disk, "more than one hard link");
 }
 
@@ -140,8 +136,7 @@ fn a_journal_inside_the_target_that_the_engine_did_not_write_is_foreign() {
     let bytes = bytes_at(&disk, &path);
     let (dir, name) = place(&disk, &path);
     let second = OsStr::new("journal.settle");
-    disk.link((&dir, name), (&dir, OsStr::new("second")))
-        .unwrap();
+    disk.link(dir.at(name), dir.at("second")).unwrap();
     check_foreign(&disk, "more than one hard link");
     disk.remove_file(&dir, name).unwrap();
     disk.make_symlink(&dir, name, OsStr::new("second")).unwrap();

@@ -111,7 +111,7 @@ pub fn check_refused(disk: &SimFs, expected: Refusal) {
 /// Renames by paths from the directory of the target.
 pub fn rename(disk: &SimFs, from: &str, to: &str) {
     let ((from_dir, from), (to_dir, to)) = (below(disk, from), below(disk, to));
-    disk.rename((&from_dir, from), (&to_dir, to), Rename::NoReplace)
+    disk.rename(from_dir.at(from), to_dir.at(to), Rename::NoReplace)
         .unwrap();
 }
 

@@ -65,7 +65,7 @@ pub fn act(disk: &SimFs, path: &str, act: Act) -> bool {
                 delete(disk, &dir, name);
             }
             let work = OsStr::new("work~");
-            disk.rename((&dir, work), (&dir, name), Rename::Replace)
+            disk.rename(dir.at(work), dir.at(name), Rename::Replace)
                 .unwrap();
         }
         (Act::Delete, Some(_)) => delete(disk, &dir, name),

@@ -269,8 +269,7 @@ fn an_object_is_hashed_only_after_something_touched_it() {
     let files = files_dir(&disk, &dir);
     let link = |to: &str| {
         let name = name_of(&objects().remove(2).0);
-        let to = (&dir, OsStr::new(to));
-        disk.link((&files, OsStr::new(&name)), to).unwrap();
+        disk.link(files.at(&name), dir.at(to)).unwrap();
     };
     // Without the note that a run writes at its end.
     let hashed = |is_noted: bool| {
@@ -367,21 +366,21 @@ fn a_damaged_pack_is_never_believed_and_is_replaced() {
         },
         |fs, _, pack| {
             let (from, to) = (OsStr::new("files"), OsStr::new("elsewhere"));
-            fs.rename((pack, from), (pack, to), Rename::NoReplace)
+            fs.rename(pack.at(from), pack.at(to), Rename::NoReplace)
                 .unwrap();
         },
         // Its name is taken by something that is not a directory.
         |fs, packs, _| {
             let name = key().to_string();
             let (from, to) = (OsStr::new(&name), OsStr::new("tmp-moved"));
-            fs.rename((packs, from), (packs, to), Rename::NoReplace)
+            fs.rename(packs.at(from), packs.at(to), Rename::NoReplace)
                 .unwrap();
             put(fs, packs, &name, b"a file");
         },
         |fs, packs, _| {
             let name = key().to_string();
             let (from, to) = (OsStr::new(&name), OsStr::new("tmp-moved"));
-            fs.rename((packs, from), (packs, to), Rename::NoReplace)
+            fs.rename(packs.at(from), packs.at(to), Rename::NoReplace)
                 .unwrap();
             fs.make_symlink(packs, from, OsStr::new("tmp-moved"))
                 .unwrap();

@@ -62,7 +62,7 @@ fn a_pack_is_pruned_when_it_was_unused_for_long_and_no_environment_shares_its_fi
         let files = files_dir(fs, dir);
         let name = name_of(&objects()[0].0);
         let (name, link) = (OsStr::new(&name), OsStr::new("environment"));
-        fs.link((&files, name), (dir, link)).unwrap();
+        fs.link(files.at(name), dir.at(link)).unwrap();
         let shared = store.prune(after(used, 400), MONTH).unwrap();
         assert_eq!((shared.deleted, shared.kept.shared), (Stock::default(), 7));
         assert_whole(fs, &pack);

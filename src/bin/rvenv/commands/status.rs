@@ -145,12 +145,11 @@ fn shown_time(time: Time) -> String {
 }
 
 fn tree(target: &Target<'_>) -> Result<(&'static str, Option<ReceiptStatus>), FsError> {
-    let (parent, name) = target.place();
     let fs = target.disk();
     if target.meta()?.is_none_or(|meta| meta.kind != Kind::Dir) {
         return Ok(("absent", None));
     }
-    let root = fs.open_dir(parent, name)?;
+    let root = target.root()?;
     let config = fs.meta(&root, OsStr::new(CONFIG_NAME))?;
     let read = |inner| fs.read_file(&inner, OsStr::new(RECEIPT_NAME), RECEIPT_BYTES_MAX);
     let receipt = fs

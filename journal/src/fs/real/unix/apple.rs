@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::acl::AclKind;
 use super::calls::{PASSIVE, fsync};
-use super::stat::{meta, number};
+use super::stat::{birth, meta, number};
 use crate::fs::{Acl, Barrier, Kind, Layers, Meta};
 
 /// What is queried from the system once.
@@ -70,7 +70,8 @@ pub(super) fn meta_of(fd: impl AsFd) -> rustix::io::Result<Meta> {
 }
 
 fn with_birth(stat: &Stat) -> Meta {
-    meta(stat, (stat.st_birthtime, number(stat.st_birthtime_nsec)))
+    let nanos = number(stat.st_birthtime_nsec);
+    meta(stat, birth(stat.st_birthtime, nanos))
 }
 
 pub(super) fn layers(_: &OwnedFd) -> Layers {
@@ -101,15 +102,19 @@ pub(super) fn set_mode_of_file(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::R
 }
 
 pub(super) fn rename_to_free_name(
-    (from, old): (&OwnedFd, &OsStr),
-    (to, new): (&OwnedFd, &OsStr),
+    from: &OwnedFd,
+    old: &OsStr,
+    to: &OwnedFd,
+    new: &OsStr,
 ) -> rustix::io::Result<()> {
     rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE)
 }
 
 pub(super) fn exchange(
-    (from, old): (&OwnedFd, &OsStr),
-    (to, new): (&OwnedFd, &OsStr),
+    from: &OwnedFd,
+    old: &OsStr,
+    to: &OwnedFd,
+    new: &OsStr,
 ) -> rustix::io::Result<()> {
     rustix::fs::renameat_with(from, old, to, new, RenameFlags::EXCHANGE)
 }

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::acl::AclKind;
 use super::calls::{NEW_FILE, fsync};
-use super::stat::{NEVER_TOLD, birth, kind, meta, number};
+use super::stat::{birth, kind, meta, number};
 use crate::base::identity::Identity;
 use crate::fs::{Acl, Barrier, Layers, Meta, Time};
 
@@ -123,7 +123,7 @@ pub(super) fn meta_at(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<Meta> {
     one_of_two(
         &HAS_STATX,
         || statx(dir, name, flags),
-        || rustix::fs::statat(dir, name, flags).map(|stat| meta(&stat, NEVER_TOLD)),
+        || rustix::fs::statat(dir, name, flags).map(|stat| meta(&stat, None)),
     )
 }
 
@@ -132,7 +132,7 @@ pub(super) fn meta_of(fd: impl AsFd) -> rustix::io::Result<Meta> {
     one_of_two(
         &HAS_STATX,
         || statx(fd, OsStr::new(""), AtFlags::EMPTY_PATH),
-        || rustix::fs::fstat(fd).map(|stat| meta(&stat, NEVER_TOLD)),
+        || rustix::fs::fstat(fd).map(|stat| meta(&stat, None)),
     )
 }
 
@@ -217,15 +217,19 @@ fn set_mode_of(dir: &OwnedFd, name: &OsStr, kind: OFlags, mode: Mode) -> io::Res
 }
 
 pub(super) fn rename_to_free_name(
-    (from, old): (&OwnedFd, &OsStr),
-    (to, new): (&OwnedFd, &OsStr),
+    from: &OwnedFd,
+    old: &OsStr,
+    to: &OwnedFd,
+    new: &OsStr,
 ) -> rustix::io::Result<()> {
     rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE)
 }
 
 pub(super) fn exchange(
-    (from, old): (&OwnedFd, &OsStr),
-    (to, new): (&OwnedFd, &OsStr),
+    from: &OwnedFd,
+    old: &OsStr,
+    to: &OwnedFd,
+    new: &OsStr,
 ) -> rustix::io::Result<()> {
     rustix::fs::renameat_with(from, old, to, new, RenameFlags::EXCHANGE)
 }

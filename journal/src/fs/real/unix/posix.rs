@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::acl::AclKind;
 use super::calls::fsync;
-use super::stat::{NEVER_TOLD, meta};
+use super::stat::meta;
 use crate::fs::{Acl, Barrier, Kind, Layers, Meta};
 
 /// What is queried from the system once.
@@ -59,11 +59,11 @@ pub(super) fn set_acl(_: &OwnedFd, _: AclKind, _: Option<&Acl>) -> rustix::io::R
 }
 
 pub(super) fn meta_at(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<Meta> {
-    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| meta(&stat, NEVER_TOLD))
+    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| meta(&stat, None))
 }
 
 pub(super) fn meta_of(fd: impl AsFd) -> rustix::io::Result<Meta> {
-    rustix::fs::fstat(fd).map(|stat| meta(&stat, NEVER_TOLD))
+    rustix::fs::fstat(fd).map(|stat| meta(&stat, None))
 }
 
 pub(super) fn layers(_: &OwnedFd) -> Layers {
@@ -94,13 +94,15 @@ pub(super) fn set_mode_of_file(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::R
 }
 
 pub(super) fn rename_to_free_name(
-    _: (&OwnedFd, &OsStr),
-    _: (&OwnedFd, &OsStr),
+    _: &OwnedFd,
+    _: &OsStr,
+    _: &OwnedFd,
+    _: &OsStr,
 ) -> rustix::io::Result<()> {
     Err(Errno::NOSYS)
 }
 
-pub(super) fn exchange(_: (&OwnedFd, &OsStr), _: (&OwnedFd, &OsStr)) -> rustix::io::Result<()> {
+pub(super) fn exchange(_: &OwnedFd, _: &OsStr, _: &OwnedFd, _: &OsStr) -> rustix::io::Result<()> {
     Err(Errno::NOSYS)
 }
 

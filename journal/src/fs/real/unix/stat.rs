@@ -22,8 +22,9 @@ pub(super) fn kind(mode: RawMode) -> Kind {
     }
 }
 
-/// Converts the result of `stat`, and a birth time, which each system reports in another field.
-pub(super) fn meta(stat: &Stat, (seconds, nanos): (i64, u32)) -> Meta {
+/// Converts the result of `stat`, and a birth time, which each system reports in another field or
+/// not at all.
+pub(super) fn meta(stat: &Stat, birth: Option<Birth>) -> Meta {
     Meta {
         kind: kind(stat.st_mode),
         mode: number::<_, u32>(stat.st_mode) & 0o7777,
@@ -41,18 +42,15 @@ pub(super) fn meta(stat: &Stat, (seconds, nanos): (i64, u32)) -> Meta {
         links: number(stat.st_nlink),
         identity: Identity {
             inode: number(stat.st_ino),
-            birth: birth(seconds, nanos),
+            birth,
         },
     }
 }
 
-/// The birth time to pass to [`meta`] where the system does not report one.
-pub(super) const NEVER_TOLD: (i64, u32) = (0, 0);
-
 /// A birth time; `None` for zero, which filesystems report for an inode older than their record of
 /// birth times.
 pub(super) fn birth(seconds: i64, nanos: u32) -> Option<Birth> {
-    ((seconds, nanos) != NEVER_TOLD).then_some(Birth { seconds, nanos })
+    ((seconds, nanos) != (0, 0)).then_some(Birth { seconds, nanos })
 }
 
 /// Converts a field of `stat`. Its width and sign differ between systems, but every real value

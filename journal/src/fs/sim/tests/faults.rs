@@ -8,7 +8,7 @@ fn commit(desk: &Desk) -> Result<(), FsError> {
     desk.try_write(&desk.root, "tmp", "new", Flush::Now)?;
     let root = &desk.root;
     desk.disk
-        .rename((root, os("tmp")), (root, os("f")), Rename::Replace)?;
+        .rename(root.at("tmp"), root.at("f"), Rename::Replace)?;
     desk.disk.sync_dir(root)
 }
 

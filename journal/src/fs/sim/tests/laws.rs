@@ -80,7 +80,7 @@ impl Desk {
 
     fn attempt_rename(&self, from: usize, to: usize, how: Rename) -> Option<()> {
         let (from, to) = (self.place(from)?, self.place(to)?);
-        let renamed = self.disk.rename((&from.0, from.1), (&to.0, to.1), how);
+        let renamed = self.disk.rename(from.0.at(from.1), to.0.at(to.1), how);
         renamed.ok()
     }
 

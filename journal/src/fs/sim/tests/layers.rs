@@ -13,7 +13,7 @@ fn desk() -> Desk {
     desk.write(&d, "f", "1", Flush::Later);
     desk.write(&desk.root, "f", "2", Flush::Later);
     let root = &desk.root;
-    desk.disk.link((root, os("f")), (root, os("g"))).unwrap();
+    desk.disk.link(root.at("f"), root.at("g")).unwrap();
     desk.disk.make_symlink(root, os("l"), os("f")).unwrap();
     desk.disk.seal_lower();
     desk
@@ -30,7 +30,7 @@ impl Desk {
 
     fn try_rename(&self, from: &str, to: &str, how: Rename) -> Result<(), FsError> {
         let root = &self.root;
-        self.disk.rename((root, os(from)), (root, os(to)), how)
+        self.disk.rename(root.at(from), root.at(to), how)
     }
 }
 
@@ -223,7 +223,7 @@ fn every_image_keeps_its_layers() {
                 assert_ne!(image.identity("k"), below.2, "{story}");
                 image
                     .disk
-                    .rename((&d, os("f")), (&d, os("g")), Rename::Replace)
+                    .rename(d.at("f"), d.at("g"), Rename::Replace)
                     .unwrap();
                 assert_eq!(image.identity("d/g") == file, file == above.1, "{story}");
             });

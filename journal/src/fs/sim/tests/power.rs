@@ -130,7 +130,7 @@ fn a_rename_in_a_directory_that_was_not_synced_into_its_own_says_nothing_of_its_
     let desk = Desk::new();
     let dir = desk.mkdir("a");
     desk.mkdir_in(&dir, "x");
-    let (from, to) = ((&dir, os("x")), (&dir, os("y")));
+    let (from, to) = (dir.at("x"), dir.at("y"));
     desk.disk.rename(from, to, Rename::NoReplace).unwrap();
     desk.disk.sync_dir(&dir).unwrap();
     desk.check(Persistence::Ordered, &["a/ a/y/"]);
@@ -183,7 +183,7 @@ fn a_move_between_directories_is_durable_when_either_of_them_is_synced() {
             desk.write(&a, "f", "1", Flush::Later);
             desk.sync_all();
             desk.disk
-                .rename((&a, os("f")), (&b, os("f")), Rename::NoReplace)
+                .rename(a.at("f"), b.at("f"), Rename::NoReplace)
                 .unwrap();
             desk.check(model, &["a/ a/f=1 b/", "a/ b/ b/f=1"]);
             let synced = desk.disk.open_dir(&desk.root, os(synced)).unwrap();
@@ -203,7 +203,7 @@ fn a_split_move_may_leave_both_names_and_never_none() {
     desk.write(&a, "f", "1", Flush::Later);
     desk.sync_all();
     desk.disk
-        .rename((&a, os("f")), (&b, os("f")), Rename::NoReplace)
+        .rename(a.at("f"), b.at("f"), Rename::NoReplace)
         .unwrap();
     let moved = "a/ b/ b/f=1";
     let both = "a/ a/f=1 b/ b/f=1";
@@ -240,7 +240,7 @@ fn a_directory_that_is_gone_took_nothing_along_that_was_moved_out_of_it() {
         desk.write(&stage, "f", "1", Flush::Later);
         desk.sync_all();
         desk.disk
-            .rename((&stage, os("f")), (&desk.root, os("f")), Rename::NoReplace)
+            .rename(stage.at("f"), desk.root.at("f"), Rename::NoReplace)
             .unwrap();
         desk.disk.remove_dir(&desk.root, os("stage")).unwrap();
         desk.check(model, &["stage/ stage/f=1", "f=1 stage/", "f=1"]);
@@ -255,7 +255,7 @@ fn what_is_moved_into_a_new_directory_does_not_vanish_with_it() {
         desk.sync_all();
         let kept = desk.mkdir("kept");
         desk.disk
-            .rename((&desk.root, os("f")), (&kept, os("f")), Rename::NoReplace)
+            .rename(desk.root.at("f"), kept.at("f"), Rename::NoReplace)
             .unwrap();
         desk.check(model, &["f=1", "f=1 kept/", "kept/ kept/f=1"]);
     }
@@ -271,7 +271,7 @@ fn a_split_move_into_a_new_directory_does_not_vanish_with_it_either() {
     desk.sync_all();
     let kept = desk.mkdir("kept");
     desk.disk
-        .rename((&desk.root, os("f")), (&kept, os("f")), Rename::NoReplace)
+        .rename(desk.root.at("f"), kept.at("f"), Rename::NoReplace)
         .unwrap();
     let images = ["f=1", "f=1 kept/", "f=1 kept/ kept/f=1", "kept/ kept/f=1"];
     desk.check(Persistence::Independent, &images);
@@ -285,10 +285,10 @@ fn two_directories_are_never_inside_each_other() {
         let b = desk.mkdir_in(&a, "b");
         desk.sync_all();
         desk.disk
-            .rename((&a, os("b")), (&desk.root, os("b")), Rename::NoReplace)
+            .rename(a.at("b"), desk.root.at("b"), Rename::NoReplace)
             .unwrap();
         desk.disk
-            .rename((&desk.root, os("a")), (&b, os("a")), Rename::NoReplace)
+            .rename(desk.root.at("a"), b.at("a"), Rename::NoReplace)
             .unwrap();
         desk.check(model, &["a/ a/b/", "a/ b/", "b/ b/a/"]);
     }
@@ -375,9 +375,7 @@ fn after_a_barrier_there_is_one_image_and_it_is_what_programs_see() {
         let dir = desk.mkdir("d");
         desk.write(&dir, "f", "abc", Flush::Later);
         desk.disk.make_symlink(&dir, os("l"), os("f")).unwrap();
-        desk.disk
-            .link((&dir, os("f")), (&desk.root, os("g")))
-            .unwrap();
+        desk.disk.link(dir.at("f"), desk.root.at("g")).unwrap();
         desk.disk.set_mode_of(&dir, 0o500).unwrap();
         desk.sync_all();
         let mut count = 0;
@@ -520,7 +518,7 @@ fn a_story_names_every_step_and_what_became_of_it() {
     desk.sync_root();
     desk.write(&dir, "f", "ab", Flush::Later);
     desk.disk
-        .rename((&dir, os("f")), (&dir, os("g")), Rename::NoReplace)
+        .rename(dir.at("f"), dir.at("g"), Rename::NoReplace)
         .unwrap();
     let mut stories = Vec::new();
     desk.disk

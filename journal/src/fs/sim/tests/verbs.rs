@@ -14,10 +14,7 @@ fn a_filesystem_without_exchange_or_no_replace_refuses_what_was_not_refused_befo
     });
     desk.mkdir("a");
     desk.mkdir("b");
-    let rename = |to, how| {
-        desk.disk
-            .rename((&desk.root, os("a")), (&desk.root, os(to)), how)
-    };
+    let rename = |to, how| desk.disk.rename(desk.root.at("a"), desk.root.at(to), how);
     check_kind(rename("b", Rename::NoReplace), ErrorKind::AlreadyExists);
     check_kind(rename("c", Rename::NoReplace), ErrorKind::InvalidInput);
     check_kind(rename("c", Rename::Exchange), ErrorKind::NotFound);
@@ -34,10 +31,7 @@ fn a_system_without_the_call_for_flags_refuses_before_it_looks() {
     });
     desk.mkdir("a");
     desk.mkdir("b");
-    let rename = |to, how| {
-        desk.disk
-            .rename((&desk.root, os("a")), (&desk.root, os(to)), how)
-    };
+    let rename = |to, how| desk.disk.rename(desk.root.at("a"), desk.root.at(to), how);
     for how in [Rename::NoReplace, Rename::Exchange] {
         check_kind(rename("b", how), ErrorKind::Unsupported);
         check_kind(rename("c", how), ErrorKind::Unsupported);
@@ -55,7 +49,7 @@ fn a_rename_keeps_to_the_kinds_of_what_it_replaces() {
     desk.write(&desk.root, "f", "1", Flush::Later);
     desk.write(&desk.root, "g", "2", Flush::Later);
     let rename = |from, to| {
-        let (from, to) = ((&desk.root, os(from)), (&desk.root, os(to)));
+        let (from, to) = (desk.root.at(from), desk.root.at(to));
         desk.disk.rename(from, to, Rename::Replace)
     };
     check_kind(rename("no", "f"), ErrorKind::NotFound);
@@ -65,10 +59,10 @@ fn a_rename_keeps_to_the_kinds_of_what_it_replaces() {
     rename("f", "g").unwrap();
     rename("full", "d").unwrap();
     assert_eq!(show(&desk.disk), "d/ d/in/ g=1");
-    let inside = (&full, os("d"));
+    let inside = full.at("d");
     for how in [Rename::Replace, Rename::NoReplace] {
         check_kind(
-            desk.disk.rename((&desk.root, os("d")), inside, how),
+            desk.disk.rename(desk.root.at("d"), inside, how),
             ErrorKind::InvalidInput,
         );
     }
@@ -79,7 +73,7 @@ fn a_rename_between_two_names_of_one_file_does_nothing() {
     let desk = Desk::new();
     desk.write(&desk.root, "f", "1", Flush::Later);
     desk.disk
-        .link((&desk.root, os("f")), (&desk.root, os("g")))
+        .link(desk.root.at("f"), desk.root.at("g"))
         .unwrap();
     let steps = desk.disk.step_count();
     desk.rename("f", "g", Rename::Replace);
@@ -260,7 +254,7 @@ fn a_read_only_directory_moves_within_its_parent_only_unless_root_moves_it() {
     desk.rename("d", "e", Rename::NoReplace);
     let away = || {
         desk.disk
-            .rename((&desk.root, os("e")), (&parent, os("e")), Rename::NoReplace)
+            .rename(desk.root.at("e"), parent.at("e"), Rename::NoReplace)
     };
     check_kind(away(), ErrorKind::PermissionDenied);
     desk.disk.set_user(0);
@@ -303,12 +297,12 @@ fn a_mount_point_is_busy_and_parts_what_is_on_its_two_sides() {
     let root = &desk.root;
     let moved = desk
         .disk
-        .rename((root, os("m")), (root, os("n")), Rename::NoReplace);
+        .rename(root.at("m"), root.at("n"), Rename::NoReplace);
     check_kind(moved, ErrorKind::ResourceBusy);
     check_kind(desk.disk.remove_dir(root, os("m")), ErrorKind::ResourceBusy);
     let across = desk
         .disk
-        .rename((root, os("d")), (&mount, os("d")), Rename::NoReplace);
+        .rename(root.at("d"), mount.at("d"), Rename::NoReplace);
     check_kind(across, ErrorKind::CrossesDevices);
 }
 
@@ -320,11 +314,9 @@ fn blocks_are_shared_where_that_is_supported_and_leave_nothing_where_not() {
             ..Options::default()
         });
         desk.write(&desk.root, "f", "1", Flush::Later);
-        let shared = desk.disk.reflink(
-            (&desk.root, os("f")),
-            (&desk.root, os("g")),
-            (0o755, Some(3)),
-        );
+        let shared = desk
+            .disk
+            .reflink(desk.root.at("f"), desk.root.at("g"), 0o755, Some(3));
         if reflink == Support::Absent {
             check_kind(shared, ErrorKind::Unsupported);
         } else {
@@ -342,10 +334,7 @@ fn a_file_has_as_many_names_as_the_filesystem_allows() {
         ..Options::default()
     });
     desk.write(&desk.root, "f", "1", Flush::Later);
-    let link = |name| {
-        desk.disk
-            .link((&desk.root, os("f")), (&desk.root, os(name)))
-    };
+    let link = |name| desk.disk.link(desk.root.at("f"), desk.root.at(name));
     link("g").unwrap();
     check_kind(link("h"), ErrorKind::TooManyLinks);
     assert_eq!(

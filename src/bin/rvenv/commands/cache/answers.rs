@@ -124,7 +124,7 @@ fn is_draft(name: &OsStr) -> bool {
 /// Whether everything that an answer depends on is unchanged; rvenv writes none that depends on
 /// nothing.
 fn holds(fs: &dyn Fs, cache: &Dir, dir: &Dir, name: &OsStr) -> bool {
-    let read = read_private_file(fs, (dir, name), BYTES_MAX).ok();
+    let read = read_private_file(fs, dir.at(name), BYTES_MAX).ok();
     let note = read.and_then(|(bytes, _)| serde_json::from_slice::<Note>(&bytes).ok());
     let Some(note) = note else { return false };
     if let Some(pack) = note.pack {

@@ -29,6 +29,7 @@ use crate::change::environment::{
 };
 use crate::change::merge::Lost;
 use crate::python::{Purpose, Request};
+use crate::wheel::download::Sources;
 
 /// The options of an environment; the fields are the arguments of Python's constructor, and three
 /// more.
@@ -255,6 +256,7 @@ impl EnvBuilder {
             options: self.options(),
             said: self.said(host),
             packages: self.packages.clone(),
+            sources: Sources::default(),
             purpose,
         };
         Ok(caller.prepare(&request)?)

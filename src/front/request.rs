@@ -31,7 +31,7 @@ use crate::python::{
     Surroundings, Wanted,
 };
 use crate::wheel::Catalogue;
-use crate::wheel::download::{DownloadFailed, download};
+use crate::wheel::download::{DownloadFailed, Downloader, Sources};
 
 /// The prefix of directories that a process downloads to; `rvenv cache prune` deletes those of dead
 /// processes.
@@ -105,6 +105,8 @@ pub struct EnvRequest {
     pub said: Choices,
     /// Wheels for [`Hooks::post_setup`] to install.
     pub packages: Vec<PathBuf>,
+    /// Where wheels are downloaded from, besides what pip's configuration names.
+    pub sources: Sources,
     /// Whether the plan will be carried out or shown.
     pub purpose: Purpose,
 }
@@ -234,9 +236,14 @@ impl Caller<'_> {
         let mut context = self.context(&request.env_dir, interpreter, options)?;
         if let Some(dir) = &downloads {
             let names = core_dependencies(&context.interpreter.version);
-            let around = &self.host.surroundings;
             let wheels = self.with_control(|control| {
-                download(&context.interpreter, names, dir.path(), around, control)
+                let downloader = Downloader {
+                    interpreter: &context.interpreter,
+                    sources: &request.sources,
+                    around: &self.host.surroundings,
+                    control,
+                };
+                downloader.newest(names, dir.path())
             })?;
             context.supplies.extend(Supply::all(&wheels, Why::Upgrade));
         }

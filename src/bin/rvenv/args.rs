@@ -542,6 +542,29 @@ pub(crate) struct VenvArgs {
     /// Change to another minor version although packages can then not be imported
     #[arg(long, help_heading = PACKAGES)]
     pub(crate) allow_lost: bool,
+
+    #[command(flatten)]
+    pub(crate) index: IndexArgs,
+}
+
+/// Where pip looks for wheels, besides what its own configuration names.
+#[derive(Debug, Default, Args)]
+pub(crate) struct IndexArgs {
+    /// Look for wheels in this directory or on this page too; repeatable
+    #[arg(long, value_name = "PATH_OR_URL", help_heading = PACKAGES)]
+    pub(crate) find_links: Vec<OsString>,
+
+    /// Download from this index; the default is that of pip's configuration
+    #[arg(long, value_name = "URL", help_heading = PACKAGES)]
+    pub(crate) index_url: Option<OsString>,
+
+    /// Download from this index too; repeatable
+    #[arg(long, value_name = "URL", help_heading = PACKAGES)]
+    pub(crate) extra_index_url: Vec<OsString>,
+
+    /// Download from no index: only --find-links and the pages of pip's configuration count
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) no_index: bool,
 }
 
 /// How a plan is carried out.

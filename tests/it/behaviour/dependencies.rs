@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use crate::machine::{Python, Scratch, any_python, supported};
 use rvenv::cache::Cache;
-use rvenv::download::{DownloadFailed, download};
+use rvenv::download::{DownloadFailed, Downloader, Release, Sources};
 use rvenv::hooks::{Context, Venv, build, core_dependencies};
 use rvenv::options::Options;
 use rvenv::python::{self, Control, Interpreter, Request, Surroundings};
@@ -55,7 +55,41 @@ impl Index {
         names: &[&str],
     ) -> Result<Vec<PathBuf>, DownloadFailed> {
         let into = self.scratch.path("into");
-        download(interpreter, names, &into, &self.around, &Control::default())
+        let downloader = Downloader {
+            interpreter,
+            sources: &Sources::default(),
+            around: &self.around,
+            control: &Control::default(),
+        };
+        downloader.newest(names, &into)
+    }
+
+    /// What `exactly` says of each release, from these sources: the name of the file or the error.
+    fn exactly(
+        &self,
+        interpreter: &Interpreter,
+        sources: &Sources,
+        releases: &[(&str, &str)],
+    ) -> Vec<Result<String, String>> {
+        let into = self.scratch.path("exactly");
+        fs::create_dir_all(&into).unwrap();
+        let downloader = Downloader {
+            interpreter,
+            sources,
+            around: &self.around,
+            control: &Control::default(),
+        };
+        let release = |(name, version): &(&str, &str)| Release {
+            name: (*name).to_owned(),
+            version: (*version).to_owned(),
+        };
+        let releases: Vec<_> = releases.iter().map(release).collect();
+        let found = downloader.exactly(&releases, &into).unwrap();
+        let shown = |found: Result<PathBuf, DownloadFailed>| match found {
+            Ok(path) => Ok(path.file_name().unwrap().to_str().unwrap().to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        found.into_iter().map(shown).collect()
     }
 }
 
@@ -117,6 +151,70 @@ fn what_was_downloaded_is_planned_in_place_of_what_is_bundled() {
 }
 
 #[test]
+fn exact_releases_are_downloaded_and_one_that_is_missing_does_not_stop_the_others() {
+    let Some(python) = any_python() else { return };
+    let wheels = [
+        ("one", "1.0"),
+        ("one", "2.0"),
+        ("two", "1.5"),
+        ("two", "1.6"),
+    ];
+    let index = Index::new(&python, &wheels);
+    let interpreter = index.interpreter(&python);
+    let wanted = [
+        ("one", "1.0"),
+        ("two", "9.0"),
+        ("absent", "1.0"),
+        ("two", "1.5"),
+    ];
+    let found = index.exactly(&interpreter, &Sources::default(), &wanted);
+    assert_eq!(found[0], Ok("one-1.0-py3-none-any.whl".to_owned()));
+    let of = |at: usize| found[at].clone().unwrap_err();
+    let starts = |text: &str, start: &str| assert!(text.starts_with(start), "{text}");
+    starts(&of(1), "pip could not download two==9.0: exit code 1\n  ");
+    starts(
+        &of(2),
+        "pip could not download absent==1.0: exit code 1\n  ",
+    );
+    assert_eq!(found[3], Ok("two-1.5-py3-none-any.whl".to_owned()));
+}
+
+#[test]
+fn the_sources_of_a_caller_count_besides_those_of_the_configuration() {
+    let Some(python) = any_python() else { return };
+    let mut index = Index::new(&python, &[("one", "1.0")]);
+    let interpreter = index.interpreter(&python);
+    let configured = ["PIP_NO_INDEX", "PIP_FIND_LINKS"];
+    let variables = &mut index.around.environment;
+    variables.retain(|(name, _)| !configured.contains(&name.to_str().unwrap()));
+    let sources = Sources {
+        find_links: vec!["index".into()],
+        no_index: true,
+        ..Sources::default()
+    };
+    let found = index.exactly(&interpreter, &sources, &[("one", "1.0")]);
+    assert_eq!(found, [Ok("one-1.0-py3-none-any.whl".to_owned())]);
+
+    // An index that does not answer is asked once, not once for each release.
+    let unreachable = Sources {
+        index_url: Some("http://127.0.0.1:9/simple".into()),
+        ..Sources::default()
+    };
+    let variable = |name: &str, value: &str| (name.into(), value.into());
+    index.around.environment.push(variable("PIP_RETRIES", "1"));
+    let found = index.exactly(
+        &interpreter,
+        &unreachable,
+        &[("two", "1.0"), ("six", "1.0")],
+    );
+    for (found, name) in found.iter().zip(["two", "six"]) {
+        let error = found.clone().unwrap_err();
+        let start = format!("pip could not download {name}==1.0: exit code 1\n");
+        assert!(error.starts_with(&start), "{error}");
+    }
+}
+
+#[test]
 fn a_download_that_fails_says_what_pip_said() {
     let Some(python) = any_python() else { return };
     let index = Index::new(&python, &[("pip", "99.0")]);
@@ -145,6 +243,12 @@ fn a_download_that_fails_says_what_pip_said() {
         interrupted: &|| true,
         ..Control::default()
     };
-    let stopped = download(&interpreter, &["pip"], &into, &index.around, &control);
+    let downloader = Downloader {
+        interpreter: &interpreter,
+        sources: &Sources::default(),
+        around: &index.around,
+        control: &control,
+    };
+    let stopped = downloader.newest(&["pip"], &into);
     assert!(matches!(stopped, Err(DownloadFailed::Interrupted { .. })));
 }

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 
+use rvenv::download::Sources;
 use rvenv::environment;
 use rvenv::hooks::{Context, Venv};
 use rvenv::options::{Choices, GIT, Options, Prompt};
@@ -12,7 +13,7 @@ use rvenv::request::{AskedPython, EnvRequest, Intent, RequestFailed};
 use rvenv_journal::{Plan, Retention};
 
 use crate::advice::{CliError, of_plan, of_request};
-use crate::args::{ReplaceArgs, VenvArgs};
+use crate::args::{IndexArgs, ReplaceArgs, VenvArgs};
 use crate::session::Session;
 
 /// What `create` is to do.
@@ -59,6 +60,7 @@ impl Session<'_> {
             options,
             said: said(args, self.world.cwd_name()),
             packages: Vec::new(),
+            sources: sources(&args.index),
             purpose: Purpose::Show,
         })
     }
@@ -80,6 +82,16 @@ impl Session<'_> {
     pub(super) fn make_plan(&self, args: &VenvArgs, context: &Context) -> Result<Plan, CliError> {
         let permissions = self.permissions(args.force, args.allow_lost);
         environment::plan(&self.fs, &Venv, context, permissions).map_err(|error| of_plan(&error))
+    }
+}
+
+/// Where the options let pip look for wheels.
+pub(super) fn sources(args: &IndexArgs) -> Sources {
+    Sources {
+        find_links: args.find_links.clone(),
+        index_url: args.index_url.clone(),
+        extra_index_urls: args.extra_index_url.clone(),
+        no_index: args.no_index,
     }
 }
 

@@ -139,8 +139,9 @@ impl Downloader<'_> {
     /// # Errors
     /// See [`DownloadFailed`]; the files in the directory are of no use then.
     pub fn newest(&self, names: &[&str], into: &Path) -> Result<Vec<PathBuf>, DownloadFailed> {
-        let wanted = names.iter().map(|name| (*name).to_owned()).collect();
-        self.run(wanted, into).map_err(|failed| failed.why)?;
+        let wanted: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let run = self.run(&wanted, into);
+        run.map_err(|failed| failed.about(wanted))?;
         names.iter().map(|name| collect(name, into)).collect()
     }
 
@@ -160,21 +161,17 @@ impl Downloader<'_> {
         let mut left: Vec<&Release> = releases.iter().collect();
         while !left.is_empty() {
             let wanted: Vec<String> = left.iter().map(ToString::to_string).collect();
-            match self.run(wanted, into) {
+            match self.run(&wanted, into) {
                 Ok(()) => break,
-                Err(Failed { why, .. }) if !why.is_of_pip() => return Err(why),
-                Err(Failed { why, said }) => {
-                    let of = |index: usize| why.of(left.get(index).copied());
-                    match blamed(&said, &left) {
-                        Blamed::All => {
-                            refused.extend(left.drain(..).map(|one| (one, why.of(Some(one)))));
-                        }
-                        Blamed::One(index) => {
-                            let failed = of(index);
-                            refused.insert(left.remove(index), failed);
-                        }
-                    }
+                Err(failed @ Failed::Pip { .. }) => {
+                    let blamed = match failed.blamed(&left) {
+                        Blamed::All => std::mem::take(&mut left),
+                        Blamed::One(index) => vec![left.remove(index)],
+                    };
+                    let why = |one: &Release| failed.about(vec![one.to_string()]);
+                    refused.extend(blamed.into_iter().map(|one| (one, why(one))));
                 }
+                Err(failed) => return Err(failed.about(wanted)),
             }
         }
         let result = |release: &Release| match refused.remove(release) {
@@ -184,24 +181,16 @@ impl Downloader<'_> {
         Ok(releases.iter().map(result).collect())
     }
 
-    /// Runs pip for these names; its whole output comes with the failure.
-    fn run(&self, wanted: Vec<String>, into: &Path) -> Result<(), Failed> {
+    /// Runs pip for these names.
+    fn run(&self, wanted: &[String], into: &Path) -> Result<(), Failed> {
         let python = &self.interpreter.executable;
-        let quiet = |why| Failed {
-            why,
-            said: Vec::new(),
-        };
-        let pip = bundled_pip(self.interpreter).ok_or_else(|| {
-            quiet(DownloadFailed::NoPip {
-                python: python.clone(),
-            })
-        })?;
+        let pip = bundled_pip(self.interpreter).ok_or_else(|| Failed::NoPip(python.clone()))?;
         // Python runs a directory in an archive as a package, with pip's own `__main__`.
         let program = pip.join("pip");
         (self.control.starting)(python);
         let job = Job {
             program: python,
-            arguments: arguments(&program, self.sources, &wanted, into),
+            arguments: arguments(&program, self.sources, wanted, into),
             environment: environment(self.around),
             cwd: &self.around.cwd,
             input: None,
@@ -211,16 +200,10 @@ impl Downloader<'_> {
             timeout: Duration::MAX,
             ..*self.control
         };
-        let end = match python::run(&job, &patient) {
-            Ok(end) => end,
-            Err(Unfinished::NotStarted(source)) => {
-                let python = python.clone();
-                return Err(quiet(DownloadFailed::NotStarted { python, source }));
-            }
-            Err(Unfinished::Interrupted | Unfinished::TimedOut) => {
-                return Err(quiet(DownloadFailed::Interrupted { names: wanted }));
-            }
-        };
+        let end = python::run(&job, &patient).map_err(|why| match why {
+            Unfinished::NotStarted(source) => Failed::NotStarted(python.clone(), source),
+            Unfinished::Interrupted | Unfinished::TimedOut => Failed::Interrupted,
+        })?;
         let is_absent = |name: &String| {
             let name = name.split("==").next().unwrap_or(name);
             collect(name, into).is_err()
@@ -229,21 +212,23 @@ impl Downloader<'_> {
         if !end.status.is_failure() && !is_lost {
             return Ok(());
         }
-        Err(Failed {
-            why: DownloadFailed::Pip {
-                names: wanted,
-                how: end.status.to_string(),
-                said: python::last_lines(&end.stderr),
-            },
+        Err(Failed::Pip {
+            how: end.status.to_string(),
             said: end.stderr,
         })
     }
 }
 
-/// A failed run of pip.
-struct Failed {
-    why: DownloadFailed,
-    said: Vec<u8>,
+/// Why a run of pip brought nothing.
+enum Failed {
+    NoPip(PathBuf),
+    NotStarted(PathBuf, io::Error),
+    Interrupted,
+    /// It ended with an error.
+    Pip {
+        how: String,
+        said: Vec<u8>,
+    },
 }
 
 /// Which of several releases a failure of pip is about.
@@ -252,44 +237,47 @@ enum Blamed {
     All,
 }
 
-/// Finds the release that pip names as missing. If pip reached no index, every release is missing,
-/// and each further run would wait for the network again; any other failure counts against the
-/// first.
-fn blamed(said: &[u8], wanted: &[&Release]) -> Blamed {
-    let said = String::from_utf8_lossy(said);
-    if said.contains("connection broken by") {
-        return Blamed::All;
+impl Failed {
+    /// The error, if these were to be downloaded.
+    fn about(&self, names: Vec<String>) -> DownloadFailed {
+        match self {
+            Self::NoPip(python) => DownloadFailed::NoPip {
+                python: python.clone(),
+            },
+            Self::NotStarted(python, source) => DownloadFailed::NotStarted {
+                python: python.clone(),
+                source: io::Error::new(source.kind(), source.to_string()),
+            },
+            Self::Interrupted => DownloadFailed::Interrupted { names },
+            Self::Pip { how, said } => DownloadFailed::Pip {
+                names,
+                how: how.clone(),
+                said: python::last_lines(said),
+            },
+        }
     }
-    let is_named = |line: &str, release: &Release| {
-        let rest = line.split("No matching distribution found for ").nth(1);
-        let words = rest.and_then(|rest| rest.split([' ', ';']).next());
-        words
-            .and_then(|words| words.split_once("=="))
-            .is_some_and(|(name, version)| {
+
+    /// Finds the release that pip names as missing. If pip reached no index, every release is
+    /// missing, and each further run would wait for the network again; any other failure counts
+    /// against the first.
+    fn blamed(&self, wanted: &[&Release]) -> Blamed {
+        let Self::Pip { said, .. } = self else {
+            return Blamed::All;
+        };
+        let said = String::from_utf8_lossy(said);
+        if said.contains("connection broken by") {
+            return Blamed::All;
+        }
+        let is_named = |line: &str, release: &Release| {
+            let rest = line.split("No matching distribution found for ").nth(1);
+            let word = rest.and_then(|rest| rest.split([' ', ';']).next());
+            let named = word.and_then(|word| word.split_once("=="));
+            named.is_some_and(|(name, version)| {
                 normal_name(name) == release.name && version == release.version
             })
-    };
-    let named = said.lines().find_map(|line| {
-        let mut all = wanted.iter();
-        all.position(|release| is_named(line, release))
-    });
-    Blamed::One(named.unwrap_or_default())
-}
-
-impl DownloadFailed {
-    /// Whether pip ran and failed.
-    fn is_of_pip(&self) -> bool {
-        matches!(self, Self::Pip { .. })
-    }
-
-    /// The same failure of one release.
-    fn of(&self, release: Option<&Release>) -> Self {
-        let (how, said) = match self {
-            Self::Pip { how, said, .. } => (how.clone(), said.clone()),
-            other => (other.to_string(), Vec::new()),
         };
-        let names = release.iter().map(ToString::to_string).collect();
-        Self::Pip { names, how, said }
+        let of_line = |line| wanted.iter().position(|release| is_named(line, release));
+        Blamed::One(said.lines().find_map(of_line).unwrap_or_default())
     }
 }
 

@@ -11,4 +11,5 @@ pub(crate) mod mutant;
 pub mod mutant;
 pub(crate) mod path;
 pub(crate) mod plural;
+pub(crate) mod safeguard;
 pub(crate) mod watch;

@@ -8,6 +8,7 @@
 //! Read next: `staging/build.rs`, `store.rs`.
 
 use crate::base::mutant::Site;
+use crate::base::safeguard::perform_or;
 use crate::fs::named_sync::{sync_dir, sync_file};
 use crate::fs::{Barrier, Dir, Fs, FsError, Kind};
 
@@ -22,6 +23,11 @@ pub(crate) fn sync_tree(fs: &dyn Fs, root: &Dir) -> Result<Barrier, FsError> {
         sync_objects(fs, root)?;
     }
     Ok(reach)
+}
+
+/// As [`sync_tree`], called by its name.
+pub(crate) fn sync_tree_named(fs: &dyn Fs, root: &Dir, named: Site) -> Result<Barrier, FsError> {
+    perform_or(named, Ok(Barrier::PerObject), || sync_tree(fs, root))
 }
 
 /// Syncs files before the directory that names them, and a directory before its parent.

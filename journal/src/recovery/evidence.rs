@@ -8,7 +8,8 @@
 use std::ffi::OsStr;
 
 use crate::base::identity::Identity;
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
+use crate::base::safeguard::holds;
 use crate::fs::FsError;
 use crate::place::names::{Direction, JournalName};
 use crate::place::record::{Act, Form, Origin, Record, Step};
@@ -64,9 +65,8 @@ impl Sight {
     /// Whether steps were taken whose inverse has nothing to restore.
     #[must_use]
     pub(crate) fn has_lost_the_old_tree(self) -> bool {
-        let is_lost = matches!(self.replaced, Some(Place::Trash | Place::Gone));
-        let is_lost = is_lost && !mutant::drops(Site::LossOfOld);
-        is_lost && matches!(self.taken, Taken::Some | Taken::All)
+        let can_come_back = !matches!(self.replaced, Some(Place::Trash | Place::Gone));
+        !holds(Site::LossOfOld, can_come_back) && matches!(self.taken, Taken::Some | Taken::All)
     }
 }
 
@@ -225,8 +225,7 @@ impl Lookout<'_> {
         for (place, name) in places {
             let Some(name) = name else { continue };
             let found = fs.meta(dir, &name)?.map(|meta| meta.identity);
-            let is_it = found == Some(identity)
-                || (found.is_some() && mutant::drops(Site::IdentityOfPlace));
+            let is_it = found.is_some_and(|found| holds(Site::IdentityOfPlace, found == identity));
             if is_it && self.is_proved(identity, &name, is_stage)? {
                 return Ok(place);
             }
@@ -242,9 +241,12 @@ impl Lookout<'_> {
     fn is_proved(&self, identity: Identity, name: &OsStr, is_stage: bool) -> Result<bool, FsError> {
         let by_number = identity.is_certain()
             || self.record.form == Form::Entries
-            || self.record.source == Origin::Generation
-            || mutant::drops(Site::TokenOfPlace);
-        Ok(by_number || bears_token(self.home, name, &self.record.token)? == is_stage)
+            || self.record.source == Origin::Generation;
+        if by_number {
+            return Ok(true);
+        }
+        let bears_token = bears_token(self.home, name, &self.record.token)?;
+        Ok(holds(Site::TokenOfPlace, bears_token == is_stage))
     }
 }
 

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
+use crate::base::safeguard::holds;
 use crate::base::watch::Watch;
 use crate::fs::error_place::DiskError;
 use crate::fs::named_sync::sync_dir;
@@ -258,15 +259,14 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndErro
         Decision::Undo => Ok((undone, end.undo()?)),
         Decision::VerifyThenSettle => {
             let receipt = record.steps.receipt;
-            let whole = match (record.source, record.form) {
-                _ if mutant::drops(Site::ReceiptOfDoubt) => true,
+            let is_whole = match (record.source, record.form) {
                 // Nothing was written: the generation was durable before, and all of it is in its
                 // place.
                 (Origin::Generation, _) => true,
                 (Origin::Built, Form::Tree) => is_as_published(target, &target.name, receipt),
                 (Origin::Built, Form::Entries) => are_entries_as_published(target, receipt),
             };
-            if whole {
+            if holds(Site::ReceiptOfDoubt, is_whole) {
                 Ok((Upshot::Stays, end.settle()?))
             } else {
                 Ok((undone, end.undo()?))
@@ -323,7 +323,7 @@ impl<'t> Case<'t> {
             let of_home = siblings.journals.iter().cloned();
             journals.extend(of_home.map(|state| (home.clone(), state)));
         }
-        if journals.len() > 1 && !mutant::drops(Site::OneJournal) {
+        if !holds(Site::OneJournal, journals.len() <= 1) {
             let names = journals.iter().map(|(home, state)| shown(home, state));
             return Err(RecoverError::Several {
                 names: names.collect(),
@@ -387,10 +387,10 @@ fn homes<'t>(target: &Target<'t>) -> Result<Vec<TransactionDir<'t>>, FsError> {
 /// What a valid journal says, during this boot.
 fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSeen {
     let boot = |of: &str| {
-        if of == target.fs.boot_id() && !mutant::drops(Site::BootOfDoubt) {
-            Boot::Same
-        } else {
+        if holds(Site::BootOfDoubt, of != target.fs.boot_id()) {
             Boot::Another
+        } else {
+            Boot::Same
         }
     };
     // Nothing of a process-durable publication was synced: after a reboot it is as doubtful as
@@ -436,7 +436,7 @@ fn torn(home: &TransactionDir<'_>) -> Result<JournalSeen, FsError> {
             }
             Err(error) => return Err(error),
         };
-        if !home.fs.list(&dir)?.is_empty() && !mutant::drops(Site::TornBesideStage) {
+        if !holds(Site::TornBesideStage, home.fs.list(&dir)?.is_empty()) {
             return Ok(JournalSeen::TornBesideStage);
         }
     }
@@ -521,8 +521,7 @@ fn empty_trash(
     let meta = fs.meta(dir, OsStr::new(name))?;
     let ours = meta.is_some_and(|meta| {
         let is_named = meta.identity.is_certain() && meta.identity.to_string() == identity;
-        (meta.owner == fs.user() || mutant::drops(Site::OwnerOfTrash))
-            && (is_named || mutant::drops(Site::IdentityOfTrash))
+        holds(Site::OwnerOfTrash, meta.owner == fs.user()) && holds(Site::IdentityOfTrash, is_named)
     });
     if ours {
         return Ok(remove_watched(*fs, dir.at(name), watch));

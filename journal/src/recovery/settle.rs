@@ -13,13 +13,14 @@
 use std::ffi::{OsStr, OsString};
 
 use crate::base::identity::Identity;
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
 use crate::base::path::RelPath;
+use crate::base::safeguard::{finding, holds, in_order, perform};
 use crate::base::watch::Unwatched;
 use crate::fs::barrier::sync_tree;
-use crate::fs::named_sync::{sync_dir, unless_dropped};
+use crate::fs::named_sync::sync_dir;
 use crate::fs::remove::remove_watched;
-use crate::fs::{Barrier, FsError, Rename};
+use crate::fs::{Barrier, Dir, FsError, Rename};
 use crate::place::journal_file::{self, JournalRead};
 use crate::place::names::{Direction, JournalName};
 use crate::place::record::{Act, Durability, Form, Origin, Record, Retention, Step, Verdict};
@@ -64,7 +65,7 @@ impl End<'_, '_> {
         }
         match replaced_identity(self.record).zip(seen.replaced) {
             None | Some((_, Place::Gone)) => self.drop_journal(),
-            Some((old, Place::Trash)) => self.empty_trash(old),
+            Some((old, Place::Trash)) => self.finish_trash(old),
             Some((_, Place::Target)) => Err(EndError::Moved),
             // The new tree is not as it was published, so what it replaced may be the last good
             // one.
@@ -101,7 +102,7 @@ impl End<'_, '_> {
         if is_changed {
             // Deleting the new tree before the old one is durably back could lose both.
             let sync = || self.sync_sides(&sides, Direction::Undo);
-            unless_dropped(Site::SyncOfUndo, sync)?;
+            perform(Site::SyncOfUndo, sync)?;
         }
         self.give_up()
     }
@@ -125,7 +126,7 @@ impl End<'_, '_> {
         match (self.look()?.staged, self.record.source) {
             (Place::Gone, _) => self.drop_journal(),
             (Place::Stage, Origin::Generation) => self.leave_generation(),
-            (Place::Trash, _) => self.empty_trash(stage),
+            (Place::Trash, _) => self.finish_trash(stage),
             (Place::Target, _) => Err(EndError::Moved),
             (Place::Generation, _) => self.keep(stage, WhyKept::Changed),
             (Place::Stage, Origin::Built) => match self.why_keep_undone(stage)? {
@@ -201,16 +202,18 @@ impl End<'_, '_> {
     /// Records the decision, which is the journal's name.
     fn decide(&mut self, to: Direction) -> Result<(), EndError> {
         let decided = JournalName::Decided(to);
-        let is_dropped = match to {
-            Direction::Settle => mutant::drops(Site::StateSettle),
-            Direction::Undo => mutant::drops(Site::StateUndo),
-        };
-        if self.journal == decided || is_dropped {
+        if self.journal == decided {
             return Ok(());
         }
-        self.rename_journal(&self.home.names.journal(&decided))?;
-        self.journal = decided;
-        unless_dropped(Site::SyncOfDecision, || self.sync(to))
+        let state = match to {
+            Direction::Settle => Site::StateSettle,
+            Direction::Undo => Site::StateUndo,
+        };
+        perform(state, || {
+            self.rename_journal(&self.home.names.journal(&decided))?;
+            self.journal = decided;
+            perform(Site::SyncOfDecision, || self.sync(to))
+        })
     }
 
     /// Makes the journal the record of the generation; replaces the old record of a generation that
@@ -218,13 +221,14 @@ impl End<'_, '_> {
     fn rename_to_record(&self) -> Result<(), EndError> {
         let name = self.home.names.generation_record(self.record.generation);
         let found = journal_file::read_name(self.home, &name);
-        match found.map_err(disk("look at the record of the generation"))? {
+        let foreign = match found.map_err(disk("look at the record of the generation"))? {
             // A torn record can be the engine's own: with process durability nothing was synced.
-            JournalRead::Record(_) | JournalRead::Torn => self.rename_journal(&name),
-            JournalRead::Foreign(_) if mutant::drops(Site::LookBeforeRecord) => {
-                self.rename_journal(&name)
-            }
-            JournalRead::Foreign(why) => Err(EndError::Taken {
+            JournalRead::Record(_) | JournalRead::Torn => None,
+            JournalRead::Foreign(why) => Some(why),
+        };
+        match finding(Site::LookBeforeRecord, foreign) {
+            None => self.rename_journal(&name),
+            Some(why) => Err(EndError::Taken {
                 name: self.home.shown(name),
                 why,
             }),
@@ -253,7 +257,7 @@ impl End<'_, '_> {
         if self.by == By::Recovery && !identity.is_certain() {
             return Ok(Some(WhyKept::Uncertain));
         }
-        let whole = match self.record.form {
+        let is_whole = match self.record.form {
             Form::Tree => {
                 let name = self.record.origin(&self.home.names);
                 is_as_published(self.target, OsStr::new(&name), self.record.steps.receipt)
@@ -261,45 +265,44 @@ impl End<'_, '_> {
             // What cannot be read does not count as unchanged.
             Form::Entries => are_slots_as_published(&self.sides()?, self.record).unwrap_or(false),
         };
-        let whole = whole || mutant::drops(Site::ReceiptOfUndone);
-        Ok((!whole).then_some(WhyKept::Changed))
+        let is_whole = holds(Site::ReceiptOfUndone, is_whole);
+        Ok((!is_whole).then_some(WhyKept::Changed))
     }
 
     /// Keeps an object as the generation with the record's number, and the record beside it.
     fn keep(&self, identity: Identity, why: WhyKept) -> Result<Ending, EndError> {
-        let TransactionDir { fs, dir, names, .. } = self.home;
-        let to = Direction::of(&self.journal);
-        let name = names.generation(self.record.generation);
-        let kept = OsString::from(&name);
-        if mutant::drops(Site::KeepBeforeRecord) {
-            self.rename_to_record()?;
-            self.sync(to)?;
-        }
-        if fs
-            .meta(dir, &kept)
-            .map_err(disk("look at the generation"))?
-            .map(|meta| meta.identity)
-            != Some(identity)
-        {
-            let from = self.side(&names.stage(&self.record.token));
-            renames::put(*fs, &from, &self.side(&name)).map_err(disk("keep what was replaced"))?;
-            unless_dropped(Site::SyncOfGeneration, || self.sync(to))?;
-        }
-        self.close(self.record, identity)?;
-        if !mutant::drops(Site::KeepBeforeRecord) {
-            self.rename_to_record()?;
-        }
+        in_order(
+            Site::KeepBeforeRecord,
+            || self.move_to_generation(identity),
+            || self.rename_to_record(),
+        )?;
         self.remove_marker();
-        self.sync(to)?;
+        self.sync(Direction::of(&self.journal))?;
+        let generation = self.record.generation;
         let kept = Kept {
-            generation: self.record.generation,
-            name,
+            generation,
+            name: self.home.names.generation(generation),
             why,
         };
         Ok(Ending {
             kept: Some(kept),
             ..Ending::default()
         })
+    }
+
+    /// Gives an object the name of the generation, durably, and denies other users access to it.
+    fn move_to_generation(&self, identity: Identity) -> Result<(), EndError> {
+        let TransactionDir { fs, dir, names, .. } = self.home;
+        let name = names.generation(self.record.generation);
+        let found = fs.meta(dir, OsStr::new(&name));
+        let found = found.map_err(disk("look at the generation"))?;
+        if found.map(|meta| meta.identity) != Some(identity) {
+            let from = self.side(&names.stage(&self.record.token));
+            renames::put(*fs, &from, &self.side(&name)).map_err(disk("keep what was replaced"))?;
+            let to = Direction::of(&self.journal);
+            perform(Site::SyncOfGeneration, || self.sync(to))?;
+        }
+        self.close(self.record, identity)
     }
 
     /// Denies other users access again to a generation whose rollback was undone.
@@ -323,27 +326,40 @@ impl End<'_, '_> {
         match record.form {
             Form::Entries => drop_set_ids(*fs, &root),
             Form::Tree if record.root_mode_of(kept).is_none() => {}
-            Form::Tree if mutant::drops(Site::CloseOfGeneration) => {}
-            Form::Tree => {
-                close_tree(*fs, &root).map_err(disk("close what is kept to others"))?;
-                // Sync even if a killed run closed it: after the journal is gone, no run would
-                // close it again.
-                if self.record.durability == Durability::Power {
-                    let to = Direction::of(&self.journal);
-                    sync_dir(*fs, &root, Site::SyncOfClosed)
-                        .map_err(|source| self.doubt(to, source))?;
-                }
-            }
+            Form::Tree => perform(Site::CloseOfGeneration, || self.close_root(&root))?,
         }
         Ok(())
     }
 
+    fn close_root(&self, root: &Dir) -> Result<(), EndError> {
+        let fs = self.home.fs;
+        close_tree(fs, root).map_err(disk("close what is kept to others"))?;
+        if self.record.durability == Durability::Process {
+            return Ok(());
+        }
+        // Sync even if a killed run closed it: after the journal is gone, no run would close it
+        // again.
+        let synced = sync_dir(fs, root, Site::SyncOfClosed);
+        synced.map_err(|source| self.doubt(Direction::of(&self.journal), source))
+    }
+
     /// Renames an object to trash, whose name contains its identity, then deletes it.
     fn discard(&self, identity: Identity) -> Result<Ending, EndError> {
-        let TransactionDir { fs, dir, names, .. } = self.home;
         // With process durability nothing is synced yet: what stays must be durable before the
         // other half is deleted.
-        self.sync_before_trash()?;
+        perform(Site::SyncBeforeTrash, || self.sync_before_trash())?;
+        // If the journal were gone before the tree is in trash, nothing would show that the engine
+        // created the tree.
+        in_order(
+            Site::TrashBeforeUnlink,
+            || self.move_to_trash(identity),
+            || self.unlink_journal(),
+        )?;
+        Ok(self.delete_trash(identity))
+    }
+
+    fn move_to_trash(&self, identity: Identity) -> Result<(), EndError> {
+        let TransactionDir { fs, dir, names, .. } = self.home;
         let stage = names.stage(&self.record.token);
         let at_stage = fs
             .meta(dir, OsStr::new(&stage))
@@ -355,17 +371,17 @@ impl End<'_, '_> {
             names.generation(self.record.generation)
         };
         let trash = self.side(&names.trash(identity));
-        if mutant::drops(Site::TrashBeforeUnlink) {
-            self.unlink_journal()?;
-        }
         renames::put(*fs, &self.side(&from), &trash)
             .map_err(disk("move old files to the trash"))?;
-        // If the journal were gone before the tree is in trash, nothing would show that the engine
-        // created the tree.
-        unless_dropped(Site::SyncOfTrash, || {
+        perform(Site::SyncOfTrash, || {
             self.sync(Direction::of(&self.journal))
-        })?;
-        self.empty_trash(identity)
+        })
+    }
+
+    /// Deletes what an earlier run moved to trash, and the journal that shows it.
+    fn finish_trash(&self, identity: Identity) -> Result<Ending, EndError> {
+        self.unlink_journal()?;
+        Ok(self.delete_trash(identity))
     }
 
     fn side(&self, name: &str) -> StepPlace {
@@ -375,11 +391,8 @@ impl End<'_, '_> {
         }
     }
 
-    fn empty_trash(&self, identity: Identity) -> Result<Ending, EndError> {
+    fn delete_trash(&self, identity: Identity) -> Ending {
         let TransactionDir { fs, dir, names, .. } = self.home;
-        if !mutant::drops(Site::TrashBeforeUnlink) {
-            self.unlink_journal()?;
-        }
         let name = names.trash(identity);
         // Trash that a later run could not recognise is deleted completely now.
         let watch = if identity.is_certain() {
@@ -389,10 +402,10 @@ impl End<'_, '_> {
         };
         let leftovers = remove_watched(*fs, dir.at(&name), watch);
         self.home.leave(self.target);
-        Ok(Ending {
+        Ending {
             leftovers,
             ..Ending::default()
-        })
+        }
     }
 
     /// Leaves the generation at its place with its former record; what another process created
@@ -430,7 +443,7 @@ impl End<'_, '_> {
         if self.journal == JournalName::Draft {
             return Ok(());
         }
-        unless_dropped(Site::SyncOfRetirement, || {
+        perform(Site::SyncOfRetirement, || {
             self.sync(Direction::of(&self.journal))
         })
     }
@@ -463,9 +476,7 @@ impl End<'_, '_> {
     /// Makes the names at both places of the steps durable, as a killed run may have left them.
     pub(crate) fn sync_found(&self, to: Direction) -> Result<(), EndError> {
         match self.record.durability {
-            Durability::Power => {
-                unless_dropped(Site::SyncOfFound, || self.sync_sides(&self.sides()?, to))
-            }
+            Durability::Power => perform(Site::SyncOfFound, || self.sync_sides(&self.sides()?, to)),
             Durability::Process => Ok(()),
         }
     }
@@ -483,8 +494,7 @@ impl End<'_, '_> {
         let Target {
             fs, parent, name, ..
         } = self.target;
-        let is_synced = self.record.durability == Durability::Power;
-        if is_synced || mutant::drops(Site::SyncBeforeTrash) {
+        if self.record.durability == Durability::Power {
             return Ok(());
         }
         let to = Direction::of(&self.journal);
@@ -509,14 +519,11 @@ impl End<'_, '_> {
     /// Records that an fsync failed. A second fsync would prove nothing, so nothing more is done
     /// during this boot.
     pub(crate) fn note_doubt(&self, to: Direction) {
-        if mutant::drops(Site::StateDoubt) {
-            return;
-        }
         let TransactionDir { fs, names, .. } = self.home;
         let name = names.journal(&JournalName::Doubt(to, fs.boot_id()));
         // If even this rename fails, the journal keeps its name, and recovery decides by what it
         // finds.
-        let _noted = self.rename_journal(&name);
+        let _noted = perform(Site::StateDoubt, || self.rename_journal(&name));
     }
 }
 

@@ -8,8 +8,9 @@
 
 use std::ffi::OsStr;
 
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
 use crate::base::path::RelPath;
+use crate::base::safeguard::{holds, perform};
 use crate::fs::exchange::Exchange;
 use crate::fs::{Dir, Fs, FsError, NameInDir};
 use crate::place::record::{Act, EntrySlot, Step};
@@ -79,7 +80,8 @@ impl EntrySteps {
     /// Whether the target still needs the same steps.
     pub(crate) fn are_current(&self, target: &Target<'_>, plan: &Plan) -> Result<bool, CoverError> {
         let root = target.fs.open_dir(&target.parent, &target.name)?;
-        Ok(cover(target.fs, &root, plan, self.grain)? == self.covered)
+        let covered = cover(target.fs, &root, plan, self.grain)?;
+        Ok(holds(Site::LookAtMoves, covered == self.covered))
     }
 
     /// Directories that are not planned and become empty when everything in them is taken; the
@@ -112,11 +114,10 @@ impl EntrySteps {
         let mut steps = Vec::new();
         for PlannedStep { entry, kind } in &self.list {
             let live = sides.live_of(entry);
-            let is_pinned = *kind != StepKind::Put && !mutant::drops(Site::PinOfEntries);
-            if let Some(live) = live.as_ref().filter(|_| is_pinned) {
+            if let Some(live) = live.as_ref().filter(|_| *kind != StepKind::Put) {
                 // An object of a lower layer gets another identity at its first change, so cause
                 // that change now.
-                sides.fs.pin(&live.dir, &live.name)?;
+                perform(Site::PinOfEntries, || sides.fs.pin(&live.dir, &live.name))?;
             }
             let old = sides.identity(live.as_ref())?;
             let new = sides.identity(sides.slot_of(entry).as_ref())?;
@@ -171,7 +172,8 @@ pub(crate) fn stranger_in_slots(
         let Some((entry, slot)) = step.entry.as_ref().zip(sides.slot(step)) else {
             continue;
         };
-        if !is_as_seen(sides.fs, slot.at(), &entry.path, plan)? {
+        let is_as_seen = is_as_seen(sides.fs, slot.at(), &entry.path, plan)?;
+        if !holds(Site::LookIntoSlots, is_as_seen) {
             return Ok(Some(entry.path.clone()));
         }
     }

@@ -10,7 +10,8 @@
 use std::io::ErrorKind;
 
 use crate::base::identity::Identity;
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
+use crate::base::safeguard::holds;
 use crate::fs::named_sync::sync_dir;
 use crate::fs::{Fs, FsError, Kind, Rename};
 use crate::place::record::{Act, Step};
@@ -175,7 +176,7 @@ fn put_with(fs: &dyn Fs, from: &StepPlace, to: &StepPlace, between: Between) -> 
     if !error.is_no_such_rename() {
         return Ok(tried?);
     }
-    if fs.meta(&to.dir, &to.name)?.is_some() && !mutant::drops(Site::LookBeforePut) {
+    if !holds(Site::LookBeforePut, fs.meta(&to.dir, &to.name)?.is_none()) {
         let name = to.name.to_string_lossy().escape_debug().to_string();
         return Err(Stuck::Disk(FsError {
             verb: "rename to",

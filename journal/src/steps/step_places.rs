@@ -11,8 +11,9 @@ use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 
 use crate::base::identity::Identity;
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
 use crate::base::path::RelPath;
+use crate::base::safeguard::in_order;
 use crate::fs::named_sync::sync_dir;
 use crate::fs::{Dir, Fs, FsError, NameInDir};
 use crate::place::record::{Act, EntrySlot, Form, Record, Step};
@@ -239,21 +240,18 @@ impl<'a> StepPlaces<'a> {
 
     /// Makes the names at both places of all steps durable.
     pub(crate) fn sync(&self) -> Result<(), FsError> {
-        // Sync the entries first, then the slots. Recovery can handle a power cut that keeps the
-        // new name and loses the old place, but not one that loses the entry.
+        let sync = |dir, named| sync_dir(self.fs, dir, named);
         let parents = self.touched.iter();
-        let parents = parents.filter_map(|path| self.parents.get(path));
-        let parents = parents.map(|dir| (dir, Site::SyncOfEntries));
-        let slots = self.slots.iter().map(|dir| (dir, Site::SyncOfSlots));
-        let mut dirs: Vec<_> = parents.chain(slots).collect();
-        if mutant::drops(Site::EntriesBeforeSlots) {
-            dirs.reverse();
-        }
-        dirs.push((&self.home.dir, Site::SyncOfHome));
-        for (dir, named) in dirs {
-            sync_dir(self.fs, dir, named)?;
-        }
-        Ok(())
+        let mut parents = parents.filter_map(|path| self.parents.get(path));
+        let slots = self.slots.as_ref();
+        // Recovery can handle a power cut that keeps the new name and loses the old place, but not
+        // one that loses the entry.
+        in_order(
+            Site::EntriesBeforeSlots,
+            || parents.try_for_each(|dir| sync(dir, Site::SyncOfEntries)),
+            || slots.map_or(Ok(()), |dir| sync(dir, Site::SyncOfSlots)),
+        )?;
+        sync(&self.home.dir, Site::SyncOfHome)
     }
 }
 

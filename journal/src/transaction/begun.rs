@@ -9,8 +9,8 @@
 use std::ffi::OsStr;
 
 use crate::base::identity::Identity;
-use crate::base::mutant::{self, Site};
-use crate::fs::barrier::sync_tree;
+use crate::base::mutant::Site;
+use crate::fs::barrier::sync_tree_named;
 use crate::fs::error_place::DiskError;
 use crate::fs::exchange::Exchange;
 use crate::fs::named_sync::sync_file;
@@ -112,11 +112,7 @@ impl Begun<'_> {
         }
         let TransactionDir { fs, dir, names, .. } = &self.home;
         // A failed sync is not repeated: the kernel marks the pages that it lost as clean.
-        let barrier = if mutant::drops(Site::BarrierOfStage) {
-            Barrier::PerObject
-        } else {
-            sync_tree(*fs, &self.claim.root)?
-        };
+        let barrier = sync_tree_named(*fs, &self.claim.root, Site::BarrierOfStage)?;
         if barrier == Barrier::PerObject && is_drafted {
             let draft = names.journal_temp();
             sync_file(*fs, dir, OsStr::new(&draft), Site::SyncOfDraft)?;

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
 use crate::base::identity::Identity;
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
+use crate::base::safeguard::perform;
 use crate::fs::{Dir, Fs, FsError, Layers};
 use crate::place::journal_file;
 use crate::place::record::{Act, Record};
@@ -30,7 +31,7 @@ pub(crate) fn with_pinned_identities(
     record: Record,
 ) -> Result<Record, FsError> {
     let fs = home.fs;
-    if fs.layers(&home.dir) == Layers::Plain || mutant::drops(Site::PinOfGeneration) {
+    if fs.layers(&home.dir) == Layers::Plain {
         return Ok(record);
     }
     let sides = StepPlaces::open(target, home, &record)?;
@@ -75,7 +76,7 @@ impl Pins<'_> {
         let Some(before) = self.fs.meta(dir, name)? else {
             return Ok(());
         };
-        self.fs.pin(dir, name)?;
+        perform(Site::PinOfGeneration, || self.fs.pin(dir, name))?;
         if let Some(after) = self.fs.meta(dir, name)? {
             self.now.insert(before.identity, after.identity);
         }

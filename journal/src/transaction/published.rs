@@ -6,8 +6,9 @@
 //!
 //! Read next: `recovery/settle.rs`, the ends; `transaction/ready.rs`, the states before.
 
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
 use crate::base::path::RelPath;
+use crate::base::safeguard::holds;
 use crate::fs::{FsError, Held};
 use crate::place::journal_file;
 use crate::place::lock::Locks;
@@ -104,13 +105,11 @@ impl Open<'_> {
             })?;
         }
         self.sync_steps(sides)?;
-        if mutant::drops(Site::LookAtSteps) {
-            return Ok(());
-        }
         let seen = sight(target, &self.home, &self.record, &self.journal);
         let seen = seen.map_err(PublishError::Disk)?;
         let is_lost = matches!(seen.replaced, Some(Place::Trash | Place::Gone));
-        if seen.taken != Taken::All || seen.staged != Place::Target || is_lost {
+        let are_whole = seen.taken == Taken::All && seen.staged == Place::Target && !is_lost;
+        if !holds(Site::LookAtSteps, are_whole) {
             return Err(PublishError::Moved);
         }
         Ok(())

@@ -6,7 +6,6 @@
 //! Read next: `transaction/prepared.rs`; `recovery/recover.rs`, for what happens if a process dies
 //! in one of the states.
 
-use crate::base::mutant::{self, Site};
 use crate::fs::FsError;
 use crate::fs::error_place::DiskError;
 use crate::place::lock::{Locks, Patience};
@@ -106,8 +105,7 @@ impl<'a> Ready<'a> {
         let path = || target.path().to_path_buf();
         let disk = PrepareError::disk(target.path());
         let mut reasons = stale(target, plan, content).map_err(disk)?;
-        let unlocked = not_locked(&self.locks).map_err(disk)?;
-        reasons.extend(unlocked.filter(|_| !mutant::drops(Site::LookAtLock)));
+        reasons.extend(not_locked(&self.locks).map_err(disk)?);
         if !reasons.is_empty() {
             return Err(PrepareError::Stale {
                 target: path(),

@@ -15,8 +15,9 @@ use thiserror::Error;
 
 use crate::base::digest::Digest;
 use crate::base::identity::Identity;
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
 use crate::base::plural::counted;
+use crate::base::safeguard::perform;
 use crate::fs::error_place::DiskError;
 use crate::fs::exchange::Exchange;
 use crate::fs::named_sync::sync_dir;
@@ -454,9 +455,7 @@ impl Open<'_> {
         let TransactionDir { fs, dir, names, .. } = &self.home;
         let name = names.generation(self.record.generation);
         let root = fs.open_dir(dir, OsStr::new(&name))?;
-        if !mutant::drops(Site::ModeOfGeneration) {
-            open_tree(*fs, &root, mode)?;
-        }
+        perform(Site::ModeOfGeneration, || open_tree(*fs, &root, mode))?;
         match self.record.durability {
             // Otherwise the tree would be back after a power cut, without access for other users.
             Durability::Power => sync_dir(*fs, &root, Site::SyncOfOpened),

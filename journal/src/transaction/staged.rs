@@ -9,7 +9,8 @@
 
 use std::ffi::OsStr;
 
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
+use crate::base::safeguard::finding;
 use crate::fs::{FsError, Held, Lock};
 use crate::place::journal_file;
 use crate::place::names::JournalName;
@@ -81,7 +82,6 @@ impl<'a> Staged<'a> {
             return Err(open.failed(source));
         }
         let stranger = match stranger_in_slots(&sides, open.record.steps(), plan) {
-            _ if mutant::drops(Site::LookIntoSlots) => None,
             Ok(found) => found.map(|path| {
                 PublishError::Changed(Stale {
                     path: path.to_string(),
@@ -176,14 +176,11 @@ impl<'a> Staged<'a> {
             locks, plan, old, ..
         } = &self.begun;
         let target = locks.target();
-        let mut reasons =
-            differences(target, plan, old.map(|old| old.identity)).map_err(PublishError::Disk)?;
-        if mutant::drops(Site::LastLook) {
-            reasons.clear();
-        }
+        let reasons = differences(target, plan, old.map(|old| old.identity));
+        let first = reasons.map_err(PublishError::Disk)?.into_iter().next();
         // That the locked directory is the one that the plan expects was checked earlier, and it
         // still is.
-        if let Some(changed) = reasons.into_iter().next() {
+        if let Some(changed) = finding(Site::LastLook, first) {
             return Ok(Some(changed));
         }
         let of_target = |why: String| Stale {
@@ -194,7 +191,6 @@ impl<'a> Staged<'a> {
             Work::Tree(_) => Ok(None),
             Work::Entries(moves) => match moves.are_current(target, plan) {
                 Ok(true) => Ok(None),
-                Ok(false) if mutant::drops(Site::LookAtMoves) => Ok(None),
                 Ok(false) => Ok(Some(of_target(
                     "has entries that were added or removed meanwhile".to_owned(),
                 ))),

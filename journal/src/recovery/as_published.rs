@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use crate::base::digest::Digest;
-use crate::fs::{Dir, FsError};
+use crate::fs::{Fs, FsError, NameInDir};
 use crate::place::record::Record;
 use crate::place::target::Target;
 use crate::plan::drift::{Difference, drift, drift_at};
@@ -21,7 +21,7 @@ pub(crate) fn is_as_published(target: &Target<'_>, name: &OsStr, receipt: Option
     let read = || -> Result<bool, FsError> {
         let root = fs.open_dir(parent, name)?;
         let inner = fs.open_dir(&root, OsStr::new(ENGINE_DIR))?;
-        match read_receipt((*fs, &inner, OsStr::new(RECEIPT_NAME)), receipt)? {
+        match read_receipt(*fs, inner.at(RECEIPT_NAME), receipt)? {
             Some(receipt) => Ok(drift(*fs, &root, &receipt)?.is_empty()),
             None => Ok(false),
         }
@@ -39,7 +39,7 @@ pub(crate) fn are_entries_as_published(target: &Target<'_>, receipt: Option<Dige
     let read = || -> Result<bool, FsError> {
         let root = fs.open_dir(parent, name)?;
         let inner = fs.open_dir(&root, OsStr::new(ENGINE_DIR))?;
-        match read_receipt((*fs, &inner, OsStr::new(RECEIPT_NAME)), receipt)? {
+        match read_receipt(*fs, inner.at(RECEIPT_NAME), receipt)? {
             Some(receipt) => {
                 let drift = drift(*fs, &root, &receipt)?;
                 let foreign = |difference| difference == Difference::Foreign;
@@ -66,7 +66,7 @@ pub(crate) fn are_slots_as_published(
         return Ok(false);
     };
     let digest = record.steps.receipt;
-    let Some(receipt) = read_receipt((sides.fs, &slot.dir, &slot.name), digest)? else {
+    let Some(receipt) = read_receipt(sides.fs, slot.at(), digest)? else {
         return Ok(false);
     };
     // Without an exchange, an object that another process had put at an entry has a name of its
@@ -99,10 +99,11 @@ pub(crate) fn are_slots_as_published(
 
 /// The receipt at a name, if its digest matches.
 fn read_receipt(
-    (fs, dir, name): (&dyn crate::fs::Fs, &Dir, &OsStr),
+    fs: &dyn Fs,
+    at: NameInDir<'_>,
     digest: Option<Digest>,
 ) -> Result<Option<Receipt>, FsError> {
-    let bytes = fs.read_file(dir, name, RECEIPT_BYTES_MAX)?;
+    let bytes = fs.read_file(at.dir, at.name, RECEIPT_BYTES_MAX)?;
     if Some(Digest::of(&bytes)) != digest {
         return Ok(None);
     }

@@ -206,13 +206,14 @@ pub(crate) fn recover(target: &Target<'_>) -> Result<Recovered, RecoverError> {
         source,
     })?;
     let disk = RecoverError::disk(target.path());
-    let (tidied, orphans) = tidy(target, &mut ending).map_err(disk)?;
+    let tidied = tidy(target).map_err(disk)?;
+    ending.leftovers.stopped |= tidied.is_stopped;
     Ok(Recovered {
         decision: case.decision,
         upshot,
         ending,
-        orphans,
-        tidied,
+        orphans: tidied.orphans,
+        tidied: tidied.count,
     })
 }
 
@@ -443,26 +444,34 @@ fn torn(home: &TransactionDir<'_>) -> Result<JournalSeen, FsError> {
     Ok(JournalSeen::TornAlone)
 }
 
+/// What happened to the engine's names that no journal owns.
+#[derive(Default)]
+struct Tidied {
+    /// How many were deleted.
+    count: u64,
+    /// Those that were left alone, because nothing proves that the engine created them.
+    orphans: Vec<String>,
+    /// Whether the observer stopped a deletion.
+    is_stopped: bool,
+}
+
 /// Deletes what no journal owns and what the engine provably created: drafts of journals, stages
 /// and trash.
-///
-/// If the observer stopped that, the ending reports it.
-fn tidy(target: &Target<'_>, ending: &mut Ending) -> Result<(u64, Vec<String>), FsError> {
-    let mut tidied = 0;
-    let mut orphans = Vec::new();
+fn tidy(target: &Target<'_>) -> Result<Tidied, FsError> {
+    let mut tidied = Tidied::default();
     for home in homes(target)? {
-        ending.leftovers.stopped |= tidy_home(target, &home, (&mut tidied, &mut orphans))?;
+        tidy_home(target, &home, &mut tidied)?;
     }
     // An engine's directory that a merge created before it died.
     TransactionDir::remove_if_empty(target);
-    Ok((tidied, orphans))
+    Ok(tidied)
 }
 
 fn tidy_home(
     target: &Target<'_>,
     home: &TransactionDir<'_>,
-    (tidied, orphans): (&mut u64, &mut Vec<String>),
-) -> Result<bool, FsError> {
+    tidied: &mut Tidied,
+) -> Result<(), FsError> {
     let TransactionDir { fs, dir, names, .. } = home;
     let siblings = Siblings::list(home)?;
     let mut left = siblings.unknown.clone();
@@ -477,21 +486,20 @@ fn tidy_home(
             sync_dir(*fs, dir, Site::SyncOfFoundDraft)?;
         }
         if ours && fs.remove_file(dir, &name).is_ok() {
-            *tidied += 1;
+            tidied.count += 1;
         } else {
             left.push(names.journal_temp());
         }
     }
-    let mut stopped = false;
     for token in &siblings.stages {
         if proves_itself(home, token)? {
             match stage_claim::discard(home, token, target.watch) {
-                Leftovers { stopped: true, .. } => stopped = true,
-                Leftovers { count: 0, .. } => *tidied += 1,
+                Leftovers { stopped: true, .. } => tidied.is_stopped = true,
+                Leftovers { count: 0, .. } => tidied.count += 1,
                 Leftovers { .. } => left.push(names.stage(token)),
             }
         } else if stage_claim::remove_if_empty(home, token) {
-            *tidied += 1;
+            tidied.count += 1;
         } else {
             left.push(names.stage(token));
         }
@@ -500,13 +508,14 @@ fn tidy_home(
         let name = format!("{}{identity}", names.trash_prefix());
         match empty_trash(home, &name, identity, target.watch)? {
             // It remains trash until a run has time to delete it.
-            Leftovers { stopped: true, .. } => stopped = true,
-            Leftovers { count: 0, .. } => *tidied += 1,
+            Leftovers { stopped: true, .. } => tidied.is_stopped = true,
+            Leftovers { count: 0, .. } => tidied.count += 1,
             Leftovers { .. } => left.push(name),
         }
     }
-    orphans.extend(left.into_iter().map(|name| home.shown(name)));
-    Ok(stopped)
+    let orphans = left.into_iter().map(|name| home.shown(name));
+    tidied.orphans.extend(orphans);
+    Ok(())
 }
 
 /// Deletes trash whose name contains its identity: another user can create a name, but not an

@@ -102,25 +102,35 @@ pub(crate) fn cover(
     };
     cover.directory(root, None)?;
     let mut covered = cover.covered;
+    // Changes of one turn are in the order of their paths.
     covered
         .changes
-        .sort_by_cached_key(|change| rank(plan, change));
+        .sort_by_cached_key(|change| (StepTurn::of(change, plan), change.path.clone()));
     Ok(covered)
 }
 
-/// Orders the changes: new entries, exchanged ones, those that the plan orders, taken ones; each by
-/// path.
-fn rank(plan: &Plan, change: &CoveredEntry) -> (u8, usize, RelPath) {
-    // A directory takes the position of the last ordered path in it.
-    let in_it = |path: &RelPath| *path == change.path || path.is_below(&change.path);
-    let ordered = plan.order().iter().rposition(in_it);
-    let group = match (change.kind, ordered) {
-        (StepKind::Take, _) => (3, 0),
-        (StepKind::Put | StepKind::Exchange, Some(index)) => (2, index),
-        (StepKind::Put, None) => (0, 0),
-        (StepKind::Exchange, None) => (1, 0),
-    };
-    (group.0, group.1, change.path.clone())
+/// When a change takes place: the variants are in the order of the steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum StepTurn {
+    New,
+    Exchanged,
+    /// At this position of the order in the plan.
+    Ordered(usize),
+    Taken,
+}
+
+impl StepTurn {
+    fn of(change: &CoveredEntry, plan: &Plan) -> Self {
+        // A directory takes the position of the last ordered path in it.
+        let in_it = |path: &RelPath| *path == change.path || path.is_below(&change.path);
+        let ordered = plan.order().iter().rposition(in_it);
+        match (change.kind, ordered) {
+            (StepKind::Take, _) => Self::Taken,
+            (StepKind::Put | StepKind::Exchange, Some(index)) => Self::Ordered(index),
+            (StepKind::Put, None) => Self::New,
+            (StepKind::Exchange, None) => Self::Exchanged,
+        }
+    }
 }
 
 /// Whether everything in a directory is planned or retired, or is bytecode that Python will write
@@ -331,7 +341,7 @@ mod tests {
             change("old", StepKind::Exchange),
             change("zero", StepKind::Put),
         ];
-        changes.sort_by_key(|change| rank(&plan, change));
+        changes.sort_by_key(|change| (StepTurn::of(change, &plan), change.path.clone()));
         let order: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
         assert_eq!(order, ["zero", "old", "cfg", "bin", "gone"]);
     }

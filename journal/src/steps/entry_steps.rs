@@ -200,7 +200,12 @@ fn is_as_seen(
     let now = observe_moved(fs, at, path, below)?;
     let then = expected.range(path.clone()..);
     let then = then.take_while(|(other, _)| within(other));
-    if !now.iter().map(as_moved).eq(then.map(as_moved)) {
+    let then = then.map(|(other, seen)| (other, as_moved(seen)));
+    if !now
+        .iter()
+        .map(|(other, seen)| (other, as_moved(seen)))
+        .eq(then)
+    {
         return Ok(false);
     }
     let is_dir = matches!(now.get(path), Some(Observed::Dir { .. }));
@@ -213,11 +218,11 @@ fn is_as_seen(
 
 /// The part of an observation that stays the same when its object is moved, and perhaps copied up
 /// for that.
-fn as_moved<'a>((path, seen): (&'a RelPath, &Observed)) -> (&'a RelPath, Observed) {
+fn as_moved(seen: &Observed) -> Observed {
     let mut seen = seen.clone();
     if let Observed::File { inode, digest, .. } = &mut seen {
         *inode = 0;
         *digest = None;
     }
-    (path, seen)
+    seen
 }

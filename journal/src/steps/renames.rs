@@ -15,7 +15,7 @@ use crate::base::safeguard::holds;
 use crate::fs::named_sync::sync_dir;
 use crate::fs::{Fs, FsError, Kind, Rename};
 use crate::place::record::{Act, Step};
-use crate::steps::step_places::{StepPlace, StepPlaces};
+use crate::steps::step_places::{SlotAndLive, StepPlace, StepPlaces};
 
 /// Why a step could not be taken back.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl From<FsError> for Stuck {
 
 /// Takes one step.
 pub(crate) fn take(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError> {
-    let (slot, live) = both(sides, step)?;
+    let SlotAndLive { slot, live } = open_places(sides, step)?;
     match step.act {
         Act::Put { .. } => put(sides.fs, &slot, &live),
         Act::Exchange { .. } => exchange(sides, &slot, &live),
@@ -57,11 +57,12 @@ fn take_aside(fs: &dyn Fs, live: &StepPlace, slot: &StepPlace) -> Result<(), FsE
 ///
 /// If the directory of the entry is gone, the replaced object stays in the stage.
 pub(crate) fn take_back(sides: &StepPlaces<'_>, step: &Step) -> Result<(), Stuck> {
-    let Some((slot, live)) = sides.slot(step).zip(sides.live(step)) else {
+    let Some(places) = sides.slot_and_live(step) else {
         return Ok(());
     };
-    let at_slot = sides.identity(Some(&slot))?;
-    let at_live = sides.identity(Some(&live))?;
+    let SlotAndLive { slot, live } = &places;
+    let at_slot = sides.identity(Some(slot))?;
+    let at_live = sides.identity(Some(live))?;
     match (step.act, at_slot, at_live) {
         // It was put by a link, and its first name still exists.
         (Act::Put { .. }, Some(one), Some(other)) if one == other => {
@@ -70,11 +71,11 @@ pub(crate) fn take_back(sides: &StepPlaces<'_>, step: &Step) -> Result<(), Stuck
         (Act::Take { .. }, Some(one), Some(other)) if one == other => {
             Ok(sides.fs.remove_file(&slot.dir, &slot.name)?)
         }
-        (Act::Exchange { .. }, Some(_), Some(_)) => Ok(exchange(sides, &slot, &live)?),
-        (Act::Take { .. }, Some(_), Some(found)) => exchange_back(sides, &slot, (&live, found)),
-        (_, Some(_), None) => put_durably(sides.fs, &slot, &live),
+        (Act::Exchange { .. }, Some(_), Some(_)) => Ok(exchange(sides, slot, live)?),
+        (Act::Take { .. }, Some(_), Some(found)) => exchange_back(sides, &places, found),
+        (_, Some(_), None) => put_durably(sides.fs, slot, live),
         (_, None, Some(_)) | (Act::Put { .. }, Some(_), Some(_)) => {
-            put_durably(sides.fs, &live, &slot)
+            put_durably(sides.fs, live, slot)
         }
         // Another process has deleted the object that was put.
         (_, None, None) => Ok(()),
@@ -83,7 +84,7 @@ pub(crate) fn take_back(sides: &StepPlaces<'_>, step: &Step) -> Result<(), Stuck
 
 /// Completes a step that was taken by a link, and whose first name still exists.
 pub(crate) fn finish(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError> {
-    let (Some(slot), Some(live)) = (sides.slot(step), sides.live(step)) else {
+    let Some(SlotAndLive { slot, live }) = sides.slot_and_live(step) else {
         return Ok(());
     };
     let at_slot = sides.identity(Some(&slot))?;
@@ -98,9 +99,8 @@ pub(crate) fn finish(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError>
     sides.fs.remove_file(&first.dir, &first.name)
 }
 
-fn both(sides: &StepPlaces<'_>, step: &Step) -> Result<(StepPlace, StepPlace), FsError> {
-    let sides = sides.slot(step).zip(sides.live(step));
-    sides.ok_or_else(|| FsError {
+fn open_places(sides: &StepPlaces<'_>, step: &Step) -> Result<SlotAndLive, FsError> {
+    sides.slot_and_live(step).ok_or_else(|| FsError {
         verb: "find the directory of",
         name: step
             .entry
@@ -114,15 +114,15 @@ fn exchange(sides: &StepPlaces<'_>, one: &StepPlace, other: &StepPlace) -> Resul
     sides.fs.rename(one.at(), other.at(), Rename::Exchange)
 }
 
-/// Exchanges back. Without an exchange, the object that another process put at the entry gets a
-/// name of its own beside the slot.
+/// Exchanges back. Without an exchange, the object `found` that another process put at the entry
+/// gets a name of its own beside the slot.
 ///
 /// # Crash
 /// Between the two moves the entry is absent, and the slot shows that its object is to come back.
 fn exchange_back(
     sides: &StepPlaces<'_>,
-    slot: &StepPlace,
-    (live, found): (&StepPlace, Identity),
+    SlotAndLive { slot, live }: &SlotAndLive,
+    found: Identity,
 ) -> Result<(), Stuck> {
     let tried = exchange(sides, slot, live);
     let Err(error) = &tried else { return Ok(()) };

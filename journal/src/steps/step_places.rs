@@ -34,6 +34,15 @@ impl StepPlace {
     }
 }
 
+/// Both places of one step.
+#[derive(Clone, Debug)]
+pub(crate) struct SlotAndLive {
+    /// The slot of an entry; for a whole tree the name of the stage or of the generation.
+    pub(crate) slot: StepPlace,
+    /// Where readers find the object.
+    pub(crate) live: StepPlace,
+}
+
 /// The state of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StepState {
@@ -191,6 +200,12 @@ impl<'a> StepPlaces<'a> {
         Some(StepPlace { dir, name })
     }
 
+    /// Both places of a step; `None` if the directory of one of them is gone.
+    pub(crate) fn slot_and_live(&self, step: &Step) -> Option<SlotAndLive> {
+        let (slot, live) = self.slot(step).zip(self.live(step))?;
+        Some(SlotAndLive { slot, live })
+    }
+
     /// The identity of the object at a place.
     pub(crate) fn identity(&self, side: Option<&StepPlace>) -> Result<Option<Identity>, FsError> {
         let Some(side) = side else { return Ok(None) };
@@ -207,23 +222,17 @@ impl<'a> StepPlaces<'a> {
         };
         let mut states = steps.iter().map(state_of).collect::<Result<Vec<_>, _>>()?;
         let pairs = steps.windows(2).enumerate();
-        for (first, _) in pairs.filter(|(_, pair)| is_take_and_put(pair)) {
-            let (Some(take), Some(put)) = (states.get(first), states.get(first + 1)) else {
+        for (first, pair) in pairs.filter(|(_, pair)| is_take_and_put(pair)) {
+            let Some([take, put]) = states.get_mut(first..first + 2) else {
                 continue;
             };
-            let (take, put) = match (take, put) {
-                (StepState::After, StepState::AfterChanged)
-                    if self.is_half_back(steps.get(first))? =>
-                {
-                    (StepState::After, StepState::BeforeChanged)
-                }
-                (take, put) => judge_pair(*take, *put),
-            };
-            for (index, state) in [(first, take), (first + 1, put)] {
-                if let Some(place) = states.get_mut(index) {
-                    *place = state;
-                }
+            let mut judged = TakeAndPut::judge(*take, *put);
+            let may_be_half_back =
+                judged.take == StepState::After && judged.put == StepState::AfterChanged;
+            if may_be_half_back && self.is_half_back(pair.first())? {
+                judged.put = StepState::BeforeChanged;
             }
+            (*take, *put) = (judged.take, judged.put);
         }
         Ok(states)
     }
@@ -297,18 +306,35 @@ fn is_take_and_put(pair: &[Step]) -> bool {
     path(take) == path(put) && matches!((take.act, put.act), (Act::Take { .. }, Act::Put { .. }))
 }
 
-/// Judges a take and the put after it together, since both move the same entry.
-fn judge_pair(take: StepState, put: StepState) -> (StepState, StepState) {
-    match (take, put) {
-        // The engine put the object at the entry; it is not a change by another process.
-        (StepState::AfterChanged, StepState::After) => (StepState::After, StepState::After),
-        // The object that was taken is one that another process had put there right before.
-        (StepState::Neither, StepState::After) => (StepState::AfterChanged, StepState::After),
-        // The old entry is in its place, so nothing was put there: a power cut lost the new entry.
-        (StepState::Before, StepState::AfterChanged) => {
-            (StepState::Before, StepState::BeforeChanged)
+/// The states of a take and of the put after it, which replace one entry together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TakeAndPut {
+    take: StepState,
+    put: StepState,
+}
+
+impl TakeAndPut {
+    /// Judges both together, from the states that each has alone.
+    fn judge(take: StepState, put: StepState) -> Self {
+        match (take, put) {
+            // The engine put the object at the entry; it is not a change by another process.
+            (StepState::AfterChanged, StepState::After) => Self {
+                take: StepState::After,
+                put,
+            },
+            // The object that was taken is one that another process had put there right before.
+            (StepState::Neither, StepState::After) => Self {
+                take: StepState::AfterChanged,
+                put,
+            },
+            // The old entry is in its place, so nothing was put there: a power cut lost the new
+            // entry.
+            (StepState::Before, StepState::AfterChanged) => Self {
+                take,
+                put: StepState::BeforeChanged,
+            },
+            (take, put) => Self { take, put },
         }
-        apart => apart,
     }
 }
 
@@ -374,9 +400,13 @@ mod tests {
     #[test]
     fn a_take_and_a_put_of_one_entry_are_judged_together() {
         use StepState::{After, AfterChanged, Before, BeforeChanged, Neither};
-        assert_eq!(judge_pair(AfterChanged, After), (After, After));
-        assert_eq!(judge_pair(Neither, After), (AfterChanged, After));
-        assert_eq!(judge_pair(Before, AfterChanged), (Before, BeforeChanged));
-        assert_eq!(judge_pair(After, Before), (After, Before));
+        let check = |take, put, expected: [StepState; 2]| {
+            let judged = TakeAndPut::judge(take, put);
+            assert_eq!([judged.take, judged.put], expected, "{take:?} {put:?}");
+        };
+        check(AfterChanged, After, [After, After]);
+        check(Neither, After, [AfterChanged, After]);
+        check(Before, AfterChanged, [Before, BeforeChanged]);
+        check(After, Before, [After, Before]);
     }
 }

@@ -64,13 +64,19 @@ pub(super) struct ReplacedTree {
     pub(super) exchange: Exchange,
 }
 
+/// What a stage contains once it is durable.
+#[derive(Debug)]
+pub(super) struct Built {
+    /// How the files were staged.
+    pub(super) counts: StageCounts,
+    /// The record of a whole tree, as `journal.tmp` contains it.
+    pub(super) draft: Option<Record>,
+}
+
 impl Begun<'_> {
     /// Builds the new objects, and the record of a whole tree, whose steps are already known; makes
     /// both durable.
-    pub(super) fn build(
-        &self,
-        options: &StageOptions<'_>,
-    ) -> Result<(StageCounts, Option<Record>), StageError> {
+    pub(super) fn build(&self, options: &StageOptions<'_>) -> Result<Built, StageError> {
         let fs = self.home.fs;
         let late = &self.receipt;
         let receipt = || late.get().0.as_str();
@@ -101,7 +107,8 @@ impl Begun<'_> {
             }
         };
         let barrier = self.make_durable(draft.is_some()).map_err(disk)?;
-        Ok((StageCounts { barrier, ..counts }, draft))
+        let counts = StageCounts { barrier, ..counts };
+        Ok(Built { counts, draft })
     }
 
     /// One barrier for the staged objects and for the draft of their journal; the name of the stage

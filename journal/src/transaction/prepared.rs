@@ -24,10 +24,9 @@ impl<'a> Prepared<'a> {
     /// created it.
     pub fn stage(self, options: &StageOptions<'_>) -> Result<Staged<'a>, StageFailed> {
         match self.begun.build(options) {
-            Ok((counts, draft)) => Ok(Staged {
+            Ok(built) => Ok(Staged {
                 begun: self.begun,
-                counts,
-                draft,
+                built,
                 lock: None,
             }),
             Err(source) => Err(StageFailed {

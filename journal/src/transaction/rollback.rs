@@ -314,7 +314,7 @@ impl<'a> Ready<'a> {
     ) -> Result<Record, FsError> {
         let target = self.target();
         let Generation { home, record } = generation;
-        let (token, exchange) = scratch(home)?;
+        let Scratch { token, exchange } = scratch(home)?;
         let mut inverse = Record {
             token,
             source: Origin::Generation,
@@ -508,12 +508,19 @@ fn reversing_steps(
     }
 }
 
-/// Returns a random part for names that do not exist in the transaction directory, and whether two
-/// names can be exchanged.
+/// What two scratch names in a transaction directory showed.
+struct Scratch {
+    /// A random part for names that do not exist there.
+    token: String,
+    /// Whether two names can be exchanged.
+    exchange: Exchange,
+}
+
+/// Creates two empty directories and removes them.
 ///
 /// # Crash
 /// Empty directories with names of stages may remain; the next run removes them.
-fn scratch(home: &TransactionDir<'_>) -> Result<(String, Exchange), FsError> {
+fn scratch(home: &TransactionDir<'_>) -> Result<Scratch, FsError> {
     let TransactionDir { fs, dir, names, .. } = home;
     let prefix = names.stage_prefix();
     let one = fs.make_unique_dir(dir, &prefix)?;
@@ -526,5 +533,5 @@ fn scratch(home: &TransactionDir<'_>) -> Result<(String, Exchange), FsError> {
     };
     let token = one.to_string_lossy();
     let token = token.strip_prefix(&prefix).unwrap_or_default().to_owned();
-    Ok((token, exchange))
+    Ok(Scratch { token, exchange })
 }

@@ -21,7 +21,7 @@ use crate::staging::build::StageCounts;
 use crate::steps::entry_cover::CoverError;
 use crate::steps::entry_steps::stranger_in_slots;
 use crate::steps::step_places::StepPlaces;
-use crate::transaction::begun::{Begun, Work};
+use crate::transaction::begun::{Begun, Built, Work};
 use crate::transaction::failures::{PublishError, PublishFailed};
 use crate::transaction::preconditions::{Stale, differences};
 use crate::transaction::published::{Open, Published};
@@ -30,9 +30,7 @@ use crate::transaction::published::{Open, Published};
 #[derive(Debug)]
 pub struct Staged<'a> {
     pub(super) begun: Begun<'a>,
-    pub(super) counts: StageCounts,
-    /// The record of a whole tree, as `journal.tmp` contains it.
-    pub(super) draft: Option<Record>,
+    pub(super) built: Built,
     pub(super) lock: Option<Held>,
 }
 
@@ -40,7 +38,7 @@ impl<'a> Staged<'a> {
     /// How the files were staged.
     #[must_use]
     pub fn counts(&self) -> StageCounts {
-        self.counts
+        self.built.counts
     }
 
     /// Takes the steps: only here readers see a change.
@@ -65,12 +63,7 @@ impl<'a> Staged<'a> {
         if let Err(source) = self.write_journal(&record) {
             return Err(self.unwritten(record, source));
         }
-        let Self {
-            begun,
-            counts,
-            lock,
-            ..
-        } = self;
+        let Self { begun, built, lock } = self;
         let (plan, work) = (begun.plan, begun.work);
         let open = Open {
             journal: name_of(&record),
@@ -95,7 +88,7 @@ impl<'a> Staged<'a> {
         }
         Ok(Published {
             open,
-            counts,
+            counts: built.counts,
             emptied: match work {
                 Work::Tree(_) => Vec::new(),
                 Work::Entries(moves) => moves.emptied(),
@@ -128,7 +121,7 @@ impl<'a> Staged<'a> {
     /// with the stage.
     fn write_journal(&self, record: &Record) -> Result<(), FsError> {
         let home = &self.begun.home;
-        match &self.draft {
+        match &self.built.draft {
             Some(_) if record.is_lone_put() => Ok(()),
             Some(_) => journal_file::publish_draft(home, record.durability),
             None => journal_file::write(home, record),
@@ -207,7 +200,7 @@ impl<'a> Staged<'a> {
         'a: 's,
     {
         let Begun { home, work, .. } = &self.begun;
-        let mut record = match &self.draft {
+        let mut record = match &self.built.draft {
             Some(draft) => draft.clone(),
             None => self.begun.record(Vec::new()),
         };

@@ -42,7 +42,9 @@ pub use candidates::FoundBy;
 pub use discover::{Located, find, find_wanted, locate, locate_wanted};
 pub(crate) use error::shown;
 pub use error::{InterpreterError, Tried, Unread};
-pub use interpreter::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
+#[cfg(test)]
+pub(crate) use interpreter::sample;
+pub use interpreter::{Bundled, Caching, Interpreter, Platform, PythonVersion, Scheme};
 pub use listing::{Listed, Listing, list};
 pub(crate) use passwords::without_passwords;
 pub use precedence::Wanted;

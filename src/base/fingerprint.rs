@@ -5,6 +5,7 @@
 //! filesystem's clock; nor, where there is neither ctime nor inode number, a file replaced by one
 //! of the same size and time.
 //!
+//! On disk: a part of the answers that depend on it; another field means another format of each.
 //! Read next: `python/probe_cache.rs` and `wheel/catalogue.rs`, which keep their answers under
 //! fingerprints.
 
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 /// A file whose change means that an answer is outdated.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// The path; links are followed.
     pub path: PathBuf,
@@ -41,7 +42,7 @@ impl Fingerprint {
 }
 
 /// Which file a path names, as far as one `stat` can tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileState {
     /// Size in bytes.
     pub len: u64,
@@ -79,39 +80,6 @@ impl FileState {
             mtime_ns: since.map_or(0, |s| i128::try_from(s.as_nanos()).unwrap_or(0)),
             ctime_ns: 0,
             inode: 0,
-        }
-    }
-}
-
-/// [`Fingerprint`] on disk: its path and, if the file existed, its length, two times and inode
-/// number.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Stored {
-    path: PathBuf,
-    state: Option<(u64, i128, i128, u64)>,
-}
-
-impl From<&Fingerprint> for Stored {
-    fn from(witness: &Fingerprint) -> Self {
-        let state = witness.state;
-        Self {
-            path: witness.path.clone(),
-            state: state.map(|s| (s.len, s.mtime_ns, s.ctime_ns, s.inode)),
-        }
-    }
-}
-
-impl From<Stored> for Fingerprint {
-    fn from(stored: Stored) -> Self {
-        let state = |(len, mtime_ns, ctime_ns, inode)| FileState {
-            len,
-            mtime_ns,
-            ctime_ns,
-            inode,
-        };
-        Self {
-            path: stored.path,
-            state: stored.state.map(state),
         }
     }
 }

@@ -161,7 +161,7 @@ pub trait Hooks {
     /// # Errors
     /// Operations that contradict each other.
     fn setup_python(&self, context: &Context, draft: &mut Draft) -> Result<(), HookError> {
-        if context.interpreter.os_name == "nt" {
+        if context.interpreter.platform.os_name == "nt" {
             return windows_python::setup_python(context, draft);
         }
         let Interpreter {
@@ -227,7 +227,7 @@ pub trait Hooks {
             bin_name: bin.as_str(),
             site_packages: &packages,
         };
-        let scripts = if context.interpreter.os_name == "nt" {
+        let scripts = if context.interpreter.platform.os_name == "nt" {
             activation::windows_scripts(&activation)
         } else {
             activation::scripts(&activation)

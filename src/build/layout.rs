@@ -67,10 +67,10 @@ impl Layout {
     /// # Errors
     /// [`LayoutError`], if the operating system or the name of the executable is not supported.
     pub fn of(interpreter: &Interpreter) -> Result<Self, LayoutError> {
-        let is_nt = interpreter.os_name == "nt";
-        if interpreter.os_name != "posix" && !is_nt {
+        let is_nt = interpreter.platform.os_name == "nt";
+        if interpreter.platform.os_name != "posix" && !is_nt {
             return Err(LayoutError::Platform {
-                os_name: interpreter.os_name.clone(),
+                os_name: interpreter.platform.os_name.clone(),
             });
         }
         let executable = normal(&interpreter.executable);
@@ -100,13 +100,13 @@ impl Layout {
             directories.push(scheme.platlib.clone());
         }
         directories.push(scheme.scripts.clone());
-        let darwin = interpreter.sys_platform == "darwin";
+        let darwin = interpreter.platform.sys_platform == "darwin";
         Ok(Self {
             bin_name: scheme.scripts.clone(),
             inc_path: scheme.include.clone(),
             lib_path: scheme.purelib.clone(),
             platlib_path: scheme.platlib.clone(),
-            lib64_link: interpreter.is_64bit && !is_nt && !darwin && !from_3_15,
+            lib64_link: interpreter.platform.is_64bit && !is_nt && !darwin && !from_3_15,
             env_exe,
             names,
             python_dir: executable.parent().unwrap_or(&executable).to_owned(),
@@ -117,7 +117,7 @@ impl Layout {
 
 /// The name that the interpreter has on Windows since Python 3.13, whatever name started it.
 fn nt_name(interpreter: &Interpreter, name: &str) -> Option<&'static str> {
-    let is_named = interpreter.os_name == "nt" && interpreter.version.at_least(3, 13);
+    let is_named = interpreter.platform.os_name == "nt" && interpreter.version.at_least(3, 13);
     let debug = name.ends_with("_d.exe");
     is_named.then_some(if debug { "python_d.exe" } else { "python.exe" })
 }
@@ -129,12 +129,12 @@ fn names_of(interpreter: &Interpreter) -> Vec<String> {
     if version.at_least(3, 9) {
         names.push(format!("python3.{}", version.minor));
     }
-    if interpreter.implementation == "pypy" {
+    if interpreter.platform.implementation == "pypy" {
         names.extend(["pypy3".to_owned(), "pypy".to_owned()]);
     }
     // Python 3.14 has the number pi for a version, and this name. In an encoding other than UTF-8
     // the name would have bytes that are not UTF-8.
-    if version.minor == 14 && interpreter.filesystem_encoding == "utf-8" {
+    if version.minor == 14 && interpreter.platform.filesystem_encoding == "utf-8" {
         names.push("𝜋thon".to_owned());
     }
     names
@@ -142,45 +142,10 @@ fn names_of(interpreter: &Interpreter) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use rvenv_journal::Digest;
-
     use std::path::Path;
 
     use super::*;
-    use crate::python::{Bundled, PythonVersion, Scheme};
-
-    fn interpreter(minor: u32, executable: &str) -> Interpreter {
-        let path = |text: &str| RelPath::new(text).unwrap();
-        Interpreter {
-            executable: executable.into(),
-            invoked: executable.into(),
-            real_executable: executable.into(),
-            executable_digest: Digest::of(b""),
-            executable_len: 0,
-            version: PythonVersion {
-                major: 3,
-                minor,
-                micro: 0,
-                text: format!("3.{minor}.0"),
-            },
-            implementation: "cpython".to_owned(),
-            free_threaded: false,
-            abiflags: String::new(),
-            is_64bit: true,
-            os_name: "posix".to_owned(),
-            sys_platform: "linux".to_owned(),
-            filesystem_encoding: "utf-8".to_owned(),
-            scheme: Scheme {
-                include: path("include"),
-                purelib: path("lib/python/site-packages"),
-                platlib: path("lib64/python/site-packages"),
-                scripts: path("bin"),
-            },
-            caching: None,
-            bundled: Bundled::Wheels(Vec::new()),
-            witnesses: Vec::new(),
-        }
-    }
+    use crate::python::sample as interpreter;
 
     fn check_names(interpreter: &Interpreter, expect: &str) {
         let layout = Layout::of(interpreter).unwrap();
@@ -210,10 +175,10 @@ mod tests {
             "python3 python python3.15",
         );
         let mut latin = interpreter(14, "/p/bin/python3");
-        latin.filesystem_encoding = "iso8859-1".to_owned();
+        latin.platform.filesystem_encoding = "iso8859-1".to_owned();
         check_names(&latin, "python3 python python3.14");
         let mut pypy = interpreter(9, "/usr/bin/pypy3");
-        pypy.implementation = "pypy".to_owned();
+        pypy.platform.implementation = "pypy".to_owned();
         check_names(&pypy, "pypy3 python python3 python3.9 pypy");
     }
 
@@ -226,8 +191,10 @@ mod tests {
         };
         assert!(link(|_| {}));
         assert!(!link(|found| found.version.minor = 15));
-        assert!(!link(|found| found.is_64bit = false));
-        assert!(!link(|found| found.sys_platform = "darwin".to_owned()));
+        assert!(!link(|found| found.platform.is_64bit = false));
+        assert!(!link(
+            |found| found.platform.sys_platform = "darwin".to_owned()
+        ));
     }
 
     #[test]
@@ -237,10 +204,10 @@ mod tests {
             let made: Vec<_> = layout.directories.iter().map(RelPath::as_str).collect();
             made.join(" ")
         };
-        assert_eq!(made(14), "include lib/python/site-packages bin");
+        assert_eq!(made(14), "include lib/python3.14/site-packages bin");
         assert_eq!(
             made(15),
-            "include lib/python/site-packages lib64/python/site-packages bin"
+            "include lib/python3.15/site-packages lib64/python3.15/site-packages bin"
         );
     }
 
@@ -254,7 +221,7 @@ mod tests {
     #[test]
     fn a_layout_that_is_not_known_is_refused() {
         let mut other = interpreter(13, "/python");
-        other.os_name = "java".to_owned();
+        other.platform.os_name = "java".to_owned();
         let error = Layout::of(&other).unwrap_err().to_string();
         assert_eq!(error, "environments on `java` are not supported");
         let error = Layout::of(&interpreter(13, "/p/py\nthon")).unwrap_err();

@@ -48,7 +48,7 @@ pub fn render(
         line("command", &command(interpreter, options, env_dir));
     }
     line("rvenv", env!("CARGO_PKG_VERSION"));
-    if interpreter.os_name == "nt" {
+    if interpreter.platform.os_name == "nt" {
         text = text.replace('\n', "\r\n");
     }
     text
@@ -65,7 +65,7 @@ pub fn command(interpreter: &Interpreter, options: &Options, env_dir: &str) -> S
         }
     };
     // A flag is written only if it differs from the platform's default.
-    if interpreter.os_name == "nt" {
+    if interpreter.platform.os_name == "nt" {
         flag(options.symlinks, "--symlinks");
     } else {
         flag(!options.symlinks, "--copies");

@@ -134,7 +134,7 @@ impl ScriptTree {
     /// platform's script replaces one of the same name in `common`.
     #[must_use]
     pub fn scripts(&self, interpreter: &Interpreter) -> BTreeMap<&RelPath, &ScriptFile> {
-        let is_nt = interpreter.os_name == "nt";
+        let is_nt = interpreter.platform.os_name == "nt";
         let own = if is_nt { Folder::Nt } else { Folder::Posix };
         let chosen = [Folder::Common, own].into_iter();
         let all = chosen

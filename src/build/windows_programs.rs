@@ -130,7 +130,7 @@ fn names_of_launchers(interpreter: &Interpreter) -> Vec<(String, &'static str)> 
     } else {
         ""
     };
-    let sources = match (interpreter.free_threaded, debug) {
+    let sources = match (interpreter.platform.free_threaded, debug) {
         (false, "") => ["venvlauncher.exe", "venvwlauncher.exe"],
         (false, _) => ["venvlauncher_d.exe", "venvwlauncher_d.exe"],
         (true, "") => ["venvlaunchert.exe", "venvwlaunchert.exe"],
@@ -139,7 +139,7 @@ fn names_of_launchers(interpreter: &Interpreter) -> Vec<(String, &'static str)> 
     let mut names = Vec::new();
     for (kind, source) in ["", "w"].into_iter().zip(sources) {
         names.push((format!("python{kind}{debug}.exe"), source));
-        if interpreter.free_threaded {
+        if interpreter.platform.free_threaded {
             names.push((format!("python{kind}3.{minor}t{debug}.exe"), source));
         }
     }

@@ -161,14 +161,10 @@ impl Bytecode {
 #[must_use]
 pub fn key(wheel: Digest, interpreter: &Interpreter) -> Option<Digest> {
     let Caching { tag, magic } = interpreter.caching.as_ref()?;
-    let Interpreter {
-        implementation,
-        version,
-        executable_digest: executable,
-        ..
-    } = interpreter;
+    let executable = interpreter.executable_digest;
+    let implementation = &interpreter.platform.implementation;
     let program = Digest::of(PROGRAM.as_bytes());
-    let version = &version.text;
+    let version = &interpreter.version.text;
     let text = format!(
         "rvenv bytecode {FORMAT}\nwheel {wheel}\nprogram {program}\nbatch {BATCH_BYTES}\n\
          python {implementation} {version} {tag} {magic} {executable}\n"

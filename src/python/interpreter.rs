@@ -1,17 +1,23 @@
 //! What is known about an interpreter: plain values, no effects.
 //!
-//! Promises nothing but their meaning. All paths are absolute and UTF-8, as `pyvenv.cfg` demands.
+//! Promises that the parts which become names in an environment (scheme and cache tag) fit there,
+//! whether an interpreter printed them or the cache kept them. All paths are absolute and UTF-8, as
+//! `pyvenv.cfg` demands.
+//!
+//! On disk: `probe_cache.rs` keeps an [`Interpreter`] with the fields and names of this file, so
+//! that another field or name means another format there.
 //! Read next: `probe.rs`, which creates them; `build/layout.rs`, which uses them.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use rvenv_journal::{Digest, RelPath};
+use serde::{Deserialize, Serialize};
 
 use crate::base::fingerprint::Fingerprint;
 
 /// A base interpreter, as `venv` sees it from inside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interpreter {
     /// The base executable: the path that starts it, links not resolved.
     pub executable: PathBuf,
@@ -21,11 +27,27 @@ pub struct Interpreter {
     /// The file that [`executable`](Self::executable) leads to.
     pub real_executable: PathBuf,
     /// SHA-256 of the executable's bytes.
+    #[serde(with = "digest_text")]
     pub executable_digest: Digest,
     /// Bytes of the executable.
     pub executable_len: u64,
     /// The version.
     pub version: PythonVersion,
+    /// The kind of Python, and the system that it runs on.
+    pub platform: Platform,
+    /// The directories of an environment of this interpreter.
+    pub scheme: Scheme,
+    /// How it marks its bytecode files; `None` if it keeps none.
+    pub caching: Option<Caching>,
+    /// The wheels that `ensurepip` would install.
+    pub bundled: Bundled,
+    /// The files that all of this depends on.
+    pub witnesses: Vec<Fingerprint>,
+}
+
+/// The kind of Python that an interpreter is, and the system that it runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
     /// `sys.implementation.name`: `cpython`, `pypy`, ….
     pub implementation: String,
     /// Whether this build runs without the global interpreter lock.
@@ -40,18 +62,10 @@ pub struct Interpreter {
     pub sys_platform: String,
     /// `sys.getfilesystemencoding()` under the locale of this process.
     pub filesystem_encoding: String,
-    /// The directories of an environment of this interpreter.
-    pub scheme: Scheme,
-    /// How it marks its bytecode files; `None` if it keeps none.
-    pub caching: Option<Caching>,
-    /// The wheels that `ensurepip` would install.
-    pub bundled: Bundled,
-    /// The files that all of this depends on.
-    pub witnesses: Vec<Fingerprint>,
 }
 
 /// The version of an interpreter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PythonVersion {
     /// The 3 of 3.13.0.
     pub major: u32,
@@ -78,7 +92,10 @@ impl fmt::Display for PythonVersion {
 }
 
 /// The directories of an environment, as this version's `venv` creates them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Written as the list of its texts, in the order of the fields; `probe.py` prints it so too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "[String; 4]", into = "[String; 4]")]
 pub struct Scheme {
     /// C headers.
     pub include: RelPath,
@@ -90,8 +107,40 @@ pub struct Scheme {
     pub scripts: RelPath,
 }
 
+impl TryFrom<[String; 4]> for Scheme {
+    type Error = String;
+
+    fn try_from(texts: [String; 4]) -> Result<Self, String> {
+        let [include, purelib, platlib, scripts] = texts.map(|text| {
+            RelPath::new(&text)
+                .map_err(|error| format!("its layout leaves the environment: {error}"))
+        });
+        Ok(Self {
+            include: include?,
+            purelib: purelib?,
+            platlib: platlib?,
+            scripts: scripts?,
+        })
+    }
+}
+
+impl From<Scheme> for [String; 4] {
+    fn from(scheme: Scheme) -> Self {
+        let Scheme {
+            include,
+            purelib,
+            platlib,
+            scripts,
+        } = scheme;
+        [include, purelib, platlib, scripts].map(|path| path.to_string())
+    }
+}
+
 /// How an interpreter marks the bytecode files that it keeps in `__pycache__`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Written as the pair of its texts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "(String, String)", into = "(String, String)")]
 pub struct Caching {
     /// `sys.implementation.cache_tag`, such as `cpython-313`.
     pub tag: String,
@@ -99,8 +148,32 @@ pub struct Caching {
     pub magic: String,
 }
 
+impl TryFrom<(String, String)> for Caching {
+    type Error = String;
+
+    /// Checks the cache tag, which becomes part of file names.
+    fn try_from((tag, magic): (String, String)) -> Result<Self, String> {
+        let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if tag.is_empty() || !tag.chars().all(is_fit) {
+            let shown = tag.escape_debug();
+            return Err(format!("its cache tag `{shown}` cannot be in a file name"));
+        }
+        if magic.is_empty() || !magic.chars().all(|c| c.is_ascii_hexdigit()) {
+            return Err("it has a cache tag and no magic number".to_owned());
+        }
+        Ok(Self { tag, magic })
+    }
+}
+
+impl From<Caching> for (String, String) {
+    fn from(caching: Caching) -> Self {
+        (caching.tag, caching.magic)
+    }
+}
+
 /// The wheels that `ensurepip` would install.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Bundled {
     /// In the order of installation: setuptools first where it is bundled, then pip.
     Wheels(Vec<PathBuf>),
@@ -119,5 +192,57 @@ impl Bundled {
             Self::Wheels(wheels) => wheels,
             Self::Missing { .. } => &[],
         }
+    }
+}
+
+/// A digest as text.
+mod digest_text {
+    use rvenv_journal::Digest;
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(digest: &Digest, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(digest)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
+        Digest::parse(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+/// A `CPython` of this minor version on Linux, for tests.
+#[cfg(test)]
+pub(crate) fn sample(minor: u32, executable: &str) -> Interpreter {
+    let scheme = [
+        "include".to_owned(),
+        format!("lib/python3.{minor}/site-packages"),
+        format!("lib64/python3.{minor}/site-packages"),
+        "bin".to_owned(),
+    ];
+    Interpreter {
+        executable: executable.into(),
+        invoked: executable.into(),
+        real_executable: executable.into(),
+        executable_digest: Digest::of(b""),
+        executable_len: 0,
+        version: PythonVersion {
+            major: 3,
+            minor,
+            micro: 0,
+            text: format!("3.{minor}.0"),
+        },
+        platform: Platform {
+            implementation: "cpython".to_owned(),
+            free_threaded: false,
+            abiflags: String::new(),
+            is_64bit: true,
+            os_name: "posix".to_owned(),
+            sys_platform: "linux".to_owned(),
+            filesystem_encoding: "utf-8".to_owned(),
+        },
+        scheme: scheme.try_into().expect("the paths are relative"),
+        caching: None,
+        bundled: Bundled::Wheels(Vec::new()),
+        witnesses: Vec::new(),
     }
 }

@@ -13,11 +13,13 @@ import os
 
 
 def report(answer):
-    sys.stdout.write("\nrvenv-probe-1:" + json.dumps(answer, sort_keys=True) + "\n")
+    sys.stdout.write("\nrvenv-probe-2:" + json.dumps(answer, sort_keys=True) + "\n")
     sys.stdout.flush()
 
 
-head = {"version": list(sys.version_info[:3]), "text": sys.version.split()[0]}
+version = dict(zip(("major", "minor", "micro"), sys.version_info))
+version["text"] = sys.version.split()[0]
+head = {"version": version}
 if sys.version_info < (3, 6):
     report(head)
     sys.exit(0)
@@ -54,7 +56,12 @@ def scheme():
         paths = {"include": "include", "purelib": packages, "platlib": packages, "scripts": "bin"}
     if sys.version_info >= (3, 14):
         paths["include"] = "Include" if WINDOWS else "include"
-    return paths
+    return [paths[name] for name in ("include", "purelib", "platlib", "scripts")]
+
+
+def caching():
+    tag = sys.implementation.cache_tag
+    return None if tag is None else [tag, importlib.util.MAGIC_NUMBER.hex()]
 
 
 def existing(path):
@@ -157,18 +164,18 @@ try:
         executable=plain(sys.executable),
         base_executable=plain(getattr(sys, "_base_executable", None) or sys.executable),
         real_executable=plain(os.path.realpath(sys.executable)),
-        implementation=sys.implementation.name,
-        free_threaded=bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-        abiflags=getattr(sys, "abiflags", ""),
-        is_64bit=sys.maxsize > 2**32,
-        os_name=os.name,
-        sys_platform=sys.platform,
-        filesystem_encoding=sys.getfilesystemencoding(),
+        platform=dict(
+            implementation=sys.implementation.name,
+            free_threaded=bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+            abiflags=getattr(sys, "abiflags", ""),
+            is_64bit=sys.maxsize > 2**32,
+            os_name=os.name,
+            sys_platform=sys.platform,
+            filesystem_encoding=sys.getfilesystemencoding(),
+        ),
         scheme=scheme(),
-        cache_tag=sys.implementation.cache_tag,
-        magic=importlib.util.MAGIC_NUMBER.hex(),
-        wheels=[plain(wheel) for wheel in wheels],
-        wheels_missing=reason,
+        caching=caching(),
+        bundled={"missing": {"reason": reason}} if reason else {"wheels": list(map(plain, wheels))},
         watched=sorted(set(plain(path) for path in watched)),
     )
 except UnicodeError:

@@ -10,12 +10,12 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
+use rvenv_journal::Digest;
 use rvenv_journal::raw::{Hasher, counted};
-use rvenv_journal::{Digest, RelPath};
 use serde::Deserialize;
 
 use super::error::{InterpreterError, shown};
-use super::interpreter::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
+use super::interpreter::{Bundled, Caching, Interpreter, Platform, PythonVersion};
 use super::process::{self, Finished, Heard, Job, Unfinished};
 use super::surroundings::{Control, Surroundings};
 use crate::base::fingerprint::Fingerprint;
@@ -24,7 +24,7 @@ use crate::base::regular_file;
 /// The program that the interpreter runs.
 pub(super) const PROBE: &str = include_str!("probe.py");
 /// The prefix of the answer.
-const MARKER: &str = "rvenv-probe-1:";
+const MARKER: &str = "rvenv-probe-2:";
 /// The deepest chain of environments that were created from environments; a longer one is a cycle.
 const CHAIN_MAX: usize = 8;
 /// More than any real `pyvenv.cfg` has.
@@ -33,42 +33,24 @@ const CONFIG_MAX: u64 = 1 << 16;
 /// The part of the answer that every Python gives.
 #[derive(Deserialize)]
 struct Head {
-    version: [u32; 3],
-    text: String,
+    version: PythonVersion,
     unusable: Option<String>,
 }
 
-/// The answer of a Python that is new enough.
+/// The answer of a Python that is new enough: what becomes a part of an [`Interpreter`], and what
+/// finds its base and its witnesses.
 #[derive(Deserialize)]
 struct Answer {
-    version: [u32; 3],
-    text: String,
+    version: PythonVersion,
     executable: PathBuf,
     base_executable: PathBuf,
     real_executable: PathBuf,
-    implementation: String,
-    free_threaded: bool,
-    abiflags: String,
-    is_64bit: bool,
-    os_name: String,
-    sys_platform: String,
-    filesystem_encoding: String,
-    scheme: Places,
-    #[serde(default)]
-    cache_tag: Option<String>,
-    #[serde(default)]
-    magic: String,
-    wheels: Vec<PathBuf>,
-    wheels_missing: Option<String>,
+    platform: Platform,
+    /// As text, so that a scheme or a cache tag that does not fit is reported as such.
+    scheme: [String; 4],
+    caching: Option<(String, String)>,
+    bundled: Bundled,
     watched: Vec<PathBuf>,
-}
-
-#[derive(Deserialize)]
-struct Places {
-    include: String,
-    purelib: String,
-    platlib: String,
-    scripts: String,
 }
 
 /// An interpreter, and whether the answer may be remembered.
@@ -184,9 +166,8 @@ fn read(path: &Path, line: &[u8]) -> Result<Answer, Unreadable> {
         Unreadable::Reason(format!("its answer to the probe is malformed: {error}"))
     };
     let head: Head = serde_json::from_slice(line).map_err(reason)?;
-    let [major, minor, _] = head.version;
-    if (major, minor) < (3, 6) {
-        return Err(Unreadable::Old(process::printable(&head.text)));
+    if !head.version.at_least(3, 6) {
+        return Err(Unreadable::Old(process::printable(&head.version.text)));
     }
     if let Some(why) = head.unusable {
         return Err(Unreadable::Reason(process::printable(&why)));
@@ -207,7 +188,7 @@ fn read(path: &Path, line: &[u8]) -> Result<Answer, Unreadable> {
     ];
     let all = paths
         .into_iter()
-        .chain(&answer.wheels)
+        .chain(answer.bundled.wheels())
         .chain(&answer.watched);
     if let Some(relative) = all.into_iter().find(|p| !p.is_absolute()) {
         let text = format!(
@@ -284,7 +265,7 @@ fn executable_in(home: &Path, answer: &Answer) -> Option<PathBuf> {
         }
     }
     if home != own {
-        let [major, minor, _] = answer.version;
+        let PythonVersion { major, minor, .. } = answer.version;
         let own_name = answer.executable.file_name()?.to_owned();
         let names = [
             own_name,
@@ -314,8 +295,9 @@ fn describe(
     let executable_before = Fingerprint::of(&answer.executable);
     let (executable_digest, executable_len) =
         digest(&answer.executable).map_err(|error| fail(format!("it cannot be read: {error}")))?;
-    let scheme = scheme(&answer.scheme).map_err(&fail)?;
-    let caching = caching(answer.cache_tag, answer.magic).map_err(&fail)?;
+    let scheme = answer.scheme.try_into().map_err(&fail)?;
+    let caching = answer.caching.map(Caching::try_from).transpose();
+    let caching = caching.map_err(&fail)?;
     witnesses.push(executable_before);
     let mut steady = witnesses.iter().all(Fingerprint::holds);
     let watched: Vec<Fingerprint> = answer
@@ -324,70 +306,29 @@ fn describe(
         .map(|path| Fingerprint::of(path))
         .collect();
     // If a wheel vanished after the answer, the answer was outdated when it arrived.
-    steady &= watched.iter().all(|w| {
-        w.state.is_some() || answer.wheels_missing.is_some() || !answer.wheels.contains(&w.path)
-    });
+    let wheels = answer.bundled.wheels();
+    let is_current = |seen: &Fingerprint| seen.state.is_some() || !wheels.contains(&seen.path);
+    steady &= watched.iter().all(is_current);
     witnesses.extend(watched);
     witnesses.sort_by(|a, b| a.path.cmp(&b.path));
     witnesses.dedup_by(|a, b| a.path == b.path);
-    let [major, minor, micro] = answer.version;
     let interpreter = Interpreter {
         executable: answer.executable,
         invoked,
         real_executable: answer.real_executable,
         executable_digest,
         executable_len,
-        version: PythonVersion {
-            major,
-            minor,
-            micro,
-            text: answer.text,
-        },
-        implementation: answer.implementation,
-        free_threaded: answer.free_threaded,
-        abiflags: answer.abiflags,
-        is_64bit: answer.is_64bit,
-        os_name: answer.os_name,
-        sys_platform: answer.sys_platform,
-        filesystem_encoding: answer.filesystem_encoding,
+        version: answer.version,
+        platform: answer.platform,
         scheme,
         caching,
-        bundled: match answer.wheels_missing {
-            Some(reason) => Bundled::Missing { reason },
-            None => Bundled::Wheels(answer.wheels),
-        },
+        bundled: answer.bundled,
         witnesses,
     };
     Ok(Probed {
         interpreter,
         steady,
     })
-}
-
-fn scheme(places: &Places) -> Result<Scheme, String> {
-    let place = |text: &str| {
-        RelPath::new(text).map_err(|error| format!("its layout leaves the environment: {error}"))
-    };
-    Ok(Scheme {
-        include: place(&places.include)?,
-        purelib: place(&places.purelib)?,
-        platlib: place(&places.platlib)?,
-        scripts: place(&places.scripts)?,
-    })
-}
-
-/// Checks the cache tag, which becomes part of file names.
-fn caching(tag: Option<String>, magic: String) -> Result<Option<Caching>, String> {
-    let Some(tag) = tag else { return Ok(None) };
-    let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if tag.is_empty() || !tag.chars().all(is_fit) {
-        let shown = tag.escape_debug();
-        return Err(format!("its cache tag `{shown}` cannot be in a file name"));
-    }
-    if magic.is_empty() || !magic.chars().all(|c| c.is_ascii_hexdigit()) {
-        return Err("it has a cache tag and no magic number".to_owned());
-    }
-    Ok(Some(Caching { tag, magic }))
 }
 
 /// SHA-256 and length of a file.

@@ -10,22 +10,22 @@
 //! where there is neither ctime nor inode number, a file replaced by one of the same size and time.
 //!
 //! On disk: answers, `<cache dir>/interpreters/<sha256 of the path>.json`.
-//! Read next: `interpreter.rs`, whose values are stored here under a format of their own.
+//! Read next: `interpreter.rs`, whose values are written here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rvenv_journal::{Digest, RelPath};
+use rvenv_journal::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::interpreter::{Bundled, Caching, Interpreter, PythonVersion, Scheme};
+use super::interpreter::Interpreter;
 use super::probe::PROBE;
 use super::surroundings::Surroundings;
 use crate::base::cached_answer::CachedAnswer;
-use crate::base::fingerprint::{self, Fingerprint};
+use crate::base::fingerprint::Fingerprint;
 
 /// The version of this format.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// More than any real entry has.
 const ENTRY_MAX: u64 = 1 << 20;
 
@@ -46,32 +46,7 @@ struct CachedProbe {
     path: PathBuf,
     resolved: PathBuf,
     locale: String,
-    interpreter: Stored,
-}
-
-/// [`Interpreter`] on disk.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    executable: PathBuf,
-    invoked: PathBuf,
-    real_executable: PathBuf,
-    executable_digest: String,
-    executable_len: u64,
-    version: (u32, u32, u32, String),
-    implementation: String,
-    free_threaded: bool,
-    abiflags: String,
-    is_64bit: bool,
-    os_name: String,
-    sys_platform: String,
-    filesystem_encoding: String,
-    /// include, purelib, platlib, scripts
-    scheme: [String; 4],
-    /// tag, magic
-    caching: Option<(String, String)>,
-    wheels: Vec<PathBuf>,
-    wheels_missing: Option<String>,
-    witnesses: Vec<fingerprint::Stored>,
+    interpreter: Interpreter,
 }
 
 impl Slot {
@@ -97,7 +72,7 @@ impl Slot {
         if !ours {
             return None;
         }
-        let known = entry.interpreter.restore()?;
+        let known = entry.interpreter;
         // rvenv writes no entry without them.
         let watched = known.witnesses.iter().any(|w| w.path == self.path);
         (watched && known.witnesses.iter().all(Fingerprint::holds)).then_some(known)
@@ -117,7 +92,7 @@ impl Slot {
             path: self.path.clone(),
             resolved: self.resolved.clone(),
             locale: self.locale.clone(),
-            interpreter: Stored::of(found),
+            interpreter: found.clone(),
         };
         // A path that is not UTF-8 is not remembered.
         if let Ok(bytes) = serde_json::to_vec(&entry) {
@@ -126,88 +101,60 @@ impl Slot {
     }
 }
 
-impl Stored {
-    fn of(found: &Interpreter) -> Self {
-        let (wheels, wheels_missing) = match &found.bundled {
-            Bundled::Wheels(wheels) => (wheels.clone(), None),
-            Bundled::Missing { reason } => (Vec::new(), Some(reason.clone())),
-        };
-        let version = &found.version;
-        let scheme = &found.scheme;
-        Self {
-            executable: found.executable.clone(),
-            invoked: found.invoked.clone(),
-            real_executable: found.real_executable.clone(),
-            executable_digest: found.executable_digest.to_string(),
-            executable_len: found.executable_len,
-            version: (
-                version.major,
-                version.minor,
-                version.micro,
-                version.text.clone(),
-            ),
-            implementation: found.implementation.clone(),
-            free_threaded: found.free_threaded,
-            abiflags: found.abiflags.clone(),
-            is_64bit: found.is_64bit,
-            os_name: found.os_name.clone(),
-            sys_platform: found.sys_platform.clone(),
-            filesystem_encoding: found.filesystem_encoding.clone(),
-            scheme: [
-                &scheme.include,
-                &scheme.purelib,
-                &scheme.platlib,
-                &scheme.scripts,
-            ]
-            .map(RelPath::to_string),
-            caching: found
-                .caching
-                .as_ref()
-                .map(|c| (c.tag.clone(), c.magic.clone())),
-            wheels,
-            wheels_missing,
-            witnesses: found
-                .witnesses
-                .iter()
-                .map(fingerprint::Stored::from)
-                .collect(),
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::fingerprint::FileState;
+    use crate::python::interpreter::{Bundled, Caching, sample};
 
-    fn restore(self) -> Option<Interpreter> {
-        let (major, minor, micro, text) = self.version;
-        let [include, purelib, platlib, scripts] = self.scheme;
-        Some(Interpreter {
-            executable: self.executable,
-            invoked: self.invoked,
-            real_executable: self.real_executable,
-            executable_digest: Digest::parse(&self.executable_digest).ok()?,
-            executable_len: self.executable_len,
-            version: PythonVersion {
-                major,
-                minor,
-                micro,
-                text,
-            },
-            implementation: self.implementation,
-            free_threaded: self.free_threaded,
-            abiflags: self.abiflags,
-            is_64bit: self.is_64bit,
-            os_name: self.os_name,
-            sys_platform: self.sys_platform,
-            filesystem_encoding: self.filesystem_encoding,
-            scheme: Scheme {
-                include: RelPath::new(&include).ok()?,
-                purelib: RelPath::new(&purelib).ok()?,
-                platlib: RelPath::new(&platlib).ok()?,
-                scripts: RelPath::new(&scripts).ok()?,
-            },
-            caching: self.caching.map(|(tag, magic)| Caching { tag, magic }),
-            bundled: match self.wheels_missing {
-                Some(reason) => Bundled::Missing { reason },
-                None => Bundled::Wheels(self.wheels),
-            },
-            witnesses: self.witnesses.into_iter().map(Fingerprint::from).collect(),
-        })
+    /// Another text here needs another [`FORMAT`].
+    #[test]
+    fn an_interpreter_on_disk_has_the_fields_of_format_3() {
+        let state = FileState {
+            len: 1,
+            mtime_ns: -2,
+            ctime_ns: 3,
+            inode: 4,
+        };
+        let witness = |path: &str, state| Fingerprint {
+            path: path.into(),
+            state,
+        };
+        let caching = ("cpython-313".to_owned(), "f30d0d0a".to_owned());
+        let mut interpreter = sample(13, "/p/python");
+        interpreter.caching = Some(Caching::try_from(caching).unwrap());
+        interpreter.witnesses = vec![witness("/p/python", Some(state)), witness("/p/none", None)];
+        let text = concat!(
+            r#"{"executable":"/p/python","invoked":"/p/python","real_executable":"/p/python","#,
+            r#""executable_digest":""#,
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            r#"","executable_len":0,"#,
+            r#""version":{"major":3,"minor":13,"micro":0,"text":"3.13.0"},"#,
+            r#""platform":{"implementation":"cpython","free_threaded":false,"abiflags":"","#,
+            r#""is_64bit":true,"os_name":"posix","sys_platform":"linux","#,
+            r#""filesystem_encoding":"utf-8"},"scheme":["include","#,
+            r#""lib/python3.13/site-packages","lib64/python3.13/site-packages","bin"],"#,
+            r#""caching":["cpython-313","f30d0d0a"],"bundled":{"wheels":[]},"#,
+            r#""witnesses":[{"path":"/p/python","#,
+            r#""state":{"len":1,"mtime_ns":-2,"ctime_ns":3,"inode":4}},"#,
+            r#"{"path":"/p/none","state":null}]}"#,
+        );
+        assert_eq!(FORMAT, 3);
+        assert_eq!(serde_json::to_string(&interpreter).unwrap(), text);
+        assert_eq!(
+            serde_json::from_str::<Interpreter>(text).unwrap(),
+            interpreter
+        );
+        let reason = "no ensurepip".to_owned();
+        interpreter.bundled = Bundled::Missing { reason };
+        let text = text.replace(
+            r#"{"wheels":[]}"#,
+            r#"{"missing":{"reason":"no ensurepip"}}"#,
+        );
+        assert_eq!(serde_json::to_string(&interpreter).unwrap(), text);
+        assert_eq!(
+            serde_json::from_str::<Interpreter>(&text).unwrap(),
+            interpreter
+        );
     }
 }

@@ -32,9 +32,9 @@ impl Interpreter {
     #[must_use]
     pub fn release(&self) -> Release {
         Release {
-            implementation: self.implementation.clone(),
+            implementation: self.platform.implementation.clone(),
             version: self.version.clone(),
-            free_threaded: self.free_threaded,
+            free_threaded: self.platform.free_threaded,
         }
     }
 }

@@ -20,10 +20,10 @@ use super::contents::{Facts, Library, Member, Wheel};
 use super::fault::WheelError;
 use crate::base::cache::Cache;
 use crate::base::cached_answer::CachedAnswer;
-use crate::base::fingerprint::{self, Fingerprint};
+use crate::base::fingerprint::Fingerprint;
 
 /// The version of this format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Some 250 bytes for each of the entries that a wheel may have.
 const MEMO_BYTES_MAX: u64 = 32 << 20;
 
@@ -92,7 +92,7 @@ impl Catalogue {
         if entry.format != FORMAT {
             return None;
         }
-        let witness = Fingerprint::from(entry.witness);
+        let witness = entry.witness;
         if witness.path != path || witness.state.is_none() || !witness.holds() {
             return None;
         }
@@ -107,7 +107,7 @@ impl Catalogue {
         {
             let entry = CachedWheel {
                 format: FORMAT,
-                witness: fingerprint::Stored::from(&before),
+                witness: before,
                 facts: StoredFacts::of(wheel.facts()),
             };
             if let Ok(bytes) = serde_json::to_vec(&entry) {
@@ -121,7 +121,7 @@ impl Catalogue {
 #[derive(Serialize, Deserialize)]
 struct CachedWheel<'a> {
     format: u32,
-    witness: fingerprint::Stored,
+    witness: Fingerprint,
     #[serde(borrow)]
     facts: StoredFacts<'a>,
 }
@@ -273,7 +273,7 @@ mod tests {
         let memo = catalogue.memo(&path).unwrap();
         let whole = String::from_utf8(memo.read(MEMO_BYTES_MAX).unwrap()).unwrap();
         let broken = [
-            whole.replace("\"format\":1", "\"format\":0"),
+            whole.replace("\"format\":2", "\"format\":1"),
             whole.replace("demo.py", "../demo.py"),
             whole.replace("\"len\":", "\"length\":"),
             whole.get(..whole.len() / 2).unwrap().to_owned(),

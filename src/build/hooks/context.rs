@@ -62,7 +62,7 @@ impl Context {
     ) -> Result<Self, HookError> {
         check_path(env_dir)?;
         let layout = Layout::of(&interpreter)?;
-        let windows = interpreter.os_name == "nt";
+        let windows = interpreter.platform.os_name == "nt";
         let mut components = env_dir.rsplit(|c| c == '/' || (windows && c == '\\'));
         let env_name = components.next().unwrap_or(env_dir).to_owned();
         let asked = options.prompt_for(&interpreter.version);
@@ -91,7 +91,7 @@ impl Context {
     }
 
     fn below(&self, path: &str) -> String {
-        if self.interpreter.os_name == "nt" {
+        if self.interpreter.platform.os_name == "nt" {
             let dir = self.env_dir.trim_end_matches(['/', '\\']);
             return format!("{dir}\\{}", path.replace('/', "\\"));
         }

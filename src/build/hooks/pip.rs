@@ -17,7 +17,7 @@ use rvenv_journal::{Content, Digest, Input, Node, Operation, PlanBuilder, RelPat
 use super::{Context, HookError};
 use crate::base::version;
 use crate::build::supply::{self, Supply, Why};
-use crate::python::{Bundled, Caching, Interpreter, PythonVersion};
+use crate::python::{Bundled, Caching, Interpreter, Platform, PythonVersion};
 use crate::wheel::distributions::Distribution;
 use crate::wheel::{self, Cached, FileContent, Launchers, Named, Requested, Wheel, WheelError};
 
@@ -202,9 +202,9 @@ fn add(
 /// The programs that start the scripts of a wheel on Windows; they come from pip's own wheel,
 /// either this one or the bundled one.
 fn launchers(context: &Context, wheel: &Wheel) -> Result<Option<Launchers>, HookError> {
-    let Interpreter {
+    let Platform {
         os_name, is_64bit, ..
-    } = &context.interpreter;
+    } = &context.interpreter.platform;
     if os_name != "nt" {
         return Ok(None);
     }
@@ -251,7 +251,7 @@ fn add_wheel(
     let version = &context.interpreter.version;
     let python = context.absolute(&context.layout.env_exe);
     let launchers = launchers(context, wheel)?;
-    let include = match context.interpreter.os_name.as_str() {
+    let include = match context.interpreter.platform.os_name.as_str() {
         "nt" => "Include",
         _ => "include",
     };
@@ -305,35 +305,12 @@ fn add_wheel(
 mod tests {
     use super::*;
     use crate::build::options::Options;
-    use crate::python::Scheme;
+    use crate::python::sample;
     use crate::wheel::distributions::DistributionKind;
 
     fn context(bundled: &[&str], installed: &[(&str, &str)], options: Options) -> Context {
-        let path = |text: &str| RelPath::new(text).unwrap();
-        let interpreter = Interpreter {
-            executable: "/p/bin/python3".into(),
-            invoked: "/p/bin/python3".into(),
-            real_executable: "/p/bin/python3".into(),
-            executable_digest: Digest::of(b""),
-            executable_len: 0,
-            version: version(11),
-            implementation: "cpython".to_owned(),
-            free_threaded: false,
-            abiflags: String::new(),
-            is_64bit: true,
-            os_name: "posix".to_owned(),
-            sys_platform: "linux".to_owned(),
-            filesystem_encoding: "utf-8".to_owned(),
-            scheme: Scheme {
-                include: path("include"),
-                purelib: path("lib/python3.11/site-packages"),
-                platlib: path("lib/python3.11/site-packages"),
-                scripts: path("bin"),
-            },
-            caching: None,
-            bundled: Bundled::Wheels(bundled.iter().map(|name| wheel(name)).collect()),
-            witnesses: Vec::new(),
-        };
+        let mut interpreter = sample(11, "/p/bin/python3");
+        interpreter.bundled = Bundled::Wheels(bundled.iter().map(|name| wheel(name)).collect());
         let env_dir = if cfg!(windows) { "C:/x/E" } else { "/x/E" };
         let mut context = Context::new(env_dir, interpreter, options).unwrap();
         let distribution = |(name, version): &(&str, &str)| Distribution {

@@ -193,20 +193,11 @@ impl Existing {
     fn objection(&self, found: &Interpreter) -> Option<String> {
         let wanted = self.flavour()?;
         if version_request(&wanted).matches(found)
-            && wanted.is_pypy() == (found.implementation == "pypy")
+            && wanted.is_pypy() == (found.platform.implementation == "pypy")
         {
             return None;
         }
-        Some(format!(
-            "it is {} {}{}",
-            found.implementation.escape_debug(),
-            found.version.text.escape_debug(),
-            if found.free_threaded {
-                " (free-threaded)"
-            } else {
-                ""
-            }
-        ))
+        Some(format!("it is {}", found.release()))
     }
 }
 

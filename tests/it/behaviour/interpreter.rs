@@ -80,17 +80,20 @@ impl Lab {
         let plain = version.trim_end_matches('t');
         let numbers: Vec<u32> = plain.split('.').map(|n| n.parse().unwrap()).collect();
         let answer = serde_json::json!({
-            "version": numbers, "text": plain,
+            "version": { "major": numbers[0], "minor": numbers[1], "micro": numbers[2], "text": plain },
             "executable": executable, "base_executable": executable, "real_executable": executable,
-            "implementation": if below.contains("pypy") { "pypy" } else { "cpython" },
-            "free_threaded": flag, "abiflags": if flag { "t" } else { "" },
-            "is_64bit": true, "os_name": "posix", "sys_platform": "linux",
-            "filesystem_encoding": "utf-8",
-            "scheme": { "include": "include", "purelib": "lib/site", "platlib": "lib/site", "scripts": "bin" },
-            "wheels": [pip], "wheels_missing": null,
+            "platform": {
+                "implementation": if below.contains("pypy") { "pypy" } else { "cpython" },
+                "free_threaded": flag, "abiflags": if flag { "t" } else { "" },
+                "is_64bit": true, "os_name": "posix", "sys_platform": "linux",
+                "filesystem_encoding": "utf-8",
+            },
+            "scheme": ["include", "lib/site", "lib/site", "bin"],
+            "caching": ["t-39", "a70d"],
+            "bundled": { "wheels": [pip] },
             "watched": [pip, pip.parent().unwrap()],
         });
-        format!("rvenv-probe-1:{answer}")
+        format!("rvenv-probe-2:{answer}")
     }
 
     pub(super) fn find(&self, request: &Request) -> Result<Interpreter, InterpreterError> {
@@ -277,16 +280,20 @@ fn the_facts_are_those_that_the_interpreter_tells_everybody() {
             version.major,
             version.minor,
             version.micro,
-            found.implementation,
-            if found.abiflags.is_empty() {
+            found.platform.implementation,
+            if found.platform.abiflags.is_empty() {
                 "-"
             } else {
-                &found.abiflags
+                &found.platform.abiflags
             },
-            if found.is_64bit { "True" } else { "False" },
-            found.os_name,
-            found.sys_platform,
-            found.filesystem_encoding
+            if found.platform.is_64bit {
+                "True"
+            } else {
+                "False"
+            },
+            found.platform.os_name,
+            found.platform.sys_platform,
+            found.platform.filesystem_encoding
         );
         assert_eq!(String::from_utf8(told.stdout).unwrap().trim(), expect);
         let bytes = fs::read(&python).unwrap();
@@ -357,7 +364,7 @@ fn an_environment_leads_to_its_base_through_links_copies_and_other_environments(
         let [linked, copied, nested] = &envs;
         make_venv(python, linked, &[]);
         // PyPy copies the whole directory of libraries beside it, which may be that of the system.
-        let flags: &[&str] = match base.implementation.as_str() {
+        let flags: &[&str] = match base.platform.implementation.as_str() {
             "pypy" => &[],
             _ => &["--copies"],
         };
@@ -450,7 +457,7 @@ fn python_2_is_refused_by_its_version() {
     }
     let python = lab.script(
         "old",
-        r#"echo 'rvenv-probe-1:{"version":[3,5,2],"text":"3.5.2"}'"#,
+        r#"echo 'rvenv-probe-2:{"version":{"major":3,"minor":5,"micro":2,"text":"3.5.2"}}'"#,
     );
     assert!(matches!(
         lab.ask(python),
@@ -508,7 +515,7 @@ fn the_default_is_the_first_usable_python_on_path() {
     );
     lab.script(
         "bin/python3",
-        r#"echo 'rvenv-probe-1:{"version":[2,7,18],"text":"2.7.18"}'"#,
+        r#"echo 'rvenv-probe-2:{"version":{"major":2,"minor":7,"micro":18,"text":"2.7.18"}}'"#,
     );
     let error = lab.find(&Request::Default).unwrap_err().to_string();
     assert!(error.contains("bin/python3`: `"), "{error}");

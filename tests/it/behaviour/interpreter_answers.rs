@@ -128,10 +128,13 @@ fn a_cache_that_is_damaged_foreign_or_unwritable_is_as_good_as_none() {
     assert_eq!(lab.starts(), 1);
     let half = &good[..good.len() / 2];
     let renamed = good.replace("/python\"", "/pythom\"");
-    let future = good.replacen("\"format\":2", "\"format\":3", 1);
+    let future = good.replacen("\"format\":3", "\"format\":4", 1);
     let digest = good.replace("\"executable_digest\":\"", "\"executable_digest\":\"z");
     let outside = good.replace("lib/site", "../site");
-    for bad in ["", "[]", "\0\0", half, &renamed, &future, &digest, &outside] {
+    let tag = good.replace("\"t-39\"", "\"t/39\"");
+    for bad in [
+        "", "[]", "\0\0", half, &renamed, &future, &digest, &outside, &tag,
+    ] {
         assert_ne!(bad, good);
         fs::write(&entry, bad).unwrap();
         assert_eq!(lab.ask(&python).unwrap().version.text, "3.9.1");
@@ -150,10 +153,10 @@ fn missing_wheels_are_a_fact_with_a_reason_and_their_arrival_is_noticed() {
     let lab = Lab::new();
     fs::remove_file(lab.path(WHEEL)).unwrap();
     let without = lab.answer("python", "3.9.1");
-    let without = without.replace(
-        "\"wheels_missing\":null",
-        "\"wheels_missing\":\"No module named ensurepip\"",
-    );
+    let with = format!("{{\"wheels\":[{:?}]}}", lab.path(WHEEL));
+    assert!(without.contains(&with), "{without}");
+    let missing = r#"{"missing":{"reason":"No module named ensurepip"}}"#;
+    let without = without.replace(&with, missing);
     let python = lab.script("python", &format!("echo '{without}'"));
     let found = lab.ask(&python).unwrap();
     assert!(found.bundled.wheels().is_empty());

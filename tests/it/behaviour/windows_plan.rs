@@ -10,7 +10,7 @@ use crate::machine::{Scratch, any_python, stand_in};
 use insta::assert_snapshot;
 use rvenv::hooks::{Context, Venv, build};
 use rvenv::options::Options;
-use rvenv::python::{Bundled, Interpreter, PythonVersion, Scheme};
+use rvenv::python::{Bundled, Interpreter, Platform, PythonVersion, Scheme};
 use rvenv::windows_programs::{Program, ProgramDir};
 use rvenv_journal::{Content, Digest, Node, RelPath};
 
@@ -32,13 +32,15 @@ fn interpreter(minor: u32, name: &str) -> Interpreter {
             micro: 1,
             text: format!("3.{minor}.1"),
         },
-        implementation: "cpython".to_owned(),
-        free_threaded: false,
-        abiflags: String::new(),
-        is_64bit: true,
-        os_name: "nt".to_owned(),
-        sys_platform: "win32".to_owned(),
-        filesystem_encoding: "utf-8".to_owned(),
+        platform: Platform {
+            implementation: "cpython".to_owned(),
+            free_threaded: false,
+            abiflags: String::new(),
+            is_64bit: true,
+            os_name: "nt".to_owned(),
+            sys_platform: "win32".to_owned(),
+            filesystem_encoding: "utf-8".to_owned(),
+        },
         scheme: Scheme {
             include: path("Include"),
             purelib: path("Lib/site-packages"),
@@ -170,7 +172,7 @@ fn each_version_takes_the_programs_that_its_venv_takes() {
                      pythonw.exe = Lib/venv/scripts/nt/venvwlauncher.exe";
     assert_eq!(copies(13), launchers);
     let mut threaded = interpreter(14, "python3.14t.exe");
-    threaded.free_threaded = true;
+    threaded.platform.free_threaded = true;
     assert_eq!(
         programs_of(threaded, false),
         "python.exe = Lib/venv/scripts/nt/venvlaunchert.exe, \

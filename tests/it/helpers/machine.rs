@@ -279,23 +279,27 @@ pub(crate) fn player(scratch: &Scratch, name: &str) -> PathBuf {
     let path = scratch.path(name);
     let own = path.to_str().unwrap();
     let answer = serde_json::json!({
-        "version": [3, 13, 0], "text": "3.13.0",
+        "version": { "major": 3, "minor": 13, "micro": 0, "text": "3.13.0" },
         "executable": own, "base_executable": own, "real_executable": own,
-        "implementation": "cpython", "free_threaded": false, "abiflags": "",
-        "is_64bit": true, "os_name": "posix", "sys_platform": "linux",
-        "filesystem_encoding": "utf-8",
-        "scheme": {
-            "include": "include/python3.13",
-            "purelib": "lib/python3.13/site-packages",
-            "platlib": "lib/python3.13/site-packages",
-            "scripts": "bin",
+        "platform": {
+            "implementation": "cpython", "free_threaded": false, "abiflags": "",
+            "is_64bit": true, "os_name": "posix", "sys_platform": "linux",
+            "filesystem_encoding": "utf-8",
         },
-        "wheels": [], "wheels_missing": "No module named 'ensurepip'", "watched": [],
+        "scheme": [
+            "include/python3.13",
+            "lib/python3.13/site-packages",
+            "lib/python3.13/site-packages",
+            "bin",
+        ],
+        "caching": null,
+        "bundled": { "missing": { "reason": "No module named 'ensurepip'" } },
+        "watched": [],
     });
     script(
         &path,
         &format!(
-            "printf '%s\\n' 'rvenv-probe-1:{}'",
+            "printf '%s\\n' 'rvenv-probe-2:{}'",
             answer.to_string().replace('\'', "'\\''")
         ),
     );

@@ -11,7 +11,7 @@
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 
-use rvenv::fingerprint::{Fingerprint, Stored};
+use rvenv::fingerprint::Fingerprint;
 use rvenv_journal::Digest;
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
 use rvenv_journal::raw::{Leftovers, check_private, open_private_dir, read_private_file};
@@ -44,7 +44,7 @@ pub(crate) struct Swept {
 /// An answer, as far as it shows what it depends on.
 #[derive(Deserialize)]
 struct Note {
-    witness: Option<Stored>,
+    witness: Option<Fingerprint>,
     interpreter: Option<Answer>,
     /// The pack that it describes.
     pack: Option<String>,
@@ -52,7 +52,7 @@ struct Note {
 
 #[derive(Deserialize)]
 struct Answer {
-    witnesses: Vec<Stored>,
+    witnesses: Vec<Fingerprint>,
 }
 
 /// Deletes answers of one kind.
@@ -135,7 +135,7 @@ fn holds(fs: &dyn Fs, cache: &Dir, dir: &Dir, name: &OsStr) -> bool {
     let answered = note.interpreter.map(|answer| answer.witnesses);
     let mut seen = answered.unwrap_or_default();
     seen.extend(note.witness);
-    !seen.is_empty() && seen.into_iter().all(|seen| Fingerprint::from(seen).holds())
+    !seen.is_empty() && seen.iter().all(Fingerprint::holds)
 }
 
 fn note(leftovers: &mut Leftovers, error: FsError) {

@@ -10,7 +10,6 @@
 //! installs.
 
 mod archive;
-mod bytecode_paths;
 mod catalogue;
 mod contents;
 pub mod distributions;
@@ -29,7 +28,6 @@ mod taken_paths;
 pub mod wheelhouse;
 
 pub use archive::{ENTRIES_MAX, MEMBER_BYTES_MAX, TOTAL_BYTES_MAX};
-pub use bytecode_paths::{Cached, cached};
 pub use catalogue::Catalogue;
 pub use contents::{Library, Member, WHEEL_BYTES_MAX, Wheel};
 pub use entry_points::EntryPointError;
@@ -37,8 +35,8 @@ pub use fault::{WheelError, WheelFault};
 pub use file_name::Named;
 pub(crate) use file_name::normal_name;
 pub use install::{
-    FileContent, InstallError, InstallFault, InstallScheme, Planned, Requested, installation,
-    program_mode, script_mode,
+    FileContent, InstallError, InstallFault, InstallScheme, Planned, Requested, WheelBytecode,
+    installation, program_mode, script_mode,
 };
 pub use launcher::Launchers;
 pub(crate) use script_text::interpreter_lines;

@@ -28,6 +28,7 @@ use thiserror::Error;
 
 use crate::base::regular_file;
 use crate::build::layout::Layout;
+use crate::python::bytecode::path::DIR_NAME;
 use crate::python::{
     self, Control, Heard, Interpreter, Job, Lines, PythonVersion, Status, Surroundings, Unfinished,
     shown,
@@ -135,7 +136,7 @@ fn run_at_start(dir: &Path) -> impl Iterator<Item = PathBuf> {
 fn of_modules(dir: &Path, modules: &[String]) -> impl Iterator<Item = PathBuf> {
     let sites = libraries(dir).map(|(_, python)| python.join("site-packages"));
     let packages = sites.flat_map(move |site| modules.iter().map(move |name| site.join(name)));
-    packages.flat_map(|package| entries(&package).chain(entries(&package.join("__pycache__"))))
+    packages.flat_map(|package| entries(&package).chain(entries(&package.join(DIR_NAME))))
 }
 
 /// Finds a FIFO, a socket or a device that an interpreter would read when it starts or imports

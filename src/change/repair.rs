@@ -31,8 +31,9 @@ use crate::build::options::{GIT, Options};
 use crate::build::pyvenv_cfg::{self, CONFIG_NAME};
 use crate::change::existing::{Existing, ExistingError};
 use crate::change::merge::{MergeError, Merged, receipt_in, redate};
-use crate::change::verify::{Departed, departures, doubled, is_bytecode};
+use crate::change::verify::{Departed, departures, doubled};
 use crate::python::NamedByTarget;
+use crate::python::bytecode::path::is_bytecode;
 
 /// The name in place of a hook's for paths that are in the plan only to stay.
 const PART: &str = "receipt";

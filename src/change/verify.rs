@@ -38,7 +38,6 @@ use self::distribution_record::Site;
 pub use self::finding::{Change, Finding};
 pub use self::frame::Frame;
 use self::open_within::has_lib64;
-pub(crate) use self::open_within::is_bytecode;
 use self::receipt_paths::{Kept, Managed, check_config, check_receipt};
 use self::unlisted_paths::Known;
 use crate::build::pyvenv_cfg::CONFIG_NAME;

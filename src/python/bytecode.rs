@@ -10,8 +10,8 @@
 //! A source that this Python rejects has no bytecode, which is no error. Does not promise that two
 //! builds of one version give the same bytes; the interpreter itself is part of the [`key`].
 //!
-//! Read next: `bytecode/compile.py`, which runs in the interpreter; `provision.rs`, which keeps the
-//! result.
+//! Read next: `bytecode/path.rs`, where it lies; `bytecode/compile.py`, which runs in the
+//! interpreter; `provision.rs`, which keeps the result.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -32,7 +32,10 @@ use crate::python::{
 };
 
 pub(crate) mod header;
+pub(crate) mod path;
 mod wire;
+
+pub use path::path_of;
 
 use wire::{Malformed, answer, question};
 

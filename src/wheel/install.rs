@@ -13,13 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use rvenv_journal::{Digest, Mode, RelPath, RelPathError};
 use thiserror::Error;
 
-use super::bytecode_paths::{Cached, cached};
 use super::contents::{Library, Member, Wheel};
 use super::entry_points::{self, EntryPoint, EntryPointError};
 use super::fault::{WheelError, shown};
 use super::launcher::{self, Launchers};
 use super::taken_paths::{Collision, Places};
 use super::{record, script_text};
+use crate::python::bytecode;
 
 /// Where an environment puts the files of a wheel; all paths are relative to it.
 #[derive(Clone, Debug)]
@@ -42,7 +42,16 @@ pub struct InstallScheme<'a> {
     /// Whether the user requested this distribution itself.
     pub requested: Requested,
     /// The bytecode of the sources, if it is wanted.
-    pub bytecode: Option<Cached<'a>>,
+    pub bytecode: Option<WheelBytecode<'a>>,
+}
+
+/// The bytecode of the sources of one wheel.
+#[derive(Clone, Copy, Debug)]
+pub struct WheelBytecode<'a> {
+    /// The cache tag of the interpreter, such as `cpython-313`.
+    pub tag: &'a str,
+    /// Digest and length of each file, by the path of its source in the wheel.
+    pub files: &'a BTreeMap<String, (Digest, u64)>,
 }
 
 /// Whether a distribution is marked as requested, rather than needed by another.
@@ -357,11 +366,12 @@ impl Paths<'_> {
         Ok(Some(planned))
     }
 
-    /// Plans the bytecode of sources that are installed unmodified; the wheel's own bytecode has
-    /// precedence.
+    /// Plans the bytecode of sources that are installed unmodified, as pip does when it compiles: a
+    /// file for each source that can be compiled, and a row of RECORD without a hash, so that
+    /// uninstalling removes it. The wheel's own bytecode has precedence.
     fn bytecode(
         &self,
-        bytecode: &Cached<'_>,
+        bytecode: &WheelBytecode<'_>,
         files: &[Planned],
     ) -> Result<Vec<Planned>, InstallFault> {
         let taken: BTreeSet<&RelPath> = files.iter().map(|file| &file.path).collect();
@@ -375,7 +385,7 @@ impl Paths<'_> {
             else {
                 continue;
             };
-            let path = cached(&file.path, bytecode.tag).map_err(InstallFault::Path)?;
+            let path = bytecode::path_of(&file.path, bytecode.tag).map_err(InstallFault::Path)?;
             if let Some(path) = path.filter(|path| !taken.contains(path)) {
                 found.push(Planned {
                     path,
@@ -561,7 +571,7 @@ mod tests {
         let names = ["demo/a.py", "demo/c.py", "demo_pkg-1.0.data/scripts/run.py"];
         let files = names.map(|name| (name.to_owned(), made)).into();
         let target = InstallScheme {
-            bytecode: Some(Cached {
+            bytecode: Some(WheelBytecode {
                 tag: "t-3",
                 files: &files,
             }),

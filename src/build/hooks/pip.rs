@@ -19,7 +19,9 @@ use crate::base::version;
 use crate::build::supply::{self, Supply, Why};
 use crate::python::{Bundled, Caching, Interpreter, Platform, PythonVersion};
 use crate::wheel::distributions::Distribution;
-use crate::wheel::{self, Cached, FileContent, Launchers, Named, Requested, Wheel, WheelError};
+use crate::wheel::{
+    self, FileContent, Launchers, Named, Requested, Wheel, WheelBytecode, WheelError,
+};
 
 /// The role of a plan's input that is bytecode: its path is that of the wheel, its digest the key
 /// in the store.
@@ -230,7 +232,7 @@ fn requested(context: &Context) -> Requested {
 fn bytecode<'a>(
     context: &'a Context,
     wheel: &Wheel,
-) -> Result<Option<(Digest, Cached<'a>)>, HookError> {
+) -> Result<Option<(Digest, WheelBytecode<'a>)>, HookError> {
     if !context.options.compile_bytecode {
         return Ok(None);
     }
@@ -238,14 +240,14 @@ fn bytecode<'a>(
     let Caching { tag, .. } = context.interpreter.caching.as_ref().ok_or_else(missing)?;
     let compiled = context.bytecode.of(wheel.digest()).ok_or_else(missing)?;
     let files = &compiled.files;
-    Ok(Some((compiled.key, Cached { tag, files })))
+    Ok(Some((compiled.key, WheelBytecode { tag, files })))
 }
 
 fn add_wheel(
     context: &Context,
     plan: &mut PlanBuilder,
     wheel: &Wheel,
-    bytecode: Option<Cached<'_>>,
+    bytecode: Option<WheelBytecode<'_>>,
     part: &str,
 ) -> Result<(), HookError> {
     let version = &context.interpreter.version;

@@ -18,14 +18,13 @@ use rvenv_journal::raw::{Effect, effect, paired};
 use rvenv_journal::{Content, Fs, Node, Observation, Observed, Operation, PlanBuilder, RelPath};
 
 use super::open_path::Walk;
-use crate::python::bytecode::header::{claims, low, stem_of};
+use crate::python::bytecode::header::{BYTES_MAX, SourceStamp, claims};
+use crate::python::bytecode::path::{dir_of, stem_of_bytecode, stem_of_source};
 
-/// More bytes than any real bytecode file has.
-const BYTES_MAX: u64 = 256 << 20;
 const NANOS: i128 = 1_000_000_000;
 
-/// Times and sizes of sources for which bytecode exists, each modulo 2³².
-type Taken = BTreeSet<(u32, u32)>;
+/// Times and sizes of sources for which bytecode exists.
+type Taken = BTreeSet<SourceStamp>;
 
 /// Plans sources with times for which no bytecode beside them counts as theirs.
 ///
@@ -76,7 +75,7 @@ struct DatedSource<'a> {
 
 impl<'a> DatedSource<'a> {
     fn of(path: &'a RelPath, planned: &'a Node) -> Option<Self> {
-        let stem = path.name().strip_suffix(".py")?;
+        let stem = stem_of_source(path.name())?;
         match planned {
             Node::File {
                 mtime: Some(time),
@@ -94,8 +93,8 @@ impl<'a> DatedSource<'a> {
 
     /// The first time from the planned one on that is not taken.
     fn free_time(&self, taken: &Taken) -> i64 {
-        let size = low(self.content.len().to_le_bytes());
-        let is_free = |time: &i64| !taken.contains(&(low(time.to_le_bytes()), size));
+        let len = self.content.len();
+        let is_free = |time: &i64| !taken.contains(&SourceStamp::of(*time, len));
         (self.time..i64::MAX).find(is_free).unwrap_or(self.time)
     }
 }
@@ -148,18 +147,13 @@ impl Around<'_> {
             ..
         }) = found
         {
-            let time = seconds(*mtime_ns).to_le_bytes();
-            taken.insert((low(time), low(len.to_le_bytes())));
+            taken.insert(SourceStamp::of(seconds(*mtime_ns), *len));
         }
         Ok(taken)
     }
 
     fn bytecode_of(&mut self, source: &DatedSource<'_>) -> Result<Taken, FsError> {
-        let cache = match source.path.parent() {
-            Some(above) => above.join("__pycache__"),
-            None => RelPath::new("__pycache__"),
-        };
-        let Ok(cache) = cache else {
+        let Ok(cache) = dir_of(source.path) else {
             return Ok(Taken::new());
         };
         if !self.caches.contains_key(&cache) {
@@ -182,7 +176,7 @@ impl Around<'_> {
         for name in readable(self.fs.list(&dir))?.into_iter().flatten() {
             let Some((stem, path)) = name
                 .to_str()
-                .and_then(|name| Some((stem_of(name)?, cache.join(name).ok()?)))
+                .and_then(|name| Some((stem_of_bytecode(name)?, cache.join(name).ok()?)))
             else {
                 continue;
             };

@@ -12,7 +12,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv_journal::raw::Hasher;
@@ -25,6 +24,7 @@ use crate::base::cache::Cache;
 use crate::base::cached_answer::CachedAnswer;
 use crate::build::hooks::{Context, wanted_wheels};
 use crate::python::Interpreter;
+use crate::python::bytecode::path::stem_of_source;
 use crate::python::bytecode::{Bytecode, CompileFailed, Compiled, Compiler, SourceFile, key};
 use crate::wheel::{Member, Wheel, WheelError};
 
@@ -124,10 +124,7 @@ pub(super) fn make(
     wheel: &Wheel,
 ) -> Result<Vec<Made>, BytecodeFailed> {
     let members = wheel.members().iter();
-    let is_source = |member: &&Member| {
-        let extension = Path::new(member.path.as_str()).extension();
-        extension == Some(OsStr::new("py"))
-    };
+    let is_source = |member: &&Member| stem_of_source(member.path.name()).is_some();
     let sources = members.filter(is_source);
     let source = |member| Ok((member, wheel.read(member)?));
     let sources = sources

@@ -19,7 +19,8 @@ use std::ffi::OsStr;
 use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::{Digest, Fs, PublishedPath, Receipt, RelPath};
 
-use super::open_within::{Sight, Within, has_lib64, is_bytecode, place};
+use super::open_within::{Sight, Within, has_lib64, place};
+use crate::python::bytecode::path::is_bytecode;
 use crate::wheel::distributions::{Distribution, distributions, named};
 use crate::wheel::normal_name;
 use crate::wheel::record::rows;

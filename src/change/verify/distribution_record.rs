@@ -18,8 +18,9 @@ use rvenv_journal::{Fs, PublishedPath};
 
 use super::departed::LIST_BYTES_MAX;
 use super::finding::{Change, Finding, article, content, is_nul};
-use super::open_within::{Sight, Within, is_bytecode, is_compiled, is_pycache, place};
+use super::open_within::{Sight, Within, place};
 use super::receipt_paths::Managed;
+use crate::python::bytecode::path::{is_bytecode, is_compiled, is_dir};
 use crate::wheel::distributions::{Distribution, DistributionKind};
 use crate::wheel::record::{Hash, Row, rows};
 
@@ -188,7 +189,7 @@ impl Site<'_> {
 /// distribution that the user asked for.
 fn may_be_absent(path: &str, row: &Row) -> bool {
     let is_mark = path.ends_with(".dist-info/REQUESTED");
-    is_mark || row.hash == Hash::Absent && (is_compiled(path) || is_pycache(path))
+    is_mark || row.hash == Hash::Absent && (is_compiled(path) || is_dir(path))
 }
 
 /// A path that matches the receipt may still differ from the list of another distribution.

@@ -147,23 +147,6 @@ pub(super) fn place(site_packages: &str, row: &str, lib64: bool) -> Result<Strin
     Ok(parts.join("/"))
 }
 
-/// Whether a path is bytecode that Python may write at any time.
-pub(crate) fn is_bytecode(path: &str) -> bool {
-    let mut parts = path.rsplit('/');
-    parts.next().is_some_and(is_compiled) && parts.next() == Some("__pycache__")
-}
-
-/// Whether a path is a directory of bytecode.
-pub(super) fn is_pycache(path: &str) -> bool {
-    path.rsplit('/').next() == Some("__pycache__")
-}
-
-/// Whether a name is that of compiled code.
-pub(super) fn is_compiled(name: &str) -> bool {
-    name.rsplit_once('.')
-        .is_some_and(|(_, extension)| extension == "pyc")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,13 +178,5 @@ mod tests {
         check("C:/x", Err(Stray::Absolute));
         let own = place(SITE, "../../../lib64/x", false);
         assert_eq!(own.as_deref(), Ok("lib64/x"));
-    }
-
-    #[test]
-    fn bytecode_is_what_lies_in_pycache_and_ends_as_such() {
-        assert!(is_bytecode("a/__pycache__/b.cpython-312.pyc"));
-        assert!(!is_bytecode("a/b.pyc"));
-        assert!(!is_bytecode("a/__pycache__/b.py"));
-        assert!(!is_bytecode("a/__pycache__/b/c.pyc"));
     }
 }

@@ -13,12 +13,10 @@ use std::ffi::OsStr;
 use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 
-use crate::python::bytecode::header;
+use crate::python::bytecode::header::{BYTES_MAX, SourceStamp, claims};
+use crate::python::bytecode::path::source_of;
 
 use super::open_within::{Sight, Within};
-
-/// More bytes than any real bytecode file has.
-const BYTES_MAX: u64 = 256 << 20;
 
 /// Whether Python may have written this bytecode file for the source beside it.
 pub(super) fn is_rewritten(
@@ -28,7 +26,7 @@ pub(super) fn is_rewritten(
     dir: &Dir,
     meta: &Meta,
 ) -> Result<bool, FsError> {
-    let Some(source) = header::source_of(path) else {
+    let Some(source) = source_of(path) else {
         return Ok(false);
     };
     let name = OsStr::new(path.rsplit('/').next().unwrap_or(path));
@@ -36,11 +34,8 @@ pub(super) fn is_rewritten(
     let Sight::There(_, _, source) = within.look(&source)? else {
         return Ok(false);
     };
-    let own = (
-        header::low(source.mtime.seconds.to_le_bytes()),
-        header::low(source.len.to_le_bytes()),
-    );
+    let own = SourceStamp::of(source.mtime.seconds, source.len);
     let time = |of: &Meta| (of.mtime.seconds, of.mtime.nanos);
     let is_later = time(meta) > time(&source);
-    Ok(source.kind == Kind::File && is_later && header::claims(&bytes).any(|of| of == own))
+    Ok(source.kind == Kind::File && is_later && claims(&bytes).any(|of| of == own))
 }

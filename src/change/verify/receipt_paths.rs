@@ -16,9 +16,10 @@ use rvenv_journal::raw::{ENGINE_DIR, RECEIPT_BYTES_MAX, RECEIPT_NAME};
 use rvenv_journal::{Difference, Drift, Fs, PublishedPath, Receipt, drift};
 
 use super::finding::{Change, Finding, content, shared};
-use super::open_within::{Sight, Within, is_bytecode, is_pycache};
+use super::open_within::{Sight, Within};
 use super::published_bytecode::is_rewritten;
 use crate::build::pyvenv_cfg::CONFIG_NAME;
+use crate::python::bytecode::path::{is_bytecode, is_dir};
 
 /// The most bytes of `pyvenv.cfg` that are read.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -163,7 +164,7 @@ fn describe(
     let path = drift.path.as_str();
     let (dir, name, meta) = match within.look(path)? {
         Sight::There(dir, name, meta) => (dir, name, meta),
-        Sight::Absent | Sight::Blocked(..) if is_bytecode(path) || is_pycache(path) => {
+        Sight::Absent | Sight::Blocked(..) if is_bytecode(path) || is_dir(path) => {
             return Ok(None);
         }
         Sight::Absent | Sight::Blocked(..) => return Ok(Some(Finding::missing(path))),

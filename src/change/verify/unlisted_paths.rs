@@ -14,8 +14,8 @@ use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::raw::{DEPTH_MAX, ENGINE_DIR, escaped};
 use rvenv_journal::{Fs, PublishedPath};
 
-use super::open_within::is_bytecode;
 use super::receipt_paths::Managed;
+use crate::python::bytecode::path::is_bytecode;
 
 /// The paths of an environment that are accounted for.
 #[derive(Debug)]

@@ -69,7 +69,7 @@ fn sources_of(wheel: &Path) -> Vec<SourceFile> {
 fn place(scratch: &Scratch, interpreter: &Interpreter, source: &SourceFile, bytecode: &[u8]) {
     let tag = &interpreter.caching.as_ref().unwrap().tag;
     let path = rvenv_journal::RelPath::new(&source.name).unwrap();
-    let cached = rvenv::wheel::cached(&path, tag).unwrap().unwrap();
+    let cached = rvenv::bytecode::path_of(&path, tag).unwrap().unwrap();
     for (path, bytes) in [(&path, source.text.as_slice()), (&cached, bytecode)] {
         let path = scratch.path(path.as_str());
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::{
-    Content, ContentError, ContentSource, Digest, Fetched, Fs, Input, Mode, Node, ObjectMeta, Pack,
-    PackSource, Plan, Store, StoreError, Wanted,
+    Content, ContentError, ContentSource, Digest, Fetched, Fs, Input, Node, Pack, Plan, Store,
+    Wanted,
 };
 
 use crate::base::cache::Cache;
@@ -26,11 +26,13 @@ use crate::base::fingerprint::Fingerprint;
 use crate::build::hooks::BYTECODE_ROLE;
 use crate::python::bytecode::{Bytecode, CompileFailed, Compiler, key};
 use crate::python::{self, Request};
-use crate::wheel::{Catalogue, Member, Wheel, WheelError, program_mode};
+use crate::wheel::{Catalogue, Member, Wheel, WheelError};
 
 mod bytecode_cache;
+mod unpacked;
 
 pub use bytecode_cache::{BytecodeFailed, BytecodeLost, Shelf, compile};
+use unpacked::{Files, Unpacked};
 
 /// The role of a plan's inputs that are wheels.
 pub const WHEEL_ROLE: &str = "wheel";
@@ -254,7 +256,7 @@ impl<'a> Provision<'a> {
             Ok(None) => {
                 let opened = self.opened(source).ok()?;
                 let unpacked = Unpacked {
-                    wheel: &opened.wheel,
+                    files: Files::Wheel(&opened.wheel),
                     umask: self.umask,
                 };
                 store.enter(source.input.digest, &unpacked).ok()
@@ -374,49 +376,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
-}
-
-/// A wheel in the form that the store takes: with the modes that files have in an environment under
-/// this umask.
-struct Unpacked<'a> {
-    wheel: &'a Wheel,
-    umask: u32,
-}
-
-impl PackSource for Unpacked<'_> {
-    fn unpack(
-        &self,
-        visit: &mut dyn FnMut(ObjectMeta, &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let stopped = self.wheel.for_each(|member, bytes| {
-            let mode = if member.executable {
-                program_mode(self.umask)
-            } else {
-                Mode::ALL_DATA.masked(self.umask)
-            };
-            let object = ObjectMeta {
-                digest: member.digest,
-                len: member.len,
-                mode,
-                mtime: member.mtime,
-            };
-            visit(object, bytes).map_err(Stop::Store)
-        });
-        stopped.map_err(|stop| match stop {
-            Stop::Store(error) => error,
-            Stop::Wheel(error) => StoreError::Source(Box::new(error)),
-        })
-    }
-}
-
-/// The error that ends an unpacking early.
-enum Stop {
-    Store(StoreError),
-    Wheel(WheelError),
-}
-
-impl From<WheelError> for Stop {
-    fn from(error: WheelError) -> Self {
-        Self::Wheel(error)
-    }
 }

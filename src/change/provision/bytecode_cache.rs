@@ -15,11 +15,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rvenv_journal::raw::Hasher;
-use rvenv_journal::{Digest, Fs, Mode, ObjectMeta, PackSource, Store, StoreError};
+use rvenv_journal::{Digest, Fs, Store};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::open_store;
+use super::unpacked::{BytecodeFile, Files, Unpacked};
 use crate::base::cache::Cache;
 use crate::base::cached_answer::CachedAnswer;
 use crate::build::hooks::{Context, wanted_wheels};
@@ -109,20 +110,12 @@ pub fn compile(
     Ok(())
 }
 
-/// The bytecode of one source, just compiled.
-pub(super) struct Made {
-    name: String,
-    mtime: i64,
-    pub(super) digest: Digest,
-    pub(super) bytes: Vec<u8>,
-}
-
 /// Compiles every source of a wheel.
 pub(super) fn make(
     compiler: &Compiler<'_>,
     interpreter: &Interpreter,
     wheel: &Wheel,
-) -> Result<Vec<Made>, BytecodeFailed> {
+) -> Result<Vec<BytecodeFile>, BytecodeFailed> {
     let members = wheel.members().iter();
     let is_source = |member: &&Member| stem_of_source(member.path.name()).is_some();
     let sources = members.filter(is_source);
@@ -142,8 +135,8 @@ pub(super) fn make(
     let files = compiler.compile(interpreter, &sources)?;
     let made = sources.into_iter().zip(files).filter_map(|(source, file)| {
         let bytes = file?;
-        Some(Made {
-            name: source.name,
+        Some(BytecodeFile {
+            source: source.name,
             mtime: source.mtime,
             digest: Digest::of(&bytes),
             bytes,
@@ -153,8 +146,8 @@ pub(super) fn make(
 }
 
 /// Enters new bytecode, and writes the index; if that fails, the result has the files themselves.
-pub(super) fn keep(shelf: Shelf<'_>, key: Digest, umask: u32, made: Vec<Made>) -> Compiled {
-    let file = |made: &Made| (made.name.clone(), (made.digest, made.bytes.len() as u64));
+pub(super) fn keep(shelf: Shelf<'_>, key: Digest, umask: u32, made: Vec<BytecodeFile>) -> Compiled {
+    let file = |made: &BytecodeFile| (made.source.clone(), (made.digest, made.bytes.len() as u64));
     let files: BTreeMap<_, _> = made.iter().map(file).collect();
     let is_kept = enter(shelf, key, umask, &made).is_some();
     if is_kept && let Some(memo) = memo(shelf.cache, key) {
@@ -168,9 +161,10 @@ pub(super) fn keep(shelf: Shelf<'_>, key: Digest, umask: u32, made: Vec<Made>) -
     }
 }
 
-fn enter(shelf: Shelf<'_>, key: Digest, umask: u32, made: &[Made]) -> Option<()> {
+fn enter(shelf: Shelf<'_>, key: Digest, umask: u32, made: &[BytecodeFile]) -> Option<()> {
     let store: Store<'_> = open_store(shelf.fs, shelf.cache)?;
-    let pack = store.enter(key, &Unpacked { made, umask }).ok()?;
+    let files = Files::Bytecode(made);
+    let pack = store.enter(key, &Unpacked { files, umask }).ok()?;
     // Another process may have entered it before with other bytes, which are not those of this
     // plan.
     let has_all = made
@@ -189,30 +183,6 @@ fn memo(cache: Option<&Cache>, key: Digest) -> Option<CachedAnswer> {
 
 fn recall(cache: Option<&Cache>, key: Digest) -> Option<BTreeMap<String, (Digest, u64)>> {
     read_index(key, &memo(cache, key)?.read(INDEX_BYTES_MAX)?)
-}
-
-/// New bytecode in the form that the store takes: with the mode that it has in an environment under
-/// this umask.
-struct Unpacked<'a> {
-    made: &'a [Made],
-    umask: u32,
-}
-
-impl PackSource for Unpacked<'_> {
-    fn unpack(
-        &self,
-        visit: &mut dyn FnMut(ObjectMeta, &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        self.made.iter().try_for_each(|made| {
-            let object = ObjectMeta {
-                digest: made.digest,
-                len: made.bytes.len() as u64,
-                mode: Mode::ALL_DATA.masked(self.umask),
-                mtime: made.mtime,
-            };
-            visit(object, &made.bytes)
-        })
-    }
 }
 
 /// The index on disk, with a checksum of its rows: every later plan would repeat a wrong row.

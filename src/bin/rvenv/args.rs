@@ -1,9 +1,9 @@
 //! The command line in clap's form: names, help, and nothing that acts.
 //!
 //! Promises that the help of each command begins with the command's own sentence, and lists its
-//! options below the headings of this file, in their order; `tests/it/behaviour/help.rs` has every
-//! text.
-//! Read next: `commands.rs`, a file for each command.
+//! options below the headings of `args/shared.rs`, in their order; `tests/it/behaviour/help.rs` has
+//! every text.
+//! Read next: `args/shared.rs`, what several commands have; `commands.rs`, a file for each command.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,16 +12,13 @@ use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-/// The headings of the options, in the order in which they are shown.
-const TARGET: &str = "Target";
-const INTERPRETER: &str = "Interpreter";
-const PACKAGES: &str = "Packages";
-const PUBLICATION: &str = "Publication";
-const OUTPUT: &str = "Output";
-
 mod shared;
 
-pub(crate) use shared::{DurabilityArg, IndexArgs, LinkModeArg, RunArgs};
+pub(crate) use shared::{
+    AllowLostArg, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg, LinkModeArg,
+    ReplaceArgs, RunArgs, VenvArgs, WaitArg,
+};
+use shared::{INTERPRETER, OUTPUT, PACKAGES, PUBLICATION, TARGET};
 
 /// The position of the options of every command: after the command's own.
 const LAST: usize = 1000;
@@ -235,9 +232,8 @@ pub(crate) struct PythonArgs {
     #[arg(value_name = "REQUEST")]
     pub(crate) request: Option<OsString>,
 
-    /// Print one JSON object
-    #[arg(long, help_heading = OUTPUT)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: JsonArg,
 }
 
 #[derive(Debug, Subcommand)]
@@ -250,7 +246,7 @@ pub(crate) enum CacheCommand {
     ///
     /// Compares every byte. What is deleted is unpacked again when it is needed. Exits with 4 when
     /// something differed. `rvenv verify` compares an environment.
-    Verify(CacheJsonArgs),
+    Verify(JsonArg),
     /// Delete what is unused
     ///
     /// Deletes unfinished work of dead processes, damaged files, notes on interpreters and wheels
@@ -262,14 +258,7 @@ pub(crate) enum CacheCommand {
     /// Delete everything, except what another process is unpacking
     ///
     /// Environments keep working. `rvenv cache prune` deletes only what is unused.
-    Clear(CacheJsonArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CacheJsonArgs {
-    /// Print one JSON object
-    #[arg(long, help_heading = OUTPUT)]
-    pub(crate) json: bool,
+    Clear(JsonArg),
 }
 
 #[derive(Debug, Args)]
@@ -279,9 +268,8 @@ pub(crate) struct CachePruneArgs {
     #[arg(long, value_name = "DAYS", default_value_t = 30, help_heading = TARGET)]
     pub(crate) unused_for: u32,
 
-    /// Print one JSON object
-    #[arg(long, help_heading = OUTPUT)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: JsonArg,
 }
 
 #[derive(Debug, Args)]
@@ -299,9 +287,8 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     pub(crate) replace: ReplaceArgs,
 
-    /// Show the plan and write nothing
-    #[arg(long, help_heading = OUTPUT)]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) output: DryRunArg,
 }
 
 /// The arguments of `create`, except those that replace an environment.
@@ -344,9 +331,8 @@ impl Args for UpgradeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// Directory of the environment
-    #[arg(value_name = "ENV_DIR")]
-    pub(crate) env_dir: OsString,
+    #[command(flatten)]
+    pub(crate) target: EnvDirArg,
 
     #[command(flatten)]
     pub(crate) venv: VenvArgs,
@@ -377,9 +363,8 @@ pub(crate) struct ApplyArgs {
     #[arg(long, help_heading = TARGET)]
     pub(crate) force: bool,
 
-    /// Change to another minor version although packages can then not be imported
-    #[arg(long, help_heading = PACKAGES)]
-    pub(crate) allow_lost: bool,
+    #[command(flatten)]
+    pub(crate) lost: AllowLostArg,
 
     /// Let the interpreter of the plan compile bytecode that the cache no longer has
     #[arg(long, help_heading = PACKAGES)]
@@ -398,9 +383,8 @@ pub(crate) struct ApplyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RepairArgs {
-    /// Directory of the environment
-    #[arg(value_name = "ENV_DIR")]
-    pub(crate) env_dir: OsString,
+    #[command(flatten)]
+    pub(crate) target: EnvDirArg,
 
     /// Use this interpreter; needed where only the environment names its own
     #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
@@ -412,16 +396,14 @@ pub(crate) struct RepairArgs {
     #[command(flatten)]
     pub(crate) replace: ReplaceArgs,
 
-    /// Show the plan and write nothing
-    #[arg(long, help_heading = OUTPUT)]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) output: DryRunArg,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RollbackArgs {
-    /// Directory of the environment
-    #[arg(value_name = "ENV_DIR")]
-    pub(crate) env_dir: OsString,
+    #[command(flatten)]
+    pub(crate) target: EnvDirArg,
 
     /// Roll back although files were changed since; the changed files become part of the generation
     #[arg(long, help_heading = TARGET)]
@@ -440,113 +422,22 @@ pub(crate) struct RollbackArgs {
     pub(crate) allow_other_owner: bool,
 }
 
-/// What happens to what is replaced, and whether the change stays.
-#[derive(Debug, Args)]
-pub(crate) struct ReplaceArgs {
-    /// Keep what is replaced, for `rvenv rollback`; the default of upgrades and of a change to
-    /// another Python
-    #[arg(long, overrides_with = "no_keep", help_heading = PUBLICATION)]
-    pub(crate) keep: bool,
-
-    /// Delete what is replaced; the default of other changes
-    #[arg(long, help_heading = PUBLICATION)]
-    pub(crate) no_keep: bool,
-
-    /// Run a shell command in the environment afterwards; if it fails, the change is undone;
-    /// repeatable
-    #[arg(long, value_name = "CMD", help_heading = PUBLICATION)]
-    pub(crate) check: Vec<String>,
-
-    /// Let health checks run files in the environment that belong to another user
-    #[arg(long, help_heading = PUBLICATION)]
-    pub(crate) allow_other_owner: bool,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
     /// Directories of the environments
     #[arg(required = true, value_name = "ENV_DIR")]
     pub(crate) env_dirs: Vec<OsString>,
 
-    /// Wait at most this long while another process changes the target
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = PUBLICATION)]
-    pub(crate) wait: u64,
+    #[command(flatten)]
+    pub(crate) lock: WaitArg,
 }
 
 /// The arguments of the commands that look at one environment: `status` and `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct LookArgs {
-    /// Directory of the environment
-    #[arg(value_name = "ENV_DIR")]
-    pub(crate) env_dir: OsString,
-
-    /// Print one JSON object
-    #[arg(long, help_heading = OUTPUT)]
-    pub(crate) json: bool,
-}
-
-/// The options of an environment: venv's flags, and the interpreter.
-#[derive(Debug, Default, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "these are the flags of `python -m venv`"
-)]
-pub(crate) struct VenvArgs {
-    /// Replace an existing environment in one step
-    #[arg(long, help_heading = TARGET)]
-    pub(crate) clear: bool,
-
-    /// Replace a directory that is not an environment, or that holds more than an environment; with
-    /// --clear only
-    #[arg(long, requires = "clear", help_heading = TARGET)]
-    pub(crate) force: bool,
-
-    /// Bring an existing environment to this interpreter, and keep its packages
-    #[arg(long, conflicts_with = "clear", help_heading = TARGET)]
-    pub(crate) upgrade: bool,
-
-    /// Set the prompt of the activated environment; `.` is the name of the working directory
-    #[arg(long, help_heading = TARGET)]
-    pub(crate) prompt: Option<String>,
-
-    /// Do not add a .gitignore file (Python 3.13 and later add one)
-    #[arg(long, help_heading = TARGET)]
-    pub(crate) without_scm_ignore_files: bool,
-
-    /// Use this interpreter: a path, a name (python3.12) or a version (3.12, 3.13t, pypy3.9,
-    /// >=3.9,<3.12); the default is `RVENV_PYTHON`
-    #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
-    pub(crate) python: Option<OsString>,
-
-    /// Give the environment access to the packages of the interpreter's installation
-    #[arg(long, help_heading = INTERPRETER)]
-    pub(crate) system_site_packages: bool,
-
-    /// Link to the interpreter; the default
-    #[arg(long, conflicts_with = "copies", help_heading = INTERPRETER)]
-    pub(crate) symlinks: bool,
-
-    /// Copy the interpreter
-    #[arg(long, help_heading = INTERPRETER)]
-    pub(crate) copies: bool,
-
-    /// Do not install pip
-    #[arg(long, help_heading = PACKAGES)]
-    pub(crate) without_pip: bool,
-
-    /// Install the newest pip (and setuptools before Python 3.12), which pip downloads
-    #[arg(long, help_heading = PACKAGES)]
-    pub(crate) upgrade_deps: bool,
-
-    /// Compile the sources of pip (and setuptools) once for each Python; later environments share
-    /// the bytecode
-    #[arg(long, help_heading = PACKAGES)]
-    pub(crate) compile_bytecode: bool,
-
-    /// Change to another minor version although packages can then not be imported
-    #[arg(long, help_heading = PACKAGES)]
-    pub(crate) allow_lost: bool,
+    #[command(flatten)]
+    pub(crate) target: EnvDirArg,
 
     #[command(flatten)]
-    pub(crate) index: IndexArgs,
+    pub(crate) output: JsonArg,
 }

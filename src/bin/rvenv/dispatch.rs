@@ -104,9 +104,9 @@ fn tell_cache(session: &Session<'_>) {
 /// What a command may have changed when it fails; decides which state is printed.
 fn effect(command: &Command) -> Effect {
     match command {
-        Command::Create(Deferred(args)) if args.dry_run => Effect::Nothing,
-        Command::Upgrade(Deferred(args)) if args.0.dry_run => Effect::Nothing,
-        Command::Repair(Deferred(args)) if args.dry_run => Effect::Nothing,
+        Command::Create(Deferred(args)) if args.output.dry_run => Effect::Nothing,
+        Command::Upgrade(Deferred(args)) if args.0.output.dry_run => Effect::Nothing,
+        Command::Repair(Deferred(args)) if args.output.dry_run => Effect::Nothing,
         Command::Create(_)
         | Command::Upgrade(_)
         | Command::Apply(_)

@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
                 DurabilityArg::Process => Durability::Process,
             },
             link_mode: link_mode(args),
-            wait: Duration::from_secs(args.wait),
+            wait: Duration::from_secs(args.lock.wait),
             ..*terms
         };
         let done = self.caller(&announcer).run(&terms, work);

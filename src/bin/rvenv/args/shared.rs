@@ -1,13 +1,147 @@
-//! The options that several commands share: how a plan is carried out, and where pip looks for
-//! wheels.
+//! The arguments that several commands have, as groups that a command flattens into its own.
 //!
+//! Promises that an argument of a group has one name, one text and one heading in every command.
+//! The groups of one argument have no doc comment, since clap would take it for the description of
+//! the command.
 //! Read next: `../args.rs`, the commands.
 
 use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
 
-use super::{PACKAGES, PUBLICATION};
+/// The headings of the options, in the order in which they are shown.
+pub(super) const TARGET: &str = "Target";
+pub(super) const INTERPRETER: &str = "Interpreter";
+pub(super) const PACKAGES: &str = "Packages";
+pub(super) const PUBLICATION: &str = "Publication";
+pub(super) const OUTPUT: &str = "Output";
+
+// The environment of a command that takes one.
+#[derive(Debug, Args)]
+pub(crate) struct EnvDirArg {
+    /// Directory of the environment
+    #[arg(value_name = "ENV_DIR")]
+    pub(crate) env_dir: OsString,
+}
+
+// Whether the report is data.
+#[derive(Debug, Args)]
+pub(crate) struct JsonArg {
+    /// Print one JSON object
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) json: bool,
+}
+
+// Whether the plan is only shown.
+#[derive(Debug, Args)]
+pub(crate) struct DryRunArg {
+    /// Show the plan and write nothing
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) dry_run: bool,
+}
+
+// How long a command waits for the lock of a target.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct WaitArg {
+    /// Wait at most this long while another process changes the target
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = PUBLICATION)]
+    pub(crate) wait: u64,
+}
+
+// Whether packages may be lost.
+#[derive(Debug, Default, Args)]
+pub(crate) struct AllowLostArg {
+    /// Change to another minor version although packages can then not be imported
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) allow_lost: bool,
+}
+
+/// What happens to what is replaced, and whether the change stays.
+#[derive(Debug, Args)]
+pub(crate) struct ReplaceArgs {
+    /// Keep what is replaced, for `rvenv rollback`; the default of upgrades and of a change to
+    /// another Python
+    #[arg(long, overrides_with = "no_keep", help_heading = PUBLICATION)]
+    pub(crate) keep: bool,
+
+    /// Delete what is replaced; the default of other changes
+    #[arg(long, help_heading = PUBLICATION)]
+    pub(crate) no_keep: bool,
+
+    /// Run a shell command in the environment afterwards; if it fails, the change is undone;
+    /// repeatable
+    #[arg(long, value_name = "CMD", help_heading = PUBLICATION)]
+    pub(crate) check: Vec<String>,
+
+    /// Let health checks run files in the environment that belong to another user
+    #[arg(long, help_heading = PUBLICATION)]
+    pub(crate) allow_other_owner: bool,
+}
+
+/// The options of an environment: venv's flags, and the interpreter.
+#[derive(Debug, Default, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are the flags of `python -m venv`"
+)]
+pub(crate) struct VenvArgs {
+    /// Replace an existing environment in one step
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) clear: bool,
+
+    /// Replace a directory that is not an environment, or that holds more than an environment; with
+    /// --clear only
+    #[arg(long, requires = "clear", help_heading = TARGET)]
+    pub(crate) force: bool,
+
+    /// Bring an existing environment to this interpreter, and keep its packages
+    #[arg(long, conflicts_with = "clear", help_heading = TARGET)]
+    pub(crate) upgrade: bool,
+
+    /// Set the prompt of the activated environment; `.` is the name of the working directory
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) prompt: Option<String>,
+
+    /// Do not add a .gitignore file (Python 3.13 and later add one)
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) without_scm_ignore_files: bool,
+
+    /// Use this interpreter: a path, a name (python3.12) or a version (3.12, 3.13t, pypy3.9,
+    /// >=3.9,<3.12); the default is `RVENV_PYTHON`
+    #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
+    pub(crate) python: Option<OsString>,
+
+    /// Give the environment access to the packages of the interpreter's installation
+    #[arg(long, help_heading = INTERPRETER)]
+    pub(crate) system_site_packages: bool,
+
+    /// Link to the interpreter; the default
+    #[arg(long, conflicts_with = "copies", help_heading = INTERPRETER)]
+    pub(crate) symlinks: bool,
+
+    /// Copy the interpreter
+    #[arg(long, help_heading = INTERPRETER)]
+    pub(crate) copies: bool,
+
+    /// Do not install pip
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) without_pip: bool,
+
+    /// Install the newest pip (and setuptools before Python 3.12), which pip downloads
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) upgrade_deps: bool,
+
+    /// Compile the sources of pip (and setuptools) once for each Python; later environments share
+    /// the bytecode
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) compile_bytecode: bool,
+
+    #[command(flatten)]
+    pub(crate) lost: AllowLostArg,
+
+    #[command(flatten)]
+    pub(crate) index: IndexArgs,
+}
 
 /// Where pip looks for wheels, besides what its own configuration names.
 #[derive(Debug, Default, Args)]
@@ -46,9 +180,8 @@ pub(crate) struct RunArgs {
     )]
     pub(crate) link_mode: LinkModeArg,
 
-    /// Wait at most this long while another process changes the target
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = PUBLICATION)]
-    pub(crate) wait: u64,
+    #[command(flatten)]
+    pub(crate) lock: WaitArg,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

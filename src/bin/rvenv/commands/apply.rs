@@ -30,7 +30,7 @@ impl Session<'_> {
         let checker = || self.check_named_by_record(Path::new(plan.target()), commands);
         let terms = RunTerms {
             retention: retention(&args.replace),
-            permissions: self.permissions(args.force, args.allow_lost),
+            permissions: self.permissions(args.force, args.lost.allow_lost),
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
             compilation: Compilation::of(args.compile_bytecode),
             ..RunTerms::default()

@@ -80,7 +80,7 @@ impl Session<'_> {
     }
 
     pub(super) fn make_plan(&self, args: &VenvArgs, context: &Context) -> Result<Plan, CliError> {
-        let permissions = self.permissions(args.force, args.allow_lost);
+        let permissions = self.permissions(args.force, args.lost.allow_lost);
         environment::plan(&self.fs, &Venv, context, permissions).map_err(|error| of_plan(&error))
     }
 }

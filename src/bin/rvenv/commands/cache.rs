@@ -107,7 +107,7 @@ impl Session<'_> {
         let unused_for = u64::from(args.unused_for) * DAY_SECONDS;
         let now = self.world.now;
         let swept = cache.sweep(Which::Outdated, now, |store| store.prune(now, unused_for))?;
-        self.tell_swept(path, &swept, args.json)
+        self.tell_swept(path, &swept, args.output.json)
     }
 
     fn cache_clear(&self, cache: &Cache, json: bool) -> Result<Exit, CliError> {

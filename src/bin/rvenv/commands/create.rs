@@ -31,7 +31,7 @@ impl Session<'_> {
     ) -> Result<Exit, CliError> {
         let targets = self.env_dirs(&args.env_dirs)?;
         for (given, env_dir) in targets {
-            let purpose = if args.dry_run {
+            let purpose = if args.output.dry_run {
                 Purpose::Show
             } else {
                 Purpose::Change
@@ -49,7 +49,7 @@ impl Session<'_> {
             let downloads = answer.downloads.take();
             let answer: &Answer = &answer;
             let context = &answer.context;
-            if args.dry_run {
+            if args.output.dry_run {
                 self.show(&self.make_plan(&args.venv, context)?)?;
                 continue;
             }
@@ -61,7 +61,7 @@ impl Session<'_> {
             let checker = || self.with_caller(|caller| caller.check(&env, &checks));
             let terms = RunTerms {
                 retention: intent.retention(retention(&args.replace)),
-                permissions: self.permissions(args.venv.force, args.venv.allow_lost),
+                permissions: self.permissions(args.venv.force, args.venv.lost.allow_lost),
                 check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
                 compilation: Compilation::of(args.venv.compile_bytecode),
                 ..RunTerms::default()

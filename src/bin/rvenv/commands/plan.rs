@@ -13,7 +13,7 @@ use crate::shell_words::word;
 
 impl Session<'_> {
     pub(crate) fn plan(&self, args: &PlanArgs) -> Result<Exit, CliError> {
-        let env_dir = self.world.env_dir(&args.env_dir)?;
+        let env_dir = self.world.env_dir(&args.target.env_dir)?;
         let out = args.out.as_deref();
         let out = out.map(|given| Ok((given, Out::of(given)?))).transpose()?;
         let request = self.request(&args.venv, intent(&args.venv), &env_dir)?;

@@ -63,7 +63,7 @@ impl Session<'_> {
         let release = found.release.to_string();
         self.terminal
             .detail(&format!("{release}, from {}", found.source.word()));
-        if args.json {
+        if args.output.json {
             let found = FoundJson {
                 format: 1,
                 interpreter: InterpreterJson::of(&found, &[]),
@@ -85,7 +85,7 @@ impl Session<'_> {
                 caller.with_control(|control| python::list(&request, around, control))
             })
             .map_err(|error| self.python_failed(&error))?;
-        if args.json {
+        if args.output.json {
             self.python_json(&ListingJson::of(&listing))?;
             return Ok(Exit::Done);
         }

@@ -18,7 +18,7 @@ impl Session<'_> {
             let terms = RunArgs {
                 durability: DurabilityArg::Power,
                 link_mode: LinkModeArg::Auto,
-                wait: args.wait,
+                lock: args.lock,
             };
             let recovered = self.run(&terms, &RunTerms::default(), |run| {
                 environment::recover(run, Path::new(&env_dir))

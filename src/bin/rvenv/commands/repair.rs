@@ -22,17 +22,17 @@ use crate::shell_words::word;
 
 impl Session<'_> {
     pub(crate) fn repair(&self, args: &RepairArgs) -> Result<Exit, CliError> {
-        let env_dir = self.world.env_dir(&args.env_dir)?;
+        let env_dir = self.world.env_dir(&args.target.env_dir)?;
         let named = self.typed_python(args.python.as_ref());
         let named = named.map_err(|error| self.not_found(&error, None))?;
-        let purpose = if args.dry_run {
+        let purpose = if args.output.dry_run {
             Purpose::Show
         } else {
             Purpose::Change
         };
         let context = self.with_caller(|caller| caller.prepare_repair(&env_dir, &named, purpose));
         let context = context.map_err(|failed| self.unanswered(failed, args.python.as_ref()))?;
-        if args.dry_run {
+        if args.output.dry_run {
             let plan = environment::plan_repair(&self.fs, &Venv, &context);
             self.show(&plan.map_err(|error| of_plan(&error))?)?;
             return Ok(Exit::Done);
@@ -56,7 +56,7 @@ impl Session<'_> {
         let outcome = self.run(&args.run, &terms, |run| {
             environment::repair(run, &Venv, &context)
         })?;
-        self.tell_repair(&outcome, &args.env_dir);
+        self.tell_repair(&outcome, &args.target.env_dir);
         for departed in departed {
             let published = escape(&departed.published.to_string());
             self.terminal.story(&match &departed.replacement {

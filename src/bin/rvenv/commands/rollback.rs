@@ -17,7 +17,7 @@ use crate::shell_words::word;
 
 impl Session<'_> {
     pub(crate) fn rollback(&self, args: &RollbackArgs) -> Result<Exit, CliError> {
-        let env_dir = self.world.env_dir(&args.env_dir)?;
+        let env_dir = self.world.env_dir(&args.target.env_dir)?;
         let commands = &args.check;
         if !commands.is_empty() {
             may_run(&env_dir, args.allow_other_owner)?;
@@ -42,8 +42,8 @@ impl Session<'_> {
         let ending = self.run(&args.run, &terms, |run| {
             environment::rollback(run, Path::new(&env_dir), changes)
         })?;
-        let shown = escape(&args.env_dir.to_string_lossy());
-        let env = word(&args.env_dir.to_string_lossy());
+        let shown = escape(&args.target.env_dir.to_string_lossy());
+        let env = word(&args.target.env_dir.to_string_lossy());
         let number = ending.kept.as_ref().map_or(0, |kept| kept.generation);
         self.terminal.story(&format!(
             "Brought generation {number} of `{shown}` back. Go forward again with `rvenv \

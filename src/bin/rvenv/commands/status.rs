@@ -59,9 +59,9 @@ struct Transaction {
 
 impl Session<'_> {
     pub(crate) fn status(&self, args: &LookArgs) -> Result<Exit, CliError> {
-        let path = self.world.env_dir(&args.env_dir)?;
-        let text = status(&self.fs, Path::new(&path), args.json)?;
-        if args.json {
+        let path = self.world.env_dir(&args.target.env_dir)?;
+        let text = status(&self.fs, Path::new(&path), args.output.json)?;
+        if args.output.json {
             self.terminal.json(&text)?;
         } else {
             self.terminal.data(&text)?;

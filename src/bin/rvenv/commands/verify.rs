@@ -40,13 +40,13 @@ struct Said {
 
 impl Session<'_> {
     pub(crate) fn verify(&self, args: &LookArgs) -> Result<Exit, CliError> {
-        let path = self.world.env_dir(&args.env_dir)?;
-        let given = args.env_dir.to_string_lossy();
+        let path = self.world.env_dir(&args.target.env_dir)?;
+        let given = args.target.env_dir.to_string_lossy();
         let (found, said) = verify(&self.fs, Path::new(&path), &given, self.detail())?;
         if let Some(warning) = &said.warning {
             self.terminal.error(warning);
         }
-        if args.json {
+        if args.output.json {
             self.terminal.json(&json(&found))?;
         } else {
             self.terminal.data(&said.data)?;

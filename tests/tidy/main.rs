@@ -89,7 +89,7 @@ fn files_end_where_one_can_still_read_them() {
 fn functions_end_where_one_can_still_see_them() {
     for source in ALL.into_iter().flat_map(sources) {
         let mut open: Option<(usize, String)> = None;
-        for (number, line) in source.body().lines().enumerate() {
+        for (number, line) in source.text.lines().enumerate() {
             let indent = &line[..line.len() - line.trim_start().len()];
             let starts =
                 line.contains("fn ") && line.contains('(') && !line.trim_start().starts_with("//");

@@ -506,21 +506,17 @@ mod tests {
     }
 
     /// Failures that leave something behind, and the state that they leave.
-    #[expect(clippy::too_many_lines, reason = "a table has a row for each failure")]
     fn with_a_trace() -> Vec<(RunFailed, State, Exit)> {
+        let mut all = of_publications();
+        all.extend(of_ends());
+        all.extend(of_recoveries());
+        all
+    }
+
+    /// Failures from the stage to the last step of a publication.
+    fn of_publications() -> Vec<(RunFailed, State, Exit)> {
         use Aftermath::{InDoubt, NeedsRecovery};
         let publish = |source| published(NeedsRecovery, source);
-        let doubt = || EndError::Doubt(disk());
-        let end = |aftermath, source| RunFailed::End(ended(aftermath, source));
-        let (what, name, why) = ("delete", || "old-1".to_owned(), || "a file".to_owned());
-        let disk_of_end = || EndError::Disk {
-            what,
-            source: disk(),
-        };
-        let taken = EndError::Taken {
-            name: name(),
-            why: why(),
-        };
         let step = PublishError::Step {
             path: "bin".to_owned(),
             source: disk(),
@@ -559,82 +555,74 @@ mod tests {
                 State::Started,
                 Exit::NeedsPerson,
             ),
-            (
-                end(NeedsRecovery, disk_of_end()),
-                State::Published,
-                Exit::NeedsPerson,
-            ),
-            (
-                end(NeedsRecovery, EndError::Moved),
-                State::Published,
-                Exit::NeedsPerson,
-            ),
-            (
-                end(NeedsRecovery, taken),
-                State::Published,
-                Exit::NeedsPerson,
-            ),
-            (
-                end(NeedsRecovery, EndError::Undecided(disk())),
-                State::Undecided,
-                Exit::NeedsPerson,
-            ),
-            (end(InDoubt, doubt()), State::InDoubt, Exit::InDoubt),
-            (
-                undo(NeedsRecovery, disk_of_end()),
-                State::Rejected,
-                Exit::NeedsPerson,
-            ),
-            (
-                undo(NeedsRecovery, EndError::Undecided(disk())),
-                State::Rejected,
-                Exit::NeedsPerson,
-            ),
-            (undo(InDoubt, doubt()), State::InDoubt, Exit::InDoubt),
-            (
-                unrecovered(RecoverError::Doubt { target: target() }),
-                State::Untouched,
-                Exit::InDoubt,
-            ),
-            (
-                unrecovered(RecoverError::Foreign {
-                    name: name(),
-                    why: why(),
-                }),
-                State::Untouched,
-                Exit::NeedsPerson,
-            ),
-            (
-                unrecovered(RecoverError::Several { names: Vec::new() }),
-                State::Untouched,
-                Exit::NeedsPerson,
-            ),
-            (
-                unrecovered(RecoverError::Refused {
-                    target: target(),
-                    what,
-                    journal: name(),
-                }),
-                State::Untouched,
-                Exit::NeedsPerson,
-            ),
-            (
-                unrecovered(RecoverError::End {
-                    target: target(),
-                    source: disk_of_end(),
-                }),
-                State::HalfRecovered,
-                Exit::NeedsPerson,
-            ),
-            (
-                unrecovered(RecoverError::Disk {
-                    target: target(),
-                    source: disk(),
-                }),
-                State::HalfRecovered,
-                Exit::NeedsPerson,
-            ),
         ]
+    }
+
+    /// Failures to settle or to undo a publication.
+    fn of_ends() -> Vec<(RunFailed, State, Exit)> {
+        use Aftermath::{InDoubt, NeedsRecovery};
+        let end = |aftermath, source| RunFailed::End(ended(aftermath, source));
+        let doubt = || EndError::Doubt(disk());
+        let undecided = || EndError::Undecided(disk());
+        let taken = EndError::Taken {
+            name: "old-1".to_owned(),
+            why: "a file".to_owned(),
+        };
+        let unfinished = [
+            (end(NeedsRecovery, disk_of_end()), State::Published),
+            (end(NeedsRecovery, EndError::Moved), State::Published),
+            (end(NeedsRecovery, taken), State::Published),
+            (end(NeedsRecovery, undecided()), State::Undecided),
+            (undo(NeedsRecovery, disk_of_end()), State::Rejected),
+            (undo(NeedsRecovery, undecided()), State::Rejected),
+        ];
+        let in_doubt = [end(InDoubt, doubt()), undo(InDoubt, doubt())];
+        let unfinished = unfinished.map(|(failed, state)| (failed, state, Exit::NeedsPerson));
+        let in_doubt = in_doubt.map(|failed| (failed, State::InDoubt, Exit::InDoubt));
+        unfinished.into_iter().chain(in_doubt).collect()
+    }
+
+    /// Failures of the recovery before a run.
+    fn of_recoveries() -> Vec<(RunFailed, State, Exit)> {
+        let in_doubt = unrecovered(RecoverError::Doubt { target: target() });
+        let foreign = RecoverError::Foreign {
+            name: "old-1".to_owned(),
+            why: "a file".to_owned(),
+        };
+        let several = RecoverError::Several { names: Vec::new() };
+        let refused = RecoverError::Refused {
+            target: target(),
+            what: "delete",
+            journal: "old-1".to_owned(),
+        };
+        let not_ended = RecoverError::End {
+            target: target(),
+            source: disk_of_end(),
+        };
+        let not_read = RecoverError::Disk {
+            target: target(),
+            source: disk(),
+        };
+        let for_a_person = [
+            (foreign, State::Untouched),
+            (several, State::Untouched),
+            (refused, State::Untouched),
+            (not_ended, State::HalfRecovered),
+            (not_read, State::HalfRecovered),
+        ];
+        let for_a_person =
+            for_a_person.map(|(failed, state)| (unrecovered(failed), state, Exit::NeedsPerson));
+        [(in_doubt, State::Untouched, Exit::InDoubt)]
+            .into_iter()
+            .chain(for_a_person)
+            .collect()
+    }
+
+    fn disk_of_end() -> EndError {
+        EndError::Disk {
+            what: "delete",
+            source: disk(),
+        }
     }
 
     #[track_caller]

@@ -12,6 +12,7 @@ pub mod hooks;
 pub mod layout;
 pub mod options;
 pub mod pyvenv_cfg;
+pub mod roles;
 pub mod scripts;
 pub mod supply;
 pub mod windows_programs;

@@ -7,6 +7,7 @@
 mod clearable;
 pub mod environment;
 pub mod existing;
+pub mod installed_inputs;
 pub mod merge;
 pub mod provision;
 pub mod render;

@@ -64,9 +64,12 @@ pub mod wheel;
 pub use base::{cache, fingerprint, lexical_path, umask, version};
 pub use build::hooks::{HookError, Hooks};
 pub use build::{
-    activation, checks, hooks, layout, options, pyvenv_cfg, scripts, supply, windows_programs,
+    activation, checks, hooks, layout, options, pyvenv_cfg, roles, scripts, supply,
+    windows_programs,
 };
-pub use change::{environment, existing, merge, provision, render, repair, replaced, verify};
+pub use change::{
+    environment, existing, installed_inputs, merge, provision, render, repair, replaced, verify,
+};
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
 pub use front::{caller, env_builder, host, request};
 pub use python::bytecode;

@@ -18,6 +18,7 @@ use crate::build::checks::Check;
 use crate::build::layout::LayoutError;
 use crate::build::options::{GIT, TextError};
 use crate::build::pyvenv_cfg;
+use crate::build::roles;
 use crate::build::scripts::ScriptTree;
 use crate::python::Interpreter;
 use crate::wheel::{self, InstallError};
@@ -29,9 +30,7 @@ mod windows_python;
 
 pub use context::Context;
 pub use draft::Draft;
-pub use pip::{
-    BYTECODE_ROLE, core_dependencies, kept_distributions, replaced_distributions, wanted_wheels,
-};
+pub use pip::{core_dependencies, kept_distributions, replaced_distributions, wanted_wheels};
 
 /// Why a hook could not plan.
 #[derive(Debug, Error)]
@@ -172,7 +171,7 @@ pub trait Hooks {
         } = &context.interpreter;
         let path = executable.to_string_lossy().into_owned();
         draft.plan().add_input(Input {
-            role: "interpreter".to_owned(),
+            role: roles::INTERPRETER.to_owned(),
             path: path.clone(),
             digest: *digest,
             len: *len,

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::raw::in_parallel;
 use rvenv_journal::{
-    Changes, Durability, Ending, Expected, Fs, LinkMode, LockError, Mode, Observation, Parents,
-    Patience, Plan, PlanBuilder, Publication, Ready, ReadyError, Recovered, Retention,
+    Changes, Durability, Ending, Expected, Fs, Input, LinkMode, LockError, Mode, Observation,
+    Parents, Patience, Plan, PlanBuilder, Publication, Ready, ReadyError, Recovered, Retention,
     RollbackTerms, StageCounts, StageFailed, Step, Target, TargetError, Watch, observe,
 };
 
@@ -26,11 +26,12 @@ mod publishing;
 
 pub use self::failures::{Deed, PlanFailed, RunFailed, UndoFailed};
 pub use self::other_owner::receiver;
-use self::policies::{check_clearable, check_deeds, check_mergeable};
+use self::policies::{check_clearable, check_deeds, check_distributions, check_mergeable};
 use self::publishing::{Planned, decide, publish, verdict};
 use crate::base::cache::Cache;
 use crate::build::checks::CheckFailed;
 use crate::build::hooks::{self, Context, Hooks};
+use crate::change::installed_inputs;
 use crate::change::merge::{self, Lost, MergeError, Merged};
 use crate::change::provision::Known;
 use crate::change::repair;
@@ -221,6 +222,7 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     publish(run, path, known, &mut |ready| {
         let target = ready.target();
         check_deeds(target, plan)?;
+        check_distributions(target, plan)?;
         match plan.publication() {
             Publication::Swap | Publication::Refill => {
                 check_clearable(target, run.permissions)?;
@@ -411,6 +413,9 @@ fn plan_at(
         return Ok(draft.finish(seen, Publication::Put)?);
     }
     check_clearable(target, permissions)?;
+    for input in installed(target, context).map_err(disk)? {
+        draft.add_input(input);
+    }
     let publication = if can_be_renamed(target).map_err(disk)? {
         Publication::Swap
     } else {
@@ -425,6 +430,13 @@ fn plan_at(
         draft.adopt_root_mode(mode);
     }
     Ok(draft.finish(seen, publication)?)
+}
+
+/// The distributions in a target that is cleared, as inputs.
+fn installed(target: &Target<'_>, context: &Context) -> Result<Vec<Input>, FsError> {
+    let place = target.place();
+    let root = target.disk().open_dir(place.dir, place.name)?;
+    installed_inputs::inputs(target, &root, &context.env_dir, None)
 }
 
 fn look(target: &Target<'_>, draft: &PlanBuilder) -> Result<Observation, FsError> {

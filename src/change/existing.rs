@@ -121,11 +121,17 @@ impl Existing {
     /// See [`ExistingError`].
     pub fn read(fs: &dyn Fs, root: &Dir, path: &Path) -> Result<Self, ExistingError> {
         let reader = Reader { fs, path };
+        let config = reader.config(root)?;
+        let python = PythonNames::read(fs, root, path, "bin").map_err(|e| reader.disk(e))?;
+        let Libs { libs, links } = reader.libs(root)?;
+        if let Some(link) = links.into_iter().next() {
+            return Err(ExistingError::Link(link));
+        }
         Ok(Self {
             path: path.to_owned(),
-            config: reader.config(root)?,
-            python: PythonNames::read(fs, root, path, "bin").map_err(|e| reader.disk(e))?,
-            libs: reader.libs(root)?,
+            config,
+            python,
+            libs,
         })
     }
 
@@ -278,6 +284,25 @@ impl fmt::Display for Flavour {
     }
 }
 
+/// What can be seen of the packages in a directory, whether or not it is an environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Libs {
+    /// The directories of packages, by path.
+    pub(crate) libs: Vec<Lib>,
+    /// The symbolic links that could hide more of them.
+    pub(crate) links: Vec<PathBuf>,
+}
+
+impl Libs {
+    /// Reads the directory at `path`, open as `root`.
+    ///
+    /// # Errors
+    /// A name that is not valid in a plan, or the error of the disk.
+    pub(crate) fn read(fs: &dyn Fs, root: &Dir, path: &Path) -> Result<Self, ExistingError> {
+        Reader { fs, path }.libs(root)
+    }
+}
+
 /// Reads one environment.
 struct Reader<'a> {
     fs: &'a dyn Fs,
@@ -309,16 +334,16 @@ impl Reader<'_> {
         Config::parse(&bytes.map_err(|e| self.disk(e))?).map_err(fault)
     }
 
-    fn libs(&self, root: &Dir) -> Result<Vec<Lib>, ExistingError> {
-        let mut libs = Vec::new();
-        self.lib_in(root, "", None, &mut libs)?;
+    fn libs(&self, root: &Dir) -> Result<Libs, ExistingError> {
+        let mut seen = Libs::default();
+        self.lib_in(root, "", None, &mut seen)?;
         for library in LIBRARIES {
             // `lib64` is a link to `lib` in most environments, and then shows nothing new.
             let link = self.is_link(root, library)?;
             if link && library == "lib64" {
                 continue;
             }
-            let Some(dir) = self.dir(root, library, library)? else {
+            let Some(dir) = self.dir(root, library, library, &mut seen)? else {
                 continue;
             };
             for name in self.fs.list(&dir).map_err(|e| self.disk(e))? {
@@ -326,13 +351,13 @@ impl Reader<'_> {
                     continue;
                 };
                 let below = format!("{library}/{flavour}");
-                if let Some(dir) = self.dir(&dir, &flavour.to_string(), &below)? {
-                    self.lib_in(&dir, &below, Some(flavour), &mut libs)?;
+                if let Some(dir) = self.dir(&dir, &flavour.to_string(), &below, &mut seen)? {
+                    self.lib_in(&dir, &below, Some(flavour), &mut seen)?;
                 }
             }
         }
-        libs.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(libs)
+        seen.libs.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(seen)
     }
 
     /// Adds the `site-packages` in an open directory, if it has one.
@@ -341,11 +366,11 @@ impl Reader<'_> {
         dir: &Dir,
         below: &str,
         flavour: Option<Flavour>,
-        libs: &mut Vec<Lib>,
+        seen: &mut Libs,
     ) -> Result<(), ExistingError> {
         let path = format!("{below}/{SITE_PACKAGES}");
         let path = path.trim_start_matches('/');
-        let Some(dir) = self.dir(dir, SITE_PACKAGES, path)? else {
+        let Some(dir) = self.dir(dir, SITE_PACKAGES, path, seen)? else {
             return Ok(());
         };
         let path = RelPath::new(path).map_err(|source| ExistingError::Name {
@@ -354,7 +379,7 @@ impl Reader<'_> {
         })?;
         let distributions =
             distributions::distributions(self.fs, &dir).map_err(|e| self.disk(e))?;
-        libs.push(Lib {
+        seen.libs.push(Lib {
             path,
             flavour,
             distributions,
@@ -368,14 +393,20 @@ impl Reader<'_> {
         Ok(meta.is_some_and(|meta| meta.kind == Kind::Symlink))
     }
 
-    /// Opens a directory; `None` if there is none, an error if it is a link.
-    fn dir(&self, at: &Dir, name: &str, below: &str) -> Result<Option<Dir>, ExistingError> {
+    /// Opens a directory; `None` if there is none. A link in its place is noted.
+    fn dir(
+        &self,
+        at: &Dir,
+        name: &str,
+        below: &str,
+        seen: &mut Libs,
+    ) -> Result<Option<Dir>, ExistingError> {
         match self.fs.open_dir(at, OsStr::new(name)) {
             Ok(dir) => Ok(Some(dir)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 if self.is_link(at, name)? {
-                    return Err(ExistingError::Link(self.path.join(below)));
+                    seen.links.push(self.path.join(below));
                 }
                 Ok(None)
             }

@@ -31,6 +31,7 @@ use thiserror::Error;
 use crate::build::hooks::{self, Context, HookError, Hooks};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::existing::{Existing, ExistingError};
+use crate::change::installed_inputs;
 use crate::wheel;
 use crate::wheel::distributions::Distribution;
 
@@ -40,7 +41,7 @@ mod source_times;
 
 use lost_packages::{check_lost, seeded};
 pub(crate) use lost_packages::{check_lost_by, lost_by};
-use open_path::{Walk, is_as_published};
+use open_path::{Walk, is_as_published, lexical};
 pub(crate) use source_times::redate;
 
 /// More bytes than any real RECORD or `pyvenv.cfg` has.
@@ -163,12 +164,16 @@ pub fn merge(
         context.installed = existing.installed(&context.layout);
     }
     let fs = target.disk();
-    let (receipt, draft) = in_parallel(
-        fs,
-        || receipt_in(fs, &root),
-        || hooks::build(hooks, &context),
-    );
-    let draft = draft?;
+    let libs = existing.as_ref().map(|existing| &*existing.libs);
+    let seen = || {
+        let installed = installed_inputs::inputs(target, &root, &context.env_dir, libs);
+        (receipt_in(fs, &root), installed)
+    };
+    let ((receipt, installed), draft) = in_parallel(fs, seen, || hooks::build(hooks, &context));
+    let mut draft = draft?;
+    for input in installed.map_err(disk)? {
+        draft.add_input(input);
+    }
     let seen = look(target, draft.operations(), &BTreeSet::new()).map_err(disk)?;
     let mut merge = Merge {
         fs: target.disk(),
@@ -567,22 +572,6 @@ enum Own {
     Content(Vec<u8>),
     /// Permission bits: those of a directory, or for a file no more than the old one had.
     Mode(Mode),
-}
-
-/// A row of a RECORD as a path of the environment; ignores rows that lead out of it.
-fn lexical(site: &RelPath, row: &str) -> Option<RelPath> {
-    let mut at: Vec<&str> = site.components().collect();
-    if row.starts_with('/') {
-        return None;
-    }
-    for component in row.split('/') {
-        match component {
-            ".." => drop(at.pop()?),
-            "." | "" => {}
-            name => at.push(name),
-        }
-    }
-    RelPath::new(&at.join("/")).ok()
 }
 
 /// Whether only the `command` of a `pyvenv.cfg` differs: it records how the file came about, which

@@ -23,7 +23,7 @@ use rvenv_journal::{
 
 use crate::base::cache::Cache;
 use crate::base::fingerprint::Fingerprint;
-use crate::build::hooks::BYTECODE_ROLE;
+use crate::build::roles;
 use crate::python::bytecode::{Bytecode, CompileFailed, Compiler, key};
 use crate::python::{self, Request};
 use crate::wheel::{Catalogue, Member, Wheel, WheelError};
@@ -33,9 +33,6 @@ mod unpacked;
 
 pub use bytecode_cache::{BytecodeFailed, BytecodeLost, Shelf, compile};
 use unpacked::{Files, Unpacked};
-
-/// The role of a plan's inputs that are wheels.
-pub const WHEEL_ROLE: &str = "wheel";
 
 /// The bytes of a plan's wheels, from the store or from the wheels themselves.
 pub struct Provision<'a> {
@@ -91,7 +88,7 @@ impl<'a> Provision<'a> {
     pub fn new(shelf: Shelf<'a>, plan: &Plan, known: Known<'a>) -> Self {
         let of_role = |role| plan.inputs().iter().filter(move |input| input.role == role);
         let bytecode = |wheel: &Input| {
-            let mut all = of_role(BYTECODE_ROLE);
+            let mut all = of_role(roles::BYTECODE);
             let own = all.find(|input| input.path == wheel.path)?;
             Some(SourceBytecode {
                 key: own.digest,
@@ -105,14 +102,14 @@ impl<'a> Provision<'a> {
             opened: OnceCell::new(),
             bytecode: bytecode(input),
         };
-        let sources: Vec<_> = of_role(WHEEL_ROLE).map(source).collect();
+        let sources: Vec<_> = of_role(roles::WHEEL).map(source).collect();
         let cache = shelf.cache.filter(|_| !sources.is_empty());
         let umask = umask_of(plan);
         Self {
             shelf,
             store: open_store(shelf.fs, cache),
             sources,
-            interpreter: of_role("interpreter").next().cloned(),
+            interpreter: of_role(roles::INTERPRETER).next().cloned(),
             known,
             umask,
             now: None,
@@ -293,9 +290,9 @@ impl ContentSource for Provision<'_> {
 
     /// A file that this process read when it made the plan is current while its fingerprint holds.
     fn is_current(&self, fs: &dyn Fs, input: &Input) -> Result<bool, FsError> {
-        if input.role == BYTECODE_ROLE {
-            // It is not a file: the wheel and the interpreter that it is made from are inputs of
-            // their own.
+        // Bytecode is not a file: the wheel and the interpreter that it is made from are inputs of
+        // their own. `installed_inputs.rs` has compared the distributions, and names what changed.
+        if [roles::BYTECODE, roles::DISTRIBUTION].contains(&input.role.as_str()) {
             return Ok(true);
         }
         let path = Path::new(&input.path);

@@ -30,6 +30,7 @@ use crate::build::hooks::{self, Context, Hooks};
 use crate::build::options::{GIT, Options};
 use crate::build::pyvenv_cfg::{self, CONFIG_NAME};
 use crate::change::existing::{Existing, ExistingError};
+use crate::change::installed_inputs;
 use crate::change::merge::{MergeError, Merged, receipt_in, redate};
 use crate::change::verify::{Departed, departures, doubled};
 use crate::python::NamedByTarget;
@@ -191,6 +192,10 @@ pub fn repair(
         restore_config((target, &root), context, &receipt, &mut fresh)?;
     }
     let mut draft = draft(target, context, &receipt, &fresh, &drifted)?;
+    let installed = installed_inputs::inputs(target, &root, &context.env_dir, None);
+    for input in installed.map_err(disk)? {
+        draft.add_input(input);
+    }
     let seen = observe(
         target.disk(),
         target.place(),

@@ -231,6 +231,12 @@ fn of_run_anywhere(error: &RunFailed, terminated: bool) -> CliError {
         RunFailed::Interrupted { .. } => CliError::of(interruption(terminated), error),
         RunFailed::Rollback(failed) => of_rollback(error, failed, terminated),
         RunFailed::Check { source, ending, .. } => of_check(error, source, ending, terminated),
+        RunFailed::Distributions { changes, .. } => {
+            let mut told = CliError::of(Exit::Precondition, error);
+            let changes = changes.iter();
+            told.details = changes.map(|change| escape(&change.to_string())).collect();
+            told.hint("make a new plan with `rvenv plan`")
+        }
         RunFailed::Shared { .. } => {
             CliError::of(Exit::Precondition, error).hint("make a new plan with `rvenv plan`")
         }

@@ -16,16 +16,13 @@ use rvenv_journal::{Content, Digest, Input, Node, Operation, PlanBuilder, RelPat
 
 use super::{Context, HookError};
 use crate::base::version;
+use crate::build::roles;
 use crate::build::supply::{self, Supply, Why};
 use crate::python::{Bundled, Caching, Interpreter, Platform, PythonVersion};
 use crate::wheel::distributions::Distribution;
 use crate::wheel::{
     self, FileContent, Launchers, Named, Requested, Wheel, WheelBytecode, WheelError,
 };
-
-/// The role of a plan's input that is bytecode: its path is that of the wheel, its digest the key
-/// in the store.
-pub const BYTECODE_ROLE: &str = "bytecode";
 
 /// The distributions that `upgrade_deps` upgrades, in the order of installation: `venv`'s
 /// `CORE_VENV_DEPS`.
@@ -184,7 +181,7 @@ fn add(
     part: &str,
 ) -> Result<(), HookError> {
     plan.add_input(Input {
-        role: "wheel".to_owned(),
+        role: roles::WHEEL.to_owned(),
         path: path.to_string_lossy().into_owned(),
         digest: wheel.digest(),
         len: wheel.len(),
@@ -192,7 +189,7 @@ fn add(
     let bytecode = bytecode(context, wheel)?;
     if let Some((key, _)) = bytecode {
         plan.add_input(Input {
-            role: BYTECODE_ROLE.to_owned(),
+            role: roles::BYTECODE.to_owned(),
             path: path.to_string_lossy().into_owned(),
             digest: key,
             len: wheel.len(),

@@ -9,7 +9,7 @@
 use rvenv_journal::{Content, Input, Mode, Node};
 
 use super::{Context, Draft, HookError};
-use crate::build::windows_programs;
+use crate::build::{roles, windows_programs};
 
 /// Plans the programs, as copies or as links.
 pub(super) fn setup_python(context: &Context, draft: &mut Draft) -> Result<(), HookError> {
@@ -25,7 +25,7 @@ pub(super) fn setup_python(context: &Context, draft: &mut Draft) -> Result<(), H
         let path = program.path.to_string_lossy().into_owned();
         let (digest, len) = (program.digest, program.len);
         draft.plan().add_input(Input {
-            role: "interpreter".to_owned(),
+            role: roles::INTERPRETER.to_owned(),
             path: path.clone(),
             digest,
             len,

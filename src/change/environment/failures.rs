@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::build::checks::CheckFailed;
 use crate::build::hooks::HookError;
+use crate::change::installed_inputs::DistributionChange;
 use crate::change::merge::MergeError;
 use crate::change::repair::RepairError;
 
@@ -124,6 +125,14 @@ pub enum RunFailed {
         /// The target.
         path: PathBuf,
     },
+    /// Another installer was at work since a saved plan was made.
+    #[error("the plan no longer fits `{path}`")]
+    Distributions {
+        /// The target.
+        path: PathBuf,
+        /// What happened to each distribution.
+        changes: Vec<DistributionChange>,
+    },
     /// The user asked to stop before anything began.
     #[error("interrupted before the change of `{path}` began")]
     Interrupted {
@@ -142,6 +151,7 @@ impl RunFailed {
             | Self::Check { .. }
             | Self::NotAnEnvironment { .. }
             | Self::Shared { .. }
+            | Self::Distributions { .. }
             | Self::Interrupted { .. }
             | Self::Rollback(
                 RollbackError::NoGeneration(_)
@@ -203,6 +213,9 @@ pub enum Deed {
         "adds `{0}`, which is no part of a virtual environment, to a directory that is not one"
     )]
     Stranger(String),
+    /// It names a file as that of an installed distribution, and the target cannot have it.
+    #[error("names `{0}` as an installed distribution, which it cannot be")]
+    Distribution(String),
     /// It touches files of a version control system.
     #[error("changes `{0}`, which belongs to a version control system")]
     Checkout(String),

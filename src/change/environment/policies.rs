@@ -16,6 +16,7 @@ use rvenv_journal::{Fs, Observed, Plan, Publication, RelPath, Target};
 use super::{Deed, Force, Permissions, PlanFailed, RunFailed};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::clearable::{Clearable, clearable, is_checkout};
+use crate::change::installed_inputs;
 use crate::change::merge::{self, Lost, is_environment};
 
 /// The names at the top of an environment: venv's, pip's, and those on Windows.
@@ -71,6 +72,20 @@ pub(super) fn check_deeds(target: &Target<'_>, plan: &Plan) -> Result<(), RunFai
         return Ok(());
     }
     refused(Deed::NoEnvironment)
+}
+
+/// Refuses a saved plan if another installer was at work in the target since it was made.
+pub(super) fn check_distributions(target: &Target<'_>, plan: &Plan) -> Result<(), RunFailed> {
+    let path = target.path().to_path_buf();
+    if let Some(strange) = installed_inputs::strange(plan) {
+        let deed = Deed::Distribution(strange.path.escape_debug().to_string());
+        return Err(RunFailed::NotAnEnvironment { path, deed });
+    }
+    match installed_inputs::changes(target, plan) {
+        Ok(changes) if changes.is_empty() => Ok(()),
+        Ok(changes) => Err(RunFailed::Distributions { path, changes }),
+        Err(source) => Err(PlanFailed::Disk { path, source }.into()),
+    }
 }
 
 /// The first path of a plan that no environment has, by its first component.

@@ -6,18 +6,21 @@
 //!
 //! Read next: `../environment.rs`; `rvenv_journal`'s `transaction.rs`.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use rvenv_journal::fs::{Dir, FsError};
-use rvenv_journal::raw::Effect;
+use rvenv_journal::raw::{Effect, Stale};
 use rvenv_journal::{
-    Digest, Ending, Fs, Grain, Observed, Plan, PrepareError, Publication, Published, PublishedPath,
-    Ready, RelPath, Retention, StageOptions, Target, Terms, Verdict,
+    Digest, Ending, Fs, Grain, Observed, Plan, PrepareError, Publication, PublishError,
+    PublishFailed, Published, PublishedPath, Ready, RelPath, Retention, StageOptions, Target,
+    Terms, Verdict,
 };
 
 use super::{Outcome, PlanFailed, Report, Run, RunFailed, UndoFailed, lock, other_owner};
+use crate::change::installed_inputs;
 use crate::change::merge;
 use crate::change::provision::{Known, Provision, Shelf};
 use crate::change::replaced::{self, Replaced};
@@ -85,7 +88,8 @@ fn publish_once(
         cache: run.cache,
     };
     let content = Provision::new(shelf, &plan, known).at(run.now);
-    let path = ready.target().path().to_path_buf();
+    let target = ready.target().clone();
+    let path = target.path().to_path_buf();
     let replaced = replaced::replaced(ready.target(), &plan);
     let retention = retention(run, ready.target(), &plan, &replaced);
     let terms = Terms {
@@ -111,7 +115,13 @@ fn publish_once(
         link_mode: other_owner::link_mode(run.link_mode, run.fs.user(), &path),
         interrupted: run.interrupted,
     };
-    let published = prepared.stage(&options)?.publish(run.interrupted)?;
+    let staged = prepared.stage(&options)?;
+    let late = RefCell::new(None);
+    let stop = || (run.interrupted)() || late_change(&target, &plan, &late);
+    let published = staged.publish(&stop).map_err(|failed| PublishFailed {
+        source: late.take().unwrap_or(failed.source),
+        ..failed
+    })?;
     let counts = published.counts();
     let steps = published.steps().to_vec();
     let ending = decide(run, &path, published)?;
@@ -124,6 +134,22 @@ fn publish_once(
         steps,
         ending,
     })))
+}
+
+/// Whether another installer was at work while the new tree was built; the engine looks only at the
+/// paths of the plan.
+fn late_change(target: &Target<'_>, plan: &Plan, late: &RefCell<Option<PublishError>>) -> bool {
+    let found = match installed_inputs::changes(target, plan) {
+        Ok(changes) => changes.into_iter().next().map(|change| {
+            PublishError::Changed(Stale {
+                path: change.distribution().to_string(),
+                why: change.what(),
+            })
+        }),
+        Err(source) => Some(PublishError::Disk(source)),
+    };
+    late.replace(found);
+    late.borrow().is_some()
 }
 
 pub(super) fn verdict(run: &Run<'_>) -> Verdict {

@@ -38,6 +38,22 @@ pub(super) fn is_as_published(
     })
 }
 
+/// A row of a RECORD as a path of the environment; ignores rows that lead out of it.
+pub(super) fn lexical(site: &RelPath, row: &str) -> Option<RelPath> {
+    let mut at: Vec<&str> = site.components().collect();
+    if row.starts_with('/') {
+        return None;
+    }
+    for component in row.split('/') {
+        match component {
+            ".." => drop(at.pop()?),
+            "." | "" => {}
+            name => at.push(name),
+        }
+    }
+    RelPath::new(&at.join("/")).ok()
+}
+
 /// Opens nested directories of the environment without following links; only those on the path to
 /// the last requested entry stay open.
 pub(super) struct Walk<'a> {

@@ -60,6 +60,7 @@ mod full_disk;
 mod handed_down;
 mod health;
 mod help;
+mod installed_since;
 mod interpreter;
 mod interpreter_answers;
 mod interpreter_misbehaving;

@@ -147,6 +147,7 @@ impl State {
             | RunFailed::Check { .. }
             | RunFailed::NotAnEnvironment { .. }
             | RunFailed::Shared { .. }
+            | RunFailed::Distributions { .. }
             | RunFailed::Interrupted { .. }
             | RunFailed::Ready(ReadyError::Lock(_))
             | RunFailed::Rollback(

@@ -1,0 +1,15 @@
+//! The roles of a plan's inputs: what each file was to the plan, in one list.
+//!
+//! Promises that no two roles have the same word. The words are in saved plans, so they stay.
+//!
+//! Read next: `rvenv_journal`'s `plan/node.rs`, the type of an input.
+
+/// The interpreter that the environment starts.
+pub const INTERPRETER: &str = "interpreter";
+/// A wheel that is installed.
+pub const WHEEL: &str = "wheel";
+/// The bytecode of a wheel: its path is that of the wheel, its digest the key in the store.
+pub const BYTECODE: &str = "bytecode";
+/// A distribution that was installed in the target when the plan was made: its path is that of the
+/// file that identifies this installation, such as its `RECORD`.
+pub const DISTRIBUTION: &str = "distribution";

@@ -1,0 +1,283 @@
+//! The distributions that a plan saw in its target: as inputs of the plan, and compared with those
+//! that are installed when it is published.
+//!
+//! A distribution is identified by the file that its installer writes anew with each installation:
+//! the `RECORD` of a `.dist-info` directory, the `PKG-INFO` of an `.egg-info` directory, or the
+//! entry itself. So its input holds the path of that file, with the digest of its bytes.
+//!
+//! Promises that every distribution which was installed, uninstalled or replaced since the plan was
+//! made is named, so that a plan which clears or changes an environment deletes none that it did
+//! not see (I8). Follows no link, and reads only these files. Does not report changes to the other
+//! files of a distribution; `verify.rs` finds those.
+//!
+//! Read next: `existing.rs`, the directories of packages; `environment.rs`, which refuses plans.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt;
+
+use rvenv_journal::fs::{Dir, Fs, FsError};
+use rvenv_journal::{Digest, Expected, Input, Plan, RelPath, Target};
+
+use crate::build::roles;
+use crate::change::existing::{ExistingError, Lib, Libs};
+use crate::wheel::distributions::{Distribution, DistributionKind, named};
+
+/// The maximum length of a file that identifies an installation.
+const IDENTIFYING_BYTES_MAX: u64 = 64 << 20;
+
+/// What happened to a distribution since a plan was made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DistributionChange {
+    /// It was installed.
+    Installed(Distribution),
+    /// It was uninstalled.
+    Uninstalled(Distribution),
+    /// Another installation of it is there.
+    Replaced {
+        /// What the plan saw.
+        from: Distribution,
+        /// What is installed now.
+        to: Distribution,
+    },
+}
+
+impl DistributionChange {
+    /// What happened, in words that follow the distribution.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match self {
+            Self::Installed(_) => "was installed".to_owned(),
+            Self::Uninstalled(_) => "was uninstalled".to_owned(),
+            Self::Replaced { from, to } if from.version == to.version => {
+                "was installed again".to_owned()
+            }
+            Self::Replaced { to, .. } => format!("was replaced by {to}"),
+        }
+    }
+
+    /// The distribution, as the plan saw it if it did.
+    #[must_use]
+    pub fn distribution(&self) -> &Distribution {
+        match self {
+            Self::Installed(it) | Self::Uninstalled(it) | Self::Replaced { from: it, .. } => it,
+        }
+    }
+}
+
+impl fmt::Display for DistributionChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (it, what) = (self.distribution(), self.what());
+        write!(f, "`{it}` {what} since the plan was made")
+    }
+}
+
+/// One installation of a distribution.
+#[derive(Debug, PartialEq, Eq)]
+struct Installation {
+    distribution: Distribution,
+    digest: Digest,
+    len: u64,
+}
+
+/// Installations by the path of the entry below the environment.
+type Installations = BTreeMap<RelPath, Installation>;
+
+/// The inputs of a plan for the environment at the target, open as `root`: one for each
+/// distribution. `env_dir` is the target as the plan spells it; `libs` are its directories of
+/// packages, if they were read already.
+///
+/// # Errors
+/// The error of the disk.
+pub(crate) fn inputs(
+    target: &Target<'_>,
+    root: &Dir,
+    env_dir: &str,
+    libs: Option<&[Lib]>,
+) -> Result<Vec<Input>, FsError> {
+    let fs = target.disk();
+    let read = match libs {
+        Some(_) => Vec::new(),
+        None => read_libs(fs, root, target)?,
+    };
+    let mut inputs = Vec::new();
+    each(
+        fs,
+        root,
+        libs.unwrap_or(&read),
+        &mut |lib, distribution, found| {
+            let (dir, path) = (&distribution.dir, found.file);
+            inputs.push(Input {
+                role: roles::DISTRIBUTION.to_owned(),
+                path: format!("{env_dir}/{lib}/{dir}{path}"),
+                digest: Digest::of(&found.bytes),
+                len: found.bytes.len() as u64,
+            });
+        },
+    )?;
+    Ok(inputs)
+}
+
+/// The directories of packages of a directory that need not be an environment.
+fn read_libs(fs: &dyn Fs, root: &Dir, target: &Target<'_>) -> Result<Vec<Lib>, FsError> {
+    match Libs::read(fs, root, target.path()) {
+        Ok(seen) => Ok(seen.libs),
+        Err(ExistingError::Disk { source, .. }) => Err(source),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+/// What happened to the distributions of a target since a plan for it was made.
+///
+/// If something else is at the target, nothing is compared: the engine reports that.
+///
+/// # Errors
+/// The error of the disk.
+pub(crate) fn changes(
+    target: &Target<'_>,
+    plan: &Plan,
+) -> Result<Vec<DistributionChange>, FsError> {
+    let Expected::Tree { identity, .. } = &plan.observation().target else {
+        return Ok(Vec::new());
+    };
+    let fs = target.disk();
+    let place = target.place();
+    let Ok(root) = fs.open_dir(place.dir, place.name) else {
+        return Ok(Vec::new());
+    };
+    if fs.meta_of(&root)?.identity != *identity {
+        return Ok(Vec::new());
+    }
+    let mut now = Installations::new();
+    let libs = read_libs(fs, &root, target)?;
+    each(fs, &root, &libs, &mut |lib, distribution, found| {
+        if let Ok(entry) = lib.join(&distribution.dir) {
+            let installation = Installation {
+                distribution: distribution.clone(),
+                digest: Digest::of(&found.bytes),
+                len: found.bytes.len() as u64,
+            };
+            now.insert(entry, installation);
+        }
+    })?;
+    Ok(between(seen_by(plan), now))
+}
+
+/// The inputs of a plan that claim to be distributions of its target and are not.
+pub(crate) fn strange(plan: &Plan) -> Option<&Input> {
+    let mut inputs = of_distributions(plan);
+    inputs.find(|input| entry(plan.target(), &input.path).is_none())
+}
+
+fn of_distributions(plan: &Plan) -> impl Iterator<Item = &Input> {
+    let inputs = plan.inputs().iter();
+    inputs.filter(|input| input.role == roles::DISTRIBUTION)
+}
+
+fn seen_by(plan: &Plan) -> Installations {
+    let seen = of_distributions(plan).filter_map(|input| {
+        let (entry, distribution) = entry(plan.target(), &input.path)?;
+        let installation = Installation {
+            distribution,
+            digest: input.digest,
+            len: input.len,
+        };
+        Some((entry, installation))
+    });
+    seen.collect()
+}
+
+/// The entry of a distribution and the distribution, by the path of the file that identifies it.
+fn entry(target: &str, path: &str) -> Option<(RelPath, Distribution)> {
+    let below = path.strip_prefix(target)?.strip_prefix('/')?;
+    let file = RelPath::new(below).ok()?;
+    let of = |entry: RelPath| {
+        let distribution = named(OsStr::new(entry.name()))?;
+        entry.parent()?;
+        Some((entry, distribution))
+    };
+    of(file.clone()).or_else(|| of(file.parent()?))
+}
+
+/// The differences, by distribution.
+fn between(mut then: Installations, mut now: Installations) -> Vec<DistributionChange> {
+    let mut changes = Vec::new();
+    now.retain(|entry, to| {
+        let Some(from) = then.remove(entry) else {
+            return true;
+        };
+        if from != *to {
+            changes.push(DistributionChange::Replaced {
+                from: from.distribution,
+                to: to.distribution.clone(),
+            });
+        }
+        false
+    });
+    for (entry, from) in then {
+        let from = from.distribution;
+        let is_other = |(path, to): &(&RelPath, &Installation)| {
+            path.parent() == entry.parent() && to.distribution.name == from.name
+        };
+        let other = now.iter().find(is_other).map(|(path, _)| path.clone());
+        let to = other.and_then(|other| now.remove(&other));
+        changes.push(match to {
+            Some(to) => DistributionChange::Replaced {
+                from,
+                to: to.distribution,
+            },
+            None => DistributionChange::Uninstalled(from),
+        });
+    }
+    let new = now.into_values().map(|new| new.distribution);
+    changes.extend(new.map(DistributionChange::Installed));
+    changes.sort_by(|one, other| one.distribution().cmp(other.distribution()));
+    changes
+}
+
+/// What identifies an installation: the path below its entry, and the bytes.
+struct Identifying {
+    file: &'static str,
+    bytes: Vec<u8>,
+}
+
+/// Visits the distributions in the order of their directories and names.
+fn each(
+    fs: &dyn Fs,
+    root: &Dir,
+    libs: &[Lib],
+    visit: &mut dyn FnMut(&RelPath, &Distribution, Identifying),
+) -> Result<(), FsError> {
+    for lib in libs.iter().filter(|lib| !lib.distributions.is_empty()) {
+        let mut dir = root.clone();
+        for component in lib.path.components() {
+            dir = fs.open_dir(&dir, OsStr::new(component))?;
+        }
+        for distribution in &lib.distributions {
+            visit(&lib.path, distribution, identifying(fs, &dir, distribution));
+        }
+    }
+    Ok(())
+}
+
+fn identifying(fs: &dyn Fs, lib: &Dir, distribution: &Distribution) -> Identifying {
+    let entry = OsStr::new(&distribution.dir);
+    let file = match distribution.kind {
+        DistributionKind::DistInfo => Some(("/RECORD", "RECORD")),
+        DistributionKind::EggInfo => Some(("/PKG-INFO", "PKG-INFO")),
+        DistributionKind::EggLink => None,
+    };
+    let inside = file.and_then(|(path, name)| {
+        let dir = fs.open_dir(lib, entry).ok()?;
+        let bytes = fs.read_file(&dir, OsStr::new(name), IDENTIFYING_BYTES_MAX);
+        // A file that cannot be read counts as empty, each time that it is looked at.
+        let bytes = bytes.unwrap_or_default();
+        Some(Identifying { file: path, bytes })
+    });
+    inside.unwrap_or_else(|| Identifying {
+        file: "",
+        bytes: fs
+            .read_file(lib, entry, IDENTIFYING_BYTES_MAX)
+            .unwrap_or_default(),
+    })
+}

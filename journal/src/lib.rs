@@ -146,6 +146,13 @@
 //! | *trash* | what a settled publication is deleting; its name contains its identity |
 //! | *identity* | inode number and birth time (btime) of an object |
 //!
+//! # Names
+//!
+//! The root has what a caller writes: at most 45 names, each in the example above or in
+//! `journal/examples/` (`site.rs` publishes and rolls back a directory, `checked.rs` checks a
+//! change and explains failures, `shared.rs` uses a store). [`fs`] has the disk as a trait. [`raw`]
+//! has the rest, without any promise that it stays.
+//!
 //! Read next: `transaction/ready.rs` (the methods), `recovery/decide.rs` (the table),
 //! `fs/interface.rs` (the disk as a trait).
 
@@ -161,37 +168,25 @@ mod store;
 mod transaction;
 
 pub use base::digest::Digest;
-#[cfg(feature = "mutants")]
-#[doc(hidden)]
-pub use base::mutant;
-pub use base::path::{RelPath, RelPathError};
-pub use base::watch::Watch;
+pub use base::path::RelPath;
 pub use fs::{Fs, FsError};
-pub use place::lock::{LockError, Patience};
-pub use place::record::{Durability, Retention, Step, Verdict};
-pub use place::target::{Parents, Target, TargetError};
+pub use place::lock::Patience;
+pub use place::record::{Durability, Retention, Verdict};
+pub use place::target::{Parents, Target};
 pub use plan::builder::{Plan, PlanBuilder};
 pub use plan::content::{ContentError, ContentSource, Fetched, NoContent, Wanted};
-pub use plan::drift::{Difference, Drift, drift};
-pub use plan::error::PlanError;
-pub use plan::node::{
-    Content, Expected, Input, Mode, Node, Observation, Observed, Operation, Publication,
-};
+pub use plan::drift::drift;
+pub use plan::node::{Content, Mode, Node, Operation, Publication};
 pub use plan::observe::observe;
-pub use plan::receipt::{PublishedPath, Receipt};
-pub use recovery::ending::{EndError, Ending, Kept};
-pub use recovery::generation::{Generation, generations};
-pub use recovery::recover::{Inspection, RecoverError, Recovered, inspect};
-pub use staging::build::{LinkMode, StageCounts, StageOptions};
-pub use staging::error::StageError;
-pub use steps::entry_cover::Grain;
-pub use store::{ObjectMeta, Pack, PackSource, Store, StoreError};
+pub use plan::receipt::Receipt;
+pub use recovery::generation::generations;
+pub use recovery::recover::{Recovered, inspect};
+pub use staging::build::{LinkMode, StageOptions};
+pub use store::{ObjectMeta, PackSource, Store, StoreError};
 pub use transaction::failures::{
-    Aftermath, EndFailed, PrepareError, PublishError, PublishFailed, ReadyError, StageFailed,
+    Aftermath, EndFailed, PrepareError, PublishFailed, ReadyError, StageFailed,
 };
-pub use transaction::prepared::Prepared;
 pub use transaction::published::Published;
 pub use transaction::ready::Ready;
-pub use transaction::rollback::{Changes, RollbackError, RollbackTerms};
-pub use transaction::staged::Staged;
+pub use transaction::rollback::{RollbackError, RollbackTerms};
 pub use transaction::terms::Terms;

@@ -92,7 +92,7 @@ fn every_drop_makes_some_test_red() {
     }
     let (mut table, mut unnoticed, mut count) = (String::new(), Vec::new(), 0);
     let start = Instant::now();
-    for site in rvenv_journal::mutant::sites() {
+    for site in rvenv_journal::raw::mutant::sites() {
         count += 1;
         let begun = Instant::now();
         let test = noticed_by(site);

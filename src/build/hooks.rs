@@ -10,7 +10,8 @@
 //! Read next: `hooks/draft.rs`, `hooks/pip.rs`; `layout.rs` for names; `pyvenv_cfg.rs`,
 //! `activation.rs`, `wheel.rs` for contents.
 
-use rvenv_journal::{Content, Input, Mode, Node, PlanBuilder, PlanError, RelPath, RelPathError};
+use rvenv_journal::raw::{Input, PlanError, RelPathError};
+use rvenv_journal::{Content, Mode, Node, PlanBuilder, RelPath};
 use thiserror::Error;
 
 use crate::build::activation::{self, Activation};

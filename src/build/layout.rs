@@ -9,7 +9,8 @@
 
 use std::path::PathBuf;
 
-use rvenv_journal::{RelPath, RelPathError};
+use rvenv_journal::RelPath;
+use rvenv_journal::raw::RelPathError;
 use thiserror::Error;
 
 use crate::base::lexical_path::normal;

@@ -18,7 +18,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rvenv_journal::{Mode, RelPath, RelPathError};
+use rvenv_journal::raw::RelPathError;
+use rvenv_journal::{Mode, RelPath};
 use thiserror::Error;
 
 use crate::base::regular_file;
@@ -246,7 +247,7 @@ impl Values<'_> {
     /// };
     /// let script = values.fill(&RelPath::new("hello")?, b"cd __VENV_DIR__/__VENV_BIN_NAME__\n");
     /// assert_eq!(script, b"cd '/my env'/bin\n");
-    /// # Ok::<(), rvenv_journal::RelPathError>(())
+    /// # Ok::<(), rvenv_journal::raw::RelPathError>(())
     /// ```
     #[must_use]
     pub fn fill(&self, name: &RelPath, script: &[u8]) -> Vec<u8> {

@@ -12,11 +12,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{FsError, Time};
-use rvenv_journal::raw::in_parallel;
+use rvenv_journal::raw::{
+    Changes, Ending, Expected, Input, LockError, Observation, StageCounts, Step, TargetError,
+    Watch, in_parallel,
+};
 use rvenv_journal::{
-    Changes, Durability, Ending, Expected, Fs, Input, LinkMode, LockError, Mode, Observation,
-    Parents, Patience, Plan, PlanBuilder, Publication, Ready, ReadyError, Recovered, Retention,
-    RollbackTerms, StageCounts, StageFailed, Step, Target, TargetError, Watch, observe,
+    Durability, Fs, LinkMode, Mode, Parents, Patience, Plan, PlanBuilder, Publication, Ready,
+    ReadyError, Recovered, Retention, RollbackTerms, StageFailed, Target, observe,
 };
 
 mod failures;

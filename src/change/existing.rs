@@ -16,7 +16,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
-use rvenv_journal::{Plan, RelPath, RelPathError};
+use rvenv_journal::raw::RelPathError;
+use rvenv_journal::{Plan, RelPath};
 use thiserror::Error;
 
 use crate::build::layout::Layout;

@@ -17,7 +17,8 @@ use std::ffi::OsStr;
 use std::fmt;
 
 use rvenv_journal::fs::{Dir, Fs, FsError};
-use rvenv_journal::{Digest, Expected, Input, Plan, RelPath, Target};
+use rvenv_journal::raw::{Expected, Input};
+use rvenv_journal::{Digest, Plan, RelPath, Target};
 
 use crate::build::roles;
 use crate::change::existing::{ExistingError, Lib, Libs};

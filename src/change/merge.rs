@@ -20,11 +20,12 @@ use std::path::PathBuf;
 
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 use rvenv_journal::raw::{
-    ENGINE_DIR, Effect, RECEIPT_BYTES_MAX, RECEIPT_NAME, counted, in_parallel, paired,
+    ENGINE_DIR, Effect, Observation, Observed, PlanError, PublishedPath, RECEIPT_BYTES_MAX,
+    RECEIPT_NAME, RelPathError, counted, in_parallel, paired,
 };
 use rvenv_journal::{
-    Content, Digest, Fs, Mode, Node, Observation, Observed, Operation, PlanBuilder, PlanError,
-    Publication, PublishedPath, Receipt, RelPath, RelPathError, Target, observe,
+    Content, Digest, Fs, Mode, Node, Operation, PlanBuilder, Publication, Receipt, RelPath, Target,
+    observe,
 };
 use thiserror::Error;
 

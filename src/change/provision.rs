@@ -16,9 +16,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rvenv_journal::fs::{FsError, Time};
+use rvenv_journal::raw::{Input, Pack};
 use rvenv_journal::{
-    Content, ContentError, ContentSource, Digest, Fetched, Fs, Input, Node, Pack, Plan, Store,
-    Wanted,
+    Content, ContentError, ContentSource, Digest, Fetched, Fs, Node, Plan, Store, Wanted,
 };
 
 use crate::base::cache::Cache;

@@ -19,10 +19,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rvenv_journal::fs::{Dir, Fs, FsError};
-use rvenv_journal::raw::{ModeError, counted};
+use rvenv_journal::raw::{Difference, ModeError, PlanError, PublishedPath, counted};
 use rvenv_journal::{
-    Content, Difference, Digest, Mode, Node, Operation, PlanBuilder, PlanError, Publication,
-    PublishedPath, Receipt, RelPath, Target, drift, observe,
+    Content, Digest, Mode, Node, Operation, PlanBuilder, Publication, Receipt, RelPath, Target,
+    drift, observe,
 };
 use thiserror::Error;
 

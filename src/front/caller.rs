@@ -9,8 +9,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rvenv_journal::raw::Unwatched;
-use rvenv_journal::{Durability, Fs, LinkMode, Patience, Recovered, Retention, StageFailed, Watch};
+use rvenv_journal::raw::{Unwatched, Watch};
+use rvenv_journal::{Durability, Fs, LinkMode, Patience, Recovered, Retention, StageFailed};
 
 use super::host::Host;
 use crate::build::checks::{self, Check, CheckFailed, EnvAt};

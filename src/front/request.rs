@@ -11,7 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::Dir;
-use rvenv_journal::{Parents, Retention, Target, TargetError};
+use rvenv_journal::raw::TargetError;
+use rvenv_journal::{Parents, Retention, Target};
 use tempfile::TempDir;
 use thiserror::Error;
 

@@ -6,8 +6,8 @@
 
 use std::io;
 
-use rvenv_journal::raw::counted;
-use rvenv_journal::{Digest, RelPathError};
+use rvenv_journal::Digest;
+use rvenv_journal::raw::{RelPathError, counted};
 use thiserror::Error;
 use zip::result::ZipError;
 

@@ -10,7 +10,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rvenv_journal::{Digest, Mode, RelPath, RelPathError};
+use rvenv_journal::raw::RelPathError;
+use rvenv_journal::{Digest, Mode, RelPath};
 use thiserror::Error;
 
 use super::contents::{Library, Member, Wheel};

@@ -11,6 +11,7 @@
 mod columns;
 mod floors;
 mod source;
+mod surface;
 
 use std::path::Path;
 
@@ -19,13 +20,14 @@ use crate::source::{Source, sources};
 /// The two crates.
 const CRATES: [&str; 2] = ["src", "journal/src"];
 /// All folders with Rust sources.
-const ALL: [&str; 8] = [
+const ALL: [&str; 9] = [
     "src",
     "journal/src",
     "tests",
     "journal/tests",
     "benches",
     "examples",
+    "journal/examples",
     "fuzz/src",
     "fuzz/fuzz_targets",
 ];

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use rvenv_journal::fs::sim::SimFs;
-use rvenv_journal::raw::{Effect, Identity, PlanReadError};
+use rvenv_journal::raw::{
+    Effect, Expected, Grain, Identity, Input, Observation, Observed, PlanReadError,
+};
 use rvenv_journal::{
-    Aftermath, Content, ContentError, ContentSource, Digest, Durability, Expected, Fetched, Grain,
-    Input, LinkMode, Mode, Node, Observation, Observed, Operation, Parents, Patience, Plan,
-    PlanBuilder, Publication, RelPath, Retention, StageOptions, Target, Terms, Verdict, Wanted,
-    observe,
+    Aftermath, Content, ContentError, ContentSource, Digest, Durability, Fetched, LinkMode, Mode,
+    Node, Operation, Parents, Patience, Plan, PlanBuilder, Publication, RelPath, Retention,
+    StageOptions, Target, Terms, Verdict, Wanted, observe,
 };
 
 use super::choices::Choices;

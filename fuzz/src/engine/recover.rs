@@ -8,10 +8,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rvenv_journal::fs::sim::{SimEntry, SimFs};
-use rvenv_journal::raw::{Decision, Identity, Names, Sibling};
-use rvenv_journal::{
-    Inspection, Parents, Patience, ReadyError, RecoverError, Recovered, Target, inspect,
-};
+use rvenv_journal::raw::{Decision, Identity, Inspection, Names, RecoverError, Sibling};
+use rvenv_journal::{Parents, Patience, ReadyError, Recovered, Target, inspect};
 
 use super::choices::Choices;
 use super::disk::{Bounds, Object, Objects, copy, histories, lost, objects, without_locks};

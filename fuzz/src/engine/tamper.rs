@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 
 use rvenv_journal::fs::sim::{SimEntry, SimFs};
 use rvenv_journal::fs::{Dir, Flush, Fs, NewFile, Rename};
-use rvenv_journal::raw::{Act, EntrySlot, Form, Identity, Origin, Record};
-use rvenv_journal::{Digest, Durability, RelPath, Retention, Step, Verdict};
+use rvenv_journal::raw::{Act, EntrySlot, Form, Identity, Origin, Record, Step};
+use rvenv_journal::{Digest, Durability, RelPath, Retention, Verdict};
 
 use super::choices::Choices;
 use super::disk::{Objects, objects, place};

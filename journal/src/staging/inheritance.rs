@@ -18,7 +18,7 @@ use crate::fs::{Acl, Dir, Fs, FsError, Meta, Sharing, left_by_acl};
 use crate::plan::node::Mode;
 
 /// The bit by which a directory hands down its group.
-pub(crate) const SETGID: u32 = 0o2000;
+const SETGID: u32 = 0o2000;
 
 /// Why files of a store were copied although links were requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

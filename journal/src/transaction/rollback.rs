@@ -61,6 +61,18 @@ pub struct RollbackTerms {
     pub changes: Changes,
 }
 
+impl RollbackTerms {
+    /// Everything that the generation has, and nothing else.
+    #[must_use]
+    pub fn of(durability: Durability, verdict: Verdict) -> Self {
+        Self {
+            durability,
+            verdict,
+            changes: Changes::default(),
+        }
+    }
+}
+
 /// Why no generation was published again.
 #[derive(Debug, Error)]
 pub enum RollbackError {
@@ -144,7 +156,7 @@ impl<'a> Ready<'a> {
     /// See [`RollbackError`].
     ///
     /// # Crash
-    /// As [`Staged::publish`](crate::Staged::publish): the target is as it was, or is the
+    /// As [`Staged::publish`](crate::raw::Staged::publish): the target is as it was, or is the
     /// generation.
     pub fn rollback(self, terms: RollbackTerms) -> Result<Published<'a>, RollbackError> {
         let path = self.target().path().to_path_buf();

@@ -20,7 +20,8 @@ use std::time::Instant;
 
 use rvenv_journal::fs::Barrier;
 use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
-use rvenv_journal::{Aftermath, Durability, Publication, ReadyError, RecoverError};
+use rvenv_journal::raw::RecoverError;
+use rvenv_journal::{Aftermath, Durability, Publication, ReadyError};
 
 use crate::publication;
 use crate::publication::cases::{

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::Rename;
 use rvenv_journal::fs::real::RealFs;
-use rvenv_journal::raw::{Decision, ENGINE_DIR};
+use rvenv_journal::raw::{Changes, Decision, ENGINE_DIR};
 use rvenv_journal::*;
 
 /// The content of files, by path.

@@ -3,10 +3,9 @@
 use std::path::{Component, Path};
 
 use proptest::prelude::*;
-use rvenv_journal::raw::Record;
+use rvenv_journal::raw::{Expected, Observation, Record};
 use rvenv_journal::{
-    Content, Expected, Mode, Node, Observation, Operation, Plan, PlanBuilder, Publication, Receipt,
-    RelPath,
+    Content, Mode, Node, Operation, Plan, PlanBuilder, Publication, Receipt, RelPath,
 };
 
 /// Path components, valid ones and some that must be refused.

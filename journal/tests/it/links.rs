@@ -19,10 +19,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::real::RealFs;
+use rvenv_journal::raw::StageCounts;
 use rvenv_journal::{
     Aftermath, Content, ContentError, ContentSource, Digest, Durability, Fetched, Fs, LinkMode,
-    Mode, Node, Operation, Parents, Patience, Plan, PlanBuilder, Publication, RelPath, StageCounts,
-    StageFailed, StageOptions, Target, Terms, Wanted, observe,
+    Mode, Node, Operation, Parents, Patience, Plan, PlanBuilder, Publication, RelPath, StageFailed,
+    StageOptions, Target, Terms, Wanted, observe,
 };
 
 /// Enough links that the engine starts a second thread.

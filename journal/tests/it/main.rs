@@ -16,6 +16,7 @@ mod sweep;
 mod corpus;
 mod crash;
 mod everyday;
+mod examples;
 mod fs_contract;
 mod laws;
 mod links;

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rvenv_journal::fs::real::RealFs;
-use rvenv_journal::raw::{Decision, ENGINE_DIR, Effect};
+use rvenv_journal::raw::{Changes, Decision, ENGINE_DIR, Effect, Expected, Observed};
 use rvenv_journal::*;
 
 /// The paths of a history; some are inside others.

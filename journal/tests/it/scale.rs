@@ -18,11 +18,12 @@ use std::process::Command;
 
 use crate::counted::{Calls, Counted};
 use rvenv_journal::fs::Dir;
+use rvenv_journal::raw::{Changes, Grain};
 use rvenv_journal::{
-    Changes, Content, ContentError, ContentSource, Digest, Durability, Fetched, Fs, Grain,
-    LinkMode, Mode, NoContent, Node, Operation, Parents, Patience, Plan, PlanBuilder, Publication,
-    Ready, Receipt, RelPath, Retention, RollbackTerms, StageOptions, Target, Terms, Verdict,
-    Wanted, drift, observe,
+    Content, ContentError, ContentSource, Digest, Durability, Fetched, Fs, LinkMode, Mode,
+    NoContent, Node, Operation, Parents, Patience, Plan, PlanBuilder, Publication, Ready, Receipt,
+    RelPath, Retention, RollbackTerms, StageOptions, Target, Terms, Verdict, Wanted, drift,
+    observe,
 };
 
 /// Tells a child process which part it plays, and where.

@@ -18,10 +18,13 @@ use rvenv::provision::BytecodeLost;
 use rvenv::render::escape;
 use rvenv::repair::RepairError;
 use rvenv::verify::VerifyFailed;
-use rvenv_journal::raw::{PlanReadError, WhyKept, counted};
+use rvenv_journal::raw::{
+    Ending, Kept, LockError, PlanReadError, PublishError, RecoverError, StageError, TargetError,
+    WhyKept, counted,
+};
 use rvenv_journal::{
-    Aftermath, ContentError, Ending, Kept, LockError, PrepareError, PublishError, PublishFailed,
-    ReadyError, Receipt, RecoverError, RollbackError, StageError, StageFailed, TargetError,
+    Aftermath, ContentError, PrepareError, PublishFailed, ReadyError, Receipt, RollbackError,
+    StageFailed,
 };
 
 mod cache;

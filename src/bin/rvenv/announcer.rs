@@ -10,7 +10,8 @@ use std::path::Path;
 use rvenv::caller::Listener;
 use rvenv::checks::Check;
 use rvenv::render::escape;
-use rvenv_journal::{Recovered, StageFailed, Watch};
+use rvenv_journal::raw::Watch;
+use rvenv_journal::{Recovered, StageFailed};
 
 use crate::advice::Recovery;
 use crate::progress::Progress;

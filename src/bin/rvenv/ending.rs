@@ -3,8 +3,8 @@
 //! Read next: `outcome.rs`, which reports the whole end of a change.
 
 use rvenv::render::escape;
-use rvenv_journal::raw::{Leftovers, WhyKept, counted};
-use rvenv_journal::{Ending, Recovered};
+use rvenv_journal::Recovered;
+use rvenv_journal::raw::{Ending, Leftovers, WhyKept, counted};
 
 use crate::advice;
 use crate::advice::forbidden;

@@ -9,8 +9,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rvenv_journal::Watch;
-use rvenv_journal::raw::{Deletion, counted};
+use rvenv_journal::raw::{Deletion, Watch, counted};
 
 use crate::signals::Signals;
 use crate::terminal::Terminal;

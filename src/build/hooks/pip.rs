@@ -12,7 +12,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rvenv_journal::{Content, Digest, Input, Node, Operation, PlanBuilder, RelPath};
+use rvenv_journal::raw::Input;
+use rvenv_journal::{Content, Digest, Node, Operation, PlanBuilder, RelPath};
 
 use super::{Context, HookError};
 use crate::base::version;

@@ -6,7 +6,8 @@
 //!
 //! Read next: `../windows_programs.rs`, which decides which program goes where.
 
-use rvenv_journal::{Content, Input, Mode, Node};
+use rvenv_journal::raw::Input;
+use rvenv_journal::{Content, Mode, Node};
 
 use super::{Context, Draft, HookError};
 use crate::build::{roles, windows_programs};

@@ -5,9 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::FsError;
+use rvenv_journal::raw::{Ending, PlanError, TargetError};
 use rvenv_journal::{
-    Aftermath, EndFailed, Ending, PlanError, PrepareError, PublishFailed, ReadyError,
-    RollbackError, StageFailed, TargetError,
+    Aftermath, EndFailed, PrepareError, PublishFailed, ReadyError, RollbackError, StageFailed,
 };
 use thiserror::Error;
 

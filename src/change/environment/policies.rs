@@ -10,8 +10,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv_journal::fs::Meta;
-use rvenv_journal::raw::Effect;
-use rvenv_journal::{Fs, Observed, Plan, Publication, RelPath, Target};
+use rvenv_journal::raw::{Effect, Observed};
+use rvenv_journal::{Fs, Plan, Publication, RelPath, Target};
 
 use super::{Deed, Force, Permissions, PlanFailed, RunFailed};
 use crate::build::pyvenv_cfg::CONFIG_NAME;

@@ -12,11 +12,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use rvenv_journal::fs::{Dir, FsError};
-use rvenv_journal::raw::{Effect, Stale};
+use rvenv_journal::raw::{Effect, Ending, Grain, Observed, PublishError, PublishedPath, Stale};
 use rvenv_journal::{
-    Digest, Ending, Fs, Grain, Observed, Plan, PrepareError, Publication, PublishError,
-    PublishFailed, Published, PublishedPath, Ready, RelPath, Retention, StageOptions, Target,
-    Terms, Verdict,
+    Digest, Fs, Plan, PrepareError, Publication, PublishFailed, Published, Ready, RelPath,
+    Retention, StageOptions, Target, Terms, Verdict,
 };
 
 use super::{Outcome, PlanFailed, Report, Run, RunFailed, UndoFailed, lock, other_owner};

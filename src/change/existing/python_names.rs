@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use rvenv_journal::RelPath;
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
-use rvenv_journal::{RelPath, RelPathError};
+use rvenv_journal::raw::RelPathError;
 
 use super::Flavour;
 use crate::build::layout::Layout;

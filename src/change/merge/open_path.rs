@@ -9,7 +9,8 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 
 use rvenv_journal::fs::{Dir, FsError, Kind};
-use rvenv_journal::{Fs, PublishedPath, RelPath};
+use rvenv_journal::raw::PublishedPath;
+use rvenv_journal::{Fs, RelPath};
 
 /// Whether a path still has what was published there.
 pub(super) fn is_as_published(

@@ -14,8 +14,8 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 
 use rvenv_journal::fs::{Dir, FsError, Kind};
-use rvenv_journal::raw::{Effect, effect, paired};
-use rvenv_journal::{Content, Fs, Node, Observation, Observed, Operation, PlanBuilder, RelPath};
+use rvenv_journal::raw::{Effect, Observation, Observed, effect, paired};
+use rvenv_journal::{Content, Fs, Node, Operation, PlanBuilder, RelPath};
 
 use super::open_path::Walk;
 use crate::python::bytecode::header::{BYTES_MAX, SourceStamp, claims};

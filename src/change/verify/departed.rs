@@ -17,7 +17,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 
 use rvenv_journal::fs::{Dir, FsError, Kind};
-use rvenv_journal::{Digest, Fs, PublishedPath, Receipt, RelPath};
+use rvenv_journal::raw::PublishedPath;
+use rvenv_journal::{Digest, Fs, Receipt, RelPath};
 
 use super::open_within::{Sight, Within, has_lib64, place};
 use crate::python::bytecode::path::is_bytecode;

@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::Read;
 
+use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
-use rvenv_journal::raw::FILE_BYTES_MAX;
-use rvenv_journal::{Fs, PublishedPath};
+use rvenv_journal::raw::{FILE_BYTES_MAX, PublishedPath};
 
 use super::departed::LIST_BYTES_MAX;
 use super::finding::{Change, Finding, article, content, is_nul};

@@ -12,8 +12,10 @@ use std::ffi::OsStr;
 use std::io;
 
 use rvenv_journal::fs::{Dir, FsError, Kind};
-use rvenv_journal::raw::{ENGINE_DIR, RECEIPT_BYTES_MAX, RECEIPT_NAME};
-use rvenv_journal::{Difference, Drift, Fs, PublishedPath, Receipt, drift};
+use rvenv_journal::raw::{
+    Difference, Drift, ENGINE_DIR, PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_NAME,
+};
+use rvenv_journal::{Fs, Receipt, drift};
 
 use super::finding::{Change, Finding, content, shared};
 use super::open_within::{Sight, Within};

@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 
+use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, FsError, Kind};
-use rvenv_journal::raw::{DEPTH_MAX, ENGINE_DIR, escaped};
-use rvenv_journal::{Fs, PublishedPath};
+use rvenv_journal::raw::{DEPTH_MAX, ENGINE_DIR, PublishedPath, escaped};
 
 use super::receipt_paths::Managed;
 use crate::python::bytecode::path::is_bytecode;

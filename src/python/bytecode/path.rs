@@ -6,7 +6,8 @@
 //!
 //! Read next: `header.rs`, the first bytes of such a file.
 
-use rvenv_journal::{RelPath, RelPathError};
+use rvenv_journal::RelPath;
+use rvenv_journal::raw::RelPathError;
 
 /// The name of the directories that hold bytecode.
 pub(crate) const DIR_NAME: &str = "__pycache__";

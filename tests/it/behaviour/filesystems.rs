@@ -17,7 +17,8 @@ use crate::places::{Kind, Place};
 use crate::strace::{self, Call, meeting};
 use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 use rvenv_journal::fs::real::RealFs;
-use rvenv_journal::{Difference, Drift, Fs as _, Receipt};
+use rvenv_journal::raw::{Difference, Drift};
+use rvenv_journal::{Fs as _, Receipt};
 
 /// A command at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

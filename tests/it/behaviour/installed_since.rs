@@ -13,7 +13,8 @@ use rvenv::hooks::Venv;
 use rvenv::host::Host;
 use rvenv::python::{Purpose, Request};
 use rvenv_journal::fs::real::RealFs;
-use rvenv_journal::{Aftermath, Digest, Plan, PublishError};
+use rvenv_journal::raw::PublishError;
+use rvenv_journal::{Aftermath, Digest, Plan};
 
 use super::existing::tool;
 use crate::machine::{Scratch, any_python, player, tree};

@@ -29,7 +29,7 @@ mod scripted;
     dead_code,
     reason = "an example has a main function, which tests do not call"
 )]
-#[path = "../../../examples/site.rs"]
+#[path = "../../../journal/examples/site.rs"]
 mod site;
 
 mod activate;

@@ -5,7 +5,8 @@
 use std::ffi::OsStr;
 
 use rvenv_journal::fs::{Dir, Fs};
-use rvenv_journal::{Digest, Fetched, Mode, ObjectMeta, Pack, PackSource, StoreError, Wanted};
+use rvenv_journal::raw::Pack;
+use rvenv_journal::{Digest, Fetched, Mode, ObjectMeta, PackSource, StoreError, Wanted};
 
 /// Two objects with the same bytes and different modes, and another.
 pub(crate) struct Source;

@@ -12,8 +12,8 @@ use std::path::Path;
 
 use rvenv_journal::fs::sim::{Fault, Options, Reach, SimFs, Support};
 use rvenv_journal::fs::{Dir, Fs, Rename};
-use rvenv_journal::raw::{Decision, Former, Upshot, WhyKept};
-use rvenv_journal::{Aftermath, NoContent, Publication, PublishError, PublishFailed};
+use rvenv_journal::raw::{Decision, Former, PublishError, Upshot, WhyKept};
+use rvenv_journal::{Aftermath, NoContent, Publication, PublishFailed};
 
 use crate::publication::history::{killed_before, options, slots};
 use crate::publication::user::{ACTS, Act, PATHS, act, has_work, target_without, without};

@@ -14,8 +14,8 @@ use std::path::Path;
 
 use rvenv_journal::fs::Fs;
 use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
-use rvenv_journal::raw::{Decision, Former, Refusal, Upshot, WhyKept};
-use rvenv_journal::{Aftermath, EndError, NoContent, Publication, ReadyError, RecoverError};
+use rvenv_journal::raw::{Decision, EndError, Former, RecoverError, Refusal, Upshot, WhyKept};
+use rvenv_journal::{Aftermath, NoContent, Publication, ReadyError};
 
 use crate::publication::history::*;
 use crate::publication::{

@@ -7,8 +7,8 @@ use std::ffi::OsStr;
 
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
 use rvenv_journal::fs::{Dir, Fs};
-use rvenv_journal::raw::Record;
-use rvenv_journal::{Aftermath, Changes, Digest, Publication, RollbackError, RollbackTerms};
+use rvenv_journal::raw::{Changes, Record};
+use rvenv_journal::{Aftermath, Digest, Publication, RollbackError, RollbackTerms};
 
 use crate::publication::history::{make_dir, rename, state};
 use crate::publication::user::{ACTS, Act, PATHS, act, has_work, target_without, without};

@@ -7,10 +7,9 @@ use std::path::Path;
 
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
 use rvenv_journal::fs::{Dir, Fs, Kind};
-use rvenv_journal::raw::{Decision, Record, Refusal};
+use rvenv_journal::raw::{Changes, Decision, EndError, Record, RecoverError, Refusal, Step};
 use rvenv_journal::{
-    Changes, Digest, EndError, NoContent, Parents, PrepareError, Publication, ReadyError,
-    RecoverError, RelPath, Step, Target, generations,
+    Digest, NoContent, Parents, PrepareError, Publication, ReadyError, RelPath, Target, generations,
 };
 
 use crate::publication::history::*;

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
 use rvenv_journal::fs::{Barrier, Fs};
-use rvenv_journal::raw::WhyKept;
+use rvenv_journal::raw::{PublishError, WhyKept};
 use rvenv_journal::{
     Aftermath, Durability, Mode, NoContent, Parents, Patience, PlanBuilder, PrepareError,
-    Publication, PublishError, Target, observe,
+    Publication, Target, observe,
 };
 
 use crate::publication::history::*;
@@ -314,7 +314,7 @@ fn nothing_is_made_for_a_link_that_leads_nowhere() {
         .unwrap();
     let error = Target::open(&disk, Path::new("/t"), Parents::Make).unwrap_err();
     assert!(
-        matches!(error, rvenv_journal::TargetError::Dangling { .. }),
+        matches!(error, rvenv_journal::raw::TargetError::Dangling { .. }),
         "{error:?}"
     );
     assert!(disk.open_path(Path::new("/nowhere")).is_err());

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
 use rvenv_journal::fs::{Dir, Flush, Fs, NewFile, Rename};
-use rvenv_journal::raw::{Decision, Refusal};
-use rvenv_journal::{LinkMode, NoContent, Publication, ReadyError, RecoverError, StageOptions};
+use rvenv_journal::raw::{Decision, RecoverError, Refusal};
+use rvenv_journal::{LinkMode, NoContent, Publication, ReadyError, StageOptions};
 
 use super::{Case, Tree, inspected, numbered, parent, recover, run};
 

@@ -17,12 +17,11 @@ use std::path::Path;
 
 use rvenv_journal::fs::sim::{Options, SimEntry, SimFs, Support};
 use rvenv_journal::fs::{Dir, Flush, Fs, NewFile};
-use rvenv_journal::raw::Decision;
+use rvenv_journal::raw::{Changes, Decision, Grain, Inspection};
 use rvenv_journal::{
-    Aftermath, Changes, Content, Durability, Grain, Inspection, LinkMode, Mode, NoContent, Node,
-    Operation, Parents, Patience, Plan, PlanBuilder, Publication, Published, Ready, ReadyError,
-    Recovered, RelPath, Retention, RollbackError, RollbackTerms, StageOptions, Target, Terms,
-    Verdict, inspect, observe,
+    Aftermath, Content, Durability, LinkMode, Mode, NoContent, Node, Operation, Parents, Patience,
+    Plan, PlanBuilder, Publication, Published, Ready, ReadyError, Recovered, RelPath, Retention,
+    RollbackError, RollbackTerms, StageOptions, Target, Terms, Verdict, inspect, observe,
 };
 
 pub mod cases;

@@ -25,8 +25,8 @@ use std::ffi::OsStr;
 
 use rvenv_journal::fs::Fs as _;
 use rvenv_journal::fs::sim::{Bound, Fault, Persistence, Reach, SimFs};
-use rvenv_journal::raw::Decision;
-use rvenv_journal::{Plan, ReadyError, RecoverError};
+use rvenv_journal::raw::{Decision, RecoverError};
+use rvenv_journal::{Plan, ReadyError};
 
 use crate::publication::{Case, Exit, Outcome, TARGET, Tree, recover, run, tree_at};
 

@@ -7,11 +7,10 @@
 //! Read next: `../advice.rs`, which prints the sentence under the error.
 
 use rvenv::environment::RunFailed;
-use rvenv_journal::raw::{Decision, Former, Upshot};
-use rvenv_journal::{
-    Aftermath, EndError, EndFailed, Inspection, PublishError, PublishFailed, ReadyError,
-    RecoverError, Recovered, RollbackError,
+use rvenv_journal::raw::{
+    Decision, EndError, Former, Inspection, PublishError, RecoverError, Upshot,
 };
+use rvenv_journal::{Aftermath, EndFailed, PublishFailed, ReadyError, Recovered, RollbackError};
 
 const NO_HISTORY: &str = "a person must decide: the state is not one that a crash can leave; \
     `rvenv recover` names the reason";
@@ -287,10 +286,10 @@ mod tests {
     use rvenv::checks::CheckFailed;
     use rvenv::environment::{Deed, PlanFailed, UndoFailed};
     use rvenv_journal::fs::FsError;
-    use rvenv_journal::raw::{Refusal, Stale};
-    use rvenv_journal::{Ending, LockError, PrepareError, StageError, StageFailed, TargetError};
-
-    use rvenv_journal::raw::Siblings;
+    use rvenv_journal::raw::{
+        Ending, LockError, Refusal, Siblings, StageError, Stale, TargetError,
+    };
+    use rvenv_journal::{PrepareError, StageFailed};
 
     use super::*;
     use crate::advice::{Exit, of_run};

@@ -6,8 +6,8 @@ use rvenv::caller::RunTerms;
 use rvenv::checks;
 use rvenv::environment::{self, Checker};
 use rvenv::render::escape;
-use rvenv_journal::raw::WhyKept;
-use rvenv_journal::{Changes, Retention};
+use rvenv_journal::Retention;
+use rvenv_journal::raw::{Changes, WhyKept};
 
 use crate::advice::{CliError, Exit};
 use crate::args::RollbackArgs;

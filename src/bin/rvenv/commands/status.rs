@@ -7,11 +7,10 @@ use rvenv::existing::Config;
 use rvenv::pyvenv_cfg::CONFIG_NAME;
 use rvenv::render::{escape, shown_size};
 use rvenv_journal::fs::{FsError, Kind, Time};
-use rvenv_journal::raw::{ENGINE_DIR, Form, RECEIPT_BYTES_MAX, RECEIPT_NAME, counted};
-use rvenv_journal::{
-    Fs, Generation, Inspection, Parents, Receipt, RelPath, Target, TargetError, generations,
-    inspect,
+use rvenv_journal::raw::{
+    ENGINE_DIR, Form, Generation, Inspection, RECEIPT_BYTES_MAX, RECEIPT_NAME, TargetError, counted,
 };
+use rvenv_journal::{Fs, Parents, Receipt, RelPath, Target, generations, inspect};
 use serde::Serialize;
 
 use crate::advice::{CliError, Exit, of_verify_target, pending};

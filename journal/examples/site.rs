@@ -1,7 +1,7 @@
 //! Publishes a directory of files as one change, and undoes that, with the engine alone.
 //!
-//!     cargo run --example site -- publish SOURCE TARGET
-//!     cargo run --example site -- back TARGET
+//!     cargo run -p rvenv-journal --example site -- publish SOURCE TARGET
+//!     cargo run -p rvenv-journal --example site -- back TARGET
 //!
 //! A reader of TARGET finds the old site or the new one, never a mixture; a power cut at any moment
 //! leaves one of the two. The replaced site is kept as a generation. `back` brings it back; run
@@ -12,10 +12,11 @@ use std::fs;
 use std::path::Path;
 
 use rvenv_journal::fs::real::RealFs;
+use rvenv_journal::raw::{Ending, Expected};
 use rvenv_journal::{
-    Changes, Content, Durability, Ending, Expected, LinkMode, Mode, NoContent, Node, Operation,
-    Parents, Patience, PlanBuilder, Publication, Ready, RelPath, Retention, RollbackTerms,
-    StageOptions, Target, Terms, Verdict, observe,
+    Content, Durability, LinkMode, Mode, NoContent, Node, Operation, Parents, Patience,
+    PlanBuilder, Publication, Ready, RelPath, Retention, RollbackTerms, StageOptions, Target,
+    Terms, Verdict, observe,
 };
 
 /// Publishes the files of a directory at a target.
@@ -56,11 +57,7 @@ pub(crate) fn publish(source: &Path, target: &Path) -> Result<Ending, Box<dyn Er
 /// Brings back what the last publication replaced.
 pub(crate) fn back(target: &Path) -> Result<Ending, Box<dyn Error>> {
     let disk = RealFs::new();
-    let terms = RollbackTerms {
-        durability: Durability::Power,
-        verdict: Verdict::Taken,
-        changes: Changes::Refuse,
-    };
+    let terms = RollbackTerms::of(Durability::Power, Verdict::Taken);
     Ok(lock(&disk, target)?.rollback(terms)?.settle()?)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Without the feature `mutants` nothing is ever dropped, and the compiler removes every check.
 //! With it, a process drops what `RVENV_MUTANT` names, and nothing else. Such a build is only
-//! useful for `tests/mutants.rs`.
+//! useful for `tests/mutants.rs`. Only `safeguard.rs` asks what is dropped.
 
 /// Declares the sites and their names.
 macro_rules! sites {
@@ -87,13 +87,13 @@ sites! {
 
 /// Whether this process drops the effect of a site.
 #[cfg(not(feature = "mutants"))]
-pub(crate) const fn drops(_site: Site) -> bool {
+pub(super) const fn drops(_site: Site) -> bool {
     false
 }
 
 /// Whether this process drops the effect of a site.
 #[cfg(feature = "mutants")]
-pub(crate) fn drops(site: Site) -> bool {
+pub(super) fn drops(site: Site) -> bool {
     asked() == Some(site)
 }
 

@@ -2,8 +2,8 @@
 //! damage. Each is called by its name.
 //!
 //! A name is what the mutation check drops. Without the feature `mutants` a check is its condition,
-//! an effect takes place, and an order is kept. Promises that no other file asks what is dropped,
-//! except that `fs/named_sync.rs` has the syncs in the same form.
+//! an effect takes place, and an order is kept. Promises that no other file asks what is dropped;
+//! `fs/named_sync.rs` calls the syncs through this file.
 //!
 //! Read next: `mutant.rs` (the names), `journal/tests/mutants.rs`.
 

@@ -10,7 +10,8 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
+use crate::base::safeguard::holds;
 use crate::fs::named_sync::{self, sync_dir};
 use crate::fs::{Flush, FsError, Kind, NewFile, Rename};
 use crate::place::names::{JournalName, Names, Sibling};
@@ -197,16 +198,16 @@ pub(crate) fn read_name(home: &TransactionDir<'_>, name: &str) -> Result<Journal
     if meta.kind != Kind::File {
         return foreign("it is not a regular file");
     }
-    if meta.owner != fs.user() && !mutant::drops(Site::OwnerOfJournal) {
+    if !holds(Site::OwnerOfJournal, meta.owner == fs.user()) {
         return Ok(JournalRead::Foreign(format!(
             "it belongs to user {}",
             meta.owner
         )));
     }
-    if meta.links != 1 && !mutant::drops(Site::LinksOfJournal) {
+    if !holds(Site::LinksOfJournal, meta.links == 1) {
         return foreign("it has more than one hard link");
     }
-    if meta.mode & 0o022 != 0 && !mutant::drops(Site::ModeOfJournal) {
+    if !holds(Site::ModeOfJournal, meta.mode & 0o022 == 0) {
         return foreign("other users can write to it");
     }
     if meta.len > RECORD_BYTES_MAX {

@@ -13,7 +13,8 @@
 use std::ffi::{OsStr, OsString};
 
 use crate::base::identity::Identity;
-use crate::base::mutant::{self, Site};
+use crate::base::mutant::Site;
+use crate::base::safeguard::{holds, perform};
 use crate::base::watch::{Unwatched, Watch};
 use crate::fs::named_sync::sync_dir;
 use crate::fs::remove::{Leftovers, remove_watched};
@@ -76,9 +77,9 @@ impl StageClaim {
         if identity.is_certain() {
             let stage = stage(identity.to_string());
             let proof = OsString::from(names.stage(&stage.token));
-            if !mutant::drops(Site::StageName) {
-                fs.rename(dir.at(name), dir.at(&proof), Rename::Replace)?;
-            }
+            perform(Site::StageName, || {
+                fs.rename(dir.at(name), dir.at(&proof), Rename::Replace)
+            })?;
             return Ok(stage);
         }
         let stage = stage(token);
@@ -185,15 +186,18 @@ pub(crate) fn proves_itself(home: &TransactionDir<'_>, token: &str) -> Result<bo
     let Some(meta) = fs.meta(dir, &name)? else {
         return Ok(false);
     };
-    let is_ours = meta.owner == fs.user() || mutant::drops(Site::OwnerOfStage);
-    if meta.kind != Kind::Dir || !is_ours {
+    if meta.kind != Kind::Dir || !holds(Site::OwnerOfStage, meta.owner == fs.user()) {
         return Ok(false);
     }
     match (meta.identity.is_certain(), home.form) {
-        (true, _) if mutant::drops(Site::IdentityOfStage) => Ok(true),
-        (true, _) => Ok(meta.identity.to_string() == token),
-        (false, Form::Tree) if mutant::drops(Site::MarkerOfStage) => Ok(true),
-        (false, Form::Tree) => bears_token(home, &name, token),
+        (true, _) => {
+            let is_named = meta.identity.to_string() == token;
+            Ok(holds(Site::IdentityOfStage, is_named))
+        }
+        (false, Form::Tree) => {
+            let is_marked = bears_token(home, &name, token)?;
+            Ok(holds(Site::MarkerOfStage, is_marked))
+        }
         (false, Form::Entries) => Ok(true),
     }
 }

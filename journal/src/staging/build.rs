@@ -120,7 +120,14 @@ pub(crate) fn build(
     Ok(stage.counts)
 }
 
-/// What to build at a slot.
+/// A slot, and what to build in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlotFilling<'a> {
+    pub(crate) slot: u32,
+    pub(crate) filling: Filling<'a>,
+}
+
+/// What to build in a slot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Filling<'a> {
     /// The planned object at this path, and everything below it.
@@ -141,7 +148,7 @@ pub(crate) fn build_entries(
     fs: &dyn Fs,
     ground: &Ground<'_>,
     planned: PlanWithReceipt<'_>,
-    fillings: &[(u32, Filling<'_>)],
+    fillings: &[SlotFilling<'_>],
     options: &StageOptions<'_>,
 ) -> Result<StageCounts, StageError> {
     let mut stage = Stage::new(fs, ground, options);
@@ -247,11 +254,11 @@ impl<'s> Stage<'s> {
         &mut self,
         ground: Ground<'_>,
         planned: PlanWithReceipt<'_>,
-        fillings: &[(u32, Filling<'_>)],
+        fillings: &[SlotFilling<'_>],
     ) -> Result<(), StageError> {
         let PlanWithReceipt { plan, receipt } = planned;
         let mut slots = None;
-        for (slot, filling) in fillings {
+        for SlotFilling { slot, filling } in fillings {
             let name = slot.to_string();
             let at = ground.root.at(&name);
             let place = match filling {

@@ -19,7 +19,7 @@ use crate::plan::builder::Plan;
 use crate::plan::node::{Observed, Publication};
 use crate::plan::observe::observe_moved;
 use crate::plan::receipt::Receipt;
-use crate::staging::build::Filling;
+use crate::staging::build::{Filling, SlotFilling};
 use crate::steps::entry_cover::{
     CoverError, Covered, CoveredEntry, Grain, StepKind, cover, is_known,
 };
@@ -91,7 +91,7 @@ impl EntrySteps {
     }
 
     /// What to build in which slot.
-    pub(crate) fn fillings(&self) -> Vec<(u32, Filling<'_>)> {
+    pub(crate) fn fillings(&self) -> Vec<SlotFilling<'_>> {
         let coming = self.list.iter().filter(|step| step.kind != StepKind::Take);
         coming
             .map(|step| {
@@ -100,7 +100,10 @@ impl EntrySteps {
                 } else {
                     Filling::Planned(&step.entry.path)
                 };
-                (step.entry.slot, filling)
+                SlotFilling {
+                    slot: step.entry.slot,
+                    filling,
+                }
             })
             .collect()
     }

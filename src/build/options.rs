@@ -206,13 +206,13 @@ mod tests {
             prompt: Some(prompt("typed")),
             ..Choices::default()
         };
-        let standing = Choices {
+        let existing = Choices {
             system_site_packages: Some(true),
             symlinks: Some(false),
-            prompt: Some(prompt("standing")),
+            prompt: Some(prompt("existing")),
         };
-        assert!(!standing.clone().over(Options::default()).symlinks);
-        let options = typed.clone().or(standing).over(Options::default());
+        assert!(!existing.clone().over(Options::default()).symlinks);
+        let options = typed.clone().or(existing).over(Options::default());
         assert!(options.system_site_packages);
         assert!(options.symlinks);
         assert_eq!(options.prompt, Some(prompt("typed")));

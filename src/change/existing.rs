@@ -34,7 +34,7 @@ pub use base_interpreter::BaseError;
 pub use config_reader::Config;
 pub use python_change::{EnvPython, PythonChange};
 pub(crate) use python_change::{planned_distributions, planned_libs};
-pub use python_names::{PythonNames, Standing};
+pub use python_names::{PythonFile, PythonNames};
 
 /// More than any real `pyvenv.cfg` has.
 const CONFIG_BYTES_MAX: u64 = 1 << 16;
@@ -157,9 +157,9 @@ impl Existing {
     /// The options that an upgrade keeps unless the caller sets them.
     #[must_use]
     pub fn choices(&self) -> Choices {
-        let linked = self.python.main().map(|standing| match standing {
-            Standing::Linked { .. } | Standing::Dangling { .. } => true,
-            Standing::Copied => false,
+        let linked = self.python.main().map(|file| match file {
+            PythonFile::Linked { .. } | PythonFile::Dangling { .. } => true,
+            PythonFile::Copied => false,
         });
         Choices {
             system_site_packages: Some(self.config.system_site_packages),

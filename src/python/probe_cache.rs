@@ -64,12 +64,12 @@ impl Slot {
     pub(super) fn recall(&self) -> Option<Interpreter> {
         let bytes = self.memo.read(ENTRY_MAX)?;
         let entry: CachedProbe = serde_json::from_slice(&bytes).ok()?;
-        let ours = entry.format == FORMAT
+        let applies = entry.format == FORMAT
             && entry.probe == Digest::of(PROBE.as_bytes()).to_string()
             && entry.path == self.path
             && entry.resolved == self.resolved
             && entry.locale == self.locale;
-        if !ours {
+        if !applies {
             return None;
         }
         let known = entry.interpreter;

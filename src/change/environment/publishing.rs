@@ -207,7 +207,7 @@ fn retention(
     for path in changed.chain(plan.retired()) {
         let published = receipt.as_ref().and_then(|receipt| receipt.paths.get(path));
         let seen = plan.observation().paths.get(path);
-        let is_ours = match (seen, published) {
+        let is_as_published = match (seen, published) {
             (None | Some(Observed::Dir { .. }), _) => true,
             (Some(seen @ Observed::Symlink { .. }), Some(PublishedPath::Symlink { target })) => {
                 seen.is_link_to(target)
@@ -223,7 +223,7 @@ fn retention(
             }
             (Some(_), _) => false,
         };
-        if !is_ours {
+        if !is_as_published {
             return Ok(Retention::Keep);
         }
     }

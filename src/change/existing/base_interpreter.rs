@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::{Existing, Flavour, Standing};
+use super::{Existing, Flavour, PythonFile};
 use crate::python::{
     self, Checkout, Control, Interpreter, InterpreterError, NamedByTarget, Purpose, Request,
     Surroundings, Tried, VersionRequest,
@@ -67,7 +67,7 @@ impl Existing {
     pub fn named(&self) -> Vec<NamedByTarget> {
         let mut paths = Vec::new();
         let mut names = Vec::new();
-        if let Some(Standing::Linked { base, .. } | Standing::Dangling { target: base }) =
+        if let Some(PythonFile::Linked { base, .. } | PythonFile::Dangling { target: base }) =
             self.python.main()
         {
             names.extend(base.file_name().map(ToOwned::to_owned));

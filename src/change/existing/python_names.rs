@@ -26,14 +26,14 @@ pub struct PythonNames {
     /// The directory of executables: `bin`.
     pub bin_name: String,
     /// Where each name of the interpreter leads, by name.
-    pub pythons: BTreeMap<String, Standing>,
+    pub pythons: BTreeMap<String, PythonFile>,
     /// The names of pip's scripts, and of `easy_install`'s.
     pub pips: Vec<String>,
 }
 
 /// Where a name of the interpreter leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum PythonFile {
     /// Out of the environment, to a file.
     Linked {
         /// The first path outside, as the link spells it.
@@ -84,8 +84,8 @@ impl PythonNames {
             if names.pythons.contains_key(&name) {
                 continue;
             }
-            let (standing, through) = bin.trace(&name)?;
-            names.pythons.insert(name, standing);
+            let (file, through) = bin.trace(&name)?;
+            names.pythons.insert(name, file);
             // An interpreter with an unusual name is found only through the links to it.
             open.extend(through);
         }
@@ -94,7 +94,7 @@ impl PythonNames {
 
     /// Where `python` leads, or else the best other name.
     #[must_use]
-    pub fn main(&self) -> Option<&Standing> {
+    pub fn main(&self) -> Option<&PythonFile> {
         let known = ["python", "python3"];
         let mut known = known.into_iter().filter_map(|name| self.pythons.get(name));
         known.next().or_else(|| self.pythons.values().next())
@@ -103,7 +103,7 @@ impl PythonNames {
     /// Whether no name leads to an interpreter any more.
     #[must_use]
     pub fn is_dangling(&self) -> bool {
-        let dangling = |standing: &Standing| matches!(standing, Standing::Dangling { .. });
+        let dangling = |file: &PythonFile| matches!(file, PythonFile::Dangling { .. });
         !self.pythons.is_empty() && self.pythons.values().all(dangling)
     }
 
@@ -112,11 +112,11 @@ impl PythonNames {
     #[must_use]
     pub fn minor(&self) -> Option<u32> {
         match self.main()? {
-            Standing::Linked { real, .. } => {
+            PythonFile::Linked { real, .. } => {
                 let name = real.file_name()?.to_str()?;
                 Flavour::parse(name).map(|flavour| flavour.minor)
             }
-            Standing::Dangling { .. } | Standing::Copied => None,
+            PythonFile::Dangling { .. } | PythonFile::Copied => None,
         }
     }
 
@@ -154,16 +154,18 @@ struct Bin<'a> {
 
 impl Bin<'_> {
     /// Follows a name to its end; also returns the names in this directory that it passes.
-    fn trace(&self, name: &str) -> Result<(Standing, Vec<String>), FsError> {
+    fn trace(&self, name: &str) -> Result<(PythonFile, Vec<String>), FsError> {
         let mut through = Vec::new();
         let mut base: Option<PathBuf> = None;
         let mut at = self.path.join(name);
         for _ in 0..LINKS_MAX {
             match self.look(&at)? {
                 Some(Seen::File) => {
-                    let standing =
-                        base.map_or(Standing::Copied, |base| Standing::Linked { base, real: at });
-                    return Ok((standing, through));
+                    let file = base.map_or(PythonFile::Copied, |base| PythonFile::Linked {
+                        base,
+                        real: at,
+                    });
+                    return Ok((file, through));
                 }
                 Some(Seen::Link(target)) => {
                     let Some(parent) = at.parent() else { break };
@@ -183,7 +185,7 @@ impl Bin<'_> {
             through.pop();
         }
         let target = base.unwrap_or(at);
-        Ok((Standing::Dangling { target }, through))
+        Ok((PythonFile::Dangling { target }, through))
     }
 
     /// What exists at a path; `None` for nothing, and for anything that cannot be run.

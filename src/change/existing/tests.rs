@@ -215,26 +215,26 @@ fn names_of_the_interpreter_are_followed_to_their_end() {
         scene.file(&format!("E/bin/{other}"), "");
     }
     let found = scene.read().unwrap().python;
-    let linked = Standing::Linked {
+    let linked = PythonFile::Linked {
         base: mypy,
         real: base.join("python3.11"),
     };
-    let dangling = |target: &str| Standing::Dangling {
+    let dangling = |target: &str| PythonFile::Dangling {
         target: scene.path("E/bin").join(target),
     };
     let expect = [
         ("mypy", linked.clone()),
-        ("pypy", Standing::Copied),
-        ("pypy3.9", Standing::Copied),
+        ("pypy", PythonFile::Copied),
+        ("pypy3.9", PythonFile::Copied),
         ("python", linked.clone()),
         ("python3", dangling("/gone/bin/python3.11")),
         ("python3.10", dangling("python3.10")),
         ("python3.11", dangling("/gone/bin/python3.11")),
         ("python3.9", dangling("nowhere")),
     ];
-    let expect: BTreeMap<String, Standing> = expect
+    let expect: BTreeMap<String, PythonFile> = expect
         .into_iter()
-        .map(|(name, standing)| (name.to_owned(), standing))
+        .map(|(name, file)| (name.to_owned(), file))
         .collect();
     assert_eq!(found.pythons, expect);
     assert_eq!(found.pips, ["easy_install", "pip", "pip-3.10", "pip3.11"]);

@@ -202,7 +202,7 @@ impl Around<'_> {
 /// The result of a read; `None` if the file is gone, may not be read, or is longer than any
 /// bytecode. Python cannot use such a file either, so it must not stop the plan.
 fn readable<T>(read: Result<T, FsError>) -> Result<Option<T>, FsError> {
-    let is_nobodys = |error: &FsError| {
+    let is_unusable = |error: &FsError| {
         matches!(
             error.kind(),
             ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::FileTooLarge
@@ -210,7 +210,7 @@ fn readable<T>(read: Result<T, FsError>) -> Result<Option<T>, FsError> {
     };
     match read {
         Ok(found) => Ok(Some(found)),
-        Err(error) if is_nobodys(&error) => Ok(None),
+        Err(error) if is_unusable(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -217,10 +217,10 @@ fn write_index(key: Digest, files: &BTreeMap<String, (Digest, u64)>) -> Vec<u8> 
 
 fn read_index(key: Digest, bytes: &[u8]) -> Option<BTreeMap<String, (Digest, u64)>> {
     let index: Index<'_> = serde_json::from_slice(bytes).ok()?;
-    let is_ours = index.format == FORMAT
+    let is_intact = index.format == FORMAT
         && index.pack == key.to_string()
         && index.sum == sum(&index.files).to_string();
-    if !is_ours {
+    if !is_intact {
         return None;
     }
     let file = |Row(name, digest, len): Row<'_>| {

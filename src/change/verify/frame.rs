@@ -1,4 +1,4 @@
-//! The frame of an environment against reality: its base interpreter, its place, its scripts and
+//! The frame of an environment against reality: its base interpreter, its env, its scripts and
 //! its directories of packages.
 //!
 //! A receipt cannot tell that the environment was moved or that its base was removed: no path in
@@ -21,7 +21,7 @@ use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, FsError, Kind};
 
 use super::finding::{Change, Finding};
-use crate::change::existing::{Existing, Lib, Standing};
+use crate::change::existing::{Existing, Lib, PythonFile};
 use crate::wheel::distributions::Distribution;
 use crate::wheel::shebang::{self, HEAD_BYTES_MAX};
 
@@ -59,20 +59,20 @@ pub(super) fn examine(fs: &dyn Fs, root: &Dir, existing: &Existing) -> Result<Fr
     let Ok(bin) = fs.open_dir(root, OsStr::new("bin")) else {
         return Ok(frame);
     };
-    let place = Place::of(&existing.path);
+    let env = NamedDir::of(&existing.path);
     let stated = stated_place(fs, &bin).or_else(|| existing.config.made_for.clone());
-    frame.moved_from = stated.filter(|stated| !place.is(stated));
-    check_scripts(fs, &bin, &place, &mut frame)?;
+    frame.moved_from = stated.filter(|stated| !env.is(stated));
+    check_scripts(fs, &bin, &env, &mut frame)?;
     Ok(frame)
 }
 
 /// A directory under each of its names.
-struct Place {
+struct NamedDir {
     path: PathBuf,
     real: Option<PathBuf>,
 }
 
-impl Place {
+impl NamedDir {
     fn of(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -117,7 +117,7 @@ fn check_base(existing: &Existing, frame: &mut Frame) {
             frame.drift.push(Finding::missing("bin/python"));
             return;
         }
-        Some(Standing::Dangling { target }) if target.starts_with(&bin) => {
+        Some(PythonFile::Dangling { target }) if target.starts_with(&bin) => {
             frame.drift.push(Finding::new(
                 "bin/python",
                 Change::LinkTarget,
@@ -125,12 +125,12 @@ fn check_base(existing: &Existing, frame: &mut Frame) {
             ));
             return;
         }
-        Some(Standing::Dangling { target }) => {
+        Some(PythonFile::Dangling { target }) => {
             frame.base_lost = Some(format!("`{}` does not exist", shown(target)));
             return;
         }
-        Some(Standing::Linked { base, real }) => (Some(base), Some(real)),
-        Some(Standing::Copied) => (None, None),
+        Some(PythonFile::Linked { base, real }) => (Some(base), Some(real)),
+        Some(PythonFile::Copied) => (None, None),
     };
     if let Some(real) = real.filter(|real| !is_executable(real)) {
         frame.base_lost = Some(format!("`{}` is not an executable file", shown(real)));
@@ -208,8 +208,8 @@ fn stated_place(fs: &dyn Fs, bin: &Dir) -> Option<PathBuf> {
 }
 
 /// Compares the first lines of the scripts with the interpreters that exist.
-fn check_scripts(fs: &dyn Fs, bin: &Dir, place: &Place, frame: &mut Frame) -> Result<(), FsError> {
-    let own_bin = Place::of(&place.path.join("bin"));
+fn check_scripts(fs: &dyn Fs, bin: &Dir, env: &NamedDir, frame: &mut Frame) -> Result<(), FsError> {
+    let own_bin = NamedDir::of(&env.path.join("bin"));
     for name in fs.list(bin)? {
         let Some(shown) = name.to_str() else { continue };
         let meta = fs.meta(bin, &name)?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::{self, Python, Scratch, any_python, player, supported};
 use rvenv::cache::Cache;
-use rvenv::existing::{BaseError, Existing, Standing};
+use rvenv::existing::{BaseError, Existing, PythonFile};
 use rvenv::layout::Layout;
 use rvenv::options::{Options, Prompt};
 use rvenv::python::{self, Checkout, Control, Interpreter, Purpose, Request, Surroundings};
@@ -80,7 +80,7 @@ fn environments_of_every_interpreters_own_venv_are_understood() {
             scratch.run(&python.path, &arguments).ok();
             let found = check(&env, &python, &scratch);
             assert_eq!(found.choices().symlinks, Some(!copies));
-            let copied = found.python.main() == Some(&Standing::Copied);
+            let copied = found.python.main() == Some(&PythonFile::Copied);
             assert_eq!(copied, copies, "{}", env.display());
             if python.at_least(8) {
                 assert_eq!(found.config.prompt.as_deref(), Some("it's"));

@@ -265,12 +265,12 @@ impl<'a> Opened<'a> {
         let names = self.dir.as_ref().map(|dir| self.fs.list(dir));
         let names = names.and_then(Result::ok).unwrap_or_default();
         let names = names.iter().map(|name| name.to_string_lossy().into_owned());
-        let is_ours = |name: &String| {
+        let is_known = |name: &String| {
             name == PACKS
                 || answers::KINDS.contains(&name.as_str())
                 || name.starts_with(DOWNLOADS_PREFIX)
         };
-        let mut strangers: Vec<_> = names.filter(|name| !is_ours(name)).collect();
+        let mut strangers: Vec<_> = names.filter(|name| !is_known(name)).collect();
         strangers.extend(self.stranger.clone());
         strangers.extend(among_packs.iter().map(|name| format!("{PACKS}/{name}")));
         strangers

@@ -88,7 +88,7 @@ pub(crate) fn sweep(fs: &dyn Fs, cache: &Dir, kind: &str, which: Which) -> Swept
                 continue;
             }
         };
-        if meta.kind != Kind::File || !is_ours(&name) {
+        if meta.kind != Kind::File || !is_answer(&name) {
             let name = name.to_string_lossy();
             swept.strangers.push(format!("{kind}/{name}"));
         } else if which == Which::Outdated && !is_draft(&name) && holds(fs, cache, &dir, &name) {
@@ -109,7 +109,7 @@ pub(crate) fn sweep(fs: &dyn Fs, cache: &Dir, kind: &str, which: Which) -> Swept
 
 /// Whether this is an answer, or one that a process was writing; a living process can do without
 /// it.
-fn is_ours(name: &OsStr) -> bool {
+fn is_answer(name: &OsStr) -> bool {
     let shown = name.to_string_lossy();
     let is_digest = |stem: &str| Digest::parse(stem).is_ok();
     shown.strip_suffix(".json").is_some_and(is_digest) || is_draft(name)

@@ -15,6 +15,7 @@ pub use crate::base::path::{
 };
 pub use crate::base::plural::{agreeing, counted};
 pub use crate::base::watch::{Deletion, Unwatched, Watch};
+pub use crate::fs::error_place::DiskError;
 pub use crate::fs::parallel::in_parallel;
 pub use crate::fs::privacy::{
     Exposed, check_private, exposed, open_private_dir, read_private_file,

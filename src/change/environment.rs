@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::raw::{
-    Changes, Ending, Expected, Input, LockError, Observation, StageCounts, Step, TargetError,
-    Watch, in_parallel,
+    Changes, DiskError, Ending, Expected, Input, LockError, Observation, StageCounts, Step,
+    TargetError, Watch, in_parallel,
 };
 use rvenv_journal::{
     Durability, Fs, LinkMode, Mode, Parents, Patience, Plan, PlanBuilder, Publication, Ready,
@@ -26,15 +26,15 @@ mod other_owner;
 mod policies;
 mod publishing;
 
-pub use self::failures::{Deed, PlanFailed, RunFailed, UndoFailed};
+pub use self::failures::{PlanFailed, RunFailed, UndoFailed, UnfitPlan};
 pub use self::other_owner::receiver;
-use self::policies::{check_clearable, check_deeds, check_distributions, check_mergeable};
+use self::policies::{check_clearable, check_distributions, check_fit, check_mergeable};
 use self::publishing::{Planned, decide, publish, verdict};
 use crate::base::cache::Cache;
 use crate::build::checks::CheckFailed;
 use crate::build::hooks::{self, Context, Hooks};
 use crate::change::installed_inputs;
-use crate::change::merge::{self, Lost, MergeError, Merged};
+use crate::change::merge::{self, Lost, MergeError};
 use crate::change::provision::Known;
 use crate::change::repair;
 use crate::change::replaced::{self, Replaced};
@@ -223,7 +223,7 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     };
     publish(run, path, known, &mut |ready| {
         let target = ready.target();
-        check_deeds(target, plan)?;
+        check_fit(target, plan)?;
         check_distributions(target, plan)?;
         match plan.publication() {
             Publication::Swap | Publication::Refill => {
@@ -264,12 +264,7 @@ fn repair_at(
     hooks: &dyn Hooks,
     context: &Context,
 ) -> Result<Plan, PlanFailed> {
-    let Merged {
-        draft,
-        seen,
-        publication,
-    } = repair::repair(target, hooks, context)?;
-    Ok(draft.finish(seen, publication)?)
+    Ok(repair::repair(target, hooks, context)?.finish()?)
 }
 
 /// Publishes the newest generation again; a second run goes forward again.
@@ -390,18 +385,9 @@ fn plan_at(
     permissions: Permissions<'_>,
     draft: Option<PlanBuilder>,
 ) -> Result<Plan, PlanFailed> {
-    let disk = |source| PlanFailed::Disk {
-        path: target.path().to_path_buf(),
-        source,
-    };
+    let disk = PlanFailed::disk(target.path());
     if target.meta().map_err(disk)?.is_some() && !context.options.clear {
-        let merged = merge::merge(target, hooks, context, permissions.lost)?;
-        let Merged {
-            draft,
-            seen,
-            publication,
-        } = merged;
-        return Ok(draft.finish(seen, publication)?);
+        return Ok(merge::merge(target, hooks, context, permissions.lost)?.finish()?);
     }
     if context.options.upgrade && target.meta().map_err(disk)?.is_none() {
         return Err(MergeError::NoEnvironment(target.path().to_path_buf()).into());

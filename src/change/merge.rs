@@ -16,30 +16,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
-use std::path::PathBuf;
 
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 use rvenv_journal::raw::{
-    ENGINE_DIR, Effect, Observation, Observed, PlanError, PublishedPath, RECEIPT_BYTES_MAX,
-    RECEIPT_NAME, RelPathError, counted, in_parallel, paired,
+    DiskError, ENGINE_DIR, Effect, Observation, Observed, PlanError, PublishedPath,
+    RECEIPT_BYTES_MAX, RECEIPT_NAME, in_parallel, paired,
 };
 use rvenv_journal::{
-    Content, Digest, Fs, Mode, Node, Operation, PlanBuilder, Publication, Receipt, RelPath, Target,
-    observe,
+    Content, Digest, Fs, Mode, Node, Operation, Plan, PlanBuilder, Publication, Receipt, RelPath,
+    Target, observe,
 };
-use thiserror::Error;
 
-use crate::build::hooks::{self, Context, HookError, Hooks};
+use crate::build::hooks::{self, Context, Hooks};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::existing::{Existing, ExistingError};
 use crate::change::installed_inputs;
 use crate::wheel;
 use crate::wheel::distributions::Distribution;
 
+mod failures;
 mod lost_packages;
 mod open_path;
 mod source_times;
 
+pub use failures::MergeError;
 use lost_packages::{check_lost, seeded};
 pub(crate) use lost_packages::{check_lost_by, lost_by};
 use open_path::{Walk, is_as_published, lexical};
@@ -57,70 +57,6 @@ pub enum Lost {
     Allow,
 }
 
-/// Why a merge is impossible.
-#[derive(Debug, Error)]
-pub enum MergeError {
-    /// A hook could not plan.
-    #[error(transparent)]
-    Hook(#[from] HookError),
-    /// Operations and target do not fit together.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// A name that is not a valid path.
-    #[error(transparent)]
-    Path(#[from] RelPathError),
-    /// The environment cannot be read.
-    #[error(transparent)]
-    Existing(#[from] ExistingError),
-    /// A path is a file or link but a directory is planned, or the other way round.
-    #[error("`{path}` in `{target}` is {found}, but the environment needs {wanted} there")]
-    Blocked {
-        /// The target.
-        target: PathBuf,
-        /// The path below it.
-        path: RelPath,
-        /// What exists there.
-        found: &'static str,
-        /// What is planned.
-        wanted: &'static str,
-    },
-    /// The directory is not an environment, and has files at paths that the environment needs.
-    #[error(
-        "`{target}` is not a virtual environment, and has files where an environment needs its \
-         own: {}",
-        paths.join(", ")
-    )]
-    Occupied {
-        /// The target.
-        target: PathBuf,
-        /// The files.
-        paths: Vec<String>,
-    },
-    /// Packages could no longer be imported.
-    #[error(
-        "{} of `{target}` would no longer be importable: {}",
-        counted(packages.len(), "package"), packages.join(", ")
-    )]
-    Lost {
-        /// The target.
-        target: PathBuf,
-        /// Names and versions.
-        packages: Vec<String>,
-    },
-    /// An upgrade of something that is not an environment.
-    #[error("`{0}` is not a virtual environment, so there is nothing to upgrade")]
-    NoEnvironment(PathBuf),
-    /// A system call failed.
-    #[error("cannot look at `{target}`")]
-    Disk {
-        /// The target.
-        target: PathBuf,
-        /// Why.
-        #[source]
-        source: FsError,
-    },
-}
-
 /// A draft for an existing target, the observed state, and how the draft is published.
 #[derive(Debug)]
 pub struct Merged {
@@ -130,6 +66,16 @@ pub struct Merged {
     pub seen: Observation,
     /// Entry by entry, or not at all.
     pub publication: Publication,
+}
+
+impl Merged {
+    /// The plan.
+    ///
+    /// # Errors
+    /// As [`PlanBuilder::finish`].
+    pub fn finish(self) -> Result<Plan, PlanError> {
+        self.draft.finish(self.seen, self.publication)
+    }
 }
 
 /// Plans the environment of `context` into the directory at the target.
@@ -142,10 +88,7 @@ pub fn merge(
     context: &Context,
     lost: Lost,
 ) -> Result<Merged, MergeError> {
-    let disk = |source| MergeError::Disk {
-        target: target.path().to_path_buf(),
-        source,
-    };
+    let disk = MergeError::disk(target.path());
     let root = target.root().map_err(disk)?;
     let meta = target.disk().meta_of(&root).map_err(disk)?;
     let existing = match Existing::read(target.disk(), &root, target.path()) {

@@ -15,11 +15,11 @@
 //! Read next: `environment.rs`, which publishes the draft; `verify.rs`, which finds what to repair.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rvenv_journal::fs::{Dir, Fs, FsError};
-use rvenv_journal::raw::{Difference, ModeError, PlanError, PublishedPath, counted};
+use rvenv_journal::raw::{Difference, DiskError, ModeError, PlanError, PublishedPath, counted};
 use rvenv_journal::{
     Content, Digest, Mode, Node, Operation, PlanBuilder, Publication, Receipt, RelPath, Target,
     drift, observe,
@@ -142,6 +142,15 @@ pub fn left_alone(fs: &dyn Fs, root: &Dir) -> Result<Vec<Departed>, FsError> {
     Ok(departures(fs, root, &receipt)?.distributions)
 }
 
+impl DiskError for RepairError {
+    type At = Path;
+
+    fn of_disk(target: &Path, source: FsError) -> Self {
+        let target = target.to_path_buf();
+        Self::Disk { target, source }
+    }
+}
+
 /// Plans the restoration of the environment at the target where it differs from its receipt.
 ///
 /// # Errors
@@ -152,10 +161,7 @@ pub fn repair(
     context: &Context,
 ) -> Result<Merged, RepairError> {
     let path = || target.path().to_path_buf();
-    let disk = |source| RepairError::Disk {
-        target: path(),
-        source,
-    };
+    let disk = RepairError::disk(target.path());
     let root = target.root().map_err(disk)?;
     let mut receipt =
         receipt_in(target.disk(), &root).ok_or_else(|| RepairError::NoReceipt(path()))?;

@@ -27,6 +27,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{Dir, FsError, Kind};
+use rvenv_journal::raw::DiskError;
 use rvenv_journal::{Digest, Fs, Receipt, Target};
 use thiserror::Error;
 
@@ -146,6 +147,15 @@ pub enum VerifyFailed {
     },
 }
 
+impl DiskError for VerifyFailed {
+    type At = Path;
+
+    fn of_disk(path: &Path, source: FsError) -> Self {
+        let path = path.to_path_buf();
+        Self::Disk { path, source }
+    }
+}
+
 impl Verification {
     /// Whether nothing is damaged, moved or lost. What other installers changed does no harm, and
     /// neither do foreign paths.
@@ -185,10 +195,7 @@ impl Verification {
 /// See [`VerifyFailed`]; a difference is no error.
 pub fn verify(target: &Target<'_>) -> Result<Verification, VerifyFailed> {
     let path = || target.path().to_path_buf();
-    let disk = |source| VerifyFailed::Disk {
-        path: path(),
-        source,
-    };
+    let disk = VerifyFailed::disk(target.path());
     let meta = target.meta().map_err(disk)?;
     if meta.is_none_or(|meta| meta.kind != Kind::Dir) {
         return Err(VerifyFailed::Absent(path()));

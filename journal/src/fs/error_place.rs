@@ -7,7 +7,7 @@ use crate::fs::FsError;
 /// An error that says at which place the disk refused.
 ///
 /// `.map_err(PrepareError::disk(path))` replaces a closure at every call.
-pub(crate) trait DiskError: Sized {
+pub trait DiskError: Sized {
     /// A path, or the text of one.
     type At: ?Sized;
 

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::FsError;
-use rvenv_journal::raw::{Ending, PlanError, TargetError};
+use rvenv_journal::raw::{DiskError, Ending, PlanError, TargetError};
 use rvenv_journal::{
     Aftermath, EndFailed, PrepareError, PublishFailed, ReadyError, RollbackError, StageFailed,
 };
@@ -109,13 +109,13 @@ pub enum RunFailed {
     /// The published environment failed its health check, and undoing it failed.
     #[error(transparent)]
     Undo(#[from] Box<UndoFailed>),
-    /// A saved plan does something to its target that no environment needs.
-    #[error("the plan for `{path}` {deed}")]
+    /// A saved plan is not one for an environment.
+    #[error("the plan for `{path}` {why}")]
     NotAnEnvironment {
         /// The target.
         path: PathBuf,
-        /// What it does.
-        deed: Deed,
+        /// Why not.
+        why: UnfitPlan,
     },
     /// A saved plan expects nothing but an environment, but the target has other entries.
     #[error(
@@ -199,9 +199,18 @@ fn unchecked(path: &Path, why: &CheckFailed) -> String {
     }
 }
 
-/// What a saved plan does that no environment needs.
+impl DiskError for PlanFailed {
+    type At = Path;
+
+    fn of_disk(path: &Path, source: FsError) -> Self {
+        let path = path.to_path_buf();
+        Self::Disk { path, source }
+    }
+}
+
+/// Why a saved plan is not one for an environment.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Deed {
+pub enum UnfitPlan {
     /// It changes or removes entries of a directory that is not an environment.
     #[error("changes a directory that is not a virtual environment")]
     Changes,

@@ -10,10 +10,10 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv_journal::fs::Meta;
-use rvenv_journal::raw::{Effect, Observed};
+use rvenv_journal::raw::{DiskError, Effect, Observed};
 use rvenv_journal::{Fs, Plan, Publication, RelPath, Target};
 
-use super::{Deed, Force, Permissions, PlanFailed, RunFailed};
+use super::{Force, Permissions, PlanFailed, RunFailed, UnfitPlan};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::clearable::{Clearable, clearable, is_checkout};
 use crate::change::installed_inputs;
@@ -41,10 +41,10 @@ const TOP_NAMES: [&str; 13] = [
 ///
 /// This is no protection against a plan that creates an environment with a malicious program in it,
 /// only against one with a target of another kind.
-pub(super) fn check_deeds(target: &Target<'_>, plan: &Plan) -> Result<(), RunFailed> {
-    let refused = |deed| {
+pub(super) fn check_fit(target: &Target<'_>, plan: &Plan) -> Result<(), RunFailed> {
+    let refused = |why| {
         let path = target.path().to_path_buf();
-        Err(RunFailed::NotAnEnvironment { path, deed })
+        Err(RunFailed::NotAnEnvironment { path, why })
     };
     let planned = plan.operations().keys().chain(plan.retired());
     let is_of_checkout = |path: &&RelPath| {
@@ -52,7 +52,7 @@ pub(super) fn check_deeds(target: &Target<'_>, plan: &Plan) -> Result<(), RunFai
         names.any(|name| is_checkout(OsStr::new(name)))
     };
     if let Some(path) = planned.clone().find(is_of_checkout) {
-        return refused(Deed::Checkout(path.to_string()));
+        return refused(UnfitPlan::Checkout(path.to_string()));
     }
     let is_config = |path: &RelPath| path.as_str() == CONFIG_NAME;
     if plan.operations().keys().any(is_config) {
@@ -71,15 +71,15 @@ pub(super) fn check_deeds(target: &Target<'_>, plan: &Plan) -> Result<(), RunFai
     if keeps && !retires {
         return Ok(());
     }
-    refused(Deed::NoEnvironment)
+    refused(UnfitPlan::NoEnvironment)
 }
 
 /// Refuses a saved plan if another installer was at work in the target since it was made.
 pub(super) fn check_distributions(target: &Target<'_>, plan: &Plan) -> Result<(), RunFailed> {
     let path = target.path().to_path_buf();
     if let Some(strange) = installed_inputs::strange(plan) {
-        let deed = Deed::Distribution(strange.path.escape_debug().to_string());
-        return Err(RunFailed::NotAnEnvironment { path, deed });
+        let why = UnfitPlan::Distribution(strange.path.escape_debug().to_string());
+        return Err(RunFailed::NotAnEnvironment { path, why });
     }
     match installed_inputs::changes(target, plan) {
         Ok(changes) if changes.is_empty() => Ok(()),
@@ -105,10 +105,7 @@ pub(super) fn check_mergeable(
     lost: Lost,
 ) -> Result<(), RunFailed> {
     let path = || target.path().to_path_buf();
-    let disk = |source| PlanFailed::Disk {
-        path: path(),
-        source,
-    };
+    let disk = PlanFailed::disk(target.path());
     let root = match target.root() {
         Ok(root) => root,
         // The plan is stale; the engine reports it with the reason.
@@ -127,13 +124,13 @@ pub(super) fn check_mergeable(
             let seen = plan.observation().paths.get(path);
             effect != Effect::Change || matches!(seen, Some(Observed::Dir { .. }))
         });
-    let deed = match stranger(plan) {
+    let why = match stranger(plan) {
         _ if is_environment(target.disk(), &root).map_err(disk)? => return Ok(()),
-        _ if !adds_only => Deed::Changes,
-        Some(path) if plan.is_shared() => Deed::Stranger(path.to_string()),
+        _ if !adds_only => UnfitPlan::Changes,
+        Some(path) if plan.is_shared() => UnfitPlan::Stranger(path.to_string()),
         Some(_) | None => return Ok(()),
     };
-    Err(RunFailed::NotAnEnvironment { path: path(), deed })
+    Err(RunFailed::NotAnEnvironment { path: path(), why })
 }
 
 /// Checks that the target may be cleared: an environment, an empty directory, or anything with the
@@ -147,10 +144,7 @@ pub(super) fn check_clearable(
     permissions: Permissions<'_>,
 ) -> Result<(), PlanFailed> {
     let path = || target.path().to_path_buf();
-    let disk = |source| PlanFailed::Disk {
-        path: path(),
-        source,
-    };
+    let disk = PlanFailed::disk(target.path());
     let Some(meta) = target.meta().map_err(disk)? else {
         return Ok(());
     };

@@ -284,7 +284,7 @@ mod tests {
     use std::path::PathBuf;
 
     use rvenv::checks::CheckFailed;
-    use rvenv::environment::{Deed, PlanFailed, UndoFailed};
+    use rvenv::environment::{PlanFailed, UndoFailed, UnfitPlan};
     use rvenv_journal::fs::FsError;
     use rvenv_journal::raw::{
         Ending, LockError, Refusal, Siblings, StageError, Stale, TargetError,
@@ -486,7 +486,7 @@ mod tests {
             (
                 RunFailed::NotAnEnvironment {
                     path: target(),
-                    deed: Deed::NoEnvironment,
+                    why: UnfitPlan::NoEnvironment,
                 },
                 Exit::Precondition,
             ),

@@ -1,0 +1,88 @@
+//! Why an environment cannot be changed in place: one error for the whole merge.
+//!
+//! Promises that each error names the path that it is about. Advice is in `bin/rvenv/advice.rs`.
+//!
+//! Read next: `../merge.rs`, which refuses.
+
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::RelPath;
+use rvenv_journal::fs::FsError;
+use rvenv_journal::raw::{DiskError, PlanError, RelPathError, counted};
+use thiserror::Error;
+
+use crate::build::hooks::HookError;
+use crate::change::existing::ExistingError;
+
+/// Why a merge is impossible.
+#[derive(Debug, Error)]
+pub enum MergeError {
+    /// A hook could not plan.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// Operations and target do not fit together.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A name that is not a valid path.
+    #[error(transparent)]
+    Path(#[from] RelPathError),
+    /// The environment cannot be read.
+    #[error(transparent)]
+    Existing(#[from] ExistingError),
+    /// A path is a file or link but a directory is planned, or the other way round.
+    #[error("`{path}` in `{target}` is {found}, but the environment needs {wanted} there")]
+    Blocked {
+        /// The target.
+        target: PathBuf,
+        /// The path below it.
+        path: RelPath,
+        /// What exists there.
+        found: &'static str,
+        /// What is planned.
+        wanted: &'static str,
+    },
+    /// The directory is not an environment, and has files at paths that the environment needs.
+    #[error(
+        "`{target}` is not a virtual environment, and has files where an environment needs its \
+         own: {}",
+        paths.join(", ")
+    )]
+    Occupied {
+        /// The target.
+        target: PathBuf,
+        /// The files.
+        paths: Vec<String>,
+    },
+    /// Packages could no longer be imported.
+    #[error(
+        "{} of `{target}` would no longer be importable: {}",
+        counted(packages.len(), "package"), packages.join(", ")
+    )]
+    Lost {
+        /// The target.
+        target: PathBuf,
+        /// Names and versions.
+        packages: Vec<String>,
+    },
+    /// An upgrade of something that is not an environment.
+    #[error("`{0}` is not a virtual environment, so there is nothing to upgrade")]
+    NoEnvironment(PathBuf),
+    /// A system call failed.
+    #[error("cannot look at `{target}`")]
+    Disk {
+        /// The target.
+        target: PathBuf,
+        /// Why.
+        #[source]
+        source: FsError,
+    },
+}
+
+impl DiskError for MergeError {
+    type At = Path;
+
+    fn of_disk(target: &Path, source: FsError) -> Self {
+        let target = target.to_path_buf();
+        Self::Disk { target, source }
+    }
+}

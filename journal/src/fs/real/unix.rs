@@ -37,6 +37,8 @@ mod calls;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 mod opened;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod plain;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 mod posix;
 mod sharing;

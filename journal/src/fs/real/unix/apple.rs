@@ -7,59 +7,20 @@
 use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 
 use rustix::fs::{
-    AtFlags, CloneFlags, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_NOW,
-    UTIME_OMIT,
+    AtFlags, CloneFlags, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
 };
 use rustix::io::Errno;
 
-use super::acl::AclKind;
 use super::calls::{PASSIVE, fsync};
+pub(super) use super::calls::{exchange, rename_to_free_name};
+pub(super) use super::plain::{
+    Host, acl, has_default_acl, layers, lock_holder, mounts_under, set_acl, set_mode,
+    set_mode_of_file,
+};
 use super::stat::{birth, meta, number};
-use crate::fs::{Acl, Barrier, Kind, Layers, Meta};
-
-/// What is queried from the system once.
-#[derive(Debug)]
-pub(super) struct Host;
-
-impl Host {
-    pub(super) fn read() -> Self {
-        Self
-    }
-
-    /// Unknown: reading the umask would mean changing it, which other threads would notice.
-    #[expect(clippy::unused_self, reason = "one interface for all systems")]
-    pub(super) fn umask(&self) -> Option<u32> {
-        None
-    }
-
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "one interface for all systems"
-    )]
-    pub(super) fn sync_filesystem(&self, _: &OwnedFd) -> io::Result<Barrier> {
-        Ok(Barrier::PerObject)
-    }
-}
-
-/// `false`: these systems inherit ACLs by themselves, and a mode that is set later does not reduce
-/// them.
-pub(super) fn has_default_acl(_: &OwnedFd) -> bool {
-    false
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "one interface for all systems")]
-pub(super) fn acl(_: &OwnedFd, _: AclKind) -> rustix::io::Result<Option<Acl>> {
-    Ok(None)
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "one interface for all systems")]
-pub(super) fn set_acl(_: &OwnedFd, _: AclKind, _: Option<&Acl>) -> rustix::io::Result<()> {
-    Ok(())
-}
+use crate::fs::Meta;
 
 pub(super) fn meta_at(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<Meta> {
     rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| with_birth(&stat))
@@ -72,51 +33,6 @@ pub(super) fn meta_of(fd: impl AsFd) -> rustix::io::Result<Meta> {
 fn with_birth(stat: &Stat) -> Meta {
     let nanos = number(stat.st_birthtime_nsec);
     meta(stat, birth(stat.st_birthtime, nanos))
-}
-
-pub(super) fn layers(_: &OwnedFd) -> Layers {
-    Layers::Plain
-}
-
-/// Between the two calls another process may replace the entry; even then no link is followed.
-pub(super) fn set_mode(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
-    if meta_at(dir, name)?.kind != Kind::Dir {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
-    Ok(rustix::fs::chmodat(
-        dir,
-        name,
-        mode,
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?)
-}
-
-/// As [`set_mode`], for a file.
-pub(super) fn set_mode_of_file(dir: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
-    Ok(rustix::fs::chmodat(
-        dir,
-        name,
-        mode,
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?)
-}
-
-pub(super) fn rename_to_free_name(
-    from: &OwnedFd,
-    old: &OsStr,
-    to: &OwnedFd,
-    new: &OsStr,
-) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE)
-}
-
-pub(super) fn exchange(
-    from: &OwnedFd,
-    old: &OsStr,
-    to: &OwnedFd,
-    new: &OsStr,
-) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(from, old, to, new, RenameFlags::EXCHANGE)
 }
 
 /// Creates a file that shares the blocks of another.
@@ -158,7 +74,7 @@ pub(super) fn clone_file(
 /// not support it; there `fsync` is the most that is possible.
 pub(super) fn sync(fd: impl AsFd) -> io::Result<()> {
     match rustix::io::retry_on_intr(|| rustix::fs::fcntl_fullfsync(fd.as_fd())) {
-        Err(Errno::NOTSUP | Errno::INVAL | Errno::NOTTY) => Ok(fsync(fd)?),
+        Err(Errno::NOTSUP | Errno::INVAL | Errno::NOTTY) => fsync(fd),
         told => Ok(told?),
     }
 }
@@ -186,12 +102,4 @@ fn session_uuid() -> Option<String> {
     };
     let text = CStr::from_bytes_until_nul(&buffer).ok()?.to_str().ok()?;
     (status == 0 && !text.is_empty()).then(|| text.to_owned())
-}
-
-pub(super) fn lock_holder(_: &impl AsFd) -> Option<String> {
-    None
-}
-
-pub(super) fn mounts_under(_dir: &OwnedFd) -> Vec<PathBuf> {
-    Vec::new()
 }

@@ -3,6 +3,7 @@
 //! Read next: `../unix.rs`.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -55,6 +56,28 @@ pub(super) fn list(
 
 /// Retries `fsync` only after a signal. After an error the kernel marks the pages clean, so a retry
 /// would prove nothing.
-pub(super) fn fsync(fd: impl AsFd) -> rustix::io::Result<()> {
-    rustix::io::retry_on_intr(|| rustix::fs::fsync(fd.as_fd()))
+pub(super) fn fsync(fd: impl AsFd) -> io::Result<()> {
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::fsync(fd.as_fd()))?)
+}
+
+/// Fails if the new name exists.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub(super) fn rename_to_free_name(
+    from: &OwnedFd,
+    old: &OsStr,
+    to: &OwnedFd,
+    new: &OsStr,
+) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(from, old, to, new, rustix::fs::RenameFlags::NOREPLACE)
+}
+
+/// Exchanges two names, which must both exist.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub(super) fn exchange(
+    from: &OwnedFd,
+    old: &OsStr,
+    to: &OwnedFd,
+    new: &OsStr,
+) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(from, old, to, new, rustix::fs::RenameFlags::EXCHANGE)
 }

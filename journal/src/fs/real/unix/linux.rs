@@ -11,11 +11,12 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, StatxFlags, XattrFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::acl::AclKind;
-use super::calls::{NEW_FILE, fsync};
+use super::calls::NEW_FILE;
+pub(super) use super::calls::{exchange, fsync as sync, rename_to_free_name};
 use super::stat::{birth, kind, meta, number};
 use crate::base::identity::Identity;
 use crate::fs::{Acl, Barrier, Layers, Meta, Time};
@@ -216,24 +217,6 @@ fn set_mode_of(dir: &OwnedFd, name: &OsStr, kind: OFlags, mode: Mode) -> io::Res
     })
 }
 
-pub(super) fn rename_to_free_name(
-    from: &OwnedFd,
-    old: &OsStr,
-    to: &OwnedFd,
-    new: &OsStr,
-) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE)
-}
-
-pub(super) fn exchange(
-    from: &OwnedFd,
-    old: &OsStr,
-    to: &OwnedFd,
-    new: &OsStr,
-) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(from, old, to, new, RenameFlags::EXCHANGE)
-}
-
 /// Creates a file that shares the blocks of another.
 pub(super) fn clone_file(
     file: impl AsFd,
@@ -258,10 +241,6 @@ pub(super) fn clone_file(
             })
         }
     }
-}
-
-pub(super) fn sync(fd: impl AsFd) -> io::Result<()> {
-    Ok(fsync(fd)?)
 }
 
 /// A random id that the kernel chooses at boot.

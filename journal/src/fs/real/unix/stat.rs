@@ -49,6 +49,7 @@ pub(super) fn meta(stat: &Stat, birth: Option<Birth>) -> Meta {
 
 /// A birth time; `None` for zero, which filesystems report for an inode older than their record of
 /// birth times.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub(super) fn birth(seconds: i64, nanos: u32) -> Option<Birth> {
     ((seconds, nanos) != (0, 0)).then_some(Birth { seconds, nanos })
 }
@@ -63,6 +64,7 @@ pub(super) fn number<A, B: TryFrom<A> + Default>(value: A) -> B {
 mod tests {
     use super::*;
 
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     #[test]
     fn a_birth_at_zero_is_no_knowledge_of_it() {
         assert_eq!(birth(0, 0), None);

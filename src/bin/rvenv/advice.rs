@@ -387,7 +387,7 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
             CliError::of(Exit::Failed, failed)
                 .hint("reinstall that Python, name another with `--python`, or use `--without-pip`")
         }
-        PlanFailed::Hook(_) | PlanFailed::Plan(_) | PlanFailed::Disk { .. } => {
+        PlanFailed::Hook(_) | PlanFailed::Plan(_) | PlanFailed::Disk(_) => {
             CliError::of(Exit::Failed, failed)
         }
         PlanFailed::Target(target) => of_target(failed, target),
@@ -405,10 +405,9 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
 fn of_merge(failed: &PlanFailed, error: &MergeError) -> CliError {
     let told = |exit, hint: &str| CliError::of(exit, failed).hint(hint);
     match error {
-        MergeError::Hook(_)
-        | MergeError::Plan(_)
-        | MergeError::Path(_)
-        | MergeError::Disk { .. } => CliError::of(Exit::Failed, failed),
+        MergeError::Hook(_) | MergeError::Plan(_) | MergeError::Path(_) | MergeError::Disk(_) => {
+            CliError::of(Exit::Failed, failed)
+        }
         MergeError::Existing(error) => of_existing(error),
         MergeError::Blocked { .. } => told(
             Exit::Precondition,
@@ -430,7 +429,7 @@ fn of_merge(failed: &PlanFailed, error: &MergeError) -> CliError {
 fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
     match error {
         RepairError::Merge(error) => of_merge(failed, error),
-        RepairError::Disk { .. } | RepairError::Plan(_) => CliError::of(Exit::Failed, failed),
+        RepairError::Disk(_) | RepairError::Plan(_) => CliError::of(Exit::Failed, failed),
         RepairError::NoReceipt(_) => CliError::of(Exit::Precondition, failed).hint(
             "bring it under management with `rvenv upgrade`, or replace it with `rvenv \
              create --clear`",
@@ -470,7 +469,7 @@ pub(crate) fn of_verify(failed: &VerifyFailed) -> CliError {
             CliError::of(Exit::Precondition, failed)
                 .hint("name a virtual environment, or make one with `rvenv create`")
         }
-        VerifyFailed::Disk { .. } => CliError::of(Exit::Failed, failed)
+        VerifyFailed::Disk(_) => CliError::of(Exit::Failed, failed)
             .hint("run as a user who may read all of the environment"),
     }
 }

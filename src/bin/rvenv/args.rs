@@ -15,7 +15,7 @@ use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, Valu
 mod shared;
 
 pub(crate) use shared::{
-    AllowLostArg, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg, LinkModeArg,
+    AllowLostArg, CheckArgs, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg, LinkModeArg,
     ReplaceArgs, RunArgs, VenvArgs, WaitArg,
 };
 use shared::{INTERPRETER, OUTPUT, PACKAGES, PUBLICATION, TARGET};
@@ -400,7 +400,17 @@ pub(crate) struct RepairArgs {
     pub(crate) output: DryRunArg,
 }
 
+// No check is built in here, since the command does not know which Python comes back.
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("check", |arg| arg.help(
+        "Run a shell command in the environment afterwards; if it fails, the rollback is undone; \
+         repeatable"
+    )),
+    mut_arg("allow_other_owner", |arg| arg.help(
+        "Let --check run files in the environment that belong to another user"
+    ))
+)]
 pub(crate) struct RollbackArgs {
     #[command(flatten)]
     pub(crate) target: EnvDirArg,
@@ -412,14 +422,8 @@ pub(crate) struct RollbackArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
 
-    /// Run a shell command in the environment afterwards; if it fails, the rollback is undone;
-    /// repeatable
-    #[arg(long, value_name = "CMD", help_heading = PUBLICATION)]
-    pub(crate) check: Vec<String>,
-
-    /// Let --check run files in the environment that belong to another user
-    #[arg(long, help_heading = PUBLICATION)]
-    pub(crate) allow_other_owner: bool,
+    #[command(flatten)]
+    pub(crate) checks: CheckArgs,
 }
 
 #[derive(Debug, Args)]

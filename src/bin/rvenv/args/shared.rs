@@ -68,6 +68,13 @@ pub(crate) struct ReplaceArgs {
     #[arg(long, help_heading = PUBLICATION)]
     pub(crate) no_keep: bool,
 
+    #[command(flatten)]
+    pub(crate) checks: CheckArgs,
+}
+
+/// Which commands check a change.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
     /// Run a shell command in the environment afterwards; if it fails, the change is undone;
     /// repeatable
     #[arg(long, value_name = "CMD", help_heading = PUBLICATION)]

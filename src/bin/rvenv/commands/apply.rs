@@ -23,9 +23,9 @@ impl Session<'_> {
         if let Some(pinned) = &args.digest {
             check_digest(&plan, pinned)?;
         }
-        let commands = &args.replace.check;
+        let commands = &args.replace.checks.check;
         if !commands.is_empty() {
-            may_run(plan.target(), args.replace.allow_other_owner)?;
+            may_run(plan.target(), args.replace.checks.allow_other_owner)?;
         }
         let checker = || self.check_named_by_record(Path::new(plan.target()), commands);
         let terms = RunTerms {

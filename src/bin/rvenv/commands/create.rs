@@ -53,9 +53,9 @@ impl Session<'_> {
                 self.show(&self.make_plan(&args.venv, context)?)?;
                 continue;
             }
-            let checks = answer.checks(intent, &args.replace.check);
+            let checks = answer.checks(intent, &args.replace.checks.check);
             if !checks.is_empty() {
-                allow(answer.other_owner(), args.replace.allow_other_owner)?;
+                allow(answer.other_owner(), args.replace.checks.allow_other_owner)?;
             }
             let env = answer.env_at();
             let checker = || self.with_caller(|caller| caller.check(&env, &checks));

@@ -38,9 +38,9 @@ impl Session<'_> {
             return Ok(Exit::Done);
         }
         let departed = self.left_alone(&env_dir);
-        let commands = &args.replace.check;
+        let commands = &args.replace.checks.check;
         if !commands.is_empty() {
-            may_run(&env_dir, args.replace.allow_other_owner)?;
+            may_run(&env_dir, args.replace.checks.allow_other_owner)?;
         }
         let checker = || {
             // The receipt may lead to another interpreter than the one that may be started.

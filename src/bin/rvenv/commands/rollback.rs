@@ -18,14 +18,14 @@ use crate::shell_words::word;
 impl Session<'_> {
     pub(crate) fn rollback(&self, args: &RollbackArgs) -> Result<Exit, CliError> {
         let env_dir = self.world.env_dir(&args.target.env_dir)?;
-        let commands = &args.check;
+        let commands = &args.checks.check;
         if !commands.is_empty() {
-            may_run(&env_dir, args.allow_other_owner)?;
+            may_run(&env_dir, args.checks.allow_other_owner)?;
         }
         let checker = || {
             // The restored files may have other owners.
             match checks::other_owner(Path::new(&env_dir)) {
-                Some(other) if !args.allow_other_owner => Err(other.into()),
+                Some(other) if !args.checks.allow_other_owner => Err(other.into()),
                 Some(_) | None => self.check_named_by_record(Path::new(&env_dir), commands),
             }
         };

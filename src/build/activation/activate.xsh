@@ -2,7 +2,7 @@
 
     source /path/to/environment/bin/activate.xsh
 
-`deactivate` undoes it. The prompt is xonsh's own affair: it shows `$VIRTUAL_ENV_PROMPT` where its `{env_name}` stands,
+`deactivate` undoes it. The prompt is xonsh's own affair: it shows `$VIRTUAL_ENV_PROMPT` in place of its `{env_name}`,
 and obeys `$VIRTUAL_ENV_DISABLE_PROMPT`.
 """
 

@@ -8,6 +8,7 @@ mod clearable;
 pub mod environment;
 pub mod existing;
 pub mod installed_inputs;
+mod look_failed;
 pub mod merge;
 pub mod provision;
 pub mod render;

@@ -30,6 +30,7 @@ pub use self::failures::{PlanFailed, RunFailed, UndoFailed, UnfitPlan};
 pub use self::other_owner::receiver;
 use self::policies::{check_clearable, check_distributions, check_fit, check_mergeable};
 use self::publishing::{Planned, decide, publish, verdict};
+pub use super::look_failed::LookFailed;
 use crate::base::cache::Cache;
 use crate::build::checks::CheckFailed;
 use crate::build::hooks::{self, Context, Hooks};
@@ -338,10 +339,7 @@ fn has_parent(fs: &dyn Fs, path: &Path) -> bool {
 
 /// Whether the plan will put a tree at the target, since nothing exists there.
 fn is_put(target: &Target<'_>, context: &Context) -> Result<bool, PlanFailed> {
-    let seen = target.meta().map_err(|source| PlanFailed::Disk {
-        path: target.path().to_path_buf(),
-        source,
-    })?;
+    let seen = target.meta().map_err(LookFailed::disk(target.path()))?;
     Ok(seen.is_none() && !context.options.upgrade)
 }
 
@@ -385,7 +383,7 @@ fn plan_at(
     permissions: Permissions<'_>,
     draft: Option<PlanBuilder>,
 ) -> Result<Plan, PlanFailed> {
-    let disk = PlanFailed::disk(target.path());
+    let disk = LookFailed::disk(target.path());
     if target.meta().map_err(disk)?.is_some() && !context.options.clear {
         return Ok(merge::merge(target, hooks, context, permissions.lost)?.finish()?);
     }

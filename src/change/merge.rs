@@ -31,6 +31,7 @@ use crate::build::hooks::{self, Context, Hooks};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::existing::{Existing, ExistingError};
 use crate::change::installed_inputs;
+use crate::change::look_failed::LookFailed;
 use crate::wheel;
 use crate::wheel::distributions::Distribution;
 
@@ -88,7 +89,7 @@ pub fn merge(
     context: &Context,
     lost: Lost,
 ) -> Result<Merged, MergeError> {
-    let disk = MergeError::disk(target.path());
+    let disk = LookFailed::disk(target.path());
     let root = target.root().map_err(disk)?;
     let meta = target.disk().meta_of(&root).map_err(disk)?;
     let existing = match Existing::read(target.disk(), &root, target.path()) {

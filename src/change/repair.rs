@@ -15,7 +15,7 @@
 //! Read next: `environment.rs`, which publishes the draft; `verify.rs`, which finds what to repair.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rvenv_journal::fs::{Dir, Fs, FsError};
@@ -31,6 +31,7 @@ use crate::build::options::{GIT, Options};
 use crate::build::pyvenv_cfg::{self, CONFIG_NAME};
 use crate::change::existing::{Existing, ExistingError};
 use crate::change::installed_inputs;
+use crate::change::look_failed::LookFailed;
 use crate::change::merge::{MergeError, Merged, receipt_in, redate};
 use crate::change::verify::{Departed, departures, doubled};
 use crate::python::NamedByTarget;
@@ -89,14 +90,8 @@ pub enum RepairError {
         paths: Vec<String>,
     },
     /// A system call failed.
-    #[error("cannot look at `{target}`")]
-    Disk {
-        /// The target.
-        target: PathBuf,
-        /// Why.
-        #[source]
-        source: FsError,
-    },
+    #[error(transparent)]
+    Disk(#[from] LookFailed),
 }
 
 fn few(paths: &[String]) -> String {
@@ -142,15 +137,6 @@ pub fn left_alone(fs: &dyn Fs, root: &Dir) -> Result<Vec<Departed>, FsError> {
     Ok(departures(fs, root, &receipt)?.distributions)
 }
 
-impl DiskError for RepairError {
-    type At = Path;
-
-    fn of_disk(target: &Path, source: FsError) -> Self {
-        let target = target.to_path_buf();
-        Self::Disk { target, source }
-    }
-}
-
 /// Plans the restoration of the environment at the target where it differs from its receipt.
 ///
 /// # Errors
@@ -161,7 +147,7 @@ pub fn repair(
     context: &Context,
 ) -> Result<Merged, RepairError> {
     let path = || target.path().to_path_buf();
-    let disk = RepairError::disk(target.path());
+    let disk = LookFailed::disk(target.path());
     let root = target.root().map_err(disk)?;
     let mut receipt =
         receipt_in(target.disk(), &root).ok_or_else(|| RepairError::NoReceipt(path()))?;

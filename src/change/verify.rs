@@ -43,6 +43,7 @@ use self::receipt_paths::{Kept, Managed, check_config, check_receipt};
 use self::unlisted_paths::Known;
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::existing::{Existing, ExistingError};
+use crate::change::look_failed::LookFailed;
 use crate::wheel::distributions::distributions;
 use crate::wheel::installed::Installed;
 
@@ -137,23 +138,8 @@ pub enum VerifyFailed {
     #[error("`{0}` is not a virtual environment: it has neither a pyvenv.cfg nor a receipt")]
     NotAnEnvironment(PathBuf),
     /// A system call failed.
-    #[error("cannot look at `{path}`")]
-    Disk {
-        /// The target.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: FsError,
-    },
-}
-
-impl DiskError for VerifyFailed {
-    type At = Path;
-
-    fn of_disk(path: &Path, source: FsError) -> Self {
-        let path = path.to_path_buf();
-        Self::Disk { path, source }
-    }
+    #[error(transparent)]
+    Disk(#[from] LookFailed),
 }
 
 impl Verification {
@@ -195,7 +181,7 @@ impl Verification {
 /// See [`VerifyFailed`]; a difference is no error.
 pub fn verify(target: &Target<'_>) -> Result<Verification, VerifyFailed> {
     let path = || target.path().to_path_buf();
-    let disk = VerifyFailed::disk(target.path());
+    let disk = LookFailed::disk(target.path());
     let meta = target.meta().map_err(disk)?;
     if meta.is_none_or(|meta| meta.kind != Kind::Dir) {
         return Err(VerifyFailed::Absent(path()));
@@ -207,7 +193,7 @@ pub fn verify(target: &Target<'_>) -> Result<Verification, VerifyFailed> {
     if matches!(receipt, Kept::Absent) && config.is_none() {
         return Err(VerifyFailed::NotAnEnvironment(path()));
     }
-    compare(fs, &root, path(), &receipt).map_err(disk)
+    Ok(compare(fs, &root, path(), &receipt).map_err(disk)?)
 }
 
 fn compare(

@@ -4,8 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rvenv_journal::fs::FsError;
-use rvenv_journal::raw::{DiskError, Ending, PlanError, TargetError};
+use rvenv_journal::raw::{Ending, PlanError, TargetError};
 use rvenv_journal::{
     Aftermath, EndFailed, PrepareError, PublishFailed, ReadyError, RollbackError, StageFailed,
 };
@@ -14,6 +13,7 @@ use thiserror::Error;
 use crate::build::checks::CheckFailed;
 use crate::build::hooks::HookError;
 use crate::change::installed_inputs::DistributionChange;
+use crate::change::look_failed::LookFailed;
 use crate::change::merge::MergeError;
 use crate::change::repair::RepairError;
 
@@ -30,14 +30,8 @@ pub enum PlanFailed {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A system call failed.
-    #[error("cannot look at `{path}`")]
-    Disk {
-        /// The target.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: FsError,
-    },
+    #[error(transparent)]
+    Disk(#[from] LookFailed),
     /// The existing environment cannot be changed into the wanted one.
     #[error(transparent)]
     Merge(#[from] MergeError),
@@ -141,6 +135,12 @@ pub enum RunFailed {
     },
 }
 
+impl From<LookFailed> for RunFailed {
+    fn from(failed: LookFailed) -> Self {
+        PlanFailed::from(failed).into()
+    }
+}
+
 impl RunFailed {
     /// The state in which the failure left the target.
     #[must_use]
@@ -196,15 +196,6 @@ fn unchecked(path: &Path, why: &CheckFailed) -> String {
         format!("the health check of the environment at `{path}` did not begin")
     } else {
         format!("the environment at `{path}` failed its health check")
-    }
-}
-
-impl DiskError for PlanFailed {
-    type At = Path;
-
-    fn of_disk(path: &Path, source: FsError) -> Self {
-        let path = path.to_path_buf();
-        Self::Disk { path, source }
     }
 }
 

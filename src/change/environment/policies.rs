@@ -13,7 +13,7 @@ use rvenv_journal::fs::Meta;
 use rvenv_journal::raw::{DiskError, Effect, Observed};
 use rvenv_journal::{Fs, Plan, Publication, RelPath, Target};
 
-use super::{Force, Permissions, PlanFailed, RunFailed, UnfitPlan};
+use super::{Force, LookFailed, Permissions, PlanFailed, RunFailed, UnfitPlan};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::clearable::{Clearable, clearable, is_checkout};
 use crate::change::installed_inputs;
@@ -84,7 +84,7 @@ pub(super) fn check_distributions(target: &Target<'_>, plan: &Plan) -> Result<()
     match installed_inputs::changes(target, plan) {
         Ok(changes) if changes.is_empty() => Ok(()),
         Ok(changes) => Err(RunFailed::Distributions { path, changes }),
-        Err(source) => Err(PlanFailed::Disk { path, source }.into()),
+        Err(source) => Err(LookFailed::of_disk(&path, source).into()),
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) fn check_mergeable(
     lost: Lost,
 ) -> Result<(), RunFailed> {
     let path = || target.path().to_path_buf();
-    let disk = PlanFailed::disk(target.path());
+    let disk = LookFailed::disk(target.path());
     let root = match target.root() {
         Ok(root) => root,
         // The plan is stale; the engine reports it with the reason.
@@ -144,7 +144,7 @@ pub(super) fn check_clearable(
     permissions: Permissions<'_>,
 ) -> Result<(), PlanFailed> {
     let path = || target.path().to_path_buf();
-    let disk = PlanFailed::disk(target.path());
+    let disk = LookFailed::disk(target.path());
     let Some(meta) = target.meta().map_err(disk)? else {
         return Ok(());
     };

@@ -12,13 +12,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use rvenv_journal::fs::{Dir, FsError};
-use rvenv_journal::raw::{Effect, Ending, Grain, Observed, PublishError, PublishedPath, Stale};
+use rvenv_journal::raw::{
+    DiskError, Effect, Ending, Grain, Observed, PublishError, PublishedPath, Stale,
+};
 use rvenv_journal::{
     Digest, Fs, Plan, PrepareError, Publication, PublishFailed, Published, Ready, RelPath,
     Retention, StageOptions, Target, Terms, Verdict,
 };
 
-use super::{Outcome, PlanFailed, Report, Run, RunFailed, UndoFailed, lock, other_owner};
+use super::{LookFailed, Outcome, Report, Run, RunFailed, UndoFailed, lock, other_owner};
 use crate::change::installed_inputs;
 use crate::change::merge;
 use crate::change::provision::{Known, Provision, Shelf};
@@ -93,10 +95,7 @@ fn publish_once(
     let retention = retention(run, ready.target(), &plan, &replaced);
     let terms = Terms {
         durability: run.durability,
-        retention: retention.map_err(|source| PlanFailed::Disk {
-            path: path.clone(),
-            source,
-        })?,
+        retention: retention.map_err(LookFailed::disk(&path))?,
         verdict: verdict(run),
         grain: match rung {
             Rung::Planned | Rung::Entries => Grain::Packages,

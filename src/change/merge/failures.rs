@@ -4,15 +4,15 @@
 //!
 //! Read next: `../merge.rs`, which refuses.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rvenv_journal::RelPath;
-use rvenv_journal::fs::FsError;
-use rvenv_journal::raw::{DiskError, PlanError, RelPathError, counted};
+use rvenv_journal::raw::{PlanError, RelPathError, counted};
 use thiserror::Error;
 
 use crate::build::hooks::HookError;
 use crate::change::existing::ExistingError;
+use crate::change::look_failed::LookFailed;
 
 /// Why a merge is impossible.
 #[derive(Debug, Error)]
@@ -68,21 +68,6 @@ pub enum MergeError {
     #[error("`{0}` is not a virtual environment, so there is nothing to upgrade")]
     NoEnvironment(PathBuf),
     /// A system call failed.
-    #[error("cannot look at `{target}`")]
-    Disk {
-        /// The target.
-        target: PathBuf,
-        /// Why.
-        #[source]
-        source: FsError,
-    },
-}
-
-impl DiskError for MergeError {
-    type At = Path;
-
-    fn of_disk(target: &Path, source: FsError) -> Self {
-        let target = target.to_path_buf();
-        Self::Disk { target, source }
-    }
+    #[error(transparent)]
+    Disk(#[from] LookFailed),
 }

@@ -383,7 +383,7 @@ fn the_status_tells_of_each_generation_what_it_was() {
     let newer = fs::read_to_string(&player)
         .unwrap()
         .replace("3.13.0", "3.13.1");
-    fs::write(&player, newer.replace("[3,13,0]", "[3,13,1]")).unwrap();
+    fs::write(&player, newer.replace("\"micro\":0", "\"micro\":1")).unwrap();
     with_player(&scratch, "create", &["E", "--clear", "--keep"]).ok();
     with_player(&scratch, "create", &["E", "--prompt", "other", "--keep"]).ok();
     let json = scratch.rvenv(&["status", "--json", "E"]).ok();

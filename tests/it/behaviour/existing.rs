@@ -256,7 +256,9 @@ fn the_base_is_the_same_version_from_elsewhere_when_the_old_one_is_gone() {
     // The base is replaced by another minor version: the packages would be lost, so it does not
     // count.
     let own = fs::read_to_string(&python).unwrap();
-    let upgraded = own.replace("3.13", "3.14").replace("[3,13,0]", "[3,14,0]");
+    let upgraded = own
+        .replace("3.13", "3.14")
+        .replace("\"minor\":13", "\"minor\":14");
     assert_ne!(upgraded, own);
     fs::write(&python, upgraded).unwrap();
     let error = base(&around).unwrap_err();

@@ -33,7 +33,7 @@ impl Project {
     fn python(&self, name: &str, minor: u32) {
         let path = player(&self.0, name);
         let mut text = fs::read_to_string(&path).unwrap();
-        for [before, after] in ["[3,", "\"3.", "lib/python3.", "include/python3."]
+        for [before, after] in ["\"minor\":", "\"3.", "lib/python3.", "include/python3."]
             .map(|start| [format!("{start}13"), format!("{start}{minor}")])
         {
             text = text.replace(&before, &after);

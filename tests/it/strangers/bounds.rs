@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use crate::desk::{Desk, desk};
-use crate::machine::ended;
+use crate::machine::{Ended, ended};
 
 const RVENV: &str = env!("CARGO_BIN_EXE_rvenv");
 /// Kilobytes that a run may take above one that has nothing to do.
@@ -13,21 +13,30 @@ const ABOVE_KB_MAX: u64 = 64 * 1024;
 /// Seconds of processor time, too few to hash 100 GB.
 const CPU_SECONDS_MAX: u32 = 20;
 
-/// Runs a program and prints its peak memory, in kilobytes.
+/// Runs a program and prints its peak memory, in kilobytes, on a line before its output.
 const MEASURED: &str = "
 import resource, subprocess, sys
 ended = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, flush=True)
+sys.stdout.buffer.write(ended.stdout)
 sys.exit(ended.returncode)
 ";
 
-/// The peak memory, in kilobytes, and the exit code of a command of rvenv.
-fn memory_of(desk: &Desk, words: &[&str]) -> (u64, Option<i32>) {
+/// The peak memory, in kilobytes, of a command of rvenv, and how it ended.
+fn measured(desk: &Desk, words: &[&str]) -> (u64, Ended) {
     let mut measured = desk.scratch.program(&desk.python.path, "022");
     measured.args(["-c", MEASURED, RVENV]).args(words);
-    let ended = ended(&mut measured);
-    let kilobytes = ended.stdout.trim().parse();
-    (kilobytes.expect(&ended.stderr), ended.code)
+    let mut ended = ended(&mut measured);
+    let (kilobytes, output) = ended.stdout.split_once('\n').expect(&ended.stderr);
+    let kilobytes = kilobytes.parse().unwrap();
+    ended.stdout = output.to_owned();
+    (kilobytes, ended)
+}
+
+/// The peak memory, in kilobytes, and the exit code of a command of rvenv.
+fn memory_of(desk: &Desk, words: &[&str]) -> (u64, Option<i32>) {
+    let (kilobytes, ended) = measured(desk, words);
+    (kilobytes, ended.code)
 }
 
 /// A distribution whose RECORD has so many rows.
@@ -56,10 +65,14 @@ fn a_list_of_three_million_rows_is_read_row_by_row() {
     list(&desk.path(&site), 3_000_000, |number| {
         format!("e/{number},,")
     });
-    let (taken, code) = memory_of(&desk, &["verify", "E"]);
-    assert_eq!(code, Some(4), "files that are listed and absent differ");
+    let (taken, ended) = measured(&desk, &["verify", "E"]);
+    assert_eq!(
+        ended.code,
+        Some(4),
+        "files that are listed and absent differ"
+    );
     assert!(taken <= idle + ABOVE_KB_MAX, "{taken} kB above {idle} kB");
-    let found = desk.scratch.rvenv(&["verify", "E"]).stdout;
+    let found = ended.stdout;
     assert!(found.contains("and 2990000 more rows differ"), "{found}");
 
     // An unclosed quote makes everything after it one row.

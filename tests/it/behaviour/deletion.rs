@@ -8,7 +8,7 @@ use crate::strace;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use crate::trees::{Ended, Lab, end};
@@ -40,14 +40,10 @@ fn lab() -> Option<Lab> {
     if !strace::is_there() {
         return None;
     }
-    fill(&lab);
-    Some(lab)
-}
-
-fn fill(lab: &Lab) {
     let made = end(&mut lab.rvenv(&lab.create(&["--without-pip", "--clear"])));
     assert_eq!(made.code, Some(0), "{}", made.story);
     lab.add_strangers(FILES);
+    Some(lab)
 }
 
 fn clear(lab: &Lab, more: &[&str]) -> Vec<String> {
@@ -69,25 +65,45 @@ fn at_a_terminal(lab: &Lab, words: &[String]) -> Option<String> {
     Some(seen)
 }
 
+/// Runs each of these beside the others: they wait for a tracer that sleeps.
+fn at_once(works: &[&(dyn Fn() + Sync)]) {
+    thread::scope(|scope| {
+        for work in works {
+            scope.spawn(work);
+        }
+    });
+}
+
 #[test]
 fn a_long_deletion_is_shown_on_a_terminal_and_nowhere_else() {
-    let Some(lab) = lab() else { return };
-    let unseen = end(&mut lab.under(SLOWLY, &clear(&lab, &[])));
-    assert_eq!(unseen.code, Some(0), "{}", unseen.story);
-    assert!(!unseen.story.contains(SHOWN), "{}", unseen.story);
-    fill(&lab);
-    let Some(seen) = at_a_terminal(&lab, &clear(&lab, &[])) else {
-        return;
+    let elsewhere = || {
+        let Some(lab) = lab() else { return };
+        let unseen = end(&mut lab.under(SLOWLY, &clear(&lab, &[])));
+        assert_eq!(unseen.code, Some(0), "{}", unseen.story);
+        assert!(!unseen.story.contains(SHOWN), "{}", unseen.story);
+        assert_eq!(lab.litter(), [""; 0]);
     };
-    assert!(seen.contains(SHOWN), "{seen:?}");
-    let (_, end) = seen.rsplit_once(SHOWN).unwrap();
-    // The line is cleared before the next output.
-    let (_, story) = end.rsplit_once("  \r").unwrap();
-    assert!(story.starts_with("Replaced"), "{seen:?}");
-    fill(&lab);
-    let quiet = at_a_terminal(&lab, &clear(&lab, &["-q"]));
-    assert_eq!(quiet.unwrap(), "");
-    assert_eq!(lab.litter(), [""; 0]);
+    let on_a_terminal = || {
+        let Some(lab) = lab() else { return };
+        let Some(seen) = at_a_terminal(&lab, &clear(&lab, &[])) else {
+            return;
+        };
+        assert!(seen.contains(SHOWN), "{seen:?}");
+        let (_, end) = seen.rsplit_once(SHOWN).unwrap();
+        // The line is cleared before the next output.
+        let (_, story) = end.rsplit_once("  \r").unwrap();
+        assert!(story.starts_with("Replaced"), "{seen:?}");
+        assert_eq!(lab.litter(), [""; 0]);
+    };
+    let quietly = || {
+        let Some(lab) = lab() else { return };
+        let Some(quiet) = at_a_terminal(&lab, &clear(&lab, &["-q"])) else {
+            return;
+        };
+        assert_eq!(quiet, "");
+        assert_eq!(lab.litter(), [""; 0]);
+    };
+    at_once(&[&elsewhere, &on_a_terminal, &quietly]);
 }
 
 /// The user's files that are left in trash, once the journal is removed.
@@ -113,24 +129,28 @@ fn clear_with(lab: &Lab, signal: Signal) -> Ended {
     child.wait_with_output().unwrap().into()
 }
 
+/// Clears, sends a signal during the deletion, and checks what is left.
+fn check_signal(signal: Signal) {
+    let Some(lab) = lab() else { return };
+    let ended = clear_with(&lab, signal);
+    assert_eq!(ended.code, Some(0), "{}", ended.story);
+    assert!(ended.story.contains("Replaced"), "{}", ended.story);
+    let told = "Interrupted while deleting what is no longer needed";
+    assert!(ended.story.contains(told), "{}", ended.story);
+    // The new tree is complete, and the deletion of the old one has begun.
+    assert!(lab.target().join("pyvenv.cfg").exists());
+    assert!(!lab.target().join("strangers").exists());
+    let (_, left) = strangers_in_trash(&lab).unwrap();
+    assert!((1..=FILES - MANY).contains(&left), "{left}");
+    let again = end(&mut lab.rvenv(&lab.create(&["--without-pip"])));
+    assert_eq!(again.code, Some(0), "{}", again.story);
+    assert!(again.story.contains("no changes"), "{}", again.story);
+    assert_eq!(lab.litter(), [""; 0]);
+}
+
 #[test]
 fn a_signal_while_what_was_replaced_is_deleted_leaves_trash_and_is_no_failure() {
-    let Some(lab) = lab() else { return };
-    for signal in [Signal::INT, Signal::TERM] {
-        fill(&lab);
-        let ended = clear_with(&lab, signal);
-        assert_eq!(ended.code, Some(0), "{}", ended.story);
-        assert!(ended.story.contains("Replaced"), "{}", ended.story);
-        let told = "Interrupted while deleting what is no longer needed";
-        assert!(ended.story.contains(told), "{}", ended.story);
-        // The new tree is complete, and the deletion of the old one has begun.
-        assert!(lab.target().join("pyvenv.cfg").exists());
-        assert!(!lab.target().join("strangers").exists());
-        let (_, left) = strangers_in_trash(&lab).unwrap();
-        assert!((1..=FILES - MANY).contains(&left), "{left}");
-        let again = end(&mut lab.rvenv(&lab.create(&["--without-pip"])));
-        assert_eq!(again.code, Some(0), "{}", again.story);
-        assert!(again.story.contains("no changes"), "{}", again.story);
-        assert_eq!(lab.litter(), [""; 0]);
-    }
+    at_once(&[&|| check_signal(Signal::INT), &|| {
+        check_signal(Signal::TERM)
+    }]);
 }

@@ -153,7 +153,8 @@ impl Place {
             Kind::NoRenameFlags => {
                 self.mount_at(&["-t", "tmpfs", "tmpfs"], &parent)?;
                 let python = self.lab.python.display().to_string();
-                self.start_by(&[&python, "-Ic", NO_RENAME_FLAGS])
+                // It starts before every command: without what only users of packages need.
+                self.start_by(&[&python, "-ISc", NO_RENAME_FLAGS])
             }
             Kind::Unwritable => {
                 self.mount_at(&["-t", "tmpfs", "tmpfs"], &parent)?;

@@ -148,6 +148,8 @@ fn a_lock_names_its_holder_and_dies_with_it() {
     std::thread::sleep(Duration::from_millis(200));
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    // A tracer that sleeps keeps its process from dying.
+    holder.kill().unwrap();
     let after = Ended::from(waiter.wait_with_output().unwrap());
     assert_eq!(after.code, Some(0), "{}", after.story);
     assert!(

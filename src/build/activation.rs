@@ -205,6 +205,14 @@ pub fn windows_scripts(activation: &Activation<'_>) -> Vec<Script> {
     scripts_for(activation, Systems::Windows)
 }
 
+/// Writes the activation script of this name, in any case, for any system.
+#[must_use]
+pub fn script(activation: &Activation<'_>, name: &str) -> Option<Script> {
+    let mut all = SCRIPTS.iter();
+    let named = all.find(|script| script.name.eq_ignore_ascii_case(name))?;
+    Some(named.script(activation))
+}
+
 fn scripts_for(activation: &Activation<'_>, system: Systems) -> Vec<Script> {
     let has = |script: &&ScriptTemplate| [Systems::All, system].contains(&script.systems);
     let all = SCRIPTS.iter().filter(has);

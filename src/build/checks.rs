@@ -190,6 +190,14 @@ pub enum CheckFailed {
     /// The environment's interpreter is a program that only the environment names.
     #[error("no health check starts the environment's interpreter")]
     Untrusted(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The environment is still damaged.
+    #[error("`{}` is not whole{}", shown(path), Lines(what))]
+    StillDamaged {
+        /// The environment.
+        path: PathBuf,
+        /// What is damaged, in words.
+        what: Vec<String>,
+    },
     /// It could not be started.
     #[error("cannot start {check}")]
     NotStarted {

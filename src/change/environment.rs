@@ -237,7 +237,7 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
     })
 }
 
-/// Plans the restoration of an environment to what its receipt says; writes nothing.
+/// Plans the repair of an environment; writes nothing.
 ///
 /// # Errors
 /// See [`PlanFailed`].
@@ -246,7 +246,7 @@ pub fn plan_repair(fs: &dyn Fs, hooks: &dyn Hooks, context: &Context) -> Result<
     repair_at(&target, hooks, context)
 }
 
-/// Restores an environment to what its receipt says.
+/// Repairs an environment; if it is still damaged then, or the check fails, undoes the repair.
 ///
 /// # Errors
 /// See [`RunFailed`].
@@ -255,6 +255,15 @@ pub fn plan_repair(fs: &dyn Fs, hooks: &dyn Hooks, context: &Context) -> Result<
 /// As [`create`].
 pub fn repair(run: &Run<'_>, hooks: &dyn Hooks, context: &Context) -> Result<Outcome, RunFailed> {
     let path = Path::new(&context.env_dir);
+    // Whatever was planned, the result decides: a repair that leaves damage is undone.
+    let checker = || {
+        repair::check_repaired(run.fs, path)?;
+        run.check.map_or(Ok(()), |check| check())
+    };
+    let run = &Run {
+        check: Some(&checker),
+        ..*run
+    };
     publish(run, path, known(run, context), &mut |ready| {
         Ok(fresh(repair_at(ready.target(), hooks, context)?))
     })

@@ -466,7 +466,7 @@ fn check(files: &[Planned], target: &InstallScheme<'_>) -> Result<(), InstallFau
     let scripts = target.scripts.folded();
     let mut places = Places::default();
     for file in files {
-        if is_reserved(&file.path, &scripts) {
+        if is_reserved_at(&file.path, &scripts) {
             return Err(InstallFault::Reserved(file.path.clone()));
         }
         places.file(&file.path);
@@ -476,7 +476,11 @@ fn check(files: &[Planned], target: &InstallScheme<'_>) -> Result<(), InstallFau
 
 /// Whether a name is one of those that the environment itself needs, which a distribution must not
 /// replace.
-fn is_reserved(path: &RelPath, scripts: &str) -> bool {
+pub(crate) fn is_reserved(path: &RelPath, scripts: &RelPath) -> bool {
+    is_reserved_at(path, &scripts.folded())
+}
+
+fn is_reserved_at(path: &RelPath, scripts: &str) -> bool {
     let folded = path.folded();
     let top = folded.split('/').next();
     if folded == "pyvenv.cfg" || top == Some(".rvenv") {

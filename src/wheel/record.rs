@@ -196,14 +196,14 @@ pub(super) fn write(rows: &BTreeMap<String, Option<(Digest, u64)>>) -> Vec<u8> {
 
 /// What becomes of a row when a list is written again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "a change of interpreter will use it next")
-)]
 pub(crate) enum RowChange {
     /// It stays, byte for byte.
     Keep,
     /// It goes.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "a change of interpreter will drop bytecode")
+    )]
     Drop,
     /// Its file has this content from now on.
     Content(Digest, u64),
@@ -213,10 +213,6 @@ pub(crate) enum RowChange {
 ///
 /// `change` gets the first column of each row, without its quotes. A row whose first column cannot
 /// be read stays.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "a change of interpreter will use it next")
-)]
 pub(crate) fn rewritten(list: &[u8], mut change: impl FnMut(&str) -> RowChange) -> Vec<u8> {
     let mut text = Vec::with_capacity(list.len());
     let mut rest = list;

@@ -44,10 +44,6 @@ pub(crate) fn interpreter(head: &[u8]) -> Option<PathBuf> {
 /// `other` gets the interpreter that the script names, and returns the one that it should name.
 /// `None` if the script names no interpreter, in a form that no installer writes, or if `other`
 /// returns `None` for it.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "a change of interpreter will use it next")
-)]
 pub(crate) fn with_interpreter(
     script: &[u8],
     other: impl FnOnce(&Path) -> Option<String>,

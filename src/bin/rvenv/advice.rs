@@ -444,6 +444,11 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
         ),
         RepairError::TwoVersions { .. } => CliError::of(Exit::Precondition, failed)
             .hint("uninstall both with pip and install one of them again, then repair"),
+        RepairError::OtherPython { .. } => CliError::of(Exit::Precondition, failed).hint(
+            "a repair keeps the minor version, and with it the packages: `rvenv upgrade` changes it",
+        ),
+        RepairError::Left { .. } => CliError::of(Exit::Failed, failed)
+            .hint("`rvenv verify` names all of it; what it names must be mended by hand"),
         RepairError::Modes { .. } => CliError::of(Exit::Failed, failed)
             .hint("give the directories their modes with `chmod`, then repair again"),
     }

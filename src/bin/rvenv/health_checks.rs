@@ -23,6 +23,36 @@ impl Session<'_> {
         env_dir: &Path,
         commands: &[String],
     ) -> Result<(), CheckFailed> {
+        self.check_with(env_dir, Vec::new(), commands)
+    }
+
+    /// Checks what was repaired: pip can be imported, if it is installed.
+    pub(crate) fn check_repaired(
+        &self,
+        env_dir: &Path,
+        commands: &[String],
+    ) -> Result<(), CheckFailed> {
+        let root = self.fs.open_path(env_dir);
+        let existing = root.ok().and_then(|root| {
+            let read = Existing::read(&self.fs, &root, env_dir);
+            read.ok()
+        });
+        let has_pip = existing.is_some_and(|existing| {
+            let flavour = existing.flavour();
+            let own = existing.libs.iter().filter(|lib| lib.flavour == flavour);
+            own.flat_map(|lib| &lib.distributions)
+                .any(|found| found.name == "pip")
+        });
+        let modules = has_pip.then(|| "pip".to_owned()).into_iter().collect();
+        self.check_with(env_dir, modules, commands)
+    }
+
+    fn check_with(
+        &self,
+        env_dir: &Path,
+        modules: Vec<String>,
+        commands: &[String],
+    ) -> Result<(), CheckFailed> {
         let read = self
             .fs
             .read_path(&env_dir.join("pyvenv.cfg"), CONFIG_BYTES_MAX);
@@ -30,7 +60,7 @@ impl Session<'_> {
         let version = config.and_then(|config| config.version);
         let expected = Expectation {
             version: version.map_or(Expected::Any, |version| Expected::by_config(&version)),
-            modules: Vec::new(),
+            modules,
         };
         let checks = checks::built_in_first(expected, commands);
         self.with_caller(|caller| caller.check(&EnvAt::in_dir(env_dir), &checks))

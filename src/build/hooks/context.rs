@@ -175,7 +175,7 @@ impl Context {
         self.below(pyvenv_cfg::CONFIG_NAME)
     }
 
-    pub(super) fn dir_mode(&self) -> Mode {
+    pub(crate) fn dir_mode(&self) -> Mode {
         Mode::ALL.masked(self.options.umask)
     }
 

@@ -1,8 +1,8 @@
 //! The base of an existing environment: which interpreter an upgrade uses if the caller names none.
 //!
 //! Promises the interpreter that the environment was created from, if it still exists and has the
-//! same minor version; else one of the same minor version that the usual search finds; else an
-//! error that names what is gone. An interpreter that only the environment names is started as
+//! same minor version; else the newest of the same minor version that the usual search finds; else
+//! an error that names what is gone. An interpreter that only the environment names is started as
 //! `python/trust.rs` allows. Never uses another minor version: packages would become impossible to
 //! import, and only the user may decide that.
 //!
@@ -135,7 +135,7 @@ impl Existing {
             });
         }
         if let Some(request) = self.version().map(Request::Version) {
-            let found = python::find(&request, around, control);
+            let found = newest(&request, around, control);
             if let Some(found) = self.consider(found, &mut passed)? {
                 return Ok(found);
             }
@@ -165,7 +165,7 @@ impl Existing {
         passed: &mut Passed,
     ) -> Result<Option<Interpreter>, BaseError> {
         match found {
-            Ok(found) => match self.objection(&found) {
+            Ok(found) => match self.refuses(&found) {
                 None => return Ok(Some(found)),
                 Some(reason) => passed.tried.push(Tried {
                     is_broken: false,
@@ -190,7 +190,7 @@ impl Existing {
     }
 
     /// Why an interpreter cannot be this environment's base, if it cannot.
-    fn objection(&self, found: &Interpreter) -> Option<String> {
+    pub(crate) fn refuses(&self, found: &Interpreter) -> Option<String> {
         let wanted = self.flavour()?;
         if version_request(&wanted).matches(found)
             && wanted.is_pypy() == (found.platform.implementation == "pypy")
@@ -199,6 +199,19 @@ impl Existing {
         }
         Some(format!("it is {}", found.release()))
     }
+}
+
+/// The newest interpreter that the usual search finds for a request.
+fn newest(
+    request: &Request,
+    around: &Surroundings,
+    control: &Control<'_>,
+) -> Result<Interpreter, InterpreterError> {
+    let listing = python::list(request, around, control)?;
+    let newest = listing.found.into_iter().next();
+    let newest = newest.map(|listed| Request::Path(listed.located.executable));
+    // Without one, the search itself reports where it looked.
+    python::find(newest.as_ref().unwrap_or(request), around, control)
 }
 
 /// The candidates that a search for a base skipped.

@@ -23,8 +23,8 @@ use rvenv_journal::{Digest, Fs, Receipt, RelPath};
 use super::open_within::{Sight, Within, has_lib64, place};
 use crate::python::bytecode::path::is_bytecode;
 use crate::wheel::distributions::{Distribution, distributions, named};
-use crate::wheel::normal_name;
 use crate::wheel::record::rows;
+use crate::wheel::{is_reserved, normal_name};
 
 /// The maximum length of a `RECORD`.
 pub(super) const LIST_BYTES_MAX: u64 = 64 << 20;
@@ -285,7 +285,8 @@ impl Search<'_> {
                 None if kept.contains(text) => false,
                 None => {
                     listed.contains(text)
-                        || matches!(node, PublishedPath::File { .. }) && is_script(own, text)
+                        || matches!(node, PublishedPath::File { .. })
+                            && (is_script(own, text) || self.went_along(text)?)
                 }
             };
             if is_own {
@@ -293,6 +294,15 @@ impl Search<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// Whether a file outside of the directory of packages is gone, and is none of those that every
+    /// environment has: then it went with the distribution that it came with.
+    fn went_along(&mut self, path: &str) -> Result<bool, FsError> {
+        let bin = RelPath::new("bin");
+        let is_frame = !path.contains('/')
+            || RelPath::new(path).is_ok_and(|path| bin.is_ok_and(|bin| is_reserved(&path, &bin)));
+        Ok(!is_frame && matches!(self.within.look(path)?, Sight::Absent))
     }
 
     /// Whether a file other than bytecode exists among some paths.

@@ -50,7 +50,7 @@ pub struct Frame {
 ///
 /// # Errors
 /// The error of the disk.
-pub(super) fn examine(fs: &dyn Fs, root: &Dir, existing: &Existing) -> Result<Frame, FsError> {
+pub(crate) fn examine(fs: &dyn Fs, root: &Dir, existing: &Existing) -> Result<Frame, FsError> {
     let mut frame = Frame {
         lost: lost(existing),
         ..Frame::default()

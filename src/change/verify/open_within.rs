@@ -35,7 +35,7 @@ pub(super) enum Sight<'p> {
 
 /// Why a row names no path in the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stray {
+pub(crate) enum Stray {
     Absolute,
     Outside,
     Nowhere,
@@ -110,13 +110,13 @@ impl<'a> Within<'a> {
 }
 
 /// Whether `lib64` is the link to `lib` that venv creates.
-pub(super) fn has_lib64(fs: &dyn Fs, root: &Dir) -> bool {
+pub(crate) fn has_lib64(fs: &dyn Fs, root: &Dir) -> bool {
     fs.read_link(root, OsStr::new("lib64"))
         .is_ok_and(|target| target == "lib")
 }
 
 /// The path in the environment that a row of a list in `site_packages` names, by its text alone.
-pub(super) fn place(site_packages: &str, row: &str, lib64: bool) -> Result<String, Stray> {
+pub(crate) fn place(site_packages: &str, row: &str, lib64: bool) -> Result<String, Stray> {
     let is_drive =
         matches!(row.as_bytes(), [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic());
     if row.starts_with('/') || is_drive {

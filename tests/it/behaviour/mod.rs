@@ -75,6 +75,7 @@ mod plans;
 #[cfg(target_os = "linux")]
 mod policies;
 mod repair;
+mod repair_frame;
 mod requests;
 mod rollback;
 mod signals;

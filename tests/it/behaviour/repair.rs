@@ -233,12 +233,12 @@ fn an_edit_through_a_hard_link_is_undone_in_each_environment() {
 }
 
 #[test]
-fn without_a_receipt_nothing_is_repaired() {
+fn with_a_damaged_receipt_nothing_is_repaired() {
     let scratch = Scratch::new();
     let python = outside(&scratch);
     let env = create(&scratch, &python, &["--without-pip"]);
     let receipt = env.join(".rvenv/receipt.json");
-    for damage in [edit as Damage, empty, remove] {
+    for damage in [edit as Damage, empty] {
         damage(&receipt);
         let before = essence(&env);
         let said = scratch.rvenv(&["repair", "E"]).failed(3);
@@ -248,6 +248,13 @@ fn without_a_receipt_nothing_is_repaired() {
     }
     let said = scratch.rvenv(&["repair", "F"]).failed(3);
     assert!(said.contains("there is no environment at"), "{said}");
+    // Without any it is an environment like those of other tools.
+    remove(&receipt);
+    let before = essence(&env);
+    let ended = scratch.rvenv(&["repair", "E"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stderr, "Nothing in `E` is damaged: no changes\n");
+    assert!(before == essence(&env), "something was touched");
 }
 
 #[test]

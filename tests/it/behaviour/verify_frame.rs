@@ -99,7 +99,9 @@ fn an_environment_that_was_moved_or_copied_is_named_as_that() {
             ended.stdout
         );
         assert!(
-            ended.stderr.starts_with("Move it back to "),
+            ended
+                .stderr
+                .starts_with("Make it work here with `rvenv repair F`"),
             "{}",
             ended.stderr
         );
@@ -240,11 +242,7 @@ fn an_environment_whose_base_was_removed_is_named_as_that() {
         "{}",
         ended.stdout
     );
-    assert!(
-        ended.stderr.contains("rvenv upgrade --python PATH E"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.contains("rvenv repair E"), "{}", ended.stderr);
     // A file that cannot be executed is no interpreter.
     fs::write(&python, "").unwrap();
     assert_eq!(state(&verified(&scratch, "E")), "base lost");

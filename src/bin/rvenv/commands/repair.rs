@@ -1,17 +1,21 @@
-//! `rvenv repair`: restores what rvenv published.
+//! `rvenv repair`: makes an environment whole again.
+//!
+//! Promises that every repair ends with the built-in health check, and tells what was found besides
+//! damaged files: another place, another base, and what stays as it is.
+//!
+//! Read next: the library's `repair.rs`, which plans it.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv::caller::{Compilation, RunTerms};
-use rvenv::checks;
 use rvenv::environment::{self, Checker, Outcome};
-use rvenv::hooks::Venv;
+use rvenv::hooks::{Context, Venv};
 use rvenv::python::Purpose;
 use rvenv::render::escape;
-use rvenv::repair;
-use rvenv::verify::Departed;
+use rvenv::repair::{self, Symptoms};
 use rvenv_journal::Fs as _;
+use rvenv_journal::raw::counted;
 
 use super::asking::retention;
 use crate::advice::{CliError, Exit, of_plan};
@@ -32,24 +36,24 @@ impl Session<'_> {
         };
         let context = self.with_caller(|caller| caller.prepare_repair(&env_dir, &named, purpose));
         let context = context.map_err(|failed| self.unanswered(failed, args.python.as_ref()))?;
+        let symptoms = self.symptoms(&env_dir);
         if args.output.dry_run {
             let plan = environment::plan_repair(&self.fs, &Venv, &context);
             self.show(&plan.map_err(|error| of_plan(&error))?)?;
+            self.tell_symptoms(&symptoms, &context, &args.target.env_dir);
             return Ok(Exit::Done);
         }
-        let departed = self.left_alone(&env_dir);
-        let commands = &args.replace.checks.check;
-        if !commands.is_empty() {
-            may_run(&env_dir, args.replace.checks.allow_other_owner)?;
-        }
+        let checks = &args.replace.checks;
+        may_run(&env_dir, checks.allow_other_owner)?;
+        let commands = &checks.check;
         let checker = || {
             // The receipt may lead to another interpreter than the one that may be started.
-            checks::is_of(Path::new(&env_dir), &context.interpreter)?;
-            self.check_published(Path::new(&env_dir), commands)
+            rvenv::checks::is_of(Path::new(&env_dir), &context.interpreter)?;
+            self.check_repaired(Path::new(&env_dir), commands)
         };
         let terms = RunTerms {
             retention: retention(&args.replace),
-            check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
+            check: Some(&checker as &Checker<'_>),
             compilation: Compilation::of(context.options.compile_bytecode),
             ..RunTerms::default()
         };
@@ -57,37 +61,80 @@ impl Session<'_> {
             environment::repair(run, &Venv, &context)
         })?;
         self.tell_repair(&outcome, &args.target.env_dir);
-        for departed in departed {
-            let published = escape(&departed.published.to_string());
-            self.terminal.story(&match &departed.replacement {
-                Some(by) => {
-                    let by = escape(&by.to_string());
-                    format!("Left {by} as it is: another installer put it in place of {published}")
-                }
-                None => format!("Did not restore {published}: another installer uninstalled it"),
-            });
-        }
+        self.tell_symptoms(&symptoms, &context, &args.target.env_dir);
         Ok(Exit::Done)
     }
 
-    /// A repair restores what rvenv published, which is not all that an environment consists of.
-    fn tell_repair(&self, outcome: &Outcome, given: &OsStr) {
-        let Outcome::NoChanges(_) = outcome else {
-            return self.tell(outcome, given, "as its receipt says");
-        };
-        let given = given.to_string_lossy();
-        let (shown, env) = (escape(&given), word(&given));
-        self.terminal.story(&format!(
-            "What rvenv published in `{shown}` is as it was: no changes; `rvenv verify {env}` \
-             checks the rest too"
-        ));
+    /// Tells what was found besides damaged files.
+    fn tell_symptoms(&self, symptoms: &Symptoms, context: &Context, given: &OsStr) {
+        let env = word(&given.to_string_lossy());
+        for line in stories(symptoms, context, &env) {
+            self.terminal.story(&line);
+        }
     }
 
-    /// What a repair will not touch; nothing if that cannot be seen, which the repair itself
-    /// reports.
-    fn left_alone(&self, env_dir: &str) -> Vec<Departed> {
-        let root = self.fs.open_path(Path::new(env_dir));
-        let found = root.and_then(|root| repair::left_alone(&self.fs, &root));
+    fn tell_repair(&self, outcome: &Outcome, given: &OsStr) {
+        let Outcome::NoChanges(_) = outcome else {
+            return self.tell(outcome, given, "so that it is whole again");
+        };
+        let shown = escape(&given.to_string_lossy());
+        self.terminal
+            .story(&format!("Nothing in `{shown}` is damaged: no changes"));
+    }
+
+    /// What a repair will find; nothing if that cannot be seen, which the repair itself reports.
+    fn symptoms(&self, env_dir: &str) -> Symptoms {
+        let path = Path::new(env_dir);
+        let root = self.fs.open_path(path);
+        let found = root.and_then(|root| repair::symptoms(&self.fs, &root, path));
         found.unwrap_or_default()
     }
+}
+
+fn stories(symptoms: &Symptoms, context: &Context, env: &str) -> Vec<String> {
+    let shown = |path: &Path| escape(&path.display().to_string());
+    let mut lines = Vec::new();
+    if let Some(old) = &symptoms.moved_from {
+        let old = shown(old);
+        let place = escape(&context.env_dir);
+        lines.push(if symptoms.is_copy {
+            format!("It is a copy of `{old}`, which is not touched; it works at `{place}` now")
+        } else {
+            format!("It was made for `{old}`, and works at `{place}` now")
+        });
+    }
+    for pth in &symptoms.moved_pth {
+        lines.push(format!(
+            "Left `{}` as it is: it leads to the old place; install the project again",
+            shown(pth)
+        ));
+    }
+    if let Some(why) = &symptoms.base_lost {
+        let version = escape(&context.interpreter.version.text);
+        let python = shown(&context.interpreter.executable);
+        let why = escape(why);
+        lines.push(format!(
+            "Its base is Python {version} at `{python}` now: {why}"
+        ));
+    }
+    for departed in &symptoms.departed {
+        let published = escape(&departed.published.to_string());
+        lines.push(match &departed.replacement {
+            Some(by) => {
+                let by = escape(&by.to_string());
+                format!("Left {by} as it is: another installer put it in place of {published}")
+            }
+            None => format!("Did not restore {published}: another installer uninstalled it"),
+        });
+    }
+    if !symptoms.lost.is_empty() {
+        let names = symptoms.lost.iter().map(|lost| escape(&lost.to_string()));
+        let names: Vec<String> = names.collect();
+        lines.push(format!(
+            "{} for another minor version of Python: {}; `rvenv upgrade {env}` brings them along",
+            counted(names.len(), "package"),
+            names.join(", ")
+        ));
+    }
+    lines
 }

@@ -330,15 +330,14 @@ fn advice(found: &Verification, given: &str) -> Vec<String> {
     let frame = &found.frame;
     if frame.base_lost.is_some() {
         lines.push(format!(
-            "Install that Python again, or name another one of the same minor version with \
-             `rvenv upgrade --python PATH {shown}`"
+            "Install that Python again, or let `rvenv repair {shown}` find another one of the same \
+             minor version"
         ));
     }
     if let Some(from) = &frame.moved_from {
         let from = word(&from.to_string_lossy());
         lines.push(format!(
-            "Move it back to {from}, or create a new one here; what has that path in it does not \
-             work here"
+            "Make it work here with `rvenv repair {shown}`, or move it back to {from}"
         ));
     }
     if !frame.lost.is_empty() {
@@ -353,8 +352,8 @@ fn advice(found: &Verification, given: &str) -> Vec<String> {
         });
     } else if !frame.drift.is_empty() {
         lines.push(format!(
-            "Bring the frame to its interpreter with `rvenv upgrade {shown}`; install again what \
-             a script belongs to that does not start"
+            "Mend it with `rvenv repair {shown}`; install again what a script belongs to that \
+             does not start then"
         ));
     }
     let damaged = found.distributions.iter();

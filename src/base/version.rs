@@ -106,6 +106,35 @@ impl Version {
         Some((version, written))
     }
 
+    /// The normal form of the version, whose release has these numbers.
+    fn text(&self, release: &[u64]) -> String {
+        let epoch = match self.epoch {
+            0 => String::new(),
+            epoch => format!("{epoch}!"),
+        };
+        let release: Vec<String> = release.iter().map(u64::to_string).collect();
+        let pre = match self.pre {
+            Pre::DevAlone | Pre::None => String::new(),
+            Pre::Alpha(number) => format!("a{number}"),
+            Pre::Beta(number) => format!("b{number}"),
+            Pre::Candidate(number) => format!("rc{number}"),
+        };
+        let post = self.post.map(|number| format!(".post{number}"));
+        let dev = match self.dev {
+            Dev::Number(number) => format!(".dev{number}"),
+            Dev::None => String::new(),
+        };
+        let local = self.local.iter().flatten().map(|part| match part {
+            Local::Word(word) => word.clone(),
+            Local::Number(number) => number.to_string(),
+        });
+        let local: Vec<String> = local.collect();
+        let plus = if local.is_empty() { "" } else { "+" };
+        let (release, local) = (release.join("."), local.join("."));
+        let post = post.unwrap_or_default();
+        format!("{epoch}{release}{pre}{post}{dev}{plus}{local}")
+    }
+
     /// Whether this version comes before the release with the same numbers.
     fn is_preview(&self) -> bool {
         self.pre != Pre::None || self.dev != Dev::None
@@ -171,10 +200,8 @@ impl Rest<'_> {
         self.after(|rest| {
             rest.separator();
             words.iter().any(|word| rest.eat(word)).then_some(())?;
-            let number = rest.after(|rest| {
-                rest.separator();
-                rest.number()
-            });
+            rest.separator();
+            let number = rest.after(Self::number);
             // After a word without a number, more digits would be a number that is too long to be
             // read.
             let readable = !rest.0.starts_with(|c: char| c.is_ascii_digit());

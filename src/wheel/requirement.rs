@@ -26,6 +26,19 @@ const VERSIONS: [&str; 3] = [
     "implementation_version",
 ];
 
+/// The names that the variables had before PEP 508, and those that they have now.
+const OLD_NAMES: [(&str, &str); 6] = [
+    ("os.name", "os_name"),
+    ("sys.platform", "sys_platform"),
+    ("platform.version", "platform_version"),
+    ("platform.machine", "platform_machine"),
+    (
+        "platform.python_implementation",
+        "platform_python_implementation",
+    ),
+    ("python_implementation", "platform_python_implementation"),
+];
+
 /// The values of the variables of markers, by name.
 pub(crate) type Variables = BTreeMap<&'static str, String>;
 
@@ -43,17 +56,24 @@ pub(crate) struct Requirement {
 impl Requirement {
     /// Reads a requirement, for an environment with these variables; `None` if it is not one.
     pub(crate) fn parse(text: &str, variables: &Variables) -> Option<Self> {
-        let text = text.trim();
-        let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let end = text.find(|c| !is_of_name(c)).unwrap_or(text.len());
-        let (name, rest) = text.split_at(end);
+        let (name, rest) = word(text.trim()).filter(|(name, _)| !name.ends_with('_'))?;
         let mut rest = rest.trim_start();
         if let Some(extras) = rest.strip_prefix('[') {
-            rest = extras.split_once(']')?.1.trim_start();
+            let (extras, after) = extras.split_once(']')?;
+            check_extras(extras)?;
+            rest = after.trim_start();
         }
         let (range, marker) = if let Some(url) = rest.strip_prefix('@') {
-            // A URL may have semicolons; a marker follows a space.
-            ("", url.split_once(" ;").map(|(_, marker)| marker))
+            // A URL may have semicolons, so it ends at the first space.
+            let url = url.trim_start();
+            let end = url.find(char::is_whitespace).unwrap_or(url.len());
+            let (url, rest) = url.split_at(end);
+            let rest = rest.trim_start();
+            let marker = rest.strip_prefix(';');
+            if url.is_empty() || (marker.is_none() && !rest.is_empty()) {
+                return None;
+            }
+            ("", marker)
         } else {
             match rest.split_once(';') {
                 Some((range, marker)) => (range, Some(marker)),
@@ -64,20 +84,48 @@ impl Requirement {
         let range = range
             .strip_prefix('(')
             .map_or(Some(range), |inner| inner.strip_suffix(')'))?;
-        let versions = match range.trim().trim_end_matches(',') {
+        let versions = match range.trim() {
             "" => None,
-            range => Some(Specifiers::parse(range).ok()?),
+            range => Some(versions(range)?),
         };
         let holds = match marker {
             Some(marker) => Marker::of(marker, variables).evaluate()?,
             None => true,
         };
-        (!name.is_empty()).then(|| Self {
+        Some(Self {
             name: normal_name(name),
             versions,
             holds,
         })
     }
+}
+
+/// The name at the start of a text, of a distribution or an extra, and the rest; `None` if there is
+/// none.
+fn word(text: &str) -> Option<(&str, &str)> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let end = text.find(|c| !is_of_name(c)).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let starts = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    (starts && !name.ends_with(['.', '-'])).then_some((name, rest))
+}
+
+/// A range; only the last part may be followed by a comma.
+fn versions(range: &str) -> Option<Specifiers> {
+    let range = range.strip_suffix(',').unwrap_or(range);
+    let mut parts = range.split(',');
+    let is_whole = parts.all(|part| !part.trim().is_empty());
+    is_whole.then(|| Specifiers::parse(range).ok())?
+}
+
+/// Checks what the brackets hold: nothing, or names with commas between them.
+fn check_extras(extras: &str) -> Option<()> {
+    if extras.trim().is_empty() {
+        return Some(());
+    }
+    let mut extras = extras.split(',').map(str::trim);
+    let is_name = |extra: &str| word(extra).is_some_and(|(_, rest)| rest.is_empty());
+    extras.all(is_name).then_some(())
 }
 
 /// The rest of a marker that is evaluated while it is read.
@@ -168,6 +216,8 @@ impl<'a> Marker<'a> {
         let end = self.rest.find(|c| !is_of_name(c));
         let (name, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
         self.rest = rest;
+        let known = OLD_NAMES.into_iter().find(|(old, _)| *old == name);
+        let name = known.map_or(name, |(_, name)| name);
         let text = self.variables.get(name)?;
         let variable = Some(name);
         Some(Side { text, variable })
@@ -213,6 +263,13 @@ fn compare(left: &Side<'_>, operator: &str, right: &Side<'_>) -> Option<bool> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test asks a library that is written in Python"
+)]
+mod peers;
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,9 @@ use std::fmt;
 
 use super::Version;
 
+const NO_OPERATOR: &str =
+    "each part of a range begins with one of `>=`, `<=`, `>`, `<`, `==`, `!=`, `~=`";
+
 /// A list of specifiers, all of which must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Specifiers {
@@ -20,13 +23,16 @@ pub struct Specifiers {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Specifier {
-    operator: Operator,
-    /// The version as it was written.
-    text: String,
-    version: Version,
-    /// The numbers of its release as they were written, zeros at the end included.
-    release: Vec<u64>,
+enum Specifier {
+    /// `===`: the text of a version, which need not be one.
+    Identical(String),
+    /// Every other operator.
+    Ordered {
+        operator: Operator,
+        version: Version,
+        /// The numbers of its release as they were written, zeros at the end included.
+        release: Vec<u64>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,17 +46,21 @@ enum Operator {
     AtLeast,
     Less,
     Greater,
-    Identical,
 }
 
 impl Specifiers {
-    /// Reads a list with commas in it.
+    /// Reads a list with commas in it; a comma too many does not matter.
     ///
     /// # Errors
     /// What is wrong with it, as a clause.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let parts = text.split(',').map(str::trim);
-        let all = parts.map(Specifier::parse).collect::<Result<_, _>>()?;
+        let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+        let all = parts.into_iter().map(Specifier::parse);
+        let all: Vec<_> = all.collect::<Result<_, _>>()?;
+        if all.is_empty() {
+            return Err(NO_OPERATOR);
+        }
         Ok(Self {
             text: text.to_owned(),
             all,
@@ -61,7 +71,7 @@ impl Specifiers {
     #[must_use]
     pub fn admit(&self, version: &str) -> bool {
         let is_preview = |read: &Version| read.is_preview();
-        let previews = self.all.iter().any(|one| one.version.is_preview());
+        let previews = self.all.iter().any(Specifier::names_preview);
         (previews || !Version::parse(version).as_ref().is_some_and(is_preview))
             && self.include(version)
     }
@@ -74,7 +84,7 @@ impl Specifiers {
             return false;
         };
         let mut all = self.all.iter();
-        all.all(|one| one.admits(&read, &release, version))
+        all.all(|one| one.admits(&read, &release))
     }
 }
 
@@ -86,9 +96,15 @@ impl fmt::Display for Specifiers {
 
 impl Specifier {
     fn parse(text: &str) -> Result<Self, &'static str> {
+        if let Some(text) = text.strip_prefix("===") {
+            let text = text.trim();
+            let is_one = !text.contains(|c: char| c.is_whitespace() || ";)".contains(c));
+            return is_one
+                .then(|| Self::Identical(text.to_owned()))
+                .ok_or("`===` goes with one word");
+        }
         // The long ones come first, since each begins with a short one.
         let operators = [
-            ("===", Operator::Identical),
             ("~=", Operator::Compatible),
             ("==", Operator::Equal),
             ("!=", Operator::Unequal),
@@ -101,9 +117,7 @@ impl Specifier {
             let rest = text.strip_prefix(sign)?;
             Some((operator, rest.trim()))
         });
-        let (operator, written) = found.ok_or(
-            "each part of a range begins with one of `>=`, `<=`, `>`, `<`, `==`, `!=`, `~=`",
-        )?;
+        let (operator, written) = found.ok_or(NO_OPERATOR)?;
         let (operator, number) = match (operator, written.strip_suffix(".*")) {
             (Operator::Equal, Some(prefix)) => (Operator::EqualPrefix, prefix),
             (Operator::Unequal, Some(prefix)) => (Operator::UnequalPrefix, prefix),
@@ -119,16 +133,36 @@ impl Specifier {
         if is_prefix && !version.is_release() {
             return Err("`.*` goes with the numbers of a release alone");
         }
-        Ok(Self {
+        let is_equality = matches!(operator, Operator::Equal | Operator::Unequal);
+        if version.local.is_some() && !is_equality {
+            return Err("a local version goes with `==` and `!=` alone");
+        }
+        Ok(Self::Ordered {
             operator,
-            text: number.to_owned(),
             version,
             release,
         })
     }
 
-    fn admits(&self, found: &Version, release: &[u64], text: &str) -> bool {
-        let wanted = &self.version;
+    /// Whether it names a preview to be admitted; `!=` names what is not.
+    fn names_preview(&self) -> bool {
+        match self {
+            Self::Identical(text) => Version::parse(text).is_some_and(|read| read.is_preview()),
+            Self::Ordered {
+                operator, version, ..
+            } => *operator != Operator::Unequal && version.is_preview(),
+        }
+    }
+
+    fn admits(&self, found: &Version, release: &[u64]) -> bool {
+        let (operator, wanted, written) = match self {
+            Self::Identical(text) => return text.eq_ignore_ascii_case(&found.text(release)),
+            Self::Ordered {
+                operator,
+                version,
+                release,
+            } => (*operator, version, release),
+        };
         // A local version is ignored, unless the specifier has one itself.
         let public = found.without_local();
         let found_here = if wanted.local.is_some() {
@@ -137,36 +171,32 @@ impl Specifier {
             &public
         };
         let order = found_here.cmp(wanted);
-        match self.operator {
+        // A number that a version does not have is 0.
+        let begins = |count: usize| {
+            let padded = release.iter().copied().chain(std::iter::repeat(0));
+            let begins = written.iter().take(count);
+            found.epoch == wanted.epoch && padded.zip(begins).all(|(a, b)| a == *b)
+        };
+        match operator {
             Operator::Equal => order == Ordering::Equal,
             Operator::Unequal => order != Ordering::Equal,
-            Operator::EqualPrefix => self.is_prefix(found, release, self.release.len()),
-            Operator::UnequalPrefix => !self.is_prefix(found, release, self.release.len()),
+            Operator::EqualPrefix => begins(written.len()),
+            Operator::UnequalPrefix => !begins(written.len()),
             Operator::AtMost => order != Ordering::Greater,
             Operator::AtLeast => order != Ordering::Less,
-            Operator::Compatible => {
-                order != Ordering::Less && self.is_prefix(found, release, self.release.len() - 1)
-            }
+            Operator::Compatible => order != Ordering::Less && begins(written.len() - 1),
             // `<3.12` does not admit the previews of 3.12.
             Operator::Less => {
                 let of_it = found.has_release_of(wanted) && found.is_preview();
                 order == Ordering::Less && (wanted.is_preview() || !of_it)
             }
-            // `>3.12` does not admit the post-releases of 3.12.
+            // `>3.12` does not admit the post-releases of 3.12, nor a local version of it.
             Operator::Greater => {
-                let of_it = found.has_release_of(wanted) && found.post.is_some();
-                order == Ordering::Greater && (wanted.post.is_some() || !of_it)
+                let is_post = found.post.is_some() && wanted.post.is_none();
+                let of_it = found.has_release_of(wanted) && (is_post || found.local.is_some());
+                order == Ordering::Greater && !of_it
             }
-            Operator::Identical => self.text.eq_ignore_ascii_case(text),
         }
-    }
-
-    /// Whether a version begins with the first `count` numbers of this specifier; a number that it
-    /// does not have is 0.
-    fn is_prefix(&self, found: &Version, release: &[u64], count: usize) -> bool {
-        let padded = release.iter().copied().chain(std::iter::repeat(0));
-        let begins = self.release.iter().take(count);
-        found.epoch == self.version.epoch && padded.zip(begins).all(|(a, b)| a == *b)
     }
 }
 
@@ -205,7 +235,12 @@ mod tests {
         check(">3.12", "3.12.1", "3.12 3.12.0 3.12.post1 3.12+local 3.11");
         check(">3.12.post1", "3.12.post2", "3.12.post1");
         check("<=3.12", "3.12 3.12+local 3.11", "3.12.1");
-        check("===3.12.0", "3.12.0", "3.12");
+        check("===3.12.0", "3.12.0 v3.12.00", "3.12");
+        check("===1!2rc1.post2.dev3+a.4", "1!2c1-2.dev3+A_04", "1!2");
+        check("===junk", "", "junk 1");
+        check("!=3.14.0rc1", "3.14.0", "3.14.0rc1 3.14.0rc2");
+        check(">3.12a1", "3.12.1a1 3.12", "3.12+local");
+        check(">=3.9,", "3.9", "3.8");
         check(">=3.14.0rc1", "3.14.0rc1 3.14.0rc2 3.14.0", "3.14.0b4");
         check("<3.14.0rc1", "3.14.0b4", "3.14.0rc1");
         check("==1.0+abc", "1.0+abc", "1.0 1.0+abd");
@@ -218,7 +253,7 @@ mod tests {
             let error = Specifiers::parse(text).unwrap_err();
             assert!(error.contains(expect), "{text}: {error}");
         };
-        for text in ["", "3.9", ">=3.9,", ",", "=3.9"] {
+        for text in ["", "3.9", ",", "=3.9"] {
             check(text, "begins with one of");
         }
         for text in [">=", "==x", "<3..9", "==.*"] {
@@ -227,6 +262,8 @@ mod tests {
         check(">=3.*", "goes with `==`");
         check("~=3.9.*", "goes with `==`");
         check("~=3", "two numbers");
+        check(">=1.0+abc", "local version");
+        check("===3 4", "one word");
         check("==3.9a1.*", "numbers of a release");
     }
 

@@ -12,34 +12,33 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
-use rvenv_journal::raw::RelPathError;
 use rvenv_journal::{Plan, RelPath};
 use thiserror::Error;
 
 use crate::build::layout::Layout;
 use crate::build::options::{Choices, Prompt};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
-use crate::wheel::distributions::{self, Distribution};
+use crate::wheel::distributions::Distribution;
 
 mod base_interpreter;
 mod config_reader;
+mod libs;
 mod python_change;
 mod python_names;
 
 pub use base_interpreter::BaseError;
 pub use config_reader::Config;
+pub use libs::Lib;
+pub(crate) use libs::Libs;
 pub use python_change::{EnvPython, PythonChange};
 pub(crate) use python_change::{planned_distributions, planned_libs};
 pub use python_names::{PythonFile, PythonNames};
 
 /// More than any real `pyvenv.cfg` has.
 const CONFIG_BYTES_MAX: u64 = 1 << 16;
-/// The directories that contain the libraries of each version.
-const LIBRARIES: [&str; 2] = ["lib", "lib64"];
 /// The directory of packages.
 const SITE_PACKAGES: &str = "site-packages";
 
@@ -54,18 +53,6 @@ pub struct Existing {
     pub python: PythonNames,
     /// Its directories of packages, by path.
     pub libs: Vec<Lib>,
-}
-
-/// A directory of packages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lib {
-    /// Its path in the environment.
-    pub path: RelPath,
-    /// The interpreter that it is for; `None` for the `site-packages` at the top that early
-    /// versions of `PyPy` use.
-    pub flavour: Option<Flavour>,
-    /// The installed distributions.
-    pub distributions: Vec<Distribution>,
 }
 
 /// The interpreter that a name such as `python3.13t` or `pypy3.9` means.
@@ -97,14 +84,6 @@ pub enum ExistingError {
     /// A symbolic link in place of a directory of packages, whose packages cannot be seen.
     #[error("`{0}` is a symbolic link, and packages behind it could be overlooked")]
     Link(PathBuf),
-    /// A name that is not valid in a plan.
-    #[error("cannot use a name in `{path}`")]
-    Name {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong with the name.
-        source: RelPathError,
-    },
     /// A system call failed.
     #[error("cannot read the environment `{path}`")]
     Disk {
@@ -123,17 +102,25 @@ impl Existing {
     pub fn read(fs: &dyn Fs, root: &Dir, path: &Path) -> Result<Self, ExistingError> {
         let reader = Reader { fs, path };
         let config = reader.config(root)?;
-        let python = PythonNames::read(fs, root, path, "bin").map_err(|e| reader.disk(e))?;
-        let Libs { libs, links } = reader.libs(root)?;
-        if let Some(link) = links.into_iter().next() {
-            return Err(ExistingError::Link(link));
+        let Libs { libs, links } = Libs::read(fs, root).map_err(|e| reader.disk(e))?;
+        if let Some(link) = links.first() {
+            return Err(ExistingError::Link(path.join(link.as_str())));
         }
-        Ok(Self {
-            path: path.to_owned(),
-            config,
-            python,
-            libs,
-        })
+        reader.with(root, config, libs)
+    }
+
+    /// The environment at `path` whose packages were read already, links in their place or not.
+    ///
+    /// # Errors
+    /// See [`ExistingError`].
+    pub(crate) fn with_libs(
+        fs: &dyn Fs,
+        root: &Dir,
+        path: &Path,
+        libs: Vec<Lib>,
+    ) -> Result<Self, ExistingError> {
+        let reader = Reader { fs, path };
+        reader.with(root, reader.config(root)?, libs)
     }
 
     /// The interpreter that it is for: by its `pyvenv.cfg`, else by the target of its interpreter,
@@ -285,25 +272,6 @@ impl fmt::Display for Flavour {
     }
 }
 
-/// What can be seen of the packages in a directory, whether or not it is an environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Libs {
-    /// The directories of packages, by path.
-    pub(crate) libs: Vec<Lib>,
-    /// The symbolic links that could hide more of them.
-    pub(crate) links: Vec<PathBuf>,
-}
-
-impl Libs {
-    /// Reads the directory at `path`, open as `root`.
-    ///
-    /// # Errors
-    /// A name that is not valid in a plan, or the error of the disk.
-    pub(crate) fn read(fs: &dyn Fs, root: &Dir, path: &Path) -> Result<Self, ExistingError> {
-        Reader { fs, path }.libs(root)
-    }
-}
-
 /// Reads one environment.
 struct Reader<'a> {
     fs: &'a dyn Fs,
@@ -335,84 +303,14 @@ impl Reader<'_> {
         Config::parse(&bytes.map_err(|e| self.disk(e))?).map_err(fault)
     }
 
-    fn libs(&self, root: &Dir) -> Result<Libs, ExistingError> {
-        let mut seen = Libs::default();
-        self.lib_in(root, "", None, &mut seen)?;
-        for library in LIBRARIES {
-            // `lib64` is a link to `lib` in most environments, and then shows nothing new.
-            let link = self.is_link(root, library)?;
-            if link && library == "lib64" {
-                continue;
-            }
-            let Some(dir) = self.dir(root, library, library, &mut seen)? else {
-                continue;
-            };
-            for name in self.fs.list(&dir).map_err(|e| self.disk(e))? {
-                let Some(flavour) = name.to_str().and_then(Flavour::parse) else {
-                    continue;
-                };
-                let below = format!("{library}/{flavour}");
-                if let Some(dir) = self.dir(&dir, &flavour.to_string(), &below, &mut seen)? {
-                    self.lib_in(&dir, &below, Some(flavour), &mut seen)?;
-                }
-            }
-        }
-        seen.libs.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(seen)
-    }
-
-    /// Adds the `site-packages` in an open directory, if it has one.
-    fn lib_in(
-        &self,
-        dir: &Dir,
-        below: &str,
-        flavour: Option<Flavour>,
-        seen: &mut Libs,
-    ) -> Result<(), ExistingError> {
-        let path = format!("{below}/{SITE_PACKAGES}");
-        let path = path.trim_start_matches('/');
-        let Some(dir) = self.dir(dir, SITE_PACKAGES, path, seen)? else {
-            return Ok(());
-        };
-        let path = RelPath::new(path).map_err(|source| ExistingError::Name {
+    fn with(&self, root: &Dir, config: Config, libs: Vec<Lib>) -> Result<Existing, ExistingError> {
+        let python = PythonNames::read(self.fs, root, self.path);
+        Ok(Existing {
             path: self.path.to_owned(),
-            source,
-        })?;
-        let distributions =
-            distributions::distributions(self.fs, &dir).map_err(|e| self.disk(e))?;
-        seen.libs.push(Lib {
-            path,
-            flavour,
-            distributions,
-        });
-        Ok(())
-    }
-
-    fn is_link(&self, at: &Dir, name: &str) -> Result<bool, ExistingError> {
-        let meta = self.fs.meta(at, OsStr::new(name));
-        let meta = meta.map_err(|e| self.disk(e))?;
-        Ok(meta.is_some_and(|meta| meta.kind == Kind::Symlink))
-    }
-
-    /// Opens a directory; `None` if there is none. A link in its place is noted.
-    fn dir(
-        &self,
-        at: &Dir,
-        name: &str,
-        below: &str,
-        seen: &mut Libs,
-    ) -> Result<Option<Dir>, ExistingError> {
-        match self.fs.open_dir(at, OsStr::new(name)) {
-            Ok(dir) => Ok(Some(dir)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                if self.is_link(at, name)? {
-                    seen.links.push(self.path.join(below));
-                }
-                Ok(None)
-            }
-            Err(error) => Err(self.disk(error)),
-        }
+            config,
+            python: python.map_err(|e| self.disk(e))?,
+            libs,
+        })
     }
 }
 

@@ -21,7 +21,7 @@ use rvenv_journal::raw::{Expected, Input};
 use rvenv_journal::{Digest, Plan, RelPath, Target};
 
 use crate::build::roles;
-use crate::change::existing::{ExistingError, Lib, Libs};
+use crate::change::existing::{Lib, Libs};
 use crate::wheel::distributions::{Distribution, DistributionKind, named};
 
 /// The maximum length of a file that identifies an installation.
@@ -99,7 +99,7 @@ pub(crate) fn inputs(
     let fs = target.disk();
     let read = match libs {
         Some(_) => Vec::new(),
-        None => read_libs(fs, root, target)?,
+        None => Libs::read(fs, root)?.libs,
     };
     let mut inputs = Vec::new();
     each(
@@ -117,15 +117,6 @@ pub(crate) fn inputs(
         },
     )?;
     Ok(inputs)
-}
-
-/// The directories of packages of a directory that need not be an environment.
-fn read_libs(fs: &dyn Fs, root: &Dir, target: &Target<'_>) -> Result<Vec<Lib>, FsError> {
-    match Libs::read(fs, root, target.path()) {
-        Ok(seen) => Ok(seen.libs),
-        Err(ExistingError::Disk { source, .. }) => Err(source),
-        Err(_) => Ok(Vec::new()),
-    }
 }
 
 /// What happened to the distributions of a target since a plan for it was made.
@@ -150,7 +141,7 @@ pub(crate) fn changes(
         return Ok(Vec::new());
     }
     let mut now = Installations::new();
-    let libs = read_libs(fs, &root, target)?;
+    let libs = Libs::read(fs, &root)?.libs;
     each(fs, &root, &libs, &mut |lib, distribution, found| {
         if let Ok(entry) = lib.join(&distribution.dir) {
             let installation = Installation {

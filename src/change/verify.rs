@@ -23,12 +23,11 @@ mod unlisted_paths;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::raw::DiskError;
-use rvenv_journal::{Digest, Fs, Receipt, Target};
+use rvenv_journal::{Digest, Fs, Receipt, RelPath, Target};
 use thiserror::Error;
 
 pub use self::departed::Departed;
@@ -39,16 +38,14 @@ use self::distribution_record::Site;
 pub use self::finding::{Change, Finding};
 pub use self::frame::Frame;
 pub(crate) use self::frame::examine as examine_frame;
+use self::open_within::Within;
 pub(crate) use self::open_within::{has_lib64, place};
 use self::receipt_paths::{Kept, Managed, check_config, check_receipt};
 use self::unlisted_paths::Known;
 use crate::build::pyvenv_cfg::CONFIG_NAME;
-use crate::change::existing::{Existing, ExistingError};
+use crate::change::existing::{Existing, ExistingError, Lib, Libs};
 use crate::change::look_failed::LookFailed;
-use crate::wheel::distributions::distributions;
 use crate::wheel::installed::Installed;
-
-const SITE_PACKAGES: &str = "site-packages";
 
 /// The result of verifying an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,13 +223,17 @@ fn compare(
         Kept::Absent => (1, check_config(fs, root)?.into_iter().collect()),
     };
     drift.sort();
-    let (frame, unmet) = examine(fs, root, &path, &drift)?;
+    let seen = Libs::read(fs, root)?;
+    let (mut frame, unmet) = examine(fs, root, (&path, &seen))?;
+    // What the receipt reports is not reported again.
+    let is_new = |finding: &Finding| drift.iter().all(|other| other.path != finding.path);
+    frame.drift.retain(is_new);
     managed.drifted = drift.iter().map(|finding| finding.path.as_str()).collect();
     let receipt = match receipt {
         Kept::Whole(receipt) => Some(receipt),
         Kept::Absent | Kept::Damaged(_) => None,
     };
-    let (distributions, listed) = check_distributions(fs, root, (&managed, receipt))?;
+    let (distributions, listed) = check_distributions(fs, root, &seen.libs, (&managed, receipt))?;
     let known = Known {
         fs,
         managed: &managed,
@@ -255,51 +256,60 @@ fn compare(
     })
 }
 
-/// Compares the frame with what exists, and requirements with what is installed; what the receipt
-/// reports is not reported again.
+/// Compares the frame with what exists, and requirements with what is installed.
 fn examine(
     fs: &dyn Fs,
     root: &Dir,
-    path: &Path,
-    drift: &[Finding],
+    (path, seen): (&Path, &Libs),
 ) -> Result<(Frame, Vec<Unmet>), FsError> {
-    let existing = match Existing::read(fs, root, path) {
-        Ok(existing) => existing,
+    let (mut frame, unmet) = match Existing::with_libs(fs, root, path, seen.libs.clone()) {
+        Ok(existing) => (
+            frame::examine(fs, root, &existing)?,
+            dependencies::unmet(fs, root, &existing)?,
+        ),
         Err(ExistingError::Disk { source, .. }) => return Err(source),
-        // What `pyvenv.cfg` lacks is reported, and what is behind a link is not looked at.
-        Err(_) => return Ok(Default::default()),
+        // What `pyvenv.cfg` lacks is reported.
+        Err(_) => Default::default(),
     };
-    let mut frame = frame::examine(fs, root, &existing)?;
-    let is_new = |finding: &Finding| drift.iter().all(|other| other.path != finding.path);
-    frame.drift.retain(is_new);
-    Ok((frame, dependencies::unmet(fs, root, &existing)?))
+    let link = |link: &RelPath| {
+        let detail = "is a symbolic link, and packages behind it are not looked at";
+        Finding::new(link.as_str(), Change::Kind, detail)
+    };
+    frame.drift.extend(seen.links.iter().map(link));
+    Ok((frame, unmet))
 }
 
 /// Checks every distribution, and collects the paths that they list.
 fn check_distributions(
     fs: &dyn Fs,
     root: &Dir,
+    libs: &[Lib],
     (managed, receipt): (&Managed<'_>, Option<&Receipt>),
 ) -> Result<(Vec<DistributionChecked>, BTreeSet<String>), FsError> {
     let lib64 = has_lib64(fs, root);
     let mut checked = Vec::new();
     let mut listed = BTreeSet::new();
-    for (path, dir) in site_packages(fs, root)? {
+    let mut within = Within::new(fs, root.clone());
+    for lib in libs {
+        let path = lib.path.as_str();
+        let Some(dir) = within.open(path)? else {
+            continue;
+        };
         let site = Site {
             fs,
             root,
-            path: &path,
+            path,
             lib64,
             managed,
         };
-        for distribution in distributions(fs, &dir)? {
-            let outcome = site.check(&distribution);
+        for distribution in &lib.distributions {
+            let outcome = site.check(distribution);
             let is_added =
-                receipt.is_some_and(|receipt| !is_published(receipt, &path, &distribution));
+                receipt.is_some_and(|receipt| !is_published(receipt, path, distribution));
             checked.push(DistributionChecked {
-                installed: Installed::read(fs, &dir, distribution),
+                installed: Installed::read(fs, &dir, distribution.clone()),
                 is_added,
-                site_packages: path.clone(),
+                site_packages: path.to_owned(),
                 files: Checked {
                     checked: outcome.rows,
                     drift: outcome.findings,
@@ -310,43 +320,4 @@ fn check_distributions(
         }
     }
     Ok((checked, listed))
-}
-
-/// `lib*/python*/site-packages`, the same with `pypy*`, and `site-packages` at the top, where old
-/// versions of `PyPy` have it.
-fn site_packages(fs: &dyn Fs, root: &Dir) -> Result<Vec<(String, Dir)>, FsError> {
-    let mut found = Vec::new();
-    for lib in below(fs, root, &["lib"])? {
-        let Some(dir) = open(fs, root, &lib)? else {
-            continue;
-        };
-        for python in below(fs, &dir, &["python", "pypy"])? {
-            let Some(dir) = open(fs, &dir, &python)? else {
-                continue;
-            };
-            let path = format!("{lib}/{python}/{SITE_PACKAGES}");
-            found.extend(open(fs, &dir, SITE_PACKAGES)?.map(|dir| (path, dir)));
-        }
-    }
-    let own = open(fs, root, SITE_PACKAGES)?;
-    found.extend(own.map(|dir| (SITE_PACKAGES.to_owned(), dir)));
-    Ok(found)
-}
-
-fn below(fs: &dyn Fs, dir: &Dir, prefixes: &[&str]) -> Result<Vec<String>, FsError> {
-    let names = fs.list(dir)?.into_iter();
-    let names = names.filter_map(|name| name.into_string().ok());
-    let wanted = |name: &String| prefixes.iter().any(|prefix| name.starts_with(prefix));
-    Ok(names.filter(wanted).collect())
-}
-
-fn open(fs: &dyn Fs, at: &Dir, name: &str) -> Result<Option<Dir>, FsError> {
-    let opened = fs.open_dir(at, OsStr::new(name));
-    opened.map(Some).or_else(|error| {
-        let is_none = matches!(
-            error.kind(),
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-        );
-        if is_none { Ok(None) } else { Err(error) }
-    })
 }

@@ -84,7 +84,8 @@ impl Installed {
 
 /// What a distribution requires, each as it is written, such as `idna>=2; python_version < "3.9"`.
 ///
-/// An egg of an old setuptools does not say it in its `PKG-INFO`.
+/// An egg has it in a file of its own, unless its setuptools was new enough to write it into
+/// `PKG-INFO`. A checkout that an `egg-link` leads to is not read.
 pub(crate) fn requirements(
     fs: &dyn Fs,
     site_packages: &Dir,
@@ -95,13 +96,18 @@ pub(crate) fn requirements(
         let dir = fs.open_dir(site_packages, entry).ok()?;
         text(fs, &dir, name, METADATA_BYTES_MAX)
     };
-    let read = match distribution.kind {
+    let metadata = match distribution.kind {
         DistributionKind::DistInfo => inside("METADATA"),
         DistributionKind::EggInfo => inside("PKG-INFO")
             .or_else(|| text(fs, site_packages, &distribution.dir, METADATA_BYTES_MAX)),
         DistributionKind::EggLink => None,
     };
-    read.as_deref().map(required).unwrap_or_default()
+    let required = metadata.as_deref().map(required).unwrap_or_default();
+    if required.is_empty() && distribution.kind == DistributionKind::EggInfo {
+        let sections = inside("requires.txt");
+        return sections.as_deref().map(sectioned).unwrap_or_default();
+    }
+    required
 }
 
 /// The requirements in the header lines; a description begins after an empty line.
@@ -110,6 +116,34 @@ fn required(metadata: &str) -> Vec<String> {
     let pairs = headers.filter_map(|line| line.split_once(':'));
     let required = pairs.filter(|(key, _)| key.eq_ignore_ascii_case("requires-dist"));
     required.map(|(_, value)| value.trim().to_owned()).collect()
+}
+
+/// The requirements in the `requires.txt` of an egg: the name of a section is an extra, a marker
+/// after a colon, or both.
+fn sectioned(text: &str) -> Vec<String> {
+    let mut marker = String::new();
+    let mut required = Vec::new();
+    for line in text.lines().map(str::trim) {
+        let section = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        if let Some(section) = section {
+            let (extra, condition) = section.split_once(':').unwrap_or((section, ""));
+            let extra = match extra {
+                "" => String::new(),
+                extra => format!("extra == \"{extra}\""),
+            };
+            marker = match (condition, extra.as_str()) {
+                ("", "") => String::new(),
+                (condition, "") => format!(" ; {condition}"),
+                ("", extra) => format!(" ; {extra}"),
+                (condition, extra) => format!(" ; ({condition}) and {extra}"),
+            };
+        } else if !line.is_empty() && !line.starts_with('#') {
+            required.push(format!("{line}{marker}"));
+        }
+    }
+    required
 }
 
 /// The text of a file; `None` if it is absent, something else, too long or not UTF-8.
@@ -133,5 +167,22 @@ mod tests {
              Requires-Dist: six; extra == 'old'\n\nRequires-Dist: not-this\n",
         );
         assert_eq!(read, ["idna (>=2)", "six; extra == 'old'"]);
+    }
+
+    #[test]
+    fn the_sections_of_an_egg_are_markers() {
+        let read = sectioned(
+            "idna>=2\n\n# old\n[:python_version < \"3.8\"]\nsix\n[test]\npytest\n\
+             [docs:os_name == \"nt\"]\nsphinx @ https://host/s.zip\n",
+        );
+        assert_eq!(
+            read,
+            [
+                "idna>=2",
+                "six ; python_version < \"3.8\"",
+                "pytest ; extra == \"test\"",
+                "sphinx @ https://host/s.zip ; (os_name == \"nt\") and extra == \"docs\"",
+            ]
+        );
     }
 }

@@ -458,11 +458,9 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
 pub(crate) fn of_existing(failed: &ExistingError) -> CliError {
     let hint = match failed {
         ExistingError::NoConfig(_) => "name an environment, or make one with `rvenv create`",
-        ExistingError::Config { .. }
-        | ExistingError::Link(_)
-        | ExistingError::Name { .. }
-        | ExistingError::Disk { .. }
-        | _ => "replace it with `rvenv create --clear`, or name another environment",
+        ExistingError::Config { .. } | ExistingError::Link(_) | ExistingError::Disk { .. } | _ => {
+            "replace it with `rvenv create --clear`, or name another environment"
+        }
     };
     CliError::of(Exit::Precondition, failed).hint(hint)
 }

@@ -17,13 +17,17 @@ use rvenv_journal::raw::RelPathError;
 use super::Flavour;
 use crate::build::layout::Layout;
 
+/// The directory of executables.
+const BIN: &str = "bin";
+/// The same on Windows.
+const WINDOWS_BIN: &str = "Scripts";
 /// As many links as the kernel follows.
 const LINKS_MAX: usize = 40;
 
 /// The names of the interpreter and of pip in an environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PythonNames {
-    /// The directory of executables: `bin`.
+    /// The directory of executables: `bin`, or `Scripts` on Windows.
     pub bin_name: String,
     /// Where each name of the interpreter leads, by name.
     pub pythons: BTreeMap<String, PythonFile>,
@@ -58,14 +62,19 @@ impl PythonNames {
     ///
     /// # Errors
     /// What the system reports, also if the directory is a symbolic link.
-    pub fn read(fs: &dyn Fs, root: &Dir, env_dir: &Path, bin_name: &str) -> Result<Self, FsError> {
+    pub fn read(fs: &dyn Fs, root: &Dir, env_dir: &Path) -> Result<Self, FsError> {
         let mut names = Self {
-            bin_name: bin_name.to_owned(),
+            bin_name: BIN.to_owned(),
             ..Self::default()
         };
-        if fs.meta(root, OsStr::new(bin_name))?.is_none() {
-            return Ok(names);
+        let is_there = |name: &str| fs.meta(root, OsStr::new(name)).map(|meta| meta.is_some());
+        if !is_there(BIN)? {
+            if !is_there(WINDOWS_BIN)? {
+                return Ok(names);
+            }
+            WINDOWS_BIN.clone_into(&mut names.bin_name);
         }
+        let bin_name = names.bin_name.as_str();
         let bin = Bin {
             fs,
             dir: fs.open_dir(root, OsStr::new(bin_name))?,
@@ -95,7 +104,7 @@ impl PythonNames {
     /// Where `python` leads, or else the best other name.
     #[must_use]
     pub fn main(&self) -> Option<&PythonFile> {
-        let known = ["python", "python3"];
+        let known = ["python", "python3", "python.exe"];
         let mut known = known.into_iter().filter_map(|name| self.pythons.get(name));
         known.next().or_else(|| self.pythons.values().next())
     }
@@ -221,7 +230,14 @@ enum Seen {
 /// Whether tools use this name for an interpreter.
 fn is_python(name: &str) -> bool {
     let plain = [
-        "python", "python3", "pypy", "pypy3", "graalpy", "graalpy3", "𝜋thon",
+        "python",
+        "python3",
+        "pypy",
+        "pypy3",
+        "graalpy",
+        "graalpy3",
+        "𝜋thon",
+        "python.exe",
     ];
     plain.contains(&name) || Flavour::parse(name).is_some()
 }

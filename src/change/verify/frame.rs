@@ -56,7 +56,7 @@ pub(crate) fn examine(fs: &dyn Fs, root: &Dir, existing: &Existing) -> Result<Fr
         ..Frame::default()
     };
     check_base(existing, &mut frame);
-    let Ok(bin) = fs.open_dir(root, OsStr::new("bin")) else {
+    let Ok(bin) = fs.open_dir(root, OsStr::new(&existing.python.bin_name)) else {
         return Ok(frame);
     };
     let env = NamedDir::of(&existing.path);
@@ -168,7 +168,15 @@ fn held<'a>(existing: &Existing, links: impl Iterator<Item = &'a PathBuf>) -> BT
     let mut names: BTreeSet<String> = links
         .filter_map(|link| Some(link.file_name()?.to_str()?.to_owned()))
         .collect();
-    names.extend(["python", "python3", "pypy", "pypy3", "graalpy"].map(str::to_owned));
+    let known = [
+        "python",
+        "python3",
+        "pypy",
+        "pypy3",
+        "graalpy",
+        "python.exe",
+    ];
+    names.extend(known.map(str::to_owned));
     names.extend(existing.flavour().map(|flavour| flavour.to_string()));
     let of_home = names.iter().map(|name| home.join(name));
     let found = of_home.chain(existing.config.executables.iter().cloned());

@@ -87,5 +87,6 @@ mod upgrade;
 mod verify;
 mod verify_frame;
 mod verify_installers;
+mod verify_layouts;
 mod wheel;
 mod windows_plan;

@@ -15,7 +15,7 @@ use crate::packages::{index, prefix};
 
 /// Runs `rvenv verify --json`, whose exit code must fit its state.
 #[track_caller]
-fn verified(scratch: &Scratch, env: &str) -> Value {
+pub(super) fn verified(scratch: &Scratch, env: &str) -> Value {
     let ended = scratch.rvenv(&["verify", "--json", env]);
     let said: Value = serde_json::from_str(&ended.stdout).unwrap();
     let is_clean = ["clean", "changed by another installer"].contains(&state(&said));
@@ -24,7 +24,7 @@ fn verified(scratch: &Scratch, env: &str) -> Value {
     said
 }
 
-fn state(said: &Value) -> &str {
+pub(super) fn state(said: &Value) -> &str {
     said["state"].as_str().unwrap()
 }
 
@@ -42,7 +42,7 @@ fn departed(said: &Value) -> Vec<String> {
 
 /// The only distribution of this name.
 #[track_caller]
-fn of<'a>(said: &'a Value, name: &str) -> &'a Value {
+pub(super) fn of<'a>(said: &'a Value, name: &str) -> &'a Value {
     let all = said["distributions"].as_array().unwrap().iter();
     let named: Vec<_> = all.filter(|of| of["name"] == name).collect();
     assert_eq!(named.len(), 1, "{said}");
@@ -332,7 +332,7 @@ fn a_fresh_environment_of_venv_virtualenv_and_uv_is_clean() {
 }
 
 /// A played Python 3.13 with an environment `E`, and where its packages are.
-fn played() -> (Scratch, PathBuf) {
+pub(super) fn played() -> (Scratch, PathBuf) {
     let scratch = Scratch::new();
     player(&scratch, "python");
     scratch
@@ -343,7 +343,7 @@ fn played() -> (Scratch, PathBuf) {
 }
 
 /// Lays out a distribution with this metadata.
-fn lay(site: &Path, name: &str, version: &str, headers: &str) {
+pub(super) fn lay(site: &Path, name: &str, version: &str, headers: &str) {
     let info = format!("{name}-{version}.dist-info");
     fs::create_dir(site.join(&info)).unwrap();
     let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{headers}\n");
@@ -376,7 +376,7 @@ fn bytecode_that_a_list_names_and_that_is_absent_is_no_drift() {
 }
 
 /// The requirements that are not met, as `NAME: REQUIREMENT: INSTALLED`.
-fn unmet(said: &Value) -> Vec<String> {
+pub(super) fn unmet(said: &Value) -> Vec<String> {
     let all = said["unmet"].as_array().unwrap().iter();
     let text = |of: &Value| of.as_str().unwrap_or("none").to_owned();
     let line = |of: &Value| {

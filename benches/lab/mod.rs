@@ -6,8 +6,8 @@
 //! as passed. Does not promise that a time means anything alone: compare medians and ratios of the
 //! same run.
 //!
-//! Read next: `contest.rs` (environments), `changes.rs` (large ones), `engine.rs` (the engine
-//! alone), `budgets.rs`.
+//! Read next: `contest.rs` (environments), `changes.rs` (large ones), `packages.rs` (many
+//! distributions), `engine.rs` (the engine alone), `budgets.rs`.
 
 mod budgets;
 mod calls;
@@ -19,6 +19,7 @@ mod floor;
 mod growth;
 mod machine;
 mod made;
+mod packages;
 mod plot;
 mod race;
 mod report;
@@ -58,6 +59,7 @@ pub(crate) fn main(bench: &str) -> ExitCode {
     }
     if bench != "engine" {
         changes::run(&settings, &mut report, &mut budgets);
+        packages::run(&settings, &mut report, &mut budgets);
     }
     if bench != "upgrade" {
         engine::run(&settings, &mut report, &mut budgets);

@@ -12,6 +12,8 @@ pub(crate) struct Settings {
     pub(crate) rounds: usize,
     /// The number of extra files in the large environment.
     pub(crate) files: usize,
+    /// The number of distributions in an environment with many of them.
+    pub(crate) distributions: usize,
     /// The interpreter, if one was named.
     pub(crate) python: Option<PathBuf>,
     /// Whether to check only that everything runs.
@@ -31,10 +33,15 @@ impl Settings {
         // that the bench runs.
         let is_bench = said("--bench");
         let quick = said("--quick") || !is_bench;
-        let (rounds, files) = if quick { (1, 1000) } else { (15, 50_000) };
+        let (rounds, files, distributions) = if quick {
+            (1, 1000, 20)
+        } else {
+            (15, 50_000, 300)
+        };
         Self {
             rounds: number("RVENV_ROUNDS").unwrap_or(rounds).max(1),
             files: number("RVENV_FILES").unwrap_or(files),
+            distributions: number("RVENV_DISTRIBUTIONS").unwrap_or(distributions),
             python: std::env::var_os("RVENV_PYTHON").map(PathBuf::from),
             quick,
             write_docs: said("--write-docs"),

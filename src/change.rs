@@ -1,12 +1,14 @@
 //! The current state of an environment, what a plan does to it, and how the plan reaches the disk.
 //!
 //! Read next: `environment.rs`, the verbs; `existing.rs` and `verify.rs`, the current state;
-//! `merge.rs` and `repair.rs`, what stays and what is restored; `provision.rs`, where the bytes
+//! `merge.rs` and `repair.rs`, what stays and what is restored; `generations.rs` and `rollback.rs`,
+//! what is kept and how it comes back; `provision.rs`, where the bytes
 //! come from; `render.rs`, plans as text.
 
 mod clearable;
 pub mod environment;
 pub mod existing;
+pub mod generations;
 pub mod installed_inputs;
 mod look_failed;
 pub mod merge;
@@ -14,4 +16,5 @@ pub mod provision;
 pub mod render;
 pub mod repair;
 pub mod replaced;
+pub mod rollback;
 pub mod verify;

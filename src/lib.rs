@@ -68,7 +68,8 @@ pub use build::{
     windows_programs,
 };
 pub use change::{
-    environment, existing, installed_inputs, merge, provision, render, repair, replaced, verify,
+    environment, existing, generations, installed_inputs, merge, provision, render, repair,
+    replaced, rollback, verify,
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
 pub use front::{caller, env_builder, host, request};

@@ -58,7 +58,7 @@ pub(crate) fn publish(source: &Path, target: &Path) -> Result<Ending, Box<dyn Er
 pub(crate) fn back(target: &Path) -> Result<Ending, Box<dyn Error>> {
     let disk = RealFs::new();
     let terms = RollbackTerms::of(Durability::Power, Verdict::Taken);
-    Ok(lock(&disk, target)?.rollback(terms)?.settle()?)
+    Ok(lock(&disk, target)?.rollback(&terms)?.settle()?)
 }
 
 /// Locks a target; this first finishes or undoes what an earlier run left open.

@@ -42,11 +42,11 @@
 //! A mount point cannot be replaced as a whole. An entry is not moved if it is, contains or lies
 //! below a mount point inside the target. Between the steps of two entries readers see some old and
 //! some new entries. A process that holds a replaced file open writes to the replaced file.
-//! Restoring a generation does not touch other entries. A process that holds an advisory lock on
-//! the target's directory keeps all others out. The promises do not cover disks that lie about
-//! flushes, machines that share a disk without sharing locks, and one directory mounted at two
-//! places. Without birth times (some network and old filesystems) recovery keeps what it cannot
-//! identify. A file is in memory as a whole while it is staged.
+//! Restoring a generation moves its entries and those that the caller names, no others. A process
+//! that holds an advisory lock on the target's directory keeps all others out. The promises do not
+//! cover disks that lie about flushes, machines that share a disk without sharing locks, and one
+//! directory mounted at two places. Without birth times (some network and old filesystems) recovery
+//! keeps what it cannot identify. A file is in memory as a whole while it is staged.
 //!
 //! # Example
 //!

@@ -53,5 +53,4 @@ pub use crate::store::{Audit, Fault, Flaw, Pack, Stock, Swept};
 pub use crate::transaction::failures::PublishError;
 pub use crate::transaction::preconditions::Stale;
 pub use crate::transaction::prepared::Prepared;
-pub use crate::transaction::rollback::Changes;
 pub use crate::transaction::staged::Staged;

@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::raw::{
-    Changes, DiskError, Ending, Expected, Input, LockError, Observation, StageCounts, Step,
-    TargetError, Watch, in_parallel,
+    DiskError, Ending, Expected, Input, LockError, Observation, StageCounts, Step, TargetError,
+    Watch, in_parallel,
 };
 use rvenv_journal::{
     Durability, Fs, LinkMode, Mode, Parents, Patience, Plan, PlanBuilder, Publication, Ready,
-    ReadyError, Recovered, Retention, RollbackTerms, StageFailed, Target, observe,
+    ReadyError, Recovered, Retention, RollbackError, RollbackTerms, StageFailed, Target,
+    generations, observe,
 };
 
 mod failures;
@@ -39,6 +40,7 @@ use crate::change::merge::{self, Lost, MergeError};
 use crate::change::provision::Known;
 use crate::change::repair;
 use crate::change::replaced::{self, Replaced};
+use crate::change::rollback::{self, Turn};
 use crate::python::bytecode::{Bytecode, Compiler};
 use crate::wheel::Catalogue;
 
@@ -277,17 +279,36 @@ fn repair_at(
     Ok(repair::repair(target, hooks, context)?.finish()?)
 }
 
-/// Publishes the newest generation again; a second run goes forward again.
+/// What a rollback did.
+#[derive(Debug)]
+pub struct RolledBack {
+    /// What went aside and what came back.
+    pub turn: Turn,
+    /// What happened to what was replaced.
+    pub ending: Ending,
+}
+
+/// Publishes the newest generation again, and puts aside what changed since; a second run goes
+/// forward again.
 ///
 /// # Errors
 /// See [`RunFailed`].
 ///
 /// # Crash
 /// As [`create`].
-pub fn rollback(run: &Run<'_>, path: &Path, changes: Changes) -> Result<Ending, RunFailed> {
+pub fn rollback(run: &Run<'_>, path: &Path) -> Result<RolledBack, RunFailed> {
     let target = Target::open(run.fs, path, Parents::Require).map_err(PlanFailed::from)?;
     let (ready, recovered) = take_lock(run, target)?;
     (run.recovered)(&recovered);
+    let disk = |source| RollbackError::Disk {
+        target: ready.target().path().to_path_buf(),
+        source,
+    };
+    let newest = generations(ready.target()).map_err(disk)?.pop();
+    // The engine refuses a generation whose record does not count.
+    let newest = newest.filter(|newest| newest.fault.is_none());
+    let turn = newest.map(|newest| rollback::turn(ready.target(), &newest));
+    let turn = turn.transpose().map_err(disk)?.unwrap_or_default();
     // Nothing is built here, so this is the last moment before anything happens.
     if (run.interrupted)() {
         return Err(RunFailed::Interrupted {
@@ -295,12 +316,13 @@ pub fn rollback(run: &Run<'_>, path: &Path, changes: Changes) -> Result<Ending, 
         });
     }
     let terms = RollbackTerms {
-        durability: run.durability,
-        verdict: verdict(run),
-        changes,
+        aside: turn.aside.clone(),
+        stay: turn.stay.clone(),
+        ..RollbackTerms::of(run.durability, verdict(run))
     };
-    let published = ready.rollback(terms)?;
-    decide(run, path, published)
+    let published = ready.rollback(&terms)?;
+    let ending = decide(run, path, published)?;
+    Ok(RolledBack { turn, ending })
 }
 
 /// Finishes what an earlier run left unfinished.

@@ -32,14 +32,13 @@ use thiserror::Error;
 
 pub use self::departed::Departed;
 use self::departed::{Departures, is_published};
-pub(crate) use self::departed::{departures, doubled};
+pub(crate) use self::departed::{LIST_BYTES_MAX, departures, doubled};
 pub use self::dependencies::Unmet;
 use self::distribution_record::Site;
 pub use self::finding::{Change, Finding};
 pub use self::frame::Frame;
 pub(crate) use self::frame::examine as examine_frame;
-use self::open_within::Within;
-pub(crate) use self::open_within::{has_lib64, place};
+pub(crate) use self::open_within::{Sight, Within, has_lib64, place};
 use self::receipt_paths::{Kept, Managed, check_config, check_receipt};
 use self::unlisted_paths::Known;
 use crate::build::pyvenv_cfg::CONFIG_NAME;

@@ -8,7 +8,9 @@
 //!
 //! Read next: `transaction/rollback.rs`, `place/journal_file.rs`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
 
 use crate::base::digest::Digest;
 use crate::base::path::RelPath;
@@ -29,10 +31,15 @@ pub struct Generation {
     pub plan: Option<Digest>,
     /// When its record was last written: when its replacement was ready to be published.
     pub time: Option<Time>,
-    /// How much it contains; `None` if a part of it cannot be read.
-    pub size: Option<Size>,
+    /// Why its record does not count, as for a generation of another user; `None` if it does.
+    pub fault: Option<String>,
     record: Option<Record>,
+    /// The records of all generations inside the target: a file that none of the later ones moved
+    /// is still in its place.
+    within: Arc<Records>,
 }
+
+type Records = BTreeMap<u32, Option<Record>>;
 
 /// The size of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,42 +50,50 @@ pub struct Size {
     pub bytes: u64,
 }
 
-/// Every generation of a target, the oldest first; the duration grows with their sizes.
+/// Every generation of a target, the oldest first; reads their records alone.
 ///
 /// # Errors
 /// The error of the disk about the target and what is beside it.
 pub fn generations(target: &Target<'_>) -> Result<Vec<Generation>, FsError> {
     let mut found = Vec::new();
+    let mut within = Records::new();
     let homes =
         std::iter::once(TransactionDir::beside(target)).chain(TransactionDir::within(target)?);
     for home in homes {
         for number in Siblings::list(&home)?.generations {
-            found.push(look(&home, number)?);
+            let generation = look(&home, number)?;
+            if home.form == Form::Entries {
+                within.insert(number, generation.record.clone());
+            }
+            found.push(generation);
         }
+    }
+    let within = Arc::new(within);
+    for generation in &mut found {
+        generation.within = Arc::clone(&within);
     }
     found.sort_by_key(|generation| generation.number);
     Ok(found)
 }
 
 fn look(home: &TransactionDir<'_>, number: u32) -> Result<Generation, FsError> {
-    let name = OsString::from(home.names.generation_record(number));
-    let meta = home.fs.meta(&home.dir, &name)?;
-    let record = record(home, number)?;
+    let name = home.names.generation_record(number);
+    let meta = home.fs.meta(&home.dir, OsStr::new(&name))?;
+    let (record, fault) = match journal_file::read_name(home, &name)? {
+        JournalRead::Record(record) if record.generation == number => (Some(record), None),
+        JournalRead::Record(_) => (None, Some("it belongs to another generation".to_owned())),
+        JournalRead::Torn if meta.is_none() => (None, Some("it is absent".to_owned())),
+        JournalRead::Torn => (None, Some("it is torn".to_owned())),
+        JournalRead::Foreign(why) => (None, Some(why)),
+    };
     Ok(Generation {
         number,
         form: home.form,
         plan: record.as_ref().map(|record| record.plan),
         time: meta.filter(|_| record.is_some()).map(|meta| meta.mtime),
-        size: size(home, number).ok(),
+        fault,
         record,
-    })
-}
-
-fn record(home: &TransactionDir<'_>, number: u32) -> Result<Option<Record>, FsError> {
-    let name = home.names.generation_record(number);
-    Ok(match journal_file::read_name(home, &name)? {
-        JournalRead::Record(record) => Some(record).filter(|record| record.generation == number),
-        JournalRead::Torn | JournalRead::Foreign(_) => None,
+        within: Arc::default(),
     })
 }
 
@@ -117,6 +132,32 @@ enum Slot {
 }
 
 impl Generation {
+    /// How much it contains; the duration grows with that.
+    ///
+    /// # Errors
+    /// The error of the disk, as for a generation of another user.
+    pub fn size(&self, target: &Target<'_>) -> Result<Size, FsError> {
+        match self.form {
+            Form::Tree => size(&TransactionDir::beside(target), self.number),
+            Form::Entries => match TransactionDir::within(target)? {
+                Some(home) => size(&home, self.number),
+                None => Ok(Size::default()),
+            },
+        }
+    }
+
+    /// The entries that a rollback to this generation moves, each with whether the generation has
+    /// an object for it; none for a whole tree.
+    ///
+    /// # Errors
+    /// The error of the disk.
+    pub fn entries(&self, target: &Target<'_>) -> Result<BTreeMap<RelPath, bool>, FsError> {
+        match (self.form, TransactionDir::within(target)?, &self.record) {
+            (Form::Entries, Some(home), Some(record)) => entries(&home, record),
+            (Form::Entries | Form::Tree, _, _) => Ok(BTreeMap::new()),
+        }
+    }
+
     /// Reads a file as it was when this generation was replaced; `None` if there was no such file.
     ///
     /// # Errors
@@ -127,45 +168,125 @@ impl Generation {
         path: &RelPath,
         len_max: u64,
     ) -> Result<Option<Vec<u8>>, FsError> {
-        let components = || path.components().map(str::to_owned).collect();
-        match self.form {
-            Form::Tree => {
-                let root = kept(&TransactionDir::beside(target), self.number);
-                present(root.and_then(|root| read_below(target, root, components(), len_max)))
+        let Some((mut dir, below)) = self.place(target, Some(path))? else {
+            return Ok(None);
+        };
+        let mut components = below.components;
+        let name = components.pop().unwrap_or_default();
+        let read = || {
+            for component in components {
+                dir = target.fs.open_dir(&dir, OsStr::new(&component))?;
             }
-            Form::Entries => {
-                let Some(home) = TransactionDir::within(target)? else {
-                    return Ok(None);
-                };
-                let mut numbers = Siblings::list(&home)?.generations;
-                numbers.sort_unstable();
-                for number in numbers.into_iter().filter(|number| *number >= self.number) {
-                    let record = if number == self.number {
-                        self.record.clone()
-                    } else {
-                        record(&home, number)?
-                    };
-                    // An invalid record does not show where the file is.
-                    let Some(record) = record else {
-                        return Ok(None);
-                    };
-                    match slot(&home, &record, path)? {
-                        Slot::Elsewhere => {}
-                        Slot::Absent => return Ok(None),
-                        Slot::At(slot, mut below) => {
-                            below.insert(0, slot);
-                            let slots = kept(&home, number);
-                            return present(
-                                slots.and_then(|dir| read_below(target, dir, below, len_max)),
-                            );
-                        }
-                    }
+            target.fs.read_file(&dir, OsStr::new(&name), len_max)
+        };
+        present(read())
+    }
+
+    /// The names in a directory, or in the root, as they were when this generation was replaced;
+    /// `None` if there was no such directory. Only those are listed that a caller wants.
+    ///
+    /// # Errors
+    /// The error of the disk.
+    pub fn names(
+        &self,
+        target: &Target<'_>,
+        path: Option<&RelPath>,
+        wanted: &dyn Fn(&OsStr) -> bool,
+    ) -> Result<Option<BTreeSet<OsString>>, FsError> {
+        let Some((mut dir, below)) = self.place(target, path)? else {
+            return Ok(None);
+        };
+        let list = || {
+            for component in below.components {
+                dir = target.fs.open_dir(&dir, OsStr::new(&component))?;
+            }
+            target.fs.list_wanted(&dir, wanted)
+        };
+        let Some(listed) = present(list())? else {
+            return Ok(None);
+        };
+        let mut names: BTreeSet<OsString> = listed.into_iter().collect();
+        // What later publications moved directly in this directory, the latest first.
+        for number in below.passed.into_iter().rev() {
+            let home = TransactionDir::within(target)?;
+            let record = self.within.get(&number).and_then(Option::as_ref);
+            let Some((home, record)) = home.zip(record) else {
+                return Ok(None);
+            };
+            for (entry, is_kept) in entries(&home, record)? {
+                let name = OsString::from(entry.name());
+                if entry.parent().as_ref() != path || !wanted(&name) {
+                    continue;
                 }
-                let root = target.fs.open_dir(&target.parent, &target.name);
-                present(root.and_then(|root| read_below(target, root, components(), len_max)))
+                if is_kept {
+                    names.insert(name);
+                } else {
+                    names.remove(&name);
+                }
             }
         }
+        Ok(Some(names))
     }
+
+    /// An open directory, and the path in it, at which the object of a path is now; `None` if there
+    /// was none, or if an invalid record hides where it is.
+    fn place(
+        &self,
+        target: &Target<'_>,
+        path: Option<&RelPath>,
+    ) -> Result<Option<(Dir, Below)>, FsError> {
+        let components = path.into_iter().flat_map(RelPath::components);
+        let mut below = Below {
+            components: components.map(str::to_owned).collect(),
+            passed: Vec::new(),
+        };
+        if self.form == Form::Tree {
+            return Ok(Some((
+                kept(&TransactionDir::beside(target), self.number)?,
+                below,
+            )));
+        }
+        let Some(home) = TransactionDir::within(target)? else {
+            return Ok(None);
+        };
+        for (number, record) in self.within.range(self.number..) {
+            let Some(record) = record else {
+                return Ok(None);
+            };
+            let slot = path.map_or(Ok(Slot::Elsewhere), |path| slot(&home, record, path))?;
+            match slot {
+                Slot::Elsewhere => below.passed.push(*number),
+                Slot::Absent => return Ok(None),
+                Slot::At(slot, components) => {
+                    below.components = components;
+                    below.components.insert(0, slot);
+                    return Ok(Some((kept(&home, *number)?, below)));
+                }
+            }
+        }
+        Ok(Some((
+            target.fs.open_dir(&target.parent, &target.name)?,
+            below,
+        )))
+    }
+}
+
+/// A path in an open directory, and the generations that did not move it.
+struct Below {
+    components: Vec<String>,
+    passed: Vec<u32>,
+}
+
+/// The entries of a record, each with whether one of its slots has an object.
+fn entries(home: &TransactionDir<'_>, record: &Record) -> Result<BTreeMap<RelPath, bool>, FsError> {
+    let slots = home.fs.list(&kept(home, record.generation)?)?;
+    let slots: BTreeSet<OsString> = slots.into_iter().collect();
+    let mut found = BTreeMap::new();
+    for entry in record.steps().iter().filter_map(|step| step.entry.as_ref()) {
+        let is_kept = slots.contains(OsStr::new(&entry.slot.to_string()));
+        *found.entry(entry.path.clone()).or_default() |= is_kept;
+    }
+    Ok(found)
 }
 
 fn slot(home: &TransactionDir<'_>, record: &Record, path: &RelPath) -> Result<Slot, FsError> {
@@ -187,23 +308,10 @@ fn slot(home: &TransactionDir<'_>, record: &Record, path: &RelPath) -> Result<Sl
     Ok(found)
 }
 
-fn read_below(
-    target: &Target<'_>,
-    mut dir: Dir,
-    mut components: Vec<String>,
-    len_max: u64,
-) -> Result<Vec<u8>, FsError> {
-    let name = components.pop().unwrap_or_default();
-    for component in components {
-        dir = target.fs.open_dir(&dir, OsStr::new(&component))?;
-    }
-    target.fs.read_file(&dir, OsStr::new(&name), len_max)
-}
-
-/// Returns `None` for an object that is absent or not a file: it was not a file then either.
-fn present(read: Result<Vec<u8>, FsError>) -> Result<Option<Vec<u8>>, FsError> {
+/// Returns `None` for an object that is absent or of another kind: it was so then too.
+fn present<T>(read: Result<T, FsError>) -> Result<Option<T>, FsError> {
     match read {
-        Ok(bytes) => Ok(Some(bytes)),
+        Ok(found) => Ok(Some(found)),
         Err(error) if error.is_no_such_file() => Ok(None),
         Err(error) => Err(error),
     }

@@ -3,7 +3,10 @@
 //! Promises that everything planned is put or exchanged, that everything retired is taken, and that
 //! nothing else moves. An existing directory is one step only if everything in it is planned or
 //! retired, and only if it belongs to one group (a package); otherwise its entries are the steps.
-//! New entries come first, taken ones go last. Does not write.
+//! A file outside of its package's directories, such as a script, is a step even if it stays as it
+//! is, once anything else of the package changes: a kept generation then has the whole package,
+//! whatever an installer does to the new one. New entries come first, taken ones go last. Does not
+//! write.
 //!
 //! Read next: `steps/entry_steps.rs`, which makes the steps.
 
@@ -93,11 +96,17 @@ pub(crate) fn cover(
     for path in paths {
         below.entry(path.parent()).or_default().push(path);
     }
+    let changed = plan.effects().filter(|(_, operation, effect)| {
+        *effect != Effect::Keep && !matches!(operation.node, Node::Dir { .. })
+    });
     let mut cover = Cover {
         fs,
         plan,
         grain,
         below,
+        changing: changed
+            .filter_map(|(_, operation, _)| operation.group.as_deref())
+            .collect(),
         covered: Covered::default(),
     };
     cover.directory(root, None)?;
@@ -170,6 +179,8 @@ struct Cover<'a> {
     grain: Grain,
     /// The planned and retired paths directly below each directory.
     below: BTreeMap<Option<RelPath>, Vec<RelPath>>,
+    /// The groups of which a file or a link changes.
+    changing: BTreeSet<&'a str>,
     covered: Covered,
 }
 
@@ -203,7 +214,10 @@ impl Cover<'_> {
                 self.planned_at_dir(dir, path, operation)?;
             }
             (Some(operation), Some(_)) => {
-                if effect(&operation.node, self.seen(path)) != Effect::Keep {
+                let group = operation.group.as_deref();
+                if group.is_some_and(|group| self.changing.contains(group))
+                    || effect(&operation.node, self.seen(path)) != Effect::Keep
+                {
                     self.add(path, StepKind::Exchange);
                 }
             }

@@ -59,10 +59,6 @@ pub(crate) enum StepState {
 }
 
 impl StepState {
-    pub(crate) fn is_disturbed(self) -> bool {
-        self == Self::AfterChanged
-    }
-
     pub(crate) fn is_taken(self) -> bool {
         matches!(self, Self::After | Self::AfterChanged)
     }

@@ -49,7 +49,8 @@ pub(crate) fn moves(
             });
         }
     };
-    match mounted_entries(target, &moves).map_err(disk)? {
+    let entries = moves.list.iter().map(|step| &step.entry.path);
+    match mounted_entries(target, entries).map_err(disk)? {
         None => Ok(moves),
         Some(mount) => Err(PrepareError::Mounted {
             target: path(),

@@ -18,7 +18,6 @@ use crate::plan::builder::Plan;
 use crate::plan::content::ContentSource;
 use crate::plan::node::{ENGINE_DIR, Expected, Observed, Publication};
 use crate::plan::observe::observe_each;
-use crate::steps::entry_steps::EntrySteps;
 
 /// A path that is not as the plan expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,9 +185,9 @@ pub(crate) fn mounted(target: &Target<'_>) -> Result<Option<PathBuf>, FsError> {
 
 /// A mount point that prevents the rename of an entry: above it inside the target, at it, or below
 /// it.
-pub(crate) fn mounted_entries(
+pub(crate) fn mounted_entries<'p>(
     target: &Target<'_>,
-    moves: &EntrySteps,
+    moved: impl Iterator<Item = &'p RelPath>,
 ) -> Result<Option<PathBuf>, FsError> {
     let fs = target.fs;
     let root = fs.open_dir(&target.parent, &target.name)?;
@@ -196,7 +195,7 @@ pub(crate) fn mounted_entries(
     if mounts.is_empty() {
         return Ok(None);
     }
-    for path in moves.list.iter().map(|step| &step.entry.path) {
+    for path in moved {
         let mut dir = root.clone();
         let mut at: Option<RelPath> = None;
         for component in path.components() {

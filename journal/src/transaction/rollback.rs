@@ -2,8 +2,12 @@
 //!
 //! Promises that a rollback is a publication like any other: a journal, steps of one rename each,
 //! and the same recovery (I5). The generation itself is the stage, so nothing is built. Afterwards
-//! it contains what was replaced, and another rollback goes forward again. Changes since the
-//! generation was replaced are reported, and refused unless the caller allows to put them aside.
+//! it contains what was replaced, and another rollback goes forward again. Whatever changed since
+//! the generation was replaced goes into it too, so nothing is lost and nothing has to be refused.
+//! Only what cannot be kept as a whole is refused: a directory in which something is mounted.
+//!
+//! Does not promise that the entries which go and those which stay fit together; the caller, who
+//! knows what they mean, says which others go as well ([`RollbackTerms::aside`]).
 //!
 //! Read next: `transaction/ready.rs`, `steps/step_places.rs`.
 
@@ -16,7 +20,7 @@ use thiserror::Error;
 use crate::base::digest::Digest;
 use crate::base::identity::Identity;
 use crate::base::mutant::Site;
-use crate::base::plural::counted;
+use crate::base::path::RelPath;
 use crate::base::safeguard::perform;
 use crate::fs::error_place::DiskError;
 use crate::fs::exchange::Exchange;
@@ -28,7 +32,6 @@ use crate::place::record::{
     Act, Durability, EntrySlot, Form, Origin, Record, Retention, Step, Steps, Verdict,
 };
 use crate::place::transaction_dir::TransactionDir;
-use crate::plan::drift::{Drift, drift, drift_at};
 use crate::plan::node::{ENGINE_DIR, Mode, RECEIPT_NAME};
 use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::recovery::closed::open_tree;
@@ -37,28 +40,23 @@ use crate::staging::build::StageCounts;
 use crate::steps::step_places::{StepPlace, StepPlaces};
 use crate::transaction::failures::{Aftermath, PublishError, PublishFailed};
 use crate::transaction::overlay_pins::with_pinned_identities;
+use crate::transaction::preconditions::{mounted, mounted_entries};
 use crate::transaction::published::{Open, Published};
 use crate::transaction::ready::Ready;
 
-/// What to do about changes that were made since a generation was replaced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Changes {
-    /// Report them and change nothing.
-    #[default]
-    Refuse,
-    /// Keep them in the generation's place, with everything else that is replaced.
-    PutAside,
-}
-
 /// The terms of a rollback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RollbackTerms {
     /// How much the publication survives.
     pub durability: Durability,
     /// When the publication is decided.
     pub verdict: Verdict,
-    /// What to do about changes that were made meanwhile.
-    pub changes: Changes,
+    /// Entries that the generation does not have and that go into it too; the next rollback brings
+    /// them back. Without effect for a whole tree. A path at, above or below one of the
+    /// generation's entries is left out, since that entry moves already.
+    pub aside: BTreeSet<RelPath>,
+    /// Entries of the generation that stay in it; those in the target stay there.
+    pub stay: BTreeSet<RelPath>,
 }
 
 impl RollbackTerms {
@@ -68,7 +66,8 @@ impl RollbackTerms {
         Self {
             durability,
             verdict,
-            changes: Changes::default(),
+            aside: BTreeSet::new(),
+            stay: BTreeSet::new(),
         }
     }
 }
@@ -89,18 +88,18 @@ pub enum RollbackError {
         /// What is wrong.
         why: String,
     },
-    /// Entries changed since the generation was replaced.
+    /// Something is mounted in what would go into the generation, or in what would come out of it.
     #[error(
-        "{} of `{target}` changed since generation {generation} was replaced",
-        counted(paths.len(), "entry")
+        "generation {generation} of `{target}` cannot be kept as a whole: something is mounted at \
+         `{mount}`"
     )]
-    Changed {
+    Mounted {
         /// The target.
         target: PathBuf,
         /// The generation.
         generation: u32,
-        /// Which entries.
-        paths: Vec<String>,
+        /// The mount point.
+        mount: PathBuf,
     },
     /// A call of the disk failed; the target is as it was.
     #[error("cannot roll back `{target}`")]
@@ -158,16 +157,15 @@ impl<'a> Ready<'a> {
     /// # Crash
     /// As [`Staged::publish`](crate::raw::Staged::publish): the target is as it was, or is the
     /// generation.
-    pub fn rollback(self, terms: RollbackTerms) -> Result<Published<'a>, RollbackError> {
+    pub fn rollback(self, terms: &RollbackTerms) -> Result<Published<'a>, RollbackError> {
         let path = self.target().path().to_path_buf();
         let disk = RollbackError::disk(&path);
         let mut generation = self.newest()?;
-        let changed = self.changed(&generation).map_err(disk)?;
-        if !changed.is_empty() && terms.changes == Changes::Refuse {
-            return Err(RollbackError::Changed {
+        if let Some(mount) = self.mounted(&generation, terms).map_err(disk)? {
+            return Err(RollbackError::Mounted {
                 target: path,
                 generation: generation.record.generation,
-                paths: changed,
+                mount,
             });
         }
         generation.record =
@@ -235,94 +233,39 @@ impl<'a> Ready<'a> {
         }
     }
 
-    /// The paths that are no longer as they were when the generation was replaced.
-    ///
-    /// Of what was published from a generation only identities are known: users had changed it
-    /// before, and no receipt describes how. Changes since then are kept in the generation's place,
-    /// like everything else.
-    fn changed(&self, generation: &Generation<'a>) -> Result<Vec<String>, FsError> {
-        match generation.record.form {
-            Form::Tree => self.changed_tree(generation),
-            Form::Entries => self.changed_entries(generation),
-        }
-    }
-
-    fn changed_tree(&self, generation: &Generation<'a>) -> Result<Vec<String>, FsError> {
-        let target = self.target();
-        let fs = target.fs;
-        let digest = generation.record.steps.receipt;
-        let Ok(root) = fs.open_dir(&target.parent, &target.name) else {
-            return Ok(Vec::new());
-        };
-        if generation.record.source == Origin::Generation {
-            let is_other = fs.meta_of(&root)?.identity != generation.record.stage;
-            return Ok(is_other.then(String::new).into_iter().collect());
-        }
-        let Some(receipt) = self.receipt(&root, digest) else {
-            return Ok(vec![Receipt::path().to_string()]);
-        };
-        let drift = drift(fs, &root, &receipt)?;
-        let by_people = drift.into_iter().filter(|drift| !drift.is_of_bytecode());
-        Ok(by_people.map(|drift| drift.path).collect())
-    }
-
-    /// Compares each entry that would go with its record, and with the receipt that was published
-    /// with it.
-    fn changed_entries(&self, generation: &Generation<'a>) -> Result<Vec<String>, FsError> {
-        let target = self.target();
+    /// A mount point in what goes or comes: a rename would take it along, and what is on it would
+    /// vanish with the mount.
+    fn mounted(
+        &self,
+        generation: &Generation<'a>,
+        terms: &RollbackTerms,
+    ) -> Result<Option<PathBuf>, FsError> {
         let Generation { home, record } = generation;
-        let sides = StepPlaces::open(target, home, record)?;
-        let root = target.fs.open_dir(&target.parent, &target.name)?;
-        let digest = record.steps.receipt;
-        let receipt = match record.source {
-            Origin::Built => self.receipt(&root, digest),
-            Origin::Generation => None,
+        let name = home.names.generation(record.generation);
+        let kept = match home.fs.open_dir(&home.dir, OsStr::new(&name)) {
+            Ok(kept) => home.fs.mounts_under(&kept).into_iter().next(),
+            // A closed tree of another user; taking the step reports that.
+            Err(error) if error.is_forbidden() => None,
+            Err(error) => return Err(error),
         };
-        let mut changed = Vec::new();
-        let steps = record.steps();
-        for (step, state) in steps.iter().zip(sides.states(steps)?) {
-            let Some(entry) = &step.entry else { continue };
-            let is_receipt = entry.path == Receipt::path();
-            let coming = step
-                .act
-                .coming()
-                .filter(|_| state.is_taken() && !is_receipt);
-            let differs = match (coming, sides.live(step), &receipt) {
-                _ if state.is_disturbed() => true,
-                // The directory that it would return to is gone.
-                (_, None, _) => true,
-                (Some(_), Some(live), Some(receipt)) => {
-                    let drift = drift_at(target.fs, live.at(), &entry.path, receipt)?;
-                    !drift.iter().all(Drift::is_of_bytecode)
-                }
-                (None, _, _) | (_, _, None) => false,
-            };
-            if differs && !changed.contains(&entry.path.to_string()) {
-                changed.push(entry.path.to_string());
+        if kept.is_some() {
+            return Ok(kept);
+        }
+        match record.form {
+            Form::Tree => mounted(self.target()),
+            Form::Entries => {
+                let entries = record.steps().iter().filter_map(|step| step.entry.as_ref());
+                let paths = entries.map(|entry| &entry.path);
+                mounted_entries(self.target(), paths.chain(&terms.aside))
             }
         }
-        // A later publication has its own receipt, so this one is no longer there.
-        let is_superseded = record.source == Origin::Built && receipt.is_none();
-        if is_superseded && !changed.contains(&Receipt::path().to_string()) {
-            changed.push(Receipt::path().to_string());
-        }
-        Ok(changed)
-    }
-
-    fn receipt(&self, root: &Dir, digest: Option<Digest>) -> Option<Receipt> {
-        let fs = self.target().fs;
-        let inner = fs.open_dir(root, OsStr::new(ENGINE_DIR)).ok()?;
-        let bytes = fs.read_file(&inner, OsStr::new(RECEIPT_NAME), RECEIPT_BYTES_MAX);
-        let bytes = bytes.ok()?;
-        let is_meant = digest.is_none_or(|digest| digest == Digest::of(&bytes));
-        Receipt::from_json(&bytes).ok().filter(|_| is_meant)
     }
 
     /// The record of the rollback: every step reversed, the last one first.
     fn inverse(
         &self,
         generation: &Generation<'a>,
-        terms: RollbackTerms,
+        terms: &RollbackTerms,
     ) -> Result<Record, FsError> {
         let target = self.target();
         let Generation { home, record } = generation;
@@ -352,18 +295,7 @@ impl<'a> Ready<'a> {
                 inverse.root_mode = bits.and_then(|bits| Mode::new(bits).ok());
                 reversing_steps(pair, exchange, &mut std::iter::empty())
             }
-            Form::Entries => {
-                let entries = record.steps().iter().filter_map(|step| step.entry.as_ref());
-                let used: BTreeSet<u32> = entries.map(|entry| entry.slot).collect();
-                // A record has fewer entries than there are numbers, however high its own numbers
-                // are.
-                let mut free = (0..=u32::MAX).filter(|slot| !used.contains(slot));
-                let mut list = Vec::new();
-                for pair in self.pairs(generation)? {
-                    list.extend(reversing_steps(pair, exchange, &mut free));
-                }
-                list
-            }
+            Form::Entries => self.entry_steps(generation, terms, exchange)?,
         };
         let receipt = receipt_that_comes(generation, &list);
         inverse.steps = Steps {
@@ -372,6 +304,69 @@ impl<'a> Ready<'a> {
             verdict: terms.verdict,
         };
         Ok(inverse)
+    }
+
+    /// The steps for the entries of a generation, and for those that go into it too.
+    fn entry_steps(
+        &self,
+        generation: &Generation<'a>,
+        terms: &RollbackTerms,
+        exchange: Exchange,
+    ) -> Result<Vec<Step>, FsError> {
+        let Generation { home, record } = generation;
+        let entries = record.steps().iter().filter_map(|step| step.entry.as_ref());
+        let mut used: BTreeSet<u32> = entries.map(|entry| entry.slot).collect();
+        // An entry that stayed in an earlier rollback is in a slot that no record names.
+        let name = home.names.generation(record.generation);
+        let slots = home.fs.open_dir(&home.dir, OsStr::new(&name))?;
+        let taken = home.fs.list(&slots)?.into_iter();
+        used.extend(taken.filter_map(|name| name.to_str()?.parse::<u32>().ok()));
+        // A record has fewer entries than there are numbers, however high its own numbers are.
+        let mut free = (0..=u32::MAX).filter(|slot| !used.contains(slot));
+        let mut pairs = self.pairs(generation)?;
+        pairs.retain(|pair| {
+            let path = pair.entry.as_ref().map(|entry| &entry.path);
+            path.is_none_or(|path| !terms.stay.contains(path))
+        });
+        pairs.extend(self.aside(generation, terms, &mut free)?);
+        let mut list = Vec::new();
+        for pair in pairs {
+            list.extend(reversing_steps(pair, exchange, &mut free));
+        }
+        Ok(list)
+    }
+
+    /// Entries that the generation does not have and that go into it, each with a slot of its own.
+    fn aside(
+        &self,
+        generation: &Generation<'a>,
+        terms: &RollbackTerms,
+        free: &mut dyn Iterator<Item = u32>,
+    ) -> Result<Vec<Pair>, FsError> {
+        let Generation { home, record } = generation;
+        let entries = record.steps().iter().filter_map(|step| step.entry.as_ref());
+        let mut moved: BTreeSet<RelPath> = entries.map(|entry| entry.path.clone()).collect();
+        let mut slots = Vec::new();
+        for path in &terms.aside {
+            let is_own = path.components().next() == Some(ENGINE_DIR);
+            if is_own || overlaps(&moved, path) {
+                continue;
+            }
+            moved.insert(path.clone());
+            slots.push(EntrySlot {
+                path: path.clone(),
+                slot: free.next().expect("more numbers than paths"),
+            });
+        }
+        let sides = StepPlaces::open_for(self.target(), home, record, slots.iter())?;
+        let pair = |entry: EntrySlot| {
+            Ok(Pair {
+                slot: None,
+                live: pinned_side(&sides, sides.live_of(&entry))?,
+                entry: Some(entry),
+            })
+        };
+        slots.into_iter().map(pair).collect()
     }
 
     /// Every entry of a generation, the last step first; a take and a put of one entry form one
@@ -403,6 +398,23 @@ impl<'a> Ready<'a> {
         }
         Ok(pairs)
     }
+}
+
+/// Whether a path is in a set, or at or below it is one that is, or above it.
+fn overlaps(set: &BTreeSet<RelPath>, path: &RelPath) -> bool {
+    // The paths below a path come directly after it.
+    let next = set.range(path.clone()..).next();
+    if next.is_some_and(|next| next == path || next.is_below(path)) {
+        return true;
+    }
+    let mut above = path.parent();
+    while let Some(dir) = above {
+        if set.contains(&dir) {
+            return true;
+        }
+        above = dir.parent();
+    }
+    false
 }
 
 /// The identity of the object at a place, as a rename keeps it.

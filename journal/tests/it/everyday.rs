@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::Rename;
 use rvenv_journal::fs::real::RealFs;
-use rvenv_journal::raw::{Changes, Decision, ENGINE_DIR};
+use rvenv_journal::raw::{Decision, ENGINE_DIR};
 use rvenv_journal::*;
 
 /// The content of files, by path.
@@ -125,12 +125,8 @@ impl Lab {
     }
 
     fn roll_back(&self) {
-        let terms = RollbackTerms {
-            durability: Durability::Power,
-            verdict: Verdict::Taken,
-            changes: Changes::Refuse,
-        };
-        let published = self.lock().rollback(terms).unwrap();
+        let terms = RollbackTerms::of(Durability::Power, Verdict::Taken);
+        let published = self.lock().rollback(&terms).unwrap();
         published.settle().unwrap();
     }
 

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rvenv_journal::fs::real::RealFs;
-use rvenv_journal::raw::{Changes, Decision, ENGINE_DIR, Effect, Expected, Observed};
+use rvenv_journal::raw::{Decision, ENGINE_DIR, Effect, Expected, Observed};
 use rvenv_journal::*;
 
 /// The paths of a history; some are inside others.
@@ -284,12 +284,8 @@ impl Lab {
 
     /// Rolls back to what was replaced, or forward again.
     fn roll(&self) {
-        let terms = RollbackTerms {
-            durability: Durability::Process,
-            verdict: Verdict::Taken,
-            changes: Changes::Refuse,
-        };
-        self.ready().rollback(terms).unwrap().settle().unwrap();
+        let terms = RollbackTerms::of(Durability::Process, Verdict::Taken);
+        self.ready().rollback(&terms).unwrap().settle().unwrap();
     }
 
     fn work(&self, path: &str, edit: &Edit) {

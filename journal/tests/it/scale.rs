@@ -18,7 +18,7 @@ use std::process::Command;
 
 use crate::counted::{Calls, Counted};
 use rvenv_journal::fs::Dir;
-use rvenv_journal::raw::{Changes, Grain};
+use rvenv_journal::raw::Grain;
 use rvenv_journal::{
     Content, ContentError, ContentSource, Digest, Durability, Fetched, Fs, LinkMode, Mode,
     NoContent, Node, Operation, Parents, Patience, Plan, PlanBuilder, Publication, Ready, Receipt,
@@ -160,12 +160,8 @@ fn publish(
 }
 
 fn rollback(fs: &dyn Fs, target: &Path) {
-    let terms = RollbackTerms {
-        durability: Durability::Process,
-        verdict: Verdict::Taken,
-        changes: Changes::Refuse,
-    };
-    let published = ready(fs, target).rollback(terms).unwrap();
+    let terms = RollbackTerms::of(Durability::Process, Verdict::Taken);
+    let published = ready(fs, target).rollback(&terms).unwrap();
     published.settle().unwrap();
 }
 

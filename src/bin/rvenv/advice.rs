@@ -23,8 +23,7 @@ use rvenv_journal::raw::{
     WhyKept, counted,
 };
 use rvenv_journal::{
-    Aftermath, ContentError, PrepareError, PublishFailed, ReadyError, Receipt, RollbackError,
-    StageFailed,
+    Aftermath, ContentError, PrepareError, PublishFailed, ReadyError, RollbackError, StageFailed,
 };
 
 mod cache;
@@ -272,26 +271,8 @@ fn of_rollback(error: &RunFailed, failed: &RollbackError, terminated: bool) -> C
         RollbackError::NoRecord { .. } => {
             CliError::of(Exit::NeedsPerson, error).hint("look at what is named above")
         }
-        RollbackError::Changed { paths, .. } => {
-            let mut told = CliError::of(Exit::Precondition, error);
-            let shown = paths.iter().take(20);
-            told.details = shown
-                .map(|path| {
-                    if path == Receipt::path().as_str() {
-                        format!("changed: {path}, since another change was published meanwhile")
-                    } else {
-                        format!("changed: {}", escape(path))
-                    }
-                })
-                .collect();
-            if paths.len() > told.details.len() {
-                let more = paths.len() - told.details.len();
-                told.details.push(format!("and {more} more"));
-            }
-            told.hint(
-                "use `--discard-changes` to roll back anyway; the changed files become part \
-                 of the generation",
-            )
+        RollbackError::Mounted { .. } => {
+            CliError::of(Exit::Precondition, error).hint("unmount it, then run the command again")
         }
         RollbackError::Disk { .. } => CliError::of(Exit::Failed, error),
         RollbackError::Publish(failed) => {

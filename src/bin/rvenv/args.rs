@@ -189,7 +189,8 @@ pub(crate) enum Command {
     /// Bring back what the last change replaced
     ///
     /// Changes to another Python keep what they replace, other changes do so with --keep;
-    /// `rvenv status` lists the generations. A second rollback goes forward again.
+    /// `rvenv status` lists the generations. What was installed or written since goes aside, and
+    /// each package is named. A second rollback goes forward again, and brings that back.
     Rollback(Deferred<RollbackArgs>),
     /// Finish or undo what a crash left
     ///
@@ -414,10 +415,6 @@ pub(crate) struct RepairArgs {
 pub(crate) struct RollbackArgs {
     #[command(flatten)]
     pub(crate) target: EnvDirArg,
-
-    /// Roll back although files were changed since; the changed files become part of the generation
-    #[arg(long, help_heading = TARGET)]
-    pub(crate) discard_changes: bool,
 
     #[command(flatten)]
     pub(crate) run: RunArgs,

@@ -156,7 +156,7 @@ impl RunFailed {
             | Self::Rollback(
                 RollbackError::NoGeneration(_)
                 | RollbackError::NoRecord { .. }
-                | RollbackError::Changed { .. }
+                | RollbackError::Mounted { .. }
                 | RollbackError::Disk { .. },
             )
             | Self::Ready(ReadyError::Lock(_)) => Aftermath::Unchanged,

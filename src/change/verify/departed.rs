@@ -27,7 +27,7 @@ use crate::wheel::record::rows;
 use crate::wheel::{is_reserved, normal_name};
 
 /// The maximum length of a `RECORD`.
-pub(super) const LIST_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const LIST_BYTES_MAX: u64 = 64 << 20;
 /// Scripts of distributions that have other names than the distribution.
 const OTHER_SCRIPTS: [(&str, &str); 1] = [("setuptools", "easy_install")];
 

@@ -15,7 +15,7 @@ use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 
 /// An environment that is being checked.
 #[derive(Debug)]
-pub(super) struct Within<'a> {
+pub(crate) struct Within<'a> {
     fs: &'a dyn Fs,
     root: Dir,
     /// The directories down to the last path, each with its name.
@@ -24,7 +24,7 @@ pub(super) struct Within<'a> {
 
 /// What exists at a path.
 #[derive(Debug)]
-pub(super) enum Sight<'p> {
+pub(crate) enum Sight<'p> {
     /// Nothing.
     Absent,
     /// A component of the path, this one, is not a directory; a link is not followed.
@@ -42,7 +42,7 @@ pub(crate) enum Stray {
 }
 
 impl Stray {
-    pub(super) fn detail(self) -> &'static str {
+    pub(crate) fn detail(self) -> &'static str {
         match self {
             Self::Absolute => "is listed by an absolute path, which is not followed",
             Self::Outside => "is listed outside of the environment, where verify does not look",
@@ -52,7 +52,7 @@ impl Stray {
 }
 
 impl<'a> Within<'a> {
-    pub(super) fn new(fs: &'a dyn Fs, root: Dir) -> Self {
+    pub(crate) fn new(fs: &'a dyn Fs, root: Dir) -> Self {
         Self {
             fs,
             root,
@@ -61,7 +61,7 @@ impl<'a> Within<'a> {
     }
 
     /// Examines a path that [`place`] returned.
-    pub(super) fn look<'p>(&mut self, path: &'p str) -> Result<Sight<'p>, FsError> {
+    pub(crate) fn look<'p>(&mut self, path: &'p str) -> Result<Sight<'p>, FsError> {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
         let above: Vec<&str> = above.split('/').filter(|part| !part.is_empty()).collect();
         let same = self.open.iter().zip(&above);
@@ -86,7 +86,7 @@ impl<'a> Within<'a> {
     }
 
     /// Opens a directory; `None` if there is none, or something else.
-    pub(super) fn open(&mut self, path: &str) -> Result<Option<Dir>, FsError> {
+    pub(crate) fn open(&mut self, path: &str) -> Result<Option<Dir>, FsError> {
         match self.look(path)? {
             Sight::There(dir, name, meta) if meta.kind == Kind::Dir => {
                 self.fs.open_dir(&dir, name).map(Some)

@@ -78,6 +78,7 @@ mod repair;
 mod repair_frame;
 mod requests;
 mod rollback;
+mod rollback_aside;
 mod signals;
 mod stale;
 mod states;

@@ -181,7 +181,7 @@ const CHANGES: [&[&str]; 4] = [
         "b",
     ],
     &["upgrade", "above/tmp/E", "--prompt", "b"],
-    &["rollback", "above/tmp/E", "--discard-changes"],
+    &["rollback", "above/tmp/E"],
 ];
 
 fn run(desk: &Desk, words: &[&str]) -> Ended {

@@ -1,5 +1,4 @@
-//! Rollback: a kept generation comes back and goes forward again; the engine refuses where
-//! something changed.
+//! Rollback: a kept generation comes back and goes forward again, with what changed meanwhile.
 //!
 //! Read next: `crash.rs`, which stops rollbacks at every step.
 
@@ -7,8 +6,10 @@ use std::ffi::OsStr;
 
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
 use rvenv_journal::fs::{Dir, Fs};
-use rvenv_journal::raw::{Changes, Record};
-use rvenv_journal::{Aftermath, Digest, Publication, RollbackError, RollbackTerms};
+use rvenv_journal::raw::Record;
+use rvenv_journal::{
+    Aftermath, Digest, Durability, Publication, RelPath, RollbackError, RollbackTerms, Verdict,
+};
 
 use crate::publication::history::{make_dir, rename, state};
 use crate::publication::user::{ACTS, Act, PATHS, act, has_work, target_without, without};
@@ -53,9 +54,9 @@ fn generation(case: &Case) -> &'static str {
 }
 
 /// Rolls back or forward as the case says, and settles.
-fn roll_all(disk: &SimFs, case: &Case, changes: Changes) {
+fn roll_all(disk: &SimFs, case: &Case) {
     let (ready, _) = ready(disk).unwrap();
-    let ending = roll(ready, case, changes).unwrap().settle().unwrap();
+    let ending = roll(ready, case).unwrap().settle().unwrap();
     assert_eq!(ending.kept.unwrap().generation, 1);
 }
 
@@ -63,12 +64,8 @@ fn roll_all(disk: &SimFs, case: &Case, changes: Changes) {
 fn refused(disk: &SimFs) -> RollbackError {
     let before = state(disk);
     let (ready, _) = ready(disk).unwrap();
-    let terms = RollbackTerms {
-        durability: rvenv_journal::Durability::Power,
-        verdict: rvenv_journal::Verdict::Taken,
-        changes: Changes::Refuse,
-    };
-    let error = ready.rollback(terms).unwrap_err();
+    let terms = RollbackTerms::of(Durability::Power, Verdict::Taken);
+    let error = ready.rollback(&terms).unwrap_err();
     assert!(state(disk) == before, "something was touched: {error:?}");
     error
 }
@@ -81,9 +78,9 @@ fn back_and_forward_are_exact_any_number_of_times() {
         let disk = case.disk();
         for _ in 0..3 {
             assert_eq!(tree_at(&disk, TARGET), outcome.old, "{}", case.name);
-            roll_all(&disk, &case, Changes::Refuse);
+            roll_all(&disk, &case);
             assert_eq!(tree_at(&disk, TARGET), outcome.new, "{}", case.name);
-            roll_all(&disk, &case, Changes::Refuse);
+            roll_all(&disk, &case);
         }
         let kept: Vec<_> = beside(&disk);
         assert_eq!(kept.len(), 2, "one generation and its record: {kept:?}");
@@ -101,17 +98,16 @@ fn the_newest_generation_comes_back() {
     assert_eq!(run(&disk, &swap.plan(&disk), &swap), Exit::Done);
     assert_eq!(beside(&disk), [".t.rvenv.old-2", ".t.rvenv.old-2.journal"]);
     let (ready, _) = ready(&disk).unwrap();
-    let ending = roll(ready, &swap, Changes::Refuse).unwrap().settle();
+    let ending = roll(ready, &swap).unwrap().settle();
     assert_eq!(ending.unwrap().kept.unwrap().generation, 2);
     assert_eq!(tree_at(&disk, TARGET), merged);
     assert!(beside(&disk).contains(&"t/.rvenv/old-1".to_owned()));
 }
 
-/// I5: a rollback names later changes and refuses them; when told to put them aside, it keeps them
-/// in the generation.
+/// I5: what a user did since goes into the generation, and comes back when it is rolled again.
 #[test]
-fn what_changed_since_is_refused_or_put_aside() {
-    let (mut refusals, mut rolls) = (0, 0);
+fn what_changed_since_is_put_aside_and_comes_back() {
+    let mut rolls = 0;
     for case in published() {
         let outcome = Outcome::of(&case);
         let base = case.disk();
@@ -122,49 +118,115 @@ fn what_changed_since_is_refused_or_put_aside() {
             }
             let story = format!("{}, {done:?} {path}", case.name);
             let place = format!("{TARGET}/{path}");
-            let is_refused = check_refused(&disk, path, &story);
-            let changes = if is_refused {
-                refusals += 1;
-                Changes::PutAside
-            } else {
-                rolls += 1;
-                Changes::Refuse
-            };
             if case.publication.is_by_entries() && is_directory_of_steps_gone(&disk) {
                 // The directory of an entry is gone: rolling back fails, and leaves everything as
                 // the user left it.
                 let before = tree_at(&disk, TARGET);
                 let (ready, _) = ready(&disk).unwrap();
-                let exit = roll(ready, &case, changes).unwrap_err();
+                let exit = roll(ready, &case).unwrap_err();
                 assert_eq!(exit, Exit::Failed(Aftermath::Unchanged), "{story}");
                 assert_eq!(tree_at(&disk, TARGET), before, "{story}");
                 continue;
             }
-            roll_all(&disk, &case, changes);
+            let changed = tree_at(&disk, TARGET);
+            roll_all(&disk, &case);
+            rolls += 1;
             assert_eq!(
                 target_without(&disk, path),
                 without(&outcome.new, path),
                 "{story}"
             );
-            let is_kept = has_work(&disk, generation(&case)) || has_work(&disk, &place);
-            assert!(done == Act::Delete || is_kept, "{story}");
-            let stays = !is_refused || done == Act::Delete;
-            assert_eq!(
-                stays,
-                done == Act::Delete || has_work(&disk, &place),
-                "{story}"
-            );
+            let is_aside = has_work(&disk, generation(&case));
+            let stays = has_work(&disk, &place);
+            assert!(done == Act::Delete || is_aside != stays, "{story}");
             // Rolling again restores what was put aside.
-            roll_all(&disk, &case, Changes::Refuse);
-            assert_eq!(
-                target_without(&disk, path),
-                without(&outcome.old, path),
-                "{story}"
-            );
-            assert!(done == Act::Delete || has_work(&disk, &place), "{story}");
+            roll_all(&disk, &case);
+            assert_eq!(tree_at(&disk, TARGET), changed, "{story}");
         }
     }
-    assert!(refusals > 100 && rolls > 10, "{refusals} {rolls}");
+    assert!(rolls > 100, "{rolls}");
+}
+
+/// I5: other entries go along where the caller says so, and come back; what moves anyway, what is
+/// above or below it, and the engine's own directory are left out.
+#[test]
+fn other_entries_go_along_and_come_back() {
+    let is_merge = |case: &Case| case.publication == Publication::Merge;
+    for case in published().into_iter().filter(is_merge) {
+        let plain = Outcome::of(&case);
+        let case = case.with_aside(&[
+            ".rvenv/receipt.json",
+            "absent/inner",
+            "bin",
+            "bin/mine",
+            "cfg",
+            "mine",
+            "mixed/mine",
+            "package/a",
+        ]);
+        let disk = case.disk();
+        let old = tree_at(&disk, TARGET);
+        for _ in 0..2 {
+            roll_all(&disk, &case);
+            let mut expected = plain.new.clone();
+            for path in ["bin/mine", "mine", "mixed/mine"] {
+                expected.remove(path);
+            }
+            assert_eq!(tree_at(&disk, TARGET), expected, "{}", case.name);
+            roll_all(&disk, &case.clone().with_aside(&[]));
+            assert_eq!(tree_at(&disk, TARGET), old, "{}", case.name);
+        }
+    }
+}
+
+/// I5: an entry that is to stay does not move, in this rollback and in the next one, and what the
+/// generation has for it is not lost.
+#[test]
+fn an_entry_that_is_to_stay_does_not_move() {
+    let case = Case::of("merge", Publication::Merge).rolled(Verb::Rollback);
+    let outcome = Outcome::of(&case);
+    let disk = case.disk();
+    for verb in 0..4 {
+        let (ready, _) = ready(&disk).unwrap();
+        let terms = RollbackTerms {
+            stay: [RelPath::new("package").unwrap()].into(),
+            aside: [RelPath::new("mine").unwrap()].into(),
+            ..RollbackTerms::of(Durability::Power, Verdict::Taken)
+        };
+        ready.rollback(&terms).unwrap().settle().unwrap();
+        let wanted = if verb % 2 == 0 {
+            &outcome.new
+        } else {
+            &outcome.old
+        };
+        assert_eq!(
+            target_without(&disk, "package").get("cfg"),
+            wanted.get("cfg"),
+        );
+        let tree = tree_at(&disk, TARGET);
+        assert_eq!(tree.get("package/c"), outcome.old.get("package/c"));
+        assert_eq!(tree.contains_key("mine"), verb % 2 == 1);
+        let slots = disk.tree(std::path::Path::new(generation(&case)));
+        assert!(slots.keys().any(|path| path.ends_with("/b")), "{slots:?}");
+    }
+}
+
+/// I1: what is mounted in a tree or in an entry would vanish with its mount, so nothing moves.
+#[test]
+fn what_has_something_mounted_in_it_is_not_put_aside() {
+    for case in published() {
+        if case.ground == Ground::Lower {
+            continue;
+        }
+        let disk = case.disk();
+        let mount = "/p/t/package";
+        disk.set_mount_points(vec!["/".into(), mount.into()]);
+        let error = refused(&disk);
+        let RollbackError::Mounted { mount: found, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(found, std::path::Path::new(mount));
+    }
 }
 
 /// Whether a directory, in which the generation has single entries, is gone or no longer a
@@ -179,36 +241,6 @@ fn is_directory_of_steps_gone(disk: &SimFs) -> bool {
         let at = format!("{TARGET}/{parent}");
         disk.open_path(std::path::Path::new(&at)).is_err()
     })
-}
-
-/// Whether the rollback is refused; checks then that the error names what changed.
-fn check_refused(disk: &SimFs, path: &str, story: &str) -> bool {
-    let asked = disk.killed();
-    let (ready, _) = ready(&asked).unwrap();
-    let terms = RollbackTerms {
-        durability: rvenv_journal::Durability::Power,
-        verdict: rvenv_journal::Verdict::Taken,
-        changes: Changes::Refuse,
-    };
-    let Err(error) = ready.rollback(terms) else {
-        return false;
-    };
-    let RollbackError::Changed {
-        paths, generation, ..
-    } = refused(disk)
-    else {
-        panic!("{error:?}, {story}");
-    };
-    assert_eq!(generation, 1);
-    let is_of = |named: &String| {
-        let (named, path) = (format!("{named}/"), format!("{path}/"));
-        named.starts_with(&path) || path.starts_with(&named)
-    };
-    assert!(
-        paths.iter().all(is_of) && !paths.is_empty(),
-        "{paths:?}: {story}"
-    );
-    true
 }
 
 #[test]
@@ -287,11 +319,11 @@ fn a_rollback_that_is_undone_leaves_the_generation_as_it_was() {
         let outcome = Outcome::of(&case);
         let disk = case.disk();
         let (ready, _) = ready(&disk).unwrap();
-        let rolled = roll(ready, &case, Changes::Refuse).unwrap();
+        let rolled = roll(ready, &case).unwrap();
         assert_eq!(tree_at(&disk, TARGET), outcome.new);
         rolled.undo().unwrap();
         assert_eq!(tree_at(&disk, TARGET), outcome.old);
-        roll_all(&disk, &case, Changes::Refuse);
+        roll_all(&disk, &case);
         assert_eq!(tree_at(&disk, TARGET), outcome.new);
     }
 }
@@ -305,7 +337,7 @@ fn what_a_user_makes_before_a_rollback_is_undone_is_kept_and_named() {
     let outcome = Outcome::of(&case);
     let disk = case.disk();
     let (locked, _) = ready(&disk).unwrap();
-    drop(roll(locked, &case, Changes::Refuse).unwrap());
+    drop(roll(locked, &case).unwrap());
     let disk = disk.killed();
     assert!(act(&disk, "cfg", Act::Replace));
     let (_, recovered) = ready(&disk).unwrap();
@@ -351,7 +383,7 @@ fn a_rollback_that_is_refused_changes_nothing() {
                 }
             }
             drop(ready(&disk).unwrap());
-            roll_all(&disk, &case, Changes::Refuse);
+            roll_all(&disk, &case);
         }
     }
 }

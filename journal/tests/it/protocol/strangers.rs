@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rvenv_journal::fs::sim::{Options, SimFs, Support};
 use rvenv_journal::fs::{Dir, Fs, Kind};
-use rvenv_journal::raw::{Changes, Decision, EndError, Record, RecoverError, Refusal, Step};
+use rvenv_journal::raw::{Decision, EndError, Record, RecoverError, Refusal, Step};
 use rvenv_journal::{
     Digest, NoContent, Parents, PrepareError, Publication, ReadyError, RelPath, Target, generations,
 };
@@ -453,7 +453,7 @@ fn the_highest_number_of_a_slot_has_no_successor_and_needs_none() {
     write_at(&disk, &path, &record.to_bytes());
     for tree in [&old, &new, &old, &new] {
         let (ready, _) = ready(&disk).unwrap();
-        let published = publication::roll(ready, &case, Changes::Refuse).unwrap();
+        let published = publication::roll(ready, &case).unwrap();
         published.settle().unwrap();
         assert!(disk.tree(Path::new("/p/t/package")) == *tree);
     }

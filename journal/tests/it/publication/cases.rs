@@ -86,6 +86,10 @@ pub fn entry_cases() -> Vec<Case> {
     ]
 }
 
+/// Files of the user in a target that is changed entry by entry, in its root, in a directory with
+/// entries that change and in one of which an entry is taken.
+pub const ASIDE: &[&str] = &["mine", "bin/mine", "mixed/mine"];
+
 /// Every way to bring back what was kept, and to go forward again.
 pub fn rolled_cases() -> Vec<Case> {
     let no_exchange = Options {
@@ -115,12 +119,23 @@ pub fn rolled_cases() -> Vec<Case> {
             .on(no_exchange.clone())
             .rolled(Verb::Rollback),
         merge("merge, take and put, rolled forward, undone")
-            .on(no_exchange)
+            .on(no_exchange.clone())
             .rolled(Verb::Forward)
             .undone(),
         merge("merge into a foreign directory, rolled back")
             .standing(Ground::Foreign)
             .rolled(Verb::Rollback),
+        merge("merge, rolled back with more")
+            .with_aside(ASIDE)
+            .rolled(Verb::Rollback),
+        merge("merge, take and put, rolled back with more, undone")
+            .with_aside(ASIDE)
+            .on(no_exchange.clone())
+            .rolled(Verb::Rollback)
+            .undone(),
+        merge("merge, rolled forward with more")
+            .with_aside(ASIDE)
+            .rolled(Verb::Forward),
         refill("refill, rolled back").rolled(Verb::Rollback),
         refill("refill, rolled forward").rolled(Verb::Forward),
     ]

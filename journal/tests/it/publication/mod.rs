@@ -17,7 +17,7 @@ use std::path::Path;
 
 use rvenv_journal::fs::sim::{Options, SimEntry, SimFs, Support};
 use rvenv_journal::fs::{Dir, Flush, Fs, NewFile};
-use rvenv_journal::raw::{Changes, Decision, Grain, Inspection};
+use rvenv_journal::raw::{Decision, Grain, Inspection};
 use rvenv_journal::{
     Aftermath, Content, Durability, LinkMode, Mode, NoContent, Node, Operation, Parents, Patience,
     Plan, PlanBuilder, Publication, Published, Ready, ReadyError, Recovered, RelPath, Retention,
@@ -49,6 +49,8 @@ pub struct Case {
     pub ending: Ending,
     pub ground: Ground,
     pub verb: Verb,
+    /// What a rollback puts aside besides, where the generation has no such entry.
+    pub aside: &'static [&'static str],
 }
 
 /// The kind of directory that holds the old tree.
@@ -99,7 +101,12 @@ impl Case {
             ending: Ending::Settle,
             ground: Ground::Ours,
             verb: Verb::Publish,
+            aside: &[],
         }
+    }
+
+    pub fn with_aside(self, aside: &'static [&'static str]) -> Self {
+        Self { aside, ..self }
     }
 
     pub fn standing(self, ground: Ground) -> Self {
@@ -309,7 +316,7 @@ pub fn run_until(disk: &SimFs, plan: &Plan, case: &Case, interrupted: &dyn Fn() 
     };
     let published = match case.verb {
         Verb::Publish => publish(ready, plan, case, interrupted),
-        Verb::Rollback | Verb::Forward => roll(ready, case, Changes::Refuse),
+        Verb::Rollback | Verb::Forward => roll(ready, case),
     };
     let published = match published {
         Ok(published) => published,
@@ -345,18 +352,18 @@ fn publish<'a>(
 }
 
 /// Rolls the kept generation back, on the terms of a case.
-pub fn roll<'a>(ready: Ready<'a>, case: &Case, changes: Changes) -> Result<Published<'a>, Exit> {
+pub fn roll<'a>(ready: Ready<'a>, case: &Case) -> Result<Published<'a>, Exit> {
+    let aside = case.aside.iter().map(|path| RelPath::new(path).unwrap());
     let terms = RollbackTerms {
-        durability: case.terms.durability,
-        verdict: case.terms.verdict,
-        changes,
+        aside: aside.collect(),
+        ..RollbackTerms::of(case.terms.durability, case.terms.verdict)
     };
-    ready.rollback(terms).map_err(|error| match error {
+    ready.rollback(&terms).map_err(|error| match error {
         RollbackError::Publish(failed) => Exit::Failed(failed.aftermath),
         RollbackError::Disk { .. } => Exit::NotBegun,
         RollbackError::NoGeneration(_)
         | RollbackError::NoRecord { .. }
-        | RollbackError::Changed { .. } => panic!("{error:?}"),
+        | RollbackError::Mounted { .. } => panic!("{error:?}"),
     })
 }
 
@@ -516,7 +523,7 @@ impl Outcome {
 /// I5: a kept generation can be rolled back, and equals the other tree byte for byte.
 fn check_rolls(case: &Case, disk: &SimFs, other: &Tree) -> Result<(), String> {
     let (ready, _) = ready(disk).map_err(|error| format!("{error:?}"))?;
-    let rolled = roll(ready, case, Changes::Refuse);
+    let rolled = roll(ready, case);
     let rolled = rolled.map_err(|exit| format!("the generation does not roll: {exit:?}"))?;
     rolled.settle().map_err(|error| format!("{error:?}"))?;
     if tree_at(disk, TARGET) != *other {

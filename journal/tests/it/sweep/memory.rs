@@ -79,9 +79,10 @@ fn class(job: &Job) -> String {
         format!("{tree:?}").hash(&mut trees);
     }
     format!(
-        "{:?} {:?} {by_entries} {is_layered} {is_rolled} {kept:?} {:?} {:x}",
+        "{:?} {:?} {by_entries} {is_layered} {is_rolled} {kept:?} {:?} {:?} {:x}",
         job.models,
         case.options,
+        case.aside,
         case.terms.durability,
         trees.finish(),
     )

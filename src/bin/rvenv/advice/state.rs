@@ -152,7 +152,7 @@ impl State {
             | RunFailed::Rollback(
                 RollbackError::NoGeneration(_)
                 | RollbackError::NoRecord { .. }
-                | RollbackError::Changed { .. }
+                | RollbackError::Mounted { .. }
                 | RollbackError::Disk { .. },
             ) => unchanged,
             RunFailed::Ready(ReadyError::Recover(failed)) => Self::after_recovery(failed),

@@ -4,16 +4,21 @@ use std::path::Path;
 
 use rvenv::caller::RunTerms;
 use rvenv::checks;
-use rvenv::environment::{self, Checker};
+use rvenv::environment::{self, Checker, RolledBack};
+use rvenv::generations::Difference;
 use rvenv::render::escape;
+use rvenv::rollback::Turn;
 use rvenv_journal::Retention;
-use rvenv_journal::raw::{Changes, WhyKept};
+use rvenv_journal::raw::{WhyKept, counted};
 
 use crate::advice::{CliError, Exit};
 use crate::args::RollbackArgs;
 use crate::health_checks::may_run;
 use crate::session::Session;
 use crate::shell_words::word;
+
+/// How many files are named.
+const FILES_MAX: usize = 20;
 
 impl Session<'_> {
     pub(crate) fn rollback(&self, args: &RollbackArgs) -> Result<Exit, CliError> {
@@ -34,21 +39,19 @@ impl Session<'_> {
             check: (!commands.is_empty()).then_some(&checker as &Checker<'_>),
             ..RunTerms::default()
         };
-        let changes = if args.discard_changes {
-            Changes::PutAside
-        } else {
-            Changes::Refuse
-        };
-        let ending = self.run(&args.run, &terms, |run| {
-            environment::rollback(run, Path::new(&env_dir), changes)
+        let RolledBack { turn, ending } = self.run(&args.run, &terms, |run| {
+            environment::rollback(run, Path::new(&env_dir))
         })?;
         let shown = escape(&args.target.env_dir.to_string_lossy());
         let env = word(&args.target.env_dir.to_string_lossy());
-        let number = ending.kept.as_ref().map_or(0, |kept| kept.generation);
         self.terminal.story(&format!(
-            "Brought generation {number} of `{shown}` back. Go forward again with `rvenv \
-             rollback {env}`"
+            "Brought generation {} of `{shown}` back{}. Go forward again with `rvenv rollback {env}`",
+            turn.generation,
+            python_change(&turn),
         ));
+        for line in changes(&turn, &env) {
+            self.terminal.story(&line);
+        }
         let asked = |why| why == WhyKept::Asked;
         Ok(if ending.kept.is_none_or(|kept| asked(kept.why)) {
             Exit::Done
@@ -56,4 +59,71 @@ impl Session<'_> {
             Exit::NeedsPerson
         })
     }
+}
+
+fn python_change(turn: &Turn) -> String {
+    match &turn.python {
+        (Some(old), Some(new)) if old != new => {
+            format!(": Python {} instead of {}", escape(new), escape(old))
+        }
+        _ => String::new(),
+    }
+}
+
+/// What went aside, came back and changed, one line for each kind.
+fn changes(turn: &Turn, env: &str) -> Vec<String> {
+    let (mut gone, mut back, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+    for difference in &turn.differences {
+        match difference {
+            Difference::Without(one) => gone.push(one.to_string()),
+            Difference::With(one) => back.push(one.to_string()),
+            Difference::Other(old, new) => changed.push(format!("{old} → {}", new.version)),
+        }
+    }
+    let unused = turn.unused.iter().map(|placed| {
+        let site = &placed.site_packages;
+        format!("{} (in {site})", placed.distribution)
+    });
+    let overwritten = turn
+        .overwritten
+        .iter()
+        .map(|(path, of)| format!("{path} of {of}"));
+    let whole = turn.whole.iter().map(ToString::to_string);
+    let named = [
+        ("Set aside", gone),
+        ("Back again", back),
+        ("Changed", changed),
+        (
+            "Stays although the generation has a part of it",
+            whole.collect(),
+        ),
+        ("Stays where this Python does not look", unused.collect()),
+    ];
+    let line = |what: &str, kind: &str, names: &[String]| {
+        let count = counted(names.len(), kind);
+        format!("{what}: {count} ({})", escape(&names.join(", ")))
+    };
+    let named = named.iter().filter(|(_, names)| !names.is_empty());
+    let mut lines: Vec<String> = named
+        .map(|(what, names)| line(what, "package", names))
+        .collect();
+    if !turn.files.is_empty() {
+        let mut files: Vec<String> = turn.files.iter().take(FILES_MAX).cloned().collect();
+        files.extend((turn.files.len() > FILES_MAX).then(|| "…".to_owned()));
+        let count = counted(turn.files.len(), "other path");
+        lines.push(format!(
+            "Set aside: {count} ({})",
+            escape(&files.join(", "))
+        ));
+    }
+    let lost: Vec<String> = overwritten.collect();
+    if !lost.is_empty() {
+        lines.push(line(
+            "Overwritten since, and not in the generation",
+            "file",
+            &lost,
+        ));
+        lines.push(format!("Look at them with `rvenv verify {env}`"));
+    }
+    lines
 }

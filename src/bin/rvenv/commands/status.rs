@@ -99,6 +99,7 @@ fn look(target: &Target<'_>) -> Result<Status, FsError> {
 }
 
 fn kept(target: &Target<'_>, generation: &Generation) -> Kept {
+    let size = generation.size(target).ok();
     Kept {
         generation: generation.number,
         form: match generation.form {
@@ -108,8 +109,8 @@ fn kept(target: &Target<'_>, generation: &Generation) -> Kept {
         time: generation.time.map(shown_time),
         python: python(target, generation),
         plan: generation.plan.map(|plan| plan.to_string()),
-        entries: generation.size.map(|size| size.entries),
-        bytes: generation.size.map(|size| size.bytes),
+        entries: size.map(|size| size.entries),
+        bytes: size.map(|size| size.bytes),
     }
 }
 

@@ -132,13 +132,16 @@
 //! | *stage* | the private directory in which the new tree or the new entries are built |
 //! | *entry* | a file, a link or a whole directory that changes with one rename |
 //! | *slot* | a numbered name in the stage: the new entry, and after its step the replaced one |
-//! | *step* | one atomic rename (a put, an exchange or a take), with the identities on both sides |
-//! | *publish* | to take the steps; nothing else changes what readers see |
+//! | *step* | one atomic rename with the identities on both sides: a put, an exchange or a take |
+//! | *put* | a step that renames a new object to a name that is absent |
+//! | *exchange* | a step that exchanges the names of the new object and the old one |
+//! | *take* | a step that renames an old object away; without an exchange, a put follows |
+//! | *publish* | to do the renames of all steps; nothing else changes what readers see |
 //! | *record* | the value that describes an open publication: its steps and identities |
 //! | *journal* | the file that holds a record; its name says how far the transaction is |
 //! | *settle* | to make a publication final: keep or delete what was replaced, remove the journal |
 //! | *undo* | to reverse the steps of a publication that is not settled |
-//! | *verdict* | the condition for settling: all steps are taken, or also the checks passed |
+//! | *verdict* | when recovery may settle: once all steps are taken, or after the caller's checks |
 //! | *doubt* | the state after an fsync failed: what is on disk is unknown until the next boot |
 //! | *recover* | to finish or undo what an earlier run left open |
 //! | *generation* | a replaced tree, or replaced entries, that was kept |

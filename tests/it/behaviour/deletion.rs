@@ -151,6 +151,6 @@ fn check_signal(signal: Signal) {
 #[test]
 fn a_signal_while_what_was_replaced_is_deleted_leaves_trash_and_is_no_failure() {
     at_once(&[&|| check_signal(Signal::INT), &|| {
-        check_signal(Signal::TERM)
+        check_signal(Signal::TERM);
     }]);
 }

@@ -20,8 +20,8 @@ use super::timing::{Times, settle, time};
 
 const FILES_PER_PACKAGE: usize = 100;
 
-/// The deeds of every round, in this order; each leaves what the next one needs.
-const DEEDS: &[(&str, &[&str])] = &[
+/// The workloads of every round, in this order; each leaves what the next one needs.
+const WORKLOADS: &[(&str, &[&str])] = &[
     ("`upgrade`", &["upgrade", "--prompt", "other"]),
     ("`rollback` of an upgrade", &["rollback"]),
     ("`create`, nothing to do", &["create"]),
@@ -29,7 +29,7 @@ const DEEDS: &[(&str, &[&str])] = &[
     ("`rollback` of a clear", &["rollback"]),
 ];
 
-/// The deed that is watched; it deletes, so it gets its own tree each time.
+/// The workload that is watched; it deletes, so it gets its own tree each time.
 const CLEAR: &str = "`create --clear`, until the switch";
 const CLEAR_ALL: &str = "`create --clear`, with deletion";
 
@@ -38,7 +38,7 @@ const AFTER_DELETING: Duration = Duration::from_secs(1);
 /// The interval between two looks at the target.
 const LOOK: Duration = Duration::from_micros(50);
 
-/// An environment, and the times of each deed in it.
+/// An environment, and the times of each workload in it.
 struct Subject {
     target: PathBuf,
     times: Vec<Times>,
@@ -65,9 +65,9 @@ fn measure(settings: &Settings, python: &Python) -> Result<[Subject; 2], String>
     let subject = |name, files| Subject::new(field.root.join(name), &field, python, files);
     let mut subjects = [subject("empty", 0)?, subject("full", settings.files)?];
     for round in 0..=settings.rounds {
-        for deed in 0..DEEDS.len() {
+        for workload in 0..WORKLOADS.len() {
             for subject in &mut subjects {
-                subject.change(deed, round, &field, python)?;
+                subject.change(workload, round, &field, python)?;
             }
             subjects.reverse();
         }
@@ -83,8 +83,8 @@ fn measure(settings: &Settings, python: &Python) -> Result<[Subject; 2], String>
 }
 
 fn pairs([empty, full]: [&Subject; 2]) -> Vec<(&'static str, [&Times; 2])> {
-    let deeds = DEEDS.iter().zip(empty.times.iter().zip(&full.times));
-    let mut pairs: Vec<_> = deeds
+    let workloads = WORKLOADS.iter().zip(empty.times.iter().zip(&full.times));
+    let mut pairs: Vec<_> = workloads
         .map(|((name, _), (empty, full))| (*name, [empty, full]))
         .collect();
     pairs.push((CLEAR, [&empty.switch, &full.switch]));
@@ -106,7 +106,7 @@ fn tell(files: usize, subjects: [&Subject; 2], report: &mut Report) {
 
 /// Deletion costs time per file and has no budget.
 fn judge(files: usize, measured: &Result<[Subject; 2], String>, budgets: &mut Budgets) {
-    let names = DEEDS.iter().map(|(name, _)| *name).chain([CLEAR]);
+    let names = WORKLOADS.iter().map(|(name, _)| *name).chain([CLEAR]);
     for name in names {
         let work = format!("{name}, in an environment of {files} files");
         let times = measured.as_ref().map_err(Clone::clone);
@@ -129,7 +129,7 @@ impl Subject {
         done(Command::new("cp").arg("-al").args([&target, &copy]))?;
         Ok(Self {
             target,
-            times: DEEDS.iter().map(|_| Times::default()).collect(),
+            times: WORKLOADS.iter().map(|_| Times::default()).collect(),
             switch: Times::default(),
             cleared: Times::default(),
         })
@@ -138,13 +138,13 @@ impl Subject {
     /// The first round warms caches and is not counted.
     fn change(
         &mut self,
-        deed: usize,
+        workload: usize,
         round: usize,
         field: &Field,
         python: &Python,
     ) -> Result<(), String> {
-        let found = DEEDS.get(deed).zip(self.times.get_mut(deed));
-        let ((name, words), times) = found.ok_or("there is no such deed")?;
+        let found = WORKLOADS.get(workload).zip(self.times.get_mut(workload));
+        let ((name, words), times) = found.ok_or("there is no such workload")?;
         let took = time(&mut field.rvenv(words, python, &self.target), &field.root)
             .map_err(|why| format!("{name} failed in {}: {why}", self.target.display()))?;
         if round > 0 {

@@ -37,7 +37,7 @@ pub(crate) fn run(settings: &Settings, report: &mut Report, budgets: &mut Budget
     let field = Field::on_disk();
     let script = make_floor(&field, &python);
     let mut race = Race::new(&field, &python);
-    race.enter_ours();
+    race.enter_rvenv();
     race.enter_rivals(&rivals, settings);
     race.enter_floor(&script);
     race.run(settings.rounds);
@@ -161,9 +161,9 @@ impl Race<'_> {
     /// does not have yet.
     fn blame(&self, budgets: &mut Budgets) {
         for entrant in &self.entrants {
-            let is_ours = entrant.name.starts_with("rvenv") || entrant.name.starts_with("floor");
+            let is_rvenv = entrant.name.starts_with("rvenv") || entrant.name.starts_with("floor");
             if let Err(why) = &entrant.start
-                && is_ours
+                && is_rvenv
                 && !why.contains("unexpected argument")
             {
                 budgets.blame(&format!("{}: {why}", entrant.name));
@@ -233,7 +233,7 @@ fn elsewhere(
         };
         let script = make_floor(&field, python);
         let mut race = Race::new(&field, python);
-        race.enter_ours();
+        race.enter_rvenv();
         race.enter_uv(rivals);
         race.enter_floor(&script);
         let shown = [CREATE, HARD, UV_SEED, FLOOR];

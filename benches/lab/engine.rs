@@ -23,8 +23,8 @@ use super::settings::Settings;
 use super::small_files;
 use super::timing::{Times, settle};
 
-/// Deeds, and their names in tables.
-const DEEDS: &[(&str, &str)] = &[("all", "replace all"), ("ten", "replace ten")];
+/// Workloads, and their names in tables.
+const WORKLOADS: &[(&str, &str)] = &[("all", "replace all"), ("ten", "replace ten")];
 
 /// Room for the largest tree, twice.
 const IMAGE_BYTES: u64 = 1 << 30;
@@ -36,13 +36,13 @@ const OWN: &[&str] = &[".rvenv", ".fstx", ".fstx-journal"];
 struct Racer {
     name: &'static str,
     program: Result<PathBuf, String>,
-    /// The arguments before those of the deed.
+    /// The arguments before those of the workload.
     words: Vec<String>,
     /// The directory in which it runs without its own filesystem.
     place: PathBuf,
     /// The edition of each file.
     editions: Vec<usize>,
-    /// Per deed: the whole time, and the time until the new tree is durable where the engine
+    /// Per workload: the whole time, and the time until the new tree is durable where the engine
     /// reports it.
     all: Vec<Times>,
     durable: Vec<Times>,
@@ -68,9 +68,9 @@ pub(crate) fn run(settings: &Settings, report: &mut Report, budgets: &mut Budget
         if let Some(why) = racers.first().and_then(|own| own.failed.as_ref()) {
             budgets.blame(&format!("replacing files: {why}"));
         }
-        for (number, (_, deed)) in DEEDS.iter().enumerate() {
-            let work = format!("{deed} of {files} files");
-            rows.extend(deed_rows(&work, number, &racers));
+        for (number, (_, workload)) in WORKLOADS.iter().enumerate() {
+            let work = format!("{workload} of {files} files");
+            rows.extend(workload_rows(&work, number, &racers));
         }
         if files == sizes.first().copied().unwrap_or_default() {
             judge(files, &racers, budgets);
@@ -105,9 +105,9 @@ fn judge(files: usize, racers: &[Racer], budgets: &mut Budgets) {
     }
 }
 
-fn deed_rows(work: &str, deed: usize, racers: &[Racer]) -> Vec<Vec<String>> {
+fn workload_rows(work: &str, workload: usize, racers: &[Racer]) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
-    let base = racers.first().and_then(|racer| racer.all.get(deed));
+    let base = racers.first().and_then(|racer| racer.all.get(workload));
     let mut add = |name: String, times: Option<&Times>| {
         let Some((times, base)) = times.zip(base) else {
             return;
@@ -124,10 +124,14 @@ fn deed_rows(work: &str, deed: usize, racers: &[Racer]) -> Vec<Vec<String>> {
             Some(why) => format!("{}: {why}", racer.name),
             None => racer.name.to_owned(),
         };
-        add(name, racer.all.get(deed));
-        if racer.durable.get(deed).is_some_and(|times| times.len() > 0) {
+        add(name, racer.all.get(workload));
+        if racer
+            .durable
+            .get(workload)
+            .is_some_and(|times| times.len() > 0)
+        {
             let name = format!("{}, until the new files are durable", racer.name);
-            add(name, racer.durable.get(deed));
+            add(name, racer.durable.get(workload));
         }
     }
     rows
@@ -142,8 +146,8 @@ fn race(files: usize, rounds: usize, rivals: &Result<PathBuf, String>) -> Vec<Ra
         words: vec![word.to_owned()],
         place: field.root.join(name),
         editions: vec![0; files],
-        all: DEEDS.iter().map(|_| Times::default()).collect(),
-        durable: DEEDS.iter().map(|_| Times::default()).collect(),
+        all: WORKLOADS.iter().map(|_| Times::default()).collect(),
+        durable: WORKLOADS.iter().map(|_| Times::default()).collect(),
         failed: None,
     };
     let mut racers = vec![
@@ -153,11 +157,11 @@ fn race(files: usize, rounds: usize, rivals: &Result<PathBuf, String>) -> Vec<Ra
     ];
     let count = racers.len();
     for round in 0..=rounds {
-        for deed in 0..DEEDS.len() {
+        for workload in 0..WORKLOADS.len() {
             for turn in 0..count {
                 let place = if round % 2 == 0 { turn } else { count - turn };
                 if let Some(racer) = racers.get_mut((place + round) % count) {
-                    racer.run(round, deed);
+                    racer.run(round, workload);
                 }
             }
         }
@@ -178,17 +182,17 @@ impl Racer {
     }
 
     /// The first round warms caches and is not counted; a failed round is the last.
-    fn run(&mut self, round: usize, deed: usize) {
+    fn run(&mut self, round: usize, workload: usize) {
         if self.failed.is_some() {
             return;
         }
-        match self.try_run(round, deed) {
+        match self.try_run(round, workload) {
             Ok(_) if round == 0 => {}
             Ok((durable, all)) => {
-                if let Some(times) = self.all.get_mut(deed) {
+                if let Some(times) = self.all.get_mut(workload) {
                     times.push(round, all);
                 }
-                if let Some((times, durable)) = self.durable.get_mut(deed).zip(durable) {
+                if let Some((times, durable)) = self.durable.get_mut(workload).zip(durable) {
                     times.push(round, durable);
                 }
             }
@@ -199,19 +203,19 @@ impl Racer {
     fn try_run(
         &mut self,
         round: usize,
-        deed: usize,
+        workload: usize,
     ) -> Result<(Option<Duration>, Duration), String> {
-        let (deed_word, _) = DEEDS.get(deed).ok_or("there is no such deed")?;
-        let edition = round * DEEDS.len() + deed + 1;
+        let (workload_word, _) = WORKLOADS.get(workload).ok_or("there is no such workload")?;
+        let edition = round * WORKLOADS.len() + workload + 1;
         let program = self.program.clone()?;
         let own = Field::on_image("ext4", IMAGE_BYTES);
         let place = own.as_ref().map_or(&self.place, |field| &field.root);
-        let tree = place.join(format!("round-{round}-{deed}")).join("site");
+        let tree = place.join(format!("round-{round}-{workload}")).join("site");
         self.make_tree(&tree);
         settle(&tree);
         let output = Command::new(program)
             .args(&self.words)
-            .arg(deed_word)
+            .arg(workload_word)
             .arg(self.editions.len().to_string())
             .arg(edition.to_string())
             .arg(&tree)
@@ -221,7 +225,7 @@ impl Racer {
         if !output.status.success() {
             return Err(said);
         }
-        for file in small_files::replaced(deed_word, self.editions.len()) {
+        for file in small_files::replaced(workload_word, self.editions.len()) {
             if let Some(known) = self.editions.get_mut(file) {
                 *known = edition;
             }

@@ -21,8 +21,8 @@ use super::small_files;
 use super::subject::{OBJECT_MTIME, OBJECTS};
 use super::timing::{Times, settle};
 
-/// Deeds, in the order in which one needs the result of the other.
-const DEEDS: &[(&str, &str)] = &[
+/// Workloads, in the order in which one needs the result of the other.
+const WORKLOADS: &[(&str, &str)] = &[
     ("put", "publish into an absent target"),
     ("swap", "replace the whole tree"),
     ("verify", "verify, every byte read"),
@@ -56,8 +56,8 @@ pub(crate) fn run(settings: &Settings, report: &mut Report, budgets: &mut Budget
     for round in 0..=settings.fewer_rounds() {
         for size in &mut grown {
             let dir = field.root.join(format!("{}-{round}", size.files));
-            for deed in 0..DEEDS.len() {
-                size.run(round, deed, [&dir, &store]);
+            for workload in 0..WORKLOADS.len() {
+                size.run(round, workload, [&dir, &store]);
             }
         }
         grown.reverse();
@@ -95,7 +95,7 @@ fn make_store(store: &Path) {
 fn tell(grown: &[Grown], report: &mut Report) {
     let mut rows = Vec::new();
     let mut curves = Vec::new();
-    for (number, (_, deed)) in DEEDS.iter().enumerate() {
+    for (number, (_, workload)) in WORKLOADS.iter().enumerate() {
         let mut points = Vec::new();
         for size in grown {
             let Some(median) = size.times.get(number).and_then(Times::median) else {
@@ -105,7 +105,7 @@ fn tell(grown: &[Grown], report: &mut Report) {
             points.push((files, median));
             let peak = size.peak_kib.get(number).copied().unwrap_or_default();
             rows.push(vec![
-                (*deed).to_owned(),
+                (*workload).to_owned(),
                 size.files.to_string(),
                 millis(median),
                 format!("{:.1} µs", median / files * 1e6),
@@ -113,7 +113,7 @@ fn tell(grown: &[Grown], report: &mut Report) {
             ]);
         }
         curves.push(Curve {
-            name: (*deed).to_owned(),
+            name: (*workload).to_owned(),
             points,
         });
     }
@@ -131,8 +131,8 @@ impl Grown {
     fn new(files: usize) -> Self {
         Self {
             files,
-            times: DEEDS.iter().map(|_| Times::default()).collect(),
-            peak_kib: DEEDS.iter().map(|_| 0).collect(),
+            times: WORKLOADS.iter().map(|_| Times::default()).collect(),
+            peak_kib: WORKLOADS.iter().map(|_| 0).collect(),
             failed: None,
         }
     }
@@ -142,11 +142,11 @@ impl Grown {
     }
 
     /// The first round warms caches and is not counted.
-    fn run(&mut self, round: usize, deed: usize, [dir, store]: [&PathBuf; 2]) {
+    fn run(&mut self, round: usize, workload: usize, [dir, store]: [&PathBuf; 2]) {
         if self.failed.is_some() {
             return;
         }
-        let Some((word, _)) = DEEDS.get(deed) else {
+        let Some((word, _)) = WORKLOADS.get(workload) else {
             return;
         };
         settle(store);
@@ -157,10 +157,10 @@ impl Grown {
         }
         match told {
             Ok((took, peak)) => {
-                if let Some(times) = self.times.get_mut(deed).filter(|_| round > 0) {
+                if let Some(times) = self.times.get_mut(workload).filter(|_| round > 0) {
                     times.push(round, took);
                 }
-                if let Some(known) = self.peak_kib.get_mut(deed) {
+                if let Some(known) = self.peak_kib.get_mut(workload) {
                     *known = peak.max(*known);
                 }
             }
@@ -169,10 +169,14 @@ impl Grown {
     }
 }
 
-fn grow(deed: &str, files: usize, [dir, store]: [&PathBuf; 2]) -> Result<(Duration, u64), String> {
+fn grow(
+    workload: &str,
+    files: usize,
+    [dir, store]: [&PathBuf; 2],
+) -> Result<(Duration, u64), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new(own)
-        .args(["child:grow", deed, &files.to_string()])
+        .args(["child:grow", workload, &files.to_string()])
         .args([dir, store])
         .output()
         .map_err(|error| error.to_string())?;

@@ -71,7 +71,7 @@ impl<'a> Race<'a> {
         });
     }
 
-    pub(crate) fn enter_ours(&mut self) {
+    pub(crate) fn enter_rvenv(&mut self) {
         let (field, python) = (self.field, self.python);
         let create = |words: &'static [&'static str]| -> Result<Start<'a>, String> {
             Ok(Box::new(move |target| field.rvenv(words, python, target)))

@@ -19,9 +19,9 @@ pub(crate) fn bytes(file: usize, edition: usize) -> Vec<u8> {
     line.bytes().cycle().take(LEN).collect()
 }
 
-/// The files that a deed replaces.
-pub(crate) fn replaced(deed: &str, files: usize) -> Vec<usize> {
-    match deed {
+/// The files that a workload replaces.
+pub(crate) fn replaced(workload: &str, files: usize) -> Vec<usize> {
+    match workload {
         "all" => (0..files).collect(),
         // Spread over the tree, as an upgrade's are.
         _ => (0..10.min(files))

@@ -1,4 +1,4 @@
-//! The measured deeds of `rvenv-journal`, each in a separate process.
+//! The measured workloads of `rvenv-journal`, each in a separate process.
 //!
 //! `replace` publishes small files, which the plan contains, over a tree: the whole tree by one
 //! switch, or ten of its entries. `grow` publishes a tree of files that are linked out of a store,
@@ -29,17 +29,17 @@ type Failure = Box<dyn std::error::Error>;
 /// Replaces files; prints the nanoseconds until the new ones are durable, and until everything is
 /// done.
 pub(crate) fn replace(words: &[String]) -> Result<String, String> {
-    let [deed, files, edition, dir] = words else {
+    let [workload, files, edition, dir] = words else {
         return Err("engine all|ten FILES EDITION DIR".to_owned());
     };
     let number = |text: &str| text.parse::<usize>().map_err(|error| error.to_string());
     let (files, edition) = (number(files)?, number(edition)?);
-    let replaced = small_files::replaced(deed, files);
+    let replaced = small_files::replaced(workload, files);
     let bytes: Vec<_> = replaced
         .iter()
         .map(|&file| (small_files::path(file), small_files::bytes(file, edition)))
         .collect();
-    let publication = match deed.as_str() {
+    let publication = match workload.as_str() {
         "all" => Publication::Swap,
         _ => Publication::Merge,
     };
@@ -54,11 +54,11 @@ pub(crate) fn replace(words: &[String]) -> Result<String, String> {
 
 /// Publishes or verifies a tree of linked files; prints nanoseconds and peak kibibytes.
 pub(crate) fn grow(words: &[String]) -> Result<String, String> {
-    let [deed, files, dir, store] = words else {
+    let [workload, files, dir, store] = words else {
         return Err("grow put|swap|verify FILES DIR STORE".to_owned());
     };
     let files = files.parse().map_err(|_| "FILES is a number".to_owned())?;
-    let told = match deed.as_str() {
+    let told = match workload.as_str() {
         "put" => link(Path::new(dir), files, Publication::Put, Path::new(store)),
         "swap" => link(Path::new(dir), files, Publication::Swap, Path::new(store)),
         _ => verify(Path::new(dir)),

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_goes_before_what_stands_there_and_that_before_the_defaults() {
+    fn what_is_typed_goes_before_what_exists_and_that_before_the_defaults() {
         let typed = Choices {
             symlinks: Some(true),
             prompt: Some(prompt("typed")),

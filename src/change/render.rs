@@ -375,7 +375,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_is_told_in_the_unit_that_fits() {
+    fn a_size_is_shown_in_the_unit_that_fits() {
         let told = [0, 999, 1_000, 1_999, 9_876_543, 12_000_000_000].map(shown_size);
         assert_eq!(
             told,

@@ -338,7 +338,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_are_kept_and_cannot_forge_lines_of_ours() {
+    fn the_last_lines_are_kept_and_cannot_forge_lines_of_rvenv() {
         let many: Vec<String> = (0..50).map(|n| format!("line {n}")).collect();
         let last = last_lines(many.join("\n").as_bytes());
         assert_eq!(last.len(), LINES_MAX);

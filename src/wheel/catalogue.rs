@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_memo_that_is_not_ours_is_as_good_as_none() {
+    fn a_note_that_rvenv_did_not_write_is_as_good_as_none() {
         let (place, path) = shelf();
         let catalogue = catalogue(&place);
         catalogue.open(&path).unwrap();

@@ -109,7 +109,7 @@ mod tests {
 
     /// As in Python's `zipimport`, the archive is found from its end.
     #[test]
-    fn the_archive_is_read_behind_whatever_stands_before_it() {
+    fn the_archive_is_read_behind_whatever_precedes_it() {
         let program = launchers().program(Window::Console, "p", b"print(1)\n");
         let mut archive = zip::ZipArchive::new(Cursor::new(program)).unwrap();
         let mut text = String::new();

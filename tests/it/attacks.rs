@@ -22,9 +22,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use crate::desk::{Desk, NOBODY, desk, desk_for_all, fifo};
 use crate::machine;
 use crate::machine::{ended, tree};
+use crate::sandbox::{OTHER_USER, Sandbox, fifo, sandbox, sandbox_for_all};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, open, openat2, renameat_with};
 
 /// Every command that changes `tmp/E`.
@@ -36,44 +36,47 @@ const CHANGES: [&[&str]; 5] = [
     &["recover", "tmp/E"],
 ];
 
-/// A desk with `tmp`, which all users may write, and `tmp/E`, an environment that root owns.
-fn desk_with_tmp() -> Option<Desk> {
-    let desk = desk_for_all()?;
-    fs::create_dir(desk.path("tmp")).unwrap();
-    fs::set_permissions(desk.path("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
-    desk.create(&["tmp/E"]).ok();
-    desk.create(&["tmp/E", "--clear", "--keep"]).ok();
-    desk.write("victim", "a file of root's");
-    Some(desk)
+/// A sandbox with `tmp`, which all users may write, and `tmp/E`, an environment that root owns.
+fn sandbox_with_tmp() -> Option<Sandbox> {
+    let sandbox = sandbox_for_all()?;
+    fs::create_dir(sandbox.path("tmp")).unwrap();
+    fs::set_permissions(sandbox.path("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+    sandbox.create(&["tmp/E"]).ok();
+    sandbox.create(&["tmp/E", "--clear", "--keep"]).ok();
+    sandbox.write("victim", "a file of root's");
+    Some(sandbox)
 }
 
-fn give_to_nobody(path: &Path) {
-    lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+fn give_to_other_user(path: &Path) {
+    lchown(path, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
 }
 
 /// The arguments of a change, with an interpreter where one is necessary.
-fn command(desk: &Desk, words: &[&str]) -> std::process::Command {
+fn command(sandbox: &Sandbox, words: &[&str]) -> std::process::Command {
     match words.first() {
-        Some(&("create" | "upgrade")) => desk.command(words),
-        _ => desk.scratch.command(words),
+        Some(&("create" | "upgrade")) => sandbox.command(words),
+        _ => sandbox.scratch.command(words),
     }
 }
 
 /// Checks that every change fails with this code and leaves everything as it was, except the time
 /// of the parent directory.
 #[track_caller]
-fn all_refused(desk: &Desk, code: i32, why: &str) {
+fn all_refused(sandbox: &Sandbox, code: i32, why: &str) {
     for words in CHANGES {
-        let before = seen(desk);
-        let said = ended(&mut command(desk, words)).failed(code);
+        let before = seen(sandbox);
+        let said = ended(&mut command(sandbox, words)).failed(code);
         assert!(said.contains(why), "{words:?}: {said}");
-        assert!(before == seen(desk), "{words:?} touched something: {said}");
+        assert!(
+            before == seen(sandbox),
+            "{words:?} touched something: {said}"
+        );
     }
 }
 
-/// Everything on the desk, without the time of the directory that holds the lock file.
-fn seen(desk: &Desk) -> std::collections::BTreeMap<String, machine::Entry> {
-    let mut seen = tree(&desk.path(""));
+/// Everything in the sandbox, without the time of the directory that holds the lock file.
+fn seen(sandbox: &Sandbox) -> std::collections::BTreeMap<String, machine::Entry> {
+    let mut seen = tree(&sandbox.path(""));
     seen.get_mut("tmp").unwrap().mtime = 0;
     seen
 }
@@ -83,11 +86,13 @@ fn seen(desk: &Desk) -> std::collections::BTreeMap<String, machine::Entry> {
 /// Some kernels do not even let root open it: then the lock of the environment itself is enough.
 #[test]
 fn a_planted_lock_is_refused_or_passed_by_and_not_written_to() {
-    let Some(desk) = desk_with_tmp() else { return };
-    let lock = desk.path("tmp/.E.rvenv.lock");
-    let (victim, absent) = (desk.path("victim"), desk.path("absent"));
+    let Some(sandbox) = sandbox_with_tmp() else {
+        return;
+    };
+    let lock = sandbox.path("tmp/.E.rvenv.lock");
+    let (victim, absent) = (sandbox.path("victim"), sandbox.path("absent"));
     let plants: [&dyn Fn(); 5] = [
-        &|| fs::write(&lock, "locked by nobody").unwrap(),
+        &|| fs::write(&lock, "locked by another user").unwrap(),
         &|| symlink(&victim, &lock).unwrap(),
         &|| symlink(&absent, &lock).unwrap(),
         &|| fifo(&lock),
@@ -95,10 +100,10 @@ fn a_planted_lock_is_refused_or_passed_by_and_not_written_to() {
     ];
     for (number, plant) in plants.iter().enumerate() {
         plant();
-        give_to_nobody(&lock);
-        let planted = seen(&desk).remove("tmp/.E.rvenv.lock");
+        give_to_other_user(&lock);
+        let planted = seen(&sandbox).remove("tmp/.E.rvenv.lock");
         for words in CHANGES {
-            let ended = ended(&mut command(&desk, words));
+            let ended = ended(&mut command(&sandbox, words));
             let is_refused = ended.code == Some(1)
                 && ended
                     .stderr
@@ -109,16 +114,16 @@ fn a_planted_lock_is_refused_or_passed_by_and_not_written_to() {
             );
             assert_eq!(
                 planted,
-                seen(&desk).remove("tmp/.E.rvenv.lock"),
+                seen(&sandbox).remove("tmp/.E.rvenv.lock"),
                 "{words:?}"
             );
-            desk.works("tmp/E");
+            sandbox.works("tmp/E");
         }
         fs::remove_file(&lock)
             .or_else(|_| fs::remove_dir(&lock))
             .unwrap();
     }
-    assert_eq!(desk.read("victim"), "a file of root's");
+    assert_eq!(sandbox.read("victim"), "a file of root's");
     assert!(!absent.exists());
 }
 
@@ -126,45 +131,51 @@ fn a_planted_lock_is_refused_or_passed_by_and_not_written_to() {
 /// another user's notes.
 #[test]
 fn a_lock_that_is_another_name_of_a_file_is_not_written_to() {
-    let Some(desk) = desk_with_tmp() else { return };
-    fs::hard_link(desk.path("victim"), desk.path("tmp/.E.rvenv.lock")).unwrap();
-    all_refused(&desk, 1, "/.E.rvenv.lock` has a second hard link");
-    assert_eq!(desk.read("victim"), "a file of root's");
+    let Some(sandbox) = sandbox_with_tmp() else {
+        return;
+    };
+    fs::hard_link(sandbox.path("victim"), sandbox.path("tmp/.E.rvenv.lock")).unwrap();
+    all_refused(&sandbox, 1, "/.E.rvenv.lock` has a second hard link");
+    assert_eq!(sandbox.read("victim"), "a file of root's");
 }
 
 /// I6, I7: not even root acts on another user's journal, whatever it contains and however it got
 /// there.
 #[test]
 fn a_planted_journal_is_refused_and_changes_nothing() {
-    let Some(desk) = desk_with_tmp() else { return };
+    let Some(sandbox) = sandbox_with_tmp() else {
+        return;
+    };
     for name in [
         "journal",
         "journal.settle",
         "journal.undo",
         "journal.doubt-settle-x",
     ] {
-        let planted = desk.path("tmp").join(format!(".E.rvenv.{name}"));
+        let planted = sandbox.path("tmp").join(format!(".E.rvenv.{name}"));
         // The record of root's own generation is a valid journal.
-        fs::copy(desk.path("tmp/.E.rvenv.old-1.journal"), &planted).unwrap();
+        fs::copy(sandbox.path("tmp/.E.rvenv.old-1.journal"), &planted).unwrap();
         fs::set_permissions(&planted, fs::Permissions::from_mode(0o600)).unwrap();
-        give_to_nobody(&planted);
-        all_refused(&desk, 5, "belongs to user 65534");
+        give_to_other_user(&planted);
+        all_refused(&sandbox, 5, "belongs to user 65534");
         fs::remove_file(&planted).unwrap();
-        fs::hard_link(desk.path("tmp/.E.rvenv.old-1.journal"), &planted).unwrap();
-        all_refused(&desk, 5, "more than one hard link");
+        fs::hard_link(sandbox.path("tmp/.E.rvenv.old-1.journal"), &planted).unwrap();
+        all_refused(&sandbox, 5, "more than one hard link");
         fs::remove_file(&planted).unwrap();
         symlink(".E.rvenv.old-1.journal", &planted).unwrap();
-        all_refused(&desk, 5, "not a regular file");
+        all_refused(&sandbox, 5, "not a regular file");
         fs::remove_file(&planted).unwrap();
     }
-    desk.scratch.rvenv(&["rollback", "tmp/E"]).ok();
+    sandbox.scratch.rvenv(&["rollback", "tmp/E"]).ok();
 }
 
 /// I6: an object of another user with one of rvenv's names is reported; no command deletes it,
 /// enters it or builds in it.
 #[test]
 fn planted_stages_trash_and_drafts_are_named_and_left_alone() {
-    let Some(desk) = desk_with_tmp() else { return };
+    let Some(sandbox) = sandbox_with_tmp() else {
+        return;
+    };
     let planted = [
         "new-000000",
         "new-evil",
@@ -173,19 +184,23 @@ fn planted_stages_trash_and_drafts_are_named_and_left_alone() {
         "journal.tmp",
     ];
     for name in planted {
-        let path = desk.path("tmp").join(format!(".E.rvenv.{name}"));
+        let path = sandbox.path("tmp").join(format!(".E.rvenv.{name}"));
         if name == "journal.tmp" {
             fs::write(&path, "{}").unwrap();
         } else {
             fs::create_dir(&path).unwrap();
             fs::write(path.join("mine"), "another user's").unwrap();
-            give_to_nobody(&path.join("mine"));
+            give_to_other_user(&path.join("mine"));
         }
-        give_to_nobody(&path);
+        give_to_other_user(&path);
     }
-    symlink(desk.path("victim"), desk.path("tmp/.E.rvenv.new-link")).unwrap();
+    symlink(
+        sandbox.path("victim"),
+        sandbox.path("tmp/.E.rvenv.new-link"),
+    )
+    .unwrap();
     let theirs = || {
-        let mut seen = tree(&desk.path("tmp"));
+        let mut seen = tree(&sandbox.path("tmp"));
         seen.retain(|path, _| {
             planted
                 .iter()
@@ -199,7 +214,7 @@ fn planted_stages_trash_and_drafts_are_named_and_left_alone() {
         &["upgrade", "tmp/E", "--prompt", "q"],
         &["recover", "tmp/E"],
     ] {
-        let ended = ended(&mut command(&desk, words));
+        let ended = ended(&mut command(&sandbox, words));
         assert!(
             matches!(ended.code, Some(0 | 1 | 5)),
             "{words:?}: {}",
@@ -210,55 +225,59 @@ fn planted_stages_trash_and_drafts_are_named_and_left_alone() {
             "{words:?} touched something: {}",
             ended.stderr
         );
-        desk.works("tmp/E");
+        sandbox.works("tmp/E");
     }
-    assert_eq!(desk.read("victim"), "a file of root's");
-    assert!(desk.path("tmp/.E.rvenv.new-link").is_symlink());
+    assert_eq!(sandbox.read("victim"), "a file of root's");
+    assert!(sandbox.path("tmp/.E.rvenv.new-link").is_symlink());
 }
 
 /// I6: a generation comes back only to the user who kept it.
 #[test]
 fn a_planted_generation_does_not_come_back() {
-    let Some(desk) = desk_with_tmp() else { return };
+    let Some(sandbox) = sandbox_with_tmp() else {
+        return;
+    };
     // A rollback takes the highest number first.
-    let planted = desk.path("tmp/.E.rvenv.old-9");
+    let planted = sandbox.path("tmp/.E.rvenv.old-9");
     fs::create_dir_all(planted.join("bin")).unwrap();
     fs::write(planted.join("bin/python"), "#!/bin/sh\necho evil\n").unwrap();
-    let record = desk.path("tmp/.E.rvenv.old-9.journal");
-    fs::copy(desk.path("tmp/.E.rvenv.old-1.journal"), &record).unwrap();
+    let record = sandbox.path("tmp/.E.rvenv.old-9.journal");
+    fs::copy(sandbox.path("tmp/.E.rvenv.old-1.journal"), &record).unwrap();
     for path in [
         planted.join("bin/python"),
         planted.join("bin"),
         planted,
         record,
     ] {
-        give_to_nobody(&path);
+        give_to_other_user(&path);
     }
-    let before = seen(&desk);
-    let said = ended(&mut desk.scratch.command(&["rollback", "tmp/E"])).failed(5);
+    let before = seen(&sandbox);
+    let said = ended(&mut sandbox.scratch.command(&["rollback", "tmp/E"])).failed(5);
     assert!(said.contains("generation 9"), "{said}");
-    assert!(before == seen(&desk), "something was touched: {said}");
-    desk.works("tmp/E");
+    assert!(before == seen(&sandbox), "something was touched: {said}");
+    sandbox.works("tmp/E");
 }
 
 /// The same the other way round: another user does not touch what root left.
 #[test]
 fn another_user_does_not_continue_what_root_began() {
-    let Some(desk) = desk_with_tmp() else { return };
-    let killed = desk.create(&["tmp/own", "--check", "kill -KILL $PPID; sleep 1"]);
+    let Some(sandbox) = sandbox_with_tmp() else {
+        return;
+    };
+    let killed = sandbox.create(&["tmp/own", "--check", "kill -KILL $PPID; sleep 1"]);
     assert_eq!(killed.code, None, "{}", killed.stderr);
-    let before = seen(&desk);
+    let before = seen(&sandbox);
     for words in [
         &["create", "tmp/own"][..],
         &["create", "tmp/own", "--clear"],
     ] {
-        let ended = ended(&mut desk.as_nobody(words));
+        let ended = ended(&mut sandbox.as_other_user(words));
         assert!(
             matches!(ended.code, Some(1 | 5)),
             "{words:?}: {}",
             ended.stderr
         );
-        let mut after = seen(&desk);
+        let mut after = seen(&sandbox);
         // The tools of the user who runs the command.
         after.retain(|path, _| before.contains_key(path));
         let changed: Vec<_> = before
@@ -267,7 +286,7 @@ fn another_user_does_not_continue_what_root_began() {
             .collect();
         assert!(changed.is_empty(), "{words:?}: {changed:?}");
     }
-    desk.scratch.rvenv(&["recover", "tmp/own"]).ok();
+    sandbox.scratch.rvenv(&["recover", "tmp/own"]).ok();
 }
 
 /// Exchanges directories for links to a victim, again and again, until dropped.
@@ -336,8 +355,8 @@ fn swap_each(parent: &Path, link: &Path, swaps: &AtomicU64) {
 /// nothing behind it.
 #[test]
 fn a_directory_that_turns_into_a_link_leads_nowhere() {
-    let Some(desk) = desk() else { return };
-    let start = |words: &[&str]| ended(&mut command(&desk, words));
+    let Some(sandbox) = sandbox() else { return };
+    let start = |words: &[&str]| ended(&mut command(&sandbox, words));
     for name in [
         "bin",
         "lib/python3.13/site-packages",
@@ -345,18 +364,18 @@ fn a_directory_that_turns_into_a_link_leads_nowhere() {
         ".rvenv",
         "strangers",
     ] {
-        desk.write(&format!("victim/{name}/precious"), "precious");
+        sandbox.write(&format!("victim/{name}/precious"), "precious");
     }
-    fs::create_dir(desk.path("tmp")).unwrap();
-    let before = tree(&desk.path("victim"));
+    fs::create_dir(sandbox.path("tmp")).unwrap();
+    let before = tree(&sandbox.path("victim"));
     let (over, swaps) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut codes = std::collections::BTreeMap::<Option<i32>, u32>::new();
     thread::scope(|scope| {
         scope.spawn(|| {
-            let link = desk.path("link");
-            symlink(desk.path("victim"), &link).unwrap();
+            let link = sandbox.path("link");
+            symlink(sandbox.path("victim"), &link).unwrap();
             while !over.load(Ordering::Relaxed) {
-                swap_each(&desk.path("tmp"), &link, &swaps);
+                swap_each(&sandbox.path("tmp"), &link, &swaps);
             }
         });
         let _over = Swapper { over: &over };
@@ -378,8 +397,8 @@ fn a_directory_that_turns_into_a_link_leads_nowhere() {
             ] {
                 // A stage that was a link when it was put at the target is a link there, and would
                 // be followed.
-                if desk.path("tmp/E").is_symlink() {
-                    fs::remove_file(desk.path("tmp/E")).unwrap();
+                if sandbox.path("tmp/E").is_symlink() {
+                    fs::remove_file(sandbox.path("tmp/E")).unwrap();
                 }
                 let ended = start(words);
                 *codes.entry(ended.code).or_default() += 1;
@@ -388,7 +407,7 @@ fn a_directory_that_turns_into_a_link_leads_nowhere() {
                     is_told && !ended.stderr.contains("panicked"),
                     "round {round}, {words:?}: {ended:?}"
                 );
-                let after = tree(&desk.path("victim"));
+                let after = tree(&sandbox.path("victim"));
                 assert!(
                     before == after,
                     "round {round}, {words:?}: {ended:?}\n{before:?}\nbecame\n{after:?}"
@@ -398,7 +417,7 @@ fn a_directory_that_turns_into_a_link_leads_nowhere() {
     });
     let swaps = swaps.into_inner();
     println!("{swaps} directories were links for a moment; exit codes {codes:?}");
-    assert!(swaps > u64::from(ROUNDS), "nobody attacked");
+    assert!(swaps > u64::from(ROUNDS), "no attack happened");
     assert!(
         codes.contains_key(&Some(0)),
         "nothing was done under attack"
@@ -411,15 +430,15 @@ const ROUNDS: u32 = 6;
 /// I6: the command works in the parent directory that it opened, whatever its name leads to later.
 #[test]
 fn a_parent_that_turns_into_a_link_gets_the_whole_environment_or_nothing() {
-    let Some(desk) = desk() else { return };
-    desk.write("decoy/precious", "precious");
-    fs::create_dir(desk.path("tmp")).unwrap();
-    symlink("decoy", desk.path("link")).unwrap();
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.write("decoy/precious", "precious");
+    fs::create_dir(sandbox.path("tmp")).unwrap();
+    symlink("decoy", sandbox.path("link")).unwrap();
     let (over, swaps) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                let (link, tmp) = (desk.path("link"), desk.path("tmp"));
+                let (link, tmp) = (sandbox.path("link"), sandbox.path("tmp"));
                 renameat_with(CWD, &link, CWD, &tmp, RenameFlags::EXCHANGE).unwrap();
                 swaps.fetch_add(1, Ordering::Relaxed);
                 thread::yield_now();
@@ -428,27 +447,27 @@ fn a_parent_that_turns_into_a_link_gets_the_whole_environment_or_nothing() {
         let _over = Swapper { over: &over };
         for _ in 0..ROUNDS * 2 {
             for words in [&["create", "tmp/E"][..], &["create", "tmp/E", "--clear"]] {
-                let ended = ended(&mut command(&desk, words));
+                let ended = ended(&mut command(&sandbox, words));
                 assert!(matches!(ended.code, Some(0 | 1 | 3)), "{ended:?}");
             }
         }
     });
     println!("the parent was exchanged {} times", swaps.into_inner());
-    assert_eq!(desk.read("decoy/precious"), "precious");
+    assert_eq!(sandbox.read("decoy/precious"), "precious");
     for parent in ["decoy", "tmp", "link"] {
-        if desk.path(parent).is_symlink() {
+        if sandbox.path(parent).is_symlink() {
             continue;
         }
-        let names = fs::read_dir(desk.path(parent))
+        let names = fs::read_dir(sandbox.path(parent))
             .unwrap()
             .map(|entry| entry.unwrap().file_name());
         let mut names: Vec<OsString> = names.filter(|name| name != "precious").collect();
         names.retain(|name| name != "E");
         assert_eq!(names, [""; 0].map(OsString::from), "{parent}");
-        if desk.path(parent).join("E").exists() {
-            assert!(desk.path(parent).join("E/pyvenv.cfg").is_file());
-            assert!(desk.path(parent).join("E/bin/python").exists());
-            assert!(desk.path(parent).join("E/.rvenv/receipt.json").is_file());
+        if sandbox.path(parent).join("E").exists() {
+            assert!(sandbox.path(parent).join("E/pyvenv.cfg").is_file());
+            assert!(sandbox.path(parent).join("E/bin/python").exists());
+            assert!(sandbox.path(parent).join("E/.rvenv/receipt.json").is_file());
         }
     }
 }

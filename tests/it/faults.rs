@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::process::Command;
 
+use crate::actions::{Action, Bench, for_each, wrecks};
 use crate::calls::{Answer, Call, Counted, are_met, list, meet, run};
-use crate::deeds::{Bench, Deed, for_each, wrecks};
 use crate::trees::Ended;
 use libc::{EACCES, EBUSY, EDQUOT, EINTR, EIO, EMFILE, ENOSPC, ENOSYS, EROFS, EXDEV};
 
@@ -130,8 +130,8 @@ impl Fault {
     fn check_story(&self, ended: &Ended, what: &str) {
         let story = &ended.story;
         assert!(!story.contains("panicked at"), "{what}: {story}");
-        let is_ours = matches!(ended.code, Some(0 | 1 | 3 | 5 | 6));
-        assert!(is_ours, "{what}: {:?} {story}", ended.code);
+        let is_own_code = matches!(ended.code, Some(0 | 1 | 3 | 5 | 6));
+        assert!(is_own_code, "{what}: {:?} {story}", ended.code);
         if ended.code != Some(0) {
             let is_left = ended.code == Some(5) && story.contains("Left `");
             let said = format!("os error {}", self.error);
@@ -182,7 +182,7 @@ fn judge(bench: &Bench, ended: &Ended, what: &str) {
     if let Some(claim) = claim {
         assert_eq!(seen, Ok(claim), "{what}: {:?} {}", ended.code, ended.story);
     }
-    if bench.deed.is_whole() {
+    if bench.action.is_whole() {
         assert!(seen.is_ok(), "{what}: {seen:?} {}", ended.story);
     }
     bench.check_interpreter();
@@ -195,7 +195,7 @@ fn judge(bench: &Bench, ended: &Ended, what: &str) {
 
 /// Makes each call of a command fail in turn.
 fn sweep(bench: &Bench) -> Row {
-    let deed = bench.deed;
+    let action = bench.action;
     bench.prepare();
     let calls = list(&mut bench.command(), counted(bench));
     let mut row = Row {
@@ -206,7 +206,7 @@ fn sweep(bench: &Bench) -> Row {
     for fault in faults(&calls) {
         bench.prepare();
         let ended = fault.disturb(bench, bench.command());
-        let what = format!("{deed:?}: {fault:?}");
+        let what = format!("{action:?}: {fault:?}");
         fault.check_story(&ended, &what);
         judge(bench, &ended, &what);
         row.count(&fault, &ended);
@@ -217,7 +217,7 @@ fn sweep(bench: &Bench) -> Row {
 
 /// Makes each call of `recover` fail in turn, after a command was killed right after a rename.
 fn sweep_recovery(bench: &Bench) -> Row {
-    let deed = bench.deed;
+    let action = bench.action;
     bench.prepare();
     let calls = list(&mut bench.command(), Counted::Changing);
     let mut row = Row {
@@ -238,9 +238,9 @@ fn sweep_recovery(bench: &Bench) -> Row {
             kill();
             let before = bench.seen();
             let ended = fault.disturb(bench, recover());
-            let what = format!("{deed:?} killed after {at:?}, its recovery: {fault:?}");
+            let what = format!("{action:?} killed after {at:?}, its recovery: {fault:?}");
             fault.check_story(&ended, &what);
-            if deed.is_whole() {
+            if action.is_whole() {
                 assert_eq!(bench.seen(), before, "{what}: {}", ended.story);
             }
             bench.check_interpreter();
@@ -252,8 +252,8 @@ fn sweep_recovery(bench: &Bench) -> Row {
     row
 }
 
-fn check(deed: Deed) -> Vec<Row> {
-    let Some(bench) = Bench::new(deed, BARE) else {
+fn check(action: Action) -> Vec<Row> {
+    let Some(bench) = Bench::new(action, BARE) else {
         return Vec::new();
     };
     let rows = vec![sweep(&bench), sweep_recovery(&bench)];
@@ -271,7 +271,7 @@ fn an_error_at_any_call_leaves_the_environment_that_the_exit_code_says() {
         "{:38} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6}",
         "command", "calls", "faults", "done", "failed", "stale", "person", "doubt"
     );
-    let rows = for_each(&Deed::ALL, check);
+    let rows = for_each(&Action::ALL, check);
     for (error, name) in ERRORS {
         let count: usize = rows.iter().filter_map(|row| row.errors.get(&error)).sum();
         println!("{name}: {count} faults");

@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use crate::actions::{Action, Bench, Seen, for_each, wrecks};
 use crate::calls::{Answer, Call, Counted, are_met, list, meet};
-use crate::deeds::{Bench, Deed, Seen, for_each, wrecks};
 use crate::trees::end;
 
 /// After this many kills, the command itself runs again, too, and not only `recover`.
@@ -78,7 +78,7 @@ fn kill(bench: &Bench, number: usize) -> Option<Call> {
 
 /// Kills a command at calls with these numbers, until it completes.
 fn sweep(bench: &Bench, numbers: impl Iterator<Item = usize>) -> (Row, Vec<Call>) {
-    let deed = bench.deed;
+    let action = bench.action;
     let mut row = Row {
         name: bench.shown(),
         ..Row::default()
@@ -88,18 +88,18 @@ fn sweep(bench: &Bench, numbers: impl Iterator<Item = usize>) -> (Row, Vec<Call>
         let Some(call) = kill(bench, number) else {
             break;
         };
-        let what = format!("{deed:?}, killed at {call:?}");
+        let what = format!("{action:?}, killed at {call:?}");
         let at_once = bench.seen();
-        if deed.is_whole() {
+        if action.is_whole() {
             assert!(at_once.is_ok(), "{what}: {at_once:?}");
         }
         bench.check_interpreter();
         let seen = bench.recover(&what);
         // A change entry by entry may have waited for a check that no process runs any more.
-        let is_decided = !deed.is_whole() || at_once == Ok(seen);
+        let is_decided = !action.is_whole() || at_once == Ok(seen);
         assert!(is_decided, "{what}: {at_once:?} became {seen:?}");
         row.count(seen);
-        if calls.len().is_multiple_of(AGAIN) && deed.can_be_repeated() {
+        if calls.len().is_multiple_of(AGAIN) && action.can_be_repeated() {
             repeat(bench, number, &what);
             row.count(Seen::New);
         }
@@ -114,7 +114,7 @@ fn sweep(bench: &Bench, numbers: impl Iterator<Item = usize>) -> (Row, Vec<Call>
 /// Kills the command at a call once more, and runs it again.
 fn repeat(bench: &Bench, number: usize, what: &str) {
     kill(bench, number);
-    let is_stale = bench.deed == Deed::Apply && bench.seen() == Ok(Seen::New);
+    let is_stale = bench.action == Action::Apply && bench.seen() == Ok(Seen::New);
     let ended = end(&mut bench.command());
     // A plan is stale once its own new tree exists.
     let expected = if is_stale { 3 } else { 0 };
@@ -138,7 +138,7 @@ fn sweep_recovery(bench: &Bench, calls: &[Call]) -> Row {
             let (call, ended) = meet(&mut bench.lab.rvenv(&words), number, Answer::Kills);
             let what = format!(
                 "{:?}, killed after {after:?}; its recovery at {call:?}",
-                bench.deed
+                bench.action
             );
             if call.is_none() {
                 assert_eq!(ended.code, Some(0), "{what}: {}", ended.story);
@@ -148,7 +148,7 @@ fn sweep_recovery(bench: &Bench, calls: &[Call]) -> Row {
             }
             assert_eq!(ended.code, None, "{what}: {}", ended.story);
             let seen = bench.seen();
-            assert!(!bench.deed.is_whole() || seen.is_ok(), "{what}: {seen:?}");
+            assert!(!bench.action.is_whole() || seen.is_ok(), "{what}: {seen:?}");
             bench.check_interpreter();
             row.count(bench.recover(&what));
             row.calls += 1;
@@ -158,21 +158,21 @@ fn sweep_recovery(bench: &Bench, calls: &[Call]) -> Row {
 }
 
 /// All kills of one command in environments without pip.
-fn check(deed: Deed) -> Vec<Row> {
-    let Some(bench) = Bench::new(deed, BARE) else {
+fn check(action: Action) -> Vec<Row> {
+    let Some(bench) = Bench::new(action, BARE) else {
         return Vec::new();
     };
     let (row, calls) = sweep(&bench, 1..);
     let seen = bench.settled();
-    assert_eq!(seen, Ok(Seen::New), "{deed:?}, not killed any more");
+    assert_eq!(seen, Ok(Seen::New), "{action:?}, not killed any more");
     let rows = vec![row, sweep_recovery(&bench, &calls)];
     rows.iter().for_each(Row::print);
     rows
 }
 
 /// Kills of one command in an environment with pip.
-fn check_with_pip(deed: Deed) -> Vec<Row> {
-    let Some(bench) = Bench::new(deed, &[]) else {
+fn check_with_pip(action: Action) -> Vec<Row> {
+    let Some(bench) = Bench::new(action, &[]) else {
         return Vec::new();
     };
     if !bench.lab.has_pip {
@@ -230,9 +230,9 @@ fn a_kill_at_any_call_leaves_the_old_environment_or_the_new_one() {
         "{:38} {:>6} {:>6} {:>6} {:>6}",
         "command", "calls", "kills", "old", "new"
     );
-    let mut rows = for_each(&Deed::ALL, check);
+    let mut rows = for_each(&Action::ALL, check);
     if wants_all() {
-        rows.extend(for_each(&Deed::ALL, check_with_pip));
+        rows.extend(for_each(&Action::ALL, check_with_pip));
     }
     let kills: usize = rows.iter().map(|row| row.kills).sum();
     println!("{kills} kills");
@@ -253,7 +253,7 @@ fn holds(path: &Path, text: &str) -> bool {
 /// meanwhile is kept.
 #[test]
 fn what_was_edited_while_a_health_check_ran_survives_its_kill() {
-    let Some(bench) = Bench::new(Deed::Upgrade, BARE) else {
+    let Some(bench) = Bench::new(Action::Upgrade, BARE) else {
         return;
     };
     let mut command = bench.command();

@@ -12,9 +12,9 @@ mod helpers;
 #[cfg(target_os = "linux")]
 use helpers::places;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-use helpers::{calls, deeds};
+use helpers::{actions, calls};
 #[cfg(unix)]
-use helpers::{desk, machine, mounts, packages, refused, strace, switched, trees};
+use helpers::{machine, mounts, packages, refused, sandbox, strace, switched, trees};
 
 mod activate_cmd;
 mod attacks;

@@ -61,14 +61,14 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Repeats a deed on threads while `work` runs; returns how often.
-fn meanwhile(threads: usize, deed: impl Fn() + Sync, work: impl FnOnce()) -> u64 {
+/// Repeats a action on threads while `work` runs; returns how often.
+fn meanwhile(threads: usize, action: impl Fn() + Sync, work: impl FnOnce()) -> u64 {
     let (is_over, count) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
-                    deed();
+                    action();
                     count.fetch_add(1, Ordering::Relaxed);
                 }
             });

@@ -178,10 +178,10 @@ impl Drop for Over<'_> {
 fn spell(lab: &Lab, counts: &Counts) {
     let is_over = AtomicBool::new(false);
     let until = Instant::now() + SPELL;
-    let again = |deed: &dyn Fn()| {
+    let again = |action: &dyn Fn()| {
         let _over = Over(&is_over);
         while Instant::now() < until && !is_over.load(Ordering::Relaxed) {
-            deed();
+            action();
         }
     };
     let one_of = |verbs: &[&'static str]| {

@@ -30,11 +30,11 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[String]) -> Result<u128, Failure> {
-    let [engine, deed, files, edition, dir] = words else {
+    let [engine, workload, files, edition, dir] = words else {
         return Err("engines ENGINE all|ten FILES EDITION DIR".into());
     };
     let (files, edition) = (files.parse()?, edition.parse()?);
-    let replaced = small_files::replaced(deed, files);
+    let replaced = small_files::replaced(workload, files);
     let bytes: Vec<_> = replaced
         .into_iter()
         .map(|file| (small_files::path(file), small_files::bytes(file, edition)))

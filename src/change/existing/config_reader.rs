@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_loses_the_quotes_of_whoever_wrote_it() {
+    fn a_prompt_loses_the_quotes_of_its_author() {
         let check = |text: &str, expect: &str| {
             let found = read(&format!("home = /a\nprompt = {text}"));
             assert_eq!(found.prompt.as_deref(), Some(expect), "{text}");

@@ -308,7 +308,7 @@ fn an_environment_activated_over_another_or_itself_leaves_the_first() {
 }
 
 #[test]
-fn environments_of_pythons_own_venv_and_ours_leave_each_other() {
+fn environments_of_venv_and_rvenv_leave_each_other() {
     let home = scratch();
     let theirs = home.path().join("theirs");
     let made = is_installed("python3")

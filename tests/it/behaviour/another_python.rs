@@ -6,36 +6,36 @@
 
 use std::fs;
 
-use crate::desk::{Desk, desk_of, minor_of};
 use crate::machine::{Python, ended};
 use crate::refused::refused_by;
+use crate::sandbox::{Sandbox, minor_of, sandbox_of};
 use crate::trees::{Sameness, compare, look};
 use rvenv::EnvBuilder;
 use rvenv::host::Host;
 use rvenv::python::Request;
 
-/// A desk with an environment `E` of 3.11, and a 3.12; the text of both versions.
+/// A sandbox with an environment `E` of 3.11, and a 3.12; the text of both versions.
 struct Two {
-    desk: Desk,
+    sandbox: Sandbox,
     new: Python,
     from: String,
     to: String,
 }
 
-fn version(desk: &Desk, python: &Python) -> String {
+fn version(sandbox: &Sandbox, python: &Python) -> String {
     let code = "import sys; print('%d.%d.%d' % sys.version_info[:3])";
-    let said = desk.scratch.run(&python.path, &["-c", code]).ok();
+    let said = sandbox.scratch.run(&python.path, &["-c", code]).ok();
     said.trim().to_owned()
 }
 
 fn two() -> Option<Two> {
     let (old, new) = (minor_of(11)?, minor_of(12)?);
-    let desk = desk_of(old);
-    desk.create(&["E"]).ok();
-    let from = version(&desk, &desk.python);
-    let to = version(&desk, &new);
+    let sandbox = sandbox_of(old);
+    sandbox.create(&["E"]).ok();
+    let from = version(&sandbox, &sandbox.python);
+    let to = version(&sandbox, &new);
     Some(Two {
-        desk,
+        sandbox,
         new,
         from,
         to,
@@ -44,8 +44,8 @@ fn two() -> Option<Two> {
 
 impl Two {
     fn install(&self, name: &str) {
-        let site = self.desk.site_packages("E");
-        self.desk
+        let site = self.sandbox.site_packages("E");
+        self.sandbox
             .write(&format!("{site}/{name}.dist-info/RECORD"), "");
     }
 
@@ -56,7 +56,7 @@ impl Two {
     }
 
     fn plan_file(&self) -> String {
-        self.desk.path("../plan.json").display().to_string()
+        self.sandbox.path("../plan.json").display().to_string()
     }
 
     fn change(&self) -> String {
@@ -67,11 +67,11 @@ impl Two {
 #[test]
 fn the_plan_and_the_success_name_both_versions_and_a_generation_is_kept() {
     let Some(two) = two() else { return };
-    let desk = &two.desk;
-    let before = look(&desk.path("E"));
-    let shown = desk.scratch.rvenv(&two.words(&["plan", "E"])).ok();
+    let sandbox = &two.sandbox;
+    let before = look(&sandbox.path("E"));
+    let shown = sandbox.scratch.rvenv(&two.words(&["plan", "E"])).ok();
     assert!(shown.contains(&two.change()), "{shown}");
-    let made = desk.scratch.rvenv(&two.words(&["create", "E"]));
+    let made = sandbox.scratch.rvenv(&two.words(&["create", "E"]));
     made.clone().ok();
     assert!(made.stderr.contains(&two.change()), "{}", made.stderr);
     assert!(
@@ -80,21 +80,21 @@ fn the_plan_and_the_success_name_both_versions_and_a_generation_is_kept() {
         "{}",
         made.stderr
     );
-    desk.works("E");
+    sandbox.works("E");
     // The same again is no change, and nothing is kept.
-    let again = desk.scratch.rvenv(&two.words(&["create", "E"]));
+    let again = sandbox.scratch.rvenv(&two.words(&["create", "E"]));
     assert!(again.stderr.contains("no changes"), "{again:?}");
-    desk.scratch.rvenv(&["rollback", "E"]).ok();
-    compare(&before, &look(&desk.path("E")), Sameness::Restored).unwrap();
-    desk.works("E");
+    sandbox.scratch.rvenv(&["rollback", "E"]).ok();
+    compare(&before, &look(&sandbox.path("E")), Sameness::Restored).unwrap();
+    sandbox.works("E");
 }
 
 #[test]
 fn a_change_for_the_same_python_says_nothing_of_versions_and_keeps_nothing() {
     let Some(two) = two() else { return };
-    let shown = two.desk.verb("plan", &["E", "--prompt", "p"]).ok();
+    let shown = two.sandbox.verb("plan", &["E", "--prompt", "p"]).ok();
     assert!(!shown.contains("from Python"), "{shown}");
-    let said = two.desk.create(&["E", "--prompt", "p"]).stderr;
+    let said = two.sandbox.create(&["E", "--prompt", "p"]).stderr;
     assert!(
         said.contains(&format!("with Python {}", two.from)),
         "{said}"
@@ -106,23 +106,23 @@ fn a_change_for_the_same_python_says_nothing_of_versions_and_keeps_nothing() {
 fn nothing_is_kept_where_that_is_asked() {
     let Some(two) = two() else { return };
     let words = two.words(&["create", "E", "--no-keep"]);
-    let said = two.desk.scratch.rvenv(&words);
+    let said = two.sandbox.scratch.rvenv(&words);
     said.clone().ok();
     assert!(!said.stderr.contains("rollback"), "{}", said.stderr);
-    two.desk.scratch.rvenv(&["rollback", "E"]).failed(3);
+    two.sandbox.scratch.rvenv(&["rollback", "E"]).failed(3);
 }
 
 /// I8: the same for each command.
 #[test]
 fn packages_that_would_be_lost_are_named_by_create_plan_and_apply() {
     let Some(two) = two() else { return };
-    let desk = &two.desk;
+    let sandbox = &two.sandbox;
     two.install("six-1.16.0");
     let plan = two.plan_file();
     let allowed = two.words(&["plan", "E", "--allow-lost", "-o", &plan]);
-    desk.scratch.rvenv(&allowed).ok();
+    sandbox.scratch.rvenv(&allowed).ok();
     let refused = |words: &[&str]| {
-        let said = refused_by(&desk.scratch, &mut desk.scratch.command(words), 3);
+        let said = refused_by(&sandbox.scratch, &mut sandbox.scratch.command(words), 3);
         assert!(said.contains("six 1.16.0"), "{said}");
         assert!(said.contains("--allow-lost"), "{said}");
         // Only a command that writes could have changed the state of its target.
@@ -138,7 +138,7 @@ fn packages_that_would_be_lost_are_named_by_create_plan_and_apply() {
     ];
     said.dedup();
     assert_eq!(said.len(), 1, "one rule, one message: {said:?}");
-    let mut apply = desk.scratch.command(&["apply", &plan, "--allow-lost"]);
+    let mut apply = sandbox.scratch.command(&["apply", &plan, "--allow-lost"]);
     let made = ended(&mut apply);
     made.clone().ok();
     assert!(made.stderr.contains(&two.change()), "{}", made.stderr);
@@ -151,7 +151,7 @@ fn packages_that_would_be_lost_are_named_by_create_plan_and_apply() {
 fn a_package_that_came_after_the_plan_is_not_lost_by_it() {
     let Some(two) = two() else { return };
     let plan = two.plan_file();
-    let scratch = &two.desk.scratch;
+    let scratch = &two.sandbox.scratch;
     scratch.rvenv(&two.words(&["plan", "E", "-o", &plan])).ok();
     two.install("late-1.0");
     let said = refused_by(scratch, &mut scratch.command(&["apply", &plan]), 3);
@@ -161,18 +161,22 @@ fn a_package_that_came_after_the_plan_is_not_lost_by_it() {
 #[test]
 fn pip_that_the_plan_installs_anew_is_not_lost() {
     let Some(two) = two() else { return };
-    let desk = &two.desk;
+    let sandbox = &two.sandbox;
     let python = two.new.path.to_str().unwrap();
-    desk.scratch
-        .rvenv(&["create", "E", "-p", desk.path_of_python()])
+    sandbox
+        .scratch
+        .rvenv(&["create", "E", "-p", sandbox.path_of_python()])
         .ok();
     let plan = two.plan_file();
-    desk.scratch
+    sandbox
+        .scratch
         .rvenv(&["plan", "E", "-p", python, "-o", &plan])
         .ok();
-    desk.scratch.rvenv(&["apply", &plan]).ok();
+    sandbox.scratch.rvenv(&["apply", &plan]).ok();
     let code = "import pip, sys; print(sys.version_info[1])";
-    let said = desk.scratch.run(&desk.path("E/bin/python"), &["-c", code]);
+    let said = sandbox
+        .scratch
+        .run(&sandbox.path("E/bin/python"), &["-c", code]);
     assert_eq!(said.ok().trim(), "12");
 }
 
@@ -180,32 +184,32 @@ fn pip_that_the_plan_installs_anew_is_not_lost() {
 fn a_library_obeys_the_same_rule_and_keeps_a_generation() {
     let Some(two) = two() else { return };
     two.install("six-1.16.0");
-    let desk = &two.desk;
+    let sandbox = &two.sandbox;
     let builder = EnvBuilder {
         symlinks: true,
         python: Request::Path(two.new.path.clone()),
         ..EnvBuilder::default()
     };
     let host = Host {
-        cache: Some(rvenv::cache::Cache::at(desk.scratch.cache())),
+        cache: Some(rvenv::cache::Cache::at(sandbox.scratch.cache())),
         ..Host::read().unwrap()
     };
-    let create = || builder.create_on(&host, &rvenv::hooks::Venv, desk.path("E"));
+    let create = || builder.create_on(&host, &rvenv::hooks::Venv, sandbox.path("E"));
     let refused = create().unwrap_err().to_string();
     assert!(refused.contains("six 1.16.0"), "{refused}");
-    let site = desk.path(&desk.site_packages("E"));
+    let site = sandbox.path(&sandbox.site_packages("E"));
     fs::remove_dir_all(site.join("six-1.16.0.dist-info")).unwrap();
     create().unwrap();
-    let said = desk.scratch.rvenv(&["rollback", "E"]);
+    let said = sandbox.scratch.rvenv(&["rollback", "E"]);
     said.ok();
-    desk.works("E");
+    sandbox.works("E");
 }
 
 #[test]
 fn a_clear_says_which_python_goes() {
     let Some(two) = two() else { return };
     let words = two.words(&["create", "E", "--clear", "--dry-run"]);
-    let shown = two.desk.scratch.rvenv(&words).ok();
+    let shown = two.sandbox.scratch.rvenv(&words).ok();
     for version in [&two.from, &two.to] {
         assert!(shown.contains(&format!("Python {version}")), "{shown}");
     }

@@ -441,7 +441,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
     let ended = ended(command.args(create));
     if is_root && !ended.stderr.contains("error: ") {
         println!(
-            "skipped: root is not bound by permissions, and nobody else can be had: {}",
+            "skipped: root is not bound by permissions, and no other user can be had: {}",
             ended.stderr
         );
         return;

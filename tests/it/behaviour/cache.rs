@@ -16,7 +16,7 @@ use rvenv_journal::Digest;
 use serde_json::Value;
 
 /// The user that tests become where the system refuses nothing to root.
-const NOBODY: u32 = 65534;
+const OTHER_USER: u32 = 65534;
 const PIP: &str = "site-packages/pip/__init__.py";
 
 /// A scratch directory, and an interpreter that brings pip.
@@ -93,7 +93,7 @@ fn an_absent_cache_is_clean_and_stays_absent() {
 
 /// What the commands report about a small cache, with its true sizes.
 #[test]
-fn sizes_are_told_in_units_and_in_bytes() {
+fn sizes_are_shown_in_units_and_in_bytes() {
     let Some((scratch, python)) = with_pip() else {
         return;
     };
@@ -373,12 +373,12 @@ fn a_plain_file_in_place_of_the_packs_costs_no_environment() {
 }
 
 /// Runs the command as a user who is not root, in a directory of their own.
-struct Nobody {
+struct OtherUser {
     scratch: Scratch,
     python: Python,
 }
 
-impl Nobody {
+impl OtherUser {
     fn new() -> Option<Self> {
         let (scratch, python) = with_pip()?;
         let code = "import ensurepip; print(ensurepip.version())";
@@ -393,15 +393,15 @@ impl Nobody {
             );
             return None;
         }
-        let nobody = Self { scratch, python };
-        fs::create_dir(nobody.home()).unwrap();
-        chown(nobody.home(), Some(NOBODY), Some(NOBODY)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_rvenv"), nobody.home().join("rvenv")).unwrap();
-        Some(nobody)
+        let other = Self { scratch, python };
+        fs::create_dir(other.home()).unwrap();
+        chown(other.home(), Some(OTHER_USER), Some(OTHER_USER)).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_rvenv"), other.home().join("rvenv")).unwrap();
+        Some(other)
     }
 
     fn home(&self) -> PathBuf {
-        self.scratch.path("nobody")
+        self.scratch.path("other")
     }
 
     fn rvenv(&self, words: &[&str]) -> Ended {
@@ -414,7 +414,7 @@ impl Nobody {
     }
 
     fn create(&self, env: &str) {
-        let env = format!("nobody/{env}");
+        let env = format!("other/{env}");
         let python = self.python.path.to_str().unwrap();
         self.rvenv(&["create", "-p", python, &env]).ok();
         self.rvenv(&["verify", &env]).ok();
@@ -424,8 +424,10 @@ impl Nobody {
 /// An empty one cannot be filled; a full one still serves; and nothing in it changes.
 #[test]
 fn a_read_only_cache_costs_no_environment() {
-    let Some(nobody) = Nobody::new() else { return };
-    let cache = nobody.scratch.cache();
+    let Some(other) = OtherUser::new() else {
+        return;
+    };
+    let cache = other.scratch.cache();
     let close = |mode| {
         for path in [cache.clone(), cache.join("packs")] {
             if path.exists() {
@@ -433,12 +435,12 @@ fn a_read_only_cache_costs_no_environment() {
             }
         }
     };
-    chown(&cache, Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(&cache, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
     close(0o555);
-    nobody.create("A");
+    other.create("A");
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
     close(0o755);
-    nobody.create("B");
+    other.create("B");
     close(0o555);
     // Packs themselves are writable: a run notes the last use in a pack once a day, and its links
     // each time.
@@ -447,11 +449,11 @@ fn a_read_only_cache_costs_no_environment() {
         found.retain(|path, _| !path.ends_with("/linked"));
         found
     };
-    nobody.create("C");
+    other.create("C");
     let before = without_notes();
-    nobody.create("D");
+    other.create("D");
     assert!(before == without_notes());
-    let is_linked = |env| links(&pip_of(&nobody.scratch, &format!("nobody/{env}"))) > 1;
+    let is_linked = |env| links(&pip_of(&other.scratch, &format!("other/{env}"))) > 1;
     assert!(!is_linked("A"));
     assert_eq!(is_linked("B"), is_linked("D"));
 }
@@ -460,26 +462,28 @@ fn a_read_only_cache_costs_no_environment() {
 /// in a user's.
 #[test]
 fn a_cache_of_another_user_is_neither_used_nor_touched() {
-    let Some(nobody) = Nobody::new() else { return };
-    let cache = nobody.scratch.cache();
-    create(&nobody.scratch, &nobody.python, "A").ok();
+    let Some(other) = OtherUser::new() else {
+        return;
+    };
+    let cache = other.scratch.cache();
+    create(&other.scratch, &other.python, "A").ok();
     let mode = fs::Permissions::from_mode(0o777);
     fs::set_permissions(&cache, mode.clone()).unwrap();
     fs::set_permissions(cache.join("packs"), mode).unwrap();
     let before = tree(&cache.join("packs"));
-    let python = nobody.python.path.to_str().unwrap();
-    let create_a = ["create", "-p", python, "nobody/A"];
+    let python = other.python.path.to_str().unwrap();
+    let create_a = ["create", "-p", python, "other/A"];
     for words in [&create_a[..], &["cache", "verify"], &["cache", "clear"]] {
-        let said = nobody.rvenv(words).failed(2);
+        let said = other.rvenv(words).failed(2);
         assert!(said.contains("other users may write into"), "{said}");
     }
     assert!(before == tree(&cache.join("packs")));
 
     fs::remove_dir_all(&cache).unwrap();
     fs::create_dir(&cache).unwrap();
-    chown(&cache, Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(&cache, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
     for words in [&["create", "-p", python, "B"][..], &["cache", "clear"]] {
-        let said = nobody.scratch.rvenv(words).failed(2);
+        let said = other.scratch.rvenv(words).failed(2);
         assert!(said.contains("belongs to user 65534"), "{said}");
     }
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);

@@ -329,7 +329,7 @@ fn a_link_to_a_directory_is_kept_and_the_directory_is_worked_on() {
 }
 
 #[test]
-fn the_status_of_a_target_is_told_to_people_and_to_programs() {
+fn the_status_of_a_target_is_shown_to_people_and_to_programs() {
     let scratch = played();
     fs::create_dir(scratch.path("plain")).unwrap();
     with_player(&scratch, "create", &["E"]).ok();

@@ -246,7 +246,7 @@ fn an_interpreter_is_listed_once_with_every_path_to_it() {
 }
 
 #[test]
-fn what_does_not_work_is_told_and_ends_nothing() {
+fn what_does_not_work_is_reported_and_ends_nothing() {
     let lab = Lab::new();
     script(&lab.path("bin/python3.12"), "echo no library >&2; exit 3");
     player(&lab.0, "bin/python3");
@@ -319,7 +319,7 @@ fn an_installation_that_says_what_it_is_is_not_started() {
 
 /// The same, whether it comes from a file beside it, the cache or the interpreter itself.
 #[test]
-fn what_is_told_of_an_interpreter_is_what_it_says_itself() {
+fn what_is_reported_of_an_interpreter_is_what_it_says_itself() {
     let lab = Lab::new();
     let code = "import sys; print(sys.implementation.name, sys.version.split()[0])";
     for python in supported() {

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use crate::machine::{self, Python};
 use crate::mounts::is_among_mounts;
-use crate::places::{Kind, Place};
+use crate::places::{Kind, MountedLab};
 use crate::strace::{self, Call, meeting};
 use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 use rvenv_journal::fs::real::RealFs;
@@ -22,7 +22,7 @@ use rvenv_journal::{Fs as _, Receipt};
 
 /// A command at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+enum Action {
     /// `create`, where nothing exists; at an empty mount point.
     Create,
     /// `create --clear` over an environment with foreign files.
@@ -51,15 +51,15 @@ enum End {
     Moot,
 }
 
-use Deed::{Clear, Create, Forward, Merge, Recover, Repair, Rollback, Upgrade};
+use Action::{Clear, Create, Forward, Merge, Recover, Repair, Rollback, Upgrade};
 use End::{Done, Moot, Refused};
 
-const DEEDS: [Deed; 8] = [
+const ACTIONS: [Action; 8] = [
     Create, Clear, Merge, Upgrade, Rollback, Forward, Repair, Recover,
 ];
 
-type Ends = [End; DEEDS.len()];
-const ALL_DONE: Ends = [Done; DEEDS.len()];
+type Ends = [End; ACTIONS.len()];
+const ALL_DONE: Ends = [Done; ACTIONS.len()];
 const ONLY_RECOVER: Ends = [
     Refused, Refused, Refused, Refused, Refused, Refused, Refused, Done,
 ];
@@ -97,8 +97,8 @@ const FIRST: usize = 4;
 /// The test also kills at each n-th rename after it; `RVENV_EVERY` sets another n.
 const EVERY: usize = 12;
 
-impl Deed {
-    /// Prepares the target for the deed; stores the expected result where it existed before.
+impl Action {
+    /// Prepares the target for the action; stores the expected result where it existed before.
     fn prepare(self, lab: &mut Lab, flags: Flags, goal: &RefCell<Tree>) {
         if let Some([old, _]) = twins() {
             lab.python = old.path;
@@ -196,22 +196,22 @@ fn drift(lab: &Lab) -> Option<Vec<Drift>> {
     Some(rvenv_journal::drift(&disk, &root, &receipt).unwrap())
 }
 
-/// A place, and the tree there before the deed.
+/// A place, and the tree there before the action.
 struct Bench {
-    place: Place,
-    deed: Deed,
+    place: MountedLab,
+    action: Action,
     flags: Flags,
     old: Tree,
     goal: Tree,
 }
 
 impl Bench {
-    fn new(kind: Kind, deed: Deed, flags: Flags, cache: &Path) -> Option<Self> {
+    fn new(kind: Kind, action: Action, flags: Flags, cache: &Path) -> Option<Self> {
         let goal = RefCell::default();
         // The environment is in the lower layer; what a rollback restores was replaced above it.
-        let is_above = kind == Kind::Overlay && matches!(deed, Rollback | Forward);
-        let first = if is_above { Upgrade } else { deed };
-        let place = Place::new(kind, |lab| {
+        let is_above = kind == Kind::Overlay && matches!(action, Rollback | Forward);
+        let first = if is_above { Upgrade } else { action };
+        let place = MountedLab::new(kind, |lab| {
             // Another user must not use root's cache.
             if kind != Kind::Unwritable {
                 cache.clone_into(&mut lab.cache);
@@ -222,14 +222,14 @@ impl Bench {
             *goal.borrow_mut() = look(&place.lab.target());
             place.done(&Upgrade.words(&place.lab, flags));
         }
-        if is_above && deed == Forward {
+        if is_above && action == Forward {
             *goal.borrow_mut() = look(&place.lab.target());
             place.done(&Rollback.words(&place.lab, flags));
         }
         let old = look(&place.lab.target());
         Some(Self {
             place,
-            deed,
+            action,
             flags,
             old,
             goal: goal.into_inner(),
@@ -237,11 +237,11 @@ impl Bench {
     }
 
     fn words(&self) -> Vec<String> {
-        self.deed.words(&self.place.lab, self.flags)
+        self.action.words(&self.place.lab, self.flags)
     }
 
     fn what(&self) -> String {
-        format!("{:?} on {:?}", self.deed, self.place.kind)
+        format!("{:?} on {:?}", self.action, self.place.kind)
     }
 
     fn tree(&self) -> Tree {
@@ -251,9 +251,9 @@ impl Bench {
     /// I1: the old tree with all its times; where entries went and came back, without the times of
     /// their directories.
     fn is_old(&self) -> Result<(), String> {
-        let publication = self.deed.publication(self.place.kind).unwrap_or_default();
+        let publication = self.action.publication(self.place.kind).unwrap_or_default();
         let is_whole = publication.starts_with("put") || publication.starts_with("swap");
-        let sameness = if self.deed == Recover || is_whole && self.place.kind != Kind::Overlay {
+        let sameness = if self.action == Recover || is_whole && self.place.kind != Kind::Overlay {
             Sameness::Exact
         } else {
             Sameness::Restored
@@ -261,7 +261,7 @@ impl Bench {
         compare(&self.old, &self.tree(), sameness)
     }
 
-    /// I1: the tree that the undisturbed deed leaves: that of an earlier run, or one that matches
+    /// I1: the tree that the undisturbed action leaves: that of an earlier run, or one that matches
     /// its receipt, and works.
     fn is_new(&self) -> Result<(), String> {
         let lab = &self.place.lab;
@@ -274,7 +274,7 @@ impl Bench {
         };
         let strangers: fn(&PathBuf) -> bool = |path| path.starts_with("./strangers");
         let own: fn(&PathBuf) -> bool = |path| !path.starts_with("./strangers");
-        match self.deed {
+        match self.action {
             Create => {}
             // Directories of a lower layer are not renamed: unplanned ones stay behind, empty.
             Clear if self.place.kind == Kind::Overlay => {
@@ -298,7 +298,7 @@ impl Bench {
         let mut drift = drift(lab).ok_or("there is no receipt")?;
         // An upgrade leaves a newer setuptools, which is then the user's own.
         let may_stay =
-            |path: &str| path.starts_with("strangers") || matches!(self.deed, Upgrade | Forward);
+            |path: &str| path.starts_with("strangers") || matches!(self.action, Upgrade | Forward);
         drift.retain(|drift| drift.difference != Difference::Foreign || !may_stay(&drift.path));
         if !self.place.kind.keeps_modes() {
             drift.retain(|drift| drift.difference != Difference::Mode);
@@ -314,7 +314,7 @@ impl Bench {
             Ok(prefix) if prefix.trim() == lab.shown_target() => {}
             other => return Err(format!("its python says {other:?}")),
         }
-        let is_other = matches!(self.deed, Merge | Upgrade | Forward);
+        let is_other = matches!(self.action, Merge | Upgrade | Forward);
         let config = fs::read_to_string(lab.target().join("pyvenv.cfg")).unwrap();
         if config.contains("other") == is_other {
             Ok(())
@@ -334,14 +334,14 @@ impl Bench {
         litter
     }
 
-    /// Checks that `plan` predicts how the deed publishes.
+    /// Checks that `plan` predicts how the action publishes.
     fn check_plan(&self) {
-        let Some(publication) = self.deed.publication(self.place.kind) else {
+        let Some(publication) = self.action.publication(self.place.kind) else {
             return;
         };
         let mut words = self.words();
         "plan".clone_into(words.first_mut().unwrap());
-        if self.deed == Upgrade {
+        if self.action == Upgrade {
             words.push("--upgrade".to_owned());
         }
         let mut command = self.place.lab.rvenv(&words);
@@ -380,10 +380,13 @@ fn check(test: &str, kind: Kind) {
     // The answers of interpreters and the unpacked wheels are the same for all that follows.
     let cache = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let cache = cache.path();
-    let possible = DEEDS.into_iter().zip(ends).filter(|(_, end)| **end != Moot);
-    for (deed, expected) in possible {
+    let possible = ACTIONS
+        .into_iter()
+        .zip(ends)
+        .filter(|(_, end)| **end != Moot);
+    for (action, expected) in possible {
         for flags in [BARE, &[]] {
-            let Some(bench) = Bench::new(kind, deed, flags, cache) else {
+            let Some(bench) = Bench::new(kind, action, flags, cache) else {
                 return;
             };
             if flags == BARE || bench.place.lab.has_pip {
@@ -395,20 +398,20 @@ fn check(test: &str, kind: Kind) {
         // `recover` does not believe what other users may write, and where modes are not kept, all
         // users may write.
         let is_believed = kind.keeps_modes();
-        if deed != Recover && *expected == Done && is_believed && strace::is_there() {
+        if action != Recover && *expected == Done && is_believed && strace::is_there() {
             let killed =
-                ["renameat2", "renameat"].map(|call| kill_at_some(kind, deed, call, cache));
-            println!("{deed:?} on {kind:?}: killed at {killed:?} renames");
+                ["renameat2", "renameat"].map(|call| kill_at_some(kind, action, call, cache));
+            println!("{action:?} on {kind:?}: killed at {killed:?} renames");
         }
     }
 }
 
 /// I1: kills a run before calls of a kind, and recovers; returns the number of kills.
-fn kill_at_some(kind: Kind, deed: Deed, call: &str, cache: &Path) -> usize {
+fn kill_at_some(kind: Kind, action: Action, call: &str, cache: &Path) -> usize {
     let every = std::env::var("RVENV_EVERY").ok();
     let every = every.and_then(|every| every.parse().ok()).unwrap_or(EVERY);
     for (kills, nth) in (FIRST..).step_by(every).enumerate() {
-        let Some(bench) = Bench::new(kind, deed, BARE, cache) else {
+        let Some(bench) = Bench::new(kind, action, BARE, cache) else {
             return kills;
         };
         let call = Call {
@@ -489,7 +492,7 @@ fn a_mount_inside_is_named_where_it_is_in_the_way() {
     let lib = lab.target().join("lib");
     let python = fs::read_dir(&lib).unwrap().next().unwrap().unwrap().path();
     let site = python.join("site-packages");
-    for (at, deeds) in [
+    for (at, actions) in [
         (&lib, &[Upgrade, Clear][..]),
         (&site, &[Upgrade, Clear]),
         (&lab.target().join("strangers"), &[Clear]),
@@ -498,9 +501,9 @@ fn a_mount_inside_is_named_where_it_is_in_the_way() {
         let mount =
             |words: &[&str]| assert!(Command::new("sh").args(words).status().unwrap().success());
         mount(&["-c", "mount --bind \"$0\" \"$0\"", &at]);
-        let ends = deeds
+        let ends = actions
             .iter()
-            .map(|deed| end(&mut lab.rvenv(&deed.words(&lab, flags))));
+            .map(|action| end(&mut lab.rvenv(&action.words(&lab, flags))));
         let ends: Vec<_> = ends.collect();
         let unchanged = compare(&old, &look(&lab.target()), Sameness::Restored);
         let upgraded = (ends.len() == 1).then(|| end(&mut lab.rvenv(&Upgrade.words(&lab, flags))));

@@ -11,9 +11,9 @@ use std::process::Command;
 
 use rustix::fs::lgetxattr;
 
-use crate::desk::{Desk, NOBODY, desk, desk_for_all, desk_of};
 use crate::machine::{Ended, ended, tree, twins};
 use crate::mounts::has;
+use crate::sandbox::{OTHER_USER, Sandbox, sandbox, sandbox_for_all, sandbox_of};
 
 /// A group that no test runs in.
 const GROUP: u32 = 54321;
@@ -93,13 +93,13 @@ fn run(tool: &str, words: &[&str]) -> bool {
     output.status.success()
 }
 
-/// A directory of the desk that passes something on.
+/// A directory of the sandbox that passes something on.
 type Giver = fn(&Path) -> bool;
 const GIVERS: [(&str, Giver); 2] = [("setgid", make_setgid), ("acl", give_acl)];
 
-/// A new directory of the desk.
-fn dir(desk: &Desk, name: &str) -> PathBuf {
-    let dir = desk.path(name);
+/// A new directory of the sandbox.
+fn dir(sandbox: &Sandbox, name: &str) -> PathBuf {
+    let dir = sandbox.path(name);
     fs::create_dir(&dir).unwrap();
     dir
 }
@@ -157,33 +157,36 @@ fn check(at: &Path, env: &Path, is_root_new: bool) {
 
 /// `verify` finds nothing, and the same `create` has nothing to do.
 #[track_caller]
-fn is_settled(desk: &Desk, env: &Path, flags: &[&str]) {
-    desk.scratch.rvenv(&["verify", env.to_str().unwrap()]).ok();
-    let again = create(desk, env, flags);
+fn is_settled(sandbox: &Sandbox, env: &Path, flags: &[&str]) {
+    sandbox
+        .scratch
+        .rvenv(&["verify", env.to_str().unwrap()])
+        .ok();
+    let again = create(sandbox, env, flags);
     again.clone().ok();
     assert!(again.stderr.contains("no changes"), "{}", again.stderr);
 }
 
 /// `rvenv create FLAGS ENV`, with pip.
-fn create(desk: &Desk, env: &Path, flags: &[&str]) -> Ended {
-    let words = ["create", "-p", desk.path_of_python(), "--prompt", "P"];
+fn create(sandbox: &Sandbox, env: &Path, flags: &[&str]) -> Ended {
+    let words = ["create", "-p", sandbox.path_of_python(), "--prompt", "P"];
     let env = env.to_str().unwrap();
-    desk.scratch.rvenv(&[&words, flags, &[env]].concat())
+    sandbox.scratch.rvenv(&[&words, flags, &[env]].concat())
 }
 
 /// Fills the cache, so that there is something to link.
-fn warm(desk: &Desk) {
-    let env = desk.path("warm");
-    create(desk, &env, &[]).ok();
+fn warm(sandbox: &Sandbox) {
+    let env = sandbox.path("warm");
+    create(sandbox, &env, &[]).ok();
     fs::remove_dir_all(env).unwrap();
 }
 
 #[test]
 fn an_environment_has_what_its_parent_hands_down_linked_or_copied() {
-    let Some(desk) = desk() else { return };
-    warm(&desk);
+    let Some(sandbox) = sandbox() else { return };
+    warm(&sandbox);
     for (name, give) in GIVERS {
-        let parent = dir(&desk, name);
+        let parent = dir(&sandbox, name);
         if !give(&parent) {
             continue;
         }
@@ -193,13 +196,13 @@ fn an_environment_has_what_its_parent_hands_down_linked_or_copied() {
             &["--link-mode", "hardlink"],
         ] {
             let env = parent.join("E");
-            create(&desk, &env, flags).ok();
+            create(&sandbox, &env, flags).ok();
             check(&parent, &env, true);
-            is_settled(&desk, &env, flags);
+            is_settled(&sandbox, &env, flags);
             fs::remove_dir_all(env).unwrap();
         }
         let env = parent.join("above/it/E");
-        create(&desk, &env, &[]).ok();
+        create(&sandbox, &env, &[]).ok();
         check(&parent, &env, true);
         let plain = fs::symlink_metadata(&env).unwrap().mode();
         for above in ["above", "above/it"] {
@@ -216,46 +219,46 @@ fn an_environment_has_what_its_parent_hands_down_linked_or_copied() {
 
 #[test]
 fn a_copied_interpreter_and_the_activation_scripts_have_it_too() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     for (name, give) in GIVERS {
-        let parent = dir(&desk, name);
+        let parent = dir(&sandbox, name);
         if !give(&parent) {
             continue;
         }
         let env = parent.join("E");
         let flags = ["--copies", "--without-pip"];
-        create(&desk, &env, &flags).ok();
+        create(&sandbox, &env, &flags).ok();
         let interpreter = env.join("bin/python");
         assert!(fs::symlink_metadata(&interpreter).unwrap().is_file());
         assert_eq!(fs::metadata(&interpreter).unwrap().mode() & 0o111, 0o111);
         check(&parent, &env, true);
-        desk.works(env.to_str().unwrap());
-        is_settled(&desk, &env, &flags);
+        sandbox.works(env.to_str().unwrap());
+        is_settled(&sandbox, &env, &flags);
     }
 }
 
 /// A hard link would have the group or the ACL of the cache.
 #[test]
 fn what_a_link_could_not_have_is_copied_and_said_with_v() {
-    let Some(desk) = desk() else { return };
-    warm(&desk);
+    let Some(sandbox) = sandbox() else { return };
+    warm(&sandbox);
     let flags = ["-v", "--link-mode", "hardlink"];
     let said = |env: &Path| {
-        let ended = create(&desk, env, &flags);
+        let ended = create(&sandbox, env, &flags);
         ended.clone().ok();
         ended.stderr
     };
-    let plain = said(&desk.path("plain"));
+    let plain = said(&sandbox.path("plain"));
     assert!(!plain.contains(" 0 files linked"), "{plain}");
     assert!(!plain.contains("not linked"), "{plain}");
-    let group = dir(&desk, "setgid");
+    let group = dir(&sandbox, "setgid");
     if make_setgid(&group) {
         let said = said(&group.join("E"));
         assert!(said.contains("0 files linked"), "{said}");
         let why = "not linked: a link would have another group than its directory gives";
         assert!(said.contains(why), "{said}");
     }
-    let shared = dir(&desk, "acl");
+    let shared = dir(&sandbox, "acl");
     if give_acl(&shared) {
         let said = said(&shared.join("E"));
         assert!(said.contains("0 files linked"), "{said}");
@@ -263,7 +266,7 @@ fn what_a_link_could_not_have_is_copied_and_said_with_v() {
         assert!(said.contains(why), "{said}");
     }
     // The same group as the files of the cache have.
-    let own = dir(&desk, "own");
+    let own = dir(&sandbox, "own");
     assert!(run("chmod", &["2755", own.to_str().unwrap()]));
     let said = said(&own.join("E"));
     assert!(!said.contains(" 0 files linked"), "{said}");
@@ -273,93 +276,96 @@ fn what_a_link_could_not_have_is_copied_and_said_with_v() {
 /// An ACL of the cache does not apply to an environment elsewhere.
 #[test]
 fn the_acl_of_the_cache_stays_in_the_cache() {
-    let Some(desk) = desk() else { return };
-    if !give_acl(&desk.scratch.cache()) {
+    let Some(sandbox) = sandbox() else { return };
+    if !give_acl(&sandbox.scratch.cache()) {
         return;
     }
-    warm(&desk);
+    warm(&sandbox);
     for flags in [&[][..], &["--link-mode", "hardlink"]] {
-        let env = desk.path("E");
-        create(&desk, &env, flags).ok();
-        check(&desk.path(""), &env, true);
+        let env = sandbox.path("E");
+        create(&sandbox, &env, flags).ok();
+        check(&sandbox.path(""), &env, true);
         fs::remove_dir_all(env).unwrap();
     }
 }
 
 #[test]
 fn clearing_keeps_group_setgid_bit_mode_and_acl_of_the_root_and_hands_them_down() {
-    let Some(desk) = desk() else { return };
-    warm(&desk);
+    let Some(sandbox) = sandbox() else { return };
+    warm(&sandbox);
     for (name, give) in GIVERS {
-        let env = desk.path(name);
-        create(&desk, &env, &[]).ok();
+        let env = sandbox.path(name);
+        create(&sandbox, &env, &[]).ok();
         if !give(&env) {
             continue;
         }
         assert!(run("chmod", &["o-x", env.to_str().unwrap()]));
         let (before, mode) = (Share::of(&env), fs::metadata(&env).unwrap().mode());
-        create(&desk, &env, &["--clear"]).ok();
+        create(&sandbox, &env, &["--clear"]).ok();
         assert_eq!(Share::of(&env), before, "{name}");
         assert_eq!(fs::metadata(&env).unwrap().mode(), mode, "{name}");
         check(&env, &env, false);
-        is_settled(&desk, &env, &[]);
+        is_settled(&sandbox, &env, &[]);
     }
 }
 
 /// An environment keeps attributes that were set after its creation, whatever its parent passes on.
 #[test]
 fn clearing_keeps_that_the_root_has_less_than_its_parent_gives() {
-    let Some(desk) = desk() else { return };
-    warm(&desk);
+    let Some(sandbox) = sandbox() else { return };
+    warm(&sandbox);
     for (name, give) in GIVERS {
-        let parent = dir(&desk, name);
+        let parent = dir(&sandbox, name);
         let env = parent.join("E");
-        create(&desk, &env, &[]).ok();
+        create(&sandbox, &env, &[]).ok();
         if !give(&parent) {
             continue;
         }
         let before = Share::of(&env);
-        create(&desk, &env, &["--clear"]).ok();
+        create(&sandbox, &env, &["--clear"]).ok();
         assert_eq!(Share::of(&env), before, "{name}");
         check(&env, &env, false);
-        is_settled(&desk, &env, &[]);
+        is_settled(&sandbox, &env, &[]);
     }
 }
 
 #[test]
 fn in_an_existing_directory_everything_has_what_that_hands_down() {
-    let Some(desk) = desk() else { return };
-    warm(&desk);
+    let Some(sandbox) = sandbox() else { return };
+    warm(&sandbox);
     for (name, give) in GIVERS {
-        let env = dir(&desk, name);
+        let env = dir(&sandbox, name);
         if !give(&env) {
             continue;
         }
         fs::write(env.join("mine"), "mine\n").unwrap();
         let (before, mode) = (Share::of(&env), fs::metadata(&env).unwrap().mode());
-        create(&desk, &env, &[]).ok();
+        create(&sandbox, &env, &[]).ok();
         assert_eq!(Share::of(&env), before, "{name}");
         assert_eq!(fs::metadata(&env).unwrap().mode(), mode, "{name}");
         check(&env, &env, false);
-        is_settled(&desk, &env, &[]);
+        is_settled(&sandbox, &env, &[]);
     }
 }
 
 /// An entry from the stage looks as if it had been made at its destination.
 #[test]
 fn what_is_repaired_has_what_the_directory_above_it_hands_down() {
-    let Some(desk) = desk() else { return };
-    warm(&desk);
+    let Some(sandbox) = sandbox() else { return };
+    warm(&sandbox);
     for (name, give) in GIVERS {
-        let env = desk.path(name);
-        create(&desk, &env, &[]).ok();
-        let packages = desk.path(&desk.site_packages(name));
+        let env = sandbox.path(name);
+        create(&sandbox, &env, &[]).ok();
+        let packages = sandbox.path(&sandbox.site_packages(name));
         if !give(&packages) {
             continue;
         }
         fs::remove_dir_all(packages.join("pip")).unwrap();
         fs::remove_file(env.join("bin/pip")).unwrap();
-        desk.scratch.rvenv(&["repair", env.to_str().unwrap()]).ok();
+        sandbox
+            .scratch
+            .rvenv(&["repair", env.to_str().unwrap()])
+            .ok();
         let share = |path: &str| Share::of(&packages.join(path));
         let outside = Share::of(&env.join("bin/pip3"));
         assert_eq!(Share::of(&env.join("bin/pip")), outside, "{name}");
@@ -371,8 +377,11 @@ fn what_is_repaired_has_what_the_directory_above_it_hands_down() {
             assert!(share("pip").acl.iter().any(is_given));
             assert!(share("pip/__init__.py").acl.iter().any(is_given));
         }
-        desk.scratch.rvenv(&["verify", env.to_str().unwrap()]).ok();
-        is_settled(&desk, &env, &[]);
+        sandbox
+            .scratch
+            .rvenv(&["verify", env.to_str().unwrap()])
+            .ok();
+        is_settled(&sandbox, &env, &[]);
     }
 }
 
@@ -380,7 +389,7 @@ fn what_is_repaired_has_what_the_directory_above_it_hands_down() {
 fn an_upgrade_and_the_way_back_keep_what_is_handed_down() {
     let Some([old, new]) = twins() else { return };
     for (name, give) in GIVERS {
-        let before = desk_of(old.clone());
+        let before = sandbox_of(old.clone());
         let parent = dir(&before, name);
         if !give(&parent) {
             continue;
@@ -392,7 +401,7 @@ fn an_upgrade_and_the_way_back_keep_what_is_handed_down() {
         let words = ["upgrade", "-p", new.path.to_str().unwrap(), "--keep", path];
         scratch.rvenv(&words).ok();
         let python = new.clone();
-        let after = Desk { scratch, python };
+        let after = Sandbox { scratch, python };
         check(&parent, &env, true);
         is_settled(&after, &env, &[]);
         after.scratch.rvenv(&["rollback", path]).ok();
@@ -406,13 +415,15 @@ fn an_upgrade_and_the_way_back_keep_what_is_handed_down() {
 /// sets a mode.
 #[test]
 fn the_group_may_be_one_that_the_user_is_not_in() {
-    let Some(desk) = desk_for_all() else { return };
-    let _makes_the_directory = desk.as_nobody(&["create"]);
-    let parent = desk.path("nobody/shared");
+    let Some(sandbox) = sandbox_for_all() else {
+        return;
+    };
+    let _makes_the_directory = sandbox.as_other_user(&["create"]);
+    let parent = sandbox.path("other/shared");
     fs::create_dir(&parent).unwrap();
-    chown(&parent, Some(NOBODY), Some(GROUP)).unwrap();
+    chown(&parent, Some(OTHER_USER), Some(GROUP)).unwrap();
     assert!(run("chmod", &["2777", parent.to_str().unwrap()]));
-    ended(&mut desk.as_nobody(&["create", "nobody/shared/E"])).ok();
+    ended(&mut sandbox.as_other_user(&["create", "other/shared/E"])).ok();
     let env = parent.join("E");
     for path in ["bin", "lib", "include", ".rvenv"] {
         let meta = fs::symlink_metadata(env.join(path)).unwrap();
@@ -435,17 +446,19 @@ fn the_group_may_be_one_that_the_user_is_not_in() {
 /// replaced.
 #[test]
 fn clearing_keeps_a_group_that_the_user_may_not_give() {
-    let Some(desk) = desk_for_all() else { return };
-    ended(&mut desk.as_nobody(&["create", "nobody/E"])).ok();
-    let env = desk.path("nobody/E");
+    let Some(sandbox) = sandbox_for_all() else {
+        return;
+    };
+    ended(&mut sandbox.as_other_user(&["create", "other/E"])).ok();
+    let env = sandbox.path("other/E");
     assert!(run("chgrp", &["-R", "54321", env.to_str().unwrap()]));
     for dir in [env.clone(), env.join(".rvenv")] {
         assert!(run("chmod", &["2775", dir.to_str().unwrap()]));
     }
     fs::write(env.join("notes"), "").unwrap();
     let before = tree(&env)[""].clone();
-    let words = ["create", "--clear", "-v", "nobody/E"];
-    let ended = ended(&mut desk.as_nobody(&words));
+    let words = ["create", "--clear", "-v", "other/E"];
+    let ended = ended(&mut sandbox.as_other_user(&words));
     ended.clone().ok();
     let after = tree(&env)[""].clone();
     assert_eq!((after.inode, after.mode), (before.inode, before.mode));

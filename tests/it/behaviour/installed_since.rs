@@ -223,7 +223,7 @@ fn an_input_that_cannot_be_a_distribution_of_the_target_is_refused() {
     assert_ne!(forged, text);
     let write = |text: &str| fs::write(laid.scratch.path("p.json"), text).unwrap();
     write(&forged);
-    // Whoever forges a plan can also compute its digest.
+    // An attacker who forges a plan can also compute its digest.
     let said = laid.scratch.rvenv(&["apply", "p.json"]).failed(1);
     let (stated, own) = said
         .split_once("it states the digest ")

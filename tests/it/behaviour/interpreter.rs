@@ -260,7 +260,7 @@ fn what_is_foreseen_is_what_venv_makes_for_every_interpreter_under_every_name() 
 }
 
 #[test]
-fn the_facts_are_those_that_the_interpreter_tells_everybody() {
+fn the_facts_are_those_that_the_interpreter_reports_itself() {
     let lab = Lab::new();
     let code = "import sys, os; print(sys.executable, '%d.%d.%d' % sys.version_info[:3], \
                 sys.implementation.name, getattr(sys, 'abiflags', '') or '-', sys.maxsize > 2**32, \

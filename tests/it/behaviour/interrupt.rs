@@ -13,14 +13,14 @@ use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 
 /// What is interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+enum Action {
     Merge,
     Upgrade,
     Repair,
     Rollback,
 }
 
-impl Deed {
+impl Action {
     const ALL: [Self; 4] = [Self::Merge, Self::Upgrade, Self::Repair, Self::Rollback];
 
     fn words(self, lab: &Lab) -> Vec<String> {
@@ -36,7 +36,7 @@ impl Deed {
         }
     }
 
-    /// Makes the state before the deed, and reads it.
+    /// Makes the state before the action, and reads it.
     fn prepare(self, lab: &Lab) -> Tree {
         if lab.target().exists() {
             fs::remove_dir_all(lab.target()).unwrap();
@@ -70,16 +70,16 @@ fn inner(lab: &Lab) -> Vec<String> {
     names
 }
 
-/// The trees before and after a deed, each with what is in the environment's own directory.
+/// The trees before and after a action, each with what is in the environment's own directory.
 struct Ends {
     old: (Tree, Vec<String>),
     new: (Tree, Vec<String>),
 }
 
 impl Ends {
-    fn of(lab: &Lab, deed: Deed) -> Self {
-        let old = (deed.prepare(lab), inner(lab));
-        done(lab, &deed.words(lab));
+    fn of(lab: &Lab, action: Action) -> Self {
+        let old = (action.prepare(lab), inner(lab));
+        done(lab, &action.words(lab));
         let new = (look(&lab.target()), inner(lab));
         Self { old, new }
     }
@@ -98,14 +98,14 @@ impl Ends {
     }
 }
 
-fn sweep(deed: Deed) {
+fn sweep(action: Action) {
     let Some(lab) = Lab::new() else { return };
     if !strace::is_there() {
         return;
     }
-    let ends = Ends::of(&lab, deed);
-    deed.prepare(&lab);
-    let calls = strace::calls(&lab, &deed.words(&lab));
+    let ends = Ends::of(&lab, action);
+    action.prepare(&lab);
+    let calls = strace::calls(&lab, &action.words(&lab));
     let each = if std::env::var_os("RVENV_FAULTS").is_some() {
         1
     } else {
@@ -113,7 +113,7 @@ fn sweep(deed: Deed) {
     };
     let mut codes: BTreeMap<Option<i32>, usize> = BTreeMap::new();
     for (number, call) in calls.iter().step_by(each).enumerate() {
-        deed.prepare(&lab);
+        action.prepare(&lab);
         let (signal, own) = if number % 2 == 0 {
             ("SIGINT", 130)
         } else {
@@ -121,11 +121,11 @@ fn sweep(deed: Deed) {
         };
         // A second signal does no further harm.
         let stays = if number % 4 < 2 { "" } else { "+" };
-        let what = format!("{deed:?}: {} {}{stays} {signal}", call.kind, call.nth);
+        let what = format!("{action:?}: {} {}{stays} {signal}", call.kind, call.nth);
         let wrapper = strace::meeting(call, &format!("signal={signal}"), stays);
-        let ended = end(&mut lab.under(&wrapper, &deed.words(&lab)));
+        let ended = end(&mut lab.under(&wrapper, &action.words(&lab)));
         // The signal may reach only the check of an upgrade, which is a process of its own.
-        let is_check = deed == Deed::Upgrade && ended.code == Some(1);
+        let is_check = action == Action::Upgrade && ended.code == Some(1);
         assert!(
             is_check || [Some(0), Some(own)].contains(&ended.code),
             "{what}: {ended:?}"
@@ -133,47 +133,47 @@ fn sweep(deed: Deed) {
         ends.judge(&lab, &ended, &what);
         *codes.entry(ended.code).or_default() += 1;
     }
-    println!("{deed:?}: {} calls; exit codes: {codes:?}", calls.len());
+    println!("{action:?}: {} calls; exit codes: {codes:?}", calls.len());
     assert!(codes.contains_key(&Some(0)), "{codes:?}");
     let interrupted = codes.contains_key(&Some(130)) && codes.contains_key(&Some(143));
-    assert!(interrupted || deed == Deed::Rollback, "{codes:?}");
+    assert!(interrupted || action == Action::Rollback, "{codes:?}");
 }
 
 #[test]
 fn a_merge_that_is_interrupted_leaves_what_its_exit_code_says() {
-    sweep(Deed::Merge);
+    sweep(Action::Merge);
 }
 
 #[test]
 fn an_upgrade_that_is_interrupted_leaves_what_its_exit_code_says() {
-    sweep(Deed::Upgrade);
+    sweep(Action::Upgrade);
 }
 
 #[test]
 fn a_repair_that_is_interrupted_leaves_what_its_exit_code_says() {
-    sweep(Deed::Repair);
+    sweep(Action::Repair);
 }
 
 /// It is a handful of renames: a signal comes too early or too late for it.
 #[test]
 fn a_rollback_that_is_interrupted_leaves_what_its_exit_code_says() {
-    sweep(Deed::Rollback);
+    sweep(Action::Rollback);
 }
 
 /// An undecided change is undone, however many signals come.
 #[test]
 fn an_interruption_of_a_check_brings_the_old_environment_back() {
     let Some(lab) = Lab::new() else { return };
-    for deed in Deed::ALL {
-        let ends = Ends::of(&lab, deed);
+    for action in Action::ALL {
+        let ends = Ends::of(&lab, action);
         for (signal, code) in [("INT", 130), ("TERM", 143)] {
             for times in [1, 3] {
-                deed.prepare(&lab);
+                action.prepare(&lab);
                 let kill = format!("kill -{signal} $PPID;").repeat(times);
-                let mut words = deed.words(&lab);
+                let mut words = action.words(&lab);
                 words.extend(["--check".to_owned(), format!("{kill} sleep 20")]);
                 let ended = end(&mut lab.rvenv(&words));
-                let what = format!("{deed:?}: {times} times {signal}");
+                let what = format!("{action:?}: {times} times {signal}");
                 assert_eq!(ended.code, Some(code), "{what}: {}", ended.story);
                 ends.judge(&lab, &ended, &what);
             }

@@ -11,7 +11,7 @@ fn played() -> Scratch {
 }
 
 #[test]
-fn one_of_something_is_told_in_the_singular() {
+fn one_of_something_is_counted_in_the_singular() {
     let scratch = played();
     scratch
         .rvenv(&["create", "-p", "./python", "--without-pip", "E"])

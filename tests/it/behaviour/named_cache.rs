@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
-use crate::desk::fifo;
 use crate::machine::{Ended, Scratch, any_python, ended, player};
+use crate::sandbox::fifo;
 
 /// A scratch directory with an environment `E`, a plan of it, and an interpreter that answers as a
 /// script does.

@@ -10,11 +10,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use crate::desk::{self, Desk, desk, desk_for_all};
 use crate::machine::{self, ended};
 use crate::mounts::{has, is_among_mounts};
-use crate::places::{Kind, Place};
+use crate::places::{Kind, MountedLab};
 use crate::refused::refused_by;
+use crate::sandbox::{self, Sandbox, sandbox, sandbox_for_all};
 use crate::trees::{Ended, Lab, Sameness, compare, end, look};
 use rvenv::hooks::{self, Context, Draft, HookError, Hooks, Venv};
 use rvenv::options::Options;
@@ -33,31 +33,31 @@ const CHANGES: [&[&str]; 5] = [
 /// Commands that take no interpreter.
 const PLAIN: [&str; 4] = ["repair", "rollback", "recover", "verify"];
 
-fn all_changes(desk: &Desk) {
+fn all_changes(sandbox: &Sandbox) {
     for words in CHANGES {
-        desk.verb(words[0], &words[1..]).ok();
-        desk.works("E");
+        sandbox.verb(words[0], &words[1..]).ok();
+        sandbox.works("E");
     }
-    desk.scratch.rvenv(&["rollback", "E"]).ok();
-    desk.works("E");
-    fs::remove_file(desk.path("E/bin/activate")).unwrap();
-    desk.scratch.rvenv(&["repair", "E"]).ok();
-    desk.works("E");
+    sandbox.scratch.rvenv(&["rollback", "E"]).ok();
+    sandbox.works("E");
+    fs::remove_file(sandbox.path("E/bin/activate")).unwrap();
+    sandbox.scratch.rvenv(&["repair", "E"]).ok();
+    sandbox.works("E");
 }
 
 /// Every command ends with this code and touches nothing.
-fn all_refused(desk: &Desk, target: &str, code: i32) {
+fn all_refused(sandbox: &Sandbox, target: &str, code: i32) {
     for words in CHANGES {
         let words: Vec<_> = words
             .iter()
             .map(|word| if *word == "E" { target } else { word })
             .collect();
-        desk.refused(&words, code);
+        sandbox.refused(&words, code);
     }
     for verb in PLAIN {
         refused_by(
-            &desk.scratch,
-            &mut desk.scratch.command(&[verb, target]),
+            &sandbox.scratch,
+            &mut sandbox.scratch.command(&[verb, target]),
             code,
         );
     }
@@ -65,141 +65,146 @@ fn all_refused(desk: &Desk, target: &str, code: i32) {
 
 #[test]
 fn a_link_to_a_directory_is_kept_by_every_command() {
-    let Some(desk) = desk() else { return };
-    fs::create_dir(desk.path("real")).unwrap();
-    symlink("real", desk.path("E")).unwrap();
-    all_changes(&desk);
-    assert_eq!(fs::read_link(desk.path("E")).unwrap(), Path::new("real"));
-    assert!(!desk.path("real").is_symlink());
+    let Some(sandbox) = sandbox() else { return };
+    fs::create_dir(sandbox.path("real")).unwrap();
+    symlink("real", sandbox.path("E")).unwrap();
+    all_changes(&sandbox);
+    assert_eq!(fs::read_link(sandbox.path("E")).unwrap(), Path::new("real"));
+    assert!(!sandbox.path("real").is_symlink());
 }
 
 #[test]
 fn links_that_lead_nowhere_or_to_links_and_files_are_refused_by_every_command() {
-    let Some(desk) = desk() else { return };
-    symlink("nowhere", desk.path("dangling")).unwrap();
-    symlink("loop", desk.path("loop")).unwrap();
-    fs::create_dir(desk.path("real")).unwrap();
-    symlink("real", desk.path("link")).unwrap();
-    symlink("link", desk.path("chain")).unwrap();
-    desk.write("file", "mine");
-    desk::fifo(&desk.path("fifo"));
+    let Some(sandbox) = sandbox() else { return };
+    symlink("nowhere", sandbox.path("dangling")).unwrap();
+    symlink("loop", sandbox.path("loop")).unwrap();
+    fs::create_dir(sandbox.path("real")).unwrap();
+    symlink("real", sandbox.path("link")).unwrap();
+    symlink("link", sandbox.path("chain")).unwrap();
+    sandbox.write("file", "mine");
+    sandbox::fifo(&sandbox.path("fifo"));
     for target in ["dangling", "loop", "chain", "file", "file/E", "fifo"] {
-        all_refused(&desk, target, 3);
+        all_refused(&sandbox, target, 3);
     }
 }
 
 #[test]
 fn paths_that_break_an_environment_are_refused_by_every_command() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     for target in ["a:b", "a\nb", "a\u{7f}b", ""] {
-        all_refused(&desk, target, 2);
+        all_refused(&sandbox, target, 2);
     }
 }
 
 #[test]
 fn the_working_directory_becomes_an_environment_around_what_is_in_it() {
-    let Some(desk) = desk() else { return };
-    desk.write(".gitignore", "*.o\n");
-    desk.write("src/main.py", "print(1)\n");
-    desk.write("lib/own.py", "");
-    desk.write("bin/tool", "");
-    fs::set_permissions(desk.path("bin"), fs::Permissions::from_mode(0o700)).unwrap();
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.write(".gitignore", "*.o\n");
+    sandbox.write("src/main.py", "print(1)\n");
+    sandbox.write("lib/own.py", "");
+    sandbox.write("bin/tool", "");
+    fs::set_permissions(sandbox.path("bin"), fs::Permissions::from_mode(0o700)).unwrap();
     let own = [".gitignore", "src/main.py", "lib/own.py", "bin/tool"];
-    let before = own.map(|path| fs::metadata(desk.path(path)).unwrap().ino());
+    let before = own.map(|path| fs::metadata(sandbox.path(path)).unwrap().ino());
     for words in [
         &["create", "."][..],
         &["create", "."],
         &["upgrade", "."],
         &["create", ".", "--prompt", "p"],
     ] {
-        desk.verb(words[0], &words[1..]).ok();
-        desk.works("");
+        sandbox.verb(words[0], &words[1..]).ok();
+        sandbox.works("");
         assert_eq!(
-            own.map(|path| fs::metadata(desk.path(path)).unwrap().ino()),
+            own.map(|path| fs::metadata(sandbox.path(path)).unwrap().ino()),
             before
         );
     }
     assert_eq!(
-        fs::metadata(desk.path("bin")).unwrap().mode() & 0o777,
+        fs::metadata(sandbox.path("bin")).unwrap().mode() & 0o777,
         0o700
     );
-    assert_eq!(desk.read(".gitignore"), "*.o\n");
+    assert_eq!(sandbox.read(".gitignore"), "*.o\n");
 }
 
 #[test]
 fn a_directory_that_is_no_environment_only_gets_what_is_absent() {
-    let Some(desk) = desk() else { return };
-    desk.write("E/bin/activate", "mine");
-    let said = desk.refused(&["create", "E"], 3);
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.write("E/bin/activate", "mine");
+    let said = sandbox.refused(&["create", "E"], 3);
     assert!(said.contains("bin/activate"), "{said}");
-    desk.refused(&["create", "E", "--clear"], 3);
-    desk.refused(&["upgrade", "E"], 3);
+    sandbox.refused(&["create", "E", "--clear"], 3);
+    sandbox.refused(&["upgrade", "E"], 3);
     // A saved plan does not contain the permission.
-    let plan = desk.path("../plan.json").display().to_string();
-    desk.verb("plan", &["E", "--clear", "--force", "-o", &plan])
+    let plan = sandbox.path("../plan.json").display().to_string();
+    sandbox
+        .verb("plan", &["E", "--clear", "--force", "-o", &plan])
         .ok();
     refused_by(
-        &desk.scratch,
-        &mut desk.scratch.command(&["apply", &plan]),
+        &sandbox.scratch,
+        &mut sandbox.scratch.command(&["apply", &plan]),
         3,
     );
-    assert_eq!(desk.read("E/bin/activate"), "mine");
+    assert_eq!(sandbox.read("E/bin/activate"), "mine");
 }
 
 /// An environment that only its owner may write stays unchanged, whichever command another user
 /// runs.
 #[test]
 fn an_environment_of_another_owner_is_refused() {
-    let Some(desk) = desk_for_all() else { return };
-    desk.create(&["E"]).ok();
+    let Some(sandbox) = sandbox_for_all() else {
+        return;
+    };
+    sandbox.create(&["E"]).ok();
     for words in &CHANGES[1..] {
-        let mut nobody = desk.as_nobody(words);
-        refused_by(&desk.scratch, &mut nobody, 1);
+        let mut other = sandbox.as_other_user(words);
+        refused_by(&sandbox.scratch, &mut other, 1);
     }
 }
 
 #[test]
 fn in_a_sticky_directory_ones_own_environment_is_changed_and_no_other() {
-    let Some(desk) = desk_for_all() else { return };
-    fs::create_dir(desk.path("tmp")).unwrap();
-    fs::set_permissions(desk.path("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
-    desk.create(&["tmp/E"]).ok();
+    let Some(sandbox) = sandbox_for_all() else {
+        return;
+    };
+    fs::create_dir(sandbox.path("tmp")).unwrap();
+    fs::set_permissions(sandbox.path("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+    sandbox.create(&["tmp/E"]).ok();
     for flags in [
         &["create", "tmp/own"][..],
         &["create", "tmp/own", "--clear"],
         &["upgrade", "tmp/own", "--prompt", "p"],
     ] {
-        let mut nobody = desk.as_nobody(flags);
-        ended(&mut nobody).ok();
-        desk.works("tmp/own");
+        let mut other = sandbox.as_other_user(flags);
+        ended(&mut other).ok();
+        sandbox.works("tmp/own");
     }
-    let before = machine::tree(&desk.path("tmp/E"));
+    let before = machine::tree(&sandbox.path("tmp/E"));
     for flags in [
         ["create", "tmp/E", "--clear"],
         ["upgrade", "tmp/E", "--copies"],
     ] {
-        let mut nobody = desk.as_nobody(&flags);
-        let said = ended(&mut nobody).failed(1);
+        let mut other = sandbox.as_other_user(&flags);
+        let said = ended(&mut other).failed(1);
         assert!(said.contains("as it was before"), "{said}");
-        assert!(before == machine::tree(&desk.path("tmp/E")), "{said}");
+        assert!(before == machine::tree(&sandbox.path("tmp/E")), "{said}");
     }
-    assert_eq!(fs::read_dir(desk.path("tmp")).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(sandbox.path("tmp")).unwrap().count(), 2);
 }
 
 /// The longest name of a directory leaves no room for longer names beside it: rvenv hashes those.
 #[test]
 fn the_longest_name_works_and_a_longer_one_is_refused() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     let longest = "n".repeat(255);
-    symlink(&longest, desk.path("E")).unwrap();
-    desk.create(&[&longest]).ok();
-    all_changes(&desk);
-    fs::remove_file(desk.path("E")).unwrap();
-    let mut names = desk.litter();
+    symlink(&longest, sandbox.path("E")).unwrap();
+    sandbox.create(&[&longest]).ok();
+    all_changes(&sandbox);
+    fs::remove_file(sandbox.path("E")).unwrap();
+    let mut names = sandbox.litter();
     names.retain(|name| !name.contains(".rvenv.old-"));
     assert_eq!(names, [longest.as_str()]);
     let longer = "n".repeat(256);
-    let said = desk.refused(&["create", &longer], 1);
+    let said = sandbox.refused(&["create", &longer], 1);
     assert!(said.contains("too long"), "{said}");
 }
 
@@ -215,20 +220,20 @@ impl Hooks for Shouting {
 /// On a filesystem that ignores case two such names are one: no plan has both, wherever it is made.
 #[test]
 fn names_that_differ_in_case_alone_are_refused_when_they_are_planned() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     let around = Surroundings {
-        cwd: desk.path(""),
+        cwd: sandbox.path(""),
         search_path: Some("/usr/bin:/bin".into()),
         ..Surroundings::default()
     };
-    let request = Request::Path(desk.python.path.clone());
+    let request = Request::Path(sandbox.python.path.clone());
     let found = python::find(&request, &around, &Control::default()).unwrap();
     let options = Options {
         with_pip: false,
         umask: Mode::ALL.bits() & 0o022,
         ..Options::default()
     };
-    let context = Context::new(desk.path("E").to_str().unwrap(), found, options).unwrap();
+    let context = Context::new(sandbox.path("E").to_str().unwrap(), found, options).unwrap();
     assert!(hooks::build(&Venv, &context).is_ok());
     let refused = hooks::build(&Shouting, &context).unwrap_err().to_string();
     assert!(
@@ -238,8 +243,8 @@ fn names_that_differ_in_case_alone_are_refused_when_they_are_planned() {
 }
 
 /// A lab at a place, with an environment that has files of its own where the place can carry one.
-fn place(test: &str, kind: Kind, prepare: impl Fn(&Lab)) -> Option<Place> {
-    is_among_mounts(module_path!(), test).then(|| Place::new(kind, |lab| prepare(lab)))?
+fn place(test: &str, kind: Kind, prepare: impl Fn(&Lab)) -> Option<MountedLab> {
+    is_among_mounts(module_path!(), test).then(|| MountedLab::new(kind, |lab| prepare(lab)))?
 }
 
 fn created(lab: &Lab) {
@@ -248,7 +253,7 @@ fn created(lab: &Lab) {
     lab.add_strangers(5);
 }
 
-fn run(place: &Place, words: &[&str]) -> Ended {
+fn run(place: &MountedLab, words: &[&str]) -> Ended {
     let mut all = vec![words[0].to_owned(), place.lab.shown_target()];
     all.extend(words[1..].iter().map(|word| (*word).to_owned()));
     if matches!(words[0], "create" | "upgrade" | "plan") {

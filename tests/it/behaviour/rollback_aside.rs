@@ -12,10 +12,10 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::existing::tool;
-use crate::desk;
 use crate::machine::{Ended, Python, Scratch, any_python, ended, twins};
 use crate::mounts::is_among_mounts;
 use crate::packages::{builds, index, prefix};
+use crate::sandbox;
 use crate::trees::look;
 
 /// Every path with its kind, mode and content, without bytecode, times of directories and the
@@ -399,21 +399,24 @@ fn a_rollback_on_a_full_disk_changes_nothing() {
 
 #[test]
 fn a_generation_of_another_user_is_refused_and_named() {
-    let Some(desk) = desk::desk() else { return };
-    desk.verb("create", &["E"]).ok();
-    desk.verb("create", &["E", "--prompt", "other", "--keep"])
+    let Some(sandbox) = sandbox::sandbox() else {
+        return;
+    };
+    sandbox.verb("create", &["E"]).ok();
+    sandbox
+        .verb("create", &["E", "--prompt", "other", "--keep"])
         .ok();
-    let record = desk.path("E/.rvenv/old-1.journal");
+    let record = sandbox.path("E/.rvenv/old-1.journal");
     if std::os::unix::fs::chown(&record, Some(12), Some(34)).is_err() {
         println!("skipped: only root can give a file away");
         return;
     }
-    let before = essence(&desk.path("E"));
-    let env = desk.path("E");
-    let said = desk
+    let before = essence(&sandbox.path("E"));
+    let env = sandbox.path("E");
+    let said = sandbox
         .scratch
         .rvenv(&["rollback", env.to_str().unwrap()])
         .failed(5);
     assert!(said.contains("it belongs to user 12"), "{said}");
-    same(&before, &essence(&desk.path("E")));
+    same(&before, &essence(&sandbox.path("E")));
 }

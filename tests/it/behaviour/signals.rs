@@ -7,8 +7,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::desk::{Desk, desk};
 use crate::machine::{Ended, ended, twins};
+use crate::sandbox::{Sandbox, sandbox};
 use rvenv::EnvBuilder;
 use rvenv::checks::{self, Check, CheckFailed, EnvAt};
 use rvenv::hooks::Venv;
@@ -29,9 +29,9 @@ if limit:
 os.execv(sys.argv[3], sys.argv[3:])
 ";
 
-/// The command at this desk under the launcher.
-fn launched(desk: &Desk, ignored: &str, limit: u32, words: &[&str]) -> Ended {
-    let mut command = desk.scratch.program(&desk.python.path, "022");
+/// The command at this sandbox under the launcher.
+fn launched(sandbox: &Sandbox, ignored: &str, limit: u32, words: &[&str]) -> Ended {
+    let mut command = sandbox.scratch.program(&sandbox.python.path, "022");
     command
         .args(["-c", LAUNCHER, ignored, &limit.to_string()])
         .arg(env!("CARGO_BIN_EXE_rvenv"))
@@ -44,8 +44,8 @@ fn launched(desk: &Desk, ignored: &str, limit: u32, words: &[&str]) -> Ended {
 fn a_command_that_inherits_an_ignored_sigchld_waits_for_its_children() {
     let Some([old, new]) = twins() else { return };
     let (old, new) = (old.path.to_str().unwrap(), new.path.to_str().unwrap());
-    let Some(desk) = desk() else { return };
-    let ignoring = |words: &[&str]| launched(&desk, "SIGCHLD", 0, words);
+    let Some(sandbox) = sandbox() else { return };
+    let ignoring = |words: &[&str]| launched(&sandbox, "SIGCHLD", 0, words);
     ignoring(&[
         "create",
         "-p",
@@ -61,7 +61,7 @@ fn a_command_that_inherits_an_ignored_sigchld_waits_for_its_children() {
     ignoring(&["python", "list"]).ok();
     let said = ignoring(&["create", "-p", new, "--check", "exit 7", "F"]).failed(1);
     assert!(said.contains("`exit 7` failed: exit code 7"), "{said}");
-    assert!(!desk.path("F").exists());
+    assert!(!sandbox.path("F").exists());
 }
 
 /// The command outlives a closed pipe and a file that is too large; its children end, as other
@@ -69,7 +69,7 @@ fn a_command_that_inherits_an_ignored_sigchld_waits_for_its_children() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_child_has_the_usual_dispositions() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     // SIGPIPE is 13, SIGXFSZ 25; the mask has a bit for each number, from 1 on.
     let check = "ignored=0x$(sed -n 's/^SigIgn:[[:space:]]*//p' /proc/self/status); \
                  test $((ignored & 0x1001000)) -eq 0 || { echo $ignored; exit 1; }";
@@ -78,63 +78,63 @@ fn a_child_has_the_usual_dispositions() {
         let words = [
             "create",
             "-p",
-            desk.path_of_python(),
+            sandbox.path_of_python(),
             "--check",
             check,
             &env,
         ];
-        launched(&desk, ignored, 0, &words).ok();
+        launched(&sandbox, ignored, 0, &words).ok();
     }
 }
 
 /// As a batch system limits files: the error names the limit, and everything is unchanged.
 #[test]
 fn a_file_size_limit_is_an_error_that_leaves_nothing() {
-    let Some(desk) = desk() else { return };
-    let python = desk.path_of_python();
+    let Some(sandbox) = sandbox() else { return };
+    let python = sandbox.path_of_python();
     // No journal, no script, no part of pip that is larger.
     for limit in [512, 2048, 16_384, 100_000] {
-        fs::remove_dir_all(desk.scratch.cache()).unwrap();
-        let said = launched(&desk, "", limit, &["create", "-p", python, "E"]).failed(1);
+        fs::remove_dir_all(sandbox.scratch.cache()).unwrap();
+        let said = launched(&sandbox, "", limit, &["create", "-p", python, "E"]).failed(1);
         assert!(said.contains("File too large"), "{said}");
         let fact = format!("no file of this process may exceed {limit} bytes (`ulimit -f`)");
         assert!(said.contains(&fact), "{said}");
-        assert_eq!(desk.litter(), [""; 0], "{limit}: {said}");
-        fs::create_dir_all(desk.scratch.cache()).unwrap();
+        assert_eq!(sandbox.litter(), [""; 0], "{limit}: {said}");
+        fs::create_dir_all(sandbox.scratch.cache()).unwrap();
     }
-    desk.scratch.rvenv(&["create", "-p", python, "E"]).ok();
+    sandbox.scratch.rvenv(&["create", "-p", python, "E"]).ok();
     let change: [&[&str]; 2] = [
         &["upgrade", "-p", python, "--prompt", "new", "E"],
         &["create", "-p", python, "--clear", "--prompt", "new", "E"],
     ];
     for words in change {
-        let said = launched(&desk, "", 512, words).failed(1);
+        let said = launched(&sandbox, "", 512, words).failed(1);
         assert!(said.contains("may exceed 512 bytes"), "{said}");
-        desk.works("E");
-        assert_eq!(desk.litter(), ["E"], "{said}");
+        sandbox.works("E");
+        assert_eq!(sandbox.litter(), ["E"], "{said}");
     }
 }
 
 /// As a shell starts what runs in the background, and `nohup` what stays.
 #[test]
 fn a_signal_that_is_ignored_stays_ignored() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     for (signal, code) in [("INT", Some(130)), ("TERM", Some(143)), ("HUP", None)] {
         // The check is a child of the command, so that the signal comes while that works.
         let run = |ignored: &str, then: &str| {
             let check = format!("kill -{signal} $PPID; {then}");
-            let python = desk.path_of_python();
+            let python = sandbox.path_of_python();
             let words = ["create", "--without-pip", "-p", python, "--check", &check];
-            launched(&desk, ignored, 0, &[&words[..], &[signal]].concat())
+            launched(&sandbox, ignored, 0, &[&words[..], &[signal]].concat())
         };
         let ended = run(&format!("SIG{signal}"), "true");
         assert_eq!(ended.code, Some(0), "{signal}: {ended:?}");
-        desk.works(signal);
-        fs::remove_dir_all(desk.path(signal)).unwrap();
+        sandbox.works(signal);
+        fs::remove_dir_all(sandbox.path(signal)).unwrap();
         let ended = run("", if code.is_some() { "sleep 20" } else { "true" });
         assert_eq!(ended.code, code, "{signal}: {ended:?}");
-        desk.scratch.rvenv(&["recover", signal]).ok();
-        assert!(!desk.path(signal).exists(), "{signal}: {ended:?}");
+        sandbox.scratch.rvenv(&["recover", signal]).ok();
+        assert!(!sandbox.path(signal).exists(), "{signal}: {ended:?}");
     }
 }
 
@@ -148,17 +148,17 @@ fn a_library_in_a_process_that_ignores_sigchld_makes_environments() {
     if let Some(python) = std::env::var_os(IGNORES_SIGCHLD) {
         return make_with_the_library(Path::new(&python));
     }
-    let Some(desk) = desk() else { return };
-    let mut command = desk.scratch.program(&desk.python.path, "022");
+    let Some(sandbox) = sandbox() else { return };
+    let mut command = sandbox.scratch.program(&sandbox.python.path, "022");
     command
         .args(["-c", LAUNCHER, "SIGCHLD", "0"])
         .arg(std::env::current_exe().unwrap())
         .arg("a_library_in_a_process_that_ignores_sigchld_makes_environments")
         .arg("--nocapture")
-        .env(IGNORES_SIGCHLD, &desk.python.path);
+        .env(IGNORES_SIGCHLD, &sandbox.python.path);
     let said = ended(&mut command).ok();
     assert!(said.contains("1 passed"), "{said}");
-    desk.works("E");
+    sandbox.works("E");
 }
 
 fn make_with_the_library(python: &Path) {

@@ -323,7 +323,7 @@ fn a_list_that_is_lost_is_drift_of_its_distribution() {
     symlink("../demo/a.py", &list).unwrap();
     check("RECORD: kind: is a symbolic link, not a file");
     let said = verified(&scratch, "E");
-    assert_eq!(said["foreign"], 4, "nobody lists its files any more");
+    assert_eq!(said["foreign"], 4, "no list has its files any more");
 }
 
 /// I6: a list is untrusted text; rvenv reads the paths in it only inside the environment.

@@ -193,7 +193,7 @@ fn check_contents(wheel: &Wheel, files: &[Planned], reference: &Reference) {
                 assert_eq!(*digest, Digest::of(&real), "{}", file.path);
                 assert_eq!(*len, real.len() as u64, "{}", file.path);
             }
-            FileContent::Bytecode { .. } => panic!("nobody asked for {}", file.path),
+            FileContent::Bytecode { .. } => panic!("not asked for: {}", file.path),
             FileContent::Bytes(bytes) if file.path.name() == "RECORD" => {
                 assert_eq!(rows(bytes), rows(&real), "{}", file.path);
                 let scripts = |bytes| names(bytes, "../../../bin/");

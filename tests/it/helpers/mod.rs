@@ -1,7 +1,7 @@
 //! What the tests share: the machine, scratch directories, trees, disks, and intercepted system
 //! calls.
 //!
-//! `machine` and `desk` are for tests of the command line, `trees` for tests that compare whole
+//! `machine` and `sandbox` are for tests of the command line, `trees` for tests that compare whole
 //! trees; the heads of the others say what they are for. `tests/it/main.rs` re-exports their names,
 //! so that a theme writes `use crate::machine::Scratch`.
 
@@ -14,16 +14,16 @@
 )]
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub(crate) mod calls;
+pub(crate) mod actions;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub(crate) mod deeds;
-pub(crate) mod desk;
+pub(crate) mod calls;
 pub(crate) mod machine;
 pub(crate) mod mounts;
 pub(crate) mod packages;
 #[cfg(target_os = "linux")]
 pub(crate) mod places;
 pub(crate) mod refused;
+pub(crate) mod sandbox;
 pub(crate) mod strace;
 pub(crate) mod switched;
 pub(crate) mod trees;

@@ -1,9 +1,9 @@
 //! Cells: the environments that are compared, out of all combinations of `venv`'s flags.
 //!
-//! A cell is a deed (create, clear, over an existing environment, upgrade) with a value for every
+//! A cell is a action (create, clear, over an existing environment, upgrade) with a value for every
 //! flag. The whole matrix has each combination; the diagonal has six cells for each interpreter,
 //! which cover every value of every dimension, pip once. The number of the interpreter rotates
-//! which value meets which deed. Does not run anything. Read next: `made.rs`.
+//! which value meets which action. Does not run anything. Read next: `made.rs`.
 
 /// Prompts: none, one that needs quoting, the name of the working directory, and an empty one.
 pub(crate) const PROMPTS: [Option<&str>; 4] =
@@ -11,7 +11,7 @@ pub(crate) const PROMPTS: [Option<&str>; 4] =
 
 /// What is done at the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Deed {
+pub(crate) enum Action {
     /// Nothing exists.
     Create,
     /// An environment with a user's files exists, and is cleared.
@@ -22,7 +22,8 @@ pub(crate) enum Deed {
     Upgrade,
 }
 
-pub(crate) const DEEDS: [Deed; 4] = [Deed::Create, Deed::Clear, Deed::Over, Deed::Upgrade];
+pub(crate) const ACTIONS: [Action; 4] =
+    [Action::Create, Action::Clear, Action::Over, Action::Upgrade];
 
 /// What the parent directory passes on to new entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +42,7 @@ pub(crate) enum Parent {
     reason = "these are the flags of `python -m venv`"
 )]
 pub(crate) struct Cell {
-    pub(crate) deed: Deed,
+    pub(crate) action: Action,
     pub(crate) copies: bool,
     pub(crate) pip: bool,
     pub(crate) system: bool,
@@ -63,8 +64,8 @@ impl Cell {
             ("--without-pip", !self.pip),
             ("--system-site-packages", self.system),
             ("--without-scm-ignore-files", !self.ignored && minor >= 13),
-            ("--clear", self.deed == Deed::Clear),
-            ("--upgrade", self.deed == Deed::Upgrade),
+            ("--clear", self.action == Action::Clear),
+            ("--upgrade", self.action == Action::Upgrade),
         ];
         flags.extend(switches.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag));
         flags.extend(self.prompt.iter().flat_map(|prompt| ["--prompt", prompt]));
@@ -74,33 +75,33 @@ impl Cell {
 
 /// Six cells for the interpreter of this number.
 pub(crate) fn diagonal(number: usize) -> Vec<Cell> {
-    let deeds = DEEDS.into_iter().chain([Deed::Over, Deed::Upgrade]);
-    let cell = |(place, deed): (usize, Deed)| {
+    let actions = ACTIONS.into_iter().chain([Action::Over, Action::Upgrade]);
+    let cell = |(place, action): (usize, Action)| {
         // The last two cells request the opposite of the first `over` and `upgrade`.
-        let opposite = place >= DEEDS.len();
-        let turn = number + place % DEEDS.len() + 2 * usize::from(opposite);
-        let at = (number / DEEDS.len() + place) % 2;
+        let opposite = place >= ACTIONS.len();
+        let turn = number + place % ACTIONS.len() + 2 * usize::from(opposite);
+        let at = (number / ACTIONS.len() + place) % 2;
         Cell {
-            deed,
+            action,
             copies: (at == 1) != opposite,
-            pip: place == number % DEEDS.len(),
+            pip: place == number % ACTIONS.len(),
             system: (turn / 2 % 2 == 1) != opposite,
             prompt: PROMPTS.into_iter().cycle().nth(turn).flatten(),
             ignored: place % 3 != 1,
             parent: Parent::Nothing,
         }
     };
-    deeds.enumerate().map(cell).collect()
+    actions.enumerate().map(cell).collect()
 }
 
-/// Every combination of deed, interpreter, pip, packages of the system and prompt.
+/// Every combination of action, interpreter, pip, packages of the system and prompt.
 pub(crate) fn whole() -> Vec<Cell> {
     let mut cells = Vec::new();
-    for (number, deed) in DEEDS.into_iter().enumerate() {
+    for (number, action) in ACTIONS.into_iter().enumerate() {
         for bits in 0..1_usize << 3 {
             for prompt in PROMPTS {
                 cells.push(Cell {
-                    deed,
+                    action,
                     copies: bits & 1 == 1,
                     system: bits & 2 == 2,
                     pip: bits & 4 == 4,
@@ -115,16 +116,17 @@ pub(crate) fn whole() -> Vec<Cell> {
     cells
 }
 
-/// Every deed where the parent passes something on; pip is created once, with a copied interpreter.
+/// Every action where the parent passes something on; pip is created once, with a copied
+/// interpreter.
 pub(crate) fn below(parent: Parent) -> Vec<Cell> {
-    let cell = |deed: Deed| Cell {
-        deed,
-        copies: deed == Deed::Create,
-        pip: deed == Deed::Create,
+    let cell = |action: Action| Cell {
+        action,
+        copies: action == Action::Create,
+        pip: action == Action::Create,
         system: false,
         prompt: Some("p"),
         ignored: true,
         parent,
     };
-    DEEDS.into_iter().map(cell).collect()
+    ACTIONS.into_iter().map(cell).collect()
 }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::parity::cells::{DEEDS, Deed, PROMPTS};
+use crate::parity::cells::{ACTIONS, Action, PROMPTS};
 use crate::parity::made::ALL;
 use crate::parity::rules::{RULES, Rule, Who};
 use crate::parity::subjects::Kind;
@@ -32,22 +32,22 @@ without python3-venv:
 - `--symlinks`, `--copies`; with pip, `--without-pip`; with and without `--system-site-packages`;
 ";
 
-fn deeds(rule: &Rule) -> String {
-    let word = |deed: &Deed| match deed {
-        Deed::Create => "create",
-        Deed::Clear => "clear",
-        Deed::Over => "over",
-        Deed::Upgrade => "upgrade",
+fn actions(rule: &Rule) -> String {
+    let word = |action: &Action| match action {
+        Action::Create => "create",
+        Action::Clear => "clear",
+        Action::Over => "over",
+        Action::Upgrade => "upgrade",
     };
-    let words: Vec<_> = rule.deeds.iter().map(word).collect();
-    let all = words.len() == DEEDS.len();
-    let deeds = if all {
+    let words: Vec<_> = rule.actions.iter().map(word).collect();
+    let all = words.len() == ACTIONS.len();
+    let actions = if all {
         "all".to_owned()
     } else {
         words.join(", ")
     };
     let comma = if rule.when.text.is_empty() { "" } else { ", " };
-    format!("{deeds}{comma}{}", rule.when.text)
+    format!("{actions}{comma}{}", rule.when.text)
 }
 
 fn versions(who: &Who) -> String {
@@ -90,10 +90,10 @@ pub(crate) fn document() -> String {
     for rule in RULES {
         let tick = if rule.path == ALL { "" } else { "`" };
         let (path, how) = (rule.path, rule.what.text());
-        let (deeds, who) = (deeds(rule), versions(&rule.who));
+        let (actions, who) = (actions(rule), versions(&rule.who));
         writeln!(
             text,
-            "| {tick}{path}{tick} | {how} | {deeds} | {who} | {} |",
+            "| {tick}{path}{tick} | {how} | {actions} | {who} | {} |",
             rule.reason
         )
         .unwrap();

@@ -146,21 +146,23 @@ fn is_record(path: &str) -> bool {
 pub(crate) fn differences(venv: &Made, rvenv: &Made) -> Vec<Difference> {
     let mut found = Vec::new();
     for path in both(&venv.tree, &rvenv.tree) {
-        let sides = (venv.tree.get(path), rvenv.tree.get(path));
+        let found_by = (venv.tree.get(path), rvenv.tree.get(path));
         let shares = (venv.shares.get(path), rvenv.shares.get(path));
         let has_acl = [shares.0, shares.1]
             .iter()
             .any(|share| share.is_some_and(|share| !share.acls[0].is_empty()));
         // With an ACL the group bits are its mask, and are compared with it.
         let bits = if has_acl { !0o070 } else { !0 };
-        found.extend(differ(path, sides, |venv, rvenv| entry(bits, venv, rvenv)));
+        found.extend(differ(path, found_by, |venv, rvenv| {
+            entry(bits, venv, rvenv)
+        }));
         if let (Some(_), Some(_)) = shares {
             found.extend(differ(path, shares, share));
         }
     }
     for path in both(&venv.lines, &rvenv.lines) {
-        let sides = (venv.lines.get(path), rvenv.lines.get(path));
-        found.extend(differ(path, sides, |venv, rvenv| {
+        let found_by = (venv.lines.get(path), rvenv.lines.get(path));
+        found.extend(differ(path, found_by, |venv, rvenv| {
             (venv != rvenv).then(|| (Some(What::Bytes), format!("`{venv}` and not `{rvenv}`")))
         }));
     }
@@ -188,10 +190,10 @@ fn both<'a, T>(
 
 fn differ<T>(
     path: &str,
-    sides: (Option<&T>, Option<&T>),
+    found_by: (Option<&T>, Option<&T>),
     compare: impl Fn(&T, &T) -> Option<(Option<What>, String)>,
 ) -> Option<Difference> {
-    let (what, detail) = match sides {
+    let (what, detail) = match found_by {
         (Some(venv), Some(rvenv)) => compare(venv, rvenv)?,
         (Some(_), _) => (Some(What::VenvAlone), "only venv has it".to_owned()),
         (None, _) => (Some(What::RvenvAlone), "only rvenv has it".to_owned()),

@@ -31,7 +31,7 @@ use std::sync::Mutex;
 
 use crate::machine;
 use crate::machine::{Scratch, any_python, pythons};
-use cells::{Cell, DEEDS, Deed, PROMPTS, Parent, below, diagonal, whole};
+use cells::{ACTIONS, Action, Cell, PROMPTS, Parent, below, diagonal, whole};
 use document::{WRITE, document};
 use lists::{check_leaks, check_records};
 use made::{ALL, Difference, EDIT, Made, differences};
@@ -53,8 +53,8 @@ struct Bench<'a> {
     subject: &'a Subject,
     scratch: Scratch,
     umask: &'static str,
-    /// What `venv` made with pip, by deed, `--copies` and whether an ignore file exists.
-    with_pip: BTreeMap<(Deed, bool, bool), Made>,
+    /// What `venv` made with pip, by action, `--copies` and whether an ignore file exists.
+    with_pip: BTreeMap<(Action, bool, bool), Made>,
     /// The parent directory of the environment in all cells.
     parent: Parent,
 }
@@ -120,11 +120,12 @@ impl<'a> Bench<'a> {
     /// Prepares the target: an environment of the same tool with other flags, in which a user
     /// worked.
     fn prepare(&self, tool: Tool, cell: &Cell) {
-        if cell.deed == Deed::Create {
+        if cell.action == Action::Create {
             return;
         }
         let env = self.env();
-        let pip = cell.pip && cell.deed != Deed::Clear && self.subject.kind != Kind::WithoutVenv;
+        let pip =
+            cell.pip && cell.action != Action::Clear && self.subject.kind != Kind::WithoutVenv;
         let kept = self
             .scratch
             .path(&format!("{tool:?}-{}-{}-{pip}", cell.copies, cell.system));
@@ -140,7 +141,7 @@ impl<'a> Bench<'a> {
             return copy(&kept, &env);
         }
         let before = Cell {
-            deed: Deed::Create,
+            action: Action::Create,
             pip,
             system: !cell.system,
             ignored: true,
@@ -168,7 +169,7 @@ impl<'a> Bench<'a> {
     /// What `venv` makes of the cell; the error is its output.
     fn by_venv(&mut self, cell: &Cell) -> Result<Made, String> {
         let flags = cell.flags(self.subject.python.version.1);
-        let key = (cell.deed, cell.copies, cell.ignored);
+        let key = (cell.action, cell.copies, cell.ignored);
         self.prepare(Tool::Venv, cell);
         if let Some(with_pip) = self.with_pip.get(&key) {
             self.make(Tool::Venv, &[&flags[..], &["--without-pip"]].concat())?;
@@ -208,7 +209,7 @@ impl<'a> Bench<'a> {
     fn compare(&mut self, cell: &Cell) -> Vec<Difference> {
         let is_first = !self
             .with_pip
-            .contains_key(&(cell.deed, cell.copies, cell.ignored));
+            .contains_key(&(cell.action, cell.copies, cell.ignored));
         // The venv of a `PyPy` copies the whole directory that holds its library, which may be
         // `/usr/lib`.
         let is_run = !(self.subject.kind == Kind::PyPy && cell.copies);
@@ -347,7 +348,7 @@ fn the_document_has_the_rules_of_the_test() {
 }
 
 #[test]
-fn the_diagonal_meets_every_value_for_every_interpreter_and_pip_in_every_deed() {
+fn the_diagonal_meets_every_value_for_every_interpreter_and_pip_in_every_action() {
     let mut with_pip = BTreeSet::new();
     for number in 0..16 {
         let cells = diagonal(number);
@@ -357,17 +358,17 @@ fn the_diagonal_meets_every_value_for_every_interpreter_and_pip_in_every_deed() 
             meets(&|cell| cell.system == value);
             meets(&|cell| cell.ignored == value);
         }
-        for deed in DEEDS {
-            meets(&|cell| cell.deed == deed);
+        for action in ACTIONS {
+            meets(&|cell| cell.action == action);
         }
         for prompt in PROMPTS {
             meets(&|cell| cell.prompt == prompt);
         }
         let pip: Vec<_> = cells.iter().filter(|cell| cell.pip).collect();
         assert_eq!(pip.len(), 1);
-        with_pip.extend(pip.iter().map(|cell| (cell.deed, cell.copies)));
+        with_pip.extend(pip.iter().map(|cell| (cell.action, cell.copies)));
     }
-    assert_eq!(with_pip.len(), 2 * DEEDS.len());
+    assert_eq!(with_pip.len(), 2 * ACTIONS.len());
     let whole = whole();
     assert_eq!(whole.len(), 4 * 2 * 2 * 2 * PROMPTS.len());
     assert_eq!(whole.iter().collect::<BTreeSet<_>>().len(), whole.len());
@@ -381,7 +382,7 @@ fn under_a_strict_umask_modes_are_those_of_venv() {
     let subject = Subject::of(&python);
     for pip in [true, false] {
         let cell = Cell {
-            deed: Deed::Create,
+            action: Action::Create,
             copies: pip,
             pip,
             system: false,

@@ -4,7 +4,7 @@
 //! range never needs in the cells of the rule. `docs/parity.md` is made from this table; see
 //! `document.rs`.
 
-use crate::parity::cells::{Cell, DEEDS, Deed, Parent};
+use crate::parity::cells::{ACTIONS, Action, Cell, Parent};
 use crate::parity::made::ALL;
 use crate::parity::subjects::{Kind, Subject};
 
@@ -59,7 +59,7 @@ pub(crate) struct Rule {
     /// `: `.
     pub(crate) path: &'static str,
     pub(crate) what: What,
-    pub(crate) deeds: &'static [Deed],
+    pub(crate) actions: &'static [Action],
     pub(crate) when: When,
     pub(crate) who: Who,
     pub(crate) reason: &'static str,
@@ -99,7 +99,7 @@ const DEBIANS_PYPY: Who = Who {
 const ANY: Rule = Rule {
     path: "",
     what: What::RvenvAlone,
-    deeds: &DEEDS,
+    actions: &ACTIONS,
     when: ALWAYS,
     who: EVERY,
     reason: "",
@@ -174,7 +174,7 @@ pub(crate) const RULES: &[Rule] = &[
         what: What::Bytes,
         when: When {
             text: "unless `--without-scm-ignore-files` is given and none existed",
-            holds: |cell| cell.ignored || [Deed::Over, Deed::Upgrade].contains(&cell.deed),
+            holds: |cell| cell.ignored || [Action::Over, Action::Upgrade].contains(&cell.action),
         },
         who: Who {
             minor_min: 13,
@@ -244,13 +244,13 @@ pub(crate) const RULES: &[Rule] = &[
     },
     Rule {
         path: "bin/activate.csh",
-        deeds: &[Deed::Upgrade],
+        actions: &[Action::Upgrade],
         reason: "an upgrade restores a deleted script; venv does not",
         ..ANY
     },
     Rule {
         path: "pyvenv.cfg: prompt",
-        deeds: &[Deed::Upgrade],
+        actions: &[Action::Upgrade],
         when: When {
             text: "without `--prompt`",
             holds: |cell| cell.prompt.is_none(),
@@ -265,7 +265,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         path: "pyvenv.cfg: include-system-site-packages",
         what: What::Bytes,
-        deeds: &[Deed::Upgrade],
+        actions: &[Action::Upgrade],
         when: When {
             text: "without `--system-site-packages`",
             holds: |cell| !cell.system,
@@ -276,7 +276,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         path: "pyvenv.cfg: command",
         what: What::Bytes,
-        deeds: &[Deed::Upgrade],
+        actions: &[Action::Upgrade],
         when: When {
             text: "without `--prompt` or without `--system-site-packages`",
             holds: |cell| cell.prompt.is_none() || !cell.system,
@@ -344,7 +344,7 @@ impl Rule {
     /// Whether the rule applies to this cell of this interpreter.
     pub(crate) fn is_about(&self, subject: &Subject, cell: &Cell) -> bool {
         let minor = subject.python.version.1;
-        self.deeds.contains(&cell.deed)
+        self.actions.contains(&cell.action)
             && (self.when.holds)(cell)
             && self.who.kinds.contains(&subject.kind)
             && minor >= self.who.minor_min

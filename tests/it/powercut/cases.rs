@@ -9,7 +9,7 @@ use crate::trees::{Lab, Sameness, end};
 
 /// A command of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
+pub(crate) enum Action {
     /// Where nothing exists.
     Create,
     /// In one switch; the old tree is deleted.
@@ -38,12 +38,12 @@ pub(crate) enum Deed {
     PlainCopy,
 }
 
-use Deed::{
+use Action::{
     Adopt, Clear, ClearAndKeep, Create, CreateForProcess, Merge, PlainCopy, Repair, Rollback,
     RollbackOfTree, Undo, UndoOfTree, Upgrade,
 };
 
-pub(crate) const DEEDS: [Deed; 11] = [
+pub(crate) const ACTIONS: [Action; 11] = [
     Create,
     Clear,
     ClearAndKeep,
@@ -57,21 +57,21 @@ pub(crate) const DEEDS: [Deed; 11] = [
     UndoOfTree,
 ];
 /// The controls, each with the failure that must be found.
-pub(crate) const CONTROLS: [(Deed, &str); 2] = [
+pub(crate) const CONTROLS: [(Action, &str); 2] = [
     (CreateForProcess, "the old tree, after exit 0"),
     (PlainCopy, "neither the new tree"),
 ];
 
-/// A deed, with pip in the environment or without.
+/// A action, with pip in the environment or without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Case {
-    pub(crate) deed: Deed,
+    pub(crate) action: Action,
     pub(crate) has_pip: bool,
 }
 
 impl Case {
     pub(crate) fn name(self) -> String {
-        let deed = match self.deed {
+        let action = match self.action {
             Create => "create",
             Clear => "clear",
             ClearAndKeep => "clear-and-keep",
@@ -87,13 +87,13 @@ impl Case {
             PlainCopy => "copy",
         };
         let pip = if self.has_pip { "-with-pip" } else { "" };
-        format!("{deed}{pip}")
+        format!("{action}{pip}")
     }
 
     /// How exactly the old tree must come back: where entries went and came back, their directories
     /// have another time.
     pub(crate) fn sameness(self) -> Sameness {
-        match self.deed {
+        match self.action {
             Create | Clear | ClearAndKeep | UndoOfTree | CreateForProcess | PlainCopy => {
                 Sameness::Exact
             }
@@ -106,12 +106,15 @@ impl Case {
     /// Whether the same command, run again, gives the new tree: a second rollback goes forward, and
     /// a second clear keeps one more generation.
     pub(crate) fn can_repeat(self) -> bool {
-        matches!(self.deed, Create | Clear | Upgrade | Merge | Repair | Adopt)
+        matches!(
+            self.action,
+            Create | Clear | Upgrade | Merge | Repair | Adopt
+        )
     }
 
     /// Whether the state before is half done: then no old tree exists that could come back.
     pub(crate) fn is_recovery(self) -> bool {
-        matches!(self.deed, Undo | UndoOfTree)
+        matches!(self.action, Undo | UndoOfTree)
     }
 
     fn flags(self) -> &'static [&'static str] {
@@ -125,7 +128,7 @@ impl Case {
     /// Makes the state before the command.
     pub(crate) fn begin(self, lab: &Lab) {
         fs::create_dir_all(lab.parent()).unwrap();
-        match self.deed {
+        match self.action {
             Create | CreateForProcess => return,
             PlainCopy => {
                 done(lab, &lab.create(self.flags()));
@@ -147,7 +150,7 @@ impl Case {
         lab.add_strangers(5);
         let bin = lab.target().join("bin");
         fs::write(bin.join("mine"), "mine\n").unwrap();
-        match self.deed {
+        match self.action {
             Repair => {
                 fs::remove_file(bin.join("activate.csh")).unwrap();
                 let mut activate = fs::OpenOptions::new();
@@ -172,13 +175,13 @@ impl Case {
         assert_eq!(ended.code, None, "{}", ended.story);
     }
 
-    fn with(self, deed: Deed) -> Self {
-        Self { deed, ..self }
+    fn with(self, action: Action) -> Self {
+        Self { action, ..self }
     }
 
     /// The command under test, started by another one such as a tracer.
     pub(crate) fn command(self, lab: &Lab, wrapper: &[String]) -> Command {
-        if self.deed != PlainCopy {
+        if self.action != PlainCopy {
             return lab.under(wrapper, &self.words(lab));
         }
         let words = ["cp".to_owned(), "-a".to_owned()];
@@ -192,7 +195,7 @@ impl Case {
     fn words(self, lab: &Lab) -> Vec<String> {
         let create = |more: &[&str]| lab.create(&[self.flags(), more].concat());
         let verb = |verb: &str| vec![verb.to_owned(), lab.shown_target()];
-        match self.deed {
+        match self.action {
             Create | Adopt => create(&[]),
             Clear => create(&["--clear", "--no-keep"]),
             ClearAndKeep => create(&["--clear", "--keep"]),

@@ -39,7 +39,7 @@ use std::process::Command;
 
 use crate::trees::{Lab, end};
 use crate::{mounts, strace};
-use cases::{CONTROLS, Case, DEEDS};
+use cases::{ACTIONS, CONTROLS, Case};
 use machine::{Filesystem, Machine};
 use trial::{Pace, Tally, Trial, begin};
 
@@ -123,13 +123,13 @@ fn explore(machine: &Machine, lab: &Lab, logs: &Path) {
         Some(_) if lab.has_pip => &[false, true],
         _ => &[false],
     };
-    let trials = DEEDS.len() * Pace::ALL.len() * pips.len();
+    let trials = ACTIONS.len() * Pace::ALL.len() * pips.len();
     let count = asked().unwrap_or(STATES).div_ceil(trials);
     let mut sum = Tally::default();
     for has_pip in pips {
-        for deed in DEEDS {
+        for action in ACTIONS {
             let case = Case {
-                deed,
+                action,
                 has_pip: *has_pip,
             };
             begin(machine, lab, case);
@@ -183,8 +183,8 @@ fn replay(machine: &Machine, lab: &Lab, logs: &Path, name: &str) {
     let (trial, cut) = name.split_once('@').unwrap();
     let cut = cut.parse().unwrap();
     for has_pip in [false, true] {
-        for deed in DEEDS {
-            let case = Case { deed, has_pip };
+        for action in ACTIONS {
+            let case = Case { action, has_pip };
             for pace in Pace::ALL {
                 let words = format!(
                     "{}/{}/{}",
@@ -207,9 +207,9 @@ fn replay(machine: &Machine, lab: &Lab, logs: &Path, name: &str) {
 /// success too early, and one that leaves parts of a tree.
 fn check_controls(test: &str, filesystem: Filesystem) {
     on_a_disk(test, filesystem, |machine, lab, logs| {
-        for (deed, symptom) in CONTROLS {
+        for (action, symptom) in CONTROLS {
             let case = Case {
-                deed,
+                action,
                 has_pip: false,
             };
             begin(machine, lab, case);

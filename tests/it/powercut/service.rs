@@ -60,8 +60,8 @@ pub(crate) fn serve(test: &str, size: u64) {
     for line in BufReader::new(said).lines() {
         let line = line.unwrap();
         has_passed |= line.contains("1 passed");
-        let is_ours = !line.is_empty() && !line.starts_with("running ");
-        if is_ours && !line.starts_with("test ") {
+        let is_output = !line.is_empty() && !line.starts_with("running ");
+        if is_output && !line.starts_with("test ") {
             println!("{line}");
         }
     }

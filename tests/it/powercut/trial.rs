@@ -53,13 +53,13 @@ impl Pace {
 
 /// The target, the engine's directory in it, and the names beside it.
 #[derive(Debug)]
-struct Standing {
+struct Snapshot {
     tree: Tree,
     inside: Vec<String>,
     beside: Vec<String>,
 }
 
-impl Standing {
+impl Snapshot {
     fn of(lab: &Lab) -> Self {
         Self {
             tree: look(&lab.target()),
@@ -121,8 +121,8 @@ pub(crate) struct Trial<'a> {
     pace: Pace,
     dir: PathBuf,
     log: Log,
-    old: Standing,
-    new: Standing,
+    old: Snapshot,
+    new: Snapshot,
 }
 
 /// Makes the state before a command, on a new filesystem.
@@ -178,15 +178,15 @@ impl<'a> Trial<'a> {
 
     fn of(machine: &'a Machine, lab: &'a Lab, case: Case, pace: Pace, dir: PathBuf) -> Self {
         let log = Log::load_ops(&dir);
-        let standing = |end, kept| {
+        let snapshot = |end, kept| {
             machine.requests.cut(&Cut { end, kept });
             machine.mount().unwrap();
-            let standing = Standing::of(lab);
+            let snapshot = Snapshot::of(lab);
             machine.unmount();
-            standing
+            snapshot
         };
-        let old = standing(0, Kept::None);
-        let new = standing(log.ops.len(), Kept::All);
+        let old = snapshot(0, Kept::None);
+        let new = snapshot(log.ops.len(), Kept::All);
         Self {
             machine,
             lab,
@@ -263,7 +263,7 @@ impl<'a> Trial<'a> {
     fn judge_mounted(&self, cut: &Cut) -> Result<Found, String> {
         let before = (names(&self.lab.target().join(".rvenv")), self.lab.litter());
         let is_at_rest =
-            |standing: &Standing| before == (standing.inside.clone(), standing.beside.clone());
+            |snapshot: &Snapshot| before == (snapshot.inside.clone(), snapshot.beside.clone());
         let is_open = !is_at_rest(&self.old) && !is_at_rest(&self.new);
         let is_again = self.case.can_repeat() && cut.end.is_multiple_of(REPEATED);
         let ended = if is_again {
@@ -274,7 +274,7 @@ impl<'a> Trial<'a> {
         if ended.code != Some(0) {
             return Err(format!("exit {:?}: {}", ended.code, ended.story));
         }
-        let found = Standing::of(self.lab);
+        let found = Snapshot::of(self.lab);
         let sameness = if is_again {
             Sameness::Alike
         } else {

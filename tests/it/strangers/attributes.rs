@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::desk::{Desk, desk};
 use crate::machine::{Ended, Kind, tree};
+use crate::sandbox::{Sandbox, sandbox};
 use crate::strangers::users::is_root;
 
 /// Sets or clears an attribute; returns whether the filesystem supports it.
@@ -17,7 +17,7 @@ fn chattr(flags: &[&str], path: &Path) -> bool {
 }
 
 /// Clears the attributes at the end of a test, so that the directory can be deleted.
-struct Marked<'a>(&'a Desk);
+struct Marked<'a>(&'a Sandbox);
 
 impl Drop for Marked<'_> {
     fn drop(&mut self) {
@@ -27,18 +27,18 @@ impl Drop for Marked<'_> {
 }
 
 /// What every path of an environment holds; what is in `.rvenv` is the engine's.
-fn contents(desk: &Desk) -> BTreeMap<String, Kind> {
-    let mut tree = tree(&desk.path("E"));
+fn contents(sandbox: &Sandbox) -> BTreeMap<String, Kind> {
+    let mut tree = tree(&sandbox.path("E"));
     tree.retain(|path, _| !path.starts_with(".rvenv"));
     tree.into_iter()
         .map(|(path, entry)| (path, entry.kind))
         .collect()
 }
 
-fn run(desk: &Desk, words: &[&str]) -> Ended {
+fn run(sandbox: &Sandbox, words: &[&str]) -> Ended {
     match words[0] {
-        "create" | "upgrade" => desk.verb(words[0], &words[1..]),
-        _ => desk.scratch.rvenv(words),
+        "create" | "upgrade" => sandbox.verb(words[0], &words[1..]),
+        _ => sandbox.scratch.rvenv(words),
     }
 }
 
@@ -54,13 +54,13 @@ const CHANGES: [&[&str]; 5] = [
 /// ever.
 #[test]
 fn what_can_be_neither_renamed_nor_deleted_leaves_the_old_tree_or_the_new_one() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     if !is_root() {
         return;
     }
-    let marked = Marked(&desk);
-    desk.write("probe", "");
-    if !chattr(&["+i"], &desk.path("probe")) {
+    let marked = Marked(&sandbox);
+    sandbox.write("probe", "");
+    if !chattr(&["+i"], &sandbox.path("probe")) {
         println!("skipped: this filesystem has no attributes");
         return;
     }
@@ -75,42 +75,43 @@ fn what_can_be_neither_renamed_nor_deleted_leaves_the_old_tree_or_the_new_one() 
         ("+i", &format!("{kept}.journal")),
     ] {
         for words in CHANGES {
-            fs::remove_dir_all(desk.path("")).unwrap();
-            fs::create_dir(desk.path("")).unwrap();
-            desk.create(&["E"]).ok();
-            desk.create(&["E", "--clear", "--keep", "--prompt", "a"])
+            fs::remove_dir_all(sandbox.path("")).unwrap();
+            fs::create_dir(sandbox.path("")).unwrap();
+            sandbox.create(&["E"]).ok();
+            sandbox
+                .create(&["E", "--clear", "--keep", "--prompt", "a"])
                 .ok();
-            let before = contents(&desk);
-            let marked = Marked(&desk);
-            assert!(chattr(&[flag], &desk.path(place)), "{place}");
-            let ended = run(&desk, words);
+            let before = contents(&sandbox);
+            let marked = Marked(&sandbox);
+            assert!(chattr(&[flag], &sandbox.path(place)), "{place}");
+            let ended = run(&sandbox, words);
             *counts.entry(ended.code).or_default() += 1;
             let which = format!("{flag} {place}, {words:?}: {ended:?}");
             match ended.code {
-                Some(0) => desk.works("E"),
-                Some(1) => assert!(before == contents(&desk), "{which}"),
+                Some(0) => sandbox.works("E"),
+                Some(1) => assert!(before == contents(&sandbox), "{which}"),
                 // The command reports a decision that it cannot write down, and does nothing more.
                 Some(5) => assert!(ended.stderr.contains("rvenv recover"), "{which}"),
                 _ => panic!("{which}"),
             }
             let is_told = ended.code == Some(0) || ended.stderr.contains("`lsattr -d` shows");
             assert!(is_told, "{which}");
-            if desk.litter().iter().any(|name| name.contains("trash")) {
+            if sandbox.litter().iter().any(|name| name.contains("trash")) {
                 assert!(ended.stderr.contains("could not be deleted"), "{which}");
                 assert!(ended.stderr.contains("`lsattr -d` shows"), "{which}");
             }
             // The next command succeeds, or reports the same.
-            let later = run(&desk, &["upgrade", "E", "--prompt", "c"]);
+            let later = run(&sandbox, &["upgrade", "E", "--prompt", "c"]);
             assert!(matches!(later.code, Some(0 | 1 | 5)), "{which}: {later:?}");
             drop(marked);
-            let recovered = desk.scratch.rvenv(&["recover", "E"]);
+            let recovered = sandbox.scratch.rvenv(&["recover", "E"]);
             assert_eq!(recovered.code, Some(0), "{which}: {recovered:?}");
-            run(&desk, &["create", "E", "--clear", "--prompt", "d"]).ok();
-            desk.works("E");
-            let left = desk.litter();
-            let is_ours =
+            run(&sandbox, &["create", "E", "--clear", "--prompt", "d"]).ok();
+            sandbox.works("E");
+            let left = sandbox.litter();
+            let is_engine_name =
                 |name: &String| name == "E" || name.starts_with(kept) || name.contains("old-");
-            assert!(left.iter().all(is_ours), "{which}: {left:?}");
+            assert!(left.iter().all(is_engine_name), "{which}: {left:?}");
         }
     }
     println!("exit codes {counts:?}");

@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use crate::desk::{Desk, desk};
 use crate::machine::{Ended, ended};
+use crate::sandbox::{Sandbox, sandbox};
 
 const RVENV: &str = env!("CARGO_BIN_EXE_rvenv");
 /// Kilobytes that a run may take above one that has nothing to do.
@@ -23,8 +23,8 @@ sys.exit(ended.returncode)
 ";
 
 /// The peak memory, in kilobytes, of a command of rvenv, and how it ended.
-fn measured(desk: &Desk, words: &[&str]) -> (u64, Ended) {
-    let mut measured = desk.scratch.program(&desk.python.path, "022");
+fn measured(sandbox: &Sandbox, words: &[&str]) -> (u64, Ended) {
+    let mut measured = sandbox.scratch.program(&sandbox.python.path, "022");
     measured.args(["-c", MEASURED, RVENV]).args(words);
     let mut ended = ended(&mut measured);
     let (kilobytes, output) = ended.stdout.split_once('\n').expect(&ended.stderr);
@@ -34,8 +34,8 @@ fn measured(desk: &Desk, words: &[&str]) -> (u64, Ended) {
 }
 
 /// The peak memory, in kilobytes, and the exit code of a command of rvenv.
-fn memory_of(desk: &Desk, words: &[&str]) -> (u64, Option<i32>) {
-    let (kilobytes, ended) = measured(desk, words);
+fn memory_of(sandbox: &Sandbox, words: &[&str]) -> (u64, Option<i32>) {
+    let (kilobytes, ended) = measured(sandbox, words);
     (kilobytes, ended.code)
 }
 
@@ -55,17 +55,17 @@ fn list(dir: &Path, rows: u32, row: impl Fn(u32) -> String) {
 /// ends.
 #[test]
 fn a_list_of_three_million_rows_is_read_row_by_row() {
-    let Some(desk) = desk() else { return };
-    desk.create(&["E"]).ok();
-    let python = desk.python.version;
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.create(&["E"]).ok();
+    let python = sandbox.python.version;
     let site = format!("E/lib/python{}.{}/site-packages", python.0, python.1);
-    let (idle, code) = memory_of(&desk, &["verify", "E"]);
+    let (idle, code) = memory_of(&sandbox, &["verify", "E"]);
     assert_eq!(code, Some(0));
 
-    list(&desk.path(&site), 3_000_000, |number| {
+    list(&sandbox.path(&site), 3_000_000, |number| {
         format!("e/{number},,")
     });
-    let (taken, ended) = measured(&desk, &["verify", "E"]);
+    let (taken, ended) = measured(&sandbox, &["verify", "E"]);
     assert_eq!(
         ended.code,
         Some(4),
@@ -76,11 +76,11 @@ fn a_list_of_three_million_rows_is_read_row_by_row() {
     assert!(found.contains("and 2990000 more rows differ"), "{found}");
 
     // An unclosed quote makes everything after it one row.
-    list(&desk.path(&site), 500_000, |number| match number {
+    list(&sandbox.path(&site), 500_000, |number| match number {
         0 => "\"e".to_owned(),
         _ => "x,,".to_owned(),
     });
-    let (taken, code) = memory_of(&desk, &["verify", "E"]);
+    let (taken, code) = memory_of(&sandbox, &["verify", "E"]);
     assert_eq!(code, Some(4));
     assert!(taken <= idle + ABOVE_KB_MAX, "{taken} kB above {idle} kB");
 }
@@ -88,16 +88,16 @@ fn a_list_of_three_million_rows_is_read_row_by_row() {
 /// I6: a file that differs already in its length is not read.
 #[test]
 fn a_sparse_file_of_a_hundred_gigabytes_is_not_read_through() {
-    let Some(desk) = desk() else { return };
-    desk.create(&["E"]).ok();
-    let script = desk.path("E/bin/activate");
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.create(&["E"]).ok();
+    let script = sandbox.path("E/bin/activate");
     fs::remove_file(&script).unwrap();
     let sparse = fs::File::create(&script).unwrap();
     sparse.set_len(100 << 30).unwrap();
     drop(sparse);
     let bounded = |words: &[&str]| {
         let limited = format!("ulimit -t {CPU_SECONDS_MAX}; exec \"$0\" \"$@\"");
-        let mut shell = desk.scratch.program(Path::new("/bin/sh"), "022");
+        let mut shell = sandbox.scratch.program(Path::new("/bin/sh"), "022");
         ended(shell.args(["-c", &limited, RVENV]).args(words)).ok()
     };
     bounded(&["upgrade", "E", "--without-pip", "--prompt", "other"]);
@@ -112,15 +112,15 @@ fn a_sparse_file_of_a_hundred_gigabytes_is_not_read_through() {
 /// I6: a directory with endless entries beside a target does not cause an endless message.
 #[test]
 fn directories_of_many_entries_are_named_within_bounds() {
-    let Some(desk) = desk() else { return };
-    let (idle, _) = memory_of(&desk, &["--version"]);
-    desk.create(&["E"]).ok();
+    let Some(sandbox) = sandbox() else { return };
+    let (idle, _) = memory_of(&sandbox, &["--version"]);
+    sandbox.create(&["E"]).ok();
     for number in 0..10_000 {
-        fs::create_dir(desk.path(&format!(".E.rvenv.trash-1-{number}"))).unwrap();
+        fs::create_dir(sandbox.path(&format!(".E.rvenv.trash-1-{number}"))).unwrap();
     }
-    let (taken, code) = memory_of(&desk, &["recover", "E"]);
+    let (taken, code) = memory_of(&sandbox, &["recover", "E"]);
     assert_eq!(code, Some(5));
     assert!(taken <= idle + ABOVE_KB_MAX, "{taken} kB above {idle} kB");
-    let said = desk.scratch.rvenv(&["recover", "E"]).stderr;
+    let said = sandbox.scratch.rvenv(&["recover", "E"]).stderr;
     assert!(said.contains("Left 9990 more of this kind alone"), "{said}");
 }

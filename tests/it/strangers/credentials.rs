@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::desk::{Desk, desk};
 use crate::machine::{Ended, ended};
 use crate::packages;
+use crate::sandbox::{Sandbox, sandbox};
 
 const SECRET: &str = "s3cr3t-pw";
 
@@ -31,19 +31,19 @@ fn with_secret(root: &Path) -> Vec<String> {
 
 /// `rvenv VERB -v --upgrade-deps` with these variables for pip; the secret is nowhere afterwards.
 #[track_caller]
-fn with_pip(desk: &Desk, verb: &str, rest: &[&str], variables: &[(&str, &str)]) -> Ended {
+fn with_pip(sandbox: &Sandbox, verb: &str, rest: &[&str], variables: &[(&str, &str)]) -> Ended {
     let words = [
-        &[verb, "-v", "--upgrade-deps", "-p", desk.path_of_python()],
+        &[verb, "-v", "--upgrade-deps", "-p", sandbox.path_of_python()],
         rest,
     ]
     .concat();
-    let mut command = desk.scratch.command(&words);
+    let mut command = sandbox.scratch.command(&words);
     command.envs([("PIP_RETRIES", "0"), ("PIP_TIMEOUT", "2")]);
     let ended = ended(command.envs(variables.iter().copied()));
     for said in [&ended.stdout, &ended.stderr] {
         assert!(!said.contains(SECRET), "{said}");
     }
-    for dir in [desk.path(""), desk.scratch.cache()] {
+    for dir in [sandbox.path(""), sandbox.scratch.cache()] {
         assert_eq!(with_secret(&dir), Vec::<String>::new());
     }
     ended
@@ -52,26 +52,26 @@ fn with_pip(desk: &Desk, verb: &str, rest: &[&str], variables: &[(&str, &str)]) 
 /// I6: pip hides passwords in URLs that it understands, and repeats those that it does not.
 #[test]
 fn a_password_in_the_configuration_of_pip_is_in_no_message() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     let url = |rest: &str| rest.replace("PW", &format!("bob:{SECRET}"));
     for (name, value) in [
         ("PIP_INDEX_URL", url("http://PW@127.0.0.1:1/simple")),
         ("PIP_INDEX_URL", url("PW@127.0.0.1/simple")),
         ("PIP_PROXY", url("http://PW@127.0.0.1:bad")),
     ] {
-        let ended = with_pip(&desk, "create", &["E"], &[(name, &value)]);
+        let ended = with_pip(&sandbox, "create", &["E"], &[(name, &value)]);
         let said = ended.failed(1);
         assert!(said.contains("pip could not download"), "{said}");
-        assert!(!desk.path("E").exists());
+        assert!(!sandbox.path("E").exists());
     }
 }
 
 /// I6: nor is it in what is written: plan, receipt, configuration, journal and generations.
 #[test]
 fn a_password_in_the_configuration_of_pip_is_in_no_file() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     let wheels = [("pip", "99.0"), ("setuptools", "99.1")];
-    let index = packages::index(&desk.scratch, &desk.python.path, &wheels);
+    let index = packages::index(&sandbox.scratch, &sandbox.python.path, &wheels);
     let index = index.to_str().unwrap();
     let url = format!("https://bob:{SECRET}@127.0.0.1:1/simple");
     let variables = [
@@ -80,9 +80,9 @@ fn a_password_in_the_configuration_of_pip_is_in_no_file() {
         ("PIP_INDEX_URL", &url),
         ("PIP_EXTRA_INDEX_URL", &url),
     ];
-    with_pip(&desk, "plan", &["E", "-o", "plan.json"], &variables).ok();
+    with_pip(&sandbox, "plan", &["E", "-o", "plan.json"], &variables).ok();
     let killed = ["E", "--check", "kill -KILL $PPID; sleep 1"];
-    assert_eq!(with_pip(&desk, "create", &killed, &variables).code, None);
-    assert!(desk.path(".E.rvenv.journal").exists());
-    assert!(desk.path("E/pyvenv.cfg").exists());
+    assert_eq!(with_pip(&sandbox, "create", &killed, &variables).code, None);
+    assert!(sandbox.path(".E.rvenv.journal").exists());
+    assert!(sandbox.path("E/pyvenv.cfg").exists());
 }

@@ -4,53 +4,53 @@
 use std::fs;
 use std::os::unix::fs::{lchown, symlink};
 
-use crate::desk::{Desk, NOBODY, desk};
 use crate::machine::{ended, tree};
+use crate::sandbox::{OTHER_USER, Sandbox, sandbox};
 
-/// A desk with the environment `envs/E` and the link `project/.venv` to it.
-fn linked() -> Option<Desk> {
-    let desk = desk()?;
-    fs::create_dir_all(desk.path("project")).unwrap();
-    desk.create(&["envs/E"]).ok();
-    symlink("../envs/E", desk.path("project/.venv")).unwrap();
-    Some(desk)
+/// A sandbox with the environment `envs/E` and the link `project/.venv` to it.
+fn linked() -> Option<Sandbox> {
+    let sandbox = sandbox()?;
+    fs::create_dir_all(sandbox.path("project")).unwrap();
+    sandbox.create(&["envs/E"]).ok();
+    symlink("../envs/E", sandbox.path("project/.venv")).unwrap();
+    Some(sandbox)
 }
 
 /// The command fails with 3, and the environment is as it was; the lock beside it comes and goes.
 #[track_caller]
-fn refused(desk: &Desk, words: &[&str]) -> String {
-    let before = tree(&desk.path("envs/E"));
-    let said = ended(&mut desk.command(words)).failed(3);
-    assert!(before == tree(&desk.path("envs/E")), "{said}");
+fn refused(sandbox: &Sandbox, words: &[&str]) -> String {
+    let before = tree(&sandbox.path("envs/E"));
+    let said = ended(&mut sandbox.command(words)).failed(3);
+    assert!(before == tree(&sandbox.path("envs/E")), "{said}");
     said
 }
 
 /// I6: the plan and the result name the real path of what is replaced.
 #[test]
 fn where_a_link_leads_is_named_by_the_plan_and_by_the_result() {
-    let Some(desk) = linked() else { return };
+    let Some(sandbox) = linked() else { return };
     let place = "(a symbolic link to `";
-    let planned = desk.verb("plan", &["--clear", "--prompt", "q", "project/.venv"]);
+    let planned = sandbox.verb("plan", &["--clear", "--prompt", "q", "project/.venv"]);
     assert!(planned.stdout.contains(place), "{}", planned.stdout);
-    let replaced = desk.create(&["--clear", "--prompt", "q", "project/.venv"]);
+    let replaced = sandbox.create(&["--clear", "--prompt", "q", "project/.venv"]);
     assert_eq!(replaced.code, Some(0), "{}", replaced.stderr);
     assert!(replaced.stderr.contains(place), "{}", replaced.stderr);
     assert!(replaced.stderr.contains("envs/E`"), "{}", replaced.stderr);
-    assert!(desk.path("project/.venv").is_symlink());
-    desk.works("project/.venv");
+    assert!(sandbox.path("project/.venv").is_symlink());
+    sandbox.works("project/.venv");
 }
 
 /// I6: a link of a checkout leads to no other link.
 #[test]
 fn one_link_is_followed_and_no_second() {
-    let Some(desk) = linked() else { return };
-    symlink("project/.venv", desk.path("second")).unwrap();
+    let Some(sandbox) = linked() else { return };
+    symlink("project/.venv", sandbox.path("second")).unwrap();
     for words in [
         &["create", "--clear", "second"][..],
         &["create", "--prompt", "q", "second"],
         &["plan", "--clear", "second"],
     ] {
-        let said = refused(&desk, words);
+        let said = refused(&sandbox, words);
         assert!(said.contains("only one is followed"), "{said}");
     }
 }
@@ -58,31 +58,31 @@ fn one_link_is_followed_and_no_second() {
 /// I6: `.venv` must not mean the directory in which the user works.
 #[test]
 fn a_link_to_the_working_directory_or_above_it_is_cleared_by_force_only() {
-    let Some(desk) = linked() else { return };
-    fs::create_dir(desk.path("envs/E/inner")).unwrap();
-    symlink("../../E", desk.path("envs/E/inner/.venv")).unwrap();
+    let Some(sandbox) = linked() else { return };
+    fs::create_dir(sandbox.path("envs/E/inner")).unwrap();
+    symlink("../../E", sandbox.path("envs/E/inner/.venv")).unwrap();
     let clear = |more: &[&str]| {
         let words = [&["create", "--clear", ".venv"], more].concat();
-        let mut command = desk.command(&words);
-        ended(command.current_dir(desk.path("envs/E/inner")))
+        let mut command = sandbox.command(&words);
+        ended(command.current_dir(sandbox.path("envs/E/inner")))
     };
-    let before = tree(&desk.path("envs/E"));
+    let before = tree(&sandbox.path("envs/E"));
     let said = clear(&[]).failed(3);
     assert!(
         said.contains("is the working directory or above it"),
         "{said}"
     );
     assert!(said.contains("--force"), "{said}");
-    assert!(before == tree(&desk.path("envs/E")));
+    assert!(before == tree(&sandbox.path("envs/E")));
     clear(&["--force"]).ok();
-    assert!(!desk.path("envs/E/inner").exists());
+    assert!(!sandbox.path("envs/E/inner").exists());
 }
 
 /// I6: root clears through a link what belongs to root.
 #[test]
 fn a_link_to_an_environment_of_another_user_is_cleared_by_force_only() {
-    let Some(desk) = linked() else { return };
-    if lchown(desk.path("envs/E"), Some(NOBODY), None).is_err() {
+    let Some(sandbox) = linked() else { return };
+    if lchown(sandbox.path("envs/E"), Some(OTHER_USER), None).is_err() {
         println!("skipped: only root gives a directory to another user");
         return;
     }
@@ -90,8 +90,10 @@ fn a_link_to_an_environment_of_another_user_is_cleared_by_force_only() {
         &["create", "--clear", "project/.venv"][..],
         &["plan", "--clear", "project/.venv"],
     ] {
-        let said = refused(&desk, words);
+        let said = refused(&sandbox, words);
         assert!(said.contains("belongs to user 65534"), "{said}");
     }
-    desk.create(&["--clear", "--force", "project/.venv"]).ok();
+    sandbox
+        .create(&["--clear", "--force", "project/.venv"])
+        .ok();
 }

@@ -2,16 +2,18 @@
 
 use std::process::Stdio;
 
-use crate::desk::{NOBODY, desk_for_all};
+use crate::sandbox::{OTHER_USER, sandbox_for_all};
 
 /// I6: the message names a stranger who holds the lock by process and program, not by the note of a
 /// waiting process.
 #[test]
 fn a_reader_who_holds_the_lock_is_named() {
-    let Some(desk) = desk_for_all() else { return };
-    desk.create(&["E"]).ok();
-    let mut reader = desk.scratch.program("setpriv".as_ref(), "022");
-    reader.args(["--reuid", &NOBODY.to_string(), "--clear-groups"]);
+    let Some(sandbox) = sandbox_for_all() else {
+        return;
+    };
+    sandbox.create(&["E"]).ok();
+    let mut reader = sandbox.scratch.program("setpriv".as_ref(), "022");
+    reader.args(["--reuid", &OTHER_USER.to_string(), "--clear-groups"]);
     reader.args(["flock", "E", "sh", "-c", "echo locked; read end"]);
     let mut reader = reader
         .stdin(Stdio::piped())
@@ -23,8 +25,8 @@ fn a_reader_who_holds_the_lock_is_named() {
     // `sh` became `setpriv`, which became `flock`.
     let named = format!("locked by process {} (flock)", reader.id());
     for command in [
-        desk.command(&["create", "--clear", "--wait", "0", "E"]),
-        desk.scratch.command(&["recover", "--wait", "0", "E"]),
+        sandbox.command(&["create", "--clear", "--wait", "0", "E"]),
+        sandbox.scratch.command(&["recover", "--wait", "0", "E"]),
     ] {
         let mut command = command;
         let refused = crate::machine::ended(&mut command).failed(1);
@@ -32,5 +34,5 @@ fn a_reader_who_holds_the_lock_is_named() {
     }
     drop(reader.stdin.take());
     reader.wait().unwrap();
-    desk.create(&["--clear", "E"]).ok();
+    sandbox.create(&["--clear", "E"]).ok();
 }

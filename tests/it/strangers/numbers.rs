@@ -3,14 +3,14 @@
 
 use std::fs;
 
-use crate::desk::desk;
 use crate::refused::refused_by;
+use crate::sandbox::sandbox;
 
 const HIGHEST: &str = "old-4294967295";
 
 #[test]
 fn a_planted_generation_with_the_highest_number_is_named_and_nothing_is_published() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     for (env, planted, shown) in [
         (
             "inside",
@@ -28,46 +28,46 @@ fn a_planted_generation_with_the_highest_number_is_named_and_nothing_is_publishe
             format!(".beside.rvenv.{HIGHEST}"),
         ),
     ] {
-        desk.create(&[env]).ok();
-        fs::create_dir(desk.path(&planted)).unwrap();
+        sandbox.create(&[env]).ok();
+        fs::create_dir(sandbox.path(&planted)).unwrap();
         // Something to change, so that there is something to number.
-        fs::remove_file(desk.path(env).join("bin/activate")).unwrap();
+        fs::remove_file(sandbox.path(env).join("bin/activate")).unwrap();
         for words in [
             &["upgrade", env][..],
             &["create", "--clear", env],
             &["create", env],
         ] {
-            let said = desk.refused(words, 3);
+            let said = sandbox.refused(words, 3);
             assert!(
                 said.contains(&format!("higher number than `{shown}`")),
                 "{said}"
             );
             assert!(said.contains("move away or delete"), "{said}");
         }
-        let mut repair = desk.scratch.command(&["repair", env]);
-        refused_by(&desk.scratch, &mut repair, 3);
-        desk.scratch.rvenv(&["status", env]).ok();
-        fs::remove_dir(desk.path(&planted)).unwrap();
-        desk.verb("upgrade", &[env]).ok();
-        desk.works(env);
-        desk.scratch.rvenv(&["rollback", env]).ok();
+        let mut repair = sandbox.scratch.command(&["repair", env]);
+        refused_by(&sandbox.scratch, &mut repair, 3);
+        sandbox.scratch.rvenv(&["status", env]).ok();
+        fs::remove_dir(sandbox.path(&planted)).unwrap();
+        sandbox.verb("upgrade", &[env]).ok();
+        sandbox.works(env);
+        sandbox.scratch.rvenv(&["rollback", env]).ok();
     }
 }
 
 #[test]
 fn a_number_that_is_none_is_left_alone() {
-    let Some(desk) = desk() else { return };
-    desk.create(&["env"]).ok();
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.create(&["env"]).ok();
     for name in [
         "old-4294967296",
         "old-007",
         "old--1",
         "old-99999999999999999999",
     ] {
-        fs::create_dir(desk.path("env/.rvenv").join(name)).unwrap();
+        fs::create_dir(sandbox.path("env/.rvenv").join(name)).unwrap();
     }
-    fs::remove_file(desk.path("env/bin/activate")).unwrap();
-    desk.verb("upgrade", &["env"]).ok();
-    assert!(desk.path("env/.rvenv/old-1").is_dir());
-    assert!(desk.path("env/.rvenv/old-007").is_dir());
+    fs::remove_file(sandbox.path("env/bin/activate")).unwrap();
+    sandbox.verb("upgrade", &["env"]).ok();
+    assert!(sandbox.path("env/.rvenv/old-1").is_dir());
+    assert!(sandbox.path("env/.rvenv/old-007").is_dir());
 }

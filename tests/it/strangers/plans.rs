@@ -9,18 +9,18 @@ use std::fs;
 use rvenv_journal::Digest;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, desk};
 use crate::machine::{Kind, tree};
+use crate::sandbox::{Sandbox, sandbox};
 
 /// Saves `plan.json` for this target, edited, with the digest that it then has.
-fn save(desk: &Desk, flags: &[&str], target: &str, edit: impl FnOnce(&mut Value)) {
+fn save(sandbox: &Sandbox, flags: &[&str], target: &str, edit: impl FnOnce(&mut Value)) {
     let words = [&["plan", "--json"], flags, &[target]].concat();
-    let planned = crate::machine::ended(&mut desk.command(&words)).ok();
+    let planned = crate::machine::ended(&mut sandbox.command(&words)).ok();
     let mut plan: Value = serde_json::from_str(&planned).unwrap();
     edit(&mut plan["plan"]);
     let text = serde_json::to_vec(&plan["plan"]).unwrap();
     plan["digest"] = json!(Digest::of(&text).to_string());
-    fs::write(desk.path("plan.json"), plan.to_string()).unwrap();
+    fs::write(sandbox.path("plan.json"), plan.to_string()).unwrap();
 }
 
 /// The operation that writes such a file.
@@ -53,27 +53,27 @@ fn keep_only(plan: &mut Value, keeps: impl Fn(&str) -> bool) {
 /// nothing.
 #[test]
 fn a_plan_by_hand_is_applied_to_an_environment() {
-    let Some(desk) = desk() else { return };
-    save(&desk, &[], "E", |plan| add(plan, file("evil", "0644")));
-    desk.scratch.rvenv(&["apply", "plan.json"]).ok();
-    assert_eq!(desk.read("E/evil"), "evil\n");
+    let Some(sandbox) = sandbox() else { return };
+    save(&sandbox, &[], "E", |plan| add(plan, file("evil", "0644")));
+    sandbox.scratch.rvenv(&["apply", "plan.json"]).ok();
+    assert_eq!(sandbox.read("E/evil"), "evil\n");
 }
 
 /// What every path holds; the lock beside a target changes the time of the directory above.
-fn contents(desk: &Desk) -> BTreeMap<String, Kind> {
-    let tree = tree(&desk.path(""));
+fn contents(sandbox: &Sandbox) -> BTreeMap<String, Kind> {
+    let tree = tree(&sandbox.path(""));
     tree.into_iter()
         .map(|(path, entry)| (path, entry.kind))
         .collect()
 }
 
 #[track_caller]
-fn refused(desk: &Desk, why: &str) {
+fn refused(sandbox: &Sandbox, why: &str) {
     for force in [&[][..], &["--force", "--allow-lost"]] {
         let words = [&["apply", "plan.json"], force].concat();
-        let before = contents(desk);
-        let said = desk.scratch.rvenv(&words).failed(3);
-        assert!(before == contents(desk), "something was touched: {said}");
+        let before = contents(sandbox);
+        let said = sandbox.scratch.rvenv(&words).failed(3);
+        assert!(before == contents(sandbox), "something was touched: {said}");
         assert!(said.contains(why), "{said}");
     }
 }
@@ -81,61 +81,61 @@ fn refused(desk: &Desk, why: &str) {
 /// I6: the result of `apply` is an environment.
 #[test]
 fn a_plan_makes_nothing_but_an_environment() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     let only_evil = |plan: &mut Value| {
         add(plan, file("authorized_keys", "0600"));
         keep_only(plan, |path| path == "authorized_keys");
     };
-    save(&desk, &[], "absent", only_evil);
-    refused(&desk, "does not make a virtual environment");
-    assert!(!desk.path("absent").exists());
+    save(&sandbox, &[], "absent", only_evil);
+    refused(&sandbox, "does not make a virtual environment");
+    assert!(!sandbox.path("absent").exists());
     for entry in ["some/empty", "some/full"] {
-        fs::create_dir_all(desk.path(entry)).unwrap();
+        fs::create_dir_all(sandbox.path(entry)).unwrap();
     }
-    desk.write("some/full/mine", "mine");
+    sandbox.write("some/full/mine", "mine");
     for target in ["some/empty", "some/full"] {
-        save(&desk, &[], target, only_evil);
-        refused(&desk, "does not make a virtual environment");
+        save(&sandbox, &[], target, only_evil);
+        refused(&sandbox, "does not make a virtual environment");
     }
 }
 
 /// I6: additions only, as `create` makes them, and no entry that no environment has; both are said.
 #[test]
 fn a_plan_adds_an_environment_to_a_directory_and_nothing_else() {
-    let Some(desk) = desk() else { return };
-    desk.write("some/authorized_keys", "mine");
-    desk.write("some/bin/mine", "mine");
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.write("some/authorized_keys", "mine");
+    sandbox.write("some/bin/mine", "mine");
     for path in [".bashrc", "autostart/evil.desktop", "bin.d/evil"] {
-        save(&desk, &[], "some", |plan| {
+        save(&sandbox, &[], "some", |plan| {
             if let Some((above, _)) = path.split_once('/') {
                 let dir = json!({ "dir": { "mode": "0755" } });
                 add(plan, json!({ "node": dir, "path": above, "stage": "evil" }));
             }
             add(plan, file(path, "0644"));
         });
-        refused(&desk, "is no part of a virtual environment");
+        refused(&sandbox, "is no part of a virtual environment");
     }
-    save(&desk, &[], "some", |_| {});
-    let said = desk.scratch.rvenv(&["apply", "plan.json"]);
+    save(&sandbox, &[], "some", |_| {});
+    let said = sandbox.scratch.rvenv(&["apply", "plan.json"]);
     assert!(
         said.stderr.contains("was not a virtual environment: "),
         "{}",
         said.stderr
     );
     said.ok();
-    assert_eq!(desk.read("some/authorized_keys"), "mine");
-    assert_eq!(desk.read("some/bin/mine"), "mine");
-    desk.works("some");
+    assert_eq!(sandbox.read("some/authorized_keys"), "mine");
+    assert_eq!(sandbox.read("some/bin/mine"), "mine");
+    sandbox.works("some");
     // `create` says it, too.
-    desk.write("other/mine", "mine");
-    let said = desk.create(&["other"]).stderr;
+    sandbox.write("other/mine", "mine");
+    let said = sandbox.create(&["other"]).stderr;
     assert!(said.contains("was not a virtual environment: "), "{said}");
 }
 
 /// I6: a hook of a checkout is a program that the next `git` runs.
 #[test]
 fn a_plan_works_on_no_checkout() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     let hook = |plan: &mut Value| {
         for above in [".git", ".git/hooks"] {
             let is_there = plan["operations"].as_array().unwrap().iter();
@@ -146,30 +146,30 @@ fn a_plan_works_on_no_checkout() {
         }
         add(plan, file(".git/hooks/post-checkout", "0755"));
     };
-    save(&desk, &[], "absent", hook);
-    refused(&desk, "belongs to a version control system");
-    desk.write("project/.git/hooks/pre-commit", "mine");
-    save(&desk, &[], "project", hook);
-    refused(&desk, "belongs to a version control system");
-    desk.create(&["project"]).ok();
-    save(&desk, &["--prompt", "p"], "project", hook);
-    refused(&desk, "belongs to a version control system");
+    save(&sandbox, &[], "absent", hook);
+    refused(&sandbox, "belongs to a version control system");
+    sandbox.write("project/.git/hooks/pre-commit", "mine");
+    save(&sandbox, &[], "project", hook);
+    refused(&sandbox, "belongs to a version control system");
+    sandbox.create(&["project"]).ok();
+    save(&sandbox, &["--prompt", "p"], "project", hook);
+    refused(&sandbox, "belongs to a version control system");
     // The directory of Git's hooks is no environment, and a plan does not silently turn it into
     // one.
-    save(&desk, &[], "project/.git/hooks", |plan| {
+    save(&sandbox, &[], "project/.git/hooks", |plan| {
         add(plan, file("post-checkout", "0755"));
     });
-    refused(&desk, "is no part of a virtual environment");
+    refused(&sandbox, "is no part of a virtual environment");
 }
 
 /// I6: no plan gives an entry more than the bits of reading, writing and execution.
 #[test]
 fn a_plan_sets_no_set_id_bits() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     for mode in ["4755", "2755", "1755"] {
-        save(&desk, &[], "E", |plan| add(plan, file("bin/evil", mode)));
-        let ended = desk.scratch.rvenv(&["apply", "plan.json"]);
-        assert!(!desk.path("E").exists());
+        save(&sandbox, &[], "E", |plan| add(plan, file("bin/evil", mode)));
+        let ended = sandbox.scratch.rvenv(&["apply", "plan.json"]);
+        assert!(!sandbox.path("E").exists());
         assert_ne!(ended.code, Some(0), "{mode}");
     }
 }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
-use crate::desk::{Desk, NOBODY, desk};
 use crate::machine::{Ended, Scratch, ended, player, script};
+use crate::sandbox::{OTHER_USER, Sandbox, sandbox};
 use crate::strangers::users::{STRANGER, at_home, dir_of, give, gives_acl, is_root};
 
 /// The commands that look for the interpreter of an environment; the first four only read.
@@ -30,7 +30,7 @@ const READING: usize = 4;
 
 /// A project with an environment, as in a checkout of another author.
 struct Project {
-    desk: Desk,
+    sandbox: Sandbox,
     /// Another place, which contains `opt`.
     elsewhere: Scratch,
 }
@@ -39,11 +39,11 @@ impl Project {
     fn new() -> Option<Self> {
         let elsewhere = Scratch::new();
         let project = Self {
-            desk: desk()?,
+            sandbox: sandbox()?,
             elsewhere,
         };
-        fs::create_dir_all(project.desk.path("project/.git")).unwrap();
-        project.desk.create(&["project/.venv"]).ok();
+        fs::create_dir_all(project.sandbox.path("project/.git")).unwrap();
+        project.sandbox.create(&["project/.venv"]).ok();
         Some(project)
     }
 
@@ -55,11 +55,11 @@ impl Project {
         if below.starts_with("opt") {
             &self.elsewhere
         } else {
-            &self.desk.scratch
+            &self.sandbox.scratch
         }
     }
 
-    /// A program that works as the desk's interpreter does, and leaves a mark.
+    /// A program that works as the sandbox's interpreter does, and leaves a mark.
     fn evil(&self, below: &str) -> PathBuf {
         let path = self.path(below);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -68,7 +68,7 @@ impl Project {
             &path,
             &format!(
                 ": >> '{mark}'\nexec '{}' \"$@\"",
-                self.desk.path_of_python()
+                self.sandbox.path_of_python()
             ),
         );
         path
@@ -93,7 +93,7 @@ impl Project {
     fn run<S: AsRef<OsStr>>(&self, words: &[S], env: &str) -> Ended {
         let words = words.iter().map(AsRef::as_ref);
         let words: Vec<&OsStr> = words.chain([OsStr::new(env)]).collect();
-        self.desk.scratch.rvenv(&words)
+        self.sandbox.scratch.rvenv(&words)
     }
 
     /// Makes the environment's link lead to a file.
@@ -172,7 +172,7 @@ fn a_program_in_the_checkout_is_started_only_if_the_user_names_it() {
     ];
     project.run(&named, "project/.venv").ok();
     assert!(project.started());
-    project.desk.works("project/.venv");
+    project.sandbox.works("project/.venv");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_link_that_was_bent_does_not_hide_the_interpreter_that_is_named_beside_it() 
         project.link("project/.venv", Path::new("../../evil.sh"));
         project.run(words, "project/.venv").ok();
         assert!(!project.started(), "{words:?}");
-        project.desk.works("project/.venv");
+        project.sandbox.works("project/.venv");
     }
 }
 
@@ -195,7 +195,7 @@ fn a_repository_within_the_checkout_does_not_make_it_smaller() {
         return;
     };
     fs::create_dir_all(project.path("project/app/.hg")).unwrap();
-    project.desk.create(&["project/app/.venv"]).ok();
+    project.sandbox.create(&["project/app/.venv"]).ok();
     let evil = project.evil("project/python3");
     project.link("project/app/.venv", &evil);
     project.home("project/app/.venv", &project.path("project"));
@@ -214,7 +214,7 @@ fn a_program_that_lies_in_one_place_with_the_checkout_is_not_started() {
         ("archive/app/.venv", "archive/tools/python3"),
         ("project/.venv", "second/python3"),
     ] {
-        project.desk.create(&["--clear", env]).ok();
+        project.sandbox.create(&["--clear", env]).ok();
         let evil = project.evil(evil);
         project.link(env, &evil);
         project.home(env, evil.parent().unwrap());
@@ -230,7 +230,7 @@ fn a_program_that_only_the_receipt_names_is_not_started() {
     let evil = project.evil("project/python3");
     let receipt = project.path("project/.venv/.rvenv/receipt.json");
     let text = fs::read_to_string(&receipt).unwrap();
-    let own = project.desk.path_of_python();
+    let own = project.sandbox.path_of_python();
     let planted = text.replace(own, evil.to_str().unwrap());
     assert_ne!(planted, text);
     fs::write(&receipt, planted).unwrap();
@@ -255,7 +255,7 @@ fn a_check_after_a_repair_does_not_start_what_the_receipt_leads_to() {
     let evil = project.evil("project/python3");
     let receipt = project.path("project/.venv/.rvenv/receipt.json");
     let text = fs::read_to_string(&receipt).unwrap();
-    let own = project.desk.path_of_python();
+    let own = project.sandbox.path_of_python();
     fs::write(&receipt, text.replace(own, evil.to_str().unwrap())).unwrap();
     // The configuration leads to an interpreter that may be started.
     let check = ["repair", "--check", "true"];
@@ -264,7 +264,7 @@ fn a_check_after_a_repair_does_not_start_what_the_receipt_leads_to() {
     assert!(said.contains("which is not the Python in"), "{said}");
     for copies in ["--symlinks", "--copies"] {
         let clear = ["--clear", copies, "project/.venv"];
-        project.desk.create(&clear).ok();
+        project.sandbox.create(&clear).ok();
         fs::remove_file(project.path("project/.venv/bin/activate")).unwrap();
         project.run(&check, "project/.venv").ok();
     }
@@ -290,7 +290,7 @@ fn an_interpreter_outside_the_checkout_is_started_by_what_changes_and_by_nothing
         project.run(words, "project/.venv").ok();
         assert!(!project.started(), "{words:?}");
     }
-    fs::remove_dir_all(project.desk.scratch.cache().join("interpreters")).unwrap();
+    fs::remove_dir_all(project.sandbox.scratch.cache().join("interpreters")).unwrap();
     for words in COMMANDS.iter().take(READING) {
         let said = project.run(words, "project/.venv").failed(3);
         assert!(!project.started(), "{words:?}: {said}");
@@ -327,7 +327,7 @@ fn an_interpreter_that_others_can_change_is_not_started() {
         println!("skipped: no ACL can be set here");
     }
     if geteuid().is_root() {
-        chown(project.path("opt"), Some(NOBODY), None).unwrap();
+        chown(project.path("opt"), Some(OTHER_USER), None).unwrap();
         project.nothing_is_started("project/.venv", "belongs to user 65534");
         chown(project.path("opt"), Some(0), None).unwrap();
     } else {
@@ -358,11 +358,12 @@ fn what_the_ordinary_search_knows_is_started_by_every_command() {
     project.link("project/.venv", &evil);
     project.home("project/.venv", &project.path("project/tools"));
     let found = |name: &str, value: &Path| {
-        let mut command =
-            project
-                .desk
-                .scratch
-                .command(&["plan", "--upgrade", "--without-pip", "project/.venv"]);
+        let mut command = project.sandbox.scratch.command(&[
+            "plan",
+            "--upgrade",
+            "--without-pip",
+            "project/.venv",
+        ]);
         command.env(name, value);
         ended(&mut command).ok();
         assert!(project.started(), "{name}");
@@ -386,7 +387,7 @@ fn places_that_depend_on_the_working_directory_are_not_searched() {
         project.evil(below);
     }
     let run = |words: &[&str], (name, value): (&str, &str)| {
-        let mut command = project.desk.scratch.command(words);
+        let mut command = project.sandbox.scratch.command(words);
         ended(command.env(name, value))
     };
     let place = project.path("").display().to_string();
@@ -440,7 +441,7 @@ fn root_starts_no_interpreter_out_of_the_home_of_another_user() {
         &["python", "find", "-v", "3.5.99"],
         &["create", "--without-pip", "-v", "-p", "3.5.99", "F"],
     ] {
-        let run = ended(&mut at_home(&project.desk.scratch, &home, words));
+        let run = ended(&mut at_home(&project.sandbox.scratch, &home, words));
         assert!(!project.started(), "{words:?}: {}", run.stderr);
         let why = format!(
             "ignoring the interpreters in the home directory `{}`: it belongs to user {STRANGER}",
@@ -451,7 +452,7 @@ fn root_starts_no_interpreter_out_of_the_home_of_another_user() {
     // They are found where the home is root's own.
     chown(&home, Some(0), Some(0)).unwrap();
     let list = ["python", "list"];
-    ended(&mut at_home(&project.desk.scratch, &home, &list)).ok();
+    ended(&mut at_home(&project.sandbox.scratch, &home, &list)).ok();
     assert!(project.started());
 }
 
@@ -466,7 +467,7 @@ fn no_check_of_a_rollback_or_of_a_plan_starts_a_program_of_the_checkout() {
         let words = [&["create", "--without-pip", "--clear", "--keep"], words].concat();
         project.run(&words, env).ok();
     };
-    let python = project.desk.path_of_python();
+    let python = project.sandbox.path_of_python();
     let rollback = ["rollback", "--check", "true"];
     let evil = project.evil("project/tools/python3");
     // The link, and the installation out of which the interpreter takes its library.
@@ -475,7 +476,7 @@ fn no_check_of_a_rollback_or_of_a_plan_starts_a_program_of_the_checkout() {
     let said = project.run(&rollback, env).failed(1);
     assert!(!project.started(), "{said}");
     assert!(said.contains("no health check starts"), "{said}");
-    project.desk.works(env);
+    project.sandbox.works(env);
     project.run(&["rollback"], env).ok();
     assert!(!project.started());
     create(&["-p", python]);
@@ -502,10 +503,10 @@ fn no_check_of_a_rollback_or_of_a_plan_starts_a_program_of_the_checkout() {
     assert!(project.started());
     let plan = plan.to_str().unwrap();
     let apply = ["apply", plan, "--check", "true"];
-    let said = project.desk.scratch.rvenv(&apply).failed(1);
+    let said = project.sandbox.scratch.rvenv(&apply).failed(1);
     assert!(!project.started(), "{said}");
     assert!(said.contains("with the environment"), "{said}");
-    project.desk.works(env);
+    project.sandbox.works(env);
     // An allowed interpreter is started, as a link and as a copy.
     for copies in ["--symlinks", "--copies"] {
         create(&["-p", python, copies]);

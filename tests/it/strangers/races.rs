@@ -14,8 +14,8 @@ use std::thread;
 use rustix::process::Uid;
 use rustix::thread::set_thread_res_uid;
 
-use crate::desk::{Desk, desk};
 use crate::machine::{Ended, tree};
+use crate::sandbox::{Sandbox, sandbox};
 use crate::strangers::users::{STRANGER, dir_of, give, is_root};
 
 const ROUNDS: u32 = 2;
@@ -64,9 +64,9 @@ fn named(dir: &Path, start: &str) -> Vec<PathBuf> {
 
 /// In the same directory: the owner of a directory may rename what is in it, but not move away a
 /// directory of root's.
-fn aside(path: &Path) -> PathBuf {
+fn moved_away(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap().to_string_lossy();
-    path.with_file_name(format!("aside{name}"))
+    path.with_file_name(format!("moved_away{name}"))
 }
 
 struct Racer {
@@ -76,10 +76,11 @@ struct Racer {
 }
 
 impl Racer {
-    /// Moves an entry aside and puts a link to the victim in its place; whether both were possible.
+    /// Moves an entry away and puts a link to the victim in its place; whether both were
+    /// possible.
     fn link(&self, path: &Path) -> bool {
-        let aside = aside(path);
-        fs::rename(path, aside).is_ok() && symlink(&self.victim, path).is_ok()
+        let moved_away = moved_away(path);
+        fs::rename(path, moved_away).is_ok() && symlink(&self.victim, path).is_ok()
     }
 
     fn stages(&self) -> Vec<PathBuf> {
@@ -89,8 +90,8 @@ impl Racer {
     }
 
     fn replace(&self, stage: &Path) -> bool {
-        let aside = aside(stage);
-        let is_done = fs::rename(stage, aside).is_ok() && fs::create_dir(stage).is_ok();
+        let moved_away = moved_away(stage);
+        let is_done = fs::rename(stage, moved_away).is_ok() && fs::create_dir(stage).is_ok();
         for name in [
             "bin",
             "lib",
@@ -151,21 +152,22 @@ impl Racer {
 }
 
 /// An environment of root's in a directory of the stranger's, or one that is the stranger's, too.
-fn prepare(desk: &Desk, command: &[&str], is_given: bool) {
+fn prepare(sandbox: &Sandbox, command: &[&str], is_given: bool) {
     for name in ["above", "gone"] {
-        let _absent = fs::remove_dir_all(desk.path(name));
+        let _absent = fs::remove_dir_all(sandbox.path(name));
     }
-    dir_of(&desk.path("above"), STRANGER, 0o755);
-    dir_of(&desk.path("above/tmp"), STRANGER, 0o755);
+    dir_of(&sandbox.path("above"), STRANGER, 0o755);
+    dir_of(&sandbox.path("above/tmp"), STRANGER, 0o755);
     if command != NEW {
-        desk.create(&["above/tmp/E"]).ok();
+        sandbox.create(&["above/tmp/E"]).ok();
     }
     if command[0] == "rollback" {
-        desk.create(&["above/tmp/E", "--clear", "--keep", "--prompt", "a"])
+        sandbox
+            .create(&["above/tmp/E", "--clear", "--keep", "--prompt", "a"])
             .ok();
     }
     if is_given && command != NEW {
-        give(&desk.path("above/tmp/E"), STRANGER);
+        give(&sandbox.path("above/tmp/E"), STRANGER);
     }
 }
 
@@ -184,47 +186,47 @@ const CHANGES: [&[&str]; 4] = [
     &["rollback", "above/tmp/E"],
 ];
 
-fn run(desk: &Desk, words: &[&str]) -> Ended {
+fn run(sandbox: &Sandbox, words: &[&str]) -> Ended {
     match words[0] {
-        "rollback" => desk.scratch.rvenv(words),
-        verb => desk.verb(verb, &words[1..]),
+        "rollback" => sandbox.scratch.rvenv(words),
+        verb => sandbox.verb(verb, &words[1..]),
     }
 }
 
 /// I6: whatever is exchanged in the middle, nothing outside is written, deleted or chmod-ed.
 #[test]
 fn what_is_exchanged_in_the_middle_of_a_change_leads_nowhere() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     if !is_root() {
         return;
     }
     // What a link to it would be taken for: a target, a stage, slots, a lock and a journal.
-    desk.create(&["victim"]).ok();
-    desk.create(&["victim/E"]).ok();
+    sandbox.create(&["victim"]).ok();
+    sandbox.create(&["victim/E"]).ok();
     for name in [
         "0",
         "1",
-        "aside/x",
+        "moved_away/x",
         ".E.rvenv.lock",
         ".E.rvenv.journal",
         "precious",
     ] {
-        desk.write(&format!("victim/{name}"), "precious");
+        sandbox.write(&format!("victim/{name}"), "precious");
     }
     let racer = Racer {
-        parent: desk.path("above/tmp"),
-        victim: desk.path("victim"),
+        parent: sandbox.path("above/tmp"),
+        victim: sandbox.path("victim"),
     };
     let before = tree(&racer.victim);
     let (mut hits, mut codes) = (BTreeMap::new(), BTreeMap::new());
     for attack in ATTACKS {
         for words in CHANGES {
             for round in 0..ROUNDS {
-                prepare(&desk, words, round % 2 == 1);
+                prepare(&sandbox, words, round % 2 == 1);
                 let (over, struck) = (AtomicBool::new(false), AtomicU32::new(0));
                 let ended = thread::scope(|scope| {
                     scope.spawn(|| racer.run(attack, &over, &struck));
-                    let ended = run(&desk, words);
+                    let ended = run(&sandbox, words);
                     over.store(true, Ordering::Relaxed);
                     ended
                 });
@@ -239,7 +241,7 @@ fn what_is_exchanged_in_the_middle_of_a_change_leads_nowhere() {
                     // From now on the path leads to the victim's own environment.
                     continue;
                 }
-                let later = desk.scratch.rvenv(&["recover", "above/tmp/E"]);
+                let later = sandbox.scratch.rvenv(&["recover", "above/tmp/E"]);
                 assert!(before == tree(&racer.victim), "{which}, then {later:?}");
             }
         }

@@ -11,8 +11,8 @@ use std::thread;
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, makedev, mknodat, renameat_with};
 
-use crate::desk::{Desk, desk, fifo};
 use crate::machine::{Ended, ended};
+use crate::sandbox::{Sandbox, fifo, sandbox};
 use crate::strangers::users::is_root;
 
 const RVENV: &str = env!("CARGO_BIN_EXE_rvenv");
@@ -56,14 +56,14 @@ fn specials() -> &'static [Special] {
 
 /// A command that has to end by itself.
 #[track_caller]
-fn within(desk: &Desk, words: &[&str]) -> Ended {
-    let mut command = desk.scratch.program(Path::new("timeout"), "022");
+fn within(sandbox: &Sandbox, words: &[&str]) -> Ended {
+    let mut command = sandbox.scratch.program(Path::new("timeout"), "022");
     let (verb, rest) = words.split_first().unwrap();
     command
         .args(["-k", "1", SECONDS_MAX, RVENV, verb])
         .args(rest);
     if matches!(*verb, "create" | "plan" | "upgrade") {
-        command.args(["--without-pip", "-p", desk.path_of_python()]);
+        command.args(["--without-pip", "-p", sandbox.path_of_python()]);
     }
     let ended = ended(&mut command);
     assert_ne!(ended.code, TIMED_OUT, "{words:?}");
@@ -88,10 +88,10 @@ const COMMANDS: [&[&str]; 6] = [
 /// I6: no command waits for the other end of a FIFO or reads a device, wherever it is.
 #[test]
 fn no_command_waits_for_a_fifo_or_reads_a_device() {
-    let Some(desk) = desk() else { return };
-    let site = desk.site_packages("E");
-    desk.create(&["E"]).ok();
-    desk.create(&["E", "--clear", "--keep"]).ok();
+    let Some(sandbox) = sandbox() else { return };
+    let site = sandbox.site_packages("E");
+    sandbox.create(&["E"]).ok();
+    sandbox.create(&["E", "--clear", "--keep"]).ok();
     let listed = format!("{site}/listed-1.dist-info");
     let places = [
         "E/pyvenv.cfg",
@@ -122,16 +122,16 @@ fn no_command_waits_for_a_fifo_or_reads_a_device() {
                 Special::Socket => 1,
             };
             for words in COMMANDS.iter().take(some) {
-                plant(&desk.path(place), *special);
+                plant(&sandbox.path(place), *special);
                 println!("{special:?} at {place}");
-                within(&desk, words);
+                within(&sandbox, words);
             }
-            let _gone = fs::remove_file(desk.path(place));
+            let _gone = fs::remove_file(sandbox.path(place));
         }
-        fs::remove_dir_all(desk.path("")).unwrap();
-        fs::create_dir(desk.path("")).unwrap();
-        desk.create(&["E"]).ok();
-        desk.create(&["E", "--clear", "--keep"]).ok();
+        fs::remove_dir_all(sandbox.path("")).unwrap();
+        fs::create_dir(sandbox.path("")).unwrap();
+        sandbox.create(&["E"]).ok();
+        sandbox.create(&["E", "--clear", "--keep"]).ok();
     }
 }
 
@@ -139,28 +139,28 @@ fn no_command_waits_for_a_fifo_or_reads_a_device() {
 /// and starts none.
 #[test]
 fn a_check_does_not_start_an_interpreter_that_would_read_a_special_file() {
-    let Some(desk) = desk() else { return };
+    let Some(sandbox) = sandbox() else { return };
     for special in specials() {
         for name in ["started.pth", "sitecustomize.py"] {
-            desk.create(&["E"]).ok();
-            let planted = desk.path(&desk.site_packages("E")).join(name);
+            sandbox.create(&["E"]).ok();
+            let planted = sandbox.path(&sandbox.site_packages("E")).join(name);
             plant(&planted, *special);
             let changed = ["upgrade", "E", "--prompt", "p", "--check", "true"];
-            let said = within(&desk, &changed).failed(1);
+            let said = within(&sandbox, &changed).failed(1);
             assert!(said.contains("is not a regular file"), "{said}");
             assert!(said.contains(name), "{said}");
             fs::remove_file(planted).unwrap();
-            within(&desk, &changed).ok();
-            fs::remove_dir_all(desk.path("E")).unwrap();
+            within(&sandbox, &changed).ok();
+            fs::remove_dir_all(sandbox.path("E")).unwrap();
         }
     }
     // The check imports pip.
-    let python = desk.path_of_python();
-    let run = |words: &[&str]| desk.scratch.rvenv(&[words, &["-p", python]].concat());
+    let python = sandbox.path_of_python();
+    let run = |words: &[&str]| sandbox.scratch.rvenv(&[words, &["-p", python]].concat());
     run(&["create", "E"]).ok();
-    let bytecode = format!("__init__.cpython-3{}.pyc", desk.python.version.1);
-    let cached = format!("{}/pip/__pycache__/{bytecode}", desk.site_packages("E"));
-    plant(&desk.path(&cached), Special::Fifo);
+    let bytecode = format!("__init__.cpython-3{}.pyc", sandbox.python.version.1);
+    let cached = format!("{}/pip/__pycache__/{bytecode}", sandbox.site_packages("E"));
+    plant(&sandbox.path(&cached), Special::Fifo);
     let said = run(&["upgrade", "E", "--prompt", "p", "--check", "true"]).failed(1);
     assert!(said.contains("is not a regular file"), "{said}");
 }
@@ -168,10 +168,10 @@ fn a_check_does_not_start_an_interpreter_that_would_read_a_special_file() {
 /// I6: the same where it replaces a file between the check and the read.
 #[test]
 fn a_file_that_turns_into_a_fifo_is_not_waited_for() {
-    let Some(desk) = desk() else { return };
-    desk.write(".python-version", "3\n");
-    desk.write("pyproject.toml", "[project]\nrequires-python = '>=3'\n");
-    let names = [".python-version", "pyproject.toml"].map(|name| desk.path(name));
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.write(".python-version", "3\n");
+    sandbox.write("pyproject.toml", "[project]\nrequires-python = '>=3'\n");
+    let names = [".python-version", "pyproject.toml"].map(|name| sandbox.path(name));
     for name in &names {
         fifo(&name.with_extension("fifo"));
     }
@@ -188,7 +188,7 @@ fn a_file_that_turns_into_a_fifo_is_not_waited_for() {
         });
         let ended: Vec<Option<i32>> = (0..ROUNDS)
             .map(|_| {
-                let mut command = desk.scratch.program(Path::new("timeout"), "022");
+                let mut command = sandbox.scratch.program(Path::new("timeout"), "022");
                 command.args(["-k", "1", SECONDS_MAX, RVENV, "python", "find"]);
                 ended(&mut command).code
             })
@@ -197,7 +197,7 @@ fn a_file_that_turns_into_a_fifo_is_not_waited_for() {
         over.store(true, Ordering::Relaxed);
         assert_eq!(ended.len(), ROUNDS, "one waited for a writer");
     });
-    assert!(swaps.into_inner() > ROUNDS as u64, "nobody attacked");
+    assert!(swaps.into_inner() > ROUNDS as u64, "no attack happened");
 }
 
 const ROUNDS: usize = 40;

@@ -156,6 +156,6 @@ fn a_wheel_that_is_swapped_while_a_plan_is_applied_is_refused_or_installed_as_pl
     });
     let swaps = swaps.into_inner();
     println!("{done} of {ROUNDS} were installed; {swaps} exchanges");
-    assert!(swaps > ROUNDS, "nobody attacked");
+    assert!(swaps > ROUNDS, "no attack happened");
     assert!(0 < done && done < ROUNDS, "all runs ended the same way");
 }

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_told_as_a_calendar_has_it() {
+    fn a_time_is_shown_as_a_calendar_has_it() {
         check_time(0, "1970-01-01T00:00:00Z");
         check_time(-1, "1969-12-31T23:59:59Z");
         check_time(951_782_399, "2000-02-28T23:59:59Z");

@@ -26,7 +26,7 @@ mod notified;
 mod table;
 
 use notified::{Notice, Verdict};
-use table::{Changes, Place, Row, TABLE};
+use table::{Changes, PathArgument, Row, TABLE};
 
 /// The value of an argument that means the working directory.
 const AT_FDCWD: u64 = libc::AT_FDCWD.cast_unsigned() as u64;
@@ -173,12 +173,12 @@ impl Count<'_> {
         };
         let opened = |argument: u64| opened(notice.thread, argument);
         let path = match row.place {
-            Place::Path(at) => {
+            PathArgument::Path(at) => {
                 let from = opened(AT_FDCWD);
                 named(notice.thread, &from, argument(at))
             }
-            Place::At(dir, at) => named(notice.thread, &opened(argument(dir)), argument(at)),
-            Place::Open(at) => opened(argument(at)),
+            PathArgument::At(dir, at) => named(notice.thread, &opened(argument(dir)), argument(at)),
+            PathArgument::Open(at) => opened(argument(at)),
         };
         let is_file =
             path.starts_with("/") && !path.starts_with("/dev") && !path.starts_with("/proc");

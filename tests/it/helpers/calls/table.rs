@@ -16,7 +16,7 @@ use libc::{
 
 /// Where the arguments of a call name its file; numbers count the arguments from 0.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
+pub(super) enum PathArgument {
     /// A path relative to the working directory.
     Path(usize),
     /// An open directory, and a path relative to it.
@@ -43,11 +43,11 @@ pub(super) enum Changes {
 pub(super) struct Row {
     pub(super) number: c_long,
     pub(super) name: &'static str,
-    pub(super) place: Place,
+    pub(super) place: PathArgument,
     pub(super) changes: Changes,
 }
 
-const fn always(number: c_long, name: &'static str, place: Place) -> Row {
+const fn always(number: c_long, name: &'static str, place: PathArgument) -> Row {
     let changes = Changes::Always;
     Row {
         number,
@@ -57,7 +57,7 @@ const fn always(number: c_long, name: &'static str, place: Place) -> Row {
     }
 }
 
-const fn opens(number: c_long, name: &'static str, place: Place, changes: Changes) -> Row {
+const fn opens(number: c_long, name: &'static str, place: PathArgument, changes: Changes) -> Row {
     Row {
         number,
         name,
@@ -66,7 +66,7 @@ const fn opens(number: c_long, name: &'static str, place: Place, changes: Change
     }
 }
 
-const fn never(number: c_long, name: &'static str, place: Place) -> Row {
+const fn never(number: c_long, name: &'static str, place: PathArgument) -> Row {
     let changes = Changes::Never;
     Row {
         number,
@@ -76,7 +76,7 @@ const fn never(number: c_long, name: &'static str, place: Place) -> Row {
     }
 }
 
-use Place::{At, Open, Path};
+use PathArgument::{At, Open, Path};
 
 /// Every call that can change a file or its name, and those that open, read and lock files.
 pub(super) const TABLE: [Row; 58] = [

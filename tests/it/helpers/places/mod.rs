@@ -1,7 +1,7 @@
 //! Real filesystems for the real command: disks, layers, bind mounts, mount points, and filesystems
 //! that lack a feature.
 //!
-//! A [`Place`] is a [`Lab`] in which the parent of the target, or the target itself, is on the
+//! A [`MountedLab`] is a [`Lab`] in which the parent of the target, or the target itself, is on the
 //! filesystem of its [`Kind`]. Each test must run in its own mount namespace ([`crate::mounts`]);
 //! dropping a place, also by a panic, releases what it mounted or attached. A kind that is not
 //! available here prints the reason, and is `None`.
@@ -72,14 +72,14 @@ impl Kind {
 
 /// A lab on a filesystem of some kind.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct MountedLab {
     pub(crate) kind: Kind,
     pub(crate) lab: Lab,
     /// Commands that release mounts and loop devices, the last first.
     undo: Vec<Vec<String>>,
 }
 
-impl Place {
+impl MountedLab {
     /// A place with what `prepare` puts into its lab: before the mount for a lower layer and a
     /// read-only mount, on the filesystem itself for all others.
     pub(crate) fn new(kind: Kind, prepare: impl Fn(&mut Lab)) -> Option<Self> {
@@ -259,7 +259,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for MountedLab {
     fn drop(&mut self) {
         while let Some(words) = self.undo.pop() {
             let Some((program, rest)) = words.split_first() else {

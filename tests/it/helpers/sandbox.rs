@@ -1,4 +1,4 @@
-//! A desk: a scratch directory with an interpreter, in which tests make and break environments.
+//! A sandbox: a scratch directory with an interpreter, in which tests make and break environments.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -10,27 +10,27 @@ use crate::machine::{Ended, Python, Scratch, any_python, ended, supported};
 use crate::refused::refused_by;
 
 /// The user that tests become where the system refuses nothing to root.
-pub(crate) const NOBODY: u32 = 65534;
+pub(crate) const OTHER_USER: u32 = 65534;
 
-/// The desk that the head of this file describes.
-pub(crate) struct Desk {
+/// The sandbox that the head of this file describes.
+pub(crate) struct Sandbox {
     pub(crate) scratch: Scratch,
     pub(crate) python: Python,
 }
 
-/// A desk with the newest interpreter that brings pip.
-pub(crate) fn desk() -> Option<Desk> {
-    any_python().map(desk_of)
+/// A sandbox with the newest interpreter that brings pip.
+pub(crate) fn sandbox() -> Option<Sandbox> {
+    any_python().map(sandbox_of)
 }
 
-/// A desk with this interpreter.
-pub(crate) fn desk_of(python: Python) -> Desk {
+/// A sandbox with this interpreter.
+pub(crate) fn sandbox_of(python: Python) -> Sandbox {
     let scratch = Scratch::new();
-    Desk { scratch, python }
+    Sandbox { scratch, python }
 }
 
-/// A desk with an interpreter that all users may run.
-pub(crate) fn desk_for_all() -> Option<Desk> {
+/// A sandbox with an interpreter that all users may run.
+pub(crate) fn sandbox_for_all() -> Option<Sandbox> {
     static PYTHON: OnceLock<Option<Python>> = OnceLock::new();
     let is_for_all = |python: &Python| {
         let asked = Command::new("setpriv")
@@ -44,7 +44,7 @@ pub(crate) fn desk_for_all() -> Option<Desk> {
     if found.is_none() {
         println!("skipped: this is not root, or no Python here is for everybody");
     }
-    found.clone().map(desk_of)
+    found.clone().map(sandbox_of)
 }
 
 /// A Python 3 of this minor version.
@@ -57,7 +57,7 @@ pub(crate) fn minor_of(minor: u32) -> Option<Python> {
     found
 }
 
-impl Desk {
+impl Sandbox {
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.scratch.path(below)
     }
@@ -77,7 +77,7 @@ impl Desk {
         fs::write(path, text).unwrap();
     }
 
-    /// `rvenv VERB REST`, without pip and with the desk's interpreter.
+    /// `rvenv VERB REST`, without pip and with the sandbox's interpreter.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let (verb, rest) = words.split_first().unwrap();
         let mut all = vec![*verb, "--without-pip", "-p", self.path_of_python()];
@@ -128,19 +128,19 @@ impl Desk {
         names
     }
 
-    /// The same command by another user, who owns the directory `nobody` and a cache; on a desk for
-    /// all users.
-    pub(crate) fn as_nobody(&self, words: &[&str]) -> Command {
-        let (tools, cache) = (self.path("../tools"), self.path("../cache-of-nobody"));
+    /// The same command by another user, who owns the directory `other` and a cache; in a
+    /// sandbox for all users.
+    pub(crate) fn as_other_user(&self, words: &[&str]) -> Command {
+        let (tools, cache) = (self.path("../tools"), self.path("../cache-of-other"));
         let rvenv = tools.join("rvenv");
         if !rvenv.exists() {
             fs::create_dir(&tools).unwrap();
             fs::copy(env!("CARGO_BIN_EXE_rvenv"), &rvenv).unwrap();
-            fs::create_dir(self.path("nobody")).unwrap();
+            fs::create_dir(self.path("other")).unwrap();
             fs::create_dir(&cache).unwrap();
-            for owned in [&self.path("nobody"), &cache] {
+            for owned in [&self.path("other"), &cache] {
                 fs::set_permissions(owned, fs::Permissions::from_mode(0o755)).unwrap();
-                chown(owned, Some(NOBODY), Some(NOBODY)).unwrap();
+                chown(owned, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
             }
         }
         let mut command = self.scratch.program(Path::new("setpriv"), "022");

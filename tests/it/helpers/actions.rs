@@ -24,7 +24,7 @@ const AT_A_TIME: usize = 4;
 
 /// A command, and the state on which it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
+pub(crate) enum Action {
     /// Where nothing exists.
     Create,
     /// The same with an empty cache, so that the interpreter is queried and the answer cached.
@@ -51,8 +51,8 @@ pub(crate) enum Deed {
     RollbackTree,
 }
 
-impl Deed {
-    /// All deeds.
+impl Action {
+    /// All actions.
     pub(crate) const ALL: [Self; 12] = [
         Self::Create,
         Self::CreateCold,
@@ -250,7 +250,7 @@ pub(crate) struct Bench {
     pub(crate) lab: Lab,
     /// The root of the lab.
     pub(crate) home: PathBuf,
-    pub(crate) deed: Deed,
+    pub(crate) action: Action,
     pub(crate) words: Vec<String>,
     flags: &'static [&'static str],
     /// Whether unexpected empty directories may exist.
@@ -265,18 +265,18 @@ pub(crate) struct Bench {
 impl Bench {
     /// Runs the command undisturbed to learn its new state, then restores the old one. `None` where
     /// no interpreter exists.
-    pub(crate) fn new(deed: Deed, flags: &'static [&'static str]) -> Option<Self> {
+    pub(crate) fn new(action: Action, flags: &'static [&'static str]) -> Option<Self> {
         let lab = Lab::new()?;
-        deed.begin(&lab, flags);
-        if deed != Deed::CreateCold {
-            warm(&lab, deed, flags);
+        action.begin(&lab, flags);
+        if action != Action::CreateCold {
+            warm(&lab, action, flags);
         }
-        if lab.target().exists() && !deed.goes_back() {
+        if lab.target().exists() && !action.goes_back() {
             copy(&lab.target(), &lab.file("template"));
         }
         let old = State::of(&lab);
-        let words = deed.words(&lab, flags);
-        if deed == Deed::Apply {
+        let words = action.words(&lab, flags);
+        if action == Action::Apply {
             plan(&lab, flags);
         }
         done(&lab, &words);
@@ -284,7 +284,7 @@ impl Bench {
         let bench = Self {
             home: lab.file(""),
             lab,
-            deed,
+            action,
             words,
             flags,
             empty_may_stay: Cell::new(false),
@@ -293,7 +293,7 @@ impl Bench {
             new,
         };
         bench.prepare();
-        assert_eq!(bench.settled(), Ok(Seen::Old), "{deed:?}");
+        assert_eq!(bench.settled(), Ok(Seen::Old), "{action:?}");
         Some(bench)
     }
 
@@ -304,7 +304,7 @@ impl Bench {
         } else {
             ""
         };
-        format!("{:?}{pip}", self.deed)
+        format!("{:?}{pip}", self.action)
     }
 
     /// The command.
@@ -314,7 +314,7 @@ impl Bench {
 
     /// Makes the old state, whichever of the two exists.
     pub(crate) fn prepare(&self) {
-        if self.deed == Deed::CreateCold {
+        if self.action == Action::CreateCold {
             forget(&self.lab.cache);
         }
         self.empty_may_stay.set(false);
@@ -323,8 +323,8 @@ impl Bench {
         if seen == Ok(Seen::Old) {
             return;
         }
-        if self.deed.goes_back() {
-            assert_eq!(seen, Ok(Seen::New), "{:?}", self.deed);
+        if self.action.goes_back() {
+            assert_eq!(seen, Ok(Seen::New), "{:?}", self.action);
             done(&self.lab, &self.words);
         } else {
             for name in self.lab.litter() {
@@ -335,7 +335,7 @@ impl Bench {
             if template.exists() {
                 copy(&template, &self.lab.target());
             }
-            if self.deed == Deed::Apply {
+            if self.action == Action::Apply {
                 plan(&self.lab, self.flags);
             }
         }
@@ -347,7 +347,7 @@ impl Bench {
     }
 
     fn judge(&self, found: &Tree) -> Result<Seen, String> {
-        let sameness = if self.deed.is_whole() {
+        let sameness = if self.action.is_whole() {
             Sameness::Exact
         } else {
             Sameness::Restored
@@ -394,7 +394,7 @@ impl Bench {
 
     /// Which state exists, and that no leftover of the run exists.
     pub(crate) fn settled(&self) -> Result<Seen, String> {
-        if self.deed == Deed::CreateCold {
+        if self.action == Action::CreateCold {
             // A half-written cache file about an interpreter does not concern the target.
             done(&self.lab, &["cache", "prune"].map(str::to_owned));
         }
@@ -434,7 +434,7 @@ impl Bench {
     pub(crate) fn check_interpreter(&self) {
         let target = self.lab.target();
         if fs::symlink_metadata(target.join("bin/python")).is_ok() {
-            assert!(target.join("pyvenv.cfg").is_file(), "{:?}", self.deed);
+            assert!(target.join("pyvenv.cfg").is_file(), "{:?}", self.action);
         }
     }
 
@@ -485,26 +485,31 @@ impl Bench {
     }
 }
 
-/// Runs a check for all deeds, a few at a time, since most of the time goes into waiting for a
+/// Runs a check for all actions, a few at a time, since most of the time goes into waiting for a
 /// disk.
-pub(crate) fn for_each<T: Send>(deeds: &[Deed], act: impl Fn(Deed) -> Vec<T> + Sync) -> Vec<T> {
-    let waiting = Mutex::new(deeds.iter().enumerate());
+pub(crate) fn for_each<T: Send>(
+    actions: &[Action],
+    act: impl Fn(Action) -> Vec<T> + Sync,
+) -> Vec<T> {
+    let waiting = Mutex::new(actions.iter().enumerate());
     let made = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 loop {
                     let next = waiting.lock().unwrap().next();
-                    let Some((index, deed)) = next else { return };
-                    let of_deed = act(*deed);
-                    made.lock().unwrap().push((index, of_deed));
+                    let Some((index, action)) = next else { return };
+                    let of_action = act(*action);
+                    made.lock().unwrap().push((index, of_action));
                 }
             });
         }
     });
     let mut made = made.into_inner().unwrap();
     made.sort_by_key(|(index, _)| *index);
-    made.into_iter().flat_map(|(_, of_deed)| of_deed).collect()
+    made.into_iter()
+        .flat_map(|(_, of_action)| of_action)
+        .collect()
 }
 
 /// The calls after which a run dies, so that its recovery can be disturbed: one in the middle of
@@ -523,10 +528,10 @@ pub(crate) fn wrecks(calls: &[Call], every: bool) -> Vec<Call> {
 }
 
 /// Fills the cache with what the command needs.
-fn warm(lab: &Lab, deed: Deed, flags: &[&str]) {
+fn warm(lab: &Lab, action: Action, flags: &[&str]) {
     let mut words = lab.create(flags);
-    let upgrade = Deed::Upgrade.words(lab, flags);
-    let python = if deed == Deed::Upgrade {
+    let upgrade = Action::Upgrade.words(lab, flags);
+    let python = if action == Action::Upgrade {
         upgrade.last()
     } else {
         None
@@ -540,7 +545,7 @@ fn warm(lab: &Lab, deed: Deed, flags: &[&str]) {
 
 /// Saves the plan of a clear.
 fn plan(lab: &Lab, flags: &[&str]) {
-    let mut words = Deed::Clear.words(lab, flags);
+    let mut words = Action::Clear.words(lab, flags);
     "plan".clone_into(words.first_mut().unwrap());
     words.extend(["-o".to_owned(), plan_file(lab)]);
     done(lab, &words);

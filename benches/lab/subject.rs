@@ -40,7 +40,7 @@ pub(crate) fn replace(words: &[String]) -> Result<String, String> {
         .map(|&file| (small_files::path(file), small_files::bytes(file, edition)))
         .collect();
     let publication = match workload.as_str() {
-        "all" => Publication::Swap,
+        "all" => Publication::Replace,
         _ => Publication::Merge,
     };
     let content = |bytes| (None, Content::Inline(bytes));
@@ -60,7 +60,12 @@ pub(crate) fn grow(words: &[String]) -> Result<String, String> {
     let files = files.parse().map_err(|_| "FILES is a number".to_owned())?;
     let told = match workload.as_str() {
         "put" => link(Path::new(dir), files, Publication::Put, Path::new(store)),
-        "swap" => link(Path::new(dir), files, Publication::Swap, Path::new(store)),
+        "swap" => link(
+            Path::new(dir),
+            files,
+            Publication::Replace,
+            Path::new(store),
+        ),
         _ => verify(Path::new(dir)),
     };
     let nanos = told.map_err(|error| error.to_string())?;

@@ -38,7 +38,7 @@ pub(crate) fn publish(source: &Path, target: &Path) -> Result<Ending, Box<dyn Er
     )?;
     let publication = match seen.target {
         Expected::Absent => Publication::Put,
-        Expected::Tree { .. } => Publication::Swap,
+        Expected::Tree { .. } => Publication::Replace,
     };
     let plan = plan.finish(seen, publication)?;
     let terms = Terms {

@@ -78,7 +78,7 @@
 //!     let mut builder = PlanBuilder::new(text, Mode::SHARED_DIR)?;
 //!     builder.add(RelPath::new("page")?, new.clone())?;
 //!     let seen = observe(&disk, target.place(), builder.operations(), builder.retired())?;
-//!     Ok(builder.finish(seen, Publication::Swap)?)
+//!     Ok(builder.finish(seen, Publication::Replace)?)
 //! };
 //! let options = StageOptions {
 //!     content: &NoContent,

@@ -229,7 +229,7 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
         check_fit(target, plan)?;
         check_distributions(target, plan)?;
         match plan.publication() {
-            Publication::Swap | Publication::Refill => {
+            Publication::Replace | Publication::Refill => {
                 check_clearable(target, run.permissions)?;
             }
             Publication::Merge => check_mergeable(target, plan, run.permissions.lost)?,
@@ -391,7 +391,7 @@ fn draft_and_claim(
 fn fresh(plan: Plan) -> Planned {
     match plan.publication() {
         Publication::Nothing => ControlFlow::Break(plan),
-        Publication::Put | Publication::Swap | Publication::Merge | Publication::Refill => {
+        Publication::Put | Publication::Replace | Publication::Merge | Publication::Refill => {
             ControlFlow::Continue(plan)
         }
     }
@@ -434,7 +434,7 @@ fn plan_at(
         draft.add_input(input);
     }
     let publication = if can_be_renamed(target).map_err(disk)? {
-        Publication::Swap
+        Publication::Replace
     } else {
         Publication::Refill
     };

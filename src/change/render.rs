@@ -151,8 +151,10 @@ fn headline(plan: &Plan, replaced: &Replaced) -> String {
     match (plan.publication(), &replaced.python) {
         (Publication::Nothing, _) => format!("{target} is up to date: no changes"),
         (Publication::Put, _) => format!("rvenv will create {target}"),
-        (Publication::Swap | Publication::Refill, None) => format!("rvenv will replace {target}"),
-        (Publication::Swap | Publication::Refill, Some(python)) => {
+        (Publication::Replace | Publication::Refill, None) => {
+            format!("rvenv will replace {target}")
+        }
+        (Publication::Replace | Publication::Refill, Some(python)) => {
             let (from, to) = versions(python);
             format!("rvenv will replace {target}, which has {from}, with {to}")
         }
@@ -189,7 +191,7 @@ pub fn python_change(plan: &Plan, replaced: &Replaced) -> Option<String> {
     let (from, to) = versions(replaced.python.as_ref()?);
     Some(match plan.publication() {
         Publication::Merge => format!("from {from} to {to}"),
-        Publication::Nothing | Publication::Put | Publication::Swap | Publication::Refill => {
+        Publication::Nothing | Publication::Put | Publication::Replace | Publication::Refill => {
             format!("with {to} instead of {from}")
         }
     })
@@ -238,7 +240,10 @@ fn retired_lines(plan: &Plan, detail: Detail) -> Vec<String> {
 }
 
 fn replaced_lines(plan: &Plan, replaced: &Replaced) -> Vec<String> {
-    if !matches!(plan.publication(), Publication::Swap | Publication::Refill) {
+    if !matches!(
+        plan.publication(),
+        Publication::Replace | Publication::Refill
+    ) {
         return Vec::new();
     }
     let names = plan.removed_names().into_iter().map(escape);
@@ -273,7 +278,7 @@ fn publication(plan: &Plan) -> &'static str {
     match plan.publication() {
         Publication::Nothing => "none (nothing is written)",
         Publication::Put => "put (readers see nothing, then all of it)",
-        Publication::Swap => {
+        Publication::Replace => {
             "swap (readers see the old tree, then the new one; \
              nothing for a moment in between if the filesystem cannot exchange directories)"
         }

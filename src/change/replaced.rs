@@ -153,7 +153,7 @@ fn list(fs: &dyn Fs, at: &Dir, name: &OsStr) -> Result<(Dir, Vec<OsString>), FsE
 /// Whether everything is removed that is not planned.
 fn is_cleared(plan: &Plan) -> bool {
     match plan.publication() {
-        Publication::Swap | Publication::Refill => true,
+        Publication::Replace | Publication::Refill => true,
         Publication::Nothing | Publication::Put | Publication::Merge => false,
     }
 }

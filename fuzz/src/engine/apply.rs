@@ -139,7 +139,7 @@ fn made(disk: &SimFs, choices: &mut Choices<'_>) -> Option<Plan> {
     }
     let all = [
         Publication::Put,
-        Publication::Swap,
+        Publication::Replace,
         Publication::Merge,
         Publication::Refill,
         Publication::Nothing,

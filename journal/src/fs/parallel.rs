@@ -8,23 +8,23 @@ use std::thread;
 
 use crate::fs::Fs;
 
-/// Runs `aside` in a second thread while this thread runs `here`; runs one after the other where a
+/// Runs `other` in a second thread while this thread runs `here`; runs one after the other where a
 /// second thread gains nothing.
 ///
-/// `aside` should need the processor while `here` waits for the disk: starting a thread costs about
+/// `other` should need the processor while `here` waits for the disk: starting a thread costs about
 /// 50 µs.
 pub fn in_parallel<A: Send, B>(
     fs: &dyn Fs,
-    aside: impl FnOnce() -> A + Send,
+    other: impl FnOnce() -> A + Send,
     here: impl FnOnce() -> B,
 ) -> (A, B) {
     if fs.threads() < 2 {
-        return (aside(), here());
+        return (other(), here());
     }
     thread::scope(|scope| {
-        let aside = scope.spawn(aside);
+        let other = scope.spawn(other);
         let here = here();
-        let aside = aside.join().unwrap_or_else(|panic| resume_unwind(panic));
-        (aside, here)
+        let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
+        (other, here)
     })
 }

@@ -609,7 +609,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_tree_is_deleted_whole_and_whoever_watches_is_told() {
+    fn a_large_tree_is_deleted_whole_and_its_watcher_is_notified() {
         let (_place, disk, parent) = place();
         make_wide(&disk, &parent);
         let watcher = Watcher::new(u64::MAX);

@@ -187,9 +187,9 @@ impl Record {
         self.root_mode.filter(|_| replaced == Some(kept))
     }
 
-    /// The name to which a whole tree is moved aside.
+    /// The name that a `Take` of a whole tree moves to.
     #[must_use]
-    pub(crate) fn aside(&self, names: &Names) -> String {
+    pub(crate) fn taken_to(&self, names: &Names) -> String {
         match self.source {
             Origin::Built => names.generation(self.generation),
             Origin::Generation => names.stage(&self.token),

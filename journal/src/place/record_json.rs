@@ -278,8 +278,8 @@ impl<'a> RecordDto<'a> {
     fn into_record(self) -> Result<Record, RecordReadError> {
         // Letters, digits and the separators of an identity; nothing that leads to another
         // directory.
-        let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-        if !(1..=64).contains(&self.token.len()) || !self.token.bytes().all(is_ours) {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        if !(1..=64).contains(&self.token.len()) || !self.token.bytes().all(is_allowed) {
             return Err(RecordReadError::BadToken(
                 self.token.escape_debug().to_string(),
             ));

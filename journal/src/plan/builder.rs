@@ -297,11 +297,17 @@ impl PlanBuilder {
             (Expected::Absent, Publication::Put)
             | (
                 Expected::Tree { .. },
-                Publication::Swap | Publication::Nothing | Publication::Merge | Publication::Refill,
+                Publication::Replace
+                | Publication::Nothing
+                | Publication::Merge
+                | Publication::Refill,
             ) => None,
             (
                 Expected::Absent,
-                Publication::Swap | Publication::Nothing | Publication::Merge | Publication::Refill,
+                Publication::Replace
+                | Publication::Nothing
+                | Publication::Merge
+                | Publication::Refill,
             ) => Some("absent"),
             (Expected::Tree { .. }, Publication::Put) => Some("a directory"),
         };
@@ -387,7 +393,7 @@ impl Plan {
     #[must_use]
     pub fn by_entries(&self) -> Self {
         let publication = match self.publication {
-            Publication::Swap => Publication::Refill,
+            Publication::Replace => Publication::Refill,
             other @ (Publication::Nothing
             | Publication::Put
             | Publication::Merge
@@ -416,7 +422,7 @@ impl Plan {
     #[must_use]
     pub fn removed_names(&self) -> Vec<&str> {
         match (&self.observation.target, self.publication) {
-            (Expected::Tree { names, .. }, Publication::Swap | Publication::Refill) => {
+            (Expected::Tree { names, .. }, Publication::Replace | Publication::Refill) => {
                 let kept = |name: &str| {
                     name == ENGINE_DIR
                         || RelPath::new(name).is_ok_and(|path| self.operations.contains_key(&path))
@@ -582,7 +588,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_needs_a_directory_to_stand_in() {
+    fn every_operation_needs_a_directory_above_it() {
         let mut plan = builder();
         plan.add(path("a/b"), file("x")).unwrap();
         assert_eq!(
@@ -616,7 +622,7 @@ mod tests {
 
     #[test]
     fn a_publication_must_fit_what_is_expected() {
-        assert!(builder().finish(absent(), Publication::Swap).is_err());
+        assert!(builder().finish(absent(), Publication::Replace).is_err());
         assert!(builder().finish(absent(), Publication::Nothing).is_err());
     }
 

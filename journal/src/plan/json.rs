@@ -464,7 +464,7 @@ mod tests {
             digest: Digest::of(b"w"),
             len: 1,
         });
-        builder.finish(observation(), Publication::Swap).unwrap()
+        builder.finish(observation(), Publication::Replace).unwrap()
     }
 
     /// A plan that adds entries to a directory with other entries.
@@ -563,8 +563,8 @@ mod tests {
         assert!(!plan().to_json().contains("shared"));
         let mut builder = PlanBuilder::new(shared().target(), Mode::SHARED_DIR).unwrap();
         builder.share();
-        let refused = builder.finish(observation(), Publication::Swap);
-        assert_eq!(refused, Err(PlanError::NothingShared(Publication::Swap)));
+        let refused = builder.finish(observation(), Publication::Replace);
+        assert_eq!(refused, Err(PlanError::NothingShared(Publication::Replace)));
     }
 
     /// I6: a plan that was cut short or edited is refused.

@@ -213,10 +213,10 @@ pub enum Publication {
     Nothing,
     /// The target is absent: one `Put` of the tree.
     Put,
-    /// The target is replaced as a whole: one `Swap`, or a `Take` and a `Put` where the filesystem
-    /// has no exchange.
-    Swap,
-    /// Entry by entry: planned entries are put or swapped, retired ones are taken, and everything
+    /// The target is replaced as a whole: one `Exchange`, or a `Take` and a `Put` where the
+    /// filesystem has no exchange.
+    Replace,
+    /// Entry by entry: planned entries are put or exchanged, retired ones are taken, and everything
     /// else stays.
     Merge,
     /// Entry by entry, for a target that cannot be renamed: everything that is not planned is
@@ -230,7 +230,7 @@ impl Publication {
     pub fn is_by_entries(self) -> bool {
         match self {
             Self::Merge | Self::Refill => true,
-            Self::Nothing | Self::Put | Self::Swap => false,
+            Self::Nothing | Self::Put | Self::Replace => false,
         }
     }
 }

@@ -44,7 +44,7 @@ fn needed(plan: &Plan, block: u64) -> Room {
     let of_len = |len: u64| len.div_ceil(block) * block;
     let is_whole = matches!(
         plan.publication(),
-        Publication::Put | Publication::Swap | Publication::Refill
+        Publication::Put | Publication::Replace | Publication::Refill
     );
     let mut needed = Room {
         bytes: OWN_OBJECTS * block,

@@ -53,7 +53,7 @@ pub(crate) fn are_entries_as_published(target: &Target<'_>, receipt: Option<Dige
 
 /// Whether the slots contain exactly what was staged in them.
 pub(crate) fn are_slots_as_published(
-    sides: &StepPlaces<'_>,
+    step_places: &StepPlaces<'_>,
     record: &Record,
 ) -> Result<bool, FsError> {
     let receipt_path = Receipt::path();
@@ -62,11 +62,11 @@ pub(crate) fn are_slots_as_published(
         let path = step.entry.as_ref().map(|entry| &entry.path);
         path == Some(&receipt_path) && step.act.coming().is_some()
     });
-    let Some(slot) = of_receipt.and_then(|step| sides.slot(step)) else {
+    let Some(slot) = of_receipt.and_then(|step| step_places.slot(step)) else {
         return Ok(false);
     };
     let digest = record.steps.receipt;
-    let Some(receipt) = read_receipt(sides.fs, slot.at(), digest)? else {
+    let Some(receipt) = read_receipt(step_places.fs, slot.at(), digest)? else {
         return Ok(false);
     };
     // Without an exchange, an object that another process had put at an entry has a name of its
@@ -75,22 +75,22 @@ pub(crate) fn are_slots_as_published(
     let numbers: BTreeSet<_> = numbers
         .map(|entry| OsString::from(entry.slot.to_string()))
         .collect();
-    let names = sides.fs.list(&slot.dir)?;
+    let names = step_places.fs.list(&slot.dir)?;
     if !names.iter().all(|name| numbers.contains(name)) {
         return Ok(false);
     }
     for step in steps {
-        let Some((entry, slot)) = step.entry.as_ref().zip(sides.slot(step)) else {
+        let Some((entry, slot)) = step.entry.as_ref().zip(step_places.slot(step)) else {
             return Ok(false);
         };
-        match sides.identity(Some(&slot))? {
+        match step_places.identity(Some(&slot))? {
             // Another process deleted the object that was put, so its data is not here.
             None => continue,
             Some(found) if Some(found) != step.act.coming() => return Ok(false),
             Some(_) => {}
         }
         let is_receipt = entry.path == receipt_path;
-        if !is_receipt && !drift_at(sides.fs, slot.at(), &entry.path, &receipt)?.is_empty() {
+        if !is_receipt && !drift_at(step_places.fs, slot.at(), &entry.path, &receipt)?.is_empty() {
             return Ok(false);
         }
     }

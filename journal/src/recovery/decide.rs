@@ -8,7 +8,7 @@
 
 use crate::place::names::Direction;
 use crate::place::record::{Form, Record, Step, Verdict};
-use crate::recovery::evidence::{Place, Sight, Taken};
+use crate::recovery::evidence::{Location, Sight, Taken};
 
 /// Whether a doubt was recorded during this boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,7 +121,7 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
     match (journal, sight.taken) {
         // Died while staging: no journal names the stage, and its name proves that the engine
         // created it.
-        (J::Absent, Taken::None) if sight.staged == Place::Stage => Discard,
+        (J::Absent, Taken::None) if sight.staged == Location::Stage => Discard,
         // No run was under way, or it had finished.
         (J::Absent, _) => Nothing,
         // During the same boot nothing that is read proves anything.
@@ -175,12 +175,12 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
     }
 }
 
-fn open_untaken(staged: Place) -> Decision {
+fn open_untaken(staged: Location) -> Decision {
     match staged {
-        Place::Stage => Decision::Discard,
+        Location::Stage => Decision::Discard,
         // The stage was durable before the journal, and is given up only under another journal
         // name.
-        Place::Target | Place::Generation | Place::Trash | Place::Gone => {
+        Location::Target | Location::Generation | Location::Trash | Location::Gone => {
             Decision::Refuse(Refusal::Stranger)
         }
     }
@@ -207,11 +207,11 @@ mod tests {
         ];
         let taken = [Taken::None, Taken::Some, Taken::All, Taken::Neither];
         let places = [
-            Place::Stage,
-            Place::Target,
-            Place::Generation,
-            Place::Trash,
-            Place::Gone,
+            Location::Stage,
+            Location::Target,
+            Location::Generation,
+            Location::Trash,
+            Location::Gone,
         ];
         let replaced = places.map(Some).into_iter().chain([None]);
         let sights = replaced.flat_map(move |replaced| {

@@ -20,13 +20,13 @@ use crate::steps::step_places::{StepPlaces, StepState};
 
 /// Where an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum Location {
     /// Where it was before the steps: at the name of the stage, or of the generation in a rollback.
     Stage,
     /// At the target.
     Target,
-    /// At the name that a `Take` moves to (`Record::aside`): that of the generation in the record
-    /// or, in a rollback, that of a stage.
+    /// At the name that a `Take` moves to (`Record::taken_to`): that of the generation in the
+    /// record or, in a rollback, that of a stage.
     Generation,
     /// In trash with its identity in the name.
     Trash,
@@ -53,10 +53,10 @@ pub enum Taken {
 /// taken, and the replaced ones afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sight {
-    /// The new objects: [`Place::Target`] once all of them are there, unchanged.
-    pub staged: Place,
+    /// The new objects: [`Location::Target`] once all of them are there, unchanged.
+    pub staged: Location,
     /// The replaced objects, if there are any.
-    pub replaced: Option<Place>,
+    pub replaced: Option<Location>,
     /// How far the steps were taken.
     pub taken: Taken,
 }
@@ -65,7 +65,7 @@ impl Sight {
     /// Whether steps were taken whose inverse has nothing to restore.
     #[must_use]
     pub(crate) fn has_lost_the_old_tree(self) -> bool {
-        let can_come_back = !matches!(self.replaced, Some(Place::Trash | Place::Gone));
+        let can_come_back = !matches!(self.replaced, Some(Location::Trash | Location::Gone));
         !holds(Site::LossOfOld, can_come_back) && matches!(self.taken, Taken::Some | Taken::All)
     }
 }
@@ -99,27 +99,32 @@ pub(crate) fn replaced_identity(record: &Record) -> Option<Identity> {
 
 /// Judges the steps of a whole tree by where their objects are. One step that is neither before nor
 /// after makes the result neither.
-fn taken(steps: &[Step], staged: Place, replaced: Option<Place>, target_exists: bool) -> Taken {
+fn taken(
+    steps: &[Step],
+    staged: Location,
+    replaced: Option<Location>,
+    target_exists: bool,
+) -> Taken {
     let away = matches!(
         staged,
-        Place::Stage | Place::Generation | Place::Trash | Place::Gone
+        Location::Stage | Location::Generation | Location::Trash | Location::Gone
     );
     let acts: Vec<Act> = steps.iter().map(|step| step.act).collect();
     match (acts.as_slice(), replaced) {
-        ([Act::Put { .. }], None) if staged == Place::Target => Taken::All,
+        ([Act::Put { .. }], None) if staged == Location::Target => Taken::All,
         ([Act::Put { .. }], None) if away && !target_exists => Taken::None,
-        ([Act::Exchange { .. }] | [Act::Take { .. }, Act::Put { .. }], Some(Place::Target))
+        ([Act::Exchange { .. }] | [Act::Take { .. }, Act::Put { .. }], Some(Location::Target))
             if away =>
         {
             Taken::None
         }
         ([Act::Exchange { .. }] | [Act::Take { .. }, Act::Put { .. }], Some(_))
-            if staged == Place::Target =>
+            if staged == Location::Target =>
         {
             Taken::All
         }
-        ([Act::Take { .. }, Act::Put { .. }], Some(Place::Generation))
-            if staged == Place::Stage && !target_exists =>
+        ([Act::Take { .. }, Act::Put { .. }], Some(Location::Generation))
+            if staged == Location::Stage && !target_exists =>
         {
             Taken::Some
         }
@@ -156,9 +161,9 @@ impl Lookout<'_> {
         } = self;
         let slots = self.place(record.stage, true)?;
         let taken = match (slots, state) {
-            (Place::Stage | Place::Generation, _) => {
-                let sides = StepPlaces::open(target, home, record)?;
-                return self.entries_with(slots, &sides, state);
+            (Location::Stage | Location::Generation, _) => {
+                let step_places = StepPlaces::open(target, home, record)?;
+                return self.entries_with(slots, &step_places, state);
             }
             // The slots are deleted only after the decision was executed.
             (
@@ -171,7 +176,7 @@ impl Lookout<'_> {
             (_, JournalName::Open | JournalName::Draft) => Taken::Neither,
         };
         let staged = if taken == Taken::All {
-            Place::Target
+            Location::Target
         } else {
             slots
         };
@@ -184,12 +189,12 @@ impl Lookout<'_> {
 
     fn entries_with(
         &self,
-        slots: Place,
-        sides: &StepPlaces<'_>,
+        slots: Location,
+        step_places: &StepPlaces<'_>,
         state: &JournalName,
     ) -> Result<Sight, FsError> {
         let steps = self.record.steps();
-        let states = sides.states(steps)?;
+        let states = step_places.states(steps)?;
         let count = states.iter().filter(|step| step.is_taken()).count();
         // An entry that is gone or different may be what a power cut left of a step that is not a
         // single rename. Before the decision no check of the new state has passed, so this does not
@@ -207,20 +212,23 @@ impl Lookout<'_> {
         };
         let untouched = taken == Taken::All && !states.contains(&StepState::AfterChanged);
         Ok(Sight {
-            staged: if untouched { Place::Target } else { slots },
+            staged: if untouched { Location::Target } else { slots },
             replaced: Some(slots),
             taken,
         })
     }
 
-    fn place(&self, identity: Identity, is_stage: bool) -> Result<Place, FsError> {
+    fn place(&self, identity: Identity, is_stage: bool) -> Result<Location, FsError> {
         let TransactionDir { fs, dir, names, .. } = self.home;
         let tree = (self.record.form == Form::Tree).then(|| self.target.name.clone());
         let places = [
-            (Place::Stage, Some(self.record.origin(names).into())),
-            (Place::Target, tree),
-            (Place::Generation, Some(self.record.aside(names).into())),
-            (Place::Trash, Some(names.trash(identity).into())),
+            (Location::Stage, Some(self.record.origin(names).into())),
+            (Location::Target, tree),
+            (
+                Location::Generation,
+                Some(self.record.taken_to(names).into()),
+            ),
+            (Location::Trash, Some(names.trash(identity).into())),
         ];
         for (place, name) in places {
             let Some(name) = name else { continue };
@@ -230,7 +238,7 @@ impl Lookout<'_> {
                 return Ok(place);
             }
         }
-        Ok(Place::Gone)
+        Ok(Location::Gone)
     }
 
     /// Without a birth time an inode number may have been reused, so the token identifies a staged
@@ -273,8 +281,8 @@ mod tests {
 
     fn check(
         acts: &[Act],
-        staged: Place,
-        replaced: Option<Place>,
+        staged: Location,
+        replaced: Option<Location>,
         target_exists: bool,
         expected: Taken,
     ) {
@@ -288,23 +296,59 @@ mod tests {
     #[test]
     fn steps_are_judged_by_where_their_objects_are() {
         let put = [Act::Put { new: NEW }];
-        check(&put, Place::Stage, None, false, Taken::None);
-        check(&put, Place::Stage, None, true, Taken::Neither);
-        check(&put, Place::Target, None, true, Taken::All);
+        check(&put, Location::Stage, None, false, Taken::None);
+        check(&put, Location::Stage, None, true, Taken::Neither);
+        check(&put, Location::Target, None, true, Taken::All);
         let swap = [Act::Exchange { new: NEW, old: OLD }];
-        check(&swap, Place::Stage, Some(Place::Target), true, Taken::None);
-        check(&swap, Place::Target, Some(Place::Stage), true, Taken::All);
-        check(&swap, Place::Target, Some(Place::Gone), true, Taken::All);
-        let at_stage = Some(Place::Stage);
-        check(&swap, Place::Stage, at_stage, true, Taken::Neither);
-        let aside = Some(Place::Generation);
-        check(&swap, Place::Stage, aside, false, Taken::Neither);
-        check(&swap, Place::Gone, Some(Place::Gone), true, Taken::Neither);
+        check(
+            &swap,
+            Location::Stage,
+            Some(Location::Target),
+            true,
+            Taken::None,
+        );
+        check(
+            &swap,
+            Location::Target,
+            Some(Location::Stage),
+            true,
+            Taken::All,
+        );
+        check(
+            &swap,
+            Location::Target,
+            Some(Location::Gone),
+            true,
+            Taken::All,
+        );
+        let at_stage = Some(Location::Stage);
+        check(&swap, Location::Stage, at_stage, true, Taken::Neither);
+        let at_generation = Some(Location::Generation);
+        check(&swap, Location::Stage, at_generation, false, Taken::Neither);
+        check(
+            &swap,
+            Location::Gone,
+            Some(Location::Gone),
+            true,
+            Taken::Neither,
+        );
         let take_put = [Act::Take { old: OLD }, Act::Put { new: NEW }];
-        let in_place = Some(Place::Target);
-        check(&take_put, Place::Stage, in_place, true, Taken::None);
-        check(&take_put, Place::Stage, aside, false, Taken::Some);
-        check(&take_put, Place::Stage, aside, true, Taken::Neither);
-        check(&take_put, Place::Target, aside, true, Taken::All);
+        let in_place = Some(Location::Target);
+        check(&take_put, Location::Stage, in_place, true, Taken::None);
+        check(
+            &take_put,
+            Location::Stage,
+            at_generation,
+            false,
+            Taken::Some,
+        );
+        check(
+            &take_put,
+            Location::Stage,
+            at_generation,
+            true,
+            Taken::Neither,
+        );
+        check(&take_put, Location::Target, at_generation, true, Taken::All);
     }
 }

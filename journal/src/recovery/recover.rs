@@ -27,7 +27,7 @@ use crate::place::transaction_dir::TransactionDir;
 use crate::recovery::as_published::{are_entries_as_published, is_as_published};
 use crate::recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 use crate::recovery::ending::{EndError, Ending};
-use crate::recovery::evidence::{Place, Sight, Taken, sight};
+use crate::recovery::evidence::{Location, Sight, Taken, sight};
 use crate::recovery::settle::{By, End};
 
 /// What is beside a target, and what recovery would do about it.
@@ -344,7 +344,7 @@ impl<'t> Case<'t> {
             }),
             JournalRead::Torn => {
                 let nothing = Sight {
-                    staged: Place::Gone,
+                    staged: Location::Gone,
                     replaced: None,
                     taken: Taken::None,
                 };
@@ -411,11 +411,11 @@ fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSee
 
 /// What exists without a journal: stages that prove themselves.
 fn unowned(target: &Target<'_>) -> Result<Sight, FsError> {
-    let mut staged = Place::Gone;
+    let mut staged = Location::Gone;
     for home in homes(target)? {
         for token in &Siblings::list(&home)?.stages {
             if proves_itself(&home, token)? {
-                staged = Place::Stage;
+                staged = Location::Stage;
             }
         }
     }

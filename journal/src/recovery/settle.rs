@@ -31,7 +31,7 @@ use crate::plan::node::ENGINE_DIR;
 use crate::recovery::as_published::{are_slots_as_published, is_as_published};
 use crate::recovery::closed::{close_tree, drop_set_ids};
 use crate::recovery::ending::{EndError, Ending, Kept, WhyKept};
-use crate::recovery::evidence::{Place, Sight, replaced_identity, sight};
+use crate::recovery::evidence::{Location, Sight, replaced_identity, sight};
 use crate::steps::renames::{self, Stuck};
 use crate::steps::step_places::{StepPlace, StepPlaces, StepState};
 
@@ -60,19 +60,21 @@ impl End<'_, '_> {
             self.decide(Direction::Settle)?;
         }
         let seen = self.look()?;
-        if seen.replaced == Some(Place::Stage) {
+        if seen.replaced == Some(Location::Stage) {
             self.finish_links()?;
         }
         match replaced_identity(self.record).zip(seen.replaced) {
-            None | Some((_, Place::Gone)) => self.drop_journal(),
-            Some((old, Place::Trash)) => self.finish_trash(old),
-            Some((_, Place::Target)) => Err(EndError::Moved),
+            None | Some((_, Location::Gone)) => self.drop_journal(),
+            Some((old, Location::Trash)) => self.finish_trash(old),
+            Some((_, Location::Target)) => Err(EndError::Moved),
             // The new tree is not as it was published, so what it replaced may be the last good
             // one.
-            Some((old, Place::Stage | Place::Generation)) if seen.staged != Place::Target => {
+            Some((old, Location::Stage | Location::Generation))
+                if seen.staged != Location::Target =>
+            {
                 self.keep(old, WhyKept::Changed)
             }
-            Some((old, Place::Stage | Place::Generation)) => match self.why_keep(old) {
+            Some((old, Location::Stage | Location::Generation)) => match self.why_keep(old) {
                 Some(why) => self.keep(old, why),
                 None => self.discard(old),
             },
@@ -86,13 +88,13 @@ impl End<'_, '_> {
             return Err(EndError::Moved);
         }
         self.decide(Direction::Undo)?;
-        let sides = self.sides()?;
+        let step_places = self.step_places()?;
         let steps = self.record.steps();
-        let taken = self.taken(&sides, steps)?;
+        let taken = self.taken(&step_places, steps)?;
         let mut is_changed = false;
         for (step, is_taken) in steps.iter().zip(taken).rev() {
             if is_taken {
-                renames::take_back(&sides, step).map_err(|stuck| match stuck {
+                renames::take_back(&step_places, step).map_err(|stuck| match stuck {
                     Stuck::Disk(source) => disk("undo a step")(source),
                     Stuck::Sync(source) => self.doubt(Direction::Undo, source),
                 })?;
@@ -101,7 +103,7 @@ impl End<'_, '_> {
         }
         if is_changed {
             // Deleting the new tree before the old one is durably back could lose both.
-            let sync = || self.sync_sides(&sides, Direction::Undo);
+            let sync = || self.sync_places(&step_places, Direction::Undo);
             perform(Site::SyncOfUndo, sync)?;
         }
         self.give_up()
@@ -124,12 +126,12 @@ impl End<'_, '_> {
         self.decide(Direction::Undo)?;
         let stage = self.record.stage;
         match (self.look()?.staged, self.record.source) {
-            (Place::Gone, _) => self.drop_journal(),
-            (Place::Stage, Origin::Generation) => self.leave_generation(),
-            (Place::Trash, _) => self.finish_trash(stage),
-            (Place::Target, _) => Err(EndError::Moved),
-            (Place::Generation, _) => self.keep(stage, WhyKept::Changed),
-            (Place::Stage, Origin::Built) => match self.why_keep_undone(stage)? {
+            (Location::Gone, _) => self.drop_journal(),
+            (Location::Stage, Origin::Generation) => self.leave_generation(),
+            (Location::Trash, _) => self.finish_trash(stage),
+            (Location::Target, _) => Err(EndError::Moved),
+            (Location::Generation, _) => self.keep(stage, WhyKept::Changed),
+            (Location::Stage, Origin::Built) => match self.why_keep_undone(stage)? {
                 Some(why) => self.keep(stage, why),
                 None => self.discard(stage),
             },
@@ -160,21 +162,23 @@ impl End<'_, '_> {
         })
     }
 
-    fn sides(&self) -> Result<StepPlaces<'_>, EndError> {
+    fn step_places(&self) -> Result<StepPlaces<'_>, EndError> {
         StepPlaces::open(self.target, self.home, self.record)
             .map_err(disk("open what was published"))
     }
 
     /// Which of the steps are taken.
-    fn taken(&self, sides: &StepPlaces<'_>, steps: &[Step]) -> Result<Vec<bool>, EndError> {
+    fn taken(&self, step_places: &StepPlaces<'_>, steps: &[Step]) -> Result<Vec<bool>, EndError> {
         if self.record.form == Form::Entries {
-            let states = sides.states(steps).map_err(disk("look at the entries"))?;
+            let states = step_places
+                .states(steps)
+                .map_err(disk("look at the entries"))?;
             return Ok(states.into_iter().map(StepState::is_taken).collect());
         }
         let seen = self.look()?;
         let is_taken = |step: &Step| match step.act {
-            Act::Put { .. } | Act::Exchange { .. } => seen.staged == Place::Target,
-            Act::Take { .. } => seen.replaced == Some(Place::Generation),
+            Act::Put { .. } | Act::Exchange { .. } => seen.staged == Location::Target,
+            Act::Take { .. } => seen.replaced == Some(Location::Generation),
         };
         Ok(steps.iter().map(is_taken).collect())
     }
@@ -182,10 +186,10 @@ impl End<'_, '_> {
     /// Removes the slot names of entries that were put by a link, before the stage is kept or
     /// deleted.
     fn finish_links(&self) -> Result<(), EndError> {
-        let sides = self.sides()?;
+        let step_places = self.step_places()?;
         let steps = self.record.steps().iter();
         for step in steps.filter(|step| step.entry.is_some()) {
-            renames::finish(&sides, step).map_err(disk("end a step"))?;
+            renames::finish(&step_places, step).map_err(disk("end a step"))?;
         }
         Ok(())
     }
@@ -263,7 +267,9 @@ impl End<'_, '_> {
                 is_as_published(self.target, OsStr::new(&name), self.record.steps.receipt)
             }
             // What cannot be read does not count as unchanged.
-            Form::Entries => are_slots_as_published(&self.sides()?, self.record).unwrap_or(false),
+            Form::Entries => {
+                are_slots_as_published(&self.step_places()?, self.record).unwrap_or(false)
+            }
         };
         let is_whole = holds(Site::ReceiptOfUndone, is_whole);
         Ok((!is_whole).then_some(WhyKept::Changed))
@@ -297,8 +303,8 @@ impl End<'_, '_> {
         let found = fs.meta(dir, OsStr::new(&name));
         let found = found.map_err(disk("look at the generation"))?;
         if found.map(|meta| meta.identity) != Some(identity) {
-            let from = self.side(&names.stage(&self.record.token));
-            renames::put(*fs, &from, &self.side(&name)).map_err(disk("keep what was replaced"))?;
+            let from = self.place(&names.stage(&self.record.token));
+            renames::put(*fs, &from, &self.place(&name)).map_err(disk("keep what was replaced"))?;
             let to = Direction::of(&self.journal);
             perform(Site::SyncOfGeneration, || self.sync(to))?;
         }
@@ -370,8 +376,8 @@ impl End<'_, '_> {
         } else {
             names.generation(self.record.generation)
         };
-        let trash = self.side(&names.trash(identity));
-        renames::put(*fs, &self.side(&from), &trash)
+        let trash = self.place(&names.trash(identity));
+        renames::put(*fs, &self.place(&from), &trash)
             .map_err(disk("move old files to the trash"))?;
         perform(Site::SyncOfTrash, || {
             self.sync(Direction::of(&self.journal))
@@ -384,7 +390,7 @@ impl End<'_, '_> {
         Ok(self.delete_trash(identity))
     }
 
-    fn side(&self, name: &str) -> StepPlace {
+    fn place(&self, name: &str) -> StepPlace {
         StepPlace {
             dir: self.home.dir.clone(),
             name: name.into(),
@@ -413,7 +419,7 @@ impl End<'_, '_> {
     fn leave_generation(&self) -> Result<Ending, EndError> {
         let mut is_changed = false;
         if self.record.form == Form::Entries {
-            let states = self.sides()?.states(self.record.steps());
+            let states = self.step_places()?.states(self.record.steps());
             let states = states.map_err(disk("look at the entries"))?;
             is_changed = states.contains(&StepState::BeforeChanged);
         }
@@ -476,13 +482,15 @@ impl End<'_, '_> {
     /// Makes the names at both places of the steps durable, as a killed run may have left them.
     pub(crate) fn sync_found(&self, to: Direction) -> Result<(), EndError> {
         match self.record.durability {
-            Durability::Power => perform(Site::SyncOfFound, || self.sync_sides(&self.sides()?, to)),
+            Durability::Power => perform(Site::SyncOfFound, || {
+                self.sync_places(&self.step_places()?, to)
+            }),
             Durability::Process => Ok(()),
         }
     }
 
-    fn sync_sides(&self, sides: &StepPlaces<'_>, to: Direction) -> Result<(), EndError> {
-        sides.sync().map_err(|source| self.doubt(to, source))
+    fn sync_places(&self, step_places: &StepPlaces<'_>, to: Direction) -> Result<(), EndError> {
+        step_places.sync().map_err(|source| self.doubt(to, source))
     }
 
     fn sync_always(&self, to: Direction) -> Result<(), EndError> {

@@ -195,8 +195,8 @@ impl Cover<'_> {
         }
         let planned: BTreeSet<&OsStr> = known.iter().map(|path| OsStr::new(path.name())).collect();
         for name in self.fs.list(dir)? {
-            let is_ours = at.is_none() && name == OsStr::new(ENGINE_DIR);
-            if !is_ours && !planned.contains(name.as_os_str()) {
+            let is_engine_dir = at.is_none() && name == OsStr::new(ENGINE_DIR);
+            if !is_engine_dir && !planned.contains(name.as_os_str()) {
                 self.stranger(dir, at, &name)?;
             }
         }

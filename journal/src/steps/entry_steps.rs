@@ -108,22 +108,24 @@ impl EntrySteps {
             .collect()
     }
 
-    /// The steps, with the identities that are on both sides now; `sides` must have been opened for
-    /// these steps.
+    /// The steps, with the identities that are on both sides now; `step_places` must have been
+    /// opened for these steps.
     ///
     /// A step whose two sides are one object is left out: a rename between two links of one file
     /// does nothing.
-    pub(crate) fn steps(&self, sides: &StepPlaces<'_>) -> Result<Vec<Step>, FsError> {
+    pub(crate) fn steps(&self, step_places: &StepPlaces<'_>) -> Result<Vec<Step>, FsError> {
         let mut steps = Vec::new();
         for PlannedStep { entry, kind } in &self.list {
-            let live = sides.live_of(entry);
+            let live = step_places.live_of(entry);
             if let Some(live) = live.as_ref().filter(|_| *kind != StepKind::Put) {
                 // An object of a lower layer gets another identity at its first change, so cause
                 // that change now.
-                perform(Site::PinOfEntries, || sides.fs.pin(&live.dir, &live.name))?;
+                perform(Site::PinOfEntries, || {
+                    step_places.fs.pin(&live.dir, &live.name)
+                })?;
             }
-            let old = sides.identity(live.as_ref())?;
-            let new = sides.identity(sides.slot_of(entry).as_ref())?;
+            let old = step_places.identity(live.as_ref())?;
+            let new = step_places.identity(step_places.slot_of(entry).as_ref())?;
             let act = match (kind, new, old) {
                 (StepKind::Put, Some(new), _) => Act::Put { new },
                 (StepKind::Take, _, Some(old)) => Act::Take { old },
@@ -167,15 +169,15 @@ fn receipt_kind(fs: &dyn Fs, root: &Dir) -> Result<StepKind, FsError> {
 ///
 /// Another process may have written to it, or into it, between the last check and the rename.
 pub(crate) fn stranger_in_slots(
-    sides: &StepPlaces<'_>,
+    step_places: &StepPlaces<'_>,
     steps: &[Step],
     plan: &Plan,
 ) -> Result<Option<RelPath>, FsError> {
     for step in steps.iter().filter(|step| step.act.going().is_some()) {
-        let Some((entry, slot)) = step.entry.as_ref().zip(sides.slot(step)) else {
+        let Some((entry, slot)) = step.entry.as_ref().zip(step_places.slot(step)) else {
             continue;
         };
-        let is_as_seen = is_as_seen(sides.fs, slot.at(), &entry.path, plan)?;
+        let is_as_seen = is_as_seen(step_places.fs, slot.at(), &entry.path, plan)?;
         if !holds(Site::LookIntoSlots, is_as_seen) {
             return Ok(Some(entry.path.clone()));
         }

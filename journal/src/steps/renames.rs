@@ -33,18 +33,18 @@ impl From<FsError> for Stuck {
 }
 
 /// Takes one step.
-pub(crate) fn take(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError> {
-    let SlotAndLive { slot, live } = open_places(sides, step)?;
+pub(crate) fn take(step_places: &StepPlaces<'_>, step: &Step) -> Result<(), FsError> {
+    let SlotAndLive { slot, live } = open_places(step_places, step)?;
     match step.act {
-        Act::Put { .. } => put(sides.fs, &slot, &live),
-        Act::Exchange { .. } => exchange(sides, &slot, &live),
-        Act::Take { .. } => take_aside(sides.fs, &live, &slot),
+        Act::Put { .. } => put(step_places.fs, &slot, &live),
+        Act::Exchange { .. } => exchange(step_places, &slot, &live),
+        Act::Take { .. } => take_to_slot(step_places.fs, &live, &slot),
     }
 }
 
 /// Moves a replaced object to its slot, where only the engine writes: a plain rename loses nothing
 /// there.
-fn take_aside(fs: &dyn Fs, live: &StepPlace, slot: &StepPlace) -> Result<(), FsError> {
+fn take_to_slot(fs: &dyn Fs, live: &StepPlace, slot: &StepPlace) -> Result<(), FsError> {
     let tried = fs.rename(live.at(), slot.at(), Rename::NoReplace);
     let Err(error) = &tried else { return tried };
     if !error.is_no_such_rename() || fs.meta(&slot.dir, &slot.name)?.is_some() {
@@ -56,26 +56,26 @@ fn take_aside(fs: &dyn Fs, live: &StepPlace, slot: &StepPlace) -> Result<(), FsE
 /// Reverses a step that was taken, whatever is at its entry now.
 ///
 /// If the directory of the entry is gone, the replaced object stays in the stage.
-pub(crate) fn take_back(sides: &StepPlaces<'_>, step: &Step) -> Result<(), Stuck> {
-    let Some(places) = sides.slot_and_live(step) else {
+pub(crate) fn take_back(step_places: &StepPlaces<'_>, step: &Step) -> Result<(), Stuck> {
+    let Some(places) = step_places.slot_and_live(step) else {
         return Ok(());
     };
     let SlotAndLive { slot, live } = &places;
-    let at_slot = sides.identity(Some(slot))?;
-    let at_live = sides.identity(Some(live))?;
+    let at_slot = step_places.identity(Some(slot))?;
+    let at_live = step_places.identity(Some(live))?;
     match (step.act, at_slot, at_live) {
         // It was put by a link, and its first name still exists.
         (Act::Put { .. }, Some(one), Some(other)) if one == other => {
-            Ok(sides.fs.remove_file(&live.dir, &live.name)?)
+            Ok(step_places.fs.remove_file(&live.dir, &live.name)?)
         }
         (Act::Take { .. }, Some(one), Some(other)) if one == other => {
-            Ok(sides.fs.remove_file(&slot.dir, &slot.name)?)
+            Ok(step_places.fs.remove_file(&slot.dir, &slot.name)?)
         }
-        (Act::Exchange { .. }, Some(_), Some(_)) => Ok(exchange(sides, slot, live)?),
-        (Act::Take { .. }, Some(_), Some(found)) => exchange_back(sides, &places, found),
-        (_, Some(_), None) => put_durably(sides.fs, slot, live),
+        (Act::Exchange { .. }, Some(_), Some(_)) => Ok(exchange(step_places, slot, live)?),
+        (Act::Take { .. }, Some(_), Some(found)) => exchange_back(step_places, &places, found),
+        (_, Some(_), None) => put_durably(step_places.fs, slot, live),
         (_, None, Some(_)) | (Act::Put { .. }, Some(_), Some(_)) => {
-            put_durably(sides.fs, live, slot)
+            put_durably(step_places.fs, live, slot)
         }
         // Another process has deleted the object that was put.
         (_, None, None) => Ok(()),
@@ -83,12 +83,12 @@ pub(crate) fn take_back(sides: &StepPlaces<'_>, step: &Step) -> Result<(), Stuck
 }
 
 /// Completes a step that was taken by a link, and whose first name still exists.
-pub(crate) fn finish(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError> {
-    let Some(SlotAndLive { slot, live }) = sides.slot_and_live(step) else {
+pub(crate) fn finish(step_places: &StepPlaces<'_>, step: &Step) -> Result<(), FsError> {
+    let Some(SlotAndLive { slot, live }) = step_places.slot_and_live(step) else {
         return Ok(());
     };
-    let at_slot = sides.identity(Some(&slot))?;
-    if at_slot.is_none() || at_slot != sides.identity(Some(&live))? {
+    let at_slot = step_places.identity(Some(&slot))?;
+    if at_slot.is_none() || at_slot != step_places.identity(Some(&live))? {
         return Ok(());
     }
     let first = match step.act {
@@ -96,11 +96,11 @@ pub(crate) fn finish(sides: &StepPlaces<'_>, step: &Step) -> Result<(), FsError>
         Act::Take { .. } => live,
         Act::Exchange { .. } => return Ok(()),
     };
-    sides.fs.remove_file(&first.dir, &first.name)
+    step_places.fs.remove_file(&first.dir, &first.name)
 }
 
-fn open_places(sides: &StepPlaces<'_>, step: &Step) -> Result<SlotAndLive, FsError> {
-    sides.slot_and_live(step).ok_or_else(|| FsError {
+fn open_places(step_places: &StepPlaces<'_>, step: &Step) -> Result<SlotAndLive, FsError> {
+    step_places.slot_and_live(step).ok_or_else(|| FsError {
         verb: "find the directory of",
         name: step
             .entry
@@ -110,8 +110,14 @@ fn open_places(sides: &StepPlaces<'_>, step: &Step) -> Result<SlotAndLive, FsErr
     })
 }
 
-fn exchange(sides: &StepPlaces<'_>, one: &StepPlace, other: &StepPlace) -> Result<(), FsError> {
-    sides.fs.rename(one.at(), other.at(), Rename::Exchange)
+fn exchange(
+    step_places: &StepPlaces<'_>,
+    one: &StepPlace,
+    other: &StepPlace,
+) -> Result<(), FsError> {
+    step_places
+        .fs
+        .rename(one.at(), other.at(), Rename::Exchange)
 }
 
 /// Exchanges back. Without an exchange, the object `found` that another process put at the entry
@@ -120,11 +126,11 @@ fn exchange(sides: &StepPlaces<'_>, one: &StepPlace, other: &StepPlace) -> Resul
 /// # Crash
 /// Between the two moves the entry is absent, and the slot shows that its object is to come back.
 fn exchange_back(
-    sides: &StepPlaces<'_>,
+    step_places: &StepPlaces<'_>,
     SlotAndLive { slot, live }: &SlotAndLive,
     found: Identity,
 ) -> Result<(), Stuck> {
-    let tried = exchange(sides, slot, live);
+    let tried = exchange(step_places, slot, live);
     let Err(error) = &tried else { return Ok(()) };
     if !error.is_no_such_rename() {
         return Ok(tried?);
@@ -133,16 +139,16 @@ fn exchange_back(
         let mut name = slot.name.clone();
         name.push(format!(".found-{number}"));
         let dir = slot.dir.clone();
-        let aside = StepPlace { dir, name };
-        match sides.identity(Some(&aside))? {
-            None => put_durably(sides.fs, live, &aside)?,
+        let free_place = StepPlace { dir, name };
+        match step_places.identity(Some(&free_place))? {
+            None => put_durably(step_places.fs, live, &free_place)?,
             // It was moved by a link, and its first name still exists.
-            Some(other) if other == found => sides.fs.remove_file(&live.dir, &live.name)?,
+            Some(other) if other == found => step_places.fs.remove_file(&live.dir, &live.name)?,
             Some(_) => continue,
         }
         break;
     }
-    put_durably(sides.fs, slot, live)
+    put_durably(step_places.fs, slot, live)
 }
 
 /// What to do between the two halves of a move that is not a single rename.

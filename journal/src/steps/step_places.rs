@@ -70,7 +70,7 @@ pub(crate) struct StepPlaces<'a> {
     pub(crate) fs: &'a dyn Fs,
     home: TransactionDir<'a>,
     origin: String,
-    aside: String,
+    taken_to: String,
     /// The target in its parent, for a whole tree.
     tree: StepPlace,
     /// The directory of the slots, whatever its name is now; `None` if it is gone.
@@ -101,11 +101,11 @@ impl<'a> StepPlaces<'a> {
         entries: impl Iterator<Item = &'e EntrySlot>,
     ) -> Result<Self, FsError> {
         let fs = target.fs;
-        let mut sides = Self {
+        let mut step_places = Self {
             fs,
             home: home.clone(),
             origin: record.origin(&home.names),
-            aside: record.aside(&home.names),
+            taken_to: record.taken_to(&home.names),
             tree: StepPlace {
                 dir: target.parent.clone(),
                 name: target.name.clone(),
@@ -115,33 +115,33 @@ impl<'a> StepPlaces<'a> {
             touched: BTreeSet::new(),
         };
         if record.form == Form::Tree {
-            return Ok(sides);
+            return Ok(step_places);
         }
         // An undo that keeps the slots leaves them under the name of the generation.
-        for name in [&sides.origin, &sides.aside] {
+        for name in [&step_places.origin, &step_places.taken_to] {
             let found = present(fs.open_dir(&home.dir, OsStr::new(name)))?;
             let Some(dir) = found else { continue };
             if fs.meta_of(&dir)?.identity == record.stage {
-                sides.slots = Some(dir);
+                step_places.slots = Some(dir);
                 break;
             }
         }
         let Some(root) = present(fs.open_dir(&target.parent, &target.name))? else {
-            return Ok(sides);
+            return Ok(step_places);
         };
-        sides.parents.insert(None, root);
+        step_places.parents.insert(None, root);
         for entry in entries {
             let parent = entry.path.parent();
-            sides.open_parent(parent.clone())?;
+            step_places.open_parent(parent.clone())?;
             // The transaction directory is synced in any case.
             if parent
                 .as_ref()
                 .is_none_or(|parent| parent.as_str() != ENGINE_DIR)
             {
-                sides.touched.insert(parent);
+                step_places.touched.insert(parent);
             }
         }
-        Ok(sides)
+        Ok(step_places)
     }
 
     fn open_parent(&mut self, path: Option<RelPath>) -> Result<Option<Dir>, FsError> {
@@ -181,7 +181,7 @@ impl<'a> StepPlaces<'a> {
         }
         let name = match step.act {
             Act::Put { .. } | Act::Exchange { .. } => &self.origin,
-            Act::Take { .. } => &self.aside,
+            Act::Take { .. } => &self.taken_to,
         };
         Some(StepPlace {
             dir: self.home.dir.clone(),
@@ -203,9 +203,9 @@ impl<'a> StepPlaces<'a> {
     }
 
     /// The identity of the object at a place.
-    pub(crate) fn identity(&self, side: Option<&StepPlace>) -> Result<Option<Identity>, FsError> {
-        let Some(side) = side else { return Ok(None) };
-        let meta = self.fs.meta(&side.dir, &side.name)?;
+    pub(crate) fn identity(&self, place: Option<&StepPlace>) -> Result<Option<Identity>, FsError> {
+        let Some(place) = place else { return Ok(None) };
+        let meta = self.fs.meta(&place.dir, &place.name)?;
         Ok(meta.map(|meta| meta.identity))
     }
 
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_judged_by_the_side_that_only_we_write_to() {
+    fn a_step_is_judged_by_the_slot_which_only_the_engine_writes() {
         let put = Act::Put { new: id(1) };
         check(put, Some(1), None, StepState::Before);
         check(put, Some(1), Some(9), StepState::Before);

@@ -34,7 +34,7 @@ pub(crate) fn with_pinned_identities(
     if fs.layers(&home.dir) == Layers::Plain {
         return Ok(record);
     }
-    let sides = StepPlaces::open(target, home, &record)?;
+    let step_places = StepPlaces::open(target, home, &record)?;
     let mut pins = Pins {
         fs,
         now: BTreeMap::new(),
@@ -42,9 +42,9 @@ pub(crate) fn with_pinned_identities(
     let name = home.names.generation(record.generation);
     pins.pin(&home.dir, OsStr::new(&name))?;
     for step in record.steps() {
-        let both = [sides.slot(step), sides.live(step)];
-        for side in both.iter().flatten() {
-            pins.pin(&side.dir, &side.name)?;
+        let both = [step_places.slot(step), step_places.live(step)];
+        for place in both.iter().flatten() {
+            pins.pin(&place.dir, &place.name)?;
         }
     }
     let mut record = record;

@@ -135,10 +135,10 @@ fn of_target(
         there.iter().collect()
     };
     // The run itself creates the engine's own directory before it checks again.
-    let is_ours = |name: &str| plan.publication().is_by_entries() && name == ENGINE_DIR;
+    let is_engine_dir = |name: &str| plan.publication().is_by_entries() && name == ENGINE_DIR;
     let appeared = there
         .difference(&then)
-        .filter(|name| !is_ours(name))
+        .filter(|name| !is_engine_dir(name))
         .map(|name| (name, "appeared"));
     let vanished = then.difference(&there).map(|name| (name, "vanished"));
     let reason = |(name, why): (&&String, &str)| Stale {

@@ -17,7 +17,7 @@ use crate::place::record::{Durability, Record, Step};
 use crate::place::stage_claim::{self, proves_itself};
 use crate::place::transaction_dir::TransactionDir;
 use crate::recovery::ending::Ending;
-use crate::recovery::evidence::{Place, Taken, sight};
+use crate::recovery::evidence::{Location, Taken, sight};
 use crate::recovery::settle::{By, End, empty_now};
 use crate::staging::build::StageCounts;
 use crate::steps::renames;
@@ -91,12 +91,12 @@ impl Published<'_> {
 
 impl Open<'_> {
     /// Takes the steps that the journal lists, makes them durable, and checks the result.
-    pub(crate) fn take_steps(&self, sides: &StepPlaces<'_>) -> Result<(), PublishError> {
+    pub(crate) fn take_steps(&self, step_places: &StepPlaces<'_>) -> Result<(), PublishError> {
         let target = self.locks.target();
         // Nothing slower than a rename may come between two of them: readers see a mixture
         // meanwhile.
         for step in self.record.steps() {
-            renames::take(sides, step).map_err(|source| PublishError::Step {
+            renames::take(step_places, step).map_err(|source| PublishError::Step {
                 path: match &step.entry {
                     Some(entry) => entry.path.to_string(),
                     None => target.path().display().to_string(),
@@ -104,23 +104,23 @@ impl Open<'_> {
                 source,
             })?;
         }
-        self.sync_steps(sides)?;
+        self.sync_steps(step_places)?;
         let seen = sight(target, &self.home, &self.record, &self.journal);
         let seen = seen.map_err(PublishError::Disk)?;
-        let is_lost = matches!(seen.replaced, Some(Place::Trash | Place::Gone));
-        let are_whole = seen.taken == Taken::All && seen.staged == Place::Target && !is_lost;
+        let is_lost = matches!(seen.replaced, Some(Location::Trash | Location::Gone));
+        let are_whole = seen.taken == Taken::All && seen.staged == Location::Target && !is_lost;
         if !holds(Site::LookAtSteps, are_whole) {
             return Err(PublishError::Moved);
         }
         Ok(())
     }
 
-    fn sync_steps(&self, sides: &StepPlaces<'_>) -> Result<(), PublishError> {
+    fn sync_steps(&self, step_places: &StepPlaces<'_>) -> Result<(), PublishError> {
         if self.record.durability == Durability::Process {
             return Ok(());
         }
         let to = self.record.steps.verdict.direction();
-        sides.sync().map_err(|source| {
+        step_places.sync().map_err(|source| {
             self.as_end().note_doubt(to);
             PublishError::Doubt(source)
         })

@@ -358,11 +358,11 @@ impl<'a> Ready<'a> {
                 slot: free.next().expect("more numbers than paths"),
             });
         }
-        let sides = StepPlaces::open_for(self.target(), home, record, slots.iter())?;
+        let step_places = StepPlaces::open_for(self.target(), home, record, slots.iter())?;
         let pair = |entry: EntrySlot| {
             Ok(Pair {
                 slot: None,
-                live: pinned_side(&sides, sides.live_of(&entry))?,
+                live: pinned_place(&step_places, step_places.live_of(&entry))?,
                 entry: Some(entry),
             })
         };
@@ -373,11 +373,11 @@ impl<'a> Ready<'a> {
     /// pair.
     fn pairs(&self, generation: &Generation<'a>) -> Result<Vec<Pair>, FsError> {
         let Generation { home, record } = generation;
-        let sides = StepPlaces::open(self.target(), home, record)?;
+        let step_places = StepPlaces::open(self.target(), home, record)?;
         let mut pairs: Vec<Pair> = Vec::new();
         for step in record.steps().iter().rev() {
             let Some(entry) = &step.entry else { continue };
-            let slot = pinned_side(&sides, sides.slot(step))?;
+            let slot = pinned_place(&step_places, step_places.slot(step))?;
             // No step is between a take and its put.
             let known = pairs.last_mut().filter(|pair| {
                 let known = pair.entry.as_ref();
@@ -392,7 +392,7 @@ impl<'a> Ready<'a> {
                 None => pairs.push(Pair {
                     entry: Some(entry.clone()),
                     slot,
-                    live: pinned_side(&sides, sides.live(step))?,
+                    live: pinned_place(&step_places, step_places.live(step))?,
                 }),
             }
         }
@@ -418,16 +418,16 @@ fn overlaps(set: &BTreeSet<RelPath>, path: &RelPath) -> bool {
 }
 
 /// The identity of the object at a place, as a rename keeps it.
-fn pinned_side(
-    sides: &StepPlaces<'_>,
-    side: Option<StepPlace>,
+fn pinned_place(
+    step_places: &StepPlaces<'_>,
+    place: Option<StepPlace>,
 ) -> Result<Option<Identity>, FsError> {
-    let found = sides.identity(side.as_ref())?;
-    let Some(side) = side.filter(|_| found.is_some()) else {
+    let found = step_places.identity(place.as_ref())?;
+    let Some(place) = place.filter(|_| found.is_some()) else {
         return Ok(None);
     };
-    sides.fs.pin(&side.dir, &side.name)?;
-    sides.identity(Some(&side))
+    step_places.fs.pin(&place.dir, &place.name)?;
+    step_places.identity(Some(&place))
 }
 
 /// The digest of the receipt in the tree, or in the slot, that is published again.
@@ -455,8 +455,8 @@ fn receipt_that_comes(generation: &Generation<'_>, list: &[Step]) -> Option<Dige
 impl Open<'_> {
     fn publish_generation(&self, mode: Option<Mode>) -> Result<(), PublishFailed> {
         let target = self.locks.target();
-        let sides = StepPlaces::open(target, &self.home, &self.record);
-        let sides = sides.map_err(|source| self.refused(source))?;
+        let step_places = StepPlaces::open(target, &self.home, &self.record);
+        let step_places = step_places.map_err(|source| self.refused(source))?;
         if let Err(source) = journal_file::write(&self.home, &self.record) {
             let TransactionDir { fs, dir, names, .. } = &self.home;
             let journal = names.journal(&JournalName::Open);
@@ -468,7 +468,7 @@ impl Open<'_> {
         }
         self.open_generation(mode)
             .map_err(PublishError::Disk)
-            .and_then(|()| self.take_steps(&sides))
+            .and_then(|()| self.take_steps(&step_places))
             .map_err(|source| self.failed(source))
     }
 
@@ -517,14 +517,14 @@ fn reversing_steps(
         (Some(new), Some(old)) => match exchange {
             Exchange::Possible => vec![step(&entry, Act::Exchange { new, old })],
             Exchange::Impossible => {
-                let aside = entry.clone().map(|entry| EntrySlot {
+                let taken_to = entry.clone().map(|entry| EntrySlot {
                     slot: free
                         .next()
                         .expect("as many entries as there are numbers fit into no record"),
                     ..entry
                 });
                 vec![
-                    step(&aside, Act::Take { old }),
+                    step(&taken_to, Act::Take { old }),
                     step(&entry, Act::Put { new }),
                 ]
             }

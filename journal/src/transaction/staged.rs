@@ -56,7 +56,7 @@ impl<'a> Staged<'a> {
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Published<'a>, PublishFailed> {
         let target = self.begun.locks.target().clone();
-        let (sides, record) = match self.last_look(&target, interrupted) {
+        let (step_places, record) = match self.last_look(&target, interrupted) {
             Ok(found) => found,
             Err(source) => return Err(self.failed(source)),
         };
@@ -71,10 +71,10 @@ impl<'a> Staged<'a> {
             home: begun.home,
             record,
         };
-        if let Err(source) = open.take_steps(&sides) {
+        if let Err(source) = open.take_steps(&step_places) {
             return Err(open.failed(source));
         }
-        let stranger = match stranger_in_slots(&sides, open.record.steps(), plan) {
+        let stranger = match stranger_in_slots(&step_places, open.record.steps(), plan) {
             Ok(found) => found.map(|path| {
                 PublishError::Changed(Stale {
                     path: path.to_string(),
@@ -208,9 +208,9 @@ impl<'a> Staged<'a> {
             return Ok((StepPlaces::open(target, home, &record)?, record));
         };
         let entries = moves.list.iter().map(|step| &step.entry);
-        let sides = StepPlaces::open_for(target, home, &record, entries)?;
-        record.steps.list = moves.steps(&sides)?;
-        Ok((sides, record))
+        let step_places = StepPlaces::open_for(target, home, &record, entries)?;
+        record.steps.list = moves.steps(&step_places)?;
+        Ok((step_places, record))
     }
 
     /// Locks the new root before readers can find it, so that no other process locks it first.

@@ -301,8 +301,8 @@ fn without_receipt(disk: &SimFs) -> publication::Tree {
 #[test]
 fn a_power_cut_in_the_next_publication_finds_one_journal() {
     for case in [
-        Case::of("swap", Publication::Swap),
-        Case::of("swap, kept", Publication::Swap).kept(),
+        Case::of("swap", Publication::Replace),
+        Case::of("swap, kept", Publication::Replace).kept(),
     ] {
         for count in 0.. {
             let disk = case.disk();
@@ -328,9 +328,9 @@ fn a_power_cut_in_the_next_publication_finds_one_journal() {
 fn without_birth_times_recovery_keeps_what_it_cannot_prove() {
     let bases = [
         Case::of("put", Publication::Put),
-        Case::of("swap", Publication::Swap),
-        Case::of("swap, kept", Publication::Swap).kept(),
-        Case::of("swap, undone", Publication::Swap).undone(),
+        Case::of("swap", Publication::Replace),
+        Case::of("swap, kept", Publication::Replace).kept(),
+        Case::of("swap, undone", Publication::Replace).undone(),
     ];
     for (base, exchange) in bases.iter().flat_map(|base| {
         let supports = [Support::Present, Support::Absent];

@@ -189,10 +189,10 @@ fn a_tree_appears_is_replaced_comes_back_and_goes_forward() {
     lab.publish(&one, Publication::Put, Terms::default());
     assert_eq!(lab.holds(), one);
     assert_eq!(lab.beside(), [] as [&str; 0]);
-    lab.publish(&two, Publication::Swap, awaited());
+    lab.publish(&two, Publication::Replace, awaited());
     assert_eq!(lab.holds(), one);
     assert_eq!(lab.beside(), [] as [&str; 0]);
-    lab.publish(&two, Publication::Swap, kept());
+    lab.publish(&two, Publication::Replace, kept());
     assert_eq!(lab.holds(), two);
     assert_eq!(
         lab.beside(),
@@ -203,7 +203,7 @@ fn a_tree_appears_is_replaced_comes_back_and_goes_forward() {
         assert_eq!(&lab.holds(), expect);
     }
     // A tree that is not kept is deleted.
-    lab.publish(&two, Publication::Swap, Terms::default());
+    lab.publish(&two, Publication::Replace, Terms::default());
     assert_eq!(lab.holds(), two);
 }
 

@@ -85,7 +85,7 @@ fn edit() -> impl Strategy<Value = Edit> {
 
 fn act() -> impl Strategy<Value = Act> {
     let way = prop::sample::select(vec![
-        Publication::Swap,
+        Publication::Replace,
         Publication::Merge,
         Publication::Merge,
         Publication::Refill,
@@ -423,7 +423,7 @@ impl Expectation {
                     "{path}: {found:?}"
                 );
             }
-            Self::Planned(node @ Node::File { .. }) => panic!("nobody planned {node:?}"),
+            Self::Planned(node @ Node::File { .. }) => panic!("not planned: {node:?}"),
         }
     }
 }
@@ -451,7 +451,7 @@ fn publish(lab: &mut Lab, counts: &Counts, way: Publication, wishes: &BTreeMap<u
         return;
     };
     let same = |map: &Map| {
-        if way == Publication::Swap {
+        if way == Publication::Replace {
             map.clone()
         } else {
             but_for_times_of_directories(map)

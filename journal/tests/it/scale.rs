@@ -258,7 +258,7 @@ fn a_hundred_thousand_operations_need_at_most_a_hundred_megabytes() {
     // Over the whole tree: every path exists already.
     let ready_to_clear = ready(&fs, &target);
     let draft_of_all = draft(&target, 98_000, Files::Objects);
-    let plan = finish(&ready_to_clear, draft_of_all, Publication::Swap);
+    let plan = finish(&ready_to_clear, draft_of_all, Publication::Replace);
     let prepared = ready_to_clear
         .prepare(&plan, terms(Retention::Keep), &objects)
         .unwrap();
@@ -269,7 +269,7 @@ fn a_hundred_thousand_operations_need_at_most_a_hundred_megabytes() {
     println!("used {}", memory_max().unwrap());
 }
 
-/// The calls that each deed makes over an environment of this many files.
+/// The calls that each transaction makes over an environment of this many files.
 fn calls(count: usize) -> BTreeMap<&'static str, Calls> {
     let place = scratch();
     let fs = Counted::new();
@@ -281,7 +281,7 @@ fn calls(count: usize) -> BTreeMap<&'static str, Calls> {
     found.insert("put", fs.take());
     verify(&fs, &target);
     found.insert("verify", fs.take());
-    publish(&fs, &target, all("two"), (Publication::Swap, keep));
+    publish(&fs, &target, all("two"), (Publication::Replace, keep));
     found.insert("swap", fs.take());
     rollback(&fs, &target);
     found.insert("rollback of a swap", fs.take());
@@ -302,24 +302,25 @@ fn calls(count: usize) -> BTreeMap<&'static str, Calls> {
         &fs,
         &target,
         draft(&target, 0, Files::Objects),
-        (Publication::Swap, discard),
+        (Publication::Replace, discard),
     );
     found.insert("clear", fs.take());
     found
 }
 
 #[test]
-fn every_deed_calls_the_disk_as_often_as_there_are_files() {
+fn every_transaction_calls_the_disk_as_often_as_there_are_files() {
     let [small, middle, large] = [200, 400, 800].map(calls);
-    for (deed, large) in &large {
+    for (transaction, large) in &large {
         for (verb, large) in large {
-            let of = |calls: &BTreeMap<&str, Calls>| calls[deed].get(verb).copied().unwrap_or(0);
+            let of =
+                |calls: &BTreeMap<&str, Calls>| calls[transaction].get(verb).copied().unwrap_or(0);
             let (small, middle) = (of(&small), of(&middle));
             let (first, second) = (middle - small, large - middle);
             assert_eq!(
                 second,
                 2 * first,
-                "{deed}, {verb}: {small} {middle} {large}"
+                "{transaction}, {verb}: {small} {middle} {large}"
             );
         }
     }
@@ -352,7 +353,7 @@ fn a_small_change_costs_the_same_in_an_environment_of_any_size() {
         publish(&fs, &target, change(), (Publication::Merge, keep));
         rollback(&fs, &target);
         let merged = fs.take();
-        publish(&fs, &target, change(), (Publication::Swap, keep));
+        publish(&fs, &target, change(), (Publication::Replace, keep));
         rollback(&fs, &target);
         (merged, fs.take())
     };
@@ -380,7 +381,7 @@ fn what_cannot_be_deleted_is_named_by_its_path_whichever_thread_met_it() {
         fs.stays = Some("stays");
         let ready = ready(&fs, &target);
         let nothing = draft(&target, 0, Files::Own(""));
-        let plan = finish(&ready, nothing, Publication::Swap);
+        let plan = finish(&ready, nothing, Publication::Replace);
         let discard = terms(Retention::Discard);
         let prepared = ready.prepare(&plan, discard, &NoContent).unwrap();
         let staged = prepared.stage(&options(&NoContent)).unwrap();
@@ -418,6 +419,6 @@ fn a_tree_that_is_deeper_than_there_are_descriptors_is_deleted() {
     drop(at);
     let discard = terms(Retention::Discard);
     let nothing = draft(&target, 0, Files::Own(""));
-    publish(&fs, &target, nothing, (Publication::Swap, discard));
+    publish(&fs, &target, nothing, (Publication::Replace, discard));
     assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
 }

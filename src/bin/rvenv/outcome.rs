@@ -25,7 +25,7 @@ impl Session<'_> {
             Outcome::Published(report) => {
                 let activate = escape(&quoted_activate(&given.to_string_lossy()));
                 let done = match report.plan.publication() {
-                    Publication::Swap | Publication::Refill => "Replaced",
+                    Publication::Replace | Publication::Refill => "Replaced",
                     Publication::Merge => "Changed",
                     Publication::Put | Publication::Nothing => "Created",
                 };
@@ -44,7 +44,7 @@ impl Session<'_> {
                 }
                 self.terminal
                     .tell_ending(&report.ending, &word(&given.to_string_lossy()));
-                let is_swap = report.plan.publication() == Publication::Swap;
+                let is_swap = report.plan.publication() == Publication::Replace;
                 if is_swap && self.world.is_in(report.plan.target()) {
                     self.terminal.story(
                         "The working directory was replaced. Enter the new one with `cd \"$PWD\"`",

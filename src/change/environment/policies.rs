@@ -65,7 +65,7 @@ pub(super) fn check_fit(target: &Target<'_>, plan: &Plan) -> Result<(), RunFaile
             root.is_err()
                 || root.is_ok_and(|root| is_environment(target.disk(), &root).unwrap_or(true))
         }
-        Publication::Put | Publication::Swap | Publication::Refill => false,
+        Publication::Put | Publication::Replace | Publication::Refill => false,
     };
     let retires = plan.retired().iter().any(is_config);
     if keeps && !retires {

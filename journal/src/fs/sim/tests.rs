@@ -19,7 +19,7 @@ use crate::fs::{Dir, Flush, Fs, FsError, NewFile, Rename};
 const POWER: [Persistence; 2] = [Persistence::Ordered, Persistence::Independent];
 
 /// A disk with an open root, for short tests.
-struct Desk {
+struct Sim {
     disk: SimFs,
     root: Dir,
 }
@@ -28,7 +28,7 @@ fn os(name: &str) -> &OsStr {
     OsStr::new(name)
 }
 
-impl Desk {
+impl Sim {
     fn new() -> Self {
         Self::with(Options::default())
     }

@@ -134,7 +134,7 @@ impl PublicationDto {
         match publication {
             Publication::Nothing => Self::Nothing,
             Publication::Put => Self::Put,
-            Publication::Swap => Self::Swap,
+            Publication::Replace => Self::Swap,
             Publication::Merge => Self::Merge,
             Publication::Refill => Self::Refill,
         }
@@ -144,7 +144,7 @@ impl PublicationDto {
         match self {
             Self::Nothing => Publication::Nothing,
             Self::Put => Publication::Put,
-            Self::Swap => Publication::Swap,
+            Self::Swap => Publication::Replace,
             Self::Merge => Publication::Merge,
             Self::Refill => Publication::Refill,
         }

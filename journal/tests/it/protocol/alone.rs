@@ -18,7 +18,7 @@ use crate::publication::{
 };
 
 fn swap() -> Case {
-    Case::of("swap", Publication::Swap)
+    Case::of("swap", Publication::Replace)
 }
 
 /// I6: a plan for a directory that replaced the locked one is refused: the lock does not protect
@@ -122,7 +122,7 @@ fn a_target_that_is_moved_after_success_is_no_contradiction_after_a_power_cut() 
 fn a_generation_comes_back_over_a_layer_that_was_sealed_after_it_was_kept() {
     for publication in [Publication::Merge, Publication::Refill] {
         let case = Case::of("over sealed layers", publication)
-            .standing(Ground::Lower)
+            .on_ground(Ground::Lower)
             .file_by_file()
             .rolled(Verb::Rollback);
         let base = case.disk();

@@ -220,8 +220,8 @@ fn publishing(case: &Case) -> Vec<(usize, String, String, Rename)> {
     let steps = case.steps();
     let slots = "/p/t/.rvenv/new-";
     let renames = steps.iter().enumerate().filter_map(|(index, step)| {
-        let (verb, sides) = step.split_once(" /")?;
-        let (from, to) = sides.split_once(" -> ")?;
+        let (verb, names) = step.split_once(" /")?;
+        let (from, to) = names.split_once(" -> ")?;
         let (from, to) = (format!("/{from}"), to.to_owned());
         let is_step =
             [&from, &to].map(|side| side.starts_with(slots) && side.matches('/').count() == 5);
@@ -288,7 +288,7 @@ fn failed(disk: &SimFs, case: &Case) -> PublishFailed {
 /// retry with smaller steps.
 #[test]
 fn a_step_that_is_refused_takes_the_others_back() {
-    let foreign = merge().standing(Ground::Foreign);
+    let foreign = merge().on_ground(Ground::Foreign);
     let refill = Case::of("refill", Publication::Refill);
     for case in [merge(), merge().on(no_exchange()), foreign, refill] {
         let outcome = Outcome::of(&case);
@@ -323,7 +323,7 @@ fn a_step_that_is_refused_takes_the_others_back() {
 #[test]
 fn over_a_lower_layer_smaller_steps_succeed() {
     for publication in [Publication::Merge, Publication::Refill] {
-        let whole = Case::of("over a lower layer", publication).standing(Ground::Lower);
+        let whole = Case::of("over a lower layer", publication).on_ground(Ground::Lower);
         let disk = whole.disk();
         let before = tree_at(&disk, TARGET);
         let failed = failed(&disk, &whole);

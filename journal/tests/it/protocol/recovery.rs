@@ -257,7 +257,7 @@ fn a_stranger_in_any_of_the_places_is_refused_in_every_state() {
     // Before the step: another tree at the target.
     for (case, switch) in [(put().awaited(), SWITCH_PUT), (swap(), SWITCH)] {
         let disk = killed_before(&case, switch);
-        if case.publication == Publication::Swap {
+        if case.publication == Publication::Replace {
             rename(&disk, "t", "elsewhere");
         }
         make_dir(&disk, "t");

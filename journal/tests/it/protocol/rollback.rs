@@ -27,13 +27,13 @@ fn bare() -> Options {
 /// The publications that can be rolled back.
 fn published() -> Vec<Case> {
     let merge = Case::of("merge", Publication::Merge);
-    let swap = Case::of("swap", Publication::Swap);
+    let swap = Case::of("swap", Publication::Replace);
     let refill = Case::of("refill", Publication::Refill);
-    let layered = merge.clone().standing(Ground::Lower).file_by_file();
+    let layered = merge.clone().on_ground(Ground::Lower).file_by_file();
     let cases = [
         merge.clone(),
         merge.clone().on(bare()),
-        merge.clone().standing(Ground::Foreign),
+        merge.clone().on_ground(Ground::Foreign),
         merge.file_by_file(),
         layered,
         swap.clone(),
@@ -91,7 +91,7 @@ fn back_and_forward_are_exact_any_number_of_times() {
 #[test]
 fn the_newest_generation_comes_back() {
     let merge = Case::of("merge", Publication::Merge).kept();
-    let swap = Case::of("swap", Publication::Swap).kept();
+    let swap = Case::of("swap", Publication::Replace).kept();
     let disk = merge.disk();
     assert_eq!(run(&disk, &merge.plan(&disk), &merge), Exit::Done);
     let merged = tree_at(&disk, TARGET);
@@ -139,7 +139,7 @@ fn what_changed_since_is_put_aside_and_comes_back() {
             let is_aside = has_work(&disk, generation(&case));
             let stays = has_work(&disk, &place);
             assert!(done == Act::Delete || is_aside != stays, "{story}");
-            // Rolling again restores what was put aside.
+            // Rolling again restores what was kept.
             roll_all(&disk, &case);
             assert_eq!(tree_at(&disk, TARGET), changed, "{story}");
         }
@@ -245,7 +245,7 @@ fn is_directory_of_steps_gone(disk: &SimFs) -> bool {
 
 #[test]
 fn without_a_generation_there_is_nothing_to_bring_back() {
-    for publication in [Publication::Merge, Publication::Swap, Publication::Put] {
+    for publication in [Publication::Merge, Publication::Replace, Publication::Put] {
         let case = Case::of("unkept", publication);
         let disk = case.disk();
         assert!(matches!(refused(&disk), RollbackError::NoGeneration(_)));

@@ -258,7 +258,7 @@ fn what_is_planted_in_the_engines_directory_is_named_and_left_alone() {
 /// I6: the engine neither follows nor replaces another object at the name of its directory.
 #[test]
 fn something_else_in_the_place_of_the_engines_directory_is_refused() {
-    let case = merge().standing(Ground::Foreign);
+    let case = merge().on_ground(Ground::Foreign);
     for kind in [Kind::File, Kind::Symlink] {
         let disk = case.disk();
         let (tree, name) = place(&disk, "t/.rvenv");

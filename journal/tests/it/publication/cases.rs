@@ -28,7 +28,7 @@ fn poor() -> [Options; 3] {
 pub fn cases() -> Vec<Case> {
     let [no_exchange, bare, per_object] = poor();
     let put = |name| Case::of(name, Publication::Put);
-    let swap = |name| Case::of(name, Publication::Swap);
+    let swap = |name| Case::of(name, Publication::Replace);
     vec![
         put("put"),
         swap("swap"),
@@ -63,7 +63,7 @@ pub fn entry_cases() -> Vec<Case> {
         merge("merge without no-replace, undone").undone().on(bare),
         merge("merge, synced object by object").on(per_object.clone()),
         merge("merge into a foreign directory, synced object by object")
-            .standing(Ground::Foreign)
+            .on_ground(Ground::Foreign)
             .on(per_object),
         merge("merge, kept").kept(),
         merge("merge, take and put, kept")
@@ -76,9 +76,9 @@ pub fn entry_cases() -> Vec<Case> {
         merge("merge, awaiting a verdict").awaited(),
         merge("merge, undone by a verdict").awaited().undone(),
         merge("merge, file by file").file_by_file(),
-        merge("merge into a foreign directory").standing(Ground::Foreign),
+        merge("merge into a foreign directory").on_ground(Ground::Foreign),
         merge("merge into a foreign directory, undone")
-            .standing(Ground::Foreign)
+            .on_ground(Ground::Foreign)
             .undone(),
         refill("refill"),
         refill("refill, kept").kept(),
@@ -96,7 +96,7 @@ pub fn rolled_cases() -> Vec<Case> {
         exchange: Support::Absent,
         ..Options::default()
     };
-    let swap = |name| Case::of(name, Publication::Swap);
+    let swap = |name| Case::of(name, Publication::Replace);
     let merge = |name| Case::of(name, Publication::Merge);
     let refill = |name| Case::of(name, Publication::Refill);
     vec![
@@ -123,7 +123,7 @@ pub fn rolled_cases() -> Vec<Case> {
             .rolled(Verb::Forward)
             .undone(),
         merge("merge into a foreign directory, rolled back")
-            .standing(Ground::Foreign)
+            .on_ground(Ground::Foreign)
             .rolled(Verb::Rollback),
         merge("merge, rolled back with more")
             .with_aside(ASIDE)
@@ -155,7 +155,7 @@ pub fn layered_cases() -> Vec<Case> {
         merge("merge over a lower layer, rolled forward").rolled(Verb::Forward),
         refill("refill over a lower layer, rolled back").rolled(Verb::Rollback),
     ];
-    let over = |case: Case| case.standing(Ground::Lower).file_by_file();
+    let over = |case: Case| case.on_ground(Ground::Lower).file_by_file();
     cases.into_iter().map(over).collect()
 }
 

@@ -37,7 +37,7 @@ pub fn put() -> Case {
 }
 
 pub fn swap() -> Case {
-    Case::of("swap", Publication::Swap)
+    Case::of("swap", Publication::Replace)
 }
 
 pub fn take_and_put() -> Case {

@@ -109,7 +109,7 @@ impl Case {
         Self { aside, ..self }
     }
 
-    pub fn standing(self, ground: Ground) -> Self {
+    pub fn on_ground(self, ground: Ground) -> Self {
         Self { ground, ..self }
     }
 
@@ -154,7 +154,7 @@ impl Case {
         disk.make_dir(&root, OsStr::new("p"), 0o755).unwrap();
         let parent = disk.open_dir(&root, OsStr::new("p")).unwrap();
         match self.publication {
-            Publication::Swap => make_old(&disk, &parent),
+            Publication::Replace => make_old(&disk, &parent),
             Publication::Merge | Publication::Refill => {
                 entries::make_old(&disk, &parent, self.ground);
             }
@@ -393,13 +393,13 @@ pub fn closed(tree: &Tree) -> Tree {
 /// The names beside the target, and those in the engine's directory in it.
 pub fn beside(disk: &SimFs) -> Vec<String> {
     let tree = disk.tree(Path::new(PARENT));
-    let has_ours = |path: &String| path.starts_with("t/.rvenv/");
-    let is_empty = tree.contains_key("t/.rvenv") && !tree.keys().any(has_ours);
+    let is_engine_path = |path: &String| path.starts_with("t/.rvenv/");
+    let is_empty = tree.contains_key("t/.rvenv") && !tree.keys().any(is_engine_path);
     let empty = is_empty.then(|| "t/.rvenv".to_owned());
     let names = tree.into_keys().filter_map(|path| {
-        let is_ours = |name: &str| !name.contains('/') && name != "receipt.json";
+        let is_planned = |name: &str| !name.contains('/') && name != "receipt.json";
         match path.strip_prefix("t/.rvenv/") {
-            Some(name) if is_ours(name) => Some(path),
+            Some(name) if is_planned(name) => Some(path),
             Some(_) => None,
             None => (!path.contains('/') && !path.is_empty() && path != "t").then_some(path),
         }

@@ -4,36 +4,36 @@ use super::super::{Crashed, Fault, Reach, Steps};
 use super::*;
 
 /// A small commit: stage, sync, publish, sync.
-fn commit(desk: &Desk) -> Result<(), FsError> {
-    desk.try_write(&desk.root, "tmp", "new", Flush::Now)?;
-    let root = &desk.root;
-    desk.disk
+fn commit(sim: &Sim) -> Result<(), FsError> {
+    sim.try_write(&sim.root, "tmp", "new", Flush::Now)?;
+    let root = &sim.root;
+    sim.disk
         .rename(root.at("tmp"), root.at("f"), Rename::Replace)?;
-    desk.disk.sync_dir(root)
+    sim.disk.sync_dir(root)
 }
 
-fn with_old() -> Desk {
-    let desk = Desk::new();
-    desk.write(&desk.root, "f", "old", Flush::Now);
-    desk.sync_root();
-    Desk::on(desk.disk.killed())
+fn with_old() -> Sim {
+    let sim = Sim::new();
+    sim.write(&sim.root, "f", "old", Flush::Now);
+    sim.sync_root();
+    Sim::on(sim.disk.killed())
 }
 
 #[test]
 fn a_sweep_over_all_steps_meets_every_state_of_a_commit() {
     let mut found = BTreeSet::new();
     for steps in 0.. {
-        let desk = with_old();
-        desk.disk.crash_after(steps);
-        let done = commit(&desk);
-        assert_eq!(done.is_err(), desk.disk.has_crashed());
+        let sim = with_old();
+        sim.disk.crash_after(steps);
+        let done = commit(&sim);
+        assert_eq!(done.is_err(), sim.disk.has_crashed());
         for model in POWER {
-            found.extend(desk.found(model));
+            found.extend(sim.found(model));
         }
-        found.extend(desk.found(Persistence::Kill));
+        found.extend(sim.found(Persistence::Kill));
         if done.is_ok() {
             assert_eq!(steps, 5);
-            desk.check(Persistence::Independent, &["f=new"]);
+            sim.check(Persistence::Independent, &["f=new"]);
             break;
         }
     }
@@ -51,37 +51,37 @@ fn a_sweep_over_all_steps_meets_every_state_of_a_commit() {
 
 #[test]
 fn a_dead_process_changes_nothing_more_and_its_errors_say_so() {
-    let desk = with_old();
-    desk.disk.crash_after(1);
-    let error = commit(&desk).unwrap_err();
+    let sim = with_old();
+    sim.disk.crash_after(1);
+    let error = commit(&sim).unwrap_err();
     let source = error.source.get_ref().unwrap();
     assert!(source.is::<Crashed>());
-    assert!(desk.disk.has_crashed());
-    let before = desk.disk.state_digest();
-    assert!(desk.disk.remove_file(&desk.root, os("f")).is_err());
-    assert!(desk.disk.list(&desk.root).is_err());
-    assert!(desk.disk.sync_dir(&desk.root).is_err());
-    assert_eq!(desk.disk.state_digest(), before);
+    assert!(sim.disk.has_crashed());
+    let before = sim.disk.state_digest();
+    assert!(sim.disk.remove_file(&sim.root, os("f")).is_err());
+    assert!(sim.disk.list(&sim.root).is_err());
+    assert!(sim.disk.sync_dir(&sim.root).is_err());
+    assert_eq!(sim.disk.state_digest(), before);
     // The process died during the write.
-    assert_eq!(show(&desk.disk), "f=old tmp=n");
-    assert_eq!(desk.disk.steps().last().unwrap(), "write /tmp (dies here)");
+    assert_eq!(show(&sim.disk), "f=old tmp=n");
+    assert_eq!(sim.disk.steps().last().unwrap(), "write /tmp (dies here)");
 }
 
 #[test]
 fn a_step_fails_once_or_from_then_on() {
     for (reach, later) in [(Reach::Once, true), (Reach::FromThenOn, false)] {
-        let desk = Desk::new();
-        desk.disk.fail(Fault {
+        let sim = Sim::new();
+        sim.disk.fail(Fault {
             step: 2,
             kind: ErrorKind::PermissionDenied,
             reach,
         });
-        desk.mkdir("a");
-        let make = |name: &str| desk.disk.make_dir(&desk.root, os(name), 0o755);
+        sim.mkdir("a");
+        let make = |name: &str| sim.disk.make_dir(&sim.root, os(name), 0o755);
         check_kind(make("b"), ErrorKind::PermissionDenied);
         assert_eq!(make("b").is_ok(), later);
         assert_eq!(
-            desk.disk.steps()[1],
+            sim.disk.steps()[1],
             "make directory /b (fails: permission denied)"
         );
     }
@@ -89,33 +89,33 @@ fn a_step_fails_once_or_from_then_on() {
 
 #[test]
 fn a_full_disk_still_renames_removes_and_syncs() {
-    let desk = with_old();
-    desk.disk.fail(Fault {
+    let sim = with_old();
+    sim.disk.fail(Fault {
         step: 2,
         kind: ErrorKind::StorageFull,
         reach: Reach::CreationsFromThenOn,
     });
-    check_kind(commit(&desk), ErrorKind::StorageFull);
-    assert_eq!(show(&desk.disk), "f=old tmp=n");
-    desk.rename("f", "g", Rename::NoReplace);
-    desk.disk.remove_file(&desk.root, os("tmp")).unwrap();
-    desk.sync_all();
-    let made = desk.disk.make_dir(&desk.root, os("d"), 0o755);
+    check_kind(commit(&sim), ErrorKind::StorageFull);
+    assert_eq!(show(&sim.disk), "f=old tmp=n");
+    sim.rename("f", "g", Rename::NoReplace);
+    sim.disk.remove_file(&sim.root, os("tmp")).unwrap();
+    sim.sync_all();
+    let made = sim.disk.make_dir(&sim.root, os("d"), 0o755);
     check_kind(made, ErrorKind::StorageFull);
-    assert_eq!(show(&desk.disk), "g=old");
+    assert_eq!(show(&sim.disk), "g=old");
 }
 
 #[test]
 fn reads_are_steps_only_where_that_is_asked_for() {
     let read = |steps| {
-        let desk = Desk::with(Options {
+        let sim = Sim::with(Options {
             steps,
             ..Options::default()
         });
-        desk.write(&desk.root, "f", "1", Flush::Later);
-        desk.disk.read_file(&desk.root, os("f"), 9).unwrap();
-        desk.disk.list(&desk.root).unwrap();
-        desk.disk.step_count()
+        sim.write(&sim.root, "f", "1", Flush::Later);
+        sim.disk.read_file(&sim.root, os("f"), 9).unwrap();
+        sim.disk.list(&sim.root).unwrap();
+        sim.disk.step_count()
     };
     assert_eq!(read(Steps::Changes), 2);
     assert_eq!(read(Steps::ChangesAndReads), 5);
@@ -123,10 +123,10 @@ fn reads_are_steps_only_where_that_is_asked_for() {
 
 #[test]
 fn a_refused_verb_is_no_step() {
-    let desk = with_old();
+    let sim = with_old();
     check_kind(
-        desk.disk.make_dir(&desk.root, os("f"), 0o755),
+        sim.disk.make_dir(&sim.root, os("f"), 0o755),
         ErrorKind::AlreadyExists,
     );
-    assert_eq!(desk.disk.step_count(), 0);
+    assert_eq!(sim.disk.step_count(), 0);
 }

@@ -7,7 +7,7 @@ use super::*;
 
 /// A step of a random history, on names in the root and in two directories.
 #[derive(Clone, Copy, Debug)]
-enum Deed {
+enum Call {
     Move(usize, usize),
     Exchange(usize, usize),
     Make(usize),
@@ -21,23 +21,23 @@ enum Deed {
 /// Where the actions happen; the first three contain what must not be lost.
 const PLACES: [&str; 9] = ["p", "d/q", "e/r", "d", "e", "x", "d/x", "e/x", "e/y"];
 
-fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+fn calls() -> impl Strategy<Value = Vec<Call>> {
     let place = 0..PLACES.len();
     let two = (place.clone(), place.clone());
-    let deed = prop_oneof![
-        4 => two.clone().prop_map(|(from, to)| Deed::Move(from, to)),
-        2 => two.prop_map(|(from, to)| Deed::Exchange(from, to)),
-        2 => place.clone().prop_map(Deed::Make),
-        2 => place.clone().prop_map(Deed::Write),
-        1 => place.clone().prop_map(Deed::Unmake),
-        1 => place.clone().prop_map(Deed::Unlink),
-        1 => place.clone().prop_map(Deed::SyncDir),
-        1 => place.prop_map(Deed::SyncFile),
+    let call = prop_oneof![
+        4 => two.clone().prop_map(|(from, to)| Call::Move(from, to)),
+        2 => two.prop_map(|(from, to)| Call::Exchange(from, to)),
+        2 => place.clone().prop_map(Call::Make),
+        2 => place.clone().prop_map(Call::Write),
+        1 => place.clone().prop_map(Call::Unmake),
+        1 => place.clone().prop_map(Call::Unlink),
+        1 => place.clone().prop_map(Call::SyncDir),
+        1 => place.prop_map(Call::SyncFile),
     ];
-    prop::collection::vec(deed, 1..9)
+    prop::collection::vec(call, 1..9)
 }
 
-impl Desk {
+impl Sim {
     /// The directory of a place and its name in it, if that directory exists.
     fn place(&self, at: usize) -> Option<(Dir, &'static OsStr)> {
         match PLACES[at].split_once('/') {
@@ -47,23 +47,23 @@ impl Desk {
     }
 
     /// Performs an action, if it is possible and destroys nothing that must not be lost.
-    fn attempt(&self, deed: Deed) -> Option<()> {
+    fn attempt(&self, call: Call) -> Option<()> {
         let disk = &self.disk;
-        match deed {
-            Deed::Move(from, to) => self.attempt_rename(from, to, Rename::NoReplace),
-            Deed::Exchange(from, to) => self.attempt_rename(from, to, Rename::Exchange),
-            Deed::Make(at) => self
+        match call {
+            Call::Move(from, to) => self.attempt_rename(from, to, Rename::NoReplace),
+            Call::Exchange(from, to) => self.attempt_rename(from, to, Rename::Exchange),
+            Call::Make(at) => self
                 .place(at)
                 .and_then(|(dir, name)| disk.make_dir(&dir, name, 0o755).ok()),
-            Deed::Write(at) => {
+            Call::Write(at) => {
                 let (dir, name) = self.place(at)?;
                 self.try_write(&dir, name.to_str()?, "scrap", Flush::Later)
                     .ok()
             }
-            Deed::Unmake(at) => self
+            Call::Unmake(at) => self
                 .place(at)
                 .and_then(|(dir, name)| disk.remove_dir(&dir, name).ok()),
-            Deed::Unlink(at) => {
+            Call::Unlink(at) => {
                 let (dir, name) = self.place(at)?;
                 let bytes = disk.read_file(&dir, name, 99).ok()?;
                 if bytes != b"scrap" {
@@ -71,8 +71,8 @@ impl Desk {
                 }
                 disk.remove_file(&dir, name).ok()
             }
-            Deed::SyncDir(at) => disk.sync_dir(&self.place(at)?.0).ok(),
-            Deed::SyncFile(at) => self
+            Call::SyncDir(at) => disk.sync_dir(&self.place(at)?.0).ok(),
+            Call::SyncFile(at) => self
                 .place(at)
                 .and_then(|(dir, name)| disk.sync_file(&dir, name).ok()),
         }
@@ -85,23 +85,22 @@ impl Desk {
     }
 
     fn populated(options: Options) -> Self {
-        let desk = Self::with(options);
-        let (d, e) = (desk.mkdir("d"), desk.mkdir("e"));
-        desk.write(&desk.root, "p", "one", Flush::Later);
-        desk.write(&d, "q", "two", Flush::Later);
-        desk.write(&e, "r", "three", Flush::Later);
-        desk.write(&d, "x", "scrap", Flush::Later);
-        desk.sync_all();
-        desk
+        let sim = Self::with(options);
+        let (d, e) = (sim.mkdir("d"), sim.mkdir("e"));
+        sim.write(&sim.root, "p", "one", Flush::Later);
+        sim.write(&d, "q", "two", Flush::Later);
+        sim.write(&e, "r", "three", Flush::Later);
+        sim.write(&d, "x", "scrap", Flush::Later);
+        sim.sync_all();
+        sim
     }
 }
 
-fn digests(desk: &Desk, model: Persistence) -> BTreeSet<u64> {
+fn digests(sim: &Sim, model: Persistence) -> BTreeSet<u64> {
     let mut digests = BTreeSet::new();
-    desk.disk
-        .for_each_image(model, Bound::THOROUGH, |image, _| {
-            digests.insert(image.state_digest());
-        });
+    sim.disk.for_each_image(model, Bound::THOROUGH, |image, _| {
+        digests.insert(image.state_digest());
+    });
     digests
 }
 
@@ -120,15 +119,15 @@ proptest! {
     })]
 
     #[test]
-    fn what_was_synced_and_only_moved_stands_at_exactly_one_place_of_every_image(
-        deeds in deeds(), number in 0_usize..2,
+    fn what_was_synced_and_only_moved_is_at_exactly_one_place_of_every_image(
+        calls in calls(), number in 0_usize..2,
     ) {
-        let desk = Desk::populated(options(number));
-        for deed in deeds {
-            desk.attempt(deed);
+        let sim = Sim::populated(options(number));
+        for call in calls {
+            sim.attempt(call);
         }
         for model in POWER {
-            desk.disk.for_each_image(model, Bound::QUICK, |image, story| {
+            sim.disk.for_each_image(model, Bound::QUICK, |image, story| {
                 let disk = show(&image);
                 for precious in ["one", "two", "three"] {
                     assert_eq!(disk.matches(&format!("={precious}")).count(), 1, "{disk}\n{story}");
@@ -138,13 +137,13 @@ proptest! {
     }
 
     #[test]
-    fn no_image_has_two_objects_of_one_inode_number(deeds in deeds(), number in 0_usize..2) {
-        let desk = Desk::populated(options(number));
-        for deed in deeds {
-            desk.attempt(deed);
+    fn no_image_has_two_objects_of_one_inode_number(calls in calls(), number in 0_usize..2) {
+        let sim = Sim::populated(options(number));
+        for call in calls {
+            sim.attempt(call);
         }
         for model in POWER {
-            desk.disk.for_each_image(model, Bound::QUICK, |image, story| {
+            sim.disk.for_each_image(model, Bound::QUICK, |image, story| {
                 let machine = image.machine();
                 let mut numbers = BTreeSet::new();
                 assert!(machine.live.numbers().all(|number| numbers.insert(number)), "{story}");
@@ -153,68 +152,68 @@ proptest! {
     }
 
     #[test]
-    fn an_ordered_image_has_the_names_of_some_moment_of_the_history(deeds in deeds()) {
-        let desk = Desk::populated(options(0));
+    fn an_ordered_image_has_the_names_of_some_moment_of_the_history(calls in calls()) {
+        let sim = Sim::populated(options(0));
         let names = |disk: &SimFs| disk.tree(Path::new("/")).into_keys().collect::<Vec<_>>();
-        let mut moments = BTreeSet::from([names(&desk.disk)]);
-        for deed in deeds {
-            desk.attempt(deed);
-            moments.insert(names(&desk.disk));
+        let mut moments = BTreeSet::from([names(&sim.disk)]);
+        for call in calls {
+            sim.attempt(call);
+            moments.insert(names(&sim.disk));
         }
-        desk.disk.for_each_image(Persistence::Ordered, Bound::QUICK, |image, story| {
+        sim.disk.for_each_image(Persistence::Ordered, Bound::QUICK, |image, story| {
             assert!(moments.contains(&names(&image)), "{story}");
         });
     }
 
     #[test]
-    fn a_sync_only_takes_images_away(deeds in deeds(), place in 0..PLACES.len()) {
-        let desk = Desk::populated(options(0));
-        for deed in deeds {
-            desk.attempt(deed);
+    fn a_sync_only_takes_images_away(calls in calls(), place in 0..PLACES.len()) {
+        let sim = Sim::populated(options(0));
+        for call in calls {
+            sim.attempt(call);
         }
-        let before = POWER.map(|model| digests(&desk, model));
-        desk.attempt(Deed::SyncDir(place));
-        desk.attempt(Deed::SyncFile(place));
+        let before = POWER.map(|model| digests(&sim, model));
+        sim.attempt(Call::SyncDir(place));
+        sim.attempt(Call::SyncFile(place));
         for (model, before) in POWER.into_iter().zip(before) {
-            assert!(digests(&desk, model).is_subset(&before), "{model:?}");
+            assert!(digests(&sim, model).is_subset(&before), "{model:?}");
         }
     }
 
     #[test]
-    fn order_only_takes_images_away(deeds in deeds()) {
-        let desk = Desk::populated(options(0));
-        for deed in deeds {
-            desk.attempt(deed);
+    fn order_only_takes_images_away(calls in calls()) {
+        let sim = Sim::populated(options(0));
+        for call in calls {
+            sim.attempt(call);
         }
-        let independent = digests(&desk, Persistence::Independent);
-        assert!(digests(&desk, Persistence::Ordered).is_subset(&independent));
+        let independent = digests(&sim, Persistence::Independent);
+        assert!(digests(&sim, Persistence::Ordered).is_subset(&independent));
     }
 
     #[test]
-    fn all_that_programs_see_is_one_of_the_images(deeds in deeds(), number in 0_usize..2) {
+    fn all_that_programs_see_is_one_of_the_images(calls in calls(), number in 0_usize..2) {
         let mut options = options(number);
         options.moves = if number == 0 { Moves::Atomic } else { Moves::Split };
-        let desk = Desk::populated(options);
-        for deed in deeds {
-            desk.attempt(deed);
+        let sim = Sim::populated(options);
+        for call in calls {
+            sim.attempt(call);
         }
         for model in POWER {
             let mut found = false;
-            desk.disk.for_each_image(model, Bound::QUICK, |image, _| {
-                found |= image.state_digest() == desk.disk.state_digest();
+            sim.disk.for_each_image(model, Bound::QUICK, |image, _| {
+                found |= image.state_digest() == sim.disk.state_digest();
             });
             assert!(found);
         }
     }
 
     #[test]
-    fn equal_calls_make_equal_disks(deeds in deeds()) {
+    fn equal_calls_make_equal_disks(calls in calls()) {
         let run = || {
-            let desk = Desk::populated(options(1));
-            for deed in &deeds {
-                desk.attempt(*deed);
+            let sim = Sim::populated(options(1));
+            for call in &calls {
+                sim.attempt(*call);
             }
-            (desk.disk.state_digest(), desk.disk.steps(), desk.found(Persistence::Independent))
+            (sim.disk.state_digest(), sim.disk.steps(), sim.found(Persistence::Independent))
         };
         prop_assert_eq!(run(), run());
     }

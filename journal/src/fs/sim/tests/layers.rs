@@ -7,19 +7,19 @@ use crate::fs::{Kind, Layers};
 
 /// A lower layer with a directory `d` that contains `f`, and beside it `f`, its second name `g` and
 /// a link `l`.
-fn desk() -> Desk {
-    let desk = Desk::new();
-    let d = desk.mkdir("d");
-    desk.write(&d, "f", "1", Flush::Later);
-    desk.write(&desk.root, "f", "2", Flush::Later);
-    let root = &desk.root;
-    desk.disk.link(root.at("f"), root.at("g")).unwrap();
-    desk.disk.make_symlink(root, os("l"), os("f")).unwrap();
-    desk.disk.seal_lower();
-    desk
+fn sim() -> Sim {
+    let sim = Sim::new();
+    let d = sim.mkdir("d");
+    sim.write(&d, "f", "1", Flush::Later);
+    sim.write(&sim.root, "f", "2", Flush::Later);
+    let root = &sim.root;
+    sim.disk.link(root.at("f"), root.at("g")).unwrap();
+    sim.disk.make_symlink(root, os("l"), os("f")).unwrap();
+    sim.disk.seal_lower();
+    sim
 }
 
-impl Desk {
+impl Sim {
     fn identity(&self, path: &str) -> Identity {
         let (dir, name) = match path.split_once('/') {
             None => (self.root.clone(), path),
@@ -35,68 +35,68 @@ impl Desk {
 }
 
 #[test]
-fn what_is_below_is_durable_and_is_told() {
-    let desk = desk();
-    assert_eq!(desk.disk.layers(&desk.root), Layers::Overlay);
+fn what_is_below_is_durable_and_is_shown() {
+    let sim = sim();
+    assert_eq!(sim.disk.layers(&sim.root), Layers::Overlay);
     for model in POWER {
-        desk.check(model, &["d/ d/f=1 f=2 g=2 l->f"]);
+        sim.check(model, &["d/ d/f=1 f=2 g=2 l->f"]);
     }
-    let image = Desk::on(desk.disk.killed());
+    let image = Sim::on(sim.disk.killed());
     assert_eq!(image.disk.layers(&image.root), Layers::Overlay);
-    assert_eq!(Desk::new().disk.layers(&desk.root), Layers::Plain);
+    assert_eq!(Sim::new().disk.layers(&sim.root), Layers::Plain);
 }
 
 #[test]
 fn what_was_pinned_is_renamed_under_the_same_identity() {
     for name in ["f", "l"] {
-        let desk = desk();
-        let below = desk.identity(name);
-        desk.disk.pin(&desk.root, os(name)).unwrap();
-        let pinned = desk.identity(name);
+        let sim = sim();
+        let below = sim.identity(name);
+        sim.disk.pin(&sim.root, os(name)).unwrap();
+        let pinned = sim.identity(name);
         assert_ne!(pinned, below, "{name}");
-        desk.disk.pin(&desk.root, os(name)).unwrap();
-        desk.rename(name, "moved", Rename::NoReplace);
-        assert_eq!(desk.identity("moved"), pinned, "{name}");
-        desk.rename("moved", "g", Rename::Exchange);
-        assert_eq!(desk.identity("g"), pinned, "{name}");
+        sim.disk.pin(&sim.root, os(name)).unwrap();
+        sim.rename(name, "moved", Rename::NoReplace);
+        assert_eq!(sim.identity("moved"), pinned, "{name}");
+        sim.rename("moved", "g", Rename::Exchange);
+        assert_eq!(sim.identity("g"), pinned, "{name}");
     }
 }
 
 #[test]
 fn what_was_not_pinned_is_renamed_under_another_identity() {
-    let desk = desk();
-    let below = ["f", "l"].map(|name| desk.identity(name));
-    desk.rename("f", "l", Rename::Exchange);
-    let above = ["l", "f"].map(|name| desk.identity(name));
+    let sim = sim();
+    let below = ["f", "l"].map(|name| sim.identity(name));
+    sim.rename("f", "l", Rename::Exchange);
+    let above = ["l", "f"].map(|name| sim.identity(name));
     assert!(
         below
             .iter()
             .zip(&above)
             .all(|(below, above)| below != above)
     );
-    desk.rename("f", "l", Rename::Exchange);
-    assert_eq!(["f", "l"].map(|name| desk.identity(name)), above);
-    assert_eq!(show(&desk.disk), "d/ d/f=1 f=2 g=2 l->f");
+    sim.rename("f", "l", Rename::Exchange);
+    assert_eq!(["f", "l"].map(|name| sim.identity(name)), above);
+    assert_eq!(show(&sim.disk), "d/ d/f=1 f=2 g=2 l->f");
 }
 
 #[test]
 fn a_copy_leaves_the_other_names_of_a_file_below() {
-    let desk = desk();
-    let below = desk.identity("g");
-    assert_eq!(desk.identity("f"), below);
-    desk.disk.pin(&desk.root, os("f")).unwrap();
-    assert_eq!(desk.identity("g"), below);
-    let links = |name| desk.disk.meta(&desk.root, os(name)).unwrap().unwrap().links;
+    let sim = sim();
+    let below = sim.identity("g");
+    assert_eq!(sim.identity("f"), below);
+    sim.disk.pin(&sim.root, os("f")).unwrap();
+    assert_eq!(sim.identity("g"), below);
+    let links = |name| sim.disk.meta(&sim.root, os(name)).unwrap().unwrap().links;
     assert_eq!((links("f"), links("g")), (1, 1));
 }
 
 #[test]
 fn a_directory_from_below_never_moves() {
-    let desk = desk();
-    desk.mkdir("new");
+    let sim = sim();
+    sim.mkdir("new");
     for pinned in [false, true] {
         if pinned {
-            desk.disk.pin(&desk.root, os("d")).unwrap();
+            sim.disk.pin(&sim.root, os("d")).unwrap();
         }
         for (from, to, how) in [
             ("d", "free", Rename::Replace),
@@ -105,88 +105,87 @@ fn a_directory_from_below_never_moves() {
             ("new", "d", Rename::Exchange),
             ("f", "d", Rename::Exchange),
         ] {
-            check_kind(desk.try_rename(from, to, how), ErrorKind::CrossesDevices);
+            check_kind(sim.try_rename(from, to, how), ErrorKind::CrossesDevices);
         }
     }
-    desk.rename("new", "newer", Rename::NoReplace);
-    desk.rename("newer", "f", Rename::Exchange);
+    sim.rename("new", "newer", Rename::NoReplace);
+    sim.rename("newer", "f", Rename::Exchange);
 }
 
 #[test]
 fn a_change_inside_a_directory_changes_the_directories_above_it() {
-    let desk = Desk::new();
-    let a = desk.mkdir("a");
-    let b = desk.mkdir_in(&a, "b");
-    desk.disk.seal_lower();
-    let identities = || (desk.identity("a"), desk.identity("a/b"));
+    let sim = Sim::new();
+    let a = sim.mkdir("a");
+    let b = sim.mkdir_in(&a, "b");
+    sim.disk.seal_lower();
+    let identities = || (sim.identity("a"), sim.identity("a/b"));
     let below = identities();
-    desk.write(&b, "f", "", Flush::Later);
+    sim.write(&b, "f", "", Flush::Later);
     let above = identities();
     assert!(below.0 != above.0 && below.1 != above.1);
-    desk.disk.pin(&a, os("b")).unwrap();
-    desk.write(&b, "g", "", Flush::Later);
+    sim.disk.pin(&a, os("b")).unwrap();
+    sim.write(&b, "g", "", Flush::Later);
     assert_eq!(identities(), above);
-    assert_eq!(desk.disk.meta_of(&b).unwrap().identity, above.1);
+    assert_eq!(sim.disk.meta_of(&b).unwrap().identity, above.1);
 }
 
 #[test]
 fn a_copy_is_one_numbered_step_that_needs_space() {
-    let desk = desk();
-    let first = desk.disk.step_count() + 1;
+    let sim = sim();
+    let first = sim.disk.step_count() + 1;
     let full = Fault {
         step: first,
         kind: ErrorKind::StorageFull,
         reach: Reach::CreationsFromThenOn,
     };
-    desk.disk.fail(full);
-    let below = desk.identity("f");
-    check_kind(desk.disk.pin(&desk.root, os("f")), ErrorKind::StorageFull);
-    let renamed = desk.try_rename("f", "h", Rename::Replace);
+    sim.disk.fail(full);
+    let below = sim.identity("f");
+    check_kind(sim.disk.pin(&sim.root, os("f")), ErrorKind::StorageFull);
+    let renamed = sim.try_rename("f", "h", Rename::Replace);
     check_kind(renamed, ErrorKind::StorageFull);
-    assert_eq!(desk.identity("f"), below);
-    assert_eq!(desk.disk.step_count(), first + 1);
+    assert_eq!(sim.identity("f"), below);
+    assert_eq!(sim.disk.step_count(), first + 1);
 
-    let desk = Desk::on(desk.disk.killed());
-    desk.disk.pin(&desk.root, os("f")).unwrap();
-    desk.disk.pin(&desk.root, os("f")).unwrap();
-    desk.rename("f", "h", Rename::Replace);
-    desk.rename("l", "k", Rename::Replace);
+    let sim = Sim::on(sim.disk.killed());
+    sim.disk.pin(&sim.root, os("f")).unwrap();
+    sim.disk.pin(&sim.root, os("f")).unwrap();
+    sim.rename("f", "h", Rename::Replace);
+    sim.rename("l", "k", Rename::Replace);
     let verbs = [
         "copy up /f",
         "rename /f -> /h",
         "copy up /l",
         "rename /l -> /k",
     ];
-    assert_eq!(desk.disk.steps(), verbs);
+    assert_eq!(sim.disk.steps(), verbs);
 }
 
 #[test]
 fn a_pin_on_one_layer_is_no_step_and_changes_nothing() {
-    let desk = Desk::new();
-    desk.write(&desk.root, "f", "", Flush::Later);
-    let before = (desk.disk.step_count(), desk.disk.state_digest());
-    desk.disk.pin(&desk.root, os("f")).unwrap();
-    desk.disk.pin(&desk.root, os("absent")).unwrap();
-    assert_eq!((desk.disk.step_count(), desk.disk.state_digest()), before);
+    let sim = Sim::new();
+    sim.write(&sim.root, "f", "", Flush::Later);
+    let before = (sim.disk.step_count(), sim.disk.state_digest());
+    sim.disk.pin(&sim.root, os("f")).unwrap();
+    sim.disk.pin(&sim.root, os("absent")).unwrap();
+    assert_eq!((sim.disk.step_count(), sim.disk.state_digest()), before);
 }
 
 #[test]
 fn a_copy_survives_a_power_cut_once_its_directory_was_synced() {
     for model in POWER {
-        let desk = desk();
-        let below = desk.identity("f");
-        desk.disk.pin(&desk.root, os("f")).unwrap();
-        let above = desk.identity("f");
+        let sim = sim();
+        let below = sim.identity("f");
+        sim.disk.pin(&sim.root, os("f")).unwrap();
+        let above = sim.identity("f");
         let found = || {
             let mut found = BTreeSet::new();
-            desk.disk
-                .for_each_image(model, Bound::THOROUGH, |image, _| {
-                    found.insert(Desk::on(image).identity("f"));
-                });
+            sim.disk.for_each_image(model, Bound::THOROUGH, |image, _| {
+                found.insert(Sim::on(image).identity("f"));
+            });
             found
         };
         assert_eq!(found(), BTreeSet::from([below, above]), "{model:?}");
-        desk.sync_root();
+        sim.sync_root();
         assert_eq!(found(), BTreeSet::from([above]), "{model:?}");
     }
 }
@@ -199,17 +198,17 @@ fn every_image_keeps_its_layers() {
         Persistence::Ordered,
         Persistence::Independent,
     ] {
-        let desk = desk();
-        let d = desk.disk.open_dir(&desk.root, os("d")).unwrap();
-        let below = (desk.identity("d"), desk.identity("d/f"), desk.identity("l"));
-        desk.write(&d, "new", "3", Flush::Now);
-        desk.disk.pin(&d, os("f")).unwrap();
-        let above = (desk.identity("d"), desk.identity("d/f"));
+        let sim = sim();
+        let d = sim.disk.open_dir(&sim.root, os("d")).unwrap();
+        let below = (sim.identity("d"), sim.identity("d/f"), sim.identity("l"));
+        sim.write(&d, "new", "3", Flush::Now);
+        sim.disk.pin(&d, os("f")).unwrap();
+        let above = (sim.identity("d"), sim.identity("d/f"));
         let mut images = 0;
-        desk.disk
+        sim.disk
             .for_each_image(model, Bound::THOROUGH, |image, story| {
                 images += 1;
-                let image = Desk::on(image);
+                let image = Sim::on(image);
                 let d = image.disk.open_dir(&image.root, os("d")).unwrap();
                 let has_new = image.disk.meta(&d, os("new")).unwrap().is_some();
                 let (dir, file) = (image.identity("d"), image.identity("d/f"));
@@ -233,14 +232,14 @@ fn every_image_keeps_its_layers() {
 
 #[test]
 fn a_file_that_is_opened_for_writing_is_copied_first() {
-    let desk = desk();
-    let held = desk.disk.hold_file(&desk.root, os("f")).unwrap();
-    let found = desk.disk.meta_of_held(&held).unwrap();
+    let sim = sim();
+    let held = sim.disk.hold_file(&sim.root, os("f")).unwrap();
+    let found = sim.disk.meta_of_held(&held).unwrap();
     assert_eq!(
         (found.identity, found.kind),
-        (desk.identity("f"), Kind::File)
+        (sim.identity("f"), Kind::File)
     );
-    assert_ne!(found.identity, desk.identity("g"));
-    desk.disk.write_held(&held, b"new").unwrap();
-    assert_eq!(show(&desk.disk), "d/ d/f=1 f=new g=2 l->f");
+    assert_ne!(found.identity, sim.identity("g"));
+    sim.disk.write_held(&held, b"new").unwrap();
+    assert_eq!(show(&sim.disk), "d/ d/f=1 f=new g=2 l->f");
 }

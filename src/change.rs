@@ -2,9 +2,10 @@
 //!
 //! Read next: `environment.rs`, the verbs; `existing.rs` and `verify.rs`, the current state;
 //! `merge.rs` and `repair.rs`, what stays and what is restored; `generations.rs` and `rollback.rs`,
-//! what is kept and how it comes back; `provision.rs`, where the bytes
-//! come from; `render.rs`, plans as text.
+//! what is kept and how it comes back; `carry.rs`, what comes along to another Python;
+//! `provision.rs`, where the bytes come from; `render.rs`, plans as text.
 
+pub mod carry;
 mod clearable;
 pub mod environment;
 pub mod existing;
@@ -12,6 +13,7 @@ pub mod generations;
 pub mod installed_inputs;
 mod look_failed;
 pub mod merge;
+mod open_path;
 pub mod provision;
 pub mod render;
 pub mod repair;

@@ -6,4 +6,5 @@
 pub mod caller;
 pub mod env_builder;
 pub mod host;
+mod lookups;
 pub mod request;

@@ -68,7 +68,7 @@ pub use build::{
     windows_programs,
 };
 pub use change::{
-    environment, existing, generations, installed_inputs, merge, provision, render, repair,
+    carry, environment, existing, generations, installed_inputs, merge, provision, render, repair,
     replaced, rollback, verify,
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};

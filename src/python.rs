@@ -49,7 +49,7 @@ pub use listing::{Listed, Listing, list};
 pub(crate) use passwords::without_passwords;
 pub use precedence::Wanted;
 pub(crate) use process::{
-    Heard, Job, Lines, Status, Unfinished, last_lines, printable, run, unsteered,
+    Finished, Heard, Job, Lines, Status, Unfinished, last_lines, printable, run, unsteered,
 };
 pub use registry::registered;
 pub use release::Release;

@@ -3,14 +3,15 @@
 //!
 //! Promises that nothing here writes to a disk (pip does, for `download.rs`), that a hostile wheel
 //! is refused and never causes a panic (I6), and that one wheel and one target give one list of
-//! files, byte for byte (I4). Does not promise to resolve dependencies, to compare tags with an
-//! interpreter, or to compile the bytecode that it lists.
+//! files, byte for byte (I4). Does not promise to resolve dependencies, or to compile the bytecode
+//! that it lists.
 //!
 //! Read next: `wheel/contents.rs`, the [`Wheel`]; then `wheel/install.rs`, the files that it
 //! installs.
 
 mod archive;
 mod catalogue;
+pub mod checked_files;
 mod contents;
 pub mod distributions;
 pub mod download;
@@ -24,6 +25,7 @@ pub(crate) mod record;
 pub(crate) mod requirement;
 mod script_text;
 pub(crate) mod shebang;
+pub(crate) mod tags;
 mod taken_paths;
 pub mod wheelhouse;
 

@@ -30,8 +30,8 @@ use crate::base::regular_file;
 use crate::build::layout::Layout;
 use crate::python::bytecode::path::DIR_NAME;
 use crate::python::{
-    self, Control, Heard, Interpreter, Job, Lines, PythonVersion, Status, Surroundings, Unfinished,
-    shown,
+    self, Control, Finished, Heard, Interpreter, Job, Lines, PythonVersion, Status, Surroundings,
+    Unfinished, shown,
 };
 
 mod owners;
@@ -40,6 +40,12 @@ pub use owners::{OtherOwner, other_owner, other_owner_above};
 
 /// The time limit of the built-in check: enough for a cold disk and a slow machine.
 const BUILTIN_TIMEOUT: Duration = Duration::from_mins(1);
+/// How much longer it may take for each module that it imports.
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The argument before the modules that it imports.
+const IMPORTS: &str = "--";
+/// The start of the last line of a check that could not import modules.
+const NOT_IMPORTED: &str = "cannot import: ";
 /// The program that the built-in check runs in the environment.
 const PROGRAM: &str = include_str!("health_check.py");
 
@@ -59,6 +65,9 @@ pub struct Expectation {
     pub version: Expected,
     /// Modules that must be importable from the environment: `pip`, if it was planned.
     pub modules: Vec<String>,
+    /// Modules that must be importable, from wherever: those of the packages that come along to
+    /// another Python.
+    pub imports: Vec<String>,
 }
 
 /// Which version an interpreter must have.
@@ -249,6 +258,16 @@ pub enum CheckFailed {
         /// The file.
         path: PathBuf,
     },
+    /// Modules cannot be imported.
+    #[error("{check} failed: cannot import {}{}", modules.join(", "), Lines(said))]
+    Imports {
+        /// The check.
+        check: String,
+        /// The modules.
+        modules: Vec<String>,
+        /// The last lines that it printed, control characters escaped.
+        said: Vec<String>,
+    },
     /// It ended, but its exit code is unknown.
     #[error("the exit code of {check} is lost, since this process ignores SIGCHLD")]
     Lost {
@@ -323,16 +342,20 @@ pub fn run(
     control: &Control<'_>,
 ) -> Result<(), CheckFailed> {
     let modules = match check {
-        Check::Builtin(expected) => &expected.modules[..],
-        Check::Command(_) => &[],
+        Check::Builtin(expected) => [&expected.modules[..], &expected.imports].concat(),
+        Check::Command(_) => Vec::new(),
     };
-    if let Some(path) = never_ends(&env.dir, modules) {
+    if let Some(path) = never_ends(&env.dir, &modules) {
         let check = check.to_string();
         return Err(CheckFailed::NotAFile { check, path });
     }
     match check {
         Check::Builtin(expected) => {
-            let modules: Vec<&OsStr> = expected.modules.iter().map(OsStr::new).collect();
+            let mut modules: Vec<&OsStr> = expected.modules.iter().map(OsStr::new).collect();
+            modules.push(OsStr::new(IMPORTS));
+            modules.extend(expected.imports.iter().map(OsStr::new));
+            let count = u32::try_from(expected.imports.len()).unwrap_or(u32::MAX);
+            let timeout = BUILTIN_TIMEOUT.saturating_add(IMPORT_TIMEOUT.saturating_mul(count));
             let version = expected.version.start();
             let told = [env.dir.as_os_str(), OsStr::new(&version)];
             // The first run is without `site`, so that code of the environment, such as a `.pth`,
@@ -350,7 +373,7 @@ pub fn run(
                     input: None,
                     heard: Heard::End,
                 };
-                passed(check, &job, BUILTIN_TIMEOUT, control)?;
+                passed(check, &job, timeout, control)?;
             }
             Ok(())
         }
@@ -401,11 +424,25 @@ fn passed(
         Status::Known(status) if status.success() => Ok(()),
         // Only the exit code shows a success.
         Status::Lost => Err(CheckFailed::Lost { check }),
-        Status::Known(_) => Err(CheckFailed::Failed {
+        Status::Known(_) => Err(failed(check, &end)),
+    }
+}
+
+fn failed(check: String, end: &Finished) -> CheckFailed {
+    let mut said = python::last_lines(&end.stderr);
+    let last = said.last().and_then(|last| last.strip_prefix(NOT_IMPORTED));
+    if let Some(modules) = last.map(|names| names.split(' ').map(str::to_owned).collect()) {
+        said.pop();
+        return CheckFailed::Imports {
             check,
-            how: end.status.to_string(),
-            said: python::last_lines(&end.stderr),
-        }),
+            modules,
+            said,
+        };
+    }
+    CheckFailed::Failed {
+        check,
+        how: end.status.to_string(),
+        said,
     }
 }
 

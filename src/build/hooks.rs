@@ -31,7 +31,9 @@ mod windows_python;
 
 pub use context::Context;
 pub use draft::Draft;
-pub use pip::{core_dependencies, kept_distributions, replaced_distributions, wanted_wheels};
+pub use pip::{
+    core_dependencies, kept_distributions, refit, replaced_distributions, wanted_wheels,
+};
 
 /// Why a hook could not plan.
 #[derive(Debug, Error)]

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::build::options::Options;
 use crate::wheel::Named;
+use crate::wheel::download::Release;
 
 /// A wheel that may be installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,9 @@ pub enum Why {
     Bundled,
     /// It was downloaded for `upgrade_deps`.
     Upgrade,
+    /// It was looked up to replace the same version of a distribution that does not fit a new
+    /// Python.
+    Refit,
     /// The caller gave it, for [`post_setup`](super::hooks::Hooks::post_setup) to install.
     Given,
 }
@@ -39,22 +43,22 @@ impl Why {
         match self {
             Self::Bundled => options.with_pip,
             Self::Upgrade => options.upgrade_deps,
-            Self::Given => true,
+            Self::Refit | Self::Given => true,
         }
     }
 
     /// Whether the file is deleted when the process ends, so that nothing about it is cached.
     pub(super) fn is_deleted_at_exit(self) -> bool {
         match self {
-            Self::Upgrade => true,
+            Self::Upgrade | Self::Refit => true,
             Self::Bundled | Self::Given => false,
         }
     }
 
-    /// Whether it is planned only if a hook installs it.
+    /// Whether it is planned only if a hook or the change of Python installs it.
     pub(super) fn is_optional(self) -> bool {
         match self {
-            Self::Given => true,
+            Self::Refit | Self::Given => true,
             Self::Bundled | Self::Upgrade => false,
         }
     }
@@ -69,9 +73,19 @@ impl Why {
         match self {
             Self::Bundled => "pip",
             Self::Upgrade => "dependencies",
+            Self::Refit => "packages",
             Self::Given => "post_setup",
         }
     }
+}
+
+/// What a search for the wheel of one release found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookedUp {
+    /// The release.
+    pub release: Release,
+    /// The wheel, or why there is none, as a clause.
+    pub found: Result<PathBuf, String>,
 }
 
 impl Supply {

@@ -43,6 +43,7 @@ use crate::change::replaced::{self, Replaced};
 use crate::change::rollback::{self, Turn};
 use crate::python::bytecode::{Bytecode, Compiler};
 use crate::wheel::Catalogue;
+use crate::wheel::checked_files::CheckedFiles;
 
 /// Whether a directory that is not an environment may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +219,9 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
         .map_err(|error| PlanFailed::Hook(error.into()))?;
     let wheels = Catalogue::new(run.cache);
     let bytecode = Bytecode::default();
+    let checked = CheckedFiles::default();
     let known = Known {
+        checked: &checked,
         witnesses: &[],
         wheels: &wheels,
         bytecode: &bytecode,
@@ -399,6 +402,7 @@ fn fresh(plan: Plan) -> Planned {
 
 fn known<'a>(run: &Run<'a>, context: &'a Context) -> Known<'a> {
     Known {
+        checked: &context.checked,
         witnesses: &context.interpreter.witnesses,
         wheels: &context.wheels,
         bytecode: &context.bytecode,

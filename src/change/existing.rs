@@ -22,6 +22,7 @@ use crate::build::layout::Layout;
 use crate::build::options::{Choices, Prompt};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::wheel::distributions::Distribution;
+use crate::wheel::requirement::{Variables, variables};
 
 mod base_interpreter;
 mod config_reader;
@@ -141,6 +142,15 @@ impl Existing {
         )
     }
 
+    /// What markers may ask about its Python, which has this minor version.
+    pub(crate) fn variables(&self, minor: u32) -> Variables {
+        let short = format!("3.{minor}");
+        let full = self.config.version.as_deref().unwrap_or(&short);
+        let full = full.split(".final").next().unwrap_or(full);
+        let is_pypy = self.flavour().is_some_and(|flavour| flavour.is_pypy());
+        variables(minor, full, if is_pypy { "pypy" } else { "cpython" })
+    }
+
     /// The options that an upgrade keeps unless the caller sets them.
     #[must_use]
     pub fn choices(&self) -> Choices {
@@ -191,19 +201,37 @@ impl Existing {
         self.lost_outside(&stays, seeded)
     }
 
+    /// The same as [`lost`](Self::lost), each with the directory of packages that it is in, and
+    /// every installation of a name.
+    pub(crate) fn lost_in(&self, new: &Layout, seeded: &[&str]) -> Vec<(&Lib, &Distribution)> {
+        self.left_outside(&|lib| is_of(lib, new), seeded)
+    }
+
     fn lost_outside(&self, stays: &dyn Fn(&Lib) -> bool, seeded: &[&str]) -> Vec<Distribution> {
+        let mut lost: Vec<Distribution> = self
+            .left_outside(stays, seeded)
+            .into_iter()
+            .map(|(_, found)| found.clone())
+            .collect();
+        lost.dedup_by(|a, b| a.name == b.name);
+        lost
+    }
+
+    fn left_outside(
+        &self,
+        stays: &dyn Fn(&Lib) -> bool,
+        seeded: &[&str],
+    ) -> Vec<(&Lib, &Distribution)> {
         let (kept, left): (Vec<&Lib>, Vec<&Lib>) = self.libs.iter().partition(|lib| stays(lib));
         let kept = kept.into_iter().flat_map(|lib| &lib.distributions);
         let stay: BTreeSet<&str> = kept.map(|found| found.name.as_str()).collect();
         let in_use = left.into_iter().filter(|lib| self.is_in_use(lib));
-        let mut lost: Vec<Distribution> = in_use
-            .flat_map(|lib| &lib.distributions)
-            .filter(|found| !stay.contains(found.name.as_str()))
-            .filter(|found| !seeded.contains(&found.name.as_str()))
-            .cloned()
+        let mut lost: Vec<(&Lib, &Distribution)> = in_use
+            .flat_map(|lib| lib.distributions.iter().map(move |found| (lib, found)))
+            .filter(|(_, found)| !stay.contains(found.name.as_str()))
+            .filter(|(_, found)| !seeded.contains(&found.name.as_str()))
             .collect();
-        lost.sort_by(|a, b| a.name.cmp(&b.name));
-        lost.dedup_by(|a, b| a.name == b.name);
+        lost.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
         lost
     }
 

@@ -29,21 +29,20 @@ use rvenv_journal::{
 
 use crate::build::hooks::{self, Context, Hooks};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
+use crate::change::carry::{self, Companions};
 use crate::change::existing::{Existing, ExistingError};
 use crate::change::installed_inputs;
 use crate::change::look_failed::LookFailed;
-use crate::wheel;
-use crate::wheel::distributions::Distribution;
+use crate::change::open_path::Walk;
 
 mod failures;
 mod lost_packages;
-mod open_path;
+mod retired;
 mod source_times;
 
 pub use failures::MergeError;
 use lost_packages::{check_lost, seeded};
 pub(crate) use lost_packages::{check_lost_by, lost_by};
-use open_path::{Walk, is_as_published, lexical};
 pub(crate) use source_times::redate;
 
 /// More bytes than any real RECORD or `pyvenv.cfg` has.
@@ -103,12 +102,13 @@ pub fn merge(
         Err(error) => return Err(error.into()),
     };
     let is_environment = is_environment(target.disk(), &root).map_err(disk)?;
-    let mut context = context.clone();
-    if let Some(existing) = &existing {
-        check_lost(existing, &context, lost)?;
-        context.installed = existing.installed(&context.layout);
-    }
     let fs = target.disk();
+    let mut context = context.clone();
+    let mut companions = Companions::default();
+    if let Some(existing) = &existing {
+        companions = accompany(fs, &root, existing, &mut context)?;
+        check_lost(existing, &companions, lost)?;
+    }
     let libs = existing.as_ref().map(|existing| &*existing.libs);
     let seen = || {
         let installed = installed_inputs::inputs(target, &root, &context.env_dir, libs);
@@ -119,6 +119,7 @@ pub fn merge(
     for input in installed.map_err(disk)? {
         draft.add_input(input);
     }
+    carry::add(&companions, &context, &mut draft)?;
     let seen = look(target, draft.operations(), &BTreeSet::new()).map_err(disk)?;
     let mut merge = Merge {
         fs: target.disk(),
@@ -128,6 +129,7 @@ pub fn merge(
         draft,
         seen,
         context: &context,
+        companions: &companions,
     };
     if let Ok(mode) = Mode::new(meta.mode & 0o777) {
         merge.draft.adopt_root_mode(mode);
@@ -151,6 +153,35 @@ pub fn merge(
     seen.paths.extend(retired.paths);
     check_occupied(target, &draft, &seen, is_environment)?;
     Ok(decide(draft, seen, receipt.as_ref()))
+}
+
+/// Decides what comes along to the Python of `context`, and what then is installed there.
+fn accompany(
+    fs: &dyn Fs,
+    root: &Dir,
+    existing: &Existing,
+    context: &mut Context,
+) -> Result<Companions, MergeError> {
+    context.installed = existing.installed(&context.layout);
+    let companions = companions(fs, root, existing, context);
+    let mut companions = companions.map_err(LookFailed::disk(&existing.path))?;
+    if context.looked_up.is_none() {
+        companions.give_up("no other wheel was looked up");
+    }
+    // The hook that installs pip then sees one that is newer than its own.
+    let carried = companions.carried.iter().map(|one| &one.distribution);
+    context.installed.extend(carried.cloned());
+    Ok(companions)
+}
+
+/// The fates of the distributions that the Python of `context` could not import.
+pub(crate) fn companions(
+    fs: &dyn Fs,
+    root: &Dir,
+    existing: &Existing,
+    context: &Context,
+) -> Result<Companions, FsError> {
+    carry::decide(fs, root, existing, context, seeded(context))
 }
 
 fn look(
@@ -255,6 +286,7 @@ struct Merge<'a> {
     /// What exists at the planned paths.
     seen: Observation,
     context: &'a Context,
+    companions: &'a Companions,
 }
 
 impl Merge<'_> {
@@ -414,98 +446,6 @@ impl Merge<'_> {
             None => true,
         };
         Ok(mine.then_some(Own::Leave))
-    }
-
-    /// Retires what earlier plans and older distributions put there, and names of another version.
-    fn retire(&mut self, existing: Option<&Existing>) -> Looked<()> {
-        let mut retired = BTreeSet::new();
-        let mut kept = BTreeSet::new();
-        let site = &self.context.layout.lib_path;
-        for distribution in hooks::kept_distributions(self.context) {
-            kept.extend(self.listed(site, &distribution)?);
-        }
-        for distribution in hooks::replaced_distributions(self.context, &self.draft) {
-            retired.extend(self.listed(site, &distribution)?);
-        }
-        if let Some(existing) = existing {
-            for lib in existing.libs.iter().filter(|lib| lib.path != *site) {
-                let old = lib.distributions.iter();
-                for distribution in old.filter(|d| seeded(self.context).contains(&d.name.as_str()))
-                {
-                    retired.extend(self.listed(&lib.path, distribution)?);
-                }
-            }
-            match existing.python.stale(&self.context.layout) {
-                Ok(stale) => retired.extend(stale),
-                Err(error) => return Ok(Err(error.into())),
-            }
-        }
-        if let Some(receipt) = &self.receipt {
-            let mut walk = Walk::new(self.fs, &self.root);
-            for (path, published, planned) in paired(&receipt.paths, self.draft.operations()) {
-                if planned.is_none()
-                    && !kept.contains(path)
-                    && !self.is_not_asked_for(path)
-                    && is_as_published(&mut walk, path, published)?
-                {
-                    retired.insert(path.clone());
-                }
-            }
-        }
-        for path in retired {
-            if !self.draft.operations().contains_key(&path)
-                && let Err(error) = self.draft.retire(path)
-            {
-                return Ok(Err(error.into()));
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    /// Whether a path is absent from the plan only because an option omits it; as in venv, such a
-    /// path stays.
-    fn is_not_asked_for(&self, path: &RelPath) -> bool {
-        let Context {
-            layout, options, ..
-        } = self.context;
-        let of_pip = path.is_below(&layout.lib_path) || path.is_below(&layout.bin_name);
-        path.as_str() == ".gitignore" || (!options.with_pip && of_pip)
-    }
-
-    /// Everything that a distribution lists, and the directories of its own that contain it.
-    fn listed(
-        &self,
-        site: &RelPath,
-        distribution: &Distribution,
-    ) -> Result<BTreeSet<RelPath>, FsError> {
-        let mut paths = BTreeSet::new();
-        let Ok(info) = site.join(&distribution.dir) else {
-            return Ok(paths);
-        };
-        let mut walk = Walk::new(self.fs, &self.root);
-        let Some(dir) = walk.open(&info)? else {
-            return Ok(paths);
-        };
-        let list = match self
-            .fs
-            .open_file(&dir, OsStr::new("RECORD"), LIST_BYTES_MAX)
-        {
-            Ok(list) => list,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(paths),
-            Err(error) => return Err(error),
-        };
-        for (row, _) in wheel::record::rows(list).flatten() {
-            let Some(path) = lexical(site, &row) else {
-                continue;
-            };
-            let mut above = path.parent();
-            while let Some(dir) = above.filter(|dir| dir.is_below(site)) {
-                above = dir.parent();
-                paths.insert(dir);
-            }
-            paths.insert(path);
-        }
-        Ok(paths)
     }
 }
 

@@ -12,13 +12,14 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
 use rvenv_journal::fs::{FsError, Time};
 use rvenv_journal::raw::{Input, Pack};
 use rvenv_journal::{
-    Content, ContentError, ContentSource, Digest, Fetched, Fs, Node, Plan, Store, Wanted,
+    Content, ContentError, ContentSource, Digest, Fetched, Fs, Node, Operation, Plan, Store, Wanted,
 };
 
 use crate::base::cache::Cache;
@@ -26,12 +27,15 @@ use crate::base::fingerprint::Fingerprint;
 use crate::build::roles;
 use crate::python::bytecode::{Bytecode, CompileFailed, Compiler, key};
 use crate::python::{self, Request};
+use crate::wheel::checked_files::CheckedFiles;
 use crate::wheel::{Catalogue, Member, Wheel, WheelError};
 
 mod bytecode_cache;
+mod own_files;
 mod unpacked;
 
 pub use bytecode_cache::{BytecodeFailed, BytecodeLost, Shelf, compile};
+use own_files::OwnFiles;
 use unpacked::{Files, Unpacked};
 
 /// The bytes of a plan's wheels, from the store or from the wheels themselves.
@@ -39,6 +43,7 @@ pub struct Provision<'a> {
     shelf: Shelf<'a>,
     store: Option<Store<'a>>,
     sources: Vec<SourceWheel<'a>>,
+    own: OwnFiles<'a>,
     /// The interpreter that the plan is for.
     interpreter: Option<Input>,
     known: Known<'a>,
@@ -55,6 +60,8 @@ pub struct Known<'a> {
     pub wheels: &'a Catalogue,
     /// The bytecode that it compiled and could not keep.
     pub bytecode: &'a Bytecode,
+    /// The files of the target that it hashed.
+    pub checked: &'a CheckedFiles,
     /// Compiles bytecode that is gone.
     pub compiler: Option<&'a Compiler<'a>>,
 }
@@ -109,6 +116,7 @@ impl<'a> Provision<'a> {
             shelf,
             store: open_store(shelf.fs, cache),
             sources,
+            own: OwnFiles::of(shelf.fs, plan, known.checked),
             interpreter: of_role(roles::INTERPRETER).next().cloned(),
             known,
             umask,
@@ -190,6 +198,15 @@ impl<'a> Provision<'a> {
         Err(last)
     }
 
+    /// Content that neither the store nor a wheel has: a file of the target that is damaged, or
+    /// else bytecode.
+    fn last(&self, wanted: &Wanted) -> Result<Vec<u8>, ContentError> {
+        match self.own.listed(wanted) {
+            Some(what) => Err(ContentError::Damaged { what }),
+            None => self.new_bytecode(wanted),
+        }
+    }
+
     fn make(
         &self,
         source: &SourceWheel<'a>,
@@ -265,6 +282,9 @@ impl<'a> Provision<'a> {
 
 impl ContentSource for Provision<'_> {
     fn fetch(&self, wanted: &Wanted) -> Result<Fetched, ContentError> {
+        if let Some(own) = self.own.fetch(wanted) {
+            return Ok(own);
+        }
         let sources = || self.sources.iter();
         let stored = sources().find_map(|source| self.stored(source, wanted));
         let kept = || sources().find_map(|source| self.kept_bytecode(source, wanted));
@@ -276,16 +296,19 @@ impl ContentSource for Provision<'_> {
                 return Ok(Fetched::Bytes(bytes));
             }
         }
-        self.new_bytecode(wanted).map(Fetched::Bytes)
+        self.last(wanted).map(Fetched::Bytes)
     }
 
     fn fetch_bytes(&self, wanted: &Wanted) -> Result<Vec<u8>, ContentError> {
+        if let Some(bytes) = self.own.bytes(wanted) {
+            return Ok(bytes);
+        }
         for source in &self.sources {
             if let Some(bytes) = self.member(source, wanted)? {
                 return Ok(bytes);
             }
         }
-        self.new_bytecode(wanted)
+        self.last(wanted)
     }
 
     /// A file that this process read when it made the plan is current while its fingerprint holds.
@@ -341,11 +364,17 @@ fn umask_of(plan: &Plan) -> u32 {
                 mode,
                 content: Content::Object { .. },
                 ..
-            } if mode.bits() & 0o111 == 0 => Some(*mode),
+            } if mode.bits() & 0o111 == 0 && is_of_wheel(operation) => Some(*mode),
             Node::File { .. } | Node::Dir { .. } | Node::Symlink { .. } => None,
         });
     let root = plan.root_mode().bits();
     data.map_or(!root & 0o777, |mode| !mode.bits() & 0o666 | !root & 0o111)
+}
+
+/// Whether an operation installs a file of a wheel, with the mode that the umask gives it.
+fn is_of_wheel(operation: &Operation) -> bool {
+    let group = operation.group.as_deref().map(Path::new);
+    group.is_none_or(|group| group.extension() == Some(OsStr::new("whl")))
 }
 
 fn open_store<'a>(fs: &'a dyn Fs, cache: Option<&Cache>) -> Option<Store<'a>> {

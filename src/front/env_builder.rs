@@ -192,7 +192,7 @@ impl EnvBuilder {
         let answer = self.prepare(&caller, env_dir.as_ref(), Purpose::Change)?;
         let context = &answer.context;
         let intent = self.intent();
-        let mut checks = answer.checks(intent, &[]);
+        let mut checks = answer.checks(intent, &[], &[]);
         checks.extend(answer.checks_of(hooks)?);
         if !checks.is_empty() {
             answer.other_owner().map_or(Ok(()), Err)?;

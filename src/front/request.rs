@@ -18,12 +18,15 @@ use thiserror::Error;
 
 use super::caller::Caller;
 use super::host::{Host, PYTHON_VARIABLE};
-use crate::base::cache::Cache;
+use super::lookups::{Before, LookupFailed};
+
+pub use super::lookups::DOWNLOADS_PREFIX;
 use crate::base::umask::Umask;
 use crate::build::checks::{self, Check, EnvAt, Expectation, Expected, OtherOwner};
 use crate::build::hooks::{self, Context, HookError, Hooks, core_dependencies};
 use crate::build::options::{Choices, Options};
 use crate::build::supply::{Supply, Why};
+use crate::change::carry::Companions;
 use crate::change::existing::{BaseError, Existing, ExistingError};
 use crate::change::provision::{self, BytecodeFailed, Shelf};
 use crate::change::repair::{has_published_bytecode, published_base};
@@ -33,10 +36,6 @@ use crate::python::{
 };
 use crate::wheel::Catalogue;
 use crate::wheel::download::{DownloadFailed, Downloader, Sources};
-
-/// The prefix of directories that a process downloads to; `rvenv cache prune` deletes those of dead
-/// processes.
-pub const DOWNLOADS_PREFIX: &str = "downloads-";
 
 /// What to do with an environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +117,8 @@ pub struct EnvRequest {
 pub struct Answer {
     /// Everything that a hook may know.
     pub context: Context,
+    /// What comes along to another Python.
+    pub companions: Companions,
     /// The directory of the downloaded wheels, which is deleted with this value.
     pub downloads: Option<TempDir>,
 }
@@ -159,17 +160,32 @@ pub enum RequestFailed {
     Bytecode(#[from] BytecodeFailed),
 }
 
+impl From<LookupFailed> for RequestFailed {
+    fn from(failed: LookupFailed) -> Self {
+        match failed {
+            LookupFailed::Existing(error) => Self::Existing(error),
+            LookupFailed::NoDownloads(error) => Self::NoDownloads(error),
+            LookupFailed::Interrupted(error) => Self::Download(error),
+        }
+    }
+}
+
 impl Answer {
-    /// The health checks: the built-in one for every upgrade and before any command.
+    /// The health checks: the built-in one for every upgrade, where packages come along to another
+    /// Python, and before any command. It imports what comes along, except the modules in
+    /// `without`.
     #[must_use]
-    pub fn checks(&self, intent: Intent, commands: &[String]) -> Vec<Check> {
-        if intent == Intent::Create && commands.is_empty() {
+    pub fn checks(&self, intent: Intent, commands: &[String], without: &[String]) -> Vec<Check> {
+        let mut imports = self.companions.modules();
+        if intent == Intent::Create && commands.is_empty() && imports.is_empty() {
             return Vec::new();
         }
+        imports.retain(|module| !without.contains(module));
         let has_pip = self.context.options.with_pip;
         let expected = Expectation {
             version: Expected::Version(self.context.interpreter.version.clone()),
             modules: has_pip.then(|| "pip".to_owned()).into_iter().collect(),
+            imports,
         };
         checks::built_in_first(expected, commands)
     }
@@ -213,19 +229,20 @@ impl Caller<'_> {
         let env_dir = Path::new(&request.env_dir);
         let asked = &request.python;
         let is_at_work = request.options.compile_bytecode || request.options.upgrade_deps;
-        let (interpreter, said) = match request.intent {
-            Intent::Create => (self.find(asked, env_dir)?, request.said.clone()),
-            Intent::Upgrade => {
-                let (root, path) = self.open_existing(env_dir)?;
-                let existing = Existing::read(self.fs, &root, &path)?;
+        let before = self.before(request, env_dir)?;
+        let (interpreter, said) = match (request.intent, &before) {
+            (Intent::Upgrade, Some(Before { existing, .. })) => {
                 let said = request.said.clone().or(existing.choices());
                 let interpreter = if asked.is_default() {
                     let purpose = at_work(request.purpose, is_at_work);
-                    self.base_of(&existing, env_dir, purpose)?
+                    self.base_of(existing, env_dir, purpose)?
                 } else {
                     self.find(asked, env_dir)?
                 };
                 (interpreter, said)
+            }
+            (Intent::Create | Intent::Upgrade, _) => {
+                (self.find(asked, env_dir)?, request.said.clone())
             }
         };
         let options = said.over(Options {
@@ -233,7 +250,8 @@ impl Caller<'_> {
             ..request.options.clone()
         });
         let wants_downloads = options.upgrade_deps;
-        let downloads = wants_downloads.then(|| self.download_dir()).transpose()?;
+        let downloads = wants_downloads.then(|| self.download_dir()).transpose();
+        let mut downloads = downloads.map_err(RequestFailed::NoDownloads)?;
         let mut context = self.context(&request.env_dir, interpreter, options)?;
         if let Some(dir) = &downloads {
             let names = core_dependencies(&context.interpreter.version);
@@ -250,8 +268,38 @@ impl Caller<'_> {
         }
         let given = Supply::all(&request.packages, Why::Given);
         context.supplies.extend(given);
+        let companions = match &before {
+            Some(before) => {
+                let sources = &request.sources;
+                self.accompany(before, sources, &mut context, &mut downloads)?
+            }
+            None => Companions::default(),
+        };
         self.compile(&mut context)?;
-        Ok(Answer { context, downloads })
+        Ok(Answer {
+            context,
+            companions,
+            downloads,
+        })
+    }
+
+    /// The environment that may get another Python; `None` if there is none, or if it is cleared.
+    fn before(
+        &self,
+        request: &EnvRequest,
+        env_dir: &Path,
+    ) -> Result<Option<Before>, RequestFailed> {
+        let is_new = || request.options.clear || self.fs.open_path(env_dir).is_err();
+        if request.intent == Intent::Create && is_new() {
+            return Ok(None);
+        }
+        let (root, path) = self.open_existing(env_dir)?;
+        match Existing::read(self.fs, &root, &path) {
+            Ok(existing) => Ok(Some(Before { root, existing })),
+            // What cannot be read is reported under the lock, if it matters then.
+            Err(_) if request.intent == Intent::Create => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The context of a repair: what the environment says about itself, or else what its receipt
@@ -374,19 +422,6 @@ impl Caller<'_> {
         let mut context = Context::new(env_dir, interpreter, options)?;
         context.wheels = Catalogue::new(self.host.cache.as_ref());
         Ok(context)
-    }
-
-    fn download_dir(&self) -> Result<TempDir, RequestFailed> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(DOWNLOADS_PREFIX);
-        let in_cache = |cache: &Cache| {
-            cache.make().ok()?;
-            builder.tempdir_in(cache.path()).ok()
-        };
-        let made = self.host.cache.as_ref().and_then(in_cache);
-        // A cache that cannot be used is never necessary.
-        let made = made.map_or_else(|| builder.tempdir(), Ok);
-        made.map_err(RequestFailed::NoDownloads)
     }
 
     /// Compiles bytecode for what will be planned, if it is wanted.

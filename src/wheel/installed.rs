@@ -82,6 +82,85 @@ impl Installed {
     }
 }
 
+/// What decides whether a distribution can come along to another interpreter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// The tags in `WHEEL`; none if it was not installed from a wheel.
+    pub(crate) tags: Vec<String>,
+    /// `Requires-Python`, as it is written.
+    pub(crate) requires_python: Option<String>,
+    /// What it requires, each as it is written.
+    pub(crate) requirements: Vec<String>,
+    /// Where it comes from.
+    pub(crate) origin: Origin,
+    /// Whether the user asked for it: it was not installed only because another needs it.
+    pub(crate) is_requested: bool,
+}
+
+/// Where a distribution was installed from (PEP 610).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// An index, or a directory of wheels that was used as one.
+    #[default]
+    Index,
+    /// The file at this URL.
+    Archive(String),
+    /// The directory at this URL.
+    Directory {
+        /// The URL.
+        url: String,
+        /// Whether the environment uses the sources in it.
+        is_editable: bool,
+    },
+    /// A repository, in the form that pip takes: `git+https://…@commit`.
+    Repository(String),
+}
+
+impl Facts {
+    /// Reads the small files of a distribution in an open directory of packages.
+    pub(crate) fn read(fs: &dyn Fs, site_packages: &Dir, distribution: &Distribution) -> Self {
+        let metadata = metadata(fs, site_packages, distribution).unwrap_or_default();
+        let mut facts = Self {
+            requires_python: headers(&metadata, "requires-python").pop(),
+            requirements: of_metadata(fs, site_packages, distribution, &metadata),
+            ..Self::default()
+        };
+        if distribution.kind != DistributionKind::DistInfo {
+            return facts;
+        }
+        let Ok(dir) = fs.open_dir(site_packages, OsStr::new(&distribution.dir)) else {
+            return facts;
+        };
+        let wheel = text(fs, &dir, "WHEEL", NOTE_BYTES_MAX).unwrap_or_default();
+        facts.tags = headers(&wheel, "tag");
+        let origin = text(fs, &dir, "direct_url.json", NOTE_BYTES_MAX);
+        let origin = origin.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        facts.origin = origin.as_ref().and_then(Origin::of).unwrap_or_default();
+        let requested = fs.meta(&dir, OsStr::new("REQUESTED"));
+        facts.is_requested = requested.is_ok_and(|meta| meta.is_some());
+        facts
+    }
+}
+
+impl Origin {
+    fn of(origin: &Value) -> Option<Self> {
+        let url = origin.get("url")?.as_str().map(without_passwords)?;
+        if let Some(vcs) = origin.get("vcs_info") {
+            let word = |key: &str| vcs.get(key).and_then(Value::as_str);
+            let name = word("vcs").unwrap_or("git");
+            let commit = word("commit_id").map_or_else(String::new, |id| format!("@{id}"));
+            return Some(Self::Repository(format!("{name}+{url}{commit}")));
+        }
+        Some(match origin.get("dir_info") {
+            Some(dir) => Self::Directory {
+                url,
+                is_editable: dir.get("editable").and_then(Value::as_bool) == Some(true),
+            },
+            None => Self::Archive(url),
+        })
+    }
+}
+
 /// What a distribution requires, each as it is written, such as `idna>=2; python_version < "3.9"`.
 ///
 /// An egg has it in a file of its own, unless its setuptools was new enough to write it into
@@ -91,31 +170,49 @@ pub(crate) fn requirements(
     site_packages: &Dir,
     distribution: &Distribution,
 ) -> Vec<String> {
+    let metadata = metadata(fs, site_packages, distribution).unwrap_or_default();
+    of_metadata(fs, site_packages, distribution, &metadata)
+}
+
+/// What a distribution requires, if this is its metadata.
+fn of_metadata(
+    fs: &dyn Fs,
+    site_packages: &Dir,
+    distribution: &Distribution,
+    metadata: &str,
+) -> Vec<String> {
+    let required = headers(metadata, "requires-dist");
+    if required.is_empty() && distribution.kind == DistributionKind::EggInfo {
+        let dir = fs
+            .open_dir(site_packages, OsStr::new(&distribution.dir))
+            .ok();
+        let read = dir.and_then(|dir| text(fs, &dir, "requires.txt", METADATA_BYTES_MAX));
+        return read.as_deref().map(sectioned).unwrap_or_default();
+    }
+    required
+}
+
+/// The metadata of a distribution.
+fn metadata(fs: &dyn Fs, site_packages: &Dir, distribution: &Distribution) -> Option<String> {
     let entry = OsStr::new(&distribution.dir);
     let inside = |name: &str| {
         let dir = fs.open_dir(site_packages, entry).ok()?;
         text(fs, &dir, name, METADATA_BYTES_MAX)
     };
-    let metadata = match distribution.kind {
+    match distribution.kind {
         DistributionKind::DistInfo => inside("METADATA"),
         DistributionKind::EggInfo => inside("PKG-INFO")
             .or_else(|| text(fs, site_packages, &distribution.dir, METADATA_BYTES_MAX)),
         DistributionKind::EggLink => None,
-    };
-    let required = metadata.as_deref().map(required).unwrap_or_default();
-    if required.is_empty() && distribution.kind == DistributionKind::EggInfo {
-        let sections = inside("requires.txt");
-        return sections.as_deref().map(sectioned).unwrap_or_default();
     }
-    required
 }
 
-/// The requirements in the header lines; a description begins after an empty line.
-fn required(metadata: &str) -> Vec<String> {
+/// The values of one header; a description begins after an empty line.
+fn headers(metadata: &str, name: &str) -> Vec<String> {
     let headers = metadata.lines().take_while(|line| !line.is_empty());
     let pairs = headers.filter_map(|line| line.split_once(':'));
-    let required = pairs.filter(|(key, _)| key.eq_ignore_ascii_case("requires-dist"));
-    required.map(|(_, value)| value.trim().to_owned()).collect()
+    let wanted = pairs.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    wanted.map(|(_, value)| value.trim().to_owned()).collect()
 }
 
 /// The requirements in the `requires.txt` of an egg: the name of a section is an extra, a marker
@@ -161,10 +258,44 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_origin_is_what_pip_would_take_again() {
+        let check = |text: &str, expected: Origin| {
+            let value = serde_json::from_str(text).unwrap();
+            assert_eq!(Origin::of(&value).unwrap_or_default(), expected, "{text}");
+        };
+        let url = |text: &str| text.to_owned();
+        check(
+            r#"{"url": "file:///src/app", "dir_info": {"editable": true}}"#,
+            Origin::Directory {
+                url: url("file:///src/app"),
+                is_editable: true,
+            },
+        );
+        check(
+            r#"{"url": "file:///src/app", "dir_info": {}}"#,
+            Origin::Directory {
+                url: url("file:///src/app"),
+                is_editable: false,
+            },
+        );
+        check(
+            r#"{"url": "https://x/r", "vcs_info": {"vcs": "git", "commit_id": "abc"}}"#,
+            Origin::Repository(url("git+https://x/r@abc")),
+        );
+        check(
+            r#"{"url": "file:///a-1.whl", "archive_info": {}}"#,
+            Origin::Archive(url("file:///a-1.whl")),
+        );
+        check("{}", Origin::Index);
+        check("[]", Origin::Index);
+    }
+
+    #[test]
     fn requirements_are_the_header_lines_alone() {
-        let read = required(
+        let read = headers(
             "Metadata-Version: 2.1\nRequires-Python: >=3.8\nrequires-dist: idna (>=2)\n\
              Requires-Dist: six; extra == 'old'\n\nRequires-Dist: not-this\n",
+            "requires-dist",
         );
         assert_eq!(read, ["idna (>=2)", "six; extra == 'old'"]);
     }

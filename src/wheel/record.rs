@@ -195,18 +195,16 @@ pub(super) fn write(rows: &BTreeMap<String, Option<(Digest, u64)>>) -> Vec<u8> {
 }
 
 /// What becomes of a row when a list is written again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RowChange {
     /// It stays, byte for byte.
     Keep,
     /// It goes.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "a change of interpreter will drop bytecode")
-    )]
     Drop,
     /// Its file has this content from now on.
     Content(Digest, u64),
+    /// Its file has this path and this content from now on.
+    Moved(String, Digest, u64),
 }
 
 /// The text of a list with some rows changed; all other rows stay, in their order.
@@ -220,21 +218,20 @@ pub(crate) fn rewritten(list: &[u8], mut change: impl FnMut(&str) -> RowChange) 
         let (row, after) = rest.split_at(row_len(rest));
         rest = after;
         let path = first_field(row);
-        match path.as_deref().map_or(RowChange::Keep, &mut change) {
-            RowChange::Keep => text.extend_from_slice(row),
-            RowChange::Drop => {}
-            RowChange::Content(digest, len) => {
-                let mut written = String::new();
-                push_row(
-                    &mut written,
-                    &path.unwrap_or_default(),
-                    Some((&digest, len)),
-                );
-                text.extend_from_slice(written.as_bytes());
-                let end = row.len() - row.trim_ascii_end().len();
-                text.extend_from_slice(row.get(row.len() - end..).unwrap_or_default());
+        let (path, digest, len) = match path.as_deref().map_or(RowChange::Keep, &mut change) {
+            RowChange::Keep => {
+                text.extend_from_slice(row);
+                continue;
             }
-        }
+            RowChange::Drop => continue,
+            RowChange::Content(digest, len) => (path.unwrap_or_default(), digest, len),
+            RowChange::Moved(path, digest, len) => (path, digest, len),
+        };
+        let mut written = String::new();
+        push_row(&mut written, &path, Some((&digest, len)));
+        text.extend_from_slice(written.as_bytes());
+        let end = row.len() - row.trim_ascii_end().len();
+        text.extend_from_slice(row.get(row.len() - end..).unwrap_or_default());
     }
     text
 }
@@ -430,6 +427,7 @@ mod tests {
         let written = rewritten(list.as_bytes(), |path| match path {
             "drop" => RowChange::Drop,
             "new" | "a,\"b\".py" => RowChange::Content(Digest::of(b""), 0),
+            "from" => RowChange::Moved("to,".to_owned(), Digest::of(b""), 0),
             _ => RowChange::Keep,
         });
         assert_eq!(String::from_utf8(written).unwrap(), expected, "{list:?}");
@@ -450,6 +448,7 @@ mod tests {
             &format!("z,,\n{}b,,", row("new", "\n")),
         );
         check_rewritten("new,,", &row("new", ""));
+        check_rewritten("from,,\n", &row("\"to,\"", "\n"));
         let quoted = "\"a,\"\"b\"\".py\"";
         check_rewritten(&format!("{quoted},x,1\r\n"), &row(quoted, "\r\n"));
         check_rewritten(

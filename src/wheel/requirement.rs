@@ -42,6 +42,43 @@ const OLD_NAMES: [(&str, &str); 6] = [
 /// The values of the variables of markers, by name.
 pub(crate) type Variables = BTreeMap<&'static str, String>;
 
+/// What markers may ask about a Python on this machine: `implementation` is its
+/// `sys.implementation.name`, `full` its whole version.
+pub(crate) fn variables(minor: u32, full: &str, implementation: &str) -> Variables {
+    let short = format!("3.{minor}");
+    let title = match implementation {
+        "pypy" => "PyPy",
+        _ => "CPython",
+    };
+    let (sys_platform, system) = match std::env::consts::OS {
+        "linux" => ("linux", "Linux"),
+        "macos" => ("darwin", "Darwin"),
+        "windows" => ("win32", "Windows"),
+        other => (other, other),
+    };
+    let machine = match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("macos", "aarch64") => "arm64",
+        ("windows", "x86_64") => "AMD64",
+        (_, arch) => arch,
+    };
+    [
+        ("python_version", short.as_str()),
+        ("python_full_version", full),
+        ("implementation_name", implementation),
+        ("implementation_version", full),
+        ("platform_python_implementation", title),
+        ("os_name", if cfg!(windows) { "nt" } else { "posix" }),
+        ("sys_platform", sys_platform),
+        ("platform_system", system),
+        ("platform_machine", machine),
+        ("platform_release", ""),
+        ("platform_version", ""),
+        ("extra", ""),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into()
+}
+
 /// One requirement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Requirement {

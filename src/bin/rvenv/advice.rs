@@ -26,6 +26,8 @@ use rvenv_journal::{
     Aftermath, ContentError, PrepareError, PublishFailed, ReadyError, RollbackError, StageFailed,
 };
 
+use crate::shell_words::arguments;
+
 mod cache;
 mod interpreter;
 mod request;
@@ -399,10 +401,21 @@ fn of_merge(failed: &PlanFailed, error: &MergeError) -> CliError {
             "name a directory that does not exist yet, or an environment; a project's own files \
              are never overwritten",
         ),
-        MergeError::Lost { .. } => told(
-            Exit::Precondition,
-            "use `--allow-lost`, then install them again for the new Python",
-        ),
+        MergeError::Lost { packages, .. } => {
+            let again = packages.iter().flat_map(|one| one.install.clone());
+            let again = arguments(&again.collect::<Vec<_>>());
+            let hint = if packages.iter().any(|one| one.reason.is_empty()) {
+                // A saved plan is applied: it has its wheels.
+                format!("use `--allow-lost` and then `pip install {again}`")
+            } else {
+                format!(
+                    "use `--find-links` or `--index-url` to name a source of their wheels, or \
+                     `--allow-lost` and then `pip install {again}`"
+                )
+            };
+            told(Exit::Precondition, &hint)
+        }
+        MergeError::Meanwhile { .. } => told(Exit::Precondition, "run the same command again"),
         MergeError::NoEnvironment(_) => told(Exit::Precondition, "make one with `rvenv create`"),
     }
 }

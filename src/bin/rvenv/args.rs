@@ -150,10 +150,11 @@ pub(crate) enum Command {
     Create(Deferred<CreateArgs>),
     /// Bring environments to another Python, or to a Python that changed
     ///
-    /// Links, names, configuration and scripts follow the interpreter; packages stay. Prompt,
-    /// system-site-packages, and links or copies stay unless an option changes them. What is
-    /// replaced is kept: `rvenv rollback` brings it back. `rvenv create --upgrade` is the same
-    /// command.
+    /// Links, names, configuration, scripts and packages follow the interpreter. A package that
+    /// does not fit it is replaced by a wheel of the same version, which pip looks for; when
+    /// there is none, the upgrade is refused. Prompt, system-site-packages, and links or copies
+    /// stay unless an option changes them. What is replaced is kept: `rvenv rollback` brings it
+    /// back. `rvenv create --upgrade` is the same command.
     Upgrade(Deferred<UpgradeArgs>),
     /// Show what `create` would do, and save it for `apply`
     ///

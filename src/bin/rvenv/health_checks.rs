@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use rvenv::checks::{self, CheckFailed, EnvAt, Expectation, Expected, OtherOwner};
+use rvenv::checks::{self, Check, CheckFailed, EnvAt, Expectation, Expected, OtherOwner};
 use rvenv::existing::{Config, Existing};
 use rvenv::python::Checkout;
 use rvenv::render::escape;
@@ -61,6 +61,7 @@ impl Session<'_> {
         let expected = Expectation {
             version: version.map_or(Expected::Any, |version| Expected::by_config(&version)),
             modules,
+            imports: Vec::new(),
         };
         let checks = checks::built_in_first(expected, commands);
         self.with_caller(|caller| caller.check(&EnvAt::in_dir(env_dir), &checks))
@@ -73,6 +74,30 @@ impl Session<'_> {
         env_dir: &Path,
         commands: &[String],
     ) -> Result<(), CheckFailed> {
+        self.may_start_interpreter(env_dir)?;
+        self.check_published(env_dir, commands)
+    }
+
+    /// The modules among these that the environment cannot import now; none if its interpreter may
+    /// not be started.
+    pub(crate) fn not_importable(&self, env_dir: &Path, modules: &[String]) -> Vec<String> {
+        if self.may_start_interpreter(env_dir).is_err() {
+            return Vec::new();
+        }
+        let imports = Check::Builtin(Expectation {
+            version: Expected::Any,
+            modules: Vec::new(),
+            imports: modules.to_vec(),
+        });
+        let env = EnvAt::in_dir(env_dir);
+        match self.with_caller(|caller| caller.check(&env, &[imports])) {
+            Err(CheckFailed::Imports { modules, .. }) => modules,
+            Err(_) | Ok(()) => Vec::new(),
+        }
+    }
+
+    /// Whether the environment's interpreter may be started although no command line names it.
+    fn may_start_interpreter(&self, env_dir: &Path) -> Result<(), CheckFailed> {
         let root = self.fs.open_path(env_dir);
         let root = root.map_err(|error| CheckFailed::Untrusted(Box::new(error)))?;
         let existing = Existing::read(&self.fs, &root, env_dir);
@@ -83,8 +108,7 @@ impl Session<'_> {
         let checkout = Checkout::of(&[env_dir], around);
         let python = EnvAt::in_dir(env_dir).python;
         rvenv::python::may_start(&python, &homes, &checkout, around)
-            .map_err(|error| CheckFailed::Untrusted(Box::new(error)))?;
-        self.check_published(env_dir, commands)
+            .map_err(|error| CheckFailed::Untrusted(Box::new(error)))
     }
 }
 

@@ -6,6 +6,7 @@ mod advice;
 mod announcer;
 mod args;
 mod commands;
+mod companions;
 mod descriptors;
 mod dispatch;
 mod ending;

@@ -16,3 +16,12 @@ pub(crate) fn word(path: &str) -> String {
 pub(crate) fn quoted_activate(env_dir: &str) -> String {
     format!("source {}", word(&format!("{env_dir}/bin/activate")))
 }
+
+/// The arguments of a command that installs packages, options among them.
+pub(crate) fn arguments(all: &[String]) -> String {
+    let shown = |argument: &String| match argument.as_str() {
+        "-e" => argument.clone(),
+        other => word(other),
+    };
+    all.iter().map(shown).collect::<Vec<_>>().join(" ")
+}

@@ -15,12 +15,13 @@ use super::HookError;
 use crate::build::layout::Layout;
 use crate::build::options::{Options, check_path, check_prompt};
 use crate::build::pyvenv_cfg;
-use crate::build::supply::{Supply, Why};
+use crate::build::supply::{LookedUp, Supply, Why};
 use crate::build::windows_programs::Program;
 use crate::python::Interpreter;
 use crate::python::bytecode::Bytecode;
-use crate::wheel::Catalogue;
+use crate::wheel::checked_files::CheckedFiles;
 use crate::wheel::distributions::Distribution;
+use crate::wheel::{Catalogue, Named};
 
 /// Everything that a hook may know: venv's context, as values.
 #[derive(Clone, Debug)]
@@ -41,6 +42,11 @@ pub struct Context {
     pub installed: Vec<Distribution>,
     /// The wheels that may be installed; those that are bundled with the interpreter come first.
     pub supplies: Vec<Supply>,
+    /// The wheels that were looked up for distributions which do not fit a new Python; `None` if no
+    /// caller looked for any.
+    pub looked_up: Option<Vec<LookedUp>>,
+    /// The files of the environment that this process has hashed.
+    pub checked: CheckedFiles,
     /// On Windows, the files of the base installation that the environment may need, found
     /// beforehand.
     pub programs: Vec<Program>,
@@ -78,10 +84,24 @@ impl Context {
             options,
             installed: Vec::new(),
             supplies,
+            looked_up: None,
+            checked: CheckedFiles::default(),
             programs: Vec::new(),
             bytecode: Bytecode::default(),
             wheels: Catalogue::default(),
         })
+    }
+
+    /// The version of a distribution that the interpreter brings for new environments.
+    #[must_use]
+    pub fn bundled_version(&self, name: &str) -> Option<String> {
+        let mut bundled = self
+            .supplies
+            .iter()
+            .filter(|supply| supply.why == Why::Bundled);
+        let found =
+            bundled.find_map(|supply| Named::of(&supply.wheel).filter(|wheel| wheel.name == name));
+        found.map(|wheel| wheel.version)
     }
 
     /// The absolute path of a file in the environment.

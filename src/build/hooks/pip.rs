@@ -167,6 +167,24 @@ pub(super) fn install(
     add(context, plan, path, &wheel, part)
 }
 
+/// Plans a wheel that was looked up to replace the same version of a distribution.
+///
+/// # Errors
+/// A wheel that was not looked up, or cannot be installed.
+pub fn refit(
+    context: &Context,
+    plan: &mut PlanBuilder,
+    path: &Path,
+    part: &str,
+) -> Result<(), HookError> {
+    let mut supplies = context.supplies.iter();
+    let supply = supplies.find(|supply| supply.why == Why::Refit && supply.wheel == path);
+    let shown = || path.to_string_lossy().escape_debug().to_string();
+    let supply = supply.ok_or_else(|| HookError::NotGiven(shown()))?;
+    let wheel = open(context, supply)?;
+    add(context, plan, path, &wheel, part)
+}
+
 /// Whether an installed distribution is newer than a wheel; a wheel with a malformed name is
 /// refused when it is opened.
 fn is_newer_installed(context: &Context, path: &Path) -> bool {

@@ -11,6 +11,7 @@ use rvenv_journal::raw::{PlanError, RelPathError, counted};
 use thiserror::Error;
 
 use crate::build::hooks::HookError;
+use crate::change::carry::LostPackage;
 use crate::change::existing::ExistingError;
 use crate::change::look_failed::LookFailed;
 
@@ -55,10 +56,20 @@ pub enum MergeError {
     },
     /// Packages could no longer be imported.
     #[error(
-        "{} of `{target}` would no longer be importable: {}",
-        counted(packages.len(), "package"), packages.join(", ")
+        "{} of `{target}` would no longer be importable: {}{}",
+        counted(packages.len(), "package"), names(packages), reasons(packages)
     )]
     Lost {
+        /// The target.
+        target: PathBuf,
+        /// The packages, each with the reason.
+        packages: Vec<LostPackage>,
+    },
+    /// Packages that need another wheel were installed after the wheels were looked up.
+    #[error(
+        "`{target}` changed meanwhile: no wheel was looked up for {}", packages.join(", ")
+    )]
+    Meanwhile {
         /// The target.
         target: PathBuf,
         /// Names and versions.
@@ -70,4 +81,18 @@ pub enum MergeError {
     /// A system call failed.
     #[error(transparent)]
     Disk(#[from] LookFailed),
+}
+
+fn names(packages: &[LostPackage]) -> String {
+    let names: Vec<String> = packages
+        .iter()
+        .map(|one| one.distribution.to_string())
+        .collect();
+    names.join(", ")
+}
+
+/// A line for each package whose reason is known.
+fn reasons(packages: &[LostPackage]) -> String {
+    let known = packages.iter().filter(|one| !one.reason.is_empty());
+    known.fold(String::new(), |lines, one| format!("{lines}\n  {one}"))
 }

@@ -11,6 +11,7 @@ use rvenv_journal::{Plan, Target};
 
 use super::{Lost, MergeError};
 use crate::build::hooks::Context;
+use crate::change::carry::{Companions, LostPackage};
 use crate::change::existing::{Existing, ExistingError, PythonChange, planned_distributions};
 use crate::wheel::distributions::Distribution;
 
@@ -21,14 +22,20 @@ pub(super) fn seeded(context: &Context) -> &'static [&'static str] {
     if context.options.with_pip { SEEDS } else { &[] }
 }
 
-/// Refuses to create an environment of `context` if packages of the existing one would be lost.
+/// Refuses a change of Python if packages would stay behind, or if nobody looked for their wheels.
 pub(super) fn check_lost(
     existing: &Existing,
-    context: &Context,
+    companions: &Companions,
     lost: Lost,
 ) -> Result<(), MergeError> {
-    let gone = existing.lost(&context.layout, seeded(context));
-    refuse(existing, &gone, lost)
+    if !companions.unresolved.is_empty() && lost == Lost::Refuse {
+        let packages = companions.unresolved.iter();
+        return Err(MergeError::Meanwhile {
+            target: existing.path.clone(),
+            packages: packages.map(|one| one.distribution.to_string()).collect(),
+        });
+    }
+    refuse(existing, companions.lost.clone(), lost)
 }
 
 /// Refuses a saved plan if packages of the existing environment would be lost.
@@ -46,7 +53,9 @@ pub(crate) fn check_lost_by(
         Ok(None) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    refuse(&existing, &lost_by(&existing, plan), lost)
+    let gone = lost_by(&existing, plan);
+    let gone = gone.iter().map(LostPackage::named).collect();
+    refuse(&existing, gone, lost)
 }
 
 /// The packages of an environment that could no longer be imported once this plan is published.
@@ -75,12 +84,12 @@ fn read(fs: &dyn Fs, root: &Dir, target: &Target<'_>) -> Result<Option<Existing>
     }
 }
 
-fn refuse(existing: &Existing, gone: &[Distribution], lost: Lost) -> Result<(), MergeError> {
-    if gone.is_empty() || lost == Lost::Allow {
+fn refuse(existing: &Existing, packages: Vec<LostPackage>, lost: Lost) -> Result<(), MergeError> {
+    if packages.is_empty() || lost == Lost::Allow {
         return Ok(());
     }
     Err(MergeError::Lost {
         target: existing.path.clone(),
-        packages: gone.iter().map(ToString::to_string).collect(),
+        packages,
     })
 }

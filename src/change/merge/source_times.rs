@@ -17,7 +17,7 @@ use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::raw::{Effect, Observation, Observed, effect, paired};
 use rvenv_journal::{Content, Fs, Node, Operation, PlanBuilder, RelPath};
 
-use super::open_path::Walk;
+use crate::change::open_path::Walk;
 use crate::python::bytecode::header::{BYTES_MAX, SourceStamp, claims};
 use crate::python::bytecode::path::{dir_of, stem_of_bytecode, stem_of_source};
 

@@ -16,7 +16,7 @@ use super::open_within::Within;
 use crate::change::existing::Existing;
 use crate::wheel::distributions::Distribution;
 use crate::wheel::installed::requirements;
-use crate::wheel::requirement::{Requirement, Variables};
+use crate::wheel::requirement::Requirement;
 
 /// A requirement that is not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) fn unmet(fs: &dyn Fs, root: &Dir, existing: &Existing) -> Result<Vec<
     let libs: Vec<_> = libs.collect();
     let all = libs.iter().flat_map(|lib| &lib.distributions);
     let all: BTreeMap<&str, &Distribution> = all.map(|one| (one.name.as_str(), one)).collect();
-    let variables = variables(existing, flavour.minor);
+    let variables = existing.variables(flavour.minor);
     let mut within = Within::new(fs, root.clone());
     let mut found = Vec::new();
     for lib in libs {
@@ -75,44 +75,4 @@ pub(super) fn unmet(fs: &dyn Fs, root: &Dir, existing: &Existing) -> Result<Vec<
         }
     }
     Ok(found)
-}
-
-/// What markers may ask about the Python of an environment on this machine.
-fn variables(existing: &Existing, minor: u32) -> Variables {
-    let short = format!("3.{minor}");
-    let full = existing.config.version.as_deref().unwrap_or(&short);
-    let full = full.split(".final").next().unwrap_or(full).to_owned();
-    let is_pypy = existing.flavour().is_some_and(|flavour| flavour.is_pypy());
-    let (name, title) = if is_pypy {
-        ("pypy", "PyPy")
-    } else {
-        ("cpython", "CPython")
-    };
-    let (sys_platform, system) = match std::env::consts::OS {
-        "linux" => ("linux", "Linux"),
-        "macos" => ("darwin", "Darwin"),
-        "windows" => ("win32", "Windows"),
-        other => (other, other),
-    };
-    let machine = match (std::env::consts::OS, std::env::consts::ARCH) {
-        ("macos", "aarch64") => "arm64",
-        ("windows", "x86_64") => "AMD64",
-        (_, arch) => arch,
-    };
-    [
-        ("python_version", short.as_str()),
-        ("python_full_version", &full),
-        ("implementation_name", name),
-        ("implementation_version", &full),
-        ("platform_python_implementation", title),
-        ("os_name", if cfg!(windows) { "nt" } else { "posix" }),
-        ("sys_platform", sys_platform),
-        ("platform_system", system),
-        ("platform_machine", machine),
-        ("platform_release", ""),
-        ("platform_version", ""),
-        ("extra", ""),
-    ]
-    .map(|(name, value)| (name, value.to_owned()))
-    .into()
 }

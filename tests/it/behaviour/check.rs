@@ -56,6 +56,7 @@ impl Lab {
         let check = Check::Builtin(Expectation {
             version: Expected::Version(self.version.clone()),
             modules: modules.iter().map(|name| (*name).to_owned()).collect(),
+            imports: Vec::new(),
         });
         run(&self.at, &check, &self.around, &Control::default())
     }

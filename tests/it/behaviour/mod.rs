@@ -46,6 +46,7 @@ mod builders_examples;
 mod bytecode;
 mod bytecode_env;
 mod cache;
+mod carry;
 mod check;
 mod clear;
 mod cli;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::machine::{Scratch, tree};
-use crate::packages::{builds, full, works};
+use crate::packages::{builds, full, full_of_bound, works};
 use crate::switched::compare_switched;
 use crate::trees::{Sameness, compare, look};
 use rustix::fs::{XattrFlags, lsetxattr};
@@ -47,7 +47,7 @@ fn an_upgrade_goes_back_and_forth_as_often_as_one_likes() {
         return;
     };
     let scratch = Scratch::new();
-    let env = full(&scratch, &old[0].path, 11, &[]);
+    let env = full_of_bound(&scratch, &old[0].path, 11);
     let site = env.join("lib/python3.11/site-packages");
     for marked in ["pip/__init__.py", "p05/inner.py", "pip"] {
         mark(&site.join(marked));

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use crate::machine::{Entry, Python, Scratch, ended, tree};
-use crate::packages::{builds, full, index, names, prefix, works};
+use crate::packages::{builds, full, full_of_bound, index, names, prefix, works};
 use crate::switched::compare_switched;
 use crate::trees::{Sameness, compare, look};
 
@@ -151,7 +151,7 @@ fn another_minor_version_is_refused_by_the_names_of_what_it_would_lose_unless_al
         return;
     };
     let scratch = Scratch::new();
-    let env = full(&scratch, &old[0].path, 11, &[]);
+    let env = full_of_bound(&scratch, &old[0].path, 11);
     let packages = of_packages(&env);
     let (before, sight) = (look(&env), tree(&env));
     let python = new[0].path.to_str().unwrap();

@@ -17,8 +17,11 @@ use std::thread;
 
 use crate::calls::Call;
 use crate::machine;
+use crate::packages;
 use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
 
+/// The packages that come along.
+pub(crate) const PACKAGES: [&str; 2] = ["p00", "p07"];
 /// How many commands are disturbed in parallel.
 const AT_A_TIME: usize = 4;
 
@@ -37,6 +40,8 @@ pub(crate) enum Action {
     Apply,
     /// To another Python: entries are added, changed and removed; the old ones are kept.
     Upgrade,
+    /// The same with packages, which come along.
+    UpgradePackages,
     /// With another prompt: entries change, and the replaced ones are deleted.
     Merge,
     /// Into a directory with foreign files, where everything is added.
@@ -53,13 +58,14 @@ pub(crate) enum Action {
 
 impl Action {
     /// All actions.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Create,
         Self::CreateCold,
         Self::Clear,
         Self::ClearKeep,
         Self::Apply,
         Self::Upgrade,
+        Self::UpgradePackages,
         Self::Merge,
         Self::Adopt,
         Self::Repair,
@@ -78,6 +84,7 @@ impl Action {
             | Self::Apply
             | Self::RollbackTree => true,
             Self::Upgrade
+            | Self::UpgradePackages
             | Self::Merge
             | Self::Adopt
             | Self::Repair
@@ -108,7 +115,7 @@ impl Action {
             Self::Clear => lab.create(&[flags, &["--clear"]].concat()),
             Self::ClearKeep => lab.create(&[flags, &["--clear", "--keep"]].concat()),
             Self::Apply => vec!["apply".to_owned(), plan_file(lab)],
-            Self::Upgrade => {
+            Self::Upgrade | Self::UpgradePackages => {
                 // With only one Python, fewer entries change.
                 let newest = machine::any_python().map_or(lab.python.clone(), |python| python.path);
                 let newest = newest.display().to_string();
@@ -137,6 +144,7 @@ impl Action {
             | Self::ClearKeep
             | Self::Apply
             | Self::Upgrade
+            | Self::UpgradePackages
             | Self::Merge
             | Self::Repair
             | Self::Rollback
@@ -151,6 +159,7 @@ impl Action {
             Self::Upgrade | Self::Merge => {
                 fs::remove_file(target.join("bin/activate.csh")).unwrap();
             }
+            Self::UpgradePackages => packages::lay_in(&lab.python, &target, &PACKAGES),
             Self::Repair => damage(&target),
             Self::Rollback => done(lab, &Self::Upgrade.words(lab, flags)),
             Self::Forward => {
@@ -531,7 +540,7 @@ pub(crate) fn wrecks(calls: &[Call], every: bool) -> Vec<Call> {
 fn warm(lab: &Lab, action: Action, flags: &[&str]) {
     let mut words = lab.create(flags);
     let upgrade = Action::Upgrade.words(lab, flags);
-    let python = if action == Action::Upgrade {
+    let python = if matches!(action, Action::Upgrade | Action::UpgradePackages) {
         upgrade.last()
     } else {
         None

@@ -202,6 +202,7 @@ impl Scratch {
             .env("LANG", "C.UTF-8")
             .env("HOME", self.root.join("home"))
             .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+            .env("PIP_NO_INDEX", "1")
             .env("RVENV_CACHE_DIR", self.cache());
         command
     }

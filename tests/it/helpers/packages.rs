@@ -5,8 +5,10 @@
 //! data file in it, a module beside it, a data file at the top of the environment, and a program.
 //! No network: the index is a directory.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::machine::{Python, Scratch, ended, supported};
 
@@ -16,14 +18,14 @@ pub(crate) const PACKAGES: usize = 20;
 /// The files of a package, all but one below `site-packages`, and a list of them.
 const PACKAGE: &str = r#"
 import base64, hashlib, os, sys, zipfile
-def package(name, version):
+def package(name, version, requires=""):
     info = "%s-%s.dist-info/" % (name, version)
     return info, "share/%s.txt" % name, {
         name + "/__init__.py": "made = 'by hand'\n",
         name + "/inner.py": "def main():\n    print('%s %s')\n" % (name, version),
         name + "/table.txt": "data of %s\n" % name,
         name + "_alone.py": "value = '%s'\n" % name,
-        info + "METADATA": "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version),
+        info + "METADATA": "Metadata-Version: 2.1\nName: %s\nVersion: %s\n%s" % (name, version, requires),
         info + "WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         info + "entry_points.txt": "[console_scripts]\n%s = %s.inner:main\n" % (name, name),
     }
@@ -53,9 +55,9 @@ for name, version in zip(wheels[::2], wheels[1::2]):
 
 /// Lays packages out in an environment as an installer does.
 const LAY: &str = r##"
-env, site, names = sys.argv[1], sys.argv[2], sys.argv[3:]
+env, site, requires, names = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
 for name in names:
-    info, shared, files = package(name, "1.0")
+    info, shared, files = package(name, "1.0", requires)
     files[info + "INSTALLER"] = "hand\n"
     program = "#!%s/bin/python\nfrom %s.inner import main\nmain()\n" % (env, name)
     above = os.path.relpath(env, site) + "/"
@@ -68,6 +70,58 @@ for name in names:
         with open(path, "w") as file:
             file.write(text)
     os.chmod(os.path.join(env, "bin", name), 0o755)
+"##;
+
+/// Writes the wheels of a household: pure and compiled ones, with everything that a wheel may have.
+const HOUSE: &str = r##"
+import base64, hashlib, platform, sys, zipfile
+directory, here = sys.argv[1:3]
+platform = "linux_" + platform.machine()
+def wheel(name, version, tag, files, data={}, metadata="", script=None):
+    info, files = "%s-%s.dist-info/" % (name, version), dict(files)
+    files[info + "METADATA"] = "Metadata-Version: 2.1\nName: %s\nVersion: %s\n%s" % (name, version, metadata)
+    files[info + "WHEEL"] = "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: %s\n" % tag
+    if script:
+        files[info + "entry_points.txt"] = "[console_scripts]\n%s\n" % script
+    files.update(("%s-%s.data/%s" % (name, version, path), text) for path, text in data.items())
+    rows = ""
+    def member(path):
+        found = zipfile.ZipInfo(path, (2020, 2, 2, 0, 0, 0))
+        found.external_attr = (0o100755 if "/scripts/" in path else 0o100644) << 16
+        return found
+    with zipfile.ZipFile("%s/%s-%s-%s.whl" % (directory, name, version, tag), "w") as wheel:
+        for path, text in sorted(files.items()):
+            wheel.writestr(member(path), text)
+            digest = hashlib.sha256(text.encode()).digest()
+            digest = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+            rows += "%s,sha256=%s,%d\n" % (path, digest, len(text.encode()))
+        wheel.writestr(member(info + "RECORD"), rows + info + "RECORD,,\n")
+any = "py3-none-any"
+wheel("pure", "1.0", any, {"pure/__init__.py": "v = 1\n", "pure/inner/__init__.py": "",
+    "pure/data.txt": "data of pure\n", "pure_top.py": "x = 1\n"})
+wheel("tool", "2.0", "py2.py3-none-any", {"tool/__init__.py": "def main():\n    print('tool')\n"},
+    script="tool = tool:main")
+wheel("shared", "1.0", any, {"shared.py": "v = 1\n"}, data={"data/share/shared/x.txt": "shared\n",
+    "headers/x.h": "int x;\n", "scripts/shtool": "#!python\nprint('shtool')\n"})
+for part in "ab":
+    wheel("ns_" + part, "1.0", any, {"ns/%s/m.py" % part: "v = '%s'\n" % part,
+        "ns/%s/__init__.py" % part: ""})
+wheel("stable", "1.0", "cp37-abi3-" + platform, {"stable/__init__.py": "", "stable/core.abi3.so": "x"})
+for minor in (11, 12, 13):
+    tag = "cp3%d-cp3%d-%s" % (minor, minor, platform)
+    wheel("compiled", "1.5", tag, {"compiled/__init__.py": "v = 3%d\n" % minor,
+        "compiled/core.so": "for 3.%d" % minor}, script="comp = compiled:main")
+wheel("only311", "3.0", "cp311-cp311-" + platform, {"only311/__init__.py": ""})
+wheel("old", "1.0", any, {"old.py": ""}, metadata="Requires-Python: >=3.6,<3.12\n")
+wheel("fragile", "1.0", any, {"fragile.py": "import sys\nassert sys.version_info < (3, 12)\n"})
+wheel("hopeless", "1.0", any, {"hopeless.py": "raise SystemExit(3)\n"})
+wheel("marked", "1.0", any, {"marked.py": ""}, metadata="Requires-Dist: backport; "
+    "python_version < '3.12'\nRequires-Dist: newer ; python_version >= '3.12'\n")
+wheel("backport", "1.0", any, {"backport.py": ""})
+# As an installer of editable packages lays it out: a path to the sources.
+wheel("edi", "0.1", any, {"edi.pth": here + "\n"})
+with open(here + "/edi.py", "w") as source:
+    source.write("v = 7\n")
 "##;
 
 /// Imports every package and reads its data; returns the version of that Python, without the
@@ -94,6 +148,16 @@ pub(crate) fn index(scratch: &Scratch, python: &Path, wheels: &[(&str, &str)]) -
     arguments.extend(wheels.iter().flat_map(|(name, version)| [*name, *version]));
     scratch.run(python, &arguments).ok();
     directory
+}
+
+/// A directory `house` with the wheels of a household, and one `sources` for what is editable.
+pub(crate) fn wheelhouse(scratch: &Scratch, python: &Path) -> PathBuf {
+    let (house, sources) = (scratch.path("house"), scratch.path("sources"));
+    fs::create_dir_all(&house).unwrap();
+    fs::create_dir_all(&sources).unwrap();
+    let arguments = [Path::new("-c"), Path::new(HOUSE), &house, &sources];
+    scratch.run(python, &arguments).ok();
+    house
 }
 
 /// Interpreters of a minor version that bundle pip, each another build; prints a message if fewer
@@ -128,15 +192,51 @@ pub(crate) fn names() -> Vec<String> {
 /// Creates the environment `E` for the interpreter at `python`, of a minor version, with every
 /// package in it.
 pub(crate) fn full(scratch: &Scratch, python: &Path, minor: u32, flags: &[&str]) -> PathBuf {
+    let env = created(scratch, python, flags);
+    lay(python, &env, &site_packages(&env, minor), "", &names());
+    env
+}
+
+/// The same with packages that work for no other minor version.
+pub(crate) fn full_of_bound(scratch: &Scratch, python: &Path, minor: u32) -> PathBuf {
+    let env = created(scratch, python, &[]);
+    let requires = format!("Requires-Python: ==3.{minor}.*\n");
+    lay(
+        python,
+        &env,
+        &site_packages(&env, minor),
+        &requires,
+        &names(),
+    );
+    env
+}
+
+fn site_packages(env: &Path, minor: u32) -> PathBuf {
+    env.join(format!("lib/python3.{minor}/site-packages"))
+}
+
+fn created(scratch: &Scratch, python: &Path, flags: &[&str]) -> PathBuf {
     let create = ["create", "E", "--python", python.to_str().unwrap()];
     scratch.rvenv(&[&create, flags].concat()).ok();
-    let env = scratch.path("E");
-    let site = env.join(format!("lib/python3.{minor}/site-packages"));
-    let (names, lay) = (names(), format!("{PACKAGE}{LAY}"));
-    let mut arguments = vec!["-c", &lay, env.to_str().unwrap(), site.to_str().unwrap()];
-    arguments.extend(names.iter().map(String::as_str));
-    scratch.run(python, &arguments).ok();
-    env
+    scratch.path("E")
+}
+
+/// Lays packages out in an environment, whichever version of Python it has.
+pub(crate) fn lay_in(python: &Path, env: &Path, names: &[&str]) {
+    let libs = fs::read_dir(env.join("lib")).unwrap();
+    let lib = libs.into_iter().next().unwrap().unwrap().path();
+    lay(python, env, &lib.join("site-packages"), "", names);
+}
+
+/// Lays packages out in an environment, with more lines of metadata.
+fn lay(python: &Path, env: &Path, site: &Path, metadata: &str, names: &[impl AsRef<OsStr>]) {
+    let laid = Command::new(python)
+        .args(["-I", "-c", &format!("{PACKAGE}{LAY}")])
+        .args([env, site])
+        .arg(metadata)
+        .args(names)
+        .status();
+    assert!(laid.unwrap().success(), "{}", env.display());
 }
 
 /// Tests a full environment: each package's modules and data, a program, and pip; returns the

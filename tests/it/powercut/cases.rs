@@ -4,7 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::process::Command;
 
+use crate::actions::PACKAGES;
 use crate::machine;
+use crate::packages;
 use crate::trees::{Lab, Sameness, end};
 
 /// A command of the test.
@@ -18,6 +20,8 @@ pub(crate) enum Action {
     ClearAndKeep,
     /// To another Python: entries are added, changed and removed; the old ones are kept.
     Upgrade,
+    /// The same with packages, which come along.
+    UpgradePackages,
     /// With another prompt: entries change, and the replaced ones are deleted.
     Merge,
     /// Restores deleted and edited files.
@@ -40,14 +44,15 @@ pub(crate) enum Action {
 
 use Action::{
     Adopt, Clear, ClearAndKeep, Create, CreateForProcess, Merge, PlainCopy, Repair, Rollback,
-    RollbackOfTree, Undo, UndoOfTree, Upgrade,
+    RollbackOfTree, Undo, UndoOfTree, Upgrade, UpgradePackages,
 };
 
-pub(crate) const ACTIONS: [Action; 11] = [
+pub(crate) const ACTIONS: [Action; 12] = [
     Create,
     Clear,
     ClearAndKeep,
     Upgrade,
+    UpgradePackages,
     Merge,
     Repair,
     Rollback,
@@ -76,6 +81,7 @@ impl Case {
             Clear => "clear",
             ClearAndKeep => "clear-and-keep",
             Upgrade => "upgrade",
+            UpgradePackages => "upgrade-packages",
             Merge => "merge",
             Repair => "repair",
             Rollback => "rollback",
@@ -97,9 +103,8 @@ impl Case {
             Create | Clear | ClearAndKeep | UndoOfTree | CreateForProcess | PlainCopy => {
                 Sameness::Exact
             }
-            Upgrade | Merge | Repair | Rollback | RollbackOfTree | Adopt | Undo => {
-                Sameness::Restored
-            }
+            Upgrade | UpgradePackages | Merge | Repair | Rollback | RollbackOfTree | Adopt
+            | Undo => Sameness::Restored,
         }
     }
 
@@ -108,7 +113,7 @@ impl Case {
     pub(crate) fn can_repeat(self) -> bool {
         matches!(
             self.action,
-            Create | Clear | Upgrade | Merge | Repair | Adopt
+            Create | Clear | Upgrade | UpgradePackages | Merge | Repair | Adopt
         )
     }
 
@@ -139,8 +144,8 @@ impl Case {
                 fs::create_dir_all(lab.target().join("bin")).unwrap();
                 fs::write(lab.target().join(".gitignore"), "mine\n").unwrap();
             }
-            Clear | ClearAndKeep | Upgrade | Merge | Repair | Rollback | RollbackOfTree | Undo
-            | UndoOfTree => {
+            Clear | ClearAndKeep | Upgrade | UpgradePackages | Merge | Repair | Rollback
+            | RollbackOfTree | Undo | UndoOfTree => {
                 done(
                     lab,
                     &lab.create(&[self.flags(), &["--prompt", "old"]].concat()),
@@ -158,6 +163,7 @@ impl Case {
                 activate.write_all(b"# mine\n").unwrap();
             }
             Upgrade | Merge => fs::remove_file(bin.join("activate.csh")).unwrap(),
+            UpgradePackages => packages::lay_in(&lab.python, &lab.target(), &PACKAGES),
             Rollback => done(lab, &self.with(Upgrade).words(lab)),
             RollbackOfTree => done(lab, &self.with(ClearAndKeep).words(lab)),
             Undo => self.with(Upgrade).die_undecided(lab),
@@ -199,7 +205,7 @@ impl Case {
             Create | Adopt => create(&[]),
             Clear => create(&["--clear", "--no-keep"]),
             ClearAndKeep => create(&["--clear", "--keep"]),
-            Upgrade => {
+            Upgrade | UpgradePackages => {
                 let newest = machine::any_python().map_or(lab.python.clone(), |found| found.path);
                 let newest = newest.display().to_string();
                 let more = ["--prompt", "new", "--python", &newest];

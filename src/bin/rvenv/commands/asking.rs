@@ -5,8 +5,9 @@
 use std::ffi::OsString;
 
 use rvenv::download::Sources;
-use rvenv::environment;
+use rvenv::environment::{self, PlanFailed};
 use rvenv::hooks::{Context, Venv};
+use rvenv::merge::MergeError;
 use rvenv::options::{Choices, GIT, Options, Prompt};
 use rvenv::python::Purpose;
 use rvenv::request::{AskedPython, EnvRequest, Intent, RequestFailed};
@@ -79,10 +80,31 @@ impl Session<'_> {
         of_request(failed, self.signals.terminated())
     }
 
-    pub(super) fn make_plan(&self, args: &VenvArgs, context: &Context) -> Result<Plan, CliError> {
-        let permissions = self.permissions(args.force, args.lost.allow_lost);
-        environment::plan(&self.fs, &Venv, context, permissions).map_err(|error| of_plan(&error))
+    /// Plans; a change that would be refused because packages stay behind is planned all the same.
+    pub(super) fn make_plan(
+        &self,
+        args: &VenvArgs,
+        context: &Context,
+    ) -> Result<MadePlan, CliError> {
+        let plan = |allow_lost| {
+            let permissions = self.permissions(args.force, allow_lost);
+            environment::plan(&self.fs, &Venv, context, permissions)
+        };
+        let (plan, refused) = match plan(args.lost.allow_lost) {
+            Err(refused @ PlanFailed::Merge(MergeError::Lost { .. })) => {
+                (plan(true), Some(of_plan(&refused)))
+            }
+            made => (made, None),
+        };
+        let plan = plan.map_err(|error| of_plan(&error))?;
+        Ok(MadePlan { plan, refused })
     }
+}
+
+/// A plan, and why it would be refused.
+pub(super) struct MadePlan {
+    pub(super) plan: Plan,
+    pub(super) refused: Option<CliError>,
 }
 
 /// Where the options let pip look for wheels.

@@ -5,17 +5,21 @@
 //! anything is done.
 //! Read next: the library's `environment.rs`, which carries it out.
 
+use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 
 use rvenv::caller::{Compilation, RunTerms};
-use rvenv::environment::{self, Checker};
+use rvenv::checks::CheckFailed;
+use rvenv::environment::{self, Checker, Outcome, RunFailed};
 use rvenv::hooks::Venv;
 use rvenv::python::Purpose;
+use rvenv::render::escape;
 use rvenv::request::{Answer, EnvRequest, Intent};
 
 use super::asking::{intent, retention};
 use crate::advice::{CliError, Exit};
-use crate::args::CreateArgs;
+use crate::args::{CreateArgs, VenvArgs};
+use crate::companions::Tense;
 use crate::health_checks::allow;
 use crate::session::Session;
 
@@ -50,30 +54,77 @@ impl Session<'_> {
             let answer: &Answer = &answer;
             let context = &answer.context;
             if args.output.dry_run {
-                self.show(&self.make_plan(&args.venv, context)?)?;
+                self.show_plan(&args.venv, answer)?;
                 continue;
             }
-            let checks = answer.checks(intent, &args.replace.checks.check);
-            if !checks.is_empty() {
-                allow(answer.other_owner(), args.replace.checks.allow_other_owner)?;
-            }
-            let env = answer.env_at();
-            let checker = || self.with_caller(|caller| caller.check(&env, &checks));
-            let terms = RunTerms {
-                retention: intent.retention(retention(&args.replace)),
-                permissions: self.permissions(args.venv.force, args.venv.lost.allow_lost),
-                check: (!checks.is_empty()).then_some(&checker as &Checker<'_>),
-                compilation: Compilation::of(args.venv.compile_bytecode),
-                ..RunTerms::default()
-            };
-            let outcome = self.run(&args.run, &terms, |run| {
-                environment::create(run, &Venv, context)
-            })?;
+            let outcome = self.carry_out(args, intent, answer)?;
             let outcome = ManuallyDrop::new(outcome);
             drop(downloads);
             let version = &context.interpreter.version.text;
             self.tell(&outcome, given, &format!("with Python {version}"));
+            if matches!(*outcome, Outcome::Published(_)) {
+                self.tell_companions(&answer.companions, Tense::Has);
+            }
         }
         Ok(Exit::Done)
+    }
+
+    /// Shows a plan and what comes along; a plan that would be refused is shown before the refusal.
+    fn show_plan(&self, args: &VenvArgs, answer: &Answer) -> Result<(), CliError> {
+        let made = self.make_plan(args, &answer.context)?;
+        self.show(&made.plan)?;
+        let Some(refused) = made.refused else {
+            self.tell_companions(&answer.companions, Tense::Will);
+            return Ok(());
+        };
+        self.tell_companions(&answer.companions, Tense::Would);
+        Err(refused)
+    }
+
+    /// Publishes the change. If packages that come along cannot be imported afterwards, and could
+    /// not before either, that is no reason to undo it.
+    fn carry_out(
+        &self,
+        args: &CreateArgs,
+        intent: Intent,
+        answer: &Answer,
+    ) -> Result<Outcome, CliError> {
+        let commands = &args.replace.checks.check;
+        if !answer.checks(intent, commands, &[]).is_empty() {
+            allow(answer.other_owner(), args.replace.checks.allow_other_owner)?;
+        }
+        let env = answer.env_at();
+        let without = RefCell::new(Vec::new());
+        let checks = || answer.checks(intent, commands, &without.borrow());
+        let has_checks = !checks().is_empty();
+        let checker = || self.with_caller(|caller| caller.check(&env, &checks()));
+        let terms = RunTerms {
+            retention: intent.retention(retention(&args.replace)),
+            permissions: self.permissions(args.venv.force, args.venv.lost.allow_lost),
+            check: has_checks.then_some(&checker as &Checker<'_>),
+            compilation: Compilation::of(args.venv.compile_bytecode),
+            ..RunTerms::default()
+        };
+        let context = &answer.context;
+        self.run(&args.run, &terms, |run| {
+            let ended = environment::create(run, &Venv, context);
+            let Err(RunFailed::Check {
+                source: CheckFailed::Imports { modules, .. },
+                ..
+            }) = &ended
+            else {
+                return ended;
+            };
+            let broken = self.not_importable(&env.dir, modules);
+            if broken.len() < modules.len() {
+                return ended;
+            }
+            self.terminal.story(&format!(
+                "{} could not be imported before either",
+                escape(&broken.join(", "))
+            ));
+            without.replace(broken);
+            environment::create(run, &Venv, context)
+        })
     }
 }

@@ -4,9 +4,10 @@ use rvenv::render::escape;
 use rvenv_journal::Publication;
 use tempfile::TempDir;
 
-use super::asking::intent;
+use super::asking::{MadePlan, intent};
 use crate::advice::{CliError, Exit, State};
 use crate::args::PlanArgs;
+use crate::companions::Tense;
 use crate::plan_file::Out;
 use crate::session::Session;
 use crate::shell_words::word;
@@ -19,8 +20,10 @@ impl Session<'_> {
         let request = self.request(&args.venv, intent(&args.venv), &env_dir)?;
         let answer = self.with_caller(|caller| caller.prepare(&request));
         let answer = answer.map_err(|failed| self.unanswered(failed, args.venv.python.as_ref()))?;
-        let plan = self.make_plan(&args.venv, &answer.context)?;
-        if let Some((given, out)) = &out {
+        let MadePlan { plan, refused } = self.make_plan(&args.venv, &answer.context)?;
+        if let Some((given, out)) = &out
+            && refused.is_none()
+        {
             out.save(&plan, given, &self.signals)?;
         }
         let is_data = args.json || matches!(out, Some((_, Out::Standard)));
@@ -33,6 +36,11 @@ impl Session<'_> {
         } else {
             self.show(&plan)
         };
+        if let Some(refused) = refused {
+            shown?;
+            self.tell_companions(&answer.companions, Tense::Would);
+            return Err(refused);
+        }
         match &out {
             None | Some((_, Out::Standard)) => shown?,
             Some((given, saved)) => {
@@ -48,6 +56,7 @@ impl Session<'_> {
                 });
             }
         }
+        self.tell_companions(&answer.companions, Tense::Will);
         let pending = plan.publication() != Publication::Nothing;
         Ok(if args.detailed_exitcode && pending {
             Exit::Pending

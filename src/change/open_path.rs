@@ -3,7 +3,7 @@
 //! Promises to follow no link, and that only the directories on the path to the last requested
 //! entry stay open, however many there are.
 //!
-//! Read next: `../merge.rs`.
+//! Read next: `merge.rs`, `carry/files.rs`.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ use rvenv_journal::raw::PublishedPath;
 use rvenv_journal::{Fs, RelPath};
 
 /// Whether a path still has what was published there.
-pub(super) fn is_as_published(
+pub(crate) fn is_as_published(
     walk: &mut Walk<'_>,
     path: &RelPath,
     published: &PublishedPath,
@@ -40,7 +40,7 @@ pub(super) fn is_as_published(
 }
 
 /// A row of a RECORD as a path of the environment; ignores rows that lead out of it.
-pub(super) fn lexical(site: &RelPath, row: &str) -> Option<RelPath> {
+pub(crate) fn lexical(site: &RelPath, row: &str) -> Option<RelPath> {
     let mut at: Vec<&str> = site.components().collect();
     if row.starts_with('/') {
         return None;
@@ -57,22 +57,22 @@ pub(super) fn lexical(site: &RelPath, row: &str) -> Option<RelPath> {
 
 /// Opens nested directories of the environment without following links; only those on the path to
 /// the last requested entry stay open.
-pub(super) struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     fs: &'a dyn Fs,
-    root: &'a Dir,
+    root: Dir,
     way: Vec<(RelPath, Option<Dir>)>,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(fs: &'a dyn Fs, root: &'a Dir) -> Self {
+    pub(crate) fn new(fs: &'a dyn Fs, root: &Dir) -> Self {
         Self {
             fs,
-            root,
+            root: root.clone(),
             way: Vec::new(),
         }
     }
 
-    pub(super) fn open(&mut self, path: &RelPath) -> Result<Option<Dir>, FsError> {
+    pub(crate) fn open(&mut self, path: &RelPath) -> Result<Option<Dir>, FsError> {
         let is_on_the_way = |open: &RelPath| path == open || path.is_below(open);
         while self
             .way
@@ -103,7 +103,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The directory that holds a path.
-    pub(super) fn above(&mut self, path: &RelPath) -> Result<Option<Dir>, FsError> {
+    pub(crate) fn above(&mut self, path: &RelPath) -> Result<Option<Dir>, FsError> {
         match path.parent() {
             None => Ok(Some(self.root.clone())),
             Some(above) => self.open(&above),
@@ -111,7 +111,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The directory that holds a path, and the type of the entry there.
-    pub(super) fn look(&mut self, path: &RelPath) -> Result<Option<(Dir, Kind)>, FsError> {
+    pub(crate) fn look(&mut self, path: &RelPath) -> Result<Option<(Dir, Kind)>, FsError> {
         let Some(dir) = self.above(path)? else {
             return Ok(None);
         };

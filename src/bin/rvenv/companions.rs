@@ -1,0 +1,77 @@
+//! What came along to another Python, in words.
+//!
+//! Read next: the library's `carry.rs`, which decides it.
+
+use rvenv::carry::Companions;
+use rvenv::render::escape;
+use rvenv_journal::raw::counted;
+
+use crate::session::Session;
+use crate::shell_words::arguments;
+
+/// Whether a plan is shown or was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tense {
+    Will,
+    /// It would be, but the change is refused; the refusal names what stays behind.
+    Would,
+    Has,
+}
+
+impl Session<'_> {
+    /// Reports what comes along to another Python, and what its requirements say.
+    pub(crate) fn tell_companions(&self, companions: &Companions, tense: Tense) {
+        for line in lines(companions, tense) {
+            self.terminal.story(&escape(&line));
+        }
+    }
+}
+
+fn lines(companions: &Companions, tense: Tense) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (carried, refitted) = (companions.carried.len(), companions.refitted.len());
+    let will = |has: &str, will: &str| match tense {
+        Tense::Has => has.to_owned(),
+        Tense::Will | Tense::Would => will.to_owned(),
+    };
+    let of_same = || {
+        let verb = will("replaced by", "will be replaced by");
+        let packages = counted(refitted, "package");
+        format!("{packages} {verb} another wheel of the same version")
+    };
+    if carried > 0 {
+        let verb = will("came along", "will come along");
+        let mut line = format!("{} {verb}", counted(carried, "package"));
+        if refitted > 0 {
+            line = format!("{line}, {}", of_same());
+        }
+        lines.push(line);
+    } else if refitted > 0 {
+        lines.push(of_same());
+    }
+    let is_refused = tense == Tense::Would;
+    for lost in companions.lost.iter().filter(|_| !is_refused) {
+        let verb = will("stayed behind", "will stay behind");
+        let install = arguments(&lost.install);
+        lines.push(format!(
+            "{lost}. It {verb}; `pip install {install}` may find another version"
+        ));
+    }
+    let needs = &companions.needs;
+    if !needs.missing.is_empty() {
+        let missing = needs.missing.iter();
+        let missing: Vec<String> = missing
+            .map(|(what, by)| format!("{what} (for {by})"))
+            .collect();
+        let missing = missing.join(", ");
+        lines.push(format!(
+            "Needed for this Python and not installed: {missing}"
+        ));
+    }
+    if !needs.unneeded.is_empty() {
+        let unneeded: Vec<String> = needs.unneeded.iter().map(ToString::to_string).collect();
+        let unneeded = unneeded.join(", ");
+        lines.push(format!("Needed only for the Python before: {unneeded}"));
+    }
+    lines
+}

@@ -1,0 +1,152 @@
+//! What a merge retires: what earlier plans and older distributions left, and names of another
+//! version.
+//!
+//! Promises that a distribution which the plan does not ask for stays, unless it comes along to
+//! another directory of packages or another version of it is planned (I8), and that a path of the
+//! receipt goes only if it is unchanged. Does not write.
+//!
+//! Read next: `../carry.rs`, what comes along.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+
+use rvenv_journal::RelPath;
+use rvenv_journal::fs::FsError;
+use rvenv_journal::raw::paired;
+
+use super::{LIST_BYTES_MAX, Looked, Merge, seeded};
+use crate::build::hooks::{self, Context};
+use crate::change::carry;
+use crate::change::existing::Existing;
+use crate::change::open_path::{Walk, is_as_published, lexical};
+use crate::wheel;
+use crate::wheel::distributions::Distribution;
+
+impl Merge<'_> {
+    /// Retires what earlier plans and older distributions put there, and names of another version.
+    pub(super) fn retire(&mut self, existing: Option<&Existing>) -> Looked<()> {
+        let mut retired = carry::retired(self.companions);
+        let mut kept = BTreeSet::new();
+        let site = &self.context.layout.lib_path;
+        for distribution in hooks::kept_distributions(self.context) {
+            kept.extend(self.listed(site, &distribution)?);
+        }
+        let replaced = hooks::replaced_distributions(self.context, &self.draft);
+        for distribution in &replaced {
+            retired.extend(self.listed(site, distribution)?);
+        }
+        if let Some(existing) = existing {
+            for lib in existing.libs.iter().filter(|lib| lib.path != *site) {
+                let old = lib.distributions.iter();
+                for distribution in old.filter(|found| self.is_seed(found)) {
+                    retired.extend(self.listed(&lib.path, distribution)?);
+                }
+            }
+            kept.extend(self.not_asked_for(existing, &replaced)?);
+            match existing.python.stale(&self.context.layout) {
+                Ok(stale) => retired.extend(stale),
+                Err(error) => return Ok(Err(error.into())),
+            }
+        }
+        if let Some(receipt) = &self.receipt {
+            let mut walk = Walk::new(self.fs, &self.root);
+            for (path, published, planned) in paired(&receipt.paths, self.draft.operations()) {
+                if planned.is_none()
+                    && !kept.contains(path)
+                    && !retired.contains(path)
+                    && !self.is_not_asked_for(path)
+                    && is_as_published(&mut walk, path, published)?
+                {
+                    retired.insert(path.clone());
+                }
+            }
+        }
+        for path in retired {
+            if !self.draft.operations().contains_key(&path)
+                && let Err(error) = self.draft.retire(path)
+            {
+                return Ok(Err(error.into()));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whether the plan installs a distribution of this name anew, as one of the first packages.
+    fn is_seed(&self, distribution: &Distribution) -> bool {
+        seeded(self.context).contains(&distribution.name.as_str())
+    }
+
+    /// The paths of the distributions in the receipt that the plan does not ask for, and that stay.
+    fn not_asked_for(
+        &self,
+        existing: &Existing,
+        replaced: &[Distribution],
+    ) -> Result<BTreeSet<RelPath>, FsError> {
+        let mut kept = BTreeSet::new();
+        let Some(receipt) = &self.receipt else {
+            return Ok(kept);
+        };
+        for lib in &existing.libs {
+            for distribution in &lib.distributions {
+                let Ok(info) = lib.path.join(&distribution.dir) else {
+                    continue;
+                };
+                let goes = self.draft.operations().contains_key(&info)
+                    || self.is_seed(distribution)
+                    || self.companions.has(distribution)
+                    || replaced.contains(distribution);
+                if !goes && receipt.paths.contains_key(&info) {
+                    kept.extend(self.listed(&lib.path, distribution)?);
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Whether a path is absent from the plan only because an option omits it; as in venv, such a
+    /// path stays.
+    fn is_not_asked_for(&self, path: &RelPath) -> bool {
+        let Context {
+            layout, options, ..
+        } = self.context;
+        let of_pip = path.is_below(&layout.lib_path) || path.is_below(&layout.bin_name);
+        path.as_str() == ".gitignore" || (!options.with_pip && of_pip)
+    }
+
+    /// Everything that a distribution lists, and the directories of its own that contain it.
+    fn listed(
+        &self,
+        site: &RelPath,
+        distribution: &Distribution,
+    ) -> Result<BTreeSet<RelPath>, FsError> {
+        let mut paths = BTreeSet::new();
+        let Ok(info) = site.join(&distribution.dir) else {
+            return Ok(paths);
+        };
+        let mut walk = Walk::new(self.fs, &self.root);
+        let Some(dir) = walk.open(&info)? else {
+            return Ok(paths);
+        };
+        let list = match self
+            .fs
+            .open_file(&dir, OsStr::new("RECORD"), LIST_BYTES_MAX)
+        {
+            Ok(list) => list,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(paths),
+            Err(error) => return Err(error),
+        };
+        for (row, _) in wheel::record::rows(list).flatten() {
+            let Some(path) = lexical(site, &row) else {
+                continue;
+            };
+            let mut above = path.parent();
+            while let Some(dir) = above.filter(|dir| dir.is_below(site)) {
+                above = dir.parent();
+                paths.insert(dir);
+            }
+            paths.insert(path);
+        }
+        Ok(paths)
+    }
+}

@@ -1,0 +1,189 @@
+//! The target's own files as a source: a distribution that comes along to another Python keeps its
+//! bytes.
+//!
+//! The plan has the RECORD of each such distribution among its inputs, and the RECORD has the
+//! digest of each file. Promises to name only a file that the RECORD of a planned distribution
+//! lists, below the target and behind no link, and that its bytes are hashed before they are used,
+//! unless this process hashed them when it made the plan and nothing about the file changed since.
+//!
+//! Read next: `../carry.rs`, which decides what comes along.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rvenv_journal::fs::{Dir, FsError, Kind, Meta, Time};
+use rvenv_journal::raw::{Custody, Examined, FILE_BYTES_MAX, Input, Owner};
+use rvenv_journal::{Digest, Fetched, Fs, Plan, RelPath, Wanted};
+
+use crate::build::roles;
+use crate::change::carry::PART;
+use crate::change::open_path::{Walk, lexical};
+use crate::wheel::checked_files::CheckedFiles;
+use crate::wheel::record::{self, Hash};
+
+/// More bytes than any real RECORD has.
+const LIST_BYTES_MAX: u64 = 64 << 20;
+/// Before every change of a file, so that its bytes count as unknown.
+const NEVER: Time = Time {
+    seconds: i64::MIN,
+    nanos: 0,
+};
+
+/// The files of the planned distributions that are in the target already.
+pub(super) struct OwnFiles<'a> {
+    fs: &'a dyn Fs,
+    target: String,
+    /// The RECORDs, below the target.
+    records: Vec<RelPath>,
+    checked: &'a CheckedFiles,
+    opened: OnceCell<Option<Opened<'a>>>,
+    examined: Arc<[AtomicBool]>,
+}
+
+struct Opened<'a> {
+    walk: RefCell<Walk<'a>>,
+    by_digest: BTreeMap<Digest, Vec<RelPath>>,
+}
+
+/// A file of the target, open by its directory.
+struct OwnFile {
+    dir: Dir,
+    name: OsString,
+    meta: Meta,
+}
+
+impl<'a> OwnFiles<'a> {
+    pub(super) fn of(fs: &'a dyn Fs, plan: &Plan, checked: &'a CheckedFiles) -> Self {
+        let operations = plan.operations().values();
+        let of_part = operations.filter(|operation| &*operation.part == PART);
+        let groups: BTreeSet<&str> = of_part.filter_map(|one| one.group.as_deref()).collect();
+        let is_record = |input: &&Input| input.role == roles::DISTRIBUTION && !groups.is_empty();
+        let below = |input: &Input| {
+            let below = input.path.strip_prefix(plan.target())?;
+            let path = RelPath::new(below.trim_start_matches('/')).ok()?;
+            let info = path.parent()?;
+            let is_planned = path.name() == "RECORD" && groups.contains(info.name());
+            is_planned.then_some(path)
+        };
+        Self {
+            fs,
+            target: plan.target().to_owned(),
+            records: plan
+                .inputs()
+                .iter()
+                .filter(is_record)
+                .filter_map(below)
+                .collect(),
+            checked,
+            opened: OnceCell::new(),
+            examined: Arc::new([]),
+        }
+    }
+
+    /// The file with the wanted bytes, to be linked or copied; its bytes, if it has another mode or
+    /// time.
+    pub(super) fn fetch(&self, wanted: &Wanted) -> Option<Fetched> {
+        let opened = self.opened()?;
+        let paths = opened.by_digest.get(&wanted.digest)?;
+        for path in paths {
+            let Some(file) = opened.look(self.fs, path).ok().flatten() else {
+                continue;
+            };
+            let is_of_time = |seconds| file.meta.mtime == Time { seconds, nanos: 0 };
+            let is_same = file.meta.mode & 0o7777 == wanted.mode.bits()
+                && file.meta.len == wanted.len
+                && wanted.mtime.is_none_or(is_of_time);
+            if is_same {
+                let digest = self.checked.digest(path, &file.meta);
+                let is_known = digest == Some(wanted.digest);
+                return Some(Fetched::Stored {
+                    dir: file.dir,
+                    name: file.name,
+                    custody: Some(Custody {
+                        owner: Owner {
+                            user: file.meta.owner,
+                            group: file.meta.group,
+                        },
+                        known_until: if is_known { file.meta.ctime } else { NEVER },
+                        examined: Examined::new(&self.examined, 0),
+                    }),
+                });
+            }
+        }
+        self.bytes(wanted).map(Fetched::Bytes)
+    }
+
+    /// The wanted bytes, read from the first file that still has them.
+    pub(super) fn bytes(&self, wanted: &Wanted) -> Option<Vec<u8>> {
+        let opened = self.opened()?;
+        let paths = opened.by_digest.get(&wanted.digest)?;
+        paths.iter().find_map(|path| {
+            let file = opened.look(self.fs, path).ok()??;
+            let bytes = self
+                .fs
+                .read_file(&file.dir, &file.name, FILE_BYTES_MAX)
+                .ok()?;
+            (Digest::of(&bytes) == wanted.digest).then_some(bytes)
+        })
+    }
+
+    /// The file that should have the wanted bytes, if a RECORD lists one.
+    pub(super) fn listed(&self, wanted: &Wanted) -> Option<String> {
+        let paths = self.opened()?.by_digest.get(&wanted.digest)?;
+        let path = Path::new(&self.target).join(paths.first()?.as_str());
+        Some(path.to_string_lossy().into_owned())
+    }
+
+    fn opened(&self) -> Option<&Opened<'a>> {
+        self.opened.get_or_init(|| self.open()).as_ref()
+    }
+
+    fn open(&self) -> Option<Opened<'a>> {
+        if self.records.is_empty() {
+            return None;
+        }
+        let root = self.fs.open_path(Path::new(&self.target)).ok()?;
+        let mut walk = Walk::new(self.fs, &root);
+        let mut by_digest: BTreeMap<Digest, Vec<RelPath>> = BTreeMap::new();
+        for record in &self.records {
+            let Some(dir) = walk.above(record).ok().flatten() else {
+                continue;
+            };
+            let list = self
+                .fs
+                .read_file(&dir, OsStr::new(record.name()), LIST_BYTES_MAX);
+            let site = record.parent().and_then(|info| info.parent());
+            let (Ok(list), Some(site)) = (list, site) else {
+                continue;
+            };
+            for (row, of) in record::rows(list.as_slice()).flatten() {
+                if let (Some(path), Hash::Sha256(digest)) = (lexical(&site, &row), of.hash) {
+                    by_digest.entry(digest).or_default().push(path);
+                }
+            }
+        }
+        Some(Opened {
+            walk: RefCell::new(walk),
+            by_digest,
+        })
+    }
+}
+
+impl Opened<'_> {
+    fn look(&self, fs: &dyn Fs, path: &RelPath) -> Result<Option<OwnFile>, FsError> {
+        let Some(dir) = self.walk.borrow_mut().above(path)? else {
+            return Ok(None);
+        };
+        let name = OsStr::new(path.name());
+        let meta = fs.meta(&dir, name)?.filter(|meta| meta.kind == Kind::File);
+        Ok(meta.map(|meta| OwnFile {
+            dir,
+            name: name.to_owned(),
+            meta,
+        }))
+    }
+}

@@ -50,6 +50,7 @@ pub use crate::staging::error::StageError;
 pub use crate::staging::inheritance::Unlinked;
 pub use crate::steps::entry_cover::{CoverError, Grain};
 pub use crate::store::{Audit, Fault, Flaw, Pack, Stock, Swept};
+pub use crate::transaction::discard::DiscardError;
 pub use crate::transaction::failures::PublishError;
 pub use crate::transaction::preconditions::Stale;
 pub use crate::transaction::prepared::Prepared;

@@ -5,6 +5,7 @@
 pub(crate) mod as_published;
 pub(crate) mod closed;
 pub(crate) mod decide;
+pub(crate) mod discard;
 pub(crate) mod ending;
 pub(crate) mod evidence;
 pub(crate) mod generation;

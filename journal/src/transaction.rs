@@ -17,6 +17,7 @@
 
 pub(crate) mod begun;
 pub(crate) mod choose_steps;
+pub(crate) mod discard;
 pub(crate) mod failures;
 pub(crate) mod overlay_pins;
 pub(crate) mod preconditions;

@@ -25,6 +25,8 @@ use std::time::Instant;
 mod alone;
 #[path = "it/crash.rs"]
 mod crash;
+#[path = "it/protocol/discard.rs"]
+mod discard;
 #[path = "it/protocol/entries.rs"]
 mod entries;
 #[path = "it/publication/mod.rs"]
@@ -49,6 +51,7 @@ const ROUNDS: [&[&str]; 4] = [
         "transaction::",
         "rollback::",
         "entries::",
+        "discard::",
     ],
     &["crash::without", "crash::a_power_cut"],
     &["crash::every_crash"],

@@ -69,6 +69,9 @@ sites! {
     LookBeforeRecord,
     ReceiptOfUndone,
     LossOfOld,
+    TrashBeforeRecord,
+    SyncOfDiscard,
+    SyncOfDiscardedRecord,
     // Recovery.
     SyncOfFound,
     SyncOfFoundDraft,
@@ -76,6 +79,7 @@ sites! {
     TokenOfPlace,
     IdentityOfTrash,
     OwnerOfTrash,
+    RecordOfTrash,
     BootOfDoubt,
     ReceiptOfDoubt,
     TornBesideStage,

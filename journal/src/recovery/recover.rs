@@ -26,6 +26,7 @@ use crate::place::target::Target;
 use crate::place::transaction_dir::TransactionDir;
 use crate::recovery::as_published::{are_entries_as_published, is_as_published};
 use crate::recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
+use crate::recovery::discard::retire_records_of_trash;
 use crate::recovery::ending::{EndError, Ending};
 use crate::recovery::evidence::{Location, Sight, Taken, sight};
 use crate::recovery::settle::{By, End};
@@ -504,6 +505,7 @@ fn tidy_home(
             left.push(names.stage(token));
         }
     }
+    tidied.count += retire_records_of_trash(home, &siblings)?;
     for identity in &siblings.trash {
         let name = format!("{}{identity}", names.trash_prefix());
         match empty_trash(home, &name, identity, target.watch)? {

@@ -10,6 +10,7 @@
 )]
 
 mod alone;
+mod discard;
 mod entries;
 mod recovery;
 mod rollback;

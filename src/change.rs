@@ -15,6 +15,7 @@ mod look_failed;
 pub mod merge;
 mod open_path;
 pub mod provision;
+pub mod prune;
 pub mod render;
 pub mod repair;
 pub mod replaced;

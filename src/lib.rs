@@ -68,8 +68,8 @@ pub use build::{
     windows_programs,
 };
 pub use change::{
-    carry, environment, existing, generations, installed_inputs, merge, provision, render, repair,
-    replaced, rollback, verify,
+    carry, environment, existing, generations, installed_inputs, merge, provision, prune, render,
+    repair, replaced, rollback, verify,
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
 pub use front::{caller, env_builder, host, request};

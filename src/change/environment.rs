@@ -38,6 +38,7 @@ use crate::build::hooks::{self, Context, Hooks};
 use crate::change::installed_inputs;
 use crate::change::merge::{self, Lost, MergeError};
 use crate::change::provision::Known;
+use crate::change::prune::{self, Pruned};
 use crate::change::repair;
 use crate::change::replaced::{self, Replaced};
 use crate::change::rollback::{self, Turn};
@@ -326,6 +327,21 @@ pub fn rollback(run: &Run<'_>, path: &Path) -> Result<RolledBack, RunFailed> {
     let published = ready.rollback(&terms)?;
     let ending = decide(run, path, published)?;
     Ok(RolledBack { turn, ending })
+}
+
+/// Deletes kept generations.
+///
+/// # Errors
+/// See [`RunFailed`]; a generation that cannot be deleted is in the result.
+///
+/// # Crash
+/// Each generation is whole, or the next run deletes the rest of it.
+pub fn prune(run: &Run<'_>, path: &Path, terms: prune::Terms) -> Result<Pruned, RunFailed> {
+    let target = Target::open(run.fs, path, Parents::Require).map_err(PlanFailed::from)?;
+    let (ready, recovered) = take_lock(run, target)?;
+    (run.recovered)(&recovered);
+    let disk = LookFailed::disk(ready.target().path());
+    prune::prune(&ready, terms).map_err(|source| PlanFailed::from(disk(source)).into())
 }
 
 /// Finishes what an earlier run left unfinished.

@@ -170,8 +170,10 @@ pub(crate) enum Command {
     Apply(Deferred<ApplyArgs>),
     /// Show the state of a target: environment, open transaction, generations
     ///
-    /// Writes nothing. `rvenv verify` compares the files, `rvenv recover` ends an open transaction,
-    /// `rvenv rollback` brings the last generation back.
+    /// Python, base, prompt and the number of packages; -v lists these. Writes nothing, starts
+    /// nothing and compares no file: `rvenv verify` does that. `rvenv recover` ends an open
+    /// transaction, `rvenv generations` measures and deletes generations, `rvenv rollback` brings
+    /// the last one back.
     Status(Deferred<LookArgs>),
     /// Compare an environment with its receipt and its packages
     ///
@@ -190,9 +192,15 @@ pub(crate) enum Command {
     /// Bring back what the last change replaced
     ///
     /// Changes to another Python keep what they replace, other changes do so with --keep;
-    /// `rvenv status` lists the generations. What was installed or written since goes aside, and
+    /// `rvenv generations` lists them. What was installed or written since goes aside, and
     /// each package is named. A second rollback goes forward again, and brings that back.
     Rollback(Deferred<RollbackArgs>),
+    /// List the generations of an environment, or delete some
+    ///
+    /// A generation is what a change replaced and kept. Each is listed with its age, its size and
+    /// what a return to it would change: - goes, + comes, ~ has another version. --prune deletes
+    /// them, the oldest first; `rvenv rollback` brings the last one back.
+    Generations(Deferred<GenerationsArgs>),
     /// Finish or undo what a crash left
     ///
     /// Each command that changes a target does the same first. `rvenv status` shows whether a
@@ -432,6 +440,34 @@ pub(crate) struct RecoverArgs {
 
     #[command(flatten)]
     pub(crate) lock: WaitArg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerationsArgs {
+    #[command(flatten)]
+    pub(crate) target: EnvDirArg,
+
+    /// Delete all generations, or those that --keep and --older-than leave over
+    #[arg(long, help_heading = TARGET)]
+    pub(crate) prune: bool,
+
+    /// Keep so many of the newest generations
+    #[arg(long, value_name = "N", requires = "prune", help_heading = TARGET)]
+    pub(crate) keep: Option<usize>,
+
+    /// Delete only generations that were replaced more than so many days ago
+    #[arg(long, value_name = "DAYS", requires = "prune", help_heading = TARGET)]
+    pub(crate) older_than: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) lock: WaitArg,
+
+    /// Show what --prune would delete, and write nothing
+    #[arg(long, requires = "prune", help_heading = OUTPUT)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) output: JsonArg,
 }
 
 /// The arguments of the commands that look at one environment: `status` and `verify`.

@@ -6,6 +6,7 @@ mod apply;
 mod asking;
 mod cache;
 mod create;
+mod generations;
 mod plan;
 mod python;
 mod recover;

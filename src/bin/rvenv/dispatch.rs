@@ -62,6 +62,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         // These need no cache, or (`cache`) report more about it themselves.
         Command::Rollback(_)
         | Command::Recover(_)
+        | Command::Generations(_)
         | Command::Status(_)
         | Command::Verify(_)
         | Command::Cache(_) => {}
@@ -74,6 +75,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Repair(Deferred(args)) => session.repair(args),
         Command::Rollback(Deferred(args)) => session.rollback(args),
         Command::Recover(Deferred(args)) => session.recover(args),
+        Command::Generations(Deferred(args)) => session.generations(args),
         Command::Status(Deferred(args)) => session.status(args),
         Command::Verify(Deferred(args)) => session.verify(args),
         Command::Python(command) => session.python(command),
@@ -107,11 +109,13 @@ fn effect(command: &Command) -> Effect {
         Command::Create(Deferred(args)) if args.output.dry_run => Effect::Nothing,
         Command::Upgrade(Deferred(args)) if args.0.output.dry_run => Effect::Nothing,
         Command::Repair(Deferred(args)) if args.output.dry_run => Effect::Nothing,
+        Command::Generations(Deferred(args)) if args.dry_run || !args.prune => Effect::Nothing,
         Command::Create(_)
         | Command::Upgrade(_)
         | Command::Apply(_)
         | Command::Repair(_)
         | Command::Rollback(_)
+        | Command::Generations(_)
         | Command::Recover(_) => Effect::Target,
         Command::Plan(_)
         | Command::Status(_)
@@ -149,7 +153,7 @@ mod tests {
     /// The state that is printed under an error of a command that had not begun anything.
     #[test]
     fn each_command_says_of_what_it_may_change_that_it_did_not() {
-        let cases: [(&[&str], Option<State>); 22] = [
+        let cases: [(&[&str], Option<State>); 25] = [
             (&["create", "E"], Some(State::AsBefore)),
             (&["create", "E", "--dry-run"], None),
             (&["upgrade", "E"], Some(State::AsBefore)),
@@ -163,6 +167,9 @@ mod tests {
             (&["plan", "E", "-o", "p"], None),
             (&["plan", "E", "--json"], None),
             (&["status", "E"], None),
+            (&["generations", "E"], None),
+            (&["generations", "E", "--prune", "--dry-run"], None),
+            (&["generations", "E", "--prune"], Some(State::AsBefore)),
             (&["verify", "E"], None),
             (&["python", "list"], None),
             (&["python", "find"], None),

@@ -334,7 +334,10 @@ fn the_status_of_a_target_is_shown_to_people_and_to_programs() {
     fs::create_dir(scratch.path("plain")).unwrap();
     with_player(&scratch, "create", &["E"]).ok();
     let text = ["absent", "plain", "python", "E"].map(|path| scratch.rvenv(&["status", path]).ok());
-    insta::assert_snapshot!(stable(&scratch, &text.join("\n")), @r#"
+    let work = scratch.path("");
+    let work = work.to_str().unwrap().trim_end_matches('/');
+    let stable = |text: &str| stable(&scratch, text).replace(work, "[work]");
+    insta::assert_snapshot!(stable(&text.join("\n")), @r#"
     `[work]/absent`: absent
     receipt: none
     transaction: nothing is open
@@ -348,11 +351,14 @@ fn the_status_of_a_target_is_shown_to_people_and_to_programs() {
     transaction: nothing is open
 
     `[work]/E`: environment
+    python: 3.13.0, from `[work]`
+    packages: 0
+    health: clean at a glance; `rvenv verify` compares every file
     receipt: 19 managed paths, plan [digest]
     transaction: nothing is open
     "#);
     let json = scratch.rvenv(&["status", "--json", "E"]).ok();
-    insta::assert_snapshot!(stable(&scratch, &json), @r#"
+    insta::assert_snapshot!(stable(&json), @r#"
     {
       "format": 1,
       "path": "[work]/E",
@@ -366,7 +372,17 @@ fn the_status_of_a_target_is_shown_to_people_and_to_programs() {
         "recovery": "nothing is open",
         "refused": null
       },
-      "generations": []
+      "generations": [],
+      "environment": {
+        "python": "3.13.0",
+        "base": "[work]",
+        "prompt": null,
+        "packages": 0,
+        "health": [
+          "clean"
+        ],
+        "distributions": null
+      }
     }
     "#);
     let absent = scratch.rvenv(&["status", "--json", "absent/below"]).ok();
@@ -386,7 +402,7 @@ fn the_status_tells_of_each_generation_what_it_was() {
     fs::write(&player, newer.replace("\"micro\":0", "\"micro\":1")).unwrap();
     with_player(&scratch, "create", &["E", "--clear", "--keep"]).ok();
     with_player(&scratch, "create", &["E", "--prompt", "other", "--keep"]).ok();
-    let json = scratch.rvenv(&["status", "--json", "E"]).ok();
+    let json = scratch.rvenv(&["status", "-v", "--json", "E"]).ok();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let generations = json["generations"].as_array().unwrap();
     let told = |key: &str| -> Vec<_> { generations.iter().map(|one| one[key].clone()).collect() };
@@ -396,15 +412,16 @@ fn the_status_tells_of_each_generation_what_it_was() {
     assert_eq!(generations[1]["plan"], json["receipt"]["plan"]);
     assert!(told("entries")[0].as_u64() > told("entries")[1].as_u64());
     assert!(told("bytes").iter().all(|bytes| bytes.as_u64() > Some(0)));
-    let text = scratch.rvenv(&["status", "E"]).ok();
+    let text = scratch.rvenv(&["status", "-v", "E"]).ok();
     for one in generations {
-        let (number, time) = (&one["generation"], one["time"].as_str().unwrap());
         let python = one["python"].as_str().unwrap();
         let line = format!(
-            "  {number}: {time}, Python {python}, {} entries, ",
-            one["entries"]
+            " ago, Python {python}, {} packages, {} entries, ",
+            one["packages"], one["entries"]
         );
+        let line = line.replace(" 1 packages", " 1 package");
         assert!(text.contains(&line), "{text}");
+        assert!(text.contains(one["time"].as_str().unwrap()), "{text}");
     }
 }
 

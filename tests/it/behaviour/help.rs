@@ -46,6 +46,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "Restore what was changed or lost, from the receipt",
     ),
     ("rollback", "Bring back what the last change replaced"),
+    (
+        "generations",
+        "List the generations of an environment, or delete some",
+    ),
     ("recover", "Finish or undo what a crash left"),
     ("python", "Find Python interpreters"),
     (

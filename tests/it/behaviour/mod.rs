@@ -58,6 +58,7 @@ mod existing;
 #[cfg(target_os = "linux")]
 mod filesystems;
 mod full_disk;
+mod generations;
 mod handed_down;
 mod health;
 mod help;

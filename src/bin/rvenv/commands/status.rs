@@ -3,23 +3,26 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use rvenv::existing::Config;
+use rvenv::environment::LookFailed;
+use rvenv::generations::Contents;
 use rvenv::pyvenv_cfg::CONFIG_NAME;
-use rvenv::render::{escape, shown_size};
-use rvenv_journal::fs::{FsError, Kind, Time};
+use rvenv::render::{Detail, escape};
+use rvenv::verify::{State, VerifyFailed, glance, installed};
+use rvenv::wheel::installed::Installed;
+use rvenv_journal::fs::{FsError, Kind};
 use rvenv_journal::raw::{
-    ENGINE_DIR, Form, Generation, Inspection, RECEIPT_BYTES_MAX, RECEIPT_NAME, TargetError, counted,
+    ENGINE_DIR, Inspection, RECEIPT_BYTES_MAX, RECEIPT_NAME, TargetError, counted,
 };
-use rvenv_journal::{Fs, Parents, Receipt, RelPath, Target, generations, inspect};
+use rvenv_journal::{Parents, Receipt, Target, inspect};
 use serde::Serialize;
 
+use super::generations::{Kept, Sizes, all_kept, json_of};
 use crate::advice::{CliError, Exit, of_verify_target, pending};
 use crate::args::LookArgs;
 use crate::session::Session;
 
-/// The most bytes of a `pyvenv.cfg` that are read to find a version.
-const CONFIG_BYTES_MAX: u64 = 1 << 20;
 const NOTHING_OPEN: &str = "nothing is open";
+const ENVIRONMENT: &str = "environment";
 
 #[derive(Serialize)]
 struct Status {
@@ -29,18 +32,29 @@ struct Status {
     receipt: Option<ReceiptStatus>,
     transaction: Transaction,
     generations: Vec<Kept>,
+    environment: Option<Environment>,
 }
 
-/// A generation; an unknown value is `null`.
+/// An environment as its files show it; an unknown value is `null`.
 #[derive(Serialize)]
-struct Kept {
-    generation: u32,
-    form: &'static str,
-    time: Option<String>,
+struct Environment {
     python: Option<String>,
-    plan: Option<String>,
-    entries: Option<u64>,
-    bytes: Option<u64>,
+    base: Option<String>,
+    prompt: Option<String>,
+    packages: usize,
+    /// What is true of the frame; only `verify` compares files.
+    health: Vec<&'static str>,
+    /// With `-v` alone.
+    distributions: Option<Vec<Package>>,
+}
+
+#[derive(Serialize)]
+struct Package {
+    name: String,
+    version: String,
+    installer: Option<String>,
+    origin: Option<String>,
+    site_packages: String,
 }
 
 #[derive(Serialize)]
@@ -59,89 +73,84 @@ struct Transaction {
 impl Session<'_> {
     pub(crate) fn status(&self, args: &LookArgs) -> Result<Exit, CliError> {
         let path = self.world.env_dir(&args.target.env_dir)?;
-        let text = status(&self.fs, Path::new(&path), args.output.json)?;
+        let path = Path::new(&path);
+        let disk = |error: FsError| {
+            let shown = escape(&path.to_string_lossy());
+            CliError::new(Exit::Failed, format!("cannot look at `{shown}`")).because(&error.source)
+        };
+        let status = match Target::open(&self.fs, path, Parents::Require) {
+            Ok(target) => self.look(&target).map_err(disk)?,
+            Err(TargetError::NoParent(_)) => Status::bare(path, "absent"),
+            Err(TargetError::NotADirectory(_)) => Status::bare(path, "not a directory"),
+            Err(error) => return Err(of_verify_target(error)),
+        };
         if args.output.json {
-            self.terminal.json(&text)?;
+            self.terminal.json(&json_of(&status))?;
         } else {
-            self.terminal.data(&text)?;
+            self.terminal.data(&status.text(self.detail()))?;
         }
         Ok(Exit::Done)
     }
-}
 
-/// The status of a target, as text or as one JSON object.
-fn status(fs: &dyn Fs, path: &Path, json: bool) -> Result<String, CliError> {
-    let disk = |error: FsError| {
-        let shown = escape(&path.to_string_lossy());
-        CliError::new(Exit::Failed, format!("cannot look at `{shown}`")).because(&error.source)
-    };
-    let status = match Target::open(fs, path, Parents::Require) {
-        Ok(target) => look(&target).map_err(disk)?,
-        Err(TargetError::NoParent(_)) => Status::bare(path, "absent"),
-        Err(TargetError::NotADirectory(_)) => Status::bare(path, "not a directory"),
-        Err(error) => return Err(of_verify_target(error)),
-    };
-    Ok(if json { status.json() } else { status.text() })
-}
-
-fn look(target: &Target<'_>) -> Result<Status, FsError> {
-    let seen = inspect(target)?;
-    let generations = generations(target)?;
-    let (state, receipt) = tree(target)?;
-    Ok(Status {
-        format: 1,
-        path: target.path().to_string_lossy().into_owned(),
-        state,
-        receipt,
-        transaction: transaction(&seen),
-        generations: generations.iter().map(|one| kept(target, one)).collect(),
-    })
-}
-
-fn kept(target: &Target<'_>, generation: &Generation) -> Kept {
-    let size = generation.size(target).ok();
-    Kept {
-        generation: generation.number,
-        form: match generation.form {
-            Form::Tree => "tree",
-            Form::Entries => "entries",
-        },
-        time: generation.time.map(shown_time),
-        python: python(target, generation),
-        plan: generation.plan.map(|plan| plan.to_string()),
-        entries: size.map(|size| size.entries),
-        bytes: size.map(|size| size.bytes),
+    /// Looks at a target. Trees of generations are measured with `-v` alone.
+    fn look(&self, target: &Target<'_>) -> Result<Status, FsError> {
+        let seen = inspect(target)?;
+        let is_full = self.detail() == Detail::EveryPath;
+        let sizes = if is_full {
+            Sizes::Measured
+        } else {
+            Sizes::Unknown
+        };
+        let (state, receipt) = tree(target)?;
+        let environment = match state {
+            ENVIRONMENT => environment(target, is_full)?,
+            _ => None,
+        };
+        Ok(Status {
+            format: 1,
+            path: target.path().to_string_lossy().into_owned(),
+            state,
+            receipt,
+            transaction: transaction(&seen),
+            generations: all_kept(target, sizes, self.world.now)?,
+            environment,
+        })
     }
 }
 
-/// The version of Python of a generation's environment; `None` if it cannot be read.
-fn python(target: &Target<'_>, generation: &Generation) -> Option<String> {
-    let path = RelPath::new(CONFIG_NAME).ok()?;
-    let bytes = generation.read(target, &path, CONFIG_BYTES_MAX).ok()??;
-    Config::parse(&bytes).ok()?.version
-}
-
-/// The format of RFC 3339, in UTC, to the second.
-fn shown_time(time: Time) -> String {
-    let (days, seconds) = (
-        time.seconds.div_euclid(86_400),
-        time.seconds.rem_euclid(86_400),
-    );
-    // Years begin in March here, so that a leap day is the last of its year; 719 468 days from
-    // 0000-03-01 to 1970.
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let (year, month) = if month < 10 {
-        (era * 400 + year, month + 3)
-    } else {
-        (era * 400 + year + 1, month - 9)
+fn environment(target: &Target<'_>, is_full: bool) -> Result<Option<Environment>, FsError> {
+    let disk = |failed| match failed {
+        VerifyFailed::Disk(LookFailed { source, .. }) => Some(source),
+        VerifyFailed::Absent(_) | VerifyFailed::NotAnEnvironment(_) => None,
     };
-    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let seen = match glance(target) {
+        Ok(seen) => seen,
+        Err(failed) => return disk(failed).map_or(Ok(None), Err),
+    };
+    let contents = Contents::now(target)?;
+    let distributions = if is_full {
+        installed(target)
+            .map(Some)
+            .or_else(|failed| disk(failed).map_or(Ok(None), Err))?
+    } else {
+        None
+    };
+    let package = |(site_packages, found): (String, Installed)| Package {
+        name: found.distribution.name,
+        version: found.distribution.version,
+        installer: found.installer,
+        origin: found.origin,
+        site_packages,
+    };
+    let config = seen.config.as_ref();
+    Ok(Some(Environment {
+        python: contents.python.clone(),
+        base: config.map(|config| config.home.to_string_lossy().into_owned()),
+        prompt: config.and_then(|config| config.prompt.clone()),
+        packages: contents.in_use().len(),
+        health: seen.states().into_iter().map(State::as_str).collect(),
+        distributions: distributions.map(|found| found.into_iter().map(package).collect()),
+    }))
 }
 
 fn tree(target: &Target<'_>) -> Result<(&'static str, Option<ReceiptStatus>), FsError> {
@@ -163,7 +172,7 @@ fn tree(target: &Target<'_>) -> Result<(&'static str, Option<ReceiptStatus>), Fs
     });
     Ok((
         if config.is_some() {
-            "environment"
+            ENVIRONMENT
         } else {
             "directory"
         },
@@ -203,17 +212,13 @@ impl Status {
                 refused: None,
             },
             generations: Vec::new(),
+            environment: None,
         }
     }
 
-    fn json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("strings and numbers serialize");
-        text.push('\n');
-        text
-    }
-
-    fn text(&self) -> String {
+    fn text(&self, detail: Detail) -> String {
         let mut lines = vec![format!("`{}`: {}", escape(&self.path), self.state)];
+        lines.extend(self.environment.iter().flat_map(Environment::lines));
         match &self.receipt {
             Some(receipt) => lines.push(format!(
                 "receipt: {}, plan {}",
@@ -230,52 +235,56 @@ impl Status {
                 .map(|why| format!("  {}", escape(why))),
         );
         if !self.generations.is_empty() {
-            lines.push("generations (`rvenv rollback` brings back the last):".to_owned());
-            lines.extend(self.generations.iter().map(Kept::text));
+            let sizes = match detail {
+                Detail::EveryPath => "",
+                Detail::Folded => "; `rvenv generations` measures them",
+            };
+            lines.push(format!(
+                "generations (`rvenv rollback` brings back the last{sizes}):"
+            ));
+            lines.extend(self.generations.iter().map(|kept| kept.text(detail)));
         }
         lines.join("\n") + "\n"
     }
 }
 
-impl Kept {
-    fn text(&self) -> String {
-        let of = |text: &Option<String>, unknown: &str| {
+impl Environment {
+    fn lines(&self) -> Vec<String> {
+        let known = |text: &Option<String>| {
             text.as_ref()
-                .map_or_else(|| unknown.to_owned(), |text| escape(text))
+                .map_or_else(|| "unknown".to_owned(), |text| escape(text))
         };
-        let size = self.entries.zip(self.bytes).map_or_else(
-            || "of unknown size".to_owned(),
-            |(entries, bytes)| format!("{}, {}", counted(entries, "entry"), shown_size(bytes)),
+        let mut lines = vec![format!(
+            "python: {}, from `{}`",
+            known(&self.python),
+            known(&self.base)
+        )];
+        lines.extend(
+            self.prompt
+                .as_ref()
+                .map(|prompt| format!("prompt: {}", escape(prompt))),
         );
-        let python = self
-            .python
-            .as_ref()
-            .map(|version| format!("Python {version}"));
-        format!(
-            "  {}: {}, {}, {size}, plan {}",
-            self.generation,
-            of(&self.time, "at an unknown time"),
-            of(&python, "no Python"),
-            of(&self.plan, "unknown"),
-        )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check_time(seconds: i64, expected: &str) {
-        assert_eq!(shown_time(Time { seconds, nanos: 0 }), expected);
-    }
-
-    #[test]
-    fn a_time_is_shown_as_a_calendar_has_it() {
-        check_time(0, "1970-01-01T00:00:00Z");
-        check_time(-1, "1969-12-31T23:59:59Z");
-        check_time(951_782_399, "2000-02-28T23:59:59Z");
-        check_time(951_782_400, "2000-02-29T00:00:00Z");
-        check_time(4_107_542_399, "2100-02-28T23:59:59Z");
-        check_time(4_107_542_400, "2100-03-01T00:00:00Z");
+        lines.push(format!("packages: {}", self.packages));
+        for package in self.distributions.iter().flatten() {
+            let installer = package
+                .installer
+                .as_deref()
+                .unwrap_or("an unknown installer");
+            let origin = package
+                .origin
+                .as_ref()
+                .map(|origin| format!(", from {origin}"));
+            let origin = origin.unwrap_or_default();
+            let text = format!(
+                "  {} {}, by {installer}{origin}",
+                package.name, package.version
+            );
+            lines.push(escape(&text));
+        }
+        lines.push(format!(
+            "health: {} at a glance; `rvenv verify` compares every file",
+            self.health.join(", ")
+        ));
+        lines
     }
 }

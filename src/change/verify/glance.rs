@@ -1,0 +1,96 @@
+//! A glance at an environment: what its frame shows without comparing a file.
+//!
+//! Promises the same states as `verify` for the base, the place and the directories of packages,
+//! and to read only `pyvenv.cfg`, the activation script, the first lines of the scripts and the
+//! names of the distributions. Does not promise that anything else is whole: `verify` compares
+//! every file. Starts no program and writes nothing.
+//!
+//! Read next: `frame.rs`.
+
+use rvenv_journal::Target;
+use rvenv_journal::raw::DiskError as _;
+
+use super::{Frame, State, VerifyFailed, frame};
+use crate::change::existing::{Config, Existing, ExistingError, Libs};
+use crate::change::look_failed::LookFailed;
+use crate::wheel::installed::Installed;
+
+/// What a glance shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Its configuration, if that can be read.
+    pub config: Option<Config>,
+    /// Why the configuration cannot be read.
+    pub fault: Option<String>,
+    /// The frame against what exists.
+    pub frame: Frame,
+}
+
+impl Glance {
+    /// What is true of the frame, the worst first; [`State::Clean`] only alone.
+    #[must_use]
+    pub fn states(&self) -> Vec<State> {
+        let states = [
+            (self.frame.base_lost.is_some(), State::BaseLost),
+            (self.frame.moved_from.is_some(), State::Moved),
+            (
+                self.fault.is_some() || !self.frame.drift.is_empty(),
+                State::Damaged,
+            ),
+            (!self.frame.lost.is_empty(), State::LostPackages),
+        ];
+        let found = states.into_iter().filter(|(is_so, _)| *is_so);
+        let mut found: Vec<State> = found.map(|(_, state)| state).collect();
+        if found.is_empty() {
+            found.push(State::Clean);
+        }
+        found
+    }
+}
+
+/// Glances at the environment at a target.
+///
+/// # Errors
+/// [`VerifyFailed::Disk`].
+pub fn glance(target: &Target<'_>) -> Result<Glance, VerifyFailed> {
+    let disk = LookFailed::disk(target.path());
+    let fs = target.disk();
+    let root = target.root().map_err(disk)?;
+    let seen = Libs::read(fs, &root).map_err(disk)?;
+    match Existing::with_libs(fs, &root, target.path(), seen.libs) {
+        Ok(existing) => Ok(Glance {
+            frame: frame::examine(fs, &root, &existing).map_err(disk)?,
+            config: Some(existing.config),
+            fault: None,
+        }),
+        Err(ExistingError::Disk { source, .. }) => Err(disk(source).into()),
+        Err(error) => Ok(Glance {
+            config: None,
+            fault: Some(error.to_string()),
+            frame: Frame::default(),
+        }),
+    }
+}
+
+/// Every installed distribution with what its directory says, each with its directory of packages.
+///
+/// # Errors
+/// [`VerifyFailed::Disk`].
+pub fn installed(target: &Target<'_>) -> Result<Vec<(String, Installed)>, VerifyFailed> {
+    let disk = LookFailed::disk(target.path());
+    let fs = target.disk();
+    let root = target.root().map_err(disk)?;
+    let mut within = super::Within::new(fs, root.clone());
+    let mut found = Vec::new();
+    for lib in Libs::read(fs, &root).map_err(disk)?.libs {
+        let Some(dir) = within.open(lib.path.as_str()).map_err(disk)? else {
+            continue;
+        };
+        let distributions = lib.distributions.into_iter();
+        found.extend(distributions.map(|distribution| {
+            let installed = Installed::read(fs, &dir, distribution);
+            (lib.path.to_string(), installed)
+        }));
+    }
+    Ok(found)
+}

@@ -293,7 +293,8 @@ fn publication(plan: &Plan) -> &'static str {
     }
 }
 
-/// The hooks in the order in which they first appear in venv, then any others.
+/// The hooks in the order in which they first appear in venv, then all other parts by name, such as
+/// `dependencies`, the hook that venv calls last.
 fn parts(plan: &Plan) -> Vec<Arc<str>> {
     let known = [
         "directories",

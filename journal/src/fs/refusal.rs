@@ -4,21 +4,26 @@
 //! something exists (`NotFound`, `AlreadyExists`). A filesystem that reports a refusal differently
 //! gets its row here.
 //!
-//! | the system reports | `ErrorKind` | what the engine does |
-//! |---|---|---|
-//! | `ENOSYS`, `EOPNOTSUPP` | `Unsupported` | another call, see below; for a step, smaller steps |
-//! | `EINVAL` | `InvalidInput` | the same: older kernels and FUSE report this for rename flags |
-//! | `EXDEV` | `CrossesDevices` | a copy instead of a link; for a step, smaller steps |
-//! | `EBUSY` | `ResourceBusy` | smaller steps: a mount point cannot be renamed, its contents can |
-//! | `EPERM`, `EACCES` | `PermissionDenied` | a copy instead of a link; for a step, smaller steps |
-//! | `EROFS` | `ReadOnlyFilesystem` | no lock file; the lock on the target must be enough |
-//! | `EMLINK` | `TooManyLinks` | a copy of this one file |
-//! | `ENOSPC`, `EDQUOT` | `StorageFull`, `QuotaExceeded` | give up the stage, report the shortage |
+//! | the system reports | `ErrorKind` | before the steps | for a step |
+//! |---|---|---|---|
+//! | `ENOSYS`, `EOPNOTSUPP` | `Unsupported` | another call | another call, then smaller steps |
+//! | `EINVAL` (older kernels and FUSE, for rename flags) | `InvalidInput` | the same | the same |
+//! | `EXDEV` | `CrossesDevices` | another call | smaller steps |
+//! | `EPERM`, `EACCES` | `PermissionDenied` | another call (not for a reflink) | smaller steps |
+//! | `EBUSY` (a mount point; its contents can move) | `ResourceBusy` | failure | smaller steps |
+//! | `EROFS` (for a lock file, as `EACCES`) | `ReadOnlyFilesystem` | no lock file | failure |
+//! | `EMLINK` | `TooManyLinks` | a copy of this one file | failure |
+//! | `ENOSPC`, `EDQUOT` | `StorageFull`, `QuotaExceeded` | failure, with the shortage | failure |
 //!
-//! The other call: instead of an exchange, a take and then a put (`fs/exchange.rs` tests that
-//! before anything is planned on it, and there the first three refusals and `EPERM` count); instead
-//! of a rename to a free name, a link and an unlink, or a check and a plain rename
-//! (`steps/renames.rs`); instead of a reflink or a link, a copy (`staging/build.rs`).
+//! Without a lock file, the lock on the target itself must be enough (`place/lock.rs`).
+//!
+//! Before the steps, another call is: where two scratch names cannot be exchanged
+//! (`fs/exchange.rs`), a take and a put instead of each exchange; instead of a reflink or a link, a
+//! copy (`staging/build.rs`).
+//! For a step, another call is: instead of a rename that must not replace, a link and an unlink, or
+//! a check and a plain rename (`steps/renames.rs`). Smaller steps: the step fails, the steps before
+//! it are taken back, and the caller may publish the plan again, entry by entry or file by file
+//! (`transaction/failures.rs`).
 //!
 //! Read next: `fs/exchange.rs`, `steps/renames.rs`, `staging/build.rs`, `transaction/failures.rs`,
 //! which use this.
@@ -135,6 +140,30 @@ mod tests {
             verb: "rename",
             name: "a".to_owned(),
             source: kind.into(),
+        }
+    }
+
+    /// The codes of the table, as the standard library reads them.
+    #[cfg(unix)]
+    #[test]
+    fn every_error_code_of_the_table_has_its_kind() {
+        use rustix::io::Errno;
+        let table = [
+            (Errno::NOSYS, ErrorKind::Unsupported),
+            (Errno::OPNOTSUPP, ErrorKind::Unsupported),
+            (Errno::INVAL, ErrorKind::InvalidInput),
+            (Errno::XDEV, ErrorKind::CrossesDevices),
+            (Errno::PERM, ErrorKind::PermissionDenied),
+            (Errno::ACCESS, ErrorKind::PermissionDenied),
+            (Errno::BUSY, ErrorKind::ResourceBusy),
+            (Errno::ROFS, ErrorKind::ReadOnlyFilesystem),
+            (Errno::MLINK, ErrorKind::TooManyLinks),
+            (Errno::NOSPC, ErrorKind::StorageFull),
+            (Errno::DQUOT, ErrorKind::QuotaExceeded),
+        ];
+        for (code, kind) in table {
+            let found = std::io::Error::from_raw_os_error(code.raw_os_error());
+            assert_eq!(found.kind(), kind, "{code:?}");
         }
     }
 

@@ -85,7 +85,9 @@ pub enum Act {
         /// The object that goes.
         old: Identity,
     },
-    /// An object is moved away, and nothing replaces it.
+    /// An object is moved away: an entry to its slot, a whole tree to the name of a generation
+    /// (in a rollback, of a stage). If a filesystem cannot exchange two names, a put at the same
+    /// name follows.
     Take {
         /// The object that goes.
         old: Identity,

@@ -135,8 +135,9 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
         (J::Open(_) | J::Decided(_) | J::Doubt(_, Boot::Another), Taken::Neither) => {
             Refuse(Refusal::Stranger)
         }
-        // The replaced tree is deleted only after the new one is settled. Here another process
-        // removed it earlier, and the new tree may be the last good one.
+        // An undo would need the replaced tree, which is in trash or gone. The engine deletes it
+        // only after settling, so another process removed it, and the new tree may be the last good
+        // one. (While the replaced tree exists, the rows below decide.)
         (
             J::Open(_) | J::Decided(To::Undo) | J::Doubt(To::Undo, Boot::Another),
             Taken::Some | Taken::All,
@@ -149,7 +150,9 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
 
         // Died between the journal and the first step.
         (J::Open(_), Taken::None) => open_untaken(sight.staged),
-        // Died between a `Take` and its `Put`: the old tree comes back.
+        // Died between two steps, such as those of two entries, or the `Take` of a whole tree and
+        // its `Put`; or another process changed an entry after its step. What was replaced comes
+        // back.
         (J::Open(_), Taken::Some) => Undo,
         // Died after the last step. Without checks the steps are the decision.
         (J::Open(Verdict::Taken), Taken::All) => Settle,

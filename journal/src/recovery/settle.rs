@@ -194,8 +194,8 @@ impl End<'_, '_> {
         Ok(())
     }
 
-    /// Whether the journal already means that its steps stay, and there is nothing to keep or
-    /// delete that a later run would have to know about.
+    /// Whether the decision to settle needs no record: the journal's name already means that
+    /// recovery settles, and nothing was replaced, so a later run has nothing to keep or delete.
     fn is_decided_by_its_steps(&self) -> bool {
         self.record.form == Form::Tree
             && matches!(self.journal, JournalName::Draft | JournalName::Open)

@@ -1,7 +1,10 @@
-//! Preparing: what to move, and what the filesystem supports.
+//! Preparing: which entries to move, and what the filesystem supports.
 //!
 //! Promises to test what a filesystem supports with scratch entries inside the stage, where the
 //! test affects no other process, and to move no mount point.
+//!
+//! The steps of a whole tree follow from whether an exchange is possible: `tree_steps` in
+//! `transaction/begun.rs`.
 //!
 //! On disk meanwhile: the empty stage of `place/stage_claim.rs`.
 //! Read next: `transaction/ready.rs`.

@@ -15,9 +15,18 @@
 //! - that xonsh finds programs in a path that contains the `$NAME` of a variable that is set,
 //!   because it replaces those in PATH.
 //!
-//! A new shell is a row of `SCRIPTS`. The tests that list all scripts: `behaviour/activate.rs`
-//! (which starts each shell), `windows_plan.rs` and `cli.rs` there (snapshots), `parity/rules.rs`
-//! (what venv has), and the unit tests here and in `wheel/install.rs`.
+//! A new shell is a row of `SCRIPTS`. Its tests, in `tests/it/`:
+//! - `behaviour/activate.rs` starts the POSIX shells, csh and fish, from a table;
+//!   `activate_others.rs` has a test for each other shell, `activate_prompts.rs` for prompts;
+//! - `behaviour/cli.rs` and `windows_plan.rs` have all scripts in snapshots of plans;
+//! - `parity/rules.rs` says how each script differs from venv's;
+//! - `cpython/configuration.rs` lists the scripts of Unix shells.
+//!
+//! The unit tests here find the scripts in `SCRIPTS`; the test of extensions in `scripts.rs`
+//! (`each_language_gets_one_word_of_its_own`) lists them.
+//!
+//! A script whose name begins with `activate.` needs no change in `wheel/install.rs`: no wheel can
+//! install such a name.
 //!
 //! Read next: the templates beside this file, in `activation/`; `scripts.rs`, which quotes by the
 //! same table.
@@ -63,8 +72,8 @@ struct ScriptTemplate {
     foreign: Option<Quote>,
     /// Further extensions of this language.
     extensions: &'static [&'static str],
-    /// Further values. They come first, and the first value of a name counts: so they can also
-    /// replace the directory, the prompt and the name of `bin`.
+    /// Values of further placeholders. A value for `DIR`, `PROMPT` or `BIN` is used instead of the
+    /// quoted one that every script has.
     others: fn(&Activation<'_>) -> Values,
     /// Adds what the file needs besides its text.
     finish: fn(String) -> String,

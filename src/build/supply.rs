@@ -1,10 +1,24 @@
 //! Supplies: the wheels that a plan may install, in one list, and why each of them is available.
 //!
-//! Promises that every difference between the sources of wheels is a row of this file. A new source
-//! of packages has three places: a [`Why`] here, the line of `front/request.rs` that adds its
-//! wheels to [`Context`](super::hooks::Context), and the hook that plans them, in `hooks/pip.rs`.
-//! Without the hook nothing is installed, and a [`Why`] that is not optional counts as planned all
-//! the same: the installed distributions of its names are then reported as replaced.
+//! Has the differences between the sources of wheels as methods of [`Why`], except what only one
+//! hook of `hooks/pip.rs` does: `setup` fails if nothing is bundled, `upgrade` if a download is
+//! absent, and the version of the bundled pip decides about launchers and `REQUESTED`.
+//!
+//! A new source of packages needs:
+//! 1. a [`Why`]: the compiler asks for its answer in every method;
+//! 2. what requests it: a field of `Options` or of `EnvRequest` (`front/request.rs`), of
+//!    `EnvBuilder`, and of the command's `VenvArgs` (`args/shared.rs`, read in
+//!    `commands/asking.rs`). `pyvenv_cfg.rs` writes the options that venv has too, and
+//!    `published_config` of `change/repair/published.rs` tries each of them;
+//! 3. its files, as [`Supply`] in `Context::supplies`: from `Context::new` if the interpreter has
+//!    them, otherwise from `Caller::prepare` in `front/request.rs` or from `front/lookups.rs`;
+//! 4. what plans them: a function of `hooks/pip.rs`, called by a method of `Hooks` (which `draft`
+//!    in `hooks.rs` calls in order) or of `Draft`, or by `change/carry.rs`. If it is forgotten,
+//!    nothing is installed, yet `replaced_distributions` reports installed distributions of the
+//!    same names as replaced, unless [`Why::is_optional`];
+//! 5. the place of its part in a plan that is shown: `parts` of `change/render.rs`;
+//! 6. if a new environment has its distributions, so that they are not the user's: `SEEDS` of
+//!    `change/merge/lost_packages.rs`, and `is_not_asked_for` of `change/merge.rs`.
 //!
 //! Read next: `hooks/pip.rs`, which plans them.
 
@@ -65,7 +79,14 @@ impl Why {
 
     /// Whether it replaces another wheel of the same name.
     fn displaces(self, other: Self) -> bool {
-        matches!((self, other), (Self::Upgrade, Self::Bundled))
+        match (self, other) {
+            (Self::Upgrade, Self::Bundled) => true,
+            (Self::Upgrade, Self::Upgrade | Self::Refit | Self::Given)
+            | (
+                Self::Bundled | Self::Refit | Self::Given,
+                Self::Bundled | Self::Upgrade | Self::Refit | Self::Given,
+            ) => false,
+        }
     }
 
     /// The part of the plan that has its files, unless a hook installs it.

@@ -6,11 +6,12 @@
 //! as passed. Does not promise that a time means anything alone: compare medians and ratios of the
 //! same run.
 //!
-//! Read next: `contest.rs` (environments), `changes.rs` (large ones), `packages.rs` (many
-//! distributions), `engine.rs` (the engine alone), `budgets.rs`.
+//! Read next: `contest.rs` (environments), `changes.rs` (large ones), `packages.rs` and
+//! `carry.rs` (many distributions), `engine.rs` (the engine alone), `budgets.rs`.
 
 mod budgets;
 mod calls;
+mod carry;
 mod changes;
 mod contest;
 mod engine;
@@ -60,6 +61,7 @@ pub(crate) fn main(bench: &str) -> ExitCode {
     if bench != "engine" {
         changes::run(&settings, &mut report, &mut budgets);
         packages::run(&settings, &mut report, &mut budgets);
+        carry::run(&settings, &mut report, &mut budgets);
     }
     if bench != "upgrade" {
         engine::run(&settings, &mut report, &mut budgets);

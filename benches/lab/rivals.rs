@@ -34,6 +34,13 @@ impl Python {
         if let Some(path) = &settings.python {
             return Self::ask(path);
         }
+        Self::all()
+            .pop()
+            .or_else(|| Self::ask(Path::new("python3")))
+    }
+
+    /// Each minor version of `CPython` that bundles only pip, once.
+    pub(crate) fn all() -> Vec<Self> {
         let mut candidates = Vec::new();
         let home = std::env::var_os("HOME")
             .map(PathBuf::from)
@@ -50,8 +57,11 @@ impl Python {
         let known = candidates.iter().filter(|path| real(path));
         let mut known: Vec<Self> = known.filter_map(|path| Self::ask(path)).collect();
         known.retain(|python| python.minor() >= MINOR_MIN);
+        // Of several, the last one counts.
+        known.reverse();
         known.sort_by_key(Self::minor);
-        known.pop().or_else(|| Self::ask(Path::new("python3")))
+        known.dedup_by_key(|python| python.minor());
+        known
     }
 
     fn ask(path: &Path) -> Option<Self> {

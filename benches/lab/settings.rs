@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) files: usize,
     /// The number of distributions in an environment with many of them.
     pub(crate) distributions: usize,
+    /// The number of packages that are carried to another Python.
+    pub(crate) carried: usize,
     /// The interpreter, if one was named.
     pub(crate) python: Option<PathBuf>,
     /// Whether to check only that everything runs.
@@ -42,6 +44,7 @@ impl Settings {
             rounds: number("RVENV_ROUNDS").unwrap_or(rounds).max(1),
             files: number("RVENV_FILES").unwrap_or(files),
             distributions: number("RVENV_DISTRIBUTIONS").unwrap_or(distributions),
+            carried: if quick { 8 } else { 60 },
             python: std::env::var_os("RVENV_PYTHON").map(PathBuf::from),
             quick,
             write_docs: said("--write-docs"),

@@ -48,12 +48,19 @@ const SITE_PACKAGES: &str = "site-packages";
 pub struct Existing {
     /// Where it is.
     pub path: PathBuf,
+    /// What it has besides packages.
+    pub frame: Frame,
+    /// Its directories of packages, by path.
+    pub libs: Vec<Lib>,
+}
+
+/// The frame of an environment: what it consists of before any package is installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
     /// The content of its `pyvenv.cfg`.
     pub config: Config,
     /// The names of its interpreter and of pip.
     pub python: PythonNames,
-    /// Its directories of packages, by path.
-    pub libs: Vec<Lib>,
 }
 
 /// The interpreter that a name such as `python3.13t` or `pypy3.9` means.
@@ -132,20 +139,24 @@ impl Existing {
             [lib] => lib.flavour.as_ref().map(|flavour| flavour.minor),
             _ => None,
         };
-        let minor = self.config.minor().or_else(|| self.python.minor());
+        let minor = self
+            .frame
+            .config
+            .minor()
+            .or_else(|| self.frame.python.minor());
         let minor = minor.or_else(only)?;
         let mut known = self.libs.iter().filter_map(|lib| lib.flavour.as_ref());
         let own = known.find(|flavour| flavour.minor == minor);
         Some(
             own.cloned()
-                .unwrap_or_else(|| Flavour::of_config(&self.config, minor)),
+                .unwrap_or_else(|| Flavour::of_config(&self.frame.config, minor)),
         )
     }
 
     /// What markers may ask about its Python, which has this minor version.
     pub(crate) fn variables(&self, minor: u32) -> Variables {
         let short = format!("3.{minor}");
-        let full = self.config.version.as_deref().unwrap_or(&short);
+        let full = self.frame.config.version.as_deref().unwrap_or(&short);
         let full = full.split(".final").next().unwrap_or(full);
         let is_pypy = self.flavour().is_some_and(|flavour| flavour.is_pypy());
         variables(minor, full, if is_pypy { "pypy" } else { "cpython" })
@@ -154,14 +165,14 @@ impl Existing {
     /// The options that an upgrade keeps unless the caller sets them.
     #[must_use]
     pub fn choices(&self) -> Choices {
-        let linked = self.python.main().map(|file| match file {
+        let linked = self.frame.python.main().map(|file| match file {
             PythonFile::Linked { .. } | PythonFile::Dangling { .. } => true,
             PythonFile::Copied => false,
         });
         Choices {
-            system_site_packages: Some(self.config.system_site_packages),
+            system_site_packages: Some(self.frame.config.system_site_packages),
             symlinks: linked,
-            prompt: self.config.prompt.as_ref().map(|prompt| Prompt {
+            prompt: self.frame.config.prompt.as_ref().map(|prompt| Prompt {
                 asked: prompt.clone(),
                 // The file has the final text, even if it is `.`.
                 cwd_name: prompt.clone(),
@@ -238,7 +249,7 @@ impl Existing {
     /// Whether the current interpreter may use a library. The file and the link may disagree, since
     /// `venv` writes one and leaves the other; either counts.
     fn is_in_use(&self, lib: &Lib) -> bool {
-        let minors = [self.config.minor(), self.python.minor()];
+        let minors = [self.frame.config.minor(), self.frame.python.minor()];
         let Some(flavour) = &lib.flavour else {
             return true;
         };
@@ -335,8 +346,10 @@ impl Reader<'_> {
         let python = PythonNames::read(self.fs, root, self.path);
         Ok(Existing {
             path: self.path.to_owned(),
-            config,
-            python: python.map_err(|e| self.disk(e))?,
+            frame: Frame {
+                config,
+                python: python.map_err(|e| self.disk(e))?,
+            },
             libs,
         })
     }

@@ -37,7 +37,7 @@ pub(crate) use self::departed::{LIST_BYTES_MAX, departures, doubled};
 pub use self::dependencies::Unmet;
 use self::distribution_record::Site;
 pub use self::finding::{Change, Finding};
-pub use self::frame::Frame;
+pub use self::frame::FrameChecked;
 pub(crate) use self::frame::examine as examine_frame;
 pub use self::glance::{Glance, glance, installed};
 pub(crate) use self::open_within::{Sight, Within, has_lib64, place};
@@ -63,7 +63,7 @@ pub struct Verification {
     /// The distributions that rvenv published and another installer replaced or uninstalled.
     pub departed: Vec<Departed>,
     /// The frame against what exists.
-    pub frame: Frame,
+    pub frame: FrameChecked,
     /// Requirements that no installed distribution meets; no drift.
     pub unmet: Vec<Unmet>,
     /// Paths that nothing lists, directories not counted.
@@ -262,7 +262,7 @@ fn examine(
     fs: &dyn Fs,
     root: &Dir,
     (path, seen): (&Path, &Libs),
-) -> Result<(Frame, Vec<Unmet>), FsError> {
+) -> Result<(FrameChecked, Vec<Unmet>), FsError> {
     let (mut frame, unmet) = match Existing::with_libs(fs, root, path, seen.libs.clone()) {
         Ok(existing) => (
             frame::examine(fs, root, &existing)?,

@@ -103,7 +103,7 @@ impl Session<'_> {
         let existing = Existing::read(&self.fs, &root, env_dir);
         let existing = existing.map_err(|error| CheckFailed::Untrusted(Box::new(error)))?;
         let mut homes = existing.named();
-        homes.retain(|path| path.path().parent() == Some(&existing.config.home));
+        homes.retain(|path| path.path().parent() == Some(&existing.frame.config.home));
         let around = &self.world.surroundings;
         let checkout = Checkout::of(&[env_dir], around);
         let python = EnvAt::in_dir(env_dir).python;

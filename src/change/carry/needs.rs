@@ -63,7 +63,7 @@ pub(super) fn needs(
             let (then, now) = (holds(&old), holds(&new));
             if let (None, Some(name)) = (&then, &now)
                 && !has(name)
-                && !existing.config.system_site_packages
+                && !existing.frame.config.system_site_packages
             {
                 let bare = text.split(';').next().unwrap_or(text).trim().to_owned();
                 needs.missing.push((bare, distribution.to_string()));

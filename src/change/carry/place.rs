@@ -123,7 +123,7 @@ impl<'a> Places<'a> {
             .iter()
             .any(|env| env.join(self.context.bin_name()) == bin);
         let is_python =
-            Flavour::parse(name).is_some() || self.existing.python.pythons.contains_key(name);
+            Flavour::parse(name).is_some() || self.existing.frame.python.pythons.contains_key(name);
         (is_own && is_python && name != "python")
             .then(|| format!("{}/python", self.context.bin_path()))
     }

@@ -68,23 +68,27 @@ impl Existing {
         let mut paths = Vec::new();
         let mut names = Vec::new();
         if let Some(PythonFile::Linked { base, .. } | PythonFile::Dangling { target: base }) =
-            self.python.main()
+            self.frame.python.main()
         {
             names.extend(base.file_name().map(ToOwned::to_owned));
             paths.push(base.clone());
         }
         // A copy does not show which name of the base it was created by, but scripts are written
         // for that name.
-        let invoked = self.config.invoked.as_deref();
-        let of_home = invoked.filter(|python| python.parent() == Some(&self.config.home));
+        let invoked = self.frame.config.invoked.as_deref();
+        let of_home = invoked.filter(|python| python.parent() == Some(&self.frame.config.home));
         names.extend(of_home.and_then(Path::file_name).map(ToOwned::to_owned));
         let flavour = self.flavour();
         names.extend(flavour.iter().map(|flavour| flavour.to_string().into()));
         if let Some(flavour) = &flavour {
             names.extend([format!("{}3", flavour.stem), flavour.stem.clone()].map(Into::into));
         }
-        paths.extend(names.into_iter().map(|name| self.config.home.join(name)));
-        paths.extend(self.config.executables.iter().cloned());
+        paths.extend(
+            names
+                .into_iter()
+                .map(|name| self.frame.config.home.join(name)),
+        );
+        paths.extend(self.frame.config.executables.iter().cloned());
         let mut all: Vec<NamedByTarget> = Vec::new();
         for path in paths.into_iter().filter_map(NamedByTarget::new) {
             if !all.contains(&path) {
@@ -148,7 +152,7 @@ impl Existing {
         }
         Err(BaseError::Gone {
             path: self.path.clone(),
-            home: self.config.home.clone(),
+            home: self.frame.config.home.clone(),
             source: Box::new(InterpreterError::NotFound {
                 request: python.clone(),
                 tried: seen,

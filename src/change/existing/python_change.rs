@@ -40,7 +40,7 @@ impl PythonChange {
     pub fn between(existing: &Existing, plan: &Plan) -> Option<Self> {
         let from = EnvPython {
             flavour: existing.flavour()?,
-            version: existing.config.version.clone(),
+            version: existing.frame.config.version.clone(),
         };
         let to = EnvPython::planned(plan)?;
         from.differs(&to).then_some(Self { from, to })

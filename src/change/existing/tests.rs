@@ -214,7 +214,7 @@ fn names_of_the_interpreter_are_followed_to_their_end() {
     ] {
         scene.file(&format!("E/bin/{other}"), "");
     }
-    let found = scene.read().unwrap().python;
+    let found = scene.read().unwrap().frame.python;
     let linked = PythonFile::Linked {
         base: mypy,
         real: base.join("python3.11"),
@@ -260,7 +260,7 @@ fn names_that_would_lead_to_another_python_are_stale() {
         scene.file(&format!("E/bin/{name}"), "");
     }
     let stale = |layout: &Layout| -> Vec<String> {
-        let found = scene.read().unwrap().python.stale(layout).unwrap();
+        let found = scene.read().unwrap().frame.python.stale(layout).unwrap();
         found.iter().map(ToString::to_string).collect()
     };
     assert_eq!(

@@ -44,7 +44,7 @@ impl Merge<'_> {
                 }
             }
             kept.extend(self.not_asked_for(existing, &replaced)?);
-            match existing.python.stale(&self.context.layout) {
+            match existing.frame.python.stale(&self.context.layout) {
                 Ok(stale) => retired.extend(stale),
                 Err(error) => return Ok(Err(error.into())),
             }

@@ -21,7 +21,7 @@ use crate::build::activation::{self, Activation};
 use crate::build::hooks::Context;
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::existing::{Existing, Lib, PythonFile};
-use crate::change::verify::{Frame, has_lib64, place};
+use crate::change::verify::{FrameChecked, has_lib64, place};
 use crate::wheel::distributions::DistributionKind;
 use crate::wheel::record::{self, RowChange};
 use crate::wheel::shebang;
@@ -38,7 +38,7 @@ pub(super) struct FrameRepair<'a> {
     pub(super) root: &'a Dir,
     pub(super) existing: &'a Existing,
     /// What is wrong with it.
-    pub(super) frame: &'a Frame,
+    pub(super) frame: &'a FrameChecked,
     pub(super) context: &'a Context,
     /// The frame of a new environment.
     pub(super) fresh: &'a PlanBuilder,
@@ -63,7 +63,7 @@ struct Listed<'a> {
 pub(super) type Nodes = BTreeMap<RelPath, Node>;
 
 /// Whether the links to the interpreter and the configuration need a base.
-pub(super) fn needs_base(frame: &Frame) -> bool {
+pub(super) fn needs_base(frame: &FrameChecked) -> bool {
     let mut drift = frame.drift.iter();
     let is_of_base = |path: &str| path == "bin/python" || path == CONFIG_NAME;
     frame.base_lost.is_some() || drift.any(|found| is_of_base(&found.path))
@@ -95,7 +95,7 @@ impl FrameRepair<'_> {
         let old_bin = self.frame.moved_from.as_ref().map(|old| old.join("bin"));
         let executable = self.context.interpreter.executable.to_string_lossy();
         let env_exe = self.fresh.operations().get(&self.context.layout.env_exe);
-        for (name, file_of_name) in &self.existing.python.pythons {
+        for (name, file_of_name) in &self.existing.frame.python.pythons {
             let Some(path) = self.in_bin(name) else {
                 continue;
             };
@@ -119,7 +119,7 @@ impl FrameRepair<'_> {
             };
             nodes.insert(path, Node::Symlink { target });
         }
-        if self.existing.python.main().is_none() {
+        if self.existing.frame.python.main().is_none() {
             let of_python = |part: &str| part == "python";
             let fresh = self.fresh.operations().iter();
             let fresh = fresh.filter(|(_, operation)| of_python(&operation.part));
@@ -158,7 +158,7 @@ impl FrameRepair<'_> {
             env_dir,
             base: self.has_new_base.then_some((interpreter, layout)),
         };
-        edited(text, &self.existing.config, edit)
+        edited(text, &self.existing.frame.config, edit)
     }
 
     /// The activation scripts that exist, for this place.
@@ -231,7 +231,7 @@ impl FrameRepair<'_> {
     /// The interpreter of this environment with the same name, or `python`.
     fn own(&self, python: &Path) -> String {
         let name = python.file_name().and_then(OsStr::to_str);
-        let has = |name: &&str| self.existing.python.pythons.contains_key(*name);
+        let has = |name: &&str| self.existing.frame.python.pythons.contains_key(*name);
         let name = name.filter(has).unwrap_or("python");
         let path = self.in_bin(name);
         path.map_or_else(String::new, |path| self.context.absolute(&path))

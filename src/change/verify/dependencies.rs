@@ -57,7 +57,7 @@ pub(super) fn unmet(fs: &dyn Fs, root: &Dir, existing: &Existing) -> Result<Vec<
                 };
                 let installed = all.get(required.name.as_str()).copied();
                 let is_met = match installed {
-                    None => existing.config.system_site_packages,
+                    None => existing.frame.config.system_site_packages,
                     // A version that nothing says is no conflict.
                     Some(one) => required
                         .versions

@@ -32,7 +32,7 @@ const SYSTEM_BINS: [&str; 4] = ["/bin", "/usr/bin", "/usr/local/bin", "/opt/bin"
 
 /// What was found of the frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Frame {
+pub struct FrameChecked {
     /// Why there is no base interpreter; `None` if there is one.
     pub base_lost: Option<String>,
     /// The path that the environment was made for, if it is at another one.
@@ -50,17 +50,21 @@ pub struct Frame {
 ///
 /// # Errors
 /// The error of the disk.
-pub(crate) fn examine(fs: &dyn Fs, root: &Dir, existing: &Existing) -> Result<Frame, FsError> {
-    let mut frame = Frame {
+pub(crate) fn examine(
+    fs: &dyn Fs,
+    root: &Dir,
+    existing: &Existing,
+) -> Result<FrameChecked, FsError> {
+    let mut frame = FrameChecked {
         lost: lost(existing),
-        ..Frame::default()
+        ..FrameChecked::default()
     };
     check_base(existing, &mut frame);
-    let Ok(bin) = fs.open_dir(root, OsStr::new(&existing.python.bin_name)) else {
+    let Ok(bin) = fs.open_dir(root, OsStr::new(&existing.frame.python.bin_name)) else {
         return Ok(frame);
     };
     let env = NamedDir::of(&existing.path);
-    let stated = stated_place(fs, &bin).or_else(|| existing.config.made_for.clone());
+    let stated = stated_place(fs, &bin).or_else(|| existing.frame.config.made_for.clone());
     frame.moved_from = stated.filter(|stated| !env.is(stated));
     check_scripts(fs, &bin, &env, &mut frame)?;
     Ok(frame)
@@ -87,7 +91,11 @@ impl NamedDir {
 
 /// The minor version of the interpreter that the environment starts.
 fn minor(existing: &Existing) -> Option<u32> {
-    existing.python.minor().or_else(|| existing.config.minor())
+    existing
+        .frame
+        .python
+        .minor()
+        .or_else(|| existing.frame.config.minor())
 }
 
 fn lost(existing: &Existing) -> Vec<Distribution> {
@@ -108,11 +116,11 @@ fn lost(existing: &Existing) -> Vec<Distribution> {
     lost
 }
 
-fn check_base(existing: &Existing, frame: &mut Frame) {
-    let home = &existing.config.home;
+fn check_base(existing: &Existing, frame: &mut FrameChecked) {
+    let home = &existing.frame.config.home;
     let shown = |path: &Path| path.display().to_string();
-    let bin = existing.path.join(&existing.python.bin_name);
-    let (link, real) = match existing.python.main() {
+    let bin = existing.path.join(&existing.frame.python.bin_name);
+    let (link, real) = match existing.frame.python.main() {
         None => {
             frame.drift.push(Finding::missing("bin/python"));
             return;
@@ -153,7 +161,8 @@ fn check_base(existing: &Existing, frame: &mut Frame) {
         let finding = Finding::new("bin/python", Change::LinkTarget, detail);
         frame.drift.push(finding);
     }
-    if let (Some(of_link), Some(of_config)) = (existing.python.minor(), existing.config.minor())
+    if let (Some(of_link), Some(of_config)) =
+        (existing.frame.python.minor(), existing.frame.config.minor())
         && of_link != of_config
     {
         let detail = format!("names Python 3.{of_config}, and `bin/python` is Python 3.{of_link}");
@@ -164,7 +173,7 @@ fn check_base(existing: &Existing, frame: &mut Frame) {
 
 /// The interpreters in `home`, and those that `pyvenv.cfg` names besides, all links resolved.
 fn held<'a>(existing: &Existing, links: impl Iterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
-    let home = &existing.config.home;
+    let home = &existing.frame.config.home;
     let mut names: BTreeSet<String> = links
         .filter_map(|link| Some(link.file_name()?.to_str()?.to_owned()))
         .collect();
@@ -179,7 +188,7 @@ fn held<'a>(existing: &Existing, links: impl Iterator<Item = &'a PathBuf>) -> BT
     names.extend(known.map(str::to_owned));
     names.extend(existing.flavour().map(|flavour| flavour.to_string()));
     let of_home = names.iter().map(|name| home.join(name));
-    let found = of_home.chain(existing.config.executables.iter().cloned());
+    let found = of_home.chain(existing.frame.config.executables.iter().cloned());
     found
         .filter(|path| is_executable(path))
         .filter_map(|path| fs::canonicalize(path).ok())
@@ -216,7 +225,12 @@ fn stated_place(fs: &dyn Fs, bin: &Dir) -> Option<PathBuf> {
 }
 
 /// Compares the first lines of the scripts with the interpreters that exist.
-fn check_scripts(fs: &dyn Fs, bin: &Dir, env: &NamedDir, frame: &mut Frame) -> Result<(), FsError> {
+fn check_scripts(
+    fs: &dyn Fs,
+    bin: &Dir,
+    env: &NamedDir,
+    frame: &mut FrameChecked,
+) -> Result<(), FsError> {
     let own_bin = NamedDir::of(&env.path.join("bin"));
     for name in fs.list(bin)? {
         let Some(shown) = name.to_str() else { continue };

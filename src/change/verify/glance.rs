@@ -10,7 +10,7 @@
 use rvenv_journal::Target;
 use rvenv_journal::raw::DiskError as _;
 
-use super::{Frame, State, VerifyFailed, frame};
+use super::{FrameChecked, State, VerifyFailed, frame};
 use crate::change::existing::{Config, Existing, ExistingError, Libs};
 use crate::change::look_failed::LookFailed;
 use crate::wheel::installed::Installed;
@@ -23,7 +23,7 @@ pub struct Glance {
     /// Why the configuration cannot be read.
     pub fault: Option<String>,
     /// The frame against what exists.
-    pub frame: Frame,
+    pub frame: FrameChecked,
 }
 
 impl Glance {
@@ -60,14 +60,14 @@ pub fn glance(target: &Target<'_>) -> Result<Glance, VerifyFailed> {
     match Existing::with_libs(fs, &root, target.path(), seen.libs) {
         Ok(existing) => Ok(Glance {
             frame: frame::examine(fs, &root, &existing).map_err(disk)?,
-            config: Some(existing.config),
+            config: Some(existing.frame.config),
             fault: None,
         }),
         Err(ExistingError::Disk { source, .. }) => Err(disk(source).into()),
         Err(error) => Ok(Glance {
             config: None,
             fault: Some(error.to_string()),
-            frame: Frame::default(),
+            frame: FrameChecked::default(),
         }),
     }
 }

@@ -50,9 +50,9 @@ fn check(env: &Path, python: &Python, scratch: &Scratch) -> Existing {
         .flavour()
         .unwrap_or_else(|| panic!("{at}: no version"));
     assert_eq!((3, flavour.minor), python.version, "{at}");
-    assert!(!found.python.is_dangling(), "{at}");
-    assert!(found.python.pythons.contains_key("python"), "{at}");
-    assert!(!found.config.system_site_packages, "{at}");
+    assert!(!found.frame.python.is_dangling(), "{at}");
+    assert!(found.frame.python.pythons.contains_key("python"), "{at}");
+    assert!(!found.frame.config.system_site_packages, "{at}");
     let around = around(scratch);
     let base = ask(&python.path, &around);
     let layout = Layout::of(&base).unwrap();
@@ -61,7 +61,7 @@ fn check(env: &Path, python: &Python, scratch: &Scratch) -> Existing {
     let again = base_of(&found, &around).unwrap();
     assert_eq!(again.real_executable, base.real_executable, "{at}");
     assert_eq!(found.lost(&layout, &[]), [], "{at}");
-    assert_eq!(found.python.stale(&layout).unwrap(), [], "{at}");
+    assert_eq!(found.frame.python.stale(&layout).unwrap(), [], "{at}");
     found
 }
 
@@ -80,10 +80,10 @@ fn environments_of_every_interpreters_own_venv_are_understood() {
             scratch.run(&python.path, &arguments).ok();
             let found = check(&env, &python, &scratch);
             assert_eq!(found.choices().symlinks, Some(!copies));
-            let copied = found.python.main() == Some(&PythonFile::Copied);
+            let copied = found.frame.python.main() == Some(&PythonFile::Copied);
             assert_eq!(copied, copies, "{}", env.display());
             if python.at_least(8) {
-                assert_eq!(found.config.prompt.as_deref(), Some("it's"));
+                assert_eq!(found.frame.config.prompt.as_deref(), Some("it's"));
             }
         }
     }
@@ -201,7 +201,7 @@ fn environments_of_other_tools_are_understood() {
         let Some(tool) = tool(name) else { continue };
         scratch.run(&tool, arguments).ok();
         let found = check(Path::new(env), &python, &scratch);
-        assert_eq!(found.config.prompt.as_deref(), Some("it's"), "{name}");
+        assert_eq!(found.frame.config.prompt.as_deref(), Some("it's"), "{name}");
         fs::remove_dir_all(env).unwrap();
     }
 }
@@ -232,7 +232,7 @@ fn configurations_of_other_tools_are_understood() {
     for text in texts {
         fs::write(env.join("pyvenv.cfg"), &text).unwrap();
         let found = check(&env, &python, &scratch);
-        assert_eq!(found.config.prompt.as_deref(), Some("it's"), "{text}");
+        assert_eq!(found.frame.config.prompt.as_deref(), Some("it's"), "{text}");
     }
 }
 
@@ -267,7 +267,7 @@ fn the_base_is_the_same_version_from_elsewhere_when_the_old_one_is_gone() {
 
     // The base is gone.
     fs::remove_file(&python).unwrap();
-    assert!(read(&env).python.is_dangling());
+    assert!(read(&env).frame.python.is_dangling());
     let error = base(&around).unwrap_err().to_string();
     assert!(error.contains("--python"), "{error}");
     assert!(error.contains("python3.13 in `"), "{error}");

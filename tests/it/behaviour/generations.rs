@@ -7,28 +7,29 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::desk::{self, Desk};
 use crate::machine::{Ended, tree};
+use crate::sandbox::{self, Sandbox};
 
 /// An environment `E` with three generations of its configuration.
-fn kept() -> Option<Desk> {
-    let desk = desk::desk()?;
-    desk.verb("create", &["E"]).ok();
+fn kept() -> Option<Sandbox> {
+    let sandbox = sandbox::sandbox()?;
+    sandbox.verb("create", &["E"]).ok();
     for prompt in ["one", "two", "three"] {
-        desk.verb("create", &["E", "--prompt", prompt, "--keep"])
+        sandbox
+            .verb("create", &["E", "--prompt", prompt, "--keep"])
             .ok();
     }
-    Some(desk)
+    Some(sandbox)
 }
 
-fn generations(desk: &Desk, flags: &[&str]) -> Ended {
-    let env = desk.path("E");
+fn generations(sandbox: &Sandbox, flags: &[&str]) -> Ended {
+    let env = sandbox.path("E");
     let words = [&["generations", env.to_str().unwrap()], flags].concat();
-    desk.scratch.rvenv(&words)
+    sandbox.scratch.rvenv(&words)
 }
 
-fn json(desk: &Desk, flags: &[&str]) -> Value {
-    let said = generations(desk, &[flags, &["--json"]].concat()).ok();
+fn json(sandbox: &Sandbox, flags: &[&str]) -> Value {
+    let said = generations(sandbox, &[flags, &["--json"]].concat()).ok();
     serde_json::from_str(&said).unwrap()
 }
 
@@ -39,9 +40,9 @@ fn numbers(list: &Value) -> Vec<u64> {
 
 #[test]
 fn each_generation_is_listed_with_age_size_and_packages() {
-    let Some(desk) = kept() else { return };
-    let before = tree(&desk.path("E"));
-    let list = json(&desk, &[]);
+    let Some(sandbox) = kept() else { return };
+    let before = tree(&sandbox.path("E"));
+    let list = json(&sandbox, &[]);
     assert_eq!(list["format"], 1);
     assert_eq!(numbers(&list["generations"]), [1, 2, 3]);
     for one in list["generations"].as_array().unwrap() {
@@ -51,32 +52,38 @@ fn each_generation_is_listed_with_age_size_and_packages() {
         assert_eq!(one["differences"], Value::Array(Vec::new()), "{one}");
         assert_eq!(one["unreadable"], Value::Null, "{one}");
     }
-    let said = generations(&desk, &[]).ok();
+    let said = generations(&sandbox, &[]).ok();
     assert_eq!(said.lines().count(), 3, "{said}");
     assert!(said.contains("the same packages as now"), "{said}");
-    assert!(before == tree(&desk.path("E")), "listing wrote something");
+    assert!(
+        before == tree(&sandbox.path("E")),
+        "listing wrote something"
+    );
 }
 
 #[test]
 fn what_a_return_would_change_is_listed_by_package() {
-    let Some(desk) = kept() else { return };
-    let site = desk.path(&desk.site_packages("E"));
+    let Some(sandbox) = kept() else { return };
+    let site = sandbox.path(&sandbox.site_packages("E"));
     for info in ["alpha-2.0.dist-info", "beta-1.0.dist-info"] {
         fs::create_dir(site.join(info)).unwrap();
     }
-    let env = desk.path("E");
-    desk.verb("create", &["E", "--clear", "--keep"]).ok();
-    let site = desk.path(&desk.site_packages("E"));
+    let env = sandbox.path("E");
+    sandbox.verb("create", &["E", "--clear", "--keep"]).ok();
+    let site = sandbox.path(&sandbox.site_packages("E"));
     for info in ["alpha-1.0.dist-info", "gamma-1.0.dist-info"] {
         fs::create_dir(site.join(info)).unwrap();
     }
-    let said = desk.scratch.rvenv(&["status", env.to_str().unwrap()]).ok();
+    let said = sandbox
+        .scratch
+        .rvenv(&["status", env.to_str().unwrap()])
+        .ok();
     assert!(
         said.contains("2 packages; + beta 1.0, - gamma 1.0, ~ alpha 1.0 → 2.0")
             || said.contains("2 packages; ~ alpha 1.0 → 2.0, + beta 1.0, - gamma 1.0"),
         "{said}"
     );
-    let list = json(&desk, &[]);
+    let list = json(&sandbox, &[]);
     let differences = &list["generations"][0]["differences"];
     assert_eq!(differences[0]["name"], "alpha", "{differences}");
     assert_eq!(differences[0]["now"], "1.0", "{differences}");
@@ -86,22 +93,23 @@ fn what_a_return_would_change_is_listed_by_package() {
 
 #[test]
 fn pruning_deletes_all_but_the_newest_that_are_to_stay() {
-    let Some(desk) = kept() else { return };
-    let would = json(&desk, &["--prune", "--keep", "1", "--dry-run"]);
+    let Some(sandbox) = kept() else { return };
+    let would = json(&sandbox, &["--prune", "--keep", "1", "--dry-run"]);
     assert_eq!(numbers(&would["deleted"]), [1, 2]);
     assert_eq!(would["dry_run"], true);
-    assert_eq!(numbers(&json(&desk, &[])["generations"]), [1, 2, 3]);
-    let did = json(&desk, &["--prune", "--keep", "1"]);
+    assert_eq!(numbers(&json(&sandbox, &[])["generations"]), [1, 2, 3]);
+    let did = json(&sandbox, &["--prune", "--keep", "1"]);
     assert_eq!(numbers(&did["deleted"]), [1, 2]);
-    assert_eq!(numbers(&json(&desk, &[])["generations"]), [3]);
+    assert_eq!(numbers(&json(&sandbox, &[])["generations"]), [3]);
     // What stays still comes back.
-    let env = desk.path("E");
-    desk.scratch
+    let env = sandbox.path("E");
+    sandbox
+        .scratch
         .rvenv(&["rollback", env.to_str().unwrap()])
         .ok();
-    assert!(desk.read("E/pyvenv.cfg").contains("two"));
-    desk.works("E");
-    let ended = generations(&desk, &["--prune"]);
+    assert!(sandbox.read("E/pyvenv.cfg").contains("two"));
+    sandbox.works("E");
+    let ended = generations(&sandbox, &["--prune"]);
     assert!(
         ended.stderr.contains("Deleted 1 generation (3)"),
         "{}",
@@ -110,8 +118,8 @@ fn pruning_deletes_all_but_the_newest_that_are_to_stay() {
     ended.ok();
     let left: Vec<_> = fs::read_dir(env.join(".rvenv")).unwrap().collect();
     assert_eq!(left.len(), 1, "only the receipt: {left:?}");
-    desk.works("E");
-    let ended = generations(&desk, &["--prune"]);
+    sandbox.works("E");
+    let ended = generations(&sandbox, &["--prune"]);
     assert!(
         ended.stderr.contains("Deleted no generation"),
         "{}",
@@ -121,19 +129,19 @@ fn pruning_deletes_all_but_the_newest_that_are_to_stay() {
 
 #[test]
 fn pruning_by_age_spares_what_is_newer() {
-    let Some(desk) = kept() else { return };
-    let did = json(&desk, &["--prune", "--older-than", "1"]);
+    let Some(sandbox) = kept() else { return };
+    let did = json(&sandbox, &["--prune", "--older-than", "1"]);
     assert_eq!(numbers(&did["deleted"]), [0; 0]);
-    let old = filetime(&desk, 1);
+    let old = filetime(&sandbox, 1);
     assert!(old, "the time of a record can be set");
-    let did = json(&desk, &["--prune", "--older-than", "1"]);
+    let did = json(&sandbox, &["--prune", "--older-than", "1"]);
     assert_eq!(numbers(&did["deleted"]), [1]);
-    assert_eq!(numbers(&json(&desk, &[])["generations"]), [2, 3]);
+    assert_eq!(numbers(&json(&sandbox, &[])["generations"]), [2, 3]);
 }
 
 /// Makes a generation two days old.
-fn filetime(desk: &Desk, generation: u32) -> bool {
-    let record = desk.path(&format!("E/.rvenv/old-{generation}.journal"));
+fn filetime(sandbox: &Sandbox, generation: u32) -> bool {
+    let record = sandbox.path(&format!("E/.rvenv/old-{generation}.journal"));
     let past = std::time::SystemTime::now() - std::time::Duration::from_hours(48);
     let file = fs::OpenOptions::new().append(true).open(record).unwrap();
     file.set_modified(past).is_ok()
@@ -141,37 +149,37 @@ fn filetime(desk: &Desk, generation: u32) -> bool {
 
 #[test]
 fn a_generation_of_another_user_is_counted_and_says_so() {
-    let Some(desk) = kept() else { return };
-    let record = desk.path("E/.rvenv/old-1.journal");
+    let Some(sandbox) = kept() else { return };
+    let record = sandbox.path("E/.rvenv/old-1.journal");
     if std::os::unix::fs::chown(&record, Some(12), Some(34)).is_err() {
         println!("skipped: only root can give a file away");
         return;
     }
-    let list = json(&desk, &[]);
+    let list = json(&sandbox, &[]);
     assert_eq!(numbers(&list["generations"]), [1, 2, 3]);
     let why = list["generations"][0]["unreadable"].as_str().unwrap();
     assert!(why.contains("it belongs to user 12"), "{why}");
-    let said = generations(&desk, &[]).ok();
+    let said = generations(&sandbox, &[]).ok();
     assert!(said.contains("cannot be read"), "{said}");
-    let said = generations(&desk, &["--prune"]).failed(5);
+    let said = generations(&sandbox, &["--prune"]).failed(5);
     assert!(said.contains("generation 1 stays"), "{said}");
-    assert_eq!(numbers(&json(&desk, &[])["generations"]), [1]);
-    assert!(desk.path("E/.rvenv/old-1").exists());
+    assert_eq!(numbers(&json(&sandbox, &[])["generations"]), [1]);
+    assert!(sandbox.path("E/.rvenv/old-1").exists());
 }
 
 #[test]
 fn keep_and_older_than_need_prune() {
-    let Some(desk) = kept() else { return };
+    let Some(sandbox) = kept() else { return };
     for flags in [&["--keep", "1"][..], &["--older-than", "1"], &["--dry-run"]] {
-        generations(&desk, flags).failed(2);
+        generations(&sandbox, flags).failed(2);
     }
-    assert_eq!(numbers(&json(&desk, &[])["generations"]), [1, 2, 3]);
+    assert_eq!(numbers(&json(&sandbox, &[])["generations"]), [1, 2, 3]);
 }
 
 #[test]
 fn the_status_of_an_environment_says_what_it_is() {
-    let Some(desk) = kept() else { return };
-    let site = desk.path(&desk.site_packages("E"));
+    let Some(sandbox) = kept() else { return };
+    let site = sandbox.path(&sandbox.site_packages("E"));
     let info = site.join("alpha-2.0.dist-info");
     fs::create_dir(&info).unwrap();
     fs::write(info.join("INSTALLER"), "hand\n").unwrap();
@@ -180,9 +188,9 @@ fn the_status_of_an_environment_says_what_it_is() {
         r#"{"url": "file:///w/alpha"}"#,
     )
     .unwrap();
-    let env = desk.path("E");
+    let env = sandbox.path("E");
     let env = env.to_str().unwrap();
-    let text = desk.scratch.rvenv(&["status", env]).ok();
+    let text = sandbox.scratch.rvenv(&["status", env]).ok();
     for line in [
         "python: 3.",
         "prompt: three",
@@ -193,21 +201,21 @@ fn the_status_of_an_environment_says_what_it_is() {
         assert!(text.contains(line), "{line}: {text}");
     }
     assert!(!text.contains("alpha 2.0, by"), "{text}");
-    let text = desk.scratch.rvenv(&["status", "-v", env]).ok();
+    let text = sandbox.scratch.rvenv(&["status", "-v", env]).ok();
     assert!(
         text.contains("alpha 2.0, by hand, from file:///w/alpha"),
         "{text}"
     );
-    let said = desk.scratch.rvenv(&["status", "--json", env]).ok();
+    let said = sandbox.scratch.rvenv(&["status", "--json", env]).ok();
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(said["environment"]["packages"], 1);
     assert_eq!(said["environment"]["health"][0], "clean");
     assert_eq!(said["environment"]["distributions"], Value::Null);
     assert_eq!(said["generations"][0]["bytes"], Value::Null);
     // The frame is looked at, too.
-    fs::rename(desk.path("E"), desk.path("F")).unwrap();
-    let moved = desk.path("F");
-    let text = desk
+    fs::rename(sandbox.path("E"), sandbox.path("F")).unwrap();
+    let moved = sandbox.path("F");
+    let text = sandbox
         .scratch
         .rvenv(&["status", moved.to_str().unwrap()])
         .ok();

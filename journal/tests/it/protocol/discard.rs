@@ -28,7 +28,7 @@ fn kept() -> Vec<Case> {
         exchange: Support::Absent,
         ..Options::default()
     };
-    let swap = Case::of("swap", Publication::Swap);
+    let swap = Case::of("swap", Publication::Replace);
     let merge = Case::of("merge", Publication::Merge);
     let cases = [swap.clone(), swap.on(no_replace), merge];
     cases
@@ -261,7 +261,7 @@ fn a_generation_without_a_record_that_counts_is_not_deleted() {
 /// What is mounted in a generation is not deleted, and so neither is the generation.
 #[test]
 fn a_generation_with_something_mounted_in_it_is_not_deleted() {
-    let case = Case::of("swap", Publication::Swap).rolled(crate::publication::Verb::Rollback);
+    let case = Case::of("swap", Publication::Replace).rolled(crate::publication::Verb::Rollback);
     let disk = case.disk();
     let mount = format!("{PARENT}/{}/kept", name(&case));
     disk.set_mount_points(vec!["/".into(), mount.clone().into()]);

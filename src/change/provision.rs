@@ -288,7 +288,8 @@ impl ContentSource for Provision<'_> {
         let sources = || self.sources.iter();
         let stored = sources().find_map(|source| self.stored(source, wanted));
         let kept = || sources().find_map(|source| self.kept_bytecode(source, wanted));
-        if let Some(fetched) = stored.or_else(kept) {
+        let own = || self.own.bytes(wanted).map(Fetched::Bytes);
+        if let Some(fetched) = stored.or_else(kept).or_else(own) {
             return Ok(fetched);
         }
         for source in sources() {

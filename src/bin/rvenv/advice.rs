@@ -311,6 +311,12 @@ fn of_check(
              another one",
         );
     }
+    if let CheckFailed::Imports { .. } = failed {
+        told = told.hint(
+            "these modules do not work with the new Python: install another version of their \
+             packages, or uninstall them, and upgrade again",
+        );
+    }
     let changed = |kept: &&Kept| kept.why == WhyKept::Changed;
     if let Some(kept) = ending.kept.as_ref().filter(changed) {
         told.exit = Exit::NeedsPerson;

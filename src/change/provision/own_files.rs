@@ -46,7 +46,15 @@ pub(super) struct OwnFiles<'a> {
 
 struct Opened<'a> {
     walk: RefCell<Walk<'a>>,
-    by_digest: BTreeMap<Digest, Vec<RelPath>>,
+    by_digest: BTreeMap<Digest, Vec<Listed>>,
+}
+
+/// A file that a RECORD lists.
+struct Listed {
+    path: RelPath,
+    /// Whether it is in the directory of packages, which the new files have another one for. Any
+    /// other file keeps its path: it must be another object there, so that both can be exchanged.
+    may_be_linked: bool,
 }
 
 /// A file of the target, open by its directory.
@@ -84,12 +92,11 @@ impl<'a> OwnFiles<'a> {
         }
     }
 
-    /// The file with the wanted bytes, to be linked or copied; its bytes, if it has another mode or
-    /// time.
+    /// The file with the wanted bytes, mode and time, to be linked or copied.
     pub(super) fn fetch(&self, wanted: &Wanted) -> Option<Fetched> {
         let opened = self.opened()?;
-        let paths = opened.by_digest.get(&wanted.digest)?;
-        for path in paths {
+        let listed = opened.by_digest.get(&wanted.digest)?;
+        for Listed { path, .. } in listed.iter().filter(|listed| listed.may_be_linked) {
             let Some(file) = opened.look(self.fs, path).ok().flatten() else {
                 continue;
             };
@@ -114,15 +121,15 @@ impl<'a> OwnFiles<'a> {
                 });
             }
         }
-        self.bytes(wanted).map(Fetched::Bytes)
+        None
     }
 
     /// The wanted bytes, read from the first file that still has them.
     pub(super) fn bytes(&self, wanted: &Wanted) -> Option<Vec<u8>> {
         let opened = self.opened()?;
-        let paths = opened.by_digest.get(&wanted.digest)?;
-        paths.iter().find_map(|path| {
-            let file = opened.look(self.fs, path).ok()??;
+        let listed = opened.by_digest.get(&wanted.digest)?;
+        listed.iter().find_map(|listed| {
+            let file = opened.look(self.fs, &listed.path).ok()??;
             let bytes = self
                 .fs
                 .read_file(&file.dir, &file.name, FILE_BYTES_MAX)
@@ -133,8 +140,8 @@ impl<'a> OwnFiles<'a> {
 
     /// The file that should have the wanted bytes, if a RECORD lists one.
     pub(super) fn listed(&self, wanted: &Wanted) -> Option<String> {
-        let paths = self.opened()?.by_digest.get(&wanted.digest)?;
-        let path = Path::new(&self.target).join(paths.first()?.as_str());
+        let listed = self.opened()?.by_digest.get(&wanted.digest)?;
+        let path = Path::new(&self.target).join(listed.first()?.path.as_str());
         Some(path.to_string_lossy().into_owned())
     }
 
@@ -148,7 +155,7 @@ impl<'a> OwnFiles<'a> {
         }
         let root = self.fs.open_path(Path::new(&self.target)).ok()?;
         let mut walk = Walk::new(self.fs, &root);
-        let mut by_digest: BTreeMap<Digest, Vec<RelPath>> = BTreeMap::new();
+        let mut by_digest: BTreeMap<Digest, Vec<Listed>> = BTreeMap::new();
         for record in &self.records {
             let Some(dir) = walk.above(record).ok().flatten() else {
                 continue;
@@ -162,7 +169,11 @@ impl<'a> OwnFiles<'a> {
             };
             for (row, of) in record::rows(list.as_slice()).flatten() {
                 if let (Some(path), Hash::Sha256(digest)) = (lexical(&site, &row), of.hash) {
-                    by_digest.entry(digest).or_default().push(path);
+                    let may_be_linked = path.is_below(&site);
+                    by_digest.entry(digest).or_default().push(Listed {
+                        path,
+                        may_be_linked,
+                    });
                 }
             }
         }

@@ -7,4 +7,5 @@ pub mod caller;
 pub mod env_builder;
 pub mod host;
 mod lookups;
+pub mod mending;
 pub mod request;

@@ -39,7 +39,7 @@ use crate::change::installed_inputs;
 use crate::change::merge::{self, Lost, MergeError};
 use crate::change::provision::Known;
 use crate::change::prune::{self, Pruned};
-use crate::change::repair;
+use crate::change::repair::{self, Found};
 use crate::change::replaced::{self, Replaced};
 use crate::change::rollback::{self, Turn};
 use crate::python::bytecode::{Bytecode, Compiler};
@@ -247,9 +247,14 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
 ///
 /// # Errors
 /// See [`PlanFailed`].
-pub fn plan_repair(fs: &dyn Fs, hooks: &dyn Hooks, context: &Context) -> Result<Plan, PlanFailed> {
+pub fn plan_repair(
+    fs: &dyn Fs,
+    hooks: &dyn Hooks,
+    context: &Context,
+    found: &[Found],
+) -> Result<Plan, PlanFailed> {
     let target = Target::open(fs, Path::new(&context.env_dir), Parents::Require)?;
-    repair_at(&target, hooks, context)
+    repair_at(&target, hooks, context, found)
 }
 
 /// Repairs an environment; if it is still damaged then, or the check fails, undoes the repair.
@@ -259,7 +264,12 @@ pub fn plan_repair(fs: &dyn Fs, hooks: &dyn Hooks, context: &Context) -> Result<
 ///
 /// # Crash
 /// As [`create`].
-pub fn repair(run: &Run<'_>, hooks: &dyn Hooks, context: &Context) -> Result<Outcome, RunFailed> {
+pub fn repair(
+    run: &Run<'_>,
+    hooks: &dyn Hooks,
+    context: &Context,
+    found: &[Found],
+) -> Result<Outcome, RunFailed> {
     let path = Path::new(&context.env_dir);
     // Whatever was planned, the result decides: a repair that leaves damage is undone.
     let checker = || {
@@ -271,7 +281,7 @@ pub fn repair(run: &Run<'_>, hooks: &dyn Hooks, context: &Context) -> Result<Out
         ..*run
     };
     publish(run, path, known(run, context), &mut |ready| {
-        Ok(fresh(repair_at(ready.target(), hooks, context)?))
+        Ok(fresh(repair_at(ready.target(), hooks, context, found)?))
     })
 }
 
@@ -279,8 +289,9 @@ fn repair_at(
     target: &Target<'_>,
     hooks: &dyn Hooks,
     context: &Context,
+    found: &[Found],
 ) -> Result<Plan, PlanFailed> {
-    Ok(repair::repair(target, hooks, context)?.finish()?)
+    Ok(repair::repair(target, hooks, context, found)?.finish()?)
 }
 
 /// What a rollback did.

@@ -19,39 +19,33 @@
 
 mod config_edit;
 mod frame;
+mod needs;
 mod published;
+mod subject;
+mod survey;
+mod whole;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
-use rvenv_journal::raw::{
-    DiskError, ENGINE_DIR, Effect, PlanError, PublishedPath, RECEIPT_NAME, counted,
-};
-use rvenv_journal::{
-    Content, Mode, Node, Operation, Parents, PlanBuilder, Publication, RelPath, Target, observe,
-};
+use rvenv_journal::fs::{Dir, Fs, FsError};
+use rvenv_journal::raw::{DiskError as _, Effect, PlanError, PublishedPath, counted};
+use rvenv_journal::{Parents, Publication, RelPath, Target, observe};
 use thiserror::Error;
 
-use self::frame::{FrameRepair, Nodes};
-use self::published::Published;
+pub use self::needs::{Need, Origin, needs};
+use self::subject::Subject;
+pub use self::whole::{Found, modules};
 use crate::build::checks::CheckFailed;
 use crate::build::hooks::{self, Context, Hooks};
-use crate::build::pyvenv_cfg::CONFIG_NAME;
-use crate::change::existing::{Existing, ExistingError};
+use crate::change::existing::Existing;
 use crate::change::installed_inputs;
 use crate::change::look_failed::LookFailed;
 use crate::change::merge::{MergeError, Merged, receipt_in, redate};
-use crate::change::verify::{
-    Departed, Verification, VerifyFailed, departures, doubled, examine_frame, verify,
-};
+use crate::change::verify::{Departed, Verification, departures, examine_frame, verify};
 use crate::python::NamedByTarget;
 use crate::python::bytecode::path::is_bytecode;
-use crate::wheel::distributions::{Distribution, DistributionKind};
-
-/// The part of the plan that has what a repair writes, beside the parts of the hooks.
-const PART: &str = "repair";
+use crate::wheel::distributions::Distribution;
+use crate::wheel::download::Release;
 
 /// Why a repair is impossible.
 #[derive(Debug, Error)]
@@ -80,16 +74,13 @@ pub enum RepairError {
     /// published.
     #[error("the pyvenv.cfg of `{0}` is lost, and with it the options that it was made with")]
     NoChoices(PathBuf),
-    /// A damaged distribution, with another version of it beside it.
-    #[error(
-        "`{target}` has two versions of a distribution, {}, and a repair would mix them",
-        versions.join(" and ")
-    )]
-    TwoVersions {
+    /// Damaged distributions of which there is no wheel.
+    #[error("{} of `{target}` cannot be mended:{}", counted(packages.len(), "package"), listed(packages))]
+    NoWheel {
         /// The target.
         target: PathBuf,
-        /// The version that was published and the other one, each with its name.
-        versions: [String; 2],
+        /// The distributions.
+        packages: Vec<NoWheel>,
     },
     /// The interpreter is of another minor version or implementation.
     #[error("`{target}` is an environment of {python}, and {found}")]
@@ -123,6 +114,25 @@ pub enum RepairError {
     /// A system call failed.
     #[error(transparent)]
     Disk(#[from] LookFailed),
+}
+
+/// A damaged distribution of which there is no wheel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoWheel {
+    /// Which one.
+    pub release: Release,
+    /// Why there is no wheel.
+    pub reason: String,
+    /// What to pass to pip in order to install it again.
+    pub again: Vec<String>,
+}
+
+fn listed(packages: &[NoWheel]) -> String {
+    let line = |one: &NoWheel| {
+        let Release { name, version } = &one.release;
+        format!("\n  {name} {version}: {}", one.reason)
+    };
+    packages.iter().map(line).collect()
 }
 
 fn few(paths: &[String]) -> String {
@@ -173,6 +183,8 @@ pub struct Symptoms {
     pub base_lost: Option<String>,
     /// The distributions in the directory of another minor version.
     pub lost: Vec<Distribution>,
+    /// The paths, below the environment, that pip hides while it uninstalls, and that it left.
+    pub hidden: Vec<PathBuf>,
 }
 
 /// Finds what is wrong with an environment, without reading the files of its distributions.
@@ -193,6 +205,7 @@ pub fn symptoms(fs: &dyn Fs, root: &Dir, path: &Path) -> Result<Symptoms, FsErro
         symptoms.is_copy = fs.open_path(old).is_ok();
         symptoms.moved_pth = frame::moved_pth(fs, root, &existing, old)?;
     }
+    symptoms.hidden = survey::hidden(fs, root, &existing)?;
     symptoms.moved_from = frame.moved_from;
     symptoms.base_lost = frame.base_lost;
     symptoms.lost = frame.lost;
@@ -207,41 +220,60 @@ pub fn repair(
     target: &Target<'_>,
     hooks: &dyn Hooks,
     context: &Context,
+    found: &[Found],
 ) -> Result<Merged, RepairError> {
     let disk = LookFailed::disk(target.path());
     let fs = target.disk();
     let root = target.root().map_err(disk)?;
-    let mut sick = Sick::read(target, root)?;
-    sick.check(context)?;
-    let receipt = sick.published.as_ref().map(|published| &published.receipt);
+    let mut subject = Subject::read(target, root)?;
+    subject.check(context)?;
+    let survey = subject.survey()?;
+    let receipt = subject
+        .published
+        .as_ref()
+        .map(|published| &published.receipt);
     let context = &published::with_published_pip(context, receipt);
     let mut fresh = hooks::build(hooks, context).map_err(MergeError::from)?;
-    let nodes = sick.nodes(context, &mut fresh)?;
-    let mut draft = sick.start(context, &fresh)?;
-    if let Some(published) = &sick.published {
-        published.plan(target, (&fresh, &nodes), &mut draft)?;
+    if let Some(published) = &mut subject.published {
+        published.renew(&fresh);
+    }
+    let whole = subject.whole(context, &fresh, (&survey, found))?;
+    let nodes = subject.nodes(context, &mut fresh, &whole.taken)?;
+    let mut draft = subject.start(context, &fresh)?;
+    subject.add_whole(&mut draft, &whole)?;
+    if let Some(published) = &subject.published {
+        published.plan(target, (&fresh, &nodes, &whole.taken), &mut draft)?;
     }
     for (path, node) in nodes {
-        sick.add(context, &mut draft, (path, node))?;
+        subject.add(context, &mut draft, (path, node))?;
     }
-    if sick.published.is_none() && !draft.operations().is_empty() {
-        sick.add_distributions(context, &mut draft)?;
+    if subject.published.is_none() && !draft.operations().is_empty() {
+        subject.add_distributions(context, &mut draft)?;
     }
-    let installed = installed_inputs::inputs(target, &sick.root, &context.env_dir, None);
+    for path in &whole.retired {
+        if !draft.operations().contains_key(path) {
+            draft.retire(path.clone())?;
+        }
+    }
+    let installed = installed_inputs::inputs(target, &subject.root, &context.env_dir, None);
     for input in installed.map_err(disk)? {
         draft.add_input(input);
     }
     let seen = observe(fs, target.place(), draft.operations(), draft.retired()).map_err(disk)?;
-    redate(fs, &sick.root, &mut draft, &seen).map_err(disk)?;
+    redate(fs, &subject.root, &mut draft, &seen).map_err(disk)?;
     let is_changed = draft
         .effects(&seen)
-        .any(|(_, effect)| effect != Effect::Keep);
-    let has_drift = sick
+        .any(|(_, effect)| effect != Effect::Keep)
+        || draft
+            .retired()
+            .iter()
+            .any(|path| seen.paths.contains_key(path));
+    let has_drift = subject
         .published
         .as_ref()
         .is_some_and(|p| !p.drifted.is_empty());
     if !is_changed && !has_drift {
-        sick.nothing_left(target)?;
+        subject.nothing_left(target)?;
     }
     let publication = if is_changed || has_drift {
         Publication::Merge
@@ -294,271 +326,4 @@ fn damage(found: &Verification) -> Vec<String> {
     let drift = drift.into_iter().flatten();
     all.extend(drift.map(|found| format!("{} {}", found.path, found.detail)));
     all
-}
-
-/// An environment to repair, as it is.
-struct Sick<'a> {
-    fs: &'a dyn Fs,
-    root: Dir,
-    path: PathBuf,
-    /// What rvenv published; `None` if another tool made the environment.
-    published: Option<Published>,
-    /// What the environment says about itself; `None` if its `pyvenv.cfg` is damaged.
-    existing: Option<Existing>,
-    found: Verification,
-}
-
-impl<'a> Sick<'a> {
-    fn read(target: &Target<'a>, root: Dir) -> Result<Self, RepairError> {
-        let fs = target.disk();
-        let path = target.path().to_path_buf();
-        let disk = LookFailed::disk(target.path());
-        let found = verify(target).map_err(|error| match error {
-            VerifyFailed::Disk(failed) => RepairError::Disk(failed),
-            VerifyFailed::Absent(path) | VerifyFailed::NotAnEnvironment(path) => {
-                MergeError::NoEnvironment(path).into()
-            }
-        })?;
-        let receipt = receipt_in(fs, &root);
-        if receipt.is_none() && has_receipt(fs, &root) {
-            return Err(RepairError::NoReceipt(path));
-        }
-        let published = receipt.map(|receipt| Published::read(fs, &root, receipt));
-        let published = published.transpose().map_err(disk)?;
-        let existing = match Existing::read(fs, &root, &path) {
-            Ok(existing) => Some(existing),
-            Err(ExistingError::NoConfig(_) | ExistingError::Config { .. })
-                if published.is_some() =>
-            {
-                None
-            }
-            Err(error) => return Err(MergeError::from(error).into()),
-        };
-        Ok(Self {
-            fs,
-            root,
-            path,
-            published,
-            existing,
-            found,
-        })
-    }
-
-    /// Refuses what a repair cannot do.
-    fn check(&self, context: &Context) -> Result<(), RepairError> {
-        let target = || self.path.clone();
-        let refused = self
-            .existing
-            .as_ref()
-            .and_then(|e| e.refuses(&context.interpreter));
-        if let Some(found) = refused {
-            let flavour = self.existing.as_ref().and_then(Existing::flavour);
-            return Err(RepairError::OtherPython {
-                target: target(),
-                python: flavour
-                    .map(|flavour| flavour.to_string())
-                    .unwrap_or_default(),
-                found,
-            });
-        }
-        let Some(published) = self.published.as_ref().filter(|p| !p.drifted.is_empty()) else {
-            return Ok(());
-        };
-        let two = doubled(self.fs, &self.root, &published.receipt);
-        if let Some(two) = two.map_err(|source| self.disk(source))?.pop() {
-            let other = two.replacement.as_ref().map(ToString::to_string);
-            return Err(RepairError::TwoVersions {
-                target: target(),
-                versions: [two.published.to_string(), other.unwrap_or_default()],
-            });
-        }
-        let modes = published::modes(&published.receipt, &published.drifted);
-        if modes.is_empty() {
-            return Ok(());
-        }
-        Err(RepairError::Modes {
-            target: target(),
-            paths: modes,
-        })
-    }
-
-    /// What changes in the frame, and in the scripts and lists of the distributions.
-    fn nodes(&mut self, context: &Context, fresh: &mut PlanBuilder) -> Result<Nodes, RepairError> {
-        let (none, nothing) = (BTreeSet::new(), BTreeMap::new());
-        if let Some(published) = &mut self.published {
-            published.renew(fresh);
-        }
-        let published = self.published.as_ref();
-        let is_config_damaged = published.is_some_and(|p| p.drifted.contains_key(CONFIG_NAME));
-        if let Some(published) = published.filter(|_| is_config_damaged) {
-            let old = self
-                .found
-                .frame
-                .moved_from
-                .as_ref()
-                .and_then(|old| old.to_str());
-            let old = old.map(|old| Context {
-                env_dir: old.to_owned(),
-                ..context.clone()
-            });
-            let contexts: Vec<&Context> = std::iter::once(context).chain(&old).collect();
-            let is_lost = self.existing.is_none();
-            if !published::restore_config(&contexts, &published.receipt, fresh) && is_lost {
-                return Err(RepairError::NoChoices(self.path.clone()));
-            }
-        }
-        let Some(existing) = &self.existing else {
-            return Ok(Nodes::new());
-        };
-        let repair = FrameRepair {
-            fs: self.fs,
-            root: &self.root,
-            existing,
-            frame: &self.found.frame,
-            context,
-            fresh,
-            has_new_base: frame::needs_base(&self.found.frame)
-                && !published.is_some_and(Published::has_base),
-            restored: published.map_or(&nothing, |published| &published.drifted),
-            taken: published.map_or(&none, |published| &published.renewed),
-        };
-        let mut nodes = repair.nodes().map_err(|source| self.disk(source))?;
-        if is_config_damaged && let Ok(path) = RelPath::new(CONFIG_NAME) {
-            nodes.remove(&path);
-            let restored = published::inline(fresh, &path).map(|text| repair.edited(text));
-            if let Some(text) = restored {
-                fresh.adopt_content(&path, text.into_bytes());
-            }
-        }
-        Ok(nodes)
-    }
-
-    /// A plan for the existing directory, with nothing in it.
-    fn start(&self, context: &Context, fresh: &PlanBuilder) -> Result<PlanBuilder, RepairError> {
-        let root = match &self.published {
-            Some(published) => published.receipt.root_mode,
-            None => self.fs.meta_of(&self.root).map_err(|e| self.disk(e))?.mode & 0o777,
-        };
-        let mut draft = PlanBuilder::new(&context.env_dir, published::mode(root)?)?;
-        for input in fresh.inputs() {
-            draft.add_input(input.clone());
-        }
-        draft.set_order(fresh.order().to_vec());
-        if self.published.as_ref().is_some_and(|p| p.receipt.is_shared) {
-            draft.share();
-        }
-        Ok(draft)
-    }
-
-    /// Plans a path, and the directories above it as they are.
-    fn add(
-        &self,
-        context: &Context,
-        draft: &mut PlanBuilder,
-        (path, node): (RelPath, Node),
-    ) -> Result<(), RepairError> {
-        let mut dir = Some(self.root.clone());
-        let components: Vec<&str> = path.components().collect();
-        let above = components.len().saturating_sub(1);
-        for depth in 1..=above {
-            let at = RelPath::new(&components.get(..depth).unwrap_or_default().join("/"));
-            let at = at.map_err(MergeError::from)?;
-            let opened = dir.and_then(|dir| self.fs.open_dir(&dir, OsStr::new(at.name())).ok());
-            if !draft.operations().contains_key(&at) {
-                let meta = opened.as_ref().map(|dir| self.fs.meta_of(dir)).transpose();
-                let meta = meta.map_err(|source| self.disk(source))?;
-                let mode = match meta {
-                    Some(meta) => published::mode(meta.mode & 0o777)?,
-                    None => context.dir_mode(),
-                };
-                draft.add(at, operation(Node::Dir { mode }))?;
-            }
-            dir = opened;
-        }
-        Ok(draft.add(path, operation(node))?)
-    }
-
-    /// Plans the list of every distribution to stay, so that the first receipt of an environment
-    /// that another tool made has them all.
-    fn add_distributions(
-        &self,
-        context: &Context,
-        draft: &mut PlanBuilder,
-    ) -> Result<(), RepairError> {
-        let libs = self.existing.iter().flat_map(|existing| &existing.libs);
-        for lib in libs {
-            for distribution in &lib.distributions {
-                let info = lib.path.join(&distribution.dir).map_err(MergeError::from)?;
-                let list = match distribution.kind {
-                    DistributionKind::DistInfo => info.join("RECORD").map_err(MergeError::from)?,
-                    DistributionKind::EggInfo | DistributionKind::EggLink => info,
-                };
-                if draft.operations().contains_key(&list) {
-                    continue;
-                }
-                let node = kept(self.fs, &self.root, &list).map_err(|e| self.disk(e))?;
-                if let Some(node) = node {
-                    self.add(context, draft, (list, node))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses to call an environment repaired that is not.
-    fn nothing_left(&self, target: &Target<'_>) -> Result<(), RepairError> {
-        let what = damage(&self.found);
-        if what.is_empty() {
-            return Ok(());
-        }
-        Err(RepairError::Left {
-            target: target.path().to_path_buf(),
-            paths: what,
-        })
-    }
-
-    fn disk(&self, source: FsError) -> RepairError {
-        LookFailed::of_disk(&self.path, source).into()
-    }
-}
-
-fn operation(node: Node) -> Operation {
-    Operation {
-        part: PART.into(),
-        // Files are mended one by one, whatever group they came with.
-        group: None,
-        node,
-    }
-}
-
-/// A file or directory as it is; `None` for anything else.
-fn kept(fs: &dyn Fs, root: &Dir, path: &RelPath) -> Result<Option<Node>, FsError> {
-    let mut dir = root.clone();
-    if let Some(above) = path.parent() {
-        for component in above.components() {
-            dir = fs.open_dir(&dir, OsStr::new(component))?;
-        }
-    }
-    let name = OsStr::new(path.name());
-    let meta = fs.meta(&dir, name)?;
-    let with_mode = meta.and_then(|meta| Some((Mode::new(meta.mode & 0o777).ok()?, meta)));
-    Ok(match with_mode {
-        Some((mode, meta)) if meta.kind == Kind::File => Some(Node::File {
-            mode,
-            mtime: None,
-            content: Content::Object {
-                digest: fs.digest_file(&dir, name)?,
-                len: meta.len,
-            },
-        }),
-        Some((mode, meta)) if meta.kind == Kind::Dir => Some(Node::Dir { mode }),
-        Some(_) | None => None,
-    })
-}
-
-/// Whether something is in the place of a receipt.
-fn has_receipt(fs: &dyn Fs, root: &Dir) -> bool {
-    let inner = fs.open_dir(root, OsStr::new(ENGINE_DIR));
-    let receipt = inner.and_then(|inner| fs.meta(&inner, OsStr::new(RECEIPT_NAME)));
-    receipt.is_ok_and(|receipt| receipt.is_some())
 }

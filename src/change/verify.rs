@@ -33,7 +33,7 @@ use thiserror::Error;
 
 pub use self::departed::Departed;
 use self::departed::{Departures, is_published};
-pub(crate) use self::departed::{LIST_BYTES_MAX, departures, doubled};
+pub(crate) use self::departed::{LIST_BYTES_MAX, departures};
 pub use self::dependencies::Unmet;
 use self::distribution_record::Site;
 pub use self::finding::{Change, Finding};
@@ -46,6 +46,7 @@ use self::unlisted_paths::Known;
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::existing::{Existing, ExistingError, Lib, Libs};
 use crate::change::look_failed::LookFailed;
+use crate::wheel::distributions::Distribution;
 use crate::wheel::installed::Installed;
 
 /// The result of verifying an environment.
@@ -321,4 +322,23 @@ fn check_distributions(
         }
     }
     Ok((checked, listed))
+}
+
+/// Compares one distribution with its own list alone, whatever the receipt says; also returns the
+/// listed paths that exist.
+pub(crate) fn check_distribution(
+    fs: &dyn Fs,
+    root: &Dir,
+    site_packages: &str,
+    distribution: &Distribution,
+) -> (Vec<Finding>, BTreeSet<String>) {
+    let site = Site {
+        fs,
+        root,
+        path: site_packages,
+        lib64: has_lib64(fs, root),
+        managed: &Managed::default(),
+    };
+    let outcome = site.check(distribution);
+    (outcome.findings, outcome.listed)
 }

@@ -29,7 +29,6 @@ use crate::build::supply::{Supply, Why};
 use crate::change::carry::Companions;
 use crate::change::existing::{BaseError, Existing, ExistingError};
 use crate::change::provision::{self, BytecodeFailed, Shelf};
-use crate::change::repair::{has_published_bytecode, published_base};
 use crate::python::{
     self, Checkout, Control, Interpreter, InterpreterError, NamedByTarget, Purpose, Request,
     Surroundings, Wanted,
@@ -80,6 +79,14 @@ impl AskedPython {
                 request: named,
                 variable: None,
             }),
+        }
+    }
+
+    /// The interpreter that the caller names, whatever the variable says.
+    pub(super) fn named(named: &Request) -> Self {
+        Self {
+            request: named.clone(),
+            variable: None,
         }
     }
 
@@ -302,53 +309,6 @@ impl Caller<'_> {
         }
     }
 
-    /// The context of a repair: what the environment says about itself, or else what its receipt
-    /// says.
-    ///
-    /// Bytecode is restored if it was published.
-    ///
-    /// # Errors
-    /// See [`RequestFailed`].
-    pub fn prepare_repair(
-        &self,
-        env_dir: &str,
-        named: &Request,
-        purpose: Purpose,
-    ) -> Result<Context, RequestFailed> {
-        let path = Path::new(env_dir);
-        let (root, real) = self.open_existing(path)?;
-        let compile_bytecode = has_published_bytecode(self.fs, &root);
-        let purpose = at_work(purpose, compile_bytecode);
-        let existing = match Existing::read(self.fs, &root, &real) {
-            Ok(existing) => Ok(existing),
-            Err(error @ (ExistingError::NoConfig(_) | ExistingError::Config { .. })) => Err(error),
-            Err(error) => return Err(error.into()),
-        };
-        let choices = existing.as_ref().map(Existing::choices);
-        let choices = choices.unwrap_or_default();
-        let interpreter = match (named, existing) {
-            (Request::Default, Ok(existing)) => self.base_of(&existing, path, purpose)?,
-            (Request::Default, Err(error)) => {
-                let base = published_base(self.fs, &root).ok_or(error)?;
-                self.find_published(&base, [path, &real], purpose)?
-            }
-            (named, _) => {
-                let asked = AskedPython {
-                    request: named.clone(),
-                    variable: None,
-                };
-                self.find(&asked, path)?
-            }
-        };
-        let options = choices.over(Options {
-            compile_bytecode,
-            ..Options::default()
-        });
-        let mut context = self.context(env_dir, interpreter, options)?;
-        self.compile(&mut context)?;
-        Ok(context)
-    }
-
     /// Searches for the wanted interpreter; the project of `target` may decide.
     ///
     /// # Errors
@@ -368,11 +328,15 @@ impl Caller<'_> {
         self.with_control(|control| find(&wanted, &self.host.surroundings, control))
     }
 
-    fn find(&self, asked: &AskedPython, target: &Path) -> Result<Interpreter, InterpreterError> {
+    pub(super) fn find(
+        &self,
+        asked: &AskedPython,
+        target: &Path,
+    ) -> Result<Interpreter, InterpreterError> {
         self.look(asked, target, python::find_wanted)
     }
 
-    fn base_of(
+    pub(super) fn base_of(
         &self,
         existing: &Existing,
         env_dir: &Path,
@@ -384,7 +348,7 @@ impl Caller<'_> {
     }
 
     /// The interpreter that a receipt names.
-    fn find_published(
+    pub(super) fn find_published(
         &self,
         base: &NamedByTarget,
         targets: [&Path; 2],
@@ -395,7 +359,7 @@ impl Caller<'_> {
         self.with_control(|control| python::find_named(base, &checkout, purpose, around, control))
     }
 
-    fn open_existing(&self, env_dir: &Path) -> Result<(Dir, PathBuf), RequestFailed> {
+    pub(super) fn open_existing(&self, env_dir: &Path) -> Result<(Dir, PathBuf), RequestFailed> {
         let target = Target::open(self.fs, env_dir, Parents::Require)?;
         let root = target
             .root()
@@ -406,7 +370,7 @@ impl Caller<'_> {
         Ok((root, target.path().to_path_buf()))
     }
 
-    fn context(
+    pub(super) fn context(
         &self,
         env_dir: &str,
         interpreter: Interpreter,
@@ -425,7 +389,7 @@ impl Caller<'_> {
     }
 
     /// Compiles bytecode for what will be planned, if it is wanted.
-    fn compile(&self, context: &mut Context) -> Result<(), BytecodeFailed> {
+    pub(super) fn compile(&self, context: &mut Context) -> Result<(), BytecodeFailed> {
         if !context.options.compile_bytecode {
             return Ok(());
         }
@@ -439,7 +403,7 @@ impl Caller<'_> {
 
 /// A plan that is only shown still needs an interpreter at work if wheels are downloaded or
 /// compiled for it.
-fn at_work(purpose: Purpose, is_at_work: bool) -> Purpose {
+pub(super) fn at_work(purpose: Purpose, is_at_work: bool) -> Purpose {
     match purpose {
         Purpose::Show if is_at_work => Purpose::ShowAtWork,
         Purpose::Show | Purpose::ShowAtWork | Purpose::Change => purpose,

@@ -180,8 +180,18 @@ fn parse_len(text: &str) -> Result<Option<u64>, &'static str> {
         .map_err(|_| "its length is not a number")
 }
 
+/// The hashes and lengths in a list, by path; unusable rows are left out.
+pub(crate) fn sums(list: &[u8]) -> BTreeMap<String, Option<(Digest, u64)>> {
+    let sum = |row: Row| match (row.hash, row.len) {
+        (Hash::Sha256(digest), Some(len)) => Some((digest, len)),
+        (Hash::Absent | Hash::Sha256(_) | Hash::Other(_), _) => None,
+    };
+    let rows = rows(list).filter_map(Result::ok);
+    rows.map(|(path, row)| (path, sum(row))).collect()
+}
+
 /// Writes rows; a row of a file without a hash has no length either.
-pub(super) fn write(rows: &BTreeMap<String, Option<(Digest, u64)>>) -> Vec<u8> {
+pub(crate) fn write(rows: &BTreeMap<String, Option<(Digest, u64)>>) -> Vec<u8> {
     let mut text = String::with_capacity(rows.len() * 110);
     for (path, sum) in rows {
         push_row(

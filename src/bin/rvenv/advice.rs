@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
+use rvenv::activation::quote_posix;
 use rvenv::checks::CheckFailed;
 use rvenv::environment::{PlanFailed, RunFailed};
 use rvenv::existing::ExistingError;
@@ -26,7 +27,7 @@ use rvenv_journal::{
     Aftermath, ContentError, PrepareError, PublishFailed, ReadyError, RollbackError, StageFailed,
 };
 
-use crate::shell_words::arguments;
+use crate::shell_words::{arguments, word};
 
 mod cache;
 mod interpreter;
@@ -442,8 +443,16 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
             "`rvenv create` with the options that you want writes it again, and keeps everything \
              else",
         ),
-        RepairError::TwoVersions { .. } => CliError::of(Exit::Precondition, failed)
-            .hint("uninstall both with pip and install one of them again, then repair"),
+        RepairError::NoWheel { target, packages } => {
+            let again = packages.iter().flat_map(|one| &one.again);
+            let words: Vec<String> = again.map(|again| escape(&quote_posix(again))).collect();
+            let python = word(&target.join("bin/python").to_string_lossy());
+            CliError::of(Exit::Precondition, failed).hint(format!(
+                "name where wheels are with `--find-links` or `--index-url`, or run `{python} -m \
+                 pip install --force-reinstall --no-deps {}`",
+                words.join(" ")
+            ))
+        }
         RepairError::OtherPython { .. } => CliError::of(Exit::Precondition, failed).hint(
             "a repair keeps the minor version, and with it the packages: `rvenv upgrade` changes it",
         ),

@@ -180,14 +180,16 @@ pub(crate) enum Command {
     /// Writes nothing. Each path that rvenv published is compared with the receipt, and each file
     /// that an installed distribution lists in its RECORD with that list; bytecode and files that
     /// no list names are no difference. Works without a receipt too, for environments of
-    /// `python -m venv`. Exits with 4 when something differs; `rvenv repair` restores what rvenv
-    /// published.
+    /// `python -m venv`. Exits with 4 when something is damaged, moved or lost; `rvenv repair`
+    /// mends it.
     Verify(Deferred<LookArgs>),
-    /// Restore what was changed or lost, from the receipt
+    /// Mend what is damaged, moved, or has lost its base
     ///
-    /// Restores only paths that rvenv published, and keeps every other file. Files that were edited
-    /// are kept as a generation. `rvenv verify` shows what differs, `rvenv rollback` takes the
-    /// repair back when it was run with --keep.
+    /// Restores what rvenv published, and replaces each damaged package by a wheel of the same
+    /// version, also one that another tool installed. Makes an environment work that was moved or copied, and gives
+    /// it another base of the same minor version if its own is gone. What other installers changed
+    /// without damage stays. `rvenv verify` shows what is wrong; what a repair replaces is kept if
+    /// it was edited.
     Repair(Deferred<RepairArgs>),
     /// Bring back what the last change replaced
     ///
@@ -399,6 +401,9 @@ pub(crate) struct RepairArgs {
     /// Use this interpreter; needed where only the environment names its own
     #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
     pub(crate) python: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) index: IndexArgs,
 
     #[command(flatten)]
     pub(crate) run: RunArgs,

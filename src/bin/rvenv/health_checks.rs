@@ -2,6 +2,7 @@
 //!
 //! Read next: the library's `checks.rs`, which runs one.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rvenv::checks::{self, Check, CheckFailed, EnvAt, Expectation, Expected, OtherOwner};
@@ -26,10 +27,11 @@ impl Session<'_> {
         self.check_with(env_dir, Vec::new(), commands)
     }
 
-    /// Checks what was repaired: pip can be imported, if it is installed.
+    /// Checks what was repaired: these modules can be imported, and pip, if it is installed.
     pub(crate) fn check_repaired(
         &self,
         env_dir: &Path,
+        mended: &BTreeSet<String>,
         commands: &[String],
     ) -> Result<(), CheckFailed> {
         let root = self.fs.open_path(env_dir);
@@ -43,7 +45,9 @@ impl Session<'_> {
             own.flat_map(|lib| &lib.distributions)
                 .any(|found| found.name == "pip")
         });
-        let modules = has_pip.then(|| "pip".to_owned()).into_iter().collect();
+        let mut modules = mended.clone();
+        modules.extend(has_pip.then(|| "pip".to_owned()));
+        let modules = modules.into_iter().collect();
         self.check_with(env_dir, modules, commands)
     }
 

@@ -217,6 +217,24 @@ fn add(
     add_wheel(context, plan, wheel, bytecode.map(|(_, files)| files), part)
 }
 
+/// Plans one wheel alone, whatever is installed.
+///
+/// # Errors
+/// A wheel that is damaged or hostile.
+pub fn plan_wheel(context: &Context, path: &Path) -> Result<PlanBuilder, HookError> {
+    let mut plan = PlanBuilder::new(&context.env_dir, context.dir_mode())?;
+    // The file may be deleted when the process ends.
+    let wheel = context.wheels.open_uncached(path)?;
+    plan.add_input(Input {
+        role: "wheel".to_owned(),
+        path: path.to_string_lossy().into_owned(),
+        digest: wheel.digest(),
+        len: wheel.len(),
+    });
+    add_wheel(context, &mut plan, &wheel, None, "repair")?;
+    Ok(plan)
+}
+
 /// The programs that start the scripts of a wheel on Windows; they come from pip's own wheel,
 /// either this one or the bundled one.
 fn launchers(context: &Context, wheel: &Wheel) -> Result<Option<Launchers>, HookError> {

@@ -87,16 +87,16 @@ impl Published {
     }
 
     /// Plans everything that the receipt lists: newly planned content for what differs, the rest as
-    /// it is. What `nodes` has is planned elsewhere.
+    /// it is. What `nodes` and `taken` have is planned elsewhere.
     pub(super) fn plan(
         &self,
         target: &Target<'_>,
-        (fresh, nodes): (&PlanBuilder, &Nodes),
+        (fresh, nodes, taken): (&PlanBuilder, &Nodes, &BTreeSet<RelPath>),
         draft: &mut PlanBuilder,
     ) -> Result<(), RepairError> {
         let mut lost = Vec::new();
         for (path, published) in &self.receipt.paths {
-            if nodes.contains_key(path) {
+            if nodes.contains_key(path) || taken.contains(path) {
                 continue;
             }
             let planned = fresh.operations().get(path);
@@ -115,7 +115,9 @@ impl Published {
                 group: None,
                 node,
             };
-            draft.add(path.clone(), operation)?;
+            if !draft.operations().contains_key(path) {
+                draft.add(path.clone(), operation)?;
+            }
         }
         if lost.is_empty() {
             return Ok(());

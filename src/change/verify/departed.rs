@@ -21,6 +21,7 @@ use rvenv_journal::raw::PublishedPath;
 use rvenv_journal::{Digest, Fs, Receipt, RelPath};
 
 use super::open_within::{Sight, Within, has_lib64, place};
+use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::python::bytecode::path::is_bytecode;
 use crate::wheel::distributions::{Distribution, distributions, named};
 use crate::wheel::record::rows;
@@ -132,29 +133,6 @@ pub(crate) fn departures(
             site_packages: published.site_packages,
             replacement,
         });
-    }
-    Ok(found)
-}
-
-/// Published distributions beside which another version of the same distribution is installed, as
-/// an interrupted upgrade leaves them.
-pub(crate) fn doubled(
-    fs: &dyn Fs,
-    root: &Dir,
-    receipt: &Receipt,
-) -> Result<Vec<Departed>, FsError> {
-    let mut within = Within::new(fs, root.clone());
-    let mut found = Vec::new();
-    for published in published(receipt) {
-        let Sight::There(..) = within.look(&published.list)? else {
-            continue;
-        };
-        let others = others(fs, &mut within, &published)?;
-        found.extend(others.into_iter().next().map(|other| Departed {
-            published: published.distribution,
-            site_packages: published.site_packages,
-            replacement: Some(other),
-        }));
     }
     Ok(found)
 }
@@ -285,8 +263,8 @@ impl Search<'_> {
                 None if kept.contains(text) => false,
                 None => {
                     listed.contains(text)
-                        || matches!(node, PublishedPath::File { .. })
-                            && (is_script(own, text) || self.went_along(text)?)
+                        || matches!(node, PublishedPath::File { .. }) && is_script(own, text)
+                        || self.went_along(text, &published.site_packages)?
                 }
             };
             if is_own {
@@ -296,12 +274,17 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// Whether a file outside of the directory of packages is gone, and is none of those that every
+    /// Whether a path outside of the directory of packages is gone, and is none of those that every
     /// environment has: then it went with the distribution that it came with.
-    fn went_along(&mut self, path: &str) -> Result<bool, FsError> {
+    fn went_along(&mut self, path: &str, site_packages: &str) -> Result<bool, FsError> {
+        let tops = ["bin", "lib", "lib64", "include", CONFIG_NAME, ".gitignore"];
         let bin = RelPath::new("bin");
-        let is_frame = !path.contains('/')
-            || RelPath::new(path).is_ok_and(|path| bin.is_ok_and(|bin| is_reserved(&path, &bin)));
+        let is_reserved =
+            RelPath::new(path).is_ok_and(|path| bin.is_ok_and(|bin| is_reserved(&path, &bin)));
+        let is_frame = tops.contains(&path)
+            || site_packages.starts_with(path)
+            || path.starts_with("include/python")
+            || is_reserved;
         Ok(!is_frame && matches!(self.within.look(path)?, Sight::Absent))
     }
 

@@ -43,7 +43,7 @@ const SENTENCES: &[(&str, &str)] = &[
     ),
     (
         "repair",
-        "Restore what was changed or lost, from the receipt",
+        "Mend what is damaged, moved, or has lost its base",
     ),
     ("rollback", "Bring back what the last change replaced"),
     (

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rvenv::caller::{Caller, Listener, RunTerms, Silent};
+use rvenv::download::Sources;
 use rvenv::environment::{self, RunFailed};
 use rvenv::hooks::Venv;
 use rvenv::host::Host;
@@ -74,10 +75,11 @@ impl Laid {
         };
         let env = self.scratch.path("E");
         let python = Request::Path(self.scratch.path("python"));
-        let context = caller
-            .prepare_repair(env.to_str().unwrap(), &python, Purpose::Change)
+        let sources = Sources::default();
+        let answer = caller
+            .prepare_repair(env.to_str().unwrap(), (&python, Purpose::Change), &sources)
             .unwrap();
-        let plan = environment::plan_repair(&disk, &Venv, &context).unwrap();
+        let plan = environment::plan_repair(&disk, &Venv, &answer.context, &answer.found).unwrap();
         plan.to_json()
     }
 
@@ -112,6 +114,7 @@ fn install(site: &Path, name: &str, version: &str) {
     let info = site.join(format!("{name}-{version}.dist-info"));
     fs::create_dir(&info).unwrap();
     fs::write(info.join("RECORD"), format!("{name}.py,,\n")).unwrap();
+    fs::write(site.join(format!("{name}.py")), "").unwrap();
 }
 
 /// Only a repair that has something to do has a plan that can be applied.
@@ -166,8 +169,10 @@ fn a_plan_that_saw_every_distribution_is_applied() {
         let laid = Laid::new();
         damage(&laid);
         laid.install("idna", "3.6");
-        // Without a list that could be read.
-        fs::create_dir(laid.site.join("bare-1.dist-info")).unwrap();
+        // Without a list that could be read, which a repair takes for damage.
+        if kind != "repair" {
+            fs::create_dir(laid.site.join("bare-1.dist-info")).unwrap();
+        }
         fs::write(laid.site.join("linked.egg-link"), "/one\n").unwrap();
         laid.plan(words);
         laid.scratch.rvenv(&["apply", "p.json"]).ok();

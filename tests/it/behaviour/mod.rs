@@ -78,6 +78,7 @@ mod plans;
 mod policies;
 mod repair;
 mod repair_frame;
+mod repair_packages;
 mod requests;
 mod rollback;
 mod rollback_aside;

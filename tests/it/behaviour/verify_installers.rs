@@ -252,15 +252,15 @@ fn damage_is_not_taken_for_the_work_of_an_installer() {
 }
 
 #[test]
-fn a_repair_refuses_where_two_versions_of_a_damaged_distribution_are() {
+fn of_two_versions_that_are_both_damaged_the_newer_one_needs_a_wheel() {
     let Some(living) = Living::new() else { return };
     let site = living.site_packages();
     fs::create_dir(site.join("pip-99.0.dist-info")).unwrap();
     fs::write(site.join("pip/__init__.py"), "of another version\n").unwrap();
     let before = tree(&living.scratch.path("E"));
-    let said = living.scratch.rvenv(&["repair", "E"]).failed(3);
-    let both = format!("pip {} and pip 99.0", living.own.1);
-    assert!(said.contains(&both), "{said}");
+    let words = ["repair", "E", "--no-index"];
+    let said = living.scratch.rvenv(&words).failed(3);
+    assert!(said.contains("\n  pip 99.0: "), "{said}");
     assert!(tree(&living.scratch.path("E")) == before);
 }
 

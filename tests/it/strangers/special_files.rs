@@ -61,7 +61,9 @@ fn within(sandbox: &Sandbox, words: &[&str]) -> Ended {
     let (verb, rest) = words.split_first().unwrap();
     command
         .args(["-k", "1", SECONDS_MAX, RVENV, verb])
-        .args(rest);
+        .args(rest)
+        // A repair asks pip for a damaged distribution.
+        .env("PIP_NO_INDEX", "1");
     if matches!(*verb, "create" | "plan" | "upgrade") {
         command.args(["--without-pip", "-p", sandbox.path_of_python()]);
     }

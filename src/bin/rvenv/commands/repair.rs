@@ -11,13 +11,14 @@ use std::path::Path;
 use rvenv::caller::{Compilation, RunTerms};
 use rvenv::environment::{self, Checker, Outcome};
 use rvenv::hooks::{Context, Venv};
+use rvenv::mending::RepairAnswer;
 use rvenv::python::Purpose;
 use rvenv::render::escape;
 use rvenv::repair::{self, Symptoms};
 use rvenv_journal::Fs as _;
 use rvenv_journal::raw::counted;
 
-use super::asking::retention;
+use super::asking::{retention, sources};
 use crate::advice::{CliError, Exit, of_plan};
 use crate::args::RepairArgs;
 use crate::health_checks::may_run;
@@ -34,11 +35,18 @@ impl Session<'_> {
         } else {
             Purpose::Change
         };
-        let context = self.with_caller(|caller| caller.prepare_repair(&env_dir, &named, purpose));
-        let context = context.map_err(|failed| self.unanswered(failed, args.python.as_ref()))?;
+        let sources = sources(&args.index);
+        let answer =
+            self.with_caller(|caller| caller.prepare_repair(&env_dir, (&named, purpose), &sources));
+        let answer = answer.map_err(|failed| self.unanswered(failed, args.python.as_ref()))?;
+        let RepairAnswer {
+            context,
+            found,
+            downloads,
+        } = answer;
         let symptoms = self.symptoms(&env_dir);
         if args.output.dry_run {
-            let plan = environment::plan_repair(&self.fs, &Venv, &context);
+            let plan = environment::plan_repair(&self.fs, &Venv, &context, &found);
             self.show(&plan.map_err(|error| of_plan(&error))?)?;
             self.tell_symptoms(&symptoms, &context, &args.target.env_dir);
             return Ok(Exit::Done);
@@ -46,10 +54,12 @@ impl Session<'_> {
         let checks = &args.replace.checks;
         may_run(&env_dir, checks.allow_other_owner)?;
         let commands = &checks.check;
+        // A wheel that cannot be read is refused when it is planned.
+        let modules = repair::modules(&context, &found).unwrap_or_default();
         let checker = || {
             // The receipt may lead to another interpreter than the one that may be started.
             rvenv::checks::is_of(Path::new(&env_dir), &context.interpreter)?;
-            self.check_repaired(Path::new(&env_dir), commands)
+            self.check_repaired(Path::new(&env_dir), &modules, commands)
         };
         let terms = RunTerms {
             retention: retention(&args.replace),
@@ -58,8 +68,9 @@ impl Session<'_> {
             ..RunTerms::default()
         };
         let outcome = self.run(&args.run, &terms, |run| {
-            environment::repair(run, &Venv, &context)
+            environment::repair(run, &Venv, &context, &found)
         })?;
+        drop(downloads);
         self.tell_repair(&outcome, &args.target.env_dir);
         self.tell_symptoms(&symptoms, &context, &args.target.env_dir);
         Ok(Exit::Done)
@@ -115,6 +126,12 @@ fn stories(symptoms: &Symptoms, context: &Context, env: &str) -> Vec<String> {
         let why = escape(why);
         lines.push(format!(
             "Its base is Python {version} at `{python}` now: {why}"
+        ));
+    }
+    for hidden in &symptoms.hidden {
+        lines.push(format!(
+            "Left `{}`: an interrupted pip left it, and nothing imports it",
+            shown(hidden)
         ));
     }
     for departed in &symptoms.departed {

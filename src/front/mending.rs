@@ -1,0 +1,218 @@
+//! Mending: the wheels that a repair needs for damaged distributions.
+//!
+//! A wheel comes from the file that the distribution was installed from, from those that are
+//! bundled with the interpreter, or through pip from the sources of the command line and of pip's
+//! configuration. Everything is looked up before the lock, so that nothing is written when a wheel
+//! is missing; the repair looks again under the lock at what is damaged.
+//!
+//! Promises to write nothing to the target: wheels are downloaded into a directory that is deleted
+//! with the answer. Does not download what came from a directory or a repository, nor, unless the
+//! command line names a source, what came from a file: an index may have another distribution under
+//! that name.
+//!
+//! Read next: `change/repair/whole.rs`, which plans the wheels.
+
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::Digest;
+use tempfile::TempDir;
+
+use super::caller::Caller;
+use super::request::{AskedPython, RequestFailed, at_work};
+use crate::base::version;
+use crate::build::hooks::Context;
+use crate::build::options::Options;
+use crate::change::existing::{Existing, ExistingError};
+use crate::change::repair::{self, Found, Need, Origin, has_published_bytecode, published_base};
+use crate::python::{Bundled, Purpose, Request};
+use crate::wheel::Named;
+use crate::wheel::download::{DownloadFailed, Downloader, Release, Sources};
+
+/// The context of a repair, and the wheels that it may need.
+#[derive(Debug)]
+pub struct RepairAnswer {
+    /// Everything that a hook may know.
+    pub context: Context,
+    /// The wheels of damaged distributions, or why there are none.
+    pub found: Vec<Found>,
+    /// The directory of the downloaded wheels, which is deleted with this value.
+    pub downloads: Option<TempDir>,
+}
+
+impl Caller<'_> {
+    /// The context of a repair: what the environment says about itself, or else what its receipt
+    /// says; and the wheels of damaged distributions, from these sources.
+    ///
+    /// Bytecode is restored if it was published.
+    ///
+    /// # Errors
+    /// See [`RequestFailed`].
+    pub fn prepare_repair(
+        &self,
+        env_dir: &str,
+        (named, purpose): (&Request, Purpose),
+        sources: &Sources,
+    ) -> Result<RepairAnswer, RequestFailed> {
+        let path = Path::new(env_dir);
+        let (root, real) = self.open_existing(path)?;
+        let compile_bytecode = has_published_bytecode(self.fs, &root);
+        let existing = match Existing::read(self.fs, &root, &real) {
+            Ok(existing) => Ok(existing),
+            Err(error @ (ExistingError::NoConfig(_) | ExistingError::Config { .. })) => Err(error),
+            Err(error) => return Err(error.into()),
+        };
+        let choices = existing.as_ref().map(Existing::choices);
+        let choices = choices.unwrap_or_default();
+        let purpose = at_work(purpose, compile_bytecode);
+        let readable = existing.as_ref().ok().cloned();
+        let interpreter = match (named, existing) {
+            (Request::Default, Ok(existing)) => self.base_of(&existing, path, purpose)?,
+            (Request::Default, Err(error)) => {
+                let base = published_base(self.fs, &root).ok_or(error)?;
+                self.find_published(&base, [path, &real], purpose)?
+            }
+            (named, _) => self.find(&AskedPython::named(named), path)?,
+        };
+        let options = choices.over(Options {
+            compile_bytecode,
+            ..Options::default()
+        });
+        let mut context = self.context(env_dir, interpreter, options)?;
+        self.compile(&mut context)?;
+        let needs = readable.map(|existing| {
+            let found = repair::needs(self.fs, &root, &existing, &context.interpreter);
+            found.map_err(|source| ExistingError::Disk {
+                path: real.clone(),
+                source,
+            })
+        });
+        let needs = needs.transpose()?.unwrap_or_default();
+        let (found, downloads) = self.wheels_for(needs, &context, sources)?;
+        Ok(RepairAnswer {
+            context,
+            found,
+            downloads,
+        })
+    }
+
+    /// Finds a wheel for each need.
+    ///
+    /// # Errors
+    /// No directory to download to; an interruption.
+    fn wheels_for(
+        &self,
+        needs: Vec<Need>,
+        context: &Context,
+        sources: &Sources,
+    ) -> Result<(Vec<Found>, Option<TempDir>), RequestFailed> {
+        let mut found = Vec::new();
+        let mut wanted = Vec::new();
+        for need in needs {
+            match at_hand(&need, context, sources) {
+                Some(wheel) => found.push(Found {
+                    release: need.release,
+                    wheel,
+                    again: need.again,
+                }),
+                None => wanted.push(need),
+            }
+        }
+        if wanted.is_empty() {
+            return Ok((found, None));
+        }
+        let dir = self.download_dir().map_err(RequestFailed::NoDownloads)?;
+        let releases: Vec<Release> = wanted.iter().map(|need| need.release.clone()).collect();
+        let downloaded = self.with_control(|control| {
+            let downloader = Downloader {
+                interpreter: &context.interpreter,
+                sources,
+                around: &self.host.surroundings,
+                control,
+            };
+            downloader.exactly(&releases, dir.path())
+        });
+        let downloaded: Vec<Result<PathBuf, String>> = match downloaded {
+            Ok(all) => all
+                .into_iter()
+                .map(|one| one.map_err(|e| reason(&e)))
+                .collect(),
+            Err(failed @ DownloadFailed::Interrupted { .. }) => return Err(failed.into()),
+            Err(failed) => wanted.iter().map(|_| Err(reason(&failed))).collect(),
+        };
+        for (need, wheel) in wanted.into_iter().zip(downloaded) {
+            let wheel = wheel.and_then(|wheel| match need.origin {
+                Origin::File {
+                    digest: Some(own), ..
+                } if !has_digest(&wheel, own) => {
+                    Err("the wheel that pip found is not the one that was installed".to_owned())
+                }
+                Origin::File { .. } | Origin::Index | Origin::Elsewhere(_) => Ok(wheel),
+            });
+            found.push(Found {
+                release: need.release,
+                wheel,
+                again: need.again,
+            });
+        }
+        Ok((found, Some(dir)))
+    }
+}
+
+/// The wheel that needs no download, or why there is none at all; `None` if one may be downloaded.
+fn at_hand(need: &Need, context: &Context, sources: &Sources) -> Option<Result<PathBuf, String>> {
+    let Sources {
+        find_links,
+        index_url,
+        extra_index_urls,
+        ..
+    } = sources;
+    let is_asked = !find_links.is_empty() || index_url.is_some() || !extra_index_urls.is_empty();
+    match &need.origin {
+        Origin::Elsewhere(url) => {
+            return Some(Err(format!(
+                "it was installed from `{url}`, which is no wheel"
+            )));
+        }
+        Origin::File {
+            path: Some(path),
+            digest,
+            ..
+        } if path.is_file() && digest.is_none_or(|own| has_digest(path, own)) => {
+            return Some(Ok(path.clone()));
+        }
+        Origin::File { url, .. } if !is_asked => {
+            return Some(Err(format!(
+                "it was installed from `{url}`, and that file is not there any more"
+            )));
+        }
+        Origin::File { .. } => return None,
+        Origin::Index => {}
+    }
+    let bundled = match &context.interpreter.bundled {
+        Bundled::Wheels(wheels) => wheels.as_slice(),
+        Bundled::Missing { .. } => &[],
+    };
+    let is_it = |path: &&PathBuf| {
+        Named::of(path).is_some_and(|named| {
+            named.name == need.release.name
+                && version::compare(&named.version, &need.release.version).is_eq()
+        })
+    };
+    bundled.iter().find(is_it).map(|path| Ok(path.clone()))
+}
+
+fn has_digest(path: &Path, digest: Digest) -> bool {
+    let bytes = crate::base::regular_file::read(path);
+    bytes.is_ok_and(|bytes| Digest::of(&bytes) == digest)
+}
+
+/// Why there is no wheel, on one line: the last thing that pip said.
+fn reason(failed: &DownloadFailed) -> String {
+    let last = if let DownloadFailed::Pip { said, .. } = failed {
+        said.iter().rfind(|line| line.starts_with("ERROR"))
+    } else {
+        None
+    };
+    let line = last.map(|line| line.trim_start_matches("ERROR:").trim().to_owned());
+    line.unwrap_or_else(|| failed.to_string().replace('\n', "; "))
+}

@@ -75,7 +75,10 @@ pub enum RepairError {
     #[error("the pyvenv.cfg of `{0}` is lost, and with it the options that it was made with")]
     NoChoices(PathBuf),
     /// Damaged distributions of which there is no wheel.
-    #[error("{} of `{target}` cannot be mended:{}", counted(packages.len(), "package"), listed(packages))]
+    #[error(
+        "{} of `{target}` cannot be mended:{}",
+        counted(packages.len(), "package"), listed(packages)
+    )]
     NoWheel {
         /// The target.
         target: PathBuf,

@@ -454,7 +454,8 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
             ))
         }
         RepairError::OtherPython { .. } => CliError::of(Exit::Precondition, failed).hint(
-            "a repair keeps the minor version, and with it the packages: `rvenv upgrade` changes it",
+            "a repair keeps the minor version, and with it the packages: `rvenv upgrade` changes \
+             it",
         ),
         RepairError::Left { .. } => CliError::of(Exit::Failed, failed)
             .hint("`rvenv verify` names all of it; what it names must be mended by hand"),

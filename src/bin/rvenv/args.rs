@@ -186,10 +186,10 @@ pub(crate) enum Command {
     /// Mend what is damaged, moved, or has lost its base
     ///
     /// Restores what rvenv published, and replaces each damaged package by a wheel of the same
-    /// version, also one that another tool installed. Makes an environment work that was moved or copied, and gives
-    /// it another base of the same minor version if its own is gone. What other installers changed
-    /// without damage stays. `rvenv verify` shows what is wrong; what a repair replaces is kept if
-    /// it was edited.
+    /// version, also one that another tool installed. Makes an environment work that was moved or
+    /// copied, and gives it another base of the same minor version if its own is gone. What other
+    /// installers changed without damage stays. `rvenv verify` shows what is wrong; what a repair
+    /// replaces is kept if it was edited.
     Repair(Deferred<RepairArgs>),
     /// Bring back what the last change replaced
     ///

@@ -126,6 +126,9 @@ pub struct NoWheel {
     pub release: Release,
     /// Why there is no wheel.
     pub reason: String,
+    /// Whether one was looked for; if not, it was damaged since, perhaps because the recovery of an
+    /// earlier run took back what had mended it.
+    pub was_looked_for: bool,
     /// What to pass to pip in order to install it again.
     pub again: Vec<String>,
 }

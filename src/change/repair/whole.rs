@@ -89,11 +89,13 @@ impl Site<'_> {
                 Some(found) => lost.push(NoWheel {
                     reason: found.wheel.clone().err().unwrap_or_default(),
                     again: found.again.clone(),
+                    was_looked_for: true,
                     release,
                 }),
                 None => lost.push(NoWheel {
                     reason: "it was damaged while wheels were looked for".to_owned(),
                     again: vec![release.to_string()],
+                    was_looked_for: false,
                     release,
                 }),
             }

@@ -48,6 +48,8 @@ pub(crate) enum Action {
     Adopt,
     /// Deleted and edited files are restored, and the edits are kept.
     Repair,
+    /// A damaged package is replaced by its wheel, as a whole.
+    RepairPackage,
     /// An upgrade is rolled back.
     Rollback,
     /// The same, and rolled forward again.
@@ -58,7 +60,7 @@ pub(crate) enum Action {
 
 impl Action {
     /// All actions.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Create,
         Self::CreateCold,
         Self::Clear,
@@ -69,6 +71,7 @@ impl Action {
         Self::Merge,
         Self::Adopt,
         Self::Repair,
+        Self::RepairPackage,
         Self::Rollback,
         Self::Forward,
         Self::RollbackTree,
@@ -88,6 +91,7 @@ impl Action {
             | Self::Merge
             | Self::Adopt
             | Self::Repair
+            | Self::RepairPackage
             | Self::Rollback
             | Self::Forward => false,
         }
@@ -125,7 +129,7 @@ impl Action {
                 )
             }
             Self::Merge => lab.create(&[flags, &["--prompt", "new"]].concat()),
-            Self::Repair => with("repair", &[]),
+            Self::Repair | Self::RepairPackage => with("repair", &[]),
             Self::Rollback | Self::Forward | Self::RollbackTree => with("rollback", &[]),
         }
     }
@@ -147,6 +151,7 @@ impl Action {
             | Self::UpgradePackages
             | Self::Merge
             | Self::Repair
+            | Self::RepairPackage
             | Self::Rollback
             | Self::Forward
             | Self::RollbackTree => {
@@ -161,6 +166,13 @@ impl Action {
             }
             Self::UpgradePackages => packages::lay_in(&lab.python, &target, &PACKAGES),
             Self::Repair => damage(&target),
+            Self::RepairPackage => {
+                packages::lay_with_wheel(&lab.python, &target, (PACKAGES[0], &lab.file("index")));
+                damage_package(&target);
+                // The wheel is in the cache then.
+                done(lab, &self.words(lab, flags));
+                damage_package(&target);
+            }
             Self::Rollback => done(lab, &Self::Upgrade.words(lab, flags)),
             Self::Forward => {
                 done(lab, &Self::Upgrade.words(lab, flags));
@@ -185,6 +197,13 @@ fn damage(target: &Path) {
     if fs::remove_file(target.join("lib64")).is_ok() {
         std::os::unix::fs::symlink("elsewhere", target.join("lib64")).unwrap();
     }
+}
+
+/// Deletes a module of the first package, and edits its data.
+fn damage_package(target: &Path) {
+    let site = packages::packages_of(target);
+    fs::remove_file(site.join(PACKAGES[0]).join("inner.py")).unwrap();
+    fs::write(site.join(PACKAGES[0]).join("table.txt"), "edited\n").unwrap();
 }
 
 fn plan_file(lab: &Lab) -> String {

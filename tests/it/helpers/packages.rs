@@ -223,9 +223,33 @@ fn created(scratch: &Scratch, python: &Path, flags: &[&str]) -> PathBuf {
 
 /// Lays packages out in an environment, whichever version of Python it has.
 pub(crate) fn lay_in(python: &Path, env: &Path, names: &[&str]) {
+    lay(python, env, &packages_of(env), "", names);
+}
+
+/// The directory of packages of an environment, whichever version of Python it has.
+pub(crate) fn packages_of(env: &Path) -> PathBuf {
     let libs = fs::read_dir(env.join("lib")).unwrap();
     let lib = libs.into_iter().next().unwrap().unwrap().path();
-    lay(python, env, &lib.join("site-packages"), "", names);
+    lib.join("site-packages")
+}
+
+/// Lays a package out as if pip had installed it from a wheel, which it writes into a directory.
+pub(crate) fn lay_with_wheel(python: &Path, env: &Path, (name, wheels): (&str, &Path)) {
+    lay_in(python, env, &[name]);
+    fs::create_dir_all(wheels).unwrap();
+    let made = Command::new(python)
+        .args(["-I", "-c", &format!("{PACKAGE}{MAKE}")])
+        .arg(wheels)
+        .args([name, "1.0"])
+        .status();
+    assert!(made.unwrap().success(), "{}", wheels.display());
+    let wheel = wheels.join(format!("{name}-1.0-py3-none-any.whl"));
+    let url = format!(
+        r#"{{"url": "file://{}", "archive_info": {{}}}}"#,
+        wheel.display()
+    );
+    let info = packages_of(env).join(format!("{name}-1.0.dist-info"));
+    fs::write(info.join("direct_url.json"), url).unwrap();
 }
 
 /// Lays packages out in an environment, with more lines of metadata.

@@ -26,6 +26,8 @@ pub(crate) enum Action {
     Merge,
     /// Restores deleted and edited files.
     Repair,
+    /// A damaged package is replaced by its wheel, as a whole.
+    RepairPackage,
     /// Of an upgrade, entry by entry.
     Rollback,
     /// Of a tree that was replaced as a whole.
@@ -43,11 +45,11 @@ pub(crate) enum Action {
 }
 
 use Action::{
-    Adopt, Clear, ClearAndKeep, Create, CreateForProcess, Merge, PlainCopy, Repair, Rollback,
-    RollbackOfTree, Undo, UndoOfTree, Upgrade, UpgradePackages,
+    Adopt, Clear, ClearAndKeep, Create, CreateForProcess, Merge, PlainCopy, Repair, RepairPackage,
+    Rollback, RollbackOfTree, Undo, UndoOfTree, Upgrade, UpgradePackages,
 };
 
-pub(crate) const ACTIONS: [Action; 12] = [
+pub(crate) const ACTIONS: [Action; 13] = [
     Create,
     Clear,
     ClearAndKeep,
@@ -55,6 +57,7 @@ pub(crate) const ACTIONS: [Action; 12] = [
     UpgradePackages,
     Merge,
     Repair,
+    RepairPackage,
     Rollback,
     RollbackOfTree,
     Adopt,
@@ -84,6 +87,7 @@ impl Case {
             UpgradePackages => "upgrade-packages",
             Merge => "merge",
             Repair => "repair",
+            RepairPackage => "repair-package",
             Rollback => "rollback",
             RollbackOfTree => "rollback-of-tree",
             Adopt => "adopt",
@@ -103,8 +107,8 @@ impl Case {
             Create | Clear | ClearAndKeep | UndoOfTree | CreateForProcess | PlainCopy => {
                 Sameness::Exact
             }
-            Upgrade | UpgradePackages | Merge | Repair | Rollback | RollbackOfTree | Adopt
-            | Undo => Sameness::Restored,
+            Upgrade | UpgradePackages | Merge | Repair | RepairPackage | Rollback
+            | RollbackOfTree | Adopt | Undo => Sameness::Restored,
         }
     }
 
@@ -113,7 +117,7 @@ impl Case {
     pub(crate) fn can_repeat(self) -> bool {
         matches!(
             self.action,
-            Create | Clear | Upgrade | UpgradePackages | Merge | Repair | Adopt
+            Create | Clear | Upgrade | UpgradePackages | Merge | Repair | RepairPackage | Adopt
         )
     }
 
@@ -144,8 +148,8 @@ impl Case {
                 fs::create_dir_all(lab.target().join("bin")).unwrap();
                 fs::write(lab.target().join(".gitignore"), "mine\n").unwrap();
             }
-            Clear | ClearAndKeep | Upgrade | UpgradePackages | Merge | Repair | Rollback
-            | RollbackOfTree | Undo | UndoOfTree => {
+            Clear | ClearAndKeep | Upgrade | UpgradePackages | Merge | Repair | RepairPackage
+            | Rollback | RollbackOfTree | Undo | UndoOfTree => {
                 done(
                     lab,
                     &lab.create(&[self.flags(), &["--prompt", "old"]].concat()),
@@ -161,6 +165,12 @@ impl Case {
                 let mut activate = fs::OpenOptions::new();
                 let mut activate = activate.append(true).open(bin.join("activate")).unwrap();
                 activate.write_all(b"# mine\n").unwrap();
+            }
+            RepairPackage => {
+                let wheels = lab.file("index");
+                packages::lay_with_wheel(&lab.python, &lab.target(), (PACKAGES[0], &wheels));
+                let package = packages::packages_of(&lab.target()).join(PACKAGES[0]);
+                fs::remove_file(package.join("inner.py")).unwrap();
             }
             Upgrade | Merge => fs::remove_file(bin.join("activate.csh")).unwrap(),
             UpgradePackages => packages::lay_in(&lab.python, &lab.target(), &PACKAGES),
@@ -214,7 +224,7 @@ impl Case {
                 verb("upgrade").into_iter().chain(more).collect()
             }
             Merge => create(&["--prompt", "new"]),
-            Repair => verb("repair"),
+            Repair | RepairPackage => verb("repair"),
             Undo | UndoOfTree => lab.recover(),
             Rollback | RollbackOfTree => verb("rollback"),
             CreateForProcess => create(&["--durability", "process"]),

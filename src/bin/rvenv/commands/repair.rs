@@ -8,13 +8,13 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use rvenv::caller::{Compilation, RunTerms};
-use rvenv::environment::{self, Checker, Outcome};
+use rvenv::caller::{Caller, Compilation, RunTerms};
+use rvenv::environment::{self, Checker, Outcome, PlanFailed, RunFailed};
 use rvenv::hooks::{Context, Venv};
 use rvenv::mending::RepairAnswer;
 use rvenv::python::Purpose;
 use rvenv::render::escape;
-use rvenv::repair::{self, Symptoms};
+use rvenv::repair::{self, RepairError, Symptoms};
 use rvenv_journal::Fs as _;
 use rvenv_journal::raw::counted;
 
@@ -36,8 +36,9 @@ impl Session<'_> {
             Purpose::Change
         };
         let sources = sources(&args.index);
-        let answer =
-            self.with_caller(|caller| caller.prepare_repair(&env_dir, (&named, purpose), &sources));
+        let prepare =
+            |caller: &Caller<'_>| caller.prepare_repair(&env_dir, (&named, purpose), &sources);
+        let answer = self.with_caller(prepare);
         let answer = answer.map_err(|failed| self.unanswered(failed, args.python.as_ref()))?;
         let RepairAnswer {
             context,
@@ -68,7 +69,15 @@ impl Session<'_> {
             ..RunTerms::default()
         };
         let outcome = self.run(&args.run, &terms, |run| {
-            environment::repair(run, &Venv, &context, &found)
+            let ended = environment::repair(run, &Venv, &context, &found);
+            if !ended.as_ref().is_err_and(is_damaged_since) {
+                return ended;
+            }
+            // The recovery under the lock took back what an earlier repair had mended.
+            match self.with_caller(prepare) {
+                Ok(again) => environment::repair(run, &Venv, &again.context, &again.found),
+                Err(_) => ended,
+            }
         })?;
         drop(downloads);
         self.tell_repair(&outcome, &args.target.env_dir);
@@ -100,6 +109,14 @@ impl Session<'_> {
         let found = root.and_then(|root| repair::symptoms(&self.fs, &root, path));
         found.unwrap_or_default()
     }
+}
+
+/// Whether a distribution is damaged for which no wheel was looked for.
+fn is_damaged_since(failed: &RunFailed) -> bool {
+    let RunFailed::Plan(PlanFailed::Repair(RepairError::NoWheel { packages, .. })) = failed else {
+        return false;
+    };
+    packages.iter().any(|one| !one.was_looked_for)
 }
 
 fn stories(symptoms: &Symptoms, context: &Context, env: &str) -> Vec<String> {

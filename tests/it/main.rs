@@ -25,6 +25,7 @@ mod concurrency;
 mod corpus;
 mod cpython;
 mod faults;
+mod histories;
 mod kill;
 mod kill_moments;
 mod parity;

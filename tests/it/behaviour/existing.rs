@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::machine::{self, Python, Scratch, any_python, player, supported};
+use crate::machine::{self, Python, Scratch, any_python, player, supported, tool};
 use rvenv::cache::Cache;
 use rvenv::existing::{BaseError, Existing, PythonFile};
 use rvenv::layout::Layout;
@@ -167,20 +167,6 @@ fn the_command_of_an_upgrade_is_spelled_as_venv_spells_it() {
         config.contains(&format!("command = {ours}\n")),
         "{ours}\n{config}"
     );
-}
-
-/// A tool on the PATH of the user who runs the tests.
-pub(super) fn tool(name: &str) -> Option<PathBuf> {
-    let search = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&search).map(|dir| dir.join(name));
-    let found = found.filter(|path| path.is_file()).find(|path| {
-        let asked = std::process::Command::new(path).arg("--version").output();
-        asked.is_ok_and(|output| output.status.success())
-    });
-    if found.is_none() {
-        println!("skipped: no {name} on this machine");
-    }
-    found
 }
 
 #[test]

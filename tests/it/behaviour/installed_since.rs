@@ -17,8 +17,7 @@ use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::raw::PublishError;
 use rvenv_journal::{Aftermath, Digest, Plan};
 
-use super::existing::tool;
-use crate::machine::{Scratch, any_python, player, tree};
+use crate::machine::{Scratch, any_python, player, tool, tree};
 use crate::packages::index;
 
 /// The plans for an environment, each as the words that make it.

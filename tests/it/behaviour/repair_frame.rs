@@ -11,8 +11,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::existing::tool;
-use crate::machine::{Ended, Python, Scratch, any_python, ended, player, tree};
+use crate::machine::{Ended, Python, Scratch, any_python, ended, player, tool, tree};
 use crate::packages::index;
 
 /// Makes the environment `E`, with the package `p1` in it.

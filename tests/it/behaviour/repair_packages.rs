@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::existing::tool;
-use crate::machine::{Ended, Kind, Python, Scratch, any_python, tree};
+use crate::machine::{Ended, Kind, Python, Scratch, any_python, tool, tree};
 use crate::packages::index;
 
 /// An environment `E` with packages that pip or uv installed, and a directory of wheels.

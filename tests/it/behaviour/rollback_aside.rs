@@ -11,8 +11,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::existing::tool;
-use crate::machine::{Ended, Python, Scratch, any_python, ended, twins};
+use crate::machine::{Ended, Python, Scratch, any_python, ended, tool, twins};
 use crate::mounts::is_among_mounts;
 use crate::packages::{builds, index, prefix};
 use crate::sandbox;

@@ -10,8 +10,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::existing::tool;
-use crate::machine::{Scratch, any_python, player, script, tree};
+use crate::machine::{Scratch, any_python, player, script, tool, tree};
 
 /// Runs `rvenv verify --json`, which writes nothing, and whose exit code must fit its state.
 #[track_caller]

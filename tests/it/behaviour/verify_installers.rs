@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::existing::tool;
-use crate::machine::{Ended, Kind, Python, Scratch, any_python, player, supported, tree};
+use crate::machine::{Ended, Kind, Python, Scratch, any_python, player, supported, tool, tree};
 use crate::packages::{index, prefix};
 
 /// Runs `rvenv verify --json`, whose exit code must fit its state.

@@ -118,6 +118,20 @@ fn bundles_pip(python: &Python) -> bool {
     *answers.entry(python.path.clone()).or_insert_with(ask)
 }
 
+/// A tool on the PATH of the user who runs the tests.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let search = std::env::var_os("PATH")?;
+    let found = std::env::split_paths(&search).map(|dir| dir.join(name));
+    let found = found.filter(|path| path.is_file()).find(|path| {
+        let asked = Command::new(path).arg("--version").output();
+        asked.is_ok_and(|output| output.status.success())
+    });
+    if found.is_none() {
+        println!("skipped: no {name} on this machine");
+    }
+    found
+}
+
 /// Queries the version; a script that only dispatches to another Python does not count.
 fn version_of(path: &Path) -> Option<(u32, u32)> {
     if fs::read(path).ok()?.starts_with(b"#!") {

@@ -1,0 +1,67 @@
+//! Histories that broke a promise once, each as short as it became.
+
+use super::acts::Act::{Rvenv, Work as Done};
+use super::acts::Command::{BackAndForth, Create, Repair, Rollback, Upgrade, Verify};
+use super::acts::Package::{Alder, Cedar, Dogwood};
+use super::acts::{Act, Begin, By, History, Options, Package, Work};
+
+/// The first Python, and pip.
+const FIRST: Options = Options {
+    python: 0,
+    pip: true,
+    clear: false,
+    keep: false,
+    allow_lost: false,
+};
+
+const SECOND: Options = Options { python: 1, ..FIRST };
+
+/// What each history is about, and the history.
+pub(super) fn found() -> Vec<(&'static str, History)> {
+    let case = |about, begin, first: &[Package], acts: &[Act]| {
+        let (first, acts) = (first.to_vec(), acts.to_vec());
+        (about, History { begin, first, acts })
+    };
+    let clear = Options {
+        clear: true,
+        keep: true,
+        ..FIRST
+    };
+    vec![
+        case(
+            "forward to a cleared environment names the packages that go aside",
+            Begin::Rvenv,
+            &[Alder],
+            &[Rvenv(Create(clear)), Rvenv(BackAndForth)],
+        ),
+        case(
+            "a RECORD that a repair wrote again is not removed by the next upgrade",
+            Begin::Rvenv,
+            &[Alder],
+            &[Done(Work::Move), Rvenv(Repair), Rvenv(Upgrade(FIRST))],
+        ),
+        case(
+            "going back to an older Python does not bring an older release back",
+            Begin::Venv,
+            &[Cedar],
+            &[
+                Rvenv(Upgrade(SECOND)),
+                Done(Work::Install(Cedar, 2, By::Uv)),
+                Rvenv(Upgrade(FIRST)),
+            ],
+        ),
+        case(
+            "after an upgrade, an installation, back and forward everything is clean",
+            Begin::Rvenv,
+            &[Alder],
+            &[
+                Rvenv(Upgrade(SECOND)),
+                Done(Work::Install(Dogwood, 1, By::Uv)),
+                Rvenv(BackAndForth),
+                Rvenv(Verify),
+                Rvenv(Rollback),
+                Rvenv(Verify),
+            ],
+        ),
+    ]
+}

@@ -136,8 +136,7 @@ pub(crate) fn observe_moved<'p>(
     if meta.kind != Kind::Dir {
         return Ok(found);
     }
-    let stack = vec![(Some(path.clone()), fs.open_dir(at.dir, at.name)?)];
-    let mut walk = Walk { fs, stack };
+    let mut walk = Walk::from_open(fs, Some(path.clone()), fs.open_dir(at.dir, at.name)?);
     for path in below {
         if let Some(seen) = walk.look(path, None)? {
             found.insert(path.clone(), seen);
@@ -150,12 +149,22 @@ pub(crate) fn observe_moved<'p>(
 struct Walk<'a> {
     fs: &'a dyn Fs,
     stack: Vec<(Option<RelPath>, Dir)>,
+    /// The last path at which no directory exists: nothing exists below it either.
+    absent: Option<RelPath>,
 }
 
 impl<'a> Walk<'a> {
     fn from(fs: &'a dyn Fs, root: &Dir) -> Self {
-        let stack = vec![(None, root.clone())];
-        Self { fs, stack }
+        Self::from_open(fs, None, root.clone())
+    }
+
+    /// Starts at an open directory with this path.
+    fn from_open(fs: &'a dyn Fs, path: Option<RelPath>, dir: Dir) -> Self {
+        Self {
+            fs,
+            stack: vec![(path, dir)],
+            absent: None,
+        }
     }
 
     /// Passes what exists at each path to `show`; the paths must be in the order of a tree walk.
@@ -171,6 +180,9 @@ impl<'a> Walk<'a> {
     }
 
     fn look(&mut self, path: &RelPath, node: Option<&Node>) -> Result<Option<Observed>, FsError> {
+        if self.absent.as_ref().is_some_and(|dir| path.is_below(dir)) {
+            return Ok(None);
+        }
         let Some(dir) = self.enter(path.parent())? else {
             // The directory above is absent or is another kind of object, so nothing planned exists
             // below it.
@@ -210,6 +222,7 @@ impl<'a> Walk<'a> {
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
             {
+                self.absent = Some(path);
                 Ok(None)
             }
             Err(error) => Err(error),

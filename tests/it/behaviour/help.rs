@@ -1,7 +1,8 @@
 //! The help: every text of every command is a snapshot, opens with the command's own sentence, and
 //! lists the options below headings.
 //!
-//! The commands are found in the help itself, so that a new one cannot be left out. Read next:
+//! The commands are found in the help itself, so that a new one cannot be left out; tests of other
+//! modules that run every command compare their lists with it ([`assert_all_are_in`]). Read next:
 //! `cli.rs`.
 
 use std::fmt::Write as _;
@@ -95,6 +96,27 @@ fn commands(scratch: &Scratch, above: &str) -> Vec<String> {
         .filter(|name| *name != "help");
     let below = names.flat_map(|name| commands(scratch, format!("{above} {name}").trim()));
     [above.to_owned()].into_iter().chain(below).collect()
+}
+
+/// Fails if a command that the help lists is in none of the lines and is no exception.
+pub(super) fn assert_all_are_in(lines: &[Vec<&str>], exceptions: &[&str]) {
+    let all = commands(&Scratch::new(), "");
+    let has_commands = |one: &String| {
+        all.iter()
+            .any(|other| other.starts_with(&format!("{one} ")))
+    };
+    for command in all
+        .iter()
+        .filter(|one| !one.is_empty() && !has_commands(one))
+    {
+        let words: Vec<&str> = command.split(' ').collect();
+        let is_run = lines.iter().any(|line| line.starts_with(&words));
+        let is_exception = exceptions.contains(&command.as_str());
+        assert_ne!(
+            is_run, is_exception,
+            "`{command}` is in no line, or in both lists"
+        );
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
+use super::help;
 use crate::machine::{Ended, Scratch, any_python, ended, player};
 use crate::sandbox::fifo;
 
@@ -28,7 +29,7 @@ impl Named {
         named
     }
 
-    /// One line for each command.
+    /// At least one line for each command.
     fn commands(&self) -> Vec<Vec<&str>> {
         let python = &self.python;
         let lines = [
@@ -39,6 +40,7 @@ impl Named {
             &["upgrade", "-p", python, "--without-pip", "E"],
             &["repair", "-p", python, "E"],
             &["rollback", "E"],
+            &["generations", "E"],
             &["recover", "E"],
             &["status", "E"],
             &["verify", "E"],
@@ -83,6 +85,12 @@ impl Named {
             assert_eq!(self.names(), before, "{what}");
         }
     }
+}
+
+#[test]
+fn no_command_is_left_out_here() {
+    let named = Named::new();
+    help::assert_all_are_in(&named.commands(), &[]);
 }
 
 #[test]

@@ -12,12 +12,13 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mknodat};
 #[cfg(target_os = "linux")]
 use rustix::mount::{MountFlags, UnmountFlags};
 
+use super::help;
 use crate::machine::{Ended, Scratch, any_python, ended, player};
 #[cfg(target_os = "linux")]
 use crate::mounts::is_among_mounts;
 
 /// Every kind of data: the words of the command, and how it ends when all is well.
-const DATA: [(&[&str], i32); 23] = [
+const DATA: [(&[&str], i32); 24] = [
     (&["plan", "new"], 0),
     (&["plan", "--json", "new"], 0),
     (&["plan", "--detailed-exitcode", "new"], 4),
@@ -28,6 +29,7 @@ const DATA: [(&[&str], i32); 23] = [
     (&["status", "--json", "E"], 0),
     (&["verify", "E"], 0),
     (&["verify", "--json", "E"], 0),
+    (&["generations", "--json", "E"], 0),
     (&["python", "list"], 0),
     (&["python", "list", "--json"], 0),
     (&["python", "find"], 0),
@@ -42,6 +44,14 @@ const DATA: [(&[&str], i32); 23] = [
     (&["create", "-h"], 0),
     (&["help", "plan"], 0),
 ];
+
+/// The commands that print only what they did, to standard error.
+const WITHOUT_DATA: &[&str] = &["apply", "rollback", "recover"];
+
+#[test]
+fn no_command_is_left_out_here() {
+    help::assert_all_are_in(&DATA.map(|(words, _)| words.to_vec()), WITHOUT_DATA);
+}
 
 /// A scratch directory with an environment `E`, made by a script that plays the only Python.
 fn lab() -> Scratch {

@@ -79,7 +79,7 @@ fn plan(disk: &dyn Fs, target: &Target<'_>, text: &str) -> Result<Plan, Box<dyn 
 
 /// Returns to what the last publication replaced.
 pub(crate) fn back(disk: &dyn Fs, tree: &Path) -> Result<(), Box<dyn Error>> {
-    let terms = RollbackTerms::of(Durability::Power, Verdict::Taken);
+    let terms = RollbackTerms::of(Durability::Power, Verdict::BySteps);
     lock(disk, tree)?.rollback(&terms)?.settle()?;
     Ok(())
 }

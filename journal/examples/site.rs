@@ -57,7 +57,7 @@ pub(crate) fn publish(source: &Path, target: &Path) -> Result<Ending, Box<dyn Er
 /// Brings back what the last publication replaced.
 pub(crate) fn back(target: &Path) -> Result<Ending, Box<dyn Error>> {
     let disk = RealFs::new();
-    let terms = RollbackTerms::of(Durability::Power, Verdict::Taken);
+    let terms = RollbackTerms::of(Durability::Power, Verdict::BySteps);
     Ok(lock(&disk, target)?.rollback(&terms)?.settle()?)
 }
 

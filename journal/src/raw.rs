@@ -42,7 +42,7 @@ pub use crate::plan::receipt::{
 pub use crate::plan::room::Shortage;
 pub use crate::recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 pub use crate::recovery::ending::{EndError, Ending, Kept, WhyKept};
-pub use crate::recovery::evidence::{Location, Sight, Taken};
+pub use crate::recovery::evidence::{Location, Sight, StepsTaken};
 pub use crate::recovery::generation::{Generation, Size};
 pub use crate::recovery::recover::{Inspection, RecoverError};
 pub use crate::staging::build::StageCounts;

@@ -242,7 +242,7 @@ impl<'a> Store<'a> {
             let (from, to) = (self.packs.at(name), self.packs.at(&named));
             match self.fs.rename(from, to, Rename::Replace) {
                 Ok(()) => return Ok(self.fs.sync_dir(&self.packs)?),
-                Err(error) if !error.is_name_taken() => return Err(error.into()),
+                Err(error) if !error.is_name_occupied() => return Err(error.into()),
                 Err(_) => {}
             }
             if self.pack(source)?.is_some() {

@@ -16,7 +16,6 @@
 //! Read next: `transaction/ready.rs`.
 
 pub(crate) mod begun;
-pub(crate) mod choose_steps;
 pub(crate) mod discard;
 pub(crate) mod failures;
 pub(crate) mod overlay_pins;
@@ -26,4 +25,5 @@ pub(crate) mod published;
 pub(crate) mod ready;
 pub(crate) mod rollback;
 pub(crate) mod staged;
+pub(crate) mod step_facts;
 pub(crate) mod terms;

@@ -1,11 +1,11 @@
-//! Supplies: the wheels that a plan may install, in one list, and why each of them is available.
+//! Supplies: the wheels that a plan may install, in one list, and where each of them comes from.
 //!
-//! Has the differences between the sources of wheels as methods of [`Why`], except what only one
-//! hook of `hooks/pip.rs` does: `setup` fails if nothing is bundled, `upgrade` if a download is
-//! absent, and the version of the bundled pip decides about launchers and `REQUESTED`.
+//! Has the differences between the sources of wheels as methods of [`WheelSource`], except what
+//! only one hook of `hooks/pip.rs` does: `setup` fails if nothing is bundled, `upgrade` if a
+//! download is absent, and the bundled pip decides about launchers and `REQUESTED`.
 //!
 //! A new source of packages needs:
-//! 1. a [`Why`]: the compiler asks for its answer in every method;
+//! 1. a [`WheelSource`]: the compiler asks for its answer in every method;
 //! 2. what requests it: a field of `Options` or of `EnvRequest` (`front/request.rs`), of
 //!    `EnvBuilder`, and of the command's `VenvArgs` (`args/shared.rs`, read in
 //!    `commands/asking.rs`). `pyvenv_cfg.rs` writes the options that venv has too, and
@@ -15,7 +15,7 @@
 //! 4. what plans them: a function of `hooks/pip.rs`, called by a method of `Hooks` (which `draft`
 //!    in `hooks.rs` calls in order) or of `Draft`, or by `change/carry.rs`. If it is forgotten,
 //!    nothing is installed, yet `replaced_distributions` reports installed distributions of the
-//!    same names as replaced, unless [`Why::is_optional`];
+//!    same names as replaced, unless [`WheelSource::is_optional`];
 //! 5. the place of its part in a plan that is shown: `parts` of `change/render.rs`;
 //! 6. if a new environment has its distributions, so that they are not the user's: `SEEDS` of
 //!    `change/merge/lost_packages.rs`, and `is_not_asked_for` of `change/merge.rs`.
@@ -33,13 +33,13 @@ use crate::wheel::download::Release;
 pub struct Supply {
     /// Its file.
     pub wheel: PathBuf,
-    /// Why it is available.
-    pub why: Why,
+    /// Where it came from.
+    pub source: WheelSource,
 }
 
-/// Why a wheel is available.
+/// Where a wheel comes from, and so what it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum WheelSource {
     /// It is bundled with the interpreter, for `ensurepip`.
     Bundled,
     /// It was downloaded for `upgrade_deps`.
@@ -51,7 +51,7 @@ pub enum Why {
     Given,
 }
 
-impl Why {
+impl WheelSource {
     /// Whether the options want such wheels.
     pub(super) fn is_wanted(self, options: &Options) -> bool {
         match self {
@@ -111,10 +111,10 @@ pub struct LookedUp {
 
 impl Supply {
     /// The supplies of one kind.
-    pub fn all(wheels: &[PathBuf], why: Why) -> impl Iterator<Item = Self> {
+    pub fn from_source(wheels: &[PathBuf], source: WheelSource) -> impl Iterator<Item = Self> {
         let supply = move |wheel: &PathBuf| Self {
             wheel: wheel.clone(),
-            why,
+            source,
         };
         wheels.iter().map(supply)
     }
@@ -131,21 +131,21 @@ pub(super) fn wanted<'s>(
     supplies: &'s [Supply],
     options: &'s Options,
 ) -> impl Iterator<Item = &'s Supply> {
-    let wanted = |supply: &&Supply| supply.why.is_wanted(options);
+    let wanted = |supply: &&Supply| supply.source.is_wanted(options);
     let is_displaced = move |supply: &Supply| {
         let others = supplies.iter().filter(wanted);
-        let mut above = others.filter(|other| other.why.displaces(supply.why));
+        let mut above = others.filter(|other| other.source.displaces(supply.source));
         supply.name().is_some() && above.any(|other| other.name() == supply.name())
     };
     let all = supplies
         .iter()
-        .filter(move |supply| supply.why.is_wanted(options));
+        .filter(move |supply| supply.source.is_wanted(options));
     all.filter(move |supply| !is_displaced(supply))
 }
 
 /// Whether `path` is the file of a supply of this kind.
-pub(super) fn is_of(supplies: &[Supply], why: Why, path: &Path) -> bool {
+pub(super) fn is_of(supplies: &[Supply], source: WheelSource, path: &Path) -> bool {
     supplies
         .iter()
-        .any(|supply| supply.why == why && supply.wheel == path)
+        .any(|supply| supply.source == source && supply.wheel == path)
 }

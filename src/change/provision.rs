@@ -34,13 +34,13 @@ mod bytecode_cache;
 mod own_files;
 mod unpacked;
 
-pub use bytecode_cache::{BytecodeFailed, BytecodeLost, Shelf, compile};
+pub use bytecode_cache::{BytecodeFailed, BytecodeLost, StoreAccess, compile};
 use own_files::OwnFiles;
 use unpacked::{Files, Unpacked};
 
 /// The bytes of a plan's wheels, from the store or from the wheels themselves.
 pub struct Provision<'a> {
-    shelf: Shelf<'a>,
+    store_access: StoreAccess<'a>,
     store: Option<Store<'a>>,
     sources: Vec<SourceWheel<'a>>,
     own: OwnFiles<'a>,
@@ -90,9 +90,9 @@ struct Opened {
 }
 
 impl<'a> Provision<'a> {
-    /// The provision for a plan; `shelf` has the store, `known` what this process examined.
+    /// The provision for a plan; `store_access` has the store, `known` what this process examined.
     #[must_use]
-    pub fn new(shelf: Shelf<'a>, plan: &Plan, known: Known<'a>) -> Self {
+    pub fn new(store_access: StoreAccess<'a>, plan: &Plan, known: Known<'a>) -> Self {
         let of_role = |role| plan.inputs().iter().filter(move |input| input.role == role);
         let bytecode = |wheel: &Input| {
             let mut all = of_role(roles::BYTECODE);
@@ -110,13 +110,13 @@ impl<'a> Provision<'a> {
             bytecode: bytecode(input),
         };
         let sources: Vec<_> = of_role(roles::WHEEL).map(source).collect();
-        let cache = shelf.cache.filter(|_| !sources.is_empty());
+        let cache = store_access.cache.filter(|_| !sources.is_empty());
         let umask = umask_of(plan);
         Self {
-            shelf,
-            store: open_store(shelf.fs, cache),
+            store_access,
+            store: open_store(store_access.fs, cache),
             sources,
-            own: OwnFiles::of(shelf.fs, plan, known.checked),
+            own: OwnFiles::of(store_access.fs, plan, known.checked),
             interpreter: of_role(roles::INTERPRETER).next().cloned(),
             known,
             umask,
@@ -229,7 +229,7 @@ impl<'a> Provision<'a> {
         })?;
         let bytes = made.iter().map(|made| (made.digest, made.bytes.clone()));
         let bytes = bytes.collect();
-        bytecode_cache::keep(self.shelf, planned, self.umask, made);
+        bytecode_cache::keep(self.store_access, planned, self.umask, made);
         Ok(bytes)
     }
 

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use super::caller::Caller;
 use crate::base::cache::Cache;
 use crate::build::hooks::Context;
-use crate::build::supply::{LookedUp, Supply, Why};
+use crate::build::supply::{LookedUp, Supply, WheelSource};
 use crate::change::carry::{Companions, Unresolved};
 use crate::change::existing::{Existing, ExistingError};
 use crate::change::merge;
@@ -86,7 +86,9 @@ impl Caller<'_> {
         }
         let found = looked_up.iter().filter_map(|one| one.found.as_ref().ok());
         let found: Vec<_> = found.cloned().collect();
-        context.supplies.extend(Supply::all(&found, Why::Refit));
+        context
+            .supplies
+            .extend(Supply::from_source(&found, WheelSource::Refit));
         context.looked_up = Some(looked_up);
         self.companions(before, context)
     }

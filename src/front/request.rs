@@ -25,10 +25,10 @@ use crate::base::umask::Umask;
 use crate::build::checks::{self, Check, EnvAt, Expectation, Expected, OtherOwner};
 use crate::build::hooks::{self, Context, HookError, Hooks, core_dependencies};
 use crate::build::options::{Choices, Options};
-use crate::build::supply::{Supply, Why};
+use crate::build::supply::{Supply, WheelSource};
 use crate::change::carry::Companions;
 use crate::change::existing::{BaseError, Existing, ExistingError};
-use crate::change::provision::{self, BytecodeFailed, Shelf};
+use crate::change::provision::{self, BytecodeFailed, StoreAccess};
 use crate::python::{
     self, Checkout, Control, Interpreter, InterpreterError, NamedByTarget, Purpose, Request,
     Surroundings, Wanted,
@@ -271,9 +271,11 @@ impl Caller<'_> {
                 };
                 downloader.newest(names, dir.path())
             })?;
-            context.supplies.extend(Supply::all(&wheels, Why::Upgrade));
+            context
+                .supplies
+                .extend(Supply::from_source(&wheels, WheelSource::Upgrade));
         }
-        let given = Supply::all(&request.packages, Why::Given);
+        let given = Supply::from_source(&request.packages, WheelSource::Given);
         context.supplies.extend(given);
         let companions = match &before {
             Some(before) => {
@@ -393,7 +395,7 @@ impl Caller<'_> {
         if !context.options.compile_bytecode {
             return Ok(());
         }
-        let kept_at = Shelf {
+        let kept_at = StoreAccess {
             fs: self.fs,
             cache: self.host.cache.as_ref(),
         };

@@ -271,7 +271,7 @@ fn apply(target: Target<'_>, plan: &Plan, choices: &mut Choices<'_>) -> Ended {
             Retention::Keep
         },
         verdict: if choices.below(2) == 0 {
-            Verdict::Taken
+            Verdict::BySteps
         } else {
             Verdict::Awaited
         },

@@ -157,7 +157,7 @@ fn is_note(bounds: &Bounds, path: &str) -> bool {
         read,
         Some(
             Sibling::Journal(_)
-                | Sibling::JournalTemp
+                | Sibling::JournalDraft
                 | Sibling::Lock
                 | Sibling::GenerationRecord(_)
         )

@@ -245,7 +245,7 @@ fn change(record: &mut Record, seen: &Objects, choices: &mut Choices<'_>) {
             }
         }
         3 => {
-            record.source = if record.source == Origin::Built {
+            record.origin = if record.origin == Origin::Built {
                 Origin::Generation
             } else {
                 Origin::Built
@@ -276,7 +276,7 @@ fn change(record: &mut Record, seen: &Objects, choices: &mut Choices<'_>) {
 
 fn change_steps(record: &mut Record, seen: &Objects, choices: &mut Choices<'_>) {
     let verdict = if choices.below(2) == 0 {
-        Verdict::Taken
+        Verdict::BySteps
     } else {
         Verdict::Awaited
     };

@@ -5,7 +5,7 @@
 //! later exchange succeeds: a mount point or a missing permission can still refuse one entry.
 //!
 //! On disk meanwhile: two empty directories, whose names the caller chooses.
-//! Read next: `transaction/choose_steps.rs`, `transaction/rollback.rs`.
+//! Read next: `transaction/step_facts.rs`, `transaction/rollback.rs`.
 
 use std::ffi::OsStr;
 
@@ -13,14 +13,14 @@ use crate::fs::{Dir, Fs, FsError, Rename};
 
 /// Whether the filesystem can exchange two names in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exchange {
+pub(crate) enum CanExchange {
     /// An object is replaced by one exchange.
-    Possible,
+    Yes,
     /// An object is replaced by a take and a put.
-    Impossible,
+    No,
 }
 
-impl Exchange {
+impl CanExchange {
     /// Tries to exchange two empty directories that the caller created for this, and removes them.
     ///
     /// # Errors
@@ -33,12 +33,12 @@ impl Exchange {
         let [one, other] = scratch;
         let tried = fs.rename(dir.at(one), dir.at(other), Rename::Exchange);
         let removed = scratch.map(|name| fs.remove_dir(dir, name));
-        let exchange = match tried {
-            Ok(()) => Self::Possible,
-            Err(error) if error.is_no_exchange() => Self::Impossible,
+        let can_exchange = match tried {
+            Ok(()) => Self::Yes,
+            Err(error) if error.is_no_exchange() => Self::No,
             Err(error) => return Err(error),
         };
         removed.into_iter().collect::<Result<(), FsError>>()?;
-        Ok(exchange)
+        Ok(can_exchange)
     }
 }

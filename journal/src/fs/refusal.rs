@@ -51,17 +51,22 @@ impl FsError {
     /// Whether two names cannot be exchanged here, although each object may be renamed: the
     /// filesystem has no exchange, or a filter of system calls (seccomp) denies it.
     pub(crate) fn is_no_exchange(&self) -> bool {
-        self.is_no_reflink_here() || self.is_forbidden()
+        self.is_unsupported_here() || self.is_forbidden()
     }
 
     /// Whether blocks cannot be shared between these two places, for this file or any other.
     pub(crate) fn is_no_reflink_here(&self) -> bool {
+        self.is_unsupported_here()
+    }
+
+    /// Whether the filesystem has no such call, or not between these two places.
+    fn is_unsupported_here(&self) -> bool {
         self.is_no_such_rename() || self.kind() == ErrorKind::CrossesDevices
     }
 
     /// Whether no link can be made between these two places, for this file or any other.
     pub(crate) fn is_no_link_here(&self) -> bool {
-        self.is_no_reflink_here() || self.is_forbidden()
+        self.is_unsupported_here() || self.is_forbidden()
     }
 
     /// Whether only this file cannot get another name.
@@ -92,7 +97,7 @@ impl FsError {
 
     /// Whether smaller steps may succeed where this one was refused: a directory cannot be renamed,
     /// but its contents may be.
-    pub(crate) fn is_of_this_step_alone(&self) -> bool {
+    pub(crate) fn may_pass_by_smaller_steps(&self) -> bool {
         self.is_no_link_here() || self.kind() == ErrorKind::ResourceBusy
     }
 
@@ -109,7 +114,7 @@ impl FsError {
     }
 
     /// Whether another object has the name that a directory should get.
-    pub(crate) fn is_name_taken(&self) -> bool {
+    pub(crate) fn is_name_occupied(&self) -> bool {
         matches!(
             self.kind(),
             ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory
@@ -170,7 +175,7 @@ mod tests {
     #[test]
     fn a_mount_point_is_passed_by_smaller_steps_and_not_by_another_rename() {
         let busy = error(ErrorKind::ResourceBusy);
-        assert!(busy.is_of_this_step_alone());
+        assert!(busy.may_pass_by_smaller_steps());
         assert!(!busy.is_no_such_rename());
         assert!(!busy.is_no_link_here());
     }
@@ -198,7 +203,7 @@ mod tests {
         for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
             let full = error(kind);
             assert!(full.full().is_some());
-            assert!(!full.is_of_this_step_alone());
+            assert!(!full.may_pass_by_smaller_steps());
             assert!(!full.is_no_link_here());
         }
     }

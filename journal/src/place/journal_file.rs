@@ -25,7 +25,7 @@ pub struct Siblings {
     /// Journals in every state.
     pub journals: Vec<JournalName>,
     /// Whether `journal.tmp` exists.
-    pub temp: bool,
+    pub has_draft: bool,
     /// Tokens of staged trees.
     pub stages: Vec<String>,
     /// Numbers of kept generations.
@@ -63,7 +63,7 @@ impl Siblings {
             let Some(name) = name.to_str() else { continue };
             match home.names.read(name) {
                 Some(Sibling::Journal(state)) => found.journals.push(state),
-                Some(Sibling::JournalTemp) => found.temp = true,
+                Some(Sibling::JournalDraft) => found.has_draft = true,
                 Some(Sibling::Stage(token)) => found.stages.push(token),
                 Some(Sibling::Generation(number)) => found.generations.push(number),
                 Some(Sibling::GenerationRecord(number)) => found.generation_records.push(number),
@@ -113,7 +113,7 @@ pub(crate) fn write_generation(home: &TransactionDir<'_>, record: &Record) -> Re
 /// `journal.tmp` may remain, which recovery does not trust.
 pub(crate) fn write_draft(home: &TransactionDir<'_>, record: &Record) -> Result<(), FsError> {
     let bytes = record.to_bytes();
-    let temp = OsString::from(home.names.journal_temp());
+    let temp = OsString::from(home.names.journal_draft());
     let file = draft_file(&bytes, Flush::Later);
     let written = home.fs.write_file(&home.dir, &temp, &file);
     written.inspect_err(|_| discard_draft(home))
@@ -128,7 +128,7 @@ pub(crate) fn publish_draft(
     durability: Durability,
 ) -> Result<(), FsError> {
     let (fs, dir) = (home.fs, &home.dir);
-    let temp = OsString::from(home.names.journal_temp());
+    let temp = OsString::from(home.names.journal_draft());
     let name = OsString::from(home.names.journal(&JournalName::Open));
     fs.rename(dir.at(&temp), dir.at(&name), Rename::Replace)?;
     match durability {
@@ -139,7 +139,7 @@ pub(crate) fn publish_draft(
 
 /// Removes an unused draft; if it remains, the next run removes it.
 pub(crate) fn discard_draft(home: &TransactionDir<'_>) {
-    let temp = OsString::from(home.names.journal_temp());
+    let temp = OsString::from(home.names.journal_draft());
     let meta = home.fs.meta(&home.dir, &temp).ok().flatten();
     // Root could remove another user's file, which is what prevented the draft from being written.
     if meta.is_some_and(|meta| meta.kind == Kind::File && meta.owner == home.fs.user()) {
@@ -158,7 +158,7 @@ fn draft_file(bytes: &[u8], flush: Flush) -> NewFile<'_> {
 
 fn write_as(home: &TransactionDir<'_>, record: &Record, name: &str) -> Result<(), FsError> {
     let (fs, dir) = (home.fs, &home.dir);
-    let temp = OsString::from(home.names.journal_temp());
+    let temp = OsString::from(home.names.journal_draft());
     let name = OsString::from(name);
     // Without the sync the rename could be durable while the record is empty.
     let flush = match record.durability {

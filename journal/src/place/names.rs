@@ -45,7 +45,7 @@ pub enum Sibling {
     /// The journal of an open transaction.
     Journal(JournalName),
     /// A journal that is being written.
-    JournalTemp,
+    JournalDraft,
     /// A staged tree and its token, which is its identity if it has one; after an exchange, the
     /// replaced tree.
     Stage(String),
@@ -101,7 +101,7 @@ impl Names {
 
     /// The name of a journal while it is written.
     #[must_use]
-    pub fn journal_temp(&self) -> String {
+    pub fn journal_draft(&self) -> String {
         format!("{}journal.tmp", self.prefix)
     }
 
@@ -113,7 +113,7 @@ impl Names {
             Direction::Undo => "undo",
         };
         match state {
-            JournalName::Draft => self.journal_temp(),
+            JournalName::Draft => self.journal_draft(),
             JournalName::Open => format!("{}journal", self.prefix),
             JournalName::Decided(to) => format!("{}journal.{}", self.prefix, direction(to)),
             JournalName::Doubt(to, boot) => {
@@ -166,7 +166,7 @@ impl Names {
         let sibling = match rest {
             "lock" => Sibling::Lock,
             "journal" => Sibling::Journal(JournalName::Open),
-            "journal.tmp" => Sibling::JournalTemp,
+            "journal.tmp" => Sibling::JournalDraft,
             "journal.settle" => Sibling::Journal(JournalName::Decided(Direction::Settle)),
             "journal.undo" => Sibling::Journal(JournalName::Decided(Direction::Undo)),
             // The engine's directory also contains the receipt and files that no transaction uses.
@@ -240,7 +240,7 @@ mod tests {
                 .map(|state| (names.journal(&state), Sibling::Journal(state)))
                 .collect();
             all.push((names.lock(), Sibling::Lock));
-            all.push((names.journal_temp(), Sibling::JournalTemp));
+            all.push((names.journal_draft(), Sibling::JournalDraft));
             all.push((names.stage("aB3"), Sibling::Stage("aB3".into())));
             all.push((names.generation(7), Sibling::Generation(7)));
             all.push((

@@ -27,7 +27,7 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Once all steps are taken, the publication is decided: recovery settles.
-    Taken,
+    BySteps,
     /// The caller still has to check the published tree: until then recovery undoes.
     Awaited,
 }
@@ -36,7 +36,7 @@ impl Verdict {
     /// The direction of a publication whose steps were all taken, if nothing more is known.
     pub(crate) fn direction(self) -> Direction {
         match self {
-            Self::Taken => Direction::Settle,
+            Self::BySteps => Direction::Settle,
             Self::Awaited => Direction::Undo,
         }
     }
@@ -156,8 +156,8 @@ pub struct Record {
     pub generation: u32,
     /// What the publication moves.
     pub form: Form,
-    /// Where the published objects were before.
-    pub source: Origin,
+    /// Where the published objects were before: `staging_name` has the name.
+    pub origin: Origin,
     /// The root of the staged tree, or the directory of the slots.
     pub stage: Identity,
     /// The boot in which the record was written.
@@ -176,8 +176,8 @@ pub struct Record {
 impl Record {
     /// The name of the object that comes, or of the directory of the slots, before the steps.
     #[must_use]
-    pub(crate) fn origin(&self, names: &Names) -> String {
-        match self.source {
+    pub(crate) fn staging_name(&self, names: &Names) -> String {
+        match self.origin {
             Origin::Built => names.stage(&self.token),
             Origin::Generation => names.generation(self.generation),
         }
@@ -192,7 +192,7 @@ impl Record {
     /// The name that a `Take` of a whole tree moves to.
     #[must_use]
     pub(crate) fn taken_to(&self, names: &Names) -> String {
-        match self.source {
+        match self.origin {
             Origin::Built => names.generation(self.generation),
             Origin::Generation => names.stage(&self.token),
         }
@@ -206,10 +206,10 @@ impl Record {
     #[must_use]
     pub(crate) fn is_lone_put(&self) -> bool {
         self.form == Form::Tree
-            && self.source == Origin::Built
+            && self.origin == Origin::Built
             && self.durability == Durability::Power
             && self.stage.is_certain()
-            && self.steps.verdict == Verdict::Taken
+            && self.steps.verdict == Verdict::BySteps
             && matches!(self.steps.list.as_slice(), [step] if step.act.going().is_none())
     }
 

@@ -244,7 +244,7 @@ impl<'a> RecordDto<'a> {
             list: StepListDto::Written(&record.steps.list),
             receipt: record.steps.receipt.map(|receipt| receipt.to_string()),
             verdict: match record.steps.verdict {
-                Verdict::Taken => VerdictDto::Taken,
+                Verdict::BySteps => VerdictDto::Taken,
                 Verdict::Awaited => VerdictDto::Awaited,
             },
         };
@@ -256,7 +256,7 @@ impl<'a> RecordDto<'a> {
                 Form::Tree => FormDto::Tree,
                 Form::Entries => FormDto::Entries,
             },
-            source: match record.source {
+            source: match record.origin {
                 Origin::Built => SourceDto::Built,
                 Origin::Generation => SourceDto::Generation,
             },
@@ -297,7 +297,7 @@ impl<'a> RecordDto<'a> {
             token: self.token,
             generation: self.generation,
             form,
-            source: match self.source {
+            origin: match self.source {
                 SourceDto::Built => Origin::Built,
                 SourceDto::Generation => Origin::Generation,
             },
@@ -391,7 +391,7 @@ impl StepsDto<'_> {
             list,
             receipt: receipt.transpose()?,
             verdict: match self.verdict {
-                VerdictDto::Taken => Verdict::Taken,
+                VerdictDto::Taken => Verdict::BySteps,
                 VerdictDto::Awaited => Verdict::Awaited,
             },
         })
@@ -424,7 +424,7 @@ mod tests {
             token: "Ab3".into(),
             generation: 2,
             form,
-            source: Origin::Built,
+            origin: Origin::Built,
             stage: Identity {
                 inode: 7,
                 birth: Some(Birth {
@@ -439,7 +439,7 @@ mod tests {
             steps: Steps {
                 list,
                 receipt: Some(Digest::of(b"receipt")),
-                verdict: Verdict::Taken,
+                verdict: Verdict::BySteps,
             },
         }
     }

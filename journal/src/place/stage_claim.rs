@@ -51,7 +51,7 @@ impl StageClaim {
             if durability == Durability::Power {
                 // If its first entries became durable before its name, nothing would prove that the
                 // engine created them.
-                sync_dir(*fs, dir, Site::SyncOfStageName).inspect_err(|_| stage.discard(home))?;
+                sync_dir(*fs, dir, Site::SyncOfStageName).inspect_err(|_| stage.delete(home))?;
             }
             Ok(stage)
         });
@@ -87,7 +87,7 @@ impl StageClaim {
         // it is published.
         if home.form == Form::Tree {
             let marked = stage.mark(home);
-            marked.inspect_err(|_| stage.discard(home))?;
+            marked.inspect_err(|_| stage.delete(home))?;
         }
         Ok(stage)
     }
@@ -108,8 +108,8 @@ impl StageClaim {
     }
 
     /// Deletes the stage, which contains nothing but its marker.
-    fn discard(&self, home: &TransactionDir<'_>) {
-        let _tidied = discard(home, &self.token, &Unwatched);
+    fn delete(&self, home: &TransactionDir<'_>) {
+        let _tidied = delete(home, &self.token, &Unwatched);
     }
 }
 
@@ -146,13 +146,13 @@ impl<'a> EarlyClaim<'a> {
 impl Drop for EarlyClaim<'_> {
     fn drop(&mut self) {
         if let Some(Ok(claim)) = &self.claim {
-            claim.discard(&self.home);
+            claim.delete(&self.home);
         }
     }
 }
 
 /// Deletes the stage with this token, which must prove itself; any remainder still does.
-pub(crate) fn discard(home: &TransactionDir<'_>, token: &str, watch: &dyn Watch) -> Leftovers {
+pub(crate) fn delete(home: &TransactionDir<'_>, token: &str, watch: &dyn Watch) -> Leftovers {
     // If the observer stopped the deletion of a tree after its token was deleted, nothing could
     // identify the rest.
     let is_named = token.contains('-');

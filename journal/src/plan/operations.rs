@@ -40,13 +40,13 @@ impl Operations {
         if let Node::Dir { mode } = operation.node {
             check_open(mode, || path.as_str().to_owned())?;
         }
-        if let Some(taken) = self.taken(&path) {
-            if matches!(taken.node, Node::Dir { .. }) && taken.node == operation.node {
+        if let Some(occupant) = self.occupant(&path) {
+            if matches!(occupant.node, Node::Dir { .. }) && occupant.node == operation.node {
                 return Ok(());
             }
             return Err(PlanError::Conflict {
                 path,
-                first: taken.part.to_string(),
+                first: occupant.part.to_string(),
                 second: operation.part.to_string(),
             });
         }
@@ -66,7 +66,7 @@ impl Operations {
 
     /// The operation that already claims a path. Most paths come in order, and nothing claims a
     /// path after the last one.
-    fn taken(&self, path: &RelPath) -> Option<&Operation> {
+    fn occupant(&self, path: &RelPath) -> Option<&Operation> {
         let (last, operation) = self.by_path.last_key_value()?;
         match path.cmp(last) {
             Ordering::Greater => None,

@@ -8,7 +8,7 @@
 
 use crate::place::names::Direction;
 use crate::place::record::{Form, Record, Step, Verdict};
-use crate::recovery::evidence::{Location, Sight, Taken};
+use crate::recovery::evidence::{Location, Sight, StepsTaken};
 
 /// Whether a doubt was recorded during this boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +22,8 @@ pub enum Boot {
 /// What the journal says, by its name and its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum JournalSeen {
-    /// There is no journal.
-    Absent,
+    /// There is no journal, or only a draft, which recovery does not need.
+    AbsentOrDraft,
     /// The checksum is wrong, and every stage beside it is empty or absent.
     TornAlone,
     /// The checksum is wrong, and a stage exists that is not empty.
@@ -44,7 +44,7 @@ pub enum Decision {
     /// Unlink the journal: it promised nothing, or everything that it promised is done.
     DropJournal,
     /// Delete the staged tree, or keep it if it was changed or its identity is uncertain
-    /// (`settle.rs`, `give_up`); the target is as it was.
+    /// (`settle.rs`, `discard_staged`); the target is as it was.
     Discard,
     /// The new tree stays: keep or delete what it replaced.
     Settle,
@@ -121,9 +121,9 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
     match (journal, sight.taken) {
         // Died while staging: no journal names the stage, and its name proves that the engine
         // created it.
-        (J::Absent, Taken::None) if sight.staged == Location::Stage => Discard,
+        (J::AbsentOrDraft, StepsTaken::NoStep) if sight.staged == Location::StagingName => Discard,
         // No run was under way, or it had finished.
-        (J::Absent, _) => Nothing,
+        (J::AbsentOrDraft, _) => Nothing,
         // During the same boot nothing that is read proves anything.
         (J::Doubt(_, Boot::Same), _) => Wait,
         // A power cut came while an unsynced journal was being written: nothing is left that it
@@ -132,7 +132,7 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
         // The journal was synced before it got its name, so no power cut leaves this.
         (J::TornBesideStage, _) => Refuse(Refusal::DamagedJournal),
         // Another process put an object at one of the names: this outranks the journal.
-        (J::Open(_) | J::Decided(_) | J::Doubt(_, Boot::Another), Taken::Neither) => {
+        (J::Open(_) | J::Decided(_) | J::Doubt(_, Boot::Another), StepsTaken::Unexplained) => {
             Refuse(Refusal::Stranger)
         }
         // An undo would need the replaced tree, which is in trash or gone. The engine deletes it
@@ -140,50 +140,52 @@ pub fn decide(journal: JournalSeen, sight: Sight) -> Decision {
         // one. (While the replaced tree exists, the rows below decide.)
         (
             J::Open(_) | J::Decided(To::Undo) | J::Doubt(To::Undo, Boot::Another),
-            Taken::Some | Taken::All,
+            StepsTaken::SomeSteps | StepsTaken::AllSteps,
         )
-        | (J::Doubt(To::Settle, Boot::Another), Taken::Some)
+        | (J::Doubt(To::Settle, Boot::Another), StepsTaken::SomeSteps)
             if sight.has_lost_the_old_tree() =>
         {
             Refuse(Refusal::Stranger)
         }
 
         // Died between the journal and the first step.
-        (J::Open(_), Taken::None) => open_untaken(sight.staged),
+        (J::Open(_), StepsTaken::NoStep) => open_untaken(sight.staged),
         // Died between two steps, such as those of two entries, or the `Take` of a whole tree and
         // its `Put`; or another process changed an entry after its step. What was replaced comes
         // back.
-        (J::Open(_), Taken::Some) => Undo,
+        (J::Open(_), StepsTaken::SomeSteps) => Undo,
         // Died after the last step. Without checks the steps are the decision.
-        (J::Open(Verdict::Taken), Taken::All) => Settle,
+        (J::Open(Verdict::BySteps), StepsTaken::AllSteps) => Settle,
         // Died while the published tree was checked: the check has not passed.
-        (J::Open(Verdict::Awaited), Taken::All) => Undo,
+        (J::Open(Verdict::Awaited), StepsTaken::AllSteps) => Undo,
 
         // Died while keeping or deleting what was replaced.
-        (J::Decided(To::Settle), Taken::All) => Settle,
+        (J::Decided(To::Settle), StepsTaken::AllSteps) => Settle,
         // Died while reversing the steps.
-        (J::Decided(To::Undo), Taken::Some | Taken::All) => Undo,
+        (J::Decided(To::Undo), StepsTaken::SomeSteps | StepsTaken::AllSteps) => Undo,
         // Died while deleting the stage: it is in its place, in trash, kept, or gone.
-        (J::Decided(To::Undo), Taken::None) => Discard,
+        (J::Decided(To::Undo), StepsTaken::NoStep) => Discard,
 
         // The fsync after the steps failed, or was never requested: check which steps reached the
         // disk.
-        (J::Doubt(To::Settle, Boot::Another), Taken::All) => VerifyThenSettle,
-        (J::Doubt(_, Boot::Another), Taken::Some)
-        | (J::Doubt(To::Undo, Boot::Another), Taken::All) => Undo,
-        (J::Doubt(_, Boot::Another), Taken::None) => Discard,
+        (J::Doubt(To::Settle, Boot::Another), StepsTaken::AllSteps) => VerifyThenSettle,
+        (J::Doubt(_, Boot::Another), StepsTaken::SomeSteps)
+        | (J::Doubt(To::Undo, Boot::Another), StepsTaken::AllSteps) => Undo,
+        (J::Doubt(_, Boot::Another), StepsTaken::NoStep) => Discard,
 
         // The steps were durable before the journal got this name.
-        (J::Decided(To::Settle), Taken::None | Taken::Some) => Refuse(Refusal::Contradiction),
+        (J::Decided(To::Settle), StepsTaken::NoStep | StepsTaken::SomeSteps) => {
+            Refuse(Refusal::Contradiction)
+        }
     }
 }
 
 fn open_untaken(staged: Location) -> Decision {
     match staged {
-        Location::Stage => Decision::Discard,
+        Location::StagingName => Decision::Discard,
         // The stage was durable before the journal, and is given up only under another journal
         // name.
-        Location::Target | Location::Generation | Location::Trash | Location::Gone => {
+        Location::Target | Location::TakenTo | Location::Trash | Location::Gone => {
             Decision::Refuse(Refusal::Stranger)
         }
     }
@@ -196,10 +198,10 @@ mod tests {
     fn all() -> impl Iterator<Item = (JournalSeen, Sight)> {
         use JournalSeen as J;
         let journals = [
-            J::Absent,
+            J::AbsentOrDraft,
             J::TornAlone,
             J::TornBesideStage,
-            J::Open(Verdict::Taken),
+            J::Open(Verdict::BySteps),
             J::Open(Verdict::Awaited),
             J::Decided(Direction::Settle),
             J::Decided(Direction::Undo),
@@ -208,11 +210,16 @@ mod tests {
             J::Doubt(Direction::Undo, Boot::Same),
             J::Doubt(Direction::Undo, Boot::Another),
         ];
-        let taken = [Taken::None, Taken::Some, Taken::All, Taken::Neither];
+        let taken = [
+            StepsTaken::NoStep,
+            StepsTaken::SomeSteps,
+            StepsTaken::AllSteps,
+            StepsTaken::Unexplained,
+        ];
         let places = [
-            Location::Stage,
+            Location::StagingName,
             Location::Target,
-            Location::Generation,
+            Location::TakenTo,
             Location::Trash,
             Location::Gone,
         ];
@@ -233,7 +240,7 @@ mod tests {
     /// I7: an object that fits no history outranks every state of the journal.
     #[test]
     fn a_stranger_outranks_every_state() {
-        for (journal, sight) in all().filter(|(_, sight)| sight.taken == Taken::Neither) {
+        for (journal, sight) in all().filter(|(_, sight)| sight.taken == StepsTaken::Unexplained) {
             let decision = decide(journal, sight);
             let touches = matches!(
                 decision,
@@ -249,10 +256,10 @@ mod tests {
         for (journal, sight) in all() {
             let decision = decide(journal, sight);
             if matches!(decision, Decision::Settle | Decision::VerifyThenSettle) {
-                assert_eq!(sight.taken, Taken::All, "{journal:?} {sight:?}");
+                assert_eq!(sight.taken, StepsTaken::AllSteps, "{journal:?} {sight:?}");
             }
             if matches!(decision, Decision::Discard) {
-                assert_eq!(sight.taken, Taken::None, "{journal:?} {sight:?}");
+                assert_eq!(sight.taken, StepsTaken::NoStep, "{journal:?} {sight:?}");
             }
         }
     }

@@ -67,7 +67,7 @@ pub enum EndError {
         "`{name}` occupies the name of a generation's record: {why}; \
          move it elsewhere, then recover"
     )]
-    Taken {
+    NameOccupied {
         /// The name, relative to the target's parent or to the target.
         name: String,
         /// Why it does not count as a record.

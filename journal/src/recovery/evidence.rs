@@ -21,13 +21,14 @@ use crate::steps::step_places::{StepPlaces, StepState};
 /// Where an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Location {
-    /// Where it was before the steps: at the name of the stage, or of the generation in a rollback.
-    Stage,
+    /// Where the new object is before its step: at the name of the stage, or of the generation in a
+    /// rollback (`Record::staging_name`). After an exchange the replaced object has this name.
+    StagingName,
     /// At the target.
     Target,
     /// At the name that a `Take` moves to (`Record::taken_to`): that of the generation in the
     /// record or, in a rollback, that of a stage.
-    Generation,
+    TakenTo,
     /// In trash with its identity in the name.
     Trash,
     /// At none of these names.
@@ -36,15 +37,15 @@ pub enum Location {
 
 /// How far the steps of a record were taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Taken {
-    /// None.
-    None,
+pub enum StepsTaken {
+    /// None of them.
+    NoStep,
     /// Some of several.
-    Some,
-    /// All.
-    All,
+    SomeSteps,
+    /// All of them.
+    AllSteps,
     /// The objects at the names fit neither the state before nor the state after.
-    Neither,
+    Unexplained,
 }
 
 /// Where the new and the replaced objects of a publication are, and what follows for its steps.
@@ -58,7 +59,7 @@ pub struct Sight {
     /// The replaced objects, if there are any.
     pub replaced: Option<Location>,
     /// How far the steps were taken.
-    pub taken: Taken,
+    pub taken: StepsTaken,
 }
 
 impl Sight {
@@ -66,7 +67,8 @@ impl Sight {
     #[must_use]
     pub(crate) fn has_lost_the_old_tree(self) -> bool {
         let can_come_back = !matches!(self.replaced, Some(Location::Trash | Location::Gone));
-        !holds(Site::LossOfOld, can_come_back) && matches!(self.taken, Taken::Some | Taken::All)
+        !holds(Site::LossOfOld, can_come_back)
+            && matches!(self.taken, StepsTaken::SomeSteps | StepsTaken::AllSteps)
     }
 }
 
@@ -98,37 +100,37 @@ pub(crate) fn replaced_identity(record: &Record) -> Option<Identity> {
 }
 
 /// Judges the steps of a whole tree by where their objects are. One step that is neither before nor
-/// after makes the result neither.
-fn taken(
+/// after makes the result [`StepsTaken::Unexplained`].
+fn steps_taken(
     steps: &[Step],
     staged: Location,
     replaced: Option<Location>,
     target_exists: bool,
-) -> Taken {
+) -> StepsTaken {
     let away = matches!(
         staged,
-        Location::Stage | Location::Generation | Location::Trash | Location::Gone
+        Location::StagingName | Location::TakenTo | Location::Trash | Location::Gone
     );
     let acts: Vec<Act> = steps.iter().map(|step| step.act).collect();
     match (acts.as_slice(), replaced) {
-        ([Act::Put { .. }], None) if staged == Location::Target => Taken::All,
-        ([Act::Put { .. }], None) if away && !target_exists => Taken::None,
+        ([Act::Put { .. }], None) if staged == Location::Target => StepsTaken::AllSteps,
+        ([Act::Put { .. }], None) if away && !target_exists => StepsTaken::NoStep,
         ([Act::Exchange { .. }] | [Act::Take { .. }, Act::Put { .. }], Some(Location::Target))
             if away =>
         {
-            Taken::None
+            StepsTaken::NoStep
         }
         ([Act::Exchange { .. }] | [Act::Take { .. }, Act::Put { .. }], Some(_))
             if staged == Location::Target =>
         {
-            Taken::All
+            StepsTaken::AllSteps
         }
-        ([Act::Take { .. }, Act::Put { .. }], Some(Location::Generation))
-            if staged == Location::Stage && !target_exists =>
+        ([Act::Take { .. }, Act::Put { .. }], Some(Location::TakenTo))
+            if staged == Location::StagingName && !target_exists =>
         {
-            Taken::Some
+            StepsTaken::SomeSteps
         }
-        _ => Taken::Neither,
+        _ => StepsTaken::Unexplained,
     }
 }
 
@@ -145,7 +147,7 @@ impl Lookout<'_> {
         let old = replaced_identity(record);
         let replaced = old.map(|old| self.place(old, false)).transpose()?;
         let at_target = self.target.meta()?.map(|meta| meta.identity);
-        let taken = taken(record.steps(), staged, replaced, at_target.is_some());
+        let taken = steps_taken(record.steps(), staged, replaced, at_target.is_some());
         Ok(Sight {
             staged,
             replaced,
@@ -161,7 +163,7 @@ impl Lookout<'_> {
         } = self;
         let slots = self.place(record.stage, true)?;
         let taken = match (slots, state) {
-            (Location::Stage | Location::Generation, _) => {
+            (Location::StagingName | Location::TakenTo, _) => {
                 let step_places = StepPlaces::open(target, home, record)?;
                 return self.entries_with(slots, &step_places, state);
             }
@@ -169,13 +171,13 @@ impl Lookout<'_> {
             (
                 _,
                 JournalName::Decided(Direction::Settle) | JournalName::Doubt(Direction::Settle, _),
-            ) => Taken::All,
+            ) => StepsTaken::AllSteps,
             (_, JournalName::Decided(Direction::Undo) | JournalName::Doubt(Direction::Undo, _)) => {
-                Taken::None
+                StepsTaken::NoStep
             }
-            (_, JournalName::Open | JournalName::Draft) => Taken::Neither,
+            (_, JournalName::Open | JournalName::Draft) => StepsTaken::Unexplained,
         };
-        let staged = if taken == Taken::All {
+        let staged = if taken == StepsTaken::AllSteps {
             Location::Target
         } else {
             slots
@@ -202,15 +204,15 @@ impl Lookout<'_> {
         let is_decided = *state == JournalName::Decided(Direction::Settle);
         let is_whole = is_decided || !states.contains(&StepState::AfterChanged);
         let taken = if states.contains(&StepState::Neither) {
-            Taken::Neither
+            StepsTaken::Unexplained
         } else if count == 0 {
-            Taken::None
+            StepsTaken::NoStep
         } else if count == states.len() && is_whole {
-            Taken::All
+            StepsTaken::AllSteps
         } else {
-            Taken::Some
+            StepsTaken::SomeSteps
         };
-        let untouched = taken == Taken::All && !states.contains(&StepState::AfterChanged);
+        let untouched = taken == StepsTaken::AllSteps && !states.contains(&StepState::AfterChanged);
         Ok(Sight {
             staged: if untouched { Location::Target } else { slots },
             replaced: Some(slots),
@@ -222,12 +224,12 @@ impl Lookout<'_> {
         let TransactionDir { fs, dir, names, .. } = self.home;
         let tree = (self.record.form == Form::Tree).then(|| self.target.name.clone());
         let places = [
-            (Location::Stage, Some(self.record.origin(names).into())),
-            (Location::Target, tree),
             (
-                Location::Generation,
-                Some(self.record.taken_to(names).into()),
+                Location::StagingName,
+                Some(self.record.staging_name(names).into()),
             ),
+            (Location::Target, tree),
+            (Location::TakenTo, Some(self.record.taken_to(names).into())),
             (Location::Trash, Some(names.trash(identity).into())),
         ];
         for (place, name) in places {
@@ -249,7 +251,7 @@ impl Lookout<'_> {
     fn is_proved(&self, identity: Identity, name: &OsStr, is_stage: bool) -> Result<bool, FsError> {
         let by_number = identity.is_certain()
             || self.record.form == Form::Entries
-            || self.record.source == Origin::Generation;
+            || self.record.origin == Origin::Generation;
         if by_number {
             return Ok(true);
         }
@@ -284,10 +286,10 @@ mod tests {
         staged: Location,
         replaced: Option<Location>,
         target_exists: bool,
-        expected: Taken,
+        expected: StepsTaken,
     ) {
         assert_eq!(
-            taken(&steps(acts), staged, replaced, target_exists),
+            steps_taken(&steps(acts), staged, replaced, target_exists),
             expected,
             "{acts:?} {staged:?} {replaced:?}"
         );
@@ -295,60 +297,26 @@ mod tests {
 
     #[test]
     fn steps_are_judged_by_where_their_objects_are() {
+        use Location as At;
+        use StepsTaken::{AllSteps, NoStep, SomeSteps, Unexplained};
         let put = [Act::Put { new: NEW }];
-        check(&put, Location::Stage, None, false, Taken::None);
-        check(&put, Location::Stage, None, true, Taken::Neither);
-        check(&put, Location::Target, None, true, Taken::All);
+        check(&put, At::StagingName, None, false, NoStep);
+        check(&put, At::StagingName, None, true, Unexplained);
+        check(&put, At::Target, None, true, AllSteps);
         let swap = [Act::Exchange { new: NEW, old: OLD }];
-        check(
-            &swap,
-            Location::Stage,
-            Some(Location::Target),
-            true,
-            Taken::None,
-        );
-        check(
-            &swap,
-            Location::Target,
-            Some(Location::Stage),
-            true,
-            Taken::All,
-        );
-        check(
-            &swap,
-            Location::Target,
-            Some(Location::Gone),
-            true,
-            Taken::All,
-        );
-        let at_stage = Some(Location::Stage);
-        check(&swap, Location::Stage, at_stage, true, Taken::Neither);
-        let at_generation = Some(Location::Generation);
-        check(&swap, Location::Stage, at_generation, false, Taken::Neither);
-        check(
-            &swap,
-            Location::Gone,
-            Some(Location::Gone),
-            true,
-            Taken::Neither,
-        );
+        check(&swap, At::StagingName, Some(At::Target), true, NoStep);
+        check(&swap, At::Target, Some(At::StagingName), true, AllSteps);
+        check(&swap, At::Target, Some(At::Gone), true, AllSteps);
+        let at_stage = Some(At::StagingName);
+        check(&swap, At::StagingName, at_stage, true, Unexplained);
+        let at_generation = Some(At::TakenTo);
+        check(&swap, At::StagingName, at_generation, false, Unexplained);
+        check(&swap, At::Gone, Some(At::Gone), true, Unexplained);
         let take_put = [Act::Take { old: OLD }, Act::Put { new: NEW }];
-        let in_place = Some(Location::Target);
-        check(&take_put, Location::Stage, in_place, true, Taken::None);
-        check(
-            &take_put,
-            Location::Stage,
-            at_generation,
-            false,
-            Taken::Some,
-        );
-        check(
-            &take_put,
-            Location::Stage,
-            at_generation,
-            true,
-            Taken::Neither,
-        );
-        check(&take_put, Location::Target, at_generation, true, Taken::All);
+        let in_place = Some(At::Target);
+        check(&take_put, At::StagingName, in_place, true, NoStep);
+        check(&take_put, At::StagingName, at_generation, false, SomeSteps);
+        check(&take_put, At::StagingName, at_generation, true, Unexplained);
+        check(&take_put, At::Target, at_generation, true, AllSteps);
     }
 }

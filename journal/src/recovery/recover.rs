@@ -28,8 +28,8 @@ use crate::recovery::as_published::{are_entries_as_published, is_as_published};
 use crate::recovery::decide::{Boot, Decision, Former, JournalSeen, Refusal, Upshot, decide};
 use crate::recovery::discard::retire_records_of_trash;
 use crate::recovery::ending::{EndError, Ending};
-use crate::recovery::evidence::{Location, Sight, Taken, sight};
-use crate::recovery::settle::{By, End};
+use crate::recovery::evidence::{Location, Sight, StepsTaken, sight};
+use crate::recovery::settle::{EndedBy, PublicationToEnd};
 
 /// What is beside a target, and what recovery would do about it.
 #[derive(Debug)]
@@ -237,12 +237,12 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndErro
         return Ok((Upshot::Torn, drop_torn(found)?));
     };
     let undone = Upshot::Undone(Former::of(record));
-    let end = End {
+    let end = PublicationToEnd {
         target,
         home: &found.home,
         record,
         journal: found.state.clone(),
-        by: By::Recovery,
+        by: EndedBy::Recovery,
     };
     // A killed run leaves names that were not synced. A decision that became durable before them
     // would contradict them.
@@ -256,12 +256,12 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndErro
             Ok((Upshot::NothingOpen, Ending::default()))
         }
         Decision::DropJournal => Ok((Upshot::Torn, end.drop_journal()?)),
-        Decision::Discard => Ok((Upshot::Unpublished, end.give_up()?)),
+        Decision::Discard => Ok((Upshot::Unpublished, end.discard_staged()?)),
         Decision::Settle => Ok((Upshot::Stays, end.settle()?)),
         Decision::Undo => Ok((undone, end.undo()?)),
         Decision::VerifyThenSettle => {
             let receipt = record.steps.receipt;
-            let is_whole = match (record.source, record.form) {
+            let is_whole = match (record.origin, record.form) {
                 // Nothing was written: the generation was durable before, and all of it is in its
                 // place.
                 (Origin::Generation, _) => true,
@@ -332,7 +332,7 @@ impl<'t> Case<'t> {
             });
         }
         let Some((home, state)) = journals.pop() else {
-            let decision = decide(JournalSeen::Absent, unowned(target).map_err(disk)?);
+            let decision = decide(JournalSeen::AbsentOrDraft, unowned(target).map_err(disk)?);
             return Ok(Self {
                 open: None,
                 decision,
@@ -347,7 +347,7 @@ impl<'t> Case<'t> {
                 let nothing = Sight {
                     staged: Location::Gone,
                     replaced: None,
-                    taken: Taken::None,
+                    taken: StepsTaken::NoStep,
                 };
                 let decision = decide(torn(&home).map_err(disk)?, nothing);
                 Ok(Self::found(home, state, None, decision))
@@ -406,7 +406,7 @@ fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSee
         JournalName::Open => JournalSeen::Open(verdict),
         JournalName::Decided(to) => JournalSeen::Decided(*to),
         // A draft is not trusted: it describes nothing that a later run needs.
-        JournalName::Draft => JournalSeen::Absent,
+        JournalName::Draft => JournalSeen::AbsentOrDraft,
     }
 }
 
@@ -416,14 +416,14 @@ fn unowned(target: &Target<'_>) -> Result<Sight, FsError> {
     for home in homes(target)? {
         for token in &Siblings::list(&home)?.stages {
             if proves_itself(&home, token)? {
-                staged = Location::Stage;
+                staged = Location::StagingName;
             }
         }
     }
     Ok(Sight {
         staged,
         replaced: None,
-        taken: Taken::None,
+        taken: StepsTaken::NoStep,
     })
 }
 
@@ -476,8 +476,8 @@ fn tidy_home(
     let TransactionDir { fs, dir, names, .. } = home;
     let siblings = Siblings::list(home)?;
     let mut left = siblings.unknown.clone();
-    if siblings.temp {
-        let name = OsString::from(names.journal_temp());
+    if siblings.has_draft {
+        let name = OsString::from(names.journal_draft());
         let ours = fs
             .meta(dir, &name)?
             .is_some_and(|meta| meta.kind == Kind::File && meta.owner == fs.user());
@@ -489,12 +489,12 @@ fn tidy_home(
         if ours && fs.remove_file(dir, &name).is_ok() {
             tidied.count += 1;
         } else {
-            left.push(names.journal_temp());
+            left.push(names.journal_draft());
         }
     }
     for token in &siblings.stages {
         if proves_itself(home, token)? {
-            match stage_claim::discard(home, token, target.watch) {
+            match stage_claim::delete(home, token, target.watch) {
                 Leftovers { stopped: true, .. } => tidied.is_stopped = true,
                 Leftovers { count: 0, .. } => tidied.count += 1,
                 Leftovers { .. } => left.push(names.stage(token)),

@@ -37,7 +37,7 @@ use crate::steps::step_places::{StepPlace, StepPlaces, StepState};
 
 /// Which process ends the publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum By {
+pub(crate) enum EndedBy {
     /// The process that began it, which has observed every object itself.
     Itself,
     /// A later process, which has only the record.
@@ -45,22 +45,22 @@ pub(crate) enum By {
 }
 
 /// A publication to end.
-pub(crate) struct End<'a, 't> {
+pub(crate) struct PublicationToEnd<'a, 't> {
     pub(crate) target: &'a Target<'t>,
     pub(crate) home: &'a TransactionDir<'t>,
     pub(crate) record: &'a Record,
     pub(crate) journal: JournalName,
-    pub(crate) by: By,
+    pub(crate) by: EndedBy,
 }
 
-impl End<'_, '_> {
+impl PublicationToEnd<'_, '_> {
     /// The new tree or entries stay.
     pub(crate) fn settle(mut self) -> Result<Ending, EndError> {
         if !self.is_decided_by_its_steps() {
             self.decide(Direction::Settle)?;
         }
         let seen = self.look()?;
-        if seen.replaced == Some(Location::Stage) {
+        if seen.replaced == Some(Location::StagingName) {
             self.finish_links()?;
         }
         match replaced_identity(self.record).zip(seen.replaced) {
@@ -69,14 +69,14 @@ impl End<'_, '_> {
             Some((_, Location::Target)) => Err(EndError::Moved),
             // The new tree is not as it was published, so what it replaced may be the last good
             // one.
-            Some((old, Location::Stage | Location::Generation))
+            Some((old, Location::StagingName | Location::TakenTo))
                 if seen.staged != Location::Target =>
             {
                 self.keep(old, WhyKept::Changed)
             }
-            Some((old, Location::Stage | Location::Generation)) => match self.why_keep(old) {
+            Some((old, Location::StagingName | Location::TakenTo)) => match self.why_keep(old) {
                 Some(why) => self.keep(old, why),
-                None => self.discard(old),
+                None => self.delete_through_trash(old),
             },
         }
     }
@@ -90,7 +90,7 @@ impl End<'_, '_> {
         self.decide(Direction::Undo)?;
         let step_places = self.step_places()?;
         let steps = self.record.steps();
-        let taken = self.taken(&step_places, steps)?;
+        let taken = self.which_are_taken(&step_places, steps)?;
         let mut is_changed = false;
         for (step, is_taken) in steps.iter().zip(taken).rev() {
             if is_taken {
@@ -106,34 +106,34 @@ impl End<'_, '_> {
             let sync = || self.sync_places(&step_places, Direction::Undo);
             perform(Site::SyncOfUndo, sync)?;
         }
-        self.give_up()
+        self.discard_staged()
     }
 
     /// Deletes the stage before any step was taken: whatever the disk loses, the target is as it
     /// was.
-    pub(crate) fn abandon(mut self) -> Result<Ending, EndError> {
+    pub(crate) fn discard_before_steps(mut self) -> Result<Ending, EndError> {
         let TransactionDir { fs, dir, names, .. } = self.home;
         let decided = JournalName::Decided(Direction::Undo);
         self.rename_journal(&names.journal(&decided))?;
         self.journal = decided;
         // If the stage were deleted first, the journal could come back without it.
         fs.sync_dir(dir).map_err(disk("abandon the stage"))?;
-        self.give_up()
+        self.discard_staged()
     }
 
     /// Deletes what was staged; no further step is taken.
-    pub(crate) fn give_up(mut self) -> Result<Ending, EndError> {
+    pub(crate) fn discard_staged(mut self) -> Result<Ending, EndError> {
         self.decide(Direction::Undo)?;
         let stage = self.record.stage;
-        match (self.look()?.staged, self.record.source) {
+        match (self.look()?.staged, self.record.origin) {
             (Location::Gone, _) => self.drop_journal(),
-            (Location::Stage, Origin::Generation) => self.leave_generation(),
+            (Location::StagingName, Origin::Generation) => self.leave_generation(),
             (Location::Trash, _) => self.finish_trash(stage),
             (Location::Target, _) => Err(EndError::Moved),
-            (Location::Generation, _) => self.keep(stage, WhyKept::Changed),
-            (Location::Stage, Origin::Built) => match self.why_keep_undone(stage)? {
+            (Location::TakenTo, _) => self.keep(stage, WhyKept::Changed),
+            (Location::StagingName, Origin::Built) => match self.why_keep_undone(stage)? {
                 Some(why) => self.keep(stage, why),
-                None => self.discard(stage),
+                None => self.delete_through_trash(stage),
             },
         }
     }
@@ -151,7 +151,7 @@ impl End<'_, '_> {
             return Ok(false);
         };
         let TransactionDir { fs, dir, names, .. } = self.home;
-        let there = fs.meta(dir, OsStr::new(&self.record.origin(names)));
+        let there = fs.meta(dir, OsStr::new(&self.record.staging_name(names)));
         Ok(there.map_err(disk("look at the stage"))?.is_some())
     }
 
@@ -168,7 +168,11 @@ impl End<'_, '_> {
     }
 
     /// Which of the steps are taken.
-    fn taken(&self, step_places: &StepPlaces<'_>, steps: &[Step]) -> Result<Vec<bool>, EndError> {
+    fn which_are_taken(
+        &self,
+        step_places: &StepPlaces<'_>,
+        steps: &[Step],
+    ) -> Result<Vec<bool>, EndError> {
         if self.record.form == Form::Entries {
             let states = step_places
                 .states(steps)
@@ -178,7 +182,7 @@ impl End<'_, '_> {
         let seen = self.look()?;
         let is_taken = |step: &Step| match step.act {
             Act::Put { .. } | Act::Exchange { .. } => seen.staged == Location::Target,
-            Act::Take { .. } => seen.replaced == Some(Location::Generation),
+            Act::Take { .. } => seen.replaced == Some(Location::TakenTo),
         };
         Ok(steps.iter().map(is_taken).collect())
     }
@@ -199,7 +203,7 @@ impl End<'_, '_> {
     fn is_decided_by_its_steps(&self) -> bool {
         self.record.form == Form::Tree
             && matches!(self.journal, JournalName::Draft | JournalName::Open)
-            && self.record.steps.verdict == Verdict::Taken
+            && self.record.steps.verdict == Verdict::BySteps
             && replaced_identity(self.record).is_none()
     }
 
@@ -232,7 +236,7 @@ impl End<'_, '_> {
         };
         match finding(Site::LookBeforeRecord, foreign) {
             None => self.rename_journal(&name),
-            Some(why) => Err(EndError::Taken {
+            Some(why) => Err(EndError::NameOccupied {
                 name: self.home.shown(name),
                 why,
             }),
@@ -249,21 +253,21 @@ impl End<'_, '_> {
     fn why_keep(&self, identity: Identity) -> Option<WhyKept> {
         match (self.record.retention, self.by) {
             (Retention::Keep, _) => Some(WhyKept::Asked),
-            (Retention::Discard, By::Recovery) if !identity.is_certain() => {
+            (Retention::Discard, EndedBy::Recovery) if !identity.is_certain() => {
                 Some(WhyKept::Uncertain)
             }
-            (Retention::Discard, By::Recovery | By::Itself) => None,
+            (Retention::Discard, EndedBy::Recovery | EndedBy::Itself) => None,
         }
     }
 
     /// Readers may have written to it after it was published, so it is compared with its receipt.
     fn why_keep_undone(&self, identity: Identity) -> Result<Option<WhyKept>, EndError> {
-        if self.by == By::Recovery && !identity.is_certain() {
+        if self.by == EndedBy::Recovery && !identity.is_certain() {
             return Ok(Some(WhyKept::Uncertain));
         }
         let is_whole = match self.record.form {
             Form::Tree => {
-                let name = self.record.origin(&self.home.names);
+                let name = self.record.staging_name(&self.home.names);
                 is_as_published(self.target, OsStr::new(&name), self.record.steps.receipt)
             }
             // What cannot be read does not count as unchanged.
@@ -350,7 +354,7 @@ impl End<'_, '_> {
     }
 
     /// Renames an object to trash, whose name contains its identity, then deletes it.
-    fn discard(&self, identity: Identity) -> Result<Ending, EndError> {
+    fn delete_through_trash(&self, identity: Identity) -> Result<Ending, EndError> {
         // With process durability nothing is synced yet: what stays must be durable before the
         // other half is deleted.
         perform(Site::SyncBeforeTrash, || self.sync_before_trash())?;

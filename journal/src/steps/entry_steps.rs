@@ -11,7 +11,7 @@ use std::ffi::OsStr;
 use crate::base::mutant::Site;
 use crate::base::path::RelPath;
 use crate::base::safeguard::{holds, perform};
-use crate::fs::exchange::Exchange;
+use crate::fs::exchange::CanExchange;
 use crate::fs::{Dir, Fs, FsError, NameInDir};
 use crate::place::record::{Act, EntrySlot, Step};
 use crate::place::target::Target;
@@ -46,7 +46,7 @@ impl EntrySteps {
         target: &Target<'_>,
         plan: &Plan,
         grain: Grain,
-        exchange: Exchange,
+        can_exchange: CanExchange,
     ) -> Result<Self, CoverError> {
         let root = target.fs.open_dir(&target.parent, &target.name)?;
         let covered = cover(target.fs, &root, plan, grain)?;
@@ -56,9 +56,9 @@ impl EntrySteps {
         };
         let mut list = Vec::new();
         for change in covered.changes.iter().chain([&receipt]) {
-            let kinds: &[StepKind] = match (change.kind, exchange) {
-                (StepKind::Exchange, Exchange::Impossible) => &[StepKind::Take, StepKind::Put],
-                (StepKind::Exchange, Exchange::Possible) => &[StepKind::Exchange],
+            let kinds: &[StepKind] = match (change.kind, can_exchange) {
+                (StepKind::Exchange, CanExchange::No) => &[StepKind::Take, StepKind::Put],
+                (StepKind::Exchange, CanExchange::Yes) => &[StepKind::Exchange],
                 (StepKind::Put, _) => &[StepKind::Put],
                 (StepKind::Take, _) => &[StepKind::Take],
             };

@@ -69,7 +69,7 @@ impl StepState {
 pub(crate) struct StepPlaces<'a> {
     pub(crate) fs: &'a dyn Fs,
     home: TransactionDir<'a>,
-    origin: String,
+    staging_name: String,
     taken_to: String,
     /// The target in its parent, for a whole tree.
     tree: StepPlace,
@@ -104,7 +104,7 @@ impl<'a> StepPlaces<'a> {
         let mut step_places = Self {
             fs,
             home: home.clone(),
-            origin: record.origin(&home.names),
+            staging_name: record.staging_name(&home.names),
             taken_to: record.taken_to(&home.names),
             tree: StepPlace {
                 dir: target.parent.clone(),
@@ -118,7 +118,7 @@ impl<'a> StepPlaces<'a> {
             return Ok(step_places);
         }
         // An undo that keeps the slots leaves them under the name of the generation.
-        for name in [&step_places.origin, &step_places.taken_to] {
+        for name in [&step_places.staging_name, &step_places.taken_to] {
             let found = present(fs.open_dir(&home.dir, OsStr::new(name)))?;
             let Some(dir) = found else { continue };
             if fs.meta_of(&dir)?.identity == record.stage {
@@ -180,7 +180,7 @@ impl<'a> StepPlaces<'a> {
             return self.slot_of(entry);
         }
         let name = match step.act {
-            Act::Put { .. } | Act::Exchange { .. } => &self.origin,
+            Act::Put { .. } | Act::Exchange { .. } => &self.staging_name,
             Act::Take { .. } => &self.taken_to,
         };
         Some(StepPlace {

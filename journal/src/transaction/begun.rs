@@ -12,7 +12,7 @@ use crate::base::identity::Identity;
 use crate::base::mutant::Site;
 use crate::fs::barrier::sync_tree_named;
 use crate::fs::error_place::DiskError;
-use crate::fs::exchange::Exchange;
+use crate::fs::exchange::CanExchange;
 use crate::fs::named_sync::sync_file;
 use crate::fs::{Barrier, FsError, Meta};
 use crate::place::journal_file;
@@ -29,7 +29,7 @@ use crate::staging::error::StageError;
 use crate::staging::inheritance::Ground;
 use crate::steps::entry_steps::EntrySteps;
 use crate::transaction::failures::Aftermath;
-use crate::transaction::published::give_stage_up;
+use crate::transaction::published::delete_unrecorded_stage;
 use crate::transaction::terms::Terms;
 
 /// What both states before the journal contain.
@@ -61,7 +61,7 @@ pub(super) enum Work {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReplacedTree {
     pub(super) old: Identity,
-    pub(super) exchange: Exchange,
+    pub(super) can_exchange: CanExchange,
 }
 
 /// What a stage contains once it is durable.
@@ -100,8 +100,8 @@ impl Begun<'_> {
                 journal_file::write_draft(&self.home, &draft).map_err(disk)?;
                 (counts, Some(draft))
             }
-            Work::Entries(moves) => {
-                let fillings = moves.fillings();
+            Work::Entries(entry_steps) => {
+                let fillings = entry_steps.fillings();
                 let counts = build::build_entries(fs, &ground, planned, &fillings, options)?;
                 (counts, None)
             }
@@ -121,7 +121,7 @@ impl Begun<'_> {
         // A failed sync is not repeated: the kernel marks the pages that it lost as clean.
         let barrier = sync_tree_named(*fs, &self.claim.root, Site::BarrierOfStage)?;
         if barrier == Barrier::PerObject && is_drafted {
-            let draft = names.journal_temp();
+            let draft = names.journal_draft();
             sync_file(*fs, dir, OsStr::new(&draft), Site::SyncOfDraft)?;
         }
         Ok(Some(barrier))
@@ -139,7 +139,7 @@ impl Begun<'_> {
             token: self.claim.token.clone(),
             generation: self.generation,
             form: self.home.form,
-            source: Origin::Built,
+            origin: Origin::Built,
             stage: self.claim.identity,
             boot: self.home.fs.boot_id(),
             durability,
@@ -165,8 +165,8 @@ impl Begun<'_> {
     }
 
     /// Deletes what was staged; no journal names it.
-    pub(super) fn give_up(&self) -> Aftermath {
-        give_stage_up(&self.locks, &self.home, &self.claim.token)
+    pub(super) fn delete_stage(&self) -> Aftermath {
+        delete_unrecorded_stage(&self.locks, &self.home, &self.claim.token)
     }
 }
 
@@ -174,9 +174,9 @@ impl Begun<'_> {
 fn tree_steps(new: Identity, replaced: Option<ReplacedTree>) -> Vec<Step> {
     let acts = match replaced {
         None => vec![Act::Put { new }],
-        Some(ReplacedTree { old, exchange }) => match exchange {
-            Exchange::Possible => vec![Act::Exchange { new, old }],
-            Exchange::Impossible => vec![Act::Take { old }, Act::Put { new }],
+        Some(ReplacedTree { old, can_exchange }) => match can_exchange {
+            CanExchange::Yes => vec![Act::Exchange { new, old }],
+            CanExchange::No => vec![Act::Take { old }, Act::Put { new }],
         },
     };
     let step = |act| Step { entry: None, act };

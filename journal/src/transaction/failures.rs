@@ -162,7 +162,7 @@ impl PublishFailed {
         let PublishError::Step { source, .. } = &self.source else {
             return false;
         };
-        self.aftermath == Aftermath::Unchanged && source.is_of_this_step_alone()
+        self.aftermath == Aftermath::Unchanged && source.may_pass_by_smaller_steps()
     }
 }
 
@@ -214,7 +214,7 @@ pub(crate) fn aftermath_of(error: &EndError) -> Aftermath {
         EndError::Disk { .. }
         | EndError::Undecided(_)
         | EndError::Moved
-        | EndError::Taken { .. } => Aftermath::NeedsRecovery,
+        | EndError::NameOccupied { .. } => Aftermath::NeedsRecovery,
         EndError::Doubt(_) => Aftermath::InDoubt,
     }
 }

@@ -31,7 +31,7 @@ impl<'a> Prepared<'a> {
             }),
             Err(source) => Err(StageFailed {
                 target: self.begun.locks.target().path().into(),
-                aftermath: self.begun.give_up(),
+                aftermath: self.begun.delete_stage(),
                 shortage: source
                     .of_disk()
                     .and_then(|failed| self.begun.shortage(failed)),

@@ -17,8 +17,8 @@ use crate::place::record::{Durability, Record, Step};
 use crate::place::stage_claim::{self, proves_itself};
 use crate::place::transaction_dir::TransactionDir;
 use crate::recovery::ending::Ending;
-use crate::recovery::evidence::{Location, Taken, sight};
-use crate::recovery::settle::{By, End, empty_now};
+use crate::recovery::evidence::{Location, StepsTaken, sight};
+use crate::recovery::settle::{EndedBy, PublicationToEnd, empty_now};
 use crate::staging::build::StageCounts;
 use crate::steps::renames;
 use crate::steps::step_places::StepPlaces;
@@ -108,7 +108,8 @@ impl Open<'_> {
         let seen = sight(target, &self.home, &self.record, &self.journal);
         let seen = seen.map_err(PublishError::Disk)?;
         let is_lost = matches!(seen.replaced, Some(Location::Trash | Location::Gone));
-        let are_whole = seen.taken == Taken::All && seen.staged == Location::Target && !is_lost;
+        let are_whole =
+            seen.taken == StepsTaken::AllSteps && seen.staged == Location::Target && !is_lost;
         if !holds(Site::LookAtSteps, are_whole) {
             return Err(PublishError::Moved);
         }
@@ -126,13 +127,13 @@ impl Open<'_> {
         })
     }
 
-    fn as_end(&self) -> End<'_, '_> {
-        End {
+    fn as_end(&self) -> PublicationToEnd<'_, '_> {
+        PublicationToEnd {
             target: self.locks.target(),
             home: &self.home,
             record: &self.record,
             journal: self.journal.clone(),
-            by: By::Itself,
+            by: EndedBy::Itself,
         }
     }
 
@@ -159,7 +160,7 @@ impl Open<'_> {
             | PublishError::Interrupted
             | PublishError::Disk(_)
             | PublishError::Step { .. }
-            | PublishError::Moved => self.give_up(),
+            | PublishError::Moved => self.undo_failed(),
         };
         PublishFailed {
             target: self.locks.target().path().into(),
@@ -171,7 +172,7 @@ impl Open<'_> {
 
     /// Gives up before the first step, because the journal could not be made durable.
     pub(crate) fn not_begun(&self, source: FsError) -> PublishFailed {
-        let aftermath = match self.as_end().abandon() {
+        let aftermath = match self.as_end().discard_before_steps() {
             Ok(_) => Aftermath::Unchanged,
             Err(error) => aftermath_of(&error),
         };
@@ -184,11 +185,11 @@ impl Open<'_> {
     }
 
     /// Reverses the steps that were taken and deletes the stage.
-    fn give_up(&self) -> Aftermath {
+    fn undo_failed(&self) -> Aftermath {
         let token = &self.record.token;
         // The step was refused, so only the stage has to be deleted, and its name proves it.
         if self.journal == JournalName::Draft && proves_itself(&self.home, token).unwrap_or(false) {
-            return give_stage_up(&self.locks, &self.home, token);
+            return delete_unrecorded_stage(&self.locks, &self.home, token);
         }
         match self.as_end().undo() {
             Ok(_) => Aftermath::Unchanged,
@@ -198,14 +199,14 @@ impl Open<'_> {
 }
 
 /// Deletes a stage that no journal names, and the draft for it.
-pub(crate) fn give_stage_up(
+pub(crate) fn delete_unrecorded_stage(
     locks: &Locks<'_>,
     home: &TransactionDir<'_>,
     token: &str,
 ) -> Aftermath {
     journal_file::discard_draft(home);
     let target = locks.target();
-    let left = stage_claim::discard(home, token, target.watch);
+    let left = stage_claim::delete(home, token, target.watch);
     home.leave(target);
     // The name of what remains proves that the engine created it, so the next run deletes it.
     if left.count == 0 && !left.stopped {

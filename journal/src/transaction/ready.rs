@@ -20,11 +20,11 @@ use crate::plan::receipt::LateReceipt;
 use crate::recovery::decide::Decision;
 use crate::recovery::recover::{Recovered, recover};
 use crate::transaction::begun::{Begun, ReplacedTree, Work};
-use crate::transaction::choose_steps::{moves, next_generation, pinned_root, try_exchange};
 use crate::transaction::failures::{PrepareError, ReadyError};
 use crate::transaction::preconditions::{mounted, not_locked, stale};
 use crate::transaction::prepared::Prepared;
-use crate::transaction::published::give_stage_up;
+use crate::transaction::published::delete_unrecorded_stage;
+use crate::transaction::step_facts::{entry_steps, next_generation, pinned_root, try_exchange};
 use crate::transaction::terms::Terms;
 
 /// A locked target without an open transaction.
@@ -148,18 +148,18 @@ impl<'a> Ready<'a> {
         let work = match (home.form, old) {
             (Form::Tree, None) => Ok(Work::Tree(None)),
             (Form::Tree, Some(old)) => try_exchange(&home, &claim.root)
-                .map(|exchange| {
+                .map(|can_exchange| {
                     let old = old.identity;
-                    Work::Tree(Some(ReplacedTree { old, exchange }))
+                    Work::Tree(Some(ReplacedTree { old, can_exchange }))
                 })
                 .map_err(disk),
             (Form::Entries, _) => try_exchange(&home, &claim.root)
                 .map_err(disk)
-                .and_then(|exchange| moves(target, plan, terms.grain, exchange))
+                .and_then(|can_exchange| entry_steps(target, plan, terms.grain, can_exchange))
                 .map(Work::Entries),
         };
         let work = work.inspect_err(|_| {
-            give_stage_up(&self.locks, &home, &claim.token);
+            delete_unrecorded_stage(&self.locks, &home, &claim.token);
         })?;
         Ok(Begun {
             locks: self.locks,

@@ -23,7 +23,7 @@ use crate::base::mutant::Site;
 use crate::base::path::RelPath;
 use crate::base::safeguard::perform;
 use crate::fs::error_place::DiskError;
-use crate::fs::exchange::Exchange;
+use crate::fs::exchange::CanExchange;
 use crate::fs::named_sync::sync_dir;
 use crate::fs::{Dir, FsError};
 use crate::place::journal_file::{self, JournalRead, Siblings};
@@ -269,10 +269,13 @@ impl<'a> Ready<'a> {
     ) -> Result<Record, FsError> {
         let target = self.target();
         let Generation { home, record } = generation;
-        let Scratch { token, exchange } = scratch(home)?;
+        let Scratch {
+            token,
+            can_exchange,
+        } = scratch(home)?;
         let mut inverse = Record {
             token,
-            source: Origin::Generation,
+            origin: Origin::Generation,
             boot: target.fs.boot_id(),
             durability: terms.durability,
             retention: Retention::Keep,
@@ -293,9 +296,9 @@ impl<'a> Ready<'a> {
                 inverse.stage = pair.slot.unwrap_or(record.stage);
                 let bits = target.meta()?.map(|live| live.mode & 0o777);
                 inverse.root_mode = bits.and_then(|bits| Mode::new(bits).ok());
-                reversing_steps(pair, exchange, &mut std::iter::empty())
+                reversing_steps(pair, can_exchange, &mut std::iter::empty())
             }
-            Form::Entries => self.entry_steps(generation, terms, exchange)?,
+            Form::Entries => self.entry_steps(generation, terms, can_exchange)?,
         };
         let receipt = receipt_that_comes(generation, &list);
         inverse.steps = Steps {
@@ -311,7 +314,7 @@ impl<'a> Ready<'a> {
         &self,
         generation: &Generation<'a>,
         terms: &RollbackTerms,
-        exchange: Exchange,
+        can_exchange: CanExchange,
     ) -> Result<Vec<Step>, FsError> {
         let Generation { home, record } = generation;
         let entries = record.steps().iter().filter_map(|step| step.entry.as_ref());
@@ -331,7 +334,7 @@ impl<'a> Ready<'a> {
         pairs.extend(self.aside(generation, terms, &mut free)?);
         let mut list = Vec::new();
         for pair in pairs {
-            list.extend(reversing_steps(pair, exchange, &mut free));
+            list.extend(reversing_steps(pair, can_exchange, &mut free));
         }
         Ok(list)
     }
@@ -501,7 +504,7 @@ impl Open<'_> {
 /// provides numbers for extra slots.
 fn reversing_steps(
     pair: Pair,
-    exchange: Exchange,
+    can_exchange: CanExchange,
     free: &mut dyn Iterator<Item = u32>,
 ) -> Vec<Step> {
     let Pair { entry, slot, live } = pair;
@@ -514,9 +517,9 @@ fn reversing_steps(
         (Some(new), Some(old)) if new == old => Vec::new(),
         (Some(new), None) => vec![step(&entry, Act::Put { new })],
         (None, Some(old)) => vec![step(&entry, Act::Take { old })],
-        (Some(new), Some(old)) => match exchange {
-            Exchange::Possible => vec![step(&entry, Act::Exchange { new, old })],
-            Exchange::Impossible => {
+        (Some(new), Some(old)) => match can_exchange {
+            CanExchange::Yes => vec![step(&entry, Act::Exchange { new, old })],
+            CanExchange::No => {
                 let taken_to = entry.clone().map(|entry| EntrySlot {
                     slot: free
                         .next()
@@ -537,7 +540,7 @@ struct Scratch {
     /// A random part for names that do not exist there.
     token: String,
     /// Whether two names can be exchanged.
-    exchange: Exchange,
+    can_exchange: CanExchange,
 }
 
 /// Creates two empty directories and removes them.
@@ -548,8 +551,8 @@ fn scratch(home: &TransactionDir<'_>) -> Result<Scratch, FsError> {
     let TransactionDir { fs, dir, names, .. } = home;
     let prefix = names.stage_prefix();
     let one = fs.make_unique_dir(dir, &prefix)?;
-    let exchange = match fs.make_unique_dir(dir, &prefix) {
-        Ok(other) => Exchange::probe(*fs, dir, [&one, &other])?,
+    let can_exchange = match fs.make_unique_dir(dir, &prefix) {
+        Ok(other) => CanExchange::probe(*fs, dir, [&one, &other])?,
         Err(error) => {
             fs.remove_dir(dir, &one)?;
             return Err(error);
@@ -557,5 +560,8 @@ fn scratch(home: &TransactionDir<'_>) -> Result<Scratch, FsError> {
     };
     let token = one.to_string_lossy();
     let token = token.strip_prefix(&prefix).unwrap_or_default().to_owned();
-    Ok(Scratch { token, exchange })
+    Ok(Scratch {
+        token,
+        can_exchange,
+    })
 }

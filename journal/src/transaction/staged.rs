@@ -91,7 +91,7 @@ impl<'a> Staged<'a> {
             counts: built.counts,
             emptied: match work {
                 Work::Tree(_) => Vec::new(),
-                Work::Entries(moves) => moves.emptied(),
+                Work::Entries(entry_steps) => entry_steps.emptied(),
             },
             _lock: lock,
         })
@@ -130,7 +130,7 @@ impl<'a> Staged<'a> {
 
     /// Gives up before a journal exists.
     fn failed(&self, source: PublishError) -> PublishFailed {
-        let aftermath = self.begun.give_up();
+        let aftermath = self.begun.delete_stage();
         let shortage = match &source {
             PublishError::Disk(failed) => self.begun.shortage(failed),
             PublishError::Changed(_)
@@ -182,7 +182,7 @@ impl<'a> Staged<'a> {
         };
         match &self.begun.work {
             Work::Tree(_) => Ok(None),
-            Work::Entries(moves) => match moves.are_current(target, plan) {
+            Work::Entries(entry_steps) => match entry_steps.are_current(target, plan) {
                 Ok(true) => Ok(None),
                 Ok(false) => Ok(Some(of_target(
                     "has entries that were added or removed meanwhile".to_owned(),
@@ -204,12 +204,12 @@ impl<'a> Staged<'a> {
             Some(draft) => draft.clone(),
             None => self.begun.record(Vec::new()),
         };
-        let Work::Entries(moves) = work else {
+        let Work::Entries(entry_steps) = work else {
             return Ok((StepPlaces::open(target, home, &record)?, record));
         };
-        let entries = moves.list.iter().map(|step| &step.entry);
+        let entries = entry_steps.list.iter().map(|step| &step.entry);
         let step_places = StepPlaces::open_for(target, home, &record, entries)?;
-        record.steps.list = moves.steps(&step_places)?;
+        record.steps.list = entry_steps.steps(&step_places)?;
         Ok((step_places, record))
     }
 

@@ -23,7 +23,7 @@ impl Default for Terms {
         Self {
             durability: Durability::Power,
             retention: Retention::Discard,
-            verdict: Verdict::Taken,
+            verdict: Verdict::BySteps,
             grain: Grain::Packages,
         }
     }

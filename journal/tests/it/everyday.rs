@@ -125,7 +125,7 @@ impl Lab {
     }
 
     fn roll_back(&self) {
-        let terms = RollbackTerms::of(Durability::Power, Verdict::Taken);
+        let terms = RollbackTerms::of(Durability::Power, Verdict::BySteps);
         let published = self.lock().rollback(&terms).unwrap();
         published.settle().unwrap();
     }

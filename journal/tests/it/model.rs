@@ -284,7 +284,7 @@ impl Lab {
 
     /// Rolls back to what was replaced, or forward again.
     fn roll(&self) {
-        let terms = RollbackTerms::of(Durability::Process, Verdict::Taken);
+        let terms = RollbackTerms::of(Durability::Process, Verdict::BySteps);
         self.ready().rollback(&terms).unwrap().settle().unwrap();
     }
 

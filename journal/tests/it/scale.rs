@@ -160,7 +160,7 @@ fn publish(
 }
 
 fn rollback(fs: &dyn Fs, target: &Path) {
-    let terms = RollbackTerms::of(Durability::Process, Verdict::Taken);
+    let terms = RollbackTerms::of(Durability::Process, Verdict::BySteps);
     let published = ready(fs, target).rollback(&terms).unwrap();
     published.settle().unwrap();
 }

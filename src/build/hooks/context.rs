@@ -15,7 +15,7 @@ use super::HookError;
 use crate::build::layout::Layout;
 use crate::build::options::{Options, check_path, check_prompt};
 use crate::build::pyvenv_cfg;
-use crate::build::supply::{LookedUp, Supply, Why};
+use crate::build::supply::{LookedUp, Supply, WheelSource};
 use crate::build::windows_programs::Program;
 use crate::python::Interpreter;
 use crate::python::bytecode::Bytecode;
@@ -74,7 +74,8 @@ impl Context {
         let asked = options.prompt_for(&interpreter.version);
         let prompt = asked.unwrap_or(&env_name).to_owned();
         check_prompt(&prompt)?;
-        let supplies = Supply::all(interpreter.bundled.wheels(), Why::Bundled).collect();
+        let supplies =
+            Supply::from_source(interpreter.bundled.wheels(), WheelSource::Bundled).collect();
         Ok(Self {
             env_dir: env_dir.to_owned(),
             env_name,
@@ -98,7 +99,7 @@ impl Context {
         let mut bundled = self
             .supplies
             .iter()
-            .filter(|supply| supply.why == Why::Bundled);
+            .filter(|supply| supply.source == WheelSource::Bundled);
         let found =
             bundled.find_map(|supply| Named::of(&supply.wheel).filter(|wheel| wheel.name == name));
         found.map(|wheel| wheel.version)

@@ -18,7 +18,7 @@ use rvenv_journal::{Content, Digest, Node, Operation, PlanBuilder, RelPath};
 use super::{Context, HookError};
 use crate::base::version;
 use crate::build::roles;
-use crate::build::supply::{self, Supply, Why};
+use crate::build::supply::{self, Supply, WheelSource};
 use crate::python::{Bundled, Caching, Interpreter, Platform, PythonVersion};
 use crate::wheel::distributions::Distribution;
 use crate::wheel::{
@@ -53,7 +53,7 @@ pub fn kept_distributions(context: &Context) -> Vec<Distribution> {
 pub fn replaced_distributions(context: &Context, plan: &PlanBuilder) -> Vec<Distribution> {
     let is_planned = |supply: &&Supply| {
         let mut inputs = plan.inputs().iter();
-        !supply.why.is_optional() || inputs.any(|input| Path::new(&input.path) == supply.wheel)
+        !supply.source.is_optional() || inputs.any(|input| Path::new(&input.path) == supply.wheel)
     };
     let wheels = wanted(context).filter(is_planned);
     let wheels = wheels.filter_map(|supply| Named::of(&supply.wheel));
@@ -88,7 +88,7 @@ pub fn wanted_wheels(context: &Context) -> Result<Vec<Arc<Wheel>>, WheelError> {
 }
 
 fn open(context: &Context, supply: &Supply) -> Result<Arc<Wheel>, WheelError> {
-    if supply.why.is_deleted_at_exit() {
+    if supply.source.is_deleted_at_exit() {
         context.wheels.open_uncached(&supply.wheel)
     } else {
         context.wheels.open(&supply.wheel)
@@ -100,11 +100,15 @@ fn wanted(context: &Context) -> impl Iterator<Item = &Supply> {
 }
 
 /// Plans the wanted wheels of one kind, except those of which a newer version is installed.
-fn add_all(context: &Context, plan: &mut PlanBuilder, why: Why) -> Result<(), HookError> {
-    for supply in wanted(context).filter(|supply| supply.why == why) {
+fn add_all(
+    context: &Context,
+    plan: &mut PlanBuilder,
+    source: WheelSource,
+) -> Result<(), HookError> {
+    for supply in wanted(context).filter(|supply| supply.source == source) {
         if !is_newer_installed(context, &supply.wheel) {
             let wheel = open(context, supply)?;
-            add(context, plan, &supply.wheel, &wheel, why.part())?;
+            add(context, plan, &supply.wheel, &wheel, source.part())?;
         }
     }
     Ok(())
@@ -112,7 +116,7 @@ fn add_all(context: &Context, plan: &mut PlanBuilder, why: Why) -> Result<(), Ho
 
 fn bundled(context: &Context) -> impl Iterator<Item = &Supply> {
     let all = context.supplies.iter();
-    all.filter(|supply| supply.why == Why::Bundled)
+    all.filter(|supply| supply.source == WheelSource::Bundled)
 }
 
 /// Plans the bundled wheels.
@@ -130,7 +134,7 @@ pub(super) fn setup(context: &Context, plan: &mut PlanBuilder) -> Result<(), Hoo
             minor: version.minor,
         });
     }
-    add_all(context, plan, Why::Bundled)
+    add_all(context, plan, WheelSource::Bundled)
 }
 
 /// Plans the downloaded wheels.
@@ -140,12 +144,12 @@ pub(super) fn upgrade(context: &Context, plan: &mut PlanBuilder) -> Result<(), H
         return Err(HookError::NothingToUpgrade(context.env_dir.clone()));
     }
     for name in core_dependencies(&context.interpreter.version) {
-        let mut downloads = wanted(context).filter(|supply| supply.why == Why::Upgrade);
+        let mut downloads = wanted(context).filter(|supply| supply.source == WheelSource::Upgrade);
         if !downloads.any(|supply| supply.name().as_deref() == Some(*name)) {
             return Err(HookError::NotDownloaded(name));
         }
     }
-    add_all(context, plan, Why::Upgrade)
+    add_all(context, plan, WheelSource::Upgrade)
 }
 
 /// Plans a wheel that was given beforehand.
@@ -155,7 +159,7 @@ pub(super) fn install(
     path: &Path,
     part: &str,
 ) -> Result<(), HookError> {
-    if !supply::is_of(&context.supplies, Why::Given, path) {
+    if !supply::is_of(&context.supplies, WheelSource::Given, path) {
         return Err(HookError::NotGiven(
             path.to_string_lossy().escape_debug().to_string(),
         ));
@@ -178,7 +182,8 @@ pub fn refit(
     part: &str,
 ) -> Result<(), HookError> {
     let mut supplies = context.supplies.iter();
-    let supply = supplies.find(|supply| supply.why == Why::Refit && supply.wheel == path);
+    let supply =
+        supplies.find(|supply| supply.source == WheelSource::Refit && supply.wheel == path);
     let shown = || path.to_string_lossy().escape_debug().to_string();
     let supply = supply.ok_or_else(|| HookError::NotGiven(shown()))?;
     let wheel = open(context, supply)?;
@@ -446,7 +451,7 @@ mod tests {
         let mut context = context(&["setuptools-65.5.0", "pip-23.2.1"], installed, options);
         let downloads = downloaded.iter().map(|stem| Supply {
             wheel: wheel(stem),
-            why: Why::Upgrade,
+            source: WheelSource::Upgrade,
         });
         context.supplies.extend(downloads);
         context

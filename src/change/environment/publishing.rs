@@ -23,7 +23,7 @@ use rvenv_journal::{
 use super::{LookFailed, Outcome, Report, Run, RunFailed, UndoFailed, lock, other_owner};
 use crate::change::installed_inputs;
 use crate::change::merge;
-use crate::change::provision::{Known, Provision, Shelf};
+use crate::change::provision::{Known, Provision, StoreAccess};
 use crate::change::replaced::{self, Replaced};
 
 /// A plan to publish, or one that changes nothing.
@@ -37,32 +37,32 @@ pub(super) fn publish(
     known: Known<'_>,
     plan: &mut dyn FnMut(&mut Ready<'_>) -> Result<Planned, RunFailed>,
 ) -> Result<Outcome, RunFailed> {
-    let mut rung = Rung::Planned;
+    let mut entry_size = EntrySize::AsPlanned;
     loop {
         let mut ready = lock(run, path)?;
         let planned = match plan(&mut ready)? {
             ControlFlow::Break(plan) => return Ok(Outcome::NoChanges(Box::new(plan.clone()))),
             ControlFlow::Continue(plan) => plan,
         };
-        let planned = match rung {
-            Rung::Planned => planned,
-            Rung::Entries | Rung::Files => planned.by_entries(),
+        let planned = match entry_size {
+            EntrySize::AsPlanned => planned,
+            EntrySize::Packages | EntrySize::Files => planned.by_entries(),
         };
         let by_entries = planned.publication().is_by_entries();
-        match publish_once(run, ready, planned, rung, known) {
+        match publish_once(run, ready, planned, entry_size, known) {
             Err(RunFailed::Stage(failed)) if failed.may_go_by_entries() && !by_entries => {
-                rung = Rung::Entries;
+                entry_size = EntrySize::Packages;
             }
             Err(RunFailed::Publish(failed)) if failed.may_go_by_smaller_steps() => {
                 let next = if by_entries {
-                    Rung::Files
+                    EntrySize::Files
                 } else {
-                    Rung::Entries
+                    EntrySize::Packages
                 };
-                if next == rung {
+                if next == entry_size {
                     return Err(failed.into());
                 }
-                rung = next;
+                entry_size = next;
             }
             ended => return ended,
         }
@@ -71,9 +71,9 @@ pub(super) fn publish(
 
 /// How a plan is published: as planned, or by smaller entries after the filesystem refused that.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Rung {
-    Planned,
-    Entries,
+enum EntrySize {
+    AsPlanned,
+    Packages,
     Files,
 }
 
@@ -81,14 +81,14 @@ fn publish_once(
     run: &Run<'_>,
     ready: Ready<'_>,
     plan: Plan,
-    rung: Rung,
+    entry_size: EntrySize,
     known: Known<'_>,
 ) -> Result<Outcome, RunFailed> {
-    let shelf = Shelf {
+    let store_access = StoreAccess {
         fs: run.fs,
         cache: run.cache,
     };
-    let content = Provision::new(shelf, &plan, known).at(run.now);
+    let content = Provision::new(store_access, &plan, known).at(run.now);
     let target = ready.target().clone();
     let path = target.path().to_path_buf();
     let replaced = replaced::replaced(ready.target(), &plan);
@@ -97,9 +97,9 @@ fn publish_once(
         durability: run.durability,
         retention: retention.map_err(LookFailed::disk(&path))?,
         verdict: verdict(run),
-        grain: match rung {
-            Rung::Planned | Rung::Entries => Grain::Packages,
-            Rung::Files => Grain::Files,
+        grain: match entry_size {
+            EntrySize::AsPlanned | EntrySize::Packages => Grain::Packages,
+            EntrySize::Files => Grain::Files,
         },
     };
     let prepared = match ready.prepare(&plan, terms, &content) {
@@ -153,7 +153,7 @@ fn late_change(target: &Target<'_>, plan: &Plan, late: &RefCell<Option<PublishEr
 pub(super) fn verdict(run: &Run<'_>) -> Verdict {
     match run.check {
         Some(_) => Verdict::Awaited,
-        None => Verdict::Taken,
+        None => Verdict::BySteps,
     }
 }
 

@@ -64,7 +64,7 @@ pub enum BytecodeLost {
 
 /// Where bytecode is kept.
 #[derive(Clone, Copy)]
-pub struct Shelf<'a> {
+pub struct StoreAccess<'a> {
     /// The disk.
     pub fs: &'a dyn Fs,
     /// The cache directory, which may have the content store.
@@ -80,7 +80,7 @@ pub struct Shelf<'a> {
 /// # Crash
 /// What was entered is kept, and the next process that compiles finds it.
 pub fn compile(
-    shelf: Shelf<'_>,
+    store_access: StoreAccess<'_>,
     compiler: &Compiler<'_>,
     context: &mut Context,
 ) -> Result<(), BytecodeFailed> {
@@ -90,7 +90,7 @@ pub fn compile(
         let key = key(wheel.digest(), interpreter).ok_or_else(|| CompileFailed::NoCache {
             python: interpreter.executable.clone(),
         })?;
-        let kept = recall(shelf.cache, key).map(|files| Compiled {
+        let kept = recall(store_access.cache, key).map(|files| Compiled {
             key,
             files,
             bytes: BTreeMap::new(),
@@ -98,7 +98,7 @@ pub fn compile(
         let found = match kept {
             Some(found) => found,
             None => keep(
-                shelf,
+                store_access,
                 key,
                 context.options.umask,
                 make(compiler, interpreter, &wheel)?,
@@ -146,11 +146,16 @@ pub(super) fn make(
 }
 
 /// Enters new bytecode, and writes the index; if that fails, the result has the files themselves.
-pub(super) fn keep(shelf: Shelf<'_>, key: Digest, umask: u32, made: Vec<BytecodeFile>) -> Compiled {
+pub(super) fn keep(
+    store_access: StoreAccess<'_>,
+    key: Digest,
+    umask: u32,
+    made: Vec<BytecodeFile>,
+) -> Compiled {
     let file = |made: &BytecodeFile| (made.source.clone(), (made.digest, made.bytes.len() as u64));
     let files: BTreeMap<_, _> = made.iter().map(file).collect();
-    let is_kept = enter(shelf, key, umask, &made).is_some();
-    if is_kept && let Some(memo) = memo(shelf.cache, key) {
+    let is_kept = enter(store_access, key, umask, &made).is_some();
+    if is_kept && let Some(memo) = memo(store_access.cache, key) {
         drop(memo.write(&write_index(key, &files)));
     }
     let bytes = made.into_iter().map(|made| (made.digest, made.bytes));
@@ -161,8 +166,13 @@ pub(super) fn keep(shelf: Shelf<'_>, key: Digest, umask: u32, made: Vec<Bytecode
     }
 }
 
-fn enter(shelf: Shelf<'_>, key: Digest, umask: u32, made: &[BytecodeFile]) -> Option<()> {
-    let store: Store<'_> = open_store(shelf.fs, shelf.cache)?;
+fn enter(
+    store_access: StoreAccess<'_>,
+    key: Digest,
+    umask: u32,
+    made: &[BytecodeFile],
+) -> Option<()> {
+    let store: Store<'_> = open_store(store_access.fs, store_access.cache)?;
     let files = Files::Bytecode(made);
     let pack = store.enter(key, &Unpacked { files, umask }).ok()?;
     // Another process may have entered it before with other bytes, which are not those of this

@@ -14,7 +14,7 @@ use rvenv::download::{DownloadFailed, Downloader, Release, Sources};
 use rvenv::hooks::{Context, Venv, build, core_dependencies};
 use rvenv::options::Options;
 use rvenv::python::{self, Control, Interpreter, Request, Surroundings};
-use rvenv::supply::{Supply, Why};
+use rvenv::supply::{Supply, WheelSource};
 
 struct Index {
     scratch: Scratch,
@@ -135,7 +135,9 @@ fn what_was_downloaded_is_planned_in_place_of_what_is_bundled() {
         ..Options::default()
     };
     let mut context = Context::new(env.to_str().unwrap(), interpreter, options).unwrap();
-    context.supplies.extend(Supply::all(&wheels, Why::Upgrade));
+    context
+        .supplies
+        .extend(Supply::from_source(&wheels, WheelSource::Upgrade));
     let plan = build(&Venv, &context).unwrap();
     let pip: Vec<String> = plan
         .operations()

@@ -64,7 +64,7 @@ fn roll_all(disk: &SimFs, case: &Case) {
 fn refused(disk: &SimFs) -> RollbackError {
     let before = state(disk);
     let (ready, _) = ready(disk).unwrap();
-    let terms = RollbackTerms::of(Durability::Power, Verdict::Taken);
+    let terms = RollbackTerms::of(Durability::Power, Verdict::BySteps);
     let error = ready.rollback(&terms).unwrap_err();
     assert!(state(disk) == before, "something was touched: {error:?}");
     error
@@ -191,7 +191,7 @@ fn an_entry_that_is_to_stay_does_not_move() {
         let terms = RollbackTerms {
             stay: [RelPath::new("package").unwrap()].into(),
             aside: [RelPath::new("mine").unwrap()].into(),
-            ..RollbackTerms::of(Durability::Power, Verdict::Taken)
+            ..RollbackTerms::of(Durability::Power, Verdict::BySteps)
         };
         ready.rollback(&terms).unwrap().settle().unwrap();
         let wanted = if verb % 2 == 0 {

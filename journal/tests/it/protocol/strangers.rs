@@ -367,7 +367,7 @@ fn another_object_at_the_name_of_a_record_is_not_replaced() {
                 panic!("{error:?}");
             };
             let said = source.to_string();
-            assert!(matches!(source, EndError::Taken { .. }), "{said}");
+            assert!(matches!(source, EndError::NameOccupied { .. }), "{said}");
             assert!(
                 said.starts_with(&format!("`{shown}` occupies the name")),
                 "{said}"

@@ -430,7 +430,7 @@ impl Outcome {
             ending: Ending::Settle,
             ..case.clone()
         };
-        settled.terms.verdict = Verdict::Taken;
+        settled.terms.verdict = Verdict::BySteps;
         assert_eq!(
             run(&disk, &case.plan(&disk), &settled),
             Exit::Done,

@@ -564,7 +564,7 @@ mod tests {
         let end = |aftermath, source| RunFailed::End(ended(aftermath, source));
         let doubt = || EndError::Doubt(disk());
         let undecided = || EndError::Undecided(disk());
-        let taken = EndError::Taken {
+        let taken = EndError::NameOccupied {
             name: "old-1".to_owned(),
             why: "a file".to_owned(),
         };

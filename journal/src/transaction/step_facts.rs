@@ -1,4 +1,5 @@
-//! Preparing: which entries to move, and what the filesystem supports.
+//! What the steps of a publication depend on: the directory at the target, the entries to move, the
+//! number of the generation, and whether the filesystem can exchange two names.
 //!
 //! Promises to test what a filesystem supports with scratch entries inside the stage, where the
 //! test affects no other process, and to move no mount point.
@@ -12,7 +13,7 @@
 use std::ffi::OsString;
 
 use crate::fs::error_place::DiskError;
-use crate::fs::exchange::Exchange;
+use crate::fs::exchange::CanExchange;
 use crate::fs::{Dir, FsError, Meta};
 use crate::place::journal_file::Siblings;
 use crate::place::target::Target;
@@ -34,16 +35,16 @@ pub(crate) fn pinned_root(target: &Target<'_>, plan: &Plan) -> Result<Option<Met
 }
 
 /// What to move in a target entry by entry; mount points are refused.
-pub(crate) fn moves(
+pub(crate) fn entry_steps(
     target: &Target<'_>,
     plan: &Plan,
     grain: Grain,
-    exchange: Exchange,
+    can_exchange: CanExchange,
 ) -> Result<EntrySteps, PrepareError> {
     let path = || target.path().to_path_buf();
     let disk = PrepareError::disk(target.path());
-    let moves = match EntrySteps::of(target, plan, grain, exchange) {
-        Ok(moves) => moves,
+    let entry_steps = match EntrySteps::of(target, plan, grain, can_exchange) {
+        Ok(entry_steps) => entry_steps,
         Err(CoverError::Disk(source)) => return Err(disk(source)),
         Err(source @ (CoverError::Blocked(_) | CoverError::Unnamable(_) | CoverError::TooMany)) => {
             return Err(PrepareError::Cover {
@@ -52,9 +53,9 @@ pub(crate) fn moves(
             });
         }
     };
-    let entries = moves.list.iter().map(|step| &step.entry.path);
+    let entries = entry_steps.list.iter().map(|step| &step.entry.path);
     match mounted_entries(target, entries).map_err(disk)? {
-        None => Ok(moves),
+        None => Ok(entry_steps),
         Some(mount) => Err(PrepareError::Mounted {
             target: path(),
             mount,
@@ -89,11 +90,11 @@ pub(crate) fn next_generation(target: &Target<'_>) -> Result<u32, PrepareError> 
 }
 
 /// Tests an exchange with two scratch entries inside the stage.
-pub(crate) fn try_exchange(home: &TransactionDir<'_>, root: &Dir) -> Result<Exchange, FsError> {
+pub(crate) fn try_exchange(home: &TransactionDir<'_>, root: &Dir) -> Result<CanExchange, FsError> {
     let fs = home.fs;
     let [one, two] = ["scratch-1", "scratch-2"].map(OsString::from);
     for name in [&one, &two] {
         fs.make_dir(root, name, 0o700)?;
     }
-    Exchange::probe(fs, root, [&one, &two])
+    CanExchange::probe(fs, root, [&one, &two])
 }

@@ -15,8 +15,11 @@ use std::ffi::{OsStr, OsString};
 
 use thiserror::Error;
 
+use crate::base::identity::Identity;
 use crate::base::path::{RelPath, escaped};
+use crate::fs::exchange::CanExchange;
 use crate::fs::{Dir, Fs, FsError, Kind};
+use crate::place::record::Act;
 use crate::plan::builder::{Plan, effect};
 use crate::plan::node::{ENGINE_DIR, Effect, Node, Observed, Operation, Publication};
 
@@ -40,6 +43,26 @@ pub(crate) enum StepKind {
     Exchange,
     /// It is moved away.
     Take,
+}
+
+impl StepKind {
+    /// The steps that replace one object by another, in order: the only place that decides it, for
+    /// trees, entries and rollbacks.
+    pub(crate) fn replacing(can_exchange: CanExchange) -> &'static [Self] {
+        match can_exchange {
+            CanExchange::Yes => &[Self::Exchange],
+            CanExchange::No => &[Self::Take, Self::Put],
+        }
+    }
+
+    /// What such a step does to the object that comes and the object that goes.
+    pub(crate) fn act(self, new: Identity, old: Identity) -> Act {
+        match self {
+            Self::Put => Act::Put { new },
+            Self::Exchange => Act::Exchange { new, old },
+            Self::Take => Act::Take { old },
+        }
+    }
 }
 
 /// One entry that changes.

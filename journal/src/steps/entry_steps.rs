@@ -56,11 +56,10 @@ impl EntrySteps {
         };
         let mut list = Vec::new();
         for change in covered.changes.iter().chain([&receipt]) {
-            let kinds: &[StepKind] = match (change.kind, can_exchange) {
-                (StepKind::Exchange, CanExchange::No) => &[StepKind::Take, StepKind::Put],
-                (StepKind::Exchange, CanExchange::Yes) => &[StepKind::Exchange],
-                (StepKind::Put, _) => &[StepKind::Put],
-                (StepKind::Take, _) => &[StepKind::Take],
+            let kinds = match change.kind {
+                StepKind::Exchange => StepKind::replacing(can_exchange),
+                StepKind::Put => &[StepKind::Put],
+                StepKind::Take => &[StepKind::Take],
             };
             for kind in kinds {
                 let entry = EntrySlot {

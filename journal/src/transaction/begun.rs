@@ -27,6 +27,7 @@ use crate::plan::room::{self, Shortage};
 use crate::staging::build::{self, PlanWithReceipt, StageCounts, StageOptions};
 use crate::staging::error::StageError;
 use crate::staging::inheritance::Ground;
+use crate::steps::entry_cover::StepKind;
 use crate::steps::entry_steps::EntrySteps;
 use crate::transaction::failures::Aftermath;
 use crate::transaction::published::delete_unrecorded_stage;
@@ -174,10 +175,10 @@ impl Begun<'_> {
 fn tree_steps(new: Identity, replaced: Option<ReplacedTree>) -> Vec<Step> {
     let acts = match replaced {
         None => vec![Act::Put { new }],
-        Some(ReplacedTree { old, can_exchange }) => match can_exchange {
-            CanExchange::Yes => vec![Act::Exchange { new, old }],
-            CanExchange::No => vec![Act::Take { old }, Act::Put { new }],
-        },
+        Some(ReplacedTree { old, can_exchange }) => {
+            let kinds = StepKind::replacing(can_exchange).iter();
+            kinds.map(|kind| kind.act(new, old)).collect()
+        }
     };
     let step = |act| Step { entry: None, act };
     acts.into_iter().map(step).collect()

@@ -37,6 +37,7 @@ use crate::plan::receipt::{RECEIPT_BYTES_MAX, Receipt};
 use crate::recovery::closed::open_tree;
 use crate::recovery::evidence::replaced_identity;
 use crate::staging::build::StageCounts;
+use crate::steps::entry_cover::StepKind;
 use crate::steps::step_places::{StepPlace, StepPlaces};
 use crate::transaction::failures::{Aftermath, PublishError, PublishFailed};
 use crate::transaction::overlay_pins::with_pinned_identities;
@@ -517,21 +518,23 @@ fn reversing_steps(
         (Some(new), Some(old)) if new == old => Vec::new(),
         (Some(new), None) => vec![step(&entry, Act::Put { new })],
         (None, Some(old)) => vec![step(&entry, Act::Take { old })],
-        (Some(new), Some(old)) => match can_exchange {
-            CanExchange::Yes => vec![step(&entry, Act::Exchange { new, old })],
-            CanExchange::No => {
-                let taken_to = entry.clone().map(|entry| EntrySlot {
-                    slot: free
-                        .next()
-                        .expect("as many entries as there are numbers fit into no record"),
-                    ..entry
-                });
-                vec![
-                    step(&taken_to, Act::Take { old }),
-                    step(&entry, Act::Put { new }),
-                ]
-            }
-        },
+        (Some(new), Some(old)) => {
+            let mut replacing = |kind: &StepKind| {
+                let slot = match kind {
+                    StepKind::Put | StepKind::Exchange => entry.clone(),
+                    // The slot contains the new object until its put.
+                    StepKind::Take => entry.clone().map(|entry| EntrySlot {
+                        slot: free
+                            .next()
+                            .expect("as many entries as there are numbers fit into no record"),
+                        ..entry
+                    }),
+                };
+                step(&slot, kind.act(new, old))
+            };
+            let kinds = StepKind::replacing(can_exchange).iter();
+            kinds.map(&mut replacing).collect()
+        }
     }
 }
 

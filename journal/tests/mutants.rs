@@ -1,14 +1,14 @@
-//! The mutation check: each thing that the engine does for safety is left out once, and some test
-//! must fail.
+//! The mutation check: each thing that the engine does for safety is left out once, and some
+//! test must fail.
 //!
-//! Each site of `src/base/mutant.rs` is one sync, one state of the journal, one comparison or one
-//! order of two effects. This binary holds the tests of the engine, with the crash sweep over a few
-//! cases only. It starts itself once per site and runs first the quick tests, then the sweep, until
-//! the first failure. The table shows which test failed. Without a mutant all of them pass, as this
-//! run itself shows.
+//! Each safeguard of `src/base/mutant.rs` is one sync, one state of the journal, one comparison
+//! or one order of two effects. This binary holds the tests of the engine, with the crash sweep
+//! over a few cases only. It starts itself once per safeguard and runs first the quick tests,
+//! then the sweep, until the first failure. The table shows which test failed. Without a mutant
+//! all of them pass, as this run itself shows.
 //!
-//! `RVENV_MUTANT=SITE` drops that site in any test binary that is built with the feature, to see
-//! what it breaks.
+//! `RVENV_MUTANT=SAFEGUARD` drops that safeguard in any test binary that is built with the
+//! feature, to see what it breaks.
 
 #![expect(
     clippy::unwrap_used,
@@ -58,18 +58,18 @@ const ROUNDS: [&[&str]; 4] = [
     &["crash::"],
 ];
 
-/// The first test that fails when a site is dropped.
-fn noticed_by(site: &str) -> Option<String> {
+/// The first test that fails when a safeguard is dropped.
+fn noticed_by(safeguard: &str) -> Option<String> {
     ROUNDS
         .iter()
-        .find_map(|filters| first_failure(site, filters))
+        .find_map(|filters| first_failure(safeguard, filters))
 }
 
-fn first_failure(site: &str, filters: &[&str]) -> Option<String> {
+fn first_failure(safeguard: &str, filters: &[&str]) -> Option<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(filters)
         .args(["--test-threads", "2"])
-        .env("RVENV_MUTANT", site)
+        .env("RVENV_MUTANT", safeguard)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -95,19 +95,22 @@ fn every_drop_makes_some_test_red() {
     }
     let (mut table, mut unnoticed, mut count) = (String::new(), Vec::new(), 0);
     let start = Instant::now();
-    for site in rvenv_journal::raw::mutant::sites() {
+    for safeguard in rvenv_journal::raw::mutant::safeguards() {
         count += 1;
         let begun = Instant::now();
-        let test = noticed_by(site);
+        let test = noticed_by(safeguard);
         let seconds = begun.elapsed().as_secs_f32();
         let by = test.as_deref().unwrap_or("NOT NOTICED");
-        writeln!(table, "{site:20} {seconds:6.1} s  {by}").unwrap();
-        println!("{site:20} {seconds:6.1} s  {by}");
+        writeln!(table, "{safeguard:20} {seconds:6.1} s  {by}").unwrap();
+        println!("{safeguard:20} {seconds:6.1} s  {by}");
         if test.is_none() {
-            unnoticed.push(site);
+            unnoticed.push(safeguard);
         }
     }
-    println!("{count} sites in {:.0} s", start.elapsed().as_secs_f32());
+    println!(
+        "{count} safeguards in {:.0} s",
+        start.elapsed().as_secs_f32()
+    );
     assert!(
         unnoticed.is_empty(),
         "no test noticed {unnoticed:?}\n{table}"

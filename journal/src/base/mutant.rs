@@ -4,22 +4,23 @@
 //! With it, a process drops what `RVENV_MUTANT` names, and nothing else. Such a build is only
 //! useful for `tests/mutants.rs`. Only `safeguard.rs` asks what is dropped.
 
-/// Declares the sites and their names.
-macro_rules! sites {
-    ($($site:ident),* $(,)?) => {
+/// Declares the safeguards and their names.
+macro_rules! safeguards {
+    ($($safeguard:ident),* $(,)?) => {
         /// What can be dropped: a sync, a state of the journal, a comparison, or an order of two
         /// effects.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Site {
-            $($site),*
+        pub(crate) enum Safeguard {
+            $($safeguard),*
         }
 
         #[cfg(feature = "mutants")]
-        const SITES: &[(&str, Site)] = &[$((stringify!($site), Site::$site)),*];
+        const SAFEGUARDS: &[(&str, Safeguard)] =
+            &[$((stringify!($safeguard), Safeguard::$safeguard)),*];
     };
 }
 
-sites! {
+safeguards! {
     // The stage.
     StageName,
     SyncOfStageName,
@@ -89,22 +90,22 @@ sites! {
     OneJournal,
 }
 
-/// Whether this process drops the effect of a site.
+/// Whether this process drops the effect of a safeguard.
 #[cfg(not(feature = "mutants"))]
-pub(super) const fn drops(_site: Site) -> bool {
+pub(super) const fn drops(_safeguard: Safeguard) -> bool {
     false
 }
 
-/// Whether this process drops the effect of a site.
+/// Whether this process drops the effect of a safeguard.
 #[cfg(feature = "mutants")]
-pub(super) fn drops(site: Site) -> bool {
-    asked() == Some(site)
+pub(super) fn drops(safeguard: Safeguard) -> bool {
+    asked() == Some(safeguard)
 }
 
-/// The names of all sites.
+/// The names of all safeguards.
 #[cfg(feature = "mutants")]
-pub fn sites() -> impl Iterator<Item = &'static str> {
-    SITES.iter().map(|(name, _)| *name)
+pub fn safeguards() -> impl Iterator<Item = &'static str> {
+    SAFEGUARDS.iter().map(|(name, _)| *name)
 }
 
 #[cfg(feature = "mutants")]
@@ -112,11 +113,11 @@ pub fn sites() -> impl Iterator<Item = &'static str> {
     clippy::disallowed_methods,
     reason = "no setting of a caller's: it makes another build out of this one"
 )]
-fn asked() -> Option<Site> {
-    static ASKED: std::sync::OnceLock<Option<Site>> = std::sync::OnceLock::new();
+fn asked() -> Option<Safeguard> {
+    static ASKED: std::sync::OnceLock<Option<Safeguard>> = std::sync::OnceLock::new();
     *ASKED.get_or_init(|| {
         let asked = std::env::var("RVENV_MUTANT").ok()?;
-        let found = SITES.iter().find(|(name, _)| *name == asked);
-        Some(found.expect("RVENV_MUTANT names a site").1)
+        let found = SAFEGUARDS.iter().find(|(name, _)| *name == asked);
+        Some(found.expect("RVENV_MUTANT names a safeguard").1)
     })
 }

@@ -7,7 +7,7 @@
 //!
 //! Read next: `staging/build.rs`, `store.rs`.
 
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::safeguard::perform_or;
 use crate::fs::named_sync::{sync_dir, sync_file};
 use crate::fs::{Barrier, Dir, Fs, FsError, Kind};
@@ -26,7 +26,11 @@ pub(crate) fn sync_tree(fs: &dyn Fs, root: &Dir) -> Result<Barrier, FsError> {
 }
 
 /// As [`sync_tree`], called by its name.
-pub(crate) fn sync_tree_named(fs: &dyn Fs, root: &Dir, named: Site) -> Result<Barrier, FsError> {
+pub(crate) fn sync_tree_named(
+    fs: &dyn Fs,
+    root: &Dir,
+    named: Safeguard,
+) -> Result<Barrier, FsError> {
     perform_or(named, Ok(Barrier::PerObject), || sync_tree(fs, root))
 }
 
@@ -35,9 +39,9 @@ fn sync_objects(fs: &dyn Fs, dir: &Dir) -> Result<(), FsError> {
     for name in fs.list(dir)? {
         match fs.meta(dir, &name)?.map(|meta| meta.kind) {
             Some(Kind::Dir) => sync_objects(fs, &fs.open_dir(dir, &name)?)?,
-            Some(Kind::File) => sync_file(fs, dir, &name, Site::SyncOfStagedFiles)?,
+            Some(Kind::File) => sync_file(fs, dir, &name, Safeguard::SyncOfStagedFiles)?,
             Some(Kind::Symlink | Kind::Other) | None => {}
         }
     }
-    sync_dir(fs, dir, Site::SyncOfStagedDirs)
+    sync_dir(fs, dir, Safeguard::SyncOfStagedDirs)
 }

@@ -8,21 +8,26 @@
 
 use std::ffi::OsStr;
 
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::safeguard::{perform, perform_or};
 use crate::fs::{Dir, Flush, Fs, FsError};
 
 /// As [`Fs::sync_dir`].
-pub(crate) fn sync_dir(fs: &dyn Fs, dir: &Dir, named: Site) -> Result<(), FsError> {
+pub(crate) fn sync_dir(fs: &dyn Fs, dir: &Dir, named: Safeguard) -> Result<(), FsError> {
     perform(named, || fs.sync_dir(dir))
 }
 
 /// As [`Fs::sync_file`].
-pub(crate) fn sync_file(fs: &dyn Fs, at: &Dir, name: &OsStr, named: Site) -> Result<(), FsError> {
+pub(crate) fn sync_file(
+    fs: &dyn Fs,
+    at: &Dir,
+    name: &OsStr,
+    named: Safeguard,
+) -> Result<(), FsError> {
     perform(named, || fs.sync_file(at, name))
 }
 
 /// As [`Flush::Now`].
-pub(crate) fn flush(named: Site) -> Flush {
+pub(crate) fn flush(named: Safeguard) -> Flush {
     perform_or(named, Flush::Later, || Flush::Now)
 }

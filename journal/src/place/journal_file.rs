@@ -10,7 +10,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::safeguard::holds;
 use crate::fs::named_sync::{self, sync_dir};
 use crate::fs::{Flush, FsError, Kind, NewFile, Rename};
@@ -132,7 +132,7 @@ pub(crate) fn publish_draft(
     let name = OsString::from(home.names.journal(&JournalName::Open));
     fs.rename(dir.at(&temp), dir.at(&name), Rename::Replace)?;
     match durability {
-        Durability::Power => sync_dir(fs, dir, Site::SyncOfDraftRename),
+        Durability::Power => sync_dir(fs, dir, Safeguard::SyncOfDraftRename),
         Durability::Process => Ok(()),
     }
 }
@@ -162,7 +162,7 @@ fn write_as(home: &TransactionDir<'_>, record: &Record, name: &str) -> Result<()
     let name = OsString::from(name);
     // Without the sync the rename could be durable while the record is empty.
     let flush = match record.durability {
-        Durability::Power => named_sync::flush(Site::SyncOfRecord),
+        Durability::Power => named_sync::flush(Safeguard::SyncOfRecord),
         Durability::Process => Flush::Later,
     };
     let bytes = record.to_bytes();
@@ -177,7 +177,7 @@ fn write_as(home: &TransactionDir<'_>, record: &Record, name: &str) -> Result<()
         return Err(error);
     }
     match record.durability {
-        Durability::Power => sync_dir(fs, dir, Site::SyncOfRecordRename),
+        Durability::Power => sync_dir(fs, dir, Safeguard::SyncOfRecordRename),
         Durability::Process => Ok(()),
     }
 }
@@ -198,16 +198,16 @@ pub(crate) fn read_name(home: &TransactionDir<'_>, name: &str) -> Result<Journal
     if meta.kind != Kind::File {
         return foreign("it is not a regular file");
     }
-    if !holds(Site::OwnerOfJournal, meta.owner == fs.user()) {
+    if !holds(Safeguard::OwnerOfJournal, meta.owner == fs.user()) {
         return Ok(JournalRead::Foreign(format!(
             "it belongs to user {}",
             meta.owner
         )));
     }
-    if !holds(Site::LinksOfJournal, meta.links == 1) {
+    if !holds(Safeguard::LinksOfJournal, meta.links == 1) {
         return foreign("it has more than one hard link");
     }
-    if !holds(Site::ModeOfJournal, meta.mode & 0o022 == 0) {
+    if !holds(Safeguard::ModeOfJournal, meta.mode & 0o022 == 0) {
         return foreign("other users can write to it");
     }
     if meta.len > RECORD_BYTES_MAX {

@@ -13,7 +13,7 @@
 use std::ffi::{OsStr, OsString};
 
 use crate::base::identity::Identity;
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::safeguard::{holds, perform};
 use crate::base::watch::{Unwatched, Watch};
 use crate::fs::named_sync::sync_dir;
@@ -51,7 +51,8 @@ impl StageClaim {
             if durability == Durability::Power {
                 // If its first entries became durable before its name, nothing would prove that the
                 // engine created them.
-                sync_dir(*fs, dir, Site::SyncOfStageName).inspect_err(|_| stage.delete(home))?;
+                sync_dir(*fs, dir, Safeguard::SyncOfStageName)
+                    .inspect_err(|_| stage.delete(home))?;
             }
             Ok(stage)
         });
@@ -77,7 +78,7 @@ impl StageClaim {
         if identity.is_certain() {
             let stage = stage(identity.to_string());
             let proof = OsString::from(names.stage(&stage.token));
-            perform(Site::StageName, || {
+            perform(Safeguard::StageName, || {
                 fs.rename(dir.at(name), dir.at(&proof), Rename::Replace)
             })?;
             return Ok(stage);
@@ -103,8 +104,8 @@ impl StageClaim {
             flush: Flush::Now,
         };
         fs.write_file(&inner, &marker_name(&self.token), &marker)?;
-        sync_dir(fs, &inner, Site::SyncOfMarkerDirs)?;
-        sync_dir(fs, &self.root, Site::SyncOfMarkerDirs)
+        sync_dir(fs, &inner, Safeguard::SyncOfMarkerDirs)?;
+        sync_dir(fs, &self.root, Safeguard::SyncOfMarkerDirs)
     }
 
     /// Deletes the stage, which contains nothing but its marker.
@@ -186,17 +187,17 @@ pub(crate) fn proves_itself(home: &TransactionDir<'_>, token: &str) -> Result<bo
     let Some(meta) = fs.meta(dir, &name)? else {
         return Ok(false);
     };
-    if meta.kind != Kind::Dir || !holds(Site::OwnerOfStage, meta.owner == fs.user()) {
+    if meta.kind != Kind::Dir || !holds(Safeguard::OwnerOfStage, meta.owner == fs.user()) {
         return Ok(false);
     }
     match (meta.identity.is_certain(), home.form) {
         (true, _) => {
             let is_named = meta.identity.to_string() == token;
-            Ok(holds(Site::IdentityOfStage, is_named))
+            Ok(holds(Safeguard::IdentityOfStage, is_named))
         }
         (false, Form::Tree) => {
             let is_marked = bears_token(home, &name, token)?;
-            Ok(holds(Site::MarkerOfStage, is_marked))
+            Ok(holds(Safeguard::MarkerOfStage, is_marked))
         }
         (false, Form::Entries) => Ok(true),
     }

@@ -9,7 +9,7 @@
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::fs::named_sync::sync_dir;
 use crate::fs::{Dir, Fs, FsError, left_by_acl};
 use crate::place::names::Names;
@@ -80,7 +80,7 @@ impl<'a> TransactionDir<'a> {
         match fs.make_dir(&root, OsStr::new(ENGINE_DIR), mode) {
             // Without this sync a power cut could remove the directory that contains a durable
             // journal.
-            Ok(()) => sync_dir(fs, &root, Site::SyncOfEngineDir)?,
+            Ok(()) => sync_dir(fs, &root, Safeguard::SyncOfEngineDir)?,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }

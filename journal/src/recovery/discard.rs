@@ -10,7 +10,7 @@
 
 use std::ffi::OsStr;
 
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::safeguard::perform;
 use crate::fs::FsError;
 use crate::fs::named_sync::sync_dir;
@@ -34,10 +34,10 @@ fn is_of(record: &Record, identity: &str) -> bool {
 pub(crate) fn retire_record(home: &TransactionDir<'_>, generation: u32) -> Result<(), FsError> {
     let TransactionDir { fs, dir, names, .. } = home;
     // Without it a power cut could bring the generation back without its record.
-    sync_dir(*fs, dir, Site::SyncOfDiscard)?;
+    sync_dir(*fs, dir, Safeguard::SyncOfDiscard)?;
     fs.remove_file(dir, OsStr::new(&names.generation_record(generation)))?;
     // Without it a power cut could bring the record back when the trash is gone.
-    sync_dir(*fs, dir, Site::SyncOfDiscardedRecord)
+    sync_dir(*fs, dir, Safeguard::SyncOfDiscardedRecord)
 }
 
 /// Unlinks the records of generations that are in trash; returns how many.
@@ -62,7 +62,7 @@ pub(crate) fn retire_records_of_trash(
             .iter()
             .any(|identity| is_of(&record, identity));
         if is_meant && record.generation == *number {
-            perform(Site::RecordOfTrash, || retire_record(home, *number))?;
+            perform(Safeguard::RecordOfTrash, || retire_record(home, *number))?;
             retired += 1;
         }
     }

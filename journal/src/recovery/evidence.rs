@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 
 use crate::base::identity::Identity;
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::safeguard::holds;
 use crate::fs::FsError;
 use crate::place::names::{Direction, JournalName};
@@ -67,7 +67,7 @@ impl Sight {
     #[must_use]
     pub(crate) fn has_lost_the_old_tree(self) -> bool {
         let can_come_back = !matches!(self.replaced, Some(Location::Trash | Location::Gone));
-        !holds(Site::LossOfOld, can_come_back)
+        !holds(Safeguard::LossOfOld, can_come_back)
             && matches!(self.taken, StepsTaken::SomeSteps | StepsTaken::AllSteps)
     }
 }
@@ -235,7 +235,8 @@ impl Lookout<'_> {
         for (place, name) in places {
             let Some(name) = name else { continue };
             let found = fs.meta(dir, &name)?.map(|meta| meta.identity);
-            let is_it = found.is_some_and(|found| holds(Site::IdentityOfPlace, found == identity));
+            let is_it =
+                found.is_some_and(|found| holds(Safeguard::IdentityOfPlace, found == identity));
             if is_it && self.is_proved(identity, &name, is_stage)? {
                 return Ok(place);
             }
@@ -256,7 +257,7 @@ impl Lookout<'_> {
             return Ok(true);
         }
         let bears_token = bears_token(self.home, name, &self.record.token)?;
-        Ok(holds(Site::TokenOfPlace, bears_token == is_stage))
+        Ok(holds(Safeguard::TokenOfPlace, bears_token == is_stage))
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::safeguard::holds;
 use crate::base::watch::Watch;
 use crate::fs::error_place::DiskError;
@@ -268,7 +268,7 @@ fn act(target: &Target<'_>, case: &Case<'_>) -> Result<(Upshot, Ending), EndErro
                 (Origin::Built, Form::Tree) => is_as_published(target, &target.name, receipt),
                 (Origin::Built, Form::Entries) => are_entries_as_published(target, receipt),
             };
-            if holds(Site::ReceiptOfDoubt, is_whole) {
+            if holds(Safeguard::ReceiptOfDoubt, is_whole) {
                 Ok((Upshot::Stays, end.settle()?))
             } else {
                 Ok((undone, end.undo()?))
@@ -325,7 +325,7 @@ impl<'t> Case<'t> {
             let of_home = siblings.journals.iter().cloned();
             journals.extend(of_home.map(|state| (home.clone(), state)));
         }
-        if !holds(Site::OneJournal, journals.len() <= 1) {
+        if !holds(Safeguard::OneJournal, journals.len() <= 1) {
             let names = journals.iter().map(|(home, state)| shown(home, state));
             return Err(RecoverError::Several {
                 names: names.collect(),
@@ -389,7 +389,7 @@ fn homes<'t>(target: &Target<'t>) -> Result<Vec<TransactionDir<'t>>, FsError> {
 /// What a valid journal says, during this boot.
 fn seen(target: &Target<'_>, state: &JournalName, record: &Record) -> JournalSeen {
     let boot = |of: &str| {
-        if holds(Site::BootOfDoubt, of != target.fs.boot_id()) {
+        if holds(Safeguard::BootOfDoubt, of != target.fs.boot_id()) {
             Boot::Another
         } else {
             Boot::Same
@@ -438,7 +438,7 @@ fn torn(home: &TransactionDir<'_>) -> Result<JournalSeen, FsError> {
             }
             Err(error) => return Err(error),
         };
-        if !holds(Site::TornBesideStage, home.fs.list(&dir)?.is_empty()) {
+        if !holds(Safeguard::TornBesideStage, home.fs.list(&dir)?.is_empty()) {
             return Ok(JournalSeen::TornBesideStage);
         }
     }
@@ -484,7 +484,7 @@ fn tidy_home(
         if ours {
             // A run may have died between a lone put, which needs no other record, and the fsync
             // that confirms it.
-            sync_dir(*fs, dir, Site::SyncOfFoundDraft)?;
+            sync_dir(*fs, dir, Safeguard::SyncOfFoundDraft)?;
         }
         if ours && fs.remove_file(dir, &name).is_ok() {
             tidied.count += 1;
@@ -532,7 +532,8 @@ fn empty_trash(
     let meta = fs.meta(dir, OsStr::new(name))?;
     let ours = meta.is_some_and(|meta| {
         let is_named = meta.identity.is_certain() && meta.identity.to_string() == identity;
-        holds(Site::OwnerOfTrash, meta.owner == fs.user()) && holds(Site::IdentityOfTrash, is_named)
+        holds(Safeguard::OwnerOfTrash, meta.owner == fs.user())
+            && holds(Safeguard::IdentityOfTrash, is_named)
     });
     if ours {
         return Ok(remove_watched(*fs, dir.at(name), watch));

@@ -13,7 +13,7 @@
 use std::ffi::{OsStr, OsString};
 
 use crate::base::identity::Identity;
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::path::RelPath;
 use crate::base::safeguard::{finding, holds, in_order, perform};
 use crate::base::watch::Unwatched;
@@ -104,7 +104,7 @@ impl PublicationToEnd<'_, '_> {
         if is_changed {
             // Deleting the new tree before the old one is durably back could lose both.
             let sync = || self.sync_places(&step_places, Direction::Undo);
-            perform(Site::SyncOfUndo, sync)?;
+            perform(Safeguard::SyncOfUndo, sync)?;
         }
         self.discard_staged()
     }
@@ -214,13 +214,13 @@ impl PublicationToEnd<'_, '_> {
             return Ok(());
         }
         let state = match to {
-            Direction::Settle => Site::StateSettle,
-            Direction::Undo => Site::StateUndo,
+            Direction::Settle => Safeguard::StateSettle,
+            Direction::Undo => Safeguard::StateUndo,
         };
         perform(state, || {
             self.rename_journal(&self.home.names.journal(&decided))?;
             self.journal = decided;
-            perform(Site::SyncOfDecision, || self.sync(to))
+            perform(Safeguard::SyncOfDecision, || self.sync(to))
         })
     }
 
@@ -234,7 +234,7 @@ impl PublicationToEnd<'_, '_> {
             JournalRead::Record(_) | JournalRead::Torn => None,
             JournalRead::Foreign(why) => Some(why),
         };
-        match finding(Site::LookBeforeRecord, foreign) {
+        match finding(Safeguard::LookBeforeRecord, foreign) {
             None => self.rename_journal(&name),
             Some(why) => Err(EndError::NameOccupied {
                 name: self.home.shown(name),
@@ -275,14 +275,14 @@ impl PublicationToEnd<'_, '_> {
                 are_slots_as_published(&self.step_places()?, self.record).unwrap_or(false)
             }
         };
-        let is_whole = holds(Site::ReceiptOfUndone, is_whole);
+        let is_whole = holds(Safeguard::ReceiptOfUndone, is_whole);
         Ok((!is_whole).then_some(WhyKept::Changed))
     }
 
     /// Keeps an object as the generation with the record's number, and the record beside it.
     fn keep(&self, identity: Identity, why: WhyKept) -> Result<Ending, EndError> {
         in_order(
-            Site::KeepBeforeRecord,
+            Safeguard::KeepBeforeRecord,
             || self.move_to_generation(identity),
             || self.rename_to_record(),
         )?;
@@ -310,7 +310,7 @@ impl PublicationToEnd<'_, '_> {
             let from = self.place(&names.stage(&self.record.token));
             renames::put(*fs, &from, &self.place(&name)).map_err(disk("keep what was replaced"))?;
             let to = Direction::of(&self.journal);
-            perform(Site::SyncOfGeneration, || self.sync(to))?;
+            perform(Safeguard::SyncOfGeneration, || self.sync(to))?;
         }
         self.close(self.record, identity)
     }
@@ -336,7 +336,7 @@ impl PublicationToEnd<'_, '_> {
         match record.form {
             Form::Entries => drop_set_ids(*fs, &root),
             Form::Tree if record.root_mode_of(kept).is_none() => {}
-            Form::Tree => perform(Site::CloseOfGeneration, || self.close_root(&root))?,
+            Form::Tree => perform(Safeguard::CloseOfGeneration, || self.close_root(&root))?,
         }
         Ok(())
     }
@@ -349,7 +349,7 @@ impl PublicationToEnd<'_, '_> {
         }
         // Sync even if a killed run closed it: after the journal is gone, no run would close it
         // again.
-        let synced = sync_dir(fs, root, Site::SyncOfClosed);
+        let synced = sync_dir(fs, root, Safeguard::SyncOfClosed);
         synced.map_err(|source| self.doubt(Direction::of(&self.journal), source))
     }
 
@@ -357,11 +357,11 @@ impl PublicationToEnd<'_, '_> {
     fn delete_through_trash(&self, identity: Identity) -> Result<Ending, EndError> {
         // With process durability nothing is synced yet: what stays must be durable before the
         // other half is deleted.
-        perform(Site::SyncBeforeTrash, || self.sync_before_trash())?;
+        perform(Safeguard::SyncBeforeTrash, || self.sync_before_trash())?;
         // If the journal were gone before the tree is in trash, nothing would show that the engine
         // created the tree.
         in_order(
-            Site::TrashBeforeUnlink,
+            Safeguard::TrashBeforeUnlink,
             || self.move_to_trash(identity),
             || self.unlink_journal(),
         )?;
@@ -383,7 +383,7 @@ impl PublicationToEnd<'_, '_> {
         let trash = self.place(&names.trash(identity));
         renames::put(*fs, &self.place(&from), &trash)
             .map_err(disk("move old files to the trash"))?;
-        perform(Site::SyncOfTrash, || {
+        perform(Safeguard::SyncOfTrash, || {
             self.sync(Direction::of(&self.journal))
         })
     }
@@ -453,7 +453,7 @@ impl PublicationToEnd<'_, '_> {
         if self.journal == JournalName::Draft {
             return Ok(());
         }
-        perform(Site::SyncOfRetirement, || {
+        perform(Safeguard::SyncOfRetirement, || {
             self.sync(Direction::of(&self.journal))
         })
     }
@@ -486,7 +486,7 @@ impl PublicationToEnd<'_, '_> {
     /// Makes the names at both places of the steps durable, as a killed run may have left them.
     pub(crate) fn sync_found(&self, to: Direction) -> Result<(), EndError> {
         match self.record.durability {
-            Durability::Power => perform(Site::SyncOfFound, || {
+            Durability::Power => perform(Safeguard::SyncOfFound, || {
                 self.sync_places(&self.step_places()?, to)
             }),
             Durability::Process => Ok(()),
@@ -535,7 +535,7 @@ impl PublicationToEnd<'_, '_> {
         let name = names.journal(&JournalName::Doubt(to, fs.boot_id()));
         // If even this rename fails, the journal keeps its name, and recovery decides by what it
         // finds.
-        let _noted = perform(Site::StateDoubt, || self.rename_journal(&name));
+        let _noted = perform(Safeguard::StateDoubt, || self.rename_journal(&name));
     }
 }
 

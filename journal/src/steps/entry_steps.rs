@@ -8,7 +8,7 @@
 
 use std::ffi::OsStr;
 
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::path::RelPath;
 use crate::base::safeguard::{holds, perform};
 use crate::fs::exchange::CanExchange;
@@ -80,7 +80,7 @@ impl EntrySteps {
     pub(crate) fn are_current(&self, target: &Target<'_>, plan: &Plan) -> Result<bool, CoverError> {
         let root = target.fs.open_dir(&target.parent, &target.name)?;
         let covered = cover(target.fs, &root, plan, self.grain)?;
-        Ok(holds(Site::LookAtMoves, covered == self.covered))
+        Ok(holds(Safeguard::LookAtMoves, covered == self.covered))
     }
 
     /// Directories that are not planned and become empty when everything in them is taken; the
@@ -119,7 +119,7 @@ impl EntrySteps {
             if let Some(live) = live.as_ref().filter(|_| *kind != StepKind::Put) {
                 // An object of a lower layer gets another identity at its first change, so cause
                 // that change now.
-                perform(Site::PinOfEntries, || {
+                perform(Safeguard::PinOfEntries, || {
                     step_places.fs.pin(&live.dir, &live.name)
                 })?;
             }
@@ -177,7 +177,7 @@ pub(crate) fn stranger_in_slots(
             continue;
         };
         let is_as_seen = is_as_seen(step_places.fs, slot.at(), &entry.path, plan)?;
-        if !holds(Site::LookIntoSlots, is_as_seen) {
+        if !holds(Safeguard::LookIntoSlots, is_as_seen) {
             return Ok(Some(entry.path.clone()));
         }
     }

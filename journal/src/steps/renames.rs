@@ -10,7 +10,7 @@
 use std::io::ErrorKind;
 
 use crate::base::identity::Identity;
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::safeguard::holds;
 use crate::fs::named_sync::sync_dir;
 use crate::fs::{Fs, FsError, Kind, Rename};
@@ -182,7 +182,10 @@ fn put_with(fs: &dyn Fs, from: &StepPlace, to: &StepPlace, between: Between) -> 
     if !error.is_no_such_rename() {
         return Ok(tried?);
     }
-    if !holds(Site::LookBeforePut, fs.meta(&to.dir, &to.name)?.is_none()) {
+    if !holds(
+        Safeguard::LookBeforePut,
+        fs.meta(&to.dir, &to.name)?.is_none(),
+    ) {
         let name = to.name.to_string_lossy().escape_debug().to_string();
         return Err(Stuck::Disk(FsError {
             verb: "rename to",
@@ -195,7 +198,7 @@ fn put_with(fs: &dyn Fs, from: &StepPlace, to: &StepPlace, between: Between) -> 
         match fs.link(from.at(), to.at()) {
             Ok(()) => {
                 if between == Between::Sync {
-                    sync_dir(fs, &to.dir, Site::SyncBetweenNames).map_err(Stuck::Sync)?;
+                    sync_dir(fs, &to.dir, Safeguard::SyncBetweenNames).map_err(Stuck::Sync)?;
                 }
                 return Ok(fs.remove_file(&from.dir, &from.name)?);
             }

@@ -11,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 
 use crate::base::identity::Identity;
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::path::RelPath;
 use crate::base::safeguard::in_order;
 use crate::fs::named_sync::sync_dir;
@@ -252,11 +252,11 @@ impl<'a> StepPlaces<'a> {
         // Recovery can handle a power cut that keeps the new name and loses the old place, but not
         // one that loses the entry.
         in_order(
-            Site::EntriesBeforeSlots,
-            || parents.try_for_each(|dir| sync(dir, Site::SyncOfEntries)),
-            || slots.map_or(Ok(()), |dir| sync(dir, Site::SyncOfSlots)),
+            Safeguard::EntriesBeforeSlots,
+            || parents.try_for_each(|dir| sync(dir, Safeguard::SyncOfEntries)),
+            || slots.map_or(Ok(()), |dir| sync(dir, Safeguard::SyncOfSlots)),
         )?;
-        sync(&self.home.dir, Site::SyncOfHome)
+        sync(&self.home.dir, Safeguard::SyncOfHome)
     }
 }
 

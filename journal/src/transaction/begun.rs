@@ -9,7 +9,7 @@
 use std::ffi::OsStr;
 
 use crate::base::identity::Identity;
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::fs::barrier::sync_tree_named;
 use crate::fs::error_place::DiskError;
 use crate::fs::exchange::CanExchange;
@@ -120,10 +120,10 @@ impl Begun<'_> {
         }
         let TransactionDir { fs, dir, names, .. } = &self.home;
         // A failed sync is not repeated: the kernel marks the pages that it lost as clean.
-        let barrier = sync_tree_named(*fs, &self.claim.root, Site::BarrierOfStage)?;
+        let barrier = sync_tree_named(*fs, &self.claim.root, Safeguard::BarrierOfStage)?;
         if barrier == Barrier::PerObject && is_drafted {
             let draft = names.journal_draft();
-            sync_file(*fs, dir, OsStr::new(&draft), Site::SyncOfDraft)?;
+            sync_file(*fs, dir, OsStr::new(&draft), Safeguard::SyncOfDraft)?;
         }
         Ok(Some(barrier))
     }

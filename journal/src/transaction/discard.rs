@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::safeguard::in_order;
 use crate::base::watch::{Unwatched, Watch};
 use crate::fs::FsError;
@@ -156,7 +156,7 @@ impl Ready<'_> {
         let trash = OsString::from(names.trash(identity));
         let to_trash = || renames::put(*fs, &place(&home, &kept), &place(&home, &trash));
         let retire = || retire_record(&home, generation);
-        if let Err(source) = in_order(Site::TrashBeforeRecord, to_trash, retire) {
+        if let Err(source) = in_order(Safeguard::TrashBeforeRecord, to_trash, retire) {
             return Err(self.failed(&home, (&kept, &trash), generation, source));
         }
         // Trash that a later run could not recognise is deleted completely now.

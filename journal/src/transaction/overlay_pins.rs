@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
 use crate::base::identity::Identity;
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::safeguard::perform;
 use crate::fs::{Dir, Fs, FsError, Layers};
 use crate::place::journal_file;
@@ -76,7 +76,7 @@ impl Pins<'_> {
         let Some(before) = self.fs.meta(dir, name)? else {
             return Ok(());
         };
-        perform(Site::PinOfGeneration, || self.fs.pin(dir, name))?;
+        perform(Safeguard::PinOfGeneration, || self.fs.pin(dir, name))?;
         if let Some(after) = self.fs.meta(dir, name)? {
             self.now.insert(before.identity, after.identity);
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::base::identity::Identity;
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::path::RelPath;
 use crate::base::safeguard::holds;
 use crate::fs::{Dir, FsError};
@@ -59,7 +59,7 @@ pub(crate) fn stale(
 /// Reports that another process replaced the target after it was locked: no lock protects the new
 /// one.
 pub(crate) fn not_locked(locks: &Locks<'_>) -> Result<Option<Stale>, FsError> {
-    let are_current = holds(Site::LookAtLock, locks.are_current()?);
+    let are_current = holds(Safeguard::LookAtLock, locks.are_current()?);
     Ok((!are_current).then(|| Stale {
         path: locks.target().path().display().to_string(),
         why: "is not the directory that was locked".to_owned(),

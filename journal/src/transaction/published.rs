@@ -6,7 +6,7 @@
 //!
 //! Read next: `recovery/settle.rs`, the ends; `transaction/ready.rs`, the states before.
 
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::path::RelPath;
 use crate::base::safeguard::holds;
 use crate::fs::{FsError, Held};
@@ -110,7 +110,7 @@ impl Open<'_> {
         let is_lost = matches!(seen.replaced, Some(Location::Trash | Location::Gone));
         let are_whole =
             seen.taken == StepsTaken::AllSteps && seen.staged == Location::Target && !is_lost;
-        if !holds(Site::LookAtSteps, are_whole) {
+        if !holds(Safeguard::LookAtSteps, are_whole) {
             return Err(PublishError::Moved);
         }
         Ok(())

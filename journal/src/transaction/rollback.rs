@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::base::digest::Digest;
 use crate::base::identity::Identity;
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::path::RelPath;
 use crate::base::safeguard::perform;
 use crate::fs::error_place::DiskError;
@@ -483,10 +483,10 @@ impl Open<'_> {
         let TransactionDir { fs, dir, names, .. } = &self.home;
         let name = names.generation(self.record.generation);
         let root = fs.open_dir(dir, OsStr::new(&name))?;
-        perform(Site::ModeOfGeneration, || open_tree(*fs, &root, mode))?;
+        perform(Safeguard::ModeOfGeneration, || open_tree(*fs, &root, mode))?;
         match self.record.durability {
             // Otherwise the tree would be back after a power cut, without access for other users.
-            Durability::Power => sync_dir(*fs, &root, Site::SyncOfOpened),
+            Durability::Power => sync_dir(*fs, &root, Safeguard::SyncOfOpened),
             Durability::Process => Ok(()),
         }
     }

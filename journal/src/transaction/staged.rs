@@ -9,7 +9,7 @@
 
 use std::ffi::OsStr;
 
-use crate::base::mutant::Site;
+use crate::base::mutant::Safeguard;
 use crate::base::safeguard::finding;
 use crate::fs::{FsError, Held, Lock};
 use crate::place::journal_file;
@@ -173,7 +173,7 @@ impl<'a> Staged<'a> {
         let first = reasons.map_err(PublishError::Disk)?.into_iter().next();
         // That the locked directory is the one that the plan expects was checked earlier, and it
         // still is.
-        if let Some(changed) = finding(Site::LastLook, first) {
+        if let Some(changed) = finding(Safeguard::LastLook, first) {
             return Ok(Some(changed));
         }
         let of_target = |why: String| Stale {

@@ -1,7 +1,7 @@
-//! Histories that broke a promise once, each as short as it became.
+//! Short histories that broke a promise once, or of which the promise is easily broken.
 
 use super::acts::Act::{Rvenv, Work as Done};
-use super::acts::Command::{BackAndForth, Create, Repair, Rollback, Upgrade, Verify};
+use super::acts::Command::{Apply, BackAndForth, Create, Plan, Repair, Rollback, Upgrade, Verify};
 use super::acts::Package::{Alder, Cedar, Dogwood};
 use super::acts::{Act, Begin, By, History, Options, Package, Work};
 
@@ -61,6 +61,16 @@ pub(super) fn found() -> Vec<(&'static str, History)> {
                 Rvenv(Verify),
                 Rvenv(Rollback),
                 Rvenv(Verify),
+            ],
+        ),
+        case(
+            "a plan is not applied after another installer was at work",
+            Begin::Bare,
+            &[Alder],
+            &[
+                Rvenv(Plan(clear)),
+                Done(Work::Install(Cedar, 1, By::Uv)),
+                Rvenv(Apply(clear)),
             ],
         ),
     ]

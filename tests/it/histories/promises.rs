@@ -59,9 +59,9 @@ struct State {
 pub(super) fn run(stock: &Stock, history: &History) -> Result<Ends, String> {
     let place = Place::new(stock);
     place.begin(history.begin, &history.first);
-    let seeds = place.look().here.into_iter().map(|found| found.record);
+    let seeds = place.look().here.into_iter().filter(is_seed);
     let mut course = Course {
-        seeds: seeds.collect(),
+        seeds: seeds.map(|found| found.record).collect(),
         place,
         saved: None,
         is_frame_changed: false,
@@ -202,7 +202,7 @@ impl Course<'_> {
                 self.is_frame_changed = false;
                 let was = |found: &Found| before.look.here.contains(found);
                 let new = after.look.here.iter().filter(|found| !was(found));
-                let pips = new.filter(|found| matches!(&*found.name, "pip" | "setuptools"));
+                let pips = new.filter(|found| is_seed(found));
                 self.seeds.extend(pips.map(|found| found.record.clone()));
                 Ok(true)
             }
@@ -429,6 +429,11 @@ impl Course<'_> {
         }
         Ok(is_done)
     }
+}
+
+/// Whether rvenv may have installed it.
+fn is_seed(found: &Found) -> bool {
+    matches!(&*found.name, "pip" | "setuptools")
 }
 
 fn is_newer(now: &Found, was: &Found) -> bool {

@@ -350,33 +350,36 @@ pub fn run(
         return Err(CheckFailed::NotAFile { check, path });
     }
     match check {
-        Check::Builtin(expected) => {
-            let mut modules: Vec<&OsStr> = expected.modules.iter().map(OsStr::new).collect();
-            modules.push(OsStr::new(IMPORTS));
-            modules.extend(expected.imports.iter().map(OsStr::new));
-            let count = u32::try_from(expected.imports.len()).unwrap_or(u32::MAX);
-            let timeout = BUILTIN_TIMEOUT.saturating_add(IMPORT_TIMEOUT.saturating_mul(count));
-            let version = expected.version.start();
-            let told = [env.dir.as_os_str(), OsStr::new(&version)];
-            // The first run is without `site`, so that code of the environment, such as a `.pth`,
-            // runs only in the right interpreter.
-            for (flags, modules) in [
-                (&["-I", "-S", "-B", "-c"][..], &[][..]),
-                (&["-I", "-B", "-c"], &modules),
-            ] {
-                let start = flags.iter().copied().chain([PROGRAM]).map(OsStr::new);
-                let job = Job {
-                    program: &env.python,
-                    arguments: start.chain(told).chain(modules.iter().copied()).collect(),
-                    environment: python::unsteered(around),
-                    cwd: &around.cwd,
-                    input: None,
-                    heard: Heard::End,
+        Check::Builtin(expected) => match run_builtin(env, check, expected, around, control) {
+            Err(CheckFailed::Imports {
+                check: shown,
+                modules,
+                said,
+            }) if expected.imports.len() > 1 => {
+                // One module can disturb the next: setuptools refuses to follow distutils.
+                let alone = |name: &String| Expectation {
+                    imports: vec![name.clone()],
+                    ..expected.clone()
                 };
-                passed(check, &job, timeout, control)?;
+                let mut broken = Vec::new();
+                for name in modules {
+                    match run_builtin(env, check, &alone(&name), around, control) {
+                        Ok(()) => {}
+                        Err(CheckFailed::Imports { .. }) => broken.push(name),
+                        Err(other) => return Err(other),
+                    }
+                }
+                if broken.is_empty() {
+                    return Ok(());
+                }
+                Err(CheckFailed::Imports {
+                    check: shown,
+                    modules: broken,
+                    said,
+                })
             }
-            Ok(())
-        }
+            ended => ended,
+        },
         Check::Command(command) => {
             if let Some((name, found)) = outside(env, around) {
                 let check = check.to_string();
@@ -395,6 +398,41 @@ pub fn run(
             passed(check, &job, Duration::MAX, control)
         }
     }
+}
+
+/// Runs the built-in check once.
+fn run_builtin(
+    env: &EnvAt,
+    check: &Check,
+    expected: &Expectation,
+    around: &Surroundings,
+    control: &Control<'_>,
+) -> Result<(), CheckFailed> {
+    let mut modules: Vec<&OsStr> = expected.modules.iter().map(OsStr::new).collect();
+    modules.push(OsStr::new(IMPORTS));
+    modules.extend(expected.imports.iter().map(OsStr::new));
+    let count = u32::try_from(expected.imports.len()).unwrap_or(u32::MAX);
+    let timeout = BUILTIN_TIMEOUT.saturating_add(IMPORT_TIMEOUT.saturating_mul(count));
+    let version = expected.version.start();
+    let told = [env.dir.as_os_str(), OsStr::new(&version)];
+    // The first run is without `site`, so that code of the environment, such as a `.pth`, runs only
+    // in the right interpreter.
+    for (flags, modules) in [
+        (&["-I", "-S", "-B", "-c"][..], &[][..]),
+        (&["-I", "-B", "-c"], &modules),
+    ] {
+        let start = flags.iter().copied().chain([PROGRAM]).map(OsStr::new);
+        let job = Job {
+            program: &env.python,
+            arguments: start.chain(told).chain(modules.iter().copied()).collect(),
+            environment: python::unsteered(around),
+            cwd: &around.cwd,
+            input: None,
+            heard: Heard::End,
+        };
+        passed(check, &job, timeout, control)?;
+    }
+    Ok(())
 }
 
 fn passed(

@@ -1,4 +1,4 @@
-//! Faults at every call: the real command on a real disk, where the k-th system call that changes a
+//! Faults at every call: the real command on a real filesystem, where the k-th system call that changes a
 //! file fails, for every k.
 //!
 //! The exit code says which tree is at the target, and the tree matches it even before anything

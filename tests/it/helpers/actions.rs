@@ -295,7 +295,7 @@ impl Bench {
     /// Runs the command undisturbed to learn its new state, then restores the old one. `None` where
     /// no interpreter exists.
     pub(crate) fn new(action: Action, flags: &'static [&'static str]) -> Option<Self> {
-        let lab = Lab::new()?;
+        let lab = Lab::in_memory()?;
         action.begin(&lab, flags);
         if action != Action::CreateCold {
             warm(&lab, action, flags);

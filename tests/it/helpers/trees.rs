@@ -205,6 +205,18 @@ fn python_on_path() -> Option<(PathBuf, bool)> {
     Some((PathBuf::from(python), answer.lines().count() == 2))
 }
 
+/// A new directory in memory; `None` where a container leaves less room than labs need.
+fn memory() -> Option<tempfile::TempDir> {
+    const ROOM: u64 = 1 << 30;
+    let shared = Path::new("/dev/shm");
+    let found = rustix::fs::statvfs(shared).ok()?;
+    let is_roomy = found.f_bavail.saturating_mul(found.f_frsize) >= ROOM;
+    let is_executable = !found.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC);
+    (is_roomy && is_executable)
+        .then(|| tempfile::tempdir_in(shared).ok())
+        .flatten()
+}
+
 /// A place to run the real command in.
 #[derive(Debug)]
 pub(crate) struct Lab {
@@ -229,6 +241,21 @@ impl Lab {
     /// exists.
     pub(crate) fn new() -> Option<Self> {
         let guard = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let lab = Self::at(guard.path())?;
+        Some(Self {
+            _guard: Some(guard),
+            ..lab
+        })
+    }
+
+    /// A new place in memory, where the system has room for it there, else on the disk of the
+    /// build. For tests that run the command thousands of times and cut no power: a kill and a
+    /// refused call leave the same on every filesystem, and the tests in `filesystems.rs` are on
+    /// real disks.
+    pub(crate) fn in_memory() -> Option<Self> {
+        let Some(guard) = memory() else {
+            return Self::new();
+        };
         let lab = Self::at(guard.path())?;
         Some(Self {
             _guard: Some(guard),

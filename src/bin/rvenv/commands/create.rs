@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 
 use rvenv::caller::{Compilation, RunTerms};
+use rvenv::carry::Companions;
 use rvenv::checks::CheckFailed;
 use rvenv::environment::{self, Checker, Outcome, RunFailed};
 use rvenv::hooks::Venv;
@@ -22,6 +23,7 @@ use crate::args::{CreateArgs, VenvArgs};
 use crate::companions::Tense;
 use crate::health_checks::allow;
 use crate::session::Session;
+use crate::shell_words::arguments;
 
 impl Session<'_> {
     pub(crate) fn create(&self, args: &CreateArgs) -> Result<Exit, CliError> {
@@ -95,6 +97,7 @@ impl Session<'_> {
         }
         let env = answer.env_at();
         let without = RefCell::new(Vec::new());
+        let stopped_by = RefCell::new(Vec::new());
         let checks = || answer.checks(intent, commands, &without.borrow());
         let has_checks = !checks().is_empty();
         let checker = || self.with_caller(|caller| caller.check(&env, &checks()));
@@ -106,7 +109,7 @@ impl Session<'_> {
             ..RunTerms::default()
         };
         let context = &answer.context;
-        self.run(&args.run, &terms, |run| {
+        let outcome = self.run(&args.run, &terms, |run| {
             let ended = environment::create(run, &Venv, context);
             let Err(RunFailed::Check {
                 source: CheckFailed::Imports { modules, .. },
@@ -115,16 +118,41 @@ impl Session<'_> {
             else {
                 return ended;
             };
-            let broken = self.not_importable(&env.dir, modules);
-            if broken.len() < modules.len() {
+            let before = self.not_importable(&env.dir, modules);
+            let mut newly = modules.clone();
+            newly.retain(|name| !before.contains(name));
+            if !newly.is_empty() && !args.venv.lost.allow_lost {
+                stopped_by.replace(newly);
                 return ended;
             }
-            self.terminal.story(&format!(
-                "{} could not be imported before either",
-                escape(&broken.join(", "))
-            ));
-            without.replace(broken);
+            for (names, since) in [
+                (&before, "could not be imported before either"),
+                (&newly, "cannot be imported by the new Python"),
+            ] {
+                if !names.is_empty() {
+                    let names = escape(&names.join(", "));
+                    self.terminal.story(&format!("{names} {since}"));
+                }
+            }
+            without.replace(modules.clone());
             environment::create(run, &Venv, context)
+        });
+        let stopped_by = &*stopped_by.borrow();
+        outcome.map_err(|error| match updates(&answer.companions, stopped_by) {
+            Some(names) => error.hint(format!(
+                "`pip install --upgrade {names}` in the environment may bring versions that the \
+                 new Python can import; with `--allow-lost` the change goes on without"
+            )),
+            None => error,
         })
     }
+}
+
+/// The distributions of some modules that came along, as arguments of `pip install`.
+fn updates(companions: &Companions, modules: &[String]) -> Option<String> {
+    let has = |module: &String| modules.contains(module);
+    let carried = companions.carried.iter();
+    let broken = carried.filter(|one| one.modules.iter().any(has));
+    let names: Vec<String> = broken.map(|one| one.distribution.name.clone()).collect();
+    (!names.is_empty()).then(|| arguments(&names))
 }

@@ -180,8 +180,8 @@ impl Count<'_> {
             PathArgument::At(dir, at) => named(notice.thread, &opened(argument(dir)), argument(at)),
             PathArgument::Open(at) => opened(argument(at)),
         };
-        let is_of_system = path.starts_with("/dev") && !path.starts_with("/dev/shm")
-            || path.starts_with("/proc");
+        let is_of_system =
+            path.starts_with("/dev") && !path.starts_with("/dev/shm") || path.starts_with("/proc");
         let is_file = path.starts_with("/") && !is_of_system;
         let counts = match self.counted {
             Counted::Changing => changes && is_file,

@@ -140,9 +140,11 @@ pub fn merge(
     merge.recall();
     merge.adopt().map_err(disk)??;
     redate(fs, &merge.root, &mut merge.draft, &merge.seen).map_err(disk)?;
-    if is_environment {
-        merge.retire(existing.as_ref()).map_err(disk)??;
-    }
+    let stays = if is_environment {
+        merge.retire(existing.as_ref()).map_err(disk)??
+    } else {
+        BTreeSet::new()
+    };
     let Merge {
         draft,
         receipt,
@@ -152,7 +154,7 @@ pub fn merge(
     let retired = look(target, &BTreeMap::new(), draft.retired()).map_err(disk)?;
     seen.paths.extend(retired.paths);
     check_occupied(target, &draft, &seen, is_environment)?;
-    Ok(decide(draft, seen, receipt.as_ref()))
+    Ok(decide(draft, seen, receipt.as_ref(), &stays))
 }
 
 /// Decides what comes along to the Python of `context`, and what then is installed there.
@@ -249,7 +251,15 @@ fn check_occupied(
 }
 
 /// Decides whether there is anything to publish.
-fn decide(mut draft: PlanBuilder, seen: Observation, receipt: Option<&Receipt>) -> Merged {
+///
+/// A path that was planned before and no longer is must leave the receipt, except those that stay
+/// with a distribution: a change for them alone would keep a generation in which nothing differs.
+fn decide(
+    mut draft: PlanBuilder,
+    seen: Observation,
+    receipt: Option<&Receipt>,
+    stays: &BTreeSet<RelPath>,
+) -> Merged {
     let keeps = draft
         .effects(&seen)
         .all(|(_, effect)| effect == Effect::Keep);
@@ -257,8 +267,11 @@ fn decide(mut draft: PlanBuilder, seen: Observation, receipt: Option<&Receipt>) 
         .retired()
         .iter()
         .any(|path| seen.paths.contains_key(path));
-    // A path that was planned before and no longer is must leave the receipt.
-    let managed = receipt.is_some_and(|receipt| receipt.paths.keys().eq(draft.operations().keys()));
+    let planned = draft.operations();
+    let managed = receipt.is_some_and(|receipt| {
+        let stays = |path: &&RelPath| planned.contains_key(*path) || !stays.contains(*path);
+        receipt.paths.keys().filter(stays).eq(planned.keys())
+    });
     if keeps && !takes && managed {
         draft.clear_retired();
         return Merged {

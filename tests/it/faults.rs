@@ -1,5 +1,5 @@
-//! Faults at every call: the real command on a real filesystem, where the k-th system call that changes a
-//! file fails, for every k.
+//! Faults at every call: the real command on a real filesystem, where the k-th system call that
+//! changes a file fails, for every k.
 //!
 //! The exit code says which tree is at the target, and the tree matches it even before anything
 //! recovers (I1). A failure message names the file and the system's error; an error never becomes a

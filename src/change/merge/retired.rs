@@ -25,9 +25,12 @@ use crate::wheel::distributions::Distribution;
 
 impl Merge<'_> {
     /// Retires what earlier plans and older distributions put there, and names of another version.
-    pub(super) fn retire(&mut self, existing: Option<&Existing>) -> Looked<()> {
+    ///
+    /// Returns the paths of the receipt that stay although the plan does not ask for them.
+    pub(super) fn retire(&mut self, existing: Option<&Existing>) -> Looked<BTreeSet<RelPath>> {
         let mut retired = carry::retired(self.companions);
         let mut kept = BTreeSet::new();
+        let mut stays = BTreeSet::new();
         let site = &self.context.layout.lib_path;
         for distribution in hooks::kept_distributions(self.context) {
             kept.extend(self.listed(site, &distribution)?);
@@ -43,7 +46,7 @@ impl Merge<'_> {
                     retired.extend(self.listed(&lib.path, distribution)?);
                 }
             }
-            kept.extend(self.not_asked_for(existing, &replaced)?);
+            stays = self.not_asked_for(existing, &replaced)?;
             match existing.frame.python.stale(&self.context.layout) {
                 Ok(stale) => retired.extend(stale),
                 Err(error) => return Ok(Err(error.into())),
@@ -54,6 +57,7 @@ impl Merge<'_> {
             for (path, published, planned) in paired(&receipt.paths, self.draft.operations()) {
                 if planned.is_none()
                     && !kept.contains(path)
+                    && !stays.contains(path)
                     && !retired.contains(path)
                     && !self.is_not_asked_for(path)
                     && is_as_published(&mut walk, path, published)?
@@ -69,7 +73,7 @@ impl Merge<'_> {
                 return Ok(Err(error.into()));
             }
         }
-        Ok(Ok(()))
+        Ok(Ok(stays))
     }
 
     /// Whether the plan installs a distribution of this name anew, as one of the first packages.
@@ -77,7 +81,8 @@ impl Merge<'_> {
         seeded(self.context).contains(&distribution.name.as_str())
     }
 
-    /// The paths of the distributions in the receipt that the plan does not ask for, and that stay.
+    /// The paths of the distributions in the receipt that the plan does not ask for, and that stay,
+    /// and the directories above them.
     fn not_asked_for(
         &self,
         existing: &Existing,
@@ -97,7 +102,11 @@ impl Merge<'_> {
                     || self.companions.has(distribution)
                     || replaced.contains(distribution);
                 if !goes && receipt.paths.contains_key(&info) {
-                    kept.extend(self.listed(&lib.path, distribution)?);
+                    for path in self.listed(&lib.path, distribution)? {
+                        let above = std::iter::successors(path.parent(), RelPath::parent);
+                        kept.extend(above);
+                        kept.insert(path);
+                    }
                 }
             }
         }

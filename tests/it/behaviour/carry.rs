@@ -320,6 +320,14 @@ fn what_came_along_stays_when_the_environment_is_made_again() {
         return;
     };
     home.rvenv("upgrade", 12, &[]).ok();
+    for again in ["upgrade", "create"] {
+        let ended = home.rvenv(again, 12, &[]);
+        assert!(
+            ended.stderr.contains("no changes"),
+            "{again}: {}",
+            ended.stderr
+        );
+    }
     home.rvenv("create", 12, &["--prompt", "again"]).ok();
     home.works(12);
     home.rvenv("upgrade", 13, &[]).ok();

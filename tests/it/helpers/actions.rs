@@ -103,10 +103,9 @@ impl Action {
     }
 
     /// Whether the same command, run again after a kill, ends in the new state; a second run of a
-    /// command that keeps what it replaces keeps more, and so does one after which packages leave
-    /// the receipt.
+    /// command that keeps what it replaces keeps more.
     pub(crate) fn can_be_repeated(self) -> bool {
-        !self.goes_back() && !matches!(self, Self::ClearKeep | Self::UpgradePackages)
+        !self.goes_back() && !matches!(self, Self::ClearKeep)
     }
 
     fn words(self, lab: &Lab, flags: &[&str]) -> Vec<String> {

@@ -117,7 +117,7 @@ impl Case {
     pub(crate) fn can_repeat(self) -> bool {
         matches!(
             self.action,
-            Create | Clear | Upgrade | Merge | Repair | RepairPackage | Adopt
+            Create | Clear | Upgrade | UpgradePackages | Merge | Repair | RepairPackage | Adopt
         )
     }
 

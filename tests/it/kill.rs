@@ -1,5 +1,5 @@
-//! Kills at every call: the real command on a real filesystem dies by SIGKILL before the k-th system
-//! call that changes a file, for k = 1, 2, … until the run completes.
+//! Kills at every call: the real command on a real filesystem dies by SIGKILL before the k-th
+//! system call that changes a file, for k = 1, 2, … until the run completes.
 //!
 //! When a whole tree is switched, the old or the new tree exists after every kill, before anything
 //! recovers (I3). After `recover` exactly one of the two states exists, with no leftover beside it,

@@ -12,7 +12,7 @@
 //! Read next: `existing.rs`, which reads the frame; `wheel/shebang.rs`, the first lines of a
 //! script.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -232,6 +232,8 @@ fn check_scripts(
     frame: &mut FrameChecked,
 ) -> Result<(), FsError> {
     let own_bin = NamedDir::of(&env.path.join("bin"));
+    // Hundreds of scripts start few interpreters.
+    let mut pythons: BTreeMap<PathBuf, (bool, bool)> = BTreeMap::new();
     for name in fs.list(bin)? {
         let Some(shown) = name.to_str() else { continue };
         let meta = fs.meta(bin, &name)?;
@@ -242,8 +244,10 @@ fn check_scripts(
             continue;
         };
         let Some(dir) = python.parent() else { continue };
-        let is_alive = is_executable(&python);
-        if own_bin.is(dir) {
+        let (is_alive, is_own) = *pythons
+            .entry(python.clone())
+            .or_insert_with(|| (is_executable(&python), own_bin.is(dir)));
+        if is_own {
             // Without a base no script starts, and that is reported once.
             if !is_alive && frame.base_lost.is_none() {
                 frame.drift.push(dead(shown, &python));

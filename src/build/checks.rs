@@ -141,11 +141,16 @@ fn run_at_start(dir: &Path) -> impl Iterator<Item = PathBuf> {
     [dir.join("pyvenv.cfg")].into_iter().chain(found)
 }
 
-/// The files of modules to be imported, their bytecode included.
+/// The files of modules to be imported, their bytecode included, that are neither regular files nor
+/// directories by the type in the listing: there are thousands of those.
 fn of_modules(dir: &Path, modules: &[String]) -> impl Iterator<Item = PathBuf> {
     let sites = libraries(dir).map(|(_, python)| python.join("site-packages"));
     let packages = sites.flat_map(move |site| modules.iter().map(move |name| site.join(name)));
-    packages.flat_map(|package| entries(&package).chain(entries(&package.join(DIR_NAME))))
+    let dirs = packages.flat_map(|package| {
+        let bytecode = package.join(DIR_NAME);
+        [package, bytecode]
+    });
+    dirs.flat_map(|dir| unusual_entries(&dir))
 }
 
 /// Finds a FIFO, a socket or a device that an interpreter would read when it starts or imports
@@ -187,6 +192,16 @@ pub fn is_of(dir: &Path, interpreter: &Interpreter) -> Result<(), CheckFailed> {
 fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries.map(|entry| entry.path())
+}
+
+/// The entries of a directory that the listing does not show to be regular files or directories;
+/// links are among them. None, if it cannot be read.
+fn unusual_entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let found = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let is_usual = |kind: std::fs::FileType| kind.is_file() || kind.is_dir();
+    found
+        .filter(move |entry| !entry.file_type().is_ok_and(is_usual))
+        .map(|entry| entry.path())
 }
 
 /// Why a check failed.

@@ -24,6 +24,12 @@ impl CheckedFiles {
         (then == now).then_some(*digest)
     }
 
+    /// The metadata that a file had when it was hashed; `None` if it was not.
+    #[must_use]
+    pub fn meta(&self, path: &RelPath) -> Option<&Meta> {
+        self.by_path.get(path).map(|(then, _)| then)
+    }
+
     /// Notes the digest of a file that had this metadata when it was hashed.
     pub fn insert(&mut self, path: RelPath, then: Meta, digest: Digest) {
         self.by_path.insert(path, (then, digest));

@@ -96,15 +96,17 @@ impl<'a> OwnFiles<'a> {
     pub(super) fn fetch(&self, wanted: &Wanted) -> Option<Fetched> {
         let opened = self.opened()?;
         let listed = opened.by_digest.get(&wanted.digest)?;
-        for Listed { path, .. } in listed.iter().filter(|listed| listed.may_be_linked) {
+        // Many distributions have the same empty file. Most of them are ruled out by what this
+        // process saw when it hashed them: such a file is not linked, even if it fits by now.
+        let may_fit = |listed: &&Listed| {
+            let seen = self.checked.meta(&listed.path);
+            listed.may_be_linked && seen.is_none_or(|meta| is_as_wanted(meta, wanted))
+        };
+        for Listed { path, .. } in listed.iter().filter(may_fit) {
             let Some(file) = opened.look(self.fs, path).ok().flatten() else {
                 continue;
             };
-            let is_of_time = |seconds| file.meta.mtime == Time { seconds, nanos: 0 };
-            let is_same = file.meta.mode & 0o7777 == wanted.mode.bits()
-                && file.meta.len == wanted.len
-                && wanted.mtime.is_none_or(is_of_time);
-            if is_same {
+            if is_as_wanted(&file.meta, wanted) {
                 let digest = self.checked.digest(path, &file.meta);
                 let is_known = digest == Some(wanted.digest);
                 return Some(Fetched::Stored {
@@ -182,6 +184,14 @@ impl<'a> OwnFiles<'a> {
             by_digest,
         })
     }
+}
+
+/// Whether a file with this metadata has the wanted length, mode and time.
+fn is_as_wanted(meta: &Meta, wanted: &Wanted) -> bool {
+    let is_of_time = |seconds| meta.mtime == Time { seconds, nanos: 0 };
+    meta.mode & 0o7777 == wanted.mode.bits()
+        && meta.len == wanted.len
+        && wanted.mtime.is_none_or(is_of_time)
 }
 
 impl Opened<'_> {

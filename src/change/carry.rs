@@ -195,6 +195,7 @@ pub(crate) fn decide(
         context,
         walk: RefCell::new(Walk::new(fs, root)),
         checked: RefCell::default(),
+        facts: RefCell::default(),
         claims: OnceCell::new(),
     };
     let mut found = Companions::default();
@@ -240,6 +241,8 @@ struct Search<'a> {
     context: &'a Context,
     walk: RefCell<Walk<'a>>,
     checked: RefCell<CheckedFiles>,
+    /// What each distribution says about itself, by its directory.
+    facts: RefCell<BTreeMap<(RelPath, String), Facts>>,
     /// What every RECORD says about each path.
     claims: OnceCell<BTreeMap<RelPath, Vec<(Digest, u64)>>>,
 }
@@ -272,9 +275,15 @@ impl<'a> Search<'a> {
     }
 
     fn facts(&self, lib: &Lib, distribution: &Distribution) -> Result<Facts, FsError> {
+        let key = (lib.path.clone(), distribution.dir.clone());
+        if let Some(known) = self.facts.borrow().get(&key) {
+            return Ok(known.clone());
+        }
         let dir = self.walk.borrow_mut().open(&lib.path)?;
         let read = |dir| Facts::read(self.fs, &dir, distribution);
-        Ok(dir.map(read).unwrap_or_default())
+        let facts = dir.map(read).unwrap_or_default();
+        self.facts.borrow_mut().insert(key, facts.clone());
+        Ok(facts)
     }
 
     fn fate(&self, lib: &Lib, distribution: &Distribution, facts: &Facts) -> Result<Fate, FsError> {

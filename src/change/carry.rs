@@ -55,10 +55,21 @@ pub struct Companions {
     pub unresolved: Vec<Unresolved>,
     /// Those that stay behind.
     pub lost: Vec<LostPackage>,
+    /// The first packages that go because the new Python brings others, or none.
+    pub seeds: Vec<SeedChange>,
     /// What their requirements say about the new Python.
     pub needs: Needs,
     /// The files that were hashed on the way.
     pub(crate) checked: CheckedFiles,
+}
+
+/// One of the first packages of an environment, which does not come along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeedChange {
+    /// What is installed.
+    pub distribution: Distribution,
+    /// The version that the new Python brings.
+    pub bundled: Option<String>,
 }
 
 /// A distribution that comes along as it is.
@@ -199,7 +210,8 @@ pub(crate) fn decide(
         claims: OnceCell::new(),
     };
     let mut found = Companions::default();
-    let mut left = search.candidates(seeded)?;
+    let (mut left, seeds) = search.candidates(seeded)?;
+    found.seeds = seeds;
     // Of two installations of one name, the newer one is used.
     left.sort_by(|(_, a), (_, b)| {
         let newest_first = || version::compare(&b.version, &a.version);
@@ -235,6 +247,9 @@ enum Fate {
     Lost(LostPackage),
 }
 
+/// Distributions, each with the directory that it is in, and the first packages that go.
+type Candidates<'a> = (Vec<(&'a Lib, &'a Distribution)>, Vec<SeedChange>);
+
 struct Search<'a> {
     fs: &'a dyn Fs,
     existing: &'a Existing,
@@ -249,11 +264,13 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     /// The distributions that could not be imported: the user's, and those of the first packages
-    /// that the new interpreter does not bring in this or a newer version.
-    fn candidates(&self, seeded: &[&str]) -> Result<Vec<(&'a Lib, &'a Distribution)>, FsError> {
+    /// that the new interpreter does not bring in this or a newer version. Then the other first
+    /// packages, as far as the new interpreter does not bring the same.
+    fn candidates(&self, seeded: &[&str]) -> Result<Candidates<'a>, FsError> {
         let layout = &self.context.layout;
         let mut all = self.existing.lost_in(layout, seeded);
         let mut required = BTreeSet::new();
+        let mut seeds = Vec::new();
         for (lib, distribution) in &all {
             let facts = self.facts(lib, distribution)?;
             required.extend(needs::required(self.context, &facts));
@@ -263,15 +280,21 @@ impl<'a> Search<'a> {
             if !seeded.contains(&name) {
                 continue;
             }
-            let stays = match self.context.bundled_version(name) {
-                Some(bundled) => version::compare(&distribution.version, &bundled).is_gt(),
+            let bundled = self.context.bundled_version(name);
+            let stays = match &bundled {
+                Some(bundled) => version::compare(&distribution.version, bundled).is_gt(),
                 None => required.contains(name),
             };
             if stays {
                 all.push((lib, distribution));
+            } else if bundled.as_ref() != Some(&distribution.version) {
+                seeds.push(SeedChange {
+                    distribution: distribution.clone(),
+                    bundled,
+                });
             }
         }
-        Ok(all)
+        Ok((all, seeds))
     }
 
     fn facts(&self, lib: &Lib, distribution: &Distribution) -> Result<Facts, FsError> {

@@ -2,7 +2,7 @@
 //!
 //! Read next: the library's `carry.rs`, which decides it.
 
-use rvenv::carry::Companions;
+use rvenv::carry::{Companions, SeedChange};
 use rvenv::render::escape;
 use rvenv_journal::raw::counted;
 
@@ -56,6 +56,22 @@ fn lines(companions: &Companions, tense: Tense) -> Vec<String> {
         lines.push(format!(
             "{lost}. It {verb}; `pip install {install}` may find another version"
         ));
+    }
+    for seed in &companions.seeds {
+        let SeedChange {
+            distribution,
+            bundled,
+        } = seed;
+        lines.push(match bundled {
+            Some(bundled) => {
+                let verb = will("gave way to", "will give way to");
+                format!("{distribution} {verb} {bundled}, which this Python brings")
+            }
+            None => {
+                let verb = will("went", "will go");
+                format!("{distribution} {verb}: this Python brings none, and no package needs it")
+            }
+        });
     }
     let needs = &companions.needs;
     if !needs.missing.is_empty() {

@@ -13,7 +13,7 @@ use std::io::ErrorKind;
 
 use rvenv_journal::RelPath;
 use rvenv_journal::fs::FsError;
-use rvenv_journal::raw::paired;
+use rvenv_journal::raw::{Effect, paired};
 
 use super::{LIST_BYTES_MAX, Looked, Merge, seeded};
 use crate::build::hooks::{self, Context};
@@ -36,7 +36,8 @@ impl Merge<'_> {
             kept.extend(self.listed(site, &distribution)?);
         }
         let replaced = hooks::replaced_distributions(self.context, &self.draft);
-        for distribution in &replaced {
+        let again = self.installed_again();
+        for distribution in replaced.iter().chain(&again) {
             retired.extend(self.listed(site, distribution)?);
         }
         if let Some(existing) = existing {
@@ -74,6 +75,25 @@ impl Merge<'_> {
             }
         }
         Ok(Ok(stays))
+    }
+
+    /// The distributions that the plan installs in the version that another installer put there:
+    /// what that one lists besides goes, so that one RECORD lists all.
+    fn installed_again(&self) -> Vec<Distribution> {
+        let site = &self.context.layout.lib_path;
+        let mut again = Vec::new();
+        for distribution in &self.context.installed {
+            let Ok(record) = site.join(&format!("{}/RECORD", distribution.dir)) else {
+                continue;
+            };
+            let mut effects = self.draft.effects(&self.seen);
+            if self.draft.operations().contains_key(&record)
+                && effects.any(|(path, effect)| *path == record && effect == Effect::Change)
+            {
+                again.push(distribution.clone());
+            }
+        }
+        again
     }
 
     /// Whether the plan installs a distribution of this name anew, as one of the first packages.

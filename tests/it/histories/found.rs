@@ -2,7 +2,7 @@
 
 use super::acts::Act::{Rvenv, Work as Done};
 use super::acts::Command::{Apply, BackAndForth, Create, Plan, Repair, Rollback, Upgrade, Verify};
-use super::acts::Package::{Alder, Cedar, Dogwood};
+use super::acts::Package::{Alder, Cedar, Dogwood, Pip};
 use super::acts::{Act, Begin, By, History, Options, Package, Work};
 
 /// The first Python, and pip.
@@ -60,6 +60,27 @@ pub(super) fn found() -> Vec<(&'static str, History)> {
                 Rvenv(BackAndForth),
                 Rvenv(Verify),
                 Rvenv(Rollback),
+                Rvenv(Verify),
+            ],
+        ),
+        case(
+            "a pip that another installer put there has one RECORD after a change",
+            Begin::Rvenv,
+            &[],
+            &[
+                Done(Work::Install(Pip, 1, By::Uv)),
+                Rvenv(Create(FIRST)),
+                Done(Work::Install(Pip, 2, By::Uv)),
+                Rvenv(Verify),
+            ],
+        ),
+        case(
+            "a pip that another installer put there gives way to a newer one by name",
+            Begin::Bare,
+            &[],
+            &[
+                Done(Work::Install(Pip, 1, By::Uv)),
+                Rvenv(Create(SECOND)),
                 Rvenv(Verify),
             ],
         ),

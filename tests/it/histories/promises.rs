@@ -233,8 +233,6 @@ impl Course<'_> {
             match now[..] {
                 [] if is_excused => {}
                 [] => return Err(format!("{title} vanished, or is lost, unnamed")),
-                // A Python brings its newer pip, as with ensurepip, and does not say so.
-                [now] if was.name == "pip" && is_newer(now, was) => {}
                 [now] if now.version != was.version && !is_excused => {
                     return Err(format!("{title} became {} unnamed", now.title()));
                 }
@@ -248,8 +246,6 @@ impl Course<'_> {
                     return Err(format!("scripts of {title} started, and became {now:?}"));
                 }
                 [_] => {}
-                // Installers leave two, where a list of files was incomplete.
-                [..] if before.look.here.iter().filter(is_of).count() > 1 => {}
                 [..] => return Err(format!("{title} is there twice: {now:?}")),
             }
         }
@@ -434,14 +430,6 @@ impl Course<'_> {
 /// Whether rvenv may have installed it.
 fn is_seed(found: &Found) -> bool {
     matches!(&*found.name, "pip" | "setuptools")
-}
-
-fn is_newer(now: &Found, was: &Found) -> bool {
-    let [now, was] = [now, was].map(|found| -> Vec<u32> {
-        let parts = found.version.split('.');
-        parts.map(|part| part.parse().unwrap_or(0)).collect()
-    });
-    now > was
 }
 
 /// After a repair that ended with 0: nothing is damaged, or the distribution is named.

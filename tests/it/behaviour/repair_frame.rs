@@ -270,7 +270,16 @@ fn base_lost(before: impl Fn(&Scratch), flags: &[&str]) {
         }
         before(&scratch);
         let env = if scratch.path("E").exists() { "E" } else { "F" };
-        fs::remove_dir_all(scratch.path("base")).unwrap();
+        let gone = scratch.path("base");
+        let names_base = || {
+            let config = fs::read_to_string(scratch.path(env).join("pyvenv.cfg")).unwrap();
+            config.contains(gone.to_str().unwrap())
+        };
+        if !names_base() {
+            // virtualenv follows the links of a base, so its environment does not lose this one.
+            continue;
+        }
+        fs::remove_dir_all(&gone).unwrap();
         assert_eq!(state(&scratch, env), "base lost");
         let named = python.path.to_str().unwrap();
         let flags: Vec<&str> = flags
@@ -281,9 +290,7 @@ fn base_lost(before: impl Fn(&Scratch), flags: &[&str]) {
         let story = "Its base is Python 3.";
         assert!(ended.stderr.contains(story), "{}", ended.stderr);
         scripts_start(&scratch, env);
-        let config = fs::read_to_string(scratch.path(env).join("pyvenv.cfg")).unwrap();
-        let gone = scratch.path("base");
-        assert!(!config.contains(gone.to_str().unwrap()), "{config}");
+        assert!(!names_base());
     }
 }
 

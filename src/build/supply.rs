@@ -15,7 +15,7 @@
 //! 4. what plans them: a function of `hooks/pip.rs`, called by a method of `Hooks` (which `draft`
 //!    in `hooks.rs` calls in order) or of `Draft`, or by `change/carry.rs`. If it is forgotten,
 //!    nothing is installed, yet `replaced_distributions` reports installed distributions of the
-//!    same names as replaced, unless [`WheelSource::is_optional`];
+//!    same names as replaced, unless `WheelSource::is_optional`;
 //! 5. the place of its part in a plan that is shown: `parts` of `change/render.rs`;
 //! 6. if a new environment has its distributions, so that they are not the user's: `SEEDS` of
 //!    `change/merge/lost_packages.rs`, and `is_not_asked_for` of `change/merge.rs`.

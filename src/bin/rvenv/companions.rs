@@ -62,15 +62,12 @@ fn lines(companions: &Companions, tense: Tense) -> Vec<String> {
             distribution,
             bundled,
         } = seed;
-        lines.push(match bundled {
-            Some(bundled) => {
-                let verb = will("gave way to", "will give way to");
-                format!("{distribution} {verb} {bundled}, which this Python brings")
-            }
-            None => {
-                let verb = will("went", "will go");
-                format!("{distribution} {verb}: this Python brings none, and no package needs it")
-            }
+        lines.push(if let Some(bundled) = bundled {
+            let verb = will("gave way to", "will give way to");
+            format!("{distribution} {verb} {bundled}, which this Python brings")
+        } else {
+            let verb = will("went", "will go");
+            format!("{distribution} {verb}: this Python brings none, and no package needs it")
         });
     }
     let needs = &companions.needs;

@@ -16,12 +16,50 @@ const FIRST: Options = Options {
 
 const SECOND: Options = Options { python: 1, ..FIRST };
 
-/// What each history is about, and the history.
-pub(super) fn found() -> Vec<(&'static str, History)> {
-    let case = |about, begin, first: &[Package], acts: &[Act]| {
-        let (first, acts) = (first.to_vec(), acts.to_vec());
-        (about, History { begin, first, acts })
-    };
+/// What a history is about, and the history.
+type Case = (&'static str, History);
+
+fn case(about: &'static str, begin: Begin, first: &[Package], acts: &[Act]) -> Case {
+    let (first, acts) = (first.to_vec(), acts.to_vec());
+    (about, History { begin, first, acts })
+}
+
+/// All of them.
+pub(super) fn found() -> Vec<Case> {
+    let mut all = of_packages();
+    all.extend(of_pip());
+    all
+}
+
+/// Those of pip, which a new environment brings.
+fn of_pip() -> Vec<Case> {
+    vec![
+        case(
+            "a pip that another installer put there has one RECORD after a change",
+            Begin::Rvenv,
+            &[],
+            &[
+                Done(Work::Install(Pip, 1, By::Uv)),
+                Rvenv(Create(FIRST)),
+                Done(Work::Install(Pip, 2, By::Uv)),
+                Rvenv(Verify),
+            ],
+        ),
+        case(
+            "a pip that another installer put there gives way to a newer one by name",
+            Begin::Bare,
+            &[],
+            &[
+                Done(Work::Install(Pip, 1, By::Uv)),
+                Rvenv(Create(SECOND)),
+                Rvenv(Verify),
+            ],
+        ),
+    ]
+}
+
+/// Those of other packages.
+fn of_packages() -> Vec<Case> {
     let clear = Options {
         clear: true,
         keep: true,
@@ -60,27 +98,6 @@ pub(super) fn found() -> Vec<(&'static str, History)> {
                 Rvenv(BackAndForth),
                 Rvenv(Verify),
                 Rvenv(Rollback),
-                Rvenv(Verify),
-            ],
-        ),
-        case(
-            "a pip that another installer put there has one RECORD after a change",
-            Begin::Rvenv,
-            &[],
-            &[
-                Done(Work::Install(Pip, 1, By::Uv)),
-                Rvenv(Create(FIRST)),
-                Done(Work::Install(Pip, 2, By::Uv)),
-                Rvenv(Verify),
-            ],
-        ),
-        case(
-            "a pip that another installer put there gives way to a newer one by name",
-            Begin::Bare,
-            &[],
-            &[
-                Done(Work::Install(Pip, 1, By::Uv)),
-                Rvenv(Create(SECOND)),
                 Rvenv(Verify),
             ],
         ),

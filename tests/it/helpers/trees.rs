@@ -206,6 +206,7 @@ fn python_on_path() -> Option<(PathBuf, bool)> {
 }
 
 /// A new directory in memory; `None` where a container leaves less room than labs need.
+#[cfg(target_os = "linux")]
 fn memory() -> Option<tempfile::TempDir> {
     const ROOM: u64 = 1 << 30;
     let shared = Path::new("/dev/shm");
@@ -252,6 +253,7 @@ impl Lab {
     /// build. For tests that run the command thousands of times and cut no power: a kill and a
     /// refused call leave the same on every filesystem, and the tests in `filesystems.rs` are on
     /// real disks.
+    #[cfg(target_os = "linux")]
     pub(crate) fn in_memory() -> Option<Self> {
         let Some(guard) = memory() else {
             return Self::new();

@@ -91,16 +91,7 @@ pub fn merge(
     let disk = LookFailed::disk(target.path());
     let root = target.root().map_err(disk)?;
     let meta = target.disk().meta_of(&root).map_err(disk)?;
-    let existing = match Existing::read(target.disk(), &root, target.path()) {
-        Ok(existing) => Some(existing),
-        Err(ExistingError::NoConfig(path)) if context.options.upgrade => {
-            return Err(MergeError::NoEnvironment(path));
-        }
-        Err(ExistingError::NoConfig(_)) => None,
-        // A torn configuration is written anew; everything else stays.
-        Err(ExistingError::Config { .. }) if !context.options.upgrade => None,
-        Err(error) => return Err(error.into()),
-    };
+    let existing = existing_at(target, &root, context.options.upgrade)?;
     let is_environment = is_environment(target.disk(), &root).map_err(disk)?;
     let fs = target.disk();
     let mut context = context.clone();
@@ -155,6 +146,22 @@ pub fn merge(
     seen.paths.extend(retired.paths);
     check_occupied(target, &draft, &seen, is_environment)?;
     Ok(decide(draft, seen, receipt.as_ref(), &stays))
+}
+
+/// The environment at the target; `None` if there is none, or only a torn one, and none is needed.
+fn existing_at(
+    target: &Target<'_>,
+    root: &Dir,
+    is_upgrade: bool,
+) -> Result<Option<Existing>, MergeError> {
+    match Existing::read(target.disk(), root, target.path()) {
+        Ok(existing) => Ok(Some(existing)),
+        Err(ExistingError::NoConfig(path)) if is_upgrade => Err(MergeError::NoEnvironment(path)),
+        Err(ExistingError::NoConfig(_)) => Ok(None),
+        // A torn configuration is written anew; everything else stays.
+        Err(ExistingError::Config { .. }) if !is_upgrade => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Decides what comes along to the Python of `context`, and what then is installed there.

@@ -253,6 +253,23 @@ fn text(fs: &dyn Fs, dir: &Dir, name: &str, len_max: u64) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// The path in a `file:` URL; `None` for any other URL.
+pub(crate) fn path_of(url: &str) -> Option<String> {
+    let text = url.strip_prefix("file://")?;
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            let digits = std::str::from_utf8(&digits).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -127,42 +127,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::python::{Bundled, Platform, PythonVersion, Scheme};
-    use rvenv_journal::{Digest, RelPath};
+    use crate::python;
 
     fn interpreter(minor: u32) -> Interpreter {
-        let path = |text: &str| RelPath::new(text).unwrap();
-        Interpreter {
-            executable: "/nowhere/python3".into(),
-            invoked: "/nowhere/python3".into(),
-            real_executable: "/nowhere/python3".into(),
-            executable_digest: Digest::of(b""),
-            executable_len: 0,
-            version: PythonVersion {
-                major: 3,
-                minor,
-                micro: 0,
-                text: format!("3.{minor}.0"),
-            },
-            platform: Platform {
-                implementation: "cpython".to_owned(),
-                free_threaded: false,
-                abiflags: String::new(),
-                is_64bit: true,
-                os_name: "posix".to_owned(),
-                sys_platform: "linux".to_owned(),
-                filesystem_encoding: "utf-8".to_owned(),
-            },
-            scheme: Scheme {
-                include: path("include"),
-                purelib: path("lib/site-packages"),
-                platlib: path("lib/site-packages"),
-                scripts: path("bin"),
-            },
-            caching: None,
-            bundled: Bundled::Wheels(Vec::new()),
-            witnesses: Vec::new(),
-        }
+        python::sample(minor, "/nowhere/python3")
     }
 
     fn check(interpreter: &Interpreter, tag: &str, expected: bool) {

@@ -5,7 +5,7 @@
 //! Read next: `wheel/installed.rs`, where the origins come from.
 
 use crate::wheel::distributions::Distribution;
-use crate::wheel::installed::Origin;
+use crate::wheel::installed::{Origin, path_of};
 
 /// The arguments that install a distribution from where it came; from an index, a later version.
 pub(super) fn again(origin: &Origin, distribution: &Distribution) -> Vec<String> {
@@ -30,23 +30,6 @@ pub(super) fn later(distribution: &Distribution) -> String {
     } else {
         format!("{name}>{public}")
     }
-}
-
-/// The path in a `file:` URL.
-fn path_of(url: &str) -> Option<String> {
-    let text = url.strip_prefix("file://")?;
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            let digits = std::str::from_utf8(&digits).ok()?.to_owned();
-            bytes.push(u8::from_str_radix(&digits, 16).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

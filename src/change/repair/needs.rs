@@ -18,6 +18,7 @@ use crate::change::merge::receipt_in;
 use crate::python::{Bundled, Interpreter, without_passwords};
 use crate::wheel::Named;
 use crate::wheel::download::Release;
+use crate::wheel::installed::path_of;
 
 /// A wheel that a repair needs.
 #[derive(Clone, Debug)]
@@ -100,7 +101,7 @@ pub fn needs(
 /// Reads a `direct_url.json`: where the distribution comes from, and what pip takes for it.
 fn read(value: &Value) -> Option<(Origin, Vec<String>)> {
     let url = value.get("url")?.as_str().map(without_passwords)?;
-    let path = path_of(&url);
+    let path = path_of(&url).map(PathBuf::from);
     if let Some(vcs) = value.get("vcs_info") {
         let word = |key: &str| vcs.get(key).and_then(Value::as_str);
         let commit = word("commit_id").map_or_else(String::new, |id| format!("@{id}"));
@@ -123,23 +124,6 @@ fn read(value: &Value) -> Option<(Origin, Vec<String>)> {
         return Some((Origin::Elsewhere(url), again));
     }
     Some((Origin::File { url, path, digest }, again))
-}
-
-/// The path in a `file:` URL.
-fn path_of(url: &str) -> Option<PathBuf> {
-    let text = url.strip_prefix("file://")?;
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            let digits = std::str::from_utf8(&digits).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok().map(PathBuf::from)
 }
 
 #[cfg(test)]

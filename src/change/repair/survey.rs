@@ -1,5 +1,5 @@
-//! Which distributions of an environment are damaged, each by its own `RECORD`, whoever installed
-//! it.
+//! Which distributions of an environment are damaged, each by its own `RECORD`, whichever tool
+//! installed it.
 //!
 //! Promises to write nothing, and that of two versions side by side, as an interrupted upgrade
 //! leaves them, at most one stays: the one whose files are whole, else the newer one. Does not look

@@ -1,4 +1,4 @@
-//! `rvenv repair` of damaged distributions, whoever installed them.
+//! `rvenv repair` of damaged distributions, whichever tool installed them.
 //!
 //! Each is replaced as a whole by the installation of one wheel, or the repair is refused before
 //! anything is written. No network: the index is a directory. Read next: `repair.rs`, what rvenv

@@ -147,7 +147,7 @@ fn what_changed_since_is_put_aside_and_comes_back() {
     assert!(rolls > 100, "{rolls}");
 }
 
-/// I5: other entries go along where the caller says so, and come back; what moves anyway, what is
+/// I5: other entries go along on request, and come back; what moves anyway, what is
 /// above or below it, and the engine's own directory are left out.
 #[test]
 fn other_entries_go_along_and_come_back() {

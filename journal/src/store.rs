@@ -139,6 +139,18 @@ impl<'a> Store<'a> {
         }
     }
 
+    /// The sources that were entered, by their digests; a pack may be damaged or gone by the time
+    /// it is asked for.
+    ///
+    /// # Errors
+    /// If the packs cannot be listed.
+    pub fn sources(&self) -> Result<Vec<Digest>, StoreError> {
+        let names = self.fs.list(&self.packs)?;
+        let mut sources: Vec<Digest> = names.iter().filter_map(|name| source(name)).collect();
+        sources.sort();
+        Ok(sources)
+    }
+
     /// The pack of a source, if it was entered; anything that is not exactly a pack counts as
     /// absent.
     ///
@@ -312,6 +324,12 @@ struct Build {
     name: OsString,
     dir: Dir,
     _held: Held,
+}
+
+/// The source that a name among the packs means, in the store's own spelling of a digest.
+fn source(name: &OsStr) -> Option<Digest> {
+    let digest = Digest::parse(name.to_str()?).ok()?;
+    (OsStr::new(&digest.to_string()) == name).then_some(digest)
 }
 
 fn is_build(name: &OsStr) -> bool {

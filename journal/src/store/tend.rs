@@ -17,6 +17,7 @@ use std::io::ErrorKind;
 
 use super::{
     FILES, LINKED, MANIFEST, ObjectMeta, Pack, Store, StoreError, USED, is_build, object_name,
+    source,
 };
 use crate::base::digest::Digest;
 use crate::fs::privacy::{Exposed, exposed};
@@ -114,12 +115,10 @@ enum Named {
 
 impl Named {
     fn of(name: &OsStr) -> Self {
-        let digest = name.to_str().and_then(|text| Digest::parse(text).ok());
-        match digest {
-            // Only the store's own spelling of a digest.
-            Some(digest) if OsStr::new(&digest.to_string()) == name => Self::Pack(digest),
-            Some(_) | None if is_build(name) => Self::Build,
-            Some(_) | None => Self::Stranger,
+        match source(name) {
+            Some(digest) => Self::Pack(digest),
+            None if is_build(name) => Self::Build,
+            None => Self::Stranger,
         }
     }
 }

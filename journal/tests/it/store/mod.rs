@@ -51,6 +51,20 @@ fn a_pack_that_was_entered_twice_is_one_pack() {
     });
 }
 
+#[test]
+fn the_sources_are_those_of_the_packs() {
+    on_both(|fs, dir| {
+        let store = Store::open(fs, dir).unwrap();
+        assert_eq!(store.sources().unwrap(), []);
+        store.enter(key(), &Source).unwrap();
+        let packs = fs.open_dir(dir, OsStr::new("packs")).unwrap();
+        fs.make_dir(&packs, OsStr::new("tmp-x"), 0o700).unwrap();
+        let upper = key().to_string().to_uppercase();
+        fs.make_dir(&packs, OsStr::new(&upper), 0o700).unwrap();
+        assert_eq!(store.sources().unwrap(), [key()]);
+    });
+}
+
 /// Another process enters the same source while this one unpacks it.
 struct Crowded<'a>(Store<'a>);
 

@@ -10,6 +10,9 @@ pub const INTERPRETER: &str = "interpreter";
 pub const WHEEL: &str = "wheel";
 /// The bytecode of a wheel: its path is that of the wheel, its digest the key in the store.
 pub const BYTECODE: &str = "bytecode";
+/// A pack of the content store that restores files of a damaged distribution: its path is that of
+/// the pack, its digest the one that the store has it under.
+pub const PACK: &str = "pack";
 /// A distribution that was installed in the target when the plan was made: its path is that of the
 /// file that identifies this installation, such as its `RECORD`.
 pub const DISTRIBUTION: &str = "distribution";

@@ -43,6 +43,7 @@ pub struct Provision<'a> {
     store_access: StoreAccess<'a>,
     store: Option<Store<'a>>,
     sources: Vec<SourceWheel<'a>>,
+    packs: Vec<SourcePack<'a>>,
     own: OwnFiles<'a>,
     /// The interpreter that the plan is for.
     interpreter: Option<Input>,
@@ -72,6 +73,13 @@ struct SourceWheel<'a> {
     pack: OnceCell<Option<Pack<'a>>>,
     opened: OnceCell<Result<Opened, String>>,
     bytecode: Option<SourceBytecode<'a>>,
+}
+
+/// A pack whose wheel the plan does not have: it restores files of a damaged distribution.
+#[derive(Debug)]
+struct SourcePack<'a> {
+    key: Digest,
+    opened: OnceCell<Option<Pack<'a>>>,
 }
 
 /// The bytecode of a wheel.
@@ -110,12 +118,19 @@ impl<'a> Provision<'a> {
             bytecode: bytecode(input),
         };
         let sources: Vec<_> = of_role(roles::WHEEL).map(source).collect();
-        let cache = store_access.cache.filter(|_| !sources.is_empty());
+        let pack = |input: &Input| SourcePack {
+            key: input.digest,
+            opened: OnceCell::new(),
+        };
+        let packs: Vec<_> = of_role(roles::PACK).map(pack).collect();
+        let needs_store = !sources.is_empty() || !packs.is_empty();
+        let cache = store_access.cache.filter(|_| needs_store);
         let umask = umask_of(plan);
         Self {
             store_access,
             store: open_store(store_access.fs, cache),
             sources,
+            packs,
             own: OwnFiles::of(store_access.fs, plan, known.checked),
             interpreter: of_role(roles::INTERPRETER).next().cloned(),
             known,
@@ -133,6 +148,9 @@ impl<'a> Provision<'a> {
     /// Records which objects of the store were examined; to be called once no more of them are
     /// linked or unlinked. A failure to record it only costs hashing them again.
     pub fn note_examined(&self) {
+        for pack in self.packs.iter().filter_map(|pack| pack.opened.get()) {
+            let _noted = pack.as_ref().map(Pack::note_examined);
+        }
         for source in &self.sources {
             let bytecode = source.bytecode.as_ref().map(|bytecode| &bytecode.pack);
             for pack in bytecode.into_iter().chain([&source.pack]) {
@@ -146,6 +164,18 @@ impl<'a> Provision<'a> {
     fn stored(&self, source: &SourceWheel<'a>, wanted: &Wanted) -> Option<Fetched> {
         let pack = source.pack.get_or_init(|| self.pack(source)).as_ref()?;
         pack.locate(wanted).ok()?
+    }
+
+    /// Content of the packs that the plan names.
+    fn packed(&self, wanted: &Wanted) -> Option<Fetched> {
+        let pack = |source: &SourcePack<'a>| {
+            let pack = self.store.as_ref()?.pack(source.key).ok()??;
+            Some(self.used(pack))
+        };
+        self.packs.iter().find_map(|source| {
+            let opened = source.opened.get_or_init(|| pack(source)).as_ref()?;
+            opened.locate(wanted).ok()?
+        })
     }
 
     fn member(
@@ -288,8 +318,9 @@ impl ContentSource for Provision<'_> {
         let sources = || self.sources.iter();
         let stored = sources().find_map(|source| self.stored(source, wanted));
         let kept = || sources().find_map(|source| self.kept_bytecode(source, wanted));
+        let packed = || self.packed(wanted);
         let own = || self.own.bytes(wanted).map(Fetched::Bytes);
-        if let Some(fetched) = stored.or_else(kept).or_else(own) {
+        if let Some(fetched) = stored.or_else(packed).or_else(kept).or_else(own) {
             return Ok(fetched);
         }
         for source in sources() {
@@ -304,6 +335,14 @@ impl ContentSource for Provision<'_> {
         if let Some(bytes) = self.own.bytes(wanted) {
             return Ok(bytes);
         }
+        // An object with another time cannot be linked, so its bytes are read.
+        let unlinked = Wanted {
+            mtime: None,
+            ..*wanted
+        };
+        if let Some(Fetched::Bytes(bytes)) = self.packed(&unlinked) {
+            return Ok(bytes);
+        }
         for source in &self.sources {
             if let Some(bytes) = self.member(source, wanted)? {
                 return Ok(bytes);
@@ -315,8 +354,10 @@ impl ContentSource for Provision<'_> {
     /// A file that this process read when it made the plan is current while its fingerprint holds.
     fn is_current(&self, fs: &dyn Fs, input: &Input) -> Result<bool, FsError> {
         // Bytecode is not a file: the wheel and the interpreter that it is made from are inputs of
-        // their own. `installed_inputs.rs` has compared the distributions, and names what changed.
-        if [roles::BYTECODE, roles::DISTRIBUTION].contains(&input.role.as_str()) {
+        // their own. The objects of a pack are hashed one by one. `installed_inputs.rs` has
+        // compared the distributions, and names what changed.
+        let elsewhere = [roles::BYTECODE, roles::DISTRIBUTION, roles::PACK];
+        if elsewhere.contains(&input.role.as_str()) {
             return Ok(true);
         }
         let path = Path::new(&input.path);

@@ -19,8 +19,10 @@
 
 mod config_edit;
 mod frame;
+mod modules;
 mod needs;
 mod published;
+mod stored;
 mod subject;
 mod survey;
 mod whole;
@@ -33,8 +35,9 @@ use rvenv_journal::{Parents, Publication, RelPath, Target, observe};
 use thiserror::Error;
 
 pub use self::needs::{Need, Origin, needs};
+pub use self::stored::{Listed, Stored};
 use self::subject::Subject;
-pub use self::whole::{Found, modules};
+pub use self::whole::{Found, Source, modules};
 use crate::build::checks::CheckFailed;
 use crate::build::hooks::{self, Context, Hooks};
 use crate::change::existing::Existing;

@@ -35,6 +35,7 @@ pub use self::departed::Departed;
 use self::departed::{Departures, is_published};
 pub(crate) use self::departed::{LIST_BYTES_MAX, departures};
 pub use self::dependencies::Unmet;
+pub(crate) use self::distribution_record::Outcome;
 use self::distribution_record::Site;
 pub use self::finding::{Change, Finding};
 pub use self::frame::FrameChecked;
@@ -324,14 +325,13 @@ fn check_distributions(
     Ok((checked, listed))
 }
 
-/// Compares one distribution with its own list alone, whatever the receipt says; also returns the
-/// listed paths that exist.
+/// Compares one distribution with its own list alone, whatever the receipt says.
 pub(crate) fn check_distribution(
     fs: &dyn Fs,
     root: &Dir,
     site_packages: &str,
     distribution: &Distribution,
-) -> (Vec<Finding>, BTreeSet<String>) {
+) -> Outcome {
     let site = Site {
         fs,
         root,
@@ -339,6 +339,5 @@ pub(crate) fn check_distribution(
         lib64: has_lib64(fs, root),
         managed: &Managed::default(),
     };
-    let outcome = site.check(distribution);
-    (outcome.findings, outcome.listed)
+    site.check(distribution)
 }

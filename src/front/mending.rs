@@ -1,9 +1,10 @@
-//! Mending: the wheels that a repair needs for damaged distributions.
+//! Mending: what a repair needs for damaged distributions.
 //!
-//! A wheel comes from the file that the distribution was installed from, from those that are
-//! bundled with the interpreter, or through pip from the sources of the command line and of pip's
-//! configuration. Everything is looked up before the lock, so that nothing is written when a wheel
-//! is missing; the repair looks again under the lock at what is damaged.
+//! What the content store has comes from there. A wheel comes from the file that the distribution
+//! was installed from, from those that are bundled with the interpreter, or through pip from the
+//! sources of the command line and of pip's configuration. Everything is looked up before the lock,
+//! so that nothing is written when a wheel is missing; the repair looks again under the lock at
+//! what is damaged.
 //!
 //! Promises to write nothing to the target: wheels are downloaded into a directory that is deleted
 //! with the answer. Does not download what came from a directory or a repository, nor, unless the
@@ -23,7 +24,10 @@ use crate::base::version;
 use crate::build::hooks::Context;
 use crate::build::options::Options;
 use crate::change::existing::{Existing, ExistingError};
-use crate::change::repair::{self, Found, Need, Origin, has_published_bytecode, published_base};
+use crate::change::provision::StoreAccess;
+use crate::change::repair::{
+    self, Found, Need, Origin, Source, has_published_bytecode, published_base,
+};
 use crate::python::{Bundled, Purpose, Request};
 use crate::wheel::Named;
 use crate::wheel::download::{DownloadFailed, Downloader, Release, Sources};
@@ -107,11 +111,18 @@ impl Caller<'_> {
     ) -> Result<(Vec<Found>, Option<TempDir>), RequestFailed> {
         let mut found = Vec::new();
         let mut wanted = Vec::new();
+        let access = StoreAccess {
+            fs: self.fs,
+            cache: self.host.cache.as_ref(),
+        };
         for need in needs {
-            match at_hand(&need, context, sources) {
-                Some(wheel) => found.push(Found {
+            let stored = need.listed.as_ref().and_then(|listed| listed.find(access));
+            let stored = stored.map(|stored| Ok(Source::Store(stored)));
+            let at_hand = || at_hand(&need, context, sources).map(|at| at.map(Source::Wheel));
+            match stored.or_else(at_hand) {
+                Some(source) => found.push(Found {
                     release: need.release,
-                    wheel,
+                    source,
                     again: need.again,
                 }),
                 None => wanted.push(need),
@@ -150,7 +161,7 @@ impl Caller<'_> {
             });
             found.push(Found {
                 release: need.release,
-                wheel,
+                source: wheel.map(Source::Wheel),
                 again: need.again,
             });
         }

@@ -71,6 +71,14 @@ pub struct StoreAccess<'a> {
     pub cache: Option<&'a Cache>,
 }
 
+impl<'a> StoreAccess<'a> {
+    /// The content store, if it exists; creates nothing.
+    pub(crate) fn find(self) -> Option<Store<'a>> {
+        let dir = self.cache?.dir().ok()??;
+        Store::find(self.fs, &dir).ok()?
+    }
+}
+
 /// Gives a context the bytecode of the wheels that it will plan: what is kept, else what is
 /// compiled now.
 ///

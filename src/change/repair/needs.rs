@@ -11,6 +11,7 @@ use rvenv_journal::fs::{Dir, FsError};
 use rvenv_journal::{Digest, Fs};
 use serde_json::Value;
 
+use super::stored::Listed;
 use super::survey::{Placed, survey};
 use super::whole::{note, release};
 use crate::change::existing::Existing;
@@ -29,6 +30,8 @@ pub struct Need {
     pub origin: Origin,
     /// What to pass to pip in order to install it again.
     pub again: Vec<String>,
+    /// Its damaged files, if its list has the digest of each.
+    pub listed: Option<Listed>,
 }
 
 /// Where a distribution was installed from (PEP 610).
@@ -93,6 +96,7 @@ pub fn needs(
             release,
             origin,
             again,
+            listed: Listed::of(fs, root, &damaged)?,
         });
     }
     Ok(needs)

@@ -16,7 +16,7 @@ use rvenv_journal::{Fs, RelPath};
 
 use crate::base::version;
 use crate::change::existing::{Existing, Lib};
-use crate::change::verify::check_distribution;
+use crate::change::verify::{Outcome, check_distribution};
 use crate::wheel::distributions::{Distribution, DistributionKind};
 
 /// A distribution, and where it is.
@@ -29,6 +29,8 @@ pub(super) struct Placed {
     pub(super) listed: BTreeSet<RelPath>,
     /// The listed paths that are not as the list says; for an unusable list, the list itself.
     pub(super) damaged: BTreeSet<RelPath>,
+    /// Whether `damaged` has all of them; of a list of millions of rows it has only the first.
+    pub(super) has_every_path: bool,
     /// Whether something is wrong with it.
     pub(super) is_damaged: bool,
 }
@@ -72,7 +74,12 @@ pub(super) fn survey(fs: &dyn Fs, root: &Dir, existing: &Existing) -> Result<Sur
 }
 
 fn placed(fs: &dyn Fs, root: &Dir, lib: &Lib, distribution: &Distribution) -> Placed {
-    let (findings, listed) = check_distribution(fs, root, lib.path.as_str(), distribution);
+    let Outcome {
+        listed,
+        findings,
+        more,
+        ..
+    } = check_distribution(fs, root, lib.path.as_str(), distribution);
     let paths = |all: &mut dyn Iterator<Item = &String>| -> BTreeSet<RelPath> {
         all.filter_map(|path| RelPath::new(path).ok()).collect()
     };
@@ -81,6 +88,7 @@ fn placed(fs: &dyn Fs, root: &Dir, lib: &Lib, distribution: &Distribution) -> Pl
         site: lib.path.clone(),
         listed: paths(&mut listed.iter()),
         damaged: paths(&mut findings.iter().map(|found| &found.path)),
+        has_every_path: more == 0,
         is_damaged: !findings.is_empty(),
     }
 }

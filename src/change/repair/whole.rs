@@ -1,12 +1,13 @@
-//! Damaged distributions, each replaced as a whole by the installation of one wheel of the same
-//! version.
+//! Damaged distributions, each mended as a whole: by the damaged files from the content store, or
+//! by the installation of one wheel of the same version.
 //!
 //! Promises that every file comes from that one wheel, that what the old `RECORD` lists besides is
 //! retired unless another distribution lists it, and that `INSTALLER`, `REQUESTED` and
-//! `direct_url.json` stay as they are. If one distribution has no wheel, nothing is planned at all.
-//! Does not write.
+//! `direct_url.json` stay as they are. If one distribution cannot be mended, nothing is planned at
+//! all. Does not write.
 //!
-//! Read next: `survey.rs`, what is damaged; `front/mending.rs`, which finds the wheels.
+//! Read next: `survey.rs`, what is damaged; `stored.rs`, the store; `front/mending.rs`, which finds
+//! the wheels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -16,7 +17,9 @@ use rvenv_journal::fs::{Dir, FsError, Kind};
 use rvenv_journal::raw::{DiskError as _, Input};
 use rvenv_journal::{Content, Digest, Fs, Node, Operation, RelPath};
 
+use super::modules::module;
 use super::published::Published;
+use super::stored::{Listed, Stored};
 use super::survey::{Placed, Survey, open};
 use super::{NoWheel, RepairError};
 use crate::build::hooks::{self, Context};
@@ -29,15 +32,24 @@ use crate::wheel::{WheelError, is_reserved, record};
 /// More bytes than any real note of an installer has.
 const NOTE_BYTES_MAX: u64 = 1 << 20;
 
-/// A wheel for a damaged distribution.
+/// What mends a damaged distribution.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// What was looked for.
     pub release: Release,
-    /// The wheel, or why there is none.
-    pub wheel: Result<PathBuf, String>,
+    /// Where its files come from, or why they are nowhere.
+    pub source: Result<Source, String>,
     /// What to pass to pip in order to install it again.
     pub again: Vec<String>,
+}
+
+/// Where the files of a damaged distribution come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The damaged ones, from the content store.
+    Store(Stored),
+    /// All of them, from a wheel.
+    Wheel(PathBuf),
 }
 
 /// What replaces the damaged distributions.
@@ -76,29 +88,36 @@ impl Site<'_> {
     ) -> Result<Whole, RepairError> {
         let mut whole = Whole::default();
         let mut lost = Vec::new();
+        let mut kept = survey.kept.clone();
+        let mut replaced: Vec<&Placed> = Vec::new();
         for damaged in &survey.damaged {
             if is_restored(damaged) {
                 continue;
             }
             let release = release(damaged);
             let found = self.found.iter().find(|found| found.release == release);
-            match found {
-                Some(Found {
-                    wheel: Ok(wheel), ..
-                }) => self.replace(damaged, wheel, &mut whole)?,
-                Some(found) => lost.push(NoWheel {
-                    reason: found.wheel.clone().err().unwrap_or_default(),
-                    again: found.again.clone(),
-                    was_looked_for: true,
-                    release,
-                }),
-                None => lost.push(NoWheel {
-                    reason: "it was damaged while wheels were looked for".to_owned(),
-                    again: vec![release.to_string()],
-                    was_looked_for: false,
-                    release,
-                }),
+            let is_mended = match found.map(|found| &found.source) {
+                Some(Ok(Source::Wheel(wheel))) => {
+                    self.replace(damaged, wheel, &mut whole)?;
+                    replaced.push(damaged);
+                    continue;
+                }
+                Some(Ok(Source::Store(stored))) => self.restore(damaged, stored, &mut whole)?,
+                Some(Err(_)) | None => false,
+            };
+            if is_mended {
+                kept.extend(damaged.listed.iter().cloned());
+                continue;
             }
+            let reason = found.and_then(|found| found.source.as_ref().err());
+            lost.push(NoWheel {
+                was_looked_for: reason.is_some(),
+                reason: reason
+                    .cloned()
+                    .unwrap_or_else(|| "it was damaged while wheels were looked for".to_owned()),
+                again: found.map_or_else(|| vec![release.to_string()], |found| found.again.clone()),
+                release,
+            });
         }
         if !lost.is_empty() {
             return Err(RepairError::NoWheel {
@@ -106,11 +125,36 @@ impl Site<'_> {
                 packages: lost,
             });
         }
-        let old = survey.damaged.iter().chain(&survey.leftovers);
-        for old in old.filter(|old| !is_restored(old)) {
-            self.retire(old, survey, &mut whole);
+        let left = survey.leftovers.iter();
+        let left = left.filter(|old| !is_restored(old));
+        for old in replaced.into_iter().chain(left) {
+            self.retire(old, &kept, &mut whole);
         }
         Ok(whole)
+    }
+
+    /// Plans the damaged files from the store; `false` if more are damaged than were looked up.
+    fn restore(
+        &self,
+        damaged: &Placed,
+        stored: &Stored,
+        whole: &mut Whole,
+    ) -> Result<bool, RepairError> {
+        let disk = LookFailed::disk(Path::new(&self.context.env_dir));
+        let listed = Listed::of(self.fs, self.root, damaged).map_err(disk)?;
+        let Some(listed) = listed.filter(|listed| stored.has(listed)) else {
+            return Ok(false);
+        };
+        let at = (self.fs, self.root);
+        let restored = stored.plan(at, self.context, &listed).map_err(disk)?;
+        whole.inputs.extend(restored.inputs);
+        for (path, operation) in restored.operations {
+            if !matches!(operation.node, Node::Dir { .. }) {
+                whole.taken.insert(path.clone());
+            }
+            whole.operations.entry(path).or_insert(operation);
+        }
+        Ok(true)
     }
 
     fn replace(
@@ -197,14 +241,14 @@ impl Site<'_> {
     }
 
     /// Retires what an old list has besides, and what rvenv published of it.
-    fn retire(&self, old: &Placed, survey: &Survey, whole: &mut Whole) {
+    fn retire(&self, old: &Placed, kept: &BTreeSet<RelPath>, whole: &mut Whole) {
         let bin = &self.context.layout.bin_name;
         let is_old = |path: &RelPath| {
             old.listed.contains(path) || old.info().is_some_and(|info| path.is_below(&info))
         };
         for path in &old.listed {
             let stays = whole.operations.contains_key(path)
-                || survey.kept.contains(path)
+                || kept.contains(path)
                 || is_reserved(path, bin);
             if stays {
                 continue;
@@ -232,33 +276,23 @@ impl Site<'_> {
     }
 }
 
-/// The modules and packages at the top of the wheels that were found.
+/// The modules and packages at the top of the distributions that are mended.
 ///
 /// # Errors
 /// A wheel that is damaged or hostile.
 pub fn modules(context: &Context, found: &[Found]) -> Result<BTreeSet<String>, WheelError> {
     let mut modules = BTreeSet::new();
-    for wheel in found.iter().filter_map(|found| found.wheel.as_ref().ok()) {
-        let wheel = context.wheels.open_uncached(wheel)?;
-        let paths = wheel.members().iter().map(|member| member.path.as_str());
-        modules.extend(paths.filter_map(module).map(str::to_owned));
+    for source in found.iter().filter_map(|found| found.source.as_ref().ok()) {
+        match source {
+            Source::Store(stored) => modules.extend(stored.modules.iter().cloned()),
+            Source::Wheel(wheel) => {
+                let wheel = context.wheels.open_uncached(wheel)?;
+                let paths = wheel.members().iter().map(|member| member.path.as_str());
+                modules.extend(paths.filter_map(module).map(str::to_owned));
+            }
+        }
     }
     Ok(modules)
-}
-
-/// The module that a file at the top of a wheel is.
-fn module(path: &str) -> Option<&str> {
-    let name = match path.split_once('/') {
-        Some((package, "__init__.py")) => package,
-        Some(_) => return None,
-        None => {
-            let (name, end) = path.split_once('.')?;
-            let is_compiled = end.rsplit('.').next().is_some_and(|end| end == "so");
-            (end == "py" || is_compiled).then_some(name)?
-        }
-    };
-    let is_name = name.chars().all(|c| c.is_alphanumeric() || c == '_');
-    is_name.then_some(name)
 }
 
 /// A file like this one with other bytes.
@@ -286,25 +320,4 @@ pub(super) fn note(
         return Ok(None);
     }
     fs.read_file(&dir, name, NOTE_BYTES_MAX).map(Some)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_module_is_a_package_or_a_file_at_the_top() {
-        let check =
-            |path: &str, expected: Option<&str>| assert_eq!(module(path), expected, "{path}");
-        check("a/__init__.py", Some("a"));
-        check("six.py", Some("six"));
-        check("_x.cpython-312-x86_64-linux-gnu.so", Some("_x"));
-        check("_x.abi3.so", Some("_x"));
-        check("a/b.py", None);
-        check("a/b/__init__.py", None);
-        check("a-1.dist-info/METADATA", None);
-        check("a-b.py", None);
-        check("note.txt", None);
-        check("easy.pth", None);
-    }
 }

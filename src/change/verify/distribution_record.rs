@@ -41,15 +41,15 @@ pub(super) struct Site<'a> {
 
 /// The result for one distribution.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// How many rows of its list name a path in the environment.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
     /// The listed paths that exist.
-    pub(super) listed: BTreeSet<String>,
+    pub(crate) listed: BTreeSet<String>,
     /// The differences, sorted: the first [`FINDINGS_MAX`] paths.
-    pub(super) findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
     /// How many more rows differ.
-    pub(super) more: usize,
+    pub(crate) more: usize,
 }
 
 impl Outcome {

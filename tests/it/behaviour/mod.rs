@@ -79,6 +79,8 @@ mod policies;
 mod repair;
 mod repair_frame;
 mod repair_packages;
+#[cfg(target_os = "linux")]
+mod repair_store;
 mod requests;
 mod rollback;
 mod rollback_aside;

@@ -1,8 +1,9 @@
 //! `rvenv repair` of damaged distributions, whichever tool installed them.
 //!
 //! Each is replaced as a whole by the installation of one wheel, or the repair is refused before
-//! anything is written. No network: the index is a directory. Read next: `repair.rs`, what rvenv
-//! published; `verify_installers.rs`, what other installers change.
+//! anything is written. No network: the index is a directory. Read next: `repair_store.rs`, files
+//! from the content store; `repair.rs`, what rvenv published; `verify_installers.rs`, what other
+//! installers change.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -71,7 +72,9 @@ impl Living {
         said["state"].as_str().unwrap().to_owned()
     }
 
+    /// Repairs with an empty store, so that every file needs a wheel.
     fn repair(&self, flags: &[&str]) -> Ended {
+        let _may_be_absent = fs::remove_dir_all(self.scratch.cache().join("packs"));
         self.scratch.rvenv(&[&["repair", "E"], flags].concat())
     }
 

@@ -132,8 +132,30 @@ pub struct NoWheel {
     /// Whether one was looked for; if not, it was damaged since, perhaps because the recovery of an
     /// earlier run took back what had mended it.
     pub was_looked_for: bool,
+    /// Whether it is an egg, which no wheel can mend.
+    pub is_egg: bool,
     /// What to pass to pip in order to install it again.
     pub again: Vec<String>,
+}
+
+impl NoWheel {
+    fn of_egg(egg: &Distribution) -> Self {
+        let again = if egg.version.is_empty() {
+            egg.name.clone()
+        } else {
+            format!("{}=={}", egg.name, egg.version)
+        };
+        Self {
+            release: Release {
+                name: egg.name.clone(),
+                version: egg.version.clone(),
+            },
+            reason: "it is an egg, which has no RECORD of its files".to_owned(),
+            was_looked_for: true,
+            is_egg: true,
+            again: vec![again],
+        }
+    }
 }
 
 fn listed(packages: &[NoWheel]) -> String {

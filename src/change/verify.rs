@@ -14,6 +14,7 @@
 mod departed;
 mod dependencies;
 mod distribution_record;
+mod egg_files;
 mod finding;
 mod frame;
 mod glance;

@@ -447,11 +447,16 @@ fn of_repair(failed: &PlanFailed, error: &RepairError) -> CliError {
             let again = packages.iter().flat_map(|one| &one.again);
             let words: Vec<String> = again.map(|again| escape(&quote_posix(again))).collect();
             let python = word(&target.join("bin/python").to_string_lossy());
-            CliError::of(Exit::Precondition, failed).hint(format!(
-                "name where wheels are with `--find-links` or `--index-url`, or run `{python} -m \
-                 pip install --force-reinstall --no-deps {}`",
+            let command = format!(
+                "run `{python} -m pip install --force-reinstall --no-deps {}`",
                 words.join(" ")
-            ))
+            );
+            let may_find = packages.iter().any(|one| !one.is_egg);
+            CliError::of(Exit::Precondition, failed).hint(if may_find {
+                format!("name where wheels are with `--find-links` or `--index-url`, or {command}")
+            } else {
+                command
+            })
         }
         RepairError::OtherPython { .. } => CliError::of(Exit::Precondition, failed).hint(
             "a repair keeps the minor version, and with it the packages: `rvenv upgrade` changes \

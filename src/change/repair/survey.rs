@@ -2,8 +2,7 @@
 //! installed it.
 //!
 //! Promises to write nothing, and that of two versions side by side, as an interrupted upgrade
-//! leaves them, at most one stays: the one whose files are whole, else the newer one. Does not look
-//! at eggs, which have no list.
+//! leaves them, at most one stays: the one whose files are whole, else the newer one.
 //!
 //! Read next: `whole.rs`, which plans what is found here; `verify/distribution_record.rs`.
 
@@ -42,6 +41,8 @@ pub(super) struct Survey {
     pub(super) damaged: Vec<Placed>,
     /// What another version has left beside the one that stays.
     pub(super) leftovers: Vec<Placed>,
+    /// The damaged eggs: without a `RECORD`, nothing says what would mend them.
+    pub(super) eggs: Vec<Distribution>,
     /// The paths of the others.
     pub(super) kept: BTreeSet<RelPath>,
 }
@@ -61,10 +62,15 @@ pub(super) fn survey(fs: &dyn Fs, root: &Dir, existing: &Existing) -> Result<Sur
     let mut survey = Survey::default();
     for lib in &existing.libs {
         let mut by_name: BTreeMap<&str, Vec<Placed>> = BTreeMap::new();
-        let all = lib.distributions.iter();
-        for distribution in all.filter(|d| d.kind == DistributionKind::DistInfo) {
-            let same = by_name.entry(&distribution.name).or_default();
-            same.push(placed(fs, root, lib, distribution));
+        for distribution in &lib.distributions {
+            let found = placed(fs, root, lib, distribution);
+            if distribution.kind == DistributionKind::DistInfo {
+                by_name.entry(&distribution.name).or_default().push(found);
+            } else if found.is_damaged {
+                survey.eggs.push(found.distribution);
+            } else {
+                survey.kept.extend(found.listed);
+            }
         }
         for same in by_name.into_values() {
             survey.sort(fs, root, same)?;

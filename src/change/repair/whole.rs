@@ -112,6 +112,7 @@ impl Site<'_> {
             let reason = found.and_then(|found| found.source.as_ref().err());
             lost.push(NoWheel {
                 was_looked_for: reason.is_some(),
+                is_egg: false,
                 reason: reason
                     .cloned()
                     .unwrap_or_else(|| "it was damaged while wheels were looked for".to_owned()),
@@ -119,6 +120,7 @@ impl Site<'_> {
                 release,
             });
         }
+        lost.extend(survey.eggs.iter().map(NoWheel::of_egg));
         if !lost.is_empty() {
             return Err(RepairError::NoWheel {
                 target: PathBuf::from(&self.context.env_dir),

@@ -53,7 +53,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    fn find(&mut self, found: &mut BTreeSet<Finding>, finding: Finding) {
+    pub(super) fn find(&mut self, found: &mut BTreeSet<Finding>, finding: Finding) {
         if found.len() < FINDINGS_MAX {
             found.insert(finding);
         } else if !found.contains(&finding) {
@@ -67,7 +67,8 @@ impl Site<'_> {
     pub(super) fn check(&self, distribution: &Distribution) -> Outcome {
         let mut outcome = Outcome::default();
         match distribution.kind {
-            DistributionKind::EggInfo | DistributionKind::EggLink => return outcome,
+            DistributionKind::EggInfo => return self.check_egg(distribution),
+            DistributionKind::EggLink => return outcome,
             DistributionKind::DistInfo => {}
         }
         let mut within = Within::new(self.fs, self.root.clone());
@@ -211,7 +212,7 @@ fn compare_published(path: &str, row: &Row, published: &PublishedPath) -> Option
     }
 }
 
-fn blocked(path: &str, by: &str, kind: Kind) -> Finding {
+pub(super) fn blocked(path: &str, by: &str, kind: Kind) -> Finding {
     let kind = article(kind);
     let detail = format!("is behind `{by}`, {kind}, which is not followed");
     Finding::new(path, Change::Kind, detail)

@@ -54,6 +54,8 @@ mod deletion;
 mod dependencies;
 mod discovery;
 mod discovery_order;
+#[cfg(target_os = "linux")]
+mod eggs;
 mod existing;
 #[cfg(target_os = "linux")]
 mod filesystems;

@@ -21,6 +21,7 @@ mod file_name;
 mod install;
 pub mod installed;
 mod launcher;
+pub mod origin;
 pub(crate) mod record;
 pub(crate) mod requirement;
 mod script_text;

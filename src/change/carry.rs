@@ -29,7 +29,8 @@ use crate::change::open_path::Walk;
 use crate::wheel::checked_files::CheckedFiles;
 use crate::wheel::distributions::{Distribution, DistributionKind};
 use crate::wheel::download::Release;
-use crate::wheel::installed::{Facts, Origin};
+use crate::wheel::installed::Facts;
+use crate::wheel::origin::Origin;
 use crate::wheel::tags;
 
 mod additions;
@@ -346,8 +347,8 @@ impl<'a> Search<'a> {
     ) -> Result<Fate, FsError> {
         let archive = match &facts.origin {
             Origin::Index => None,
-            Origin::Archive(url) => Some(url.clone()),
-            Origin::Directory { .. } | Origin::Repository(_) => {
+            Origin::Archive { url, .. } => Some(url.clone()),
+            Origin::Directory { .. } | Origin::Repository { .. } | Origin::Unknown => {
                 return Ok(Fate::Lost(LostPackage {
                     distribution: distribution.clone(),
                     reason,

@@ -34,7 +34,7 @@ use rvenv_journal::raw::{DiskError as _, Effect, PlanError, PublishedPath, count
 use rvenv_journal::{Parents, Publication, RelPath, Target, observe};
 use thiserror::Error;
 
-pub use self::needs::{Need, Origin, needs};
+pub use self::needs::{Need, needs};
 pub use self::stored::{Listed, Stored};
 use self::subject::Subject;
 pub use self::whole::{Found, Source, modules};

@@ -25,12 +25,11 @@ use crate::build::hooks::Context;
 use crate::build::options::Options;
 use crate::change::existing::{Existing, ExistingError};
 use crate::change::provision::StoreAccess;
-use crate::change::repair::{
-    self, Found, Need, Origin, Source, has_published_bytecode, published_base,
-};
+use crate::change::repair::{self, Found, Need, Source, has_published_bytecode, published_base};
 use crate::python::{Bundled, Purpose, Request};
 use crate::wheel::Named;
 use crate::wheel::download::{DownloadFailed, Downloader, Release, Sources};
+use crate::wheel::origin::Origin;
 
 /// The context of a repair, and the wheels that it may need.
 #[derive(Debug)]
@@ -152,12 +151,16 @@ impl Caller<'_> {
         };
         for (need, wheel) in wanted.into_iter().zip(downloaded) {
             let wheel = wheel.and_then(|wheel| match need.origin {
-                Origin::File {
+                Origin::Archive {
                     digest: Some(own), ..
                 } if !has_digest(&wheel, own) => {
                     Err("the wheel that pip found is not the one that was installed".to_owned())
                 }
-                Origin::File { .. } | Origin::Index | Origin::Elsewhere(_) => Ok(wheel),
+                Origin::Archive { .. }
+                | Origin::Directory { .. }
+                | Origin::Repository { .. }
+                | Origin::Index
+                | Origin::Unknown => Ok(wheel),
             });
             found.push(Found {
                 release: need.release,
@@ -179,25 +182,28 @@ fn at_hand(need: &Need, context: &Context, sources: &Sources) -> Option<Result<P
     } = sources;
     let is_asked = !find_links.is_empty() || index_url.is_some() || !extra_index_urls.is_empty();
     match &need.origin {
-        Origin::Elsewhere(url) => {
-            return Some(Err(format!(
-                "it was installed from `{url}`, which is no wheel"
-            )));
-        }
-        Origin::File {
-            path: Some(path),
-            digest,
-            ..
-        } if path.is_file() && digest.is_none_or(|own| has_digest(path, own)) => {
-            return Some(Ok(path.clone()));
-        }
-        Origin::File { url, .. } if !is_asked => {
-            return Some(Err(format!(
-                "it was installed from `{url}`, and that file is not there any more"
-            )));
-        }
-        Origin::File { .. } => return None,
         Origin::Index => {}
+        Origin::Archive { url, digest } if need.origin.is_wheel() => {
+            let path = need.origin.path();
+            let is_it =
+                |path: &PathBuf| path.is_file() && digest.is_none_or(|own| has_digest(path, own));
+            if let Some(path) = path.filter(is_it) {
+                return Some(Ok(path));
+            }
+            let gone = "and that file is not there any more";
+            let reason = format!("it was installed from `{url}`, {gone}");
+            return (!is_asked).then_some(Err(reason));
+        }
+        Origin::Archive { url, .. }
+        | Origin::Directory { url, .. }
+        | Origin::Repository { url, .. } => {
+            let reason = format!("it was installed from `{url}`, which is no wheel");
+            return Some(Err(reason));
+        }
+        Origin::Unknown => {
+            let reason = "its direct_url.json, which says where it comes from, cannot be read";
+            return (!is_asked).then_some(Err(reason.to_owned()));
+        }
     }
     let bundled = match &context.interpreter.bundled {
         Bundled::Wheels(wheels) => wheels.as_slice(),

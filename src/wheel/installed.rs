@@ -12,11 +12,9 @@ use std::ffi::OsStr;
 use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, Kind, Time};
 use rvenv_journal::raw::Identity;
-use serde_json::Value;
-
-use crate::python::without_passwords;
 
 use super::distributions::{Distribution, DistributionKind};
+use super::origin::Origin;
 
 /// The maximum length of `INSTALLER` and `direct_url.json`.
 const NOTE_BYTES_MAX: u64 = 1 << 16;
@@ -30,9 +28,8 @@ pub struct Installed {
     pub distribution: Distribution,
     /// The program that installed it, such as `pip` or `uv`.
     pub installer: Option<String>,
-    /// The URL of the file, directory or repository that it was installed from, if it does not come
-    /// from an index; without the password that an old installer left in it.
-    pub origin: Option<String>,
+    /// Where it was installed from.
+    pub origin: Origin,
     /// Its `RECORD`.
     pub record: Option<RecordFile>,
 }
@@ -49,13 +46,19 @@ pub struct RecordFile {
 }
 
 impl Installed {
+    /// Where a distribution in an open directory of packages comes from.
+    pub(crate) fn origin(fs: &dyn Fs, site_packages: &Dir, distribution: &Distribution) -> Origin {
+        let dir = fs.open_dir(site_packages, OsStr::new(&distribution.dir));
+        dir.map_or(Origin::Unknown, |dir| origin(fs, &dir))
+    }
+
     /// Reads the small files of a distribution in an open directory of packages.
     #[must_use]
     pub fn read(fs: &dyn Fs, site_packages: &Dir, distribution: Distribution) -> Self {
         let mut found = Self {
             distribution,
             installer: None,
-            origin: None,
+            origin: Origin::Index,
             record: None,
         };
         if found.distribution.kind != DistributionKind::DistInfo {
@@ -67,9 +70,7 @@ impl Installed {
         found.installer = text(fs, &dir, "INSTALLER", NOTE_BYTES_MAX)
             .map(|text| text.trim().to_owned())
             .filter(|text| !text.is_empty());
-        found.origin = text(fs, &dir, "direct_url.json", NOTE_BYTES_MAX)
-            .and_then(|text| serde_json::from_str::<Value>(&text).ok())
-            .and_then(|origin| origin.get("url")?.as_str().map(without_passwords));
+        found.origin = origin(fs, &dir);
         let record = fs.meta(&dir, OsStr::new("RECORD")).ok().flatten();
         found.record = record
             .filter(|meta| meta.kind == Kind::File)
@@ -97,25 +98,6 @@ pub(crate) struct Facts {
     pub(crate) is_requested: bool,
 }
 
-/// Where a distribution was installed from (PEP 610).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// An index, or a directory of wheels that was used as one.
-    #[default]
-    Index,
-    /// The file at this URL.
-    Archive(String),
-    /// The directory at this URL.
-    Directory {
-        /// The URL.
-        url: String,
-        /// Whether the environment uses the sources in it.
-        is_editable: bool,
-    },
-    /// A repository, in the form that pip takes: `git+https://…@commit`.
-    Repository(String),
-}
-
 impl Facts {
     /// Reads the small files of a distribution in an open directory of packages.
     pub(crate) fn read(fs: &dyn Fs, site_packages: &Dir, distribution: &Distribution) -> Self {
@@ -133,31 +115,23 @@ impl Facts {
         };
         let wheel = text(fs, &dir, "WHEEL", NOTE_BYTES_MAX).unwrap_or_default();
         facts.tags = headers(&wheel, "tag");
-        let origin = text(fs, &dir, "direct_url.json", NOTE_BYTES_MAX);
-        let origin = origin.and_then(|text| serde_json::from_str::<Value>(&text).ok());
-        facts.origin = origin.as_ref().and_then(Origin::of).unwrap_or_default();
+        facts.origin = origin(fs, &dir);
         let requested = fs.meta(&dir, OsStr::new("REQUESTED"));
         facts.is_requested = requested.is_ok_and(|meta| meta.is_some());
         facts
     }
 }
 
-impl Origin {
-    fn of(origin: &Value) -> Option<Self> {
-        let url = origin.get("url")?.as_str().map(without_passwords)?;
-        if let Some(vcs) = origin.get("vcs_info") {
-            let word = |key: &str| vcs.get(key).and_then(Value::as_str);
-            let name = word("vcs").unwrap_or("git");
-            let commit = word("commit_id").map_or_else(String::new, |id| format!("@{id}"));
-            return Some(Self::Repository(format!("{name}+{url}{commit}")));
+/// Where a distribution comes from, by the `direct_url.json` in its directory.
+fn origin(fs: &dyn Fs, dir: &Dir) -> Origin {
+    let name = OsStr::new("direct_url.json");
+    match fs.meta(dir, name) {
+        Ok(None) => Origin::Index,
+        Ok(Some(meta)) if meta.kind == Kind::File => {
+            let read = fs.read_file(dir, name, NOTE_BYTES_MAX);
+            read.map_or(Origin::Unknown, |text| Origin::of(&text))
         }
-        Some(match origin.get("dir_info") {
-            Some(dir) => Self::Directory {
-                url,
-                is_editable: dir.get("editable").and_then(Value::as_bool) == Some(true),
-            },
-            None => Self::Archive(url),
-        })
+        Ok(Some(_)) | Err(_) => Origin::Unknown,
     }
 }
 
@@ -253,59 +227,9 @@ fn text(fs: &dyn Fs, dir: &Dir, name: &str, len_max: u64) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The path in a `file:` URL; `None` for any other URL.
-pub(crate) fn path_of(url: &str) -> Option<String> {
-    let text = url.strip_prefix("file://")?;
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            let digits = std::str::from_utf8(&digits).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_origin_is_what_pip_would_take_again() {
-        let check = |text: &str, expected: Origin| {
-            let value = serde_json::from_str(text).unwrap();
-            assert_eq!(Origin::of(&value).unwrap_or_default(), expected, "{text}");
-        };
-        let url = |text: &str| text.to_owned();
-        check(
-            r#"{"url": "file:///src/app", "dir_info": {"editable": true}}"#,
-            Origin::Directory {
-                url: url("file:///src/app"),
-                is_editable: true,
-            },
-        );
-        check(
-            r#"{"url": "file:///src/app", "dir_info": {}}"#,
-            Origin::Directory {
-                url: url("file:///src/app"),
-                is_editable: false,
-            },
-        );
-        check(
-            r#"{"url": "https://x/r", "vcs_info": {"vcs": "git", "commit_id": "abc"}}"#,
-            Origin::Repository(url("git+https://x/r@abc")),
-        );
-        check(
-            r#"{"url": "file:///a-1.whl", "archive_info": {}}"#,
-            Origin::Archive(url("file:///a-1.whl")),
-        );
-        check("{}", Origin::Index);
-        check("[]", Origin::Index);
-    }
 
     #[test]
     fn requirements_are_the_header_lines_alone() {

@@ -310,7 +310,7 @@ fn with_bytes(like: &Node, bytes: Vec<u8>) -> Node {
 }
 
 /// A small file of an installer, if there is one.
-pub(super) fn note(
+fn note(
     fs: &dyn Fs,
     root: &Dir,
     (info, name): (&RelPath, &str),

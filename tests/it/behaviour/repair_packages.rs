@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::machine::{Ended, Kind, Python, Scratch, any_python, tool, tree};
-use crate::packages::index;
+use crate::packages::{index, lay_in};
 
 /// An environment `E` with packages that pip or uv installed, and a directory of wheels.
 struct Living {
@@ -302,6 +302,23 @@ fn an_editable_install_is_named_with_its_own_path() {
     assert!(said.contains("installed from `file:///my%20src`"), "{said}");
     assert!(said.contains("--no-deps -e '/my src'`"), "{said}");
     assert!(before == tree(&living.env()), "something was touched");
+}
+
+/// An index may have another distribution of that name.
+#[test]
+fn what_came_from_an_unknown_place_takes_only_a_source_that_is_named() {
+    let Some(living) = Living::new() else { return };
+    lay_in(&living.python.path, &living.env(), &["p1"]);
+    let url = living.site().join("p1-1.0.dist-info/direct_url.json");
+    fs::write(url, [0; 60]).unwrap();
+    delete(&living.site().join("p1/inner.py"));
+    let before = tree(&living.env());
+    let said = living.repair(&[]).failed(3);
+    let reason =
+        "\n  p1 1.0: its direct_url.json, which says where it comes from, cannot be read\n";
+    assert!(said.contains(reason), "{said}");
+    assert!(before == tree(&living.env()), "something was touched");
+    living.repaired();
 }
 
 /// As an interrupted `pip install -U` leaves them.

@@ -222,13 +222,11 @@ fn created(scratch: &Scratch, python: &Path, flags: &[&str]) -> PathBuf {
 }
 
 /// Lays packages out in an environment, whichever version of Python it has.
-#[cfg(target_os = "linux")]
 pub(crate) fn lay_in(python: &Path, env: &Path, names: &[&str]) {
     lay(python, env, &packages_of(env), "", names);
 }
 
 /// The directory of packages of an environment, whichever version of Python it has.
-#[cfg(target_os = "linux")]
 pub(crate) fn packages_of(env: &Path) -> PathBuf {
     let libs = fs::read_dir(env.join("lib")).unwrap();
     let lib = libs.into_iter().next().unwrap().unwrap().path();

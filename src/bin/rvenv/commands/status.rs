@@ -139,7 +139,7 @@ fn environment(target: &Target<'_>, is_full: bool) -> Result<Option<Environment>
         name: found.distribution.name,
         version: found.distribution.version,
         installer: found.installer,
-        origin: found.origin,
+        origin: found.origin.url().map(str::to_owned),
         site_packages,
     };
     let config = seen.config.as_ref();

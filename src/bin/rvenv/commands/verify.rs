@@ -465,7 +465,7 @@ fn json(found: &Verification) -> String {
             name: &installed.distribution.name,
             version: &installed.distribution.version,
             installer: installed.installer.as_deref(),
-            origin: installed.origin.as_deref(),
+            origin: installed.origin.url(),
             added: checked.is_added,
             files: CheckedDto::of(&checked.files),
         }

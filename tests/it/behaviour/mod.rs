@@ -47,6 +47,8 @@ mod bytecode;
 mod bytecode_env;
 mod cache;
 mod carry;
+#[cfg(target_os = "linux")]
+mod carry_sources;
 mod check;
 mod clear;
 mod cli;

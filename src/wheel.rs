@@ -21,6 +21,7 @@ mod file_name;
 mod install;
 pub mod installed;
 mod launcher;
+pub(crate) mod marker;
 pub mod origin;
 pub(crate) mod record;
 pub(crate) mod requirement;
@@ -43,6 +44,7 @@ pub use install::{
     installation, program_mode, script_mode,
 };
 pub use launcher::Launchers;
+pub use marker::Marker;
 pub(crate) use script_text::interpreter_lines;
 pub use taken_paths::Collision;
 

@@ -22,7 +22,8 @@ use crate::build::layout::Layout;
 use crate::build::options::{Choices, Prompt};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::wheel::distributions::Distribution;
-use crate::wheel::requirement::{Variables, variables};
+use crate::wheel::marker::Variables;
+use crate::wheel::requirement::variables;
 
 mod base_interpreter;
 mod config_reader;

@@ -6,41 +6,15 @@
 //! requirement. Does not promise extras: a requirement that holds for an extra only does not hold
 //! here, as for `pip check`, because no file says which extras were asked for.
 //!
-//! Versions are compared by `base/version`, which has been here for `requires-python`; a marker is
-//! a few comparisons joined by `and` and `or`. The crate for PEP 508 is no longer maintained apart
-//! from uv's internal one, and would bring a parser of URLs and regular expressions for this.
+//! Versions are compared by `base/version`, which has been here for `requires-python`. The crate for
+//! PEP 508 is no longer maintained apart from uv's internal one, knows no markers of locks, and would
+//! bring a parser of URLs and regular expressions for this.
 //!
-//! Read next: `installed.rs`, where the texts come from.
-
-use std::collections::BTreeMap;
+//! Read next: `marker.rs`; `installed.rs`, where the texts come from.
 
 use crate::base::version::Specifiers;
+use crate::wheel::marker::{Marker, Variables};
 use crate::wheel::normal_name;
-
-/// How deep the parentheses of a marker may be nested.
-const DEPTH_MAX: usize = 32;
-/// The variables that are compared as versions.
-const VERSIONS: [&str; 3] = [
-    "python_version",
-    "python_full_version",
-    "implementation_version",
-];
-
-/// The names that the variables had before PEP 508, and those that they have now.
-const OLD_NAMES: [(&str, &str); 6] = [
-    ("os.name", "os_name"),
-    ("sys.platform", "sys_platform"),
-    ("platform.version", "platform_version"),
-    ("platform.machine", "platform_machine"),
-    (
-        "platform.python_implementation",
-        "platform_python_implementation",
-    ),
-    ("python_implementation", "platform_python_implementation"),
-];
-
-/// The values of the variables of markers, by name.
-pub(crate) type Variables = BTreeMap<&'static str, String>;
 
 /// What markers may ask about a Python on this machine: `implementation` is its
 /// `sys.implementation.name`, `full` its whole version.
@@ -79,6 +53,19 @@ pub(crate) fn variables(minor: u32, full: &str, implementation: &str) -> Variabl
     .into()
 }
 
+/// The parts of a requirement, for every environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Specified {
+    /// The name in its normal form.
+    pub(crate) name: String,
+    /// Which versions; `None` for every version, and for a URL.
+    pub(crate) versions: Option<Specifiers>,
+    /// Where it comes from, if a URL says so.
+    pub(crate) url: Option<String>,
+    /// For which environments it holds.
+    pub(crate) marker: Option<Marker>,
+}
+
 /// One requirement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Requirement {
@@ -93,6 +80,22 @@ pub(crate) struct Requirement {
 impl Requirement {
     /// Reads a requirement, for an environment with these variables; `None` if it is not one.
     pub(crate) fn parse(text: &str, variables: &Variables) -> Option<Self> {
+        let read = Specified::parse(text)?;
+        let holds = match read.marker {
+            Some(marker) => marker.evaluate(variables)?,
+            None => true,
+        };
+        Some(Self {
+            name: read.name,
+            versions: read.versions,
+            holds,
+        })
+    }
+}
+
+impl Specified {
+    /// Reads a requirement; `None` if the text is not one.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (name, rest) = word(text.trim()).filter(|(name, _)| !name.ends_with('_'))?;
         let mut rest = rest.trim_start();
         if let Some(extras) = rest.strip_prefix('[') {
@@ -100,7 +103,7 @@ impl Requirement {
             check_extras(extras)?;
             rest = after.trim_start();
         }
-        let (range, marker) = if let Some(url) = rest.strip_prefix('@') {
+        let (url, range, marker) = if let Some(url) = rest.strip_prefix('@') {
             // A URL may have semicolons, so it ends at the first space.
             let url = url.trim_start();
             let end = url.find(char::is_whitespace).unwrap_or(url.len());
@@ -110,11 +113,11 @@ impl Requirement {
             if url.is_empty() || (marker.is_none() && !rest.is_empty()) {
                 return None;
             }
-            ("", marker)
+            (Some(url.to_owned()), "", marker)
         } else {
             match rest.split_once(';') {
-                Some((range, marker)) => (range, Some(marker)),
-                None => (rest, None),
+                Some((range, marker)) => (None, range, Some(marker)),
+                None => (None, rest, None),
             }
         };
         let range = range.trim();
@@ -125,14 +128,15 @@ impl Requirement {
             "" => None,
             range => Some(versions(range)?),
         };
-        let holds = match marker {
-            Some(marker) => Marker::of(marker, variables).evaluate()?,
-            None => true,
+        let marker = match marker {
+            Some(marker) => Some(Marker::parse(marker)?),
+            None => None,
         };
         Some(Self {
             name: normal_name(name),
             versions,
-            holds,
+            url,
+            marker,
         })
     }
 }
@@ -163,142 +167,6 @@ fn check_extras(extras: &str) -> Option<()> {
     let mut extras = extras.split(',').map(str::trim);
     let is_name = |extra: &str| word(extra).is_some_and(|(_, rest)| rest.is_empty());
     extras.all(is_name).then_some(())
-}
-
-/// The rest of a marker that is evaluated while it is read.
-struct Marker<'a> {
-    rest: &'a str,
-    depth: usize,
-    variables: &'a Variables,
-}
-
-/// One side of a comparison.
-struct Side<'a> {
-    text: &'a str,
-    /// The name of the variable that the text is the value of.
-    variable: Option<&'a str>,
-}
-
-impl<'a> Marker<'a> {
-    fn of(text: &'a str, variables: &'a Variables) -> Self {
-        Self {
-            rest: text,
-            depth: 0,
-            variables,
-        }
-    }
-
-    /// The value of the whole marker; `None` if it is not one.
-    fn evaluate(mut self) -> Option<bool> {
-        let value = self.any()?;
-        self.rest.trim().is_empty().then_some(value)
-    }
-
-    fn any(&mut self) -> Option<bool> {
-        let mut value = self.all()?;
-        while self.word("or") {
-            value |= self.all()?;
-        }
-        Some(value)
-    }
-
-    fn all(&mut self) -> Option<bool> {
-        let mut value = self.term()?;
-        while self.word("and") {
-            value &= self.term()?;
-        }
-        Some(value)
-    }
-
-    fn term(&mut self) -> Option<bool> {
-        if !self.sign("(") {
-            return self.comparison();
-        }
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return None;
-        }
-        let value = self.any()?;
-        self.depth -= 1;
-        self.sign(")").then_some(value)
-    }
-
-    fn comparison(&mut self) -> Option<bool> {
-        let left = self.side()?;
-        let operator = self.operator()?;
-        let right = self.side()?;
-        compare(&left, operator, &right)
-    }
-
-    fn operator(&mut self) -> Option<&'static str> {
-        let signs = ["===", "==", "~=", "!=", "<=", ">=", "<", ">"];
-        if let Some(sign) = signs.into_iter().find(|sign| self.sign(sign)) {
-            return Some(sign);
-        }
-        if self.word("in") {
-            return Some("in");
-        }
-        (self.word("not") && self.word("in")).then_some("not in")
-    }
-
-    fn side(&mut self) -> Option<Side<'a>> {
-        self.rest = self.rest.trim_start();
-        if let Some(quote) = self.rest.chars().next().filter(|c| "'\"".contains(*c)) {
-            let (text, rest) = self.rest.get(1..)?.split_once(quote)?;
-            self.rest = rest;
-            let variable = None;
-            return Some(Side { text, variable });
-        }
-        let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
-        let end = self.rest.find(|c| !is_of_name(c));
-        let (name, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
-        self.rest = rest;
-        let known = OLD_NAMES.into_iter().find(|(old, _)| *old == name);
-        let name = known.map_or(name, |(_, name)| name);
-        let text = self.variables.get(name)?;
-        let variable = Some(name);
-        Some(Side { text, variable })
-    }
-
-    fn sign(&mut self, sign: &str) -> bool {
-        let rest = self.rest.trim_start().strip_prefix(sign);
-        self.rest = rest.unwrap_or(self.rest);
-        rest.is_some()
-    }
-
-    fn word(&mut self, word: &str) -> bool {
-        let rest = self.rest.trim_start().strip_prefix(word);
-        let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '_';
-        let rest = rest.filter(|rest| rest.chars().next().is_none_or(is_end));
-        self.rest = rest.unwrap_or(self.rest);
-        rest.is_some()
-    }
-}
-
-/// Compares as versions where a variable is one and the other side a version, else as texts.
-fn compare(left: &Side<'_>, operator: &str, right: &Side<'_>) -> Option<bool> {
-    let variable = left.variable.or(right.variable)?;
-    if VERSIONS.contains(&variable)
-        && let Ok(range) = Specifiers::parse(&format!("{operator}{}", right.text))
-    {
-        return Some(range.include(left.text));
-    }
-    let of = |side: &Side<'_>| match variable {
-        "extra" => normal_name(side.text),
-        _ => side.text.to_owned(),
-    };
-    let (left, right) = (of(left), of(right));
-    Some(match operator {
-        "==" | "===" => left == right,
-        "!=" => left != right,
-        "<" => left < right,
-        "<=" => left <= right,
-        ">" => left > right,
-        ">=" => left >= right,
-        "in" => right.contains(&left),
-        "not in" => !right.contains(&left),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

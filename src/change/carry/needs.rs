@@ -12,7 +12,8 @@ use crate::build::hooks::Context;
 use crate::change::existing::Existing;
 use crate::wheel::distributions::Distribution;
 use crate::wheel::installed::Facts;
-use crate::wheel::requirement::{Requirement, Variables, variables};
+use crate::wheel::marker::Variables;
+use crate::wheel::requirement::{Requirement, variables};
 
 /// What the requirements of the distributions say about the new Python.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

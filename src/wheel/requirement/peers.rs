@@ -315,6 +315,12 @@ fn has_comma_in_text(case: &Value) -> bool {
     parts.any(|part| part.split([' ', ';', ')']).next().unwrap().contains(','))
 }
 
+fn orders_texts(case: &Value) -> bool {
+    let read = Specified::parse(case["requirement"].as_str().unwrap_or_default());
+    let marker = read.and_then(|read| read.marker);
+    marker.is_some_and(|marker| marker.orders_texts())
+}
+
 /// Why two answers differ, if they may.
 fn reason(case: &Value, answer: &Value, own: &Value) -> Option<&'static str> {
     let same = |key: &str| answer[key] == own[key];
@@ -333,6 +339,10 @@ fn reason(case: &Value, answer: &Value, own: &Value) -> Option<&'static str> {
                 .as_str()
                 .is_some_and(|name| name.ends_with('-')),
             "`packaging` reads names that end with `_`, which no specification allows",
+        ),
+        (
+            orders_texts(case),
+            "`packaging` before 26 orders texts by their bytes; newer ones do not order them",
         ),
         (
             answer.is_null() && has_comma_in_text(case),

@@ -58,6 +58,7 @@ mod base;
 mod build;
 mod change;
 mod front;
+pub mod lock;
 pub mod python;
 pub mod wheel;
 

@@ -37,7 +37,7 @@ pub use contents::{Library, Member, WHEEL_BYTES_MAX, Wheel};
 pub use entry_points::EntryPointError;
 pub use fault::{WheelError, WheelFault};
 pub use file_name::Named;
-pub(crate) use file_name::normal_name;
+pub(crate) use file_name::{Tagged, normal_name};
 pub(crate) use install::is_reserved;
 pub use install::{
     FileContent, InstallError, InstallFault, InstallScheme, Planned, Requested, WheelBytecode,

@@ -22,6 +22,12 @@ pub fn compare(a: &str, b: &str) -> Ordering {
     }
 }
 
+/// Whether a text is a version.
+#[must_use]
+pub fn is_version(text: &str) -> bool {
+    Version::parse(text).is_some()
+}
+
 /// A version in the form in which the derived order is the order of PEP 440.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Version {

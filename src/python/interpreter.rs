@@ -62,6 +62,17 @@ pub struct Platform {
     pub sys_platform: String,
     /// `sys.getfilesystemencoding()` under the locale of this process.
     pub filesystem_encoding: String,
+    /// `sys.implementation.version`, as markers spell it; for `CPython` the version of the language.
+    pub implementation_version: String,
+    /// What the names of its extension modules end with: `.cpython-313-x86_64-linux-gnu.so`.
+    pub extension_suffix: String,
+    /// `sysconfig.get_platform()`: `linux-x86_64`, `macosx-11.0-arm64`, `win-amd64`, ….
+    pub built_for: String,
+    /// `platform.machine()`: the processor, as the interpreter's process sees it.
+    pub machine: String,
+    /// What compiled code finds on the system, with its version: `glibc 2.36`, `musl 1.2.5`,
+    /// `macos 14.2`; empty elsewhere, or if it is unknown.
+    pub system: String,
 }
 
 /// The version of an interpreter.
@@ -239,6 +250,11 @@ pub(crate) fn sample(minor: u32, executable: &str) -> Interpreter {
             os_name: "posix".to_owned(),
             sys_platform: "linux".to_owned(),
             filesystem_encoding: "utf-8".to_owned(),
+            implementation_version: format!("3.{minor}.0"),
+            extension_suffix: format!(".cpython-3{minor}-x86_64-linux-gnu.so"),
+            built_for: "linux-x86_64".to_owned(),
+            machine: "x86_64".to_owned(),
+            system: "glibc 2.36".to_owned(),
         },
         scheme: scheme.try_into().expect("the paths are relative"),
         caching: None,

@@ -13,7 +13,7 @@ import os
 
 
 def report(answer):
-    sys.stdout.write("\nrvenv-probe-2:" + json.dumps(answer, sort_keys=True) + "\n")
+    sys.stdout.write("\nrvenv-probe-3:" + json.dumps(answer, sort_keys=True) + "\n")
     sys.stdout.flush()
 
 
@@ -154,8 +154,66 @@ def libraries():
     return found
 
 
+def c_library():
+    try:
+        with open("/proc/self/maps", errors="surrogateescape") as maps:
+            paths = [line[line.index("/"):].rstrip() for line in maps if "/" in line]
+    except OSError:
+        return []
+    starts = ("libc.so.", "libc-", "ld-musl-")
+    return [existing(path) for path in paths if os.path.basename(path).startswith(starts)][:1]
+
+
+def musl():
+    with open(sys.executable, "rb") as file:
+        head = file.read(1 << 14)
+    start = head.find(b"/lib/ld-musl-")
+    if start < 0:
+        return ""
+    import subprocess
+
+    # Without arguments, the loader prints what it is, and fails.
+    loader = head[start:head.index(b"\0", start)]
+    said = subprocess.run([loader], stderr=subprocess.PIPE).stderr.decode("ascii", "replace")
+    lines = [line for line in said.splitlines() if line.startswith("Version ")]
+    return "musl " + lines[0].split()[1] if lines else ""
+
+
+def system():
+    # Importing `platform` takes longer than the rest of the probe.
+    if sys.platform == "darwin":
+        import platform
+
+        return "macos " + platform.mac_ver()[0]
+    if not sys.platform.startswith("linux"):
+        return ""
+    try:
+        found = os.confstr("CS_GNU_LIBC_VERSION")
+    except (AttributeError, OSError, ValueError):
+        found = None
+    try:
+        return found or musl()
+    except (OSError, ValueError):
+        return ""
+
+
+def machine():
+    if hasattr(os, "uname"):
+        return os.uname()[4]
+    import platform
+
+    return platform.machine()
+
+
+def implementation_version():
+    info = sys.implementation.version
+    version = "%d.%d.%d" % tuple(info[:3])
+    return version if info[3] == "final" else "%s%s%d" % (version, info[3][0], info[4])
+
+
 wheels, reason, watched = bundled()
 watched.extend(libraries())
+watched.extend(c_library())
 watched.append(existing(os.path.join(sysconfig.get_path("stdlib"), "os.py")))
 watched.append(existing(os.path.abspath(sysconfig.__file__)))
 
@@ -172,6 +230,11 @@ try:
             os_name=os.name,
             sys_platform=sys.platform,
             filesystem_encoding=sys.getfilesystemencoding(),
+            implementation_version=implementation_version(),
+            extension_suffix=sysconfig.get_config_var("EXT_SUFFIX") or "",
+            built_for=sysconfig.get_platform(),
+            machine=machine(),
+            system=system(),
         ),
         scheme=scheme(),
         caching=caching(),

@@ -24,7 +24,7 @@ use crate::base::regular_file;
 /// The program that the interpreter runs.
 pub(super) const PROBE: &str = include_str!("probe.py");
 /// The prefix of the answer.
-const MARKER: &str = "rvenv-probe-2:";
+const MARKER: &str = "rvenv-probe-3:";
 /// The deepest chain of environments that were created from environments; a longer one is a cycle.
 const CHAIN_MAX: usize = 8;
 /// More than any real `pyvenv.cfg` has.

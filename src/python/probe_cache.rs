@@ -25,7 +25,7 @@ use crate::base::cached_answer::CachedAnswer;
 use crate::base::fingerprint::Fingerprint;
 
 /// The version of this format.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// More than any real entry has.
 const ENTRY_MAX: u64 = 1 << 20;
 
@@ -109,7 +109,7 @@ mod tests {
 
     /// Another text here needs another [`FORMAT`].
     #[test]
-    fn an_interpreter_on_disk_has_the_fields_of_format_3() {
+    fn an_interpreter_on_disk_has_the_fields_of_format_4() {
         let state = FileState {
             len: 1,
             mtime_ns: -2,
@@ -132,14 +132,16 @@ mod tests {
             r#""version":{"major":3,"minor":13,"micro":0,"text":"3.13.0"},"#,
             r#""platform":{"implementation":"cpython","free_threaded":false,"abiflags":"","#,
             r#""is_64bit":true,"os_name":"posix","sys_platform":"linux","#,
-            r#""filesystem_encoding":"utf-8"},"scheme":["include","#,
+            r#""filesystem_encoding":"utf-8","implementation_version":"3.13.0","#,
+            r#""extension_suffix":".cpython-313-x86_64-linux-gnu.so","built_for":"linux-x86_64","#,
+            r#""machine":"x86_64","system":"glibc 2.36"},"scheme":["include","#,
             r#""lib/python3.13/site-packages","lib64/python3.13/site-packages","bin"],"#,
             r#""caching":["cpython-313","f30d0d0a"],"bundled":{"wheels":[]},"#,
             r#""witnesses":[{"path":"/p/python","#,
             r#""state":{"len":1,"mtime_ns":-2,"ctime_ns":3,"inode":4}},"#,
             r#"{"path":"/p/none","state":null}]}"#,
         );
-        assert_eq!(FORMAT, 3);
+        assert_eq!(FORMAT, 4);
         assert_eq!(serde_json::to_string(&interpreter).unwrap(), text);
         assert_eq!(
             serde_json::from_str::<Interpreter>(text).unwrap(),

@@ -13,6 +13,39 @@ pub(super) struct WheelName {
     pub(super) text: String,
     pub(super) name: String,
     pub(super) version: String,
+    build: Option<String>,
+    tags: String,
+}
+
+/// What the name of a wheel's file says that decides whether it is chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tagged {
+    /// The distribution.
+    pub(crate) named: Named,
+    /// The number and the rest of the build; of two that fit equally well, the higher one is newer.
+    pub(crate) build: Option<(u64, String)>,
+    /// The tags, as a set.
+    pub(crate) tags: String,
+}
+
+impl Tagged {
+    /// Reads the name of a wheel's file; `None` for a name that no wheel can have.
+    pub(crate) fn of(file: &str) -> Option<Self> {
+        let file = WheelName::parse(file).ok()?;
+        let build = file.build.map(|build| {
+            let end = build.find(|c: char| !c.is_ascii_digit());
+            let (number, rest) = build.split_at(end.unwrap_or(build.len()));
+            (number.parse().unwrap_or(u64::MAX), rest.to_owned())
+        });
+        Some(Self {
+            named: Named {
+                name: normal_name(&file.name),
+                version: file.version,
+            },
+            build,
+            tags: file.tags,
+        })
+    }
 }
 
 /// Which distribution a wheel is, by the name of its file alone.
@@ -72,6 +105,8 @@ impl WheelName {
             text: text.to_owned(),
             name: name.to_owned(),
             version: version.to_owned(),
+            build: build.map(str::to_owned),
+            tags: tags.join("-"),
         })
     }
 

@@ -67,6 +67,23 @@ impl Specifiers {
         })
     }
 
+    /// The only version that the list admits, if it is one `==` or `===` without `.*`.
+    pub(crate) fn pinned(&self) -> Option<&str> {
+        match self.all.as_slice() {
+            [Specifier::Identical(text)] => Some(text),
+            [
+                Specifier::Ordered {
+                    operator: Operator::Equal,
+                    ..
+                },
+            ] => {
+                let only = self.text.trim().trim_matches(',').trim();
+                only.strip_prefix("==").map(str::trim)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the list admits a version; it never admits a text that is not a version.
     #[must_use]
     pub fn admit(&self, version: &str) -> bool {

@@ -140,7 +140,7 @@ fn a_python_that_cannot_be_had_is_named() {
     let scratch = Scratch::new();
     script(&scratch.path("crash"), "echo broken library >&2; exit 127");
     script(&scratch.path("mute"), "exit 0");
-    script(&scratch.path("liar"), "echo 'rvenv-probe-2:{}'");
+    script(&scratch.path("liar"), "echo 'rvenv-probe-3:{}'");
     let create = |python: &str| refused(&scratch, &["create", "-p", python, "E"], 1);
     let said = ["./crash", "./mute", "./liar", "./absent", "nosuch"].map(create);
     let said = without_places(&said.join("\n"));

@@ -87,13 +87,16 @@ impl Lab {
                 "free_threaded": flag, "abiflags": if flag { "t" } else { "" },
                 "is_64bit": true, "os_name": "posix", "sys_platform": "linux",
                 "filesystem_encoding": "utf-8",
+                "implementation_version": "3.13.0",
+                "extension_suffix": ".cpython-313-x86_64-linux-gnu.so",
+                "built_for": "linux-x86_64", "machine": "x86_64", "system": "glibc 2.36",
             },
             "scheme": ["include", "lib/site", "lib/site", "bin"],
             "caching": ["t-39", "a70d"],
             "bundled": { "wheels": [pip] },
             "watched": [pip, pip.parent().unwrap()],
         });
-        format!("rvenv-probe-2:{answer}")
+        format!("rvenv-probe-3:{answer}")
     }
 
     pub(super) fn find(&self, request: &Request) -> Result<Interpreter, InterpreterError> {
@@ -457,7 +460,7 @@ fn python_2_is_refused_by_its_version() {
     }
     let python = lab.script(
         "old",
-        r#"echo 'rvenv-probe-2:{"version":{"major":3,"minor":5,"micro":2,"text":"3.5.2"}}'"#,
+        r#"echo 'rvenv-probe-3:{"version":{"major":3,"minor":5,"micro":2,"text":"3.5.2"}}'"#,
     );
     assert!(matches!(
         lab.ask(python),
@@ -515,7 +518,7 @@ fn the_default_is_the_first_usable_python_on_path() {
     );
     lab.script(
         "bin/python3",
-        r#"echo 'rvenv-probe-2:{"version":{"major":2,"minor":7,"micro":18,"text":"2.7.18"}}'"#,
+        r#"echo 'rvenv-probe-3:{"version":{"major":2,"minor":7,"micro":18,"text":"2.7.18"}}'"#,
     );
     let error = lab.find(&Request::Default).unwrap_err().to_string();
     assert!(error.contains("bin/python3`: `"), "{error}");

@@ -38,13 +38,13 @@ fn what_is_no_python_is_named_with_the_reason() {
         "it printed no answer to the probe",
     );
     check(
-        lab.script("garbage", "echo 'rvenv-probe-2:{]'"),
+        lab.script("garbage", "echo 'rvenv-probe-3:{]'"),
         "its answer to the probe is malformed",
     );
     check(
         lab.script(
             "partial",
-            r#"echo 'rvenv-probe-2:{"version":{"major":3,"minor":9,"micro":1,"text":"3.9.1"}}'"#,
+            r#"echo 'rvenv-probe-3:{"version":{"major":3,"minor":9,"micro":1,"text":"3.9.1"}}'"#,
         ),
         "its answer to the probe is malformed: missing field",
     );

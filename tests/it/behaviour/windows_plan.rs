@@ -40,6 +40,11 @@ fn interpreter(minor: u32, name: &str) -> Interpreter {
             os_name: "nt".to_owned(),
             sys_platform: "win32".to_owned(),
             filesystem_encoding: "utf-8".to_owned(),
+            implementation_version: format!("3.{minor}.1"),
+            extension_suffix: format!(".cp3{minor}-win_amd64.pyd"),
+            built_for: "win-amd64".to_owned(),
+            machine: "AMD64".to_owned(),
+            system: String::new(),
         },
         scheme: Scheme {
             include: path("Include"),

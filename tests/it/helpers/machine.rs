@@ -300,6 +300,9 @@ pub(crate) fn player(scratch: &Scratch, name: &str) -> PathBuf {
             "implementation": "cpython", "free_threaded": false, "abiflags": "",
             "is_64bit": true, "os_name": "posix", "sys_platform": "linux",
             "filesystem_encoding": "utf-8",
+            "implementation_version": "3.13.0",
+            "extension_suffix": ".cpython-313-x86_64-linux-gnu.so",
+            "built_for": "linux-x86_64", "machine": "x86_64", "system": "glibc 2.36",
         },
         "scheme": [
             "include/python3.13",
@@ -314,7 +317,7 @@ pub(crate) fn player(scratch: &Scratch, name: &str) -> PathBuf {
     script(
         &path,
         &format!(
-            "printf '%s\\n' 'rvenv-probe-2:{}'",
+            "printf '%s\\n' 'rvenv-probe-3:{}'",
             answer.to_string().replace('\'', "'\\''")
         ),
     );

@@ -1,0 +1,507 @@
+//! The choice: what one interpreter installs of a lock, by the steps of the specification.
+//!
+//! Promises that the choice depends on the lock, the interpreter and what was asked for, and not on
+//! what is available: a wheel that cannot be fetched later is an error and no reason for another
+//! one. Of two wheels, the one whose tags the interpreter prefers is chosen, then the one with the
+//! higher build number, then the first. Source distributions are never chosen: they would have to
+//! be built.
+//!
+//! Read next: `wheel/tags.rs`, the order of tags; `choose/direct_url.rs`.
+
+mod direct_url;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::hashes::Hashes;
+use super::markers::Environment;
+use super::model::{Archive, File, Format, Lock, Package, Source};
+use crate::base::version::{self, Specifiers};
+use crate::python::{printable, shown};
+use crate::wheel::marker::Containers;
+use crate::wheel::{Marker, Tagged, normal_name};
+
+pub use direct_url::DirectUrl;
+
+/// How many tags a message names.
+const SHOWN_TAGS: usize = 8;
+
+/// What was asked for besides what a lock installs by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    extras: BTreeSet<String>,
+    groups: Option<BTreeSet<String>>,
+}
+
+impl Selection {
+    /// Extras and dependency groups, in any spelling; without groups, the default ones.
+    #[must_use]
+    pub fn new(extras: &[String], groups: Option<&[String]>) -> Self {
+        let set = |names: &[String]| names.iter().map(|name| normal_name(name)).collect();
+        Self {
+            extras: set(extras),
+            groups: groups.map(set),
+        }
+    }
+}
+
+/// One distribution to be installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The name in its normal form.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// What it is installed from.
+    pub source: ChosenSource,
+    /// The index that the lock names for it.
+    pub index: Option<String>,
+    /// Where it was asked for: the lock and the place in it.
+    pub place: String,
+}
+
+/// What a distribution is installed from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChosenSource {
+    /// A wheel.
+    Wheel {
+        /// The file.
+        file: File,
+        /// What `direct_url.json` says, for a wheel that was asked for by its place.
+        direct: Option<DirectUrl>,
+    },
+    /// A release, of whose files an index knows the names: one that matches any of these hashes.
+    Release {
+        /// The hashes.
+        hashes: Hashes,
+    },
+}
+
+/// Why nothing is installed of a lock.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("`{}`: {fault}", shown(path))]
+pub struct ChoiceError {
+    /// The lock.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub fault: ChoiceFault,
+}
+
+/// What keeps an interpreter from installing a lock.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ChoiceFault {
+    /// The lock does not have an extra.
+    #[error("it has no extra `{}` (it has {})", printable(asked), listed(offered))]
+    Extra {
+        /// What was asked for.
+        asked: String,
+        /// What the lock has.
+        offered: Vec<String>,
+    },
+    /// The lock does not have a dependency group.
+    #[error(
+        "it has no dependency group `{}` (it has {})",
+        printable(asked),
+        listed(offered)
+    )]
+    Group {
+        /// What was asked for.
+        asked: String,
+        /// What the lock has.
+        offered: Vec<String>,
+    },
+    /// It is for other versions of Python.
+    #[error("{of} is for Python {range}, and the interpreter is {found}")]
+    Python {
+        /// The lock or a package of it.
+        of: String,
+        /// The range.
+        range: String,
+        /// The version of the interpreter.
+        found: String,
+    },
+    /// It is for other environments.
+    #[error(
+        "it is for other environments: none of its markers holds ({})",
+        listed(markers)
+    )]
+    Environments {
+        /// The markers.
+        markers: Vec<String>,
+    },
+    /// A marker compares what cannot be compared.
+    #[error("the marker `{marker}` of {of} cannot be evaluated")]
+    Marker {
+        /// The package or the place.
+        of: String,
+        /// The marker.
+        marker: String,
+    },
+    /// Two entries of one package are for this environment.
+    #[error("`{name}` is there twice for this environment: at {first} and at {second}")]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// Where the first one is.
+        first: String,
+        /// Where the second one is.
+        second: String,
+    },
+    /// A constraint excludes what is asked for.
+    #[error("{of} is excluded by the constraint at {limit}")]
+    Constrained {
+        /// The package and its version.
+        of: String,
+        /// Where the constraint is.
+        limit: String,
+    },
+    /// No wheel fits.
+    #[error(
+        "no wheel of {of} fits: there are {}, and the interpreter takes {} and so on",
+        listed(offered),
+        listed(wanted)
+    )]
+    NoWheel {
+        /// The package and its version.
+        of: String,
+        /// The tags of its wheels.
+        offered: Vec<String>,
+        /// The tags that the interpreter likes best.
+        wanted: Vec<String>,
+    },
+    /// It would have to be built.
+    #[error("{of} has to be built: {why}")]
+    Build {
+        /// The package and its version.
+        of: String,
+        /// Why, as a clause.
+        why: &'static str,
+    },
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    let mut shown: Vec<String> = names
+        .iter()
+        .take(SHOWN_TAGS)
+        .map(|name| format!("`{}`", printable(name)))
+        .collect();
+    if names.len() > SHOWN_TAGS {
+        shown.push(format!("{} more", names.len() - SHOWN_TAGS));
+    }
+    shown.join(", ")
+}
+
+/// What an interpreter installs of a lock, sorted by name.
+///
+/// # Errors
+/// What the specification calls an error; also whatever would have to be built.
+pub fn choose(
+    lock: &Lock,
+    environment: &Environment,
+    selection: &Selection,
+) -> Result<Vec<Chosen>, ChoiceError> {
+    let choice = Choice { lock, environment };
+    choice.all(selection).map_err(|fault| ChoiceError {
+        path: lock.path.clone(),
+        fault,
+    })
+}
+
+/// Joins what several locks install.
+///
+/// # Errors
+/// A distribution that two of them install differently.
+pub fn join(all: Vec<(PathBuf, Vec<Chosen>)>) -> Result<Vec<Chosen>, ChoiceError> {
+    let mut joined: BTreeMap<String, Chosen> = BTreeMap::new();
+    for (path, chosen) in all {
+        for one in chosen {
+            let Some(first) = joined.get(&one.name) else {
+                joined.insert(one.name.clone(), one);
+                continue;
+            };
+            if (&first.version, &first.source) != (&one.version, &one.source) {
+                let fault = ChoiceFault::Ambiguous {
+                    name: one.name,
+                    first: first.place.clone(),
+                    second: one.place,
+                };
+                return Err(ChoiceError { path, fault });
+            }
+        }
+    }
+    Ok(joined.into_values().collect())
+}
+
+impl Environment {
+    /// Which of these wheels an interpreter installs, by their file names alone; `None` if none of
+    /// them fits.
+    #[must_use]
+    pub fn best_of<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Option<usize> {
+        let ranked = names.into_iter().enumerate().filter_map(|(at, name)| {
+            let tagged = Tagged::of(name)?;
+            let rank = self.tags.rank(&tagged.tags)?;
+            Some((rank, std::cmp::Reverse(tagged.build), at))
+        });
+        ranked.min().map(|(_, _, at)| at)
+    }
+
+    /// The tags of wheels that an interpreter likes best, for messages.
+    #[must_use]
+    pub fn best_tags(&self) -> Vec<String> {
+        self.tags.best()
+    }
+}
+
+struct Choice<'a> {
+    lock: &'a Lock,
+    environment: &'a Environment,
+}
+
+impl Choice<'_> {
+    fn all(&self, selection: &Selection) -> Result<Vec<Chosen>, ChoiceFault> {
+        let containers = self.containers(selection)?;
+        self.check_python("the lock", self.lock.requires_python.as_ref())?;
+        self.check_environments()?;
+        let mut standing: BTreeMap<&str, &Package> = BTreeMap::new();
+        for package in &self.lock.packages {
+            if !self.holds(package.marker.as_ref(), &containers, &package.name)? {
+                continue;
+            }
+            self.check_python(&named(package), package.requires_python.as_ref())?;
+            let Some(first) = standing.get(package.name.as_str()) else {
+                standing.insert(&package.name, package);
+                continue;
+            };
+            // Two files may have the same line.
+            let is_same = self.lock.format == Format::Requirements
+                && (&first.version, &first.source) == (&package.version, &package.source);
+            if !is_same {
+                return Err(ChoiceFault::Ambiguous {
+                    name: package.name.clone(),
+                    first: first.place.clone(),
+                    second: package.place.clone(),
+                });
+            }
+        }
+        let packages = standing.into_values();
+        packages.map(|package| self.chosen(package)).collect()
+    }
+
+    /// What markers find in `extras` and `dependency_groups`.
+    fn containers(&self, selection: &Selection) -> Result<Containers, ChoiceFault> {
+        let set = |names: &[String]| -> BTreeSet<String> {
+            names.iter().map(|name| normal_name(name)).collect()
+        };
+        let offered = set(&self.lock.extras);
+        if let Some(asked) = selection.extras.difference(&offered).next() {
+            return Err(ChoiceFault::Extra {
+                asked: asked.clone(),
+                offered: self.lock.extras.clone(),
+            });
+        }
+        let defaults = set(&self.lock.default_groups);
+        let mut offered = set(&self.lock.groups);
+        offered.extend(defaults.iter().cloned());
+        let groups = selection.groups.clone().unwrap_or(defaults);
+        if let Some(asked) = groups.difference(&offered).next() {
+            return Err(ChoiceFault::Group {
+                asked: asked.clone(),
+                offered: offered.into_iter().collect(),
+            });
+        }
+        Ok(Containers {
+            extras: selection.extras.clone(),
+            groups,
+        })
+    }
+
+    fn check_python(&self, of: &str, range: Option<&Specifiers>) -> Result<(), ChoiceFault> {
+        match range {
+            Some(range) if !self.environment.is_in(range) => Err(ChoiceFault::Python {
+                of: of.to_owned(),
+                range: printable(&range.to_string()),
+                found: self.environment.python().to_owned(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn check_environments(&self) -> Result<(), ChoiceFault> {
+        let Some(markers) = &self.lock.environments else {
+            return Ok(());
+        };
+        let nothing = Containers::default();
+        for marker in markers {
+            if self.holds(Some(marker), &nothing, "`environments`")? {
+                return Ok(());
+            }
+        }
+        let markers = markers.iter().map(Marker::to_string).collect();
+        Err(ChoiceFault::Environments { markers })
+    }
+
+    fn holds(
+        &self,
+        marker: Option<&Marker>,
+        containers: &Containers,
+        of: &str,
+    ) -> Result<bool, ChoiceFault> {
+        let Some(marker) = marker else {
+            return Ok(true);
+        };
+        let value = match self.lock.format {
+            Format::Pylock => self.environment.holds(marker, containers),
+            Format::Requirements => self.environment.holds_for_line(marker),
+        };
+        value.ok_or_else(|| ChoiceFault::Marker {
+            of: printable(of),
+            marker: printable(&marker.to_string()),
+        })
+    }
+
+    fn chosen(&self, package: &Package) -> Result<Chosen, ChoiceFault> {
+        let allowed = self.allowed(package)?;
+        let source = match &package.source {
+            Source::Files { wheels, .. } => ChosenSource::Wheel {
+                file: self.wheel(package, wheels)?,
+                direct: None,
+            },
+            Source::Archive(archive) => {
+                let archive = Archive {
+                    file: File {
+                        hashes: allowed.unwrap_or_else(|| archive.file.hashes.clone()),
+                        ..archive.file.clone()
+                    },
+                    subdirectory: archive.subdirectory.clone(),
+                };
+                if Tagged::of(&archive.file.name).is_none() {
+                    return Err(build(package, "it is a source distribution"));
+                }
+                ChosenSource::Wheel {
+                    file: self.wheel(package, std::slice::from_ref(&archive.file))?,
+                    direct: Some(DirectUrl::of(&archive)),
+                }
+            }
+            Source::Release { hashes } => {
+                let no_binary = &self.lock.indexes.no_binary;
+                if no_binary
+                    .iter()
+                    .any(|name| name == ":all:" || *name == package.name)
+                {
+                    return Err(build(package, "`--no-binary` forbids its wheels"));
+                }
+                ChosenSource::Release {
+                    hashes: allowed.unwrap_or_else(|| hashes.clone()),
+                }
+            }
+            Source::Directory { .. } => return Err(build(package, "it is a directory")),
+            Source::Repository { .. } => return Err(build(package, "it is a repository")),
+        };
+        let of_file = match &source {
+            ChosenSource::Wheel { file, .. } => Tagged::of(&file.name),
+            ChosenSource::Release { .. } => None,
+        };
+        let version = package.version.clone();
+        let version = version.or_else(|| of_file.map(|tagged| tagged.named.version));
+        Ok(Chosen {
+            name: package.name.clone(),
+            version: version.unwrap_or_default(),
+            source,
+            index: package.index.clone(),
+            place: format!("`{}`, {}", shown(&self.lock.path), package.place),
+        })
+    }
+
+    fn wheel(&self, package: &Package, wheels: &[File]) -> Result<File, ChoiceFault> {
+        let names = wheels.iter().map(|file| file.name.as_str());
+        let best = self.environment.best_of(names.clone());
+        if let Some(file) = best.and_then(|at| wheels.get(at)) {
+            return Ok(file.clone());
+        }
+        if wheels.is_empty() {
+            return Err(build(package, "the lock has its source distribution alone"));
+        }
+        let tags = names.filter_map(Tagged::of).map(|tagged| tagged.tags);
+        Err(ChoiceFault::NoWheel {
+            of: named(package),
+            offered: tags.collect(),
+            wanted: self.environment.best_tags(),
+        })
+    }
+
+    /// The hashes that constraints leave; `None` if there are no constraints with hashes.
+    fn allowed(&self, package: &Package) -> Result<Option<Hashes>, ChoiceFault> {
+        let own = match &package.source {
+            Source::Release { hashes } => hashes,
+            Source::Archive(archive) => &archive.file.hashes,
+            Source::Files { .. } | Source::Directory { .. } | Source::Repository { .. } => {
+                return Ok(None);
+            }
+        };
+        let mut allowed: Option<Hashes> = None;
+        for limit in self
+            .lock
+            .constraints
+            .iter()
+            .filter(|one| one.name == package.name)
+        {
+            if !self.holds(limit.marker.as_ref(), &Containers::default(), &limit.place)? {
+                continue;
+            }
+            let range = limit.versions.as_ref();
+            let version = package.version.as_deref();
+            let is_in = range.is_none_or(|range| version.is_some_and(|one| range.include(one)));
+            let excluded = || ChoiceFault::Constrained {
+                of: named(package),
+                limit: limit.place.clone(),
+            };
+            if !is_in {
+                return Err(excluded());
+            }
+            if limit.hashes.is_empty() {
+                continue;
+            }
+            let before = allowed.as_ref().unwrap_or(own);
+            let left = if before.is_empty() {
+                limit.hashes.clone()
+            } else {
+                before.common(&limit.hashes)
+            };
+            if left.checked().is_empty() {
+                return Err(excluded());
+            }
+            allowed = Some(left);
+        }
+        if allowed.is_none() && own.is_empty() {
+            return Err(build(
+                package,
+                "no constraint with a hash is for this environment",
+            ));
+        }
+        Ok(allowed)
+    }
+}
+
+fn build(package: &Package, why: &'static str) -> ChoiceFault {
+    let of = named(package);
+    ChoiceFault::Build { of, why }
+}
+
+/// A package in a message.
+fn named(package: &Package) -> String {
+    match &package.version {
+        Some(version) if version::is_version(version) => {
+            format!("`{}` {}", package.name, printable(version))
+        }
+        Some(_) | None => format!("`{}`", package.name),
+    }
+}
+
+#[cfg(test)]
+mod tests;

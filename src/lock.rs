@@ -9,8 +9,8 @@
 //! clearly is refused, with the file and the place (I7). Does not promise to resolve: a requirement
 //! without a version and a hash is refused.
 //!
-//! Read next: `lock/model.rs`, the [`Lock`]; `lock/pylock.rs` and `lock/requirements.rs`, which read
-//! it; `lock/choose.rs`, which chooses.
+//! Read next: `lock/model.rs`, the [`Lock`]; `lock/pylock.rs` and `lock/requirements.rs`, which
+//! read it; `lock/choose.rs`, which chooses.
 
 mod choose;
 mod error;
@@ -31,6 +31,13 @@ pub use model::{Archive, Constraint, File, Format, IndexOptions, Lock, Package, 
 pub use pylock::{is_pylock_name, read as read_pylock};
 pub use requirements::{Files, read as read_requirements};
 pub use write::{Unwritable, write};
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test asks a library that is written in Python"
+)]
+mod peers;
 
 /// More than any real lock has: one with a thousand packages has some five million bytes.
 pub const BYTES_MAX: u64 = 64 << 20;

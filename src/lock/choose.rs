@@ -68,7 +68,7 @@ pub enum ChosenSource {
     /// A wheel.
     Wheel {
         /// The file.
-        file: File,
+        file: Box<File>,
         /// What `direct_url.json` says, for a wheel that was asked for by its place.
         direct: Option<DirectUrl>,
     },
@@ -369,7 +369,7 @@ impl Choice<'_> {
         let allowed = self.allowed(package)?;
         let source = match &package.source {
             Source::Files { wheels, .. } => ChosenSource::Wheel {
-                file: self.wheel(package, wheels)?,
+                file: Box::new(self.wheel(package, wheels)?),
                 direct: None,
             },
             Source::Archive(archive) => {
@@ -384,7 +384,7 @@ impl Choice<'_> {
                     return Err(build(package, "it is a source distribution"));
                 }
                 ChosenSource::Wheel {
-                    file: self.wheel(package, std::slice::from_ref(&archive.file))?,
+                    file: Box::new(self.wheel(package, std::slice::from_ref(&archive.file))?),
                     direct: Some(DirectUrl::of(&archive)),
                 }
             }

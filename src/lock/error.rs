@@ -141,6 +141,6 @@ pub enum LockFault {
     #[error("files are nested more than {0} deep, or in a circle")]
     Nested(usize),
     /// They name more files than any real ones do.
-    #[error("they name more than {0} files")]
+    #[error("more than {0} of them are named")]
     Files(usize),
 }

@@ -2,9 +2,9 @@
 //! for hashes.
 //!
 //! Promises pip's meaning of what it accepts: `name==version` or a file, each with `--hash`; files
-//! inside files with `-r` and `-c`; options for the index. Refuses what has no hash or would have to
-//! be built: editable requirements, directories and repositories. Extras in brackets have no effect,
-//! since what they need has lines of its own. Reads other files through its caller alone.
+//! inside files with `-r` and `-c`; options for the index. Refuses what has no hash or would have
+//! to be built: editable requirements, directories and repositories. Extras in brackets have no
+//! effect, since what they need has lines of its own. Reads other files through its caller alone.
 //!
 //! Read next: `requirements/lines.rs`, the lines; `choose.rs`.
 
@@ -277,10 +277,8 @@ impl Reader<'_> {
                 || ARCHIVES.iter().any(|end| first.ends_with(end));
             first.contains("://") || is_path
         };
-        if !text.contains('@') || text.split('@').next().is_some_and(is_place) {
-            if is_place(text) {
-                return self.at_place(text, hashes);
-            }
+        if text.split('@').next().is_some_and(is_place) {
+            return self.at_place(text, hashes);
         }
         let read = specified(text)?;
         let Some(url) = read.url else {
@@ -439,6 +437,21 @@ fn file_path(url: &str) -> Option<PathBuf> {
 /// A foreign text in a message.
 fn shown(text: &str) -> String {
     printable(&without_passwords(text))
+}
+
+/// The lines of a text as plain values.
+#[cfg(test)]
+pub(super) fn lines_of(
+    text: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Option<Vec<(usize, String, Vec<String>)>> {
+    let read = lines::lines(text, variable).ok()?;
+    let parts = read.into_iter();
+    Some(
+        parts
+            .map(|line| (line.number, line.requirement, line.options))
+            .collect(),
+    )
 }
 
 #[cfg(test)]

@@ -75,29 +75,18 @@ fn package(package: &Package) -> Result<String, Unwritable> {
     if let Some(index) = &package.index {
         key(&mut text, "index", index);
     }
-    match &package.source {
-        Source::Files { wheels, sdist } => {
-            if let Some(sdist) = sdist {
-                let _infallible = writeln!(text, "sdist = {}", file(sdist, &[]));
-            }
-            let mut rows: Vec<(&str, String)> = wheels
-                .iter()
-                .map(|wheel| (wheel.name.as_str(), file(wheel, &[])))
-                .collect();
-            rows.sort();
-            if !rows.is_empty() {
-                text.push_str("wheels = [\n");
-                for (_, row) in rows {
-                    let _infallible = writeln!(text, "    {row},");
-                }
-                text.push_str("]\n");
-            }
-        }
+    text.push_str(&source(package)?);
+    Ok(text)
+}
+
+/// The keys of what a package is installed from.
+fn source(package: &Package) -> Result<String, Unwritable> {
+    Ok(match &package.source {
+        Source::Files { wheels, sdist } => files(wheels, sdist.as_ref()),
         Source::Archive(archive) => {
-            let rest = [("subdirectory", archive.subdirectory.as_deref())];
-            // Archives have no name of their own.
-            let named = file(&archive.file, &rest);
-            let _infallible = writeln!(text, "archive = {named}");
+            let mut parts = of_file(&archive.file);
+            parts.extend(part("subdirectory", archive.subdirectory.as_ref()));
+            format!("archive = {}\n", table(&parts))
         }
         Source::Directory {
             path,
@@ -105,15 +94,9 @@ fn package(package: &Package) -> Result<String, Unwritable> {
             subdirectory,
         } => {
             let mut parts = vec![pair("path", &path.display().to_string())];
-            if *is_editable {
-                parts.push("editable = true".to_owned());
-            }
-            parts.extend(
-                subdirectory
-                    .as_deref()
-                    .map(|part| pair("subdirectory", part)),
-            );
-            let _infallible = writeln!(text, "directory = {}", table(&parts));
+            parts.extend(is_editable.then(|| "editable = true".to_owned()));
+            parts.extend(part("subdirectory", subdirectory.as_ref()));
+            format!("directory = {}\n", table(&parts))
         }
         Source::Repository {
             kind,
@@ -123,52 +106,60 @@ fn package(package: &Package) -> Result<String, Unwritable> {
             subdirectory,
         } => {
             let mut parts = vec![pair("type", kind), pair("url", url)];
-            parts.extend(
-                requested
-                    .as_deref()
-                    .map(|one| pair("requested-revision", one)),
-            );
+            parts.extend(part("requested-revision", requested.as_ref()));
             parts.push(pair("commit-id", commit));
-            parts.extend(
-                subdirectory
-                    .as_deref()
-                    .map(|part| pair("subdirectory", part)),
-            );
-            let _infallible = writeln!(text, "vcs = {}", table(&parts));
+            parts.extend(part("subdirectory", subdirectory.as_ref()));
+            format!("vcs = {}\n", table(&parts))
         }
         Source::Release { .. } => {
-            return Err(Unwritable {
-                name: package.name.clone(),
-            });
+            let name = package.name.clone();
+            return Err(Unwritable { name });
         }
-    }
-    Ok(text)
+    })
 }
 
-/// A file as an inline table, on one line.
-fn file(file: &File, rest: &[(&str, Option<&str>)]) -> String {
-    let mut parts = Vec::new();
-    let is_archive = !rest.is_empty();
-    if !is_archive {
-        parts.push(pair("name", &file.name));
+fn files(wheels: &[File], sdist: Option<&File>) -> String {
+    let mut text = String::new();
+    let row = |file: &File| {
+        // An archive has no name of its own, in contrast to these.
+        let mut parts = vec![pair("name", &file.name)];
+        parts.extend(of_file(file));
+        table(&parts)
+    };
+    if let Some(sdist) = sdist {
+        let _infallible = writeln!(text, "sdist = {}", row(sdist));
     }
+    let mut rows: Vec<String> = wheels.iter().map(row).collect();
+    rows.sort();
+    if !rows.is_empty() {
+        text.push_str("wheels = [\n");
+        for row in rows {
+            let _infallible = writeln!(text, "    {row},");
+        }
+        text.push_str("]\n");
+    }
+    text
+}
+
+/// The keys that every file has.
+fn of_file(file: &File) -> Vec<String> {
+    let mut parts = Vec::new();
     let path = file.path.as_ref().map(|path| path.display().to_string());
-    parts.extend(file.url.as_deref().map(|url| pair("url", url)));
-    let path = file.written_path.clone().or(path);
-    parts.extend(path.map(|path| pair("path", &path)));
+    parts.extend(part("url", file.url.as_ref()));
+    parts.extend(part("path", file.written_path.as_ref().or(path.as_ref())));
     let time = file.upload_time.as_deref();
     parts.extend(time.map(|time| format!("upload-time = {time}")));
     parts.extend(file.size.map(|size| format!("size = {size}")));
-    let hashes: Vec<String> = file
-        .hashes
-        .named()
+    let hashes = file.hashes.named();
+    let hashes: Vec<String> = hashes
         .map(|(name, digits)| format!("{} = {}", quoted_key(name), quoted(digits)))
         .collect();
     parts.push(format!("hashes = {}", table(&hashes)));
-    for (name, value) in rest {
-        parts.extend(value.map(|value| pair(name, value)));
-    }
-    table(&parts)
+    parts
+}
+
+fn part(name: &str, value: Option<&String>) -> Option<String> {
+    value.map(|value| pair(name, value))
 }
 
 fn table(parts: &[String]) -> String {

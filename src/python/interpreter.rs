@@ -62,7 +62,7 @@ pub struct Platform {
     pub sys_platform: String,
     /// `sys.getfilesystemencoding()` under the locale of this process.
     pub filesystem_encoding: String,
-    /// `sys.implementation.version`, as markers spell it; for `CPython` the version of the language.
+    /// `sys.implementation.version`, as markers spell it; the version of the language in `CPython`.
     pub implementation_version: String,
     /// What the names of its extension modules end with: `.cpython-313-x86_64-linux-gnu.so`.
     pub extension_suffix: String,

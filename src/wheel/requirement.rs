@@ -6,9 +6,9 @@
 //! requirement. Does not promise extras: a requirement that holds for an extra only does not hold
 //! here, as for `pip check`, because no file says which extras were asked for.
 //!
-//! Versions are compared by `base/version`, which has been here for `requires-python`. The crate for
-//! PEP 508 is no longer maintained apart from uv's internal one, knows no markers of locks, and would
-//! bring a parser of URLs and regular expressions for this.
+//! Versions are compared by `base/version`, which has been here for `requires-python`. The crate
+//! for PEP 508 is no longer maintained apart from uv's internal one, knows no markers of locks, and
+//! would bring a parser of URLs and regular expressions for this.
 //!
 //! Read next: `marker.rs`; `installed.rs`, where the texts come from.
 
@@ -174,7 +174,7 @@ fn check_extras(extras: &str) -> Option<()> {
     clippy::disallowed_methods,
     reason = "the test asks a library that is written in Python"
 )]
-mod peers;
+pub(crate) mod peers;
 
 #[cfg(test)]
 mod tests {

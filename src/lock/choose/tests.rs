@@ -1,3 +1,5 @@
+//! The steps of the choice, each with what it lets pass and what it refuses.
+
 use std::path::Path;
 
 use super::*;
@@ -194,7 +196,9 @@ fn an_archive_that_is_a_wheel_has_a_direct_url() {
                 Some(Path::new("/p/w/demo-1.0-py3-none-any.whl"))
             );
         }
-        other => panic!("{other:?}"),
+        other @ (ChosenSource::Wheel { .. } | ChosenSource::Release { .. }) => {
+            panic!("{other:?}")
+        }
     }
     refused(
         "[[packages]]\nname='demo'\narchive={url='https://h/demo-1.0.tar.gz',HASHES}",

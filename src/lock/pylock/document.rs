@@ -4,13 +4,48 @@
 //! `../pylock.rs` does that. `tool` and `dependencies` are only known to exist.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use toml::value::Datetime;
 
 /// A table whose content has no effect.
-type Ignored = BTreeMap<String, IgnoredAny>;
+struct Ignored {
+    keys: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Keys)
+    }
+}
+
+/// Reads the keys of a table.
+struct Keys;
+
+impl<'de> Visitor<'de> for Keys {
+    type Value = Ignored;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ignored, A::Error> {
+        let mut keys = Vec::new();
+        while let Some((key, _)) = map.next_entry::<String, IgnoredAny>()? {
+            keys.push(key);
+        }
+        Ok(Ignored { keys })
+    }
+}
+
+/// The packages of any version of the format.
+#[derive(Deserialize)]
+struct Packages {
+    #[serde(default)]
+    packages: Vec<Ignored>,
+}
 
 /// The whole file.
 #[derive(Deserialize)]
@@ -128,18 +163,11 @@ pub(super) fn unknown_keys(text: &str) -> Vec<String> {
         "attestation-identities",
         "tool",
     ];
-    #[derive(Deserialize)]
-    struct Keys {
-        #[serde(default)]
-        packages: Vec<Ignored>,
-    }
-    let all: Ignored = toml::from_str(text).unwrap_or_default();
-    let mut found: Vec<String> = all
-        .into_keys()
-        .filter(|key| !top.contains(&key.as_str()))
-        .collect();
-    let packages = toml::from_str(text).map_or(Vec::new(), |keys: Keys| keys.packages);
-    let keys = packages.into_iter().flat_map(BTreeMap::into_keys);
+    let all = toml::from_str(text).map_or(Vec::new(), |all: Ignored| all.keys);
+    let unknown = all.into_iter().filter(|key| !top.contains(&key.as_str()));
+    let mut found: Vec<String> = unknown.collect();
+    let packages = toml::from_str(text).map_or(Vec::new(), |all: Packages| all.packages);
+    let keys = packages.into_iter().flat_map(|package| package.keys);
     let unknown = keys.filter(|key| !of_package.contains(&key.as_str()));
     found.extend(unknown.map(|key| format!("packages.{key}")));
     found.sort();

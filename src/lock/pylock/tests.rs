@@ -1,3 +1,5 @@
+//! What a `pylock.toml` may be, and what is refused, case by case.
+
 use std::path::Path;
 
 use super::*;
@@ -90,12 +92,12 @@ fn a_newer_minor_version_is_read_and_its_keys_are_named() {
 
 #[test]
 fn a_file_has_its_name_from_its_path_or_its_url() {
-    let name = |rest: &str| match package(&format!("version='1.0'\nwheels=[{{{rest},HASHES}}]"))
-        .unwrap()
-        .source
-    {
-        Source::Files { wheels, .. } => wheels[0].clone(),
-        other => panic!("{other:?}"),
+    let name = |rest: &str| {
+        let found = package(&format!("version='1.0'\nwheels=[{{{rest},HASHES}}]")).unwrap();
+        let Source::Files { wheels, .. } = found.source else {
+            panic!("{found:?}");
+        };
+        wheels[0].clone()
     };
     let file =
         name("url='https://h/x/demo-1.0%2Ba-py3-none-any.whl?x#y', name='demo-1-py3-none-any.whl'");

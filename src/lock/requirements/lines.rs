@@ -88,15 +88,13 @@ fn joined(text: &str) -> Vec<(usize, String)> {
         if is_comment {
             whole.push(' ');
         }
-        match line.strip_suffix('\\') {
-            Some(begun) if !is_comment => {
-                whole.push_str(begun);
-                open = Some((start, whole));
-            }
-            _ => {
-                whole.push_str(line);
-                found.push((start, whole));
-            }
+        if line.ends_with('\\') && !is_comment {
+            // pip removes those at the start too.
+            whole.push_str(line.trim_matches('\\'));
+            open = Some((start, whole));
+        } else {
+            whole.push_str(line);
+            found.push((start, whole));
         }
     }
     found.extend(open);
@@ -115,7 +113,7 @@ fn without_comment(line: &str) -> &str {
     line.trim()
 }
 
-/// Replaces `${NAME}` where the variable is set.
+/// Replaces `${NAME}` where the variable is set and not empty.
 fn expanded(line: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
     let mut found = String::new();
     let mut rest = line;
@@ -128,15 +126,13 @@ fn expanded(line: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
         let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         let is_named = !name.is_empty() && name.chars().all(is_name);
         let value = is_named.then(|| variable(name)).flatten();
-        let used = match value {
-            Some(value) => {
-                found.push_str(&value);
-                name.len() + 3
-            }
-            None => {
-                found.push_str("${");
-                2
-            }
+        let value = value.filter(|value| !value.is_empty());
+        let used = if let Some(value) = value {
+            found.push_str(&value);
+            name.len() + 3
+        } else {
+            found.push_str("${");
+            2
         };
         rest = after.get(used..).unwrap_or_default();
     }

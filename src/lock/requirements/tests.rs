@@ -1,3 +1,5 @@
+//! What a requirements file may be, and what is refused, case by case.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -50,17 +52,11 @@ fn a_pinned_line_is_a_release_with_all_of_its_hashes() {
     );
     assert_eq!(found.marker.unwrap().to_string(), "python_version >= '3.8'");
     assert_eq!(found.place, "line 1");
-    match found.source {
-        Source::Release { hashes } => {
-            let digits: Vec<_> = hashes
-                .checked()
-                .iter()
-                .map(|hash| hash.digits.as_str())
-                .collect();
-            assert_eq!(digits, [A, B]);
-        }
-        other => panic!("{other:?}"),
-    }
+    let Source::Release { hashes } = found.source else {
+        panic!("{:?}", found.source);
+    };
+    let digits = hashes.checked().iter().map(|hash| hash.digits.as_str());
+    assert_eq!(digits.collect::<Vec<_>>(), [A, B]);
     assert_eq!(one("a===1.0 HASH_A").version.as_deref(), Some("1.0"));
 }
 
@@ -73,10 +69,10 @@ fn a_line_may_be_a_file_by_url_or_path() {
             ("demo", Some("1.0")),
             "{text}"
         );
-        match found.source {
-            Source::Archive(archive) => archive.file,
-            other => panic!("{other:?}"),
-        }
+        let Source::Archive(archive) = found.source else {
+            panic!("{:?}", found.source);
+        };
+        archive.file
     };
     let url = "https://h/p/demo-1.0-py3-none-any.whl";
     assert_eq!(
@@ -183,7 +179,7 @@ fn files_are_read_relative_to_the_one_that_names_them() {
         .collect();
     doubling.extend([("main.txt", "-r 0.txt"), ("20.txt", "")]);
     let error = parse_all(&doubling).unwrap_err();
-    assert!(error.contains("more than 256 files"), "{error}");
+    assert!(error.contains("more than 256 of them"), "{error}");
     let error =
         parse_all(&[("main.txt", "-c c.txt"), ("c.txt", "a @ https://h/a.whl")]).unwrap_err();
     assert!(error.contains("limits a package to a URL"), "{error}");

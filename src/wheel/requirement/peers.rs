@@ -56,21 +56,21 @@ for line in sys.stdin:
 "#;
 
 /// Numbers that are the same in every run.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 % bound as u64).unwrap()
     }
 
-    fn one_in(&mut self, bound: usize) -> bool {
+    pub(crate) fn one_in(&mut self, bound: usize) -> bool {
         self.below(bound) == 0
     }
 
-    fn of<'a>(&mut self, texts: &[&'a str]) -> &'a str {
+    pub(crate) fn of<'a>(&mut self, texts: &[&'a str]) -> &'a str {
         texts[self.below(texts.len())]
     }
 
@@ -179,7 +179,7 @@ impl Chance {
         format!("{left}{space}{operator}{space}{right}")
     }
 
-    fn marker(&mut self, depth: usize) -> String {
+    pub(crate) fn marker(&mut self, depth: usize) -> String {
         let mut text = String::new();
         for at in 0..=self.below(3) {
             if at > 0 {
@@ -219,7 +219,7 @@ impl Chance {
     }
 
     /// The same text with one character more, less, or another one, now and then.
-    fn mutilated(&mut self, text: &str) -> String {
+    pub(crate) fn mutilated(&mut self, text: &str) -> String {
         if !self.one_in(6) {
             return text.to_owned();
         }

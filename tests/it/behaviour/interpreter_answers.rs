@@ -128,7 +128,7 @@ fn a_cache_that_is_damaged_foreign_or_unwritable_is_as_good_as_none() {
     assert_eq!(lab.starts(), 1);
     let half = &good[..good.len() / 2];
     let renamed = good.replace("/python\"", "/pythom\"");
-    let future = good.replacen("\"format\":3", "\"format\":4", 1);
+    let future = good.replacen("\"format\":4", "\"format\":5", 1);
     let digest = good.replace("\"executable_digest\":\"", "\"executable_digest\":\"z");
     let outside = good.replace("lib/site", "../site");
     let tag = good.replace("\"t-39\"", "\"t/39\"");

@@ -33,6 +33,8 @@ pub use requirements::{Files, read as read_requirements};
 pub use write::{Unwritable, write};
 
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 #[expect(
     clippy::disallowed_methods,
     reason = "the test asks a library that is written in Python"

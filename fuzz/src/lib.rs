@@ -14,12 +14,14 @@ mod publication;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name, which is that of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("journal_decode", engine::journal_decode),
     ("plan_apply", engine::plan_apply),
     ("plan_decode", engine::plan_decode),
+    ("pylock_read", product::pylock_read),
     ("pyvenv_cfg", product::pyvenv_cfg),
     ("recover", engine::recover),
     ("rel_path", engine::rel_path),
+    ("requirements_read", product::requirements_read),
     ("wheel_read", product::wheel_read),
 ];

@@ -31,6 +31,16 @@ fn every_wheel_of_the_corpus_is_refused_or_is_what_its_record_says() {
 }
 
 #[test]
+fn every_lock_of_the_corpus_is_refused_or_is_the_same_when_it_is_written() {
+    check("pylock_read", product::pylock_read);
+}
+
+#[test]
+fn every_requirements_file_of_the_corpus_is_refused_or_names_versions_and_hashes() {
+    check("requirements_read", product::requirements_read);
+}
+
+#[test]
 fn every_configuration_of_the_corpus_is_refused_or_read_as_python_reads_it() {
     check("pyvenv_cfg", product::pyvenv_cfg);
 }

@@ -20,7 +20,7 @@ mod fault;
 mod file_name;
 mod install;
 pub mod installed;
-mod launcher;
+pub(crate) mod launcher;
 pub(crate) mod marker;
 pub mod origin;
 pub(crate) mod record;

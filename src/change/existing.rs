@@ -37,6 +37,7 @@ pub use libs::Lib;
 pub(crate) use libs::Libs;
 pub use python_change::{EnvPython, PythonChange};
 pub(crate) use python_change::{planned_distributions, planned_libs};
+pub(crate) use python_names::bin_name;
 pub use python_names::{PythonFile, PythonNames};
 
 /// More than any real `pyvenv.cfg` has.

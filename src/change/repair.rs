@@ -40,7 +40,7 @@ use self::subject::Subject;
 pub use self::whole::{Found, Source, modules};
 use crate::build::checks::CheckFailed;
 use crate::build::hooks::{self, Context, Hooks};
-use crate::change::existing::Existing;
+use crate::change::existing::{Existing, Libs};
 use crate::change::installed_inputs;
 use crate::change::look_failed::LookFailed;
 use crate::change::merge::{MergeError, Merged, receipt_in, redate};
@@ -225,7 +225,8 @@ pub struct Symptoms {
 pub fn symptoms(fs: &dyn Fs, root: &Dir, path: &Path) -> Result<Symptoms, FsError> {
     let mut symptoms = Symptoms::default();
     if let Some(receipt) = receipt_in(fs, root) {
-        symptoms.departed = departures(fs, root, &receipt)?.distributions;
+        let libs = Libs::read(fs, root)?.libs;
+        symptoms.departed = departures(fs, root, (&receipt, &libs))?.distributions;
     }
     // What cannot be read is damaged, and the repair itself reports that.
     let Ok(existing) = Existing::read(fs, root, path) else {

@@ -204,8 +204,9 @@ fn compare(
     path: PathBuf,
     receipt: &Kept,
 ) -> Result<Verification, FsError> {
+    let seen = Libs::read(fs, root)?;
     let departures = match receipt {
-        Kept::Whole(receipt) => departures(fs, root, receipt)?,
+        Kept::Whole(receipt) => departures(fs, root, (receipt, &seen.libs))?,
         Kept::Damaged(_) | Kept::Absent => Departures::default(),
     };
     let mut managed = Managed::default();
@@ -227,7 +228,6 @@ fn compare(
         Kept::Absent => (1, check_config(fs, root)?.into_iter().collect()),
     };
     drift.sort();
-    let seen = Libs::read(fs, root)?;
     let (mut frame, unmet) = examine(fs, root, (&path, &seen))?;
     // What the receipt reports is not reported again.
     let is_new = |finding: &Finding| drift.iter().all(|other| other.path != finding.path);

@@ -9,6 +9,7 @@
 //! Read next: `script_text.rs`, the text of the script; `install.rs`, which places the program.
 
 use std::io::{Cursor, Write as _};
+use std::path::PathBuf;
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
@@ -19,6 +20,12 @@ use super::fault::WheelError;
 
 /// Where pip keeps its launchers.
 const DIRECTORY: &str = "pip/_vendor/distlib";
+/// More bytes than any launcher with its script has.
+pub(crate) const PROGRAM_BYTES_MAX: u64 = 8 << 20;
+/// The longest interpreter line.
+const LINE_BYTES_MAX: usize = 16 << 10;
+/// The last record of an archive, with the longest comment.
+const END_BYTES_MAX: usize = 22 + 0xffff;
 
 /// The two launchers for one architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +76,32 @@ pub(super) fn interpreter_line(python: &str) -> String {
     }
 }
 
+/// The interpreter that a launcher starts; `None` for any other program.
+pub(crate) fn interpreter(program: &[u8]) -> Option<PathBuf> {
+    let before = program.get(..start_of_archive(program)?)?;
+    let line = before.get(before.len().saturating_sub(LINE_BYTES_MAX)..)?;
+    let start = line.windows(2).rposition(|mark| mark == b"#!")? + 2;
+    let line = std::str::from_utf8(line.get(start..)?).ok()?;
+    let line = line.strip_suffix('\n')?.trim();
+    let path = match line.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"')?.0,
+        None => line.split([' ', '\t']).next()?,
+    };
+    (!path.is_empty()).then(|| PathBuf::from(path))
+}
+
+/// Where the archive at the end of a program begins, as its last record says.
+fn start_of_archive(program: &[u8]) -> Option<usize> {
+    let from = program.len().saturating_sub(END_BYTES_MAX);
+    let end = program.get(from..)?.windows(4);
+    let end = from + end.into_iter().rposition(|mark| mark == b"PK\x05\x06")?;
+    let number = |at: usize| {
+        let bytes = program.get(end + at..end + at + 4)?;
+        usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+    };
+    end.checked_sub(number(12)?.checked_add(number(16)?)?)
+}
+
 /// An archive that Python can run.
 fn archive(script: &[u8]) -> Vec<u8> {
     const HELD: &str = "memory takes a small archive";
@@ -105,6 +138,42 @@ mod tests {
             console,
             program(Window::Console, r"C:\E\Scripts\python.exe")
         );
+    }
+
+    #[test]
+    fn a_program_says_which_interpreter_it_starts() {
+        let check = |program: &[u8], expected: Option<&str>| {
+            let found = interpreter(program);
+            assert_eq!(found, expected.map(PathBuf::from), "{program:?}");
+        };
+        for python in [
+            r"C:\E\Scripts\python.exe",
+            r"C:\my E\python.exe",
+            "/e/python",
+        ] {
+            let program = launchers().program(Window::Console, python, b"print(1)\n");
+            check(&program, Some(python));
+            for len in 0..program.len() {
+                let _any_bytes = interpreter(&program[..len]);
+            }
+            // The longest comment still has the archive before it.
+            let commented = [&program, [b' '; 100].as_slice()].concat();
+            check(&commented, Some(python));
+        }
+        let end = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let with = |text: &[u8]| [text, end].concat();
+        check(&with(b"MZ#!/e/python -sE\r\n"), Some("/e/python"));
+        check(&with(b"MZ#!\"/a b/python\" -sE\n"), Some("/a b/python"));
+        check(&with(b"MZ#!/e/python"), None);
+        check(&with(b"MZ\n"), None);
+        check(&with(b"MZ#!\n"), None);
+        check(b"MZ#!/e/python\n", None);
+        check(b"", None);
+        // The record leads before the beginning.
+        let mut wrong = with(b"#!/e/python\n");
+        let at = wrong.len() - 6;
+        wrong[at] = 0xff;
+        check(&wrong, None);
     }
 
     /// As in Python's `zipimport`, the archive is found from its end.

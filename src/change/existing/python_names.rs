@@ -63,18 +63,15 @@ impl PythonNames {
     /// # Errors
     /// What the system reports, also if the directory is a symbolic link.
     pub fn read(fs: &dyn Fs, root: &Dir, env_dir: &Path) -> Result<Self, FsError> {
+        let found = bin_name(fs, root)?;
+        let bin_name = found.unwrap_or(BIN);
         let mut names = Self {
-            bin_name: BIN.to_owned(),
+            bin_name: bin_name.to_owned(),
             ..Self::default()
         };
-        let is_there = |name: &str| fs.meta(root, OsStr::new(name)).map(|meta| meta.is_some());
-        if !is_there(BIN)? {
-            if !is_there(WINDOWS_BIN)? {
-                return Ok(names);
-            }
-            WINDOWS_BIN.clone_into(&mut names.bin_name);
+        if found.is_none() {
+            return Ok(names);
         }
-        let bin_name = names.bin_name.as_str();
         let bin = Bin {
             fs,
             dir: fs.open_dir(root, OsStr::new(bin_name))?,
@@ -152,6 +149,17 @@ impl PythonNames {
         let bin = RelPath::new(&self.bin_name)?;
         pythons.chain(pips).map(|name| bin.join(name)).collect()
     }
+}
+
+/// The directory of executables of an environment: `bin`, or `Scripts` on Windows; `None` if there
+/// is neither.
+pub(crate) fn bin_name(fs: &dyn Fs, root: &Dir) -> Result<Option<&'static str>, FsError> {
+    for name in [BIN, WINDOWS_BIN] {
+        if fs.meta(root, OsStr::new(name))?.is_some() {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 /// The open directory of executables, and its path.

@@ -22,6 +22,7 @@ use super::frame::Nodes;
 use crate::build::hooks::Context;
 use crate::build::options::{GIT, Options};
 use crate::build::pyvenv_cfg::{self, CONFIG_NAME};
+use crate::change::existing::Libs;
 use crate::change::verify::departures;
 use crate::python::bytecode::path::is_bytecode;
 
@@ -43,7 +44,8 @@ impl Published {
     /// Compares an environment with its receipt.
     pub(super) fn read(fs: &dyn Fs, root: &Dir, mut receipt: Receipt) -> Result<Self, FsError> {
         // They belong to the distributions that are there instead.
-        let departures = departures(fs, root, &receipt)?;
+        let libs = Libs::read(fs, root)?.libs;
+        let departures = departures(fs, root, (&receipt, &libs))?;
         receipt
             .paths
             .retain(|path, _| !departures.paths.contains(path));

@@ -13,6 +13,7 @@ use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
 use rvenv_journal::raw::ENGINE_DIR;
 use rvenv_journal::{RelPath, drift};
 
+use crate::change::existing::Libs;
 use crate::change::merge::receipt_in;
 use crate::change::verify::departures;
 
@@ -25,7 +26,8 @@ pub(super) fn drift_in(fs: &dyn Fs, root: &Dir) -> Result<Vec<String>, FsError> 
     let Some(receipt) = receipt_in(fs, root) else {
         return Ok(Vec::new());
     };
-    let departed = departures(fs, root, &receipt)?.paths;
+    let libs = Libs::read(fs, root)?.libs;
+    let departed = departures(fs, root, (&receipt, &libs))?.paths;
     let found = drift(fs, root, &receipt)?.into_iter();
     let found = found.filter(|drift| !drift.is_of_bytecode());
     let paths = found.map(|drift| drift.path).filter(|path| {

@@ -22,8 +22,9 @@ use rvenv_journal::{Digest, Fs, Receipt, RelPath};
 
 use super::open_within::{Sight, Within, has_lib64, place};
 use crate::build::pyvenv_cfg::CONFIG_NAME;
+use crate::change::existing::{Lib, bin_name};
 use crate::python::bytecode::path::is_bytecode;
-use crate::wheel::distributions::{Distribution, distributions, named};
+use crate::wheel::distributions::{Distribution, named};
 use crate::wheel::record::rows;
 use crate::wheel::{is_reserved, normal_name};
 
@@ -31,6 +32,16 @@ use crate::wheel::{is_reserved, normal_name};
 pub(crate) const LIST_BYTES_MAX: u64 = 64 << 20;
 /// Scripts of distributions that have other names than the distribution.
 const OTHER_SCRIPTS: [(&str, &str); 1] = [("setuptools", "easy_install")];
+/// What every environment has at its top, besides its scripts.
+const TOPS: [&str; 7] = [
+    "lib",
+    "lib64",
+    "Lib",
+    "include",
+    "Include",
+    CONFIG_NAME,
+    ".gitignore",
+];
 
 /// A distribution that rvenv published and that is no longer installed as it was published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,13 +104,16 @@ pub(super) fn is_published(
 pub(crate) fn departures(
     fs: &dyn Fs,
     root: &Dir,
-    receipt: &Receipt,
+    (receipt, libs): (&Receipt, &[Lib]),
 ) -> Result<Departures, FsError> {
+    let bin = bin_name(fs, root)?;
     let mut search = Search {
         fs,
         receipt,
+        libs,
         within: Within::new(fs, root.clone()),
         lib64: has_lib64(fs, root),
+        bin: bin.and_then(|bin| RelPath::new(bin).ok()),
     };
     let mut gone = Vec::new();
     let mut stays = Vec::new();
@@ -137,21 +151,6 @@ pub(crate) fn departures(
     Ok(found)
 }
 
-/// The other installations of a published distribution in its directory.
-fn others(
-    fs: &dyn Fs,
-    within: &mut Within<'_>,
-    published: &Published,
-) -> Result<Vec<Distribution>, FsError> {
-    let Some(site_packages) = within.open(&published.site_packages)? else {
-        return Ok(Vec::new());
-    };
-    let own = &published.distribution;
-    let mut found = distributions(fs, &site_packages)?;
-    found.retain(|other| other.name == own.name && other.dir != own.dir);
-    Ok(found)
-}
-
 enum Fate {
     Stays,
     Replaced(Distribution),
@@ -161,8 +160,12 @@ enum Fate {
 struct Search<'a> {
     fs: &'a dyn Fs,
     receipt: &'a Receipt,
+    /// The directories of packages.
+    libs: &'a [Lib],
     within: Within<'a>,
     lib64: bool,
+    /// The directory of scripts, if there is one.
+    bin: Option<RelPath>,
 }
 
 impl Search<'_> {
@@ -183,14 +186,17 @@ impl Search<'_> {
         if !matches!(self.within.look(&info)?, Sight::Absent) {
             return Ok(Fate::Stays);
         }
-        let mut others = others(self.fs, &mut self.within, published)?;
-        if !others.is_empty() {
-            return Ok(Fate::Replaced(others.swap_remove(0)));
-        }
         // No installer removes the directories of the environment itself.
-        let is_whole = self.within.open(&published.site_packages)?.is_some()
-            && self.within.open("bin")?.is_some();
-        Ok(if is_whole {
+        let mut libs = self.libs.iter();
+        let Some(lib) = libs.find(|lib| lib.path.as_str() == published.site_packages) else {
+            return Ok(Fate::Stays);
+        };
+        let own = &published.distribution;
+        let mut all = lib.distributions.iter();
+        if let Some(other) = all.find(|other| other.name == own.name && other.dir != own.dir) {
+            return Ok(Fate::Replaced(other.clone()));
+        }
+        Ok(if self.bin.is_some() {
             Fate::Uninstalled
         } else {
             Fate::Stays
@@ -262,9 +268,11 @@ impl Search<'_> {
                 }
                 None if kept.contains(text) => false,
                 None => {
+                    let bin = self.bin.as_ref();
+                    let is_own_script = || bin.is_some_and(|bin| is_script(own, (path, bin)));
                     listed.contains(text)
-                        || matches!(node, PublishedPath::File { .. }) && is_script(own, text)
-                        || self.went_along(text, &published.site_packages)?
+                        || matches!(node, PublishedPath::File { .. }) && is_own_script()
+                        || self.went_along(path, &published.site_packages)?
                 }
             };
             if is_own {
@@ -276,16 +284,14 @@ impl Search<'_> {
 
     /// Whether a path outside of the directory of packages is gone, and is none of those that every
     /// environment has: then it went with the distribution that it came with.
-    fn went_along(&mut self, path: &str, site_packages: &str) -> Result<bool, FsError> {
-        let tops = ["bin", "lib", "lib64", "include", CONFIG_NAME, ".gitignore"];
-        let bin = RelPath::new("bin");
-        let is_reserved =
-            RelPath::new(path).is_ok_and(|path| bin.is_ok_and(|bin| is_reserved(&path, &bin)));
-        let is_frame = tops.contains(&path)
-            || site_packages.starts_with(path)
-            || path.starts_with("include/python")
-            || is_reserved;
-        Ok(!is_frame && matches!(self.within.look(path)?, Sight::Absent))
+    fn went_along(&mut self, path: &RelPath, site_packages: &str) -> Result<bool, FsError> {
+        let text = path.as_str();
+        let is_script_of_frame = |bin: &RelPath| path == bin || is_reserved(path, bin);
+        let is_frame = TOPS.contains(&text)
+            || site_packages.starts_with(text)
+            || text.starts_with("include/python")
+            || self.bin.as_ref().is_none_or(is_script_of_frame);
+        Ok(!is_frame && matches!(self.within.look(text)?, Sight::Absent))
     }
 
     /// Whether a file other than bytecode exists among some paths.
@@ -302,11 +308,14 @@ impl Search<'_> {
     }
 }
 
-/// Whether a file has the name of a script of a distribution: `pip`, `pip3`, `pip3.11`, `pip-3.11`.
-fn is_script(own: &Distribution, path: &str) -> bool {
-    let Some(name) = path.strip_prefix("bin/") else {
+/// Whether a file has the name of a script of a distribution: `pip`, `pip3`, `pip3.11`, `pip-3.11`,
+/// with `.exe` on Windows.
+fn is_script(own: &Distribution, (path, bin): (&RelPath, &RelPath)) -> bool {
+    if path.parent().as_ref() != Some(bin) {
         return false;
-    };
+    }
+    let name = path.name();
+    let name = name.strip_suffix(".exe").unwrap_or(name);
     let other = OTHER_SCRIPTS.iter().find(|(of, _)| *of == own.name);
     let mut stems = std::iter::once(own.name.as_str()).chain(other.map(|(_, stem)| *stem));
     stems.any(|stem| {
@@ -316,22 +325,107 @@ fn is_script(own: &Distribution, path: &str) -> bool {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test lays out an environment by hand"
+)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use rvenv_journal::fs::real::RealFs;
+
     use super::*;
+    use crate::change::existing::Libs;
+
+    /// A tree with the layout of Windows, as pip and a data file of it were published there.
+    const OF_WINDOWS: [&str; 8] = [
+        "Lib/site-packages/pip-24.0.dist-info/RECORD",
+        "Lib/site-packages/pip/__init__.py",
+        "Lib/site-packages/six.py",
+        "Scripts/pip3.12.exe",
+        "Scripts/python.exe",
+        "Include/x.h",
+        "man/pip.1",
+        "pyvenv.cfg",
+    ];
+
+    #[test]
+    fn what_was_uninstalled_is_known_in_the_layout_of_windows() {
+        let place = tempfile::tempdir().unwrap();
+        let mut paths = BTreeMap::new();
+        for path in OF_WINDOWS {
+            let at = place.path().join(path);
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            fs::write(at, "").unwrap();
+            let mut path = RelPath::new(path).unwrap();
+            let file = PublishedPath::File {
+                mode: 0o644,
+                digest: Digest::of(b""),
+                len: 0,
+            };
+            paths.insert(path.clone(), file);
+            while let Some(above) = path.parent() {
+                paths.insert(above.clone(), PublishedPath::Dir { mode: 0o755 });
+                path = above;
+            }
+        }
+        let receipt = Receipt {
+            plan: Digest::of(b""),
+            root_mode: 0o755,
+            is_shared: false,
+            paths,
+        };
+        let disk = RealFs::new();
+        let root = disk.open_path(place.path()).unwrap();
+        let found = || {
+            let libs = Libs::read(&disk, &root).unwrap().libs;
+            departures(&disk, &root, (&receipt, &libs)).unwrap()
+        };
+        assert!(found().paths.is_empty());
+        for path in [
+            "Lib/site-packages/pip-24.0.dist-info",
+            "Lib/site-packages/pip",
+            "man",
+        ] {
+            fs::remove_dir_all(place.path().join(path)).unwrap();
+        }
+        // Its script is of its own name, and still there.
+        assert!(found().paths.is_empty());
+        fs::remove_file(place.path().join("Scripts/pip3.12.exe")).unwrap();
+        let found = found();
+        assert_eq!(found.distributions.len(), 1);
+        let paths: Vec<&str> = found.paths.iter().map(RelPath::as_str).collect();
+        let own = [
+            "Lib/site-packages/pip",
+            "Lib/site-packages/pip/__init__.py",
+            "Lib/site-packages/pip-24.0.dist-info",
+            "Lib/site-packages/pip-24.0.dist-info/RECORD",
+            "Scripts/pip3.12.exe",
+            "man",
+            "man/pip.1",
+        ];
+        assert_eq!(paths, own);
+    }
 
     #[test]
     fn a_script_is_known_by_the_name_of_its_distribution() {
         let of = |entry: &str| named(OsStr::new(entry)).unwrap();
-        let pip = of("pip-24.0.dist-info");
+        let is = |own: &str, path: &str, bin: &str| {
+            let (path, bin) = (RelPath::new(path).unwrap(), RelPath::new(bin).unwrap());
+            is_script(&of(own), (&path, &bin))
+        };
+        let pip = "pip-24.0.dist-info";
         for name in ["bin/pip", "bin/pip3", "bin/pip3.11", "bin/pip-3.11"] {
-            assert!(is_script(&pip, name), "{name}");
+            assert!(is(pip, name, "bin"), "{name}");
         }
         for name in ["bin/pipx", "bin/activate", "share/pip", "pip"] {
-            assert!(!is_script(&pip, name), "{name}");
+            assert!(!is(pip, name, "bin"), "{name}");
         }
-        assert!(is_script(
-            &of("setuptools-65.5.0.dist-info"),
-            "bin/easy_install-3.11"
-        ));
+        for name in ["Scripts/pip.exe", "Scripts/pip3.exe", "Scripts/pip3.11.exe"] {
+            assert!(is(pip, name, "Scripts"), "{name}");
+        }
+        let setuptools = "setuptools-65.5.0.dist-info";
+        assert!(is(setuptools, "bin/easy_install-3.11", "bin"));
     }
 }

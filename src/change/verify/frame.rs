@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::Fs;
@@ -23,6 +24,7 @@ use rvenv_journal::fs::{Dir, FsError, Kind};
 use super::finding::{Change, Finding};
 use crate::change::existing::{Existing, Lib, PythonFile};
 use crate::wheel::distributions::Distribution;
+use crate::wheel::launcher::{self, PROGRAM_BYTES_MAX};
 use crate::wheel::shebang::{self, HEAD_BYTES_MAX};
 
 /// The maximum length of an activation script.
@@ -66,7 +68,12 @@ pub(crate) fn examine(
     let env = NamedDir::of(&existing.path);
     let stated = stated_place(fs, &bin).or_else(|| existing.frame.config.made_for.clone());
     frame.moved_from = stated.filter(|stated| !env.is(stated));
-    check_scripts(fs, &bin, &env, &mut frame)?;
+    let scripts = Scripts {
+        fs,
+        bin: &bin,
+        bin_name: &existing.frame.python.bin_name,
+    };
+    scripts.check(&env, &mut frame)?;
     Ok(frame)
 }
 
@@ -224,65 +231,75 @@ fn stated_place(fs: &dyn Fs, bin: &Dir) -> Option<PathBuf> {
     paths.into_iter().find(|path| path.is_absolute())
 }
 
-/// Compares the first lines of the scripts with the interpreters that exist.
-fn check_scripts(
-    fs: &dyn Fs,
-    bin: &Dir,
-    env: &NamedDir,
-    frame: &mut FrameChecked,
-) -> Result<(), FsError> {
-    let own_bin = NamedDir::of(&env.path.join("bin"));
-    // Hundreds of scripts start few interpreters.
-    let mut pythons: BTreeMap<PathBuf, (bool, bool)> = BTreeMap::new();
-    for name in fs.list(bin)? {
-        let Some(shown) = name.to_str() else { continue };
-        let meta = fs.meta(bin, &name)?;
-        if meta.is_none_or(|meta| meta.kind != Kind::File) {
-            continue;
-        }
-        let Some(python) = python_of(fs, bin, &name) else {
-            continue;
-        };
-        let Some(dir) = python.parent() else { continue };
-        let (is_alive, is_own) = *pythons
-            .entry(python.clone())
-            .or_insert_with(|| (is_executable(&python), own_bin.is(dir)));
-        if is_own {
-            // Without a base no script starts, and that is reported once.
-            if !is_alive && frame.base_lost.is_none() {
-                frame.drift.push(dead(shown, &python));
+/// The directory of the scripts, open.
+struct Scripts<'a> {
+    fs: &'a dyn Fs,
+    bin: &'a Dir,
+    bin_name: &'a str,
+}
+
+impl Scripts<'_> {
+    /// Compares the first lines of the scripts with the interpreters that exist.
+    fn check(&self, env: &NamedDir, frame: &mut FrameChecked) -> Result<(), FsError> {
+        let own_bin = NamedDir::of(&env.path.join(self.bin_name));
+        // Hundreds of scripts start few interpreters.
+        let mut pythons: BTreeMap<PathBuf, (bool, bool)> = BTreeMap::new();
+        for name in self.fs.list(self.bin)? {
+            let Some(shown) = name.to_str() else { continue };
+            let meta = self.fs.meta(self.bin, &name)?;
+            if meta.is_none_or(|meta| meta.kind != Kind::File) {
+                continue;
             }
-            continue;
+            let Some(python) = self.python_of(&name) else {
+                continue;
+            };
+            let Some(dir) = python.parent() else { continue };
+            let (is_alive, is_own) = *pythons
+                .entry(python.clone())
+                .or_insert_with(|| (is_executable(&python), own_bin.is(dir)));
+            if is_own {
+                // Without a base no script starts, and that is reported once.
+                if !is_alive && frame.base_lost.is_none() {
+                    frame.drift.push(self.dead(shown, &python));
+                }
+                continue;
+            }
+            let env = dir.parent().unwrap_or(dir);
+            let is_system = SYSTEM_BINS.iter().any(|system| dir == Path::new(system));
+            let is_of_env = dir.ends_with(self.bin_name) && !is_system;
+            if frame.moved_from.as_deref() == Some(env) {
+                frame.moved_scripts.push(shown.to_owned());
+            } else if !is_alive && is_of_env && frame.moved_from.is_none() {
+                frame.moved_from = Some(env.to_owned());
+                frame.moved_scripts.push(shown.to_owned());
+            } else if !is_alive {
+                frame.drift.push(self.dead(shown, &python));
+            }
         }
-        let env = dir.parent().unwrap_or(dir);
-        let is_system = SYSTEM_BINS.iter().any(|system| dir == Path::new(system));
-        if frame.moved_from.as_deref() == Some(env) {
-            frame.moved_scripts.push(shown.to_owned());
-        } else if !is_alive && dir.ends_with("bin") && !is_system && frame.moved_from.is_none() {
-            frame.moved_from = Some(env.to_owned());
-            frame.moved_scripts.push(shown.to_owned());
-        } else if !is_alive {
-            frame.drift.push(dead(shown, &python));
-        }
+        Ok(())
     }
-    Ok(())
-}
 
-fn dead(name: &str, python: &Path) -> Finding {
-    let detail = format!("starts `{}`, which does not exist", python.display());
-    Finding::new(&format!("bin/{name}"), Change::Interpreter, detail)
-}
+    fn dead(&self, name: &str, python: &Path) -> Finding {
+        let detail = format!("starts `{}`, which does not exist", python.display());
+        let path = format!("{}/{name}", self.bin_name);
+        Finding::new(&path, Change::Interpreter, detail)
+    }
 
-/// The Python that a script starts; `None` for other programs.
-fn python_of(fs: &dyn Fs, bin: &Dir, name: &OsStr) -> Option<PathBuf> {
-    use std::io::Read as _;
-    let file = fs.open_file(bin, name, u64::MAX).ok()?;
-    let mut head = Vec::new();
-    file.take(HEAD_BYTES_MAX).read_to_end(&mut head).ok()?;
-    let python = shebang::interpreter(&head)?;
-    let is_python = python.file_name()?.to_str().is_some_and(|name| {
-        let mut stems = ["python", "pypy", "graalpy"].into_iter();
-        stems.any(|stem| name.starts_with(stem))
-    });
-    (is_python && python.is_absolute()).then_some(python)
+    /// The Python that a script starts; `None` for other programs.
+    fn python_of(&self, name: &OsStr) -> Option<PathBuf> {
+        let python = if Path::new(name).extension() == Some(OsStr::new("exe")) {
+            let program = self.fs.read_file(self.bin, name, PROGRAM_BYTES_MAX);
+            launcher::interpreter(&program.ok()?)?
+        } else {
+            let file = self.fs.open_file(self.bin, name, u64::MAX).ok()?;
+            let mut head = Vec::new();
+            file.take(HEAD_BYTES_MAX).read_to_end(&mut head).ok()?;
+            shebang::interpreter(&head)?
+        };
+        let is_python = python.file_name()?.to_str().is_some_and(|name| {
+            let mut stems = ["python", "pypy", "graalpy"].into_iter();
+            stems.any(|stem| name.starts_with(stem))
+        });
+        (is_python && python.is_absolute()).then_some(python)
+    }
 }

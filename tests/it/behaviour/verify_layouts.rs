@@ -82,4 +82,27 @@ fn an_environment_with_the_layout_of_windows_is_compared_with_its_lists() {
     assert_eq!(unmet(&said), ["demo: absent: none"]);
     fs::write(&list, rows).unwrap();
     assert_eq!(state(&verified(&scratch, "E")), "clean", "{said}");
+    // A launcher: a program, the line of the interpreter, and an empty archive.
+    let launcher = |python: &std::path::Path| {
+        let mut program = format!("MZ#!{}\r\nPK\x05\x06", python.display()).into_bytes();
+        program.extend([0; 18]);
+        fs::write(env.join("Scripts/demo.exe"), program).unwrap();
+    };
+    fs::set_permissions(
+        env.join("Scripts/python.exe"),
+        fs::Permissions::from_mode(0o755),
+    )
+    .unwrap();
+    launcher(&env.join("Scripts/python.exe"));
+    assert_eq!(state(&verified(&scratch, "E")), "clean", "{said}");
+    launcher(&env.join("Scripts/python3.12.exe"));
+    let said = scratch.rvenv(&["verify", "E"]).stdout;
+    let gone = env.join("Scripts/python3.12.exe");
+    let expected = format!(
+        "`Scripts/demo.exe` starts `{}`, which does not exist",
+        gone.display()
+    );
+    assert!(said.contains(&expected), "{said}");
+    launcher(&scratch.path("old/Scripts/python.exe"));
+    assert_eq!(state(&verified(&scratch, "E")), "moved", "{said}");
 }

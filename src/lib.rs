@@ -57,6 +57,7 @@
 mod base;
 mod build;
 mod change;
+pub mod fetch;
 mod front;
 pub mod lock;
 pub mod python;

@@ -64,6 +64,18 @@ impl Catalogue {
         self.open_with(path, || Wheel::open(path))
     }
 
+    /// The digest of the wheel at a path, if this or an earlier process read it.
+    #[must_use]
+    pub fn known_digest(&self, path: &Path) -> Option<Digest> {
+        if let Some(known) = self.known().get(path) {
+            return Some(known.digest());
+        }
+        let wheel = Arc::new(self.recall(path)?);
+        let digest = wheel.digest();
+        self.known().insert(path.to_owned(), wheel);
+        Some(digest)
+    }
+
     fn open_with(
         &self,
         path: &Path,

@@ -14,7 +14,7 @@ use helpers::places;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use helpers::{actions, calls};
 #[cfg(unix)]
-use helpers::{machine, mounts, packages, refused, sandbox, strace, switched, trees};
+use helpers::{machine, mounts, packages, refused, sandbox, server, strace, switched, trees};
 
 mod activate_cmd;
 mod attacks;
@@ -25,6 +25,7 @@ mod concurrency;
 mod corpus;
 mod cpython;
 mod faults;
+mod fetching;
 mod histories;
 mod kill;
 mod kill_moments;

@@ -43,6 +43,7 @@ const PUBLISHERS: &[&str] = &[
     "distributions",
     "installed",
     "change",
+    "shelf",
     "front",
     "bin",
 ];

@@ -24,6 +24,7 @@ pub(crate) mod packages;
 pub(crate) mod places;
 pub(crate) mod refused;
 pub(crate) mod sandbox;
+pub(crate) mod server;
 pub(crate) mod strace;
 pub(crate) mod switched;
 pub(crate) mod trees;

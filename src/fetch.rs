@@ -1,0 +1,38 @@
+//! Fetching: the bytes of wheels by their digests, from the cache, this machine or a server.
+//!
+//! Promises that whoever gets a file gets the bytes with the digest that was asked for, that no
+//! message or value that is shown has a password in it, and that only hosts that the caller named
+//! are asked. Writes only to the cache. Does not choose wheels; a lock or its caller does.
+//!
+//! Read next: `fetch/fetcher.rs`, which asks the places in order; `fetch/settings.rs`, where they
+//! come from.
+
+pub mod address;
+mod asked;
+mod client;
+mod credentials;
+mod download;
+mod failure;
+mod fetcher;
+mod hosts;
+mod html_links;
+pub mod index_page;
+mod pace;
+mod pip_config;
+mod place;
+mod places;
+mod settings;
+mod shelf;
+
+pub use address::{Address, AddressError};
+pub use asked::{Algorithm, Asked, AskedError, Hashes};
+pub use credentials::KeyringProvider;
+pub use download::Fetched;
+pub use failure::FetchFailed;
+pub use fetcher::{FetchControl, Fetcher, Progress};
+pub use hosts::{HostRefused, Hosts};
+pub use index_page::{IndexFile, PageError, PageKind};
+pub use place::{Body, Found, Place, PlaceError, Resume};
+pub use places::{Directory, LocalFile, Remote, SimpleIndex};
+pub use settings::{FetchOptions, Links, Settings, SettingsError};
+pub use shelf::{FETCHED, ShelfError};

@@ -25,7 +25,7 @@ mod settings;
 mod shelf;
 
 pub use address::{Address, AddressError};
-pub use asked::{Algorithm, Asked, AskedError, Hashes};
+pub use asked::{Asked, AskedError, Hashes};
 pub use credentials::KeyringProvider;
 pub use download::Fetched;
 pub use failure::FetchFailed;

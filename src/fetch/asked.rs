@@ -13,40 +13,8 @@ use rvenv_journal::Digest;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use thiserror::Error;
 
-use super::address::{Address, is_file_name};
-
-/// A hash function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Algorithm {
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
-
-impl Algorithm {
-    const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
-
-    /// Its name in locks and indexes.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha256",
-            Self::Sha384 => "sha384",
-            Self::Sha512 => "sha512",
-        }
-    }
-
-    fn hex_len(self) -> usize {
-        match self {
-            Self::Sha256 => 64,
-            Self::Sha384 => 96,
-            Self::Sha512 => 128,
-        }
-    }
-}
+use super::address::{Address, AddressError, is_file_name};
+use crate::lock::{self, Algorithm, File, Hash};
 
 /// The digests that bytes may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,15 +27,18 @@ impl Hashes {
     pub fn of<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut hashes = Self::default();
         for (name, hex) in pairs {
-            let mut all = Algorithm::ALL.into_iter();
-            let algorithm = all.find(|one| one.name() == name.to_ascii_lowercase());
-            let Some(algorithm) = algorithm else { continue };
-            let hex = hex.trim().to_ascii_lowercase();
-            if hex.len() == algorithm.hex_len() && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-                hashes.0.entry(algorithm).or_default().insert(hex);
+            if let Ok(Some(hash)) = Hash::parse(name, hex.trim()) {
+                hashes.insert(hash);
             }
         }
         hashes
+    }
+
+    fn insert(&mut self, hash: Hash) {
+        self.0
+            .entry(hash.algorithm)
+            .or_default()
+            .insert(hash.digits);
     }
 
     /// Whether there is none.
@@ -131,6 +102,18 @@ impl Hashes {
     }
 }
 
+impl From<&lock::Hashes> for Hashes {
+    fn from(locked: &lock::Hashes) -> Self {
+        let mut hashes = Self::default();
+        locked
+            .checked()
+            .iter()
+            .cloned()
+            .for_each(|hash| hashes.insert(hash));
+        hashes
+    }
+}
+
 /// A file that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -158,6 +141,9 @@ pub enum AskedError {
     /// The name is no file's.
     #[error("`{}` is not the name of a file", .0.escape_debug())]
     Name(String),
+    /// The URL of a lock is malformed.
+    #[error("cannot use the URL of `{0}`")]
+    Url(String, #[source] AddressError),
     /// No digest of SHA-2.
     #[error("`{0}` has no sha256, sha384 or sha512 digest")]
     Hashes(String),
@@ -183,6 +169,20 @@ impl Asked {
             url: None,
             path: None,
         })
+    }
+
+    /// A file of a lock.
+    ///
+    /// # Errors
+    /// See [`AskedError`].
+    pub fn of_lock(file: &File) -> Result<Self, AskedError> {
+        let mut asked = Self::new(&file.name, Hashes::from(&file.hashes))?.matching_every();
+        if let Some(url) = &file.url {
+            let malformed = |why| AskedError::Url(file.name.clone(), why);
+            asked = asked.at_url(Address::parse(url).map_err(malformed)?);
+        }
+        asked.path.clone_from(&file.path);
+        Ok(asked.sized(file.size))
     }
 
     /// The same file, whose bytes must have a digest of each algorithm, as a `pylock.toml` demands;
@@ -393,6 +393,30 @@ mod tests {
         assert!(!every.is_sha256(Digest::of(b"1")));
         let common = Hashes::of(pairs).common(&Hashes::of([("sha256", one.as_str())]));
         assert_eq!(common.key(), one);
+    }
+
+    #[test]
+    fn a_file_of_a_lock_must_have_every_digest_of_it() {
+        let mut hashes = lock::Hashes::default();
+        let (right, wrong) = (Digest::of(b"x").to_string(), "0".repeat(128));
+        hashes.add("sha256", &right).unwrap();
+        hashes.add("sha512", &wrong).unwrap();
+        let file = |url: &str| File {
+            name: "a".to_owned(),
+            url: Some(url.to_owned()),
+            path: None,
+            written_path: None,
+            size: Some(1),
+            upload_time: None,
+            hashes: hashes.clone(),
+        };
+        let asked = Asked::of_lock(&file("https://h/a")).unwrap();
+        let mut state = Hasher::for_(asked.hashes());
+        state.update(b"x");
+        assert!(!asked.is(&state.finish()));
+        assert_eq!(asked.url().unwrap().host(), "h");
+        let refused = Asked::of_lock(&file("gopher://u:secret@h/")).unwrap_err();
+        assert!(!format!("{refused:?}").contains("secret"));
     }
 
     #[test]

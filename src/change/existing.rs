@@ -34,7 +34,7 @@ mod python_names;
 pub use base_interpreter::BaseError;
 pub use config_reader::Config;
 pub use libs::Lib;
-pub(crate) use libs::Libs;
+pub(crate) use libs::{LIBRARIES, Libs, WINDOWS_LIBRARY};
 pub use python_change::{EnvPython, PythonChange};
 pub(crate) use python_change::{planned_distributions, planned_libs};
 pub(crate) use python_names::bin_name;
@@ -43,7 +43,7 @@ pub use python_names::{PythonFile, PythonNames};
 /// More than any real `pyvenv.cfg` has.
 const CONFIG_BYTES_MAX: u64 = 1 << 16;
 /// The directory of packages.
-const SITE_PACKAGES: &str = "site-packages";
+pub(crate) const SITE_PACKAGES: &str = "site-packages";
 
 /// The current state of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]

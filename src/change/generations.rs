@@ -14,20 +14,18 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::ErrorKind;
 
-use rvenv_journal::fs::{Dir, Fs, FsError, NameInDir};
+use rvenv_journal::fs::{FsError, NameInDir};
 use rvenv_journal::raw::Generation;
 use rvenv_journal::{RelPath, Target};
 
 use crate::build::pyvenv_cfg::CONFIG_NAME;
-use crate::change::existing::{Config, Flavour};
+use crate::change::existing::{
+    Config, Flavour, LIBRARIES, Lib, Libs, SITE_PACKAGES, WINDOWS_LIBRARY,
+};
 use crate::wheel::distributions::{Distribution, named};
 
 /// More than any real `pyvenv.cfg` has.
 const CONFIG_BYTES_MAX: u64 = 1 << 16;
-/// The directories that contain the libraries of each version.
-const LIBRARIES: [&str; 2] = ["lib", "lib64"];
-/// The directory of packages.
-const SITE_PACKAGES: &str = "site-packages";
 
 /// A distribution and the directory of packages that has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,10 +87,25 @@ impl Contents {
             opened => opened?,
         };
         let config = fs.read_file(&root, OsStr::new(CONFIG_NAME), CONFIG_BYTES_MAX);
-        Ok(Self {
-            python: config.ok().and_then(|bytes| version(&bytes)),
-            distributions: distributions(&mut |path, wanted| list(fs, &root, path, wanted))?,
-        })
+        let python = config.ok().and_then(|bytes| version(&bytes));
+        Ok(Self::of_libs(python, &Libs::read(fs, &root)?.libs))
+    }
+
+    /// What an environment with this version of Python has in its directories of packages.
+    #[must_use]
+    pub fn of_libs(python: Option<String>, libs: &[Lib]) -> Self {
+        let placed = |lib: &Lib| {
+            let site_packages = lib.path.clone();
+            let all = lib.distributions.clone().into_iter();
+            all.map(move |distribution| Placed {
+                site_packages: site_packages.clone(),
+                distribution,
+            })
+        };
+        Self {
+            python,
+            distributions: libs.iter().flat_map(placed).collect(),
+        }
     }
 
     /// What the environment had when a generation was replaced.
@@ -161,49 +174,35 @@ type Wanted<'a> = dyn Fn(&OsStr) -> bool + 'a;
 type List<'a> =
     dyn FnMut(&RelPath, &Wanted<'_>) -> Result<Option<BTreeSet<OsString>>, FsError> + 'a;
 
+/// The distributions by the names of their entries alone.
 fn distributions(list: &mut List<'_>) -> Result<BTreeSet<Placed>, FsError> {
-    let mut sites: Vec<RelPath> = RelPath::new(SITE_PACKAGES).into_iter().collect();
-    for library in LIBRARIES {
-        let Ok(library) = RelPath::new(library) else {
-            continue;
-        };
-        let is_version = |name: &OsStr| name.to_str().and_then(Flavour::parse).is_some();
-        let versions = list(&library, &is_version)?.unwrap_or_default();
-        let versions = versions.iter().filter_map(|name| name.to_str());
-        let paths = versions.filter_map(|name| library.join(name).ok());
-        sites.extend(paths.filter_map(|path| path.join(SITE_PACKAGES).ok()));
-    }
     let mut found = BTreeSet::new();
-    for site_packages in sites {
+    for site_packages in sites(list)? {
         let names = list(&site_packages, &|name| named(name).is_some())?;
         let names = names.unwrap_or_default();
-        found.extend(
-            names
-                .iter()
-                .filter_map(|name| named(name))
-                .map(|distribution| Placed {
-                    site_packages: site_packages.clone(),
-                    distribution,
-                }),
-        );
+        let distributions = names.iter().filter_map(|name| named(name));
+        found.extend(distributions.map(|distribution| Placed {
+            site_packages: site_packages.clone(),
+            distribution,
+        }));
     }
     Ok(found)
 }
 
-fn list(
-    fs: &dyn Fs,
-    root: &Dir,
-    path: &RelPath,
-    wanted: &dyn Fn(&OsStr) -> bool,
-) -> Result<Option<BTreeSet<OsString>>, FsError> {
-    let mut dir = root.clone();
-    for component in path.components() {
-        dir = match fs.open_dir(&dir, OsStr::new(component)) {
-            Err(error) if is_absent(&error) => return Ok(None),
-            opened => opened?,
+/// Where directories of packages may be.
+fn sites(list: &mut List<'_>) -> Result<Vec<RelPath>, FsError> {
+    let mut above = vec![String::new(), format!("{WINDOWS_LIBRARY}/")];
+    for library in LIBRARIES {
+        let Ok(path) = RelPath::new(library) else {
+            continue;
         };
+        let is_version = |name: &OsStr| name.to_str().and_then(Flavour::parse).is_some();
+        let versions = list(&path, &is_version)?.unwrap_or_default();
+        let versions = versions.iter().filter_map(|name| name.to_str());
+        above.extend(versions.map(|name| format!("{library}/{name}/")));
     }
-    Ok(Some(fs.list_wanted(&dir, wanted)?.into_iter().collect()))
+    let sites = above.iter().map(|above| format!("{above}{SITE_PACKAGES}"));
+    Ok(sites.filter_map(|site| RelPath::new(&site).ok()).collect())
 }
 
 fn is_absent(error: &FsError) -> bool {

@@ -41,7 +41,7 @@ use self::distribution_record::Site;
 pub use self::finding::{Change, Finding};
 pub use self::frame::FrameChecked;
 pub(crate) use self::frame::examine as examine_frame;
-pub use self::glance::{Glance, glance, installed};
+pub use self::glance::{Glance, glance};
 pub(crate) use self::open_within::{Sight, Within, has_lib64, place};
 use self::receipt_paths::{Kept, Managed, check_config, check_receipt};
 use self::unlisted_paths::Known;

@@ -2,16 +2,14 @@
 //! what it requires.
 //!
 //! Promises to read only small files, each of bounded length, to follow no link, and that a file
-//! which is absent, damaged or something else says nothing. The rows of `RECORD` are not read: its
-//! length, time and identity tell whether it is still the same.
+//! which is absent, damaged or something else says nothing. `RECORD` is not read.
 //!
 //! Read next: `distributions.rs`, which distributions there are.
 
 use std::ffi::OsStr;
 
 use rvenv_journal::Fs;
-use rvenv_journal::fs::{Dir, Kind, Time};
-use rvenv_journal::raw::Identity;
+use rvenv_journal::fs::{Dir, Kind};
 
 use super::distributions::{Distribution, DistributionKind};
 use super::origin::Origin;
@@ -30,19 +28,6 @@ pub struct Installed {
     pub installer: Option<String>,
     /// Where it was installed from.
     pub origin: Origin,
-    /// Its `RECORD`.
-    pub record: Option<RecordFile>,
-}
-
-/// What identifies a `RECORD` without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordFile {
-    /// Its length in bytes.
-    pub len: u64,
-    /// When it was last modified.
-    pub mtime: Time,
-    /// Which file it is.
-    pub identity: Identity,
 }
 
 impl Installed {
@@ -59,7 +44,6 @@ impl Installed {
             distribution,
             installer: None,
             origin: Origin::Index,
-            record: None,
         };
         if found.distribution.kind != DistributionKind::DistInfo {
             return found;
@@ -71,14 +55,6 @@ impl Installed {
             .map(|text| text.trim().to_owned())
             .filter(|text| !text.is_empty());
         found.origin = origin(fs, &dir);
-        let record = fs.meta(&dir, OsStr::new("RECORD")).ok().flatten();
-        found.record = record
-            .filter(|meta| meta.kind == Kind::File)
-            .map(|meta| RecordFile {
-                len: meta.len,
-                mtime: meta.mtime,
-                identity: meta.identity,
-            });
         found
     }
 }

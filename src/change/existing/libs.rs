@@ -17,9 +17,9 @@ use super::{Flavour, SITE_PACKAGES};
 use crate::wheel::distributions::{Distribution, distributions};
 
 /// The directories that contain the libraries of each version.
-const LIBRARIES: [&str; 2] = ["lib", "lib64"];
+pub(crate) const LIBRARIES: [&str; 2] = ["lib", "lib64"];
 /// The directory of libraries on Windows, where an environment has one version.
-const WINDOWS_LIBRARY: &str = "Lib";
+pub(crate) const WINDOWS_LIBRARY: &str = "Lib";
 
 /// A directory of packages.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use rvenv_journal::Target;
 use rvenv_journal::raw::DiskError as _;
 
 use super::{FrameChecked, State, VerifyFailed, frame};
-use crate::change::existing::{Config, Existing, ExistingError, Libs};
+use crate::change::existing::{Config, Existing, ExistingError, Lib, Libs};
+use crate::change::generations::Contents;
 use crate::change::look_failed::LookFailed;
 use crate::wheel::installed::Installed;
 
@@ -24,9 +25,40 @@ pub struct Glance {
     pub fault: Option<String>,
     /// The frame against what exists.
     pub frame: FrameChecked,
+    /// Its directories of packages.
+    pub libs: Vec<Lib>,
 }
 
 impl Glance {
+    /// Its version of Python and its distributions.
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        let python = self.config.as_ref();
+        Contents::of_libs(python.and_then(|config| config.version.clone()), &self.libs)
+    }
+
+    /// Every distribution with what its directory says, each with its directory of packages.
+    ///
+    /// # Errors
+    /// [`VerifyFailed::Disk`].
+    pub fn installed(&self, target: &Target<'_>) -> Result<Vec<(String, Installed)>, VerifyFailed> {
+        let disk = LookFailed::disk(target.path());
+        let fs = target.disk();
+        let mut within = super::Within::new(fs, target.root().map_err(disk)?);
+        let mut found = Vec::new();
+        for lib in &self.libs {
+            let Some(dir) = within.open(lib.path.as_str()).map_err(disk)? else {
+                continue;
+            };
+            let distributions = lib.distributions.iter().cloned();
+            found.extend(distributions.map(|distribution| {
+                let installed = Installed::read(fs, &dir, distribution);
+                (lib.path.to_string(), installed)
+            }));
+        }
+        Ok(found)
+    }
+
     /// What is true of the frame, the worst first; [`State::Clean`] only alone.
     #[must_use]
     pub fn states(&self) -> Vec<State> {
@@ -57,40 +89,19 @@ pub fn glance(target: &Target<'_>) -> Result<Glance, VerifyFailed> {
     let fs = target.disk();
     let root = target.root().map_err(disk)?;
     let seen = Libs::read(fs, &root).map_err(disk)?;
-    match Existing::with_libs(fs, &root, target.path(), seen.libs) {
+    match Existing::with_libs(fs, &root, target.path(), seen.libs.clone()) {
         Ok(existing) => Ok(Glance {
             frame: frame::examine(fs, &root, &existing).map_err(disk)?,
             config: Some(existing.frame.config),
             fault: None,
+            libs: existing.libs,
         }),
         Err(ExistingError::Disk { source, .. }) => Err(disk(source).into()),
         Err(error) => Ok(Glance {
             config: None,
             fault: Some(error.to_string()),
             frame: FrameChecked::default(),
+            libs: seen.libs,
         }),
     }
-}
-
-/// Every installed distribution with what its directory says, each with its directory of packages.
-///
-/// # Errors
-/// [`VerifyFailed::Disk`].
-pub fn installed(target: &Target<'_>) -> Result<Vec<(String, Installed)>, VerifyFailed> {
-    let disk = LookFailed::disk(target.path());
-    let fs = target.disk();
-    let root = target.root().map_err(disk)?;
-    let mut within = super::Within::new(fs, root.clone());
-    let mut found = Vec::new();
-    for lib in Libs::read(fs, &root).map_err(disk)?.libs {
-        let Some(dir) = within.open(lib.path.as_str()).map_err(disk)? else {
-            continue;
-        };
-        let distributions = lib.distributions.into_iter();
-        found.extend(distributions.map(|distribution| {
-            let installed = Installed::read(fs, &dir, distribution);
-            (lib.path.to_string(), installed)
-        }));
-    }
-    Ok(found)
 }

@@ -82,6 +82,11 @@ fn an_environment_with_the_layout_of_windows_is_compared_with_its_lists() {
     assert_eq!(unmet(&said), ["demo: absent: none"]);
     fs::write(&list, rows).unwrap();
     assert_eq!(state(&verified(&scratch, "E")), "clean", "{said}");
+    let status = scratch.rvenv(&["status", "--json", "-v", "E"]).ok();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["environment"]["packages"], 1, "{status}");
+    let package = &status["environment"]["distributions"][0];
+    assert_eq!(package["name"], "demo", "{status}");
     // A launcher: a program, the line of the interpreter, and an empty archive.
     let launcher = |python: &std::path::Path| {
         let mut program = format!("MZ#!{}\r\nPK\x05\x06", python.display()).into_bytes();

@@ -4,10 +4,9 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv::environment::LookFailed;
-use rvenv::generations::Contents;
 use rvenv::pyvenv_cfg::CONFIG_NAME;
 use rvenv::render::{Detail, escape};
-use rvenv::verify::{State, VerifyFailed, glance, installed};
+use rvenv::verify::{State, VerifyFailed, glance};
 use rvenv::wheel::installed::Installed;
 use rvenv_journal::fs::{FsError, Kind};
 use rvenv_journal::raw::{
@@ -127,9 +126,9 @@ fn environment(target: &Target<'_>, is_full: bool) -> Result<Option<Environment>
         Ok(seen) => seen,
         Err(failed) => return disk(failed).map_or(Ok(None), Err),
     };
-    let contents = Contents::now(target)?;
+    let contents = seen.contents();
     let distributions = if is_full {
-        installed(target)
+        seen.installed(target)
             .map(Some)
             .or_else(|failed| disk(failed).map_or(Ok(None), Err))?
     } else {

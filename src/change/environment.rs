@@ -8,7 +8,6 @@
 //! of `provision.rs`.
 //! Read next: `rvenv_journal`'s `transaction.rs`.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{FsError, Time};
@@ -239,7 +238,7 @@ pub fn apply(run: &Run<'_>, plan: &Plan) -> Result<Outcome, RunFailed> {
             Publication::Merge => check_mergeable(target, plan, run.permissions.lost)?,
             Publication::Nothing | Publication::Put => {}
         }
-        Ok(ControlFlow::Continue(plan.clone()))
+        Ok(Planned::Saved(plan.clone()))
     })
 }
 
@@ -420,9 +419,9 @@ fn draft_and_claim(
 /// A plan that was made under this very lock; if it changes nothing, the run is done.
 fn fresh(plan: Plan) -> Planned {
     match plan.publication() {
-        Publication::Nothing => ControlFlow::Break(plan),
+        Publication::Nothing => Planned::Nothing(plan),
         Publication::Put | Publication::Replace | Publication::Merge | Publication::Refill => {
-            ControlFlow::Continue(plan)
+            Planned::Fresh(plan)
         }
     }
 }

@@ -33,33 +33,51 @@ pub fn observe(
             paths: BTreeMap::new(),
         });
     };
-    let wanted = wanted(operations, retired);
-    // Most of the time is spent waiting for the kernel, which serves two threads at once.
-    let half = if wanted.len() < PATHS_MIN {
-        0
-    } else {
-        wanted.len() / 2
-    };
-    let (one, other) = wanted.split_at(half);
-    let look = |part: &[Wanted<'_>]| -> Result<Vec<_>, FsError> {
-        let mut found = Vec::with_capacity(part.len());
-        Walk::from(fs, &root).look_at(part, &mut |path, seen| {
-            found.extend(seen.map(|seen| (path.clone(), seen)));
-        })?;
-        Ok(found)
-    };
-    let (one, other) = match half {
-        0 => (Ok(Vec::new()), look(other)),
-        _ => in_parallel(fs, || look(one), || look(other)),
-    };
+    let paths = look_at_all(
+        fs,
+        &(None, root),
+        &wanted(operations, retired),
+        |path, seen| seen.map(|seen| (path.clone(), seen)),
+    )?;
     Ok(Observation {
         target,
-        paths: one?.into_iter().chain(other?).collect(),
+        paths: paths.into_iter().collect(),
     })
+}
+
+/// Looks at each path, which are in the order of a tree walk, and collects what `show` makes of
+/// what exists there.
+///
+/// Most of the time is spent waiting for the kernel, which serves two threads at once.
+fn look_at_all<T: Send>(
+    fs: &dyn Fs,
+    from: &OpenDir,
+    wanted: &[Wanted<'_>],
+    show: impl Fn(&RelPath, Option<Observed>) -> Option<T> + Sync,
+) -> Result<Vec<T>, FsError> {
+    let look = |part: &[Wanted<'_>]| -> Result<Vec<T>, FsError> {
+        let mut found = Vec::new();
+        let mut walk = Walk::from(fs, from.clone());
+        for (path, node) in part {
+            found.extend(show(path, walk.look(path, *node)?));
+        }
+        Ok(found)
+    };
+    if wanted.len() < PATHS_MIN {
+        return look(wanted);
+    }
+    let (one, other) = wanted.split_at(wanted.len() / 2);
+    let (one, other) = in_parallel(fs, || look(one), || look(other));
+    let mut found = one?;
+    found.extend(other?);
+    Ok(found)
 }
 
 /// The number of paths from which a second thread is worth starting.
 const PATHS_MIN: usize = 128;
+
+/// An open directory with its path; the target itself has none.
+type OpenDir = (Option<RelPath>, Dir);
 
 /// A path, and the node that is planned there.
 type Wanted<'a> = (&'a RelPath, Option<&'a Node>);
@@ -99,23 +117,22 @@ fn look_at_root(fs: &dyn Fs, at: NameInDir<'_>) -> Result<Option<(Expected, Dir)
     Ok(Some((target, root)))
 }
 
-/// As [`observe`], but passes what exists at each path, or `None`, to `show` instead of collecting
-/// it.
+/// As [`observe`], but collects what `show` makes of what exists at each path.
 ///
 /// # Errors
 /// The error of the disk.
-pub(crate) fn observe_each(
+pub(crate) fn observe_each<T: Send>(
     fs: &dyn Fs,
     at: NameInDir<'_>,
     operations: &BTreeMap<RelPath, Operation>,
     retired: &BTreeSet<RelPath>,
-    show: &mut dyn FnMut(&RelPath, Option<Observed>),
-) -> Result<Expected, FsError> {
+    show: impl Fn(&RelPath, Option<Observed>) -> Option<T> + Sync,
+) -> Result<(Expected, Vec<T>), FsError> {
     let Some((target, root)) = look_at_root(fs, at)? else {
-        return Ok(Expected::Absent);
+        return Ok((Expected::Absent, Vec::new()));
     };
-    Walk::from(fs, &root).look_at(&wanted(operations, retired), show)?;
-    Ok(target)
+    let found = look_at_all(fs, &(None, root), &wanted(operations, retired), show)?;
+    Ok((target, found))
 }
 
 /// Observes again what a plan expects at and below `path`, which now has another name.
@@ -136,47 +153,30 @@ pub(crate) fn observe_moved<'p>(
     if meta.kind != Kind::Dir {
         return Ok(found);
     }
-    let mut walk = Walk::from_open(fs, Some(path.clone()), fs.open_dir(at.dir, at.name)?);
-    for path in below {
-        if let Some(seen) = walk.look(path, None)? {
-            found.insert(path.clone(), seen);
-        }
-    }
+    let from = (Some(path.clone()), fs.open_dir(at.dir, at.name)?);
+    let below: Vec<Wanted<'_>> = below.map(|path| (path, None)).collect();
+    found.extend(look_at_all(fs, &from, &below, |path, seen| {
+        seen.map(|seen| (path.clone(), seen))
+    })?);
     Ok(found)
 }
 
 /// Walks down in the order of paths, and keeps the directories above the current path open.
 struct Walk<'a> {
     fs: &'a dyn Fs,
-    stack: Vec<(Option<RelPath>, Dir)>,
+    stack: Vec<OpenDir>,
     /// The last path at which no directory exists: nothing exists below it either.
     absent: Option<RelPath>,
 }
 
 impl<'a> Walk<'a> {
-    fn from(fs: &'a dyn Fs, root: &Dir) -> Self {
-        Self::from_open(fs, None, root.clone())
-    }
-
-    /// Starts at an open directory with this path.
-    fn from_open(fs: &'a dyn Fs, path: Option<RelPath>, dir: Dir) -> Self {
+    /// Starts at an open directory.
+    fn from(fs: &'a dyn Fs, dir: OpenDir) -> Self {
         Self {
             fs,
-            stack: vec![(path, dir)],
+            stack: vec![dir],
             absent: None,
         }
-    }
-
-    /// Passes what exists at each path to `show`; the paths must be in the order of a tree walk.
-    fn look_at(
-        mut self,
-        wanted: &[Wanted<'_>],
-        show: &mut dyn FnMut(&RelPath, Option<Observed>),
-    ) -> Result<(), FsError> {
-        for (path, node) in wanted {
-            show(path, self.look(path, *node)?);
-        }
-        Ok(())
     }
 
     fn look(&mut self, path: &RelPath, node: Option<&Node>) -> Result<Option<Observed>, FsError> {

@@ -172,10 +172,16 @@ pub(crate) fn is_known(fs: &dyn Fs, dir: &Dir, at: &RelPath, plan: &Plan) -> Res
         let Some(path) = name.to_str().and_then(|name| at.join(name).ok()) else {
             return Ok(false);
         };
-        let is_dir = fs
-            .meta(dir, &name)?
-            .is_some_and(|meta| meta.kind == Kind::Dir);
         let managed = plan.operations().contains_key(&path) || plan.retired().contains(&path);
+        let is_dir = match plan.observation().paths.get(&path) {
+            // The observation was compared right before this, or is compared with what was moved.
+            Some(Observed::File { .. } | Observed::Symlink { .. } | Observed::Other) if managed => {
+                false
+            }
+            Some(_) | None => fs
+                .meta(dir, &name)?
+                .is_some_and(|meta| meta.kind == Kind::Dir),
+        };
         let passes = if is_dir {
             (managed || path.name() == "__pycache__")
                 && is_known(fs, &fs.open_dir(dir, &name)?, &path, plan)?

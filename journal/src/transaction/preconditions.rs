@@ -28,13 +28,13 @@ pub struct Stale {
     pub why: String,
 }
 
-/// Everything in which the target and the inputs differ from what the plan expects.
-pub(crate) fn stale(
+/// The inputs that differ from what the plan expects, and the target if another one was locked.
+pub(crate) fn stale_inputs(
     target: &Target<'_>,
     plan: &Plan,
     content: &dyn ContentSource,
-) -> Result<Vec<Stale>, FsError> {
-    let mut reasons = differences(target, plan, expected_root(plan))?;
+) -> Vec<Stale> {
+    let mut reasons = Vec::new();
     // Every path inside the files was written for the plan's own target.
     if !target.is_at(Path::new(plan.target())) {
         reasons.push(Stale {
@@ -53,7 +53,7 @@ pub(crate) fn stale(
             why,
         });
     }
-    Ok(reasons)
+    reasons
 }
 
 /// Reports that another process replaced the target after it was locked: no lock protects the new
@@ -82,16 +82,13 @@ pub(crate) fn differences(
     root: Option<Identity>,
 ) -> Result<Vec<Stale>, FsError> {
     let expected = &plan.observation().paths;
-    let mut changed = Vec::new();
     // Paths that are as expected are not collected: a plan may have many.
-    let now = observe_each(
+    let (now, changed) = observe_each(
         target.fs,
         target.place(),
         plan.operations(),
         plan.retired(),
-        &mut |path, now| {
-            changed.extend(changed_path(path, expected.get(path), now.as_ref()));
-        },
+        |path, now| changed_path(path, expected.get(path), now.as_ref()),
     )?;
     Ok(match of_target(target, plan, root, &now) {
         Ok(reasons) => reasons.into_iter().chain(changed).collect(),

@@ -21,7 +21,9 @@ use crate::recovery::decide::Decision;
 use crate::recovery::recover::{Recovered, recover};
 use crate::transaction::begun::{Begun, ReplacedTree, Work};
 use crate::transaction::failures::{PrepareError, ReadyError};
-use crate::transaction::preconditions::{mounted, not_locked, stale};
+use crate::transaction::preconditions::{
+    Stale, differences, expected_root, mounted, not_locked, stale_inputs,
+};
 use crate::transaction::prepared::Prepared;
 use crate::transaction::published::delete_unrecorded_stage;
 use crate::transaction::step_facts::{entry_steps, next_generation, pinned_root, try_exchange};
@@ -102,9 +104,42 @@ impl<'a> Ready<'a> {
         content: &dyn ContentSource,
     ) -> Result<Prepared<'a>, PrepareError> {
         let target = self.locks.target();
+        let reasons = differences(target, plan, expected_root(plan));
+        let reasons = reasons.map_err(PrepareError::disk(target.path()))?;
+        self.prepare_unless(reasons, plan, terms, content)
+    }
+
+    /// As [`Ready::prepare`], for a plan whose target was observed under this very lock: it is not
+    /// observed again before anything is staged.
+    ///
+    /// It is compared right before the steps and after them, as for every plan.
+    ///
+    /// # Errors
+    /// See [`PrepareError`]; the target is as it was.
+    ///
+    /// # Crash
+    /// As [`Ready::prepare`].
+    pub fn prepare_fresh(
+        self,
+        plan: &'a Plan,
+        terms: Terms,
+        content: &dyn ContentSource,
+    ) -> Result<Prepared<'a>, PrepareError> {
+        self.prepare_unless(Vec::new(), plan, terms, content)
+    }
+
+    /// Goes on unless there are reasons why the plan does not fit the target, or its inputs.
+    fn prepare_unless(
+        self,
+        mut reasons: Vec<Stale>,
+        plan: &'a Plan,
+        terms: Terms,
+        content: &dyn ContentSource,
+    ) -> Result<Prepared<'a>, PrepareError> {
+        let target = self.locks.target();
         let path = || target.path().to_path_buf();
         let disk = PrepareError::disk(target.path());
-        let mut reasons = stale(target, plan, content).map_err(disk)?;
+        reasons.extend(stale_inputs(target, plan, content));
         reasons.extend(not_locked(&self.locks).map_err(disk)?);
         if !reasons.is_empty() {
             return Err(PrepareError::Stale {

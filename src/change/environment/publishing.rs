@@ -8,7 +8,6 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use rvenv_journal::fs::{Dir, FsError};
@@ -27,7 +26,28 @@ use crate::change::provision::{Known, Provision, StoreAccess};
 use crate::change::replaced::{self, Replaced};
 
 /// A plan to publish, or one that changes nothing.
-pub(super) type Planned = ControlFlow<Plan, Plan>;
+pub(super) enum Planned {
+    /// It changes nothing.
+    Nothing(Plan),
+    /// It was made under the lock that the publication takes.
+    Fresh(Plan),
+    /// It was made before.
+    Saved(Plan),
+}
+
+impl Planned {
+    fn plan(&self) -> &Plan {
+        match self {
+            Self::Nothing(plan) | Self::Fresh(plan) | Self::Saved(plan) => plan,
+        }
+    }
+
+    fn into_plan(self) -> Plan {
+        match self {
+            Self::Nothing(plan) | Self::Fresh(plan) | Self::Saved(plan) => plan,
+        }
+    }
+}
 
 /// Plans under the lock and publishes, if there is anything to do; if the filesystem refuses a
 /// rename, tries again by smaller entries.
@@ -40,15 +60,13 @@ pub(super) fn publish(
     let mut entry_size = EntrySize::AsPlanned;
     loop {
         let mut ready = lock(run, path)?;
-        let planned = match plan(&mut ready)? {
-            ControlFlow::Break(plan) => return Ok(Outcome::NoChanges(Box::new(plan.clone()))),
-            ControlFlow::Continue(plan) => plan,
+        let planned = match (plan(&mut ready)?, entry_size) {
+            (Planned::Nothing(plan), _) => return Ok(Outcome::NoChanges(Box::new(plan))),
+            (planned, EntrySize::AsPlanned) => planned,
+            (Planned::Fresh(plan), _) => Planned::Fresh(plan.by_entries()),
+            (Planned::Saved(plan), _) => Planned::Saved(plan.by_entries()),
         };
-        let planned = match entry_size {
-            EntrySize::AsPlanned => planned,
-            EntrySize::Packages | EntrySize::Files => planned.by_entries(),
-        };
-        let by_entries = planned.publication().is_by_entries();
+        let by_entries = planned.plan().publication().is_by_entries();
         match publish_once(run, ready, planned, entry_size, known) {
             Err(RunFailed::Stage(failed)) if failed.may_go_by_entries() && !by_entries => {
                 entry_size = EntrySize::Packages;
@@ -80,7 +98,7 @@ enum EntrySize {
 fn publish_once(
     run: &Run<'_>,
     ready: Ready<'_>,
-    plan: Plan,
+    planned: Planned,
     entry_size: EntrySize,
     known: Known<'_>,
 ) -> Result<Outcome, RunFailed> {
@@ -88,11 +106,12 @@ fn publish_once(
         fs: run.fs,
         cache: run.cache,
     };
-    let content = Provision::new(store_access, &plan, known).at(run.now);
+    let plan = planned.plan();
+    let content = Provision::new(store_access, plan, known).at(run.now);
     let target = ready.target().clone();
     let path = target.path().to_path_buf();
-    let replaced = replaced::replaced(ready.target(), &plan);
-    let retention = retention(run, ready.target(), &plan, &replaced);
+    let replaced = replaced::replaced(ready.target(), plan);
+    let retention = retention(run, ready.target(), plan, &replaced);
     let terms = Terms {
         durability: run.durability,
         retention: retention.map_err(LookFailed::disk(&path))?,
@@ -102,7 +121,11 @@ fn publish_once(
             EntrySize::Files => Grain::Files,
         },
     };
-    let prepared = match ready.prepare(&plan, terms, &content) {
+    let prepared = match &planned {
+        Planned::Fresh(_) => ready.prepare_fresh(plan, terms, &content),
+        Planned::Nothing(_) | Planned::Saved(_) => ready.prepare(plan, terms, &content),
+    };
+    let prepared = match prepared {
         Err(PrepareError::NothingToDo(_)) => {
             return Ok(Outcome::NoChanges(Box::new(plan.clone())));
         }
@@ -115,7 +138,7 @@ fn publish_once(
     };
     let staged = prepared.stage(&options)?;
     let late = RefCell::new(None);
-    let stop = || (run.interrupted)() || late_change(&target, &plan, &late);
+    let stop = || (run.interrupted)() || late_change(&target, plan, &late);
     let published = staged.publish(&stop).map_err(|failed| PublishFailed {
         source: late.take().unwrap_or(failed.source),
         ..failed
@@ -126,7 +149,7 @@ fn publish_once(
     content.note_examined();
     drop(content);
     Ok(Outcome::Published(Box::new(Report {
-        plan,
+        plan: planned.into_plan(),
         replaced,
         counts,
         steps,

@@ -42,6 +42,29 @@ fn a_plan_for_another_directory_than_the_one_that_was_locked_is_refused() {
     }
 }
 
+/// I4: a plan that was made under the lock is not compared before anything is staged, but right
+/// before the steps: what another process wrote in between stays.
+#[test]
+fn a_fresh_plan_is_compared_right_before_its_steps() {
+    for case in [swap(), Case::of("merge", Publication::Merge)] {
+        let disk = case.disk();
+        let (ready, _) = ready(&disk).unwrap();
+        let plan = case.plan(&disk);
+        let old = disk.open_dir(&parent(&disk), OsStr::new("t")).unwrap();
+        disk.remove_file(&old, OsStr::new("cfg")).unwrap();
+        publication::write(&disk, &old, "cfg", b"another cfg");
+        let theirs = tree_at(&disk, TARGET);
+        let prepared = ready.prepare_fresh(&plan, case.terms, &NoContent).unwrap();
+        let staged = prepared.stage(&options()).unwrap();
+        let failed = staged.publish(&|| false).expect_err("it changed");
+        assert_eq!(failed.aftermath, Aftermath::Unchanged, "{failed:?}");
+        let mut found = tree_at(&disk, TARGET);
+        // The directory of the stage stays with the target.
+        found.retain(|path, _| theirs.contains_key(path));
+        assert_eq!(found, theirs, "{}", case.name);
+    }
+}
+
 /// I6: an empty directory at the name of the generation is not replaced, also where no rename
 /// refuses an existing target.
 #[test]

@@ -184,7 +184,8 @@ pub use plan::observe::observe;
 pub use plan::receipt::Receipt;
 pub use recovery::generation::generations;
 pub use recovery::recover::{Recovered, inspect};
-pub use staging::build::{LinkMode, StageOptions};
+pub use staging::build::StageOptions;
+pub use staging::link_mode::LinkMode;
 pub use store::{ObjectMeta, PackSource, Store, StoreError};
 pub use transaction::failures::{
     Aftermath, EndFailed, PrepareError, PublishFailed, ReadyError, StageFailed,

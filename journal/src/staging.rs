@@ -5,4 +5,5 @@
 pub(crate) mod build;
 pub(crate) mod error;
 pub(crate) mod inheritance;
+pub(crate) mod link_mode;
 pub(crate) mod links;

@@ -24,24 +24,11 @@ use crate::plan::node::{Content, ENGINE_DIR, Mode, Node, Operation, RECEIPT_NAME
 use crate::plan::receipt::Receipt;
 use crate::staging::error::{StageError, check_bytes, content_error, gone};
 use crate::staging::inheritance::{Given, Ground, Slots, Unlinked, finish_root, take_over};
-use crate::staging::links::{self, Link, Links};
+use crate::staging::link_mode::{LinkMode, Rungs};
+use crate::staging::links::{self, Link, Links, NextFile};
 
 /// The number of stored files from which a second thread is worth starting.
 const LINKS_MIN: usize = 64;
-
-/// How files are taken out of a store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LinkMode {
-    /// Share blocks, or else link, or else copy.
-    #[default]
-    Auto,
-    /// Share blocks, or else copy.
-    Reflink,
-    /// Link, or else copy.
-    Hardlink,
-    /// Copy: edits in place then affect this tree only.
-    Copy,
-}
 
 /// How many files were staged in which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -156,22 +143,6 @@ pub(crate) fn build_entries(
     Ok(stage.counts)
 }
 
-/// Which ways of sharing an object are still worth trying in this run.
-#[derive(Clone, Copy)]
-struct Rungs {
-    reflink: bool,
-    link: bool,
-}
-
-impl Rungs {
-    fn of(mode: LinkMode) -> Self {
-        Self {
-            reflink: matches!(mode, LinkMode::Auto | LinkMode::Reflink),
-            link: matches!(mode, LinkMode::Auto | LinkMode::Hardlink),
-        }
-    }
-}
-
 struct Stage<'a> {
     fs: &'a dyn Fs,
     options: &'a StageOptions<'a>,
@@ -194,7 +165,7 @@ impl<'s> Stage<'s> {
         }
     }
 
-    /// Builds with a second thread for the receipt and the links, if there are many links and the
+    /// Builds with a second thread for the receipt and the files, if there are many links and the
     /// disk serves two threads.
     ///
     /// The second thread has always ended when this returns: a stage that is given up must not grow
@@ -218,7 +189,7 @@ impl<'s> Stage<'s> {
             return steps(self);
         }
         let fs = self.fs;
-        let (built, made) = thread::scope(|scope| {
+        let (built, mut made) = thread::scope(|scope| {
             let (links, handed) = Links::new(fs);
             let second = scope.spawn(move || {
                 // The receipt is the longest independent piece of work, and nothing waits for it
@@ -242,6 +213,9 @@ impl<'s> Stage<'s> {
             )
         });
         built?;
+        if let Some((path, source)) = made.iter_mut().find_map(|made| made.unwritten.take()) {
+            return Err(StageError::disk(path.as_str())(source));
+        }
         self.counts.linked += made.iter().map(|made| made.linked).sum::<u64>();
         for link in made.into_iter().flat_map(|made| made.failed) {
             let at = link.to.0.at(&link.to.1);
@@ -318,7 +292,16 @@ impl<'s> Stage<'s> {
             let (_, dir) = stack
                 .last()
                 .expect("a plan has the parent of each path, and sorts it before");
-            let made = self.make(dir.at(path.name()), path, &operation.node)?;
+            let at = dir.at(path.name());
+            // The directory is one of the stage, so what it hands down to new files stays the same,
+            // unlike the directory of the slots: its files are created here.
+            if let Some(links) = &mut self.links
+                && links.takes(at, path, &operation.node)
+            {
+                self.counts.written += 1;
+                continue;
+            }
+            let made = self.make(at, path, &operation.node)?;
             if let Some(below) = made {
                 stack.push((Some(path.clone()), below));
             }
@@ -462,14 +445,14 @@ impl<'s> Stage<'s> {
             && self.given.refuses_all_of(self.fs, &dir).is_none()
             && let Some(links) = &mut self.links
         {
-            links.add(Link {
+            links.add(NextFile::Link(Link {
                 from: (dir, name),
                 to: (at.dir.clone(), at.name.to_owned()),
                 path: path.clone(),
                 wanted: *wanted,
                 given: self.given,
                 custody,
-            });
+            }));
             return Ok(());
         }
         let from = dir.at(&name);

@@ -2,22 +2,26 @@
 # must be importable from it. The modules after `--` must be importable from anywhere; the last line
 # names those that are not.
 #
-# Every Python from 3.6 on can run this. It runs with `-I -S -B -c` and then with `-I -B -c`: no
-# environment variables, nothing written, and the first time no code that `site` runs.
-import importlib
-import os
+# Every Python from 3.6 on can run this. It runs with `-I -S -B -c`: no environment variables, and
+# nothing written. `site`, which runs code of the environment such as a `.pth`, comes only after the
+# interpreter proved to be the right one.
 import sys
 
 directory, version = sys.argv[1:3]
 found = "%d.%d.%d" % sys.version_info[:3]
-# Before 3.14, `site` finds the environment.
-if not sys.flags.no_site:
-    if os.path.realpath(sys.prefix) != os.path.realpath(directory):
-        sys.exit("%s belongs to %s, not to %s" % (sys.executable, sys.prefix, directory))
-    if sys.prefix == sys.base_prefix:
-        sys.exit("%s is a base installation" % sys.prefix)
 if version and not (found + ".").startswith(version + "."):
     sys.exit("%s is Python %s, not %s" % (sys.executable, found, version))
+
+import importlib
+import os
+import site
+
+# Before 3.14, `site` finds the environment.
+site.main()
+if os.path.realpath(sys.prefix) != os.path.realpath(directory):
+    sys.exit("%s belongs to %s, not to %s" % (sys.executable, sys.prefix, directory))
+if sys.prefix == sys.base_prefix:
+    sys.exit("%s is a base installation" % sys.prefix)
 split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
 for name in sys.argv[3:split]:
     module = importlib.import_module(name)

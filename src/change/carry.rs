@@ -19,7 +19,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use rvenv_journal::fs::{Dir, FsError};
-use rvenv_journal::raw::Input;
+use rvenv_journal::raw::{Input, in_parallel};
 use rvenv_journal::{Content, Digest, Fs, Mode, RelPath};
 
 use crate::base::version::{self, Specifiers};
@@ -201,15 +201,7 @@ pub(crate) fn decide(
     context: &Context,
     seeded: &[&str],
 ) -> Result<Companions, FsError> {
-    let search = Search {
-        fs,
-        existing,
-        context,
-        walk: RefCell::new(Walk::new(fs, root)),
-        checked: RefCell::default(),
-        facts: RefCell::default(),
-        claims: OnceCell::new(),
-    };
+    let search = Search::new(fs, root, existing, context);
     let mut found = Companions::default();
     let (mut left, seeds) = search.candidates(seeded)?;
     found.seeds = seeds;
@@ -219,20 +211,28 @@ pub(crate) fn decide(
         a.name.cmp(&b.name).then_with(newest_first)
     });
     left.dedup_by(|(_, a), (_, b)| a.name == b.name);
+    // Most of the time is spent opening and hashing files, which two threads do at once.
+    let (one, other) = left.split_at(left.len() / 2);
+    let second = Search {
+        facts: search.facts.clone(),
+        ..Search::new(fs, root, existing, context)
+    };
+    let (one, other) = in_parallel(fs, || second.fates(one), || search.fates(other));
     let mut facts = Vec::new();
-    for (lib, distribution) in left {
-        let known = search.facts(lib, distribution)?;
-        match search.fate(lib, distribution, &known)? {
-            Fate::Carried(carried) => found.carried.push(*carried),
-            Fate::Refitted(refitted) => found.refitted.push(refitted),
-            Fate::Unresolved(unresolved) => found.unresolved.push(unresolved),
-            Fate::Lost(lost) if is_bundled(context, distribution) => drop(lost),
-            Fate::Lost(lost) => found.lost.push(lost),
+    for Fates { list, checked } in [one?, other?] {
+        found.checked.extend(checked);
+        for ((_, distribution), (fate, known)) in left.iter().skip(facts.len()).zip(list) {
+            match fate {
+                Fate::Carried(carried) => found.carried.push(*carried),
+                Fate::Refitted(refitted) => found.refitted.push(refitted),
+                Fate::Unresolved(unresolved) => found.unresolved.push(unresolved),
+                Fate::Lost(lost) if is_bundled(context, distribution) => drop(lost),
+                Fate::Lost(lost) => found.lost.push(lost),
+            }
+            facts.push((*distribution, known));
         }
-        facts.push((distribution, known));
     }
     found.needs = needs::needs(existing, context, &facts);
-    found.checked = search.checked.into_inner();
     Ok(found)
 }
 
@@ -246,6 +246,13 @@ enum Fate {
     Refitted(Refitted),
     Unresolved(Unresolved),
     Lost(LostPackage),
+}
+
+/// What becomes of some distributions, each with what it says about itself.
+struct Fates {
+    list: Vec<(Fate, Facts)>,
+    /// The files that were hashed on the way.
+    checked: CheckedFiles,
 }
 
 /// Distributions, each with the directory that it is in, and the first packages that go.
@@ -264,6 +271,28 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
+    fn new(fs: &'a dyn Fs, root: &Dir, existing: &'a Existing, context: &'a Context) -> Self {
+        Self {
+            fs,
+            existing,
+            context,
+            walk: RefCell::new(Walk::new(fs, root)),
+            checked: RefCell::default(),
+            facts: RefCell::default(),
+            claims: OnceCell::new(),
+        }
+    }
+
+    fn fates(self, of: &[(&Lib, &Distribution)]) -> Result<Fates, FsError> {
+        let fate = |(lib, distribution): &(&Lib, &Distribution)| {
+            let facts = self.facts(lib, distribution)?;
+            Ok((self.fate(lib, distribution, &facts)?, facts))
+        };
+        let list = of.iter().map(fate).collect::<Result<_, FsError>>()?;
+        let checked = self.checked.into_inner();
+        Ok(Fates { list, checked })
+    }
+
     /// The distributions that could not be imported: the user's, and those of the first packages
     /// that the new interpreter does not bring in this or a newer version. Then the other first
     /// packages, as far as the new interpreter does not bring the same.

@@ -14,7 +14,8 @@ mod publication;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name, which is that of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
+    ("index_page", product::index_page),
     ("journal_decode", engine::journal_decode),
     ("plan_apply", engine::plan_apply),
     ("plan_decode", engine::plan_decode),

@@ -31,6 +31,11 @@ fn every_wheel_of_the_corpus_is_refused_or_is_what_its_record_says() {
 }
 
 #[test]
+fn every_page_of_an_index_of_the_corpus_is_refused_or_names_plain_files() {
+    check("index_page", product::index_page);
+}
+
+#[test]
 fn every_lock_of_the_corpus_is_refused_or_is_the_same_when_it_is_written() {
     check("pylock_read", product::pylock_read);
 }

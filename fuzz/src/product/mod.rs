@@ -1,10 +1,12 @@
 //! The targets of the product. Each returns whether it accepted its input, and panics if a promise
 //! is broken.
 
+mod index;
 mod lock;
 mod pyvenv;
 mod wheel;
 
+pub use index::index_page;
 pub use lock::{pylock_read, requirements_read};
 pub use pyvenv::pyvenv_cfg;
 pub use wheel::wheel_read;

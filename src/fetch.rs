@@ -35,4 +35,4 @@ pub use index_page::{IndexFile, PageError, PageKind};
 pub use place::{Body, Found, Place, PlaceError, Resume};
 pub use places::{Directory, LocalFile, Remote, SimpleIndex};
 pub use settings::{FetchOptions, Links, Settings, SettingsError};
-pub use shelf::{FETCHED, ShelfError};
+pub use shelf::{FETCHED, ShelfError, fetched_digest, is_fetched, is_part};

@@ -24,7 +24,7 @@ use super::address::{Address, Scheme};
 use super::place::PlaceError;
 use super::settings::Settings;
 use crate::base::regular_file;
-use crate::python::without_passwords;
+use crate::python::{printable, without_passwords};
 
 /// As many as browsers follow.
 const REDIRECTS_MAX: usize = 20;
@@ -323,7 +323,7 @@ fn failed(shown: &str, error: &ureq::Error) -> PlaceError {
     if let ureq::Error::Io(error) = error {
         return broken(shown, error);
     }
-    let why = without_passwords(&error.to_string());
+    let why = printable(&without_passwords(&error.to_string()));
     PlaceError::Connection { shown, why }
 }
 
@@ -342,7 +342,7 @@ pub(super) fn broken(shown: String, error: &io::Error) -> PlaceError {
     ) {
         return PlaceError::Silent(shown);
     }
-    let why = without_passwords(&error.to_string());
+    let why = printable(&without_passwords(&error.to_string()));
     PlaceError::Connection { shown, why }
 }
 

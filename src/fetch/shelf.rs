@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rvenv_journal::Fs;
 use rvenv_journal::fs::{Dir, Kind, Rename, Time};
 use rvenv_journal::raw::{check_private, open_private_dir};
+use rvenv_journal::{Digest, Fs};
 
 use super::asked::{Asked, Hasher};
 use super::place::{Found, Place, PlaceError, Resume};
@@ -54,6 +54,36 @@ pub enum ShelfError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// Whether the directory of a fetched file has this name.
+#[must_use]
+pub fn is_fetched(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else {
+        return false;
+    };
+    let (algorithm, hex) = name.split_once('-').unwrap_or(("sha256", name));
+    let digits = match algorithm {
+        "sha256" | "any" => 64,
+        "sha384" => 96,
+        "sha512" => 128,
+        _ => return false,
+    };
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    hex.len() == digits && hex.bytes().all(is_digit)
+}
+
+/// The digest of the file in a directory of this name, if the name is a SHA-256 digest.
+#[must_use]
+pub fn fetched_digest(name: &OsStr) -> Option<Digest> {
+    Digest::parse(name.to_str()?).ok()
+}
+
+/// Whether a file that is arriving has this name.
+#[must_use]
+pub fn is_part(name: &OsStr) -> bool {
+    let stem = name.to_str().and_then(|name| name.strip_suffix(PART));
+    stem.is_some_and(|stem| is_fetched(OsStr::new(stem)))
 }
 
 /// A file that is arriving, locked.

@@ -1,7 +1,8 @@
 //! Fetching, against servers on loopback that break, lie and dawdle.
 //!
 //! Every test starts its own server, which ends with it. Nothing leaves this machine.
-//! Read next: `../helpers/server.rs`; `downloads.rs`, `refusals.rs`, `indexes.rs`, `kills.rs`.
+//! Read next: `../helpers/server.rs`; `caching.rs`, `downloads.rs`, `refusals.rs`, `indexes.rs`,
+//! `kills.rs`.
 
 #![cfg(unix)]
 #![expect(
@@ -11,6 +12,7 @@
     reason = "a test damages what it made, and starts itself as another process"
 )]
 
+mod caching;
 mod downloads;
 mod indexes;
 mod kills;
@@ -70,7 +72,12 @@ impl Ground {
 
     /// The fetcher with the cache of another directory.
     fn fetcher_in(&self, place: &Path) -> Fetcher {
-        let cache = Cache::at(place.canonicalize().unwrap().join("cache"));
+        self.fetcher_at(&place.canonicalize().unwrap().join("cache"))
+    }
+
+    /// The fetcher with another cache.
+    fn fetcher_at(&self, cache: &Path) -> Fetcher {
+        let cache = Cache::at(cache);
         let pairs = self.environment.iter();
         let around = Surroundings {
             environment: pairs

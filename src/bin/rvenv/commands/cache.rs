@@ -4,7 +4,7 @@
 //! commands may run at the same time: they need nothing that is deleted. Leaves everything else
 //! alone and names it.
 //! Read next: the engine's `store/tend.rs`, which maintains unpacked wheels; `cache/answers.rs`,
-//! which maintains cached answers.
+//! which maintains cached answers; `cache/fetched.rs`, which maintains fetched wheels.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -19,10 +19,12 @@ use rvenv_journal::{Store, StoreError};
 use crate::advice::{CliError, Exit, State, of_cache};
 use crate::args::{CacheCommand, CachePruneArgs};
 use crate::session::Session;
+use rvenv::fetch::FETCHED;
 use rvenv::render::shown_size;
 use rvenv::request::DOWNLOADS_PREFIX;
 
 mod answers;
+mod fetched;
 mod report;
 
 use answers::Which;
@@ -71,10 +73,18 @@ impl Session<'_> {
             strangers: Vec::new(),
         });
         audit.strangers = cache.strangers(&audit.strangers);
+        let fetched = cache.dir.iter().map(|dir| fetched::verify(&self.fs, dir));
+        let mut wheels = 0;
+        for (faults, count) in fetched {
+            audit.faults.extend(faults);
+            wheels += count;
+        }
         let reported = if json {
-            self.terminal.json(&report::audit_json(path, &audit))
+            self.terminal
+                .json(&report::audit_json(path, &audit, wheels))
         } else {
-            self.terminal.data(&report::audit_text(path, &audit))
+            self.terminal
+                .data(&report::audit_text(path, &audit, wheels))
         };
         let has_deleted = audit.faults.iter().any(|fault| fault.kept.is_none());
         reported.map_err(|lost| {
@@ -106,14 +116,18 @@ impl Session<'_> {
         let cache = Opened::of(&self.fs, cache)?;
         let unused_for = u64::from(args.unused_for) * DAY_SECONDS;
         let now = self.world.now;
-        let swept = cache.sweep(Which::Outdated, now, |store| store.prune(now, unused_for))?;
+        let seconds = unused_for;
+        let wheels = fetched::Which::Unused { now, seconds };
+        let prune = |store: &Store<'_>| store.prune(now, unused_for);
+        let swept = cache.sweep((Which::Outdated, wheels), now, prune)?;
         self.tell_swept(path, &swept, args.output.json)
     }
 
     fn cache_clear(&self, cache: &Cache, json: bool) -> Result<Exit, CliError> {
         let path = cache.path();
         let cache = Opened::of(&self.fs, cache)?;
-        let swept = cache.sweep(Which::All, self.world.now, Store::clear)?;
+        let all = (Which::All, fetched::Which::All);
+        let swept = cache.sweep(all, self.world.now, Store::clear)?;
         cache.remove_empty();
         self.tell_swept(path, &swept, json)
     }
@@ -202,7 +216,7 @@ impl<'a> Opened<'a> {
 
     fn sweep(
         &self,
-        which: Which,
+        (which, wheels): (Which, fetched::Which),
         now: Time,
         packs: impl FnOnce(&Store<'a>) -> Result<Swept, StoreError>,
     ) -> Result<Deleted, CliError> {
@@ -213,6 +227,7 @@ impl<'a> Opened<'a> {
             strangers: self.strangers(&packs.strangers),
             leftovers: std::mem::take(&mut packs.leftovers),
             notes: Notes::default(),
+            fetched: fetched::Wheels::default(),
             downloads: 0,
             packs,
         };
@@ -221,6 +236,14 @@ impl<'a> Opened<'a> {
             .iter()
             .flat_map(|dir| answers::KINDS.map(|kind| (dir, kind)));
         self.sweep_downloads(now, &mut deleted);
+        if let Some(dir) = &self.dir {
+            let swept = fetched::sweep(self.fs, dir, wheels);
+            deleted.fetched = swept.wheels;
+            deleted.downloads += swept.parts;
+            deleted.packs.living += swept.living;
+            deleted.strangers.extend(swept.strangers);
+            deleted.leave(swept.leftovers);
+        }
         for (dir, kind) in kinds {
             let swept = answers::sweep(self.fs, dir, kind, which);
             deleted.notes.deleted += swept.deleted;
@@ -267,6 +290,7 @@ impl<'a> Opened<'a> {
         let names = names.iter().map(|name| name.to_string_lossy().into_owned());
         let is_known = |name: &String| {
             name == PACKS
+                || name == FETCHED
                 || answers::KINDS.contains(&name.as_str())
                 || name.starts_with(DOWNLOADS_PREFIX)
         };
@@ -279,7 +303,7 @@ impl<'a> Opened<'a> {
     /// Removes the directories in the cache that are empty now; a process that is using one creates
     /// it again.
     fn remove_empty(&self) {
-        for name in answers::KINDS.iter().chain([&PACKS]) {
+        for name in answers::KINDS.iter().chain([&PACKS, &FETCHED]) {
             if let Some(dir) = &self.dir {
                 let _others_are_left = self.fs.remove_dir(dir, OsStr::new(name));
             }

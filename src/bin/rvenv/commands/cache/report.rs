@@ -11,10 +11,13 @@ use serde::Serialize;
 
 use rvenv::render::shown_size;
 
+use super::fetched::Wheels;
+
 /// What happened to each part of the cache.
 pub(crate) struct Deleted {
     pub(crate) packs: Swept,
     pub(crate) notes: Notes,
+    pub(crate) fetched: Wheels,
     /// How many downloads of dead processes were deleted.
     pub(crate) downloads: u64,
     pub(crate) strangers: Vec<String>,
@@ -35,10 +38,13 @@ fn stock_text(stock: &Stock) -> String {
 }
 
 /// The result of verifying the cache.
-pub(crate) fn audit_text(path: &Path, audit: &Audit) -> String {
+pub(crate) fn audit_text(path: &Path, audit: &Audit, fetched: u64) -> String {
     let mut lines = vec![format!("`{}`", escape(&path.to_string_lossy()))];
     let packs = counted(audit.stock.packs, "wheel");
     lines.push(format!("packs: {packs} ({})", stock_text(&audit.stock)));
+    if fetched > 0 {
+        lines.push(format!("fetched: {}", counted(fetched, "wheel")));
+    }
     lines.extend(audit.faults.iter().map(fault_text));
     lines.push(match audit.faults.len() {
         0 => "state: clean".to_owned(),
@@ -110,6 +116,10 @@ pub(crate) fn swept_text(path: &Path, swept: &Deleted) -> String {
         "notes on interpreters and wheels: {} deleted, {} kept",
         notes.deleted, notes.kept
     ));
+    let Wheels { deleted, kept, .. } = swept.fetched;
+    if deleted + kept > 0 {
+        lines.push(format!("fetched wheels: {deleted} deleted, {kept} kept"));
+    }
     lines.push(format!("freed: {}", shown_size(swept.freed())));
     lines.join("\n") + "\n"
 }
@@ -125,13 +135,14 @@ impl Deleted {
 
     /// The bytes that are free now, without those that environments share.
     fn freed(&self) -> u64 {
-        self.packs.deleted.bytes - self.packs.deleted.shared + self.notes.bytes
+        let packs = self.packs.deleted.bytes - self.packs.deleted.shared;
+        packs + self.notes.bytes + self.fetched.bytes
     }
 }
 
 /// The same as one JSON object.
-pub(crate) fn audit_json(path: &Path, audit: &Audit) -> String {
-    json(&AuditDto::of(path, audit))
+pub(crate) fn audit_json(path: &Path, audit: &Audit, fetched: u64) -> String {
+    json(&AuditDto::of(path, audit, fetched))
 }
 
 /// The same as one JSON object.
@@ -169,6 +180,7 @@ struct AuditDto<'a> {
     format: u64,
     path: String,
     stock: StockDto,
+    fetched: u64,
     faults: Vec<FaultDto<'a>>,
     strangers: &'a [String],
     clean: bool,
@@ -183,7 +195,7 @@ struct FaultDto<'a> {
 }
 
 impl<'a> AuditDto<'a> {
-    fn of(path: &Path, audit: &'a Audit) -> Self {
+    fn of(path: &Path, audit: &'a Audit, fetched: u64) -> Self {
         let fault = |fault: &'a Fault| FaultDto {
             pack: &fault.pack,
             path: fault.path.as_deref(),
@@ -194,6 +206,7 @@ impl<'a> AuditDto<'a> {
             format: 1,
             path: path.to_string_lossy().into_owned(),
             stock: StockDto::of(&audit.stock),
+            fetched,
             faults: audit.faults.iter().map(fault).collect(),
             strangers: &audit.strangers,
             clean: audit.faults.is_empty(),
@@ -212,6 +225,7 @@ struct SweptDto<'a> {
     kept: StockDto,
     living: u64,
     notes: Notes,
+    fetched: Wheels,
     freed: u64,
     strangers: &'a [String],
     failed: u64,
@@ -229,6 +243,7 @@ impl<'a> SweptDto<'a> {
             kept: StockDto::of(&swept.packs.kept),
             living: swept.packs.living,
             notes: swept.notes,
+            fetched: swept.fetched,
             freed: swept.freed(),
             strangers: &swept.strangers,
             failed: swept.leftovers.count,

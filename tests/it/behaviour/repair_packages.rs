@@ -56,9 +56,9 @@ impl Living {
     }
 
     /// Installs from the directory of wheels.
-    fn install(&self, requirement: &str) {
-        let index = self.index.to_str().unwrap();
-        self.pip(&["install", "--no-index", "--find-links", index, requirement]);
+    fn install(&self, requirements: &[&str]) {
+        let from = ["--no-index", "--find-links", self.index.to_str().unwrap()];
+        self.pip(&[&["install"], &from[..], requirements].concat());
     }
 
     fn wheel(&self, name: &str, version: &str) -> PathBuf {
@@ -130,10 +130,8 @@ const DAMAGES: [Damage; 3] = [edit, delete, empty];
 #[test]
 fn a_damaged_file_of_a_package_comes_back_from_a_wheel_of_the_same_version() {
     let Some(living) = Living::new() else { return };
-    living.install("p1==1.0");
-    living.install("p2==1.0");
+    living.install(&["p1==1.0", "p2==1.0"]);
     living.repaired_first();
-    let good = living.essence();
     let site = living.site();
     let files = [
         site.join("p1/inner.py"),
@@ -144,18 +142,18 @@ fn a_damaged_file_of_a_package_comes_back_from_a_wheel_of_the_same_version() {
         living.env().join("share/p1.txt"),
         living.env().join("bin/p1"),
     ];
+    // Pip finds the wheel in the directory, whichever file is damaged and however.
+    for (file, damage) in files.iter().step_by(2).zip(DAMAGES.into_iter().cycle()) {
+        living.comes_back(file, damage);
+    }
+    // A wheel that was installed from a file is read there, for which no pip starts.
+    let wheel = living.wheel("p1", "1.0");
+    let wheel = wheel.to_str().unwrap();
+    living.pip(&["install", "--no-index", "--force-reinstall", wheel]);
+    living.repaired_first();
     for file in &files {
         for damage in DAMAGES {
-            let is_list = file.ends_with("RECORD");
-            damage(file);
-            if is_list && file.exists() && fs::metadata(file).unwrap().len() > 0 {
-                // A row that nobody can read.
-                fs::write(file, "\"torn").unwrap();
-            }
-            assert_eq!(living.state(), "damaged", "{}", file.display());
-            living.repaired();
-            assert!(living.essence() == good, "{}", file.display());
-            living.says("p1", "p1 1.0");
+            living.comes_back(file, damage);
         }
     }
     let other = tree(&site.join("p2"));
@@ -168,6 +166,22 @@ fn a_damaged_file_of_a_package_comes_back_from_a_wheel_of_the_same_version() {
 }
 
 impl Living {
+    /// Damages a file of `p1`, and repairs it.
+    #[track_caller]
+    fn comes_back(&self, file: &Path, damage: Damage) {
+        let good = self.essence();
+        damage(file);
+        let is_list = file.ends_with("RECORD");
+        if is_list && file.exists() && fs::metadata(file).unwrap().len() > 0 {
+            // A row that nobody can read.
+            fs::write(file, "\"torn").unwrap();
+        }
+        assert_eq!(self.state(), "damaged", "{}", file.display());
+        self.repaired();
+        assert!(self.essence() == good, "{}", file.display());
+        self.says("p1", "p1 1.0");
+    }
+
     /// Lets rvenv write every script of `p1` once, so that later repairs give the same tree.
     fn repaired_first(&self) {
         delete(&self.site().join("p1/inner.py"));
@@ -179,7 +193,7 @@ impl Living {
 #[test]
 fn without_a_wheel_nothing_is_written_and_the_command_is_named() {
     let Some(living) = Living::new() else { return };
-    living.install("p1==1.0");
+    living.install(&["p1==1.0"]);
     delete(&living.wheel("p1", "1.0"));
     edit(&living.site().join("p1/inner.py"));
     let before = tree(&living.env());
@@ -286,7 +300,7 @@ fn a_wheel_whose_digest_was_noted_is_the_one_that_is_installed_again() {
 #[test]
 fn an_editable_install_is_named_with_its_own_path() {
     let Some(living) = Living::new() else { return };
-    living.install("p1==1.0");
+    living.install(&["p1==1.0"]);
     let url = living.site().join("p1-1.0.dist-info/direct_url.json");
     fs::write(
         &url,
@@ -330,10 +344,10 @@ fn of_two_versions_side_by_side_one_whole_one_stays() {
         let words = [Path::new("-a"), from, to];
         living.scratch.run(Path::new("/bin/cp"), &words).ok();
     };
-    living.install("p1==1.0");
+    living.install(&["p1==1.0"]);
     let aside = living.scratch.path("aside");
     copy(&info("1.0"), &aside);
-    living.install("p1==2.0");
+    living.install(&["p1==2.0"]);
     let put_back = || copy(&aside, &info("1.0"));
     // The new one is whole.
     put_back();
@@ -382,7 +396,7 @@ fn packages_of_uv_are_mended_and_stay_its_packages() {
 #[test]
 fn a_mended_package_that_cannot_be_imported_undoes_the_repair() {
     let Some(living) = Living::new() else { return };
-    living.install("p1==1.0");
+    living.install(&["p1==1.0"]);
     delete(&living.site().join("p1/inner.py"));
     // A module of the user's own comes first, and fails.
     fs::write(

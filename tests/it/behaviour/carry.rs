@@ -32,7 +32,7 @@ fn household(packages: &[&str]) -> Option<Household> {
         .map(|found| Some(found?.remove(0)))
         .collect();
     let pythons = pythons?;
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let house = wheelhouse(&scratch, &pythons[0].path);
     let python = pythons[0].path.to_str().unwrap();
     scratch.rvenv(&["create", "E", "--python", python]).ok();

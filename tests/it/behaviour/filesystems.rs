@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use crate::machine::{self, Python};
+use crate::machine::{self, Python, Scratch};
 use crate::mounts::is_among_mounts;
 use crate::places::{Kind, MountedLab};
 use crate::strace::{self, Call, meeting};
@@ -378,8 +378,8 @@ fn check(test: &str, kind: Kind) {
     }
     let (_, ends) = EXPECTED.iter().find(|(known, _)| *known == kind).unwrap();
     // The answers of interpreters and the unpacked wheels are the same for all that follows.
-    let cache = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let cache = cache.path();
+    let cache = Scratch::in_memory();
+    let cache = &cache.cache();
     let possible = ACTIONS
         .into_iter()
         .zip(ends)

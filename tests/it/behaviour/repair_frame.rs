@@ -65,7 +65,7 @@ const MAKERS: [Maker; 4] = [by_rvenv, by_venv, by_virtualenv, by_uv];
 fn for_each_tool(check: impl Fn(&Scratch, &Python)) {
     let Some(python) = any_python() else { return };
     for make in MAKERS {
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         let index = index(&scratch, &python.path, &[("p1", "1.0"), ("p1", "2.0")]);
         fs::remove_file(index.join("p1-2.0-py3-none-any.whl")).unwrap();
         if make(&scratch, &python, &index) {
@@ -226,7 +226,7 @@ fn a_package_can_be_uninstalled_after_a_repair() {
 #[test]
 fn an_editable_install_from_inside_is_named_and_left() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let path = python.path.to_str().unwrap();
     let words = ["create", "E", "-p", path, "--without-pip"];
     scratch.rvenv(&words).ok();
@@ -259,7 +259,7 @@ fn private(scratch: &Scratch, python: &Python) -> PathBuf {
 fn base_lost(before: impl Fn(&Scratch), flags: &[&str]) {
     let Some(python) = any_python() else { return };
     for make in MAKERS {
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         let index = index(&scratch, &python.path, &[("p1", "1.0")]);
         let own = Python {
             path: private(&scratch, &python),
@@ -318,7 +318,7 @@ fn patch(scratch: &Scratch, name: &str, micro: u32) -> PathBuf {
 
 #[test]
 fn without_a_name_the_newest_patch_of_the_same_minor_version_becomes_the_base() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     for dir in ["one", "two", "three"] {
         fs::create_dir(scratch.path(dir)).unwrap();
     }
@@ -346,7 +346,7 @@ fn without_a_name_the_newest_patch_of_the_same_minor_version_becomes_the_base() 
 #[test]
 fn another_minor_version_is_the_business_of_an_upgrade() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     player(&scratch, "python");
     let words = ["create", "E", "-p", "./python", "--without-pip"];
     scratch.rvenv(&words).ok();

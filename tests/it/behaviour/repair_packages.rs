@@ -25,7 +25,7 @@ impl Living {
     /// An environment by `rvenv create`.
     fn new() -> Option<Self> {
         let python = any_python()?;
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         let wheels = [("p1", "1.0"), ("p1", "2.0"), ("p2", "1.0")];
         let index = index(&scratch, &python.path, &wheels);
         let path = python.path.to_str().unwrap();

@@ -32,7 +32,7 @@ impl Lab {
     /// Prints why, if this machine has not both.
     fn new() -> Option<Self> {
         let (old, new) = (builds(11, 1)?, builds(12, 1)?);
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         let wheels = [
             ("alpha", "1.0"),
             ("alpha", "2.0"),
@@ -373,7 +373,7 @@ fn a_rollback_on_a_full_disk_changes_nothing() {
     let Some([python, other]) = twins() else {
         return;
     };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let small = scratch.path("small");
     fs::create_dir(&small).unwrap();
     let mount = ["-t", "tmpfs", "-o", "size=60m", "tmpfs"];

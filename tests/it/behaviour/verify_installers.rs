@@ -85,7 +85,7 @@ impl Living {
             println!("skipped: no two Pythons that bundle different pips on this machine");
             return None;
         };
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         let python = one.1.path.to_str().unwrap();
         scratch.rvenv(&["create", "E", "--python", python]).ok();
         Some(Self {
@@ -314,7 +314,7 @@ fn what_pip_and_uv_installed_is_named_with_installer_and_origin() {
 #[test]
 fn a_fresh_environment_of_venv_virtualenv_and_uv_is_clean() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let path = python.path.to_str().unwrap();
     scratch.run(&python.path, &["-m", "venv", "V"]).ok();
     assert_eq!(state(&verified(&scratch, "V")), "clean");

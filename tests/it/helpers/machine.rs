@@ -177,6 +177,25 @@ impl Ended {
     }
 }
 
+/// A new directory in memory; `None` where a container leaves less room than tests need.
+#[cfg(target_os = "linux")]
+pub(crate) fn memory() -> Option<tempfile::TempDir> {
+    const ROOM: u64 = 1 << 30;
+    let shared = Path::new("/dev/shm");
+    let found = rustix::fs::statvfs(shared).ok()?;
+    let is_roomy = found.f_bavail.saturating_mul(found.f_frsize) >= ROOM;
+    let is_executable = !found.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC);
+    (is_roomy && is_executable)
+        .then(|| tempfile::tempdir_in(shared).ok())
+        .flatten()
+}
+
+/// Other systems have no directory in memory that every machine has.
+#[cfg(not(target_os = "linux"))]
+fn memory() -> Option<tempfile::TempDir> {
+    None
+}
+
 /// A scratch directory with a home and a cache of its own.
 pub(crate) struct Scratch {
     root: PathBuf,
@@ -184,8 +203,19 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
+    /// A new one where the system keeps temporary files.
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::of(tempfile::tempdir().unwrap())
+    }
+
+    /// A new one in memory, where the system has room for it there: for tests that write many
+    /// files. Everything below `/dev/shm` is one checkout, so that tests of which interpreters are
+    /// trusted do not belong there.
+    pub(crate) fn in_memory() -> Self {
+        memory().map_or_else(Self::new, Self::of)
+    }
+
+    fn of(dir: tempfile::TempDir) -> Self {
         let root = dir.path().canonicalize().unwrap();
         // A process of another user must be able to pass through.
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();

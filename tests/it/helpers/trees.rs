@@ -18,6 +18,9 @@ use std::sync::OnceLock;
 
 use rvenv_journal::Digest;
 
+#[cfg(target_os = "linux")]
+use crate::machine::memory;
+
 /// The bits of a mode that hold the kind of the object, and their value for a directory.
 const S_IFMT: u32 = 0o170_000;
 const S_IFDIR: u32 = 0o040_000;
@@ -205,19 +208,6 @@ fn python_on_path() -> Option<(PathBuf, bool)> {
     Some((PathBuf::from(python), answer.lines().count() == 2))
 }
 
-/// A new directory in memory; `None` where a container leaves less room than labs need.
-#[cfg(target_os = "linux")]
-fn memory() -> Option<tempfile::TempDir> {
-    const ROOM: u64 = 1 << 30;
-    let shared = Path::new("/dev/shm");
-    let found = rustix::fs::statvfs(shared).ok()?;
-    let is_roomy = found.f_bavail.saturating_mul(found.f_frsize) >= ROOM;
-    let is_executable = !found.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC);
-    (is_roomy && is_executable)
-        .then(|| tempfile::tempdir_in(shared).ok())
-        .flatten()
-}
-
 /// A place to run the real command in.
 #[derive(Debug)]
 pub(crate) struct Lab {
@@ -250,9 +240,8 @@ impl Lab {
     }
 
     /// A new place in memory, where the system has room for it there, else on the disk of the
-    /// build. For tests that run the command thousands of times and cut no power: a kill and a
-    /// refused call leave the same on every filesystem, and the tests in `filesystems.rs` are on
-    /// real disks.
+    /// build. For tests that run the command thousands of times and cut no power, or mount
+    /// filesystems of their own: a kill and a refused call leave the same on every filesystem.
     #[cfg(target_os = "linux")]
     pub(crate) fn in_memory() -> Option<Self> {
         let Some(guard) = memory() else {

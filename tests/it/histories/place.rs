@@ -114,7 +114,7 @@ fn bundled_pip(scratch: &Scratch, python: &Python) -> Option<PathBuf> {
 impl Stock {
     /// Prints why, where this machine lacks something.
     pub(super) fn new() -> Option<Self> {
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         let mut found: Vec<(Python, PathBuf)> = supported()
             .into_iter()
             .filter(serves)

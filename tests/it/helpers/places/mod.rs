@@ -85,7 +85,7 @@ impl MountedLab {
     pub(crate) fn new(kind: Kind, prepare: impl Fn(&mut Lab)) -> Option<Self> {
         let mut place = Self {
             kind,
-            lab: Lab::new()?,
+            lab: Lab::in_memory()?,
             undo: Vec::new(),
         };
         let is_before = matches!(kind, Kind::Overlay | Kind::ReadOnly);

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::machine::{Ended, Python, Scratch, any_python, ended, player, tool, tree};
 use crate::packages::index;
+use crate::warm;
 
 /// Makes the environment `E`, with the package `p1` in it.
 type Maker = fn(&Scratch, &Python, &Path) -> bool;
@@ -31,7 +32,7 @@ fn by_rvenv(scratch: &Scratch, python: &Python, index: &Path) -> bool {
 }
 
 fn by_venv(scratch: &Scratch, python: &Python, index: &Path) -> bool {
-    scratch.run(&python.path, &["-m", "venv", "E"]).ok();
+    warm::venv(scratch, python, "E");
     install(scratch, index);
     true
 }

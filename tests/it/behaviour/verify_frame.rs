@@ -11,6 +11,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::machine::{Scratch, any_python, player, script, tool, tree};
+use crate::warm;
 
 /// Runs `rvenv verify --json`, which writes nothing, and whose exit code must fit its state.
 #[track_caller]
@@ -71,9 +72,7 @@ fn an_environment_that_was_moved_or_copied_is_named_as_that() {
     ];
     let pips = pips.each_ref().map(String::as_str);
     let of_rvenv = |scratch: &Scratch| create(scratch, &["E", "-p", path]);
-    let by_venv = |scratch: &Scratch| {
-        scratch.run(&python.path, &["-m", "venv", "E"]).ok();
-    };
+    let by_venv = |scratch: &Scratch| warm::venv(scratch, &python, "E");
     let makers: [&dyn Fn(&Scratch); 2] = [&of_rvenv, &by_venv];
     for make in makers {
         let scratch = Scratch::new();

@@ -15,6 +15,8 @@ use std::sync::{Mutex, OnceLock};
 
 use rvenv_journal::Digest;
 
+use crate::warm;
+
 /// A Python of this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Python {
@@ -251,9 +253,20 @@ impl Scratch {
         command
     }
 
+    /// Runs a program to its end; a pip with the bytecode of earlier runs, and for later ones.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, program: &Path, arguments: &[S]) -> Ended {
+        let mut words = arguments.iter().map(AsRef::as_ref);
+        let is_pip = words.next().is_some_and(|word| word == "-m")
+            && words.next().is_some_and(|word| word == "pip");
+        if is_pip {
+            warm::give(program);
+        }
         let mut command = self.program(program, "022");
-        Ended::of(&command.args(arguments).output().unwrap())
+        let ended = Ended::of(&command.args(arguments).output().unwrap());
+        if is_pip {
+            warm::keep(program);
+        }
+        ended
     }
 
     /// The command under test, not yet started.

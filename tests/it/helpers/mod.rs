@@ -28,3 +28,4 @@ pub(crate) mod server;
 pub(crate) mod strace;
 pub(crate) mod switched;
 pub(crate) mod trees;
+pub(crate) mod warm;

@@ -10,6 +10,7 @@
 //! installs.
 
 mod archive;
+mod archive_bytes;
 mod catalogue;
 pub mod checked_files;
 mod contents;

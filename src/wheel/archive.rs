@@ -7,13 +7,14 @@
 //!
 //! Read next: `contents.rs`, the wheel around this archive.
 
-use std::io::{Cursor, Read as _};
+use std::io::{BufReader, Read as _};
 use std::sync::Arc;
 
 use rvenv_journal::RelPath;
 use zip::read::{ZipArchiveMetadata, ZipFileEntry};
 use zip::{DateTime, ZipArchive, ZipReadOptions};
 
+use super::archive_bytes::{ArchiveBytes, At};
 use super::fault::{WheelFault, shown};
 use super::taken_paths::Places;
 
@@ -26,16 +27,17 @@ pub const TOTAL_BYTES_MAX: u64 = 2 << 30;
 
 /// The most memory that is reserved before bytes arrive, since a declared length may be false.
 const RESERVE_BYTES_MAX: u64 = 4 << 20;
+const BUFFER_BYTES: usize = 4 << 10;
 /// 1980-01-01, where DOS time begins.
 const DOS_EPOCH: i64 = 315_532_800;
 const KIND_BITS: u32 = 0o170_000;
 const KIND_REGULAR: u32 = 0o100_000;
 const KIND_DIRECTORY: u32 = 0o040_000;
 
-/// A validated archive, completely in memory: the bytes that were hashed are the bytes that are
-/// unpacked.
+/// A validated archive. Its bytes may be those of a file, which can change after they were hashed:
+/// what is unpacked counts only if it has the digest in RECORD, which is read once.
 pub(super) struct Archive {
-    bytes: Vec<u8>,
+    bytes: ArchiveBytes,
     directory: Arc<ZipArchiveMetadata>,
     files: Vec<File>,
 }
@@ -50,9 +52,8 @@ pub(super) struct File {
 }
 
 impl Archive {
-    pub(super) fn open(bytes: Vec<u8>) -> Result<Self, WheelFault> {
-        let mut zip =
-            ZipArchive::new(Cursor::new(bytes.as_slice())).map_err(WheelFault::Archive)?;
+    pub(super) fn open(bytes: ArchiveBytes) -> Result<Self, WheelFault> {
+        let mut zip = ZipArchive::new(reader(&bytes)).map_err(WheelFault::Archive)?;
         if zip.has_duplicate_names() {
             return Err(WheelFault::Duplicate);
         }
@@ -64,6 +65,7 @@ impl Archive {
         zip.validate_header_consistency()
             .map_err(WheelFault::Archive)?;
         let directory = zip.metadata();
+        drop(zip);
         let files = files(&directory)?;
         Ok(Self {
             bytes,
@@ -76,7 +78,7 @@ impl Archive {
         &self.files
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &ArchiveBytes {
         &self.bytes
     }
 
@@ -105,11 +107,11 @@ impl Archive {
             member: shown(file.path.as_str()),
             source,
         };
-        let mut cursor = Cursor::new(self.bytes.as_slice());
+        let mut bytes = reader(&self.bytes);
         let reader = self
             .directory
             .entry(file.index)
-            .and_then(|entry| entry.with_reader(&mut cursor, ZipReadOptions::new()))
+            .and_then(|entry| entry.with_reader(&mut bytes, ZipReadOptions::new()))
             .map_err(fail)?;
         out.clear();
         out.reserve(usize::try_from(len.min(RESERVE_BYTES_MAX)).unwrap_or(0));
@@ -119,6 +121,11 @@ impl Archive {
             .map_err(|source| fail(source.into()))?;
         Ok(())
     }
+}
+
+/// Headers are far apart, so little is read with each.
+fn reader(bytes: &ArchiveBytes) -> BufReader<At<'_>> {
+    BufReader::with_capacity(BUFFER_BYTES, bytes.reader())
 }
 
 fn files(directory: &ZipArchiveMetadata) -> Result<Vec<File>, WheelFault> {
@@ -219,13 +226,15 @@ mod tests {
     use crate::wheel::sample::{self, SampleMember};
 
     fn check(entries: &[SampleMember<'_>], expect: &str) {
-        let fault = Archive::open(sample::zip(entries)).err().map_or_else(
-            || "accepted".to_owned(),
-            |fault| match std::error::Error::source(&fault) {
-                Some(source) => format!("{fault}: {source}"),
-                None => fault.to_string(),
-            },
-        );
+        let fault = Archive::open(ArchiveBytes::Memory(sample::zip(entries)))
+            .err()
+            .map_or_else(
+                || "accepted".to_owned(),
+                |fault| match std::error::Error::source(&fault) {
+                    Some(source) => format!("{fault}: {source}"),
+                    None => fault.to_string(),
+                },
+            );
         assert!(fault.contains(expect), "{expect:?} is not in {fault:?}");
     }
 
@@ -303,7 +312,7 @@ mod tests {
         ]);
         sample::replace(&mut bytes, b"two.py", b"one.py");
         assert!(matches!(
-            Archive::open(bytes).err(),
+            Archive::open(ArchiveBytes::Memory(bytes)).err(),
             Some(WheelFault::Duplicate)
         ));
     }
@@ -327,7 +336,7 @@ mod tests {
         let mut bytes = sample::zip(&[SampleMember::file("a.py", b"x")]);
         sample::set_flag(&mut bytes, 1);
         assert!(matches!(
-            Archive::open(bytes).err(),
+            Archive::open(ArchiveBytes::Memory(bytes)).err(),
             Some(WheelFault::Encrypted(_))
         ));
     }
@@ -342,7 +351,7 @@ mod tests {
                 &100_000_u32.to_le_bytes(),
                 &declared.to_le_bytes(),
             );
-            let archive = Archive::open(bytes).unwrap();
+            let archive = Archive::open(ArchiveBytes::Memory(bytes)).unwrap();
             let mut out = Vec::new();
             let result = archive.unpack(&archive.files()[0], &mut out);
             assert!(result.is_err(), "{declared}");
@@ -359,7 +368,7 @@ mod tests {
             &0x2000_0001_u32.to_le_bytes(),
         );
         assert!(matches!(
-            Archive::open(bytes).err(),
+            Archive::open(ArchiveBytes::Memory(bytes)).err(),
             Some(WheelFault::MemberTooLarge { .. })
         ));
         let file = |name| SampleMember::file(name, &[b'x'; 1000]);
@@ -370,7 +379,7 @@ mod tests {
             &0x2000_0000_u32.to_le_bytes(),
         );
         assert!(matches!(
-            Archive::open(bytes).err(),
+            Archive::open(ArchiveBytes::Memory(bytes)).err(),
             Some(WheelFault::TotalTooLarge(_))
         ));
     }
@@ -380,7 +389,7 @@ mod tests {
         let mut bytes = sample::zip(&[SampleMember::file("one.py", b"1")]);
         sample::replace_first(&mut bytes, b"one.py", b"two.py");
         assert!(matches!(
-            Archive::open(bytes).err(),
+            Archive::open(ArchiveBytes::Memory(bytes)).err(),
             Some(WheelFault::Archive(_))
         ));
     }
@@ -394,7 +403,7 @@ mod tests {
             SampleMember::file("b", b"").mode(0o100_600),
             SampleMember::file("c", b"").mode(0o755),
         ]);
-        let archive = Archive::open(bytes).unwrap();
+        let archive = Archive::open(ArchiveBytes::Memory(bytes)).unwrap();
         let seen: Vec<_> = archive
             .files()
             .iter()

@@ -12,19 +12,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rvenv_journal::{Digest, RelPath};
 
 use super::archive::{Archive, File};
+use super::archive_bytes::ArchiveBytes;
 use super::fault::{WheelError, WheelFault, shown};
 use super::file_name::WheelName;
 use super::record::{self, Hash, Row};
 use crate::base::regular_file;
 
-/// The most bytes of a wheel, which is held in memory.
+/// The most bytes of a wheel.
 pub const WHEEL_BYTES_MAX: u64 = 1 << 30;
 
 /// Signatures of RECORD, which RECORD does not list and installers do not check.
@@ -88,7 +88,7 @@ impl Wheel {
     /// # Errors
     /// An unreadable file, or anything that [`Wheel::from_bytes`] refuses.
     pub fn open(path: &Path) -> Result<Self, WheelError> {
-        let read = || Self::parse(path, file_name(path)?, read_file(path)?);
+        let read = || Self::parse(path, file_name(path)?, open_file(path)?);
         read().map_err(|fault| of_path(path, fault))
     }
 
@@ -98,7 +98,7 @@ impl Wheel {
     /// A file name, an archive, metadata or a RECORD that is malformed, contradicts another of
     /// them, or could do harm when installed.
     pub fn from_bytes(file_name: &str, bytes: Vec<u8>) -> Result<Self, WheelError> {
-        let parsed = Self::parse(Path::new(file_name), file_name, bytes);
+        let parsed = Self::parse(Path::new(file_name), file_name, ArchiveBytes::Memory(bytes));
         parsed.map_err(|fault| WheelError {
             wheel: shown(file_name),
             fault: Box::new(fault),
@@ -117,13 +117,13 @@ impl Wheel {
         })
     }
 
-    fn parse(path: &Path, file_name: &str, bytes: Vec<u8>) -> Result<Self, WheelFault> {
+    fn parse(path: &Path, file_name: &str, bytes: ArchiveBytes) -> Result<Self, WheelFault> {
         let file = WheelName::parse(file_name)?;
         let archive = Archive::open(bytes)?;
         let dist_info = dist_info(&archive, &file)?;
         let facts = Facts {
-            digest: Digest::of(archive.bytes()),
-            len: archive.bytes().len() as u64,
+            digest: archive.bytes().digest().map_err(WheelFault::Read)?,
+            len: archive.bytes().len(),
             members: members(&archive, &dist_info)?,
             dist_info,
             library: Library::Platform,
@@ -138,7 +138,12 @@ impl Wheel {
         wheel.facts.library = wheel.read_wheel()?;
         wheel.check_metadata()?;
         wheel.facts.entry_points = wheel.metadata("entry_points.txt")?;
-        Ok(wheel)
+        // The facts and the digest must be those of the same bytes.
+        if wheel.archive()?.bytes().is_unchanged() {
+            Ok(wheel)
+        } else {
+            Err(WheelFault::Changed)
+        }
     }
 
     pub(super) fn facts(&self) -> &Facts {
@@ -266,8 +271,8 @@ impl Wheel {
         if let Some(archive) = self.archive.get() {
             return Ok(archive);
         }
-        let bytes = read_file(&self.path)?;
-        if Digest::of(&bytes) != self.facts.digest {
+        let bytes = open_file(&self.path)?;
+        if bytes.digest().map_err(WheelFault::Read)? != self.facts.digest {
             return Err(WheelFault::Changed);
         }
         let archive = Archive::open(bytes)?;
@@ -365,26 +370,18 @@ fn file_name(path: &Path) -> Result<&str, WheelFault> {
     name.ok_or(WheelFault::FileName("it is not UTF-8"))
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, WheelFault> {
-    let read = || -> io::Result<Option<Vec<u8>>> {
-        // Checked before opening, because opening a FIFO waits for a writer.
-        let metadata = fs::metadata(path)?;
-        if !metadata.is_file() {
-            return Ok(None);
-        }
-        let len = metadata.len().min(WHEEL_BYTES_MAX);
-        let mut bytes = Vec::with_capacity(usize::try_from(len + 1).unwrap_or(0));
-        let file = regular_file::open(path)?;
-        file.take(WHEEL_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
-    };
-    match read().map_err(WheelFault::Read)? {
-        None => Err(WheelFault::NotAFile),
-        Some(bytes) if bytes.len() as u64 > WHEEL_BYTES_MAX => {
-            Err(WheelFault::TooLarge(WHEEL_BYTES_MAX))
-        }
-        Some(bytes) => Ok(bytes),
+fn open_file(path: &Path) -> Result<ArchiveBytes, WheelFault> {
+    // Checked before opening, because opening a FIFO waits for a writer.
+    let meta = fs::metadata(path).map_err(WheelFault::Read)?;
+    if !meta.is_file() {
+        return Err(WheelFault::NotAFile);
     }
+    let file = regular_file::open(path).map_err(WheelFault::Read)?;
+    let bytes = ArchiveBytes::of_file(file).map_err(WheelFault::Read)?;
+    if bytes.len() > WHEEL_BYTES_MAX {
+        return Err(WheelFault::TooLarge(WHEEL_BYTES_MAX));
+    }
+    Ok(bytes)
 }
 
 /// The only metadata directory at the top, which must belong to this distribution.

@@ -99,4 +99,5 @@ mod verify_frame;
 mod verify_installers;
 mod verify_layouts;
 mod wheel;
+mod wheel_memory;
 mod windows_plan;

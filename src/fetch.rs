@@ -16,6 +16,7 @@ mod failure;
 mod fetcher;
 mod hosts;
 mod html_links;
+mod http_date;
 pub mod index_page;
 mod pace;
 mod pip_config;

@@ -21,6 +21,7 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 use ureq::{Agent, Body, Proxy};
 
 use super::address::{Address, Scheme};
+use super::http_date;
 use super::place::PlaceError;
 use super::settings::Settings;
 use crate::base::regular_file;
@@ -362,9 +363,10 @@ fn answer(address: Address, response: Response<Body>) -> Result<Option<Answer>, 
         404 | 410 => Ok(None),
         401 | 403 | 407 => Err(PlaceError::Login { shown, status }),
         _ => {
-            let wait = response.headers().get(header::RETRY_AFTER);
-            let wait = wait.and_then(|wait| wait.to_str().ok()?.trim().parse().ok());
-            let wait = wait.map(|seconds| Duration::from_secs(seconds).min(WAIT_MAX));
+            let text = |name| response.headers().get(name)?.to_str().ok();
+            let wait = text(header::RETRY_AFTER);
+            let wait = wait.and_then(|wait| http_date::wait(wait, text(header::DATE)));
+            let wait = wait.map(|wait| wait.min(WAIT_MAX));
             Err(PlaceError::Status {
                 shown,
                 status,

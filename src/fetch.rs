@@ -24,6 +24,7 @@ mod place;
 mod places;
 mod settings;
 mod shelf;
+mod uv_variables;
 
 pub use address::{Address, AddressError};
 pub use asked::{Asked, AskedError, Hashes};

@@ -61,6 +61,7 @@ pub mod fetch;
 mod front;
 pub mod lock;
 pub mod python;
+pub mod resolve;
 pub mod wheel;
 
 pub use base::{cache, fingerprint, lexical_path, umask, version};

@@ -264,6 +264,18 @@ impl Address {
         format!("{}{query}", self.without_query())
     }
 
+    /// The whole URL with the credentials, for a program that asks in place of rvenv. Not to be
+    /// shown.
+    pub(super) fn with_login(&self) -> String {
+        let bare = self.for_request();
+        let Some(Login { user, password }) = &self.login else {
+            return bare;
+        };
+        let password = password.as_deref().map(|text| format!(":{}", quoted(text)));
+        let login = format!("{}{}@", quoted(user), password.unwrap_or_default());
+        bare.replacen("://", &format!("://{login}"), 1)
+    }
+
     /// The same address without user name and password.
     #[must_use]
     pub fn without_login(&self) -> Self {
@@ -380,6 +392,19 @@ fn decoded(text: &str) -> Vec<u8> {
             .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         out.push(byte.unwrap_or(*first));
         rest = byte.and_then(|_| after.get(2..)).unwrap_or(after);
+    }
+    out
+}
+
+/// A user name or a password as a part of a URL: everything but unreserved characters is encoded.
+fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
     }
     out
 }

@@ -20,7 +20,7 @@ use crate::python::Surroundings;
 use crate::wheel::download::Sources;
 
 /// The index of everyone who configures none.
-const PYPI: &str = "https://pypi.org/simple/";
+pub(super) const PYPI: &str = "https://pypi.org/simple/";
 /// How long pip waits for a server that sends nothing.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// How often pip tries again.
@@ -258,7 +258,12 @@ impl Proxies {
         {
             return None;
         }
-        match address.scheme() {
+        self.by_scheme(address.scheme())
+    }
+
+    /// The URL of the proxy for a scheme, before exceptions.
+    pub(super) fn by_scheme(&self, scheme: Scheme) -> Option<&str> {
+        match scheme {
             Scheme::Http => self.http.as_deref(),
             Scheme::Https => self.https.as_deref(),
             Scheme::File => None,

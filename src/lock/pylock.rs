@@ -340,7 +340,7 @@ fn is_file_name(name: &str) -> bool {
 }
 
 /// The name of the file that a URL ends with, its escapes resolved.
-pub(super) fn name_in_url(url: &str) -> Option<String> {
+pub(crate) fn name_in_url(url: &str) -> Option<String> {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     let path = url.get(..end)?;
     let path = path.split_once("//").map_or(path, |(_, rest)| rest);

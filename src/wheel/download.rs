@@ -281,7 +281,8 @@ impl Failed {
     }
 }
 
-fn bundled_pip(interpreter: &Interpreter) -> Option<&PathBuf> {
+/// The pip that is bundled with an interpreter: a wheel.
+pub(crate) fn bundled_pip(interpreter: &Interpreter) -> Option<&PathBuf> {
     let mut wheels = interpreter.bundled.wheels().iter();
     wheels.find(|path| Named::of(path).is_some_and(|wheel| wheel.name == "pip"))
 }
@@ -294,12 +295,21 @@ fn arguments<'a>(
 ) -> Vec<&'a OsStr> {
     let mut all: Vec<&OsStr> = vec!["-I".as_ref(), "-B".as_ref(), program.as_ref()];
     all.extend(OPTIONS.map(OsStr::new));
+    all.extend(source_arguments(sources));
+    all.extend([OsStr::new("--dest"), into.as_os_str()]);
+    all.extend(wanted.iter().map(OsStr::new));
+    all
+}
+
+/// What tells pip where to look.
+pub(crate) fn source_arguments(sources: &Sources) -> Vec<&OsStr> {
     let Sources {
         find_links,
         index_url,
         extra_index_urls,
         no_index,
     } = sources;
+    let mut all: Vec<&OsStr> = Vec::new();
     all.extend(no_index.then_some(OsStr::new("--no-index")));
     let valued = [
         ("--index-url", index_url.as_slice()),
@@ -309,13 +319,11 @@ fn arguments<'a>(
     for (option, values) in valued {
         all.extend(values.iter().flat_map(|value| [OsStr::new(option), value]));
     }
-    all.extend([OsStr::new("--dest"), into.as_os_str()]);
-    all.extend(wanted.iter().map(OsStr::new));
     all
 }
 
 /// The user's environment variables, without those that steer Python.
-fn environment(around: &Surroundings) -> Vec<(OsString, OsString)> {
+pub(crate) fn environment(around: &Surroundings) -> Vec<(OsString, OsString)> {
     let mut environment = python::unsteered(around);
     // A user who sets this does not want pip to install into a base installation; here pip installs
     // nothing.

@@ -1,0 +1,250 @@
+//! Resolving: requirements that are not locked become a lock, by uv or by pip.
+//!
+//! Promises that whatever a resolver answers is read as a lock, with a hash for each file; that
+//! only wheels are considered; that it writes nothing but its own cache; and that the settings of
+//! pip (indexes, proxies, certificates) apply, also for uv. Does not resolve anything itself, and
+//! does not promise that both resolvers choose the same versions.
+//!
+//! Read next: `resolve/uv.rs` and `resolve/pip.rs`; `lock/choose.rs`, which reads the answer.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::lock::{Lock, LockError};
+use crate::python::{
+    self, Control, Finished, Heard, Interpreter, Job, Lines, Surroundings, Unfinished, shown,
+};
+use crate::wheel::download::{Release, Sources};
+use crate::wheel::requirement::Specified;
+
+mod pip;
+mod project;
+mod uv;
+
+pub use project::{ProjectError, dependencies};
+
+/// Who resolves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resolver {
+    /// uv if it is on PATH and new enough, else pip.
+    #[default]
+    Auto,
+    /// uv.
+    Uv,
+    /// The pip that is bundled with the interpreter.
+    Pip,
+}
+
+/// What is to be resolved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Requirements (PEP 508).
+    pub requirements: Vec<String>,
+    /// Requirements files; relative paths in them are relative to the file.
+    pub files: Vec<PathBuf>,
+    /// What is installed and stays where the requirements allow it.
+    pub installed: Vec<Release>,
+}
+
+impl Asked {
+    /// The names, in their normal form, of the distributions that the requirements name.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let read = self.requirements.iter();
+        let read = read.filter_map(|text| Some(Specified::parse(text)?.name));
+        read.collect()
+    }
+
+    /// Checks that each requirement is one, before any program reads it as an option or a path.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub fn check(&self) -> Result<(), ResolveFailed> {
+        let is_none = |text: &&String| Specified::parse(text).is_none();
+        match self.requirements.iter().find(is_none) {
+            Some(text) => Err(ResolveFailed::NotARequirement(python::printable(text))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why there is no lock.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ResolveFailed {
+    /// A requirement is not one.
+    #[error("`{0}` is not a requirement, such as `name`, `name>=1` or `name @ URL`")]
+    NotARequirement(String),
+    /// uv was asked for, and is not on PATH.
+    #[error("there is no uv on PATH")]
+    NoUv,
+    /// uv was asked for, and is too old.
+    #[error(
+        "`{}` is version {version}, and {} is the first that writes locks",
+        shown(path),
+        uv::FIRST
+    )]
+    OldUv {
+        /// The program.
+        path: PathBuf,
+        /// Its version.
+        version: String,
+    },
+    /// The interpreter has no pip that can resolve.
+    #[error("`{}` has no pip to resolve with", shown(python))]
+    NoPip {
+        /// The base executable.
+        python: PathBuf,
+    },
+    /// The bundled pip is too old.
+    #[error(
+        "pip {version} of `{}` cannot resolve without installing; pip {} can",
+        shown(python),
+        pip::FIRST
+    )]
+    OldPip {
+        /// The base executable.
+        python: PathBuf,
+        /// The version of its pip.
+        version: String,
+    },
+    /// A program could not be started.
+    #[error("cannot start `{}`", shown(program))]
+    NotStarted {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The resolver found no solution, or reached no index.
+    #[error("{resolver} cannot resolve {what}: {how}{}", Lines(said))]
+    Refused {
+        /// Its name.
+        resolver: &'static str,
+        /// What was to be resolved.
+        what: String,
+        /// The exit code or the signal, in words.
+        how: String,
+        /// The last lines of its output.
+        said: Vec<String>,
+    },
+    /// What it answered cannot be read.
+    #[error("{resolver} gave an answer that cannot be used: {why}")]
+    Answer {
+        /// Its name.
+        resolver: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// What it answered is no lock.
+    #[error("the answer of {resolver} is no lock")]
+    NoLock {
+        /// Its name.
+        resolver: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: LockError,
+    },
+    /// There is no place for the file that uv reads.
+    #[error("cannot write a file for uv to read")]
+    Scratch(#[source] io::Error),
+    /// The caller asked to stop; the resolver has been killed.
+    #[error("interrupted while resolving {what}")]
+    Interrupted {
+        /// What was to be resolved.
+        what: String,
+    },
+}
+
+/// Everything besides what is to be resolved.
+#[derive(Clone, Copy)]
+pub struct Resolving<'a> {
+    /// The interpreter that the lock is for.
+    pub interpreter: &'a Interpreter,
+    /// Where distributions are looked for, besides pip's own configuration.
+    pub sources: &'a Sources,
+    /// The variables of uv that give it the same settings as pip's configuration gives pip; they
+    /// may have passwords in them.
+    pub uv_variables: &'a [(String, String)],
+    /// The variables and the working directory of the user.
+    pub around: &'a Surroundings,
+    /// Resolvers have their own time limits for the network, so the limit of this control is not
+    /// used.
+    pub control: &'a Control<'a>,
+}
+
+impl Resolving<'_> {
+    /// Resolves requirements.
+    ///
+    /// # Errors
+    /// See [`ResolveFailed`].
+    pub fn resolve(&self, resolver: Resolver, asked: &Asked) -> Result<Lock, ResolveFailed> {
+        asked.check()?;
+        match resolver {
+            Resolver::Pip => self.by_pip(asked),
+            Resolver::Uv => self.by_uv(&self.uv()?, asked),
+            Resolver::Auto => match self.uv() {
+                Ok(uv) => self.by_uv(&uv, asked),
+                Err(ResolveFailed::NoUv | ResolveFailed::OldUv { .. }) => self.by_pip(asked),
+                Err(failed) => Err(failed),
+            },
+        }
+    }
+
+    /// Runs a program and waits for its end, however long the network takes.
+    fn run(&self, job: &Job<'_>, asked: &Asked) -> Result<Finished, ResolveFailed> {
+        (self.control.starting)(job.program);
+        let patient = Control {
+            timeout: Duration::MAX,
+            ..*self.control
+        };
+        python::run(job, &patient).map_err(|why| match why {
+            Unfinished::NotStarted(source) => ResolveFailed::NotStarted {
+                program: job.program.to_owned(),
+                source,
+            },
+            Unfinished::Interrupted | Unfinished::TimedOut => {
+                ResolveFailed::Interrupted { what: what(asked) }
+            }
+        })
+    }
+
+    fn job<'j>(&'j self, program: &'j Path, arguments: Vec<&'j OsStr>) -> Job<'j> {
+        Job {
+            program,
+            arguments,
+            environment: python::unsteered(self.around),
+            cwd: &self.around.cwd,
+            input: None,
+            heard: Heard::Files,
+        }
+    }
+}
+
+/// What was to be resolved, in words.
+fn what(asked: &Asked) -> String {
+    let texts = asked
+        .requirements
+        .iter()
+        .map(|text| python::printable(text));
+    let files = asked.files.iter().map(|file| shown(file).to_string());
+    let all: Vec<String> = texts.chain(files).map(|one| format!("`{one}`")).collect();
+    match all.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [head @ .., last] => format!("{} and {last}", head.join(", ")),
+    }
+}
+
+fn refused(resolver: &'static str, asked: &Asked, end: &Finished) -> ResolveFailed {
+    ResolveFailed::Refused {
+        resolver,
+        what: what(asked),
+        how: end.status.to_string(),
+        said: python::last_lines(&end.stderr),
+    }
+}

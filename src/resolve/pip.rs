@@ -1,0 +1,286 @@
+//! pip as a resolver: `pip install --dry-run --report` says what it would install.
+//!
+//! Promises that pip installs nothing and builds nothing, and runs from the wheel that is bundled
+//! with the interpreter. The report has the file that this interpreter would get, and its hash: the
+//! lock is for this interpreter only. (pip's "installation report", version 1.)
+//!
+//! Read next: `../wheel/download.rs`, which runs the same pip for single wheels.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Asked, ResolveFailed, Resolving, refused};
+use crate::base::version;
+use crate::lock::{Archive, File, Hashes, Lock, Package, Source, name_in_url};
+use crate::python::{Job, Status, printable};
+use crate::wheel::download::{bundled_pip, environment, source_arguments};
+use crate::wheel::{Named, normal_name};
+
+/// The first version of pip with a report.
+pub(super) const FIRST: &str = "22.2";
+const NAME: &str = "pip";
+
+/// What pip always does.
+const OPTIONS: [&str; 8] = [
+    "install",
+    "--dry-run",
+    "--ignore-installed",
+    "--quiet",
+    "--only-binary=:all:",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--report=-",
+];
+
+#[derive(Deserialize)]
+struct Report {
+    version: String,
+    install: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    download_info: Download,
+    #[serde(default)]
+    is_direct: bool,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Download {
+    url: String,
+    archive_info: Option<ArchiveInfo>,
+}
+
+#[derive(Deserialize)]
+struct ArchiveInfo {
+    hash: Option<String>,
+    #[serde(default)]
+    hashes: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+    version: String,
+}
+
+impl Resolving<'_> {
+    pub(super) fn by_pip(&self, asked: &Asked) -> Result<Lock, ResolveFailed> {
+        let python = &self.interpreter.executable;
+        let none = || ResolveFailed::NoPip {
+            python: python.clone(),
+        };
+        let wheel = bundled_pip(self.interpreter).ok_or_else(none)?;
+        let version = Named::of(wheel)
+            .map(|named| named.version)
+            .unwrap_or_default();
+        if version::compare(&version, FIRST).is_lt() {
+            return Err(ResolveFailed::OldPip {
+                python: python.clone(),
+                version,
+            });
+        }
+        // What is installed stays if that is possible: pip decides so between all or none.
+        let kept = asked.installed.iter();
+        let kept: Vec<String> = kept.map(|one| format!("{one}\n")).collect();
+        if !kept.is_empty() {
+            let constraints = tempfile::NamedTempFile::new().map_err(ResolveFailed::Scratch)?;
+            let mut file = constraints.as_file();
+            std::io::Write::write_all(&mut file, kept.concat().as_bytes())
+                .map_err(ResolveFailed::Scratch)?;
+            match self.report(wheel, asked, Some(constraints.path())) {
+                Err(ResolveFailed::Refused { .. }) => {}
+                ended => return ended,
+            }
+        }
+        self.report(wheel, asked, None)
+    }
+
+    fn report(
+        &self,
+        wheel: &Path,
+        asked: &Asked,
+        constraints: Option<&Path>,
+    ) -> Result<Lock, ResolveFailed> {
+        // Python runs a directory in an archive as a package, with pip's own `__main__`.
+        let program = wheel.join("pip");
+        let mut arguments: Vec<&OsStr> = vec!["-I".as_ref(), "-B".as_ref(), program.as_ref()];
+        arguments.extend(OPTIONS.map(OsStr::new));
+        arguments.extend(source_arguments(self.sources));
+        for (option, files) in [
+            ("--constraint", constraints.as_slice()),
+            (
+                "--requirement",
+                &asked
+                    .files
+                    .iter()
+                    .map(AsRef::as_ref)
+                    .collect::<Vec<&Path>>(),
+            ),
+        ] {
+            let pairs = files.iter();
+            arguments.extend(pairs.flat_map(|file| [OsStr::new(option), file.as_os_str()]));
+        }
+        arguments.extend(asked.requirements.iter().map(OsStr::new));
+        let job = Job {
+            environment: self.pip_environment(),
+            ..self.job(&self.interpreter.executable, arguments)
+        };
+        let end = self.run(&job, asked)?;
+        if end.status.is_failure() || (end.status == Status::Lost && end.stdout.is_empty()) {
+            return Err(refused(NAME, asked, &end));
+        }
+        read(&end.stdout).map_err(|why| ResolveFailed::Answer {
+            resolver: NAME,
+            why,
+        })
+    }
+
+    fn pip_environment(&self) -> Vec<(OsString, OsString)> {
+        environment(self.around)
+    }
+}
+
+/// Reads a report; the error is a clause.
+fn read(bytes: &[u8]) -> Result<Lock, String> {
+    let report: Report = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if report.version != "1" {
+        return Err(format!(
+            "its report has version {}",
+            printable(&report.version)
+        ));
+    }
+    let packages = report.install.into_iter().enumerate();
+    Ok(Lock {
+        created_by: "rvenv".to_owned(),
+        packages: packages
+            .map(|(at, item)| package(at, item))
+            .collect::<Result<_, _>>()?,
+        ..Lock::default()
+    })
+}
+
+fn package(at: usize, item: Item) -> Result<Package, String> {
+    let Item {
+        download_info: Download { url, archive_info },
+        is_direct,
+        metadata,
+    } = item;
+    let name = normal_name(&metadata.name);
+    let shown = printable(&name);
+    let info = archive_info.ok_or_else(|| format!("`{shown}` is no file"))?;
+    let mut hashes = Hashes::default();
+    let old = info.hash.as_deref().and_then(|hash| hash.split_once('='));
+    let named = info.hashes.iter().map(|(a, b)| (a.as_str(), b.as_str()));
+    for (algorithm, digits) in named.chain(old) {
+        hashes
+            .add(algorithm, digits)
+            .map_err(|why| format!("a hash of `{shown}` is malformed: {why}"))?;
+    }
+    if hashes.checked().is_empty() {
+        return Err(format!("`{shown}` has no hash that can be checked"));
+    }
+    let file_name =
+        name_in_url(&url).ok_or_else(|| format!("the URL of `{shown}` names no file"))?;
+    let file = File {
+        name: file_name,
+        url: Some(url),
+        path: None,
+        written_path: None,
+        size: None,
+        upload_time: None,
+        hashes,
+    };
+    Ok(Package {
+        version: Some(metadata.version),
+        marker: None,
+        requires_python: None,
+        index: None,
+        source: if is_direct {
+            Source::Archive(Archive {
+                file,
+                subdirectory: None,
+            })
+        } else {
+            Source::Files {
+                wheels: vec![file],
+                sdist: None,
+            }
+        },
+        place: format!("install[{at}] (`{shown}`)"),
+        name,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(item: &str) -> Result<Lock, String> {
+        read(
+            format!(r#"{{"version": "1", "pip_version": "25.0", "install": [{item}]}}"#).as_bytes(),
+        )
+    }
+
+    fn item(info: &str) -> String {
+        format!(
+            r#"{{"download_info": {{"url": "https://host/a%2B/A_b-1.0-py3-none-any.whl", {info}}},
+                "is_direct": false, "requested": true,
+                "metadata": {{"name": "A.b", "version": "1.0", "requires_dist": []}}}}"#
+        )
+    }
+
+    #[test]
+    fn a_report_is_a_lock_with_a_hash_for_each_file() {
+        let digits = "a".repeat(64);
+        let info = format!(r#""archive_info": {{"hashes": {{"sha256": "{digits}"}}}}"#);
+        let lock = report(&item(&info)).unwrap();
+        let [package] = &lock.packages[..] else {
+            panic!("{lock:?}");
+        };
+        assert_eq!(
+            (package.name.as_str(), package.version.as_deref()),
+            ("a-b", Some("1.0"))
+        );
+        let Source::Files {
+            wheels,
+            sdist: None,
+        } = &package.source
+        else {
+            panic!("{package:?}");
+        };
+        assert_eq!(wheels[0].name, "A_b-1.0-py3-none-any.whl");
+        assert_eq!(wheels[0].hashes.sha256(), Some(digits.as_str()));
+        // Reports of pip before 22.3 have one hash.
+        let info = format!(r#""archive_info": {{"hash": "sha256={digits}"}}"#);
+        assert_eq!(report(&item(&info)).unwrap(), lock);
+    }
+
+    #[test]
+    fn what_cannot_be_checked_is_refused() {
+        for (info, why) in [
+            (r#""archive_info": {}"#, "has no hash"),
+            (
+                r#""archive_info": {"hashes": {"md5": "00"}}"#,
+                "has no hash",
+            ),
+            (
+                r#""archive_info": {"hashes": {"sha256": "0"}}"#,
+                "malformed",
+            ),
+            (r#""dir_info": {}"#, "is no file"),
+        ] {
+            let found = report(&item(info)).unwrap_err();
+            assert!(found.contains(why), "{info}: {found}");
+        }
+        assert!(read(b"").is_err());
+        assert!(
+            read(br#"{"version": "2", "install": []}"#)
+                .unwrap_err()
+                .contains("version 2")
+        );
+    }
+}

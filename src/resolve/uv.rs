@@ -1,0 +1,122 @@
+//! uv as a resolver: `uv pip compile` writes a `pylock.toml`.
+//!
+//! Promises that uv neither downloads interpreters nor builds anything, and that passwords reach it
+//! through its environment, which other users cannot read, not through its arguments.
+//!
+//! Read next: `../lock/pylock.rs`, which reads the answer.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Asked, ResolveFailed, Resolving, refused};
+use crate::base::version;
+use crate::lock::{Lock, read_pylock};
+use crate::python::{Heard, Job, printable};
+use crate::wheel::download::Release;
+
+/// The first version of uv whose `pip compile` writes `pylock.toml`.
+pub(super) const FIRST: &str = "0.7.0";
+const NAME: &str = "uv";
+
+/// What uv always does.
+const OPTIONS: [&str; 9] = [
+    "pip",
+    "compile",
+    "--quiet",
+    "--no-header",
+    "--no-build",
+    "--no-python-downloads",
+    "--no-progress",
+    "--format",
+    "pylock.toml",
+];
+
+impl Resolving<'_> {
+    /// The uv on PATH, if it is new enough.
+    pub(super) fn uv(&self) -> Result<PathBuf, ResolveFailed> {
+        let search = self.around.search_path.as_ref();
+        let path =
+            search.and_then(|search| which::which_in(NAME, Some(search), &self.around.cwd).ok());
+        let path = path.ok_or(ResolveFailed::NoUv)?;
+        let job = Job {
+            heard: Heard::Answer,
+            ..self.job(&path, vec!["--version".as_ref()])
+        };
+        let end = self.run(&job, &Asked::default())?;
+        let said = String::from_utf8_lossy(&end.stdout);
+        let version = said.split_whitespace().nth(1).unwrap_or_default();
+        let is_new = version::is_version(version) && version::compare(version, FIRST).is_ge();
+        if end.status.is_failure() || !is_new {
+            let version = printable(version);
+            return Err(ResolveFailed::OldUv { path, version });
+        }
+        Ok(path)
+    }
+
+    pub(super) fn by_uv(&self, uv: &Path, asked: &Asked) -> Result<Lock, ResolveFailed> {
+        // uv keeps the versions of the file that it is to overwrite, where it can.
+        let answer = tempfile::Builder::new()
+            .prefix("pylock.")
+            .suffix(".toml")
+            .tempfile();
+        let mut answer = answer.map_err(ResolveFailed::Scratch)?;
+        let preferred = preferred(&asked.installed);
+        answer
+            .write_all(preferred.as_bytes())
+            .and_then(|()| answer.flush())
+            .map_err(ResolveFailed::Scratch)?;
+        let python = self.interpreter.executable.as_os_str();
+        let mut arguments: Vec<&OsStr> = OPTIONS.map(OsStr::new).to_vec();
+        arguments.extend([OsStr::new("--python"), python]);
+        arguments.extend([OsStr::new("--output-file"), answer.path().as_os_str()]);
+        arguments.extend(self.sources.no_index.then_some(OsStr::new("--no-index")));
+        arguments.extend(asked.files.iter().map(|file| file.as_os_str()));
+        // A dash stands for the requirements on standard input.
+        let input: Option<Arc<[u8]>> = (!asked.requirements.is_empty()).then(|| {
+            let lines = asked.requirements.join("\n") + "\n";
+            Arc::from(lines.as_bytes())
+        });
+        arguments.extend(input.is_some().then_some(OsStr::new("-")));
+        let mut job = Job {
+            input,
+            heard: Heard::End,
+            ..self.job(uv, arguments)
+        };
+        let given = self.uv_variables.iter();
+        let given = given.map(|(name, value)| (name.into(), value.into()));
+        job.environment.extend(given);
+        let end = self.run(&job, asked)?;
+        if end.status.is_failure() {
+            return Err(refused(NAME, asked, &end));
+        }
+        let text = std::fs::read(answer.path()).map_err(ResolveFailed::Scratch)?;
+        read_pylock(answer.path(), &text).map_err(|source| ResolveFailed::NoLock {
+            resolver: NAME,
+            source,
+        })
+    }
+}
+
+/// A `pylock.toml` with nothing but versions.
+fn preferred(installed: &[Release]) -> String {
+    let mut text = String::from("lock-version = \"1.0\"\ncreated-by = \"rvenv\"\npackages = []\n");
+    if !installed.is_empty() {
+        text.truncate(text.len() - "packages = []\n".len());
+    }
+    let is_plain = |text: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._+!".contains(c);
+        !text.is_empty() && text.chars().all(plain)
+    };
+    // A version that is none would make uv refuse all.
+    let usable = installed
+        .iter()
+        .filter(|one| is_plain(&one.name) && version::is_version(&one.version));
+    for Release { name, version } in usable.filter(|one| is_plain(&one.version)) {
+        text.push_str(&format!(
+            "\n[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\n"
+        ));
+    }
+    text
+}

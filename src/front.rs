@@ -9,3 +9,4 @@ pub mod host;
 mod lookups;
 pub mod mending;
 pub mod request;
+pub mod resolving;

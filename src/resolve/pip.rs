@@ -16,7 +16,8 @@ use crate::base::version;
 use crate::lock::{Archive, File, Hashes, Lock, Package, Source, name_in_url};
 use crate::python::{Job, Status, printable};
 use crate::wheel::download::{bundled_pip, environment, source_arguments};
-use crate::wheel::{Named, normal_name};
+use crate::wheel::requirement::variables;
+use crate::wheel::{Marker, Named, normal_name};
 
 /// The first version of pip with a report.
 pub(super) const FIRST: &str = "22.2";
@@ -133,10 +134,35 @@ impl Resolving<'_> {
         if end.status.is_failure() || (end.status == Status::Lost && end.stdout.is_empty()) {
             return Err(refused(NAME, asked, &end));
         }
-        read(&end.stdout).map_err(|why| ResolveFailed::Answer {
+        let lock = read(&end.stdout).map_err(|why| ResolveFailed::Answer {
             resolver: NAME,
             why,
+        })?;
+        // Its wheels are those of this interpreter, and its markers are evaluated.
+        let environments = Some(self.own_marker().into_iter().collect());
+        Ok(Lock {
+            environments,
+            ..lock
         })
+    }
+
+    /// The marker that holds for this interpreter's minor version on this system.
+    fn own_marker(&self) -> Option<Marker> {
+        let version = &self.interpreter.version;
+        let all = variables(
+            version.minor,
+            &version.text,
+            &self.interpreter.platform.implementation,
+        );
+        let names = [
+            "implementation_name",
+            "python_version",
+            "sys_platform",
+            "platform_machine",
+        ];
+        let one = |name: &&str| Some(format!("{name} == '{}'", all.get(*name)?));
+        let parts: Vec<String> = names.iter().filter_map(one).collect();
+        Marker::parse(&parts.join(" and "))
     }
 
     fn pip_environment(&self) -> Vec<(OsString, OsString)> {

@@ -32,6 +32,7 @@ use crate::shell_words::{arguments, word};
 mod cache;
 mod interpreter;
 mod request;
+mod resolving;
 mod shortage;
 mod state;
 
@@ -39,6 +40,7 @@ pub(crate) use state::{Effect, Recovery, State, pending, recovered};
 
 pub(crate) use self::interpreter::{of_base, of_interpreter};
 pub(crate) use self::request::of_request;
+pub(crate) use self::resolving::of_resolving;
 pub(crate) use cache::{chmod, of_cache, private_by};
 
 /// How the command ends.
@@ -82,7 +84,7 @@ impl CliError {
         }
     }
 
-    fn of(exit: Exit, error: &dyn Error) -> Self {
+    pub(crate) fn of(exit: Exit, error: &dyn Error) -> Self {
         let mut told = Self::new(exit, escape_lines(&error.to_string()));
         let mut next = error.source();
         while let Some(cause) = next {

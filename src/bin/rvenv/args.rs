@@ -16,7 +16,7 @@ mod shared;
 
 pub(crate) use shared::{
     AllowLostArg, CheckArgs, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg, LinkModeArg,
-    ReplaceArgs, RunArgs, VenvArgs, WaitArg,
+    ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
 };
 use shared::{INTERPRETER, OUTPUT, PACKAGES, PUBLICATION, TARGET};
 
@@ -162,6 +162,12 @@ pub(crate) enum Command {
     /// them. Equal inputs give equal plans, byte for byte. `rvenv apply` applies a saved plan;
     /// `rvenv create`, `upgrade` and `repair` show their own plans with --dry-run.
     Plan(Deferred<PlanArgs>),
+    /// Resolve requirements into a lock (pylock.toml)
+    ///
+    /// Asks uv if it is on PATH, else pip, and writes what either answers with the hash of every
+    /// file. Only wheels are considered. The versions of an existing lock stay where the
+    /// requirements allow it; the lock is replaced whole or not at all.
+    Lock(Deferred<LockArgs>),
     /// Apply a saved plan
     ///
     /// Applies exactly the plan that `rvenv plan --out` saved. When anything that the plan depends
@@ -363,6 +369,37 @@ pub(crate) struct PlanArgs {
     /// Exit with 4 when changes are pending, 0 when there are none
     #[arg(long, help_heading = OUTPUT)]
     pub(crate) detailed_exitcode: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LockArgs {
+    /// Requirement to resolve: a name, a name and versions, or `name @ URL`; without any, the
+    /// dependencies of ./pyproject.toml
+    #[arg(value_name = "REQ")]
+    pub(crate) reqs: Vec<String>,
+
+    /// Resolve for this interpreter; a request as for `rvenv create --python`
+    #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
+    pub(crate) python: Option<OsString>,
+
+    /// Resolve the lines of a requirements file, or the dependencies of a pyproject.toml;
+    /// repeatable
+    #[arg(short, long, value_name = "FILE", help_heading = PACKAGES)]
+    pub(crate) requirements: Vec<PathBuf>,
+
+    /// Add the dependencies of this extra of the pyproject.toml; repeatable
+    #[arg(long, value_name = "NAME", help_heading = PACKAGES)]
+    pub(crate) extra: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) resolver: ResolverArgs,
+
+    #[command(flatten)]
+    pub(crate) index: IndexArgs,
+
+    /// Write the lock to this file, the default is pylock.toml; `-` is standard output
+    #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

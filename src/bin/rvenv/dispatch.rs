@@ -58,6 +58,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         | Command::Plan(_)
         | Command::Apply(_)
         | Command::Repair(_)
+        | Command::Lock(_)
         | Command::Python(_) => tell_cache(session),
         // These need no cache, or (`cache`) report more about it themselves.
         Command::Rollback(_)
@@ -71,6 +72,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Create(Deferred(args)) => session.create(args),
         Command::Upgrade(Deferred(args)) => session.upgrade(args),
         Command::Plan(Deferred(args)) => session.plan(args),
+        Command::Lock(Deferred(args)) => session.lock(args),
         Command::Apply(Deferred(args)) => session.apply(args),
         Command::Repair(Deferred(args)) => session.repair(args),
         Command::Rollback(Deferred(args)) => session.rollback(args),
@@ -118,6 +120,7 @@ fn effect(command: &Command) -> Effect {
         | Command::Generations(_)
         | Command::Recover(_) => Effect::Target,
         Command::Plan(_)
+        | Command::Lock(_)
         | Command::Status(_)
         | Command::Verify(_)
         | Command::Python(_)
@@ -153,7 +156,7 @@ mod tests {
     /// The state that is printed under an error of a command that had not begun anything.
     #[test]
     fn each_command_says_of_what_it_may_change_that_it_did_not() {
-        let cases: [(&[&str], Option<State>); 25] = [
+        let cases: [(&[&str], Option<State>); 26] = [
             (&["create", "E"], Some(State::AsBefore)),
             (&["create", "E", "--dry-run"], None),
             (&["upgrade", "E"], Some(State::AsBefore)),
@@ -166,6 +169,7 @@ mod tests {
             (&["plan", "E"], None),
             (&["plan", "E", "-o", "p"], None),
             (&["plan", "E", "--json"], None),
+            (&["lock"], None),
             (&["status", "E"], None),
             (&["generations", "E"], None),
             (&["generations", "E", "--prune", "--dry-run"], None),

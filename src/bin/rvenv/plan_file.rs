@@ -1,4 +1,4 @@
-//! Plan files: where `plan --out` writes, and what `apply` reads.
+//! Plan files: where `plan --out` and `lock --out` write, and what `apply` reads.
 //!
 //! Promises:
 //! - A regular file, or a name that does not exist, is replaced in one rename after an fsync, also
@@ -21,7 +21,7 @@ mod other;
 mod unix;
 
 use std::fs::Metadata;
-use std::io::{self, BufWriter, ErrorKind};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use rvenv::render::escape;
@@ -53,32 +53,82 @@ pub(crate) enum Out {
     Stream(PathBuf),
 }
 
+/// What is saved.
+#[derive(Clone, Copy)]
+pub(crate) enum Document<'a> {
+    Plan(&'a Plan),
+    /// The text of a `pylock.toml`.
+    Lock(&'a str),
+}
+
+impl Document<'_> {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Plan(_) => "plan",
+            Self::Lock(_) => "lock",
+        }
+    }
+
+    fn write(self, to: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Plan(plan) => plan.write_json(to),
+            Self::Lock(text) => to.write_all(text.as_bytes()),
+        }
+    }
+
+    fn not_saved(self) -> State {
+        match self {
+            Self::Plan(_) => State::PlanNotSaved,
+            Self::Lock(_) => State::LockNotSaved,
+        }
+    }
+
+    fn half_written(self) -> State {
+        match self {
+            Self::Plan(_) => State::PlanHalfWritten,
+            Self::Lock(_) => State::LockHalfWritten,
+        }
+    }
+}
+
 impl Out {
     /// Finds out where `given` leads.
     pub(crate) fn of(given: &Path) -> Result<Self, CliError> {
+        Self::of_document(given, "plan", State::PlanNotSaved)
+    }
+
+    /// As [`Out::of`], for a lock.
+    pub(crate) fn of_lock(given: &Path) -> Result<Self, CliError> {
+        Self::of_document(given, "lock", State::LockNotSaved)
+    }
+
+    fn of_document(given: &Path, noun: &str, state: State) -> Result<Self, CliError> {
         if given.as_os_str() == STANDARD {
             return Ok(Self::Standard);
         }
-        system::place(given).map_err(|error| not_saved(given, &error).leaving(State::PlanNotSaved))
+        system::place(given).map_err(|error| not_saved(noun, given, &error).leaving(state))
     }
 
-    /// Saves a plan there; a plan for standard output is written elsewhere.
+    /// Saves a document there; one for standard output is written elsewhere.
     pub(crate) fn save(
         &self,
-        plan: &Plan,
+        document: Document<'_>,
         given: &Path,
         signals: &Signals,
     ) -> Result<(), CliError> {
         let (saved, state) = match self {
             Self::Standard => return Ok(()),
-            Self::File { at, old } => (replace(plan, at, old.as_ref()), State::PlanNotSaved),
-            Self::Stream(at) => (
-                system::write_into(plan, at, signals),
-                State::PlanHalfWritten,
-            ),
+            Self::File { at, old } => {
+                let saved = replace(document, at, old.as_ref());
+                (saved, document.not_saved())
+            }
+            Self::Stream(at) => {
+                let saved = system::write_into(document, at, signals);
+                (saved, document.half_written())
+            }
         };
         saved.map_err(|error| {
-            let mut told = not_saved(given, &error).leaving(state);
+            let mut told = not_saved(document.noun(), given, &error).leaving(state);
             if signals.any() {
                 told.exit = interruption(signals.terminated());
             }
@@ -124,9 +174,9 @@ pub(crate) fn shown_input(given: &Path) -> String {
     }
 }
 
-fn not_saved(given: &Path, error: &io::Error) -> CliError {
+fn not_saved(noun: &str, given: &Path, error: &io::Error) -> CliError {
     let shown = escape(&given.to_string_lossy());
-    CliError::new(Exit::Failed, format!("cannot save the plan to `{shown}`"))
+    CliError::new(Exit::Failed, format!("cannot save the {noun} to `{shown}`"))
         .because(error)
         .hint("name a file in an existing, writable directory")
 }
@@ -139,10 +189,13 @@ fn directory_of(file: &Path) -> &Path {
 }
 
 /// Replaces a file completely or not at all: another process may be about to apply the former plan.
-fn replace(plan: &Plan, at: &Path, old: Option<&Metadata>) -> io::Result<()> {
+fn replace(document: Document<'_>, at: &Path, old: Option<&Metadata>) -> io::Result<()> {
     let above = directory_of(at);
     let mut temp = system::temporary(above)?;
-    plan.write_json(BufWriter::new(&mut temp))?;
+    let mut buffered = BufWriter::new(&mut temp);
+    document.write(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
     if let Some(old) = old {
         system::take_after(temp.as_file(), at, old)?;
     }

@@ -33,6 +33,7 @@ const SENTENCES: &[(&str, &str)] = &[
         "plan",
         "Show what `create` would do, and save it for `apply`",
     ),
+    ("lock", "Resolve requirements into a lock (pylock.toml)"),
     ("apply", "Apply a saved plan"),
     (
         "status",

@@ -71,6 +71,7 @@ mod interpreter;
 mod interpreter_answers;
 mod interpreter_misbehaving;
 mod interrupt;
+mod lock;
 mod merge;
 mod messages;
 mod named_cache;

@@ -63,6 +63,10 @@ pub(crate) enum State {
     PlanNotSaved,
     /// What is written into a pipe or a device cannot be undone.
     PlanHalfWritten,
+    /// The file has not been replaced.
+    LockNotSaved,
+    /// As [`State::PlanHalfWritten`].
+    LockHalfWritten,
 }
 
 impl Effect {
@@ -110,6 +114,8 @@ impl State {
             Self::PlanSaved => "the plan is saved",
             Self::PlanNotSaved => "no plan was saved; a file of that name is as it was before",
             Self::PlanHalfWritten => "a part of the plan may have been written",
+            Self::LockNotSaved => "no lock was saved; a file of that name is as it was before",
+            Self::LockHalfWritten => "a part of the lock may have been written",
         }
     }
 
@@ -130,7 +136,9 @@ impl State {
             | Self::CacheHalfSwept
             | Self::PlanSaved
             | Self::PlanNotSaved
-            | Self::PlanHalfWritten => None,
+            | Self::PlanHalfWritten
+            | Self::LockNotSaved
+            | Self::LockHalfWritten => None,
         }
     }
 
@@ -351,6 +359,14 @@ mod tests {
         (
             State::PlanHalfWritten,
             "a part of the plan may have been written",
+        ),
+        (
+            State::LockNotSaved,
+            "no lock was saved; a file of that name is as it was before",
+        ),
+        (
+            State::LockHalfWritten,
+            "a part of the lock may have been written",
         ),
     ];
 

@@ -170,6 +170,27 @@ pub(crate) struct IndexArgs {
     pub(crate) no_index: bool,
 }
 
+// Who resolves requirements.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ResolverArgs {
+    /// Choose who resolves what is not locked
+    #[arg(
+        long, value_enum, value_name = "PROGRAM",
+        default_value_t = ResolverArg::Auto, help_heading = PACKAGES
+    )]
+    pub(crate) resolver: ResolverArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ResolverArg {
+    /// uv if it is on PATH and new enough, else pip
+    Auto,
+    /// uv
+    Uv,
+    /// The pip that is bundled with the interpreter
+    Pip,
+}
+
 /// How a plan is carried out.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {

@@ -8,7 +8,7 @@ use super::asking::{MadePlan, intent};
 use crate::advice::{CliError, Exit, State};
 use crate::args::PlanArgs;
 use crate::companions::Tense;
-use crate::plan_file::Out;
+use crate::plan_file::{Document, Out};
 use crate::session::Session;
 use crate::shell_words::word;
 
@@ -24,7 +24,7 @@ impl Session<'_> {
         if let Some((given, out)) = &out
             && refused.is_none()
         {
-            out.save(&plan, given, &self.signals)?;
+            out.save(Document::Plan(&plan), given, &self.signals)?;
         }
         let is_data = args.json || matches!(out, Some((_, Out::Standard)));
         if is_data || out.is_some() {

@@ -7,10 +7,9 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Read, Write as _};
 use std::path::Path;
 
-use rvenv_journal::Plan;
 use tempfile::NamedTempFile;
 
-use super::{Out, STANDARD, push};
+use super::{Document, Out, STANDARD, push};
 use crate::signals::Signals;
 
 pub(super) fn place(given: &Path) -> io::Result<Out> {
@@ -53,9 +52,9 @@ pub(super) fn take_after(new: &File, _at: &Path, old: &Metadata) -> io::Result<(
 }
 
 /// Writes into a device.
-pub(super) fn write_into(plan: &Plan, at: &Path, _signals: &Signals) -> io::Result<()> {
+pub(super) fn write_into(document: Document<'_>, at: &Path, _signals: &Signals) -> io::Result<()> {
     let mut stream = BufWriter::new(OpenOptions::new().write(true).open(at)?);
-    plan.write_json(&mut stream)?;
+    document.write(&mut stream)?;
     stream.flush()
 }
 

@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Gid, OFlags, Uid, XattrFlags};
-use rvenv_journal::Plan;
 use tempfile::NamedTempFile;
 
-use super::{Out, STANDARD, directory_of, push};
+use super::{Document, Out, STANDARD, directory_of, push};
 use crate::signals::Signals;
 
 /// How often signals are checked while waiting for a pipe.
@@ -129,7 +128,7 @@ fn interrupted() -> io::Error {
 }
 
 /// Writes into a pipe or a device; waits for a reader of a pipe.
-pub(super) fn write_into(plan: &Plan, at: &Path, signals: &Signals) -> io::Result<()> {
+pub(super) fn write_into(document: Document<'_>, at: &Path, signals: &Signals) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let is_fifo = fs::metadata(at)?.file_type().is_fifo();
     options.write(true).custom_flags(flags());
@@ -146,7 +145,7 @@ pub(super) fn write_into(plan: &Plan, at: &Path, signals: &Signals) -> io::Resul
         }
     };
     let mut stream = BufWriter::new(Patient { file, signals });
-    plan.write_json(&mut stream)?;
+    document.write(&mut stream)?;
     stream.flush()
 }
 

@@ -1,0 +1,122 @@
+//! `rvenv lock`: resolves requirements into a `pylock.toml`.
+//!
+//! Promises that an existing lock keeps its versions where the requirements allow it, and that it
+//! is replaced whole or not at all.
+//! Read next: the library's `resolve.rs`.
+
+use std::path::{Path, PathBuf};
+
+use rvenv::download::Release;
+use rvenv::lock::{self, Lock};
+use rvenv::render::escape;
+use rvenv::resolve::{Asked, Resolver};
+use rvenv::resolving::{ResolveRequest, ResolvingFailed};
+use rvenv_journal::raw::counted;
+
+use super::asking::sources;
+use crate::advice::{CliError, Exit, of_resolving};
+use crate::args::{LockArgs, ResolverArg};
+use crate::plan_file::{Document, Out};
+use crate::session::Session;
+
+/// The project file of PEP 621, and the lock of PEP 751.
+const PROJECT: &str = "pyproject.toml";
+const LOCK: &str = "pylock.toml";
+
+impl Session<'_> {
+    pub(crate) fn lock(&self, args: &LockArgs) -> Result<Exit, CliError> {
+        let given = args.out.clone().unwrap_or_else(|| PathBuf::from(LOCK));
+        let out = Out::of_lock(&given)?;
+        if matches!(out, Out::File { .. }) && !lock::is_pylock_name(&given) {
+            let shown = escape(&given.to_string_lossy());
+            let what = format!("`{shown}` is not the name of a lock");
+            return Err(CliError::new(Exit::Usage, what)
+                .hint("installers read `pylock.toml` and `pylock.NAME.toml`"));
+        }
+        let cwd = &self.world.surroundings.cwd;
+        let (mut projects, mut files) = (Vec::new(), Vec::new());
+        for file in &args.requirements {
+            let is_project = file.file_name().is_some_and(|name| name == PROJECT);
+            let list = if is_project {
+                &mut projects
+            } else {
+                &mut files
+            };
+            list.push(cwd.join(file));
+        }
+        if args.reqs.is_empty() && args.requirements.is_empty() {
+            projects.push(cwd.join(PROJECT));
+        }
+        let request = ResolveRequest {
+            asked: Asked {
+                requirements: args.reqs.clone(),
+                files,
+                installed: match &out {
+                    Out::File { at, .. } => locked(at),
+                    Out::Standard | Out::Stream(_) => Vec::new(),
+                },
+            },
+            projects,
+            extras: args.extra.clone(),
+            resolver: resolver(args.resolver.resolver),
+            python: self.asked_python(args.python.as_ref())?,
+            sources: sources(&args.index),
+        };
+        let made = self.with_caller(|caller| caller.lock(&request));
+        let made = made.map_err(|failed| match failed {
+            ResolvingFailed::Interpreter(error) => {
+                self.not_found(&error, self.variable(args.python.as_ref()))
+            }
+            failed => of_resolving(&failed, self.signals.terminated()),
+        })?;
+        for warning in &made.warnings {
+            self.terminal.warning(warning);
+        }
+        let text = lock::write(&made).map_err(|error| CliError::of(Exit::Failed, &error))?;
+        self.save_lock(&made, &text, (&out, &given))
+    }
+
+    fn save_lock(
+        &self,
+        made: &Lock,
+        text: &str,
+        (out, given): (&Out, &Path),
+    ) -> Result<Exit, CliError> {
+        if matches!(out, Out::Standard) {
+            self.terminal.data(text)?;
+            return Ok(Exit::Done);
+        }
+        out.save(Document::Lock(text), given, &self.signals)?;
+        let count = counted(made.packages.len(), "package");
+        let shown = escape(&given.to_string_lossy());
+        self.terminal.story(&format!("Locked {count} in `{shown}`"));
+        Ok(Exit::Done)
+    }
+}
+
+/// The versions of an existing lock; none if it cannot be read: it is replaced.
+fn locked(at: &Path) -> Vec<Release> {
+    let Ok(bytes) = std::fs::read(at) else {
+        return Vec::new();
+    };
+    let Ok(old) = lock::read_pylock(at, &bytes) else {
+        return Vec::new();
+    };
+    let releases = old.packages.into_iter();
+    let release = |package: lock::Package| {
+        Some(Release {
+            version: package.version?,
+            name: package.name,
+        })
+    };
+    releases.filter_map(release).collect()
+}
+
+/// Who resolves.
+pub(super) fn resolver(asked: ResolverArg) -> Resolver {
+    match asked {
+        ResolverArg::Auto => Resolver::Auto,
+        ResolverArg::Uv => Resolver::Uv,
+        ResolverArg::Pip => Resolver::Pip,
+    }
+}

@@ -6,6 +6,7 @@
 pub mod caller;
 pub mod env_builder;
 pub mod host;
+pub mod locked;
 mod lookups;
 pub mod mending;
 pub mod request;

@@ -75,6 +75,6 @@ pub use change::{
     repair, replaced, rollback, verify,
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
-pub use front::{caller, env_builder, host, mending, request, resolving};
+pub use front::{caller, env_builder, host, locked, mending, request, resolving};
 pub use python::bytecode;
 pub use wheel::{distributions, download, wheelhouse};

@@ -41,8 +41,8 @@ pub use file_name::Named;
 pub(crate) use file_name::{Tagged, normal_name};
 pub(crate) use install::is_reserved;
 pub use install::{
-    FileContent, InstallError, InstallFault, InstallScheme, Planned, Requested, WheelBytecode,
-    installation, program_mode, script_mode,
+    FileContent, INSTALLER, InstallError, InstallFault, InstallScheme, Notes, Planned, Requested,
+    WheelBytecode, installation, program_mode, script_mode,
 };
 pub use launcher::Launchers;
 pub use marker::Marker;

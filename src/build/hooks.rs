@@ -88,6 +88,16 @@ pub enum HookError {
     /// unknown.
     #[error("rvenv knows no ignore file for `{0}`")]
     UnknownScm(String),
+    /// Two distributions own one path, with different bytes.
+    #[error("`{first}` and `{second}` both have `{path}`, with different contents")]
+    Owned {
+        /// The path in the environment.
+        path: RelPath,
+        /// The wheel that was planned first.
+        first: String,
+        /// The other wheel.
+        second: String,
+    },
     /// An error of a hook outside this crate.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
@@ -311,6 +321,7 @@ fn draft(hooks: &dyn Hooks, context: &Context) -> Result<Draft, HookError> {
     if options.with_pip {
         hooks.setup_pip(context, draft.enter("pip"))?;
     }
+    pip::locked(context, draft.enter("packages").plan())?;
     hooks.setup_scripts(context, draft.enter("scripts"))?;
     hooks.post_setup(context, draft.enter("post_setup"))?;
     if options.upgrade_deps {

@@ -23,6 +23,7 @@
 //! Read next: `hooks/pip.rs`, which plans them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::build::options::Options;
 use crate::wheel::Named;
@@ -35,6 +36,8 @@ pub struct Supply {
     pub wheel: PathBuf,
     /// Where it came from.
     pub source: WheelSource,
+    /// The text of its `direct_url.json`, if it was asked for by its place.
+    pub direct_url: Option<Arc<str>>,
 }
 
 /// Where a wheel comes from, and so what it is for.
@@ -47,6 +50,8 @@ pub enum WheelSource {
     /// It was looked up to replace the same version of a distribution that does not fit a new
     /// Python.
     Refit,
+    /// A lock names it.
+    Locked,
     /// The caller gave it, for [`post_setup`](super::hooks::Hooks::post_setup) to install.
     Given,
 }
@@ -57,7 +62,7 @@ impl WheelSource {
         match self {
             Self::Bundled => options.with_pip,
             Self::Upgrade => options.upgrade_deps,
-            Self::Refit | Self::Given => true,
+            Self::Refit | Self::Locked | Self::Given => true,
         }
     }
 
@@ -65,7 +70,7 @@ impl WheelSource {
     pub(super) fn is_deleted_at_exit(self) -> bool {
         match self {
             Self::Upgrade | Self::Refit => true,
-            Self::Bundled | Self::Given => false,
+            Self::Bundled | Self::Locked | Self::Given => false,
         }
     }
 
@@ -73,18 +78,27 @@ impl WheelSource {
     pub(super) fn is_optional(self) -> bool {
         match self {
             Self::Refit | Self::Given => true,
-            Self::Bundled | Self::Upgrade => false,
+            Self::Bundled | Self::Upgrade | Self::Locked => false,
+        }
+    }
+
+    /// Whether it is installed although a newer version is: a lock says exactly what is installed.
+    pub(super) fn is_exact(self) -> bool {
+        match self {
+            Self::Locked => true,
+            Self::Bundled | Self::Upgrade | Self::Refit | Self::Given => false,
         }
     }
 
     /// Whether it replaces another wheel of the same name.
     fn displaces(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Upgrade, Self::Bundled) => true,
-            (Self::Upgrade, Self::Upgrade | Self::Refit | Self::Given)
+            (Self::Upgrade, Self::Bundled) | (Self::Locked, Self::Bundled | Self::Upgrade) => true,
+            (Self::Upgrade, Self::Upgrade | Self::Refit | Self::Locked | Self::Given)
+            | (Self::Locked, Self::Refit | Self::Locked | Self::Given)
             | (
                 Self::Bundled | Self::Refit | Self::Given,
-                Self::Bundled | Self::Upgrade | Self::Refit | Self::Given,
+                Self::Bundled | Self::Upgrade | Self::Refit | Self::Locked | Self::Given,
             ) => false,
         }
     }
@@ -94,10 +108,22 @@ impl WheelSource {
         match self {
             Self::Bundled => "pip",
             Self::Upgrade => "dependencies",
-            Self::Refit => "packages",
+            Self::Refit | Self::Locked => "packages",
             Self::Given => "post_setup",
         }
     }
+}
+
+/// What happens to installed distributions that no lock names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extraneous {
+    /// They stay: there is no lock.
+    #[default]
+    Stay,
+    /// Those that an earlier lock brought go; what another installer installed stays.
+    OfLocksGo,
+    /// All go, except pip and setuptools.
+    Go,
 }
 
 /// What a search for the wheel of one release found.
@@ -115,12 +141,13 @@ impl Supply {
         let supply = move |wheel: &PathBuf| Self {
             wheel: wheel.clone(),
             source,
+            direct_url: None,
         };
         wheels.iter().map(supply)
     }
 
     /// The name of its distribution, if the name of the file has one.
-    pub(super) fn name(&self) -> Option<String> {
+    pub(crate) fn name(&self) -> Option<String> {
         Named::of(&self.wheel).map(|wheel| wheel.name)
     }
 }
@@ -143,9 +170,12 @@ pub(super) fn wanted<'s>(
     all.filter(move |supply| !is_displaced(supply))
 }
 
-/// Whether `path` is the file of a supply of this kind.
-pub(super) fn is_of(supplies: &[Supply], source: WheelSource, path: &Path) -> bool {
-    supplies
-        .iter()
-        .any(|supply| supply.source == source && supply.wheel == path)
+/// The supply of this kind whose file is at `path`.
+pub(super) fn of<'s>(
+    supplies: &'s [Supply],
+    source: WheelSource,
+    path: &Path,
+) -> Option<&'s Supply> {
+    let mut supplies = supplies.iter();
+    supplies.find(|supply| supply.source == source && supply.wheel == path)
 }

@@ -41,8 +41,10 @@ mod retired;
 mod source_times;
 
 pub use failures::MergeError;
-use lost_packages::{check_lost, seeded};
+use lost_packages::{check_lost, is_seed, locked, seeded};
 pub(crate) use lost_packages::{check_lost_by, lost_by};
+pub use retired::Unlocked;
+pub(crate) use retired::unlocked;
 pub(crate) use source_times::redate;
 
 /// More bytes than any real RECORD or `pyvenv.cfg` has.
@@ -190,7 +192,9 @@ pub(crate) fn companions(
     existing: &Existing,
     context: &Context,
 ) -> Result<Companions, FsError> {
-    carry::decide(fs, root, existing, context, seeded(context))
+    let seeded = seeded(context);
+    let seeded: Vec<&str> = seeded.iter().map(String::as_str).collect();
+    carry::decide(fs, root, existing, context, &seeded)
 }
 
 fn look(

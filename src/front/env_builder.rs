@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use super::caller::{Caller, Compilation, RunTerms, Silent};
 use super::host::{Host, HostError};
+use super::locked::LockRequest;
 use super::request::{Answer, AskedPython, EnvRequest, Intent, RequestFailed};
 use crate::build::checks::OtherOwner;
 use crate::build::hooks::{Context, Hooks, Venv};
@@ -256,6 +257,7 @@ impl EnvBuilder {
             options: self.options(),
             said: self.said(host),
             packages: self.packages.clone(),
+            locks: LockRequest::default(),
             sources: Sources::default(),
             purpose,
         };

@@ -18,23 +18,26 @@ use thiserror::Error;
 
 use super::caller::Caller;
 use super::host::{Host, PYTHON_VARIABLE};
+use super::locked::{LockRequest, LockedFailed};
 use super::lookups::{Before, LookupFailed};
 
 pub use super::lookups::DOWNLOADS_PREFIX;
 use crate::base::umask::Umask;
+use crate::base::version;
 use crate::build::checks::{self, Check, EnvAt, Expectation, Expected, OtherOwner};
 use crate::build::hooks::{self, Context, HookError, Hooks, core_dependencies};
-use crate::build::options::{Choices, Options};
-use crate::build::supply::{Supply, WheelSource};
+use crate::build::options::{Choices, GIT, Options};
+use crate::build::supply::{Extraneous, Supply, WheelSource};
 use crate::change::carry::Companions;
 use crate::change::existing::{BaseError, Existing, ExistingError};
+use crate::change::merge::{self, Unlocked};
 use crate::change::provision::{self, BytecodeFailed, StoreAccess};
 use crate::python::{
     self, Checkout, Control, Interpreter, InterpreterError, NamedByTarget, Purpose, Request,
     Surroundings, Wanted,
 };
-use crate::wheel::Catalogue;
 use crate::wheel::download::{DownloadFailed, Downloader, Sources};
+use crate::wheel::{Catalogue, Named};
 
 /// What to do with an environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub enum Intent {
     Create,
     /// Give the existing one another interpreter; it keeps its choices and its packages.
     Upgrade,
+    /// Give the existing one the packages of locks; it keeps its interpreter and its choices.
+    Sync,
 }
 
 impl Intent {
@@ -52,7 +57,7 @@ impl Intent {
     pub fn retention(self, asked: Option<Retention>) -> Option<Retention> {
         match self {
             Self::Create => asked,
-            Self::Upgrade => asked.or(Some(Retention::Keep)),
+            Self::Upgrade | Self::Sync => asked.or(Some(Retention::Keep)),
         }
     }
 }
@@ -112,6 +117,8 @@ pub struct EnvRequest {
     pub said: Choices,
     /// Wheels for [`Hooks::post_setup`] to install.
     pub packages: Vec<PathBuf>,
+    /// The locks whose packages it gets.
+    pub locks: LockRequest,
     /// Where wheels are downloaded from, besides what pip's configuration names.
     pub sources: Sources,
     /// Whether the plan will be carried out or shown.
@@ -126,6 +133,8 @@ pub struct Answer {
     pub context: Context,
     /// What comes along to another Python.
     pub companions: Companions,
+    /// What is installed and no lock names, if there are locks.
+    pub unlocked: Unlocked,
     /// The directory of the downloaded wheels, which is deleted with this value.
     pub downloads: Option<TempDir>,
 }
@@ -162,6 +171,9 @@ pub enum RequestFailed {
     /// The download failed.
     #[error(transparent)]
     Download(#[from] DownloadFailed),
+    /// The wheels of a lock are not there.
+    #[error(transparent)]
+    Locked(#[from] LockedFailed),
     /// The compilation failed.
     #[error(transparent)]
     Bytecode(#[from] BytecodeFailed),
@@ -184,7 +196,7 @@ impl Answer {
     #[must_use]
     pub fn checks(&self, intent: Intent, commands: &[String], without: &[String]) -> Vec<Check> {
         let mut imports = self.companions.modules();
-        if intent == Intent::Create && commands.is_empty() && imports.is_empty() {
+        if intent != Intent::Upgrade && commands.is_empty() && imports.is_empty() {
             return Vec::new();
         }
         imports.retain(|module| !without.contains(module));
@@ -238,7 +250,7 @@ impl Caller<'_> {
         let is_at_work = request.options.compile_bytecode || request.options.upgrade_deps;
         let before = self.before(request, env_dir)?;
         let (interpreter, said) = match (request.intent, &before) {
-            (Intent::Upgrade, Some(Before { existing, .. })) => {
+            (Intent::Upgrade | Intent::Sync, Some(Before { existing, .. })) => {
                 let said = request.said.clone().or(existing.choices());
                 let interpreter = if asked.is_default() {
                     let purpose = at_work(request.purpose, is_at_work);
@@ -248,12 +260,12 @@ impl Caller<'_> {
                 };
                 (interpreter, said)
             }
-            (Intent::Create | Intent::Upgrade, _) => {
+            (Intent::Create | Intent::Upgrade | Intent::Sync, _) => {
                 (self.find(asked, env_dir)?, request.said.clone())
             }
         };
         let options = said.over(Options {
-            upgrade: request.intent == Intent::Upgrade,
+            upgrade: request.intent != Intent::Create,
             ..request.options.clone()
         });
         let wants_downloads = options.upgrade_deps;
@@ -275,6 +287,10 @@ impl Caller<'_> {
                 .supplies
                 .extend(Supply::from_source(&wheels, WheelSource::Upgrade));
         }
+        if let (Intent::Sync, Some(before)) = (request.intent, &before) {
+            stay_as_created(before, env_dir, &mut context);
+        }
+        self.supply_locked(&request.locks, &request.sources, &mut context)?;
         let given = Supply::from_source(&request.packages, WheelSource::Given);
         context.supplies.extend(given);
         let companions = match &before {
@@ -284,10 +300,19 @@ impl Caller<'_> {
             }
             None => Companions::default(),
         };
+        let unlocked = match &before {
+            Some(before) if context.extraneous != Extraneous::Stay => {
+                let found = merge::unlocked(self.fs, &before.root, &context);
+                let path = before.existing.path.clone();
+                found.map_err(|source| ExistingError::Disk { path, source })?
+            }
+            Some(_) | None => Unlocked::default(),
+        };
         self.compile(&mut context)?;
         Ok(Answer {
             context,
             companions,
+            unlocked,
             downloads,
         })
     }
@@ -400,6 +425,25 @@ impl Caller<'_> {
             cache: self.host.cache.as_ref(),
         };
         self.with_control(|control| provision::compile(kept_at, &self.compiler(control), context))
+    }
+}
+
+/// Plans what the environment has besides packages again, so that it stays in the receipt: the
+/// first packages, unless the user removed one or has an older one, and the ignore file.
+fn stay_as_created(before: &Before, env_dir: &Path, context: &mut Context) {
+    let installed = before.existing.installed(&context.layout);
+    let has = |wheel: &PathBuf| {
+        let Some(wheel) = Named::of(wheel) else {
+            return false;
+        };
+        installed.iter().any(|found| {
+            found.name == wheel.name && version::compare(&found.version, &wheel.version).is_ge()
+        })
+    };
+    let bundled = context.interpreter.bundled.wheels();
+    context.options.with_pip = !bundled.is_empty() && bundled.iter().all(has);
+    if env_dir.join(".gitignore").is_file() {
+        context.options.scm_ignore_files = [GIT.to_owned()].into();
     }
 }
 

@@ -86,7 +86,6 @@ pub struct ChoiceError {
     /// The lock.
     pub path: PathBuf,
     /// Why.
-    #[source]
     pub fault: ChoiceFault,
 }
 

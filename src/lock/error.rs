@@ -14,16 +14,26 @@ use thiserror::Error;
 use crate::python::shown;
 
 /// Why a file is no lock that can be used.
-#[derive(Debug, Error)]
-#[error("`{}`{place}: {fault}", shown(path))]
+#[derive(Debug)]
 pub struct LockError {
     /// The file.
     pub path: PathBuf,
     /// Where in the file.
     pub place: Place,
     /// What is wrong.
-    #[source]
     pub fault: LockFault,
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`{}: {}", shown(&self.path), self.place, self.fault)
+    }
+}
+
+impl std::error::Error for LockError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.fault.source()
+    }
 }
 
 /// Where in a file a fault is.

@@ -44,6 +44,11 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Lock, LockError> {
     }
     let text = std::str::from_utf8(bytes).map_err(|_| fail(Place::File, LockFault::NotText))?;
     let document: Document = toml::from_str(text).map_err(|error| {
+        // A newer format may have other keys and types.
+        let format = document::format(text);
+        if let Some(fault) = format.and_then(|format| check_format(&format).err()) {
+            return fail(Place::File, fault);
+        }
         let start = error.span().map_or(0, |span| span.start);
         let before = text.get(..start).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
@@ -68,13 +73,7 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<Lock, LockError> {
 fn head(document: &Document, text: &str) -> Result<Lock, LockFault> {
     let format = document.lock_version.as_deref();
     let format = format.ok_or(LockFault::Missing("lock-version"))?;
-    if !version::is_version(format) {
-        return Err(value("lock-version", format, "a version"));
-    }
-    let known = Specifiers::parse(">=1,<2.dev0").is_ok_and(|known| known.include(format));
-    if !known {
-        return Err(LockFault::Format(printable(format)));
-    }
+    check_format(format)?;
     let mut warnings = Vec::new();
     if version::compare(format, "1.0").is_gt() {
         let unknown = document::unknown_keys(text);
@@ -106,6 +105,18 @@ fn head(document: &Document, text: &str) -> Result<Lock, LockFault> {
         warnings,
         ..Lock::default()
     })
+}
+
+/// Checks that the version of the format is one that can be read.
+fn check_format(format: &str) -> Result<(), LockFault> {
+    if !version::is_version(format) {
+        return Err(value("lock-version", format, "a version"));
+    }
+    let known = Specifiers::parse(">=1,<2.dev0").is_ok_and(|known| known.include(format));
+    if known {
+        return Ok(());
+    }
+    Err(LockFault::Format(printable(format)))
 }
 
 struct Reader<'a> {

@@ -1,7 +1,7 @@
 //! Installation: which files an environment gets from a wheel.
 //!
-//! Promises the files, modes, INSTALLER, REQUESTED and RECORD that `ensurepip` gives for the same
-//! wheel, with exactly the bytecode that the caller passes; that no two files collide; and that
+//! Promises the files, modes, REQUESTED and RECORD that `ensurepip` gives for the same wheel, with
+//! exactly the notes and the bytecode that the caller passes; that no two files collide; and that
 //! none takes a name that belongs to the environment itself, such as `bin/python` (I6). The
 //! decision is pure: one wheel and one target give one list. Does not promise that the paths are
 //! free; the plan that contains them checks that.
@@ -40,10 +40,24 @@ pub struct InstallScheme<'a> {
     pub launchers: Option<&'a Launchers>,
     /// The interpreter's major and minor version.
     pub version: (u8, u8),
-    /// Whether the user requested this distribution itself.
-    pub requested: Requested,
+    /// What is noted beside the distribution.
+    pub notes: Notes<'a>,
     /// The bytecode of the sources, if it is wanted.
     pub bytecode: Option<WheelBytecode<'a>>,
+}
+
+/// The `INSTALLER` of what rvenv installs itself, rather than as pip does.
+pub const INSTALLER: &str = "rvenv";
+
+/// What an installer notes beside a distribution.
+#[derive(Clone, Copy, Debug)]
+pub struct Notes<'a> {
+    /// Its own name.
+    pub installer: &'a str,
+    /// Whether the user requested this distribution itself.
+    pub requested: Requested,
+    /// The text of `direct_url.json`, for a wheel that was asked for by its place.
+    pub direct_url: Option<&'a str>,
 }
 
 /// The bytecode of the sources of one wheel.
@@ -196,9 +210,14 @@ fn plan(wheel: &Wheel, target: &InstallScheme<'_>) -> Result<Vec<Planned>, Insta
     for entry in &entries {
         files.push(layout.script(entry)?);
     }
-    files.push(layout.metadata("INSTALLER", b"pip\n".to_vec())?);
-    if target.requested == Requested::Marked {
+    let notes = &target.notes;
+    let installer = format!("{}\n", notes.installer);
+    files.push(layout.metadata("INSTALLER", installer.into_bytes())?);
+    if notes.requested == Requested::Marked {
         files.push(layout.metadata("REQUESTED", Vec::new())?);
+    }
+    if let Some(text) = notes.direct_url {
+        files.push(layout.metadata("direct_url.json", text.as_bytes().to_vec())?);
     }
     let record = layout.metadata("RECORD", Vec::new())?;
     let rows = layout.rows(&files, &record);
@@ -287,7 +306,9 @@ impl Paths<'_> {
         };
         let path = member.path.as_str();
         let place = match path.split_once('/') {
-            Some((top, "INSTALLER" | "REQUESTED")) if top == self.wheel.dist_info() => {
+            Some((top, "INSTALLER" | "REQUESTED" | "direct_url.json"))
+                if top == self.wheel.dist_info() =>
+            {
                 return Ok(None);
             }
             Some((top, rest)) => match top.strip_suffix(".data") {
@@ -531,7 +552,11 @@ mod tests {
             python: "/env/bin/python3",
             launchers: None,
             version: (3, 12),
-            requested: Requested::Marked,
+            notes: Notes {
+                installer: "pip",
+                requested: Requested::Marked,
+                direct_url: None,
+            },
             bytecode: None,
         }
     }

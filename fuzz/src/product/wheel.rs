@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::io::{Cursor, Write as _};
 
 use rvenv::wheel::{
-    ENTRIES_MAX, FileContent, InstallScheme, MEMBER_BYTES_MAX, Planned, Requested, TOTAL_BYTES_MAX,
-    Wheel, WheelError, installation,
+    ENTRIES_MAX, FileContent, InstallScheme, MEMBER_BYTES_MAX, Notes, Planned, Requested,
+    TOTAL_BYTES_MAX, Wheel, WheelError, installation,
 };
 use rvenv_journal::{Content, Digest, Mode, Node, Operation, PlanBuilder, RelPath};
 use zip::write::SimpleFileOptions;
@@ -114,7 +114,11 @@ fn check_installation(wheel: &Wheel, python: &str) {
         launchers: None,
         version: (3, 12),
         bytecode: None,
-        requested: Requested::Marked,
+        notes: Notes {
+            installer: "pip",
+            requested: Requested::Marked,
+            direct_url: None,
+        },
     };
     let Ok(files) = installation(wheel, &target) else {
         return;

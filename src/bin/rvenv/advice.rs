@@ -375,6 +375,8 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
                 "install its bundled wheels (on Debian: `apt install python3.{minor}-venv`), \
                  or use `--without-pip`"
             )),
+        PlanFailed::Hook(HookError::Owned { .. }) => CliError::of(Exit::Failed, failed)
+            .hint("only one of the two can be installed: lock without the other"),
         PlanFailed::Hook(HookError::Wheel(_) | HookError::Install(_)) => {
             CliError::of(Exit::Failed, failed)
                 .hint("reinstall that Python, name another with `--python`, or use `--without-pip`")

@@ -13,12 +13,14 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 mod shared;
+mod sync;
 
 pub(crate) use shared::{
     AllowLostArg, CheckArgs, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg, LinkModeArg,
-    ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
+    LockedArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
 };
 use shared::{INTERPRETER, OUTPUT, PACKAGES, PUBLICATION, TARGET};
+pub(crate) use sync::SyncArgs;
 
 /// The position of the options of every command: after the command's own.
 const LAST: usize = 1000;
@@ -156,6 +158,13 @@ pub(crate) enum Command {
     /// stay unless an option changes them. What is replaced is kept: `rvenv rollback` brings it
     /// back. `rvenv create --upgrade` is the same command.
     Upgrade(Deferred<UpgradeArgs>),
+    /// Bring the packages of an environment to what locks name
+    ///
+    /// Packages of earlier locks that these do not name are removed; what another installer
+    /// installed stays, unless --exact is given. What is replaced is kept: `rvenv rollback`
+    /// brings it back. Without --env, the environment is `VIRTUAL_ENV`, else the nearest `.venv`
+    /// upwards. `rvenv create -r` also makes an environment that does not exist.
+    Sync(Deferred<SyncArgs>),
     /// Show what `create` would do, and save it for `apply`
     ///
     /// Writes nothing but the file of --out. Paths that do not change are counted only; -v shows

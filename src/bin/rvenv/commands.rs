@@ -14,5 +14,6 @@ mod recover;
 mod repair;
 mod rollback;
 mod status;
+mod sync;
 mod upgrade;
 mod verify;

@@ -55,6 +55,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
     match command {
         Command::Create(_)
         | Command::Upgrade(_)
+        | Command::Sync(_)
         | Command::Plan(_)
         | Command::Apply(_)
         | Command::Repair(_)
@@ -71,6 +72,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
     match command {
         Command::Create(Deferred(args)) => session.create(args),
         Command::Upgrade(Deferred(args)) => session.upgrade(args),
+        Command::Sync(Deferred(args)) => session.sync(args),
         Command::Plan(Deferred(args)) => session.plan(args),
         Command::Lock(Deferred(args)) => session.lock(args),
         Command::Apply(Deferred(args)) => session.apply(args),
@@ -110,10 +112,12 @@ fn effect(command: &Command) -> Effect {
     match command {
         Command::Create(Deferred(args)) if args.output.dry_run => Effect::Nothing,
         Command::Upgrade(Deferred(args)) if args.0.output.dry_run => Effect::Nothing,
+        Command::Sync(Deferred(args)) if args.create.output.dry_run => Effect::Nothing,
         Command::Repair(Deferred(args)) if args.output.dry_run => Effect::Nothing,
         Command::Generations(Deferred(args)) if args.dry_run || !args.prune => Effect::Nothing,
         Command::Create(_)
         | Command::Upgrade(_)
+        | Command::Sync(_)
         | Command::Apply(_)
         | Command::Repair(_)
         | Command::Rollback(_)

@@ -15,7 +15,7 @@ use super::HookError;
 use crate::build::layout::Layout;
 use crate::build::options::{Options, check_path, check_prompt};
 use crate::build::pyvenv_cfg;
-use crate::build::supply::{LookedUp, Supply, WheelSource};
+use crate::build::supply::{Extraneous, LookedUp, Supply, WheelSource};
 use crate::build::windows_programs::Program;
 use crate::python::Interpreter;
 use crate::python::bytecode::Bytecode;
@@ -42,6 +42,8 @@ pub struct Context {
     pub installed: Vec<Distribution>,
     /// The wheels that may be installed; those that are bundled with the interpreter come first.
     pub supplies: Vec<Supply>,
+    /// What happens to installed distributions that no lock names.
+    pub extraneous: Extraneous,
     /// The wheels that were looked up for distributions which do not fit a new Python; `None` if no
     /// caller looked for any.
     pub looked_up: Option<Vec<LookedUp>>,
@@ -85,6 +87,7 @@ impl Context {
             options,
             installed: Vec::new(),
             supplies,
+            extraneous: Extraneous::Stay,
             looked_up: None,
             checked: CheckedFiles::default(),
             programs: Vec::new(),

@@ -22,7 +22,8 @@ use crate::build::supply::{self, Supply, WheelSource};
 use crate::python::{Bundled, Caching, Interpreter, Platform, PythonVersion};
 use crate::wheel::distributions::Distribution;
 use crate::wheel::{
-    self, FileContent, Launchers, Named, Requested, Wheel, WheelBytecode, WheelError,
+    self, FileContent, INSTALLER, Launchers, Named, Notes, Requested, Wheel, WheelBytecode,
+    WheelError,
 };
 
 /// The distributions that `upgrade_deps` upgrades, in the order of installation: `venv`'s
@@ -39,7 +40,8 @@ pub fn core_dependencies(version: &PythonVersion) -> &'static [&'static str] {
 /// The installed distributions that are newer than their wheel, and therefore not in the plan.
 #[must_use]
 pub fn kept_distributions(context: &Context) -> Vec<Distribution> {
-    let wheels = wanted(context).filter_map(|supply| Named::of(&supply.wheel));
+    let wheels = wanted(context).filter(|supply| !supply.source.is_exact());
+    let wheels = wheels.filter_map(|supply| Named::of(&supply.wheel));
     let kept = wheels.filter(|wheel| is_kept(context, wheel));
     kept.flat_map(|wheel| installed(context, wheel.name).cloned())
         .collect()
@@ -56,9 +58,12 @@ pub fn replaced_distributions(context: &Context, plan: &PlanBuilder) -> Vec<Dist
         !supply.source.is_optional() || inputs.any(|input| Path::new(&input.path) == supply.wheel)
     };
     let wheels = wanted(context).filter(is_planned);
-    let wheels = wheels.filter_map(|supply| Named::of(&supply.wheel));
-    let planned = wheels.filter(|wheel| !is_kept(context, wheel));
-    let replaced = planned.flat_map(|wheel| {
+    let wheels = wheels.filter_map(|supply| {
+        let wheel = Named::of(&supply.wheel)?;
+        let is_kept = !supply.source.is_exact() && is_kept(context, &wheel);
+        (!is_kept).then_some(wheel)
+    });
+    let replaced = wheels.flat_map(|wheel| {
         let all = installed(context, wheel.name);
         all.filter(move |found| version::compare(&found.version, &wheel.version).is_ne())
     });
@@ -106,9 +111,9 @@ fn add_all(
     source: WheelSource,
 ) -> Result<(), HookError> {
     for supply in wanted(context).filter(|supply| supply.source == source) {
-        if !is_newer_installed(context, &supply.wheel) {
+        if source.is_exact() || !is_newer_installed(context, &supply.wheel) {
             let wheel = open(context, supply)?;
-            add(context, plan, &supply.wheel, &wheel, source.part())?;
+            add(context, plan, supply, &wheel, source.part())?;
         }
     }
     Ok(())
@@ -137,6 +142,11 @@ pub(super) fn setup(context: &Context, plan: &mut PlanBuilder) -> Result<(), Hoo
     add_all(context, plan, WheelSource::Bundled)
 }
 
+/// Plans the wheels of locks.
+pub(super) fn locked(context: &Context, plan: &mut PlanBuilder) -> Result<(), HookError> {
+    add_all(context, plan, WheelSource::Locked)
+}
+
 /// Plans the downloaded wheels.
 pub(super) fn upgrade(context: &Context, plan: &mut PlanBuilder) -> Result<(), HookError> {
     let has_pip = context.options.with_pip || context.installed.iter().any(|d| d.name == "pip");
@@ -144,7 +154,8 @@ pub(super) fn upgrade(context: &Context, plan: &mut PlanBuilder) -> Result<(), H
         return Err(HookError::NothingToUpgrade(context.env_dir.clone()));
     }
     for name in core_dependencies(&context.interpreter.version) {
-        let mut downloads = wanted(context).filter(|supply| supply.source == WheelSource::Upgrade);
+        let fit = [WheelSource::Upgrade, WheelSource::Locked];
+        let mut downloads = wanted(context).filter(|supply| fit.contains(&supply.source));
         if !downloads.any(|supply| supply.name().as_deref() == Some(*name)) {
             return Err(HookError::NotDownloaded(name));
         }
@@ -159,16 +170,14 @@ pub(super) fn install(
     path: &Path,
     part: &str,
 ) -> Result<(), HookError> {
-    if !supply::is_of(&context.supplies, WheelSource::Given, path) {
-        return Err(HookError::NotGiven(
-            path.to_string_lossy().escape_debug().to_string(),
-        ));
-    }
+    let supply = supply::of(&context.supplies, WheelSource::Given, path);
+    let shown = || path.to_string_lossy().escape_debug().to_string();
+    let supply = supply.ok_or_else(|| HookError::NotGiven(shown()))?;
     if is_newer_installed(context, path) {
         return Ok(());
     }
-    let wheel = context.wheels.open(path)?;
-    add(context, plan, path, &wheel, part)
+    let wheel = open(context, supply)?;
+    add(context, plan, supply, &wheel, part)
 }
 
 /// Plans a wheel that was looked up to replace the same version of a distribution.
@@ -181,13 +190,11 @@ pub fn refit(
     path: &Path,
     part: &str,
 ) -> Result<(), HookError> {
-    let mut supplies = context.supplies.iter();
-    let supply =
-        supplies.find(|supply| supply.source == WheelSource::Refit && supply.wheel == path);
+    let supply = supply::of(&context.supplies, WheelSource::Refit, path);
     let shown = || path.to_string_lossy().escape_debug().to_string();
     let supply = supply.ok_or_else(|| HookError::NotGiven(shown()))?;
     let wheel = open(context, supply)?;
-    add(context, plan, path, &wheel, part)
+    add(context, plan, supply, &wheel, part)
 }
 
 /// Whether an installed distribution is newer than a wheel; a wheel with a malformed name is
@@ -200,10 +207,11 @@ fn is_newer_installed(context: &Context, path: &Path) -> bool {
 fn add(
     context: &Context,
     plan: &mut PlanBuilder,
-    path: &Path,
+    supply: &Supply,
     wheel: &Wheel,
     part: &str,
 ) -> Result<(), HookError> {
+    let path = &supply.wheel;
     plan.add_input(Input {
         role: roles::WHEEL.to_owned(),
         path: path.to_string_lossy().into_owned(),
@@ -219,7 +227,26 @@ fn add(
             len: wheel.len(),
         });
     }
-    add_wheel(context, plan, wheel, bytecode.map(|(_, files)| files), part)
+    let notes = if supply.source.is_exact() {
+        Notes {
+            installer: INSTALLER,
+            requested: Requested::Marked,
+            direct_url: supply.direct_url.as_deref(),
+        }
+    } else {
+        Notes::of_pip(context)
+    };
+    let bytecode = bytecode.map(|(_, files)| files);
+    add_wheel(
+        context,
+        plan,
+        &Installation {
+            wheel,
+            bytecode,
+            notes,
+        },
+        part,
+    )
 }
 
 /// Plans one wheel alone, whatever is installed.
@@ -236,7 +263,12 @@ pub fn plan_wheel(context: &Context, path: &Path) -> Result<PlanBuilder, HookErr
         digest: wheel.digest(),
         len: wheel.len(),
     });
-    add_wheel(context, &mut plan, &wheel, None, "repair")?;
+    let installation = Installation {
+        wheel: &wheel,
+        bytecode: None,
+        notes: Notes::of_pip(context),
+    };
+    add_wheel(context, &mut plan, &installation, "repair")?;
     Ok(plan)
 }
 
@@ -282,13 +314,60 @@ fn bytecode<'a>(
     Ok(Some((compiled.key, WheelBytecode { tag, files })))
 }
 
+impl Notes<'static> {
+    /// What the bundled pip would write.
+    fn of_pip(context: &Context) -> Self {
+        Self {
+            installer: "pip",
+            requested: requested(context),
+            direct_url: None,
+        }
+    }
+}
+
+/// A wheel that is planned, and how.
+struct Installation<'a> {
+    wheel: &'a Wheel,
+    bytecode: Option<WheelBytecode<'a>>,
+    notes: Notes<'a>,
+}
+
+/// Whether a file with the same bytes and mode is planned already: two distributions may own it.
+///
+/// # Errors
+/// A file with other bytes.
+fn is_shared(
+    plan: &PlanBuilder,
+    path: &RelPath,
+    node: &Node,
+    wheel: &Wheel,
+) -> Result<bool, HookError> {
+    let Some(other) = plan.operations().get(path) else {
+        return Ok(false);
+    };
+    let bytes = |node: &Node| match node {
+        Node::File { content, mode, .. } => Some((content.digest(), *mode)),
+        Node::Dir { .. } | Node::Symlink { .. } => None,
+    };
+    let (first, second) = (bytes(&other.node), bytes(node));
+    match &other.group {
+        _ if first.is_some() && first == second => Ok(true),
+        Some(first) => Err(HookError::Owned {
+            path: path.clone(),
+            first: first.to_string(),
+            second: wheel.file_name().to_owned(),
+        }),
+        None => Ok(false),
+    }
+}
+
 fn add_wheel(
     context: &Context,
     plan: &mut PlanBuilder,
-    wheel: &Wheel,
-    bytecode: Option<WheelBytecode<'_>>,
+    installation: &Installation<'_>,
     part: &str,
 ) -> Result<(), HookError> {
+    let wheel = installation.wheel;
     let version = &context.interpreter.version;
     let python = context.absolute(&context.layout.env_exe);
     let launchers = launchers(context, wheel)?;
@@ -308,8 +387,8 @@ fn add_wheel(
             u8::try_from(version.major).unwrap_or(u8::MAX),
             u8::try_from(version.minor).unwrap_or(u8::MAX),
         ),
-        requested: requested(context),
-        bytecode,
+        notes: installation.notes,
+        bytecode: installation.bytecode,
     };
     for planned in wheel::installation(wheel, &target)? {
         let group = Some(wheel.file_name());
@@ -328,14 +407,18 @@ fn add_wheel(
             }
             FileContent::Bytes(bytes) => (context.options.epoch, Content::Inline(bytes)),
         };
+        let node = Node::File {
+            mode,
+            mtime,
+            content: bytes,
+        };
+        if is_shared(plan, &planned.path, &node, wheel)? {
+            continue;
+        }
         let operation = Operation {
             part: part.into(),
             group: Some(wheel.file_name().into()),
-            node: Node::File {
-                mode,
-                mtime,
-                content: bytes,
-            },
+            node,
         };
         plan.add(planned.path, operation)?;
     }
@@ -452,6 +535,7 @@ mod tests {
         let downloads = downloaded.iter().map(|stem| Supply {
             wheel: wheel(stem),
             source: WheelSource::Upgrade,
+            direct_url: None,
         });
         context.supplies.extend(downloads);
         context

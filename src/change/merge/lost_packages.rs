@@ -11,6 +11,7 @@ use rvenv_journal::{Plan, Target};
 
 use super::{Lost, MergeError};
 use crate::build::hooks::Context;
+use crate::build::supply::{Supply, WheelSource};
 use crate::change::carry::{Companions, LostPackage};
 use crate::change::existing::{Existing, ExistingError, PythonChange, planned_distributions};
 use crate::wheel::distributions::Distribution;
@@ -18,8 +19,23 @@ use crate::wheel::distributions::Distribution;
 /// The packages that a new environment has; they never count as the user's, for any interpreter.
 const SEEDS: &[&str] = &["pip", "setuptools"];
 
-pub(super) fn seeded(context: &Context) -> &'static [&'static str] {
-    if context.options.with_pip { SEEDS } else { &[] }
+/// The distributions that the plan installs anew: those of a new environment, and those of a lock.
+pub(super) fn seeded(context: &Context) -> Vec<String> {
+    let seeds = if context.options.with_pip { SEEDS } else { &[] };
+    let seeds = seeds.iter().map(|name| (*name).to_owned());
+    seeds.chain(locked(context)).collect()
+}
+
+/// The names of the distributions that a lock names.
+pub(super) fn locked(context: &Context) -> impl Iterator<Item = String> {
+    let supplies = context.supplies.iter();
+    let locked = supplies.filter(|supply| supply.source == WheelSource::Locked);
+    locked.filter_map(Supply::name)
+}
+
+/// Whether a distribution is one of those that a new environment has.
+pub(super) fn is_seed(name: &str) -> bool {
+    SEEDS.contains(&name)
 }
 
 /// Refuses a change of Python if packages would stay behind, or if nobody looked for their wheels.

@@ -11,17 +11,19 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 
-use rvenv_journal::RelPath;
-use rvenv_journal::fs::FsError;
+use rvenv_journal::fs::{Dir, FsError};
 use rvenv_journal::raw::{Effect, paired};
+use rvenv_journal::{Fs, RelPath};
 
-use super::{LIST_BYTES_MAX, Looked, Merge, seeded};
+use super::{LIST_BYTES_MAX, Looked, Merge, is_seed, locked, seeded};
 use crate::build::hooks::{self, Context};
+use crate::build::supply::Extraneous;
 use crate::change::carry;
 use crate::change::existing::Existing;
 use crate::change::open_path::{Walk, is_as_published, lexical};
 use crate::wheel;
 use crate::wheel::distributions::Distribution;
+use crate::wheel::installed::Installed;
 
 impl Merge<'_> {
     /// Retires what earlier plans and older distributions put there, and names of another version.
@@ -35,7 +37,8 @@ impl Merge<'_> {
         for distribution in hooks::kept_distributions(self.context) {
             kept.extend(self.listed(site, &distribution)?);
         }
-        let replaced = hooks::replaced_distributions(self.context, &self.draft);
+        let mut replaced = hooks::replaced_distributions(self.context, &self.draft);
+        replaced.extend(self.extraneous()?);
         let again = self.installed_again();
         for distribution in replaced.iter().chain(&again) {
             retired.extend(self.listed(site, distribution)?);
@@ -96,9 +99,17 @@ impl Merge<'_> {
         again
     }
 
+    /// The installed distributions that go because no lock names them.
+    fn extraneous(&self) -> Result<Vec<Distribution>, FsError> {
+        if self.context.extraneous == Extraneous::Stay {
+            return Ok(Vec::new());
+        }
+        Ok(unlocked(self.fs, &self.root, self.context)?.go)
+    }
+
     /// Whether the plan installs a distribution of this name anew, as one of the first packages.
     fn is_seed(&self, distribution: &Distribution) -> bool {
-        seeded(self.context).contains(&distribution.name.as_str())
+        seeded(self.context).contains(&distribution.name)
     }
 
     /// The paths of the distributions in the receipt that the plan does not ask for, and that stay,
@@ -178,4 +189,43 @@ impl Merge<'_> {
         }
         Ok(paths)
     }
+}
+
+/// The installed distributions that no lock names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unlocked {
+    /// Those that go.
+    pub go: Vec<Distribution>,
+    /// Those that stay, except what a new environment has.
+    pub stay: Vec<Distribution>,
+}
+
+/// Finds the installed distributions of a context that no lock names.
+pub(crate) fn unlocked(fs: &dyn Fs, root: &Dir, context: &Context) -> Result<Unlocked, FsError> {
+    let mut found = Unlocked::default();
+    let mut walk = Walk::new(fs, root);
+    let Some(site) = walk.open(&context.layout.lib_path)? else {
+        return Ok(found);
+    };
+    let locked: BTreeSet<String> = locked(context).collect();
+    let all = context.installed.iter();
+    for distribution in all.filter(|one| !locked.contains(&one.name)) {
+        let goes = match context.extraneous {
+            Extraneous::Stay => false,
+            Extraneous::OfLocksGo => is_of_lock(fs, &site, distribution),
+            Extraneous::Go => !is_seed(&distribution.name),
+        };
+        if goes {
+            found.go.push(distribution.clone());
+        } else if !is_seed(&distribution.name) {
+            found.stay.push(distribution.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// Whether rvenv installed a distribution from a lock: its `INSTALLER` says so.
+fn is_of_lock(fs: &dyn Fs, site: &Dir, distribution: &Distribution) -> bool {
+    let found = Installed::read(fs, site, distribution.clone());
+    found.installer.as_deref() == Some(wheel::INSTALLER)
 }

@@ -40,6 +40,13 @@ impl<'de> Visitor<'de> for Keys {
     }
 }
 
+/// The version of any version of the format.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Format {
+    lock_version: Option<String>,
+}
+
 /// The packages of any version of the format.
 #[derive(Deserialize)]
 struct Packages {
@@ -133,6 +140,12 @@ pub(super) struct FileTable {
     pub(super) size: Option<u64>,
     pub(super) upload_time: Option<Datetime>,
     pub(super) hashes: Option<BTreeMap<String, String>>,
+}
+
+/// The version of the format, whatever else the file has.
+pub(super) fn format(text: &str) -> Option<String> {
+    let format: Format = toml::from_str(text).ok()?;
+    format.lock_version
 }
 
 /// The keys that version 1.0 does not have, of the file and of its packages.

@@ -30,6 +30,10 @@ const SENTENCES: &[(&str, &str)] = &[
         "Bring environments to another Python, or to a Python that changed",
     ),
     (
+        "sync",
+        "Bring the packages of an environment to what locks name",
+    ),
+    (
         "plan",
         "Show what `create` would do, and save it for `apply`",
     ),

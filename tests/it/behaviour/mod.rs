@@ -72,6 +72,7 @@ mod interpreter_answers;
 mod interpreter_misbehaving;
 mod interrupt;
 mod lock;
+mod locks;
 mod merge;
 mod messages;
 mod named_cache;

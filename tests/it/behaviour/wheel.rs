@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rvenv::wheel::{
-    FileContent, InstallScheme, Planned, Requested, Wheel, WheelError, installation,
+    FileContent, InstallScheme, Notes, Planned, Requested, Wheel, WheelError, installation,
 };
 use rvenv_journal::{Digest, RelPath};
 
@@ -169,7 +169,11 @@ fn check(minor: u8) {
         launchers: None,
         version: (3, minor),
         bytecode: None,
-        requested: Requested::by_pip(pip.version()),
+        notes: Notes {
+            installer: "pip",
+            requested: Requested::by_pip(pip.version()),
+            direct_url: None,
+        },
     };
     let mut seen = BTreeMap::new();
     for wheel in &wheels {

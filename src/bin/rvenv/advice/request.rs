@@ -4,6 +4,9 @@
 
 use rvenv::bytecode::CompileFailed;
 use rvenv::download::DownloadFailed;
+use rvenv::fetch::FetchFailed;
+use rvenv::lock::{ChoiceFault, LockFault};
+use rvenv::locked::LockedFailed;
 use rvenv::provision::BytecodeFailed;
 use rvenv::render::escape;
 use rvenv::request::RequestFailed;
@@ -29,6 +32,7 @@ pub(crate) fn of_request(failed: RequestFailed, terminated: bool) -> CliError {
         }
         RequestFailed::NoDownloads(_) => CliError::of(Exit::Failed, &failed),
         RequestFailed::Download(error) => of_download(&error, terminated),
+        RequestFailed::Locked(error) => of_locked(&error, terminated),
         RequestFailed::Bytecode(error) => of_bytecode(&error, terminated),
     }
 }
@@ -42,6 +46,62 @@ fn of_download(failed: &DownloadFailed, terminated: bool) -> CliError {
     };
     CliError::of(exit, failed)
         .hint("check that pip can reach its index, or leave out `--upgrade-deps`")
+}
+
+/// Describes why the packages of a lock are not there.
+fn of_locked(failed: &LockedFailed, terminated: bool) -> CliError {
+    match failed {
+        LockedFailed::Lock(error) => of_lock_file(failed, &error.fault),
+        LockedFailed::Choice(error) => {
+            let told = CliError::of(Exit::Precondition, failed);
+            match &error.fault {
+                ChoiceFault::Python { .. } | ChoiceFault::Environments { .. } => {
+                    told.hint("name another interpreter with `--python`, or lock for this one too")
+                }
+                ChoiceFault::NoWheel { .. } | ChoiceFault::Build { .. } => told.hint(
+                    "lock a version that has a wheel for this interpreter, or name another one \
+                     with `--python`",
+                ),
+                ChoiceFault::Ambiguous { .. }
+                | ChoiceFault::Constrained { .. }
+                | ChoiceFault::Marker { .. } => told.hint("lock again"),
+                ChoiceFault::Extra { .. } | ChoiceFault::Group { .. } => told,
+            }
+        }
+        LockedFailed::Fetch(FetchFailed::Interrupted) => {
+            CliError::of(interruption(terminated), failed)
+        }
+        LockedFailed::NoCache => CliError::of(Exit::Failed, failed)
+            .hint("name a directory for it with `RVENV_CACHE_DIR`"),
+        LockedFailed::Wheelhouse(_) | LockedFailed::Settings(_) | LockedFailed::Asked(_) => {
+            CliError::of(Exit::Usage, failed)
+        }
+        LockedFailed::NoWheel { .. } | LockedFailed::Index { .. } | LockedFailed::Fetch(_) => {
+            CliError::of(Exit::Failed, failed).hint(
+                "name a directory that has the wheel with `--wheelhouse`, or another index with \
+                 `--index-url`",
+            )
+        }
+    }
+}
+
+/// Describes why a file is no lock.
+fn of_lock_file(failed: &LockedFailed, fault: &LockFault) -> CliError {
+    let told = CliError::of(Exit::Usage, failed);
+    let is_unresolved = matches!(
+        fault,
+        LockFault::Unpinned(_) | LockFault::Unhashed(_) | LockFault::Name
+    );
+    if is_unresolved {
+        return told.hint(
+            "only locks are installed: write one with `uv pip compile --generate-hashes`, \
+             `uv export --format pylock.toml` or `pip lock`",
+        );
+    }
+    if matches!(fault, LockFault::Unlocked { .. }) {
+        return told.hint("build a wheel of it, and name that with its `--hash`");
+    }
+    told
 }
 
 /// Describes why there is no bytecode.

@@ -6,6 +6,7 @@
 //! Read next: `../args.rs`, the commands.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
@@ -59,8 +60,8 @@ pub(crate) struct AllowLostArg {
 /// What happens to what is replaced, and whether the change stays.
 #[derive(Debug, Args)]
 pub(crate) struct ReplaceArgs {
-    /// Keep what is replaced, for `rvenv rollback`; the default of upgrades and of a change to
-    /// another Python
+    /// Keep what is replaced, for `rvenv rollback`; the default of upgrades and syncs, and of a
+    /// change to another Python
     #[arg(long, overrides_with = "no_keep", help_heading = PUBLICATION)]
     pub(crate) keep: bool,
 
@@ -147,7 +148,40 @@ pub(crate) struct VenvArgs {
     pub(crate) lost: AllowLostArg,
 
     #[command(flatten)]
+    pub(crate) locks: LockedArgs,
+
+    #[command(flatten)]
     pub(crate) index: IndexArgs,
+}
+
+/// The locks whose packages an environment gets.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LockedArgs {
+    /// Install what this lock names: pylock.toml, or a requirements file in which everything is
+    /// pinned and hashed; repeatable
+    #[arg(short = 'r', long = "requirements", alias = "requirement",
+          value_name = "FILE", help_heading = PACKAGES)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Install this extra of the lock too; repeatable
+    #[arg(long, value_name = "NAME", requires = "files", help_heading = PACKAGES)]
+    pub(crate) extra: Vec<String>,
+
+    /// Install this dependency group of the lock, in place of the default ones; repeatable
+    #[arg(long, value_name = "NAME", requires = "files", help_heading = PACKAGES)]
+    pub(crate) group: Vec<String>,
+
+    /// Look for the wheels of a lock in this directory first; repeatable
+    #[arg(long, value_name = "DIR", requires = "files", help_heading = PACKAGES)]
+    pub(crate) wheelhouse: Vec<PathBuf>,
+
+    /// Let files of a lock come from this host too; repeatable
+    #[arg(long, value_name = "HOST", requires = "files", help_heading = PACKAGES)]
+    pub(crate) allow_host: Vec<String>,
+
+    /// Remove every package that no lock names, except pip and setuptools
+    #[arg(long, requires = "files", help_heading = PACKAGES)]
+    pub(crate) exact: bool,
 }
 
 /// Where pip looks for wheels, besides what its own configuration names.

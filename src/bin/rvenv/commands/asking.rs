@@ -7,14 +7,17 @@ use std::ffi::OsString;
 use rvenv::download::Sources;
 use rvenv::environment::{self, PlanFailed};
 use rvenv::hooks::{Context, Venv};
+use rvenv::lock::Selection;
+use rvenv::locked::LockRequest;
 use rvenv::merge::MergeError;
 use rvenv::options::{Choices, GIT, Options, Prompt};
 use rvenv::python::Purpose;
 use rvenv::request::{AskedPython, EnvRequest, Intent, RequestFailed};
+use rvenv::supply::Extraneous;
 use rvenv_journal::{Plan, Retention};
 
 use crate::advice::{CliError, of_plan, of_request};
-use crate::args::{IndexArgs, ReplaceArgs, VenvArgs};
+use crate::args::{IndexArgs, LockedArgs, ReplaceArgs, VenvArgs};
 use crate::session::Session;
 
 /// What `create` is to do.
@@ -61,6 +64,7 @@ impl Session<'_> {
             options,
             said: said(args, self.world.cwd_name()),
             packages: Vec::new(),
+            locks: locks(&args.locks),
             sources: sources(&args.index),
             purpose: Purpose::Show,
         })
@@ -105,6 +109,23 @@ impl Session<'_> {
 pub(super) struct MadePlan {
     pub(super) plan: Plan,
     pub(super) refused: Option<CliError>,
+}
+
+/// The locks that the options name.
+fn locks(args: &LockedArgs) -> LockRequest {
+    let groups = (!args.group.is_empty()).then_some(args.group.as_slice());
+    let extraneous = match (args.files.is_empty(), args.exact) {
+        (true, _) => Extraneous::Stay,
+        (false, true) => Extraneous::Go,
+        (false, false) => Extraneous::OfLocksGo,
+    };
+    LockRequest {
+        files: args.files.clone(),
+        selection: Selection::new(&args.extra, groups),
+        wheelhouses: args.wheelhouse.clone(),
+        extraneous,
+        allow_hosts: args.allow_host.clone(),
+    }
 }
 
 /// Where the options let pip look for wheels.

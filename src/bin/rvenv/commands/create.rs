@@ -6,13 +6,16 @@
 //! Read next: the library's `environment.rs`, which carries it out.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::mem::ManuallyDrop;
 
 use rvenv::caller::{Compilation, RunTerms};
 use rvenv::carry::Companions;
 use rvenv::checks::CheckFailed;
+use rvenv::distributions::Distribution;
 use rvenv::environment::{self, Checker, Outcome, RunFailed};
 use rvenv::hooks::Venv;
+use rvenv::merge::Unlocked;
 use rvenv::python::Purpose;
 use rvenv::render::escape;
 use rvenv::request::{Answer, EnvRequest, Intent};
@@ -27,15 +30,16 @@ use crate::shell_words::arguments;
 
 impl Session<'_> {
     pub(crate) fn create(&self, args: &CreateArgs) -> Result<Exit, CliError> {
-        self.create_or_upgrade(args, intent(&args.venv))
+        self.create_or_upgrade(&args.env_dirs, args, intent(&args.venv))
     }
 
     pub(crate) fn create_or_upgrade(
         &self,
+        env_dirs: &[OsString],
         args: &CreateArgs,
         intent: Intent,
     ) -> Result<Exit, CliError> {
-        let targets = self.env_dirs(&args.env_dirs)?;
+        let targets = self.env_dirs(env_dirs)?;
         for (given, env_dir) in targets {
             let purpose = if args.output.dry_run {
                 Purpose::Show
@@ -67,6 +71,7 @@ impl Session<'_> {
             if matches!(*outcome, Outcome::Published(_)) {
                 self.tell_companions(&answer.companions, Tense::Has);
             }
+            self.tell_unlocked(&answer.unlocked);
         }
         Ok(Exit::Done)
     }
@@ -145,6 +150,27 @@ impl Session<'_> {
             )),
             None => error,
         })
+    }
+}
+
+impl Session<'_> {
+    /// Names what is installed besides the locks, and what went because they do not name it.
+    fn tell_unlocked(&self, unlocked: &Unlocked) {
+        let listed = |all: &[Distribution]| {
+            let all: Vec<String> = all.iter().map(Distribution::to_string).collect();
+            escape(&all.join(", "))
+        };
+        if !unlocked.go.is_empty() {
+            let names = listed(&unlocked.go);
+            self.terminal
+                .story(&format!("Removed what no lock names: {names}"));
+        }
+        if !unlocked.stay.is_empty() {
+            let names = listed(&unlocked.stay);
+            self.terminal.story(&format!(
+                "Another installer installed {names}; with `--exact`, what no lock names goes"
+            ));
+        }
     }
 }
 

@@ -1,0 +1,387 @@
+//! Locks: an environment gets what they name, another lock changes it, and what another installer
+//! installed stays.
+//!
+//! Wheels made here, in directories; no network.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::Digest;
+
+use crate::machine::{Ended, Scratch};
+use crate::packages::{builds, index};
+use crate::trees::{Sameness, compare, look};
+
+/// Writes a wheel with these modules: a name, then pairs of a path and a text.
+const WHEEL: &str = r#"
+import base64, hashlib, sys, zipfile
+directory, name, *files = sys.argv[1:]
+info, rows = name + "-1.0.dist-info/", ""
+texts = dict(zip(files[::2], files[1::2]))
+texts[info + "METADATA"] = "Metadata-Version: 2.1\nName: %s\nVersion: 1.0\n" % name
+texts[info + "WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+with zipfile.ZipFile("%s/%s-1.0-py3-none-any.whl" % (directory, name), "w") as wheel:
+    for path, text in texts.items():
+        member = zipfile.ZipInfo(path, (2020, 2, 2, 0, 0, 0))
+        member.external_attr = 0o644 << 16
+        wheel.writestr(member, text)
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+        rows += "%s,sha256=%s,%d\n" % (path, digest.decode().rstrip("="), len(text))
+    wheel.writestr(info + "RECORD", rows + info + "RECORD,,\n")
+"#;
+
+/// What a command that succeeds says.
+#[track_caller]
+fn told(ended: Ended) -> String {
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    ended.ok();
+    said
+}
+
+/// A directory of wheels, and an interpreter for which they are.
+struct Bench {
+    scratch: Scratch,
+    house: PathBuf,
+    python: PathBuf,
+}
+
+const WHEELS: &[(&str, &str)] = &[
+    ("alpha", "1.0"),
+    ("alpha", "2.0"),
+    ("beta", "1.0"),
+    ("gamma", "1.0"),
+    ("delta", "1.0"),
+];
+
+fn bench() -> Option<Bench> {
+    let python = builds(12, 1).or_else(|| builds(11, 1))?.remove(0).path;
+    let scratch = Scratch::new();
+    let house = index(&scratch, &python, WHEELS);
+    Some(Bench {
+        scratch,
+        house,
+        python,
+    })
+}
+
+impl Bench {
+    fn wheel(&self, name: &str, version: &str) -> (String, String) {
+        let file = format!("{name}-{version}-py3-none-any.whl");
+        let bytes = fs::read(self.house.join(&file)).unwrap();
+        (file, Digest::of(&bytes).to_string())
+    }
+
+    /// A `pylock.NAME.toml` with these releases.
+    fn lock(&self, name: &str, releases: &[(&str, &str)]) -> PathBuf {
+        let mut text = "lock-version = '1.0'\ncreated-by = 'hand'\npackages = [\n".to_owned();
+        for (package, version) in releases {
+            let (file, digest) = self.wheel(package, version);
+            text += &format!(
+                "{{ name = '{package}', version = '{version}', wheels = [{{ \
+                 url = 'https://files.invalid/{file}', hashes = {{ sha256 = '{digest}' }} }}] }},\n"
+            );
+        }
+        self.write(&format!("pylock.{name}.toml"), &(text + "]\n"))
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.scratch.path(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn create(&self, lock: &Path, more: &[&str]) -> Ended {
+        let python = self.python.to_str().unwrap();
+        self.rvenv(&["create", "E", "--python", python], lock, more)
+    }
+
+    fn sync(&self, lock: &Path, more: &[&str]) -> Ended {
+        self.rvenv(&["sync", "--env", "E"], lock, more)
+    }
+
+    fn rvenv(&self, words: &[&str], lock: &Path, more: &[&str]) -> Ended {
+        let (lock, house) = (lock.to_str().unwrap(), self.house.to_str().unwrap());
+        let locked = ["-r", lock, "--wheelhouse", house, "--no-index"];
+        self.scratch.rvenv(&[words, &locked, more].concat())
+    }
+
+    /// What pip sees, without what a new environment has.
+    fn listed(&self) -> String {
+        let list = ["-B", "-m", "pip", "list", "--format=freeze", "--no-index"];
+        let python = self.scratch.path("E/bin/python");
+        let said = self.scratch.run(&python, &list).ok();
+        let ours = said
+            .lines()
+            .filter(|line| !line.starts_with("pip=") && !line.starts_with("setuptools="));
+        ours.collect::<Vec<_>>().join(" ")
+    }
+
+    fn site(&self) -> PathBuf {
+        let lib = self.scratch.path("E/lib");
+        let mut found = fs::read_dir(lib).unwrap();
+        found.next().unwrap().unwrap().path().join("site-packages")
+    }
+}
+
+#[test]
+fn an_environment_gets_what_a_lock_names_and_a_second_run_changes_nothing() {
+    let Some(bench) = bench() else { return };
+    let lock = bench.lock("a", &[("beta", "1.0"), ("alpha", "2.0")]);
+    bench.create(&lock, &[]).ok();
+    assert_eq!(bench.listed(), "alpha==2.0 beta==1.0");
+    let said = bench
+        .scratch
+        .run::<&str>(&bench.scratch.path("E/bin/alpha"), &[]);
+    assert_eq!(said.ok(), "alpha 2.0\n");
+    let info = bench.site().join("alpha-2.0.dist-info");
+    assert_eq!(
+        fs::read_to_string(info.join("INSTALLER")).unwrap(),
+        "rvenv\n"
+    );
+    assert_eq!(fs::read_to_string(info.join("REQUESTED")).unwrap(), "");
+    assert!(!info.join("direct_url.json").exists());
+    let record = fs::read_to_string(info.join("RECORD")).unwrap();
+    let rows: Vec<&str> = record.lines().collect();
+    assert!(rows.is_sorted(), "{record}");
+    let own = |row: &&&str| row.ends_with(",,");
+    assert_eq!(rows.iter().filter(own).count(), 1, "{record}");
+    let again = told(bench.create(&lock, &[]));
+    assert!(again.contains("no changes"), "{again}");
+    bench.scratch.rvenv(&["verify", "E"]).ok();
+}
+
+#[test]
+fn a_requirements_file_is_a_lock_if_everything_is_pinned_and_hashed() {
+    let Some(bench) = bench() else { return };
+    let (_, alpha) = bench.wheel("alpha", "1.0");
+    let (file, beta) = bench.wheel("beta", "1.0");
+    let house = bench.house.to_str().unwrap();
+    let text = format!(
+        "--find-links index\nalpha==1.0 \\\n  --hash=sha256:{alpha} \\\n  --hash=sha256:{beta}\n\
+         beta @ file://{house}/{file} --hash=sha256:{beta}\n\
+         gamma==1.0 ; sys_platform == 'win32' --hash=sha256:{beta}\n"
+    );
+    let lock = bench.write("requirements.txt", &text);
+    let python = bench.python.to_str().unwrap();
+    let words = ["create", "E", "--python", python, "--no-index", "-r"];
+    let words = [&words[..], &[lock.to_str().unwrap()]].concat();
+    bench.scratch.rvenv(&words).ok();
+    let listed = bench.listed();
+    assert!(listed.starts_with("alpha==1.0 beta"), "{listed}");
+    let origin = bench.site().join("beta-1.0.dist-info/direct_url.json");
+    let origin = fs::read_to_string(origin).unwrap();
+    let expected = format!(
+        "{{\"archive_info\": {{\"hash\": \"sha256={beta}\", \"hashes\": {{\"sha256\": \
+         \"{beta}\"}}}}, \"url\": \"file://{house}/{file}\"}}"
+    );
+    assert_eq!(origin, expected);
+    let unhashed = bench.write("unhashed.txt", "alpha==1.0\n");
+    let said = bench.sync(&unhashed, &[]).failed(2);
+    assert!(
+        said.contains("unhashed.txt`, line 1: `alpha==1.0` has no `--hash`"),
+        "{said}"
+    );
+    let other = bench.write("other.txt", &format!("alpha==2.0 --hash=sha256:{beta}\n"));
+    let said = bench.sync(&other, &[]).failed(1);
+    assert!(said.contains("alpha-2.0-py3-none-any.whl"), "{said}");
+    assert_eq!(bench.listed(), listed);
+}
+
+#[test]
+fn another_lock_replaces_and_removes_and_a_rollback_brings_all_of_the_old_set_back() {
+    let Some(bench) = bench() else { return };
+    let first = bench.lock("a", &[("alpha", "1.0"), ("beta", "1.0")]);
+    let second = bench.lock("b", &[("alpha", "2.0"), ("gamma", "1.0")]);
+    bench.create(&first, &[]).ok();
+    let before = look(&bench.scratch.path("E"));
+    let said = told(bench.sync(&second, &[]));
+    assert!(
+        said.contains("Removed what no lock names: beta 1.0"),
+        "{said}"
+    );
+    assert_eq!(bench.listed(), "alpha==2.0 gamma==1.0");
+    for gone in [
+        "beta",
+        "beta_alone.py",
+        "beta-1.0.dist-info",
+        "alpha-1.0.dist-info",
+    ] {
+        assert!(!bench.site().join(gone).exists(), "{gone}");
+    }
+    assert!(!bench.scratch.path("E/bin/beta").exists());
+    assert!(!bench.scratch.path("E/share/beta.txt").exists());
+    let said = told(bench.scratch.rvenv(&["verify", "E"]));
+    assert!(!said.contains("another installer"), "{said}");
+    assert!(told(bench.sync(&second, &[])).contains("no changes"));
+    bench.scratch.rvenv(&["rollback", "E"]).ok();
+    assert_eq!(bench.listed(), "alpha==1.0 beta==1.0");
+    let after = look(&bench.scratch.path("E"));
+    compare(&before, &after, Sameness::Restored).unwrap();
+    bench.scratch.rvenv(&["rollback", "E"]).ok();
+    assert_eq!(bench.listed(), "alpha==2.0 gamma==1.0");
+    // `create` with a lock is a sync too.
+    bench.create(&first, &[]).ok();
+    assert_eq!(bench.listed(), "alpha==1.0 beta==1.0");
+}
+
+#[test]
+fn what_another_installer_installed_stays_and_is_named_and_exact_removes_it() {
+    let Some(bench) = bench() else { return };
+    let lock = bench.lock("a", &[("alpha", "1.0")]);
+    bench.create(&lock, &[]).ok();
+    let house = bench.house.to_str().unwrap();
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-index",
+        "--find-links",
+        house,
+        "delta",
+    ];
+    let python = bench.scratch.path("E/bin/python");
+    bench.scratch.run(&python, &install).ok();
+    let other = bench.lock("b", &[("alpha", "2.0")]);
+    let said = told(bench.sync(&other, &[]));
+    assert!(
+        said.contains("Another installer installed delta 1.0"),
+        "{said}"
+    );
+    assert_eq!(bench.listed(), "alpha==2.0 delta==1.0");
+    let said = told(bench.sync(&other, &["--exact"]));
+    assert!(
+        said.contains("Removed what no lock names: delta 1.0"),
+        "{said}"
+    );
+    assert_eq!(bench.listed(), "alpha==2.0");
+}
+
+#[test]
+fn a_failing_check_or_a_wrong_hash_changes_nothing() {
+    let Some(bench) = bench() else { return };
+    let first = bench.lock("a", &[("alpha", "1.0")]);
+    let second = bench.lock("b", &[("alpha", "2.0")]);
+    let text = fs::read_to_string(&second).unwrap();
+    let (_, right) = bench.wheel("alpha", "2.0");
+    let wrong = bench.write("pylock.toml", &text.replace(&right, &"0".repeat(64)));
+    bench.create(&wrong, &[]).failed(1);
+    assert!(!bench.scratch.path("E").exists());
+    bench.create(&first, &[]).ok();
+    bench.sync(&second, &["--check", "false"]).failed(1);
+    assert_eq!(bench.listed(), "alpha==1.0");
+    bench.sync(&second, &["--dry-run"]).ok();
+    assert_eq!(bench.listed(), "alpha==1.0");
+}
+
+#[test]
+fn sync_changes_the_active_environment_or_the_nearest_one() {
+    let Some(bench) = bench() else { return };
+    let lock = bench.lock("a", &[("alpha", "1.0")]);
+    let (python, lock) = (bench.python.to_str().unwrap(), lock.to_str().unwrap());
+    let house = bench.house.to_str().unwrap();
+    let words = ["sync", "-r", lock, "--wheelhouse", house, "--no-index"];
+    let said = bench.scratch.rvenv(&words).failed(3);
+    assert!(said.contains("no environment is active"), "{said}");
+    for env in [".venv", "active"] {
+        let create = ["create", env, "--without-pip", "--python", python];
+        bench.scratch.rvenv(&create).ok();
+    }
+    let below = bench.scratch.path("a/b");
+    fs::create_dir_all(&below).unwrap();
+    let ended = |active: bool| {
+        let mut command = bench.scratch.command(&words);
+        command.current_dir(&below);
+        if active {
+            command.env("VIRTUAL_ENV", bench.scratch.path("active"));
+        }
+        crate::machine::ended(&mut command)
+    };
+    ended(false).ok();
+    assert!(bench.scratch.path(".venv/bin/alpha").exists());
+    assert!(!bench.scratch.path("active/bin/alpha").exists());
+    ended(true).ok();
+    assert!(bench.scratch.path("active/bin/alpha").exists());
+    // An environment without pip gets none.
+    assert!(!bench.scratch.path("active/bin/pip").exists());
+}
+
+#[test]
+fn a_lock_for_others_is_refused_with_what_it_is_for() {
+    let Some(bench) = bench() else { return };
+    let lock = bench.lock("a", &[("alpha", "1.0")]);
+    let text = fs::read_to_string(&lock).unwrap();
+    let refused = |name: &str, text: &str, code: i32, expected: &str| {
+        let lock = bench.write(name, text);
+        let said = bench.create(&lock, &[]).failed(code);
+        assert!(said.contains(expected), "{said}");
+        assert!(!bench.scratch.path("E").exists());
+    };
+    let with = |line: &str| format!("{line}\n{text}");
+    refused(
+        "pylock.toml",
+        &with("requires-python = '<3'"),
+        3,
+        "the lock is for Python <3",
+    );
+    refused(
+        "pylock.toml",
+        &with("environments = [\"os_name == 'nt'\"]"),
+        3,
+        "none of its markers",
+    );
+    refused(
+        "pylock.toml",
+        &text.replace("py3-none-any.whl'", "py2-none-any.whl'"),
+        3,
+        "no wheel of",
+    );
+    refused("pylock.toml", "lock-version = '2.0'", 2, "version 2.0");
+    refused("pylock.toml", "x = ", 2, "line 1");
+    refused("pyproject.toml", "", 2, "the name of a lock is");
+    refused("r.txt", "-e .", 2, "an editable requirement");
+    let said = bench.create(&lock, &["--extra", "fast"]).failed(3);
+    assert!(said.contains("no extra `fast` (it has none)"), "{said}");
+}
+
+#[test]
+fn two_wheels_may_own_one_path_if_its_bytes_are_equal() {
+    let Some(bench) = bench() else { return };
+    let house = bench.house.to_str().unwrap();
+    let wheel = |name: &str, inner: &str| {
+        let arguments = [
+            "-c",
+            WHEEL,
+            house,
+            name,
+            "shared/__init__.py",
+            "",
+            inner,
+            name,
+        ];
+        bench.scratch.run(&bench.python, &arguments).ok();
+    };
+    wheel("one", "shared/one.py");
+    wheel("two", "shared/two.py");
+    wheel("three", "shared/one.py");
+    let lock = bench.lock("good", &[("one", "1.0"), ("two", "1.0")]);
+    bench.create(&lock, &[]).ok();
+    assert_eq!(bench.listed(), "one==1.0 two==1.0");
+    let lock = bench.lock("bad", &[("one", "1.0"), ("three", "1.0")]);
+    let said = bench.sync(&lock, &[]).failed(1);
+    assert!(said.contains("both have `lib"), "{said}");
+    assert_eq!(bench.listed(), "one==1.0 two==1.0");
+}
+
+#[test]
+fn a_plan_of_a_lock_is_saved_and_applied() {
+    let Some(bench) = bench() else { return };
+    let lock = bench.lock("a", &[("alpha", "1.0")]);
+    let python = bench.python.to_str().unwrap();
+    let words = ["plan", "E", "--python", python];
+    let said = told(bench.rvenv(&words, &lock, &["--out", "plan.json"]));
+    assert!(said.contains("packages"), "{said}");
+    bench.scratch.rvenv(&["apply", "plan.json"]).ok();
+    assert_eq!(bench.listed(), "alpha==1.0");
+    assert!(told(bench.create(&lock, &[])).contains("no changes"));
+}

@@ -88,6 +88,9 @@ pub enum HookError {
     /// unknown.
     #[error("rvenv knows no ignore file for `{0}`")]
     UnknownScm(String),
+    /// A wheel of a lock cannot be installed.
+    #[error("cannot install what a lock names")]
+    Locked(#[source] Box<HookError>),
     /// Two distributions own one path, with different bytes.
     #[error("`{first}` and `{second}` both have `{path}`, with different contents")]
     Owned {

@@ -144,7 +144,14 @@ pub(super) fn setup(context: &Context, plan: &mut PlanBuilder) -> Result<(), Hoo
 
 /// Plans the wheels of locks.
 pub(super) fn locked(context: &Context, plan: &mut PlanBuilder) -> Result<(), HookError> {
-    add_all(context, plan, WheelSource::Locked)
+    let added = add_all(context, plan, WheelSource::Locked);
+    added.map_err(|error| {
+        if matches!(error, HookError::Wheel(_) | HookError::Install(_)) {
+            HookError::Locked(Box::new(error))
+        } else {
+            error
+        }
+    })
 }
 
 /// Plans the downloaded wheels.

@@ -272,6 +272,12 @@ fn a_failing_check_or_a_wrong_hash_changes_nothing() {
     assert_eq!(bench.listed(), "alpha==1.0");
     bench.sync(&second, &["--dry-run"]).ok();
     assert_eq!(bench.listed(), "alpha==1.0");
+    let third = bench.lock("c", &[("beta", "1.0")]);
+    let said = told(bench.sync(&third, &["--dry-run"]));
+    assert!(
+        said.contains("Removes what no lock names: alpha 1.0"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -371,6 +377,34 @@ fn two_wheels_may_own_one_path_if_its_bytes_are_equal() {
     let said = bench.sync(&lock, &[]).failed(1);
     assert!(said.contains("both have `lib"), "{said}");
     assert_eq!(bench.listed(), "one==1.0 two==1.0");
+}
+
+#[test]
+fn a_hostile_wheel_is_refused_although_its_hash_is_right() {
+    let Some(bench) = bench() else { return };
+    let first = bench.lock("a", &[("alpha", "1.0")]);
+    bench.create(&first, &[]).ok();
+    let house = bench.house.to_str().unwrap();
+    let make = |name: &str, path: &str, expected: &str| {
+        let arguments = ["-c", WHEEL, house, name, path, "x = 1"];
+        bench.scratch.run(&bench.python, &arguments).ok();
+        let lock = bench.lock("b", &[(name, "1.0")]);
+        let said = bench.sync(&lock, &[]).failed(1);
+        assert!(said.contains(expected), "{said}");
+        assert!(said.contains("the target is as it was"), "{said}");
+    };
+    make("evil", "../../evil.py", "evil-1.0-py3-none-any.whl");
+    make(
+        "data",
+        "data-1.0.data/data/pyvenv.cfg",
+        "belongs to the environment itself",
+    );
+    make(
+        "shell",
+        "shell-1.0.data/scripts/activate",
+        "belongs to the environment itself",
+    );
+    assert_eq!(bench.listed(), "alpha==1.0");
 }
 
 #[test]

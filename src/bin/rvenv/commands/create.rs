@@ -71,7 +71,7 @@ impl Session<'_> {
             if matches!(*outcome, Outcome::Published(_)) {
                 self.tell_companions(&answer.companions, Tense::Has);
             }
-            self.tell_unlocked(&answer.unlocked);
+            self.tell_unlocked(&answer.unlocked, Tense::Has);
         }
         Ok(Exit::Done)
     }
@@ -82,6 +82,7 @@ impl Session<'_> {
         self.show(&made.plan)?;
         let Some(refused) = made.refused else {
             self.tell_companions(&answer.companions, Tense::Will);
+            self.tell_unlocked(&answer.unlocked, Tense::Will);
             return Ok(());
         };
         self.tell_companions(&answer.companions, Tense::Would);
@@ -155,15 +156,19 @@ impl Session<'_> {
 
 impl Session<'_> {
     /// Names what is installed besides the locks, and what went because they do not name it.
-    fn tell_unlocked(&self, unlocked: &Unlocked) {
+    pub(super) fn tell_unlocked(&self, unlocked: &Unlocked, tense: Tense) {
         let listed = |all: &[Distribution]| {
             let all: Vec<String> = all.iter().map(Distribution::to_string).collect();
             escape(&all.join(", "))
         };
         if !unlocked.go.is_empty() {
             let names = listed(&unlocked.go);
+            let verb = match tense {
+                Tense::Has => "Removed",
+                Tense::Will | Tense::Would => "Removes",
+            };
             self.terminal
-                .story(&format!("Removed what no lock names: {names}"));
+                .story(&format!("{verb} what no lock names: {names}"));
         }
         if !unlocked.stay.is_empty() {
             let names = listed(&unlocked.stay);

@@ -57,6 +57,7 @@ impl Session<'_> {
             }
         }
         self.tell_companions(&answer.companions, Tense::Will);
+        self.tell_unlocked(&answer.unlocked, Tense::Will);
         let pending = plan.publication() != Publication::Nothing;
         Ok(if args.detailed_exitcode && pending {
             Exit::Pending

@@ -44,7 +44,7 @@ pub use failures::MergeError;
 use lost_packages::{check_lost, is_seed, locked, seeded};
 pub(crate) use lost_packages::{check_lost_by, lost_by};
 pub use retired::Unlocked;
-pub(crate) use retired::unlocked;
+pub(crate) use retired::{leaving, unlocked};
 pub(crate) use source_times::redate;
 
 /// More bytes than any real RECORD or `pyvenv.cfg` has.
@@ -174,6 +174,8 @@ fn accompany(
     context: &mut Context,
 ) -> Result<Companions, MergeError> {
     context.installed = existing.installed(&context.layout);
+    let disk = LookFailed::disk(&existing.path);
+    context.leaving = leaving(fs, root, existing, context).map_err(disk)?;
     let companions = companions(fs, root, existing, context);
     let mut companions = companions.map_err(LookFailed::disk(&existing.path))?;
     if context.looked_up.is_none() {

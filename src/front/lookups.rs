@@ -57,6 +57,11 @@ impl Caller<'_> {
         downloads: &mut Option<TempDir>,
     ) -> Result<Companions, LookupFailed> {
         context.installed = before.existing.installed(&context.layout);
+        let leaving = merge::leaving(self.fs, &before.root, &before.existing, context);
+        context.leaving = leaving.map_err(|source| {
+            let path = before.existing.path.clone();
+            LookupFailed::Existing(ExistingError::Disk { path, source })
+        })?;
         let mut companions = self.companions(before, context)?;
         context.checked = mem::take(&mut companions.checked);
         if companions.unresolved.is_empty() {

@@ -44,6 +44,8 @@ pub struct Context {
     pub supplies: Vec<Supply>,
     /// What happens to installed distributions that no lock names.
     pub extraneous: Extraneous,
+    /// The names of distributions for another Python that go because no lock names them.
+    pub leaving: Vec<String>,
     /// The wheels that were looked up for distributions which do not fit a new Python; `None` if no
     /// caller looked for any.
     pub looked_up: Option<Vec<LookedUp>>,
@@ -88,6 +90,7 @@ impl Context {
             installed: Vec::new(),
             supplies,
             extraneous: Extraneous::Stay,
+            leaving: Vec::new(),
             looked_up: None,
             checked: CheckedFiles::default(),
             programs: Vec::new(),

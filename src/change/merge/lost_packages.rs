@@ -19,11 +19,13 @@ use crate::wheel::distributions::Distribution;
 /// The packages that a new environment has; they never count as the user's, for any interpreter.
 const SEEDS: &[&str] = &["pip", "setuptools"];
 
-/// The distributions that the plan installs anew: those of a new environment, and those of a lock.
+/// The distributions that do not come along to another Python: those of a new environment and of a
+/// lock, which are installed anew, and those that leave.
 pub(super) fn seeded(context: &Context) -> Vec<String> {
     let seeds = if context.options.with_pip { SEEDS } else { &[] };
     let seeds = seeds.iter().map(|name| (*name).to_owned());
-    seeds.chain(locked(context)).collect()
+    let leaving = context.leaving.iter().cloned();
+    seeds.chain(locked(context)).chain(leaving).collect()
 }
 
 /// The names of the distributions that a lock names.

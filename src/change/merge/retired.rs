@@ -202,24 +202,57 @@ pub struct Unlocked {
 
 /// Finds the installed distributions of a context that no lock names.
 pub(crate) fn unlocked(fs: &dyn Fs, root: &Dir, context: &Context) -> Result<Unlocked, FsError> {
+    unlocked_in(
+        fs,
+        root,
+        context,
+        (&context.layout.lib_path, &context.installed),
+    )
+}
+
+/// The names of the distributions for other Pythons that go because no lock names them.
+pub(crate) fn leaving(
+    fs: &dyn Fs,
+    root: &Dir,
+    existing: &Existing,
+    context: &Context,
+) -> Result<Vec<String>, FsError> {
+    let mut names = Vec::new();
+    if context.extraneous == Extraneous::Stay {
+        return Ok(names);
+    }
+    let site = &context.layout.lib_path;
+    for lib in existing.libs.iter().filter(|lib| lib.path != *site) {
+        let found = unlocked_in(fs, root, context, (&lib.path, &lib.distributions))?;
+        names.extend(found.go.into_iter().map(|one| one.name));
+    }
+    Ok(names)
+}
+
+fn unlocked_in(
+    fs: &dyn Fs,
+    root: &Dir,
+    context: &Context,
+    (site, installed): (&RelPath, &[Distribution]),
+) -> Result<Unlocked, FsError> {
     let mut found = Unlocked::default();
     let mut walk = Walk::new(fs, root);
-    let Some(site) = walk.open(&context.layout.lib_path)? else {
+    let Some(site) = walk.open(site)? else {
         return Ok(found);
     };
     let locked: BTreeSet<String> = locked(context).collect();
-    let all = context.installed.iter();
-    for distribution in all.filter(|one| !locked.contains(&one.name)) {
+    // What a new environment has is no one's but the environment's.
+    let others = installed
+        .iter()
+        .filter(|one| !locked.contains(&one.name) && !is_seed(&one.name));
+    for distribution in others {
         let goes = match context.extraneous {
             Extraneous::Stay => false,
             Extraneous::OfLocksGo => is_of_lock(fs, &site, distribution),
-            Extraneous::Go => !is_seed(&distribution.name),
+            Extraneous::Go => true,
         };
-        if goes {
-            found.go.push(distribution.clone());
-        } else if !is_seed(&distribution.name) {
-            found.stay.push(distribution.clone());
-        }
+        let list = if goes { &mut found.go } else { &mut found.stay };
+        list.push(distribution.clone());
     }
     Ok(found)
 }

@@ -380,6 +380,32 @@ fn two_wheels_may_own_one_path_if_its_bytes_are_equal() {
 }
 
 #[test]
+fn a_lock_goes_along_to_another_python_and_nothing_of_the_old_one_stays() {
+    let Some(bench) = bench() else { return };
+    let Some(old) = builds(10, 1).or_else(|| builds(11, 1)) else {
+        return;
+    };
+    let old = old[0].path.to_str().unwrap();
+    let first = bench.lock("a", &[("alpha", "1.0"), ("beta", "1.0")]);
+    let second = bench.lock("b", &[("alpha", "2.0")]);
+    bench
+        .rvenv(&["create", "E", "--python", old], &first, &[])
+        .ok();
+    let python = bench.python.to_str().unwrap();
+    bench
+        .rvenv(&["upgrade", "E", "--python", python], &second, &[])
+        .ok();
+    assert_eq!(bench.listed(), "alpha==2.0");
+    for gone in ["bin/beta", "share/beta.txt"] {
+        assert!(!bench.scratch.path("E").join(gone).exists(), "{gone}");
+    }
+    assert!(told(bench.sync(&second, &[])).contains("no changes"));
+    bench.scratch.rvenv(&["verify", "E"]).ok();
+    bench.scratch.rvenv(&["rollback", "E"]).ok();
+    assert_eq!(bench.listed(), "alpha==1.0 beta==1.0");
+}
+
+#[test]
 fn a_hostile_wheel_is_refused_although_its_hash_is_right() {
     let Some(bench) = bench() else { return };
     let first = bench.lock("a", &[("alpha", "1.0")]);

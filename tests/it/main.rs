@@ -14,7 +14,9 @@ use helpers::places;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use helpers::{actions, calls};
 #[cfg(unix)]
-use helpers::{machine, mounts, packages, refused, sandbox, server, strace, switched, trees, warm};
+use helpers::{
+    answers, machine, mounts, packages, refused, sandbox, server, strace, switched, trees, warm,
+};
 
 mod activate_cmd;
 mod attacks;

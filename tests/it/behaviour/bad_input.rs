@@ -29,7 +29,7 @@ fn create_refused<S: AsRef<OsStr>>(scratch: &Scratch, rest: &[S], code: i32) -> 
 }
 
 fn played() -> Scratch {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     player(&scratch, "python");
     scratch
 }
@@ -137,7 +137,7 @@ fn without_places(said: &str) -> String {
 
 #[test]
 fn a_python_that_cannot_be_had_is_named() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     script(&scratch.path("crash"), "echo broken library >&2; exit 127");
     script(&scratch.path("mute"), "exit 0");
     script(&scratch.path("liar"), "echo 'rvenv-probe-3:{}'");
@@ -186,7 +186,7 @@ fn a_python_that_cannot_be_had_is_named() {
 /// An interpreter has thirty seconds to answer.
 #[test]
 fn a_python_that_hangs_is_killed() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     script(&scratch.path("hang"), "sleep 600");
     let said = refused(&scratch, &["create", "-p", "./hang", "E"], 1);
     insta::assert_snapshot!(said, @r#"
@@ -210,7 +210,7 @@ fn without_bundled_wheels_the_way_out_is_named() {
 #[test]
 fn a_damaged_wheel_is_refused_before_anything_is_built() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let (python, wheels) = stand_in(&scratch, &python);
     let pip = wheels
         .iter()
@@ -463,7 +463,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
 #[test]
 fn a_prompt_with_quotes_and_dollars_is_only_a_prompt() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let prompt = "it's \"$(touch evil)\" `touch evil` \\ é";
     let path = python.path.to_str().unwrap();
     let create = [

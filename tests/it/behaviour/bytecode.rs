@@ -136,7 +136,7 @@ fn a_set_with_a_none_in_it_is_written_in_one_order_and_is_the_same_set() {
                 "{python:?}"
             );
         }
-        let scratch = Scratch::new();
+        let scratch = Scratch::cold();
         place(
             &scratch,
             &interpreter,
@@ -168,7 +168,7 @@ fn python_takes_the_bytecode_without_reading_the_source_and_shows_the_real_path(
         let bytecode = files[0].as_ref().unwrap();
         // Two places, as two environments are.
         for _ in 0..2 {
-            let scratch = Scratch::new();
+            let scratch = Scratch::cold();
             let read = SourceFile {
                 text: text.replace("made", "read").into_bytes(),
                 ..source.clone()
@@ -227,7 +227,7 @@ fn an_interpreter_that_crashes_or_is_another_by_now_is_named() {
     let Some(python) = supported().pop() else {
         return;
     };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let check = |body: &str, expect: &str| {
         let mut interpreter = asked(&python.path);
         interpreter.executable = scratch.path("python");
@@ -258,7 +258,7 @@ fn who_asks_to_stop_need_not_wait_for_the_interpreter() {
     let Some(python) = supported().pop() else {
         return;
     };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let mut interpreter = asked(&python.path);
     interpreter.executable = scratch.path("python");
     machine::script(&interpreter.executable, "sleep 60");

@@ -21,7 +21,7 @@ const PIP: &str = "site-packages/pip/__init__.py";
 
 /// A scratch directory, and an interpreter that brings pip.
 fn with_pip() -> Option<(Scratch, Python)> {
-    any_python().map(|python| (Scratch::new(), python))
+    any_python().map(|python| (Scratch::cold(), python))
 }
 
 fn create(scratch: &Scratch, python: &Python, env: &str) -> Ended {
@@ -76,7 +76,7 @@ fn edit(path: &Path, text: &[u8], at: SeekFrom) {
 /// Before the first run no cache exists; that is no failure, and nothing is made.
 #[test]
 fn an_absent_cache_is_clean_and_stays_absent() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     fs::remove_dir(scratch.cache()).unwrap();
     for words in [
         &["cache", "verify"][..],
@@ -275,7 +275,7 @@ fn age(scratch: &Scratch, days: u64) {
 /// A note about an interpreter is outdated once the interpreter was changed.
 #[test]
 fn pruning_deletes_notes_on_what_is_gone_or_has_changed() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     player(&scratch, "python");
     let create = |env| scratch.rvenv(&["create", "-p", "./python", "--without-pip", env]);
     let notes = || {
@@ -306,7 +306,7 @@ fn pruning_deletes_notes_on_what_is_gone_or_has_changed() {
 /// I6: nothing is deleted that has no name of rvenv's, or that a link leads to.
 #[test]
 fn clearing_leaves_foreign_files_alone_and_names_them() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     player(&scratch, "python");
     scratch
         .rvenv(&["create", "-p", "./python", "--without-pip", "A"])

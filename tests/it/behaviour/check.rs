@@ -23,7 +23,7 @@ struct Lab {
 impl Lab {
     /// An environment by rvenv.
     fn new(python: &Python, flags: &[&str]) -> Self {
-        let scratch = Scratch::new();
+        let scratch = Scratch::cold();
         let env = scratch.path("E");
         let mut arguments = vec!["create", env.to_str().unwrap()];
         arguments.extend(["--python", python.path.to_str().unwrap()]);

@@ -13,7 +13,7 @@ use crate::machine::{Ended, Entry, Kind, Scratch, any_python, ended, player, sta
 
 /// A scratch directory with `python`, a script that plays one.
 pub(crate) fn played() -> Scratch {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     player(&scratch, "python");
     scratch
 }
@@ -129,7 +129,7 @@ fn a_plan_for_an_environment_shows_what_is_added_changed_and_removed() {
 #[test]
 fn a_plan_folds_a_wheel_into_one_line_unless_asked_for_more() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let python = python.path.to_str().unwrap();
     let folded = scratch.rvenv(&["plan", "-p", python, "E"]).ok();
     let of_wheel: Vec<_> = folded
@@ -151,7 +151,7 @@ fn a_plan_folds_a_wheel_into_one_line_unless_asked_for_more() {
 #[test]
 fn planning_twice_gives_the_same_bytes() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let python = python.path.to_str().unwrap();
     for file in ["one.json", "other.json"] {
         scratch.rvenv(&["plan", "-p", python, "E", "-o", file]).ok();
@@ -175,7 +175,7 @@ fn planning_twice_gives_the_same_bytes() {
 #[test]
 fn a_saved_plan_builds_what_create_builds() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let (python, _) = stand_in(&scratch, &python);
     let python = python.to_str().unwrap();
     scratch
@@ -483,7 +483,7 @@ fn colour_is_for_terminals_and_for_those_who_insist() {
 #[test]
 fn a_reader_who_goes_away_is_no_failure() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let python = python.path.to_str().unwrap();
     for shape in ["--color=always", "--json"] {
         let mut command = scratch.command(&["plan", shape, "-p", python, "E"]);
@@ -502,7 +502,7 @@ fn a_reader_who_goes_away_is_no_failure() {
 #[test]
 fn with_source_date_epoch_two_runs_give_the_same_times() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let python = python.path.to_str().unwrap();
     let times = || {
         let mut command = scratch.command(&["create", "-p", python, "--copies", "E"]);

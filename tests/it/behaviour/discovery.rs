@@ -19,7 +19,7 @@ pub(super) struct Lab(pub(super) Scratch);
 
 impl Lab {
     pub(super) fn new() -> Self {
-        let lab = Self(Scratch::new());
+        let lab = Self(Scratch::cold());
         fs::create_dir(lab.path("bin")).unwrap();
         lab
     }

@@ -14,7 +14,7 @@ use crate::mounts::is_among_mounts;
 #[track_caller]
 fn refused_on(bounds: &str, flags: &[&str]) -> Option<(String, Scratch)> {
     let python = any_python()?;
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let small = scratch.path("small");
     std::fs::create_dir(&small).unwrap();
     let mount = [

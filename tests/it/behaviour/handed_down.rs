@@ -183,7 +183,9 @@ fn warm(sandbox: &Sandbox) {
 
 #[test]
 fn an_environment_has_what_its_parent_hands_down_linked_or_copied() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     warm(&sandbox);
     for (name, give) in GIVERS {
         let parent = dir(&sandbox, name);
@@ -219,7 +221,9 @@ fn an_environment_has_what_its_parent_hands_down_linked_or_copied() {
 
 #[test]
 fn a_copied_interpreter_and_the_activation_scripts_have_it_too() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     for (name, give) in GIVERS {
         let parent = dir(&sandbox, name);
         if !give(&parent) {
@@ -240,7 +244,9 @@ fn a_copied_interpreter_and_the_activation_scripts_have_it_too() {
 /// A hard link would have the group or the ACL of the cache.
 #[test]
 fn what_a_link_could_not_have_is_copied_and_said_with_v() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     warm(&sandbox);
     let flags = ["-v", "--link-mode", "hardlink"];
     let said = |env: &Path| {
@@ -276,7 +282,9 @@ fn what_a_link_could_not_have_is_copied_and_said_with_v() {
 /// An ACL of the cache does not apply to an environment elsewhere.
 #[test]
 fn the_acl_of_the_cache_stays_in_the_cache() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     if !give_acl(&sandbox.scratch.cache()) {
         return;
     }
@@ -291,7 +299,9 @@ fn the_acl_of_the_cache_stays_in_the_cache() {
 
 #[test]
 fn clearing_keeps_group_setgid_bit_mode_and_acl_of_the_root_and_hands_them_down() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     warm(&sandbox);
     for (name, give) in GIVERS {
         let env = sandbox.path(name);
@@ -312,7 +322,9 @@ fn clearing_keeps_group_setgid_bit_mode_and_acl_of_the_root_and_hands_them_down(
 /// An environment keeps attributes that were set after its creation, whatever its parent passes on.
 #[test]
 fn clearing_keeps_that_the_root_has_less_than_its_parent_gives() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     warm(&sandbox);
     for (name, give) in GIVERS {
         let parent = dir(&sandbox, name);
@@ -331,7 +343,9 @@ fn clearing_keeps_that_the_root_has_less_than_its_parent_gives() {
 
 #[test]
 fn in_an_existing_directory_everything_has_what_that_hands_down() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     warm(&sandbox);
     for (name, give) in GIVERS {
         let env = dir(&sandbox, name);
@@ -351,7 +365,9 @@ fn in_an_existing_directory_everything_has_what_that_hands_down() {
 /// An entry from the stage looks as if it had been made at its destination.
 #[test]
 fn what_is_repaired_has_what_the_directory_above_it_hands_down() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     warm(&sandbox);
     for (name, give) in GIVERS {
         let env = sandbox.path(name);
@@ -389,7 +405,7 @@ fn what_is_repaired_has_what_the_directory_above_it_hands_down() {
 fn an_upgrade_and_the_way_back_keep_what_is_handed_down() {
     let Some([old, new]) = twins() else { return };
     for (name, give) in GIVERS {
-        let before = sandbox_of(old.clone());
+        let before = sandbox_of(old.clone()).cold();
         let parent = dir(&before, name);
         if !give(&parent) {
             continue;
@@ -415,7 +431,7 @@ fn an_upgrade_and_the_way_back_keep_what_is_handed_down() {
 /// sets a mode.
 #[test]
 fn the_group_may_be_one_that_the_user_is_not_in() {
-    let Some(sandbox) = sandbox_for_all() else {
+    let Some(sandbox) = sandbox_for_all().map(Sandbox::cold) else {
         return;
     };
     let _makes_the_directory = sandbox.as_other_user(&["create"]);
@@ -446,7 +462,7 @@ fn the_group_may_be_one_that_the_user_is_not_in() {
 /// replaced.
 #[test]
 fn clearing_keeps_a_group_that_the_user_may_not_give() {
-    let Some(sandbox) = sandbox_for_all() else {
+    let Some(sandbox) = sandbox_for_all().map(Sandbox::cold) else {
         return;
     };
     ended(&mut sandbox.as_other_user(&["create", "other/E"])).ok();

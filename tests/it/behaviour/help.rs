@@ -105,7 +105,7 @@ fn commands(scratch: &Scratch, above: &str) -> Vec<String> {
 
 /// Fails if a command that the help lists is in none of the lines and is no exception.
 pub(super) fn assert_all_are_in(lines: &[Vec<&str>], exceptions: &[&str]) {
-    let all = commands(&Scratch::new(), "");
+    let all = commands(&Scratch::cold(), "");
     let has_commands = |one: &String| {
         all.iter()
             .any(|other| other.starts_with(&format!("{one} ")))
@@ -126,7 +126,7 @@ pub(super) fn assert_all_are_in(lines: &[Vec<&str>], exceptions: &[&str]) {
 
 #[test]
 fn every_help_is_the_one_that_was_reviewed() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     for command in commands(&scratch, "") {
         let mut text = String::new();
         for flag in ["-h", "--help"] {
@@ -142,7 +142,7 @@ fn every_help_is_the_one_that_was_reviewed() {
 
 #[test]
 fn every_help_opens_with_the_sentence_of_its_command() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let known: Vec<&str> = SENTENCES.iter().map(|(command, _)| *command).collect();
     assert_eq!(commands(&scratch, ""), known);
     for (command, sentence) in SENTENCES {
@@ -165,7 +165,7 @@ fn every_help_opens_with_the_sentence_of_its_command() {
 
 #[test]
 fn every_help_lists_the_options_below_headings_and_help_last() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     for command in commands(&scratch, "") {
         for flag in ["-h", "--help"] {
             let text = help(&scratch, &command, flag);
@@ -184,7 +184,7 @@ fn every_help_lists_the_options_below_headings_and_help_last() {
 
 #[test]
 fn short_lines_of_help_are_imperatives_without_a_full_stop() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     for command in commands(&scratch, "") {
         let short = help(&scratch, &command, "-h");
         let stop = short
@@ -202,7 +202,7 @@ fn short_lines_of_help_are_imperatives_without_a_full_stop() {
 
 #[test]
 fn help_of_a_command_is_the_same_however_it_is_typed() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     for (command, _) in SENTENCES {
         let words: Vec<&str> = ["help"]
             .into_iter()
@@ -215,7 +215,7 @@ fn help_of_a_command_is_the_same_however_it_is_typed() {
 
 #[test]
 fn a_command_that_is_missing_gets_the_list_of_commands() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     for above in ["", "python", "cache"] {
         let words: Vec<&str> = above.split_whitespace().collect();
         let ended = scratch.rvenv(&words);

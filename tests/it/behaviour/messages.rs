@@ -5,7 +5,7 @@ use std::fs;
 use crate::machine::{Scratch, ended, player, script};
 
 fn played() -> Scratch {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     player(&scratch, "python");
     scratch
 }
@@ -44,7 +44,7 @@ fn one_of_something_is_counted_in_the_singular() {
 /// escaped.
 #[test]
 fn what_a_child_says_is_quoted_line_by_line() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let words = "pyenv: python3: command not found\\n\\nThe \\`python3' command exists in these Python versions:\\n  \
                  3.12.1\\n\\033[2Jbad\\ttab\\n";
     script(
@@ -65,7 +65,7 @@ fn what_a_child_says_is_quoted_line_by_line() {
 
 #[test]
 fn a_version_that_does_not_exist_fails_in_three_lines() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     fs::create_dir(scratch.path("bin")).unwrap();
     player(&scratch, "bin/python3");
     script(

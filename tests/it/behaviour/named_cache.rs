@@ -18,7 +18,7 @@ struct Named {
 
 impl Named {
     fn new() -> Self {
-        let scratch = Scratch::new();
+        let scratch = Scratch::cold();
         let python = player(&scratch, "python3");
         let python = python.to_str().unwrap().to_owned();
         let named = Self { scratch, python };
@@ -142,7 +142,7 @@ fn a_cache_that_is_absent_or_a_link_is_one() {
 #[test]
 fn a_cache_that_cannot_be_written_still_works() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let python = python.path.to_str().unwrap();
     scratch.rvenv(&["create", "-p", python, "A"]).ok();
     let dirs = [scratch.cache(), scratch.cache().join("packs")];
@@ -160,7 +160,7 @@ fn a_cache_that_cannot_be_written_still_works() {
 /// set.
 #[test]
 fn a_relative_directory_of_the_desktop_is_ignored() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let mut command = scratch.command(&["cache", "dir"]);
     let command = command
         .env_remove("RVENV_CACHE_DIR")
@@ -174,7 +174,7 @@ fn a_relative_directory_of_the_desktop_is_ignored() {
 #[test]
 fn a_file_in_place_of_the_usual_cache_costs_no_environment() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let home = scratch.cache().with_file_name("home");
     fs::create_dir(home.join(".cache")).unwrap();
     let usual = home.join(".cache/rvenv");

@@ -44,7 +44,9 @@ fn launched(sandbox: &Sandbox, ignored: &str, limit: u32, words: &[&str]) -> End
 fn a_command_that_inherits_an_ignored_sigchld_waits_for_its_children() {
     let Some([old, new]) = twins() else { return };
     let (old, new) = (old.path.to_str().unwrap(), new.path.to_str().unwrap());
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     let ignoring = |words: &[&str]| launched(&sandbox, "SIGCHLD", 0, words);
     ignoring(&[
         "create",
@@ -69,7 +71,9 @@ fn a_command_that_inherits_an_ignored_sigchld_waits_for_its_children() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_child_has_the_usual_dispositions() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     // SIGPIPE is 13, SIGXFSZ 25; the mask has a bit for each number, from 1 on.
     let check = "ignored=0x$(sed -n 's/^SigIgn:[[:space:]]*//p' /proc/self/status); \
                  test $((ignored & 0x1001000)) -eq 0 || { echo $ignored; exit 1; }";
@@ -90,7 +94,9 @@ fn a_child_has_the_usual_dispositions() {
 /// As a batch system limits files: the error names the limit, and everything is unchanged.
 #[test]
 fn a_file_size_limit_is_an_error_that_leaves_nothing() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     let python = sandbox.path_of_python();
     // No journal, no script, no part of pip that is larger.
     for limit in [512, 2048, 16_384, 100_000] {
@@ -118,7 +124,9 @@ fn a_file_size_limit_is_an_error_that_leaves_nothing() {
 /// As a shell starts what runs in the background, and `nohup` what stays.
 #[test]
 fn a_signal_that_is_ignored_stays_ignored() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     for (signal, code) in [("INT", Some(130)), ("TERM", Some(143)), ("HUP", None)] {
         // The check is a child of the command, so that the signal comes while that works.
         let run = |ignored: &str, then: &str| {
@@ -148,7 +156,9 @@ fn a_library_in_a_process_that_ignores_sigchld_makes_environments() {
     if let Some(python) = std::env::var_os(IGNORES_SIGCHLD) {
         return make_with_the_library(Path::new(&python));
     }
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     let mut command = sandbox.scratch.program(&sandbox.python.path, "022");
     command
         .args(["-c", LAUNCHER, "SIGCHLD", "0"])

@@ -56,7 +56,7 @@ fn no_command_is_left_out_here() {
 
 /// A scratch directory with an environment `E`, made by a script that plays the only Python.
 fn lab() -> Scratch {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     fs::create_dir(scratch.path("bin")).unwrap();
     player(&scratch, "bin/python3");
     run(&scratch, &["create", "E"], Stdio::piped()).ok();
@@ -162,7 +162,7 @@ fn a_reader_that_went_away_is_no_failure_of_any_command() {
 #[test]
 fn a_pipe_that_does_not_block_gets_all_of_the_data() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let words = ["plan", "--json", "E", "-p", python.path.to_str().unwrap()];
     let expected = scratch.rvenv(&words).ok();
     // As many bytes as a pipe holds on Linux.
@@ -192,7 +192,7 @@ fn data_that_a_disk_holds_only_half_of_is_an_error() {
         return;
     }
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let small = scratch.path("small");
     fs::create_dir(&small).unwrap();
     let options = Some(c"size=64k");

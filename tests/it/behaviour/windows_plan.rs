@@ -218,7 +218,7 @@ fn an_installation_that_was_never_inspected_gives_no_environment() {
 #[test]
 fn the_programs_of_packages_are_launchers_with_the_script_behind_them() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let (_, wheels) = stand_in(&scratch, &python);
     let mut interpreter = interpreter(13, "python.exe");
     interpreter.bundled = Bundled::Wheels(wheels);

@@ -15,7 +15,7 @@ fn with_wheel() -> (Scratch, std::path::PathBuf) {
     let body = wheel.clone();
     let server = Server::new(move |seen, stream| serve(seen, stream, &body));
     let ground = Ground::new(&server);
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let fetcher = ground.fetcher_at(&scratch.cache());
     let asked = asked(&wheel, &server.url("/x"));
     let files = fetcher.fetch(&[asked], &rvenv::fetch::FetchControl::default());

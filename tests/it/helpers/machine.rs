@@ -15,7 +15,7 @@ use std::sync::{Mutex, OnceLock};
 
 use rvenv_journal::Digest;
 
-use crate::warm;
+use crate::{answers, warm};
 
 /// A Python of this machine.
 #[derive(Clone, Debug)]
@@ -207,6 +207,13 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// A new one where the system keeps temporary files.
     pub(crate) fn new() -> Self {
+        let scratch = Self::cold();
+        answers::give(&scratch.cache());
+        scratch
+    }
+
+    /// The same without a cache: the command queries each interpreter itself.
+    pub(crate) fn cold() -> Self {
         Self::of(tempfile::tempdir().unwrap())
     }
 
@@ -214,7 +221,12 @@ impl Scratch {
     /// files. Everything below `/dev/shm` is one checkout, so that tests of which interpreters are
     /// trusted do not belong there.
     pub(crate) fn in_memory() -> Self {
-        memory().map_or_else(Self::new, Self::of)
+        let Some(dir) = memory() else {
+            return Self::new();
+        };
+        let scratch = Self::of(dir);
+        answers::give(&scratch.cache());
+        scratch
     }
 
     fn of(dir: tempfile::TempDir) -> Self {

@@ -15,6 +15,7 @@
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) mod actions;
+pub(crate) mod answers;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) mod calls;
 pub(crate) mod machine;

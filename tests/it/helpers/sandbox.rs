@@ -58,6 +58,12 @@ pub(crate) fn minor_of(minor: u32) -> Option<Python> {
 }
 
 impl Sandbox {
+    /// The same without a cache, for tests of how the command queries the interpreter.
+    pub(crate) fn cold(self) -> Self {
+        let scratch = Scratch::cold();
+        Self { scratch, ..self }
+    }
+
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.scratch.path(below)
     }

@@ -84,7 +84,7 @@ impl Subject {
             library: Some(library.into()),
         };
         let asked = "import venv\ntry: import ensurepip\nexcept ImportError: print('hidden')";
-        let scratch = Scratch::new();
+        let scratch = Scratch::cold();
         let output = hidden
             .start(&scratch, &self.python.path, "022")
             .args(["-c", asked])

@@ -27,7 +27,9 @@ fn plant(sandbox: &Sandbox, env: &str) {
 
 #[test]
 fn the_health_check_of_an_environment_of_another_user_is_refused_or_allowed() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     if !geteuid().is_root() {
         println!("skipped: only root gives a file to another user");
         return;
@@ -82,7 +84,9 @@ fn the_health_check_of_an_environment_of_another_user_is_refused_or_allowed() {
 
 #[test]
 fn a_generation_of_another_user_that_comes_back_is_not_checked_for_the_caller() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     if !geteuid().is_root() {
         println!("skipped: only root gives a file to another user");
         return;
@@ -111,7 +115,9 @@ fn a_generation_of_another_user_that_comes_back_is_not_checked_for_the_caller() 
 
 #[test]
 fn what_site_runs_is_run_by_the_right_interpreter_alone() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     sandbox.create(&["--keep", "E"]).ok();
     plant(&sandbox, "E");
     // The version in the configuration is not that of the interpreter which the rollback brings
@@ -141,7 +147,9 @@ fn what_site_runs_is_run_by_the_right_interpreter_alone() {
 /// A file that all users may write counts as another user's.
 #[test]
 fn an_environment_into_which_everyone_may_write_is_checked_only_if_that_is_allowed() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     let site = sandbox.site_packages("E");
     for part in ["E", "E/bin", "E/lib", &site, &format!("{site}/pip")] {
         sandbox.create(&["E"]).ok();
@@ -167,7 +175,9 @@ fn an_environment_into_which_everyone_may_write_is_checked_only_if_that_is_allow
 /// one.
 #[test]
 fn what_another_user_puts_in_the_place_of_an_environment_is_not_checked() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     if !is_root() {
         return;
     }

@@ -56,7 +56,7 @@ fn careless(scratch: &Scratch, words: &str) -> Command {
 
 #[test]
 fn an_interpreter_gets_three_descriptors_and_nothing_that_steers_python() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     fs::write(scratch.path("secret"), "s").unwrap();
     let python = player(&scratch, "python3");
     let mark = scratch.path("probed");
@@ -84,7 +84,7 @@ fn a_health_check_gets_three_descriptors_and_an_activated_environment() {
     let Some(python) = crate::machine::any_python() else {
         return;
     };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     fs::write(scratch.path("secret"), "s").unwrap();
     let mark = scratch.path("checked");
     let check = scratch.path("check");

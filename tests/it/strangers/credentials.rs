@@ -52,7 +52,9 @@ fn with_pip(sandbox: &Sandbox, verb: &str, rest: &[&str], variables: &[(&str, &s
 /// I6: pip hides passwords in URLs that it understands, and repeats those that it does not.
 #[test]
 fn a_password_in_the_configuration_of_pip_is_in_no_message() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     let url = |rest: &str| rest.replace("PW", &format!("bob:{SECRET}"));
     for (name, value) in [
         ("PIP_INDEX_URL", url("http://PW@127.0.0.1:1/simple")),
@@ -69,7 +71,9 @@ fn a_password_in_the_configuration_of_pip_is_in_no_message() {
 /// I6: nor is it in what is written: plan, receipt, configuration, journal and generations.
 #[test]
 fn a_password_in_the_configuration_of_pip_is_in_no_file() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     let wheels = [("pip", "99.0"), ("setuptools", "99.1")];
     let index = packages::index(&sandbox.scratch, &sandbox.python.path, &wheels);
     let index = index.to_str().unwrap();

@@ -14,7 +14,7 @@ fn with_pip() -> Option<(Scratch, Python)> {
     if !is_root() {
         return None;
     }
-    any_python().map(|python| (Scratch::new(), python))
+    any_python().map(|python| (Scratch::cold(), python))
 }
 
 fn create(scratch: &Scratch, python: &Python, env: &str) -> Ended {

@@ -12,7 +12,7 @@ use crate::strangers::users::{STRANGER, at_home, dir_of, is_root, stranger_runs}
 #[test]
 fn all_of_the_cache_is_private_under_any_umask() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let home = scratch.path("home");
     fs::create_dir(&home).unwrap();
     for (umask, env) in [("000", "A"), ("002", "B"), ("077", "C")] {
@@ -45,7 +45,7 @@ fn root_makes_nothing_in_the_home_of_another_user() {
     if !is_root() {
         return;
     }
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     player(&scratch, "python3");
     let home = scratch.path("stranger");
     dir_of(&home, STRANGER, 0o755);
@@ -72,7 +72,7 @@ fn root_follows_no_link_of_another_user_to_a_cache() {
     if !is_root() {
         return;
     }
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     player(&scratch, "python3");
     let [home, elsewhere] = ["home", "elsewhere"].map(|name| scratch.path(name));
     dir_of(&home, 0, 0o755);
@@ -93,7 +93,7 @@ fn root_uses_no_cache_of_its_own_in_the_home_of_another_user() {
     if !is_root() {
         return;
     }
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     player(&scratch, "python3");
     let home = scratch.path("home");
     dir_of(&home, 0, 0o755);
@@ -114,7 +114,7 @@ fn root_uses_no_cache_of_its_own_in_the_home_of_another_user() {
 #[test]
 fn a_file_that_is_replaced_stays_as_private_as_it_was() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let python = python.path.to_str().unwrap();
     scratch.rvenv(&["create", "-p", python, "E"]).ok();
     let lib = scratch.path("E/lib");
@@ -152,7 +152,7 @@ fn a_file_that_is_replaced_stays_as_private_as_it_was() {
 #[test]
 fn a_kept_generation_lends_no_user_its_programs() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::cold();
     let python = python.path.to_str().unwrap();
     let create = ["create", "--without-pip", "-p", python, "E"];
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;

@@ -23,7 +23,7 @@ impl Lab {
         if !is_root() {
             return None;
         }
-        let scratch = Scratch::new();
+        let scratch = Scratch::cold();
         let python = player(&scratch, "python3");
         let evil = scratch.path("evil");
         script(&evil, "echo evil");

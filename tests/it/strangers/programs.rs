@@ -37,9 +37,9 @@ struct Project {
 
 impl Project {
     fn new() -> Option<Self> {
-        let elsewhere = Scratch::new();
+        let elsewhere = Scratch::cold();
         let project = Self {
-            sandbox: sandbox()?,
+            sandbox: sandbox()?.cold(),
             elsewhere,
         };
         fs::create_dir_all(project.sandbox.path("project/.git")).unwrap();

@@ -43,7 +43,7 @@ struct Shop {
 impl Shop {
     fn new() -> Option<Self> {
         let base = any_python()?;
-        let scratch = Scratch::new();
+        let scratch = Scratch::cold();
         let (python, wheels) = stand_in(&scratch, &base);
         let is_pip = |wheel: &&PathBuf| wheel.to_string_lossy().contains("/pip-");
         let good = wheels.iter().find(is_pip)?.clone();

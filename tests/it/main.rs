@@ -19,11 +19,11 @@ use helpers::{
 };
 
 mod activate_cmd;
+mod at_once;
 mod attacks;
 mod attacks_wheels;
 mod behaviour;
 mod cache_kills;
-mod concurrency;
 mod corpus;
 mod cpython;
 mod faults;
@@ -33,6 +33,4 @@ mod kill;
 mod kill_moments;
 mod parity;
 mod powercut;
-mod readers;
-mod soak;
 mod strangers;

@@ -110,7 +110,7 @@ impl TagOrder {
             return None;
         };
         let counts = [pythons, abis, platforms].map(|part| part.split('.').count());
-        if counts.into_iter().product::<usize>() > SET_MAX {
+        if counts.into_iter().fold(1, usize::saturating_mul) > SET_MAX {
             return None;
         }
         let every = pythons.split('.').flat_map(|python| {

@@ -312,6 +312,25 @@ fn sync_changes_the_active_environment_or_the_nearest_one() {
     assert!(!bench.scratch.path("active/bin/pip").exists());
 }
 
+/// I6: an environment that another user put above the working directory is not changed.
+#[test]
+fn sync_does_not_choose_an_environment_of_another_user() {
+    let Some(bench) = bench() else { return };
+    let lock = bench.lock("a", &[("alpha", "1.0")]);
+    let python = bench.python.to_str().unwrap();
+    let create = ["create", ".venv", "--without-pip", "--python", python];
+    bench.scratch.rvenv(&create).ok();
+    if std::os::unix::fs::lchown(bench.scratch.path(".venv"), Some(65534), None).is_err() {
+        println!("skipped: only root gives a directory to another user");
+        return;
+    }
+    let said = bench.rvenv(&["sync"], &lock, &[]).failed(3);
+    assert!(said.contains("belongs to user 65534"), "{said}");
+    assert!(!bench.scratch.path(".venv/bin/alpha").exists());
+    bench.rvenv(&["sync", "--env", ".venv"], &lock, &[]).ok();
+    assert!(bench.scratch.path(".venv/bin/alpha").exists());
+}
+
 #[test]
 fn a_lock_for_others_is_refused_with_what_it_is_for() {
     let Some(bench) = bench() else { return };

@@ -60,7 +60,7 @@ fn sample(lab: &Lab, words: &[String]) -> Vec<Call> {
 
 /// Disturbs calls, checks what that leaves, and prints the counts.
 fn meet(what: &str, check: impl Fn(&Lab, &Ended)) {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = Lab::in_memory() else { return };
     if !lab.has_pip || !strace::is_there() {
         println!("skipped: there is no pip to enter, or no strace");
         return;

@@ -64,7 +64,7 @@ fn with_egg(scratch: &Scratch) -> Option<PathBuf> {
 
 #[test]
 fn a_whole_egg_is_no_damage_and_its_files_are_its_own() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let Some(_site) = with_egg(&scratch) else {
         return;
     };
@@ -77,7 +77,7 @@ fn a_whole_egg_is_no_damage_and_its_files_are_its_own() {
 #[test]
 fn a_damaged_egg_is_named_with_the_command_that_mends_it() {
     for (damage, detail) in DAMAGES {
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         let Some(site) = with_egg(&scratch) else {
             return;
         };

@@ -68,7 +68,7 @@ fn check(env: &Path, python: &Python, scratch: &Scratch) -> Existing {
 #[test]
 fn environments_of_every_interpreters_own_venv_are_understood() {
     for python in supported() {
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         // Copying, the venv of a PyPy copies the whole directory that holds its library:
         // `/usr/lib`, perhaps.
         let pypy = python.path.ends_with("pypy3");
@@ -92,7 +92,7 @@ fn environments_of_every_interpreters_own_venv_are_understood() {
 #[test]
 fn pip_and_the_packages_that_another_version_would_lose_are_known() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let env = scratch.path("E");
     let arguments = ["-m", "venv", env.to_str().unwrap()];
     scratch.run(&python.path, &arguments).ok();
@@ -114,7 +114,7 @@ fn pip_and_the_packages_that_another_version_would_lose_are_known() {
 #[test]
 fn environments_of_rvenv_are_understood() {
     for python in supported() {
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         let env = scratch.path("E");
         let (path, text) = (env.to_str().unwrap(), python.path.to_str().unwrap());
         let arguments = ["create", path, "--without-pip", "--python", text];
@@ -140,7 +140,7 @@ fn the_command_of_an_upgrade_is_spelled_as_venv_spells_it() {
     let Some(python) = any_python().filter(|python| python.at_least(11)) else {
         return;
     };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let env = scratch.path("E");
     let path = env.to_str().unwrap();
     scratch.run(&python.path, &["-c", EVERYTHING, path]).ok();
@@ -173,7 +173,7 @@ fn the_command_of_an_upgrade_is_spelled_as_venv_spells_it() {
 fn environments_of_other_tools_are_understood() {
     let Some(python) = any_python() else { return };
     let text = python.path.to_str().unwrap();
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let env = scratch.path("E");
     let env = env.to_str().unwrap();
     let commands: [(&str, &[&str]); 2] = [
@@ -196,7 +196,7 @@ fn environments_of_other_tools_are_understood() {
 #[test]
 fn configurations_of_other_tools_are_understood() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let env = scratch.path("E");
     let arguments = ["-m", "venv", "--without-pip", env.to_str().unwrap()];
     scratch.run(&python.path, &arguments).ok();
@@ -224,9 +224,9 @@ fn configurations_of_other_tools_are_understood() {
 
 #[test]
 fn the_base_is_the_same_version_from_elsewhere_when_the_old_one_is_gone() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     // Outside the directory of the environment.
-    let elsewhere = Scratch::new();
+    let elsewhere = Scratch::in_memory();
     fs::create_dir(elsewhere.path("old")).unwrap();
     fs::create_dir(scratch.path("new")).unwrap();
     let python = player(&elsewhere, "old/python3");

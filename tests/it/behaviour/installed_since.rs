@@ -37,7 +37,7 @@ struct Laid {
 
 impl Laid {
     fn new() -> Self {
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         player(&scratch, "python");
         scratch
             .rvenv(&["create", "E", "-p", "./python", "--without-pip"])
@@ -289,7 +289,7 @@ fn what_is_installed_while_the_new_tree_is_built_is_not_deleted() {
 #[test]
 fn a_real_pip_and_a_real_uv_are_noticed() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let path = python.path.to_str().unwrap();
     scratch.rvenv(&["create", "E", "-p", path]).ok();
     let own = scratch.path("E/bin/python");

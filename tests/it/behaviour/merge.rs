@@ -49,7 +49,7 @@ fn create_here(scratch: &Scratch, at: &Path, python: &Path) -> Ended {
 #[test]
 fn over_its_own_environment_nothing_changes_and_nothing_is_written() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     for flags in [
         &["--without-pip"][..],
         &[],
@@ -71,7 +71,7 @@ fn over_its_own_environment_nothing_changes_and_nothing_is_written() {
 #[test]
 fn an_environment_of_venv_becomes_one_of_rvenv_and_keeps_what_is_not_planned() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let env = scratch.path("E");
     let venv = ["-m", "venv", "--prompt", "mine", env.to_str().unwrap()];
     scratch.run(&python.path, &venv).ok();
@@ -94,7 +94,7 @@ fn an_environment_of_venv_becomes_one_of_rvenv_and_keeps_what_is_not_planned() {
 #[test]
 fn other_options_change_the_configuration_and_no_more() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     create(&scratch, &python.path, &[]);
     let env = scratch.path("E");
     let before = tree(&env);
@@ -111,7 +111,7 @@ fn other_options_change_the_configuration_and_no_more() {
 #[test]
 fn pip_comes_when_it_is_asked_for_and_stays_when_it_is_not() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     create(&scratch, &python.path, &["--without-pip"]);
     let env = scratch.path("E");
     let before = tree(&env);
@@ -129,7 +129,7 @@ fn pip_comes_when_it_is_asked_for_and_stays_when_it_is_not() {
 
 #[test]
 fn a_project_gets_an_environment_and_keeps_every_file_of_its_own() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let python = player(&scratch, "python");
     let project = scratch.path("project");
     for dir in ["src/pkg", "lib", "bin"] {
@@ -160,7 +160,7 @@ fn a_project_gets_an_environment_and_keeps_every_file_of_its_own() {
 
 #[test]
 fn a_project_with_a_file_where_the_environment_has_another_is_refused_by_its_name() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let python = player(&scratch, "python");
     let project = scratch.path("project");
     fs::create_dir_all(project.join("bin")).unwrap();
@@ -190,7 +190,7 @@ fn a_project_with_a_file_where_the_environment_has_another_is_refused_by_its_nam
 
 #[test]
 fn an_edited_file_that_is_replaced_can_be_had_back() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let python = player(&scratch, "python");
     create(&scratch, &python, &["--without-pip"]);
     let env = scratch.path("E");

@@ -16,7 +16,7 @@ struct Project(Scratch);
 
 impl Project {
     fn new() -> Self {
-        let project = Self(Scratch::new());
+        let project = Self(Scratch::in_memory());
         fs::create_dir(project.path("bin")).unwrap();
         for minor in [9, 10, 11, 12, 13] {
             project.python(&format!("bin/python3.{minor}"), minor);

@@ -168,7 +168,7 @@ fn paths(text: &str) -> Vec<String> {
 #[test]
 fn a_repair_of_a_large_environment_shows_the_three_paths_that_changed() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let pip = with_pip(&scratch, &python);
     edit(&scratch.path("E/pyvenv.cfg"));
     edit(&scratch.path("E").join(&pip).join("__init__.py"));
@@ -189,7 +189,7 @@ fn a_repair_of_a_large_environment_shows_the_three_paths_that_changed() {
 #[test]
 fn a_lost_directory_is_one_line_with_the_number_of_its_files() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let pip = with_pip(&scratch, &python);
     let commands = scratch.path("E").join(&pip).join("_internal/commands");
     let files = fs::read_dir(&commands).unwrap().count();

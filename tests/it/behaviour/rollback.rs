@@ -46,7 +46,7 @@ fn an_upgrade_goes_back_and_forth_as_often_as_one_likes() {
     let (Some(old), Some(new)) = (builds(11, 1), builds(12, 1)) else {
         return;
     };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let env = full_of_bound(&scratch, &old[0].path, 11);
     let site = env.join("lib/python3.11/site-packages");
     for marked in ["pip/__init__.py", "p05/inner.py", "pip"] {
@@ -107,7 +107,7 @@ fn an_upgrade_goes_back_and_forth_as_often_as_one_likes() {
 #[test]
 fn what_changed_meanwhile_is_named_and_put_aside() {
     let Some(found) = builds(11, 2) else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let path = |at: usize| found[at].path.to_str().unwrap();
     scratch.rvenv(&["create", "E", "--python", path(0)]).ok();
     let env = scratch.path("E");
@@ -136,7 +136,7 @@ fn what_changed_meanwhile_is_named_and_put_aside() {
 #[test]
 fn a_cleared_environment_comes_back_in_one_exchange() {
     let Some(found) = builds(11, 1) else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let python = found[0].path.to_str().unwrap();
     let env = full(&scratch, &found[0].path, 11, &[]);
     mark(&env.join("lib/python3.11/site-packages/p05/inner.py"));
@@ -172,7 +172,7 @@ fn a_cleared_environment_comes_back_in_one_exchange() {
 #[test]
 fn of_several_generations_the_newest_comes_back() {
     let Some(found) = builds(11, 2) else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let path = |at: usize| found[at].path.to_str().unwrap();
     scratch
         .rvenv(&["create", "E", "--python", path(0), "--without-pip"])

@@ -39,7 +39,7 @@ fn refuse(scratch: &Scratch) -> String {
 
 /// A scratch directory with an environment in `E`.
 fn with_environment() -> Scratch {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     player(&scratch, "python");
     let create = ["create", "-p", "./python", "--without-pip", "E"];
     scratch.rvenv(&create).ok();
@@ -54,7 +54,7 @@ fn append(path: &Path, text: &str) {
 
 #[test]
 fn a_target_that_appeared_is_not_replaced() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     player(&scratch, "python");
     let env = scratch.path("E");
     let said = refused(&scratch, &[], || fs::create_dir(&env).unwrap());
@@ -140,7 +140,7 @@ fn another_directory_under_the_same_name_is_not_replaced() {
 
 #[test]
 fn an_interpreter_that_changed_is_not_built_upon() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let python = player(&scratch, "python");
     let said = refused(&scratch, &[], || append(&python, "# upgraded\n"));
     insta::assert_snapshot!(said, @r#"
@@ -158,7 +158,7 @@ fn an_interpreter_that_changed_is_not_built_upon() {
 #[test]
 fn a_wheel_that_changed_is_not_installed() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let (python, wheels) = stand_in(&scratch, &python);
     let plan = ["plan", "-p", python.to_str().unwrap(), "E", "-o", "p.json"];
     for wheel in wheels {

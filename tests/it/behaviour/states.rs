@@ -21,7 +21,7 @@ impl Lab {
     fn new() -> Option<Self> {
         Some(Self {
             python: any_python()?,
-            scratch: Scratch::new(),
+            scratch: Scratch::in_memory(),
         })
     }
 
@@ -45,7 +45,7 @@ impl Lab {
 
 #[test]
 fn a_command_that_never_writes_says_nothing_of_a_target() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     fs::write(scratch.path("file"), "").unwrap();
     fs::create_dir(scratch.path("dir")).unwrap();
     std::os::unix::fs::symlink("nowhere", scratch.path("dangling")).unwrap();

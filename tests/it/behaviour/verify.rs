@@ -20,7 +20,7 @@ const SITE: &str = "lib/python3.13/site-packages";
 
 /// A scratch directory with an environment `E` that has no pip.
 fn played() -> Scratch {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     player(&scratch, "python");
     create(&scratch, &["E", "--python", "./python", "--without-pip"]);
     scratch
@@ -146,7 +146,7 @@ fn an_environment_is_clean_after_it_was_created() {
 #[test]
 fn an_environment_with_pip_is_clean_and_its_list_agrees() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     create(&scratch, &["E", "--python", python.path.to_str().unwrap()]);
     let said = verified(&scratch, "E");
     assert_eq!(said["clean"], true, "{said}");
@@ -222,7 +222,7 @@ fn the_directory_of_the_environment_has_a_mode_too() {
 #[test]
 fn an_edit_through_a_hard_link_shows_in_both_environments() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let (python, _wheels) = stand_in(&scratch, &python);
     let python = python.to_str().unwrap();
     create(
@@ -455,7 +455,7 @@ fn an_environment_that_venv_made_is_clean() {
     let Some(Python { path, .. }) = any_python() else {
         return;
     };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     scratch.run(&path, &["-m", "venv", "V"]).ok();
     let said = verified(&scratch, "V");
     assert_eq!(

@@ -194,7 +194,7 @@ pub(crate) fn memory() -> Option<tempfile::TempDir> {
 
 /// Other systems have no directory in memory that every machine has.
 #[cfg(not(target_os = "linux"))]
-fn memory() -> Option<tempfile::TempDir> {
+pub(crate) fn memory() -> Option<tempfile::TempDir> {
     None
 }
 

@@ -23,9 +23,9 @@ pub(crate) fn sandbox() -> Option<Sandbox> {
     any_python().map(sandbox_of)
 }
 
-/// A sandbox with this interpreter.
+/// A sandbox with this interpreter, in memory.
 pub(crate) fn sandbox_of(python: Python) -> Sandbox {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     Sandbox { scratch, python }
 }
 
@@ -141,7 +141,11 @@ impl Sandbox {
         let rvenv = tools.join("rvenv");
         if !rvenv.exists() {
             fs::create_dir(&tools).unwrap();
-            fs::copy(env!("CARGO_BIN_EXE_rvenv"), &rvenv).unwrap();
+            // A program that this process has open for writing does not start, and processes that
+            // other tests start meanwhile would have it open too.
+            let program = env!("CARGO_BIN_EXE_rvenv");
+            let copied = Command::new("cp").arg(program).arg(&rvenv).status();
+            assert!(copied.unwrap().success());
             fs::create_dir(self.path("other")).unwrap();
             fs::create_dir(&cache).unwrap();
             for owned in [&self.path("other"), &cache] {

@@ -18,7 +18,6 @@ use std::sync::OnceLock;
 
 use rvenv_journal::Digest;
 
-#[cfg(target_os = "linux")]
 use crate::machine::memory;
 
 /// The bits of a mode that hold the kind of the object, and their value for a directory.
@@ -242,7 +241,6 @@ impl Lab {
     /// A new place in memory, where the system has room for it there, else on the disk of the
     /// build. For tests that run the command thousands of times and cut no power, or mount
     /// filesystems of their own: a kill and a refused call leave the same on every filesystem.
-    #[cfg(target_os = "linux")]
     pub(crate) fn in_memory() -> Option<Self> {
         let Some(guard) = memory() else {
             return Self::new();

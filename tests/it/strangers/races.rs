@@ -196,7 +196,9 @@ fn run(sandbox: &Sandbox, words: &[&str]) -> Ended {
 /// I6: whatever is exchanged in the middle, nothing outside is written, deleted or chmod-ed.
 #[test]
 fn what_is_exchanged_in_the_middle_of_a_change_leads_nowhere() {
-    let Some(sandbox) = sandbox() else { return };
+    let Some(sandbox) = sandbox().map(Sandbox::cold) else {
+        return;
+    };
     if !is_root() {
         return;
     }

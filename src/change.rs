@@ -16,6 +16,7 @@ pub mod merge;
 mod open_path;
 pub mod provision;
 pub mod prune;
+pub mod removal;
 pub mod render;
 pub mod repair;
 pub mod replaced;

@@ -7,6 +7,7 @@ pub mod caller;
 pub mod env_builder;
 pub mod host;
 pub mod locked;
+pub mod locking;
 mod lookups;
 pub mod mending;
 pub mod request;

@@ -71,10 +71,10 @@ pub use build::{
     windows_programs,
 };
 pub use change::{
-    carry, environment, existing, generations, installed_inputs, merge, provision, prune, render,
-    repair, replaced, rollback, verify,
+    carry, environment, existing, generations, installed_inputs, merge, provision, prune, removal,
+    render, repair, replaced, rollback, verify,
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
-pub use front::{caller, env_builder, host, locked, mending, request, resolving};
+pub use front::{caller, env_builder, host, locked, locking, mending, request, resolving};
 pub use python::bytecode;
 pub use wheel::{distributions, download, wheelhouse};

@@ -51,6 +51,12 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Whether nothing is to be resolved.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requirements.is_empty() && self.files.is_empty()
+    }
+
     /// The names, in their normal form, of the distributions that the requirements name.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
@@ -74,7 +80,6 @@ impl Asked {
 
 /// Why there is no lock.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum ResolveFailed {
     /// A requirement is not one.
     #[error("`{0}` is not a requirement, such as `name`, `name>=1` or `name @ URL`")]
@@ -147,7 +152,7 @@ pub enum ResolveFailed {
         resolver: &'static str,
         /// What is wrong with it.
         #[source]
-        source: LockError,
+        source: Box<LockError>,
     },
     /// There is no place for the file that uv reads.
     #[error("cannot write a file for uv to read")]
@@ -231,7 +236,7 @@ fn what(asked: &Asked) -> String {
         .requirements
         .iter()
         .map(|text| python::printable(text));
-    let files = asked.files.iter().map(|file| shown(file).to_string());
+    let files = asked.files.iter().map(|file| shown(file));
     let all: Vec<String> = texts.chain(files).map(|one| format!("`{one}`")).collect();
     match all.as_slice() {
         [] => "nothing".to_owned(),

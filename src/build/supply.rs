@@ -38,6 +38,8 @@ pub struct Supply {
     pub source: WheelSource,
     /// The text of its `direct_url.json`, if it was asked for by its place.
     pub direct_url: Option<Arc<str>>,
+    /// Whether it is needed only by others, so that nobody asked for it itself.
+    pub is_dependency: bool,
 }
 
 /// Where a wheel comes from, and so what it is for.
@@ -142,6 +144,7 @@ impl Supply {
             wheel: wheel.clone(),
             source,
             direct_url: None,
+            is_dependency: false,
         };
         wheels.iter().map(supply)
     }

@@ -40,6 +40,7 @@ mod origin;
 mod place;
 
 pub(crate) use additions::{add, retired};
+pub(crate) use files::bytecode_of;
 pub use needs::Needs;
 
 /// The part of a plan that has what comes along.

@@ -308,10 +308,14 @@ fn check_distributions(
         };
         for distribution in &lib.distributions {
             let outcome = site.check(distribution);
-            let is_added =
-                receipt.is_some_and(|receipt| !is_published(receipt, path, distribution));
+            let installed = Installed::read(fs, &dir, distribution.clone());
+            // An earlier plan of rvenv may have brought it: a receipt lists what the last one asks
+            // for.
+            let is_own = installed.installer.as_deref() == Some(crate::wheel::INSTALLER);
+            let is_added = !is_own
+                && receipt.is_some_and(|receipt| !is_published(receipt, path, distribution));
             checked.push(DistributionChecked {
-                installed: Installed::read(fs, &dir, distribution.clone()),
+                installed,
                 is_added,
                 site_packages: path.to_owned(),
                 files: Checked {

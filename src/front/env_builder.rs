@@ -29,6 +29,7 @@ use crate::change::environment::{
     self, Checker, Force, Outcome, Permissions, PlanFailed, RunFailed,
 };
 use crate::change::merge::Lost;
+use crate::change::removal::Removal;
 use crate::python::{Purpose, Request};
 use crate::wheel::download::Sources;
 
@@ -257,6 +258,7 @@ impl EnvBuilder {
             options: self.options(),
             said: self.said(host),
             packages: self.packages.clone(),
+            removal: Removal::default(),
             locks: LockRequest::default(),
             sources: Sources::default(),
             purpose,

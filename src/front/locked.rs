@@ -13,7 +13,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::caller::Caller;
-use crate::base::regular_file;
+use super::resolving::ResolvingFailed;
+use crate::base::{regular_file, version};
 use crate::build::hooks::Context;
 use crate::build::supply::{Extraneous, Supply, WheelSource};
 use crate::fetch::{
@@ -25,9 +26,14 @@ use crate::lock::{
     LockError, LockFault, Place, Selection, choose, is_pylock_name, join, read_pylock,
     read_requirements,
 };
+use crate::resolve::{self, Resolver};
 use crate::wheel::Named;
-use crate::wheel::download::Sources;
+use crate::wheel::distributions::Distribution;
+use crate::wheel::download::{Release, Sources};
 use crate::wheel::wheelhouse::{Wheelhouse, WheelhouseError};
+
+/// The file of a project, whose dependencies are resolved (PEP 621).
+const PROJECT: &str = "pyproject.toml";
 
 /// Locks whose packages an environment gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +48,10 @@ pub struct LockRequest {
     pub extraneous: Extraneous,
     /// More hosts that files may come from.
     pub allow_hosts: Vec<String>,
+    /// Requirements that are resolved first, with the lines of files that are no locks.
+    pub requirements: Vec<String>,
+    /// Who resolves them.
+    pub resolver: Resolver,
 }
 
 /// Why the wheels of locks are not there.
@@ -87,6 +97,9 @@ pub enum LockedFailed {
     /// A wheel cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchFailed),
+    /// What is not locked cannot be resolved.
+    #[error(transparent)]
+    Resolving(#[from] Box<ResolvingFailed>),
 }
 
 fn found(names: &[String]) -> String {
@@ -112,22 +125,15 @@ impl Caller<'_> {
         sources: &Sources,
         context: &mut Context,
     ) -> Result<(), LockedFailed> {
-        if request.files.is_empty() {
+        if request.files.is_empty() && request.requirements.is_empty() {
             return Ok(());
         }
         let environment = Environment::of(&context.interpreter, &Kernel::running());
-        let (mut all, mut indexes) = (Vec::new(), IndexOptions::default());
-        for file in &request.files {
-            let lock = self.read_lock(file)?;
-            for warning in &lock.warnings {
-                self.listener.warning(warning);
-            }
-            let chosen = choose(&lock, &environment, &request.selection)?;
-            add_indexes(&mut indexes, lock.indexes);
-            all.push((lock.path, chosen));
-        }
-        let chosen = join(all)?;
-        let sources = with_indexes(sources, indexes);
+        let Choice {
+            packages: chosen,
+            sources,
+            named,
+        } = self.choice(request, sources, (&environment, context))?;
         let prefix = context.interpreter.executable.ancestors().nth(2);
         let options = FetchOptions {
             allow_hosts: request.allow_hosts.clone(),
@@ -161,6 +167,9 @@ impl Caller<'_> {
         let supplies = chosen.into_iter().zip(files).map(|(one, file)| Supply {
             wheel: file.path,
             source: WheelSource::Locked,
+            is_dependency: named
+                .as_ref()
+                .is_some_and(|named| !named.contains(&one.name)),
             direct_url: match one.source {
                 ChosenSource::Wheel { direct, .. } => direct.map(|direct| direct.text().into()),
                 ChosenSource::Release { .. } => None::<Arc<str>>,
@@ -169,6 +178,82 @@ impl Caller<'_> {
         context.supplies.extend(supplies);
         context.extraneous = request.extraneous;
         Ok(())
+    }
+
+    /// What the locks of a request name, and what resolves the rest of it.
+    fn choice(
+        &self,
+        request: &LockRequest,
+        sources: &Sources,
+        (environment, context): (&Environment, &Context),
+    ) -> Result<Choice, LockedFailed> {
+        let (mut all, mut indexes) = (Vec::new(), IndexOptions::default());
+        let (locks, asked) = self.locks_and_others(request, context)?;
+        for lock in locks {
+            for warning in &lock.warnings {
+                self.listener.warning(warning);
+            }
+            let chosen = choose(&lock, environment, &request.selection)?;
+            add_indexes(&mut indexes, lock.indexes);
+            all.push((lock.path, chosen));
+        }
+        let sources = with_indexes(sources, indexes);
+        let mut named = None;
+        if !asked.is_empty() {
+            let mut places = sources.clone();
+            let houses = request.wheelhouses.iter();
+            places.find_links.extend(houses.map(Into::into));
+            let with = (&context.interpreter, &places);
+            let lock = self
+                .resolve(&asked, request.resolver, with)
+                .map_err(Box::new)?;
+            let mut chosen = choose(&lock, environment, &Selection::default())?;
+            if request.extraneous == Extraneous::Stay {
+                chosen.retain(|one| !is_installed(context, one));
+            }
+            // Which names a file asks for is not known here, so all count as asked for.
+            named = asked.files.is_empty().then(|| asked.names());
+            all.push((PathBuf::from("the resolver's answer"), chosen));
+        }
+        Ok(Choice {
+            packages: join(all)?,
+            sources,
+            named,
+        })
+    }
+
+    /// The locks among the files of a request; and what is to be resolved, the lines of the other
+    /// files included.
+    fn locks_and_others(
+        &self,
+        request: &LockRequest,
+        context: &Context,
+    ) -> Result<(Vec<Lock>, resolve::Asked), LockedFailed> {
+        let cwd = self.host.cwd.as_deref().unwrap_or(Path::new(""));
+        let mut asked = resolve::Asked {
+            requirements: request.requirements.clone(),
+            files: Vec::new(),
+            installed: context.installed.iter().map(release).collect(),
+        };
+        let mut locks = Vec::new();
+        for file in &request.files {
+            let path = cwd.join(file);
+            if path.file_name().is_some_and(|name| name == PROJECT) {
+                let more = resolve::dependencies(&path, &request.selection.extras());
+                asked
+                    .requirements
+                    .extend(more.map_err(|error| Box::new(error.into()))?);
+                continue;
+            }
+            match self.read_lock(file) {
+                Ok(lock) => locks.push(lock),
+                Err(error) if is_to_resolve(&error.fault) && !has_hashes(&path) => {
+                    asked.files.push(path);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok((locks, asked))
     }
 
     fn read_lock(&self, file: &Path) -> Result<Lock, LockError> {
@@ -201,6 +286,48 @@ impl Caller<'_> {
         };
         read_requirements(&path, &files)
     }
+}
+
+/// The packages that locks and a resolver name.
+struct Choice {
+    packages: Vec<Chosen>,
+    /// Where they are looked for.
+    sources: Sources,
+    /// The names that were asked for, if the others are there only because these need them.
+    named: Option<Vec<String>>,
+}
+
+/// Whether a requirements file leaves something to a resolver.
+fn is_to_resolve(fault: &LockFault) -> bool {
+    matches!(fault, LockFault::Unpinned(_) | LockFault::Unhashed(_))
+}
+
+/// Whether a file has a hash: then everything in it must have one, as for pip.
+fn has_hashes(path: &Path) -> bool {
+    let bytes = read(path).unwrap_or_default();
+    bytes.windows(6).any(|part| part == b"--hash")
+}
+
+fn release(one: &Distribution) -> Release {
+    Release {
+        name: one.name.clone(),
+        version: one.version.clone(),
+    }
+}
+
+/// Whether an environment has a package in the version that was chosen.
+fn is_installed(context: &Context, chosen: &Chosen) -> bool {
+    let is_it = |one: &Distribution| {
+        one.name == chosen.name && version::compare(&one.version, &chosen.version).is_eq()
+    };
+    let is_direct = matches!(
+        &chosen.source,
+        ChosenSource::Wheel {
+            direct: Some(_),
+            ..
+        }
+    );
+    !is_direct && context.installed.iter().any(is_it)
 }
 
 /// Reads a file, and at most one byte more than a lock may have.

@@ -32,6 +32,7 @@ use crate::change::carry::Companions;
 use crate::change::existing::{BaseError, Existing, ExistingError};
 use crate::change::merge::{self, Unlocked};
 use crate::change::provision::{self, BytecodeFailed, StoreAccess};
+use crate::change::removal::{self, Removal, RemovalFailed};
 use crate::python::{
     self, Checkout, Control, Interpreter, InterpreterError, NamedByTarget, Purpose, Request,
     Surroundings, Wanted,
@@ -119,6 +120,8 @@ pub struct EnvRequest {
     pub packages: Vec<PathBuf>,
     /// The locks whose packages it gets.
     pub locks: LockRequest,
+    /// What is uninstalled.
+    pub removal: Removal,
     /// Where wheels are downloaded from, besides what pip's configuration names.
     pub sources: Sources,
     /// Whether the plan will be carried out or shown.
@@ -171,9 +174,12 @@ pub enum RequestFailed {
     /// The download failed.
     #[error(transparent)]
     Download(#[from] DownloadFailed),
+    /// What is to be uninstalled cannot be.
+    #[error(transparent)]
+    Removal(#[from] Box<RemovalFailed>),
     /// The wheels of a lock are not there.
     #[error(transparent)]
-    Locked(#[from] LockedFailed),
+    Locked(#[from] Box<LockedFailed>),
     /// The compilation failed.
     #[error(transparent)]
     Bytecode(#[from] BytecodeFailed),
@@ -273,24 +279,18 @@ impl Caller<'_> {
         let mut downloads = downloads.map_err(RequestFailed::NoDownloads)?;
         let mut context = self.context(&request.env_dir, interpreter, options)?;
         if let Some(dir) = &downloads {
-            let names = core_dependencies(&context.interpreter.version);
-            let wheels = self.with_control(|control| {
-                let downloader = Downloader {
-                    interpreter: &context.interpreter,
-                    sources: &request.sources,
-                    around: &self.host.surroundings,
-                    control,
-                };
-                downloader.newest(names, dir.path())
-            })?;
-            context
-                .supplies
-                .extend(Supply::from_source(&wheels, WheelSource::Upgrade));
+            self.supply_newest(&request.sources, dir.path(), &mut context)?;
+        }
+        if let Some(before) = &before {
+            context.installed = before.existing.installed(&context.layout);
+            let removed = removal::names(self.fs, &before.root, &context, &request.removal);
+            context.removed = removed.map_err(Box::new)?;
         }
         if let (Intent::Sync, Some(before)) = (request.intent, &before) {
             stay_as_created(before, env_dir, &mut context);
         }
-        self.supply_locked(&request.locks, &request.sources, &mut context)?;
+        let locked = self.supply_locked(&request.locks, &request.sources, &mut context);
+        locked.map_err(Box::new)?;
         let given = Supply::from_source(&request.packages, WheelSource::Given);
         context.supplies.extend(given);
         let companions = match &before {
@@ -301,7 +301,9 @@ impl Caller<'_> {
             None => Companions::default(),
         };
         let unlocked = match &before {
-            Some(before) if context.extraneous != Extraneous::Stay => {
+            Some(before)
+                if context.extraneous != Extraneous::Stay || !context.removed.is_empty() =>
+            {
                 let found = merge::unlocked(self.fs, &before.root, &context);
                 let path = before.existing.path.clone();
                 found.map_err(|source| ExistingError::Disk { path, source })?
@@ -315,6 +317,29 @@ impl Caller<'_> {
             unlocked,
             downloads,
         })
+    }
+
+    /// Downloads the newest pip, and what else a new environment has.
+    fn supply_newest(
+        &self,
+        sources: &Sources,
+        into: &Path,
+        context: &mut Context,
+    ) -> Result<(), DownloadFailed> {
+        let names = core_dependencies(&context.interpreter.version);
+        let wheels = self.with_control(|control| {
+            let downloader = Downloader {
+                interpreter: &context.interpreter,
+                sources,
+                around: &self.host.surroundings,
+                control,
+            };
+            downloader.newest(names, into)
+        })?;
+        context
+            .supplies
+            .extend(Supply::from_source(&wheels, WheelSource::Upgrade));
+        Ok(())
     }
 
     /// The environment that may get another Python; `None` if there is none, or if it is cleared.
@@ -441,7 +466,11 @@ fn stay_as_created(before: &Before, env_dir: &Path, context: &mut Context) {
         })
     };
     let bundled = context.interpreter.bundled.wheels();
-    context.options.with_pip = !bundled.is_empty() && bundled.iter().all(has);
+    let goes = |wheel: &PathBuf| {
+        Named::of(wheel).is_some_and(|wheel| context.removed.contains(&wheel.name))
+    };
+    let is_kept = bundled.iter().all(has) && !bundled.iter().any(goes);
+    context.options.with_pip = !bundled.is_empty() && is_kept;
     if env_dir.join(".gitignore").is_file() {
         context.options.scm_ignore_files = [GIT.to_owned()].into();
     }

@@ -45,6 +45,12 @@ impl Selection {
             groups: groups.map(set),
         }
     }
+
+    /// The extras, in their normal form.
+    #[must_use]
+    pub fn extras(&self) -> Vec<String> {
+        self.extras.iter().cloned().collect()
+    }
 }
 
 /// One distribution to be installed.

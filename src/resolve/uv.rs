@@ -94,7 +94,7 @@ impl Resolving<'_> {
         let text = std::fs::read(answer.path()).map_err(ResolveFailed::Scratch)?;
         read_pylock(answer.path(), &text).map_err(|source| ResolveFailed::NoLock {
             resolver: NAME,
-            source,
+            source: Box::new(source),
         })
     }
 }
@@ -113,10 +113,10 @@ fn preferred(installed: &[Release]) -> String {
     let usable = installed
         .iter()
         .filter(|one| is_plain(&one.name) && version::is_version(&one.version));
-    for Release { name, version } in usable.filter(|one| is_plain(&one.version)) {
-        text.push_str(&format!(
-            "\n[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\n"
-        ));
-    }
+    let usable = usable.filter(|one| is_plain(&one.version));
+    let table = |Release { name, version }: &Release| {
+        format!("\n[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\n")
+    };
+    text.extend(usable.map(table));
     text
 }

@@ -12,9 +12,11 @@ use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+mod install;
 mod shared;
 mod sync;
 
+pub(crate) use install::{InstallArgs, UninstallArgs};
 pub(crate) use shared::{
     AllowLostArg, CheckArgs, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg, LinkModeArg,
     LockedArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
@@ -165,6 +167,19 @@ pub(crate) enum Command {
     /// brings it back. Without --env, the environment is `VIRTUAL_ENV`, else the nearest `.venv`
     /// upwards. `rvenv create -r` also makes an environment that does not exist.
     Sync(Deferred<SyncArgs>),
+    /// Install packages into an environment
+    ///
+    /// Asks uv if it is on PATH, else pip, which versions meet the requirements, fetches their
+    /// wheels, and installs them in one transaction; everything else stays. What is replaced is
+    /// kept: `rvenv rollback` brings it back. The environment is that of --env, else
+    /// `VIRTUAL_ENV`, else the nearest `.venv` upwards. `rvenv sync` installs exactly what a lock
+    /// names.
+    Install(Deferred<InstallArgs>),
+    /// Uninstall packages from an environment
+    ///
+    /// Whoever installed them; their files are those that they list. With --unused, what only they
+    /// need goes too. What goes is kept: `rvenv rollback` brings it back.
+    Uninstall(Deferred<UninstallArgs>),
     /// Show what `create` would do, and save it for `apply`
     ///
     /// Writes nothing but the file of --out. Paths that do not change are counted only; -v shows

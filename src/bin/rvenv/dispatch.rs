@@ -56,6 +56,8 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Create(_)
         | Command::Upgrade(_)
         | Command::Sync(_)
+        | Command::Install(_)
+        | Command::Uninstall(_)
         | Command::Plan(_)
         | Command::Apply(_)
         | Command::Repair(_)
@@ -73,6 +75,8 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Create(Deferred(args)) => session.create(args),
         Command::Upgrade(Deferred(args)) => session.upgrade(args),
         Command::Sync(Deferred(args)) => session.sync(args),
+        Command::Install(Deferred(args)) => session.sync(&args.0),
+        Command::Uninstall(Deferred(args)) => session.sync(&args.0),
         Command::Plan(Deferred(args)) => session.plan(args),
         Command::Lock(Deferred(args)) => session.lock(args),
         Command::Apply(Deferred(args)) => session.apply(args),
@@ -113,11 +117,15 @@ fn effect(command: &Command) -> Effect {
         Command::Create(Deferred(args)) if args.output.dry_run => Effect::Nothing,
         Command::Upgrade(Deferred(args)) if args.0.output.dry_run => Effect::Nothing,
         Command::Sync(Deferred(args)) if args.create.output.dry_run => Effect::Nothing,
+        Command::Install(Deferred(args)) if args.0.create.output.dry_run => Effect::Nothing,
+        Command::Uninstall(Deferred(args)) if args.0.create.output.dry_run => Effect::Nothing,
         Command::Repair(Deferred(args)) if args.output.dry_run => Effect::Nothing,
         Command::Generations(Deferred(args)) if args.dry_run || !args.prune => Effect::Nothing,
         Command::Create(_)
         | Command::Upgrade(_)
         | Command::Sync(_)
+        | Command::Install(_)
+        | Command::Uninstall(_)
         | Command::Apply(_)
         | Command::Repair(_)
         | Command::Rollback(_)

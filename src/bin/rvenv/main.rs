@@ -13,6 +13,7 @@ mod ending;
 mod find_python;
 mod health_checks;
 mod outcome;
+mod packages;
 mod plan_file;
 mod progress;
 mod session;

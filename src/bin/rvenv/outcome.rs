@@ -54,6 +54,20 @@ impl Session<'_> {
         }
     }
 
+    /// Reports a change of packages; the lines that name them follow.
+    pub(crate) fn tell_change(&self, outcome: &Outcome, given: &OsStr) {
+        let Outcome::Published(report) = outcome else {
+            return self.tell(outcome, given, "");
+        };
+        let shown = escape(&given.to_string_lossy());
+        self.terminal.detail_of(|| counts(report));
+        self.terminal
+            .story(&format!("Changed the packages of `{shown}`"));
+        self.tell_receiver(report);
+        self.terminal
+            .tell_ending(&report.ending, &word(&given.to_string_lossy()));
+    }
+
     /// Reports that a directory with entries of its own got an environment.
     fn tell_addition(&self, report: &Report, shown: &str) {
         let plan = &report.plan;

@@ -7,6 +7,7 @@
 //!
 //! Read next: `../layout.rs`, where the names come from; `draft.rs`, what a hook does with them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rvenv_journal::{Mode, RelPath};
@@ -46,6 +47,8 @@ pub struct Context {
     pub extraneous: Extraneous,
     /// The names of distributions for another Python that go because no lock names them.
     pub leaving: Vec<String>,
+    /// The names of installed distributions that go.
+    pub removed: BTreeSet<String>,
     /// The wheels that were looked up for distributions which do not fit a new Python; `None` if no
     /// caller looked for any.
     pub looked_up: Option<Vec<LookedUp>>,
@@ -91,6 +94,7 @@ impl Context {
             supplies,
             extraneous: Extraneous::Stay,
             leaving: Vec::new(),
+            removed: BTreeSet::new(),
             looked_up: None,
             checked: CheckedFiles::default(),
             programs: Vec::new(),

@@ -237,7 +237,11 @@ fn add(
     let notes = if supply.source.is_exact() {
         Notes {
             installer: INSTALLER,
-            requested: Requested::Marked,
+            requested: if supply.is_dependency {
+                Requested::Unmarked
+            } else {
+                Requested::Marked
+            },
             direct_url: supply.direct_url.as_deref(),
         }
     } else {
@@ -543,6 +547,7 @@ mod tests {
             wheel: wheel(stem),
             source: WheelSource::Upgrade,
             direct_url: None,
+            is_dependency: false,
         });
         context.supplies.extend(downloads);
         context

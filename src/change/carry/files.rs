@@ -9,19 +9,19 @@
 //! Read next: `wheel/record.rs`, the format of the list; `wheel/shebang.rs`, the scripts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::Path;
 
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta};
 use rvenv_journal::raw::Input;
-use rvenv_journal::{Content, Digest, Mode, RelPath};
+use rvenv_journal::{Content, Digest, Fs, Mode, RelPath};
 
 use super::place::Places;
 use super::{Carried, CarriedFile, Search};
 use crate::build::roles;
 use crate::change::existing::Lib;
-use crate::change::open_path::lexical;
+use crate::change::open_path::{Walk, lexical};
 use crate::python::bytecode::path::stem_of_bytecode;
 use crate::wheel::distributions::{Distribution, DistributionKind};
 use crate::wheel::record::{self, Hash, Row, RowChange};
@@ -421,26 +421,41 @@ impl Leaving {
 
     /// Adds the bytecode of the sources, and the directories of the old Python.
     fn end(mut self, search: &Search<'_>) -> Result<BTreeSet<RelPath>, FsError> {
-        for (dir, stems) in &self.sources {
-            let Ok(cache) = dir.join("__pycache__") else {
-                continue;
-            };
-            let Some(open) = search.walk.borrow_mut().open(&cache)? else {
-                continue;
-            };
-            for name in search.fs.list(&open)? {
-                let Some(name) = name.to_str() else { continue };
-                if stem_of_bytecode(name).is_some_and(|stem| stems.contains(stem)) {
-                    self.paths.extend(cache.join(name));
-                }
-            }
-            self.paths.insert(cache);
+        for sources in &self.sources {
+            let found = bytecode_of(search.fs, &mut search.walk.borrow_mut(), sources)?;
+            self.paths.extend(found);
         }
         let python = self.lib.parent().filter(|above| above.parent().is_some());
         self.paths.extend(python);
         self.paths.insert(self.lib);
         Ok(self.paths)
     }
+}
+
+/// The bytecode that Python wrote for the sources with these stems in a directory, and the
+/// directory that it is in, if nothing else is there.
+pub(crate) fn bytecode_of(
+    fs: &dyn Fs,
+    walk: &mut Walk<'_>,
+    (dir, stems): (&RelPath, &BTreeSet<String>),
+) -> Result<Vec<RelPath>, FsError> {
+    let Ok(cache) = dir.join("__pycache__") else {
+        return Ok(Vec::new());
+    };
+    let Some(open) = walk.open(&cache)? else {
+        return Ok(Vec::new());
+    };
+    let of_them = |name: &OsString| {
+        let name = name.to_str()?;
+        stem_of_bytecode(name).filter(|stem| stems.contains(*stem))?;
+        cache.join(name).ok()
+    };
+    let all = fs.list(&open)?;
+    let mut found: Vec<RelPath> = all.iter().filter_map(of_them).collect();
+    if found.len() == all.len() {
+        found.push(cache);
+    }
+    Ok(found)
 }
 
 /// Whether a directory is one of headers for one version of Python.

@@ -7,7 +7,7 @@
 //!
 //! Read next: `../carry.rs`, what comes along.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 
@@ -18,7 +18,7 @@ use rvenv_journal::{Fs, RelPath};
 use super::{LIST_BYTES_MAX, Looked, Merge, is_seed, locked, seeded};
 use crate::build::hooks::{self, Context};
 use crate::build::supply::Extraneous;
-use crate::change::carry;
+use crate::change::carry::{self, bytecode_of};
 use crate::change::existing::Existing;
 use crate::change::open_path::{Walk, is_as_published, lexical};
 use crate::wheel;
@@ -41,7 +41,16 @@ impl Merge<'_> {
         replaced.extend(self.extraneous()?);
         let again = self.installed_again();
         for distribution in replaced.iter().chain(&again) {
-            retired.extend(self.listed(site, distribution)?);
+            retired.extend(self.with_bytecode(self.listed(site, distribution)?)?);
+        }
+        if !replaced.is_empty() {
+            // Two distributions may list one path; it stays with the other one.
+            let stays = |one: &&Distribution| !replaced.contains(one) && !again.contains(one);
+            for other in self.context.installed.iter().filter(stays) {
+                for path in self.listed(site, other)? {
+                    retired.remove(&path);
+                }
+            }
         }
         if let Some(existing) = existing {
             for lib in existing.libs.iter().filter(|lib| lib.path != *site) {
@@ -99,9 +108,24 @@ impl Merge<'_> {
         again
     }
 
-    /// The installed distributions that go because no lock names them.
+    /// These paths, and the bytecode that Python wrote for the sources among them.
+    fn with_bytecode(&self, mut paths: BTreeSet<RelPath>) -> Result<BTreeSet<RelPath>, FsError> {
+        let mut sources: BTreeMap<RelPath, BTreeSet<String>> = BTreeMap::new();
+        for path in &paths {
+            if let (Some(stem), Some(dir)) = (path.name().strip_suffix(".py"), path.parent()) {
+                sources.entry(dir).or_default().insert(stem.to_owned());
+            }
+        }
+        let mut walk = Walk::new(self.fs, &self.root);
+        for (dir, stems) in sources {
+            paths.extend(bytecode_of(self.fs, &mut walk, (&dir, &stems))?);
+        }
+        Ok(paths)
+    }
+
+    /// The installed distributions that go because no lock names them, or by their names.
     fn extraneous(&self) -> Result<Vec<Distribution>, FsError> {
-        if self.context.extraneous == Extraneous::Stay {
+        if self.context.extraneous == Extraneous::Stay && self.context.removed.is_empty() {
             return Ok(Vec::new());
         }
         Ok(unlocked(self.fs, &self.root, self.context)?.go)
@@ -181,7 +205,11 @@ impl Merge<'_> {
                 continue;
             };
             let mut above = path.parent();
-            while let Some(dir) = above.filter(|dir| dir.is_below(site)) {
+            // Bytecode of modules at the top is in one directory for all distributions.
+            let is_shared =
+                |dir: &RelPath| dir.name() == "__pycache__" && dir.parent().as_ref() == Some(site);
+            let is_own = |dir: &RelPath| dir.is_below(site) && !is_shared(dir);
+            while let Some(dir) = above.filter(is_own) {
                 above = dir.parent();
                 paths.insert(dir);
             }
@@ -241,18 +269,22 @@ fn unlocked_in(
         return Ok(found);
     };
     let locked: BTreeSet<String> = locked(context).collect();
+    let is_removed = |one: &Distribution| context.removed.contains(&one.name);
     // What a new environment has is no one's but the environment's.
     let others = installed
         .iter()
-        .filter(|one| !locked.contains(&one.name) && !is_seed(&one.name));
+        .filter(|one| !locked.contains(&one.name) && (!is_seed(&one.name) || is_removed(one)));
     for distribution in others {
         let goes = match context.extraneous {
             Extraneous::Stay => false,
             Extraneous::OfLocksGo => is_of_lock(fs, &site, distribution),
             Extraneous::Go => true,
         };
-        let list = if goes { &mut found.go } else { &mut found.stay };
-        list.push(distribution.clone());
+        if goes || is_removed(distribution) {
+            found.go.push(distribution.clone());
+        } else if context.extraneous != Extraneous::Stay {
+            found.stay.push(distribution.clone());
+        }
     }
     Ok(found)
 }

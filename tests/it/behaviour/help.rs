@@ -33,6 +33,8 @@ const SENTENCES: &[(&str, &str)] = &[
         "sync",
         "Bring the packages of an environment to what locks name",
     ),
+    ("install", "Install packages into an environment"),
+    ("uninstall", "Uninstall packages from an environment"),
     (
         "plan",
         "Show what `create` would do, and save it for `apply`",

@@ -76,10 +76,10 @@ impl Bench {
         let mut text = "lock-version = '1.0'\ncreated-by = 'hand'\npackages = [\n".to_owned();
         for (package, version) in releases {
             let (file, digest) = self.wheel(package, version);
-            text += &format!(
+            text.extend([format!(
                 "{{ name = '{package}', version = '{version}', wheels = [{{ \
                  url = 'https://files.invalid/{file}', hashes = {{ sha256 = '{digest}' }} }}] }},\n"
-            );
+            )]);
         }
         self.write(&format!("pylock.{name}.toml"), &(text + "]\n"))
     }
@@ -175,7 +175,8 @@ fn a_requirements_file_is_a_lock_if_everything_is_pinned_and_hashed() {
          \"{beta}\"}}}}, \"url\": \"file://{house}/{file}\"}}"
     );
     assert_eq!(origin, expected);
-    let unhashed = bench.write("unhashed.txt", "alpha==1.0\n");
+    let unhashed = format!("alpha==1.0\nbeta==1.0 --hash=sha256:{beta}\n");
+    let unhashed = bench.write("unhashed.txt", &unhashed);
     let said = bench.sync(&unhashed, &[]).failed(2);
     assert!(
         said.contains("unhashed.txt`, line 1: `alpha==1.0` has no `--hash`"),
@@ -363,7 +364,8 @@ fn a_lock_for_others_is_refused_with_what_it_is_for() {
     );
     refused("pylock.toml", "lock-version = '2.0'", 2, "version 2.0");
     refused("pylock.toml", "x = ", 2, "line 1");
-    refused("pyproject.toml", "", 2, "the name of a lock is");
+    refused("lock.toml", "", 2, "the name of a lock is");
+    refused("pyproject.toml", "", 3, "has no table `project`");
     refused("r.txt", "-e .", 2, "an editable requirement");
     let said = bench.create(&lock, &["--extra", "fast"]).failed(3);
     assert!(said.contains("no extra `fast` (it has none)"), "{said}");

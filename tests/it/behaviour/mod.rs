@@ -66,6 +66,7 @@ mod generations;
 mod handed_down;
 mod health;
 mod help;
+mod install;
 mod installed_since;
 mod interpreter;
 mod interpreter_answers;

@@ -8,10 +8,13 @@ use rvenv::fetch::FetchFailed;
 use rvenv::lock::{ChoiceFault, LockFault};
 use rvenv::locked::LockedFailed;
 use rvenv::provision::BytecodeFailed;
+use rvenv::removal::RemovalFailed;
 use rvenv::render::escape;
 use rvenv::request::RequestFailed;
 
-use super::{CliError, Exit, interruption, of_base, of_existing, of_interpreter, of_plan};
+use super::{
+    CliError, Exit, interruption, of_base, of_existing, of_interpreter, of_plan, of_resolving,
+};
 
 /// Describes why a request failed.
 pub(crate) fn of_request(failed: RequestFailed, terminated: bool) -> CliError {
@@ -33,6 +36,7 @@ pub(crate) fn of_request(failed: RequestFailed, terminated: bool) -> CliError {
         RequestFailed::NoDownloads(_) => CliError::of(Exit::Failed, &failed),
         RequestFailed::Download(error) => of_download(&error, terminated),
         RequestFailed::Locked(error) => of_locked(&error, terminated),
+        RequestFailed::Removal(error) => of_removal(&error),
         RequestFailed::Bytecode(error) => of_bytecode(&error, terminated),
     }
 }
@@ -71,6 +75,7 @@ fn of_locked(failed: &LockedFailed, terminated: bool) -> CliError {
         LockedFailed::Fetch(FetchFailed::Interrupted) => {
             CliError::of(interruption(terminated), failed)
         }
+        LockedFailed::Resolving(error) => of_resolving(error, terminated),
         LockedFailed::NoCache => CliError::of(Exit::Failed, failed)
             .hint("name a directory for it with `RVENV_CACHE_DIR`"),
         LockedFailed::Wheelhouse(_) | LockedFailed::Settings(_) | LockedFailed::Asked(_) => {
@@ -82,6 +87,21 @@ fn of_locked(failed: &LockedFailed, terminated: bool) -> CliError {
                  `--index-url`",
             )
         }
+    }
+}
+
+/// Describes why something cannot be uninstalled.
+fn of_removal(failed: &RemovalFailed) -> CliError {
+    let told = CliError::of(Exit::Precondition, failed);
+    match failed {
+        RemovalFailed::NotInstalled { .. } => {
+            told.hint("`rvenv status -v` lists what is installed")
+        }
+        RemovalFailed::Unlisted { distribution, .. } => told.hint(format!(
+            "install it again with `pip install --force-reinstall {}`, then it lists its files",
+            distribution.name
+        )),
+        RemovalFailed::Disk { .. } => told,
     }
 }
 

@@ -29,6 +29,9 @@ fn of_resolve(failed: &ResolveFailed, terminated: bool) -> CliError {
             "only wheels are considered; loosen the requirements, or name another index or \
              interpreter",
         ),
-        _ => told(Exit::Failed),
+        ResolveFailed::NotStarted { .. }
+        | ResolveFailed::Answer { .. }
+        | ResolveFailed::NoLock { .. }
+        | ResolveFailed::Scratch(_) => told(Exit::Failed),
     }
 }

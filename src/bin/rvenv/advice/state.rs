@@ -302,7 +302,7 @@ mod tests {
     use super::*;
     use crate::advice::{Exit, of_run};
 
-    const STATES: [(State, &str); 17] = [
+    const STATES: [(State, &str); 19] = [
         (State::AsBefore, "the target is as it was before"),
         (
             State::AsRecovered,

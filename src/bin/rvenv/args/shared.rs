@@ -152,16 +152,23 @@ pub(crate) struct VenvArgs {
 
     #[command(flatten)]
     pub(crate) index: IndexArgs,
+
+    #[arg(skip)]
+    pub(crate) removal: RemovalArgs,
 }
 
 /// The locks whose packages an environment gets.
 #[derive(Debug, Default, Args)]
 pub(crate) struct LockedArgs {
     /// Install what this lock names: pylock.toml, or a requirements file in which everything is
-    /// pinned and hashed; repeatable
+    /// pinned and hashed; other requirements files and pyproject.toml are resolved; repeatable
     #[arg(short = 'r', long = "requirements", alias = "requirement",
           value_name = "FILE", help_heading = PACKAGES)]
     pub(crate) files: Vec<PathBuf>,
+
+    /// Install what meets this requirement too, and what that needs; repeatable
+    #[arg(long, value_name = "REQ", help_heading = PACKAGES)]
+    pub(crate) with: Vec<String>,
 
     /// Install this extra of the lock too; repeatable
     #[arg(long, value_name = "NAME", requires = "files", help_heading = PACKAGES)]
@@ -172,16 +179,30 @@ pub(crate) struct LockedArgs {
     pub(crate) group: Vec<String>,
 
     /// Look for the wheels of a lock in this directory first; repeatable
-    #[arg(long, value_name = "DIR", requires = "files", help_heading = PACKAGES)]
+    #[arg(long, value_name = "DIR", help_heading = PACKAGES)]
     pub(crate) wheelhouse: Vec<PathBuf>,
 
     /// Let files of a lock come from this host too; repeatable
-    #[arg(long, value_name = "HOST", requires = "files", help_heading = PACKAGES)]
+    #[arg(long, value_name = "HOST", help_heading = PACKAGES)]
     pub(crate) allow_host: Vec<String>,
 
     /// Remove every package that no lock names, except pip and setuptools
     #[arg(long, requires = "files", help_heading = PACKAGES)]
     pub(crate) exact: bool,
+
+    #[command(flatten)]
+    pub(crate) resolver: ResolverArgs,
+
+    /// Whether what the locks do not name stays, whoever installed it.
+    #[arg(skip)]
+    pub(crate) adds: bool,
+}
+
+/// What is uninstalled; an option of no command but `uninstall`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RemovalArgs {
+    pub(crate) names: Vec<String>,
+    pub(crate) unused: bool,
 }
 
 /// Where pip looks for wheels, besides what its own configuration names.
@@ -205,7 +226,7 @@ pub(crate) struct IndexArgs {
 }
 
 // Who resolves requirements.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Copy, Debug, Default, Args)]
 pub(crate) struct ResolverArgs {
     /// Choose who resolves what is not locked
     #[arg(
@@ -215,9 +236,10 @@ pub(crate) struct ResolverArgs {
     pub(crate) resolver: ResolverArg,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ResolverArg {
     /// uv if it is on PATH and new enough, else pip
+    #[default]
     Auto,
     /// uv
     Uv,

@@ -12,12 +12,14 @@ use rvenv::locked::LockRequest;
 use rvenv::merge::MergeError;
 use rvenv::options::{Choices, GIT, Options, Prompt};
 use rvenv::python::Purpose;
+use rvenv::removal::Removal;
 use rvenv::request::{AskedPython, EnvRequest, Intent, RequestFailed};
+use rvenv::resolve::Resolver;
 use rvenv::supply::Extraneous;
 use rvenv_journal::{Plan, Retention};
 
 use crate::advice::{CliError, of_plan, of_request};
-use crate::args::{IndexArgs, LockedArgs, ReplaceArgs, VenvArgs};
+use crate::args::{IndexArgs, LockedArgs, ReplaceArgs, ResolverArg, VenvArgs};
 use crate::session::Session;
 
 /// What `create` is to do.
@@ -65,6 +67,10 @@ impl Session<'_> {
             said: said(args, self.world.cwd_name()),
             packages: Vec::new(),
             locks: locks(&args.locks),
+            removal: Removal {
+                names: args.removal.names.clone(),
+                with_unused: args.removal.unused,
+            },
             sources: sources(&args.index),
             purpose: Purpose::Show,
         })
@@ -114,7 +120,7 @@ pub(super) struct MadePlan {
 /// The locks that the options name.
 fn locks(args: &LockedArgs) -> LockRequest {
     let groups = (!args.group.is_empty()).then_some(args.group.as_slice());
-    let extraneous = match (args.files.is_empty(), args.exact) {
+    let extraneous = match (args.files.is_empty() || args.adds, args.exact) {
         (true, _) => Extraneous::Stay,
         (false, true) => Extraneous::Go,
         (false, false) => Extraneous::OfLocksGo,
@@ -125,6 +131,17 @@ fn locks(args: &LockedArgs) -> LockRequest {
         wheelhouses: args.wheelhouse.clone(),
         extraneous,
         allow_hosts: args.allow_host.clone(),
+        requirements: args.with.clone(),
+        resolver: resolver(args.resolver.resolver),
+    }
+}
+
+/// Who resolves.
+pub(super) fn resolver(asked: ResolverArg) -> Resolver {
+    match asked {
+        ResolverArg::Auto => Resolver::Auto,
+        ResolverArg::Uv => Resolver::Uv,
+        ResolverArg::Pip => Resolver::Pip,
     }
 }
 

@@ -12,10 +12,8 @@ use std::mem::ManuallyDrop;
 use rvenv::caller::{Compilation, RunTerms};
 use rvenv::carry::Companions;
 use rvenv::checks::CheckFailed;
-use rvenv::distributions::Distribution;
 use rvenv::environment::{self, Checker, Outcome, RunFailed};
 use rvenv::hooks::Venv;
-use rvenv::merge::Unlocked;
 use rvenv::python::Purpose;
 use rvenv::render::escape;
 use rvenv::request::{Answer, EnvRequest, Intent};
@@ -67,11 +65,16 @@ impl Session<'_> {
             let outcome = ManuallyDrop::new(outcome);
             drop(downloads);
             let version = &context.interpreter.version.text;
-            self.tell(&outcome, given, &format!("with Python {version}"));
+            match intent {
+                Intent::Sync => self.tell_change(&outcome, given),
+                Intent::Create | Intent::Upgrade => {
+                    self.tell(&outcome, given, &format!("with Python {version}"));
+                }
+            }
             if matches!(*outcome, Outcome::Published(_)) {
                 self.tell_companions(&answer.companions, Tense::Has);
             }
-            self.tell_unlocked(&answer.unlocked, Tense::Has);
+            self.tell_packages(answer, Tense::Has);
         }
         Ok(Exit::Done)
     }
@@ -82,7 +85,7 @@ impl Session<'_> {
         self.show(&made.plan)?;
         let Some(refused) = made.refused else {
             self.tell_companions(&answer.companions, Tense::Will);
-            self.tell_unlocked(&answer.unlocked, Tense::Will);
+            self.tell_packages(answer, Tense::Will);
             return Ok(());
         };
         self.tell_companions(&answer.companions, Tense::Would);
@@ -151,31 +154,6 @@ impl Session<'_> {
             )),
             None => error,
         })
-    }
-}
-
-impl Session<'_> {
-    /// Names what is installed besides the locks, and what went because they do not name it.
-    pub(super) fn tell_unlocked(&self, unlocked: &Unlocked, tense: Tense) {
-        let listed = |all: &[Distribution]| {
-            let all: Vec<String> = all.iter().map(Distribution::to_string).collect();
-            escape(&all.join(", "))
-        };
-        if !unlocked.go.is_empty() {
-            let names = listed(&unlocked.go);
-            let verb = match tense {
-                Tense::Has => "Removed",
-                Tense::Will | Tense::Would => "Removes",
-            };
-            self.terminal
-                .story(&format!("{verb} what no lock names: {names}"));
-        }
-        if !unlocked.stay.is_empty() {
-            let names = listed(&unlocked.stay);
-            self.terminal.story(&format!(
-                "Another installer installed {names}; with `--exact`, what no lock names goes"
-            ));
-        }
     }
 }
 

@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 
 use rvenv::download::Release;
 use rvenv::lock::{self, Lock};
+use rvenv::locking::ResolveRequest;
 use rvenv::render::escape;
-use rvenv::resolve::{Asked, Resolver};
-use rvenv::resolving::{ResolveRequest, ResolvingFailed};
+use rvenv::resolve::Asked;
+use rvenv::resolving::ResolvingFailed;
 use rvenv_journal::raw::counted;
 
-use super::asking::sources;
+use super::asking::{resolver, sources};
 use crate::advice::{CliError, Exit, of_resolving};
-use crate::args::{LockArgs, ResolverArg};
+use crate::args::LockArgs;
 use crate::plan_file::{Document, Out};
 use crate::session::Session;
 
@@ -67,7 +68,9 @@ impl Session<'_> {
             ResolvingFailed::Interpreter(error) => {
                 self.not_found(&error, self.variable(args.python.as_ref()))
             }
-            failed => of_resolving(&failed, self.signals.terminated()),
+            failed @ (ResolvingFailed::Project(_)
+            | ResolvingFailed::Settings(_)
+            | ResolvingFailed::Resolve(_)) => of_resolving(&failed, self.signals.terminated()),
         })?;
         for warning in &made.warnings {
             self.terminal.warning(warning);
@@ -110,13 +113,4 @@ fn locked(at: &Path) -> Vec<Release> {
         })
     };
     releases.filter_map(release).collect()
-}
-
-/// Who resolves.
-pub(super) fn resolver(asked: ResolverArg) -> Resolver {
-    match asked {
-        ResolverArg::Auto => Resolver::Auto,
-        ResolverArg::Uv => Resolver::Uv,
-        ResolverArg::Pip => Resolver::Pip,
-    }
 }

@@ -19,7 +19,8 @@ impl Session<'_> {
         let out = out.map(|given| Ok((given, Out::of(given)?))).transpose()?;
         let request = self.request(&args.venv, intent(&args.venv), &env_dir)?;
         let answer = self.with_caller(|caller| caller.prepare(&request));
-        let answer = answer.map_err(|failed| self.unanswered(failed, args.venv.python.as_ref()))?;
+        let mut answer =
+            answer.map_err(|failed| self.unanswered(failed, args.venv.python.as_ref()))?;
         let MadePlan { plan, refused } = self.make_plan(&args.venv, &answer.context)?;
         if let Some((given, out)) = &out
             && refused.is_none()
@@ -29,7 +30,7 @@ impl Session<'_> {
         let is_data = args.json || matches!(out, Some((_, Out::Standard)));
         if is_data || out.is_some() {
             // A saved plan names the downloaded wheels, so they must stay.
-            let _kept = answer.downloads.map(TempDir::keep);
+            let _kept = answer.downloads.take().map(TempDir::keep);
         }
         let shown = if is_data {
             self.terminal.json(&plan.to_json())
@@ -57,7 +58,7 @@ impl Session<'_> {
             }
         }
         self.tell_companions(&answer.companions, Tense::Will);
-        self.tell_unlocked(&answer.unlocked, Tense::Will);
+        self.tell_packages(&answer, Tense::Will);
         let pending = plan.publication() != Publication::Nothing;
         Ok(if args.detailed_exitcode && pending {
             Exit::Pending

@@ -1,0 +1,254 @@
+//! `rvenv install` and `rvenv uninstall`: packages come and go in one transaction, with what they
+//! need.
+//!
+//! Real resolvers, with wheels made here in a directory; no network.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::machine::{Ended, Python, Scratch, ended, tool};
+use crate::packages::builds;
+use crate::trees::{Sameness, compare, look};
+
+/// Writes wheels: a name, a version, and what it requires, or nothing.
+const WHEELS: &str = r#"
+import base64, hashlib, sys, zipfile
+directory, *wheels = sys.argv[1:]
+for name, version, requires in zip(wheels[::3], wheels[1::3], wheels[2::3]):
+    info = "%s-%s.dist-info/" % (name, version)
+    metadata = "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version)
+    files = {
+        name + "/__init__.py": "version = '%s'\n" % version,
+        name + "_top.py": "x = 1\n",
+        "common/part.txt": "of all\n",
+        info + "METADATA": metadata + (requires and "Requires-Dist: %s\n" % requires),
+        info + "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        info + "entry_points.txt": "[console_scripts]\n%s = %s:print\n" % (name, name),
+    }
+    rows = ""
+    with zipfile.ZipFile("%s/%s-%s-py3-none-any.whl" % (directory, name, version), "w") as wheel:
+        for path, text in files.items():
+            member = zipfile.ZipInfo(path, (2020, 2, 2, 0, 0, 0))
+            member.external_attr = 0o644 << 16
+            wheel.writestr(member, text)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+            rows += "%s,sha256=%s,%d\n" % (path, digest.decode().rstrip("="), len(text))
+        wheel.writestr(info + "RECORD", rows + info + "RECORD,,\n")
+"#;
+
+struct Shop {
+    scratch: Scratch,
+    python: Python,
+    uv: Option<PathBuf>,
+}
+
+/// An environment `E`, and wheels: an application that needs a library, which needs another.
+fn shop() -> Option<Shop> {
+    let python = builds(13, 1).or_else(|| builds(12, 1))?.remove(0);
+    let scratch = Scratch::new();
+    let house = scratch.path("house");
+    fs::create_dir(&house).unwrap();
+    let wheels = [
+        ["app", "1.0", "lib>=1"],
+        ["lib", "1.0", "base"],
+        ["lib", "2.0", "base"],
+        ["base", "1.0", ""],
+        ["other", "1.0", "base"],
+    ];
+    let mut words = vec!["-c", WHEELS, house.to_str().unwrap()];
+    words.extend(wheels.iter().flatten());
+    scratch.run(&python.path, &words).ok();
+    let path = python.path.to_str().unwrap().to_owned();
+    scratch.rvenv(&["create", "E", "--python", &path]).ok();
+    Some(Shop {
+        scratch,
+        python,
+        uv: tool("uv"),
+    })
+}
+
+impl Shop {
+    fn run(&self, words: &[&str]) -> Ended {
+        let mut command = self.scratch.command(words);
+        command.env("PIP_FIND_LINKS", self.scratch.path("house"));
+        if let Some(uv) = &self.uv {
+            let above = uv.parent().unwrap().as_os_str();
+            let path = [above, OsStr::new("/usr/bin"), OsStr::new("/bin")].join(OsStr::new(":"));
+            command.env("PATH", path);
+        }
+        ended(&mut command)
+    }
+
+    /// Runs a command that succeeds, and returns what it said.
+    #[track_caller]
+    fn said(&self, words: &[&str]) -> String {
+        let ended = self.run(words);
+        let said = ended.stderr.clone();
+        ended.ok();
+        said
+    }
+
+    fn site(&self) -> PathBuf {
+        let (_, minor) = self.python.version;
+        let site = format!("E/lib/python3.{minor}/site-packages");
+        self.scratch.path(&site)
+    }
+
+    /// The distributions of the environment except pip.
+    fn installed(&self) -> Vec<String> {
+        let names = fs::read_dir(self.site()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let of_info = |name: String| Some(name.strip_suffix(".dist-info")?.to_owned());
+        let mut all: Vec<String> = names.filter_map(of_info).collect();
+        all.retain(|name| !name.starts_with("pip-"));
+        all.sort();
+        all
+    }
+
+    /// Every path outside the directory of the engine.
+    fn files(&self) -> Vec<PathBuf> {
+        let tree = look(&self.scratch.path("E")).unwrap();
+        let paths = tree.into_keys();
+        paths.filter(|path| !path.starts_with(".rvenv")).collect()
+    }
+
+    #[track_caller]
+    fn is_clean(&self) {
+        let said = self.run(&["verify", "--json", "E"]).ok();
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(said["clean"], true, "{said}");
+        assert_eq!(said["state"], "clean", "{said}");
+    }
+}
+
+fn requested(info: &Path) -> bool {
+    info.join("REQUESTED").is_file()
+}
+
+#[test]
+fn a_package_comes_with_what_it_needs_and_goes_with_what_only_it_needs() {
+    let Some(shop) = shop() else { return };
+    let before = shop.files();
+    let mut resolvers = vec!["pip"];
+    resolvers.extend(shop.uv.as_ref().map(|_| "uv"));
+    for resolver in resolvers {
+        let said = shop.said(&["install", "app", "--env", "E", "--resolver", resolver]);
+        assert!(
+            said.contains("Installed 3 packages: app 1.0, base 1.0, lib 2.0"),
+            "{resolver}: {said}"
+        );
+        assert_eq!(shop.installed(), ["app-1.0", "base-1.0", "lib-2.0"]);
+        let site = shop.site();
+        assert!(requested(&site.join("app-1.0.dist-info")));
+        assert!(!requested(&site.join("lib-2.0.dist-info")));
+        shop.is_clean();
+        let again = shop.said(&["install", "app", "--env", "E", "--resolver", resolver]);
+        assert!(again.contains("no changes"), "{again}");
+        let said = shop.said(&["uninstall", "App", "--unused", "--env", "E"]);
+        assert!(
+            said.contains("Uninstalled 3 packages: app 1.0, base 1.0, lib 2.0"),
+            "{said}"
+        );
+        assert_eq!(shop.installed(), [""; 0]);
+        shop.is_clean();
+        assert_eq!(shop.files(), before, "{resolver}");
+    }
+    shop.said(&["rollback", "E"]);
+    assert_eq!(shop.installed(), ["app-1.0", "base-1.0", "lib-2.0"]);
+    shop.is_clean();
+}
+
+#[test]
+fn what_is_installed_stays_where_the_requirements_allow_it() {
+    let Some(shop) = shop() else { return };
+    shop.said(&["install", "lib<2", "--env", "E"]);
+    shop.said(&["install", "app", "--env", "E"]);
+    assert_eq!(shop.installed(), ["app-1.0", "base-1.0", "lib-1.0"]);
+    let said = shop.said(&["install", "lib>1", "--env", "E"]);
+    assert!(said.contains("Replaced 1 package: lib 1.0 → 2.0"), "{said}");
+    assert_eq!(shop.installed(), ["app-1.0", "base-1.0", "lib-2.0"]);
+    shop.is_clean();
+}
+
+/// Whoever installed it; what another package lists too stays, and so does its bytecode.
+#[test]
+fn only_the_files_of_a_package_go() {
+    let Some(shop) = shop() else { return };
+    let env_python = shop.scratch.path("E/bin/python");
+    let house = shop.scratch.path("house");
+    let pip = ["-m", "pip", "-q", "install", "--find-links"];
+    let pip = [&pip, &[house.to_str().unwrap(), "base", "other"][..]].concat();
+    shop.scratch.run(&env_python, &pip).ok();
+    let import = ["-c", "import base, base_top, other, other_top"];
+    shop.scratch.run(&env_python, &import).ok();
+    let said = shop.said(&["uninstall", "other", "--env", "E"]);
+    assert!(said.contains("Uninstalled 1 package: other 1.0"), "{said}");
+    let site = shop.site();
+    for gone in ["other", "other_top.py", "other-1.0.dist-info"] {
+        assert!(!site.join(gone).exists(), "{gone}");
+    }
+    assert!(!shop.scratch.path("E/bin/other").exists());
+    assert!(site.join("common/part.txt").is_file());
+    let cached = fs::read_dir(site.join("__pycache__")).unwrap();
+    let cached: Vec<_> = cached.map(|entry| entry.unwrap().file_name()).collect();
+    let of = |name: &str| {
+        let mut all = cached.iter();
+        all.any(|file| file.to_str().unwrap().starts_with(name))
+    };
+    assert!(of("base_top.") && !of("other_top."), "{cached:?}");
+    shop.scratch
+        .run(&env_python, &["-c", "import base, base_top"])
+        .ok();
+}
+
+#[test]
+fn what_cannot_be_uninstalled_is_named_and_nothing_changes() {
+    let Some(shop) = shop() else { return };
+    shop.said(&["install", "base", "--env", "E"]);
+    fs::remove_file(shop.site().join("base-1.0.dist-info/RECORD")).unwrap();
+    let before = look(&shop.scratch.path("E"));
+    let said = shop.run(&["uninstall", "base", "--env", "E"]).failed(3);
+    assert!(
+        said.contains("base 1.0 cannot be uninstalled: it has no RECORD"),
+        "{said}"
+    );
+    let said = shop
+        .run(&["uninstall", "pip", "absent", "--env", "E"])
+        .failed(3);
+    assert!(said.contains("`absent` is not installed in"), "{said}");
+    let said = shop.run(&["install", "absent", "--env", "E"]).failed(1);
+    assert!(said.contains("cannot resolve `absent`"), "{said}");
+    compare(&before, &look(&shop.scratch.path("E")), Sameness::Exact).unwrap();
+}
+
+#[test]
+fn a_new_environment_gets_what_requirements_and_plain_files_ask_for() {
+    let Some(shop) = shop() else { return };
+    fs::write(shop.scratch.path("plain.txt"), "other\n").unwrap();
+    let path = shop.python.path.to_str().unwrap();
+    let create = ["create", "--clear", "E", "--python", path];
+    let with = ["--with", "lib<2", "-r", "plain.txt"];
+    shop.said(&[&create[..], &with].concat());
+    assert_eq!(shop.installed(), ["base-1.0", "lib-1.0", "other-1.0"]);
+    shop.is_clean();
+    // A file with hashes is a lock, in which everything must have one.
+    let digits = "0".repeat(64);
+    let mixed = format!("base==1.0 --hash=sha256:{digits}\nother\n");
+    fs::write(shop.scratch.path("mixed.txt"), mixed).unwrap();
+    let said = shop
+        .run(&["install", "-r", "mixed.txt", "--env", "E"])
+        .failed(2);
+    assert!(said.contains("mixed.txt"), "{said}");
+}
+
+#[test]
+fn pip_can_be_uninstalled_and_stays_away() {
+    let Some(shop) = shop() else { return };
+    shop.said(&["uninstall", "pip", "--env", "E"]);
+    assert!(!shop.site().join("pip").exists());
+    shop.said(&["install", "base", "--env", "E"]);
+    assert!(!shop.site().join("pip").exists());
+    assert_eq!(shop.installed(), ["base-1.0"]);
+    shop.is_clean();
+}

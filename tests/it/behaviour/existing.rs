@@ -224,9 +224,9 @@ fn configurations_of_other_tools_are_understood() {
 
 #[test]
 fn the_base_is_the_same_version_from_elsewhere_when_the_old_one_is_gone() {
-    let scratch = Scratch::in_memory();
+    let scratch = Scratch::new();
     // Outside the directory of the environment.
-    let elsewhere = Scratch::in_memory();
+    let elsewhere = Scratch::new();
     fs::create_dir(elsewhere.path("old")).unwrap();
     fs::create_dir(scratch.path("new")).unwrap();
     let python = player(&elsewhere, "old/python3");

@@ -278,3 +278,18 @@ pub(crate) fn works(scratch: &Scratch, env: &Path) -> String {
     assert_eq!(said.trim(), "p07 1.0");
     version
 }
+
+/// Takes the digest of a module out of the list of its package, so that the content store cannot
+/// mend it.
+pub(crate) fn forget_digest(env: &Path, name: &str, module: &str) {
+    let list = packages_of(env).join(format!("{name}-1.0.dist-info/RECORD"));
+    let row = format!("{name}/{module},");
+    let text = fs::read_to_string(&list).unwrap();
+    let line = |line: &str| match line.strip_prefix(&row) {
+        Some(_) => format!("{row},\n"),
+        None => format!("{line}\n"),
+    };
+    let text: String = text.lines().map(line).collect();
+    assert!(text.contains(&format!("{row},\n")), "{text}");
+    fs::write(&list, text).unwrap();
+}

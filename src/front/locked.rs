@@ -6,6 +6,7 @@
 //!
 //! Read next: `../lock/choose.rs`, which chooses; `../fetch/fetcher.rs`, which gets the wheels.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -132,7 +133,7 @@ impl Caller<'_> {
         let Choice {
             packages: chosen,
             sources,
-            named,
+            dependencies,
         } = self.choice(request, sources, (&environment, context))?;
         let prefix = context.interpreter.executable.ancestors().nth(2);
         let options = FetchOptions {
@@ -167,9 +168,7 @@ impl Caller<'_> {
         let supplies = chosen.into_iter().zip(files).map(|(one, file)| Supply {
             wheel: file.path,
             source: WheelSource::Locked,
-            is_dependency: named
-                .as_ref()
-                .is_some_and(|named| !named.contains(&one.name)),
+            is_dependency: dependencies.contains(&one.name),
             direct_url: match one.source {
                 ChosenSource::Wheel { direct, .. } => direct.map(|direct| direct.text().into()),
                 ChosenSource::Release { .. } => None::<Arc<str>>,
@@ -198,7 +197,7 @@ impl Caller<'_> {
             all.push((lock.path, chosen));
         }
         let sources = with_indexes(sources, indexes);
-        let mut named = None;
+        let mut dependencies = BTreeSet::new();
         if !asked.is_empty() {
             let mut places = sources.clone();
             let houses = request.wheelhouses.iter();
@@ -212,13 +211,23 @@ impl Caller<'_> {
                 chosen.retain(|one| !is_installed(context, one));
             }
             // Which names a file asks for is not known here, so all count as asked for.
-            named = asked.files.is_empty().then(|| asked.names());
+            if asked.files.is_empty() {
+                let requested = asked.names();
+                let names = chosen.iter().map(|one| one.name.clone());
+                // What a lock names was asked for.
+                let is_locked = |name: &String| {
+                    let locked = all.iter().flat_map(|(_, chosen): &(_, Vec<Chosen>)| chosen);
+                    locked.into_iter().any(|one| one.name == *name)
+                };
+                let is_dependency = |name: &String| !requested.contains(name) && !is_locked(name);
+                dependencies.extend(names.filter(is_dependency));
+            }
             all.push((PathBuf::from("the resolver's answer"), chosen));
         }
         Ok(Choice {
             packages: join(all)?,
             sources,
-            named,
+            dependencies,
         })
     }
 
@@ -293,8 +302,8 @@ struct Choice {
     packages: Vec<Chosen>,
     /// Where they are looked for.
     sources: Sources,
-    /// The names that were asked for, if the others are there only because these need them.
-    named: Option<Vec<String>>,
+    /// The names of those that are there only because others need them.
+    dependencies: BTreeSet<String>,
 }
 
 /// Whether a requirements file leaves something to a resolver.

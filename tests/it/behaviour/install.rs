@@ -252,3 +252,42 @@ fn pip_can_be_uninstalled_and_stays_away() {
     assert_eq!(shop.installed(), ["base-1.0"]);
     shop.is_clean();
 }
+
+/// What a lock names was asked for, also if something else needs it.
+#[test]
+fn only_what_others_need_is_not_marked_as_requested() {
+    let Some(shop) = shop() else { return };
+    let path = shop.python.path.to_str().unwrap();
+    shop.said(&["lock", "base", "--python", path]);
+    shop.said(&["sync", "-r", "pylock.toml", "--with", "app", "--env", "E"]);
+    assert_eq!(shop.installed(), ["app-1.0", "base-1.0", "lib-2.0"]);
+    let info = |name: &str| shop.site().join(format!("{name}.dist-info"));
+    assert!(requested(&info("base-1.0")) && requested(&info("app-1.0")));
+    assert!(!requested(&info("lib-2.0")));
+}
+
+/// Each command that changes packages can be planned here and carried out elsewhere.
+#[test]
+fn a_dry_run_saves_what_apply_carries_out() {
+    let Some(shop) = shop() else { return };
+    for (words, expected) in [
+        (
+            &["install", "app"][..],
+            &["app-1.0", "base-1.0", "lib-2.0"][..],
+        ),
+        (&["uninstall", "app"], &["base-1.0", "lib-2.0"]),
+    ] {
+        let before = shop.installed();
+        let dry = ["--env", "E", "--dry-run", "-o", "plan.json"];
+        let said = shop.said(&[words, &dry].concat());
+        assert!(said.contains("Saved the plan. Apply it with"), "{said}");
+        assert_eq!(shop.installed(), before);
+        shop.said(&["apply", "plan.json"]);
+        assert_eq!(shop.installed(), expected);
+        shop.is_clean();
+    }
+    let said = shop
+        .run(&["install", "app", "--env", "E", "-o", "p.json"])
+        .failed(2);
+    assert!(said.contains("--dry-run"), "{said}");
+}

@@ -8,7 +8,8 @@ use clap::{ArgMatches, Args, FromArgMatches};
 
 use super::CreateArgs;
 use super::shared::{
-    DryRunArg, IndexArgs, LockedArgs, PACKAGES, RemovalArgs, ReplaceArgs, RunArgs, TARGET, VenvArgs,
+    DryRunArg, INTERPRETER, IndexArgs, LockedArgs, PACKAGES, RemovalArgs, ReplaceArgs, RunArgs,
+    TARGET, VenvArgs,
 };
 use super::sync::SyncArgs;
 
@@ -29,6 +30,11 @@ struct InstallOptions {
     /// Change this environment
     #[arg(long, value_name = "ENV_DIR", help_heading = TARGET)]
     env: Option<OsString>,
+
+    /// Use this interpreter as the base, as for `rvenv create --python`; the default is the base of
+    /// the environment
+    #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
+    python: Option<OsString>,
 
     #[command(flatten)]
     locks: LockedArgs,
@@ -57,6 +63,7 @@ impl FromArgMatches for InstallArgs {
         typed.locks.with.extend(typed.reqs);
         typed.locks.adds = true;
         let venv = VenvArgs {
+            python: typed.python,
             compile_bytecode: typed.compile_bytecode,
             locks: typed.locks,
             index: typed.index,
@@ -101,6 +108,11 @@ struct UninstallOptions {
     #[arg(long, value_name = "ENV_DIR", help_heading = TARGET)]
     env: Option<OsString>,
 
+    /// Use this interpreter as the base, as for `rvenv create --python`; the default is the base of
+    /// the environment
+    #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
+    python: Option<OsString>,
+
     /// Uninstall what only these packages need too
     #[arg(long, help_heading = PACKAGES)]
     unused: bool,
@@ -119,6 +131,7 @@ impl FromArgMatches for UninstallArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let typed = UninstallOptions::from_arg_matches(matches)?;
         let venv = VenvArgs {
+            python: typed.python,
             removal: RemovalArgs {
                 names: typed.names,
                 unused: typed.unused,

@@ -39,6 +39,10 @@ pub(crate) struct DryRunArg {
     /// Show the plan and write nothing
     #[arg(long, help_heading = OUTPUT)]
     pub(crate) dry_run: bool,
+
+    /// With --dry-run, save the plan to this file, for `rvenv apply`; `-` is standard output
+    #[arg(short, long, value_name = "FILE", requires = "dry_run", help_heading = OUTPUT)]
+    pub(crate) out: Option<PathBuf>,
 }
 
 // How long a command waits for the lock of a target.

@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args, FromArgMatches};
 
 use super::CreateArgs;
 use super::shared::{
-    DryRunArg, IndexArgs, LockedArgs, PACKAGES, ReplaceArgs, RunArgs, TARGET, VenvArgs,
+    DryRunArg, INTERPRETER, IndexArgs, LockedArgs, PACKAGES, ReplaceArgs, RunArgs, TARGET, VenvArgs,
 };
 
 /// The arguments of `sync`: those of `create` that matter for packages.
@@ -29,6 +29,7 @@ impl FromArgMatches for SyncArgs {
                 // What the environment has besides packages stays as it is.
                 without_pip: true,
                 without_scm_ignore_files: true,
+                python: typed.python,
                 compile_bytecode: typed.compile_bytecode,
                 locks: typed.locks,
                 index: typed.index,
@@ -64,6 +65,11 @@ struct SyncOptions {
     /// Change this environment
     #[arg(long, value_name = "ENV_DIR", help_heading = TARGET)]
     env: Option<OsString>,
+
+    /// Use this interpreter as the base, as for `rvenv create --python`; the default is the base of
+    /// the environment
+    #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
+    python: Option<OsString>,
 
     #[command(flatten)]
     locks: LockedArgs,

@@ -17,10 +17,12 @@ use rvenv::hooks::Venv;
 use rvenv::python::Purpose;
 use rvenv::render::escape;
 use rvenv::request::{Answer, EnvRequest, Intent};
+use tempfile::TempDir;
 
 use super::asking::{intent, retention};
+use super::plan::Saving;
 use crate::advice::{CliError, Exit};
-use crate::args::{CreateArgs, VenvArgs};
+use crate::args::CreateArgs;
 use crate::companions::Tense;
 use crate::health_checks::allow;
 use crate::session::Session;
@@ -38,6 +40,11 @@ impl Session<'_> {
         intent: Intent,
     ) -> Result<Exit, CliError> {
         let targets = self.env_dirs(env_dirs)?;
+        let saving = Saving::of(args.output.out.as_ref(), false)?;
+        if saving.is_kept() && targets.len() > 1 {
+            let what = "a file holds the plan of one environment";
+            return Err(CliError::new(Exit::Usage, what).hint("name one environment"));
+        }
         for (given, env_dir) in targets {
             let purpose = if args.output.dry_run {
                 Purpose::Show
@@ -58,7 +65,11 @@ impl Session<'_> {
             let answer: &Answer = &answer;
             let context = &answer.context;
             if args.output.dry_run {
-                self.show_plan(&args.venv, answer)?;
+                if saving.is_kept() {
+                    let _kept = downloads.map(TempDir::keep);
+                }
+                let made = self.make_plan(&args.venv, context)?;
+                self.save_or_show(made, answer, &saving)?;
                 continue;
             }
             let outcome = self.carry_out(args, intent, answer)?;
@@ -77,19 +88,6 @@ impl Session<'_> {
             self.tell_packages(answer, Tense::Has);
         }
         Ok(Exit::Done)
-    }
-
-    /// Shows a plan and what comes along; a plan that would be refused is shown before the refusal.
-    fn show_plan(&self, args: &VenvArgs, answer: &Answer) -> Result<(), CliError> {
-        let made = self.make_plan(args, &answer.context)?;
-        self.show(&made.plan)?;
-        let Some(refused) = made.refused else {
-            self.tell_companions(&answer.companions, Tense::Will);
-            self.tell_packages(answer, Tense::Will);
-            return Ok(());
-        };
-        self.tell_companions(&answer.companions, Tense::Would);
-        Err(refused)
     }
 
     /// Publishes the change. If packages that come along cannot be imported afterwards, and could

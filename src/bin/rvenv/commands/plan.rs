@@ -1,7 +1,10 @@
 //! `rvenv plan`: shows or saves what `create` would do.
 
+use std::path::{Path, PathBuf};
+
 use rvenv::render::escape;
-use rvenv_journal::Publication;
+use rvenv::request::Answer;
+use rvenv_journal::{Plan, Publication};
 use tempfile::TempDir;
 
 use super::asking::{MadePlan, intent};
@@ -12,58 +15,111 @@ use crate::plan_file::{Document, Out};
 use crate::session::Session;
 use crate::shell_words::word;
 
+/// What is done with a plan that is not carried out.
+pub(super) struct Saving<'a> {
+    /// The file that it is saved to.
+    out: Option<(&'a Path, Out)>,
+    /// Whether it is printed as JSON.
+    json: bool,
+}
+
+impl<'a> Saving<'a> {
+    /// Finds out where the file leads.
+    pub(super) fn of(out: Option<&'a PathBuf>, json: bool) -> Result<Self, CliError> {
+        let out = out.map(|given| Ok((given.as_path(), Out::of(given)?)));
+        let out = out.transpose()?;
+        Ok(Self { out, json })
+    }
+
+    /// Whether nothing but the plan is printed.
+    fn is_data(&self) -> bool {
+        self.json || matches!(self.out, Some((_, Out::Standard)))
+    }
+
+    /// Whether the plan can be carried out later, and so the wheels that it names must stay.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_data() || self.out.is_some()
+    }
+}
+
 impl Session<'_> {
     pub(crate) fn plan(&self, args: &PlanArgs) -> Result<Exit, CliError> {
         let env_dir = self.world.env_dir(&args.target.env_dir)?;
-        let out = args.out.as_deref();
-        let out = out.map(|given| Ok((given, Out::of(given)?))).transpose()?;
+        let saving = Saving::of(args.out.as_ref(), args.json)?;
         let request = self.request(&args.venv, intent(&args.venv), &env_dir)?;
         let answer = self.with_caller(|caller| caller.prepare(&request));
         let mut answer =
             answer.map_err(|failed| self.unanswered(failed, args.venv.python.as_ref()))?;
-        let MadePlan { plan, refused } = self.make_plan(&args.venv, &answer.context)?;
-        if let Some((given, out)) = &out
-            && refused.is_none()
-        {
-            out.save(Document::Plan(&plan), given, &self.signals)?;
-        }
-        let is_data = args.json || matches!(out, Some((_, Out::Standard)));
-        if is_data || out.is_some() {
-            // A saved plan names the downloaded wheels, so they must stay.
+        if saving.is_kept() {
             let _kept = answer.downloads.take().map(TempDir::keep);
         }
-        let shown = if is_data {
-            self.terminal.json(&plan.to_json())
-        } else {
-            self.show(&plan)
-        };
-        if let Some(refused) = refused {
-            shown?;
-            self.tell_companions(&answer.companions, Tense::Would);
-            return Err(refused);
-        }
-        match &out {
-            None | Some((_, Out::Standard)) => shown?,
-            Some((given, saved)) => {
-                // If its output is lost, the plan is still saved.
-                shown.map_err(|lost| lost.leaving(State::PlanSaved))?;
-                let shown = escape(&given.to_string_lossy());
-                self.terminal.story(&match saved {
-                    Out::Stream(_) => format!("Wrote the plan into `{shown}`"),
-                    Out::File { .. } | Out::Standard => {
-                        let file = word(&given.to_string_lossy());
-                        format!("Saved the plan. Apply it with `rvenv apply {file}`")
-                    }
-                });
-            }
-        }
-        self.tell_companions(&answer.companions, Tense::Will);
-        self.tell_packages(&answer, Tense::Will);
-        let pending = plan.publication() != Publication::Nothing;
+        let made = self.make_plan(&args.venv, &answer.context)?;
+        let pending = made.plan.publication() != Publication::Nothing;
+        self.save_or_show(made, &answer, &saving)?;
         Ok(if args.detailed_exitcode && pending {
             Exit::Pending
         } else {
             Exit::Done
         })
+    }
+
+    /// Saves a plan, or shows it; one that would be refused is shown before the refusal, and not
+    /// saved.
+    pub(super) fn save_or_show(
+        &self,
+        made: MadePlan,
+        answer: &Answer,
+        saving: &Saving<'_>,
+    ) -> Result<(), CliError> {
+        let MadePlan { plan, refused } = made;
+        if let Some(refused) = refused {
+            self.print_plan(&plan, saving)?;
+            self.tell_companions(&answer.companions, Tense::Would);
+            return Err(refused);
+        }
+        self.save_or_show_plan(&plan, saving)?;
+        self.tell_companions(&answer.companions, Tense::Will);
+        self.tell_packages(answer, Tense::Will);
+        Ok(())
+    }
+
+    /// Saves a plan, or shows it.
+    pub(super) fn save_or_show_plan(
+        &self,
+        plan: &Plan,
+        saving: &Saving<'_>,
+    ) -> Result<(), CliError> {
+        if let Some((given, out)) = &saving.out {
+            out.save(Document::Plan(plan), given, &self.signals)?;
+        }
+        let shown = self.print_plan(plan, saving);
+        match &saving.out {
+            None | Some((_, Out::Standard)) => shown,
+            Some((given, saved)) => {
+                // If its output is lost, the plan is still saved.
+                shown.map_err(|lost| lost.leaving(State::PlanSaved))?;
+                self.tell_saved(given, saved);
+                Ok(())
+            }
+        }
+    }
+
+    fn print_plan(&self, plan: &Plan, saving: &Saving<'_>) -> Result<(), CliError> {
+        if saving.is_data() {
+            self.terminal.json(&plan.to_json())
+        } else {
+            self.show(plan)
+        }
+    }
+
+    fn tell_saved(&self, given: &Path, saved: &Out) {
+        let shown = escape(&given.to_string_lossy());
+        self.terminal.story(&match saved {
+            Out::Stream(_) => format!("Wrote the plan into `{shown}`"),
+            Out::File { .. } | Out::Standard => {
+                let file = word(&given.to_string_lossy());
+                format!("Saved the plan. Apply it with `rvenv apply {file}`")
+            }
+        });
     }
 }

@@ -17,8 +17,10 @@ use rvenv::render::escape;
 use rvenv::repair::{self, RepairError, Symptoms};
 use rvenv_journal::Fs as _;
 use rvenv_journal::raw::counted;
+use tempfile::TempDir;
 
 use super::asking::{retention, sources};
+use super::plan::Saving;
 use crate::advice::{CliError, Exit, of_plan};
 use crate::args::RepairArgs;
 use crate::health_checks::may_run;
@@ -35,6 +37,7 @@ impl Session<'_> {
         } else {
             Purpose::Change
         };
+        let saving = Saving::of(args.output.out.as_ref(), false)?;
         let sources = sources(&args.index);
         let prepare =
             |caller: &Caller<'_>| caller.prepare_repair(&env_dir, (&named, purpose), &sources);
@@ -48,7 +51,11 @@ impl Session<'_> {
         let symptoms = self.symptoms(&env_dir);
         if args.output.dry_run {
             let plan = environment::plan_repair(&self.fs, &Venv, &context, &found);
-            self.show(&plan.map_err(|error| of_plan(&error))?)?;
+            let plan = plan.map_err(|error| of_plan(&error))?;
+            if saving.is_kept() {
+                let _kept = downloads.map(TempDir::keep);
+            }
+            self.save_or_show_plan(&plan, &saving)?;
             self.tell_symptoms(&symptoms, &context, &args.target.env_dir);
             return Ok(Exit::Done);
         }

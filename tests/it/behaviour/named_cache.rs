@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use super::help;
-use crate::machine::{Ended, Scratch, any_python, ended, player};
+use crate::machine::{Ended, Scratch, any_python, ended, lay_gone, player, resolver};
 use crate::sandbox::fifo;
 
 /// A scratch directory with an environment `E`, a plan of it, and an interpreter that answers as a
@@ -22,8 +22,13 @@ impl Named {
         let python = player(&scratch, "python3");
         let python = python.to_str().unwrap().to_owned();
         let named = Self { scratch, python };
+        let lock = "lock-version = '1.0'\ncreated-by = 'hand'\npackages = []\n";
+        fs::write(named.scratch.path("pylock.toml"), lock).unwrap();
+        fs::create_dir(named.scratch.path("tools")).unwrap();
+        resolver(&named.scratch.path("tools/uv"));
         let made = ["create", "-p", &named.python, "--without-pip"];
         named.scratch.rvenv(&[&made[..], &["E"]].concat()).ok();
+        lay_gone(&named.scratch.path("E"));
         let plan = ["plan", "-p", &named.python, "--without-pip", "-o", "plan"];
         named.scratch.rvenv(&[&plan[..], &["F"]].concat()).ok();
         named
@@ -38,6 +43,10 @@ impl Named {
             &["plan", "-p", python, "--without-pip", "G"],
             &["apply", "plan"],
             &["upgrade", "-p", python, "--without-pip", "E"],
+            &["sync", "-p", python, "--env", "E", "-r", "pylock.toml"],
+            &["install", "-p", python, "--env", "E", "something"],
+            &["uninstall", "-p", python, "--dry-run", "--env", "E", "gone"],
+            &["lock", "-p", python, "something", "-o", "-"],
             &["repair", "-p", python, "E"],
             &["rollback", "E"],
             &["generations", "E"],
@@ -56,7 +65,8 @@ impl Named {
 
     fn with_cache(&self, words: &[&str], cache: &str) -> Ended {
         let mut command = self.scratch.command(words);
-        ended(command.env("RVENV_CACHE_DIR", cache))
+        let path = format!("{}:/usr/bin:/bin", self.scratch.path("tools").display());
+        ended(command.env("PATH", path).env("RVENV_CACHE_DIR", cache))
     }
 
     /// A path as text.

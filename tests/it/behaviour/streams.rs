@@ -13,18 +13,21 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mknodat};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::help;
-use crate::machine::{Ended, Scratch, any_python, ended, player};
+use crate::machine::{Ended, Scratch, any_python, ended, lay_gone, player, resolver};
 #[cfg(target_os = "linux")]
 use crate::mounts::is_among_mounts;
 
 /// Every kind of data: the words of the command, and how it ends when all is well.
-const DATA: [(&[&str], i32); 25] = [
+const DATA: [(&[&str], i32); 28] = [
     (&["plan", "new"], 0),
     (&["plan", "--json", "new"], 0),
     (&["plan", "--detailed-exitcode", "new"], 4),
     (&["create", "--dry-run", "new"], 0),
     (&["upgrade", "--dry-run", "E"], 0),
     (&["sync", "--dry-run", "--env", "E", "-r", "pylock.toml"], 0),
+    (&["install", "--dry-run", "--env", "E", "something"], 0),
+    (&["uninstall", "--dry-run", "--env", "E", "gone"], 0),
+    (&["lock", "something", "-o", "-"], 0),
     (&["repair", "--dry-run", "E"], 0),
     (&["status", "E"], 0),
     (&["status", "--json", "E"], 0),
@@ -60,6 +63,8 @@ fn lab() -> Scratch {
     fs::create_dir(scratch.path("bin")).unwrap();
     player(&scratch, "bin/python3");
     run(&scratch, &["create", "E"], Stdio::piped()).ok();
+    lay_gone(&scratch.path("E"));
+    resolver(&scratch.path("bin/uv"));
     let lock = "lock-version = '1.0'\ncreated-by = 'hand'\npackages = []\n";
     fs::write(scratch.path("pylock.toml"), lock).unwrap();
     scratch

@@ -344,6 +344,21 @@ pub(crate) fn tree(root: &Path) -> BTreeMap<String, Entry> {
     entries
 }
 
+/// A script that plays uv: to every question it answers that nothing is needed.
+pub(crate) fn resolver(path: &Path) {
+    let body = "[ \"$1\" = --version ] && echo uv 9.0.0 && exit\n\
+                while [ $# -gt 1 ]; do [ \"$1\" = --output-file ] && out=$2; shift; done\n\
+                printf \"lock-version = '1.0'\\ncreated-by = 'uv'\\npackages = []\\n\" > \"$out\"\n";
+    script(path, body);
+}
+
+/// Lays an installed distribution `gone` in an environment of a [`player`].
+pub(crate) fn lay_gone(env: &Path) {
+    let info = env.join("lib/python3.13/site-packages/gone-1.0.dist-info");
+    fs::create_dir_all(&info).unwrap();
+    fs::write(info.join("RECORD"), "gone-1.0.dist-info/RECORD,,\n").unwrap();
+}
+
 /// A script that answers like a `CPython` 3.13.0 without pip: the same on every machine.
 pub(crate) fn player(scratch: &Scratch, name: &str) -> PathBuf {
     let path = scratch.path(name);

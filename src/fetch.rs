@@ -9,6 +9,7 @@
 
 pub mod address;
 mod asked;
+mod at_hand;
 mod client;
 mod credentials;
 mod download;
@@ -28,6 +29,7 @@ mod uv_variables;
 
 pub use address::{Address, AddressError};
 pub use asked::{Asked, AskedError, Hashes};
+pub use at_hand::AtHand;
 pub use credentials::KeyringProvider;
 pub use download::Fetched;
 pub use failure::FetchFailed;

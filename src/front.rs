@@ -10,5 +10,6 @@ pub mod locked;
 pub mod locking;
 mod lookups;
 pub mod mending;
+pub mod proving;
 pub mod request;
 pub mod resolving;

@@ -75,6 +75,6 @@ pub use change::{
     render, repair, replaced, rollback, verify,
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
-pub use front::{caller, env_builder, host, locked, locking, mending, request, resolving};
+pub use front::{caller, env_builder, host, locked, locking, mending, proving, request, resolving};
 pub use python::bytecode;
 pub use wheel::{distributions, download, wheelhouse};

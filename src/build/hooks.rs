@@ -32,7 +32,8 @@ mod windows_python;
 pub use context::Context;
 pub use draft::Draft;
 pub use pip::{
-    core_dependencies, kept_distributions, plan_wheel, refit, replaced_distributions, wanted_wheels,
+    core_dependencies, kept_distributions, plan_locked, plan_wheel, refit, replaced_distributions,
+    wanted_wheels,
 };
 
 /// Why a hook could not plan.

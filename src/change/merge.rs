@@ -41,8 +41,8 @@ mod retired;
 mod source_times;
 
 pub use failures::MergeError;
-use lost_packages::{check_lost, is_seed, locked, seeded};
-pub(crate) use lost_packages::{check_lost_by, lost_by};
+use lost_packages::{check_lost, locked, seeded};
+pub(crate) use lost_packages::{check_lost_by, is_seed, lost_by};
 pub use retired::Unlocked;
 pub(crate) use retired::{leaving, unlocked};
 pub(crate) use source_times::redate;

@@ -80,7 +80,7 @@ impl Hashes {
 
     /// The name of the file in the cache: its SHA-256 digest, if that is known; else what is known,
     /// which names the same file the next time.
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         if let Some(digest) = self.sha256() {
             return digest.to_string();
         }
@@ -95,6 +95,14 @@ impl Hashes {
             [only] => only.clone(),
             several => format!("any-{}", Digest::of(several.join(" ").as_bytes())),
         }
+    }
+
+    /// Each digest alone.
+    pub(super) fn each(&self) -> impl Iterator<Item = Self> {
+        let pairs = self.0.iter();
+        let pairs =
+            pairs.flat_map(|(algorithm, all)| all.iter().map(move |hex| (*algorithm, hex.clone())));
+        pairs.map(|(algorithm, hex)| Self(BTreeMap::from([(algorithm, BTreeSet::from([hex]))])))
     }
 
     fn has(&self, algorithm: Algorithm) -> bool {

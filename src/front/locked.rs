@@ -265,7 +265,7 @@ impl Caller<'_> {
         Ok((locks, asked))
     }
 
-    fn read_lock(&self, file: &Path) -> Result<Lock, LockError> {
+    pub(super) fn read_lock(&self, file: &Path) -> Result<Lock, LockError> {
         let cwd = self.host.cwd.as_deref().unwrap_or(Path::new(""));
         let path = cwd.join(file);
         let fail = |fault| LockError {
@@ -424,7 +424,7 @@ impl Look<'_> {
 }
 
 /// Whether a file is a wheel of this release.
-fn is_of(path: &Path, chosen: &Chosen) -> bool {
+pub(super) fn is_of(path: &Path, chosen: &Chosen) -> bool {
     Named::of(path).is_some_and(|named| {
         named.name == chosen.name
             && crate::base::version::compare(&named.version, &chosen.version).is_eq()

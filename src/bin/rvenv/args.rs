@@ -13,10 +13,12 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 mod install;
+mod look;
 mod shared;
 mod sync;
 
 pub(crate) use install::{InstallArgs, UninstallArgs};
+pub(crate) use look::{LookArgs, VerifyArgs};
 pub(crate) use shared::{
     AllowLostArg, CheckArgs, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg, LinkModeArg,
     LockedArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
@@ -212,7 +214,12 @@ pub(crate) enum Command {
     /// no list names are no difference. Works without a receipt too, for environments of
     /// `python -m venv`. Exits with 4 when something is damaged, moved or lost; `rvenv repair`
     /// mends it.
-    Verify(Deferred<LookArgs>),
+    ///
+    /// With --lock, each file of each package that the lock names is compared with the wheel, whose
+    /// hash must be in the lock, and with the package's RECORD. Wheels come from the cache and from
+    /// --wheelhouse, nothing is fetched. Exits with 4 when a package is absent, differs, or has no
+    /// wheel on this machine. A script must be the one that rvenv writes; bytecode is not compared.
+    Verify(Deferred<VerifyArgs>),
     /// Mend what is damaged, moved, or has lost its base
     ///
     /// Restores what rvenv published, and replaces each damaged package by a wheel of the same
@@ -531,16 +538,6 @@ pub(crate) struct GenerationsArgs {
     /// Show what --prune would delete, and write nothing
     #[arg(long, requires = "prune", help_heading = OUTPUT)]
     pub(crate) dry_run: bool,
-
-    #[command(flatten)]
-    pub(crate) output: JsonArg,
-}
-
-/// The arguments of the commands that look at one environment: `status` and `verify`.
-#[derive(Debug, Args)]
-pub(crate) struct LookArgs {
-    #[command(flatten)]
-    pub(crate) target: EnvDirArg,
 
     #[command(flatten)]
     pub(crate) output: JsonArg,

@@ -9,6 +9,7 @@ mod create;
 mod generations;
 mod lock;
 mod plan;
+mod proof;
 mod python;
 mod recover;
 mod repair;

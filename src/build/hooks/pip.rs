@@ -283,6 +283,23 @@ pub fn plan_wheel(context: &Context, path: &Path) -> Result<PlanBuilder, HookErr
     Ok(plan)
 }
 
+/// Plans one wheel of a lock alone, from its bytes: nothing that was remembered about it counts.
+///
+/// # Errors
+/// A wheel that is damaged or hostile.
+pub fn plan_locked(context: &Context, path: &Path) -> Result<PlanBuilder, HookError> {
+    let mut plan = PlanBuilder::new(&context.env_dir, context.dir_mode())?;
+    let supply = Supply {
+        wheel: path.to_owned(),
+        source: WheelSource::Locked,
+        direct_url: None,
+        is_dependency: false,
+    };
+    let wheel = context.wheels.open_uncached(path)?;
+    add(context, &mut plan, &supply, &wheel, "proof")?;
+    Ok(plan)
+}
+
 /// The programs that start the scripts of a wheel on Windows; they come from pip's own wheel,
 /// either this one or the bundled one.
 fn launchers(context: &Context, wheel: &Wheel) -> Result<Option<Launchers>, HookError> {

@@ -36,7 +36,7 @@ pub(super) fn locked(context: &Context) -> impl Iterator<Item = String> {
 }
 
 /// Whether a distribution is one of those that a new environment has.
-pub(super) fn is_seed(name: &str) -> bool {
+pub(crate) fn is_seed(name: &str) -> bool {
     SEEDS.contains(&name)
 }
 

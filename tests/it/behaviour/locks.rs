@@ -39,10 +39,10 @@ fn told(ended: Ended) -> String {
 }
 
 /// A directory of wheels, and an interpreter for which they are.
-struct Bench {
-    scratch: Scratch,
-    house: PathBuf,
-    python: PathBuf,
+pub(super) struct Bench {
+    pub(super) scratch: Scratch,
+    pub(super) house: PathBuf,
+    pub(super) python: PathBuf,
 }
 
 const WHEELS: &[(&str, &str)] = &[
@@ -53,7 +53,7 @@ const WHEELS: &[(&str, &str)] = &[
     ("delta", "1.0"),
 ];
 
-fn bench() -> Option<Bench> {
+pub(super) fn bench() -> Option<Bench> {
     let python = builds(12, 1).or_else(|| builds(11, 1))?.remove(0).path;
     let scratch = Scratch::new();
     let house = index(&scratch, &python, WHEELS);
@@ -65,14 +65,14 @@ fn bench() -> Option<Bench> {
 }
 
 impl Bench {
-    fn wheel(&self, name: &str, version: &str) -> (String, String) {
+    pub(super) fn wheel(&self, name: &str, version: &str) -> (String, String) {
         let file = format!("{name}-{version}-py3-none-any.whl");
         let bytes = fs::read(self.house.join(&file)).unwrap();
         (file, Digest::of(&bytes).to_string())
     }
 
     /// A `pylock.NAME.toml` with these releases.
-    fn lock(&self, name: &str, releases: &[(&str, &str)]) -> PathBuf {
+    pub(super) fn lock(&self, name: &str, releases: &[(&str, &str)]) -> PathBuf {
         let mut text = "lock-version = '1.0'\ncreated-by = 'hand'\npackages = [\n".to_owned();
         for (package, version) in releases {
             let (file, digest) = self.wheel(package, version);
@@ -84,13 +84,13 @@ impl Bench {
         self.write(&format!("pylock.{name}.toml"), &(text + "]\n"))
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.scratch.path(name);
         fs::write(&path, text).unwrap();
         path
     }
 
-    fn create(&self, lock: &Path, more: &[&str]) -> Ended {
+    pub(super) fn create(&self, lock: &Path, more: &[&str]) -> Ended {
         let python = self.python.to_str().unwrap();
         self.rvenv(&["create", "E", "--python", python], lock, more)
     }
@@ -116,7 +116,7 @@ impl Bench {
         ours.collect::<Vec<_>>().join(" ")
     }
 
-    fn site(&self) -> PathBuf {
+    pub(super) fn site(&self) -> PathBuf {
         let lib = self.scratch.path("E/lib");
         let mut found = fs::read_dir(lib).unwrap();
         found.next().unwrap().unwrap().path().join("site-packages")

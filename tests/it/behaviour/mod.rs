@@ -73,6 +73,7 @@ mod interpreter_answers;
 mod interpreter_misbehaving;
 mod interrupt;
 mod lock;
+mod lock_proofs;
 mod locks;
 mod merge;
 mod messages;

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::status;
 use crate::advice::{CliError, Exit, of_verify, of_verify_target};
-use crate::args::LookArgs;
+use crate::args::VerifyArgs;
 use crate::session::Session;
 use crate::shell_words::{quoted_activate, word};
 
@@ -39,7 +39,7 @@ struct Said {
 }
 
 impl Session<'_> {
-    pub(crate) fn verify(&self, args: &LookArgs) -> Result<Exit, CliError> {
+    pub(crate) fn verify(&self, args: &VerifyArgs) -> Result<Exit, CliError> {
         let path = self.world.env_dir(&args.target.env_dir)?;
         let given = args.target.env_dir.to_string_lossy();
         let (found, said) = verify(&self.fs, Path::new(&path), &given, self.detail())?;
@@ -70,16 +70,8 @@ fn verify(
     detail: Detail,
 ) -> Result<(Verification, Said), CliError> {
     let target = Target::open(fs, path, Parents::Require).map_err(of_verify_target)?;
-    let warning = match inspect(&target) {
-        Ok(inspection) => status::open(&inspection),
-        Err(error) => Some(format!("what is beside it is unknown: {}", error.source)),
-    };
+    let warning = warning(&target, given);
     let verification = rvenv::verify::verify(&target).map_err(|error| of_verify(&error))?;
-    let warning = warning.map(|what| {
-        let (shown, env) = (escape(given), word(given));
-        let what = escape(&what);
-        format!("A transaction is open at `{shown}` ({what}); see `rvenv status {env}`\n")
-    });
     let said = Said {
         data: text(&verification, detail),
         warning,
@@ -87,6 +79,19 @@ fn verify(
         is_clean: verification.is_clean(),
     };
     Ok((verification, said))
+}
+
+/// A warning of an open transaction, if there is one.
+pub(super) fn warning(target: &Target<'_>, given: &str) -> Option<String> {
+    let what = match inspect(target) {
+        Ok(inspection) => status::open(&inspection),
+        Err(error) => Some(format!("what is beside it is unknown: {}", error.source)),
+    };
+    what.map(|what| {
+        let (shown, env) = (escape(given), word(given));
+        let what = escape(&what);
+        format!("A transaction is open at `{shown}` ({what}); see `rvenv status {env}`\n")
+    })
 }
 
 fn text(found: &Verification, detail: Detail) -> String {
@@ -195,7 +200,7 @@ fn push_changes(lines: &mut Vec<String>, found: &Verification, detail: Detail) {
 }
 
 /// A line of distributions; the first [`NAMED_MAX`], unless all are asked for.
-fn push_named(
+pub(super) fn push_named(
     lines: &mut Vec<String>,
     what: &str,
     named: impl Iterator<Item = String>,
@@ -272,7 +277,7 @@ fn package(path: &str) -> &str {
     path.get(..end).unwrap_or(path)
 }
 
-fn push(lines: &mut Vec<String>, title: &str, findings: &[&Finding], detail: Detail) {
+pub(super) fn push(lines: &mut Vec<String>, title: &str, findings: &[&Finding], detail: Detail) {
     let is_shown = match detail {
         Detail::EveryPath => true,
         Detail::Folded => findings.len() <= SHOWN_MAX,
@@ -400,7 +405,7 @@ struct VerificationDto<'a> {
 }
 
 #[derive(Serialize)]
-struct CheckedDto<'a> {
+pub(super) struct CheckedDto<'a> {
     checked: usize,
     drift: Vec<FindingDto<'a>>,
     /// How many more paths differ than `drift` lists.
@@ -417,7 +422,7 @@ struct FrameDto<'a> {
 }
 
 #[derive(Serialize)]
-struct NamedDto<'a> {
+pub(super) struct NamedDto<'a> {
     name: &'a str,
     version: &'a str,
 }
@@ -511,7 +516,7 @@ fn json(found: &Verification) -> String {
 }
 
 impl<'a> CheckedDto<'a> {
-    fn of(checked: &'a Checked) -> Self {
+    pub(super) fn of(checked: &'a Checked) -> Self {
         Self {
             checked: checked.checked,
             drift: checked.drift.iter().map(FindingDto::of).collect(),
@@ -531,7 +536,7 @@ impl<'a> FindingDto<'a> {
 }
 
 impl<'a> NamedDto<'a> {
-    fn of(distribution: &'a Distribution) -> Self {
+    pub(super) fn of(distribution: &'a Distribution) -> Self {
         Self {
             name: &distribution.name,
             version: &distribution.version,

@@ -1,0 +1,56 @@
+//! The arguments of the commands that look at one environment: `status` and `verify`.
+//!
+//! Read next: `../commands/status.rs`, `../commands/verify.rs`, `../commands/proof.rs`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::shared::{EnvDirArg, INTERPRETER, JsonArg, PACKAGES};
+
+/// The arguments of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct LookArgs {
+    #[command(flatten)]
+    pub(crate) target: EnvDirArg,
+
+    #[command(flatten)]
+    pub(crate) output: JsonArg,
+}
+
+/// The arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) target: EnvDirArg,
+
+    /// With --lock, choose from the lock for this interpreter; needed where only the environment
+    /// names its own
+    #[arg(short, long, value_name = "REQUEST", requires = "files", help_heading = INTERPRETER)]
+    pub(crate) python: Option<OsString>,
+
+    /// Prove that what this lock names is installed, file by file: pylock.toml, or a requirements
+    /// file in which everything is pinned and hashed; repeatable
+    #[arg(long = "lock", value_name = "FILE", help_heading = PACKAGES)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Expect this extra of the lock too; repeatable
+    #[arg(long, value_name = "NAME", requires = "files", help_heading = PACKAGES)]
+    pub(crate) extra: Vec<String>,
+
+    /// Expect this dependency group of the lock, in place of the default ones; repeatable
+    #[arg(long, value_name = "NAME", requires = "files", help_heading = PACKAGES)]
+    pub(crate) group: Vec<String>,
+
+    /// Look for the wheels of the lock in this directory, and in the cache; repeatable
+    #[arg(long, value_name = "DIR", requires = "files", help_heading = PACKAGES)]
+    pub(crate) wheelhouse: Vec<PathBuf>,
+
+    /// Count packages that no lock names as a difference, except pip and setuptools
+    #[arg(long, requires = "files", help_heading = PACKAGES)]
+    pub(crate) exact: bool,
+
+    #[command(flatten)]
+    pub(crate) output: JsonArg,
+}

@@ -6,6 +6,7 @@
 //! On disk: what `shelf.rs` says.
 //! Read next: `place.rs`; `shelf.rs`.
 
+use std::cell::Cell;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -126,21 +127,29 @@ impl Shared {
 
     /// A file that arrived whole before a process was killed, but has no name yet.
     fn left_complete(&self, run: &Run, asked: &Asked) -> Result<Option<Fetched>, Failure> {
-        if asked
-            .size
-            .is_none_or(|size| size == 0 || size != self.shelf.part_len(asked))
-        {
+        let left = self.shelf.part_len(asked);
+        if left == 0 || asked.size.is_some_and(|size| size != left) {
             return Ok(None);
         }
-        let is_stopped = || self.is_stopped(run);
-        let Taken::Part(mut part) = self.shelf.take(asked, &is_stopped)? else {
-            return Ok(None);
+        // One try only: another process may still be downloading the file, and a place of this run
+        // may have it.
+        let was_tried = Cell::new(false);
+        let is_stopped = || was_tried.replace(true) || self.is_stopped(run);
+        let mut part = match self.shelf.take(asked, &is_stopped)? {
+            Taken::Part(part) => part,
+            Taken::Done(path) => {
+                return self.local(run, path, asked, self.shelf.shown()).map(Some);
+            }
+            Taken::Stopped => return Ok(None),
         };
         let mut state = Hasher::for_(asked.hashes());
         part.rewind(part.len, &mut state)?;
         let hashed = state.finish();
         if !asked.is(&hashed) {
-            self.shelf.discard(part, asked);
+            // Without a known size, it may be the first part of the file.
+            if asked.size.is_some() || part.len == 0 {
+                self.shelf.discard(part, asked);
+            }
             return Ok(None);
         }
         self.finish(part, asked, &hashed, self.shelf.shown())

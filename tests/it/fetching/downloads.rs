@@ -145,16 +145,18 @@ fn a_file_that_arrived_whole_but_has_no_name_is_not_requested_again() {
     let body = wheel.clone();
     let server = Server::new(move |seen, stream| serve(seen, stream, &body));
     let ground = Ground::new(&server);
-    let asked = asked(&wheel, &server.url("/x")).sized(Some(9000));
-    let fetched = ground.fetch(&asked).unwrap();
-    let part = ground
-        .cache()
-        .path()
-        .join(format!("fetched/{}.part", fetched.sha256));
-    std::fs::rename(&fetched.path, &part).unwrap();
-    ground.fetch(&asked).unwrap();
-    assert_eq!(server.seen().len(), 1);
-    assert!(!part.exists());
+    for size in [Some(9000), None] {
+        let asked = asked(&wheel, &server.url("/x")).sized(size);
+        let fetched = ground.fetch(&asked).unwrap();
+        let part = ground
+            .cache()
+            .path()
+            .join(format!("fetched/{}.part", fetched.sha256));
+        std::fs::rename(&fetched.path, &part).unwrap();
+        ground.fetch(&asked).unwrap();
+        assert_eq!(server.seen().len(), 1, "{size:?}");
+        assert!(!part.exists());
+    }
 }
 
 #[test]

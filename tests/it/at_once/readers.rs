@@ -1,8 +1,9 @@
 //! Readers and writers: programs that use an environment while rvenv changes it (I3).
 //!
 //! A look-up during a clear finds the old tree or the new one, never nothing. A program starts
-//! successfully during upgrades. What a user writes into `site-packages` meanwhile is in place
-//! afterwards, or in a kept generation. `RVENV_ROUNDS=200` runs more rounds.
+//! successfully during upgrades, and imports what a `sync` does not replace. What a user writes
+//! into `site-packages` meanwhile is in place afterwards, or in a kept generation.
+//! `RVENV_ROUNDS=200` runs more rounds.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_methods, reason = "tests start the real command")]
@@ -16,6 +17,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use crate::locked;
 use crate::machine::{Python, twins};
 use crate::trees::{Ended, Lab, end};
 
@@ -138,6 +140,33 @@ fn no_start_of_python_fails_while_an_environment_is_upgraded() {
     });
     println!("{starts} starts during {upgrades} upgrades");
     assert!(starts > 0, "no reader started it");
+}
+
+/// Not even a package whose namespace it shares with those that come, go and change.
+#[test]
+fn no_import_fails_while_a_sync_replaces_other_packages() {
+    let Some(lab) = Lab::in_memory() else { return };
+    done(&lab, &lab.create(&["--without-pip"]));
+    locked::begin(&lab);
+    let python = lab.target().join("bin/python");
+    let import = || {
+        let mut command = Command::new(&python);
+        let output = command
+            .args(["-B", "-c", locked::IMPORTS])
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {told}", output.status);
+    };
+    let syncs = rounds(8);
+    let readers = meanwhile(1, import, || {
+        for _ in 0..syncs {
+            done(&lab, &locked::forward(&lab, &["--no-keep"]));
+            done(&lab, &locked::back(&lab));
+        }
+    });
+    println!("{readers} readers during {syncs} syncs and {syncs} back");
+    assert!(readers > 0, "no reader imported anything");
 }
 
 /// A user who works in `site-packages`: what was written, by its name below it.

@@ -1,5 +1,5 @@
 //! Adversity: `create --clear` over an environment with 1,000 foreign files, made to fail at every
-//! stage.
+//! stage; and a `sync` to another lock, where the disk becomes full.
 //!
 //! A corrupt wheel, a full disk, SIGINT and SIGTERM at system calls: the exit code says which tree
 //! is at the target, and the tree matches it in every byte, mode and time (I1); nothing is left
@@ -14,17 +14,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::locked;
 use crate::mounts::{has, is_among_mounts};
 use crate::strace::{self, Call};
-use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
+use crate::trees::{Ended, Lab, Sameness, Tree, compare, copy, end, look};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// An environment with foreign files, which a clear replaces or leaves unchanged.
+/// An environment with foreign files, which a clear or a sync changes or leaves unchanged.
 struct Bench<'a> {
     lab: &'a Lab,
     words: Vec<String>,
     old: Tree,
     new: Tree,
+    /// A copy of the old tree, from which it is made again; the tree of a clear is made anew.
+    template: Option<PathBuf>,
 }
 
 impl<'a> Bench<'a> {
@@ -39,6 +42,29 @@ impl<'a> Bench<'a> {
             words,
             old: None,
             new,
+            template: None,
+        };
+        bench.prepare();
+        bench
+    }
+
+    /// An environment with the packages of one lock, which a sync brings to another lock.
+    fn of_sync(lab: &'a Lab) -> Self {
+        let ended = end(&mut lab.rvenv(&lab.create(&["--without-pip"])));
+        assert_eq!(ended.code, Some(0), "{}", ended.story);
+        lab.add_strangers(6);
+        locked::begin(lab);
+        let (template, old) = (lab.file("template"), look(&lab.target()));
+        copy(&lab.target(), &template);
+        let words = locked::forward(lab, &[]);
+        let ended = end(&mut lab.rvenv(&words));
+        assert_eq!(ended.code, Some(0), "{}", ended.story);
+        let mut bench = Self {
+            lab,
+            words,
+            old,
+            new: look(&lab.target()),
+            template: Some(template),
         };
         bench.prepare();
         bench
@@ -46,14 +72,23 @@ impl<'a> Bench<'a> {
 
     /// Makes the old tree, unless it still exists.
     fn prepare(&mut self) {
-        if !self.lab.target().join("strangers").exists() {
+        if let Some(template) = &self.template {
+            if self.is_old().is_err() {
+                copy(template, &self.lab.target());
+            }
+        } else if !self.lab.target().join("strangers").exists() {
             self.lab.add_strangers(1000);
             self.old = look(&self.lab.target());
         }
     }
 
     fn is_old(&self) -> Result<(), String> {
-        compare(&self.old, &look(&self.lab.target()), Sameness::Exact)
+        // A sync goes entry by entry.
+        let sameness = match self.template {
+            Some(_) => Sameness::Restored,
+            None => Sameness::Exact,
+        };
+        compare(&self.old, &look(&self.lab.target()), sameness)
     }
 
     fn is_new(&self) -> Result<(), String> {
@@ -231,11 +266,8 @@ fn fill(filler: &Path, free: u64) {
     file.sync_all().unwrap();
 }
 
-/// I1: wherever the disk becomes full, the old environment is unchanged, and with free space the
-/// command succeeds.
-#[test]
-fn a_full_disk_leaves_the_old_environment() {
-    let test = "a_full_disk_leaves_the_old_environment";
+/// Runs a command on a small filesystem that becomes full sooner or later.
+fn on_full_disks(test: &str, bench: impl for<'a> FnOnce(&'a Lab) -> Bench<'a>) {
     if !has("mkfs.ext4") || !is_among_mounts(module_path!(), test) {
         return;
     }
@@ -243,7 +275,7 @@ fn a_full_disk_leaves_the_old_environment() {
     if !mount_small(&lab) {
         return;
     }
-    let mut bench = Bench::new(&lab, &["--without-pip"]);
+    let mut bench = bench(&lab);
     let filler = lab.parent().join("E.filler");
     let mut codes: BTreeMap<Option<i32>, usize> = BTreeMap::new();
     for free in (0..60).step_by(if wants_all() { 1 } else { 3 }) {
@@ -270,6 +302,23 @@ fn a_full_disk_leaves_the_old_environment() {
     let unmounted = Command::new("umount").arg(lab.parent()).status().unwrap();
     assert!(unmounted.success());
     assert!(codes.len() == 2, "some runs fit and some do not: {codes:?}");
+}
+
+/// I1: wherever the disk becomes full, the old environment is unchanged, and with free space the
+/// command succeeds.
+#[test]
+fn a_full_disk_leaves_the_old_environment() {
+    on_full_disks("a_full_disk_leaves_the_old_environment", |lab| {
+        Bench::new(lab, &["--without-pip"])
+    });
+}
+
+/// The same of a sync, where the packages change entry by entry.
+#[test]
+fn a_full_disk_leaves_the_old_packages() {
+    on_full_disks("a_full_disk_leaves_the_old_packages", |lab| {
+        Bench::of_sync(lab)
+    });
 }
 
 /// A copy of the interpreter's installation, made of links except for pip's wheel; returns both

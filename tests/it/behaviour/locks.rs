@@ -213,6 +213,7 @@ fn another_lock_replaces_and_removes_and_a_rollback_brings_all_of_the_old_set_ba
     assert!(!bench.scratch.path("E/share/beta.txt").exists());
     let said = told(bench.scratch.rvenv(&["verify", "E"]));
     assert!(!said.contains("another installer"), "{said}");
+    let changed = look(&bench.scratch.path("E"));
     assert!(told(bench.sync(&second, &[])).contains("no changes"));
     bench.scratch.rvenv(&["rollback", "E"]).ok();
     assert_eq!(bench.listed(), "alpha==1.0 beta==1.0");
@@ -220,6 +221,8 @@ fn another_lock_replaces_and_removes_and_a_rollback_brings_all_of_the_old_set_ba
     compare(&before, &after, Sameness::Restored).unwrap();
     bench.scratch.rvenv(&["rollback", "E"]).ok();
     assert_eq!(bench.listed(), "alpha==2.0 gamma==1.0");
+    let forward = look(&bench.scratch.path("E"));
+    compare(&changed, &forward, Sameness::Restored).unwrap();
     // `create` with a lock is a sync too.
     bench.create(&first, &[]).ok();
     assert_eq!(bench.listed(), "alpha==1.0 beta==1.0");

@@ -2,7 +2,7 @@
 //!
 //! Every test starts its own server, which ends with it. Nothing leaves this machine.
 //! Read next: `../helpers/server.rs`; `caching.rs`, `downloads.rs`, `refusals.rs`, `indexes.rs`,
-//! `kills.rs`.
+//! `kills.rs`, `killed_sync.rs`.
 
 #![cfg(unix)]
 #![expect(
@@ -15,6 +15,7 @@
 mod caching;
 mod downloads;
 mod indexes;
+mod killed_sync;
 mod kills;
 mod refusals;
 

@@ -17,8 +17,8 @@ use std::thread;
 
 use crate::calls::Call;
 use crate::machine;
-use crate::packages;
-use crate::trees::{Ended, Lab, Sameness, Tree, compare, end, look};
+use crate::trees::{Ended, Lab, Sameness, Tree, compare, copy, end, forget, look};
+use crate::{locked, packages};
 
 /// The packages that come along.
 pub(crate) const PACKAGES: [&str; 2] = ["p00", "p07"];
@@ -50,6 +50,8 @@ pub(crate) enum Action {
     Repair,
     /// A damaged package is replaced by its wheel, as a whole.
     RepairPackage,
+    /// To another lock: packages are added, replaced and removed; the old ones are kept.
+    Sync,
     /// An upgrade is rolled back.
     Rollback,
     /// The same, and rolled forward again.
@@ -60,7 +62,7 @@ pub(crate) enum Action {
 
 impl Action {
     /// All actions.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Create,
         Self::CreateCold,
         Self::Clear,
@@ -72,6 +74,7 @@ impl Action {
         Self::Adopt,
         Self::Repair,
         Self::RepairPackage,
+        Self::Sync,
         Self::Rollback,
         Self::Forward,
         Self::RollbackTree,
@@ -92,6 +95,7 @@ impl Action {
             | Self::Adopt
             | Self::Repair
             | Self::RepairPackage
+            | Self::Sync
             | Self::Rollback
             | Self::Forward => false,
         }
@@ -130,6 +134,7 @@ impl Action {
             }
             Self::Merge => lab.create(&[flags, &["--prompt", "new"]].concat()),
             Self::Repair | Self::RepairPackage => with("repair", &[]),
+            Self::Sync => locked::forward(lab, &[]),
             Self::Rollback | Self::Forward | Self::RollbackTree => with("rollback", &[]),
         }
     }
@@ -152,6 +157,7 @@ impl Action {
             | Self::Merge
             | Self::Repair
             | Self::RepairPackage
+            | Self::Sync
             | Self::Rollback
             | Self::Forward
             | Self::RollbackTree => {
@@ -176,6 +182,7 @@ impl Action {
                 // leaves other times than the wheel.
                 packages::forget_digest(&target, PACKAGES[0], "inner.py");
             }
+            Self::Sync => locked::begin(lab),
             Self::Rollback => done(lab, &Self::Upgrade.words(lab, flags)),
             Self::Forward => {
                 done(lab, &Self::Upgrade.words(lab, flags));
@@ -580,19 +587,4 @@ fn plan(lab: &Lab, flags: &[&str]) {
     "plan".clone_into(words.first_mut().unwrap());
     words.extend(["-o".to_owned(), plan_file(lab)]);
     done(lab, &words);
-}
-
-fn forget(path: &Path) {
-    if path.is_dir() && !path.is_symlink() {
-        fs::remove_dir_all(path).unwrap();
-    } else if fs::symlink_metadata(path).is_ok() {
-        fs::remove_file(path).unwrap();
-    }
-}
-
-/// Copies a tree with everything that `cp -a` keeps, and replaces the destination.
-fn copy(from: &Path, to: &Path) {
-    forget(to);
-    let copied = end(Command::new("cp").arg("-a").arg(from).arg(to));
-    assert_eq!(copied.code, Some(0), "{}", copied.story);
 }

@@ -164,6 +164,22 @@ pub(crate) fn compare(expected: &Tree, found: &Tree, sameness: Sameness) -> Resu
     Err(format!("{count} paths differ: {}", differing.join("; ")))
 }
 
+/// Deletes what exists at a path.
+pub(crate) fn forget(path: &Path) {
+    if path.is_dir() && !path.is_symlink() {
+        fs::remove_dir_all(path).unwrap();
+    } else if fs::symlink_metadata(path).is_ok() {
+        fs::remove_file(path).unwrap();
+    }
+}
+
+/// Copies a tree with everything that `cp -a` keeps, and replaces the destination.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    forget(to);
+    let copied = end(Command::new("cp").arg("-a").arg(from).arg(to));
+    assert_eq!(copied.code, Some(0), "{}", copied.story);
+}
+
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) struct Ended {

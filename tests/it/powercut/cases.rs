@@ -5,9 +5,8 @@ use std::io::Write;
 use std::process::Command;
 
 use crate::actions::PACKAGES;
-use crate::machine;
-use crate::packages;
 use crate::trees::{Lab, Sameness, end};
+use crate::{locked, machine, packages};
 
 /// A command of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +27,8 @@ pub(crate) enum Action {
     Repair,
     /// A damaged package is replaced by its wheel, as a whole.
     RepairPackage,
+    /// To another lock: packages are added, replaced and removed; the old ones are kept.
+    Sync,
     /// Of an upgrade, entry by entry.
     Rollback,
     /// Of a tree that was replaced as a whole.
@@ -46,10 +47,10 @@ pub(crate) enum Action {
 
 use Action::{
     Adopt, Clear, ClearAndKeep, Create, CreateForProcess, Merge, PlainCopy, Repair, RepairPackage,
-    Rollback, RollbackOfTree, Undo, UndoOfTree, Upgrade, UpgradePackages,
+    Rollback, RollbackOfTree, Sync, Undo, UndoOfTree, Upgrade, UpgradePackages,
 };
 
-pub(crate) const ACTIONS: [Action; 13] = [
+pub(crate) const ACTIONS: [Action; 14] = [
     Create,
     Clear,
     ClearAndKeep,
@@ -58,6 +59,7 @@ pub(crate) const ACTIONS: [Action; 13] = [
     Merge,
     Repair,
     RepairPackage,
+    Sync,
     Rollback,
     RollbackOfTree,
     Adopt,
@@ -88,6 +90,7 @@ impl Case {
             Merge => "merge",
             Repair => "repair",
             RepairPackage => "repair-package",
+            Sync => "sync",
             Rollback => "rollback",
             RollbackOfTree => "rollback-of-tree",
             Adopt => "adopt",
@@ -107,7 +110,7 @@ impl Case {
             Create | Clear | ClearAndKeep | UndoOfTree | CreateForProcess | PlainCopy => {
                 Sameness::Exact
             }
-            Upgrade | UpgradePackages | Merge | Repair | RepairPackage | Rollback
+            Upgrade | UpgradePackages | Merge | Repair | RepairPackage | Sync | Rollback
             | RollbackOfTree | Adopt | Undo => Sameness::Restored,
         }
     }
@@ -117,7 +120,15 @@ impl Case {
     pub(crate) fn can_repeat(self) -> bool {
         matches!(
             self.action,
-            Create | Clear | Upgrade | UpgradePackages | Merge | Repair | RepairPackage | Adopt
+            Create
+                | Clear
+                | Upgrade
+                | UpgradePackages
+                | Merge
+                | Repair
+                | RepairPackage
+                | Sync
+                | Adopt
         )
     }
 
@@ -149,7 +160,7 @@ impl Case {
                 fs::write(lab.target().join(".gitignore"), "mine\n").unwrap();
             }
             Clear | ClearAndKeep | Upgrade | UpgradePackages | Merge | Repair | RepairPackage
-            | Rollback | RollbackOfTree | Undo | UndoOfTree => {
+            | Sync | Rollback | RollbackOfTree | Undo | UndoOfTree => {
                 done(
                     lab,
                     &lab.create(&[self.flags(), &["--prompt", "old"]].concat()),
@@ -174,6 +185,7 @@ impl Case {
             }
             Upgrade | Merge => fs::remove_file(bin.join("activate.csh")).unwrap(),
             UpgradePackages => packages::lay_in(&lab.python, &lab.target(), &PACKAGES),
+            Sync => locked::begin(lab),
             Rollback => done(lab, &self.with(Upgrade).words(lab)),
             RollbackOfTree => done(lab, &self.with(ClearAndKeep).words(lab)),
             Undo => self.with(Upgrade).die_undecided(lab),
@@ -225,6 +237,7 @@ impl Case {
             }
             Merge => create(&["--prompt", "new"]),
             Repair | RepairPackage => verb("repair"),
+            Sync => locked::forward(lab, &[]),
             Undo | UndoOfTree => lab.recover(),
             Rollback | RollbackOfTree => verb("rollback"),
             CreateForProcess => create(&["--durability", "process"]),

@@ -190,6 +190,7 @@ pub trait Hooks {
         draft.plan().add_input(Input {
             role: roles::INTERPRETER.to_owned(),
             path: path.clone(),
+            found: None,
             digest: *digest,
             len: *len,
         });

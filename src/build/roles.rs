@@ -6,12 +6,12 @@
 
 /// The interpreter that the environment starts.
 pub const INTERPRETER: &str = "interpreter";
-/// A wheel that is installed.
+/// A wheel that is installed: its path is only its name, since its digest says which it is.
 pub const WHEEL: &str = "wheel";
-/// The bytecode of a wheel: its path is that of the wheel, its digest the key in the store.
+/// The bytecode of a wheel: its path is the name of the wheel, its digest the key in the store.
 pub const BYTECODE: &str = "bytecode";
-/// A pack of the content store that restores files of a damaged distribution: its path is that of
-/// the pack, its digest the one that the store has it under.
+/// A pack of the content store that restores files of a damaged distribution: its path is
+/// below the cache, its digest the one that the store has it under.
 pub const PACK: &str = "pack";
 /// A distribution that was installed in the target when the plan was made: its path is that of the
 /// file that identifies this installation, such as its `RECORD`.

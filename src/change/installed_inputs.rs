@@ -111,6 +111,7 @@ pub(crate) fn inputs(
             inputs.push(Input {
                 role: roles::DISTRIBUTION.to_owned(),
                 path: format!("{env_dir}/{lib}/{dir}{path}"),
+                found: None,
                 digest: Digest::of(&found.bytes),
                 len: found.bytes.len() as u64,
             });

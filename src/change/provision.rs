@@ -4,7 +4,8 @@
 //! Promises to use the content store if possible and never to need it: a store that is absent,
 //! read-only, damaged or another user's costs time, not the environment. An object that was edited
 //! through a link is entered again from its wheel. Bytecode that is no longer kept is compiled
-//! again if the run may start an interpreter. Every wheel is the one whose digest the plan pins.
+//! again if the run may start an interpreter. Every wheel is the one whose digest the plan pins; if
+//! it is not where the plan found it, the cache may have it.
 //!
 //! On disk: the store, `RVENV_CACHE_DIR/packs`, and the index of `provision/bytecode_cache.rs`;
 //! nothing else.
@@ -13,7 +14,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rvenv_journal::fs::{FsError, Time};
@@ -25,6 +26,7 @@ use rvenv_journal::{
 use crate::base::cache::Cache;
 use crate::base::fingerprint::Fingerprint;
 use crate::build::roles;
+use crate::fetch::FETCHED;
 use crate::python::bytecode::{Bytecode, CompileFailed, Compiler, key};
 use crate::python::{self, Request};
 use crate::wheel::checked_files::CheckedFiles;
@@ -265,15 +267,7 @@ impl<'a> Provision<'a> {
 
     fn opened<'s>(&self, source: &'s SourceWheel<'a>) -> Result<&'s Opened, ContentError> {
         let open = || {
-            let path = Path::new(&source.input.path);
-            let wheel = self
-                .known
-                .wheels
-                .open(path)
-                .map_err(|error| chain(&error))?;
-            if wheel.digest() != source.input.digest {
-                return Err("it is not the wheel that the plan was made from".to_owned());
-            }
+            let wheel = self.open(&source.input)?;
             let members = wheel.members().iter().enumerate();
             let by_digest = members
                 .map(|(index, member)| (member.digest, index))
@@ -284,6 +278,45 @@ impl<'a> Provision<'a> {
             Ok(opened) => Ok(opened),
             Err(why) => Err(source.unreadable(why.clone().into())),
         }
+    }
+
+    /// Opens a wheel from the first of its places that has it; the error is that of the first.
+    fn open(&self, input: &Input) -> Result<Arc<Wheel>, String> {
+        let mut first = None;
+        for path in self.places(input) {
+            let why = match self.known.wheels.open(&path) {
+                Ok(wheel) if wheel.digest() == input.digest => return Ok(wheel),
+                Ok(_) => "it is not the wheel that the plan was made from".to_owned(),
+                Err(error) => chain(&error),
+            };
+            first.get_or_insert(why);
+        }
+        Err(first.unwrap_or_default())
+    }
+
+    /// Where an input may be: where it was found, and for a wheel where the cache of this user
+    /// has what was fetched, since a saved plan may have been made with another cache.
+    fn places(&self, input: &Input) -> Vec<PathBuf> {
+        let mut places = vec![PathBuf::from(input.file())];
+        if let Some(cache) = self.store_access.cache
+            && input.role == roles::WHEEL
+            && let Some(name) = Path::new(&input.path).file_name()
+        {
+            let fetched = cache.path().join(FETCHED).join(input.digest.to_string());
+            places.push(fetched.join(name));
+        }
+        places
+    }
+
+    /// Whether the file at a path is the input.
+    fn is_at(&self, fs: &dyn Fs, input: &Input, path: &Path) -> Result<bool, FsError> {
+        let mut witnesses = self.known.witnesses.iter();
+        let known = witnesses.find(|witness| witness.path == path);
+        if known.is_some_and(Fingerprint::holds) {
+            return Ok(true);
+        }
+        let (digest, len) = fs.digest_path(path)?;
+        Ok(digest == input.digest && len == input.len)
     }
 
     /// Marks a pack as used, so that pruning spares it; a failure is ignored.
@@ -360,31 +393,29 @@ impl ContentSource for Provision<'_> {
         if elsewhere.contains(&input.role.as_str()) {
             return Ok(true);
         }
-        let path = Path::new(&input.path);
-        let known = self
-            .known
-            .witnesses
-            .iter()
-            .find(|witness| witness.path == path);
-        if known.is_some_and(Fingerprint::holds) {
+        let found = self.is_at(fs, input, Path::new(input.file()));
+        if matches!(found, Ok(true)) {
+            return found;
+        }
+        let is_there = |path: &PathBuf| matches!(self.is_at(fs, input, path), Ok(true));
+        if self.places(input).iter().skip(1).any(is_there) {
             return Ok(true);
         }
-        let (digest, len) = fs.digest_path(path)?;
-        Ok(digest == input.digest && len == input.len)
+        found
     }
 }
 
 impl SourceWheel<'_> {
     fn lost(&self, why: BytecodeLost) -> ContentError {
         ContentError::Read {
-            what: format!("the bytecode of {}", self.input.path),
+            what: format!("the bytecode of {}", self.input.file()),
             source: why.into(),
         }
     }
 
     fn unreadable(&self, source: Box<dyn std::error::Error + Send + Sync>) -> ContentError {
         ContentError::Read {
-            what: self.input.path.clone(),
+            what: self.input.file().to_owned(),
             source,
         }
     }

@@ -36,6 +36,11 @@ use crate::wheel::wheelhouse::{Wheelhouse, WheelhouseError};
 /// The file of a project, whose dependencies are resolved (PEP 621).
 const PROJECT: &str = "pyproject.toml";
 
+/// The umask of an environment from files of locks: the same lock gives the same modes, whatever
+/// the process's own umask is. What was closed to the group or to others stays so
+/// (`Mode::no_wider_than`).
+const LOCKED_UMASK: u32 = 0o022;
+
 /// Locks whose packages an environment gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LockRequest {
@@ -175,6 +180,9 @@ impl Caller<'_> {
             },
         });
         context.supplies.extend(supplies);
+        if !request.files.is_empty() && !context.options.umask_is_of_acl {
+            context.options.umask = LOCKED_UMASK;
+        }
         context.extraneous = request.extraneous;
         Ok(())
     }

@@ -115,6 +115,7 @@ fn made(disk: &SimFs, choices: &mut Choices<'_>) -> Option<Plan> {
         builder.add_input(Input {
             role: "wheel".into(),
             path: "/o/f".into(),
+            found: None,
             digest,
             len: 14,
         });

@@ -147,7 +147,7 @@ pub struct Steps {
 /// The contents of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Digest of the plan; in a rollback, of the generation's plan.
+    /// Digest of what the plan makes, as in its receipt; in a rollback, of the generation's plan.
     pub plan: Digest,
     /// The end of the stage's name: its identity, or a random X if the identity is not certain.
     pub token: String,

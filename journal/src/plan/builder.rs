@@ -48,6 +48,8 @@ pub struct Plan {
     is_shared: bool,
     observation: Arc<Observation>,
     pub(crate) digest: Memo,
+    /// The digest that does not depend on the publication or on what was observed.
+    pub(crate) outcome: Memo,
 }
 
 /// A digest that is computed at first use; it does not affect the equality of plans.
@@ -334,6 +336,7 @@ impl PlanBuilder {
             is_shared: self.is_shared,
             observation: Arc::new(observation),
             digest: Memo::default(),
+            outcome: Memo::default(),
         })
     }
 }

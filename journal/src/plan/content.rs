@@ -211,7 +211,7 @@ pub trait ContentSource {
     /// # Errors
     /// If the file cannot be read.
     fn is_current(&self, fs: &dyn Fs, input: &Input) -> Result<bool, FsError> {
-        let (digest, len) = fs.digest_path(Path::new(&input.path))?;
+        let (digest, len) = fs.digest_path(Path::new(input.file()))?;
         Ok(digest == input.digest && len == input.len)
     }
 }

@@ -5,7 +5,9 @@
 //! that is read passes [`PlanBuilder`], so a hostile file can express nothing that code could not.
 //!
 //! The text is an object with `digest`, `format` (1) and `plan`; the digest is the SHA-256 of the
-//! value of `plan` in compact form. Bytes that are not UTF-8 are written in hexadecimal.
+//! value of `plan` in compact form. `found` has the paths of inputs by the digests of their bytes:
+//! hints for this machine, so that the plan's own digest is the same on every machine. Bytes that
+//! are not UTF-8 are written in hexadecimal.
 //!
 //! Read next: `plan/builder.rs`.
 
@@ -13,6 +15,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -24,7 +27,7 @@ use crate::base::path::{RelPath, RelPathError};
 use crate::base::plural::counted;
 use crate::plan::builder::{Plan, PlanBuilder};
 use crate::plan::error::PlanError;
-use crate::plan::node::{Expected, Input, Observation, Observed, Operation};
+use crate::plan::node::{Expected, Input, Observation, Observed, Operation, Publication};
 use crate::plan::operations::Operations;
 
 mod values;
@@ -103,6 +106,7 @@ impl Plan {
         let envelope = EnvelopeOut {
             digest: self.digest().to_string(),
             format: PLAN_FORMAT,
+            found: self.inputs().iter().filter_map(place).collect(),
             plan: PlanOut::of(self),
         };
         serde_json::to_writer_pretty(&mut to, &envelope)?;
@@ -113,6 +117,25 @@ impl Plan {
     #[must_use]
     pub fn digest(&self) -> Digest {
         *self.digest.0.get_or_init(|| digest_of(&PlanOut::of(self)))
+    }
+
+    /// The digest of what the plan makes, whatever existed before: that of the plan for an absent
+    /// target with the same operations.
+    ///
+    /// A receipt has this digest, so that it is the same for the same tree, on any machine.
+    #[must_use]
+    pub fn outcome(&self) -> Digest {
+        match self.publication() {
+            // Nothing existed before.
+            Publication::Put => self.digest(),
+            Publication::Nothing
+            | Publication::Replace
+            | Publication::Merge
+            | Publication::Refill => {
+                let made = || digest_of(&PlanOut::of_outcome(self));
+                *self.outcome.0.get_or_init(made)
+            }
+        }
     }
 
     /// Reads a text that [`Plan::to_json`] wrote.
@@ -131,7 +154,7 @@ impl Plan {
         let envelope: EnvelopeIn<'_> =
             serde_json::from_slice(bytes).map_err(PlanReadError::Syntax)?;
         let written = Digest::parse(&envelope.digest)?;
-        let plan = envelope.plan.into_plan();
+        let plan = envelope.plan.into_plan(&envelope.found);
         let found = if let Ok(plan) = &plan {
             // The digest is computed from the plan that was read, so it also notices text that the
             // plan does not represent.
@@ -147,6 +170,12 @@ impl Plan {
         }
         plan
     }
+}
+
+/// The digest of an input, and where it was found.
+fn place(input: &Input) -> Option<(String, &str)> {
+    let found = input.found.as_deref()?;
+    Some((input.digest.to_string(), found))
 }
 
 fn digest_of(plan: &impl Serialize) -> Digest {
@@ -186,6 +215,8 @@ struct TextDto {
 struct EnvelopeOut<'a> {
     digest: String,
     format: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    found: BTreeMap<String, &'a str>,
     plan: PlanOut<'a>,
 }
 
@@ -195,6 +226,8 @@ struct EnvelopeIn<'a> {
     digest: String,
     #[expect(dead_code, reason = "checked by `VersionDto` before the rest is read")]
     format: u64,
+    #[serde(default)]
+    found: BTreeMap<String, String>,
     #[serde(borrow)]
     plan: PlanIn<'a>,
 }
@@ -216,9 +249,11 @@ struct PlanOut<'a> {
     target: &'a str,
 }
 
-struct OperationsOut<'a>(&'a Plan);
+/// The operations, and what was observed at their paths.
+struct OperationsOut<'a>(&'a Plan, Option<&'a Observation>);
 
-struct RetiredOut<'a>(&'a Plan);
+/// The retired paths; without a plan, none.
+struct RetiredOut<'a>(Option<&'a Plan>);
 
 /// A plan while it is read: each operation is parsed and checked as it comes.
 #[derive(Deserialize)]
@@ -260,48 +295,64 @@ impl<'a> PlanOut<'a> {
                 },
             },
             inputs: plan.inputs().iter().map(InputDto::from_input).collect(),
-            operations: OperationsOut(plan),
+            operations: OperationsOut(plan, Some(plan.observation())),
             order: plan.order(),
             publication: PublicationDto::from_publication(plan.publication()),
-            retired: RetiredOut(plan),
+            retired: RetiredOut(Some(plan)),
             root_mode: plan.root_mode().to_string(),
             shared: plan.is_shared(),
             target: plan.target(),
+        }
+    }
+
+    /// The plan as it would be if nothing existed at the target.
+    fn of_outcome(plan: &'a Plan) -> Self {
+        let is_outside = |input: &&Input| !Path::new(&input.path).starts_with(plan.target());
+        let inputs = plan.inputs().iter().filter(is_outside);
+        Self {
+            expects: ExpectedDto::Absent,
+            inputs: inputs.map(InputDto::from_input).collect(),
+            operations: OperationsOut(plan, None),
+            publication: PublicationDto::Put,
+            retired: RetiredOut(None),
+            ..Self::of(plan)
         }
     }
 }
 
 impl RetiredOut<'_> {
     fn is_empty(&self) -> bool {
-        self.0.retired().is_empty()
+        self.0.is_none_or(|plan| plan.retired().is_empty())
     }
 }
 
 impl Serialize for OperationsOut<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let seen = &self.0.observation().paths;
-        to.collect_seq(
-            self.0
-                .operations()
-                .iter()
-                .map(|(path, operation)| OperationDto {
-                    group: operation.group.as_deref().map(Cow::Borrowed),
-                    node: NodeDto::from_node(&operation.node),
-                    path: path.as_str().into(),
-                    stage: Cow::Borrowed(&operation.part),
-                    was: seen.get(path).map(ObservedDto::from_observed),
-                }),
-        )
+        let Self(plan, seen) = self;
+        to.collect_seq(plan.operations().iter().map(|(path, operation)| {
+            OperationDto {
+                group: operation.group.as_deref().map(Cow::Borrowed),
+                node: NodeDto::from_node(&operation.node),
+                path: path.as_str().into(),
+                stage: Cow::Borrowed(&operation.part),
+                was: seen
+                    .and_then(|seen| seen.paths.get(path))
+                    .map(ObservedDto::from_observed),
+            }
+        }))
     }
 }
 
 impl Serialize for RetiredOut<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let seen = &self.0.observation().paths;
-        to.collect_seq(self.0.retired().iter().map(|path| RetiredDto {
-            path: path.as_str().into(),
-            was: seen.get(path).map(ObservedDto::from_observed),
-        }))
+        let all = self.0.into_iter().flat_map(|plan| {
+            let seen = &plan.observation().paths;
+            plan.retired().iter().map(|path| RetiredDto {
+                path: path.as_str().into(),
+                was: seen.get(path).map(ObservedDto::from_observed),
+            })
+        });
+        to.collect_seq(all)
     }
 }
 
@@ -353,7 +404,7 @@ impl OperationsIn {
 }
 
 impl PlanIn<'_> {
-    fn into_plan(self) -> Result<Plan, PlanReadError> {
+    fn into_plan(self, found: &BTreeMap<String, String>) -> Result<Plan, PlanReadError> {
         let OperationsIn {
             operations,
             seen: mut paths,
@@ -382,6 +433,7 @@ impl PlanIn<'_> {
             builder.add_input(Input {
                 role: role.into_owned(),
                 path: path.into_owned(),
+                found: found.get(&*sha256).cloned(),
                 digest: Digest::parse(&sha256)?,
                 len,
             });
@@ -411,7 +463,8 @@ impl PlanIn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::node::{Content, Mode, Node, Publication};
+    use crate::plan::node::{Content, Mode, Node};
+    use crate::plan::receipt::Receipt;
 
     fn plan() -> Plan {
         let target = if cfg!(windows) { "C:/t" } else { "/t" };
@@ -461,6 +514,7 @@ mod tests {
         builder.add_input(Input {
             role: "wheel".into(),
             path: "/w".into(),
+            found: None,
             digest: Digest::of(b"w"),
             len: 1,
         });
@@ -511,6 +565,60 @@ mod tests {
         assert_eq!(back, plan());
         assert_eq!(back.to_json(), text);
         assert!(text.contains(&format!("\"digest\": \"{}\"", plan().digest())));
+    }
+
+    /// I4: where a file was found depends on the machine, and the digest does not depend on it.
+    #[test]
+    fn the_place_of_a_named_input_is_kept_and_is_not_in_the_digest() {
+        let with = |found: Option<&str>| {
+            let mut builder = PlanBuilder::new(plan().target(), Mode::SHARED_DIR).unwrap();
+            builder.add_input(Input {
+                role: "wheel".into(),
+                path: "w.whl".into(),
+                found: found.map(Into::into),
+                digest: Digest::of(b"w"),
+                len: 1,
+            });
+            let seen = Observation {
+                target: Expected::Absent,
+                paths: BTreeMap::new(),
+            };
+            builder.finish(seen, Publication::Put).unwrap()
+        };
+        let (one, other) = (with(Some("/one/w.whl")), with(Some("/other/w.whl")));
+        assert_eq!(one.digest(), other.digest());
+        assert_eq!(one.digest(), with(None).digest());
+        assert_eq!(Receipt::json_of(&one), Receipt::json_of(&other));
+        let text = one.to_json();
+        let back = Plan::from_json(text.as_bytes()).unwrap();
+        assert_eq!(back, one);
+        assert_eq!(back.inputs()[0].file(), "/one/w.whl");
+        let moved = text.replace("/one/", "/other/");
+        assert_eq!(Plan::from_json(moved.as_bytes()).unwrap(), other);
+    }
+
+    /// I4: the receipt of a tree does not depend on the tree that was there before.
+    #[test]
+    fn what_existed_before_is_not_in_the_outcome() {
+        let of = |seen: Observation, publication| {
+            let mut builder = PlanBuilder::new(plan().target(), Mode::SHARED_DIR).unwrap();
+            for (path, operation) in plan().operations() {
+                builder.add(path.clone(), operation.clone()).unwrap();
+            }
+            builder.finish(seen, publication).unwrap()
+        };
+        let absent = Observation {
+            target: Expected::Absent,
+            paths: BTreeMap::new(),
+        };
+        let new = of(absent, Publication::Put);
+        assert_eq!(new.outcome(), new.digest());
+        for publication in [Publication::Replace, Publication::Merge] {
+            let changed = of(observation(), publication);
+            assert_ne!(changed.digest(), new.digest());
+            assert_eq!(changed.outcome(), new.digest());
+            assert_eq!(Receipt::json_of(&changed), Receipt::json_of(&new));
+        }
     }
 
     /// I4: the fields are sorted by name, so every JSON writer with sorted keys gives the same

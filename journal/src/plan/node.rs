@@ -198,12 +198,24 @@ pub struct Operation {
 pub struct Input {
     /// Its role in the plan, such as `interpreter` or `wheel`.
     pub role: String,
-    /// Its absolute path; symbolic links are followed.
+    /// Its absolute path; symbolic links are followed. Only its name, if the plan does not depend
+    /// on where the file is.
     pub path: String,
+    /// Where a file of which the plan only has the name was found: a hint, which is not part of the
+    /// plan's digest.
+    pub found: Option<String>,
     /// SHA-256 of its bytes.
     pub digest: Digest,
     /// The number of bytes.
     pub len: u64,
+}
+
+impl Input {
+    /// The path at which the file was when the plan was made.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        self.found.as_deref().unwrap_or(&self.path)
+    }
 }
 
 /// How the plan is published.

@@ -1,8 +1,8 @@
 //! The receipt: what was published, stored in the tree itself.
 //!
 //! Promises one byte form per plan: it contains no time, no identity and no link mode, so the same
-//! plan gives the same bytes wherever it is applied (I4). Recovery and `verify` compare a tree with
-//! it.
+//! plan gives the same bytes wherever it is applied, whatever it replaces (I4). Recovery and
+//! `verify` compare a tree with it.
 //!
 //! On disk: `.rvenv/receipt.json` in the published tree; written into the stage, never afterwards.
 //! Read next: `plan/drift.rs`.
@@ -54,7 +54,7 @@ pub enum PublishedPath {
 /// The plan that was published, and what it created at each path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// Digest of the plan.
+    /// Digest of what the plan makes ([`Plan::outcome`]).
     pub plan: Digest,
     /// Permission bits of the tree's root.
     pub root_mode: u32,
@@ -91,7 +91,7 @@ impl Receipt {
         let paths = plan.operations().iter();
         let paths = paths.map(|(path, operation)| (path, PublishedDto::from_node(&operation.node)));
         let head = Head {
-            plan: plan.digest(),
+            plan: plan.outcome(),
             root_mode: plan.root_mode().bits(),
             is_shared: plan.is_shared(),
         };
@@ -312,7 +312,7 @@ impl<'a> LateReceipt<'a> {
         Self { plan, made }
     }
 
-    /// Its text and digest; the plan then also caches its own digest.
+    /// Its text and digest; the plan of a new tree then also caches its own digest.
     pub(crate) fn get(&self) -> &(String, Digest) {
         self.made.get_or_init(|| {
             let receipt = Receipt::json_of(self.plan);

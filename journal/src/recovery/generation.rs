@@ -27,7 +27,7 @@ pub struct Generation {
     pub number: u32,
     /// A whole tree beside the target, or entries inside it.
     pub form: Form,
-    /// The plan whose publication replaced it; `None` without a valid record.
+    /// What the plan made that replaced it, as in its receipt; `None` without a valid record.
     pub plan: Option<Digest>,
     /// When its record was last written: when its replacement was ready to be published.
     pub time: Option<Time>,

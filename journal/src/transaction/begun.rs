@@ -136,7 +136,7 @@ impl Begun<'_> {
             ..
         } = self.terms;
         Record {
-            plan: self.plan.digest(),
+            plan: self.plan.outcome(),
             token: self.claim.token.clone(),
             generation: self.generation,
             form: self.home.form,

@@ -49,7 +49,7 @@ pub(crate) fn stale_inputs(
             Err(error) => format!("cannot be read any more ({}): {}", input.role, error.source),
         };
         reasons.push(Stale {
-            path: input.path.clone(),
+            path: input.file().to_owned(),
             why,
         });
     }

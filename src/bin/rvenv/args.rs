@@ -397,6 +397,13 @@ pub(crate) struct PlanArgs {
     #[arg(long, help_heading = OUTPUT)]
     pub(crate) json: bool,
 
+    /// Print only the digest of the plan, for `rvenv apply --digest` or as a key of a cache
+    ///
+    /// The same lock, path and interpreter give the same digest, whatever the cache, the
+    /// wheelhouse, the home directory, the umask or the user.
+    #[arg(long, conflicts_with_all = ["json", "out"], help_heading = OUTPUT)]
+    pub(crate) digest: bool,
+
     /// Exit with 4 when changes are pending, 0 when there are none
     #[arg(long, help_heading = OUTPUT)]
     pub(crate) detailed_exitcode: bool,

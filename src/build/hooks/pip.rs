@@ -55,7 +55,7 @@ pub fn kept_distributions(context: &Context) -> Vec<Distribution> {
 pub fn replaced_distributions(context: &Context, plan: &PlanBuilder) -> Vec<Distribution> {
     let is_planned = |supply: &&Supply| {
         let mut inputs = plan.inputs().iter();
-        !supply.source.is_optional() || inputs.any(|input| Path::new(&input.path) == supply.wheel)
+        !supply.source.is_optional() || inputs.any(|input| Path::new(input.file()) == supply.wheel)
     };
     let wheels = wanted(context).filter(is_planned);
     let wheels = wheels.filter_map(|supply| {
@@ -218,18 +218,13 @@ fn add(
     wheel: &Wheel,
     part: &str,
 ) -> Result<(), HookError> {
-    let path = &supply.wheel;
-    plan.add_input(Input {
-        role: roles::WHEEL.to_owned(),
-        path: path.to_string_lossy().into_owned(),
-        digest: wheel.digest(),
-        len: wheel.len(),
-    });
+    plan.add_input(input(wheel, &supply.wheel));
     let bytecode = bytecode(context, wheel)?;
     if let Some((key, _)) = bytecode {
         plan.add_input(Input {
             role: roles::BYTECODE.to_owned(),
-            path: path.to_string_lossy().into_owned(),
+            path: wheel.file_name().to_owned(),
+            found: None,
             digest: key,
             len: wheel.len(),
         });
@@ -260,6 +255,18 @@ fn add(
     )
 }
 
+/// A wheel as an input of a plan: by its name and digest, since the directory it is in depends on
+/// the cache or the wheelhouse of the user, and the plan must not.
+fn input(wheel: &Wheel, path: &Path) -> Input {
+    Input {
+        role: roles::WHEEL.to_owned(),
+        path: wheel.file_name().to_owned(),
+        found: Some(path.to_string_lossy().into_owned()),
+        digest: wheel.digest(),
+        len: wheel.len(),
+    }
+}
+
 /// Plans one wheel alone, whatever is installed.
 ///
 /// # Errors
@@ -268,12 +275,7 @@ pub fn plan_wheel(context: &Context, path: &Path) -> Result<PlanBuilder, HookErr
     let mut plan = PlanBuilder::new(&context.env_dir, context.dir_mode())?;
     // The file may be deleted when the process ends.
     let wheel = context.wheels.open_uncached(path)?;
-    plan.add_input(Input {
-        role: "wheel".to_owned(),
-        path: path.to_string_lossy().into_owned(),
-        digest: wheel.digest(),
-        len: wheel.len(),
-    });
+    plan.add_input(input(&wheel, path));
     let installation = Installation {
         wheel: &wheel,
         bytecode: None,

@@ -28,6 +28,7 @@ pub(super) fn setup_python(context: &Context, draft: &mut Draft) -> Result<(), H
         draft.plan().add_input(Input {
             role: roles::INTERPRETER.to_owned(),
             path: path.clone(),
+            found: None,
             digest,
             len,
         });

@@ -194,6 +194,7 @@ impl Packing<'_, '_> {
         let record = Input {
             role: roles::DISTRIBUTION.to_owned(),
             path: self.search.context.absolute(&own),
+            found: None,
             digest: Digest::of(&list),
             len: list.len() as u64,
         };

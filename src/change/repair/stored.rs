@@ -123,7 +123,6 @@ impl Listed {
     /// Finds all of these files in the store; `None` if one is not there with its very bytes.
     #[must_use]
     pub fn find(&self, access: StoreAccess<'_>) -> Option<Stored> {
-        let cache = access.cache?;
         let store = access.find()?;
         let mut missing = self.sums.clone();
         let mut files = BTreeMap::new();
@@ -135,10 +134,10 @@ impl Listed {
             let Ok(Some(pack)) = store.pack(source) else {
                 continue;
             };
-            let path = cache.path().join("packs").join(source.to_string());
             let input = Input {
                 role: roles::PACK.to_owned(),
-                path: path.to_str()?.to_owned(),
+                path: format!("packs/{source}"),
+                found: None,
                 digest: source,
                 len: 0,
             };

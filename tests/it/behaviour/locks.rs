@@ -95,7 +95,7 @@ impl Bench {
         self.rvenv(&["create", "E", "--python", python], lock, more)
     }
 
-    fn sync(&self, lock: &Path, more: &[&str]) -> Ended {
+    pub(super) fn sync(&self, lock: &Path, more: &[&str]) -> Ended {
         self.rvenv(&["sync", "--env", "E"], lock, more)
     }
 

@@ -89,6 +89,7 @@ mod repair_frame;
 mod repair_packages;
 #[cfg(target_os = "linux")]
 mod repair_store;
+mod reproducible;
 mod requests;
 mod rollback;
 mod rollback_aside;

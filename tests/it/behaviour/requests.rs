@@ -120,7 +120,7 @@ fn a_builder_downloads_into_the_cache_where_prune_finds_what_is_left() {
     let plan = builder.plan_on(&host, &Venv, "E").unwrap();
     let downloads = bench.scratch.cache().join("downloads-");
     let downloads = downloads.to_str().unwrap();
-    let mut wheels = plan.inputs().iter().map(|input| input.path.as_str());
+    let mut wheels = plan.inputs().iter().map(rvenv_journal::raw::Input::file);
     assert!(wheels.any(|wheel| wheel.starts_with(downloads)));
 }
 

@@ -156,6 +156,7 @@ impl<'a> InputDto<'a> {
         let Input {
             role,
             path,
+            found: _,
             digest,
             len,
         } = input;

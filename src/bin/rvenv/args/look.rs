@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::shared::{EnvDirArg, INTERPRETER, JsonArg, PACKAGES};
+use super::shared::{EnvDirArg, INTERPRETER, JsonArg, OUTPUT, PACKAGES};
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
@@ -50,6 +50,13 @@ pub(crate) struct VerifyArgs {
     /// Count packages that no lock names as a difference, except pip and setuptools
     #[arg(long, requires = "files", help_heading = PACKAGES)]
     pub(crate) exact: bool,
+
+    /// Print only a digest of what is published, as a key of a cache
+    ///
+    /// It covers what the receipt lists and the `RECORD` of every distribution, and no times. An
+    /// environment that is damaged, moved or lost has none.
+    #[arg(long, conflicts_with_all = ["json", "files"], help_heading = OUTPUT)]
+    pub(crate) digest: bool,
 
     #[command(flatten)]
     pub(crate) output: JsonArg,

@@ -55,7 +55,13 @@ impl Session<'_> {
         }
         let made = self.make_plan(&args.venv, &answer.context)?;
         let pending = made.plan.publication() != Publication::Nothing;
-        self.save_or_show(made, &answer, &saving)?;
+        if args.digest {
+            let digest = made.plan.digest();
+            self.terminal.data(&format!("{digest}\n"))?;
+            made.refused.map_or(Ok(()), Err)?;
+        } else {
+            self.save_or_show(made, &answer, &saving)?;
+        }
         Ok(if args.detailed_exitcode && pending {
             Exit::Pending
         } else {

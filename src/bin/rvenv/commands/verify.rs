@@ -13,7 +13,7 @@ use rvenv::distributions::Distribution;
 use rvenv::render::{Detail, escape};
 use rvenv::verify::{Change, Checked, DistributionChecked, Finding, State, Verification};
 use rvenv_journal::raw::{agreeing, counted};
-use rvenv_journal::{Fs, Parents, Receipt, Target, inspect};
+use rvenv_journal::{Digest, Fs, Parents, Receipt, Target, inspect};
 use serde::Serialize;
 
 use super::status;
@@ -46,7 +46,10 @@ impl Session<'_> {
         if let Some(warning) = &said.warning {
             self.terminal.error(warning);
         }
-        if args.output.json {
+        if args.digest {
+            let digest = digest(&self.fs, Path::new(&path), (&given, &said))?;
+            self.terminal.data(&format!("{digest}\n"))?;
+        } else if args.output.json {
             self.terminal.json(&json(&found))?;
         } else {
             self.terminal.data(&said.data)?;
@@ -60,6 +63,23 @@ impl Session<'_> {
             Exit::Pending
         })
     }
+}
+
+/// The digest of what is published at `path`; one that differs from it has none, since a cache
+/// that it went into would bring the damage back.
+fn digest(fs: &dyn Fs, path: &Path, (given, said): (&str, &Said)) -> Result<Digest, CliError> {
+    let (shown, env) = (escape(given), word(given));
+    if !said.is_clean {
+        let what = format!("`{shown}` has no digest: it differs from what was published");
+        let hint = format!("`rvenv verify {env}` lists the differences");
+        return Err(CliError::new(Exit::Pending, what).hint(hint));
+    }
+    let target = Target::open(fs, path, Parents::Require).map_err(of_verify_target)?;
+    let digest = rvenv::verify::state_digest(&target).map_err(|error| of_verify(&error))?;
+    digest.ok_or_else(|| {
+        let what = format!("`{shown}` has no digest: rvenv has published nothing there");
+        CliError::new(Exit::Precondition, what).hint("make it with `rvenv create`")
+    })
 }
 
 /// Verifies the environment at `path`, which was typed as `given`.

@@ -43,7 +43,7 @@ use self::distribution_record::Site;
 pub use self::finding::{Change, Finding};
 pub use self::frame::FrameChecked;
 pub(crate) use self::frame::examine as examine_frame;
-pub use self::glance::{Glance, glance};
+pub use self::glance::{Described, Glance, glance};
 pub(crate) use self::lock_proof::Subject;
 pub use self::lock_proof::{Extra, PackageProof, Proof, Verdict};
 pub(crate) use self::open_within::{Sight, Within, has_lib64, place};

@@ -59,6 +59,29 @@ impl Installed {
     }
 }
 
+/// What a distribution says about its licence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Licence {
+    /// An expression of SPDX (`License-Expression`).
+    Expression(String),
+    /// Other words (`License`): the first line.
+    Text(String),
+}
+
+impl Licence {
+    /// Reads the metadata of a distribution in an open directory of packages; an expression counts
+    /// more than other words.
+    pub(crate) fn read(fs: &dyn Fs, site_packages: &Dir, of: &Distribution) -> Option<Self> {
+        let metadata = metadata(fs, site_packages, of)?;
+        let of = |name: &str| {
+            let mut values = headers(&metadata, name).into_iter();
+            values.find(|value| !value.is_empty() && value != "UNKNOWN")
+        };
+        let expression = of("license-expression").map(Self::Expression);
+        expression.or_else(|| of("license").map(Self::Text))
+    }
+}
+
 /// What decides whether a distribution can come along to another interpreter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {

@@ -18,7 +18,7 @@ mod shared;
 mod sync;
 
 pub(crate) use install::{InstallArgs, UninstallArgs};
-pub(crate) use look::{LookArgs, VerifyArgs};
+pub(crate) use look::{StatusArgs, VerifyArgs};
 pub(crate) use shared::{
     AllowLostArg, CheckArgs, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg, LinkModeArg,
     LockedArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
@@ -205,8 +205,9 @@ pub(crate) enum Command {
     /// Python, base, prompt and the number of packages; -v lists these. Writes nothing, starts
     /// nothing and compares no file: `rvenv verify` does that. `rvenv recover` ends an open
     /// transaction, `rvenv generations` measures and deletes generations, `rvenv rollback` brings
-    /// the last one back.
-    Status(Deferred<LookArgs>),
+    /// the last one back. --sbom prints the same bytes for the same environment; a time is in them
+    /// only if `SOURCE_DATE_EPOCH` is set.
+    Status(Deferred<StatusArgs>),
     /// Compare an environment with its receipt and its packages
     ///
     /// Writes nothing. Each path that rvenv published is compared with the receipt, and each file

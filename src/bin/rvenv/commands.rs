@@ -14,6 +14,7 @@ mod python;
 mod recover;
 mod repair;
 mod rollback;
+mod sbom;
 mod status;
 mod sync;
 mod upgrade;

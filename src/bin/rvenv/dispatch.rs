@@ -84,6 +84,7 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
         Command::Rollback(Deferred(args)) => session.rollback(args),
         Command::Recover(Deferred(args)) => session.recover(args),
         Command::Generations(Deferred(args)) => session.generations(args),
+        Command::Status(Deferred(args)) if args.sbom => session.sbom(args),
         Command::Status(Deferred(args)) => session.status(args),
         Command::Verify(Deferred(args)) if !args.files.is_empty() => session.prove(args),
         Command::Verify(Deferred(args)) => session.verify(args),

@@ -8,13 +8,15 @@
 //! Read next: `frame.rs`.
 
 use rvenv_journal::Target;
+use rvenv_journal::fs::Dir;
 use rvenv_journal::raw::DiskError as _;
 
 use super::{FrameChecked, State, VerifyFailed, frame};
 use crate::change::existing::{Config, Existing, ExistingError, Lib, Libs};
 use crate::change::generations::Contents;
 use crate::change::look_failed::LookFailed;
-use crate::wheel::installed::Installed;
+use crate::wheel::distributions::Distribution;
+use crate::wheel::installed::{Installed, Licence};
 
 /// What a glance shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,15 @@ pub struct Glance {
     pub frame: FrameChecked,
     /// Its directories of packages.
     pub libs: Vec<Lib>,
+}
+
+/// A distribution, and what an inventory says about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Which one, and where it comes from.
+    pub installed: Installed,
+    /// Its licence, if its metadata names one.
+    pub licence: Option<Licence>,
 }
 
 impl Glance {
@@ -42,6 +53,28 @@ impl Glance {
     /// # Errors
     /// [`VerifyFailed::Disk`].
     pub fn installed(&self, target: &Target<'_>) -> Result<Vec<(String, Installed)>, VerifyFailed> {
+        self.each(target, |dir, lib, distribution| {
+            let installed = Installed::read(target.disk(), dir, distribution.clone());
+            (lib.path.to_string(), installed)
+        })
+    }
+
+    /// Every distribution with its origin and its licence.
+    ///
+    /// # Errors
+    /// [`VerifyFailed::Disk`].
+    pub fn described(&self, target: &Target<'_>) -> Result<Vec<Described>, VerifyFailed> {
+        self.each(target, |dir, _, distribution| Described {
+            installed: Installed::read(target.disk(), dir, distribution.clone()),
+            licence: Licence::read(target.disk(), dir, distribution),
+        })
+    }
+
+    fn each<T>(
+        &self,
+        target: &Target<'_>,
+        read: impl Fn(&Dir, &Lib, &Distribution) -> T,
+    ) -> Result<Vec<T>, VerifyFailed> {
         let disk = LookFailed::disk(target.path());
         let fs = target.disk();
         let mut within = super::Within::new(fs, target.root().map_err(disk)?);
@@ -50,11 +83,8 @@ impl Glance {
             let Some(dir) = within.open(lib.path.as_str()).map_err(disk)? else {
                 continue;
             };
-            let distributions = lib.distributions.iter().cloned();
-            found.extend(distributions.map(|distribution| {
-                let installed = Installed::read(fs, &dir, distribution);
-                (lib.path.to_string(), installed)
-            }));
+            let distributions = lib.distributions.iter();
+            found.extend(distributions.map(|distribution| read(&dir, lib, distribution)));
         }
         Ok(found)
     }

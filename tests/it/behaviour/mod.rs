@@ -93,6 +93,7 @@ mod reproducible;
 mod requests;
 mod rollback;
 mod rollback_aside;
+mod sbom;
 mod signals;
 mod stale;
 mod states;

@@ -1,6 +1,7 @@
 //! The arguments of the commands that look at one environment: `status` and `verify`.
 //!
-//! Read next: `../commands/status.rs`, `../commands/verify.rs`, `../commands/proof.rs`.
+//! Read next: `../commands/status.rs`, `../commands/sbom.rs`, `../commands/verify.rs`,
+//! `../commands/proof.rs`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,9 +12,13 @@ use super::shared::{EnvDirArg, INTERPRETER, JsonArg, OUTPUT, PACKAGES};
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
-pub(crate) struct LookArgs {
+pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) target: EnvDirArg,
+
+    /// Print an SBOM in the JSON of `CycloneDX` 1.6: packages, hashes, licences, origins
+    #[arg(long, conflicts_with = "json", help_heading = OUTPUT)]
+    pub(crate) sbom: bool,
 
     #[command(flatten)]
     pub(crate) output: JsonArg,

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::generations::{Kept, Sizes, all_kept, json_of};
 use crate::advice::{CliError, Exit, of_verify_target, pending};
-use crate::args::LookArgs;
+use crate::args::StatusArgs;
 use crate::session::Session;
 
 const NOTHING_OPEN: &str = "nothing is open";
@@ -70,7 +70,7 @@ struct Transaction {
 }
 
 impl Session<'_> {
-    pub(crate) fn status(&self, args: &LookArgs) -> Result<Exit, CliError> {
+    pub(crate) fn status(&self, args: &StatusArgs) -> Result<Exit, CliError> {
         let path = self.world.env_dir(&args.target.env_dir)?;
         let path = Path::new(&path);
         let disk = |error: FsError| {

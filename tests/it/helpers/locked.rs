@@ -2,8 +2,9 @@
 //! lock to the second.
 //!
 //! The second lock replaces `changed`, drops `gone`, adds `fresh`, and leaves `spaced` as it is.
-//! All but `gone` have a module in the namespace package `shared`, where a file exists that no
-//! package lists. No network: the index is a directory.
+//! All but `gone` have a module in the namespace package `shared`. There and in two other
+//! directories of packages, a file exists that no package lists. No network: the index is a
+//! directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,15 +67,17 @@ for name, version in zip(wheels[::2], wheels[1::2]):
         wheel.writestr(info + "RECORD", rows + info + "RECORD,,\n")
 "#;
 
-/// Installs what the first lock names into the target, and puts a file of no package into the
-/// namespace package.
+/// Installs what the first lock names into the target, and puts files of no package into the
+/// directories of packages.
 pub(crate) fn begin(lab: &Lab) {
     write(lab);
     let words = back(lab);
     let ended = end(&mut lab.rvenv(&words));
     assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.story);
-    let namespace = packages_of(&lab.target()).join("shared");
-    fs::write(namespace.join("mine.txt"), "mine\n").unwrap();
+    let site = packages_of(&lab.target());
+    for dir in ["shared", "changed", "gone"] {
+        fs::write(site.join(dir).join("mine.txt"), "mine\n").unwrap();
+    }
 }
 
 /// The arguments that bring the target to the first lock again.

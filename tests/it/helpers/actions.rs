@@ -178,9 +178,6 @@ impl Action {
                 // The wheel is in the cache then.
                 done(lab, &self.words(lab, flags));
                 damage_package(&target);
-                // A power cut may take from the store what a repair before it used, and the store
-                // leaves other times than the wheel.
-                packages::forget_digest(&target, PACKAGES[0], "inner.py");
             }
             Self::Sync => locked::begin(lab),
             Self::Rollback => done(lab, &Self::Upgrade.words(lab, flags)),

@@ -15,6 +15,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::python::without_passwords;
+
 /// More than any real URL has.
 const LEN_MAX: usize = 16 << 10;
 
@@ -300,7 +302,8 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.without_query())?;
+        // An address may have another one in its path, with credentials of its own.
+        f.write_str(&without_passwords(&self.without_query()))?;
         self.query.as_ref().map_or(Ok(()), |_| f.write_str("?****"))
     }
 }
@@ -501,6 +504,11 @@ mod tests {
         assert_eq!(address.fragment(), Some("sha256=00"));
         let request = address.for_request();
         assert_eq!(request, "https://index.example:8443/a%20b/c?token=t0ken");
+        let nested = Address::parse("https://proxy/https://user:pw@host/simple/").unwrap();
+        assert_eq!(
+            nested.to_string(),
+            "https://proxy/https://****@host/simple/"
+        );
     }
 
     #[test]

@@ -170,9 +170,12 @@ fn parse(text: &str) -> Vec<(String, String, String)> {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the tests write what users would"
+#[cfg_attr(
+    unix,
+    expect(
+        clippy::disallowed_methods,
+        reason = "the tests write what users would"
+    )
 )]
 mod tests {
     use super::*;

@@ -9,14 +9,15 @@
 
 #[cfg(unix)]
 mod helpers;
+#[cfg(target_os = "linux")]
+use helpers::places;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use helpers::{actions, calls};
 #[cfg(unix)]
 use helpers::{
-    answers, machine, mounts, packages, refused, sandbox, server, strace, switched, trees, warm,
+    answers, locked, machine, mounts, packages, refused, sandbox, server, strace, switched, trees,
+    warm,
 };
-#[cfg(target_os = "linux")]
-use helpers::{locked, places};
 
 mod activate_cmd;
 mod at_once;

@@ -30,6 +30,7 @@ const SECOND: (&str, &[Release]) = (
 );
 
 /// A program that imports, again and again, what both locks have.
+#[cfg(target_os = "linux")]
 pub(crate) const IMPORTS: &str = "
 import importlib, sys
 for _ in range(40):

@@ -18,7 +18,6 @@ pub(crate) mod actions;
 pub(crate) mod answers;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub(crate) mod calls;
-#[cfg(target_os = "linux")]
 pub(crate) mod locked;
 pub(crate) mod machine;
 pub(crate) mod mounts;

@@ -281,6 +281,7 @@ pub(crate) fn works(scratch: &Scratch, env: &Path) -> String {
 
 /// Takes the digest of a module out of the list of its package, so that the content store cannot
 /// mend it.
+#[cfg(target_os = "linux")]
 pub(crate) fn forget_digest(env: &Path, name: &str, module: &str) {
     let list = packages_of(env).join(format!("{name}-1.0.dist-info/RECORD"));
     let row = format!("{name}/{module},");

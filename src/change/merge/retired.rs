@@ -43,15 +43,6 @@ impl Merge<'_> {
         for distribution in replaced.iter().chain(&again) {
             retired.extend(self.with_bytecode(self.listed(site, distribution)?)?);
         }
-        if !replaced.is_empty() {
-            // Two distributions may list one path; it stays with the other one.
-            let stays = |one: &&Distribution| !replaced.contains(one) && !again.contains(one);
-            for other in self.context.installed.iter().filter(stays) {
-                for path in self.listed(site, other)? {
-                    retired.remove(&path);
-                }
-            }
-        }
         if let Some(existing) = existing {
             for lib in existing.libs.iter().filter(|lib| lib.path != *site) {
                 let old = lib.distributions.iter();
@@ -65,6 +56,7 @@ impl Merge<'_> {
                 Err(error) => return Ok(Err(error.into())),
             }
         }
+        let mut unplanned = BTreeSet::new();
         if let Some(receipt) = &self.receipt {
             let mut walk = Walk::new(self.fs, &self.root);
             for (path, published, planned) in paired(&receipt.paths, self.draft.operations()) {
@@ -75,11 +67,22 @@ impl Merge<'_> {
                     && !self.is_not_asked_for(path)
                     && is_as_published(&mut walk, path, published)?
                 {
-                    retired.insert(path.clone());
+                    unplanned.insert(path.clone());
                 }
             }
         }
-        for path in retired {
+        if !replaced.is_empty() || !unplanned.is_empty() {
+            // Two distributions may list one path, and another installer may have put another
+            // version there that has the same file: it stays with what lists it now.
+            let stays = |one: &&Distribution| !replaced.contains(one) && !again.contains(one);
+            for other in self.context.installed.iter().filter(stays) {
+                for path in self.listed(site, other)? {
+                    retired.remove(&path);
+                    unplanned.remove(&path);
+                }
+            }
+        }
+        for path in retired.into_iter().chain(unplanned) {
             if !self.draft.operations().contains_key(&path)
                 && let Err(error) = self.draft.retire(path)
             {
@@ -289,7 +292,7 @@ fn unlocked_in(
     Ok(found)
 }
 
-/// Whether rvenv installed a distribution from a lock: its `INSTALLER` says so.
+/// Whether rvenv installed a distribution from a lock, by its `INSTALLER`.
 fn is_of_lock(fs: &dyn Fs, site: &Dir, distribution: &Distribution) -> bool {
     let found = Installed::read(fs, site, distribution.clone());
     found.installer.as_deref() == Some(wheel::INSTALLER)

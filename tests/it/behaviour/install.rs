@@ -291,3 +291,19 @@ fn a_dry_run_saves_what_apply_carries_out() {
         .failed(2);
     assert!(said.contains("--dry-run"), "{said}");
 }
+
+/// I8: a file that another installer's version has too is no leftover of what rvenv published.
+#[test]
+fn what_another_installer_put_in_its_place_stays_whole() {
+    let Some(shop) = shop() else { return };
+    shop.said(&["install", "lib", "--env", "E"]);
+    let house = shop.scratch.path("house");
+    let pip = ["-m", "pip", "-q", "install", "--find-links"];
+    let pip = [&pip, &[house.to_str().unwrap(), "lib<2"][..]].concat();
+    shop.scratch
+        .run(&shop.scratch.path("E/bin/python"), &pip)
+        .ok();
+    shop.said(&["install", "other", "--env", "E"]);
+    assert!(shop.site().join("lib_top.py").is_file());
+    shop.run(&["verify", "E"]).ok();
+}

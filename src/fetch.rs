@@ -1,8 +1,8 @@
 //! Fetching: the bytes of wheels by their digests, from the cache, this machine or a server.
 //!
-//! Promises that whoever gets a file gets the bytes with the digest that was asked for, that no
-//! message or value that is shown has a password in it, and that only hosts that the caller named
-//! are asked. Writes only to the cache. Does not choose wheels; a lock or its caller does.
+//! Promises that each file that is fetched has the bytes with the digest that was asked for, that
+//! no message or value that is shown has a password in it, and that only hosts that the caller
+//! named are asked. Writes only to the cache. Does not choose wheels; a lock or its caller does.
 //!
 //! Read next: `fetch/fetcher.rs`, which asks the places in order; `fetch/settings.rs`, where they
 //! come from.

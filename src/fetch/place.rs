@@ -51,7 +51,7 @@ pub enum Found {
 pub struct Body {
     /// The offset in the file at which they begin: 0, or what the caller has.
     pub start: u64,
-    /// The length of the whole file, if the place says so.
+    /// The length of the whole file, if the place names it.
     pub len: Option<u64>,
     /// The version of the file.
     pub version: Option<String>,

@@ -73,7 +73,7 @@ impl Resolving<'_> {
         arguments.extend([OsStr::new("--output-file"), answer.path().as_os_str()]);
         arguments.extend(self.sources.no_index.then_some(OsStr::new("--no-index")));
         arguments.extend(asked.files.iter().map(|file| file.as_os_str()));
-        // A dash stands for the requirements on standard input.
+        // A dash means the requirements on standard input.
         let input: Option<Arc<[u8]>> = (!asked.requirements.is_empty()).then(|| {
             let lines = asked.requirements.join("\n") + "\n";
             Arc::from(lines.as_bytes())

@@ -60,7 +60,7 @@ pub(crate) struct Specified {
     pub(crate) name: String,
     /// Which versions; `None` for every version, and for a URL.
     pub(crate) versions: Option<Specifiers>,
-    /// Where it comes from, if a URL says so.
+    /// The URL that it comes from, if it has one.
     pub(crate) url: Option<String>,
     /// For which environments it holds.
     pub(crate) marker: Option<Marker>,

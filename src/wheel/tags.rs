@@ -15,7 +15,7 @@ mod platforms;
 
 use crate::python::Interpreter;
 
-/// How many tags a set in the name of a wheel may stand for: no wheel has that many, and a hostile
+/// How many tags a set in the name of a wheel may mean: no wheel has that many, and a hostile
 /// name must not take long.
 const SET_MAX: usize = 4096;
 /// More than any minor version of Python will be.
@@ -101,7 +101,7 @@ impl TagOrder {
         }
     }
 
-    /// The best place of the tags that a set such as `py2.py3-none-any` stands for.
+    /// The best place of the tags that a set such as `py2.py3-none-any` means.
     pub(crate) fn rank(&self, set: &str) -> Option<Rank> {
         let mut parts = set.split('-');
         let (Some(pythons), Some(abis), Some(platforms), None) =

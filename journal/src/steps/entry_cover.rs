@@ -174,7 +174,7 @@ pub(crate) fn is_known(fs: &dyn Fs, dir: &Dir, at: &RelPath, plan: &Plan) -> Res
         };
         let managed = plan.operations().contains_key(&path) || plan.retired().contains(&path);
         let is_dir = match plan.observation().paths.get(&path) {
-            // The observation was compared right before this, or is compared with what was moved.
+            // Another object here since then is found before the steps, or in what was moved.
             Some(Observed::File { .. } | Observed::Symlink { .. } | Observed::Other) if managed => {
                 false
             }

@@ -179,8 +179,8 @@ pub(crate) enum Command {
     Install(Deferred<InstallArgs>),
     /// Uninstall packages from an environment
     ///
-    /// Whoever installed them; their files are those that they list. With --unused, what only they
-    /// need goes too. What goes is kept: `rvenv rollback` brings it back.
+    /// Packages of any installer can go: their files are those that they list. With --unused, what
+    /// only they need goes too. What goes is kept: `rvenv rollback` brings it back.
     Uninstall(Deferred<UninstallArgs>),
     /// Show what `create` would do, and save it for `apply`
     ///

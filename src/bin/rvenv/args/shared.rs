@@ -197,7 +197,7 @@ pub(crate) struct LockedArgs {
     #[command(flatten)]
     pub(crate) resolver: ResolverArgs,
 
-    /// Whether what the locks do not name stays, whoever installed it.
+    /// Whether everything that the locks do not name stays.
     #[arg(skip)]
     pub(crate) adds: bool,
 }

@@ -266,6 +266,14 @@ impl Shelf {
     }
 }
 
+impl Drop for Part {
+    fn drop(&mut self) {
+        // A lock outlives the close while a process that another thread starts has a duplicate of
+        // the descriptor. Where the unlock fails, the close must do.
+        let _closed_next = self.file.unlock();
+    }
+}
+
 impl Part {
     fn failed(&self, source: io::Error) -> ShelfError {
         ShelfError::Write {

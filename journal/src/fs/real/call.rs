@@ -1,12 +1,14 @@
 //! One call of the disk: its object, its name, and how its failure is reported.
 //!
 //! Promises that a name which is not one plain component never reaches the operating system (I6),
-//! and that a handle of another implementation is refused rather than misread.
+//! that a handle of another implementation is refused rather than misread, and that a lock ends
+//! with its handle.
 //! Does not promise that the name exists.
 //! Read next: `unix.rs`, `windows.rs`.
 
 use std::any::Any;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 
 use crate::fs::{Dir, FsError, Held};
@@ -24,9 +26,22 @@ pub(super) fn dir<H: Any + Send + Sync>(handle: H, name: &OsStr) -> Dir {
     Dir::from_handle(Opened { handle, name })
 }
 
+/// A file or directory opened for locking, which unlocks before it closes.
+///
+/// A close is not enough: a lock ends when the last duplicate of its descriptor is closed, and a
+/// process that another thread starts has a duplicate until it executes its program.
+struct Lockable(File);
+
+impl Drop for Lockable {
+    fn drop(&mut self) {
+        // Most handles are not locked, and the close that follows releases all the same.
+        let _closed_next = fs4::FileExt::unlock(&self.0);
+    }
+}
+
 /// Wraps an object that was opened under `name` for locking.
-pub(super) fn held<H: Any + Send + Sync>(handle: H, name: &OsStr) -> Held {
-    let name = name.into();
+pub(super) fn held(file: File, name: &OsStr) -> Held {
+    let (handle, name) = (Lockable(file), name.into());
     Held::from_handle(Opened { handle, name })
 }
 
@@ -55,11 +70,6 @@ impl<'a, H: Any> Call<'a, H> {
         Self::opened(verb, dir.handle())
     }
 
-    /// A verb on an object held open.
-    pub(super) fn held(verb: &'static str, held: &'a Held) -> Result<Self, FsError> {
-        Self::opened(verb, held.handle())
-    }
-
     fn opened(verb: &'static str, opened: Option<&'a Opened<H>>) -> Result<Self, FsError> {
         let opened = opened.ok_or_else(|| foreign(verb, OsStr::new("")))?;
         Ok(Self {
@@ -72,6 +82,15 @@ impl<'a, H: Any> Call<'a, H> {
     /// The error of this verb.
     pub(super) fn failed(&self, source: impl Into<io::Error>) -> FsError {
         failed(self.verb, self.name, source)
+    }
+}
+
+impl<'a> Call<'a, File> {
+    /// A verb on an object held open.
+    pub(super) fn held(verb: &'static str, held: &'a Held) -> Result<Self, FsError> {
+        let Call { on, name, .. } = Call::<Lockable>::opened(verb, held.handle())?;
+        let on = &on.0;
+        Ok(Self { verb, on, name })
     }
 }
 

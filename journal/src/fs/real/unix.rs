@@ -427,7 +427,7 @@ impl Fs for RealFs {
     }
 
     fn try_lock(&self, held: &Held) -> Result<Lock, FsError> {
-        let call = Call::<File>::held("lock", held)?;
+        let call = Call::held("lock", held)?;
         match fs4::FileExt::try_lock(call.on) {
             Ok(()) => Ok(Lock::Acquired),
             Err(fs4::TryLockError::WouldBlock) => Ok(Lock::Busy),
@@ -443,16 +443,16 @@ impl Fs for RealFs {
     }
 
     fn lock_holder(&self, held: &Held) -> Option<String> {
-        system::lock_holder(Call::<File>::held("look at", held).ok()?.on)
+        system::lock_holder(Call::held("look at", held).ok()?.on)
     }
 
     fn meta_of_held(&self, held: &Held) -> Result<Meta, FsError> {
-        let call = Call::<File>::held("look at", held)?;
+        let call = Call::held("look at", held)?;
         system::meta_of(call.on).map_err(|error| call.failed(error))
     }
 
     fn write_held(&self, held: &Held, bytes: &[u8]) -> Result<(), FsError> {
-        let call = Call::<File>::held("write", held)?;
+        let call = Call::held("write", held)?;
         // Truncate first: a concurrent reader then sees nothing or a part, but never the end of a
         // longer text. Skip this for a file that is empty or of the same length: ext4 takes a
         // truncation for a replacement, and flushes the text to the disk on close.

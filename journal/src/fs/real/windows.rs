@@ -304,7 +304,7 @@ impl Fs for RealFs {
     }
 
     fn try_lock(&self, held: &Held) -> Result<Lock, FsError> {
-        let call = Call::<File>::held("lock", held)?;
+        let call = Call::held("lock", held)?;
         if call.on.metadata().is_ok_and(|found| found.is_dir()) {
             return Ok(Lock::Unsupported);
         }
@@ -319,12 +319,12 @@ impl Fs for RealFs {
     }
 
     fn meta_of_held(&self, held: &Held) -> Result<Meta, FsError> {
-        let call = Call::<File>::held("look at", held)?;
+        let call = Call::held("look at", held)?;
         meta_of_handle(call.on).map_err(|error| call.failed(error))
     }
 
     fn write_held(&self, held: &Held, bytes: &[u8]) -> Result<(), FsError> {
-        let call = Call::<File>::held("write", held)?;
+        let call = Call::held("write", held)?;
         let mut file = call.on;
         // Truncate first: a concurrent reader then sees nothing or a part, but never two texts
         // mixed.

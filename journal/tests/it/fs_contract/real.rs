@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use rvenv_journal::fs::real::RealFs;
 #[cfg(target_os = "linux")]
-use rvenv_journal::fs::{Kind, Layers};
+use rvenv_journal::fs::{Kind, Layers, Lock};
 
 pub(crate) fn check(contract: fn(&dyn Fs, &Dir)) {
     on_a_scratch_disk(|fs, root, _| contract(fs, root));
@@ -33,6 +33,28 @@ fn a_path_leads_through_links_to_a_directory_alone() {
             let identity = fs.meta_of(&dir).unwrap().identity;
             assert_eq!(fs.meta_of(&through_link).unwrap().identity, identity);
         }
+    });
+}
+
+/// What a process has that another thread starts, until it executes its program.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lock_ends_with_its_holder_although_a_duplicate_of_the_descriptor_is_open() {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    on_a_scratch_disk(|fs, root, path| {
+        let held = fs.hold_file(root, name("lock")).unwrap();
+        assert_eq!(fs.try_lock(&held).unwrap(), Lock::Acquired);
+        let opened = std::fs::read_dir("/proc/self/fd").unwrap();
+        let of_lock = |entry: &std::fs::DirEntry| {
+            std::fs::read_link(entry.path()).is_ok_and(|to| to == path.join("lock"))
+        };
+        let entry = opened.filter_map(Result::ok).find(of_lock).unwrap();
+        let number = entry.file_name().to_str().unwrap().parse().unwrap();
+        let this = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        let _duplicate = pidfd_getfd(this, number, PidfdGetfdFlags::empty()).unwrap();
+        drop(held);
+        let next = fs.hold_file(root, name("lock")).unwrap();
+        assert_eq!(fs.try_lock(&next).unwrap(), Lock::Acquired);
     });
 }
 

@@ -75,6 +75,9 @@ pub use change::{
     render, repair, replaced, rollback, verify,
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
-pub use front::{caller, env_builder, host, locked, locking, mending, proving, request, resolving};
+pub use front::{
+    caller, env_builder, host, locked, locking, mending, proving, rebuilding, request, resolving,
+    saved_plan,
+};
 pub use python::bytecode;
 pub use wheel::{distributions, download, wheelhouse};

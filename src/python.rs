@@ -39,6 +39,7 @@ mod trust;
 mod version_file;
 
 pub use candidates::FoundBy;
+pub(crate) use discover::remembered;
 pub use discover::{Located, find, find_wanted, locate, locate_wanted};
 pub(crate) use error::shown;
 pub use error::{InterpreterError, Tried, Unread};

@@ -191,6 +191,7 @@ pub trait Hooks {
             role: roles::INTERPRETER.to_owned(),
             path: path.clone(),
             found: None,
+            url: None,
             digest: *digest,
             len: *len,
         });

@@ -38,6 +38,8 @@ pub struct Supply {
     pub source: WheelSource,
     /// The text of its `direct_url.json`, if it was asked for by its place.
     pub direct_url: Option<Arc<str>>,
+    /// A URL that has it, without anything secret.
+    pub url: Option<String>,
     /// Whether it is needed only by others, so that nobody asked for it itself.
     pub is_dependency: bool,
 }
@@ -144,6 +146,7 @@ impl Supply {
             wheel: wheel.clone(),
             source,
             direct_url: None,
+            url: None,
             is_dependency: false,
         };
         wheels.iter().map(supply)

@@ -112,6 +112,7 @@ pub(crate) fn inputs(
                 role: roles::DISTRIBUTION.to_owned(),
                 path: format!("{env_dir}/{lib}/{dir}{path}"),
                 found: None,
+                url: None,
                 digest: Digest::of(&found.bytes),
                 len: found.bytes.len() as u64,
             });

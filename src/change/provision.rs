@@ -308,6 +308,41 @@ impl<'a> Provision<'a> {
         places
     }
 
+    /// Whether the store has all files of a wheel, and of its bytecode if the plan has that.
+    fn is_stored(&self, source: &SourceWheel<'a>) -> bool {
+        let is_pack = |key, slot: &OnceCell<Option<Pack<'a>>>| {
+            if matches!(slot.get(), Some(Some(_))) {
+                return true;
+            }
+            let store = self.store.as_ref();
+            let Some(pack) = store.and_then(|store| store.pack(key).ok()?) else {
+                return false;
+            };
+            // What another process deleted meanwhile was looked for before, and stays unused.
+            let _kept = slot.set(Some(self.used(pack)));
+            true
+        };
+        let bytecode = source.bytecode.as_ref();
+        is_pack(source.input.digest, &source.pack)
+            && bytecode.is_none_or(|bytecode| is_pack(bytecode.key, &bytecode.pack))
+    }
+
+    /// The wheels of the plan of which the store does not have all files.
+    #[must_use]
+    pub fn not_stored(&self) -> Vec<&Input> {
+        let sources = self.sources.iter().filter(|one| !self.is_stored(one));
+        sources.map(|source| &source.input).collect()
+    }
+
+    /// Whether a wheel need not be hashed: this process read it when it made the plan, or the store
+    /// has its files.
+    fn is_known(&self, input: &Input) -> bool {
+        let read = self.known.wheels.examined(Path::new(input.file()));
+        let mut sources = self.sources.iter();
+        let source = sources.find(|source| source.input == *input);
+        read == Some(input.digest) || source.is_some_and(|source| self.is_stored(source))
+    }
+
     /// Whether the file at a path is the input.
     fn is_at(&self, fs: &dyn Fs, input: &Input, path: &Path) -> Result<bool, FsError> {
         let mut witnesses = self.known.witnesses.iter();
@@ -391,6 +426,9 @@ impl ContentSource for Provision<'_> {
         // compared the distributions, and names what changed.
         let elsewhere = [roles::BYTECODE, roles::DISTRIBUTION, roles::PACK];
         if elsewhere.contains(&input.role.as_str()) {
+            return Ok(true);
+        }
+        if input.role == roles::WHEEL && self.is_known(input) {
             return Ok(true);
         }
         let found = self.is_at(fs, input, Path::new(input.file()));

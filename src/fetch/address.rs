@@ -259,6 +259,15 @@ impl Address {
         path_of(bytes)
     }
 
+    /// The whole URL, if it leads to a server and nothing in it can be secret: no user name, no
+    /// query, and no other URL with a password in its path.
+    #[must_use]
+    pub fn public(&self) -> Option<String> {
+        let text = self.without_query();
+        let is_public = self.scheme != Scheme::File && self.query.is_none();
+        (is_public && without_passwords(&text) == text).then_some(text)
+    }
+
     /// The whole URL but the credentials and the fragment: what a request is for. Not to be shown.
     pub(super) fn for_request(&self) -> String {
         let query = self.query.as_ref();
@@ -508,6 +517,15 @@ mod tests {
         assert_eq!(
             nested.to_string(),
             "https://proxy/https://****@host/simple/"
+        );
+        // A saved plan may have only what anyone may read.
+        let public = |text: &str| Address::parse(text).unwrap().public();
+        assert_eq!(address.public(), None);
+        assert_eq!(nested.public(), None);
+        assert_eq!(public("file:///a"), None);
+        assert_eq!(
+            public("https://me:pw@h:1/a#b").as_deref(),
+            Some("https://h:1/a")
         );
     }
 

@@ -19,8 +19,8 @@ use crate::base::{regular_file, version};
 use crate::build::hooks::Context;
 use crate::build::supply::{Extraneous, Supply, WheelSource};
 use crate::fetch::{
-    Asked, AskedError, FetchControl, FetchFailed, FetchOptions, Fetcher, Hashes, Links, PlaceError,
-    Settings, SettingsError,
+    Address, Asked, AskedError, FetchControl, FetchFailed, FetchOptions, Fetcher, Hashes, Links,
+    PlaceError, Settings, SettingsError,
 };
 use crate::lock::{
     BYTES_MAX, ChoiceError, Chosen, ChosenSource, Environment, Files, IndexOptions, Kernel, Lock,
@@ -170,15 +170,24 @@ impl Caller<'_> {
             progress: &|_| {},
         };
         let files = fetcher.fetch(&asked, &control)?;
-        let supplies = chosen.into_iter().zip(files).map(|(one, file)| Supply {
-            wheel: file.path,
-            source: WheelSource::Locked,
-            is_dependency: dependencies.contains(&one.name),
-            direct_url: match one.source {
-                ChosenSource::Wheel { direct, .. } => direct.map(|direct| direct.text().into()),
-                ChosenSource::Release { .. } => None::<Arc<str>>,
-            },
-        });
+        let urls: Vec<Option<String>> = asked
+            .iter()
+            .map(|one| one.url().and_then(Address::public))
+            .collect();
+        let found = files.into_iter().zip(urls);
+        let supplies = chosen
+            .into_iter()
+            .zip(found)
+            .map(|(one, (file, url))| Supply {
+                wheel: file.path,
+                url,
+                source: WheelSource::Locked,
+                is_dependency: dependencies.contains(&one.name),
+                direct_url: match one.source {
+                    ChosenSource::Wheel { direct, .. } => direct.map(|direct| direct.text().into()),
+                    ChosenSource::Release { .. } => None::<Arc<str>>,
+                },
+            });
         context.supplies.extend(supplies);
         if !request.files.is_empty() && !context.options.umask_is_of_acl {
             context.options.umask = LOCKED_UMASK;

@@ -134,7 +134,7 @@ pub(super) fn glance(
 }
 
 /// The remembered answer of a file, if nothing that the answer depends on has changed.
-pub(super) fn remembered(path: &Path, around: &Surroundings) -> Option<Interpreter> {
+pub(crate) fn remembered(path: &Path, around: &Surroundings) -> Option<Interpreter> {
     let behind = pyenv_shim::behind(path, around);
     let path = behind.as_deref().unwrap_or(path);
     probe_cache::Slot::of(path, around).as_ref()?.recall()

@@ -64,6 +64,12 @@ impl Catalogue {
         self.open_with(path, || Wheel::open(path))
     }
 
+    /// The digest of the wheel at a path, if this process read it.
+    #[must_use]
+    pub fn examined(&self, path: &Path) -> Option<Digest> {
+        self.known().get(path).map(|wheel| wheel.digest())
+    }
+
     /// The digest of the wheel at a path, if this or an earlier process read it.
     #[must_use]
     pub fn known_digest(&self, path: &Path) -> Option<Digest> {

@@ -116,6 +116,7 @@ fn made(disk: &SimFs, choices: &mut Choices<'_>) -> Option<Plan> {
             role: "wheel".into(),
             path: "/o/f".into(),
             found: None,
+            url: None,
             digest,
             len: 14,
         });

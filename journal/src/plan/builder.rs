@@ -47,6 +47,8 @@ pub struct Plan {
     order: Vec<RelPath>,
     is_shared: bool,
     observation: Arc<Observation>,
+    /// What was asked for, in the caller's own JSON.
+    request: Option<Arc<str>>,
     pub(crate) digest: Memo,
     /// The digest that does not depend on the publication or on what was observed.
     pub(crate) outcome: Memo,
@@ -335,6 +337,7 @@ impl PlanBuilder {
             order: self.order,
             is_shared: self.is_shared,
             observation: Arc::new(observation),
+            request: None,
             digest: Memo::default(),
             outcome: Memo::default(),
         })
@@ -407,6 +410,38 @@ impl Plan {
             digest: Memo::default(),
             ..self.clone()
         }
+    }
+
+    /// The same plan with a note of what was asked for, in the caller's own JSON; what is not JSON
+    /// is not noted.
+    ///
+    /// The note is saved with the plan and is not part of its digest, so a reader must not believe
+    /// it: it must plan again by the note, and compare the digests.
+    #[must_use]
+    pub fn with_request(self, json: &str) -> Self {
+        let value: Option<serde_json::Value> = serde_json::from_str(json).ok();
+        Self {
+            request: value.map(|value| value.to_string().into()),
+            ..self
+        }
+    }
+
+    /// What was asked for, if it is noted.
+    #[must_use]
+    pub fn request(&self) -> Option<&str> {
+        self.request.as_deref()
+    }
+
+    /// The same plan, whose named inputs were found at these paths; the digest stays.
+    #[must_use]
+    pub fn found_at(&self, places: &BTreeMap<Digest, String>) -> Self {
+        let mut moved = self.clone();
+        for input in &mut moved.inputs {
+            if let Some(path) = places.get(&input.digest) {
+                input.found = Some(path.clone());
+            }
+        }
+        moved
     }
 
     /// What the plan expects of its target.

@@ -5,8 +5,9 @@
 //! that is read passes [`PlanBuilder`], so a hostile file can express nothing that code could not.
 //!
 //! The text is an object with `digest`, `format` (1) and `plan`; the digest is the SHA-256 of the
-//! value of `plan` in compact form. `found` has the paths of inputs by the digests of their bytes:
-//! hints for this machine, so that the plan's own digest is the same on every machine. Bytes that
+//! value of `plan` in compact form. `found` and `urls` have the paths and URLs of inputs by the
+//! digests of their bytes: hints, so that the plan's own digest is the same on every machine.
+//! `request` is a note of what was asked for, which the digest does not cover either. Bytes that
 //! are not UTF-8 are written in hexadecimal.
 //!
 //! Read next: `plan/builder.rs`.
@@ -108,6 +109,8 @@ impl Plan {
             format: PLAN_FORMAT,
             found: self.inputs().iter().filter_map(place).collect(),
             plan: PlanOut::of(self),
+            request: self.request().map(noted),
+            urls: self.inputs().iter().filter_map(url).collect(),
         };
         serde_json::to_writer_pretty(&mut to, &envelope)?;
         to.write_all(b"\n")
@@ -154,7 +157,8 @@ impl Plan {
         let envelope: EnvelopeIn<'_> =
             serde_json::from_slice(bytes).map_err(PlanReadError::Syntax)?;
         let written = Digest::parse(&envelope.digest)?;
-        let plan = envelope.plan.into_plan(&envelope.found);
+        let hints = (&envelope.found, &envelope.urls);
+        let plan = envelope.plan.into_plan(hints, envelope.request);
         let found = if let Ok(plan) = &plan {
             // The digest is computed from the plan that was read, so it also notices text that the
             // plan does not represent.
@@ -176,6 +180,17 @@ impl Plan {
 fn place(input: &Input) -> Option<(String, &str)> {
     let found = input.found.as_deref()?;
     Some((input.digest.to_string(), found))
+}
+
+/// The digest of an input, and a URL that had it.
+fn url(input: &Input) -> Option<(String, &str)> {
+    let url = input.url.as_deref()?;
+    Some((input.digest.to_string(), url))
+}
+
+/// A note as a value, so that it is written as the rest of the text is.
+fn noted(request: &str) -> serde_json::Value {
+    serde_json::from_str(request).expect("a plan keeps valid JSON only")
 }
 
 fn digest_of(plan: &impl Serialize) -> Digest {
@@ -218,6 +233,10 @@ struct EnvelopeOut<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     found: BTreeMap<String, &'a str>,
     plan: PlanOut<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    urls: BTreeMap<String, &'a str>,
 }
 
 #[derive(Deserialize)]
@@ -230,6 +249,9 @@ struct EnvelopeIn<'a> {
     found: BTreeMap<String, String>,
     #[serde(borrow)]
     plan: PlanIn<'a>,
+    request: Option<serde_json::Value>,
+    #[serde(default)]
+    urls: BTreeMap<String, String>,
 }
 
 /// A plan for writing: its operations become text one by one.
@@ -404,7 +426,11 @@ impl OperationsIn {
 }
 
 impl PlanIn<'_> {
-    fn into_plan(self, found: &BTreeMap<String, String>) -> Result<Plan, PlanReadError> {
+    fn into_plan(
+        self,
+        (found, urls): (&BTreeMap<String, String>, &BTreeMap<String, String>),
+        request: Option<serde_json::Value>,
+    ) -> Result<Plan, PlanReadError> {
         let OperationsIn {
             operations,
             seen: mut paths,
@@ -434,6 +460,7 @@ impl PlanIn<'_> {
                 role: role.into_owned(),
                 path: path.into_owned(),
                 found: found.get(&*sha256).cloned(),
+                url: urls.get(&*sha256).cloned(),
                 digest: Digest::parse(&sha256)?,
                 len,
             });
@@ -456,7 +483,11 @@ impl PlanIn<'_> {
             builder.share();
         }
         let publication = self.publication.into_publication();
-        Ok(builder.finish(Observation { target, paths }, publication)?)
+        let plan = builder.finish(Observation { target, paths }, publication)?;
+        Ok(match request {
+            Some(request) => plan.with_request(&request.to_string()),
+            None => plan,
+        })
     }
 }
 
@@ -515,6 +546,7 @@ mod tests {
             role: "wheel".into(),
             path: "/w".into(),
             found: None,
+            url: None,
             digest: Digest::of(b"w"),
             len: 1,
         });
@@ -569,13 +601,14 @@ mod tests {
 
     /// I4: where a file was found depends on the machine, and the digest does not depend on it.
     #[test]
-    fn the_place_of_a_named_input_is_kept_and_is_not_in_the_digest() {
+    fn places_and_requests_are_kept_and_are_not_in_the_digest() {
         let with = |found: Option<&str>| {
             let mut builder = PlanBuilder::new(plan().target(), Mode::SHARED_DIR).unwrap();
             builder.add_input(Input {
                 role: "wheel".into(),
                 path: "w.whl".into(),
                 found: found.map(Into::into),
+                url: found.map(|found| format!("https://host{found}")),
                 digest: Digest::of(b"w"),
                 len: 1,
             });
@@ -583,7 +616,11 @@ mod tests {
                 target: Expected::Absent,
                 paths: BTreeMap::new(),
             };
-            builder.finish(seen, Publication::Put).unwrap()
+            let plan = builder.finish(seen, Publication::Put).unwrap();
+            match found {
+                Some(found) => plan.with_request(&format!("{{\"b\": 1, \"a\": \"{found}\"}}")),
+                None => plan.with_request("no JSON"),
+            }
         };
         let (one, other) = (with(Some("/one/w.whl")), with(Some("/other/w.whl")));
         assert_eq!(one.digest(), other.digest());
@@ -593,6 +630,11 @@ mod tests {
         let back = Plan::from_json(text.as_bytes()).unwrap();
         assert_eq!(back, one);
         assert_eq!(back.inputs()[0].file(), "/one/w.whl");
+        assert_eq!(back.request(), Some("{\"a\":\"/one/w.whl\",\"b\":1}"));
+        assert_eq!(with(None).request(), None);
+        let places = BTreeMap::from([(Digest::of(b"w"), "/two/w.whl".to_owned())]);
+        assert_eq!(one.found_at(&places).inputs()[0].file(), "/two/w.whl");
+        assert_eq!(one.found_at(&places).digest(), one.digest());
         let moved = text.replace("/one/", "/other/");
         assert_eq!(Plan::from_json(moved.as_bytes()).unwrap(), other);
     }

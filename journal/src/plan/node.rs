@@ -204,6 +204,9 @@ pub struct Input {
     /// Where a file of which the plan only has the name was found: a hint, which is not part of the
     /// plan's digest.
     pub found: Option<String>,
+    /// A URL that had the same bytes: a hint for other machines, which is not part of the digest
+    /// either.
+    pub url: Option<String>,
     /// SHA-256 of its bytes.
     pub digest: Digest,
     /// The number of bytes.

@@ -33,6 +33,7 @@ mod cache;
 mod interpreter;
 mod request;
 mod resolving;
+mod saved_plan;
 mod shortage;
 mod state;
 
@@ -41,6 +42,7 @@ pub(crate) use state::{Effect, Recovery, State, pending, recovered};
 pub(crate) use self::interpreter::{of_base, of_interpreter};
 pub(crate) use self::request::of_request;
 pub(crate) use self::resolving::of_resolving;
+pub(crate) use self::saved_plan::{of_rebuild, of_unsuited};
 pub(crate) use cache::{chmod, of_cache, private_by};
 
 /// How the command ends.

@@ -21,7 +21,7 @@ pub(crate) use install::{InstallArgs, UninstallArgs};
 pub(crate) use look::{StatusArgs, VerifyArgs};
 pub(crate) use shared::{
     AllowLostArg, CheckArgs, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg, LinkModeArg,
-    LockedArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
+    LockedArgs, PlacesArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
 };
 use shared::{INTERPRETER, OUTPUT, PACKAGES, PUBLICATION, TARGET};
 pub(crate) use sync::SyncArgs;
@@ -198,7 +198,8 @@ pub(crate) enum Command {
     ///
     /// Applies exactly the plan that `rvenv plan --out` saved. When anything that the plan depends
     /// on has changed, the plan is stale: the command names the path, changes nothing, and exits
-    /// with 3.
+    /// with 3. Wheels are found by their digests: where the plan found them, in the cache, in a
+    /// --wheelhouse, at the URL in the plan if its host is the index's or allowed, or in an index.
     Apply(Deferred<ApplyArgs>),
     /// Show the state of a target: environment, open transaction, generations
     ///
@@ -447,6 +448,13 @@ pub(crate) struct ApplyArgs {
     #[arg(value_name = "PLAN_FILE")]
     pub(crate) plan_file: PathBuf,
 
+    /// Make the plan again for this path, by what it says was asked for, and apply that
+    ///
+    /// Only for plans of whole environments. Planning again for the plan's own path must give its
+    /// digest, so that --digest pins the plan for every path.
+    #[arg(long, value_name = "DIR", help_heading = TARGET)]
+    pub(crate) at: Option<OsString>,
+
     /// Replace a directory that is not an environment, or that holds more than an environment
     #[arg(long, help_heading = TARGET)]
     pub(crate) force: bool,
@@ -457,6 +465,12 @@ pub(crate) struct ApplyArgs {
     /// Let the interpreter of the plan compile bytecode that the cache no longer has
     #[arg(long, help_heading = PACKAGES)]
     pub(crate) compile_bytecode: bool,
+
+    #[command(flatten)]
+    pub(crate) places: PlacesArgs,
+
+    #[command(flatten)]
+    pub(crate) index: IndexArgs,
 
     /// Refuse the plan unless it has this digest
     #[arg(long, value_name = "SHA256", help_heading = PUBLICATION)]

@@ -218,13 +218,18 @@ fn add(
     wheel: &Wheel,
     part: &str,
 ) -> Result<(), HookError> {
-    plan.add_input(input(wheel, &supply.wheel));
+    let url = supply.url.clone();
+    plan.add_input(Input {
+        url,
+        ..input(wheel, &supply.wheel)
+    });
     let bytecode = bytecode(context, wheel)?;
     if let Some((key, _)) = bytecode {
         plan.add_input(Input {
             role: roles::BYTECODE.to_owned(),
             path: wheel.file_name().to_owned(),
             found: None,
+            url: None,
             digest: key,
             len: wheel.len(),
         });
@@ -262,6 +267,7 @@ fn input(wheel: &Wheel, path: &Path) -> Input {
         role: roles::WHEEL.to_owned(),
         path: wheel.file_name().to_owned(),
         found: Some(path.to_string_lossy().into_owned()),
+        url: None,
         digest: wheel.digest(),
         len: wheel.len(),
     }
@@ -295,6 +301,7 @@ pub fn plan_locked(context: &Context, path: &Path) -> Result<PlanBuilder, HookEr
         wheel: path.to_owned(),
         source: WheelSource::Locked,
         direct_url: None,
+        url: None,
         is_dependency: false,
     };
     let wheel = context.wheels.open_uncached(path)?;
@@ -566,6 +573,7 @@ mod tests {
             wheel: wheel(stem),
             source: WheelSource::Upgrade,
             direct_url: None,
+            url: None,
             is_dependency: false,
         });
         context.supplies.extend(downloads);

@@ -29,6 +29,7 @@ pub(super) fn setup_python(context: &Context, draft: &mut Draft) -> Result<(), H
             role: roles::INTERPRETER.to_owned(),
             path: path.clone(),
             found: None,
+            url: None,
             digest,
             len,
         });

@@ -195,6 +195,7 @@ impl Packing<'_, '_> {
             role: roles::DISTRIBUTION.to_owned(),
             path: self.search.context.absolute(&own),
             found: None,
+            url: None,
             digest: Digest::of(&list),
             len: list.len() as u64,
         };

@@ -138,6 +138,7 @@ impl Listed {
                 role: roles::PACK.to_owned(),
                 path: format!("packs/{source}"),
                 found: None,
+                url: None,
                 digest: source,
                 len: 0,
             };

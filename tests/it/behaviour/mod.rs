@@ -46,6 +46,7 @@ mod builders_examples;
 mod bytecode;
 mod bytecode_env;
 mod cache;
+mod carried_plans;
 mod carry;
 #[cfg(target_os = "linux")]
 mod carry_sources;

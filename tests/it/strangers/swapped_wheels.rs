@@ -100,7 +100,7 @@ impl Shop {
 }
 
 /// I4, I6: neither length nor time tells the two apart, and the store has neither or the planned
-/// one.
+/// one, which is then installed without the file.
 #[test]
 fn a_wheel_that_was_swapped_since_the_plan_is_not_installed() {
     let Some(shop) = Shop::new() else { return };
@@ -112,6 +112,12 @@ fn a_wheel_that_was_swapped_since_the_plan_is_not_installed() {
             fs::remove_dir_all(shop.scratch.path("E")).unwrap();
         }
         shop.swap();
+        if is_warm {
+            shop.apply().ok();
+            assert!(shop.is_clean());
+            shop.swap();
+            continue;
+        }
         let said = shop.apply().failed(3);
         assert!(said.contains("/wheels/pip-"), "{said}");
         assert!(!shop.scratch.path("E").exists());

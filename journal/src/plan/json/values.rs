@@ -157,6 +157,7 @@ impl<'a> InputDto<'a> {
             role,
             path,
             found: _,
+            url: _,
             digest,
             len,
         } = input;

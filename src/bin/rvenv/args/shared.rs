@@ -182,13 +182,8 @@ pub(crate) struct LockedArgs {
     #[arg(long, value_name = "NAME", requires = "files", help_heading = PACKAGES)]
     pub(crate) group: Vec<String>,
 
-    /// Look for the wheels of a lock in this directory first; repeatable
-    #[arg(long, value_name = "DIR", help_heading = PACKAGES)]
-    pub(crate) wheelhouse: Vec<PathBuf>,
-
-    /// Let files of a lock come from this host too; repeatable
-    #[arg(long, value_name = "HOST", help_heading = PACKAGES)]
-    pub(crate) allow_host: Vec<String>,
+    #[command(flatten)]
+    pub(crate) places: PlacesArgs,
 
     /// Remove every package that no lock names, except pip and setuptools
     #[arg(long, requires = "files", help_heading = PACKAGES)]
@@ -200,6 +195,18 @@ pub(crate) struct LockedArgs {
     /// Whether everything that the locks do not name stays.
     #[arg(skip)]
     pub(crate) adds: bool,
+}
+
+/// Where wheels are looked for by their digests.
+#[derive(Debug, Default, Args)]
+pub(crate) struct PlacesArgs {
+    /// Look for wheels in this directory first; repeatable
+    #[arg(long, value_name = "DIR", help_heading = PACKAGES)]
+    pub(crate) wheelhouse: Vec<PathBuf>,
+
+    /// Let wheels come from this host too, besides those of the index; repeatable
+    #[arg(long, value_name = "HOST", help_heading = PACKAGES)]
+    pub(crate) allow_host: Vec<String>,
 }
 
 /// What is uninstalled; an option of no command but `uninstall`.

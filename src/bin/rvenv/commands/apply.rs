@@ -6,10 +6,11 @@ use std::path::Path;
 use rvenv::caller::{Compilation, RunTerms};
 use rvenv::environment::{self, Checker};
 use rvenv::render::escape;
+use rvenv::saved_plan::{Need, WheelPlaces};
 use rvenv_journal::{Digest, Plan};
 
-use super::asking::retention;
-use crate::advice::{CliError, Exit, of_plan_file};
+use super::asking::{retention, sources};
+use crate::advice::{CliError, Exit, of_plan_file, of_rebuild, of_unsuited};
 use crate::args::ApplyArgs;
 use crate::health_checks::may_run;
 use crate::plan_file;
@@ -23,6 +24,7 @@ impl Session<'_> {
         if let Some(pinned) = &args.digest {
             check_digest(&plan, pinned)?;
         }
+        let plan = self.suited(args, &plan)?;
         let commands = &args.replace.checks.check;
         if !commands.is_empty() {
             may_run(plan.target(), args.replace.checks.allow_other_owner)?;
@@ -38,6 +40,42 @@ impl Session<'_> {
         let outcome = self.run(&args.run, &terms, |run| environment::apply(run, &plan))?;
         self.tell(&outcome, OsStr::new(plan.target()), "as planned");
         Ok(Exit::Done)
+    }
+
+    /// The plan with its interpreter checked and its wheels found on this machine, or in their
+    /// place; for another path it is made again.
+    fn suited(&self, args: &ApplyArgs, plan: &Plan) -> Result<Plan, CliError> {
+        let from = WheelPlaces {
+            wheelhouses: args.places.wheelhouse.clone(),
+            sources: sources(&args.index),
+            allow_hosts: args.places.allow_host.clone(),
+        };
+        let need = match args.at {
+            Some(_) => Need::Files,
+            None => Need::Members,
+        };
+        let found = self.with_caller(|caller| {
+            caller.check_interpreter(plan)?;
+            caller.find_wheels(plan, &from, need)
+        });
+        let plan = found.map_err(|failed| of_unsuited(&failed, self.signals.terminated()))?;
+        let Some(at) = &args.at else {
+            return Ok(plan);
+        };
+        let env_dir = self.world.env_dir(at)?;
+        if env_dir == plan.target() {
+            return Ok(plan);
+        }
+        let permissions = self.permissions(args.force, args.lost.allow_lost);
+        let made = self.with_caller(|caller| caller.rebuild(&plan, &env_dir, permissions));
+        let made = made.map_err(|failed| of_rebuild(failed, self.signals.terminated()))?;
+        self.terminal.story(&format!(
+            "Planned again for `{}`: the saved plan is for `{}`; the digest is now {}",
+            escape(&env_dir),
+            escape(plan.target()),
+            made.digest()
+        ));
+        Ok(made)
     }
 }
 

@@ -128,9 +128,9 @@ fn locks(args: &LockedArgs) -> LockRequest {
     LockRequest {
         files: args.files.clone(),
         selection: Selection::new(&args.extra, groups),
-        wheelhouses: args.wheelhouse.clone(),
+        wheelhouses: args.places.wheelhouse.clone(),
         extraneous,
-        allow_hosts: args.allow_host.clone(),
+        allow_hosts: args.places.allow_host.clone(),
         requirements: args.with.clone(),
         resolver: resolver(args.resolver.resolver),
     }

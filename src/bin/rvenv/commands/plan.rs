@@ -79,11 +79,11 @@ impl Session<'_> {
     ) -> Result<(), CliError> {
         let MadePlan { plan, refused } = made;
         if let Some(refused) = refused {
-            self.print_plan(&plan, saving)?;
+            self.print_plan(&answer.noted(plan), saving)?;
             self.tell_companions(&answer.companions, Tense::Would);
             return Err(refused);
         }
-        self.save_or_show_plan(&plan, saving)?;
+        self.save_or_show_plan(&answer.noted(plan), saving)?;
         self.tell_companions(&answer.companions, Tense::Will);
         self.tell_packages(answer, Tense::Will);
         Ok(())

@@ -1,0 +1,160 @@
+//! A saved plan for another path: what was asked for is noted in the plan, and planned again.
+//!
+//! Promises that the note is believed only if planning by it for the plan's own path gives what the
+//! plan makes, by its digest. So the note needs no digest of its own, and a plan that was reviewed
+//! and is pinned by its digest is pinned for every path. A plan that changes an existing
+//! environment entry by entry has no note: what it keeps is in that environment.
+//!
+//! Read next: `plan_note.rs`, the note; `saved_plan.rs`, which finds the wheels; `request.rs`, the
+//! first way to a plan.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rvenv_journal::raw::{Expected, Observation};
+use rvenv_journal::{Digest, Plan, Publication};
+use thiserror::Error;
+
+use super::caller::Caller;
+use super::plan_note::{Note, interpreter_of, makes_all};
+use super::request::{Answer, RequestFailed};
+use crate::base::umask::Umask;
+use crate::build::hooks::{self, Context, Venv};
+use crate::change::environment::{self, Permissions, PlanFailed};
+use crate::python::{Interpreter, NamedByTarget, Purpose};
+
+/// Why a saved plan cannot be made for another path.
+#[derive(Debug, Error)]
+pub enum RebuildFailed {
+    /// It changes an environment entry by entry.
+    #[error("the plan changes the environment at `{}`, and keeps what is there", .0.escape_debug())]
+    OfExisting(String),
+    /// It has no note of what was asked for.
+    #[error("the plan does not say what was asked for")]
+    NoRequest,
+    /// The note is not that of this plan.
+    #[error(
+        "what the plan says was asked for gives another environment: its digest is {found}, \
+         that of the plan is {planned}"
+    )]
+    OtherOutcome {
+        /// The digest of what the plan makes.
+        planned: Digest,
+        /// The digest of what the note gives.
+        found: Digest,
+    },
+    /// The interpreter is not the one of the plan.
+    #[error("`{}` is not the interpreter of the plan", path.display().to_string().escape_debug())]
+    Interpreter {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Something exists at the path, and the plan replaces nothing.
+    #[error("the plan is for a path where nothing exists, and `{}` exists", .0.escape_debug())]
+    Exists(String),
+    /// What was asked for cannot be planned.
+    #[error(transparent)]
+    Request(#[from] Box<RequestFailed>),
+    /// There is no plan for the path.
+    #[error(transparent)]
+    Plan(#[from] PlanFailed),
+}
+
+impl From<RequestFailed> for RebuildFailed {
+    fn from(failed: RequestFailed) -> Self {
+        Self::Request(Box::new(failed))
+    }
+}
+
+impl Answer {
+    /// The plan with a note of what was asked for, if it makes a whole environment.
+    #[must_use]
+    pub fn noted(&self, plan: Plan) -> Plan {
+        let note = Note::of(&self.context, &plan);
+        match note.and_then(|note| serde_json::to_string(&note).ok()) {
+            Some(text) => plan.with_request(&text),
+            None => plan,
+        }
+    }
+}
+
+impl Caller<'_> {
+    /// Plans for another path what a saved plan makes; its wheels must be files, as
+    /// [`Caller::find_wheels`] finds them.
+    ///
+    /// # Errors
+    /// See [`RebuildFailed`].
+    pub fn rebuild(
+        &self,
+        plan: &Plan,
+        env_dir: &str,
+        permissions: Permissions<'_>,
+    ) -> Result<Plan, RebuildFailed> {
+        if !makes_all(plan) {
+            return Err(RebuildFailed::OfExisting(plan.target().to_owned()));
+        }
+        let note = plan.request().and_then(Note::read);
+        let note = note.ok_or(RebuildFailed::NoRequest)?;
+        let interpreter = self.interpreter(plan, env_dir)?;
+        let clear = plan.publication() != Publication::Put;
+        let context = |env_dir: &str, options| {
+            let mut context = self.context(env_dir, interpreter.clone(), note.options(clear))?;
+            context.options = options;
+            context.supplies = note.supplies(plan);
+            self.compile(&mut context).map_err(RequestFailed::from)?;
+            Ok::<_, RebuildFailed>(context)
+        };
+        let own = context(plan.target(), note.options(clear))?;
+        check_outcome(plan, &own)?;
+        let umask = Umask::at(self.fs, Path::new(env_dir), self.host.umask);
+        let mut options = note.options(clear);
+        if umask.is_of_acl {
+            (options.umask, options.umask_is_of_acl) = (umask.bits, true);
+        }
+        let other = context(env_dir, options)?;
+        let made = environment::plan(self.fs, &Venv, &other, permissions)?;
+        if !clear && made.publication() != Publication::Put {
+            return Err(RebuildFailed::Exists(env_dir.to_owned()));
+        }
+        Ok(made)
+    }
+
+    /// The interpreter of a plan, asked about itself. Only the plan names it, so it must be one
+    /// that a command may start for a target that names it.
+    fn interpreter(&self, plan: &Plan, env_dir: &str) -> Result<Interpreter, RebuildFailed> {
+        let input = interpreter_of(plan).ok_or(RebuildFailed::NoRequest)?;
+        let path = PathBuf::from(&input.path);
+        let other = || RebuildFailed::Interpreter { path: path.clone() };
+        let named = NamedByTarget::new(path.clone()).ok_or_else(other)?;
+        let targets = [Path::new(env_dir), Path::new(plan.target())];
+        let found = self.find_published(&named, targets, Purpose::Change);
+        let found = found.map_err(RequestFailed::from)?;
+        if found.executable_digest == input.digest && found.executable == path {
+            Ok(found)
+        } else {
+            Err(other())
+        }
+    }
+}
+
+/// Checks that planning by the note gives what the plan makes.
+fn check_outcome(plan: &Plan, own: &Context) -> Result<(), RebuildFailed> {
+    let mut draft = hooks::build(&Venv, own).map_err(PlanFailed::from)?;
+    if plan.publication() != Publication::Put {
+        // The directory that is replaced gave its mode.
+        draft.adopt_root_mode(plan.root_mode());
+    }
+    let absent = Observation {
+        target: Expected::Absent,
+        paths: BTreeMap::new(),
+    };
+    let own = draft
+        .finish(absent, Publication::Put)
+        .map_err(PlanFailed::from)?;
+    let (planned, found) = (plan.outcome(), own.outcome());
+    if planned == found {
+        Ok(())
+    } else {
+        Err(RebuildFailed::OtherOutcome { planned, found })
+    }
+}

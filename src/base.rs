@@ -7,6 +7,7 @@ pub mod cache;
 pub(crate) mod cached_answer;
 pub mod fingerprint;
 pub mod lexical_path;
+pub(crate) mod one_line;
 pub(crate) mod owners;
 pub(crate) mod regular_file;
 pub mod umask;

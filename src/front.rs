@@ -5,6 +5,7 @@
 
 pub mod caller;
 pub mod env_builder;
+pub mod fetching;
 pub mod host;
 pub mod locked;
 pub mod locking;

@@ -76,8 +76,8 @@ pub use change::{
 };
 pub use front::env_builder::{CreateFailed, Created, EnvBuilder, create};
 pub use front::{
-    caller, env_builder, host, locked, locking, mending, proving, rebuilding, request, resolving,
-    saved_plan,
+    caller, env_builder, fetching, host, locked, locking, mending, proving, rebuilding, request,
+    resolving, saved_plan,
 };
 pub use python::bytecode;
-pub use wheel::{distributions, download, wheelhouse};
+pub use wheel::{Release, Sources, distributions, wheelhouse};

@@ -18,7 +18,8 @@ use crate::lock::{Lock, LockError};
 use crate::python::{
     self, Control, Finished, Heard, Interpreter, Job, Lines, Surroundings, Unfinished, shown,
 };
-use crate::wheel::download::{Release, Sources};
+use crate::wheel::Release;
+use crate::wheel::Sources;
 use crate::wheel::requirement::Specified;
 
 mod pip;

@@ -1,10 +1,9 @@
 //! Wheels as values: reads a wheel, checks all of it, and decides which files its installation
 //! consists of; also where wheels come from, and which distributions a directory has.
 //!
-//! Promises that nothing here writes to a disk (pip does, for `download.rs`), that a hostile wheel
-//! is refused and never causes a panic (I6), and that one wheel and one target give one list of
-//! files, byte for byte (I4). Does not promise to resolve dependencies, or to compile the bytecode
-//! that it lists.
+//! Promises that nothing here writes to a disk, that a hostile wheel is refused and never causes a
+//! panic (I6), and that one wheel and one target give one list of files, byte for byte (I4). Does
+//! not promise to resolve dependencies, or to compile the bytecode that it lists.
 //!
 //! Read next: `wheel/contents.rs`, the [`Wheel`]; then `wheel/install.rs`, the files that it
 //! installs.
@@ -15,7 +14,6 @@ mod catalogue;
 pub mod checked_files;
 mod contents;
 pub mod distributions;
-pub mod download;
 mod entry_points;
 mod fault;
 mod file_name;
@@ -25,9 +23,11 @@ pub(crate) mod launcher;
 pub(crate) mod marker;
 pub mod origin;
 pub(crate) mod record;
+mod release;
 pub(crate) mod requirement;
 mod script_text;
 pub(crate) mod shebang;
+mod sources;
 pub(crate) mod tags;
 mod taken_paths;
 pub mod wheelhouse;
@@ -46,7 +46,9 @@ pub use install::{
 };
 pub use launcher::Launchers;
 pub use marker::Marker;
+pub use release::Release;
 pub(crate) use script_text::interpreter_lines;
+pub use sources::Sources;
 pub use taken_paths::Collision;
 
 #[cfg(test)]

@@ -28,6 +28,11 @@ pub fn is_version(text: &str) -> bool {
     Version::parse(text).is_some()
 }
 
+/// Whether a text is a version before a final release.
+pub(crate) fn is_preview(text: &str) -> bool {
+    Version::parse(text).is_some_and(|version| version.is_preview())
+}
+
 /// A version in the form in which the derived order is the order of PEP 440.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Version {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use crate::build::options::Options;
 use crate::wheel::Named;
-use crate::wheel::download::Release;
+use crate::wheel::Release;
 
 /// A wheel that may be installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct Supply {
 pub enum WheelSource {
     /// It is bundled with the interpreter, for `ensurepip`.
     Bundled,
-    /// It was downloaded for `upgrade_deps`.
+    /// It was fetched for `upgrade_deps`.
     Upgrade,
     /// It was looked up to replace the same version of a distribution that does not fit a new
     /// Python.
@@ -67,14 +67,6 @@ impl WheelSource {
             Self::Bundled => options.with_pip,
             Self::Upgrade => options.upgrade_deps,
             Self::Refit | Self::Locked | Self::Given => true,
-        }
-    }
-
-    /// Whether the file is deleted when the process ends, so that nothing about it is cached.
-    pub(super) fn is_deleted_at_exit(self) -> bool {
-        match self {
-            Self::Upgrade | Self::Refit => true,
-            Self::Bundled | Self::Locked | Self::Given => false,
         }
     }
 

@@ -9,6 +9,8 @@
 use rvenv_journal::raw::{Generation, Size};
 use rvenv_journal::{FsError, Ready, generations};
 
+use crate::base::one_line::one_line;
+
 /// What was deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
@@ -58,19 +60,8 @@ pub(crate) fn prune(ready: &Ready<'_>, terms: Terms) -> Result<Pruned, FsError> 
                 pruned.deleted.push((number, size));
                 pruned.leftovers += leftovers.count;
             }
-            Err(error) => pruned.failed.push((number, reason(&error))),
+            Err(error) => pruned.failed.push((number, one_line(&error))),
         }
     }
     Ok(pruned)
-}
-
-/// An error and its causes in one line.
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

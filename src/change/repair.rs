@@ -47,8 +47,8 @@ use crate::change::merge::{MergeError, Merged, receipt_in, redate};
 use crate::change::verify::{Departed, Verification, departures, examine_frame, verify};
 use crate::python::NamedByTarget;
 use crate::python::bytecode::path::is_bytecode;
+use crate::wheel::Release;
 use crate::wheel::distributions::Distribution;
-use crate::wheel::download::Release;
 
 /// Why a repair is impossible.
 #[derive(Debug, Error)]

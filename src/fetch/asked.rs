@@ -2,7 +2,8 @@
 //!
 //! Promises that a [`Hashes`] holds well-formed digests of SHA-2 only (MD5 and SHA-1 can be
 //! forged), and that bytes match if any of them is theirs, as in pip: a requirements file lists the
-//! digests of every file of a release.
+//! digests of every file of a release. A file without digests is only for what nobody locked, from
+//! a page that has none; it is never looked for in the cache.
 //! Read next: `place.rs`, which is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,6 +142,8 @@ enum Match {
     Any,
     /// One of each algorithm.
     Every,
+    /// None: nobody knows a digest.
+    Unknown,
 }
 
 /// Why a file cannot be asked for.
@@ -163,17 +166,30 @@ impl Asked {
     /// # Errors
     /// See [`AskedError`].
     pub fn new(file_name: &str, hashes: Hashes) -> Result<Self, AskedError> {
-        if !is_file_name(file_name) {
-            return Err(AskedError::Name(file_name.to_owned()));
-        }
+        let asked = Self::without_hashes(file_name)?;
         if hashes.is_empty() {
             return Err(AskedError::Hashes(file_name.to_owned()));
         }
         Ok(Self {
-            file_name: file_name.to_owned(),
             hashes,
-            size: None,
             match_: Match::Any,
+            ..asked
+        })
+    }
+
+    /// A file of this name, whose digest nobody knows: its place is trusted.
+    ///
+    /// # Errors
+    /// See [`AskedError`].
+    pub(super) fn without_hashes(file_name: &str) -> Result<Self, AskedError> {
+        if !is_file_name(file_name) {
+            return Err(AskedError::Name(file_name.to_owned()));
+        }
+        Ok(Self {
+            file_name: file_name.to_owned(),
+            hashes: Hashes::default(),
+            size: None,
+            match_: Match::Unknown,
             url: None,
             path: None,
         })
@@ -245,9 +261,32 @@ impl Asked {
         self.url.as_ref()
     }
 
-    /// The name of its directory in the cache.
+    /// The name of its directory in the cache, and of the file that is arriving.
     pub(super) fn key(&self) -> String {
-        self.hashes.key()
+        if self.is_known() {
+            return self.hashes.key();
+        }
+        let place = self
+            .url
+            .as_ref()
+            .map(|url| Digest::of(url.to_string().as_bytes()));
+        let place = place.map_or_else(String::new, |place| place.to_string());
+        let text = format!("{} {place}", self.file_name);
+        format!("any-{}", Digest::of(text.as_bytes()))
+    }
+
+    /// The name of its directory once its bytes are known.
+    pub(super) fn key_of(&self, hashed: &Hashed) -> String {
+        if self.is_known() {
+            self.hashes.key()
+        } else {
+            hashed.sha256.to_string()
+        }
+    }
+
+    /// Whether a digest is known by which it can be found.
+    pub(super) fn is_known(&self) -> bool {
+        self.match_ != Match::Unknown
     }
 
     /// Whether these bytes are the file.
@@ -269,6 +308,7 @@ impl Asked {
         match self.match_ {
             Match::Any => all.any(of),
             Match::Every => all.all(of),
+            Match::Unknown => true,
         }
     }
 }

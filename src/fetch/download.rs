@@ -54,7 +54,7 @@ pub(super) struct Shared {
 /// One run: what its threads count.
 #[derive(Debug, Default)]
 pub(super) struct Run {
-    pub(super) stopped: AtomicBool,
+    pub(super) stopped: Arc<AtomicBool>,
     pub(super) done: AtomicU64,
     /// All bytes that arrived, those of failed attempts too.
     arrived: AtomicU64,
@@ -82,6 +82,9 @@ impl From<PlaceError> for Failure {
 impl Shared {
     /// A file that is in the cache already.
     pub(super) fn cached(&self, run: &Run, asked: &Asked) -> Option<Fetched> {
+        if !asked.is_known() {
+            return None;
+        }
         let found = self.shelf.find(asked, &Resume::default());
         let Ok(Some(Found::File(path))) = found else {
             return None;
@@ -128,7 +131,7 @@ impl Shared {
     /// A file that arrived whole before a process was killed, but has no name yet.
     fn left_complete(&self, run: &Run, asked: &Asked) -> Result<Option<Fetched>, Failure> {
         let left = self.shelf.part_len(asked);
-        if left == 0 || asked.size.is_some_and(|size| size != left) {
+        if left == 0 || !asked.is_known() || asked.size.is_some_and(|size| size != left) {
             return Ok(None);
         }
         // One try only: another process may still be downloading the file, and a place of this run
@@ -166,7 +169,12 @@ impl Shared {
         let (mut attempts, mut longest) = (0, 0);
         let mut version = None;
         loop {
-            let before = self.shelf.part_len(asked);
+            // Without a digest, another process may have left a part of another file.
+            let before = if asked.is_known() {
+                self.shelf.part_len(asked)
+            } else {
+                0
+            };
             let resume = Resume {
                 len: before,
                 version: version.take(),
@@ -297,7 +305,7 @@ impl Shared {
         place: String,
     ) -> Result<Fetched, Failure> {
         Ok(Fetched {
-            path: self.shelf.finish(part, asked)?,
+            path: self.shelf.finish(part, asked, hashed)?,
             sha256: hashed.sha256,
             place,
         })

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::place::PlaceError;
 use super::shelf::ShelfError;
+use crate::base::one_line::one_line;
 
 /// Why files could not be fetched.
 #[derive(Debug, Error)]
@@ -47,14 +48,6 @@ fn reasons(tried: &[(String, PlaceError)]) -> String {
     if tried.is_empty() {
         return ": no place has it".to_owned();
     }
-    let one = |(place, error): &(String, PlaceError)| {
-        let mut text = format!("; {place}: {error}");
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
-    };
+    let one = |(place, error): &(String, PlaceError)| format!("; {place}: {}", one_line(error));
     tried.iter().map(one).collect()
 }

@@ -8,33 +8,27 @@
 //! On disk: what `shelf.rs` says.
 //! Read next: `download.rs`, which gets one file.
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use rvenv_journal::fs::Time;
 
 use super::asked::Asked;
+use super::at_once::at_once;
 use super::client::Client;
 use super::download::{Fetched, Run, Shared};
 use super::failure::FetchFailed;
-use super::place::{Found, Place, PlaceError, Resume};
-use super::places::{Directory, LocalFile, Remote, SimpleIndex, links_place};
-use super::settings::Settings;
+use super::place::{Listing, Place};
+use super::places::{Directory, Linked, LocalFile, Remote, SimpleIndex, is_wheel, links_place};
+use super::settings::{Links, Settings};
 use super::shelf::Shelf;
 use crate::base::cache::Cache;
 use crate::wheel::Catalogue;
 
-/// How many files arrive at once; a small wheel is mostly a wait for the server.
-const WORKERS_MAX: usize = 16;
 /// The most bytes that one run fetches, unless the caller says otherwise.
 const TOTAL_BYTES_MAX: u64 = 32 << 30;
-/// How often the caller is asked whether to stop.
-const TICK: Duration = Duration::from_millis(50);
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,17 +65,7 @@ impl Default for FetchControl<'_> {
 #[derive(Debug)]
 pub struct Fetcher {
     shared: Arc<Shared>,
-    indexes: Vec<Arc<SimpleIndex>>,
-}
-
-impl Place for Arc<SimpleIndex> {
-    fn shown(&self) -> String {
-        self.as_ref().shown()
-    }
-
-    fn find(&self, asked: &Asked, resume: &Resume) -> Result<Option<Found>, PlaceError> {
-        self.as_ref().find(asked, resume)
-    }
+    listings: Vec<Arc<dyn Listing>>,
 }
 
 impl Fetcher {
@@ -102,16 +86,18 @@ impl Fetcher {
         }
         places.push(Box::new(LocalFile));
         places.push(Box::new(Remote(Arc::clone(&client))));
-        places.extend(
-            settings
-                .find_links
-                .iter()
-                .map(|links| links_place(links, &client)),
-        );
-        let index = |address| Arc::new(SimpleIndex::new(Arc::clone(&client), address));
-        let indexes: Vec<_> = settings.indexes.iter().cloned().map(index).collect();
-        for index in &indexes {
-            places.push(Box::new(Arc::clone(index)));
+        let mut listings: Vec<Arc<dyn Listing>> = Vec::new();
+        for links in &settings.find_links {
+            match links_place(links, &client) {
+                Linked::Files(place) => places.push(place),
+                Linked::Page(page) => listings.push(page),
+            }
+        }
+        for address in settings.indexes.iter().cloned() {
+            listings.push(Arc::new(SimpleIndex::new(Arc::clone(&client), address)));
+        }
+        for listing in &listings {
+            places.push(Box::new(Arc::clone(listing)));
         }
         let shared = Shared {
             shelf: Shelf::new(cache),
@@ -123,7 +109,7 @@ impl Fetcher {
         };
         Self {
             shared: Arc::new(shared),
-            indexes,
+            listings,
         }
     }
 
@@ -151,19 +137,30 @@ impl Fetcher {
         self
     }
 
-    /// The indexes, for what is asked for by name and version.
+    /// The pages of `find-links` and the indexes, for what is asked for by its name.
     #[must_use]
-    pub fn indexes(&self) -> &[Arc<SimpleIndex>] {
-        &self.indexes
+    pub fn listings(&self) -> &[Arc<dyn Listing>] {
+        &self.listings
+    }
+
+    /// The directories and wheels of this machine that `find-links` names.
+    pub(super) fn linked(&self) -> impl Iterator<Item = &Path> {
+        let links = self.shared.settings.find_links.iter();
+        links.filter_map(|links| match links {
+            Links::Local(path) if path.is_dir() || is_wheel(path) => Some(path.as_path()),
+            Links::Local(_) | Links::Page(_) => None,
+        })
+    }
+
+    /// Ends what waits for a server.
+    pub(super) fn stop(&self) {
+        self.shared.client.stop();
     }
 
     /// Gets these files, and returns them in the same order.
     ///
     /// # Errors
     /// See [`FetchFailed`]; the first failure ends the run.
-    ///
-    /// # Panics
-    /// Never: a run without a failure has every file.
     ///
     /// # Crash
     /// What arrived stays in the cache; the next run continues it.
@@ -172,99 +169,76 @@ impl Fetcher {
         asked: &[Asked],
         control: &FetchControl<'_>,
     ) -> Result<Vec<Fetched>, FetchFailed> {
+        self.run(asked, control, Err)?.into_iter().collect()
+    }
+
+    /// Gets as many of these files as there are, and says for each of them, in the same order, why
+    /// it cannot be had.
+    ///
+    /// # Errors
+    /// An interruption.
+    ///
+    /// # Crash
+    /// As for [`Self::fetch`].
+    pub fn fetch_each(
+        &self,
+        asked: &[Asked],
+        control: &FetchControl<'_>,
+    ) -> Result<Vec<Result<Fetched, FetchFailed>>, FetchFailed> {
+        self.run(asked, control, |failed| {
+            if matches!(failed, FetchFailed::Interrupted) {
+                Err(failed)
+            } else {
+                Ok(failed)
+            }
+        })
+    }
+
+    /// Gets files; `ends` gives the failures that end the run as errors.
+    fn run(
+        &self,
+        asked: &[Asked],
+        control: &FetchControl<'_>,
+        ends: impl Fn(FetchFailed) -> Result<FetchFailed, FetchFailed>,
+    ) -> Result<Vec<Result<Fetched, FetchFailed>>, FetchFailed> {
         let run = Arc::new(Run::default());
-        let mut fetched: Vec<Option<Fetched>> = Vec::with_capacity(asked.len());
-        for one in asked {
+        let mut results: BTreeMap<usize, Result<Fetched, FetchFailed>> = BTreeMap::new();
+        let mut queue = Vec::new();
+        for (at, one) in asked.iter().enumerate() {
             if (control.interrupted)() {
                 return Err(FetchFailed::Interrupted);
             }
-            fetched.push(self.shared.cached(&run, one));
-        }
-        let missing = fetched
-            .iter()
-            .enumerate()
-            .filter(|(_, file)| file.is_none());
-        let mut queue: Vec<(usize, Asked)> = missing
-            .filter_map(|(index, _)| Some((index, asked.get(index)?.clone())))
-            .collect();
-        // A file of unknown size may be the largest.
-        queue.sort_by_key(|(_, one)| std::cmp::Reverse(one.size.unwrap_or(u64::MAX)));
-        if !queue.is_empty() {
-            for (index, file) in self.arriving(&run, queue, control)? {
-                if let Some(slot) = fetched.get_mut(index) {
-                    *slot = Some(file);
-                }
+            match self.shared.cached(&run, one) {
+                Some(file) => drop(results.insert(at, Ok(file))),
+                None => queue.push((at, one.clone())),
             }
         }
-        let all: Option<Vec<Fetched>> = fetched.into_iter().collect();
-        Ok(all.expect("a run without a failure has every file"))
-    }
-
-    /// Gets files in threads, which may outlive this call if it fails: a thread that waits for a
-    /// server ends when its time limit does.
-    fn arriving(
-        &self,
-        run: &Arc<Run>,
-        queue: Vec<(usize, Asked)>,
-        control: &FetchControl<'_>,
-    ) -> Result<Vec<(usize, Fetched)>, FetchFailed> {
+        // A file of unknown size may be the largest.
+        queue.sort_by_key(|(_, one)| std::cmp::Reverse(one.size.unwrap_or(u64::MAX)));
         let mut progress = Progress {
             files: queue.len(),
             total: queue.iter().filter_map(|(_, one)| one.size).sum(),
             ..Progress::default()
         };
-        let workers = queue.len().min(WORKERS_MAX);
-        let queue = Arc::new(Mutex::new(VecDeque::from(queue)));
-        let (sender, results) = mpsc::channel();
-        for _ in 0..workers {
-            let (shared, own) = (Arc::clone(&self.shared), Arc::clone(run));
-            let (queue, sender) = (Arc::clone(&queue), sender.clone());
-            let work = move || {
-                while let Some((index, asked)) = next(&own, &queue) {
-                    let result = shared.get(&own, &asked);
-                    if sender.send(result.map(|file| (index, file))).is_err() {
-                        return;
-                    }
-                }
-            };
-            let started = thread::Builder::new().spawn(work);
-            if let Err(error) = started {
-                run.stopped.store(true, Ordering::SeqCst);
-                return Err(FetchFailed::Thread(error));
-            }
-        }
-        drop(sender);
-        let mut files = Vec::new();
-        while files.len() < progress.files {
-            match results.recv_timeout(TICK) {
-                Ok(Ok(file)) => files.push(file),
-                Ok(Err(failed)) => {
-                    run.stopped.store(true, Ordering::SeqCst);
-                    return Err(failed);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(FetchFailed::Interrupted),
+        let (shared, own) = (Arc::clone(&self.shared), Arc::clone(&run));
+        let get = move |(at, asked): (usize, Asked)| (at, shared.get(&own, &asked));
+        at_once(queue, &run.stopped, get, |done| {
+            if let Some((at, result)) = done {
+                let result = match result {
+                    Ok(file) => Ok(file),
+                    Err(failed) => Err(ends(failed)?),
+                };
+                progress.files_done += 1;
+                results.insert(at, result);
             }
             if (control.interrupted)() {
-                run.stopped.store(true, Ordering::SeqCst);
-                self.shared.client.stop();
+                self.stop();
                 return Err(FetchFailed::Interrupted);
             }
             progress.done = run.done.load(Ordering::Relaxed);
-            progress.files_done = files.len();
             (control.progress)(&progress);
-        }
-        Ok(files)
+            Ok(())
+        })?;
+        Ok(results.into_values().collect())
     }
-}
-
-/// The next file, unless the run was stopped.
-fn next(run: &Run, queue: &Mutex<VecDeque<(usize, Asked)>>) -> Option<(usize, Asked)> {
-    if run.stopped.load(Ordering::SeqCst) {
-        return None;
-    }
-    queue
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .pop_front()
 }

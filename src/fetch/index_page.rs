@@ -63,12 +63,17 @@ pub struct IndexFile {
 }
 
 impl IndexFile {
-    /// Asks for this file; its digests are those that the caller wants and the page does not deny.
+    /// Asks for this file; its digests are those that the caller wants and the page does not deny,
+    /// or, if the caller wants none, those of the page.
     ///
     /// # Errors
-    /// A file that has none of them.
+    /// A file that has none of the digests that are wanted.
     pub fn ask(&self, wanted: &Hashes) -> Result<Asked, AskedError> {
-        let asked = Asked::new(&self.name, wanted.common(&self.hashes))?;
+        let asked = match (wanted.is_empty(), self.hashes.is_empty()) {
+            (true, true) => Asked::without_hashes(&self.name)?,
+            (true, false) => Asked::new(&self.name, self.hashes.clone())?,
+            (false, _) => Asked::new(&self.name, wanted.common(&self.hashes))?,
+        };
         Ok(asked.sized(self.size).at_url(self.address.clone()))
     }
 

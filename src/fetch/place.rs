@@ -8,6 +8,7 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rvenv_journal::raw::counted;
@@ -16,7 +17,7 @@ use thiserror::Error;
 use super::address::AddressError;
 use super::asked::Asked;
 use super::hosts::HostRefused;
-use super::index_page::PageError;
+use super::index_page::{IndexFile, PageError};
 
 /// Where bytes can be had by their digest.
 pub trait Place: fmt::Debug + Send + Sync {
@@ -28,6 +29,26 @@ pub trait Place: fmt::Debug + Send + Sync {
     /// # Errors
     /// See [`PlaceError`]; [`PlaceError::wait`] tells whether to try again.
     fn find(&self, asked: &Asked, resume: &Resume) -> Result<Option<Found>, PlaceError>;
+}
+
+/// A place that says which files of a project it has.
+pub trait Listing: Place {
+    /// The files of a project; `None` if it does not have the project. Tries again if an error
+    /// passes.
+    ///
+    /// # Errors
+    /// See [`PlaceError`].
+    fn project(&self, name: &str) -> Result<Option<Arc<Vec<IndexFile>>>, PlaceError>;
+}
+
+impl<P: Place + ?Sized> Place for Arc<P> {
+    fn shown(&self) -> String {
+        self.as_ref().shown()
+    }
+
+    fn find(&self, asked: &Asked, resume: &Resume) -> Result<Option<Found>, PlaceError> {
+        self.as_ref().find(asked, resume)
+    }
 }
 
 /// How much of a file the caller has.

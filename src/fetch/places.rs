@@ -9,5 +9,5 @@ mod remote;
 
 pub use directory::{Directory, LocalFile};
 pub use index::SimpleIndex;
-pub(super) use index::links_place;
+pub(super) use index::{Linked, is_wheel, links_place};
 pub use remote::Remote;

@@ -17,7 +17,7 @@ use super::credentials::{Credentials, KeyringProvider};
 use super::hosts::Hosts;
 use super::pip_config::{PipConfig, variable};
 use crate::python::Surroundings;
-use crate::wheel::download::Sources;
+use crate::wheel::Sources;
 
 /// The index of everyone who configures none.
 pub(super) const PYPI: &str = "https://pypi.org/simple/";

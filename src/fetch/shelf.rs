@@ -20,7 +20,7 @@ use rvenv_journal::fs::{Dir, Kind, Rename, Time};
 use rvenv_journal::raw::{check_private, open_private_dir};
 use rvenv_journal::{Digest, Fs};
 
-use super::asked::{Asked, Hasher};
+use super::asked::{Asked, Hashed, Hasher};
 use super::place::{Found, Place, PlaceError, Resume};
 use crate::base::cache::{Cache, NotUsed};
 
@@ -233,9 +233,14 @@ impl Shelf {
     ///
     /// # Crash
     /// The file has the one name or the other, and its bytes may be lost.
-    pub(super) fn finish(&self, part: Part, asked: &Asked) -> Result<PathBuf, ShelfError> {
+    pub(super) fn finish(
+        &self,
+        part: Part,
+        asked: &Asked,
+        hashed: &Hashed,
+    ) -> Result<PathBuf, ShelfError> {
         let (fs, top) = self.make()?;
-        let key = asked.key();
+        let key = asked.key_of(hashed);
         let path = self.folder().join(&key).join(asked.file_name());
         let failed = |error: rvenv_journal::fs::FsError| ShelfError::Write {
             path: path.clone(),
@@ -249,7 +254,7 @@ impl Shelf {
         }
         let dir = fs.open_dir(&top, OsStr::new(&key)).map_err(failed)?;
         check_private(fs, &dir).map_err(failed)?;
-        let name = format!("{key}{PART}");
+        let name = format!("{}{PART}", asked.key());
         let (from, to) = (top.at(&name), dir.at(asked.file_name()));
         fs.rename(from, to, Rename::Replace).map_err(failed)?;
         drop(part);

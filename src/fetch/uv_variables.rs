@@ -60,7 +60,7 @@ mod tests {
     use super::super::settings::FetchOptions;
     use super::*;
     use crate::python::Surroundings;
-    use crate::wheel::download::Sources;
+    use crate::wheel::Sources;
 
     fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         // The machine that runs the tests may have a configuration of its own.

@@ -31,7 +31,7 @@ use crate::change::environment::{
 use crate::change::merge::Lost;
 use crate::change::removal::Removal;
 use crate::python::{Purpose, Request};
-use crate::wheel::download::Sources;
+use crate::wheel::Sources;
 
 /// The options of an environment; the fields are the arguments of Python's constructor, and three
 /// more.

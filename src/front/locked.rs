@@ -11,27 +11,25 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tempfile::TempDir;
 use thiserror::Error;
 
 use super::caller::Caller;
+use super::fetching::{FetchingFailed, Looked};
 use super::resolving::ResolvingFailed;
 use crate::base::{regular_file, version};
 use crate::build::hooks::Context;
 use crate::build::supply::{Extraneous, Supply, WheelSource};
-use crate::fetch::{
-    Address, Asked, AskedError, FetchControl, FetchFailed, FetchOptions, Fetcher, Hashes, Links,
-    PlaceError, Settings, SettingsError,
-};
+use crate::fetch::{Address, Asked, AskedError, FetchControl, Hashes, Releases, Wanted};
 use crate::lock::{
     BYTES_MAX, ChoiceError, Chosen, ChosenSource, Environment, Files, IndexOptions, Kernel, Lock,
     LockError, LockFault, Place, Selection, choose, is_pylock_name, join, read_pylock,
     read_requirements,
 };
+use crate::python::printable;
 use crate::resolve::{self, Resolver};
-use crate::wheel::Named;
 use crate::wheel::distributions::Distribution;
-use crate::wheel::download::{Release, Sources};
-use crate::wheel::wheelhouse::{Wheelhouse, WheelhouseError};
+use crate::wheel::{Named, Release, Sources};
 
 /// The file of a project, whose dependencies are resolved (PEP 621).
 const PROJECT: &str = "pyproject.toml";
@@ -69,55 +67,15 @@ pub enum LockedFailed {
     /// The interpreter cannot install a lock.
     #[error(transparent)]
     Choice(#[from] ChoiceError),
-    /// A directory of wheels cannot be listed.
-    #[error(transparent)]
-    Wheelhouse(#[from] WheelhouseError),
-    /// A setting of the index is malformed.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// There is no cache to fetch into.
-    #[error("there is no cache directory to fetch wheels into")]
-    NoCache,
     /// A file cannot be asked for.
     #[error(transparent)]
     Asked(#[from] AskedError),
-    /// An index cannot be asked.
-    #[error("cannot look for `{name}`")]
-    Index {
-        /// The distribution.
-        name: String,
-        /// Why.
-        #[source]
-        source: PlaceError,
-    },
-    /// No place has a wheel of a release that fits.
-    #[error("no wheel of `{name}` {version} that fits is there: {}", found(names))]
-    NoWheel {
-        /// The distribution.
-        name: String,
-        /// The version.
-        version: String,
-        /// The wheels of this release that were found.
-        names: Vec<String>,
-    },
-    /// A wheel cannot be fetched.
+    /// A wheel is not there.
     #[error(transparent)]
-    Fetch(#[from] FetchFailed),
+    Fetching(#[from] FetchingFailed),
     /// What is not locked cannot be resolved.
     #[error(transparent)]
     Resolving(#[from] Box<ResolvingFailed>),
-}
-
-fn found(names: &[String]) -> String {
-    if names.is_empty() {
-        return "no place has this release".to_owned();
-    }
-    let names: Vec<String> = names
-        .iter()
-        .take(8)
-        .map(|name| format!("`{}`", name.escape_debug()))
-        .collect();
-    format!("there are {}", names.join(", "))
 }
 
 impl Caller<'_> {
@@ -128,7 +86,7 @@ impl Caller<'_> {
     pub(super) fn supply_locked(
         &self,
         request: &LockRequest,
-        sources: &Sources,
+        (sources, downloads): (&Sources, &mut Option<TempDir>),
         context: &mut Context,
     ) -> Result<(), LockedFailed> {
         if request.files.is_empty() && request.requirements.is_empty() {
@@ -140,40 +98,21 @@ impl Caller<'_> {
             sources,
             dependencies,
         } = self.choice(request, sources, (&environment, context))?;
-        let prefix = context.interpreter.executable.ancestors().nth(2);
-        let options = FetchOptions {
-            allow_hosts: request.allow_hosts.clone(),
-            prefix: prefix.map(Path::to_owned),
-            keyring: None,
+        let looked = Looked {
+            wheelhouses: &request.wheelhouses,
+            allow_hosts: &request.allow_hosts,
         };
-        let settings = Settings::read(&sources, &options, &self.host.surroundings)?;
-        let cache = self.host.cache.as_ref().ok_or(LockedFailed::NoCache)?;
-        let mut houses = request.wheelhouses.clone();
-        houses.extend(settings.find_links.iter().filter_map(|links| match links {
-            Links::Local(path) if path.is_dir() => Some(path.clone()),
-            Links::Local(_) | Links::Page(_) => None,
-        }));
-        let wheels = &context.wheels;
-        let fetcher = Fetcher::new(cache, settings, &request.wheelhouses, wheels);
-        let fetcher = fetcher.at(self.host.now);
-        let look = Look {
-            environment: &environment,
-            houses: &houses,
-            fetcher: &fetcher,
-        };
-        let asked: Vec<Asked> = chosen
-            .iter()
-            .map(|one| look.asked(one))
-            .collect::<Result<_, _>>()?;
-        let control = FetchControl {
-            interrupted: &|| self.listener.interrupted(),
-            progress: &|_| {},
-        };
-        let files = fetcher.fetch(&asked, &control)?;
-        let urls: Vec<Option<String>> = asked
-            .iter()
-            .map(|one| one.url().and_then(Address::public))
-            .collect();
+        let fetcher = self.fetcher(&sources, looked, context, downloads)?;
+        let places = (&fetcher, &context.wheels);
+        let releases = Releases::new(&environment, places, &request.wheelhouses);
+        let releases = releases.map_err(FetchingFailed::from)?;
+        let (urls, files) = self.fetch_control(|control| {
+            let asked = self.asked(&chosen, &releases, control)?;
+            let files = fetcher.fetch(&asked, control);
+            let urls = asked.iter().map(|one| one.url().and_then(Address::public));
+            let urls: Vec<Option<String>> = urls.collect();
+            Ok::<_, LockedFailed>((urls, files.map_err(FetchingFailed::from)?))
+        })?;
         let found = files.into_iter().zip(urls);
         let supplies = chosen
             .into_iter()
@@ -194,6 +133,33 @@ impl Caller<'_> {
         }
         context.extraneous = request.extraneous;
         Ok(())
+    }
+
+    /// What is asked for; of a release, the best wheel whose hash the lock has.
+    fn asked(
+        &self,
+        chosen: &[Chosen],
+        releases: &Releases<'_>,
+        control: &FetchControl<'_>,
+    ) -> Result<Vec<Asked>, LockedFailed> {
+        let wanted: Vec<Wanted> = chosen.iter().filter_map(wanted).collect();
+        let found = releases.find(&wanted, control);
+        let mut found = found.map_err(FetchingFailed::from)?.into_iter();
+        let mut all = Vec::new();
+        for one in chosen {
+            all.push(match &one.source {
+                ChosenSource::Wheel { file, .. } => Asked::of_lock(file)?,
+                ChosenSource::Release { .. } => {
+                    let Some(offer) = found.next() else { continue };
+                    let offer = offer.map_err(FetchingFailed::from)?;
+                    if let Some(reason) = &offer.yanked {
+                        self.listener.warning(&yanked(one, reason));
+                    }
+                    offer.asked
+                }
+            });
+        }
+        Ok(all)
     }
 
     /// What the locks of a request name, and what resolves the rest of it.
@@ -384,60 +350,26 @@ fn with_indexes(sources: &Sources, indexes: IndexOptions) -> Sources {
     all
 }
 
-/// Where the file of a release is looked for.
-struct Look<'a> {
-    environment: &'a Environment,
-    houses: &'a [PathBuf],
-    fetcher: &'a Fetcher,
+/// What an index is asked for: a release, of which the lock has hashes alone.
+fn wanted(chosen: &Chosen) -> Option<Wanted> {
+    match &chosen.source {
+        ChosenSource::Wheel { .. } => None,
+        ChosenSource::Release { hashes } => Some(Wanted {
+            name: chosen.name.clone(),
+            version: Some(chosen.version.clone()),
+            hashes: Hashes::from(hashes),
+        }),
+    }
 }
 
-impl Look<'_> {
-    fn asked(&self, chosen: &Chosen) -> Result<Asked, LockedFailed> {
-        match &chosen.source {
-            ChosenSource::Wheel { file, .. } => Ok(Asked::of_lock(file)?),
-            ChosenSource::Release { hashes } => self.of_release(chosen, &Hashes::from(hashes)),
-        }
+/// The warning about a release that its author has withdrawn.
+fn yanked(chosen: &Chosen, reason: &str) -> String {
+    let Chosen { name, version, .. } = chosen;
+    let mut text = format!("`{name}` {version} was yanked from its index");
+    if !reason.is_empty() {
+        text = format!("{text}: {}", printable(reason));
     }
-
-    /// The best wheel of a release whose hash may be one of these: directories come first.
-    fn of_release(&self, chosen: &Chosen, hashes: &Hashes) -> Result<Asked, LockedFailed> {
-        let mut seen = Vec::new();
-        for house in self.houses {
-            let house = Wheelhouse::read(house)?;
-            let of_it = house.wheels().iter().filter(|path| is_of(path, chosen));
-            let names: Vec<&str> = of_it
-                .filter_map(|path| path.file_name()?.to_str())
-                .collect();
-            let best = self.environment.best_of(names.iter().copied());
-            if let Some(name) = best.and_then(|at| names.get(at)) {
-                return Ok(Asked::new(name, hashes.clone())?);
-            }
-            seen.extend(names.into_iter().map(str::to_owned));
-        }
-        for index in self.fetcher.indexes() {
-            let files = index.project(&chosen.name);
-            let files = files.map_err(|source| LockedFailed::Index {
-                name: chosen.name.clone(),
-                source,
-            })?;
-            let Some(files) = files else { continue };
-            // A hash that is asked for and that the page denies belongs to another file.
-            let fits = files.iter().filter(|file| {
-                is_of(Path::new(&file.name), chosen) && hashes.agree(&file.hashes) != Some(false)
-            });
-            let fits: Vec<_> = fits.collect();
-            let names = fits.iter().map(|file| file.name.as_str());
-            if let Some(file) = self.environment.best_of(names).and_then(|at| fits.get(at)) {
-                return Ok(file.ask(hashes)?);
-            }
-            seen.extend(fits.iter().map(|file| file.name.clone()));
-        }
-        Err(LockedFailed::NoWheel {
-            name: chosen.name.clone(),
-            version: chosen.version.clone(),
-            names: seen,
-        })
-    }
+    text
 }
 
 /// Whether a file is a wheel of this release.

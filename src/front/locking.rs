@@ -10,7 +10,7 @@ use super::request::AskedPython;
 use super::resolving::ResolvingFailed;
 use crate::lock::Lock;
 use crate::resolve::{Asked, Resolver, dependencies};
-use crate::wheel::download::Sources;
+use crate::wheel::Sources;
 
 /// What a lock is made of.
 #[derive(Clone, Debug)]

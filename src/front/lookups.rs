@@ -4,38 +4,31 @@
 //! Which ones do not fit is decided here, before the lock, so that every wheel is at hand before
 //! anything is written; the change decides again under the lock, by the same function.
 //!
-//! Promises to write nothing to the target: wheels are downloaded into a directory that is deleted
-//! with the answer. Does not download what the user installed from a file: an index may have
-//! another distribution under that name. Only sources that the caller names count then.
+//! Promises to write nothing to the target. Does not fetch what the user installed from a file: an
+//! index may have another distribution under that name. Only sources that the caller names count
+//! then.
 //!
-//! Read next: `../change/carry.rs`, which decides.
+//! Read next: `../change/carry.rs`, which decides; `fetching.rs`, which gets the wheels.
 
-use std::io;
 use std::mem;
-use std::path::Path;
 
 use rvenv_journal::fs::Dir;
 use tempfile::TempDir;
 
 use super::caller::Caller;
-use crate::base::cache::Cache;
 use crate::build::hooks::Context;
 use crate::build::supply::{LookedUp, Supply, WheelSource};
 use crate::change::carry::{Companions, Unresolved};
 use crate::change::existing::{Existing, ExistingError};
 use crate::change::merge;
-use crate::wheel::download::{DownloadFailed, Downloader, Release, Sources};
-
-/// The prefix of directories that a process downloads to; `rvenv cache prune` deletes those of dead
-/// processes.
-pub const DOWNLOADS_PREFIX: &str = "downloads-";
+use crate::fetch::FetchFailed;
+use crate::wheel::{Release, Sources};
 
 /// Why it is not known what comes along.
 #[derive(Debug)]
 pub(super) enum LookupFailed {
     Existing(ExistingError),
-    NoDownloads(io::Error),
-    Interrupted(DownloadFailed),
+    Interrupted(FetchFailed),
 }
 
 /// An environment that may get another Python.
@@ -45,7 +38,7 @@ pub(super) struct Before {
 }
 
 impl Caller<'_> {
-    /// Decides what comes along, and downloads the wheels that this takes.
+    /// Decides what comes along, and fetches the wheels that this takes.
     ///
     /// # Errors
     /// An environment that cannot be read; an interruption.
@@ -81,13 +74,10 @@ impl Caller<'_> {
         let mut looked_up: Vec<LookedUp> = of_file.collect();
         if !wanted.is_empty() {
             let releases: Vec<Release> = wanted.iter().map(|one| one.release.clone()).collect();
-            let dir = match downloads {
-                Some(dir) => dir,
-                None => downloads.insert(self.download_dir().map_err(LookupFailed::NoDownloads)?),
-            };
-            // In a directory of its own: the newest pip may be beside it.
-            let dir = tempfile::tempdir_in(dir.path()).map_err(LookupFailed::NoDownloads)?;
-            looked_up.extend(self.look_up(releases, sources, context, &dir.keep())?);
+            let found = self.exactly(&releases, sources, context, downloads);
+            let found = found.map_err(LookupFailed::Interrupted)?;
+            let pairs = releases.into_iter().zip(found);
+            looked_up.extend(pairs.map(|(release, found)| LookedUp { release, found }));
         }
         let found = looked_up.iter().filter_map(|one| one.found.as_ref().ok());
         let found: Vec<_> = found.cloned().collect();
@@ -104,77 +94,5 @@ impl Caller<'_> {
             let path = before.existing.path.clone();
             LookupFailed::Existing(ExistingError::Disk { path, source })
         })
-    }
-
-    /// A directory to download to.
-    pub(super) fn download_dir(&self) -> io::Result<TempDir> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(DOWNLOADS_PREFIX);
-        let in_cache = |cache: &Cache| {
-            cache.make().ok()?;
-            builder.tempdir_in(cache.path()).ok()
-        };
-        let made = self.host.cache.as_ref().and_then(in_cache);
-        // A cache that cannot be used is never necessary.
-        made.map_or_else(|| builder.tempdir(), Ok)
-    }
-
-    /// Downloads the wheels of exactly these releases.
-    fn look_up(
-        &self,
-        releases: Vec<Release>,
-        sources: &Sources,
-        context: &Context,
-        into: &Path,
-    ) -> Result<Vec<LookedUp>, LookupFailed> {
-        let found = self.with_control(|control| {
-            let downloader = Downloader {
-                interpreter: &context.interpreter,
-                sources,
-                around: &self.host.surroundings,
-                control,
-            };
-            downloader.exactly(&releases, into)
-        });
-        let minor = context.interpreter.version.minor;
-        let found = match found {
-            Ok(found) => found
-                .into_iter()
-                .map(|one| one.map_err(|why| clause(&why, minor))),
-            Err(why @ DownloadFailed::Interrupted { .. }) => {
-                return Err(LookupFailed::Interrupted(why));
-            }
-            Err(why) => {
-                let why = clause(&why, minor);
-                let same = |release| LookedUp {
-                    release,
-                    found: Err(why.clone()),
-                };
-                return Ok(releases.into_iter().map(same).collect());
-            }
-        };
-        let pairs = releases.into_iter().zip(found);
-        Ok(pairs
-            .map(|(release, found)| LookedUp { release, found })
-            .collect())
-    }
-}
-
-/// Why there is no wheel, as a clause on one line: the last thing that pip said.
-fn clause(failed: &DownloadFailed, minor: u32) -> String {
-    let last = match failed {
-        DownloadFailed::Pip { said, .. } => said.iter().rfind(|line| line.starts_with("ERROR")),
-        DownloadFailed::NoPip { .. }
-        | DownloadFailed::NotStarted { .. }
-        | DownloadFailed::Listing { .. }
-        | DownloadFailed::Count { .. }
-        | DownloadFailed::Interrupted { .. } => None,
-    };
-    match last {
-        Some(line) => {
-            let line = line.trim_start_matches("ERROR:").trim();
-            format!("pip has no wheel of it for Python 3.{minor}: {line}")
-        }
-        None => failed.to_string().replace('\n', ";"),
     }
 }

@@ -1,15 +1,14 @@
 //! Mending: what a repair needs for damaged distributions.
 //!
 //! What the content store has comes from there. A wheel comes from the file that the distribution
-//! was installed from, from those that are bundled with the interpreter, or through pip from the
-//! sources of the command line and of pip's configuration. Everything is looked up before the lock,
+//! was installed from, from those that are bundled with the interpreter, or from the sources of the
+//! command line and of pip's configuration. Everything is looked up before the lock,
 //! so that nothing is written when a wheel is missing; the repair looks again under the lock at
 //! what is damaged.
 //!
-//! Promises to write nothing to the target: wheels are downloaded into a directory that is deleted
-//! with the answer. Does not download what came from a directory or a repository, nor, unless the
-//! command line names a source, what came from a file: an index may have another distribution under
-//! that name.
+//! Promises to write nothing to the target. Does not fetch what came from a directory or a
+//! repository, nor, unless the command line names a source, what came from a file: an index may
+//! have another distribution under that name.
 //!
 //! Read next: `change/repair/whole.rs`, which plans the wheels.
 
@@ -19,6 +18,7 @@ use rvenv_journal::Digest;
 use tempfile::TempDir;
 
 use super::caller::Caller;
+use super::fetching::FetchingFailed;
 use super::request::{AskedPython, RequestFailed, at_work};
 use crate::base::version;
 use crate::build::hooks::Context;
@@ -28,7 +28,8 @@ use crate::change::provision::StoreAccess;
 use crate::change::repair::{self, Found, Need, Source, has_published_bytecode, published_base};
 use crate::python::{Bundled, Purpose, Request};
 use crate::wheel::Named;
-use crate::wheel::download::{DownloadFailed, Downloader, Release, Sources};
+use crate::wheel::Release;
+use crate::wheel::Sources;
 use crate::wheel::origin::Origin;
 
 /// The context of a repair, and the wheels that it may need.
@@ -38,7 +39,7 @@ pub struct RepairAnswer {
     pub context: Context,
     /// The wheels of damaged distributions, or why there are none.
     pub found: Vec<Found>,
-    /// The directory of the downloaded wheels, which is deleted with this value.
+    /// The directory of the fetched wheels if there is no cache; it is deleted with this value.
     pub downloads: Option<TempDir>,
 }
 
@@ -101,7 +102,7 @@ impl Caller<'_> {
     /// Finds a wheel for each need.
     ///
     /// # Errors
-    /// No directory to download to; an interruption.
+    /// An interruption.
     fn wheels_for(
         &self,
         needs: Vec<Need>,
@@ -130,31 +131,16 @@ impl Caller<'_> {
         if wanted.is_empty() {
             return Ok((found, None));
         }
-        let dir = self.download_dir().map_err(RequestFailed::NoDownloads)?;
+        let mut downloads = None;
         let releases: Vec<Release> = wanted.iter().map(|need| need.release.clone()).collect();
-        let downloaded = self.with_control(|control| {
-            let downloader = Downloader {
-                interpreter: &context.interpreter,
-                sources,
-                around: &self.host.surroundings,
-                control,
-            };
-            downloader.exactly(&releases, dir.path())
-        });
-        let downloaded: Vec<Result<PathBuf, String>> = match downloaded {
-            Ok(all) => all
-                .into_iter()
-                .map(|one| one.map_err(|e| reason(&e)))
-                .collect(),
-            Err(failed @ DownloadFailed::Interrupted { .. }) => return Err(failed.into()),
-            Err(failed) => wanted.iter().map(|_| Err(reason(&failed))).collect(),
-        };
-        for (need, wheel) in wanted.into_iter().zip(downloaded) {
+        let fetched = self.exactly(&releases, sources, context, &mut downloads);
+        let fetched = fetched.map_err(|failed| Box::new(FetchingFailed::from(failed)))?;
+        for (need, wheel) in wanted.into_iter().zip(fetched) {
             let wheel = wheel.and_then(|wheel| match need.origin {
                 Origin::Archive {
                     digest: Some(own), ..
                 } if !has_digest(&wheel, own) => {
-                    Err("the wheel that pip found is not the one that was installed".to_owned())
+                    Err("the wheel that was found is not the one that was installed".to_owned())
                 }
                 Origin::Archive { .. }
                 | Origin::Directory { .. }
@@ -168,7 +154,7 @@ impl Caller<'_> {
                 again: need.again,
             });
         }
-        Ok((found, Some(dir)))
+        Ok((found, downloads))
     }
 }
 
@@ -221,15 +207,4 @@ fn at_hand(need: &Need, context: &Context, sources: &Sources) -> Option<Result<P
 fn has_digest(path: &Path, digest: Digest) -> bool {
     let bytes = crate::base::regular_file::read(path);
     bytes.is_ok_and(|bytes| Digest::of(&bytes) == digest)
-}
-
-/// Why there is no wheel, on one line: the last thing that pip said.
-fn reason(failed: &DownloadFailed) -> String {
-    let last = if let DownloadFailed::Pip { said, .. } = failed {
-        said.iter().rfind(|line| line.starts_with("ERROR"))
-    } else {
-        None
-    };
-    let line = last.map(|line| line.trim_start_matches("ERROR:").trim().to_owned());
-    line.unwrap_or_else(|| failed.to_string().replace('\n', "; "))
 }

@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 use rvenv_journal::fs::Dir;
 
 use super::caller::Caller;
+use super::fetching::FetchingFailed;
 use super::locked::{LockedFailed, is_of};
 use super::request::{AskedPython, RequestFailed};
+use crate::base::one_line::one_line;
 use crate::base::version;
 use crate::build::hooks::{self, Context};
 use crate::build::options::Options;
@@ -108,7 +110,7 @@ impl Caller<'_> {
         environment: &Environment,
     ) -> Result<Vec<Chosen>, LockedFailed> {
         for house in &request.wheelhouses {
-            Wheelhouse::read(house)?;
+            Wheelhouse::read(house).map_err(FetchingFailed::from)?;
         }
         let mut all = Vec::new();
         for file in &request.files {
@@ -178,15 +180,18 @@ impl Bench<'_> {
                 return Ok(Verdict::NotProvable(reason.to_owned()));
             }
             Err(PlaceError::Interrupted) => {
-                return Err(Box::new(LockedFailed::from(FetchFailed::Interrupted)).into());
+                return Err(Box::new(LockedFailed::from(FetchingFailed::from(
+                    FetchFailed::Interrupted,
+                )))
+                .into());
             }
-            Err(error) => return Ok(Verdict::NotProvable(reason(&error))),
+            Err(error) => return Ok(Verdict::NotProvable(one_line(&error))),
         };
         let mut plans = Vec::new();
         for context in self.contexts {
             match hooks::plan_locked(context, &wheel.path) {
                 Ok(plan) => plans.push(plan),
-                Err(error) => return Ok(Verdict::NotProvable(reason(&error))),
+                Err(error) => return Ok(Verdict::NotProvable(one_line(&error))),
             }
         }
         let read = |plan: &rvenv_journal::PlanBuilder| {
@@ -250,15 +255,4 @@ impl Bench<'_> {
             None => first.map_or(Ok(None), Err),
         }
     }
-}
-
-/// An error and its causes in one line.
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

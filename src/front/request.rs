@@ -17,11 +17,11 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use super::caller::Caller;
+use super::fetching::FetchingFailed;
 use super::host::{Host, PYTHON_VARIABLE};
 use super::locked::{LockRequest, LockedFailed};
 use super::lookups::{Before, LookupFailed};
 
-pub use super::lookups::DOWNLOADS_PREFIX;
 use crate::base::umask::Umask;
 use crate::base::version;
 use crate::build::checks::{self, Check, EnvAt, Expectation, Expected, OtherOwner};
@@ -37,7 +37,7 @@ use crate::python::{
     self, Checkout, Control, Interpreter, InterpreterError, NamedByTarget, Purpose, Request,
     Surroundings, Wanted,
 };
-use crate::wheel::download::{DownloadFailed, Downloader, Sources};
+use crate::wheel::Sources;
 use crate::wheel::{Catalogue, Named};
 
 /// What to do with an environment.
@@ -138,7 +138,7 @@ pub struct Answer {
     pub companions: Companions,
     /// What is installed and no lock names, if there are locks.
     pub unlocked: Unlocked,
-    /// The directory of the downloaded wheels, which is deleted with this value.
+    /// The directory of the fetched wheels if there is no cache; it is deleted with this value.
     pub downloads: Option<TempDir>,
 }
 
@@ -168,12 +168,9 @@ pub enum RequestFailed {
     /// The environment's base interpreter was not found.
     #[error(transparent)]
     Base(#[from] BaseError),
-    /// There is no directory to download to.
-    #[error("cannot make a directory to download to")]
-    NoDownloads(#[source] io::Error),
-    /// The download failed.
+    /// Wheels that no lock names are not there.
     #[error(transparent)]
-    Download(#[from] DownloadFailed),
+    Fetching(#[from] Box<FetchingFailed>),
     /// What is to be uninstalled cannot be.
     #[error(transparent)]
     Removal(#[from] Box<RemovalFailed>),
@@ -189,8 +186,7 @@ impl From<LookupFailed> for RequestFailed {
     fn from(failed: LookupFailed) -> Self {
         match failed {
             LookupFailed::Existing(error) => Self::Existing(error),
-            LookupFailed::NoDownloads(error) => Self::NoDownloads(error),
-            LookupFailed::Interrupted(error) => Self::Download(error),
+            LookupFailed::Interrupted(error) => Self::Fetching(Box::new(error.into())),
         }
     }
 }
@@ -274,12 +270,14 @@ impl Caller<'_> {
             upgrade: request.intent != Intent::Create,
             ..request.options.clone()
         });
-        let wants_downloads = options.upgrade_deps;
-        let downloads = wants_downloads.then(|| self.download_dir()).transpose();
-        let mut downloads = downloads.map_err(RequestFailed::NoDownloads)?;
+        let mut downloads = None;
         let mut context = self.context(&request.env_dir, interpreter, options)?;
-        if let Some(dir) = &downloads {
-            self.supply_newest(&request.sources, dir.path(), &mut context)?;
+        if context.options.upgrade_deps {
+            let names = core_dependencies(&context.interpreter.version);
+            let newest = self.newest(names, &request.sources, &context, &mut downloads);
+            let wheels = newest.map_err(Box::new)?;
+            let supplies = Supply::from_source(&wheels, WheelSource::Upgrade);
+            context.supplies.extend(supplies);
         }
         if let Some(before) = &before {
             context.installed = before.existing.installed(&context.layout);
@@ -289,7 +287,8 @@ impl Caller<'_> {
         if let (Intent::Sync, Some(before)) = (request.intent, &before) {
             stay_as_created(before, env_dir, &mut context);
         }
-        let locked = self.supply_locked(&request.locks, &request.sources, &mut context);
+        let with = (&request.sources, &mut downloads);
+        let locked = self.supply_locked(&request.locks, with, &mut context);
         locked.map_err(Box::new)?;
         let given = Supply::from_source(&request.packages, WheelSource::Given);
         context.supplies.extend(given);
@@ -317,29 +316,6 @@ impl Caller<'_> {
             unlocked,
             downloads,
         })
-    }
-
-    /// Downloads the newest pip, and what else a new environment has.
-    fn supply_newest(
-        &self,
-        sources: &Sources,
-        into: &Path,
-        context: &mut Context,
-    ) -> Result<(), DownloadFailed> {
-        let names = core_dependencies(&context.interpreter.version);
-        let wheels = self.with_control(|control| {
-            let downloader = Downloader {
-                interpreter: &context.interpreter,
-                sources,
-                around: &self.host.surroundings,
-                control,
-            };
-            downloader.newest(names, into)
-        })?;
-        context
-            .supplies
-            .extend(Supply::from_source(&wheels, WheelSource::Upgrade));
-        Ok(())
     }
 
     /// The environment that may get another Python; `None` if there is none, or if it is cleared.

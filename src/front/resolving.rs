@@ -12,7 +12,7 @@ use crate::fetch::{FetchOptions, Settings, SettingsError};
 use crate::lock::Lock;
 use crate::python::{Interpreter, InterpreterError};
 use crate::resolve::{Asked, ProjectError, ResolveFailed, Resolver, Resolving};
-use crate::wheel::download::Sources;
+use crate::wheel::Sources;
 
 /// Why there is no lock.
 #[derive(Debug, Error)]

@@ -25,8 +25,8 @@ use crate::fetch::{
 };
 use crate::python::{self, bytecode::Bytecode, shown};
 use crate::wheel::Catalogue;
+use crate::wheel::Sources;
 use crate::wheel::checked_files::CheckedFiles;
-use crate::wheel::download::Sources;
 
 /// Where the wheels of a saved plan may be, besides the places that the plan names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

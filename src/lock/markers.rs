@@ -101,7 +101,7 @@ impl Environment {
     }
 
     /// Whether its Python is in a range; a preview counts like a release.
-    pub(super) fn is_in(&self, range: &Specifiers) -> bool {
+    pub(crate) fn is_in(&self, range: &Specifiers) -> bool {
         range.include(self.python())
     }
 

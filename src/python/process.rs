@@ -10,7 +10,7 @@
 //! know how a child ended if this process ignores SIGCHLD or reaps every child elsewhere: then only
 //! the end itself is certain.
 //!
-//! Read next: `child_output.rs`; `probe.rs`, `bytecode.rs`, `wheel/download.rs` and
+//! Read next: `child_output.rs`; `probe.rs`, `bytecode.rs`, `resolve/pip.rs` and
 //! `build/checks.rs`, which decide what is run.
 
 use std::ffi::{OsStr, OsString};

@@ -4,18 +4,18 @@
 //! with the interpreter. The report has the file that this interpreter would get, and its hash: the
 //! lock is for this interpreter only. (pip's "installation report", version 1.)
 //!
-//! Read next: `../wheel/download.rs`, which runs the same pip for single wheels.
+//! Read next: `uv.rs`, the other resolver.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::{Asked, ResolveFailed, Resolving, refused};
 use crate::base::version;
 use crate::lock::{Archive, File, Hashes, Lock, Package, Source, name_in_url};
-use crate::python::{Job, Status, printable};
-use crate::wheel::download::{bundled_pip, environment, source_arguments};
+use crate::python::{self, Interpreter, Job, Status, printable};
+use crate::wheel::Sources;
 use crate::wheel::requirement::variables;
 use crate::wheel::{Marker, Named, normal_name};
 
@@ -165,9 +165,43 @@ impl Resolving<'_> {
         Marker::parse(&parts.join(" and "))
     }
 
+    /// The user's environment variables, without those that steer Python.
     fn pip_environment(&self) -> Vec<(OsString, OsString)> {
-        environment(self.around)
+        let mut environment = python::unsteered(self.around);
+        // A user who sets this does not want pip to install into a base installation; here pip
+        // installs nothing.
+        let name = "PIP_REQUIRE_VIRTUALENV";
+        environment.retain(|(key, _)| key != name);
+        environment.push((name.into(), "0".into()));
+        environment
     }
+}
+
+/// The pip that is bundled with an interpreter: a wheel.
+fn bundled_pip(interpreter: &Interpreter) -> Option<&PathBuf> {
+    let mut wheels = interpreter.bundled.wheels().iter();
+    wheels.find(|path| Named::of(path).is_some_and(|wheel| wheel.name == "pip"))
+}
+
+/// What tells pip where to look.
+fn source_arguments(sources: &Sources) -> Vec<&OsStr> {
+    let Sources {
+        find_links,
+        index_url,
+        extra_index_urls,
+        no_index,
+    } = sources;
+    let mut all: Vec<&OsStr> = Vec::new();
+    all.extend(no_index.then_some(OsStr::new("--no-index")));
+    let valued = [
+        ("--index-url", index_url.as_slice()),
+        ("--extra-index-url", extra_index_urls),
+        ("--find-links", find_links),
+    ];
+    for (option, values) in valued {
+        all.extend(values.iter().flat_map(|value| [OsStr::new(option), value]));
+    }
+    all
 }
 
 /// Reads a report; the error is a clause.

@@ -14,7 +14,7 @@ use super::{Asked, ResolveFailed, Resolving, refused};
 use crate::base::version;
 use crate::lock::{Lock, read_pylock};
 use crate::python::{Heard, Job, printable};
-use crate::wheel::download::Release;
+use crate::wheel::Release;
 
 /// The first version of uv whose `pip compile` writes `pylock.toml`.
 pub(super) const FIRST: &str = "0.7.0";

@@ -250,6 +250,12 @@ impl Wheel {
         Ok(bytes == prefix)
     }
 
+    /// The versions of Python that it says it is for.
+    pub(crate) fn requires_python(&self) -> Option<String> {
+        let text = self.metadata("METADATA").ok()??;
+        header(&text, "Requires-Python").map(str::to_owned)
+    }
+
     fn error(&self, fault: WheelFault) -> WheelError {
         WheelError {
             wheel: self.file.text.clone(),

@@ -53,6 +53,16 @@ impl Wheelhouse {
         Ok(Self { wheels })
     }
 
+    /// The wheelhouse of one wheel.
+    pub(crate) fn of_file(wheel: &Path) -> Self {
+        Self {
+            wheels: Named::of(wheel)
+                .map(|_| wheel.to_owned())
+                .into_iter()
+                .collect(),
+        }
+    }
+
     /// All of its wheels.
     #[must_use]
     pub fn wheels(&self) -> &[PathBuf] {

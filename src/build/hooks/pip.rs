@@ -88,16 +88,8 @@ fn is_kept(context: &Context, wheel: &Named) -> bool {
 /// A wheel that is damaged or hostile.
 pub fn wanted_wheels(context: &Context) -> Result<Vec<Arc<Wheel>>, WheelError> {
     wanted(context)
-        .map(|supply| open(context, supply))
+        .map(|supply| context.wheels.open(&supply.wheel))
         .collect()
-}
-
-fn open(context: &Context, supply: &Supply) -> Result<Arc<Wheel>, WheelError> {
-    if supply.source.is_deleted_at_exit() {
-        context.wheels.open_uncached(&supply.wheel)
-    } else {
-        context.wheels.open(&supply.wheel)
-    }
 }
 
 fn wanted(context: &Context) -> impl Iterator<Item = &Supply> {
@@ -112,7 +104,7 @@ fn add_all(
 ) -> Result<(), HookError> {
     for supply in wanted(context).filter(|supply| supply.source == source) {
         if source.is_exact() || !is_newer_installed(context, &supply.wheel) {
-            let wheel = open(context, supply)?;
+            let wheel = context.wheels.open(&supply.wheel)?;
             add(context, plan, supply, &wheel, source.part())?;
         }
     }
@@ -183,7 +175,7 @@ pub(super) fn install(
     if is_newer_installed(context, path) {
         return Ok(());
     }
-    let wheel = open(context, supply)?;
+    let wheel = context.wheels.open(&supply.wheel)?;
     add(context, plan, supply, &wheel, part)
 }
 
@@ -200,7 +192,7 @@ pub fn refit(
     let supply = supply::of(&context.supplies, WheelSource::Refit, path);
     let shown = || path.to_string_lossy().escape_debug().to_string();
     let supply = supply.ok_or_else(|| HookError::NotGiven(shown()))?;
-    let wheel = open(context, supply)?;
+    let wheel = context.wheels.open(&supply.wheel)?;
     add(context, plan, supply, &wheel, part)
 }
 
@@ -279,8 +271,7 @@ fn input(wheel: &Wheel, path: &Path) -> Input {
 /// A wheel that is damaged or hostile.
 pub fn plan_wheel(context: &Context, path: &Path) -> Result<PlanBuilder, HookError> {
     let mut plan = PlanBuilder::new(&context.env_dir, context.dir_mode())?;
-    // The file may be deleted when the process ends.
-    let wheel = context.wheels.open_uncached(path)?;
+    let wheel = context.wheels.open(path)?;
     plan.add_input(input(&wheel, path));
     let installation = Installation {
         wheel: &wheel,
@@ -323,7 +314,7 @@ fn launchers(context: &Context, wheel: &Wheel) -> Result<Option<Launchers>, Hook
     }
     let pip = bundled(context).find(|supply| supply.name().as_deref() == Some("pip"));
     let missing = || HookError::NoLauncher(wheel.file_name().to_owned());
-    let pip = open(context, pip.ok_or_else(missing)?)?;
+    let pip = context.wheels.open(&pip.ok_or_else(missing)?.wheel)?;
     let launchers = Launchers::of(&pip, *is_64bit)?;
     launchers.map(Some).ok_or_else(missing)
 }

@@ -15,7 +15,7 @@ use crate::change::existing::Existing;
 use crate::change::merge::receipt_in;
 use crate::python::{Bundled, Interpreter};
 use crate::wheel::Named;
-use crate::wheel::download::Release;
+use crate::wheel::Release;
 use crate::wheel::installed::Installed;
 use crate::wheel::origin::Origin;
 

@@ -26,7 +26,7 @@ use crate::build::hooks::{self, Context};
 use crate::change::look_failed::LookFailed;
 use crate::change::merge::MergeError;
 use crate::python::bytecode::path::{is_bytecode, source_of};
-use crate::wheel::download::Release;
+use crate::wheel::Release;
 use crate::wheel::{WheelError, is_reserved, record};
 
 /// More bytes than any real note of an installer has.
@@ -288,7 +288,7 @@ pub fn modules(context: &Context, found: &[Found]) -> Result<BTreeSet<String>, W
         match source {
             Source::Store(stored) => modules.extend(stored.modules.iter().cloned()),
             Source::Wheel(wheel) => {
-                let wheel = context.wheels.open_uncached(wheel)?;
+                let wheel = context.wheels.open(wheel)?;
                 let paths = wheel.members().iter().map(|member| member.path.as_str());
                 modules.extend(paths.filter_map(module).map(str::to_owned));
             }

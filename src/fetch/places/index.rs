@@ -18,7 +18,7 @@ use crate::fetch::asked::Asked;
 use crate::fetch::client::{Ask, Client, broken};
 use crate::fetch::index_page::{ACCEPTED, IndexFile, PageKind, files};
 use crate::fetch::pace::Pace;
-use crate::fetch::place::{Found, Place, PlaceError, Resume};
+use crate::fetch::place::{Found, Listing, Place, PlaceError, Resume};
 use crate::fetch::settings::Links;
 use crate::wheel::{Named, normal_name};
 
@@ -70,26 +70,6 @@ impl SimpleIndex {
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
-    }
-
-    /// The files of a project; `None` if the index does not have it. Tries again if an error
-    /// passes.
-    ///
-    /// # Errors
-    /// See [`PlaceError`].
-    pub fn project(&self, name: &str) -> Result<Option<Arc<Vec<IndexFile>>>, PlaceError> {
-        let mut attempts = 0;
-        loop {
-            let error = match self.project_once(name) {
-                Err(error) => error,
-                done => return done,
-            };
-            let Some(wait) = self.client.wait(&error, attempts) else {
-                return Err(error);
-            };
-            self.client.pause(wait, &|| false)?;
-            attempts += 1;
-        }
     }
 
     fn project_once(&self, name: &str) -> Result<Option<Arc<Vec<IndexFile>>>, PlaceError> {
@@ -163,6 +143,23 @@ impl SimpleIndex {
     }
 }
 
+impl Listing for SimpleIndex {
+    fn project(&self, name: &str) -> Result<Option<Arc<Vec<IndexFile>>>, PlaceError> {
+        let mut attempts = 0;
+        loop {
+            let error = match self.project_once(name) {
+                Err(error) => error,
+                done => return done,
+            };
+            let Some(wait) = self.client.wait(&error, attempts) else {
+                return Err(error);
+            };
+            self.client.pause(wait, &|| false)?;
+            attempts += 1;
+        }
+    }
+}
+
 impl Place for SimpleIndex {
     fn shown(&self) -> String {
         format!("`{}`", self.address)
@@ -199,26 +196,39 @@ impl Place for LocalPage {
     }
 
     fn find(&self, asked: &Asked, _: &Resume) -> Result<Option<Found>, PlaceError> {
-        let local = |source| PlaceError::Local {
-            path: self.0.clone(),
-            source,
-        };
         let Some(named) = Named::of(Path::new(asked.file_name())) else {
             return Ok(None);
         };
-        let bytes = regular_file::read(&self.0).map_err(local)?;
-        let at = format!("file://{}", self.0.to_string_lossy().replace('%', "%25"));
-        let at = Address::parse(&at).map_err(PlaceError::Address)?;
-        let read = files(PageKind::Html, &bytes, &at, &named.name);
-        let read = read.map_err(|source| PlaceError::Page {
-            shown: at.to_string(),
-            source,
-        })?;
-        let listed = listed(&read, asked).filter(|file| file.address.scheme() == Scheme::File);
-        match listed.and_then(|file| file.address.file_path()) {
+        let files = self.files(&named.name)?;
+        match listed(&files, asked).and_then(|file| file.address.file_path()) {
             Some(path) => regular(path, asked),
             None => Ok(None),
         }
+    }
+}
+
+impl Listing for LocalPage {
+    fn project(&self, name: &str) -> Result<Option<Arc<Vec<IndexFile>>>, PlaceError> {
+        Ok(Some(Arc::new(self.files(&normal_name(name))?)))
+    }
+}
+
+impl LocalPage {
+    /// The files of a project on this machine: a page of this machine names no server.
+    fn files(&self, name: &str) -> Result<Vec<IndexFile>, PlaceError> {
+        let bytes = regular_file::read(&self.0).map_err(|source| PlaceError::Local {
+            path: self.0.clone(),
+            source,
+        })?;
+        let at = format!("file://{}", self.0.to_string_lossy().replace('%', "%25"));
+        let at = Address::parse(&at).map_err(PlaceError::Address)?;
+        let read = files(PageKind::Html, &bytes, &at, name);
+        let mut read = read.map_err(|source| PlaceError::Page {
+            shown: at.to_string(),
+            source,
+        })?;
+        read.retain(|file| file.address.scheme() == Scheme::File);
+        Ok(read)
     }
 }
 
@@ -244,20 +254,36 @@ impl Place for OneFile {
     }
 }
 
+/// What `--find-links` names.
+pub(in crate::fetch) enum Linked {
+    /// Files on this machine.
+    Files(Box<dyn Place>),
+    /// A page of links.
+    Page(Arc<dyn Listing>),
+}
+
 /// The place that `--find-links` names.
-pub(in crate::fetch) fn links_place(links: &Links, client: &Arc<Client>) -> Box<dyn Place> {
+pub(in crate::fetch) fn links_place(links: &Links, client: &Arc<Client>) -> Linked {
     match links {
         Links::Page(address) => {
             let client = Arc::clone(client);
-            Box::new(SimpleIndex::of_kind(client, address.clone(), Kind::OnePage))
+            let page = SimpleIndex::of_kind(client, address.clone(), Kind::OnePage);
+            Linked::Page(Arc::new(page))
         }
-        Links::Local(path) => {
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            match extension.map(str::to_ascii_lowercase).as_deref() {
-                Some("html" | "htm") => Box::new(LocalPage(path.clone())),
-                Some("whl") => Box::new(OneFile(path.clone())),
-                _ => Box::new(Directory(path.clone())),
-            }
+        Links::Local(path) if is_wheel(path) => Linked::Files(Box::new(OneFile(path.clone()))),
+        Links::Local(path) if has_extension(path, &["html", "htm"]) => {
+            Linked::Page(Arc::new(LocalPage(path.clone())))
         }
+        Links::Local(path) => Linked::Files(Box::new(Directory(path.clone()))),
     }
+}
+
+/// Whether a path has the name of a wheel.
+pub(in crate::fetch) fn is_wheel(path: &Path) -> bool {
+    has_extension(path, &["whl"])
+}
+
+fn has_extension(path: &Path, wanted: &[&str]) -> bool {
+    let found = path.extension().and_then(|extension| extension.to_str());
+    found.is_some_and(|found| wanted.iter().any(|one| found.eq_ignore_ascii_case(one)))
 }

@@ -175,7 +175,7 @@ fn what_cannot_come_is_named_with_the_reason_and_refused() {
         "no longer be importable: old 1.0, only311 3.0",
         "old 1.0: it requires Python >=3.6,<3.12",
         "only311 3.0: it was built for cp311-cp311-",
-        "No matching distribution found for only311==3.0",
+        "no wheel of `only311` 3.0 that fits is there",
         "`pip install 'old>1.0' 'only311>3.0'`",
     ] {
         assert!(refused.contains(words), "{words}: {refused}");

@@ -161,6 +161,6 @@ fn what_is_bound_to_one_python_is_named_and_never_looked_up() {
     assert!(said.contains(&again), "{said}");
     let again = format!("{}@{commit}", url(&cloned));
     assert!(said.contains(&again), "{said}");
-    assert!(!said.contains("No matching distribution"), "{said}");
+    assert!(!said.contains("no wheel of"), "{said}");
     assert_eq!(workshop.values("edited, cloned"), "['edited', 'cloned']");
 }

@@ -1,256 +1,112 @@
-//! The newest pip: wheels that pip downloads, and how a plan uses them.
+//! The newest pip: wheels from an index, and how an environment gets them.
 //!
 //! The index is a directory with wheels made here; no network. Interpreters that are not installed
 //! are skipped.
 
-use crate::packages;
-use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
+use std::process::Command;
 
-use crate::machine::{Python, Scratch, any_python, supported};
-use rvenv::cache::Cache;
-use rvenv::download::{DownloadFailed, Downloader, Release, Sources};
-use rvenv::hooks::{Context, Venv, build, core_dependencies};
-use rvenv::options::Options;
-use rvenv::python::{self, Control, Interpreter, Request, Surroundings};
-use rvenv::supply::{Supply, WheelSource};
+use crate::machine::{Ended, Scratch, any_python, ended, supported};
+use crate::packages;
+use crate::server::{Server, page};
 
-struct Index {
-    scratch: Scratch,
-    around: Surroundings,
+const WHEELS: [(&str, &str); 3] = [("pip", "98.0"), ("pip", "99.0"), ("setuptools", "99.1")];
+
+/// Creates `E` with the newest pip; the variables name an index to rvenv as they do to pip.
+fn create(scratch: &Scratch, python: &Path, variables: &[(&str, &str)]) -> Ended {
+    ended(command(scratch, python).envs(variables.iter().copied()))
 }
 
-impl Index {
-    /// An index with these wheels; variables name it to pip, as a user would.
-    fn new(python: &Python, wheels: &[(&str, &str)]) -> Self {
-        let scratch = Scratch::new();
-        let directory = packages::index(&scratch, &python.path, wheels);
-        fs::create_dir(scratch.path("into")).unwrap();
-        let variable = |name: &str, value: OsString| (OsString::from(name), value);
-        let around = Surroundings {
-            cwd: scratch.path(""),
-            cache_dir: Some(Cache::at(scratch.cache())),
-            environment: vec![
-                variable("PATH", "/usr/bin:/bin".into()),
-                variable("HOME", scratch.path("").into()),
-                variable("PIP_NO_INDEX", "1".into()),
-                variable("PIP_FIND_LINKS", directory.into()),
-                variable("PIP_REQUIRE_VIRTUALENV", "1".into()),
-                variable("PYTHONHOME", "/nowhere".into()),
-            ],
-            ..Surroundings::default()
-        };
-        Self { scratch, around }
-    }
+fn command(scratch: &Scratch, python: &Path) -> Command {
+    let words = ["create", "--upgrade-deps", "E", "-p"].map(Path::new);
+    let mut command = scratch.command(&words);
+    command.arg(python).env("PIP_REQUIRE_VIRTUALENV", "1");
+    command.env_remove("PIP_NO_INDEX");
+    command
+}
 
-    fn interpreter(&self, python: &Python) -> Interpreter {
-        let request = Request::Path(python.path.clone());
-        python::find(&request, &self.around, &Control::default()).unwrap()
-    }
-
-    fn download(
-        &self,
-        interpreter: &Interpreter,
-        names: &[&str],
-    ) -> Result<Vec<PathBuf>, DownloadFailed> {
-        let into = self.scratch.path("into");
-        let downloader = Downloader {
-            interpreter,
-            sources: &Sources::default(),
-            around: &self.around,
-            control: &Control::default(),
-        };
-        downloader.newest(names, &into)
-    }
-
-    /// What `exactly` says of each release, from these sources: the name of the file or the error.
-    fn exactly(
-        &self,
-        interpreter: &Interpreter,
-        sources: &Sources,
-        releases: &[(&str, &str)],
-    ) -> Vec<Result<String, String>> {
-        let into = self.scratch.path("exactly");
-        fs::create_dir_all(&into).unwrap();
-        let downloader = Downloader {
-            interpreter,
-            sources,
-            around: &self.around,
-            control: &Control::default(),
-        };
-        let release = |(name, version): &(&str, &str)| Release {
-            name: (*name).to_owned(),
-            version: (*version).to_owned(),
-        };
-        let releases: Vec<_> = releases.iter().map(release).collect();
-        let found = downloader.exactly(&releases, &into).unwrap();
-        let shown = |found: Result<PathBuf, DownloadFailed>| match found {
-            Ok(path) => Ok(path.file_name().unwrap().to_str().unwrap().to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        found.into_iter().map(shown).collect()
-    }
+/// What is installed, by the names of its metadata directories.
+fn installed(env: &Path) -> Vec<String> {
+    let entries = fs::read_dir(packages::packages_of(env)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".dist-info")).collect();
+    names.sort();
+    names
 }
 
 #[test]
-fn the_pips_of_old_and_new_interpreters_download_the_newest_wheels() {
-    // The versions of pip between them take the same options, and each starts slowly out of its
-    // wheel.
+fn the_newest_wheels_are_planned_in_place_of_what_is_bundled() {
     let all = supported();
-    for python in all.first().into_iter().chain(all.last()).cloned() {
-        let index = Index::new(
-            &python,
-            &[("pip", "98.0"), ("pip", "99.0"), ("setuptools", "99.1")],
-        );
-        let interpreter = index.interpreter(&python);
-        if interpreter.bundled.wheels().is_empty() {
-            println!("skipped: {} brings no pip", python.path.display());
-            continue;
+    for python in all.first().into_iter().chain(all.last()) {
+        let scratch = Scratch::new();
+        let index = packages::index(&scratch, &python.path, &WHEELS);
+        let index = index.to_str().unwrap();
+        let links = [("PIP_FIND_LINKS", index), ("PIP_NO_INDEX", "1")];
+        create(&scratch, &python.path, &links).ok();
+        let mut expected = vec!["pip-99.0.dist-info"];
+        // From 3.12 on, venv installs no setuptools.
+        expected.extend((!python.at_least(12)).then_some("setuptools-99.1.dist-info"));
+        assert_eq!(installed(&scratch.path("E")), expected);
+        let plan = scratch.rvenv(&["status", "-v", "E"]).ok();
+        assert!(plan.contains("pip 99.0"), "{plan}");
+    }
+}
+
+/// A cache that cannot be used is never necessary.
+#[test]
+fn without_a_cache_the_newest_pip_comes_from_an_index_all_the_same() {
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::new();
+    let index = packages::index(&scratch, &python.path, &WHEELS);
+    let server = Server::new(move |seen, stream| {
+        let name = seen.path.rsplit('/').next().unwrap();
+        match fs::read(index.join(name)) {
+            Ok(wheel) if !name.is_empty() => page(stream, "application/zip", &wheel),
+            _ => {
+                let project = seen.path.trim_matches('/').rsplit('/').next().unwrap();
+                let links = WHEELS.iter().filter(|(name, _)| *name == project);
+                let link = |(name, version): &(&str, &str)| {
+                    format!("<a href='/f/{name}-{version}-py3-none-any.whl'>")
+                };
+                let text: String = links.map(link).collect();
+                page(stream, "text/html", text.as_bytes())
+            }
         }
-        let found = index.download(&interpreter, &["setuptools", "pip"]);
-        let found = found.unwrap_or_else(|error| panic!("{}: {error}", python.path.display()));
-        let into = index.scratch.path("into");
-        assert_eq!(
-            found,
-            [
-                into.join("setuptools-99.1-py3-none-any.whl"),
-                into.join("pip-99.0-py3-none-any.whl"),
-            ]
-        );
-        assert!(!index.scratch.path(".cache/pip/wheels").exists());
-    }
+    });
+    let index = server.url("/simple/");
+    // The cache would be below a directory in which nobody can create one.
+    let home = [("HOME", "/proc"), ("PIP_INDEX_URL", &index)];
+    let mut command = command(&scratch, &python.path);
+    command.env_remove("RVENV_CACHE_DIR").envs(home);
+    ended(&mut command).ok();
+    assert_eq!(installed(&scratch.path("E"))[0], "pip-99.0.dist-info");
 }
 
 #[test]
-fn what_was_downloaded_is_planned_in_place_of_what_is_bundled() {
+fn a_pip_that_is_nowhere_is_named_with_the_way_out_and_nothing_is_made() {
     let Some(python) = any_python() else { return };
-    let index = Index::new(&python, &[("pip", "99.0"), ("setuptools", "99.1")]);
-    let interpreter = index.interpreter(&python);
-    let names = core_dependencies(&interpreter.version);
-    let wheels = index.download(&interpreter, names).unwrap();
-    let env = index.scratch.path("E");
-    let options = Options {
-        upgrade_deps: true,
-        ..Options::default()
-    };
-    let mut context = Context::new(env.to_str().unwrap(), interpreter, options).unwrap();
-    context
-        .supplies
-        .extend(Supply::from_source(&wheels, WheelSource::Upgrade));
-    let plan = build(&Venv, &context).unwrap();
-    let pip: Vec<String> = plan
-        .operations()
-        .iter()
-        .filter(|(path, _)| path.as_str().contains("/pip-"))
-        .map(|(path, operation)| format!("{} {path}", operation.part))
-        .collect();
-    assert!(!pip.is_empty());
-    for path in &pip {
-        assert!(path.starts_with("dependencies "), "{path}");
-        assert!(path.contains("/pip-99.0.dist-info"), "{path}");
-    }
-}
-
-#[test]
-fn exact_releases_are_downloaded_and_one_that_is_missing_does_not_stop_the_others() {
-    let Some(python) = any_python() else { return };
-    let wheels = [
-        ("one", "1.0"),
-        ("one", "2.0"),
-        ("two", "1.5"),
-        ("two", "1.6"),
+    let scratch = Scratch::new();
+    let index = packages::index(&scratch, &python.path, &[("setuptools", "99.1")]);
+    let links = [
+        ("PIP_FIND_LINKS", index.to_str().unwrap()),
+        ("PIP_NO_INDEX", "1"),
     ];
-    let index = Index::new(&python, &wheels);
-    let interpreter = index.interpreter(&python);
-    let wanted = [
-        ("one", "1.0"),
-        ("two", "9.0"),
-        ("absent", "1.0"),
-        ("two", "1.5"),
-    ];
-    let found = index.exactly(&interpreter, &Sources::default(), &wanted);
-    assert_eq!(found[0], Ok("one-1.0-py3-none-any.whl".to_owned()));
-    let of = |at: usize| found[at].clone().unwrap_err();
-    let starts = |text: &str, start: &str| assert!(text.starts_with(start), "{text}");
-    starts(&of(1), "pip could not download two==9.0: exit code 1\n  ");
-    starts(
-        &of(2),
-        "pip could not download absent==1.0: exit code 1\n  ",
-    );
-    assert_eq!(found[3], Ok("two-1.5-py3-none-any.whl".to_owned()));
-}
-
-#[test]
-fn the_sources_of_a_caller_count_besides_those_of_the_configuration() {
-    let Some(python) = any_python() else { return };
-    let mut index = Index::new(&python, &[("one", "1.0")]);
-    let interpreter = index.interpreter(&python);
-    let configured = ["PIP_NO_INDEX", "PIP_FIND_LINKS"];
-    let variables = &mut index.around.environment;
-    variables.retain(|(name, _)| !configured.contains(&name.to_str().unwrap()));
-    let sources = Sources {
-        find_links: vec!["index".into()],
-        no_index: true,
-        ..Sources::default()
-    };
-    let found = index.exactly(&interpreter, &sources, &[("one", "1.0")]);
-    assert_eq!(found, [Ok("one-1.0-py3-none-any.whl".to_owned())]);
-
-    // An index that does not answer is asked once, not once for each release.
-    let unreachable = Sources {
-        index_url: Some("http://127.0.0.1:9/simple".into()),
-        ..Sources::default()
-    };
-    let variable = |name: &str, value: &str| (name.into(), value.into());
-    index.around.environment.push(variable("PIP_RETRIES", "1"));
-    let found = index.exactly(
-        &interpreter,
-        &unreachable,
-        &[("two", "1.0"), ("six", "1.0")],
-    );
-    for (found, name) in found.iter().zip(["two", "six"]) {
-        let error = found.clone().unwrap_err();
-        let start = format!("pip could not download {name}==1.0: exit code 1\n");
-        assert!(error.starts_with(&start), "{error}");
-    }
-}
-
-#[test]
-fn a_download_that_fails_says_what_pip_said() {
-    let Some(python) = any_python() else { return };
-    let index = Index::new(&python, &[("pip", "99.0")]);
-    let interpreter = index.interpreter(&python);
-    let error = index
-        .download(&interpreter, &["absent"])
-        .unwrap_err()
-        .to_string();
+    let said = create(&scratch, &python.path, &links).failed(1);
     assert!(
-        error.starts_with("pip could not download absent: exit code 1\n  "),
-        "{error}"
+        said.contains("no wheel of `pip` that fits is there"),
+        "{said}"
     );
-    assert!(error.contains("No matching distribution"), "{error}");
-
-    // Names are compared in their normal form, and a directory that is not empty may hold two of
-    // one name.
-    let into = index.scratch.path("into");
-    fs::write(into.join("pip-1.0-py3-none-any.whl"), "").unwrap();
-    let error = index.download(&interpreter, &["pip"]).unwrap_err();
-    assert!(
-        matches!(&error, DownloadFailed::Count { count: 2, .. }),
-        "{error}"
-    );
-
-    let control = Control {
-        interrupted: &|| true,
-        ..Control::default()
-    };
-    let downloader = Downloader {
-        interpreter: &interpreter,
-        sources: &Sources::default(),
-        around: &index.around,
-        control: &control,
-    };
-    let stopped = downloader.newest(&["pip"], &into);
-    assert!(matches!(stopped, Err(DownloadFailed::Interrupted { .. })));
+    assert!(said.contains("leave out `--upgrade-deps`"), "{said}");
+    let said = create(
+        &scratch,
+        &python.path,
+        &[
+            ("PIP_INDEX_URL", "http://127.0.0.1:9/"),
+            ("PIP_RETRIES", "0"),
+        ],
+    )
+    .failed(1);
+    assert!(said.contains("127.0.0.1:9"), "{said}");
+    assert!(!scratch.path("E").exists());
 }

@@ -7,8 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rvenv::Sources;
 use rvenv::caller::{Caller, Listener, RunTerms, Silent};
-use rvenv::download::Sources;
 use rvenv::environment::{self, RunFailed};
 use rvenv::hooks::Venv;
 use rvenv::host::Host;

@@ -51,11 +51,7 @@ const TESTS: &[(&str, Covered)] = &[
         At(&[
             (
                 "tests/it/behaviour/dependencies.rs",
-                "the_pips_of_old_and_new_interpreters_download_the_newest_wheels",
-            ),
-            (
-                "tests/it/behaviour/dependencies.rs",
-                "what_was_downloaded_is_planned_in_place_of_what_is_bundled",
+                "the_newest_wheels_are_planned_in_place_of_what_is_bundled",
             ),
             (
                 "tests/it/behaviour/upgrade.rs",

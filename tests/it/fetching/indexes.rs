@@ -36,10 +36,10 @@ fn a_release_is_found_on_the_page_of_its_project() {
         assert_eq!(std::fs::read(fetched.path).unwrap(), wheel);
         assert!(server.seen()[0].header("accept").unwrap().starts_with(JSON));
         let reader = ground.fetcher();
-        let files = reader.indexes()[0].project("Demo").unwrap().unwrap();
+        let files = reader.listings()[0].project("Demo").unwrap().unwrap();
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].name, WHEEL);
-        assert!(reader.indexes()[0].project("Demo").is_ok());
+        assert!(reader.listings()[0].project("Demo").is_ok());
         assert_eq!(server.seen().len(), 3);
     }
 }

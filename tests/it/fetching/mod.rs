@@ -2,7 +2,7 @@
 //!
 //! Every test starts its own server, which ends with it. Nothing leaves this machine.
 //! Read next: `../helpers/server.rs`; `caching.rs`, `downloads.rs`, `refusals.rs`, `indexes.rs`,
-//! `kills.rs`, `killed_sync.rs`.
+//! `releases.rs`, `kills.rs`, `killed_sync.rs`.
 
 #![cfg(unix)]
 #![expect(
@@ -18,12 +18,13 @@ mod indexes;
 mod killed_sync;
 mod kills;
 mod refusals;
+mod releases;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rvenv::Sources;
 use rvenv::cache::Cache;
-use rvenv::download::Sources;
 use rvenv::fetch::{
     Address, Asked, FetchControl, FetchFailed, FetchOptions, Fetched, Fetcher, Hashes, Settings,
 };

@@ -3,8 +3,8 @@
 //! Read next: `../advice.rs`.
 
 use rvenv::bytecode::CompileFailed;
-use rvenv::download::DownloadFailed;
 use rvenv::fetch::FetchFailed;
+use rvenv::fetching::FetchingFailed;
 use rvenv::lock::{ChoiceFault, LockFault};
 use rvenv::locked::LockedFailed;
 use rvenv::provision::BytecodeFailed;
@@ -33,23 +33,33 @@ pub(crate) fn of_request(failed: RequestFailed, terminated: bool) -> CliError {
             .because(&source)
             .hint("make one with `rvenv create`")
         }
-        RequestFailed::NoDownloads(_) => CliError::of(Exit::Failed, &failed),
-        RequestFailed::Download(error) => of_download(&error, terminated),
+        RequestFailed::Fetching(error) => of_fetching(
+            &error,
+            terminated,
+            "check that the index can be reached, or leave out `--upgrade-deps`",
+        ),
         RequestFailed::Locked(error) => of_locked(&error, terminated),
         RequestFailed::Removal(error) => of_removal(&error),
         RequestFailed::Bytecode(error) => of_bytecode(&error, terminated),
     }
 }
 
-/// Describes why the newest pip could not be downloaded.
-fn of_download(failed: &DownloadFailed, terminated: bool) -> CliError {
-    let exit = if matches!(failed, DownloadFailed::Interrupted { .. }) {
-        interruption(terminated)
-    } else {
-        Exit::Failed
-    };
-    CliError::of(exit, failed)
-        .hint("check that pip can reach its index, or leave out `--upgrade-deps`")
+/// Describes why wheels are not there; `hint` is the way out if no place has one.
+fn of_fetching(failed: &FetchingFailed, terminated: bool, hint: &str) -> CliError {
+    match failed {
+        FetchingFailed::Fetch(FetchFailed::Interrupted) => {
+            CliError::of(interruption(terminated), failed)
+        }
+        FetchingFailed::Settings(_) | FetchingFailed::Wheelhouse(_) => {
+            CliError::of(Exit::Usage, failed)
+        }
+        FetchingFailed::NoDirectory(_) => CliError::of(Exit::Failed, failed)
+            .hint("name a directory for the cache with `RVENV_CACHE_DIR`"),
+        FetchingFailed::NoWheel(_) | FetchingFailed::Fetch(_) => {
+            CliError::of(Exit::Failed, failed).hint(hint)
+        }
+        _ => CliError::of(Exit::Failed, failed),
+    }
 }
 
 /// Describes why the packages of a lock are not there.
@@ -72,21 +82,14 @@ fn of_locked(failed: &LockedFailed, terminated: bool) -> CliError {
                 ChoiceFault::Extra { .. } | ChoiceFault::Group { .. } => told,
             }
         }
-        LockedFailed::Fetch(FetchFailed::Interrupted) => {
-            CliError::of(interruption(terminated), failed)
-        }
         LockedFailed::Resolving(error) => of_resolving(error, terminated),
-        LockedFailed::NoCache => CliError::of(Exit::Failed, failed)
-            .hint("name a directory for it with `RVENV_CACHE_DIR`"),
-        LockedFailed::Wheelhouse(_) | LockedFailed::Settings(_) | LockedFailed::Asked(_) => {
-            CliError::of(Exit::Usage, failed)
-        }
-        LockedFailed::NoWheel { .. } | LockedFailed::Index { .. } | LockedFailed::Fetch(_) => {
-            CliError::of(Exit::Failed, failed).hint(
-                "name a directory that has the wheel with `--wheelhouse`, or another index with \
-                 `--index-url`",
-            )
-        }
+        LockedFailed::Asked(_) => CliError::of(Exit::Usage, failed),
+        LockedFailed::Fetching(error) => of_fetching(
+            error,
+            terminated,
+            "name a directory that has the wheel with `--wheelhouse`, or another index with \
+             `--index-url`",
+        ),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 
-use rvenv::download::Sources;
+use rvenv::Sources;
 use rvenv::environment::{self, PlanFailed};
 use rvenv::hooks::{Context, Venv};
 use rvenv::lock::Selection;

@@ -12,8 +12,8 @@ use std::path::Path;
 
 use rvenv::cache::Cache;
 use rvenv::render::escape;
-use rvenv_journal::fs::{Dir, Fs, Kind, Meta, Time};
-use rvenv_journal::raw::{Audit, Stock, Swept, counted, remove_tree};
+use rvenv_journal::fs::{Dir, Fs};
+use rvenv_journal::raw::{Audit, Stock, Swept, counted};
 use rvenv_journal::{Store, StoreError};
 
 use crate::advice::{CliError, Exit, State, of_cache};
@@ -21,7 +21,6 @@ use crate::args::{CacheCommand, CachePruneArgs};
 use crate::session::Session;
 use rvenv::fetch::FETCHED;
 use rvenv::render::shown_size;
-use rvenv::request::DOWNLOADS_PREFIX;
 
 mod answers;
 mod fetched;
@@ -119,7 +118,7 @@ impl Session<'_> {
         let seconds = unused_for;
         let wheels = fetched::Which::Unused { now, seconds };
         let prune = |store: &Store<'_>| store.prune(now, unused_for);
-        let swept = cache.sweep((Which::Outdated, wheels), now, prune)?;
+        let swept = cache.sweep((Which::Outdated, wheels), prune)?;
         self.tell_swept(path, &swept, args.output.json)
     }
 
@@ -127,7 +126,7 @@ impl Session<'_> {
         let path = cache.path();
         let cache = Opened::of(&self.fs, cache)?;
         let all = (Which::All, fetched::Which::All);
-        let swept = cache.sweep(all, self.world.now, Store::clear)?;
+        let swept = cache.sweep(all, Store::clear)?;
         cache.remove_empty();
         self.tell_swept(path, &swept, json)
     }
@@ -217,7 +216,6 @@ impl<'a> Opened<'a> {
     fn sweep(
         &self,
         (which, wheels): (Which, fetched::Which),
-        now: Time,
         packs: impl FnOnce(&Store<'a>) -> Result<Swept, StoreError>,
     ) -> Result<Deleted, CliError> {
         let packs = self.store().map_or_else(|| Ok(Swept::default()), packs);
@@ -235,7 +233,6 @@ impl<'a> Opened<'a> {
             .dir
             .iter()
             .flat_map(|dir| answers::KINDS.map(|kind| (dir, kind)));
-        self.sweep_downloads(now, &mut deleted);
         if let Some(dir) = &self.dir {
             let swept = fetched::sweep(self.fs, dir, wheels);
             deleted.fetched = swept.wheels;
@@ -255,44 +252,13 @@ impl<'a> Opened<'a> {
         Ok(deleted)
     }
 
-    /// Deletes the downloads of dead processes, as far as their age shows it: they have no lock,
-    /// and a living process needs its own.
-    fn sweep_downloads(&self, now: Time, deleted: &mut Deleted) {
-        let Some(dir) = &self.dir else { return };
-        for name in self.fs.list(dir).unwrap_or_default() {
-            if !name.to_string_lossy().starts_with(DOWNLOADS_PREFIX) {
-                continue;
-            }
-            let meta = self.fs.meta(dir, &name).ok().flatten();
-            let is_old = |meta: Meta| {
-                let age = now.seconds.saturating_sub(meta.mtime.seconds);
-                u64::try_from(age).is_ok_and(|age| age > DAY_SECONDS)
-            };
-            match meta {
-                Some(meta) if meta.kind != Kind::Dir => {
-                    deleted.strangers.push(name.to_string_lossy().into_owned());
-                }
-                Some(meta) if is_old(meta) => {
-                    let left = remove_tree(self.fs, dir, &name);
-                    deleted.downloads += u64::from(left.count == 0);
-                    deleted.leave(left);
-                }
-                Some(_) => deleted.packs.living += 1,
-                None => {}
-            }
-        }
-    }
-
     /// Entries that rvenv did not create, by their paths in the cache.
     fn strangers(&self, among_packs: &[String]) -> Vec<String> {
         let names = self.dir.as_ref().map(|dir| self.fs.list(dir));
         let names = names.and_then(Result::ok).unwrap_or_default();
         let names = names.iter().map(|name| name.to_string_lossy().into_owned());
         let is_known = |name: &String| {
-            name == PACKS
-                || name == FETCHED
-                || answers::KINDS.contains(&name.as_str())
-                || name.starts_with(DOWNLOADS_PREFIX)
+            name == PACKS || name == FETCHED || answers::KINDS.contains(&name.as_str())
         };
         let mut strangers: Vec<_> = names.filter(|name| !is_known(name)).collect();
         strangers.extend(self.stranger.clone());

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rvenv::download::Release;
+use rvenv::Release;
 use rvenv::lock::{self, Lock};
 use rvenv::locking::ResolveRequest;
 use rvenv::render::escape;

@@ -1,0 +1,77 @@
+//! At once: jobs that mostly wait for servers, in a bounded number of threads.
+//!
+//! Promises to return soon after the caller asks to stop, although a thread that waits for a server
+//! ends only when its time limit does: threads may outlive the call.
+//! Read next: `fetcher.rs` and `pages.rs`, which have jobs.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::failure::FetchFailed;
+
+/// How many jobs run at once; a small file is mostly a wait for the server.
+const WORKERS_MAX: usize = 16;
+/// How often the caller is asked whether to stop.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Does all jobs in their order, several at once. Calls `each` with every result as it comes, and
+/// with `None` in between; an error of `each` ends the run.
+///
+/// # Errors
+/// Those of `each`; no thread.
+pub(super) fn at_once<Job: Send + 'static, Done: Send + 'static>(
+    jobs: Vec<Job>,
+    stopped: &Arc<AtomicBool>,
+    work: impl Fn(Job) -> Done + Send + Sync + 'static,
+    mut each: impl FnMut(Option<Done>) -> Result<(), FetchFailed>,
+) -> Result<(), FetchFailed> {
+    let all = jobs.len();
+    let queue = Arc::new(Mutex::new(VecDeque::from(jobs)));
+    let work = Arc::new(work);
+    let (sender, results) = mpsc::channel();
+    let stop = |failed| {
+        stopped.store(true, Ordering::SeqCst);
+        Err(failed)
+    };
+    for _ in 0..all.min(WORKERS_MAX) {
+        let (queue, stopped) = (Arc::clone(&queue), Arc::clone(stopped));
+        let (work, sender) = (Arc::clone(&work), sender.clone());
+        let worker = move || {
+            while let Some(job) = next(&stopped, &queue) {
+                if sender.send(work(job)).is_err() {
+                    return;
+                }
+            }
+        };
+        if let Err(error) = thread::Builder::new().spawn(worker) {
+            return stop(FetchFailed::Thread(error));
+        }
+    }
+    drop(sender);
+    let mut done = 0;
+    while done < all {
+        let result = match results.recv_timeout(TICK) {
+            Ok(result) => Some(result),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return stop(FetchFailed::Interrupted),
+        };
+        done += usize::from(result.is_some());
+        if let Err(failed) = each(result) {
+            return stop(failed);
+        }
+    }
+    Ok(())
+}
+
+/// The next job, unless the run was stopped.
+fn next<Job>(stopped: &AtomicBool, queue: &Mutex<VecDeque<Job>>) -> Option<Job> {
+    if stopped.load(Ordering::SeqCst) {
+        return None;
+    }
+    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    queue.pop_front()
+}

@@ -28,7 +28,9 @@ pub use crate::place::record::{Act, EntrySlot, Form, Origin, Record, Step, Steps
 pub use crate::place::record_json::{RECORD_BYTES_MAX, RECORD_VERSION, RecordReadError};
 pub use crate::place::target::TargetError;
 pub use crate::plan::builder::effect;
-pub use crate::plan::content::{Custody, Examined, FILE_BYTES_MAX, Owner};
+pub use crate::plan::content::{
+    Custody, Examined, FILE_BYTES_MAX, Owner, PourError, WHOLE_BYTES_MAX, WriteContent,
+};
 pub use crate::plan::drift::{Difference, Drift};
 pub use crate::plan::error::PlanError;
 pub use crate::plan::json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};

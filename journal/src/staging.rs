@@ -7,3 +7,4 @@ pub(crate) mod error;
 pub(crate) mod inheritance;
 pub(crate) mod link_mode;
 pub(crate) mod links;
+pub(crate) mod pieces;

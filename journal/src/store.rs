@@ -18,7 +18,7 @@
 //! `plan/content.rs`.
 
 use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 
 use thiserror::Error;
 
@@ -79,6 +79,19 @@ pub trait PackSource {
         &self,
         visit: &mut dyn FnMut(ObjectMeta, &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError>;
+
+    /// Passes every object that is too long for [`unpack`](Self::unpack) to `visit`, with a reader
+    /// that fails at its end unless the bytes have the digest.
+    ///
+    /// # Errors
+    /// As [`unpack`](Self::unpack).
+    fn unpack_long(
+        &self,
+        visit: &mut dyn FnMut(ObjectMeta, &mut dyn Read) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let (_, nothing) = (visit, Ok(()));
+        nothing
+    }
 }
 
 /// The store.
@@ -231,6 +244,15 @@ impl<'a> Store<'a> {
             if !known.contains(&object) {
                 let file = new_object(&object, bytes, Flush::Later);
                 self.fs.write_file(&files, &object_name(&object), &file)?;
+                known.push(object);
+            }
+            Ok(())
+        })?;
+        content.unpack_long(&mut |object, reader| {
+            let known = &mut objects.entry(object.digest).or_default().all;
+            if !known.contains(&object) {
+                let (name, file) = (object_name(&object), new_object(&object, &[], Flush::Later));
+                self.fs.write_from(&files, &name, &file, reader)?;
                 known.push(object);
             }
             Ok(())

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rvenv_journal::fs::{FsError, Time};
-use rvenv_journal::raw::{Input, Pack};
+use rvenv_journal::raw::{Input, Pack, PourError, WHOLE_BYTES_MAX, WriteContent};
 use rvenv_journal::{
     Content, ContentError, ContentSource, Digest, Fetched, Fs, Node, Operation, Plan, Store, Wanted,
 };
@@ -193,6 +193,38 @@ impl<'a> Provision<'a> {
         let bytes = opened.wheel.read(member).map_err(failed)?;
         mend(source.pack.get(), wanted.digest, &bytes);
         Ok(Some(bytes))
+    }
+
+    /// Content of a file of the target.
+    fn own_content(&self, wanted: &Wanted) -> Option<Fetched> {
+        if wanted.len <= WHOLE_BYTES_MAX {
+            return self.own.bytes(wanted).map(Fetched::Bytes);
+        }
+        matches!(self.own.pour(wanted, None), Ok(true)).then_some(Fetched::Pieces)
+    }
+
+    /// Passes a member of a wheel to `write` in pieces; returns whether the wheel has it.
+    fn pour_member(
+        &self,
+        source: &SourceWheel<'a>,
+        wanted: &Wanted,
+        write: &mut WriteContent<'_>,
+    ) -> Result<bool, PourError> {
+        let Opened { wheel, .. } = self.opened(source)?;
+        let Some(member) = self.opened(source)?.member(wanted.digest) else {
+            return Ok(false);
+        };
+        let failed = |error: WheelError| source.unreadable(Box::new(error));
+        wheel
+            .read_in_pieces(member, |reader| write(reader))
+            .map_err(failed)??;
+        if let Some(Some(pack)) = source.pack.get() {
+            for object in pack.entered(wanted.digest) {
+                let _mended =
+                    wheel.read_in_pieces(member, |reader| pack.enter_again_from(*object, reader));
+            }
+        }
+        Ok(true)
     }
 
     /// Bytecode that is kept, or that this process compiled and could not keep.
@@ -387,13 +419,19 @@ impl ContentSource for Provision<'_> {
         let stored = sources().find_map(|source| self.stored(source, wanted));
         let kept = || sources().find_map(|source| self.kept_bytecode(source, wanted));
         let packed = || self.packed(wanted);
-        let own = || self.own.bytes(wanted).map(Fetched::Bytes);
+        let own = || self.own_content(wanted);
         if let Some(fetched) = stored.or_else(packed).or_else(kept).or_else(own) {
             return Ok(fetched);
         }
         for source in sources() {
-            if let Some(bytes) = self.member(source, wanted)? {
-                return Ok(Fetched::Bytes(bytes));
+            let found = if wanted.len > WHOLE_BYTES_MAX {
+                let member = self.opened(source)?.member(wanted.digest);
+                member.map(|_| Fetched::Pieces)
+            } else {
+                self.member(source, wanted)?.map(Fetched::Bytes)
+            };
+            if let Some(fetched) = found {
+                return Ok(fetched);
             }
         }
         self.last(wanted).map(Fetched::Bytes)
@@ -417,6 +455,26 @@ impl ContentSource for Provision<'_> {
             }
         }
         self.last(wanted)
+    }
+
+    fn pour(&self, wanted: &Wanted, write: &mut WriteContent<'_>) -> Result<(), PourError> {
+        if self.own.pour(wanted, Some(&mut *write))? {
+            return Ok(());
+        }
+        let packs = self.packs.iter().map(|pack| &pack.opened);
+        let packs = packs.chain(self.sources.iter().map(|source| &source.pack));
+        for pack in packs.filter_map(|pack| pack.get()?.as_ref()) {
+            if pack.pour(wanted.digest, &mut *write)? {
+                return Ok(());
+            }
+        }
+        for source in &self.sources {
+            if self.pour_member(source, wanted, &mut *write)? {
+                return Ok(());
+            }
+        }
+        let bytes = self.last(wanted)?;
+        Ok(write(&mut bytes.as_slice())?)
     }
 
     /// A file that this process read when it made the plan is current while its fingerprint holds.

@@ -7,11 +7,12 @@
 //!
 //! Read next: `contents.rs`, the wheel around this archive.
 
-use std::io::{BufReader, Read as _};
+use std::io::{BufReader, Read};
 use std::sync::Arc;
 
 use rvenv_journal::RelPath;
 use zip::read::{ZipArchiveMetadata, ZipFileEntry};
+use zip::result::ZipError;
 use zip::{DateTime, ZipArchive, ZipReadOptions};
 
 use super::archive_bytes::{ArchiveBytes, At};
@@ -21,10 +22,12 @@ use super::taken_paths::Places;
 /// Entries that a wheel may have.
 pub const ENTRIES_MAX: usize = 100_000;
 /// Bytes that one member may have when unpacked.
-pub const MEMBER_BYTES_MAX: u64 = 512 << 20;
+pub const MEMBER_BYTES_MAX: u64 = 2 << 30;
 /// Bytes that all members together may have when unpacked.
-pub const TOTAL_BYTES_MAX: u64 = 2 << 30;
+pub const TOTAL_BYTES_MAX: u64 = 8 << 30;
 
+/// Bytes of a member that is read whole: more than any metadata or script has.
+const WHOLE_BYTES_MAX: u64 = 64 << 20;
 /// The most memory that is reserved before bytes arrive, since a declared length may be false.
 const RESERVE_BYTES_MAX: u64 = 4 << 20;
 const BUFFER_BYTES: usize = 4 << 10;
@@ -83,8 +86,14 @@ impl Archive {
     }
 
     /// Unpacks a file into `out`, replacing its content; fails unless the file has the declared
-    /// length.
+    /// length, and if that is too much for memory.
     pub(super) fn unpack(&self, file: &File, out: &mut Vec<u8>) -> Result<(), WheelFault> {
+        if file.len > WHOLE_BYTES_MAX {
+            return Err(WheelFault::MemberTooLarge {
+                member: shown(file.path.as_str()),
+                len: file.len,
+            });
+        }
         self.unpack_at_most(file, file.len + 1, out)?;
         if out.len() as u64 == file.len {
             Ok(())
@@ -103,23 +112,34 @@ impl Archive {
         len: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), WheelFault> {
-        let fail = |source| WheelFault::Unpack {
-            member: shown(file.path.as_str()),
-            source,
-        };
+        out.clear();
+        out.reserve(usize::try_from(len.min(RESERVE_BYTES_MAX)).unwrap_or(0));
+        let read = self.with_reader(file, |reader| reader.take(len).read_to_end(out))?;
+        read.map_err(|source| unpack_fault(file, source.into()))?;
+        Ok(())
+    }
+
+    /// Passes a reader of a file's bytes to `read`.
+    pub(super) fn with_reader<T>(
+        &self,
+        file: &File,
+        read: impl FnOnce(&mut dyn Read) -> T,
+    ) -> Result<T, WheelFault> {
         let mut bytes = reader(&self.bytes);
-        let reader = self
+        let mut reader = self
             .directory
             .entry(file.index)
             .and_then(|entry| entry.with_reader(&mut bytes, ZipReadOptions::new()))
-            .map_err(fail)?;
-        out.clear();
-        out.reserve(usize::try_from(len.min(RESERVE_BYTES_MAX)).unwrap_or(0));
-        reader
-            .take(len)
-            .read_to_end(out)
-            .map_err(|source| fail(source.into()))?;
-        Ok(())
+            .map_err(|source| unpack_fault(file, source))?;
+        Ok(read(&mut reader))
+    }
+}
+
+/// The fault of a file that the decoder refuses.
+pub(super) fn unpack_fault(file: &File, source: ZipError) -> WheelFault {
+    WheelFault::Unpack {
+        member: shown(file.path.as_str()),
+        source,
     }
 }
 
@@ -365,7 +385,7 @@ mod tests {
         sample::replace(
             &mut bytes,
             &100_000_u32.to_le_bytes(),
-            &0x2000_0001_u32.to_le_bytes(),
+            &0x8000_0001_u32.to_le_bytes(),
         );
         assert!(matches!(
             Archive::open(ArchiveBytes::Memory(bytes)).err(),
@@ -376,7 +396,7 @@ mod tests {
         sample::replace(
             &mut bytes,
             &1000_u32.to_le_bytes(),
-            &0x2000_0000_u32.to_le_bytes(),
+            &0x8000_0000_u32.to_le_bytes(),
         );
         assert!(matches!(
             Archive::open(ArchiveBytes::Memory(bytes)).err(),

@@ -12,12 +12,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use rvenv_journal::raw::Hasher;
 use rvenv_journal::{Digest, RelPath};
 
-use super::archive::{Archive, File};
+use super::archive::{Archive, File, unpack_fault};
 use super::archive_bytes::ArchiveBytes;
 use super::fault::{WheelError, WheelFault, shown};
 use super::file_name::WheelName;
@@ -25,7 +27,7 @@ use super::record::{self, Hash, Row};
 use crate::base::regular_file;
 
 /// The most bytes of a wheel.
-pub const WHEEL_BYTES_MAX: u64 = 1 << 30;
+pub const WHEEL_BYTES_MAX: u64 = 4 << 30;
 
 /// Signatures of RECORD, which RECORD does not list and installers do not check.
 const SIGNATURES: [&str; 2] = ["RECORD.jws", "RECORD.p7s"];
@@ -213,7 +215,8 @@ impl Wheel {
     /// The bytes of a member, checked against RECORD.
     ///
     /// # Errors
-    /// A member that cannot be unpacked, or whose bytes differ from RECORD.
+    /// A member that cannot be unpacked, that is too large for memory, or whose bytes differ from
+    /// RECORD.
     pub fn read(&self, member: &Member) -> Result<Vec<u8>, WheelError> {
         let mut bytes = Vec::new();
         self.read_into(member, &mut bytes)
@@ -221,16 +224,40 @@ impl Wheel {
         Ok(bytes)
     }
 
-    /// Passes every member and its checked bytes to `each`, in the order of the archive.
+    /// Passes the bytes of a member to `take` in pieces; the reader fails at its end unless they
+    /// are those of RECORD, so they count only if they are read to the end.
+    ///
+    /// # Errors
+    /// A member that cannot be unpacked, or whose bytes differ from RECORD.
+    pub fn read_in_pieces<T>(
+        &self,
+        member: &Member,
+        take: impl FnOnce(&mut dyn Read) -> T,
+    ) -> Result<T, WheelError> {
+        let read = || {
+            let (archive, file) = self.file(member)?;
+            let mut fault = None;
+            let taken = archive.with_reader(file, |reader| {
+                take(&mut CheckedMember::new((member, file), reader, &mut fault))
+            })?;
+            fault.map_or(Ok(taken), Err)
+        };
+        read().map_err(|fault| self.error(fault))
+    }
+
+    /// Passes every member of at most `len_max` bytes and its checked bytes to `each`, in the order
+    /// of the archive.
     ///
     /// # Errors
     /// The first member that cannot be read, as for [`Wheel::read`], or the first error of `each`.
     pub fn for_each<E: From<WheelError>>(
         &self,
+        len_max: u64,
         mut each: impl FnMut(&Member, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut bytes = Vec::new();
-        for member in &self.facts.members {
+        let members = self.facts.members.iter();
+        for member in members.filter(|member| member.len <= len_max) {
             self.read_into(member, &mut bytes)
                 .map_err(|fault| self.error(fault))?;
             each(member, &bytes)?;
@@ -351,6 +378,81 @@ impl Wheel {
             });
         }
         Ok(())
+    }
+}
+
+/// A member while it is read: its bytes are hashed, and compared at their end.
+struct CheckedMember<'a> {
+    member: &'a Member,
+    file: &'a File,
+    reader: &'a mut dyn Read,
+    hasher: Option<Hasher>,
+    len: u64,
+    /// What is wrong with the member, since a reader has no error of a wheel.
+    fault: &'a mut Option<WheelFault>,
+}
+
+impl<'a> CheckedMember<'a> {
+    fn new(
+        (member, file): (&'a Member, &'a File),
+        reader: &'a mut dyn Read,
+        fault: &'a mut Option<WheelFault>,
+    ) -> Self {
+        Self {
+            member,
+            file,
+            reader,
+            hasher: Some(Hasher::default()),
+            len: 0,
+            fault,
+        }
+    }
+
+    fn failed(&mut self, fault: WheelFault) -> io::Error {
+        let text = fault.to_string();
+        *self.fault = Some(fault);
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    }
+
+    /// Compares all that was read with what RECORD and the header of the member say.
+    fn end(&mut self) -> io::Result<usize> {
+        let Some(hasher) = self.hasher.take() else {
+            return Ok(0);
+        };
+        let (found, member) = (hasher.finish(), shown(self.member.path.as_str()));
+        if self.len != self.file.len {
+            let len = self.file.len;
+            return Err(self.failed(WheelFault::Length { member, len }));
+        }
+        let expected = self.member.digest;
+        if found != expected {
+            return Err(self.failed(WheelFault::Content {
+                member,
+                expected,
+                found,
+            }));
+        }
+        Ok(0)
+    }
+}
+
+impl Read for CheckedMember<'_> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let len = match self.reader.read(piece) {
+            Ok(0) if !piece.is_empty() => return self.end(),
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => return Err(self.failed(unpack_fault(self.file, error.into()))),
+        };
+        self.len += len as u64;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(piece.get(..len).unwrap_or_default());
+        }
+        // No more than the declared length, whatever the decoder finds.
+        if self.len > self.file.len {
+            return self.end();
+        }
+        Ok(len)
     }
 }
 
@@ -510,7 +612,7 @@ mod tests {
     /// Opens and reads everything, and searches for `expect` in the chain of errors.
     fn check_bytes(bytes: Vec<u8>, expect: &str) {
         let result = Wheel::from_bytes(NAME, bytes)
-            .and_then(|wheel| wheel.for_each(|_, _| Ok::<(), WheelError>(())));
+            .and_then(|wheel| wheel.for_each(u64::MAX, |_, _| Ok::<(), WheelError>(())));
         let story = match result {
             Ok(()) => "accepted".to_owned(),
             Err(error) => {
@@ -705,7 +807,7 @@ mod tests {
         let bytes = Builder::new().bytes();
         let read = |bytes: Vec<u8>| -> Result<Vec<(String, Vec<u8>)>, WheelError> {
             let mut contents = Vec::new();
-            Wheel::from_bytes(NAME, bytes)?.for_each(|member, bytes| {
+            Wheel::from_bytes(NAME, bytes)?.for_each(u64::MAX, |member, bytes| {
                 contents.push((member.path.to_string(), bytes.to_vec()));
                 Ok::<(), WheelError>(())
             })?;
@@ -769,7 +871,7 @@ mod tests {
                 bytes[index] = byte;
             }
             if let Ok(wheel) = Wheel::from_bytes(NAME, bytes) {
-                drop(wheel.for_each(|_, _| Ok::<(), WheelError>(())));
+                drop(wheel.for_each(u64::MAX, |_, _| Ok::<(), WheelError>(())));
             }
         }
     }

@@ -375,11 +375,11 @@ fn what_unpacks_to_more_than_it_declares_or_than_any_wheel_needs_is_refused() {
         });
         declare(&mut liar, "pip/bomb", 10);
         let mut huge = pip.with(vec![entry("pip/bomb", b"")]);
-        declare(&mut huge, "pip/bomb", 600 << 20);
+        declare(&mut huge, "pip/bomb", 2049 << 20);
         let names: Vec<String> = (0..5).map(|number| format!("pip/bomb{number}")).collect();
         let mut many = pip.with(names.iter().map(|name| entry(name, b"")).collect());
         for name in &names {
-            declare(&mut many, name, 500 << 20);
+            declare(&mut many, name, 2000 << 20);
         }
         // Both entries share the same bytes of the archive.
         let mut overlapping = pip.with(vec![

@@ -285,6 +285,29 @@ pub trait Fs: fmt::Debug + Send + Sync {
     /// remain.
     fn write_file(&self, at: &Dir, name: &OsStr, file: &NewFile<'_>) -> Result<(), FsError>;
 
+    /// As [`Fs::write_file`], and writes what a reader has after the bytes of the file, in pieces.
+    ///
+    /// A disk that is in memory anyway keeps the default form of this call.
+    ///
+    /// # Errors
+    /// As [`Fs::write_file`], and the error of the reader.
+    fn write_from(
+        &self,
+        at: &Dir,
+        name: &OsStr,
+        file: &NewFile<'_>,
+        rest: &mut dyn io::Read,
+    ) -> Result<(), FsError> {
+        let mut bytes = file.bytes.to_vec();
+        rest.read_to_end(&mut bytes).map_err(|source| FsError {
+            verb: "write",
+            name: name.to_string_lossy().into_owned(),
+            source,
+        })?;
+        let bytes = &bytes;
+        self.write_file(at, name, &NewFile { bytes, ..*file })
+    }
+
     /// Creates a symbolic link.
     ///
     /// # Errors

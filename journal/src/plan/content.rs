@@ -7,6 +7,7 @@
 //! Read next: `staging/build.rs`, `store.rs`.
 
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,9 @@ use crate::plan::node::{Input, Mode, is_same_mode};
 
 /// Maximum length of one planned file in bytes.
 pub const FILE_BYTES_MAX: u64 = 4 << 30;
+
+/// A longer file is never in memory as a whole, but in pieces.
+pub const WHOLE_BYTES_MAX: u64 = 1 << 20;
 
 /// What a planned file needs.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +43,8 @@ pub struct Wanted {
 pub enum Fetched {
     /// The bytes themselves.
     Bytes(Vec<u8>),
+    /// Too many bytes for memory: [`ContentSource::pour`] gives them in pieces.
+    Pieces,
     /// An object that was entered with the wanted bytes, mode and time; the caller that links it
     /// checks whether it still has them.
     Stored {
@@ -187,6 +193,20 @@ pub enum ContentError {
     },
 }
 
+/// Writes what a reader has.
+pub type WriteContent<'a> = dyn FnMut(&mut dyn Read) -> Result<(), FsError> + 'a;
+
+/// Why content was not written in pieces.
+#[derive(Debug, Error)]
+pub enum PourError {
+    /// There is none, or it cannot be read.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Disk(#[from] FsError),
+}
+
 /// Returns the bytes of planned files.
 pub trait ContentSource {
     /// The content of a planned file.
@@ -202,6 +222,18 @@ pub trait ContentSource {
     /// As [`fetch`](Self::fetch); by default the content is unknown.
     fn fetch_bytes(&self, wanted: &Wanted) -> Result<Vec<u8>, ContentError> {
         Err(ContentError::Unknown(wanted.digest))
+    }
+
+    /// The same content in pieces: passes a reader to `write`, once, which reads it to its end.
+    ///
+    /// Called for [`Fetched::Pieces`], and in place of [`fetch_bytes`](Self::fetch_bytes) for a
+    /// long file. By default, one reader of all bytes.
+    ///
+    /// # Errors
+    /// As [`fetch_bytes`](Self::fetch_bytes), or the error of `write`.
+    fn pour(&self, wanted: &Wanted, write: &mut WriteContent<'_>) -> Result<(), PourError> {
+        let bytes = self.fetch_bytes(wanted)?;
+        Ok(write(&mut bytes.as_slice())?)
     }
 
     /// Whether an input of the plan still has the content that the plan was made from.

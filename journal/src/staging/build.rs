@@ -26,6 +26,7 @@ use crate::staging::error::{StageError, check_bytes, content_error, gone};
 use crate::staging::inheritance::{Given, Ground, Slots, Unlinked, finish_root, take_over};
 use crate::staging::link_mode::{LinkMode, Rungs};
 use crate::staging::links::{self, Link, Links, NextFile};
+use crate::staging::pieces::{self, is_long};
 
 /// The number of stored files from which a second thread is worth starting.
 const LINKS_MIN: usize = 64;
@@ -436,6 +437,10 @@ impl<'s> Stage<'s> {
                     .write(at, &bytes, wanted.mode, wanted.mtime)
                     .map_err(disk);
             }
+            Fetched::Pieces => {
+                self.counts.written += 1;
+                return pieces::pour(self.fs, self.options.content, at, (path, wanted));
+            }
             Fetched::Stored { dir, name, custody } => (dir, name, custody),
         };
         // The first link shows that links work here; the second thread creates the others.
@@ -457,14 +462,25 @@ impl<'s> Stage<'s> {
         }
         let from = dir.at(&name);
         let shared = match wanted.met(self.fs, from, custody.as_ref()) {
-            Ok(Some(meta)) => self.share_or_read(from, &meta, at, wanted),
+            Ok(Some(meta)) => match self.share(from, &meta, at, wanted) {
+                Ok(true) => return Ok(()),
+                Ok(false) if is_long(wanted) => {
+                    self.counts.copied += 1;
+                    return pieces::copy(self.fs, from, at, (path, wanted));
+                }
+                Ok(false) => self.fs.read_file(from.dir, from.name, FILE_BYTES_MAX),
+                Err(error) => Err(error),
+            },
             // Another process edited it through a link, changed its owner, or cleared the store.
             Ok(None) => Err(gone(&name)),
             Err(error) => Err(error),
         };
         let (bytes, count) = match shared {
-            Ok(None) => return Ok(()),
-            Ok(Some(bytes)) => (bytes, &mut self.counts.copied),
+            Ok(bytes) => (bytes, &mut self.counts.copied),
+            Err(error) if error.kind() == ErrorKind::NotFound && is_long(wanted) => {
+                self.counts.written += 1;
+                return pieces::pour(self.fs, self.options.content, at, (path, wanted));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let bytes = self.options.content.fetch_bytes(wanted);
                 (bytes.map_err(failed)?, &mut self.counts.written)
@@ -477,27 +493,25 @@ impl<'s> Stage<'s> {
             .map_err(disk)
     }
 
-    /// Shares an object of the store; returns its bytes if it cannot be shared.
-    fn share_or_read(
+    /// Shares an object of the store; returns whether it could be shared.
+    fn share(
         &mut self,
         from: NameInDir<'_>,
         object: &Meta,
         at: NameInDir<'_>,
         wanted: &Wanted,
-    ) -> Result<Option<Vec<u8>>, FsError> {
+    ) -> Result<bool, FsError> {
         if self.rungs.reflink && self.try_reflink(from, at, wanted)? {
-            return Ok(None);
+            return Ok(true);
         }
         if self.rungs.link {
             match self.given.refuses(self.fs, from.dir, object) {
-                None if self.try_link(from, at)? => return Ok(None),
+                None if self.try_link(from, at)? => return Ok(true),
                 None => {}
                 why => self.counts.unlinked = why,
             }
         }
-        self.fs
-            .read_file(from.dir, from.name, FILE_BYTES_MAX)
-            .map(Some)
+        Ok(false)
     }
 
     fn try_reflink(

@@ -10,7 +10,7 @@
 //! Read next: `tend.rs`, which compares the bytes too.
 
 use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -24,7 +24,9 @@ use crate::base::digest::Digest;
 use crate::fs::privacy::{open_private_dir, read_private_file};
 use crate::fs::remove::remove_tree;
 use crate::fs::{Dir, Flush, FsError, Rename, Time};
-use crate::plan::content::{Custody, Examined, FILE_BYTES_MAX, Fetched, Owner, Wanted};
+use crate::plan::content::{
+    Custody, Examined, FILE_BYTES_MAX, Fetched, Owner, WHOLE_BYTES_MAX, Wanted, WriteContent,
+};
 
 /// How long a mark of use counts as current.
 const USED_FOR_SECONDS: i64 = 24 * 60 * 60;
@@ -104,6 +106,9 @@ impl<'a> Pack<'a> {
         let Some(object) = self.entered(wanted.digest).first() else {
             return Ok(None);
         };
+        if object.len > WHOLE_BYTES_MAX {
+            return Ok(self.long(wanted.digest).map(|_| Fetched::Pieces));
+        }
         let name = object_name(object);
         let bytes = match self.store.fs.read_file(&self.files, &name, FILE_BYTES_MAX) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -125,6 +130,28 @@ impl<'a> Pack<'a> {
             Some((object, custody)) => Ok(Some(self.stored(object_name(object), custody))),
             None => self.fetch(wanted),
         }
+    }
+
+    /// The name of a whole object with these bytes, whatever its mode and time are; one that cannot
+    /// be read counts as absent.
+    fn long(&self, digest: Digest) -> Option<OsString> {
+        let mut names = self.entered(digest).iter().map(object_name);
+        let fs = self.store.fs;
+        names.find(|name| matches!(fs.digest_file(&self.files, name), Ok(found) if found == digest))
+    }
+
+    /// Passes the bytes of an object to `write`, in pieces, after they were hashed; returns whether
+    /// the pack has such an object.
+    ///
+    /// # Errors
+    /// The error of the disk, or that of `write`.
+    pub fn pour(&self, digest: Digest, write: &mut WriteContent<'_>) -> Result<bool, FsError> {
+        let Some(name) = self.long(digest) else {
+            return Ok(false);
+        };
+        let fs = self.store.fs;
+        write(&mut fs.open_file(&self.files, &name, FILE_BYTES_MAX)?)?;
+        Ok(true)
     }
 
     /// The object that can be linked for what is wanted, and what is known about it.
@@ -175,15 +202,31 @@ impl<'a> Pack<'a> {
     /// # Crash
     /// `packs/tmp-X` may remain; the object is the old one or the new one.
     pub fn enter_again(&self, object: ObjectMeta, bytes: &[u8]) -> Result<(), StoreError> {
+        self.enter_again_from(object, &mut &*bytes)
+    }
+
+    /// As [`Pack::enter_again`], with a reader, which fails at its end unless the bytes have the
+    /// digest.
+    ///
+    /// # Errors
+    /// As [`Pack::enter_again`], or the error of the reader.
+    ///
+    /// # Crash
+    /// As [`Pack::enter_again`].
+    pub fn enter_again_from(
+        &self,
+        object: ObjectMeta,
+        bytes: &mut dyn Read,
+    ) -> Result<(), StoreError> {
         let fs = self.store.fs;
         self.check_named()?;
         let name = object_name(&object);
         // Beside the packs, where the next process that enters a source looks for directories of
         // dead builders.
         let build = self.store.begin_build()?;
-        let file = new_object(&object, bytes, Flush::Now);
+        let file = new_object(&object, &[], Flush::Now);
         let written = fs
-            .write_file(&build.dir, &name, &file)
+            .write_from(&build.dir, &name, &file, bytes)
             .and_then(|()| fs.rename(build.dir.at(&name), self.files.at(&name), Rename::Replace));
         let _tidied = remove_tree(fs, &self.store.packs, &build.name);
         written?;

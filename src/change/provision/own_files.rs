@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rvenv_journal::fs::{Dir, FsError, Kind, Meta, Time};
-use rvenv_journal::raw::{Custody, Examined, FILE_BYTES_MAX, Input, Owner};
+use rvenv_journal::raw::{Custody, Examined, FILE_BYTES_MAX, Input, Owner, WriteContent};
 use rvenv_journal::{Digest, Fetched, Fs, Plan, RelPath, Wanted};
 
 use crate::build::roles;
@@ -138,6 +138,36 @@ impl<'a> OwnFiles<'a> {
                 .ok()?;
             (Digest::of(&bytes) == wanted.digest).then_some(bytes)
         })
+    }
+
+    /// Whether a file still has the wanted bytes, which are too many for memory; if `write` is
+    /// given, it gets them in pieces.
+    pub(super) fn pour(
+        &self,
+        wanted: &Wanted,
+        write: Option<&mut WriteContent<'_>>,
+    ) -> Result<bool, FsError> {
+        let Some(opened) = self.opened() else {
+            return Ok(false);
+        };
+        let listed = opened.by_digest.get(&wanted.digest);
+        let is_it = |file: &OwnFile| {
+            let found = self.fs.digest_file(&file.dir, &file.name);
+            found.is_ok_and(|found| found == wanted.digest)
+        };
+        let file = listed.into_iter().flatten().find_map(|listed| {
+            let file = opened.look(self.fs, &listed.path).ok()??;
+            is_it(&file).then_some(file)
+        });
+        match (file, write) {
+            (None, _) => Ok(false),
+            (Some(_), None) => Ok(true),
+            (Some(file), Some(write)) => {
+                let mut reader = self.fs.open_file(&file.dir, &file.name, FILE_BYTES_MAX)?;
+                write(&mut reader)?;
+                Ok(true)
+            }
+        }
     }
 
     /// The file that should have the wanted bytes, if a RECORD lists one.

@@ -5,9 +5,12 @@
 //!
 //! Read next: the engine's `store.rs`, which enters it as a pack.
 
+use std::io::Read;
+
+use rvenv_journal::raw::WHOLE_BYTES_MAX;
 use rvenv_journal::{Digest, Mode, ObjectMeta, PackSource, StoreError};
 
-use crate::wheel::{Wheel, WheelError, program_mode};
+use crate::wheel::{Member, Wheel, WheelError, program_mode};
 
 /// The bytecode of one source, just compiled.
 pub(super) struct BytecodeFile {
@@ -47,12 +50,8 @@ impl PackSource for Unpacked<'_> {
         };
         match &self.files {
             Files::Wheel(wheel) => {
-                let stopped = wheel.for_each(|member, bytes| {
-                    let mode = if member.executable {
-                        program_mode(self.umask)
-                    } else {
-                        data_mode
-                    };
+                let stopped = wheel.for_each(WHOLE_BYTES_MAX, |member, bytes| {
+                    let mode = self.mode_of(member);
                     visit(mode, member.mtime, member.digest, bytes).map_err(Stop::Store)
                 });
                 stopped.map_err(|stop| match stop {
@@ -63,6 +62,37 @@ impl PackSource for Unpacked<'_> {
             Files::Bytecode(files) => files
                 .iter()
                 .try_for_each(|file| visit(data_mode, file.mtime, file.digest, &file.bytes)),
+        }
+    }
+
+    fn unpack_long(
+        &self,
+        visit: &mut dyn FnMut(ObjectMeta, &mut dyn Read) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let Files::Wheel(wheel) = &self.files else {
+            return Ok(());
+        };
+        let members = wheel.members().iter();
+        for member in members.filter(|member| member.len > WHOLE_BYTES_MAX) {
+            let object = ObjectMeta {
+                digest: member.digest,
+                len: member.len,
+                mode: self.mode_of(member),
+                mtime: member.mtime,
+            };
+            let visited = wheel.read_in_pieces(member, |reader| visit(object, reader));
+            visited.map_err(|error| StoreError::Source(Box::new(error)))??;
+        }
+        Ok(())
+    }
+}
+
+impl Unpacked<'_> {
+    fn mode_of(&self, member: &Member) -> Mode {
+        if member.executable {
+            program_mode(self.umask)
+        } else {
+            Mode::ALL_DATA.masked(self.umask)
         }
     }
 }

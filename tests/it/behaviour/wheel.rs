@@ -61,7 +61,7 @@ fn every_bundled_wheel_of_this_machine_opens_and_keeps_its_promises() {
         let wheel = Wheel::open(&path).unwrap_or_else(|error| panic!("{error}: {}", error.fault));
         let mut count = 0;
         wheel
-            .for_each(|member, bytes| {
+            .for_each(u64::MAX, |member, bytes| {
                 assert_eq!(member.len, bytes.len() as u64);
                 assert_eq!(member.digest, Digest::of(bytes));
                 count += 1;

@@ -1,11 +1,12 @@
-//! How much memory a large wheel takes: that of its largest member, not that of the wheel.
+//! How much memory a large wheel takes: that of a few pieces, not that of the wheel or of a member.
 //!
 //! The reader is this test program, started again with a variable that names the wheel, since only
-//! the peak of a whole process can be measured.
+//! the peak of a whole process can be measured. The peak of the command is that which Python sees
+//! of its children.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -13,6 +14,9 @@ use rvenv::wheel::{Wheel, WheelError};
 use rvenv_journal::Digest;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
+
+use crate::machine::Scratch;
+use crate::packages::builds;
 
 const VARIABLE: &str = "RVENV_TEST_LARGE_WHEEL";
 const NAME: &str = "demo-1.0-py3-none-any.whl";
@@ -71,6 +75,38 @@ fn peak() -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+/// Writes a wheel with one member of so many megabytes, and prints its digest.
+const LARGE: &str = r#"
+import base64, hashlib, sys, zipfile
+path, size, rows = sys.argv[1], int(sys.argv[2]), ""
+info = "big-1.0.dist-info/"
+chunk = bytes(1 << 20)
+texts = {
+    "big/big.bin": [chunk] * size,
+    info + "METADATA": [b"Metadata-Version: 2.1\nName: big\nVersion: 1.0\n"],
+    info + "WHEEL": [b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"],
+}
+with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as wheel:
+    for name, chunks in texts.items():
+        digest = hashlib.sha256()
+        with wheel.open(name, "w") as member:
+            for chunk in chunks:
+                member.write(chunk)
+                digest.update(chunk)
+        digest = base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
+        rows += "%s,sha256=%s,%d\n" % (name, digest, sum(map(len, chunks)))
+    wheel.writestr(info + "RECORD", rows + info + "RECORD,,\n")
+with open(path, "rb") as wheel:
+    print(hashlib.sha256(wheel.read()).hexdigest())
+"#;
+
+/// Runs a program, and prints the most memory that it had, in KiB.
+const PEAK: &str = "
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+";
+
 #[test]
 fn the_reader_of_a_large_wheel() {
     let Some(path) = std::env::var_os(VARIABLE) else {
@@ -79,7 +115,7 @@ fn the_reader_of_a_large_wheel() {
     let before = peak().unwrap();
     let wheel = Wheel::open(Path::new(&path)).unwrap();
     let mut bytes = 0;
-    let read = wheel.for_each(|_, member| {
+    let read = wheel.for_each(u64::MAX, |_, member| {
         bytes += member.len();
         Ok::<(), WheelError>(())
     });
@@ -114,4 +150,71 @@ fn a_large_wheel_takes_the_memory_of_its_largest_member() {
         .and_then(|rest| rest.split(' ').next());
     let peak: u64 = peak.unwrap().parse().unwrap();
     assert!(peak < 32 << 10, "{peak} KiB more than before");
+}
+
+/// The member is unpacked, hashed and linked, then copied, then unpacked again because the store's
+/// own object was edited.
+#[test]
+fn a_command_never_has_a_large_member_in_memory() {
+    const MEGABYTES: u64 = 200;
+    let Some(python) = builds(12, 1).or_else(|| builds(11, 1)) else {
+        return;
+    };
+    let python = &python[0].path;
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path("house")).unwrap();
+    let wheel = scratch.path("house/big-1.0-py3-none-any.whl");
+    let size = MEGABYTES.to_string();
+    let words = ["-c", LARGE, wheel.to_str().unwrap(), &size];
+    let digest = scratch.run(python, &words).ok();
+    let lock = format!("big==1.0 --hash=sha256:{digest}");
+    fs::write(scratch.path("lock.txt"), lock).unwrap();
+    let create = |env: &str, more: &[&str]| {
+        let rvenv = env!("CARGO_BIN_EXE_rvenv");
+        let python = python.to_str().unwrap();
+        let words = [
+            "-c",
+            PEAK,
+            rvenv,
+            "create",
+            "-q",
+            env,
+            "-p",
+            python,
+            "--without-pip",
+        ];
+        let said = scratch
+            .run(Path::new(python), &[&words[..], more].concat())
+            .ok();
+        said.trim().parse::<u64>().unwrap()
+    };
+    let empty = create("empty", &[]);
+    let locked = ["-r", "lock.txt", "--no-index", "--wheelhouse", "house"];
+    let copy = [&locked[..], &["--link-mode", "copy"]].concat();
+    let member = |env: &str| {
+        let lib = fs::read_dir(scratch.path(env).join("lib")).unwrap().next();
+        lib.unwrap()
+            .unwrap()
+            .path()
+            .join("site-packages/big/big.bin")
+    };
+    for (env, more) in [("one", &locked[..]), ("two", &copy), ("three", &locked)] {
+        if env == "three" {
+            // Through its other name; the length stays, and so does the time.
+            let edited = File::options().write(true).open(member("one")).unwrap();
+            let time = edited.metadata().unwrap().modified().unwrap();
+            (&edited).write_all(b"edited").unwrap();
+            edited.set_modified(time).unwrap();
+        }
+        let more = create(env, more) - empty;
+        assert!(
+            more < 64 << 10,
+            "{env}: {more} KiB more than an empty environment"
+        );
+        let found = File::open(member(env)).unwrap();
+        assert_eq!(found.metadata().unwrap().len(), MEGABYTES << 20);
+        let mut first = [1; 8];
+        (&found).read_exact(&mut first).unwrap();
+        assert_eq!(first, [0; 8], "{env}");
+    }
 }

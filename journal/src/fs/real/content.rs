@@ -6,11 +6,11 @@
 //! Read next: `unix.rs`, `windows.rs`, which open the files.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 
 use crate::base::digest::{Digest, Hasher};
 
-/// The most bytes that [`digest`] reads at a time.
+/// The most bytes that [`digest`] and [`copy`] read at a time.
 const PIECE_LEN_MAX: u64 = 128 * 1024;
 
 /// Returns an open file if it is a regular one.
@@ -92,6 +92,19 @@ pub(super) fn digest(file: File) -> io::Result<Digest> {
         match file.read(&mut piece) {
             Ok(0) => return Ok(hasher.finish()),
             Ok(len) => hasher.update(piece.get(..len).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Writes all that a reader has, in pieces.
+pub(super) fn copy(from: &mut dyn Read, to: &mut File) -> io::Result<()> {
+    let mut piece = vec![0; usize::try_from(PIECE_LEN_MAX).map_err(|_| too_large())?];
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(len) => to.write_all(piece.get(..len).unwrap_or_default())?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -96,16 +96,29 @@ impl RealFs {
         sharing::set_bits(&fd, mode)
     }
 
-    fn fill(&self, dir: &OpenDir, fd: OwnedFd, new: &NewFile<'_>) -> io::Result<()> {
-        let mut file = File::from(fd);
-        file.write_all(new.bytes)?;
-        self.finish(dir, &file, new.mode, new.mtime)?;
-        match new.flush {
-            Flush::Later => Ok(()),
-            // Not `fdatasync`, which may omit mode and time. The inode is new, so it is written as
-            // a whole anyway.
-            Flush::Now => system::sync(&file),
-        }
+    fn create_file(
+        &self,
+        at: NameInDir<'_>,
+        new: &NewFile<'_>,
+        rest: Option<&mut dyn io::Read>,
+    ) -> Result<(), FsError> {
+        let call = On::entry("write", at.dir, at.name)?;
+        let fill = |fd| {
+            let mut file = File::from(fd);
+            file.write_all(new.bytes)?;
+            rest.map_or(Ok(()), |rest| content::copy(rest, &mut file))?;
+            self.finish(call.on, &file, new.mode, new.mtime)?;
+            match new.flush {
+                Flush::Later => Ok(()),
+                // Not `fdatasync`, which may omit mode and time. The inode is new, so it is written
+                // as a whole anyway.
+                Flush::Now => system::sync(&file),
+            }
+        };
+        rustix::fs::openat(&call.on.fd, at.name, NEW_FILE, permissions(new.mode))
+            .map_err(io::Error::from)
+            .and_then(fill)
+            .map_err(|error| call.failed(error))
     }
 
     /// Sets the mode before the time, so that nothing changes the time afterwards.
@@ -173,11 +186,17 @@ impl Fs for RealFs {
     }
 
     fn write_file(&self, at: &Dir, name: &OsStr, file: &NewFile<'_>) -> Result<(), FsError> {
-        let call = On::entry("write", at, name)?;
-        rustix::fs::openat(&call.on.fd, name, NEW_FILE, permissions(file.mode))
-            .map_err(io::Error::from)
-            .and_then(|fd| self.fill(call.on, fd, file))
-            .map_err(|error| call.failed(error))
+        self.create_file(at.at(name), file, None)
+    }
+
+    fn write_from(
+        &self,
+        at: &Dir,
+        name: &OsStr,
+        file: &NewFile<'_>,
+        rest: &mut dyn io::Read,
+    ) -> Result<(), FsError> {
+        self.create_file(at.at(name), file, Some(rest))
     }
 
     fn make_symlink(&self, at: &Dir, name: &OsStr, target: &OsStr) -> Result<(), FsError> {

@@ -122,7 +122,17 @@ impl Fs for RealFs {
     }
 
     fn write_file(&self, at: &Dir, name: &OsStr, file: &NewFile<'_>) -> Result<(), FsError> {
-        On::entry("write", at, name)?.run(|path| write_new(path, file))
+        On::entry("write", at, name)?.run(|path| write_new(path, file, None))
+    }
+
+    fn write_from(
+        &self,
+        at: &Dir,
+        name: &OsStr,
+        file: &NewFile<'_>,
+        rest: &mut dyn io::Read,
+    ) -> Result<(), FsError> {
+        On::entry("write", at, name)?.run(|path| write_new(path, file, Some(rest)))
     }
 
     fn make_symlink(&self, at: &Dir, name: &OsStr, target: &OsStr) -> Result<(), FsError> {
@@ -428,9 +438,10 @@ fn directory(file: File) -> io::Result<File> {
     Err(io::ErrorKind::NotADirectory.into())
 }
 
-fn write_new(path: &Path, new: &NewFile<'_>) -> io::Result<()> {
+fn write_new(path: &Path, new: &NewFile<'_>, rest: Option<&mut dyn io::Read>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(new.bytes)?;
+    rest.map_or(Ok(()), |rest| content::copy(rest, &mut file))?;
     if let Some(seconds) = new.mtime {
         file.set_modified(time(seconds)?)?;
     }

@@ -66,7 +66,9 @@ pub(crate) fn assert_whole(fs: &dyn Fs, pack: &Pack<'_>) {
                 assert_eq!(meta.mode, object.mode.bits());
                 assert_eq!((meta.mtime.seconds, meta.mtime.nanos), (MTIME, 0));
             }
-            Some(Fetched::Bytes(_)) | None => panic!("{object:?} is not handed out"),
+            Some(Fetched::Bytes(_) | Fetched::Pieces) | None => {
+                panic!("{object:?} is not handed out")
+            }
         }
     }
 }
@@ -90,6 +92,7 @@ pub(crate) fn mend(fs: &dyn Fs, pack: &Pack<'_>) {
                 assert_eq!(fs.read_file(&dir, &name, 100).unwrap(), bytes);
             }
             Some(Fetched::Bytes(found)) => assert_eq!(found, bytes),
+            Some(Fetched::Pieces) => panic!("{object:?} is short"),
             None => pack.enter_again(object, bytes).unwrap(),
         }
     }

@@ -16,6 +16,7 @@ use super::host::Host;
 use crate::build::checks::{self, Check, CheckFailed, EnvAt};
 use crate::change::environment::{Checker, Force, Permissions, Run};
 use crate::change::merge::Lost;
+use crate::fetch::Progress;
 use crate::python::Control;
 use crate::python::bytecode::Compiler;
 
@@ -52,6 +53,10 @@ pub trait Listener {
     /// The filesystem has no symbolic links: the environment is planned again with copies.
     fn copying(&self, failed: &StageFailed) {
         let _: &StageFailed = failed;
+    }
+    /// Wheels arrive; called often while they do.
+    fn fetching(&self, progress: &Progress) {
+        let _: &Progress = progress;
     }
     /// The observer of deletions.
     fn watch(&self) -> &dyn Watch {

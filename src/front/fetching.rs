@@ -104,11 +104,11 @@ impl Caller<'_> {
         Ok(Cache::at(dir.path().to_owned()))
     }
 
-    /// What asks the listener whether to stop.
+    /// What asks the listener whether to stop, and tells it how far the wheels are.
     pub(super) fn fetch_control<T>(&self, work: impl FnOnce(&FetchControl<'_>) -> T) -> T {
         work(&FetchControl {
             interrupted: &|| self.listener.interrupted(),
-            progress: &|_| {},
+            progress: &|progress| self.listener.fetching(progress),
         })
     }
 

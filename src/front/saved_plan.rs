@@ -20,8 +20,7 @@ use super::caller::Caller;
 use super::plan_note::{Note, interpreter_of, wheels_of};
 use crate::change::provision::{Known, Provision, StoreAccess};
 use crate::fetch::{
-    Address, Asked, AskedError, FetchControl, FetchFailed, FetchOptions, Fetcher, Hashes, Settings,
-    SettingsError,
+    Address, Asked, AskedError, FetchFailed, FetchOptions, Fetcher, Hashes, Settings, SettingsError,
 };
 use crate::python::{self, bytecode::Bytecode, shown};
 use crate::wheel::Catalogue;
@@ -159,11 +158,7 @@ impl Caller<'_> {
         let fetcher = Fetcher::new(cache, settings, &from.wheelhouses, &catalogue);
         let fetcher = fetcher.at(self.host.now);
         let asked: Vec<Asked> = missing.iter().map(asked).collect::<Result<_, _>>()?;
-        let control = FetchControl {
-            interrupted: &|| self.listener.interrupted(),
-            progress: &|_| {},
-        };
-        let files = fetcher.fetch(&asked, &control);
+        let files = self.fetch_control(|control| fetcher.fetch(&asked, control));
         let files = files.map_err(|failed| of_fetch(failed, &missing))?;
         let places = missing.iter().zip(files);
         let places = places.map(|(input, file)| {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use rvenv::caller::Listener;
 use rvenv::checks::Check;
+use rvenv::fetch;
 use rvenv::render::escape;
 use rvenv_journal::raw::Watch;
 use rvenv_journal::{Recovered, StageFailed};
@@ -50,11 +51,13 @@ impl Listener for Announcer {
     }
 
     fn starting(&self, program: &Path) {
+        self.progress.clear();
         let shown = escape(&program.to_string_lossy());
         self.terminal.detail(&format!("asking `{shown}`"));
     }
 
     fn warning(&self, text: &str) {
+        self.progress.clear();
         self.terminal.warning(text);
     }
 
@@ -79,6 +82,10 @@ impl Listener for Announcer {
         self.terminal.story(&format!(
             "The filesystem of `{shown}` has no symbolic links: planning again with copies"
         ));
+    }
+
+    fn fetching(&self, progress: &fetch::Progress) {
+        self.progress.fetching(progress);
     }
 
     fn watch(&self) -> &dyn Watch {

@@ -73,7 +73,9 @@ impl<'a> Session<'a> {
     /// Does work as the library's caller; prints what happens meanwhile.
     pub(crate) fn with_caller<T>(&self, work: impl FnOnce(&Caller<'_>) -> T) -> T {
         let announcer = Announcer::new(self.terminal, self.signals.clone());
-        work(&self.caller(&announcer))
+        let done = work(&self.caller(&announcer));
+        announcer.end();
+        done
     }
 
     fn caller<'c>(&'c self, announcer: &'c Announcer) -> Caller<'c> {

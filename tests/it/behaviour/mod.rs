@@ -58,6 +58,8 @@ mod dependencies;
 mod discovery;
 mod discovery_order;
 #[cfg(target_os = "linux")]
+mod download_progress;
+#[cfg(target_os = "linux")]
 mod eggs;
 mod existing;
 #[cfg(target_os = "linux")]

@@ -211,7 +211,10 @@ pub fn loss(plan: &Plan, replaced: &Replaced) -> Option<String> {
     let names = plan.removed_names().into_iter();
     let names: Vec<String> = names.map(|name| format!("`{}`", escape(name))).collect();
     let names = (!names.is_empty()).then(|| few(&names, LOSSES_MAX));
-    let gone: Vec<String> = packages.into_iter().chain(names).collect();
+    let instead = &replaced.instead;
+    let instead = (!instead.is_empty()).then(|| few(instead, LOSSES_MAX));
+    let gone = packages.into_iter().chain(instead).chain(names);
+    let gone: Vec<String> = gone.collect();
     (!gone.is_empty()).then(|| format!("Not in the new environment: {}", gone.join(", ")))
 }
 

@@ -36,6 +36,8 @@ pub struct Replaced {
     pub distributions: Vec<String>,
     /// Those of them that it has in no version.
     pub missing: Vec<String>,
+    /// Those of a cleared environment that it has in another version, with that one.
+    pub instead: Vec<String>,
     /// How many entries are removed, if that was counted.
     pub entries: Option<Count>,
 }
@@ -72,12 +74,15 @@ pub fn replaced(target: &Target<'_>, plan: &Plan) -> Replaced {
     };
     let gone = gone(&existing, plan);
     let planned = planned_distributions(plan);
-    let missing = gone
-        .iter()
-        .filter(|gone| planned.iter().all(|planned| planned.name != gone.name));
+    let planned_as = |gone: &Distribution| planned.iter().find(|one| one.name == gone.name);
+    let missing = gone.iter().filter(|gone| planned_as(gone).is_none());
+    let instead = gone.iter().filter(|_| is_cleared(plan));
+    let instead =
+        instead.filter_map(|gone| Some(format!("{gone} ({} instead)", planned_as(gone)?)));
     Replaced {
         python: PythonChange::between(&existing, plan),
         missing: missing.map(ToString::to_string).collect(),
+        instead: instead.collect(),
         distributions: gone.iter().map(ToString::to_string).collect(),
         ..unnamed
     }

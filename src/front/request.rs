@@ -7,10 +7,11 @@
 //! Promises to write nothing to a target: downloads and compiled files go into the cache.
 //! Read next: `caller.rs`, which runs a change; `env_builder.rs`.
 
+use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rvenv_journal::fs::Dir;
+use rvenv_journal::fs::{Dir, FsError};
 use rvenv_journal::raw::TargetError;
 use rvenv_journal::{Parents, Retention, Target};
 use tempfile::TempDir;
@@ -285,7 +286,11 @@ impl Caller<'_> {
             context.removed = removed.map_err(Box::new)?;
         }
         if let (Intent::Sync, Some(before)) = (request.intent, &before) {
-            stay_as_created(before, env_dir, &mut context);
+            let planned = self.stay_as_created(before, env_dir, &mut context);
+            planned.map_err(|source| ExistingError::Disk {
+                path: before.existing.path.clone(),
+                source,
+            })?;
         }
         let with = (&request.sources, &mut downloads);
         let locked = self.supply_locked(&request.locks, with, &mut context);
@@ -416,6 +421,38 @@ impl Caller<'_> {
         Ok(context)
     }
 
+    /// Plans what the environment has besides packages again, so that it stays in the receipt: the
+    /// first packages, unless the user removed one, has an older one or had another installer
+    /// install it, and the ignore file.
+    fn stay_as_created(
+        &self,
+        before: &Before,
+        env_dir: &Path,
+        context: &mut Context,
+    ) -> Result<(), FsError> {
+        let installed = before.existing.installed(&context.layout);
+        let site = &context.layout.lib_path;
+        let bundled = context.interpreter.bundled.wheels();
+        let mut is_kept = !bundled.is_empty();
+        for wheel in bundled.iter().filter_map(|path| Named::of(path)) {
+            let found = installed.iter().find(|found| found.name == wheel.name);
+            is_kept &= match found {
+                Some(_) if context.removed.contains(&wheel.name) => false,
+                Some(found) => match version::compare(&found.version, &wheel.version) {
+                    Ordering::Less => false,
+                    Ordering::Equal => merge::is_own_seed(self.fs, &before.root, site, found)?,
+                    Ordering::Greater => true,
+                },
+                None => false,
+            };
+        }
+        context.options.with_pip = is_kept;
+        if env_dir.join(".gitignore").is_file() {
+            context.options.scm_ignore_files = [GIT.to_owned()].into();
+        }
+        Ok(())
+    }
+
     /// Compiles bytecode for what will be planned, if it is wanted.
     pub(super) fn compile(&self, context: &mut Context) -> Result<(), BytecodeFailed> {
         if !context.options.compile_bytecode {
@@ -426,29 +463,6 @@ impl Caller<'_> {
             cache: self.host.cache.as_ref(),
         };
         self.with_control(|control| provision::compile(kept_at, &self.compiler(control), context))
-    }
-}
-
-/// Plans what the environment has besides packages again, so that it stays in the receipt: the
-/// first packages, unless the user removed one or has an older one, and the ignore file.
-fn stay_as_created(before: &Before, env_dir: &Path, context: &mut Context) {
-    let installed = before.existing.installed(&context.layout);
-    let has = |wheel: &PathBuf| {
-        let Some(wheel) = Named::of(wheel) else {
-            return false;
-        };
-        installed.iter().any(|found| {
-            found.name == wheel.name && version::compare(&found.version, &wheel.version).is_ge()
-        })
-    };
-    let bundled = context.interpreter.bundled.wheels();
-    let goes = |wheel: &PathBuf| {
-        Named::of(wheel).is_some_and(|wheel| context.removed.contains(&wheel.name))
-    };
-    let is_kept = bundled.iter().all(has) && !bundled.iter().any(goes);
-    context.options.with_pip = !bundled.is_empty() && is_kept;
-    if env_dir.join(".gitignore").is_file() {
-        context.options.scm_ignore_files = [GIT.to_owned()].into();
     }
 }
 

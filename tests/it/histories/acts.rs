@@ -93,6 +93,40 @@ pub(super) enum Work {
     Move,
 }
 
+/// What a lock names: for each of the packages that the tests make, nothing or a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lock(pub(super) [Option<u8>; 5]);
+
+impl Lock {
+    /// The packages and their versions.
+    pub(super) fn releases(self) -> impl Iterator<Item = (Package, u8)> {
+        let all = Package::MADE.into_iter().zip(self.0);
+        all.filter_map(|(package, version)| Some((package, version?)))
+    }
+}
+
+/// What `sync` does with what its lock does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// What other installers installed stays.
+    OfOthersStays,
+    /// All goes: `--exact`.
+    Goes,
+}
+
+/// A command that changes packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// `install`: a package, in a version or in any.
+    Install(Package, Option<u8>),
+    /// `uninstall`: one of what is installed.
+    Uninstall(usize),
+    /// `uninstall --unused`.
+    UninstallWithUnused(usize),
+    /// `sync` with a lock.
+    Sync(Lock, Rest),
+}
+
 /// The options of a change to which a plan belongs.
 #[expect(
     clippy::struct_excessive_bools,
@@ -120,7 +154,10 @@ pub(super) enum Command {
     /// Back and forward again.
     BackAndForth,
     Recover,
+    Change(Change),
     Plan(Options),
+    /// A plan that changes packages.
+    PlanChange(Change),
     Apply(Options),
 }
 
@@ -183,6 +220,19 @@ fn options() -> impl Strategy<Value = Options> {
     })
 }
 
+fn change() -> impl Strategy<Value = Change> {
+    let made = || prop::sample::select(Package::MADE.to_vec());
+    let version = || prop_oneof![1 => Just(None), 3 => (1..=2_u8).prop_map(Some)];
+    let lock = prop::array::uniform5(version()).prop_map(Lock);
+    let rest = prop_oneof![4 => Just(Rest::OfOthersStays), 1 => Just(Rest::Goes)];
+    prop_oneof![
+        4 => (made(), version()).prop_map(|(package, version)| Change::Install(package, version)),
+        2 => (0..6_usize).prop_map(Change::Uninstall),
+        1 => (0..6_usize).prop_map(Change::UninstallWithUnused),
+        4 => (lock, rest).prop_map(|(lock, rest)| Change::Sync(lock, rest)),
+    ]
+}
+
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         3 => options().prop_map(Command::Create),
@@ -193,6 +243,8 @@ fn command() -> impl Strategy<Value = Command> {
         3 => Just(Command::Rollback),
         2 => Just(Command::BackAndForth),
         1 => Just(Command::Recover),
+        8 => change().prop_map(Command::Change),
+        1 => change().prop_map(Command::PlanChange),
         2 => options().prop_map(Command::Plan),
         2 => options().prop_map(Command::Apply),
     ]

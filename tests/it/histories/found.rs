@@ -1,7 +1,10 @@
 //! Short histories that broke a promise once, or of which the promise is easily broken.
 
 use super::acts::Act::{Rvenv, Work as Done};
-use super::acts::Command::{Apply, BackAndForth, Create, Plan, Repair, Rollback, Upgrade, Verify};
+use super::acts::Change::Install;
+use super::acts::Command::{
+    Apply, BackAndForth, Change, Create, Plan, Repair, Rollback, Upgrade, Verify,
+};
 use super::acts::Package::{Alder, Cedar, Dogwood, Pip};
 use super::acts::{Act, Begin, By, History, Options, Package, Work};
 
@@ -46,6 +49,27 @@ fn of_pip() -> Vec<Case> {
             ],
         ),
         case(
+            "a pip that is cleared away for an older one is named",
+            Begin::Rvenv,
+            &[],
+            &[
+                Done(Work::Install(Pip, 2, By::Uv)),
+                Rvenv(Create(Options {
+                    clear: true,
+                    ..FIRST
+                })),
+            ],
+        ),
+        case(
+            "a pip that another installer put there is not written again for another package",
+            Begin::Rvenv,
+            &[],
+            &[
+                Done(Work::Install(Pip, 1, By::Uv)),
+                Rvenv(Change(Install(Alder, None))),
+            ],
+        ),
+        case(
             "a pip that another installer put there gives way to a newer one by name",
             Begin::Bare,
             &[],
@@ -86,6 +110,16 @@ fn of_packages() -> Vec<Case> {
                 Rvenv(Upgrade(SECOND)),
                 Done(Work::Install(Cedar, 2, By::Uv)),
                 Rvenv(Upgrade(FIRST)),
+            ],
+        ),
+        case(
+            "a file that another installer's version has too is not retired with the rest",
+            Begin::Rvenv,
+            &[],
+            &[
+                Rvenv(Change(Install(Alder, Some(2)))),
+                Done(Work::Install(Alder, 1, By::Uv)),
+                Rvenv(Change(Install(Cedar, Some(1)))),
             ],
         ),
         case(

@@ -22,6 +22,13 @@ def interpreter(path):
     return lines[0][2:].strip().decode()
 
 
+def text(path):
+    if not os.path.exists(path):
+        return ""
+    with open(path) as file:
+        return file.read().strip()
+
+
 def files(site, info):
     """What differs from the RECORD, and which scripts start no interpreter of this environment."""
     differs, dead = [], []
@@ -53,6 +60,7 @@ def works(name, version):
         module = importlib.import_module(name)
         if name in MADE:
             found = [module.version]
+            importlib.import_module("%s_same" % name)
             for part in ("%s.inner" % name, "%s_alone" % name):
                 found.append(importlib.import_module(part).version)
             for path in (os.path.join(os.path.dirname(module.__file__), "table.txt"),
@@ -86,5 +94,6 @@ for other in sorted(os.listdir(libs)) if os.path.isdir(libs) else []:
             "name": name, "version": version, "differs": differs, "dead": dead,
             "fails": works(name, version) if imports else "not tried",
             "record": digest(record) if os.path.exists(record) else "",
+            "installer": text(os.path.join(site, info, "INSTALLER")),
         })
 print(json.dumps(seen))

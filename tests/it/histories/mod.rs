@@ -5,7 +5,8 @@
 //! what was there before (I1, I4, I8). The histories are the same in each run;
 //! `RVENV_HISTORIES=500` tries more, `RVENV_SEED=7` others.
 //!
-//! Read next: `promises.rs`, what must hold; `acts.rs`, what may happen.
+//! Read next: `promises.rs`, what must hold; `acts.rs`, what may happen; `changes.rs`, what changes
+//! packages.
 
 #![cfg(target_os = "linux")]
 #![expect(
@@ -17,6 +18,7 @@
 )]
 
 mod acts;
+mod changes;
 mod found;
 mod place;
 mod promises;

@@ -5,6 +5,7 @@
 //! beside and in the environment, without bytecode) and [`Place::look`] (the distributions).
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::sync::Mutex;
 use serde::Deserialize;
 
 use super::acts::{Begin, By, Options, Package, Spot, Work};
-use crate::machine::{Ended, Python, Scratch, supported, tool};
+use crate::machine::{Ended, Python, Scratch, ended, supported, tool};
 
 /// The program that lists distributions, tries to import them, and compares their files.
 const LOOK: &str = include_str!("look.py");
@@ -33,6 +34,8 @@ pub(super) struct Found {
     pub(super) fails: Option<String>,
     /// The digest of RECORD.
     pub(super) record: String,
+    /// The text of INSTALLER.
+    pub(super) installer: String,
 }
 
 impl Found {
@@ -56,6 +59,10 @@ pub(super) struct Look {
 }
 
 impl Look {
+    pub(super) fn is_there(&self, name: &str) -> bool {
+        self.here.iter().any(|found| found.name == name)
+    }
+
     /// Every distribution that exists, also one that does not import.
     pub(super) fn titles(&self) -> Vec<String> {
         let lost = self
@@ -153,6 +160,13 @@ impl Stock {
     fn index(&self) -> String {
         self.scratch.path("index").display().to_string()
     }
+
+    /// Where rvenv finds uv.
+    fn search_path(&self) -> OsString {
+        let uv = self.uv.as_ref().and_then(|uv| uv.parent());
+        let all = uv.into_iter().chain(["/usr/bin", "/bin"].map(Path::new));
+        std::env::join_paths(all).unwrap()
+    }
 }
 
 impl<'a> Place<'a> {
@@ -222,7 +236,18 @@ impl<'a> Place<'a> {
 
     /// Runs the command under test.
     pub(super) fn rvenv(&self, words: &[&str]) -> Ended {
-        self.stock.scratch.rvenv(words)
+        let mut command = self.stock.scratch.command(words);
+        ended(command.env("PATH", self.stock.search_path()))
+    }
+
+    /// The directory with the wheels.
+    pub(super) fn index(&self) -> PathBuf {
+        self.stock.scratch.path("index")
+    }
+
+    /// A file beside the place.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.stock.scratch.path(name)
     }
 
     /// The words of a command that may change Python.
@@ -268,7 +293,7 @@ impl<'a> Place<'a> {
     }
 
     pub(super) fn plan_file(&self) -> PathBuf {
-        self.stock.scratch.path("plan.json")
+        self.file("plan.json")
     }
 
     /// `python3.12`, for the Python of these options.
@@ -342,7 +367,7 @@ impl<'a> Place<'a> {
     }
 
     /// One of what is installed.
-    fn installed(&self, which: usize) -> Option<String> {
+    pub(super) fn installed(&self, which: usize) -> Option<String> {
         let site = self
             .env()
             .join("lib")

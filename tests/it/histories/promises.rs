@@ -10,14 +10,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::acts::{Act, Command, History, Options, Spot, Work};
+use super::acts::{Act, Change, Command, History, Options, Spot, Work};
+use super::changes::Asked;
 use super::place::{Found, Look, Place, Shot, Stock, difference};
 use crate::machine::Ended;
 
 /// A saved plan, and the distributions that it saw.
 struct Saved {
     env: String,
-    options: Options,
+    /// The options, unless it changes packages only.
+    options: Option<Options>,
     text: String,
     saw: Vec<Found>,
 }
@@ -133,6 +135,8 @@ impl Course<'_> {
             Command::Create(options) => self.place.words("create", options),
             Command::Upgrade(options) => self.place.words("upgrade", options),
             Command::Plan(options) => return self.plan(options, &before),
+            Command::Change(change) => return self.change(change, &before),
+            Command::PlanChange(change) => return self.plan_change(change, &before),
             Command::Apply(options) => return self.apply(options, &before),
             Command::Verify => return self.verify(&before),
             Command::BackAndForth => return self.back_and_forth(&before),
@@ -173,7 +177,9 @@ impl Course<'_> {
             | Command::Status
             | Command::Verify
             | Command::BackAndForth
+            | Command::Change(_)
             | Command::Plan(_)
+            | Command::PlanChange(_)
             | Command::Apply(_) => {}
         }
         Ok(true)
@@ -239,10 +245,19 @@ impl Course<'_> {
                 [now] if was.is_good() && !now.is_good() && !excuse.is_rollback => {
                     return Err(format!("{title} was good, and became {now:?}"));
                 }
-                [now] if was.fails.is_none() && now.fails.is_some() => {
+                [now]
+                    if now.title() == was.title() && !excuse.is_rollback && {
+                        now.differs.iter().any(|path| !was.differs.contains(path))
+                    } =>
+                {
+                    return Err(format!(
+                        "files of {title} vanished or changed: {was:?}, {now:?}"
+                    ));
+                }
+                [now] if was.fails.is_none() && now.fails.is_some() && !excuse.is_rollback => {
                     return Err(format!("{title} imported, and became {now:?}"));
                 }
-                [now] if was.dead.is_empty() && !now.dead.is_empty() => {
+                [now] if was.dead.is_empty() && !now.dead.is_empty() && !excuse.is_rollback => {
                     return Err(format!("scripts of {title} started, and became {now:?}"));
                 }
                 [_] => {}
@@ -353,8 +368,49 @@ impl Course<'_> {
         }
     }
 
+    /// `install`, `uninstall` or `sync`.
+    fn change(&mut self, change: Change, before: &State) -> Result<bool, String> {
+        let Some(asked) = Asked::of(change, &self.place) else {
+            return Ok(false);
+        };
+        let mut words = asked.words(&self.place);
+        words.extend(["--durability", "process"].map(str::to_owned));
+        let ended = self.say(&words);
+        let after = self.state();
+        if !self.ended(&ended, before, &after)? {
+            return Ok(false);
+        }
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        let excuse = Excuse {
+            clears: false,
+            is_rollback: false,
+        };
+        self.kept((before, &after), &said, excuse)?;
+        asked.done(&before.look, &after.look)?;
+        self.verify(&after)?;
+        Ok(true)
+    }
+
+    fn plan_change(&mut self, change: Change, before: &State) -> Result<bool, String> {
+        let Some(asked) = Asked::of(change, &self.place) else {
+            return Ok(false);
+        };
+        let mut words = asked.words(&self.place);
+        words.push("--dry-run".to_owned());
+        self.save(words, None, before)
+    }
+
     fn plan(&mut self, options: Options, before: &State) -> Result<bool, String> {
-        let mut words = self.place.words("plan", options);
+        let words = self.place.words("plan", options);
+        self.save(words, Some(options), before)
+    }
+
+    fn save(
+        &mut self,
+        mut words: Vec<String>,
+        options: Option<Options>,
+        before: &State,
+    ) -> Result<bool, String> {
         let file = self.place.plan_file();
         words.extend(["--out".to_owned(), file.display().to_string()]);
         let ended = self.say(&words);
@@ -407,13 +463,15 @@ impl Course<'_> {
                 return Err(format!("it was applied, though {title} is new or gone"));
             }
             (true, None) => {
-                let clears = saved.options.clear && !options.keep;
+                let clears = saved.options.is_some_and(|saved| saved.clear) && !options.keep;
                 let excuse = Excuse {
                     clears,
                     is_rollback: false,
                 };
                 self.kept((before, &after), &said, excuse)?;
-                self.is_of(saved.options, &after.look)?;
+                if let Some(saved) = saved.options {
+                    self.is_of(saved, &after.look)?;
+                }
             }
             (false, Some(title)) if ended.code == Some(3) => {
                 let names = |title: &str| ended.stderr.contains(title.split(' ').next().unwrap());

@@ -4,6 +4,7 @@ import base64, hashlib, sys, zipfile
 directory, platform, pythons = sys.argv[1], sys.argv[2], sys.argv[3:]
 PURE, ABI = ("py3-none-any",), ("cp36-abi3-" + platform,)
 OWN = tuple("cp%s-cp%s-%s" % (python, python, platform) for python in pythons)
+REQUIRES = {"birch": "Requires-Dist: alder\n"}
 TAGS = {"alder": PURE, "birch": PURE, "cedar": ABI, "dogwood": OWN, "hazel": OWN[:1]}
 
 
@@ -20,7 +21,11 @@ def package(name, version, tag):
         name + "/table.txt": version + "\n",
         name + "_alone.py": number,
         "%s-%s.data/data/share/%s.txt" % (name, version, name): version + "\n",
-        info + "METADATA": "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version),
+        # Every version has it, and two packages have the other one.
+        name + "_same.py": "x = 1\n",
+        "common/%s.txt" % ("part" if name in ("alder", "birch") else name): "of all\n",
+        info + "METADATA": "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version)
+        + REQUIRES.get(name, ""),
         info + "WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: %s\nTag: %s\n"
         % ("true" if tag in PURE else "false", tag),
         info + "entry_points.txt": "[console_scripts]\n%s = %s.inner:main\n" % (name, name),

@@ -38,11 +38,12 @@ use crate::change::open_path::Walk;
 mod failures;
 mod lost_packages;
 mod own_seeds;
+mod owned;
 mod retired;
 mod source_times;
 
-pub use failures::MergeError;
-use lost_packages::{check_lost, locked, seeded};
+pub use failures::{MergeError, Overlap};
+use lost_packages::{check_lost, lock_files, locked, seeded};
 pub(crate) use lost_packages::{check_lost_by, is_seed, lost_by};
 pub(crate) use own_seeds::is_own_seed;
 pub use retired::Unlocked;

@@ -14,7 +14,6 @@ use rvenv::environment::{PlanFailed, RunFailed};
 use rvenv::existing::ExistingError;
 use rvenv::hooks::HookError;
 use rvenv::host::file_size_max;
-use rvenv::merge::MergeError;
 use rvenv::provision::BytecodeLost;
 use rvenv::render::escape;
 use rvenv::repair::RepairError;
@@ -27,15 +26,18 @@ use rvenv_journal::{
     Aftermath, ContentError, PrepareError, PublishFailed, ReadyError, RollbackError, StageFailed,
 };
 
-use crate::shell_words::{arguments, word};
+use crate::shell_words::word;
 
 mod cache;
 mod interpreter;
+mod merging;
 mod request;
 mod resolving;
 mod saved_plan;
 mod shortage;
 mod state;
+
+use self::merging::of_merge;
 
 pub(crate) use state::{Effect, Recovery, State, pending, recovered};
 
@@ -397,41 +399,6 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
             .hint("use `--force` if all of it may be deleted, or delete by hand what may go"),
         PlanFailed::Link { .. } => CliError::of(Exit::Precondition, failed)
             .hint("name the directory itself, or use `--force` if all of it may be deleted"),
-    }
-}
-
-fn of_merge(failed: &PlanFailed, error: &MergeError) -> CliError {
-    let told = |exit, hint: &str| CliError::of(exit, failed).hint(hint);
-    match error {
-        MergeError::Hook(_) | MergeError::Plan(_) | MergeError::Path(_) | MergeError::Disk(_) => {
-            CliError::of(Exit::Failed, failed)
-        }
-        MergeError::Existing(error) => of_existing(error),
-        MergeError::Blocked { .. } => told(
-            Exit::Precondition,
-            "move it away, or use `--clear` to replace the environment",
-        ),
-        MergeError::Occupied { .. } => told(
-            Exit::Precondition,
-            "name a directory that does not exist yet, or an environment; a project's own files \
-             are never overwritten",
-        ),
-        MergeError::Lost { packages, .. } => {
-            let again = packages.iter().flat_map(|one| one.install.clone());
-            let again = arguments(&again.collect::<Vec<_>>());
-            let hint = if packages.iter().any(|one| one.reason.is_empty()) {
-                // A saved plan is applied: it has its wheels.
-                format!("use `--allow-lost` and then `pip install {again}`")
-            } else {
-                format!(
-                    "use `--find-links` or `--index-url` to name a source of their wheels, or \
-                     `--allow-lost` and then `pip install {again}`"
-                )
-            };
-            told(Exit::Precondition, &hint)
-        }
-        MergeError::Meanwhile { .. } => told(Exit::Precondition, "run the same command again"),
-        MergeError::NoEnvironment(_) => told(Exit::Precondition, "make one with `rvenv create`"),
     }
 }
 

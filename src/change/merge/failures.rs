@@ -14,6 +14,7 @@ use crate::build::hooks::HookError;
 use crate::change::carry::LostPackage;
 use crate::change::existing::ExistingError;
 use crate::change::look_failed::LookFailed;
+use crate::wheel::distributions::Distribution;
 
 /// Why a merge is impossible.
 #[derive(Debug, Error)]
@@ -54,6 +55,9 @@ pub enum MergeError {
         /// The files.
         paths: Vec<String>,
     },
+    /// A wheel would overwrite a file of an installed distribution.
+    #[error(transparent)]
+    Overlap(#[from] Box<Overlap>),
     /// Packages could no longer be imported.
     #[error(
         "{} of `{target}` would no longer be importable: {}{}",
@@ -81,6 +85,23 @@ pub enum MergeError {
     /// A system call failed.
     #[error(transparent)]
     Disk(#[from] LookFailed),
+}
+
+/// A path that an installed distribution lists, and that a wheel of a lock has with other bytes.
+#[derive(Debug, Error)]
+#[error(
+    "`{wheel}` has `{path}`, which {distribution} in `{}` has with different contents",
+    target.display()
+)]
+pub struct Overlap {
+    /// The target.
+    pub target: PathBuf,
+    /// The path below it.
+    pub path: RelPath,
+    /// The distribution that is installed and stays.
+    pub distribution: Distribution,
+    /// The wheel.
+    pub wheel: String,
 }
 
 fn names(packages: &[LostPackage]) -> String {

@@ -6,6 +6,8 @@
 //!
 //! Read next: `../existing/python_change.rs`, how a plan changes the Python of an environment.
 
+use std::collections::BTreeSet;
+
 use rvenv_journal::fs::{Dir, Fs};
 use rvenv_journal::{Plan, Target};
 
@@ -30,9 +32,18 @@ pub(super) fn seeded(context: &Context) -> Vec<String> {
 
 /// The names of the distributions that a lock names.
 pub(super) fn locked(context: &Context) -> impl Iterator<Item = String> {
+    of_locks(context).filter_map(Supply::name)
+}
+
+/// The names of the files of a lock's wheels.
+pub(super) fn lock_files(context: &Context) -> BTreeSet<&str> {
+    let names = of_locks(context).filter_map(|supply| supply.wheel.file_name()?.to_str());
+    names.collect()
+}
+
+fn of_locks(context: &Context) -> impl Iterator<Item = &Supply> {
     let supplies = context.supplies.iter();
-    let locked = supplies.filter(|supply| supply.source == WheelSource::Locked);
-    locked.filter_map(Supply::name)
+    supplies.filter(|supply| supply.source == WheelSource::Locked)
 }
 
 /// Whether a distribution is one of those that a new environment has.

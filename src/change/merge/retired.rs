@@ -24,6 +24,7 @@ use crate::change::open_path::{Walk, is_as_published, lexical};
 use crate::wheel;
 use crate::wheel::distributions::Distribution;
 use crate::wheel::installed::Installed;
+use crate::wheel::record::Row;
 
 impl Merge<'_> {
     /// Retires what earlier plans and older distributions put there, and names of another version.
@@ -40,6 +41,9 @@ impl Merge<'_> {
         let mut replaced = hooks::replaced_distributions(self.context, &self.draft);
         replaced.extend(self.extraneous()?);
         let again = self.installed_again();
+        if let Err(error) = self.check_owned(&|one| replaced.contains(one))? {
+            return Ok(Err(error));
+        }
         for distribution in replaced.iter().chain(&again) {
             retired.extend(self.with_bytecode(self.listed(site, distribution)?)?);
         }
@@ -71,7 +75,7 @@ impl Merge<'_> {
                 }
             }
         }
-        if !replaced.is_empty() || !unplanned.is_empty() {
+        if !replaced.is_empty() || !again.is_empty() || !unplanned.is_empty() {
             // Two distributions may list one path, and another installer may have put another
             // version there that has the same file: it stays with what lists it now.
             let stays = |one: &&Distribution| !replaced.contains(one) && !again.contains(one);
@@ -188,22 +192,7 @@ impl Merge<'_> {
         distribution: &Distribution,
     ) -> Result<BTreeSet<RelPath>, FsError> {
         let mut paths = BTreeSet::new();
-        let Ok(info) = site.join(&distribution.dir) else {
-            return Ok(paths);
-        };
-        let mut walk = Walk::new(self.fs, &self.root);
-        let Some(dir) = walk.open(&info)? else {
-            return Ok(paths);
-        };
-        let list = match self
-            .fs
-            .open_file(&dir, OsStr::new("RECORD"), LIST_BYTES_MAX)
-        {
-            Ok(list) => list,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(paths),
-            Err(error) => return Err(error),
-        };
-        for (row, _) in wheel::record::rows(list).flatten() {
+        for (row, _) in self.rows(site, distribution)? {
             let Some(path) = lexical(site, &row) else {
                 continue;
             };
@@ -219,6 +208,26 @@ impl Merge<'_> {
             paths.insert(path);
         }
         Ok(paths)
+    }
+
+    /// The rows of a RECORD; none if there is no RECORD.
+    pub(super) fn rows(
+        &self,
+        site: &RelPath,
+        distribution: &Distribution,
+    ) -> Result<impl Iterator<Item = (String, Row)> + use<>, FsError> {
+        let mut walk = Walk::new(self.fs, &self.root);
+        let info = site.join(&distribution.dir).ok();
+        let dir = info.map(|info| walk.open(&info)).transpose()?.flatten();
+        let open = |dir| {
+            let list = self.fs.open_file(dir, OsStr::new("RECORD"), LIST_BYTES_MAX);
+            match list {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                list => list.map(Some),
+            }
+        };
+        let list = dir.as_ref().map(open).transpose()?.flatten();
+        Ok(list.into_iter().flat_map(wheel::record::rows).flatten())
     }
 }
 

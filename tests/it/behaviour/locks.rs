@@ -116,6 +116,29 @@ impl Bench {
         ours.collect::<Vec<_>>().join(" ")
     }
 
+    /// Installs a package as a user does.
+    fn pip_install(&self, name: &str) {
+        let house = self.house.to_str().unwrap();
+        let install = ["-m", "pip", "install", "-q", "--no-index", "--find-links"];
+        let install = [&install, &[house, name][..]].concat();
+        let python = self.scratch.path("E/bin/python");
+        self.scratch.run(&python, &install).ok();
+    }
+
+    /// Writes wheels that share a file with equal bytes; two of them have one with other bytes.
+    fn sharing_wheels(&self) {
+        let house = self.house.to_str().unwrap();
+        for (name, inner) in [
+            ("one", "shared/one.py"),
+            ("two", "shared/two.py"),
+            ("three", "shared/one.py"),
+        ] {
+            let files = ["shared/__init__.py", "", inner, name];
+            let arguments = [&["-c", WHEEL, house, name], &files[..]].concat();
+            self.scratch.run(&self.python, &arguments).ok();
+        }
+    }
+
     pub(super) fn site(&self) -> PathBuf {
         let lib = self.scratch.path("E/lib");
         let mut found = fs::read_dir(lib).unwrap();
@@ -233,19 +256,7 @@ fn what_another_installer_installed_stays_and_is_named_and_exact_removes_it() {
     let Some(bench) = bench() else { return };
     let lock = bench.lock("a", &[("alpha", "1.0")]);
     bench.create(&lock, &[]).ok();
-    let house = bench.house.to_str().unwrap();
-    let install = [
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-index",
-        "--find-links",
-        house,
-        "delta",
-    ];
-    let python = bench.scratch.path("E/bin/python");
-    bench.scratch.run(&python, &install).ok();
+    bench.pip_install("delta");
     let other = bench.lock("b", &[("alpha", "2.0")]);
     let said = told(bench.sync(&other, &[]));
     assert!(
@@ -377,23 +388,7 @@ fn a_lock_for_others_is_refused_with_what_it_is_for() {
 #[test]
 fn two_wheels_may_own_one_path_if_its_bytes_are_equal() {
     let Some(bench) = bench() else { return };
-    let house = bench.house.to_str().unwrap();
-    let wheel = |name: &str, inner: &str| {
-        let arguments = [
-            "-c",
-            WHEEL,
-            house,
-            name,
-            "shared/__init__.py",
-            "",
-            inner,
-            name,
-        ];
-        bench.scratch.run(&bench.python, &arguments).ok();
-    };
-    wheel("one", "shared/one.py");
-    wheel("two", "shared/two.py");
-    wheel("three", "shared/one.py");
+    bench.sharing_wheels();
     let lock = bench.lock("good", &[("one", "1.0"), ("two", "1.0")]);
     bench.create(&lock, &[]).ok();
     assert_eq!(bench.listed(), "one==1.0 two==1.0");
@@ -401,6 +396,33 @@ fn two_wheels_may_own_one_path_if_its_bytes_are_equal() {
     let said = bench.sync(&lock, &[]).failed(1);
     assert!(said.contains("both have `lib"), "{said}");
     assert_eq!(bench.listed(), "one==1.0 two==1.0");
+}
+
+/// I8: nor does a lock overwrite what another installer installed.
+#[test]
+fn a_path_of_what_is_installed_besides_is_shared_or_refused() {
+    let Some(bench) = bench() else { return };
+    bench.sharing_wheels();
+    let lock = bench.lock("a", &[("alpha", "1.0")]);
+    bench.create(&lock, &[]).ok();
+    bench.pip_install("one");
+    let good = bench.lock("good", &[("two", "1.0")]);
+    bench.sync(&good, &[]).ok();
+    assert_eq!(bench.listed(), "one==1.0 two==1.0");
+    let bad = bench.lock("bad", &[("two", "1.0"), ("three", "1.0")]);
+    let before = look(&bench.scratch.path("E"));
+    let said = bench.sync(&bad, &[]).failed(3);
+    let path = "site-packages/shared/one.py`, which one 1.0 in `";
+    assert!(
+        said.contains("`three-1.0-py3-none-any.whl` has `lib"),
+        "{said}"
+    );
+    assert!(said.contains(path), "{said}");
+    assert!(said.contains("`rvenv uninstall one`"), "{said}");
+    compare(&before, &look(&bench.scratch.path("E")), Sameness::Exact).unwrap();
+    bench.sync(&bad, &["--exact"]).ok();
+    assert_eq!(bench.listed(), "three==1.0 two==1.0");
+    bench.scratch.rvenv(&["verify", "E"]).ok();
 }
 
 #[test]

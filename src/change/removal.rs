@@ -1,4 +1,4 @@
-//! Removal: which distributions go when some are uninstalled.
+//! Removal: which distributions go when some are uninstalled, and what still requires them.
 //!
 //! Promises that each one lists its files in a RECORD, without which nobody knows what to delete.
 //! Of what only those that go need, a distribution that the user asked for stays, and one that
@@ -20,6 +20,7 @@ use crate::change::open_path::Walk;
 use crate::python::shown;
 use crate::wheel::distributions::{Distribution, DistributionKind};
 use crate::wheel::installed::Facts;
+use crate::wheel::marker::Variables;
 use crate::wheel::normal_name;
 use crate::wheel::requirement::{Requirement, variables};
 
@@ -124,6 +125,56 @@ fn unlisted(
         .then_some("it has no RECORD, which would list its files"))
 }
 
+/// A requirement of a distribution that stays on one that goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StillRequired {
+    /// The distribution that stays.
+    pub by: Distribution,
+    /// The requirement, as it is written.
+    pub requirement: String,
+}
+
+/// What the distributions that stay require of those that go. Where the environment sees the
+/// packages of the base installation, they may meet it: nothing is found then.
+///
+/// # Errors
+/// The error of the disk.
+pub(crate) fn still_required(
+    fs: &dyn Fs,
+    root: &Dir,
+    context: &Context,
+    gone: &[Distribution],
+) -> Result<Vec<StillRequired>, FsError> {
+    let mut found = Vec::new();
+    if gone.is_empty() || context.options.system_site_packages {
+        return Ok(found);
+    }
+    let Some(site) = Walk::new(fs, root).open(&context.layout.lib_path)? else {
+        return Ok(found);
+    };
+    let variables = variables_of(context);
+    for by in context.installed.iter().filter(|one| !gone.contains(one)) {
+        for requirement in Facts::read(fs, &site, by).requirements {
+            let read = Requirement::parse(&requirement, &variables);
+            let is_of_gone = read.is_some_and(|required| {
+                required.holds && gone.iter().any(|one| one.name == required.name)
+            });
+            if is_of_gone {
+                let by = by.clone();
+                found.push(StillRequired { by, requirement });
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn variables_of(context: &Context) -> Variables {
+    let interpreter = &context.interpreter;
+    let version = &interpreter.version;
+    let implementation = &interpreter.platform.implementation;
+    variables(version.minor, &version.text, implementation)
+}
+
 /// What an installed distribution needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Node {
@@ -146,10 +197,7 @@ fn unused(
     let Some(site) = walk.open(&context.layout.lib_path)? else {
         return Ok(BTreeSet::new());
     };
-    let interpreter = &context.interpreter;
-    let version = &interpreter.version;
-    let implementation = &interpreter.platform.implementation;
-    let variables = variables(version.minor, &version.text, implementation);
+    let variables = variables_of(context);
     let node = |facts: Facts| {
         let all = facts.requirements.iter();
         let read = all.filter_map(|text| Requirement::parse(text, &variables));

@@ -33,7 +33,7 @@ use crate::change::carry::Companions;
 use crate::change::existing::{BaseError, Existing, ExistingError};
 use crate::change::merge::{self, Unlocked};
 use crate::change::provision::{self, BytecodeFailed, StoreAccess};
-use crate::change::removal::{self, Removal, RemovalFailed};
+use crate::change::removal::{self, Removal, RemovalFailed, StillRequired};
 use crate::python::{
     self, Checkout, Control, Interpreter, InterpreterError, NamedByTarget, Purpose, Request,
     Surroundings, Wanted,
@@ -139,6 +139,8 @@ pub struct Answer {
     pub companions: Companions,
     /// What is installed and no lock names, if there are locks.
     pub unlocked: Unlocked,
+    /// What the distributions that stay require of those that go.
+    pub still_required: Vec<StillRequired>,
     /// The directory of the fetched wheels if there is no cache; it is deleted with this value.
     pub downloads: Option<TempDir>,
 }
@@ -304,23 +306,37 @@ impl Caller<'_> {
             }
             None => Companions::default(),
         };
-        let unlocked = match &before {
-            Some(before)
-                if context.extraneous != Extraneous::Stay || !context.removed.is_empty() =>
-            {
-                let found = merge::unlocked(self.fs, &before.root, &context);
-                let path = before.existing.path.clone();
-                found.map_err(|source| ExistingError::Disk { path, source })?
-            }
-            Some(_) | None => Unlocked::default(),
+        let (unlocked, still_required) = match &before {
+            Some(before) => self.leaves(before, &context)?,
+            None => Default::default(),
         };
         self.compile(&mut context)?;
         Ok(Answer {
             context,
             companions,
             unlocked,
+            still_required,
             downloads,
         })
+    }
+
+    /// What no lock names, and what still requires those that go.
+    fn leaves(
+        &self,
+        before: &Before,
+        context: &Context,
+    ) -> Result<(Unlocked, Vec<StillRequired>), ExistingError> {
+        if context.extraneous == Extraneous::Stay && context.removed.is_empty() {
+            return Ok(Default::default());
+        }
+        let disk = |source| ExistingError::Disk {
+            path: before.existing.path.clone(),
+            source,
+        };
+        let root = &before.root;
+        let unlocked = merge::unlocked(self.fs, root, context).map_err(disk)?;
+        let required = removal::still_required(self.fs, root, context, &unlocked.go);
+        Ok((unlocked, required.map_err(disk)?))
     }
 
     /// The environment that may get another Python; `None` if there is none, or if it is cleared.

@@ -1,9 +1,10 @@
 //! What a change does to packages, in words: which are installed, which another version replaces,
-//! and which go.
+//! and which go although another one requires them.
 //!
 //! Read next: `companions.rs`, packages that come along to another Python.
 
 use rvenv::distributions::Distribution;
+use rvenv::removal::StillRequired;
 use rvenv::render::escape;
 use rvenv::request::Answer;
 use rvenv::supply::WheelSource;
@@ -15,10 +16,18 @@ use crate::session::Session;
 
 impl Session<'_> {
     /// Names the packages of locks and requirements that a change installs or replaces, and those
-    /// that go.
+    /// that go, and warns of what still requires these.
     pub(crate) fn tell_packages(&self, answer: &Answer, tense: Tense) {
         for line in lines(answer, tense) {
             self.terminal.story(&line);
+        }
+        for StillRequired { by, requirement } in &answer.still_required {
+            let end = match tense {
+                Tense::Has => "is not installed",
+                Tense::Will | Tense::Would => "will not be installed",
+            };
+            self.terminal
+                .warning(&format!("{by} requires `{requirement}`, which {end}"));
         }
     }
 }

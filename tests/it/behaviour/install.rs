@@ -253,6 +253,26 @@ fn pip_can_be_uninstalled_and_stays_away() {
     shop.is_clean();
 }
 
+#[test]
+fn an_uninstallation_warns_of_what_still_requires_the_package() {
+    let Some(shop) = shop() else { return };
+    shop.said(&["install", "app", "other", "--env", "E"]);
+    let said = shop.said(&["uninstall", "base", "--dry-run", "--env", "E"]);
+    assert!(
+        said.contains("warning: lib 2.0 requires `base`, which will not be installed"),
+        "{said}"
+    );
+    let said = shop.said(&["uninstall", "base", "--env", "E"]);
+    for by in ["lib 2.0", "other 1.0"] {
+        let warning = format!("warning: {by} requires `base`, which is not installed");
+        assert!(said.contains(&warning), "{said}");
+    }
+    assert!(!said.contains("app 1.0 requires"), "{said}");
+    // Those that go together need nothing.
+    let said = shop.said(&["uninstall", "app", "lib", "--env", "E"]);
+    assert!(!said.contains("warning"), "{said}");
+}
+
 /// What a lock names was asked for, also if something else needs it.
 #[test]
 fn only_what_others_need_is_not_marked_as_requested() {

@@ -30,7 +30,7 @@ pub use markers::{Environment, Kernel};
 pub use model::{Archive, Constraint, File, Format, IndexOptions, Lock, Package, Source};
 pub(crate) use pylock::name_in_url;
 pub use pylock::{is_pylock_name, read as read_pylock};
-pub use requirements::{Files, read as read_requirements};
+pub use requirements::{Files, read as read_requirements, read_index_options};
 pub use write::{Unwritable, write};
 
 #[cfg(test)]

@@ -204,7 +204,11 @@ impl<'a> Releases<'a> {
             groups.push(files.filter_map(|file| on_page(file, wanted)).collect());
         }
         let best = match wanted.version {
-            Some(_) => groups.iter().find_map(|group| self.best(group)),
+            // One that was not yanked counts more, whichever index has it.
+            Some(_) => groups
+                .iter()
+                .find_map(|group| self.best(group.iter().filter(|one| one.yanked().is_none())))
+                .or_else(|| groups.iter().find_map(|group| self.best(group))),
             None => self.newest(groups.iter().flatten().collect()),
         };
         if let Some(best) = best {
@@ -218,7 +222,7 @@ impl<'a> Releases<'a> {
         })
     }
 
-    /// The best wheel of one release; one that was not yanked counts more.
+    /// The best wheel of one release.
     fn best<'c, 'f>(
         &self,
         all: impl IntoIterator<Item = &'c Candidate<'f>>,
@@ -227,12 +231,9 @@ impl<'a> Releases<'a> {
         'f: 'c,
     {
         let fits = all.into_iter().filter(|one| self.is_on_offer(one));
-        let (yanked, others): (Vec<_>, Vec<_>) = fits.partition(|one| one.yanked().is_some());
-        let best = |of: Vec<&'c Candidate<'f>>| {
-            let names = of.iter().map(|one| one.file_name);
-            of.get(self.environment.best_of(names)?).copied()
-        };
-        best(others).or_else(|| best(yanked))
+        let fits: Vec<_> = fits.collect();
+        let names = fits.iter().map(|one| one.file_name);
+        fits.get(self.environment.best_of(names)?).copied()
     }
 
     /// The best wheel of the newest release that has one.

@@ -128,6 +128,7 @@ impl Settings {
             hosts,
             trusted_hosts: config
                 .all("trusted-host")
+                .chain(sources.trusted_hosts.iter().map(String::as_str))
                 .map(str::to_ascii_lowercase)
                 .collect(),
             cert: config.one("cert").map(OsStr::new).or_else(bundle).map(path),
@@ -378,6 +379,12 @@ mod tests {
                 ("PIP_TRUSTED_HOST", "a b:81"),
             ],
         );
+        let sources = Sources {
+            trusted_hosts: vec!["Of.File".to_owned()],
+            ..Sources::default()
+        };
+        let of_file = read(&sources, &[("PIP_TRUSTED_HOST", "a")]);
+        assert_eq!(of_file.trusted_hosts, ["a", "of.file"]);
         assert_eq!(settings.timeout, Duration::from_millis(2500));
         assert_eq!(settings.retries, 0);
         assert_eq!(settings.cert, Some("/system.pem".into()));

@@ -23,8 +23,8 @@ use crate::build::supply::{Extraneous, Supply, WheelSource};
 use crate::fetch::{Address, Asked, AskedError, FetchControl, Hashes, Releases, Wanted};
 use crate::lock::{
     BYTES_MAX, ChoiceError, Chosen, ChosenSource, Environment, Files, IndexOptions, Kernel, Lock,
-    LockError, LockFault, Place, Selection, choose, is_pylock_name, join, read_pylock,
-    read_requirements,
+    LockError, LockFault, Place, Selection, choose, is_pylock_name, join, read_index_options,
+    read_pylock, read_requirements,
 };
 use crate::python::printable;
 use crate::resolve::{self, Resolver};
@@ -179,10 +179,14 @@ impl Caller<'_> {
             add_indexes(&mut indexes, lock.indexes);
             all.push((lock.path, chosen));
         }
+        let mut places = with_indexes(sources, indexes.clone());
+        // A resolver reads the other files itself; the fetcher then needs to know their indexes.
+        for file in &asked.files {
+            add_indexes(&mut indexes, self.index_options(file));
+        }
         let sources = with_indexes(sources, indexes);
         let mut dependencies = BTreeSet::new();
         if !asked.is_empty() {
-            let mut places = sources.clone();
             let houses = request.wheelhouses.iter();
             places.find_links.extend(houses.map(Into::into));
             let with = (&context.interpreter, &places);
@@ -266,17 +270,28 @@ impl Caller<'_> {
         {
             return Err(fail(LockFault::Name));
         }
+        self.with_files(|files| read_requirements(&path, files))
+    }
+
+    /// What a requirements file that is resolved says about indexes; the resolver reports what is
+    /// wrong with it.
+    pub(super) fn index_options(&self, file: &Path) -> IndexOptions {
+        let read = self.with_files(|files| read_index_options(file, files));
+        read.unwrap_or_default()
+    }
+
+    /// Does something with what a reader of requirements files asks for.
+    fn with_files<T>(&self, read_one: impl FnOnce(&Files<'_>) -> T) -> T {
         let variable = |name: &str| {
             let mut all = self.host.surroundings.environment.iter();
             let found = all.find(|(key, _)| key == name);
             found.and_then(|(_, value)| value.to_str().map(str::to_owned))
         };
-        let files = Files {
+        read_one(&Files {
             read: &read,
             variable: &variable,
-            cwd,
-        };
-        read_requirements(&path, &files)
+            cwd: self.host.cwd.as_deref().unwrap_or(Path::new("")),
+        })
     }
 }
 
@@ -336,6 +351,7 @@ fn add_indexes(all: &mut IndexOptions, other: IndexOptions) {
     all.extra_index_urls.extend(other.extra_index_urls);
     all.find_links.extend(other.find_links);
     all.no_index |= other.no_index;
+    all.trusted_hosts.extend(other.trusted_hosts);
 }
 
 /// Where wheels are looked for: an option of the command counts more than the line of a file.
@@ -346,6 +362,7 @@ fn with_indexes(sources: &Sources, indexes: IndexOptions) -> Sources {
     all.extra_index_urls
         .extend(indexes.extra_index_urls.into_iter().map(Into::into));
     all.no_index |= indexes.no_index;
+    all.trusted_hosts.extend(indexes.trusted_hosts);
     all.index_url = all.index_url.or(indexes.index_url.map(Into::into));
     all
 }

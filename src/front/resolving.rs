@@ -48,10 +48,15 @@ impl Caller<'_> {
             prefix: prefix.map(Path::to_owned),
             ..FetchOptions::default()
         };
-        let settings = Settings::read(sources, &options, around)?;
+        let mut sources = sources.clone();
+        for file in &asked.files {
+            let trusted = self.index_options(file).trusted_hosts;
+            sources.trusted_hosts.extend(trusted);
+        }
+        let settings = Settings::read(&sources, &options, around)?;
         let sources = Sources {
             no_index: settings.indexes.is_empty(),
-            ..sources.clone()
+            ..sources
         };
         let uv_variables = settings.uv_variables();
         Ok(self.with_control(|control| {

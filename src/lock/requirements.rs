@@ -48,25 +48,7 @@ pub struct Files<'a> {
 /// # Errors
 /// What is wrong with them, and in which line.
 pub fn read(path: &Path, files: &Files<'_>) -> Result<Lock, LockError> {
-    let mut reader = Reader {
-        files,
-        main: path,
-        read: 0,
-        unhashed: Vec::new(),
-        lock: Lock {
-            path: path.to_owned(),
-            format: Format::Requirements,
-            created_by: "requirements".to_owned(),
-            ..Lock::default()
-        },
-    };
-    let role = Role::Requirements;
-    reader.file(&Visit {
-        path,
-        depth: 0,
-        role,
-    })?;
-    let Reader { lock, unhashed, .. } = reader;
+    let Reader { lock, unhashed, .. } = Reader::read(path, files, Wanted::All)?;
     for (name, error) in unhashed {
         let mut limits = lock.constraints.iter();
         if !limits.any(|limit| limit.name == name && !limit.hashes.is_empty()) {
@@ -74,6 +56,23 @@ pub fn read(path: &Path, files: &Files<'_>) -> Result<Lock, LockError> {
         }
     }
     Ok(lock)
+}
+
+/// Reads what a requirements file and those that it names say about indexes, whatever else they
+/// have: a resolver reads the rest, and what is wrong with it.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn read_index_options(path: &Path, files: &Files<'_>) -> Result<IndexOptions, LockError> {
+    let reader = Reader::read(path, files, Wanted::IndexOptions)?;
+    Ok(reader.lock.indexes)
+}
+
+/// What is read of the files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    All,
+    IndexOptions,
 }
 
 /// What the lines of a file are.
@@ -94,6 +93,7 @@ struct Reader<'a> {
     files: &'a Files<'a>,
     /// The file that all others are named by.
     main: &'a Path,
+    wanted: Wanted,
     read: usize,
     /// Packages without a hash of their own, which a constraint may have, and the error otherwise.
     unhashed: Vec<(String, LockError)>,
@@ -107,6 +107,31 @@ struct Asked {
     marker: Option<Marker>,
     /// The file, for a requirement that has one.
     file: Option<File>,
+}
+
+impl<'a> Reader<'a> {
+    fn read(path: &'a Path, files: &'a Files<'a>, wanted: Wanted) -> Result<Self, LockError> {
+        let mut reader = Self {
+            files,
+            main: path,
+            wanted,
+            read: 0,
+            unhashed: Vec::new(),
+            lock: Lock {
+                path: path.to_owned(),
+                format: Format::Requirements,
+                created_by: "requirements".to_owned(),
+                ..Lock::default()
+            },
+        };
+        let role = Role::Requirements;
+        reader.file(&Visit {
+            path,
+            depth: 0,
+            role,
+        })?;
+        Ok(reader)
+    }
 }
 
 impl Reader<'_> {
@@ -134,6 +159,12 @@ impl Reader<'_> {
             .map_err(|(number, fault)| fail(Place::Line(number), fault))?;
         for line in read {
             let options = lines::options(&line.options);
+            if self.wanted == Wanted::IndexOptions {
+                if let (true, Ok(options)) = (line.requirement.is_empty(), options) {
+                    self.index_options(visit, options)?;
+                }
+                continue;
+            }
             let options = options.map_err(|fault| fail(Place::Line(line.number), fault))?;
             if line.requirement.is_empty() {
                 self.options(visit, line.number, options)?;
@@ -161,19 +192,10 @@ impl Reader<'_> {
         for SetOption { name, value } in options {
             match name {
                 "--requirement" | "--constraint" => {
-                    if value.contains("://") && !value.starts_with("file://") {
+                    if is_remote(&value) {
                         return Err(fail(LockFault::Remote(shown(&value))));
                     }
-                    let path = file_path(&value).unwrap_or_else(|| dir.join(&value));
-                    let role = match name {
-                        "--constraint" => Role::Constraints,
-                        _ => visit.role,
-                    };
-                    self.file(&Visit {
-                        path: &path,
-                        depth: visit.depth + 1,
-                        role,
-                    })?;
+                    self.named(visit, name, &value)?;
                 }
                 "--editable" => {
                     return Err(fail(LockFault::Unlocked {
@@ -192,47 +214,72 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// A line of options alone, of which only those about indexes matter.
+    fn index_options(
+        &mut self,
+        visit: &Visit<'_>,
+        options: Vec<SetOption>,
+    ) -> Result<(), LockError> {
+        let dir = visit.path.parent().unwrap_or(Path::new(""));
+        for SetOption { name, value } in options {
+            match name {
+                "--requirement" | "--constraint" if is_remote(&value) => {}
+                "--requirement" | "--constraint" => self.named(visit, name, &value)?,
+                name => index_option(&mut self.lock.indexes, dir, name, value),
+            }
+        }
+        Ok(())
+    }
+
+    /// A file that another one names.
+    fn named(&mut self, visit: &Visit<'_>, option: &str, value: &str) -> Result<(), LockError> {
+        let dir = visit.path.parent().unwrap_or(Path::new(""));
+        let path = file_path(value).unwrap_or_else(|| dir.join(value));
+        let role = match option {
+            "--constraint" => Role::Constraints,
+            _ => visit.role,
+        };
+        self.file(&Visit {
+            path: &path,
+            depth: visit.depth + 1,
+            role,
+        })
+    }
+
+    /// A line with a requirement: a package, or a limit on one.
     fn requirement(
         &mut self,
         visit: &Visit<'_>,
         line: &Line,
         options: &[SetOption],
     ) -> Result<(), LockFault> {
-        let mut hashes = Hashes::default();
-        for option in options {
-            match option.name {
-                "--hash" => add_hash(&mut hashes, &option.value, &line.requirement)?,
-                // They are for builds.
-                "--config-settings" | "--global-option" => {}
-                name => {
-                    let why = "does not go with a requirement";
-                    return Err(LockFault::OptionValue(name.to_owned(), why));
-                }
-            }
-        }
+        let hashes = hashes_of(line, options)?;
         let place = if visit.path == self.main {
             format!("line {}", line.number)
         } else {
-            format!(
-                "`{}`, line {}",
-                crate::python::shown(visit.path),
-                line.number
-            )
+            let path = crate::python::shown(visit.path);
+            format!("`{path}`, line {}", line.number)
         };
-        if visit.role == Role::Constraints {
-            let read = specified(&line.requirement)?;
-            if read.url.is_some() {
-                return Err(LockFault::ConstraintUrl(shown(&line.requirement)));
+        match visit.role {
+            Role::Constraints => {
+                let constraint = constraint(line, hashes, place)?;
+                self.lock.constraints.push(constraint);
             }
-            self.lock.constraints.push(Constraint {
-                name: read.name,
-                versions: read.versions,
-                hashes,
-                marker: read.marker,
-                place,
-            });
-            return Ok(());
+            Role::Requirements => {
+                let package = self.package(visit, line, (hashes, place))?;
+                self.lock.packages.push(package);
+            }
         }
+        Ok(())
+    }
+
+    /// A package; remembers it if it has no hash, which a constraint may have.
+    fn package(
+        &mut self,
+        visit: &Visit<'_>,
+        line: &Line,
+        (mut hashes, place): (Hashes, String),
+    ) -> Result<Package, LockFault> {
         let asked = self.asked(&line.requirement, &mut hashes)?;
         if hashes.checked().is_empty() {
             if !hashes.is_empty() {
@@ -255,7 +302,7 @@ impl Reader<'_> {
             }),
             None => Source::Release { hashes },
         };
-        self.lock.packages.push(Package {
+        Ok(Package {
             name: asked.name,
             version: asked.version,
             marker: asked.marker,
@@ -263,8 +310,7 @@ impl Reader<'_> {
             index: None,
             source,
             place,
-        });
-        Ok(())
+        })
     }
 
     /// Reads a requirement in any of its forms; a hash in its URL is added to its hashes.
@@ -371,6 +417,43 @@ impl Reader<'_> {
             hashes: Hashes::default(),
         })
     }
+}
+
+/// Whether a file is named by a URL that needs a network.
+fn is_remote(value: &str) -> bool {
+    value.contains("://") && !value.starts_with("file://")
+}
+
+/// The hashes in the options of a requirement.
+fn hashes_of(line: &Line, options: &[SetOption]) -> Result<Hashes, LockFault> {
+    let mut hashes = Hashes::default();
+    for option in options {
+        match option.name {
+            "--hash" => add_hash(&mut hashes, &option.value, &line.requirement)?,
+            // They are for builds.
+            "--config-settings" | "--global-option" => {}
+            name => {
+                let why = "does not go with a requirement";
+                return Err(LockFault::OptionValue(name.to_owned(), why));
+            }
+        }
+    }
+    Ok(hashes)
+}
+
+/// A line of a constraints file.
+fn constraint(line: &Line, hashes: Hashes, place: String) -> Result<Constraint, LockFault> {
+    let read = specified(&line.requirement)?;
+    if read.url.is_some() {
+        return Err(LockFault::ConstraintUrl(shown(&line.requirement)));
+    }
+    Ok(Constraint {
+        name: read.name,
+        versions: read.versions,
+        hashes,
+        marker: read.marker,
+        place,
+    })
 }
 
 /// An option that is about indexes; others do not matter where everything is pinned.

@@ -190,6 +190,7 @@ fn source_arguments(sources: &Sources) -> Vec<&OsStr> {
         index_url,
         extra_index_urls,
         no_index,
+        trusted_hosts,
     } = sources;
     let mut all: Vec<&OsStr> = Vec::new();
     all.extend(no_index.then_some(OsStr::new("--no-index")));
@@ -201,6 +202,8 @@ fn source_arguments(sources: &Sources) -> Vec<&OsStr> {
     for (option, values) in valued {
         all.extend(values.iter().flat_map(|value| [OsStr::new(option), value]));
     }
+    let trusted = trusted_hosts.iter().map(OsStr::new);
+    all.extend(trusted.flat_map(|host| [OsStr::new("--trusted-host"), host]));
     all
 }
 

@@ -15,4 +15,6 @@ pub struct Sources {
     pub extra_index_urls: Vec<OsString>,
     /// Whether no index is used at all: `--no-index`.
     pub no_index: bool,
+    /// Hosts whose certificates are not verified: `--trusted-host`, a line of requirements files.
+    pub trusted_hosts: Vec<String>,
 }

@@ -208,3 +208,31 @@ proptest! {
         let _read = parse(&text);
     }
 }
+
+#[test]
+fn what_a_resolver_reads_says_where_it_looks() {
+    let files = [
+        (
+            "main.txt",
+            "-i https://h/\nnot pinned at all\n-e .\n-c https://remote/c.txt\n--unknown\n-r o.txt\nx",
+        ),
+        (
+            "o.txt",
+            "--trusted-host t\nx>1 --hash=md5:0\n--find-links w",
+        ),
+    ];
+    let read = |path: &Path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let found = files.iter().find(|(known, _)| *known == name);
+        Ok(found.unwrap().1.as_bytes().to_vec())
+    };
+    let files = Files {
+        read: &read,
+        variable: &|_| None,
+        cwd: Path::new("/cwd"),
+    };
+    let indexes = read_index_options(Path::new("/p/main.txt"), &files).unwrap();
+    assert_eq!(indexes.index_url.as_deref(), Some("https://h/"));
+    assert_eq!(indexes.trusted_hosts, ["t"]);
+    assert_eq!(indexes.find_links, ["/p/w"]);
+}

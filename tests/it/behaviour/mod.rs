@@ -110,3 +110,4 @@ mod verify_layouts;
 mod wheel;
 mod wheel_memory;
 mod windows_plan;
+mod yanked;

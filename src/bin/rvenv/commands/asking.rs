@@ -152,6 +152,7 @@ pub(super) fn sources(args: &IndexArgs) -> Sources {
         index_url: args.index_url.clone(),
         extra_index_urls: args.extra_index_url.clone(),
         no_index: args.no_index,
+        trusted_hosts: Vec::new(),
     }
 }
 

@@ -1,19 +1,22 @@
 //! Resolving: requirements that are not locked become a lock, by uv or by pip.
 //!
 //! Promises that whatever a resolver answers is read as a lock, with a hash for each file; that
-//! only wheels are considered; that it writes nothing but its own cache; and that the settings of
-//! pip (indexes, proxies, certificates) apply, also for uv. Does not resolve anything itself, and
-//! does not promise that both resolvers choose the same versions.
+//! only wheels are considered; that it writes nothing but its own cache and files in the scratch
+//! directory of the caller; and that the settings of pip (indexes, proxies, certificates) apply,
+//! also for uv. Does not resolve anything itself, and does not promise that both resolvers choose
+//! the same versions.
 //!
 //! Read next: `resolve/uv.rs` and `resolve/pip.rs`; `lock/choose.rs`, which reads the answer.
 
-use std::ffi::OsStr;
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tempfile::NamedTempFile;
 use thiserror::Error;
 
+use crate::base::version::Specifiers;
 use crate::lock::{Lock, LockError};
 use crate::python::{
     self, Control, Finished, Heard, Interpreter, Job, Lines, Surroundings, Unfinished, shown,
@@ -64,6 +67,23 @@ impl Asked {
         let read = self.requirements.iter();
         let read = read.filter_map(|text| Some(Specified::parse(text)?.name));
         read.collect()
+    }
+
+    /// What is installed and the requirements do not exclude by themselves.
+    fn compatible(&self) -> Vec<&Release> {
+        let read = self.requirements.iter();
+        let read: Vec<Specified> = read.filter_map(|text| Specified::parse(text)).collect();
+        let excludes = |required: &Specified, one: &Release| {
+            let is_in = |range: &Specifiers| range.include(&one.version);
+            let is_other = required
+                .versions
+                .as_ref()
+                .is_some_and(|range| !is_in(range));
+            required.name == one.name && (is_other || required.url.is_some())
+        };
+        let installed = self.installed.iter();
+        let stays = |one: &&Release| !read.iter().any(|required| excludes(required, one));
+        installed.filter(stays).collect()
     }
 
     /// Checks that each requirement is one, before any program reads it as an option or a path.
@@ -155,8 +175,8 @@ pub enum ResolveFailed {
         #[source]
         source: Box<LockError>,
     },
-    /// There is no place for the file that uv reads.
-    #[error("cannot write a file for uv to read")]
+    /// There is no place for the files that a resolver reads and writes.
+    #[error("cannot write a file for the resolver to read")]
     Scratch(#[source] io::Error),
     /// The caller asked to stop; the resolver has been killed.
     #[error("interrupted while resolving {what}")]
@@ -176,6 +196,8 @@ pub struct Resolving<'a> {
     /// The variables of uv that give it the same settings as pip's configuration gives pip; they
     /// may have passwords in them.
     pub uv_variables: &'a [(String, String)],
+    /// A directory for the files that a resolver reads and writes, which the caller deletes.
+    pub scratch: &'a Path,
     /// The variables and the working directory of the user.
     pub around: &'a Surroundings,
     /// Resolvers have their own time limits for the network, so the limit of this control is not
@@ -219,11 +241,37 @@ impl Resolving<'_> {
         })
     }
 
+    /// A file in the scratch directory, which is deleted with this value.
+    fn file(
+        &self,
+        (prefix, suffix): (&str, &str),
+        text: &str,
+    ) -> Result<NamedTempFile, ResolveFailed> {
+        let made = tempfile::Builder::new()
+            .prefix(prefix)
+            .suffix(suffix)
+            .tempfile_in(self.scratch);
+        let written = made.and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            Ok(file)
+        });
+        written.map_err(ResolveFailed::Scratch)
+    }
+
+    /// An environment in which programs put their temporary files into the scratch directory, so
+    /// that one that is killed leaves them there.
+    fn within_scratch(&self, mut all: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
+        let names = ["TMPDIR", "TEMP", "TMP"];
+        all.retain(|(name, _)| names.iter().all(|own| name != own));
+        all.extend(names.map(|name| (name.into(), self.scratch.into())));
+        all
+    }
+
     fn job<'j>(&'j self, program: &'j Path, arguments: Vec<&'j OsStr>) -> Job<'j> {
         Job {
             program,
             arguments,
-            environment: python::unsteered(self.around),
+            environment: self.within_scratch(python::unsteered(self.around)),
             cwd: &self.around.cwd,
             input: None,
             heard: Heard::Files,

@@ -2,7 +2,8 @@
 //!
 //! Promises that pip installs nothing and builds nothing, and runs from the wheel that is bundled
 //! with the interpreter. The report has the file that this interpreter would get, and its hash: the
-//! lock is for this interpreter only. (pip's "installation report", version 1.)
+//! lock is for this interpreter only. (pip's "installation report", version 1.) It runs once, and
+//! again only if what is installed cannot stay and every index answered.
 //!
 //! Read next: `uv.rs`, the other resolver.
 
@@ -10,11 +11,12 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use tempfile::NamedTempFile;
 
 use super::{Asked, ResolveFailed, Resolving, refused};
 use crate::base::version;
 use crate::lock::{Archive, File, Hashes, Lock, Package, Source, name_in_url};
-use crate::python::{self, Interpreter, Job, Status, printable};
+use crate::python::{self, Finished, Interpreter, Job, Status, printable};
 use crate::wheel::Sources;
 use crate::wheel::requirement::variables;
 use crate::wheel::{Marker, Named, normal_name};
@@ -22,6 +24,12 @@ use crate::wheel::{Marker, Named, normal_name};
 /// The first version of pip with a report.
 pub(super) const FIRST: &str = "22.2";
 const NAME: &str = "pip";
+
+/// What pip says where requirements and constraints exclude each other.
+const CONFLICT: &str = "ResolutionImpossible";
+/// What pip logs of a page that it could not read, and of one that an index does not have.
+const NOT_FETCHED: &str = "Could not fetch URL ";
+const NOT_FOUND: &str = ": 404 Client Error";
 
 /// What pip always does.
 const OPTIONS: [&str; 8] = [
@@ -85,53 +93,21 @@ impl Resolving<'_> {
             });
         }
         // What is installed stays if that is possible: pip decides so between all or none.
-        let kept = asked.installed.iter();
-        let kept: Vec<String> = kept.map(|one| format!("{one}\n")).collect();
+        let kept = asked.compatible();
+        let mut constraints = None;
         if !kept.is_empty() {
-            let constraints = tempfile::NamedTempFile::new().map_err(ResolveFailed::Scratch)?;
-            let mut file = constraints.as_file();
-            std::io::Write::write_all(&mut file, kept.concat().as_bytes())
-                .map_err(ResolveFailed::Scratch)?;
-            match self.report(wheel, asked, Some(constraints.path())) {
-                Err(ResolveFailed::Refused { .. }) => {}
-                ended => return ended,
-            }
+            let lines: Vec<String> = kept.iter().map(ToString::to_string).collect();
+            let lines = lines.join("\n") + "\n";
+            constraints = Some(Constraints {
+                file: self.file(("constraints.", ".txt"), &lines)?,
+                log: self.file(("pip.", ".log"), "")?,
+            });
         }
-        self.report(wheel, asked, None)
-    }
-
-    fn report(
-        &self,
-        wheel: &Path,
-        asked: &Asked,
-        constraints: Option<&Path>,
-    ) -> Result<Lock, ResolveFailed> {
-        // Python runs a directory in an archive as a package, with pip's own `__main__`.
-        let program = wheel.join("pip");
-        let mut arguments: Vec<&OsStr> = vec!["-I".as_ref(), "-B".as_ref(), program.as_ref()];
-        arguments.extend(OPTIONS.map(OsStr::new));
-        arguments.extend(source_arguments(self.sources));
-        for (option, files) in [
-            ("--constraint", constraints.as_slice()),
-            (
-                "--requirement",
-                &asked
-                    .files
-                    .iter()
-                    .map(AsRef::as_ref)
-                    .collect::<Vec<&Path>>(),
-            ),
-        ] {
-            let pairs = files.iter();
-            arguments.extend(pairs.flat_map(|file| [OsStr::new(option), file.as_os_str()]));
+        let mut end = self.report(wheel, asked, constraints.as_ref())?;
+        if constraints.is_some_and(|first| is_too_strict(&end, first.log.path())) {
+            end = self.report(wheel, asked, None)?;
         }
-        arguments.extend(asked.requirements.iter().map(OsStr::new));
-        let job = Job {
-            environment: self.pip_environment(),
-            ..self.job(&self.interpreter.executable, arguments)
-        };
-        let end = self.run(&job, asked)?;
-        if end.status.is_failure() || (end.status == Status::Lost && end.stdout.is_empty()) {
+        if is_refused(&end) {
             return Err(refused(NAME, asked, &end));
         }
         let lock = read(&end.stdout).map_err(|why| ResolveFailed::Answer {
@@ -144,6 +120,34 @@ impl Resolving<'_> {
             environments,
             ..lock
         })
+    }
+
+    fn report(
+        &self,
+        wheel: &Path,
+        asked: &Asked,
+        constraints: Option<&Constraints>,
+    ) -> Result<Finished, ResolveFailed> {
+        // Python runs a directory in an archive as a package, with pip's own `__main__`.
+        let program = wheel.join("pip");
+        let mut arguments: Vec<&OsStr> = vec!["-I".as_ref(), "-B".as_ref(), program.as_ref()];
+        arguments.extend(OPTIONS.map(OsStr::new));
+        arguments.extend(source_arguments(self.sources));
+        let of_first = constraints.iter().flat_map(|constraints| {
+            let Constraints { file, log } = constraints;
+            [("--constraint", file.path()), ("--log", log.path())]
+        });
+        let files = asked.files.iter();
+        let files = files.map(|file| ("--requirement", file.as_path()));
+        for (option, path) in of_first.chain(files) {
+            arguments.extend([OsStr::new(option), path.as_os_str()]);
+        }
+        arguments.extend(asked.requirements.iter().map(OsStr::new));
+        let job = Job {
+            environment: self.pip_environment(),
+            ..self.job(&self.interpreter.executable, arguments)
+        };
+        self.run(&job, asked)
     }
 
     /// The marker that holds for this interpreter's minor version on this system.
@@ -173,7 +177,7 @@ impl Resolving<'_> {
         let name = "PIP_REQUIRE_VIRTUALENV";
         environment.retain(|(key, _)| key != name);
         environment.push((name.into(), "0".into()));
-        environment
+        self.within_scratch(environment)
     }
 }
 
@@ -205,6 +209,33 @@ fn source_arguments(sources: &Sources) -> Vec<&OsStr> {
     let trusted = trusted_hosts.iter().map(OsStr::new);
     all.extend(trusted.flat_map(|host| [OsStr::new("--trusted-host"), host]));
     all
+}
+
+/// What a first run gets so that everything installed stays.
+struct Constraints {
+    /// A line for each distribution.
+    file: NamedTempFile,
+    /// What pip did, in more words than on standard error.
+    log: NamedTempFile,
+}
+
+fn is_refused(end: &Finished) -> bool {
+    end.status.is_failure() || (end.status == Status::Lost && end.stdout.is_empty())
+}
+
+/// Whether a run failed only because of its constraints, so that another one without them may not.
+/// Where an index did not answer, it would fail again, after as many attempts.
+fn is_too_strict(end: &Finished, log: &Path) -> bool {
+    let has = |text: &[u8], part: &str| text.windows(part.len()).any(|one| one == part.as_bytes());
+    is_refused(end) && has(&end.stderr, CONFLICT) && !is_unanswered(log)
+}
+
+/// Whether an index did not answer; one that answered that it has no such project did.
+fn is_unanswered(log: &Path) -> bool {
+    let log = std::fs::read(log).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let mut failures = log.lines().filter(|line| line.contains(NOT_FETCHED));
+    failures.any(|line| !line.contains(NOT_FOUND))
 }
 
 /// Reads a report; the error is a clause.

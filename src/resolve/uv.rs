@@ -6,7 +6,6 @@
 //! Read next: `../lock/pylock.rs`, which reads the answer.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,16 +56,7 @@ impl Resolving<'_> {
 
     pub(super) fn by_uv(&self, uv: &Path, asked: &Asked) -> Result<Lock, ResolveFailed> {
         // uv keeps the versions of the file that it is to overwrite, where it can.
-        let answer = tempfile::Builder::new()
-            .prefix("pylock.")
-            .suffix(".toml")
-            .tempfile();
-        let mut answer = answer.map_err(ResolveFailed::Scratch)?;
-        let preferred = preferred(&asked.installed);
-        answer
-            .write_all(preferred.as_bytes())
-            .and_then(|()| answer.flush())
-            .map_err(ResolveFailed::Scratch)?;
+        let answer = self.file(("pylock.", ".toml"), &preferred(&asked.installed))?;
         let python = self.interpreter.executable.as_os_str();
         let mut arguments: Vec<&OsStr> = OPTIONS.map(OsStr::new).to_vec();
         arguments.extend([OsStr::new("--python"), python]);

@@ -6,9 +6,13 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, mpsc};
+use std::time::{Duration, SystemTime};
 
 use crate::machine::{Ended, Python, Scratch, ended, tool};
 use crate::packages::builds;
+use crate::server::{Server, empty, page, serve};
 use crate::trees::{Sameness, compare, look};
 
 /// Writes wheels: a name, a version, and what it requires, or nothing.
@@ -70,6 +74,10 @@ fn shop() -> Option<Shop> {
 
 impl Shop {
     fn run(&self, words: &[&str]) -> Ended {
+        ended(&mut self.command(words))
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
         let mut command = self.scratch.command(words);
         command.env("PIP_FIND_LINKS", self.scratch.path("house"));
         if let Some(uv) = &self.uv {
@@ -77,7 +85,43 @@ impl Shop {
             let path = [above, OsStr::new("/usr/bin"), OsStr::new("/bin")].join(OsStr::new(":"));
             command.env("PATH", path);
         }
-        ended(&mut command)
+        command
+    }
+
+    fn resolvers(&self) -> Vec<&'static str> {
+        let uv = self.uv.as_ref().map(|_| "uv");
+        uv.into_iter().chain(["pip"]).collect()
+    }
+
+    /// A server with the wheels as an index.
+    fn index(&self) -> Server {
+        let house = self.scratch.path("house");
+        Server::new(move |seen, stream| {
+            let mut parts = seen.path.trim_matches('/').split('/');
+            match (parts.next(), parts.next()) {
+                (Some("simple"), Some(name)) => {
+                    let names = fs::read_dir(&house)?.flatten();
+                    let names = names.map(|entry| entry.file_name().into_string().unwrap());
+                    let start = format!("{name}-");
+                    let link = |file: String| format!("<a href='/files/{file}'>{file}</a>");
+                    let links = names.filter(|file| file.starts_with(&start)).map(link);
+                    page(stream, "text/html", links.collect::<String>().as_bytes())
+                }
+                (_, Some(file)) => serve(seen, stream, &fs::read(house.join(file))?),
+                _ => empty(stream, "404 Not Found"),
+            }
+        })
+    }
+
+    /// A command that asks an index, and no directory.
+    fn asking(&self, server: &Server, words: &[&str]) -> Command {
+        let mut command = self.command(words);
+        command.args(["--env", "E", "--index-url", &server.url("/simple")]);
+        command.env("PIP_RETRIES", "0").env("UV_HTTP_RETRIES", "0");
+        command
+            .env_remove("PIP_NO_INDEX")
+            .env_remove("PIP_FIND_LINKS");
+        command
     }
 
     /// Runs a command that succeeds, and returns what it said.
@@ -310,6 +354,85 @@ fn a_dry_run_saves_what_apply_carries_out() {
         .run(&["install", "app", "--env", "E", "-o", "p.json"])
         .failed(2);
     assert!(said.contains("--dry-run"), "{said}");
+}
+
+/// How often the page of a project was requested.
+fn requested_pages(server: &Server, name: &str) -> usize {
+    let path = format!("/simple/{name}/");
+    let seen = server.seen();
+    seen.iter().filter(|seen| seen.path == path).count()
+}
+
+#[test]
+fn pip_resolves_again_only_if_what_is_installed_cannot_stay() {
+    let Some(shop) = shop() else { return };
+    shop.said(&["install", "lib<2", "--env", "E"]);
+    let by_pip = ["--resolver", "pip"];
+    // No second run finds an index that does not answer.
+    let broken = Server::new(|_, stream| empty(stream, "503 Service Unavailable"));
+    let words = [&["install", "lib", "other"], &by_pip[..]].concat();
+    let said = ended(&mut shop.asking(&broken, &words)).failed(1);
+    assert!(said.contains("pip cannot resolve"), "{said}");
+    assert_eq!(requested_pages(&broken, "lib"), 1);
+    // A requirement that excludes what is installed needs no run to find that out.
+    let index = shop.index();
+    let words = [&["install", "lib>1"], &by_pip[..]].concat();
+    ended(&mut shop.asking(&index, &words)).ok();
+    assert_eq!(shop.installed(), ["base-1.0", "lib-2.0"]);
+    assert_eq!(requested_pages(&index, "lib"), 1);
+    // What only pip finds out: `next` needs another `base`.
+    let house = shop.scratch.path("house");
+    let make = ["-c", WHEELS, house.to_str().unwrap()];
+    let wheels = ["next", "1.0", "base>1", "base", "2.0", ""];
+    shop.scratch
+        .run(&shop.python.path, &[&make, &wheels[..]].concat())
+        .ok();
+    let words = [&["install", "next"], &by_pip[..]].concat();
+    ended(&mut shop.asking(&index, &words)).ok();
+    assert_eq!(shop.installed(), ["base-2.0", "lib-2.0", "next-1.0"]);
+    assert_eq!(requested_pages(&index, "next"), 2);
+}
+
+/// A process that is killed leaves its files where the cache is tidied.
+#[test]
+fn a_killed_resolver_leaves_nothing_but_in_the_cache() {
+    let Some(shop) = shop() else { return };
+    shop.said(&["install", "base", "--env", "E"]);
+    for resolver in shop.resolvers() {
+        let temporary = shop.scratch.path("tmp");
+        fs::create_dir(&temporary).unwrap();
+        let (asked, is_asked) = mpsc::channel();
+        let (end, is_over) = mpsc::channel::<()>();
+        let (asked, is_over) = (Mutex::new(asked), Mutex::new(is_over));
+        let silent = Server::new(move |_, stream| {
+            let _first_or_later = asked.lock().unwrap().send(());
+            let _gone = is_over.lock().unwrap().recv();
+            empty(stream, "404 Not Found")
+        });
+        let words = ["install", "other", "--resolver", resolver];
+        let mut command = shop.asking(&silent, &words);
+        let mut child = command.env("TMPDIR", &temporary).spawn().unwrap();
+        is_asked.recv().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let names = fs::read_dir(&temporary).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), [""; 0], "{resolver}");
+        let in_cache = || {
+            let names = fs::read_dir(shop.scratch.cache()).unwrap();
+            let names = names.map(|entry| entry.unwrap().path());
+            let is_it = |path: &PathBuf| path.to_str().unwrap().contains("/resolve-");
+            names.filter(is_it).collect::<Vec<_>>()
+        };
+        for left in in_cache() {
+            let old = SystemTime::now() - Duration::from_hours(48);
+            fs::File::open(left).unwrap().set_modified(old).unwrap();
+        }
+        shop.run(&["cache", "prune"]).ok();
+        assert_eq!(in_cache(), [""; 0].map(PathBuf::from), "{resolver}");
+        fs::remove_dir_all(temporary).unwrap();
+        drop(end);
+    }
 }
 
 /// I8: a file that another installer's version has too is no leftover of what rvenv published.

@@ -4,7 +4,8 @@
 //! commands may run at the same time: they need nothing that is deleted. Leaves everything else
 //! alone and names it.
 //! Read next: the engine's `store/tend.rs`, which maintains unpacked wheels; `cache/answers.rs`,
-//! which maintains cached answers; `cache/fetched.rs`, which maintains fetched wheels.
+//! which maintains cached answers; `cache/fetched.rs`, which maintains fetched wheels;
+//! `cache/scratch.rs`, which deletes what killed resolvers left.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -12,7 +13,7 @@ use std::path::Path;
 
 use rvenv::cache::Cache;
 use rvenv::render::escape;
-use rvenv_journal::fs::{Dir, Fs};
+use rvenv_journal::fs::{Dir, Fs, Time};
 use rvenv_journal::raw::{Audit, Stock, Swept, counted};
 use rvenv_journal::{Store, StoreError};
 
@@ -25,6 +26,7 @@ use rvenv::render::shown_size;
 mod answers;
 mod fetched;
 mod report;
+mod scratch;
 
 use answers::Which;
 use report::{Deleted, Notes};
@@ -118,7 +120,7 @@ impl Session<'_> {
         let seconds = unused_for;
         let wheels = fetched::Which::Unused { now, seconds };
         let prune = |store: &Store<'_>| store.prune(now, unused_for);
-        let swept = cache.sweep((Which::Outdated, wheels), prune)?;
+        let swept = cache.sweep((Which::Outdated, wheels), now, prune)?;
         self.tell_swept(path, &swept, args.output.json)
     }
 
@@ -126,7 +128,7 @@ impl Session<'_> {
         let path = cache.path();
         let cache = Opened::of(&self.fs, cache)?;
         let all = (Which::All, fetched::Which::All);
-        let swept = cache.sweep(all, Store::clear)?;
+        let swept = cache.sweep(all, self.world.now, Store::clear)?;
         cache.remove_empty();
         self.tell_swept(path, &swept, json)
     }
@@ -216,6 +218,7 @@ impl<'a> Opened<'a> {
     fn sweep(
         &self,
         (which, wheels): (Which, fetched::Which),
+        now: Time,
         packs: impl FnOnce(&Store<'a>) -> Result<Swept, StoreError>,
     ) -> Result<Deleted, CliError> {
         let packs = self.store().map_or_else(|| Ok(Swept::default()), packs);
@@ -240,6 +243,13 @@ impl<'a> Opened<'a> {
             deleted.packs.living += swept.living;
             deleted.strangers.extend(swept.strangers);
             deleted.leave(swept.leftovers);
+            let swept = scratch::sweep(self.fs, dir, now);
+            deleted.downloads += swept.deleted;
+            deleted.packs.living += swept.living;
+            deleted.strangers.extend(swept.strangers);
+            for left in swept.leftovers {
+                deleted.leave(left);
+            }
         }
         for (dir, kind) in kinds {
             let swept = answers::sweep(self.fs, dir, kind, which);
@@ -258,7 +268,10 @@ impl<'a> Opened<'a> {
         let names = names.and_then(Result::ok).unwrap_or_default();
         let names = names.iter().map(|name| name.to_string_lossy().into_owned());
         let is_known = |name: &String| {
-            name == PACKS || name == FETCHED || answers::KINDS.contains(&name.as_str())
+            name == PACKS
+                || name == FETCHED
+                || answers::KINDS.contains(&name.as_str())
+                || scratch::is_scratch(name)
         };
         let mut strangers: Vec<_> = names.filter(|name| !is_known(name)).collect();
         strangers.extend(self.stranger.clone());

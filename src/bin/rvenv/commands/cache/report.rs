@@ -18,7 +18,7 @@ pub(crate) struct Deleted {
     pub(crate) packs: Swept,
     pub(crate) notes: Notes,
     pub(crate) fetched: Wheels,
-    /// How many incomplete downloads were deleted.
+    /// How many incomplete downloads and directories of resolvers were deleted.
     pub(crate) downloads: u64,
     pub(crate) strangers: Vec<String>,
     pub(crate) leftovers: Leftovers,

@@ -139,6 +139,11 @@ impl Note {
         })
     }
 
+    /// Whether bytecode was asked for.
+    pub(super) fn compiles(&self) -> bool {
+        self.options.compile_bytecode
+    }
+
     /// The options of a new environment.
     pub(super) fn options(&self, clear: bool) -> Options {
         let noted = &self.options;

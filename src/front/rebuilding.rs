@@ -21,7 +21,7 @@ use super::request::{Answer, RequestFailed};
 use crate::base::umask::Umask;
 use crate::build::hooks::{self, Context, Venv};
 use crate::change::environment::{self, Permissions, PlanFailed};
-use crate::python::{Interpreter, NamedByTarget, Purpose};
+use crate::python::{self, Interpreter, NamedByTarget, Purpose};
 
 /// Why a saved plan cannot be made for another path.
 #[derive(Debug, Error)]
@@ -95,7 +95,11 @@ impl Caller<'_> {
         }
         let note = plan.request().and_then(Note::read);
         let note = note.ok_or(RebuildFailed::NoRequest)?;
-        let interpreter = self.interpreter(plan, env_dir)?;
+        let interpreter = match self.remembered_interpreter(plan) {
+            // To compile, it must be started.
+            Some(known) if !note.compiles() => known,
+            Some(_) | None => self.interpreter(plan, env_dir)?,
+        };
         let clear = plan.publication() != Publication::Put;
         let context = |env_dir: &str, options| {
             let mut context = self.context(env_dir, interpreter.clone(), note.options(clear))?;
@@ -117,6 +121,14 @@ impl Caller<'_> {
             return Err(RebuildFailed::Exists(env_dir.to_owned()));
         }
         Ok(made)
+    }
+
+    /// The interpreter of a plan, as an earlier command asked it; it is not started.
+    fn remembered_interpreter(&self, plan: &Plan) -> Option<Interpreter> {
+        let input = interpreter_of(plan)?;
+        let path = Path::new(&input.path);
+        let known = python::remembered(path, &self.host.surroundings)?;
+        (known.executable_digest == input.digest && known.executable == path).then_some(known)
     }
 
     /// The interpreter of a plan, asked about itself. Only the plan names it, so it must be one

@@ -51,6 +51,8 @@ mod carry;
 #[cfg(target_os = "linux")]
 mod carry_sources;
 mod check;
+#[cfg(target_os = "linux")]
+mod ci_kit;
 mod clear;
 mod cli;
 mod deletion;

@@ -3,11 +3,14 @@
 //!
 //! Read next: `request.rs`, then `caller.rs`; `host.rs`, what is read from the process.
 
+mod building;
 pub mod caller;
 pub mod env_builder;
 pub mod fetching;
 pub mod host;
+mod lock_request;
 pub mod locked;
+mod locked_failed;
 pub mod locking;
 mod lookups;
 pub mod mending;

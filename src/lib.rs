@@ -54,6 +54,7 @@
 //! Read next: `env_builder.rs` for the options, `hooks.rs` for the hooks, `environment.rs` for how
 //! a plan reaches the disk.
 
+pub mod backend;
 mod base;
 mod build;
 mod change;

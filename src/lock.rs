@@ -19,18 +19,21 @@ mod markers;
 mod model;
 mod pylock;
 mod requirements;
+mod sdist;
 mod write;
 
 pub use choose::{
-    ChoiceError, ChoiceFault, Chosen, ChosenSource, DirectUrl, Selection, choose, join,
+    ChoiceError, ChoiceFault, Chosen, ChosenSource, DirectUrl, Selection, SourceTree, choose, join,
 };
 pub use error::{LockError, LockFault, Place};
 pub use hashes::{Algorithm, Hash, Hashes};
 pub use markers::{Environment, Kernel};
-pub use model::{Archive, Constraint, File, Format, IndexOptions, Lock, Package, Source};
+pub use model::{Archive, Constraint, File, Format, IndexOptions, Lock, Package, Revision, Source};
 pub(crate) use pylock::name_in_url;
 pub use pylock::{is_pylock_name, read as read_pylock};
-pub use requirements::{Files, read as read_requirements, read_index_options};
+pub(crate) use requirements::file_path as path_in_url;
+pub use requirements::{Files, read as read_requirements, read_index_options, refuse_sources};
+pub use sdist::sdist_version;
 pub use write::{Unwritable, write};
 
 #[cfg(test)]

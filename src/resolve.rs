@@ -1,10 +1,11 @@
 //! Resolving: requirements that are not locked become a lock, by uv or by pip.
 //!
 //! Promises that whatever a resolver answers is read as a lock, with a hash for each file; that
-//! only wheels are considered; that it writes nothing but its own cache and files in the scratch
-//! directory of the caller; and that the settings of pip (indexes, proxies, certificates) apply,
-//! also for uv. Does not resolve anything itself, and does not promise that both resolvers choose
-//! the same versions.
+//! it writes nothing but its own cache and files in the scratch directory of the caller; that the
+//! settings of pip (indexes, proxies, certificates) apply, also for uv; and that no backend runs if
+//! the caller refuses sources. Otherwise a resolver runs the backends of sources to learn what they
+//! need; rvenv builds the wheels itself afterwards. Does not resolve anything itself, and does not
+//! promise that both resolvers choose the same versions.
 //!
 //! Read next: `resolve/uv.rs` and `resolve/pip.rs`; `lock/choose.rs`, which reads the answer.
 
@@ -16,19 +17,23 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
+use crate::base::lexical_path::normal;
 use crate::base::version::Specifiers;
-use crate::lock::{Lock, LockError};
+use crate::lock::{ChosenSource, Lock, LockError, SourceTree, name_in_url};
 use crate::python::{
     self, Control, Finished, Heard, Interpreter, Job, Lines, Surroundings, Unfinished, shown,
 };
+use crate::wheel::Named;
 use crate::wheel::Release;
 use crate::wheel::Sources;
 use crate::wheel::requirement::Specified;
 
 mod pip;
+mod place;
 mod project;
 mod uv;
 
+pub use place::AskedPlace;
 pub use project::{ProjectError, dependencies};
 
 /// Who resolves.
@@ -48,17 +53,48 @@ pub enum Resolver {
 pub struct Asked {
     /// Requirements (PEP 508).
     pub requirements: Vec<String>,
+    /// Directories, archives and repositories.
+    pub places: Vec<AskedPlace>,
     /// Requirements files; relative paths in them are relative to the file.
     pub files: Vec<PathBuf>,
     /// What is installed and stays where the requirements allow it.
     pub installed: Vec<Release>,
+    /// Whether there may be sources in the answer.
+    pub sources: SourceUse,
+}
+
+/// Whether sources may be built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SourceUse {
+    /// They may; where a version has no wheel that fits, its sources are the answer.
+    #[default]
+    Build,
+    /// Only wheels are considered, and no backend runs.
+    Refuse,
 }
 
 impl Asked {
     /// Whether nothing is to be resolved.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.requirements.is_empty() && self.files.is_empty()
+        self.requirements.is_empty() && self.places.is_empty() && self.files.is_empty()
+    }
+
+    /// Whether a package that was chosen is what one of the places has.
+    #[must_use]
+    pub fn is_at_place(&self, source: &ChosenSource) -> bool {
+        let mut places = self.places.iter();
+        match source {
+            ChosenSource::Sources { tree, .. }
+                if let SourceTree::Directory { path, .. } = &**tree =>
+            {
+                places.any(|place| place.directory.as_deref() == Some(&normal(path)))
+            }
+            ChosenSource::Wheel { direct, .. } | ChosenSource::Sources { direct, .. } => {
+                direct.is_some() && places.any(|place| place.directory.is_none())
+            }
+            ChosenSource::Release { .. } => false,
+        }
     }
 
     /// The names, in their normal form, of the distributions that the requirements name.
@@ -91,11 +127,25 @@ impl Asked {
     /// # Errors
     /// The first that is not.
     pub fn check(&self) -> Result<(), ResolveFailed> {
-        let is_none = |text: &&String| Specified::parse(text).is_none();
-        match self.requirements.iter().find(is_none) {
-            Some(text) => Err(ResolveFailed::NotARequirement(python::printable(text))),
-            None => Ok(()),
+        let is_built = |url: &str| {
+            let file = name_in_url(url).unwrap_or_default();
+            Named::of(Path::new(&file)).is_none()
+        };
+        let refuses = self.sources == SourceUse::Refuse;
+        for text in &self.requirements {
+            let read = Specified::parse(text);
+            let read =
+                read.ok_or_else(|| ResolveFailed::NotARequirement(python::printable(text)))?;
+            if refuses && read.url.as_deref().is_some_and(is_built) {
+                return Err(ResolveFailed::Sources(shown_text(text)));
+            }
         }
+        for place in &self.places {
+            if refuses && (place.is_editable || is_built(&format!("/{}", place.text))) {
+                return Err(ResolveFailed::Sources(shown_text(&place.text)));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -105,6 +155,9 @@ pub enum ResolveFailed {
     /// A requirement is not one.
     #[error("`{0}` is not a requirement, such as `name`, `name>=1` or `name @ URL`")]
     NotARequirement(String),
+    /// Sources were asked for, and nothing may be built.
+    #[error("`{0}` has to be built")]
+    Sources(String),
     /// uv was asked for, and is not on PATH.
     #[error("there is no uv on PATH")]
     NoUv,
@@ -281,17 +334,23 @@ impl Resolving<'_> {
 
 /// What was to be resolved, in words.
 fn what(asked: &Asked) -> String {
-    let texts = asked
-        .requirements
-        .iter()
-        .map(|text| python::printable(text));
+    let texts = asked.requirements.iter().map(|text| shown_text(text));
     let files = asked.files.iter().map(|file| shown(file));
-    let all: Vec<String> = texts.chain(files).map(|one| format!("`{one}`")).collect();
+    let places = asked.places.iter().map(|place| shown_text(&place.text));
+    let all: Vec<String> = texts
+        .chain(places)
+        .chain(files)
+        .map(|one| format!("`{one}`"))
+        .collect();
     match all.as_slice() {
         [] => "nothing".to_owned(),
         [one] => one.clone(),
         [head @ .., last] => format!("{} and {last}", head.join(", ")),
     }
+}
+
+fn shown_text(text: &str) -> String {
+    python::printable(&python::without_passwords(text))
 }
 
 fn refused(resolver: &'static str, asked: &Asked, end: &Finished) -> ResolveFailed {

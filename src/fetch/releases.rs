@@ -3,7 +3,8 @@
 //! Promises what pip does: directories count before indexes for a release, and for the newest one
 //! all are compared; a preview counts only where there is nothing else; a release that was yanked
 //! counts only if it is asked for by its version (PEP 592); and no wheel counts whose
-//! `Requires-Python` or tags exclude the interpreter. Fetches no wheel.
+//! `Requires-Python` or tags exclude the interpreter. Finds the source distribution of a release
+//! where that is asked for. Fetches no file.
 //!
 //! Read next: `pages.rs`; `lock/choose.rs`, where a lock names the wheels itself.
 
@@ -20,7 +21,7 @@ use super::index_page::IndexFile;
 use super::pages::Pages;
 use super::place::PlaceError;
 use crate::base::version::{self, Specifiers};
-use crate::lock::Environment;
+use crate::lock::{Environment, sdist_version};
 use crate::wheel::wheelhouse::{Wheelhouse, WheelhouseError};
 use crate::wheel::{Catalogue, Named, Release, normal_name};
 
@@ -36,6 +37,16 @@ pub struct Wanted {
     pub version: Option<String>,
     /// The digests that the wheel may have; any if there is none.
     pub hashes: Hashes,
+    /// What kind of file.
+    form: Form,
+}
+
+/// What kind of file is looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Form {
+    #[default]
+    Wheel,
+    Sdist,
 }
 
 impl Wanted {
@@ -46,6 +57,22 @@ impl Wanted {
             name: normal_name(name),
             version: None,
             hashes: Hashes::default(),
+            form: Form::Wheel,
+        }
+    }
+
+    /// Only files with one of these digests.
+    #[must_use]
+    pub fn with_hashes(self, hashes: Hashes) -> Self {
+        Self { hashes, ..self }
+    }
+
+    /// The source distribution in place of a wheel.
+    #[must_use]
+    pub fn as_sdist(self) -> Self {
+        Self {
+            form: Form::Sdist,
+            ..self
         }
     }
 
@@ -187,11 +214,16 @@ impl<'a> Releases<'a> {
     fn choose(&self, wanted: &Wanted, pages: &Pages) -> Result<Offer, NoWheel> {
         let mut groups: Vec<Vec<Candidate<'_>>> = Vec::new();
         for house in &self.houses {
-            let wheels = house.wheels().iter();
-            groups.push(wheels.filter_map(|path| in_house(path, wanted)).collect());
+            let files = match wanted.form {
+                Form::Wheel => house.wheels().iter(),
+                Form::Sdist => house.others().iter(),
+            };
+            groups.push(files.filter_map(|path| in_house(path, wanted)).collect());
         }
         if wanted.version.is_some()
-            && let Some(best) = groups.iter().find_map(|group| self.best(group))
+            && let Some(best) = groups
+                .iter()
+                .find_map(|group| self.best(group, wanted.form))
         {
             return best.offer(wanted);
         }
@@ -207,8 +239,15 @@ impl<'a> Releases<'a> {
             // One that was not yanked counts more, whichever index has it.
             Some(_) => groups
                 .iter()
-                .find_map(|group| self.best(group.iter().filter(|one| one.yanked().is_none())))
-                .or_else(|| groups.iter().find_map(|group| self.best(group))),
+                .find_map(|group| {
+                    let all = group.iter().filter(|one| one.yanked().is_none());
+                    self.best(all, wanted.form)
+                })
+                .or_else(|| {
+                    groups
+                        .iter()
+                        .find_map(|group| self.best(group, wanted.form))
+                }),
             None => self.newest(groups.iter().flatten().collect()),
         };
         if let Some(best) = best {
@@ -226,6 +265,7 @@ impl<'a> Releases<'a> {
     fn best<'c, 'f>(
         &self,
         all: impl IntoIterator<Item = &'c Candidate<'f>>,
+        form: Form,
     ) -> Option<&'c Candidate<'f>>
     where
         'f: 'c,
@@ -233,7 +273,11 @@ impl<'a> Releases<'a> {
         let fits = all.into_iter().filter(|one| self.is_on_offer(one));
         let fits: Vec<_> = fits.collect();
         let names = fits.iter().map(|one| one.file_name);
-        fits.get(self.environment.best_of(names)?).copied()
+        let best = match form {
+            Form::Wheel => self.environment.best_of(names)?,
+            Form::Sdist => 0,
+        };
+        fits.get(best).copied()
     }
 
     /// The best wheel of the newest release that has one.
@@ -247,7 +291,7 @@ impl<'a> Releases<'a> {
             version::compare(&one.version, &other.version).is_eq()
         };
         all.chunk_by(same).find_map(|release| {
-            let best = self.best(release.iter().copied())?;
+            let best = self.best(release.iter().copied(), Form::Wheel)?;
             self.says_it_fits(best).then_some(best)
         })
     }
@@ -325,10 +369,16 @@ fn on_page<'a>(file: &'a IndexFile, wanted: &Wanted) -> Option<Candidate<'a>> {
     })
 }
 
-/// The version of a wheel, if it is one that is wanted.
+/// The version of a file, if it is one that is wanted.
 fn version_of(path: &Path, wanted: &Wanted) -> Option<String> {
-    let named = Named::of(path).filter(|named| named.name == wanted.name)?;
-    let is_it = |version: &String| version::compare(version, &named.version).is_eq();
+    let found = match wanted.form {
+        Form::Wheel => {
+            let named = Named::of(path).filter(|named| named.name == wanted.name);
+            named?.version
+        }
+        Form::Sdist => sdist_version(path.file_name()?.to_str()?, &wanted.name)?,
+    };
+    let is_it = |version: &String| version::compare(version, &found).is_eq();
     let is_wanted = wanted.version.as_ref().is_none_or(is_it);
-    is_wanted.then_some(named.version)
+    is_wanted.then_some(found)
 }

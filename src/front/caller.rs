@@ -42,6 +42,10 @@ pub trait Listener {
     fn checking(&self, check: &Check) {
         let _: &Check = check;
     }
+    /// A wheel is about to be built of the sources of a package.
+    fn building(&self, what: &str) {
+        let _: &str = what;
+    }
     /// The lock is busy; called before each new attempt.
     fn waiting(&self, holder: &str) {
         let _: &str = holder;

@@ -1,10 +1,12 @@
 //! Locks in a request: from files to the wheels that a plan installs.
 //!
 //! Promises to read every lock and to choose from all of them before anything is fetched, and that
-//! each wheel has a hash that its lock names. A wheel that no place has is an error and no reason
-//! to choose another one. Without a lock nothing here runs: no setting of pip is read.
+//! each file has a hash that its lock names. A file that no place has is an error and no reason to
+//! choose another one. Sources of a lock are built only if the caller allows it, before anything is
+//! fetched. Without a lock nothing here runs: no setting of pip is read.
 //!
-//! Read next: `../lock/choose.rs`, which chooses; `../fetch/fetcher.rs`, which gets the wheels.
+//! Read next: `../lock/choose.rs`, which chooses; `../fetch/fetcher.rs`, which gets the files;
+//! `building.rs`, which makes wheels of sources.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -12,22 +14,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use thiserror::Error;
 
+use super::building::{BuildTerms, Order, Origin};
 use super::caller::Caller;
 use super::fetching::{FetchingFailed, Looked};
+pub use super::lock_request::{Builds, LockRequest};
+use super::locked_failed::unbuilt;
+pub use super::locked_failed::{BuildFailed, BuildFault, LockedFailed};
 use super::resolving::ResolvingFailed;
+use crate::backend::Form;
 use crate::base::{regular_file, version};
 use crate::build::hooks::Context;
 use crate::build::supply::{Extraneous, Supply, WheelSource};
-use crate::fetch::{Address, Asked, AskedError, FetchControl, Hashes, Releases, Wanted};
+use crate::fetch::{
+    Address, Asked, FetchControl, Fetched, Hashes, NoWheel, Offer, Releases, Wanted,
+};
 use crate::lock::{
-    BYTES_MAX, ChoiceError, Chosen, ChosenSource, Environment, Files, IndexOptions, Kernel, Lock,
-    LockError, LockFault, Place, Selection, choose, is_pylock_name, join, read_index_options,
-    read_pylock, read_requirements,
+    BYTES_MAX, Chosen, ChosenSource, Environment, Files, IndexOptions, Kernel, Lock, LockError,
+    LockFault, Place, Selection, SourceTree, choose, is_pylock_name, join, read_index_options,
+    read_pylock, read_requirements, refuse_sources as refuse_sources_of,
 };
 use crate::python::printable;
-use crate::resolve::{self, Resolver};
+use crate::resolve;
 use crate::wheel::distributions::Distribution;
 use crate::wheel::{Named, Release, Sources};
 
@@ -38,45 +46,6 @@ const PROJECT: &str = "pyproject.toml";
 /// the process's own umask is. What was closed to the group or to others stays so
 /// (`Mode::no_wider_than`).
 const LOCKED_UMASK: u32 = 0o022;
-
-/// Locks whose packages an environment gets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LockRequest {
-    /// The locks: `pylock.toml` or hashed requirements files.
-    pub files: Vec<PathBuf>,
-    /// The extras and dependency groups.
-    pub selection: Selection,
-    /// Directories of wheels that are asked first.
-    pub wheelhouses: Vec<PathBuf>,
-    /// What happens to other distributions.
-    pub extraneous: Extraneous,
-    /// More hosts that files may come from.
-    pub allow_hosts: Vec<String>,
-    /// Requirements that are resolved first, with the lines of files that are no locks.
-    pub requirements: Vec<String>,
-    /// Who resolves them.
-    pub resolver: Resolver,
-}
-
-/// Why the wheels of locks are not there.
-#[derive(Debug, Error)]
-pub enum LockedFailed {
-    /// A file is no lock that can be used.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// The interpreter cannot install a lock.
-    #[error(transparent)]
-    Choice(#[from] ChoiceError),
-    /// A file cannot be asked for.
-    #[error(transparent)]
-    Asked(#[from] AskedError),
-    /// A wheel is not there.
-    #[error(transparent)]
-    Fetching(#[from] FetchingFailed),
-    /// What is not locked cannot be resolved.
-    #[error(transparent)]
-    Resolving(#[from] Box<ResolvingFailed>),
-}
 
 impl Caller<'_> {
     /// Adds the wheels of locks to the supplies of a context.
@@ -89,7 +58,7 @@ impl Caller<'_> {
         (sources, downloads): (&Sources, &mut Option<TempDir>),
         context: &mut Context,
     ) -> Result<(), LockedFailed> {
-        if request.files.is_empty() && request.requirements.is_empty() {
+        if request.is_empty() {
             return Ok(());
         }
         let environment = Environment::of(&context.interpreter, &Kernel::running());
@@ -106,27 +75,41 @@ impl Caller<'_> {
         let places = (&fetcher, &context.wheels);
         let releases = Releases::new(&environment, places, &request.wheelhouses);
         let releases = releases.map_err(FetchingFailed::from)?;
-        let (urls, files) = self.fetch_control(|control| {
-            let asked = self.asked(&chosen, &releases, control)?;
-            let files = fetcher.fetch(&asked, control);
-            let urls = asked.iter().map(|one| one.url().and_then(Address::public));
-            let urls: Vec<Option<String>> = urls.collect();
-            Ok::<_, LockedFailed>((urls, files.map_err(FetchingFailed::from)?))
+        let (asked, files) = self.fetch_control(|control| {
+            let asked = self.asked(&chosen, (&releases, request.builds), control)?;
+            let wanted: Vec<Asked> = asked.iter().flatten().cloned().collect();
+            let files = fetcher.fetch(&wanted, control);
+            Ok::<_, LockedFailed>((asked, files.map_err(FetchingFailed::from)?))
         })?;
-        let found = files.into_iter().zip(urls);
-        let supplies = chosen
-            .into_iter()
-            .zip(found)
-            .map(|(one, (file, url))| Supply {
-                wheel: file.path,
+        let interpreter = context.interpreter.clone();
+        let terms = BuildTerms {
+            interpreter: &interpreter,
+            environment: &environment,
+            request,
+            sources: &sources,
+        };
+        let mut files = files.into_iter();
+        let mut supplies = Vec::new();
+        for (one, asked) in chosen.into_iter().zip(asked) {
+            let file = asked.as_ref().and_then(|_| files.next());
+            let wheel = self.wheel_of(&one, file.as_ref(), terms)?;
+            // What was built is at no URL.
+            let is_fetched = file.is_some_and(|file| file.path == wheel);
+            let url = asked.filter(|_| is_fetched);
+            let url = url.and_then(|asked| asked.url().and_then(Address::public));
+            supplies.push(Supply {
+                wheel,
                 url,
                 source: WheelSource::Locked,
                 is_dependency: dependencies.contains(&one.name),
                 direct_url: match one.source {
-                    ChosenSource::Wheel { direct, .. } => direct.map(|direct| direct.text().into()),
+                    ChosenSource::Wheel { direct, .. } | ChosenSource::Sources { direct, .. } => {
+                        direct.map(|direct| direct.text().into())
+                    }
                     ChosenSource::Release { .. } => None::<Arc<str>>,
                 },
             });
+        }
         context.supplies.extend(supplies);
         if !request.files.is_empty() && !context.options.umask_is_of_acl {
             context.options.umask = LOCKED_UMASK;
@@ -135,31 +118,91 @@ impl Caller<'_> {
         Ok(())
     }
 
-    /// What is asked for; of a release, the best wheel whose hash the lock has.
+    /// The file of each package; `None` if its sources are in a directory or a repository. Of a
+    /// release, it is the best wheel whose hash the lock has, else its source distribution.
     fn asked(
         &self,
         chosen: &[Chosen],
-        releases: &Releases<'_>,
+        (releases, builds): (&Releases<'_>, Builds),
         control: &FetchControl<'_>,
-    ) -> Result<Vec<Asked>, LockedFailed> {
+    ) -> Result<Vec<Option<Asked>>, LockedFailed> {
         let wanted: Vec<Wanted> = chosen.iter().filter_map(wanted).collect();
         let found = releases.find(&wanted, control);
         let mut found = found.map_err(FetchingFailed::from)?.into_iter();
         let mut all = Vec::new();
         for one in chosen {
             all.push(match &one.source {
-                ChosenSource::Wheel { file, .. } => Asked::of_lock(file)?,
-                ChosenSource::Release { .. } => {
+                ChosenSource::Wheel { file, .. } => Some(Asked::of_lock(file)?),
+                ChosenSource::Sources { tree, .. } => match &**tree {
+                    SourceTree::Archive(archive) => Some(Asked::of_lock(&archive.file)?),
+                    SourceTree::Directory { .. } | SourceTree::Repository(_) => None,
+                },
+                ChosenSource::Release { is_source_only, .. } => {
                     let Some(offer) = found.next() else { continue };
+                    let is_sdist = *is_source_only;
+                    let offer = match offer {
+                        Err(none @ NoWheel::Nowhere { .. }) if !is_sdist => {
+                            sdist(one, (releases, builds), control)?.ok_or(none)
+                        }
+                        Ok(_) if is_sdist && builds != Builds::All => {
+                            return Err(unbuilt(one, builds));
+                        }
+                        offer => offer,
+                    };
                     let offer = offer.map_err(FetchingFailed::from)?;
                     if let Some(reason) = &offer.yanked {
                         self.listener.warning(&yanked(one, reason));
                     }
-                    offer.asked
+                    Some(offer.asked)
                 }
             });
         }
         Ok(all)
+    }
+
+    /// The wheel of a package: the file that was fetched for it, or one that is built.
+    fn wheel_of(
+        &self,
+        chosen: &Chosen,
+        file: Option<&Fetched>,
+        terms: BuildTerms<'_>,
+    ) -> Result<PathBuf, LockedFailed> {
+        let archive = |subdirectory| {
+            let file =
+                file.expect("what has a file was asked for, and a fetch without an error has it");
+            Origin::Archive { file, subdirectory }
+        };
+        let origin = match (&chosen.source, file) {
+            (ChosenSource::Wheel { .. } | ChosenSource::Release { .. }, Some(file))
+                if Named::of(&file.path).is_some() =>
+            {
+                return Ok(file.path.clone());
+            }
+            (ChosenSource::Wheel { .. } | ChosenSource::Release { .. }, _) => archive(None),
+            (ChosenSource::Sources { tree, .. }, _) => match &**tree {
+                SourceTree::Archive(of) => archive(of.subdirectory.as_deref()),
+                SourceTree::Directory {
+                    path,
+                    is_editable,
+                    subdirectory,
+                } => Origin::Directory {
+                    path,
+                    subdirectory: subdirectory.as_deref(),
+                    form: if *is_editable {
+                        Form::Editable
+                    } else {
+                        Form::Wheel
+                    },
+                },
+                SourceTree::Repository(revision) => Origin::Repository(revision),
+            },
+        };
+        let order = Order {
+            name: &chosen.name,
+            version: &chosen.version,
+            origin,
+        };
+        Ok(self.built(&order, terms).map_err(Box::new)?.path)
     }
 
     /// What the locks of a request name, and what resolves the rest of it.
@@ -176,6 +219,9 @@ impl Caller<'_> {
                 self.listener.warning(warning);
             }
             let chosen = choose(&lock, environment, &request.selection)?;
+            if request.builds != Builds::All {
+                refuse_sources(&chosen, request.builds)?;
+            }
             add_indexes(&mut indexes, lock.indexes);
             all.push((lock.path, chosen));
         }
@@ -194,6 +240,9 @@ impl Caller<'_> {
                 .resolve(&asked, request.resolver, with)
                 .map_err(Box::new)?;
             let mut chosen = choose(&lock, environment, &Selection::default())?;
+            if request.builds == Builds::Nothing {
+                refuse_sources(&chosen, request.builds)?;
+            }
             if request.extraneous == Extraneous::Stay {
                 chosen.retain(|one| !is_installed(context, one));
             }
@@ -206,7 +255,11 @@ impl Caller<'_> {
                     let locked = all.iter().flat_map(|(_, chosen): &(_, Vec<Chosen>)| chosen);
                     locked.into_iter().any(|one| one.name == *name)
                 };
-                let is_dependency = |name: &String| !requested.contains(name) && !is_locked(name);
+                let of_place = chosen.iter().filter(|one| asked.is_at_place(&one.source));
+                let of_place: BTreeSet<&String> = of_place.map(|one| &one.name).collect();
+                let is_dependency = |name: &String| {
+                    !requested.contains(name) && !is_locked(name) && !of_place.contains(name)
+                };
                 dependencies.extend(names.filter(is_dependency));
             }
             all.push((PathBuf::from("the resolver's answer"), chosen));
@@ -228,22 +281,26 @@ impl Caller<'_> {
         let cwd = self.host.cwd.as_deref().unwrap_or(Path::new(""));
         let mut asked = resolve::Asked {
             requirements: request.requirements.clone(),
+            places: request.places.clone(),
             files: Vec::new(),
             installed: context.installed.iter().map(release).collect(),
+            sources: request.resolved_sources(),
         };
         let mut locks = Vec::new();
         for file in &request.files {
             let path = cwd.join(file);
             if path.file_name().is_some_and(|name| name == PROJECT) {
                 let more = resolve::dependencies(&path, &request.selection.extras());
-                asked
-                    .requirements
-                    .extend(more.map_err(|error| Box::new(error.into()))?);
+                let more = more.map_err(|error| Box::new(ResolvingFailed::Project(error)))?;
+                asked.requirements.extend(more);
                 continue;
             }
             match self.read_lock(file) {
                 Ok(lock) => locks.push(lock),
                 Err(error) if is_to_resolve(&error.fault) && !has_hashes(&path) => {
+                    if request.builds == Builds::Nothing {
+                        self.with_files(|files| refuse_sources_of(&path, files))?;
+                    }
                     asked.files.push(path);
                 }
                 Err(error) => return Err(error.into()),
@@ -306,13 +363,25 @@ struct Choice {
 
 /// Whether a requirements file leaves something to a resolver.
 fn is_to_resolve(fault: &LockFault) -> bool {
-    matches!(fault, LockFault::Unpinned(_) | LockFault::Unhashed(_))
+    matches!(
+        fault,
+        LockFault::Unpinned(_) | LockFault::Unhashed(_) | LockFault::Unlocked { .. }
+    )
 }
 
 /// Whether a file has a hash: then everything in it must have one, as for pip.
 fn has_hashes(path: &Path) -> bool {
     let bytes = read(path).unwrap_or_default();
     bytes.windows(6).any(|part| part == b"--hash")
+}
+
+/// Refuses what would have to be built.
+fn refuse_sources(chosen: &[Chosen], builds: Builds) -> Result<(), LockedFailed> {
+    let is_built = |one: &&Chosen| matches!(one.source, ChosenSource::Sources { .. });
+    match chosen.iter().find(is_built) {
+        Some(one) => Err(unbuilt(one, builds)),
+        None => Ok(()),
+    }
 }
 
 fn release(one: &Distribution) -> Release {
@@ -330,6 +399,9 @@ fn is_installed(context: &Context, chosen: &Chosen) -> bool {
     let is_direct = matches!(
         &chosen.source,
         ChosenSource::Wheel {
+            direct: Some(_),
+            ..
+        } | ChosenSource::Sources {
             direct: Some(_),
             ..
         }
@@ -369,13 +441,37 @@ fn with_indexes(sources: &Sources, indexes: IndexOptions) -> Sources {
 
 /// What an index is asked for: a release, of which the lock has hashes alone.
 fn wanted(chosen: &Chosen) -> Option<Wanted> {
-    match &chosen.source {
-        ChosenSource::Wheel { .. } => None,
-        ChosenSource::Release { hashes } => Some(Wanted {
-            name: chosen.name.clone(),
-            version: Some(chosen.version.clone()),
-            hashes: Hashes::from(hashes),
-        }),
+    let ChosenSource::Release {
+        hashes,
+        is_source_only,
+    } = &chosen.source
+    else {
+        return None;
+    };
+    let release = Release {
+        name: chosen.name.clone(),
+        version: chosen.version.clone(),
+    };
+    let wanted = Wanted::exactly(&release).with_hashes(Hashes::from(hashes));
+    Some(if *is_source_only {
+        wanted.as_sdist()
+    } else {
+        wanted
+    })
+}
+
+/// The source distribution of a release without a wheel that fits, if it may be built.
+fn sdist(
+    chosen: &Chosen,
+    (releases, builds): (&Releases<'_>, Builds),
+    control: &FetchControl<'_>,
+) -> Result<Option<Offer>, LockedFailed> {
+    let wanted: Vec<Wanted> = wanted(chosen).map(Wanted::as_sdist).into_iter().collect();
+    let found = releases.find(&wanted, control);
+    let found = found.map_err(FetchingFailed::from)?.pop();
+    match found.and_then(Result::ok) {
+        Some(_) if builds != Builds::All => Err(unbuilt(chosen, builds)),
+        found => Ok(found),
     }
 }
 

@@ -14,7 +14,8 @@ use rvenv_journal::fs::Dir;
 
 use super::caller::Caller;
 use super::fetching::FetchingFailed;
-use super::locked::{LockedFailed, is_of};
+use super::locked::is_of;
+use super::locked_failed::LockedFailed;
 use super::request::{AskedPython, RequestFailed};
 use crate::base::one_line::one_line;
 use crate::base::version;
@@ -167,6 +168,7 @@ impl Bench<'_> {
         let of_name: Vec<_> = of_name.collect();
         let (site_packages, distribution) = match of_name.as_slice() {
             [] => return Ok(Verdict::Absent),
+            [one] if chosen.version.is_empty() => *one,
             [one] if version::compare(&one.1.version, &chosen.version).is_eq() => *one,
             others => {
                 let versions = others.iter().map(|(_, found)| found.version.clone());
@@ -176,7 +178,12 @@ impl Bench<'_> {
         let wheel = match self.wheel(chosen) {
             Ok(Some(wheel)) => wheel,
             Ok(None) => {
-                let reason = "no wheel with a hash of the lock is on this machine";
+                let reason = match chosen.source {
+                    ChosenSource::Sources { .. } => "the lock names its sources and no wheel",
+                    ChosenSource::Wheel { .. } | ChosenSource::Release { .. } => {
+                        "no wheel with a hash of the lock is on this machine"
+                    }
+                };
                 return Ok(Verdict::NotProvable(reason.to_owned()));
             }
             Err(PlaceError::Interrupted) => {
@@ -232,7 +239,8 @@ impl Bench<'_> {
                     Err(_) => Ok(None),
                 };
             }
-            ChosenSource::Release { hashes } => Hashes::from(hashes),
+            ChosenSource::Release { hashes, .. } => Hashes::from(hashes),
+            ChosenSource::Sources { .. } => return Ok(None),
         };
         let mut fits = Vec::new();
         let mut first = None;

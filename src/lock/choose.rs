@@ -3,8 +3,8 @@
 //! Promises that the choice depends on the lock, the interpreter and what was asked for, and not on
 //! what is available: a wheel that cannot be fetched later is an error and no reason for another
 //! one. Of two wheels, the one whose tags the interpreter prefers is chosen, then the one with the
-//! higher build number, then the first. Source distributions are never chosen: they would have to
-//! be built.
+//! higher build number, then the first. A source distribution is chosen only if no wheel fits.
+//! Whether sources may be built is not decided here; a caller that builds nothing refuses them.
 //!
 //! Read next: `wheel/tags.rs`, the order of tags; `choose/direct_url.rs`.
 
@@ -17,7 +17,8 @@ use thiserror::Error;
 
 use super::hashes::Hashes;
 use super::markers::Environment;
-use super::model::{Archive, File, Format, Lock, Package, Source};
+use super::model::{Archive, File, Format, Lock, Package, Revision, Source};
+use super::sdist::sdist_version;
 use crate::base::version::{self, Specifiers};
 use crate::python::{printable, shown};
 use crate::wheel::marker::Containers;
@@ -58,7 +59,7 @@ impl Selection {
 pub struct Chosen {
     /// The name in its normal form.
     pub name: String,
-    /// The version.
+    /// The version; empty where only a build tells it.
     pub version: String,
     /// What it is installed from.
     pub source: ChosenSource,
@@ -82,7 +83,34 @@ pub enum ChosenSource {
     Release {
         /// The hashes.
         hashes: Hashes,
+        /// Whether its wheels are forbidden (`--no-binary`).
+        is_source_only: bool,
     },
+    /// Sources, of which a wheel has to be built.
+    Sources {
+        /// Where they are.
+        tree: Box<SourceTree>,
+        /// What `direct_url.json` says, for sources that were asked for by their place.
+        direct: Option<DirectUrl>,
+    },
+}
+
+/// Where sources are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceTree {
+    /// In an archive.
+    Archive(Archive),
+    /// In a directory of this machine.
+    Directory {
+        /// Its path.
+        path: PathBuf,
+        /// Whether changes in it are to take effect without another build.
+        is_editable: bool,
+        /// The part of it that is the project.
+        subdirectory: Option<String>,
+    },
+    /// In a repository.
+    Repository(Revision),
 }
 
 /// Why nothing is installed of a lock.
@@ -177,13 +205,11 @@ pub enum ChoiceFault {
         /// The tags that the interpreter likes best.
         wanted: Vec<String>,
     },
-    /// It would have to be built.
-    #[error("{of} has to be built: {why}")]
-    Build {
+    /// It has no hash.
+    #[error("{of} has no hash: no constraint with a hash is for this environment")]
+    Unhashed {
         /// The package and its version.
         of: String,
-        /// Why, as a clause.
-        why: &'static str,
     },
 }
 
@@ -205,7 +231,7 @@ fn listed(names: &[String]) -> String {
 /// What an interpreter installs of a lock, sorted by name.
 ///
 /// # Errors
-/// What the specification calls an error; also whatever would have to be built.
+/// What the specification calls an error.
 pub fn choose(
     lock: &Lock,
     environment: &Environment,
@@ -371,49 +397,18 @@ impl Choice<'_> {
     }
 
     fn chosen(&self, package: &Package) -> Result<Chosen, ChoiceFault> {
-        let allowed = self.allowed(package)?;
-        let source = match &package.source {
-            Source::Files { wheels, .. } => ChosenSource::Wheel {
-                file: Box::new(self.wheel(package, wheels)?),
-                direct: None,
+        let source = self.source(package)?;
+        let of_file = || match &source {
+            ChosenSource::Wheel { file, .. } => Some(Tagged::of(&file.name)?.named.version),
+            // The name of an archive at a place of its own says nothing for certain.
+            ChosenSource::Sources { tree, direct: None } => match &**tree {
+                SourceTree::Archive(archive) => sdist_version(&archive.file.name, &package.name),
+                SourceTree::Directory { .. } | SourceTree::Repository(_) => None,
             },
-            Source::Archive(archive) => {
-                let archive = Archive {
-                    file: File {
-                        hashes: allowed.unwrap_or_else(|| archive.file.hashes.clone()),
-                        ..archive.file.clone()
-                    },
-                    subdirectory: archive.subdirectory.clone(),
-                };
-                if Tagged::of(&archive.file.name).is_none() {
-                    return Err(build(package, "it is a source distribution"));
-                }
-                ChosenSource::Wheel {
-                    file: Box::new(self.wheel(package, std::slice::from_ref(&archive.file))?),
-                    direct: Some(DirectUrl::of(&archive)),
-                }
-            }
-            Source::Release { hashes } => {
-                let no_binary = &self.lock.indexes.no_binary;
-                if no_binary
-                    .iter()
-                    .any(|name| name == ":all:" || *name == package.name)
-                {
-                    return Err(build(package, "`--no-binary` forbids its wheels"));
-                }
-                ChosenSource::Release {
-                    hashes: allowed.unwrap_or_else(|| hashes.clone()),
-                }
-            }
-            Source::Directory { .. } => return Err(build(package, "it is a directory")),
-            Source::Repository { .. } => return Err(build(package, "it is a repository")),
-        };
-        let of_file = match &source {
-            ChosenSource::Wheel { file, .. } => Tagged::of(&file.name),
-            ChosenSource::Release { .. } => None,
+            ChosenSource::Sources { .. } | ChosenSource::Release { .. } => None,
         };
         let version = package.version.clone();
-        let version = version.or_else(|| of_file.map(|tagged| tagged.named.version));
+        let version = version.or_else(of_file);
         Ok(Chosen {
             name: package.name.clone(),
             version: version.unwrap_or_default(),
@@ -423,14 +418,76 @@ impl Choice<'_> {
         })
     }
 
+    fn source(&self, package: &Package) -> Result<ChosenSource, ChoiceFault> {
+        let allowed = self.allowed(package)?;
+        let sources = |tree: SourceTree, direct| ChosenSource::Sources {
+            tree: Box::new(tree),
+            direct,
+        };
+        Ok(match &package.source {
+            Source::Files { wheels, sdist } => match self.wheel(package, wheels) {
+                Ok(wheel) => ChosenSource::Wheel {
+                    file: Box::new(wheel),
+                    direct: None,
+                },
+                Err(none) => {
+                    let archive = Archive {
+                        file: sdist.clone().ok_or(none)?,
+                        subdirectory: None,
+                    };
+                    sources(SourceTree::Archive(archive), None)
+                }
+            },
+            Source::Archive(archive) => {
+                let archive = Archive {
+                    file: File {
+                        hashes: allowed.unwrap_or_else(|| archive.file.hashes.clone()),
+                        ..archive.file.clone()
+                    },
+                    subdirectory: archive.subdirectory.clone(),
+                };
+                let direct = Some(DirectUrl::of(&archive));
+                if Tagged::of(&archive.file.name).is_some() {
+                    let wheel = self.wheel(package, std::slice::from_ref(&archive.file))?;
+                    let file = Box::new(wheel);
+                    ChosenSource::Wheel { file, direct }
+                } else {
+                    sources(SourceTree::Archive(archive), direct)
+                }
+            }
+            Source::Release { hashes } => {
+                let mut no_binary = self.lock.indexes.no_binary.iter();
+                ChosenSource::Release {
+                    hashes: allowed.unwrap_or_else(|| hashes.clone()),
+                    is_source_only: no_binary.any(|name| name == ":all:" || *name == package.name),
+                }
+            }
+            Source::Directory {
+                path,
+                is_editable,
+                subdirectory,
+            } => {
+                let inner = subdirectory.as_ref();
+                let direct = DirectUrl::of_directory(path, *is_editable, inner);
+                let tree = SourceTree::Directory {
+                    path: path.clone(),
+                    is_editable: *is_editable,
+                    subdirectory: subdirectory.clone(),
+                };
+                sources(tree, Some(direct))
+            }
+            Source::Repository(revision) => {
+                let direct = DirectUrl::of_repository(revision);
+                sources(SourceTree::Repository(revision.clone()), Some(direct))
+            }
+        })
+    }
+
     fn wheel(&self, package: &Package, wheels: &[File]) -> Result<File, ChoiceFault> {
         let names = wheels.iter().map(|file| file.name.as_str());
         let best = self.environment.best_of(names.clone());
         if let Some(file) = best.and_then(|at| wheels.get(at)) {
             return Ok(file.clone());
-        }
-        if wheels.is_empty() {
-            return Err(build(package, "the lock has its source distribution alone"));
         }
         let tags = names.filter_map(Tagged::of).map(|tagged| tagged.tags);
         Err(ChoiceFault::NoWheel {
@@ -445,7 +502,7 @@ impl Choice<'_> {
         let own = match &package.source {
             Source::Release { hashes } => hashes,
             Source::Archive(archive) => &archive.file.hashes,
-            Source::Files { .. } | Source::Directory { .. } | Source::Repository { .. } => {
+            Source::Files { .. } | Source::Directory { .. } | Source::Repository(_) => {
                 return Ok(None);
             }
         };
@@ -484,18 +541,10 @@ impl Choice<'_> {
             allowed = Some(left);
         }
         if allowed.is_none() && own.is_empty() {
-            return Err(build(
-                package,
-                "no constraint with a hash is for this environment",
-            ));
+            return Err(ChoiceFault::Unhashed { of: named(package) });
         }
         Ok(allowed)
     }
-}
-
-fn build(package: &Package, why: &'static str) -> ChoiceFault {
-    let of = named(package);
-    ChoiceFault::Build { of, why }
 }
 
 /// A package in a message.

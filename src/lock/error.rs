@@ -154,3 +154,34 @@ pub enum LockFault {
     #[error("more than {0} of them are named")]
     Files(usize),
 }
+
+impl LockFault {
+    /// Whether it is about one line, and not because that line names sources.
+    pub(super) fn is_of_a_line(&self) -> bool {
+        match self {
+            Self::Toml(_)
+            | Self::Missing(_)
+            | Self::Format(_)
+            | Self::Value { .. }
+            | Self::Sources(_)
+            | Self::Hashless { .. }
+            | Self::Hash { .. }
+            | Self::OtherFile(_)
+            | Self::Requirement(_)
+            | Self::Unpinned(_)
+            | Self::Unhashed(_)
+            | Self::ConstraintUrl(_)
+            | Self::Option(_)
+            | Self::OptionValue(..)
+            | Self::Remote(_) => true,
+            Self::Disk(_)
+            | Self::Large
+            | Self::NotText
+            | Self::Name
+            | Self::Unlocked { .. }
+            | Self::Quote
+            | Self::Nested(_)
+            | Self::Files(_) => false,
+        }
+    }
+}

@@ -94,6 +94,13 @@ impl Environment {
         }
     }
 
+    /// The kind of its interpreter, in one line: every interpreter of it can use the wheels that
+    /// another one builds.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        self.tags.text()
+    }
+
     /// The version of Python.
     pub(super) fn python(&self) -> &str {
         let full = self.variables.get("python_full_version");

@@ -86,7 +86,7 @@ pub enum Source {
     },
     /// One file at a place of its own: a wheel, or a source tree in an archive.
     Archive(Archive),
-    /// A directory, which would have to be built.
+    /// A directory, of which a wheel has to be built.
     Directory {
         /// Where it is.
         path: PathBuf,
@@ -95,19 +95,23 @@ pub enum Source {
         /// The part of it that is the project.
         subdirectory: Option<String>,
     },
-    /// A commit of a repository, which would have to be built.
-    Repository {
-        /// The kind, such as `git`.
-        kind: String,
-        /// Where it is: a URL or a path.
-        url: String,
-        /// The commit.
-        commit: String,
-        /// What was asked for: a branch, a tag.
-        requested: Option<String>,
-        /// The part of it that is the project.
-        subdirectory: Option<String>,
-    },
+    /// A commit of a repository, of which a wheel has to be built.
+    Repository(Revision),
+}
+
+/// A commit of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    /// The kind, such as `git`.
+    pub kind: String,
+    /// Where it is: a URL or a path.
+    pub url: String,
+    /// The commit.
+    pub commit: String,
+    /// What was asked for: a branch, a tag.
+    pub requested: Option<String>,
+    /// The part of it that is the project.
+    pub subdirectory: Option<String>,
 }
 
 /// A file that was asked for by its place.

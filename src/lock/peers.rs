@@ -257,7 +257,6 @@ fn own(case: &Value, environment: &Environment) -> Value {
     let groups = case["groups"].is_array().then(|| owned(&case["groups"]));
     let selection = Selection::new(&owned(&case["extras"]), groups.as_deref());
     match choose(&lock, environment, &selection) {
-        Err(error) if matches!(error.fault, ChoiceFault::Build { .. }) => json!("build"),
         Err(_) => json!("refused"),
         Ok(chosen) => chosen
             .into_iter()
@@ -267,8 +266,24 @@ fn own(case: &Value, environment: &Environment) -> Value {
                     json!([one.name, kind, file.name])
                 }
                 ChosenSource::Release { .. } => json!([one.name, "release"]),
+                ChosenSource::Sources { tree, direct } => sources(&one.name, &tree, direct),
             })
             .collect(),
+    }
+}
+
+fn sources(name: &str, tree: &SourceTree, direct: Option<DirectUrl>) -> Value {
+    let last = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
+    match tree {
+        SourceTree::Archive(archive) => {
+            let kind = direct.map_or("PackageSdist", |_| "PackageArchive");
+            json!([name, kind, archive.file.name])
+        }
+        SourceTree::Directory { path, .. } => {
+            let path = path.to_string_lossy();
+            json!([name, "PackageDirectory", last(&path)])
+        }
+        SourceTree::Repository(revision) => json!([name, "PackageVcs", last(&revision.url)]),
     }
 }
 
@@ -284,21 +299,6 @@ fn reason(case: &Value, answer: &Value, own: &Value) -> Option<&'static str> {
         rows.filter(|row| row[1] == kind).count() > 0
     };
     let reasons = [
-        (
-            own == "build"
-                && ["PackageSdist", "PackageVcs", "PackageDirectory"]
-                    .into_iter()
-                    .any(kinds),
-            "rvenv builds nothing, so that it refuses the choice of what is no wheel",
-        ),
-        (
-            own == "build" && answer == "refused",
-            "of several packages that cannot be installed, another one is named",
-        ),
-        (
-            own == "refused" && kinds("PackageSdist"),
-            "rvenv takes no source distribution where no wheel fits",
-        ),
         (
             own == "refused" && kinds("PackageArchive"),
             "rvenv compares the tags of a wheel that is an archive before it downloads it",

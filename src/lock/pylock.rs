@@ -12,7 +12,8 @@ use std::path::Path;
 
 use super::error::{LockError, LockFault, Place};
 use super::hashes::Hashes;
-use super::model::{Archive, File, Format, Lock, Package, Source};
+use super::model::{Archive, File, Format, Lock, Package, Revision, Source};
+use super::sdist::sdist_version;
 use crate::base::version::{self, Specifiers};
 use crate::python::printable;
 use crate::wheel::{Marker, Tagged, normal_name};
@@ -161,7 +162,8 @@ impl Reader<'_> {
         } else {
             let wheels = table.wheels.into_iter().flatten();
             let wheels = wheels.map(|wheel| self.wheel(wheel, &name, table.version.as_deref()));
-            let sdist = table.sdist.map(|sdist| self.sdist(sdist, &name));
+            let version = table.version.as_deref();
+            let sdist = table.sdist.map(|sdist| self.sdist(sdist, &name, version));
             Source::Files {
                 wheels: wheels.collect::<Result<_, _>>()?,
                 sdist: sdist.transpose()?,
@@ -187,13 +189,13 @@ impl Reader<'_> {
     fn repository(&self, vcs: VcsTable) -> Result<Source, LockFault> {
         let path = vcs.path.map(|path| self.dir.join(path));
         let path = path.map(|path| path.display().to_string());
-        Ok(Source::Repository {
+        Ok(Source::Repository(Revision {
             kind: vcs.kind.ok_or(LockFault::Missing("vcs.type"))?,
             url: vcs.url.or(path).ok_or(LockFault::Missing("vcs.url"))?,
             commit: vcs.commit_id.ok_or(LockFault::Missing("vcs.commit-id"))?,
             requested: vcs.requested_revision,
             subdirectory: vcs.subdirectory,
-        })
+        }))
     }
 
     fn archive(
@@ -233,15 +235,26 @@ impl Reader<'_> {
         Ok(file)
     }
 
-    fn sdist(&self, table: FileTable, name: &str) -> Result<File, LockFault> {
+    fn sdist(
+        &self,
+        table: FileTable,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<File, LockFault> {
         let file = self.file(table)?;
         let stem = file.name.strip_suffix(".tar.gz");
         let stem = stem.or_else(|| file.name.strip_suffix(".zip"));
         let stem =
             stem.ok_or_else(|| value("sdist.name", &file.name, "a source archive's name"))?;
-        // Old names have dashes in the distribution and in the version.
         let mut dashes = stem.match_indices('-');
-        if !dashes.any(|(at, _)| stem.get(..at).is_some_and(|part| normal_name(part) == name)) {
+        let is_name = |(at, _)| stem.get(..at).is_some_and(|part| normal_name(part) == name);
+        // A name from before PEP 625 may say its version in a way that is none.
+        let found = sdist_version(&file.name, name);
+        let is_version = match (version, found) {
+            (Some(version), Some(found)) => version::compare(version, &found).is_eq(),
+            _ => true,
+        };
+        if !dashes.any(is_name) || !is_version {
             return Err(LockFault::OtherFile(printable(&file.name)));
         }
         Ok(file)

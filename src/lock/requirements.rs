@@ -68,11 +68,22 @@ pub fn read_index_options(path: &Path, files: &Files<'_>) -> Result<IndexOptions
     Ok(reader.lock.indexes)
 }
 
+/// Looks in a requirements file, and in those that it names, for a line whose sources would have to
+/// be built. Other faults of lines do not matter here: a resolver reads the file.
+///
+/// # Errors
+/// The first such line; a file that cannot be read.
+pub fn refuse_sources(path: &Path, files: &Files<'_>) -> Result<(), LockError> {
+    Reader::read(path, files, Wanted::Sources).map(drop)
+}
+
 /// What is read of the files.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     All,
     IndexOptions,
+    /// Lines that name sources, as errors.
+    Sources,
 }
 
 /// What the lines of a file are.
@@ -165,12 +176,19 @@ impl Reader<'_> {
                 }
                 continue;
             }
-            let options = options.map_err(|fault| fail(Place::Line(line.number), fault))?;
-            if line.requirement.is_empty() {
-                self.options(visit, line.number, options)?;
-            } else {
-                self.requirement(visit, &line, &options)
-                    .map_err(|fault| fail(Place::Line(line.number), fault))?;
+            let options = options.map_err(|fault| fail(Place::Line(line.number), fault));
+            let result = options.and_then(|options| {
+                if line.requirement.is_empty() {
+                    self.options(visit, line.number, options)
+                } else {
+                    self.requirement(visit, &line, &options)
+                        .map_err(|fault| fail(Place::Line(line.number), fault))
+                }
+            });
+            match result {
+                Err(LockError { fault, .. })
+                    if self.wanted == Wanted::Sources && fault.is_of_a_line() => {}
+                result => result?,
             }
         }
         Ok(())
@@ -281,6 +299,15 @@ impl Reader<'_> {
         (mut hashes, place): (Hashes, String),
     ) -> Result<Package, LockFault> {
         let asked = self.asked(&line.requirement, &mut hashes)?;
+        if self.wanted == Wanted::Sources
+            && let Some(file) = &asked.file
+            && Tagged::of(&file.name).is_none()
+        {
+            return Err(LockFault::Unlocked {
+                what: shown(&line.requirement),
+                kind: "a source distribution",
+            });
+        }
         if hashes.checked().is_empty() {
             if !hashes.is_empty() {
                 return Err(LockFault::Hashless {
@@ -503,7 +530,7 @@ fn add_hash(hashes: &mut Hashes, value: &str, of: &str) -> Result<(), LockFault>
 }
 
 /// The path of a URL `file:`, its escapes resolved.
-fn file_path(url: &str) -> Option<PathBuf> {
+pub(crate) fn file_path(url: &str) -> Option<PathBuf> {
     let rest = url.strip_prefix("file:")?;
     let rest = rest.strip_prefix("//localhost/").map_or_else(
         || rest.strip_prefix("//").unwrap_or(rest).to_owned(),

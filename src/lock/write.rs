@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use thiserror::Error;
 
-use super::model::{File, Lock, Package, Source};
+use super::model::{File, Lock, Package, Revision, Source};
 
 /// A package that a `pylock.toml` cannot have.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -98,13 +98,13 @@ fn source(package: &Package) -> Result<String, Unwritable> {
             parts.extend(part("subdirectory", subdirectory.as_ref()));
             format!("directory = {}\n", table(&parts))
         }
-        Source::Repository {
+        Source::Repository(Revision {
             kind,
             url,
             commit,
             requested,
             subdirectory,
-        } => {
+        }) => {
             let mut parts = vec![pair("type", kind), pair("url", url)];
             parts.extend(part("requested-revision", requested.as_ref()));
             parts.push(pair("commit-id", commit));

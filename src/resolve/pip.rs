@@ -1,9 +1,10 @@
 //! pip as a resolver: `pip install --dry-run --report` says what it would install.
 //!
-//! Promises that pip installs nothing and builds nothing, and runs from the wheel that is bundled
-//! with the interpreter. The report has the file that this interpreter would get, and its hash: the
-//! lock is for this interpreter only. (pip's "installation report", version 1.) It runs once, and
-//! again only if what is installed cannot stay and every index answered.
+//! Promises that pip installs nothing, that it builds nothing if sources are refused, and that it
+//! runs from the wheel that is bundled with the interpreter. The report has the file that this
+//! interpreter would get, and its hash: the lock is for this interpreter only. (pip's "installation
+//! report", version 1.) It runs once, and again only if what is installed cannot stay and every
+//! index answered.
 //!
 //! Read next: `uv.rs`, the other resolver.
 
@@ -13,9 +14,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 
-use super::{Asked, ResolveFailed, Resolving, refused};
+use super::{Asked, ResolveFailed, Resolving, SourceUse, refused};
 use crate::base::version;
-use crate::lock::{Archive, File, Hashes, Lock, Package, Source, name_in_url};
+use crate::lock::{
+    Archive, File, Hashes, Lock, Package, Revision, Source, name_in_url, path_in_url,
+};
 use crate::python::{self, Finished, Interpreter, Job, Status, printable};
 use crate::wheel::Sources;
 use crate::wheel::requirement::variables;
@@ -32,12 +35,11 @@ const NOT_FETCHED: &str = "Could not fetch URL ";
 const NOT_FOUND: &str = ": 404 Client Error";
 
 /// What pip always does.
-const OPTIONS: [&str; 8] = [
+const OPTIONS: [&str; 7] = [
     "install",
     "--dry-run",
     "--ignore-installed",
     "--quiet",
-    "--only-binary=:all:",
     "--disable-pip-version-check",
     "--no-input",
     "--report=-",
@@ -61,6 +63,22 @@ struct Item {
 struct Download {
     url: String,
     archive_info: Option<ArchiveInfo>,
+    dir_info: Option<DirectoryInfo>,
+    vcs_info: Option<RepositoryInfo>,
+    subdirectory: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct DirectoryInfo {
+    #[serde(default)]
+    editable: bool,
+}
+
+#[derive(Deserialize)]
+struct RepositoryInfo {
+    vcs: String,
+    commit_id: String,
+    requested_revision: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -142,7 +160,13 @@ impl Resolving<'_> {
         for (option, path) in of_first.chain(files) {
             arguments.extend([OsStr::new(option), path.as_os_str()]);
         }
+        let refuses = asked.sources == SourceUse::Refuse;
+        arguments.extend(refuses.then_some(OsStr::new("--only-binary=:all:")));
         arguments.extend(asked.requirements.iter().map(OsStr::new));
+        for place in &asked.places {
+            arguments.extend(place.is_editable.then_some(OsStr::new("--editable")));
+            arguments.push(OsStr::new(&place.text));
+        }
         let job = Job {
             environment: self.pip_environment(),
             ..self.job(&self.interpreter.executable, arguments)
@@ -259,13 +283,59 @@ fn read(bytes: &[u8]) -> Result<Lock, String> {
 
 fn package(at: usize, item: Item) -> Result<Package, String> {
     let Item {
-        download_info: Download { url, archive_info },
+        download_info,
         is_direct,
         metadata,
     } = item;
     let name = normal_name(&metadata.name);
-    let shown = printable(&name);
-    let info = archive_info.ok_or_else(|| format!("`{shown}` is no file"))?;
+    let Download {
+        url, subdirectory, ..
+    } = download_info;
+    let source = if let Some(info) = download_info.vcs_info {
+        Source::Repository(Revision {
+            kind: info.vcs,
+            url,
+            commit: info.commit_id,
+            requested: info.requested_revision,
+            subdirectory,
+        })
+    } else if let Some(info) = download_info.dir_info {
+        Source::Directory {
+            path: path_in_url(&url).ok_or_else(|| format!("`{}` is no path", printable(&url)))?,
+            is_editable: info.editable,
+            subdirectory,
+        }
+    } else {
+        let shown = printable(&name);
+        let info = download_info.archive_info;
+        let info = info.ok_or_else(|| format!("`{shown}` is no file"))?;
+        let file = file(&shown, url, &info)?;
+        if is_direct {
+            Source::Archive(Archive { file, subdirectory })
+        } else if Named::of(Path::new(&file.name)).is_some() {
+            Source::Files {
+                wheels: vec![file],
+                sdist: None,
+            }
+        } else {
+            Source::Files {
+                wheels: Vec::new(),
+                sdist: Some(file),
+            }
+        }
+    };
+    Ok(Package {
+        version: Some(metadata.version),
+        marker: None,
+        requires_python: None,
+        index: None,
+        source,
+        place: format!("install[{at}] (`{}`)", printable(&name)),
+        name,
+    })
+}
+
+fn file(shown: &str, url: String, info: &ArchiveInfo) -> Result<File, String> {
     let mut hashes = Hashes::default();
     let old = info.hash.as_deref().and_then(|hash| hash.split_once('='));
     let named = info.hashes.iter().map(|(a, b)| (a.as_str(), b.as_str()));
@@ -279,7 +349,7 @@ fn package(at: usize, item: Item) -> Result<Package, String> {
     }
     let file_name =
         name_in_url(&url).ok_or_else(|| format!("the URL of `{shown}` names no file"))?;
-    let file = File {
+    Ok(File {
         name: file_name,
         url: Some(url),
         path: None,
@@ -287,25 +357,6 @@ fn package(at: usize, item: Item) -> Result<Package, String> {
         size: None,
         upload_time: None,
         hashes,
-    };
-    Ok(Package {
-        version: Some(metadata.version),
-        marker: None,
-        requires_python: None,
-        index: None,
-        source: if is_direct {
-            Source::Archive(Archive {
-                file,
-                subdirectory: None,
-            })
-        } else {
-            Source::Files {
-                wheels: vec![file],
-                sdist: None,
-            }
-        },
-        place: format!("install[{at}] (`{shown}`)"),
-        name,
     })
 }
 
@@ -365,7 +416,8 @@ mod tests {
                 r#""archive_info": {"hashes": {"sha256": "0"}}"#,
                 "malformed",
             ),
-            (r#""dir_info": {}"#, "is no file"),
+            (r#""dir_info": {}"#, "is no path"),
+            (r#""other_info": {}"#, "is no file"),
         ] {
             let found = report(&item(info)).unwrap_err();
             assert!(found.contains(why), "{info}: {found}");

@@ -1,7 +1,8 @@
 //! uv as a resolver: `uv pip compile` writes a `pylock.toml`.
 //!
-//! Promises that uv neither downloads interpreters nor builds anything, and that passwords reach it
-//! through its environment, which other users cannot read, not through its arguments.
+//! Promises that uv downloads no interpreters, that it builds nothing if sources are refused, and
+//! that passwords reach it through its environment, which other users cannot read, not through its
+//! arguments.
 //!
 //! Read next: `../lock/pylock.rs`, which reads the answer.
 
@@ -9,7 +10,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Asked, ResolveFailed, Resolving, refused};
+use super::{Asked, AskedPlace, ResolveFailed, Resolving, SourceUse, refused};
 use crate::base::version;
 use crate::lock::{Lock, read_pylock};
 use crate::python::{Heard, Job, printable};
@@ -20,12 +21,11 @@ pub(super) const FIRST: &str = "0.7.0";
 const NAME: &str = "uv";
 
 /// What uv always does.
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 8] = [
     "pip",
     "compile",
     "--quiet",
     "--no-header",
-    "--no-build",
     "--no-python-downloads",
     "--no-progress",
     "--format",
@@ -62,10 +62,14 @@ impl Resolving<'_> {
         arguments.extend([OsStr::new("--python"), python]);
         arguments.extend([OsStr::new("--output-file"), answer.path().as_os_str()]);
         arguments.extend(self.sources.no_index.then_some(OsStr::new("--no-index")));
+        let refuses = asked.sources == SourceUse::Refuse;
+        arguments.extend(refuses.then_some(OsStr::new("--no-build")));
         arguments.extend(asked.files.iter().map(|file| file.as_os_str()));
         // A dash means the requirements on standard input.
-        let input: Option<Arc<[u8]>> = (!asked.requirements.is_empty()).then(|| {
-            let lines = asked.requirements.join("\n") + "\n";
+        let places = asked.places.iter().map(AskedPlace::line);
+        let lines: Vec<String> = asked.requirements.iter().cloned().chain(places).collect();
+        let input: Option<Arc<[u8]>> = (!lines.is_empty()).then(|| {
+            let lines = lines.join("\n") + "\n";
             Arc::from(lines.as_bytes())
         });
         arguments.extend(input.is_some().then_some(OsStr::new("-")));

@@ -122,6 +122,17 @@ impl TagOrder {
             .min()
     }
 
+    /// All that decides about tags, in one line.
+    pub(crate) fn text(&self) -> String {
+        let own = match &self.implementation {
+            Implementation::CPython { abis, stable } => format!("{} {stable}", abis.join(".")),
+            Implementation::Other { python, abi, .. } => {
+                format!("{python} {}", abi.as_deref().unwrap_or("none"))
+            }
+        };
+        format!("3.{} {own} {}", self.minor, self.platforms.join("."))
+    }
+
     /// The tags that the interpreter likes best, for messages.
     pub(crate) fn best(&self) -> Vec<String> {
         let platform = self.platforms.last().map_or("any", String::as_str);

@@ -18,6 +18,7 @@ use crate::wheel::{Named, normal_name};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wheelhouse {
     wheels: Vec<PathBuf>,
+    others: Vec<PathBuf>,
 }
 
 /// Why a wheelhouse cannot be used.
@@ -37,7 +38,7 @@ pub enum WheelhouseError {
 }
 
 impl Wheelhouse {
-    /// Lists the wheels in a directory; ignores other files.
+    /// Lists the wheels in a directory.
     ///
     /// # Errors
     /// A directory that cannot be listed.
@@ -48,18 +49,26 @@ impl Wheelhouse {
             source,
         })?;
         let paths = listed.into_iter().map(|entry| entry.path());
-        let mut wheels: Vec<_> = paths.filter(|path| Named::of(path).is_some()).collect();
+        let is_wheel = |path: &PathBuf| Named::of(path).is_some();
+        let (mut wheels, mut others): (Vec<_>, Vec<_>) = paths.partition(is_wheel);
         wheels.sort();
-        Ok(Self { wheels })
+        others.sort();
+        Ok(Self { wheels, others })
     }
 
-    /// The wheelhouse of one wheel.
-    pub(crate) fn of_file(wheel: &Path) -> Self {
+    /// What is in the directory besides wheels.
+    #[must_use]
+    pub fn others(&self) -> &[PathBuf] {
+        &self.others
+    }
+
+    /// The wheelhouse of one file.
+    pub(crate) fn of_file(path: &Path) -> Self {
+        let is_wheel = Named::of(path).is_some();
+        let of = |is_it: bool| is_it.then(|| path.to_owned()).into_iter().collect();
         Self {
-            wheels: Named::of(wheel)
-                .map(|_| wheel.to_owned())
-                .into_iter()
-                .collect(),
+            wheels: of(is_wheel),
+            others: of(!is_wheel),
         }
     }
 

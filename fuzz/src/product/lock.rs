@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use rvenv::lock::{
-    ChosenSource, Environment, Files, Kernel, Lock, Selection, choose, read_pylock,
+    ChosenSource, Environment, Files, Kernel, Lock, Selection, SourceTree, choose, read_pylock,
     read_requirements, write,
 };
 use rvenv::python::{Bundled, Interpreter, Platform, PythonVersion, Scheme};
@@ -73,8 +73,18 @@ fn check_choice(lock: &Lock) {
         };
         assert!(chosen.is_sorted_by(|one, other| one.name < other.name));
         for one in chosen {
-            assert!(!one.version.is_empty());
+            let is_built = matches!(one.source, ChosenSource::Sources { .. });
+            assert!(is_built || !one.version.is_empty());
             let hashes = match &one.source {
+                ChosenSource::Sources { tree, direct } => {
+                    if let Some(direct) = direct {
+                        assert!(!direct.text().contains('\n'));
+                    }
+                    match &**tree {
+                        SourceTree::Archive(archive) => &archive.file.hashes,
+                        SourceTree::Directory { .. } | SourceTree::Repository(_) => continue,
+                    }
+                }
                 ChosenSource::Wheel { file, direct } => {
                     assert!(!file.name.contains('/'));
                     assert!(file.url.is_some() || file.path.is_some());
@@ -83,7 +93,7 @@ fn check_choice(lock: &Lock) {
                     }
                     &file.hashes
                 }
-                ChosenSource::Release { hashes } => hashes,
+                ChosenSource::Release { hashes, .. } => hashes,
             };
             assert!(!hashes.checked().is_empty());
         }

@@ -65,6 +65,10 @@ impl Listener for Announcer {
         self.terminal.detail(&format!("running {check}"));
     }
 
+    fn building(&self, what: &str) {
+        self.terminal.story(&format!("Building {what}"));
+    }
+
     fn waiting(&self, holder: &str) {
         if !self.has_told_waiting.replace(true) {
             self.terminal.story(&format!("Waiting for {holder}"));

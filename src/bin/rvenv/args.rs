@@ -413,8 +413,8 @@ pub(crate) struct PlanArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LockArgs {
-    /// Requirement to resolve: a name, a name and versions, or `name @ URL`; without any, the
-    /// dependencies of ./pyproject.toml
+    /// Requirement to resolve: a name, a name and versions, `name @ URL`, the path of a project or
+    /// an archive, or `git+URL`; without any, the dependencies of ./pyproject.toml
     #[arg(value_name = "REQ")]
     pub(crate) reqs: Vec<String>,
 
@@ -430,6 +430,10 @@ pub(crate) struct LockArgs {
     /// Add the dependencies of this extra of the pyproject.toml; repeatable
     #[arg(long, value_name = "NAME", help_heading = PACKAGES)]
     pub(crate) extra: Vec<String>,
+
+    /// Build nothing: only wheels are locked
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) no_build: bool,
 
     #[command(flatten)]
     pub(crate) resolver: ResolverArgs,

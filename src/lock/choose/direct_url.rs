@@ -1,8 +1,9 @@
 //! `direct_url.json`: where a distribution came from that was asked for by its place (PEP 610).
 //!
-//! Promises the bytes that pip writes for the same archive, without a user name or a password.
+//! Promises the bytes that pip writes for the same archive, directory or repository, without a user
+//! name or a password.
 //!
-//! Read next: `../choose.rs`, which makes one for each archive.
+//! Read next: `../choose.rs`, which makes one for each of them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,14 +11,29 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::super::model::Archive;
+use super::super::model::{Archive, Revision};
+use crate::base::lexical_path::normal;
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectUrl {
     url: String,
-    hashes: BTreeMap<String, String>,
+    info: Info,
     subdirectory: Option<String>,
+}
+
+/// What a distribution came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Info {
+    Archive(BTreeMap<String, String>),
+    Directory {
+        is_editable: bool,
+    },
+    Repository {
+        kind: String,
+        commit: String,
+        requested: Option<String>,
+    },
 }
 
 impl DirectUrl {
@@ -25,41 +41,107 @@ impl DirectUrl {
     pub(super) fn of(archive: &Archive) -> Self {
         let file = &archive.file;
         let of_path = || file.path.as_deref().map(file_url).unwrap_or_default();
-        let url = file.url.as_deref().map_or_else(of_path, without_login);
         let hashes = file.hashes.checked().iter();
         Self {
-            url,
-            hashes: hashes
-                .map(|hash| (hash.algorithm.name().to_owned(), hash.digits.clone()))
-                .collect(),
+            url: file.url.as_deref().map_or_else(of_path, without_login),
+            info: Info::Archive(
+                hashes
+                    .map(|hash| (hash.algorithm.name().to_owned(), hash.digits.clone()))
+                    .collect(),
+            ),
             subdirectory: archive.subdirectory.clone(),
+        }
+    }
+
+    /// The directory that was built.
+    pub(super) fn of_directory(
+        path: &Path,
+        is_editable: bool,
+        subdirectory: Option<&String>,
+    ) -> Self {
+        Self {
+            url: file_url(&normal(path)),
+            info: Info::Directory { is_editable },
+            subdirectory: subdirectory.cloned(),
+        }
+    }
+
+    /// The commit that was built.
+    pub(super) fn of_repository(revision: &Revision) -> Self {
+        let url = &revision.url;
+        let is_path = !url.contains("://") && Path::new(url).is_absolute();
+        Self {
+            url: if is_path {
+                file_url(Path::new(url))
+            } else {
+                without_login(url)
+            },
+            info: Info::Repository {
+                kind: revision.kind.clone(),
+                commit: revision.commit.clone(),
+                requested: revision.requested.clone(),
+            },
+            subdirectory: revision.subdirectory.clone(),
         }
     }
 
     /// The text of the file, with spaces and keys in the order of Python's `json`.
     #[must_use]
     pub fn text(&self) -> String {
-        let quoted = |text: &str| json!(text).to_string();
-        let mut hashes = String::new();
-        for (at, (name, digits)) in self.hashes.iter().enumerate() {
-            let comma = if at > 0 { ", " } else { "" };
-            let _infallible = write!(hashes, "{comma}{}: {}", quoted(name), quoted(digits));
-        }
-        let legacy = self.hashes.first_key_value().map(|(name, digits)| {
-            let hash = format!("{name}={digits}");
-            format!("\"hash\": {}, ", quoted(&hash))
-        });
-        let info = format!("{}\"hashes\": {{{hashes}}}", legacy.unwrap_or_default());
-        let subdirectory = self
-            .subdirectory
-            .as_deref()
-            .map(|subdirectory| format!("\"subdirectory\": {}, ", quoted(subdirectory)));
-        format!(
-            "{{\"archive_info\": {{{info}}}, {}\"url\": {}}}",
-            subdirectory.unwrap_or_default(),
-            quoted(&self.url)
-        )
+        let subdirectory = self.subdirectory.as_deref();
+        let subdirectory = subdirectory.map(|one| pair("subdirectory", one));
+        let url = pair("url", &self.url);
+        let parts: Vec<String> = match &self.info {
+            Info::Archive(hashes) => {
+                let legacy = hashes.first_key_value();
+                let legacy = legacy.map(|(name, digits)| pair("hash", &format!("{name}={digits}")));
+                let hashes: Vec<String> = hashes.iter().map(|(one, hex)| pair(one, hex)).collect();
+                let hashes = format!("\"hashes\": {{{}}}", hashes.join(", "));
+                let info: Vec<String> = legacy.into_iter().chain([hashes]).collect();
+                let info = format!("\"archive_info\": {{{}}}", info.join(", "));
+                [Some(info), subdirectory, Some(url)]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+            Info::Directory { is_editable } => {
+                let info = if *is_editable {
+                    "\"editable\": true"
+                } else {
+                    ""
+                };
+                let info = format!("\"dir_info\": {{{info}}}");
+                [Some(info), subdirectory, Some(url)]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+            Info::Repository {
+                kind,
+                commit,
+                requested,
+            } => {
+                let requested = requested.as_deref();
+                let requested = requested.map(|one| pair("requested_revision", one));
+                let info = [
+                    Some(pair("commit_id", commit)),
+                    requested,
+                    Some(pair("vcs", kind)),
+                ];
+                let info: Vec<String> = info.into_iter().flatten().collect();
+                let info = format!("\"vcs_info\": {{{}}}", info.join(", "));
+                [subdirectory, Some(url), Some(info)]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+        };
+        format!("{{{}}}", parts.join(", "))
     }
+}
+
+fn pair(key: &str, value: &str) -> String {
+    format!("{}: {}", json!(key), json!(value))
 }
 
 /// A URL without what is before the `@` of its authority.
@@ -126,5 +208,28 @@ mod tests {
         assert!(of.text().contains("\"url\": \"file:///a%20b/demo.whl\""));
         let read: serde_json::Value = serde_json::from_str(&of.text()).unwrap();
         assert_eq!(read["archive_info"]["hashes"]["sha256"], digits);
+    }
+
+    #[test]
+    fn directories_and_commits_have_the_text_of_pip() {
+        let of = DirectUrl::of_directory(Path::new("/a b/../c"), true, None);
+        let expected = r#"{"dir_info": {"editable": true}, "url": "file:///c"}"#;
+        assert_eq!(of.text(), expected);
+        let of = DirectUrl::of_directory(Path::new("/c"), false, Some(&"s".to_owned()));
+        let expected = r#"{"dir_info": {}, "subdirectory": "s", "url": "file:///c"}"#;
+        assert_eq!(of.text(), expected);
+        let mut revision = Revision {
+            kind: "git".to_owned(),
+            url: "https://u:p@h/r".to_owned(),
+            commit: "c".to_owned(),
+            requested: Some("main".to_owned()),
+            subdirectory: None,
+        };
+        let expected = r#"{"url": "https://h/r", "vcs_info": {"commit_id": "c", "requested_revision": "main", "vcs": "git"}}"#;
+        assert_eq!(DirectUrl::of_repository(&revision).text(), expected);
+        revision.url = "/r".to_owned();
+        revision.requested = None;
+        let expected = r#"{"url": "file:///r", "vcs_info": {"commit_id": "c", "vcs": "git"}}"#;
+        assert_eq!(DirectUrl::of_repository(&revision).text(), expected);
     }
 }

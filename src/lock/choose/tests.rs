@@ -42,6 +42,11 @@ fn chosen(text: &str, extras: &[&str], groups: Option<&[&str]>) -> Result<Vec<St
         .map(|one| match one.source {
             ChosenSource::Wheel { file, .. } => file.name.trim_end_matches(".whl").to_owned(),
             ChosenSource::Release { .. } => one.name,
+            ChosenSource::Sources { tree, .. } => match *tree {
+                SourceTree::Archive(archive) => format!("{} {}", archive.file.name, one.version),
+                SourceTree::Directory { path, .. } => path.display().to_string(),
+                SourceTree::Repository(revision) => revision.commit,
+            },
         })
         .collect())
 }
@@ -93,18 +98,38 @@ fn the_wheel_is_chosen_by_its_tags_then_its_build_then_its_place() {
         &demo(&["demo-1-cp312-cp312-manylinux_2_40_x86_64"]),
         "no wheel of `demo` fits",
     );
-    let sdist = "[[packages]]\nname='demo'\nsdist={url='https://h/demo-1.tar.gz',HASHES}\n";
-    refused(
-        sdist,
-        "`demo` has to be built: the lock has its source distribution alone",
+}
+
+/// Sources are chosen only where no wheel fits; whether they may be built is not decided here.
+#[test]
+fn sources_are_chosen_where_no_wheel_fits() {
+    let sdist = "sdist={url='https://h/demo-1.0.tar.gz',HASHES}\n";
+    check(
+        &format!("[[packages]]\nname='demo'\n{sdist}"),
+        &["demo-1.0.tar.gz 1.0"],
     );
-    refused(
-        "[[packages]]\nname='demo'\ndirectory={path='.'}",
-        "it is a directory",
+    let wheel = ["demo-1.0-cp312-cp312-win_amd64"];
+    check(
+        &format!("{}{sdist}", demo(&wheel)),
+        &["demo-1.0.tar.gz 1.0"],
     );
-    refused(
+    let wheel = ["demo-1.0-py3-none-any"];
+    check(&format!("{}{sdist}", demo(&wheel)), &wheel);
+    check("[[packages]]\nname='demo'\ndirectory={path='d'}", &["/p/d"]);
+    check(
         "[[packages]]\nname='demo'\nvcs={type='git',url='u',commit-id='c'}",
-        "it is a repository",
+        &["c"],
+    );
+    let other =
+        "[[packages]]\nname='demo'\nversion='2'\nsdist={url='https://h/demo-1.0.tar.gz',HASHES}";
+    let text = other.replace("HASHES", &format!("hashes={{sha256='{A}'}}"));
+    let text = format!("lock-version='1.0'\ncreated-by='test'\n{text}");
+    let error = pylock::read(Path::new("/p/pylock.toml"), text.as_bytes()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("is not of this package and version"),
+        "{error}"
     );
 }
 
@@ -196,13 +221,24 @@ fn an_archive_that_is_a_wheel_has_a_direct_url() {
                 Some(Path::new("/p/w/demo-1.0-py3-none-any.whl"))
             );
         }
-        other @ (ChosenSource::Wheel { .. } | ChosenSource::Release { .. }) => {
-            panic!("{other:?}")
-        }
+        other @ (ChosenSource::Wheel { .. }
+        | ChosenSource::Release { .. }
+        | ChosenSource::Sources { .. }) => panic!("{other:?}"),
     }
-    refused(
-        "[[packages]]\nname='demo'\narchive={url='https://h/demo-1.0.tar.gz',HASHES}",
-        "it is a source distribution",
+    let text = "[[packages]]\nname='demo'\narchive={url='https://u:p@h/demo-1.0.tar.gz',\
+                subdirectory='s',HASHES}";
+    let found = choose(&lock(text), &environment(), &Selection::default()).unwrap();
+    let ChosenSource::Sources {
+        direct: Some(direct),
+        ..
+    } = &found[0].source
+    else {
+        panic!("{found:?}");
+    };
+    let text = direct.text();
+    assert!(
+        text.ends_with("\"subdirectory\": \"s\", \"url\": \"https://h/demo-1.0.tar.gz\"}"),
+        "{text}"
     );
 }
 
@@ -225,12 +261,12 @@ fn of_lines(text: &str) -> Result<Vec<Chosen>, String> {
 #[test]
 fn lines_are_releases_within_their_constraints() {
     let digits = |text: &str| match &of_lines(text).unwrap()[0].source {
-        ChosenSource::Release { hashes } => hashes
+        ChosenSource::Release { hashes, .. } => hashes
             .checked()
             .iter()
             .map(|one| one.digits.clone())
             .collect::<Vec<_>>(),
-        other @ ChosenSource::Wheel { .. } => panic!("{other:?}"),
+        other @ (ChosenSource::Wheel { .. } | ChosenSource::Sources { .. }) => panic!("{other:?}"),
     };
     assert_eq!(digits("a==1 HASH_A HASH_B"), [A, B]);
     assert_eq!(digits("-c c\na==1 HASH_A HASH_B\n---\na==1 HASH_B"), [B]);
@@ -257,10 +293,13 @@ fn lines_are_releases_within_their_constraints() {
         "-c c\na==1\n---\na==1 ; os_name == 'nt' HASH_B",
         "no constraint with a hash",
     );
-    refused(
-        "--no-binary a\na==1 HASH_A",
-        "`--no-binary` forbids its wheels",
-    );
+    let is_source_only = |text: &str| {
+        let found = of_lines(text).unwrap();
+        let source = &found[0].source;
+        matches!(source, ChosenSource::Release { is_source_only, .. } if *is_source_only)
+    };
+    assert!(is_source_only("--no-binary A\na==1 HASH_A"));
+    assert!(!is_source_only("--no-binary b\na==1 HASH_A"));
     assert!(of_lines("a==1; extra == '' HASH_A").is_ok());
 }
 

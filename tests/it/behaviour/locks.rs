@@ -380,7 +380,8 @@ fn a_lock_for_others_is_refused_with_what_it_is_for() {
     refused("pylock.toml", "x = ", 2, "line 1");
     refused("lock.toml", "", 2, "the name of a lock is");
     refused("pyproject.toml", "", 3, "has no table `project`");
-    refused("r.txt", "-e .", 2, "an editable requirement");
+    let hashed = format!("-e .\nalpha==1.0 --hash=sha256:{}\n", "0".repeat(64));
+    refused("r.txt", &hashed, 2, "an editable requirement");
     let said = bench.create(&lock, &["--extra", "fast"]).failed(3);
     assert!(said.contains("no extra `fast` (it has none)"), "{said}");
 }

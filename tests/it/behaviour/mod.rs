@@ -100,6 +100,8 @@ mod rollback;
 mod rollback_aside;
 mod sbom;
 mod signals;
+mod sources;
+mod sources_refused;
 mod stale;
 mod states;
 #[cfg(target_os = "linux")]

@@ -20,15 +20,15 @@ fn of_resolve(failed: &ResolveFailed, terminated: bool) -> CliError {
     let told = |exit| CliError::of(exit, failed);
     match failed {
         ResolveFailed::NotARequirement(_) => told(Exit::Usage),
+        ResolveFailed::Sources(_) => told(Exit::Precondition).hint("leave out `--no-build`"),
         ResolveFailed::NoUv | ResolveFailed::OldUv { .. } => told(Exit::Precondition)
             .hint("install or upgrade uv, or leave out `--resolver`: pip can resolve too"),
         ResolveFailed::NoPip { .. } | ResolveFailed::OldPip { .. } => told(Exit::Precondition)
             .hint("install uv, or resolve for another interpreter with `--python`"),
         ResolveFailed::Interrupted { .. } => told(interruption(terminated)),
-        ResolveFailed::Refused { .. } => told(Exit::Failed).hint(
-            "only wheels are considered; loosen the requirements, or name another index or \
-             interpreter",
-        ),
+        ResolveFailed::Refused { .. } => {
+            told(Exit::Failed).hint("loosen the requirements, or name another index or interpreter")
+        }
         ResolveFailed::NotStarted { .. }
         | ResolveFailed::Answer { .. }
         | ResolveFailed::NoLock { .. }

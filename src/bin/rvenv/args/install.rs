@@ -23,8 +23,9 @@ pub(crate) struct UninstallArgs(pub(crate) SyncArgs);
 
 #[derive(Debug, Args)]
 struct InstallOptions {
-    /// Requirement to install: a name, a name and versions, or `name @ URL`
-    #[arg(value_name = "REQ", required_unless_present_any = ["files", "with"])]
+    /// Requirement to install: a name, a name and versions, `name @ URL`, the path of a project or
+    /// an archive, or `git+URL`
+    #[arg(value_name = "REQ", required_unless_present_any = ["files", "with", "editable"])]
     reqs: Vec<String>,
 
     /// Change this environment
@@ -35,6 +36,10 @@ struct InstallOptions {
     /// the environment
     #[arg(short, long, value_name = "REQUEST", help_heading = INTERPRETER)]
     python: Option<OsString>,
+
+    /// Install the project in this directory so that changes in it take effect; repeatable
+    #[arg(short, long, value_name = "DIR", help_heading = PACKAGES)]
+    editable: Vec<String>,
 
     #[command(flatten)]
     locks: LockedArgs,
@@ -62,6 +67,7 @@ impl FromArgMatches for InstallArgs {
         let mut typed = InstallOptions::from_arg_matches(matches)?;
         typed.locks.with.extend(typed.reqs);
         typed.locks.adds = true;
+        typed.locks.editable = typed.editable;
         let venv = VenvArgs {
             python: typed.python,
             compile_bytecode: typed.compile_bytecode,

@@ -185,6 +185,9 @@ pub(crate) struct LockedArgs {
     #[command(flatten)]
     pub(crate) places: PlacesArgs,
 
+    #[command(flatten)]
+    pub(crate) builds: BuildArgs,
+
     /// Remove every package that no lock names, except pip and setuptools
     #[arg(long, requires = "files", help_heading = PACKAGES)]
     pub(crate) exact: bool,
@@ -195,6 +198,22 @@ pub(crate) struct LockedArgs {
     /// Whether everything that the locks do not name stays.
     #[arg(skip)]
     pub(crate) adds: bool,
+
+    /// Directories to install as editable; an option of `install` alone.
+    #[arg(skip)]
+    pub(crate) editable: Vec<String>,
+}
+
+// What may be built.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct BuildArgs {
+    /// Build the sources that a lock names too; what is not locked is built without this
+    #[arg(long, overrides_with = "no_build", help_heading = PACKAGES)]
+    pub(crate) build: bool,
+
+    /// Build nothing: only wheels are installed
+    #[arg(long, overrides_with = "build", help_heading = PACKAGES)]
+    pub(crate) no_build: bool,
 }
 
 /// Where wheels are looked for by their digests.

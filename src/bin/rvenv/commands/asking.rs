@@ -8,17 +8,18 @@ use rvenv::Sources;
 use rvenv::environment::{self, PlanFailed};
 use rvenv::hooks::{Context, Venv};
 use rvenv::lock::Selection;
-use rvenv::locked::LockRequest;
+use rvenv::locked::{Builds, LockRequest};
 use rvenv::merge::MergeError;
 use rvenv::options::{Choices, GIT, Options, Prompt};
 use rvenv::python::Purpose;
 use rvenv::removal::Removal;
+use rvenv::render::escape;
 use rvenv::request::{AskedPython, EnvRequest, Intent, RequestFailed};
-use rvenv::resolve::Resolver;
+use rvenv::resolve::{AskedPlace, Resolver};
 use rvenv::supply::Extraneous;
 use rvenv_journal::{Plan, Retention};
 
-use crate::advice::{CliError, of_plan, of_request};
+use crate::advice::{CliError, Exit, of_plan, of_request};
 use crate::args::{IndexArgs, LockedArgs, ReplaceArgs, ResolverArg, VenvArgs};
 use crate::session::Session;
 
@@ -66,7 +67,7 @@ impl Session<'_> {
             options,
             said: said(args, self.world.cwd_name()),
             packages: Vec::new(),
-            locks: locks(&args.locks),
+            locks: self.locks(&args.locks)?,
             removal: Removal {
                 names: args.removal.names.clone(),
                 with_unused: args.removal.unused,
@@ -74,6 +75,54 @@ impl Session<'_> {
             sources: sources(&args.index),
             purpose: Purpose::Show,
         })
+    }
+
+    /// The locks, requirements and places that the options name.
+    fn locks(&self, args: &LockedArgs) -> Result<LockRequest, CliError> {
+        let groups = (!args.group.is_empty()).then_some(args.group.as_slice());
+        let extraneous = match (args.files.is_empty() || args.adds, args.exact) {
+            (true, _) => Extraneous::Stay,
+            (false, true) => Extraneous::Go,
+            (false, false) => Extraneous::OfLocksGo,
+        };
+        let (requirements, mut places) = self.requirements(&args.with);
+        let cwd = &self.world.surroundings.cwd;
+        for text in &args.editable {
+            let place = AskedPlace::editable(text, cwd).ok_or_else(|| {
+                let shown = escape(text);
+                CliError::new(Exit::Usage, format!("`{shown}` is no directory"))
+            })?;
+            places.push(place);
+        }
+        Ok(LockRequest {
+            files: args.files.clone(),
+            selection: Selection::new(&args.extra, groups),
+            wheelhouses: args.places.wheelhouse.clone(),
+            extraneous,
+            allow_hosts: args.places.allow_host.clone(),
+            requirements,
+            places,
+            resolver: resolver(args.resolver.resolver),
+            builds: match (args.builds.build, args.builds.no_build) {
+                (true, _) => Builds::All,
+                (false, true) => Builds::Nothing,
+                (false, false) => Builds::Unlocked,
+            },
+            for_build_of: Vec::new(),
+        })
+    }
+
+    /// Tells requirements from paths and URLs.
+    pub(super) fn requirements(&self, typed: &[String]) -> (Vec<String>, Vec<AskedPlace>) {
+        let cwd = &self.world.surroundings.cwd;
+        let (mut requirements, mut places) = (Vec::new(), Vec::new());
+        for text in typed {
+            match AskedPlace::parse(text, cwd) {
+                Some(place) => places.push(place),
+                None => requirements.push(text.clone()),
+            }
+        }
+        (requirements, places)
     }
 
     pub(super) fn asked_python(&self, typed: Option<&OsString>) -> Result<AskedPython, CliError> {
@@ -115,25 +164,6 @@ impl Session<'_> {
 pub(super) struct MadePlan {
     pub(super) plan: Plan,
     pub(super) refused: Option<CliError>,
-}
-
-/// The locks that the options name.
-fn locks(args: &LockedArgs) -> LockRequest {
-    let groups = (!args.group.is_empty()).then_some(args.group.as_slice());
-    let extraneous = match (args.files.is_empty() || args.adds, args.exact) {
-        (true, _) => Extraneous::Stay,
-        (false, true) => Extraneous::Go,
-        (false, false) => Extraneous::OfLocksGo,
-    };
-    LockRequest {
-        files: args.files.clone(),
-        selection: Selection::new(&args.extra, groups),
-        wheelhouses: args.places.wheelhouse.clone(),
-        extraneous,
-        allow_hosts: args.places.allow_host.clone(),
-        requirements: args.with.clone(),
-        resolver: resolver(args.resolver.resolver),
-    }
 }
 
 /// Who resolves.

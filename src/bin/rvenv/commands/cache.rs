@@ -5,7 +5,8 @@
 //! alone and names it.
 //! Read next: the engine's `store/tend.rs`, which maintains unpacked wheels; `cache/answers.rs`,
 //! which maintains cached answers; `cache/fetched.rs`, which maintains fetched wheels;
-//! `cache/scratch.rs`, which deletes what killed resolvers left.
+//! `cache/scratch.rs`, which deletes what killed resolvers left; `cache/workshops.rs`, in which
+//! wheels are built.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -20,6 +21,7 @@ use rvenv_journal::{Store, StoreError};
 use crate::advice::{CliError, Exit, State, of_cache};
 use crate::args::{CacheCommand, CachePruneArgs};
 use crate::session::Session;
+use rvenv::backend::BUILDING;
 use rvenv::fetch::FETCHED;
 use rvenv::render::shown_size;
 
@@ -27,6 +29,7 @@ mod answers;
 mod fetched;
 mod report;
 mod scratch;
+mod workshops;
 
 use answers::Which;
 use report::{Deleted, Notes};
@@ -251,6 +254,13 @@ impl<'a> Opened<'a> {
                 deleted.leave(left);
             }
         }
+        if let Some(dir) = &self.dir {
+            let swept = workshops::sweep(self.fs, dir);
+            deleted.downloads += swept.dead;
+            deleted.packs.living += swept.living;
+            deleted.strangers.extend(swept.strangers);
+            deleted.leave(swept.leftovers);
+        }
         for (dir, kind) in kinds {
             let swept = answers::sweep(self.fs, dir, kind, which);
             deleted.notes.deleted += swept.deleted;
@@ -270,6 +280,7 @@ impl<'a> Opened<'a> {
         let is_known = |name: &String| {
             name == PACKS
                 || name == FETCHED
+                || name == BUILDING
                 || answers::KINDS.contains(&name.as_str())
                 || scratch::is_scratch(name)
         };
@@ -282,7 +293,7 @@ impl<'a> Opened<'a> {
     /// Removes the directories in the cache that are empty now; a process that is using one creates
     /// it again.
     fn remove_empty(&self) {
-        for name in answers::KINDS.iter().chain([&PACKS, &FETCHED]) {
+        for name in answers::KINDS.iter().chain([&PACKS, &FETCHED, &BUILDING]) {
             if let Some(dir) = &self.dir {
                 let _others_are_left = self.fs.remove_dir(dir, OsStr::new(name));
             }

@@ -10,7 +10,7 @@ use rvenv::Release;
 use rvenv::lock::{self, Lock};
 use rvenv::locking::ResolveRequest;
 use rvenv::render::escape;
-use rvenv::resolve::Asked;
+use rvenv::resolve::{Asked, SourceUse};
 use rvenv::resolving::ResolvingFailed;
 use rvenv_journal::raw::counted;
 
@@ -48,9 +48,16 @@ impl Session<'_> {
         if args.reqs.is_empty() && args.requirements.is_empty() {
             projects.push(cwd.join(PROJECT));
         }
+        let (requirements, places) = self.requirements(&args.reqs);
         let request = ResolveRequest {
             asked: Asked {
-                requirements: args.reqs.clone(),
+                requirements,
+                places,
+                sources: if args.no_build {
+                    SourceUse::Refuse
+                } else {
+                    SourceUse::Build
+                },
                 files,
                 installed: match &out {
                     Out::File { at, .. } => locked(at),

@@ -11,6 +11,8 @@
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 
+use rvenv::backend::BUILT;
+use rvenv::fetch::FETCHED;
 use rvenv::fingerprint::Fingerprint;
 use rvenv_journal::Digest;
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
@@ -18,7 +20,7 @@ use rvenv_journal::raw::{Leftovers, check_private, open_private_dir, read_privat
 use serde::Deserialize;
 
 /// The directories of cached answers.
-pub(crate) const KINDS: [&str; 3] = ["bytecode", "interpreters", "wheels"];
+pub(crate) const KINDS: [&str; 4] = [BUILT, "bytecode", "interpreters", "wheels"];
 /// More than any real answer has.
 const BYTES_MAX: u64 = 32 << 20;
 
@@ -48,6 +50,9 @@ struct Note {
     interpreter: Option<Answer>,
     /// The pack that it describes.
     pack: Option<String>,
+    /// The wheel that was built, by the name and the digest of its file.
+    wheel: Option<String>,
+    sha256: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -131,6 +136,13 @@ fn holds(fs: &dyn Fs, cache: &Dir, dir: &Dir, name: &OsStr) -> bool {
         let packs = open_private_dir(fs, cache, OsStr::new(super::PACKS));
         let is_pack = |packs: Dir| open_private_dir(fs, &packs, OsStr::new(&pack));
         return Digest::parse(&pack).is_ok() && packs.and_then(is_pack).is_ok();
+    }
+    if let (Some(wheel), Some(digest)) = (note.wheel, note.sha256) {
+        let fetched = open_private_dir(fs, cache, OsStr::new(FETCHED));
+        let of_digest = |fetched: Dir| open_private_dir(fs, &fetched, OsStr::new(&digest));
+        let has = |dir: Dir| fs.meta(&dir, OsStr::new(&wheel));
+        let is_there = fetched.and_then(of_digest).and_then(has);
+        return Digest::parse(&digest).is_ok() && matches!(is_there, Ok(Some(_)));
     }
     let answered = note.interpreter.map(|answer| answer.witnesses);
     let mut seen = answered.unwrap_or_default();

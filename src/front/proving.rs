@@ -8,8 +8,10 @@
 //! Read next: `../change/verify/lock_proof.rs`, which compares; `../fetch/at_hand.rs`, which finds
 //! the wheels.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rvenv_journal::Digest;
 use rvenv_journal::fs::Dir;
 
 use super::caller::Caller;
@@ -26,7 +28,7 @@ use crate::change::merge::is_seed;
 use crate::change::verify::{Extra, PackageProof, Proof, Subject, Verdict};
 use crate::fetch::{Asked, AtHand, FetchFailed, Fetched, Hashes, PlaceError};
 use crate::lock::{Chosen, ChosenSource, Environment, Kernel, Selection, choose, join};
-use crate::python::{Purpose, Request};
+use crate::python::{Interpreter, Purpose, Request};
 use crate::wheel::Catalogue;
 use crate::wheel::distributions::Distribution;
 use crate::wheel::wheelhouse::Wheelhouse;
@@ -53,14 +55,9 @@ impl Caller<'_> {
     /// # Errors
     /// See [`RequestFailed`]; a difference is no error.
     pub fn prove(&self, request: &ProofRequest) -> Result<Proof, RequestFailed> {
-        let env_dir = Path::new(&request.env_dir);
-        let (root, path) = self.open_existing(env_dir)?;
+        let (root, path) = self.open_existing(Path::new(&request.env_dir))?;
         let existing = Existing::read(self.fs, &root, &path)?;
-        let interpreter = if request.python == Request::Default {
-            self.base_of(&existing, env_dir, Purpose::Show)?
-        } else {
-            self.find(&AskedPython::named(&request.python), env_dir)?
-        };
+        let interpreter = self.own_interpreter(request, &existing)?;
         let environment = Environment::of(&interpreter, &Kernel::running());
         let chosen = self.chosen(request, &environment).map_err(Box::new)?;
         // Scripts name the path by which the environment was created: this one, or the real one.
@@ -82,8 +79,11 @@ impl Caller<'_> {
             root: &root,
             existing: &existing,
             contexts: &contexts,
-            environment: &environment,
-            at_hand: &AtHand::new(self.host.cache.as_ref(), &request.wheelhouses),
+            wheels: Wheels {
+                environment: &environment,
+                at_hand: &AtHand::new(self.host.cache.as_ref(), &request.wheelhouses),
+                is_stopped: &|| self.listener.interrupted(),
+            },
         };
         let extraneous = bench.extraneous(&chosen);
         let packages = chosen.into_iter().map(|one| {
@@ -100,6 +100,60 @@ impl Caller<'_> {
             path,
             packages,
             extraneous,
+        })
+    }
+
+    /// The digests of the wheels that locks name for the installed distributions, by the names and
+    /// versions of these. Where a lock has several for one release, the wheel must be on this
+    /// machine.
+    ///
+    /// # Errors
+    /// See [`RequestFailed`].
+    pub fn locked_digests(
+        &self,
+        request: &ProofRequest,
+    ) -> Result<BTreeMap<(String, String), Digest>, RequestFailed> {
+        let (root, path) = self.open_existing(Path::new(&request.env_dir))?;
+        let existing = Existing::read(self.fs, &root, &path)?;
+        let interpreter = self.own_interpreter(request, &existing)?;
+        let environment = Environment::of(&interpreter, &Kernel::running());
+        let chosen = self.chosen(request, &environment).map_err(Box::new)?;
+        let wheels = Wheels {
+            environment: &environment,
+            at_hand: &AtHand::new(self.host.cache.as_ref(), &request.wheelhouses),
+            is_stopped: &|| self.listener.interrupted(),
+        };
+        let digest = |one: &Chosen| {
+            let hashes = match &one.source {
+                ChosenSource::Wheel { file, .. } => &file.hashes,
+                ChosenSource::Release { hashes, .. } => hashes,
+                // The wheel is built, and no lock has its hash.
+                ChosenSource::Sources { .. } => return None,
+            };
+            let only = hashes.sha256().and_then(|text| Digest::parse(text).ok());
+            let found = || wheels.of(one).ok().flatten().map(|wheel| wheel.sha256);
+            only.or_else(found)
+        };
+        let installed = existing.libs.iter().flat_map(|lib| &lib.distributions);
+        let known = installed.filter_map(|found| {
+            let mut chosen = chosen.iter().filter(|one| one.name == found.name);
+            let same = chosen.find(|one| version::compare(&one.version, &found.version).is_eq())?;
+            Some(((found.name.clone(), found.version.clone()), digest(same)?))
+        });
+        Ok(known.collect())
+    }
+
+    /// The interpreter that the caller names, else the environment's own.
+    fn own_interpreter(
+        &self,
+        request: &ProofRequest,
+        existing: &Existing,
+    ) -> Result<Interpreter, RequestFailed> {
+        let env_dir = Path::new(&request.env_dir);
+        Ok(if request.python == Request::Default {
+            self.base_of(existing, env_dir, Purpose::Show)?
+        } else {
+            self.find(&AskedPython::named(&request.python), env_dir)?
         })
     }
 
@@ -133,8 +187,14 @@ struct Bench<'a> {
     existing: &'a Existing,
     /// One for each path by which the environment may have been created.
     contexts: &'a [Context],
+    wheels: Wheels<'a>,
+}
+
+/// The wheels on this machine, for one interpreter.
+struct Wheels<'a> {
     environment: &'a Environment,
     at_hand: &'a AtHand,
+    is_stopped: &'a dyn Fn() -> bool,
 }
 
 impl Bench<'_> {
@@ -175,7 +235,7 @@ impl Bench<'_> {
                 return Ok(Verdict::OtherVersion(versions.collect()));
             }
         };
-        let wheel = match self.wheel(chosen) {
+        let wheel = match self.wheels.of(chosen) {
             Ok(Some(wheel)) => wheel,
             Ok(None) => {
                 let reason = match chosen.source {
@@ -227,14 +287,15 @@ impl Bench<'_> {
             files,
         })
     }
+}
 
+impl Wheels<'_> {
     /// The wheel of a package on this machine, if it has a hash of the lock.
-    fn wheel(&self, chosen: &Chosen) -> Result<Option<Fetched>, PlaceError> {
-        let is_stopped = || self.caller.listener.interrupted();
+    fn of(&self, chosen: &Chosen) -> Result<Option<Fetched>, PlaceError> {
         let hashes = match &chosen.source {
             ChosenSource::Wheel { file, .. } => {
                 return match Asked::of_lock(file) {
-                    Ok(asked) => self.at_hand.find(&asked, &is_stopped),
+                    Ok(asked) => self.at_hand.find(&asked, self.is_stopped),
                     // Its URL is malformed, and nothing could have been fetched from there.
                     Err(_) => Ok(None),
                 };
@@ -251,7 +312,7 @@ impl Bench<'_> {
             let Ok(asked) = Asked::new(&name, hashes) else {
                 continue;
             };
-            match self.at_hand.find(&asked, &is_stopped) {
+            match self.at_hand.find(&asked, self.is_stopped) {
                 Ok(found) => fits.extend(found.map(|file| (name, file))),
                 Err(PlaceError::Interrupted) => return Err(PlaceError::Interrupted),
                 Err(error) => first = first.or(Some(error)),

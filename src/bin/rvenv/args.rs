@@ -18,7 +18,7 @@ mod shared;
 mod sync;
 
 pub(crate) use install::{InstallArgs, UninstallArgs};
-pub(crate) use look::{StatusArgs, VerifyArgs};
+pub(crate) use look::{LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
 pub(crate) use shared::{
     AllowLostArg, CheckArgs, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg, LinkModeArg,
     LockedArgs, PlacesArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
@@ -207,7 +207,8 @@ pub(crate) enum Command {
     /// nothing and compares no file: `rvenv verify` does that. `rvenv recover` ends an open
     /// transaction, `rvenv generations` measures and deletes generations, `rvenv rollback` brings
     /// the last one back. --sbom prints the same bytes for the same environment; a time is in them
-    /// only if `SOURCE_DATE_EPOCH` is set.
+    /// only if `SOURCE_DATE_EPOCH` is set. Only --lock may start the base interpreter, as `rvenv
+    /// verify --lock` does.
     Status(Deferred<StatusArgs>),
     /// Compare an environment with its receipt and its packages
     ///

@@ -115,6 +115,54 @@ fn an_inventory_has_each_package_with_its_origin_and_the_interpreter() {
     assert_eq!(parts, [8, 4, 4, 4, 12]);
 }
 
+/// The environment does not say which wheel of an index a package came from; a lock does.
+#[test]
+fn a_lock_gives_an_inventory_the_hashes_of_what_an_index_had() {
+    let Some((bench, bom)) = inventory() else {
+        return;
+    };
+    let bom: Value = serde_json::from_str(&bom).unwrap();
+    assert!(component(&bom, "alpha")["hashes"].is_null());
+    let (_, alpha) = bench.wheel("alpha", "2.0");
+    let (_, beta) = bench.wheel("beta", "1.0");
+    let several = format!("alpha==2.0 --hash=sha256:{alpha} --hash=sha256:{beta}\n");
+    bench.write("several.txt", &several);
+    bench.lock("one", &[("alpha", "2.0"), ("gamma", "1.0")]);
+    bench.lock("other", &[("alpha", "1.0")]);
+    for (lock, known) in [
+        ("pylock.one.toml", true),
+        ("several.txt", true),
+        ("pylock.other.toml", false),
+    ] {
+        let words = [
+            "status",
+            "--sbom",
+            "E",
+            "--lock",
+            lock,
+            "--wheelhouse",
+            "index",
+        ];
+        let said = bench.scratch.rvenv(&words).ok();
+        let bom: Value = serde_json::from_str(&said).unwrap();
+        bom["components"].as_array().unwrap().iter().for_each(check);
+        let hash = &component(&bom, "alpha")["hashes"][0]["content"];
+        let expected = if known {
+            alpha.as_str().into()
+        } else {
+            Value::Null
+        };
+        assert_eq!(*hash, expected, "{lock}");
+        assert_eq!(
+            component(&bom, "beta")["hashes"][0]["content"],
+            beta.as_str()
+        );
+    }
+    let words = ["status", "E", "--lock", "several.txt"];
+    let said = bench.scratch.rvenv(&words).failed(2);
+    assert!(said.contains("--sbom"), "{said}");
+}
+
 #[test]
 fn an_inventory_has_the_licences_of_the_metadata() {
     let Some((bench, _)) = inventory() else {

@@ -16,6 +16,16 @@ pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) target: EnvDirArg,
 
+    #[command(flatten)]
+    pub(crate) python: LockPythonArg,
+
+    /// With --sbom, take the hashes of packages from this lock too; repeatable
+    #[arg(long = "lock", value_name = "FILE", requires = "sbom", help_heading = PACKAGES)]
+    pub(crate) files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) choice: LockChoiceArgs,
+
     /// Print an SBOM in the JSON of `CycloneDX` 1.6: packages, hashes, licences, origins
     #[arg(long, conflicts_with = "json", help_heading = OUTPUT)]
     pub(crate) sbom: bool,
@@ -24,22 +34,18 @@ pub(crate) struct StatusArgs {
     pub(crate) output: JsonArg,
 }
 
-/// The arguments of `verify`.
+// The interpreter of a lock that an environment is compared with.
 #[derive(Debug, Args)]
-pub(crate) struct VerifyArgs {
-    #[command(flatten)]
-    pub(crate) target: EnvDirArg,
-
+pub(crate) struct LockPythonArg {
     /// With --lock, choose from the lock for this interpreter; needed where only the environment
     /// names its own
     #[arg(short, long, value_name = "REQUEST", requires = "files", help_heading = INTERPRETER)]
     pub(crate) python: Option<OsString>,
+}
 
-    /// Prove that what this lock names is installed, file by file: pylock.toml, or a requirements
-    /// file in which everything is pinned and hashed; repeatable
-    #[arg(long = "lock", value_name = "FILE", help_heading = PACKAGES)]
-    pub(crate) files: Vec<PathBuf>,
-
+/// What is chosen from locks that an environment is compared with, and where their wheels are.
+#[derive(Debug, Args)]
+pub(crate) struct LockChoiceArgs {
     /// Expect this extra of the lock too; repeatable
     #[arg(long, value_name = "NAME", requires = "files", help_heading = PACKAGES)]
     pub(crate) extra: Vec<String>,
@@ -51,6 +57,24 @@ pub(crate) struct VerifyArgs {
     /// Look for the wheels of the lock in this directory, and in the cache; repeatable
     #[arg(long, value_name = "DIR", requires = "files", help_heading = PACKAGES)]
     pub(crate) wheelhouse: Vec<PathBuf>,
+}
+
+/// The arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) target: EnvDirArg,
+
+    #[command(flatten)]
+    pub(crate) python: LockPythonArg,
+
+    /// Prove that what this lock names is installed, file by file: pylock.toml, or a requirements
+    /// file in which everything is pinned and hashed; repeatable
+    #[arg(long = "lock", value_name = "FILE", help_heading = PACKAGES)]
+    pub(crate) files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) choice: LockChoiceArgs,
 
     /// Count packages that no lock names as a difference, except pip and setuptools
     #[arg(long, requires = "files", help_heading = PACKAGES)]

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::verify::{CheckedDto, NamedDto, push, push_named, warning};
 use crate::advice::{CliError, Exit, of_verify_target};
-use crate::args::VerifyArgs;
+use crate::args::{LockChoiceArgs, LockPythonArg, VerifyArgs};
 use crate::session::Session;
 use crate::shell_words::word;
 
@@ -24,18 +24,12 @@ impl Session<'_> {
     pub(crate) fn prove(&self, args: &VerifyArgs) -> Result<Exit, CliError> {
         let env_dir = self.world.env_dir(&args.target.env_dir)?;
         let given = args.target.env_dir.to_string_lossy();
-        let named = self.typed_python(args.python.as_ref());
-        let python = named.map_err(|error| self.not_found(&error, None))?;
-        let groups = (!args.group.is_empty()).then_some(args.group.as_slice());
         let request = ProofRequest {
-            env_dir,
-            python,
             files: args.files.clone(),
-            selection: Selection::new(&args.extra, groups),
-            wheelhouses: args.wheelhouse.clone(),
+            ..self.proof_request(env_dir, &args.python, &args.choice)?
         };
         let proof = self.with_caller(|caller| caller.prove(&request));
-        let proof = proof.map_err(|failed| self.unanswered(failed, args.python.as_ref()))?;
+        let proof = proof.map_err(|failed| self.unanswered(failed, args.python.python.as_ref()))?;
         let path = Path::new(&request.env_dir);
         let target = Target::open(&self.fs, path, Parents::Require).map_err(of_verify_target)?;
         if let Some(warning) = warning(&target, &given) {
@@ -51,6 +45,24 @@ impl Session<'_> {
             }
         }
         Ok(if is_done { Exit::Done } else { Exit::Pending })
+    }
+
+    /// What an environment is compared with, without the locks.
+    pub(super) fn proof_request(
+        &self,
+        env_dir: String,
+        python: &LockPythonArg,
+        choice: &LockChoiceArgs,
+    ) -> Result<ProofRequest, CliError> {
+        let named = self.typed_python(python.python.as_ref());
+        let groups = (!choice.group.is_empty()).then_some(choice.group.as_slice());
+        Ok(ProofRequest {
+            env_dir,
+            python: named.map_err(|error| self.not_found(&error, None))?,
+            files: Vec::new(),
+            selection: Selection::new(&choice.extra, groups),
+            wheelhouses: choice.wheelhouse.clone(),
+        })
     }
 }
 

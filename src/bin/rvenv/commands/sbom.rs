@@ -4,15 +4,19 @@
 //! Promises the same bytes for the same environment: the components are sorted, the serial number
 //! is derived from the content, and there is a time only if `SOURCE_DATE_EPOCH` is set. An origin
 //! has no password in it. Says only what the files of the environment say: a hash is that of the
-//! archive in `direct_url.json`, a licence that in `METADATA`.
+//! archive in `direct_url.json`, a licence that in `METADATA`. No file of an environment has the
+//! hash of a wheel that came from an index (a receipt lists files, not wheels); a lock has it, and
+//! `--lock` takes it from there for a package of the same version. That is no proof: `verify
+//! --lock` proves it.
 //!
 //! Read next: the library's `verify/glance.rs`, which reads the distributions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use rvenv::proving::ProofRequest;
 use rvenv::pyvenv_cfg::CONFIG_NAME;
 use rvenv::verify::{Described, VerifyFailed, glance};
 use rvenv::wheel::installed::Licence;
@@ -102,10 +106,22 @@ struct Reference {
     url: String,
 }
 
+impl Hash {
+    fn sha256(digest: Digest) -> Self {
+        Self {
+            alg: "SHA-256",
+            content: digest.to_string(),
+        }
+    }
+}
+
+/// The digests of wheels by the names and versions of their packages.
+type Digests = BTreeMap<(String, String), Digest>;
+
 impl Session<'_> {
     pub(crate) fn sbom(&self, args: &StatusArgs) -> Result<Exit, CliError> {
-        let path = self.world.env_dir(&args.target.env_dir)?;
-        let path = Path::new(&path);
+        let env_dir = self.world.env_dir(&args.target.env_dir)?;
+        let path = Path::new(&env_dir);
         let target = Target::open(&self.fs, path, Parents::Require).map_err(of_verify_target)?;
         let failed = |error: VerifyFailed| of_verify(&error);
         let disk = |error: rvenv_journal::fs::FsError| {
@@ -123,6 +139,8 @@ impl Session<'_> {
         }
         let seen = glance(&target).map_err(failed)?;
         let found = seen.described(&target).map_err(failed)?;
+        let locked = self.locked(args, &env_dir)?;
+        let package = |found| package(found, &locked);
         let mut components: Vec<Component> = found.into_iter().map(package).collect();
         let config = seen.config.as_ref();
         let implementation = config.and_then(|config| config.implementation.clone());
@@ -132,6 +150,19 @@ impl Session<'_> {
         let bom = bom(&name.to_string_lossy(), components, self.world.epoch);
         self.terminal.data(&bom)?;
         Ok(Exit::Done)
+    }
+
+    /// What the locks say about wheels, if there are locks.
+    fn locked(&self, args: &StatusArgs, env_dir: &str) -> Result<Digests, CliError> {
+        if args.files.is_empty() {
+            return Ok(Digests::new());
+        }
+        let request = ProofRequest {
+            files: args.files.clone(),
+            ..self.proof_request(env_dir.to_owned(), &args.python, &args.choice)?
+        };
+        let found = self.with_caller(|caller| caller.locked_digests(&request));
+        found.map_err(|failed| self.unanswered(failed, args.python.python.as_ref()))
     }
 }
 
@@ -206,12 +237,19 @@ fn serial(digest: Digest) -> String {
     text
 }
 
-fn package(found: Described) -> Component {
+fn package(found: Described, locked: &Digests) -> Component {
     let Described { installed, licence } = found;
     let (name, version) = (installed.distribution.name, installed.distribution.version);
     let version = Some(version).filter(|version| !version.is_empty());
     let purl = purl("pypi", &name, version.as_deref());
-    let (hashes, external_references) = origin(&installed.origin);
+    let (mut hashes, external_references) = origin(&installed.origin);
+    let of_lock = version.clone().and_then(|version| {
+        let digest = locked.get(&(name.clone(), version))?;
+        Some(Hash::sha256(*digest))
+    });
+    if hashes.is_empty() && installed.origin == Origin::Index {
+        hashes.extend(of_lock);
+    }
     let licences = licence.map(|licence| match licence {
         Licence::Expression(text) => LicenceChoice::Expression(text),
         Licence::Text(name) => LicenceChoice::License(LicenceName { name }),
@@ -236,10 +274,7 @@ fn origin(origin: &Origin) -> (Vec<Hash>, Vec<Reference>) {
     match origin {
         Origin::Index | Origin::Unknown => (Vec::new(), Vec::new()),
         Origin::Archive { url, digest } => {
-            let hash = digest.map(|digest| Hash {
-                alg: "SHA-256",
-                content: digest.to_string(),
-            });
+            let hash = digest.map(Hash::sha256);
             (hash.into_iter().collect(), reference("distribution", url))
         }
         Origin::Directory { url, .. } => (Vec::new(), reference("distribution", url)),

@@ -12,19 +12,17 @@ use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-mod install;
 mod look;
+mod packages;
 mod shared;
-mod sync;
 
-pub(crate) use install::{InstallArgs, UninstallArgs};
 pub(crate) use look::{LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
+pub(crate) use packages::{ChangeArgs, InstallArgs, SyncArgs, UninstallArgs};
 pub(crate) use shared::{
     AllowLostArg, CheckArgs, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg, LinkModeArg,
     LockedArgs, PlacesArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
 };
 use shared::{INTERPRETER, OUTPUT, PACKAGES, PUBLICATION, TARGET};
-pub(crate) use sync::SyncArgs;
 
 /// The position of the options of every command: after the command's own.
 const LAST: usize = 1000;

@@ -74,9 +74,9 @@ fn dispatch(session: &Session<'_>, command: &Command) -> Result<Exit, CliError> 
     match command {
         Command::Create(Deferred(args)) => session.create(args),
         Command::Upgrade(Deferred(args)) => session.upgrade(args),
-        Command::Sync(Deferred(args)) => session.sync(args),
-        Command::Install(Deferred(args)) => session.sync(&args.0),
-        Command::Uninstall(Deferred(args)) => session.sync(&args.0),
+        Command::Sync(Deferred(args)) => session.sync(&args.change),
+        Command::Install(Deferred(args)) => session.sync(&args.change),
+        Command::Uninstall(Deferred(args)) => session.sync(&args.change),
         Command::Plan(Deferred(args)) => session.plan(args),
         Command::Lock(Deferred(args)) => session.lock(args),
         Command::Apply(Deferred(args)) => session.apply(args),
@@ -118,9 +118,9 @@ fn effect(command: &Command) -> Effect {
     match command {
         Command::Create(Deferred(args)) if args.output.dry_run => Effect::Nothing,
         Command::Upgrade(Deferred(args)) if args.0.output.dry_run => Effect::Nothing,
-        Command::Sync(Deferred(args)) if args.create.output.dry_run => Effect::Nothing,
-        Command::Install(Deferred(args)) if args.0.create.output.dry_run => Effect::Nothing,
-        Command::Uninstall(Deferred(args)) if args.0.create.output.dry_run => Effect::Nothing,
+        Command::Sync(Deferred(args)) if args.change.create.output.dry_run => Effect::Nothing,
+        Command::Install(Deferred(args)) if args.change.create.output.dry_run => Effect::Nothing,
+        Command::Uninstall(Deferred(args)) if args.change.create.output.dry_run => Effect::Nothing,
         Command::Repair(Deferred(args)) if args.output.dry_run => Effect::Nothing,
         Command::Generations(Deferred(args)) if args.dry_run || !args.prune => Effect::Nothing,
         Command::Create(_)

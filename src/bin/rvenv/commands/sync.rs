@@ -1,4 +1,4 @@
-//! `rvenv sync`: brings the packages of an environment to what locks name.
+//! `rvenv sync`, `install` and `uninstall`: changes the packages of an environment.
 //!
 //! Read next: `create.rs`, which carries it out.
 
@@ -8,7 +8,7 @@ use rvenv::checks::{self, OtherOwner};
 use rvenv::request::Intent;
 
 use crate::advice::{CliError, Exit};
-use crate::args::SyncArgs;
+use crate::args::ChangeArgs;
 use crate::health_checks::allow;
 use crate::session::Session;
 
@@ -16,7 +16,7 @@ use crate::session::Session;
 const ENV_NAME: &str = ".venv";
 
 impl Session<'_> {
-    pub(crate) fn sync(&self, args: &SyncArgs) -> Result<Exit, CliError> {
+    pub(crate) fn sync(&self, args: &ChangeArgs) -> Result<Exit, CliError> {
         let env_dir = match &args.env {
             Some(named) => named.clone(),
             None => self.nearest_env(args.create.replace.checks.allow_other_owner)?,

@@ -16,7 +16,7 @@ use helpers::{actions, calls};
 #[cfg(unix)]
 use helpers::{
     answers, locked, machine, mounts, packages, refused, sandbox, server, strace, switched, trees,
-    warm,
+    warm, wheels,
 };
 
 mod activate_cmd;

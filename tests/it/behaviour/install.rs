@@ -14,32 +14,20 @@ use crate::machine::{Ended, Python, Scratch, ended, tool};
 use crate::packages::builds;
 use crate::server::{Server, empty, page, serve};
 use crate::trees::{Sameness, compare, look};
+use crate::wheels::{self, NewWheel};
 
-/// Writes wheels: a name, a version, and what it requires, or nothing.
-const WHEELS: &str = r#"
-import base64, hashlib, sys, zipfile
-directory, *wheels = sys.argv[1:]
-for name, version, requires in zip(wheels[::3], wheels[1::3], wheels[2::3]):
-    info = "%s-%s.dist-info/" % (name, version)
-    metadata = "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version)
-    files = {
-        name + "/__init__.py": "version = '%s'\n" % version,
-        name + "_top.py": "x = 1\n",
-        "common/part.txt": "of all\n",
-        info + "METADATA": metadata + (requires and "Requires-Dist: %s\n" % requires),
-        info + "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        info + "entry_points.txt": "[console_scripts]\n%s = %s:print\n" % (name, name),
-    }
-    rows = ""
-    with zipfile.ZipFile("%s/%s-%s-py3-none-any.whl" % (directory, name, version), "w") as wheel:
-        for path, text in files.items():
-            member = zipfile.ZipInfo(path, (2020, 2, 2, 0, 0, 0))
-            member.external_attr = 0o644 << 16
-            wheel.writestr(member, text)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
-            rows += "%s,sha256=%s,%d\n" % (path, digest.decode().rstrip("="), len(text))
-        wheel.writestr(info + "RECORD", rows + info + "RECORD,,\n")
-"#;
+/// A wheel that requires something, or nothing.
+fn wheel(name: &str, version: &str, requires: &str) -> NewWheel {
+    NewWheel::new(name, version)
+        .requires(requires)
+        .file(
+            &format!("{name}/__init__.py"),
+            &format!("version = '{version}'\n"),
+        )
+        .file(&format!("{name}_top.py"), "x = 1\n")
+        .file("common/part.txt", "of all\n")
+        .program("print")
+}
 
 struct Shop {
     scratch: Scratch,
@@ -60,9 +48,8 @@ fn shop() -> Option<Shop> {
         ["base", "1.0", ""],
         ["other", "1.0", "base"],
     ];
-    let mut words = vec!["-c", WHEELS, house.to_str().unwrap()];
-    words.extend(wheels.iter().flatten());
-    scratch.run(&python.path, &words).ok();
+    let wheels = wheels.map(|[name, version, requires]| wheel(name, version, requires));
+    wheels::write(&python.path, &house, wheels);
     let path = python.path.to_str().unwrap().to_owned();
     scratch.rvenv(&["create", "E", "--python", &path]).ok();
     Some(Shop {
@@ -382,11 +369,8 @@ fn pip_resolves_again_only_if_what_is_installed_cannot_stay() {
     assert_eq!(requested_pages(&index, "lib"), 1);
     // What only pip finds out: `next` needs another `base`.
     let house = shop.scratch.path("house");
-    let make = ["-c", WHEELS, house.to_str().unwrap()];
-    let wheels = ["next", "1.0", "base>1", "base", "2.0", ""];
-    shop.scratch
-        .run(&shop.python.path, &[&make, &wheels[..]].concat())
-        .ok();
+    let newer = [wheel("next", "1.0", "base>1"), wheel("base", "2.0", "")];
+    wheels::write(&shop.python.path, &house, newer);
     let words = [&["install", "next"], &by_pip[..]].concat();
     ended(&mut shop.asking(&index, &words)).ok();
     assert_eq!(shop.installed(), ["base-2.0", "lib-2.0", "next-1.0"]);

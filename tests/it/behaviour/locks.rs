@@ -11,24 +11,7 @@ use rvenv_journal::Digest;
 use crate::machine::{Ended, Scratch};
 use crate::packages::{builds, index};
 use crate::trees::{Sameness, compare, look};
-
-/// Writes a wheel with these modules: a name, then pairs of a path and a text.
-const WHEEL: &str = r#"
-import base64, hashlib, sys, zipfile
-directory, name, *files = sys.argv[1:]
-info, rows = name + "-1.0.dist-info/", ""
-texts = dict(zip(files[::2], files[1::2]))
-texts[info + "METADATA"] = "Metadata-Version: 2.1\nName: %s\nVersion: 1.0\n" % name
-texts[info + "WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-with zipfile.ZipFile("%s/%s-1.0-py3-none-any.whl" % (directory, name), "w") as wheel:
-    for path, text in texts.items():
-        member = zipfile.ZipInfo(path, (2020, 2, 2, 0, 0, 0))
-        member.external_attr = 0o644 << 16
-        wheel.writestr(member, text)
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
-        rows += "%s,sha256=%s,%d\n" % (path, digest.decode().rstrip("="), len(text))
-    wheel.writestr(info + "RECORD", rows + info + "RECORD,,\n")
-"#;
+use crate::wheels::{self, NewWheel};
 
 /// What a command that succeeds says.
 #[track_caller]
@@ -127,16 +110,16 @@ impl Bench {
 
     /// Writes wheels that share a file with equal bytes; two of them have one with other bytes.
     fn sharing_wheels(&self) {
-        let house = self.house.to_str().unwrap();
-        for (name, inner) in [
+        let wheels = [
             ("one", "shared/one.py"),
             ("two", "shared/two.py"),
             ("three", "shared/one.py"),
-        ] {
-            let files = ["shared/__init__.py", "", inner, name];
-            let arguments = [&["-c", WHEEL, house, name], &files[..]].concat();
-            self.scratch.run(&self.python, &arguments).ok();
-        }
+        ]
+        .map(|(name, inner)| {
+            let wheel = NewWheel::new(name, "1.0").file("shared/__init__.py", "");
+            wheel.file(inner, name)
+        });
+        wheels::write(&self.python, &self.house, wheels);
     }
 
     pub(super) fn site(&self) -> PathBuf {
@@ -457,10 +440,9 @@ fn a_hostile_wheel_is_refused_although_its_hash_is_right() {
     let Some(bench) = bench() else { return };
     let first = bench.lock("a", &[("alpha", "1.0")]);
     bench.create(&first, &[]).ok();
-    let house = bench.house.to_str().unwrap();
     let make = |name: &str, path: &str, expected: &str| {
-        let arguments = ["-c", WHEEL, house, name, path, "x = 1"];
-        bench.scratch.run(&bench.python, &arguments).ok();
+        let wheel = NewWheel::new(name, "1.0").file(path, "x = 1");
+        wheels::write(&bench.python, &bench.house, [wheel]);
         let lock = bench.lock("b", &[(name, "1.0")]);
         let said = bench.sync(&lock, &[]).failed(1);
         assert!(said.contains(expected), "{said}");

@@ -8,12 +8,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rvenv_journal::Digest;
 
 use crate::packages::packages_of;
 use crate::trees::{Lab, end};
+use crate::wheels::{self, NewWheel};
 
 /// A release: a name and a version.
 type Release = (&'static str, &'static str);
@@ -41,32 +41,18 @@ for _ in range(40):
     assert shared.spaced.version == spaced.version == '1.0'
 ";
 
-/// Writes wheels of names and versions into a directory.
-const MAKE: &str = r#"
-import base64, hashlib, sys, zipfile
-directory, *wheels = sys.argv[1:]
-for name, version in zip(wheels[::2], wheels[1::2]):
-    info = "%s-%s.dist-info/" % (name, version)
-    text = "version = '%s'\ndef main():\n    print(version)\n" % version
-    files = {
-        name + "/__init__.py": text,
-        info + "METADATA": "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version),
-        info + "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+/// The wheel of a release.
+fn wheel((name, version): Release) -> NewWheel {
+    let text = format!("version = '{version}'\ndef main():\n    print(version)\n");
+    let mut wheel = NewWheel::new(name, version).file(&format!("{name}/__init__.py"), &text);
+    if name != "gone" {
+        wheel = wheel.file(&format!("shared/{name}.py"), &text);
     }
-    if name != "gone":
-        files["shared/%s.py" % name] = text
-    if name != "spaced":
-        files[info + "entry_points.txt"] = "[console_scripts]\n%s = %s:main\n" % (name, name)
-    rows = ""
-    with zipfile.ZipFile("%s/%s-%s-py3-none-any.whl" % (directory, name, version), "w") as wheel:
-        for path, text in files.items():
-            member = zipfile.ZipInfo(path, (2020, 2, 2, 0, 0, 0))
-            member.external_attr = 0o644 << 16
-            wheel.writestr(member, text)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
-            rows += "%s,sha256=%s,%d\n" % (path, digest.decode().rstrip("="), len(text))
-        wheel.writestr(info + "RECORD", rows + info + "RECORD,,\n")
-"#;
+    if name != "spaced" {
+        wheel = wheel.program("main");
+    }
+    wheel
+}
 
 /// Installs what the first lock names into the target, and puts files of no package into the
 /// directories of packages.
@@ -113,12 +99,8 @@ fn write(lab: &Lab) {
     let house = house(lab);
     fs::create_dir_all(&house).unwrap();
     let releases = FIRST.1.iter().chain(SECOND.1);
-    let made = Command::new(&lab.python)
-        .args(["-I", "-c", MAKE])
-        .arg(&house)
-        .args(releases.flat_map(|(name, version)| [*name, *version]))
-        .status();
-    assert!(made.unwrap().success(), "{}", house.display());
+    let releases = releases.map(|release| wheel(*release));
+    wheels::write(&lab.python, &house, releases);
     for (name, releases) in [FIRST, SECOND] {
         let packages = releases.iter().map(|release| locked(&house, *release));
         let packages: String = packages.collect();

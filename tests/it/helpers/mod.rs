@@ -31,3 +31,4 @@ pub(crate) mod strace;
 pub(crate) mod switched;
 pub(crate) mod trees;
 pub(crate) mod warm;
+pub(crate) mod wheels;

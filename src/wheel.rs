@@ -12,6 +12,7 @@ mod archive;
 mod archive_bytes;
 mod catalogue;
 pub mod checked_files;
+mod checked_member;
 mod contents;
 pub mod distributions;
 mod entry_points;
@@ -34,6 +35,7 @@ pub mod wheelhouse;
 
 pub use archive::{ENTRIES_MAX, MEMBER_BYTES_MAX, TOTAL_BYTES_MAX};
 pub use catalogue::Catalogue;
+pub(crate) use contents::requires_python;
 pub use contents::{Library, Member, WHEEL_BYTES_MAX, Wheel};
 pub use entry_points::EntryPointError;
 pub use fault::{WheelError, WheelFault};

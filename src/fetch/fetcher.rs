@@ -9,6 +9,7 @@
 //! Read next: `download.rs`, which gets one file.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,13 +21,17 @@ use super::at_once::at_once;
 use super::client::Client;
 use super::download::{Fetched, Run, Shared};
 use super::failure::FetchFailed;
+use super::index_page::IndexFile;
 use super::place::{Listing, Place};
 use super::places::{Directory, Linked, LocalFile, Remote, SimpleIndex, is_wheel, links_place};
 use super::settings::{Links, Settings};
 use super::shelf::Shelf;
 use crate::base::cache::Cache;
+use crate::base::regular_file;
 use crate::wheel::Catalogue;
 
+/// More than any METADATA has.
+const METADATA_BYTES_MAX: u64 = 8 << 20;
 /// The most bytes that one run fetches, unless the caller says otherwise.
 const TOTAL_BYTES_MAX: u64 = 32 << 30;
 
@@ -150,6 +155,21 @@ impl Fetcher {
             Links::Local(path) if path.is_dir() || is_wheel(path) => Some(path.as_path()),
             Links::Local(_) | Links::Page(_) => None,
         })
+    }
+
+    /// The METADATA of a file on a page, if that can be had by itself and has the digest that the
+    /// page names (PEP 658). It is kept in the cache as a wheel is.
+    pub(super) fn metadata(&self, file: &IndexFile, control: &FetchControl<'_>) -> Option<String> {
+        let hashes = file.metadata.clone().filter(|hashes| !hashes.is_empty())?;
+        let asked = Asked::new(&format!("{}.metadata", file.name), hashes).ok()?;
+        let asked = asked.at_url(file.metadata_address()?);
+        let fetched = self.fetch(&[asked], control).ok()?.pop()?;
+        let mut text = String::new();
+        let read = regular_file::open(&fetched.path).ok()?;
+        read.take(METADATA_BYTES_MAX)
+            .read_to_string(&mut text)
+            .ok()?;
+        Some(text)
     }
 
     /// Ends what waits for a server.

@@ -23,7 +23,7 @@ use super::place::PlaceError;
 use crate::base::version::{self, Specifiers};
 use crate::lock::{Environment, sdist_version};
 use crate::wheel::wheelhouse::{Wheelhouse, WheelhouseError};
-use crate::wheel::{Catalogue, Named, Release, normal_name};
+use crate::wheel::{Catalogue, Named, Release, normal_name, requires_python};
 
 /// How many wheels a message names.
 const SHOWN_WHEELS: usize = 8;
@@ -199,8 +199,9 @@ impl<'a> Releases<'a> {
         control: &FetchControl<'_>,
     ) -> Result<Vec<Result<Offer, NoWheel>>, FetchFailed> {
         let nothing = Pages::default();
-        let is_missing =
-            |wanted: &&Wanted| wanted.version.is_none() || self.choose(wanted, &nothing).is_err();
+        let is_missing = |wanted: &&Wanted| {
+            wanted.version.is_none() || self.choose(wanted, &nothing, control).is_err()
+        };
         let missing = all.iter().filter(is_missing);
         let names: BTreeSet<String> = missing.map(|wanted| wanted.name.clone()).collect();
         let pages = if names.is_empty() {
@@ -208,10 +209,16 @@ impl<'a> Releases<'a> {
         } else {
             self.fetcher.pages(names, control)?
         };
-        Ok(all.iter().map(|one| self.choose(one, &pages)).collect())
+        let choose = |one| self.choose(one, &pages, control);
+        Ok(all.iter().map(choose).collect())
     }
 
-    fn choose(&self, wanted: &Wanted, pages: &Pages) -> Result<Offer, NoWheel> {
+    fn choose(
+        &self,
+        wanted: &Wanted,
+        pages: &Pages,
+        control: &FetchControl<'_>,
+    ) -> Result<Offer, NoWheel> {
         let mut groups: Vec<Vec<Candidate<'_>>> = Vec::new();
         for house in &self.houses {
             let files = match wanted.form {
@@ -223,7 +230,7 @@ impl<'a> Releases<'a> {
         if wanted.version.is_some()
             && let Some(best) = groups
                 .iter()
-                .find_map(|group| self.best(group, wanted.form))
+                .find_map(|group| self.best(group, wanted.form, control))
         {
             return best.offer(wanted);
         }
@@ -241,14 +248,14 @@ impl<'a> Releases<'a> {
                 .iter()
                 .find_map(|group| {
                     let all = group.iter().filter(|one| one.yanked().is_none());
-                    self.best(all, wanted.form)
+                    self.best(all, wanted.form, control)
                 })
                 .or_else(|| {
                     groups
                         .iter()
-                        .find_map(|group| self.best(group, wanted.form))
+                        .find_map(|group| self.best(group, wanted.form, control))
                 }),
-            None => self.newest(groups.iter().flatten().collect()),
+            None => self.newest(groups.iter().flatten().collect(), control),
         };
         if let Some(best) = best {
             return best.offer(wanted);
@@ -261,27 +268,51 @@ impl<'a> Releases<'a> {
         })
     }
 
-    /// The best wheel of one release.
+    /// The best wheel of one release. If a page does not say for which Pythons it is, its metadata
+    /// does, where that can be had by itself (PEP 658): a wheel that does not fit is not fetched.
     fn best<'c, 'f>(
         &self,
         all: impl IntoIterator<Item = &'c Candidate<'f>>,
         form: Form,
+        control: &FetchControl<'_>,
     ) -> Option<&'c Candidate<'f>>
     where
         'f: 'c,
     {
         let fits = all.into_iter().filter(|one| self.is_on_offer(one));
-        let fits: Vec<_> = fits.collect();
-        let names = fits.iter().map(|one| one.file_name);
-        let best = match form {
-            Form::Wheel => self.environment.best_of(names)?,
-            Form::Sdist => 0,
-        };
-        fits.get(best).copied()
+        let mut fits: Vec<_> = fits.collect();
+        loop {
+            let names = fits.iter().map(|one| one.file_name);
+            let at = match form {
+                Form::Wheel => self.environment.best_of(names)?,
+                Form::Sdist => 0,
+            };
+            let best = *fits.get(at)?;
+            if self.metadata_fits(best, control) {
+                return Some(best);
+            }
+            fits.remove(at);
+        }
+    }
+
+    /// Whether the metadata of a wheel on a page does not exclude the interpreter; what cannot be
+    /// had excludes nothing.
+    fn metadata_fits(&self, candidate: &Candidate<'_>, control: &FetchControl<'_>) -> bool {
+        match candidate.at {
+            At::Page(file) if file.requires_python.is_none() => {
+                let text = self.fetcher.metadata(file, control);
+                self.is_in(text.as_deref().and_then(requires_python))
+            }
+            At::Page(_) | At::Path(_) => true,
+        }
     }
 
     /// The best wheel of the newest release that has one.
-    fn newest<'c, 'f>(&self, mut all: Vec<&'c Candidate<'f>>) -> Option<&'c Candidate<'f>> {
+    fn newest<'c, 'f>(
+        &self,
+        mut all: Vec<&'c Candidate<'f>>,
+        control: &FetchControl<'_>,
+    ) -> Option<&'c Candidate<'f>> {
         all.retain(|one| one.yanked().is_none());
         if all.iter().any(|one| !version::is_preview(&one.version)) {
             all.retain(|one| !version::is_preview(&one.version));
@@ -291,7 +322,7 @@ impl<'a> Releases<'a> {
             version::compare(&one.version, &other.version).is_eq()
         };
         all.chunk_by(same).find_map(|release| {
-            let best = self.best(release.iter().copied(), Form::Wheel)?;
+            let best = self.best(release.iter().copied(), Form::Wheel, control)?;
             self.says_it_fits(best).then_some(best)
         })
     }

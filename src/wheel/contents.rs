@@ -12,15 +12,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rvenv_journal::raw::Hasher;
 use rvenv_journal::{Digest, RelPath};
 
-use super::archive::{Archive, File, unpack_fault};
+use super::archive::{Archive, File};
 use super::archive_bytes::ArchiveBytes;
+use super::checked_member::CheckedMember;
 use super::fault::{WheelError, WheelFault, shown};
 use super::file_name::WheelName;
 use super::record::{self, Hash, Row};
@@ -238,7 +238,11 @@ impl Wheel {
             let (archive, file) = self.file(member)?;
             let mut fault = None;
             let taken = archive.with_reader(file, |reader| {
-                take(&mut CheckedMember::new((member, file), reader, &mut fault))
+                take(&mut CheckedMember::new(
+                    (member.digest, file),
+                    reader,
+                    &mut fault,
+                ))
             })?;
             fault.map_or(Ok(taken), Err)
         };
@@ -280,7 +284,7 @@ impl Wheel {
     /// The versions of Python that it says it is for.
     pub(crate) fn requires_python(&self) -> Option<String> {
         let text = self.metadata("METADATA").ok()??;
-        header(&text, "Requires-Python").map(str::to_owned)
+        requires_python(&text).map(str::to_owned)
     }
 
     fn error(&self, fault: WheelFault) -> WheelError {
@@ -381,81 +385,6 @@ impl Wheel {
     }
 }
 
-/// A member while it is read: its bytes are hashed, and compared at their end.
-struct CheckedMember<'a> {
-    member: &'a Member,
-    file: &'a File,
-    reader: &'a mut dyn Read,
-    hasher: Option<Hasher>,
-    len: u64,
-    /// What is wrong with the member, since a reader has no error of a wheel.
-    fault: &'a mut Option<WheelFault>,
-}
-
-impl<'a> CheckedMember<'a> {
-    fn new(
-        (member, file): (&'a Member, &'a File),
-        reader: &'a mut dyn Read,
-        fault: &'a mut Option<WheelFault>,
-    ) -> Self {
-        Self {
-            member,
-            file,
-            reader,
-            hasher: Some(Hasher::default()),
-            len: 0,
-            fault,
-        }
-    }
-
-    fn failed(&mut self, fault: WheelFault) -> io::Error {
-        let text = fault.to_string();
-        *self.fault = Some(fault);
-        io::Error::new(io::ErrorKind::InvalidData, text)
-    }
-
-    /// Compares all that was read with what RECORD and the header of the member say.
-    fn end(&mut self) -> io::Result<usize> {
-        let Some(hasher) = self.hasher.take() else {
-            return Ok(0);
-        };
-        let (found, member) = (hasher.finish(), shown(self.member.path.as_str()));
-        if self.len != self.file.len {
-            let len = self.file.len;
-            return Err(self.failed(WheelFault::Length { member, len }));
-        }
-        let expected = self.member.digest;
-        if found != expected {
-            return Err(self.failed(WheelFault::Content {
-                member,
-                expected,
-                found,
-            }));
-        }
-        Ok(0)
-    }
-}
-
-impl Read for CheckedMember<'_> {
-    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
-        let len = match self.reader.read(piece) {
-            Ok(0) if !piece.is_empty() => return self.end(),
-            Ok(len) => len,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
-            Err(error) => return Err(self.failed(unpack_fault(self.file, error.into()))),
-        };
-        self.len += len as u64;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(piece.get(..len).unwrap_or_default());
-        }
-        // No more than the declared length, whatever the decoder finds.
-        if self.len > self.file.len {
-            return self.end();
-        }
-        Ok(len)
-    }
-}
-
 impl fmt::Debug for Wheel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wheel")
@@ -464,6 +393,11 @@ impl fmt::Debug for Wheel {
             .field("members", &self.facts.members.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The versions of Python that a METADATA says it is for.
+pub(crate) fn requires_python(metadata: &str) -> Option<&str> {
+    header(metadata, "Requires-Python")
 }
 
 fn of_path(path: &Path, fault: WheelFault) -> WheelError {

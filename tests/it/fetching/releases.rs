@@ -295,3 +295,54 @@ fn a_look_at_silent_indexes_ends_soon_after_an_interruption() {
     assert!(matches!(ended, Err(FetchFailed::Interrupted)), "{ended:?}");
     assert!(since.elapsed() < Duration::from_secs(10));
 }
+
+/// A page that does not say for which Pythons its files are, but has the metadata by itself.
+#[test]
+fn a_wheel_whose_metadata_excludes_the_interpreter_is_not_chosen() {
+    let scratch = Scratch::new();
+    let Some(python) = interpreter(&scratch) else {
+        return;
+    };
+    let metadata = |range: &str| format!("Name: demo\nRequires-Python: {range}\n\ntext\n");
+    let texts = [("1.0", metadata(">=3")), ("2.0", metadata("<3"))];
+    let files: Vec<(String, Value)> = texts
+        .iter()
+        .map(|(version, text)| {
+            let digest = Digest::of(text.as_bytes()).to_string();
+            let more = json!({"core-metadata": {"sha256": digest}});
+            (format!("demo-{version}-py3-none-any.whl"), more)
+        })
+        .collect();
+    let named: Vec<(&str, Value)> = files
+        .iter()
+        .map(|(name, more)| (name.as_str(), more.clone()))
+        .collect();
+    let body = listed(&named);
+    let server = Server::new(move |seen, stream| {
+        let of =
+            |version: &str| seen.path == format!("/f/demo-{version}-py3-none-any.whl.metadata");
+        match texts.iter().find(|(version, _)| of(version)) {
+            Some((_, text)) => serve(seen, stream, text.as_bytes()),
+            None if seen.path == "/simple/demo/" => page(stream, JSON, &body),
+            None => empty(stream, "404 Not Found"),
+        }
+    });
+    let ground = Ground::new(&server);
+    assert_eq!(found(&ground, &python, Wanted::newest("demo")), files[0].0);
+    let why = found(&ground, &python, exactly("demo", "2.0"));
+    assert!(
+        why.contains("there is only `demo-2.0-py3-none-any.whl`"),
+        "{why}"
+    );
+    let wheels = server
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.path.ends_with("any.whl"));
+    assert_eq!(wheels.count(), 0);
+    // The metadata is fetched once.
+    let texts = server
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.path.ends_with(".metadata"));
+    assert_eq!(texts.count(), 2);
+}

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Asked, AskedPlace, ResolveFailed, Resolving, SourceUse, refused};
+use crate::base::lexical_path::normal;
 use crate::base::version;
-use crate::lock::{Lock, read_pylock};
+use crate::lock::{Lock, Source, read_pylock};
 use crate::python::{Heard, Job, printable};
 use crate::wheel::Release;
 
@@ -86,10 +87,44 @@ impl Resolving<'_> {
             return Err(refused(NAME, asked, &end));
         }
         let text = std::fs::read(answer.path()).map_err(ResolveFailed::Scratch)?;
-        read_pylock(answer.path(), &text).map_err(|source| ResolveFailed::NoLock {
+        let read = read_pylock(answer.path(), &text);
+        let mut lock = read.map_err(|source| ResolveFailed::NoLock {
             resolver: NAME,
             source: Box::new(source),
-        })
+        })?;
+        for package in &mut lock.packages {
+            free_of_scratch(&mut package.source);
+        }
+        Ok(lock)
+    }
+}
+
+/// Makes paths independent of the file that uv wrote, which is deleted: they lead through its
+/// directory.
+fn free_of_scratch(source: &mut Source) {
+    let free = |path: &mut PathBuf| {
+        let short = normal(path);
+        *path = if short.exists() {
+            short
+        } else {
+            path.canonicalize().unwrap_or(short)
+        };
+    };
+    match source {
+        Source::Directory { path, .. } => free(path),
+        Source::Archive(archive) => archive.file.path.iter_mut().for_each(free),
+        Source::Files { wheels, sdist } => {
+            let files = wheels.iter_mut().chain(sdist);
+            files.flat_map(|file| &mut file.path).for_each(free);
+        }
+        Source::Repository(revision) => {
+            if Path::new(&revision.url).is_absolute() {
+                let mut path = PathBuf::from(&revision.url);
+                free(&mut path);
+                revision.url = path.display().to_string();
+            }
+        }
+        Source::Release { .. } => {}
     }
 }
 

@@ -288,6 +288,7 @@ fn a_commit_is_checked_out_and_built() {
 fn an_editable_project_is_imported_from_its_sources() {
     let Some(yard) = yard() else { return };
     let uv = tool("uv");
+    fs::write(yard.scratch.path("plain.txt"), "-e ./project\n").unwrap();
     let resolvers = ["pip"].into_iter().chain(uv.is_some().then_some("uv"));
     let before = look(&yard.scratch.path("E")).unwrap().into_keys();
     let before: Vec<PathBuf> = before.filter(|path| !path.starts_with(".rvenv")).collect();
@@ -310,7 +311,7 @@ fn an_editable_project_is_imported_from_its_sources() {
         let url = format!("file://{}", yard.scratch.path("project").display());
         let expected = format!(r#"{{"dir_info": {{"editable": true}}, "url": "{url}"}}"#);
         assert_eq!(yard.info("direct_url.json"), expected, "{resolver}");
-        assert_eq!(yard.info("REQUESTED"), "");
+        assert_eq!(yard.info("REQUESTED"), "", "{resolver}");
         for value in ["5", "6"] {
             let text = format!("value = {value}\n");
             fs::write(yard.scratch.path("project/src/demo.py"), text).unwrap();

@@ -370,7 +370,7 @@ fn create(at: &Path, is_executable: bool) -> io::Result<File> {
         if is_executable { 0o755 } else { 0o644 },
     );
     #[cfg(not(unix))]
-    let _no_such_bit = is_executable;
+    let _: bool = is_executable;
     options.open(at)
 }
 

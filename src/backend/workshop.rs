@@ -72,7 +72,7 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    /// Opens the workshop for a build; waits while another process works in it.
+    /// Opens the workshop for a build; waits while another process works in it, and says so.
     ///
     /// # Errors
     /// See [`WorkshopFailed`].
@@ -82,13 +82,13 @@ impl Workshop {
     pub(crate) fn open(
         cache: &Cache,
         key: Digest,
-        is_stopped: &dyn Fn() -> bool,
+        (is_stopped, waiting): (&dyn Fn() -> bool, &dyn Fn()),
     ) -> Result<Self, WorkshopFailed> {
         let digits = key.to_string();
         let key = digits.get(..KEY_DIGITS).unwrap_or(&digits);
         cache.make_kind(BUILDING).map_err(WorkshopFailed::NotUsed)?;
         let top = cache.path().join(BUILDING);
-        let lock = lock(&top.join(format!("{key}{LOCK}")), is_stopped)?;
+        let lock = lock(&top.join(format!("{key}{LOCK}")), (is_stopped, waiting))?;
         let (fs, dir) = cache.make_kind(BUILDING).map_err(WorkshopFailed::NotUsed)?;
         let failed = |error: rvenv_journal::FsError| WorkshopFailed::Disk {
             path: top.clone(),
@@ -159,7 +159,10 @@ impl Drop for Workshop {
 }
 
 /// Locks a file, which is created if it is absent.
-fn lock(path: &Path, is_stopped: &dyn Fn() -> bool) -> Result<File, WorkshopFailed> {
+fn lock(
+    path: &Path,
+    (is_stopped, waiting): (&dyn Fn() -> bool, &dyn Fn()),
+) -> Result<File, WorkshopFailed> {
     let failed = |source| WorkshopFailed::Disk {
         path: path.to_owned(),
         source,
@@ -175,6 +178,7 @@ fn lock(path: &Path, is_stopped: &dyn Fn() -> bool) -> Result<File, WorkshopFail
         let file = options.open(path).map_err(failed)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
+                waiting();
                 thread::sleep(TICK);
                 continue;
             }
@@ -222,17 +226,20 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let cache = Cache::at(place.path().join("cache"));
         let key = Digest::of(b"key");
-        let open = || Workshop::open(&cache, key, &|| false).unwrap();
+        let open = || Workshop::open(&cache, key, (&|| false, &|| ())).unwrap();
         let first = open();
         let name = first.path().file_name().unwrap().to_owned();
         assert!(is_workshop(&name));
         let source = first.make("source").unwrap();
         std::fs::write(source.join("x"), "").unwrap();
         let asked = std::cell::Cell::new(0);
-        let second = Workshop::open(&cache, key, &|| {
+        let is_stopped = || {
             asked.set(asked.get() + 1);
             asked.get() > 1
-        });
+        };
+        let waited = std::cell::Cell::new(false);
+        let second = Workshop::open(&cache, key, (&is_stopped, &|| waited.set(true)));
+        assert!(waited.get());
         assert!(matches!(second, Err(WorkshopFailed::Interrupted)));
         drop(first);
         let lock = format!("{}.lock", name.to_str().unwrap());

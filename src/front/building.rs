@@ -111,7 +111,13 @@ impl Caller<'_> {
             return Ok(found);
         }
         let is_stopped = || self.listener.interrupted();
-        let workshop = Workshop::open(cache, Digest::of(key.as_bytes()), &is_stopped)?;
+        let waiting = || {
+            let what = order.what();
+            let holder = format!("another process, which builds {what}");
+            self.listener.waiting(&holder);
+        };
+        let key_digest = Digest::of(key.as_bytes());
+        let workshop = Workshop::open(cache, key_digest, (&is_stopped, &waiting))?;
         // Another process may have built it meanwhile.
         if let Some(found) = self.built_before(cache, order, &key) {
             return Ok(found);

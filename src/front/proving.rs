@@ -88,9 +88,19 @@ impl Caller<'_> {
         let extraneous = bench.extraneous(&chosen);
         let packages = chosen.into_iter().map(|one| {
             let verdict = bench.verdict(&one)?;
+            let mut version = one.version;
+            if version.is_empty() {
+                // Only the build of its sources told it.
+                let mut found = bench
+                    .installed()
+                    .filter(|(_, found)| found.name == one.name);
+                version = found
+                    .next()
+                    .map_or(version, |(_, found)| found.version.clone());
+            }
             Ok(PackageProof {
                 name: one.name,
-                version: one.version,
+                version,
                 place: one.place,
                 verdict,
             })

@@ -1,5 +1,7 @@
 //! Archives as tools make them, and hostile ones, each of which is refused with its own reason.
 
+#![cfg(unix)]
+
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 

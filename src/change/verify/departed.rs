@@ -129,7 +129,7 @@ pub(crate) fn departures(
         return Ok(found);
     }
     let mut kept = BTreeSet::new();
-    for list in stays {
+    for list in stays.into_iter().chain(others(libs, &gone)) {
         kept.extend(search.rows(&list)?);
     }
     for (published, replacement) in gone {
@@ -149,6 +149,17 @@ pub(crate) fn departures(
         });
     }
     Ok(found)
+}
+
+/// The lists of the installed distributions that replace none of these.
+fn others(libs: &[Lib], gone: &[(Published, Option<Distribution>)]) -> Vec<String> {
+    let is_other = |one: &Distribution| gone.iter().all(|(_, by)| by.as_ref() != Some(one));
+    let of = |lib: &Lib| {
+        let others = lib.distributions.iter().filter(|one| is_other(one));
+        let list = |one: &Distribution| format!("{}/{}/RECORD", lib.path, one.dir);
+        others.map(list).collect::<Vec<_>>()
+    };
+    libs.iter().flat_map(of).collect()
 }
 
 enum Fate {
@@ -256,17 +267,15 @@ impl Search<'_> {
         for (path, node) in &self.receipt.paths {
             let text = path.as_str();
             let is_own = match top(text) {
-                Some(top) if others.contains(&top) => false,
+                _ if kept.contains(text) => false,
+                // A namespace: what is absent, and no other distribution lists, went with it.
+                Some(top) if others.contains(&top) => self.is_absent(text)?,
                 Some(top) => {
                     new.contains(&top)
                         || top == own.dir
                         || normal_name(&top) == own.name
-                        || !matches!(
-                            self.within.look(&format!("{below}{top}"))?,
-                            Sight::There(..)
-                        )
+                        || self.is_absent(text)?
                 }
-                None if kept.contains(text) => false,
                 None => {
                     let bin = self.bin.as_ref();
                     let is_own_script = || bin.is_some_and(|bin| is_script(own, (path, bin)));
@@ -291,7 +300,11 @@ impl Search<'_> {
             || site_packages.starts_with(text)
             || text.starts_with("include/python")
             || self.bin.as_ref().is_none_or(is_script_of_frame);
-        Ok(!is_frame && matches!(self.within.look(text)?, Sight::Absent))
+        Ok(!is_frame && self.is_absent(text)?)
+    }
+
+    fn is_absent(&mut self, path: &str) -> Result<bool, FsError> {
+        Ok(matches!(self.within.look(path)?, Sight::Absent))
     }
 
     /// Whether a file other than bytecode exists among some paths.

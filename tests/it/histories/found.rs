@@ -1,12 +1,12 @@
 //! Short histories that broke a promise once, or of which the promise is easily broken.
 
 use super::acts::Act::{Rvenv, Work as Done};
-use super::acts::Change::Install;
+use super::acts::Change::{Install, Sync};
 use super::acts::Command::{
     Apply, BackAndForth, Change, Create, Plan, Repair, Rollback, Upgrade, Verify,
 };
 use super::acts::Package::{Alder, Cedar, Dogwood, Pip};
-use super::acts::{Act, Begin, By, History, Options, Package, Work};
+use super::acts::{Act, Begin, By, History, Lock, Options, Package, Rest, Work};
 
 /// The first Python, and pip.
 const FIRST: Options = Options {
@@ -84,6 +84,8 @@ fn of_pip() -> Vec<Case> {
 
 /// Those of other packages.
 fn of_packages() -> Vec<Case> {
+    // They have files in one directory.
+    let both = Lock([None, None, Some(1), Some(1), None]);
     let clear = Options {
         clear: true,
         keep: true,
@@ -120,6 +122,16 @@ fn of_packages() -> Vec<Case> {
                 Rvenv(Change(Install(Alder, Some(2)))),
                 Done(Work::Install(Alder, 1, By::Uv)),
                 Rvenv(Change(Install(Cedar, Some(1)))),
+            ],
+        ),
+        case(
+            "what another installer uninstalled from a shared directory is no damage",
+            Begin::Rvenv,
+            &[],
+            &[
+                Rvenv(Change(Sync(both, Rest::OfOthersStays))),
+                Done(Work::Uninstall(0, By::Uv)),
+                Rvenv(Verify),
             ],
         ),
         case(

@@ -17,7 +17,7 @@
 //! generation, and that each one that goes, comes, changes or is no longer found is named (I8). A
 //! file that a distribution which stays or comes back lists with the hash that it has stays with
 //! that one. Does not promise that what was uninstalled or overwritten since comes back: only what
-//! the generation has does. Writes nothing.
+//! the generation has does, and what does not come back of a distribution is named. Writes nothing.
 //!
 //! Read next: `rollback/files_aside.rs`, which entries cover the files; `generations.rs`, what a
 //! generation has.
@@ -58,6 +58,9 @@ pub struct Turn {
     pub whole: Vec<Distribution>,
     /// Files that a distribution had, which stays or comes back, and that were overwritten since.
     pub overwritten: Vec<(String, Distribution)>,
+    /// Files that a distribution had, which comes back after another installer uninstalled it, and
+    /// that do not come with it.
+    pub missing: Vec<(String, Distribution)>,
     /// Files that go aside and belong to no distribution that is named; the first of them.
     pub files: Vec<String>,
     /// Entries that the generation does not have and that go into it too.
@@ -95,8 +98,9 @@ pub(crate) fn turn(target: &Target<'_>, generation: &Generation) -> Result<Turn,
     let going = search.going(&before, &mut after)?;
     if generation.form == Form::Entries {
         search.put_aside((&before, &after), &going, &mut turn)?;
+        search.miss((&before, &after), &mut turn)?;
     }
-    turn.files.extend(search.other_files(&going)?);
+    turn.files.extend(search.other_files(&going, &turn.stay)?);
     turn.name_all(&before, &after);
     Ok(turn)
 }
@@ -264,6 +268,30 @@ impl Search<'_> {
         Ok(())
     }
 
+    /// Finds what does not come back with the distributions that were uninstalled since: files that
+    /// were the same before and after the change, and parts of entries that stay in the generation.
+    fn miss(
+        &mut self,
+        (before, after): (&Contents, &Contents),
+        turn: &mut Turn,
+    ) -> Result<(), FsError> {
+        let is_there = |placed: &Placed| {
+            let mut all = before.distributions.iter();
+            all.any(|other| other.distribution.name == placed.distribution.name)
+        };
+        for placed in after.distributions.iter().filter(|one| !is_there(one)) {
+            for path in self.rows_that_come(placed)?.into_keys() {
+                let entry = RelPath::new(&path).ok().and_then(|at| self.moved_by(&at));
+                let comes = entry.is_some_and(|entry| !turn.stay.contains(&entry));
+                let is_listed = !comes && !is_bytecode(&path);
+                if is_listed && matches!(self.within.look(&path)?, Sight::Absent) {
+                    turn.missing.push((path, placed.distribution.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The files of distributions that go and that no entry of the generation moves, each with its
     /// digest if another distribution lists it too.
     fn files(&mut self, going: &[Going]) -> Result<BTreeMap<String, Option<Digest>>, FsError> {
@@ -397,11 +425,16 @@ impl Search<'_> {
 
     /// Files that go and that no distribution which goes lists. Beside distributions with very long
     /// lists no file of their directories is named.
-    fn other_files(&mut self, going: &[Going]) -> Result<Vec<String>, FsError> {
+    fn other_files(
+        &mut self,
+        going: &[Going],
+        stay: &BTreeSet<RelPath>,
+    ) -> Result<Vec<String>, FsError> {
         let drift = other_files::drift_in(self.fs(), &self.root)?;
         let is_tree = self.generation.form == Form::Tree;
         let moved = drift.into_iter().filter(|path| {
-            is_tree || RelPath::new(path).is_ok_and(|path| self.moved_by(&path).is_some())
+            let entry = RelPath::new(path).map(|path| self.moved_by(&path));
+            is_tree || matches!(entry, Ok(Some(entry)) if !stay.contains(&entry))
         });
         let mut moved: Vec<String> = moved.filter(|path| !is_bytecode(path)).collect();
         let mut listed = BTreeSet::new();

@@ -102,10 +102,14 @@ impl Bench {
     /// Installs a package as a user does.
     fn pip_install(&self, name: &str) {
         let house = self.house.to_str().unwrap();
-        let install = ["-m", "pip", "install", "-q", "--no-index", "--find-links"];
-        let install = [&install, &[house, name][..]].concat();
+        self.pip(&["install", "-q", "--no-index", "--find-links", house, name]);
+    }
+
+    fn pip(&self, words: &[&str]) {
         let python = self.scratch.path("E/bin/python");
-        self.scratch.run(&python, &install).ok();
+        self.scratch
+            .run(&python, &[&["-m", "pip"], words].concat())
+            .ok();
     }
 
     /// Writes wheels that share a file with equal bytes; two of them have one with other bytes.
@@ -407,6 +411,33 @@ fn a_path_of_what_is_installed_besides_is_shared_or_refused() {
     bench.sync(&bad, &["--exact"]).ok();
     assert_eq!(bench.listed(), "three==1.0 two==1.0");
     bench.scratch.rvenv(&["verify", "E"]).ok();
+}
+
+/// I8: what another installer uninstalls from a directory that packages share is no damage; and a
+/// rollback names what cannot come back of it.
+#[test]
+fn what_was_uninstalled_from_a_shared_directory_is_known_as_that() {
+    let Some(bench) = bench() else { return };
+    bench.sharing_wheels();
+    let first = bench.lock("a", &[("alpha", "1.0")]);
+    bench.create(&first, &[]).ok();
+    bench.pip_install("one");
+    let second = bench.lock("b", &[("alpha", "1.0"), ("one", "1.0")]);
+    bench.sync(&second, &[]).ok();
+    bench.pip(&["uninstall", "-q", "-y", "one"]);
+    bench.pip_install("two");
+    let said = bench.scratch.rvenv(&["verify", "E"]).ok();
+    let gone = "one 1.0 was uninstalled by another installer";
+    assert!(said.contains(gone), "{said}");
+    let said = told(bench.scratch.rvenv(&["rollback", "E"]));
+    assert!(said.contains("Back again: 1 package (one 1.0)"), "{said}");
+    assert!(
+        said.contains("Deleted since, and not back again: 1 file (")
+            && said.contains("/shared/one.py of one 1.0)"),
+        "{said}"
+    );
+    assert!(!said.contains("Set aside"), "{said}");
+    assert!(bench.site().join("shared/two.py").is_file());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rvenv::caller::RunTerms;
 use rvenv::checks;
+use rvenv::distributions::Distribution;
 use rvenv::environment::{self, Checker, RolledBack};
 use rvenv::generations::Difference;
 use rvenv::render::escape;
@@ -84,10 +85,10 @@ fn changes(turn: &Turn, env: &str) -> Vec<String> {
         let site = &placed.site_packages;
         format!("{} (in {site})", placed.distribution)
     });
-    let overwritten = turn
-        .overwritten
-        .iter()
-        .map(|(path, of)| format!("{path} of {of}"));
+    let of_each = |files: &[(String, Distribution)]| -> Vec<String> {
+        let all = files.iter();
+        all.map(|(path, of)| format!("{path} of {of}")).collect()
+    };
     let whole = turn.whole.iter().map(ToString::to_string);
     let named = [
         ("Set aside", gone),
@@ -116,13 +117,19 @@ fn changes(turn: &Turn, env: &str) -> Vec<String> {
             escape(&files.join(", "))
         ));
     }
-    let lost: Vec<String> = overwritten.collect();
-    if !lost.is_empty() {
-        lines.push(line(
+    let lost = [
+        (
             "Overwritten since, and not in the generation",
-            "file",
-            &lost,
-        ));
+            of_each(&turn.overwritten),
+        ),
+        ("Deleted since, and not back again", of_each(&turn.missing)),
+    ];
+    let lost = lost.iter().filter(|(_, files)| !files.is_empty());
+    let lost: Vec<String> = lost
+        .map(|(what, files)| line(what, "file", files))
+        .collect();
+    if !lost.is_empty() {
+        lines.extend(lost);
         lines.push(format!("Look at them with `rvenv verify {env}`"));
     }
     lines

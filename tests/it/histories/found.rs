@@ -31,6 +31,7 @@ fn case(about: &'static str, begin: Begin, first: &[Package], acts: &[Act]) -> C
 pub(super) fn found() -> Vec<Case> {
     let mut all = of_packages();
     all.extend(of_pip());
+    all.extend(of_changes());
     all
 }
 
@@ -82,10 +83,36 @@ fn of_pip() -> Vec<Case> {
     ]
 }
 
-/// Those of other packages.
-fn of_packages() -> Vec<Case> {
+/// Those of packages that rvenv installed.
+fn of_changes() -> Vec<Case> {
     // They have files in one directory.
     let both = Lock([None, None, Some(1), Some(1), None]);
+    vec![
+        case(
+            "a file that another installer's version has too is not retired with the rest",
+            Begin::Rvenv,
+            &[],
+            &[
+                Rvenv(Change(Install(Alder, Some(2)))),
+                Done(Work::Install(Alder, 1, By::Uv)),
+                Rvenv(Change(Install(Cedar, Some(1)))),
+            ],
+        ),
+        case(
+            "what another installer uninstalled from a shared directory is no damage",
+            Begin::Rvenv,
+            &[],
+            &[
+                Rvenv(Change(Sync(both, Rest::OfOthersStays))),
+                Done(Work::Uninstall(0, By::Uv)),
+                Rvenv(Verify),
+            ],
+        ),
+    ]
+}
+
+/// Those of other packages.
+fn of_packages() -> Vec<Case> {
     let clear = Options {
         clear: true,
         keep: true,
@@ -112,26 +139,6 @@ fn of_packages() -> Vec<Case> {
                 Rvenv(Upgrade(SECOND)),
                 Done(Work::Install(Cedar, 2, By::Uv)),
                 Rvenv(Upgrade(FIRST)),
-            ],
-        ),
-        case(
-            "a file that another installer's version has too is not retired with the rest",
-            Begin::Rvenv,
-            &[],
-            &[
-                Rvenv(Change(Install(Alder, Some(2)))),
-                Done(Work::Install(Alder, 1, By::Uv)),
-                Rvenv(Change(Install(Cedar, Some(1)))),
-            ],
-        ),
-        case(
-            "what another installer uninstalled from a shared directory is no damage",
-            Begin::Rvenv,
-            &[],
-            &[
-                Rvenv(Change(Sync(both, Rest::OfOthersStays))),
-                Done(Work::Uninstall(0, By::Uv)),
-                Rvenv(Verify),
             ],
         ),
         case(

@@ -13,3 +13,4 @@ pub(crate) mod observe;
 pub(crate) mod operations;
 pub(crate) mod receipt;
 pub(crate) mod room;
+pub(crate) mod statements;

@@ -25,6 +25,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rvenv_journal::raw::Statement;
+
 use crate::build::options::Options;
 use crate::wheel::Named;
 use crate::wheel::Release;
@@ -40,6 +42,8 @@ pub struct Supply {
     pub direct_url: Option<Arc<str>>,
     /// A URL that has it, without anything secret.
     pub url: Option<String>,
+    /// Its attestation, if the index has one.
+    pub statement: Option<Statement>,
     /// Whether it is needed only by others, so that nobody asked for it itself.
     pub is_dependency: bool,
 }
@@ -139,6 +143,7 @@ impl Supply {
             source,
             direct_url: None,
             url: None,
+            statement: None,
             is_dependency: false,
         };
         wheels.iter().map(supply)

@@ -41,6 +41,7 @@ mod own_seeds;
 mod owned;
 mod retired;
 mod source_times;
+mod statements;
 
 pub use failures::{MergeError, Overlap};
 use lost_packages::{check_lost, lock_files, locked, seeded};
@@ -49,6 +50,7 @@ pub(crate) use own_seeds::is_own_seed;
 pub use retired::Unlocked;
 pub(crate) use retired::{leaving, unlocked};
 pub(crate) use source_times::redate;
+use statements::keep_statements;
 
 /// More bytes than any real RECORD or `pyvenv.cfg` has.
 const LIST_BYTES_MAX: u64 = 64 << 20;
@@ -112,7 +114,9 @@ pub fn merge(
     };
     let ((receipt, installed), draft) = in_parallel(fs, seen, || hooks::build(hooks, &context));
     let mut draft = draft?;
-    for input in installed.map_err(disk)? {
+    let installed = installed.map_err(disk)?;
+    let installed_names: Vec<String> = installed.iter().map(|one| one.path.clone()).collect();
+    for input in installed {
         draft.add_input(input);
     }
     carry::add(&companions, &context, &mut draft)?;
@@ -147,6 +151,8 @@ pub fn merge(
         mut seen,
         ..
     } = merge;
+    let mut draft = draft;
+    keep_statements(receipt.as_ref(), &installed_names, &mut draft);
     let retired = look(target, &BTreeMap::new(), draft.retired()).map_err(disk)?;
     seen.paths.extend(retired.paths);
     check_occupied(target, &draft, &seen, is_environment)?;

@@ -134,6 +134,8 @@ pub struct Asked {
     url: Option<Address>,
     /// Its absolute path.
     pub path: Option<PathBuf>,
+    /// Where its attestations are (PEP 740).
+    pub provenance: Option<Address>,
 }
 
 /// Which of several digests bytes must have.
@@ -192,6 +194,7 @@ impl Asked {
             match_: Match::Unknown,
             url: None,
             path: None,
+            provenance: None,
         })
     }
 

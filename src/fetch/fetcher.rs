@@ -172,6 +172,11 @@ impl Fetcher {
         Some(text)
     }
 
+    /// What asks servers.
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.shared.client
+    }
+
     /// Ends what waits for a server.
     pub(super) fn stop(&self) {
         self.shared.client.stop();

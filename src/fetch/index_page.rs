@@ -74,7 +74,11 @@ impl IndexFile {
             (true, false) => Asked::new(&self.name, self.hashes.clone())?,
             (false, _) => Asked::new(&self.name, wanted.common(&self.hashes))?,
         };
-        Ok(asked.sized(self.size).at_url(self.address.clone()))
+        let mut asked = asked.sized(self.size).at_url(self.address.clone());
+        let provenance = self.provenance.as_deref();
+        // A malformed one is as good as none.
+        asked.provenance = provenance.and_then(|url| Address::parse(url).ok());
+        Ok(asked)
     }
 
     /// Where its metadata can be had by itself (PEP 658).

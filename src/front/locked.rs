@@ -79,7 +79,13 @@ impl Caller<'_> {
             let asked = self.asked(&chosen, (&releases, request.builds), control)?;
             let wanted: Vec<Asked> = asked.iter().flatten().cloned().collect();
             let files = fetcher.fetch(&wanted, control);
-            Ok::<_, LockedFailed>((asked, files.map_err(FetchingFailed::from)?))
+            let files = files.map_err(FetchingFailed::from)?;
+            let both: Vec<_> = wanted.iter().zip(&files).collect();
+            let cache = self.host.cache.as_ref();
+            let stated = fetcher.attestations(&both, cache, control);
+            let stated = stated.map_err(FetchingFailed::from)?;
+            let files: Vec<_> = files.into_iter().zip(stated).collect();
+            Ok::<_, LockedFailed>((asked, files))
         })?;
         let interpreter = context.interpreter.clone();
         let terms = BuildTerms {
@@ -92,6 +98,7 @@ impl Caller<'_> {
         let mut supplies = Vec::new();
         for (one, asked) in chosen.into_iter().zip(asked) {
             let file = asked.as_ref().and_then(|_| files.next());
+            let (file, statement) = file.unzip();
             let wheel = self.wheel_of(&one, file.as_ref(), terms)?;
             // What was built is at no URL.
             let is_fetched = file.is_some_and(|file| file.path == wheel);
@@ -100,6 +107,7 @@ impl Caller<'_> {
             supplies.push(Supply {
                 wheel,
                 url,
+                statement: statement.flatten().filter(|_| is_fetched),
                 source: WheelSource::Locked,
                 is_dependency: dependencies.contains(&one.name),
                 direct_url: match one.source {

@@ -181,6 +181,7 @@ impl Note {
                 },
                 direct_url: noted.direct_url.as_deref().map(Into::into),
                 url: input.url.clone(),
+                statement: plan.statements().get(&digest).cloned(),
                 is_dependency: noted.is_dependency,
             })
         };

@@ -120,7 +120,7 @@ impl Caller<'_> {
         if !clear && made.publication() != Publication::Put {
             return Err(RebuildFailed::Exists(env_dir.to_owned()));
         }
-        Ok(made)
+        Ok(made.with_statements_of(plan))
     }
 
     /// The interpreter of a plan, as an earlier command asked it; it is not started.

@@ -17,7 +17,7 @@ use crate::base::path::{RelPath, paired};
 use crate::plan::error::PlanError;
 use crate::plan::node::{
     Content, DIR_MODE_MASK, ENGINE_DIR, Effect, Expected, Input, Mode, Node, Observation, Observed,
-    Operation, Publication, is_same_mode,
+    Operation, Publication, Statement, is_same_mode,
 };
 use crate::plan::operations::{self, Operations, is_reserved};
 
@@ -31,6 +31,7 @@ pub struct PlanBuilder {
     retired: BTreeSet<RelPath>,
     order: Vec<RelPath>,
     is_shared: bool,
+    statements: BTreeMap<Digest, Statement>,
     /// The parent that was last found or added.
     parent: Option<RelPath>,
 }
@@ -47,6 +48,8 @@ pub struct Plan {
     order: Vec<RelPath>,
     is_shared: bool,
     observation: Arc<Observation>,
+    /// Statements about files by the digests of these.
+    statements: Arc<BTreeMap<Digest, Statement>>,
     /// What was asked for, in the caller's own JSON.
     request: Option<Arc<str>>,
     pub(crate) digest: Memo,
@@ -94,6 +97,7 @@ impl PlanBuilder {
             retired: BTreeSet::new(),
             order: Vec::new(),
             is_shared: false,
+            statements: BTreeMap::new(),
             parent: None,
         })
     }
@@ -233,6 +237,11 @@ impl PlanBuilder {
         }
     }
 
+    /// Adds a statement about a file with this digest; the receipt keeps it.
+    pub fn state(&mut self, of: Digest, statement: Statement) {
+        self.statements.insert(of, statement);
+    }
+
     /// The inputs of the plan so far.
     #[must_use]
     pub fn inputs(&self) -> &[Input] {
@@ -337,6 +346,7 @@ impl PlanBuilder {
             order: self.order,
             is_shared: self.is_shared,
             observation: Arc::new(observation),
+            statements: Arc::new(self.statements),
             request: None,
             digest: Memo::default(),
             outcome: Memo::default(),
@@ -424,6 +434,19 @@ impl Plan {
             request: value.map(|value| value.to_string().into()),
             ..self
         }
+    }
+
+    /// Statements about files that the plan was made from, by the digests of these.
+    #[must_use]
+    pub fn statements(&self) -> &BTreeMap<Digest, Statement> {
+        &self.statements
+    }
+
+    /// The same plan with the statements of another one.
+    #[must_use]
+    pub fn with_statements_of(self, other: &Self) -> Self {
+        let statements = Arc::clone(&other.statements);
+        Self { statements, ..self }
     }
 
     /// What was asked for, if it is noted.

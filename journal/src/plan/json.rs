@@ -7,7 +7,8 @@
 //! The text is an object with `digest`, `format` (1) and `plan`; the digest is the SHA-256 of the
 //! value of `plan` in compact form. `found` and `urls` have the paths and URLs of inputs by the
 //! digests of their bytes: hints, so that the plan's own digest is the same on every machine.
-//! `request` is a note of what was asked for, which the digest does not cover either. Bytes that
+//! `request` is a note of what was asked for, and `statements` are about inputs; the digest covers
+//! neither. Bytes that
 //! are not UTF-8 are written in hexadecimal.
 //!
 //! Read next: `plan/builder.rs`.
@@ -33,6 +34,7 @@ use crate::plan::operations::Operations;
 
 mod values;
 
+use crate::plan::statements::{StatementDto, statements_in, statements_out};
 use values::{
     ExpectedDto, InputDto, NodeDto, ObservedDto, OperationDto, PublicationDto, RetiredDto, mode,
 };
@@ -110,6 +112,7 @@ impl Plan {
             found: self.inputs().iter().filter_map(place).collect(),
             plan: PlanOut::of(self),
             request: self.request().map(noted),
+            statements: statements_out(self.statements()),
             urls: self.inputs().iter().filter_map(url).collect(),
         };
         serde_json::to_writer_pretty(&mut to, &envelope)?;
@@ -158,7 +161,8 @@ impl Plan {
             serde_json::from_slice(bytes).map_err(PlanReadError::Syntax)?;
         let written = Digest::parse(&envelope.digest)?;
         let hints = (&envelope.found, &envelope.urls);
-        let plan = envelope.plan.into_plan(hints, envelope.request);
+        let notes = (envelope.request, envelope.statements);
+        let plan = envelope.plan.into_plan(hints, notes);
         let found = if let Ok(plan) = &plan {
             // The digest is computed from the plan that was read, so it also notices text that the
             // plan does not represent.
@@ -236,6 +240,8 @@ struct EnvelopeOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    statements: BTreeMap<String, StatementDto<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     urls: BTreeMap<String, &'a str>,
 }
 
@@ -250,6 +256,8 @@ struct EnvelopeIn<'a> {
     #[serde(borrow)]
     plan: PlanIn<'a>,
     request: Option<serde_json::Value>,
+    #[serde(borrow, default)]
+    statements: BTreeMap<String, StatementDto<'a>>,
     #[serde(default)]
     urls: BTreeMap<String, String>,
 }
@@ -429,7 +437,10 @@ impl PlanIn<'_> {
     fn into_plan(
         self,
         (found, urls): (&BTreeMap<String, String>, &BTreeMap<String, String>),
-        request: Option<serde_json::Value>,
+        (request, statements): (
+            Option<serde_json::Value>,
+            BTreeMap<String, StatementDto<'_>>,
+        ),
     ) -> Result<Plan, PlanReadError> {
         let OperationsIn {
             operations,
@@ -483,6 +494,9 @@ impl PlanIn<'_> {
             builder.share();
         }
         let publication = self.publication.into_publication();
+        for (of, statement) in statements_in(statements)? {
+            builder.state(of, statement);
+        }
         let plan = builder.finish(Observation { target, paths }, publication)?;
         Ok(match request {
             Some(request) => plan.with_request(&request.to_string()),
@@ -494,7 +508,7 @@ impl PlanIn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::node::{Content, Mode, Node};
+    use crate::plan::node::{Content, Mode, Node, Statement};
     use crate::plan::receipt::Receipt;
 
     fn plan() -> Plan {
@@ -604,6 +618,14 @@ mod tests {
     fn places_and_requests_are_kept_and_are_not_in_the_digest() {
         let with = |found: Option<&str>| {
             let mut builder = PlanBuilder::new(plan().target(), Mode::SHARED_DIR).unwrap();
+            if let Some(found) = found {
+                let statement = Statement {
+                    file: "w.whl".into(),
+                    url: format!("https://host{found}.provenance"),
+                    digest: Digest::of(b"statement"),
+                };
+                builder.state(Digest::of(b"w"), statement);
+            }
             builder.add_input(Input {
                 role: "wheel".into(),
                 path: "w.whl".into(),
@@ -625,7 +647,14 @@ mod tests {
         let (one, other) = (with(Some("/one/w.whl")), with(Some("/other/w.whl")));
         assert_eq!(one.digest(), other.digest());
         assert_eq!(one.digest(), with(None).digest());
-        assert_eq!(Receipt::json_of(&one), Receipt::json_of(&other));
+        let stated = |plan: &Plan| {
+            let receipt = Receipt::json_of(plan);
+            let read = Receipt::from_json(receipt.as_bytes()).unwrap();
+            assert_eq!(read.to_json(), receipt);
+            read.statements
+        };
+        assert_eq!(stated(&one), *one.statements());
+        assert_eq!(stated(&with(None)), BTreeMap::new());
         let text = one.to_json();
         let back = Plan::from_json(text.as_bytes()).unwrap();
         assert_eq!(back, one);

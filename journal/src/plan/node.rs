@@ -213,6 +213,18 @@ pub struct Input {
     pub len: u64,
 }
 
+/// A statement about a file that a plan was made from, such as an attestation of its origin, by
+/// the place and the digest of its text. No digest of a plan covers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// The name of the file.
+    pub file: String,
+    /// Where the statement was.
+    pub url: String,
+    /// SHA-256 of its text.
+    pub digest: Digest,
+}
+
 impl Input {
     /// The path at which the file was when the plan was made.
     #[must_use]

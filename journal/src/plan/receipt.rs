@@ -20,7 +20,8 @@ use thiserror::Error;
 use crate::base::digest::{Digest, DigestError};
 use crate::base::path::{RelPath, RelPathError};
 use crate::plan::builder::Plan;
-use crate::plan::node::{ENGINE_DIR, Node, RECEIPT_NAME};
+use crate::plan::node::{ENGINE_DIR, Node, RECEIPT_NAME, Statement};
+use crate::plan::statements::{StatementDto, statements_in, statements_out};
 
 /// The version of the receipt that this code reads and writes.
 pub const RECEIPT_FORMAT: u64 = 1;
@@ -60,6 +61,8 @@ pub struct Receipt {
     pub root_mode: u32,
     /// Whether the root existed before any plan, with entries of its own.
     pub is_shared: bool,
+    /// Statements about the files that the tree was made from, by the digests of these.
+    pub statements: BTreeMap<Digest, Statement>,
     /// Every managed path.
     pub paths: BTreeMap<RelPath, PublishedPath>,
 }
@@ -94,6 +97,7 @@ impl Receipt {
             plan: plan.outcome(),
             root_mode: plan.root_mode().bits(),
             is_shared: plan.is_shared(),
+            statements: plan.statements(),
         };
         json(&head, paths)
     }
@@ -116,6 +120,7 @@ impl Receipt {
             plan: self.plan,
             root_mode: self.root_mode,
             is_shared: self.is_shared,
+            statements: &self.statements,
         };
         json(&head, paths)
     }
@@ -125,7 +130,8 @@ impl Receipt {
     /// # Errors
     /// Any other bytes are refused.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ReceiptReadError> {
-        let dto: ReceiptDto = serde_json::from_slice(bytes).map_err(ReceiptReadError::Syntax)?;
+        let dto: ReceiptDto<'_> =
+            serde_json::from_slice(bytes).map_err(ReceiptReadError::Syntax)?;
         if dto.format != RECEIPT_FORMAT {
             return Err(ReceiptReadError::Format(dto.format));
         }
@@ -136,30 +142,42 @@ impl Receipt {
             plan: Digest::parse(&dto.plan)?,
             root_mode: dto.root_mode,
             is_shared: dto.shared,
+            statements: statements_in(dto.statements)?,
             paths: dto.paths.paths,
         })
     }
 }
 
 /// The properties of the tree as a whole.
-struct Head {
+struct Head<'a> {
     plan: Digest,
     root_mode: u32,
     is_shared: bool,
+    statements: &'a BTreeMap<Digest, Statement>,
 }
 
-fn json<'a>(head: &Head, paths: impl Iterator<Item = (&'a RelPath, PublishedDto<'a>)>) -> String {
+fn json<'a>(
+    head: &Head<'_>,
+    paths: impl Iterator<Item = (&'a RelPath, PublishedDto<'a>)>,
+) -> String {
     let Head {
         plan,
         root_mode,
         is_shared,
+        statements,
     } = head;
     // Only the receipt of a shared root has this field.
     let shared = if *is_shared { ",\"shared\":true" } else { "" };
     let mut text = format!(
-        "{{\"format\":{RECEIPT_FORMAT},\"plan\":\"{plan}\",\"root_mode\":{root_mode}{shared},\"paths\":{{"
+        "{{\"format\":{RECEIPT_FORMAT},\"plan\":\"{plan}\",\"root_mode\":{root_mode}{shared}"
     )
     .into_bytes();
+    if !statements.is_empty() {
+        text.extend_from_slice(b",\n\"statements\":");
+        serde_json::to_writer(&mut text, &statements_out(statements)).expect("strings serialize");
+        text.push(b'\n');
+    }
+    text.extend_from_slice(b",\"paths\":{");
     for (index, (path, published)) in paths.enumerate() {
         text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
         serde_json::to_writer(&mut text, path.as_str()).expect("a string serializes");
@@ -172,12 +190,14 @@ fn json<'a>(head: &Head, paths: impl Iterator<Item = (&'a RelPath, PublishedDto<
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ReceiptDto {
+struct ReceiptDto<'a> {
     format: u64,
     plan: String,
     root_mode: u32,
     #[serde(default)]
     shared: bool,
+    #[serde(borrow, default)]
+    statements: BTreeMap<String, StatementDto<'a>>,
     paths: PathsIn,
 }
 
@@ -337,6 +357,7 @@ mod tests {
             plan: Digest::of(b"plan"),
             root_mode: 0o755,
             is_shared: false,
+            statements: BTreeMap::new(),
             paths: BTreeMap::from([
                 (path("a"), PublishedPath::Dir { mode: 0o755 }),
                 (path("a/\"quoted\""), file),

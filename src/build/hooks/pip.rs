@@ -215,6 +215,9 @@ fn add(
         url,
         ..input(wheel, &supply.wheel)
     });
+    if let Some(statement) = &supply.statement {
+        plan.state(wheel.digest(), statement.clone());
+    }
     let bytecode = bytecode(context, wheel)?;
     if let Some((key, _)) = bytecode {
         plan.add_input(Input {
@@ -293,6 +296,7 @@ pub fn plan_locked(context: &Context, path: &Path) -> Result<PlanBuilder, HookEr
         source: WheelSource::Locked,
         direct_url: None,
         url: None,
+        statement: None,
         is_dependency: false,
     };
     let wheel = context.wheels.open_uncached(path)?;
@@ -565,6 +569,7 @@ mod tests {
             source: WheelSource::Upgrade,
             direct_url: None,
             url: None,
+            statement: None,
             is_dependency: false,
         });
         context.supplies.extend(downloads);

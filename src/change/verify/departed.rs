@@ -387,6 +387,7 @@ mod tests {
             plan: Digest::of(b""),
             root_mode: 0o755,
             is_shared: false,
+            statements: BTreeMap::new(),
             paths,
         };
         let disk = RealFs::new();

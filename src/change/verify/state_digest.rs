@@ -7,6 +7,8 @@
 //!
 //! Read next: `../installed_inputs.rs`, the file that identifies a distribution.
 
+use std::collections::BTreeMap;
+
 use rvenv_journal::raw::{DiskError, Input};
 use rvenv_journal::{Digest, Receipt, Target};
 
@@ -28,6 +30,8 @@ pub fn state_digest(target: &Target<'_>) -> Result<Option<Digest>, VerifyFailed>
     // Different plans may make the same tree.
     let receipt = Receipt {
         plan: Digest::of(b""),
+        // What an index says about a wheel may change, and the wheel does not.
+        statements: BTreeMap::new(),
         ..receipt
     };
     let inputs = installed_inputs::inputs(target, &root, "", None).map_err(disk)?;

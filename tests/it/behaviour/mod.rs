@@ -37,6 +37,8 @@ mod activate_others;
 mod activate_prompts;
 mod adversity;
 mod another_python;
+#[cfg(target_os = "linux")]
+mod attested;
 mod bad_input;
 mod breakages;
 mod breakages_peers;

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 
 use rvenv::backend::BUILT;
-use rvenv::fetch::FETCHED;
+use rvenv::fetch::{ATTESTED, FETCHED};
 use rvenv::fingerprint::Fingerprint;
 use rvenv_journal::Digest;
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
@@ -20,7 +20,7 @@ use rvenv_journal::raw::{Leftovers, check_private, open_private_dir, read_privat
 use serde::Deserialize;
 
 /// The directories of cached answers.
-pub(crate) const KINDS: [&str; 4] = [BUILT, "bytecode", "interpreters", "wheels"];
+pub(crate) const KINDS: [&str; 5] = [ATTESTED, BUILT, "bytecode", "interpreters", "wheels"];
 /// More than any real answer has.
 const BYTES_MAX: u64 = 32 << 20;
 

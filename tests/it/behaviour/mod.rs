@@ -108,6 +108,7 @@ mod stale;
 mod states;
 #[cfg(target_os = "linux")]
 mod streams;
+mod trusted_hosts;
 mod upgrade;
 mod verify;
 mod verify_frame;

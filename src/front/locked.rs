@@ -126,6 +126,16 @@ impl Caller<'_> {
         Ok(())
     }
 
+    /// Whether an interpreter may have to be started: to resolve, or to build.
+    pub(super) fn may_start_python(&self, request: &LockRequest) -> bool {
+        let cwd = self.host.cwd.as_deref().unwrap_or(Path::new(""));
+        let is_resolved = |file: &PathBuf| !is_pylock_name(file) && !has_hashes(&cwd.join(file));
+        !request.requirements.is_empty()
+            || !request.places.is_empty()
+            || request.builds == Builds::All
+            || request.files.iter().any(is_resolved)
+    }
+
     /// The file of each package; `None` if its sources are in a directory or a repository. Of a
     /// release, it is the best wheel whose hash the lock has, else its source distribution.
     fn asked(

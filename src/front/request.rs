@@ -252,7 +252,9 @@ impl Caller<'_> {
     pub fn prepare(&self, request: &EnvRequest) -> Result<Answer, RequestFailed> {
         let env_dir = Path::new(&request.env_dir);
         let asked = &request.python;
-        let is_at_work = request.options.compile_bytecode || request.options.upgrade_deps;
+        let is_at_work = request.options.compile_bytecode
+            || request.options.upgrade_deps
+            || self.may_start_python(&request.locks);
         let before = self.before(request, env_dir)?;
         let (interpreter, said) = match (request.intent, &before) {
             (Intent::Upgrade | Intent::Sync, Some(Before { existing, .. })) => {
@@ -482,7 +484,7 @@ impl Caller<'_> {
     }
 }
 
-/// A plan that is only shown still needs an interpreter at work if wheels are downloaded or
+/// A plan that is only shown still needs an interpreter at work if wheels are downloaded, built or
 /// compiled for it.
 pub(super) fn at_work(purpose: Purpose, is_at_work: bool) -> Purpose {
     match purpose {

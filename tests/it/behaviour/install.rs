@@ -329,7 +329,17 @@ fn a_dry_run_saves_what_apply_carries_out() {
         (&["uninstall", "app"], &["base-1.0", "lib-2.0"]),
     ] {
         let before = shop.installed();
-        let dry = ["--env", "E", "--dry-run", "-o", "plan.json"];
+        // What resolves starts an interpreter, which only the environment names here.
+        let python = shop.python.path.to_str().unwrap();
+        let dry = [
+            "--env",
+            "E",
+            "--dry-run",
+            "-o",
+            "plan.json",
+            "--python",
+            python,
+        ];
         let said = shop.said(&[words, &dry].concat());
         assert!(said.contains("Saved the plan. Apply it with"), "{said}");
         assert_eq!(shop.installed(), before);

@@ -290,6 +290,19 @@ fn an_interpreter_outside_the_checkout_is_started_by_what_changes_and_by_nothing
         project.run(words, "project/.venv").ok();
         assert!(!project.started(), "{words:?}");
     }
+    // It is not enough to build what would be installed.
+    let sources = project.path("sources");
+    fs::create_dir(&sources).unwrap();
+    let table = "[build-system]\nrequires = []\nbuild-backend = 'own'\nbackend-path = ['.']\n";
+    fs::write(sources.join("pyproject.toml"), table).unwrap();
+    fs::write(sources.join("own.py"), "").unwrap();
+    let lock = "lock-version = '1.0'\ncreated-by = 'hand'\n[[packages]]\nname = 'demo'\n\
+                directory = { path = 'sources' }\n";
+    fs::write(project.path("pylock.toml"), lock).unwrap();
+    let words = ["sync", "--dry-run", "--build", "-r", "pylock.toml", "--env"];
+    let said = project.run(&words, "project/.venv").failed(3);
+    assert!(!project.started(), "{said}");
+    assert!(said.contains("do not start it"), "{said}");
     fs::remove_dir_all(project.sandbox.scratch.cache().join("interpreters")).unwrap();
     for words in COMMANDS.iter().take(READING) {
         let said = project.run(words, "project/.venv").failed(3);

@@ -97,10 +97,13 @@ fn parts(text: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
+    #[cfg(unix)]
     #[test]
     fn paths_are_absolute_and_names_are_no_places() {
+        use std::path::Path;
+
+        use super::AskedPlace;
+
         let cwd = Path::new("/w");
         let read = |text: &str| AskedPlace::parse(text, cwd).map(|place| place.line());
         assert_eq!(read("."), Some("/w".to_owned()));

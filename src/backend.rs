@@ -16,8 +16,8 @@
 //! Does not promise to confine a backend: it is a program that runs as the user.
 //!
 //! On disk: `<cache dir>/building/KEY`, in which everything happens, and `KEY.lock` beside it,
-//! which a process holds while it builds ([`Workshop`]); `<cache dir>/built/`, a note on each wheel
-//! that was built ([`Built`]). What a crash leaves:
+//! which a process holds while it builds; `<cache dir>/built/`, a note on each wheel that was
+//! built. What a crash leaves:
 //!
 //! | after | exists | the next run |
 //! |---|---|---|

@@ -8,20 +8,21 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use super::locks::{Bench, bench};
-use crate::machine::{ended, tool};
+use crate::machine::ended;
 
 /// Serves a directory, and prints the port.
 const SERVE: &str = r#"
-import functools, http.server, ssl, sys
+import functools, http.server, socketserver, ssl, sys
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *words):
         pass
 handler = functools.partial(Quiet, directory=sys.argv[1])
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+# A server of http.server asks for its own name, which may take long.
+server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[2], sys.argv[3])
 server.socket = context.wrap_socket(server.socket, server_side=True)
-print(server.server_port, flush=True)
+print(server.server_address[1], flush=True)
 server.serve_forever()
 "#;
 
@@ -34,16 +35,20 @@ struct Secure {
 impl Secure {
     /// Serves the wheels of a bench as an index.
     fn new(bench: &Bench) -> Option<Self> {
-        let openssl = tool("openssl")?;
         let path = |name: &str| bench.scratch.path(name);
         let (key, cert) = (path("key.pem"), path("cert.pem"));
-        let mut make = Command::new(openssl);
-        make.args([
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-        ]);
-        make.args(["-subj", "/CN=nobody", "-keyout"]).arg(&key);
-        let made = make.arg("-out").arg(&cert).stderr(Stdio::null()).status();
-        assert!(made.unwrap().success());
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes"]);
+        openssl.args(["-days", "2", "-subj", "/CN=nobody", "-keyout"]);
+        openssl
+            .arg(&key)
+            .arg("-out")
+            .arg(&cert)
+            .stderr(Stdio::null());
+        if !openssl.status().is_ok_and(|status| status.success()) {
+            println!("skipped: no openssl that makes certificates");
+            return None;
+        }
         let (file, _) = bench.wheel("alpha", "1.0");
         fs::create_dir_all(path("served/simple/alpha")).unwrap();
         fs::copy(bench.house.join(&file), path("served").join(&file)).unwrap();
@@ -90,13 +95,16 @@ fn the_certificate_of_a_trusted_host_is_not_verified() {
         command.env("PIP_TRUSTED_HOST", variable);
         ended(&mut command)
     };
-    for requirement in [&locked, &plain] {
-        create(&[&start, requirement], "").failed(1);
-        create(&[&start, "--trusted-host other.invalid\n", requirement], "").failed(1);
-        for (line, variable) in [(trusted, ""), ("", "127.0.0.1")] {
-            create(&[&start, line, requirement], variable).ok();
-            assert!(bench.site().join("alpha").is_dir());
-            fs::remove_dir_all(bench.scratch.cache()).unwrap();
-        }
+    create(&[&start, &locked], "").failed(1);
+    create(&[&start, "--trusted-host other.invalid\n", &locked], "").failed(1);
+    // The last one is resolved, and then fetched.
+    for (line, requirement, variable) in [
+        (trusted, &locked, ""),
+        ("", &locked, "127.0.0.1"),
+        (trusted, &plain, ""),
+    ] {
+        create(&[&start, line, requirement], variable).ok();
+        assert!(bench.site().join("alpha").is_dir());
+        fs::remove_dir_all(bench.scratch.cache()).unwrap();
     }
 }

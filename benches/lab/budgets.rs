@@ -80,8 +80,11 @@ impl Budgets {
         })
     }
 
-    /// Prints every budget.
-    pub(crate) fn tell(&self, report: &mut Report) {
+    /// Prints every budget; without any, nothing.
+    pub(crate) fn tell(&self, block: &str, report: &mut Report) {
+        if self.all.is_empty() && self.broken.is_empty() {
+            return;
+        }
         let rows = self.all.iter().map(|budget| {
             let (verdict, reached) = match &budget.reached {
                 Reached::Value(value, shown) if *value <= budget.limit => ("PASS", shown.clone()),
@@ -96,7 +99,7 @@ impl Budgets {
             ]
         });
         let head = ["work", "budget", "reached", "verdict"];
-        report.table("budgets", &head, &rows.collect::<Vec<_>>());
+        report.table(block, &head, &rows.collect::<Vec<_>>());
         for why in &self.broken {
             println!("BROKEN: {why}");
         }

@@ -15,34 +15,11 @@ use super::report::{Report, spread_cells};
 use super::rivals::{Python, Rivals, done};
 use super::settings::Settings;
 use super::timing::{Times, time};
+use super::wheels::{VERSION, Wheels};
 
 /// Most of what `uv pip sync` takes.
 const SHARE: f64 = 0.5;
 const SYNC: &str = "`uv pip sync`";
-
-/// Makes wheels of packages with modules and a program.
-const MAKE: &str = r#"
-import base64, hashlib, sys, zipfile
-directory, count = sys.argv[1], int(sys.argv[2])
-for number in range(count):
-    name = "package_%d" % number
-    info = name + "-1.0.dist-info/"
-    files = {"%s/module_%d.py" % (name, module): "MODULE = %d\n" % module * 100
-             for module in range(20)}
-    files[name + "/__init__.py"] = "def main():\n    print('%s')\n" % name
-    files[info + "METADATA"] = "Metadata-Version: 2.1\nName: %s\nVersion: 1.0\n" % name
-    files[info + "WHEEL"] = ("Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\n"
-                             "Tag: py3-none-any\n")
-    files[info + "entry_points.txt"] = "[console_scripts]\n%s = %s:main\n" % (name, name)
-    rows = ""
-    with zipfile.ZipFile("%s/%s-1.0-py3-none-any.whl" % (directory, name), "w") as wheel:
-        for path, text in files.items():
-            wheel.writestr(zipfile.ZipInfo(path, (2020, 2, 2, 0, 0, 0)), text)
-            digest = hashlib.sha256(text.encode()).digest()
-            digest = base64.urlsafe_b64encode(digest).decode().rstrip("=")
-            rows += "%s,sha256=%s,%d\n" % (path, digest, len(text))
-        wheel.writestr(info + "RECORD", rows + info + "RECORD,,\n")
-"#;
 
 /// The times of both, or why there are none.
 type Measured = [Result<Times, String>; 2];
@@ -139,19 +116,18 @@ fn measure(settings: &Settings, [old, new]: [&Python; 2]) -> Result<Measured, St
 impl Course {
     fn new(settings: &Settings, python: &Python) -> Result<Self, String> {
         let field = Field::on_disk();
-        let (wheels, lock) = (field.root.join("wheels"), field.root.join("lock.txt"));
-        fs::create_dir(&wheels).map_err(|error| error.to_string())?;
+        let lock = field.root.join("lock.txt");
         let count = settings.carried;
-        let mut make = field.command(&python.path);
-        done(make.args(["-c", MAKE]).arg(&wheels).arg(count.to_string()))?;
+        let wheels = Wheels::new(&field)?;
+        wheels.make(&field, python, count, VERSION)?;
         let mut text = String::new();
         for number in 0..count {
-            let _infallible = writeln!(text, "package_{number}==1.0");
+            let _infallible = writeln!(text, "package_{number}=={VERSION}");
         }
         fs::write(&lock, text).map_err(|error| error.to_string())?;
         Ok(Self {
             field,
-            wheels,
+            wheels: wheels.dir,
             lock,
         })
     }

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use super::field::filesystem;
-use super::report::Report;
 use super::settings::Settings;
 
 /// Describes this machine, so that a reader sees whether two runs are comparable.
-pub(crate) fn describe(settings: &Settings, report: &mut Report) {
+pub(crate) fn described(settings: &Settings) -> String {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = said("uname", &["-sr"]);
     let at = filesystem(Path::new(env!("CARGO_TARGET_TMPDIR")));
@@ -24,7 +23,7 @@ pub(crate) fn describe(settings: &Settings, report: &mut Report) {
     if settings.quick {
         text.push_str(" **A quick run: it shows that everything runs, and nothing else.**");
     }
-    report.say("machine", &text);
+    text
 }
 
 fn said(program: &str, words: &[&str]) -> String {

@@ -7,20 +7,25 @@
 //! same run.
 //!
 //! Read next: `contest.rs` (environments), `changes.rs` (large ones), `packages.rs` and
-//! `carry.rs` (many distributions), `engine.rs` (the engine alone), `budgets.rs`.
+//! `carry.rs` (many distributions), `locked.rs` (packages of a lock), `engine.rs` (the engine
+//! alone), `budgets.rs`.
 
 mod budgets;
 mod calls;
 mod carry;
 mod changes;
 mod contest;
+mod course;
 mod engine;
 mod field;
 mod floor;
 mod growth;
+mod index_server;
+mod locked;
 mod machine;
 mod made;
 mod packages;
+mod peak;
 mod plot;
 mod race;
 mod report;
@@ -29,6 +34,7 @@ mod settings;
 mod small_files;
 mod subject;
 mod timing;
+mod wheels;
 
 use std::process::{Command, ExitCode};
 
@@ -40,7 +46,7 @@ use settings::Settings;
 const AMONG_MOUNTS: &str = "RVENV_AMONG_MOUNTS";
 
 /// Runs the bench of a name: `create` measures everything, `upgrade` the changes of large
-/// environments, `engine` the engine.
+/// environments, `packages` the packages of a lock, `engine` the engine.
 pub(crate) fn main(bench: &str) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let Some((verb, rest)) = words.split_first()
@@ -54,26 +60,37 @@ pub(crate) fn main(bench: &str) -> ExitCode {
     let settings = Settings::read(&words);
     let mut report = Report::new();
     let mut budgets = Budgets::default();
-    machine::describe(&settings, &mut report);
-    if bench == "create" {
+    let mut locked = Budgets::default();
+    let machine = machine::described(&settings);
+    let is_all = bench == "create";
+    if bench != "packages" {
+        report.say("machine", &machine);
+    }
+    if is_all {
         contest::run(&settings, &mut report, &mut budgets);
     }
-    if bench != "engine" {
+    if is_all || bench == "upgrade" {
         changes::run(&settings, &mut report, &mut budgets);
         packages::run(&settings, &mut report, &mut budgets);
         carry::run(&settings, &mut report, &mut budgets);
     }
-    if bench != "upgrade" {
+    if is_all || bench == "packages" {
+        report.say("locked-machine", &machine);
+        locked::run(&settings, &mut report, &mut locked);
+    }
+    if is_all || bench == "engine" {
         engine::run(&settings, &mut report, &mut budgets);
         growth::run(&settings, &mut report, &mut budgets);
     }
-    budgets.tell(&mut report);
+    budgets.tell("budgets", &mut report);
+    locked.tell("locked-budgets", &mut report);
     if settings.write_docs && settings.quick {
         println!("nothing is written: a quick run measures nothing");
     } else if settings.write_docs {
         report.write_docs();
     }
-    if budgets.is_broken() || (settings.strict && !budgets.all_pass()) {
+    let is_broken = budgets.is_broken() || locked.is_broken();
+    if is_broken || (settings.strict && !(budgets.all_pass() && locked.all_pass())) {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
@@ -86,6 +103,7 @@ fn child(verb: &str, words: &[String]) -> ExitCode {
         "floor" => floor::replay(words),
         "engine" => subject::replace(words),
         "grow" => subject::grow(words),
+        "peak" => peak::tell(words),
         _ => Err(format!("there is no child {verb}")),
     };
     match told {

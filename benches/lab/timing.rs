@@ -87,17 +87,25 @@ pub(crate) fn settle(at: &Path) {
 /// The time of a command that succeeds, on a settled disk; the error is the first line of its
 /// output.
 pub(crate) fn time(command: &mut Command, at: &Path) -> Result<Duration, String> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+    time_all(std::slice::from_mut(command), at)
+}
+
+/// The same of commands that run one right after the other.
+pub(crate) fn time_all(commands: &mut [Command], at: &Path) -> Result<Duration, String> {
     settle(at);
-    let start = Instant::now();
-    let output = command.output().map_err(|error| error.to_string())?;
-    let took = start.elapsed();
-    if output.status.success() {
-        return Ok(took);
+    let mut took = Duration::ZERO;
+    for command in commands {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let start = Instant::now();
+        let output = command.output().map_err(|error| error.to_string())?;
+        took += start.elapsed();
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(said.lines().next().unwrap_or("it failed").to_owned());
+        }
     }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(said.lines().next().unwrap_or("it failed").to_owned())
+    Ok(took)
 }

@@ -295,11 +295,7 @@ impl Resolving<'_> {
     }
 
     /// A file in the scratch directory, which is deleted with this value.
-    fn file(
-        &self,
-        (prefix, suffix): (&str, &str),
-        text: &str,
-    ) -> Result<NamedTempFile, ResolveFailed> {
+    fn file(&self, prefix: &str, suffix: &str, text: &str) -> Result<NamedTempFile, ResolveFailed> {
         let made = tempfile::Builder::new()
             .prefix(prefix)
             .suffix(suffix)

@@ -40,7 +40,7 @@ pub(crate) struct Built {
 }
 
 impl Built {
-    pub(crate) fn new(key: String, (wheel, sha256): (String, Digest)) -> Self {
+    pub(crate) fn new(key: String, wheel: String, sha256: Digest) -> Self {
         Self {
             format: FORMAT,
             key,

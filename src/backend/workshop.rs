@@ -82,13 +82,14 @@ impl Workshop {
     pub(crate) fn open(
         cache: &Cache,
         key: Digest,
-        (is_stopped, waiting): (&dyn Fn() -> bool, &dyn Fn()),
+        is_stopped: &dyn Fn() -> bool,
+        waiting: &dyn Fn(),
     ) -> Result<Self, WorkshopFailed> {
         let digits = key.to_string();
         let key = digits.get(..KEY_DIGITS).unwrap_or(&digits);
         cache.make_kind(BUILDING).map_err(WorkshopFailed::NotUsed)?;
         let top = cache.path().join(BUILDING);
-        let lock = lock(&top.join(format!("{key}{LOCK}")), (is_stopped, waiting))?;
+        let lock = lock(&top.join(format!("{key}{LOCK}")), is_stopped, waiting)?;
         let (fs, dir) = cache.make_kind(BUILDING).map_err(WorkshopFailed::NotUsed)?;
         let failed = |error: rvenv_journal::FsError| WorkshopFailed::Disk {
             path: top.clone(),
@@ -161,7 +162,8 @@ impl Drop for Workshop {
 /// Locks a file, which is created if it is absent.
 fn lock(
     path: &Path,
-    (is_stopped, waiting): (&dyn Fn() -> bool, &dyn Fn()),
+    is_stopped: &dyn Fn() -> bool,
+    waiting: &dyn Fn(),
 ) -> Result<File, WorkshopFailed> {
     let failed = |source| WorkshopFailed::Disk {
         path: path.to_owned(),
@@ -226,7 +228,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let cache = Cache::at(place.path().join("cache"));
         let key = Digest::of(b"key");
-        let open = || Workshop::open(&cache, key, (&|| false, &|| ())).unwrap();
+        let open = || Workshop::open(&cache, key, &|| false, &|| ()).unwrap();
         let first = open();
         let name = first.path().file_name().unwrap().to_owned();
         assert!(is_workshop(&name));
@@ -238,7 +240,7 @@ mod tests {
             asked.get() > 1
         };
         let waited = std::cell::Cell::new(false);
-        let second = Workshop::open(&cache, key, (&is_stopped, &|| waited.set(true)));
+        let second = Workshop::open(&cache, key, &is_stopped, &|| waited.set(true));
         assert!(waited.get());
         assert!(matches!(second, Err(WorkshopFailed::Interrupted)));
         drop(first);

@@ -226,7 +226,7 @@ pub fn symptoms(fs: &dyn Fs, root: &Dir, path: &Path) -> Result<Symptoms, FsErro
     let mut symptoms = Symptoms::default();
     if let Some(receipt) = receipt_in(fs, root) {
         let libs = Libs::read(fs, root)?.libs;
-        symptoms.departed = departures(fs, root, (&receipt, &libs))?.distributions;
+        symptoms.departed = departures(fs, root, &receipt, &libs)?.distributions;
     }
     // What cannot be read is damaged, and the repair itself reports that.
     let Ok(existing) = Existing::read(fs, root, path) else {
@@ -269,15 +269,16 @@ pub fn repair(
     if let Some(published) = &mut subject.published {
         published.renew(&fresh);
     }
-    let whole = subject.whole(context, &fresh, (&survey, found))?;
+    let whole = subject.whole(context, &fresh, &survey, found)?;
     let nodes = subject.nodes(context, &mut fresh, &whole.taken)?;
     let mut draft = subject.start(context, &fresh)?;
     subject.add_whole(&mut draft, &whole)?;
     if let Some(published) = &subject.published {
-        published.plan(target, (&fresh, &nodes, &whole.taken), &mut draft)?;
+        let is_elsewhere = |path: &RelPath| nodes.contains_key(path) || whole.taken.contains(path);
+        published.plan(target, &fresh, &is_elsewhere, &mut draft)?;
     }
     for (path, node) in nodes {
-        subject.add(context, &mut draft, (path, node))?;
+        subject.add(context, &mut draft, path, node)?;
     }
     if subject.published.is_none() && !draft.operations().is_empty() {
         subject.add_distributions(context, &mut draft)?;

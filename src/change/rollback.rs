@@ -97,8 +97,8 @@ pub(crate) fn turn(target: &Target<'_>, generation: &Generation) -> Result<Turn,
     };
     let going = search.going(&before, &mut after)?;
     if generation.form == Form::Entries {
-        search.put_aside((&before, &after), &going, &mut turn)?;
-        search.miss((&before, &after), &mut turn)?;
+        search.put_aside(&before, &after, &going, &mut turn)?;
+        search.miss(&before, &after, &mut turn)?;
     }
     turn.files.extend(search.other_files(&going, &turn.stay)?);
     turn.name_all(&before, &after);
@@ -216,7 +216,8 @@ impl Search<'_> {
     /// Finds the entries that go aside besides, and those that stay in the generation.
     fn put_aside(
         &mut self,
-        (before, after): (&Contents, &Contents),
+        before: &Contents,
+        after: &Contents,
         going: &[Going],
         turn: &mut Turn,
     ) -> Result<(), FsError> {
@@ -245,7 +246,10 @@ impl Search<'_> {
                 self.rows_that_come(placed)?
             };
             for (path, digest) in rows {
-                self.claim(&path, (digest, &placed.distribution), (&mut files, turn))?;
+                if self.is_lost(&path, digest, &mut files)? {
+                    let of = placed.distribution.clone();
+                    turn.overwritten.push((path, of));
+                }
             }
         }
         let files = files
@@ -272,7 +276,8 @@ impl Search<'_> {
     /// were the same before and after the change, and parts of entries that stay in the generation.
     fn miss(
         &mut self,
-        (before, after): (&Contents, &Contents),
+        before: &Contents,
+        after: &Contents,
         turn: &mut Turn,
     ) -> Result<(), FsError> {
         let is_there = |placed: &Placed| {
@@ -313,26 +318,25 @@ impl Search<'_> {
 
     /// Leaves a file that goes with a distribution which stays or comes, if it is the file that
     /// this one lists; otherwise this one has lost it.
-    fn claim(
+    fn is_lost(
         &mut self,
         path: &str,
-        (digest, of): (Option<Digest>, &Distribution),
-        (files, turn): (&mut BTreeMap<String, Option<Digest>>, &mut Turn),
-    ) -> Result<(), FsError> {
+        digest: Option<Digest>,
+        files: &mut BTreeMap<String, Option<Digest>>,
+    ) -> Result<bool, FsError> {
         let Some(known) = files.get_mut(path) else {
-            return Ok(());
+            return Ok(false);
         };
         if known.is_none()
             && let Sight::There(dir, name, _) = self.within.look(path)?
         {
             *known = self.target.disk().digest_file(&dir, name).ok();
         }
-        if digest.is_none() || *known == digest {
+        let is_its_own = digest.is_none() || *known == digest;
+        if is_its_own {
             files.remove(path);
-        } else {
-            turn.overwritten.push((path.to_owned(), of.clone()));
         }
-        Ok(())
+        Ok(!is_its_own)
     }
 
     /// The generation has a part of this distribution, which was installed since: the part stays

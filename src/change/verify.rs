@@ -211,7 +211,7 @@ fn compare(
 ) -> Result<Verification, FsError> {
     let seen = Libs::read(fs, root)?;
     let departures = match receipt {
-        Kept::Whole(receipt) => departures(fs, root, (receipt, &seen.libs))?,
+        Kept::Whole(receipt) => departures(fs, root, receipt, &seen.libs)?,
         Kept::Damaged(_) | Kept::Absent => Departures::default(),
     };
     let mut managed = Managed::default();
@@ -233,7 +233,7 @@ fn compare(
         Kept::Absent => (1, check_config(fs, root)?.into_iter().collect()),
     };
     drift.sort();
-    let (mut frame, unmet) = examine(fs, root, (&path, &seen))?;
+    let (mut frame, unmet) = examine(fs, root, &path, &seen)?;
     // What the receipt reports is not reported again.
     let is_new = |finding: &Finding| drift.iter().all(|other| other.path != finding.path);
     frame.drift.retain(is_new);
@@ -242,7 +242,7 @@ fn compare(
         Kept::Whole(receipt) => Some(receipt),
         Kept::Absent | Kept::Damaged(_) => None,
     };
-    let (distributions, listed) = check_distributions(fs, root, &seen.libs, (&managed, receipt))?;
+    let (distributions, listed) = check_distributions(fs, root, &seen.libs, &managed, receipt)?;
     let known = Known {
         fs,
         managed: &managed,
@@ -269,7 +269,8 @@ fn compare(
 fn examine(
     fs: &dyn Fs,
     root: &Dir,
-    (path, seen): (&Path, &Libs),
+    path: &Path,
+    seen: &Libs,
 ) -> Result<(FrameChecked, Vec<Unmet>), FsError> {
     let (mut frame, unmet) = match Existing::with_libs(fs, root, path, seen.libs.clone()) {
         Ok(existing) => (
@@ -293,7 +294,8 @@ fn check_distributions(
     fs: &dyn Fs,
     root: &Dir,
     libs: &[Lib],
-    (managed, receipt): (&Managed<'_>, Option<&Receipt>),
+    managed: &Managed<'_>,
+    receipt: Option<&Receipt>,
 ) -> Result<(Vec<DistributionChecked>, BTreeSet<String>), FsError> {
     let lib64 = has_lib64(fs, root);
     let mut checked = Vec::new();

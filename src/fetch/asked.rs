@@ -317,6 +317,7 @@ impl Asked {
 }
 
 /// Hashes bytes as they arrive, with SHA-256 and whatever else is compared.
+#[derive(Clone)]
 pub(super) struct Hasher {
     len: u64,
     sha256: Sha256,

@@ -90,7 +90,7 @@ impl Fetcher {
         )?;
         let each = files.iter().enumerate().map(|(at, (asked, file))| {
             let (url, digest) = (asked.provenance.as_ref()?, *found.get(&at)?);
-            remember(url, (asked, file), digest, cache);
+            remember(url, asked, file, digest, cache);
             Some(Statement {
                 file: asked.file_name().to_owned(),
                 url: url.public()?,
@@ -136,12 +136,7 @@ fn recall(url: &Address, file: &Fetched, cache: Option<&Cache>) -> Option<Digest
 }
 
 /// Caches an answer; a failure only costs asking again.
-fn remember(
-    url: &Address,
-    (asked, file): (&Asked, &Fetched),
-    digest: Digest,
-    cache: Option<&Cache>,
-) {
+fn remember(url: &Address, asked: &Asked, file: &Fetched, digest: Digest, cache: Option<&Cache>) {
     let answer = Answer {
         wheel: asked.file_name().to_owned(),
         sha256: file.sha256.to_string(),

@@ -145,9 +145,8 @@ impl Shared {
             }
             Taken::Stopped => return Ok(None),
         };
-        let mut state = Hasher::for_(asked.hashes());
-        part.rewind(part.len, &mut state)?;
-        let hashed = state.finish();
+        part.rewind(part.len)?;
+        let hashed = part.hashed();
         if !asked.is(&hashed) {
             // Without a known size, it may be the first part of the file.
             if asked.size.is_some() || part.len == 0 {
@@ -175,11 +174,13 @@ impl Shared {
             } else {
                 0
             };
-            let resume = Resume {
+            let mut resume = Resume {
                 len: before,
                 version: version.take(),
             };
-            let error = match self.attempt(run, place, asked, (&resume, &mut version)) {
+            let ended = self.attempt(run, place, asked, &mut resume);
+            version = resume.version;
+            let error = match ended {
                 Err(Failure::Place(error)) => error,
                 done => return done,
             };
@@ -198,13 +199,13 @@ impl Shared {
         }
     }
 
-    /// Asks one place once.
+    /// Asks one place once; `resume` gets the version of what arrived.
     fn attempt(
         &self,
         run: &Run,
         place: &dyn Place,
         asked: &Asked,
-        (resume, version): (&Resume, &mut Option<String>),
+        resume: &mut Resume,
     ) -> Result<Option<Fetched>, Failure> {
         let mut body = match place.find(asked, resume)? {
             None => return Ok(None),
@@ -223,14 +224,13 @@ impl Shared {
             let why = "another process changed the download".to_owned();
             return Err(connection(body.shown, why));
         }
-        let mut state = Hasher::for_(asked.hashes());
-        part.rewind(body.start, &mut state)?;
+        part.rewind(body.start)?;
         run.done.fetch_add(part.len, Ordering::Relaxed);
-        let poured = self.pour(run, &mut body, (&mut part, &mut state), asked);
-        let hashed = state.finish();
+        let poured = self.pour(run, &mut body, &mut part, asked);
+        let hashed = part.hashed();
         if let Err(error) = poured {
             run.done.fetch_sub(part.len, Ordering::Relaxed);
-            *version = body.version;
+            resume.version = body.version;
             if part.len == 0 || matches!(error, Failure::Place(PlaceError::TooLarge { .. })) {
                 self.shelf.discard(part, asked);
             }
@@ -254,7 +254,7 @@ impl Shared {
         &self,
         run: &Run,
         body: &mut Body,
-        (part, state): (&mut Part, &mut Hasher),
+        part: &mut Part,
         asked: &Asked,
     ) -> Result<(), Failure> {
         let max = asked.size.unwrap_or(WHEEL_BYTES_MAX);
@@ -281,7 +281,6 @@ impl Shared {
                 return Err(Failure::TotalTooLarge);
             }
             part.write(bytes)?;
-            state.update(bytes);
             run.done.fetch_add(len as u64, Ordering::Relaxed);
             if pace.is_silent(part.len) {
                 return Err(PlaceError::Silent(body.shown.clone()).into());

@@ -29,7 +29,8 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// # Crash
 /// Part of the file exists under a name that the next call completes.
 pub fn keep(
-    (cache, now): (&Cache, Time),
+    cache: &Cache,
+    now: Time,
     file: &Path,
     is_stopped: &dyn Fn() -> bool,
 ) -> Result<Option<Fetched>, ShelfError> {
@@ -64,8 +65,7 @@ pub fn keep(
         Taken::Done(path) => return Ok(Some(fetched(path))),
         Taken::Stopped => return Ok(None),
     };
-    part.rewind(0, &mut Hasher::for_(&Hashes::default()))?;
-    let mut state = Hasher::for_(&Hashes::default());
+    part.rewind(0)?;
     from.seek(SeekFrom::Start(0)).map_err(failed)?;
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
@@ -77,9 +77,8 @@ pub fn keep(
         };
         let bytes = chunk.get(..len).unwrap_or_default();
         part.write(bytes)?;
-        state.update(bytes);
     }
-    let copied = state.finish();
+    let copied = part.hashed();
     if copied.sha256 != sha256 {
         shelf.discard(part, &asked);
         let why = "it changed while it was copied";

@@ -170,7 +170,8 @@ impl<'a> Releases<'a> {
     /// A directory that cannot be listed.
     pub fn new(
         environment: &'a Environment,
-        (fetcher, catalogue): (&'a Fetcher, &'a Catalogue),
+        fetcher: &'a Fetcher,
+        catalogue: &'a Catalogue,
         houses: &[PathBuf],
     ) -> Result<Self, WheelhouseError> {
         let houses = houses.iter().map(|path| Wheelhouse::read(path));

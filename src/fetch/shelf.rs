@@ -86,12 +86,12 @@ pub fn is_part(name: &OsStr) -> bool {
     stem.is_some_and(|stem| is_fetched(OsStr::new(stem)))
 }
 
-/// A file that is arriving, locked.
-#[derive(Debug)]
+/// A file that is arriving, locked; it is hashed as it arrives.
 pub(super) struct Part {
     file: File,
     path: PathBuf,
     pub(super) len: u64,
+    state: Box<Hasher>,
 }
 
 /// What became of the attempt to write a file.
@@ -221,6 +221,7 @@ impl Shelf {
                     len: meta.len(),
                     file,
                     path,
+                    state: Box::new(Hasher::for_(asked.hashes())),
                 }));
             }
             if let Some(path) = self.path_of(asked) {
@@ -287,15 +288,15 @@ impl Part {
         }
     }
 
-    /// Keeps the first bytes only, and hashes them.
-    pub(super) fn rewind(&mut self, len: u64, state: &mut Hasher) -> Result<(), ShelfError> {
+    /// Keeps the first bytes only, and hashes them: once, before anything is written.
+    pub(super) fn rewind(&mut self, len: u64) -> Result<(), ShelfError> {
         let file = &mut self.file;
         let kept = file
             .set_len(len)
             .and_then(|()| file.seek(SeekFrom::Start(0)));
-        let hashed = kept.and_then(|_| hash(file, state, &|| false));
+        let hashed = kept.and_then(|_| hash(file, &mut self.state, &|| false));
         hashed.map_err(|source| self.failed(source))?;
-        self.len = state.len();
+        self.len = self.state.len();
         Ok(())
     }
 
@@ -303,8 +304,14 @@ impl Part {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), ShelfError> {
         let written = self.file.write_all(bytes);
         written.map_err(|source| self.failed(source))?;
+        self.state.update(bytes);
         self.len += bytes.len() as u64;
         Ok(())
+    }
+
+    /// What its bytes are.
+    pub(super) fn hashed(&self) -> Hashed {
+        Hasher::clone(&self.state).finish()
     }
 }
 

@@ -117,7 +117,7 @@ impl Caller<'_> {
             self.listener.waiting(&holder);
         };
         let key_digest = Digest::of(key.as_bytes());
-        let workshop = Workshop::open(cache, key_digest, (&is_stopped, &waiting))?;
+        let workshop = Workshop::open(cache, key_digest, &is_stopped, &waiting)?;
         // Another process may have built it meanwhile.
         if let Some(found) = self.built_before(cache, order, &key) {
             return Ok(found);
@@ -126,11 +126,11 @@ impl Caller<'_> {
         let project = self.project(&order.origin, &workshop)?;
         let (wheel, system, requires) = self.by_backend(order, &project, &workshop, terms)?;
         check(&wheel, order, terms.environment)?;
-        let kept = keep((cache, self.host.now), &wheel, &is_stopped)?;
+        let kept = keep(cache, self.host.now, &wheel, &is_stopped)?;
         let kept = kept.ok_or(BuildFault::Interrupted)?;
         if order.is_fixed() {
             let name = wheel.file_name().unwrap_or_default().to_string_lossy();
-            let mut built = Built::new(key, (name.into_owned(), kept.sha256));
+            let mut built = Built::new(key, name.into_owned(), kept.sha256);
             built.backend = system.backend;
             built.requires = requires;
             built.note(cache);
@@ -247,7 +247,7 @@ impl Caller<'_> {
             .map_err(|failed| BuildFault::Plan(Box::new(failed)))?;
         // What is fetched is in the cache: without one, nothing is built.
         let mut downloads = None;
-        self.supply_locked(request, (terms.sources, &mut downloads), &mut context)
+        self.supply_locked(request, terms.sources, &mut downloads, &mut context)
             .map_err(|failed| {
                 let requires = request.requirements.join(", ");
                 BuildFault::Requires(printable(&requires), Box::new(failed))

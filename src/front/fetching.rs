@@ -179,6 +179,6 @@ fn offers(
     control: &FetchControl<'_>,
 ) -> Result<Vec<Result<Offer, NoWheel>>, FetchingFailed> {
     let environment = Environment::of(&context.interpreter, &Kernel::running());
-    let releases = Releases::new(&environment, (fetcher, &context.wheels), &[])?;
+    let releases = Releases::new(&environment, fetcher, &context.wheels, &[])?;
     Ok(releases.find(wanted, control)?)
 }

@@ -55,7 +55,8 @@ impl Caller<'_> {
     pub(super) fn supply_locked(
         &self,
         request: &LockRequest,
-        (sources, downloads): (&Sources, &mut Option<TempDir>),
+        sources: &Sources,
+        downloads: &mut Option<TempDir>,
         context: &mut Context,
     ) -> Result<(), LockedFailed> {
         if request.is_empty() {
@@ -66,17 +67,21 @@ impl Caller<'_> {
             packages: chosen,
             sources,
             dependencies,
-        } = self.choice(request, sources, (&environment, context))?;
+        } = self.choice(request, sources, &environment, context)?;
         let looked = Looked {
             wheelhouses: &request.wheelhouses,
             allow_hosts: &request.allow_hosts,
         };
         let fetcher = self.fetcher(&sources, looked, context, downloads)?;
-        let places = (&fetcher, &context.wheels);
-        let releases = Releases::new(&environment, places, &request.wheelhouses);
+        let releases = Releases::new(
+            &environment,
+            &fetcher,
+            &context.wheels,
+            &request.wheelhouses,
+        );
         let releases = releases.map_err(FetchingFailed::from)?;
         let (asked, files) = self.fetch_control(|control| {
-            let asked = self.asked(&chosen, (&releases, request.builds), control)?;
+            let asked = self.asked(&chosen, &releases, request.builds, control)?;
             let wanted: Vec<Asked> = asked.iter().flatten().cloned().collect();
             let files = fetcher.fetch(&wanted, control);
             let files = files.map_err(FetchingFailed::from)?;
@@ -141,7 +146,8 @@ impl Caller<'_> {
     fn asked(
         &self,
         chosen: &[Chosen],
-        (releases, builds): (&Releases<'_>, Builds),
+        releases: &Releases<'_>,
+        builds: Builds,
         control: &FetchControl<'_>,
     ) -> Result<Vec<Option<Asked>>, LockedFailed> {
         let wanted: Vec<Wanted> = chosen.iter().filter_map(wanted).collect();
@@ -160,7 +166,7 @@ impl Caller<'_> {
                     let is_sdist = *is_source_only;
                     let offer = match offer {
                         Err(none @ NoWheel::Nowhere { .. }) if !is_sdist => {
-                            sdist(one, (releases, builds), control)?.ok_or(none)
+                            sdist(one, releases, builds, control)?.ok_or(none)
                         }
                         Ok(_) if is_sdist && builds != Builds::All => {
                             return Err(unbuilt(one, builds));
@@ -228,7 +234,8 @@ impl Caller<'_> {
         &self,
         request: &LockRequest,
         sources: &Sources,
-        (environment, context): (&Environment, &Context),
+        environment: &Environment,
+        context: &Context,
     ) -> Result<Choice, LockedFailed> {
         let (mut all, mut indexes) = (Vec::new(), IndexOptions::default());
         let (locks, asked) = self.locks_and_others(request, context)?;
@@ -253,9 +260,8 @@ impl Caller<'_> {
         if !asked.is_empty() {
             let houses = request.wheelhouses.iter();
             places.find_links.extend(houses.map(Into::into));
-            let with = (&context.interpreter, &places);
             let lock = self
-                .resolve(&asked, request.resolver, with)
+                .resolve(&asked, request.resolver, &context.interpreter, &places)
                 .map_err(Box::new)?;
             let mut chosen = choose(&lock, environment, &Selection::default())?;
             if request.builds == Builds::Nothing {
@@ -481,7 +487,8 @@ fn wanted(chosen: &Chosen) -> Option<Wanted> {
 /// The source distribution of a release without a wheel that fits, if it may be built.
 fn sdist(
     chosen: &Chosen,
-    (releases, builds): (&Releases<'_>, Builds),
+    releases: &Releases<'_>,
+    builds: Builds,
     control: &FetchControl<'_>,
 ) -> Result<Option<Offer>, LockedFailed> {
     let wanted: Vec<Wanted> = wanted(chosen).map(Wanted::as_sdist).into_iter().collect();

@@ -43,6 +43,6 @@ impl Caller<'_> {
         }
         let cwd = &self.host.surroundings.cwd;
         let interpreter = self.find(&request.python, cwd).map_err(Box::new)?;
-        self.resolve(&asked, request.resolver, (&interpreter, &request.sources))
+        self.resolve(&asked, request.resolver, &interpreter, &request.sources)
     }
 }

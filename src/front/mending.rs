@@ -54,7 +54,8 @@ impl Caller<'_> {
     pub fn prepare_repair(
         &self,
         env_dir: &str,
-        (named, purpose): (&Request, Purpose),
+        named: &Request,
+        purpose: Purpose,
         sources: &Sources,
     ) -> Result<RepairAnswer, RequestFailed> {
         let path = Path::new(env_dir);

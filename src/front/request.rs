@@ -277,13 +277,6 @@ impl Caller<'_> {
         });
         let mut downloads = None;
         let mut context = self.context(&request.env_dir, interpreter, options)?;
-        if context.options.upgrade_deps {
-            let names = core_dependencies(&context.interpreter.version);
-            let newest = self.newest(names, &request.sources, &context, &mut downloads);
-            let wheels = newest.map_err(Box::new)?;
-            let supplies = Supply::from_source(&wheels, WheelSource::Upgrade);
-            context.supplies.extend(supplies);
-        }
         if let Some(before) = &before {
             context.installed = before.existing.installed(&context.layout);
             let removed = removal::names(self.fs, &before.root, &context, &request.removal);
@@ -296,11 +289,7 @@ impl Caller<'_> {
                 source,
             })?;
         }
-        let with = (&request.sources, &mut downloads);
-        let locked = self.supply_locked(&request.locks, with, &mut context);
-        locked.map_err(Box::new)?;
-        let given = Supply::from_source(&request.packages, WheelSource::Given);
-        context.supplies.extend(given);
+        self.supply(request, &mut downloads, &mut context)?;
         let companions = match &before {
             Some(before) => {
                 let sources = &request.sources;
@@ -320,6 +309,27 @@ impl Caller<'_> {
             still_required,
             downloads,
         })
+    }
+
+    /// Adds the wheels that the request asks for: the newest pip, those of locks, and given ones.
+    fn supply(
+        &self,
+        request: &EnvRequest,
+        downloads: &mut Option<TempDir>,
+        context: &mut Context,
+    ) -> Result<(), RequestFailed> {
+        if context.options.upgrade_deps {
+            let names = core_dependencies(&context.interpreter.version);
+            let newest = self.newest(names, &request.sources, context, downloads);
+            let wheels = newest.map_err(Box::new)?;
+            let supplies = Supply::from_source(&wheels, WheelSource::Upgrade);
+            context.supplies.extend(supplies);
+        }
+        let locked = self.supply_locked(&request.locks, &request.sources, downloads, context);
+        locked.map_err(Box::new)?;
+        let given = Supply::from_source(&request.packages, WheelSource::Given);
+        context.supplies.extend(given);
+        Ok(())
     }
 
     /// What no lock names, and what still requires those that go.

@@ -52,7 +52,8 @@ impl Caller<'_> {
         &self,
         asked: &Asked,
         resolver: Resolver,
-        (interpreter, sources): (&Interpreter, &Sources),
+        interpreter: &Interpreter,
+        sources: &Sources,
     ) -> Result<Lock, ResolvingFailed> {
         let around = &self.host.surroundings;
         let prefix = interpreter.executable.ancestors().nth(2);

@@ -284,7 +284,7 @@ impl Reader<'_> {
                 self.lock.constraints.push(constraint);
             }
             Role::Requirements => {
-                let package = self.package(visit, line, (hashes, place))?;
+                let package = self.package(visit, line, hashes, place)?;
                 self.lock.packages.push(package);
             }
         }
@@ -296,7 +296,8 @@ impl Reader<'_> {
         &mut self,
         visit: &Visit<'_>,
         line: &Line,
-        (mut hashes, place): (Hashes, String),
+        mut hashes: Hashes,
+        place: String,
     ) -> Result<Package, LockFault> {
         let asked = self.asked(&line.requirement, &mut hashes)?;
         if self.wanted == Wanted::Sources

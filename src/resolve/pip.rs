@@ -117,8 +117,8 @@ impl Resolving<'_> {
             let lines: Vec<String> = kept.iter().map(ToString::to_string).collect();
             let lines = lines.join("\n") + "\n";
             constraints = Some(Constraints {
-                file: self.file(("constraints.", ".txt"), &lines)?,
-                log: self.file(("pip.", ".log"), "")?,
+                file: self.file("constraints.", ".txt", &lines)?,
+                log: self.file("pip.", ".log", "")?,
             });
         }
         let mut end = self.report(wheel, asked, constraints.as_ref())?;

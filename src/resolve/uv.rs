@@ -57,7 +57,7 @@ impl Resolving<'_> {
 
     pub(super) fn by_uv(&self, uv: &Path, asked: &Asked) -> Result<Lock, ResolveFailed> {
         // uv keeps the versions of the file that it is to overwrite, where it can.
-        let answer = self.file(("pylock.", ".toml"), &preferred(&asked.installed))?;
+        let answer = self.file("pylock.", ".toml", &preferred(&asked.installed))?;
         let python = self.interpreter.executable.as_os_str();
         let mut arguments: Vec<&OsStr> = OPTIONS.map(OsStr::new).to_vec();
         arguments.extend([OsStr::new("--python"), python]);

@@ -27,7 +27,8 @@ pub(super) struct CheckedMember<'a> {
 
 impl<'a> CheckedMember<'a> {
     pub(super) fn new(
-        (expected, file): (Digest, &'a File),
+        expected: Digest,
+        file: &'a File,
         reader: &'a mut dyn Read,
         fault: &'a mut Option<WheelFault>,
     ) -> Self {

@@ -239,7 +239,8 @@ impl Wheel {
             let mut fault = None;
             let taken = archive.with_reader(file, |reader| {
                 take(&mut CheckedMember::new(
-                    (member.digest, file),
+                    member.digest,
+                    file,
                     reader,
                     &mut fault,
                 ))

@@ -160,6 +160,28 @@ fn counts_are_worded_by_one_function() {
     }
 }
 
+/// A pair without a name hides a sixth argument: the function wants another one, or a type.
+#[test]
+fn functions_take_no_unnamed_tuples() {
+    for source in CRATES.into_iter().flat_map(sources) {
+        for line in code(source.body()).lines().map(str::trim) {
+            let Some((pattern, _)) = line.split_once("): (") else {
+                continue;
+            };
+            let names = pattern.rsplit('(').next().unwrap_or_default();
+            let is_list = names.contains(", ")
+                && names
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || matches!(c, '_' | ',' | ' '));
+            let is_parameter = line.starts_with('(') || line.contains("fn ");
+            // A trait of the standard library may want it.
+            let is_free = !line.contains("fn try_from(") && !pattern.contains('|');
+            let found = is_list && is_parameter && is_free;
+            assert!(!found, "{}: `{line}`", source.path.display());
+        }
+    }
+}
+
 #[test]
 fn nothing_is_put_off() {
     let put_off = [

@@ -160,9 +160,15 @@ impl Plan {
         let envelope: EnvelopeIn<'_> =
             serde_json::from_slice(bytes).map_err(PlanReadError::Syntax)?;
         let written = Digest::parse(&envelope.digest)?;
-        let hints = (&envelope.found, &envelope.urls);
-        let notes = (envelope.request, envelope.statements);
-        let plan = envelope.plan.into_plan(hints, notes);
+        let EnvelopeIn {
+            plan,
+            found,
+            urls,
+            request,
+            statements,
+            ..
+        } = envelope;
+        let plan = plan.into_plan(&found, &urls, request, statements);
         let found = if let Ok(plan) = &plan {
             // The digest is computed from the plan that was read, so it also notices text that the
             // plan does not represent.
@@ -436,11 +442,10 @@ impl OperationsIn {
 impl PlanIn<'_> {
     fn into_plan(
         self,
-        (found, urls): (&BTreeMap<String, String>, &BTreeMap<String, String>),
-        (request, statements): (
-            Option<serde_json::Value>,
-            BTreeMap<String, StatementDto<'_>>,
-        ),
+        found: &BTreeMap<String, String>,
+        urls: &BTreeMap<String, String>,
+        request: Option<serde_json::Value>,
+        statements: BTreeMap<String, StatementDto<'_>>,
     ) -> Result<Plan, PlanReadError> {
         let OperationsIn {
             operations,

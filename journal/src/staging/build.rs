@@ -439,7 +439,7 @@ impl<'s> Stage<'s> {
             }
             Fetched::Pieces => {
                 self.counts.written += 1;
-                return pieces::pour(self.fs, self.options.content, at, (path, wanted));
+                return pieces::pour(self.fs, self.options.content, at, path, wanted);
             }
             Fetched::Stored { dir, name, custody } => (dir, name, custody),
         };
@@ -466,7 +466,7 @@ impl<'s> Stage<'s> {
                 Ok(true) => return Ok(()),
                 Ok(false) if is_long(wanted) => {
                     self.counts.copied += 1;
-                    return pieces::copy(self.fs, from, at, (path, wanted));
+                    return pieces::copy(self.fs, from, at, path, wanted);
                 }
                 Ok(false) => self.fs.read_file(from.dir, from.name, FILE_BYTES_MAX),
                 Err(error) => Err(error),
@@ -479,7 +479,7 @@ impl<'s> Stage<'s> {
             Ok(bytes) => (bytes, &mut self.counts.copied),
             Err(error) if error.kind() == ErrorKind::NotFound && is_long(wanted) => {
                 self.counts.written += 1;
-                return pieces::pour(self.fs, self.options.content, at, (path, wanted));
+                return pieces::pour(self.fs, self.options.content, at, path, wanted);
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let bytes = self.options.content.fetch_bytes(wanted);

@@ -27,7 +27,8 @@ pub(super) fn copy(
     fs: &dyn Fs,
     from: NameInDir<'_>,
     at: NameInDir<'_>,
-    (path, wanted): (&RelPath, &Wanted),
+    path: &RelPath,
+    wanted: &Wanted,
 ) -> Result<(), StageError> {
     let disk = StageError::disk(path.as_str());
     let reader = fs.open_file(from.dir, from.name, FILE_BYTES_MAX);
@@ -40,7 +41,8 @@ pub(super) fn pour(
     fs: &dyn Fs,
     content: &dyn ContentSource,
     at: NameInDir<'_>,
-    (path, wanted): (&RelPath, &Wanted),
+    path: &RelPath,
+    wanted: &Wanted,
 ) -> Result<(), StageError> {
     let mut is_right = false;
     let poured = content.pour(wanted, &mut |reader| {

@@ -157,7 +157,7 @@ impl Ready<'_> {
         let to_trash = || renames::put(*fs, &place(&home, &kept), &place(&home, &trash));
         let retire = || retire_record(&home, generation);
         if let Err(source) = in_order(Safeguard::TrashBeforeRecord, to_trash, retire) {
-            return Err(self.failed(&home, (&kept, &trash), generation, source));
+            return Err(self.failed(&home, &trash, generation, source));
         }
         // Trash that a later run could not recognise is deleted completely now.
         let watch: &dyn Watch = if identity.is_certain() {
@@ -221,19 +221,20 @@ impl Ready<'_> {
     fn failed(
         &self,
         home: &TransactionDir<'_>,
-        (kept, trash): (&OsStr, &OsStr),
+        trash: &OsStr,
         generation: u32,
         source: FsError,
     ) -> DiscardError {
         let TransactionDir { fs, dir, names, .. } = home;
         let target = self.target().path().to_path_buf();
         let record = names.generation_record(generation);
+        let kept = OsString::from(names.generation(generation));
         let has_record = fs
             .meta(dir, OsStr::new(&record))
             .is_ok_and(|found| found.is_some());
-        let is_kept = || fs.meta(dir, kept).is_ok_and(|found| found.is_some());
+        let is_kept = || fs.meta(dir, &kept).is_ok_and(|found| found.is_some());
         let is_back = has_record
-            && (is_kept() || renames::put(*fs, &place(home, trash), &place(home, kept)).is_ok());
+            && (is_kept() || renames::put(*fs, &place(home, trash), &place(home, &kept)).is_ok());
         if is_back {
             DiscardError::Disk { target, source }
         } else {

@@ -423,8 +423,8 @@ impl Leaving {
 
     /// Adds the bytecode of the sources, and the directories of the old Python.
     fn end(mut self, search: &Search<'_>) -> Result<BTreeSet<RelPath>, FsError> {
-        for sources in &self.sources {
-            let found = bytecode_of(search.fs, &mut search.walk.borrow_mut(), sources)?;
+        for (dir, stems) in &self.sources {
+            let found = bytecode_of(search.fs, &mut search.walk.borrow_mut(), dir, stems)?;
             self.paths.extend(found);
         }
         let python = self.lib.parent().filter(|above| above.parent().is_some());
@@ -439,7 +439,8 @@ impl Leaving {
 pub(crate) fn bytecode_of(
     fs: &dyn Fs,
     walk: &mut Walk<'_>,
-    (dir, stems): (&RelPath, &BTreeSet<String>),
+    dir: &RelPath,
+    stems: &BTreeSet<String>,
 ) -> Result<Vec<RelPath>, FsError> {
     let Ok(cache) = dir.join("__pycache__") else {
         return Ok(Vec::new());

@@ -125,7 +125,7 @@ impl Merge<'_> {
         }
         let mut walk = Walk::new(self.fs, &self.root);
         for (dir, stems) in sources {
-            paths.extend(bytecode_of(self.fs, &mut walk, (&dir, &stems))?);
+            paths.extend(bytecode_of(self.fs, &mut walk, &dir, &stems)?);
         }
         Ok(paths)
     }
@@ -246,7 +246,8 @@ pub(crate) fn unlocked(fs: &dyn Fs, root: &Dir, context: &Context) -> Result<Unl
         fs,
         root,
         context,
-        (&context.layout.lib_path, &context.installed),
+        &context.layout.lib_path,
+        &context.installed,
     )
 }
 
@@ -263,7 +264,7 @@ pub(crate) fn leaving(
     }
     let site = &context.layout.lib_path;
     for lib in existing.libs.iter().filter(|lib| lib.path != *site) {
-        let found = unlocked_in(fs, root, context, (&lib.path, &lib.distributions))?;
+        let found = unlocked_in(fs, root, context, &lib.path, &lib.distributions)?;
         names.extend(found.go.into_iter().map(|one| one.name));
     }
     Ok(names)
@@ -273,7 +274,8 @@ fn unlocked_in(
     fs: &dyn Fs,
     root: &Dir,
     context: &Context,
-    (site, installed): (&RelPath, &[Distribution]),
+    site: &RelPath,
+    installed: &[Distribution],
 ) -> Result<Unlocked, FsError> {
     let mut found = Unlocked::default();
     let mut walk = Walk::new(fs, root);

@@ -18,7 +18,6 @@ use rvenv_journal::{
 };
 
 use super::RepairError;
-use super::frame::Nodes;
 use crate::build::hooks::Context;
 use crate::build::options::{GIT, Options};
 use crate::build::pyvenv_cfg::{self, CONFIG_NAME};
@@ -45,7 +44,7 @@ impl Published {
     pub(super) fn read(fs: &dyn Fs, root: &Dir, mut receipt: Receipt) -> Result<Self, FsError> {
         // They belong to the distributions that are there instead.
         let libs = Libs::read(fs, root)?.libs;
-        let departures = departures(fs, root, (&receipt, &libs))?;
+        let departures = departures(fs, root, &receipt, &libs)?;
         receipt
             .paths
             .retain(|path, _| !departures.paths.contains(path));
@@ -88,23 +87,24 @@ impl Published {
         self.drifted.contains_key(CONFIG_NAME) || self.receipt.paths.iter().any(is_link)
     }
 
-    /// Plans everything that the receipt lists: newly planned content for what differs, the rest as
-    /// it is. What `nodes` and `taken` have is planned elsewhere.
+    /// Plans everything that the receipt lists, except what is planned elsewhere: newly planned
+    /// content for what differs, the rest as it is.
     pub(super) fn plan(
         &self,
         target: &Target<'_>,
-        (fresh, nodes, taken): (&PlanBuilder, &Nodes, &BTreeSet<RelPath>),
+        fresh: &PlanBuilder,
+        is_elsewhere: &dyn Fn(&RelPath) -> bool,
         draft: &mut PlanBuilder,
     ) -> Result<(), RepairError> {
         let mut lost = Vec::new();
         for (path, published) in &self.receipt.paths {
-            if nodes.contains_key(path) || taken.contains(path) {
+            if is_elsewhere(path) {
                 continue;
             }
             let planned = fresh.operations().get(path);
             let drifted = self.drifted.get(path.as_str()).copied();
             let is_renewed = self.renewed.contains(path);
-            let Some((part, node)) = node(published, planned, (drifted, is_renewed))? else {
+            let Some((part, node)) = node(published, planned, drifted, is_renewed)? else {
                 // Bytecode that this Python no longer gives belongs to Python from now on.
                 if !is_bytecode(path.as_str()) {
                     lost.push(path.to_string());
@@ -231,7 +231,8 @@ pub(super) fn mode(bits: u32) -> Result<Mode, PlanError> {
 fn node(
     published: &PublishedPath,
     planned: Option<&Operation>,
-    (drifted, is_renewed): (Option<Difference>, bool),
+    drifted: Option<Difference>,
+    is_renewed: bool,
 ) -> Result<Option<(Arc<str>, Node)>, PlanError> {
     let part = planned.map_or_else(|| PART.into(), |planned| Arc::clone(&planned.part));
     let (bits, digest, len) = match published {

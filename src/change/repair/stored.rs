@@ -189,7 +189,8 @@ impl Stored {
     /// receipt says which installation they belong to.
     pub(super) fn plan(
         &self,
-        (fs, root): (&dyn Fs, &Dir),
+        fs: &dyn Fs,
+        root: &Dir,
         context: &Context,
         listed: &Listed,
     ) -> Result<Restored, FsError> {

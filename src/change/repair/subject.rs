@@ -120,7 +120,8 @@ impl<'a> Subject<'a> {
         &self,
         context: &Context,
         fresh: &PlanBuilder,
-        (survey, found): (&Survey, &[Found]),
+        survey: &Survey,
+        found: &[Found],
     ) -> Result<Whole, RepairError> {
         let published = self.published.as_ref();
         let site = Site {
@@ -246,7 +247,8 @@ impl<'a> Subject<'a> {
         &self,
         context: &Context,
         draft: &mut PlanBuilder,
-        (path, node): (RelPath, Node),
+        path: RelPath,
+        node: Node,
     ) -> Result<(), RepairError> {
         let mut dir = Some(self.root.clone());
         let components: Vec<&str> = path.components().collect();
@@ -289,7 +291,7 @@ impl<'a> Subject<'a> {
                 }
                 let node = kept(self.fs, &self.root, &list).map_err(|e| self.disk(e))?;
                 if let Some(node) = node {
-                    self.add(context, draft, (list, node))?;
+                    self.add(context, draft, list, node)?;
                 }
             }
         }

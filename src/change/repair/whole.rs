@@ -147,8 +147,8 @@ impl Site<'_> {
         let Some(listed) = listed.filter(|listed| stored.has(listed)) else {
             return Ok(false);
         };
-        let at = (self.fs, self.root);
-        let restored = stored.plan(at, self.context, &listed).map_err(disk)?;
+        let restored = stored.plan(self.fs, self.root, self.context, &listed);
+        let restored = restored.map_err(disk)?;
         whole.inputs.extend(restored.inputs);
         for (path, operation) in restored.operations {
             if !matches!(operation.node, Node::Dir { .. }) {
@@ -214,7 +214,7 @@ impl Site<'_> {
         for name in ["INSTALLER", "REQUESTED", "direct_url.json"] {
             let path = path(name)?;
             let row = format!("{}/{name}", damaged.distribution.dir);
-            let kept = note(self.fs, self.root, (&info, name)).map_err(disk)?;
+            let kept = note(self.fs, self.root, &info, name).map_err(disk)?;
             // A note that is damaged itself is not kept.
             let kept = kept.filter(|_| !damaged.damaged.contains(&path));
             match kept {
@@ -310,11 +310,7 @@ fn with_bytes(like: &Node, bytes: Vec<u8>) -> Node {
 }
 
 /// A small file of an installer, if there is one.
-fn note(
-    fs: &dyn Fs,
-    root: &Dir,
-    (info, name): (&RelPath, &str),
-) -> Result<Option<Vec<u8>>, FsError> {
+fn note(fs: &dyn Fs, root: &Dir, info: &RelPath, name: &str) -> Result<Option<Vec<u8>>, FsError> {
     let dir = open(fs, root, info)?;
     let name = OsStr::new(name);
     let meta = fs.meta(&dir, name)?;

@@ -27,7 +27,7 @@ pub(super) fn drift_in(fs: &dyn Fs, root: &Dir) -> Result<Vec<String>, FsError> 
         return Ok(Vec::new());
     };
     let libs = Libs::read(fs, root)?.libs;
-    let departed = departures(fs, root, (&receipt, &libs))?.paths;
+    let departed = departures(fs, root, &receipt, &libs)?.paths;
     let found = drift(fs, root, &receipt)?.into_iter();
     let found = found.filter(|drift| !drift.is_of_bytecode());
     let paths = found.map(|drift| drift.path).filter(|path| {

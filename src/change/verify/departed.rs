@@ -104,7 +104,8 @@ pub(super) fn is_published(
 pub(crate) fn departures(
     fs: &dyn Fs,
     root: &Dir,
-    (receipt, libs): (&Receipt, &[Lib]),
+    receipt: &Receipt,
+    libs: &[Lib],
 ) -> Result<Departures, FsError> {
     let bin = bin_name(fs, root)?;
     let mut search = Search {
@@ -137,7 +138,7 @@ pub(crate) fn departures(
             Some(by) => search.rows(&format!("{}/{}/RECORD", published.site_packages, by.dir))?,
             None => BTreeSet::new(),
         };
-        let own = search.paths(&published, (&listed, &kept))?;
+        let own = search.paths(&published, &listed, &kept)?;
         if replacement.is_none() && search.has_files(&own)? {
             continue;
         }
@@ -251,7 +252,8 @@ impl Search<'_> {
     fn paths(
         &mut self,
         published: &Published,
-        (listed, kept): (&BTreeSet<String>, &BTreeSet<String>),
+        listed: &BTreeSet<String>,
+        kept: &BTreeSet<String>,
     ) -> Result<BTreeSet<RelPath>, FsError> {
         let below = format!("{}/", published.site_packages);
         let top = |path: &str| -> Option<String> {
@@ -278,7 +280,7 @@ impl Search<'_> {
                 }
                 None => {
                     let bin = self.bin.as_ref();
-                    let is_own_script = || bin.is_some_and(|bin| is_script(own, (path, bin)));
+                    let is_own_script = || bin.is_some_and(|bin| is_script(own, path, bin));
                     listed.contains(text)
                         || matches!(node, PublishedPath::File { .. }) && is_own_script()
                         || self.went_along(path, &published.site_packages)?
@@ -323,7 +325,7 @@ impl Search<'_> {
 
 /// Whether a file has the name of a script of a distribution: `pip`, `pip3`, `pip3.11`, `pip-3.11`,
 /// with `.exe` on Windows.
-fn is_script(own: &Distribution, (path, bin): (&RelPath, &RelPath)) -> bool {
+fn is_script(own: &Distribution, path: &RelPath, bin: &RelPath) -> bool {
     if path.parent().as_ref() != Some(bin) {
         return false;
     }
@@ -394,7 +396,7 @@ mod tests {
         let root = disk.open_path(place.path()).unwrap();
         let found = || {
             let libs = Libs::read(&disk, &root).unwrap().libs;
-            departures(&disk, &root, (&receipt, &libs)).unwrap()
+            departures(&disk, &root, &receipt, &libs).unwrap()
         };
         assert!(found().paths.is_empty());
         for path in [
@@ -427,7 +429,7 @@ mod tests {
         let of = |entry: &str| named(OsStr::new(entry)).unwrap();
         let is = |own: &str, path: &str, bin: &str| {
             let (path, bin) = (RelPath::new(path).unwrap(), RelPath::new(bin).unwrap());
-            is_script(&of(own), (&path, &bin))
+            is_script(&of(own), &path, &bin)
         };
         let pip = "pip-24.0.dist-info";
         for name in ["bin/pip", "bin/pip3", "bin/pip3.11", "bin/pip-3.11"] {

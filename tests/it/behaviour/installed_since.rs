@@ -76,7 +76,7 @@ impl Laid {
         let python = Request::Path(self.scratch.path("python"));
         let sources = Sources::default();
         let answer = caller
-            .prepare_repair(env.to_str().unwrap(), (&python, Purpose::Change), &sources)
+            .prepare_repair(env.to_str().unwrap(), &python, Purpose::Change, &sources)
             .unwrap();
         let plan = environment::plan_repair(&disk, &Venv, &answer.context, &answer.found).unwrap();
         plan.to_json()

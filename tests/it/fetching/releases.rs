@@ -69,7 +69,7 @@ fn find(
 ) -> Vec<Result<Offer, NoWheel>> {
     let environment = Environment::of(interpreter, &Kernel::running());
     let (fetcher, catalogue) = (ground.fetcher(), Catalogue::new(None));
-    let releases = Releases::new(&environment, (&fetcher, &catalogue), &[]).unwrap();
+    let releases = Releases::new(&environment, &fetcher, &catalogue, &[]).unwrap();
     releases.find(wanted, &FetchControl::default()).unwrap()
 }
 
@@ -285,7 +285,7 @@ fn a_look_at_silent_indexes_ends_soon_after_an_interruption() {
     let ground = Ground::new(&server);
     let environment = Environment::of(&python, &Kernel::running());
     let (fetcher, catalogue) = (ground.fetcher(), Catalogue::new(None));
-    let releases = Releases::new(&environment, (&fetcher, &catalogue), &[]).unwrap();
+    let releases = Releases::new(&environment, &fetcher, &catalogue, &[]).unwrap();
     let since = std::time::Instant::now();
     let control = FetchControl {
         interrupted: &|| since.elapsed() > Duration::from_millis(200),

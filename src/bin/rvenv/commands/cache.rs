@@ -123,15 +123,15 @@ impl Session<'_> {
         let seconds = unused_for;
         let wheels = fetched::Which::Unused { now, seconds };
         let prune = |store: &Store<'_>| store.prune(now, unused_for);
-        let swept = cache.sweep((Which::Outdated, wheels), now, prune)?;
+        let swept = cache.sweep(Which::Outdated, wheels, now, prune)?;
         self.tell_swept(path, &swept, args.output.json)
     }
 
     fn cache_clear(&self, cache: &Cache, json: bool) -> Result<Exit, CliError> {
         let path = cache.path();
         let cache = Opened::of(&self.fs, cache)?;
-        let all = (Which::All, fetched::Which::All);
-        let swept = cache.sweep(all, self.world.now, Store::clear)?;
+        let (all, now) = (fetched::Which::All, self.world.now);
+        let swept = cache.sweep(Which::All, all, now, Store::clear)?;
         cache.remove_empty();
         self.tell_swept(path, &swept, json)
     }
@@ -220,7 +220,8 @@ impl<'a> Opened<'a> {
 
     fn sweep(
         &self,
-        (which, wheels): (Which, fetched::Which),
+        which: Which,
+        wheels: fetched::Which,
         now: Time,
         packs: impl FnOnce(&Store<'a>) -> Result<Swept, StoreError>,
     ) -> Result<Deleted, CliError> {

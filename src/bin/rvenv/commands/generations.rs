@@ -253,14 +253,16 @@ pub(super) fn all_kept(
     } else {
         Contents::now(target)?
     };
-    let kept = |generation: &Generation| kept(target, generation, (&now, sizes, time));
+    let kept = |generation: &Generation| kept(target, generation, &now, sizes, time);
     Ok(found.iter().map(kept).collect())
 }
 
 fn kept(
     target: &Target<'_>,
     generation: &Generation,
-    (now, sizes, time): (&Contents, Sizes, Time),
+    now: &Contents,
+    sizes: Sizes,
+    time: Time,
 ) -> Kept {
     let size = match sizes {
         Sizes::Measured => generation.size(target).map(Some),

@@ -83,14 +83,15 @@ impl Session<'_> {
             self.terminal.warning(warning);
         }
         let text = lock::write(&made).map_err(|error| CliError::of(Exit::Failed, &error))?;
-        self.save_lock(&made, &text, (&out, &given))
+        self.save_lock(&made, &text, &out, &given)
     }
 
     fn save_lock(
         &self,
         made: &Lock,
         text: &str,
-        (out, given): (&Out, &Path),
+        out: &Out,
+        given: &Path,
     ) -> Result<Exit, CliError> {
         if matches!(out, Out::Standard) {
             self.terminal.data(text)?;

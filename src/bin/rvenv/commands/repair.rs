@@ -40,7 +40,7 @@ impl Session<'_> {
         let saving = Saving::of(args.output.out.as_ref(), false)?;
         let sources = sources(&args.index);
         let prepare =
-            |caller: &Caller<'_>| caller.prepare_repair(&env_dir, (&named, purpose), &sources);
+            |caller: &Caller<'_>| caller.prepare_repair(&env_dir, &named, purpose, &sources);
         let answer = self.with_caller(prepare);
         let answer = answer.map_err(|failed| self.unanswered(failed, args.python.as_ref()))?;
         let RepairAnswer {

@@ -47,7 +47,7 @@ impl Session<'_> {
             self.terminal.error(warning);
         }
         if args.digest {
-            let digest = digest(&self.fs, Path::new(&path), (&given, &said))?;
+            let digest = digest(&self.fs, Path::new(&path), &given, &said)?;
             self.terminal.data(&format!("{digest}\n"))?;
         } else if args.output.json {
             self.terminal.json(&json(&found))?;
@@ -67,7 +67,7 @@ impl Session<'_> {
 
 /// The digest of what is published at `path`; one that differs from it has none, since a cache
 /// that it went into would bring the damage back.
-fn digest(fs: &dyn Fs, path: &Path, (given, said): (&str, &Said)) -> Result<Digest, CliError> {
+fn digest(fs: &dyn Fs, path: &Path, given: &str, said: &Said) -> Result<Digest, CliError> {
     let (shown, env) = (escape(given), word(given));
     if !said.is_clean {
         let what = format!("`{shown}` has no digest: it differs from what was published");

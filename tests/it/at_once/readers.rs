@@ -28,7 +28,7 @@ fn rounds(few: u64) -> u64 {
 
 /// An environment with pip, of the first of two interpreters of one minor version.
 fn lab_with_pip() -> Option<(Lab, [Python; 2])> {
-    let mut lab = Lab::new()?;
+    let mut lab = Lab::in_memory()?;
     let twins = twins()?;
     lab.python.clone_from(&twins.first()?.path);
     done(&lab, &lab.create(&[]));

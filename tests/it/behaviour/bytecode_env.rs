@@ -22,7 +22,7 @@ fn bench() -> Option<Bench> {
 
 fn bench_of(python: Python) -> Bench {
     Bench {
-        scratch: Scratch::new(),
+        scratch: Scratch::in_memory(),
         python,
     }
 }

@@ -21,7 +21,7 @@ const PIP: &str = "site-packages/pip/__init__.py";
 
 /// A scratch directory, and an interpreter that brings pip.
 fn with_pip() -> Option<(Scratch, Python)> {
-    any_python().map(|python| (Scratch::cold(), python))
+    any_python().map(|python| (Scratch::cold_in_memory(), python))
 }
 
 fn create(scratch: &Scratch, python: &Python, env: &str) -> Ended {

@@ -43,7 +43,7 @@ struct Workshop {
 impl Workshop {
     fn new() -> Option<Self> {
         let (older, newer) = (builds(11, 1)?.remove(0), builds(12, 1)?.remove(0));
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         let python = older.path.to_str().unwrap();
         scratch.rvenv(&["create", "E", "--python", python]).ok();
         Some(Self {

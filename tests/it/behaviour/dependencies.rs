@@ -39,7 +39,7 @@ fn installed(env: &Path) -> Vec<String> {
 fn the_newest_wheels_are_planned_in_place_of_what_is_bundled() {
     let all = supported();
     for python in all.first().into_iter().chain(all.last()) {
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         let index = packages::index(&scratch, &python.path, &WHEELS);
         let index = index.to_str().unwrap();
         let links = [("PIP_FIND_LINKS", index), ("PIP_NO_INDEX", "1")];
@@ -57,7 +57,7 @@ fn the_newest_wheels_are_planned_in_place_of_what_is_bundled() {
 #[test]
 fn without_a_cache_the_newest_pip_comes_from_an_index_all_the_same() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let index = packages::index(&scratch, &python.path, &WHEELS);
     let server = Server::new(move |seen, stream| {
         let name = seen.path.rsplit('/').next().unwrap();
@@ -86,7 +86,7 @@ fn without_a_cache_the_newest_pip_comes_from_an_index_all_the_same() {
 #[test]
 fn a_pip_that_is_nowhere_is_named_with_the_way_out_and_nothing_is_made() {
     let Some(python) = any_python() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let index = packages::index(&scratch, &python.path, &[("setuptools", "99.1")]);
     let links = [
         ("PIP_FIND_LINKS", index.to_str().unwrap()),

@@ -38,7 +38,7 @@ const WHEELS: &[(&str, &str)] = &[
 
 pub(super) fn bench() -> Option<Bench> {
     let python = builds(12, 1).or_else(|| builds(11, 1))?.remove(0).path;
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     let house = index(&scratch, &python, WHEELS);
     Some(Bench {
         scratch,

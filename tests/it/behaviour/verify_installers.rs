@@ -332,7 +332,7 @@ fn a_fresh_environment_of_venv_virtualenv_and_uv_is_clean() {
 
 /// A played Python 3.13 with an environment `E`, and where its packages are.
 pub(super) fn played() -> (Scratch, PathBuf) {
-    let scratch = Scratch::new();
+    let scratch = Scratch::in_memory();
     player(&scratch, "python");
     scratch
         .rvenv(&["create", "E", "--python", "./python", "--without-pip"])

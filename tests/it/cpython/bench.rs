@@ -47,7 +47,7 @@ pub(crate) fn each(work: impl Fn(&Bench) + Sync) {
             scope.spawn(|| {
                 while let Some(facts) = next() {
                     let python = facts.python.clone();
-                    let scratch = Scratch::cold();
+                    let scratch = Scratch::in_memory();
                     let bench = Bench {
                         scratch,
                         python,

@@ -55,6 +55,7 @@ mod test_with_pip {
     use super::{Bench, check_no_pip, each, fs};
     use crate::cpython::bench::quiet;
     use crate::machine::{Entry, Kind, ended, tree};
+    use crate::warm;
 
     /// What would make pip do something else, or nothing.
     const HOSTILE: [(&str, &str); 7] = [
@@ -113,11 +114,13 @@ mod test_with_pip {
             create_hostile(bench, &[]);
             let paths = |tree: &BTreeMap<String, Entry>| tree.keys().cloned().collect::<Vec<_>>();
             assert_eq!(paths(&with_system), paths(&tree(&bench.path("lib"))));
+            warm::give(&bench.exe());
             let said = run(&["pip", "--version"]);
             let expected = format!("pip {version} from {}/", bench.env().display());
             assert!(said.starts_with(&expected), "{said}");
             let said = bench.scratch.run(&bench.path("bin/pip"), &["check"]).ok();
             assert_eq!(said, "No broken requirements found.\n");
+            warm::keep(&bench.exe());
             let said = run(&["ensurepip._uninstall"]);
             assert!(said.contains("Successfully uninstalled pip"), "{said}");
             let is_with_setuptools = bench.python.version.1 < 12;

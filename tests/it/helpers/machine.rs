@@ -221,12 +221,14 @@ impl Scratch {
     /// files. Everything below `/dev/shm` is one checkout, so that tests of which interpreters are
     /// trusted do not belong there.
     pub(crate) fn in_memory() -> Self {
-        let Some(dir) = memory() else {
-            return Self::new();
-        };
-        let scratch = Self::of(dir);
+        let scratch = Self::cold_in_memory();
         answers::give(&scratch.cache());
         scratch
+    }
+
+    /// The same without a cache.
+    pub(crate) fn cold_in_memory() -> Self {
+        memory().map_or_else(Self::cold, Self::of)
     }
 
     fn of(dir: tempfile::TempDir) -> Self {
@@ -267,16 +269,19 @@ impl Scratch {
 
     /// Runs a program to its end; a pip with the bytecode of earlier runs, and for later ones.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, program: &Path, arguments: &[S]) -> Ended {
-        let mut words = arguments.iter().map(AsRef::as_ref);
-        let is_pip = words.next().is_some_and(|word| word == "-m")
-            && words.next().is_some_and(|word| word == "pip");
-        if is_pip {
-            warm::give(program);
+        let words: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).collect();
+        let is_module = words.windows(2).any(|two| two == ["-m", "pip"]);
+        let is_script = program.file_name().is_some_and(|name| name == "pip");
+        // With `-B` the environment is to stay as it is.
+        let is_quick = (is_module || is_script) && !words.contains(&OsStr::new("-B"));
+        let python = is_quick.then(|| program.with_file_name("python"));
+        if let Some(python) = &python {
+            warm::give(python);
         }
         let mut command = self.program(program, "022");
-        let ended = Ended::of(&command.args(arguments).output().unwrap());
-        if is_pip {
-            warm::keep(program);
+        let ended = Ended::of(&command.args(words).output().unwrap());
+        if let Some(python) = &python {
+            warm::keep(python);
         }
         ended
     }

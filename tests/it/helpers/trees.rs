@@ -18,6 +18,7 @@ use std::sync::OnceLock;
 
 use rvenv_journal::Digest;
 
+use crate::answers;
 use crate::machine::memory;
 
 /// The bits of a mode that hold the kind of the object, and their value for a directory.
@@ -281,6 +282,8 @@ impl Lab {
             owner: None,
         };
         fs::create_dir_all(lab.parent()).unwrap();
+        fs::create_dir_all(&lab.cache).unwrap();
+        answers::give(&lab.cache);
         Some(lab)
     }
 
@@ -321,6 +324,7 @@ impl Lab {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", &self.home)
             .env("RVENV_CACHE_DIR", &self.cache)
+            .env("PIP_NO_INDEX", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

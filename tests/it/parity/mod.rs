@@ -63,7 +63,7 @@ impl<'a> Bench<'a> {
     fn new(subject: &'a Subject, umask: &'static str) -> Self {
         Self {
             subject,
-            scratch: Scratch::new(),
+            scratch: Scratch::in_memory(),
             umask,
             with_pip: BTreeMap::new(),
             parent: Parent::Nothing,
@@ -420,7 +420,7 @@ fn an_interpreter_from_before_3_6_is_refused() {
         println!("skipped: every Python of this machine is new enough");
     }
     for python in old {
-        let scratch = Scratch::new();
+        let scratch = Scratch::in_memory();
         let asked = python.path.to_str().unwrap();
         let said = scratch.rvenv(&["create", "--python", asked, "E"]).failed(1);
         let what = format!(

@@ -159,6 +159,8 @@ impl MountedLab {
             Kind::Unwritable => {
                 self.mount_at(&["-t", "tmpfs", "tmpfs"], &parent)?;
                 self.lab.owner = Some(OTHER_USER);
+                // Its answers belong to this user.
+                fs::remove_dir_all(&self.lab.cache).unwrap();
                 for dir in [parent.display().to_string(), self.dir("cache")] {
                     std::os::unix::fs::chown(dir, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
                 }

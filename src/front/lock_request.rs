@@ -38,6 +38,9 @@ pub struct LockRequest {
     pub requirements: Vec<String>,
     /// Directories, archives and repositories that are resolved with them.
     pub places: Vec<AskedPlace>,
+    /// Whether what the packages need for another Python, and the environment lacks, is resolved
+    /// and added.
+    pub with_deps: bool,
     /// Who resolves them.
     pub resolver: Resolver,
     /// What may be built.

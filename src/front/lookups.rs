@@ -88,7 +88,11 @@ impl Caller<'_> {
         self.companions(before, context)
     }
 
-    fn companions(&self, before: &Before, context: &Context) -> Result<Companions, LookupFailed> {
+    pub(super) fn companions(
+        &self,
+        before: &Before,
+        context: &Context,
+    ) -> Result<Companions, LookupFailed> {
         let found = merge::companions(self.fs, &before.root, &before.existing, context);
         found.map_err(|source| {
             let path = before.existing.path.clone();

@@ -291,10 +291,7 @@ impl Caller<'_> {
         }
         self.supply(request, &mut downloads, &mut context)?;
         let companions = match &before {
-            Some(before) => {
-                let sources = &request.sources;
-                self.accompany(before, sources, &mut context, &mut downloads)?
-            }
+            Some(before) => self.companions_of(before, request, &mut downloads, &mut context)?,
             None => Companions::default(),
         };
         let (unlocked, still_required) = match &before {
@@ -309,6 +306,36 @@ impl Caller<'_> {
             still_required,
             downloads,
         })
+    }
+
+    /// What comes along; adds what it needs for another Python, if the request says so.
+    fn companions_of(
+        &self,
+        before: &Before,
+        request: &EnvRequest,
+        downloads: &mut Option<TempDir>,
+        context: &mut Context,
+    ) -> Result<Companions, RequestFailed> {
+        let sources = &request.sources;
+        let found = self.accompany(before, sources, context, downloads)?;
+        let missing = found.needs.missing.iter();
+        let requirements: Vec<String> = missing.map(|(what, _)| what.clone()).collect();
+        if !request.locks.with_deps || requirements.is_empty() {
+            return Ok(found);
+        }
+        let needed = LockRequest {
+            files: Vec::new(),
+            places: Vec::new(),
+            requirements,
+            ..request.locks.clone()
+        };
+        let known = context.supplies.len();
+        let supplied = self.supply_locked(&needed, sources, downloads, context);
+        supplied.map_err(Box::new)?;
+        for supply in context.supplies.iter_mut().skip(known) {
+            supply.is_dependency = true;
+        }
+        Ok(self.companions(before, context)?)
     }
 
     /// Adds the wheels that the request asks for: the newest pip, those of locks, and given ones.

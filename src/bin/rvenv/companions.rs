@@ -78,7 +78,7 @@ fn lines(companions: &Companions, tense: Tense) -> Vec<String> {
             .collect();
         let missing = missing.join(", ");
         lines.push(format!(
-            "Needed for this Python and not installed: {missing}"
+            "Needed for this Python and not installed: {missing}; `--with-deps` adds it"
         ));
     }
     if !needs.unneeded.is_empty() {

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::build::hooks::Context;
+use crate::build::supply::WheelSource;
 use crate::change::existing::Existing;
 use crate::wheel::distributions::Distribution;
 use crate::wheel::installed::Facts;
@@ -51,7 +52,11 @@ pub(super) fn needs(
     let has = |name: &str| {
         let is_seed = context.options.with_pip && context.bundled_version(name).is_some();
         let is_there = context.installed.iter().any(|one| one.name == name);
-        installed.contains_key(name) || is_seed || is_there
+        let mut locked = context.supplies.iter();
+        let is_locked = locked.any(|supply| {
+            supply.source == WheelSource::Locked && supply.name().as_deref() == Some(name)
+        });
+        installed.contains_key(name) || is_seed || is_there || is_locked
     };
     let mut needs = Needs::default();
     let (mut before, mut after) = (BTreeSet::new(), BTreeSet::new());

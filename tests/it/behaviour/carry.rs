@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::machine::{Ended, Python, Scratch};
-use crate::packages::{builds, wheelhouse};
+use crate::packages::{builds, index, wheelhouse};
 use crate::trees::{Sameness, Tree, compare, look};
 
 /// What every environment here has, and what imports it.
@@ -235,11 +235,45 @@ fn what_markers_say_of_another_python_is_named() {
     let said = home.rvenv("upgrade", 12, &[]);
     said.clone().ok();
     for words in [
-        "Needed for this Python and not installed: newer (for marked 1.0)",
+        "Needed for this Python and not installed: newer (for marked 1.0); `--with-deps` adds it",
         "Needed only for the Python before: backport 1.0",
     ] {
         assert!(said.stderr.contains(words), "{}", said.stderr);
     }
+}
+
+#[test]
+fn what_another_python_needs_besides_is_added_where_it_is_asked_for() {
+    let Some(home) = household(&["marked", "backport"]) else {
+        return;
+    };
+    let before = home.look();
+    let python = &home.pythons[0].path;
+    let index = index(&home.scratch, python, &[("newer", "1.0"), ("newer", "2.0")]);
+    let flags = ["--with-deps", "--find-links", index.to_str().unwrap()];
+    let shown = home.rvenv("upgrade", 12, &[&flags[..], &["--dry-run"]].concat());
+    assert!(shown.stdout.contains("newer"), "{shown:?}");
+    compare(&before, &home.look(), Sameness::Exact).unwrap();
+    let said = home.rvenv("upgrade", 12, &flags);
+    said.clone().ok();
+    assert!(!said.stderr.contains("not installed"), "{}", said.stderr);
+    home.run("import marked, newer").ok();
+    let info = home
+        .env()
+        .join("lib/python3.12/site-packages/newer-2.0.dist-info");
+    assert!(info.is_dir(), "the newest that fits");
+    assert!(
+        !info.join("REQUESTED").exists(),
+        "nobody asked for it by name"
+    );
+    home.scratch.rvenv(&["verify", "E"]).ok();
+    home.rollback();
+    compare(&before, &home.look(), Sameness::Restored).unwrap();
+
+    // What no place has is named, and nothing changes.
+    let failed = home.rvenv("upgrade", 12, &["--with-deps"]).failed(1);
+    assert!(failed.contains("newer"), "{failed}");
+    compare(&before, &home.look(), Sameness::Restored).unwrap();
 }
 
 #[test]

@@ -139,7 +139,7 @@ pub(crate) struct VenvArgs {
     #[arg(long, help_heading = PACKAGES)]
     pub(crate) without_pip: bool,
 
-    /// Install the newest pip (and setuptools before Python 3.12), which pip downloads
+    /// Install the newest pip (and setuptools before Python 3.12) of the index
     #[arg(long, help_heading = PACKAGES)]
     pub(crate) upgrade_deps: bool,
 
@@ -150,6 +150,10 @@ pub(crate) struct VenvArgs {
 
     #[command(flatten)]
     pub(crate) lost: AllowLostArg,
+
+    /// With another Python, install what the packages need there and the environment lacks
+    #[arg(long, help_heading = PACKAGES)]
+    pub(crate) with_deps: bool,
 
     #[command(flatten)]
     pub(crate) locks: LockedArgs,

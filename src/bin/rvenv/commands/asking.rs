@@ -67,7 +67,10 @@ impl Session<'_> {
             options,
             said: said(args, self.world.cwd_name()),
             packages: Vec::new(),
-            locks: self.locks(&args.locks)?,
+            locks: LockRequest {
+                with_deps: args.with_deps,
+                ..self.locks(&args.locks)?
+            },
             removal: Removal {
                 names: args.removal.names.clone(),
                 with_unused: args.removal.unused,
@@ -109,6 +112,7 @@ impl Session<'_> {
                 (false, false) => Builds::Unlocked,
             },
             for_build_of: Vec::new(),
+            with_deps: false,
         })
     }
 

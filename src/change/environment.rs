@@ -112,6 +112,17 @@ pub enum Outcome {
     Published(Box<Report>),
 }
 
+impl Outcome {
+    /// The plan, carried out or already true.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        match self {
+            Self::NoChanges(plan) => plan,
+            Self::Published(report) => &report.plan,
+        }
+    }
+}
+
 /// What was published.
 #[derive(Debug)]
 pub struct Report {

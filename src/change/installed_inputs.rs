@@ -168,6 +168,11 @@ fn of_distributions(plan: &Plan) -> impl Iterator<Item = &Input> {
     inputs.filter(|input| input.role == roles::DISTRIBUTION)
 }
 
+/// The distributions that a plan saw in its target, each with the path of its entry.
+pub(crate) fn seen(plan: &Plan) -> impl Iterator<Item = (RelPath, Distribution)> {
+    of_distributions(plan).filter_map(|input| entry(plan.target(), &input.path))
+}
+
 fn seen_by(plan: &Plan) -> Installations {
     let seen = of_distributions(plan).filter_map(|input| {
         let (entry, distribution) = entry(plan.target(), &input.path)?;

@@ -9,6 +9,7 @@
 //! Read next: `render.rs`, which shows it; `clearable.rs`, what may be removed at all.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::PathBuf;
 
 use rvenv_journal::fs::{Dir, Fs, FsError, Kind};
@@ -17,6 +18,7 @@ use rvenv_journal::{Plan, Publication, RelPath, Target};
 
 use crate::build::pyvenv_cfg::CONFIG_NAME;
 use crate::change::existing::{Existing, PythonChange, planned_distributions};
+use crate::change::installed_inputs;
 use crate::change::merge::lost_by;
 use crate::wheel::distributions::Distribution;
 
@@ -86,6 +88,49 @@ pub fn replaced(target: &Target<'_>, plan: &Plan) -> Replaced {
         distributions: gone.iter().map(ToString::to_string).collect(),
         ..unnamed
     }
+}
+
+/// A distribution that a plan replaces by another version of it, in the same directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherVersion {
+    /// The one that the plan saw.
+    pub from: Distribution,
+    /// The one that it installs.
+    pub to: Distribution,
+}
+
+impl fmt::Display for OtherVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} → {}", self.from, self.to.version)
+    }
+}
+
+/// The distributions that a plan which changes an environment replaces by another version: those of
+/// a lock, and an older pip.
+///
+/// The plan alone decides, so that it is the same when the plan is made, carried out and applied
+/// later. For a cleared environment, [`Replaced::instead`] has them.
+#[must_use]
+pub fn other_versions(plan: &Plan) -> Vec<OtherVersion> {
+    if plan.publication() != Publication::Merge {
+        return Vec::new();
+    }
+    let planned = planned_distributions(plan);
+    let mut all = Vec::new();
+    for (entry, from) in installed_inputs::seen(plan) {
+        let is_planned = |to: &&Distribution| {
+            let place = entry.parent().and_then(|lib| lib.join(&to.dir).ok());
+            place.is_some_and(|place| plan.operations().contains_key(&place))
+        };
+        let mut of_name = planned.iter().filter(|to| to.name == from.name);
+        if let Some(to) = of_name.find(is_planned)
+            && to.version != from.version
+        {
+            let to = to.clone();
+            all.push(OtherVersion { from, to });
+        }
+    }
+    all
 }
 
 /// The distributions that the new environment does not have in this version; for a merge, those of

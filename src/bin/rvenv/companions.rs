@@ -18,6 +18,16 @@ pub(crate) enum Tense {
     Has,
 }
 
+impl Tense {
+    /// The word for what was done, or the one for what will be.
+    pub(crate) fn verb<'w>(self, has: &'w str, will: &'w str) -> &'w str {
+        match self {
+            Self::Has => has,
+            Self::Will | Self::Would => will,
+        }
+    }
+}
+
 impl Session<'_> {
     /// Reports what comes along to another Python, and what its requirements say.
     pub(crate) fn tell_companions(&self, companions: &Companions, tense: Tense) {
@@ -30,10 +40,7 @@ impl Session<'_> {
 fn lines(companions: &Companions, tense: Tense) -> Vec<String> {
     let mut lines = Vec::new();
     let (carried, refitted) = (companions.carried.len(), companions.refitted.len());
-    let will = |has: &str, will: &str| match tense {
-        Tense::Has => has.to_owned(),
-        Tense::Will | Tense::Would => will.to_owned(),
-    };
+    let will = |has, will| tense.verb(has, will);
     let of_same = || {
         let verb = will("replaced by", "will be replaced by");
         let packages = counted(refitted, "package");

@@ -6,19 +6,21 @@
 use rvenv::distributions::Distribution;
 use rvenv::removal::StillRequired;
 use rvenv::render::escape;
+use rvenv::replaced::{self, OtherVersion};
 use rvenv::request::Answer;
 use rvenv::supply::WheelSource;
 use rvenv::wheel::Named;
+use rvenv_journal::Plan;
 use rvenv_journal::raw::counted;
 
 use crate::companions::Tense;
 use crate::session::Session;
 
 impl Session<'_> {
-    /// Names the packages of locks and requirements that a change installs or replaces, and those
-    /// that go, and warns of what still requires these.
-    pub(crate) fn tell_packages(&self, answer: &Answer, tense: Tense) {
-        for line in lines(answer, tense) {
+    /// Names the packages of locks and requirements that a change installs, those that another
+    /// version replaces, and those that go, and warns of what still requires these.
+    pub(crate) fn tell_packages(&self, answer: &Answer, plan: &Plan, tense: Tense) {
+        for line in lines(answer, plan, tense) {
             self.terminal.story(&line);
         }
         for StillRequired { by, requirement } in &answer.still_required {
@@ -30,49 +32,57 @@ impl Session<'_> {
                 .warning(&format!("{by} requires `{requirement}`, which {end}"));
         }
     }
-}
 
-fn lines(answer: &Answer, tense: Tense) -> Vec<String> {
-    let context = &answer.context;
-    let verb = |has: &str, will: &str| match tense {
-        Tense::Has => has.to_owned(),
-        Tense::Will | Tense::Would => will.to_owned(),
-    };
-    let (mut new, mut replaced) = (Vec::new(), Vec::new());
-    let locked = context.supplies.iter();
-    let locked = locked.filter(|supply| supply.source == WheelSource::Locked);
-    for Named { name, version } in locked.filter_map(|supply| Named::of(&supply.wheel)) {
-        match context.installed.iter().find(|one| one.name == name) {
-            None => new.push(format!("{name} {version}")),
-            Some(old) if old.version != version => {
-                replaced.push(format!("{name} {} → {version}", old.version));
-            }
-            Some(_) => {}
+    /// Names the packages that an applied plan replaced by another version.
+    pub(crate) fn tell_other_versions(&self, plan: &Plan) {
+        if let Some(line) = other_versions(plan, Tense::Has) {
+            self.terminal.story(&line);
         }
     }
+}
+
+fn other_versions(plan: &Plan, tense: Tense) -> Option<String> {
+    let all = replaced::other_versions(plan);
+    let names: Vec<String> = all.iter().map(OtherVersion::to_string).collect();
+    (!names.is_empty()).then(|| with_count(tense.verb("Replaced", "Replaces"), &names))
+}
+
+fn with_count(head: &str, names: &[String]) -> String {
+    let count = counted(names.len(), "package");
+    format!("{head} {count}: {}", escape(&names.join(", ")))
+}
+
+fn lines(answer: &Answer, plan: &Plan, tense: Tense) -> Vec<String> {
+    let context = &answer.context;
+    let locked = context.supplies.iter();
+    let locked = locked.filter(|supply| supply.source == WheelSource::Locked);
+    let locked = locked.filter_map(|supply| Named::of(&supply.wheel));
+    let is_new = |new: &Named| context.installed.iter().all(|one| one.name != new.name);
+    let new = locked.filter(is_new);
+    let new: Vec<String> = new
+        .map(|Named { name, version }| format!("{name} {version}"))
+        .collect();
     let shown = |all: Vec<&Distribution>| -> Vec<String> {
         all.into_iter().map(Distribution::to_string).collect()
     };
     let is_asked = |one: &&Distribution| context.removed.contains(&one.name);
     let (asked, others) = answer.unlocked.go.iter().partition(is_asked);
     let stay = answer.unlocked.stay.iter().collect();
-    let with_count = |head: String, names: &[String]| {
-        let count = counted(names.len(), "package");
-        format!("{head} {count}: {}", escape(&names.join(", ")))
+    let gone = shown(asked);
+    let count = |has, will, names: &[String]| {
+        (!names.is_empty()).then(|| with_count(tense.verb(has, will), names))
     };
-    let mut lines = Vec::new();
-    for (head, names) in [
-        (verb("Installed", "Installs"), new),
-        (verb("Replaced", "Replaces"), replaced),
-        (verb("Uninstalled", "Uninstalls"), shown(asked)),
-    ] {
-        if !names.is_empty() {
-            lines.push(with_count(head, &names));
-        }
-    }
+    let mut lines: Vec<String> = [
+        count("Installed", "Installs", &new),
+        other_versions(plan, tense),
+        count("Uninstalled", "Uninstalls", &gone),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let others = shown(others);
     if !others.is_empty() {
-        let head = verb("Removed", "Removes");
+        let head = tense.verb("Removed", "Removes");
         let names = escape(&others.join(", "));
         lines.push(format!("{head} what no lock names: {names}"));
     }

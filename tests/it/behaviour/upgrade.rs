@@ -12,8 +12,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use crate::machine::{Entry, Python, Scratch, ended, tree};
-use crate::packages::{builds, full, full_of_bound, index, names, prefix, works};
+use crate::machine::{Entry, Python, Scratch, any_python, ended, tree};
+use crate::packages::{builds, full, full_of_bound, index, names, packages_of, prefix, works};
 use crate::switched::compare_switched;
 use crate::trees::{Sameness, compare, look};
 
@@ -443,4 +443,43 @@ fn the_newest_dependencies_come_without_the_pip_of_the_environment() {
         scratch.rvenv(&["rollback", "E"]).ok();
         compare_switched(&before, &look(&env)).unwrap();
     }
+}
+
+/// I8: it is named by every command, and in the plan before.
+#[test]
+fn an_older_pip_of_another_installer_is_named_where_the_bundled_one_replaces_it() {
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::new();
+    let base = python.path.to_str().unwrap();
+    let wheel = index(&scratch, &python.path, &[("pip", "1.0")]).join("pip-1.0-py3-none-any.whl");
+    let wheel = wheel.to_str().unwrap();
+    let plan = scratch.path("plan.json").display().to_string();
+    let first = ["create", "E", "-p", base, "--without-pip"];
+    let new = |scratch: &Scratch| {
+        scratch.rvenv(&[&first[..], &["--clear"]].concat()).ok();
+        let site = packages_of(&scratch.path("E"));
+        let unpack = ["-m", "zipfile", "-e", wheel, site.to_str().unwrap()];
+        scratch.run(&python.path, &unpack).ok();
+    };
+    let said = |words: &[&str], expect: &str| {
+        let ended = scratch.rvenv(words);
+        ended.clone().ok();
+        let line = format!("{expect} 1 package: pip 1.0 → ");
+        let found = ended.stderr.matches(&line).count();
+        assert_eq!(found, 1, "{words:?}: {}", ended.stderr);
+    };
+    for words in [
+        &["upgrade", "E"][..],
+        &["upgrade", "E", "-p", base],
+        &["create", "E", "-p", base],
+    ] {
+        new(&scratch);
+        said(&[words, &["--dry-run"]].concat(), "Replaces");
+        said(words, "Replaced");
+        let again = scratch.rvenv(words);
+        assert!(!again.stderr.contains("package"), "{again:?}");
+    }
+    new(&scratch);
+    said(&["plan", "E", "-p", base, "--out", &plan], "Replaces");
+    said(&["apply", &plan], "Replaced");
 }

@@ -62,6 +62,12 @@ fn of_pip() -> Vec<Case> {
             ],
         ),
         case(
+            "an older pip that gives way to the bundled one is named by an upgrade",
+            Begin::Bare,
+            &[],
+            &[Done(Work::Install(Pip, 1, By::Uv)), Rvenv(Upgrade(FIRST))],
+        ),
+        case(
             "a pip that another installer put there is not written again for another package",
             Begin::Rvenv,
             &[],

@@ -39,6 +39,7 @@ impl Session<'_> {
         };
         let outcome = self.run(&args.run, &terms, |run| environment::apply(run, &plan))?;
         self.tell(&outcome, OsStr::new(plan.target()), "as planned");
+        self.tell_other_versions(outcome.plan());
         Ok(Exit::Done)
     }
 

@@ -85,7 +85,7 @@ impl Session<'_> {
             if matches!(*outcome, Outcome::Published(_)) {
                 self.tell_companions(&answer.companions, Tense::Has);
             }
-            self.tell_packages(answer, Tense::Has);
+            self.tell_packages(answer, outcome.plan(), Tense::Has);
         }
         Ok(Exit::Done)
     }

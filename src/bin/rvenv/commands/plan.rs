@@ -83,9 +83,10 @@ impl Session<'_> {
             self.tell_companions(&answer.companions, Tense::Would);
             return Err(refused);
         }
-        self.save_or_show_plan(&answer.noted(plan), saving)?;
+        let plan = answer.noted(plan);
+        self.save_or_show_plan(&plan, saving)?;
         self.tell_companions(&answer.companions, Tense::Will);
-        self.tell_packages(answer, Tense::Will);
+        self.tell_packages(answer, &plan, Tense::Will);
         Ok(())
     }
 

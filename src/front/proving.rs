@@ -248,13 +248,13 @@ impl Bench<'_> {
         let wheel = match self.wheels.of(chosen) {
             Ok(Some(wheel)) => wheel,
             Ok(None) => {
-                let reason = match chosen.source {
-                    ChosenSource::Sources { .. } => "the lock names its sources and no wheel",
+                return Ok(match chosen.source {
+                    ChosenSource::Sources { .. } => Verdict::OfSources,
                     ChosenSource::Wheel { .. } | ChosenSource::Release { .. } => {
-                        "no wheel with a hash of the lock is on this machine"
+                        let reason = "no wheel with a hash of the lock is on this machine";
+                        Verdict::NotProvable(reason.to_owned())
                     }
-                };
-                return Ok(Verdict::NotProvable(reason.to_owned()));
+                });
             }
             Err(PlaceError::Interrupted) => {
                 return Err(Box::new(LockedFailed::from(FetchingFailed::from(

@@ -72,6 +72,8 @@ pub enum Verdict {
     OtherVersion(Vec<String>),
     /// There is no wheel to compare with; the reason, as a clause.
     NotProvable(String),
+    /// The lock names its sources: it has no hash of what was built of them.
+    OfSources,
     /// It was compared with a wheel that has a hash of the lock.
     Compared {
         /// The wheel.
@@ -89,7 +91,7 @@ impl Verdict {
     pub fn is_proved(&self) -> bool {
         match self {
             Self::Compared { files, .. } => files.drift.is_empty() && files.more == 0,
-            Self::Absent | Self::OtherVersion(_) | Self::NotProvable(_) => false,
+            Self::Absent | Self::OtherVersion(_) | Self::NotProvable(_) | Self::OfSources => false,
         }
     }
 
@@ -99,7 +101,7 @@ impl Verdict {
         match self {
             Self::Absent => "absent",
             Self::OtherVersion(_) => "other-version",
-            Self::NotProvable(_) => "not-provable",
+            Self::NotProvable(_) | Self::OfSources => "not-provable",
             Self::Compared { .. } if self.is_proved() => "proved",
             Self::Compared { .. } => "differs",
         }

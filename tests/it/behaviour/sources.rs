@@ -501,3 +501,21 @@ fn setuptools_builds_a_project_without_a_backend() {
     assert_eq!(yard.value(), "by setuptools");
     yard.is_clean();
 }
+
+/// A wheelhouse does not help, since the lock has no hash of any wheel.
+#[test]
+fn what_was_built_is_not_provable_and_no_wheelhouse_is_advised() {
+    let Some(yard) = yard() else { return };
+    yard.sdist("");
+    yard.sync(&["--build"]).ok();
+    let words = ["verify", "E", "--lock", "pylock.toml"];
+    let ended = yard.scratch.rvenv(&words);
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    let expect = "demo 1.0 is not provable: the lock names its sources, and has no hash";
+    assert!(ended.stdout.contains(expect), "{ended:?}");
+    assert!(!ended.stderr.contains("--wheelhouse"), "{ended:?}");
+    let expect = "is noted in `built` below `rvenv cache dir`";
+    assert!(ended.stderr.contains(expect), "{ended:?}");
+    let notes = yard.scratch.cache().join("built");
+    assert!(fs::read_dir(notes).unwrap().next().is_some());
+}

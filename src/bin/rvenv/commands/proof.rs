@@ -20,6 +20,9 @@ use crate::args::{LockChoiceArgs, LockPythonArg, VerifyArgs};
 use crate::session::Session;
 use crate::shell_words::word;
 
+/// Why a package that is built from sources is not provable.
+const OF_SOURCES: &str = "the lock names its sources, and has no hash of the wheel built from them";
+
 impl Session<'_> {
     pub(crate) fn prove(&self, args: &VerifyArgs) -> Result<Exit, CliError> {
         let env_dir = self.world.env_dir(&args.target.env_dir)?;
@@ -97,6 +100,7 @@ fn push_package(lines: &mut Vec<String>, package: &PackageProof, detail: Detail)
         Verdict::NotProvable(why) => {
             lines.push(format!("  {shown} is not provable: {}", escape(why)));
         }
+        Verdict::OfSources => lines.push(format!("  {shown} is not provable: {OF_SOURCES}")),
         Verdict::Compared { wheel, files, .. } => {
             if detail == Detail::EveryPath || !package.verdict.is_proved() {
                 let name = wheel.file_name().unwrap_or_default().to_string_lossy();
@@ -123,7 +127,10 @@ fn state(proof: &Proof, is_done: bool) -> String {
     };
     let files = proof.packages.iter().map(|one| match &one.verdict {
         Verdict::Compared { files, .. } => files.checked,
-        Verdict::Absent | Verdict::OtherVersion(_) | Verdict::NotProvable(_) => 0,
+        Verdict::Absent
+        | Verdict::OtherVersion(_)
+        | Verdict::NotProvable(_)
+        | Verdict::OfSources => 0,
     });
     let files = files.sum::<usize>();
     if is_done {
@@ -174,10 +181,19 @@ fn advice(proof: &Proof, args: &VerifyArgs, given: &str) -> Vec<String> {
             word(given)
         ));
     }
-    if is_any("not-provable") {
+    let mut verdicts = proof.packages.iter().map(|one| &one.verdict);
+    if verdicts.any(|one| matches!(one, Verdict::NotProvable(_))) {
         lines.push(
             "Name a directory with the wheels of the lock with `--wheelhouse`: nothing is fetched \
              to verify"
+                .to_owned(),
+        );
+    }
+    let mut verdicts = proof.packages.iter().map(|one| &one.verdict);
+    if verdicts.any(|one| *one == Verdict::OfSources) {
+        lines.push(
+            "No lock has the hash of a wheel that is built from sources. What rvenv built of an \
+             archive or a commit is noted in `built` below `rvenv cache dir`"
                 .to_owned(),
         );
     }
@@ -243,6 +259,7 @@ impl<'a> PackageDto<'a> {
             Verdict::Absent => {}
             Verdict::OtherVersion(versions) => dto.installed = Some(versions),
             Verdict::NotProvable(why) => dto.reason = Some(why),
+            Verdict::OfSources => dto.reason = Some(OF_SOURCES),
             Verdict::Compared {
                 wheel,
                 sha256,

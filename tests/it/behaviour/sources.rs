@@ -445,11 +445,14 @@ fn what_a_backend_needs_is_installed_for_the_build_alone() {
     );
 }
 
-/// A wheel of a setuptools that needs nothing else, which the system has for its own environments.
+/// A wheel of a setuptools that needs nothing else, from where `RVENV_WHEELS` says, or where a
+/// system has it for its own environments.
 fn setuptools() -> Option<PathBuf> {
     let places = ["/usr/share/python-wheels", "/usr/share/python3-wheels"];
-    let mut found = places
-        .iter()
+    let named = std::env::var_os("RVENV_WHEELS").map(PathBuf::from);
+    let mut found = named
+        .into_iter()
+        .chain(places.map(PathBuf::from))
         .flat_map(|place| fs::read_dir(place).into_iter().flatten());
     let wheel = found.find_map(|entry| {
         let path = entry.ok()?.path();

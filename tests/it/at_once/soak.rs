@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::trees::{Ended, Lab, end};
 
 /// The default duration in seconds.
-const SECONDS: u64 = 12;
+const SECONDS: u64 = 10;
 /// How long all threads work between two checks.
 const SPELL: Duration = Duration::from_secs(6);
 /// The prompts of the environments.

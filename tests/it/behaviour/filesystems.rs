@@ -95,7 +95,7 @@ const STRANGERS: usize = 20;
 /// The first rename at which the test kills: one of the steps, after those of the journal.
 const FIRST: usize = 4;
 /// The test also kills at each n-th rename after it; `RVENV_EVERY` sets another n.
-const EVERY: usize = 12;
+const EVERY: usize = 36;
 
 impl Action {
     /// Prepares the target for the action; stores the expected result where it existed before.

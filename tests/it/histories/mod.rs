@@ -32,7 +32,7 @@ use self::place::Stock;
 use self::promises::Ends;
 
 /// How many histories are tried by default.
-const HISTORIES: u32 = 12;
+const HISTORIES: u32 = 6;
 
 fn number(variable: &str) -> Option<u32> {
     std::env::var(variable).ok()?.parse().ok()

@@ -80,17 +80,16 @@ pub trait PackSource {
         visit: &mut dyn FnMut(ObjectMeta, &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError>;
 
-    /// Passes every object that is too long for [`unpack`](Self::unpack) to `visit`, with a reader
-    /// that fails at its end unless the bytes have the digest.
+    /// Passes every object that is too long for [`unpack`](Self::unpack) to the visitor, with a
+    /// reader that fails at its end unless the bytes have the digest. By default there is none.
     ///
     /// # Errors
     /// As [`unpack`](Self::unpack).
     fn unpack_long(
         &self,
-        visit: &mut dyn FnMut(ObjectMeta, &mut dyn Read) -> Result<(), StoreError>,
+        _visit: &mut dyn FnMut(ObjectMeta, &mut dyn Read) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let (_, nothing) = (visit, Ok(()));
-        nothing
+        Ok(())
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    /// Opens the workshop for a build; waits while another process works in it, and says so.
+    /// Opens the workshop for a build; waits while another process works in it, and reports that.
     ///
     /// # Errors
     /// See [`WorkshopFailed`].

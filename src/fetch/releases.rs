@@ -324,7 +324,7 @@ impl<'a> Releases<'a> {
         };
         all.chunk_by(same).find_map(|release| {
             let best = self.best(release.iter().copied(), Form::Wheel, control)?;
-            self.says_it_fits(best).then_some(best)
+            self.admits_interpreter(best).then_some(best)
         })
     }
 
@@ -336,8 +336,8 @@ impl<'a> Releases<'a> {
         }
     }
 
-    /// Whether a wheel itself says so; no page says it for the wheels of a directory.
-    fn says_it_fits(&self, candidate: &Candidate<'_>) -> bool {
+    /// Whether the METADATA of a wheel admits the interpreter: directories have no pages.
+    fn admits_interpreter(&self, candidate: &Candidate<'_>) -> bool {
         match candidate.at {
             At::Page(_) => true,
             // One that cannot be read is refused when it is used, by its name.

@@ -308,7 +308,7 @@ impl Caller<'_> {
         })
     }
 
-    /// What comes along; adds what it needs for another Python, if the request says so.
+    /// What comes along; adds what it needs for another Python, if the request has `with_deps`.
     fn companions_of(
         &self,
         before: &Before,

@@ -105,7 +105,7 @@ fn the_newest_release_is_the_one_that_pip_would_choose() {
     let ground = Ground::new(&server);
     let newest = || Wanted::newest("Demo");
     assert_eq!(found(&ground, &python, newest()), pure("1.10"));
-    // By its version, a preview counts, and so does a release that was yanked; the reason is told.
+    // By its version, a preview counts, and so does a yanked release; the reason is reported.
     assert_eq!(
         found(&ground, &python, exactly("demo", "1.13rc1")),
         pure("1.13rc1")

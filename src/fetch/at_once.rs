@@ -1,10 +1,12 @@
 //! At once: jobs that mostly wait for servers, in a bounded number of threads.
 //!
 //! Promises to return soon after the caller asks to stop, although a thread that waits for a server
-//! ends only when its time limit does: threads may outlive the call.
+//! ends only when its time limit does: threads may outlive the call. A panic of a job is one of the
+//! caller: it is not mistaken for an interruption.
 //! Read next: `fetcher.rs` and `pages.rs`, which have jobs.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +25,9 @@ const TICK: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// Those of `each`; no thread.
+///
+/// # Panics
+/// If a job does.
 pub(super) fn at_once<Job: Send + 'static, Done: Send + 'static>(
     jobs: Vec<Job>,
     stopped: &Arc<AtomicBool>,
@@ -42,7 +47,8 @@ pub(super) fn at_once<Job: Send + 'static, Done: Send + 'static>(
         let (work, sender) = (Arc::clone(&work), sender.clone());
         let worker = move || {
             while let Some(job) = next(&stopped, &queue) {
-                if sender.send(work(job)).is_err() {
+                let done = catch_unwind(AssertUnwindSafe(|| work(job)));
+                if sender.send(done).is_err() {
                     return;
                 }
             }
@@ -55,9 +61,15 @@ pub(super) fn at_once<Job: Send + 'static, Done: Send + 'static>(
     let mut done = 0;
     while done < all {
         let result = match results.recv_timeout(TICK) {
-            Ok(result) => Some(result),
+            Ok(Ok(result)) => Some(result),
+            Ok(Err(panic)) => {
+                stopped.store(true, Ordering::SeqCst);
+                resume_unwind(panic);
+            }
             Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return stop(FetchFailed::Interrupted),
+            Err(RecvTimeoutError::Disconnected) => {
+                unreachable!("every job sends its result, or its panic")
+            }
         };
         done += usize::from(result.is_some());
         if let Err(failed) = each(result) {
@@ -74,4 +86,27 @@ fn next<Job>(stopped: &AtomicBool, queue: &Mutex<VecDeque<Job>>) -> Option<Job> 
     }
     let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
     queue.pop_front()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_job_is_one_of_the_caller_and_no_interruption() {
+        let jobs = (0..40).collect();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let work = |job: u32| {
+            // Without the hook, which would print the panic.
+            if job == 20 {
+                resume_unwind(Box::new("of job 20"));
+            }
+        };
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            at_once(jobs, &stopped, work, |_| Ok(()))
+        }));
+        let panic = run.unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"of job 20"));
+        assert!(stopped.load(Ordering::SeqCst));
+    }
 }

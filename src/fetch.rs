@@ -15,6 +15,7 @@ mod attestations;
 mod client;
 mod credentials;
 mod download;
+mod ending;
 mod failure;
 mod fetcher;
 mod hosts;

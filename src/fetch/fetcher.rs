@@ -20,6 +20,7 @@ use super::asked::Asked;
 use super::at_once::at_once;
 use super::client::Client;
 use super::download::{Fetched, Run, Shared};
+use super::ending::Ending;
 use super::failure::FetchFailed;
 use super::index_page::IndexFile;
 use super::place::{Listing, Place};
@@ -63,6 +64,21 @@ impl Default for FetchControl<'_> {
             interrupted: &|| false,
             progress: &|_| {},
         }
+    }
+}
+
+/// What becomes of a run if a file cannot be had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnFailure {
+    /// It ends.
+    End,
+    /// It gets the others; only an interruption ends it.
+    Note,
+}
+
+impl OnFailure {
+    fn ends(self, failed: &FetchFailed) -> bool {
+        self == Self::End || matches!(failed, FetchFailed::Interrupted)
     }
 }
 
@@ -185,7 +201,8 @@ impl Fetcher {
     /// Gets these files, and returns them in the same order.
     ///
     /// # Errors
-    /// See [`FetchFailed`]; the first failure ends the run.
+    /// See [`FetchFailed`]. Of several files that cannot be had, it is the first one in the order
+    /// of `asked`, whichever answer comes first: files before it are waited for, others are not.
     ///
     /// # Crash
     /// What arrived stays in the cache; the next run continues it.
@@ -194,7 +211,9 @@ impl Fetcher {
         asked: &[Asked],
         control: &FetchControl<'_>,
     ) -> Result<Vec<Fetched>, FetchFailed> {
-        self.run(asked, control, Err)?.into_iter().collect()
+        self.run(asked, control, OnFailure::End)?
+            .into_iter()
+            .collect()
     }
 
     /// Gets as many of these files as there are, and says for each of them, in the same order, why
@@ -210,21 +229,15 @@ impl Fetcher {
         asked: &[Asked],
         control: &FetchControl<'_>,
     ) -> Result<Vec<Result<Fetched, FetchFailed>>, FetchFailed> {
-        self.run(asked, control, |failed| {
-            if matches!(failed, FetchFailed::Interrupted) {
-                Err(failed)
-            } else {
-                Ok(failed)
-            }
-        })
+        self.run(asked, control, OnFailure::Note)
     }
 
-    /// Gets files; `ends` gives the failures that end the run as errors.
+    /// Gets files.
     fn run(
         &self,
         asked: &[Asked],
         control: &FetchControl<'_>,
-        ends: impl Fn(FetchFailed) -> Result<FetchFailed, FetchFailed>,
+        on_failure: OnFailure,
     ) -> Result<Vec<Result<Fetched, FetchFailed>>, FetchFailed> {
         let run = Arc::new(Run::default());
         let mut results: BTreeMap<usize, Result<Fetched, FetchFailed>> = BTreeMap::new();
@@ -246,15 +259,23 @@ impl Fetcher {
             ..Progress::default()
         };
         let (shared, own) = (Arc::clone(&self.shared), Arc::clone(&run));
-        let get = move |(at, asked): (usize, Asked)| (at, shared.get(&own, &asked));
+        let mut ending = Ending::of(queue.iter().map(|(at, _)| *at));
+        let last_needed = ending.last_needed();
+        let get = move |(at, asked): (usize, Asked)| {
+            if last_needed.is_before(at) {
+                return (at, Err(FetchFailed::Interrupted));
+            }
+            (at, shared.get(&own, &asked))
+        };
         at_once(queue, &run.stopped, get, |done| {
-            if let Some((at, result)) = done {
-                let result = match result {
-                    Ok(file) => Ok(file),
-                    Err(failed) => Err(ends(failed)?),
-                };
-                progress.files_done += 1;
-                results.insert(at, result);
+            match done {
+                Some((at, Err(failed))) if on_failure.ends(&failed) => ending.failed(at, failed)?,
+                Some((at, result)) => {
+                    progress.files_done += 1;
+                    results.insert(at, result);
+                    ending.arrived(at)?;
+                }
+                None => {}
             }
             if (control.interrupted)() {
                 self.stop();

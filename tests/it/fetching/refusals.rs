@@ -3,7 +3,11 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+
+use rvenv::fetch::{Address, Asked, FetchControl, Hashes};
+use rvenv_journal::Digest;
 
 use super::{Ground, WHEEL, asked, bytes, named};
 use crate::server::{Server, empty, head, redirect, serve};
@@ -31,6 +35,47 @@ fn other_bytes_than_those_that_were_asked_for_are_refused() {
     refused(&ground, &sized, "has 5 bytes, not 4");
     let seen = server.seen();
     assert_eq!(seen.iter().filter(|seen| seen.path == "/x").count(), 2);
+}
+
+/// The first file has its answer only after the last one had its own, and the caller was asked
+/// several times since whether to stop.
+#[test]
+fn of_several_files_that_cannot_be_had_the_first_is_named() {
+    let polls = Arc::new((Mutex::new(None), Condvar::new()));
+    let shared = Arc::clone(&polls);
+    let server = Server::new(move |seen, stream| {
+        let (polls, polled) = &*shared;
+        let mut polls = polls.lock().unwrap();
+        if seen.path == "/b" {
+            polls.get_or_insert(0);
+            return serve(seen, stream, b"damaged");
+        }
+        while polls.is_none_or(|polls| polls < 3) {
+            polls = polled.wait(polls).unwrap();
+        }
+        empty(stream, "404 Not Found")
+    });
+    let mut ground = Ground::new(&server);
+    ground.sources.no_index = true;
+    ground.options.allow_hosts.push("127.0.0.1".to_owned());
+    let hashes = Hashes::of([("sha256", Digest::of(b"x").to_string().as_str())]);
+    let asked = ["a", "b"].map(|name| {
+        let file = format!("{name}-1.0-py3-none-any.whl");
+        let url = Address::parse(&server.url(&format!("/{name}"))).unwrap();
+        Asked::new(&file, hashes.clone()).unwrap().at_url(url)
+    });
+    let control = FetchControl {
+        interrupted: &|| {
+            let mut count = polls.0.lock().unwrap();
+            *count = count.map(|polls| polls + 1);
+            polls.1.notify_all();
+            false
+        },
+        progress: &|_| {},
+    };
+    let failed = ground.fetcher().fetch(&asked, &control).unwrap_err();
+    let expected = "cannot fetch `a-1.0-py3-none-any.whl`: no place has it";
+    assert_eq!(failed.to_string(), expected);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! pip. Promises that any bytes are read or refused, in memory that is proportional to them. Does
 //! not promise that the addresses may be used; `client.rs` checks each before a request.
 //!
-//! Read next: `places/index.rs`, which gets pages.
+//! Read next: `places/page.rs`, which gets pages.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -81,6 +81,14 @@ impl IndexFile {
         Ok(asked)
     }
 
+    /// Whether it is of a project, whose name has its normal form; for a file that is no wheel,
+    /// the caller finds that out.
+    pub(super) fn is_of(&self, project: &str) -> bool {
+        let is_wheel = self.name.to_ascii_lowercase().ends_with(".whl");
+        let named = Named::of(Path::new(&self.name));
+        !is_wheel || named.is_some_and(|named| named.name == project)
+    }
+
     /// Where its metadata can be had by itself (PEP 658).
     #[must_use]
     pub fn metadata_address(&self) -> Option<Address> {
@@ -125,17 +133,25 @@ pub fn files(
     at: &Address,
     project: &str,
 ) -> Result<Vec<IndexFile>, PageError> {
-    let all = match kind {
-        PageKind::Json => json_files(bytes, at)?,
-        PageKind::Html => html_files(bytes, at)?,
-    };
     let project = normal_name(project);
-    let is_of_project = |file: &IndexFile| {
-        let is_wheel = file.name.to_ascii_lowercase().ends_with(".whl");
-        let named = Named::of(Path::new(&file.name));
-        !is_wheel || named.is_some_and(|named| named.name == project)
-    };
-    Ok(all.into_iter().filter(is_of_project).collect())
+    let mut files = all_files(kind, bytes, at)?;
+    files.retain(|file| file.is_of(&project));
+    Ok(files)
+}
+
+/// The files of every project on a page.
+///
+/// # Errors
+/// As for [`files`].
+pub(super) fn all_files(
+    kind: PageKind,
+    bytes: &[u8],
+    at: &Address,
+) -> Result<Vec<IndexFile>, PageError> {
+    match kind {
+        PageKind::Json => json_files(bytes, at),
+        PageKind::Html => html_files(bytes, at),
+    }
 }
 
 #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 //! Promises that a server that sends less than a kilobyte in four times the time limit counts as
 //! silent: the limit for a single read would never end a body that arrives byte by byte.
 //!
-//! Read next: `download.rs` and `places/index.rs`, which read bodies.
+//! Read next: `download.rs` and `places/page.rs`, which read bodies.
 
 use std::time::{Duration, Instant};
 

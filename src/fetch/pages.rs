@@ -1,7 +1,7 @@
 //! Pages: what indexes and pages of links say about some projects, all asked for at once.
 //!
 //! Promises that the failure of one page is known, and no other page waits for it.
-//! Read next: `places/index.rs`, which gets one page; `releases.rs`, which chooses.
+//! Read next: `places/page.rs`, which gets one page; `releases.rs`, which chooses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

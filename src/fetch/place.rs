@@ -140,6 +140,9 @@ pub enum PlaceError {
         /// Why.
         source: io::Error,
     },
+    /// A page for several files was asked for before, in vain.
+    #[error(transparent)]
+    Earlier(Arc<PlaceError>),
     /// The page of an index is malformed.
     #[error("cannot read the page `{shown}`")]
     Page {
@@ -203,6 +206,7 @@ impl PlaceError {
             | Self::Login { .. }
             | Self::Proxy(_)
             | Self::Certificates { .. }
+            | Self::Earlier(_)
             | Self::Page { .. }
             | Self::Local { .. }
             | Self::TooLarge { .. }

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use rvenv::fetch::{Asked, FetchControl, FetchFailed, Fetched, Hashes};
 use rvenv_journal::Digest;
 use serde_json::json;
 
@@ -144,4 +145,48 @@ fn a_page_of_links_serves_every_project() {
     ground.sources.find_links.push(server.url("/links").into());
     ground.fetch(&named(&wheel)).unwrap();
     assert_eq!(server.seen().len(), 2);
+}
+
+#[test]
+fn a_page_of_links_is_requested_once_for_all_projects() {
+    let names: Vec<String> = (0..9)
+        .map(|n| format!("demo{n}-1.0-py3-none-any.whl"))
+        .collect();
+    for status in ["200 OK", "404 Not Found", "503 Busy"] {
+        let links = format!("<a href={}>", names.join("><a href="));
+        let server = Server::new(move |seen, stream| match seen.path.as_str() {
+            "/links" if status == "200 OK" => page(stream, "text/html", links.as_bytes()),
+            "/links" => empty(stream, status),
+            _ => serve(seen, stream, b"x"),
+        });
+        let mut ground = Ground::new(&server);
+        ground.sources.no_index = true;
+        ground.retries = 2;
+        ground.sources.find_links.push(server.url("/links").into());
+        let hashes = Hashes::of([("sha256", Digest::of(b"x").to_string().as_str())]);
+        let asked = |name: &String| Asked::new(name, hashes.clone()).unwrap();
+        let asked: Vec<Asked> = names.iter().map(asked).collect();
+        let fetched = ground
+            .fetcher()
+            .fetch_each(&asked, &FetchControl::default());
+        let is_there = |one: &Result<Fetched, FetchFailed>| match one {
+            Ok(_) => true,
+            Err(failed) => {
+                assert_eq!(
+                    failed.to_string().contains("status 503"),
+                    status == "503 Busy"
+                );
+                false
+            }
+        };
+        assert!(
+            fetched
+                .unwrap()
+                .iter()
+                .all(|one| is_there(one) == (status == "200 OK"))
+        );
+        let seen = server.seen();
+        let pages = seen.iter().filter(|seen| seen.path == "/links").count();
+        assert_eq!(pages, if status == "503 Busy" { 3 } else { 1 }, "{status}");
+    }
 }

@@ -1,13 +1,15 @@
 //! The zip archive of a wheel: which files it holds, and their bytes.
 //!
 //! Promises that every entry has a [`RelPath`], that no two of them collide, that none is a link, a
-//! device or encrypted, that both sets of headers agree, and that unpacking stops at the declared
-//! length (I6). Does not promise that the bytes are those that the builder meant; `contents.rs`
-//! compares them with RECORD. Opening reads headers only and inflates nothing.
+//! device or encrypted, that both sets of headers agree, that the archive is all of the file, and
+//! that unpacking stops at the declared length (I6). Does not promise that the bytes are those that
+//! the builder meant; `contents.rs` compares them with RECORD. Opening reads headers only and
+//! inflates nothing.
 //!
 //! Read next: `contents.rs`, the wheel around this archive.
 
-use std::io::{BufReader, Read};
+use std::borrow::Cow;
+use std::io::{BufReader, Read, Seek as _, SeekFrom};
 use std::sync::Arc;
 
 use rvenv_journal::RelPath;
@@ -31,6 +33,9 @@ const WHOLE_BYTES_MAX: u64 = 64 << 20;
 /// The most memory that is reserved before bytes arrive, since a declared length may be false.
 const RESERVE_BYTES_MAX: u64 = 4 << 20;
 const BUFFER_BYTES: usize = 4 << 10;
+/// The first bytes of the record at the end of an archive, and how long it is without a comment.
+const END_MAGIC: &[u8] = b"PK\x05\x06";
+const END_BYTES: usize = 22;
 /// 1980-01-01, where DOS time begins.
 const DOS_EPOCH: i64 = 315_532_800;
 const KIND_BITS: u32 = 0o170_000;
@@ -67,8 +72,9 @@ impl Archive {
         // entries overlap, and no bytes are hidden between them.
         zip.validate_header_consistency()
             .map_err(WheelFault::Archive)?;
-        let directory = zip.metadata();
+        let (directory, comment) = (zip.metadata(), zip.comment().to_vec());
         drop(zip);
+        check_ends(&bytes, &directory, &comment)?;
         let files = files(&directory)?;
         Ok(Self {
             bytes,
@@ -140,6 +146,39 @@ pub(super) fn unpack_fault(file: &File, source: ZipError) -> WheelFault {
     WheelFault::Unpack {
         member: shown(file.path.as_str()),
         source,
+    }
+}
+
+/// Checks that the first entry begins with the file and that the archive ends with it: a reader
+/// that begins at the other end would otherwise see another archive, or a program.
+fn check_ends(
+    bytes: &ArchiveBytes,
+    directory: &ZipArchiveMetadata,
+    comment: &[u8],
+) -> Result<(), WheelFault> {
+    let fail = |why| WheelFault::Archive(ZipError::InvalidArchive(Cow::Borrowed(why)));
+    let mut first = bytes.len();
+    for index in 0..directory.len() {
+        let entry = directory.entry(index).map_err(WheelFault::Archive)?;
+        first = first.min(entry.header_start());
+    }
+    if first != 0 {
+        return Err(fail("bytes come before its first entry"));
+    }
+    let mut end = Vec::new();
+    let mut reader = bytes.reader();
+    let len = (END_BYTES + comment.len()) as u64;
+    let read = reader.seek(SeekFrom::Start(bytes.len().saturating_sub(len)));
+    read.and_then(|_| reader.read_to_end(&mut end))
+        .map_err(WheelFault::Read)?;
+    // Before the comment is its length.
+    let comment_len = end.get(END_BYTES - 2..END_BYTES);
+    let len = u16::try_from(comment.len()).unwrap_or_default();
+    let is_end = end.starts_with(END_MAGIC) && comment_len == Some(&len.to_le_bytes());
+    if is_end && end.ends_with(comment) {
+        Ok(())
+    } else {
+        Err(fail("bytes come after its end"))
     }
 }
 
@@ -412,6 +451,23 @@ mod tests {
             Archive::open(ArchiveBytes::Memory(bytes)).err(),
             Some(WheelFault::Archive(_))
         ));
+    }
+
+    #[test]
+    fn an_archive_is_all_of_its_file() {
+        let whole = sample::zip(&[SampleMember::file("one.py", b"1")]);
+        let open = |bytes: Vec<u8>| match Archive::open(ArchiveBytes::Memory(bytes)) {
+            Ok(_) => "accepted".to_owned(),
+            Err(fault) => std::error::Error::source(&fault).unwrap().to_string(),
+        };
+        let before = open([b"#!/bin/sh\n", &whole[..]].concat());
+        assert!(before.contains("before its first entry"), "{before}");
+        let after = open([&whole[..], b"\n"].concat());
+        assert!(after.contains("after its end"), "{after}");
+        let mut commented = [&whole[..], b"as some builders do"].concat();
+        commented[whole.len() - 2] = 19;
+        assert_eq!(open(commented), "accepted");
+        assert_eq!(open(whole), "accepted");
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Reader<'_> {
                     .dir
                     .join(directory.path.ok_or(LockFault::Missing("path"))?),
                 is_editable: directory.editable.unwrap_or(false),
-                subdirectory: directory.subdirectory,
+                subdirectory: subdirectory(directory.subdirectory)?,
             }
         } else if let Some(archive) = table.archive {
             Source::Archive(self.archive(archive, &name, table.version.as_deref())?)
@@ -194,7 +194,7 @@ impl Reader<'_> {
             url: vcs.url.or(path).ok_or(LockFault::Missing("vcs.url"))?,
             commit: vcs.commit_id.ok_or(LockFault::Missing("vcs.commit-id"))?,
             requested: vcs.requested_revision,
-            subdirectory: vcs.subdirectory,
+            subdirectory: subdirectory(vcs.subdirectory)?,
         }))
     }
 
@@ -218,7 +218,7 @@ impl Reader<'_> {
         }
         Ok(Archive {
             file,
-            subdirectory: table.subdirectory,
+            subdirectory: subdirectory(table.subdirectory)?,
         })
     }
 
@@ -318,6 +318,19 @@ fn check_normal(key: &'static str, name: &str) -> Result<(), LockFault> {
         return Err(value(key, name, "a normalized name"));
     }
     Ok(())
+}
+
+/// A directory of sources, which has to be below their top; a link in it is not known yet.
+fn subdirectory(text: Option<String>) -> Result<Option<String>, LockFault> {
+    let leads_out = |text: &&String| {
+        text.starts_with(['/', '\\'])
+            || text.contains(':')
+            || text.split(['/', '\\']).any(|component| component == "..")
+    };
+    match text.as_ref().filter(leads_out) {
+        Some(text) => Err(value("subdirectory", text, "a path below the sources")),
+        None => Ok(text),
+    }
 }
 
 fn marker(key: &'static str, text: &str) -> Result<Marker, LockFault> {

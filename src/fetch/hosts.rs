@@ -27,8 +27,8 @@ pub enum HostRefused {
     /// The host was not named.
     #[error("the host `{0}` is neither an index's nor allowed")]
     Unnamed(String),
-    /// A redirect to a file of this machine.
-    #[error("a redirect leads to a file of this machine")]
+    /// A page or a redirect of a server that names a file of this machine.
+    #[error("it leads to a file of this machine")]
     ToFile,
     /// A redirect from a connection that is encrypted to one that is not.
     #[error("a redirect leads from https to http, at `{0}`")]
@@ -76,8 +76,11 @@ impl Hosts {
     /// Checks the address of a request.
     ///
     /// # Errors
-    /// [`HostRefused::Unnamed`].
+    /// [`HostRefused::Unnamed`]; [`HostRefused::ToFile`], which is no request.
     pub fn check(&self, address: &Address) -> Result<(), HostRefused> {
+        if address.scheme() == Scheme::File {
+            return Err(HostRefused::ToFile);
+        }
         if self.allow(address) {
             return Ok(());
         }
@@ -90,7 +93,6 @@ impl Hosts {
     /// See [`HostRefused`].
     pub fn check_redirect(&self, from: &Address, to: &Address) -> Result<(), HostRefused> {
         match (from.scheme(), to.scheme()) {
-            (_, Scheme::File) => Err(HostRefused::ToFile),
             (Scheme::Https, Scheme::Http) => Err(HostRefused::Downgrade(to.host().to_owned())),
             _ => self.check(to),
         }

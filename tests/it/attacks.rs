@@ -5,7 +5,7 @@
 //! user planted there and leaves it alone, also as root; it fails where it cannot continue beside
 //! it. A thread that exchanges directories for links all the time never leads the command to the
 //! targets of the links. Tests that need root are skipped with the reason. Read next:
-//! `attacks_wheels.rs`, `journal/tests/it/protocol/strangers.rs`.
+//! `attacks_packages/`, `journal/tests/it/protocol/strangers.rs`.
 
 #![cfg(target_os = "linux")]
 #![expect(

@@ -22,7 +22,7 @@ use helpers::{
 mod activate_cmd;
 mod at_once;
 mod attacks;
-mod attacks_wheels;
+mod attacks_packages;
 mod behaviour;
 mod cache_kills;
 mod corpus;

@@ -3,10 +3,6 @@
 
 use std::fs;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use tar::EntryType::{Char, Regular, Symlink};
-
 use super::sources::yard;
 use crate::trees::{Sameness, compare, look};
 
@@ -47,58 +43,6 @@ fn without_builds_no_backend_starts() {
         .rvenv(&["lock", "./project", "--no-build", "-o", "pylock.x.toml"]);
     assert!(said.failed(3).contains("has to be built"));
     assert_eq!(yard.built(), 0);
-}
-
-#[test]
-fn hostile_archives_are_refused_and_nothing_is_left() {
-    let Some(yard) = yard() else { return };
-    let before = look(&yard.scratch.path("E"));
-    let member = |kind: tar::EntryType, name: &str, target: &str| {
-        let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-        let mut header = tar::Header::new_gnu();
-        let old = header.as_old_mut();
-        old.name[..name.len()].copy_from_slice(name.as_bytes());
-        old.linkname[..target.len()].copy_from_slice(target.as_bytes());
-        header.set_entry_type(kind);
-        header.set_mode(0o644);
-        header.set_size(0);
-        header.set_cksum();
-        builder.append(&header, &b""[..]).unwrap();
-        builder.into_inner().unwrap().finish().unwrap()
-    };
-    let outside = yard.scratch.path("outside");
-    for (kind, name, target, why) in [
-        (
-            Regular,
-            outside.to_str().unwrap(),
-            "",
-            "its path is absolute",
-        ),
-        (
-            Regular,
-            "demo-1.0/../../../../../../outside",
-            "",
-            "leads out",
-        ),
-        (
-            Symlink,
-            "demo-1.0/l",
-            "../../../../outside",
-            "which leads out",
-        ),
-        (Char, "demo-1.0/null", "", "has a device or a FIFO"),
-        (Regular, "demo-1.0/setup.txt", "", "is no project"),
-    ] {
-        yard.lock_archive(&member(kind, name, target));
-        let said = yard.sync(&["--build"]).failed(1);
-        assert!(
-            said.contains("cannot build `demo` 1.0") && said.contains(why),
-            "{said}"
-        );
-    }
-    assert!(!outside.exists());
-    assert_eq!(yard.workshops(), [""; 0]);
-    compare(&before, &look(&yard.scratch.path("E")), Sameness::Exact).unwrap();
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! Simple indexes: the page of a project as JSON, as HTML, compressed, and hostile.
+//! Simple indexes: the page of a project as JSON, as HTML, and compressed.
+//!
+//! Read next: `../attacks_packages/indexes.rs`, the pages that lie.
 
 use std::io::Write as _;
 
@@ -81,25 +83,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     out.extend((!crc).to_le_bytes());
     out.extend(u32::from(len).to_le_bytes());
     out
-}
-
-#[test]
-fn a_page_leads_neither_to_files_nor_to_other_hosts() {
-    for (url, reason) in [
-        ("file:///etc/passwd", "the host `` is neither"),
-        (
-            "//elsewhere.invalid/x",
-            "the host `elsewhere.invalid` is neither",
-        ),
-        ("ftp://x/y", "no place has it"),
-    ] {
-        let body = one(url, &Digest::of(b"x").to_string());
-        let server = Server::new(move |_, stream| page(stream, JSON, &body));
-        let ground = Ground::new(&server);
-        let text = ground.refusal(&named(b"x"));
-        assert!(text.contains(reason), "{reason:?} is not in {text:?}");
-        assert_eq!(ground.kept(), [] as [std::path::PathBuf; 0]);
-    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub(crate) mod cached_answer;
+pub mod config_settings;
 pub mod fingerprint;
 pub mod lexical_path;
 pub(crate) mod one_line;

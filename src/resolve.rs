@@ -17,6 +17,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
+use crate::base::config_settings::ConfigSettings;
 use crate::base::lexical_path::normal;
 use crate::base::version::Specifiers;
 use crate::lock::{ChosenSource, Lock, LockError, SourceTree, name_in_url};
@@ -61,6 +62,8 @@ pub struct Asked {
     pub installed: Vec<Release>,
     /// Whether there may be sources in the answer.
     pub sources: SourceUse,
+    /// What the backends of sources get besides what pip's configuration has for them.
+    pub config_settings: ConfigSettings,
 }
 
 /// Whether sources may be built.
@@ -249,6 +252,8 @@ pub struct Resolving<'a> {
     /// The variables of uv that give it the same settings as pip's configuration gives pip; they
     /// may have passwords in them.
     pub uv_variables: &'a [(String, String)],
+    /// What pip's configuration has for the backends of sources; pip reads that itself.
+    pub config_settings: &'a ConfigSettings,
     /// A directory for the files that a resolver reads and writes, which the caller deletes.
     pub scratch: &'a Path,
     /// The variables and the working directory of the user.

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::project::BuildSystem;
+use crate::base::config_settings::ConfigSettings;
 use crate::base::regular_file;
 use crate::python::{self, Control, Heard, Job, Lines, Surroundings, Unfinished, printable, shown};
 
@@ -136,6 +137,8 @@ pub(crate) struct Frontend<'a> {
     pub(crate) scratch: &'a Path,
     /// `SOURCE_DATE_EPOCH`, unless the user set it.
     pub(crate) epoch: Option<i64>,
+    /// What its hooks get as `config_settings`.
+    pub(crate) settings: &'a ConfigSettings,
     pub(crate) around: &'a Surroundings,
     pub(crate) control: &'a Control<'a>,
 }
@@ -147,7 +150,7 @@ impl Frontend<'_> {
     /// See [`HookFailed`].
     pub(crate) fn get_requires(&self, form: Form) -> Result<Vec<String>, HookFailed> {
         let hook = form.get_requires();
-        let Some(value) = self.call(hook, &json!([]))? else {
+        let Some(value) = self.call(hook, &json!([self.settings.to_json()]))? else {
             return Ok(Vec::new());
         };
         serde_json::from_value(value)
@@ -160,7 +163,8 @@ impl Frontend<'_> {
     /// See [`HookFailed`].
     pub(crate) fn build(&self, form: Form, into: &Path) -> Result<PathBuf, HookFailed> {
         let hook = form.build();
-        let value = self.call(hook, &json!([into.to_string_lossy()]))?;
+        let arguments = json!([into.to_string_lossy(), self.settings.to_json()]);
+        let value = self.call(hook, &arguments)?;
         let value = value.ok_or_else(|| HookFailed::NoHook {
             backend: self.system.backend.clone(),
             hook,

@@ -16,6 +16,7 @@ use super::address::{Address, AddressError, Scheme};
 use super::credentials::{Credentials, KeyringProvider};
 use super::hosts::Hosts;
 use super::pip_config::{PipConfig, variable};
+use crate::base::config_settings::{ConfigSettings, NotASetting};
 use crate::python::Surroundings;
 use crate::wheel::Sources;
 
@@ -50,6 +51,9 @@ pub enum SettingsError {
         /// What is wrong with it.
         source: AddressError,
     },
+    /// A setting for build backends in pip's configuration is none.
+    #[error("cannot use `config-settings` of pip's configuration")]
+    ConfigSetting(#[source] NotASetting),
 }
 
 /// A place with links to files, besides indexes.
@@ -81,6 +85,8 @@ pub struct Settings {
     pub retries: u32,
     /// The pause before the first of these.
     pub pause: Duration,
+    /// What pip's configuration has for build backends.
+    pub config_settings: ConfigSettings,
     pub(super) proxies: Proxies,
     pub(super) credentials: Credentials,
 }
@@ -139,6 +145,7 @@ impl Settings {
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(RETRIES),
             pause: PAUSE,
+            config_settings: config_settings(&config)?,
             proxies: Proxies::read(&config, around),
         })
     }
@@ -151,6 +158,15 @@ impl Settings {
             .iter()
             .any(|trusted| *trusted == host || *trusted == with_port)
     }
+}
+
+/// Pip takes one setting from its configuration, under either name of the option.
+fn config_settings(config: &PipConfig) -> Result<ConfigSettings, SettingsError> {
+    let names = ["config-settings", "config-setting"];
+    let given = names.iter().find_map(|name| config.one(name));
+    let read = given.map(str::parse).transpose();
+    let read = read.map_err(SettingsError::ConfigSetting)?;
+    Ok(read.into_iter().collect())
 }
 
 fn seconds(text: Option<&str>) -> Duration {

@@ -7,8 +7,8 @@
 //!   that writes into them changes no other environment.
 //! - The wheel is the one that the name and the version of the sources promise, and fits the
 //!   interpreter.
-//! - What was built of an archive or a commit is built once for each kind of interpreter: a note
-//!   has the digest of the wheel. A directory is built each time.
+//! - What was built of an archive or a commit is built once for each kind of interpreter and all
+//!   settings of the backend: a note has the digest of the wheel. A directory is built each time.
 //!
 //! On disk: what `../backend.rs` says, with what a crash leaves after each step.
 //! Read next: `../backend.rs`; `locked.rs`, the caller.
@@ -23,13 +23,14 @@ use super::lock_request::LockRequest;
 use super::locked_failed::{BuildFailed, BuildFault};
 use crate::backend::{BuildSystem, Built, Checkout, Form, Frontend, Workshop, unpack};
 use crate::base::cache::Cache;
+use crate::base::config_settings::ConfigSettings;
 use crate::base::version;
 use crate::build::checks::EnvAt;
 use crate::build::hooks::Venv;
 use crate::build::options::Options;
 use crate::build::supply::WheelSource;
 use crate::change::environment;
-use crate::fetch::{Asked, AtHand, Fetched, Hashes, keep};
+use crate::fetch::{Asked, AtHand, FetchOptions, Fetched, Hashes, Settings, SettingsError, keep};
 use crate::lock::{Environment, Revision};
 use crate::python::{Interpreter, printable, shown};
 use crate::wheel::{Named, Sources, Wheel};
@@ -77,6 +78,14 @@ struct Project {
     epoch: Option<i64>,
 }
 
+/// Where a project is built, and what its backend is told.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    project: &'a Project,
+    workshop: &'a Workshop,
+    settings: &'a ConfigSettings,
+}
+
 impl Caller<'_> {
     /// The wheel of these sources: the one that was built before, or a new one.
     ///
@@ -106,7 +115,8 @@ impl Caller<'_> {
             )));
         }
         let cache = self.host.cache.as_ref().ok_or(BuildFault::NoCache)?;
-        let key = order.key(terms.environment);
+        let settings = self.config_settings(terms)?;
+        let key = order.key(terms.environment, &settings);
         if let Some(found) = self.built_before(cache, order, &key) {
             return Ok(found);
         }
@@ -124,7 +134,12 @@ impl Caller<'_> {
         }
         self.listener.building(&order.what());
         let project = self.project(&order.origin, &workshop)?;
-        let (wheel, system, requires) = self.by_backend(order, &project, &workshop, terms)?;
+        let site = Site {
+            project: &project,
+            workshop: &workshop,
+            settings: &settings,
+        };
+        let (wheel, system, requires) = self.by_backend(order, site, terms)?;
         check(&wheel, order, terms.environment)?;
         let kept = keep(cache, self.host.now, &wheel, &is_stopped)?;
         let kept = kept.ok_or(BuildFault::Interrupted)?;
@@ -136,6 +151,23 @@ impl Caller<'_> {
             built.note(cache);
         }
         Ok(kept)
+    }
+
+    /// What backends are told: what pip's configuration has, then what the caller typed. What a
+    /// build needs is built without it.
+    fn config_settings(&self, terms: BuildTerms<'_>) -> Result<ConfigSettings, SettingsError> {
+        if !terms.request.for_build_of.is_empty() {
+            return Ok(ConfigSettings::default());
+        }
+        let prefix = terms.interpreter.executable.ancestors().nth(2);
+        let options = FetchOptions {
+            prefix: prefix.map(Path::to_owned),
+            ..FetchOptions::default()
+        };
+        let around = &self.host.surroundings;
+        let mut settings = Settings::read(terms.sources, &options, around)?.config_settings;
+        settings.extend(terms.request.config_settings.all());
+        Ok(settings)
     }
 
     /// The wheel that was built of the same sources, if it is still in the cache.
@@ -189,10 +221,12 @@ impl Caller<'_> {
     fn by_backend(
         &self,
         order: &Order<'_>,
-        project: &Project,
-        workshop: &Workshop,
+        site: Site<'_>,
         terms: BuildTerms<'_>,
     ) -> Result<(PathBuf, BuildSystem, Vec<String>), BuildFault> {
+        let Site {
+            project, workshop, ..
+        } = site;
         let system = BuildSystem::read(&project.dir)?;
         let (into, _tmp) = (workshop.make("wheel")?, workshop.make("tmp")?);
         let mut request = LockRequest {
@@ -215,6 +249,7 @@ impl Caller<'_> {
                 bin: &env.bin,
                 scratch: workshop.path(),
                 epoch: project.epoch,
+                settings: site.settings,
                 around: &self.host.surroundings,
                 control,
             };
@@ -288,8 +323,9 @@ impl Order<'_> {
         !matches!(self.origin, Origin::Directory { .. })
     }
 
-    /// What decides which wheel is built: the sources, and the kind of interpreter.
-    fn key(&self, environment: &Environment) -> String {
+    /// What decides which wheel is built: the sources, the kind of interpreter, and what the
+    /// backend is told.
+    fn key(&self, environment: &Environment, settings: &ConfigSettings) -> String {
         let sources = match &self.origin {
             Origin::Archive { file, subdirectory } => {
                 let inner = subdirectory.unwrap_or_default();
@@ -303,7 +339,11 @@ impl Order<'_> {
                 format!("{}:{}#{inner}", revision.kind, revision.commit)
             }
         };
-        format!("{sources} {}", environment.kind())
+        let kind = environment.kind();
+        if settings.is_empty() {
+            return format!("{sources} {kind}");
+        }
+        format!("{sources} {kind} {}", settings.to_json())
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use crate::base::config_settings::ConfigSettings;
 use crate::build::supply::Extraneous;
 use crate::lock::Selection;
 use crate::resolve::{AskedPlace, Resolver, SourceUse};
@@ -45,6 +46,8 @@ pub struct LockRequest {
     pub resolver: Resolver,
     /// What may be built.
     pub builds: Builds,
+    /// What the backends of sources get besides what pip's configuration has for them.
+    pub config_settings: ConfigSettings,
     /// The packages whose builds need this, from the first on; a build that needs one of them again
     /// is refused.
     pub for_build_of: Vec<String>,

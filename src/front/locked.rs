@@ -309,6 +309,7 @@ impl Caller<'_> {
             files: Vec::new(),
             installed: context.installed.iter().map(release).collect(),
             sources: request.resolved_sources(),
+            config_settings: request.config_settings.clone(),
         };
         let mut locks = Vec::new();
         for file in &request.files {

@@ -12,7 +12,7 @@ use super::lock_request::Builds;
 use super::resolving::ResolvingFailed;
 use crate::backend::{CheckoutFailed, HookFailed, ProjectFault, UnpackFailed, WorkshopFailed};
 use crate::change::environment::RunFailed;
-use crate::fetch::{AskedError, FetchFailed, ShelfError};
+use crate::fetch::{AskedError, FetchFailed, SettingsError, ShelfError};
 use crate::lock::{ChoiceError, Chosen, LockError};
 use crate::python::printable;
 use crate::resolve::ResolveFailed;
@@ -85,6 +85,9 @@ pub enum BuildFault {
     /// There is no cache to build in.
     #[error("there is no cache directory to build in")]
     NoCache,
+    /// A setting in pip's configuration is malformed.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// There is no place in the cache.
     #[error(transparent)]
     Workshop(#[from] WorkshopFailed),
@@ -147,6 +150,7 @@ impl BuildFault {
             Self::Requires(_, failed) => failed.is_interruption(),
             Self::Create(failed) => matches!(**failed, RunFailed::Interrupted { .. }),
             Self::NoCache
+            | Self::Settings(_)
             | Self::Workshop(_)
             | Self::Unpack(_)
             | Self::Checkout(_)

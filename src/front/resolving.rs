@@ -78,6 +78,7 @@ impl Caller<'_> {
                 interpreter,
                 sources: &sources,
                 uv_variables: &uv_variables,
+                config_settings: &settings.config_settings,
                 scratch: scratch.path(),
                 around,
                 control,

@@ -162,6 +162,11 @@ impl Resolving<'_> {
         }
         let refuses = asked.sources == SourceUse::Refuse;
         arguments.extend(refuses.then_some(OsStr::new("--only-binary=:all:")));
+        let settings = asked.config_settings.all();
+        let settings: Vec<String> = settings
+            .map(|setting| format!("--config-settings={setting}"))
+            .collect();
+        arguments.extend(settings.iter().map(OsStr::new));
         arguments.extend(asked.requirements.iter().map(OsStr::new));
         for place in &asked.places {
             arguments.extend(place.is_editable.then_some(OsStr::new("--editable")));

@@ -65,6 +65,14 @@ impl Resolving<'_> {
         arguments.extend(self.sources.no_index.then_some(OsStr::new("--no-index")));
         let refuses = asked.sources == SourceUse::Refuse;
         arguments.extend(refuses.then_some(OsStr::new("--no-build")));
+        let settings = self
+            .config_settings
+            .all()
+            .chain(asked.config_settings.all());
+        let settings: Vec<String> = settings
+            .map(|setting| format!("--config-setting={setting}"))
+            .collect();
+        arguments.extend(settings.iter().map(OsStr::new));
         arguments.extend(asked.files.iter().map(|file| file.as_os_str()));
         // A dash means the requirements on standard input.
         let places = asked.places.iter().map(AskedPlace::line);

@@ -19,8 +19,9 @@ mod shared;
 pub(crate) use look::{LockChoiceArgs, LockPythonArg, StatusArgs, VerifyArgs};
 pub(crate) use packages::{ChangeArgs, InstallArgs, SyncArgs, UninstallArgs};
 pub(crate) use shared::{
-    AllowLostArg, CheckArgs, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs, JsonArg, LinkModeArg,
-    LockedArgs, PlacesArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs, VenvArgs, WaitArg,
+    AllowLostArg, CheckArgs, ConfigSettingsArg, DryRunArg, DurabilityArg, EnvDirArg, IndexArgs,
+    JsonArg, LinkModeArg, LockedArgs, PlacesArgs, ReplaceArgs, ResolverArg, ResolverArgs, RunArgs,
+    VenvArgs, WaitArg,
 };
 use shared::{INTERPRETER, OUTPUT, PACKAGES, PUBLICATION, TARGET};
 
@@ -433,6 +434,9 @@ pub(crate) struct LockArgs {
     /// Build nothing: only wheels are locked
     #[arg(long, help_heading = PACKAGES)]
     pub(crate) no_build: bool,
+
+    #[command(flatten)]
+    pub(crate) settings: ConfigSettingsArg,
 
     #[command(flatten)]
     pub(crate) resolver: ResolverArgs,

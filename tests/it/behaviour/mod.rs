@@ -43,6 +43,7 @@ mod bad_input;
 mod breakages;
 mod breakages_peers;
 mod breakages_upgrade;
+mod build_settings;
 mod builders;
 mod builders_examples;
 mod bytecode;

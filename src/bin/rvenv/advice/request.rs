@@ -137,6 +137,7 @@ fn of_build(failed: &BuildFailed, terminated: bool) -> CliError {
         ),
         BuildFault::Requires(..)
         | BuildFault::Circle(_)
+        | BuildFault::Settings(_)
         | BuildFault::Plan(_)
         | BuildFault::Create(_)
         | BuildFault::Workshop(_)

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use rvenv::config_settings::ConfigSetting;
 
 /// The headings of the options, in the order in which they are shown.
 pub(super) const TARGET: &str = "Target";
@@ -208,8 +209,8 @@ pub(crate) struct LockedArgs {
     pub(crate) editable: Vec<String>,
 }
 
-// What may be built.
-#[derive(Clone, Copy, Debug, Default, Args)]
+// What may be built, and how.
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct BuildArgs {
     /// Build the sources that a lock names too; what is not locked is built without this
     #[arg(long, overrides_with = "no_build", help_heading = PACKAGES)]
@@ -218,6 +219,20 @@ pub(crate) struct BuildArgs {
     /// Build nothing: only wheels are installed
     #[arg(long, overrides_with = "build", help_heading = PACKAGES)]
     pub(crate) no_build: bool,
+
+    #[command(flatten)]
+    pub(crate) settings: ConfigSettingsArg,
+}
+
+// What build backends are told.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ConfigSettingsArg {
+    /// Give this setting to the build backends of sources; a key that is repeated has a list
+    #[arg(
+        short = 'C', long, alias = "config-setting", value_name = "KEY=VALUE",
+        help_heading = PACKAGES
+    )]
+    pub(crate) config_settings: Vec<ConfigSetting>,
 }
 
 /// Where wheels are looked for by their digests.

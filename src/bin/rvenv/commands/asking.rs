@@ -111,6 +111,13 @@ impl Session<'_> {
                 (false, true) => Builds::Nothing,
                 (false, false) => Builds::Unlocked,
             },
+            config_settings: args
+                .builds
+                .settings
+                .config_settings
+                .iter()
+                .cloned()
+                .collect(),
             for_build_of: Vec::new(),
             with_deps: false,
         })

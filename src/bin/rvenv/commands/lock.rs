@@ -58,6 +58,7 @@ impl Session<'_> {
                 } else {
                     SourceUse::Build
                 },
+                config_settings: args.settings.config_settings.iter().cloned().collect(),
                 files,
                 installed: match &out {
                     Out::File { at, .. } => locked(at),

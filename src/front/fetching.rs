@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use super::caller::Caller;
+use super::lock_request::LockRequest;
 use crate::base::cache::Cache;
 use crate::base::one_line::one_line;
 use crate::build::hooks::Context;
@@ -49,12 +50,38 @@ pub enum FetchingFailed {
 }
 
 /// Where wheels are looked for in a request.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Looked<'a> {
+    sources: &'a Sources,
     /// Directories of wheels that are asked first.
-    pub(super) wheelhouses: &'a [PathBuf],
+    wheelhouses: &'a [PathBuf],
     /// More hosts that files may come from.
-    pub(super) allow_hosts: &'a [String],
+    allow_hosts: &'a [String],
+}
+
+impl<'a> Looked<'a> {
+    /// These sources, and the directories and hosts that a request names besides.
+    pub(super) fn of(sources: &'a Sources, request: &'a LockRequest) -> Self {
+        Self {
+            sources,
+            wheelhouses: &request.wheelhouses,
+            allow_hosts: &request.allow_hosts,
+        }
+    }
+
+    /// These sources, and nothing else.
+    pub(super) fn only(sources: &'a Sources) -> Self {
+        Self {
+            sources,
+            wheelhouses: &[],
+            allow_hosts: &[],
+        }
+    }
+
+    /// Whether the caller says anything about where wheels are.
+    pub(super) fn is_said(&self) -> bool {
+        *self.sources != Sources::default() || !self.wheelhouses.is_empty()
+    }
 }
 
 impl Caller<'_> {
@@ -65,7 +92,6 @@ impl Caller<'_> {
     /// A malformed setting; no directory.
     pub(super) fn fetcher(
         &self,
-        sources: &Sources,
         looked: Looked<'_>,
         context: &Context,
         downloads: &mut Option<TempDir>,
@@ -76,7 +102,7 @@ impl Caller<'_> {
             prefix: prefix.map(Path::to_owned),
             keyring: None,
         };
-        let settings = Settings::read(sources, &options, &self.host.surroundings)?;
+        let settings = Settings::read(looked.sources, &options, &self.host.surroundings)?;
         let cache = self.cache_or(downloads);
         let cache = cache.map_err(FetchingFailed::NoDirectory)?;
         let fetcher = Fetcher::new(&cache, settings, looked.wheelhouses, &context.wheels);
@@ -119,14 +145,15 @@ impl Caller<'_> {
     pub(super) fn newest(
         &self,
         names: &[&str],
-        sources: &Sources,
+        looked: Looked<'_>,
         context: &Context,
         downloads: &mut Option<TempDir>,
     ) -> Result<Vec<PathBuf>, FetchingFailed> {
         let wanted: Vec<Wanted> = names.iter().map(|name| Wanted::newest(name)).collect();
-        let fetcher = self.fetcher(sources, Looked::default(), context, downloads)?;
+        let houses = looked.wheelhouses;
+        let fetcher = self.fetcher(looked, context, downloads)?;
         self.fetch_control(|control| {
-            let found = offers(&wanted, &fetcher, context, control)?;
+            let found = offers(&wanted, &fetcher, houses, context, control)?;
             let found = found.into_iter().map(|one| Ok(one?.asked));
             let asked: Vec<_> = found.collect::<Result<_, FetchingFailed>>()?;
             let files = fetcher.fetch(&asked, control)?;
@@ -142,16 +169,17 @@ impl Caller<'_> {
     pub(super) fn exactly(
         &self,
         releases: &[Release],
-        sources: &Sources,
+        looked: Looked<'_>,
         context: &Context,
         downloads: &mut Option<TempDir>,
     ) -> Result<Vec<Result<PathBuf, String>>, FetchFailed> {
         let wanted: Vec<Wanted> = releases.iter().map(Wanted::exactly).collect();
+        let houses = looked.wheelhouses;
         let fetched = self
-            .fetcher(sources, Looked::default(), context, downloads)
+            .fetcher(looked, context, downloads)
             .and_then(|fetcher| {
                 self.fetch_control(|control| {
-                    let found = offers(&wanted, &fetcher, context, control)?;
+                    let found = offers(&wanted, &fetcher, houses, context, control)?;
                     let offers = found.iter().filter_map(|one| one.as_ref().ok());
                     let asked: Vec<_> = offers.map(|offer| offer.asked.clone()).collect();
                     let mut files = fetcher.fetch_each(&asked, control)?.into_iter();
@@ -175,10 +203,11 @@ impl Caller<'_> {
 fn offers(
     wanted: &[Wanted],
     fetcher: &Fetcher,
+    wheelhouses: &[PathBuf],
     context: &Context,
     control: &FetchControl<'_>,
 ) -> Result<Vec<Result<Offer, NoWheel>>, FetchingFailed> {
     let environment = Environment::of(&context.interpreter, &Kernel::running());
-    let releases = Releases::new(&environment, fetcher, &context.wheels, &[])?;
+    let releases = Releases::new(&environment, fetcher, &context.wheels, wheelhouses)?;
     Ok(releases.find(wanted, control)?)
 }

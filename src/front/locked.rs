@@ -68,11 +68,8 @@ impl Caller<'_> {
             sources,
             dependencies,
         } = self.choice(request, sources, &environment, context)?;
-        let looked = Looked {
-            wheelhouses: &request.wheelhouses,
-            allow_hosts: &request.allow_hosts,
-        };
-        let fetcher = self.fetcher(&sources, looked, context, downloads)?;
+        let looked = Looked::of(&sources, request);
+        let fetcher = self.fetcher(looked, context, downloads)?;
         let releases = Releases::new(
             &environment,
             &fetcher,

@@ -16,13 +16,14 @@ use rvenv_journal::fs::Dir;
 use tempfile::TempDir;
 
 use super::caller::Caller;
+use super::fetching::Looked;
 use crate::build::hooks::Context;
 use crate::build::supply::{LookedUp, Supply, WheelSource};
 use crate::change::carry::{Companions, Unresolved};
 use crate::change::existing::{Existing, ExistingError};
 use crate::change::merge;
 use crate::fetch::FetchFailed;
-use crate::wheel::{Release, Sources};
+use crate::wheel::Release;
 
 /// Why it is not known what comes along.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Caller<'_> {
     pub(super) fn accompany(
         &self,
         before: &Before,
-        sources: &Sources,
+        looked: Looked<'_>,
         context: &mut Context,
         downloads: &mut Option<TempDir>,
     ) -> Result<Companions, LookupFailed> {
@@ -61,7 +62,7 @@ impl Caller<'_> {
             context.looked_up = Some(Vec::new());
             return Ok(companions);
         }
-        let is_asked = *sources != Sources::default();
+        let is_asked = looked.is_said();
         let may_look = |one: &&Unresolved| one.archive.is_none() || is_asked;
         let (wanted, others): (Vec<_>, Vec<_>) = companions.unresolved.iter().partition(may_look);
         let of_file = others.into_iter().map(|one| LookedUp {
@@ -74,7 +75,7 @@ impl Caller<'_> {
         let mut looked_up: Vec<LookedUp> = of_file.collect();
         if !wanted.is_empty() {
             let releases: Vec<Release> = wanted.iter().map(|one| one.release.clone()).collect();
-            let found = self.exactly(&releases, sources, context, downloads);
+            let found = self.exactly(&releases, looked, context, downloads);
             let found = found.map_err(LookupFailed::Interrupted)?;
             let pairs = releases.into_iter().zip(found);
             looked_up.extend(pairs.map(|(release, found)| LookedUp { release, found }));

@@ -18,7 +18,7 @@ use rvenv_journal::Digest;
 use tempfile::TempDir;
 
 use super::caller::Caller;
-use super::fetching::FetchingFailed;
+use super::fetching::{FetchingFailed, Looked};
 use super::request::{AskedPython, RequestFailed, at_work};
 use crate::base::version;
 use crate::build::hooks::Context;
@@ -134,7 +134,7 @@ impl Caller<'_> {
         }
         let mut downloads = None;
         let releases: Vec<Release> = wanted.iter().map(|need| need.release.clone()).collect();
-        let fetched = self.exactly(&releases, sources, context, &mut downloads);
+        let fetched = self.exactly(&releases, Looked::only(sources), context, &mut downloads);
         let fetched = fetched.map_err(|failed| Box::new(FetchingFailed::from(failed)))?;
         for (need, wheel) in wanted.into_iter().zip(fetched) {
             let wheel = wheel.and_then(|wheel| match need.origin {

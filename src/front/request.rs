@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use super::caller::Caller;
-use super::fetching::FetchingFailed;
+use super::fetching::{FetchingFailed, Looked};
 use super::host::{Host, PYTHON_VARIABLE};
 use super::locked::{LockRequest, LockedFailed};
 use super::lookups::{Before, LookupFailed};
@@ -316,8 +316,8 @@ impl Caller<'_> {
         downloads: &mut Option<TempDir>,
         context: &mut Context,
     ) -> Result<Companions, RequestFailed> {
-        let sources = &request.sources;
-        let found = self.accompany(before, sources, context, downloads)?;
+        let looked = Looked::of(&request.sources, &request.locks);
+        let found = self.accompany(before, looked, context, downloads)?;
         let missing = found.needs.missing.iter();
         let requirements: Vec<String> = missing.map(|(what, _)| what.clone()).collect();
         if !request.locks.with_deps || requirements.is_empty() {
@@ -330,7 +330,7 @@ impl Caller<'_> {
             ..request.locks.clone()
         };
         let known = context.supplies.len();
-        let supplied = self.supply_locked(&needed, sources, downloads, context);
+        let supplied = self.supply_locked(&needed, &request.sources, downloads, context);
         supplied.map_err(Box::new)?;
         for supply in context.supplies.iter_mut().skip(known) {
             supply.is_dependency = true;
@@ -347,7 +347,8 @@ impl Caller<'_> {
     ) -> Result<(), RequestFailed> {
         if context.options.upgrade_deps {
             let names = core_dependencies(&context.interpreter.version);
-            let newest = self.newest(names, &request.sources, context, downloads);
+            let looked = Looked::of(&request.sources, &request.locks);
+            let newest = self.newest(names, looked, context, downloads);
             let wheels = newest.map_err(Box::new)?;
             let supplies = Supply::from_source(&wheels, WheelSource::Upgrade);
             context.supplies.extend(supplies);

@@ -164,6 +164,27 @@ fn packages_come_along_to_each_newer_python_and_back() {
 }
 
 #[test]
+fn the_wheels_for_another_python_come_from_a_wheelhouse_too() {
+    let Some(home) = household(&["pure", "compiled"]) else {
+        return;
+    };
+    let newer = home.pythons.iter().find(|python| python.version == (3, 12));
+    let newer = newer.unwrap().path.to_str().unwrap();
+    let house = home.house.to_str().unwrap();
+    let places = ["--no-index", "--wheelhouse", house];
+    for verb in ["upgrade", "create"] {
+        let words = [&[verb, "E", "--python", newer][..], &places].concat();
+        let said = home.scratch.rvenv(&words);
+        said.clone().ok();
+        let count = "1 package came along, 1 package replaced by another wheel";
+        assert!(said.stderr.contains(count), "{}", said.stderr);
+        home.run("import pure, compiled; assert compiled.v == 312")
+            .ok();
+        home.rollback();
+    }
+}
+
+#[test]
 fn what_cannot_come_is_named_with_the_reason_and_refused() {
     let Some(home) = household(&["pure", "compiled", "only311", "old"]) else {
         return;

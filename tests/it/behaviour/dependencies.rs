@@ -53,6 +53,17 @@ fn the_newest_wheels_are_planned_in_place_of_what_is_bundled() {
     }
 }
 
+#[test]
+fn the_newest_wheels_come_from_a_wheelhouse_too() {
+    let Some(python) = any_python() else { return };
+    let scratch = Scratch::in_memory();
+    let index = packages::index(&scratch, &python.path, &WHEELS);
+    let mut command = command(&scratch, &python.path);
+    command.args(["--no-index", "--wheelhouse"]).arg(index);
+    ended(&mut command).ok();
+    assert_eq!(installed(&scratch.path("E"))[0], "pip-99.0.dist-info");
+}
+
 /// A cache that cannot be used is never necessary.
 #[test]
 fn without_a_cache_the_newest_pip_comes_from_an_index_all_the_same() {

@@ -19,6 +19,7 @@ use super::{Context, HookError};
 use crate::base::version;
 use crate::build::roles;
 use crate::build::supply::{self, Supply, WheelSource};
+use crate::python::bytecode::path::source_of;
 use crate::python::{Bundled, Caching, Interpreter, Platform, PythonVersion};
 use crate::wheel::distributions::Distribution;
 use crate::wheel::{
@@ -393,6 +394,17 @@ fn is_shared(
     }
 }
 
+/// Whether a path is the bytecode of a source that another wheel has, whose bytecode is planned
+/// already. It has the time of its own source, so its bytes need not be equal; the sources are
+/// compared.
+fn is_compiled(plan: &PlanBuilder, path: &RelPath, wheel: &Wheel) -> bool {
+    let planned = plan.operations();
+    let source = source_of(path.as_str()).and_then(|source| RelPath::new(&source).ok());
+    let source = source.and_then(|source| planned.get(&source));
+    let owner = source.and_then(|source| source.group.as_deref());
+    planned.contains_key(path) && owner.is_some_and(|owner| owner != wheel.file_name())
+}
+
 fn add_wheel(
     context: &Context,
     plan: &mut PlanBuilder,
@@ -425,6 +437,10 @@ fn add_wheel(
     for planned in wheel::installation(wheel, &target)? {
         let group = Some(wheel.file_name());
         plan.add_parents(&planned.path, part, group, context.dir_mode())?;
+        let is_bytecode = matches!(planned.content, FileContent::Bytecode { .. });
+        if is_bytecode && is_compiled(plan, &planned.path, wheel) {
+            continue;
+        }
         let umask = context.options.umask;
         let mode = match (planned.executable, &planned.content) {
             (false, _) => context.data_mode(),

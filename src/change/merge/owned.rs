@@ -2,7 +2,8 @@
 //!
 //! Promises that such a plan is refused, with both names and the path: otherwise one of the two
 //! would no longer be what its RECORD says (I8). Equal bytes are shared, as between two wheels of
-//! one plan. Reads the RECORDs of other distributions only if the plan writes files of a lock.
+//! one plan; bytecode is as its source is, whose time it has. Reads the RECORDs of other
+//! distributions only if the plan writes files of a lock.
 //!
 //! Does not write. Read next: `retired.rs`; `../../build/hooks/pip.rs`, which compares the wheels
 //! of one plan.
@@ -17,6 +18,7 @@ use rvenv_journal::{Digest, Node, RelPath};
 use super::failures::Overlap;
 use super::{Looked, Merge, lock_files};
 use crate::change::open_path::{Walk, lexical};
+use crate::python::bytecode::path::source_of;
 use crate::wheel::distributions::Distribution;
 use crate::wheel::record::Hash;
 
@@ -39,6 +41,7 @@ impl Merge<'_> {
             let wheel = operation.group.as_deref();
             if let (Some(wheel), Node::File { content, .. }) = (wheel, &operation.node)
                 && locked.contains(wheel)
+                && !self.is_compiled(path)
                 && effect(&operation.node, found) != Effect::Keep
             {
                 let digest = content.digest();
@@ -81,6 +84,12 @@ impl Merge<'_> {
         let site = &self.context.layout.lib_path;
         let info = site.join(&distribution.dir);
         info.is_ok_and(|info| self.draft.operations().contains_key(&info))
+    }
+
+    /// Whether a path is the bytecode of a planned source, which is compared itself.
+    fn is_compiled(&self, path: &RelPath) -> bool {
+        let source = source_of(path.as_str()).and_then(|source| RelPath::new(&source).ok());
+        source.is_some_and(|source| self.draft.operations().contains_key(&source))
     }
 
     /// Whether a file has the bytes of a digest.

@@ -112,18 +112,35 @@ impl Bench {
             .ok();
     }
 
-    /// Writes wheels that share a file with equal bytes; two of them have one with other bytes.
+    /// Writes wheels that share a file with equal bytes and another time; two of them have one with
+    /// other bytes.
     fn sharing_wheels(&self) {
         let wheels = [
-            ("one", "shared/one.py"),
-            ("two", "shared/two.py"),
-            ("three", "shared/one.py"),
+            ("one", "shared/one.py", 2021),
+            ("two", "shared/two.py", 2022),
+            ("three", "shared/one.py", 2023),
         ]
-        .map(|(name, inner)| {
+        .map(|(name, inner, year)| {
             let wheel = NewWheel::new(name, "1.0").file("shared/__init__.py", "");
-            wheel.file(inner, name)
+            let text = format!("value = '{name}'\n");
+            wheel.file(inner, &text).of_year(year)
         });
         wheels::write(&self.python, &self.house, wheels);
+    }
+
+    /// Checks that Python takes the bytecode of a source.
+    #[track_caller]
+    fn bytecode_fits(&self, source: &str) {
+        let source = self.site().join(source);
+        let code = "import importlib.util, os, struct, sys\n\
+                    bytecode = open(importlib.util.cache_from_source(sys.argv[1]), 'rb')\n\
+                    time, size = struct.unpack('<II', bytecode.read(16)[8:])\n\
+                    found = os.stat(sys.argv[1])\n\
+                    assert (int(found.st_mtime), found.st_size) == (time, size), (time, size)";
+        let words = ["-B", "-c", code, source.to_str().unwrap()];
+        self.scratch
+            .run(&self.scratch.path("E/bin/python"), &words)
+            .ok();
     }
 
     pub(super) fn site(&self) -> PathBuf {
@@ -384,6 +401,31 @@ fn two_wheels_may_own_one_path_if_its_bytes_are_equal() {
     let said = bench.sync(&lock, &[]).failed(1);
     assert!(said.contains("both have `lib"), "{said}");
     assert_eq!(bench.listed(), "one==1.0 two==1.0");
+}
+
+/// The bytecode of a source has its time, which another wheel gives to equal bytes anew.
+#[test]
+fn bytecode_of_a_source_that_two_wheels_own_is_no_conflict() {
+    let Some(bench) = bench() else { return };
+    bench.sharing_wheels();
+    let compile = "--compile-bytecode";
+    let both = bench.lock("both", &[("one", "1.0"), ("two", "1.0")]);
+    bench.create(&both, &[compile]).ok();
+    bench.bytecode_fits("shared/__init__.py");
+    bench.bytecode_fits("shared/two.py");
+    bench.sync(&both, &[compile]).ok();
+
+    // Nor is what another installer compiled.
+    fs::remove_dir_all(bench.scratch.path("E")).unwrap();
+    let lock = bench.lock("a", &[("alpha", "1.0")]);
+    bench.create(&lock, &[]).ok();
+    bench.pip_install("one");
+    let two = bench.lock("two", &[("two", "1.0")]);
+    bench.sync(&two, &[compile]).ok();
+    bench.bytecode_fits("shared/__init__.py");
+    bench.scratch.rvenv(&["verify", "E"]).ok();
+    bench.pip(&["uninstall", "-q", "-y", "one"]);
+    bench.bytecode_fits("shared/two.py");
 }
 
 /// I8: nor does a lock overwrite what another installer installed.

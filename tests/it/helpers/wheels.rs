@@ -11,12 +11,12 @@ use serde_json::json;
 /// Writes wheels: a JSON list of a name, a version, and paths with their texts.
 const WRITE: &str = r#"
 import base64, hashlib, json, sys, zipfile
-for name, version, files in json.loads(sys.argv[2]):
+for name, version, year, files in json.loads(sys.argv[2]):
     rows = ""
     path = "%s/%s-%s-py3-none-any.whl" % (sys.argv[1], name, version)
     with zipfile.ZipFile(path, "w") as wheel:
         for path, text in files:
-            member = zipfile.ZipInfo(path, (2020, 2, 2, 0, 0, 0))
+            member = zipfile.ZipInfo(path, (year, 2, 2, 0, 0, 0))
             member.external_attr = 0o644 << 16
             wheel.writestr(member, text)
             digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
@@ -30,6 +30,7 @@ pub(crate) struct NewWheel {
     name: String,
     version: String,
     metadata: String,
+    year: u16,
     files: Vec<(String, String)>,
 }
 
@@ -39,6 +40,7 @@ impl NewWheel {
             name: name.to_owned(),
             version: version.to_owned(),
             metadata: format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"),
+            year: 2020,
             files: Vec::new(),
         }
     }
@@ -46,6 +48,11 @@ impl NewWheel {
     pub(crate) fn file(mut self, path: &str, text: &str) -> Self {
         self.files.push((path.to_owned(), text.to_owned()));
         self
+    }
+
+    /// The year in the times of the files.
+    pub(crate) fn of_year(self, year: u16) -> Self {
+        Self { year, ..self }
     }
 
     /// A requirement; none if the text is empty.
@@ -69,6 +76,7 @@ impl NewWheel {
             name,
             version,
             metadata,
+            year,
             mut files,
         } = self;
         let wheel = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
@@ -76,7 +84,7 @@ impl NewWheel {
             let path = format!("{name}-{version}.dist-info/{file}");
             files.push((path, text.to_owned()));
         }
-        json!([name, version, files])
+        json!([name, version, year, files])
     }
 }
 

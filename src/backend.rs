@@ -41,8 +41,7 @@ mod project;
 mod repository;
 mod workshop;
 
-pub use archive::UnpackFailed;
-pub(crate) use archive::unpack;
+pub use archive::{UnpackFailed, Unpacked, unpack};
 pub(crate) use built::Built;
 pub use hook::HookFailed;
 pub(crate) use hook::{Form, Frontend};

@@ -14,7 +14,7 @@ mod publication;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name, which is that of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("index_page", product::index_page),
     ("journal_decode", engine::journal_decode),
     ("plan_apply", engine::plan_apply),
@@ -24,5 +24,6 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("recover", engine::recover),
     ("rel_path", engine::rel_path),
     ("requirements_read", product::requirements_read),
+    ("sources_unpack", product::sources_unpack),
     ("wheel_read", product::wheel_read),
 ];

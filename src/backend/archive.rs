@@ -78,11 +78,11 @@ pub enum UnpackFailed {
 
 /// What was unpacked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unpacked {
+pub struct Unpacked {
     /// The directory of the sources: the only one at the top of the archive, if there is one.
-    pub(crate) root: PathBuf,
+    pub root: PathBuf,
     /// The time of the newest member, in seconds since 1970.
-    pub(crate) newest: Option<i64>,
+    pub newest: Option<i64>,
 }
 
 /// Why a member is not unpacked.
@@ -106,7 +106,7 @@ impl From<io::Error> for Fault {
 ///
 /// # Crash
 /// Part of the sources exists.
-pub(crate) fn unpack(
+pub fn unpack(
     archive: &Path,
     expected: Digest,
     into: &Path,

@@ -46,6 +46,11 @@ fn every_requirements_file_of_the_corpus_is_refused_or_names_versions_and_hashes
 }
 
 #[test]
+fn every_archive_of_sources_of_the_corpus_is_refused_or_stays_below_its_directory() {
+    check("sources_unpack", product::sources_unpack);
+}
+
+#[test]
 fn every_configuration_of_the_corpus_is_refused_or_read_as_python_reads_it() {
     check("pyvenv_cfg", product::pyvenv_cfg);
 }

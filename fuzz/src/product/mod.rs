@@ -1,12 +1,15 @@
 //! The targets of the product. Each returns whether it accepted its input, and panics if a promise
 //! is broken.
 
+mod choices;
 mod index;
 mod lock;
 mod pyvenv;
+mod sources;
 mod wheel;
 
 pub use index::index_page;
 pub use lock::{pylock_read, requirements_read};
 pub use pyvenv::pyvenv_cfg;
+pub use sources::sources_unpack;
 pub use wheel::wheel_read;

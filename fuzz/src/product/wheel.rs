@@ -14,6 +14,8 @@ use rvenv_journal::{Content, Digest, Mode, Node, Operation, PlanBuilder, RelPath
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use super::choices::Choices;
+
 const FILE_NAME: &str = "demo-1.0-py3-none-any.whl";
 const INFO: &str = "demo-1.0.dist-info";
 /// Entries of an archive that is made.
@@ -58,6 +60,21 @@ const TEXTS: [&str; 5] = [
     "[console_scripts]\n../x = demo:main\n",
     "",
     "[console_scripts]\npython = demo:main\n[gui_scripts]\ntool = demo:main [extra]\n",
+];
+
+const METADATA: [&str; 6] = [
+    "Name: Demo\nVersion: 1.0\nRequires-Python: >=3\nRequires-Dist: a[b]>=1; extra == 'c'\n",
+    "Name: demo\nName: other\nVersion: 1.0\n",
+    "Name: other\nVersion: 1.0\n",
+    "Name: demo\nVersion: 2.0\n",
+    "Name: demo\n\nVersion: 1.0\n",
+    "",
+];
+const WHEEL: [&str; 4] = [
+    "Wheel-Version: 1.9\nRoot-Is-Purelib: false\n",
+    "Wheel-Version: 2.0\n",
+    "Root-Is-Purelib: true\n",
+    "wheel-version: 1.0\r\nWheel-Version: 3.0\r\n",
 ];
 
 /// I6: any bytes are refused, or are a wheel whose members all match RECORD, and whose files all
@@ -176,31 +193,8 @@ fn add(plan: &mut PlanBuilder, path: RelPath, bytes: &[u8]) {
     added.expect("what an installation consists of has places of its own");
 }
 
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn next(&mut self) -> usize {
-        let Some((first, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        usize::from(*first)
-    }
-
-    fn pick<T: Copy>(&mut self, list: &[T]) -> T {
-        let index = self.next() % list.len();
-        list[index]
-    }
-
-    fn some(&mut self) -> &'a [u8] {
-        let (some, rest) = self.0.split_at(self.next().min(self.0.len()));
-        self.0 = rest;
-        some
-    }
-}
-
 fn archive(bytes: &[u8]) -> Vec<u8> {
-    let mut bytes = Bytes(bytes);
+    let mut bytes = Choices::of(bytes);
     let mut entries = vec![
         (
             format!("{INFO}/METADATA"),
@@ -225,6 +219,10 @@ fn archive(bytes: &[u8]) -> Vec<u8> {
         };
         entries.push((name, content, bytes.pick(&MODES)));
     }
+    if bytes.next() % 8 == 7 {
+        entries[0].1 = bytes.pick(&METADATA).as_bytes().to_vec();
+        entries[1].1 = bytes.pick(&WHEEL).as_bytes().to_vec();
+    }
     let mut record: String = entries
         .iter()
         .map(|(name, content, _)| row(name, content))
@@ -236,12 +234,7 @@ fn archive(bytes: &[u8]) -> Vec<u8> {
     }
     entries.push((format!("{INFO}/RECORD"), record.into_bytes(), 0o100_644));
     let mut archive = zipped(&entries);
-    for _ in 0..bytes.next() % 4 {
-        let at = (bytes.next() << 8 | bytes.next()) % archive.len().max(1);
-        if let Some(byte) = archive.get_mut(at) {
-            *byte = u8::try_from(bytes.next()).unwrap_or(0);
-        }
-    }
+    bytes.damage(&mut archive);
     archive
 }
 

@@ -15,6 +15,7 @@ pub mod locking;
 mod lookups;
 pub mod mending;
 mod plan_note;
+mod project_needs;
 pub mod proving;
 pub mod rebuilding;
 pub mod request;

@@ -35,7 +35,8 @@ mod project;
 mod uv;
 
 pub use place::AskedPlace;
-pub use project::{ProjectError, dependencies};
+pub(crate) use project::needs_in_metadata;
+pub use project::{ProjectError, ProjectNeeds, dependencies};
 
 /// Who resolves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

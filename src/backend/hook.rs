@@ -10,7 +10,7 @@
 //! Read next: `hook.py`, which runs in the child.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ use crate::base::config_settings::ConfigSettings;
 use crate::base::regular_file;
 use crate::python::{self, Control, Heard, Job, Lines, Surroundings, Unfinished, printable, shown};
 
+/// More than any METADATA has.
+const METADATA_BYTES_MAX: u64 = 8 << 20;
 const SCRIPT: &str = include_str!("hook.py");
 
 /// What kind of wheel a backend makes.
@@ -177,6 +179,30 @@ impl Frontend<'_> {
             return Err(self.wrong(hook, &format!("{shown}, which is no file that it made")));
         }
         Ok(path)
+    }
+
+    /// The METADATA of the wheel that the backend would build, which it writes into a directory;
+    /// `None` if it does not do that.
+    ///
+    /// # Errors
+    /// See [`HookFailed`].
+    pub(crate) fn metadata(&self, into: &Path) -> Result<Option<String>, HookFailed> {
+        let hook = "prepare_metadata_for_build_wheel";
+        let arguments = json!([into.to_string_lossy(), self.settings.to_json()]);
+        let Some(value) = self.call(hook, &arguments)? else {
+            return Ok(None);
+        };
+        let name = value.as_str().unwrap_or_default();
+        let is_name = Path::new(name).file_name() == Some(OsStr::new(name));
+        let path = into.join(name).join("METADATA");
+        let mut text = String::new();
+        let read = regular_file::open(&path)
+            .and_then(|file| file.take(METADATA_BYTES_MAX).read_to_string(&mut text));
+        if !is_name || read.is_err() {
+            let shown = printable(&value.to_string());
+            return Err(self.wrong(hook, &format!("{shown}, which has no METADATA")));
+        }
+        Ok(Some(text))
     }
 
     fn wrong(&self, hook: &'static str, why: &str) -> HookFailed {

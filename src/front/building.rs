@@ -21,7 +21,9 @@ use rvenv_journal::{Digest, Durability, LinkMode, Retention};
 use super::caller::{Caller, RunTerms};
 use super::lock_request::LockRequest;
 use super::locked_failed::{BuildFailed, BuildFault};
-use crate::backend::{BuildSystem, Built, Checkout, Form, Frontend, Workshop, unpack};
+use crate::backend::{
+    BuildSystem, Built, Checkout, Form, Frontend, Workshop, WorkshopFailed, unpack,
+};
 use crate::base::cache::Cache;
 use crate::base::config_settings::ConfigSettings;
 use crate::base::version;
@@ -41,6 +43,7 @@ const ZIP_EPOCH: i64 = 315_532_800;
 /// Sources of which a wheel is wanted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Order<'a> {
+    /// Empty if only the build tells it.
     pub(super) name: &'a str,
     /// Empty if only the build tells it.
     pub(super) version: &'a str,
@@ -105,7 +108,49 @@ impl Caller<'_> {
         })
     }
 
-    fn build(&self, order: &Order<'_>, terms: BuildTerms<'_>) -> Result<Fetched, BuildFault> {
+    /// The METADATA of the project in a directory, by its backend: what it prepares, or that of
+    /// the wheel that it builds.
+    ///
+    /// # Errors
+    /// See [`BuildFailed`].
+    ///
+    /// # Crash
+    /// As for [`Caller::built`].
+    pub(super) fn metadata(
+        &self,
+        order: &Order<'_>,
+        terms: BuildTerms<'_>,
+    ) -> Result<String, BuildFailed> {
+        let made = || {
+            let (cache, settings) = self.begin(order, terms)?;
+            let key = format!("metadata {}", order.key(terms.environment, &settings));
+            let workshop = self.workshop(cache, order, &key)?;
+            self.listener.building(&order.metadata());
+            let site = Site {
+                project: &self.project(&order.origin, &workshop)?,
+                workshop: &workshop,
+                settings: &settings,
+            };
+            let (made, ..) = self.by_backend(order, site, terms, |frontend, into| {
+                Ok(match frontend.metadata(into)? {
+                    Some(text) => text,
+                    None => Wheel::open(&frontend.build(Form::Wheel, into)?)?.core_metadata()?,
+                })
+            })?;
+            Ok(made)
+        };
+        made().map_err(|fault| BuildFailed {
+            what: order.metadata(),
+            fault,
+        })
+    }
+
+    /// What every build needs: no circle, a cache, and what the backend is told.
+    fn begin(
+        &self,
+        order: &Order<'_>,
+        terms: BuildTerms<'_>,
+    ) -> Result<(&Cache, ConfigSettings), BuildFault> {
         let chain = &terms.request.for_build_of;
         if chain.iter().any(|name| name == order.name) {
             let chain = chain.join(", which needs ");
@@ -115,19 +160,32 @@ impl Caller<'_> {
             )));
         }
         let cache = self.host.cache.as_ref().ok_or(BuildFault::NoCache)?;
-        let settings = self.config_settings(terms)?;
-        let key = order.key(terms.environment, &settings);
-        if let Some(found) = self.built_before(cache, order, &key) {
-            return Ok(found);
-        }
+        Ok((cache, self.config_settings(terms)?))
+    }
+
+    fn workshop(
+        &self,
+        cache: &Cache,
+        order: &Order<'_>,
+        key: &str,
+    ) -> Result<Workshop, WorkshopFailed> {
         let is_stopped = || self.listener.interrupted();
         let waiting = || {
             let what = order.what();
             let holder = format!("another process, which builds {what}");
             self.listener.waiting(&holder);
         };
-        let key_digest = Digest::of(key.as_bytes());
-        let workshop = Workshop::open(cache, key_digest, &is_stopped, &waiting)?;
+        Workshop::open(cache, Digest::of(key.as_bytes()), &is_stopped, &waiting)
+    }
+
+    fn build(&self, order: &Order<'_>, terms: BuildTerms<'_>) -> Result<Fetched, BuildFault> {
+        let (cache, settings) = self.begin(order, terms)?;
+        let key = order.key(terms.environment, &settings);
+        if let Some(found) = self.built_before(cache, order, &key) {
+            return Ok(found);
+        }
+        let is_stopped = || self.listener.interrupted();
+        let workshop = self.workshop(cache, order, &key)?;
         // Another process may have built it meanwhile.
         if let Some(found) = self.built_before(cache, order, &key) {
             return Ok(found);
@@ -139,7 +197,10 @@ impl Caller<'_> {
             workshop: &workshop,
             settings: &settings,
         };
-        let (wheel, system, requires) = self.by_backend(order, site, terms)?;
+        let form = order.origin.form();
+        let (wheel, system, requires) = self.by_backend(order, site, terms, |frontend, into| {
+            Ok(frontend.build(form, into)?)
+        })?;
         check(&wheel, order, terms.environment)?;
         let kept = keep(cache, self.host.now, &wheel, &is_stopped)?;
         let kept = kept.ok_or(BuildFault::Interrupted)?;
@@ -217,13 +278,14 @@ impl Caller<'_> {
         Ok(Project { dir, epoch })
     }
 
-    /// Lets the backend build the wheel; returns what it needed too.
-    fn by_backend(
+    /// Lets the backend do its work in a directory; returns what it needed too.
+    fn by_backend<T>(
         &self,
         order: &Order<'_>,
         site: Site<'_>,
         terms: BuildTerms<'_>,
-    ) -> Result<(PathBuf, BuildSystem, Vec<String>), BuildFault> {
+        work: impl FnOnce(&Frontend<'_>, &Path) -> Result<T, BuildFault>,
+    ) -> Result<(T, BuildSystem, Vec<String>), BuildFault> {
         let Site {
             project, workshop, ..
         } = site;
@@ -259,8 +321,8 @@ impl Caller<'_> {
                 request.requirements.extend(more);
                 (_, needed) = self.build_env(workshop, &request, terms)?;
             }
-            let wheel = frontend.build(form, &into)?;
-            Ok((wheel, system.clone(), needed))
+            let made = work(&frontend, &into)?;
+            Ok((made, system.clone(), needed))
         })
     }
 
@@ -312,10 +374,18 @@ impl Order<'_> {
     fn what(&self) -> String {
         let version = printable(self.version);
         match (self.version, &self.origin) {
+            ("", Origin::Directory { path, .. }) if self.name.is_empty() => {
+                format!("the project in `{}`", shown(path))
+            }
             ("", Origin::Directory { path, .. }) => format!("`{}` in `{}`", self.name, shown(path)),
             ("", _) => format!("`{}`", self.name),
             _ => format!("`{}` {version}", self.name),
         }
+    }
+
+    /// Its metadata in a message.
+    fn metadata(&self) -> String {
+        format!("the metadata of {}", self.what())
     }
 
     /// Whether the sources cannot change.

@@ -21,7 +21,6 @@ use super::fetching::{FetchingFailed, Looked};
 pub use super::lock_request::{Builds, LockRequest};
 use super::locked_failed::unbuilt;
 pub use super::locked_failed::{BuildFailed, BuildFault, LockedFailed};
-use super::resolving::ResolvingFailed;
 use crate::backend::Form;
 use crate::base::{regular_file, version};
 use crate::build::hooks::Context;
@@ -235,7 +234,13 @@ impl Caller<'_> {
         context: &Context,
     ) -> Result<Choice, LockedFailed> {
         let (mut all, mut indexes) = (Vec::new(), IndexOptions::default());
-        let (locks, asked) = self.locks_and_others(request, context)?;
+        let terms = BuildTerms {
+            interpreter: &context.interpreter,
+            environment,
+            request,
+            sources,
+        };
+        let (locks, asked) = self.locks_and_others(context, terms)?;
         for lock in locks {
             for warning in &lock.warnings {
                 self.listener.warning(warning);
@@ -296,9 +301,10 @@ impl Caller<'_> {
     /// files included.
     fn locks_and_others(
         &self,
-        request: &LockRequest,
         context: &Context,
+        terms: BuildTerms<'_>,
     ) -> Result<(Vec<Lock>, resolve::Asked), LockedFailed> {
+        let request = terms.request;
         let cwd = self.host.cwd.as_deref().unwrap_or(Path::new(""));
         let mut asked = resolve::Asked {
             requirements: request.requirements.clone(),
@@ -312,9 +318,8 @@ impl Caller<'_> {
         for file in &request.files {
             let path = cwd.join(file);
             if path.file_name().is_some_and(|name| name == PROJECT) {
-                let more = resolve::dependencies(&path, &request.selection.extras());
-                let more = more.map_err(|error| Box::new(ResolvingFailed::Project(error)))?;
-                asked.requirements.extend(more);
+                let needs = self.project_needs(&path, &request.selection.extras(), terms);
+                asked.requirements.extend(needs.map_err(Box::new)?);
                 continue;
             }
             match self.read_lock(file) {

@@ -1,5 +1,6 @@
-//! Why the packages of locks are not there, and why a wheel was not built. Both are in one file,
-//! because a build needs packages, which may have to be built.
+//! Why the packages of locks are not there, why requirements were not resolved, and why a wheel was
+//! not built. All are in one file, because each may need the others: a build needs packages, which
+//! may have to be built, and a project may have to be built before its needs are known.
 //!
 //! Read next: `locked.rs` and `building.rs`, which fail.
 
@@ -9,13 +10,12 @@ use thiserror::Error;
 
 use super::fetching::FetchingFailed;
 use super::lock_request::Builds;
-use super::resolving::ResolvingFailed;
 use crate::backend::{CheckoutFailed, HookFailed, ProjectFault, UnpackFailed, WorkshopFailed};
 use crate::change::environment::RunFailed;
 use crate::fetch::{AskedError, FetchFailed, SettingsError, ShelfError};
 use crate::lock::{ChoiceError, Chosen, LockError};
-use crate::python::printable;
-use crate::resolve::ResolveFailed;
+use crate::python::{InterpreterError, printable};
+use crate::resolve::{ProjectError, ResolveFailed};
 use crate::wheel::WheelError;
 
 /// Why the wheels of locks are not there.
@@ -59,13 +59,38 @@ impl LockedFailed {
                 matches!(failed, FetchingFailed::Fetch(FetchFailed::Interrupted))
             }
             Self::Build(failed) => failed.fault.is_interruption(),
-            Self::Resolving(failed) => matches!(
-                **failed,
-                ResolvingFailed::Resolve(ResolveFailed::Interrupted { .. })
-            ),
+            Self::Resolving(failed) => match &**failed {
+                ResolvingFailed::Resolve(failed) => {
+                    matches!(failed, ResolveFailed::Interrupted { .. })
+                }
+                ResolvingFailed::Build(failed) => failed.fault.is_interruption(),
+                ResolvingFailed::Interpreter(_)
+                | ResolvingFailed::Project(_)
+                | ResolvingFailed::Settings(_) => false,
+            },
             Self::Lock(_) | Self::Choice(_) | Self::Asked(_) | Self::Unbuilt { .. } => false,
         }
     }
+}
+
+/// Why there is no lock.
+#[derive(Debug, Error)]
+pub enum ResolvingFailed {
+    /// There is no interpreter.
+    #[error(transparent)]
+    Interpreter(#[from] Box<InterpreterError>),
+    /// The dependencies of a project are not known.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// The build tool of a project does not say what it depends on.
+    #[error(transparent)]
+    Build(#[from] Box<BuildFailed>),
+    /// A setting of the index is malformed.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The resolver failed.
+    #[error(transparent)]
+    Resolve(#[from] ResolveFailed),
 }
 
 /// Why a wheel was not built.

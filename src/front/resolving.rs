@@ -12,36 +12,19 @@ use std::io;
 use std::path::Path;
 
 use tempfile::TempDir;
-use thiserror::Error;
 
 use super::caller::Caller;
+pub use super::locked_failed::ResolvingFailed;
 use crate::base::cache::Cache;
-use crate::fetch::{FetchOptions, Settings, SettingsError};
+use crate::fetch::{FetchOptions, Settings};
 use crate::lock::Lock;
-use crate::python::{Interpreter, InterpreterError};
-use crate::resolve::{Asked, ProjectError, ResolveFailed, Resolver, Resolving};
+use crate::python::Interpreter;
+use crate::resolve::{Asked, ResolveFailed, Resolver, Resolving};
 use crate::wheel::Sources;
 
 /// The prefix of the directories in the cache that resolvers use; `rvenv cache prune` deletes those
 /// of dead processes.
 pub const SCRATCH_PREFIX: &str = "resolve-";
-
-/// Why there is no lock.
-#[derive(Debug, Error)]
-pub enum ResolvingFailed {
-    /// There is no interpreter.
-    #[error(transparent)]
-    Interpreter(#[from] Box<InterpreterError>),
-    /// The dependencies of a project are not known.
-    #[error(transparent)]
-    Project(#[from] ProjectError),
-    /// A setting of the index is malformed.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// The resolver failed.
-    #[error(transparent)]
-    Resolve(#[from] ResolveFailed),
-}
 
 impl Caller<'_> {
     /// Resolves requirements for an interpreter.

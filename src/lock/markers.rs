@@ -122,6 +122,13 @@ impl Environment {
         marker.evaluate(&self.variables)
     }
 
+    /// The value of the marker of a requirement, which this extra asks for; an empty text is none.
+    pub(crate) fn holds_for_extra(&self, marker: &Marker, extra: &str) -> Option<bool> {
+        let mut variables = self.variables.clone();
+        variables.insert("extra", extra.to_owned());
+        marker.evaluate(&variables)
+    }
+
     #[cfg(test)]
     pub(super) fn variables(&self) -> &Variables {
         &self.variables

@@ -282,6 +282,15 @@ impl Wheel {
         Ok(bytes == prefix)
     }
 
+    /// The text of its METADATA.
+    ///
+    /// # Errors
+    /// A member that cannot be unpacked, or whose bytes differ from RECORD.
+    pub(crate) fn core_metadata(&self) -> Result<String, WheelError> {
+        let read = self.required_metadata("METADATA");
+        read.map_err(|fault| self.error(fault))
+    }
+
     /// The versions of Python that it says it is for.
     pub(crate) fn requires_python(&self) -> Option<String> {
         let text = self.metadata("METADATA").ok()??;

@@ -181,7 +181,7 @@ fn metadata(fs: &dyn Fs, site_packages: &Dir, distribution: &Distribution) -> Op
 }
 
 /// The values of one header; a description begins after an empty line.
-fn headers(metadata: &str, name: &str) -> Vec<String> {
+pub(crate) fn headers(metadata: &str, name: &str) -> Vec<String> {
     let headers = metadata.lines().take_while(|line| !line.is_empty());
     let pairs = headers.filter_map(|line| line.split_once(':'));
     let wanted = pairs.filter(|(key, _)| key.eq_ignore_ascii_case(name));

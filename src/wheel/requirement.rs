@@ -58,6 +58,8 @@ pub(crate) fn variables(minor: u32, full: &str, implementation: &str) -> Variabl
 pub(crate) struct Specified {
     /// The name in its normal form.
     pub(crate) name: String,
+    /// Its extras, in their normal form.
+    pub(crate) extras: Vec<String>,
     /// Which versions; `None` for every version, and for a URL.
     pub(crate) versions: Option<Specifiers>,
     /// The URL that it comes from, if it has one.
@@ -98,9 +100,10 @@ impl Specified {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (name, rest) = word(text.trim()).filter(|(name, _)| !name.ends_with('_'))?;
         let mut rest = rest.trim_start();
-        if let Some(extras) = rest.strip_prefix('[') {
-            let (extras, after) = extras.split_once(']')?;
-            check_extras(extras)?;
+        let mut extras = Vec::new();
+        if let Some(inner) = rest.strip_prefix('[') {
+            let (inner, after) = inner.split_once(']')?;
+            extras = extras_of(inner)?;
             rest = after.trim_start();
         }
         let (url, range, marker) = if let Some(url) = rest.strip_prefix('@') {
@@ -134,10 +137,24 @@ impl Specified {
         };
         Some(Self {
             name: normal_name(name),
+            extras,
             versions,
             url,
             marker,
         })
+    }
+
+    /// The text of this requirement, which was read from `text`, without its marker.
+    pub(crate) fn without_marker<'t>(&self, text: &'t str) -> &'t str {
+        // A URL may have semicolons.
+        let url_end = self
+            .url
+            .as_ref()
+            .and_then(|url| Some(text.find(url)? + url.len()));
+        let from = url_end.unwrap_or_default();
+        let marker = text.get(from..).and_then(|rest| rest.find(';'));
+        let end = marker.map_or(text.len(), |at| from + at);
+        text.get(..end).unwrap_or(text).trim()
     }
 }
 
@@ -159,14 +176,16 @@ fn versions(range: &str) -> Option<Specifiers> {
     is_whole.then(|| Specifiers::parse(range).ok())?
 }
 
-/// Checks what the brackets hold: nothing, or names with commas between them.
-fn check_extras(extras: &str) -> Option<()> {
-    if extras.trim().is_empty() {
-        return Some(());
+/// What the brackets hold: nothing, or names with commas between them.
+fn extras_of(text: &str) -> Option<Vec<String>> {
+    if text.trim().is_empty() {
+        return Some(Vec::new());
     }
-    let mut extras = extras.split(',').map(str::trim);
-    let is_name = |extra: &str| word(extra).is_some_and(|(_, rest)| rest.is_empty());
-    extras.all(is_name).then_some(())
+    let extras = text.split(',').map(|extra| {
+        let (name, rest) = word(extra.trim())?;
+        rest.is_empty().then(|| normal_name(name))
+    });
+    extras.collect()
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ mod discovery_order;
 #[cfg(target_os = "linux")]
 mod download_progress;
 #[cfg(target_os = "linux")]
+mod dynamic_projects;
 mod eggs;
 mod existing;
 #[cfg(target_os = "linux")]

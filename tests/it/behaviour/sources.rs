@@ -20,15 +20,16 @@ use crate::trees::{Sameness, compare, look};
 const PROJECT: &str = "[build-system]\nrequires = []\nbuild-backend = 'own'\nbackend-path = ['.']\n\
                        [project]\nname = 'demo'\nversion = '1.0'\n";
 
-/// A backend that writes a line for each build, and whose name and version can be changed.
+/// A backend that writes a line for each build, and whose name, version and requirements can be
+/// changed.
 const BACKEND: &str = r#"
 import base64, hashlib, os, zipfile
-NAME, VERSION, LOG = "demo", "1.0", "@LOG@"
+NAME, VERSION, LOG, NEEDS = "demo", "1.0", "@LOG@", ""
 def wheel(directory, files):
     with open(LOG, "a") as log:
         log.write("built\n")
     info, files = "%s-%s.dist-info/" % (NAME, VERSION), dict(files)
-    files[info + "METADATA"] = "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (NAME, VERSION)
+    files[info + "METADATA"] = "Metadata-Version: 2.1\nName: %s\nVersion: %s\n%s" % (NAME, VERSION, NEEDS)
     files[info + "WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     name, rows = "%s-%s-py3-none-any.whl" % (NAME, VERSION), ""
     with zipfile.ZipFile(os.path.join(directory, name), "w") as archive:
@@ -127,6 +128,10 @@ impl Yard {
     pub(super) fn sync(&self, more: &[&str]) -> Ended {
         let words = ["sync", "-r", "pylock.toml", "--env", "E"];
         self.scratch.rvenv(&[&words, more].concat())
+    }
+
+    pub(super) fn python(&self) -> &Path {
+        &self.python
     }
 
     /// How often a backend was asked for a wheel.

@@ -2,12 +2,11 @@
 //!
 //! Read next: `../advice.rs`.
 
-use rvenv::backend::{CheckoutFailed, HookFailed, UnpackFailed};
 use rvenv::bytecode::CompileFailed;
 use rvenv::fetch::FetchFailed;
 use rvenv::fetching::FetchingFailed;
 use rvenv::lock::{ChoiceFault, LockFault};
-use rvenv::locked::{BuildFailed, BuildFault, Builds, LockedFailed};
+use rvenv::locked::{Builds, LockedFailed};
 use rvenv::provision::BytecodeFailed;
 use rvenv::removal::RemovalFailed;
 use rvenv::render::escape;
@@ -96,7 +95,7 @@ fn of_locked(failed: &LockedFailed, terminated: bool) -> CliError {
                 }
             })
         }
-        LockedFailed::Build(error) => of_build(error, terminated),
+        LockedFailed::Build(error) => super::resolving::of_build(error, terminated),
         LockedFailed::Resolving(error) => of_resolving(error, terminated),
         LockedFailed::Asked(_) => CliError::of(Exit::Usage, failed),
         LockedFailed::Fetching(error) => of_fetching(
@@ -106,55 +105,6 @@ fn of_locked(failed: &LockedFailed, terminated: bool) -> CliError {
              `--index-url`",
         ),
     }
-}
-
-/// Describes why a wheel was not built.
-fn of_build(failed: &BuildFailed, terminated: bool) -> CliError {
-    if failed.fault.is_interruption() {
-        return CliError::of(interruption(terminated), failed);
-    }
-    let (exit, hint) = match &failed.fault {
-        BuildFault::NoCache => (
-            Exit::Failed,
-            "name a directory for the cache with `RVENV_CACHE_DIR`",
-        ),
-        BuildFault::Checkout(CheckoutFailed::NoGit { .. }) => {
-            (Exit::Precondition, "install git, or ask for a release")
-        }
-        BuildFault::Unpack(UnpackFailed::Refused { .. } | UnpackFailed::Changed { .. }) => (
-            Exit::Failed,
-            "do not trust this archive; ask for another version, or for wheels with `--no-build`",
-        ),
-        BuildFault::Hook(HookFailed::NoHook { .. }) => (
-            Exit::Failed,
-            "its backend is older than editable installation (PEP 660): leave out `-e`, or let \
-             `build-system.requires` ask for a newer one",
-        ),
-        BuildFault::Hook(_) => (
-            Exit::Failed,
-            "its authors say what a build needs (compilers, headers, programs); with `--no-build`, \
-             or with another interpreter by `--python`, a version that has a wheel is used",
-        ),
-        BuildFault::Requires(..)
-        | BuildFault::Circle(_)
-        | BuildFault::Settings(_)
-        | BuildFault::Plan(_)
-        | BuildFault::Create(_)
-        | BuildFault::Workshop(_)
-        | BuildFault::Unpack(_)
-        | BuildFault::Checkout(_)
-        | BuildFault::Subdirectory(_)
-        | BuildFault::Project(_)
-        | BuildFault::Other { .. }
-        | BuildFault::Wheel(_)
-        | BuildFault::Keep(_)
-        | BuildFault::Interrupted => (
-            Exit::Failed,
-            "ask for a version that has a wheel for this interpreter, or for wheels alone with \
-             `--no-build`",
-        ),
-    };
-    CliError::of(exit, failed).hint(hint)
 }
 
 /// Describes why something cannot be uninstalled.

@@ -77,6 +77,7 @@ impl Session<'_> {
                 self.not_found(&error, self.variable(args.python.as_ref()))
             }
             failed @ (ResolvingFailed::Project(_)
+            | ResolvingFailed::Build(_)
             | ResolvingFailed::Settings(_)
             | ResolvingFailed::Resolve(_)) => of_resolving(&failed, self.signals.terminated()),
         })?;

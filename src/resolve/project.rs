@@ -122,7 +122,7 @@ fn of_text(bytes: &[u8], extras: &[String]) -> Result<ProjectNeeds, String> {
         // Projects from before PEP 621 say everything to their build tool.
         return match document.build_system {
             Some(_) => Ok(ProjectNeeds::Dynamic { name: None }),
-            None => Err("has neither a table `project` nor a `build-system`".to_owned()),
+            None => Err("has no table `project` and no `build-system`".to_owned()),
         };
     };
     let mut all = project.dependencies;
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn what_is_no_project_is_refused() {
         let none = read("", &[]).unwrap_err();
-        assert_eq!(none, "has neither a table `project` nor a `build-system`");
+        assert_eq!(none, "has no table `project` and no `build-system`");
         let malformed = read("[project]\ndependencies = 3\n", &[]).unwrap_err();
         assert!(
             malformed.starts_with("is malformed in line 2: "),

@@ -48,7 +48,8 @@ impl Ending {
     /// The failure of the run, once no file before it is open.
     pub(super) fn arrived(&mut self, at: usize) -> Result<(), FetchFailed> {
         self.open.remove(&at);
-        let is_due = |(first, _): &mut (usize, FetchFailed)| self.open.range(..*first).count() == 0;
+        let is_due =
+            |(first, _): &mut (usize, FetchFailed)| self.open.range(..*first).next().is_none();
         self.failure
             .take_if(is_due)
             .map_or(Ok(()), |(_, failed)| Err(failed))

@@ -6,7 +6,10 @@
 //!
 //! Read next: `script_text.rs`, which writes the script for an entry point.
 
+use std::collections::BTreeSet;
+
 use rvenv_journal::RelPath;
+use rvenv_journal::raw::counted;
 use thiserror::Error;
 
 use super::fault::shown;
@@ -16,6 +19,9 @@ const GROUPS: [(&str, Window); 2] = [
     ("console_scripts", Window::Console),
     ("gui_scripts", Window::Own),
 ];
+
+/// Scripts that a distribution may have: each becomes a file, whatever little a line takes.
+const SCRIPTS_MAX: usize = 10_000;
 
 /// Whether a command has a console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +54,14 @@ pub enum EntryPointError {
     /// A name that is used twice.
     #[error("line {0} repeats the name `{1}`")]
     Twice(usize, String),
+    /// More scripts than any distribution has.
+    #[error("it has more than {}", counted(SCRIPTS_MAX, "script"))]
+    TooMany,
 }
 
 /// The entry points that become scripts, in the order of the file.
 pub(super) fn scripts(text: &str) -> Result<Vec<EntryPoint>, EntryPointError> {
-    let mut scripts: Vec<EntryPoint> = Vec::new();
+    let (mut scripts, mut names) = (Vec::new(), BTreeSet::new());
     let mut wanted = None;
     for (index, line) in text.lines().enumerate() {
         let (number, line) = (index + 1, line.trim());
@@ -66,8 +75,11 @@ pub(super) fn scripts(text: &str) -> Result<Vec<EntryPoint>, EntryPointError> {
             && !line.starts_with(['#', ';'])
         {
             let script = entry_point(line, number, window)?;
-            if scripts.iter().any(|other| other.name == script.name) {
+            if !names.insert(script.name.clone()) {
                 return Err(EntryPointError::Twice(number, shown(&script.name)));
+            }
+            if names.len() > SCRIPTS_MAX {
+                return Err(EntryPointError::TooMany);
             }
             scripts.push(script);
         }

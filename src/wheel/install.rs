@@ -198,7 +198,7 @@ fn plan(wheel: &Wheel, target: &InstallScheme<'_>) -> Result<Vec<Planned>, Insta
     let layout = Paths {
         wheel,
         target,
-        entries: &entries,
+        commands: entries.iter().map(|entry| entry.name.as_str()).collect(),
     };
     let mut files = Vec::with_capacity(wheel.members().len() + entries.len() + 3);
     for (index, member) in wheel.members().iter().enumerate() {
@@ -281,7 +281,8 @@ enum Destination<'m> {
 struct Paths<'a> {
     wheel: &'a Wheel,
     target: &'a InstallScheme<'a>,
-    entries: &'a [EntryPoint],
+    /// The names of the scripts that are written for entry points.
+    commands: BTreeSet<&'a str>,
 }
 
 impl Paths<'_> {
@@ -363,7 +364,7 @@ impl Paths<'_> {
         let wrapped = ["", ".exe", "-script.py", ".pya"]
             .iter()
             .filter_map(|suffix| name.strip_suffix(suffix))
-            .any(|stem| self.entries.iter().any(|entry| entry.name == stem));
+            .any(|stem| self.commands.contains(stem));
         if wrapped {
             return Ok(None);
         }

@@ -102,9 +102,26 @@ pub enum HookError {
         /// The other wheel.
         second: String,
     },
+    /// A file of a wheel cannot be beside what is planned already.
+    #[error("`{wheel}` has `{path}`, which collides with `{other}` of {}", owner(first.as_deref()))]
+    Collides {
+        /// The wheel.
+        wheel: String,
+        /// The path of its file in the environment.
+        path: RelPath,
+        /// The path that was planned first.
+        other: RelPath,
+        /// The wheel that has that; `None` for the environment itself.
+        first: Option<String>,
+    },
     /// An error of a hook outside this crate.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn owner(wheel: Option<&str>) -> String {
+    let wheel = wheel.map(|wheel| format!("`{wheel}`"));
+    wheel.unwrap_or_else(|| "the environment itself".to_owned())
 }
 
 /// The hooks of an environment; the default bodies do what Python's `venv` does.

@@ -120,7 +120,7 @@ impl PlanBuilder {
     /// A directory with a group belongs to that group alone, and may be exchanged as a whole.
     ///
     /// # Errors
-    /// As [`PlanBuilder::add`].
+    /// As [`PlanBuilder::add`]; a file or a link above the path.
     pub fn add_parents(
         &mut self,
         path: &RelPath,
@@ -136,14 +136,20 @@ impl PlanBuilder {
         let Some(parent) = path.parent() else {
             return Ok(());
         };
-        if !self.operations.by_path.contains_key(&parent) {
-            self.add_parents(&parent, part, group, mode)?;
-            let directory = Operation {
-                part: part.into(),
-                group: group.map(Into::into),
-                node: Node::Dir { mode },
-            };
-            self.add(parent.clone(), directory)?;
+        match self.operations.by_path.get(&parent).map(|of| &of.node) {
+            Some(Node::Dir { .. }) => {}
+            Some(Node::File { .. } | Node::Symlink { .. }) => {
+                return Err(PlanError::NoParent(path.clone()));
+            }
+            None => {
+                self.add_parents(&parent, part, group, mode)?;
+                let directory = Operation {
+                    part: part.into(),
+                    group: group.map(Into::into),
+                    node: Node::Dir { mode },
+                };
+                self.add(parent.clone(), directory)?;
+            }
         }
         self.parent = Some(parent);
         Ok(())
@@ -657,6 +663,11 @@ mod tests {
             Err(PlanError::NoParent(path("a/b")))
         );
         plan.add(path("a"), file("x")).unwrap();
+        // A file is no directory, which is also noticed before the operation is added.
+        assert_eq!(
+            plan.add_parents(&path("a/b/c"), "one", None, Mode::SHARED_DIR),
+            Err(PlanError::NoParent(path("a/b/c")))
+        );
         assert_eq!(
             plan.finish(absent(), Publication::Put),
             Err(PlanError::NoParent(path("a/b")))

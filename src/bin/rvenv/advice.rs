@@ -379,10 +379,14 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
                 "install its bundled wheels (on Debian: `apt install python3.{minor}-venv`), \
                  or use `--without-pip`"
             )),
-        PlanFailed::Hook(HookError::Owned { .. }) => CliError::of(Exit::Failed, failed)
-            .hint("only one of the two can be installed: lock without the other"),
-        PlanFailed::Hook(HookError::Locked(_)) => CliError::of(Exit::Failed, failed)
-            .hint("a wheel that is published so cannot be installed: lock another version"),
+        PlanFailed::Hook(HookError::Owned { .. } | HookError::Collides { first: Some(_), .. }) => {
+            CliError::of(Exit::Failed, failed)
+                .hint("only one of the two can be installed: lock without the other")
+        }
+        PlanFailed::Hook(HookError::Locked(_) | HookError::Collides { .. }) => {
+            CliError::of(Exit::Failed, failed)
+                .hint("a wheel that is published so cannot be installed: lock another version")
+        }
         PlanFailed::Hook(HookError::Wheel(_) | HookError::Install(_)) => {
             CliError::of(Exit::Failed, failed)
                 .hint("reinstall that Python, name another with `--python`, or use `--without-pip`")

@@ -9,10 +9,11 @@
 //!
 //! Read next: `base/version.rs` for the order, `wheel/install.rs` for the files of a wheel.
 
+use std::iter::successors;
 use std::path::Path;
 use std::sync::Arc;
 
-use rvenv_journal::raw::Input;
+use rvenv_journal::raw::{Input, PlanError};
 use rvenv_journal::{Content, Digest, Node, Operation, PlanBuilder, RelPath};
 
 use super::{Context, HookError};
@@ -385,12 +386,12 @@ fn is_shared(
     let (first, second) = (bytes(&other.node), bytes(node));
     match &other.group {
         _ if first.is_some() && first == second => Ok(true),
-        Some(first) => Err(HookError::Owned {
+        Some(wheel_of_first) if first.is_some() => Err(HookError::Owned {
             path: path.clone(),
-            first: first.to_string(),
+            first: wheel_of_first.to_string(),
             second: wheel.file_name().to_owned(),
         }),
-        None => Ok(false),
+        Some(_) | None => Ok(false),
     }
 }
 
@@ -436,7 +437,9 @@ fn add_wheel(
     };
     for planned in wheel::installation(wheel, &target)? {
         let group = Some(wheel.file_name());
-        plan.add_parents(&planned.path, part, group, context.dir_mode())?;
+        if let Err(error) = plan.add_parents(&planned.path, part, group, context.dir_mode()) {
+            return Err(collision(plan, &planned.path, wheel, error));
+        }
         let is_bytecode = matches!(planned.content, FileContent::Bytecode { .. });
         if is_bytecode && is_compiled(plan, &planned.path, wheel) {
             continue;
@@ -468,9 +471,44 @@ fn add_wheel(
             group: Some(wheel.file_name().into()),
             node,
         };
-        plan.add(planned.path, operation)?;
+        if let Err(error) = plan.add(planned.path.clone(), operation) {
+            return Err(collision(plan, &planned.path, wheel, error));
+        }
     }
     Ok(())
+}
+
+/// Names what is in the way of a file, if that is why it cannot be planned.
+fn collision(plan: &PlanBuilder, path: &RelPath, wheel: &Wheel, error: PlanError) -> HookError {
+    let planned = plan.operations();
+    let is_in_the_way = |at: &RelPath| {
+        let found = planned.get(at);
+        found.is_some_and(|found| at == path || !matches!(found.node, Node::Dir { .. }))
+    };
+    let nearest = || successors(Some(path.clone()), RelPath::parent).find(is_in_the_way);
+    let other = match &error {
+        PlanError::CaseCollision { first, .. } => Some(first.clone()),
+        PlanError::Conflict { .. } | PlanError::NoParent(_) => nearest(),
+        PlanError::Mode(_)
+        | PlanError::LinkTarget(_)
+        | PlanError::Closed { .. }
+        | PlanError::Reserved(_)
+        | PlanError::Retired(_)
+        | PlanError::NoEntries(_)
+        | PlanError::NothingShared(_)
+        | PlanError::Target(_)
+        | PlanError::Publication { .. } => None,
+    };
+    let Some(other) = other else {
+        return error.into();
+    };
+    let first = planned.get(&other).and_then(|found| found.group.as_deref());
+    HookError::Collides {
+        wheel: wheel.file_name().to_owned(),
+        path: path.clone(),
+        first: first.map(str::to_owned),
+        other,
+    }
 }
 
 #[cfg(test)]

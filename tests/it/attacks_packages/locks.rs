@@ -155,6 +155,13 @@ fn files_of_locks_that_lie_are_refused() {
             "which is not a file's name",
         ),
         Row::of_lock(
+            "a URL whose name has a path",
+            &wheel(&format!(
+                "url = 'https://files.invalid/..%2f..%2f{WHEEL}', HASHES"
+            )),
+            "which is not a file's name",
+        ),
+        Row::of_lock(
             "an absolute path to other bytes",
             &path(&format!("/proc/self/root/etc/{WHEEL}")),
             "",

@@ -1,8 +1,8 @@
 //! Wheels whose archive is sound and whose contents are not: names that lead elsewhere, RECORDs and
 //! metadata that lie, and files that would replace those of the environment.
 
-use super::archive::{Wheel, entry, of_mode, record_row, rename};
-use super::{Ground, Row, all_refused};
+use super::archive::{Member, Wheel, entry, of_mode, record_row, rename};
+use super::{Ground, Row, WHEEL, all_refused, lock_of};
 
 fn named(what: &'static str, name: &str, why: &str) -> Row {
     Row::of_wheel(what, Wheel::new().with(entry(name, b"evil")).bytes(), why)
@@ -334,6 +334,41 @@ fn files_of_the_environment_itself_and_places_that_are_none_are_refused() {
             "data/.rvenv/receipt.json",
             ".rvenv",
         ),
+        data(
+            "what git ignores",
+            "data/.gitignore",
+            "with `.gitignore` of the environment",
+        ),
+        data(
+            "a file in place of the scripts",
+            "data/bin",
+            "with `bin` of the environment",
+        ),
+        data(
+            "a file in place of the packages",
+            "data/lib",
+            "`lib` is both a file and a directory",
+        ),
+        data(
+            "a file below the configuration",
+            "data/pyvenv.cfg/x",
+            "which collides with `pyvenv.cfg` of the environment itself",
+        ),
+        data(
+            "a file below a link",
+            "data/lib64/python3.13/site-packages/evil.py",
+            "which collides with `lib64` of the environment itself",
+        ),
+        data(
+            "a file below the interpreter",
+            "data/bin/python/x",
+            "which collides with `bin/python` of the environment itself",
+        ),
+        data(
+            "a file in place of the link",
+            "data/lib64",
+            "with `lib64` of the environment",
+        ),
         data("a scheme that does not exist", "stdlib/os.py", nowhere),
         data("no scheme", "evil", nowhere),
         data("a script in a directory", "scripts/a/evil", nowhere),
@@ -359,6 +394,11 @@ fn commands_that_escape_are_refused() {
         let text = [b"[console_scripts]\n", text].concat();
         Row::of_wheel(what, Wheel::new().entry_points(&text).bytes(), why)
     };
+    // Each would become a file.
+    let many: String = (0..400_000)
+        .map(|number| number.to_string() + "=a:b\n")
+        .collect();
+    let many = many.into_bytes();
     let name = "which is not a valid name of a script";
     let value = "which is not `module:attribute`";
     let rows = [
@@ -401,7 +441,66 @@ fn commands_that_escape_are_refused() {
             b"x\n",
             "line 2 is not `name = module:attribute`",
         ),
+        points("far too many", &many, "it has more than 10000 scripts"),
         points("no text", b"x = demo:\xff\n", "is not UTF-8"),
+    ];
+    all_refused(&Ground::new(), &rows);
+}
+
+/// A lock of two wheels, which has the file of the second one in its message.
+fn of_two(what: &'static str, one: &[Member], other: &[Member], why: &str) -> Row {
+    let wheel = |name: &str, members: &[Member]| {
+        let members = members.iter().cloned();
+        members.fold(Wheel::of(name, "1.0"), Wheel::with).bytes()
+    };
+    let (one, other) = (wheel("demo", one), wheel("other", other));
+    let file = "other-1.0-py3-none-any.whl";
+    let second = lock_of(file, &other).replace("'demo'", "'other'");
+    let second = second.split_once("created-by = 'hand'\n").unwrap().1;
+    Row {
+        wheels: vec![(WHEEL, one.clone()), (file, other)],
+        ..Row::of_lock(what, &format!("{}{second}", lock_of(WHEEL, &one)), why)
+    }
+    .code(1)
+    .says(&["other", why])
+}
+
+#[test]
+fn packages_that_own_one_path_are_refused() {
+    let at = |name: &str| vec![entry(name, name.as_bytes())];
+    let site = "lib/python3.13/site-packages";
+    let of_demo = |path: &str| format!("which collides with `{site}/{path}` of `{WHEEL}`");
+    let rows = [
+        of_two(
+            "other bytes",
+            &at("shared.py"),
+            &[entry("shared.py", b"evil")],
+            &format!("both have `{site}/shared.py`, with different contents"),
+        ),
+        of_two(
+            "a file for a directory",
+            &at("shared"),
+            &at("shared/x.py"),
+            &of_demo("shared"),
+        ),
+        of_two(
+            "a directory for a file",
+            &at("shared/x.py"),
+            &at("shared"),
+            &of_demo("shared"),
+        ),
+        of_two(
+            "by case",
+            &at("shared/x.py"),
+            &at("Shared/y.py"),
+            &of_demo("shared"),
+        ),
+        of_two(
+            "the data of another",
+            &at("a.py"),
+            &[entry("demo-1.0.data/purelib/x", b"")],
+            "there is no place to install the entry `demo-1.0.data/purelib/x`",
+        ),
     ];
     all_refused(&Ground::new(), &rows);
 }

@@ -34,4 +34,5 @@ mod kill;
 mod kill_moments;
 mod parity;
 mod powercut;
+mod real;
 mod strangers;

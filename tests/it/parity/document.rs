@@ -1,4 +1,5 @@
-//! The document `docs/parity.md`, made only from the rules.
+//! The document `docs/parity.md`, made only from the rules: those of environments without packages
+//! here, and those of packages in `../real/rules.rs`.
 //!
 //! It is the same on every machine, whatever interpreters exist there.
 
@@ -8,6 +9,7 @@ use crate::parity::cells::{ACTIONS, Action, PROMPTS};
 use crate::parity::made::ALL;
 use crate::parity::rules::{RULES, Rule, Who};
 use crate::parity::subjects::Kind;
+use crate::real::rules::document as packages;
 
 /// The command that writes it.
 pub(crate) const WRITE: &str = "RVENV_WRITE_DOCS=1 cargo test --test it parity::";
@@ -98,5 +100,6 @@ pub(crate) fn document() -> String {
         )
         .unwrap();
     }
+    text.push_str(&packages());
     text
 }

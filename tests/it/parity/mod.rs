@@ -35,6 +35,7 @@ use cells::{ACTIONS, Action, Cell, PROMPTS, Parent, below, diagonal, whole};
 use document::{WRITE, document};
 use lists::{check_leaks, check_records};
 use made::{ALL, Difference, EDIT, Made, differences};
+pub(crate) use rules::matches;
 use rules::{RULES, What};
 use subjects::{Kind, Subject, subjects};
 

@@ -32,7 +32,9 @@ pub use model::{Archive, Constraint, File, Format, IndexOptions, Lock, Package, 
 pub(crate) use pylock::name_in_url;
 pub use pylock::{is_pylock_name, read as read_pylock};
 pub(crate) use requirements::file_path as path_in_url;
-pub use requirements::{Files, read as read_requirements, read_index_options, refuse_sources};
+pub use requirements::{
+    Files, read as read_requirements, read_config_settings, read_index_options, refuse_sources,
+};
 pub use sdist::sdist_version;
 pub use write::{Unwritable, write};
 

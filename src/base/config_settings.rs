@@ -63,6 +63,11 @@ impl ConfigSettings {
         self.0.is_empty()
     }
 
+    /// Lets others count in place of those with the same keys.
+    pub fn replace(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// Each setting, those of one key in their order.
     pub fn all(&self) -> impl Iterator<Item = ConfigSetting> {
         self.0.iter().flat_map(|(key, values)| {
@@ -115,6 +120,17 @@ mod tests {
             .map(|one| one.parse().unwrap())
             .into_iter()
             .collect();
+        let mut replaced = all.clone();
+        replaced.replace(
+            ["b=3", "c=4"]
+                .map(|one| one.parse().unwrap())
+                .into_iter()
+                .collect(),
+        );
+        assert_eq!(
+            replaced.to_json().to_string(),
+            r#"{"a":"x","b":"3","c":"4"}"#
+        );
         let texts: Vec<String> = all.all().map(|one| one.to_string()).collect();
         assert_eq!(texts, ["a=x", "b=2", "b=1"]);
     }

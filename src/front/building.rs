@@ -160,7 +160,7 @@ impl Caller<'_> {
             )));
         }
         let cache = self.host.cache.as_ref().ok_or(BuildFault::NoCache)?;
-        Ok((cache, self.config_settings(terms)?))
+        Ok((cache, self.config_settings(order, terms)?))
     }
 
     fn workshop(
@@ -214,9 +214,14 @@ impl Caller<'_> {
         Ok(kept)
     }
 
-    /// What backends are told: what pip's configuration has, then what the caller typed. What a
-    /// build needs is built without it.
-    fn config_settings(&self, terms: BuildTerms<'_>) -> Result<ConfigSettings, SettingsError> {
+    /// What backends are told: what pip's configuration has, then what the caller typed; what the
+    /// line of a requirements file has counts in place of both. What a build needs is built without
+    /// any of it.
+    fn config_settings(
+        &self,
+        order: &Order<'_>,
+        terms: BuildTerms<'_>,
+    ) -> Result<ConfigSettings, SettingsError> {
         if !terms.request.for_build_of.is_empty() {
             return Ok(ConfigSettings::default());
         }
@@ -228,6 +233,9 @@ impl Caller<'_> {
         let around = &self.host.surroundings;
         let mut settings = Settings::read(terms.sources, &options, around)?.config_settings;
         settings.extend(terms.request.config_settings.all());
+        for file in &terms.request.files {
+            settings.replace(self.line_settings(file, order.name));
+        }
         Ok(settings)
     }
 

@@ -22,6 +22,7 @@ pub use super::lock_request::{Builds, LockRequest};
 use super::locked_failed::unbuilt;
 pub use super::locked_failed::{BuildFailed, BuildFault, LockedFailed};
 use crate::backend::Form;
+use crate::base::config_settings::ConfigSettings;
 use crate::base::{regular_file, version};
 use crate::build::hooks::Context;
 use crate::build::supply::{Extraneous, Supply, WheelSource};
@@ -30,8 +31,8 @@ use crate::fetch::{
 };
 use crate::lock::{
     BYTES_MAX, Chosen, ChosenSource, Environment, Files, IndexOptions, Kernel, Lock, LockError,
-    LockFault, Place, Selection, SourceTree, choose, is_pylock_name, join, read_index_options,
-    read_pylock, read_requirements, refuse_sources as refuse_sources_of,
+    LockFault, Place, Selection, SourceTree, choose, is_pylock_name, join, read_config_settings,
+    read_index_options, read_pylock, read_requirements, refuse_sources as refuse_sources_of,
 };
 use crate::python::printable;
 use crate::resolve;
@@ -362,6 +363,17 @@ impl Caller<'_> {
     pub(super) fn index_options(&self, file: &Path) -> IndexOptions {
         let read = self.with_files(|files| read_index_options(file, files));
         read.unwrap_or_default()
+    }
+
+    /// What a requirements file has for the backend of one package; nothing, for other files.
+    pub(super) fn line_settings(&self, file: &Path, name: &str) -> ConfigSettings {
+        let cwd = self.host.cwd.as_deref().unwrap_or(Path::new(""));
+        let path = cwd.join(file);
+        if path.extension().is_some_and(|end| end == "toml") {
+            return ConfigSettings::default();
+        }
+        let read = self.with_files(|files| read_config_settings(&path, files));
+        read.unwrap_or_default().remove(name).unwrap_or_default()
     }
 
     /// Does something with what a reader of requirements files asks for.

@@ -10,6 +10,7 @@
 
 mod lines;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,10 +18,11 @@ use super::error::{LockError, LockFault, Place};
 use super::hashes::Hashes;
 use super::model::{Archive, Constraint, File, Format, IndexOptions, Lock, Package, Source};
 use super::pylock::name_in_url;
+use crate::base::config_settings::ConfigSettings;
 use crate::python::{printable, without_passwords};
 use crate::wheel::requirement::Specified;
 use crate::wheel::{Marker, Tagged};
-use lines::{Line, SetOption};
+use lines::{Line, SetOption, is_remote};
 
 /// How deep files may be nested.
 const DEPTH_MAX: usize = 32;
@@ -68,6 +70,19 @@ pub fn read_index_options(path: &Path, files: &Files<'_>) -> Result<IndexOptions
     Ok(reader.lock.indexes)
 }
 
+/// Reads what the lines of a requirements file and of those that it names have for the backends of
+/// their packages, by their names in normal form; whatever else they have does not matter.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn read_config_settings(
+    path: &Path,
+    files: &Files<'_>,
+) -> Result<BTreeMap<String, ConfigSettings>, LockError> {
+    let reader = Reader::read(path, files, Wanted::IndexOptions)?;
+    Ok(reader.settings)
+}
+
 /// Looks in a requirements file, and in those that it names, for a line whose sources would have to
 /// be built. Other faults of lines do not matter here: a resolver reads the file.
 ///
@@ -108,6 +123,8 @@ struct Reader<'a> {
     read: usize,
     /// Packages without a hash of their own, which a constraint may have, and the error otherwise.
     unhashed: Vec<(String, LockError)>,
+    /// What lines have for the backends of their packages.
+    settings: BTreeMap<String, ConfigSettings>,
     lock: Lock,
 }
 
@@ -128,6 +145,7 @@ impl<'a> Reader<'a> {
             wanted,
             read: 0,
             unhashed: Vec::new(),
+            settings: BTreeMap::new(),
             lock: Lock {
                 path: path.to_owned(),
                 format: Format::Requirements,
@@ -171,8 +189,12 @@ impl Reader<'_> {
         for line in read {
             let options = lines::options(&line.options);
             if self.wanted == Wanted::IndexOptions {
-                if let (true, Ok(options)) = (line.requirement.is_empty(), options) {
-                    self.index_options(visit, options)?;
+                match options {
+                    Ok(options) if line.requirement.is_empty() => {
+                        self.index_options(visit, options)?;
+                    }
+                    Ok(options) => self.line_settings(visit, &line, &options),
+                    Err(_) => {}
                 }
                 continue;
             }
@@ -249,6 +271,17 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// What a line has for the backend of its package.
+    fn line_settings(&mut self, visit: &Visit<'_>, line: &Line, options: &[SetOption]) {
+        let read = Specified::parse(&line.requirement).zip(lines::settings(options).ok());
+        if let Some((package, settings)) = read
+            && visit.role == Role::Requirements
+            && !settings.is_empty()
+        {
+            self.settings.insert(package.name, settings);
+        }
+    }
+
     /// A file that another one names.
     fn named(&mut self, visit: &Visit<'_>, option: &str, value: &str) -> Result<(), LockError> {
         let dir = visit.path.parent().unwrap_or(Path::new(""));
@@ -272,6 +305,7 @@ impl Reader<'_> {
         options: &[SetOption],
     ) -> Result<(), LockFault> {
         let hashes = hashes_of(line, options)?;
+        lines::settings(options)?;
         let place = if visit.path == self.main {
             format!("line {}", line.number)
         } else {
@@ -447,18 +481,13 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a file is named by a URL that needs a network.
-fn is_remote(value: &str) -> bool {
-    value.contains("://") && !value.starts_with("file://")
-}
-
 /// The hashes in the options of a requirement.
 fn hashes_of(line: &Line, options: &[SetOption]) -> Result<Hashes, LockFault> {
     let mut hashes = Hashes::default();
     for option in options {
         match option.name {
             "--hash" => add_hash(&mut hashes, &option.value, &line.requirement)?,
-            // They are for builds.
+            // They are for builds, whose caller reads them.
             "--config-settings" | "--global-option" => {}
             name => {
                 let why = "does not go with a requirement";

@@ -5,6 +5,7 @@
 //! panic. Does not know what an option is for; `../requirements.rs` does.
 
 use super::super::error::LockFault;
+use crate::base::config_settings::{ConfigSettings, NotASetting};
 
 /// What one logical line says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -233,6 +234,25 @@ pub(super) fn options(words: &[String]) -> Result<Vec<SetOption>, LockFault> {
         found.push(SetOption { name, value });
     }
     Ok(found)
+}
+
+/// Whether a file is named by a URL that needs a network.
+pub(super) fn is_remote(value: &str) -> bool {
+    value.contains("://") && !value.starts_with("file://")
+}
+
+/// What options have for the backend of a package.
+///
+/// # Errors
+/// A value that is no setting.
+pub(super) fn settings(options: &[SetOption]) -> Result<ConfigSettings, LockFault> {
+    let own = options
+        .iter()
+        .filter(|option| option.name == "--config-settings");
+    let read = own.map(|option| option.value.parse());
+    read.collect::<Result<_, _>>().map_err(|NotASetting| {
+        LockFault::OptionValue("--config-settings".to_owned(), "is not `KEY=VALUE`")
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 
 use std::fs;
 
+use rvenv_journal::Digest;
+
 use super::sources::{Yard, yard};
 use crate::machine::ended;
 
@@ -108,6 +110,52 @@ fn editable_projects_and_resolvers_are_told_too() {
     yard.scratch.rvenv(&words).ok();
     assert_eq!(yard.value(), r#"{"a": "3"}"#);
     assert_eq!(fs::read_to_string(log).unwrap(), "{\"a\": \"3\"}\n");
+}
+
+#[test]
+fn the_line_of_a_requirements_file_counts_in_place_of_the_options() {
+    let Some(yard) = yard() else { return };
+    yard.sdist(TELLS);
+    let path = yard.scratch.path("demo-1.0.tar.gz");
+    let digest = Digest::of(&fs::read(&path).unwrap());
+    let line = |settings: &str| {
+        let line = format!("demo @ file://{} {settings}", path.display());
+        fs::write(
+            yard.scratch.path("hashed.txt"),
+            format!("{line} --hash=sha256:{digest}\n"),
+        )
+        .unwrap();
+        fs::write(yard.scratch.path("plain.txt"), format!("{line}\n")).unwrap();
+    };
+    line("--config-settings=a=1 --config-settings 'b=x y'");
+    for (file, more) in [("hashed.txt", "--build"), ("plain.txt", "--no-index")] {
+        let words = [
+            "sync",
+            "-r",
+            file,
+            "--env",
+            "E",
+            "-C",
+            "a=2",
+            "-C",
+            "c=3",
+            "--resolver",
+            "pip",
+        ];
+        yard.scratch.rvenv(&[&words, &[more][..]].concat()).ok();
+        assert_eq!(
+            yard.value(),
+            r#"{"a": "1", "b": "x y", "c": "3"}"#,
+            "{file}"
+        );
+        let uninstall = ["uninstall", "demo", "--env", "E"];
+        yard.scratch.rvenv(&uninstall).ok();
+    }
+    line("--config-settings=a");
+    let words = ["sync", "-r", "hashed.txt", "--env", "E", "--build"];
+    let said = yard.scratch.rvenv(&words).failed(2);
+    let why = "hashed.txt`, line 1: the option `--config-settings` is not `KEY=VALUE`";
+    assert!(said.contains(why), "{said}");
 }
 
 #[test]

@@ -2,9 +2,9 @@
 //!
 //! Promises the files, modes, REQUESTED and RECORD that `ensurepip` gives for the same wheel, with
 //! exactly the notes and the bytecode that the caller passes; that no two files collide; and that
-//! none takes a name that belongs to the environment itself, such as `bin/python` (I6). The
-//! decision is pure: one wheel and one target give one list. Does not promise that the paths are
-//! free; the plan that contains them checks that.
+//! none takes a name that belongs to the environment itself, such as `bin/python`, or to the
+//! metadata of another distribution (I6). The decision is pure: one wheel and one target give one
+//! list. Does not promise that the paths are free; the plan that contains them checks that.
 //!
 //! Read next: `script_text.rs`, the text of the scripts.
 
@@ -156,6 +156,9 @@ pub enum InstallFault {
     /// A name that belongs to the environment.
     #[error("`{0}` belongs to the environment itself")]
     Reserved(RelPath),
+    /// Metadata that another distribution would have.
+    #[error("`{0}` would be the metadata of another distribution")]
+    OtherMetadata(RelPath),
     /// Two files with one path.
     #[error("its files collide")]
     Collision(#[source] Collision),
@@ -226,7 +229,7 @@ fn plan(wheel: &Wheel, target: &InstallScheme<'_>) -> Result<Vec<Planned>, Insta
         ..record
     });
     files.sort_by(|one, other| one.path.cmp(&other.path));
-    check(&files, target)?;
+    check(&files, wheel, target)?;
     Ok(files)
 }
 
@@ -484,16 +487,39 @@ fn relative(from: &RelPath, to: &RelPath) -> String {
     way.join("/")
 }
 
-fn check(files: &[Planned], target: &InstallScheme<'_>) -> Result<(), InstallFault> {
+fn check(files: &[Planned], wheel: &Wheel, target: &InstallScheme<'_>) -> Result<(), InstallFault> {
     let scripts = target.scripts.folded();
     let mut places = Places::default();
     for file in files {
         if is_reserved_at(&file.path, &scripts) {
             return Err(InstallFault::Reserved(file.path.clone()));
         }
+        let libraries = [&target.purelib, &target.platlib];
+        if libraries
+            .iter()
+            .any(|library| is_of_another(&file.path, library, wheel.dist_info()))
+        {
+            return Err(InstallFault::OtherMetadata(file.path.clone()));
+        }
         places.file(&file.path);
     }
     places.check().map_err(InstallFault::Collision)
+}
+
+/// Whether a file would be the metadata of another distribution than the one with this directory:
+/// the data directories of a wheel lead there too.
+fn is_of_another(path: &RelPath, library: &RelPath, dist_info: &str) -> bool {
+    const END: &str = ".dist-info";
+    let below = path.as_str().strip_prefix(library.as_str());
+    let below = below.and_then(|rest| rest.strip_prefix('/'));
+    let top = below
+        .and_then(|rest| rest.split('/').next())
+        .unwrap_or_default();
+    let end = top
+        .len()
+        .checked_sub(END.len())
+        .and_then(|start| top.get(start..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case(END)) && top != dist_info
 }
 
 /// Whether a name is one of those that the environment itself needs, which a distribution must not

@@ -369,6 +369,16 @@ fn files_of_the_environment_itself_and_places_that_are_none_are_refused() {
             "data/lib64",
             "with `lib64` of the environment",
         ),
+        data(
+            "the metadata of another distribution",
+            "purelib/pip-99.dist-info/METADATA",
+            "would be the metadata of another distribution",
+        ),
+        data(
+            "the same by its path",
+            "data/lib/python3.13/site-packages/Pip-99.DIST-INFO/METADATA",
+            "would be the metadata of another distribution",
+        ),
         data("a scheme that does not exist", "stdlib/os.py", nowhere),
         data("no scheme", "evil", nowhere),
         data("a script in a directory", "scripts/a/evil", nowhere),

@@ -4,8 +4,9 @@ use std::io;
 use std::path::Path;
 
 use rvenv::lock::{
-    ChosenSource, Environment, Files, Kernel, Lock, Selection, SourceTree, choose, read_pylock,
-    read_requirements, write,
+    ChosenSource, Environment, Files, Kernel, Lock, Selection, SourceTree, choose,
+    read_config_settings, read_index_options, read_pylock, read_requirements, refuse_sources,
+    write,
 };
 use rvenv::python::{Bundled, Interpreter, Platform, PythonVersion, Scheme};
 use rvenv_journal::{Digest, RelPath};
@@ -43,7 +44,17 @@ pub fn requirements_read(bytes: &[u8]) -> bool {
         variable: &|name| (name == "TOKEN").then(|| "x y".to_owned()),
         cwd: Path::new("/cwd"),
     };
-    let lock = match read_requirements(Path::new("/p/0"), &files) {
+    let path = Path::new("/p/0");
+    // What is read of the files that a resolver reads.
+    let others = [
+        read_index_options(path, &files).err(),
+        read_config_settings(path, &files).err(),
+        refuse_sources(path, &files).err(),
+    ];
+    for error in others.iter().flatten() {
+        check_message(&error.to_string());
+    }
+    let lock = match read_requirements(path, &files) {
         Ok(lock) => lock,
         Err(error) => {
             check_message(&error.to_string());

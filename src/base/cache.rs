@@ -125,10 +125,16 @@ impl Cache {
 
     /// Reads a cached answer: a private file in a private directory of the cache.
     pub(crate) fn read(&self, kind: &str, name: &OsStr, len_max: u64) -> Option<Vec<u8>> {
-        let fs = &self.0.fs;
-        let dir = open_private_dir(fs, &self.dir().ok()??, OsStr::new(kind)).ok()?;
+        let (fs, dir) = self.open_kind(kind)?;
         let (bytes, _) = read_private_file(fs, dir.at(name), len_max).ok()?;
         Some(bytes)
+    }
+
+    /// Opens the directory of one kind of answers or files for reading, if it is private.
+    pub(crate) fn open_kind(&self, kind: &str) -> Option<(&dyn Fs, Dir)> {
+        let fs = &self.0.fs;
+        let dir = open_private_dir(fs, &self.dir().ok()??, OsStr::new(kind)).ok()?;
+        Some((fs, dir))
     }
 
     /// Opens the directory of one kind of answers for writing; a directory that other users may

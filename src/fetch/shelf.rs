@@ -132,10 +132,9 @@ impl Shelf {
 
     /// The path of a file that was fetched; checks only that no other user can have written it.
     fn path_of(&self, asked: &Asked) -> Option<PathBuf> {
-        let fs = rvenv_journal::fs::real::RealFs::new();
-        let top = open_private_dir(&fs, &self.cache.dir().ok()??, OsStr::new(FETCHED)).ok()?;
+        let (fs, top) = self.cache.open_kind(FETCHED)?;
         let key = asked.key();
-        let dir = open_private_dir(&fs, &top, OsStr::new(&key)).ok()?;
+        let dir = open_private_dir(fs, &top, OsStr::new(&key)).ok()?;
         let meta = fs.meta(&dir, OsStr::new(asked.file_name())).ok()??;
         if meta.kind != Kind::File || asked.size.is_some_and(|size| size != meta.len) {
             return None;

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 
 use rvenv_journal::fs::{Dir, FsError};
-use rvenv_journal::raw::{Effect, paired};
+use rvenv_journal::raw::{Effect, effect, paired};
 use rvenv_journal::{Fs, RelPath};
 
 use super::{LIST_BYTES_MAX, Looked, Merge, is_seed, locked, seeded};
@@ -80,10 +80,10 @@ impl Merge<'_> {
             // version there that has the same file: it stays with what lists it now.
             let stays = |one: &&Distribution| !replaced.contains(one) && !again.contains(one);
             for other in self.context.installed.iter().filter(stays) {
-                for path in self.listed(site, other)? {
+                self.each_listed(site, other, &mut |path| {
                     retired.remove(&path);
                     unplanned.remove(&path);
-                }
+                })?;
             }
         }
         for path in retired.into_iter().chain(unplanned) {
@@ -100,19 +100,16 @@ impl Merge<'_> {
     /// what that one lists besides goes, so that one RECORD lists all.
     fn installed_again(&self) -> Vec<Distribution> {
         let site = &self.context.layout.lib_path;
-        let mut again = Vec::new();
-        for distribution in &self.context.installed {
-            let Ok(record) = site.join(&format!("{}/RECORD", distribution.dir)) else {
-                continue;
-            };
-            let mut effects = self.draft.effects(&self.seen);
-            if self.draft.operations().contains_key(&record)
-                && effects.any(|(path, effect)| *path == record && effect == Effect::Change)
-            {
-                again.push(distribution.clone());
-            }
-        }
-        again
+        let is_again = |distribution: &&Distribution| {
+            let record = site.join(&format!("{}/RECORD", distribution.dir));
+            record.is_ok_and(|record| {
+                let planned = self.draft.operations().get(&record);
+                let effect = planned.map(|it| effect(&it.node, self.seen.paths.get(&record)));
+                effect == Some(Effect::Change)
+            })
+        };
+        let installed = self.context.installed.iter();
+        installed.filter(is_again).cloned().collect()
     }
 
     /// These paths, and the bytecode that Python wrote for the sources among them.
@@ -192,22 +189,41 @@ impl Merge<'_> {
         distribution: &Distribution,
     ) -> Result<BTreeSet<RelPath>, FsError> {
         let mut paths = BTreeSet::new();
+        self.each_listed(site, distribution, &mut |path| {
+            paths.insert(path);
+        })?;
+        Ok(paths)
+    }
+
+    /// Visits these paths; a directory may be visited again.
+    fn each_listed(
+        &self,
+        site: &RelPath,
+        distribution: &Distribution,
+        visit: &mut dyn FnMut(RelPath),
+    ) -> Result<(), FsError> {
+        let mut last = None;
         for (row, _) in self.rows(site, distribution)? {
             let Some(path) = lexical(site, &row) else {
                 continue;
             };
-            let mut above = path.parent();
+            let parent = path.parent();
+            visit(path);
+            if parent == last {
+                continue;
+            }
+            last.clone_from(&parent);
+            let mut above = parent;
             // Bytecode of modules at the top is in one directory for all distributions.
             let is_shared =
                 |dir: &RelPath| dir.name() == "__pycache__" && dir.parent().as_ref() == Some(site);
             let is_own = |dir: &RelPath| dir.is_below(site) && !is_shared(dir);
             while let Some(dir) = above.filter(is_own) {
                 above = dir.parent();
-                paths.insert(dir);
+                visit(dir);
             }
-            paths.insert(path);
         }
-        Ok(paths)
+        Ok(())
     }
 
     /// The rows of a RECORD; none if there is no RECORD.

@@ -106,30 +106,17 @@ pub(crate) fn cover(
     plan: &Plan,
     grain: Grain,
 ) -> Result<Covered, CoverError> {
-    let mut below: BTreeMap<Option<RelPath>, Vec<RelPath>> = BTreeMap::new();
-    let mut paths: BTreeSet<RelPath> = plan.operations().keys().cloned().collect();
-    for path in plan.retired() {
-        // The directories above a retired path need not be planned themselves.
-        let mut above = Some(path.clone());
-        while let Some(path) = above.filter(|path| !paths.contains(path)) {
-            above = path.parent();
-            paths.insert(path);
-        }
-    }
-    for path in paths {
-        below.entry(path.parent()).or_default().push(path);
-    }
     let changed = plan.effects().filter(|(_, operation, effect)| {
         *effect != Effect::Keep && !matches!(operation.node, Node::Dir { .. })
     });
+    let changing = changed.filter_map(|(_, operation, _)| operation.group.as_deref());
+    let changing = changing.collect();
     let mut cover = Cover {
         fs,
         plan,
         grain,
-        below,
-        changing: changed
-            .filter_map(|(_, operation, _)| operation.group.as_deref())
-            .collect(),
+        below: below(plan, &changing),
+        changing,
         covered: Covered::default(),
     };
     cover.directory(root, None)?;
@@ -139,6 +126,34 @@ pub(crate) fn cover(
         .changes
         .sort_by_cached_key(|change| (StepTurn::of(change, plan), change.path.clone()));
     Ok(covered)
+}
+
+/// The paths to look at, directly below each directory: what is planned or retired. Where what is
+/// not planned stays, a directory is left out if nothing in it changes: what changed in it since it
+/// was observed is found before the steps.
+fn below(plan: &Plan, changing: &BTreeSet<&str>) -> BTreeMap<Option<RelPath>, Vec<RelPath>> {
+    let is_refill = plan.publication() == Publication::Refill;
+    let planned = plan.effects().filter(|(_, operation, effect)| {
+        let group = operation.group.as_deref();
+        let is_moved = || group.is_some_and(|group| changing.contains(group));
+        let is_dir = matches!(operation.node, Node::Dir { .. });
+        is_refill || *effect != Effect::Keep || (!is_dir && is_moved())
+    });
+    let planned = planned.map(|(path, _, _)| path);
+    let mut paths = BTreeSet::new();
+    for path in planned.chain(plan.retired()) {
+        // The directories above a retired path need not be planned themselves.
+        let mut above = Some(path.clone());
+        while let Some(path) = above.filter(|path| !paths.contains(path)) {
+            above = path.parent();
+            paths.insert(path);
+        }
+    }
+    let mut below: BTreeMap<Option<RelPath>, Vec<RelPath>> = BTreeMap::new();
+    for path in paths {
+        below.entry(path.parent()).or_default().push(path);
+    }
+    below
 }
 
 /// When a change takes place: the variants are in the order of the steps.

@@ -51,7 +51,7 @@ pub use crate::staging::build::StageCounts;
 pub use crate::staging::error::StageError;
 pub use crate::staging::inheritance::Unlinked;
 pub use crate::steps::entry_cover::{CoverError, Grain};
-pub use crate::store::{Audit, Fault, Flaw, Pack, Stock, Swept};
+pub use crate::store::{Audit, Fault, Flaw, NewPack, Pack, Stock, Swept};
 pub use crate::transaction::discard::DiscardError;
 pub use crate::transaction::failures::PublishError;
 pub use crate::transaction::preconditions::Stale;

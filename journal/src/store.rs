@@ -19,11 +19,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use thiserror::Error;
 
 use crate::base::digest::Digest;
-use crate::fs::barrier::sync_tree;
+use crate::fs::barrier::sync_trees;
+use crate::fs::parallel::in_parallel;
 use crate::fs::privacy::{check_private, open_private_dir};
 use crate::fs::remove::{Leftovers, remove_tree};
 use crate::fs::{Dir, Flush, Fs, FsError, Held, Lock, NewFile, Rename};
@@ -49,6 +51,8 @@ const LINKED: &str = "linked";
 const TEMP_PREFIX: &str = "tmp-";
 /// The name of a pack that is being deleted, inside a directory of its own.
 const DISCARDED: &str = "discarded";
+/// How many packs one sync may make durable; each has two open directories until then.
+const BUILDS_MAX: usize = 64;
 /// How often to try again when another process is faster.
 const RACES_MAX: usize = 100;
 
@@ -91,6 +95,15 @@ pub trait PackSource {
     ) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// A source to enter.
+#[derive(Clone, Copy)]
+pub struct NewPack<'c> {
+    /// Its digest, the name of the pack.
+    pub source: Digest,
+    /// Its objects.
+    pub content: &'c (dyn PackSource + Sync),
 }
 
 /// The store.
@@ -180,17 +193,93 @@ impl<'a> Store<'a> {
     ///
     /// # Crash
     /// `packs/tmp-X` remains; the next process that enters a source deletes it.
-    pub fn enter(&self, source: Digest, content: &dyn PackSource) -> Result<Pack<'a>, StoreError> {
+    pub fn enter(
+        &self,
+        source: Digest,
+        content: &(dyn PackSource + Sync),
+    ) -> Result<Pack<'a>, StoreError> {
+        let entered = self.enter_all(&[NewPack { source, content }])?.pop();
+        entered.unwrap_or(Err(StoreError::Manifest(source)))
+    }
+
+    /// As [`Store::enter`], for several sources: they share the syncs, which take most of the time,
+    /// and two of them are unpacked at once. The results have the order of the sources.
+    ///
+    /// # Errors
+    /// Those of a sync, and of looking for dead builders; each source has a result of its own.
+    ///
+    /// # Crash
+    /// A pack is whole or absent; one `packs/tmp-X` for each of the others may remain.
+    pub fn enter_all(
+        &self,
+        new: &[NewPack<'_>],
+    ) -> Result<Vec<Result<Pack<'a>, StoreError>>, StoreError> {
         self.delete_dead_builds()?;
-        let build = self.begin_build()?;
-        let ended = self
-            .build(&build.dir, content)
-            .and_then(|()| self.name_build(&build.name, source));
-        if ended.is_err() {
-            let _tidied = remove_tree(self.fs, &self.packs, &build.name);
+        let mut entered = Vec::new();
+        for some in new.chunks(BUILDS_MAX) {
+            let builds = self.build_all(some);
+            let synced = sync_trees(self.fs, builds.iter().flatten().map(|build| &build.dir));
+            let named = synced.map_err(StoreError::from).and_then(|()| {
+                let pairs = some.iter().zip(&builds);
+                let named = pairs.map(|(new, build)| match build {
+                    Ok(build) => self.name_build(&build.name, new.source),
+                    Err(_) => Ok(()),
+                });
+                let named: Vec<_> = named.collect();
+                self.fs.sync_dir(&self.packs)?;
+                Ok(named)
+            });
+            let named = named.inspect_err(|_| {
+                for build in builds.iter().flatten() {
+                    let _tidied = remove_tree(self.fs, &self.packs, &build.name);
+                }
+            })?;
+            let all = some.iter().zip(builds).zip(named);
+            entered.extend(all.map(|((new, build), named)| {
+                let build = build?;
+                if named.is_err() {
+                    let _tidied = remove_tree(self.fs, &self.packs, &build.name);
+                }
+                named?;
+                let pack = self.pack(new.source)?;
+                pack.ok_or(StoreError::Manifest(new.source))
+            }));
         }
-        ended?;
-        self.pack(source)?.ok_or(StoreError::Manifest(source))
+        Ok(entered)
+    }
+
+    /// Builds packs, two at once where that is faster; nothing of one that fails remains.
+    fn build_all(&self, new: &[NewPack<'_>]) -> Vec<Result<Build, StoreError>> {
+        let next = AtomicUsize::new(0);
+        // Their sizes differ a lot, so each thread takes the next one.
+        let take_all = || {
+            let mut built = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(new) = new.get(index) else {
+                    return built;
+                };
+                built.push((index, self.build_one(new.content)));
+            }
+        };
+        let mut built = if new.len() < 2 {
+            take_all()
+        } else {
+            let (mut one, other) = in_parallel(self.fs, take_all, take_all);
+            one.extend(other);
+            one
+        };
+        built.sort_by_key(|(index, _)| *index);
+        built.into_iter().map(|(_, build)| build).collect()
+    }
+
+    fn build_one(&self, content: &dyn PackSource) -> Result<Build, StoreError> {
+        let build = self.begin_build()?;
+        if let Err(error) = self.fill(&build.dir, content) {
+            let _tidied = remove_tree(self.fs, &self.packs, &build.name);
+            return Err(error);
+        }
+        Ok(build)
     }
 
     /// Creates `tmp-X` and locks it, until it has its final name; an unlocked one belongs to a dead
@@ -234,7 +323,8 @@ impl<'a> Store<'a> {
         Ok((named == Some(ours)).then_some((dir, held)))
     }
 
-    fn build(&self, dir: &Dir, content: &dyn PackSource) -> Result<(), StoreError> {
+    /// Writes a pack, which is not durable yet.
+    fn fill(&self, dir: &Dir, content: &dyn PackSource) -> Result<(), StoreError> {
         self.fs.make_dir(dir, OsStr::new(FILES), 0o700)?;
         let files = self.fs.open_dir(dir, OsStr::new(FILES))?;
         let mut objects = Objects::new();
@@ -264,17 +354,17 @@ impl<'a> Store<'a> {
             flush: Flush::Later,
         };
         self.fs.write_file(dir, OsStr::new(MANIFEST), &file)?;
-        // The store trusts a pack forever, so it must be durable before it gets its name.
-        sync_tree(self.fs, dir)?;
         Ok(())
     }
 
+    /// Gives a pack its name. The store trusts it forever from then on, so it must be durable
+    /// before.
     fn name_build(&self, name: &OsStr, source: Digest) -> Result<(), StoreError> {
         let named = OsString::from(source.to_string());
         for _ in 0..RACES_MAX {
             let (from, to) = (self.packs.at(name), self.packs.at(&named));
             match self.fs.rename(from, to, Rename::Replace) {
-                Ok(()) => return Ok(self.fs.sync_dir(&self.packs)?),
+                Ok(()) => return Ok(()),
                 Err(error) if !error.is_name_occupied() => return Err(error.into()),
                 Err(_) => {}
             }

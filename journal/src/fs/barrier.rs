@@ -25,6 +25,23 @@ pub(crate) fn sync_tree(fs: &dyn Fs, root: &Dir) -> Result<Barrier, FsError> {
     Ok(reach)
 }
 
+/// As [`sync_tree`], for several directories of one filesystem.
+///
+/// # Errors
+/// As [`sync_tree`].
+pub(crate) fn sync_trees<'d>(
+    fs: &dyn Fs,
+    mut roots: impl Iterator<Item = &'d Dir>,
+) -> Result<(), FsError> {
+    let Some(first) = roots.next() else {
+        return Ok(());
+    };
+    match sync_tree(fs, first)? {
+        Barrier::PerObject => roots.try_for_each(|root| sync_objects(fs, root)),
+        Barrier::Filesystem => Ok(()),
+    }
+}
+
 /// As [`sync_tree`], called by its name.
 pub(crate) fn sync_tree_named(
     fs: &dyn Fs,

@@ -19,7 +19,8 @@ use crate::entered::{
 };
 use rvenv_journal::fs::sim::{Bound, Fault, Options, Persistence, Reach, SimFs, Support};
 use rvenv_journal::fs::{Barrier, Dir, Flush, Fs, NewFile, Time};
-use rvenv_journal::{Store, StoreError};
+use rvenv_journal::raw::NewPack;
+use rvenv_journal::{Digest, Store, StoreError};
 
 const MODELS: [Persistence; 3] = [
     Persistence::Kill,
@@ -60,6 +61,22 @@ fn sync_all(disk: &SimFs, dir: &Dir) {
 fn enter(disk: &SimFs, root: &Dir) -> Result<(), StoreError> {
     let pack = Store::open(disk, root)?.enter(key(), &Source)?;
     assert_whole(disk, &pack);
+    Ok(())
+}
+
+/// The key of a second source with the same objects.
+fn other() -> Digest {
+    Digest::of(b"another source")
+}
+
+fn enter_two(disk: &SimFs, root: &Dir) -> Result<(), StoreError> {
+    let new = [other(), key()].map(|source| NewPack {
+        source,
+        content: &Source,
+    });
+    for pack in Store::open(disk, root)?.enter_all(&new)? {
+        assert_whole(disk, &pack?);
+    }
     Ok(())
 }
 
@@ -138,6 +155,12 @@ fn is_durable(disk: &SimFs, root: &Dir, crash: &dyn Display) {
     assert_whole(disk, &pack);
 }
 
+fn both_are_durable(disk: &SimFs, root: &Dir, crash: &dyn Display) {
+    is_durable(disk, root, crash);
+    let found = Store::open(disk, root).unwrap().pack(other()).unwrap();
+    assert!(found.is_some(), "not durable\n{crash}");
+}
+
 fn nothing(_: &SimFs, _: &Dir) {}
 
 fn no_promise(_: &SimFs, _: &Dir, _: &dyn Display) {}
@@ -147,15 +170,20 @@ fn no_promise(_: &SimFs, _: &Dir, _: &dyn Display) {}
 fn check_after_crash(disk: &SimFs, crash: &dyn Display) {
     let root = disk.open_path(Path::new("/")).unwrap();
     let store = Store::open(disk, &root).unwrap();
-    let found = store.pack(key());
-    if let Some(pack) = found.unwrap_or_else(|error| panic!("{error:?}\n{crash}")) {
-        mend(disk, &pack);
+    for key in [key(), other()] {
+        let found = store.pack(key);
+        if let Some(pack) = found.unwrap_or_else(|error| panic!("{error:?}\n{crash}")) {
+            mend(disk, &pack);
+            assert_whole(disk, &pack);
+        }
     }
     // Entering deletes what dead builders left; another process may have entered the pack already.
     let pack = store.enter(key(), &Source).unwrap();
     mend(disk, &pack);
     assert_whole(disk, &pack);
-    assert_eq!(names(disk, &root), [key().to_string()], "{crash}");
+    let mut names = names(disk, &root);
+    names.retain(|name| *name != other().to_string());
+    assert_eq!(names, [key().to_string()], "{crash}");
 }
 
 fn disks() -> [Options; 2] {
@@ -237,6 +265,17 @@ fn a_fault_at_every_step_of_entering_leaves_nothing_that_is_believed() {
         act: enter,
         done: no_promise,
     };
+    fail_everywhere(&case);
+}
+
+#[test]
+fn of_sources_that_are_entered_together_a_crash_leaves_each_whole_or_absent() {
+    let case = Case {
+        prepare: nothing,
+        act: enter_two,
+        done: both_are_durable,
+    };
+    crash_everywhere(&case);
     fail_everywhere(&case);
 }
 

@@ -24,7 +24,7 @@ use crate::entered::{
 use rvenv_journal::fs::real::RealFs;
 use rvenv_journal::fs::sim::SimFs;
 use rvenv_journal::fs::{Dir, Flush, Fs, NewFile, Rename};
-use rvenv_journal::raw::Flaw;
+use rvenv_journal::raw::{Flaw, NewPack};
 use rvenv_journal::{Digest, Fetched, ObjectMeta, PackSource, Store, StoreError, Wanted};
 use tending::damages;
 
@@ -133,6 +133,20 @@ fn a_source_that_fails_leaves_nothing() {
         assert!(store.enter(key(), &Failing).is_err());
         assert!(store.pack(key()).unwrap().is_none());
         assert_eq!(names(fs, dir), [""; 0]);
+        // The others that are entered with it are.
+        let keys = [b"a", b"b", b"c"].map(|text| Digest::of(text));
+        let contents: [&(dyn PackSource + Sync); 3] = [&Source, &Failing, &Source];
+        let pairs = keys.into_iter().zip(contents);
+        let new: Vec<_> = pairs
+            .map(|(source, content)| NewPack { source, content })
+            .collect();
+        let entered = store.enter_all(&new).unwrap();
+        let is_entered: Vec<bool> = entered.iter().map(Result::is_ok).collect();
+        assert_eq!(is_entered, [true, false, true]);
+        for key in [keys[0], keys[2]] {
+            assert_whole(fs, &store.pack(key).unwrap().unwrap());
+        }
+        assert_eq!(names(fs, dir).len(), 2);
     });
 }
 

@@ -45,7 +45,7 @@ const PROGRAM: &str = include_str!("bytecode/compile.py");
 const FORMAT: u32 = 1;
 /// Bytes of source text that one process compiles, unless a single source has more. Before Python
 /// 3.11, sources that are compiled together can affect each other's bytecode, so this is as much a
-/// part of the format as the program.
+/// part of the format as the program, and two wheels do not share a process.
 const BATCH_BYTES: usize = 512 << 10;
 /// The time limit of one process: a hundred times what it needs.
 const BATCH_TIMEOUT: Duration = Duration::from_mins(5);
@@ -188,12 +188,26 @@ impl Compiler<'_> {
         interpreter: &Interpreter,
         sources: &[SourceFile],
     ) -> Result<Vec<Option<Vec<u8>>>, CompileFailed> {
+        let mut all = self.compile_all(interpreter, &[sources])?;
+        Ok(all.pop().unwrap_or_default())
+    }
+
+    /// As [`compile`](Self::compile), for the sources of several wheels, which may share processes
+    /// if the result does not depend on it. Names must be unique in each wheel.
+    ///
+    /// # Errors
+    /// See [`CompileFailed`].
+    pub fn compile_all(
+        &self,
+        interpreter: &Interpreter,
+        wheels: &[&[SourceFile]],
+    ) -> Result<Vec<Files>, CompileFailed> {
         let python = &interpreter.executable;
         let Some(caching) = &interpreter.caching else {
             let python = python.clone();
             return Err(CompileFailed::NoCache { python });
         };
-        let batches = batches(sources);
+        let batches = batches(wheels, interpreter.version.at_least(3, 11));
         if !batches.is_empty() {
             (self.control.starting)(python);
         }
@@ -215,7 +229,11 @@ impl Compiler<'_> {
             drop(to);
             self.gather(&work, &done, batches.len())
         })?;
-        Ok(done.into_iter().flatten().collect())
+        let mut done = done.into_iter().flatten();
+        let counts = wheels.iter().map(|sources| sources.len());
+        Ok(counts
+            .map(|count| done.by_ref().take(count).collect())
+            .collect())
     }
 
     /// Waits for every batch, and stops the processes if the caller asks for it.
@@ -249,8 +267,8 @@ impl Compiler<'_> {
     }
 }
 
-/// The files of a batch, in the order of its sources.
-type Files = Vec<Option<Vec<u8>>>;
+/// The files of some sources, in their order.
+pub type Files = Vec<Option<Vec<u8>>>;
 type Outcome = Result<Files, CompileFailed>;
 
 /// What the threads that wait for the interpreters share.
@@ -264,7 +282,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn take_all(&self, batches: &[&[SourceFile]], to: &Sender<(usize, Outcome)>) {
+    fn take_all(&self, batches: &[Vec<&SourceFile>], to: &Sender<(usize, Outcome)>) {
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(batch) = batches.get(index) else {
@@ -278,7 +296,7 @@ impl Work<'_> {
         }
     }
 
-    fn compile(&self, batch: &[SourceFile]) -> Outcome {
+    fn compile(&self, batch: &[&SourceFile]) -> Outcome {
         let python = || self.interpreter.executable.clone();
         let arguments = ["-s", "-S", "-B", "-c", PROGRAM];
         let job = Job {
@@ -321,21 +339,23 @@ impl Work<'_> {
     }
 }
 
-/// Cuts the sources, in their order, into batches of enough text.
-fn batches(sources: &[SourceFile]) -> Vec<&[SourceFile]> {
-    let mut found = Vec::new();
-    let mut rest = sources;
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let fits = |source: &&SourceFile| {
-            let is_first = bytes == 0;
+/// Cuts the sources, in their order, into batches of enough text; only if they may be joined, a
+/// batch has sources of more than one wheel.
+fn batches<'a>(wheels: &[&'a [SourceFile]], may_be_joined: bool) -> Vec<Vec<&'a SourceFile>> {
+    let mut found: Vec<Vec<&SourceFile>> = Vec::new();
+    let mut bytes = 0;
+    for sources in wheels {
+        for (index, source) in sources.iter().enumerate() {
             bytes += source.text.len().max(1);
-            is_first || bytes <= BATCH_BYTES
-        };
-        let count = rest.iter().take_while(fits).count();
-        let (batch, others) = rest.split_at(count);
-        found.push(batch);
-        rest = others;
+            let is_joined = index > 0 || may_be_joined;
+            match found.last_mut() {
+                Some(batch) if bytes <= BATCH_BYTES && is_joined => batch.push(source),
+                Some(_) | None => {
+                    bytes = source.text.len().max(1);
+                    found.push(vec![source]);
+                }
+            }
+        }
     }
     found
 }
@@ -385,7 +405,7 @@ mod tests {
     fn a_batch_ends_where_its_text_is_enough_and_a_long_source_is_alone() {
         let check = |lens: &[usize], expect: &[usize]| {
             let sources: Vec<SourceFile> = lens.iter().map(|len| source("a.py", *len)).collect();
-            let counts: Vec<usize> = batches(&sources).iter().map(|b| b.len()).collect();
+            let counts: Vec<usize> = batches(&[&sources], false).iter().map(Vec::len).collect();
             assert_eq!(counts, expect, "{lens:?}");
         };
         check(&[], &[]);
@@ -393,5 +413,22 @@ mod tests {
         check(&[BATCH_BYTES, 1], &[1, 1]);
         check(&[BATCH_BYTES - 1, 1, 1], &[2, 1]);
         check(&[0, BATCH_BYTES * 2, 1, 1], &[1, 1, 2]);
+    }
+
+    #[test]
+    fn wheels_share_a_batch_only_if_the_result_does_not_depend_on_it() {
+        let wheels = [
+            [source("a.py", 1), source("b.py", 1)],
+            [source("a.py", 1), source("b.py", 1)],
+        ];
+        let wheels = wheels.each_ref().map(<[_; 2]>::as_slice);
+        let counts = |may_be_joined| -> Vec<usize> {
+            batches(&wheels, may_be_joined)
+                .iter()
+                .map(Vec::len)
+                .collect()
+        };
+        assert_eq!(counts(false), [2, 2]);
+        assert_eq!(counts(true), [4]);
     }
 }

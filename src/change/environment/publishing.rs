@@ -131,6 +131,7 @@ fn publish_once(
         }
         prepared => prepared?,
     };
+    content.enter_missing(plan, run.interrupted);
     let options = StageOptions {
         content: &content,
         link_mode: other_owner::link_mode(run.link_mode, run.fs.user(), &path),

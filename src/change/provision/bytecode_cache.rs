@@ -13,8 +13,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use rvenv_journal::raw::Hasher;
+use rvenv_journal::raw::{Hasher, NewPack};
 use rvenv_journal::{Digest, Fs, Store};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -31,6 +32,8 @@ use crate::wheel::{Member, Wheel, WheelError};
 
 /// The version of the index format.
 const FORMAT: u32 = 1;
+/// How much text of sources may be in memory at once, unless one wheel has more.
+const TEXT_BYTES_MAX: usize = 16 << 20;
 /// The same limit as for the entries of a wheel.
 const INDEX_BYTES_MAX: u64 = 32 << 20;
 
@@ -94,101 +97,156 @@ pub fn compile(
 ) -> Result<(), BytecodeFailed> {
     let interpreter = &context.interpreter;
     let mut bytecode = Bytecode::default();
+    let (mut new, mut bytes) = (Vec::new(), 0);
+    let make_all = |new: &mut Vec<NewBytecode>, bytecode: &mut Bytecode| {
+        let made = make(compiler, interpreter, new)?;
+        let umask = context.options.umask;
+        let digests = new.drain(..).map(|one| one.wheel.digest());
+        for (wheel, compiled) in digests.zip(keep(store_access, umask, made)) {
+            bytecode.add(wheel, compiled);
+        }
+        Ok::<_, BytecodeFailed>(())
+    };
     for wheel in wanted_wheels(context)? {
         let key = key(wheel.digest(), interpreter).ok_or_else(|| CompileFailed::NoCache {
             python: interpreter.executable.clone(),
         })?;
-        let kept = recall(store_access.cache, key).map(|files| Compiled {
-            key,
-            files,
-            bytes: BTreeMap::new(),
-        });
-        let found = match kept {
-            Some(found) => found,
-            None => keep(
-                store_access,
-                key,
-                context.options.umask,
-                make(compiler, interpreter, &wheel)?,
-            ),
-        };
-        bytecode.add(wheel.digest(), found);
+        if let Some(files) = recall(store_access.cache, key) {
+            let bytes = BTreeMap::new();
+            bytecode.add(wheel.digest(), Compiled { key, files, bytes });
+            continue;
+        }
+        let one = NewBytecode::of(key, wheel)?;
+        bytes += one.bytes();
+        new.push(one);
+        if bytes > TEXT_BYTES_MAX {
+            make_all(&mut new, &mut bytecode)?;
+            bytes = 0;
+        }
     }
+    make_all(&mut new, &mut bytecode)?;
     context.bytecode = bytecode;
     Ok(())
 }
 
-/// Compiles every source of a wheel.
+/// A wheel whose bytecode is not kept, and its sources.
+pub(super) struct NewBytecode {
+    key: Digest,
+    wheel: Arc<Wheel>,
+    sources: Vec<SourceFile>,
+}
+
+impl NewBytecode {
+    /// Reads the sources of a wheel.
+    pub(super) fn of(key: Digest, wheel: Arc<Wheel>) -> Result<Self, WheelError> {
+        let members = wheel.members().iter();
+        let is_source = |member: &&Member| stem_of_source(member.path.name()).is_some();
+        let source = |member: &Member| {
+            Ok(SourceFile {
+                name: member.path.to_string(),
+                mtime: member.mtime,
+                text: wheel.read(member)?,
+            })
+        };
+        let sources = members.filter(is_source).map(source);
+        let mut sources = sources.collect::<Result<Vec<_>, WheelError>>()?;
+        // Sources that are compiled together can affect each other's bytecode, so their order must
+        // not be the archive's.
+        sources.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(Self {
+            key,
+            wheel,
+            sources,
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        self.sources.iter().map(|source| source.text.len()).sum()
+    }
+}
+
+/// The new bytecode of one wheel.
+pub(super) struct Made {
+    key: Digest,
+    pub(super) files: Vec<BytecodeFile>,
+}
+
+/// Compiles every source of some wheels.
 pub(super) fn make(
     compiler: &Compiler<'_>,
     interpreter: &Interpreter,
-    wheel: &Wheel,
-) -> Result<Vec<BytecodeFile>, BytecodeFailed> {
-    let members = wheel.members().iter();
-    let is_source = |member: &&Member| stem_of_source(member.path.name()).is_some();
-    let sources = members.filter(is_source);
-    let source = |member| Ok((member, wheel.read(member)?));
-    let sources = sources
-        .map(source)
-        .collect::<Result<Vec<_>, WheelError>>()?;
-    let source = |(member, text): (&Member, Vec<u8>)| SourceFile {
-        name: member.path.to_string(),
-        mtime: member.mtime,
-        text,
-    };
-    let mut sources: Vec<SourceFile> = sources.into_iter().map(source).collect();
-    // Sources that are compiled together can affect each other's bytecode, so their order must not
-    // be the archive's.
-    sources.sort_by(|one, other| one.name.cmp(&other.name));
-    let files = compiler.compile(interpreter, &sources)?;
-    let made = sources.into_iter().zip(files).filter_map(|(source, file)| {
-        let bytes = file?;
-        Some(BytecodeFile {
-            source: source.name,
-            mtime: source.mtime,
-            digest: Digest::of(&bytes),
-            bytes,
-        })
+    new: &[NewBytecode],
+) -> Result<Vec<Made>, BytecodeFailed> {
+    let sources: Vec<&[SourceFile]> = new.iter().map(|one| one.sources.as_slice()).collect();
+    let files = compiler.compile_all(interpreter, &sources)?;
+    let made = new.iter().zip(files).map(|(one, files)| {
+        let made = one.sources.iter().zip(files).filter_map(|(source, file)| {
+            let bytes = file?;
+            Some(BytecodeFile {
+                source: source.name.clone(),
+                mtime: source.mtime,
+                digest: Digest::of(&bytes),
+                bytes,
+            })
+        });
+        Made {
+            key: one.key,
+            files: made.collect(),
+        }
     });
     Ok(made.collect())
 }
 
-/// Enters new bytecode, and writes the index; if that fails, the result has the files themselves.
-pub(super) fn keep(
-    store_access: StoreAccess<'_>,
-    key: Digest,
-    umask: u32,
-    made: Vec<BytecodeFile>,
-) -> Compiled {
-    let file = |made: &BytecodeFile| (made.source.clone(), (made.digest, made.bytes.len() as u64));
-    let files: BTreeMap<_, _> = made.iter().map(file).collect();
-    let is_kept = enter(store_access, key, umask, &made).is_some();
-    if is_kept && let Some(memo) = memo(store_access.cache, key) {
-        drop(memo.write(&write_index(key, &files)));
-    }
-    let bytes = made.into_iter().map(|made| (made.digest, made.bytes));
-    Compiled {
-        key,
-        files,
-        bytes: bytes.filter(|_| !is_kept).collect(),
-    }
+/// Enters new bytecode, and writes the indexes; where that fails, the result has the files
+/// themselves.
+pub(super) fn keep(store_access: StoreAccess<'_>, umask: u32, made: Vec<Made>) -> Vec<Compiled> {
+    let is_kept = enter(store_access, umask, &made);
+    let compiled = made
+        .into_iter()
+        .zip(is_kept)
+        .map(|(Made { key, files: made }, is_kept)| {
+            let file =
+                |made: &BytecodeFile| (made.source.clone(), (made.digest, made.bytes.len() as u64));
+            let files: BTreeMap<_, _> = made.iter().map(file).collect();
+            if is_kept && let Some(memo) = memo(store_access.cache, key) {
+                drop(memo.write(&write_index(key, &files)));
+            }
+            let bytes = made.into_iter().map(|made| (made.digest, made.bytes));
+            Compiled {
+                key,
+                files,
+                bytes: bytes.filter(|_| !is_kept).collect(),
+            }
+        });
+    compiled.collect()
 }
 
-fn enter(
-    store_access: StoreAccess<'_>,
-    key: Digest,
-    umask: u32,
-    made: &[BytecodeFile],
-) -> Option<()> {
-    let store: Store<'_> = open_store(store_access.fs, store_access.cache)?;
-    let files = Files::Bytecode(made);
-    let pack = store.enter(key, &Unpacked { files, umask }).ok()?;
+/// Enters new bytecode; whether the store has each.
+fn enter(store_access: StoreAccess<'_>, umask: u32, made: &[Made]) -> Vec<bool> {
+    let nowhere = || vec![false; made.len()];
+    let Some(store) = open_store(store_access.fs, store_access.cache).filter(|_| !made.is_empty())
+    else {
+        return nowhere();
+    };
+    let unpacked = made.iter().map(|made| Unpacked {
+        files: Files::Bytecode(&made.files),
+        umask,
+    });
+    let unpacked: Vec<_> = unpacked.collect();
+    let new = made.iter().zip(&unpacked).map(|(made, content)| NewPack {
+        source: made.key,
+        content,
+    });
+    let Ok(packs) = store.enter_all(&new.collect::<Vec<_>>()) else {
+        return nowhere();
+    };
     // Another process may have entered it before with other bytes, which are not those of this
     // plan.
-    let has_all = made
-        .iter()
-        .all(|made| !pack.entered(made.digest).is_empty());
-    has_all.then_some(())
+    let has_all = packs.iter().zip(made).map(|(pack, made)| {
+        let mut files = made.files.iter();
+        matches!(pack, Ok(pack) if files.all(|made| !pack.entered(made.digest).is_empty()))
+    });
+    has_all.collect()
 }
 
 fn memo(cache: Option<&Cache>, key: Digest) -> Option<CachedAnswer> {

@@ -16,7 +16,7 @@ const MARKER: &[u8] = b"\nrvenv-bytecode-1:";
 pub(super) struct Malformed(pub(super) &'static str);
 
 /// The sources of a batch as the program reads them.
-pub(super) fn question(batch: &[SourceFile]) -> Vec<u8> {
+pub(super) fn question(batch: &[&SourceFile]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(batch.iter().map(|s| s.text.len() + 256).sum());
     for SourceFile { name, mtime, text } in batch {
         lengthened(&mut bytes, name.as_bytes());
@@ -36,7 +36,7 @@ fn lengthened(to: &mut Vec<u8>, bytes: &[u8]) {
 /// Reads the file of each source of a batch.
 pub(super) fn answer(
     bytes: &[u8],
-    batch: &[SourceFile],
+    batch: &[&SourceFile],
     caching: &Caching,
 ) -> Result<Vec<Option<Vec<u8>>>, Malformed> {
     let start = bytes.windows(MARKER.len()).position(|at| at == MARKER);
@@ -84,7 +84,7 @@ mod tests {
             tag: "t-3".to_owned(),
             magic: "a70d".to_owned(),
         };
-        let found = answer(bytes, &[source("a.py"), source("b.py")], &caching);
+        let found = answer(bytes, &[&source("a.py"), &source("b.py")], &caching);
         let found: Result<Vec<Option<&[u8]>>, &str> = match &found {
             Ok(files) => Ok(files.iter().map(Option::as_deref).collect()),
             Err(Malformed(why)) => Err(why),
@@ -122,6 +122,6 @@ mod tests {
             text: b"x".to_vec(),
         };
         let expect = b"\x05\0\0\0\xc3\xa9.py\x01\0\0\0\0\0\0\0\x01\0\0\0x";
-        assert_eq!(question(&[source]), expect);
+        assert_eq!(question(&[&source]), expect);
     }
 }

@@ -77,8 +77,13 @@ impl Merge<'_> {
         }
         if !replaced.is_empty() || !again.is_empty() || !unplanned.is_empty() {
             // Two distributions may list one path, and another installer may have put another
-            // version there that has the same file: it stays with what lists it now.
-            let stays = |one: &&Distribution| !replaced.contains(one) && !again.contains(one);
+            // version there that has the same file: it stays with what lists it now. A RECORD that
+            // is as planned lists what is planned, which is not retired.
+            let stays = |one: &&Distribution| {
+                !replaced.contains(one)
+                    && !again.contains(one)
+                    && self.record_effect(one) != Some(Effect::Keep)
+            };
             for other in self.context.installed.iter().filter(stays) {
                 self.each_listed(site, other, &mut |path| {
                     retired.remove(&path);
@@ -99,17 +104,17 @@ impl Merge<'_> {
     /// The distributions that the plan installs in the version that another installer put there:
     /// what that one lists besides goes, so that one RECORD lists all.
     fn installed_again(&self) -> Vec<Distribution> {
-        let site = &self.context.layout.lib_path;
-        let is_again = |distribution: &&Distribution| {
-            let record = site.join(&format!("{}/RECORD", distribution.dir));
-            record.is_ok_and(|record| {
-                let planned = self.draft.operations().get(&record);
-                let effect = planned.map(|it| effect(&it.node, self.seen.paths.get(&record)));
-                effect == Some(Effect::Change)
-            })
-        };
+        let is_again = |one: &&Distribution| self.record_effect(one) == Some(Effect::Change);
         let installed = self.context.installed.iter();
         installed.filter(is_again).cloned().collect()
+    }
+
+    /// What the plan does with the RECORD of an installed distribution, if it plans that.
+    fn record_effect(&self, distribution: &Distribution) -> Option<Effect> {
+        let site = &self.context.layout.lib_path;
+        let record = site.join(&format!("{}/RECORD", distribution.dir)).ok()?;
+        let planned = self.draft.operations().get(&record)?;
+        Some(effect(&planned.node, self.seen.paths.get(&record)))
     }
 
     /// These paths, and the bytecode that Python wrote for the sources among them.

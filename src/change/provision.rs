@@ -11,7 +11,7 @@
 //! nothing else.
 //! Read next: `provision/bytecode_cache.rs`; `environment.rs`, which passes this to the engine.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -49,6 +49,8 @@ pub struct Provision<'a> {
     store_access: StoreAccess<'a>,
     store: Option<Store<'a>>,
     sources: Vec<SourceWheel<'a>>,
+    /// The index of the source whose pack had the last object.
+    last_source: Cell<usize>,
     packs: Vec<SourcePack<'a>>,
     own: OwnFiles<'a>,
     /// The interpreter that the plan is for.
@@ -136,6 +138,7 @@ impl<'a> Provision<'a> {
             store_access,
             store: open_store(store_access.fs, cache),
             sources,
+            last_source: Cell::default(),
             packs,
             own: OwnFiles::of(store_access.fs, plan, known.checked),
             interpreter: of_role(roles::INTERPRETER).next().cloned(),
@@ -211,6 +214,14 @@ impl<'a> Provision<'a> {
     fn stored(&self, source: &SourceWheel<'a>, wanted: &Wanted) -> Option<Fetched> {
         let pack = source.pack.get_or_init(|| self.pack(source)).as_ref()?;
         pack.locate(wanted).ok()?
+    }
+
+    /// An object to link, from the packs of the source at this index.
+    fn linkable(&self, at: usize, wanted: &Wanted) -> Option<Fetched> {
+        let source = self.sources.get(at)?;
+        let is_linkable = |found: &Fetched| matches!(found, Fetched::Stored { .. });
+        let stored = self.stored(source, wanted).filter(is_linkable);
+        stored.or_else(|| self.kept_bytecode(source, wanted).filter(is_linkable))
     }
 
     /// Content of the packs that the plan names.
@@ -463,8 +474,16 @@ impl ContentSource for Provision<'_> {
         if let Some(own) = self.own.fetch(wanted) {
             return Ok(own);
         }
+        // A plan has the files of a package one after the other.
+        if let Some(linkable) = self.linkable(self.last_source.get(), wanted) {
+            return Ok(linkable);
+        }
         let sources = || self.sources.iter();
-        let stored = sources().find_map(|source| self.stored(source, wanted));
+        let stored = sources().enumerate().find_map(|(at, source)| {
+            let found = self.stored(source, wanted)?;
+            self.last_source.set(at);
+            Some(found)
+        });
         let kept = || sources().find_map(|source| self.kept_bytecode(source, wanted));
         let packed = || self.packed(wanted);
         let own = || self.own_content(wanted);

@@ -16,6 +16,7 @@ pub mod merge;
 mod open_path;
 pub mod provision;
 pub mod prune;
+mod published_wheels;
 pub mod removal;
 pub mod render;
 pub mod repair;

@@ -35,8 +35,8 @@ pub use crate::plan::drift::{Difference, Drift};
 pub use crate::plan::error::PlanError;
 pub use crate::plan::json::{PLAN_BYTES_MAX, PLAN_FORMAT, PlanReadError};
 pub use crate::plan::node::{
-    ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, ModeError, Observation, Observed,
-    RECEIPT_NAME, Statement,
+    Attestation, ENGINE_DIR, Effect, Expected, Input, LINK_BYTES_MAX, ModeError, Observation,
+    Observed, RECEIPT_NAME, Statement,
 };
 pub use crate::plan::receipt::{
     PublishedPath, RECEIPT_BYTES_MAX, RECEIPT_FORMAT, ReceiptReadError,

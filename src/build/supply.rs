@@ -25,7 +25,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rvenv_journal::raw::Statement;
+use rvenv_journal::raw::Attestation;
 
 use crate::build::options::Options;
 use crate::wheel::Named;
@@ -43,7 +43,7 @@ pub struct Supply {
     /// A URL that has it, without anything secret.
     pub url: Option<String>,
     /// Its attestation, if the index has one.
-    pub statement: Option<Statement>,
+    pub attestation: Option<Attestation>,
     /// Whether it is needed only by others, so that nobody asked for it itself.
     pub is_dependency: bool,
 }
@@ -143,7 +143,7 @@ impl Supply {
             source,
             direct_url: None,
             url: None,
-            statement: None,
+            attestation: None,
             is_dependency: false,
         };
         wheels.iter().map(supply)

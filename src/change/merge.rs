@@ -50,7 +50,7 @@ pub(crate) use own_seeds::is_own_seed;
 pub use retired::Unlocked;
 pub(crate) use retired::{leaving, unlocked};
 pub(crate) use source_times::redate;
-use statements::keep_statements;
+pub(crate) use statements::keep_statements;
 
 /// More bytes than any real RECORD or `pyvenv.cfg` has.
 const LIST_BYTES_MAX: u64 = 64 << 20;

@@ -43,7 +43,7 @@ use crate::build::hooks::{self, Context, Hooks};
 use crate::change::existing::{Existing, Libs};
 use crate::change::installed_inputs;
 use crate::change::look_failed::LookFailed;
-use crate::change::merge::{MergeError, Merged, receipt_in, redate};
+use crate::change::merge::{MergeError, Merged, keep_statements, receipt_in, redate};
 use crate::change::verify::{Departed, Verification, departures, examine_frame, verify};
 use crate::python::NamedByTarget;
 use crate::python::bytecode::path::is_bytecode;
@@ -289,9 +289,16 @@ pub fn repair(
         }
     }
     let installed = installed_inputs::inputs(target, &subject.root, &context.env_dir, None);
-    for input in installed.map_err(disk)? {
+    let installed = installed.map_err(disk)?;
+    let paths: Vec<String> = installed.iter().map(|one| one.path.clone()).collect();
+    for input in installed {
         draft.add_input(input);
     }
+    for (of, statement) in whole.statements {
+        draft.state(of, statement);
+    }
+    let published = subject.published.as_ref();
+    keep_statements(published.map(|it| &it.receipt), &paths, &mut draft);
     let seen = observe(fs, target.place(), draft.operations(), draft.retired()).map_err(disk)?;
     redate(fs, &subject.root, &mut draft, &seen).map_err(disk)?;
     let is_changed = draft

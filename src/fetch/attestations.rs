@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rvenv_journal::Digest;
-use rvenv_journal::raw::Statement;
+use rvenv_journal::raw::Attestation;
 use serde::{Deserialize, Serialize};
 
 use super::address::Address;
@@ -53,7 +53,7 @@ impl Fetcher {
         files: &[(&Asked, &Fetched)],
         cache: Option<&Cache>,
         control: &FetchControl<'_>,
-    ) -> Result<Vec<Option<Statement>>, FetchFailed> {
+    ) -> Result<Vec<Option<Attestation>>, FetchFailed> {
         let mut found: BTreeMap<usize, Digest> = BTreeMap::new();
         let mut jobs = Vec::new();
         for (at, (asked, file)) in files.iter().enumerate() {
@@ -91,11 +91,8 @@ impl Fetcher {
         let each = files.iter().enumerate().map(|(at, (asked, file))| {
             let (url, digest) = (asked.provenance.as_ref()?, *found.get(&at)?);
             remember(url, asked, file, digest, cache);
-            Some(Statement {
-                file: asked.file_name().to_owned(),
-                url: url.public()?,
-                digest,
-            })
+            let url = url.public()?;
+            Some(Attestation { url, digest })
         });
         Ok(each.collect())
     }

@@ -100,7 +100,7 @@ impl Caller<'_> {
         let mut supplies = Vec::new();
         for (one, asked) in chosen.into_iter().zip(asked) {
             let file = asked.as_ref().and_then(|_| files.next());
-            let (file, statement) = file.unzip();
+            let (file, attestation) = file.unzip();
             let wheel = self.wheel_of(&one, file.as_ref(), terms)?;
             // What was built is at no URL.
             let is_fetched = file.is_some_and(|file| file.path == wheel);
@@ -109,7 +109,7 @@ impl Caller<'_> {
             supplies.push(Supply {
                 wheel,
                 url,
-                statement: statement.flatten().filter(|_| is_fetched),
+                attestation: attestation.flatten().filter(|_| is_fetched),
                 source: WheelSource::Locked,
                 is_dependency: dependencies.contains(&one.name),
                 direct_url: match one.source {

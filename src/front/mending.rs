@@ -1,7 +1,8 @@
 //! Mending: what a repair needs for damaged distributions.
 //!
-//! What the content store has comes from there. A wheel comes from the file that the distribution
-//! was installed from, from those that are bundled with the interpreter, or from the sources of the
+//! What the content store has comes from there. A wheel comes from the cache, if that still has the
+//! one that the receipt names, from the file that the distribution was installed from, from those
+//! that are bundled with the interpreter, or from the sources of the
 //! command line and of pip's configuration. Everything is looked up before the lock,
 //! so that nothing is written when a wheel is missing; the repair looks again under the lock at
 //! what is damaged.
@@ -26,6 +27,7 @@ use crate::build::options::Options;
 use crate::change::existing::{Existing, ExistingError};
 use crate::change::provision::StoreAccess;
 use crate::change::repair::{self, Found, Need, Source, has_published_bytecode, published_base};
+use crate::fetch::FETCHED;
 use crate::python::{Bundled, Purpose, Request};
 use crate::wheel::Named;
 use crate::wheel::Release;
@@ -119,8 +121,9 @@ impl Caller<'_> {
         for need in needs {
             let stored = need.listed.as_ref().and_then(|listed| listed.find(access));
             let stored = stored.map(|stored| Ok(Source::Store(stored)));
+            let fetched = || Some(Ok(Source::Wheel(self.fetched_before(&need)?)));
             let at_hand = || at_hand(&need, context, sources).map(|at| at.map(Source::Wheel));
-            match stored.or_else(at_hand) {
+            match stored.or_else(fetched).or_else(at_hand) {
                 Some(source) => found.push(Found {
                     release: need.release,
                     source,
@@ -156,6 +159,17 @@ impl Caller<'_> {
             });
         }
         Ok((found, downloads))
+    }
+}
+
+impl Caller<'_> {
+    /// The wheel that rvenv installed, if the cache still has it.
+    fn fetched_before(&self, need: &Need) -> Option<PathBuf> {
+        let (wheel, cache) = (need.wheel.as_ref()?, self.host.cache.as_ref()?);
+        cache.open_kind(FETCHED)?;
+        let dir = cache.path().join(FETCHED).join(wheel.digest.to_string());
+        let path = dir.join(&wheel.file);
+        has_digest(&path, wheel.digest).then_some(path)
     }
 }
 

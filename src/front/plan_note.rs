@@ -181,7 +181,10 @@ impl Note {
                 },
                 direct_url: noted.direct_url.as_deref().map(Into::into),
                 url: input.url.clone(),
-                statement: plan.statements().get(&digest).cloned(),
+                attestation: plan
+                    .statements()
+                    .get(&digest)
+                    .and_then(|of| of.attestation.clone()),
                 is_dependency: noted.is_dependency,
             })
         };

@@ -243,6 +243,12 @@ impl PlanBuilder {
         }
     }
 
+    /// What the receipt will keep about files, by their digests.
+    #[must_use]
+    pub fn statements(&self) -> &BTreeMap<Digest, Statement> {
+        &self.statements
+    }
+
     /// Adds a statement about a file with this digest; the receipt keeps it.
     pub fn state(&mut self, of: Digest, statement: Statement) {
         self.statements.insert(of, statement);

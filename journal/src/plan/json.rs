@@ -513,7 +513,7 @@ impl PlanIn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::node::{Content, Mode, Node, Statement};
+    use crate::plan::node::{Attestation, Content, Mode, Node, Statement};
     use crate::plan::receipt::Receipt;
 
     fn plan() -> Plan {
@@ -624,12 +624,14 @@ mod tests {
         let with = |found: Option<&str>| {
             let mut builder = PlanBuilder::new(plan().target(), Mode::SHARED_DIR).unwrap();
             if let Some(found) = found {
-                let statement = Statement {
-                    file: "w.whl".into(),
+                let attestation = Attestation {
                     url: format!("https://host{found}.provenance"),
                     digest: Digest::of(b"statement"),
                 };
-                builder.state(Digest::of(b"w"), statement);
+                for (of, attestation) in [(b"w", Some(attestation)), (b"v", None)] {
+                    let file = "w.whl".into();
+                    builder.state(Digest::of(of), Statement { file, attestation });
+                }
             }
             builder.add_input(Input {
                 role: "wheel".into(),

@@ -213,12 +213,19 @@ pub struct Input {
     pub len: u64,
 }
 
-/// A statement about a file that a plan was made from, such as an attestation of its origin, by
-/// the place and the digest of its text. No digest of a plan covers it.
+/// What a receipt keeps about a file that the tree was made from, such as an archive, under the
+/// digest of that file. No digest of a plan covers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     /// The name of the file.
     pub file: String,
+    /// What its publisher states about its origin, if that was looked up.
+    pub attestation: Option<Attestation>,
+}
+
+/// A statement about the origin of a file, by its place and the digest of its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attestation {
     /// Where the statement was.
     pub url: String,
     /// SHA-256 of its text.

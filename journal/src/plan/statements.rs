@@ -11,13 +11,20 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::{Digest, DigestError};
-use crate::plan::node::Statement;
+use crate::plan::node::{Attestation, Statement};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StatementDto<'a> {
     #[serde(borrow)]
     file: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    attestation: Option<AttestationDto<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AttestationDto<'a> {
     sha256: String,
     #[serde(borrow)]
     url: Cow<'a, str>,
@@ -28,10 +35,13 @@ pub(super) fn statements_out(
     all: &BTreeMap<Digest, Statement>,
 ) -> BTreeMap<String, StatementDto<'_>> {
     let out = all.iter().map(|(of, statement)| {
+        let attestation = statement.attestation.as_ref();
         let dto = StatementDto {
             file: Cow::Borrowed(&statement.file),
-            sha256: statement.digest.to_string(),
-            url: Cow::Borrowed(&statement.url),
+            attestation: attestation.map(|of| AttestationDto {
+                sha256: of.digest.to_string(),
+                url: Cow::Borrowed(&of.url),
+            }),
         };
         (of.to_string(), dto)
     });
@@ -43,10 +53,15 @@ pub(super) fn statements_in(
     all: BTreeMap<String, StatementDto<'_>>,
 ) -> Result<BTreeMap<Digest, Statement>, DigestError> {
     let read = all.into_iter().map(|(of, dto)| {
+        let attestation = dto.attestation.map(|of| {
+            Ok::<_, DigestError>(Attestation {
+                url: of.url.into_owned(),
+                digest: Digest::parse(&of.sha256)?,
+            })
+        });
         let statement = Statement {
             file: dto.file.into_owned(),
-            url: dto.url.into_owned(),
-            digest: Digest::parse(&dto.sha256)?,
+            attestation: attestation.transpose()?,
         };
         Ok((Digest::parse(&of)?, statement))
     });

@@ -13,7 +13,7 @@ use std::iter::successors;
 use std::path::Path;
 use std::sync::Arc;
 
-use rvenv_journal::raw::{Input, PlanError};
+use rvenv_journal::raw::{Attestation, Input, PlanError, Statement};
 use rvenv_journal::{Content, Digest, Node, Operation, PlanBuilder, RelPath};
 
 use super::{Context, HookError};
@@ -217,9 +217,7 @@ fn add(
         url,
         ..input(wheel, &supply.wheel)
     });
-    if let Some(statement) = &supply.statement {
-        plan.state(wheel.digest(), statement.clone());
-    }
+    plan.state(wheel.digest(), statement(wheel, supply.attestation.clone()));
     let bytecode = bytecode(context, wheel)?;
     if let Some((key, _)) = bytecode {
         plan.add_input(Input {
@@ -270,6 +268,14 @@ fn input(wheel: &Wheel, path: &Path) -> Input {
     }
 }
 
+/// What the receipt keeps about a wheel.
+fn statement(wheel: &Wheel, attestation: Option<Attestation>) -> Statement {
+    Statement {
+        file: wheel.file_name().to_owned(),
+        attestation,
+    }
+}
+
 /// Plans one wheel alone, whatever is installed.
 ///
 /// # Errors
@@ -278,6 +284,7 @@ pub fn plan_wheel(context: &Context, path: &Path) -> Result<PlanBuilder, HookErr
     let mut plan = PlanBuilder::new(&context.env_dir, context.dir_mode())?;
     let wheel = context.wheels.open(path)?;
     plan.add_input(input(&wheel, path));
+    plan.state(wheel.digest(), statement(&wheel, None));
     let installation = Installation {
         wheel: &wheel,
         bytecode: None,
@@ -298,7 +305,7 @@ pub fn plan_locked(context: &Context, path: &Path) -> Result<PlanBuilder, HookEr
         source: WheelSource::Locked,
         direct_url: None,
         url: None,
-        statement: None,
+        attestation: None,
         is_dependency: false,
     };
     let wheel = context.wheels.open_uncached(path)?;
@@ -623,7 +630,7 @@ mod tests {
             source: WheelSource::Upgrade,
             direct_url: None,
             url: None,
-            statement: None,
+            attestation: None,
             is_dependency: false,
         });
         context.supplies.extend(downloads);

@@ -13,6 +13,7 @@ use super::survey::{Placed, open, survey};
 use super::whole::release;
 use crate::change::existing::Existing;
 use crate::change::merge::receipt_in;
+use crate::change::published_wheels::{PublishedWheel, PublishedWheels};
 use crate::python::{Bundled, Interpreter};
 use crate::wheel::Named;
 use crate::wheel::Release;
@@ -28,6 +29,8 @@ pub struct Need {
     pub origin: Origin,
     /// What to pass to pip in order to install it again.
     pub again: Vec<String>,
+    /// The wheel that rvenv installed.
+    pub wheel: Option<PublishedWheel>,
     /// Its damaged files, if its list has the digest of each.
     pub listed: Option<Listed>,
 }
@@ -43,7 +46,7 @@ pub fn needs(
     interpreter: &Interpreter,
 ) -> Result<Vec<Need>, FsError> {
     let survey = survey(fs, root, existing)?;
-    let receipt = receipt_in(fs, root);
+    let published = receipt_in(fs, root).map(PublishedWheels::of);
     let is_bundled = |one: &Placed| {
         let bundled = match &interpreter.bundled {
             Bundled::Wheels(wheels) => wheels.as_slice(),
@@ -53,14 +56,14 @@ pub fn needs(
         let own = &one.distribution;
         named.any(|named| named.name == own.name && named.version == own.version)
     };
-    let is_published = |one: &Placed| {
-        let list = one.info().and_then(|info| info.join("RECORD").ok());
-        let paths = receipt.as_ref().map(|receipt| &receipt.paths);
-        list.is_some_and(|list| paths.is_some_and(|paths| paths.contains_key(&list)))
+    let wheel = |one: &Placed| {
+        let list = one.info()?.join("RECORD").ok()?;
+        published.as_ref()?.of_record(&list, &one.distribution)
     };
     let mut needs = Vec::new();
     for damaged in survey.damaged {
-        if is_published(&damaged) && is_bundled(&damaged) {
+        let wheel = wheel(&damaged);
+        if wheel.is_some() && is_bundled(&damaged) {
             continue;
         }
         let release = release(&damaged);
@@ -72,6 +75,7 @@ pub fn needs(
             release,
             origin,
             again,
+            wheel: wheel.cloned(),
             listed: Listed::of(fs, root, &damaged)?,
         });
     }

@@ -14,7 +14,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{Dir, FsError, Kind};
-use rvenv_journal::raw::{DiskError as _, Input};
+use rvenv_journal::raw::{DiskError as _, Input, Statement};
 use rvenv_journal::{Content, Digest, Fs, Node, Operation, RelPath};
 
 use super::modules::module;
@@ -57,6 +57,8 @@ pub enum Source {
 pub(super) struct Whole {
     pub(super) operations: BTreeMap<RelPath, Operation>,
     pub(super) inputs: Vec<Input>,
+    /// What the receipt keeps about the wheels.
+    pub(super) statements: BTreeMap<Digest, Statement>,
     pub(super) retired: BTreeSet<RelPath>,
     /// Every path that is decided here.
     pub(super) taken: BTreeSet<RelPath>,
@@ -168,6 +170,9 @@ impl Site<'_> {
         let planned = hooks::plan_wheel(self.context, wheel).map_err(MergeError::from)?;
         let inputs = planned.inputs().iter().cloned();
         whole.inputs.extend(inputs);
+        let statements = planned.statements().iter();
+        let statements = statements.map(|(of, statement)| (*of, statement.clone()));
+        whole.statements.extend(statements);
         let mut operations = planned.operations().clone();
         for (path, operation) in &mut operations {
             // A directory that others share is no package, and is not exchanged.

@@ -7,14 +7,16 @@
 //!
 //! Read next: `frame.rs`.
 
-use rvenv_journal::Target;
 use rvenv_journal::fs::Dir;
 use rvenv_journal::raw::DiskError as _;
+use rvenv_journal::{Digest, Target};
 
 use super::{FrameChecked, State, VerifyFailed, frame};
 use crate::change::existing::{Config, Existing, ExistingError, Lib, Libs};
 use crate::change::generations::Contents;
 use crate::change::look_failed::LookFailed;
+use crate::change::merge::receipt_in;
+use crate::change::published_wheels::PublishedWheels;
 use crate::wheel::distributions::Distribution;
 use crate::wheel::installed::{Installed, Licence};
 
@@ -38,6 +40,8 @@ pub struct Described {
     pub installed: Installed,
     /// Its licence, if its metadata names one.
     pub licence: Option<Licence>,
+    /// The digest of the wheel that rvenv installed, unless something was installed over it.
+    pub wheel: Option<Digest>,
 }
 
 impl Glance {
@@ -64,9 +68,15 @@ impl Glance {
     /// # Errors
     /// [`VerifyFailed::Disk`].
     pub fn described(&self, target: &Target<'_>) -> Result<Vec<Described>, VerifyFailed> {
-        self.each(target, |dir, _, distribution| Described {
-            installed: Installed::read(target.disk(), dir, distribution.clone()),
-            licence: Licence::read(target.disk(), dir, distribution),
+        let fs = target.disk();
+        let root = target.root().map_err(LookFailed::disk(target.path()))?;
+        let published = receipt_in(fs, &root).map(PublishedWheels::of);
+        self.each(target, |dir, lib, distribution| Described {
+            installed: Installed::read(fs, dir, distribution.clone()),
+            licence: Licence::read(fs, dir, distribution),
+            wheel: published
+                .as_ref()
+                .and_then(|published| published.current(fs, dir, lib, distribution)),
         })
     }
 

@@ -115,15 +115,27 @@ fn an_inventory_has_each_package_with_its_origin_and_the_interpreter() {
     assert_eq!(parts, [8, 4, 4, 4, 12]);
 }
 
-/// The environment does not say which wheel of an index a package came from; a lock does.
+/// Of what another installer got from an index, only a lock says which wheel it was.
 #[test]
 fn a_lock_gives_an_inventory_the_hashes_of_what_an_index_had() {
     let Some((bench, bom)) = inventory() else {
         return;
     };
     let bom: Value = serde_json::from_str(&bom).unwrap();
-    assert!(component(&bom, "alpha")["hashes"].is_null());
     let (_, alpha) = bench.wheel("alpha", "2.0");
+    assert_eq!(
+        component(&bom, "alpha")["hashes"][0]["content"],
+        alpha.as_str()
+    );
+    // Another installation has another RECORD.
+    let record = bench.site().join("alpha-2.0.dist-info/RECORD");
+    let mut list = fs::read(&record).unwrap();
+    list.extend_from_slice(b"alpha/__pycache__/x.cpython-399.pyc,,\n");
+    fs::remove_file(&record).unwrap();
+    fs::write(&record, list).unwrap();
+    let bom = bench.scratch.rvenv(&["status", "--sbom", "E"]).ok();
+    let bom: Value = serde_json::from_str(&bom).unwrap();
+    assert!(component(&bom, "alpha")["hashes"].is_null());
     let (_, beta) = bench.wheel("beta", "1.0");
     let several = format!("alpha==2.0 --hash=sha256:{alpha} --hash=sha256:{beta}\n");
     bench.write("several.txt", &several);

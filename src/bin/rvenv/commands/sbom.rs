@@ -4,10 +4,10 @@
 //! Promises the same bytes for the same environment: the components are sorted, the serial number
 //! is derived from the content, and there is a time only if `SOURCE_DATE_EPOCH` is set. An origin
 //! has no password in it. Says only what the files of the environment say: a hash is that of the
-//! archive in `direct_url.json`, a licence that in `METADATA`. No file of an environment has the
-//! hash of a wheel that came from an index (a receipt lists files, not wheels); a lock has it, and
-//! `--lock` takes it from there for a package of the same version. That is no proof: `verify
-//! --lock` proves it.
+//! archive in `direct_url.json`, or that of the wheel in the receipt while the package is as rvenv
+//! installed it; a licence is that in `METADATA`. Of what another installer got from an index no
+//! file has a hash; `--lock` takes it from a lock that has the same version. That is no proof:
+//! `verify --lock` proves it.
 //!
 //! Read next: the library's `verify/glance.rs`, which reads the distributions.
 
@@ -238,7 +238,11 @@ fn serial(digest: Digest) -> String {
 }
 
 fn package(found: Described, locked: &Digests) -> Component {
-    let Described { installed, licence } = found;
+    let Described {
+        installed,
+        licence,
+        wheel,
+    } = found;
     let (name, version) = (installed.distribution.name, installed.distribution.version);
     let version = Some(version).filter(|version| !version.is_empty());
     let purl = purl("pypi", &name, version.as_deref());
@@ -248,7 +252,7 @@ fn package(found: Described, locked: &Digests) -> Component {
         Some(Hash::sha256(*digest))
     });
     if hashes.is_empty() && installed.origin == Origin::Index {
-        hashes.extend(of_lock);
+        hashes.extend(wheel.map(Hash::sha256).or(of_lock));
     }
     let licences = licence.map(|licence| match licence {
         Licence::Expression(text) => LicenceChoice::Expression(text),

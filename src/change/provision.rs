@@ -12,13 +12,13 @@
 //! Read next: `provision/bytecode_cache.rs`; `environment.rs`, which passes this to the engine.
 
 use std::cell::{Cell, OnceCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rvenv_journal::fs::{FsError, Time};
-use rvenv_journal::raw::{Effect, Input, NewPack, Pack, PourError, WHOLE_BYTES_MAX, WriteContent};
+use rvenv_journal::raw::{Input, Pack, PourError, WHOLE_BYTES_MAX, WriteContent};
 use rvenv_journal::{
     Content, ContentError, ContentSource, Digest, Fetched, Fs, Node, Operation, Plan, Store, Wanted,
 };
@@ -33,6 +33,7 @@ use crate::wheel::checked_files::CheckedFiles;
 use crate::wheel::{Catalogue, Member, Wheel, WheelError};
 
 mod bytecode_cache;
+mod entering;
 mod own_files;
 mod unpacked;
 
@@ -40,9 +41,6 @@ use bytecode_cache::NewBytecode;
 pub use bytecode_cache::{BytecodeFailed, BytecodeLost, StoreAccess, compile};
 use own_files::OwnFiles;
 use unpacked::{Files, Unpacked};
-
-/// How many wheels are entered before the caller is asked whether to stop.
-const ENTERED_AT_ONCE: usize = 32;
 
 /// The bytes of a plan's wheels, from the store or from the wheels themselves.
 pub struct Provision<'a> {
@@ -166,47 +164,6 @@ impl<'a> Provision<'a> {
                 if let Some(Some(pack)) = pack.get() {
                     let _noted = pack.note_examined();
                 }
-            }
-        }
-    }
-
-    /// Enters the wheels of which the plan changes files and that the store does not have: together,
-    /// since that is faster than one by one. One that cannot be entered is read itself.
-    pub fn enter_missing(&self, plan: &Plan, interrupted: &dyn Fn() -> bool) {
-        let Some(store) = &self.store else { return };
-        let changed = plan
-            .effects()
-            .filter(|(.., effect)| *effect != Effect::Keep);
-        let groups = changed.filter_map(|(_, operation, _)| operation.group.as_deref());
-        let groups: BTreeSet<&str> = groups.collect();
-        let is_missing = |source: &&SourceWheel<'a>| {
-            groups.contains(source.input.path.as_str())
-                && source.pack.get().is_none()
-                && matches!(store.pack(source.input.digest), Ok(None))
-        };
-        let missing: Vec<_> = self.sources.iter().filter(is_missing).collect();
-        for some in missing.chunks(ENTERED_AT_ONCE) {
-            if interrupted() {
-                return;
-            }
-            let opened = some
-                .iter()
-                .filter_map(|source| Some((*source, self.opened(source).ok()?)));
-            let unpacked = opened.map(|(source, opened)| {
-                let unpacked = Unpacked {
-                    files: Files::Wheel(&opened.wheel),
-                    umask: self.umask,
-                };
-                (source, unpacked)
-            });
-            let unpacked: Vec<_> = unpacked.collect();
-            let new = unpacked.iter().map(|(source, content)| NewPack {
-                source: source.input.digest,
-                content,
-            });
-            let entered = store.enter_all(&new.collect::<Vec<_>>());
-            for ((source, _), pack) in unpacked.iter().zip(entered.into_iter().flatten()) {
-                let _first = source.pack.set(pack.ok());
             }
         }
     }

@@ -30,8 +30,8 @@ mod whole;
 use std::path::{Path, PathBuf};
 
 use rvenv_journal::fs::{Dir, Fs, FsError};
-use rvenv_journal::raw::{DiskError as _, Effect, PlanError, PublishedPath, counted};
-use rvenv_journal::{Parents, Publication, RelPath, Target, observe};
+use rvenv_journal::raw::{DiskError as _, Effect, Observation, PlanError, PublishedPath, counted};
+use rvenv_journal::{Parents, PlanBuilder, Publication, RelPath, Target, observe};
 use thiserror::Error;
 
 pub use self::needs::{Need, needs};
@@ -301,6 +301,16 @@ pub fn repair(
     keep_statements(published.map(|it| &it.receipt), &paths, &mut draft);
     let seen = observe(fs, target.place(), draft.operations(), draft.retired()).map_err(disk)?;
     redate(fs, &subject.root, &mut draft, &seen).map_err(disk)?;
+    decide(target, &subject, draft, seen)
+}
+
+/// Decides whether there is anything to publish.
+fn decide(
+    target: &Target<'_>,
+    subject: &Subject<'_>,
+    draft: PlanBuilder,
+    seen: Observation,
+) -> Result<Merged, RepairError> {
     let is_changed = draft
         .effects(&seen)
         .any(|(_, effect)| effect != Effect::Keep)

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rvenv_journal::raw::Statement;
-use rvenv_journal::{PlanBuilder, Receipt};
+use rvenv_journal::{PlanBuilder, Receipt, RelPath};
 
 use crate::wheel::{Named, normal_name};
 
@@ -28,8 +28,8 @@ pub(crate) fn keep_statements(
     let entries = |paths: &mut dyn Iterator<Item = &str>| -> BTreeSet<Release> {
         paths.filter_map(|path| of_entry(Path::new(path))).collect()
     };
-    let planned = entries(&mut draft.operations().keys().map(|path| path.as_str()));
-    let retired = entries(&mut draft.retired().iter().map(|path| path.as_str()));
+    let planned = entries(&mut draft.operations().keys().map(RelPath::as_str));
+    let retired = entries(&mut draft.retired().iter().map(RelPath::as_str));
     let stated = draft.statements().values().filter_map(of_wheel);
     let stated: BTreeSet<Release> = stated.collect();
     let stays = |statement: &Statement| {

@@ -1,5 +1,5 @@
-//! The receipt names the wheel of each package that rvenv installed: it stays as long as the package
-//! does, and a repair looks for it in the cache.
+//! The receipt names the wheel of each package that rvenv installed: it stays as long as the
+//! package does, and a repair looks for it in the cache.
 
 use std::fs;
 

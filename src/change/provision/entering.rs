@@ -31,9 +31,17 @@ impl<'a> Provision<'a> {
         let groups = changed.filter_map(|(_, operation, _)| operation.group.as_deref());
         let groups: BTreeSet<&str> = groups.collect();
         let is_missing = |source: &&SourceWheel<'a>| {
-            groups.contains(source.input.path.as_str())
-                && source.pack.get().is_none()
-                && matches!(store.pack(source.input.digest), Ok(None))
+            if !groups.contains(source.input.path.as_str()) || source.pack.get().is_some() {
+                return false;
+            }
+            match store.pack(source.input.digest) {
+                Ok(Some(pack)) => {
+                    let _first = source.pack.set(Some(self.used(pack)));
+                    false
+                }
+                Ok(None) => true,
+                Err(_) => false,
+            }
         };
         let missing: Vec<_> = self.sources.iter().filter(is_missing).collect();
         for some in missing.chunks(ENTERED_AT_ONCE) {

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use rvenv_journal::Digest;
 
 use super::fault::{WheelFault, shown};
+use crate::python::bytecode::path::is_compiled;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -21,6 +22,14 @@ const ROW_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct Row {
     pub(crate) hash: Hash,
     pub(crate) len: Option<u64>,
+}
+
+impl Row {
+    /// Whether a row with this path is bytecode that Python may delete or write at any time. pip
+    /// lists it where Python keeps it, with `PYTHONPYCACHEPREFIX` outside of the environment.
+    pub(crate) fn is_cache(&self, path: &str) -> bool {
+        self.hash == Hash::Absent && is_compiled(path)
+    }
 }
 
 /// The second column.

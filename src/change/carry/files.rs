@@ -179,16 +179,17 @@ impl Packing<'_, '_> {
                     "the row `{path}` of its RECORD is invalid: {reason}"
                 ))
             })?;
-            let path = self.places.path(&text).ok_or_else(|| {
-                let shown = text.escape_debug();
-                Stop::Reason(format!(
-                    "`{shown}` in its RECORD leads out of the environment"
-                ))
-            })?;
-            if path == own {
-                continue;
+            match self.places.path(&text) {
+                Some(path) if path == own => {}
+                Some(path) => self.listed(text, path, &row)?,
+                None if row.is_cache(&text) => drop(self.rows.insert(text, RowChange::Drop)),
+                None => {
+                    let shown = text.escape_debug();
+                    return Err(Stop::Reason(format!(
+                        "`{shown}` in its RECORD leads out of the environment"
+                    )));
+                }
             }
-            self.listed(text, path, &row)?;
         }
         self.unlisted(&dir, &info)?;
         let record = Input {

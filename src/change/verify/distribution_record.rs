@@ -1,10 +1,10 @@
 //! Compares one distribution with its `RECORD`: every file that it lists (PEP 376, PEP 627).
 //!
-//! Promises that a row which leads out of the environment is reported and never followed, that an
-//! unusable row does not hide the others, and that paths of the receipt are not read or reported a
-//! second time. A list that is empty or full of NUL bytes is what a power cut leaves, and is
-//! reported as such. Does not check files without a hash: bytecode, and `RECORD` itself. With a
-//! hash other than SHA-256, only the length counts.
+//! Promises that a row which leads out of the environment is never followed, and is reported
+//! unless it is bytecode; that an unusable row does not hide the others; and that paths of the
+//! receipt are not read or reported a second time. A list that is empty or full of NUL bytes is
+//! what a power cut leaves, and is reported as such. Does not check files without a hash:
+//! bytecode, and `RECORD` itself. With a hash other than SHA-256, only the length counts.
 //!
 //! Read next: `wheel/record.rs`, the format of the list.
 
@@ -20,7 +20,7 @@ use super::departed::LIST_BYTES_MAX;
 use super::finding::{Change, Finding, article, content, is_nul};
 use super::open_within::{Sight, Within, place};
 use super::receipt_paths::Managed;
-use crate::python::bytecode::path::{is_bytecode, is_compiled, is_dir};
+use crate::python::bytecode::path::{is_bytecode, is_dir};
 use crate::wheel::distributions::{Distribution, DistributionKind};
 use crate::wheel::record::{Hash, Row, rows};
 
@@ -113,6 +113,7 @@ impl Site<'_> {
                         outcome.rows += 1;
                         self.compare(within, path, &row, &mut outcome.listed)
                     }
+                    Err(_) if row.is_cache(&text) => None,
                     Err(stray) => Some(Finding::new(&text, Change::Listing, stray.detail())),
                 },
                 Err(unusable) => {
@@ -190,7 +191,7 @@ impl Site<'_> {
 /// distribution that the user asked for.
 fn may_be_absent(path: &str, row: &Row) -> bool {
     let is_mark = path.ends_with(".dist-info/REQUESTED");
-    is_mark || row.hash == Hash::Absent && (is_compiled(path) || is_dir(path))
+    is_mark || row.is_cache(path) || row.hash == Hash::Absent && is_dir(path)
 }
 
 /// A path that matches the receipt may still differ from the list of another distribution.

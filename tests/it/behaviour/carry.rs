@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::machine::{Ended, Python, Scratch};
+use crate::machine::{Ended, Python, Scratch, ended};
 use crate::packages::{builds, index, wheelhouse};
 use crate::trees::{Sameness, Tree, compare, look};
 
@@ -182,6 +182,40 @@ fn the_wheels_for_another_python_come_from_a_wheelhouse_too() {
             .ok();
         home.rollback();
     }
+}
+
+/// With `PYTHONPYCACHEPREFIX`, pip lists bytecode where Python keeps it: outside of the
+/// environment.
+#[test]
+fn bytecode_that_is_listed_elsewhere_is_no_damage_and_does_not_come_along() {
+    let Some(home) = household(&["compiled"]) else {
+        return;
+    };
+    let cache = home.scratch.path("bytecode");
+    let house = home.house.to_str().unwrap();
+    let install = ["-m", "pip", "install", "-q", "--no-index", "--find-links"];
+    let mut command = home.scratch.program(&home.python(), "022");
+    command.args(install).args([house, "--no-deps", "pure"]);
+    ended(command.env("PYTHONPYCACHEPREFIX", &cache)).ok();
+    let list = |minor: u32| {
+        let site = format!("lib/python3.{minor}/site-packages");
+        fs::read_to_string(home.env().join(site).join("pure-1.0.dist-info/RECORD")).unwrap()
+    };
+    assert!(list(11).contains("/../bytecode/"), "{}", list(11));
+    let kept = look(&cache);
+    home.scratch.rvenv(&["verify", "E"]).ok();
+    let said = home.rvenv("upgrade", 12, &[]);
+    said.clone().ok();
+    let count = "1 package came along, 1 package replaced by another wheel";
+    assert!(said.stderr.contains(count), "{}", said.stderr);
+    assert!(!list(12).contains("/../bytecode/"), "{}", list(12));
+    home.run("import pure").ok();
+    home.rollback();
+    home.scratch
+        .rvenv(&["uninstall", "--env", "E", "pure"])
+        .ok();
+    home.run("import pure").failed(1);
+    compare(&kept, &look(&cache), Sameness::Exact).unwrap();
 }
 
 #[test]

@@ -222,13 +222,21 @@ impl Merge<'_> {
             // Bytecode of modules at the top is in one directory for all distributions.
             let is_shared =
                 |dir: &RelPath| dir.name() == "__pycache__" && dir.parent().as_ref() == Some(site);
-            let is_own = |dir: &RelPath| dir.is_below(site) && !is_shared(dir);
+            let is_own = |dir: &RelPath| !self.is_of_frame(site, dir) && !is_shared(dir);
             while let Some(dir) = above.filter(is_own) {
                 above = dir.parent();
                 visit(dir);
             }
         }
         Ok(())
+    }
+
+    /// Whether an environment has a directory without any distribution: it stays once it is empty.
+    fn is_of_frame(&self, site: &RelPath, dir: &RelPath) -> bool {
+        let layout = &self.context.layout;
+        let own = [&layout.bin_name, &layout.inc_path, &layout.lib_path];
+        let mut own = own.into_iter().chain([&layout.platlib_path, site]);
+        own.any(|own| own == dir || own.is_below(dir))
     }
 
     /// The rows of a RECORD; none if there is no RECORD.

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use crate::machine::{Ended, Python, Scratch, ended, tool};
 use crate::packages::builds;
 use crate::server::{Server, empty, page, serve};
-use crate::trees::{Sameness, compare, look};
+use crate::trees::{Sameness, Tree, compare, look};
 use crate::wheels::{self, NewWheel};
 
 /// A wheel that requires something, or nothing.
@@ -231,6 +231,38 @@ fn only_the_files_of_a_package_go() {
     shop.scratch
         .run(&env_python, &["-c", "import base, base_top"])
         .ok();
+}
+
+#[test]
+fn the_directories_of_a_package_go_once_they_are_empty() {
+    let Some(shop) = shop() else { return };
+    let data = ["data", "more"].map(|name| {
+        NewWheel::new(name, "1.0")
+            .file(
+                &format!("{name}-1.0.data/data/share/{name}/deep/a.txt"),
+                name,
+            )
+            .file(&format!("{name}-1.0.data/data/etc/both/{name}.txt"), name)
+            .file(&format!("{name}-1.0.data/headers/{name}.h"), name)
+    });
+    let house = shop.scratch.path("house");
+    wheels::write(&shop.python.path, &house, data);
+    let env = shop.scratch.path("E");
+    let before = look(&env);
+    for name in ["data", "more"] {
+        shop.said(&["install", "--env", "E", name]);
+    }
+    fs::write(env.join("share/more/mine.txt"), "mine\n").unwrap();
+    shop.said(&["uninstall", "--env", "E", "data"]);
+    assert!(!env.join("share/data").exists());
+    assert!(env.join("etc/both/more.txt").is_file());
+    shop.said(&["uninstall", "--env", "E", "more"]);
+    assert!(env.join("share/more/mine.txt").is_file());
+    assert!(!env.join("share/more/deep").exists());
+    fs::remove_dir_all(env.join("share")).unwrap();
+    let paths = |tree: Tree| tree.unwrap().into_keys().collect::<Vec<_>>();
+    assert_eq!(paths(look(&env)), paths(before));
+    shop.is_clean();
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl<'a> Places<'a> {
     }
 
     /// The interpreter for a script that starts the one at `python`, if that is a name in this
-    /// environment which the new Python does not have.
+    /// environment which the new Python does not have: then the one that its own scripts start.
     pub(super) fn interpreter(&self, python: &Path) -> Option<String> {
         let bin = python.parent()?;
         let envs = [Path::new(&self.context.env_dir), &self.existing.path];
@@ -124,8 +124,11 @@ impl<'a> Places<'a> {
             .any(|env| env.join(self.context.bin_name()) == bin);
         let is_python =
             Flavour::parse(name).is_some() || self.existing.frame.python.pythons.contains_key(name);
-        (is_own && is_python && name != "python")
-            .then(|| format!("{}/python", self.context.bin_path()))
+        let layout = &self.context.layout;
+        let mut names = std::iter::once(&layout.env_exe).chain(&layout.names);
+        let stays = names.any(|own| own.name() == name);
+        let new = self.context.absolute(&layout.env_exe);
+        (is_own && is_python && !stays).then_some(new)
     }
 }
 

@@ -37,7 +37,22 @@ pub(super) fn found() -> Vec<Case> {
 
 /// Those of pip, which a new environment brings.
 fn of_pip() -> Vec<Case> {
+    let without = |python| Options {
+        python,
+        pip: false,
+        ..FIRST
+    };
     vec![
+        case(
+            "a pip that came along there and back is as it was",
+            Begin::Rvenv,
+            &[],
+            &[
+                Rvenv(Create(without(1))),
+                Rvenv(Upgrade(without(0))),
+                Rvenv(Change(Sync(Lock([None; 5]), Rest::OfOthersStays))),
+            ],
+        ),
         case(
             "a pip that another installer put there has one RECORD after a change",
             Begin::Rvenv,

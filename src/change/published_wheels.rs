@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use rvenv_journal::fs::{Dir, Fs};
-use rvenv_journal::raw::PublishedPath;
+use rvenv_journal::raw::{PublishedPath, Statement};
 use rvenv_journal::{Digest, Receipt, RelPath};
 
 use super::existing::Lib;
@@ -36,8 +36,10 @@ pub(crate) struct PublishedWheels {
 
 impl PublishedWheels {
     pub(crate) fn of(receipt: Receipt) -> Self {
-        let wheel = |(digest, statement): (&Digest, &rvenv_journal::raw::Statement)| {
-            let named = Named::of(Path::new(&statement.file))?;
+        let wheel = |(digest, statement): (&Digest, &Statement)| {
+            let name = Path::new(&statement.file);
+            // The receipt of a checkout may have anything: a path is no name.
+            let named = Named::of(name).filter(|_| name.file_name() == Some(name.as_os_str()))?;
             let wheel = PublishedWheel {
                 file: statement.file.clone(),
                 digest: *digest,
@@ -76,5 +78,35 @@ impl PublishedWheels {
         let is_published =
             matches!(published, PublishedPath::File { digest, .. } if *digest == found);
         is_published.then_some(wheel.digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_cannot_lead_to_a_file_elsewhere() {
+        let file = |name: &str| Statement {
+            file: name.to_owned(),
+            attestation: None,
+        };
+        let names = [
+            "a-1.0-py3-none-any.whl",
+            "../b-1.0-py3-none-any.whl",
+            "/x/c-1.0-py3-none-any.whl",
+            "d",
+        ];
+        let statements = names.map(|name| (Digest::of(name.as_bytes()), file(name)));
+        let receipt = Receipt {
+            plan: Digest::of(b""),
+            root_mode: 0o755,
+            is_shared: false,
+            statements: statements.into(),
+            paths: BTreeMap::new(),
+        };
+        let wheels = PublishedWheels::of(receipt).wheels;
+        let found: Vec<&str> = wheels.values().map(|wheel| &*wheel.file).collect();
+        assert_eq!(found, ["a-1.0-py3-none-any.whl"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Statements in the texts of plans and receipts.
 //!
-//! Promises one spelling for both. Does not promise that a statement is true, or that its text
+//! Promises one spelling for both. Does not promise that an attestation is true, or that its text
 //! still exists: nothing here reads it.
 //!
 //! Read next: `json.rs`, `receipt.rs`.

@@ -93,6 +93,7 @@ mod plan_files;
 mod plans;
 #[cfg(target_os = "linux")]
 mod policies;
+#[cfg(target_os = "linux")]
 mod recorded_wheels;
 mod repair;
 mod repair_frame;

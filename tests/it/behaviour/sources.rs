@@ -130,6 +130,7 @@ impl Yard {
         self.scratch.rvenv(&[&words, more].concat())
     }
 
+    #[cfg(target_os = "linux")]
     pub(super) fn python(&self) -> &Path {
         &self.python
     }

@@ -3,8 +3,7 @@
 //! Promises to write nothing, and that an unreadable object does not count as unchanged.
 //! Read next: `settle.rs`, which deletes only what is unchanged.
 
-use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 
 use crate::base::digest::Digest;
 use crate::fs::{Fs, FsError, NameInDir};
@@ -70,13 +69,9 @@ pub(crate) fn are_slots_as_published(
         return Ok(false);
     };
     // Without an exchange, an object that another process had put at an entry has a name of its
-    // own.
-    let numbers = steps.iter().filter_map(|step| step.entry.as_ref());
-    let numbers: BTreeSet<_> = numbers
-        .map(|entry| OsString::from(entry.slot.to_string()))
-        .collect();
+    // own. A slot that no step has holds a link to the file at its entry, so its step was left out.
     let names = step_places.fs.list(&slot.dir)?;
-    if !names.iter().all(|name| numbers.contains(name)) {
+    if !names.iter().all(|name| is_slot(name)) {
         return Ok(false);
     }
     for step in steps {
@@ -95,6 +90,13 @@ pub(crate) fn are_slots_as_published(
         }
     }
     Ok(true)
+}
+
+/// Whether a name is that of a slot.
+fn is_slot(name: &OsStr) -> bool {
+    let text = name.to_str().unwrap_or_default();
+    text.parse::<u32>()
+        .is_ok_and(|slot| slot.to_string() == text)
 }
 
 /// The receipt at a name, if its digest matches.

@@ -508,6 +508,37 @@ fn a_lock_goes_along_to_another_python_and_nothing_of_the_old_one_stays() {
     assert_eq!(bench.listed(), "alpha==1.0 beta==1.0");
 }
 
+/// I5: where a wheel has one content twice, the new file is a link to the old one, and nothing has
+/// to be moved. It is no work of another process.
+#[test]
+fn what_fails_its_check_leaves_nothing_although_a_file_stays_the_same() {
+    let Some(bench) = bench() else { return };
+    let Some(old) = builds(10, 1).or_else(|| builds(11, 1)) else {
+        return;
+    };
+    let text = "text\n".repeat(100);
+    let twin = NewWheel::new("twin", "1.0")
+        .file("twin/data.txt", &text)
+        .file("twin-1.0.data/data/share/twin.txt", &text);
+    wheels::write(&bench.python, &bench.house, [twin]);
+    let lock = bench.lock("twin", &[("twin", "1.0")]);
+    let old = old[0].path.to_str().unwrap();
+    bench
+        .rvenv(&["create", "E", "--python", old], &lock, &[])
+        .ok();
+    let before = look(&bench.scratch.path("E"));
+    let python = bench.python.to_str().unwrap();
+    let upgrade = ["upgrade", "E", "--no-index", "--check", "false", "--python"];
+    let said = bench
+        .scratch
+        .rvenv(&[&upgrade[..], &[python]].concat())
+        .failed(1);
+    assert!(!said.contains("another process"), "{said}");
+    let names = fs::read_dir(bench.scratch.path("E/.rvenv")).unwrap();
+    assert_eq!(names.count(), 1, "only the receipt");
+    compare(&before, &look(&bench.scratch.path("E")), Sameness::Restored).unwrap();
+}
+
 #[test]
 fn a_hostile_wheel_is_refused_although_its_hash_is_right() {
     let Some(bench) = bench() else { return };

@@ -345,6 +345,22 @@ fn a_package_that_cannot_be_imported_brings_the_old_environment_back() {
 }
 
 #[test]
+fn a_package_that_lacks_what_it_needs_for_this_python_is_not_blamed() {
+    let Some(home) = household(&["pure", "leaning"]) else {
+        return;
+    };
+    let failed = home.rvenv("upgrade", 12, &[]).failed(1);
+    assert!(failed.contains("cannot import leaning"), "{failed}");
+    let hint = "hint: `--with-deps` installs what they need for this Python: newer>=1\n";
+    assert!(failed.ends_with(hint), "{failed}");
+    let python = &home.pythons[0].path;
+    let index = index(&home.scratch, python, &[("newer", "1.0")]);
+    let flags = ["--with-deps", "--find-links", index.to_str().unwrap()];
+    home.rvenv("upgrade", 12, &flags).ok();
+    home.run("import pure, leaning, newer").ok();
+}
+
+#[test]
 fn a_package_that_could_not_be_imported_before_is_no_obstacle() {
     let Some(home) = household(&["pure", "hopeless"]) else {
         return;

@@ -118,6 +118,9 @@ wheel("hopeless", "1.0", any, {"hopeless.py": "raise SystemExit(3)\n"})
 wheel("marked", "1.0", any, {"marked.py": ""}, metadata="Requires-Dist: backport; "
     "python_version < '3.12'\nRequires-Dist: newer ; python_version >= '3.12'\n")
 wheel("backport", "1.0", any, {"backport.py": ""})
+wheel("leaning", "1.0", any,
+    {"leaning.py": "import sys\nif sys.version_info > (3, 12): import newer\n"},
+    metadata="Requires-Dist: newer>=1; python_version >= '3.12'\n")
 # As an installer of editable packages lays it out: a path to the sources.
 wheel("edi", "0.1", any, {"edi.pth": here + "\n"})
 with open(here + "/edi.py", "w") as source:

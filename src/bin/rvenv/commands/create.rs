@@ -145,21 +145,35 @@ impl Session<'_> {
             environment::create(run, &Venv, context)
         });
         let stopped_by = &*stopped_by.borrow();
-        outcome.map_err(|error| match updates(&answer.companions, stopped_by) {
-            Some(names) => error.hint(format!(
-                "`pip install --upgrade {names}` in the environment may bring versions that the \
-                 new Python can import; with `--allow-lost` the change goes on without"
-            )),
+        outcome.map_err(|error| match way_out(&answer.companions, stopped_by) {
+            Some(hint) => error.hint(hint),
             None => error,
         })
     }
 }
 
-/// The distributions of some modules that came along, as arguments of `pip install`.
-fn updates(companions: &Companions, modules: &[String]) -> Option<String> {
+/// What makes modules importable that came along and are not.
+fn way_out(companions: &Companions, modules: &[String]) -> Option<String> {
     let has = |module: &String| modules.contains(module);
     let carried = companions.carried.iter();
     let broken = carried.filter(|one| one.modules.iter().any(has));
-    let names: Vec<String> = broken.map(|one| one.distribution.name.clone()).collect();
-    (!names.is_empty()).then(|| arguments(&names))
+    let broken: Vec<_> = broken.map(|one| &one.distribution).collect();
+    let is_broken = |by: &String| broken.iter().any(|one| one.to_string() == *by);
+    let missing = companions.needs.missing.iter();
+    let missing = missing.filter(|(_, by)| is_broken(by));
+    let missing: Vec<_> = missing.map(|(what, _)| what.as_str()).collect();
+    if !missing.is_empty() {
+        let missing = escape(&missing.join(", "));
+        return Some(format!(
+            "`--with-deps` installs what they need for this Python: {missing}"
+        ));
+    }
+    let names: Vec<String> = broken.iter().map(|one| one.name.clone()).collect();
+    (!names.is_empty()).then(|| {
+        let names = arguments(&names);
+        format!(
+            "`pip install --upgrade {names}` in the environment may bring versions that the new \
+             Python can import; with `--allow-lost` the change goes on without"
+        )
+    })
 }

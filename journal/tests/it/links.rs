@@ -23,7 +23,7 @@ use rvenv_journal::raw::StageCounts;
 use rvenv_journal::{
     Aftermath, Content, ContentError, ContentSource, Digest, Durability, Fetched, Fs, LinkMode,
     Mode, Node, Operation, Parents, Patience, Plan, PlanBuilder, Publication, RelPath, StageFailed,
-    StageOptions, Target, Terms, Wanted, observe,
+    StageOptions, Target, Terms, Verdict, Wanted, observe,
 };
 
 /// Enough links that the engine starts a second thread.
@@ -215,4 +215,57 @@ fn an_object_with_too_many_names_is_copied() {
     let chosen = path.join("t").join(name(CHOSEN));
     assert_eq!(fs::metadata(&chosen).unwrap().nlink(), 1);
     assert_ne!(number(chosen), number(objects.chosen()));
+}
+
+/// A file of a group that stays the same is moved with it. Where the staged file is a link to the
+/// one that it would replace, its step is left out, and an undo still knows its slot.
+#[test]
+fn an_undo_leaves_nothing_of_a_link_to_the_file_that_it_would_replace() {
+    let (_place, path) = scratch();
+    let disk = RealFs::new();
+    let objects = Objects::make(&disk, &path);
+    publish(&objects, &path).unwrap();
+    let path = path.join("t");
+    let target = Target::open(&disk, &path, Parents::Require).unwrap();
+    let mut draft = PlanBuilder::new(path.to_str().unwrap(), Mode::SHARED_DIR).unwrap();
+    for (at, number) in [(0, 0), (1, 2)] {
+        let content = Content::Object {
+            digest: digest(number),
+            len: text(number).len() as u64,
+        };
+        let operation = Operation {
+            part: "test".into(),
+            group: Some("group".into()),
+            node: Node::File {
+                mode: Mode::SHARED_FILE,
+                mtime: None,
+                content,
+            },
+        };
+        draft
+            .add(RelPath::new(&name(at)).unwrap(), operation)
+            .unwrap();
+    }
+    let seen = observe(&disk, target.place(), draft.operations(), draft.retired()).unwrap();
+    let plan = draft.finish(seen, Publication::Merge).unwrap();
+    let (ready, _) = target.lock("test", &mut |_| Patience::GiveUp).unwrap();
+    let terms = Terms {
+        durability: Durability::Process,
+        verdict: Verdict::Awaited,
+        ..Terms::default()
+    };
+    let prepared = ready.prepare(&plan, terms, &objects).unwrap();
+    let staged = prepared.stage(&StageOptions {
+        content: &objects,
+        link_mode: LinkMode::Hardlink,
+        interrupted: &|| false,
+    });
+    let published = staged.unwrap().publish(&|| false).unwrap();
+    let read = |number| fs::read_to_string(path.join(name(number))).unwrap();
+    assert_eq!([read(0), read(1)], [text(0), text(2)]);
+    published.undo().unwrap();
+    assert_eq!([read(0), read(1)], [text(0), text(1)]);
+    let kept = fs::read_dir(path.join(".rvenv")).unwrap();
+    let kept: Vec<_> = kept.map(|one| one.unwrap().file_name()).collect();
+    assert_eq!(kept, ["receipt.json"]);
 }

@@ -373,8 +373,30 @@ fn on_both_entered(test: impl Fn(&dyn Fs, &Dir, &Store<'_>)) {
     on_both(|fs, dir| {
         let store = Store::open(fs, dir).unwrap();
         store.enter(key(), &Source).unwrap();
+        pass_tick(fs, dir);
         test(fs, dir, &store);
     });
+}
+
+/// Lets the clock of the filesystem go on: a store does not notice an edit in the tick in which the
+/// pack was entered.
+fn pass_tick(fs: &dyn Fs, dir: &Dir) {
+    let changed = |dir: &Dir, name: &str| fs.meta(dir, OsStr::new(name)).unwrap().unwrap().mtime;
+    let entered = changed(&pack_dir(fs, dir), "manifest.json");
+    let probe = NewFile {
+        mode: 0o600,
+        mtime: None,
+        bytes: b"",
+        flush: Flush::Later,
+    };
+    loop {
+        fs.write_file(dir, OsStr::new("probe"), &probe).unwrap();
+        let now = changed(dir, "probe");
+        fs.remove_file(dir, OsStr::new("probe")).unwrap();
+        if now > entered {
+            return;
+        }
+    }
 }
 
 /// Damages a pack in each way that makes it invalid.

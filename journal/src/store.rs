@@ -218,34 +218,39 @@ impl<'a> Store<'a> {
         let mut entered = Vec::new();
         for some in new.chunks(BUILDS_MAX) {
             let builds = self.build_all(some);
-            let synced = sync_trees(self.fs, builds.iter().flatten().map(|build| &build.dir));
-            let named = synced.map_err(StoreError::from).and_then(|()| {
-                let pairs = some.iter().zip(&builds);
-                let named = pairs.map(|(new, build)| match build {
-                    Ok(build) => self.name_build(&build.name, new.source),
-                    Err(_) => Ok(()),
-                });
-                let named: Vec<_> = named.collect();
-                self.fs.sync_dir(&self.packs)?;
-                Ok(named)
-            });
-            let named = named.inspect_err(|_| {
-                for build in builds.iter().flatten() {
+            let named = self.name_all(some, &builds);
+            for (index, build) in builds.iter().enumerate() {
+                let is_named =
+                    matches!(&named, Ok(named) if matches!(named.get(index), Some(Ok(()))));
+                if let (false, Ok(build)) = (is_named, build) {
                     let _tidied = remove_tree(self.fs, &self.packs, &build.name);
                 }
-            })?;
-            let all = some.iter().zip(builds).zip(named);
+            }
+            let all = some.iter().zip(builds).zip(named?);
             entered.extend(all.map(|((new, build), named)| {
-                let build = build?;
-                if named.is_err() {
-                    let _tidied = remove_tree(self.fs, &self.packs, &build.name);
-                }
+                let _locked_until_here = build?;
                 named?;
                 let pack = self.pack(new.source)?;
                 pack.ok_or(StoreError::Manifest(new.source))
             }));
         }
         Ok(entered)
+    }
+
+    /// Makes packs durable, then gives each that was built its name.
+    fn name_all(
+        &self,
+        new: &[NewPack<'_>],
+        builds: &[Result<Build, StoreError>],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        sync_trees(self.fs, builds.iter().flatten().map(|build| &build.dir))?;
+        let named = new.iter().zip(builds).map(|(new, build)| match build {
+            Ok(build) => self.name_build(&build.name, new.source),
+            Err(_) => Ok(()),
+        });
+        let named = named.collect();
+        self.fs.sync_dir(&self.packs)?;
+        Ok(named)
     }
 
     /// Builds packs, two at once where that is faster; nothing of one that fails remains.

@@ -81,7 +81,7 @@ struct Project {
     epoch: Option<i64>,
 }
 
-/// Where a project is built, and what its backend is told.
+/// Where a project is built, and the settings of its backend.
 #[derive(Clone, Copy)]
 struct Site<'a> {
     project: &'a Project,
@@ -145,7 +145,7 @@ impl Caller<'_> {
         })
     }
 
-    /// What every build needs: no circle, a cache, and what the backend is told.
+    /// What every build needs: no circle, a cache, and the settings of the backend.
     fn begin(
         &self,
         order: &Order<'_>,
@@ -401,8 +401,8 @@ impl Order<'_> {
         !matches!(self.origin, Origin::Directory { .. })
     }
 
-    /// What decides which wheel is built: the sources, the kind of interpreter, and what the
-    /// backend is told.
+    /// What decides which wheel is built: the sources, the kind of interpreter, and the settings of
+    /// the backend.
     fn key(&self, environment: &Environment, settings: &ConfigSettings) -> String {
         let sources = match &self.origin {
             Origin::Archive { file, subdirectory } => {

@@ -13,6 +13,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rvenv_journal::raw::Attestation;
 use tempfile::TempDir;
 
 use super::building::{BuildTerms, Order, Origin};
@@ -97,35 +98,48 @@ impl Caller<'_> {
             sources: &sources,
         };
         let mut files = files.into_iter();
-        let mut supplies = Vec::new();
         for (one, asked) in chosen.into_iter().zip(asked) {
             let file = asked.as_ref().and_then(|_| files.next());
-            let (file, attestation) = file.unzip();
-            let wheel = self.wheel_of(&one, file.as_ref(), terms)?;
-            // What was built is at no URL.
-            let is_fetched = file.is_some_and(|file| file.path == wheel);
-            let url = asked.filter(|_| is_fetched);
-            let url = url.and_then(|asked| asked.url().and_then(Address::public));
-            supplies.push(Supply {
-                wheel,
-                url,
-                attestation: attestation.flatten().filter(|_| is_fetched),
-                source: WheelSource::Locked,
-                is_dependency: dependencies.contains(&one.name),
-                direct_url: match one.source {
-                    ChosenSource::Wheel { direct, .. } | ChosenSource::Sources { direct, .. } => {
-                        direct.map(|direct| direct.text().into())
-                    }
-                    ChosenSource::Release { .. } => None::<Arc<str>>,
-                },
+            let is_dependency = dependencies.contains(&one.name);
+            let supply = self.supply_of(one, asked, file, terms)?;
+            context.supplies.push(Supply {
+                is_dependency,
+                ..supply
             });
         }
-        context.supplies.extend(supplies);
         if !request.files.is_empty() && !context.options.umask_is_of_acl {
             context.options.umask = LOCKED_UMASK;
         }
         context.extraneous = request.extraneous;
         Ok(())
+    }
+
+    /// The wheel of a chosen package, which is fetched or built, and what the plan notes about it.
+    fn supply_of(
+        &self,
+        chosen: Chosen,
+        asked: Option<Asked>,
+        file: Option<(Fetched, Option<Attestation>)>,
+        terms: BuildTerms<'_>,
+    ) -> Result<Supply, LockedFailed> {
+        let (file, attestation) = file.unzip();
+        let wheel = self.wheel_of(&chosen, file.as_ref(), terms)?;
+        // What was built is at no URL.
+        let is_fetched = file.is_some_and(|file| file.path == wheel);
+        let url = asked.filter(|_| is_fetched);
+        Ok(Supply {
+            wheel,
+            url: url.and_then(|asked| asked.url().and_then(Address::public)),
+            attestation: attestation.flatten().filter(|_| is_fetched),
+            source: WheelSource::Locked,
+            is_dependency: false,
+            direct_url: match chosen.source {
+                ChosenSource::Wheel { direct, .. } | ChosenSource::Sources { direct, .. } => {
+                    direct.map(|direct| direct.text().into())
+                }
+                ChosenSource::Release { .. } => None::<Arc<str>>,
+            },
+        })
     }
 
     /// Whether an interpreter may have to be started: to resolve, or to build.

@@ -1,0 +1,73 @@
+"""The build backend: maturin, and beside its module the command `rvenv` as a real executable.
+
+A crate of maturin is either a module or a program, so cargo builds the program here, and maturin
+takes it from the directory `wheel-data` into the wheel's scripts.
+
+`RVENV_PROFILE=dev` builds quickly, for tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import maturin
+from maturin import (  # noqa: F401 (these are hooks of the backend)
+    build_sdist,
+    get_requires_for_build_editable,
+    get_requires_for_build_sdist,
+    get_requires_for_build_wheel,
+    prepare_metadata_for_build_editable,
+    prepare_metadata_for_build_wheel,
+)
+
+HERE = Path(__file__).resolve().parent
+
+
+def _root() -> Path:
+    """The directory of the crate `rvenv`: above in the repository, beside in an sdist."""
+    for place in (HERE.parent, HERE):
+        if (place / "journal" / "Cargo.toml").is_file():
+            return place
+    raise FileNotFoundError("the crate `rvenv` is neither above nor beside the build backend")
+
+
+def _executable() -> None:
+    """Builds the command and puts it where maturin takes it from."""
+    profile = os.environ.get("RVENV_PROFILE", "release")
+    command = ["cargo", "build", "--manifest-path", str(_root() / "Cargo.toml"), "--bin", "rvenv"]
+    command += ["--profile", profile, "--message-format", "json-render-diagnostics"]
+    target = os.environ.get("CARGO_BUILD_TARGET")
+    if target:
+        command += ["--target", target]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    found = None
+    for line in ended.stdout.splitlines():
+        found = json.loads(line).get("executable") or found
+    if found is None:
+        raise RuntimeError("cargo built no executable")
+    scripts = HERE / "wheel-data" / "scripts"
+    shutil.rmtree(scripts, ignore_errors=True)
+    scripts.mkdir(parents=True)
+    shutil.copy(found, scripts)
+
+
+def _profile(config_settings: dict | None) -> dict:
+    settings = dict(config_settings or {})
+    profile = os.environ.get("RVENV_PROFILE")
+    if profile and "build-args" not in settings:
+        settings["build-args"] = f"--profile {profile}"
+    return settings
+
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    _executable()
+    return maturin.build_wheel(wheel_directory, _profile(config_settings), metadata_directory)
+
+
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    _executable()
+    return maturin.build_editable(wheel_directory, _profile(config_settings), metadata_directory)

@@ -23,3 +23,4 @@ pub mod repair;
 pub mod replaced;
 pub mod rollback;
 pub mod verify;
+mod whole;

@@ -211,6 +211,9 @@ pub enum CheckFailed {
     /// A part of the environment belongs to another user.
     #[error(transparent)]
     OtherOwner(#[from] OtherOwner),
+    /// The caller's own code, which ran as a check, failed.
+    #[error("the builder's own code failed")]
+    Caller(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The environment's interpreter is a program that only the environment names.
     #[error("no health check starts the environment's interpreter")]
     Untrusted(#[source] Box<dyn std::error::Error + Send + Sync>),

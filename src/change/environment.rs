@@ -41,6 +41,7 @@ use crate::change::prune::{self, Pruned};
 use crate::change::repair::{self, Found};
 use crate::change::replaced::{self, Replaced};
 use crate::change::rollback::{self, Turn};
+use crate::change::whole;
 use crate::python::bytecode::{Bytecode, Compiler};
 use crate::wheel::Catalogue;
 use crate::wheel::checked_files::CheckedFiles;
@@ -198,13 +199,12 @@ pub fn create(run: &Run<'_>, hooks: &dyn Hooks, context: &Context) -> Result<Out
                 draft => draft,
             };
             let target = ready.target();
-            Ok(fresh(plan_at(
-                target,
-                hooks,
-                context,
-                run.permissions,
-                draft,
-            )?))
+            let plan = plan_at(target, hooks, context, run.permissions, draft)?;
+            Ok(if context.as_whole {
+                Planned::Whole(plan)
+            } else {
+                fresh(plan)
+            })
         })
     };
     match create(context) {
@@ -457,7 +457,15 @@ fn plan_at(
 ) -> Result<Plan, PlanFailed> {
     let disk = LookFailed::disk(target.path());
     if target.meta().map_err(disk)?.is_some() && !context.options.clear {
-        return Ok(merge::merge(target, hooks, context, permissions.lost)?.finish()?);
+        let merged = merge::merge(target, hooks, context, permissions.lost)?;
+        if context.as_whole {
+            return Ok(whole::as_whole(
+                target,
+                merged,
+                can_be_renamed(target).map_err(disk)?,
+            )?);
+        }
+        return Ok(merged.finish()?);
     }
     if context.options.upgrade && target.meta().map_err(disk)?.is_none() {
         return Err(MergeError::NoEnvironment(target.path().to_path_buf()).into());
@@ -476,6 +484,8 @@ fn plan_at(
     }
     let publication = if can_be_renamed(target).map_err(disk)? {
         Publication::Replace
+    } else if context.as_whole {
+        return Err(whole::stays(target).into());
     } else {
         Publication::Refill
     };

@@ -401,6 +401,7 @@ pub(crate) fn of_plan(failed: &PlanFailed) -> CliError {
             .hint("use `--force` with `--clear` if everything in it may be deleted"),
         PlanFailed::MoreThanAnEnvironment { .. } => CliError::of(Exit::Precondition, failed)
             .hint("use `--force` if all of it may be deleted, or delete by hand what may go"),
+        PlanFailed::Whole(_) => CliError::of(Exit::Precondition, failed),
         PlanFailed::Link { .. } => CliError::of(Exit::Precondition, failed)
             .hint("name the directory itself, or use `--force` if all of it may be deleted"),
     }

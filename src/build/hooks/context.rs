@@ -61,6 +61,10 @@ pub struct Context {
     pub bytecode: Bytecode,
     /// The facts about wheels that were read, so that none is read twice.
     pub wheels: Catalogue,
+    /// Whether an existing environment is replaced by one tree with everything that it has, rather
+    /// than changed entry by entry: what a check of the caller changes in it can then be taken
+    /// back.
+    pub as_whole: bool,
 }
 
 impl Context {
@@ -100,6 +104,7 @@ impl Context {
             programs: Vec::new(),
             bytecode: Bytecode::default(),
             wheels: Catalogue::default(),
+            as_whole: false,
         })
     }
 

@@ -16,6 +16,7 @@ use crate::change::installed_inputs::DistributionChange;
 use crate::change::look_failed::LookFailed;
 use crate::change::merge::MergeError;
 use crate::change::repair::RepairError;
+use crate::change::whole::WholeError;
 
 /// Why there is no plan.
 #[derive(Debug, Error)]
@@ -38,6 +39,9 @@ pub enum PlanFailed {
     /// The existing environment cannot be repaired.
     #[error(transparent)]
     Repair(#[from] RepairError),
+    /// The existing environment cannot be changed as one tree.
+    #[error(transparent)]
+    Whole(#[from] WholeError),
     /// The target is to be cleared, but is not an environment.
     #[error("`{path}` is not a virtual environment, so clearing it could delete something else")]
     NotAnEnvironment {

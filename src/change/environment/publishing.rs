@@ -31,6 +31,8 @@ pub(super) enum Planned {
     Nothing(Plan),
     /// It was made under the lock that the publication takes.
     Fresh(Plan),
+    /// The same, and it may only be published as one tree.
+    Whole(Plan),
     /// It was made before.
     Saved(Plan),
 }
@@ -38,13 +40,13 @@ pub(super) enum Planned {
 impl Planned {
     fn plan(&self) -> &Plan {
         match self {
-            Self::Nothing(plan) | Self::Fresh(plan) | Self::Saved(plan) => plan,
+            Self::Nothing(plan) | Self::Fresh(plan) | Self::Whole(plan) | Self::Saved(plan) => plan,
         }
     }
 
     fn into_plan(self) -> Plan {
         match self {
-            Self::Nothing(plan) | Self::Fresh(plan) | Self::Saved(plan) => plan,
+            Self::Nothing(plan) | Self::Fresh(plan) | Self::Whole(plan) | Self::Saved(plan) => plan,
         }
     }
 }
@@ -62,10 +64,13 @@ pub(super) fn publish(
         let mut ready = lock(run, path)?;
         let planned = match (plan(&mut ready)?, entry_size) {
             (Planned::Nothing(plan), _) => return Ok(Outcome::NoChanges(Box::new(plan))),
-            (planned, EntrySize::AsPlanned) => planned,
+            (planned @ Planned::Whole(_), _) | (planned, EntrySize::AsPlanned) => planned,
             (Planned::Fresh(plan), _) => Planned::Fresh(plan.by_entries()),
             (Planned::Saved(plan), _) => Planned::Saved(plan.by_entries()),
         };
+        if matches!(planned, Planned::Whole(_)) {
+            return publish_once(run, ready, planned, entry_size, known);
+        }
         let by_entries = planned.plan().publication().is_by_entries();
         match publish_once(run, ready, planned, entry_size, known) {
             Err(RunFailed::Stage(failed)) if failed.may_go_by_entries() && !by_entries => {
@@ -122,7 +127,7 @@ fn publish_once(
         },
     };
     let prepared = match &planned {
-        Planned::Fresh(_) => ready.prepare_fresh(plan, terms, &content),
+        Planned::Fresh(_) | Planned::Whole(_) => ready.prepare_fresh(plan, terms, &content),
         Planned::Nothing(_) | Planned::Saved(_) => ready.prepare(plan, terms, &content),
     };
     let prepared = match prepared {

@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
 use rvenv_journal::fs::sim::{Options, SimEntry, SimFs, Support};
@@ -33,6 +34,8 @@ pub mod user;
 pub const PARENT: &str = if cfg!(windows) { "C:/p" } else { "/p" };
 /// The target.
 pub const TARGET: &str = if cfg!(windows) { "C:/p/t" } else { "/p/t" };
+/// The lock file of the target, which every run makes anew.
+pub(crate) const LOCK: &str = ".t.rvenv.lock";
 /// The journal of an undecided publication.
 pub const JOURNAL: &str = ".t.rvenv.journal";
 
@@ -405,6 +408,14 @@ pub fn beside(disk: &SimFs) -> Vec<String> {
         }
     });
     names.chain(empty).collect()
+}
+
+/// A number that is equal for disks on which the next runs and the next crashes do the same: what
+/// is visible, what is durable, and the boot.
+pub(crate) fn likeness(disk: &SimFs) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (disk.state_digest(), disk.durable_digest(), disk.boot_id()).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Steps, one a line.

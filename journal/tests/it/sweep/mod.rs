@@ -28,16 +28,13 @@ use rvenv_journal::fs::sim::{Bound, Fault, Persistence, Reach, SimFs};
 use rvenv_journal::raw::{Decision, RecoverError};
 use rvenv_journal::{Plan, ReadyError};
 
-use crate::publication::{Case, Exit, Outcome, TARGET, Tree, recover, run, tree_at};
+use crate::publication::{Case, Exit, LOCK, Outcome, TARGET, Tree, recover, run, tree_at};
 
 mod memory;
 mod tale;
 
 use memory::{Memory, in_classes};
 use tale::Crash;
-
-/// The lock file, which every run makes anew.
-const LOCK: &str = ".t.rvenv.lock";
 
 /// How far a sweep goes.
 #[derive(Clone, Copy, Debug)]
